@@ -1,0 +1,2 @@
+# Benchmarks, built by `make bench`:  EXTRA_PROGRAMS += %D%/name   (its source is name.c; the engine
+# is linked by default).  Scripts:  EXTRA_DIST += %D%/name.sh

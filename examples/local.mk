@@ -1,0 +1,1 @@
+# Runnable scripts, installed; the test suite runs each:  dist_example_DATA += %D%/name.lua

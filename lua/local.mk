@@ -1,0 +1,8 @@
+# The Lua side, embedded in the binary: add a file as  lua_sources += %D%/name.lua
+lua_sources =
+
+EXTRA_DIST += %D%/embed.sh $(lua_sources)
+CLEANFILES += src/bind/embedded_lua.c
+src/bind/embedded_lua.c: %D%/embed.sh %D%/local.mk $(lua_sources)
+	$(AM_V_GEN)$(MKDIR_P) src/bind && AWK='$(AWK)' $(SHELL) $(top_srcdir)/lua/embed.sh \
+	    $(top_srcdir) $(lua_sources) > $@.tmp && mv $@.tmp $@

@@ -1,0 +1,7 @@
+# base: add a source or header as  libbase_a_SOURCES += %D%/name.c %D%/name.h
+noinst_LIBRARIES += libbase.a
+sy_libs += libbase.a
+libbase_a_SOURCES = \
+    %D%/assert.h %D%/clock.h %D%/file.h %D%/hash.h %D%/json.h %D%/mem.h %D%/pool.h %D%/rng.h \
+    %D%/str.h %D%/utf8.h
+pkginclude_HEADERS += include/switchyard/err.h

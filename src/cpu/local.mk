@@ -1,0 +1,47 @@
+# cpu: detection, kernel tables and GEMM driver (baseline ISA), and the kernels themselves.
+#
+#   libcpu_a_SOURCES += %D%/name.c          baseline code
+#   kern_sources += %D%/kern/name.c         compiled for every ISA with -DSY_ISA=ref|avx2|avx512
+#   libkern_avx512_a_SOURCES += ...         hand-written for one ISA (likewise _ref, _avx2)
+#   libkern_avx512bf16_a_SOURCES += ...     needs vdpbf16ps
+#
+# config.h says which exist: SY_HAVE_AVX2, SY_HAVE_AVX512, SY_HAVE_AVX512BF16.  Kernels carry -O3:
+# gcc 12 leaves a shared kernel source unvectorized at -O2.
+kern_sources =
+kern_cflags = $(base_cflags) -Wno-psabi $(SY_KERN_OPT)
+kern_libs = libkern_ref.a
+
+noinst_LIBRARIES += libcpu.a libkern_ref.a
+libcpu_a_SOURCES = %D%/attention.h %D%/cpu.h %D%/gemm.h
+libcpu_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)
+
+libkern_ref_a_SOURCES = $(kern_sources)
+libkern_ref_a_CPPFLAGS = $(AM_CPPFLAGS) -DSY_ISA=ref
+libkern_ref_a_CFLAGS = $(kern_cflags)
+
+if AVX2
+noinst_LIBRARIES += libkern_avx2.a
+kern_libs += libkern_avx2.a
+libkern_avx2_a_SOURCES = $(kern_sources)
+libkern_avx2_a_CPPFLAGS = $(AM_CPPFLAGS) -DSY_ISA=avx2
+libkern_avx2_a_CFLAGS = $(kern_cflags) $(SY_AVX2_FLAGS)
+endif
+
+if AVX512
+noinst_LIBRARIES += libkern_avx512.a
+kern_libs += libkern_avx512.a
+libkern_avx512_a_SOURCES = $(kern_sources)
+libkern_avx512_a_CPPFLAGS = $(AM_CPPFLAGS) -DSY_ISA=avx512
+libkern_avx512_a_CFLAGS = $(kern_cflags) $(SY_AVX512_FLAGS)
+endif
+
+if AVX512BF16
+noinst_LIBRARIES += libkern_avx512bf16.a
+kern_libs += libkern_avx512bf16.a
+libkern_avx512bf16_a_SOURCES =
+libkern_avx512bf16_a_CPPFLAGS = $(AM_CPPFLAGS) -DSY_ISA=avx512
+libkern_avx512bf16_a_CFLAGS = $(kern_cflags) $(SY_AVX512BF16_FLAGS)
+endif
+
+# The kernels may call back into libcpu (shared packing helpers), hence it stands on both sides.
+sy_libs += libcpu.a $(kern_libs) libcpu.a

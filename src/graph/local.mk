@@ -1,0 +1,4 @@
+# graph: add a source or header as  libgraph_a_SOURCES += %D%/name.c %D%/name.h
+noinst_LIBRARIES += libgraph.a
+sy_libs += libgraph.a
+libgraph_a_SOURCES =

@@ -1,0 +1,6 @@
+# ops: add a source or header as  libops_a_SOURCES += %D%/name.c %D%/name.h
+# The op table, here, lists moe's operations, and moe calls ops: hence moe, ops, moe in the link.
+noinst_LIBRARIES += libops.a
+sy_libs += libops.a libmoe.a
+libops_a_SOURCES =
+libops_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)

@@ -1,0 +1,74 @@
+#!/bin/sh
+# Every #include of src/ and include/ against tests/layers.txt.  One TAP case a file, so that the
+# log names the file; a case fails with the include and the rule.
+set -u
+srcdir=${srcdir:-.}
+cd "$srcdir" || exit 99
+
+{
+    cat tests/layers.txt
+    find src include -name '*.[ch]' -o -name '*.def' | sort | while read -r file; do
+        echo "file $file"
+        sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*\([<"]\)\([^>"]*\)[>"].*/include \1 \2/p' "$file"
+    done
+} | "${AWK:-awk}" '
+function layer_of(file, part) {
+    split(file, part, "/")
+    if (part[1] == "include") return public_layer(part[3])
+    if (part[3] == "") return "main"
+    return part[2]
+}
+function public_layer(name, stem) {
+    if (name in header) return header[name]
+    stem = name
+    sub(/\.h$/, "", stem)
+    return stem in allowed ? stem : "?" name
+}
+function permitted(from, to) {
+    return from == to || index(" " allowed[from] " ", " " to " ") > 0
+}
+function complain(text) { problems = problems "#   " text "\n" }
+function finish() {
+    if (file == "") return
+    n++
+    printf "%s %d - %s\n%s", problems == "" ? "ok" : "not ok", n, file, problems
+    if (problems != "") bad = 1
+}
+function check_local(name, part, to) {
+    if (name == "config.h") return
+    split(name, part, "/")
+    if (part[2] == "") { complain("\"" name "\": include as \"folder/file.h\""); return }
+    to = part[1] == "switchyard" ? public_layer(part[2]) : part[1]
+    if (!(to in allowed)) complain("\"" name "\": no layer " to " in tests/layers.txt")
+    else if (!permitted(from, to)) complain("\"" name "\": " from " may not include " to)
+    else if (file ~ /^include\// && part[1] != "switchyard") complain("\"" name "\": a public header may include public headers only")
+}
+function check_system(name, places, i, k) {
+    if (!(name in only)) return
+    k = split(only[name], places, " ")
+    for (i = 1; i <= k; i++)
+        if (file == places[i] || index(file, places[i] "/") == 1) return
+    complain("<" name ">: only " only[name] " may include it")
+}
+/^#/ || /^$/ { next }
+$1 == "layer" { name = $2; sub(/:$/, "", name); sub(/^[^:]*:[ ]*/, ""); allowed[name] = $0; next }
+$1 == "header" { name = $2; sub(/:$/, "", name); header[name] = $3; next }
+$1 == "only" {
+    split($0, half, ":")
+    sub(/^[ ]*/, "", half[2])
+    k = split(half[1], names, " ")
+    for (i = 2; i <= k; i++) only[names[i]] = half[2]
+    next
+}
+$1 == "file" {
+    finish()
+    file = $2; problems = ""; from = layer_of(file)
+    if (!(from in allowed)) complain("no layer " from " in tests/layers.txt")
+    next
+}
+$1 == "include" { if ($2 == "<") check_system($3); else check_local($3) }
+END {
+    finish()
+    printf "1..%d\n", n
+    exit bad
+}'

@@ -1,0 +1,43 @@
+# Tests speak TAP.  To add one, add one line:
+#
+#   unit_tests += %D%/unit/test_x       a C program from tests/unit/test_x.c with "unit/tap.h"
+#   script_tests += %D%/cli/x.sh        a shell script; $SWITCHYARD is the program, $srcdir the tree
+#   script_tests += %D%/lua/x.lua       a Lua file, run by `switchyard -E`
+#
+# SY_TEST_FAST=1 in the environment leaves out what takes long (tap_fast() in C);
+# SY_TEST_TIMEOUT is the limit of one test in seconds.
+
+check_LIBRARIES += libtap.a
+libtap_a_SOURCES = %D%/unit/tap.c %D%/unit/tap.h
+test_libs = libtap.a
+AM_CPPFLAGS += -I$(top_srcdir)/tests
+
+script_tests += %D%/layers.sh
+EXTRA_DIST += %D%/layers.txt
+script_tests += %D%/symbols.sh
+unit_tests += %D%/unit/test_tap
+
+
+check_PROGRAMS += $(unit_tests)
+TESTS = $(unit_tests) $(script_tests)
+EXTRA_DIST += $(script_tests)
+
+engine_libs = libbase.a libcpu.a $(kern_libs) libtensor.a libops.a libmoe.a libgraph.a libdata.a \
+    libio.a librun.a libtrain.a
+
+AM_TESTS_ENVIRONMENT = \
+    srcdir='$(abs_top_srcdir)'; export srcdir; \
+    builddir='$(abs_top_builddir)'; export builddir; \
+    SWITCHYARD='$(abs_top_builddir)/switchyard$(EXEEXT)'; export SWITCHYARD; \
+    NM='$(NM)'; export NM; \
+    SY_ENGINE_LIBS='$(engine_libs)'; export SY_ENGINE_LIBS; \
+    SY_SANITIZERS='$(SY_SAN)'; export SY_SANITIZERS;
+TEST_EXTENSIONS = .sh .lua
+tap_driver = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+test_limit = timeout $${SY_TEST_TIMEOUT:-300}
+LOG_DRIVER = $(tap_driver)
+LOG_COMPILER = $(test_limit)
+SH_LOG_DRIVER = $(tap_driver)
+SH_LOG_COMPILER = $(test_limit) $(SHELL)
+LUA_LOG_DRIVER = $(tap_driver)
+LUA_LOG_COMPILER = $(test_limit) ./switchyard$(EXEEXT) -E
