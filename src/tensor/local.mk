@@ -2,4 +2,6 @@
 noinst_LIBRARIES += libtensor.a
 sy_libs += libtensor.a
 libtensor_a_SOURCES =
+libtensor_a_SOURCES += %D%/dtype.c
+pkginclude_HEADERS += include/switchyard/dtype.h
 libtensor_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)
