@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum sy_precision { SY_FP32, SY_BF16 };
+enum sy_precision { SY_PREC_FP32, SY_PREC_BF16 };
 
 struct sy_mat {
     const float *data;

@@ -2,5 +2,5 @@
 # The op table, here, lists moe's operations, and moe calls ops: hence moe, ops, moe in the link.
 noinst_LIBRARIES += libops.a
 sy_libs += libops.a libmoe.a
-libops_a_SOURCES =
+libops_a_SOURCES = %D%/op.h %D%/ops.def %D%/ops_int.h %D%/build.h %D%/table.c %D%/apply.c
 libops_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)

@@ -1,0 +1,85 @@
+/* Graphs and programs: a description traced once, planned into one arena, run step after step.
+ *
+ *   sy_graph_begin .. operations are applied .. sy_graph_end     records nodes, computes nothing
+ *   sy_grad                                                      appends the backward pass
+ *   sy_program_new                                               prunes, places every buffer
+ *   sy_program_attach, sy_program_run ...                        no allocation, no graph work
+ *
+ * Leaves (parameters, states, constants, inputs) are tensors with bytes; a program reads them at
+ * every run, so writing into an input's bytes before a run is how values get in.
+ */
+#ifndef SWITCHYARD_GRAPH_H
+#define SWITCHYARD_GRAPH_H
+
+#include "switchyard/tensor.h"
+
+struct sy_graph;
+struct sy_program;
+
+struct sy_graph *sy_graph_new(struct sy_err *err); /* owned */
+void sy_graph_free(struct sy_graph *g);
+/* Record what this thread applies from now on into g.  One trace at a time: STATE otherwise. */
+int sy_graph_begin(struct sy_graph *g, struct sy_err *err);
+void sy_graph_end(struct sy_graph *g);
+struct sy_graph *sy_graph_current(void); /* of this thread, or NULL */
+
+/* A named leaf with zeroed bytes, borrowed from the graph.  The same name again gives the same
+ * tensor; another dtype or shape is an error (SHAPE). */
+struct sy_tensor *sy_graph_input(struct sy_graph *g, const char *name, enum sy_dtype dtype,
+                                 int ndim, const int64_t *shape, struct sy_err *err);
+struct sy_tensor *sy_graph_find_input(const struct sy_graph *g, const char *name); /* or NULL */
+/* Put out x (f32, small) at every run under this name. */
+int sy_graph_observe(struct sy_graph *g, const char *name, struct sy_tensor *x, struct sy_err *err);
+/* At the end of every training run: state's bytes = value's (same dtype and shape). */
+int sy_graph_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
+                    struct sy_err *err);
+
+int sy_graph_inputs(const struct sy_graph *g);
+const char *sy_graph_input_name(const struct sy_graph *g, int i);
+struct sy_tensor *sy_graph_input_at(const struct sy_graph *g, int i); /* borrowed */
+
+/* Gradients of scalar y with respect to leaves wrt[0..n): grads[i] owned, or NULL where none flows.
+ * In a trace this appends nodes, else it computes.  Errors: SHAPE (y not a scalar), those of vjps. */
+int sy_grad(struct sy_tensor *y, struct sy_tensor *const *wrt, int n, struct sy_tensor **grads,
+            struct sy_err *err);
+/* Eager: add dy/dx to x.grad for every leaf x that asks for it. */
+int sy_tensor_backward(struct sy_tensor *y, struct sy_err *err);
+
+/* What a program must deliver. */
+struct sy_program_spec {
+    struct sy_tensor *const *outputs; /* kept readable after each run (borrowed tensors of the graph) */
+    int noutputs;
+    struct sy_tensor *const *grads; /* NULL entries: nothing flows, zeros are written once */
+    float *const *grad_to;          /* f32 memory of grads[i]'s count each (flat gradient buffer) */
+    int ngrads;
+    bool add_grads; /* add to grad_to instead of overwriting (accumulation, second micro-batch on) */
+    bool updates;   /* perform the graph's state updates after a run */
+};
+
+/* Plan; no memory but bookkeeping is taken.  The program keeps the graph's nodes alive itself. */
+struct sy_program *sy_program_new(struct sy_graph *g, const struct sy_program_spec *spec,
+                                  struct sy_err *err);
+void sy_program_free(struct sy_program *p);
+size_t sy_program_bytes(const struct sy_program *p); /* arena it wants */
+/* Use this memory (64-byte aligned, at least sy_program_bytes; programs that never run at the same
+ * time may share it), or NULL: its own. */
+int sy_program_attach(struct sy_program *p, void *arena, struct sy_err *err);
+/* One pass.  seed and step key the random operations.  Errors: those of operations at run time. */
+int sy_program_run(struct sy_program *p, uint64_t seed, uint64_t step, struct sy_err *err);
+/* Only the state updates (after the last micro-batch), when spec.updates was false. */
+int sy_program_update_states(struct sy_program *p);
+
+int sy_program_observes(const struct sy_program *p);
+const char *sy_program_observe_name(const struct sy_program *p, int i);
+const struct sy_tensor *sy_program_observe_at(const struct sy_program *p, int i); /* borrowed */
+
+double sy_program_flops(const struct sy_program *p); /* of one run, by the operations' cost rows */
+int sy_program_length(const struct sy_program *p);   /* instructions */
+/* Profile: seconds spent in each kind of operation since the last call, as "name seconds calls\n"
+ * lines, slowest first.  Owned string (sy_free), or NULL. */
+char *sy_program_profile(struct sy_program *p);
+/* First instruction (in order) with an output that is not finite: writes "op -> shape", else returns 0.
+ * Meant for the report after a failed step: looks at what is still in the arena. */
+int sy_program_find_nonfinite(const struct sy_program *p, char *out, size_t n);
+
+#endif

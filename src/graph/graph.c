@@ -1,0 +1,163 @@
+/* Recording: the list of nodes that one run of a description applied. */
+#include "graph/graph_int.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+struct sy_graph *sy_graph_new(struct sy_err *err)
+{
+    struct sy_graph *g = sy_calloc(1, sizeof *g);
+    if (!g)
+        sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
+    return g;
+}
+
+static void free_named(struct sy__named *list, int n)
+{
+    for (int i = 0; i < n; i++) {
+        sy_free(list[i].name);
+        sy_tensor_unref(list[i].tensor);
+    }
+    sy_free(list);
+}
+
+void sy_graph_free(struct sy_graph *g)
+{
+    if (!g)
+        return;
+    sy_graph_end(g);
+    for (int i = g->nnodes - 1; i >= 0; i--)
+        sy_node_unref(g->nodes[i]);
+    sy_free(g->nodes);
+    free_named(g->inputs, g->ninputs);
+    free_named(g->observes, g->nobserves);
+    for (int i = 0; i < g->nupdates; i++) {
+        sy_tensor_unref(g->updates[i].state);
+        sy_tensor_unref(g->updates[i].value);
+    }
+    sy_free(g->updates);
+    sy_free(g);
+}
+
+/* Grow a list of n elements by one when n is a power of two (or 0). */
+static int grow(void **list, int n, size_t width, struct sy_err *err)
+{
+    if (n & (n - 1))
+        return 0;
+    void *grown = sy_realloc(*list, (size_t)(n ? 2 * n : 1) * width);
+    if (!grown)
+        return sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
+    *list = grown;
+    return 0;
+}
+
+static int record(void *recorder, struct sy_node *node, struct sy_err *err)
+{
+    struct sy_graph *g = recorder;
+    if (grow((void **)&g->nodes, g->nnodes, sizeof *g->nodes, err))
+        return -1;
+    g->nodes[g->nnodes++] = sy_node_ref(node);
+    return 0;
+}
+
+int sy_graph_begin(struct sy_graph *g, struct sy_err *err)
+{
+    struct sy_context *ctx = sy_context();
+    if (ctx->record)
+        return sy_err_set(err, SY_E_STATE, "trace: another trace is being recorded");
+    ctx->record = record;
+    ctx->recorder = g;
+    g->recording = true;
+    return 0;
+}
+
+void sy_graph_end(struct sy_graph *g)
+{
+    struct sy_context *ctx = sy_context();
+    if (g->recording && ctx->recorder == g) {
+        ctx->record = NULL;
+        ctx->recorder = NULL;
+    }
+    g->recording = false;
+}
+
+struct sy_graph *sy_graph_current(void)
+{
+    struct sy_context *ctx = sy_context();
+    return ctx->record == record ? ctx->recorder : NULL;
+}
+
+static int add_named(struct sy__named **list, int *n, const char *name, struct sy_tensor *t,
+                     struct sy_err *err)
+{
+    char *copy = sy_strdup(name);
+    if (!copy || grow((void **)list, *n, sizeof **list, err)) {
+        sy_free(copy);
+        return sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
+    }
+    (*list)[(*n)++] = (struct sy__named){copy, sy_tensor_ref(t)};
+    return 0;
+}
+
+struct sy_tensor *sy_graph_find_input(const struct sy_graph *g, const char *name)
+{
+    for (int i = 0; i < g->ninputs; i++)
+        if (!strcmp(g->inputs[i].name, name))
+            return g->inputs[i].tensor;
+    return NULL;
+}
+
+struct sy_tensor *sy_graph_input(struct sy_graph *g, const char *name, enum sy_dtype dtype,
+                                 int ndim, const int64_t *shape, struct sy_err *err)
+{
+    struct sy_tensor *t = sy_graph_find_input(g, name);
+    if (t) {
+        if (t->dtype == dtype && t->ndim == ndim &&
+            !memcmp(t->shape, shape, (size_t)ndim * sizeof *shape))
+            return t;
+        char had[128], wants[128];
+        sy_err_set(err, SY_E_SHAPE, "input: '%s' is %s %s, asked for again as %s %s", name,
+                   sy_dtype_name(t->dtype), sy_shape_text(t->ndim, t->shape, had, sizeof had),
+                   sy_dtype_name(dtype), sy_shape_text(ndim, shape, wants, sizeof wants));
+        return NULL;
+    }
+    t = sy_tensor_zeros(dtype, ndim, shape, err);
+    if (t && add_named(&g->inputs, &g->ninputs, name, t, err)) {
+        sy_tensor_unref(t);
+        return NULL;
+    }
+    sy_tensor_unref(t); /* the list holds it */
+    return t;
+}
+
+int sy_graph_observe(struct sy_graph *g, const char *name, struct sy_tensor *x, struct sy_err *err)
+{
+    for (int i = 0; i < g->nobserves; i++)
+        if (!strcmp(g->observes[i].name, name))
+            return sy_err_set(err, SY_E_NAME, "observe: '%s' is observed twice", name);
+    if (x->dtype != SY_F32 || !sy_tensor_contiguous(x) || sy_tensor_count(x) > 4096)
+        return sy_err_set(err, SY_E_SHAPE, "observe: '%s' must be contiguous f32 of at most 4096 numbers",
+                          name);
+    return add_named(&g->observes, &g->nobserves, name, x, err);
+}
+
+int sy_graph_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
+                    struct sy_err *err)
+{
+    char a[128], b[128];
+    if (state->dtype != value->dtype || !sy_tensor_same_shape(state, value))
+        return sy_err_set(err, SY_E_SHAPE, "update: state is %s %s, its new value %s %s",
+                          sy_dtype_name(state->dtype),
+                          sy_shape_text(state->ndim, state->shape, a, sizeof a),
+                          sy_dtype_name(value->dtype),
+                          sy_shape_text(value->ndim, value->shape, b, sizeof b));
+    if (grow((void **)&g->updates, g->nupdates, sizeof *g->updates, err))
+        return -1;
+    g->updates[g->nupdates++] = (struct sy__update){sy_tensor_ref(state), sy_tensor_ref(value)};
+    return 0;
+}
+
+int sy_graph_inputs(const struct sy_graph *g) { return g->ninputs; }
+const char *sy_graph_input_name(const struct sy_graph *g, int i) { return g->inputs[i].name; }
+struct sy_tensor *sy_graph_input_at(const struct sy_graph *g, int i) { return g->inputs[i].tensor; }

@@ -1,0 +1,28 @@
+/* Shared inside graph/. */
+#ifndef SY_GRAPH_GRAPH_INT_H
+#define SY_GRAPH_GRAPH_INT_H
+
+#include "switchyard/graph.h"
+
+#include "ops/op.h"
+
+struct sy__named {
+    char *name;               /* owned */
+    struct sy_tensor *tensor; /* shared */
+};
+
+struct sy__update {
+    struct sy_tensor *state, *value; /* shared */
+};
+
+struct sy_graph {
+    struct sy_node **nodes; /* shared, in order of application */
+    int nnodes, node_room;
+    struct sy__named *inputs, *observes;
+    int ninputs, nobserves;
+    struct sy__update *updates;
+    int nupdates;
+    bool recording;
+};
+
+#endif

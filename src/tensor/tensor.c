@@ -1,0 +1,325 @@
+/* Tensors and their counted storage.  See tensor.h for who points to whom. */
+#include "tensor/tensor.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct sy_storage *sy_storage_new(size_t bytes, bool with_data, struct sy_err *err)
+{
+    struct sy_storage *s = sy_calloc(1, sizeof *s);
+    if (!s)
+        goto fail;
+    atomic_init(&s->refs, 1);
+    s->bytes = bytes;
+    s->plan = -1;
+    if (with_data) {
+        s->data = sy_alloc(bytes ? bytes : 1);
+        s->owned = true;
+        if (!s->data)
+            goto fail;
+    }
+    return s;
+fail:
+    sy_free(s);
+    sy_err_set(err, SY_E_MEMORY, "tensor: out of memory: %zu bytes wanted", bytes);
+    return NULL;
+}
+
+struct sy_storage *sy_storage_ref(struct sy_storage *s)
+{
+    if (s)
+        atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+static void storage_release_bytes(struct sy_storage *s)
+{
+    if (s->owned)
+        sy_free(s->data);
+    s->data = NULL;
+    s->owned = false;
+    sy_storage_unref(s->parent);
+    s->parent = NULL;
+}
+
+void sy_storage_unref(struct sy_storage *s)
+{
+    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    storage_release_bytes(s);
+    sy_free(s);
+}
+
+void sy_storage_move(struct sy_storage *s, struct sy_storage *parent, void *data)
+{
+    sy_storage_ref(parent);
+    storage_release_bytes(s);
+    s->parent = parent;
+    s->data = data;
+}
+
+int sy_shape_bytes(enum sy_dtype dtype, int ndim, const int64_t *shape, size_t *bytes,
+                   struct sy_err *err)
+{
+    if (ndim < 0 || ndim > SY_MAX_DIMS)
+        return sy_err_set(err, SY_E_RANGE, "tensor: %d dimensions: at most %d are possible", ndim,
+                          SY_MAX_DIMS);
+    size_t total = sy_dtype_size(dtype);
+    for (int i = 0; i < ndim; i++) {
+        char text[128];
+        if (shape[i] < 0)
+            return sy_err_set(err, SY_E_RANGE, "tensor: negative dimension: shape is %s",
+                              sy_shape_text(ndim, shape, text, sizeof text));
+        if (sy_mul_size(total, (size_t)shape[i], &total) || total > SIZE_MAX / 4)
+            return sy_err_set(err, SY_E_RANGE, "tensor: shape %s is too large",
+                              sy_shape_text(ndim, shape, text, sizeof text));
+    }
+    *bytes = total;
+    return 0;
+}
+
+struct sy_tensor *sy_tensor_over(struct sy_storage *s, enum sy_dtype dtype, int ndim,
+                                 const int64_t *shape, const int64_t *stride, int64_t offset,
+                                 struct sy_err *err)
+{
+    struct sy_tensor *t = sy_calloc(1, sizeof *t);
+    if (!t) {
+        sy_err_set(err, SY_E_MEMORY, "tensor: out of memory: %zu bytes wanted", sizeof *t);
+        return NULL;
+    }
+    atomic_init(&t->refs, 1);
+    t->dtype = dtype;
+    t->ndim = ndim;
+    int64_t dense = 1;
+    for (int i = ndim - 1; i >= 0; i--) {
+        t->shape[i] = shape[i];
+        t->stride[i] = stride ? stride[i] : dense;
+        dense *= shape[i];
+    }
+    t->offset = offset;
+    t->storage = sy_storage_ref(s);
+    return t;
+}
+
+struct sy_tensor *sy_tensor_empty(enum sy_dtype dtype, int ndim, const int64_t *shape,
+                                  struct sy_err *err)
+{
+    size_t bytes;
+    if (sy_shape_bytes(dtype, ndim, shape, &bytes, err))
+        return NULL;
+    struct sy_storage *s = sy_storage_new(bytes, true, err);
+    if (!s)
+        return NULL;
+    struct sy_tensor *t = sy_tensor_over(s, dtype, ndim, shape, NULL, 0, err);
+    sy_storage_unref(s);
+    return t;
+}
+
+struct sy_tensor *sy_tensor_zeros(enum sy_dtype dtype, int ndim, const int64_t *shape,
+                                  struct sy_err *err)
+{
+    struct sy_tensor *t = sy_tensor_empty(dtype, ndim, shape, err);
+    if (t)
+        memset(t->storage->data, 0, t->storage->bytes);
+    return t;
+}
+
+struct sy_tensor *sy_tensor_scalar(enum sy_dtype dtype, double v, struct sy_err *err)
+{
+    struct sy_tensor *t = sy_tensor_empty(dtype, 0, NULL, err);
+    if (t)
+        sy_tensor_set(t, 0, v);
+    return t;
+}
+
+struct sy_tensor *sy_tensor_alias(const struct sy_tensor *t, struct sy_err *err)
+{
+    return sy_tensor_over(t->storage, t->dtype, t->ndim, t->shape, t->stride, t->offset, err);
+}
+
+struct sy_tensor *sy_tensor_ref(struct sy_tensor *t)
+{
+    if (t)
+        atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+struct sy_node *sy_node_ref(struct sy_node *n)
+{
+    if (n)
+        atomic_fetch_add_explicit(&n->refs, 1, memory_order_relaxed);
+    return n;
+}
+
+static void node_free(struct sy_node *n)
+{
+    for (int i = 0; i < n->nin; i++)
+        sy_tensor_unref(n->in[i]);
+    for (int i = 0; i < n->nout; i++) {
+        sy_tensor_unref(n->out[i]);
+        sy_tensor_unref(n->dout[i]);
+    }
+    sy_free(n);
+}
+
+/* A chain of nodes can be very long (an eager loop with gradients), so it is freed by a list and not by recursion: a
+ * dead node found while another is being freed waits in the list. */
+struct dead_list {
+    struct sy_node **nodes;
+    int count, room;
+    bool running;
+};
+static _Thread_local struct dead_list dead;
+
+static bool dead_push(struct sy_node *n)
+{
+    if (dead.count == dead.room) {
+        int room = dead.room ? dead.room * 2 : 64;
+        struct sy_node **grown = sy_realloc(dead.nodes, (size_t)room * sizeof *grown);
+        if (!grown)
+            return false; /* recursion instead: still correct */
+        dead.nodes = grown;
+        dead.room = room;
+    }
+    dead.nodes[dead.count++] = n;
+    return true;
+}
+
+void sy_node_unref(struct sy_node *n)
+{
+    if (!n || atomic_fetch_sub_explicit(&n->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (dead.running && dead_push(n))
+        return;
+    bool outermost = !dead.running;
+    dead.running = true;
+    node_free(n);
+    while (outermost && dead.count)
+        node_free(dead.nodes[--dead.count]);
+    if (!outermost)
+        return;
+    dead.running = false;
+    sy_free(dead.nodes);
+    dead.nodes = NULL;
+    dead.room = 0;
+}
+
+void sy_tensor_unref(struct sy_tensor *t)
+{
+    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    struct sy_node *node = t->node;
+    sy_storage_unref(t->storage);
+    sy_tensor_unref(t->grad);
+    sy_free(t);
+    sy_node_unref(node);
+}
+
+enum sy_dtype sy_tensor_dtype(const struct sy_tensor *t) { return t->dtype; }
+int sy_tensor_ndim(const struct sy_tensor *t) { return t->ndim; }
+const int64_t *sy_tensor_shape(const struct sy_tensor *t) { return t->shape; }
+const int64_t *sy_tensor_strides(const struct sy_tensor *t) { return t->stride; }
+void *sy_tensor_data(const struct sy_tensor *t) { return sy_data(t); }
+bool sy_tensor_requires_grad(const struct sy_tensor *t) { return t->requires_grad; }
+void sy_tensor_set_requires_grad(struct sy_tensor *t, bool on) { t->requires_grad = on; }
+struct sy_tensor *sy_tensor_grad(const struct sy_tensor *t) { return t->grad; }
+
+int64_t sy_tensor_dim(const struct sy_tensor *t, int dim)
+{
+    return t->shape[dim < 0 ? dim + t->ndim : dim];
+}
+
+int64_t sy_tensor_count(const struct sy_tensor *t)
+{
+    int64_t n = 1;
+    for (int i = 0; i < t->ndim; i++)
+        n *= t->shape[i];
+    return n;
+}
+
+size_t sy_tensor_bytes(const struct sy_tensor *t)
+{
+    return (size_t)sy_tensor_count(t) * sy_dtype_size(t->dtype);
+}
+
+bool sy_tensor_contiguous(const struct sy_tensor *t)
+{
+    int64_t dense = 1;
+    for (int i = t->ndim - 1; i >= 0; i--) {
+        if (t->shape[i] != 1 && t->stride[i] != dense)
+            return false;
+        dense *= t->shape[i];
+    }
+    return true;
+}
+
+bool sy_tensor_same_shape(const struct sy_tensor *a, const struct sy_tensor *b)
+{
+    return a->ndim == b->ndim && !memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape);
+}
+
+static int64_t element_offset(const struct sy_tensor *t, int64_t i)
+{
+    int64_t off = 0;
+    for (int d = t->ndim - 1; d >= 0; d--) {
+        off += i % t->shape[d] * t->stride[d];
+        i /= t->shape[d];
+    }
+    return off;
+}
+
+union float_bits {
+    float f;
+    uint32_t u;
+};
+
+double sy_tensor_get(const struct sy_tensor *t, int64_t i)
+{
+    int64_t at = element_offset(t, i);
+    const void *p = sy_data(t);
+    union float_bits bits;
+    switch (t->dtype) {
+    case SY_F32: return (double)((const float *)p)[at];
+    case SY_F64: return ((const double *)p)[at];
+    case SY_BF16: bits.u = (uint32_t)((const uint16_t *)p)[at] << 16; return (double)bits.f;
+    case SY_I32: return ((const int32_t *)p)[at];
+    case SY_I64: return (double)((const int64_t *)p)[at];
+    default: return ((const uint8_t *)p)[at];
+    }
+}
+
+static uint16_t bf16_of(float v)
+{
+    union float_bits bits = {v};
+    if (isnan(v))
+        return (uint16_t)(bits.u >> 16 | 0x40);
+    return (uint16_t)((bits.u + 0x7fff + (bits.u >> 16 & 1)) >> 16);
+}
+
+void sy_tensor_set(struct sy_tensor *t, int64_t i, double v)
+{
+    int64_t at = element_offset(t, i);
+    void *p = sy_data(t);
+    switch (t->dtype) {
+    case SY_F32: ((float *)p)[at] = (float)v; break;
+    case SY_F64: ((double *)p)[at] = v; break;
+    case SY_BF16: ((uint16_t *)p)[at] = bf16_of((float)v); break;
+    case SY_I32: ((int32_t *)p)[at] = (int32_t)v; break;
+    case SY_I64: ((int64_t *)p)[at] = (int64_t)v; break;
+    case SY_U8: ((uint8_t *)p)[at] = (uint8_t)v; break;
+    default: ((uint8_t *)p)[at] = v != 0; break;
+    }
+}
+
+char *sy_shape_text(int ndim, const int64_t *shape, char *out, size_t n)
+{
+    size_t at = (size_t)snprintf(out, n, "(");
+    for (int i = 0; i < ndim && at < n; i++)
+        at += (size_t)snprintf(out + at, n - at, i ? ", %lld" : "%lld", (long long)shape[i]);
+    if (at < n)
+        snprintf(out + at, n - at, ")");
+    return out;
+}

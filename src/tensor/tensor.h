@@ -1,0 +1,94 @@
+/* The tensor's inside, for the layers that compute with it: storage, node, attributes.
+ *
+ *   tensor --shared--> storage --owns or borrows--> bytes
+ *     |
+ *     +----shared--> node (the operation that made it; NULL for a leaf)
+ *                      +--shared--> input tensors
+ *                      +--shared--> output aliases: same storage, no producer, so no cycle
+ *
+ * A node is kept only while a trace records or a gradient is wanted.
+ */
+#ifndef SY_TENSOR_TENSOR_H
+#define SY_TENSOR_TENSOR_H
+
+#include "switchyard/tensor.h"
+
+#include <stdatomic.h>
+
+#define SY_MAX_IN 12
+#define SY_MAX_OUT 8
+
+struct sy_storage {
+    atomic_int refs;
+    size_t bytes;
+    void *data;                /* NULL: traced, not planned */
+    struct sy_storage *parent; /* shared: owner of the memory that data points into; NULL: own */
+    bool owned;                /* data is to be freed (parent NULL) */
+    int32_t plan;              /* scratch of the planner: index of its record, or -1 */
+};
+
+/* Attributes of an operation: what is not a tensor.  Meaning is in ops.def ("dim:dim=-1 ..."):
+ * integers, dims and booleans fill i[] in order, reals f[]; a list takes i[n] = count and the next 8. */
+struct sy_attrs {
+    int64_t i[14];
+    double f[4];
+    uint8_t precision; /* enum sy_precision of the trace, for matrix products */
+};
+
+struct sy_op; /* ops/op.h */
+
+struct sy_node {
+    atomic_int refs;
+    const struct sy_op *op;
+    struct sy_attrs attrs;
+    int64_t seq; /* creation order; inputs have smaller numbers */
+    int nin, nout;
+    struct sy_tensor *in[SY_MAX_IN];    /* shared; NULL for an absent optional input */
+    struct sy_tensor *out[SY_MAX_OUT];  /* shared aliases */
+    struct sy_tensor *dout[SY_MAX_OUT]; /* shared; used while a backward pass runs */
+    size_t scratch;                     /* bytes that run wants */
+    int8_t reuse[SY_MAX_OUT];           /* 1 + input whose bytes this output may take when dead; 0 none */
+    uint8_t always;                     /* bit i: output i is needed even if nobody reads it */
+    int32_t mark;                       /* scratch of graph algorithms */
+};
+
+struct sy_tensor {
+    atomic_int refs;
+    enum sy_dtype dtype;
+    int ndim;
+    int64_t shape[SY_MAX_DIMS], stride[SY_MAX_DIMS];
+    int64_t offset; /* elements from the storage's start */
+    struct sy_storage *storage;
+    bool requires_grad;
+    bool constant;          /* a literal of the description: its value may be folded */
+    struct sy_tensor *grad; /* shared: leaf's gradient */
+    struct sy_node *node;   /* shared producer */
+    int out;                /* which output of it */
+};
+
+static inline void *sy_data(const struct sy_tensor *t)
+{
+    char *p = t->storage->data;
+    return p ? p + t->offset * (int64_t)sy_dtype_size(t->dtype) : 0;
+}
+
+struct sy_storage *sy_storage_new(size_t bytes, bool with_data, struct sy_err *err);
+struct sy_storage *sy_storage_ref(struct sy_storage *s);
+void sy_storage_unref(struct sy_storage *s);
+/* Let s live at `data` inside parent's memory from now on (its own bytes are freed, not copied). */
+void sy_storage_move(struct sy_storage *s, struct sy_storage *parent, void *data);
+
+/* A tensor over existing storage; strides NULL: contiguous.  Shares the storage. */
+struct sy_tensor *sy_tensor_over(struct sy_storage *s, enum sy_dtype dtype, int ndim,
+                                 const int64_t *shape, const int64_t *stride, int64_t offset,
+                                 struct sy_err *err);
+/* Same storage and shape, no producer, no gradient. */
+struct sy_tensor *sy_tensor_alias(const struct sy_tensor *t, struct sy_err *err);
+/* Bytes of a contiguous tensor; RANGE when the shape is impossible. */
+int sy_shape_bytes(enum sy_dtype dtype, int ndim, const int64_t *shape, size_t *bytes,
+                   struct sy_err *err);
+
+struct sy_node *sy_node_ref(struct sy_node *n);
+void sy_node_unref(struct sy_node *n);
+
+#endif
