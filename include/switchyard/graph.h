@@ -78,8 +78,11 @@ int sy_program_length(const struct sy_program *p);   /* instructions */
 /* Profile: seconds spent in each kind of operation since the last call, as "name seconds calls\n"
  * lines, slowest first.  Owned string (sy_free), or NULL. */
 char *sy_program_profile(struct sy_program *p);
-/* First instruction (in order) with an output that is not finite: writes "op -> shape", else returns 0.
- * Meant for the report after a failed step: looks at what is still in the arena. */
-int sy_program_find_nonfinite(const struct sy_program *p, char *out, size_t n);
+/* Run once more with the inputs as they stand, looking at every result: describes the first one that is not
+ * finite ("softmax -> (4096, 8)", with the leaf it used when leaf_name knows one) and returns 1; 0 when all are finite.
+ * A program is a pure function of its leaves, so this finds what the failed run met.  State is not updated. */
+typedef const char *(*sy_leaf_name)(void *ctx, const struct sy_tensor *leaf);
+int sy_program_find_nonfinite(struct sy_program *p, uint64_t seed, uint64_t step,
+                              sy_leaf_name leaf_name, void *ctx, char *out, size_t n);
 
 #endif
