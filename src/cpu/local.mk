@@ -7,12 +7,14 @@
 #
 # config.h says which exist: SY_HAVE_AVX2, SY_HAVE_AVX512, SY_HAVE_AVX512BF16.  Kernels carry -O3:
 # gcc 12 leaves a shared kernel source unvectorized at -O2.
-kern_sources =
+kern_sources = %D%/kern/map.c %D%/kern/isa.h %D%/kern/map_math.h %D%/kern/philox.h \
+    %D%/kern/row_int.h %D%/kern/vec.h %D%/kern/vec_math.h
 kern_cflags = $(base_cflags) -Wno-psabi $(SY_KERN_OPT)
 kern_libs = libkern_ref.a
 
 noinst_LIBRARIES += libcpu.a libkern_ref.a
-libcpu_a_SOURCES = %D%/attention.h %D%/cpu.h %D%/gemm.h
+libcpu_a_SOURCES = %D%/kern_map.c %D%/kern_map.h %D%/kern_optim.h %D%/kern_row.h \
+    %D%/math.c %D%/math.h %D%/attention.h %D%/cpu.h %D%/gemm.h
 libcpu_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)
 
 libkern_ref_a_SOURCES = $(kern_sources)

@@ -1,6 +1,6 @@
-/* Scalar elementary functions: the same bits as one lane of the vector kernels (cpu/kern/vec_math.h), on
- * every machine and with every libm.  For set-up code and the plain C parts of the engine; loops
- * over arrays go through sy_cpu()->map.
+/* Scalar elementary functions: the same bits as one lane of the vector kernels
+ * (cpu/kern/vec_math.h), on every machine and with every libm.  For set-up code and the plain C
+ * parts of the engine; loops over arrays go through sy_cpu()->map.
  *
  *   sy_expf .. sy_erff, sy_phif   f32, error bounds in cpu/kern/vec_math.h
  *   sy_powf      1 ulp, special cases as C's powf; through double

@@ -1,14 +1,14 @@
 /* Portable SIMD for the kernel families: native vectors, and 16 virtual lanes on top of them.
  *
  * Two levels:
- *   vf, vi, vm  a native vector of SY_W floats / int32 / a comparison's mask.  SY_W is 16 (AVX-512),
- *               8 (AVX2) or 4 (SSE2, and any other machine through GNU vectors).  + - * / work on vf
- *               and + - * << >> & | ^ ~ on vi as operators.  For elementwise code, where the width does not
- *               show in the result.
- *   v16f        16 floats as SY_P = 16 / SY_W native vectors, for everything that reduces: its
- *               lane j holds elements j, j+16, ... in every set.  Functions v16_*, no operators.
- * (GNU vectors of 64 bytes would do for both, but gcc 12 lowers their comparisons to scalar code and
- * copies them through the stack where the machine's registers are narrower: 10 times slower.)
+ *   vf, vi, vm  a native vector of SY_W floats / int32 / a comparison's mask.  SY_W is 16
+ * (AVX-512), 8 (AVX2) or 4 (SSE2, and any other machine through GNU vectors).  + - * / work on vf
+ *               and + - * << >> & | ^ ~ on vi as operators.  For elementwise code, where the width
+ * does not show in the result. v16f        16 floats as SY_P = 16 / SY_W native vectors, for
+ * everything that reduces: its lane j holds elements j, j+16, ... in every set.  Functions v16_*,
+ * no operators. (GNU vectors of 64 bytes would do for both, but gcc 12 lowers their comparisons to
+ * scalar code and copies them through the stack where the machine's registers are narrower: 10
+ * times slower.)
  *
  * Exactness (cpu/cpu.h): include only from sources compiled with -ffp-contract=off.
  *  1. No function here uses FMA, an approximate instruction (rcpps, rsqrtps) or a libm call.
@@ -63,16 +63,41 @@ typedef vi vm; /* each lane 0 or -1 */
 
 /* Load, store, constants. */
 
-SY_INLINE vf vf_load(const float *p) { return *(const vf_any *)p; }
-SY_INLINE void vf_store(float *p, vf v) { *(vf_any *)p = v; }
-SY_INLINE vi vi_load(const int32_t *p) { return *(const vi_any *)p; }
-SY_INLINE void vi_store(int32_t *p, vi v) { *(vi_any *)p = v; }
-SY_INLINE vf vf_zero(void) { return (vf){0}; }
-SY_INLINE vi vi_set1(int32_t x) { return x - (vi){0}; }
-SY_INLINE vi vf_bits(vf x) { return (vi)x; }
-SY_INLINE vf vi_bits(vi x) { return (vf)x; }
+SY_INLINE vf vf_load(const float *p)
+{
+    return *(const vf_any *)p;
+}
+SY_INLINE void vf_store(float *p, vf v)
+{
+    *(vf_any *)p = v;
+}
+SY_INLINE vi vi_load(const int32_t *p)
+{
+    return *(const vi_any *)p;
+}
+SY_INLINE void vi_store(int32_t *p, vi v)
+{
+    *(vi_any *)p = v;
+}
+SY_INLINE vf vf_zero(void)
+{
+    return (vf){0};
+}
+SY_INLINE vi vi_set1(int32_t x)
+{
+    return x - (vi){0};
+}
+SY_INLINE vi vf_bits(vf x)
+{
+    return (vi)x;
+}
+SY_INLINE vf vi_bits(vi x)
+{
+    return (vf)x;
+}
 
-SY_INLINE vf vf_set1(float x) {
+SY_INLINE vf vf_set1(float x)
+{
 #if defined(SY_VEC_AVX512)
     return (vf)_mm512_set1_ps(x);
 #elif defined(SY_VEC_AVX2)
@@ -83,11 +108,13 @@ SY_INLINE vf vf_set1(float x) {
 }
 
 /* The first n lanes (any n: <= 0 none, >= SY_W all), the others `fill`. */
-SY_INLINE vf vf_load_part(const float *p, int64_t n, float fill) {
+SY_INLINE vf vf_load_part(const float *p, int64_t n, float fill)
+{
     if (n >= SY_W)
         return vf_load(p);
 #if defined(SY_VEC_AVX512)
-    return (vf)_mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)(n > 0 ? (1u << n) - 1 : 0), p);
+    return (vf)_mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)(n > 0 ? (1u << n) - 1 : 0),
+                                    p);
 #else
     float t[SY_W];
     for (int j = 0; j < SY_W; j++)
@@ -96,7 +123,8 @@ SY_INLINE vf vf_load_part(const float *p, int64_t n, float fill) {
 #endif
 }
 
-SY_INLINE void vf_store_part(float *p, int64_t n, vf v) {
+SY_INLINE void vf_store_part(float *p, int64_t n, vf v)
+{
     if (n >= SY_W) {
         vf_store(p, v);
         return;
@@ -119,16 +147,38 @@ SY_INLINE void vf_store_part(float *p, int64_t n, vf v) {
 #else
 #define VEC_CMP(op, code) ((vm)(a op b))
 #endif
-SY_INLINE vm vf_lt(vf a, vf b) { return VEC_CMP(<, _CMP_LT_OQ); }
-SY_INLINE vm vf_le(vf a, vf b) { return VEC_CMP(<=, _CMP_LE_OQ); }
-SY_INLINE vm vf_gt(vf a, vf b) { return VEC_CMP(>, _CMP_GT_OQ); }
-SY_INLINE vm vf_ge(vf a, vf b) { return VEC_CMP(>=, _CMP_GE_OQ); }
-SY_INLINE vm vf_eq(vf a, vf b) { return VEC_CMP(==, _CMP_EQ_OQ); }
-SY_INLINE vm vf_ne(vf a, vf b) { return VEC_CMP(!=, _CMP_NEQ_UQ); }
+SY_INLINE vm vf_lt(vf a, vf b)
+{
+    return VEC_CMP(<, _CMP_LT_OQ);
+}
+SY_INLINE vm vf_le(vf a, vf b)
+{
+    return VEC_CMP(<=, _CMP_LE_OQ);
+}
+SY_INLINE vm vf_gt(vf a, vf b)
+{
+    return VEC_CMP(>, _CMP_GT_OQ);
+}
+SY_INLINE vm vf_ge(vf a, vf b)
+{
+    return VEC_CMP(>=, _CMP_GE_OQ);
+}
+SY_INLINE vm vf_eq(vf a, vf b)
+{
+    return VEC_CMP(==, _CMP_EQ_OQ);
+}
+SY_INLINE vm vf_ne(vf a, vf b)
+{
+    return VEC_CMP(!=, _CMP_NEQ_UQ);
+}
 #undef VEC_CMP
-SY_INLINE vm vf_isnan(vf a) { return vf_ne(a, a); }
+SY_INLINE vm vf_isnan(vf a)
+{
+    return vf_ne(a, a);
+}
 
-SY_INLINE vm vi_eq(vi a, vi b) {
+SY_INLINE vm vi_eq(vi a, vi b)
+{
 #if defined(SY_VEC_AVX512)
     return _mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b);
 #else
@@ -136,7 +186,8 @@ SY_INLINE vm vi_eq(vi a, vi b) {
 #endif
 }
 
-SY_INLINE vm vi_lt(vi a, vi b) {
+SY_INLINE vm vi_lt(vi a, vi b)
+{
 #if defined(SY_VEC_AVX512)
     return _mm512_cmplt_epi32_mask((__m512i)a, (__m512i)b);
 #else
@@ -144,12 +195,22 @@ SY_INLINE vm vi_lt(vi a, vi b) {
 #endif
 }
 
-SY_INLINE vm vm_and(vm a, vm b) { return (vm)(a & b); }
-SY_INLINE vm vm_or(vm a, vm b) { return (vm)(a | b); }
-SY_INLINE vm vm_not(vm a) { return (vm)~a; }
+SY_INLINE vm vm_and(vm a, vm b)
+{
+    return (vm)(a & b);
+}
+SY_INLINE vm vm_or(vm a, vm b)
+{
+    return (vm)(a | b);
+}
+SY_INLINE vm vm_not(vm a)
+{
+    return (vm)~a;
+}
 
 /* Bit j is lane j's truth. */
-SY_INLINE uint32_t vm_mask(vm m) {
+SY_INLINE uint32_t vm_mask(vm m)
+{
 #if defined(SY_VEC_AVX512)
     return m;
 #elif defined(SY_VEC_AVX2)
@@ -160,10 +221,14 @@ SY_INLINE uint32_t vm_mask(vm m) {
     return (uint32_t)((m[0] & 1) | (m[1] & 2) | (m[2] & 4) | (m[3] & 8));
 #endif
 }
-SY_INLINE bool vm_any(vm m) { return vm_mask(m) != 0; }
+SY_INLINE bool vm_any(vm m)
+{
+    return vm_mask(m) != 0;
+}
 
 /* m ? a : b */
-SY_INLINE vf vf_sel(vm m, vf a, vf b) {
+SY_INLINE vf vf_sel(vm m, vf a, vf b)
+{
 #if defined(SY_VEC_AVX512)
     return (vf)_mm512_mask_blend_ps(m, (__m512)b, (__m512)a);
 #elif defined(SY_VEC_AVX2)
@@ -173,10 +238,14 @@ SY_INLINE vf vf_sel(vm m, vf a, vf b) {
 #endif
 }
 
-SY_INLINE vi vi_sel(vm m, vi a, vi b) { return (vi)vf_sel(m, (vf)a, (vf)b); }
+SY_INLINE vi vi_sel(vm m, vi a, vi b)
+{
+    return (vi)vf_sel(m, (vf)a, (vf)b);
+}
 
 /* m ? a : 0 */
-SY_INLINE vf vf_keep(vm m, vf a) {
+SY_INLINE vf vf_keep(vm m, vf a)
+{
 #if defined(SY_VEC_AVX512)
     return (vf)_mm512_maskz_mov_ps(m, (__m512)a);
 #else
@@ -186,7 +255,8 @@ SY_INLINE vf vf_keep(vm m, vf a) {
 
 /* Elementary operations; all exact in the sense of IEEE 754. */
 
-SY_INLINE vf vf_max(vf a, vf b) {
+SY_INLINE vf vf_max(vf a, vf b)
+{
 #if defined(SY_VEC_AVX512)
     return (vf)_mm512_max_ps((__m512)a, (__m512)b);
 #elif defined(SY_VEC_AVX2)
@@ -198,7 +268,8 @@ SY_INLINE vf vf_max(vf a, vf b) {
 #endif
 }
 
-SY_INLINE vf vf_min(vf a, vf b) {
+SY_INLINE vf vf_min(vf a, vf b)
+{
 #if defined(SY_VEC_AVX512)
     return (vf)_mm512_min_ps((__m512)a, (__m512)b);
 #elif defined(SY_VEC_AVX2)
@@ -210,10 +281,17 @@ SY_INLINE vf vf_min(vf a, vf b) {
 #endif
 }
 
-SY_INLINE vf vf_maxn(vf a, vf b) { return vf_sel(vf_isnan(a), a, vf_max(a, b)); }
-SY_INLINE vf vf_minn(vf a, vf b) { return vf_sel(vf_isnan(a), a, vf_min(a, b)); }
+SY_INLINE vf vf_maxn(vf a, vf b)
+{
+    return vf_sel(vf_isnan(a), a, vf_max(a, b));
+}
+SY_INLINE vf vf_minn(vf a, vf b)
+{
+    return vf_sel(vf_isnan(a), a, vf_min(a, b));
+}
 
-SY_INLINE vf vf_sqrt(vf a) {
+SY_INLINE vf vf_sqrt(vf a)
+{
 #if defined(SY_VEC_AVX512)
     return (vf)_mm512_sqrt_ps((__m512)a);
 #elif defined(SY_VEC_AVX2)
@@ -227,14 +305,27 @@ SY_INLINE vf vf_sqrt(vf a) {
 #endif
 }
 
-SY_INLINE vf vf_abs(vf a) { return (vf)((vi)a & 0x7fffffff); }
-SY_INLINE vf vf_neg(vf a) { return (vf)((vi)a ^ INT32_MIN); }
-SY_INLINE vi vf_signbit(vf a) { return (vi)a & INT32_MIN; } /* 0 or 0x80000000 */
+SY_INLINE vf vf_abs(vf a)
+{
+    return (vf)((vi)a & 0x7fffffff);
+}
+SY_INLINE vf vf_neg(vf a)
+{
+    return (vf)((vi)a ^ INT32_MIN);
+}
+SY_INLINE vi vf_signbit(vf a)
+{
+    return (vi)a & INT32_MIN;
+} /* 0 or 0x80000000 */
 /* Magnitude of a, sign of s. */
-SY_INLINE vf vf_copysign(vf a, vf s) { return (vf)(((vi)a & 0x7fffffff) | vf_signbit(s)); }
+SY_INLINE vf vf_copysign(vf a, vf s)
+{
+    return (vf)(((vi)a & 0x7fffffff) | vf_signbit(s));
+}
 
 /* Toward zero; NaN and what int32 cannot hold give INT32_MIN. */
-SY_INLINE vi vf_to_int(vf a) {
+SY_INLINE vi vf_to_int(vf a)
+{
 #if defined(SY_VEC_AVX512)
     return (vi)_mm512_cvttps_epi32((__m512)a);
 #elif defined(SY_VEC_AVX2)
@@ -250,10 +341,16 @@ SY_INLINE vi vf_to_int(vf a) {
 }
 
 /* Round to nearest even. */
-SY_INLINE vf vi_to_float(vi a) { return __builtin_convertvector(a, vf); }
+SY_INLINE vf vi_to_float(vi a)
+{
+    return __builtin_convertvector(a, vf);
+}
 
 /* Logical shift right. */
-SY_INLINE vi vi_shr(vi a, int bits) { return (vi)((vu)a >> (uint32_t)bits); }
+SY_INLINE vi vi_shr(vi a, int bits)
+{
+    return (vi)((vu)a >> (uint32_t)bits);
+}
 
 /* 16 virtual lanes. */
 
@@ -270,19 +367,22 @@ typedef struct {
 #endif
 
 #define VEC_LIFT1(name, f)                                                                         \
-    SY_INLINE v16f name(v16f a) {                                                                  \
+    SY_INLINE v16f name(v16f a)                                                                    \
+    {                                                                                              \
         v16f r;                                                                                    \
         VEC_EACH(f)                                                                                \
         return r;                                                                                  \
     }
 #define VEC_LIFT2(name, f)                                                                         \
-    SY_INLINE v16f name(v16f a, v16f b) {                                                          \
+    SY_INLINE v16f name(v16f a, v16f b)                                                            \
+    {                                                                                              \
         v16f r;                                                                                    \
         VEC_EACH(f)                                                                                \
         return r;                                                                                  \
     }
 #define VEC_LIFT3(name, f)                                                                         \
-    SY_INLINE v16f name(v16f a, v16f b, v16f c) {                                                  \
+    SY_INLINE v16f name(v16f a, v16f b, v16f c)                                                    \
+    {                                                                                              \
         v16f r;                                                                                    \
         VEC_EACH(f)                                                                                \
         return r;                                                                                  \
@@ -312,46 +412,55 @@ VEC_LIFT1(v16_abs, VEC_ABS)
 VEC_LIFT1(v16_neg, VEC_NEG)
 VEC_LIFT3(v16_muladd, VEC_MULADD) /* a * b, rounded, + c */
 
-SY_INLINE v16f v16_set1(float x) {
+SY_INLINE v16f v16_set1(float x)
+{
     v16f r;
 #define VEC_SET(i) r.p[i] = vf_set1(x);
     VEC_EACH(VEC_SET)
 #undef VEC_SET
     return r;
 }
-SY_INLINE v16f v16_zero(void) { return v16_set1(0.0f); }
+SY_INLINE v16f v16_zero(void)
+{
+    return v16_set1(0.0f);
+}
 
-SY_INLINE v16f v16_load(const float *p) {
+SY_INLINE v16f v16_load(const float *p)
+{
     v16f r;
-#define VEC_LD(i) r.p[i] = vf_load(p + (i) * SY_W);
+#define VEC_LD(i) r.p[i] = vf_load(p + (i)*SY_W);
     VEC_EACH(VEC_LD)
 #undef VEC_LD
     return r;
 }
 
-SY_INLINE void v16_store(float *p, v16f a) {
-#define VEC_ST(i) vf_store(p + (i) * SY_W, a.p[i]);
+SY_INLINE void v16_store(float *p, v16f a)
+{
+#define VEC_ST(i) vf_store(p + (i)*SY_W, a.p[i]);
     VEC_EACH(VEC_ST)
 #undef VEC_ST
 }
 
 /* The first n of 16 lanes, the others `fill` (the neutral value of what follows). */
-SY_INLINE v16f v16_load_part(const float *p, int64_t n, float fill) {
+SY_INLINE v16f v16_load_part(const float *p, int64_t n, float fill)
+{
     v16f r;
-#define VEC_LD(i) r.p[i] = vf_load_part(p + (i) * SY_W, n - (i) * SY_W, fill);
+#define VEC_LD(i) r.p[i] = vf_load_part(p + (i)*SY_W, n - (i)*SY_W, fill);
     VEC_EACH(VEC_LD)
 #undef VEC_LD
     return r;
 }
 
-SY_INLINE void v16_store_part(float *p, int64_t n, v16f a) {
-#define VEC_ST(i) vf_store_part(p + (i) * SY_W, n - (i) * SY_W, a.p[i]);
+SY_INLINE void v16_store_part(float *p, int64_t n, v16f a)
+{
+#define VEC_ST(i) vf_store_part(p + (i)*SY_W, n - (i)*SY_W, a.p[i]);
     VEC_EACH(VEC_ST)
 #undef VEC_ST
 }
 
 /* Lanes < n from a, the others from b. */
-SY_INLINE v16f v16_first(int64_t n, v16f a, v16f b) {
+SY_INLINE v16f v16_first(int64_t n, v16f a, v16f b)
+{
 #if defined(SY_VEC_AVX512)
     b.p[0] = vf_sel((vm)(n >= 16 ? 0xffff : n > 0 ? (1u << n) - 1 : 0), a.p[0], b.p[0]);
     return b;
@@ -363,9 +472,11 @@ SY_INLINE v16f v16_first(int64_t n, v16f a, v16f b) {
 #endif
 }
 
-/* The four vectors of four lanes that the tree's first steps leave: lane j op lane j+8, then op j+4. */
+/* The four vectors of four lanes that the tree's first steps leave: lane j op lane j+8, then op
+ * j+4. */
 #define VEC_FOLD(name, op)                                                                         \
-    SY_INLINE float name(v16f a) {                                                                 \
+    SY_INLINE float name(v16f a)                                                                   \
+    {                                                                                              \
         float t[16];                                                                               \
         v16_store(t, a);                                                                           \
         for (int h = 8; h > 0; h /= 2)                                                             \
@@ -392,7 +503,8 @@ SY_INLINE v16f v16_first(int64_t n, v16f a, v16f b) {
 #endif
 #undef VEC_FOLD
 #define VEC_FOLD(name, op)                                                                         \
-    SY_INLINE float name(v16f a) {                                                                 \
+    SY_INLINE float name(v16f a)                                                                   \
+    {                                                                                              \
         VEC_FOLD4(op)                                                                              \
         x = op(x, _mm_movehl_ps(x, x));                                                            \
         x = op(x, _mm_shuffle_ps(x, x, 1));                                                        \
@@ -410,7 +522,8 @@ VEC_FOLD(v16_hmax, VEC_FMAX)
 VEC_FOLD(v16_hmin, VEC_FMIN)
 #endif
 
-SY_INLINE bool v16_any_nan(v16f a) {
+SY_INLINE bool v16_any_nan(v16f a)
+{
     uint32_t any = 0;
 #define VEC_NAN(i) any |= vm_mask(vf_isnan(a.p[i]));
     VEC_EACH(VEC_NAN)

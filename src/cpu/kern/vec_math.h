@@ -1,4 +1,5 @@
-/* exp, log, tanh, ... on vectors: our own, so that every instruction set and every libm gives the same bits.
+/* exp, log, tanh, ... on vectors: our own, so that every instruction set and every libm gives the
+ * same bits.
  *
  * One sequence of exactly rounded operations each, no FMA.  Polynomials: Chebyshev fits of the
  * named quotient over the stated range, coefficients rounded to f32; argument reductions as in
@@ -20,7 +21,8 @@
 
 /* x = k ln 2 + r, |r| <= ln(2)/2;  e^r = 1 + r + r*r*P(r);  times 2^k in two steps, so that a
  * denormal result is rounded once. */
-SY_INLINE vf vf_exp(vf x) {
+SY_INLINE vf vf_exp(vf x)
+{
     const vf magic = vf_set1(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
     x = vf_max(vf_set1(-104.0f), x);
     x = vf_min(vf_set1(89.0f), x);
@@ -43,7 +45,8 @@ SY_INLINE vf vf_exp(vf x) {
 }
 
 /* x = 2^e m, sqrt(1/2) <= m < sqrt(2);  log(1+r) = r - r*r/2 + r*r*r*P(r). */
-SY_INLINE vf vf_log(vf x) {
+SY_INLINE vf vf_log(vf x)
+{
     const vf inf = vf_set1(__builtin_inff());
     vm tiny = vf_lt(x, vf_set1(0x1p-126f));
     vf m = vf_sel(tiny, x * 0x1p23f, x);
@@ -69,7 +72,8 @@ SY_INLINE vf vf_log(vf x) {
 }
 
 /* |x| < 0.625: x + x^3 P(x^2); else 1 - 2 / (exp(2|x|) + 1). */
-SY_INLINE vf vf_tanh(vf x) {
+SY_INLINE vf vf_tanh(vf x)
+{
     vf a = vf_abs(x);
     vf z = x * x;
     vf p = z * -6.096714176e-03f + 2.099717967e-02f;
@@ -82,27 +86,30 @@ SY_INLINE vf vf_tanh(vf x) {
 }
 
 /* e = exp(-|x|): 1 / (1 + e), or e / (1 + e) for x < 0, which underflows gradually. */
-SY_INLINE vf vf_sigmoid(vf x) {
+SY_INLINE vf vf_sigmoid(vf x)
+{
     vf e = vf_exp(vf_neg(vf_abs(x)));
     return vf_sel(vf_lt(x, vf_zero()), e, vf_set1(1.0f)) / (e + 1.0f);
 }
 
-/* exp(z*z) erfc(z) for z >= 0, as t P(t), t = 1 / (1 + 0.33 z). */
-SY_INLINE vf vf_erfcx(vf z) {
-    vf t = 1.0f / (z * 0.33f + 1.0f);
-    vf p = t * 5.879661441e-02f - 3.199307024e-01f;
-    p = p * t + 6.187755466e-01f;
-    p = p * t - 5.486315489e-01f;
-    p = p * t + 4.915389717e-01f;
-    p = p * t - 4.649293423e-02f;
-    p = p * t + 2.057829350e-01f;
-    p = p * t + 1.668726355e-01f;
-    p = p * t + 1.871506423e-01f;
-    p = p * t + 1.861378849e-01f;
+/* exp(z*z) erfc(z) for 0 <= z <= 10, as t P(t), t = 1 / (1 + 25/64 z).  25/64: among the exact
+ * fractions the one whose polynomial has small coefficients, so that little cancels. */
+SY_INLINE vf vf_erfcx(vf z)
+{
+    vf t = 1.0f / (z * 0.390625f + 1.0f);
+    vf p = t * 5.008849502e-02f - 1.974968463e-01f;
+    p = p * t + 2.085180730e-01f;
+    p = p * t - 1.709666848e-02f;
+    p = p * t + 1.412201226e-01f;
+    p = p * t + 1.718248427e-01f;
+    p = p * t + 2.018710375e-01f;
+    p = p * t + 2.207048982e-01f;
+    p = p * t + 2.203660756e-01f;
     return p * t;
 }
 
-SY_INLINE vf vf_erf(vf x) {
+SY_INLINE vf vf_erf(vf x)
+{
     vf a = vf_abs(x);
     vf z = x * x;
     vf p = z * 7.875874871e-05f - 8.016864303e-04f;
@@ -117,26 +124,51 @@ SY_INLINE vf vf_erf(vf x) {
 }
 
 /* Phi(x), the standard normal's distribution function, from `gauss` = exp(-x*x/2). */
-SY_INLINE vf vf_phi_from(vf x, vf gauss) {
+SY_INLINE vf vf_phi_from(vf x, vf gauss)
+{
     vf z = vf_min(vf_set1(20.0f), vf_abs(x) * 0.707106781f);
     vf h = 0.5f * (vf_erfcx(z) * gauss);
     return vf_sel(vf_lt(x, vf_zero()), h, 1.0f - h);
 }
-SY_INLINE vf vf_gauss(vf x) { return vf_exp(x * x * -0.5f); }
-SY_INLINE vf vf_phi(vf x) { return vf_phi_from(x, vf_gauss(x)); }
+SY_INLINE vf vf_gauss(vf x)
+{
+    return vf_exp(x * x * -0.5f);
+}
+SY_INLINE vf vf_phi(vf x)
+{
+    return vf_phi_from(x, vf_gauss(x));
+}
 
-SY_INLINE vf vf_floor(vf x) {
+/* u = 1 + x rounded; log(u) corrected by x / (u - 1) for what the rounding lost (Kahan). */
+SY_INLINE vf vf_log1p(vf x)
+{
+    vf u = x + 1.0f;
+    vf y = vf_log(u) * (x / (u - 1.0f));
+    vm plain = vm_or(vf_eq(u, vf_set1(1.0f)), vf_eq(x, vf_set1(__builtin_inff())));
+    return vf_sel(plain, x, y);
+}
+
+/* One lane's value of a vector function, for scalars inside kernels. */
+#define SY_LANE(f, x) (f(vf_set1(x))[0])
+
+SY_INLINE vf vf_floor(vf x)
+{
     vf t = vi_to_float(vf_to_int(x));
     t = t - vf_keep(vf_gt(t, x), vf_set1(1.0f));
     return vf_sel(vf_lt(vf_abs(x), vf_set1(0x1p23f)), vf_copysign(t, x), x);
 }
-SY_INLINE vf vf_ceil(vf x) { return vf_neg(vf_floor(vf_neg(x))); }
-SY_INLINE vf vf_trunc(vf x) {
+SY_INLINE vf vf_ceil(vf x)
+{
+    return vf_neg(vf_floor(vf_neg(x)));
+}
+SY_INLINE vf vf_trunc(vf x)
+{
     vf t = vi_to_float(vf_to_int(x));
     return vf_sel(vf_lt(vf_abs(x), vf_set1(0x1p23f)), vf_copysign(t, x), x);
 }
 /* To nearest, ties to even. */
-SY_INLINE vf vf_rint(vf x) {
+SY_INLINE vf vf_rint(vf x)
+{
     vf t = vf_abs(x) + 0x1p23f;
     t = t - 0x1p23f;
     return vf_sel(vf_lt(vf_abs(x), vf_set1(0x1p23f)), vf_copysign(t, x), x);
