@@ -7,6 +7,11 @@ cd "$srcdir" || exit 99
 
 {
     cat tests/layers.txt
+    for file in src/*/*.c; do
+        stem=${file##*/}
+        folder=${file#src/}
+        echo "source ${stem%.c} ${folder%%/*}"
+    done
     find src include -name '*.[ch]' -o -name '*.def' | sort | while read -r file; do
         echo "file $file"
         sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*\([<"]\)\([^>"]*\)[>"].*/include \1 \2/p' "$file"
@@ -22,7 +27,8 @@ function public_layer(name, stem) {
     if (name in header) return header[name]
     stem = name
     sub(/\.h$/, "", stem)
-    return stem in allowed ? stem : "?" name
+    if (stem in allowed) return stem
+    return stem in home ? home[stem] : "?" name
 }
 function permitted(from, to) {
     return from == to || index(" " allowed[from] " ", " " to " ") > 0
@@ -53,6 +59,7 @@ function check_system(name, places, i, k) {
 /^#/ || /^$/ { next }
 $1 == "layer" { name = $2; sub(/:$/, "", name); sub(/^[^:]*:[ ]*/, ""); allowed[name] = $0; next }
 $1 == "header" { name = $2; sub(/:$/, "", name); header[name] = $3; next }
+$1 == "source" { home[$2] = $3; next }
 $1 == "only" {
     split($0, half, ":")
     sub(/^[ ]*/, "", half[2])

@@ -16,6 +16,13 @@ script_tests += %D%/layers.sh
 EXTRA_DIST += %D%/layers.txt
 script_tests += %D%/symbols.sh
 unit_tests += %D%/unit/test_tap
+unit_tests += %D%/unit/test_file
+unit_tests += %D%/unit/test_hash
+unit_tests += %D%/unit/test_json
+unit_tests += %D%/unit/test_mem
+unit_tests += %D%/unit/test_pool
+unit_tests += %D%/unit/test_rng
+unit_tests += %D%/unit/test_str
 
 
 check_PROGRAMS += $(unit_tests)

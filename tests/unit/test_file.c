@@ -1,0 +1,112 @@
+/* Reading, atomic replacement, folders. */
+#include "unit/tap.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/sy-test-file-XXXXXX";
+
+static const char *path(const char *name)
+{
+    static char text[4][300];
+    static int turn;
+    char *out = text[turn++ % 4];
+    snprintf(out, sizeof text[0], "%s/%s", folder, name);
+    return out;
+}
+
+static void replacing(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_str s = SY_STR_INIT;
+    tap_ok(sy_file_replace(path("a"), "one", 3, &err) == 0, "new file %s", err.msg);
+    tap_ok(sy_file_replace(path("a"), "second", 6, &err) == 0, "replaced %s", err.msg);
+    sy_str_puts(&s, ">");
+    tap_ok(sy_file_read(path("a"), 0, &s, &err) == 0, "read %s", err.msg);
+    tap_is_str(s.data, ">second", "appended");
+    sy_str_free(&s);
+    tap_ok(sy_file_replace(path("none/a"), "x", 1, &err) == -1 && err.code == SY_E_NOTFOUND,
+           "no such folder: %s", err.msg);
+    char command[400];
+    snprintf(command, sizeof command, "test \"$(ls %s)\" = a", folder);
+    tap_ok(system(command) == 0, "no temporary is left");
+}
+
+static void reading(void)
+{
+    struct sy_err missing = SY_ERR_INIT, dir = SY_ERR_INIT, large = SY_ERR_INIT;
+    struct sy_str s = SY_STR_INIT;
+    tap_ok(sy_file_read(path("b"), 0, &s, &missing) == -1 && missing.code == SY_E_NOTFOUND &&
+               strstr(missing.msg, "/b"),
+           "%s", missing.msg);
+    tap_ok(sy_file_read(folder, 0, &s, &dir) == -1 && dir.code == SY_E_IO, "%s", dir.msg);
+    tap_ok(sy_file_read(path("a"), 5, &s, &large) == -1 && large.code == SY_E_RANGE, "%s",
+           large.msg);
+    tap_ok(sy_file_read(path("a"), 6, &s, NULL) == 0 && s.len == 6, "exactly at the limit");
+    sy_str_clear(&s);
+    tap_ok(sy_file_read("/proc/self/status", 0, &s, NULL) == 0 && s.len > 100,
+           "a file that does not know its size");
+    sy_str_clear(&s);
+    large = (struct sy_err)SY_ERR_INIT;
+    tap_ok(sy_file_read("/dev/zero", 1 << 20, &s, &large) == -1 && large.code == SY_E_RANGE,
+           "an endless file: %s", large.msg);
+    sy_str_free(&s);
+    sy_file_replace(path("empty"), "", 0, NULL);
+    tap_ok(sy_file_read(path("empty"), 0, &s, NULL) == 0 && s.len == 0 && s.data, "an empty file");
+    sy_str_free(&s);
+}
+
+static void folders(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct stat st;
+    tap_ok(sy_dir_make(path("x/y//z/"), &err) == 0 && stat(path("x/y/z"), &st) == 0, "parents %s",
+           err.msg);
+    tap_ok(sy_dir_make(path("x/y"), &err) == 0 && sy_dir_make("/", &err) == 0, "existing");
+    tap_ok(sy_dir_make(path("a/b"), &err) == -1 && err.code == SY_E_IO, "%s", err.msg);
+}
+
+/* Replacing with each allocation failing: the old contents stay, or the new are there. */
+static void out_of_memory(void)
+{
+    int bad = 0, at = 1;
+    for (;; at++) {
+        struct sy_str s = SY_STR_INIT;
+        struct sy_err err = SY_ERR_INIT;
+        sy_mem_fail_at((uint64_t)at);
+        int status = sy_file_replace(path("a"), "third", 5, &err);
+        sy_mem_fail_at(0);
+        sy_file_read(path("a"), 0, &s, NULL);
+        bad += strcmp(s.data, "second") != 0 && strcmp(s.data, "third") != 0;
+        bad += status != 0 && err.code == SY_E_OK;
+        sy_str_free(&s);
+        if (status == 0)
+            break;
+    }
+    tap_ok(bad == 0 && at > 1, "out of memory at each of %d allocations", at - 1);
+}
+
+int main(void)
+{
+    if (!mkdtemp(folder))
+        return 1;
+    replacing();
+    reading();
+    folders();
+    out_of_memory();
+    double from = sy_now();
+    sy_sleep(0.01);
+    tap_ok(sy_now() - from >= 0.01 && sy_wall() > 1.6e9, "clocks");
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    tap_ok(system(command) == 0, "cleaned up");
+    tap_is_int((int64_t)sy_mem_live(), 0, "nothing left");
+    return tap_done();
+}
