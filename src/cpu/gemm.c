@@ -1,0 +1,399 @@
+/* Matrix products: the driver.  Blocking after Goto & van de Geijn 2008 and BLIS (Van Zee & van de
+ * Geijn 2015), with tasks instead of nested parallel loops.
+ *
+ * A region is a list of problems, each cut into blocks of C (gemm_plan.c).  One task computes one
+ * block in full, epilogue included:
+ *
+ *     for each strip of `sub` columns                 (one, unless B is too large to stay packed)
+ *       for each slice of k, at most KC values        (first A·B, then A2·B2)
+ *         pack the strip of B, unless this thread still has it from its last task
+ *         pack the rows of A                          (index lists and transposition end here)
+ *         for each panel of B, for each panel of A: one tile, C kept in registers over the slice
+ *
+ *  1. Between slices the chain of an element rests in C as fp32: saving and loading are exact.
+ *  2. A thread's packed B is remembered by (region, plan, column block); regions are numbered, so
+ *     nothing outlives its region.
+ *  3. No allocation but scratch.  Without memory for scratch the product is computed in place,
+ *     slowly, with the same fp32 bits.
+ */
+#include "config.h"
+
+#include "cpu/gemm.h"
+
+#include "base/mem.h"
+#include "base/pool.h"
+#include "cpu/cpu.h"
+#include "cpu/gemm_plan.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum { KC = 512 }; /* k values of a slice: a panel of A and one of B stay near the core */
+
+struct region {
+    const struct sy_gemm_kernels *kern;
+    const struct sy_gemm_opts *opts;
+    enum sy_precision precision;
+    bool pairs;
+    const struct sy__plan *plans;
+    int count;
+    uint64_t number;
+};
+
+/* One slice of k. */
+struct slice {
+    const struct sy_mat *a, *b, *dual;
+    int64_t k0, kc, lanes; /* lanes: steps of a packed panel */
+};
+
+/* The part of C that a task computes. */
+struct block {
+    const struct sy__plan *plan;
+    int64_t r0, rows, c0, cols;
+    int32_t column; /* number of the column block */
+};
+
+static _Atomic uint64_t regions;
+
+/* What lies packed in this thread's scratch for B. */
+static _Thread_local struct {
+    uint64_t region;
+    const struct sy__plan *plan;
+    int32_t column;
+} packed_b;
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* -- slices of k --------------------------------------------------------------------------------- */
+
+static int64_t slices_of(int64_t k)
+{
+    return ceil_div(k, KC);
+}
+
+/* Slices of both terms; one empty slice when there is no k at all, so that C is written. */
+static int64_t slice_count(const struct sy_gemm_problem *p)
+{
+    int64_t n = slices_of(p->k) + slices_of(p->k2);
+    return n ? n : 1;
+}
+
+static struct slice slice_at(const struct region *r, const struct sy_gemm_problem *p, int64_t i)
+{
+    struct slice s = {.a = &p->a, .b = &p->b, .dual = p->dual_c ? &p->dual_b : NULL};
+    int64_t k = p->k, n = slices_of(k);
+    if (i >= n && p->k2 > 0) {
+        s.a = &p->a2, s.b = &p->b2;
+        i -= n, k = p->k2, n = slices_of(k);
+    }
+    if (n == 0)
+        return s;
+    int64_t step = ceil_div(ceil_div(k, n), 16) * 16;
+    s.k0 = min64(i * step, k);
+    s.kc = min64(step, k - s.k0);
+    s.lanes = r->pairs ? (s.kc + 1) / 2 : s.kc;
+    return s;
+}
+
+static int64_t all_lanes(const struct region *r, const struct sy_gemm_problem *p)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < slice_count(p); i++)
+        n += slice_at(r, p, i).lanes;
+    return n;
+}
+
+/* -- packing ------------------------------------------------------------------------------------- */
+
+static int64_t b_panels(const struct region *r, int64_t cols)
+{
+    return ceil_div(cols, r->kern->nr);
+}
+
+/* Lanes of a packed slice of B a k step: all panels of both results. */
+static int64_t b_width(const struct region *r, const struct sy_gemm_problem *p, int64_t cols)
+{
+    return b_panels(r, cols) * r->kern->nr * (p->dual_c ? 2 : 1);
+}
+
+static void pack_b(const struct region *r, const struct slice *s, int64_t c0, int64_t cols,
+                   uint32_t *dst)
+{
+    const int nr = r->kern->nr;
+    const struct sy_mat *mats[2] = {s->b, s->dual};
+    for (int i = 0; i < 2 && mats[i]; i++, dst += b_panels(r, cols) * nr * s->lanes) {
+        const struct sy__strip strip = {mats[i], !mats[i]->trans, c0, cols, s->k0, s->kc};
+        r->kern->pack[r->precision](dst, nr, nr, &strip);
+    }
+}
+
+static void pack_b_all(const struct region *r, const struct block *b, uint32_t *dst)
+{
+    const struct sy_gemm_problem *p = b->plan->p;
+    if (packed_b.region == r->number && packed_b.plan == b->plan && packed_b.column == b->column)
+        return;
+    for (int64_t i = 0; i < slice_count(p); i++) {
+        struct slice s = slice_at(r, p, i);
+        pack_b(r, &s, b->c0, b->cols, dst);
+        dst += b_width(r, p, b->cols) * s.lanes;
+    }
+    packed_b.region = r->number;
+    packed_b.plan = b->plan;
+    packed_b.column = b->column;
+}
+
+/* Rows of one panel of A: panels of nearly one height, since a tile of 2 rows costs more than it
+ * computes. */
+static int panel_rows(const struct region *r, int64_t rows)
+{
+    return (int)ceil_div(rows, ceil_div(rows, r->kern->mr));
+}
+
+static void pack_a(const struct region *r, const struct slice *s, int64_t r0, int64_t rows,
+                   uint32_t *dst)
+{
+    const struct sy__strip strip = {s->a, s->a->trans, r0, rows, s->k0, s->kc};
+    r->kern->pack[r->precision](dst, r->kern->aw, panel_rows(r, rows), &strip);
+}
+
+static int64_t a_width(const struct region *r, int64_t rows)
+{
+    return ceil_div(rows, panel_rows(r, rows)) * r->kern->aw;
+}
+
+/* -- one task ------------------------------------------------------------------------------------ */
+
+/* c[rows x cols] (+)= packed A slice · packed B slice. */
+static void multiply(const struct region *r, const struct slice *s, const uint32_t *a,
+                     const uint32_t *b, float *c, int64_t ldc, int64_t rows, int64_t cols, bool load)
+{
+    const int nr = r->kern->nr, aw = r->kern->aw, mr = panel_rows(r, rows);
+    const sy__tile_fn tile = r->kern->tile[r->precision];
+    for (int64_t j = 0; j < cols; j += nr, b += nr * s->lanes) {
+        const uint32_t *ap = a;
+        for (int64_t i = 0; i < rows; i += mr, ap += aw * s->lanes)
+            tile(s->lanes, ap, b, c + i * ldc + j, ldc, (int)min64(mr, rows - i),
+                 (int)min64(nr, cols - j), load);
+    }
+}
+
+static void multiply_both(const struct region *r, const struct block *b, const struct slice *s,
+                          const uint32_t *ap, const uint32_t *bp, int64_t c0, int64_t cols, bool load)
+{
+    const struct sy_gemm_problem *p = b->plan->p;
+    const int64_t at = b->r0 * p->ldc + c0;
+    multiply(r, s, ap, bp, p->c + at, p->ldc, b->rows, cols, load);
+    if (p->dual_c)
+        multiply(r, s, ap, bp + b_panels(r, cols) * r->kern->nr * s->lanes, p->dual_c + at, p->ldc,
+                 b->rows, cols, load);
+}
+
+/* B packed whole and kept; A slice by slice. */
+static bool run_resident(const struct region *r, const struct block *b)
+{
+    const struct sy_gemm_problem *p = b->plan->p;
+    const int64_t slices = slice_count(p), width = b_width(r, p, b->cols);
+    const size_t b_bytes = (size_t)(width * all_lanes(r, p)) * sizeof(uint32_t);
+    const size_t a_bytes = (size_t)(a_width(r, b->rows) * KC) * sizeof(uint32_t);
+    uint32_t *bp = sy_scratch(SY_SCRATCH_PACK_B, b_bytes), *ap = sy_scratch(SY_SCRATCH_PACK_A, a_bytes);
+    if (!ap || !bp)
+        return false;
+    pack_b_all(r, b, bp);
+    for (int64_t i = 0; i < slices; i++) {
+        struct slice s = slice_at(r, p, i);
+        pack_a(r, &s, b->r0, b->rows, ap);
+        multiply_both(r, b, &s, ap, bp, b->c0, b->cols, i > 0 || p->accumulate);
+        bp += width * s.lanes;
+    }
+    return true;
+}
+
+/* B slice by slice, strip by strip; A packed whole when there is more than one strip. */
+static bool run_streaming(const struct region *r, const struct block *b)
+{
+    const struct sy_gemm_problem *p = b->plan->p;
+    const int64_t slices = slice_count(p), sub = min64(b->plan->sub, b->cols);
+    const int64_t a_lanes = b->cols > sub ? all_lanes(r, p) : KC;
+    const size_t b_bytes = (size_t)(b_width(r, p, sub) * KC) * sizeof(uint32_t);
+    const size_t a_bytes = (size_t)(a_width(r, b->rows) * a_lanes) * sizeof(uint32_t);
+    uint32_t *bp = sy_scratch(SY_SCRATCH_PACK_B, b_bytes), *ap = sy_scratch(SY_SCRATCH_PACK_A, a_bytes);
+    if (!ap || !bp)
+        return false;
+    packed_b.region = 0;
+    for (int64_t c = 0; c < b->cols; c += sub) {
+        const int64_t cols = min64(sub, b->cols - c);
+        uint32_t *at = ap;
+        for (int64_t i = 0; i < slices; i++) {
+            struct slice s = slice_at(r, p, i);
+            if (c == 0)
+                pack_a(r, &s, b->r0, b->rows, at);
+            pack_b(r, &s, b->c0 + c, cols, bp);
+            multiply_both(r, b, &s, at, bp, b->c0 + c, cols, i > 0 || p->accumulate);
+            at += b->cols > sub ? a_width(r, b->rows) * s.lanes : 0;
+        }
+    }
+    return true;
+}
+
+/* -- without scratch ----------------------------------------------------------------------------- */
+
+static float element(const struct sy_mat *m, bool swap, int64_t i, int64_t j, bool bf16)
+{
+    uint32_t u;
+    const float *x = m->trans != swap ? sy__mat_row(m, j) + i : sy__mat_row(m, i) + j;
+    memcpy(&u, x, sizeof u);
+    u = bf16 ? sy__bf16_bits(u) : u;
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+static float chain(const struct sy_mat *a, const struct sy_mat *b, int64_t k, int64_t i, int64_t j,
+                   bool bf16, float acc)
+{
+    for (int64_t x = 0; x < k; x++)
+        acc = fmaf(element(a, false, i, x, bf16), element(b, false, x, j, bf16), acc);
+    return acc;
+}
+
+static void run_in_place(const struct region *r, const struct block *b)
+{
+    const struct sy_gemm_problem *p = b->plan->p;
+    const bool bf16 = r->precision == SY_BF16;
+    for (int64_t i = b->r0; i < b->r0 + b->rows; i++)
+        for (int64_t j = b->c0; j < b->c0 + b->cols; j++) {
+            float *c = p->c + i * p->ldc + j;
+            *c = chain(&p->a, &p->b, p->k, i, j, bf16, p->accumulate ? *c : 0.0f);
+            *c = chain(&p->a2, &p->b2, p->k2, i, j, bf16, *c);
+            float *d = p->dual_c ? p->dual_c + i * p->ldc + j : NULL;
+            if (d)
+                *d = chain(&p->a, &p->dual_b, p->k, i, j, bf16, p->accumulate ? *d : 0.0f);
+        }
+}
+
+/* -- queue --------------------------------------------------------------------------------------- */
+
+static const struct sy__plan *plan_of(const struct region *r, int64_t task)
+{
+    int lo = 0, hi = r->count - 1;
+    while (lo < hi) {
+        int mid = (lo + hi + 1) / 2;
+        if (r->plans[mid].first <= task)
+            lo = mid;
+        else
+            hi = mid - 1;
+    }
+    return &r->plans[lo];
+}
+
+static struct block block_of(const struct sy__plan *plan, int64_t task)
+{
+    const struct sy_gemm_problem *p = plan->p;
+    const int64_t i = (task - plan->first) % plan->row_blocks;
+    const int64_t j = (task - plan->first) / plan->row_blocks;
+    const int64_t panels = ceil_div(p->n, SY_GEMM_COLS);
+    struct block b = {.plan = plan, .column = (int32_t)j};
+    b.r0 = p->m * i / plan->row_blocks;
+    b.rows = p->m * (i + 1) / plan->row_blocks - b.r0;
+    b.c0 = panels * j / plan->col_blocks * SY_GEMM_COLS;
+    b.cols = min64(panels * (j + 1) / plan->col_blocks * SY_GEMM_COLS, p->n) - b.c0;
+    return b;
+}
+
+static void run_task(void *ctx, int64_t task)
+{
+    const struct region *r = ctx;
+    const struct block b = block_of(plan_of(r, task), task);
+    if (!(b.plan->resident ? run_resident : run_streaming)(r, &b))
+        run_in_place(r, &b);
+    if (r->opts && r->opts->done)
+        r->opts->done(r->opts->ctx, b.plan->index, b.r0, b.rows, b.c0, b.cols);
+}
+
+static struct region region_of(const struct sy__plan *plans, int count,
+                               const struct sy_gemm_opts *opts)
+{
+    struct region r = {.kern = sy_cpu()->gemm, .opts = opts, .plans = plans, .count = count};
+    r.precision = opts ? opts->precision : SY_FP32;
+    r.pairs = r.precision == SY_BF16 && r.kern->pairs;
+    r.number = atomic_fetch_add_explicit(&regions, 1, memory_order_relaxed) + 1;
+    return r;
+}
+
+void sy_gemm(const struct sy_gemm_problem *p, const struct sy_gemm_opts *opts)
+{
+    struct sy__plan plan;
+    struct region r = region_of(&plan, 1, opts);
+    int64_t tasks = sy__plan(&plan, p, 1, opts, r.kern);
+    if (tasks == 1)
+        run_task(&r, 0);
+    else if (tasks > 1)
+        sy_pool_run(tasks, run_task, &r);
+}
+
+void sy_gemm_serial(const struct sy_gemm_problem *p, const struct sy_gemm_opts *opts)
+{
+    struct sy__plan plan;
+    struct region r = region_of(&plan, 1, opts);
+    int64_t tasks = sy__plan(&plan, p, 1, opts, r.kern);
+    for (int64_t i = 0; i < tasks; i++)
+        run_task(&r, i);
+}
+
+/* Calls `done` with the caller's problem number although sub-lists are planned apart: used only
+ * when there is no memory for the list of plans. */
+static void run_singly(const struct sy_gemm_problem *p, int count, const struct sy_gemm_opts *opts)
+{
+    for (int i = 0; i < count; i++) {
+        struct sy__plan plan;
+        struct region r = region_of(&plan, 1, opts);
+        int64_t tasks = sy__plan(&plan, p + i, 1, opts, r.kern);
+        plan.index = i;
+        sy_pool_run(tasks, run_task, &r);
+    }
+}
+
+void sy_gemm_grouped(const struct sy_gemm_problem *p, int count, const struct sy_gemm_opts *opts)
+{
+    if (count <= 0)
+        return;
+    struct sy__plan *plans = sy_scratch(SY_SCRATCH_GEMM, (size_t)count * sizeof *plans);
+    if (!plans) {
+        run_singly(p, count, opts);
+        return;
+    }
+    struct region r = region_of(plans, count, opts);
+    int64_t tasks = sy__plan(plans, p, count, opts, r.kern);
+    if (tasks > 0)
+        sy_pool_run(tasks, run_task, &r);
+}
+
+/* -- float64 ------------------------------------------------------------------------------------- */
+
+void sy_gemm_f64(int64_t m, int64_t n, int64_t k, const double *a, int64_t lda, bool ta,
+                 const double *b, int64_t ldb, bool tb, double *c, int64_t ldc, bool accumulate)
+{
+    if (m <= 0 || n <= 0)
+        return;
+    if (k <= 0) {
+        for (int64_t i = 0; !accumulate && i < m; i++)
+            memset(c + i * ldc, 0, (size_t)n * sizeof *c);
+        return;
+    }
+#ifdef HAVE_OPENBLAS_SET_NUM_THREADS
+    extern void openblas_set_num_threads(int n);
+    openblas_set_num_threads(1);
+#endif
+    cblas_dgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m,
+                (int)n, (int)k, 1.0, a, (int)lda, b, (int)ldb, accumulate ? 1.0 : 0.0, c, (int)ldc);
+}
