@@ -108,7 +108,7 @@ static void bench_product(const char *name, int64_t m, int64_t n, int64_t k, boo
         x[bf16] = (struct product){.p = {.m = m, .n = n, .k = k, .c = c, .ldc = n}};
         x[bf16].p.a = (struct sy_mat){a, ta ? m : k, NULL, ta};
         x[bf16].p.b = (struct sy_mat){b, tb ? k : n, NULL, tb};
-        x[bf16].o.precision = bf16 ? SY_BF16 : SY_FP32;
+        x[bf16].o.precision = bf16 ? SY_PREC_BF16 : SY_PREC_FP32;
     }
     const struct job jobs[] = {{run_product, &x[0]}, {run_product, &x[1]}, {run_blas, &x[0]}};
     double s[3], peak, flops = 2.0 * (double)m * (double)n * (double)k;
@@ -225,7 +225,7 @@ static void bench_experts(const struct experts *x)
         static struct product dense;
         for (int b = 0; b < 2; b++) {
             fill(&g[b], x, (enum step)step, tok, hid, w, w2, out, out2, rows);
-            g[b].o = (struct sy_gemm_opts){.precision = b ? SY_BF16 : SY_FP32};
+            g[b].o = (struct sy_gemm_opts){.precision = b ? SY_PREC_BF16 : SY_PREC_FP32};
         }
         /* a dense product of the same FLOPs and kind: one weight, all rows in order */
         dense = (struct product){.p = g[0].p[0]};

@@ -17,6 +17,7 @@ EXTRA_DIST += %D%/layers.txt
 script_tests += %D%/symbols.sh
 unit_tests += %D%/unit/test_tap
 unit_tests += %D%/unit/test_file
+unit_tests += %D%/unit/test_gemm
 unit_tests += %D%/unit/test_hash
 unit_tests += %D%/unit/test_json
 unit_tests += %D%/unit/test_mem

@@ -68,15 +68,15 @@ static const struct {
     unsigned needs;
 } tables[] = {
 #ifdef SY_HAVE_AVX512BF16
-    {{"avx512", &sy__gemm_avx512bf16, NULL, NULL, NULL}, HAS_AVX512 | HAS_BF16},
+    {{"avx512", &sy__gemm_avx512bf16, &sy__map_avx512, NULL, NULL}, HAS_AVX512 | HAS_BF16},
 #endif
 #ifdef SY_HAVE_AVX512
-    {{"avx512", &sy__gemm_avx512, NULL, NULL, NULL}, HAS_AVX512},
+    {{"avx512", &sy__gemm_avx512, &sy__map_avx512, NULL, NULL}, HAS_AVX512},
 #endif
 #ifdef SY_HAVE_AVX2
-    {{"avx2", &sy__gemm_avx2, NULL, NULL, NULL}, HAS_AVX2},
+    {{"avx2", &sy__gemm_avx2, &sy__map_avx2, NULL, NULL}, HAS_AVX2},
 #endif
-    {{"ref", &sy__gemm_ref, NULL, NULL, NULL}, 0},
+    {{"ref", &sy__gemm_ref, &sy__map_ref, NULL, NULL}, 0},
 };
 
 enum { TABLES = sizeof tables / sizeof tables[0] };

@@ -269,7 +269,7 @@ static float chain(const struct sy_mat *a, const struct sy_mat *b, int64_t k, in
 static void run_in_place(const struct region *r, const struct block *b)
 {
     const struct sy_gemm_problem *p = b->plan->p;
-    const bool bf16 = r->precision == SY_BF16;
+    const bool bf16 = r->precision == SY_PREC_BF16;
     for (int64_t i = b->r0; i < b->r0 + b->rows; i++)
         for (int64_t j = b->c0; j < b->c0 + b->cols; j++) {
             float *c = p->c + i * p->ldc + j;
@@ -324,8 +324,8 @@ static struct region region_of(const struct sy__plan *plans, int count,
                                const struct sy_gemm_opts *opts)
 {
     struct region r = {.kern = sy_cpu()->gemm, .opts = opts, .plans = plans, .count = count};
-    r.precision = opts ? opts->precision : SY_FP32;
-    r.pairs = r.precision == SY_BF16 && r.kern->pairs;
+    r.precision = opts ? opts->precision : SY_PREC_FP32;
+    r.pairs = r.precision == SY_PREC_BF16 && r.kern->pairs;
     r.number = atomic_fetch_add_explicit(&regions, 1, memory_order_relaxed) + 1;
     return r;
 }

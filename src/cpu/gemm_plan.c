@@ -111,7 +111,7 @@ int64_t sy__plan(struct sy__plan *plans, const struct sy_gemm_problem *p, int co
                  const struct sy_gemm_opts *opts, const struct sy_gemm_kernels *kern)
 {
     const bool whole = opts && opts->whole_rows;
-    const bool pairs = opts && opts->precision == SY_BF16 && kern->pairs;
+    const bool pairs = opts && opts->precision == SY_PREC_BF16 && kern->pairs;
     double total = 0;
     for (int i = 0; i < count; i++) {
         struct shape s = shape_of(&p[i]);

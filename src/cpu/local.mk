@@ -13,18 +13,19 @@ kern_cflags = $(base_cflags) -Wno-psabi $(SY_KERN_OPT)
 kern_libs = libkern_ref.a
 
 noinst_LIBRARIES += libcpu.a libkern_ref.a
-libcpu_a_SOURCES = %D%/kern_map.c %D%/kern_map.h %D%/kern_optim.h %D%/kern_row.h \
+libcpu_a_SOURCES = %D%/cpu.c %D%/gemm.c %D%/gemm_int.h %D%/gemm_plan.c %D%/gemm_plan.h \
+    %D%/kern_map.c %D%/kern_map.h %D%/kern_optim.h %D%/kern_row.h \
     %D%/math.c %D%/math.h %D%/attention.h %D%/cpu.h %D%/gemm.h
 libcpu_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)
 
-libkern_ref_a_SOURCES = $(kern_sources)
+libkern_ref_a_SOURCES = $(kern_sources) %D%/ref/gemm_ref.c
 libkern_ref_a_CPPFLAGS = $(AM_CPPFLAGS) -DSY_ISA=ref
 libkern_ref_a_CFLAGS = $(kern_cflags)
 
 if AVX2
 noinst_LIBRARIES += libkern_avx2.a
 kern_libs += libkern_avx2.a
-libkern_avx2_a_SOURCES = $(kern_sources)
+libkern_avx2_a_SOURCES = $(kern_sources) %D%/avx2/gemm_avx2.c
 libkern_avx2_a_CPPFLAGS = $(AM_CPPFLAGS) -DSY_ISA=avx2
 libkern_avx2_a_CFLAGS = $(kern_cflags) $(SY_AVX2_FLAGS)
 endif
@@ -32,7 +33,8 @@ endif
 if AVX512
 noinst_LIBRARIES += libkern_avx512.a
 kern_libs += libkern_avx512.a
-libkern_avx512_a_SOURCES = $(kern_sources)
+libkern_avx512_a_SOURCES = $(kern_sources) %D%/avx512/gemm512.h %D%/avx512/pack512.h \
+    %D%/avx512/tile512.h %D%/avx512/gemm_avx512.c %D%/avx512/gemm_avx512_round.c
 libkern_avx512_a_CPPFLAGS = $(AM_CPPFLAGS) -DSY_ISA=avx512
 libkern_avx512_a_CFLAGS = $(kern_cflags) $(SY_AVX512_FLAGS)
 endif
@@ -40,7 +42,7 @@ endif
 if AVX512BF16
 noinst_LIBRARIES += libkern_avx512bf16.a
 kern_libs += libkern_avx512bf16.a
-libkern_avx512bf16_a_SOURCES =
+libkern_avx512bf16_a_SOURCES = %D%/avx512/gemm_avx512bf16.c
 libkern_avx512bf16_a_CPPFLAGS = $(AM_CPPFLAGS) -DSY_ISA=avx512
 libkern_avx512bf16_a_CFLAGS = $(kern_cflags) $(SY_AVX512BF16_FLAGS)
 endif

@@ -148,7 +148,7 @@ static bool try_case(int64_t m, int64_t n, int64_t k, unsigned flags, bool bf16,
         p.k2 = k2, p.a2 = a2.mat, p.b2 = b2.mat;
     else if (flags & 64)
         p.dual_b = d.mat, p.dual_c = r.dual;
-    struct sy_gemm_opts o = {.precision = bf16 ? SY_BF16 : SY_FP32, .whole_rows = r.whole,
+    struct sy_gemm_opts o = {.precision = bf16 ? SY_PREC_BF16 : SY_PREC_FP32, .whole_rows = r.whole,
                              .done = epilogue, .ctx = &r};
     memcpy(r.want_c, init, r.n * sizeof *init);
     memcpy(r.want_dual, init, r.n * sizeof *init);
@@ -170,7 +170,11 @@ static bool try_case(int64_t m, int64_t n, int64_t k, unsigned flags, bool bf16,
                      bf16);
         good = good && fine;
     }
-    operand_free(&a), operand_free(&b), operand_free(&a2), operand_free(&b2), operand_free(&d);
+    operand_free(&a);
+    operand_free(&b);
+    operand_free(&a2);
+    operand_free(&b2);
+    operand_free(&d);
     free(init), free(mem);
     return good;
 }
@@ -222,7 +226,7 @@ static void run_group(const float *x, const float *w, float *out, const int32_t 
 {
     static const int64_t loads[EXPERTS] = {200, 0, 1, 90, 31, 333, 145};
     struct sy_gemm_problem p[EXPERTS];
-    const struct sy_gemm_opts o = {.precision = bf16 ? SY_BF16 : SY_FP32};
+    const struct sy_gemm_opts o = {.precision = bf16 ? SY_PREC_BF16 : SY_PREC_FP32};
     int64_t at_row = 0;
     for (int e = 0; e < EXPERTS; e++) {
         p[e] = (struct sy_gemm_problem){.m = loads[e], .n = F, .k = C, .ldc = F};
@@ -288,7 +292,7 @@ static void test_rounding(void)
     struct sy_gemm_problem p = {.m = N, .n = 1, .k = 1, .c = out, .ldc = 1};
     p.a = (struct sy_mat){v, 1, NULL, false};
     p.b = (struct sy_mat){&one, 1, NULL, false};
-    const struct sy_gemm_opts o = {.precision = SY_BF16};
+    const struct sy_gemm_opts o = {.precision = SY_PREC_BF16};
     for (int s = 0; s < 3; s++) {
         if (sy_cpu_force(all_sets[s], NULL)) {
             tap_skip("bf16 rounding: no %s here", all_sets[s]);
