@@ -18,8 +18,8 @@ Experts, --variant NAME (each also as NAME+compile, which wraps the model in tor
 
 GFLOP/s counts model FLOPs only: 6 for each multiply-add weight that a token uses (attention
 projections, its K experts, the head; not the embedding look-up and not the router, which adds
-6*L*C*E, under 1%), plus causal attention at half: 6*L*T*C a token.  The time of a step is the median
-over --seconds.  Peak RSS is that of the whole process, compiler's children excluded.
+6*L*C*E, under 2%), plus causal attention at half: 6*L*T*C a token.  The time of a step is the
+median over --seconds.  Peak RSS is that of the whole process, compiler's children excluded.
 
     moe_torch.py --shape R1 --precision bf16 --variant best --threads 2 --seconds 20 --json
 
@@ -85,8 +85,9 @@ def best(a):
     for name in [n + s for n in names for s in ("", "+compile")]:
         result, why = run_child(a, name, a.try_seconds)
         tried[name] = round(result["gflops"], 1) if result else None
-        print(f"  {name:16s} " + (f"{result['gflops']:7.1f} GFLOP/s  rss {result['rss_gb']:.2f} GB"
-                                  if result else f"does not run: {why}"), file=sys.stderr, flush=True)
+        said = (f"{result['gflops']:7.1f} GFLOP/s  rss {result['rss_gb']:.2f} GB" if result
+                else f"does not run: {why}")
+        print(f"  {name:16s} {said}", file=sys.stderr, flush=True)
     working = {k: v for k, v in tried.items() if v is not None}
     if not working:
         sys.exit("moe_torch: no variant runs")
@@ -325,8 +326,8 @@ def main():
         print(json.dumps(r))
         return
     print(f"{r['peer']}  {r['shape']} {r['precision']}  {r['variant']}  {r['gflops']:.1f} GFLOP/s  "
-          f"{r['tok_s']:.0f} tok/s  step {r['step_s'] * 1e3:.1f} ms  peak RSS {r['rss_gb']:.2f} GB  "
-          f"loss {r['loss_first']:.3f} -> {r['loss_last']:.3f} in {r['steps']} steps")
+          f"{r['tok_s']:.0f} tok/s  step {r['step_s'] * 1e3:.1f} ms  "
+          f"peak RSS {r['rss_gb']:.2f} GB  loss {r['loss_first']:.3f} -> {r['loss_last']:.3f} in {r['steps']} steps")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,74 @@
+/* Array files: safetensors and .npy, reading and writing.
+ *
+ *  1. Files are hostile: every count, offset and size is checked against the file's real size
+ *     before anything is allocated or read.  Reading is by pread, so a file that shrinks gives an error.
+ *  2. Nothing is read but the header until an array is asked for, and arrays go straight between
+ *     the file and the caller's memory.
+ *  3. Writing is atomic: a temporary file beside the target, fsync, rename, fsync of the folder.
+ *     The old file or the new one, never half of one.
+ *  4. A struct sy_st or sy_npy may be read by several threads at a time; a writer belongs to one.
+ *
+ * Errors: NOTFOUND, IO (the system's reason), FORMAT (the file is wrong), UNSUPPORTED (the file is
+ * right, but holds what we do not), MEMORY.  Messages begin with the format and the path.
+ */
+#ifndef SWITCHYARD_IO_H
+#define SWITCHYARD_IO_H
+
+#include "switchyard/dtype.h"
+#include "switchyard/err.h"
+
+#include <stdint.h>
+
+#define SY_IO_DIMS 8 /* most dimensions of an array in a file */
+
+struct sy_array { /* one array of a file; borrowed from the file's handle */
+    const char *name; /* UTF-8 without control characters; "" in an .npy file */
+    const char *type; /* the file's own word for the element type: "F32", "<f4" */
+    enum sy_dtype dtype; /* SY_DTYPE_COUNT: one that we cannot read (F16, U16, ...) */
+    int ndim;
+    int64_t shape[SY_IO_DIMS];
+    uint64_t offset, bytes; /* from the start of the file; bytes == product of shape * element */
+};
+
+/* -- safetensors, reading ---------------------------------------------------------------------- */
+
+struct sy_st;
+struct sy_st *sy_st_open(const char *path, struct sy_err *err); /* owned; sy_st_close */
+void sy_st_close(struct sy_st *st);                             /* NULL is fine */
+int64_t sy_st_count(const struct sy_st *st);
+const struct sy_array *sy_st_at(const struct sy_st *st, int64_t i); /* 0..count-1, file order */
+const struct sy_array *sy_st_find(const struct sy_st *st, const char *name); /* or NULL */
+const char *sy_st_meta(const struct sy_st *st, const char *key); /* of __metadata__, or NULL */
+/* The array's bytes into dst (a->bytes of them).  UNSUPPORTED for a dtype we have not. */
+int sy_st_read(const struct sy_st *st, const struct sy_array *a, void *dst, struct sy_err *err);
+
+/* -- safetensors, writing ---------------------------------------------------------------------- */
+
+/* Puts elements first..first+count-1 of an array into dst; for arrays that do not lie in memory as
+ * they shall stand in the file (a transposed weight, another precision). */
+typedef int (*sy_st_fill)(void *ctx, int64_t first, int64_t count, void *dst, struct sy_err *err);
+
+struct sy_st_writer;
+/* meta: key, value, key, value, ..., NULL (or NULL); copied.  Touches no file before finish. */
+struct sy_st_writer *sy_st_begin(const char *path, const char *const *meta, struct sy_err *err);
+/* data is borrowed until finish.  ndim 0 is a scalar. */
+int sy_st_add(struct sy_st_writer *w, const char *name, enum sy_dtype dtype, int ndim,
+              const int64_t *shape, const void *data, struct sy_err *err);
+int sy_st_add_fill(struct sy_st_writer *w, const char *name, enum sy_dtype dtype, int ndim,
+                   const int64_t *shape, sy_st_fill fill, void *ctx, struct sy_err *err);
+/* Writes the file and frees the writer, also on failure. */
+int sy_st_finish(struct sy_st_writer *w, struct sy_err *err);
+void sy_st_abort(struct sy_st_writer *w); /* frees it, nothing written; NULL is fine */
+
+/* -- .npy -------------------------------------------------------------------------------------- */
+
+struct sy_npy;
+struct sy_npy *sy_npy_open(const char *path, struct sy_err *err); /* owned; sy_npy_close */
+void sy_npy_close(struct sy_npy *npy);                            /* NULL is fine */
+const struct sy_array *sy_npy_info(const struct sy_npy *npy);
+int sy_npy_read(const struct sy_npy *npy, void *dst, struct sy_err *err);
+/* Version 1.0, C order, the same bytes as NumPy 2 writes.  bf16 has no .npy type: UNSUPPORTED. */
+int sy_npy_write(const char *path, enum sy_dtype dtype, int ndim, const int64_t *shape,
+                 const void *data, struct sy_err *err);
+
+#endif

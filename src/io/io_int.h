@@ -1,0 +1,58 @@
+/* What the array formats share: checked sizes, reading at an offset, writing atomically.
+ * Layer: io; uses base and the element types only. */
+#ifndef SY_IO_IO_INT_H
+#define SY_IO_IO_INT_H
+
+#include "switchyard/io.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* -- arrays (array.c) -------------------------------------------------------------------------- */
+
+/* Bytes of an array, every product checked, zero dimensions counted as one in the check so that no
+ * product over a part of the shape can wrap either.  0, or -1: wraps, negative, too many dims. */
+int sy__array_bytes(size_t element, int ndim, const int64_t *shape, uint64_t *bytes);
+/* "(2, 3)" as the messages show it; cut with "..." when it does not fit. */
+void sy__array_shape(int ndim, const int64_t *shape, char out[96]);
+/* Not empty, valid UTF-8, no NUL, no C0, C1 or DEL. */
+bool sy__name_valid(const char *name, size_t n);
+/* The first byte that is neither 0 nor 1, or -1. */
+int sy__bool_check(const unsigned char *bytes, uint64_t n);
+
+/* -- reading (in.c) ---------------------------------------------------------------------------- */
+
+struct sy__in {
+    int fd;           /* -1: closed */
+    uint64_t size;    /* of the file when it was opened */
+    const char *op;   /* "safetensors": begins every message */
+    char *path;       /* owned */
+};
+/* Regular files only.  Leaves `in` closed on failure. */
+int sy__in_open(struct sy__in *in, const char *op, const char *path, struct sy_err *err);
+int sy__in_read(const struct sy__in *in, uint64_t offset, uint64_t n, void *dst,
+                struct sy_err *err);
+/* The elements of a, checked (dtype known, booleans 0 or 1). */
+int sy__in_array(const struct sy__in *in, const struct sy_array *a, void *dst, struct sy_err *err);
+void sy__in_close(struct sy__in *in);
+
+/* -- writing (out.c) --------------------------------------------------------------------------- */
+
+struct sy__out {
+    int fd;            /* -1: closed */
+    const char *op;
+    char *path, *temp; /* owned */
+};
+/* Opens a temporary beside path and reserves `size` bytes, so that a full disk is known at once. */
+int sy__out_open(struct sy__out *out, const char *op, const char *path, uint64_t size,
+                 struct sy_err *err);
+int sy__out_write(struct sy__out *out, const void *data, uint64_t n, struct sy_err *err);
+/* fsync, close, rename, fsync of the folder; on failure the temporary is removed. */
+int sy__out_commit(struct sy__out *out, struct sy_err *err);
+void sy__out_abort(struct sy__out *out); /* no-op after commit */
+
+/* Tests: let system call number n from now of the writing side (1 = the next) fail with EIO; 0
+ * never.  In order: open, reserve, write..., fsync, close, rename, the folder's open and fsync. */
+void sy__out_fail_at(int64_t n);
+
+#endif

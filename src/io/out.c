@@ -1,0 +1,161 @@
+/* Writing atomically: temporary, fsync, rename, fsync of the folder.  Layer: io.
+ *
+ *  1. The target's name never stands for anything but a whole file: old until rename, new after it.
+ *  2. An fsync or close that fails is final; it is not tried again, since the kernel may have
+ *     dropped the pages and would then report success.
+ *  3. On any failure the temporary is removed.
+ *  4. After the rename a failing fsync of the folder is still reported: the new file is there, but
+ *     may not survive a power cut.
+ */
+#include "io/io_int.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MOST ((uint64_t)1 << 30) /* of one write */
+
+static _Atomic int64_t fail_at;  /* tests */
+static _Atomic uint32_t serial; /* two writers of one path in one process */
+
+void sy__out_fail_at(int64_t n)
+{
+    atomic_store(&fail_at, n);
+}
+
+/* true when this call is the one that shall fail */
+static bool fails(void)
+{
+    if (atomic_load(&fail_at) <= 0 || atomic_fetch_sub(&fail_at, 1) != 1)
+        return false;
+    errno = EIO;
+    return true;
+}
+
+static int failed(const struct sy__out *out, const char *what, struct sy_err *err)
+{
+    return sy_err_sys(err, errno, "%s: cannot %s %s", out->op, what, out->path);
+}
+
+static char *temp_name(const char *path)
+{
+    struct sy_str s = SY_STR_INIT;
+    sy_str_printf(&s, "%s.%ld-%u.tmp", path, (long)getpid(),
+                  (unsigned)atomic_fetch_add(&serial, 1));
+    if (s.failed)
+        sy_str_free(&s);
+    return s.data;
+}
+
+/* A full disk is known before the first byte; file systems that cannot reserve are not an error. */
+static int reserve(int fd, uint64_t size)
+{
+    if (fails())
+        return -1;
+#ifdef __linux__
+    if (size > 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) != 0 &&
+        (errno == ENOSPC || errno == EFBIG))
+        return -1;
+#else
+    (void)fd, (void)size;
+#endif
+    return 0;
+}
+
+int sy__out_open(struct sy__out *out, const char *op, const char *path, uint64_t size,
+                 struct sy_err *err)
+{
+    *out = (struct sy__out){.fd = -1, .op = op, .path = sy_strdup(path), .temp = temp_name(path)};
+    if (out->path == NULL || out->temp == NULL) {
+        sy_err_set(err, SY_E_MEMORY, "%s: out of memory writing %s", op, path);
+        sy__out_abort(out);
+        return -1;
+    }
+    if (!fails())
+        out->fd = open(out->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (out->fd < 0 || reserve(out->fd, size) != 0) {
+        failed(out, "write", err);
+        sy__out_abort(out);
+        return -1;
+    }
+    return 0;
+}
+
+int sy__out_write(struct sy__out *out, const void *data, uint64_t n, struct sy_err *err)
+{
+    const char *from = data;
+    while (n > 0) {
+        ssize_t put = fails() ? -1 : write(out->fd, from, n < MOST ? n : MOST);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return failed(out, "write", err);
+        from += put;
+        n -= (uint64_t)put;
+    }
+    return 0;
+}
+
+static int sync_folder(const struct sy__out *out, struct sy_err *err)
+{
+    const char *slash = strrchr(out->path, '/');
+    size_t n = slash ? (size_t)(slash - out->path) + (slash == out->path) : 1;
+    char *folder = sy_strndup(slash ? out->path : ".", n);
+    if (folder == NULL)
+        return sy_err_set(err, SY_E_MEMORY, "%s: out of memory writing %s", out->op, out->path);
+    int fd = fails() ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    sy_free(folder);
+    if (fd < 0)
+        return failed(out, "open the folder of", err);
+    /* EINVAL: a file system whose folders cannot be synchronized */
+    int r = fails() || (fsync(fd) != 0 && errno != EINVAL) ? failed(out, "sync the folder of", err)
+                                                           : 0;
+    close(fd);
+    return r;
+}
+
+static int close_file(struct sy__out *out)
+{
+    int fd = out->fd, broken = fails(), cause = errno;
+    out->fd = -1;
+    if (close(fd) != 0)
+        return -1;
+    errno = cause;
+    return broken ? -1 : 0;
+}
+
+int sy__out_commit(struct sy__out *out, struct sy_err *err)
+{
+    int r = -1;
+    if (fails() || fsync(out->fd) != 0)
+        failed(out, "sync", err);
+    else if (close_file(out) != 0)
+        failed(out, "close", err);
+    else if (fails() || rename(out->temp, out->path) != 0)
+        failed(out, "rename to", err);
+    else {
+        sy_free(out->temp); /* it has the target's name now: nothing to remove */
+        out->temp = NULL;
+        r = sync_folder(out, err);
+    }
+    sy__out_abort(out);
+    return r;
+}
+
+void sy__out_abort(struct sy__out *out)
+{
+    bool opened = out->fd >= 0;
+    if (opened)
+        close(out->fd);
+    if (out->temp != NULL)
+        unlink(out->temp);
+    sy_free(out->path);
+    sy_free(out->temp);
+    *out = (struct sy__out){.fd = -1};
+}
