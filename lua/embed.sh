@@ -14,7 +14,8 @@ n=0
 for file in "$@"; do
     path=$top/$file
     [ -f "$path" ] || path=$file
-    echo "static const unsigned char lua_$n[] ="
+    echo "static const unsigned char lua_${n}[] ="
+    # shellcheck disable=SC2016 # awk's $0
     "${AWK:-awk}" '{
         gsub(/\\/, "\\\\")
         gsub(/"/, "\\\"")

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Every #include of src/ and include/ against tests/layers.txt.  One TAP case a file, so that the
 # log names the file; a case fails with the include and the rule.
+# shellcheck disable=SC2016 # the $s in quotes are awk's
 set -u
 srcdir=${srcdir:-.}
 cd "$srcdir" || exit 99

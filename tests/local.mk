@@ -7,6 +7,16 @@
 # SY_TEST_FAST=1 in the environment leaves out what takes long (tap_fast() in C);
 # SY_TEST_TIMEOUT is the limit of one test in seconds.
 
+#
+# A test with threads is named once more in threaded_tests: `make check-threads` runs these alone, for
+# ThreadSanitizer.
+
+threaded_tests = %D%/unit/test_pool %D%/unit/test_rng %D%/unit/test_mem
+
+check-threads:
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(threaded_tests)'
+.PHONY: check-threads
+
 check_LIBRARIES += libtap.a
 libtap_a_SOURCES = %D%/unit/tap.c %D%/unit/tap.h
 test_libs = libtap.a

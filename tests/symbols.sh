@@ -1,6 +1,7 @@
 #!/bin/sh
 # What the engine's archives (base to train) must not call: they never end the program, never print,
 # and know neither Lua nor a terminal.  One TAP case an archive.
+# shellcheck disable=SC2016 # the $s in quotes are awk's
 set -u
 cd "${builddir:-.}" || exit 99
 NM=${NM:-nm}

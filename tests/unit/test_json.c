@@ -161,8 +161,8 @@ static void writing(void)
         tap_is_str(s.data, want[i], "number %s", want[i]);
     }
     sy_str_clear(&s);
-    sy_json_number(&s, NAN);
-    sy_json_number(&s, -INFINITY);
+    sy_json_number(&s, (double)NAN);
+    sy_json_number(&s, -(double)INFINITY);
     tap_is_str(s.data, "nullnull", "not finite");
     sy_str_clear(&s);
     sy_json_quote(&s, "a\"\\\n\x01\xC3\xA9\xFF", 8);
