@@ -60,6 +60,25 @@ SY_INLINE float row_lse(const float *x, int64_t n)
     return top + SY_LANE(vf_log, row_exp_sum(NULL, x, top, n));
 }
 
-/* The functions of each source that row.c puts into the table, declared where it names them. */
+/* The functions that other sources contribute to row.c's table, typed by their place in it. */
+#define ROW_DECLARE(name)                                                                          \
+    extern __typeof__(*((const struct sy_row_kernels *)0)->name) SY_KERN(sy__##name);
+ROW_DECLARE(rms_norm)
+ROW_DECLARE(rms_norm_back)
+ROW_DECLARE(layer_norm)
+ROW_DECLARE(layer_norm_back)
+ROW_DECLARE(cross_entropy)
+ROW_DECLARE(rope)
+ROW_DECLARE(topk)
+ROW_DECLARE(gather_sum)
+ROW_DECLARE(gather)
+
+#define ROW_DECLARE_ACT(NAME, name)                                                                \
+    extern __typeof__(*((const struct sy_row_kernels *)0)->glu[0]) SY_KERN(sy__glu_##name);        \
+    extern __typeof__(*((const struct sy_row_kernels *)0)->glu_back[0]) SY_KERN(                   \
+        sy__glu_back_##name);                                                                      \
+    extern __typeof__(*((const struct sy_row_kernels *)0)->expert_back[0]) SY_KERN(                \
+        sy__expert_back_##name);
+SY_ACT_MAP(ROW_DECLARE_ACT)
 
 #endif
