@@ -1,8 +1,8 @@
 /* CPU detection, the kernel tables and the measured peak (cpu/cpu.h).
  *
  * The feature bits are read by cpuid, and by xgetbv whether the system saves the registers
- * (Intel SDM vol. 1, 13.3 and 15.2).  The choice is one pointer, set once; two threads that race for
- * the first sy_cpu() store the same value.
+ * (Intel SDM vol. 1, 13.3 and 15.2).  The choice is one pointer, set once; two threads that race
+ * for the first sy_cpu() store the same value.
  */
 #include "config.h"
 
@@ -68,15 +68,16 @@ static const struct {
     unsigned needs;
 } tables[] = {
 #ifdef SY_HAVE_AVX512BF16
-    {{"avx512", &sy__gemm_avx512bf16, &sy__map_avx512, NULL, NULL}, HAS_AVX512 | HAS_BF16},
+    {{"avx512", &sy__gemm_avx512bf16, &sy__map_avx512, &sy__row_avx512, &sy__optim_avx512},
+     HAS_AVX512 | HAS_BF16},
 #endif
 #ifdef SY_HAVE_AVX512
-    {{"avx512", &sy__gemm_avx512, &sy__map_avx512, NULL, NULL}, HAS_AVX512},
+    {{"avx512", &sy__gemm_avx512, &sy__map_avx512, &sy__row_avx512, &sy__optim_avx512}, HAS_AVX512},
 #endif
 #ifdef SY_HAVE_AVX2
-    {{"avx2", &sy__gemm_avx2, &sy__map_avx2, NULL, NULL}, HAS_AVX2},
+    {{"avx2", &sy__gemm_avx2, &sy__map_avx2, &sy__row_avx2, &sy__optim_avx2}, HAS_AVX2},
 #endif
-    {{"ref", &sy__gemm_ref, &sy__map_ref, NULL, NULL}, 0},
+    {{"ref", &sy__gemm_ref, &sy__map_ref, &sy__row_ref, &sy__optim_ref}, 0},
 };
 
 enum { TABLES = sizeof tables / sizeof tables[0] };
@@ -102,7 +103,8 @@ int sy_cpu_force(const char *name, struct sy_err *err)
 {
     const struct sy_kernels *k = find(name);
     if (!k && !known(name))
-        return sy_err_set(err, SY_E_NAME, "cpu: unknown kernel set '%s': ref, avx2 or avx512", name);
+        return sy_err_set(err, SY_E_NAME, "cpu: unknown kernel set '%s': ref, avx2 or avx512",
+                          name);
     if (!k)
         return sy_err_set(err, SY_E_UNSUPPORTED, "cpu: this machine cannot run kernel set '%s'",
                           name);
@@ -132,7 +134,8 @@ const struct sy_kernels *sy_cpu(void)
     return atomic_load(&chosen);
 }
 
-/* -- peak ---------------------------------------------------------------------------------------- */
+/* -- peak ----------------------------------------------------------------------------------------
+ */
 
 struct peak {
     double (*run)(int64_t rounds);
