@@ -1,4 +1,4 @@
 # train: add a source or header as  libtrain_a_SOURCES += %D%/name.c %D%/name.h
 noinst_LIBRARIES += libtrain.a
 sy_libs += libtrain.a
-libtrain_a_SOURCES =
+libtrain_a_SOURCES = %D%/params.h %D%/params.c %D%/hyper.h %D%/hyper.c %D%/trainer.c

@@ -1,0 +1,135 @@
+/* The trainer: one thread that executes a program step after step, and what others may ask of it.
+ *
+ *                    start                     boundary, pause asked
+ *     (new) ------------------------> RUNNING ----------------------> PAUSED
+ *                                     |  |  ^ <---------------------- resume
+ *                     steps are done  |  |  |
+ *                DONE <---------------+  |  | more steps: resume
+ *                  |  stop asked         |  |
+ *                  |  STOPPED <----------+  |
+ *                  +------------------------+
+ *                     FAILED: a loss, a gradient or an operation failed; parameters are those of the last good step
+ *
+ *  1. Everything that others ask (a hyper-parameter, pause, hold) takes effect at the border between
+ *     two steps, so a run is a function of its journal.
+ *  2. A step: batch -> program (once a micro-batch) -> norm and check -> AdamW -> state updates.
+ *     Nothing is allocated in it and nothing of Lua runs, but for the callbacks at its end.
+ *  3. hold() parks the trainer at a border; the holder alone may then touch parameters, programs'
+ *     inputs, and states, until release().
+ */
+#ifndef SWITCHYARD_TRAIN_H
+#define SWITCHYARD_TRAIN_H
+
+#include "switchyard/data.h"
+#include "switchyard/graph.h"
+
+#include "train/hyper.h"
+#include "train/params.h"
+
+struct sy_metrics;
+struct sy_trainer;
+
+/* One traced and planned pass over a batch.  All owned by whoever owns the phase. */
+struct sy_phase {
+    struct sy_graph *graph;
+    struct sy_program *program;
+    struct sy_tensor *tokens, *targets; /* (B,T) i32 inputs of the graph; shared */
+    struct sy_tensor *documents;        /* (B,T) i32 or NULL: the graph does not ask; shared */
+    struct sy_tensor *loss;             /* scalar f32: cross entropy in nats a token; shared */
+};
+
+/* Programs of one shape (batch, context, K, ...).  `more` adds gradients (micro-batches after the
+ * first); absent when accumulate is 1.  `eval` has no auxiliary losses and no dropout. */
+struct sy_plan {
+    struct sy_phase first, more, eval;
+    void *arena; /* owned; shared by the three, which never run at the same time */
+    size_t arena_bytes;
+    int64_t batch, context, accumulate;
+};
+void sy_plan_free(struct sy_plan *plan); /* and what it owns; NULL is fine */
+/* Take the arena that the phases need.  MEMORY says how many bytes. */
+int sy_plan_attach(struct sy_plan *plan, struct sy_err *err);
+
+enum sy_run_state { SY_RUN_RUNNING, SY_RUN_PAUSED, SY_RUN_DONE, SY_RUN_STOPPED, SY_RUN_FAILED };
+const char *sy_run_state_name(enum sy_run_state s); /* "running" ... */
+
+struct sy_status {
+    enum sy_run_state state;
+    int64_t step, steps;
+    double loss, val_loss; /* nats a token; NaN: none yet */
+    double lr, grad_norm;
+    double tok_s, mfu, eta; /* smoothed over some steps; seconds */
+    int64_t tokens;         /* trained on so far */
+    double load_max_mean;   /* over all layers at this step; NaN without experts */
+    int64_t dead;           /* experts without a token at this step, all layers */
+    int64_t val_step;       /* step of val_loss */
+    struct sy_err error;    /* when FAILED */
+};
+
+struct sy_train_config {
+    const char *name;
+    struct sy_params *params;      /* owned by the trainer from now on */
+    struct sy_plan *plan;          /* likewise */
+    struct sy_hyper hyper;
+    struct sy_corpus *corpus;      /* another count is taken */
+    enum sy_sample_mode sampling;
+    double flops_per_token;        /* of the model: 6 a multiply-add weight plus attention; for MFU */
+    double peak;                   /* FLOP/s measured on this machine; 0: no MFU */
+    /* Called on the trainer's thread at the border after a step (also after an evaluation: `evaluated`) and when
+     * the state changes.  May call into the host and wait for it. */
+    void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);
+    void *ctx;
+};
+
+/* Create; nothing runs yet.  On failure params and plan stay the caller's. */
+struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct sy_err *err);
+int sy_trainer_start(struct sy_trainer *t, struct sy_err *err);
+void sy_trainer_free(struct sy_trainer *t); /* stops and joins first */
+
+void sy_trainer_status(struct sy_trainer *t, struct sy_status *out);
+struct sy_metrics *sy_trainer_metrics(struct sy_trainer *t);
+struct sy_params *sy_trainer_params(struct sy_trainer *t); /* touch only while held or not running */
+struct sy_plan *sy_trainer_plan(struct sy_trainer *t);     /* likewise */
+const char *sy_trainer_name(const struct sy_trainer *t);
+struct sy_corpus *sy_trainer_corpus(const struct sy_trainer *t);
+
+/* From the next border on; written to the journal with the step.  The new value is what get
+ * returns at once.  Errors: RANGE; STATE for those fixed for the run.  Values with SY_LIVE_PLAN
+ * need a new plan as well: sy_trainer_replan. */
+int sy_trainer_set(struct sy_trainer *t, enum sy_hyper_id id, double value, struct sy_err *err);
+double sy_trainer_get(struct sy_trainer *t, enum sy_hyper_id id);
+void sy_trainer_set_schedule(struct sy_trainer *t, enum sy_schedule s);
+enum sy_schedule sy_trainer_schedule(struct sy_trainer *t);
+/* Value of a named input (nn.input) from the next border on: n numbers.  NAME, SHAPE. */
+int sy_trainer_set_input(struct sy_trainer *t, const char *name, const float *values, int64_t n,
+                         struct sy_err *err);
+/* Exchange the plan (caller holds).  The trainer owns it then; the old one is freed. */
+void sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan);
+
+void sy_trainer_pause(struct sy_trainer *t);
+void sy_trainer_resume(struct sy_trainer *t);
+void sy_trainer_stop(struct sy_trainer *t);
+/* Go on for n steps, then pause. */
+void sy_trainer_steps(struct sy_trainer *t, int64_t n);
+
+/* Park at the next border.  `hold` asks; `held` waits up to `seconds` and tells whether it is so
+ * (a trainer that does not run counts as parked).  Holds count.  A holder must release. */
+void sy_trainer_hold(struct sy_trainer *t);
+bool sy_trainer_held(struct sy_trainer *t, double seconds);
+void sy_trainer_release(struct sy_trainer *t);
+/* Wait until `step` is reached or the run no longer runs; false after `seconds`. */
+bool sy_trainer_wait(struct sy_trainer *t, int64_t step, double seconds);
+
+/* Mean loss over n evaluation batches, without auxiliary losses (caller holds).  NaN and an error
+ * when the corpus has no validation text. */
+double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err);
+/* A line for the journal. */
+void sy_trainer_note(struct sy_trainer *t, const char *kind, const char *text);
+
+struct sy_journal_entry {
+    int64_t step; /* takes effect after this step */
+    char kind[16], text[112];
+};
+int sy_trainer_journal(struct sy_trainer *t, int first, struct sy_journal_entry *out, int n);
+
+#endif

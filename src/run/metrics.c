@@ -1,0 +1,229 @@
+/* Series in chunks.  See metrics.h. */
+#include "run/metrics.h"
+
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <string.h>
+
+struct chunk {
+    int64_t steps[SY_METRICS_CHUNK];
+    float values[]; /* [SY_METRICS_CHUNK][width] */
+};
+
+struct series {
+    char *name; /* owned */
+    int width;
+    int64_t rows;
+    struct chunk **chunks; /* owned; at least one */
+    int nchunks, room;
+};
+
+struct sy_metrics {
+    pthread_mutex_t lock;
+    struct series **series; /* owned; addresses stay, so names may be handed out */
+    int count, room;
+    int64_t lost;
+};
+
+struct sy_metrics *sy_metrics_new(struct sy_err *err)
+{
+    struct sy_metrics *m = sy_calloc(1, sizeof *m);
+    if (!m) {
+        sy_err_set(err, SY_E_MEMORY, "metrics: out of memory");
+        return NULL;
+    }
+    pthread_mutex_init(&m->lock, NULL);
+    return m;
+}
+
+static void free_series(struct series *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; i < s->nchunks; i++)
+        sy_free(s->chunks[i]);
+    sy_free(s->chunks);
+    sy_free(s->name);
+    sy_free(s);
+}
+
+void sy_metrics_free(struct sy_metrics *m)
+{
+    if (!m)
+        return;
+    for (int i = 0; i < m->count; i++)
+        free_series(m->series[i]);
+    sy_free(m->series);
+    pthread_mutex_destroy(&m->lock);
+    sy_free(m);
+}
+
+static int add_chunk(struct series *s)
+{
+    if (s->nchunks == s->room) {
+        int room = s->room ? 2 * s->room : 8;
+        struct chunk **grown = sy_realloc(s->chunks, (size_t)room * sizeof *grown);
+        if (!grown)
+            return -1;
+        s->chunks = grown;
+        s->room = room;
+    }
+    size_t bytes = sizeof(struct chunk) + (size_t)SY_METRICS_CHUNK * (size_t)s->width * sizeof(float);
+    struct chunk *c = sy_alloc(bytes);
+    if (!c)
+        return -1;
+    s->chunks[s->nchunks++] = c;
+    return 0;
+}
+
+static struct series *new_series(const char *name, int width)
+{
+    struct series *s = sy_calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->width = width;
+    s->name = sy_strdup(name);
+    if (!s->name || add_chunk(s)) {
+        free_series(s);
+        return NULL;
+    }
+    return s;
+}
+
+static int find(const struct sy_metrics *m, const char *name)
+{
+    for (int i = 0; i < m->count; i++)
+        if (!strcmp(m->series[i]->name, name))
+            return i;
+    return -1;
+}
+
+static int append(struct sy_metrics *m, struct series *s)
+{
+    if (m->count == m->room) {
+        int room = m->room ? 2 * m->room : 32;
+        struct series **grown = sy_realloc(m->series, (size_t)room * sizeof *grown);
+        if (!grown)
+            return -1;
+        m->series = grown;
+        m->room = room;
+    }
+    m->series[m->count] = s;
+    return m->count++;
+}
+
+int sy_metrics_series(struct sy_metrics *m, const char *name, int width, struct sy_err *err)
+{
+    pthread_mutex_lock(&m->lock);
+    int i = find(m, name);
+    int had = i < 0 ? width : m->series[i]->width;
+    if (i < 0) {
+        struct series *s = new_series(name, width);
+        i = s ? append(m, s) : -1;
+        if (i < 0)
+            free_series(s);
+    }
+    pthread_mutex_unlock(&m->lock);
+    if (i < 0)
+        return sy_err_set(err, SY_E_MEMORY, "metrics: out of memory for series '%s'", name);
+    if (had != width)
+        return sy_err_set(err, SY_E_SHAPE, "metrics: series '%s' has %d values a step, not %d", name,
+                          had, width);
+    return i;
+}
+
+void sy_metrics_add(struct sy_metrics *m, int series, int64_t step, const float *values)
+{
+    pthread_mutex_lock(&m->lock);
+    struct series *s = m->series[series];
+    int64_t at = s->rows % SY_METRICS_CHUNK, c = s->rows / SY_METRICS_CHUNK;
+    if (c >= s->nchunks && add_chunk(s)) {
+        m->lost++;
+    } else {
+        s->chunks[c]->steps[at] = step;
+        memcpy(s->chunks[c]->values + at * s->width, values, (size_t)s->width * sizeof *values);
+        s->rows++;
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
+int64_t sy_metrics_lost(const struct sy_metrics *m) { return m->lost; }
+
+int sy_metrics_count(struct sy_metrics *m)
+{
+    pthread_mutex_lock(&m->lock);
+    int n = m->count;
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+static struct series *series_at(struct sy_metrics *m, int i)
+{
+    pthread_mutex_lock(&m->lock);
+    struct series *s = m->series[i];
+    pthread_mutex_unlock(&m->lock);
+    return s;
+}
+
+const char *sy_metrics_name(struct sy_metrics *m, int series) { return series_at(m, series)->name; }
+int sy_metrics_width(struct sy_metrics *m, int series) { return series_at(m, series)->width; }
+
+int sy_metrics_find(struct sy_metrics *m, const char *name)
+{
+    pthread_mutex_lock(&m->lock);
+    int i = find(m, name);
+    pthread_mutex_unlock(&m->lock);
+    return i;
+}
+
+int64_t sy_metrics_rows(struct sy_metrics *m, int series)
+{
+    pthread_mutex_lock(&m->lock);
+    int64_t n = m->series[series]->rows;
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+int64_t sy_metrics_read(struct sy_metrics *m, int series, int column, int64_t first, int64_t n,
+                        int64_t *steps, float *values)
+{
+    pthread_mutex_lock(&m->lock);
+    const struct series *s = m->series[series];
+    n = first + n > s->rows ? s->rows - first : n;
+    for (int64_t i = 0; i < n; i++) {
+        const struct chunk *c = s->chunks[(first + i) / SY_METRICS_CHUNK];
+        int64_t at = (first + i) % SY_METRICS_CHUNK;
+        steps[i] = c->steps[at];
+        values[i] = c->values[at * s->width + column];
+    }
+    pthread_mutex_unlock(&m->lock);
+    return n < 0 ? 0 : n;
+}
+
+int64_t sy_metrics_last(struct sy_metrics *m, int series, float *values)
+{
+    int64_t step = -1;
+    pthread_mutex_lock(&m->lock);
+    const struct series *s = m->series[series];
+    if (s->rows) {
+        const struct chunk *c = s->chunks[(s->rows - 1) / SY_METRICS_CHUNK];
+        int64_t at = (s->rows - 1) % SY_METRICS_CHUNK;
+        step = c->steps[at];
+        memcpy(values, c->values + at * s->width, (size_t)s->width * sizeof *values);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return step;
+}
+
+void sy_metrics_truncate(struct sy_metrics *m, int64_t step)
+{
+    pthread_mutex_lock(&m->lock);
+    for (int i = 0; i < m->count; i++) {
+        struct series *s = m->series[i];
+        while (s->rows && s->chunks[(s->rows - 1) / SY_METRICS_CHUNK]
+                                  ->steps[(s->rows - 1) % SY_METRICS_CHUNK] > step)
+            s->rows--;
+    }
+    pthread_mutex_unlock(&m->lock);
+}

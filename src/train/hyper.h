@@ -1,0 +1,72 @@
+/* Hyper-parameters: one table of name, type, range, default, when a change takes effect, and help.
+ * train's options, r.NAME, ?help and the manual are read from it. */
+#ifndef SY_TRAIN_HYPER_H
+#define SY_TRAIN_HYPER_H
+
+#include "switchyard/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum sy_live {
+    SY_LIVE_NEXT, /* a change holds from the next step */
+    SY_LIVE_PLAN, /* changes shapes: the program is traced and planned again */
+    SY_LIVE_NEVER /* fixed for the run */
+};
+
+/* X(name, integer?, least, most, default, live, help) */
+#define SY_HYPER_MAP(X)                                                                            \
+    X(steps, true, 0, 1e12, 1000, NEXT, "optimizer steps of the whole run")                        \
+    X(batch, true, 1, 1e6, 16, PLAN, "sequences of a micro-batch (B)")                             \
+    X(context, true, 1, 1e7, 0, PLAN, "tokens of a sequence (T); default: the model's context")    \
+    X(accumulate, true, 1, 1e6, 1, PLAN, "micro-batches of a step")                                \
+    X(lr, false, 0, 1e6, 1e-3, NEXT, "learning rate at its highest")                               \
+    X(min_lr, false, 0, 1e6, -1, NEXT, "learning rate at the end; default: a tenth of lr")         \
+    X(warmup, true, 0, 1e12, -1, NEXT, "steps of linear warm-up; default: a tenth of steps, at most 100") \
+    X(decay, false, 0, 1, 0.2, NEXT, "share of the steps in which wsd decays")                     \
+    X(beta1, false, 0, 1, 0.9, NEXT, "AdamW: decay of the first moment")                           \
+    X(beta2, false, 0, 1, 0.95, NEXT, "AdamW: decay of the second moment")                         \
+    X(eps, false, 0, 1, 1e-8, NEXT, "AdamW: added to the denominator")                             \
+    X(weight_decay, false, 0, 1e3, 0.1, NEXT, "AdamW: decoupled decay of parameters with 2 dimensions or more") \
+    X(clip, false, 0, 1e9, 1.0, NEXT, "largest global gradient norm; 0: no clipping")              \
+    X(eval_every, true, 0, 1e12, 100, NEXT, "steps between evaluations; 0: never")                 \
+    X(eval_batches, true, 1, 1e9, 20, NEXT, "batches of an evaluation")                            \
+    X(sample_every, true, 0, 1e12, 0, NEXT, "steps between samples; 0: never")                     \
+    X(checkpoint_every, true, 0, 1e12, 500, NEXT, "steps between checkpoints; 0: never")           \
+    X(seed, true, 0, 9007199254740992.0, 1, NEVER, "of data order and random operations")
+
+enum sy_hyper_id {
+#define X(name, integer, least, most, preset, live, help) SY_HYPER_##name,
+    SY_HYPER_MAP(X)
+#undef X
+        SY_HYPER_COUNT
+};
+
+struct sy_hyper_spec {
+    const char *name;
+    bool integer;
+    double least, most, preset;
+    enum sy_live live;
+    const char *help;
+};
+
+enum sy_schedule { SY_COSINE, SY_WSD, SY_LINEAR, SY_CONSTANT, SY_SCHEDULE_COUNT };
+
+struct sy_hyper {
+    double v[SY_HYPER_COUNT];
+    enum sy_schedule schedule;
+};
+
+const struct sy_hyper_spec *sy_hyper_spec(enum sy_hyper_id id);
+int sy_hyper_find(const char *name); /* id, or -1 */
+void sy_hyper_defaults(struct sy_hyper *h);
+/* RANGE: `train: lr is -1, must be from 0 to 1e+06` */
+int sy_hyper_check(enum sy_hyper_id id, double value, struct sy_err *err);
+const char *sy_schedule_name(enum sy_schedule s);
+int sy_schedule_parse(const char *name); /* or -1 */
+/* Learning rate of step (the first is 1).  Warm-up rises linearly to lr; then cosine or linear to
+ * min_lr at `steps`, constant, or wsd: constant, then linear to min_lr over the last `decay` share.
+ * Sources: Loshchilov & Hutter 2017 (cosine); Hu et al. 2024, MiniCPM (warm-up, stable, decay). */
+double sy_hyper_lr(const struct sy_hyper *h, int64_t step);
+
+#endif

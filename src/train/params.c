@@ -1,0 +1,222 @@
+/* Flat buffers and the optimizer's pass over them.  See params.h. */
+#include "train/params.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "cpu/cpu.h"
+#include "cpu/kern_optim.h"
+
+#include <math.h>
+#include <string.h>
+
+#define CHUNK 65536 /* floats of one task: 256 KB of each buffer */
+#define ALIGN 16    /* floats */
+
+static int64_t padded(int64_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
+
+size_t sy_params_bytes(struct sy_tensor *const *tensors, int n)
+{
+    int64_t floats = 0;
+    for (int i = 0; i < n; i++)
+        floats += padded(sy_tensor_count(tensors[i]));
+    return (size_t)floats * 4 * sizeof(float);
+}
+
+static int check_one(const struct sy_tensor *t, const char *name, struct sy_err *err)
+{
+    if (t->dtype != SY_F32 || !sy_tensor_contiguous(t) || t->offset ||
+        sy_tensor_bytes(t) != t->storage->bytes)
+        return sy_err_set(err, SY_E_DTYPE, "train: parameter '%s' must be a whole f32 tensor, is %s",
+                          name, sy_dtype_name(t->dtype));
+    return 0;
+}
+
+static int fill_list(struct sy_params *ps, struct sy_tensor *const *tensors,
+                     const char *const *names, const int64_t *experts, int n, struct sy_err *err)
+{
+    for (int i = 0; i < n; i++) {
+        struct sy_param *p = &ps->list[i];
+        if (check_one(tensors[i], names[i], err))
+            return -1;
+        p->tensor = sy_tensor_ref(tensors[i]);
+        ps->count++;
+        p->offset = ps->floats;
+        p->count = sy_tensor_count(tensors[i]);
+        p->decay = tensors[i]->ndim >= 2;
+        p->experts = experts ? experts[i] : 0;
+        ps->floats += padded(p->count);
+        if (!(p->name = sy_strdup(names[i])))
+            return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+    }
+    return 0;
+}
+
+/* Chunks of one parameter; with list NULL only counts them. */
+static int cut(const struct sy_params *ps, int which, struct sy_chunk *list)
+{
+    const struct sy_param *p = &ps->list[which];
+    int64_t groups = p->experts ? p->experts : 1, each = p->count / groups;
+    int n = 0;
+    for (int64_t e = 0; e < groups; e++)
+        for (int64_t at = 0; at < each; at += CHUNK, n++)
+            if (list)
+                list[n] = (struct sy_chunk){.offset = p->offset + e * each + at,
+                                            .count = each - at < CHUNK ? each - at : CHUNK,
+                                            .param = which,
+                                            .expert = p->experts ? (int)e : -1};
+    return n;
+}
+
+static int make_chunks(struct sy_params *ps, struct sy_err *err)
+{
+    int n = 0;
+    for (int i = 0; i < ps->count; i++)
+        n += cut(ps, i, NULL);
+    ps->chunks = sy_calloc((size_t)n + 1, sizeof *ps->chunks);
+    ps->partials = sy_calloc((size_t)n + 1, sizeof *ps->partials);
+    if (!ps->chunks || !ps->partials)
+        return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+    for (int i = 0; i < ps->count; i++)
+        ps->nchunks += cut(ps, i, ps->chunks + ps->nchunks);
+    return 0;
+}
+
+static int make_buffers(struct sy_params *ps, struct sy_err *err)
+{
+    size_t bytes = (size_t)ps->floats * sizeof(float);
+    ps->home = sy_storage_new(bytes, true, err);
+    ps->g = sy_calloc(1, bytes ? bytes : 1);
+    ps->m = sy_calloc(1, bytes ? bytes : 1);
+    ps->v = sy_calloc(1, bytes ? bytes : 1);
+    if (!ps->home || !ps->g || !ps->m || !ps->v)
+        return sy_err_set(err, SY_E_MEMORY, "train: out of memory: %zu bytes wanted", 4 * bytes);
+    ps->p = ps->home->data;
+    memset(ps->p, 0, bytes);
+    for (int i = 0; i < ps->count; i++) {
+        struct sy_param *p = &ps->list[i];
+        memcpy(ps->p + p->offset, sy_data(p->tensor), (size_t)p->count * sizeof(float));
+        sy_storage_move(p->tensor->storage, ps->home, ps->p + p->offset);
+    }
+    return 0;
+}
+
+struct sy_params *sy_params_new(struct sy_tensor *const *tensors, const char *const *names,
+                                const int64_t *experts, int n, struct sy_tensor *const *states,
+                                int nstates, struct sy_err *err)
+{
+    struct sy_params *ps = sy_calloc(1, sizeof *ps);
+    if (ps) {
+        ps->list = sy_calloc((size_t)n + 1, sizeof *ps->list);
+        ps->states = sy_calloc((size_t)nstates + 1, sizeof(struct sy_tensor *));
+    }
+    if (!ps || !ps->list || !ps->states) {
+        sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+        goto fail;
+    }
+    if (fill_list(ps, tensors, names, experts, n, err) || make_chunks(ps, err) ||
+        make_buffers(ps, err))
+        goto fail;
+    for (; ps->nstates < nstates; ps->nstates++)
+        ps->states[ps->nstates] = sy_tensor_ref(states[ps->nstates]);
+    return ps;
+fail:
+    sy_params_free(ps);
+    return NULL;
+}
+
+void sy_params_free(struct sy_params *ps)
+{
+    if (!ps)
+        return;
+    for (int i = 0; i < ps->count; i++) {
+        sy_free(ps->list[i].name);
+        sy_tensor_unref(ps->list[i].tensor);
+    }
+    for (int i = 0; i < ps->nstates; i++)
+        sy_tensor_unref(ps->states[i]);
+    sy_storage_unref(ps->home);
+    sy_free(ps->list);
+    sy_free(ps->states);
+    sy_free(ps->chunks);
+    sy_free(ps->partials);
+    sy_free(ps->g);
+    sy_free(ps->m);
+    sy_free(ps->v);
+    sy_free(ps);
+}
+
+/* ---- norm ---- */
+
+static void sumsq_task(void *ctx, int64_t i)
+{
+    struct sy_params *ps = ctx;
+    const struct sy_chunk *c = &ps->chunks[i];
+    ps->partials[i] = c->frozen ? 0 : sy_cpu()->optim->sumsq(ps->g + c->offset, c->count, NULL);
+}
+
+double sy_params_grad_norm(struct sy_params *ps, double scale, int *bad)
+{
+    double sum = 0;
+    *bad = -1;
+    sy_pool_run(ps->nchunks, sumsq_task, ps);
+    for (int i = 0; i < ps->nchunks; i++) {
+        if (!isfinite(ps->partials[i]) && *bad < 0)
+            *bad = ps->chunks[i].param;
+        sum += ps->partials[i];
+    }
+    return sqrt(sum) * scale;
+}
+
+/* ---- update ---- */
+
+struct adamw_pass {
+    struct sy_params *ps;
+    struct sy_adamw args[2]; /* without and with weight decay */
+};
+
+static void adamw_task(void *ctx, int64_t i)
+{
+    const struct adamw_pass *a = ctx;
+    const struct sy_params *ps = a->ps;
+    const struct sy_chunk *c = &ps->chunks[i];
+    int64_t o = c->offset;
+    if (!c->frozen)
+        sy_cpu()->optim->adamw(ps->p + o, ps->g + o, ps->m + o, ps->v + o, c->count,
+                               &a->args[ps->list[c->param].decay]);
+}
+
+void sy_params_adamw(struct sy_params *ps, const struct sy_update *u)
+{
+    struct sy_adamw args = {.lr = (float)u->lr, .beta1 = (float)u->beta1, .beta2 = (float)u->beta2,
+                            .eps = (float)u->eps, .grad_scale = (float)u->grad_scale};
+    args.correct1 = 1 - pow(u->beta1, (double)u->t);
+    args.correct2 = 1 - pow(u->beta2, (double)u->t);
+    struct adamw_pass a = {ps, {args, args}};
+    a.args[1].decay = (float)u->weight_decay;
+    sy_pool_run(ps->nchunks, adamw_task, &a);
+}
+
+/* ---- the rest ---- */
+
+uint64_t sy_params_hash(const struct sy_params *ps)
+{
+    struct sy_hash h;
+    size_t bytes = (size_t)ps->floats * sizeof(float);
+    sy_hash_init(&h);
+    sy_hash_update(&h, ps->p, bytes);
+    sy_hash_update(&h, ps->m, bytes);
+    sy_hash_update(&h, ps->v, bytes);
+    for (int i = 0; i < ps->nstates; i++)
+        sy_hash_update(&h, sy_data(ps->states[i]), sy_tensor_bytes(ps->states[i]));
+    return sy_hash_final(&h);
+}
+
+void sy_params_freeze(struct sy_params *ps, const char *prefix, int expert, bool frozen)
+{
+    for (int i = 0; i < ps->nchunks; i++) {
+        struct sy_chunk *c = &ps->chunks[i];
+        if (c->expert == expert && !strncmp(ps->list[c->param].name, prefix, strlen(prefix)))
+            c->frozen = frozen;
+    }
+}

@@ -1,0 +1,781 @@
+/* The trainer's thread and its mailbox.  See switchyard/train.h for states and rules. */
+#include "switchyard/train.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "run/metrics.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+enum series {
+    LOSS, VAL_LOSS, LR, GRAD_NORM, TOK_S, TIME_DATA, TIME_COMPUTE, TIME_OPTIMIZER, TOKENS,
+    SERIES_COUNT
+};
+static const char *const series_names[SERIES_COUNT] = {
+    "loss", "val_loss", "lr", "grad_norm", "tok_s", "time.data", "time.compute", "time.optimizer",
+    "tokens"};
+
+struct observed {
+    int series, width, first; /* first: place in sums */
+    bool load;
+};
+
+struct input_change {
+    struct input_change *next;
+    char *name;
+    int64_t n;
+    float values[];
+};
+
+struct sy_trainer {
+    struct sy_train_config c;
+    char *name;
+    struct sy_metrics *metrics;
+    int series[SERIES_COUNT];
+    struct observed *observed; /* one an observation of the plan */
+    float *sums;               /* of observations over micro-batches */
+    int sum_count;
+    struct sy_sampler sampler;
+
+    pthread_t thread;
+    bool started; /* a thread exists that must be joined */
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    bool alive; /* the thread is in its loop */
+    bool pause_asked, stop_asked, quit_asked, parked;
+    int holds;
+    int64_t pause_at; /* step, or -1 */
+    struct sy_hyper wanted; /* with changes not yet in effect */
+    struct input_change *inputs, **inputs_end;
+    struct sy_status status;
+    struct sy_journal_entry *journal;
+    int njournal, journal_room;
+
+    /* the trainer thread's own */
+    struct sy_hyper hyper;
+    double smooth_seconds, smooth_weight;
+};
+
+static const char *const state_names[] = {"running", "paused", "done", "stopped", "failed"};
+const char *sy_run_state_name(enum sy_run_state s) { return state_names[s]; }
+
+/* ---- plans ---- */
+
+static void free_phase(struct sy_phase *p)
+{
+    sy_program_free(p->program);
+    sy_tensor_unref(p->tokens);
+    sy_tensor_unref(p->targets);
+    sy_tensor_unref(p->documents);
+    sy_tensor_unref(p->loss);
+    sy_graph_free(p->graph);
+}
+
+void sy_plan_free(struct sy_plan *plan)
+{
+    if (!plan)
+        return;
+    free_phase(&plan->first);
+    free_phase(&plan->more);
+    free_phase(&plan->eval);
+    sy_free(plan->arena);
+    sy_free(plan);
+}
+
+int sy_plan_attach(struct sy_plan *plan, struct sy_err *err)
+{
+    struct sy_phase *phases[3] = {&plan->first, &plan->more, &plan->eval};
+    size_t most = 1;
+    for (int i = 0; i < 3; i++)
+        if (phases[i]->program && sy_program_bytes(phases[i]->program) > most)
+            most = sy_program_bytes(phases[i]->program);
+    plan->arena = sy_alloc(most);
+    plan->arena_bytes = most;
+    if (!plan->arena)
+        return sy_err_set(err, SY_E_MEMORY, "train: out of memory: %zu bytes wanted for activations",
+                          most);
+    for (int i = 0; i < 3; i++)
+        if (phases[i]->program && sy_program_attach(phases[i]->program, plan->arena, err))
+            return -1;
+    return 0;
+}
+
+/* ---- journal ---- */
+
+static void journal(struct sy_trainer *t, const char *kind, const char *text)
+{
+    if (t->njournal == t->journal_room) {
+        int room = t->journal_room ? 2 * t->journal_room : 64;
+        struct sy_journal_entry *grown = sy_realloc(t->journal, (size_t)room * sizeof *grown);
+        if (!grown)
+            return;
+        t->journal = grown;
+        t->journal_room = room;
+    }
+    struct sy_journal_entry *e = &t->journal[t->njournal++];
+    e->step = t->status.step;
+    snprintf(e->kind, sizeof e->kind, "%s", kind);
+    snprintf(e->text, sizeof e->text, "%s", text);
+}
+
+void sy_trainer_note(struct sy_trainer *t, const char *kind, const char *text)
+{
+    pthread_mutex_lock(&t->lock);
+    journal(t, kind, text);
+    pthread_mutex_unlock(&t->lock);
+}
+
+int sy_trainer_journal(struct sy_trainer *t, int first, struct sy_journal_entry *out, int n)
+{
+    pthread_mutex_lock(&t->lock);
+    n = first + n > t->njournal ? t->njournal - first : n;
+    n = n < 0 ? 0 : n;
+    if (n)
+        memcpy(out, t->journal + first, (size_t)n * sizeof *out);
+    pthread_mutex_unlock(&t->lock);
+    return n;
+}
+
+/* ---- making ---- */
+
+/* Series and sums for what the plan observes. */
+static int set_observed(struct sy_trainer *t, struct sy_err *err)
+{
+    const struct sy_program *p = t->c.plan->first.program;
+    int n = sy_program_observes(p);
+    struct observed *list = sy_calloc((size_t)n + 1, sizeof *list);
+    int total = 0, rc = list ? 0 : -1;
+    for (int i = 0; i < n && !rc; i++) {
+        const char *name = sy_program_observe_name(p, i);
+        list[i].width = (int)sy_tensor_count(sy_program_observe_at(p, i));
+        list[i].first = total;
+        list[i].load = !strncmp(name, "load.", 5);
+        list[i].series = sy_metrics_series(t->metrics, name, list[i].width, err);
+        rc = list[i].series < 0 ? -1 : 0;
+        total += list[i].width;
+    }
+    float *sums = rc ? NULL : sy_calloc((size_t)total + 1, sizeof *sums);
+    if (!sums) {
+        sy_free(list);
+        return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+    }
+    sy_free(t->observed);
+    sy_free(t->sums);
+    t->observed = list;
+    t->sums = sums;
+    t->sum_count = total;
+    return 0;
+}
+
+static void set_sampler(struct sy_trainer *t)
+{
+    t->sampler = (struct sy_sampler){.corpus = t->c.corpus, .split = SY_SPLIT_TRAIN,
+                                     .mode = t->c.sampling, .batch = t->c.plan->batch,
+                                     .context = t->c.plan->context,
+                                     .accumulate = t->c.plan->accumulate,
+                                     .seed = (uint64_t)t->c.hyper.v[SY_HYPER_seed]};
+}
+
+static int make_series(struct sy_trainer *t, struct sy_err *err)
+{
+    for (int i = 0; i < SERIES_COUNT; i++)
+        if ((t->series[i] = sy_metrics_series(t->metrics, series_names[i], 1, err)) < 0)
+            return -1;
+    return set_observed(t, err);
+}
+
+struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct sy_err *err)
+{
+    struct sy_trainer *t = sy_calloc(1, sizeof *t);
+    if (!t) {
+        sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+        return NULL;
+    }
+    t->c = *config;
+    t->hyper = t->wanted = config->hyper;
+    t->pause_at = -1;
+    t->inputs_end = &t->inputs;
+    t->status = (struct sy_status){.state = SY_RUN_PAUSED, .loss = NAN, .val_loss = NAN,
+                                   .grad_norm = NAN, .load_max_mean = NAN, .tok_s = NAN, .mfu = NAN,
+                                   .steps = (int64_t)config->hyper.v[SY_HYPER_steps]};
+    t->status.lr = sy_hyper_lr(&t->hyper, 1);
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->changed, NULL);
+    t->name = sy_strdup(config->name);
+    t->metrics = t->name ? sy_metrics_new(err) : NULL;
+    set_sampler(t);
+    if (!t->metrics || make_series(t, err) || sy_sampler_check(&t->sampler, err)) {
+        sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+        t->c.params = NULL; /* stay the caller's */
+        t->c.plan = NULL;
+        t->c.corpus = NULL;
+        sy_trainer_free(t);
+        return NULL;
+    }
+    sy_corpus_ref(t->c.corpus);
+    return t;
+}
+
+void sy_trainer_free(struct sy_trainer *t)
+{
+    if (!t)
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->quit_asked = true;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    if (t->started)
+        pthread_join(t->thread, NULL);
+    while (t->inputs) {
+        struct input_change *next = t->inputs->next;
+        sy_free(t->inputs->name);
+        sy_free(t->inputs);
+        t->inputs = next;
+    }
+    sy_plan_free(t->c.plan);
+    sy_params_free(t->c.params);
+    sy_corpus_unref(t->c.corpus);
+    sy_metrics_free(t->metrics);
+    sy_free(t->observed);
+    sy_free(t->sums);
+    sy_free(t->journal);
+    sy_free(t->name);
+    pthread_cond_destroy(&t->changed);
+    pthread_mutex_destroy(&t->lock);
+    sy_free(t);
+}
+
+/* ---- the border between two steps ---- */
+
+static void write_input(struct sy_phase *p, const struct input_change *c)
+{
+    struct sy_tensor *x = p->graph ? sy_graph_find_input(p->graph, c->name) : NULL;
+    if (x && x->dtype == SY_F32 && sy_tensor_count(x) == c->n)
+        memcpy(sy_data(x), c->values, (size_t)c->n * sizeof(float));
+}
+
+static void apply_inputs(struct sy_trainer *t)
+{
+    while (t->inputs) {
+        struct input_change *c = t->inputs;
+        char text[112];
+        write_input(&t->c.plan->first, c);
+        write_input(&t->c.plan->more, c);
+        write_input(&t->c.plan->eval, c);
+        snprintf(text, sizeof text, c->n == 1 ? "%s = %g" : "%s = {%g, ...}", c->name,
+                 (double)c->values[0]);
+        journal(t, "set", text);
+        t->inputs = c->next;
+        sy_free(c->name);
+        sy_free(c);
+    }
+    t->inputs_end = &t->inputs;
+}
+
+static void apply_hyper(struct sy_trainer *t)
+{
+    for (int i = 0; i < SY_HYPER_COUNT; i++)
+        if (t->hyper.v[i] != t->wanted.v[i]) {
+            char text[112];
+            snprintf(text, sizeof text, "%s = %g", sy_hyper_spec((enum sy_hyper_id)i)->name,
+                     t->wanted.v[i]);
+            journal(t, "set", text);
+        }
+    if (t->hyper.schedule != t->wanted.schedule)
+        journal(t, "schedule", sy_schedule_name(t->wanted.schedule));
+    t->hyper = t->wanted;
+    t->status.steps = (int64_t)t->hyper.v[SY_HYPER_steps];
+}
+
+static void set_state(struct sy_trainer *t, enum sy_run_state s)
+{
+    if (t->status.state != s) {
+        t->status.state = s;
+        pthread_cond_broadcast(&t->changed);
+    }
+}
+
+static void apply_mail(struct sy_trainer *t)
+{
+    apply_hyper(t);
+    apply_inputs(t);
+}
+
+/* The state that this border asks for, or RUNNING. */
+static enum sy_run_state wanted_state(const struct sy_trainer *t)
+{
+    if (t->status.state == SY_RUN_FAILED)
+        return SY_RUN_FAILED;
+    if (t->stop_asked)
+        return SY_RUN_STOPPED;
+    if (t->pause_asked || (t->pause_at >= 0 && t->status.step >= t->pause_at))
+        return SY_RUN_PAUSED;
+    return t->status.step >= t->status.steps ? SY_RUN_DONE : SY_RUN_RUNNING;
+}
+
+static void announce(struct sy_trainer *t, bool evaluated)
+{
+    struct sy_status s;
+    sy_trainer_status(t, &s);
+    if (t->c.on_step)
+        t->c.on_step(t->c.ctx, &s, evaluated);
+}
+
+/* Wait at the border until there is a step to do (true) or the thread is to end (false). */
+static bool border(struct sy_trainer *t)
+{
+    bool go = false, told = false;
+    pthread_mutex_lock(&t->lock);
+    while (!t->quit_asked) {
+        enum sy_run_state s = wanted_state(t);
+        if (!t->holds) {
+            apply_mail(t);
+            s = wanted_state(t);
+        }
+        bool news = t->status.state != s;
+        set_state(t, s);
+        if (news && s != SY_RUN_RUNNING && !told) { /* tell outside the lock, then look again */
+            told = true;
+            pthread_mutex_unlock(&t->lock);
+            announce(t, false);
+            pthread_mutex_lock(&t->lock);
+            continue;
+        }
+        go = !t->holds && s == SY_RUN_RUNNING;
+        if (go)
+            break;
+        t->parked = true;
+        pthread_cond_broadcast(&t->changed);
+        pthread_cond_wait(&t->changed, &t->lock);
+        told = false;
+    }
+    t->parked = false;
+    pthread_mutex_unlock(&t->lock);
+    return go;
+}
+
+/* ---- a step ---- */
+
+struct timing {
+    double data, compute, optimizer;
+};
+
+static const char *leaf_name(void *ctx, const struct sy_tensor *leaf)
+{
+    const struct sy_params *ps = ctx;
+    for (int i = 0; i < ps->count; i++)
+        if (ps->list[i].tensor->storage == leaf->storage)
+            return ps->list[i].name;
+    return NULL;
+}
+
+static int fail_nonfinite(struct sy_trainer *t, struct sy_phase *p, int64_t step, double loss,
+                          struct sy_err *err)
+{
+    char where[256];
+    uint64_t seed = (uint64_t)t->hyper.v[SY_HYPER_seed];
+    if (!sy_program_find_nonfinite(p->program, seed, (uint64_t)step, leaf_name, t->c.params, where,
+                                   sizeof where))
+        snprintf(where, sizeof where, "the loss");
+    return sy_err_set(err, SY_E_NUMERIC,
+                      "step %lld: loss is %g: first value that is not finite: %s; parameters are those of step %lld",
+                      (long long)step, loss, where, (long long)step - 1);
+}
+
+static void add_observed(struct sy_trainer *t, const struct sy_program *p)
+{
+    for (int i = 0; i < sy_program_observes(p); i++) {
+        const float *x = sy_data(sy_program_observe_at(p, i));
+        float *sum = t->sums + t->observed[i].first;
+        for (int j = 0; j < t->observed[i].width; j++)
+            sum[j] += x[j];
+    }
+}
+
+/* Forward and backward over all micro-batches; gradients are then sums over them. */
+static int compute_gradients(struct sy_trainer *t, int64_t step, double *loss, struct timing *time,
+                             struct sy_err *err)
+{
+    struct sy_plan *plan = t->c.plan;
+    uint64_t seed = (uint64_t)t->hyper.v[SY_HYPER_seed];
+    memset(t->sums, 0, (size_t)t->sum_count * sizeof *t->sums);
+    *loss = 0;
+    for (int64_t a = 0; a < plan->accumulate; a++) {
+        struct sy_phase *p = a ? &plan->more : &plan->first;
+        double start = sy_now();
+        sy_sampler_batch(&t->sampler, (uint64_t)step, a, sy_data(p->tokens), sy_data(p->targets),
+                         p->documents ? sy_data(p->documents) : NULL);
+        double sampled = sy_now();
+        if (sy_program_run(p->program, seed, (uint64_t)(step * plan->accumulate + a), err))
+            return sy_err_prefix(err, "step %lld", (long long)step);
+        time->data += sampled - start;
+        time->compute += sy_now() - sampled;
+        double l = sy_tensor_get(p->loss, 0);
+        if (!isfinite(l))
+            return fail_nonfinite(t, p, step, l, err);
+        *loss += l / (double)plan->accumulate;
+        add_observed(t, p->program);
+    }
+    for (int i = 0; i < t->sum_count; i++)
+        t->sums[i] /= (float)plan->accumulate;
+    return 0;
+}
+
+static int update(struct sy_trainer *t, int64_t step, double lr, double *norm, struct sy_err *err)
+{
+    struct sy_plan *plan = t->c.plan;
+    double scale = 1.0 / (double)plan->accumulate, clip = t->hyper.v[SY_HYPER_clip];
+    int bad;
+    *norm = sy_params_grad_norm(t->c.params, scale, &bad);
+    if (bad >= 0)
+        return sy_err_set(err, SY_E_NUMERIC,
+                          "step %lld: gradient of %s is not finite; parameters are those of step %lld",
+                          (long long)step, t->c.params->list[bad].name, (long long)step - 1);
+    if (clip > 0 && *norm > clip)
+        scale *= clip / *norm;
+    const double *h = t->hyper.v;
+    struct sy_update u = {.lr = lr, .beta1 = h[SY_HYPER_beta1], .beta2 = h[SY_HYPER_beta2],
+                          .eps = h[SY_HYPER_eps], .weight_decay = h[SY_HYPER_weight_decay],
+                          .grad_scale = scale, .t = step};
+    sy_params_adamw(t->c.params, &u);
+    struct sy_phase *last = plan->accumulate > 1 ? &plan->more : &plan->first;
+    return sy_program_update_states(last->program);
+}
+
+static void put(struct sy_trainer *t, enum series s, int64_t step, double v)
+{
+    float f = (float)v;
+    sy_metrics_add(t->metrics, t->series[s], step, &f);
+}
+
+/* Largest load over the mean, and experts without a token, from the observed loads. */
+static void judge_loads(const struct sy_trainer *t, struct sy_status *s)
+{
+    int n = sy_program_observes(t->c.plan->first.program);
+    s->load_max_mean = NAN;
+    s->dead = 0;
+    for (int i = 0; i < n; i++) {
+        const struct observed *o = &t->observed[i];
+        for (int j = 0; j < o->width && o->load; j++) {
+            double load = (double)t->sums[o->first + j];
+            s->dead += load <= 0;
+            if (!(load <= s->load_max_mean))
+                s->load_max_mean = load;
+        }
+    }
+}
+
+static void note_speed(struct sy_trainer *t, struct sy_status *s, double seconds)
+{
+    double tokens = (double)(t->c.plan->batch * t->c.plan->context * t->c.plan->accumulate);
+    t->smooth_seconds = 0.9 * t->smooth_seconds + seconds;
+    t->smooth_weight = 0.9 * t->smooth_weight + 1;
+    double each = t->smooth_seconds / t->smooth_weight;
+    s->tok_s = tokens / each;
+    s->tokens += (int64_t)tokens;
+    s->mfu = t->c.peak > 0 ? s->tok_s * t->c.flops_per_token / t->c.peak : (double)NAN;
+    s->eta = (double)(s->steps - s->step) * each;
+}
+
+static void record(struct sy_trainer *t, int64_t step, double loss, double lr, double norm,
+                   const struct timing *time)
+{
+    double seconds = time->data + time->compute + time->optimizer;
+    int n = sy_program_observes(t->c.plan->first.program);
+    pthread_mutex_lock(&t->lock);
+    struct sy_status *s = &t->status;
+    s->step = step;
+    s->loss = loss;
+    s->lr = lr;
+    s->grad_norm = norm;
+    note_speed(t, s, seconds);
+    judge_loads(t, s);
+    double tokens = (double)s->tokens, tok_s = s->tok_s;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    put(t, LOSS, step, loss);
+    put(t, LR, step, lr);
+    put(t, GRAD_NORM, step, norm);
+    put(t, TOK_S, step, tok_s);
+    put(t, TIME_DATA, step, time->data);
+    put(t, TIME_COMPUTE, step, time->compute);
+    put(t, TIME_OPTIMIZER, step, time->optimizer);
+    put(t, TOKENS, step, tokens);
+    for (int i = 0; i < n; i++)
+        sy_metrics_add(t->metrics, t->observed[i].series, step, t->sums + t->observed[i].first);
+}
+
+static int one_step(struct sy_trainer *t, struct sy_err *err)
+{
+    struct timing time = {0};
+    int64_t step = t->status.step + 1;
+    double lr = sy_hyper_lr(&t->hyper, step), loss, norm;
+    if (compute_gradients(t, step, &loss, &time, err))
+        return -1;
+    double start = sy_now();
+    if (update(t, step, lr, &norm, err))
+        return -1;
+    time.optimizer = sy_now() - start;
+    record(t, step, loss, lr, norm, &time);
+    return 0;
+}
+
+/* ---- evaluation ---- */
+
+double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err)
+{
+    struct sy_phase *p = &t->c.plan->eval;
+    struct sy_sampler s = t->sampler;
+    double sum = 0;
+    s.split = SY_SPLIT_VAL;
+    if (sy_sampler_check(&s, err))
+        return NAN;
+    for (int64_t i = 0; i < n; i++) {
+        sy_sampler_eval(&s, i, sy_data(p->tokens), sy_data(p->targets),
+                        p->documents ? sy_data(p->documents) : NULL);
+        if (sy_program_run(p->program, s.seed, (uint64_t)i, err))
+            return NAN;
+        sum += sy_tensor_get(p->loss, 0);
+    }
+    return sum / (double)n;
+}
+
+static bool has_validation(const struct sy_trainer *t)
+{
+    return sy_corpus_tokens(t->c.corpus) - sy_corpus_train(t->c.corpus) > t->c.plan->context;
+}
+
+static bool evaluate_if_due(struct sy_trainer *t)
+{
+    int64_t every = (int64_t)t->hyper.v[SY_HYPER_eval_every], step = t->status.step;
+    struct sy_err err = SY_ERR_INIT;
+    if (!every || (step % every && step != t->status.steps) || !has_validation(t))
+        return false;
+    double loss = sy_trainer_eval(t, (int64_t)t->hyper.v[SY_HYPER_eval_batches], &err);
+    if (err.code)
+        return false;
+    pthread_mutex_lock(&t->lock);
+    t->status.val_loss = loss;
+    t->status.val_step = step;
+    pthread_mutex_unlock(&t->lock);
+    put(t, VAL_LOSS, step, loss);
+    return true;
+}
+
+/* ---- the thread ---- */
+
+static void *train_thread(void *arg)
+{
+    struct sy_trainer *t = arg;
+    while (border(t)) {
+        struct sy_err err = SY_ERR_INIT;
+        if (one_step(t, &err)) {
+            pthread_mutex_lock(&t->lock);
+            t->status.error = err;
+            set_state(t, SY_RUN_FAILED);
+            journal(t, "failed", err.msg);
+            pthread_mutex_unlock(&t->lock);
+            announce(t, false);
+            continue;
+        }
+        announce(t, evaluate_if_due(t));
+    }
+    pthread_mutex_lock(&t->lock);
+    t->alive = false;
+    t->parked = true;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    return NULL;
+}
+
+int sy_trainer_start(struct sy_trainer *t, struct sy_err *err)
+{
+    if (t->started)
+        return sy_err_set(err, SY_E_STATE, "train: run '%s' was started already", t->name);
+    t->alive = true;
+    t->status.state = SY_RUN_RUNNING;
+    int rc = pthread_create(&t->thread, NULL, train_thread, t);
+    if (rc) {
+        t->alive = false;
+        return sy_err_sys(err, rc, "train: cannot start a thread");
+    }
+    t->started = true;
+    return 0;
+}
+
+/* ---- what others ask ---- */
+
+void sy_trainer_status(struct sy_trainer *t, struct sy_status *out)
+{
+    pthread_mutex_lock(&t->lock);
+    *out = t->status;
+    pthread_mutex_unlock(&t->lock);
+}
+
+struct sy_metrics *sy_trainer_metrics(struct sy_trainer *t) { return t->metrics; }
+struct sy_params *sy_trainer_params(struct sy_trainer *t) { return t->c.params; }
+struct sy_plan *sy_trainer_plan(struct sy_trainer *t) { return t->c.plan; }
+const char *sy_trainer_name(const struct sy_trainer *t) { return t->name; }
+struct sy_corpus *sy_trainer_corpus(const struct sy_trainer *t) { return t->c.corpus; }
+
+int sy_trainer_set(struct sy_trainer *t, enum sy_hyper_id id, double value, struct sy_err *err)
+{
+    if (sy_hyper_check(id, value, err))
+        return -1;
+    if (sy_hyper_spec(id)->live == SY_LIVE_NEVER)
+        return sy_err_set(err, SY_E_STATE, "train: %s is fixed for the run", sy_hyper_spec(id)->name);
+    pthread_mutex_lock(&t->lock);
+    t->wanted.v[id] = value;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    return 0;
+}
+
+double sy_trainer_get(struct sy_trainer *t, enum sy_hyper_id id)
+{
+    pthread_mutex_lock(&t->lock);
+    double v = t->wanted.v[id];
+    pthread_mutex_unlock(&t->lock);
+    return v;
+}
+
+void sy_trainer_set_schedule(struct sy_trainer *t, enum sy_schedule s)
+{
+    pthread_mutex_lock(&t->lock);
+    t->wanted.schedule = s;
+    pthread_mutex_unlock(&t->lock);
+}
+
+enum sy_schedule sy_trainer_schedule(struct sy_trainer *t)
+{
+    pthread_mutex_lock(&t->lock);
+    enum sy_schedule s = t->wanted.schedule;
+    pthread_mutex_unlock(&t->lock);
+    return s;
+}
+
+int sy_trainer_set_input(struct sy_trainer *t, const char *name, const float *values, int64_t n,
+                         struct sy_err *err)
+{
+    struct input_change *c = sy_alloc(sizeof *c + (size_t)n * sizeof(float));
+    char *copy = sy_strdup(name);
+    if (!c || !copy) {
+        sy_free(c);
+        sy_free(copy);
+        return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+    }
+    c->next = NULL;
+    c->name = copy;
+    c->n = n;
+    memcpy(c->values, values, (size_t)n * sizeof(float));
+    pthread_mutex_lock(&t->lock);
+    *t->inputs_end = c;
+    t->inputs_end = &c->next;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    return 0;
+}
+
+static void copy_inputs(const struct sy_phase *from, struct sy_phase *to)
+{
+    for (int i = 0; from->graph && to->graph && i < sy_graph_inputs(from->graph); i++) {
+        const struct sy_tensor *x = sy_graph_input_at(from->graph, i);
+        struct sy_tensor *y = sy_graph_find_input(to->graph, sy_graph_input_name(from->graph, i));
+        if (y && x->dtype == SY_F32 && y->dtype == SY_F32 && sy_tensor_same_shape(x, y))
+            memcpy(sy_data(y), sy_data(x), sy_tensor_bytes(x));
+    }
+}
+
+void sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan)
+{
+    struct sy_plan *old = t->c.plan;
+    copy_inputs(&old->first, &plan->first);
+    copy_inputs(&old->first, &plan->more);
+    copy_inputs(&old->eval, &plan->eval);
+    t->c.plan = plan;
+    set_sampler(t);
+    set_observed(t, NULL);
+    sy_plan_free(old);
+}
+
+static void ask(struct sy_trainer *t, bool pause, bool stop, int64_t pause_at)
+{
+    pthread_mutex_lock(&t->lock);
+    t->pause_asked = pause;
+    t->stop_asked = stop;
+    t->pause_at = pause_at;
+    if (!pause && !stop && t->alive && wanted_state(t) == SY_RUN_RUNNING)
+        set_state(t, SY_RUN_RUNNING); /* so that wait() right after resume() waits */
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void sy_trainer_pause(struct sy_trainer *t) { ask(t, true, false, -1); }
+void sy_trainer_resume(struct sy_trainer *t) { ask(t, false, false, -1); }
+void sy_trainer_stop(struct sy_trainer *t) { ask(t, false, true, -1); }
+
+void sy_trainer_steps(struct sy_trainer *t, int64_t n)
+{
+    struct sy_status s;
+    sy_trainer_status(t, &s);
+    ask(t, false, false, s.step + n);
+}
+
+static struct timespec deadline(double seconds)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    double whole = floor(seconds);
+    ts.tv_sec += (time_t)whole;
+    ts.tv_nsec += (long)((seconds - whole) * 1e9);
+    if (ts.tv_nsec >= 1000000000) {
+        ts.tv_sec++;
+        ts.tv_nsec -= 1000000000;
+    }
+    return ts;
+}
+
+void sy_trainer_hold(struct sy_trainer *t)
+{
+    pthread_mutex_lock(&t->lock);
+    t->holds++;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
+
+bool sy_trainer_held(struct sy_trainer *t, double seconds)
+{
+    struct timespec until = deadline(seconds);
+    pthread_mutex_lock(&t->lock);
+    int rc = 0;
+    while (t->alive && !t->parked && !rc)
+        rc = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+    bool held = !t->alive || t->parked;
+    pthread_mutex_unlock(&t->lock);
+    return held;
+}
+
+void sy_trainer_release(struct sy_trainer *t)
+{
+    pthread_mutex_lock(&t->lock);
+    t->holds--;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
+
+bool sy_trainer_wait(struct sy_trainer *t, int64_t step, double seconds)
+{
+    struct timespec until = deadline(seconds);
+    pthread_mutex_lock(&t->lock);
+    int rc = 0;
+    while (t->alive && t->status.state == SY_RUN_RUNNING && t->status.step < step && !rc)
+        rc = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+    bool reached = !t->alive || t->status.state != SY_RUN_RUNNING || t->status.step >= step;
+    pthread_mutex_unlock(&t->lock);
+    return reached;
+}
