@@ -26,6 +26,7 @@ script_tests += %D%/layers.sh
 EXTRA_DIST += %D%/layers.txt
 script_tests += %D%/symbols.sh
 unit_tests += %D%/unit/test_tap
+unit_tests += %D%/unit/test_io
 unit_tests += %D%/unit/test_file
 unit_tests += %D%/unit/test_gemm
 unit_tests += %D%/unit/test_hash

@@ -52,7 +52,7 @@ static int files_in_folder(void)
 
 /* -- fixtures ---------------------------------------------------------------------------------- */
 
-/* safetensors.numpy.save_file({"w": float32 [[1,2],[3,4]], "n": int64 [7], "b": [True, False]}, path,
+/* safetensors.numpy.save_file({"w": float32 [[1,2],[3,4]], "n": int64 [7], "b": [1, 0] bool}, path,
  * metadata={"format": "pt"}) */
 static const char st_header[] =
     "{\"__metadata__\":{\"format\":\"pt\"},"
