@@ -56,13 +56,14 @@ static struct sy_tensor *as_dtype(struct sy_tensor *t, enum sy_dtype dtype, stru
 static int prepare(const struct sy_op *op, struct sy_tensor *const *in, int nin,
                    struct sy_tensor **ready, struct sy_err *err)
 {
-    enum sy_dtype widest = in[0] ? in[0]->dtype : SY_F32;
-    for (int i = 0; i < nin && (op->flags & SY_OP_PROMOTE); i++)
+    int first = op->flags & SY_OP_PROMOTE ? 0 : op->flags & SY_OP_PROMOTE_REST ? 1 : nin;
+    enum sy_dtype widest = SY_BOOL;
+    for (int i = first; i < nin; i++)
         if (in[i] && dtype_rank(in[i]->dtype) > dtype_rank(widest))
             widest = in[i]->dtype;
     for (int i = 0; i < nin; i++) {
         struct sy_tensor *t = sy_tensor_ref(in[i]);
-        if (t && op->flags & SY_OP_PROMOTE && t->dtype != widest) {
+        if (t && i >= first && t->dtype != widest) {
             struct sy_tensor *wide = as_dtype(t, widest, err);
             sy_tensor_unref(t);
             t = wide;

@@ -73,6 +73,7 @@ enum sy_op_flags {
     SY_OP_PROMOTE = 8,   /* inputs of different dtypes are cast to the wider (bool < u8 < i32 < i64 < bf16 < f32 < f64) */
     SY_OP_INTERNAL = 16, /* a backward kernel: no Lua name */
     SY_OP_RANDOM = 32,   /* depends on (seed, step, node) */
+    SY_OP_PROMOTE_REST = 128, /* like PROMOTE, but input 0 keeps its dtype (a condition, an index) */
     SY_OP_CHEAP = 64     /* worth recomputing in the backward pass rather than keeping its output */
 };
 

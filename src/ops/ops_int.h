@@ -15,6 +15,14 @@
 #include "ops/ops.def"
 #undef SY_OP
 
+/* Rows without a gradient hold NULL there; the suffix says why (see the head of ops.def). */
+#define sy__vjp_none_integer NULL
+#define sy__vjp_none_backward NULL
+#define sy__vjp_none_step NULL
+#define sy__vjp_none_view NULL
+#define sy__vjp_none_random NULL
+#define sy__vjp_none_linalg NULL
+
 /* Normalize a dimension in place: -1..-n count from the end.  Error RANGE names op and shape. */
 int sy__dim(struct sy_infer *x, int64_t *dim, const struct sy_tensor *t);
 /* Errors with the op's name, input's name and its actual shape or dtype. */
@@ -28,5 +36,39 @@ int sy__shape_error(struct sy_infer *x, const char *fmt, ...) __attribute__((for
 /* f(ctx, begin, end) over [0, n) in blocks of `grain`, on the pool; inline when one block. */
 typedef void (*sy_range_fn)(void *ctx, int64_t begin, int64_t end);
 void sy__parallel(int64_t n, int64_t grain, sy_range_fn f, void *ctx);
+
+/* Up to three inputs walked together in the row-major order of `shape`, inputs broadcast to it and
+ * neighbouring dimensions merged where all strides allow.  Outputs are always contiguous. */
+#define SY_ITER_IN 3
+struct sy__iter {
+    int ndim, nin;
+    int64_t total;
+    int64_t shape[SY_MAX_DIMS];
+    int64_t stride[SY_ITER_IN][SY_MAX_DIMS];
+};
+/* A run of n elements: output elements at.., input i's elements at offset[i] + j * stride[i]. */
+struct sy__span {
+    int64_t at, n;
+    int64_t offset[SY_ITER_IN], stride[SY_ITER_IN];
+};
+typedef void (*sy__span_fn)(void *ctx, const struct sy__span *s);
+
+void sy__iter_init(struct sy__iter *it, int ndim, const int64_t *shape, int nin,
+                   struct sy_tensor *const *in);
+/* On the pool, in pieces of `grain` elements. */
+void sy__iter_run(const struct sy__iter *it, int64_t grain, sy__span_fn f, void *ctx);
+#define SY_GRAIN 32768 /* elements of a task of a plain map */
+
+/* A contiguous tensor seen along one dimension: element (o, i, s) at (o * n + i) * inner + s. */
+struct sy__lines {
+    int64_t outer, n, inner;
+};
+struct sy__lines sy__lines_of(int ndim, const int64_t *shape, int64_t dim);
+
+/* NumPy's rule; error SHAPE.  Sets out->ndim and shape only. */
+int sy__broadcast(struct sy_infer *x, struct sy_meta *out);
+
+/* Elements of t in row-major order to `to` (same dtype). */
+void sy__copy_dense(const struct sy_tensor *t, void *to);
 
 #endif

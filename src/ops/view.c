@@ -1,0 +1,470 @@
+/* Views (no computation: strides over the same storage), copies, casts, pad and cat. */
+#include "ops/build.h"
+#include "ops/ops_int.h"
+
+#include "base/assert.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- shared by many rows ---- */
+
+int sy__infer_like(struct sy_infer *x)
+{
+    sy_meta_like(&x->out[0], x->in[0]);
+    return 0;
+}
+
+int sy__run_none(const struct sy_run *x)
+{
+    (void)x;
+    return 0;
+}
+
+void sy__cost_none(struct sy_cost *c) { (void)c; }
+
+/* A map counts no multiply-adds: only the bytes it moves. */
+void sy__cost_map(struct sy_cost *c)
+{
+    const struct sy_node *n = c->node;
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i])
+            c->bytes += (double)sy_tensor_bytes(n->in[i]);
+    for (int i = 0; i < n->nout; i++)
+        c->bytes += (double)sy_tensor_bytes(n->out[i]);
+}
+
+void sy__cost_copy(struct sy_cost *c) { sy__cost_map(c); }
+
+int sy__vjp_identity(struct sy_vjp *x)
+{
+    x->din[0] = x->dout[0];
+    return 0;
+}
+
+/* ---- copies ---- */
+
+struct copying {
+    const char *from;
+    char *to;
+    size_t size;
+};
+
+#define COPY_STRIDED(T)                                                                            \
+    do {                                                                                           \
+        const T *p = (const T *)(const void *)c->from + s->offset[0];                              \
+        T *q = (T *)(void *)c->to + s->at;                                                         \
+        for (int64_t i = 0; i < s->n; i++)                                                         \
+            q[i] = p[i * s->stride[0]];                                                            \
+    } while (0)
+
+static void copy_span(void *ctx, const struct sy__span *s)
+{
+    const struct copying *c = ctx;
+    int64_t size = (int64_t)c->size;
+    if (s->stride[0] == 1) {
+        memcpy(c->to + s->at * size, c->from + s->offset[0] * size, (size_t)(s->n * size));
+        return;
+    }
+    switch (size) {
+    case 1: COPY_STRIDED(uint8_t); break;
+    case 2: COPY_STRIDED(uint16_t); break;
+    case 4: COPY_STRIDED(uint32_t); break;
+    default: COPY_STRIDED(uint64_t); break;
+    }
+}
+
+void sy__copy_dense(const struct sy_tensor *t, void *to)
+{
+    struct sy__iter it;
+    struct copying c = {sy_data(t), to, sy_dtype_size(t->dtype)};
+    struct sy_tensor *in[1];
+    memcpy(in, &t, sizeof t); /* the iterator only reads it */
+    sy__iter_init(&it, t->ndim, t->shape, 1, in);
+    sy__iter_run(&it, SY_GRAIN, copy_span, &c);
+}
+
+int sy__run_copy(const struct sy_run *x)
+{
+    sy__copy_dense(x->in[0], sy_data(x->out[0]));
+    return 0;
+}
+
+/* ---- cast ---- */
+
+union bits {
+    float f;
+    uint32_t u;
+};
+
+static float from_bf16(uint16_t h)
+{
+    union bits b = {.u = (uint32_t)h << 16};
+    return b.f;
+}
+
+static uint16_t to_bf16(float v)
+{
+    union bits b = {v};
+    if (isnan(v))
+        return (uint16_t)(b.u >> 16 | 0x40);
+    return (uint16_t)((b.u + 0x7fff + (b.u >> 16 & 1)) >> 16);
+}
+
+/* Toward zero; what the type cannot hold becomes its nearest value, NaN becomes 0. */
+static int64_t to_int(double v, double low, double high)
+{
+    if (isnan(v))
+        return 0;
+    if (v >= high)
+        return high >= 0x1p63 ? INT64_MAX : (int64_t)high;
+    return v <= low ? (int64_t)low : (int64_t)v;
+}
+
+static double load(enum sy_dtype dtype, const void *p, int64_t i)
+{
+    switch (dtype) {
+    case SY_F32: return (double)((const float *)p)[i];
+    case SY_F64: return ((const double *)p)[i];
+    case SY_BF16: return (double)from_bf16(((const uint16_t *)p)[i]);
+    case SY_I32: return ((const int32_t *)p)[i];
+    case SY_I64: return (double)((const int64_t *)p)[i];
+    default: return ((const uint8_t *)p)[i];
+    }
+}
+
+static void store(enum sy_dtype dtype, void *p, int64_t i, double v)
+{
+    switch (dtype) {
+    case SY_F32: ((float *)p)[i] = (float)v; break;
+    case SY_F64: ((double *)p)[i] = v; break;
+    case SY_BF16: ((uint16_t *)p)[i] = to_bf16((float)v); break;
+    case SY_I32: ((int32_t *)p)[i] = (int32_t)to_int(v, INT32_MIN, INT32_MAX); break;
+    case SY_I64: ((int64_t *)p)[i] = to_int(v, -0x1p63, 0x1p63); break;
+    case SY_U8: ((uint8_t *)p)[i] = (uint8_t)to_int(v, 0, 255); break;
+    default: ((uint8_t *)p)[i] = v != 0; break;
+    }
+}
+
+struct casting {
+    enum sy_dtype from_type, to_type;
+    const void *from;
+    void *to;
+};
+
+static bool is_int(enum sy_dtype d) { return d == SY_I32 || d == SY_I64 || d == SY_U8 || d == SY_BOOL; }
+
+static int64_t load_int(enum sy_dtype dtype, const void *p, int64_t i)
+{
+    return dtype == SY_I64   ? ((const int64_t *)p)[i]
+           : dtype == SY_I32 ? ((const int32_t *)p)[i]
+                             : ((const uint8_t *)p)[i];
+}
+
+/* Integers to i64 without a detour through double. */
+static void cast_ints(const struct casting *c, const struct sy__span *s)
+{
+    for (int64_t i = 0; i < s->n; i++)
+        ((int64_t *)c->to)[s->at + i] =
+            load_int(c->from_type, c->from, s->offset[0] + i * s->stride[0]);
+}
+
+static void cast_span(void *ctx, const struct sy__span *s)
+{
+    const struct casting *c = ctx;
+    if (c->to_type == SY_I64 && is_int(c->from_type)) {
+        cast_ints(c, s);
+    } else if (c->from_type == SY_BF16 && c->to_type == SY_F32) {
+        for (int64_t i = 0; i < s->n; i++)
+            ((float *)c->to)[s->at + i] =
+                from_bf16(((const uint16_t *)c->from)[s->offset[0] + i * s->stride[0]]);
+    } else if (c->from_type == SY_F32 && c->to_type == SY_BF16) {
+        for (int64_t i = 0; i < s->n; i++)
+            ((uint16_t *)c->to)[s->at + i] =
+                to_bf16(((const float *)c->from)[s->offset[0] + i * s->stride[0]]);
+    } else {
+        for (int64_t i = 0; i < s->n; i++)
+            store(c->to_type, c->to, s->at + i,
+                  load(c->from_type, c->from, s->offset[0] + i * s->stride[0]));
+    }
+}
+
+int sy__infer_cast(struct sy_infer *x)
+{
+    int64_t to = x->attrs->i[0];
+    if (to < 0 || to >= SY_DTYPE_COUNT)
+        return sy_err_set(x->err, SY_E_DTYPE, "cast: no dtype has the number %lld", (long long)to);
+    sy_meta_like(&x->out[0], x->in[0]);
+    x->out[0].dtype = (enum sy_dtype)to;
+    return 0;
+}
+
+int sy__run_cast(const struct sy_run *x)
+{
+    struct sy__iter it;
+    struct casting c = {x->in[0]->dtype, x->out[0]->dtype, sy_data(x->in[0]), sy_data(x->out[0])};
+    if (c.from_type == c.to_type)
+        return sy__run_copy(x);
+    sy__iter_init(&it, x->out[0]->ndim, x->out[0]->shape, 1, x->in);
+    sy__iter_run(&it, SY_GRAIN, cast_span, &c);
+    return 0;
+}
+
+int sy__vjp_cast(struct sy_vjp *x)
+{
+    struct sy_attrs a = {.i = {x->in[0]->dtype}};
+    x->din[0] = sy_b_apply(SY_OP_CAST_, &a, 1, x->dout[0]);
+    return 0;
+}
+
+/* ---- views ---- */
+
+static int view_of(struct sy_infer *x, const char *what)
+{
+    if (x->attrs->i[0] < 0 || x->attrs->i[0] > SY_MAX_DIMS)
+        return sy_err_set(x->err, SY_E_RANGE, "%s: %lld dimensions: at most %d are possible", what,
+                          (long long)x->attrs->i[0], SY_MAX_DIMS);
+    x->out[0].dtype = x->in[0]->dtype;
+    x->out[0].ndim = (int)x->attrs->i[0];
+    x->view_offset = x->in[0]->offset;
+    return 0;
+}
+
+static const char *list_text(const struct sy_attrs *a, char *out, size_t n)
+{
+    return sy_shape_text((int)a->i[0], a->i + 1, out, n);
+}
+
+/* Fill in the size written -1, so that the product is `count`. */
+static int solve_shape(struct sy_infer *x, int64_t count)
+{
+    struct sy_meta *m = &x->out[0];
+    int free_dim = -1;
+    size_t known = 1;
+    bool bad = false;
+    for (int d = 0; d < m->ndim; d++) {
+        int64_t n = m->shape[d] = x->attrs->i[1 + d];
+        if (n == -1 && free_dim < 0)
+            free_dim = d;
+        else if (n < 0 || sy_mul_size(known, (size_t)n, &known))
+            bad = true;
+    }
+    if (!bad && free_dim >= 0 && known && count % (int64_t)known == 0)
+        m->shape[free_dim] = count / (int64_t)known;
+    else if (bad || free_dim >= 0 || (int64_t)known != count) {
+        char want[128], have[128];
+        return sy_err_set(x->err, SY_E_SHAPE, "view: shape %s does not hold the %lld elements of %s",
+                          list_text(x->attrs, want, sizeof want), (long long)count,
+                          sy_shape_text(x->in[0]->ndim, x->in[0]->shape, have, sizeof have));
+    }
+    return 0;
+}
+
+int sy__infer_reshape(struct sy_infer *x)
+{
+    if (view_of(x, "view") || solve_shape(x, sy_tensor_count(x->in[0])))
+        return -1;
+    int64_t dense = 1;
+    for (int d = x->out[0].ndim - 1; d >= 0; d--) {
+        x->view_stride[d] = dense;
+        dense *= x->out[0].shape[d];
+        x->attrs->i[1 + d] = x->out[0].shape[d];
+    }
+    return 0;
+}
+
+int sy__vjp_reshape(struct sy_vjp *x)
+{
+    x->din[0] = sy_b_reshape_like(x->dout[0], x->in[0]);
+    return 0;
+}
+
+int sy__infer_expand(struct sy_infer *x)
+{
+    const struct sy_tensor *t = x->in[0];
+    struct sy_meta *m = &x->out[0];
+    char want[128], have[128];
+    if (view_of(x, "expand"))
+        return -1;
+    int extra = m->ndim - t->ndim;
+    bool fits = extra >= 0;
+    for (int d = 0; fits && d < m->ndim; d++) {
+        int64_t own = d < extra ? 1 : t->shape[d - extra], n = x->attrs->i[1 + d];
+        m->shape[d] = n == -1 && d >= extra ? own : n;
+        fits = m->shape[d] >= 0 && (own == 1 || own == m->shape[d]);
+        x->view_stride[d] = d < extra || own == 1 ? 0 : t->stride[d - extra];
+    }
+    if (!fits)
+        return sy_err_set(x->err, SY_E_SHAPE, "expand: %s does not broadcast to %s",
+                          sy_shape_text(t->ndim, t->shape, have, sizeof have),
+                          list_text(x->attrs, want, sizeof want));
+    memcpy(x->attrs->i + 1, m->shape, sizeof m->shape);
+    return 0;
+}
+
+int sy__vjp_expand(struct sy_vjp *x)
+{
+    x->din[0] = sy_b_sum_to(x->dout[0], x->in[0]);
+    return 0;
+}
+
+int sy__infer_permute(struct sy_infer *x)
+{
+    const struct sy_tensor *t = x->in[0];
+    char text[128];
+    unsigned seen = 0;
+    if (view_of(x, "permute"))
+        return -1;
+    if (x->attrs->i[0] != t->ndim)
+        return sy_err_set(x->err, SY_E_SHAPE, "permute: %lld dimensions given: the tensor is %s",
+                          (long long)x->attrs->i[0],
+                          sy_shape_text(t->ndim, t->shape, text, sizeof text));
+    for (int d = 0; d < t->ndim; d++) {
+        int64_t *from = &x->attrs->i[1 + d];
+        if (sy__dim(x, from, t))
+            return -1;
+        if (seen & 1u << *from)
+            return sy_err_set(x->err, SY_E_RANGE, "permute: dimension %lld is given twice",
+                              (long long)*from + 1);
+        seen |= 1u << *from;
+        x->out[0].shape[d] = t->shape[*from];
+        x->view_stride[d] = t->stride[*from];
+    }
+    return 0;
+}
+
+int sy__vjp_permute(struct sy_vjp *x)
+{
+    int back[SY_MAX_DIMS] = {0};
+    for (int d = 0; d < x->in[0]->ndim; d++)
+        back[x->attrs->i[1 + d]] = d;
+    x->din[0] = sy_b_permute(x->dout[0], back);
+    return 0;
+}
+
+int sy__infer_narrow(struct sy_infer *x)
+{
+    const struct sy_tensor *t = x->in[0];
+    int64_t *dim = &x->attrs->i[0], first = x->attrs->i[1], n = x->attrs->i[2];
+    char text[128];
+    if (sy__dim(x, dim, t))
+        return -1;
+    if (first < 0 || n < 0 || first > t->shape[*dim] || n > t->shape[*dim] - first)
+        return sy_err_set(x->err, SY_E_RANGE,
+                          "narrow: %lld elements from the %lld-th along dimension %lld: the tensor is %s",
+                          (long long)n, (long long)first + 1, (long long)*dim + 1,
+                          sy_shape_text(t->ndim, t->shape, text, sizeof text));
+    sy_meta_like(&x->out[0], t);
+    x->out[0].shape[*dim] = n;
+    memcpy(x->view_stride, t->stride, sizeof x->view_stride);
+    x->view_offset = t->offset + first * t->stride[*dim];
+    return 0;
+}
+
+int sy__vjp_narrow(struct sy_vjp *x)
+{
+    int64_t dim = x->attrs->i[0], first = x->attrs->i[1], n = x->attrs->i[2];
+    struct sy_attrs a = {.i = {dim, first, x->in[0]->shape[dim] - first - n}};
+    x->din[0] = sy_b_apply(SY_OP_PAD_, &a, 1, x->dout[0]);
+    return 0;
+}
+
+/* ---- pad and cat ---- */
+
+int sy__infer_pad(struct sy_infer *x)
+{
+    int64_t *a = x->attrs->i;
+    if (sy__dim(x, &a[0], x->in[0]))
+        return -1;
+    if (a[1] < 0 || a[2] < 0)
+        return sy_err_set(x->err, SY_E_RANGE, "pad: before is %lld, after is %lld, must be at least 0",
+                          (long long)a[1], (long long)a[2]);
+    sy_meta_like(&x->out[0], x->in[0]);
+    x->out[0].shape[a[0]] += a[1] + a[2];
+    return 0;
+}
+
+/* Blocks of `bytes` each, one an outer index, side by side in the rows of y. */
+struct blocks {
+    const char *from;
+    char *to;
+    size_t before, bytes, row; /* in y: zeros or others' bytes before; own; the whole row */
+    bool fill;                 /* zero what is not ours */
+};
+
+static void place_blocks(void *ctx, int64_t begin, int64_t end)
+{
+    const struct blocks *b = ctx;
+    for (int64_t o = begin; o < end; o++) {
+        char *row = b->to + (size_t)o * b->row;
+        if (b->fill) {
+            memset(row, 0, b->before);
+            memset(row + b->before + b->bytes, 0, b->row - b->before - b->bytes);
+        }
+        memcpy(row + b->before, b->from + (size_t)o * b->bytes, b->bytes);
+    }
+}
+
+static void place(const struct sy_tensor *t, const struct sy_tensor *y, int64_t dim, int64_t before,
+                  bool fill)
+{
+    struct sy__lines l = sy__lines_of(t->ndim, t->shape, dim);
+    size_t unit = (size_t)l.inner * sy_dtype_size(t->dtype);
+    struct blocks b = {sy_data(t), sy_data(y), (size_t)before * unit, (size_t)l.n * unit,
+                       (size_t)y->shape[dim] * unit, fill};
+    int64_t grain = (int64_t)(131072 / (b.row + 1)) + 1;
+    sy__parallel(l.outer, grain, place_blocks, &b);
+}
+
+int sy__run_pad(const struct sy_run *x)
+{
+    place(x->in[0], x->out[0], x->attrs->i[0], x->attrs->i[1], true);
+    return 0;
+}
+
+static struct sy_tensor *slice(struct sy_tensor *t, int64_t dim, int64_t first, int64_t n)
+{
+    struct sy_attrs a = {.i = {dim, first, n}};
+    return sy_b_apply(SY_OP_NARROW_, &a, 1, t);
+}
+
+int sy__vjp_pad(struct sy_vjp *x)
+{
+    int64_t dim = x->attrs->i[0];
+    x->din[0] = slice(x->dout[0], dim, x->attrs->i[1], x->in[0]->shape[dim]);
+    return 0;
+}
+
+int sy__infer_cat(struct sy_infer *x)
+{
+    const struct sy_tensor *a = x->in[0], *b = x->in[1];
+    int64_t *dim = &x->attrs->i[0];
+    if (sy__dim(x, dim, a))
+        return -1;
+    bool fits = a->ndim == b->ndim;
+    for (int d = 0; fits && d < a->ndim; d++)
+        fits = d == *dim || a->shape[d] == b->shape[d];
+    if (!fits)
+        return sy__shape_error(x, "shapes differ beside dimension %lld", (long long)*dim + 1);
+    sy_meta_like(&x->out[0], a);
+    x->out[0].shape[*dim] += b->shape[*dim];
+    return 0;
+}
+
+int sy__run_cat(const struct sy_run *x)
+{
+    int64_t dim = x->attrs->i[0];
+    place(x->in[0], x->out[0], dim, 0, false);
+    place(x->in[1], x->out[0], dim, x->in[0]->shape[dim], false);
+    return 0;
+}
+
+int sy__vjp_cat(struct sy_vjp *x)
+{
+    int64_t dim = x->attrs->i[0], na = x->in[0]->shape[dim], nb = x->in[1]->shape[dim];
+    if (x->want[0])
+        x->din[0] = slice(x->dout[0], dim, 0, na);
+    if (x->want[1])
+        x->din[1] = slice(x->dout[0], dim, na, nb);
+    return 0;
+}
