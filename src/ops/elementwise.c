@@ -187,16 +187,6 @@ static int times(struct sy_vjp *x, struct sy_tensor *slope)
     return 0;
 }
 
-static struct sy_tensor *scaled(struct sy_tensor *t, double v)
-{
-    return sy_b_mul(t, sy_b_const(t, v));
-}
-
-static struct sy_tensor *unary(enum sy_opcode code, struct sy_tensor *t)
-{
-    return sy_b_apply(code, NULL, 1, t);
-}
-
 int sy__vjp_neg(struct sy_vjp *x)
 {
     x->din[0] = sy_b_neg(x->dout[0]);
@@ -211,51 +201,35 @@ int sy__vjp_log(struct sy_vjp *x)
     return 0;
 }
 
-/* y = sqrt(a): dy / (2 y) */
-int sy__vjp_sqrt(struct sy_vjp *x)
-{
-    x->din[0] = sy_b_div(x->dout[0], scaled(x->out[0], 2));
-    return 0;
-}
+/* Gradients that a kernel computes from the input, or from the output. */
+#define BY_INPUT(name, NAME)                                                                       \
+    int sy__vjp_##name(struct sy_vjp *x)                                                           \
+    {                                                                                              \
+        x->din[0] = sy_b_apply(SY_OP_##NAME##_BACKWARD_, x->attrs, 2, x->in[0], x->dout[0]);       \
+        return 0;                                                                                  \
+    }
+#define BY_OUTPUT(name, NAME)                                                                      \
+    int sy__vjp_##name(struct sy_vjp *x)                                                           \
+    {                                                                                              \
+        x->din[0] = sy_b_apply(SY_OP_##NAME##_BACKWARD_, NULL, 2, x->out[0], x->dout[0]);          \
+        return 0;                                                                                  \
+    }
 
-/* y = a^(-1/2): -y^3/2 */
-int sy__vjp_rsqrt(struct sy_vjp *x)
-{
-    struct sy_tensor *cube = sy_b_mul(unary(SY_OP_SQUARE_, x->out[0]), x->out[0]);
-    return times(x, scaled(cube, -0.5));
-}
-
-int sy__vjp_square(struct sy_vjp *x) { return times(x, scaled(x->in[0], 2)); }
-
-int sy__vjp_reciprocal(struct sy_vjp *x)
-{
-    return times(x, sy_b_neg(unary(SY_OP_SQUARE_, x->out[0])));
-}
-
-int sy__vjp_sin(struct sy_vjp *x) { return times(x, unary(SY_OP_COS_, x->in[0])); }
-int sy__vjp_cos(struct sy_vjp *x) { return times(x, sy_b_neg(unary(SY_OP_SIN_, x->in[0]))); }
-
-/* 2/sqrt(pi) exp(-a^2) */
-int sy__vjp_erf(struct sy_vjp *x)
-{
-    struct sy_tensor *g = unary(SY_OP_EXP_, sy_b_neg(unary(SY_OP_SQUARE_, x->in[0])));
-    return times(x, scaled(g, 1.1283791670955126));
-}
-
-static int by_kernel(struct sy_vjp *x, enum sy_opcode code, struct sy_tensor *a)
-{
-    x->din[0] = sy_b_apply(code, x->attrs, 2, a, x->dout[0]);
-    return 0;
-}
-
-int sy__vjp_abs(struct sy_vjp *x) { return by_kernel(x, SY_OP_ABS_BACKWARD_, x->in[0]); }
-int sy__vjp_relu(struct sy_vjp *x) { return by_kernel(x, SY_OP_RELU_BACKWARD_, x->in[0]); }
-int sy__vjp_clamp(struct sy_vjp *x) { return by_kernel(x, SY_OP_CLAMP_BACKWARD_, x->in[0]); }
-int sy__vjp_tanh(struct sy_vjp *x) { return by_kernel(x, SY_OP_TANH_BACKWARD_, x->out[0]); }
-int sy__vjp_sigmoid(struct sy_vjp *x) { return by_kernel(x, SY_OP_SIGMOID_BACKWARD_, x->out[0]); }
-int sy__vjp_silu(struct sy_vjp *x) { return by_kernel(x, SY_OP_SILU_BACKWARD_, x->in[0]); }
-int sy__vjp_gelu(struct sy_vjp *x) { return by_kernel(x, SY_OP_GELU_BACKWARD_, x->in[0]); }
-int sy__vjp_gelu_tanh(struct sy_vjp *x)
-{
-    return by_kernel(x, SY_OP_GELU_TANH_BACKWARD_, x->in[0]);
-}
+BY_INPUT(abs, ABS)
+BY_INPUT(square, SQUARE)
+BY_INPUT(relu, RELU)
+BY_INPUT(relu2, RELU2)
+BY_INPUT(clamp, CLAMP)
+BY_INPUT(log1p, LOG1P)
+BY_INPUT(sin, SIN)
+BY_INPUT(cos, COS)
+BY_INPUT(erf, ERF)
+BY_INPUT(softplus, SOFTPLUS)
+BY_INPUT(silu, SILU)
+BY_INPUT(gelu, GELU)
+BY_INPUT(gelu_tanh, GELU_TANH)
+BY_OUTPUT(sqrt, SQRT)
+BY_OUTPUT(rsqrt, RSQRT)
+BY_OUTPUT(reciprocal, RECIPROCAL)
+BY_OUTPUT(tanh, TANH)
+BY_OUTPUT(sigmoid, SIGMOID)

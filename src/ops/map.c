@@ -2,15 +2,17 @@
  *
  *  1. An output may be the same memory as any input that is read in the output's own order: every
  *     element is read before it is written, and nothing is read twice.
- *  2. f32 goes through our own elementary functions, so that its bits are the same everywhere; f64
- *     (REPL, gradient checks) uses the C library.
+ *  2. f32 goes through the kernel table, strided operands in small dense pieces; f64 (REPL,
+ *     gradient checks) and integers are plain loops over the C library.
  *  3. Integers wrap around.
  */
 #include "ops/ops_int.h"
 
-#include "cpu/math.h"
+#include "cpu/cpu.h"
+#include "cpu/kern_map.h"
 
 #include <math.h>
+#include <string.h>
 
 struct map;
 typedef void (*loop_fn)(const struct map *m, const struct sy__span *s);
@@ -84,10 +86,95 @@ static int run_map(const struct sy_run *x, int nin, const loop_fn loops[SY_DTYPE
 #define GRAIN_LIGHT SY_GRAIN /* additions and the like */
 #define GRAIN_HEAVY 8192     /* exp and the like */
 
+/* ---- f32: by the kernels, on contiguous pieces ---- */
+
+#define PIECE 256
+
+/* n <= PIECE elements of input i from element `from` of the span on: in place, or gathered in buf. */
+static const float *dense(const struct map *m, const struct sy__span *s, int i, int64_t from,
+                          int64_t n, float *buf)
+{
+    int64_t stride = s->stride[i];
+    const float *p = (const float *)m->in[i] + s->offset[i] + from * stride;
+    if (stride == 1)
+        return p;
+    for (int64_t j = 0; j < n; j++)
+        buf[j] = p[j * stride];
+    return buf;
+}
+
+static void unary_f32(const struct map *m, const struct sy__span *s, enum sy_unary u)
+{
+    float buf[PIECE], *y = (float *)m->y + s->at;
+    void (*f)(float *, const float *, int64_t) = sy_cpu()->map->unary[u];
+    int64_t step = s->stride[0] == 1 ? s->n : PIECE;
+    for (int64_t i = 0; i < s->n; i += step) {
+        int64_t n = s->n - i < step ? s->n - i : step;
+        f(y + i, dense(m, s, 0, i, n, buf), n);
+    }
+}
+
+/* a: the forward's input or output, as the kernel wants; b: the gradient */
+static void unary_back_f32(const struct map *m, const struct sy__span *s, enum sy_unary u)
+{
+    float bufa[PIECE], bufb[PIECE], *y = (float *)m->y + s->at;
+    bool plain = s->stride[0] == 1 && s->stride[1] == 1;
+    int64_t step = plain ? s->n : PIECE;
+    for (int64_t i = 0; i < s->n; i += step) {
+        int64_t n = s->n - i < step ? s->n - i : step;
+        const float *a = dense(m, s, 0, i, n, bufa), *b = dense(m, s, 1, i, n, bufb);
+        sy_cpu()->map->unary_back[u](y + i, b, a, a, n, false);
+    }
+}
+
+static void binary_f32(const struct map *m, const struct sy__span *s, enum sy_binary op)
+{
+    const struct sy_map_kernels *k = sy_cpu()->map;
+    float bufa[PIECE], bufb[PIECE], *y = (float *)m->y + s->at;
+    const float *pa = (const float *)m->in[0] + s->offset[0];
+    const float *pb = (const float *)m->in[1] + s->offset[1];
+    int64_t sa = s->stride[0], sb = s->stride[1];
+    if (sa == 1 && sb == 0) {
+        k->binary_vs[op](y, pa, *pb, s->n);
+        return;
+    }
+    if (sa == 0 && sb == 1) {
+        k->binary_sv[op](y, *pa, pb, s->n);
+        return;
+    }
+    int64_t step = sa == 1 && sb == 1 ? s->n : PIECE;
+    for (int64_t i = 0; i < s->n; i += step) {
+        int64_t n = s->n - i < step ? s->n - i : step;
+        const float *a = dense(m, s, 0, i, n, bufa), *b = dense(m, s, 1, i, n, bufb);
+        k->binary[op](y + i, a, b, n);
+    }
+}
+
+static void compare_f32(const struct map *m, const struct sy__span *s, enum sy_compare op)
+{
+    const struct sy_map_kernels *k = sy_cpu()->map;
+    float bufa[PIECE], bufb[PIECE];
+    uint8_t *y = (uint8_t *)m->y + s->at;
+    if (s->stride[0] == 1 && s->stride[1] == 0) {
+        k->compare_vs[op](y, (const float *)m->in[0] + s->offset[0],
+                          ((const float *)m->in[1])[s->offset[1]], s->n);
+        return;
+    }
+    int64_t step = s->stride[0] == 1 && s->stride[1] == 1 ? s->n : PIECE;
+    for (int64_t i = 0; i < s->n; i += step) {
+        int64_t n = s->n - i < step ? s->n - i : step;
+        const float *a = dense(m, s, 0, i, n, bufa), *b = dense(m, s, 1, i, n, bufb);
+        k->compare[op](y + i, a, b, n);
+    }
+}
+
+#define KERN(fn, family, index)                                                                    \
+    static void fn(const struct map *m, const struct sy__span *s) { family(m, s, index); }
+
 /* ---- a and b in, the same type out ---- */
 
-#define BINARY_FLOATS(name, E32, E64)                                                              \
-    LOOP2(name##_f32, float, float, E32)                                                           \
+#define BINARY_FLOATS(name, NAME, E64)                                                             \
+    KERN(name##_f32, binary_f32, SY_BINARY_##NAME)                                                 \
     LOOP2(name##_f64, double, double, E64)
 
 #define BINARY_INTS(name, R, EXPR)                                                                 \
@@ -113,55 +200,52 @@ static int run_map(const struct sy_run *x, int nin, const loop_fn loops[SY_DTYPE
     }
 
 /* Integer arithmetic in u64: wrapping, never undefined. */
-#define ARITHMETIC(name, op)                                                                       \
-    BINARY_FLOATS(name, a op b, a op b)                                                            \
+#define ARITHMETIC(name, NAME, op)                                                                 \
+    BINARY_FLOATS(name, NAME, a op b)                                                              \
     LOOP2(name##_i32, int32_t, int32_t, (uint64_t)a op (uint64_t)b)                                \
     LOOP2(name##_i64, int64_t, int64_t, (uint64_t)a op (uint64_t)b)                                \
     LOOP2(name##_u8, uint8_t, uint8_t, (uint64_t)a op (uint64_t)b)                                 \
     RUN2_ALL(name)
 
-ARITHMETIC(add, +)
-ARITHMETIC(sub, -)
-ARITHMETIC(mul, *)
+ARITHMETIC(add, ADD, +)
+ARITHMETIC(sub, SUB, -)
+ARITHMETIC(mul, MUL, *)
 
-BINARY_FLOATS(div, a / b, a / b)
+BINARY_FLOATS(div, DIV, a / b)
 BINARY_INTS(div, float, (double)a / (double)b) /* integers divide to f32 */
 RUN2_ALL(div)
 
-BINARY_FLOATS(pow, sy_powf(a, b), pow(a, b))
+BINARY_FLOATS(pow, POW, pow(a, b))
 RUN2_FLOATS(pow, GRAIN_HEAVY)
 
-#define EXTREME(name, op)                                                                          \
-    BINARY_FLOATS(name, a op b || a != a ? a : b, a op b || a != a ? a : b)                        \
+#define EXTREME(name, NAME, op)                                                                    \
+    BINARY_FLOATS(name, NAME, a op b || a != a ? a : b)                                            \
     LOOP2(name##_i32, int32_t, int32_t, a op b ? a : b)                                            \
     LOOP2(name##_i64, int64_t, int64_t, a op b ? a : b)                                            \
     LOOP2(name##_u8, uint8_t, uint8_t, a op b ? a : b)                                             \
     RUN2_ALL(name)
 
-EXTREME(maximum, >=)
-EXTREME(minimum, <=)
+EXTREME(maximum, MAX, >=)
+EXTREME(minimum, MIN, <=)
 
-#define COMPARE(name, op)                                                                          \
-    LOOP2(name##_f32, float, uint8_t, a op b)                                                      \
+#define COMPARE(name, NAME, op)                                                                    \
+    KERN(name##_f32, compare_f32, SY_COMPARE_##NAME)                                               \
     LOOP2(name##_f64, double, uint8_t, a op b)                                                     \
     BINARY_INTS(name, uint8_t, a op b)                                                             \
     RUN2_ALL(name)
 
-COMPARE(eq, ==)
-COMPARE(ne, !=)
-COMPARE(lt, <)
-COMPARE(le, <=)
-COMPARE(gt, >)
-COMPARE(ge, >=)
+COMPARE(eq, EQ, ==)
+COMPARE(ne, NE, !=)
+COMPARE(lt, LT, <)
+COMPARE(le, LE, <=)
+COMPARE(gt, GT, >)
+COMPARE(ge, GE, >=)
 
 /* ---- one in, the same type out ---- */
 
-#define UNARY_FLOATS(name, E32, E64)                                                               \
-    LOOP1(name##_f32, float, float, E32)                                                           \
-    LOOP1(name##_f64, double, double, E64)
-
-#define UNARY(name, grain, E32, E64)                                                               \
-    UNARY_FLOATS(name, E32, E64)                                                                   \
+#define UNARY(name, NAME, grain, E64)                                                              \
+    KERN(name##_f32, unary_f32, SY_UNARY_##NAME)                                                   \
+    LOOP1(name##_f64, double, double, E64)                                                         \
     int sy__run_##name(const struct sy_run *x)                                                     \
     {                                                                                              \
         static const loop_fn loops[SY_DTYPE_COUNT] = {[SY_F32] = name##_f32,                       \
@@ -169,11 +253,7 @@ COMPARE(ge, >=)
         return run_map(x, 1, loops, grain);                                                        \
     }
 
-#define UNARY_ALL(name, E32, E64, EINT)                                                            \
-    UNARY_FLOATS(name, E32, E64)                                                                   \
-    LOOP1(name##_i32, int32_t, int32_t, EINT)                                                      \
-    LOOP1(name##_i64, int64_t, int64_t, EINT)                                                      \
-    LOOP1(name##_u8, uint8_t, uint8_t, EINT)                                                       \
+#define RUN1_ALL(name)                                                                             \
     int sy__run_##name(const struct sy_run *x)                                                     \
     {                                                                                              \
         static const loop_fn loops[SY_DTYPE_COUNT] = {                                             \
@@ -182,103 +262,106 @@ COMPARE(ge, >=)
         return run_map(x, 1, loops, GRAIN_LIGHT);                                                  \
     }
 
-UNARY_ALL(neg, -a, -a, 0 - (uint64_t)a)
-UNARY_ALL(abs, fabsf(a), fabs(a), a < 0 ? 0 - (uint64_t)a : (uint64_t)a)
-UNARY_ALL(square, a *a, a *a, (uint64_t)a *(uint64_t)a)
-UNARY_ALL(relu, a < 0 ? 0 : a, a < 0 ? 0 : a, a < 0 ? 0 : a)
-UNARY_ALL(sign, a > 0 ? 1 : a < 0 ? -1 : a, a > 0 ? 1 : a < 0 ? -1 : a, a > 0 ? 1 : a < 0 ? -1 : 0)
-UNARY_ALL(clamp, a < (float)f[0] ? (float)f[0] : a > (float)f[1] ? (float)f[1] : a,
-          a < f[0] ? f[0] : a > f[1] ? f[1] : a,
-          (double)a < f[0] ? f[0] : (double)a > f[1] ? f[1] : (double)a)
+#define UNARY_ALL(name, NAME, E64, EINT, EU8)                                                      \
+    KERN(name##_f32, unary_f32, SY_UNARY_##NAME)                                                   \
+    LOOP1(name##_f64, double, double, E64)                                                         \
+    LOOP1(name##_i32, int32_t, int32_t, EINT)                                                      \
+    LOOP1(name##_i64, int64_t, int64_t, EINT)                                                      \
+    LOOP1(name##_u8, uint8_t, uint8_t, EU8)                                                        \
+    RUN1_ALL(name)
 
-UNARY(exp, GRAIN_HEAVY, sy_expf(a), exp(a))
-UNARY(log, GRAIN_HEAVY, sy_logf(a), log(a))
-UNARY(sqrt, GRAIN_LIGHT, sqrtf(a), sqrt(a))
-UNARY(rsqrt, GRAIN_LIGHT, 1.0f / sqrtf(a), 1.0 / sqrt(a))
-UNARY(sin, GRAIN_HEAVY, sy_sinf(a), sin(a))
-UNARY(cos, GRAIN_HEAVY, sy_cosf(a), cos(a))
-UNARY(erf, GRAIN_HEAVY, sy_erff(a), erf(a))
-UNARY(tanh, GRAIN_HEAVY, sy_tanhf(a), tanh(a))
-UNARY(sigmoid, GRAIN_HEAVY, sy_sigmoidf(a), 1.0 / (1.0 + exp(-a)))
-UNARY(silu, GRAIN_HEAVY, a *sy_sigmoidf(a), a / (1.0 + exp(-a)))
-UNARY(reciprocal, GRAIN_LIGHT, 1.0f / a, 1.0 / a)
-UNARY(floor, GRAIN_LIGHT, floorf(a), floor(a))
-UNARY(ceil, GRAIN_LIGHT, ceilf(a), ceil(a))
-UNARY(round, GRAIN_LIGHT, rintf(a), rint(a))
+UNARY_ALL(neg, NEG, -a, 0 - (uint64_t)a, 0 - (uint64_t)a)
+UNARY_ALL(abs, ABS, fabs(a), a < 0 ? 0 - (uint64_t)a : (uint64_t)a, a)
+UNARY_ALL(square, SQUARE, a *a, (uint64_t)a *(uint64_t)a, (uint64_t)a *(uint64_t)a)
+UNARY_ALL(relu, RELU, a < 0 ? 0 : a, a < 0 ? 0 : a, a)
+UNARY_ALL(sign, SIGN, a > 0 ? 1 : a < 0 ? -1 : a, a > 0 ? 1 : a < 0 ? -1 : 0, a != 0)
+
+UNARY(exp, EXP, GRAIN_HEAVY, exp(a))
+UNARY(log, LOG, GRAIN_HEAVY, log(a))
+UNARY(log1p, LOG1P, GRAIN_HEAVY, log1p(a))
+UNARY(sqrt, SQRT, GRAIN_LIGHT, sqrt(a))
+UNARY(rsqrt, RSQRT, GRAIN_LIGHT, 1.0 / sqrt(a))
+UNARY(sin, SIN, GRAIN_HEAVY, sin(a))
+UNARY(cos, COS, GRAIN_HEAVY, cos(a))
+UNARY(erf, ERF, GRAIN_HEAVY, erf(a))
+UNARY(tanh, TANH, GRAIN_HEAVY, tanh(a))
+UNARY(sigmoid, SIGMOID, GRAIN_HEAVY, 1.0 / (1.0 + exp(-a)))
+UNARY(softplus, SOFTPLUS, GRAIN_HEAVY, a > 30 ? a : log1p(exp(a)))
+UNARY(relu2, RELU2, GRAIN_LIGHT, a < 0 ? 0 : a *a)
+UNARY(silu, SILU, GRAIN_HEAVY, a / (1.0 + exp(-a)))
+UNARY(reciprocal, RECIP, GRAIN_LIGHT, 1.0 / a)
+UNARY(floor, FLOOR, GRAIN_LIGHT, floor(a))
+UNARY(ceil, CEIL, GRAIN_LIGHT, ceil(a))
+UNARY(trunc, TRUNC, GRAIN_LIGHT, trunc(a))
+UNARY(round, ROUND, GRAIN_LIGHT, rint(a))
 
 /* GELU: x Phi(x); its approximation by tanh (Hendrycks & Gimpel 2016). */
 #define GELU_C 0.7978845608028654 /* sqrt(2 / pi) */
 #define GELU_K 0.044715
 #define PDF_C 0.3989422804014327 /* 1 / sqrt(2 pi) */
 
-static float gelu_inner_f32(float a) { return (float)GELU_C * (a + (float)GELU_K * a * a * a); }
-static double gelu_inner_f64(double a) { return GELU_C * (a + GELU_K * a * a * a); }
-static double phi_f64(double a) { return 0.5 * erfc(-a * 0.70710678118654752); }
+static double gelu_inner(double a) { return GELU_C * (a + GELU_K * a * a * a); }
+static double phi(double a) { return 0.5 * erfc(-a * 0.70710678118654752); }
 
-UNARY(gelu, GRAIN_HEAVY, a *sy_phif(a), a *phi_f64(a))
-UNARY(gelu_tanh, GRAIN_HEAVY, 0.5f * a * (1.0f + sy_tanhf(gelu_inner_f32(a))),
-      0.5 * a * (1.0 + tanh(gelu_inner_f64(a))))
+UNARY(gelu, GELU, GRAIN_HEAVY, a *phi(a))
+UNARY(gelu_tanh, GELU_TANH, GRAIN_HEAVY, 0.5 * a * (1.0 + tanh(gelu_inner(a))))
 
-int sy__run_logical_not(const struct sy_run *x);
+LOOP1(clamp_f32, float, float, a < (float)f[0] ? (float)f[0] : a > (float)f[1] ? (float)f[1] : a)
+LOOP1(clamp_f64, double, double, a < f[0] ? f[0] : a > f[1] ? f[1] : a)
+LOOP1(clamp_i32, int32_t, int32_t, (double)a < f[0] ? f[0] : (double)a > f[1] ? f[1] : a)
+LOOP1(clamp_i64, int64_t, int64_t, (double)a < f[0] ? (int64_t)f[0] : (double)a > f[1] ? (int64_t)f[1] : a)
+LOOP1(clamp_u8, uint8_t, uint8_t, (double)a < f[0] ? f[0] : (double)a > f[1] ? f[1] : a)
+RUN1_ALL(clamp)
+
 LOOP1(not_f32, float, uint8_t, a == 0)
 LOOP1(not_f64, double, uint8_t, a == 0)
 LOOP1(not_i32, int32_t, uint8_t, a == 0)
 LOOP1(not_i64, int64_t, uint8_t, a == 0)
 LOOP1(not_u8, uint8_t, uint8_t, a == 0)
-int sy__run_logical_not(const struct sy_run *x)
-{
-    static const loop_fn loops[SY_DTYPE_COUNT] = {[SY_F32] = not_f32, [SY_F64] = not_f64,
-                                                  [SY_I32] = not_i32, [SY_I64] = not_i64,
-                                                  [SY_U8] = not_u8,   [SY_BOOL] = not_u8};
-    return run_map(x, 1, loops, GRAIN_LIGHT);
-}
+RUN1_ALL(not)
 
 /* ---- backward kernels: a is the forward's input (or output, where said), b the gradient ---- */
 
-static float silu_slope_f32(float a)
-{
-    float s = sy_sigmoidf(a);
-    return s * (1.0f + a * (1.0f - s));
-}
-
-static double silu_slope_f64(double a)
+static double silu_slope(double a)
 {
     double s = 1.0 / (1.0 + exp(-a));
     return s * (1.0 + a * (1.0 - s));
 }
 
-static float gelu_slope_f32(float a)
-{
-    return sy_phif(a) + a * ((float)PDF_C * sy_expf(-0.5f * a * a));
-}
-static double gelu_slope_f64(double a) { return phi_f64(a) + a * PDF_C * exp(-0.5 * a * a); }
+static double gelu_slope(double a) { return phi(a) + a * PDF_C * exp(-0.5 * a * a); }
 
-static float gelu_tanh_slope_f32(float a)
+static double gelu_tanh_slope(double a)
 {
-    float t = sy_tanhf(gelu_inner_f32(a));
-    float inner = (float)GELU_C * (1.0f + (float)(3 * GELU_K) * a * a);
-    return 0.5f * (1.0f + t) + 0.5f * a * (1.0f - t * t) * inner;
-}
-
-static double gelu_tanh_slope_f64(double a)
-{
-    double t = tanh(gelu_inner_f64(a));
+    double t = tanh(gelu_inner(a));
     return 0.5 * (1 + t) + 0.5 * a * (1 - t * t) * GELU_C * (1 + 3 * GELU_K * a * a);
 }
 
-#define BACKWARD(name, grain, E32, E64)                                                            \
-    BINARY_FLOATS(name, E32, E64)                                                                  \
-    RUN2_FLOATS(name, grain)
+#define BACKWARD(name, NAME, grain, E64)                                                           \
+    KERN(name##_backward_f32, unary_back_f32, SY_UNARY_##NAME)                                     \
+    LOOP2(name##_backward_f64, double, double, E64)                                                \
+    RUN2_FLOATS(name##_backward, grain)
 
-BACKWARD(abs_backward, GRAIN_LIGHT, a > 0 ? b : a < 0 ? -b : 0, a > 0 ? b : a < 0 ? -b : 0)
-BACKWARD(relu_backward, GRAIN_LIGHT, a > 0 ? b : 0, a > 0 ? b : 0)
-BACKWARD(clamp_backward, GRAIN_LIGHT, (double)a >= f[0] && (double)a <= f[1] ? b : 0,
-         a >= f[0] && a <= f[1] ? b : 0)
-BACKWARD(tanh_backward, GRAIN_LIGHT, b *(1.0f - a * a), b *(1.0 - a * a))    /* a: output */
-BACKWARD(sigmoid_backward, GRAIN_LIGHT, b *a *(1.0f - a), b *a *(1.0 - a)) /* a: output */
-BACKWARD(silu_backward, GRAIN_HEAVY, b *silu_slope_f32(a), b *silu_slope_f64(a))
-BACKWARD(gelu_backward, GRAIN_HEAVY, b *gelu_slope_f32(a), b *gelu_slope_f64(a))
-BACKWARD(gelu_tanh_backward, GRAIN_HEAVY, b *gelu_tanh_slope_f32(a), b *gelu_tanh_slope_f64(a))
+BACKWARD(abs, ABS, GRAIN_LIGHT, a > 0 ? b : a < 0 ? -b : 0)
+BACKWARD(square, SQUARE, GRAIN_LIGHT, 2 * a * b)
+BACKWARD(relu, RELU, GRAIN_LIGHT, a > 0 ? b : 0)
+BACKWARD(relu2, RELU2, GRAIN_LIGHT, a > 0 ? 2 * a * b : 0)
+BACKWARD(sqrt, SQRT, GRAIN_LIGHT, b * 0.5 / a)                /* a: output */
+BACKWARD(rsqrt, RSQRT, GRAIN_LIGHT, b * -0.5 * a * a * a)     /* a: output */
+BACKWARD(reciprocal, RECIP, GRAIN_LIGHT, -b * a * a)          /* a: output */
+BACKWARD(log1p, LOG1P, GRAIN_LIGHT, b / (1.0 + a))
+BACKWARD(sin, SIN, GRAIN_HEAVY, b *cos(a))
+BACKWARD(cos, COS, GRAIN_HEAVY, -b * sin(a))
+BACKWARD(tanh, TANH, GRAIN_LIGHT, b *(1.0 - a * a))           /* a: output */
+BACKWARD(erf, ERF, GRAIN_HEAVY, b * 1.1283791670955126 * exp(-a * a))
+BACKWARD(sigmoid, SIGMOID, GRAIN_LIGHT, b *a *(1.0 - a))      /* a: output */
+BACKWARD(softplus, SOFTPLUS, GRAIN_HEAVY, b / (1.0 + exp(-a)))
+BACKWARD(silu, SILU, GRAIN_HEAVY, b *silu_slope(a))
+BACKWARD(gelu, GELU, GRAIN_HEAVY, b *gelu_slope(a))
+BACKWARD(gelu_tanh, GELU_TANH, GRAIN_HEAVY, b *gelu_tanh_slope(a))
+
+LOOP2(clamp_backward_f32, float, float, (double)a >= f[0] && (double)a <= f[1] ? b : 0)
+LOOP2(clamp_backward_f64, double, double, a >= f[0] && a <= f[1] ? b : 0)
+RUN2_FLOATS(clamp_backward, GRAIN_LIGHT)
 
 /* ---- where(c, a, b) ---- */
 

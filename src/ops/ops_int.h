@@ -68,6 +68,10 @@ struct sy__lines sy__lines_of(int ndim, const int64_t *shape, int64_t dim);
 /* NumPy's rule; error SHAPE.  Sets out->ndim and shape only. */
 int sy__broadcast(struct sy_infer *x, struct sy_meta *out);
 
+/* y (outer, inner) = sums of x (outer, n, inner); scratch as sy__sum_scratch says.  Integers give i64. */
+void sy__sum_lines(enum sy_dtype dtype, const void *x, struct sy__lines l, void *scratch, void *y);
+size_t sy__sum_scratch(struct sy__lines l);
+
 /* Elements of t in row-major order to `to` (same dtype). */
 void sy__copy_dense(const struct sy_tensor *t, void *to);
 

@@ -55,6 +55,12 @@ static int64_t pieces(const struct sy__lines *l)
     return split ? (l->n + size - 1) / size : 1;
 }
 
+size_t sy__sum_scratch(struct sy__lines l)
+{
+    int64_t n = pieces(&l);
+    return n > 1 ? (size_t)(n * l.outer * l.inner) * sizeof(double) : 0;
+}
+
 int sy__infer_reduce(struct sy_infer *x)
 {
     enum sy_dtype d = x->in[0]->dtype;
@@ -64,9 +70,7 @@ int sy__infer_reduce(struct sy_infer *x)
         return -1;
     if (d != SY_F32 && d != SY_F64)
         x->out[0].dtype = SY_I64;
-    struct sy__lines l = lines(x->in[0], x->attrs->i[0]);
-    int64_t n = pieces(&l);
-    x->scratch = n > 1 ? (size_t)(n * l.outer * l.inner) * sizeof(double) : 0;
+    x->scratch = sy__sum_scratch(lines(x->in[0], x->attrs->i[0]));
     return 0;
 }
 

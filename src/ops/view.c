@@ -2,7 +2,7 @@
 #include "ops/build.h"
 #include "ops/ops_int.h"
 
-#include "base/assert.h"
+#include "base/mem.h"
 
 #include <math.h>
 #include <string.h>
