@@ -18,7 +18,7 @@ check-threads:
 .PHONY: check-threads
 
 check_LIBRARIES += libtap.a
-libtap_a_SOURCES = %D%/unit/tap.c %D%/unit/tap.h
+libtap_a_SOURCES = %D%/unit/tap.c %D%/unit/tap.h %D%/unit/kern_sets.h
 test_libs = libtap.a
 AM_CPPFLAGS += -I$(top_srcdir)/tests
 
@@ -29,6 +29,8 @@ unit_tests += %D%/unit/test_tap
 unit_tests += %D%/unit/test_io
 unit_tests += %D%/unit/test_file
 unit_tests += %D%/unit/test_gemm
+unit_tests += %D%/unit/test_kern_map
+unit_tests += %D%/unit/test_kern_row
 unit_tests += %D%/unit/test_hash
 unit_tests += %D%/unit/test_json
 unit_tests += %D%/unit/test_mem
