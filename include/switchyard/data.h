@@ -1,0 +1,144 @@
+/* Corpora (token ids with their documents) and the sampler that cuts batches out of them.
+ *
+ *  1. A corpus never changes after it was made, and is counted: any number of runs share one.
+ *  2. A batch is a pure function of (corpus, seed, step, micro-batch, row): there is no state to
+ *     save, and any number of threads draws the same windows.
+ *  3. Every token belongs to one document; document numbers count from 0 in file order.
+ *  4. Tokens 0..train-1 are for training, the rest for validation. */
+#ifndef SWITCHYARD_DATA_H
+#define SWITCHYARD_DATA_H
+
+#include "switchyard/err.h"
+#include "switchyard/progress.h"
+#include "switchyard/tokenizer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sy_corpus;
+
+struct sy_text_options {
+    struct sy_tokenizer *tokenizer; /* another count is taken; NULL: bytes */
+    double val;                     /* share for validation, 0 <= val < 1 */
+    const char *field;              /* of .jsonl lines; NULL: "text" */
+    const struct sy_progress *progress;
+};
+
+/* Read text.  A path is a file, a folder (recursive, names in byte order, hidden files left out)
+ * or a glob pattern.  Names ending in .jsonl hold one document a line, all others are one document
+ * a file; either may be compressed (.gz, .zst).  A file that is reached twice is read once.
+ * Between two documents stands the tokenizer's end-of-text, or a newline where it has none and the
+ * document does not end in one; it belongs to the document before it.
+ *
+ * Validation: the last `val` of the tokens, as nanoGPT takes them: train = floor(n * (1 - val)).
+ * If a document starts near that place (validation stays within half and one and a half of what
+ * was asked for), the border moves to the nearest such start, so that documents stay whole.
+ *
+ * Shared: count 1.  Errors: NOTFOUND, IO, FORMAT (empty, corrupt, or truncated file; a .jsonl line
+ * without the field), RANGE, MEMORY, CANCELLED; each names the file. */
+struct sy_corpus *sy_corpus_text(const char *const *paths, int count,
+                                 const struct sy_text_options *options, struct sy_err *err);
+/* One document from memory, for texts typed at the prompt. */
+struct sy_corpus *sy_corpus_string(const char *text, size_t n,
+                                   const struct sy_text_options *options, struct sy_err *err);
+
+struct sy_synthetic_options {
+    int domains;    /* 1..4096 */
+    int64_t tokens; /* in all, 1..2^40 */
+    int states;     /* symbols of each domain, 2..4096 (order 2: 2..256); 0: 32 */
+    int branch;     /* successors of each context, 1..states; 0: 4 */
+    int order;      /* 1 or 2: how many tokens the next one depends on; 0: 1 */
+    int document;   /* tokens of a document; 0: 1024 */
+    double val;
+    uint64_t seed;
+};
+
+/* A language of `domains` sparse Markov chains.  Domain d writes with ids d*states ..
+ * d*states+states-1, each document is of one domain drawn uniformly, V = domains*states.
+ * Whoever knows the chains needs sy_corpus_entropy nats a token, and none can do better.
+ * Errors: RANGE, MEMORY. */
+struct sy_corpus *sy_corpus_synthetic(const struct sy_synthetic_options *options,
+                                      struct sy_err *err);
+
+struct sy_shard_options {
+    int32_t vocab; /* every id is checked against it; required for nanoGPT bins, which do not
+                      say; 0 elsewhere: the largest id + 1 */
+    double val;
+    const struct sy_progress *progress;
+};
+
+/* Token files of other programs: llm.c (.bin with header), nanoGPT (.bin, u16 without header),
+ * Megatron (.idx beside .bin).  Paths as in sy_corpus_text; one document a file, but Megatron's
+ * documents are kept.  Errors: as above; FORMAT for any size, offset or id that does not fit. */
+struct sy_corpus *sy_corpus_shards(const char *const *paths, int count,
+                                   const struct sy_shard_options *options, struct sy_err *err);
+
+struct sy_corpus *sy_corpus_ref(struct sy_corpus *c);
+void sy_corpus_unref(struct sy_corpus *c);
+
+int64_t sy_corpus_tokens(const struct sy_corpus *c); /* training and validation together */
+int64_t sy_corpus_train(const struct sy_corpus *c);  /* the first so many are for training */
+int32_t sy_corpus_vocab(const struct sy_corpus *c);  /* V: ids are below it */
+/* Hash of the text's bytes (uncompressed, in order) or, for shards and synthetic text, of the ids:
+ * equal hashes are equal data, wherever the files lie. */
+uint64_t sy_corpus_hash(const struct sy_corpus *c);
+/* Borrowed, NULL for synthetic text and shards. */
+struct sy_tokenizer *sy_corpus_tokenizer(const struct sy_corpus *c);
+/* Copy ids first..first+n-1.  Errors: RANGE. */
+int sy_corpus_read(const struct sy_corpus *c, int64_t first, int64_t n, int32_t *ids,
+                   struct sy_err *err);
+
+struct sy_document {
+    const char *source; /* file, borrowed; "synthetic" */
+    int64_t line;       /* of a .jsonl file, from 1; 0 elsewhere */
+    int64_t first, tokens;
+    int32_t domain; /* of synthetic text, from 0; else -1 */
+};
+int64_t sy_corpus_documents(const struct sy_corpus *c);
+int sy_corpus_document(const struct sy_corpus *c, int64_t number, struct sy_document *out,
+                       struct sy_err *err);
+int64_t sy_corpus_document_at(const struct sy_corpus *c, int64_t token); /* number, or -1 */
+
+/* Synthetic text: domains (0 elsewhere) and entropy rate in nats a token, exact from the chains'
+ * stationary distributions (NaN elsewhere); of one domain, or of all for domain -1. */
+int sy_corpus_domains(const struct sy_corpus *c);
+double sy_corpus_entropy(const struct sy_corpus *c, int domain);
+
+enum sy_split { SY_SPLIT_TRAIN, SY_SPLIT_VAL };
+
+enum sy_sample_mode {
+    SY_SAMPLE_RANDOM,    /* windows start anywhere, as nanoGPT draws them */
+    SY_SAMPLE_EPOCH,     /* every window of T tokens once an epoch, shuffled anew for each */
+    SY_SAMPLE_SEQUENTIAL /* windows in order, over and over */
+};
+
+/* How batches are cut.  Batch and accumulate may change between steps; EPOCH and SEQUENTIAL then
+ * jump to another place of the order. */
+struct sy_sampler {
+    const struct sy_corpus *corpus; /* borrowed */
+    enum sy_split split;
+    enum sy_sample_mode mode;
+    int64_t batch, context; /* B, T >= 1 */
+    int64_t accumulate;     /* micro-batches a step; 0 is 1 */
+    uint64_t seed;
+};
+
+/* Fails unless the split holds a window: `data: 212 tokens are fewer than batch context 256 + 1`.
+ * Errors: RANGE. */
+int sy_sampler_check(const struct sy_sampler *s, struct sy_err *err);
+/* Windows of T that do not overlap; one epoch of SY_SAMPLE_EPOCH and SY_SAMPLE_SEQUENTIAL. */
+int64_t sy_sampler_windows(const struct sy_sampler *s);
+
+/* Batch `micro` (0..accumulate-1) of `step`: inputs (B,T) i32, targets (B,T) i32 = inputs one
+ * further on, documents (B,T) i32 = number of each input's document (NULL: not wanted).  Allocates
+ * nothing.  The sampler must have passed sy_sampler_check. */
+void sy_sampler_batch(const struct sy_sampler *s, uint64_t step, int64_t micro, int32_t *inputs,
+                      int32_t *targets, int32_t *documents);
+/* The same for evaluation batch `index`: a stream of its own, so that every evaluation of a run
+ * sees the same windows and training's draws are untouched. */
+void sy_sampler_eval(const struct sy_sampler *s, int64_t index, int32_t *inputs, int32_t *targets,
+                     int32_t *documents);
+/* First token of a row's window, for r:why. */
+int64_t sy_sampler_start(const struct sy_sampler *s, uint64_t step, int64_t micro, int64_t row);
+
+#endif

@@ -1,0 +1,77 @@
+/* Tokenizers: text to ids and back.
+ *
+ *  1. Ids are int32, 0..size-1.  decode(encode(s)) == s for any bytes s, valid UTF-8 or not.
+ *  2. A tokenizer never changes after it was made: any number of threads may use one.  It is
+ *     counted: sy_tokenizer_ref for another owner, sy_tokenizer_unref to let go.
+ *  3. Encoding never makes a special token out of text: the text "<|endoftext|>" gives ordinary
+ *     ids, so data cannot forge a document's border.
+ *  4. The file format is Hugging Face's tokenizer.json; what we write loads there and gives the
+ *     same ids. */
+#ifndef SWITCHYARD_TOKENIZER_H
+#define SWITCHYARD_TOKENIZER_H
+
+#include "switchyard/err.h"
+#include "switchyard/progress.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct sy_tokenizer;
+
+/* One id a byte, 256 ids, no special token.  Shared: count 1.  Errors: MEMORY. */
+struct sy_tokenizer *sy_tokenizer_bytes(struct sy_err *err);
+
+struct sy_bpe_options {
+    int32_t vocab;       /* ids in all: 256 bytes, merges, end-of-text; 257..1048576 */
+    const char *pattern; /* "qwen2" (NULL), "gpt-2", "llama-bpe", "gpt-4o": GGUF's names */
+    const char *field;   /* of .jsonl lines; NULL: "text" */
+    const struct sy_progress *progress;
+};
+
+/* Byte-level BPE.  Ids 0..255 are the bytes, then the merges in order, last "<|endoftext|>".  The
+ * most frequent pair is merged first, ties by ascending (left, right); pairs seen once are not
+ * merged, so a short text gives fewer ids than asked for.  The result does not depend on threads.
+ * Paths as in sy_corpus_text (data.h).  Errors: RANGE, NAME, MEMORY, IO, NOTFOUND, FORMAT,
+ * CANCELLED.  Source: Sennrich et al. 2016, algorithm 1; byte level as in Radford et al. 2019. */
+struct sy_tokenizer *sy_bpe_train(const char *const *paths, int count,
+                                  const struct sy_bpe_options *options, struct sy_err *err);
+struct sy_tokenizer *sy_bpe_train_text(const char *text, size_t n,
+                                       const struct sy_bpe_options *options, struct sy_err *err);
+
+struct sy_tokenizer *sy_tokenizer_ref(struct sy_tokenizer *tok); /* returns tok */
+void sy_tokenizer_unref(struct sy_tokenizer *tok);               /* NULL is allowed */
+
+/* Read a byte-level BPE tokenizer.json (a file, or a folder that holds one).  `parse` reads the
+ * text of one; `name` stands in messages.  Errors: NOTFOUND, IO, FORMAT, UNSUPPORTED, MEMORY. */
+struct sy_tokenizer *sy_tokenizer_load(const char *path, struct sy_err *err);
+struct sy_tokenizer *sy_tokenizer_parse(const char *json, size_t n, const char *name,
+                                        struct sy_err *err);
+/* Write it, replacing the file as a whole or not at all.  Errors: IO, MEMORY. */
+int sy_tokenizer_save(const struct sy_tokenizer *tok, const char *path, struct sy_err *err);
+
+/* Returns the number of ids and sets *ids to an owned array (sy_free), or returns -1.  Long texts
+ * are encoded by the pool's threads; the ids do not depend on how many there are. */
+int64_t sy_tokenizer_encode(const struct sy_tokenizer *tok, const char *text, size_t n,
+                            int32_t **ids, struct sy_err *err);
+/* Owned bytes (sy_free), NUL-terminated, *len without the NUL.  Errors: RANGE names the id. */
+char *sy_tokenizer_decode(const struct sy_tokenizer *tok, const int32_t *ids, int64_t n,
+                          size_t *len, struct sy_err *err);
+
+int32_t sy_tokenizer_size(const struct sy_tokenizer *tok); /* V */
+int32_t sy_tokenizer_eot(const struct sy_tokenizer *tok);  /* end-of-text, or -1 */
+int32_t sy_tokenizer_bos(const struct sy_tokenizer *tok);  /* as known from a file, or -1 */
+/* Bytes of one token, borrowed; NULL outside 0..size-1.  A special token's bytes are its name. */
+const char *sy_tokenizer_token(const struct sy_tokenizer *tok, int32_t id, size_t *len);
+int sy_tokenizer_is_special(const struct sy_tokenizer *tok, int32_t id);
+/* "bytes" or "bpe". */
+const char *sy_tokenizer_kind(const struct sy_tokenizer *tok);
+/* Name of the splitting pattern as GGUF knows it (`tokenizer.ggml.pre`), "" when unknown. */
+const char *sy_tokenizer_pattern(const struct sy_tokenizer *tok);
+/* Equal hashes: equal tokens, merges and pattern. */
+uint64_t sy_tokenizer_hash(const struct sy_tokenizer *tok);
+/* Merges in order of rank, for writers of other formats. */
+int32_t sy_tokenizer_merges(const struct sy_tokenizer *tok);
+void sy_tokenizer_merge(const struct sy_tokenizer *tok, int32_t rank, int32_t *left,
+                        int32_t *right);
+
+#endif

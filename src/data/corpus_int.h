@@ -1,0 +1,47 @@
+/* Inside of a corpus, shared by its makers (text, synthetic text, shards) and the sampler. */
+#ifndef SY_DATA_CORPUS_INT_H
+#define SY_DATA_CORPUS_INT_H
+
+#include "data/source_int.h"
+#include "switchyard/data.h"
+
+#include <stdatomic.h>
+
+struct sy__doc {
+    int64_t first, line;
+    int32_t file, domain; /* -1: none */
+};
+
+struct sy_corpus {
+    atomic_int refs;
+    int64_t tokens, cap, train;
+    int32_t vocab;
+    int width; /* bytes an id: 1, 2 or 4, the least that holds vocab - 1 */
+    void *ids; /* owned */
+    struct sy__doc *doc; /* owned, ascending by first; doc[0].first is 0 */
+    int64_t docs, docs_cap;
+    struct sy__files files;
+    struct sy_tokenizer *tokenizer; /* counted, or NULL */
+    uint64_t hash;
+    int domains;
+    double *entropy; /* [domains], owned */
+};
+
+/* Building: new, then documents with their tokens, then finish.  All but the first return 0/-1. */
+struct sy_corpus *sy__corpus_new(int32_t vocab, struct sy_tokenizer *tokenizer, struct sy_err *err);
+int sy__corpus_begin(struct sy_corpus *c, int32_t file, int64_t line, int32_t domain,
+                     struct sy_err *err);
+int sy__corpus_append(struct sy_corpus *c, const int32_t *ids, int64_t n, struct sy_err *err);
+int sy__corpus_finish(struct sy_corpus *c, double val, struct sy_err *err); /* split */
+uint64_t sy__corpus_id_hash(const struct sy_corpus *c);
+int sy__check_val(double val, struct sy_err *err);
+
+static inline int32_t sy__corpus_id(const struct sy_corpus *c, int64_t i)
+{
+    return c->width == 1   ? ((const uint8_t *)c->ids)[i]
+           : c->width == 2 ? ((const uint16_t *)c->ids)[i]
+                           : ((const int32_t *)c->ids)[i];
+}
+void sy__corpus_copy(const struct sy_corpus *c, int64_t first, int64_t n, int32_t *ids);
+
+#endif

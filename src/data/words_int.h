@@ -1,0 +1,38 @@
+/* A map from byte strings to 64-bit values: word counts in training, cached ids in encoding, token
+ * ids while loading.  Open addressing, linear probing, at most half full; the bytes of all keys
+ * stand in one pool.  Nothing is removed one by one. */
+#ifndef SY_DATA_WORDS_INT_H
+#define SY_DATA_WORDS_INT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct sy__word {
+    uint32_t hash;
+    uint32_t len;
+    uint64_t start; /* in the pool, plus 1; 0: the slot is free */
+    int64_t value;
+};
+
+struct sy__words {
+    struct sy__word *slot; /* owned; NULL while empty */
+    uint32_t slots;        /* a power of two */
+    uint32_t used;
+    char *pool; /* owned */
+    size_t pool_len, pool_cap;
+};
+
+/* The value of a key, made 0 when the key is new.  NULL: out of memory, or 2^30 keys.  The pointer
+ * is good until the next call.  Keys are shorter than 4 GiB. */
+int64_t *sy__words_at(struct sy__words *w, const char *key, size_t len);
+/* The value, or NULL when the key is not there. */
+const int64_t *sy__words_find(const struct sy__words *w, const char *key, size_t len);
+void sy__words_clear(struct sy__words *w); /* keeps the memory */
+void sy__words_free(struct sy__words *w);
+
+static inline const char *sy__word_bytes(const struct sy__words *w, const struct sy__word *word)
+{
+    return w->pool + (word->start - 1);
+}
+
+#endif
