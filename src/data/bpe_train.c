@@ -181,9 +181,10 @@ static int64_t plan_tasks(const struct trainer *t, const struct sy__text *piece,
 
 static int add_counts(struct sy__words *to, const struct sy__words *from)
 {
+    char room[16];
     for (uint32_t i = 0; i < from->slots; i++) {
         const struct sy__word *w = &from->slot[i];
-        if (w->start && count_word(to, sy__word_bytes(from, w), w->len, w->value))
+        if (w->tag && count_word(to, sy__word_bytes(from, w, room), sy__word_len(w), w->value))
             return -1;
     }
     return 0;
@@ -457,8 +458,8 @@ static int take_words(struct trainer *t)
 {
     uint64_t symbols = 0;
     for (uint32_t i = 0; i < t->counts.slots; i++)
-        if (t->counts.slot[i].start && t->counts.slot[i].len > 1) {
-            symbols += t->counts.slot[i].len;
+        if (t->counts.slot[i].tag && sy__word_len(&t->counts.slot[i]) > 1) {
+            symbols += sy__word_len(&t->counts.slot[i]);
             t->words++;
         }
     t->sym = sy_calloc(symbols + 1, sizeof *t->sym);
@@ -471,13 +472,14 @@ static int take_words(struct trainer *t)
     uint32_t w = 0;
     for (uint32_t i = 0; i < t->counts.slots; i++) {
         const struct sy__word *word = &t->counts.slot[i];
-        if (!word->start || word->len < 2)
+        if (!word->tag || sy__word_len(word) < 2)
             continue;
-        const char *bytes = sy__word_bytes(&t->counts, word);
+        char space[16];
+        const char *bytes = sy__word_bytes(&t->counts, word, space);
         t->start[w] = at;
-        t->len[w] = (uint16_t)word->len;
+        t->len[w] = (uint16_t)sy__word_len(word);
         t->count[w++] = word->value;
-        for (uint32_t j = 0; j < word->len; j++)
+        for (uint32_t j = 0; j < sy__word_len(word); j++)
             t->sym[at++] = (unsigned char)bytes[j];
     }
     sy__words_free(&t->counts);

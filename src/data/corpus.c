@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int no_memory(struct sy_err *err, const char *what, int64_t bytes)

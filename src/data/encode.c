@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define CACHED 64
-#define CACHE_WORDS (1u << 17)
+#define CACHE_WORDS (1u << 15)
 #define CACHE_IDS (1 << 22)
 #define SHORT 128
 #define NO_RANK UINT32_MAX
@@ -277,6 +277,8 @@ void sy__encoder_free(struct sy__encoder *e)
 int sy__encode(struct sy__encoder *e, const char *text, size_t n, struct sy__ids *out,
                struct sy_err *err)
 {
+    if (n == 0)
+        return 0;
     if (n > INT64_MAX / 16 || sy__ids_reserve(out, (int64_t)n)) /* a byte is one id at most */
         return no_memory(err);
     if (!e->tok->merges && !e->tok->ignore_merges)

@@ -311,7 +311,7 @@ int sy__splitter_next(struct sy__splitter *s, const char **word, size_t *len, st
         if (k)
             return give(s, s->pos + k, word, len);
     }
-    size_t from, to;
+    size_t from = 0, to = 0;
     if (match_at(s, &from, &to, err))
         return -1;
     if (from > s->pos) {

@@ -174,8 +174,14 @@ static int bad(struct parser *p, const char *what)
 
 static int bad_at(struct parser *p, const char *what, int64_t value)
 {
-    return sy_err_set(p->err, SY_E_FORMAT, "tokenizer: %s: %s: %lld", p->name, what,
+    return sy_err_set(p->err, SY_E_FORMAT, "tokenizer: %s: %s %lld", p->name, what,
                       (long long)value);
+}
+
+static int bad_merge(struct parser *p, const char *what)
+{
+    return sy_err_set(p->err, SY_E_FORMAT, "tokenizer: %s: merge %d: %s", p->name, p->merges + 1,
+                      what);
 }
 
 static int unsupported(struct parser *p, const char *what, const struct sy_json *value)
@@ -243,7 +249,7 @@ static int check_id(struct parser *p, const struct sy_json *id, int64_t limit)
     if (!id || id->type != SY_JSON_INT)
         return bad(p, "a token's id is not a whole number");
     if (id->integer < 0 || id->integer >= limit)
-        return bad_at(p, "a token's id is out of range", id->integer);
+        return bad_at(p, "a token's id is out of range:", id->integer);
     return 0;
 }
 
@@ -253,7 +259,7 @@ static int size_up(struct parser *p, const struct sy_json *vocab, const struct s
     int64_t count = vocab->count + (added ? added->count : 0);
     int64_t limit = 2 * count + HOLES_MAX, largest = -1;
     if (limit > INT32_MAX)
-        return bad_at(p, "too many tokens", count);
+        return bad_at(p, "too many tokens:", count);
     for (const struct sy_json *v = vocab->first; v; v = v->next) {
         if (check_id(p, v, limit))
             return -1;
@@ -346,7 +352,7 @@ static int32_t lookup(struct parser *p, struct sy_str *scratch, const char *s, s
     if (n && !add_unspelled(p, scratch, s, n))
         id = sy__words_find(&p->known, scratch->data, scratch->len);
     if (!id)
-        return bad_at(p, "merge of an unknown token: number", p->merges + 1);
+        return bad_merge(p, "unknown token");
     return (int32_t)(*id - 1);
 }
 
@@ -355,7 +361,7 @@ static int split_merge(struct parser *p, const struct sy_json *m, const char *s[
     if (m->type == SY_JSON_STRING) {
         const char *space = memchr(m->string, ' ', m->string_len);
         if (!space)
-            return bad_at(p, "merge without a space: number", p->merges + 1);
+            return bad_merge(p, "no space between two tokens");
         s[0] = m->string;
         n[0] = (size_t)(space - m->string);
         s[1] = space + 1;
@@ -364,7 +370,7 @@ static int split_merge(struct parser *p, const struct sy_json *m, const char *s[
     }
     if (m->type != SY_JSON_ARRAY || m->count != 2 || m->first->type != SY_JSON_STRING ||
         m->first->next->type != SY_JSON_STRING)
-        return bad_at(p, "merge is neither \"a b\" nor a pair: number", p->merges + 1);
+        return bad_merge(p, "neither \"a b\" nor a pair");
     s[0] = m->first->string;
     n[0] = m->first->string_len;
     s[1] = m->first->next->string;
@@ -374,8 +380,8 @@ static int split_merge(struct parser *p, const struct sy_json *m, const char *s[
 
 static int read_merge(struct parser *p, const struct sy_json *m, struct sy_str *scratch)
 {
-    const char *s[2];
-    size_t n[2];
+    const char *s[2] = {NULL, NULL};
+    size_t n[2] = {0, 0};
     if (split_merge(p, m, s, n))
         return -1;
     int32_t left = lookup(p, scratch, s[0], n[0]);
@@ -390,7 +396,7 @@ static int read_merge(struct parser *p, const struct sy_json *m, struct sy_str *
         return no_memory(p);
     const int64_t *id = sy__words_find(&p->known, scratch->data, scratch->len);
     if (!id)
-        return bad_at(p, "merge gives no token of the vocabulary: number", p->merges + 1);
+        return bad_merge(p, "gives no token of the vocabulary");
     p->merge[p->merges++] = (struct sy__merge){left, right, (int32_t)(*id - 1)};
     return 0;
 }
@@ -401,7 +407,7 @@ static int read_merges(struct parser *p, const struct sy_json *model)
     if (!merges)
         return bad(p, "no list model.merges");
     if (merges->count > INT32_MAX / 4)
-        return bad_at(p, "too many merges", merges->count);
+        return bad_at(p, "too many merges:", merges->count);
     p->merge = sy_calloc((size_t)merges->count + 1, sizeof *p->merge);
     if (!p->merge)
         return no_memory(p);

@@ -15,44 +15,79 @@ static uint64_t fold(uint64_t a, uint64_t b)
     return (uint64_t)p ^ (uint64_t)(p >> 64);
 }
 
-static uint64_t load(const char *p, size_t n) /* n <= 8 bytes, little end first */
+/* A key as it is compared: two words and the length say all of a key of up to 16 bytes, because
+ * the loads may overlap but leave nothing out. */
+struct key {
+    uint64_t a, b;
+    uint32_t hash, tag;
+};
+
+static uint64_t load8(const char *p)
 {
-    uint64_t v = 0;
-    memcpy(&v, p, n);
+    uint64_t v;
+    memcpy(&v, p, 8);
     return v;
 }
 
-static uint32_t hash_bytes(const char *p, size_t n)
+static uint64_t load4(const char *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
+
+static inline struct key make_key(const char *p, size_t n)
 {
     const uint64_t k0 = 0x9e3779b97f4a7c15u, k1 = 0xd6e8feb86659fd93u;
+    struct key k = {.tag = (uint32_t)n + 1};
     uint64_t h = k0 ^ n;
-    size_t left = n;
-    for (; left > 16; left -= 8, p += 8)
-        h = fold(h ^ load(p, 8), k1);
-    uint64_t a, b;
-    if (left >= 8) {
-        a = load(p, 8), b = load(p + left - 8, 8);
-    } else if (left >= 4) {
-        a = load(p, 4), b = load(p + left - 4, 4);
-    } else {
-        a = left ? (uint64_t)(unsigned char)p[0] << 16 | (uint64_t)(unsigned char)p[left / 2] << 8 |
-                       (unsigned char)p[left - 1]
-                 : 0;
-        b = 0;
+    for (; n > 16; n -= 8, p += 8)
+        h = fold(h ^ load8(p), k1);
+    if (n >= 8) {
+        k.a = load8(p), k.b = load8(p + n - 8);
+    } else if (n >= 4) {
+        k.a = load4(p), k.b = load4(p + n - 4);
+    } else if (n) {
+        k.a = (uint64_t)(unsigned char)p[0] << 16 | (uint64_t)(unsigned char)p[n / 2] << 8 |
+              (unsigned char)p[n - 1];
     }
-    h = fold(h ^ a ^ k1, k0 ^ b);
-    return (uint32_t)(h ^ h >> 32);
+    h = fold(h ^ k.a ^ k1, k0 ^ k.b);
+    k.hash = (uint32_t)(h ^ h >> 32);
+    return k;
+}
+
+const char *sy__word_bytes(const struct sy__words *w, const struct sy__word *word, char room[16])
+{
+    uint32_t n = word->tag - 1;
+    if (n > 16)
+        return w->pool + word->a;
+    if (n >= 8) {
+        memcpy(room, &word->a, 8);
+        memcpy(room + n - 8, &word->b, 8);
+    } else if (n >= 4) {
+        memcpy(room, &word->a, 4);
+        memcpy(room + n - 4, &word->b, 4);
+    } else if (n) {
+        room[0] = (char)(word->a >> 16);
+        room[n / 2] = (char)(word->a >> 8);
+        room[n - 1] = (char)word->a;
+    }
+    return room;
 }
 
 /* The key's slot, or the free one where it belongs. */
-static struct sy__word *probe(const struct sy__words *w, const char *key, size_t len, uint32_t hash)
+static inline struct sy__word *probe(const struct sy__words *w, const char *bytes,
+                                     const struct key *k)
 {
     uint32_t mask = w->slots - 1;
-    for (uint32_t i = hash & mask;; i = (i + 1) & mask) {
+    for (uint32_t i = k->hash & mask;; i = (i + 1) & mask) {
         struct sy__word *s = &w->slot[i];
-        if (!s->start)
+        if (!s->tag)
             return s;
-        if (s->hash == hash && s->len == len && !memcmp(w->pool + (s->start - 1), key, len))
+        if (s->hash != k->hash || s->tag != k->tag)
+            continue;
+        if (k->tag <= 17 ? s->a == k->a && s->b == k->b
+                         : !memcmp(w->pool + s->a, bytes, k->tag - 1))
             return s;
     }
 }
@@ -66,10 +101,10 @@ static int grow_slots(struct sy__words *w)
     if (!fresh)
         return -1;
     for (uint32_t i = 0; i < w->slots; i++) {
-        if (!w->slot[i].start)
+        if (!w->slot[i].tag)
             continue;
         uint32_t j = w->slot[i].hash & (slots - 1);
-        while (fresh[j].start)
+        while (fresh[j].tag)
             j = (j + 1) & (slots - 1);
         fresh[j] = w->slot[i];
     }
@@ -95,32 +130,46 @@ static int grow_pool(struct sy__words *w, size_t more)
     return 0;
 }
 
+static int add(struct sy__words *w, const char *key, size_t len, struct key *k)
+{
+    if (w->used >= w->slots / 2 && grow_slots(w))
+        return -1;
+    if (len <= 16)
+        return 0;
+    if (w->pool_cap - w->pool_len < len && grow_pool(w, len))
+        return -1;
+    memcpy(w->pool + w->pool_len, key, len);
+    k->a = w->pool_len;
+    k->b = 0;
+    w->pool_len += len;
+    return 0;
+}
+
 int64_t *sy__words_at(struct sy__words *w, const char *key, size_t len)
 {
-    uint32_t hash = hash_bytes(key, len);
-    struct sy__word *s = w->slots ? probe(w, key, len, hash) : NULL;
-    if (s && s->start)
-        return &s->value;
-    if (len > UINT32_MAX || (w->pool_cap - w->pool_len < len + 1 && grow_pool(w, len + 1)))
+    if (len >= UINT32_MAX)
         return NULL;
-    if (w->used >= w->slots / 2) {
-        if (grow_slots(w))
-            return NULL;
-        s = probe(w, key, len, hash);
-    }
-    memcpy(w->pool + w->pool_len, key, len);
-    *s = (struct sy__word){hash, (uint32_t)len, w->pool_len + 1, 0};
-    w->pool_len += len;
+    struct key k = make_key(key, len);
+    struct sy__word *s = w->slots ? probe(w, key, &k) : NULL;
+    if (s && s->tag)
+        return &s->value;
+    if (add(w, key, len, &k))
+        return NULL;
+    s = &w->slot[k.hash & (w->slots - 1)]; /* the slots may have moved; the key is not among them */
+    while (s->tag)
+        s = s + 1 == w->slot + w->slots ? w->slot : s + 1;
+    *s = (struct sy__word){k.hash, k.tag, k.a, k.b, 0};
     w->used++;
     return &s->value;
 }
 
 const int64_t *sy__words_find(const struct sy__words *w, const char *key, size_t len)
 {
-    if (!w->slots)
+    if (!w->slots || len >= UINT32_MAX)
         return NULL;
-    const struct sy__word *s = probe(w, key, len, hash_bytes(key, len));
-    return s->start ? &s->value : NULL;
+    struct key k = make_key(key, len);
+    const struct sy__word *s = probe(w, key, &k);
+    return s->tag ? &s->value : NULL;
 }
 
 void sy__words_clear(struct sy__words *w)

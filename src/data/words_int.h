@@ -1,16 +1,16 @@
 /* A map from byte strings to 64-bit values: word counts in training, cached ids in encoding, token
- * ids while loading.  Open addressing, linear probing, at most half full; the bytes of all keys
- * stand in one pool.  Nothing is removed one by one. */
+ * ids while loading.  Open addressing, linear probing, at most half full.  Keys of up to 16 bytes
+ * stand in their slots, longer ones in one pool.  Nothing is removed one by one. */
 #ifndef SY_DATA_WORDS_INT_H
 #define SY_DATA_WORDS_INT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-struct sy__word {
+struct sy__word { /* 32 bytes, two in a cache line */
     uint32_t hash;
-    uint32_t len;
-    uint64_t start; /* in the pool, plus 1; 0: the slot is free */
+    uint32_t tag; /* length + 1; 0: the slot is free */
+    uint64_t a, b; /* length <= 16: all of the key (words.c); else a is its start in the pool */
     int64_t value;
 };
 
@@ -30,9 +30,11 @@ const int64_t *sy__words_find(const struct sy__words *w, const char *key, size_t
 void sy__words_clear(struct sy__words *w); /* keeps the memory */
 void sy__words_free(struct sy__words *w);
 
-static inline const char *sy__word_bytes(const struct sy__words *w, const struct sy__word *word)
+/* The key of a slot in use, in the pool or put into `room`. */
+const char *sy__word_bytes(const struct sy__words *w, const struct sy__word *word, char room[16]);
+static inline uint32_t sy__word_len(const struct sy__word *word)
 {
-    return w->pool + (word->start - 1);
+    return word->tag - 1;
 }
 
 #endif
