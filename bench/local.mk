@@ -3,3 +3,4 @@
 EXTRA_DIST += %D%/peers/moe_torch.py
 EXTRA_PROGRAMS += %D%/gemm
 %C%_gemm_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)
+EXTRA_PROGRAMS += %D%/bpe

@@ -24,6 +24,7 @@ AM_CPPFLAGS += -I$(top_srcdir)/tests
 
 script_tests += %D%/layers.sh
 EXTRA_DIST += %D%/layers.txt
+EXTRA_DIST += %D%/peers/tokenizer.py
 script_tests += %D%/symbols.sh
 unit_tests += %D%/unit/test_tap
 unit_tests += %D%/unit/test_io
@@ -37,6 +38,7 @@ unit_tests += %D%/unit/test_mem
 unit_tests += %D%/unit/test_pool
 unit_tests += %D%/unit/test_rng
 unit_tests += %D%/unit/test_str
+unit_tests += %D%/unit/test_tokenizer
 
 
 check_PROGRAMS += $(unit_tests)
