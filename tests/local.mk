@@ -38,6 +38,7 @@ unit_tests += %D%/unit/test_mem
 unit_tests += %D%/unit/test_pool
 unit_tests += %D%/unit/test_rng
 unit_tests += %D%/unit/test_str
+unit_tests += %D%/unit/test_data
 unit_tests += %D%/unit/test_tokenizer
 
 

@@ -280,31 +280,26 @@ static int hand_over(struct reader *r, struct sy_err *err)
     return rc;
 }
 
-static int bad_line(struct sy_err *err, const char *path, int64_t line, const char *why,
-                    const char *what)
-{
-    return sy_err_set(err, SY_E_FORMAT, "data: %s: line %lld: %s%s%s", path, (long long)line, why,
-                      what ? ": " : "", what ? what : "");
-}
-
 static int json_line(struct reader *r, int64_t file, int64_t line, const char *text, size_t n,
                      struct sy_err *err)
 {
-    const char *path = r->files->file[file].path;
     struct sy_err why = SY_ERR_INIT;
     struct sy_json *root = sy_json_parse(text, n, &why);
-    if (!root && why.code == SY_E_MEMORY)
-        return no_memory(err);
-    if (!root)
-        return bad_line(err, path, line, "not JSON", why.msg);
-    const struct sy_json *s = root->type == SY_JSON_OBJECT ? sy_json_get(root, r->field) : NULL;
+    bool object = root && root->type == SY_JSON_OBJECT;
+    const struct sy_json *s = object ? sy_json_get(root, r->field) : NULL;
     int rc = 0;
-    if (root->type != SY_JSON_OBJECT)
-        rc = bad_line(err, path, line, "not a JSON object", NULL);
+    if (why.code == SY_E_MEMORY)
+        rc = no_memory(err);
+    else if (!root)
+        rc = sy_err_set(err, SY_E_FORMAT, "not JSON: %s", why.msg);
+    else if (!object)
+        rc = sy_err_set(err, SY_E_FORMAT, "not a JSON object");
     else if (!s)
-        rc = bad_line(err, path, line, "no field", r->field);
+        rc = sy_err_set(err, SY_E_FORMAT, "no field '%s'", r->field);
     else if (s->type != SY_JSON_STRING)
-        rc = bad_line(err, path, line, "not a string: field", r->field);
+        rc = sy_err_set(err, SY_E_FORMAT, "field '%s' is not a string", r->field);
+    if (rc && why.code != SY_E_MEMORY)
+        sy_err_prefix(err, "data: %s: line %lld", r->files->file[file].path, (long long)line);
     if (!rc && s->string_len) {
         size_t start = r->batch.text.len;
         sy_str_add(&r->batch.text, s->string, s->string_len);
