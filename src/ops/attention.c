@@ -1,0 +1,266 @@
+/* Attention as operations: checks, the call of cpu/attention.h in f32, and a plain reference in f64.
+ *
+ *     o[b,t,h] = sum over visible s of softmax(scale <q[b,t,h], k[b,s,g]>) v[b,s,g],   g = h / (H / G)
+ *
+ * Which keys a query sees: cpu/attention.h.  A query that sees none gives zeros.
+ */
+#include "cpu/attention.h"
+#include "ops/build.h"
+#include "ops/ops_int.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- shapes ---- */
+
+static int want_i32(struct sy_infer *x, int i, int64_t b, int64_t t)
+{
+    char name[24];
+    const struct sy_tensor *a = x->in[i];
+    if (!a)
+        return 0;
+    if (sy__want_dtype(x, i, SY_I32))
+        return -1;
+    if (a->ndim == (t ? 2 : 1) && a->shape[0] == b && (!t || a->shape[1] == t))
+        return 0;
+    return sy__shape_error(x, t ? "%s must be (%lld, %lld)" : "%s must be (%lld)",
+                           sy_op_input_name(x->op, i, name), (long long)b, (long long)t);
+}
+
+static int check_heads(struct sy_infer *x)
+{
+    const struct sy_tensor *q = x->in[0], *k = x->in[1], *v = x->in[2];
+    if (k->shape[0] != q->shape[0] || k->shape[3] != q->shape[3] || !sy_tensor_same_shape(k, v))
+        return sy__shape_error(x, "k and v must be (B, S, G, D) with B and D of q");
+    if (k->shape[2] < 1 || q->shape[2] % k->shape[2])
+        return sy__shape_error(x, "%lld query heads cannot share %lld key-value heads",
+                               (long long)q->shape[2], (long long)k->shape[2]);
+    return 0;
+}
+
+static int check_mask(struct sy_infer *x)
+{
+    const struct sy_tensor *q = x->in[0], *k = x->in[1];
+    const int64_t b = q->shape[0], t = q->shape[1], s = k->shape[1], mask = x->attrs->i[0];
+    if (mask < SY_ATTN_FULL || mask > SY_ATTN_PREFIX)
+        return sy_err_set(x->err, SY_E_RANGE, "attention: mask is %lld, must be 0 (full), 1 (causal) or 2 (prefix)",
+                          (long long)mask);
+    if (want_i32(x, 3, b, 0) || want_i32(x, 4, b, t) || want_i32(x, 5, b, s) || want_i32(x, 6, b, 0))
+        return -1;
+    if (mask == SY_ATTN_PREFIX && !x->in[3])
+        return sy__shape_error(x, "the prefix mask needs prefix (B)");
+    if (x->in[5] && !x->in[4])
+        return sy__shape_error(x, "doc_k needs doc");
+    if (x->in[4] && !x->in[5] && s != t)
+        return sy__shape_error(x, "with keys of another length, doc needs doc_k (B, S)");
+    return 0;
+}
+
+int sy__infer_attention(struct sy_infer *x)
+{
+    const struct sy_tensor *q = x->in[0];
+    for (int i = 0; i < 3; i++)
+        if (sy__want_float(x, i) || sy__same_dtype(x, 0, i) || sy__want_ndim(x, i, 4))
+            return -1;
+    if (check_heads(x) || check_mask(x))
+        return -1;
+    sy_meta_like(&x->out[0], q);
+    x->out[1] = (struct sy_meta){.dtype = q->dtype, .ndim = 3,
+                                 .shape = {q->shape[0], q->shape[2], q->shape[1]}};
+    return 0;
+}
+
+/* d_o q k v o lse prefix? doc? doc_k? len? -> dq dk dv */
+int sy__infer_attention_backward(struct sy_infer *x)
+{
+    for (int i = 0; i < 3; i++)
+        sy_meta_like(&x->out[i], x->in[1 + i]);
+    x->always = 7;
+    return 0;
+}
+
+/* ---- calls ---- */
+
+static void *data_of(const struct sy_tensor *t) { return t ? sy_data(t) : NULL; }
+
+/* Dimensions, masks and index lists; in: q k v, extra: prefix doc doc_k len. */
+static struct sy_attn describe(const struct sy_run *x, struct sy_tensor *const *in,
+                               struct sy_tensor *const *extra)
+{
+    const struct sy_tensor *q = in[0], *k = in[1];
+    const int64_t h = q->shape[2], g = k->shape[2], d = q->shape[3];
+    const double scale = x->attrs->f[0];
+    return (struct sy_attn){.b = q->shape[0], .t = q->shape[1], .s = k->shape[1], .h = h, .g = g,
+                            .d = d, .ldq = h * d, .ldk = g * d, .ldv = g * d, .ldo = h * d,
+                            .lddq = h * d, .lddk = g * d, .lddv = g * d,
+                            .scale = (float)(scale != 0 ? scale : 1 / sqrt((double)d)),
+                            .mask = (enum sy_attn_mask)x->attrs->i[0],
+                            .prefix = data_of(extra[0]), .doc = data_of(extra[1]),
+                            .doc_k = data_of(extra[2]), .len = data_of(extra[3]),
+                            .precision = (enum sy_precision)x->attrs->precision};
+}
+
+static bool visible(const struct sy_attn *a, int64_t b, int64_t t, int64_t s)
+{
+    const int32_t *doc_k = a->doc_k ? a->doc_k : a->doc;
+    const int64_t len = a->len ? a->len[b] : a->s;
+    if (s >= len || (a->doc && a->doc[b * a->t + t] != doc_k[b * a->s + s]))
+        return false;
+    return a->mask == SY_ATTN_FULL || s <= t + len - a->t ||
+           (a->mask == SY_ATTN_PREFIX && s < a->prefix[b]);
+}
+
+struct attention64 {
+    struct sy_attn a;
+    double scale;
+    const double *q, *k, *v, *d_o, *o_in, *lse_in;
+    double *o, *lse, *dq, *dk, *dv;
+};
+
+static double dot(const double *a, const double *b, int64_t n)
+{
+    double s = 0;
+    for (int64_t i = 0; i < n; i++)
+        s += a[i] * b[i];
+    return s;
+}
+
+static void axpy(double *y, double a, const double *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
+/* Two passes over the keys: log-sum-exp, then the weighted sum. */
+static void forward_row(const struct attention64 *m, int64_t b, int64_t t, int64_t h)
+{
+    const struct sy_attn *a = &m->a;
+    const int64_t d = a->d, qo = ((b * a->t + t) * a->h + h) * d, g = h / (a->h / a->g);
+    double top = -INFINITY, sum = 0;
+    for (int64_t s = 0; s < a->s; s++)
+        if (visible(a, b, t, s))
+            top = fmax(top, m->scale * dot(m->q + qo, m->k + ((b * a->s + s) * a->g + g) * d, d));
+    for (int64_t s = 0; s < a->s; s++)
+        if (visible(a, b, t, s))
+            sum += exp(m->scale * dot(m->q + qo, m->k + ((b * a->s + s) * a->g + g) * d, d) - top);
+    const double lse = sum > 0 ? top + log(sum) : -(double)INFINITY;
+    memset(m->o + qo, 0, (size_t)d * sizeof(double));
+    for (int64_t s = 0; s < a->s; s++)
+        if (visible(a, b, t, s)) {
+            const int64_t ko = ((b * a->s + s) * a->g + g) * d;
+            axpy(m->o + qo, exp(m->scale * dot(m->q + qo, m->k + ko, d) - lse), m->v + ko, d);
+        }
+    if (m->lse)
+        m->lse[(b * a->h + h) * a->t + t] = lse;
+}
+
+/* dS = P (dP - <do, o>): Dao et al. 2022, eq. 4. */
+static void backward_row(const struct attention64 *m, int64_t b, int64_t t, int64_t h)
+{
+    const struct sy_attn *a = &m->a;
+    const int64_t d = a->d, qo = ((b * a->t + t) * a->h + h) * d, g = h / (a->h / a->g);
+    const double lse = m->lse_in[(b * a->h + h) * a->t + t], all = dot(m->d_o + qo, m->o_in + qo, d);
+    for (int64_t s = 0; s < a->s; s++)
+        if (visible(a, b, t, s)) {
+            const int64_t ko = ((b * a->s + s) * a->g + g) * d;
+            const double p = exp(m->scale * dot(m->q + qo, m->k + ko, d) - lse);
+            const double ds = p * (dot(m->d_o + qo, m->v + ko, d) - all) * m->scale;
+            axpy(m->dv + ko, p, m->d_o + qo, d);
+            axpy(m->dk + ko, ds, m->q + qo, d);
+            axpy(m->dq + qo, ds, m->k + ko, d);
+        }
+}
+
+static void each_row(const struct attention64 *m,
+                     void (*f)(const struct attention64 *, int64_t, int64_t, int64_t))
+{
+    for (int64_t b = 0; b < m->a.b; b++)
+        for (int64_t t = 0; t < m->a.t; t++)
+            for (int64_t h = 0; h < m->a.h; h++)
+                f(m, b, t, h);
+}
+
+static double scale64(const struct sy_run *x, int64_t d)
+{
+    return x->attrs->f[0] != 0 ? x->attrs->f[0] : 1 / sqrt((double)d);
+}
+
+int sy__run_attention(const struct sy_run *x)
+{
+    struct sy_attn a = describe(x, x->in, x->in + 3);
+    if (x->in[0]->dtype == SY_F64) {
+        struct attention64 m = {.a = a, .scale = scale64(x, a.d), .q = sy_data(x->in[0]),
+                                .k = sy_data(x->in[1]), .v = sy_data(x->in[2]),
+                                .o = sy_data(x->out[0]), .lse = data_of(x->out[1])};
+        each_row(&m, forward_row);
+        return 0;
+    }
+    a.q = sy_data(x->in[0]);
+    a.k = sy_data(x->in[1]);
+    a.v = sy_data(x->in[2]);
+    a.o = sy_data(x->out[0]);
+    a.lse = data_of(x->out[1]);
+    sy_attention(&a);
+    return 0;
+}
+
+int sy__run_attention_backward(const struct sy_run *x)
+{
+    struct sy_tensor *const *in = x->in;
+    struct sy_attn a = describe(x, in + 1, in + 6);
+    if (in[0]->dtype == SY_F64) {
+        struct attention64 m = {.a = a, .scale = scale64(x, a.d), .d_o = sy_data(in[0]),
+                                .q = sy_data(in[1]), .k = sy_data(in[2]), .v = sy_data(in[3]),
+                                .o_in = sy_data(in[4]), .lse_in = sy_data(in[5]),
+                                .dq = sy_data(x->out[0]), .dk = sy_data(x->out[1]),
+                                .dv = sy_data(x->out[2])};
+        for (int i = 0; i < 3; i++)
+            memset(sy_data(x->out[i]), 0, sy_tensor_bytes(x->out[i]));
+        each_row(&m, backward_row);
+        return 0;
+    }
+    a.d_o = sy_data(in[0]);
+    a.q = sy_data(in[1]);
+    a.k = sy_data(in[2]);
+    a.v = sy_data(in[3]);
+    a.o = sy_data(in[4]);
+    a.lse = sy_data(in[5]);
+    a.dq = sy_data(x->out[0]);
+    a.dk = sy_data(x->out[1]);
+    a.dv = sy_data(x->out[2]);
+    sy_attention_backward(&a);
+    return 0;
+}
+
+/* ---- gradient and cost ---- */
+
+int sy__vjp_attention(struct sy_vjp *x)
+{
+    struct sy_tensor *d[SY_MAX_OUT];
+    struct sy_tensor *in[10] = {x->dout[0], x->in[0], x->in[1], x->in[2], x->out[0],
+                                x->out[1],  x->in[3], x->in[4], x->in[5], x->in[6]};
+    if (!x->dout[0])
+        return 0; /* lse is not for use */
+    if (sy_b_apply_all(SY_OP_ATTENTION_BACKWARD_, x->attrs, in, 10, d))
+        return -1;
+    for (int i = 0; i < 3; i++)
+        x->din[i] = d[i];
+    return 0;
+}
+
+/* Two products of T x S x D a head; causal masks leave half of it. */
+static double products(const struct sy_node *n, const struct sy_tensor *q, const struct sy_tensor *k)
+{
+    const double pairs = (double)q->shape[1] * (double)k->shape[1] * (n->attrs.i[0] ? 0.5 : 1.0);
+    return 4.0 * (double)(q->shape[0] * q->shape[2] * q->shape[3]) * pairs;
+}
+
+void sy__cost_attention(struct sy_cost *c)
+{
+    c->flops = products(c->node, c->node->in[0], c->node->in[1]);
+}
+
+void sy__cost_attention_backward(struct sy_cost *c)
+{
+    c->flops = 2 * products(c->node, c->node->in[1], c->node->in[2]);
+}
