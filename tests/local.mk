@@ -27,6 +27,7 @@ EXTRA_DIST += %D%/layers.txt
 EXTRA_DIST += %D%/peers/tokenizer.py
 script_tests += %D%/symbols.sh
 unit_tests += %D%/unit/test_tap
+unit_tests += %D%/unit/test_graph
 unit_tests += %D%/unit/test_io
 unit_tests += %D%/unit/test_file
 unit_tests += %D%/unit/test_gemm

@@ -199,6 +199,15 @@ static void end_pass(struct pass *p)
     sy_free(p->leaves);
 }
 
+/* A gradient may come as a view (of a transpose, say): callers get it in row-major order. */
+static int dense(struct pass *p, struct sy_tensor *g, struct sy_tensor **out)
+{
+    if (!sy_tensor_contiguous(g))
+        return sy_apply(SY_OP_CONTIGUOUS_, &g, 1, NULL, out, p->err);
+    *out = sy_tensor_ref(g);
+    return 0;
+}
+
 int sy_grad(struct sy_tensor *y, struct sy_tensor *const *wrt, int n, struct sy_tensor **grads,
             struct sy_err *err)
 {
@@ -207,7 +216,9 @@ int sy_grad(struct sy_tensor *y, struct sy_tensor *const *wrt, int n, struct sy_
     int rc = run_pass(&p, y);
     for (int i = 0; i < n; i++) {
         struct leaf *l = rc || !p.leaf_room ? NULL : find_leaf(p.leaves, p.leaf_room, wrt[i]);
-        grads[i] = l && l->leaf ? sy_tensor_ref(l->grad) : NULL;
+        grads[i] = NULL;
+        if (l && l->leaf && l->grad)
+            rc = dense(&p, l->grad, &grads[i]);
     }
     end_pass(&p);
     return rc;

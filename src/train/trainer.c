@@ -318,12 +318,24 @@ static enum sy_run_state wanted_state(const struct sy_trainer *t)
     return t->status.step >= t->status.steps ? SY_RUN_DONE : SY_RUN_RUNNING;
 }
 
+static void set_parked(struct sy_trainer *t, bool parked)
+{
+    pthread_mutex_lock(&t->lock);
+    t->parked = parked;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
+
+/* The callback may run the user's code, which may ask for a hold: we count as parked meanwhile. */
 static void announce(struct sy_trainer *t, bool evaluated)
 {
     struct sy_status s;
+    if (!t->c.on_step)
+        return;
     sy_trainer_status(t, &s);
-    if (t->c.on_step)
-        t->c.on_step(t->c.ctx, &s, evaluated);
+    set_parked(t, true);
+    t->c.on_step(t->c.ctx, &s, evaluated);
+    set_parked(t, false);
 }
 
 /* Wait at the border until there is a step to do (true) or the thread is to end (false). */

@@ -1,0 +1,459 @@
+-- model: model.define(name, build, options) makes model.name{...}; what every model can do.
+--
+-- build(cfg) returns forward(ids (B,T) i32), which returns nn.head(x, w) or logits (B*T, V).  It is run
+-- once to make the parameters, and again whenever a program of another shape or mode is wanted.
+
+local engine = require "switchyard.engine"
+local nn = require "switchyard.nn"
+local options = require "switchyard.options"
+
+local model = {}
+local families = {} -- name -> {build=, rows=}
+local Model = {}
+local PREFILL = 32 -- tokens of a program that reads a prompt
+
+-- ---- making ----
+
+local function check_config(what, cfg)
+  if cfg.heads and cfg.dim and not cfg.head_dim and cfg.dim % cfg.heads ~= 0 then
+    error(("%s: dim must be a multiple of heads: dim is %d, heads is %d"):format(what, cfg.dim, cfg.heads), 0)
+  end
+  if cfg.heads and cfg.dim and (cfg.head_dim or cfg.dim // cfg.heads) % 2 ~= 0 then
+    error(("%s: the width of a head must be even: it is %d"):format(what, cfg.head_dim or cfg.dim // cfg.heads), 0)
+  end
+  if cfg.heads and cfg.kv_heads and cfg.heads % cfg.kv_heads ~= 0 then
+    error(("%s: heads must be a multiple of kv_heads: heads is %d, kv_heads is %d")
+      :format(what, cfg.heads, cfg.kv_heads), 0)
+  end
+  if cfg.experts and cfg.top_k and cfg.top_k > cfg.experts then
+    error(("%s: top_k must be at most experts: top_k is %d, experts is %d")
+      :format(what, cfg.top_k, cfg.experts), 0)
+  end
+  if type(cfg.balance) == "table" then
+    cfg.balance = options.read(what .. ": balance", cfg.balance, {
+      {"aux", "number", 0.01, 0, 1e6}, {"z", "number", 0.001, 0, 1e6}, {"gamma", "number", 0.001, 0, 1}})
+  end
+  if cfg.router and not nn.routers[cfg.router] then
+    local names = {}
+    for name in pairs(nn.routers) do names[#names + 1] = name end
+    table.sort(names)
+    options.unknown(what, "router", cfg.router, names)
+  end
+end
+
+local function read_config(name, family, given)
+  local what = "model." .. name
+  local cfg
+  if family.rows then
+    cfg = options.read(what, given, family.rows)
+  else
+    cfg = {}
+    for k, v in pairs(given or {}) do cfg[k] = v end
+    if type(cfg.vocab) == "userdata" then cfg.vocab_tokenizer, cfg.vocab = cfg.vocab, cfg.vocab.size end
+    cfg.vocab, cfg.seed = cfg.vocab or 256, cfg.seed or 1
+    cfg.layers, cfg.context = cfg.layers or 1, cfg.context or 256
+  end
+  check_config(what, cfg)
+  return cfg
+end
+
+--- model.define(name, build(cfg) -> forward(ids), options rows or nil)
+function model.define(name, build, rows)
+  if type(name) ~= "string" or type(build) ~= "function" then
+    error("model.define: takes a name and a function of the configuration", 2)
+  end
+  families[name] = {build = build, rows = rows}
+  model[name] = function(given)
+    local ok, m = pcall(Model.new, name, given)
+    if not ok then error(m, 2) end
+    return m
+  end
+  return model[name]
+end
+
+function Model.new(name, given)
+  local family = families[name]
+  local cfg = read_config(name, family, given)
+  local m = setmetatable({
+    family = name, cfg = cfg, tokenizer = cfg.vocab_tokenizer or tokenizer.bytes(),
+    params = {}, states = {}, inputs = {}, layers = {},
+    _info = {}, _state_names = {}, _input_names = {}, _moe = {}, _programs = {},
+  }, Model)
+  cfg.vocab_tokenizer = nil
+  m._forward = family.build(cfg)
+  if type(m._forward) ~= "function" then
+    error("model." .. name .. ": its function must return a function of the token ids, not a " .. type(m._forward), 0)
+  end
+  m:_record({mode = "build"}, 1, math.min(cfg.context, 4))
+  m:_make_layers()
+  return m
+end
+
+-- ---- what a description tells the model while it runs ----
+
+function Model:_add_param(key, t, o)
+  self.params[#self.params + 1] = t
+  self.params[key] = t
+  self._info[#self.params] = {name = key, experts = o.experts or 0, active = o.active or 1}
+  return t
+end
+
+function Model:_add_state(key, t)
+  self.states[key] = t
+  self._state_names[#self._state_names + 1] = key
+end
+
+function Model:_add_input(name, t)
+  self.inputs[name] = t
+  self._input_names[#self._input_names + 1] = name
+end
+
+function Model:_mark_lookup(w)
+  for i, p in ipairs(self.params) do
+    if rawequal(p, w) then self._info[i].lookup = true end
+  end
+end
+
+function Model:_add_moe(layer, E, K, path)
+  if layer then self._moe[layer] = {experts = E, top_k = K, path = path} end
+end
+
+-- ---- recording ----
+
+--- Record forward over (B,T) ids into a new graph: returns the description, the graph in d.graph, the
+-- result of the model's function in d.result.  The graph still records; the caller finishes it.
+function Model:_record(d, B, T, after)
+  d.model, d.graph, d.inputs = self, engine.graph(), {}
+  local before = engine.precision(d.precision or "fp32")
+  d.graph:begin()
+  local ok, why = pcall(function()
+    local ids = d.graph:input("tokens", "i32", {B, T})
+    if not d.positions then
+      d.positions = d.graph:input("positions", "i32", {T})
+      local p = {}
+      for t = 1, T do p[t] = t - 1 end
+      engine.put(d.positions, p)
+    end
+    nn.describe(d, function()
+      d.result = self._forward(ids)
+      if after then after(d) end
+    end)
+  end)
+  d.graph:finish()
+  engine.precision(before)
+  if not ok then error(why, 0) end
+  if d.mode == "build" then
+    self._attention_width = d.attention_width or 0
+    d.graph = nil
+  end
+  return d
+end
+
+--- Logits (N,V) of a result.
+function Model.logits_of(result)
+  if type(result) == "table" then return nn.linear(result.hidden, result.weight) end
+  return result:view(-1, result.shape[#result.shape])
+end
+
+--- Cross entropy in nats a token of a result and targets (B,T).
+function Model.loss_of(result, targets)
+  local flat = targets:view(-1)
+  if type(result) == "table" then return (result.hidden:head_loss(result.weight, flat)) end
+  return (result:view(-1, result.shape[#result.shape]):cross_entropy(flat))
+end
+
+-- ---- programs for use: logits, loss, decoding ----
+
+function Model:_program(key, make)
+  local p = self._programs[key]
+  if not p then
+    p = make()
+    self._programs[key] = p
+  end
+  return p
+end
+
+--- Run f while the model's run, if it has a live one, is parked between two steps.
+function Model:_quietly(f, ...)
+  local run = self._run
+  if not run then return f(...) end
+  run:hold()
+  local function leave(ok, ...)
+    run:release()
+    if not ok then error(..., 0) end
+    return ...
+  end
+  return leave(pcall(f, ...))
+end
+
+local function check_ids(m, what, ids)
+  if #ids == 0 then error(what .. ": no tokens given", 0) end
+  for i, id in ipairs(ids) do
+    if id < 0 or id >= m.cfg.vocab then
+      error(("%s: token %d is %d, must be from 0 to %d"):format(what, i, id, m.cfg.vocab - 1), 0)
+    end
+  end
+end
+
+local function as_ids(m, what, x)
+  if type(x) == "string" then return m.tokenizer:encode(x) end
+  if type(x) == "userdata" and x.table then x = x:view(-1):table() end
+  if type(x) ~= "table" then error(what .. ": takes a text or token ids, got " .. type(x), 0) end
+  return x
+end
+
+--- m:logits(ids or text) -> (T,V): scores of the next token after each
+function Model:logits(x)
+  local ids = as_ids(self, "logits", x)
+  local T = #ids
+  check_ids(self, "logits", ids)
+  local p = self:_program("logits." .. T, function()
+    local d = self:_record({mode = "eval"}, 1, T, function(d) d.logits = Model.logits_of(d.result) end)
+    return {run = engine.program(d.graph, {d.logits}), d = d}
+  end)
+  engine.put(p.d.graph:input("tokens", "i32", {1, T}), ids)
+  self:_write_inputs(p.d)
+  self:_quietly(function() p.run:run() end)
+  return engine.clone(p.d.logits)
+end
+
+--- Current values of nn.input into a program of our own.
+function Model:_write_inputs(d)
+  for name, t in pairs(d.inputs) do engine.copy(t, self.inputs[name]) end
+end
+
+local function loss_program(m, B, T)
+  return m:_program("loss." .. B .. "." .. T, function()
+    local targets
+    local d = m:_record({mode = "eval"}, B, T, function(d)
+      targets = d.graph:input("targets", "i32", {B, T})
+      d.loss = Model.loss_of(d.result, targets)
+    end)
+    return {run = engine.program(d.graph, {d.loss}), d = d, targets = targets,
+            tokens = d.graph:input("tokens", "i32", {B, T})}
+  end)
+end
+
+local function text_loss(m, ids)
+  local T = math.min(m.cfg.context, #ids - 1)
+  if T < 1 then error("loss: a text of at least 2 tokens is needed, got " .. #ids, 0) end
+  local p = loss_program(m, 1, T)
+  m:_write_inputs(p.d)
+  local sum, n = 0, 0
+  for first = 1, #ids - T, T do
+    engine.put(p.tokens, table.move(ids, first, first + T - 1, 1, {}))
+    engine.put(p.targets, table.move(ids, first + 1, first + T, 1, {}))
+    p.run:run()
+    sum, n = sum + p.d.loss:item(), n + 1
+  end
+  return sum / n
+end
+
+--- m:loss(dataset or text, {batches=20, batch=16}) -> nats a token, without any auxiliary loss.  A dataset: on its
+-- validation part; a text: on consecutive windows of the model's context.
+function Model:loss(x, given)
+  local o = options.read("loss", given, {{"batches", "integer", 20, 1}, {"batch", "integer", 16, 1}})
+  return self:_quietly(function()
+    if type(x) == "string" or type(x) == "table" then
+      local ids = as_ids(self, "loss", x)
+      check_ids(self, "loss", ids)
+      return text_loss(self, ids)
+    end
+    local p = loss_program(self, o.batch, self.cfg.context)
+    self:_write_inputs(p.d)
+    local sum = 0
+    for i = 1, o.batches do
+      engine.eval_batch(x, self.cfg.seed, i - 1, p.tokens, p.targets)
+      p.run:run()
+      sum = sum + p.d.loss:item()
+    end
+    return sum / o.batches
+  end)
+end
+
+-- ---- generation ----
+
+--- A program that reads T tokens at positions len-T..len-1 into the key-value cache and gives the logits
+-- after each.  All decode programs of a model share the caches.
+function Model:_decoder(T)
+  self._caches = self._caches or {}
+  return self:_program("decode." .. T, function()
+    local d = {mode = "decode"}
+    local S, count = self.cfg.context, 0
+    function d.attend(q, k, v)
+      count = count + 1
+      local shape = k.shape
+      local c = self._caches[count]
+      if not c then
+        c = {k = tensor.zeros(1, S, shape[3], shape[4]), v = tensor.zeros(1, S, shape[3], shape[4])}
+        self._caches[count] = c
+      end
+      return q:attention_cached(k, v, c.k, c.v, d.graph:input("len", "i32", {1}))
+    end
+    local logits
+    self:_record(d, 1, T, function() logits = Model.logits_of(d.result) end)
+    return {run = engine.program(d.graph, {logits}), d = d, logits = logits,
+            tokens = d.graph:input("tokens", "i32", {1, T}), len = d.graph:input("len", "i32", {1}),
+            positions = d.positions}
+  end)
+end
+
+-- Read ids into the cache from position `at` (0-based); returns the program that holds the last logits, its row.
+local function feed(m, ids, first, at)
+  local i, p, T = first, nil, nil
+  while i <= #ids do
+    T = #ids - i + 1 >= PREFILL and PREFILL or 1
+    p = m:_decoder(T)
+    local chunk, places = {}, {}
+    for j = 1, T do
+      chunk[j] = ids[i + j - 1]
+      places[j] = at + j - 1
+    end
+    engine.put(p.tokens, chunk)
+    engine.put(p.positions, places)
+    engine.put(p.len, {at + T})
+    p.run:run()
+    i, at = i + T, at + T
+  end
+  return p, T, at
+end
+
+-- Longest prefix of s that ends with a whole UTF-8 character (or all, if it is not UTF-8).
+local function whole(s)
+  for back = 1, math.min(3, #s) do
+    local b = s:byte(#s - back + 1)
+    if b >= 0xC0 then
+      local need = b >= 0xF0 and 4 or b >= 0xE0 and 3 or 2
+      return need > back and #s - back or #s
+    elseif b < 0x80 then
+      return #s
+    end
+  end
+  return #s
+end
+
+local generate_rows = {
+  {"tokens", "integer", 200, 0, 1 << 30}, {"temperature", "number", 0.8, 0, 100},
+  {"top_k", "integer", 40, 0, 1 << 24}, {"top_p", "number", 1, 0, 1}, {"seed", "integer", 1, 0, 1 << 53},
+  {"stream", "boolean", false},
+}
+
+--- m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false}) -> text with the prompt
+function Model:generate(prompt, given)
+  local o = options.read("generate", given, generate_rows)
+  local ids = as_ids(self, "generate", prompt)
+  if #ids == 0 then ids = {10 % self.cfg.vocab} end
+  check_ids(self, "generate", ids)
+  return self:_quietly(function()
+    local S = self.cfg.context
+    if #ids > S - 1 then ids = table.move(ids, #ids - S // 2 + 1, #ids, 1, {}) end
+    local shown = ""
+    local text = type(prompt) == "string" and prompt or self.tokenizer:decode(ids)
+    if o.stream then engine.write(text) end
+    for _, p in pairs(self._programs) do if p.d then self:_write_inputs(p.d) end end
+    local p, row, at = feed(self, ids, 1, 0)
+    local fresh, done = {}, 0
+    for n = 1, o.tokens do
+      local id = engine.draw(p.logits, row, o.temperature, o.top_k, o.top_p, o.seed, n)
+      ids[#ids + 1] = id
+      fresh[#fresh + 1] = id
+      if o.stream then
+        shown = self.tokenizer:decode(fresh)
+        local upto = whole(shown)
+        if upto > done then engine.write(shown:sub(done + 1, upto)) end
+        done = math.max(done, upto)
+      end
+      if n < o.tokens then
+        if at == S then -- the cache is full: go on from the latter half
+          ids = table.move(ids, #ids - S // 2 + 1, #ids, 1, {})
+          p, row, at = feed(self, ids, 1, 0)
+        else
+          p, row, at = feed(self, ids, #ids, at)
+        end
+      end
+    end
+    if o.stream then engine.write("\n") end
+    return text .. self.tokenizer:decode(fresh)
+  end)
+end
+
+-- ---- looking ----
+
+local function product(shape)
+  local n = 1
+  for _, v in ipairs(shape) do n = n * v end
+  return n
+end
+
+--- m:count() -> {total=, active=, flops_per_token=}: parameters, those that one token uses, and model FLOPs of a
+-- training step a token: 6 for each multiply-add weight it uses, plus causal attention at half.
+function Model:count()
+  local total, active, weights = 0, 0, 0
+  for i, p in ipairs(self.params) do
+    local info = self._info[i]
+    local n = product(p.shape)
+    local used = info.experts > 0 and n // info.experts * info.active or n
+    total, active = total + n, active + used
+    if #p.shape >= 2 and (not info.lookup or self.cfg.tie) then weights = weights + used end
+  end
+  return {total = total, active = active,
+          flops_per_token = 6.0 * weights + 6.0 * self.cfg.context * self._attention_width}
+end
+
+function Model:_make_layers()
+  for l = 1, self.cfg.layers or 0 do
+    local layer = {number = l}
+    local moe = self._moe[l]
+    if moe then
+      layer.moe = {experts = {}, top_k = moe.top_k}
+      for e = 1, moe.experts do layer.moe.experts[e] = {number = e, layer = l} end
+    end
+    self.layers[l] = layer
+  end
+end
+
+local function human(n)
+  if n >= 1e9 then return ("%.2f G"):format(n / 1e9) end
+  if n >= 1e6 then return ("%.2f M"):format(n / 1e6) end
+  if n >= 1e3 then return ("%.1f k"):format(n / 1e3) end
+  return ("%d"):format(n)
+end
+
+local function shape_text(shape)
+  return "(" .. table.concat(shape, ", ") .. ")"
+end
+
+-- The parameters as a tree by the dots of their names; layers that look alike are folded.
+local function tree_lines(m)
+  local lines, last = {}, nil
+  for i, p in ipairs(m.params) do
+    local name = m._info[i].name
+    local folded = name:gsub("layers%.%d+%.", "layers.*.")
+    if folded == name or name:find("layers.0.", 1, true) or (last and not last[folded]) then
+      last = last or {}
+      if not last[folded] then
+        last[folded] = #lines + 1
+        lines[#lines + 1] = {folded, shape_text(p.shape), 1}
+      end
+    else
+      local line = lines[last[folded]]
+      line[3] = line[3] + 1
+    end
+  end
+  return lines
+end
+
+function Model:__tostring()
+  local c = self:count()
+  local out = {("model.%s: %sparameters, %sactive a token, %sFLOP a token and step"):format(self.family,
+    human(c.total) .. " ", human(c.active) .. " ", human(c.flops_per_token) .. " ")}
+  for _, line in ipairs(tree_lines(self)) do
+    out[#out + 1] = ("  %-52s %-18s%s"):format(line[1], line[2], line[3] > 1 and " x " .. line[3] or "")
+  end
+  return table.concat(out, "\n")
+end
+
+Model.__index = Model
+Model.__name = "model"
+model.Model = Model
+return model

@@ -1,0 +1,278 @@
+-- nn: what models are made of: plain functions over tensors and named parameters.
+--
+-- A model's function is run under a *description* (below), which knows the mode:
+--   "build"   once, when the model is made: parameters come into being
+--   "train"   forward with auxiliary losses; the engine derives the backward pass
+--   "eval"    forward alone: no auxiliary loss, no dropout
+--   "decode"  a few tokens against a key-value cache
+-- In each the same lines of Lua run, and the engine records what they apply.  B batch, T tokens of a
+-- sequence, C width, H heads, D head width, E experts, K experts a token, F expert width, V vocabulary.
+
+local engine = require "switchyard.engine"
+local nn = {}
+local now -- the description being recorded, or nil
+
+local function description(what)
+  return now or error(what .. ": only inside a model's function (see model.define)", 3)
+end
+
+--- nn.describe(d, f, ...): run f under description d; ends the description even when f fails.
+function nn.describe(d, f, ...)
+  local before = now
+  now = d
+  d.path, d.aux, d.layer = {}, {}, nil
+  local ok, a, b = xpcall(f, function(e)
+    return type(e) == "string" and e or debug.traceback(tostring(e))
+  end, ...)
+  now = before
+  if not ok then error(a, 0) end
+  return a, b
+end
+
+--- nn.mode() -> "build" "train" "eval" "decode", or nil outside a model's function
+function nn.mode() return now and now.mode end
+
+--- nn.scope(name, f, ...): names of parameters made in f begin with "name."; returns f's results
+function nn.scope(name, f, ...)
+  local path = description("scope").path
+  path[#path + 1] = name
+  local function leave(...)
+    path[#path] = nil
+    return ...
+  end
+  return leave(f(...))
+end
+
+local function full_name(name)
+  local path = now.path
+  return #path == 0 and name or table.concat(path, ".") .. "." .. name
+end
+
+--- nn.layer(l, f, ...): like scope("model.layers.(l-1)"); l, from 1, is what charts and r.layers count by
+function nn.layer(l, f, ...)
+  local d = description("layer")
+  local before = d.layer
+  d.layer = l
+  local function leave(...)
+    d.layer = before
+    return ...
+  end
+  return leave(nn.scope("model.layers." .. l - 1, f, ...))
+end
+
+--- nn.param(name, shape, init, options) -> tensor: the parameter of this name under the scopes around it.
+-- init: standard deviation of a normal, "zeros" or "ones" (default 0.02).  options.experts: the first
+-- dimension counts experts, of which a token uses options.active.
+function nn.param(name, shape, init, options)
+  local d = description("param")
+  local key = full_name(name)
+  local p = d.model.params[key]
+  if p then return p end
+  if d.mode ~= "build" then
+    error("param: '" .. key .. "' was not there when the model was made", 2)
+  end
+  local t
+  if init == "ones" then
+    t = tensor.ones(shape)
+  elseif init == "zeros" then
+    t = tensor.zeros(shape)
+  else
+    t = tensor.zeros(shape)
+    engine.fill(t, init or 0.02, d.model.cfg.seed, #d.model.params + 1)
+  end
+  return d.model:_add_param(key, t:grad(true), options or {})
+end
+
+--- nn.state(name, t) -> tensor: a tensor that is no parameter but belongs to the model (router bias, running
+-- loads): no gradient, saved with the model.  nn.update(state, value) sets it at the end of each step.
+function nn.state(name, t)
+  local d = description("state")
+  local key = full_name(name)
+  if not d.model.states[key] then d.model:_add_state(key, t) end
+  return d.model.states[key]
+end
+
+function nn.update(state, value)
+  local d = description("update")
+  if d.mode == "train" then d.graph:update(state, value) end
+end
+
+--- nn.observe(name, x): put x (a scalar or a vector) out at every step; r:history(name) has it then.
+-- Inside nn.layer the layer's number is appended: "load" becomes "load.2".
+function nn.observe(name, x)
+  local d = description("observe")
+  if d.mode ~= "train" then return end
+  d.graph:observe(d.layer and name .. "." .. d.layer or name, x)
+end
+
+--- nn.input(name, default) -> tensor read anew at every step; r[name] = value changes it while it runs.
+-- default: a number, or a tensor (f32).  Inside nn.layer the layer's number is appended.
+function nn.input(name, default)
+  local d = description("input")
+  if d.layer and type(default) ~= "number" then name = name .. "." .. d.layer end
+  local value = d.model.inputs[name]
+  if not value then
+    value = type(default) == "number" and tensor.full(default) or default:contiguous()
+    d.model:_add_input(name, value)
+  end
+  local known = d.inputs[name]
+  if known then return known end
+  local t = d.graph:input(name, "f32", value.shape)
+  engine.copy(t, value)
+  d.inputs[name] = t
+  return t
+end
+
+--- nn.loss(name, value): add a scalar to the training loss (never to the evaluation's); observed as `name`.
+function nn.loss(name, value, weight)
+  local d = description("loss")
+  if d.mode ~= "train" then return end
+  nn.observe(name, value)
+  d.aux[#d.aux + 1] = weight and value * weight or value
+end
+
+-- ---- layers ----
+
+--- nn.linear(x (...,C), w (O,C), b (O) or nil) -> (...,O)
+function nn.linear(x, w, b) return b and x:linear(w, b) or x:linear(w) end
+
+--- nn.embedding(ids (B,T), w (V,C)) -> (B,T,C)
+function nn.embedding(ids, w)
+  now.model:_mark_lookup(w)
+  return w:embedding(ids)
+end
+
+--- nn.rmsnorm(x, w (C), eps = 1e-5): x / rms(x) * w.  Zhang & Sennrich 2019
+function nn.rmsnorm(x, w, eps) return (x:rmsnorm(w, {eps = eps or 1e-5})) end
+
+--- nn.layernorm(x, w, b, eps = 1e-5)
+function nn.layernorm(x, w, b, eps) return (x:layernorm(w, b, {eps = eps or 1e-5})) end
+
+function nn.gelu(x) return x:gelu() end
+function nn.swiglu(gate, up) return gate:swiglu(up) end
+
+--- nn.dropout(x, p): in training zero a share p of x and scale the rest; elsewhere x itself
+function nn.dropout(x, p)
+  if p == 0 or description("dropout").mode ~= "train" then return x end
+  return (x:dropout({p = p}))
+end
+
+--- nn.rope(x (B,T,H,D), theta = 10000): rotary position embedding, halves.  Su et al. 2021
+function nn.rope(x, theta)
+  return x:rope(now.positions, {theta = theta or 10000})
+end
+
+--- nn.attention(x (B,T,C), {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=}) -> (B,T,C): projections, RoPE,
+-- causal grouped-query attention.  Vaswani et al. 2017; Ainslie et al. 2023
+function nn.attention(x, o)
+  local d = description("attention")
+  local B, T, C = table.unpack(x.shape)
+  local H, G = o.heads, o.kv_heads or o.heads
+  local D = o.head_dim or C // H
+  local function project(name, heads)
+    return nn.linear(x, nn.param(name .. "_proj.weight", {heads * D, C})):view(B, T, heads, D)
+  end
+  local q, k, v = project("q", H), project("k", G), project("v", G)
+  if o.qk_norm then
+    q = nn.rmsnorm(q, nn.param("q_norm.weight", {D}, "ones"))
+    k = nn.rmsnorm(k, nn.param("k_norm.weight", {D}, "ones"))
+  end
+  q, k = nn.rope(q, o.theta), nn.rope(k, o.theta)
+  d.attention_width = (d.attention_width or 0) + H * D
+  local y
+  if d.mode == "decode" then
+    y = d.attend(q, k, v)
+  else
+    y = q:attention(k, v, {mask = o.mask == "full" and 0 or 1})
+  end
+  local out = nn.param("o_proj.weight", {C, H * D}, 0.02 / math.sqrt(2 * d.model.cfg.layers))
+  return nn.linear(y:view(B, T, H * D), out)
+end
+
+--- nn.ffn(x (...,C), width F): SwiGLU feed-forward layer.  Shazeer 2020
+function nn.ffn(x, width)
+  local C = x.shape[#x.shape]
+  local gate = nn.linear(x, nn.param("gate_proj.weight", {width, C}))
+  local up = nn.linear(x, nn.param("up_proj.weight", {width, C}))
+  local init = 0.02 / math.sqrt(2 * now.model.cfg.layers)
+  return nn.linear(nn.swiglu(gate, up), nn.param("down_proj.weight", {C, width}, init))
+end
+
+-- ---- mixture of experts ----
+
+--- nn.routers[name](logits (N,E), K, options) -> gates (N,K), experts (N,K), probabilities (N,E) for the
+-- balance loss, update: function called with the loads (E).  Add your own: a function of the logits.
+nn.routers = {}
+
+--- softmax over all experts, the K largest, made to sum to 1 (normalize=false: not).  Lepikhin 2020; OLMoE
+function nn.routers.softmax(logits, K, o)
+  local p = logits:softmax(-1)
+  local gates, experts = p:topk(K, -1)
+  if o.normalize ~= false and K > 1 then gates = gates / gates:sum(-1, true) end
+  return gates, experts, p
+end
+
+--- sigmoid scores; a bias that no gradient moves chooses, the scores weigh (DeepSeek-V3, 2024).  After
+-- each step bias += gamma * sign(mean load - load).
+function nn.routers.sigmoid(logits, K, o)
+  local E = logits.shape[2]
+  local s = logits:sigmoid()
+  local bias = nn.state("gate.e_score_correction_bias", tensor.zeros(E))
+  local _, experts = (s + bias):topk(K, -1)
+  local gates = s:gather(-1, experts)
+  gates = gates / (gates:sum(-1, true) + 1e-20) * (o.scale or 1)
+  local function update(load)
+    nn.update(bias, bias + (load * -1 + 1 / E):sign() * nn.input("gamma", o.gamma or 1e-3))
+  end
+  return gates, experts, s / (s:sum(-1, true) + 1e-20), update
+end
+
+--- nn.moe(x (...,C), {experts=E, top_k=K, expert_dim=F, router="softmax", aux=0.01, z=0.001, capacity=,
+-- shared_experts=0}): route every token to K of E SwiGLU experts.  Dropless unless capacity (a factor
+-- of N*K/E) is given.  Observes load (of ideal), entropy, balance and z losses, drops.
+function nn.moe(x, o)
+  local d = description("moe")
+  local shape = x.shape
+  local C, E, K, F = shape[#shape], o.experts, o.top_k, o.expert_dim
+  local flat = x:view(-1, C)
+  local N = flat.shape[1]
+  -- The router is in fp32 whatever the precision of the experts (Fedus et al. 2021, section 2.4).
+  local precision = engine.precision("fp32")
+  local logits = nn.linear(flat, nn.param("gate.weight", {E, C}))
+  engine.precision(precision)
+  local mask = nn.input("mask", tensor.zeros(E))
+  local route = nn.routers[o.router or "softmax"]
+      or error("moe: unknown router '" .. tostring(o.router) .. "'", 2)
+  local gates, experts, p, update = route(logits + mask, K, o)
+  local capacity = 0
+  if o.capacity and d.mode ~= "decode" then capacity = math.ceil(o.capacity * N * K / E) end
+  local rows, pos, offsets = experts:moe_dispatch({experts = E, capacity = capacity})
+  local each = {experts = E, active = K}
+  local init = 0.02 / math.sqrt(2 * d.model.cfg.layers)
+  local y = flat:moe_experts(gates, rows, pos, offsets,
+    nn.param("experts.up_proj.weight", {E, F, C}, nil, each),
+    nn.param("experts.down_proj.weight", {E, C, F}, init, each),
+    nn.param("experts.gate_proj.weight", {E, F, C}, nil, each))
+  if d.mode == "train" then
+    local load = experts:moe_load({experts = E})
+    nn.observe("load", load * E)
+    nn.observe("entropy", (load * (load + 1e-20):log()):sum() * -1)
+    if capacity > 0 then nn.observe("drops", pos:moe_drops()) end
+    nn.loss("balance", (load * p:mean(1)):sum() * E, nn.input("aux", o.aux or 0.01))
+    nn.loss("z", logits:logsumexp(-1):square():mean(), nn.input("z", o.z or 0.001))
+    if update then update(load) end
+  end
+  if (o.shared_experts or 0) > 0 then
+    y = y + nn.scope("shared_experts", nn.ffn, flat, F * o.shared_experts)
+  end
+  d.model:_add_moe(d.layer, E, K, table.concat(d.path, "."))
+  return y:view(table.unpack(shape))
+end
+
+--- nn.head(x (B,T,C), w (V,C)): the model's result: logits x w^T, or fused with the cross entropy when
+-- a loss is wanted, so that N x V numbers never exist.
+function nn.head(x, w)
+  return {hidden = x:view(-1, x.shape[#x.shape]), weight = w}
+end
+
+return nn

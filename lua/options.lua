@@ -1,0 +1,65 @@
+-- Options tables: read(what, given, rows) checks a table of named fields against rows
+--   {name, type, default, least, most, help = ""}       type: integer number boolean string table any vocab
+-- An unknown field is an error that names the nearest and lists the permitted ones.
+
+local engine = require "switchyard.engine"
+local options = {}
+
+local function fail(what, ...)
+  error(what .. ": " .. string.format(...), 0)
+end
+
+--- "unknown option 'expert' (did you mean 'experts'?); there are: ..."
+function options.unknown(what, kind, name, names)
+  local near = engine.nearest(tostring(name), names)
+  fail(what, "unknown %s '%s'%s; there are: %s", kind, tostring(name),
+    near and string.format(" (did you mean '%s'?)", near) or "", table.concat(names, ", "))
+end
+
+local function check_number(what, name, v, row)
+  if type(v) ~= "number" then fail(what, "%s must be a number, got %s", name, type(v)) end
+  if row[2] == "integer" then
+    local i = math.tointeger(v)
+    if not i then fail(what, "%s must be a whole number: it is %s", name, v) end
+    v = i
+  end
+  if v ~= v or (row[4] and v < row[4]) or (row[5] and v > row[5]) then
+    fail(what, "%s must be from %s to %s: it is %s", name, row[4], row[5], v)
+  end
+  return v
+end
+
+local function check(what, name, v, row)
+  local kind = row[2]
+  if kind == "integer" or kind == "number" then return check_number(what, name, v, row) end
+  if kind == "any" then return v end
+  if kind == "vocab" then
+    if type(v) == "userdata" and v.size then return v.size, v end
+    if type(v) == "number" then return check_number(what, name, v, {name, "integer", nil, 1, 1 << 24}) end
+    fail(what, "%s must be a tokenizer or a number, got %s", name, type(v))
+  end
+  if type(v) ~= kind then fail(what, "%s must be a %s, got %s", name, kind, type(v)) end
+  return v
+end
+
+--- options.read(what, given or nil, rows) -> table with every row's value
+function options.read(what, given, rows)
+  if given == nil then given = {} end
+  if type(given) ~= "table" then fail(what, "options must be a table, got %s", type(given)) end
+  local out, known, names = {}, {}, {}
+  for i, row in ipairs(rows) do
+    known[row[1]] = row
+    names[i] = row[1]
+    out[row[1]] = row[3]
+  end
+  for name, v in pairs(given) do
+    local row = known[name]
+    if not row then options.unknown(what, "option", name, names) end
+    local value, extra = check(what, name, v, row)
+    out[name] = value
+    if extra ~= nil then out[name .. "_tokenizer"] = extra end
+  end
+  return out
+end
+
+return options

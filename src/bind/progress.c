@@ -1,0 +1,165 @@
+/* Progress of runs on standard output: a line at most every two seconds, at each evaluation and at the
+ * end; or with --json one object a step.  See progress.h and API.md (Command line).
+ *
+ *   step 1240/5000  loss 2.913  val 2.981  lr 3.0e-04  tok/s 18432  mfu 71%  load max/mean 1.83  dead 0  eta 2m10s
+ */
+#include "bind/progress.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "base/utf8.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#define INTERVAL 2.0 /* seconds between lines */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static enum lsy_progress mode = LSY_PROGRESS_NONE;
+static double last_line;
+static char last_run[64]; /* with several runs a line names its own */
+
+void lsy_progress_mode(enum lsy_progress m) { mode = m; }
+enum lsy_progress lsy_progress_get(void) { return mode; }
+
+static void write_all(const struct sy_str *s)
+{
+    for (size_t at = 0; at < s->len;) {
+        ssize_t n = write(STDOUT_FILENO, s->data + at, s->len - at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return; /* nobody reads: the run goes on */
+        at += (size_t)n;
+    }
+}
+
+static void put_eta(struct sy_str *o, double seconds)
+{
+    long s = seconds < 0 ? 0 : lround(seconds);
+    if (s >= 3600)
+        sy_str_printf(o, "  eta %ldh%02ldm", s / 3600, s / 60 % 60);
+    else if (s >= 60)
+        sy_str_printf(o, "  eta %ldm%02lds", s / 60, s % 60);
+    else
+        sy_str_printf(o, "  eta %lds", s);
+}
+
+static void put_line(struct sy_str *o, const char *run, const struct sy_status *s)
+{
+    if (last_run[0] && strcmp(last_run, run))
+        sy_str_printf(o, "%s  ", run);
+    snprintf(last_run, sizeof last_run, "%s", run);
+    sy_str_printf(o, "step %lld/%lld  loss %.3f", (long long)s->step, (long long)s->steps, s->loss);
+    if (!isnan(s->val_loss))
+        sy_str_printf(o, "  val %.3f", s->val_loss);
+    sy_str_printf(o, "  lr %.1e  tok/s %.0f", s->lr, s->tok_s);
+    if (!isnan(s->mfu))
+        sy_str_printf(o, "  mfu %.0f%%", 100 * s->mfu);
+    if (!isnan(s->load_max_mean))
+        sy_str_printf(o, "  load max/mean %.2f  dead %lld", s->load_max_mean, (long long)s->dead);
+    if (s->state == SY_RUN_RUNNING && s->step < s->steps)
+        put_eta(o, s->eta);
+    sy_str_puts(o, "\n");
+}
+
+static void put_field(struct sy_str *o, const char *name, double v)
+{
+    if (isnan(v))
+        return;
+    sy_str_printf(o, ",\"%s\":", name);
+    sy_json_number(o, v);
+}
+
+static void put_json(struct sy_str *o, const char *run, const struct sy_status *s, bool evaluated)
+{
+    sy_str_printf(o, "{\"step\":%lld,\"steps\":%lld", (long long)s->step, (long long)s->steps);
+    put_field(o, "loss", s->loss);
+    if (evaluated)
+        put_field(o, "val", s->val_loss);
+    put_field(o, "lr", s->lr);
+    put_field(o, "grad_norm", s->grad_norm);
+    put_field(o, "tok_s", s->tok_s);
+    put_field(o, "mfu", s->mfu);
+    put_field(o, "load_max_mean", s->load_max_mean);
+    if (!isnan(s->load_max_mean))
+        sy_str_printf(o, ",\"dead\":%lld", (long long)s->dead);
+    put_field(o, "eta", s->eta);
+    sy_str_puts(o, ",\"run\":");
+    sy_json_quote(o, run, strlen(run));
+    sy_str_puts(o, "}\n");
+}
+
+static void put_event(struct sy_str *o, const char *run, const char *event, const char *text)
+{
+    sy_str_puts(o, "{\"event\":");
+    sy_json_quote(o, event, strlen(event));
+    if (run) {
+        sy_str_puts(o, ",\"run\":");
+        sy_json_quote(o, run, strlen(run));
+    }
+    if (text) {
+        sy_str_puts(o, ",\"text\":");
+        sy_json_quote(o, text, strlen(text));
+    }
+    sy_str_puts(o, "}\n");
+}
+
+static bool line_due(const struct sy_status *s, bool evaluated)
+{
+    double now = sy_now();
+    if (evaluated || s->step == s->steps || now - last_line >= INTERVAL) {
+        last_line = now;
+        return true;
+    }
+    return false;
+}
+
+void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluated)
+{
+    struct sy_str o = SY_STR_INIT;
+    if (mode == LSY_PROGRESS_NONE)
+        return;
+    pthread_mutex_lock(&lock);
+    if (s->state != SY_RUN_RUNNING) {
+        const char *text = s->error.code ? s->error.msg : NULL;
+        if (mode == LSY_PROGRESS_JSON)
+            put_event(&o, run, sy_run_state_name(s->state), text);
+        else if (text)
+            sy_str_printf(&o, "%s failed: %s\n", run, text);
+        else if (s->state == SY_RUN_STOPPED)
+            sy_str_printf(&o, "%s stopped at step %lld\n", run, (long long)s->step);
+    } else if (mode == LSY_PROGRESS_JSON) {
+        put_json(&o, run, s, evaluated);
+    } else if (line_due(s, evaluated)) {
+        put_line(&o, run, s);
+    }
+    write_all(&o);
+    pthread_mutex_unlock(&lock);
+    sy_str_free(&o);
+}
+
+void lsy_progress_line(const char *fmt, ...)
+{
+    struct sy_str text = SY_STR_INIT, o = SY_STR_INIT;
+    va_list ap;
+    va_start(ap, fmt);
+    sy_str_vprintf(&text, fmt, ap);
+    va_end(ap);
+    pthread_mutex_lock(&lock);
+    if (mode == LSY_PROGRESS_JSON)
+        put_event(&o, NULL, "note", text.data ? text.data : "");
+    else {
+        sy_utf8_sanitize(&o, text.data ? text.data : "", text.len);
+        sy_str_puts(&o, "\n");
+    }
+    write_all(&o);
+    pthread_mutex_unlock(&lock);
+    sy_str_free(&text);
+    sy_str_free(&o);
+}
