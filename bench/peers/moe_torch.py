@@ -327,7 +327,8 @@ def main():
         return
     print(f"{r['peer']}  {r['shape']} {r['precision']}  {r['variant']}  {r['gflops']:.1f} GFLOP/s  "
           f"{r['tok_s']:.0f} tok/s  step {r['step_s'] * 1e3:.1f} ms  "
-          f"peak RSS {r['rss_gb']:.2f} GB  loss {r['loss_first']:.3f} -> {r['loss_last']:.3f} in {r['steps']} steps")
+          f"peak RSS {r['rss_gb']:.2f} GB  "
+          f"loss {r['loss_first']:.3f} -> {r['loss_last']:.3f} in {r['steps']} steps")
 
 
 if __name__ == "__main__":
