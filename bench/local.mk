@@ -4,3 +4,4 @@ EXTRA_DIST += %D%/peers/moe_torch.py %D%/peers/nanogpt.py
 EXTRA_PROGRAMS += %D%/gemm
 %C%_gemm_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)
 EXTRA_PROGRAMS += %D%/bpe
+EXTRA_PROGRAMS += %D%/kern
