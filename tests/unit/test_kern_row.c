@@ -439,7 +439,8 @@ static void optimizers(void)
     fill_range(p, 1000, 1, -1, 1);
     for (int i = 0; i < 1000; i++) {
         dp[i] = (double)p[i];
-        dm[i] = dv[i] = m[i] = v[i] = 0;
+        m[i] = v[i] = 0.0f;
+        dm[i] = dv[i] = 0.0;
     }
     for (int t = 1; t <= 5; t++) {
         fill_range(g, 1000, (uint64_t)t + 10, -1, 1);

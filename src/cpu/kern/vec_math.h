@@ -38,9 +38,9 @@ SY_INLINE vf vf_exp(vf x)
 #if defined(SY_VEC_AVX512)
     return (vf)_mm512_scalef_ps((__m512)p, (__m512)k); /* one rounding: the same bits */
 #else
-    vi n = vf_bits(t) - vf_bits(magic);
+    vi n = (vi)((vu)t - (vu)magic); /* unsigned: a NaN's bits may wrap */
     vi h = n >> 1;
-    return p * vi_bits((h + 127) << 23) * vi_bits((n - h + 127) << 23);
+    return p * (vf)(((vu)h + 127) << 23) * (vf)(((vu)n - (vu)h + 127) << 23);
 #endif
 }
 
@@ -50,7 +50,7 @@ SY_INLINE vf vf_log(vf x)
     const vf inf = vf_set1(__builtin_inff());
     vm tiny = vf_lt(x, vf_set1(0x1p-126f));
     vf m = vf_sel(tiny, x * 0x1p23f, x);
-    vi bits = vf_bits(m) - 0x3f3504f3;
+    vi bits = (vi)((vu)m - 0x3f3504f3); /* unsigned: wraps for x < 0, sorted out below */
     vf e = vi_to_float(bits >> 23) - vf_keep(tiny, vf_set1(23.0f));
     vf r = vi_bits((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
     vf z = r * r;
