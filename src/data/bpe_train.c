@@ -26,11 +26,11 @@
 
 #define WORD_MAX 256
 #define TASK_BYTES ((size_t)2 << 20)
-#define REGION 16 /* tasks */
+#define REGION 16       /* tasks */
 #define COUNT_SHARE 0.6 /* of the progress: reading and counting */
 #define VOCAB_MAX (1 << 20)
 
-struct stat { /* of one pair */
+struct stat {     /* of one pair */
     uint64_t key; /* left << 32 | right, plus 1; 0: free */
     int64_t count;
     uint32_t list;  /* first visit, 0: none */
@@ -190,8 +190,7 @@ static int add_counts(struct sy__words *to, const struct sy__words *from)
     return 0;
 }
 
-static int count_some(struct trainer *t, struct count_task *task, int64_t tasks,
-                      struct sy_err *err)
+static int count_some(struct trainer *t, struct count_task *task, int64_t tasks, struct sy_err *err)
 {
     int rc = 0;
     sy_pool_run(tasks, count_task, task);
@@ -531,8 +530,8 @@ static struct sy_tokenizer *finish(struct trainer *t, struct sy_err *err)
     tokens[t->tokens] = (struct sy__token){SY__EOT_NAME, strlen(SY__EOT_NAME), true, true};
     struct sy__pattern *pattern = t->pattern;
     t->pattern = NULL;
-    struct sy_tokenizer *tok = sy__tokenizer_make(tokens, t->tokens + 1, t->merge, t->merges,
-                                                  pattern, false, err);
+    struct sy_tokenizer *tok =
+        sy__tokenizer_make(tokens, t->tokens + 1, t->merge, t->merges, pattern, false, err);
     sy_free(tokens);
     return tok;
 }
@@ -559,8 +558,8 @@ static void end(struct trainer *t)
     sy__pattern_free(t->pattern);
     sy__words_free(&t->counts);
     sy__words_free(&t->known);
-    void *arrays[] = {t->sym,  t->start,  t->len,   t->count, t->stat,
-                      t->visit, t->heap, t->raised, t->token, t->merge};
+    void *arrays[] = {t->sym,   t->start, t->len,    t->count, t->stat,
+                      t->visit, t->heap,  t->raised, t->token, t->merge};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         sy_free(arrays[i]);
     sy_str_free(&t->bytes);
@@ -607,9 +606,10 @@ struct sy_tokenizer *sy_bpe_train_text(const char *text, size_t n,
     if (begin(&t, options, err))
         goto fail;
     struct sy__document doc = {0, n, 0, 0};
-    const struct sy__batch batch = {
-        .text = {.data = (char *)(uintptr_t)text, .len = n}, .doc = &doc, .docs = 1,
-        .to = COUNT_SHARE};
+    const struct sy__batch batch = {.text = {.data = (char *)(uintptr_t)text, .len = n},
+                                    .doc = &doc,
+                                    .docs = 1,
+                                    .to = COUNT_SHARE};
     if (n == 0)
         sy_err_set(err, SY_E_FORMAT, "train_bpe: the text is empty");
     else if (!count_batch(&t, &batch, err))

@@ -155,6 +155,8 @@ uint64_t sy__corpus_id_hash(const struct sy_corpus *c)
 
 void sy__corpus_copy(const struct sy_corpus *c, int64_t first, int64_t n, int32_t *ids)
 {
+    if (n == 0)
+        return;
     const uint8_t *u8 = (const uint8_t *)c->ids + first;
     const uint16_t *u16 = (const uint16_t *)c->ids + first;
     if (c->width == 1)

@@ -16,8 +16,8 @@ struct sy_corpus {
     atomic_int refs;
     int64_t tokens, cap, train;
     int32_t vocab;
-    int width; /* bytes an id: 1, 2 or 4, the least that holds vocab - 1 */
-    void *ids; /* owned */
+    int width;           /* bytes an id: 1, 2 or 4, the least that holds vocab - 1 */
+    void *ids;           /* owned */
     struct sy__doc *doc; /* owned, ascending by first; doc[0].first is 0 */
     int64_t docs, docs_cap;
     struct sy__files files;

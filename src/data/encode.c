@@ -162,8 +162,8 @@ static int merge_long(struct sy__encoder *e, const char *word, size_t len, struc
     int32_t n = (int32_t)len;
     size_t heaped = 0;
     for (int32_t i = 0; i < n; i++)
-        node[i] = (struct node){e->tok->byte[(unsigned char)word[i]], i - 1,
-                                i + 1 < n ? i + 1 : -1, NO_RANK};
+        node[i] = (struct node){e->tok->byte[(unsigned char)word[i]], i - 1, i + 1 < n ? i + 1 : -1,
+                                NO_RANK};
     for (int32_t i = 0; i < n; i++)
         rank_again(e, i, &heaped);
     while (heaped) {
@@ -397,8 +397,8 @@ static int64_t cut(const struct sy_tokenizer *tok, const struct sy__text *texts,
     return pieces;
 }
 
-static int gather(const struct job *job, int64_t pieces, const int64_t *of,
-                  struct sy__ids *out, int64_t *ends)
+static int gather(const struct job *job, int64_t pieces, const int64_t *of, struct sy__ids *out,
+                  int64_t *ends)
 {
     int64_t total = 0;
     for (int64_t i = 0; i < pieces; i++)
@@ -416,8 +416,8 @@ static int gather(const struct job *job, int64_t pieces, const int64_t *of,
     return 0;
 }
 
-static int encode_pieces(struct job *job, int64_t pieces, const int64_t *of,
-                         struct sy__ids *out, int64_t *ends, struct sy_err *err)
+static int encode_pieces(struct job *job, int64_t pieces, const int64_t *of, struct sy__ids *out,
+                         int64_t *ends, struct sy_err *err)
 {
     sy_pool_run(pieces, encode_task, job);
     if (job->failed)

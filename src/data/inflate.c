@@ -18,8 +18,8 @@ static int no_memory(const char *path, struct sy_err *err)
 
 static int truncated(const char *path, const struct sy_str *in, struct sy_err *err)
 {
-    return sy_err_set(err, SY_E_FORMAT, "data: %s: truncated: compressed data ends early at byte %zu",
-                      path, in->len);
+    return sy_err_set(err, SY_E_FORMAT,
+                      "data: %s: truncated: compressed data ends early at byte %zu", path, in->len);
 }
 
 static void *z_alloc(void *ctx, unsigned count, unsigned size)
@@ -65,8 +65,8 @@ static int gz_step(z_stream *z, const char *path, const struct sy_str *in, size_
     if (rc == Z_BUF_ERROR || (rc == Z_OK && *at == in->len && z->avail_out))
         return truncated(path, in, err);
     if (rc != Z_OK)
-        return sy_err_set(err, SY_E_FORMAT, "data: %s: corrupt .gz: %s (near byte %zu of %zu)", path,
-                          z->msg ? z->msg : "not gzip", *at, in->len);
+        return sy_err_set(err, SY_E_FORMAT, "data: %s: corrupt .gz: %s (near byte %zu of %zu)",
+                          path, z->msg ? z->msg : "not gzip", *at, in->len);
     return 0;
 }
 

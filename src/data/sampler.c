@@ -1,12 +1,12 @@
 /* The sampler: batches as a pure function of (seed, step, micro-batch, row) (data.h).
  *
  * RANDOM draws row r of micro-batch m of step s with Philox at index m << 32 | r, so a row keeps
- * its window when the batch grows.  EPOCH numbers all rows ever drawn, g = (s*accumulate + m)*B + r;
- * with W windows an epoch, row g takes window p(g mod W) of epoch g / W, where p is a permutation
- * of 0..W-1 from a Feistel network over the next power of four, walked until it falls below W
- * (Black and Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking).  The windows
- * of an epoch are shifted by a random offset, so that the tokens left over are not always the last
- * ones and borders between windows move. */
+ * its window when the batch grows.  EPOCH numbers all rows ever drawn, g = (s*accumulate + m)*B +
+ * r; with W windows an epoch, row g takes window p(g mod W) of epoch g / W, where p is a
+ * permutation of 0..W-1 from a Feistel network over the next power of four, walked until it falls
+ * below W (Black and Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking).  The
+ * windows of an epoch are shifted by a random offset, so that the tokens left over are not always
+ * the last ones and borders between windows move. */
 #include "base/rng.h"
 #include "data/corpus_int.h"
 
@@ -34,7 +34,8 @@ int sy_sampler_check(const struct sy_sampler *s, struct sy_err *err)
         return sy_err_set(err, SY_E_RANGE, "data: accumulate %lld must be 1 or more",
                           (long long)s->accumulate);
     if (span_tokens(s) < s->context + 1)
-        return sy_err_set(err, SY_E_RANGE, "data: %lld %stokens are fewer than batch context %lld + 1",
+        return sy_err_set(err, SY_E_RANGE,
+                          "data: %lld %stokens are fewer than batch context %lld + 1",
                           (long long)span_tokens(s), s->split == SY_SPLIT_VAL ? "validation " : "",
                           (long long)s->context);
     return 0;
@@ -135,9 +136,10 @@ void sy_sampler_eval(const struct sy_sampler *s, int64_t index, int32_t *inputs,
 {
     enum stream which = s->split == SY_SPLIT_VAL ? STREAM_EVAL_VAL : STREAM_EVAL_TRAIN;
     for (int64_t row = 0; row < s->batch; row++) {
-        int64_t start = s->mode == SY_SAMPLE_RANDOM
-                            ? random_start(s, which, (uint64_t)index, 0, row)
-                            : ordered_start(s, (uint64_t)index * (uint64_t)s->batch + (uint64_t)row);
+        int64_t start =
+            s->mode == SY_SAMPLE_RANDOM
+                ? random_start(s, which, (uint64_t)index, 0, row)
+                : ordered_start(s, (uint64_t)index * (uint64_t)s->batch + (uint64_t)row);
         fill_row(s, start, row, inputs, targets, documents);
     }
 }

@@ -317,8 +317,7 @@ static bool is_blank(const char *p, size_t n)
     return true;
 }
 
-static int json_lines(struct reader *r, int64_t file, const struct sy_str *text,
-                      struct sy_err *err)
+static int json_lines(struct reader *r, int64_t file, const struct sy_str *text, struct sy_err *err)
 {
     int64_t line = 1;
     for (size_t at = 0; at < text->len; line++) {

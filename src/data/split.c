@@ -35,8 +35,7 @@ static const struct known {
     enum shortcut shortcut;
 } known[] = {
     {"qwen2", CONTRACTION "|" WORD "\\p{L}+|\\p{N}|" REST, SHORT_NONALNUM},
-    {"gpt-2",
-     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+    {"gpt-2", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
      SHORT_SPACE},
     {"llama-bpe", CONTRACTION "|" WORD "\\p{L}+|\\p{N}{1,3}|" REST, SHORT_NONALNUM},
     {"gpt-4o",

@@ -63,7 +63,8 @@ static void draw_successors(struct chain *c, int64_t context, const struct sy_rn
 /* Weights (u + 1/16)^2, so that some successors are likely and none is impossible. */
 static void draw_weights(struct chain *c, int64_t context, const struct sy_rng *r)
 {
-    uint64_t *upto = c->upto + context * c->branch, at = (uint64_t)context * (uint64_t)c->states * 2;
+    uint64_t *upto = c->upto + context * c->branch,
+             at = (uint64_t)context * (uint64_t)c->states * 2;
     double sum = 0, part = 0;
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < c->branch; i++) {

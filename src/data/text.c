@@ -16,7 +16,7 @@ struct builder {
     struct sy__encoders *encoders;
     const struct sy_progress *progress;
     struct sy_hash hash;
-    struct sy__ids ids;   /* of a group */
+    struct sy__ids ids;    /* of a group */
     struct sy__text *text; /* of a group's documents */
     int64_t *end;          /* and where their ids end */
     int64_t cap;
@@ -160,9 +160,9 @@ struct sy_corpus *sy_corpus_text(const char *const *paths, int count,
     struct builder b;
     int rc = begin(&b, options, err);
     if (!rc)
-        rc = sy__files_find(&b.c->files, paths, count, err) ||
-             sy__sources_read(&b.c->files, options->field, options->progress, 1, add_batch, &b,
-                              err);
+        rc =
+            sy__files_find(&b.c->files, paths, count, err) ||
+            sy__sources_read(&b.c->files, options->field, options->progress, 1, add_batch, &b, err);
     return end(&b, options->val, rc, err);
 }
 

@@ -50,7 +50,8 @@ static int find_bytes(struct sy_tokenizer *t, struct sy_err *err)
     for (int b = 0; b < 256; b++)
         if (t->byte[b] < 0)
             return sy_err_set(err, SY_E_FORMAT,
-                              "tokenizer: no token for byte 0x%02x: not a byte-level vocabulary", b);
+                              "tokenizer: no token for byte 0x%02x: not a byte-level vocabulary",
+                              b);
     return 0;
 }
 

@@ -34,7 +34,7 @@ struct sy_tokenizer {
     struct sy__pair *pair;
     uint32_t pairs; /* slots, a power of two; 0 without merges */
     struct sy__pattern *pattern;
-    bool ignore_merges;    /* a word that is a token is taken whole */
+    bool ignore_merges;     /* a word that is a token is taken whole */
     struct sy__words vocab; /* bytes -> id + 1, with ignore_merges only */
     uint64_t hash;
 };
@@ -55,7 +55,7 @@ bool sy__tokenizer_is_bytes(const struct sy_tokenizer *tok);
 
 /* ---- encoding: one encoder a thread ---- */
 
-struct sy__ids { /* growing list */
+struct sy__ids {   /* growing list */
     int32_t *data; /* owned */
     int64_t len, cap;
 };

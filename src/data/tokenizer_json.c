@@ -139,7 +139,8 @@ static void put_model(struct sy_str *out, const struct sy_tokenizer *t, struct s
 int sy_tokenizer_save(const struct sy_tokenizer *tok, const char *path, struct sy_err *err)
 {
     struct sy_str out = SY_STR_INIT, scratch = SY_STR_INIT;
-    sy_str_puts(&out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
+    sy_str_puts(&out,
+                "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
     put_added(&out, tok);
     put_splitter(&out, tok);
     put_model(&out, tok, &scratch);
@@ -303,8 +304,7 @@ static int add_vocab(struct parser *p, const struct sy_json *v)
         return bad_at(p, "two tokens have the id", v->integer);
     size_t at = p->bytes.len;
     if (v->key_len == 0 || add_unspelled(p, &p->bytes, v->key, v->key_len))
-        return p->bytes.failed ? no_memory(p)
-                               : bad_at(p, "not a byte-level token: id", v->integer);
+        return p->bytes.failed ? no_memory(p) : bad_at(p, "not a byte-level token: id", v->integer);
     *t = (struct sy__token){p->bytes.data + at, p->bytes.len - at, false, true};
     int64_t *id = sy__words_at(&p->known, t->bytes, t->len);
     if (!id)
@@ -495,8 +495,8 @@ static struct sy_tokenizer *make(struct parser *p)
     struct sy_err why = SY_ERR_INIT;
     struct sy__pattern *pattern = p->pattern;
     p->pattern = NULL;
-    struct sy_tokenizer *tok = sy__tokenizer_make(p->token, p->size, p->merge, p->merges, pattern,
-                                                  p->ignore_merges, &why);
+    struct sy_tokenizer *tok =
+        sy__tokenizer_make(p->token, p->size, p->merge, p->merges, pattern, p->ignore_merges, &why);
     if (!tok) /* put the file's name behind "tokenizer: " */
         sy_err_set(p->err, why.code, "tokenizer: %s: %s", p->name,
                    why.msg + (strncmp(why.msg, "tokenizer: ", 11) ? 0 : 11));

@@ -9,7 +9,7 @@
 
 struct sy__word { /* 32 bytes, two in a cache line */
     uint32_t hash;
-    uint32_t tag; /* length + 1; 0: the slot is free */
+    uint32_t tag;  /* length + 1; 0: the slot is free */
     uint64_t a, b; /* length <= 16: all of the key (words.c); else a is its start in the pool */
     int64_t value;
 };

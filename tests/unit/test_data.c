@@ -90,8 +90,8 @@ static void refused(const char *name, enum sy_code code, const char *part)
 {
     struct sy_err err;
     struct sy_corpus *c = read_one(name, &err);
-    tap_ok(!c && err.code == code && strstr(err.msg, part) && !strchr(err.msg, '\n'),
-           "%s: %s", sy_code_name(err.code), err.msg);
+    tap_ok(!c && err.code == code && strstr(err.msg, part) && !strchr(err.msg, '\n'), "%s: %s",
+           sy_code_name(err.code), err.msg);
     sy_corpus_unref(c);
 }
 
@@ -216,8 +216,9 @@ static void compressed(void)
 static void json_lines(void)
 {
     unsigned char z[512];
-    const char *lines = "{\"text\": \"first\\n\", \"id\": 1}\n\n{\"id\": 2, \"text\": \"caf\\u00e9\"}\r\n"
-                        "{\"text\": \"\"}\n{\"text\": \"third\"}";
+    const char *lines =
+        "{\"text\": \"first\\n\", \"id\": 1}\n\n{\"id\": 2, \"text\": \"caf\\u00e9\"}\r\n"
+        "{\"text\": \"\"}\n{\"text\": \"third\"}";
     put_text("l.jsonl", lines);
     is_text("l.jsonl", "first\ncaf\xc3\xa9\nthird");
     put("l.jsonl.gz", z, gzip(lines, strlen(lines), z, sizeof z));
@@ -354,8 +355,8 @@ static double empirical(const struct sy_corpus *c, int states, int order)
         struct sy_document doc;
         sy_corpus_document(c, d, &doc, NULL);
         for (int64_t i = doc.first + order; i < doc.first + doc.tokens; i++) {
-            int64_t row = order == 2 ? ids[i - 2] * (int64_t)states + ids[i - 1] % states
-                                     : ids[i - 1];
+            int64_t row =
+                order == 2 ? ids[i - 2] * (int64_t)states + ids[i - 1] % states : ids[i - 1];
             count[row * states + ids[i] % states]++;
         }
     }
@@ -390,8 +391,8 @@ static void entropy_of(struct sy_synthetic_options o, const char *what)
         for (int64_t i = 0; i < doc.tokens; i++)
             own = own && ids[i] / o.states == doc.domain;
     }
-    tap_ok(own && sy_corpus_domains(c) == o.domains &&
-               sy_corpus_vocab(c) == o.domains * o.states && sy_corpus_tokens(c) == o.tokens,
+    tap_ok(own && sy_corpus_domains(c) == o.domains && sy_corpus_vocab(c) == o.domains * o.states &&
+               sy_corpus_tokens(c) == o.tokens,
            "%s: every document keeps to its domain's tokens", what);
     struct sy_corpus *same = sy_corpus_synthetic(&o, &err);
     o.seed++;
@@ -405,10 +406,16 @@ static void entropy_of(struct sy_synthetic_options o, const char *what)
 
 static void synthetic(void)
 {
-    entropy_of((struct sy_synthetic_options){.domains = 4, .tokens = 1000000, .states = 16,
-                                             .seed = 1}, "order 1");
-    entropy_of((struct sy_synthetic_options){.domains = 2, .tokens = 1000000, .states = 8,
-                                             .branch = 3, .order = 2, .document = 500, .seed = 2},
+    entropy_of(
+        (struct sy_synthetic_options){.domains = 4, .tokens = 1000000, .states = 16, .seed = 1},
+        "order 1");
+    entropy_of((struct sy_synthetic_options){.domains = 2,
+                                             .tokens = 1000000,
+                                             .states = 8,
+                                             .branch = 3,
+                                             .order = 2,
+                                             .document = 500,
+                                             .seed = 2},
                "order 2");
     struct sy_synthetic_options o = {.domains = 1, .tokens = 100, .states = 5, .branch = 1};
     struct sy_err err = SY_ERR_INIT;
@@ -452,7 +459,8 @@ static void purity(const struct sy_corpus *c)
                     bad += doc[r * T + i] != sy_corpus_document_at(c, at + i);
             }
         }
-        tap_is_int(bad, 0, "mode %d: 300 batches: pure, in bounds, targets one on, documents", mode);
+        tap_is_int(bad, 0, "mode %d: 300 batches: pure, in bounds, targets one on, documents",
+                   mode);
     }
     s.mode = SY_SAMPLE_RANDOM;
     sy_sampler_batch(&s, 9, 1, in, out, NULL);
@@ -491,8 +499,7 @@ static void epochs(const struct sy_corpus *c)
 
 static void evaluation(const struct sy_corpus *c)
 {
-    struct sy_sampler s = {
-        .corpus = c, .split = SY_SPLIT_VAL, .batch = B, .context = T, .seed = 5};
+    struct sy_sampler s = {.corpus = c, .split = SY_SPLIT_VAL, .batch = B, .context = T, .seed = 5};
     int32_t a[B * T], b[B * T], x[B * T], doc[B * T];
     int64_t first = sy_corpus_document_at(c, sy_corpus_train(c));
     bool in_val = true;
@@ -545,6 +552,152 @@ static void sampling(void)
     too_short();
 }
 
+/* ---- token files ---- */
+
+static unsigned char shard[8192];
+static size_t shard_len;
+
+static void start_shard(void)
+{
+    shard_len = 0;
+}
+
+static void number(uint64_t v, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        shard[shard_len++] = (unsigned char)(v >> 8 * i);
+}
+
+static void llmc(uint32_t magic, uint32_t version, uint32_t said, int n, int size)
+{
+    start_shard();
+    number(magic, 4);
+    number(version, 4);
+    number(said, 4);
+    while (shard_len < 1024)
+        number(0, 4);
+    for (int i = 0; i < n; i++)
+        number((uint64_t)(i * 11) + (size == 4 ? 70000 : 0), size);
+}
+
+static void megatron(const char *name)
+{
+    static const int length[] = {3, 2, 4};
+    char file[64];
+    start_shard();
+    for (int i = 0; i < 9; i++)
+        number((uint64_t)i + 5, 2);
+    snprintf(file, sizeof file, "%s.bin", name);
+    put(file, shard, shard_len);
+    start_shard();
+    memcpy(shard, "MMIDIDX\0\0", 9);
+    shard_len = 9;
+    number(1, 8);
+    number(8, 1);
+    number(3, 8);
+    number(3, 8);
+    for (int i = 0; i < 3; i++)
+        number((uint64_t)length[i], 4);
+    number(0, 8), number(6, 8), number(10, 8);
+    number(0, 8), number(2, 8), number(3, 8);
+    snprintf(file, sizeof file, "%s.idx", name);
+    put(file, shard, shard_len);
+}
+
+static struct sy_corpus *read_shard(const char *name, int32_t vocab, struct sy_err *err)
+{
+    const char *path = in_folder(name);
+    struct sy_shard_options o = {.vocab = vocab};
+    *err = (struct sy_err)SY_ERR_INIT;
+    return sy_corpus_shards(&path, 1, &o, err);
+}
+
+static void bad_shard(const char *name, int32_t vocab, const char *part)
+{
+    struct sy_err err;
+    struct sy_corpus *c = read_shard(name, vocab, &err);
+    tap_ok(!c && err.code == SY_E_FORMAT && strstr(err.msg, part), "%s: %s", sy_code_name(err.code),
+           err.msg);
+    sy_corpus_unref(c);
+}
+
+static void good_shard(const char *name, int32_t vocab, int64_t n, int32_t last, int32_t v)
+{
+    struct sy_err err;
+    struct sy_corpus *c = read_shard(name, vocab, &err);
+    int32_t id = -1;
+    tap_ok(c && sy_corpus_tokens(c) == n && !sy_corpus_read(c, n - 1, 1, &id, &err) && id == last &&
+               sy_corpus_vocab(c) == v,
+           "%s: %lld tokens, vocabulary %d %s", name, (long long)n, v, err.msg);
+    sy_corpus_unref(c);
+}
+
+static void shards(void)
+{
+    struct sy_err err;
+    sy_dir_make(in_folder("bin"), NULL);
+    llmc(20240520, 1, 20, 20, 2);
+    put("gpt2.bin", shard, shard_len);
+    put("bin/a.bin", shard, shard_len);
+    good_shard("gpt2.bin", 0, 20, 209, 210);
+    bad_shard("gpt2.bin", 200, "id 209 of token 19 is outside 0..199");
+    put("cut.bin", shard, shard_len - 1);
+    bad_shard("cut.bin", 0, "header says 20 tokens of 2 bytes, file has 1063 bytes");
+    put("head.bin", shard, 1000);
+    bad_shard("head.bin", 60000, "truncated");
+    llmc(20240520, 2, 20, 20, 2);
+    put("v2.bin", shard, shard_len);
+    bad_shard("v2.bin", 0, "unknown version 2");
+    llmc(20240520, 1, 0xffffffffu, 20, 2);
+    put("neg.bin", shard, shard_len);
+    bad_shard("neg.bin", 0, "header says -1 tokens");
+    llmc(20240801, 7, 30, 30, 4);
+    put("llama3.bin", shard, shard_len);
+    put("bin/b.bin", shard, shard_len);
+    good_shard("llama3.bin", 0, 30, 70319, 70320);
+    good_shard("bin", 0, 50, 70319, 70320);
+    start_shard();
+    for (uint64_t i = 0; i < 600; i++)
+        number(i % 65, 2);
+    put("nano.bin", shard, shard_len);
+    good_shard("nano.bin", 65, 600, 599 % 65, 65);
+    bad_shard("nano.bin", 0, "give vocab=");
+    bad_shard("nano.bin", 64, "id 64 of token 64");
+    put("odd.bin", shard, 1199);
+    bad_shard("odd.bin", 65, "1199 bytes");
+    put("zero.bin", shard, 0);
+    bad_shard("zero.bin", 65, "file is empty");
+
+    megatron("mega");
+    struct sy_document doc = {0};
+    for (int i = 0; i < 2; i++)
+        good_shard(i ? "mega.bin" : "mega.idx", 0, 9, 13, 14);
+    good_shard("mega.*", 0, 9, 13, 14);
+    struct sy_corpus *c = read_shard("mega.idx", 0, &err);
+    tap_ok(c && sy_corpus_documents(c) == 2 && !sy_corpus_document(c, 1, &doc, &err) &&
+               doc.first == 5 && doc.tokens == 4,
+           "Megatron's documents are kept");
+    sy_corpus_unref(c);
+    int bad = 0;
+    unsigned char good[256];
+    size_t n = shard_len;
+    memcpy(good, shard, n);
+    for (size_t k = 0; k < n; k++) {
+        put("mega.idx", good, k);
+        c = read_shard("mega.idx", 0, &err);
+        bad += c || err.code != SY_E_FORMAT;
+    }
+    tap_is_int(bad, 0, "every truncation of an index is refused: %s", err.msg);
+    for (size_t k = 0; k < n; k++) {
+        memcpy(shard, good, n);
+        shard[k] = 0xff;
+        put("mega.idx", shard, n);
+        c = read_shard("mega.idx", 0, &err);
+        bad += c || err.code != SY_E_FORMAT;
+    }
+    tap_is_int(bad, 0, "and 0xff in any byte of it: %s", err.msg);
+}
+
 static void without_memory(void)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -592,6 +745,7 @@ int main(void)
     split();
     synthetic();
     sampling();
+    shards();
     without_memory();
     clean_up();
     return tap_done();

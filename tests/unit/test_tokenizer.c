@@ -19,7 +19,8 @@
 static const char sample[] =
     "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n\n"
     "First Citizen:\nYou are all resolved rather to die than to famish?\n\n  We'll see, won't we? "
-    "12345 caf\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x9a\x82\xf0\x9f\x9a\x82 \xc3\x89t\xc3\xa9\t"
+    "12345 caf\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x9a\x82\xf0\x9f\x9a\x82 "
+    "\xc3\x89t\xc3\xa9\t"
     "aaaaaaaa aaaaaaa  aaaaa\r\n== == ======\n";
 
 static struct sy_rng rng = {7, SY_RNG_USER, 0};
@@ -73,12 +74,17 @@ static void splitting(void)
     static const struct {
         const char *pattern, *text, *want;
     } golden[] = {
-        {"qwen2", "Hello, world's 2024\n\n  x=1;\n", "Hello|,| world|'s| |2|0|2|4|\n\n| | x|=|1|;\n"},
+        {"qwen2", "Hello, world's 2024\n\n  x=1;\n",
+         "Hello|,| world|'s| |2|0|2|4|\n\n| | x|=|1|;\n"},
         {"gpt-2", "Hello, world's 2024\n\n  x=1;\n", "Hello|,| world|'s| 2024|\n\n | x|=|1|;|\n"},
         {"llama-bpe", "I'LL pay 12345 $", "I|'LL| pay| |123|45| $"},
         {"gpt-4o", "HTTPServer isn't a/b\n", "HTTPServer| isn't| a|/b|\n"},
         {"qwen2", "(foo) .bar\tbaz", "(foo|)| .|bar|\tbaz"},
-        {"qwen2", "a\xe1\xa0\x8e" "b c", "a|\xe1\xa0\x8e" "b| c"}, /* U+180E is no white space */
+        {"qwen2",
+         "a\xe1\xa0\x8e"
+         "b c",
+         "a|\xe1\xa0\x8e"
+         "b| c"}, /* U+180E is no white space */
         {"gpt-2", "a\xff\xfe b\xc3", "a|\xff|\xfe| b|\xc3"},
         {"qwen2", "", ""},
     };
@@ -97,9 +103,9 @@ static void splitting(void)
     pieces(&a, "(a+)+$", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", 41, false);
     tap_ok(strstr(a.data, "limit") != NULL, "endless backtracking ends: %s", a.data);
 
-    static const char *const alphabet[] = {"a",  "B",  "z", " ",  " ",        "'", "s",
-                                           "\n", "\r", "0", ".",  "\xc3\xa9", "t", "'ll",
-                                           "re", "\t", "(", "\xcc\x81", "\xff", "\xe4\xbd\xa0", "_"};
+    static const char *const alphabet[] = {
+        "a",        "B", "z",   " ",  " ",  "'", "s",        "\n",   "\r",           "0", ".",
+        "\xc3\xa9", "t", "'ll", "re", "\t", "(", "\xcc\x81", "\xff", "\xe4\xbd\xa0", "_"};
     char text[256];
     int bad = 0;
     for (int k = 0; k < 4000; k++) {
@@ -259,8 +265,8 @@ static void progress(void)
     for (int i = 1; i <= calls; i++) {
         struct sy_err err = SY_ERR_INIT;
         w = (struct watch){.stop_at = i};
-        cancelled += !sy_bpe_train_text(sample, sizeof sample - 1, &o, &err) &&
-                     err.code == SY_E_CANCELLED;
+        cancelled +=
+            !sy_bpe_train_text(sample, sizeof sample - 1, &o, &err) && err.code == SY_E_CANCELLED;
     }
     tap_is_int(cancelled, calls, "cancelled at every call");
     tap_ok(sy_mem_live() == live, "and nothing is left");
@@ -436,7 +442,8 @@ static void hostile(const struct sy_str *json)
     for (int i = 0; i < (tap_fast() ? 200 : 3000); i++) {
         memcpy(copy, json->data, json->len);
         for (uint64_t k = 1 + below(3); k > 0; k--)
-            copy[below(json->len)] = (char)(below(2) ? "\"{}[]:,0 \\-"[below(11)] : (char)below(256));
+            copy[below(json->len)] =
+                (char)(below(2) ? "\"{}[]:,0 \\-"[below(11)] : (char)below(256));
         bad += parse(copy, json->len, &err) == SY_E_STATE;
     }
     tap_is_int(bad, 0, "damaged files are read or refused in one line");
