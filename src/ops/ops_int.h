@@ -65,6 +65,25 @@ struct sy__lines {
 };
 struct sy__lines sy__lines_of(int ndim, const int64_t *shape, int64_t dim);
 
+/* Operations along one dimension (lines.c): rows() computes dense rows of every operand, in[i] of
+ * in[i].n elements each; an output without data comes as NULL. */
+#define SY_LINE_IN 3
+#define SY_LINE_OUT 2
+struct sy__line_operand {
+    void *data;
+    int64_t n;   /* elements of a line */
+    size_t size; /* bytes of an element */
+};
+struct sy__line_work {
+    struct sy__lines l; /* n is not looked at */
+    int nin, nout;
+    struct sy__line_operand in[SY_LINE_IN], out[SY_LINE_OUT];
+    void (*rows)(void *ctx, int64_t rows, const void *const *in, void *const *out);
+    void *ctx;
+};
+struct sy__line_operand sy__line_operand(const struct sy_tensor *t, int64_t n); /* t may be NULL */
+int sy__lines_run(const struct sy__line_work *w, const char *name, struct sy_err *err);
+
 /* NumPy's rule; error SHAPE.  Sets out->ndim and shape only. */
 int sy__broadcast(struct sy_infer *x, struct sy_meta *out);
 

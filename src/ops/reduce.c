@@ -8,6 +8,9 @@
 #include "ops/build.h"
 #include "ops/ops_int.h"
 
+#include "cpu/cpu.h"
+#include "cpu/kern_row.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -208,5 +211,266 @@ int sy__vjp_sum(struct sy_vjp *x)
 {
     const struct sy_tensor *t = x->in[0];
     x->din[0] = sy_b_expand(spread(x, x->dout[0]), t->ndim, t->shape);
+    return 0;
+}
+
+/* ---- mean ---- */
+
+int sy__infer_reduce_float(struct sy_infer *x)
+{
+    return sy__want_float(x, 0) ? -1 : sy__infer_reduce(x);
+}
+
+static int64_t reduced_count(const struct sy_tensor *t, int64_t dim)
+{
+    return dim == SY_DIM_ALL ? sy_tensor_count(t) : t->shape[dim];
+}
+
+int sy__run_mean(const struct sy_run *x)
+{
+    int64_t count = sy_tensor_count(x->out[0]), n = reduced_count(x->in[0], x->attrs->i[0]);
+    float *y = sy_data(x->out[0]);
+    double *yd = sy_data(x->out[0]);
+    sy__run_sum(x);
+    for (int64_t i = 0; i < count; i++)
+        if (x->in[0]->dtype == SY_F32)
+            y[i] /= (float)n;
+        else
+            yd[i] /= (double)n;
+    return 0;
+}
+
+int sy__vjp_mean(struct sy_vjp *x)
+{
+    const struct sy_tensor *t = x->in[0];
+    double n = (double)reduced_count(t, x->attrs->i[0]);
+    struct sy_tensor *g = sy_b_mul(x->dout[0], sy_b_const(x->dout[0], 1 / n));
+    x->din[0] = sy_b_expand(spread(x, g), t->ndim, t->shape);
+    return 0;
+}
+
+/* ---- rows: largest, smallest, where, product, variance, log of the sum of exponentials ---- */
+
+struct row_ctx {
+    enum sy_dtype dtype;
+    int64_t n;
+    double correction;
+};
+
+/* One function for every element type: BODY sees T *x (a row of n) and must set `r`. */
+#define ROWS_TYPE(fn, T, R, BODY)                                                                  \
+    static void fn(const struct row_ctx *c, int64_t rows, const void *in, void *out)               \
+    {                                                                                              \
+        for (int64_t row = 0; row < rows; row++) {                                                 \
+            const T *x = (const T *)in + row * c->n;                                               \
+            R r;                                                                                   \
+            BODY;                                                                                  \
+            ((R *)out)[row] = r;                                                                   \
+        }                                                                                          \
+    }
+
+#define ROWS_ALL(name, RF, RD, RI, RL, RU, BODY)                                                   \
+    ROWS_TYPE(name##_f32, float, RF, BODY)                                                         \
+    ROWS_TYPE(name##_f64, double, RD, BODY)                                                        \
+    ROWS_TYPE(name##_i32, int32_t, RI, BODY)                                                       \
+    ROWS_TYPE(name##_i64, int64_t, RL, BODY)                                                       \
+    ROWS_TYPE(name##_u8, uint8_t, RU, BODY)                                                        \
+    static void name##_rows(void *ctx, int64_t rows, const void *const *in, void *const *out)      \
+    {                                                                                              \
+        const struct row_ctx *c = ctx;                                                             \
+        switch (c->dtype) {                                                                        \
+        case SY_F32: name##_f32(c, rows, in[0], out[0]); break;                                    \
+        case SY_F64: name##_f64(c, rows, in[0], out[0]); break;                                    \
+        case SY_I32: name##_i32(c, rows, in[0], out[0]); break;                                    \
+        case SY_I64: name##_i64(c, rows, in[0], out[0]); break;                                    \
+        default: name##_u8(c, rows, in[0], out[0]); break;                                         \
+        }                                                                                          \
+    }
+
+/* NaN wins. */
+#define PICK(op)                                                                                   \
+    r = x[0];                                                                                      \
+    for (int64_t i = 1; i < c->n; i++)                                                             \
+    if (x[i] op r || x[i] != x[i])                                                                 \
+        r = x[i]
+/* NaN never wins; of equal ones the first does. */
+#define PICK_INDEX(op)                                                                             \
+    r = 0;                                                                                         \
+    for (int64_t i = 1; i < c->n; i++)                                                             \
+    if (x[i] op x[r] || (x[r] != x[r] && x[i] == x[i]))                                            \
+        r = (int32_t)i
+
+#define SAME float, double, int32_t, int64_t, uint8_t
+#define INDEX int32_t, int32_t, int32_t, int32_t, int32_t
+#define ROWS_LIST(name, list, BODY) ROWS_ALL_(name, list, BODY)
+#define ROWS_ALL_(name, ...) ROWS_ALL(name, __VA_ARGS__)
+ROWS_LIST(max, SAME, PICK(>))
+ROWS_LIST(min, SAME, PICK(<))
+ROWS_LIST(argmax, INDEX, PICK_INDEX(>))
+ROWS_LIST(argmin, INDEX, PICK_INDEX(<))
+
+/* Wraps around in integers. */
+ROWS_TYPE(prod_f32, float, float, r = 1; for (int64_t i = 0; i < c->n; i++) r *= x[i])
+ROWS_TYPE(prod_f64, double, double, r = 1; for (int64_t i = 0; i < c->n; i++) r *= x[i])
+
+static void prod_rows(void *ctx, int64_t rows, const void *const *in, void *const *out)
+{
+    const struct row_ctx *c = ctx;
+    if (c->dtype == SY_F32)
+        prod_f32(c, rows, in[0], out[0]);
+    else
+        prod_f64(c, rows, in[0], out[0]);
+}
+
+/* Two passes, sums in 16 lanes. */
+#define VARIANCE(fn, T, row_sum_fn)                                                                \
+    static T fn(const T *x, int64_t n, double correction)                                          \
+    {                                                                                              \
+        T mean = row_sum_fn(x, n) / (T)n, lane[16] = {0};                                          \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            lane[i % 16] += (x[i] - mean) * (x[i] - mean);                                         \
+        return row_sum_fn(lane, 16) / (T)((double)n - correction);                                 \
+    }
+VARIANCE(variance_f32, float, row_sum_f32)
+VARIANCE(variance_f64, double, row_sum_f64)
+ROWS_TYPE(var_f32, float, float, r = variance_f32(x, c->n, c->correction))
+ROWS_TYPE(var_f64, double, double, r = variance_f64(x, c->n, c->correction))
+
+static void var_rows(void *ctx, int64_t rows, const void *const *in, void *const *out)
+{
+    const struct row_ctx *c = ctx;
+    if (c->dtype == SY_F32)
+        var_f32(c, rows, in[0], out[0]);
+    else
+        var_f64(c, rows, in[0], out[0]);
+}
+
+static double lse_f64(const double *x, int64_t n)
+{
+    double m = x[0], s = 0;
+    for (int64_t i = 1; i < n; i++)
+        m = x[i] > m || x[i] != x[i] ? x[i] : m;
+    if (isinf(m))
+        return m;
+    for (int64_t i = 0; i < n; i++)
+        s += exp(x[i] - m);
+    return m + log(s);
+}
+ROWS_TYPE(logsumexp_f64, double, double, r = lse_f64(x, c->n))
+
+static void logsumexp_rows(void *ctx, int64_t rows, const void *const *in, void *const *out)
+{
+    const struct row_ctx *c = ctx;
+    if (c->dtype == SY_F32)
+        sy_cpu()->row->logsumexp(out[0], in[0], c->n, rows, c->n);
+    else
+        logsumexp_f64(c, rows, in[0], out[0]);
+}
+
+static int run_rows(const struct sy_run *x, const char *name,
+                    void (*rows)(void *, int64_t, const void *const *, void *const *))
+{
+    const struct sy_tensor *t = x->in[0];
+    struct sy__lines l = lines(t, x->attrs->i[0]);
+    struct row_ctx c = {t->dtype, l.n, (double)x->attrs->i[2]};
+    struct sy__line_work w = {.l = l, .nin = 1, .nout = 1, .in = {sy__line_operand(t, l.n)},
+                              .out = {sy__line_operand(x->out[0], 1)}, .rows = rows, .ctx = &c};
+    return sy__lines_run(&w, name, x->err);
+}
+
+int sy__run_max(const struct sy_run *x) { return run_rows(x, "max", max_rows); }
+int sy__run_min(const struct sy_run *x) { return run_rows(x, "min", min_rows); }
+int sy__run_argmax(const struct sy_run *x) { return run_rows(x, "argmax", argmax_rows); }
+int sy__run_argmin(const struct sy_run *x) { return run_rows(x, "argmin", argmin_rows); }
+int sy__run_prod(const struct sy_run *x) { return run_rows(x, "prod", prod_rows); }
+int sy__run_var(const struct sy_run *x) { return run_rows(x, "var", var_rows); }
+int sy__run_logsumexp(const struct sy_run *x) { return run_rows(x, "logsumexp", logsumexp_rows); }
+
+static int not_empty(struct sy_infer *x)
+{
+    char text[128];
+    const struct sy_tensor *t = x->in[0];
+    if (reduced_count(t, x->attrs->i[0]) > 0)
+        return 0;
+    return sy_err_set(x->err, SY_E_SHAPE, "%s: nothing to choose from: x is %s", x->op->name,
+                      sy_shape_text(t->ndim, t->shape, text, sizeof text));
+}
+
+int sy__infer_extreme(struct sy_infer *x)
+{
+    if (x->in[0]->dtype == SY_BF16)
+        return sy__want_float(x, 0);
+    return reduced(x, &x->out[0]) || not_empty(x) ? -1 : 0;
+}
+
+int sy__infer_extreme_index(struct sy_infer *x)
+{
+    if (sy__infer_extreme(x))
+        return -1;
+    int64_t n = reduced_count(x->in[0], x->attrs->i[0]);
+    if (n > INT32_MAX)
+        return sy_err_set(x->err, SY_E_RANGE, "%s: %lld elements: indices are i32", x->op->name,
+                          (long long)n);
+    x->out[0].dtype = SY_I32;
+    return 0;
+}
+
+int sy__infer_rows_float(struct sy_infer *x)
+{
+    return sy__want_float(x, 0) || reduced(x, &x->out[0]) || not_empty(x) ? -1 : 0;
+}
+
+int sy__infer_var(struct sy_infer *x)
+{
+    if (sy__infer_rows_float(x))
+        return -1;
+    int64_t n = reduced_count(x->in[0], x->attrs->i[0]), c = x->attrs->i[2];
+    if (c < 0 || n <= c)
+        return sy_err_set(x->err, SY_E_RANGE, "var: correction is %lld, of %lld elements",
+                          (long long)c, (long long)n);
+    return 0;
+}
+
+/* The gradient goes to the element that was picked: the first, where several are equal. */
+static int vjp_pick(struct sy_vjp *x, enum sy_opcode which)
+{
+    struct sy_tensor *t = x->in[0];
+    int64_t dim = x->attrs->i[0], all = sy_tensor_count(t);
+    struct sy_tensor *line = dim == SY_DIM_ALL ? sy_b_reshape(t, 1, &all) : t;
+    dim = dim == SY_DIM_ALL ? 0 : dim;
+    struct sy_attrs a = {.i = {dim, true}};
+    struct sy_tensor *at = sy_b_apply(which, &a, 1, line);
+    struct sy_tensor *g = at ? sy_b_reshape_like(x->dout[0], at) : NULL;
+    struct sy_attrs b = {.i = {dim, line ? line->shape[dim] : 0}};
+    x->din[0] = sy_b_reshape_like(sy_b_apply(SY_OP_SCATTER_ADD_, &b, 2, at, g), t);
+    return 0;
+}
+
+int sy__vjp_max(struct sy_vjp *x) { return vjp_pick(x, SY_OP_ARGMAX_); }
+int sy__vjp_min(struct sy_vjp *x) { return vjp_pick(x, SY_OP_ARGMIN_); }
+
+/* dy y / x: wrong (NaN) where x is 0 */
+int sy__vjp_prod(struct sy_vjp *x)
+{
+    x->din[0] = sy_b_div(spread(x, sy_b_mul(x->dout[0], x->out[0])), x->in[0]);
+    return 0;
+}
+
+/* 2 (x - mean) / (n - correction) */
+int sy__vjp_var(struct sy_vjp *x)
+{
+    struct sy_attrs a = {.i = {x->attrs->i[0], true}};
+    double n = (double)(reduced_count(x->in[0], x->attrs->i[0]) - x->attrs->i[2]);
+    struct sy_tensor *centred = sy_b_sub(x->in[0], sy_b_apply(SY_OP_MEAN_, &a, 1, x->in[0]));
+    struct sy_tensor *g = sy_b_mul(x->dout[0], sy_b_const(x->dout[0], 2 / n));
+    x->din[0] = sy_b_mul(centred, spread(x, g));
+    return 0;
+}
+
+int sy__vjp_logsumexp(struct sy_vjp *x)
+{
+    struct sy_tensor *y = spread(x, x->out[0]);
+    struct sy_tensor *share = sy_b_apply(SY_OP_EXP_, NULL, 1, sy_b_sub(x->in[0], y));
+    x->din[0] = sy_b_mul(share, spread(x, x->dout[0]));
     return 0;
 }

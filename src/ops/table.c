@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,8 +38,50 @@ static int count_words(const char *s, int *plain)
     return words;
 }
 
-int sy_op_inputs(const struct sy_op *op, int *required) { return count_words(op->inputs, required); }
-int sy_op_outputs(const struct sy_op *op) { return count_words(op->outputs, NULL); }
+/* Applying asks for these every time, so they are read off the strings once. */
+struct facts {
+    int inputs, required, outputs;
+    struct sy_attrs presets;
+};
+static struct facts facts[SY_OP_COUNT];
+
+static void read_presets(const struct sy_op *op, struct sy_attrs *attrs)
+{
+    struct sy_attr_spec spec[14];
+    int n = sy_op_attrs(op, spec);
+    for (int i = 0; i < n; i++) {
+        if (spec[i].kind == SY_ATTR_REAL)
+            attrs->f[spec[i].slot] = spec[i].preset;
+        else
+            attrs->i[spec[i].slot] = (int64_t)spec[i].preset;
+    }
+}
+
+static void read_facts(void)
+{
+    for (int i = 0; i < SY_OP_COUNT; i++) {
+        facts[i].inputs = count_words(table[i].inputs, &facts[i].required);
+        facts[i].outputs = count_words(table[i].outputs, NULL);
+        read_presets(&table[i], &facts[i].presets);
+    }
+}
+
+static const struct facts *facts_of(const struct sy_op *op)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, read_facts);
+    return &facts[op - table];
+}
+
+int sy_op_inputs(const struct sy_op *op, int *required)
+{
+    const struct facts *f = facts_of(op);
+    if (required)
+        *required = f->required;
+    return f->inputs;
+}
+
+int sy_op_outputs(const struct sy_op *op) { return facts_of(op)->outputs; }
 
 const char *sy_op_input_name(const struct sy_op *op, int i, char out[24])
 {
@@ -97,15 +140,7 @@ int sy_op_attrs(const struct sy_op *op, struct sy_attr_spec out[14])
 
 void sy_op_default_attrs(const struct sy_op *op, struct sy_attrs *attrs)
 {
-    struct sy_attr_spec spec[14];
-    memset(attrs, 0, sizeof *attrs);
-    int n = sy_op_attrs(op, spec);
-    for (int i = 0; i < n; i++) {
-        if (spec[i].kind == SY_ATTR_REAL)
-            attrs->f[spec[i].slot] = spec[i].preset;
-        else
-            attrs->i[spec[i].slot] = (int64_t)spec[i].preset;
-    }
+    *attrs = facts_of(op)->presets;
 }
 
 int64_t sy_meta_count(const struct sy_meta *m)

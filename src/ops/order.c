@@ -1,0 +1,171 @@
+/* sort and topk.
+ *
+ * Every element becomes an unsigned key of the same order (sign flipped for integers, the usual
+ * trick for floats; NaN sorts last; -0 equals 0), and (key, index) pairs are merged bottom up: the
+ * sort is stable, so ties keep the lower index, and it takes n log n whatever the data.
+ */
+#include "ops/build.h"
+#include "ops/ops_int.h"
+
+#include "base/mem.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+struct pair {
+    uint64_t key;
+    int64_t index;
+};
+
+struct order_ctx {
+    enum sy_dtype dtype;
+    int64_t n, keep; /* elements of a row; how many go out */
+    bool descending;
+    atomic_bool failed;
+};
+
+static uint64_t float_key(double v, bool descending)
+{
+    union {
+        double d;
+        uint64_t u;
+    } b = {v + 0.0};
+    if (v != v)
+        return UINT64_MAX;
+    if (v == 0)
+        b.d = 0;
+    uint64_t k = b.u >> 63 ? ~b.u : b.u | 1ull << 63;
+    return descending ? ~k : k;
+}
+
+static uint64_t int_key(int64_t v, bool descending)
+{
+    uint64_t k = (uint64_t)v ^ 1ull << 63;
+    return descending ? ~k : k;
+}
+
+static uint64_t key_of(const struct order_ctx *c, const void *x, int64_t i)
+{
+    switch (c->dtype) {
+    case SY_F32: return float_key((double)((const float *)x)[i], c->descending);
+    case SY_F64: return float_key(((const double *)x)[i], c->descending);
+    case SY_I32: return int_key(((const int32_t *)x)[i], c->descending);
+    case SY_I64: return int_key(((const int64_t *)x)[i], c->descending);
+    default: return int_key(((const uint8_t *)x)[i], c->descending);
+    }
+}
+
+static void merge(const struct pair *a, int64_t na, const struct pair *b, int64_t nb, struct pair *to)
+{
+    int64_t i = 0, j = 0;
+    while (i < na && j < nb)
+        *to++ = b[j].key < a[i].key ? b[j++] : a[i++];
+    memcpy(to, a + i, (size_t)(na - i) * sizeof *a);
+    memcpy(to + (na - i), b + j, (size_t)(nb - j) * sizeof *b);
+}
+
+/* Sorts p[0..n) with the help of q[0..n); returns which of them holds the result. */
+static struct pair *sort_pairs(struct pair *p, struct pair *q, int64_t n)
+{
+    for (int64_t width = 1; width < n; width *= 2) {
+        for (int64_t at = 0; at < n; at += 2 * width) {
+            int64_t na = n - at < width ? n - at : width;
+            int64_t nb = n - at - na < width ? n - at - na : width;
+            merge(p + at, na, p + at + na, nb, q + at);
+        }
+        struct pair *t = p;
+        p = q;
+        q = t;
+    }
+    return p;
+}
+
+static void order_rows(void *ctx, int64_t rows, const void *const *in, void *const *out)
+{
+    struct order_ctx *c = ctx;
+    size_t size = sy_dtype_size(c->dtype);
+    struct pair *p = sy_scratch(SY_SCRATCH_OP1, 2 * (size_t)c->n * sizeof *p);
+    if (!p) {
+        atomic_store(&c->failed, true);
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        const char *x = (const char *)in[0] + (size_t)(r * c->n) * size;
+        for (int64_t i = 0; i < c->n; i++)
+            p[i] = (struct pair){key_of(c, x, i), i};
+        struct pair *sorted = sort_pairs(p, p + c->n, c->n);
+        for (int64_t i = 0; i < c->keep; i++) {
+            if (out[0])
+                memcpy((char *)out[0] + (size_t)(r * c->keep + i) * size,
+                       x + (size_t)sorted[i].index * size, size);
+            if (out[1])
+                ((int32_t *)out[1])[r * c->keep + i] = (int32_t)sorted[i].index;
+        }
+    }
+}
+
+static int run_order(const struct sy_run *x, const char *name, int64_t dim, bool descending)
+{
+    const struct sy_tensor *t = x->in[0];
+    struct sy__lines l = sy__lines_of(t->ndim, t->shape, dim);
+    int64_t keep = x->out[0] ? x->out[0]->shape[dim] : x->out[1]->shape[dim];
+    struct order_ctx c = {.dtype = t->dtype, .n = l.n, .keep = keep, .descending = descending};
+    struct sy__line_work w = {
+        .l = l, .nin = 1, .nout = 2, .in = {sy__line_operand(t, l.n)},
+        .out = {sy__line_operand(x->out[0], keep), sy__line_operand(x->out[1], keep)},
+        .rows = order_rows, .ctx = &c};
+    atomic_init(&c.failed, false);
+    if (sy__lines_run(&w, name, x->err))
+        return -1;
+    return atomic_load(&c.failed) ? sy_err_set(x->err, SY_E_MEMORY, "%s: out of memory", name) : 0;
+}
+
+static int infer_order(struct sy_infer *x, int64_t *dim)
+{
+    if (x->in[0]->dtype == SY_BF16)
+        return sy__want_float(x, 0);
+    if (sy__dim(x, dim, x->in[0]))
+        return -1;
+    if (x->in[0]->shape[*dim] > INT32_MAX)
+        return sy_err_set(x->err, SY_E_RANGE, "%s: %lld elements: indices are i32", x->op->name,
+                          (long long)x->in[0]->shape[*dim]);
+    sy_meta_like(&x->out[0], x->in[0]);
+    sy_meta_like(&x->out[1], x->in[0]);
+    x->out[1].dtype = SY_I32;
+    return 0;
+}
+
+int sy__infer_sort(struct sy_infer *x) { return infer_order(x, &x->attrs->i[0]); }
+
+int sy__infer_topk(struct sy_infer *x)
+{
+    int64_t k = x->attrs->i[0], *dim = &x->attrs->i[1];
+    if (infer_order(x, dim))
+        return -1;
+    if (k < 1 || k > x->in[0]->shape[*dim]) {
+        char text[128];
+        return sy_err_set(x->err, SY_E_RANGE, "topk: k is %lld along dimension %lld of %s",
+                          (long long)k, (long long)*dim + 1,
+                          sy_shape_text(x->in[0]->ndim, x->in[0]->shape, text, sizeof text));
+    }
+    x->out[0].shape[*dim] = x->out[1].shape[*dim] = k;
+    return 0;
+}
+
+int sy__run_sort(const struct sy_run *x)
+{
+    return run_order(x, "sort", x->attrs->i[0], x->attrs->i[1]);
+}
+int sy__run_topk(const struct sy_run *x) { return run_order(x, "topk", x->attrs->i[1], true); }
+
+/* Every value's gradient goes back to where it came from. */
+static int vjp_order(struct sy_vjp *x, int64_t dim)
+{
+    struct sy_attrs a = {.i = {dim, x->in[0]->shape[dim]}};
+    if (x->dout[0])
+        x->din[0] = sy_b_apply(SY_OP_SCATTER_ADD_, &a, 2, x->out[1], x->dout[0]);
+    return 0;
+}
+
+int sy__vjp_sort(struct sy_vjp *x) { return vjp_order(x, x->attrs->i[0]); }
+int sy__vjp_topk(struct sy_vjp *x) { return vjp_order(x, x->attrs->i[1]); }
