@@ -46,6 +46,11 @@ unit_tests += %D%/unit/test_data
 unit_tests += %D%/unit/test_tokenizer
 
 
+unit_tests += %D%/grad/test_grad %D%/isa/test_isa %D%/unit/test_ops
+%C%_grad_test_grad_SOURCES = %D%/grad/test_grad.c $(example_sources)
+%C%_isa_test_isa_SOURCES = %D%/isa/test_isa.c $(example_sources)
+example_sources = %D%/grad/example.c %D%/grad/example.h %D%/grad/examples.def
+
 check_PROGRAMS += $(unit_tests)
 TESTS = $(unit_tests) $(script_tests)
 EXTRA_DIST += $(script_tests)
