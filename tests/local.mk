@@ -26,6 +26,7 @@ script_tests += %D%/layers.sh
 EXTRA_DIST += %D%/layers.txt
 EXTRA_DIST += %D%/peers/tokenizer.py
 EXTRA_DIST += %D%/peers/parity.py
+script_tests += %D%/lists.sh
 script_tests += %D%/symbols.sh
 unit_tests += %D%/unit/test_tap
 unit_tests += %D%/unit/test_graph
