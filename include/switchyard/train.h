@@ -22,11 +22,10 @@
 
 #include "switchyard/data.h"
 #include "switchyard/graph.h"
-
-#include "train/hyper.h"
-#include "train/params.h"
+#include "switchyard/hyper.h"
 
 struct sy_metrics;
+struct sy_params; /* train/params.h */
 struct sy_trainer;
 
 /* One traced and planned pass over a batch.  All owned by whoever owns the phase. */

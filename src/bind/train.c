@@ -21,6 +21,7 @@
 #include "run/metrics.h"
 #include "switchyard/graph.h"
 #include "switchyard/train.h"
+#include "train/params.h"
 
 #include "bind/data.h"
 #include "bind/progress.h"

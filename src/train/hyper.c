@@ -1,5 +1,5 @@
 /* The table of hyper-parameters and the learning-rate schedules. */
-#include "train/hyper.h"
+#include "switchyard/hyper.h"
 
 #include <math.h>
 #include <string.h>

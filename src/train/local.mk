@@ -1,4 +1,5 @@
 # train: add a source or header as  libtrain_a_SOURCES += %D%/name.c %D%/name.h
 noinst_LIBRARIES += libtrain.a
 sy_libs += libtrain.a
-libtrain_a_SOURCES = %D%/params.h %D%/params.c %D%/hyper.h %D%/hyper.c %D%/trainer.c
+libtrain_a_SOURCES = %D%/params.h %D%/params.c %D%/hyper.c %D%/trainer.c
+pkginclude_HEADERS += include/switchyard/hyper.h include/switchyard/train.h

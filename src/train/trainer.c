@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "run/metrics.h"
+#include "train/params.h"
 
 #include <errno.h>
 #include <math.h>

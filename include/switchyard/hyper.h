@@ -1,7 +1,7 @@
 /* Hyper-parameters: one table of name, type, range, default, when a change takes effect, and help.
  * train's options, r.NAME, ?help and the manual are read from it. */
-#ifndef SY_TRAIN_HYPER_H
-#define SY_TRAIN_HYPER_H
+#ifndef SWITCHYARD_HYPER_H
+#define SWITCHYARD_HYPER_H
 
 #include "switchyard/err.h"
 
