@@ -3,8 +3,8 @@
  *
  *     bench/gemm [seconds a figure, 0.3]
  *
- * Every figure is the median of rounds that alternate with the peak's measurement, so a machine that
- * is busy elsewhere falsifies the shares less than the rates.  OpenBLAS takes its kernels from
+ * Rounds of all competitors and of the peak's measurement alternate, and every figure is the best
+ * decile of its rounds, so a machine that is busy elsewhere falsifies the shares less than the rates.  OpenBLAS takes its kernels from
  * OPENBLAS_CORETYPE when that is set: unset it to see its best.
  */
 #include "base/clock.h"
@@ -41,10 +41,11 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *v, int n)
+/* The value below which a share of the others lies. */
+static double quantile(double *v, int n, double share)
 {
     qsort(v, (size_t)n, sizeof *v, by_value);
-    return n ? v[n / 2] : 0;
+    return n ? v[(int)(share * (n - 1) + 0.5)] : 0;
 }
 
 /* -- measuring ----------------------------------------------------------------------------------- */
@@ -56,7 +57,7 @@ struct job {
 
 enum { MAX_ROUNDS = 400 };
 
-/* Median seconds of each job, taken in turn; fp32 peak in FLOP/s beside them. */
+/* Seconds of each job, taken in turn; fp32 peak in FLOP/s beside them. */
 static void measure(const struct job *jobs, int n, double *seconds, double *peak, int bf16)
 {
     static double t[8][MAX_ROUNDS], top[MAX_ROUNDS];
@@ -74,9 +75,9 @@ static void measure(const struct job *jobs, int n, double *seconds, double *peak
             top[tops++] = sy_cpu_peak(bf16);
     }
     for (int i = 0; i < n; i++)
-        seconds[i] = median(t[i], rounds);
+        seconds[i] = quantile(t[i], rounds, 0.1);
     if (peak)
-        *peak = median(top, tops);
+        *peak = quantile(top, tops, 0.9);
 }
 
 /* -- products ------------------------------------------------------------------------------------ */

@@ -160,7 +160,8 @@ static bool try_case(int64_t m, int64_t n, int64_t k, unsigned flags, bool bf16,
         p.c = r.c;
         memcpy(r.c, init, r.n * sizeof *init);
         memcpy(r.dual, init, r.n * sizeof *init);
-        covered = 0, misaligned = false;
+        covered = 0;
+        misaligned = false;
         sy_gemm(&p, &o);
         const float tol = bf16 && sy_cpu()->gemm->pairs ? 1e-5f * (float)(k + k2 + 1) : 0;
         bool fine = same(r.c, r.want_c, r.n, tol) && same(r.dual, r.want_dual, r.n, tol) &&
