@@ -40,6 +40,7 @@ struct region {
     const struct sy__plan *plans;
     int count;
     uint64_t number;
+    int64_t threads; /* a guess at what others take: for fetching ahead only */
 };
 
 /* One slice of k. */
@@ -137,21 +138,6 @@ static void pack_b(const struct region *r, const struct slice *s, int64_t c0, in
     }
 }
 
-static void pack_b_all(const struct region *r, const struct block *b, uint32_t *dst)
-{
-    const struct sy_gemm_problem *p = b->plan->p;
-    if (packed_b.region == r->number && packed_b.plan == b->plan && packed_b.column == b->column)
-        return;
-    for (int64_t i = 0; i < slice_count(p); i++) {
-        struct slice s = slice_at(r, p, i);
-        pack_b(r, &s, b->c0, b->cols, dst);
-        dst += b_width(r, p, b->cols) * s.lanes;
-    }
-    packed_b.region = r->number;
-    packed_b.plan = b->plan;
-    packed_b.column = b->column;
-}
-
 /* Rows of one panel of A: panels of nearly one height, since a tile of 2 rows costs more than it
  * computes. */
 static int panel_rows(const struct region *r, int64_t rows)
@@ -171,75 +157,162 @@ static int64_t a_width(const struct region *r, int64_t rows)
     return ceil_div(rows, panel_rows(r, rows)) * r->kern->aw;
 }
 
+/* -- asking for memory ahead --------------------------------------------------------------------- */
+
+/* Operands are often cold, and their rows short or scattered, which the CPU does not foresee.  So
+ * while a slice is multiplied, the stored elements of the next one are asked for, some rows with each
+ * tile. */
+struct ahead {
+    struct sy__strip strip[3];
+    int strips;
+    int64_t rows, done; /* stored rows of all strips */
+    int64_t tiles;      /* that share them */
+};
+
+static int64_t strip_rows(const struct sy__strip *s)
+{
+    return s->along_k ? s->kc : s->np;
+}
+
+static void ahead_add(struct ahead *a, const struct sy_mat *m, bool along_k, int64_t p0, int64_t np,
+                      const struct slice *s)
+{
+    a->strip[a->strips] = (struct sy__strip){m, along_k, p0, np, s->k0, s->kc};
+    a->rows += strip_rows(&a->strip[a->strips++]);
+}
+
+static void fetch_row(const struct sy__strip *s, int64_t i)
+{
+    const float *row = sy__mat_row(s->mat, (s->along_k ? s->k0 : s->p0) + i);
+    const char *at = (const char *)(row + (s->along_k ? s->p0 : s->k0));
+    const int64_t bytes = (s->along_k ? s->np : s->kc) * (int64_t)sizeof *row;
+    for (int64_t x = 0; x < bytes; x += 64)
+        __builtin_prefetch(at + x, 0, 2);
+    __builtin_prefetch(at + bytes - 1, 0, 2);
+}
+
+/* One tile's share. */
+static void ahead_step(struct ahead *a)
+{
+    int64_t n = a->tiles > 0 ? ceil_div(a->rows - a->done, a->tiles--) : 0;
+    for (; n > 0; n--, a->done++) {
+        int64_t row = a->done;
+        int i = 0;
+        while (row >= strip_rows(&a->strip[i]))
+            row -= strip_rows(&a->strip[i++]);
+        fetch_row(&a->strip[i], row);
+    }
+}
+
+/* The lines of a tile of C. */
+static void fetch_tile(const float *c, int64_t ldc, int64_t rows, int64_t cols)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j += 16)
+            __builtin_prefetch(c + i * ldc + j, 1);
+}
+
 /* -- one task ------------------------------------------------------------------------------------ */
 
 /* c[rows x cols] (+)= packed A slice · packed B slice. */
 static void multiply(const struct region *r, const struct slice *s, const uint32_t *a,
-                     const uint32_t *b, float *c, int64_t ldc, int64_t rows, int64_t cols, bool load)
+                     const uint32_t *b, float *c, int64_t ldc, int64_t rows, int64_t cols, bool load,
+                     struct ahead *ahead)
 {
     const int nr = r->kern->nr, aw = r->kern->aw, mr = panel_rows(r, rows);
     const sy__tile_fn tile = r->kern->tile[r->precision];
+    fetch_tile(c, ldc, min64(mr, rows), min64(nr, cols));
     for (int64_t j = 0; j < cols; j += nr, b += nr * s->lanes) {
         const uint32_t *ap = a;
-        for (int64_t i = 0; i < rows; i += mr, ap += aw * s->lanes)
+        for (int64_t i = 0; i < rows; i += mr, ap += aw * s->lanes) {
+            if (i + mr < rows)
+                fetch_tile(c + (i + mr) * ldc + j, ldc, min64(mr, rows - i - mr),
+                           min64(nr, cols - j));
+            else if (j + nr < cols)
+                fetch_tile(c + j + nr, ldc, min64(mr, rows), min64(nr, cols - j - nr));
+            ahead_step(ahead);
             tile(s->lanes, ap, b, c + i * ldc + j, ldc, (int)min64(mr, rows - i),
                  (int)min64(nr, cols - j), load);
+        }
     }
 }
 
 static void multiply_both(const struct region *r, const struct block *b, const struct slice *s,
-                          const uint32_t *ap, const uint32_t *bp, int64_t c0, int64_t cols, bool load)
+                          const uint32_t *ap, const uint32_t *bp, int64_t c0, int64_t cols, bool load,
+                          struct ahead *ahead)
 {
     const struct sy_gemm_problem *p = b->plan->p;
     const int64_t at = b->r0 * p->ldc + c0;
-    multiply(r, s, ap, bp, p->c + at, p->ldc, b->rows, cols, load);
+    ahead->tiles = ceil_div(b->rows, panel_rows(r, b->rows)) * b_panels(r, cols);
+    ahead->tiles *= p->dual_c ? 2 : 1;
+    multiply(r, s, ap, bp, p->c + at, p->ldc, b->rows, cols, load, ahead);
     if (p->dual_c)
         multiply(r, s, ap, bp + b_panels(r, cols) * r->kern->nr * s->lanes, p->dual_c + at, p->ldc,
-                 b->rows, cols, load);
+                 b->rows, cols, load, ahead);
 }
 
-/* B packed whole and kept; A slice by slice. */
-static bool run_resident(const struct region *r, const struct block *b)
+/* Whether B's block is already packed; from now on it will be. */
+static bool keep_b(const struct region *r, const struct block *b)
+{
+    const bool kept = b->plan->resident && packed_b.region == r->number &&
+                      packed_b.plan == b->plan && packed_b.column == b->column;
+    packed_b.region = b->plan->resident ? r->number : 0;
+    packed_b.plan = b->plan;
+    packed_b.column = b->column;
+    return kept;
+}
+
+/* What the step after slice i of the strip at column c will pack. */
+static struct ahead ahead_of(const struct region *r, const struct block *b, int64_t i, int64_t c,
+                             int64_t sub, bool have_b)
 {
     const struct sy_gemm_problem *p = b->plan->p;
-    const int64_t slices = slice_count(p), width = b_width(r, p, b->cols);
-    const size_t b_bytes = (size_t)(width * all_lanes(r, p)) * sizeof(uint32_t);
-    const size_t a_bytes = (size_t)(a_width(r, b->rows) * KC) * sizeof(uint32_t);
-    uint32_t *bp = sy_scratch(SY_SCRATCH_PACK_B, b_bytes), *ap = sy_scratch(SY_SCRATCH_PACK_A, a_bytes);
-    if (!ap || !bp)
-        return false;
-    pack_b_all(r, b, bp);
-    for (int64_t i = 0; i < slices; i++) {
-        struct slice s = slice_at(r, p, i);
-        pack_a(r, &s, b->r0, b->rows, ap);
-        multiply_both(r, b, &s, ap, bp, b->c0, b->cols, i > 0 || p->accumulate);
-        bp += width * s.lanes;
+    struct ahead a = {.strips = 0};
+    const bool last = i + 1 == slice_count(p);
+    const struct slice s = slice_at(r, p, last ? 0 : i + 1);
+    if (last)
+        c += sub;
+    if (!have_b && c < b->cols) {
+        ahead_add(&a, s.b, !s.b->trans, b->c0 + c, min64(sub, b->cols - c), &s);
+        if (s.dual)
+            ahead_add(&a, s.dual, !s.dual->trans, b->c0 + c, min64(sub, b->cols - c), &s);
     }
-    return true;
+    /* the rows of A of the next slice, or of the task that this thread will probably take next */
+    const int64_t r0 = b->r0 + (last ? r->threads * b->rows : 0);
+    if (r0 < p->m && (last ? c >= b->cols : c == 0))
+        ahead_add(&a, s.a, s.a->trans, r0, min64(b->rows, p->m - r0), &s);
+    return a;
 }
 
-/* B slice by slice, strip by strip; A packed whole when there is more than one strip. */
-static bool run_streaming(const struct region *r, const struct block *b)
+/* A resident B is packed once and kept; else strip by strip, and A is packed whole when there is
+ * more than one strip. */
+static bool run_block(const struct region *r, const struct block *b)
 {
     const struct sy_gemm_problem *p = b->plan->p;
-    const int64_t slices = slice_count(p), sub = min64(b->plan->sub, b->cols);
-    const int64_t a_lanes = b->cols > sub ? all_lanes(r, p) : KC;
-    const size_t b_bytes = (size_t)(b_width(r, p, sub) * KC) * sizeof(uint32_t);
-    const size_t a_bytes = (size_t)(a_width(r, b->rows) * a_lanes) * sizeof(uint32_t);
-    uint32_t *bp = sy_scratch(SY_SCRATCH_PACK_B, b_bytes), *ap = sy_scratch(SY_SCRATCH_PACK_A, a_bytes);
+    const bool resident = b->plan->resident;
+    const int64_t sub = resident ? b->cols : min64(b->plan->sub, b->cols);
+    const int64_t slices = slice_count(p), lanes = all_lanes(r, p), width = b_width(r, p, sub);
+    const int64_t a_lanes = b->cols > sub ? lanes : KC;
+    uint32_t *bp = sy_scratch(SY_SCRATCH_PACK_B,
+                              (size_t)(width * (resident ? lanes : KC)) * sizeof(uint32_t));
+    uint32_t *ap = sy_scratch(SY_SCRATCH_PACK_A,
+                              (size_t)(a_width(r, b->rows) * a_lanes) * sizeof(uint32_t));
     if (!ap || !bp)
         return false;
-    packed_b.region = 0;
+    const bool have_b = keep_b(r, b);
     for (int64_t c = 0; c < b->cols; c += sub) {
         const int64_t cols = min64(sub, b->cols - c);
-        uint32_t *at = ap;
+        uint32_t *a_at = ap, *b_at = bp;
         for (int64_t i = 0; i < slices; i++) {
-            struct slice s = slice_at(r, p, i);
+            const struct slice s = slice_at(r, p, i);
+            struct ahead ahead = ahead_of(r, b, i, c, sub, have_b);
             if (c == 0)
-                pack_a(r, &s, b->r0, b->rows, at);
-            pack_b(r, &s, b->c0 + c, cols, bp);
-            multiply_both(r, b, &s, at, bp, b->c0 + c, cols, i > 0 || p->accumulate);
-            at += b->cols > sub ? a_width(r, b->rows) * s.lanes : 0;
+                pack_a(r, &s, b->r0, b->rows, a_at);
+            if (!have_b)
+                pack_b(r, &s, b->c0 + c, cols, b_at);
+            multiply_both(r, b, &s, a_at, b_at, b->c0 + c, cols, i > 0 || p->accumulate, &ahead);
+            a_at += b->cols > sub ? a_width(r, b->rows) * s.lanes : 0;
+            b_at += resident ? width * s.lanes : 0;
         }
     }
     return true;
@@ -314,7 +387,7 @@ static void run_task(void *ctx, int64_t task)
 {
     const struct region *r = ctx;
     const struct block b = block_of(plan_of(r, task), task);
-    if (!(b.plan->resident ? run_resident : run_streaming)(r, &b))
+    if (!run_block(r, &b))
         run_in_place(r, &b);
     if (r->opts && r->opts->done)
         r->opts->done(r->opts->ctx, b.plan->index, b.r0, b.rows, b.c0, b.cols);
@@ -326,6 +399,7 @@ static struct region region_of(const struct sy__plan *plans, int count,
     struct region r = {.kern = sy_cpu()->gemm, .opts = opts, .plans = plans, .count = count};
     r.precision = opts ? opts->precision : SY_PREC_FP32;
     r.pairs = r.precision == SY_PREC_BF16 && r.kern->pairs;
+    r.threads = sy_pool_threads();
     r.number = atomic_fetch_add_explicit(&regions, 1, memory_order_relaxed) + 1;
     return r;
 }

@@ -130,6 +130,10 @@ int64_t sy__plan(struct sy__plan *plans, const struct sy_gemm_problem *p, int co
         cut_rows(plan, &s, target, kern);
         if (count == 1)
             cut_finer(plan, &s, total, whole, kern);
+        if (plan->row_blocks == 1) {
+            plan->resident = false;
+            plan->sub = SY_GEMM_COLS;
+        }
         plan->tasks = (int64_t)plan->row_blocks * plan->col_blocks;
         plan->work = block_work(&s, ceil_div(s.m, plan->row_blocks), ceil_div(s.n, plan->col_blocks));
     }

@@ -34,32 +34,57 @@ static inline __attribute__((always_inline)) __m512i copy_lanes(const float *eve
 #endif
 }
 
-static void pack_copy(uint32_t *dst, int width, int step, const struct sy__strip *s)
+enum { GROUP = 8 };
+
+/* n steps of one panel. */
+static inline __attribute__((always_inline)) void
+copy_group(uint32_t *out, const int width, const float *const (*row)[2], int64_t p, int64_t used,
+           const int n)
 {
-    enum { GROUP = 8 };
+    const __mmask16 m0 = mask_of(used), m1 = mask_of(used - 16);
+    for (int g = 0; g < n; g++) {
+        const float *even = row[g][0] + p, *odd = row[g][1] ? row[g][1] + p : NULL;
+        _mm512_store_si512(out + g * width, copy_lanes(even, odd, m0));
+        if (width > 16)
+            _mm512_store_si512(out + g * width + 16, copy_lanes(even + 16, odd ? odd + 16 : NULL, m1));
+    }
+}
+
+/* The panels of a group of n steps, kl steps apart. */
+static inline __attribute__((always_inline)) void
+copy_panels(uint32_t *out, const int width, const float *const (*row)[2], int step, int64_t np,
+            int64_t kl, const int n)
+{
+    for (int64_t p = 0; p < np; p += step, out += kl * width)
+        copy_group(out, width, row, p, np - p < step ? np - p : step, n);
+}
+
+static inline __attribute__((always_inline)) void
+copy_width(uint32_t *dst, const int width, int step, const struct sy__strip *s)
+{
     const int64_t kl = (s->kc + KSTEP - 1) / KSTEP;
     for (int64_t k = 0; k < kl; k += GROUP) {
         const int n = (int)(kl - k < GROUP ? kl - k : GROUP);
         const float *row[GROUP][2];
         for (int g = 0; g < n; g++) {
-            int64_t kk = (k + g) * KSTEP;
+            const int64_t kk = (k + g) * KSTEP;
+            const bool pair = KSTEP == 2 && kk + 1 < s->kc;
             row[g][0] = sy__mat_row(s->mat, s->k0 + kk) + s->p0;
-            row[g][1] = KSTEP == 2 && kk + 1 < s->kc ? sy__mat_row(s->mat, s->k0 + kk + 1) + s->p0
-                                                     : NULL;
+            row[g][1] = pair ? sy__mat_row(s->mat, s->k0 + kk + 1) + s->p0 : NULL;
         }
-        uint32_t *out = dst + k * width;
-        for (int64_t p = 0; p < s->np; p += step, out += kl * width) {
-            int64_t used = s->np - p < step ? s->np - p : step;
-            for (int v = 0; v < width; v += 16) {
-                __mmask16 m = mask_of(used - v);
-                for (int g = 0; g < n; g++) {
-                    const float *odd = row[g][1] ? row[g][1] + p + v : NULL;
-                    _mm512_store_si512(out + g * width + v,
-                                       copy_lanes(row[g][0] + p + v, odd, m));
-                }
-            }
-        }
+        if (n == GROUP && (KSTEP == 1 || row[n - 1][1]))
+            copy_panels(dst + k * width, width, (const float *const(*)[2])row, step, s->np, kl, GROUP);
+        else
+            copy_panels(dst + k * width, width, (const float *const(*)[2])row, step, s->np, kl, n);
     }
+}
+
+static void pack_copy(uint32_t *dst, int width, int step, const struct sy__strip *s)
+{
+    if (width == 16)
+        copy_width(dst, 16, step, s);
+    else
+        copy_width(dst, 32, step, s);
 }
 
 /* r[i] = 16 lanes of steps k.. of one stored row; afterwards r[j] = step j of 16 stored rows. */
@@ -102,43 +127,50 @@ static inline __attribute__((always_inline)) __m512i row_lanes(const float *x, i
 #endif
 }
 
+/* n floats of k of 16 stored rows, from row[i] + k on. */
 static inline __attribute__((always_inline)) void
-transpose_block(uint32_t *out, int width, const float *const *row, int rows, int64_t k, int64_t n)
+transpose_block(uint32_t *out, const int width, const float *const *row, int64_t k, int64_t n)
 {
     __m512i r[16];
-    if (rows == 16 && n >= 16 * KSTEP) {
-        for (int i = 0; i < 16; i++)
-            r[i] = row_lanes(row[i] + k, 16 * KSTEP);
-    } else {
-        for (int i = 0; i < 16; i++)
-            r[i] = i < rows ? row_lanes(row[i] + k, n) : _mm512_setzero_si512();
-    }
+    for (int i = 0; i < 16; i++)
+        r[i] = row_lanes(row[i] + k, n);
     transpose16(r);
-    const int64_t steps = (n + KSTEP - 1) / KSTEP;
-    if (steps >= 16) {
+    if (n >= 16 * KSTEP) {
         for (int i = 0; i < 16; i++)
             _mm512_store_si512(out + i * width, r[i]);
         return;
     }
     for (int i = 0; i < 16; i++)
-        if (i < steps)
+        if (i * KSTEP < n)
             _mm512_store_si512(out + i * width, r[i]);
+}
+
+/* 16 lanes of a panel; where fewer rows exist, the last one stands in for the others. */
+static inline __attribute__((always_inline)) void
+transpose_lanes(uint32_t *out, const int width, const struct sy__strip *s, int64_t p, int64_t rows)
+{
+    const float *row[16];
+    for (int64_t i = 0; i < 16; i++)
+        row[i] = sy__mat_row(s->mat, s->p0 + p + (i < rows ? i : rows - 1)) + s->k0;
+    int64_t k = 0;
+    for (; k + 16 * KSTEP <= s->kc; k += 16 * KSTEP, out += 16 * width)
+        transpose_block(out, width, row, k, 16 * KSTEP);
+    if (k < s->kc)
+        transpose_block(out, width, row, k, s->kc - k);
 }
 
 static void pack_transpose(uint32_t *dst, int width, int step, const struct sy__strip *s)
 {
     const int64_t kl = (s->kc + KSTEP - 1) / KSTEP;
     for (int64_t p = 0; p < s->np; p += step, dst += kl * width) {
-        int64_t used = s->np - p < step ? s->np - p : step;
-        for (int v = 0; v < width; v += 16) {
-            const float *row[16];
-            int rows = (int)(used - v < 0 ? 0 : used - v > 16 ? 16 : used - v);
-            for (int i = 0; i < rows; i++)
-                row[i] = sy__mat_row(s->mat, s->p0 + p + v + i) + s->k0;
-            for (int64_t k = 0; k < kl; k += 16)
-                transpose_block(dst + k * width + v, width, row, rows, k * KSTEP,
-                                s->kc - k * KSTEP);
+        const int64_t used = s->np - p < step ? s->np - p : step;
+        if (width == 16) {
+            transpose_lanes(dst, 16, s, p, used);
+            continue;
         }
+        transpose_lanes(dst, 32, s, p, used);
+        if (used > 16)
+            transpose_lanes(dst + 16, 32, s, p + 16, used - 16);
     }
 }
 
