@@ -7,7 +7,8 @@ load-balancing loss 0.01 * E * sum(f_i P_i), router z-loss 0.001, untied head.  
 backward, clipping of the global norm at 1.0 and AdamW(fused=True), betas (0.9, 0.95), weight decay
 0.1 on parameters of two and more dimensions.  E = 1 is the dense model (no router).
 
-Experts, --variant NAME (each also as NAME+compile, which wraps the model in torch.compile):
+Experts, --variant NAME (each also as NAME+compile, which wraps the model in torch.compile; the
+per-expert products of loop and sorted, whose shapes change at every step, stay outside of it):
   loop     one index, product and index_add_ for each expert: what most people write
   sorted   rows sorted by expert once, one product for each expert's slice
   grouped  sorted rows and grouped_mm
@@ -19,7 +20,9 @@ Experts, --variant NAME (each also as NAME+compile, which wraps the model in tor
 GFLOP/s counts model FLOPs only: 6 for each multiply-add weight that a token uses (attention
 projections, its K experts, the head; not the embedding look-up and not the router, which adds
 6*L*C*E, under 2%), plus causal attention at half: 6*L*T*C a token.  The time of a step is the
-median over --seconds.  Peak RSS is that of the whole process, compiler's children excluded.
+median over --seconds (the JSON has the fastest step as well: other programs on the cores make
+OpenMP's barriers wait for each other, so compare on a quiet machine).  Peak RSS is that
+of the whole process, compiler's children excluded.
 
     moe_torch.py --shape R1 --precision bf16 --variant best --threads 2 --seconds 20 --json
 
@@ -43,7 +46,8 @@ SHAPES = {
     "R5": (4, 128, 4, 12, 8, 2, 256, 64),
 }
 V = 256
-VARIANTS = ["loop", "sorted", "grouped", "padded"]
+# what `best` tries; loop+compile and padded+compile run too, but trail at every shape or recompile
+CANDIDATES = ["loop", "sorted", "grouped", "padded", "sorted+compile", "grouped+compile"]
 
 
 def flops_per_token(shape):
@@ -80,9 +84,9 @@ def run_child(a, variant, seconds):
 
 
 def best(a):
-    names = ["dense"] if SHAPES[a.shape][4] == 1 else VARIANTS
+    names = ["dense", "dense+compile"] if SHAPES[a.shape][4] == 1 else CANDIDATES
     tried = {}
-    for name in [n + s for n in names for s in ("", "+compile")]:
+    for name in names:
         result, why = run_child(a, name, a.try_seconds)
         tried[name] = round(result["gflops"], 1) if result else None
         said = (f"{result['gflops']:7.1f} GFLOP/s  rss {result['rss_gb']:.2f} GB" if result
@@ -215,6 +219,8 @@ def build(a, name):
         return combine(y, order, gate)
 
     experts = {"loop": loop, "sorted": by_slices, "grouped": grouped, "padded": padded}
+    for uneven in ("loop", "sorted"):
+        experts[uneven] = torch.compiler.disable(experts[uneven])
     if E > 1 and name not in experts or E == 1 and name != "dense":
         sys.exit(f"moe_torch: variant {name!r} does not apply to {a.shape}")
 
@@ -308,6 +314,7 @@ def measure(a):
     return {"peer": "torch " + torch.__version__, "shape": a.shape, "precision": a.precision,
             "variant": a.variant, "threads": a.threads, "params": sum(p.numel() for p in params),
             "gflops": B * T * flops_per_token(a.shape) / seconds / 1e9, "tok_s": B * T / seconds,
+            "gflops_fastest_step": B * T * flops_per_token(a.shape) / min(times) / 1e9,
             "step_s": seconds, "steps": len(times), "first_step_s": start,
             "rss_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
             "loss_first": first, "loss_last": loss}
