@@ -4,8 +4,8 @@
     tests/peers/tokenizer.py [BUILD_DIR] [TEXT...]
 
 Trains on each text with every pattern by BUILD_DIR/tests/unit/test_tokenizer, then encodes the text
-with both.  Without texts: a mixture of scripts made here, and /usr/share/common-licenses/GPL-3.
-Speaks TAP; skips with a message where the package is not installed."""
+with both; the other way round, the peer trains and we read its file.  Without texts: a mixture of
+scripts made here, and /usr/share/common-licenses/GPL-3.  Speaks TAP; skips with a message where the package is not installed."""
 
 import os
 import random
@@ -66,6 +66,32 @@ def compare(program, text_path, pattern, folder):
     ok(peer.decode(ours, skip_special_tokens=False) == text, f"{pattern}: the peer decodes our ids")
 
 
+def compare_trained(program, text_path, folder):
+    """The peer trains and saves (merges as pairs, its own order of bytes); we load and encode."""
+    from tokenizers import models, pre_tokenizers, decoders, trainers
+    with open(text_path, "rb") as f:
+        text = f.read().decode("utf-8", "replace")
+    peer = tokenizers.Tokenizer(models.BPE())
+    peer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    peer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    peer.train_from_iterator([text], trainers.BpeTrainer(
+        vocab_size=1500, show_progress=False, initial_alphabet=alphabet,
+        special_tokens=["<|endoftext|>"]))
+    json_path, ids_path = os.path.join(folder, "p.json"), os.path.join(folder, "ids")
+    utf8_path = os.path.join(folder, "utf8.txt")
+    with open(utf8_path, "wb") as f:
+        f.write(text.encode())
+    peer.save(json_path)
+    run = subprocess.run([program, utf8_path, "load", json_path, ids_path], stderr=subprocess.PIPE)
+    theirs = peer.encode(text, add_special_tokens=False).ids
+    ours = []
+    if run.returncode == 0:
+        with open(ids_path) as f:
+            ours = [int(line) for line in f]
+    ok(ours == theirs, f"trained by the peer: {len(theirs)} ids {run.stderr.decode().strip()}")
+
+
 def main():
     build = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("builddir", ".")
     program = os.path.join(build, "tests", "unit", "test_tokenizer")
@@ -83,6 +109,7 @@ def main():
         for text in texts:
             for pattern in PATTERNS:
                 compare(program, text, pattern, folder)
+            compare_trained(program, text, folder)
     print(f"1..{cases}")
     return failed > 0
 

@@ -1,8 +1,9 @@
 /* Tokenizers: splitting, training and encoding against plain implementations of the definition,
  * round trips, the file format and its hostile variants, running out of memory.
  *
- *     test_tokenizer TEXT PATTERN JSON IDS    trains on a file, writes tokenizer.json and one id a
- *                                             line: for tests/peers/tokenizer.py */
+ *     test_tokenizer TEXT PATTERN JSON IDS    for tests/peers/tokenizer.py: trains on a file (with
+ *                                             the pattern "load" reads JSON instead), writes JSON
+ *                                             and one id a line */
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -548,10 +549,12 @@ static int for_peer(char **argv)
     struct sy_tokenizer *t = NULL;
     int32_t *ids = NULL;
     int64_t n = -1;
+    bool load = !strcmp(argv[2], "load");
     if (!sy_file_read(argv[1], 0, &text, &err))
-        t = strcmp(argv[2], "bytes") ? sy_bpe_train_text(text.data, text.len, &o, &err)
-                                     : sy_tokenizer_bytes(&err);
-    if (t && !sy_tokenizer_save(t, argv[3], &err))
+        t = load                       ? sy_tokenizer_load(argv[3], &err)
+            : strcmp(argv[2], "bytes") ? sy_bpe_train_text(text.data, text.len, &o, &err)
+                                       : sy_tokenizer_bytes(&err);
+    if (t && (load || !sy_tokenizer_save(t, argv[3], &err)))
         n = sy_tokenizer_encode(t, text.data, text.len, &ids, &err);
     FILE *out = n < 0 ? NULL : fopen(argv[4], "w");
     for (int64_t i = 0; out && i < n; i++)
