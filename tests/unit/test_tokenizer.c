@@ -126,6 +126,36 @@ static void splitting(void)
     sy_str_free(&b);
 }
 
+/* Wherever a text may be cut, its parts split as the whole does. */
+static void cutting(void)
+{
+    static const char *const alphabet[] = {"a", "b", "\n", "\n", " ",   ".",
+                                           "'", "1", "\r", "/",  "\xff"};
+    struct sy_str whole = SY_STR_INIT, a = SY_STR_INIT, b = SY_STR_INIT;
+    int cuts = 0, bad = 0;
+    for (int k = 0; k < 1200; k++) {
+        const char *re = sy__pattern_regex(sy__pattern_names()[k % 4]);
+        struct sy__pattern *p = sy__pattern_new(re, strlen(re), NULL);
+        char text[40];
+        for (size_t i = 0; i < sizeof text; i++)
+            text[i] = *alphabet[below(sizeof alphabet / sizeof *alphabet)];
+        pieces(&whole, re, text, sizeof text, false);
+        for (size_t want = 0, n; (n = sy__pattern_cut(p, text, sizeof text, want)) < sizeof text;
+             want = n + 1, cuts++) {
+            pieces(&a, re, text, n, false);
+            pieces(&b, re, text + n, sizeof text - n, false);
+            sy_str_puts(&a, "|");
+            sy_str_add(&a, b.data, b.len);
+            bad += a.len != whole.len || memcmp(a.data, whole.data, a.len);
+        }
+        sy__pattern_free(p);
+    }
+    tap_ok(bad == 0 && cuts > 500, "%d places to cut, %d of them wrong", cuts, bad);
+    sy_str_free(&whole);
+    sy_str_free(&a);
+    sy_str_free(&b);
+}
+
 /* ---- the definition, done slowly ---- */
 
 struct slow {
@@ -328,15 +358,15 @@ static void bytes_tokenizer(void)
 }
 
 /* Longer than a task, with and without places to cut. */
-static void many_threads(void)
+static void many_threads(const char *pattern)
 {
     struct sy_str text = SY_STR_INIT;
-    struct sy_tokenizer *t = train(sample, sizeof sample - 1, 400, NULL);
-    while (text.len < 3 << 20)
+    struct sy_tokenizer *t = train(sample, sizeof sample - 1, 400, pattern);
+    while (text.len < 2 << 20)
         if (below(3))
             sy_str_add(&text, sample, sizeof sample - 1);
         else
-            sy_str_puts(&text, "\r\n \n\nxy\n\n\nword\n 'll\nand\n");
+            sy_str_puts(&text, "\r\n \n\nxy\n\n\nword\n 'll  \nand\n");
     struct sy__ids one = {0};
     struct sy__encoder *e = sy__encoder_new(t, NULL);
     bool same = !sy__encode(e, text.data, text.len, &one, NULL);
@@ -347,12 +377,12 @@ static void many_threads(void)
         same = same && n == one.len && !memcmp(ids, one.data, (size_t)n * sizeof *ids);
         sy_free(ids);
     }
-    tap_ok(same, "%lld ids are the same cut into tasks and under 1, 2 and 3 threads",
+    tap_ok(same, "%s: %lld ids are the same cut into tasks and under 1, 2 and 3 threads", pattern,
            (long long)one.len);
     uint64_t hash[2];
     for (int i = 0; i < 2; i++) {
         sy_pool_set_threads(1 + 2 * i, NULL);
-        struct sy_tokenizer *again = train(text.data, text.len, 400, NULL);
+        struct sy_tokenizer *again = train(text.data, text.len, 400, pattern);
         hash[i] = sy_tokenizer_hash(again);
         sy_tokenizer_unref(again);
     }
@@ -573,6 +603,7 @@ int main(int argc, char **argv)
     if (argc == 5)
         return for_peer(argv);
     splitting();
+    cutting();
     training();
     training_refuses();
     progress();
@@ -580,7 +611,8 @@ int main(int argc, char **argv)
     struct sy_tokenizer *t = train(sample, sizeof sample - 1, 400, NULL);
     round_trips(t, "bpe");
     sy_tokenizer_unref(t);
-    many_threads();
+    for (int i = 0; i < 4; i++)
+        many_threads(sy__pattern_names()[i]);
     long_word();
     files();
     return tap_done();
