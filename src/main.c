@@ -1,15 +1,369 @@
-/* The program: options, then the prompt, a script or a sub-command.  Stands above every layer. */
+/* The program: options, then scripts, chunks or the prompt.  Stands above every layer.
+ *
+ * Options are one table; --help, the search for the nearest name and completion come from it.
+ * Exit status: 0; 1 an error in Lua or a failed run; 2 usage; 130 interrupted. */
 #include "config.h"
+#include "prompt.h"
 
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/str.h"
+#include "bind/chunk.h"
+#include "bind/host.h"
+#include "bind/state.h"
+#include "cpu/cpu.h"
+#include "repl/edit.h"
+
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum option {
+    OPT_NONE,
+    OPT_EXECUTE,
+    OPT_REQUIRE,
+    OPT_INTERACTIVE,
+    OPT_NO_ENVIRONMENT,
+    OPT_PLAIN,
+    OPT_JSON,
+    OPT_THREADS,
+    OPT_RUNS,
+    OPT_VERSION,
+    OPT_HELP,
+    OPT_DUMP_HELP
+};
+
+static const struct {
+    const char *name;     /* with its dashes */
+    enum option option;
+    const char *argument; /* name, or NULL */
+    const char *help;     /* NULL: hidden */
+} table[] = {
+    {"-e", OPT_EXECUTE, "CODE", "run CODE (may be repeated)"},
+    {"-l", OPT_REQUIRE, "MOD", "require MOD (may be repeated)"},
+    {"-i", OPT_INTERACTIVE, NULL, "prompt after CODE and FILE"},
+    {"-E", OPT_NO_ENVIRONMENT, NULL, "no init file, no environment"},
+    {"--plain", OPT_PLAIN, NULL, "no line editor, no panels"},
+    {"--json", OPT_JSON, NULL, "progress as one JSON object a line"},
+    {"--threads", OPT_THREADS, "N", "use N threads"},
+    {"--runs", OPT_RUNS, "DIR", "keep runs in DIR (default ./runs)"},
+    {"--version", OPT_VERSION, NULL, "print the version"},
+    {"--help", OPT_HELP, NULL, "print this text"},
+    {"-v", OPT_VERSION, NULL, NULL},
+    {"-h", OPT_HELP, NULL, NULL},
+    {"--dump-help", OPT_DUMP_HELP, NULL, NULL}, /* the reference as a manual page */
+};
+#define OPTIONS (sizeof table / sizeof *table)
+
+#define CHUNKS_MAX 256
+
+struct plan {
+    struct {
+        enum option option;
+        const char *text;
+    } chunks[CHUNKS_MAX]; /* -e and -l in order */
+    int nchunks;
+    bool interactive, no_environment, plain, json, version, help, dump_help;
+    const char *threads, *runs;
+    int script; /* index in argv; argc: none */
+};
+
+/* ---- reading the command line ---- */
+
+static int usage(const char *fmt, const char *what, const char *near)
+{
+    fputs("switchyard: ", stderr);
+    fprintf(stderr, fmt, what);
+    if (near)
+        fprintf(stderr, " (did you mean '%s'?)", near);
+    fputs("\n", stderr);
+    return 2;
+}
+
+static int unknown_option(const char *word)
+{
+    const char *names[OPTIONS + 1];
+    size_t i;
+    for (i = 0; i < OPTIONS; i++)
+        names[i] = table[i].name;
+    names[i] = NULL;
+    return usage("unknown option '%s'; --help lists them", word, sy_nearest(word, names));
+}
+
+/* The option of argv[*i]; its argument, if it has one, in *value, from `--name=value`, `-eCODE` or
+ * the next word. */
+static int find_option(int argc, char **argv, int *i, enum option *option, const char **value)
+{
+    const char *word = argv[*i];
+    bool dashes = word[1] == '-';
+    size_t n = dashes ? strcspn(word, "=") : 2;
+    for (size_t k = 0; k < OPTIONS; k++) {
+        if (strlen(table[k].name) != n || strncmp(table[k].name, word, n) != 0)
+            continue;
+        *option = table[k].option;
+        *value = word[n] ? word + n + dashes : NULL;
+        if (!table[k].argument)
+            return *value ? unknown_option(word) : 0;
+        if (!*value && *i + 1 < argc)
+            *value = argv[++*i];
+        return *value ? 0 : usage("option '%s' needs an argument", word, NULL);
+    }
+    return unknown_option(word);
+}
+
+static int take_option(struct plan *p, enum option option, const char *value)
+{
+    switch (option) {
+    case OPT_EXECUTE:
+    case OPT_REQUIRE:
+        if (p->nchunks == CHUNKS_MAX)
+            return usage("too many -e and -l (%s)", value, NULL);
+        p->chunks[p->nchunks].option = option;
+        p->chunks[p->nchunks++].text = value;
+        break;
+    case OPT_INTERACTIVE: p->interactive = true; break;
+    case OPT_NO_ENVIRONMENT: p->no_environment = true; break;
+    case OPT_PLAIN: p->plain = true; break;
+    case OPT_JSON: p->json = true; break;
+    case OPT_THREADS: p->threads = value; break;
+    case OPT_RUNS: p->runs = value; break;
+    case OPT_VERSION: p->version = true; break;
+    case OPT_HELP: p->help = true; break;
+    case OPT_DUMP_HELP: p->dump_help = true; break;
+    case OPT_NONE: break;
+    }
+    return 0;
+}
+
+static int read_options(int argc, char **argv, struct plan *p)
+{
+    int i;
+    for (i = 1; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
+        enum option option = OPT_NONE;
+        const char *value = NULL;
+        if (!strcmp(argv[i], "--")) {
+            i++;
+            break;
+        }
+        int status = find_option(argc, argv, &i, &option, &value);
+        if (!status)
+            status = take_option(p, option, value);
+        if (status)
+            return status;
+    }
+    p->script = i;
+    return 0;
+}
+
+static void print_help(void)
+{
+    puts("usage: switchyard [OPTIONS] [FILE.lua [ARGS]]\n"
+         "\n"
+         "Trains mixture-of-experts language models. Without FILE: a prompt on a terminal (?name\n"
+         "there gives help), else a script from standard input. FILE may be - for standard input.\n");
+    for (size_t i = 0; i < OPTIONS; i++) {
+        char left[32];
+        if (!table[i].help)
+            continue;
+        snprintf(left, sizeof left, "%s%s%s", table[i].name, table[i].argument ? " " : "",
+                 table[i].argument ? table[i].argument : "");
+        printf("  %-14s %s\n", left, table[i].help);
+    }
+    puts("\n"
+         "Environment: SWITCHYARD_CPU (ref, avx2, avx512), SWITCHYARD_THREADS, SWITCHYARD_RUNS.\n"
+         "Exit status: 0; 1 an error in Lua or a failed run; 2 usage; 130 interrupted.");
+}
+
+/* ---- the machine ---- */
+
+static int check_threads(const char *text, const char *where)
+{
+    struct sy_err err = SY_ERR_INIT;
+    char *end;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    if (!*text || *end || errno || n < 1 || n > SY_POOL_MAX) {
+        fprintf(stderr, "switchyard: %s must be a number from 1 to %d: it is '%s'\n", where,
+                SY_POOL_MAX, text);
+        return 2;
+    }
+    if (sy_pool_set_threads((int)n, &err)) {
+        fprintf(stderr, "switchyard: %s\n", err.msg);
+        return 2;
+    }
+    return 0;
+}
+
+static void drop_environment(void)
+{
+    static const char *const names[] = {"SWITCHYARD_CPU", "SWITCHYARD_THREADS", "SWITCHYARD_RUNS",
+                                        "SWITCHYARD_SYMBOLS"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unsetenv(names[i]);
+}
+
+static int check_threads_variable(void)
+{
+    const char *text = getenv("SWITCHYARD_THREADS");
+    char *end;
+    long n = text ? strtol(text, &end, 10) : 1;
+    if (!text || !*text || (!*end && n >= 1 && n <= SY_POOL_MAX))
+        return 0; /* the pool reads it at its first use */
+    fprintf(stderr, "switchyard: SWITCHYARD_THREADS must be a number from 1 to %d: it is '%s'\n",
+            SY_POOL_MAX, text);
+    return 2;
+}
+
+static int set_up_machine(const struct plan *p)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (p->no_environment)
+        drop_environment();
+    if (p->runs && setenv("SWITCHYARD_RUNS", p->runs, 1))
+        return usage("--runs: cannot use '%s'", p->runs, NULL);
+    if (p->json)
+        setenv("SWITCHYARD_JSON", "1", 1);
+    if (p->plain)
+        setenv("SWITCHYARD_PLAIN", "1", 1);
+    int status = p->threads ? check_threads(p->threads, "--threads") : check_threads_variable();
+    if (!status && sy_cpu_init(&err)) {
+        fprintf(stderr, "switchyard: %s\n", err.msg);
+        status = 2;
+    }
+    return status;
+}
+
+/* ---- running ---- */
+
+static int status_of(enum sy_chunk_result r)
+{
+    switch (r) {
+    case SY_CHUNK_DONE: return 0;
+    case SY_CHUNK_INTERRUPTED: return 130;
+    case SY_CHUNK_QUIT: return sy_chunk_status();
+    default: return 1;
+    }
+}
+
+/* -e and -l in order, then the script.  *ended: quit() was called. */
+static int run_chunks(struct lua_State *L, const struct plan *p, int argc, char **argv, bool *ended)
+{
+    enum sy_chunk_result r = SY_CHUNK_DONE;
+    bool scripted = p->script < argc;
+    sy_chunk_set_arg(L, argv, argc, scripted ? p->script : 0);
+    for (int i = 0; i < p->nchunks && r == SY_CHUNK_DONE; i++)
+        r = p->chunks[i].option == OPT_REQUIRE
+                ? sy_chunk_require(L, p->chunks[i].text)
+                : sy_chunk_text(L, p->chunks[i].text, strlen(p->chunks[i].text), "=(command line)");
+    if (r == SY_CHUNK_DONE && scripted) {
+        const char *name = argv[p->script];
+        r = sy_chunk_file(L, strcmp(name, "-") ? name : NULL, argv + p->script + 1,
+                          argc - p->script - 1);
+    } else if (r == SY_CHUNK_DONE && !p->nchunks && !p->interactive)
+        r = sy_chunk_file(L, NULL, NULL, 0);
+    *ended = r == SY_CHUNK_QUIT;
+    return status_of(r);
+}
+
+static void run_init_file(struct lua_State *L)
+{
+    struct sy_str path = SY_STR_INIT;
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    if (config && *config == '/')
+        sy_str_printf(&path, "%s/switchyard/init.lua", config);
+    else if (home && *home)
+        sy_str_printf(&path, "%s/.config/switchyard/init.lua", home);
+    if (path.data && access(path.data, R_OK) == 0)
+        sy_chunk_file(L, path.data, NULL, 0);
+    sy_str_free(&path);
+}
+
+/* Runs that were started by the script are waited for, and saved when it is interrupted. */
+static int finish_runs(struct lua_State *L, int status)
+{
+    if (!status && sy_host_runs.wait_all)
+        status = sy_host_runs.wait_all(L);
+    if (sy_host_runs.stop_all)
+        sy_host_runs.stop_all(L);
+    return status;
+}
+
+static void greet(void)
+{
+    printf("%s %s, %s kernels. ?help shows the way; quit or Ctrl-D leaves.\n", PACKAGE_NAME,
+           PACKAGE_VERSION, sy_cpu()->name);
+}
+
+static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
+{
+    bool terminal = isatty(0) && isatty(1), ended = false;
+    bool nothing = !p->nchunks && p->script >= argc;
+    int status = 0;
+    if (nothing && terminal)
+        p->interactive = true;
+    sy_prompt_signals(false);
+    sy_host_adopt(L);
+    if (p->dump_help)
+        return status_of(sy_chunk_call(L, "switchyard.help", "dump", PACKAGE_VERSION));
+    if (p->interactive && !p->no_environment)
+        run_init_file(L);
+    if (!nothing || !p->interactive)
+        status = run_chunks(L, p, argc, argv, &ended);
+    if (!p->interactive || ended || status == 130)
+        return finish_runs(L, status);
+    if (terminal)
+        greet();
+    return sy_prompt_run(L, p->plain);
+}
+
+static int start(struct plan *p, int argc, char **argv)
+{
+    const char *why;
+    struct sy_state_options options = {.no_environment = p->no_environment};
+    const char *word = p->script < argc ? argv[p->script] : NULL;
+    if (word && strcmp(word, "-") && access(word, F_OK) != 0)
+        return usage("'%s' is neither a file nor a command", word, NULL);
+    int status = set_up_machine(p);
+    if (status)
+        return status;
+    struct lua_State *L = sy_state_new(&options, &why);
+    if (!L) {
+        fprintf(stderr, "switchyard: cannot start Lua: %s\n", why);
+        return 1;
+    }
+    status = run(L, p, argc, argv);
+    sy_host_stop();
+    sy_state_free(L);
+    sy_pool_shutdown();
+    return status;
+}
+
+static void report_bug(const char *cond, const char *file, int line, const char *func)
+{
+    sy_edit_restore_terminal();
+    fprintf(stderr, "\nswitchyard %s: a bug of ours: %s does not hold in %s (%s:%d).\n"
+                    "Please send this line with what you typed.\n",
+            PACKAGE_VERSION, cond, func, file, line);
+}
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+    struct plan p = {0};
+    sy_assert_set_handler(report_bug);
+    int status = read_options(argc, argv, &p);
+    if (status)
+        return status;
+    if (p.help)
+        print_help();
+    else if (p.version)
         printf("%s %s\n", PACKAGE_NAME, PACKAGE_VERSION);
-        return 0;
-    }
-    fprintf(stderr, "usage: switchyard --version\n");
-    return 2;
+    else
+        status = start(&p, argc, argv);
+    if (fflush(stdout) && !status && errno != EPIPE)
+        status = 1;
+    return status;
 }

@@ -1,0 +1,9 @@
+-- Run once when the program starts: the globals that are written in Lua.
+-- What is found here is public; the modules behind it are `require "switchyard.NAME"`.
+
+help = require "switchyard.help"
+
+-- a[i][j] of a matrix is a number; a number answers item() as a tensor of one element does.
+debug.setmetatable(0, {__index = {item = function(x) return x end}})
+
+tensor.gradcheck = require("switchyard.gradcheck")

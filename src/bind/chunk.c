@@ -1,0 +1,359 @@
+/* See chunk.h.  What the prompt does to a line:
+ *
+ *     "yard> " prefixes stripped -> ?x ??x !x quit -> `return <line>` compiles?  else <line>
+ *                                                      ends in <eof>? incomplete
+ *
+ * Values are printed by lua/show.lua.  Errors at the prompt lose the position "yard:1: ", which says
+ * nothing, and everything after their first line. */
+#include "bind/chunk.h"
+#include "bind/bind_int.h"
+#include "bind/host.h"
+#include "bind/interrupt.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHUNK_NAME "=yard"
+
+static bool quitting;
+static int status;
+
+int sy_chunk_status(void) { return status; }
+
+/* ---- calling with errors told ---- */
+
+/* The text at -1, popped, made safe for a terminal, on standard error behind "switchyard: ". */
+static void tell(lua_State *L, bool one_line)
+{
+    struct sy_str safe = SY_STR_INIT;
+    size_t n;
+    fflush(stdout);
+    luaL_tolstring(L, -1, &n);
+    const char *s = lua_tostring(L, -1);
+    if (one_line) {
+        n = strcspn(s, "\n");
+        while (n && (s[n - 1] == ':' || s[n - 1] == ' '))
+            n--;
+        if (n > 7 && !strncmp(s, "yard:1: ", 8)) {
+            s += 8;
+            n -= 8;
+        }
+    }
+    sy_utf8_sanitize(&safe, s, n);
+    fprintf(stderr, one_line ? "%s\n" : "switchyard: %s\n", safe.data ? safe.data : "");
+    sy_str_free(&safe);
+    lua_pop(L, 2);
+}
+
+static enum sy_chunk_result failed(lua_State *L, bool one_line)
+{
+    if (quitting) {
+        lua_pop(L, 1);
+        return SY_CHUNK_QUIT;
+    }
+    if (sy_host_was_interrupted()) {
+        lua_pop(L, 1);
+        fflush(stdout);
+        fputs(one_line ? "interrupted\n" : "switchyard: interrupted\n", stderr);
+        return SY_CHUNK_INTERRUPTED;
+    }
+    tell(L, one_line);
+    return SY_CHUNK_FAILED;
+}
+
+/* ---- scripts ---- */
+
+/* Function and nargs arguments on the stack. */
+static enum sy_chunk_result run_script(lua_State *L, int nargs)
+{
+    int base = lua_gettop(L) - nargs;
+    lua_pushcfunction(L, lsy_traceback);
+    lua_insert(L, base);
+    sy_host_chunk(true);
+    int rc = lua_pcall(L, nargs, 0, base);
+    enum sy_chunk_result result = rc == LUA_OK ? SY_CHUNK_DONE : failed(L, false);
+    sy_host_chunk(false);
+    lua_remove(L, base);
+    return result;
+}
+
+enum sy_chunk_result sy_chunk_file(lua_State *L, const char *path, char *const *argv, int n)
+{
+    if (path && access(path, R_OK) != 0) {
+        fprintf(stderr, "switchyard: cannot open '%s': %s\n", path, strerror(errno));
+        return SY_CHUNK_FAILED;
+    }
+    if (luaL_loadfilex(L, path, "t") != LUA_OK)
+        return failed(L, false);
+    luaL_checkstack(L, n + 4, "too many arguments");
+    for (int i = 0; i < n; i++)
+        lua_pushstring(L, argv[i]);
+    return run_script(L, n);
+}
+
+enum sy_chunk_result sy_chunk_text(lua_State *L, const char *text, size_t n, const char *name)
+{
+    if (luaL_loadbufferx(L, text, n, name, "t") != LUA_OK)
+        return failed(L, false);
+    return run_script(L, 0);
+}
+
+static int require_global(lua_State *L)
+{
+    lua_getglobal(L, "require");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    lua_setglobal(L, lua_tostring(L, 1));
+    return 0;
+}
+
+enum sy_chunk_result sy_chunk_require(lua_State *L, const char *module)
+{
+    lua_pushcfunction(L, require_global);
+    lua_pushstring(L, module);
+    return run_script(L, 1);
+}
+
+int sy_chunk_set_arg(lua_State *L, char *const *argv, int argc, int script)
+{
+    lua_createtable(L, argc - script, script + 1);
+    for (int i = 0; i < argc; i++) {
+        lua_pushstring(L, argv[i]);
+        lua_rawseti(L, -2, i - script);
+    }
+    lua_setglobal(L, "arg");
+    return 0;
+}
+
+static int module_call(lua_State *L)
+{
+    lua_getglobal(L, "require");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, lua_tostring(L, 2));
+    lua_pushvalue(L, 3);
+    lua_call(L, 1, 0);
+    return 0;
+}
+
+enum sy_chunk_result sy_chunk_call(lua_State *L, const char *module, const char *function,
+                                   const char *text)
+{
+    lua_pushcfunction(L, module_call);
+    lua_pushstring(L, module);
+    lua_pushstring(L, function);
+    lua_pushstring(L, text);
+    return run_script(L, 3);
+}
+
+/* ---- the prompt ---- */
+
+static bool starts(const char *s, size_t n, const char *with)
+{
+    size_t k = strlen(with);
+    return n >= k && !memcmp(s, with, k);
+}
+
+static void trim(const char **s, size_t *n)
+{
+    while (*n && strchr(" \t\r\n", **s)) {
+        ++*s;
+        --*n;
+    }
+    while (*n && strchr(" \t\r\n", (*s)[*n - 1]))
+        --*n;
+}
+
+/* require(module)[function](results...) with the results at base+1.. */
+static int show_results(lua_State *L)
+{
+    int n = lua_gettop(L);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "switchyard.show");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "values");
+    lua_remove(L, -2);
+    lua_insert(L, 1);
+    lua_call(L, n, 0);
+    return 0;
+}
+
+/* The function at -1 with its values printed unless hidden. */
+static enum sy_chunk_result run_line(lua_State *L, bool hide)
+{
+    int base = lua_gettop(L) - 1;
+    double begin = sy_now();
+    int rc = lua_pcall(L, 0, LUA_MULTRET, 0);
+    if (rc == LUA_OK && lua_gettop(L) > base) {
+        lua_pushvalue(L, base + 1);
+        lua_setglobal(L, "_");
+    }
+    if (rc == LUA_OK && !hide && lua_gettop(L) > base) {
+        lua_pushcfunction(L, show_results);
+        lua_insert(L, base + 1);
+        rc = lua_pcall(L, lua_gettop(L) - base - 1, 0, 0);
+    }
+    enum sy_chunk_result result = rc == LUA_OK ? SY_CHUNK_DONE : failed(L, true);
+    lua_settop(L, base);
+    if (sy_now() - begin > 1 && result == SY_CHUNK_DONE)
+        printf("(%.3g s)\n", sy_now() - begin);
+    fflush(stdout);
+    return quitting ? SY_CHUNK_QUIT : result;
+}
+
+/* Compile as an expression, then as statements.  0: function pushed; else a result. */
+static int compile(lua_State *L, const char *text, size_t n, enum sy_chunk_result *result)
+{
+    lua_pushfstring(L, "return %s", "");
+    lua_pushlstring(L, text, n);
+    lua_concat(L, 2);
+    size_t len;
+    const char *expression = lua_tolstring(L, -1, &len);
+    int rc = luaL_loadbufferx(L, expression, len, CHUNK_NAME, "t");
+    lua_remove(L, -2);
+    if (rc == LUA_OK)
+        return 0;
+    lua_pop(L, 1);
+    if (luaL_loadbufferx(L, text, n, CHUNK_NAME, "t") == LUA_OK)
+        return 0;
+    size_t m;
+    const char *message = lua_tolstring(L, -1, &m);
+    if (m >= 5 && !strcmp(message + m - 5, "<eof>")) {
+        lua_pop(L, 1);
+        *result = SY_CHUNK_INCOMPLETE;
+    } else
+        *result = failed(L, true);
+    return -1;
+}
+
+static enum sy_chunk_result help(lua_State *L, const char *text, size_t n)
+{
+    const char *function = starts(text, n, "??") ? "source" : "print";
+    size_t skip = starts(text, n, "??") ? 2 : 1;
+    text += skip;
+    n -= skip;
+    trim(&text, &n);
+    lua_pushcfunction(L, module_call);
+    lua_pushliteral(L, "switchyard.help");
+    lua_pushstring(L, function);
+    lua_pushlstring(L, text, n);
+    if (lua_pcall(L, 3, 0, 0) == LUA_OK)
+        return SY_CHUNK_DONE;
+    return failed(L, true);
+}
+
+static enum sy_chunk_result shell(lua_State *L, const char *text, size_t n)
+{
+    lua_pushlstring(L, text + 1, n - 1);
+    fflush(stdout);
+    int rc = system(lua_tostring(L, -1));
+    lua_pop(L, 1);
+    if (rc == 0)
+        return SY_CHUNK_DONE;
+    if (rc != -1 && !(rc & 0x7f))
+        fprintf(stderr, "!: exit status %d\n", rc >> 8);
+    else
+        fprintf(stderr, "!: the command did not end by itself\n");
+    return SY_CHUNK_FAILED;
+}
+
+static bool is_word(const char *s, size_t n, const char *word)
+{
+    return n == strlen(word) && !memcmp(s, word, n);
+}
+
+static enum sy_chunk_result eval(lua_State *L, const char *text, size_t n)
+{
+    enum sy_chunk_result result = SY_CHUNK_DONE;
+    trim(&text, &n);
+    while (starts(text, n, "yard>")) {
+        text += 5;
+        n -= 5;
+        trim(&text, &n);
+    }
+    if (!n)
+        return SY_CHUNK_DONE;
+    if (is_word(text, n, "quit") || is_word(text, n, "exit"))
+        return SY_CHUNK_QUIT;
+    if (*text == '?')
+        return help(L, text, n);
+    if (*text == '!')
+        return shell(L, text, n);
+    if (*text == '=') { /* Lua 5.1's habit */
+        text++;
+        n--;
+    }
+    bool hide = n && text[n - 1] == ';';
+    size_t code = n;
+    while (hide && code && strchr("; \t\r\n", text[code - 1]))
+        code--;
+    return compile(L, text, code, &result) ? result : run_line(L, hide);
+}
+
+enum sy_chunk_result sy_chunk_eval(lua_State *L, const char *text, size_t n)
+{
+    int top = lua_gettop(L);
+    sy_host_chunk(true);
+    enum sy_chunk_result result = eval(L, text, n);
+    sy_host_chunk(false);
+    lua_settop(L, top);
+    return result;
+}
+
+/* ---- leaving ---- */
+
+/* quit(status): at the prompt and in scripts alike. */
+static int quit(lua_State *L)
+{
+    if (lua_isboolean(L, 1))
+        status = lua_toboolean(L, 1) ? 0 : 1;
+    else
+        status = (int)luaL_optinteger(L, 1, 0);
+    quitting = true;
+    sy_interrupt_here(); /* no pcall on the way up can hold it */
+    return lsy_raise_interrupted(L);
+}
+
+/* ---- completion ---- */
+
+static int complete(lua_State *L)
+{
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "switchyard.complete");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "lines");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+char *sy_chunk_complete(lua_State *L, const char *line, size_t point, bool *files)
+{
+    char *text = NULL;
+    int top = lua_gettop(L);
+    *files = false;
+    lua_pushcfunction(L, complete);
+    lua_pushlstring(L, line, point);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK) {
+        *files = lua_isboolean(L, -1);
+        if (lua_isstring(L, -1))
+            text = sy_strdup(lua_tostring(L, -1));
+    }
+    lua_settop(L, top);
+    return text;
+}
+
+void lsy_open_chunk(lua_State *L)
+{
+    lua_register(L, "quit", quit);
+    lua_getglobal(L, "os");
+    lsy_set(L, "exit", quit);
+    lua_pop(L, 1);
+}

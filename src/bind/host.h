@@ -1,0 +1,66 @@
+/* The Lua thread and how others reach it.  Layer bind.
+ *
+ * One thread owns the lua_State.  In scripts, -e and pipes it is the main thread; at the prompt it is
+ * a thread of its own, so that the terminal is never blocked.
+ *
+ *     any thread   --sy_host_call-->  queue  --> runs between two chunks, or inside sy_host_serve
+ *
+ *  1. Whoever waits on the Lua thread for something that another thread does (r:wait(), r:eval(), any
+ *     message to a trainer) must wait with sy_host_serve: the trainer may be inside sy_host_call.
+ *  2. A call that is posted is run, cancelled, or refused at shutdown; the waiter always returns.
+ *  3. Calls run in the order of posting, each under lua_pcall of its own: an error that escapes is
+ *     printed as one line.
+ */
+#ifndef SY_BIND_HOST_H
+#define SY_BIND_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct lua_State;
+
+typedef void (*sy_host_fn)(struct lua_State *L, void *ctx);
+
+/* Run fn(L, ctx) on the Lua thread and wait for its end; at once when this is the Lua thread.
+ * Any thread.  0: done; -1: cancelled, or the program is ending. */
+int sy_host_call(sy_host_fn fn, void *ctx);
+/* Let calls with this ctx that have not begun return -1. */
+void sy_host_cancel(const void *ctx);
+/* On the Lua thread: run pending calls, then wait for more, up to `seconds` or until sy_host_wake.
+ * Returns the number of calls run, or -1 when the user interrupts (raise with
+ * lsy_raise_interrupted). */
+int sy_host_serve(struct lua_State *L, double seconds);
+void sy_host_wake(void); /* any thread: let sy_host_serve return */
+
+/* For messages of runs ("[run] bold-ferret: done"): a whole line or several, from any thread.  At
+ * the prompt they appear above the line that is being typed. */
+void sy_host_print(const char *text);
+void sy_host_set_printer(void (*printer)(const char *text)); /* the prompt's; NULL: stdout */
+
+/* What the binding of runs tells the program (all optional, set once, called on the Lua thread). */
+struct sy_host_runs {
+    int (*live)(void);                     /* how many runs train now */
+    int (*wait_all)(struct lua_State *L);  /* at the end of a script: wait; 0, or 1: a run failed */
+    void (*stop_all)(struct lua_State *L); /* at the end: save each, stop */
+};
+extern struct sy_host_runs sy_host_runs;
+
+/* ---- for the program ---- */
+
+struct sy_state_options;
+/* The calling thread becomes the Lua thread. */
+void sy_host_adopt(struct lua_State *L);
+/* Start the Lua thread for L, created here before and not touched here again.  0, or -1. */
+int sy_host_start(struct lua_State *L);
+/* Post without waiting; done(ctx) is called on the Lua thread afterwards. */
+void sy_host_post(sy_host_fn fn, void *ctx, void (*done)(void *ctx));
+void sy_host_stop(void); /* refuse what is pending; end and join the thread that was started */
+bool sy_host_is_lua_thread(void);
+
+/* Async-signal-safe: end the chunk that runs now.  True when one was running. */
+bool sy_host_interrupt(void);
+/* A chunk begins or ends on the Lua thread; only in between does sy_host_interrupt act. */
+void sy_host_chunk(bool begins);
+bool sy_host_was_interrupted(void); /* since the last chunk began */
+
+#endif

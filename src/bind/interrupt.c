@@ -1,0 +1,136 @@
+/* Ending a running chunk from outside (Ctrl-C), also inside coroutines.  Layer bind.
+ *
+ * Stock Lua hooks the main coroutine only, so a loop inside another coroutine cannot be stopped.
+ * Here the state knows which coroutine runs (`running`): resume and wrap are ours and keep it.
+ *
+ *  1. sy_interrupt_here is called on the Lua thread, from a signal handler: it sets the flag and
+ *     puts a count hook on the running coroutine (lua_sethook is made for that).
+ *  2. The flag stays until the chunk has ended, so a pcall in a loop does not swallow it: every
+ *     coroutine that comes to run again is hooked again.
+ *  3. The hook counts instructions of Lua code only: a few are left to handlers (__close) between
+ *     one error and the next.
+ */
+#include "bind/bind_int.h"
+#include "bind/interrupt.h"
+
+#include <signal.h>
+
+#define FIRST_COUNT 1
+#define NEXT_COUNT 2000
+
+static volatile sig_atomic_t wanted;
+static struct lsy_state *volatile target;
+
+static void stop_hook(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    if (!wanted) {
+        lua_sethook(L, NULL, 0, 0);
+        return;
+    }
+    lua_sethook(L, stop_hook, LUA_MASKCOUNT, NEXT_COUNT);
+    lsy_raise_interrupted(L);
+}
+
+static void hook(lua_State *L, int count)
+{
+    if (L)
+        lua_sethook(L, stop_hook, LUA_MASKCOUNT, count);
+}
+
+void sy_interrupt_here(void)
+{
+    struct lsy_state *s = target;
+    wanted = 1;
+    if (s)
+        hook(s->running, FIRST_COUNT);
+}
+
+void sy_interrupt_clear(void) { wanted = 0; }
+bool lsy_interrupt_wanted(void) { return wanted != 0; }
+
+int lsy_raise_interrupted(lua_State *L)
+{
+    lsy_where(L);
+    lua_pushliteral(L, "interrupted");
+    lua_concat(L, 2);
+    return lua_error(L);
+}
+
+/* ---- resume and wrap ---- */
+
+/* Resume co with the top nargs values of L; returns the status, results on co. */
+static int resume(lua_State *L, lua_State *co, int nargs, int *nresults)
+{
+    struct lsy_state *s = lsy_state(L);
+    lua_State *before = s->running;
+    if (!lua_checkstack(co, nargs))
+        return luaL_error(L, "too many arguments to resume");
+    lua_xmove(L, co, nargs);
+    s->running = co;
+    if (wanted)
+        hook(co, NEXT_COUNT);
+    int status = lua_resume(co, L, nargs, nresults);
+    s->running = before;
+    if (wanted) /* it may have come when the hook went to a coroutine that has just ended */
+        hook(before, FIRST_COUNT);
+    return status;
+}
+
+static int co_resume(lua_State *L)
+{
+    lua_State *co = lua_tothread(L, 1);
+    int n = 0;
+    luaL_argexpected(L, co, 1, "coroutine");
+    int status = resume(L, co, lua_gettop(L) - 1, &n);
+    lua_settop(L, 1);
+    lua_pushboolean(L, status == LUA_OK || status == LUA_YIELD);
+    if (status != LUA_OK && status != LUA_YIELD)
+        n = 1;
+    if (!lua_checkstack(L, n + 1)) {
+        lua_pop(co, n);
+        return luaL_error(L, "too many results to resume");
+    }
+    lua_xmove(co, L, n);
+    return n + 1;
+}
+
+static int wrapped(lua_State *L)
+{
+    lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+    int n = 0;
+    int status = resume(L, co, lua_gettop(L), &n);
+    if (status == LUA_OK || status == LUA_YIELD) {
+        if (!lua_checkstack(L, n)) {
+            lua_pop(co, n);
+            return luaL_error(L, "too many results to resume");
+        }
+        lua_xmove(co, L, n);
+        return n;
+    }
+    int dead = lua_status(co);
+    if (dead != LUA_OK && dead != LUA_YIELD)
+        lua_resetthread(co); /* closes its pending variables; leaves the error object */
+    lua_xmove(co, L, 1);
+    return lua_error(L);
+}
+
+static int co_wrap(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_State *co = lua_newthread(L);
+    lua_pushvalue(L, 1);
+    lua_xmove(L, co, 1);
+    lua_pushcclosure(L, wrapped, 1);
+    return 1;
+}
+
+void lsy_open_interrupt(lua_State *L)
+{
+    target = lsy_state(L);
+    target->running = L;
+    lua_getglobal(L, "coroutine");
+    lsy_set(L, "resume", co_resume);
+    lsy_set(L, "wrap", co_wrap);
+    lua_pop(L, 1);
+}

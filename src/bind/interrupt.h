@@ -1,0 +1,8 @@
+/* Ending the running chunk: for signal handlers on the Lua thread.  Layer bind. */
+#ifndef SY_BIND_INTERRUPT_H
+#define SY_BIND_INTERRUPT_H
+
+void sy_interrupt_here(void); /* async-signal-safe; on the Lua thread */
+void sy_interrupt_clear(void);
+
+#endif

@@ -1,0 +1,74 @@
+/* Tab: the client's candidates in Readline's form.  Layer repl. */
+#include "config.h"
+
+#ifdef HAVE_READLINE
+#include "repl/edit_int.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <readline/readline.h>
+
+static sy_edit_complete client;
+
+/* Longest common prefix of all lines of the block, for element 0; malloc'd as Readline wants it. */
+static char *common_prefix(const char *block)
+{
+    size_t n = strcspn(block, "\n");
+    for (const char *s = block; *s; s += strcspn(s, "\n"), s += *s == '\n') {
+        size_t i = 0;
+        while (i < n && s[i] == block[i] && s[i] != '\n' && s[i])
+            i++;
+        n = i;
+    }
+    return strndup(block, n);
+}
+
+static char **matches_of(const char *block)
+{
+    size_t lines = 0, k = 0;
+    for (const char *s = block; *s; s++)
+        lines += *s == '\n';
+    char **list = calloc(lines + 3, sizeof *list);
+    if (!list)
+        return NULL;
+    list[k++] = common_prefix(block);
+    for (const char *s = block; *s && k < lines + 2;) {
+        size_t n = strcspn(s, "\n");
+        list[k++] = strndup(s, n);
+        s += n + (s[n] == '\n');
+    }
+    if (k == 2) { /* one candidate: only element 0 stands */
+        free(list[1]);
+        list[1] = NULL;
+    }
+    return list;
+}
+
+static char **attempt(const char *text, int start, int end)
+{
+    bool files = false;
+    (void)text;
+    (void)start;
+    char *block = client(rl_line_buffer, (size_t)end, &files);
+    rl_attempted_completion_over = !files;
+    rl_completion_append_character = 0;
+    char **list = block && *block ? matches_of(block) : NULL;
+    sy_free(block);
+    return list;
+}
+
+void sy__complete_open(sy_edit_complete complete)
+{
+    client = complete;
+    rl_attempted_completion_function = attempt;
+    rl_basic_word_break_characters = " \t\n\"\\'><=;:+-*/%^~#{}()[].,?!";
+    rl_completer_quote_characters = "\"'";
+}
+
+#else
+typedef int sy__no_completion;
+#endif
