@@ -17,7 +17,7 @@ for file in "$@"; do
     echo "static const unsigned char lua_${n}[] ="
     # shellcheck disable=SC2016 # awk's $0
     "${AWK:-awk}" '{
-        gsub(/\\/, "\\\\")
+        gsub(/\\/, "&&")
         gsub(/"/, "\\\"")
         gsub(/\?/, "\\?")
         gsub(/\t/, "\\t")

@@ -3,7 +3,7 @@
  * Options are one table; --help, the search for the nearest name and completion come from it.
  * Exit status: 0; 1 an error in Lua or a failed run; 2 usage; 130 interrupted. */
 #include "config.h"
-#include "prompt.h"
+#include "prompt/prompt.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -74,7 +74,7 @@ struct plan {
 
 /* ---- reading the command line ---- */
 
-static int usage(const char *fmt, const char *what, const char *near)
+__attribute__((format(printf, 1, 0))) static int usage(const char *fmt, const char *what, const char *near)
 {
     fputs("switchyard: ", stderr);
     fprintf(stderr, fmt, what);
@@ -91,7 +91,8 @@ static int unknown_option(const char *word)
     for (i = 0; i < OPTIONS; i++)
         names[i] = table[i].name;
     names[i] = NULL;
-    return usage("unknown option '%s'; --help lists them", word, sy_nearest(word, names));
+    const char *near = sy_nearest(word, names);
+    return usage(near ? "unknown option '%s'" : "unknown option '%s'; --help lists them", word, near);
 }
 
 /* The option of argv[*i]; its argument, if it has one, in *value, from `--name=value`, `-eCODE` or

@@ -22,7 +22,7 @@
 
 #define CHUNK_NAME "=yard"
 
-static bool quitting;
+static bool quitting, closed;
 static int status;
 
 int sy_chunk_status(void) { return status; }
@@ -63,6 +63,10 @@ static enum sy_chunk_result failed(lua_State *L, bool one_line)
         fflush(stdout);
         fputs(one_line ? "interrupted\n" : "switchyard: interrupted\n", stderr);
         return SY_CHUNK_INTERRUPTED;
+    }
+    if (closed) {
+        lua_pop(L, 1);
+        return SY_CHUNK_FAILED;
     }
     tell(L, one_line);
     return SY_CHUNK_FAILED;
@@ -321,6 +325,26 @@ static int quit(lua_State *L)
     return lsy_raise_interrupted(L);
 }
 
+/* print as Lua has it, but a closed pipe (| head) ends the chunk, silently. */
+static int print(lua_State *L)
+{
+    int n = lua_gettop(L);
+    for (int i = 1; i <= n; i++) {
+        size_t len;
+        const char *s = luaL_tolstring(L, i, &len);
+        if (i > 1)
+            putchar('\t');
+        fwrite(s, 1, len, stdout);
+        lua_pop(L, 1);
+    }
+    putchar('\n');
+    if (fflush(stdout) && errno == EPIPE)
+        closed = true;
+    if (ferror(stdout))
+        return luaL_error(L, "print: standard output cannot be written");
+    return 0;
+}
+
 /* ---- completion ---- */
 
 static int complete(lua_State *L)
@@ -353,6 +377,7 @@ char *sy_chunk_complete(lua_State *L, const char *line, size_t point, bool *file
 void lsy_open_chunk(lua_State *L)
 {
     lua_register(L, "quit", quit);
+    lua_register(L, "print", print);
     lua_getglobal(L, "os");
     lsy_set(L, "exit", quit);
     lua_pop(L, 1);

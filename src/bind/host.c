@@ -111,7 +111,15 @@ static void sleep_on(pthread_cond_t *cond, double seconds)
     pthread_cond_timedwait(cond, &host.lock, &t);
 }
 
-int sy_host_serve(lua_State *L, double seconds)
+int sy_host_serve(lua_State *L)
+{
+    pthread_mutex_lock(&host.lock);
+    int count = run_pending(L);
+    pthread_mutex_unlock(&host.lock);
+    return count;
+}
+
+int sy_host_wait(lua_State *L, double seconds)
 {
     double until = sy_now() + seconds;
     int count = 0;

@@ -32,9 +32,9 @@ static struct row rows[SY_OP_COUNT];
 static const struct {
     const char *name;
     int in, out;
-} indexed[] = {{"argmax", 0, 1}, {"argmin", 0, 1},      {"topk", 0, 2},   {"sort", 0, 2},
-               {"argsort", 0, 1}, {"gather", 2, 0},     {"scatter_add", 2, 0}, {"scatter", 2, 0},
-               {"index_select", 2, 0}, {"index_add", 2, 0}, {"take", 2, 0}};
+} indexed[] = {{"argmax", 0, 1},      {"argmin", 0, 1},      {"topk", 0, 2},
+               {"sort", 0, 2},        {"gather", 2, 0},      {"scatter_add", 1, 0},
+               {"index_select", 2, 0}, {"moe_dispatch", 1, 0}, {"moe_load", 1, 0}};
 
 static void fill_row(struct row *r, int code)
 {
@@ -347,12 +347,21 @@ static void check_complete(struct call *c)
             lsy_error(c->L, "%s: %s is missing", c->r->op->name, c->r->attrs[i].name);
 }
 
-/* out := tensor at `slot` + delta, on the stack in its place.  For indices from 1. */
+/* t + delta, on the stack: indices between the user (from 1) and the engine (from 0).  What was just
+ * shifted the other way is taken from before the shift, so that in a trace neither costs anything. */
 static struct sy_tensor *shifted(struct call *c, struct sy_tensor *t, double delta)
 {
     struct sy_err err = SY_ERR_INIT;
+    const struct sy_node *n = t->node;
+    if (n && n->op == sy_op_get(SY_OP_ADD_) && n->in[1]->constant && !n->in[1]->ndim &&
+        sy_tensor_get(n->in[1], 0) == -delta) {
+        lsy_push_tensor_ref(c->L, n->in[0]);
+        return n->in[0];
+    }
     struct sy_tensor **one = lsy_new_tensor(c->L), **sum = lsy_new_tensor(c->L);
     *one = sy_tensor_scalar(t->dtype, delta, &err);
+    if (*one)
+        (*one)->constant = true;
     struct sy_tensor *in[2] = {t, *one};
     if (*one)
         sy_apply(SY_OP_ADD_, in, 2, NULL, sum, &err);
@@ -375,8 +384,8 @@ static int run_call(struct call *c, bool raw)
 {
     lua_State *L = c->L;
     struct sy_err err = SY_ERR_INIT;
-    check_complete(c);
     make_constants(c);
+    check_complete(c);
     int shift_in = raw ? 0 : c->r->index_in, shift_out = raw ? 0 : c->r->index_out;
     if (shift_in && c->in[shift_in - 1])
         c->in[shift_in - 1] = shifted(c, c->in[shift_in - 1], -1);
@@ -421,7 +430,7 @@ void lsy_ops_fill(lua_State *L, bool raw)
     for (int i = 0; i < SY_OP_COUNT; i++) {
         if (!rows[i].op)
             fill_row(&rows[i], i);
-        if (!raw && rows[i].op->flags & SY_OP_INTERNAL)
+        if (!raw && (rows[i].op->flags & SY_OP_INTERNAL || !rows[i].nin)) /* draws: see make.c */
             continue;
         lua_pushlightuserdata(L, &rows[i]);
         lua_pushcclosure(L, raw ? raw_function : op_function, 1);

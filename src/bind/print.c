@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "tensor/tensor.h"
 
 #include <math.h>
 #include <stdio.h>

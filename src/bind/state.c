@@ -177,26 +177,6 @@ static void open_loading(lua_State *L)
     lua_pop(L, 2);
 }
 
-/* ---- print: as Lua's, but a closed pipe ends the script ---- */
-
-static int print(lua_State *L)
-{
-    int n = lua_gettop(L);
-    for (int i = 1; i <= n; i++) {
-        size_t len;
-        const char *s = luaL_tolstring(L, i, &len);
-        if (i > 1)
-            putchar('\t');
-        fwrite(s, 1, len, stdout);
-        lua_pop(L, 1);
-    }
-    putchar('\n');
-    fflush(stdout);
-    if (ferror(stdout))
-        return luaL_error(L, "print: standard output is closed");
-    return 0;
-}
-
 /* ---- everything ---- */
 
 /* package.loaded.switchyard = all globals that were not there before (names in table at -1). */
@@ -245,7 +225,6 @@ static int open_all(lua_State *L)
         lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
     }
     luaL_openlibs(L);
-    lua_register(L, "print", print);
     open_loading(L);
     lsy_open_interrupt(L);
     snapshot_globals(L);

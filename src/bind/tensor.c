@@ -4,13 +4,15 @@
  *  2. a[i] is a view.  When nothing but one number is left of it, the number itself comes back,
  *     unless a gradient or a trace hangs on it: then it is a tensor of 0 dimensions.  Numbers have a
  *     method item() (see lua/prelude.lua), so a[2][3]:item() works in both cases.
- *  3. Lua's collector cannot see tensors' bytes: when the engine's memory has grown by a share of what
+ *  3. w.grad is the gradient (or nil) once w:grad(true) was called; before, it is that method.
+ *  4. Lua's collector cannot see tensors' bytes: when the engine's memory has grown by a share of what
  *     was live after the last full collection, the next push collects (lsy_tensor_pressure).
  */
 #include "bind/bind_int.h"
 #include "bind/state.h"
 
 #include "base/hash.h"
+#include "base/str.h"
 #include "base/mem.h"
 #include "ops/op.h"
 #include "switchyard/graph.h"
@@ -219,18 +221,17 @@ static int tensor_index(lua_State *L)
     struct sy_tensor *t = lsy_check_tensor(L, 1, "index", "the indexed value");
     if (lua_type(L, 2) == LUA_TNUMBER)
         return index_number(L, t);
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
+    if (name && t->requires_grad && !t->node && !strcmp(name, "grad")) {
+        lsy_push_tensor_ref(L, sy_tensor_grad(t));
+        return 1;
+    }
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
         return 1;
-    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
     if (!name)
         return lsy_error(L, "index: must be an integer or a name: it is a %s", luaL_typename(L, 2));
-    if (push_field(L, t, name))
-        return 1;
-    if (strcmp(name, "grad") != 0)
-        return unknown_field(L, name);
-    lsy_push_tensor_ref(L, sy_tensor_grad(t));
-    return 1;
+    return push_field(L, t, name) ? 1 : unknown_field(L, name);
 }
 
 /* ---- writing ---- */
@@ -384,6 +385,49 @@ static int tensor_allclose(lua_State *L)
     return 1;
 }
 
+/* ---- views by hand: what counts from 1, or takes a form of its own ---- */
+
+static int apply_one(lua_State *L, enum sy_opcode code, struct sy_tensor *t,
+                     const struct sy_attrs *attrs)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    return sy_apply(code, &t, 1, attrs, slot, &err) ? lsy_raise(L, &err) : 1;
+}
+
+/* a:narrow(dim, first, n) */
+static int tensor_narrow(lua_State *L)
+{
+    struct sy_tensor *t = lsy_check_tensor(L, 1, "narrow", "the tensor");
+    struct sy_attrs attrs = {0};
+    int dim = lsy_check_dim(L, 2, "narrow", t);
+    int64_t size = t->shape[dim];
+    int64_t first = lsy_check_int(L, 3, "narrow", "first", -size, size + 1);
+    first = first < 0 ? first + size : first - 1;
+    if (first < 0)
+        return lsy_error(L, "narrow: first is 0: elements count from 1");
+    attrs.i[0] = dim;
+    attrs.i[1] = first;
+    attrs.i[2] = lsy_check_int(L, 4, "narrow", "n", 0, size - first);
+    return apply_one(L, SY_OP_NARROW_, t, &attrs);
+}
+
+/* a:transpose(dim, dim), the last two unless given */
+static int tensor_transpose(lua_State *L)
+{
+    struct sy_tensor *t = lsy_check_tensor(L, 1, "transpose", "the tensor");
+    struct sy_attrs attrs = {.i = {t->ndim}};
+    char text[128];
+    if (t->ndim < 2 && lua_isnoneornil(L, 2))
+        return lsy_error(L, "transpose: needs two dimensions: the tensor is %s",
+                         sy_shape_text(t->ndim, t->shape, text, sizeof text));
+    int a = lua_isnoneornil(L, 2) ? t->ndim - 2 : lsy_check_dim(L, 2, "transpose", t);
+    int b = lua_isnoneornil(L, 2) ? t->ndim - 1 : lsy_check_dim(L, 3, "transpose", t);
+    for (int i = 0; i < t->ndim; i++)
+        attrs.i[1 + i] = i == a ? b : i == b ? a : i;
+    return apply_one(L, SY_OP_PERMUTE_, t, &attrs);
+}
+
 /* ---- gradients ---- */
 
 static int tensor_grad(lua_State *L)
@@ -398,6 +442,15 @@ static int tensor_grad(lua_State *L)
     sy_tensor_set_requires_grad(t, on);
     lua_settop(L, 1);
     return 1;
+}
+
+/* w:grad(on) reads w.grad first, and that may be the gradient: so calling a tensor is that method. */
+static int tensor_call(lua_State *L)
+{
+    lua_remove(L, 1);
+    if (!lsy_test_tensor(L, 1))
+        return lsy_error(L, "a tensor cannot be called; elements are a[i]");
+    return tensor_grad(L);
 }
 
 static int tensor_backward(lua_State *L)
@@ -488,7 +541,7 @@ static int tensor_concat(lua_State *L)
 
 static const luaL_Reg metamethods[] = {
     {"__gc", tensor_gc},     {"__close", tensor_gc}, {"__newindex", tensor_newindex},
-    {"__len", tensor_len},   {"__eq", tensor_eq},    {"__lt", tensor_lt},
+    {"__call", tensor_call}, {"__len", tensor_len},   {"__eq", tensor_eq},    {"__lt", tensor_lt},
     {"__le", tensor_le},     {"__concat", tensor_concat}, {"__tostring", tensor_tostring},
     {NULL, NULL}};
 
@@ -496,6 +549,7 @@ static const luaL_Reg methods[] = {
     {"item", tensor_item},     {"table", tensor_table},       {"hash", tensor_hash},
     {"equal", tensor_equal},   {"allclose", tensor_allclose}, {"grad", tensor_grad},
     {"fill", tensor_fill},     {"backward", tensor_backward}, {"detach", tensor_detach},
+    {"narrow", tensor_narrow},   {"transpose", tensor_transpose},
     {"clone", tensor_clone},   {NULL, NULL}};
 
 /* -a reaches Lua with the operand twice. */
@@ -541,12 +595,17 @@ static const struct lsy_doc docs[] = {
      "1e-8 unless given.",
      "tensor.ones(2):allclose(tensor.ones(2) * 1.000001)"},
     {"tensor:grad", "a:grad(on) -> a",
-     "Ask for a's gradient (or no longer, with false). After y:backward() it is in a.grad, which "
-     "a.grad = nil clears.",
+     "Ask for a's gradient. After y:backward() it is in a.grad (nil before), which "
+     "a.grad = nil clears. tensor.grad(a, false) ends it.",
      "w = tensor.randn(3, 3):grad(true)\n(w * w):sum():backward()\nw.grad"},
     {"tensor:backward", "y:backward()",
      "Add the gradient of the scalar y to the .grad of every tensor that asked for one.", NULL},
     {"tensor:detach", "a:detach() -> tensor", "The same elements without gradient.", NULL},
+    {"tensor:narrow", "a:narrow(dim, first, n) -> tensor",
+     "The n elements along dim from the first-th on; a view.", "tensor.arange(10):narrow(1, 3, 4)"},
+    {"tensor:transpose", "a:transpose(dim, dim) -> tensor",
+     "Two dimensions exchanged (the last two unless given); a view.",
+     "tensor.zeros(2, 3):transpose(1, 2).shape"},
     {"tensor:clone", "a:clone() -> tensor", "A copy with bytes of its own.", NULL},
     {"tensor:fill", "a:fill(x) -> a", "Write a number into all elements, or copy a tensor of a's shape.",
      "tensor.zeros(2, 2):fill(7)"},

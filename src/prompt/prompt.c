@@ -1,4 +1,4 @@
-/* See prompt.h.  Layer main: ties repl (lines) to bind (Lua).
+/* See prompt.h.  Layer prompt, between main and both repl (lines) and bind (Lua), which it ties together.
  *
  *     main thread: sy_edit_line -> post(eval) -> sy_edit_wait ... -> sy_edit_line
  *     Lua thread:                  eval, print -> done -> wakes the pipe
@@ -6,7 +6,7 @@
  * Signals at the prompt: SIGINT ends the chunk that runs, else it goes to the editor.  In a script it
  * ends the script; the third one ends the program at once.
  */
-#include "prompt.h"
+#include "prompt/prompt.h"
 
 #include "base/file.h"
 #include "base/mem.h"

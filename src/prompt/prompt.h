@@ -1,6 +1,6 @@
-/* The prompt: lines from the editor to the Lua thread.  Layer main. */
-#ifndef SY_PROMPT_H
-#define SY_PROMPT_H
+/* The prompt: lines from the editor to the Lua thread.  Layer prompt. */
+#ifndef SY_PROMPT_PROMPT_H
+#define SY_PROMPT_PROMPT_H
 
 #include <stdbool.h>
 
