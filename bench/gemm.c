@@ -1,7 +1,7 @@
 /* bench/gemm: matrix products and attention against the FMA peak measured in the same run, and
  * against OpenBLAS.
  *
- *     bench/gemm [seconds a figure, 0.3]
+ *     bench/gemm [seconds a figure, 0.3 [products | experts | attention]]
  *
  * Rounds of all competitors and of the peak's measurement alternate, and every figure is the best
  * decile of its rounds, so a machine that is busy elsewhere falsifies the shares less than the rates.  OpenBLAS takes its kernels from
@@ -262,6 +262,56 @@ static void experts(void)
         bench_experts(&all[i]);
 }
 
+/* -- attention ----------------------------------------------------------------------------------- */
+
+static void run_forward(void *ctx)
+{
+    sy_attention(ctx);
+}
+
+static void run_backward(void *ctx)
+{
+    sy_attention_backward(ctx);
+}
+
+/* FLOPs: 4 D for each query and key forward, 10 D backward (S again, dP, dQ, dK, dV); half if causal. */
+static void bench_attention(const char *name, int64_t b, int64_t t, int64_t h, int64_t g, int64_t d)
+{
+    const int64_t nq = b * t * h * d, nk = b * t * g * d;
+    struct sy_attn a[2] = {{.b = b, .t = t, .s = t, .h = h, .g = g, .d = d, .mask = SY_ATTN_CAUSAL}};
+    float *buf[9];
+    for (int i = 0; i < 9; i++)
+        buf[i] = random_floats(i == 1 || i == 2 || i > 6 ? nk : nq);
+    a[0].q = buf[0], a[0].k = buf[1], a[0].v = buf[2], a[0].o = buf[3], a[0].d_o = buf[4];
+    a[0].lse = buf[5], a[0].dq = buf[6], a[0].dk = buf[7], a[0].dv = buf[8];
+    a[0].ldq = a[0].ldo = a[0].lddq = h * d;
+    a[0].ldk = a[0].ldv = a[0].lddk = a[0].lddv = g * d;
+    a[0].scale = 1.0f / sqrtf((float)d);
+    a[1] = a[0];
+    a[1].precision = SY_PREC_BF16;
+    const struct job jobs[] = {{run_forward, &a[0]}, {run_backward, &a[0]}, {run_forward, &a[1]},
+                               {run_backward, &a[1]}};
+    double s[4], peak, pairs = (double)(b * h * t) * (double)t / 2, f = 4 * pairs * (double)d;
+    measure(jobs, 4, s, &peak, 0);
+    printf("%-28s  %7.1f %4.0f%%  %7.1f %4.0f%%   %7.1f %4.0f%%  %7.1f %4.0f%%\n", name, f / s[0] * 1e-9,
+           100 * f / s[0] / peak, 2.5 * f / s[1] * 1e-9, 250 * f / s[1] / peak, f / s[2] * 1e-9,
+           50 * f / s[2] / peak, 2.5 * f / s[3] * 1e-9, 125 * f / s[3] / peak);
+    fflush(stdout);
+    for (int i = 0; i < 9; i++)
+        sy_free(buf[i]);
+}
+
+static void attention(void)
+{
+    printf("\n%-28s  %7s %5s  %7s %5s   %7s %5s  %7s %5s\n", "causal attention", "forward", "peak",
+           "back", "peak", "f bf16", "2peak", "b bf16", "2peak");
+    bench_attention("R1 B16 T256 H6 D64", 16, 256, 6, 6, 64);
+    bench_attention("B16 T256 H6 G2 D64", 16, 256, 6, 2, 64);
+    bench_attention("R5 B12 T64 H4 D32", 12, 64, 4, 4, 32);
+    bench_attention("B2 T2048 H6 D64", 2, 2048, 6, 6, 64);
+    bench_attention("B2 T1024 H4 D128", 2, 1024, 4, 4, 128);
+}
+
 int main(int argc, char **argv)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -274,7 +324,12 @@ int main(int argc, char **argv)
     openblas_set_num_threads(sy_pool_threads());
     printf("kernels %s, %d threads, FMA peak %.1f GFLOP/s fp32, %.1f bf16\n\n", sy_cpu()->name,
            sy_pool_threads(), sy_cpu_peak(0) * 1e-9, sy_cpu_peak(1) * 1e-9);
-    products();
-    experts();
+    const bool all = argc < 3;
+    if (all || !strcmp(argv[2], "products"))
+        products();
+    if (all || !strcmp(argv[2], "experts"))
+        experts();
+    if (all || !strcmp(argv[2], "attention"))
+        attention();
     return 0;
 }

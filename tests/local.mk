@@ -31,6 +31,7 @@ script_tests += %D%/symbols.sh
 unit_tests += %D%/unit/test_tap
 unit_tests += %D%/unit/test_graph
 unit_tests += %D%/unit/test_io
+unit_tests += %D%/unit/test_attention
 unit_tests += %D%/unit/test_file
 unit_tests += %D%/unit/test_gemm
 unit_tests += %D%/unit/test_kern_map

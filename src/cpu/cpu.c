@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/pool.h"
 #include "cpu/gemm_int.h"
+#include "cpu/kern_attn.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -62,22 +63,24 @@ static unsigned detect(void)
 }
 #endif
 
+/* A set's families, all but the matrix product. */
+#define FAMILIES(isa) &sy__map_##isa, &sy__row_##isa, &sy__optim_##isa, &sy__attn_##isa
+
 /* Best first; of two sets with one name the first that the CPU can run is meant. */
 static const struct {
     struct sy_kernels set;
     unsigned needs;
 } tables[] = {
 #ifdef SY_HAVE_AVX512BF16
-    {{"avx512", &sy__gemm_avx512bf16, &sy__map_avx512, &sy__row_avx512, &sy__optim_avx512},
-     HAS_AVX512 | HAS_BF16},
+    {{"avx512", &sy__gemm_avx512bf16, FAMILIES(avx512)}, HAS_AVX512 | HAS_BF16},
 #endif
 #ifdef SY_HAVE_AVX512
-    {{"avx512", &sy__gemm_avx512, &sy__map_avx512, &sy__row_avx512, &sy__optim_avx512}, HAS_AVX512},
+    {{"avx512", &sy__gemm_avx512, FAMILIES(avx512)}, HAS_AVX512},
 #endif
 #ifdef SY_HAVE_AVX2
-    {{"avx2", &sy__gemm_avx2, &sy__map_avx2, &sy__row_avx2, &sy__optim_avx2}, HAS_AVX2},
+    {{"avx2", &sy__gemm_avx2, FAMILIES(avx2)}, HAS_AVX2},
 #endif
-    {{"ref", &sy__gemm_ref, &sy__map_ref, &sy__row_ref, &sy__optim_ref}, 0},
+    {{"ref", &sy__gemm_ref, FAMILIES(ref)}, 0},
 };
 
 enum { TABLES = sizeof tables / sizeof tables[0] };

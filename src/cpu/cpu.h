@@ -21,6 +21,7 @@
 struct sy_gemm_kernels; /* cpu/gemm_int.h: micro-kernels and packing */
 struct sy_map_kernels;  /* cpu/kern_map.h: elementwise maps */
 struct sy_row_kernels;  /* cpu/kern_row.h: softmax, norms, reductions, cross entropy, SwiGLU rows */
+struct sy_attn_kernels; /* cpu/kern_attn.h: rows of blocked attention */
 struct sy_optim_kernels; /* cpu/kern_optim.h: AdamW, sums of squares, finite checks */
 
 struct sy_kernels {
@@ -29,6 +30,7 @@ struct sy_kernels {
     const struct sy_map_kernels *map;
     const struct sy_row_kernels *row;
     const struct sy_optim_kernels *optim;
+    const struct sy_attn_kernels *attn;
 };
 
 /* Choose the kernel set.  Called once by the program before anything else, so that a wrong

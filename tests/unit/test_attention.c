@@ -1,0 +1,299 @@
+/* Blocked attention, forward and backward: against the definition in double precision for every
+ * mask, length and sharing of heads; every kernel set against ref and 1, 2 and 3 threads against each
+ * other, bit by bit; bf16 within its rounding.
+ */
+#include "cpu/attention.h"
+#include "cpu/cpu.h"
+
+#include "base/pool.h"
+#include "unit/tap.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t seed = 7;
+
+static uint32_t next_u32(void)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(seed >> 33);
+}
+
+static float *random_floats(size_t n)
+{
+    float *x = malloc(n * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)(int32_t)(next_u32() % 2001 - 1000) * 0.0013f;
+    return x;
+}
+
+/* -- a case -------------------------------------------------------------------------------------- */
+
+enum { DOC = 1, LEN = 2 };
+
+struct shape {
+    int64_t b, t, s, h, g, d;
+    enum sy_attn_mask mask;
+    int flags;
+};
+
+struct data {
+    struct sy_attn a;
+    float *q, *k, *v, *d_o, *out; /* out: o, lse, dq, dk, dv one after the other */
+    int32_t *prefix, *doc, *doc_k, *len;
+    size_t outs, at[5], size[5];
+};
+
+enum part { O, LSE, DQ, DK, DV };
+
+/* q, k and v are slices of wider rows, at a distance of their own. */
+static struct data make(const struct shape *x)
+{
+    struct data c = {.a = {.b = x->b, .t = x->t, .s = x->s, .h = x->h, .g = x->g, .d = x->d}};
+    struct sy_attn *a = &c.a;
+    const size_t nt = (size_t)(x->b * x->t), ns = (size_t)(x->b * x->s);
+    a->ldq = x->h * x->d + 3, a->ldk = x->g * x->d + 1, a->ldv = x->g * x->d;
+    a->ldo = x->h * x->d, a->lddq = a->ldq, a->lddk = a->ldk, a->lddv = a->ldv;
+    a->scale = 1.0f / sqrtf((float)x->d);
+    a->mask = x->mask;
+    a->q = c.q = random_floats(nt * (size_t)a->ldq);
+    a->k = c.k = random_floats(ns * (size_t)a->ldk);
+    a->v = c.v = random_floats(ns * (size_t)a->ldv);
+    a->d_o = c.d_o = random_floats(nt * (size_t)a->ldo);
+    c.prefix = calloc((size_t)x->b, sizeof *c.prefix);
+    c.len = calloc((size_t)x->b, sizeof *c.len);
+    for (int64_t i = 0; i < x->b; i++) {
+        c.prefix[i] = (int32_t)(next_u32() % (uint32_t)(x->s + 1));
+        c.len[i] = (int32_t)(next_u32() % (uint32_t)(x->s + 1));
+    }
+    c.doc = calloc(nt, sizeof *c.doc);
+    c.doc_k = calloc(ns, sizeof *c.doc_k);
+    for (size_t i = 0; i < nt; i++)
+        c.doc[i] = (int32_t)(i % (size_t)x->t / 37);
+    for (size_t i = 0; i < ns; i++)
+        c.doc_k[i] = (int32_t)(i % (size_t)x->s / 41);
+    a->prefix = c.prefix;
+    if (x->flags & DOC)
+        a->doc = c.doc, a->doc_k = x->s == x->t ? NULL : c.doc_k;
+    if (x->flags & LEN)
+        a->len = c.len;
+    const size_t size[5] = {nt * (size_t)a->ldo, (size_t)(x->b * x->h * x->t), nt * (size_t)a->lddq,
+                            ns * (size_t)a->lddk, ns * (size_t)a->lddv};
+    for (int i = 0; i < 5; i++) {
+        c.at[i] = c.outs, c.size[i] = size[i];
+        c.outs += size[i];
+    }
+    c.out = calloc(c.outs, sizeof *c.out);
+    return c;
+}
+
+static void release(struct data *c)
+{
+    void *all[] = {c->q, c->k, c->v, c->d_o, c->out, c->prefix, c->doc, c->doc_k, c->len};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        free(all[i]);
+}
+
+static void run(struct data *c, float *out)
+{
+    struct sy_attn *a = &c->a;
+    memset(out, 0, c->outs * sizeof *out);
+    a->o = out + c->at[O], a->lse = out + c->at[LSE];
+    a->dq = out + c->at[DQ], a->dk = out + c->at[DK], a->dv = out + c->at[DV];
+    sy_attention(a);
+    sy_attention_backward(a);
+}
+
+/* -- the definition ------------------------------------------------------------------------------ */
+
+static bool visible(const struct sy_attn *a, int64_t b, int64_t t, int64_t s)
+{
+    const int32_t *doc_k = a->doc_k ? a->doc_k : a->doc;
+    const int64_t len = a->len ? a->len[b] : a->s;
+    if (s >= len || (a->doc && a->doc[b * a->t + t] != doc_k[b * a->s + s]))
+        return false;
+    return a->mask == SY_ATTN_FULL || s <= t + len - a->t ||
+           (a->mask == SY_ATTN_PREFIX && s < a->prefix[b]);
+}
+
+static double dot(const float *a, const float *b, int64_t n)
+{
+    double s = 0;
+    for (int64_t i = 0; i < n; i++)
+        s += (double)a[i] * (double)b[i];
+    return s;
+}
+
+static void define_row(const struct data *c, double *out, double *p, int64_t b, int64_t t, int64_t h)
+{
+    const struct sy_attn *a = &c->a;
+    const int64_t d = a->d, kv = h / (a->h / a->g) * d, tok = b * a->t + t;
+    const float *q = a->q + tok * a->ldq + h * d, *d_o = a->d_o + tok * a->ldo + h * d;
+    double top = -INFINITY, sum = 0, delta = 0;
+    for (int64_t s = 0; s < a->s; s++) {
+        p[s] = -INFINITY;
+        if (visible(a, b, t, s))
+            p[s] = (double)a->scale * dot(q, a->k + (b * a->s + s) * a->ldk + kv, d);
+        top = fmax(top, p[s]);
+    }
+    out[c->at[LSE] + (size_t)((b * a->h + h) * a->t + t)] = -INFINITY;
+    if (isinf(top))
+        return;
+    for (int64_t s = 0; s < a->s; s++)
+        sum += p[s] = exp(p[s] - top);
+    out[c->at[LSE] + (size_t)((b * a->h + h) * a->t + t)] = top + log(sum);
+    double *o = out + c->at[O] + tok * a->ldo + h * d;
+    for (int64_t s = 0; s < a->s; s++) {
+        p[s] /= sum;
+        const float *v = a->v + (b * a->s + s) * a->ldv + kv;
+        delta += p[s] * dot(v, d_o, d);
+        for (int64_t i = 0; i < d; i++)
+            o[i] += p[s] * (double)v[i];
+    }
+    for (int64_t s = 0; s < a->s; s++) {
+        const int64_t key = b * a->s + s;
+        const double ds = p[s] * (dot(a->v + key * a->ldv + kv, d_o, d) - delta) * (double)a->scale;
+        for (int64_t i = 0; i < d; i++) {
+            out[c->at[DQ] + (size_t)(tok * a->lddq + h * d + i)] +=
+                ds * (double)a->k[key * a->ldk + kv + i];
+            out[c->at[DK] + (size_t)(key * a->lddk + kv + i)] += ds * (double)q[i];
+            out[c->at[DV] + (size_t)(key * a->lddv + kv + i)] += p[s] * (double)d_o[i];
+        }
+    }
+}
+
+static double *define(const struct data *c)
+{
+    const struct sy_attn *a = &c->a;
+    double *out = calloc(c->outs, sizeof *out), *p = calloc((size_t)a->s + 1, sizeof *p);
+    for (int64_t b = 0; b < a->b; b++)
+        for (int64_t h = 0; h < a->h; h++)
+            for (int64_t t = 0; t < a->t; t++)
+                define_row(c, out, p, b, t, h);
+    free(p);
+    return out;
+}
+
+/* Largest difference of each part, relative to the part's largest element, or to `least`. */
+static double worst(const struct data *c, const float *got, const double *want, double least)
+{
+    double bad = 0;
+    for (int i = 0; i < 5; i++) {
+        double top = least, diff = 0;
+        for (size_t j = c->at[i]; j < c->at[i] + c->size[i]; j++) {
+            if (isinf(want[j]) || isinf(got[j])) {
+                diff = want[j] == (double)got[j] ? diff : (double)INFINITY;
+                continue;
+            }
+            top = fmax(top, fabs(want[j]));
+            diff = fabs(want[j] - (double)got[j]) > diff || isnan(got[j])
+                       ? fabs(want[j] - (double)got[j])
+                       : diff;
+        }
+        if (!(diff / top <= bad))
+            bad = diff / top;
+    }
+    return bad;
+}
+
+static const struct {
+    const char *name;
+    struct shape x;
+} cases[] = {
+    {"full", {2, 40, 40, 2, 2, 16, SY_ATTN_FULL, 0}},
+    {"causal", {2, 70, 70, 2, 2, 32, SY_ATTN_CAUSAL, 0}},
+    {"causal, several blocks", {1, 600, 600, 2, 2, 24, SY_ATTN_CAUSAL, 0}},
+    {"full, several blocks", {1, 270, 530, 1, 1, 40, SY_ATTN_FULL, 0}},
+    {"grouped-query", {2, 67, 67, 6, 2, 8, SY_ATTN_CAUSAL, 0}},
+    {"multi-query, several blocks", {1, 300, 300, 3, 1, 64, SY_ATTN_CAUSAL, 0}},
+    {"fewer queries than keys", {2, 9, 300, 2, 1, 20, SY_ATTN_CAUSAL, 0}},
+    {"more queries than keys: some see nothing", {1, 90, 30, 2, 2, 12, SY_ATTN_CAUSAL, 0}},
+    {"one query", {3, 1, 130, 4, 2, 64, SY_ATTN_CAUSAL, 0}},
+    {"prefix", {3, 100, 100, 2, 2, 16, SY_ATTN_PREFIX, 0}},
+    {"prefix, several blocks", {2, 520, 520, 1, 1, 16, SY_ATTN_PREFIX, 0}},
+    {"documents", {1, 300, 300, 2, 2, 16, SY_ATTN_CAUSAL, DOC}},
+    {"documents, full, other keys", {2, 100, 123, 2, 1, 16, SY_ATTN_FULL, DOC}},
+    {"lengths", {4, 20, 290, 2, 2, 16, SY_ATTN_CAUSAL, LEN}},
+    {"lengths, full, documents", {4, 90, 280, 2, 2, 16, SY_ATTN_FULL, LEN | DOC}},
+    {"odd widths", {2, 33, 65, 2, 2, 7, SY_ATTN_FULL, 0}},
+    {"width 1, one key", {1, 5, 1, 1, 1, 1, SY_ATTN_FULL, 0}},
+    {"width 130", {1, 50, 50, 1, 1, 130, SY_ATTN_CAUSAL, 0}},
+};
+enum { CASES = sizeof cases / sizeof cases[0] };
+
+static void test_case(int i)
+{
+    struct data c = make(&cases[i].x);
+    double *want = define(&c);
+    float *ref = calloc(c.outs, sizeof *ref);
+    sy_cpu_force("ref", NULL);
+    run(&c, ref);
+    double bad = worst(&c, ref, want, 1e-3);
+    tap_ok(bad < 3e-6, "%s: against the definition, %.1e", cases[i].name, bad);
+    static const char *sets[] = {"avx2", "avx512"};
+    for (int s = 0; s < 2; s++) {
+        if (sy_cpu_force(sets[s], NULL)) {
+            tap_skip("no %s here", sets[s]);
+            continue;
+        }
+        run(&c, c.out);
+        tap_ok(!memcmp(c.out, ref, c.outs * sizeof *ref), "%s: %s has the bits of ref", cases[i].name,
+               sets[s]);
+        c.a.precision = SY_PREC_BF16;
+        run(&c, c.out);
+        c.a.precision = SY_PREC_FP32;
+        bad = worst(&c, c.out, want, 0.1);
+        tap_ok(bad < 3e-2, "%s: bf16, %s, %.1e", cases[i].name, sets[s], bad);
+    }
+    free(want), free(ref);
+    release(&c);
+}
+
+static void test_threads(void)
+{
+    const struct shape x = {2, 600, 600, 4, 2, 32, SY_ATTN_CAUSAL, 0};
+    struct data c = make(&x);
+    float *one = calloc(c.outs, sizeof *one);
+    sy_cpu_force("avx512", NULL);
+    sy_pool_set_threads(1, NULL);
+    run(&c, one);
+    bool good = true;
+    for (int t = 2; t <= 3; t++) {
+        sy_pool_set_threads(t, NULL);
+        run(&c, c.out);
+        good = good && !memcmp(c.out, one, c.outs * sizeof *one);
+    }
+    tap_ok(good, "2 and 3 threads give the bits of 1");
+    free(one);
+    release(&c);
+}
+
+/* Scores that would overflow exp without the running maximum, and a NaN that must not get lost. */
+static void test_extremes(void)
+{
+    const struct shape x = {1, 300, 300, 1, 1, 16, SY_ATTN_CAUSAL, 0};
+    struct data c = make(&x);
+    for (int64_t i = 0; i < 300 * c.a.ldq; i++)
+        c.q[i] *= 300.0f;
+    double *want = define(&c);
+    run(&c, c.out);
+    double bad = worst(&c, c.out, want, 1e-3);
+    tap_ok(bad < 1e-3, "large scores, %.1e", bad);
+    c.q[100 * c.a.ldq] = NAN;
+    run(&c, c.out);
+    tap_ok(isnan(c.out[100 * c.a.ldo]) && !isnan(c.out[99 * c.a.ldo]) && !isnan(c.out[101 * c.a.ldo]),
+           "a NaN query gives NaN in its row and in no other");
+    free(want);
+    release(&c);
+}
+
+int main(void)
+{
+    for (int i = 0; i < CASES; i++)
+        test_case(i);
+    test_threads();
+    test_extremes();
+    return tap_done();
+}
