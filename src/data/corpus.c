@@ -106,6 +106,16 @@ int sy__corpus_append(struct sy_corpus *c, const int32_t *ids, int64_t n, struct
     return 0;
 }
 
+int sy__corpus_append_bytes(struct sy_corpus *c, const char *bytes, int64_t n, struct sy_err *err)
+{
+    if (make_room(c, n, err))
+        return -1;
+    if (n)
+        memcpy((uint8_t *)c->ids + c->tokens, bytes, (size_t)n);
+    c->tokens += n;
+    return 0;
+}
+
 /* Nearest document start to `cut` that leaves validation within half and one and a half of what
  * was asked for; `cut` itself when there is none. */
 static int64_t near_document(const struct sy_corpus *c, int64_t cut)

@@ -32,6 +32,8 @@ struct sy_corpus *sy__corpus_new(int32_t vocab, struct sy_tokenizer *tokenizer, 
 int sy__corpus_begin(struct sy_corpus *c, int32_t file, int64_t line, int32_t domain,
                      struct sy_err *err);
 int sy__corpus_append(struct sy_corpus *c, const int32_t *ids, int64_t n, struct sy_err *err);
+/* The byte tokenizer's ids, as they are: for a corpus of width 1. */
+int sy__corpus_append_bytes(struct sy_corpus *c, const char *bytes, int64_t n, struct sy_err *err);
 int sy__corpus_finish(struct sy_corpus *c, double val, struct sy_err *err); /* split */
 uint64_t sy__corpus_id_hash(const struct sy_corpus *c);
 int sy__check_val(double val, struct sy_err *err);

@@ -100,9 +100,23 @@ static int add_long(struct builder *b, const struct sy__batch *batch, int64_t d,
     return 0;
 }
 
+/* The byte tokenizer: nothing to encode. */
+static int add_bytes(struct builder *b, const struct sy__batch *batch, struct sy_err *err)
+{
+    for (int64_t d = 0; d < batch->docs; d++) {
+        const struct sy__document *doc = &batch->doc[d];
+        if (begin_document(b, batch, d, err) ||
+            sy__corpus_append_bytes(b->c, batch->text.data + doc->start, (int64_t)doc->n, err))
+            return -1;
+    }
+    return sy__batch_progress(b->progress, batch, 1, "data", err);
+}
+
 static int add_batch(void *ctx, const struct sy__batch *batch, struct sy_err *err)
 {
     struct builder *b = ctx;
+    if (sy__tokenizer_is_bytes(b->c->tokenizer))
+        return add_bytes(b, batch, err);
     for (int64_t d = 0; d < batch->docs;) {
         if (batch->doc[d].n > GROUP) {
             if (add_long(b, batch, d++, err))
