@@ -21,6 +21,7 @@ end
 local text
 
 local function brief(v, depth, seen)
+  if type(v) == "function" then return "function" end
   if type(v) == "string" then
     local q = string.format("%q", #v > 200 and v:sub(1, 200) .. "…" or v)
     return (q:gsub("\\\n", "\\n"))

@@ -40,6 +40,9 @@ int lsy_raise(lua_State *L, const struct sy_err *err);
 int lsy_error(lua_State *L, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Push nil, message, code ("NOTFOUND").  [-0, +3, m]  Returns 3. */
 int lsy_fail(lua_State *L, const struct sy_err *err);
+/* " (message)" of the last lsy_fail, or "": for errors about the nil that came of it. */
+const char *lsy_last_failure(void);
+void lsy_forget_failure(void);
 /* World's failures (IO, NOTFOUND, FORMAT, CANCELLED, UNSUPPORTED) as lsy_fail, all others raise. */
 int lsy_fail_or_raise(lua_State *L, const struct sy_err *err);
 /* Push the position of the nearest line outside the embedded library ("x.lua:3: ", or ""). [-0, +1, m] */

@@ -189,12 +189,24 @@ static int show_results(lua_State *L)
     return 0;
 }
 
+static void tell_failure(void)
+{
+    struct sy_str safe = SY_STR_INIT;
+    const char *s = lsy_last_failure();
+    sy_utf8_sanitize(&safe, s + 2, strlen(s) - 3);
+    fflush(stdout);
+    fprintf(stderr, "%s\n", safe.data ? safe.data : "");
+    sy_str_free(&safe);
+}
+
 /* The function at -1 with its values printed unless hidden. */
 static enum sy_chunk_result run_line(lua_State *L, bool hide)
 {
     int base = lua_gettop(L) - 1;
     double begin = sy_now();
+    lsy_forget_failure();
     int rc = lua_pcall(L, 0, LUA_MULTRET, 0);
+    bool silent = rc == LUA_OK && lua_gettop(L) == base; /* a statement */
     if (rc == LUA_OK && lua_gettop(L) > base) {
         lua_pushvalue(L, base + 1);
         lua_setglobal(L, "_");
@@ -205,6 +217,8 @@ static enum sy_chunk_result run_line(lua_State *L, bool hide)
         rc = lua_pcall(L, lua_gettop(L) - base - 1, 0, 0);
     }
     enum sy_chunk_result result = rc == LUA_OK ? SY_CHUNK_DONE : failed(L, true);
+    if (silent && *lsy_last_failure()) /* `d = data.text "x"` made a nil: say why */
+        tell_failure();
     lua_settop(L, base);
     if (sy_now() - begin > 1 && result == SY_CHUNK_DONE)
         printf("(%.3g s)\n", sy_now() - begin);

@@ -44,8 +44,14 @@ int lsy_error(lua_State *L, const char *fmt, ...)
     return raise_text(L, text);
 }
 
+static char last_failure[600];
+
+const char *lsy_last_failure(void) { return last_failure; }
+void lsy_forget_failure(void) { last_failure[0] = 0; }
+
 int lsy_fail(lua_State *L, const struct sy_err *err)
 {
+    snprintf(last_failure, sizeof last_failure, " (%s)", err->msg);
     lua_pushnil(L);
     lua_pushstring(L, err->msg);
     lua_pushstring(L, sy_code_name(err->code));
@@ -54,6 +60,8 @@ int lsy_fail(lua_State *L, const struct sy_err *err)
 
 int lsy_fail_or_raise(lua_State *L, const struct sy_err *err)
 {
+    if (err->code == SY_E_CANCELLED && lsy_interrupt_wanted())
+        return lsy_raise_interrupted(L);
     switch (err->code) {
     case SY_E_IO:
     case SY_E_NOTFOUND:

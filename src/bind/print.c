@@ -85,7 +85,7 @@ static void put_element(struct sy_str *out, const struct sy_tensor *t, int64_t i
     else if (isnan(v) || isinf(v))
         sy_str_printf(out, "  %*s", y->width, isnan(v) ? "nan" : v > 0 ? "inf" : "-inf");
     else
-        sy_str_printf(out, "  %*.*f", y->width, y->decimals, v / pow(10, y->scale));
+        sy_str_printf(out, "  %*.*f", y->width, y->decimals, v / pow(10, y->scale) + 0.0); /* no -0 */
 }
 
 /* One row: elements first..first+n-1. */

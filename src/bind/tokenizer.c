@@ -1,4 +1,284 @@
-/* Placeholder of the tokenizer bindings.  Layer bind. */
+/* tokenizer.*: tokenizers as userdata.  Layer bind.  Ids start at 0. */
 #include "bind/bind_int.h"
+#include "bind/data.h"
 
-void lsy_open_tokenizer(lua_State *L) { (void)L; }
+#include "base/hash.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+#define META "switchyard.tokenizer"
+
+/* ---- the userdata ---- */
+
+static struct sy_tokenizer **new_slot(lua_State *L)
+{
+    struct sy_tokenizer **slot = lua_newuserdatauv(L, sizeof *slot, 0);
+    *slot = NULL;
+    luaL_setmetatable(L, META);
+    return slot;
+}
+
+struct sy_tokenizer *lsy_test_tokenizer(lua_State *L, int arg)
+{
+    struct sy_tokenizer **slot = luaL_testudata(L, arg, META);
+    return slot ? *slot : NULL;
+}
+
+struct sy_tokenizer *lsy_check_tokenizer(lua_State *L, int arg)
+{
+    struct sy_tokenizer *t = lsy_test_tokenizer(L, arg);
+    if (!t)
+        lsy_error(L, "tokenizer: a tokenizer is wanted here: it is a %s%s", luaL_typename(L, arg),
+                  lua_isnil(L, arg) ? lsy_last_failure() : "");
+    return t;
+}
+
+int lsy_push_tokenizer(lua_State *L, struct sy_tokenizer *t, const struct sy_err *err)
+{
+    if (!t)
+        return lsy_fail_or_raise(L, err);
+    *new_slot(L) = t;
+    return 1;
+}
+
+static int gc(lua_State *L)
+{
+    struct sy_tokenizer **slot = luaL_checkudata(L, 1, META);
+    sy_tokenizer_unref(*slot);
+    *slot = NULL;
+    return 0;
+}
+
+/* ---- making ---- */
+
+static int watch(void *ctx, double fraction)
+{
+    (void)ctx;
+    (void)fraction;
+    return lsy_interrupt_wanted();
+}
+const struct sy_progress lsy_interruptible = {.fn = watch};
+
+const char *const *lsy_check_paths(lua_State *L, int arg, const char *what, int *count)
+{
+    bool list = lua_istable(L, arg);
+    lua_Integer n = list ? luaL_len(L, arg) : 1;
+    if (!list && lua_type(L, arg) != LUA_TSTRING)
+        lsy_error(L, "%s: takes a path, a pattern or a list of them: it is a %s", what,
+                  luaL_typename(L, arg));
+    if (n < 1 || n > 1000000)
+        lsy_error(L, "%s: the list of paths holds %lld", what, (long long)n);
+    const char **paths = lua_newuserdatauv(L, (size_t)n * sizeof *paths, 0);
+    for (lua_Integer i = 0; i < n; i++) {
+        if (list)
+            lua_geti(L, arg, i + 1);
+        else
+            lua_pushvalue(L, arg);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            lsy_error(L, "%s: path %d is a %s, must be a string", what, (int)i + 1, luaL_typename(L, -1));
+        paths[i] = lua_tostring(L, -1); /* the list, or the argument, keeps it alive */
+        lua_pop(L, 1);
+    }
+    *count = (int)n;
+    return paths;
+}
+
+static int make_bytes(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tokenizer **slot = new_slot(L);
+    return (*slot = sy_tokenizer_bytes(&err)) ? 1 : lsy_raise(L, &err);
+}
+
+static int make_bpe(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct {
+        int64_t vocab;
+        const char *pattern, *field;
+    } o = {4096, NULL, NULL};
+    static const struct lsy_option rows[] = {
+        {.name = "vocab", .kind = LSY_INT, .at = 0, .min = 257, .max = 1048576},
+        {.name = "pattern", .kind = LSY_STRING, .at = sizeof(int64_t)},
+        {.name = "field", .kind = LSY_STRING, .at = sizeof(int64_t) + sizeof(char *)},
+    };
+    int count;
+    LSY_OPTIONS(L, 2, "train_bpe", rows, &o);
+    const char *const *paths = lsy_check_paths(L, 1, "train_bpe", &count);
+    struct sy_bpe_options options = {.vocab = (int32_t)o.vocab, .pattern = o.pattern,
+                                     .field = o.field, .progress = &lsy_interruptible};
+    struct sy_tokenizer **slot = new_slot(L);
+    *slot = sy_bpe_train(paths, count, &options, &err);
+    return *slot ? 1 : lsy_fail_or_raise(L, &err);
+}
+
+static int load(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const char *path = luaL_checkstring(L, 1);
+    struct sy_tokenizer **slot = new_slot(L);
+    *slot = sy_tokenizer_load(path, &err);
+    return *slot ? 1 : lsy_fail_or_raise(L, &err);
+}
+
+/* ---- methods ---- */
+
+static int encode(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    size_t n;
+    int32_t *ids = NULL;
+    struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
+    const char *text = luaL_checklstring(L, 2, &n);
+    int64_t count = sy_tokenizer_encode(t, text, n, &ids, &err);
+    if (count < 0)
+        return lsy_raise(L, &err);
+    /* ids is lost when Lua is out of memory here, which the program survives. */
+    lua_createtable(L, count < INT32_MAX ? (int)count : 0, 0);
+    for (int64_t i = 0; i < count; i++) {
+        lua_pushinteger(L, ids[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    sy_free(ids);
+    return 1;
+}
+
+/* Ids of a table or a tensor at arg in a block that the stack owns. */
+static int32_t *check_ids(lua_State *L, int arg, int64_t *count)
+{
+    struct sy_tensor *t = lsy_test_tensor(L, arg);
+    if (lua_type(L, arg) == LUA_TNUMBER) {
+        int32_t *one = lua_newuserdatauv(L, sizeof *one, 0);
+        *one = (int32_t)lsy_check_int(L, arg, "decode", "an id", INT32_MIN, INT32_MAX);
+        *count = 1;
+        return one;
+    }
+    if (!t && !lua_istable(L, arg))
+        lsy_error(L, "decode: takes a list of ids: it is a %s", luaL_typename(L, arg));
+    int64_t n = t ? sy_tensor_count(lsy_check_data(L, arg, "decode", "ids")) : luaL_len(L, arg);
+    int32_t *ids = lua_newuserdatauv(L, (size_t)(n ? n : 1) * sizeof *ids, 0);
+    for (int64_t i = 0; i < n; i++) {
+        if (t) {
+            ids[i] = (int32_t)sy_tensor_get(t, i);
+            continue;
+        }
+        lua_geti(L, arg, i + 1);
+        ids[i] = (int32_t)lsy_check_int(L, -1, "decode", "an id", INT32_MIN, INT32_MAX);
+        lua_pop(L, 1);
+    }
+    *count = n;
+    return ids;
+}
+
+static int decode(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
+    int64_t n;
+    size_t len;
+    int32_t *ids = check_ids(L, 2, &n);
+    char *text = sy_tokenizer_decode(t, ids, n, &len, &err);
+    if (!text)
+        return lsy_raise(L, &err);
+    lua_pushlstring(L, text, len);
+    sy_free(text);
+    return 1;
+}
+
+static int save(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
+    if (sy_tokenizer_save(t, luaL_checkstring(L, 2), &err))
+        return lsy_fail_or_raise(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int token(lua_State *L)
+{
+    size_t n = 0;
+    struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
+    int32_t id = (int32_t)lsy_check_int(L, 2, "token", "id", 0, sy_tokenizer_size(t) - 1);
+    const char *bytes = sy_tokenizer_token(t, id, &n);
+    lua_pushlstring(L, bytes ? bytes : "", n);
+    return 1;
+}
+
+static int to_string(lua_State *L)
+{
+    struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
+    lua_pushfstring(L, "tokenizer: %s, %d ids", sy_tokenizer_kind(t), (int)sy_tokenizer_size(t));
+    return 1;
+}
+
+/* tok.size and other fields, or a method; upvalue 1: methods. */
+static int field(lua_State *L)
+{
+    static const char *const fields[] = {"size", "kind", "eot", "bos", "pattern", "hash", "encode",
+                                         "decode", "save", "token", NULL};
+    char hex[17];
+    struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
+    if (!strcmp(name, "size"))
+        lua_pushinteger(L, sy_tokenizer_size(t));
+    else if (!strcmp(name, "kind"))
+        lua_pushstring(L, sy_tokenizer_kind(t));
+    else if (!strcmp(name, "pattern"))
+        lua_pushstring(L, sy_tokenizer_pattern(t));
+    else if (!strcmp(name, "hash")) {
+        sy_hash_hex(sy_tokenizer_hash(t), hex);
+        lua_pushstring(L, hex);
+    } else if (!strcmp(name, "eot") || !strcmp(name, "bos")) {
+        int32_t id = *name == 'e' ? sy_tokenizer_eot(t) : sy_tokenizer_bos(t);
+        if (id < 0)
+            return 0;
+        lua_pushinteger(L, id);
+    } else if (lua_getfield(L, lua_upvalueindex(1), name) == LUA_TNIL)
+        return lsy_unknown(L, "tokenizer", "field", name, fields);
+    return 1;
+}
+
+static const luaL_Reg methods[] = {{"encode", encode}, {"decode", decode}, {"save", save},
+                                   {"token", token},   {NULL, NULL}};
+static const luaL_Reg functions[] = {{"bytes", make_bytes}, {"train_bpe", make_bpe}, {"load", load},
+                                     {NULL, NULL}};
+static const struct lsy_doc docs[] = {
+    {"tokenizer", "tok.size  tok.kind  tok.eot  tok.hash",
+     "Text to token ids and back. Ids start at 0; decode(encode(s)) is s for any bytes.",
+     "tok = tokenizer.bytes()\ntok:decode(tok:encode(\"To be\"))"},
+    {"tokenizer.bytes", "tokenizer.bytes() -> tok", "One id a byte: 256 ids.", "tokenizer.bytes().size"},
+    {"tokenizer.train_bpe", "tokenizer.train_bpe(path, {vocab=, pattern=, field=}) -> tok",
+     "Byte-level BPE with vocab ids (4096 unless given), trained on files, folders, patterns or a list "
+     "of them. pattern is qwen2, gpt-2, llama-bpe or gpt-4o; field names the text in .jsonl. A file "
+     "that cannot be read gives nil, message, code.", NULL},
+    {"tokenizer.load", "tokenizer.load(path) -> tok",
+     "Read a tokenizer.json (or a folder with one). Failure: nil, message, code.", NULL},
+    {"tokenizer:encode", "tok:encode(s) -> ids", "The ids of a text as a list.",
+     "tokenizer.bytes():encode(\"abc\")"},
+    {"tokenizer:decode", "tok:decode(ids) -> s", "The bytes that a list (or tensor) of ids stands for.",
+     "tokenizer.bytes():decode{97, 98, 99}"},
+    {"tokenizer:save", "tok:save(path) -> true", "Write tokenizer.json. Failure: nil, message, code.", NULL},
+    {"tokenizer:token", "tok:token(id) -> s", "The bytes of one id.", "tokenizer.bytes():token(65)"},
+};
+
+void lsy_open_tokenizer(lua_State *L)
+{
+    luaL_newmetatable(L, META);
+    lsy_set(L, "__gc", gc);
+    lsy_set(L, "__close", gc);
+    lsy_set(L, "__tostring", to_string);
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "methods");
+    lua_pushcclosure(L, field, 1);
+    lua_setfield(L, -2, "__index");
+    lua_pushliteral(L, "tokenizer");
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+    luaL_newlib(L, functions);
+    lua_setglobal(L, "tokenizer");
+    LSY_DOCS(L, docs);
+}
