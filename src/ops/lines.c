@@ -10,7 +10,6 @@
 #include "base/mem.h"
 
 #include <stdatomic.h>
-#include <string.h>
 
 #define LANES 16
 
@@ -38,31 +37,29 @@ static void dense_rows(void *ctx, int64_t begin, int64_t end)
     w->rows(w->ctx, end - begin, in, out);
 }
 
-#define MOVE(T, to, from) *(T *)(void *)(to) = *(const T *)(const void *)(from)
-
-static void move(char *to, const char *from, size_t size)
-{
-    switch (size) {
-    case 1: *to = *from; break;
-    case 4: MOVE(uint32_t, to, from); break;
-    case 8: MOVE(uint64_t, to, from); break;
-    default: memcpy(to, from, size); break;
+/* Line j of `lines` from o, s0 of an operand on <-> row j of buf, in square tiles: long rows of buf
+ * are often a power of two apart, which caches dislike. */
+#define TRANSFER(T)                                                                                \
+    for (int64_t i0 = 0; i0 < p->n; i0 += LANES) {                                                 \
+        T *x = (T *)p->data + (o * p->n + i0) * inner + s0, *b = (T *)(void *)buf + i0;            \
+        int64_t tile = p->n - i0 < LANES ? p->n - i0 : LANES;                                      \
+        for (int64_t j = 0; j < lines; j++)                                                        \
+            for (int64_t i = 0; i < tile; i++)                                                     \
+                if (gather)                                                                        \
+                    b[j * p->n + i] = x[i * inner + j];                                            \
+                else                                                                               \
+                    x[i * inner + j] = b[j * p->n + i];                                            \
     }
-}
 
-/* Line j of `lines` at o, s0 of an operand <-> row j of buf. */
 static void transfer(const struct sy__line_operand *p, int64_t inner, int64_t o, int64_t s0,
                      int64_t lines, char *buf, bool gather)
 {
-    for (int64_t i = 0; i < p->n; i++)
-        for (int64_t j = 0; j < lines; j++) {
-            char *x = (char *)p->data + (size_t)((o * p->n + i) * inner + s0 + j) * p->size;
-            char *b = buf + (size_t)(j * p->n + i) * p->size;
-            if (gather)
-                move(b, x, p->size);
-            else
-                move(x, b, p->size);
-        }
+    switch (p->size) {
+    case 1: TRANSFER(uint8_t) break;
+    case 2: TRANSFER(uint16_t) break;
+    case 4: TRANSFER(uint32_t) break;
+    default: TRANSFER(uint64_t) break;
+    }
 }
 
 static size_t room_of(const struct sy__line_operand *p)
@@ -98,7 +95,7 @@ static void strided_rows(void *ctx, int64_t begin, int64_t end)
         w->rows(w->ctx, lines, in, out);
         for (int i = 0; i < w->nout; i++)
             if (out[i])
-                transfer(&w->out[i], w->l.inner, o, s0, lines, out[i], false);
+                transfer(&w->out[i], w->l.inner, o, s0, lines, (char *)out[i], false);
     }
 }
 

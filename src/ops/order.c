@@ -8,6 +8,8 @@
 #include "ops/ops_int.h"
 
 #include "base/mem.h"
+#include "cpu/cpu.h"
+#include "cpu/kern_row.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -21,6 +23,7 @@ struct order_ctx {
     enum sy_dtype dtype;
     int64_t n, keep; /* elements of a row; how many go out */
     bool descending;
+    bool few; /* topk of so few that the kernel does it (there NaN counts as -inf) */
     atomic_bool failed;
 };
 
@@ -83,6 +86,10 @@ static struct pair *sort_pairs(struct pair *p, struct pair *q, int64_t n)
 static void order_rows(void *ctx, int64_t rows, const void *const *in, void *const *out)
 {
     struct order_ctx *c = ctx;
+    if (c->dtype == SY_F32 && c->few && out[1]) {
+        sy_cpu()->row->topk(out[0], out[1], in[0], c->n, rows, c->n, c->keep);
+        return;
+    }
     size_t size = sy_dtype_size(c->dtype);
     struct pair *p = sy_scratch(SY_SCRATCH_OP1, 2 * (size_t)c->n * sizeof *p);
     if (!p) {
@@ -104,12 +111,14 @@ static void order_rows(void *ctx, int64_t rows, const void *const *in, void *con
     }
 }
 
-static int run_order(const struct sy_run *x, const char *name, int64_t dim, bool descending)
+static int run_order(const struct sy_run *x, const char *name, int64_t dim, bool descending,
+                     bool few)
 {
     const struct sy_tensor *t = x->in[0];
     struct sy__lines l = sy__lines_of(t->ndim, t->shape, dim);
     int64_t keep = x->out[0] ? x->out[0]->shape[dim] : x->out[1]->shape[dim];
     struct order_ctx c = {.dtype = t->dtype, .n = l.n, .keep = keep, .descending = descending};
+    c.few = few && keep <= 64;
     struct sy__line_work w = {
         .l = l, .nin = 1, .nout = 2, .in = {sy__line_operand(t, l.n)},
         .out = {sy__line_operand(x->out[0], keep), sy__line_operand(x->out[1], keep)},
@@ -154,9 +163,9 @@ int sy__infer_topk(struct sy_infer *x)
 
 int sy__run_sort(const struct sy_run *x)
 {
-    return run_order(x, "sort", x->attrs->i[0], x->attrs->i[1]);
+    return run_order(x, "sort", x->attrs->i[0], x->attrs->i[1], false);
 }
-int sy__run_topk(const struct sy_run *x) { return run_order(x, "topk", x->attrs->i[1], true); }
+int sy__run_topk(const struct sy_run *x) { return run_order(x, "topk", x->attrs->i[1], true, true); }
 
 /* Every value's gradient goes back to where it came from. */
 static int vjp_order(struct sy_vjp *x, int64_t dim)

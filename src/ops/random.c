@@ -140,7 +140,14 @@ int sy__infer_dropout(struct sy_infer *x)
         return -1;
     sy_meta_like(&x->out[0], x->in[0]);
     x->out[1] = (struct sy_meta){SY_I64, 1, {3}};
+    x->reuse[0] = 1;
     return 0;
+}
+
+int sy__infer_dropout_backward(struct sy_infer *x)
+{
+    x->reuse[0] = 1;
+    return sy__infer_like(x);
 }
 
 struct dropping {

@@ -269,8 +269,14 @@ struct row_ctx {
         }                                                                                          \
     }
 
-#define ROWS_ALL(name, RF, RD, RI, RL, RU, BODY)                                                   \
-    ROWS_TYPE(name##_f32, float, RF, BODY)                                                         \
+#define KERNEL_F32(name)                                                                           \
+    static void name##_f32(const struct row_ctx *c, int64_t rows, const void *in, void *out)       \
+    {                                                                                              \
+        sy_cpu()->row->name(out, in, c->n, rows, c->n);                                            \
+    }
+
+/* name##_f32 is there already */
+#define ROWS_ALL(name, RD, RI, RL, RU, BODY)                                                       \
     ROWS_TYPE(name##_f64, double, RD, BODY)                                                        \
     ROWS_TYPE(name##_i32, int32_t, RI, BODY)                                                       \
     ROWS_TYPE(name##_i64, int64_t, RL, BODY)                                                       \
@@ -300,16 +306,19 @@ struct row_ctx {
     if (x[i] op x[r] || (x[r] != x[r] && x[i] == x[i]))                                            \
         r = (int32_t)i
 
-#define SAME float, double, int32_t, int64_t, uint8_t
-#define INDEX int32_t, int32_t, int32_t, int32_t, int32_t
+#define SAME double, int32_t, int64_t, uint8_t
+#define INDEX int32_t, int32_t, int32_t, int32_t
 #define ROWS_LIST(name, list, BODY) ROWS_ALL_(name, list, BODY)
 #define ROWS_ALL_(name, ...) ROWS_ALL(name, __VA_ARGS__)
+KERNEL_F32(max)
+KERNEL_F32(min)
+KERNEL_F32(argmax)
+ROWS_TYPE(argmin_f32, float, int32_t, PICK_INDEX(<))
 ROWS_LIST(max, SAME, PICK(>))
 ROWS_LIST(min, SAME, PICK(<))
 ROWS_LIST(argmax, INDEX, PICK_INDEX(>))
 ROWS_LIST(argmin, INDEX, PICK_INDEX(<))
 
-/* Wraps around in integers. */
 ROWS_TYPE(prod_f32, float, float, r = 1; for (int64_t i = 0; i < c->n; i++) r *= x[i])
 ROWS_TYPE(prod_f64, double, double, r = 1; for (int64_t i = 0; i < c->n; i++) r *= x[i])
 
