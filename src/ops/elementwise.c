@@ -6,7 +6,10 @@
 
 /* ---- infer ---- */
 
-static bool is_float(enum sy_dtype d) { return d == SY_F32 || d == SY_F64; }
+static bool is_float(enum sy_dtype d)
+{
+    return d == SY_F32 || d == SY_F64;
+}
 
 /* Inputs (all of one dtype, by promotion) must be numbers; bool counts when `with_bool`. */
 static int want_number(struct sy_infer *x, int input, bool with_bool)
@@ -27,8 +30,14 @@ static int broadcast(struct sy_infer *x, bool with_bool)
     return sy__broadcast(x, &x->out[0]);
 }
 
-int sy__infer_broadcast(struct sy_infer *x) { return broadcast(x, false); }
-int sy__infer_broadcast_any(struct sy_infer *x) { return broadcast(x, true); }
+int sy__infer_broadcast(struct sy_infer *x)
+{
+    return broadcast(x, false);
+}
+int sy__infer_broadcast_any(struct sy_infer *x)
+{
+    return broadcast(x, true);
+}
 
 int sy__infer_broadcast_float(struct sy_infer *x)
 {
@@ -66,7 +75,8 @@ int sy__infer_clamp(struct sy_infer *x)
 {
     const double *f = x->attrs->f;
     if (!(f[0] <= f[1]))
-        return sy_err_set(x->err, SY_E_RANGE, "clamp: lo is above hi: lo is %g, hi is %g", f[0], f[1]);
+        return sy_err_set(x->err, SY_E_RANGE, "clamp: lo is above hi: lo is %g, hi is %g", f[0],
+                          f[1]);
     return sy__infer_like_number(x);
 }
 
@@ -166,8 +176,14 @@ static int vjp_extreme(struct sy_vjp *x, enum sy_opcode a_wins)
     return 0;
 }
 
-int sy__vjp_maximum(struct sy_vjp *x) { return vjp_extreme(x, SY_OP_GE_); }
-int sy__vjp_minimum(struct sy_vjp *x) { return vjp_extreme(x, SY_OP_LE_); }
+int sy__vjp_maximum(struct sy_vjp *x)
+{
+    return vjp_extreme(x, SY_OP_GE_);
+}
+int sy__vjp_minimum(struct sy_vjp *x)
+{
+    return vjp_extreme(x, SY_OP_LE_);
+}
 
 int sy__vjp_where(struct sy_vjp *x)
 {
@@ -193,7 +209,10 @@ int sy__vjp_neg(struct sy_vjp *x)
     return 0;
 }
 
-int sy__vjp_exp(struct sy_vjp *x) { return times(x, x->out[0]); }
+int sy__vjp_exp(struct sy_vjp *x)
+{
+    return times(x, x->out[0]);
+}
 
 int sy__vjp_log(struct sy_vjp *x)
 {

@@ -10,7 +10,10 @@
 #include <stdatomic.h>
 #include <string.h>
 
-static bool is_index(enum sy_dtype d) { return d == SY_I32 || d == SY_I64 || d == SY_U8; }
+static bool is_index(enum sy_dtype d)
+{
+    return d == SY_I32 || d == SY_I64 || d == SY_U8;
+}
 
 static int want_index(struct sy_infer *x, int input)
 {
@@ -88,10 +91,13 @@ int sy__run_gather(const struct sy_run *x)
     int64_t dim = x->attrs->i[0];
     struct sy__lines l = sy__lines_of(index->ndim, index->shape, dim);
     struct along c = {t->dtype, index->dtype, sy_dtype_size(t->dtype), t->shape[dim], l.n};
-    struct sy__line_work w = {
-        .l = l, .nin = 2, .nout = 1,
-        .in = {sy__line_operand(t, c.n), sy__line_operand(index, c.m)},
-        .out = {sy__line_operand(x->out[0], c.m)}, .rows = gather_rows, .ctx = &c};
+    struct sy__line_work w = {.l = l,
+                              .nin = 2,
+                              .nout = 1,
+                              .in = {sy__line_operand(t, c.n), sy__line_operand(index, c.m)},
+                              .out = {sy__line_operand(x->out[0], c.m)},
+                              .rows = gather_rows,
+                              .ctx = &c};
     if (check_range(index, c.n, "gather", "the dimension", x->err))
         return -1;
     return sy__lines_run(&w, "gather", x->err);
@@ -116,7 +122,8 @@ int sy__infer_scatter_add(struct sy_infer *x)
     if (d == SY_BF16 || d == SY_BOOL)
         return sy__want_float(x, 1);
     if (n < 0)
-        return sy_err_set(x->err, SY_E_RANGE, "scatter_add: n is %lld, must be at least 0", (long long)n);
+        return sy_err_set(x->err, SY_E_RANGE, "scatter_add: n is %lld, must be at least 0",
+                          (long long)n);
     sy_meta_like(&x->out[0], x->in[1]);
     x->out[0].shape[*dim] = n;
     return 0;
@@ -125,19 +132,29 @@ int sy__infer_scatter_add(struct sy_infer *x)
 #define SCATTER(T)                                                                                 \
     for (int64_t r = 0; r < rows; r++)                                                             \
         for (int64_t i = 0; i < c->m; i++)                                                         \
-            ((T *)out[0])[r * c->n + index_at(c->index, in[0], r * c->m + i)] +=                   \
-                ((const T *)in[1])[r * c->m + i]
+    ((T *)out[0])[r * c->n + index_at(c->index, in[0], r * c->m + i)] +=                           \
+        ((const T *)in[1])[r * c->m + i]
 
 static void scatter_rows(void *ctx, int64_t rows, const void *const *in, void *const *out)
 {
     const struct along *c = ctx;
     memset(out[0], 0, (size_t)(rows * c->n) * c->size);
     switch (c->dtype) {
-    case SY_F32: SCATTER(float); break;
-    case SY_F64: SCATTER(double); break;
-    case SY_I32: SCATTER(uint32_t); break;
-    case SY_I64: SCATTER(uint64_t); break;
-    default: SCATTER(uint8_t); break;
+    case SY_F32:
+        SCATTER(float);
+        break;
+    case SY_F64:
+        SCATTER(double);
+        break;
+    case SY_I32:
+        SCATTER(uint32_t);
+        break;
+    case SY_I64:
+        SCATTER(uint64_t);
+        break;
+    default:
+        SCATTER(uint8_t);
+        break;
     }
 }
 
@@ -147,9 +164,13 @@ int sy__run_scatter_add(const struct sy_run *x)
     int64_t dim = x->attrs->i[0];
     struct sy__lines l = sy__lines_of(index->ndim, index->shape, dim);
     struct along c = {t->dtype, index->dtype, sy_dtype_size(t->dtype), x->attrs->i[1], l.n};
-    struct sy__line_work w = {
-        .l = l, .nin = 2, .nout = 1, .in = {sy__line_operand(index, c.m), sy__line_operand(t, c.m)},
-        .out = {sy__line_operand(x->out[0], c.n)}, .rows = scatter_rows, .ctx = &c};
+    struct sy__line_work w = {.l = l,
+                              .nin = 2,
+                              .nout = 1,
+                              .in = {sy__line_operand(index, c.m), sy__line_operand(t, c.m)},
+                              .out = {sy__line_operand(x->out[0], c.n)},
+                              .rows = scatter_rows,
+                              .ctx = &c};
     if (check_range(index, c.n, "scatter_add", "n", x->err))
         return -1;
     return sy__lines_run(&w, "scatter_add", x->err);
@@ -220,7 +241,10 @@ static int select_rows(const struct sy_run *x, const char *op, const char *what)
     return 0;
 }
 
-int sy__run_embedding(const struct sy_run *x) { return select_rows(x, "embedding", "V"); }
+int sy__run_embedding(const struct sy_run *x)
+{
+    return select_rows(x, "embedding", "V");
+}
 int sy__run_index_select(const struct sy_run *x)
 {
     return select_rows(x, "index_select", "dimension 1");
@@ -237,7 +261,10 @@ int sy__vjp_embedding(struct sy_vjp *x)
     return 0;
 }
 
-int sy__vjp_index_select(struct sy_vjp *x) { return sy__vjp_embedding(x); }
+int sy__vjp_index_select(struct sy_vjp *x)
+{
+    return sy__vjp_embedding(x);
+}
 
 /* ids (any shape, N in all), dy (N, C) -> dw (n, C); scratch: the tokens of each row, in order. */
 int sy__infer_embedding_backward(struct sy_infer *x)

@@ -13,8 +13,8 @@
 
 /* Fortran interface, 32-bit integers (the hidden lengths of character arguments are not read). */
 #define LAPACK(p, T)                                                                               \
-    void p##gesdd_(const char *, int *, int *, T *, int *, T *, T *, int *, T *, int *, T *, int *, \
-                   int *, int *);                                                                  \
+    void p##gesdd_(const char *, int *, int *, T *, int *, T *, T *, int *, T *, int *, T *,       \
+                   int *, int *, int *);                                                           \
     void p##geqrf_(int *, int *, T *, int *, T *, T *, int *, int *);                              \
     void p##orgqr_(int *, int *, int *, T *, int *, T *, T *, int *, int *);                       \
     void p##syevd_(const char *, const char *, int *, T *, int *, T *, T *, int *, int *, int *,   \

@@ -55,10 +55,14 @@ static void transfer(const struct sy__line_operand *p, int64_t inner, int64_t o,
                      int64_t lines, char *buf, bool gather)
 {
     switch (p->size) {
-    case 1: TRANSFER(uint8_t) break;
-    case 2: TRANSFER(uint16_t) break;
-    case 4: TRANSFER(uint32_t) break;
-    default: TRANSFER(uint64_t) break;
+    case 1:
+        TRANSFER(uint8_t) break;
+    case 2:
+        TRANSFER(uint16_t) break;
+    case 4:
+        TRANSFER(uint32_t) break;
+    default:
+        TRANSFER(uint64_t) break;
     }
 }
 

@@ -55,9 +55,17 @@ static int run_map(const struct sy_run *x, int nin, const loop_fn loops[SY_DTYPE
         int64_t sa = s->stride[0];                                                                 \
         (void)f;                                                                                   \
         if (sa == 1)                                                                               \
-            EACH { T a = pa[i]; y[i] = (R)(EXPR); }                                                \
+            EACH                                                                                   \
+            {                                                                                      \
+                T a = pa[i];                                                                       \
+                y[i] = (R)(EXPR);                                                                  \
+            }                                                                                      \
         else                                                                                       \
-            EACH { T a = pa[i * sa]; y[i] = (R)(EXPR); }                                           \
+            EACH                                                                                   \
+            {                                                                                      \
+                T a = pa[i * sa];                                                                  \
+                y[i] = (R)(EXPR);                                                                  \
+            }                                                                                      \
     }
 
 /* y = EXPR(a, b) */
@@ -71,15 +79,31 @@ static int run_map(const struct sy_run *x, int nin, const loop_fn loops[SY_DTYPE
         int64_t sa = s->stride[0], sb = s->stride[1];                                              \
         (void)f;                                                                                   \
         if (sa == 1 && sb == 1) {                                                                  \
-            EACH { T a = pa[i], b = pb[i]; y[i] = (R)(EXPR); }                                     \
+            EACH                                                                                   \
+            {                                                                                      \
+                T a = pa[i], b = pb[i];                                                            \
+                y[i] = (R)(EXPR);                                                                  \
+            }                                                                                      \
         } else if (sa == 1 && sb == 0) {                                                           \
             T b = *pb;                                                                             \
-            EACH { T a = pa[i]; y[i] = (R)(EXPR); }                                                \
+            EACH                                                                                   \
+            {                                                                                      \
+                T a = pa[i];                                                                       \
+                y[i] = (R)(EXPR);                                                                  \
+            }                                                                                      \
         } else if (sa == 0 && sb == 1) {                                                           \
             T a = *pa;                                                                             \
-            EACH { T b = pb[i]; y[i] = (R)(EXPR); }                                                \
+            EACH                                                                                   \
+            {                                                                                      \
+                T b = pb[i];                                                                       \
+                y[i] = (R)(EXPR);                                                                  \
+            }                                                                                      \
         } else {                                                                                   \
-            EACH { T a = pa[i * sa], b = pb[i * sb]; y[i] = (R)(EXPR); }                           \
+            EACH                                                                                   \
+            {                                                                                      \
+                T a = pa[i * sa], b = pb[i * sb];                                                  \
+                y[i] = (R)(EXPR);                                                                  \
+            }                                                                                      \
         }                                                                                          \
     }
 
@@ -90,7 +114,8 @@ static int run_map(const struct sy_run *x, int nin, const loop_fn loops[SY_DTYPE
 
 #define PIECE 256
 
-/* n <= PIECE elements of input i from element `from` of the span on: in place, or gathered in buf. */
+/* n <= PIECE elements of input i from element `from` of the span on: in place, or gathered in buf.
+ */
 static const float *dense(const struct map *m, const struct sy__span *s, int i, int64_t from,
                           int64_t n, float *buf)
 {
@@ -169,7 +194,10 @@ static void compare_f32(const struct map *m, const struct sy__span *s, enum sy_c
 }
 
 #define KERN(fn, family, index)                                                                    \
-    static void fn(const struct map *m, const struct sy__span *s) { family(m, s, index); }
+    static void fn(const struct map *m, const struct sy__span *s)                                  \
+    {                                                                                              \
+        family(m, s, index);                                                                       \
+    }
 
 /* ---- a and b in, the same type out ---- */
 
@@ -185,8 +213,8 @@ static void compare_f32(const struct map *m, const struct sy__span *s, enum sy_c
 #define RUN2_FLOATS(name, grain)                                                                   \
     int sy__run_##name(const struct sy_run *x)                                                     \
     {                                                                                              \
-        static const loop_fn loops[SY_DTYPE_COUNT] = {[SY_F32] = name##_f32,                       \
-                                                      [SY_F64] = name##_f64};                      \
+        static const loop_fn loops[SY_DTYPE_COUNT] = {                                             \
+            [SY_F32] = name##_f32, [SY_F64] = name##_f64};                                         \
         return run_map(x, 2, loops, grain);                                                        \
     }
 
@@ -202,9 +230,9 @@ static void compare_f32(const struct map *m, const struct sy__span *s, enum sy_c
 /* Integer arithmetic in u64: wrapping, never undefined. */
 #define ARITHMETIC(name, NAME, op)                                                                 \
     BINARY_FLOATS(name, NAME, a op b)                                                              \
-    LOOP2(name##_i32, int32_t, int32_t, (uint64_t)a op (uint64_t)b)                                \
-    LOOP2(name##_i64, int64_t, int64_t, (uint64_t)a op (uint64_t)b)                                \
-    LOOP2(name##_u8, uint8_t, uint8_t, (uint64_t)a op (uint64_t)b)                                 \
+    LOOP2(name##_i32, int32_t, int32_t, (uint64_t)a op(uint64_t) b)                                \
+    LOOP2(name##_i64, int64_t, int64_t, (uint64_t)a op(uint64_t) b)                                \
+    LOOP2(name##_u8, uint8_t, uint8_t, (uint64_t)a op(uint64_t) b)                                 \
     RUN2_ALL(name)
 
 ARITHMETIC(add, ADD, +)
@@ -248,8 +276,8 @@ COMPARE(ge, GE, >=)
     LOOP1(name##_f64, double, double, E64)                                                         \
     int sy__run_##name(const struct sy_run *x)                                                     \
     {                                                                                              \
-        static const loop_fn loops[SY_DTYPE_COUNT] = {[SY_F32] = name##_f32,                       \
-                                                      [SY_F64] = name##_f64};                      \
+        static const loop_fn loops[SY_DTYPE_COUNT] = {                                             \
+            [SY_F32] = name##_f32, [SY_F64] = name##_f64};                                         \
         return run_map(x, 1, loops, grain);                                                        \
     }
 
@@ -287,7 +315,7 @@ UNARY(erf, ERF, GRAIN_HEAVY, erf(a))
 UNARY(tanh, TANH, GRAIN_HEAVY, tanh(a))
 UNARY(sigmoid, SIGMOID, GRAIN_HEAVY, 1.0 / (1.0 + exp(-a)))
 UNARY(softplus, SOFTPLUS, GRAIN_HEAVY, a > 30 ? a : log1p(exp(a)))
-UNARY(relu2, RELU2, GRAIN_LIGHT, a < 0 ? 0 : a *a)
+UNARY(relu2, RELU2, GRAIN_LIGHT, a < 0 ? 0 : a * a)
 UNARY(silu, SILU, GRAIN_HEAVY, a / (1.0 + exp(-a)))
 UNARY(reciprocal, RECIP, GRAIN_LIGHT, 1.0 / a)
 UNARY(floor, FLOOR, GRAIN_LIGHT, floor(a))
@@ -300,17 +328,24 @@ UNARY(round, ROUND, GRAIN_LIGHT, rint(a))
 #define GELU_K 0.044715
 #define PDF_C 0.3989422804014327 /* 1 / sqrt(2 pi) */
 
-static double gelu_inner(double a) { return GELU_C * (a + GELU_K * a * a * a); }
-static double phi(double a) { return 0.5 * erfc(-a * 0.70710678118654752); }
+static double gelu_inner(double a)
+{
+    return GELU_C * (a + GELU_K * a * a * a);
+}
+static double phi(double a)
+{
+    return 0.5 * erfc(-a * 0.70710678118654752);
+}
 
 UNARY(gelu, GELU, GRAIN_HEAVY, a *phi(a))
 UNARY(gelu_tanh, GELU_TANH, GRAIN_HEAVY, 0.5 * a * (1.0 + tanh(gelu_inner(a))))
 
-LOOP1(clamp_f32, float, float, a < (float)f[0] ? (float)f[0] : a > (float)f[1] ? (float)f[1] : a)
-LOOP1(clamp_f64, double, double, a < f[0] ? f[0] : a > f[1] ? f[1] : a)
-LOOP1(clamp_i32, int32_t, int32_t, (double)a < f[0] ? f[0] : (double)a > f[1] ? f[1] : a)
-LOOP1(clamp_i64, int64_t, int64_t, (double)a < f[0] ? (int64_t)f[0] : (double)a > f[1] ? (int64_t)f[1] : a)
-LOOP1(clamp_u8, uint8_t, uint8_t, (double)a < f[0] ? f[0] : (double)a > f[1] ? f[1] : a)
+LOOP1(clamp_f32, float, float, a<(float)f[0] ? (float)f[0] : a>(float) f[1] ? (float)f[1] : a)
+LOOP1(clamp_f64, double, double, a<f[0] ? f[0] : a> f[1] ? f[1] : a)
+LOOP1(clamp_i32, int32_t, int32_t, (double)a<f[0] ? f[0] : (double)a> f[1] ? f[1] : a)
+LOOP1(clamp_i64, int64_t, int64_t,
+      (double)a<f[0] ? (int64_t)f[0] : (double)a> f[1] ? (int64_t)f[1] : a)
+LOOP1(clamp_u8, uint8_t, uint8_t, (double)a<f[0] ? f[0] : (double)a> f[1] ? f[1] : a)
 RUN1_ALL(clamp)
 
 LOOP1(not_f32, float, uint8_t, a == 0)
@@ -318,7 +353,7 @@ LOOP1(not_f64, double, uint8_t, a == 0)
 LOOP1(not_i32, int32_t, uint8_t, a == 0)
 LOOP1(not_i64, int64_t, uint8_t, a == 0)
 LOOP1(not_u8, uint8_t, uint8_t, a == 0)
-RUN1_ALL(not)
+RUN1_ALL(not )
 
 /* ---- backward kernels: a is the forward's input (or output, where said), b the gradient ---- */
 
@@ -328,7 +363,10 @@ static double silu_slope(double a)
     return s * (1.0 + a * (1.0 - s));
 }
 
-static double gelu_slope(double a) { return phi(a) + a * PDF_C * exp(-0.5 * a * a); }
+static double gelu_slope(double a)
+{
+    return phi(a) + a * PDF_C * exp(-0.5 * a * a);
+}
 
 static double gelu_tanh_slope(double a)
 {
@@ -345,15 +383,15 @@ BACKWARD(abs, ABS, GRAIN_LIGHT, a > 0 ? b : a < 0 ? -b : 0)
 BACKWARD(square, SQUARE, GRAIN_LIGHT, 2 * a * b)
 BACKWARD(relu, RELU, GRAIN_LIGHT, a > 0 ? b : 0)
 BACKWARD(relu2, RELU2, GRAIN_LIGHT, a > 0 ? 2 * a * b : 0)
-BACKWARD(sqrt, SQRT, GRAIN_LIGHT, b * 0.5 / a)                /* a: output */
-BACKWARD(rsqrt, RSQRT, GRAIN_LIGHT, b * -0.5 * a * a * a)     /* a: output */
-BACKWARD(reciprocal, RECIP, GRAIN_LIGHT, -b * a * a)          /* a: output */
+BACKWARD(sqrt, SQRT, GRAIN_LIGHT, b * 0.5 / a)            /* a: output */
+BACKWARD(rsqrt, RSQRT, GRAIN_LIGHT, b * -0.5 * a * a * a) /* a: output */
+BACKWARD(reciprocal, RECIP, GRAIN_LIGHT, -b *a *a)        /* a: output */
 BACKWARD(log1p, LOG1P, GRAIN_LIGHT, b / (1.0 + a))
 BACKWARD(sin, SIN, GRAIN_HEAVY, b *cos(a))
-BACKWARD(cos, COS, GRAIN_HEAVY, -b * sin(a))
-BACKWARD(tanh, TANH, GRAIN_LIGHT, b *(1.0 - a * a))           /* a: output */
+BACKWARD(cos, COS, GRAIN_HEAVY, -b *sin(a))
+BACKWARD(tanh, TANH, GRAIN_LIGHT, b *(1.0 - a * a)) /* a: output */
 BACKWARD(erf, ERF, GRAIN_HEAVY, b * 1.1283791670955126 * exp(-a * a))
-BACKWARD(sigmoid, SIGMOID, GRAIN_LIGHT, b *a *(1.0 - a))      /* a: output */
+BACKWARD(sigmoid, SIGMOID, GRAIN_LIGHT, b *a *(1.0 - a)) /* a: output */
 BACKWARD(softplus, SOFTPLUS, GRAIN_HEAVY, b / (1.0 + exp(-a)))
 BACKWARD(silu, SILU, GRAIN_HEAVY, b *silu_slope(a))
 BACKWARD(gelu, GELU, GRAIN_HEAVY, b *gelu_slope(a))

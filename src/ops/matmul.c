@@ -35,16 +35,22 @@ static struct stack stack_of(const struct sy_tensor *t, bool right)
     return s;
 }
 
-/* Can the GEMM read it in place?  Sets the leading dimension and whether it is stored transposed. */
+/* Can the GEMM read it in place?  Sets the leading dimension and whether it is stored transposed.
+ */
 static bool readable(const struct stack *s, int64_t *ld, bool *trans)
 {
     bool plain = (s->cols == 1 || s->col_stride == 1) && (s->rows == 1 || s->row_stride >= s->cols);
     *trans = !plain;
-    *ld = plain ? (s->rows == 1 ? s->cols : s->row_stride) : (s->cols == 1 ? s->rows : s->col_stride);
-    return plain || ((s->rows == 1 || s->row_stride == 1) && (s->cols == 1 || s->col_stride >= s->rows));
+    *ld =
+        plain ? (s->rows == 1 ? s->cols : s->row_stride) : (s->cols == 1 ? s->rows : s->col_stride);
+    return plain ||
+           ((s->rows == 1 || s->row_stride == 1) && (s->cols == 1 || s->col_stride >= s->rows));
 }
 
-static size_t round64(size_t n) { return (n + 63) & ~(size_t)63; }
+static size_t round64(size_t n)
+{
+    return (n + 63) & ~(size_t)63;
+}
 
 static size_t copy_bytes(const struct stack *s)
 {
@@ -101,7 +107,8 @@ int sy__infer_matmul(struct sy_infer *x)
 }
 
 /* Where matrix number i of the output's batch lies in the operand, in elements. */
-static int64_t batch_offset(const struct stack *s, const struct sy_tensor *y, int batch_dims, int64_t i)
+static int64_t batch_offset(const struct stack *s, const struct sy_tensor *y, int batch_dims,
+                            int64_t i)
 {
     int64_t off = 0;
     for (int d = batch_dims - 1; d >= 0; d--) {
@@ -161,9 +168,9 @@ static void product_f64(const struct sy_run *x, const struct operand *a, const s
     for (int64_t i = 0; i < count; i++)
         sy_gemm_f64(m, b->s.cols, a->s.cols,
                     (const double *)a->data + batch_offset(&a->s, x->out[0], batch_dims, i), a->ld,
-                    a->trans, (const double *)b->data + batch_offset(&b->s, x->out[0], batch_dims, i),
-                    b->ld, b->trans, (double *)sy_data(x->out[0]) + i * m * b->s.cols, b->s.cols,
-                    false);
+                    a->trans,
+                    (const double *)b->data + batch_offset(&b->s, x->out[0], batch_dims, i), b->ld,
+                    b->trans, (double *)sy_data(x->out[0]) + i * m * b->s.cols, b->s.cols, false);
 }
 
 static void product_f32(const struct sy_run *x, const struct operand *a, const struct operand *b,
@@ -313,10 +320,16 @@ int sy__run_linear(const struct sy_run *x)
             ((double *)bias.y)[i] += ((const double *)bias.b)[i % n];
         return 0;
     }
-    struct sy_gemm_problem p = {.m = m, .n = n, .k = k, .a = {sy_data(in), k, NULL, false},
-                                .b = {sy_data(w), k, NULL, true}, .c = sy_data(y), .ldc = n};
+    struct sy_gemm_problem p = {.m = m,
+                                .n = n,
+                                .k = k,
+                                .a = {sy_data(in), k, NULL, false},
+                                .b = {sy_data(w), k, NULL, true},
+                                .c = sy_data(y),
+                                .ldc = n};
     struct sy_gemm_opts opts = {.precision = (enum sy_precision)x->attrs->precision,
-                                .done = bias.b ? add_bias_f32 : NULL, .ctx = &bias};
+                                .done = bias.b ? add_bias_f32 : NULL,
+                                .ctx = &bias};
     sy_gemm(&p, &opts);
     return 0;
 }

@@ -50,15 +50,21 @@ static uint64_t int_key(int64_t v, bool descending)
 static uint64_t key_of(const struct order_ctx *c, const void *x, int64_t i)
 {
     switch (c->dtype) {
-    case SY_F32: return float_key((double)((const float *)x)[i], c->descending);
-    case SY_F64: return float_key(((const double *)x)[i], c->descending);
-    case SY_I32: return int_key(((const int32_t *)x)[i], c->descending);
-    case SY_I64: return int_key(((const int64_t *)x)[i], c->descending);
-    default: return int_key(((const uint8_t *)x)[i], c->descending);
+    case SY_F32:
+        return float_key((double)((const float *)x)[i], c->descending);
+    case SY_F64:
+        return float_key(((const double *)x)[i], c->descending);
+    case SY_I32:
+        return int_key(((const int32_t *)x)[i], c->descending);
+    case SY_I64:
+        return int_key(((const int64_t *)x)[i], c->descending);
+    default:
+        return int_key(((const uint8_t *)x)[i], c->descending);
     }
 }
 
-static void merge(const struct pair *a, int64_t na, const struct pair *b, int64_t nb, struct pair *to)
+static void merge(const struct pair *a, int64_t na, const struct pair *b, int64_t nb,
+                  struct pair *to)
 {
     int64_t i = 0, j = 0;
     while (i < na && j < nb)
@@ -120,9 +126,13 @@ static int run_order(const struct sy_run *x, const char *name, int64_t dim, bool
     struct order_ctx c = {.dtype = t->dtype, .n = l.n, .keep = keep, .descending = descending};
     c.few = few && keep <= 64;
     struct sy__line_work w = {
-        .l = l, .nin = 1, .nout = 2, .in = {sy__line_operand(t, l.n)},
+        .l = l,
+        .nin = 1,
+        .nout = 2,
+        .in = {sy__line_operand(t, l.n)},
         .out = {sy__line_operand(x->out[0], keep), sy__line_operand(x->out[1], keep)},
-        .rows = order_rows, .ctx = &c};
+        .rows = order_rows,
+        .ctx = &c};
     atomic_init(&c.failed, false);
     if (sy__lines_run(&w, name, x->err))
         return -1;
@@ -144,7 +154,10 @@ static int infer_order(struct sy_infer *x, int64_t *dim)
     return 0;
 }
 
-int sy__infer_sort(struct sy_infer *x) { return infer_order(x, &x->attrs->i[0]); }
+int sy__infer_sort(struct sy_infer *x)
+{
+    return infer_order(x, &x->attrs->i[0]);
+}
 
 int sy__infer_topk(struct sy_infer *x)
 {
@@ -165,7 +178,10 @@ int sy__run_sort(const struct sy_run *x)
 {
     return run_order(x, "sort", x->attrs->i[0], x->attrs->i[1], false);
 }
-int sy__run_topk(const struct sy_run *x) { return run_order(x, "topk", x->attrs->i[1], true, true); }
+int sy__run_topk(const struct sy_run *x)
+{
+    return run_order(x, "topk", x->attrs->i[1], true, true);
+}
 
 /* Every value's gradient goes back to where it came from. */
 static int vjp_order(struct sy_vjp *x, int64_t dim)
@@ -176,5 +192,11 @@ static int vjp_order(struct sy_vjp *x, int64_t dim)
     return 0;
 }
 
-int sy__vjp_sort(struct sy_vjp *x) { return vjp_order(x, x->attrs->i[0]); }
-int sy__vjp_topk(struct sy_vjp *x) { return vjp_order(x, x->attrs->i[1]); }
+int sy__vjp_sort(struct sy_vjp *x)
+{
+    return vjp_order(x, x->attrs->i[0]);
+}
+int sy__vjp_topk(struct sy_vjp *x)
+{
+    return vjp_order(x, x->attrs->i[1]);
+}

@@ -1,8 +1,8 @@
 /* Draws: pure functions of (seed, step, node), see base/rng.h; and dropout.
  *
  *  1. Element i of a draw depends on the key and i only, so tasks may be cut anywhere.
- *  2. dropout puts its key out beside y.  The gradient draws the same mask from that key: no mask is
- *     kept, and it does not matter that the backward operation has another number.
+ *  2. dropout puts its key out beside y.  The gradient draws the same mask from that key: no mask
+ * is kept, and it does not matter that the backward operation has another number.
  */
 #include "ops/build.h"
 #include "ops/ops_int.h"
@@ -80,8 +80,14 @@ static int run_floats(const struct sy_run *x,
     return 0;
 }
 
-int sy__run_randn(const struct sy_run *x) { return run_floats(x, sy_rng_fill_normal); }
-int sy__run_rand(const struct sy_run *x) { return run_floats(x, sy_rng_fill_uniform); }
+int sy__run_randn(const struct sy_run *x)
+{
+    return run_floats(x, sy_rng_fill_normal);
+}
+int sy__run_rand(const struct sy_run *x)
+{
+    return run_floats(x, sy_rng_fill_uniform);
+}
 
 int sy__infer_randint(struct sy_infer *x)
 {
@@ -104,19 +110,29 @@ static void fill_ints(void *ctx, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i++) {
         int64_t v = d->lo + (int64_t)sy_rng_below(&d->key, (uint64_t)i, span);
         switch (d->dtype) {
-        case SY_F32: ((float *)d->y)[i] = (float)v; break;
-        case SY_F64: ((double *)d->y)[i] = (double)v; break;
-        case SY_I32: ((int32_t *)d->y)[i] = (int32_t)v; break;
-        case SY_I64: ((int64_t *)d->y)[i] = v; break;
-        default: ((uint8_t *)d->y)[i] = (uint8_t)v; break;
+        case SY_F32:
+            ((float *)d->y)[i] = (float)v;
+            break;
+        case SY_F64:
+            ((double *)d->y)[i] = (double)v;
+            break;
+        case SY_I32:
+            ((int32_t *)d->y)[i] = (int32_t)v;
+            break;
+        case SY_I64:
+            ((int64_t *)d->y)[i] = v;
+            break;
+        default:
+            ((uint8_t *)d->y)[i] = (uint8_t)v;
+            break;
         }
     }
 }
 
 int sy__run_randint(const struct sy_run *x)
 {
-    struct draw d = {key_of(x, SY_RNG_USER), NULL, x->out[0]->dtype, sy_data(x->out[0]),
-                     x->attrs->i[10], x->attrs->i[11]};
+    struct draw d = {key_of(x, SY_RNG_USER), NULL,           x->out[0]->dtype, sy_data(x->out[0]),
+                     x->attrs->i[10],        x->attrs->i[11]};
     sy__parallel(sy_tensor_count(x->out[0]), 8192, fill_ints, &d);
     return 0;
 }
@@ -207,7 +223,8 @@ int sy__run_dropout(const struct sy_run *x)
 int sy__vjp_dropout(struct sy_vjp *x)
 {
     if (x->dout[0])
-        x->din[0] = sy_b_apply(SY_OP_DROPOUT_BACKWARD_, x->attrs, 3, x->dout[0], x->out[1], x->in[1]);
+        x->din[0] =
+            sy_b_apply(SY_OP_DROPOUT_BACKWARD_, x->attrs, 3, x->dout[0], x->out[1], x->in[1]);
     return 0;
 }
 

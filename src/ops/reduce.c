@@ -1,7 +1,7 @@
 /* Reductions along one dimension or over everything.
  *
- *  1. Along the last dimension: 16 lanes and a fixed tree (cpu/cpu.h).  Along another dimension: one
- *     chain in ascending order for every result, in chunks of CHUNK rows that depend on the shape
+ *  1. Along the last dimension: 16 lanes and a fixed tree (cpu/cpu.h).  Along another dimension:
+ * one chain in ascending order for every result, in chunks of CHUNK rows that depend on the shape
  *     only; chunks are then added in ascending order.  Everything: rows of BLOCK elements, whose
  *     sums are summed likewise.
  */
@@ -128,11 +128,21 @@ struct summing {
 static void row_sum(enum sy_dtype dtype, const void *x, int64_t n, void *y)
 {
     switch (dtype) {
-    case SY_F32: *(float *)y = row_sum_f32(x, n); break;
-    case SY_F64: *(double *)y = row_sum_f64(x, n); break;
-    case SY_I32: *(int64_t *)y = row_sum_i32(x, n); break;
-    case SY_I64: *(int64_t *)y = row_sum_i64(x, n); break;
-    default: *(int64_t *)y = row_sum_u8(x, n); break;
+    case SY_F32:
+        *(float *)y = row_sum_f32(x, n);
+        break;
+    case SY_F64:
+        *(double *)y = row_sum_f64(x, n);
+        break;
+    case SY_I32:
+        *(int64_t *)y = row_sum_i32(x, n);
+        break;
+    case SY_I64:
+        *(int64_t *)y = row_sum_i64(x, n);
+        break;
+    default:
+        *(int64_t *)y = row_sum_u8(x, n);
+        break;
     }
 }
 
@@ -140,11 +150,21 @@ static void col_sum(enum sy_dtype dtype, const void *x, int64_t rows, int64_t in
                     int64_t to, void *y)
 {
     switch (dtype) {
-    case SY_F32: col_sum_f32(x, rows, inner, from, to, y); break;
-    case SY_F64: col_sum_f64(x, rows, inner, from, to, y); break;
-    case SY_I32: col_sum_i32(x, rows, inner, from, to, y); break;
-    case SY_I64: col_sum_i64(x, rows, inner, from, to, y); break;
-    default: col_sum_u8(x, rows, inner, from, to, y); break;
+    case SY_F32:
+        col_sum_f32(x, rows, inner, from, to, y);
+        break;
+    case SY_F64:
+        col_sum_f64(x, rows, inner, from, to, y);
+        break;
+    case SY_I32:
+        col_sum_i32(x, rows, inner, from, to, y);
+        break;
+    case SY_I64:
+        col_sum_i64(x, rows, inner, from, to, y);
+        break;
+    default:
+        col_sum_u8(x, rows, inner, from, to, y);
+        break;
     }
 }
 
@@ -182,7 +202,8 @@ void sy__sum_lines(enum sy_dtype dtype, const void *x, struct sy__lines l, void 
     sum_to(&first);
     if (n == 1)
         return;
-    struct summing second = {whole ? dtype : SY_I64, scratch, y, out, out, {l.outer, n, l.inner}, 1, n};
+    struct summing second = {whole ? dtype : SY_I64, scratch, y, out, out,
+                             {l.outer, n, l.inner},  1,       n};
     sum_to(&second);
 }
 
@@ -285,11 +306,21 @@ struct row_ctx {
     {                                                                                              \
         const struct row_ctx *c = ctx;                                                             \
         switch (c->dtype) {                                                                        \
-        case SY_F32: name##_f32(c, rows, in[0], out[0]); break;                                    \
-        case SY_F64: name##_f64(c, rows, in[0], out[0]); break;                                    \
-        case SY_I32: name##_i32(c, rows, in[0], out[0]); break;                                    \
-        case SY_I64: name##_i64(c, rows, in[0], out[0]); break;                                    \
-        default: name##_u8(c, rows, in[0], out[0]); break;                                         \
+        case SY_F32:                                                                               \
+            name##_f32(c, rows, in[0], out[0]);                                                    \
+            break;                                                                                 \
+        case SY_F64:                                                                               \
+            name##_f64(c, rows, in[0], out[0]);                                                    \
+            break;                                                                                 \
+        case SY_I32:                                                                               \
+            name##_i32(c, rows, in[0], out[0]);                                                    \
+            break;                                                                                 \
+        case SY_I64:                                                                               \
+            name##_i64(c, rows, in[0], out[0]);                                                    \
+            break;                                                                                 \
+        default:                                                                                   \
+            name##_u8(c, rows, in[0], out[0]);                                                     \
+            break;                                                                                 \
         }                                                                                          \
     }
 
@@ -297,14 +328,14 @@ struct row_ctx {
 #define PICK(op)                                                                                   \
     r = x[0];                                                                                      \
     for (int64_t i = 1; i < c->n; i++)                                                             \
-    if (x[i] op r || x[i] != x[i])                                                                 \
-        r = x[i]
+        if (x[i] op r || x[i] != x[i])                                                             \
+    r = x[i]
 /* NaN never wins; of equal ones the first does. */
 #define PICK_INDEX(op)                                                                             \
     r = 0;                                                                                         \
     for (int64_t i = 1; i < c->n; i++)                                                             \
-    if (x[i] op x[r] || (x[r] != x[r] && x[i] == x[i]))                                            \
-        r = (int32_t)i
+        if (x[i] op x[r] || (x[r] != x[r] && x[i] == x[i]))                                        \
+    r = (int32_t)i
 
 #define SAME double, int32_t, int64_t, uint8_t
 #define INDEX int32_t, int32_t, int32_t, int32_t
@@ -382,18 +413,44 @@ static int run_rows(const struct sy_run *x, const char *name,
     const struct sy_tensor *t = x->in[0];
     struct sy__lines l = lines(t, x->attrs->i[0]);
     struct row_ctx c = {t->dtype, l.n, (double)x->attrs->i[2]};
-    struct sy__line_work w = {.l = l, .nin = 1, .nout = 1, .in = {sy__line_operand(t, l.n)},
-                              .out = {sy__line_operand(x->out[0], 1)}, .rows = rows, .ctx = &c};
+    struct sy__line_work w = {.l = l,
+                              .nin = 1,
+                              .nout = 1,
+                              .in = {sy__line_operand(t, l.n)},
+                              .out = {sy__line_operand(x->out[0], 1)},
+                              .rows = rows,
+                              .ctx = &c};
     return sy__lines_run(&w, name, x->err);
 }
 
-int sy__run_max(const struct sy_run *x) { return run_rows(x, "max", max_rows); }
-int sy__run_min(const struct sy_run *x) { return run_rows(x, "min", min_rows); }
-int sy__run_argmax(const struct sy_run *x) { return run_rows(x, "argmax", argmax_rows); }
-int sy__run_argmin(const struct sy_run *x) { return run_rows(x, "argmin", argmin_rows); }
-int sy__run_prod(const struct sy_run *x) { return run_rows(x, "prod", prod_rows); }
-int sy__run_var(const struct sy_run *x) { return run_rows(x, "var", var_rows); }
-int sy__run_logsumexp(const struct sy_run *x) { return run_rows(x, "logsumexp", logsumexp_rows); }
+int sy__run_max(const struct sy_run *x)
+{
+    return run_rows(x, "max", max_rows);
+}
+int sy__run_min(const struct sy_run *x)
+{
+    return run_rows(x, "min", min_rows);
+}
+int sy__run_argmax(const struct sy_run *x)
+{
+    return run_rows(x, "argmax", argmax_rows);
+}
+int sy__run_argmin(const struct sy_run *x)
+{
+    return run_rows(x, "argmin", argmin_rows);
+}
+int sy__run_prod(const struct sy_run *x)
+{
+    return run_rows(x, "prod", prod_rows);
+}
+int sy__run_var(const struct sy_run *x)
+{
+    return run_rows(x, "var", var_rows);
+}
+int sy__run_logsumexp(const struct sy_run *x)
+{
+    return run_rows(x, "logsumexp", logsumexp_rows);
+}
 
 static int not_empty(struct sy_infer *x)
 {
@@ -455,8 +512,14 @@ static int vjp_pick(struct sy_vjp *x, enum sy_opcode which)
     return 0;
 }
 
-int sy__vjp_max(struct sy_vjp *x) { return vjp_pick(x, SY_OP_ARGMAX_); }
-int sy__vjp_min(struct sy_vjp *x) { return vjp_pick(x, SY_OP_ARGMIN_); }
+int sy__vjp_max(struct sy_vjp *x)
+{
+    return vjp_pick(x, SY_OP_ARGMAX_);
+}
+int sy__vjp_min(struct sy_vjp *x)
+{
+    return vjp_pick(x, SY_OP_ARGMIN_);
+}
 
 /* dy y / x: wrong (NaN) where x is 0 */
 int sy__vjp_prod(struct sy_vjp *x)

@@ -1,4 +1,5 @@
-/* softmax, log_softmax and cumsum along any dimension: rows of f32 through the kernels, f64 plain. */
+/* softmax, log_softmax and cumsum along any dimension: rows of f32 through the kernels, f64 plain.
+ */
 #include "ops/build.h"
 #include "ops/ops_int.h"
 
@@ -85,7 +86,10 @@ static void softmax_back_rows(void *ctx, int64_t rows, const void *const *in, vo
     }
 }
 
-int sy__run_softmax(const struct sy_run *x) { return run_rows(x, 1, "softmax", softmax_rows); }
+int sy__run_softmax(const struct sy_run *x)
+{
+    return run_rows(x, 1, "softmax", softmax_rows);
+}
 int sy__run_softmax_backward(const struct sy_run *x)
 {
     return run_rows(x, 2, "softmax", softmax_back_rows);
@@ -174,11 +178,21 @@ static void cumsum_rows(void *ctx, int64_t rows, const void *const *in, void *co
     for (int64_t r = 0; r < rows; r++) {
         int64_t at = r * c->n;
         switch (c->dtype) {
-        case SY_F32: cumsum_f32((const float *)in[0] + at, (float *)out[0] + at, c->n, c->reverse); break;
-        case SY_F64: cumsum_f64((const double *)in[0] + at, (double *)out[0] + at, c->n, c->reverse); break;
-        case SY_I32: cumsum_i32((const int32_t *)in[0] + at, (int64_t *)out[0] + at, c->n, c->reverse); break;
-        case SY_I64: cumsum_i64((const int64_t *)in[0] + at, (int64_t *)out[0] + at, c->n, c->reverse); break;
-        default: cumsum_u8((const uint8_t *)in[0] + at, (int64_t *)out[0] + at, c->n, c->reverse); break;
+        case SY_F32:
+            cumsum_f32((const float *)in[0] + at, (float *)out[0] + at, c->n, c->reverse);
+            break;
+        case SY_F64:
+            cumsum_f64((const double *)in[0] + at, (double *)out[0] + at, c->n, c->reverse);
+            break;
+        case SY_I32:
+            cumsum_i32((const int32_t *)in[0] + at, (int64_t *)out[0] + at, c->n, c->reverse);
+            break;
+        case SY_I64:
+            cumsum_i64((const int64_t *)in[0] + at, (int64_t *)out[0] + at, c->n, c->reverse);
+            break;
+        default:
+            cumsum_u8((const uint8_t *)in[0] + at, (int64_t *)out[0] + at, c->n, c->reverse);
+            break;
         }
     }
 }
@@ -195,7 +209,10 @@ int sy__infer_cumsum(struct sy_infer *x)
     return 0;
 }
 
-int sy__run_cumsum(const struct sy_run *x) { return run_rows(x, 1, "cumsum", cumsum_rows); }
+int sy__run_cumsum(const struct sy_run *x)
+{
+    return run_rows(x, 1, "cumsum", cumsum_rows);
+}
 
 int sy__vjp_cumsum(struct sy_vjp *x)
 {

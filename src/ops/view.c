@@ -21,7 +21,10 @@ int sy__run_none(const struct sy_run *x)
     return 0;
 }
 
-void sy__cost_none(struct sy_cost *c) { (void)c; }
+void sy__cost_none(struct sy_cost *c)
+{
+    (void)c;
+}
 
 /* A map counts no multiply-adds: only the bytes it moves. */
 void sy__cost_map(struct sy_cost *c)
@@ -34,7 +37,10 @@ void sy__cost_map(struct sy_cost *c)
         c->bytes += (double)sy_tensor_bytes(n->out[i]);
 }
 
-void sy__cost_copy(struct sy_cost *c) { sy__cost_map(c); }
+void sy__cost_copy(struct sy_cost *c)
+{
+    sy__cost_map(c);
+}
 
 int sy__vjp_identity(struct sy_vjp *x)
 {
@@ -67,10 +73,18 @@ static void copy_span(void *ctx, const struct sy__span *s)
         return;
     }
     switch (size) {
-    case 1: COPY_STRIDED(uint8_t); break;
-    case 2: COPY_STRIDED(uint16_t); break;
-    case 4: COPY_STRIDED(uint32_t); break;
-    default: COPY_STRIDED(uint64_t); break;
+    case 1:
+        COPY_STRIDED(uint8_t);
+        break;
+    case 2:
+        COPY_STRIDED(uint16_t);
+        break;
+    case 4:
+        COPY_STRIDED(uint32_t);
+        break;
+    default:
+        COPY_STRIDED(uint64_t);
+        break;
     }
 }
 
@@ -124,25 +138,45 @@ static int64_t to_int(double v, double low, double high)
 static double load(enum sy_dtype dtype, const void *p, int64_t i)
 {
     switch (dtype) {
-    case SY_F32: return (double)((const float *)p)[i];
-    case SY_F64: return ((const double *)p)[i];
-    case SY_BF16: return (double)from_bf16(((const uint16_t *)p)[i]);
-    case SY_I32: return ((const int32_t *)p)[i];
-    case SY_I64: return (double)((const int64_t *)p)[i];
-    default: return ((const uint8_t *)p)[i];
+    case SY_F32:
+        return (double)((const float *)p)[i];
+    case SY_F64:
+        return ((const double *)p)[i];
+    case SY_BF16:
+        return (double)from_bf16(((const uint16_t *)p)[i]);
+    case SY_I32:
+        return ((const int32_t *)p)[i];
+    case SY_I64:
+        return (double)((const int64_t *)p)[i];
+    default:
+        return ((const uint8_t *)p)[i];
     }
 }
 
 static void store(enum sy_dtype dtype, void *p, int64_t i, double v)
 {
     switch (dtype) {
-    case SY_F32: ((float *)p)[i] = (float)v; break;
-    case SY_F64: ((double *)p)[i] = v; break;
-    case SY_BF16: ((uint16_t *)p)[i] = to_bf16((float)v); break;
-    case SY_I32: ((int32_t *)p)[i] = (int32_t)to_int(v, INT32_MIN, INT32_MAX); break;
-    case SY_I64: ((int64_t *)p)[i] = to_int(v, -0x1p63, 0x1p63); break;
-    case SY_U8: ((uint8_t *)p)[i] = (uint8_t)to_int(v, 0, 255); break;
-    default: ((uint8_t *)p)[i] = v != 0; break;
+    case SY_F32:
+        ((float *)p)[i] = (float)v;
+        break;
+    case SY_F64:
+        ((double *)p)[i] = v;
+        break;
+    case SY_BF16:
+        ((uint16_t *)p)[i] = to_bf16((float)v);
+        break;
+    case SY_I32:
+        ((int32_t *)p)[i] = (int32_t)to_int(v, INT32_MIN, INT32_MAX);
+        break;
+    case SY_I64:
+        ((int64_t *)p)[i] = to_int(v, -0x1p63, 0x1p63);
+        break;
+    case SY_U8:
+        ((uint8_t *)p)[i] = (uint8_t)to_int(v, 0, 255);
+        break;
+    default:
+        ((uint8_t *)p)[i] = v != 0;
+        break;
     }
 }
 
@@ -152,7 +186,10 @@ struct casting {
     void *to;
 };
 
-static bool is_int(enum sy_dtype d) { return d == SY_I32 || d == SY_I64 || d == SY_U8 || d == SY_BOOL; }
+static bool is_int(enum sy_dtype d)
+{
+    return d == SY_I32 || d == SY_I64 || d == SY_U8 || d == SY_BOOL;
+}
 
 static int64_t load_int(enum sy_dtype dtype, const void *p, int64_t i)
 {
@@ -253,7 +290,8 @@ static int solve_shape(struct sy_infer *x, int64_t count)
         m->shape[free_dim] = count / (int64_t)known;
     else if (bad || free_dim >= 0 || (int64_t)known != count) {
         char want[128], have[128];
-        return sy_err_set(x->err, SY_E_SHAPE, "view: shape %s does not hold the %lld elements of %s",
+        return sy_err_set(x->err, SY_E_SHAPE,
+                          "view: shape %s does not hold the %lld elements of %s",
                           list_text(x->attrs, want, sizeof want), (long long)count,
                           sy_shape_text(x->in[0]->ndim, x->in[0]->shape, have, sizeof have));
     }
@@ -350,10 +388,11 @@ int sy__infer_narrow(struct sy_infer *x)
     if (sy__dim(x, dim, t))
         return -1;
     if (first < 0 || n < 0 || first > t->shape[*dim] || n > t->shape[*dim] - first)
-        return sy_err_set(x->err, SY_E_RANGE,
-                          "narrow: %lld elements from the %lld-th along dimension %lld: the tensor is %s",
-                          (long long)n, (long long)first + 1, (long long)*dim + 1,
-                          sy_shape_text(t->ndim, t->shape, text, sizeof text));
+        return sy_err_set(
+            x->err, SY_E_RANGE,
+            "narrow: %lld elements from the %lld-th along dimension %lld: the tensor is %s",
+            (long long)n, (long long)first + 1, (long long)*dim + 1,
+            sy_shape_text(t->ndim, t->shape, text, sizeof text));
     sy_meta_like(&x->out[0], t);
     x->out[0].shape[*dim] = n;
     memcpy(x->view_stride, t->stride, sizeof x->view_stride);
@@ -377,8 +416,9 @@ int sy__infer_pad(struct sy_infer *x)
     if (sy__dim(x, &a[0], x->in[0]))
         return -1;
     if (a[1] < 0 || a[2] < 0)
-        return sy_err_set(x->err, SY_E_RANGE, "pad: before is %lld, after is %lld, must be at least 0",
-                          (long long)a[1], (long long)a[2]);
+        return sy_err_set(x->err, SY_E_RANGE,
+                          "pad: before is %lld, after is %lld, must be at least 0", (long long)a[1],
+                          (long long)a[2]);
     sy_meta_like(&x->out[0], x->in[0]);
     x->out[0].shape[a[0]] += a[1] + a[2];
     return 0;
@@ -410,8 +450,12 @@ static void place(const struct sy_tensor *t, const struct sy_tensor *y, int64_t 
 {
     struct sy__lines l = sy__lines_of(t->ndim, t->shape, dim);
     size_t unit = (size_t)l.inner * sy_dtype_size(t->dtype);
-    struct blocks b = {sy_data(t), sy_data(y), (size_t)before * unit, (size_t)l.n * unit,
-                       (size_t)y->shape[dim] * unit, fill};
+    struct blocks b = {sy_data(t),
+                       sy_data(y),
+                       (size_t)before * unit,
+                       (size_t)l.n * unit,
+                       (size_t)y->shape[dim] * unit,
+                       fill};
     int64_t grain = (int64_t)(131072 / (b.row + 1)) + 1;
     sy__parallel(l.outer, grain, place_blocks, &b);
 }

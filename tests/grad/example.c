@@ -33,15 +33,22 @@ static double value_of(char kind, int64_t n, int input, int64_t i, int64_t count
     struct sy_rng key = {77, SY_RNG_USER, (uint64_t)input};
     double u = sy_rng_uniform(&key, (uint64_t)i);
     switch (kind) {
-    case 'p': return 0.5 + 1.5 * u;
+    case 'p':
+        return 0.5 + 1.5 * u;
     case 'd': /* a permutation of multiples of 0.05 (count and 7919 coprime), centred */
         return 0.05 * ((double)(i * 7919 % count) - 0.5 * (double)count + 0.3);
-    case 'u': return u;
-    case 'i': return (double)sy_rng_below(&key, (uint64_t)i, (uint64_t)n);
-    case 'b': return u < 0.5;
-    case 'c': return (double)(i % n);
-    case 'z': return 0;
-    default: return u < 0.5 ? -2 + 3.8 * u : 0.1 + 3.8 * (u - 0.5);
+    case 'u':
+        return u;
+    case 'i':
+        return (double)sy_rng_below(&key, (uint64_t)i, (uint64_t)n);
+    case 'b':
+        return u < 0.5;
+    case 'c':
+        return (double)(i % n);
+    case 'z':
+        return 0;
+    default:
+        return u < 0.5 ? -2 + 3.8 * u : 0.1 + 3.8 * (u - 0.5);
     }
 }
 
@@ -125,8 +132,8 @@ struct sy_tensor *example_loss(const struct example *e, struct sy_tensor *const 
     for (int k = 0; k < sy_op_outputs(sy_op_get(e->op)); k++) {
         if (!example_is_float(out[k]) || e->skip & 1u << k)
             continue;
-        struct sy_tensor *part = apply2(SY_OP_MUL_, sy_tensor_ref(out[k]),
-                                        example_cotangent(out[k], k, err), err);
+        struct sy_tensor *part =
+            apply2(SY_OP_MUL_, sy_tensor_ref(out[k]), example_cotangent(out[k], k, err), err);
         part = apply2(SY_OP_SUM_, part, NULL, err);
         loss = loss ? apply2(SY_OP_ADD_, loss, part, err) : part;
     }

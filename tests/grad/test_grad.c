@@ -1,7 +1,7 @@
 /* The gradient of every operation that has one, against central finite differences.
  *
- * For each example: L = sum over outputs of <output, random cotangent>.  Analytic gradients of L (sy_grad)
- * against (L(x + h) - L(x - h)) / 2h for every element of every float input, in f64 with
+ * For each example: L = sum over outputs of <output, random cotangent>.  Analytic gradients of L
+ * (sy_grad) against (L(x + h) - L(x - h)) / 2h for every element of every float input, in f64 with
  * h = 1e-6 max(1, |x|): the error must be below 1e-6 max(1, |gradient|).  An operation that refuses
  * f64 is tried in f32 with h = 1e-2 and 2e-2.  A row with a gradient and without an example fails.
  */
@@ -95,7 +95,8 @@ static void check(const struct example *e, struct sy_tensor *const *in, int nin,
     for (int i = 0; i < nin && !err.code; i++) {
         if (!in[i] || !in[i]->requires_grad)
             continue;
-        bool fits = !grads[i] || (sy_tensor_same_shape(grads[i], in[i]) && grads[i]->dtype == s->dtype);
+        bool fits =
+            !grads[i] || (sy_tensor_same_shape(grads[i], in[i]) && grads[i]->dtype == s->dtype);
         double error = fits ? input_error(e, in, nin, i, grads[i], s->h) : HUGE_VAL;
         double limit = e->tolerance > 0 ? e->tolerance : s->tolerance;
         if (!tap_ok(error < limit, "%s (%s): input %d, %s", name, e->in, i + 1,

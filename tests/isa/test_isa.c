@@ -24,9 +24,15 @@ struct result {
     int n;
 };
 
-static void result_free(struct result *r) { example_release(r->t, r->n); }
+static void result_free(struct result *r)
+{
+    example_release(r->t, r->n);
+}
 
-static const char *inputs_of(const struct example *e) { return e->big ? e->big : e->in; }
+static const char *inputs_of(const struct example *e)
+{
+    return e->big ? e->big : e->in;
+}
 
 /* t with its last two dimensions transposed in memory: same values, other strides. */
 static struct sy_tensor *strided(struct sy_tensor *t, struct sy_err *err)
@@ -188,7 +194,8 @@ static void walk(const struct example *e)
     char what[64];
     sy_pool_set_threads(1, NULL);
     sy_cpu_force("ref", NULL);
-    if (!tap_ok(!eager(e, false, &want, &err), "%s (%s): ref", sy_op_get(e->op)->name, inputs_of(e)))
+    if (!tap_ok(!eager(e, false, &want, &err), "%s (%s): ref", sy_op_get(e->op)->name,
+                inputs_of(e)))
         tap_note("%s", err.msg);
     for (int i = 0; i < 2 && !err.code; i++) {
         if (sy_cpu_force(sets[i], NULL))

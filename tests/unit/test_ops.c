@@ -9,7 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define I(...) (struct sy_attrs){.i = {__VA_ARGS__}}
+#define I(...)                                                                                     \
+    (struct sy_attrs)                                                                              \
+    {                                                                                              \
+        .i = { __VA_ARGS__ }                                                                       \
+    }
 
 static struct sy_err err;
 
@@ -101,16 +105,23 @@ static void test_elementwise(void)
     struct sy_tensor *i = make(SY_I32, "3", 7.0, -2.0, 3.0), *two = make(SY_I32, "", 2.0);
     struct sy_tensor *f = make(SY_F32, "3", 0.5, (double)NAN, -1.5);
     struct sy_tensor *big = make(SY_I32, "1", 2147483647.0), *u = make(SY_U8, "2", 250.0, 3.0);
-    is(get(SY_OP_DIV_, NULL, 0, 2, i, two), make(SY_F32, "3", 3.5, -1.0, 1.5), 0, "integers divide to f32");
-    is(get(SY_OP_ADD_, NULL, 0, 2, i, f), make(SY_F32, "3", 7.5, (double)NAN, 1.5), 0, "i32 + f32 is f32");
+    is(get(SY_OP_DIV_, NULL, 0, 2, i, two), make(SY_F32, "3", 3.5, -1.0, 1.5), 0,
+       "integers divide to f32");
+    is(get(SY_OP_ADD_, NULL, 0, 2, i, f), make(SY_F32, "3", 7.5, (double)NAN, 1.5), 0,
+       "i32 + f32 is f32");
     is(get(SY_OP_ADD_, NULL, 0, 2, big, big), make(SY_I32, "1", -2.0), 0, "i32 wraps around");
     is(get(SY_OP_ADD_, NULL, 0, 2, u, u), make(SY_U8, "2", 244.0, 6.0), 0, "u8 wraps around");
-    is(get(SY_OP_MAXIMUM_, NULL, 0, 2, f, i), make(SY_F32, "3", 7.0, (double)NAN, 3.0), 0, "maximum: NaN wins");
+    is(get(SY_OP_MAXIMUM_, NULL, 0, 2, f, i), make(SY_F32, "3", 7.0, (double)NAN, 3.0), 0,
+       "maximum: NaN wins");
     is(get(SY_OP_LT_, NULL, 0, 2, f, i), make(SY_BOOL, "3", 1.0, 0.0, 1.0), 0, "lt gives bool");
-    is(get(SY_OP_ROUND_, NULL, 0, 1, f), make(SY_F32, "3", 0.0, (double)NAN, -2.0), 0, "round: halves to even");
-    is(get(SY_OP_CAST_, &I(SY_I32), 0, 1, f), make(SY_I32, "3", 0.0, 0.0, -1.0), 0, "cast truncates");
-    is(get(SY_OP_CAST_, &I(SY_I64), 0, 1, big), make(SY_I64, "1", 2147483647.0), 0, "cast i32 to i64");
-    is(get(SY_OP_CAST_, &I(SY_BF16), 0, 1, f), make(SY_BF16, "3", 0.5, (double)NAN, -1.5), 0, "cast to bf16");
+    is(get(SY_OP_ROUND_, NULL, 0, 1, f), make(SY_F32, "3", 0.0, (double)NAN, -2.0), 0,
+       "round: halves to even");
+    is(get(SY_OP_CAST_, &I(SY_I32), 0, 1, f), make(SY_I32, "3", 0.0, 0.0, -1.0), 0,
+       "cast truncates");
+    is(get(SY_OP_CAST_, &I(SY_I64), 0, 1, big), make(SY_I64, "1", 2147483647.0), 0,
+       "cast i32 to i64");
+    is(get(SY_OP_CAST_, &I(SY_BF16), 0, 1, f), make(SY_BF16, "3", 0.5, (double)NAN, -1.5), 0,
+       "cast to bf16");
     is(get(SY_OP_NEG_, NULL, 0, 1, i), make(SY_I32, "3", -7.0, 2.0, -3.0), 0, "neg of i32");
     sy_tensor_unref(i);
     sy_tensor_unref(two);
@@ -133,8 +144,10 @@ static void test_sums(void)
     for (int64_t i = 0; i < 77; i++)
         row += sy_tensor_get(x, 9 * 77 + i);
     tap_ok(sy_tensor_get(all, 0) == total, "sum of all (integers in f32: exact)");
-    struct sy_tensor *cols = get(SY_OP_SUM_, &I(0), 0, 1, x), *rows = get(SY_OP_SUM_, &I(-1), 0, 1, x);
-    tap_ok(sy_tensor_get(cols, 5) == column && cols->shape[0] == 77, "sum over the first dimension");
+    struct sy_tensor *cols = get(SY_OP_SUM_, &I(0), 0, 1, x),
+                     *rows = get(SY_OP_SUM_, &I(-1), 0, 1, x);
+    tap_ok(sy_tensor_get(cols, 5) == column && cols->shape[0] == 77,
+           "sum over the first dimension");
     tap_ok(sy_tensor_get(rows, 9) == row && rows->shape[0] == 1000, "sum over the last dimension");
     sy_tensor_unref(x);
     sy_tensor_unref(all);
@@ -146,20 +159,24 @@ static void test_picking(void)
 {
     struct sy_tensor *x = make(SY_F32, "2x3", 1.0, 5.0, 5.0, -1.0, (double)NAN, 0.0);
     struct sy_tensor *w = make(SY_F32, "3x2", 0.0, 1.0, 2.0, 3.0, 4.0, 5.0);
-    struct sy_tensor *ids = make(SY_U8, "2x2", 2.0, 0.0, 1.0, 2.0), *b = make(SY_BOOL, "2", 1.0, 1.0);
+    struct sy_tensor *ids = make(SY_U8, "2x2", 2.0, 0.0, 1.0, 2.0),
+                     *b = make(SY_BOOL, "2", 1.0, 1.0);
     is(get(SY_OP_MAX_, &I(1), 0, 1, x), make(SY_F32, "2", 5.0, (double)NAN), 0, "max: NaN wins");
-    is(get(SY_OP_ARGMAX_, &I(1), 0, 1, x), make(SY_I32, "2", 1.0, 2.0), 0, "argmax: first, never NaN");
+    is(get(SY_OP_ARGMAX_, &I(1), 0, 1, x), make(SY_I32, "2", 1.0, 2.0), 0,
+       "argmax: first, never NaN");
     is(get(SY_OP_SORT_, &I(1, 1), 1, 1, x), make(SY_I32, "2x3", 1.0, 2.0, 0.0, 2.0, 0.0, 1.0), 0,
        "sort descending is stable, NaN last");
     is(get(SY_OP_TOPK_, &I(2, 1), 1, 1, x), make(SY_I32, "2x2", 1.0, 2.0, 2.0, 0.0), 0,
        "topk: ties to the lower index");
     is(get(SY_OP_SUM_, NULL, 0, 1, b), make(SY_I64, "", 2.0), 0, "sum of bool is i64");
-    is(get(SY_OP_CUMSUM_, &I(0), 0, 1, ids), make(SY_I64, "2x2", 2.0, 0.0, 3.0, 2.0), 0, "cumsum of u8");
+    is(get(SY_OP_CUMSUM_, &I(0), 0, 1, ids), make(SY_I64, "2x2", 2.0, 0.0, 3.0, 2.0), 0,
+       "cumsum of u8");
     is(get(SY_OP_EMBEDDING_, NULL, 0, 2, w, ids),
        make(SY_F32, "2x2x2", 4.0, 5.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0), 0, "embedding by u8 ids");
     is(get(SY_OP_SCATTER_ADD_, &I(1, 3), 0, 2, ids, ids),
        make(SY_U8, "2x3", 0.0, 0.0, 2.0, 0.0, 1.0, 2.0), 0, "scatter_add");
-    is(get(SY_OP_BINCOUNT_, &I(4), 0, 1, ids), make(SY_F32, "4", 1.0, 1.0, 2.0, 0.0), 0, "bincount");
+    is(get(SY_OP_BINCOUNT_, &I(4), 0, 1, ids), make(SY_F32, "4", 1.0, 1.0, 2.0, 0.0), 0,
+       "bincount");
     sy_tensor_unref(x);
     sy_tensor_unref(w);
     sy_tensor_unref(ids);
@@ -210,7 +227,8 @@ static void test_factors(enum sy_dtype dtype, double tolerance)
     is(product(s, vec), sy_tensor_ref(scaled), tolerance * 100, "eigh");
     struct sy_tensor *l = get(SY_OP_CHOLESKY_, NULL, 0, 1, s), *lt = flipped(l);
     is(product(l, lt), sy_tensor_ref(s), tolerance * 100, "cholesky");
-    struct sy_tensor *inv = get(SY_OP_INVERSE_, NULL, 0, 1, s), *x = get(SY_OP_SOLVE_, NULL, 0, 2, s, at);
+    struct sy_tensor *inv = get(SY_OP_INVERSE_, NULL, 0, 1, s),
+                     *x = get(SY_OP_SOLVE_, NULL, 0, 2, s, at);
     is(product(inv, at), sy_tensor_ref(x), tolerance * 100, "inverse and solve agree");
     is(product(s, x), get(SY_OP_CONTIGUOUS_, NULL, 0, 1, at), tolerance * 100, "solve");
     struct sy_tensor *all[] = {a, at, s, u, d, vh, ud, q, r, val, vec, scaled, l, lt, inv, x};
@@ -233,7 +251,8 @@ static void test_draws(void)
         double v = sy_tensor_get(a, i);
         mean += v / 40000, square += v * v / 40000, both += v * sy_tensor_get(b, i) / 40000;
     }
-    tap_ok(fabs(mean) < 0.02 && fabs(square - 1) < 0.03, "randn: mean %g, variance %g", mean, square);
+    tap_ok(fabs(mean) < 0.02 && fabs(square - 1) < 0.03, "randn: mean %g, variance %g", mean,
+           square);
     tap_ok(fabs(both) < 0.02, "the next draw is another: correlation %g", both);
     struct sy_tensor *x = get(SY_OP_DROPOUT_, &(struct sy_attrs){.f = {0.25}}, 0, 1, a);
     int zeros = 0;
@@ -251,16 +270,19 @@ static void test_errors(void)
 {
     static const int64_t sa[2] = {32, 512}, sb[2] = {768, 64};
     struct sy_tensor *a = ramp(SY_F32, 2, sa, 1), *b = ramp(SY_F32, 2, sb, 1);
-    struct sy_tensor *i = make(SY_I32, "2", 0.0, 300.0), *f = make(SY_F32, "2x2", 1.0, 2.0, 2.0, 4.0);
+    struct sy_tensor *i = make(SY_I32, "2", 0.0, 300.0),
+                     *f = make(SY_F32, "2x2", 1.0, 2.0, 2.0, 4.0);
     fails(product(a, b), "matmul: inner dimensions differ: a is (32, 512), b is (768, 64)");
     fails(product(i, i), "matmul: a is i32, must be f32 or f64");
-    fails(get(SY_OP_ADD_, NULL, 0, 2, a, b), "add: shapes do not broadcast: a is (32, 512), b is (768, 64)");
+    fails(get(SY_OP_ADD_, NULL, 0, 2, a, b),
+          "add: shapes do not broadcast: a is (32, 512), b is (768, 64)");
     fails(get(SY_OP_EXP_, NULL, 0, 1, i), "exp: a is i32, must be f32 or f64");
     fails(get(SY_OP_SUM_, &I(2), 0, 1, a), "sum: no dimension 3: the tensor is (32, 512)");
     fails(get(SY_OP_SUM_, &I(-3), 0, 1, a), "sum: no dimension -3: the tensor is (32, 512)");
     fails(get(SY_OP_RESHAPE_, &I(2, 5, -1), 0, 1, a),
           "view: shape (5, -1) does not hold the 16384 elements of (32, 512)");
-    fails(get(SY_OP_EXPAND_, &I(2, 3, 512), 0, 1, a), "expand: (32, 512) does not broadcast to (3, 512)");
+    fails(get(SY_OP_EXPAND_, &I(2, 3, 512), 0, 1, a),
+          "expand: (32, 512) does not broadcast to (3, 512)");
     fails(get(SY_OP_PERMUTE_, &I(2, 1, 1), 0, 1, a), "permute: dimension 2 is given twice");
     fails(get(SY_OP_NARROW_, &I(0, 30, 3), 0, 1, a),
           "narrow: 3 elements from the 31-th along dimension 1: the tensor is (32, 512)");
@@ -274,7 +296,8 @@ static void test_errors(void)
     fails(get(SY_OP_CHOLESKY_, NULL, 0, 1, a), "cholesky: x must be square: it is (32, 512)");
     fails(get(SY_OP_DROPOUT_, &(struct sy_attrs){.f = {1.5}}, 0, 1, a),
           "dropout: p is 1.5, must be at least 0 and below 1");
-    fails(get(SY_OP_LINEAR_, NULL, 0, 2, a, b), "linear: last dimensions differ: x is (32, 512), w is (768, 64)");
+    fails(get(SY_OP_LINEAR_, NULL, 0, 2, a, b),
+          "linear: last dimensions differ: x is (32, 512), w is (768, 64)");
     fails(get(SY_OP_RANDINT_, &I(1, 4, [9] = SY_I32, 5, 4), 0, 0), "randint: lo is 5, hi is 4");
     fails(get(SY_OP_ADD_, NULL, 0, 1, a), "add: takes 2 tensors (a b), got 1");
     sy_tensor_unref(a);
@@ -289,9 +312,11 @@ static void test_empty(void)
     static const int64_t shape[2] = {0, 3};
     struct sy_tensor *x = sy_tensor_empty(SY_F32, 2, shape, NULL), *t = flipped(x);
     is(get(SY_OP_SUM_, NULL, 0, 1, x), make(SY_F32, "", 0.0), 0, "sum of nothing is 0");
-    is(get(SY_OP_SUM_, &I(0), 0, 1, x), make(SY_F32, "3", 0.0, 0.0, 0.0), 0, "sums over no rows are 0");
+    is(get(SY_OP_SUM_, &I(0), 0, 1, x), make(SY_F32, "3", 0.0, 0.0, 0.0), 0,
+       "sums over no rows are 0");
     is(get(SY_OP_ADD_, NULL, 0, 2, x, x), sy_tensor_ref(x), 0, "nothing plus nothing");
-    is(product(t, x), make(SY_F32, "3x3", 0., 0., 0., 0., 0., 0., 0., 0., 0.), 0, "an inner dimension of 0");
+    is(product(t, x), make(SY_F32, "3x3", 0., 0., 0., 0., 0., 0., 0., 0., 0.), 0,
+       "an inner dimension of 0");
     is(get(SY_OP_SOFTMAX_, &I(1), 0, 1, x), sy_tensor_ref(x), 0, "softmax of nothing");
     fails(get(SY_OP_MAX_, &I(0), 0, 1, x), "max: nothing to choose from: x is (0, 3)");
     sy_tensor_unref(x);
