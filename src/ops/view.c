@@ -88,6 +88,59 @@ static void copy_span(void *ctx, const struct sy__span *s)
     }
 }
 
+/* Transposed planes, whose last dimension is strided and the one before is not, go in square tiles:
+ * a cache line read once serves TILE rows. */
+#define TILE 16
+
+struct plane_copy {
+    const struct copying *c;
+    const struct sy__iter *it;
+    int64_t strips; /* of TILE rows, in a plane */
+};
+
+#define COPY_TILES(T)                                                                              \
+    for (int64_t j0 = 0; j0 < cols; j0 += TILE)                                                    \
+        for (int64_t i = i0; i < i1; i++)                                                          \
+            for (int64_t j = j0; j < cols && j < j0 + TILE; j++)                                   \
+                ((T *)(void *)to)[i * cols + j] = ((const T *)(const void *)from)[i + j * stride];
+
+/* Task unit: a strip of one plane. */
+static void copy_strips(void *ctx, int64_t begin, int64_t end)
+{
+    const struct plane_copy *p = ctx;
+    const struct sy__iter *it = p->it;
+    int n = it->ndim;
+    int64_t rows = it->shape[n - 2], cols = it->shape[n - 1], stride = it->stride[0][n - 1];
+    for (int64_t u = begin; u < end; u++) {
+        int64_t plane = u / p->strips, rest = plane, offset = 0;
+        for (int d = n - 3; d >= 0; d--) {
+            offset += rest % it->shape[d] * it->stride[0][d];
+            rest /= it->shape[d];
+        }
+        int64_t i0 = u % p->strips * TILE, i1 = i0 + TILE < rows ? i0 + TILE : rows;
+        const char *from = p->c->from + offset * (int64_t)p->c->size;
+        char *to = p->c->to + plane * rows * cols * (int64_t)p->c->size;
+        switch (p->c->size) {
+        case 1:
+            COPY_TILES(uint8_t) break;
+        case 2:
+            COPY_TILES(uint16_t) break;
+        case 4:
+            COPY_TILES(uint32_t) break;
+        default:
+            COPY_TILES(uint64_t) break;
+        }
+    }
+}
+
+static void copy_planes(const struct sy__iter *it, const struct copying *c)
+{
+    int64_t rows = it->shape[it->ndim - 2], cols = it->shape[it->ndim - 1];
+    struct plane_copy p = {c, it, (rows + TILE - 1) / TILE};
+    int64_t planes = rows && cols ? it->total / (rows * cols) : 0;
+    sy__parallel(planes * p.strips, SY_GRAIN / (TILE * (cols + 1)) + 1, copy_strips, &p);
+}
+
 void sy__copy_dense(const struct sy_tensor *t, void *to)
 {
     struct sy__iter it;
@@ -95,7 +148,10 @@ void sy__copy_dense(const struct sy_tensor *t, void *to)
     struct sy_tensor *in[1];
     memcpy(in, &t, sizeof t); /* the iterator only reads it */
     sy__iter_init(&it, t->ndim, t->shape, 1, in);
-    sy__iter_run(&it, SY_GRAIN, copy_span, &c);
+    if (it.ndim > 1 && it.stride[0][it.ndim - 1] > 1 && it.stride[0][it.ndim - 2] == 1)
+        copy_planes(&it, &c);
+    else
+        sy__iter_run(&it, SY_GRAIN, copy_span, &c);
 }
 
 int sy__run_copy(const struct sy_run *x)
