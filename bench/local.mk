@@ -5,3 +5,4 @@ EXTRA_PROGRAMS += %D%/gemm
 %C%_gemm_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)
 EXTRA_PROGRAMS += %D%/bpe
 EXTRA_PROGRAMS += %D%/kern
+EXTRA_PROGRAMS += %D%/layers
