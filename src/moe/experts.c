@@ -83,7 +83,7 @@ int sy__infer_moe_experts(struct sy_infer *x)
         sy__meta(&x->out[2], dtype, 2, r, f);
     else
         sy__meta(&x->out[2], dtype, 1, 1, 0); /* plain experts: stands for nothing */
-    x->always = x->in[7] ? 6 : 2;
+    x->always = 6;
     x->scratch = line(e, sizeof(struct sy_gemm_problem)) + line(r * f, size) + line(r * c, size);
     return 0;
 }
@@ -237,8 +237,7 @@ int sy__run_moe_experts(const struct sy_run *x)
     m.u = x->in[7] ? sy_data(x->out[2]) : NULL;
     const size_t used = (size_t)(m.used * m.f) * size, rest = (size_t)((m.r - m.used) * m.f) * size;
     memset((char *)m.g + used, 0, rest); /* slots that a capacity left unused */
-    if (m.u)
-        memset((char *)m.u + used, 0, rest);
+    memset(m.u ? (char *)m.u + used : sy_data(x->out[2]), 0, m.u ? rest : size);
     if (size == sizeof(double)) {
         sy__experts_f64(&m);
         return 0;
