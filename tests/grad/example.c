@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define I(...) .attrs = true, .i = {__VA_ARGS__}
-#define F(...) .attrs = true, .f = {__VA_ARGS__}
+#define I(...) .ints = true, .i = {__VA_ARGS__}
+#define F(...) .reals = true, .f = {__VA_ARGS__}
 const struct example examples[] = {
 #include "grad/examples.def"
 };
@@ -101,7 +101,7 @@ int example_apply(const struct example *e, struct sy_tensor *const *in, int nin,
     memcpy(attrs.f, e->f, sizeof attrs.f);
     sy_context()->seed = 5;
     sy_context()->step = 9;
-    return sy_apply(e->op, in, nin, e->attrs ? &attrs : NULL, out, err);
+    return sy_apply(e->op, in, nin, e->ints || e->reals ? &attrs : NULL, out, err);
 }
 
 struct sy_tensor *example_cotangent(const struct sy_tensor *t, int output, struct sy_err *err)

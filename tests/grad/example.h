@@ -25,7 +25,7 @@
 struct example {
     enum sy_opcode op;
     const char *in;
-    bool attrs; /* i and f count (set by I and F) */
+    bool ints, reals; /* set by I and F: i and f count, zeros where one is missing */
     int64_t i[14];
     double f[4];
     const char *big;  /* inputs for the parity test: larger, odd sizes */
