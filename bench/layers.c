@@ -1,11 +1,12 @@
-/* bench/layers: time of each operation of a training step, forward and backward, at the shapes of the
- * benchmark models, against the FMA peak measured in the same run.
+/* bench/layers: time of each operation of a training step, forward and backward, at the shapes of
+ * the benchmark models, against the FMA peak measured in the same run.
  *
- *     bench/layers [shapes, "R1 R2 R3 R5"] [fp32|bf16] [rounds, 15] [only operations named so, "moe"]
+ *     bench/layers [shapes, "R1 R2 R3 R5"] [fp32|bf16] [rounds, 15] [only operations named so,
+ * "moe"]
  *
- * Figures are the best decile of the rounds; with SWITCHYARD_THREADS=1 they are processor time, which a busy machine
- * disturbs less.  "raw" is the experts' grouped products alone: what moe_experts adds to
- * them (activation, gates, sums) is the difference.
+ * Figures are the best decile of the rounds; with SWITCHYARD_THREADS=1 they are processor time,
+ * which a busy machine disturbs less.  "raw" is the experts' grouped products alone: what
+ * moe_experts adds to them (activation, gates, sums) is the difference.
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -23,10 +24,11 @@ struct shape {
     int64_t l, c, h, b, e, k, f, t, v;
 };
 
-static const struct shape shapes[] = {
-    {"R1", 6, 384, 6, 16, 8, 2, 1024, 256, 256}, {"R2", 4, 256, 4, 16, 64, 8, 128, 256, 256},
-    {"R3", 6, 256, 4, 16, 64, 1, 1024, 256, 256}, {"R4", 6, 384, 6, 16, 1, 1, 1024, 256, 256},
-    {"R5", 4, 128, 4, 12, 8, 2, 256, 64, 256}};
+static const struct shape shapes[] = {{"R1", 6, 384, 6, 16, 8, 2, 1024, 256, 256},
+                                      {"R2", 4, 256, 4, 16, 64, 8, 128, 256, 256},
+                                      {"R3", 6, 256, 4, 16, 64, 1, 1024, 256, 256},
+                                      {"R4", 6, 384, 6, 16, 1, 1, 1024, 256, 256},
+                                      {"R5", 4, 128, 4, 12, 8, 2, 256, 64, 256}};
 
 enum { MAX_CALLS = 32, MAX_ROUNDS = 200 };
 
@@ -85,17 +87,22 @@ static struct call *add(enum sy_opcode code, const char *suffix, const struct sy
     memcpy(c->in, in, (size_t)nin * sizeof *in);
     c->times = times;
     snprintf(c->name, sizeof c->name, "%s%s", c->op->name, suffix);
-    struct sy_infer x = {.op = c->op, .nin = sy_op_inputs(c->op, NULL), .in = c->in, .attrs = &c->attrs,
+    struct sy_infer x = {.op = c->op,
+                         .nin = sy_op_inputs(c->op, NULL),
+                         .in = c->in,
+                         .attrs = &c->attrs,
                          .err = &err};
     if (c->op->infer(&x)) {
         printf("%s\n", err.msg);
         exit(1);
     }
     for (int i = 0; i < sy_op_outputs(c->op); i++)
-        c->out[i] = takes && takes[i] ? c->in[takes[i] - 1]
-                                      : sy_tensor_empty(x.out[i].dtype, x.out[i].ndim, x.out[i].shape, NULL);
+        c->out[i] = takes && takes[i]
+                        ? c->in[takes[i] - 1]
+                        : sy_tensor_empty(x.out[i].dtype, x.out[i].ndim, x.out[i].shape, NULL);
     c->scratch = x.scratch ? sy_alloc(x.scratch) : NULL;
-    struct sy_node node = {.op = c->op, .attrs = c->attrs, .nin = x.nin, .nout = sy_op_outputs(c->op)};
+    struct sy_node node = {
+        .op = c->op, .attrs = c->attrs, .nin = x.nin, .nout = sy_op_outputs(c->op)};
     memcpy(node.in, c->in, sizeof node.in);
     memcpy(node.out, c->out, sizeof node.out);
     struct sy_cost cost = {.node = &node};
@@ -107,8 +114,13 @@ static struct call *add(enum sy_opcode code, const char *suffix, const struct sy
 static void run(struct call *c)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct sy_run r = {.attrs = &c->attrs, .nin = SY_MAX_IN, .nout = SY_MAX_OUT, .in = c->in,
-                       .out = c->out, .scratch = c->scratch, .err = &err};
+    struct sy_run r = {.attrs = &c->attrs,
+                       .nin = SY_MAX_IN,
+                       .nout = SY_MAX_OUT,
+                       .in = c->in,
+                       .out = c->out,
+                       .scratch = c->scratch,
+                       .err = &err};
     struct sy_gemm_opts opts = {.precision = precision};
     for (int i = 0; i < 3 && !c->op; i++)
         sy_gemm_grouped(c->raw[i], c->count[i], &opts);
@@ -134,15 +146,20 @@ static struct sy_mat mat(struct side s, int64_t e, int64_t first)
 }
 
 /* by_slots: m counts slots, else k does. */
-static struct sy_gemm_problem *products(const struct shape *s, const int32_t *offsets, bool by_slots, int64_t m,
-                                        int64_t n, int64_t k, struct side a, struct side b, float *c)
+static struct sy_gemm_problem *products(const struct shape *s, const int32_t *offsets,
+                                        bool by_slots, int64_t m, int64_t n, int64_t k,
+                                        struct side a, struct side b, float *c)
 {
     struct sy_gemm_problem *p = sy_calloc((size_t)(3 * s->e), sizeof *p);
     for (int64_t e = 0; e < s->e; e++) {
         int64_t first = offsets[e], count = offsets[e + 1] - first;
-        p[e] = (struct sy_gemm_problem){.m = by_slots ? count : m, .n = n, .k = by_slots ? k : count,
-                                        .a = mat(a, e, first), .b = mat(b, e, first),
-                                        .c = c + (by_slots ? first : e * m) * n, .ldc = n};
+        p[e] = (struct sy_gemm_problem){.m = by_slots ? count : m,
+                                        .n = n,
+                                        .k = by_slots ? k : count,
+                                        .a = mat(a, e, first),
+                                        .b = mat(b, e, first),
+                                        .c = c + (by_slots ? first : e * m) * n,
+                                        .ldc = n};
     }
     return p;
 }
@@ -150,12 +167,15 @@ static struct sy_gemm_problem *products(const struct shape *s, const int32_t *of
 /* fwd, bwd: the calls of moe_experts whose products these are. */
 static void add_raw(const struct shape *s, const struct call *fwd, const struct call *bwd)
 {
-    struct sy_tensor *const *in = bwd->in; /* dout x gates rows pos offsets g u w_up w_down w_gate */
+    struct sy_tensor *const *in =
+        bwd->in; /* dout x gates rows pos offsets g u w_up w_down w_gate */
     const int64_t c = s->c, f = s->f, w = c * f;
     const int32_t *rows = sy_data(in[3]), *offsets = sy_data(in[5]);
-    float *g = sy_data(fwd->out[1]), *u = sy_data(fwd->out[2]), *h = bwd->scratch, *y = fwd->scratch;
+    float *g = sy_data(fwd->out[1]), *u = sy_data(fwd->out[2]), *h = bwd->scratch,
+          *y = fwd->scratch;
     struct side x = {sy_data(in[1]), c, 0, rows, false}, dout = {sy_data(in[0]), c, 0, rows, false};
-    struct side up = {sy_data(in[8]), c, w, NULL, false}, down = {sy_data(in[9]), f, w, NULL, false};
+    struct side up = {sy_data(in[8]), c, w, NULL, false},
+                down = {sy_data(in[9]), f, w, NULL, false};
     struct side gate = {sy_data(in[10]), c, w, NULL, false}, hs = {h, f, 0, NULL, false};
     struct side gs = {g, f, 0, NULL, false}, us = {u, f, 0, NULL, false};
     struct side gate_t = gate, down_t = down, dout_t = dout, gs_t = gs, us_t = us;
@@ -177,8 +197,10 @@ static void add_raw(const struct shape *s, const struct call *fwd, const struct 
     b->flops = bwd->flops;
     b->raw[0] = products(s, offsets, true, 0, f, c, dout, down, h);
     b->raw[1] = products(s, offsets, false, c, f, 0, dout_t, hs, sy_data(bwd->out[3]));
-    struct sy_gemm_problem *p1 = products(s, offsets, false, f, c, 0, gs_t, x, sy_data(bwd->out[4]));
-    struct sy_gemm_problem *p2 = products(s, offsets, false, f, c, 0, us_t, x, sy_data(bwd->out[2]));
+    struct sy_gemm_problem *p1 =
+        products(s, offsets, false, f, c, 0, gs_t, x, sy_data(bwd->out[4]));
+    struct sy_gemm_problem *p2 =
+        products(s, offsets, false, f, c, 0, us_t, x, sy_data(bwd->out[2]));
     memcpy(b->raw[1] + s->e, p1, (size_t)s->e * sizeof *p1);
     memcpy(b->raw[1] + 2 * s->e, p2, (size_t)s->e * sizeof *p2);
     b->raw[2] = products(s, offsets, true, 0, c, f, gs, gate, y);
@@ -211,12 +233,26 @@ static void add_experts(const struct shape *s)
     struct sy_tensor *expert = choose(s);
     struct call *d = add(SY_OP_MOE_DISPATCH_, "", &a, &expert, 1, NULL, (double)s->l);
     run(d);
-    struct sy_tensor *in[8] = {floats(2, n, s->c, 0, 0), floats(2, n, s->k, 0, 0), d->out[0], d->out[1],
-                               d->out[2], floats(3, s->e, s->f, s->c, 0),
-                               floats(3, s->e, s->c, s->f, 0), floats(3, s->e, s->f, s->c, 0)};
+    struct sy_tensor *in[8] = {floats(2, n, s->c, 0, 0),
+                               floats(2, n, s->k, 0, 0),
+                               d->out[0],
+                               d->out[1],
+                               d->out[2],
+                               floats(3, s->e, s->f, s->c, 0),
+                               floats(3, s->e, s->c, s->f, 0),
+                               floats(3, s->e, s->f, s->c, 0)};
     struct call *f = add(SY_OP_MOE_EXPERTS_, "", &swiglu, in, 8, NULL, (double)s->l);
-    struct sy_tensor *back[11] = {floats(2, n, s->c, 0, 0), in[0], in[1], in[2], in[3], in[4],
-                                  f->out[1], f->out[2], in[5], in[6], in[7]};
+    struct sy_tensor *back[11] = {floats(2, n, s->c, 0, 0),
+                                  in[0],
+                                  in[1],
+                                  in[2],
+                                  in[3],
+                                  in[4],
+                                  f->out[1],
+                                  f->out[2],
+                                  in[5],
+                                  in[6],
+                                  in[7]};
     struct call *b = add(SY_OP_MOE_EXPERTS_BACKWARD_, "", &swiglu, back, 11, takes, (double)s->l);
     add_raw(s, f, b);
 }
@@ -235,8 +271,8 @@ static void add_layer(const struct shape *s)
     add(SY_OP_ROPE_, " (q or k)", NULL, rope, 1, NULL, 4 * (double)s->l);
     struct sy_tensor *att[3] = {q, floats(4, s->b, s->t, s->h, d), floats(4, s->b, s->t, s->h, d)};
     c = add(SY_OP_ATTENTION_, "", NULL, att, 3, NULL, (double)s->l);
-    struct sy_tensor *att_back[6] = {floats(4, s->b, s->t, s->h, d), q, att[1], att[2], c->out[0],
-                                     c->out[1]};
+    struct sy_tensor *att_back[6] = {
+        floats(4, s->b, s->t, s->h, d), q, att[1], att[2], c->out[0], c->out[1]};
     add(SY_OP_ATTENTION_BACKWARD_, "", NULL, att_back, 6, NULL, (double)s->l);
     struct sy_tensor *sum[2] = {x, dy};
     add(SY_OP_ADD_, " (residual)", NULL, sum, 2, NULL, 4 * (double)s->l);
@@ -282,9 +318,9 @@ static void measure(const struct shape *s, int rounds)
                 calls[i].seconds[r] = seconds() - t;
         }
     }
-    printf("\n%s  L %d C %d H %d B %d T %d E %d K %d F %d  %s  peak %.0f GFLOP/s, %d threads\n", s->name,
-           (int)s->l, (int)s->c, (int)s->h, (int)s->b, (int)s->t, (int)s->e, (int)s->k, (int)s->f,
-           precision == SY_PREC_BF16 ? "bf16" : "fp32", peak / 1e9, sy_pool_threads());
+    printf("\n%s  L %d C %d H %d B %d T %d E %d K %d F %d  %s  peak %.0f GFLOP/s, %d threads\n",
+           s->name, (int)s->l, (int)s->c, (int)s->h, (int)s->b, (int)s->t, (int)s->e, (int)s->k,
+           (int)s->f, precision == SY_PREC_BF16 ? "bf16" : "fp32", peak / 1e9, sy_pool_threads());
     printf("%-28s %10s %9s %7s %10s\n", "operation", "ms", "GFLOP/s", "peak", "ms a step");
     for (int i = 0; i < ncalls; i++) {
         struct call *c = &calls[i];

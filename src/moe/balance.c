@@ -1,4 +1,5 @@
-/* Balance: how evenly a routing fills the experts.  Counts are integers, so the result is exact in any order. */
+/* Balance: how evenly a routing fills the experts.  Counts are integers, so the result is exact in
+ * any order. */
 #include "moe/moe_int.h"
 
 #include <string.h>

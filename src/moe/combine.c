@@ -4,8 +4,8 @@
  *     moe_matmul   y[s] = w[e] xs[s] for the slots s of expert e    (R,O), w (E,O,C)
  *     moe_combine  out[n] = sum over k of gates[n,k] y[pos[n,k]]    (N,C)
  *
- * Their gradients are the same three things the other way round.  Slots without a token give zeros and take none.
- * Sums run in slot order (gather's gradient) or in the order of k: no atomics.
+ * Their gradients are the same three things the other way round.  Slots without a token give zeros
+ * and take none. Sums run in slot order (gather's gradient) or in the order of k: no atomics.
  */
 #include "moe/moe_int.h"
 
@@ -15,7 +15,10 @@
 
 #include <string.h>
 
-static bool is_f64(const struct sy_tensor *t) { return t->dtype == SY_F64; }
+static bool is_f64(const struct sy_tensor *t)
+{
+    return t->dtype == SY_F64;
+}
 
 /* ---- moe_gather (x (N,C), rows (R)) -> (R,C) ---- */
 
@@ -54,8 +57,8 @@ static void gather_rows(void *ctx, int64_t begin, int64_t end)
         gather_f64(g, r);
     if (!g->f64)
         sy_cpu()->row->gather_sum((float *)g->y + begin * g->c, g->c, g->x, g->c,
-                                  g->index + begin * g->k, weight ? weight + begin * g->k : NULL, g->k,
-                                  end - begin, g->c, false);
+                                  g->index + begin * g->k, weight ? weight + begin * g->k : NULL,
+                                  g->k, end - begin, g->c, false);
 }
 
 int sy__run_moe_gather(const struct sy_run *x)
@@ -64,8 +67,9 @@ int sy__run_moe_gather(const struct sy_run *x)
     const int32_t *rows = sy_data(x->in[1]);
     for (int64_t s = 0; s < r; s++)
         if (rows[s] >= n)
-            return sy_err_set(x->err, SY_E_RANGE, "moe_gather: rows: slot %lld holds token %d of %lld",
-                              (long long)s, rows[s], (long long)n);
+            return sy_err_set(x->err, SY_E_RANGE,
+                              "moe_gather: rows: slot %lld holds token %d of %lld", (long long)s,
+                              rows[s], (long long)n);
     struct gather g = {sy_data(x->in[0]), sy_data(x->out[0]), rows, NULL, c, 1, is_f64(x->in[0])};
     sy__parallel(r, sy__row_grain(c), gather_rows, &g);
     return 0;
@@ -99,8 +103,11 @@ static void scatter_rows(void *ctx, int64_t begin, int64_t end)
 {
     const struct scatter *s = ctx;
     for (int64_t n = begin; n < end; n++) {
-        struct gather g = {.x = s->dy, .index = s->slot + s->first[n], .c = s->c,
-                           .k = s->first[n + 1] - s->first[n], .f64 = s->f64};
+        struct gather g = {.x = s->dy,
+                           .index = s->slot + s->first[n],
+                           .c = s->c,
+                           .k = s->first[n + 1] - s->first[n],
+                           .f64 = s->f64};
         g.y = s->f64 ? (void *)((double *)s->dx + n * s->c) : (void *)((float *)s->dx + n * s->c);
         gather_rows(&g, 0, 1);
     }
@@ -148,7 +155,8 @@ int sy__infer_moe_matmul(struct sy_infer *x)
     return 0;
 }
 
-/* A product for each expert.  by_slots: C's rows are slots (else C is (E, m, n) and k runs over slots). */
+/* A product for each expert.  by_slots: C's rows are slots (else C is (E, m, n) and k runs over
+ * slots). */
 struct grouped {
     const void *a, *b;
     void *c;
@@ -182,14 +190,21 @@ static void grouped_f32(const struct grouped *g, const struct sy_run *x)
         const int64_t s = g->offsets[e], count = g->offsets[e + 1] - s;
         if (g->by_slots)
             p[e] = (struct sy_gemm_problem){
-                .m = count, .n = g->n, .k = g->k, .a = {.data = a + s * g->k, .ld = g->k},
+                .m = count,
+                .n = g->n,
+                .k = g->k,
+                .a = {.data = a + s * g->k, .ld = g->k},
                 .b = {b + e * g->n * g->k, g->b_trans ? g->k : g->n, NULL, g->b_trans},
-                .c = c + s * g->n, .ldc = g->n};
+                .c = c + s * g->n,
+                .ldc = g->n};
         else
-            p[e] = (struct sy_gemm_problem){
-                .m = g->m, .n = g->n, .k = count,
-                .a = {.data = a + s * g->m, .ld = g->m, .trans = true},
-                .b = {.data = b + s * g->n, .ld = g->n}, .c = c + e * g->m * g->n, .ldc = g->n};
+            p[e] = (struct sy_gemm_problem){.m = g->m,
+                                            .n = g->n,
+                                            .k = count,
+                                            .a = {.data = a + s * g->m, .ld = g->m, .trans = true},
+                                            .b = {.data = b + s * g->n, .ld = g->n},
+                                            .c = c + e * g->m * g->n,
+                                            .ldc = g->n};
     }
     struct sy_gemm_opts opts = {.precision = (enum sy_precision)x->attrs->precision};
     sy_gemm_grouped(p, (int)g->experts, &opts);
@@ -212,11 +227,17 @@ static int run_grouped(const struct grouped *g, const struct sy_run *x)
 int sy__run_moe_matmul(const struct sy_run *x)
 {
     const struct sy_tensor *w = x->in[2];
-    struct grouped g = {.a = sy_data(x->in[0]), .b = sy_data(w), .c = sy_data(x->out[0]),
-                        .n = w->shape[1], .k = w->shape[2], .by_slots = true, .b_trans = true,
-                        .offsets = sy_data(x->in[1]), .experts = w->shape[0]};
-    struct sy__routing routing = {.offsets = g.offsets, .slots = x->in[0]->shape[0],
-                                  .experts = g.experts};
+    struct grouped g = {.a = sy_data(x->in[0]),
+                        .b = sy_data(w),
+                        .c = sy_data(x->out[0]),
+                        .n = w->shape[1],
+                        .k = w->shape[2],
+                        .by_slots = true,
+                        .b_trans = true,
+                        .offsets = sy_data(x->in[1]),
+                        .experts = w->shape[0]};
+    struct sy__routing routing = {
+        .offsets = g.offsets, .slots = x->in[0]->shape[0], .experts = g.experts};
     return sy__check_routing(x, "moe_matmul", &routing) ? -1 : run_grouped(&g, x);
 }
 
@@ -240,9 +261,14 @@ int sy__infer_moe_matmul_dx(struct sy_infer *x)
 int sy__run_moe_matmul_dx(const struct sy_run *x)
 {
     const struct sy_tensor *w = x->in[2];
-    struct grouped g = {.a = sy_data(x->in[0]), .b = sy_data(w), .c = sy_data(x->out[0]),
-                        .n = w->shape[2], .k = w->shape[1], .by_slots = true,
-                        .offsets = sy_data(x->in[1]), .experts = w->shape[0]};
+    struct grouped g = {.a = sy_data(x->in[0]),
+                        .b = sy_data(w),
+                        .c = sy_data(x->out[0]),
+                        .n = w->shape[2],
+                        .k = w->shape[1],
+                        .by_slots = true,
+                        .offsets = sy_data(x->in[1]),
+                        .experts = w->shape[0]};
     return run_grouped(&g, x);
 }
 
@@ -258,9 +284,13 @@ int sy__infer_moe_matmul_dw(struct sy_infer *x)
 
 int sy__run_moe_matmul_dw(const struct sy_run *x)
 {
-    struct grouped g = {.a = sy_data(x->in[0]), .b = sy_data(x->in[1]), .c = sy_data(x->out[0]),
-                        .m = x->in[0]->shape[1], .n = x->in[1]->shape[1],
-                        .offsets = sy_data(x->in[2]), .experts = x->in[2]->shape[0] - 1};
+    struct grouped g = {.a = sy_data(x->in[0]),
+                        .b = sy_data(x->in[1]),
+                        .c = sy_data(x->out[0]),
+                        .m = x->in[0]->shape[1],
+                        .n = x->in[1]->shape[1],
+                        .offsets = sy_data(x->in[2]),
+                        .experts = x->in[2]->shape[0] - 1};
     return run_grouped(&g, x);
 }
 
@@ -270,7 +300,10 @@ static double grouped_flops(const struct sy_tensor *rows, const struct sy_tensor
     return 2.0 * (double)rows->shape[0] * (double)w->shape[1] * (double)w->shape[2];
 }
 
-void sy__cost_moe_matmul(struct sy_cost *c) { c->flops = grouped_flops(c->node->in[0], c->node->in[2]); }
+void sy__cost_moe_matmul(struct sy_cost *c)
+{
+    c->flops = grouped_flops(c->node->in[0], c->node->in[2]);
+}
 void sy__cost_moe_matmul_dw(struct sy_cost *c)
 {
     c->flops = grouped_flops(c->node->in[0], c->node->out[0]);
@@ -292,7 +325,8 @@ int sy__infer_moe_combine(struct sy_infer *x)
 int sy__run_moe_combine(const struct sy_run *x)
 {
     const int64_t n = x->in[1]->shape[0], k = x->in[1]->shape[1], c = x->in[0]->shape[1];
-    struct sy__routing routing = {.pos = sy_data(x->in[2]), .slots = x->in[0]->shape[0], .nk = n * k};
+    struct sy__routing routing = {
+        .pos = sy_data(x->in[2]), .slots = x->in[0]->shape[0], .nk = n * k};
     struct gather g = {sy_data(x->in[0]), sy_data(x->out[0]), routing.pos, sy_data(x->in[1]), c, k,
                        is_f64(x->in[0])};
     if (sy__check_routing(x, "moe_combine", &routing))
@@ -324,8 +358,8 @@ int sy__infer_moe_combine_backward(struct sy_infer *x)
 
 struct uncombine {
     const void *dout, *y, *gates;
-    void *dy, *dgates;      /* NULL: not wanted */
-    const int32_t *owner;   /* moe_int.h */
+    void *dy, *dgates;    /* NULL: not wanted */
+    const int32_t *owner; /* moe_int.h */
     int64_t c, k;
     bool f64;
 };
@@ -333,7 +367,8 @@ struct uncombine {
 static void uncombine_f64(const struct uncombine *u, int64_t s)
 {
     const int32_t i = u->owner[s];
-    const double *d = (const double *)u->dout + i / u->k * u->c, *y = (const double *)u->y + s * u->c;
+    const double *d = (const double *)u->dout + i / u->k * u->c,
+                 *y = (const double *)u->y + s * u->c;
     double dgate = 0;
     for (int64_t j = 0; j < u->c; j++) {
         dgate += d[j] * y[j];
@@ -374,8 +409,12 @@ static void uncombine_rows(void *ctx, int64_t begin, int64_t end)
 int sy__run_moe_combine_backward(const struct sy_run *x)
 {
     const int64_t r = x->in[1]->shape[0], c = x->in[1]->shape[1], k = x->in[2]->shape[1];
-    struct uncombine u = {.dout = sy_data(x->in[0]), .y = sy_data(x->in[1]),
-                          .gates = sy_data(x->in[2]), .owner = x->scratch, .c = c, .k = k,
+    struct uncombine u = {.dout = sy_data(x->in[0]),
+                          .y = sy_data(x->in[1]),
+                          .gates = sy_data(x->in[2]),
+                          .owner = x->scratch,
+                          .c = c,
+                          .k = k,
                           .f64 = is_f64(x->in[1])};
     u.dy = x->out[0] ? sy_data(x->out[0]) : NULL;
     u.dgates = x->out[1] ? sy_data(x->out[1]) : NULL;

@@ -1,9 +1,10 @@
 /* Dispatch: from the experts that tokens chose to slots sorted by expert.
  *
  *  1. A stable counting sort: slots of an expert are in the order of tokens (moe_int.h).
- *  2. With a capacity, first choices of all tokens are served before second choices, and among equal
- *     choices earlier tokens before later ones; what finds its expert full is dropped (GShard,
- *     Lepikhin et al. 2020, algorithm 1).  Kept choices are then sorted as if the others did not exist.
+ *  2. With a capacity, first choices of all tokens are served before second choices, and among
+ * equal choices earlier tokens before later ones; what finds its expert full is dropped (GShard,
+ *     Lepikhin et al. 2020, algorithm 1).  Kept choices are then sorted as if the others did not
+ * exist.
  *  3. A negative expert is no choice: it takes no slot, and its pos is -1.
  *  All of it is a few passes over N*K integers, done by the calling thread.
  */
@@ -16,7 +17,8 @@ int sy__want_index(struct sy_infer *x, int i, int ndim)
     return sy__want_dtype(x, i, SY_I32) || sy__want_ndim(x, i, ndim) ? -1 : 0;
 }
 
-/* ---- moe_dispatch (expert (N,K); experts, capacity) -> rows (N*K), pos (N,K), offsets (E+1) ---- */
+/* ---- moe_dispatch (expert (N,K); experts, capacity) -> rows (N*K), pos (N,K), offsets (E+1) ----
+ */
 
 int sy__want_experts(struct sy_infer *x)
 {
@@ -50,8 +52,8 @@ int sy__check_experts(const struct sy_run *x, const char *op, const struct sy_te
     for (int64_t i = 0; i < nk; i++)
         if (e[i] >= experts)
             return sy_err_set(x->err, SY_E_RANGE,
-                              "%s: expert %d of token %lld is out of range: there are %lld experts", op,
-                              e[i], (long long)(i / k), (long long)experts);
+                              "%s: expert %d of token %lld is out of range: there are %lld experts",
+                              op, e[i], (long long)(i / k), (long long)experts);
     return 0;
 }
 
@@ -98,7 +100,8 @@ int sy__run_moe_dispatch(const struct sy_run *x)
 
 /* ---- what the other operations of this folder ask of a routing ---- */
 
-static int check_rows(const struct sy_run *x, const char *op, const struct sy__routing *r, int64_t used)
+static int check_rows(const struct sy_run *x, const char *op, const struct sy__routing *r,
+                      int64_t used)
 {
     for (int64_t s = 0; r->rows && s < used; s++)
         if (r->rows[s] < 0 || r->rows[s] >= r->n)
@@ -107,7 +110,8 @@ static int check_rows(const struct sy_run *x, const char *op, const struct sy__r
     return 0;
 }
 
-static int check_pos(const struct sy_run *x, const char *op, const struct sy__routing *r, int64_t used)
+static int check_pos(const struct sy_run *x, const char *op, const struct sy__routing *r,
+                     int64_t used)
 {
     for (int64_t i = 0; r->pos && i < r->nk; i++)
         if (r->pos[i] >= used)
@@ -122,8 +126,9 @@ int sy__check_routing(const struct sy_run *x, const char *op, const struct sy__r
     if (r->offsets) {
         for (int64_t e = 0; e < r->experts; e++)
             if (r->offsets[e] > r->offsets[e + 1])
-                return sy_err_set(x->err, SY_E_RANGE, "%s: offsets: expert %lld ends before it begins",
-                                  op, (long long)e);
+                return sy_err_set(x->err, SY_E_RANGE,
+                                  "%s: offsets: expert %lld ends before it begins", op,
+                                  (long long)e);
         if (r->offsets[0] != 0 || r->offsets[r->experts] > r->slots)
             return sy_err_set(x->err, SY_E_RANGE, "%s: offsets: %d to %d, there are %lld slots", op,
                               r->offsets[0], r->offsets[r->experts], (long long)r->slots);

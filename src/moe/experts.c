@@ -1,22 +1,24 @@
 /* The experts of a layer: all tokens through their K experts, forward and backward.
  *
  *     slot s holds token n = rows[s] for expert e:
- *     g = Wgate x[n]   u = Wup x[n]   h = act(g) u   y = Wdown h      out[n] = sum over k of gate[n,k] y[pos[n,k]]
- *     (plain experts: g = Wup x[n], h = act(g))
+ *     g = Wgate x[n]   u = Wup x[n]   h = act(g) u   y = Wdown h      out[n] = sum over k of
+ * gate[n,k] y[pos[n,k]] (plain experts: g = Wup x[n], h = act(g))
  *
- * Forward: a grouped product with two results (g, u) whose A rows are picked by `rows` while packing and whose
- * epilogue makes h; a grouped product for y; a sum per token.  g and u are kept.
+ * Forward: a grouped product with two results (g, u) whose A rows are picked by `rows` while
+ * packing and whose epilogue makes h; a grouped product for y; a sum per token.  g and u are kept.
  *
  * Backward, with s the gate of a slot and d = dout[n]:
  *     t = Wdown' d        dgate = <t, h>       hs = s h      dg = s t u act'(g)     du = s t act(g)
- *     dWdown += d hs'     dWgate += dg x'      dWup += du x'        dx[n] = sum over k of Wgate' dg + Wup' du
- * One grouped product gives t; its epilogue turns t into hs, g into dg and u into du where they lie (row kernel
- * expert_back).  All gradients of weights are one grouped product; experts without slots get zeros.
+ *     dWdown += d hs'     dWgate += dg x'      dWup += du x'        dx[n] = sum over k of Wgate' dg
+ * + Wup' du One grouped product gives t; its epilogue turns t into hs, g into dg and u into du
+ * where they lie (row kernel expert_back).  All gradients of weights are one grouped product;
+ * experts without slots get zeros.
  *
  *  1. Parallel regions: two grouped products and one sum forward, three and one backward.
- *  2. No gathered copy of x or dout.  Workspace: (R,F) and (R,C) forward, one (R, max(C,F)) backward.
- *  3. Sums over tokens run in slot order, sums over choices in the order of k: same bits for any number of threads.
- * Source: Gale et al. 2022 (MegaBlocks: dropless, grouped); the fusion is ours.
+ *  2. No gathered copy of x or dout.  Workspace: (R,F) and (R,C) forward, one (R, max(C,F))
+ * backward.
+ *  3. Sums over tokens run in slot order, sums over choices in the order of k: same bits for any
+ * number of threads. Source: Gale et al. 2022 (MegaBlocks: dropless, grouped); the fusion is ours.
  */
 #include "moe/experts_int.h"
 
@@ -93,7 +95,8 @@ int sy__infer_moe_experts_backward(struct sy_infer *x)
     struct sy_tensor *const *in = x->in; /* dout x gates rows pos offsets g u w_up w_down w_gate? */
     const enum sy_dtype dtype = in[1]->dtype;
     const size_t size = sy_dtype_size(dtype);
-    const int64_t r = in[3]->shape[0], e = in[8]->shape[0], f = in[8]->shape[1], c = in[8]->shape[2];
+    const int64_t r = in[3]->shape[0], e = in[8]->shape[0], f = in[8]->shape[1],
+                  c = in[8]->shape[2];
     static const int like[5] = {1, 2, 8, 9, 10};
     for (int i = 0; i < 4 + (in[10] != NULL); i++)
         sy_meta_like(&x->out[i], in[like[i]]);
@@ -127,8 +130,8 @@ static void dims_of(struct sy__experts *m, const struct sy_run *x, int at)
     m->precision = (enum sy_precision)x->attrs->precision;
 }
 
-static void weights_of(struct sy__experts *m, const struct sy_tensor *up, const struct sy_tensor *down,
-                       const struct sy_tensor *gate)
+static void weights_of(struct sy__experts *m, const struct sy_tensor *up,
+                       const struct sy_tensor *down, const struct sy_tensor *gate)
 {
     m->f = up->shape[1];
     m->w_act = sy_data(gate ? gate : up);
@@ -152,8 +155,14 @@ static int64_t slots(const struct sy__experts *m, int64_t e, int64_t *first)
     return m->offsets[e + 1] - m->offsets[e];
 }
 
-static const float *row(const void *p, int64_t r, int64_t ld) { return (const float *)p + r * ld; }
-static float *out_row(void *p, int64_t r, int64_t ld) { return (float *)p + r * ld; }
+static const float *row(const void *p, int64_t r, int64_t ld)
+{
+    return (const float *)p + r * ld;
+}
+static float *out_row(void *p, int64_t r, int64_t ld)
+{
+    return (float *)p + r * ld;
+}
 
 /* h = act(g) u over the block that has just been computed. */
 static void activate(void *ctx, int e, int64_t row0, int64_t rows, int64_t col0, int64_t cols)
@@ -170,10 +179,13 @@ static void hidden(struct sy__experts *m)
     for (int64_t e = 0; e < m->e; e++) {
         int64_t first, count = slots(m, e, &first);
         m->problem[e] = (struct sy_gemm_problem){
-            .m = count, .n = m->f, .k = m->c,
+            .m = count,
+            .n = m->f,
+            .k = m->c,
             .a = {.data = m->x, .ld = m->c, .rows = m->rows + first},
             .b = {.data = row(m->w_act, e, weight), .ld = m->c, .trans = true},
-            .c = out_row(m->g, first, m->f), .ldc = m->f};
+            .c = out_row(m->g, first, m->f),
+            .ldc = m->f};
         if (m->w_mul) {
             m->problem[e].dual_b =
                 (struct sy_mat){.data = row(m->w_mul, e, weight), .ld = m->c, .trans = true};
@@ -189,10 +201,13 @@ static void down(struct sy__experts *m)
     for (int64_t e = 0; e < m->e; e++) {
         int64_t first, count = slots(m, e, &first);
         m->problem[e] = (struct sy_gemm_problem){
-            .m = count, .n = m->c, .k = m->f,
+            .m = count,
+            .n = m->c,
+            .k = m->f,
             .a = {.data = row(m->h, first, m->f), .ld = m->f},
             .b = {.data = row(m->w_down, e, m->f * m->c), .ld = m->f, .trans = true},
-            .c = out_row(m->y, first, m->c), .ldc = m->c};
+            .c = out_row(m->y, first, m->c),
+            .ldc = m->c};
     }
     struct sy_gemm_opts opts = {.precision = m->precision};
     sy_gemm_grouped(m->problem, (int)m->e, &opts);
@@ -212,7 +227,8 @@ static void sum_rows(void *ctx, int64_t begin, int64_t end)
                               s->weight ? s->weight + begin * k : NULL, k, end - begin, c, false);
 }
 
-/* to (N,C) = for each token the sum over k of its slots' rows in from, times weight (N,K) (NULL). */
+/* to (N,C) = for each token the sum over k of its slots' rows in from, times weight (N,K) (NULL).
+ */
 static void combine(const struct sy__experts *m, float *to, const float *from, const float *weight)
 {
     struct sum s = {m, from, weight, to};
@@ -253,10 +269,9 @@ int sy__run_moe_experts(const struct sy_run *x)
 /* Rows of t are complete: t becomes hs, g and u become dg and du. */
 static void turn(const struct sy__experts *m, int64_t s, int64_t rows)
 {
-    sy_cpu()->row->expert_back[m->act]((float *)m->dgate_slot + s, out_row(m->h, s, m->f), m->f,
-                                       out_row(m->g, s, m->f), m->f,
-                                       m->u ? out_row(m->u, s, m->f) : NULL, m->f,
-                                       (float *)m->gate_slot + s, rows, m->f);
+    sy_cpu()->row->expert_back[m->act](
+        (float *)m->dgate_slot + s, out_row(m->h, s, m->f), m->f, out_row(m->g, s, m->f), m->f,
+        m->u ? out_row(m->u, s, m->f) : NULL, m->f, (float *)m->gate_slot + s, rows, m->f);
 }
 
 static void turn_block(void *ctx, int e, int64_t row0, int64_t rows, int64_t col0, int64_t cols)
@@ -267,27 +282,36 @@ static void turn_block(void *ctx, int e, int64_t row0, int64_t rows, int64_t col
     turn(m, m->offsets[e] + row0, rows);
 }
 
-static void turn_range(void *ctx, int64_t begin, int64_t end) { turn(ctx, begin, end - begin); }
+static void turn_range(void *ctx, int64_t begin, int64_t end)
+{
+    turn(ctx, begin, end - begin);
+}
 
 static void hidden_back(struct sy__experts *m)
 {
     const bool whole = m->f <= WHOLE_MAX;
     for (int64_t e = 0; e < m->e; e++) {
         int64_t first, count = slots(m, e, &first);
-        m->problem[e] = (struct sy_gemm_problem){
-            .m = count, .n = m->f, .k = m->c,
-            .a = {.data = m->dout, .ld = m->c, .rows = m->rows + first},
-            .b = {.data = row(m->w_down, e, m->f * m->c), .ld = m->f},
-            .c = out_row(m->h, first, m->f), .ldc = m->f};
+        m->problem[e] =
+            (struct sy_gemm_problem){.m = count,
+                                     .n = m->f,
+                                     .k = m->c,
+                                     .a = {.data = m->dout, .ld = m->c, .rows = m->rows + first},
+                                     .b = {.data = row(m->w_down, e, m->f * m->c), .ld = m->f},
+                                     .c = out_row(m->h, first, m->f),
+                                     .ldc = m->f};
     }
-    struct sy_gemm_opts opts = {.precision = m->precision, .whole_rows = whole,
-                                .done = whole ? turn_block : NULL, .ctx = m};
+    struct sy_gemm_opts opts = {.precision = m->precision,
+                                .whole_rows = whole,
+                                .done = whole ? turn_block : NULL,
+                                .ctx = m};
     sy_gemm_grouped(m->problem, (int)m->e, &opts);
     if (!whole)
         sy__parallel(m->used, sy__row_grain(3 * m->f), turn_range, m);
 }
 
-/* dW (to[e], rows x cols) = left' · right over the slots of e; right's (or left's) rows by index where they are tokens. */
+/* dW (to[e], rows x cols) = left' · right over the slots of e; right's (or left's) rows by index
+ * where they are tokens. */
 static void weight_problem(const struct sy__experts *m, struct sy_gemm_problem *p, int64_t e,
                            struct sy_mat left, struct sy_mat right, void *to)
 {
@@ -300,8 +324,13 @@ static void weight_problem(const struct sy__experts *m, struct sy_gemm_problem *
         side[i]->data += tokens ? 0 : first * m->f;
     }
     left.trans = true;
-    *p = (struct sy_gemm_problem){.m = left.ld, .n = right.ld, .k = count, .a = left, .b = right,
-                                  .c = out_row(to, e, m->f * m->c), .ldc = right.ld};
+    *p = (struct sy_gemm_problem){.m = left.ld,
+                                  .n = right.ld,
+                                  .k = count,
+                                  .a = left,
+                                  .b = right,
+                                  .c = out_row(to, e, m->f * m->c),
+                                  .ldc = right.ld};
 }
 
 static void weights_back(struct sy__experts *m)
@@ -329,11 +358,14 @@ static void input_back(struct sy__experts *m)
     m->y = m->h;
     for (int64_t e = 0; e < m->e; e++) {
         int64_t first, count = slots(m, e, &first);
-        m->problem[e] = (struct sy_gemm_problem){
-            .m = count, .n = m->c, .k = m->f,
-            .a = {.data = row(m->g, first, m->f), .ld = m->f},
-            .b = {.data = row(m->w_act, e, weight), .ld = m->c},
-            .c = out_row(m->y, first, m->c), .ldc = m->c};
+        m->problem[e] =
+            (struct sy_gemm_problem){.m = count,
+                                     .n = m->c,
+                                     .k = m->f,
+                                     .a = {.data = row(m->g, first, m->f), .ld = m->f},
+                                     .b = {.data = row(m->w_act, e, weight), .ld = m->c},
+                                     .c = out_row(m->y, first, m->c),
+                                     .ldc = m->c};
         if (m->w_mul) {
             m->problem[e].k2 = m->f;
             m->problem[e].a2 = (struct sy_mat){.data = row(m->u, first, m->f), .ld = m->f};
@@ -383,7 +415,10 @@ static void *taken(const struct sy_tensor *from, const struct sy_tensor *to)
     return c.to;
 }
 
-static void *data_of(const struct sy_tensor *t) { return t ? sy_data(t) : NULL; }
+static void *data_of(const struct sy_tensor *t)
+{
+    return t ? sy_data(t) : NULL;
+}
 
 int sy__run_moe_experts_backward(const struct sy_run *x)
 {
@@ -425,7 +460,7 @@ int sy__vjp_moe_experts(struct sy_vjp *x)
 {
     struct sy_tensor *const *in = x->in; /* x gates rows pos offsets w_up w_down w_gate? */
     struct sy_tensor *d[SY_MAX_OUT];
-    struct sy_tensor *back[11] = {x->dout[0], in[0], in[1], in[2], in[3], in[4],
+    struct sy_tensor *back[11] = {x->dout[0], in[0],     in[1], in[2], in[3], in[4],
                                   x->out[1],  x->out[2], in[5], in[6], in[7]};
     if (!x->dout[0])
         return 0; /* g and u are not for use */

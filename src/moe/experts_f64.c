@@ -1,4 +1,5 @@
-/* Experts in double by plain loops, slot after slot: says in the fewest lines what experts.c computes. */
+/* Experts in double by plain loops, slot after slot: says in the fewest lines what experts.c
+ * computes. */
 #include "moe/experts_int.h"
 
 #include "ops/act.h"
@@ -51,7 +52,8 @@ void sy__experts_f64(const struct sy__experts *m)
             axpy(out + i / m->k * m->c, gates[i], y + m->pos[i] * m->c, m->c);
 }
 
-static void add_outer(void *w, const double *a, int64_t rows, const double *b, int64_t cols, int64_t e)
+static void add_outer(void *w, const double *a, int64_t rows, const double *b, int64_t cols,
+                      int64_t e)
 {
     double *to = w;
     for (int64_t i = 0; to && i < rows; i++)

@@ -5,8 +5,8 @@
  *     pos    (N, K)    slot of each choice, -1: dropped
  *     offsets (E+1)    slots of expert e are offsets[e] .. offsets[e+1]; offsets[E] are in use
  *
- *  1. Within an expert, slots are in the order of tokens (and of choices inside a token), so every sum
- *     over slots has one order.
+ *  1. Within an expert, slots are in the order of tokens (and of choices inside a token), so every
+ * sum over slots has one order.
  *  2. rows and pos are each other's inverse on the slots in use.
  */
 #ifndef SY_MOE_MOE_INT_H
@@ -22,7 +22,8 @@ static inline int64_t sy__row_grain(int64_t n)
     return rows < 8 ? 8 : rows;
 }
 
-static inline void sy__meta(struct sy_meta *m, enum sy_dtype dtype, int ndim, int64_t d0, int64_t d1)
+static inline void sy__meta(struct sy_meta *m, enum sy_dtype dtype, int ndim, int64_t d0,
+                            int64_t d1)
 {
     m->dtype = dtype;
     m->ndim = ndim;
@@ -36,8 +37,9 @@ int sy__check_experts(const struct sy_run *x, const char *op, const struct sy_te
                       int64_t experts);
 /* in[i] must be i32 of ndim dimensions. */
 int sy__want_index(struct sy_infer *x, int i, int ndim);
-/* offsets ascend from 0 to at most `slots`; rows (NULL) in use lie in 0..n-1; pos (NULL, nk of them) below the slots
- * in use.  Bad ones come from a user's own dispatch: RANGE, with the place. */
+/* offsets ascend from 0 to at most `slots`; rows (NULL) in use lie in 0..n-1; pos (NULL, nk of
+ * them) below the slots in use.  Bad ones come from a user's own dispatch: RANGE, with the place.
+ */
 struct sy__routing {
     const int32_t *rows, *pos, *offsets;
     int64_t slots, experts, n, nk;

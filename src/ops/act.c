@@ -80,9 +80,10 @@ static void glu_f64(void *ctx, int64_t begin, int64_t end)
 
 int sy__run_swiglu(const struct sy_run *x)
 {
-    struct glu a = {.attrs = x->attrs, .g = sy_data(x->in[0]), .u = sy_data(x->in[1]),
-                    .y = sy_data(x->out[0])};
-    sy__parallel(sy_tensor_count(x->in[0]), GRAIN, x->in[0]->dtype == SY_F64 ? glu_f64 : glu_f32, &a);
+    struct glu a = {
+        .attrs = x->attrs, .g = sy_data(x->in[0]), .u = sy_data(x->in[1]), .y = sy_data(x->out[0])};
+    sy__parallel(sy_tensor_count(x->in[0]), GRAIN, x->in[0]->dtype == SY_F64 ? glu_f64 : glu_f32,
+                 &a);
     return 0;
 }
 
@@ -131,8 +132,12 @@ static void glu_back_f64(void *ctx, int64_t begin, int64_t end)
 
 int sy__run_swiglu_backward(const struct sy_run *x)
 {
-    struct glu a = {.attrs = x->attrs, .dy = sy_data(x->in[0]), .g = sy_data(x->in[1]),
-                    .u = sy_data(x->in[2]), .dg = sy_data(x->out[0]), .du = sy_data(x->out[1])};
+    struct glu a = {.attrs = x->attrs,
+                    .dy = sy_data(x->in[0]),
+                    .g = sy_data(x->in[1]),
+                    .u = sy_data(x->in[2]),
+                    .dg = sy_data(x->out[0]),
+                    .du = sy_data(x->out[1])};
     sy__parallel(sy_tensor_count(x->in[0]), GRAIN,
                  x->in[0]->dtype == SY_F64 ? glu_back_f64 : glu_back_f32, &a);
     return 0;

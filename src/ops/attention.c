@@ -1,6 +1,8 @@
-/* Attention as operations: checks, the call of cpu/attention.h in f32, and a plain reference in f64.
+/* Attention as operations: checks, the call of cpu/attention.h in f32, and a plain reference in
+ * f64.
  *
- *     o[b,t,h] = sum over visible s of softmax(scale <q[b,t,h], k[b,s,g]>) v[b,s,g],   g = h / (H / G)
+ *     o[b,t,h] = sum over visible s of softmax(scale <q[b,t,h], k[b,s,g]>) v[b,s,g],   g = h / (H /
+ * G)
  *
  * Which keys a query sees: cpu/attention.h.  A query that sees none gives zeros.
  */
@@ -43,9 +45,11 @@ static int check_mask(struct sy_infer *x)
     const struct sy_tensor *q = x->in[0], *k = x->in[1];
     const int64_t b = q->shape[0], t = q->shape[1], s = k->shape[1], mask = x->attrs->i[0];
     if (mask < SY_ATTN_FULL || mask > SY_ATTN_PREFIX)
-        return sy_err_set(x->err, SY_E_RANGE, "attention: mask is %lld, must be 0 (full), 1 (causal) or 2 (prefix)",
+        return sy_err_set(x->err, SY_E_RANGE,
+                          "attention: mask is %lld, must be 0 (full), 1 (causal) or 2 (prefix)",
                           (long long)mask);
-    if (want_i32(x, 3, b, 0) || want_i32(x, 4, b, t) || want_i32(x, 5, b, s) || want_i32(x, 6, b, 0))
+    if (want_i32(x, 3, b, 0) || want_i32(x, 4, b, t) || want_i32(x, 5, b, s) ||
+        want_i32(x, 6, b, 0))
         return -1;
     if (mask == SY_ATTN_PREFIX && !x->in[3])
         return sy__shape_error(x, "the prefix mask needs prefix (B)");
@@ -65,8 +69,8 @@ int sy__infer_attention(struct sy_infer *x)
     if (check_heads(x) || check_mask(x))
         return -1;
     sy_meta_like(&x->out[0], q);
-    x->out[1] = (struct sy_meta){.dtype = q->dtype, .ndim = 3,
-                                 .shape = {q->shape[0], q->shape[2], q->shape[1]}};
+    x->out[1] = (struct sy_meta){
+        .dtype = q->dtype, .ndim = 3, .shape = {q->shape[0], q->shape[2], q->shape[1]}};
     return 0;
 }
 
@@ -81,7 +85,10 @@ int sy__infer_attention_backward(struct sy_infer *x)
 
 /* ---- calls ---- */
 
-static void *data_of(const struct sy_tensor *t) { return t ? sy_data(t) : NULL; }
+static void *data_of(const struct sy_tensor *t)
+{
+    return t ? sy_data(t) : NULL;
+}
 
 /* Dimensions, masks and index lists; in: q k v, extra: prefix doc doc_k len. */
 static struct sy_attn describe(const struct sy_run *x, struct sy_tensor *const *in,
@@ -90,13 +97,25 @@ static struct sy_attn describe(const struct sy_run *x, struct sy_tensor *const *
     const struct sy_tensor *q = in[0], *k = in[1];
     const int64_t h = q->shape[2], g = k->shape[2], d = q->shape[3];
     const double scale = x->attrs->f[0];
-    return (struct sy_attn){.b = q->shape[0], .t = q->shape[1], .s = k->shape[1], .h = h, .g = g,
-                            .d = d, .ldq = h * d, .ldk = g * d, .ldv = g * d, .ldo = h * d,
-                            .lddq = h * d, .lddk = g * d, .lddv = g * d,
+    return (struct sy_attn){.b = q->shape[0],
+                            .t = q->shape[1],
+                            .s = k->shape[1],
+                            .h = h,
+                            .g = g,
+                            .d = d,
+                            .ldq = h * d,
+                            .ldk = g * d,
+                            .ldv = g * d,
+                            .ldo = h * d,
+                            .lddq = h * d,
+                            .lddk = g * d,
+                            .lddv = g * d,
                             .scale = (float)(scale != 0 ? scale : 1 / sqrt((double)d)),
                             .mask = (enum sy_attn_mask)x->attrs->i[0],
-                            .prefix = data_of(extra[0]), .doc = data_of(extra[1]),
-                            .doc_k = data_of(extra[2]), .len = data_of(extra[3]),
+                            .prefix = data_of(extra[0]),
+                            .doc = data_of(extra[1]),
+                            .doc_k = data_of(extra[2]),
+                            .len = data_of(extra[3]),
                             .precision = (enum sy_precision)x->attrs->precision};
 }
 
@@ -136,14 +155,14 @@ static void forward_row(const struct attention64 *m, int64_t b, int64_t t, int64
 {
     const struct sy_attn *a = &m->a;
     const int64_t d = a->d, qo = ((b * a->t + t) * a->h + h) * d, g = h / (a->h / a->g);
-    double top = -INFINITY, sum = 0;
+    double top = -HUGE_VAL, sum = 0;
     for (int64_t s = 0; s < a->s; s++)
         if (visible(a, b, t, s))
             top = fmax(top, m->scale * dot(m->q + qo, m->k + ((b * a->s + s) * a->g + g) * d, d));
     for (int64_t s = 0; s < a->s; s++)
         if (visible(a, b, t, s))
             sum += exp(m->scale * dot(m->q + qo, m->k + ((b * a->s + s) * a->g + g) * d, d) - top);
-    const double lse = sum > 0 ? top + log(sum) : -(double)INFINITY;
+    const double lse = sum > 0 ? top + log(sum) : -HUGE_VAL;
     memset(m->o + qo, 0, (size_t)d * sizeof(double));
     for (int64_t s = 0; s < a->s; s++)
         if (visible(a, b, t, s)) {
@@ -159,7 +178,8 @@ static void backward_row(const struct attention64 *m, int64_t b, int64_t t, int6
 {
     const struct sy_attn *a = &m->a;
     const int64_t d = a->d, qo = ((b * a->t + t) * a->h + h) * d, g = h / (a->h / a->g);
-    const double lse = m->lse_in[(b * a->h + h) * a->t + t], all = dot(m->d_o + qo, m->o_in + qo, d);
+    const double lse = m->lse_in[(b * a->h + h) * a->t + t],
+                 all = dot(m->d_o + qo, m->o_in + qo, d);
     for (int64_t s = 0; s < a->s; s++)
         if (visible(a, b, t, s)) {
             const int64_t ko = ((b * a->s + s) * a->g + g) * d;
@@ -189,9 +209,13 @@ int sy__run_attention(const struct sy_run *x)
 {
     struct sy_attn a = describe(x, x->in, x->in + 3);
     if (x->in[0]->dtype == SY_F64) {
-        struct attention64 m = {.a = a, .scale = scale64(x, a.d), .q = sy_data(x->in[0]),
-                                .k = sy_data(x->in[1]), .v = sy_data(x->in[2]),
-                                .o = sy_data(x->out[0]), .lse = data_of(x->out[1])};
+        struct attention64 m = {.a = a,
+                                .scale = scale64(x, a.d),
+                                .q = sy_data(x->in[0]),
+                                .k = sy_data(x->in[1]),
+                                .v = sy_data(x->in[2]),
+                                .o = sy_data(x->out[0]),
+                                .lse = data_of(x->out[1])};
         each_row(&m, forward_row);
         return 0;
     }
@@ -209,10 +233,16 @@ int sy__run_attention_backward(const struct sy_run *x)
     struct sy_tensor *const *in = x->in;
     struct sy_attn a = describe(x, in + 1, in + 6);
     if (in[0]->dtype == SY_F64) {
-        struct attention64 m = {.a = a, .scale = scale64(x, a.d), .d_o = sy_data(in[0]),
-                                .q = sy_data(in[1]), .k = sy_data(in[2]), .v = sy_data(in[3]),
-                                .o_in = sy_data(in[4]), .lse_in = sy_data(in[5]),
-                                .dq = sy_data(x->out[0]), .dk = sy_data(x->out[1]),
+        struct attention64 m = {.a = a,
+                                .scale = scale64(x, a.d),
+                                .d_o = sy_data(in[0]),
+                                .q = sy_data(in[1]),
+                                .k = sy_data(in[2]),
+                                .v = sy_data(in[3]),
+                                .o_in = sy_data(in[4]),
+                                .lse_in = sy_data(in[5]),
+                                .dq = sy_data(x->out[0]),
+                                .dk = sy_data(x->out[1]),
                                 .dv = sy_data(x->out[2])};
         for (int i = 0; i < 3; i++)
             memset(sy_data(x->out[i]), 0, sy_tensor_bytes(x->out[i]));
@@ -249,7 +279,8 @@ int sy__vjp_attention(struct sy_vjp *x)
 }
 
 /* Two products of T x S x D a head; causal masks leave half of it. */
-static double products(const struct sy_node *n, const struct sy_tensor *q, const struct sy_tensor *k)
+static double products(const struct sy_node *n, const struct sy_tensor *q,
+                       const struct sy_tensor *k)
 {
     const double pairs = (double)q->shape[1] * (double)k->shape[1] * (n->attrs.i[0] ? 0.5 : 1.0);
     return 4.0 * (double)(q->shape[0] * q->shape[2] * q->shape[3]) * pairs;

@@ -1,10 +1,12 @@
 /* Cross entropy, alone and fused with the head.
  *
- *     loss = mean over rows with target >= 0 of  lse(logits) - logits[target]          (nats a token)
+ *     loss = mean over rows with target >= 0 of  lse(logits) - logits[target]          (nats a
+ * token)
  *
- * head_loss never holds the N x V logits: it goes through x in blocks of rows.  For each block the logits
- * (rows, V) become, where they lie, (softmax - onehot) / count, of which dx and dw take their share at once; so the
- * forward pass delivers the gradients for dloss = 1, and the backward pass only scales them.
+ * head_loss never holds the N x V logits: it goes through x in blocks of rows.  For each block the
+ * logits (rows, V) become, where they lie, (softmax - onehot) / count, of which dx and dw take
+ * their share at once; so the forward pass delivers the gradients for dloss = 1, and the backward
+ * pass only scales them.
  *
  *  1. Rows of a block depend on V only.  dw is one chain over all rows, ascending.
  *  2. Row losses are summed in double in row order.
@@ -20,7 +22,10 @@
 
 enum { WHOLE_MAX = 4096 }; /* columns of a whole row in a product's task (cpu/gemm.h) */
 
-static void *data_of(const struct sy_tensor *t) { return t ? sy_data(t) : NULL; }
+static void *data_of(const struct sy_tensor *t)
+{
+    return t ? sy_data(t) : NULL;
+}
 
 static int want_targets(struct sy_infer *x, int i, int64_t n)
 {
@@ -30,15 +35,16 @@ static int want_targets(struct sy_infer *x, int i, int64_t n)
 }
 
 /* Number of rows that count, or -1: a target is out of range. */
-static int64_t count_targets(const struct sy_run *x, const char *op, const struct sy_tensor *targets,
-                             int64_t classes)
+static int64_t count_targets(const struct sy_run *x, const char *op,
+                             const struct sy_tensor *targets, int64_t classes)
 {
     const int32_t *t = sy_data(targets);
     int64_t count = 0;
     for (int64_t i = 0; i < targets->shape[0]; i++) {
         if (t[i] >= classes)
-            return sy_err_set(x->err, SY_E_RANGE, "%s: target %d of row %lld is out of range: V is %lld",
-                              op, t[i], (long long)i, (long long)classes);
+            return sy_err_set(x->err, SY_E_RANGE,
+                              "%s: target %d of row %lld is out of range: V is %lld", op, t[i],
+                              (long long)i, (long long)classes);
         count += t[i] >= 0;
     }
     return count;
@@ -55,7 +61,8 @@ static void store_mean(struct sy_tensor *y, const void *losses, int64_t n, int64
 {
     double sum = 0;
     for (int64_t i = 0; i < n; i++)
-        sum += y->dtype == SY_F64 ? ((const double *)losses)[i] : (double)((const float *)losses)[i];
+        sum +=
+            y->dtype == SY_F64 ? ((const double *)losses)[i] : (double)((const float *)losses)[i];
     sum = count ? sum / (double)count : 0;
     if (y->dtype == SY_F64)
         *(double *)sy_data(y) = sum;
@@ -66,7 +73,7 @@ static void store_mean(struct sy_tensor *y, const void *losses, int64_t n, int64
 /* ---- rows of logits ---- */
 
 struct rows {
-    void *logits; /* (rows, v); with grad they become (softmax - onehot) scale */
+    void *logits;     /* (rows, v); with grad they become (softmax - onehot) scale */
     const void *from; /* copied to logits first, unless NULL */
     void *loss, *lse; /* (rows), or NULL */
     const int32_t *target;
@@ -75,7 +82,10 @@ struct rows {
     bool grad;
 };
 
-static void *step(void *p, int64_t n) { return p ? (float *)p + n : NULL; }
+static void *step(void *p, int64_t n)
+{
+    return p ? (float *)p + n : NULL;
+}
 
 static void rows_f32(void *ctx, int64_t begin, int64_t end)
 {
@@ -83,13 +93,14 @@ static void rows_f32(void *ctx, int64_t begin, int64_t end)
     if (r->from)
         memcpy(step(r->logits, begin * r->v), (const float *)r->from + begin * r->v,
                (size_t)((end - begin) * r->v) * sizeof(float));
-    sy_cpu()->row->cross_entropy(step(r->loss, begin), step(r->lse, begin), step(r->logits, begin * r->v),
-                                 r->v, r->target + begin, (float)r->scale, r->grad, end - begin, r->v);
+    sy_cpu()->row->cross_entropy(step(r->loss, begin), step(r->lse, begin),
+                                 step(r->logits, begin * r->v), r->v, r->target + begin,
+                                 (float)r->scale, r->grad, end - begin, r->v);
 }
 
 static void row_f64(const struct rows *r, int64_t i)
 {
-    double *x = (double *)r->logits + i * r->v, top = -INFINITY, sum = 0;
+    double *x = (double *)r->logits + i * r->v, top = -HUGE_VAL, sum = 0;
     const int32_t t = r->target[i];
     for (int64_t j = 0; j < r->v; j++)
         top = fmax(top, x[j]);
@@ -127,7 +138,8 @@ int sy__infer_cross_entropy(struct sy_infer *x)
     if (sy__want_float(x, 0) || sy__want_ndim(x, 0, 2) || want_targets(x, 1, x->in[0]->shape[0]))
         return -1;
     scalar_meta(&x->out[0], x->in[0]->dtype);
-    x->out[1] = (struct sy_meta){.dtype = x->in[0]->dtype, .ndim = 1, .shape = {x->in[0]->shape[0]}};
+    x->out[1] =
+        (struct sy_meta){.dtype = x->in[0]->dtype, .ndim = 1, .shape = {x->in[0]->shape[0]}};
     x->always = 2;
     return 0;
 }
@@ -137,8 +149,8 @@ int sy__run_cross_entropy(const struct sy_run *x)
     const struct sy_tensor *logits = x->in[0];
     const int64_t n = logits->shape[0], v = logits->shape[1];
     const int64_t count = count_targets(x, "cross_entropy", x->in[1], v);
-    struct rows r = {.logits = sy_data(logits), .loss = sy_data(x->out[1]),
-                     .target = sy_data(x->in[1]), .v = v};
+    struct rows r = {
+        .logits = sy_data(logits), .loss = sy_data(x->out[1]), .target = sy_data(x->in[1]), .v = v};
     if (count < 0)
         return -1;
     each_rows(&r, n, logits->dtype);
@@ -150,7 +162,8 @@ int sy__run_cross_entropy(const struct sy_run *x)
 int sy__vjp_cross_entropy(struct sy_vjp *x)
 {
     if (x->dout[0]) /* losses are not for use */
-        x->din[0] = sy_b_apply(SY_OP_CROSS_ENTROPY_BACKWARD_, NULL, 3, x->dout[0], x->in[0], x->in[1]);
+        x->din[0] =
+            sy_b_apply(SY_OP_CROSS_ENTROPY_BACKWARD_, NULL, 3, x->dout[0], x->in[0], x->in[1]);
     return 0;
 }
 
@@ -168,7 +181,8 @@ int sy__run_cross_entropy_backward(const struct sy_run *x)
     const struct sy_tensor *logits = x->in[1];
     const int64_t n = logits->shape[0], v = logits->shape[1];
     const int64_t count = count_targets(x, "cross_entropy", x->in[2], v);
-    struct rows r = {.logits = sy_data(x->out[0]), .target = sy_data(x->in[2]), .v = v, .grad = true};
+    struct rows r = {
+        .logits = sy_data(x->out[0]), .target = sy_data(x->in[2]), .v = v, .grad = true};
     if (count < 0)
         return -1;
     r.from = r.logits == sy_data(logits) ? NULL : sy_data(logits);
@@ -205,11 +219,12 @@ struct head {
     int64_t c, v;
     enum sy_precision precision;
     const void *x, *w;
-    void *dx, *dw; /* NULL: not wanted */
+    void *dx, *dw;    /* NULL: not wanted */
     struct rows rows; /* of the block in work */
 };
 
-static void rows_done(void *ctx, int problem, int64_t row0, int64_t rows, int64_t col0, int64_t cols)
+static void rows_done(void *ctx, int problem, int64_t row0, int64_t rows, int64_t col0,
+                      int64_t cols)
 {
     (void)problem;
     (void)col0;
@@ -225,17 +240,31 @@ static void block_f32(struct head *h, int64_t first, int64_t n)
     struct sy_gemm_opts opts = {.precision = h->precision}, fused = opts;
     if (whole)
         fused = (struct sy_gemm_opts){h->precision, true, rows_done, &h->rows};
-    struct sy_gemm_problem p = {.m = n, .n = h->v, .k = h->c, .a = {.data = x, .ld = h->c},
-                                .b = {.data = h->w, .ld = h->c, .trans = true}, .c = logits,
+    struct sy_gemm_problem p = {.m = n,
+                                .n = h->v,
+                                .k = h->c,
+                                .a = {.data = x, .ld = h->c},
+                                .b = {.data = h->w, .ld = h->c, .trans = true},
+                                .c = logits,
                                 .ldc = h->v};
     sy_gemm(&p, &fused);
     if (!whole)
         each_rows(&h->rows, n, SY_F32);
-    struct sy_gemm_problem back[2] = {
-        {.m = n, .n = h->c, .k = h->v, .a = {.data = logits, .ld = h->v},
-         .b = {.data = h->w, .ld = h->c}, .c = dx, .ldc = h->c},
-        {.m = h->v, .n = h->c, .k = n, .a = {.data = logits, .ld = h->v, .trans = true},
-         .b = {.data = x, .ld = h->c}, .c = h->dw, .ldc = h->c, .accumulate = first > 0}};
+    struct sy_gemm_problem back[2] = {{.m = n,
+                                       .n = h->c,
+                                       .k = h->v,
+                                       .a = {.data = logits, .ld = h->v},
+                                       .b = {.data = h->w, .ld = h->c},
+                                       .c = dx,
+                                       .ldc = h->c},
+                                      {.m = h->v,
+                                       .n = h->c,
+                                       .k = n,
+                                       .a = {.data = logits, .ld = h->v, .trans = true},
+                                       .b = {.data = x, .ld = h->c},
+                                       .c = h->dw,
+                                       .ldc = h->c,
+                                       .accumulate = first > 0}};
     sy_gemm_grouped(h->dx ? back : back + 1, (h->dx != NULL) + (h->dw != NULL), &opts);
 }
 
@@ -248,7 +277,8 @@ static void block_f64(struct head *h, int64_t first, int64_t n)
         sy_gemm_f64(n, h->c, h->v, h->rows.logits, h->v, false, h->w, h->c, false,
                     (double *)h->dx + first * h->c, h->c, false);
     if (h->dw)
-        sy_gemm_f64(h->v, h->c, n, h->rows.logits, h->v, true, x, h->c, false, h->dw, h->c, first > 0);
+        sy_gemm_f64(h->v, h->c, n, h->rows.logits, h->v, true, x, h->c, false, h->dw, h->c,
+                    first > 0);
 }
 
 int sy__run_head_loss(const struct sy_run *x)
@@ -257,8 +287,12 @@ int sy__run_head_loss(const struct sy_run *x)
     const int64_t n = t->shape[0], v = w->shape[0], block = block_rows(v);
     const int64_t count = count_targets(x, "head_loss", x->in[2], v);
     const size_t size = sy_dtype_size(t->dtype);
-    struct head h = {.c = t->shape[1], .v = v, .precision = (enum sy_precision)x->attrs->precision,
-                     .x = sy_data(t), .w = sy_data(w), .dx = data_of(x->out[1]),
+    struct head h = {.c = t->shape[1],
+                     .v = v,
+                     .precision = (enum sy_precision)x->attrs->precision,
+                     .x = sy_data(t),
+                     .w = sy_data(w),
+                     .dx = data_of(x->out[1]),
                      .dw = data_of(x->out[2])};
     char *losses = (char *)x->scratch + (size_t)((n < block ? n : block) * v) * size;
     if (count < 0)
@@ -266,10 +300,14 @@ int sy__run_head_loss(const struct sy_run *x)
     if (h.dw && !n)
         memset(h.dw, 0, sy_tensor_bytes(w));
     for (int64_t first = 0; first < n; first += block) {
-        h.rows = (struct rows){.logits = x->scratch, .loss = losses + (size_t)first * size,
-                               .target = (const int32_t *)sy_data(x->in[2]) + first, .v = v,
-                               .scale = count ? 1 / (double)count : 0, .grad = h.dx || h.dw};
-        (size == sizeof(double) ? block_f64 : block_f32)(&h, first, n - first < block ? n - first : block);
+        h.rows = (struct rows){.logits = x->scratch,
+                               .loss = losses + (size_t)first * size,
+                               .target = (const int32_t *)sy_data(x->in[2]) + first,
+                               .v = v,
+                               .scale = count ? 1 / (double)count : 0,
+                               .grad = h.dx || h.dw};
+        (size == sizeof(double) ? block_f64 : block_f32)(&h, first,
+                                                         n - first < block ? n - first : block);
     }
     if (x->out[0])
         store_mean(x->out[0], losses, n, count);

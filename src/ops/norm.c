@@ -3,9 +3,9 @@
  *     rmsnorm    y = x rstd w                   rstd = 1 / sqrt(mean(x^2) + eps)
  *     layernorm  y = (x - mean) rstd w + b      rstd = 1 / sqrt(var(x) + eps)
  *
- * Gradients of w and b are sums over all rows.  Rows are cut into at most PARTS blocks by shape; each block sums
- * into its own partial, and the partials are added in the order of blocks.
- * Source: Zhang & Sennrich 2019 (RMSNorm); Ba et al. 2016 (layer norm).
+ * Gradients of w and b are sums over all rows.  Rows are cut into at most PARTS blocks by shape;
+ * each block sums into its own partial, and the partials are added in the order of blocks. Source:
+ * Zhang & Sennrich 2019 (RMSNorm); Ba et al. 2016 (layer norm).
  */
 #include "cpu/cpu.h"
 #include "cpu/kern_row.h"
@@ -24,8 +24,8 @@ struct norm {
     int64_t rows, c, grain;
     const void *x, *w, *b, *dy;
     void *y, *mean, *rstd;
-    void *dx, *dw, *db;  /* dw, db NULL: not wanted */
-    float *parts;        /* (blocks, 2, c) partial dw and db */
+    void *dx, *dw, *db; /* dw, db NULL: not wanted */
+    float *parts;       /* (blocks, 2, c) partial dw and db */
 };
 
 /* ---- shapes ---- */
@@ -88,21 +88,33 @@ static int infer_back(struct sy_infer *x, int vectors)
     return 0;
 }
 
-int sy__infer_rmsnorm_backward(struct sy_infer *x) { return infer_back(x, 1); }
-int sy__infer_layernorm_backward(struct sy_infer *x) { return infer_back(x, 2); }
+int sy__infer_rmsnorm_backward(struct sy_infer *x)
+{
+    return infer_back(x, 1);
+}
+int sy__infer_layernorm_backward(struct sy_infer *x)
+{
+    return infer_back(x, 2);
+}
 
 /* ---- forward ---- */
 
-static const float *in_at(const void *p, int64_t i) { return (const float *)p + i; }
-static float *out_at(void *p, int64_t i) { return p ? (float *)p + i : NULL; }
+static const float *in_at(const void *p, int64_t i)
+{
+    return (const float *)p + i;
+}
+static float *out_at(void *p, int64_t i)
+{
+    return p ? (float *)p + i : NULL;
+}
 
 static void forward_f32(void *ctx, int64_t begin, int64_t end)
 {
     const struct norm *m = ctx;
     const int64_t c = m->c, from = begin * c;
     if (m->layer)
-        m->row->layer_norm(out_at(m->y, from), c, out_at(m->mean, begin), out_at(m->rstd, begin), in_at(m->x, from), c,
-                           m->w, m->b, (float)m->eps, end - begin, c);
+        m->row->layer_norm(out_at(m->y, from), c, out_at(m->mean, begin), out_at(m->rstd, begin),
+                           in_at(m->x, from), c, m->w, m->b, (float)m->eps, end - begin, c);
     else
         m->row->rms_norm(out_at(m->y, from), c, out_at(m->rstd, begin), in_at(m->x, from), c, m->w,
                          (float)m->eps, end - begin, c);
@@ -131,7 +143,10 @@ static void forward_f64(void *ctx, int64_t begin, int64_t end)
         forward_row_f64(ctx, r);
 }
 
-static void *data_of(const struct sy_tensor *t) { return t ? sy_data(t) : NULL; }
+static void *data_of(const struct sy_tensor *t)
+{
+    return t ? sy_data(t) : NULL;
+}
 
 static int64_t row_grain(int64_t c)
 {
@@ -161,7 +176,9 @@ int sy__run_rmsnorm(const struct sy_run *x)
 
 int sy__run_layernorm(const struct sy_run *x)
 {
-    struct norm m = {.layer = true, .b = data_of(x->in[2]), .mean = data_of(x->out[1]),
+    struct norm m = {.layer = true,
+                     .b = data_of(x->in[2]),
+                     .mean = data_of(x->out[1]),
                      .rstd = data_of(x->out[2])};
     return run_forward(&m, x);
 }
@@ -175,11 +192,12 @@ static void backward_f32(void *ctx, int64_t begin, int64_t end)
     float *dw = m->parts + begin / m->grain * 2 * c, *db = dw + c;
     memset(dw, 0, (size_t)(2 * c) * sizeof *dw);
     if (m->layer)
-        m->row->layer_norm_back(out_at(m->dx, from), c, dw, db, in_at(m->dy, from), c, in_at(m->x, from), c, m->w,
-                                in_at(m->mean, begin), in_at(m->rstd, begin), end - begin, c, false);
+        m->row->layer_norm_back(out_at(m->dx, from), c, dw, db, in_at(m->dy, from), c,
+                                in_at(m->x, from), c, m->w, in_at(m->mean, begin),
+                                in_at(m->rstd, begin), end - begin, c, false);
     else
-        m->row->rms_norm_back(out_at(m->dx, from), c, dw, in_at(m->dy, from), c, in_at(m->x, from), c, m->w,
-                              in_at(m->rstd, begin), end - begin, c, false);
+        m->row->rms_norm_back(out_at(m->dx, from), c, dw, in_at(m->dy, from), c, in_at(m->x, from),
+                              c, m->w, in_at(m->rstd, begin), end - begin, c, false);
 }
 
 static void add_parts(const struct norm *m, float *to, int64_t offset)
@@ -252,8 +270,11 @@ int sy__run_rmsnorm_backward(const struct sy_run *x)
 
 int sy__run_layernorm_backward(const struct sy_run *x)
 {
-    struct norm m = {.layer = true, .mean = sy_data(x->in[2]), .rstd = sy_data(x->in[3]),
-                     .w = data_of(x->in[4]), .db = data_of(x->out[2])};
+    struct norm m = {.layer = true,
+                     .mean = sy_data(x->in[2]),
+                     .rstd = sy_data(x->in[3]),
+                     .w = data_of(x->in[4]),
+                     .db = data_of(x->out[2])};
     return run_backward(&m, x);
 }
 

@@ -1,8 +1,9 @@
 /* Rotary position embedding: pairs of each head are turned by position * theta^(-2i/dims).
  *
- *  1. Angles are computed in double by our own polynomials and rounded once: the same bits everywhere.
- *  2. A task takes a run of tokens, makes their table of cosines and sines once, and uses it for all sequences of the
- *     batch that are at the same positions.  No table outlives the call.
+ *  1. Angles are computed in double by our own polynomials and rounded once: the same bits
+ * everywhere.
+ *  2. A task takes a run of tokens, makes their table of cosines and sines once, and uses it for
+ * all sequences of the batch that are at the same positions.  No table outlives the call.
  *  3. The gradient is the rotation by the negative angle.
  * Source: Su et al. 2021, eq. 34.
  */
@@ -14,7 +15,7 @@
 
 #include <string.h>
 
-enum { GRAIN = 16 }; /* tokens of a task */
+enum { GRAIN = 16 };          /* tokens of a task */
 enum { HALF, DIMS, INVERSE }; /* integer attributes */
 
 /* ---- rope (x (B,T,H,D), positions (T) or (B,T); theta, half, dims) -> y ---- */
@@ -32,10 +33,12 @@ int sy__infer_rope(struct sy_infer *x)
         x->attrs->i[DIMS] = t->shape[3];
     const int64_t dims = x->attrs->i[DIMS];
     if (dims < 2 || dims % 2 || dims > t->shape[3])
-        return sy_err_set(x->err, SY_E_RANGE, "rope: dims is %lld, must be even and at most D = %lld",
-                          (long long)dims, (long long)t->shape[3]);
+        return sy_err_set(x->err, SY_E_RANGE,
+                          "rope: dims is %lld, must be even and at most D = %lld", (long long)dims,
+                          (long long)t->shape[3]);
     if (!(x->attrs->f[0] > 0))
-        return sy_err_set(x->err, SY_E_RANGE, "rope: theta is %g, must be positive", x->attrs->f[0]);
+        return sy_err_set(x->err, SY_E_RANGE, "rope: theta is %g, must be positive",
+                          x->attrs->f[0]);
     sy_meta_like(&x->out[0], t);
     x->reuse[0] = 1;
     x->scratch = (size_t)dims / 2 * sizeof(double) + (size_t)(t->shape[1] * dims) * sizeof(float);
@@ -58,7 +61,8 @@ static int32_t position(const struct rope *r, int64_t b, int64_t t)
     return r->pos ? r->pos[r->pos_each ? b * r->t + t : t] : (int32_t)t;
 }
 
-/* Rows of the table (cos, sin: tokens x half) whose position is not what it was for the sequence before. */
+/* Rows of the table (cos, sin: tokens x half) whose position is not what it was for the sequence
+ * before. */
 static void fill_table(const struct rope *r, float *cosine, float *sine, int64_t b, int64_t begin,
                        int64_t end)
 {
@@ -80,8 +84,13 @@ static void rotate_f32(void *ctx, int64_t begin, int64_t end)
     const struct rope *r = ctx;
     const int64_t width = r->h * r->d;
     float *cosine = r->table + begin * 2 * r->half, *sine = cosine + (end - begin) * r->half;
-    struct sy_rope kernel = {.cos = cosine, .sin = sine, .h = r->h, .d = r->d, .half = r->half,
-                             .interleaved = !r->split, .inverse = r->inverse};
+    struct sy_rope kernel = {.cos = cosine,
+                             .sin = sine,
+                             .h = r->h,
+                             .d = r->d,
+                             .half = r->half,
+                             .interleaved = !r->split,
+                             .inverse = r->inverse};
     for (int64_t b = 0; b < r->b; b++) {
         const int64_t at = (b * r->t + begin) * width;
         fill_table(r, cosine, sine, b, begin, end);
@@ -125,10 +134,18 @@ int sy__run_rope(const struct sy_run *x)
     const double step = sy_log(x->attrs->f[0]) / (double)half;
     for (int64_t i = 0; i < half; i++)
         freq[i] = sy_exp(-step * (double)i);
-    struct rope r = {.x = sy_data(t), .y = sy_data(x->out[0]), .pos = p ? sy_data(p) : NULL,
-                     .pos_each = p && p->ndim == 2, .b = t->shape[0], .t = t->shape[1],
-                     .h = t->shape[2], .d = t->shape[3], .half = half,
-                     .split = x->attrs->i[HALF] != 0, .inverse = x->attrs->i[INVERSE] != 0, .freq = freq,
+    struct rope r = {.x = sy_data(t),
+                     .y = sy_data(x->out[0]),
+                     .pos = p ? sy_data(p) : NULL,
+                     .pos_each = p && p->ndim == 2,
+                     .b = t->shape[0],
+                     .t = t->shape[1],
+                     .h = t->shape[2],
+                     .d = t->shape[3],
+                     .half = half,
+                     .split = x->attrs->i[HALF] != 0,
+                     .inverse = x->attrs->i[INVERSE] != 0,
+                     .freq = freq,
                      .table = (float *)(freq + half)};
     sy__parallel(r.t, GRAIN, t->dtype == SY_F64 ? rotate_f64 : rotate_f32, &r);
     return 0;

@@ -1,5 +1,7 @@
-/* Properties of mixtures of experts that hold for any numbers: dispatch is a sort, capacity drops exactly the overflow,
- * one expert is a dense layer, the names of experts do not matter, and the parts compose to the whole. */
+/* Properties of mixtures of experts that hold for any numbers: dispatch is a sort, capacity drops
+ * exactly the overflow, one expert is a dense layer, the names of experts do not matter, and the
+ * parts compose to the whole. */
+#include "base/mem.h"
 #include "ops/build.h"
 #include "ops/ops_int.h"
 #include "unit/tap.h"
@@ -60,7 +62,8 @@ static struct routing dispatch(struct sy_tensor *expert, int64_t experts, int64_
 
 static bool same(const struct sy_tensor *a, const struct sy_tensor *b)
 {
-    return a && b && sy_tensor_same_shape(a, b) && !memcmp(sy_data(a), sy_data(b), sy_tensor_bytes(a));
+    return a && b && sy_tensor_same_shape(a, b) &&
+           !memcmp(sy_data(a), sy_data(b), sy_tensor_bytes(a));
 }
 
 static double distance(const struct sy_tensor *a, const struct sy_tensor *b)
@@ -94,8 +97,8 @@ static void test_sorted(int64_t n, int64_t k, int64_t e, bool gaps)
     sorted &= r.offsets[e] == chosen;
     for (int64_t s = chosen; s < n * k; s++)
         sorted &= r.rows[s] == -1;
-    tap_ok(inverse && sorted && stable, "dispatch of %d x %d to %d experts is a stable sort%s", (int)n,
-           (int)k, (int)e, gaps ? " (some tokens choose less)" : "");
+    tap_ok(inverse && sorted && stable, "dispatch of %d x %d to %d experts is a stable sort%s",
+           (int)n, (int)k, (int)e, gaps ? " (some tokens choose less)" : "");
 }
 
 static void test_capacity(void)
@@ -113,7 +116,8 @@ static void test_capacity(void)
     }
     for (int i = 0; i < N * K; i++) {
         dropped += r.pos[i] < 0;
-        /* nobody who comes later (by choice, then by token) has a slot where an earlier one was dropped */
+        /* nobody who comes later (by choice, then by token) has a slot where an earlier one was
+         * dropped */
         for (int j = 0; j < N * K && r.pos[i] < 0; j++)
             order &= !(expert[j] == expert[i] && r.pos[j] >= 0 &&
                        (j % K > i % K || (j % K == i % K && j > i)));
@@ -122,7 +126,8 @@ static void test_capacity(void)
            (int)overflow);
     tap_ok(order, "first choices are served before second ones, earlier tokens before later ones");
     struct sy_tensor *drops = sy_b_apply(SY_OP_MOE_DROPS_, NULL, 1, r.out[1]);
-    tap_ok(fabs(sy_tensor_get(drops, 0) - (double)overflow / (N * K)) < 1e-6, "moe_drops counts them");
+    tap_ok(fabs(sy_tensor_get(drops, 0) - (double)overflow / (N * K)) < 1e-6,
+           "moe_drops counts them");
 }
 
 static void test_load(void)
@@ -137,7 +142,8 @@ static void test_load(void)
     bool counts = true;
     for (int e = 0; e < E; e++) {
         sum += sy_tensor_get(load, e);
-        counts &= fabs(sy_tensor_get(load, e) * r.offsets[E] - (r.offsets[e + 1] - r.offsets[e])) < 1e-4;
+        counts &=
+            fabs(sy_tensor_get(load, e) * r.offsets[E] - (r.offsets[e + 1] - r.offsets[e])) < 1e-4;
         for (int g = 0; g < 3; g++)
             sums[g] += sy_tensor_get(parts, g * E + e);
     }
@@ -150,12 +156,13 @@ static void test_load(void)
 
 enum { N = 50, C = 24, F = 40, E = 6, K = 2 };
 
-static struct sy_tensor *experts(struct sy_tensor *x, struct sy_tensor *gates, const struct routing *r,
-                                 struct sy_tensor *up, struct sy_tensor *down, struct sy_tensor *gate)
+static struct sy_tensor *experts(struct sy_tensor *x, struct sy_tensor *gates,
+                                 const struct routing *r, struct sy_tensor *up,
+                                 struct sy_tensor *down, struct sy_tensor *gate)
 {
     struct sy_attrs a = {.i = {0}};
-    return sy_b_apply(SY_OP_MOE_EXPERTS_, &a, 8, x, gates, r->out[0], r->out[1], r->out[2], up, down,
-                      gate);
+    return sy_b_apply(SY_OP_MOE_EXPERTS_, &a, 8, x, gates, r->out[0], r->out[1], r->out[2], up,
+                      down, gate);
 }
 
 static void test_one_expert(void)
@@ -165,10 +172,13 @@ static void test_one_expert(void)
                      *down = random_f32(3, 1, C, F);
     struct routing r = dispatch(random_choice(N, 1, 1, false), 1, 0);
     struct sy_tensor *out = experts(x, gates, &r, up, down, gate);
-    struct sy_tensor *u = sy_b_apply(SY_OP_LINEAR_, NULL, 2, x, sy_b_reshape(up, 2, (int64_t[]){F, C}));
-    struct sy_tensor *g = sy_b_apply(SY_OP_LINEAR_, NULL, 2, x, sy_b_reshape(gate, 2, (int64_t[]){F, C}));
+    struct sy_tensor *u =
+        sy_b_apply(SY_OP_LINEAR_, NULL, 2, x, sy_b_reshape(up, 2, (int64_t[]){F, C}));
+    struct sy_tensor *g =
+        sy_b_apply(SY_OP_LINEAR_, NULL, 2, x, sy_b_reshape(gate, 2, (int64_t[]){F, C}));
     struct sy_tensor *h = sy_b_apply(SY_OP_SWIGLU_, NULL, 2, g, u);
-    struct sy_tensor *y = sy_b_apply(SY_OP_LINEAR_, NULL, 2, h, sy_b_reshape(down, 2, (int64_t[]){C, F}));
+    struct sy_tensor *y =
+        sy_b_apply(SY_OP_LINEAR_, NULL, 2, h, sy_b_reshape(down, 2, (int64_t[]){C, F}));
     tap_ok(same(out, sy_b_mul(y, gates)), "one expert is the dense layer, bit for bit");
 }
 
@@ -229,6 +239,46 @@ static void test_identity(void)
     tap_ok(distance(back, sy_b_add(x, x)) < 1e-6, "scatter sums the K copies of gather");
 }
 
+/* A plan lets dg and du take the place of g and u: then the kernel must not see a difference. */
+static void test_in_place(void)
+{
+    struct sy_tensor *x = random_f32(2, N, C, 0), *gates = random_f32(2, N, K, 0);
+    struct sy_tensor *up = random_f32(3, E, F, C), *gate = random_f32(3, E, F, C),
+                     *down = random_f32(3, E, C, F), *out[SY_MAX_OUT], *apart[SY_MAX_OUT];
+    struct routing r = dispatch(random_choice(N, K, E, true), E, 9);
+    struct sy_tensor *in[8] = {x, gates, r.out[0], r.out[1], r.out[2], up, down, gate};
+    struct sy_attrs a = {.i = {0}};
+    sy_b_apply_all(SY_OP_MOE_EXPERTS_, &a, in, 8, out);
+    struct sy_tensor *back[SY_MAX_IN] = {random_f32(2, N, C, 0),
+                                         x,
+                                         gates,
+                                         r.out[0],
+                                         r.out[1],
+                                         r.out[2],
+                                         out[1],
+                                         out[2],
+                                         up,
+                                         down,
+                                         gate};
+    sy_b_apply_all(SY_OP_MOE_EXPERTS_BACKWARD_, &a, back, 11, apart);
+    const struct sy_op *op = sy_op_get(SY_OP_MOE_EXPERTS_BACKWARD_);
+    struct sy_infer infer = {.op = op, .nin = 11, .in = back, .attrs = &a};
+    struct sy_tensor *here[SY_MAX_OUT] = {[5] = out[1], [6] = out[2]};
+    op->infer(&infer);
+    for (int i = 0; i < 5; i++)
+        here[i] = sy_scope_own(sy_tensor_empty(SY_F32, apart[i]->ndim, apart[i]->shape, NULL));
+    struct sy_run run = {.attrs = &a, .nin = 11, .nout = 7, .in = back, .out = here};
+    run.scratch = sy_alloc(infer.scratch);
+    bool equal = !op->run(&run);
+    for (int i = 0; i < 5; i++)
+        equal &= same(here[i], apart[i]);
+    here[0] = here[2] = here[3] = here[4] = NULL; /* only the gates' gradient is wanted */
+    equal &= !op->run(&run);
+    sy_free(run.scratch);
+    tap_ok(equal,
+           "backward in the place of g and u gives the same bits, and runs with outputs left out");
+}
+
 /* ---- mistakes ---- */
 
 static void test_mistakes(struct sy_scope *scope)
@@ -266,6 +316,7 @@ int main(void)
     test_pieces(0);
     test_pieces(9);
     test_identity();
+    test_in_place();
     test_mistakes(&scope);
     tap_ok(!err.code, "no error on the way: %s", err.msg);
     sy_scope_end(&scope);

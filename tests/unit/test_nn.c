@@ -21,7 +21,8 @@ enum { IN = 12 };
 struct input {
     int ndim;
     int64_t shape[4];
-    char kind; /* 'x' normal, wants a gradient; 'c' normal, constant; 'i' i32 from the example's list */
+    char kind; /* 'x' normal, wants a gradient; 'c' normal, constant; 'i' i32 from the example's
+                  list */
     const int32_t *ints;
 };
 
@@ -45,8 +46,14 @@ static const int32_t pos[] = {0, 8, 3, 9, 4, 1, 5, 10, 6, -1, 7, 2};
 static const int32_t offsets[] = {0, 3, 8, 8, 11};
 static const int32_t gather_rows[] = {4, 0, -1, 4, 2, 0, 0};
 
-#define X(n, ...) {n, {__VA_ARGS__}, 'x', NULL}
-#define I(list, n, ...) {n, {__VA_ARGS__}, 'i', list}
+#define X(n, ...)                                                                                  \
+    {                                                                                              \
+        n, {__VA_ARGS__}, 'x', NULL                                                                \
+    }
+#define I(list, n, ...)                                                                            \
+    {                                                                                              \
+        n, {__VA_ARGS__}, 'i', list                                                                \
+    }
 #define ROUTED I(rows, 1, 12), I(pos, 2, 6, 2), I(offsets, 1, 5)
 
 static const struct example examples[] = {
@@ -57,19 +64,43 @@ static const struct example examples[] = {
     {"layernorm of many rows", SY_OP_LAYERNORM_, {X(2, 300, 5), X(1, 5), X(1, 5)}, {.f = {1e-5}}},
     {"layernorm without w", SY_OP_LAYERNORM_, {X(2, 5, 6)}, {.f = {1e-5}}},
     {"rope", SY_OP_ROPE_, {X(4, 2, 20, 2, 8)}, {.f = {10000}, .i = {1, 0}}},
-    {"rope interleaved", SY_OP_ROPE_, {X(4, 2, 5, 2, 8), I(positions, 1, 5)}, {.f = {1000}, .i = {0, 0}}},
-    {"rope partial", SY_OP_ROPE_, {X(4, 2, 5, 2, 9), I(positions2, 2, 2, 5)}, {.f = {1000}, .i = {1, 4}}},
-    {"attention causal", SY_OP_ATTENTION_, {X(4, 2, 5, 4, 8), X(4, 2, 5, 2, 8), X(4, 2, 5, 2, 8)}, {.i = {1}}},
-    {"attention full, other length", SY_OP_ATTENTION_,
-     {X(4, 2, 5, 2, 8), X(4, 2, 7, 2, 8), X(4, 2, 7, 2, 8)}, {.i = {0}, .f = {0.5}}},
-    {"attention prefix", SY_OP_ATTENTION_,
-     {X(4, 2, 5, 2, 8), X(4, 2, 7, 1, 8), X(4, 2, 7, 1, 8), I(prefix, 1, 2)}, {.i = {2}}},
-    {"attention documents", SY_OP_ATTENTION_,
-     {X(4, 2, 5, 2, 8), X(4, 2, 5, 2, 8), X(4, 2, 5, 2, 8), {0}, I(doc, 2, 2, 5)}, {.i = {1}}},
-    {"attention across documents", SY_OP_ATTENTION_,
-     {X(4, 2, 5, 2, 8), X(4, 2, 7, 2, 8), X(4, 2, 7, 2, 8), {0}, I(doc, 2, 2, 5), I(doc_k, 2, 2, 7)}, {.i = {0}}},
-    {"attention len", SY_OP_ATTENTION_,
-     {X(4, 2, 5, 2, 8), X(4, 2, 9, 2, 8), X(4, 2, 9, 2, 8), {0}, {0}, {0}, I(len, 1, 2)}, {.i = {1}}},
+    {"rope interleaved",
+     SY_OP_ROPE_,
+     {X(4, 2, 5, 2, 8), I(positions, 1, 5)},
+     {.f = {1000}, .i = {0, 0}}},
+    {"rope partial",
+     SY_OP_ROPE_,
+     {X(4, 2, 5, 2, 9), I(positions2, 2, 2, 5)},
+     {.f = {1000}, .i = {1, 4}}},
+    {"attention causal",
+     SY_OP_ATTENTION_,
+     {X(4, 2, 5, 4, 8), X(4, 2, 5, 2, 8), X(4, 2, 5, 2, 8)},
+     {.i = {1}}},
+    {"attention full, other length",
+     SY_OP_ATTENTION_,
+     {X(4, 2, 5, 2, 8), X(4, 2, 7, 2, 8), X(4, 2, 7, 2, 8)},
+     {.i = {0}, .f = {0.5}}},
+    {"attention prefix",
+     SY_OP_ATTENTION_,
+     {X(4, 2, 5, 2, 8), X(4, 2, 7, 1, 8), X(4, 2, 7, 1, 8), I(prefix, 1, 2)},
+     {.i = {2}}},
+    {"attention documents",
+     SY_OP_ATTENTION_,
+     {X(4, 2, 5, 2, 8), X(4, 2, 5, 2, 8), X(4, 2, 5, 2, 8), {0}, I(doc, 2, 2, 5)},
+     {.i = {1}}},
+    {"attention across documents",
+     SY_OP_ATTENTION_,
+     {X(4, 2, 5, 2, 8),
+      X(4, 2, 7, 2, 8),
+      X(4, 2, 7, 2, 8),
+      {0},
+      I(doc, 2, 2, 5),
+      I(doc_k, 2, 2, 7)},
+     {.i = {0}}},
+    {"attention len",
+     SY_OP_ATTENTION_,
+     {X(4, 2, 5, 2, 8), X(4, 2, 9, 2, 8), X(4, 2, 9, 2, 8), {0}, {0}, {0}, I(len, 1, 2)},
+     {.i = {1}}},
     {"swiglu", SY_OP_SWIGLU_, {X(2, 5, 7), X(2, 5, 7)}, {.i = {0}}},
     {"geglu", SY_OP_SWIGLU_, {X(2, 5, 7), X(2, 5, 7)}, {.i = {1}}},
     {"geglu tanh", SY_OP_SWIGLU_, {X(2, 5, 7), X(2, 5, 7)}, {.i = {2}}},
@@ -77,14 +108,22 @@ static const struct example examples[] = {
     {"relu2glu", SY_OP_SWIGLU_, {X(2, 5, 7), X(2, 5, 7)}, {.i = {4}}},
     {"cross_entropy", SY_OP_CROSS_ENTROPY_, {X(2, 7, 9), I(targets, 1, 7)}, {.i = {0}}},
     {"head_loss", SY_OP_HEAD_LOSS_, {X(2, 7, 12), X(2, 9, 12), I(targets, 1, 7)}, {.i = {0}}},
-    {"moe_experts swiglu", SY_OP_MOE_EXPERTS_,
-     {X(2, 6, 5), X(2, 6, 2), ROUTED, X(3, 4, 7, 5), X(3, 4, 5, 7), X(3, 4, 7, 5)}, {.i = {0}}},
-    {"moe_experts wide C", SY_OP_MOE_EXPERTS_,
-     {X(2, 6, 40), X(2, 6, 2), ROUTED, X(3, 4, 33, 40), X(3, 4, 40, 33), X(3, 4, 33, 40)}, {.i = {1}}},
-    {"moe_experts plain gelu", SY_OP_MOE_EXPERTS_,
-     {X(2, 6, 5), X(2, 6, 2), ROUTED, X(3, 4, 7, 5), X(3, 4, 5, 7)}, {.i = {1}}},
-    {"moe_experts plain relu", SY_OP_MOE_EXPERTS_,
-     {X(2, 6, 5), X(2, 6, 2), ROUTED, X(3, 4, 7, 5), X(3, 4, 5, 7)}, {.i = {3}}},
+    {"moe_experts swiglu",
+     SY_OP_MOE_EXPERTS_,
+     {X(2, 6, 5), X(2, 6, 2), ROUTED, X(3, 4, 7, 5), X(3, 4, 5, 7), X(3, 4, 7, 5)},
+     {.i = {0}}},
+    {"moe_experts wide C",
+     SY_OP_MOE_EXPERTS_,
+     {X(2, 6, 40), X(2, 6, 2), ROUTED, X(3, 4, 33, 40), X(3, 4, 40, 33), X(3, 4, 33, 40)},
+     {.i = {1}}},
+    {"moe_experts plain gelu",
+     SY_OP_MOE_EXPERTS_,
+     {X(2, 6, 5), X(2, 6, 2), ROUTED, X(3, 4, 7, 5), X(3, 4, 5, 7)},
+     {.i = {1}}},
+    {"moe_experts plain relu",
+     SY_OP_MOE_EXPERTS_,
+     {X(2, 6, 5), X(2, 6, 2), ROUTED, X(3, 4, 7, 5), X(3, 4, 5, 7)},
+     {.i = {3}}},
     {"moe_matmul", SY_OP_MOE_MATMUL_, {X(2, 12, 5), I(offsets, 1, 5), X(3, 4, 6, 5)}, {.i = {0}}},
     {"moe_gather", SY_OP_MOE_GATHER_, {X(2, 5, 6), I(gather_rows, 1, 7)}, {.i = {0}}},
     {"moe_combine", SY_OP_MOE_COMBINE_, {X(2, 12, 5), X(2, 6, 2), I(pos, 2, 6, 2)}, {.i = {0}}},
@@ -113,7 +152,8 @@ static int make_inputs(const struct example *x, enum sy_dtype dtype, struct sy_t
             continue;
         nin = i + 1;
         in[i] = sy_tensor_empty(s->kind == 'i' ? SY_I32 : dtype, s->ndim, s->shape, NULL);
-        for (int64_t j = 0; j < sy_tensor_count(in[i]); j++) /* through float: equal in both dtypes */
+        for (int64_t j = 0; j < sy_tensor_count(in[i]);
+             j++) /* through float: equal in both dtypes */
             sy_tensor_set(in[i], j, s->kind == 'i' ? s->ints[j] : (double)(float)normal(&state));
         sy_tensor_set_requires_grad(in[i], s->kind == 'x');
     }
@@ -194,7 +234,8 @@ static void finite_differences(const struct example *x)
         for (int64_t j = 0; j < n && grads[i]; j += 1 + n / 40) {
             double want = difference(x, in, nin, i, j), got = sy_tensor_get(grads[i], j);
             if (!(fabs(want - got) <= 1e-6 + 1e-5 * fabs(want)) && !bad++)
-                tap_note("%s: input %d [%lld]: gradient %g, difference %g", x->name, i, (long long)j, got, want);
+                tap_note("%s: input %d [%lld]: gradient %g, difference %g", x->name, i,
+                         (long long)j, got, want);
         }
     }
     tap_ok(!bad, "%s: gradients in f64 are finite differences", x->name);
