@@ -28,6 +28,7 @@ EXTRA_DIST += %D%/peers/tokenizer.py
 EXTRA_DIST += %D%/peers/parity.py
 script_tests += %D%/lists.sh
 script_tests += %D%/symbols.sh
+script_tests += %D%/lua/data.lua %D%/lua/files.lua
 unit_tests += %D%/unit/test_tap
 unit_tests += %D%/unit/test_graph
 unit_tests += %D%/unit/test_io

@@ -3,7 +3,6 @@
 #include "bind/bind_int.h"
 
 #include "base/hash.h"
-#include "base/mem.h"
 #include "base/rng.h"
 
 #include <math.h>
@@ -73,47 +72,54 @@ static const struct lsy_option synthetic_rows[] = {
 static const struct lsy_option shard_rows[] = {OPT(vocab, LSY_INT, 1, 1 << 30),
                                                OPT(val, LSY_REAL, 0, 0.999)};
 
-static struct sy_text_options text_options(lua_State *L, int arg, const char *what)
+static struct sy_text_options text_options(lua_State *L, int arg, const char *what,
+                                           const struct lsy_watch *watch)
 {
     struct options o = {.val = 0.1};
     LSY_OPTIONS(L, arg, what, text_rows, &o);
     return (struct sy_text_options){.tokenizer = o.tokenizer ? lsy_check_tokenizer(L, o.tokenizer) : NULL,
-                                    .val = o.val, .field = o.field, .progress = &lsy_interruptible};
+                                    .val = o.val, .field = o.field, .progress = &watch->progress};
 }
 
 /* Put the corpus into the slot d on top of the stack, or report. */
-static int deliver(lua_State *L, struct data *d, struct sy_corpus *c, const struct sy_err *err)
+static int deliver(lua_State *L, struct data *d, struct sy_corpus *c, struct lsy_watch *watch,
+                   const struct sy_err *err)
 {
-    if (!(d->corpus = c))
-        return lsy_fail_or_raise(L, err);
-    return 1;
+    lsy_watch_end(watch);
+    d->corpus = c;
+    return c ? 1 : lsy_watch_fail(L, err);
 }
 
 static int make_text(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
+    struct lsy_watch watch;
     int count;
     lua_settop(L, 2);
-    struct sy_text_options o = text_options(L, 2, "text");
+    struct sy_text_options o = text_options(L, 2, "text", &watch);
     const char *const *paths = lsy_check_paths(L, 1, "text", &count);
     struct data *d = new_data(L);
-    return deliver(L, d, sy_corpus_text(paths, count, &o, &err), &err);
+    lsy_watch_begin(&watch, "reading text");
+    return deliver(L, d, sy_corpus_text(paths, count, &o, &err), &watch, &err);
 }
 
 static int make_string(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
+    struct lsy_watch watch;
     size_t n;
     lua_settop(L, 2);
-    struct sy_text_options o = text_options(L, 2, "string");
+    struct sy_text_options o = text_options(L, 2, "string", &watch);
     const char *text = luaL_checklstring(L, 1, &n);
     struct data *d = new_data(L);
-    return deliver(L, d, sy_corpus_string(text, n, &o, &err), &err);
+    lsy_watch_begin(&watch, "reading text");
+    return deliver(L, d, sy_corpus_string(text, n, &o, &err), &watch, &err);
 }
 
 static int make_synthetic(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
+    struct lsy_watch watch;
     struct options o = {.domains = 8, .tokens = 1000000, .val = 0.1, .seed = 1};
     LSY_OPTIONS(L, 1, "synthetic", synthetic_rows, &o);
     if (lsy_room((size_t)o.tokens * 4, "synthetic", &err))
@@ -123,21 +129,24 @@ static int make_synthetic(lua_State *L)
         .branch = (int)o.branch, .order = (int)o.order, .document = (int)o.document, .val = o.val,
         .seed = (uint64_t)o.seed};
     struct data *d = new_data(L);
-    return deliver(L, d, sy_corpus_synthetic(&s, &err), &err);
+    lsy_watch_begin(&watch, "writing text");
+    return deliver(L, d, sy_corpus_synthetic(&s, &err), &watch, &err);
 }
 
 static int make_shards(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
+    struct lsy_watch watch;
     struct options o = {.val = 0.1};
     int count;
     lua_settop(L, 2);
     LSY_OPTIONS(L, 2, "shards", shard_rows, &o);
     const char *const *paths = lsy_check_paths(L, 1, "shards", &count);
     struct sy_shard_options s = {.vocab = (int32_t)o.vocab, .val = o.val,
-                                 .progress = &lsy_interruptible};
+                                 .progress = &watch.progress};
     struct data *d = new_data(L);
-    return deliver(L, d, sy_corpus_shards(paths, count, &s, &err), &err);
+    lsy_watch_begin(&watch, "reading shards");
+    return deliver(L, d, sy_corpus_shards(paths, count, &s, &err), &watch, &err);
 }
 
 /* ---- fields and methods ---- */
@@ -177,11 +186,11 @@ static int sample(lua_State *L)
         return lsy_raise(L, &err);
     struct sy_tokenizer *t = sy_corpus_tokenizer(d->corpus);
     size_t len;
-    char *text = t ? sy_tokenizer_decode(t, ids, n, &len, &err) : NULL;
-    if (t && !text)
+    void **text = lsy_new_block(L);
+    if (t && !(*text = sy_tokenizer_decode(t, ids, n, &len, &err)))
         return lsy_raise(L, &err);
-    if (text)
-        lua_pushlstring(L, text, len);
+    if (t)
+        lua_pushlstring(L, *text, len);
     else {
         lua_createtable(L, (int)n, 0);
         for (int64_t i = 0; i < n; i++) {
@@ -189,11 +198,10 @@ static int sample(lua_State *L)
             lua_rawseti(L, -2, i + 1);
         }
     }
-    sy_free(text);
     return 1;
 }
 
-/* d:tensor(first, n) -> ids as an i32 tensor, first counted from 1 */
+/* d:ids(first, n) -> ids as an i32 tensor, first counted from 1 */
 static int read_ids(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -214,6 +222,33 @@ static int entropy_of(lua_State *L)
     struct data *d = check_data(L, 1);
     int domain = (int)lsy_check_int(L, 2, "domain_entropy", "domain", 1, sy_corpus_domains(d->corpus));
     lua_pushnumber(L, sy_corpus_entropy(d->corpus, domain - 1));
+    return 1;
+}
+
+static void set_integer(lua_State *L, const char *name, int64_t v)
+{
+    lua_pushinteger(L, (lua_Integer)v);
+    lua_setfield(L, -2, name);
+}
+
+/* d:document(i) -> {source=, line=, first=, tokens=, domain=}, counted from 1 */
+static int document(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_document doc;
+    struct sy_corpus *c = lsy_check_corpus(L, 1);
+    int64_t i = lsy_check_int(L, 2, "document", "number", 1, sy_corpus_documents(c));
+    if (sy_corpus_document(c, i - 1, &doc, &err))
+        return lsy_raise(L, &err);
+    lua_createtable(L, 0, 5);
+    lua_pushstring(L, doc.source);
+    lua_setfield(L, -2, "source");
+    set_integer(L, "first", doc.first + 1);
+    set_integer(L, "tokens", doc.tokens);
+    if (doc.line)
+        set_integer(L, "line", doc.line);
+    if (doc.domain >= 0)
+        set_integer(L, "domain", doc.domain + 1);
     return 1;
 }
 
@@ -244,7 +279,7 @@ static int field(lua_State *L)
 {
     static const char *const fields[] = {"tokens", "vocab", "documents", "domains", "entropy", "val",
                                          "train", "tokenizer", "hash", "sample", "ids",
-                                         "domain_entropy", NULL};
+                                         "document", "domain_entropy", NULL};
     char hex[17];
     struct data *d = check_data(L, 1);
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
@@ -285,7 +320,8 @@ static int to_string(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    {"sample", sample}, {"ids", read_ids}, {"domain_entropy", entropy_of}, {NULL, NULL}};
+    {"sample", sample}, {"ids", read_ids}, {"document", document},
+    {"domain_entropy", entropy_of}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"text", make_text},           {"string", make_string},
                                      {"synthetic", make_synthetic}, {"shards", make_shards},
                                      {NULL, NULL}};
@@ -307,6 +343,9 @@ static const struct lsy_doc docs[] = {
      "Token files of llm.c (.bin), nanoGPT (.bin; vocab must be given) and Megatron (.idx, .bin).", NULL},
     {"data:sample", "d:sample(n, {seed=}) -> text", "n tokens from a random place, as text (as ids without a tokenizer).",
      "data.string(string.rep(\"to be \", 100)):sample(12)"},
+    {"data:document", "d:document(i) -> {source=, line=, first=, tokens=, domain=}",
+     "Where document i of d.documents comes from, and which tokens are its; counted from 1.",
+     "data.string(\"to be\"):document(1)"},
     {"data:ids", "d:ids(first, n) -> tensor", "Token ids from the first-th on as an i32 tensor.", NULL},
 };
 

@@ -6,6 +6,7 @@
 #include "switchyard/tokenizer.h"
 
 #include <lua.h>
+#include <stdbool.h>
 
 /* Borrowed from the userdata at arg; raise when it is something else (with the failure that made it
  * nil, if there was one). */
@@ -17,7 +18,21 @@ int lsy_push_corpus(lua_State *L, struct sy_corpus *c, const struct sy_err *err)
 int lsy_push_tokenizer(lua_State *L, struct sy_tokenizer *t, const struct sy_err *err);
 /* A path, or a list of them, at arg: an array that the stack owns. */
 const char *const *lsy_check_paths(lua_State *L, int arg, const char *what, int *count);
-/* Ends long work when the user interrupts. */
-extern const struct sy_progress lsy_interruptible;
+
+/* A userdata for a block of sy_alloc, freed with it: create it, then allocate into the slot. */
+void **lsy_new_block(lua_State *L);
+
+/* Long work of the engine: shows a percentage on stderr when that is a terminal, and ends the work
+ * when the user interrupts.  On the C stack; begin and end enclose the call. */
+struct lsy_watch {
+    struct sy_progress progress; /* its address is for the engine */
+    const char *what;
+    double began, drawn;
+    bool shown;
+};
+void lsy_watch_begin(struct lsy_watch *w, const char *what);
+void lsy_watch_end(struct lsy_watch *w);
+/* After the end: lsy_fail_or_raise, but an interruption raises "interrupted". */
+int lsy_watch_fail(lua_State *L, const struct sy_err *err);
 
 #endif

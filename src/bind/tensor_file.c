@@ -1,9 +1,10 @@
-/* a:save(path) and tensor.load(path): .npy and .safetensors.  Layer bind. */
+/* a:save(path), tensor.save(path, {...}) and tensor.load(path): .npy and .safetensors.  Layer bind. */
 #include "bind/bind_int.h"
 
 #include "ops/op.h"
 #include "switchyard/io.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static bool ends(const char *s, const char *with)
@@ -35,65 +36,138 @@ static int add(struct sy_st_writer *w, const char *name, struct sy_tensor *t, st
     return sy_st_add(w, name, t->dtype, t->ndim, t->shape, sy_data(t), err);
 }
 
-static int save_one(lua_State *L, struct sy_tensor *t, const char *path)
+static int finish(lua_State *L, struct sy_st_writer *w, struct sy_err *err)
 {
-    struct sy_err err = SY_ERR_INIT;
-    if (ends(path, ".npy")) {
-        if (sy_npy_write(path, t->dtype, t->ndim, t->shape, sy_data(t), &err))
-            return lsy_fail_or_raise(L, &err);
-    } else {
-        struct sy_st_writer *w = sy_st_begin(path, NULL, &err);
-        if (w && add(w, "tensor", t, &err)) {
-            sy_st_abort(w);
-            w = NULL;
-        }
-        if (!w || sy_st_finish(w, &err))
-            return lsy_fail_or_raise(L, &err);
-    }
+    if (err->code)
+        sy_st_abort(w);
+    else if (w)
+        sy_st_finish(w, err);
+    if (err->code)
+        return lsy_fail_or_raise(L, err);
     lua_pushboolean(L, 1);
     return 1;
 }
 
-/* Named tensors of the table at 1.  Two passes: what can raise comes before the writer exists. */
-static int save_table(lua_State *L, const char *path)
+/* a:save(path) */
+static int save_one(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    int list = (lua_newtable(L), lua_gettop(L));
-    lua_pushnil(L);
-    while (lua_next(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING)
-            return lsy_error(L, "save: keys must be names");
-        lua_pushvalue(L, -2);
-        if (dense(L, -2) == lsy_test_tensor(L, -2))
-            lua_pushvalue(L, -2);
-        lua_rawset(L, list);
-        lua_settop(L, list + 1);
-    }
-    struct sy_st_writer *w = sy_st_begin(path, NULL, &err);
-    lua_pushnil(L);
-    while (w && lua_next(L, list)) {
-        if (add(w, lua_tostring(L, -2), lsy_test_tensor(L, -1), &err)) {
-            sy_st_abort(w);
-            w = NULL;
-            break;
-        }
-        lua_pop(L, 1);
-    }
-    if (!w || sy_st_finish(w, &err))
-        return lsy_fail_or_raise(L, &err);
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
-/* a:save(path), or tensor.save({name = tensor}, path) for .safetensors */
-static int save(lua_State *L)
-{
+    struct sy_st_writer *w = NULL;
     const char *path = luaL_checkstring(L, 2);
-    bool table = lua_istable(L, 1);
-    if (!ends(path, ".safetensors") && (table || !ends(path, ".npy")))
-        return table ? lsy_error(L, "save: several tensors go into a .safetensors file only")
-                     : unknown_ending(L, "save", path);
-    return table ? save_table(L, path) : save_one(L, dense(L, 1), path);
+    bool npy = ends(path, ".npy");
+    if (!npy && !ends(path, ".safetensors"))
+        return unknown_ending(L, "save", path);
+    struct sy_tensor *t = dense(L, 1);
+    if (npy)
+        sy_npy_write(path, t->dtype, t->ndim, t->shape, sy_data(t), &err);
+    else if ((w = sy_st_begin(path, NULL, &err)))
+        add(w, "tensor", t, &err);
+    return finish(L, w, &err);
+}
+
+/* ---- several tensors ---- */
+
+struct named {
+    const char *name; /* kept alive by the caller's table */
+    struct sy_tensor *tensor;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
+}
+
+/* One more pair, name at -2 and tensor at -1; keeps what dense made in the table `made`. */
+static struct named take_pair(lua_State *L, int made)
+{
+    struct named pair = {NULL, NULL};
+    if (lua_type(L, -2) != LUA_TSTRING)
+        lsy_error(L, "save: a tensor's name must be a string: it is a %s", luaL_typename(L, -2));
+    pair.name = lua_tostring(L, -2);
+    if (strlen(pair.name) != lua_rawlen(L, -2))
+        lsy_error(L, "save: a tensor's name holds a zero byte: '%s'", pair.name);
+    int top = lua_gettop(L);
+    pair.tensor = dense(L, top);
+    if (lua_gettop(L) > top)
+        lua_rawseti(L, made, (lua_Integer)lua_rawlen(L, made) + 1);
+    return pair;
+}
+
+/* Pairs of {name = tensor} in order of names, or of a list of {name, tensor} in its order.
+ * [-0, +2, v]: the array, and a table of what had to be made. */
+static struct named *take_pairs(lua_State *L, int arg, int64_t *count)
+{
+    int64_t n = 0, at = 0;
+    bool list = lua_rawlen(L, arg) > 0;
+    for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1))
+        n++;
+    struct named *pairs = lua_newuserdatauv(L, (size_t)(n ? n : 1) * sizeof *pairs, 0);
+    lua_newtable(L);
+    int made = lua_gettop(L);
+    for (int64_t i = 1; list && i <= n; i++, lua_settop(L, made)) {
+        if (lua_rawgeti(L, arg, i) != LUA_TTABLE)
+            lsy_error(L, "save: element %d of the list must be {name, tensor}: it is a %s", (int)i,
+                      luaL_typename(L, -1));
+        lua_rawgeti(L, made + 1, 1);
+        lua_rawgeti(L, made + 1, 2);
+        pairs[at++] = take_pair(L, made);
+    }
+    for (lua_pushnil(L); !list && lua_next(L, arg); lua_pop(L, 1))
+        pairs[at++] = take_pair(L, made);
+    if (!list)
+        qsort(pairs, (size_t)n, sizeof *pairs, by_name);
+    lua_settop(L, made);
+    *count = n;
+    return pairs;
+}
+
+/* {key = string} at arg as sy_st_begin takes it; NULL without a table.  [-0, +1, v] */
+static const char *const *take_metadata(lua_State *L, int arg)
+{
+    size_t n = 0;
+    if (lua_isnoneornil(L, arg))
+        return NULL;
+    luaL_checktype(L, arg, LUA_TTABLE);
+    for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1), n++)
+        if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
+            lsy_error(L, "save: metadata are strings by names: there is a %s by a %s",
+                      luaL_typename(L, -1), luaL_typename(L, -2));
+    const char **meta = lua_newuserdatauv(L, (2 * n + 1) * sizeof *meta, 0);
+    n = 0;
+    for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
+        meta[n++] = lua_tostring(L, -2);
+        meta[n++] = lua_tostring(L, -1);
+    }
+    meta[n] = NULL;
+    return meta;
+}
+
+/* tensor.save(path, tensors, metadata) */
+static int save_many(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int64_t n;
+    lua_settop(L, 3);
+    if (lua_istable(L, 1) || lsy_test_tensor(L, 1)) { /* the other way round is fine too */
+        lua_pushvalue(L, 1);
+        lua_remove(L, 1);
+        lua_insert(L, 2);
+    }
+    const char *path = luaL_checkstring(L, 1);
+    if (lsy_test_tensor(L, 2)) {
+        lua_settop(L, 2);
+        lua_insert(L, 1);
+        return save_one(L);
+    }
+    luaL_checktype(L, 2, LUA_TTABLE);
+    if (!ends(path, ".safetensors"))
+        return lsy_error(L, "save: several tensors go into a .safetensors file only: it is '%s'", path);
+    const char *const *meta = take_metadata(L, 3);
+    const struct named *pairs = take_pairs(L, 2, &n);
+    struct sy_st_writer *w = sy_st_begin(path, meta, &err);
+    for (int64_t i = 0; w && i < n && !err.code; i++)
+        add(w, pairs[i].name, pairs[i].tensor, &err);
+    return finish(L, w, &err);
 }
 
 /* ---- reading ---- */
@@ -174,8 +248,10 @@ static int load(lua_State *L)
 
 static const struct lsy_doc docs[] = {
     {"tensor:save", "a:save(path) -> true",
-     "Write a .npy or .safetensors file, the whole or nothing. tensor.save({name = a, ...}, path) writes "
-     "several into a .safetensors file. Failure: nil, message, code.", NULL},
+     "Write a .npy or .safetensors file, the whole or nothing. Failure: nil, message, code.", NULL},
+    {"tensor.save", "tensor.save(path, {name = tensor, ...}, {key = \"text\"}) -> true",
+     "Write several tensors, and metadata, into a .safetensors file, the whole or nothing; a list of "
+     "{name, tensor} keeps its order. Failure: nil, message, code.", NULL},
     {"tensor.load", "tensor.load(path) -> tensor",
      "Read a .npy or .safetensors file; a table of tensors by name where there are several. Failure: nil, "
      "message, code.", NULL},
@@ -189,11 +265,11 @@ void lsy_open_tensor_file(lua_State *L)
     lua_pop(L, 1);
     lua_getglobal(L, "tensor");
     lsy_set(L, "load", load);
-    lsy_set(L, "save", save);
+    lsy_set(L, "save", save_many);
     lua_pop(L, 1);
     luaL_getmetatable(L, LSY_TENSOR_META);
     lua_getfield(L, -1, "methods");
-    lsy_set(L, "save", save);
+    lsy_set(L, "save", save_one);
     lua_pop(L, 2);
     LSY_DOCS(L, docs);
 }

@@ -3,8 +3,8 @@
 #include "bind/data.h"
 
 #include "base/hash.h"
-#include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define META "switchyard.tokenizer"
@@ -52,14 +52,6 @@ static int gc(lua_State *L)
 
 /* ---- making ---- */
 
-static int watch(void *ctx, double fraction)
-{
-    (void)ctx;
-    (void)fraction;
-    return lsy_interrupt_wanted();
-}
-const struct sy_progress lsy_interruptible = {.fn = watch};
-
 const char *const *lsy_check_paths(lua_State *L, int arg, const char *what, int *count)
 {
     bool list = lua_istable(L, arg);
@@ -103,14 +95,17 @@ static int make_bpe(lua_State *L)
         {.name = "pattern", .kind = LSY_STRING, .at = sizeof(int64_t)},
         {.name = "field", .kind = LSY_STRING, .at = sizeof(int64_t) + sizeof(char *)},
     };
+    struct lsy_watch watch;
     int count;
     LSY_OPTIONS(L, 2, "train_bpe", rows, &o);
     const char *const *paths = lsy_check_paths(L, 1, "train_bpe", &count);
     struct sy_bpe_options options = {.vocab = (int32_t)o.vocab, .pattern = o.pattern,
-                                     .field = o.field, .progress = &lsy_interruptible};
+                                     .field = o.field, .progress = &watch.progress};
     struct sy_tokenizer **slot = new_slot(L);
+    lsy_watch_begin(&watch, "training a tokenizer");
     *slot = sy_bpe_train(paths, count, &options, &err);
-    return *slot ? 1 : lsy_fail_or_raise(L, &err);
+    lsy_watch_end(&watch);
+    return *slot ? 1 : lsy_watch_fail(L, &err);
 }
 
 static int load(lua_State *L)
@@ -130,41 +125,46 @@ static int encode(lua_State *L)
     size_t n;
     int32_t *ids = NULL;
     struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
-    const char *text = luaL_checklstring(L, 2, &n);
+    if (lua_type(L, 2) != LUA_TSTRING)
+        return lsy_error(L, "encode: takes a text: it is a %s", luaL_typename(L, 2));
+    const char *text = lua_tolstring(L, 2, &n);
+    void **block = lsy_new_block(L);
     int64_t count = sy_tokenizer_encode(t, text, n, &ids, &err);
+    *block = ids;
     if (count < 0)
         return lsy_raise(L, &err);
-    /* ids is lost when Lua is out of memory here, which the program survives. */
     lua_createtable(L, count < INT32_MAX ? (int)count : 0, 0);
     for (int64_t i = 0; i < count; i++) {
         lua_pushinteger(L, ids[i]);
         lua_rawseti(L, -2, i + 1);
     }
-    sy_free(ids);
     return 1;
 }
 
-/* Ids of a table or a tensor at arg in a block that the stack owns. */
+static int32_t check_id(lua_State *L, int64_t place)
+{
+    char name[32];
+    snprintf(name, sizeof name, "id %lld", (long long)place);
+    return (int32_t)lsy_check_int(L, -1, "decode", name, 0, INT32_MAX);
+}
+
+/* Ids at arg (a list, a tensor, one number) in a block that the stack owns. */
 static int32_t *check_ids(lua_State *L, int arg, int64_t *count)
 {
     struct sy_tensor *t = lsy_test_tensor(L, arg);
-    if (lua_type(L, arg) == LUA_TNUMBER) {
-        int32_t *one = lua_newuserdatauv(L, sizeof *one, 0);
-        *one = (int32_t)lsy_check_int(L, arg, "decode", "an id", INT32_MIN, INT32_MAX);
-        *count = 1;
-        return one;
-    }
-    if (!t && !lua_istable(L, arg))
-        lsy_error(L, "decode: takes a list of ids: it is a %s", luaL_typename(L, arg));
-    int64_t n = t ? sy_tensor_count(lsy_check_data(L, arg, "decode", "ids")) : luaL_len(L, arg);
+    bool list = lua_istable(L, arg);
+    if (!t && !list && lua_type(L, arg) != LUA_TNUMBER)
+        lsy_error(L, "decode: takes a list or a tensor of ids: it is a %s", luaL_typename(L, arg));
+    int64_t n = t ? sy_tensor_count(lsy_check_data(L, arg, "decode", "ids")) : list ? luaL_len(L, arg) : 1;
     int32_t *ids = lua_newuserdatauv(L, (size_t)(n ? n : 1) * sizeof *ids, 0);
     for (int64_t i = 0; i < n; i++) {
-        if (t) {
-            ids[i] = (int32_t)sy_tensor_get(t, i);
-            continue;
-        }
-        lua_geti(L, arg, i + 1);
-        ids[i] = (int32_t)lsy_check_int(L, -1, "decode", "an id", INT32_MIN, INT32_MAX);
+        if (t)
+            lua_pushnumber(L, sy_tensor_get(t, i));
+        else if (list)
+            lua_geti(L, arg, i + 1);
+        else
+            lua_pushvalue(L, arg);
+        ids[i] = check_id(L, i + 1);
         lua_pop(L, 1);
     }
     *count = n;
@@ -178,11 +178,10 @@ static int decode(lua_State *L)
     int64_t n;
     size_t len;
     int32_t *ids = check_ids(L, 2, &n);
-    char *text = sy_tokenizer_decode(t, ids, n, &len, &err);
-    if (!text)
+    void **block = lsy_new_block(L);
+    if (!(*block = sy_tokenizer_decode(t, ids, n, &len, &err)))
         return lsy_raise(L, &err);
-    lua_pushlstring(L, text, len);
-    sy_free(text);
+    lua_pushlstring(L, *block, len);
     return 1;
 }
 
@@ -203,6 +202,13 @@ static int token(lua_State *L)
     int32_t id = (int32_t)lsy_check_int(L, 2, "token", "id", 0, sy_tokenizer_size(t) - 1);
     const char *bytes = sy_tokenizer_token(t, id, &n);
     lua_pushlstring(L, bytes ? bytes : "", n);
+    return 1;
+}
+
+static int equal(lua_State *L)
+{
+    struct sy_tokenizer *a = lsy_test_tokenizer(L, 1), *b = lsy_test_tokenizer(L, 2);
+    lua_pushboolean(L, a && b && sy_tokenizer_hash(a) == sy_tokenizer_hash(b));
     return 1;
 }
 
@@ -246,7 +252,8 @@ static const luaL_Reg functions[] = {{"bytes", make_bytes}, {"train_bpe", make_b
                                      {NULL, NULL}};
 static const struct lsy_doc docs[] = {
     {"tokenizer", "tok.size  tok.kind  tok.eot  tok.hash",
-     "Text to token ids and back. Ids start at 0; decode(encode(s)) is s for any bytes.",
+     "Text to token ids and back. Ids start at 0; decode(encode(s)) is s for any bytes. Tokenizers are "
+     "equal (==) when their tokens, merges and pattern are.",
      "tok = tokenizer.bytes()\ntok:decode(tok:encode(\"To be\"))"},
     {"tokenizer.bytes", "tokenizer.bytes() -> tok", "One id a byte: 256 ids.", "tokenizer.bytes().size"},
     {"tokenizer.train_bpe", "tokenizer.train_bpe(path, {vocab=, pattern=, field=}) -> tok",
@@ -268,6 +275,7 @@ void lsy_open_tokenizer(lua_State *L)
     luaL_newmetatable(L, META);
     lsy_set(L, "__gc", gc);
     lsy_set(L, "__close", gc);
+    lsy_set(L, "__eq", equal);
     lsy_set(L, "__tostring", to_string);
     lua_newtable(L);
     luaL_setfuncs(L, methods, 0);

@@ -1,0 +1,182 @@
+-- Tokenizers and datasets as scripts see them.  TAP.
+
+local count, failed = 0, 0
+
+local function ok(cond, name)
+  count = count + 1
+  if not cond then failed = failed + 1 end
+  print((cond and "ok " or "not ok ") .. count .. " - " .. name)
+end
+
+local function is(got, want, name)
+  ok(got == want, name)
+  if got ~= want then print("# got " .. tostring(got) .. ", wanted " .. tostring(want)) end
+end
+
+-- f must raise, with a message that has each of the texts
+local function raises(f, name, ...)
+  local fine, why = pcall(f)
+  local good = not fine
+  for _, text in ipairs {...} do good = good and tostring(why):find(text, 1, true) ~= nil end
+  ok(good, name)
+  if not good then print("# " .. (fine and "it did not raise" or tostring(why))) end
+end
+
+local folder = os.tmpname()
+os.remove(folder)
+assert(os.execute("mkdir -p '" .. folder .. "/sub'"))
+local function write(name, text)
+  local f <close> = assert(io.open(folder .. "/" .. name, "wb"))
+  f:write(text)
+  return folder .. "/" .. name
+end
+
+-- ---- tokenizers ----
+
+local bytes = tokenizer.bytes()
+is(bytes.size, 256, "bytes: 256 ids")
+is(bytes.kind, "bytes", "bytes: its kind")
+is(table.concat(bytes:encode "a\0\xff", " "), "97 0 255", "bytes: ids are the bytes")
+is(bytes:decode {97, 0, 255}, "a\0\xff", "bytes: and back")
+is(bytes:decode(tensor({104, 105}, {dtype = "i32"})), "hi", "decode takes a tensor")
+is(bytes:decode {}, "", "decode of nothing")
+is(#bytes:encode "", 0, "encode of nothing")
+is(tostring(bytes), "tokenizer: bytes, 256 ids", "tostring")
+ok(bytes == tokenizer.bytes(), "equal tokenizers are equal")
+is(bytes.eot, nil, "bytes have no end-of-text")
+raises(function() bytes:decode {256} end, "an id too large", "256")
+raises(function() bytes:decode {-1} end, "an id too small", "-1")
+raises(function() bytes:decode {1, "x"} end, "an id of another type", "id 2", "'x'")
+raises(function() bytes:decode {1.5} end, "an id with a fraction", "integer")
+raises(function() bytes:encode(nil) end, "encode of nil", "takes a text")
+raises(function() return bytes.sise end, "an unknown field", "'sise'", "'size'")
+raises(function() bytes.size = 3 end, "fields cannot be set")
+
+local licence = ("The licenses for most software are designed to take away your freedom. "):rep(60) .. "été\n"
+local corpus = write("one.txt", licence)
+local bpe = tokenizer.train_bpe(corpus, {vocab = 300})
+is(bpe.kind, "bpe", "train_bpe: its kind")
+ok(bpe.size > 257 and bpe.size <= 300, "train_bpe: at most the ids asked for")
+is(bpe:decode(bpe:encode(licence)), licence, "decode(encode(s)) is s")
+ok(#bpe:encode(licence) < #licence / 3, "merges shorten the text")
+is(bpe:token(97), "a", "token gives its bytes")
+is(bpe.eot, bpe.size - 1, "end-of-text is the last id")
+ok(bpe == tokenizer.train_bpe({corpus}, {vocab = 300}), "of a list of files: the same tokenizer")
+raises(function() tokenizer.train_bpe(corpus, {vocab = 3}) end, "vocab is checked", "vocab", "257")
+raises(function() tokenizer.train_bpe(corpus, {vocal = 300}) end, "options are checked", "'vocal'", "'vocab'")
+raises(function() tokenizer.train_bpe(corpus, {pattern = "gpt-9"}) end, "patterns are checked", "gpt-9")
+raises(function() tokenizer.train_bpe(7) end, "paths are checked", "path")
+
+local saved = folder .. "/tokenizer.json"
+is(bpe:save(saved), true, "save")
+local again = tokenizer.load(saved)
+ok(again == bpe, "what was saved is loaded")
+is(table.concat(again:encode(licence), " "), table.concat(bpe:encode(licence), " "), "and gives the same ids")
+ok(tokenizer.load(folder) == bpe, "load takes a folder")
+local none, why, code = tokenizer.load(folder .. "/absent.json")
+ok(none == nil and code == "NOTFOUND" and why:find "absent.json", "what is not there: nil, message, code")
+write("broken.json", "{\"model\":")
+none, why, code = tokenizer.load(folder .. "/broken.json")
+ok(none == nil and code == "FORMAT", "what is no tokenizer: nil, message, code")
+none, why, code = tokenizer.train_bpe(folder .. "/absent")
+ok(none == nil and code == "NOTFOUND", "training on what is not there: nil, message, code")
+none, why, code = bpe:save(folder .. "/absent/x.json")
+ok(none == nil and (code == "NOTFOUND" or code == "IO"), "saving where nothing can be: nil, message, code")
+
+-- ---- text ----
+
+local d = data.text(corpus, {val = 0.25})
+is(d.tokens, #licence, "data.text: a token a byte")
+is(d.train.tokens, math.floor(#licence * 0.75), "data.text: the share for training")
+is(d.val.tokens, d.tokens - d.train.tokens, "data.text: the rest is for validation")
+is(d.vocab, 256, "data.text: V of the tokenizer")
+is(d.documents, 1, "data.text: one file, one document")
+is(d.domains, 0, "text has no domains")
+is(d.entropy, nil, "text has no known entropy")
+ok(d.tokenizer == bytes, "its tokenizer")
+is(#d.hash, 16, "its hash")
+ok(licence:find(d:sample(50), 1, true), "sample is a piece of the text")
+is(#d:sample(50), 50, "of so many tokens")
+is(d:sample(50, {seed = 3}), d:sample(50, {seed = 3}), "a seed gives the same piece")
+ok(d:sample(50) ~= d:sample(50), "without one it is another piece")
+is(#d:sample(), 200, "n may be left out")
+ok(licence:sub(d.train.tokens + 1):find(d.val:sample(50), 1, true), "a piece of the validation text")
+is(bytes:decode(d:ids(1, 3)), "The", "ids")
+is(bytes:decode(d.val:ids(1, 5)), licence:sub(d.train.tokens + 1, d.train.tokens + 5), "ids of the validation text")
+is(d:document(1).source, corpus, "a document knows its file")
+ok(tostring(d):find("^data: " .. #licence .. " tokens"), "tostring has the tokens")
+is(data.text(corpus, {tokenizer = bpe}).tokens, #bpe:encode(licence), "with a tokenizer")
+is(data.string(licence, {val = 0}).val.tokens, 0, "data.string, and no validation")
+is(data.string(licence).hash, d.hash, "equal bytes have equal hashes")
+raises(function() data.text(corpus, {vall = 0.1}) end, "unknown options", "'vall'", "'val'")
+raises(function() data.text(corpus, {val = 1}) end, "val must be less than 1", "val")
+raises(function() data.text(corpus, {tokenizer = 5}) end, "tokenizer must be one", "tokenizer")
+raises(function() data.text() end, "a path is needed", "path")
+raises(function() data.text {} end, "an empty list", "0")
+raises(function() data.text {1} end, "paths are strings", "path 1")
+raises(function() d:sample(0) end, "sample of nothing", "n must be")
+raises(function() d:ids(0, 1) end, "tokens count from 1", "first")
+raises(function() return d.tokns end, "an unknown field", "'tokens'")
+
+write("sub/a.txt", "first document\n")
+write("sub/b.jsonl", '{"text": "second"}\n{"text": "third", "body": "other"}\n')
+local many = data.text(folder .. "/sub", {val = 0})
+is(many.documents, 3, "a folder: files and lines")
+is(many:document(3).line, 2, "a line knows its number")
+is(data.text({folder .. "/sub/a.txt", corpus}).documents, 2, "a list")
+is(data.text(folder .. "/*.txt").documents, 1, "a pattern")
+none, why, code = data.text(folder .. "/sub/b.jsonl", {field = "body"})
+ok(none == nil and code == "FORMAT" and why:find "b.jsonl", "a line without the field: nil, message, code")
+none, why, code = data.text(folder .. "/absent.txt")
+ok(none == nil and code == "NOTFOUND" and why:find "absent.txt", "no file: nil, message, code")
+
+-- ---- synthetic text, shards ----
+
+local s = data.synthetic {domains = 3, tokens = 1e4, states = 8, branch = 2, seed = 5}
+is(s.tokens, 10000, "synthetic: tokens")
+is(s.vocab, 24, "synthetic: V = domains * states")
+is(s.domains, 3, "synthetic: domains")
+ok(s.entropy > 0 and s.entropy < math.log(2) + 1e-9, "synthetic: entropy is at most log(branch)")
+ok(s:domain_entropy(3) > 0, "synthetic: the entropy of each domain")
+ok(s:document(1).domain >= 1 and s:document(1).domain <= 3, "synthetic: domains count from 1")
+is(s.hash, data.synthetic {domains = 3, tokens = 1e4, states = 8, branch = 2, seed = 5}.hash, "a seed, a text")
+ok(s.hash ~= data.synthetic {domains = 3, tokens = 1e4, states = 8, branch = 2, seed = 6}.hash, "another seed, another text")
+is(#s:sample(4, {seed = 1}), 4, "ids where there is no tokenizer")
+is(s.tokenizer, nil, "no tokenizer")
+raises(function() data.synthetic {domains = 0} end, "domains are checked", "domains")
+raises(function() data.synthetic {tokens = 1e12} end, "what cannot fit is refused first")
+
+local shard = write("tokens.bin", string.pack("<I2I2I2I2", 1, 2, 3, 9))
+local t = data.shards(shard, {vocab = 10, val = 0})
+is(table.concat(t:ids():table(), " "), "1 2 3 9", "shards: nanoGPT's ids")
+is(t.vocab, 10, "shards: V")
+none, why, code = data.shards(shard, {vocab = 9})
+ok(none == nil and code == "FORMAT", "an id that is too large: nil, message, code")
+
+-- ---- what holds them ----
+
+local closed
+do
+  local d2 <close> = data.string "abc"
+  closed = d2
+end
+raises(function() return closed.tokens end, "a closed data set")
+raises(function() d.sample(bytes) end, "a method of another object", "data set")
+d, many, s, t = nil, nil, nil, nil
+collectgarbage()
+collectgarbage()
+local docs = {}
+for _, row in ipairs(require("switchyard.engine").docs()) do docs[row.name] = row end
+for _, name in ipairs {"data.text", "data.string", "data.synthetic", "data.shards", "data:sample",
+    "data:ids", "data:document", "tokenizer.bytes", "tokenizer.train_bpe", "tokenizer.load", "tokenizer:encode", "tokenizer:decode", "tokenizer:token", "tokenizer:save"} do
+  ok(docs[name] and #docs[name].text > 10, "docs: " .. name)
+  if docs[name] and docs[name].example then
+    local f, e = load(docs[name].example)
+    if not f then f, e = load("return " .. docs[name].example) end
+    ok(f and pcall(f), "docs: the example of " .. name .. " runs")
+  end
+end
+
+os.execute("rm -rf '" .. folder .. "'")
+print("1.." .. count)
+os.exit(failed == 0)

@@ -1,0 +1,101 @@
+-- Tensors in files: .npy and .safetensors.  TAP.
+
+local count, failed = 0, 0
+
+local function ok(cond, name)
+  count = count + 1
+  if not cond then failed = failed + 1 end
+  print((cond and "ok " or "not ok ") .. count .. " - " .. name)
+end
+
+local function raises(f, name, text)
+  local fine, why = pcall(f)
+  ok(not fine and tostring(why):find(text, 1, true), name)
+  if fine or not tostring(why):find(text, 1, true) then print("# " .. tostring(why)) end
+end
+
+local folder = os.tmpname()
+os.remove(folder)
+assert(os.execute("mkdir '" .. folder .. "'"))
+local function at(name) return folder .. "/" .. name end
+local function bytes_of(name)
+  local f <close> = assert(io.open(at(name), "rb"))
+  return f:read "a"
+end
+
+-- ---- .npy ----
+
+for _, dtype in ipairs {"f32", "f64", "i32", "i64", "u8", "bool"} do
+  local a = tensor.randint(0, 1, 3, 4, {seed = 2, dtype = dtype})
+  ok(a:save(at "a.npy") == true, "save " .. dtype)
+  local b = tensor.load(at "a.npy")
+  ok(b.dtype == dtype and b:equal(a) and b:hash() == a:hash(), "load " .. dtype)
+end
+local a = tensor.randn(3, 4, {seed = 1})
+a:transpose(1, 2):save(at "t.npy")
+ok(tensor.load(at "t.npy"):equal(a:transpose(1, 2)), "a view is saved as it looks")
+tensor.full(7):save(at "s.npy")
+ok(tensor.load(at "s.npy"):item() == 7 and #tensor.load(at "s.npy").shape == 0, "a scalar")
+tensor.zeros(0, 3):save(at "e.npy")
+ok(tensor.load(at "e.npy").shape[2] == 3, "an empty tensor")
+a:save(at "a.npy")
+ok(bytes_of("a.npy"):sub(1, 8) == "\x93NUMPY\1\0", "NumPy's magic")
+
+-- ---- .safetensors ----
+
+a:save(at "a.safetensors")
+ok(tensor.load(at "a.safetensors"):equal(a), "one tensor comes back as itself")
+local many = {["w.b"] = tensor.arange(5), ["w.a"] = a:transpose(1, 2), half = tensor.ones(2, {dtype = "bf16"})}
+ok(tensor.save(at "m.safetensors", many, {format = "pt"}) == true, "several")
+local back = tensor.load(at "m.safetensors")
+local n = 0
+for name, t in pairs(back) do
+  n = n + 1
+  ok(t:equal(many[name]) and t.dtype == many[name].dtype, "comes back: " .. name)
+end
+ok(n == 3, "all of them")
+ok(bytes_of("m.safetensors"):find('"__metadata__":{"format":"pt"}', 1, true), "metadata")
+local first = bytes_of "m.safetensors"
+tensor.save(at "m.safetensors", {half = many.half, ["w.a"] = many["w.a"], ["w.b"] = many["w.b"]}, {format = "pt"})
+ok(bytes_of "m.safetensors" == first, "the same tensors are the same bytes")
+tensor.save(at "l.safetensors", {{"zz", tensor.ones(2)}, {"aa", tensor.ones(2)}})
+local text = bytes_of "l.safetensors"
+ok(text:find('"zz"', 1, true) < text:find('"aa"', 1, true), "a list keeps its order")
+tensor.save(at "none.safetensors", {})
+ok(next(tensor.load(at "none.safetensors")) == nil, "none at all")
+
+-- ---- mistakes raise ----
+
+raises(function() a:save(at "a.txt") end, "unknown ending", ".npy or .safetensors")
+raises(function() tensor.load(at "a.txt") end, "unknown ending to load", ".npy or .safetensors")
+raises(function() tensor.save(at "m.npy", many) end, "several into .npy", ".safetensors file only")
+raises(function() tensor.save(at "x.safetensors", {a = 3}) end, "a number is no tensor", "must be a tensor")
+raises(function() tensor.save(at "x.safetensors", {3}) end, "a list of what is no pair", "{name, tensor}")
+raises(function() tensor.save(at "x.safetensors", {a = a}, {n = 3}) end, "metadata are strings", "metadata")
+raises(function() tensor.save(at "x.safetensors", {{"a", a}, {"a", a}}) end, "a name twice", "a")
+ok(not io.open(at "x.safetensors"), "and nothing was written")
+
+-- ---- the world's failures come back ----
+
+local none, why, code = tensor.load(at "absent.npy")
+ok(none == nil and code == "NOTFOUND" and why:find "absent.npy", "no such .npy")
+none, why, code = tensor.load(at "absent.safetensors")
+ok(none == nil and code == "NOTFOUND" and why:find "absent.safetensors", "no such .safetensors")
+none, why, code = a:save(at "absent/a.npy")
+ok(none == nil and (code == "NOTFOUND" or code == "IO"), "no such folder")
+none, why, code = tensor.ones(2, {dtype = "bf16"}):save(at "x.npy")
+ok(none == nil and code == "UNSUPPORTED", ".npy has no bf16")
+for _, name in ipairs {"a.npy", "m.safetensors"} do
+  local whole = bytes_of(name)
+  for _, cut in ipairs {0, 7, 40, #whole - 1} do
+    local file = io.open(at("cut." .. name), "wb")
+    file:write(whole:sub(1, cut))
+    file:close()
+    none, why, code = tensor.load(at("cut." .. name))
+    ok(none == nil and code == "FORMAT", name .. " cut to " .. cut .. " bytes")
+  end
+end
+
+os.execute("rm -rf '" .. folder .. "'")
+print("1.." .. count)
+os.exit(failed == 0)
