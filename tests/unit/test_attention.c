@@ -131,14 +131,14 @@ static void define_row(const struct data *c, double *out, double *p, int64_t b, 
     const struct sy_attn *a = &c->a;
     const int64_t d = a->d, kv = h / (a->h / a->g) * d, tok = b * a->t + t;
     const float *q = a->q + tok * a->ldq + h * d, *d_o = a->d_o + tok * a->ldo + h * d;
-    double top = -INFINITY, sum = 0, delta = 0;
+    double top = -(double)INFINITY, sum = 0, delta = 0;
     for (int64_t s = 0; s < a->s; s++) {
-        p[s] = -INFINITY;
+        p[s] = -(double)INFINITY;
         if (visible(a, b, t, s))
             p[s] = (double)a->scale * dot(q, a->k + (b * a->s + s) * a->ldk + kv, d);
         top = fmax(top, p[s]);
     }
-    out[c->at[LSE] + (size_t)((b * a->h + h) * a->t + t)] = -INFINITY;
+    out[c->at[LSE] + (size_t)((b * a->h + h) * a->t + t)] = -(double)INFINITY;
     if (isinf(top))
         return;
     for (int64_t s = 0; s < a->s; s++)

@@ -183,7 +183,7 @@ static void pack_bf16(uint32_t *dst, int width, int step, const struct sy__strip
 static double peak(int64_t rounds)
 {
     const __m256 x = _mm256_set1_ps(0.999f);
-#define START(i) __m256 c##i = _mm256_set1_ps((float)i), d##i = c##i;
+#define START(i) __m256 c##i = _mm256_set1_ps((float)i), d##i = _mm256_set1_ps((float)i + 9);
 #define STEP(i)                                                                                    \
     c##i = _mm256_fmadd_ps(c##i, x, x);                                                            \
     d##i = _mm256_fmadd_ps(d##i, x, x);
