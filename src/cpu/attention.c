@@ -155,7 +155,7 @@ static void multiply(const struct head *x, int64_t k, const uint32_t *ap, const 
         const uint32_t *at = ap;
         for (int64_t i = 0; i < rows; i += step, at += lanes * x->gemm->aw)
             tile(lanes, at, bp, c + i * ldc + j, ldc, (int)min64(step, rows - i),
-                 (int)min64(nr, cols - j), load);
+                 (int)min64(nr, cols - j), load, NULL);
     }
 }
 

@@ -160,56 +160,66 @@ static int64_t a_width(const struct region *r, int64_t rows)
 /* -- asking for memory ahead --------------------------------------------------------------------- */
 
 /* Operands are often cold, and their rows short or scattered, which the CPU does not foresee.  So
- * while a slice is multiplied, the stored elements of the next one are asked for, some rows with each
- * tile. */
+ * while a slice is multiplied, the stored elements of the next one are asked for: each tile gets a
+ * share of their lines, after the lines of C that the next tile will write. */
 struct ahead {
     struct sy__strip strip[3];
-    int strips;
-    int64_t rows, done; /* stored rows of all strips */
-    int64_t tiles;      /* that share them */
+    int strips, at;      /* the strip, */
+    int64_t row, line;   /* its stored row and the line of it that come next */
+    int64_t lines, tiles; /* that are left */
 };
+
+enum { LINE = 64 };
 
 static int64_t strip_rows(const struct sy__strip *s)
 {
     return s->along_k ? s->kc : s->np;
 }
 
+/* Lines of one stored row of a strip, however it is aligned. */
+static int64_t row_lines(const struct sy__strip *s)
+{
+    return (s->along_k ? s->np : s->kc) * (int64_t)sizeof(float) / LINE + 1;
+}
+
 static void ahead_add(struct ahead *a, const struct sy_mat *m, bool along_k, int64_t p0, int64_t np,
                       const struct slice *s)
 {
-    a->strip[a->strips] = (struct sy__strip){m, along_k, p0, np, s->k0, s->kc};
-    a->rows += strip_rows(&a->strip[a->strips++]);
+    struct sy__strip *strip = &a->strip[a->strips];
+    *strip = (struct sy__strip){m, along_k, p0, np, s->k0, s->kc};
+    if (np <= 0 || s->kc <= 0)
+        return;
+    a->strips++;
+    a->lines += strip_rows(strip) * row_lines(strip);
 }
 
-static void fetch_row(const struct sy__strip *s, int64_t i)
+/* Put up to n lines into the list. */
+static void ahead_lines(struct ahead *a, const void **list, int64_t n)
 {
-    const float *row = sy__mat_row(s->mat, (s->along_k ? s->k0 : s->p0) + i);
-    const char *at = (const char *)(row + (s->along_k ? s->p0 : s->k0));
-    const int64_t bytes = (s->along_k ? s->np : s->kc) * (int64_t)sizeof *row;
-    for (int64_t x = 0; x < bytes; x += 64)
-        __builtin_prefetch(at + x, 0, 2);
-    __builtin_prefetch(at + bytes - 1, 0, 2);
-}
-
-/* One tile's share. */
-static void ahead_step(struct ahead *a)
-{
-    int64_t n = a->tiles > 0 ? ceil_div(a->rows - a->done, a->tiles--) : 0;
-    for (; n > 0; n--, a->done++) {
-        int64_t row = a->done;
-        int i = 0;
-        while (row >= strip_rows(&a->strip[i]))
-            row -= strip_rows(&a->strip[i++]);
-        fetch_row(&a->strip[i], row);
+    a->lines -= n;
+    while (n > 0) {
+        const struct sy__strip *s = &a->strip[a->at];
+        const float *row = sy__mat_row(s->mat, (s->along_k ? s->k0 : s->p0) + a->row);
+        const char *base = (const char *)(row + (s->along_k ? s->p0 : s->k0));
+        const int64_t all = row_lines(s);
+        for (; n > 0 && a->line < all; a->line++, n--)
+            *list++ = base + a->line * LINE;
+        if (a->line < all)
+            return;
+        a->line = 0;
+        if (++a->row == strip_rows(s))
+            a->row = 0, a->at++;
     }
 }
 
 /* The lines of a tile of C. */
-static void fetch_tile(const float *c, int64_t ldc, int64_t rows, int64_t cols)
+static int64_t tile_lines(const void **list, const float *c, int64_t ldc, int64_t rows, int64_t cols)
 {
+    int64_t n = 0;
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < cols; j += 16)
-            __builtin_prefetch(c + i * ldc + j, 1);
+        for (int64_t j = 0; j < cols; j += LINE / (int64_t)sizeof *c)
+            list[n++] = c + i * ldc + j;
+    return n;
 }
 
 /* -- one task ------------------------------------------------------------------------------------ */
@@ -221,18 +231,25 @@ static void multiply(const struct region *r, const struct slice *s, const uint32
 {
     const int nr = r->kern->nr, aw = r->kern->aw, mr = panel_rows(r, rows);
     const sy__tile_fn tile = r->kern->tile[r->precision];
-    fetch_tile(c, ldc, min64(mr, rows), min64(nr, cols));
+    struct sy__fetch fetch;
     for (int64_t j = 0; j < cols; j += nr, b += nr * s->lanes) {
         const uint32_t *ap = a;
         for (int64_t i = 0; i < rows; i += mr, ap += aw * s->lanes) {
+            int64_t n = 0;
             if (i + mr < rows)
-                fetch_tile(c + (i + mr) * ldc + j, ldc, min64(mr, rows - i - mr),
-                           min64(nr, cols - j));
+                n = tile_lines(fetch.line, c + (i + mr) * ldc + j, ldc, min64(mr, rows - i - mr),
+                               min64(nr, cols - j));
             else if (j + nr < cols)
-                fetch_tile(c + j + nr, ldc, min64(mr, rows), min64(nr, cols - j - nr));
-            ahead_step(ahead);
+                n = tile_lines(fetch.line, c + j + nr, ldc, min64(mr, rows), min64(nr, cols - j - nr));
+            if (ahead->tiles > 0) {
+                const int64_t share = min64(ceil_div(ahead->lines, ahead->tiles--), SY__FETCH - n);
+                ahead_lines(ahead, fetch.line + n, share);
+                n += share;
+            }
+            fetch.line[n] = ap;
+            fetch.lines = n;
             tile(s->lanes, ap, b, c + i * ldc + j, ldc, (int)min64(mr, rows - i),
-                 (int)min64(nr, cols - j), load);
+                 (int)min64(nr, cols - j), load, &fetch);
         }
     }
 }

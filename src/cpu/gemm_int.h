@@ -29,9 +29,16 @@ struct sy__strip {
  * in dst. */
 typedef void (*sy__pack_fn)(uint32_t *dst, int width, int step, const struct sy__strip *s);
 
-/* c[0..mr) x [0..nc) (+)= A panel · B panel; `load`: the chain starts from c, else from 0. */
+/* c[0..mr) x [0..nc) (+)= A panel · B panel; `load`: the chain starts from c, else from 0.
+ * `fetch`: addresses that will be needed soon, or NULL.  A tile asks for one with each step, since a CPU
+ * drops what it is asked for in one burst. */
+enum { SY__FETCH = 512 };
+struct sy__fetch {
+    int64_t lines;
+    const void *line[SY__FETCH + 1]; /* line[lines] may be asked for again and again */
+};
 typedef void (*sy__tile_fn)(int64_t kl, const uint32_t *a, const uint32_t *b, float *c, int64_t ldc,
-                            int mr, int nc, bool load);
+                            int mr, int nc, bool load, const struct sy__fetch *fetch);
 
 struct sy_gemm_kernels {
     int mr, aw, nr;

@@ -31,23 +31,27 @@ enum { MR = 6, AW = 8, NR = 16 };
 
 static inline __attribute__((always_inline)) void tile(const int mr, int64_t kl, const float *a,
                                                        const float *b, float *c, int64_t ldc,
-                                                       bool load)
+                                                       bool load, const struct sy__fetch *fetch)
 {
+    const void *none = b, *const *next = fetch ? fetch->line : &none;
+    const void *const *last = next + (fetch ? fetch->lines : 0);
     ROWS(ROW_LOAD)
-    for (int64_t k = 0; k < kl; k++, a += AW, b += NR) {
+    for (int64_t k = 0; k < kl; k++, a += AW, b += NR, next += next < last) {
+        _mm_prefetch(*next, _MM_HINT_T1);
         __m256 b0 = _mm256_load_ps(b), b1 = _mm256_load_ps(b + 8);
         ROWS(ROW_MAC)
     }
     ROWS(ROW_STORE)
 }
 
-typedef void (*tile_fn)(int64_t kl, const float *a, const float *b, float *c, int64_t ldc, bool load);
+typedef void (*tile_fn)(int64_t kl, const float *a, const float *b, float *c, int64_t ldc, bool load,
+                        const struct sy__fetch *fetch);
 
 #define TILE_FN(i)                                                                                 \
     static void tile_##i(int64_t kl, const float *a, const float *b, float *c, int64_t ldc,       \
-                         bool load)                                                                \
+                         bool load, const struct sy__fetch *fetch)                                      \
     {                                                                                              \
-        tile(i + 1, kl, a, b, c, ldc, load);                                                       \
+        tile(i + 1, kl, a, b, c, ldc, load, fetch);                                                \
     }
 ROWS(TILE_FN)
 
@@ -55,17 +59,17 @@ ROWS(TILE_FN)
 static const tile_fn tiles[MR] = {ROWS(TILE_ROW)};
 
 static void tile_any(int64_t kl, const uint32_t *a, const uint32_t *b, float *c, int64_t ldc, int mr,
-                     int nc, bool load)
+                     int nc, bool load, const struct sy__fetch *fetch)
 {
     float edge[MR * NR];
     if (nc == NR) {
-        tiles[mr - 1](kl, (const float *)a, (const float *)b, c, ldc, load);
+        tiles[mr - 1](kl, (const float *)a, (const float *)b, c, ldc, load, fetch);
         return;
     }
     memset(edge, 0, sizeof edge);
     for (int i = 0; load && i < mr; i++)
         memcpy(edge + i * NR, c + i * ldc, (size_t)nc * sizeof *c);
-    tiles[mr - 1](kl, (const float *)a, (const float *)b, edge, NR, load);
+    tiles[mr - 1](kl, (const float *)a, (const float *)b, edge, NR, load, fetch);
     for (int i = 0; i < mr; i++)
         memcpy(c + i * ldc, edge + i * NR, (size_t)nc * sizeof *c);
 }

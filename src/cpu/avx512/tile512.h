@@ -43,10 +43,14 @@ enum { MR = 14, AW = 16, NR = 32 };
 
 static inline __attribute__((always_inline)) void tile(const int mr, const bool two, int64_t kl,
                                                        const float *af, const float *bf, float *c,
-                                                       int64_t ldc, __mmask16 m, bool load)
+                                                       int64_t ldc, __mmask16 m, bool load,
+                                                       const struct sy__fetch *fetch)
 {
+    const void *none = bf, *const *next = fetch ? fetch->line : &none;
+    const void *const *last = next + (fetch ? fetch->lines : 0);
     ROWS(ROW_LOAD)
-    for (int64_t k = 0; k < kl; k++, af += AW, bf += NR) {
+    for (int64_t k = 0; k < kl; k++, af += AW, bf += NR, next += next < last) {
+        _mm_prefetch(*next, _MM_HINT_T1);
         __m512 b0 = _mm512_load_ps(bf), b1 = two ? _mm512_load_ps(bf + 16) : b0;
         ROWS(ROW_MAC)
         (void)b1;
@@ -55,13 +59,13 @@ static inline __attribute__((always_inline)) void tile(const int mr, const bool 
 }
 
 typedef void (*tile_fn)(int64_t kl, const float *a, const float *b, float *c, int64_t ldc,
-                        __mmask16 m, bool load);
+                        __mmask16 m, bool load, const struct sy__fetch *fetch);
 
 #define TILE_FN(mr, two, name)                                                                     \
     static void name(int64_t kl, const float *a, const float *b, float *c, int64_t ldc,           \
-                     __mmask16 m, bool load)                                                       \
+                     __mmask16 m, bool load, const struct sy__fetch *fetch)                             \
     {                                                                                              \
-        tile(mr, two, kl, a, b, c, ldc, m, load);                                                  \
+        tile(mr, two, kl, a, b, c, ldc, m, load, fetch);                                           \
     }
 #define TILE_PAIR(i)                                                                               \
     TILE_FN(i + 1, false, tile_##i##_1)                                                            \
@@ -72,11 +76,11 @@ ROWS(TILE_PAIR)
 static const tile_fn tiles[MR][2] = {ROWS(TILE_ROW)};
 
 static void tile_any(int64_t kl, const uint32_t *a, const uint32_t *b, float *c, int64_t ldc, int mr,
-                     int nc, bool load)
+                     int nc, bool load, const struct sy__fetch *fetch)
 {
     int last = nc > 16 ? nc - 16 : nc;
     tiles[mr - 1][nc > 16](kl, (const float *)a, (const float *)b, c, ldc,
-                           (__mmask16)((1u << last) - 1), load);
+                           (__mmask16)((1u << last) - 1), load, fetch);
 }
 
 #endif

@@ -43,8 +43,9 @@ static void pack_bf16(uint32_t *dst, int width, int step, const struct sy__strip
 }
 
 static void tile(int64_t kl, const uint32_t *a, const uint32_t *b, float *c, int64_t ldc, int mr,
-                 int nc, bool load)
+                 int nc, bool load, const struct sy__fetch *fetch)
 {
+    (void)fetch;
     for (int i = 0; i < mr; i++) {
         float acc[NR];
         for (int j = 0; j < NR; j++)
