@@ -123,9 +123,9 @@ end
 --- Record forward over (B,T) ids into a new graph: returns the description, the graph in d.graph, the
 -- result of the model's function in d.result.  The graph still records; the caller finishes it.
 function Model:_record(d, B, T, after)
-  d.model, d.graph, d.inputs = self, engine.graph(), {}
+  d.model, d.inputs = self, {}
   local before = engine.precision(d.precision or "fp32")
-  d.graph:begin()
+  d.graph = engine.trace()
   local ok, why = pcall(function()
     local ids = d.graph:input("tokens", "i32", {B, T})
     if not d.positions then
@@ -139,7 +139,7 @@ function Model:_record(d, B, T, after)
       if after then after(d) end
     end)
   end)
-  d.graph:finish()
+  pcall(d.graph.finish, d.graph) -- engine.phase may have taken it
   engine.precision(before)
   if not ok then error(why, 0) end
   if d.mode == "build" then
@@ -209,7 +209,7 @@ function Model:logits(x)
   check_ids(self, "logits", ids)
   local p = self:_program("logits." .. T, function()
     local d = self:_record({mode = "eval"}, 1, T, function(d) d.logits = Model.logits_of(d.result) end)
-    return {run = engine.program(d.graph, {d.logits}), d = d}
+    return {run = d.graph:program{outputs = {d.logits}}, d = d}
   end)
   engine.put(p.d.graph:input("tokens", "i32", {1, T}), ids)
   self:_write_inputs(p.d)
@@ -229,7 +229,7 @@ local function loss_program(m, B, T)
       targets = d.graph:input("targets", "i32", {B, T})
       d.loss = Model.loss_of(d.result, targets)
     end)
-    return {run = engine.program(d.graph, {d.loss}), d = d, targets = targets,
+    return {run = d.graph:program{outputs = {d.loss}}, d = d, targets = targets,
             tokens = d.graph:input("tokens", "i32", {B, T})}
   end)
 end
@@ -288,11 +288,11 @@ function Model:_decoder(T)
         c = {k = tensor.zeros(1, S, shape[3], shape[4]), v = tensor.zeros(1, S, shape[3], shape[4])}
         self._caches[count] = c
       end
-      return q:attention_cached(k, v, c.k, c.v, d.graph:input("len", "i32", {1}))
+      return engine.raw.attention_cached(q, k, v, c.k, c.v, d.graph:input("len", "i32", {1}))
     end
     local logits
     self:_record(d, 1, T, function() logits = Model.logits_of(d.result) end)
-    return {run = engine.program(d.graph, {logits}), d = d, logits = logits,
+    return {run = d.graph:program{outputs = {logits}}, d = d, logits = logits,
             tokens = d.graph:input("tokens", "i32", {1, T}), len = d.graph:input("len", "i32", {1}),
             positions = d.positions}
   end)

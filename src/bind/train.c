@@ -2,13 +2,14 @@
  * which lua/ builds model, train and the run objects.  Not for users: arguments are trusted to be of
  * the right kind, but never to be in range.
  *
- *   engine.graph() -> graph          graph:begin() :finish() :input() :observe() :update()
- *   engine.program(graph, outputs)   a forward program (generation, logits, loss)
  *   engine.phase(...)                forward, backward and plan of one training or evaluation pass
  *   engine.params, engine.plan, engine.trainer -> run (methods below)
  */
 #include "bind/bind_int.h"
+#include "bind/data.h"
+#include "bind/engine.h"
 #include "bind/host.h"
+#include "bind/progress.h"
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -23,17 +24,13 @@
 #include "switchyard/train.h"
 #include "train/params.h"
 
-#include "bind/data.h"
-#include "bind/progress.h"
-
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define META_GRAPH "switchyard.graph"
-#define META_PROGRAM "switchyard.program"
+#define META_GRAPH "switchyard.graph" /* engine.c's */
 #define META_PHASE "switchyard.phase"
 #define META_PARAMS "switchyard.params"
 #define META_PLAN "switchyard.plan"
@@ -73,130 +70,6 @@ static void *take_handle(lua_State *L, int arg, const char *meta)
     void **slot = luaL_checkudata(L, arg, meta), *p = *slot;
     *slot = NULL;
     return p;
-}
-
-/* ---- graph ---- */
-
-static int graph_gc(lua_State *L)
-{
-    sy_graph_free(take_handle(L, 1, META_GRAPH));
-    return 0;
-}
-
-static int l_graph(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    void **slot = new_handle(L, META_GRAPH);
-    if (!(*slot = sy_graph_new(&err)))
-        return lsy_raise(L, &err);
-    return 1;
-}
-
-static int graph_begin(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    if (sy_graph_begin(check_handle(L, 1, META_GRAPH), &err))
-        return lsy_raise(L, &err);
-    return 0;
-}
-
-/* Also after engine.phase took the graph, so that callers can end a trace without asking. */
-static int graph_finish(lua_State *L)
-{
-    void **slot = luaL_checkudata(L, 1, META_GRAPH);
-    if (*slot)
-        sy_graph_end(*slot);
-    return 0;
-}
-
-/* graph:input(name, dtype, shape table) */
-static int graph_input(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    int64_t shape[SY_MAX_DIMS];
-    struct sy_graph *g = check_handle(L, 1, META_GRAPH);
-    const char *name = luaL_checkstring(L, 2);
-    int dtype = sy_dtype_parse(luaL_checkstring(L, 3));
-    int ndim = (int)luaL_len(L, 4);
-    for (int i = 0; i < ndim && i < SY_MAX_DIMS; i++) {
-        lua_geti(L, 4, i + 1);
-        shape[i] = luaL_checkinteger(L, -1);
-        lua_pop(L, 1);
-    }
-    struct sy_tensor *t = sy_graph_input(g, name, (enum sy_dtype)dtype, ndim, shape, &err);
-    if (!t)
-        return lsy_raise(L, &err);
-    lsy_push_tensor_ref(L, t);
-    return 1;
-}
-
-static int graph_observe(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_graph *g = check_handle(L, 1, META_GRAPH);
-    if (sy_graph_observe(g, luaL_checkstring(L, 2), lsy_check_tensor(L, 3, "observe", "x"), &err))
-        return lsy_raise(L, &err);
-    return 0;
-}
-
-static int graph_update(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_graph *g = check_handle(L, 1, META_GRAPH);
-    if (sy_graph_update(g, lsy_check_tensor(L, 2, "update", "state"),
-                        lsy_check_tensor(L, 3, "update", "value"), &err))
-        return lsy_raise(L, &err);
-    return 0;
-}
-
-/* ---- forward programs ---- */
-
-static int program_gc(lua_State *L)
-{
-    sy_program_free(take_handle(L, 1, META_PROGRAM));
-    return 0;
-}
-
-/* engine.program(graph, {outputs}): planned and attached; the graph may be collected. */
-static int l_program(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_tensor *out[16];
-    struct sy_graph *g = check_handle(L, 1, META_GRAPH);
-    int n = (int)luaL_len(L, 2);
-    for (int i = 0; i < n && i < 16; i++) {
-        lua_geti(L, 2, i + 1);
-        out[i] = lsy_check_tensor(L, -1, "program", "output");
-        lua_pop(L, 1);
-    }
-    struct sy_program_spec spec = {.outputs = out, .noutputs = n};
-    void **slot = new_handle(L, META_PROGRAM);
-    *slot = sy_program_new(g, &spec, &err);
-    if (!*slot || lsy_room(sy_program_bytes(*slot), "program", &err) ||
-        sy_program_attach(*slot, NULL, &err))
-        return lsy_raise(L, &err);
-    lua_pushvalue(L, 1); /* inputs live in the graph */
-    lua_setiuservalue(L, -2, 1);
-    return 1;
-}
-
-/* program:run(seed, step) */
-static int program_run(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_program *p = check_handle(L, 1, META_PROGRAM);
-    if (sy_program_run(p, (uint64_t)luaL_optinteger(L, 2, 0), (uint64_t)luaL_optinteger(L, 3, 0),
-                       &err))
-        return lsy_raise(L, &err);
-    return 0;
-}
-
-static int program_profile(lua_State *L)
-{
-    char *s = sy_program_profile(check_handle(L, 1, META_PROGRAM));
-    lua_pushstring(L, s ? s : "");
-    sy_free(s);
-    return 1;
 }
 
 /* ---- parameters ---- */
@@ -605,12 +478,9 @@ static int run_wait(lua_State *L)
     int64_t step = luaL_optinteger(L, 2, INT64_MAX);
     if (r->in_hook)
         return lsy_error(L, "wait: a hook cannot wait for its own run");
-    while (!sy_trainer_wait(r->trainer, step, 0.02)) {
-        sy_host_serve(L);
-        if (lsy_interrupt_wanted())
+    while (!sy_trainer_wait(r->trainer, step, 0.005))
+        if (sy_host_serve(L, 0.015) < 0)
             return lsy_raise_interrupted(L);
-    }
-    sy_host_serve(L);
     return 0;
 }
 
@@ -619,13 +489,11 @@ static int run_hold(lua_State *L)
 {
     struct run *r = check_run(L);
     sy_trainer_hold(r->trainer);
-    while (!sy_trainer_held(r->trainer, 0.02)) {
-        sy_host_serve(L);
-        if (lsy_interrupt_wanted()) {
+    while (!sy_trainer_held(r->trainer, 0.005))
+        if (sy_host_serve(L, 0.005) < 0) {
             sy_trainer_release(r->trainer);
             return lsy_raise_interrupted(L);
         }
-    }
     return 0;
 }
 
@@ -806,16 +674,6 @@ static int l_fill(lua_State *L)
     for (int64_t i = 0; i < n; i++)
         x[i] *= std;
     return 0;
-}
-
-/* engine.precision("fp32" | "bf16") of the matrix products recorded from now on -> the old one */
-static int l_precision(lua_State *L)
-{
-    struct sy_context *c = sy_context();
-    lua_pushstring(L, c->precision == SY_PREC_BF16 ? "bf16" : "fp32");
-    if (!lua_isnoneornil(L, 1))
-        c->precision = !strcmp(luaL_checkstring(L, 1), "bf16") ? SY_PREC_BF16 : SY_PREC_FP32;
-    return 1;
 }
 
 /* engine.copy(to, from): bytes of equal dtype and shape; engine for writing inputs */
@@ -1029,11 +887,6 @@ static void make_meta(lua_State *L, const char *name, const luaL_Reg *methods, l
     lua_pop(L, 1);
 }
 
-static const luaL_Reg graph_methods[] = {{"begin", graph_begin},     {"finish", graph_finish},
-                                         {"input", graph_input},     {"observe", graph_observe},
-                                         {"update", graph_update},   {NULL, NULL}};
-static const luaL_Reg program_methods[] = {{"run", program_run}, {"profile", program_profile},
-                                           {NULL, NULL}};
 static const luaL_Reg phase_methods[] = {{"size", phase_bytes}, {NULL, NULL}};
 static const luaL_Reg run_methods[] = {
     {"start", run_start},     {"close", run_close},         {"status", run_status},
@@ -1046,8 +899,8 @@ static const luaL_Reg run_methods[] = {
     {"series", run_series},   {"history", run_history},     {"last", run_last},
     {"profile", run_profile}, {"clear_moments", run_clear_moments}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
-    {"graph", l_graph},   {"program", l_program},     {"params", l_params}, {"phase", l_phase},
-    {"plan", l_plan},     {"trainer", l_trainer},     {"fill", l_fill},     {"precision", l_precision},
+    {"params", l_params}, {"phase", l_phase},         {"plan", l_plan},     {"trainer", l_trainer},
+    {"fill", l_fill},
     {"copy", l_copy},     {"put", l_put},             {"draw", l_draw},     {"hyper", l_hyper},
     {"batch", l_batch},   {"eval_batch", l_eval_batch}, {"check_batch", l_check_batch},
     {"nearest", l_nearest}, {"entropy", l_entropy},   {"line", l_line},     {"write", l_write},
@@ -1055,14 +908,11 @@ static const luaL_Reg functions[] = {
 
 void lsy_open_train(lua_State *L)
 {
-    make_meta(L, META_GRAPH, graph_methods, graph_gc);
-    make_meta(L, META_PROGRAM, program_methods, program_gc);
     make_meta(L, META_PHASE, phase_methods, phase_gc);
     make_meta(L, META_PARAMS, NULL, params_gc);
     make_meta(L, META_PLAN, NULL, plan_gc);
     make_meta(L, META_RUN, run_methods, run_gc);
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    luaL_getsubtable(L, -1, "switchyard.engine");
+    lsy_push_engine(L);
     luaL_setfuncs(L, functions, 0);
-    lua_pop(L, 2);
+    lua_pop(L, 1);
 }

@@ -8,5 +8,5 @@ libops_a_SOURCES += %D%/iter.c %D%/view.c %D%/elementwise.c %D%/map.c %D%/reduce
     %D%/linalg_type.h
 # The plain loops here are worth vectorizing.
 libops_a_CFLAGS = $(base_cflags) $(SY_KERN_OPT)
-libops_a_SOURCES += %D%/act.h %D%/act.c %D%/attention.c %D%/loss.c %D%/norm.c %D%/rope.c
+libops_a_SOURCES += %D%/act.h %D%/act.c %D%/cache.c %D%/attention.c %D%/loss.c %D%/norm.c %D%/rope.c
 libops_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)

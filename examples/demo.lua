@@ -1,0 +1,46 @@
+-- The demonstration that ./bootstrap demo runs: a mixture of experts learns to write like a text within
+-- two minutes on two cores.
+--
+--     switchyard examples/demo.lua [TEXT] [SECONDS]      default: the licences that every Debian machine has
+
+local path = arg[1] or "/usr/share/common-licenses"
+local budget = tonumber(arg[2] or os.getenv "SWITCHYARD_DEMO_SECONDS" or 100)
+
+print("Switchyard trains a mixture of experts on " .. path)
+local tok = assert(tokenizer.train_bpe(path, {vocab = 1024}))
+local d = assert(data.text(path, {tokenizer = tok, val = 0.05}))
+print(("%d tokens of %d kinds (byte-pair encoding learned from the text)"):format(d.tokens, tok.size))
+
+local m = model.moe{layers = 4, dim = 192, heads = 6, context = 128, vocab = tok,
+                    experts = 8, top_k = 2, expert_dim = 256}
+print(m)
+local before = m:loss(d)
+local r = train(m, d, {steps = 1000, batch = 16, lr = 3e-3, min_lr = 2e-4, warmup = 30, weight_decay = 0.1,
+                       eval_every = 100, eval_batches = 5})
+
+-- After some steps the speed is known: choose as many as fit into the budget.
+local planned = false
+every(r, 20, function(r)
+  if planned then return end
+  planned = true
+  r.steps = math.max(60, math.floor(budget * r.tok_s / (16 * 128)))
+end)
+r:wait()
+
+local after = r:eval(20)
+print(("\nvalidation loss: %.3f before, %.3f after %d steps (%d tokens), nats a token")
+  :format(before, after, r.step, r.tokens))
+print(("speed: %.0f tokens/s%s"):format(r.tok_s, r.mfu and (", %.0f%% of this machine's peak"):format(100 * r.mfu) or ""))
+
+print("\nload of the experts at the last step (1 = a fair share)")
+local head = {"layer"}
+for e = 1, 8 do head[#head + 1] = ("%6d"):format(e) end
+print(table.concat(head, " "))
+for l = 1, #m.layers do
+  local row = {("%5d"):format(l)}
+  for e = 1, 8 do row[#row + 1] = ("%6.2f"):format(r.layers[l].load[e]) end
+  print(table.concat(row, " "))
+end
+
+print("\na sample:\n")
+print(m:generate("The ", {tokens = 150, temperature = 0.7, top_k = 40, seed = 3}))
