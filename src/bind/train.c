@@ -479,7 +479,7 @@ static int run_wait(lua_State *L)
     if (r->in_hook)
         return lsy_error(L, "wait: a hook cannot wait for its own run");
     while (!sy_trainer_wait(r->trainer, step, 0.005))
-        if (sy_host_serve(L, 0.015) < 0)
+        if (sy_host_wait(L, 0.015) < 0)
             return lsy_raise_interrupted(L);
     return 0;
 }
@@ -490,7 +490,7 @@ static int run_hold(lua_State *L)
     struct run *r = check_run(L);
     sy_trainer_hold(r->trainer);
     while (!sy_trainer_held(r->trainer, 0.005))
-        if (sy_host_serve(L, 0.005) < 0) {
+        if (sy_host_wait(L, 0.005) < 0) {
             sy_trainer_release(r->trainer);
             return lsy_raise_interrupted(L);
         }
