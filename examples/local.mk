@@ -1,1 +1,2 @@
 # Runnable scripts, installed; the test suite runs each:  dist_example_DATA += %D%/name.lua
+dist_example_DATA += %D%/shakespeare.lua %D%/demo.lua

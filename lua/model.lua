@@ -209,7 +209,7 @@ function Model:logits(x)
   check_ids(self, "logits", ids)
   local p = self:_program("logits." .. T, function()
     local d = self:_record({mode = "eval"}, 1, T, function(d) d.logits = Model.logits_of(d.result) end)
-    return {run = d.graph:program{outputs = {d.logits}}, d = d}
+    return {run = engine.program(d.graph, {d.logits}), d = d}
   end)
   engine.put(p.d.graph:input("tokens", "i32", {1, T}), ids)
   self:_write_inputs(p.d)
@@ -229,7 +229,7 @@ local function loss_program(m, B, T)
       targets = d.graph:input("targets", "i32", {B, T})
       d.loss = Model.loss_of(d.result, targets)
     end)
-    return {run = d.graph:program{outputs = {d.loss}}, d = d, targets = targets,
+    return {run = engine.program(d.graph, {d.loss}), d = d, targets = targets,
             tokens = d.graph:input("tokens", "i32", {B, T})}
   end)
 end
@@ -292,7 +292,7 @@ function Model:_decoder(T)
     end
     local logits
     self:_record(d, 1, T, function() logits = Model.logits_of(d.result) end)
-    return {run = d.graph:program{outputs = {logits}}, d = d, logits = logits,
+    return {run = engine.program(d.graph, {logits}), d = d, logits = logits,
             tokens = d.graph:input("tokens", "i32", {1, T}), len = d.graph:input("len", "i32", {1}),
             positions = d.positions}
   end)

@@ -7,3 +7,10 @@ help = require "switchyard.help"
 debug.setmetatable(0, {__index = {item = function(x) return x end}})
 
 tensor.gradcheck = require("switchyard.gradcheck")
+
+nn = require "switchyard.nn"
+model = require "switchyard.model"
+require "switchyard.models"
+
+local run = require "switchyard.run"
+train, every, runs, compare = run.train, run.every, run.runs, run.compare

@@ -1,5 +1,5 @@
-/* The table `engine` for the embedded Lua library.  Layer bind.  train.c adds graphs, programs and
- * runs to it; here is what belongs to operations and errors:
+/* The table `engine` for the embedded Lua library.  Layer bind.  trace.c adds graphs and
+ * programs to it, train.c runs; here is what belongs to operations and errors:
  *
  *   engine.raw.NAME(...)       every row of the op table, also internal ones; indices from 0
  *   engine.grad(y, {leaves})   gradients, false where none flows; traced or eager

@@ -5,9 +5,8 @@
  *   engine.phase(...)                forward, backward and plan of one training or evaluation pass
  *   engine.params, engine.plan, engine.trainer -> run (methods below)
  */
-#include "bind/bind_int.h"
 #include "bind/data.h"
-#include "bind/engine.h"
+#include "bind/handle.h"
 #include "bind/host.h"
 #include "bind/progress.h"
 
@@ -30,7 +29,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define META_GRAPH "switchyard.graph" /* engine.c's */
 #define META_PHASE "switchyard.phase"
 #define META_PARAMS "switchyard.params"
 #define META_PLAN "switchyard.plan"
@@ -48,35 +46,11 @@ struct run {
     int64_t hook_step;
 };
 
-/* A userdata holding one pointer, created empty. */
-static void **new_handle(lua_State *L, const char *meta)
-{
-    void **slot = lua_newuserdatauv(L, sizeof *slot, 1);
-    *slot = NULL;
-    luaL_setmetatable(L, meta);
-    return slot;
-}
-
-static void *check_handle(lua_State *L, int arg, const char *meta)
-{
-    void **slot = luaL_checkudata(L, arg, meta);
-    if (!*slot)
-        lsy_error(L, "engine: %s was given away or closed", meta);
-    return *slot;
-}
-
-static void *take_handle(lua_State *L, int arg, const char *meta)
-{
-    void **slot = luaL_checkudata(L, arg, meta), *p = *slot;
-    *slot = NULL;
-    return p;
-}
-
 /* ---- parameters ---- */
 
 static int params_gc(lua_State *L)
 {
-    sy_params_free(take_handle(L, 1, META_PARAMS));
+    sy_params_free(lsy_take_handle(L, 1, META_PARAMS));
     return 0;
 }
 
@@ -108,7 +82,7 @@ static int l_params(lua_State *L)
         experts[i] = luaL_checkinteger(L, -1);
         lua_pop(L, 2);
     }
-    void **slot = new_handle(L, META_PARAMS);
+    void **slot = lsy_new_handle(L, META_PARAMS);
     if (lsy_room(sy_params_bytes(tensors, n), "train: parameters, gradients and AdamW state", &err) ||
         !(*slot = sy_params_new(tensors, names, experts, n, states, nstates, &err)))
         return lsy_raise(L, &err);
@@ -132,13 +106,13 @@ static void phase_free(struct sy_phase *p)
 
 static int phase_gc(lua_State *L)
 {
-    phase_free(take_handle(L, 1, META_PHASE));
+    phase_free(lsy_take_handle(L, 1, META_PHASE));
     return 0;
 }
 
 static int phase_bytes(lua_State *L)
 {
-    struct sy_phase *p = check_handle(L, 1, META_PHASE);
+    struct sy_phase *p = lsy_check_handle(L, 1, META_PHASE);
     lua_pushinteger(L, (lua_Integer)sy_program_bytes(p->program));
     lua_pushinteger(L, sy_program_length(p->program));
     lua_pushnumber(L, sy_program_flops(p->program));
@@ -160,7 +134,7 @@ static int derive(struct sy_tensor *total, struct sy_params *ps, struct sy_tenso
 static struct sy_params *check_params(lua_State *L, int arg)
 {
     struct run *r = luaL_testudata(L, arg, META_RUN);
-    return r && r->trainer ? sy_trainer_params(r->trainer) : check_handle(L, arg, META_PARAMS);
+    return r && r->trainer ? sy_trainer_params(r->trainer) : lsy_check_handle(L, arg, META_PARAMS);
 }
 
 /* engine.phase(graph, kind, loss, total, params or run): kind "first", "more" (adds gradients) or "eval".
@@ -177,13 +151,13 @@ static int l_phase(lua_State *L)
     struct sy_tensor **grads = lua_newuserdatauv(L, (3 * n + 1) * sizeof(void *), 0);
     struct sy_tensor **wrt = grads + n;
     float **to = (float **)(wrt + n);
-    void **slot = new_handle(L, META_PHASE);
+    void **slot = lsy_new_handle(L, META_PHASE);
     struct sy_phase *p = *slot = sy_calloc(1, sizeof *p);
     if (!p)
         return lsy_error(L, "train: out of memory");
     memset(grads, 0, n * sizeof *grads);
     int rc = ps ? derive(total, ps, grads, wrt, to, &err) : 0;
-    p->graph = take_handle(L, 1, META_GRAPH);
+    p->graph = lsy_take_handle(L, 1, META_GRAPH);
     sy_graph_end(p->graph);
     p->tokens = sy_tensor_ref(sy_graph_find_input(p->graph, "tokens"));
     p->targets = sy_tensor_ref(sy_graph_find_input(p->graph, "targets"));
@@ -200,13 +174,13 @@ static int l_phase(lua_State *L)
 
 static int plan_gc(lua_State *L)
 {
-    sy_plan_free(take_handle(L, 1, META_PLAN));
+    sy_plan_free(lsy_take_handle(L, 1, META_PLAN));
     return 0;
 }
 
 static void move_phase(lua_State *L, int arg, struct sy_phase *to)
 {
-    struct sy_phase *p = lua_isnoneornil(L, arg) ? NULL : take_handle(L, arg, META_PHASE);
+    struct sy_phase *p = lua_isnoneornil(L, arg) ? NULL : lsy_take_handle(L, arg, META_PHASE);
     if (p)
         *to = *p;
     sy_free(p);
@@ -221,13 +195,13 @@ static int l_plan(lua_State *L)
     size_t most = 0;
     for (int i = 1; i <= 3; i++)
         if (!lua_isnoneornil(L, i)) {
-            struct sy_phase *p = check_handle(L, i, META_PHASE);
+            struct sy_phase *p = lsy_check_handle(L, i, META_PHASE);
             size_t bytes = sy_program_bytes(p->program);
             most = bytes > most ? bytes : most;
         }
     if (lsy_room(most, "train: activations", &err))
         return lsy_raise(L, &err);
-    void **slot = new_handle(L, META_PLAN);
+    void **slot = lsy_new_handle(L, META_PLAN);
     struct sy_plan *plan = *slot = sy_calloc(1, sizeof *plan);
     if (!plan)
         return lsy_error(L, "train: out of memory");
@@ -329,8 +303,8 @@ static int l_trainer(lua_State *L)
     c.sampling = (enum sy_sample_mode)luaL_optinteger(L, -1, SY_SAMPLE_RANDOM);
     c.flops_per_token = luaL_checknumber(L, 6);
     c.peak = sy_cpu_peak(lua_toboolean(L, 7));
-    c.params = check_handle(L, 2, META_PARAMS);
-    c.plan = check_handle(L, 3, META_PLAN);
+    c.params = lsy_check_handle(L, 2, META_PARAMS);
+    c.plan = lsy_check_handle(L, 3, META_PLAN);
     struct run *r = lua_newuserdatauv(L, sizeof *r, 1);
     memset(r, 0, sizeof *r);
     luaL_setmetatable(L, META_RUN);
@@ -341,8 +315,8 @@ static int l_trainer(lua_State *L)
     struct sy_trainer *t = sy_trainer_new(&c, &err);
     if (!t)
         return lsy_raise(L, &err);
-    take_handle(L, 2, META_PARAMS); /* the trainer's now */
-    take_handle(L, 3, META_PLAN);
+    lsy_take_handle(L, 2, META_PARAMS); /* the trainer's now */
+    lsy_take_handle(L, 3, META_PLAN);
     pthread_mutex_init(&r->lock, NULL);
     r->trainer = t;
     lua_pushvalue(L, -1); /* a run lives until the program ends or run:close() */
@@ -521,7 +495,7 @@ static int run_hash(lua_State *L)
 static int run_replan(lua_State *L)
 {
     struct run *r = check_run(L);
-    sy_trainer_replan(r->trainer, take_handle(L, 2, META_PLAN));
+    sy_trainer_replan(r->trainer, lsy_take_handle(L, 2, META_PLAN));
     return 0;
 }
 
@@ -871,22 +845,6 @@ static int l_clone(lua_State *L)
 
 /* ---- registration ---- */
 
-static void make_meta(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc)
-{
-    luaL_newmetatable(L, name);
-    lua_newtable(L);
-    if (methods)
-        luaL_setfuncs(L, methods, 0);
-    lua_setfield(L, -2, "__index");
-    if (gc) {
-        lsy_set(L, "__gc", gc);
-        lsy_set(L, "__close", gc);
-    }
-    lua_pushliteral(L, "engine handle");
-    lua_setfield(L, -2, "__metatable");
-    lua_pop(L, 1);
-}
-
 static const luaL_Reg phase_methods[] = {{"size", phase_bytes}, {NULL, NULL}};
 static const luaL_Reg run_methods[] = {
     {"start", run_start},     {"close", run_close},         {"status", run_status},
@@ -908,10 +866,10 @@ static const luaL_Reg functions[] = {
 
 void lsy_open_train(lua_State *L)
 {
-    make_meta(L, META_PHASE, phase_methods, phase_gc);
-    make_meta(L, META_PARAMS, NULL, params_gc);
-    make_meta(L, META_PLAN, NULL, plan_gc);
-    make_meta(L, META_RUN, run_methods, run_gc);
+    lsy_handle_meta(L, META_PHASE, phase_methods, phase_gc);
+    lsy_handle_meta(L, META_PARAMS, NULL, params_gc);
+    lsy_handle_meta(L, META_PLAN, NULL, plan_gc);
+    lsy_handle_meta(L, META_RUN, run_methods, run_gc);
     lsy_push_engine(L);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);

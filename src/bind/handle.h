@@ -1,0 +1,20 @@
+/* Userdata that own one pointer of the engine's: created empty, closed once, or given away.
+ * Layer bind; for the functions of the table `engine`. */
+#ifndef SY_BIND_HANDLE_H
+#define SY_BIND_HANDLE_H
+
+#include "bind/bind_int.h"
+#include "bind/engine.h"
+
+#define META_GRAPH "switchyard.graph"
+
+/* A new, empty one; put the pointer into the slot.  [-0, +1, m] */
+void **lsy_new_handle(lua_State *L, const char *meta);
+/* The pointer at arg, borrowed; raises when it was given away. */
+void *lsy_check_handle(lua_State *L, int arg, const char *meta);
+/* The pointer at arg, owned by the caller from now on; NULL when it was given away before. */
+void *lsy_take_handle(lua_State *L, int arg, const char *meta);
+/* Make the metatable: methods (or NULL), and one function for __gc and __close.  [-0, +0, m] */
+void lsy_handle_meta(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc);
+
+#endif

@@ -1,0 +1,156 @@
+/* Tracing and forward programs for the embedded Lua library (generation, logits, loss).  Layer bind.
+ *
+ *   engine.trace() -> graph, recording       graph:input() :observe() :update() :finish()
+ *   engine.program(graph, {outputs})         planned, with an arena of its own; program:run(seed, step)
+ *   engine.precision("bf16")                 of the matrix products recorded from now on
+ */
+#include "bind/handle.h"
+
+#include "base/mem.h"
+#include "ops/op.h"
+#include "switchyard/graph.h"
+
+#include <string.h>
+
+/* ---- graph ---- */
+
+static int graph_gc(lua_State *L)
+{
+    sy_graph_free(lsy_take_handle(L, 1, META_GRAPH));
+    return 0;
+}
+
+static int l_trace(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    void **slot = lsy_new_handle(L, META_GRAPH);
+    if (!(*slot = sy_graph_new(&err)) || sy_graph_begin(*slot, &err))
+        return lsy_raise(L, &err);
+    return 1;
+}
+
+/* Also after engine.phase took the graph, so that callers can end a trace without asking. */
+static int graph_finish(lua_State *L)
+{
+    void **slot = luaL_checkudata(L, 1, META_GRAPH);
+    if (*slot)
+        sy_graph_end(*slot);
+    return 0;
+}
+
+/* graph:input(name, dtype, shape table) */
+static int graph_input(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int64_t shape[SY_MAX_DIMS];
+    struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
+    const char *name = luaL_checkstring(L, 2);
+    int dtype = sy_dtype_parse(luaL_checkstring(L, 3));
+    int ndim = (int)luaL_len(L, 4);
+    for (int i = 0; i < ndim && i < SY_MAX_DIMS; i++) {
+        lua_geti(L, 4, i + 1);
+        shape[i] = luaL_checkinteger(L, -1);
+        lua_pop(L, 1);
+    }
+    struct sy_tensor *t = sy_graph_input(g, name, (enum sy_dtype)dtype, ndim, shape, &err);
+    if (!t)
+        return lsy_raise(L, &err);
+    lsy_push_tensor_ref(L, t);
+    return 1;
+}
+
+static int graph_observe(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
+    if (sy_graph_observe(g, luaL_checkstring(L, 2), lsy_check_tensor(L, 3, "observe", "x"), &err))
+        return lsy_raise(L, &err);
+    return 0;
+}
+
+static int graph_update(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
+    if (sy_graph_update(g, lsy_check_tensor(L, 2, "update", "state"),
+                        lsy_check_tensor(L, 3, "update", "value"), &err))
+        return lsy_raise(L, &err);
+    return 0;
+}
+
+/* ---- forward programs ---- */
+
+static int program_gc(lua_State *L)
+{
+    sy_program_free(lsy_take_handle(L, 1, META_PROGRAM));
+    return 0;
+}
+
+/* engine.program(graph, {outputs}): planned and attached; the graph may be collected. */
+static int l_program(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tensor *out[16];
+    struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
+    int n = (int)luaL_len(L, 2);
+    for (int i = 0; i < n && i < 16; i++) {
+        lua_geti(L, 2, i + 1);
+        out[i] = lsy_check_tensor(L, -1, "program", "output");
+        lua_pop(L, 1);
+    }
+    struct sy_program_spec spec = {.outputs = out, .noutputs = n};
+    void **slot = lsy_new_handle(L, META_PROGRAM);
+    *slot = sy_program_new(g, &spec, &err);
+    if (!*slot || lsy_room(sy_program_bytes(*slot), "program", &err) ||
+        sy_program_attach(*slot, NULL, &err))
+        return lsy_raise(L, &err);
+    lua_pushvalue(L, 1); /* inputs live in the graph */
+    lua_setiuservalue(L, -2, 1);
+    return 1;
+}
+
+/* program:run(seed, step) */
+static int program_run(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_program *p = lsy_check_handle(L, 1, META_PROGRAM);
+    if (sy_program_run(p, (uint64_t)luaL_optinteger(L, 2, 0), (uint64_t)luaL_optinteger(L, 3, 0),
+                       &err))
+        return lsy_raise(L, &err);
+    return 0;
+}
+
+static int program_profile(lua_State *L)
+{
+    char *s = sy_program_profile(lsy_check_handle(L, 1, META_PROGRAM));
+    lua_pushstring(L, s ? s : "");
+    sy_free(s);
+    return 1;
+}
+
+/* engine.precision("fp32" | "bf16") of the matrix products recorded from now on -> the old one */
+static int l_precision(lua_State *L)
+{
+    struct sy_context *c = sy_context();
+    lua_pushstring(L, c->precision == SY_PREC_BF16 ? "bf16" : "fp32");
+    if (!lua_isnoneornil(L, 1))
+        c->precision = !strcmp(luaL_checkstring(L, 1), "bf16") ? SY_PREC_BF16 : SY_PREC_FP32;
+    return 1;
+}
+
+static const luaL_Reg graph_methods[] = {{"finish", graph_finish},   {"input", graph_input},
+                                         {"observe", graph_observe}, {"update", graph_update},
+                                         {NULL, NULL}};
+static const luaL_Reg program_methods[] = {{"run", program_run}, {"profile", program_profile},
+                                           {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"trace", l_trace}, {"program", l_program}, {"precision", l_precision}, {NULL, NULL}};
+
+void lsy_open_trace(lua_State *L)
+{
+    lsy_handle_meta(L, META_GRAPH, graph_methods, graph_gc);
+    lsy_handle_meta(L, META_PROGRAM, program_methods, program_gc);
+    lsy_push_engine(L);
+    luaL_setfuncs(L, functions, 0);
+    lua_pop(L, 1);
+}
