@@ -112,7 +112,7 @@ function nn.input(name, default)
   if d.layer and type(default) ~= "number" then name = name .. "." .. d.layer end
   local value = d.model.inputs[name]
   if not value then
-    value = type(default) == "number" and tensor.full(default) or default:contiguous()
+    value = type(default) == "number" and tensor(default) or default
     d.model:_add_input(name, value)
   end
   local known = d.inputs[name]

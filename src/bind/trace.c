@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#define META_PROGRAM "switchyard.program"
+
 /* ---- graph ---- */
 
 static int graph_gc(lua_State *L)
