@@ -246,7 +246,6 @@ function nn.moe(x, o)
   local gates, experts, p, update = route(logits + mask, K, o)
   local capacity = 0
   if o.capacity and d.mode ~= "decode" then capacity = math.ceil(o.capacity * N * K / E) end
-  experts = experts - 1 -- the engine counts from 0
   local rows, pos, offsets = experts:moe_dispatch({experts = E, capacity = capacity})
   local each = {experts = E, active = K}
   local init = 0.02 / math.sqrt(2 * d.model.cfg.layers)

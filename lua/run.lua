@@ -137,6 +137,7 @@ local function start(m, d, given)
   rawset(r, "_o", o)
   rawset(r, "_d", d)
   rawset(r, "_hooks", {})
+  rawset(r, "samples", {})
   rawset(r, "name", o.name)
   m._run, m._run_name = handle, o.name
   runs.list[#runs.list + 1] = r
@@ -225,7 +226,16 @@ local function every(r, n, f)
   r._hooks[#r._hooks + 1] = {n = n, f = f}
 end
 
+--- r.samples: texts generated every r.sample_every steps, as {step=, text=}
+local function take_sample(r, step)
+  local text = r:sample("\n", {tokens = 80, seed = step})
+  r.samples[#r.samples + 1] = {step = step, text = text}
+  engine.line(("sample at step %d: %s"):format(step, text))
+end
+
 function Run._dispatch(r, step)
+  local every_n = r._h:get("sample_every")
+  if every_n > 0 and step % every_n == 0 then take_sample(r, step) end
   for _, hook in ipairs(r._hooks) do
     if step % hook.n == 0 then hook.f(r) end
   end
@@ -458,14 +468,4 @@ local function compare(list)
   return setmetatable({runs = list}, {__tostring = function() return table.concat(lines, "\n") end})
 end
 
---- For the program's end: wait for every run that is still running; true when none failed.
-local function finish_all()
-  local good = true
-  for _, r in ipairs(runs.list) do
-    r._h:wait()
-    good = good and r._h:status().state ~= "failed"
-  end
-  return good
-end
-
-return {train = train, every = every, runs = all_runs, compare = compare, finish_all = finish_all, Run = Run}
+return {train = train, every = every, runs = all_runs, compare = compare, Run = Run}

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "bind/chunk.h"
 #include "bind/host.h"
+#include "bind/progress.h"
 #include "bind/state.h"
 #include "cpu/cpu.h"
 #include "repl/edit.h"
@@ -226,10 +227,6 @@ static int set_up_machine(const struct plan *p)
         drop_environment();
     if (p->runs && setenv("SWITCHYARD_RUNS", p->runs, 1))
         return usage("--runs: cannot use '%s'", p->runs, NULL);
-    if (p->json)
-        setenv("SWITCHYARD_JSON", "1", 1);
-    if (p->plain)
-        setenv("SWITCHYARD_PLAIN", "1", 1);
     int status = p->threads ? check_threads(p->threads, "--threads") : check_threads_variable();
     if (!status && sy_cpu_init(&err)) {
         fprintf(stderr, "switchyard: %s\n", err.msg);
@@ -306,6 +303,9 @@ static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
     int status = 0;
     if (nothing && terminal)
         p->interactive = true;
+    lsy_progress_mode(p->json          ? LSY_PROGRESS_JSON
+                      : p->interactive ? LSY_PROGRESS_NONE
+                                       : LSY_PROGRESS_LINES);
     sy_prompt_signals(false);
     sy_host_adopt(L);
     if (p->dump_help)

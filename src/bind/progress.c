@@ -4,19 +4,18 @@
  *   step 1240/5000  loss 2.913  val 2.981  lr 3.0e-04  tok/s 18432  mfu 71%  load max/mean 1.83  dead 0  eta 2m10s
  */
 #include "bind/progress.h"
+#include "bind/host.h"
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/utf8.h"
 
-#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdarg.h>
 #include <string.h>
-#include <unistd.h>
 
 #define INTERVAL 2.0 /* seconds between lines */
 
@@ -28,16 +27,13 @@ static char last_run[64]; /* with several runs a line names its own */
 void lsy_progress_mode(enum lsy_progress m) { mode = m; }
 enum lsy_progress lsy_progress_get(void) { return mode; }
 
-static void write_all(const struct sy_str *s)
+/* As one message: the newline at its end is the printer's. */
+static void say(struct sy_str *o)
 {
-    for (size_t at = 0; at < s->len;) {
-        ssize_t n = write(STDOUT_FILENO, s->data + at, s->len - at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return; /* nobody reads: the run goes on */
-        at += (size_t)n;
-    }
+    if (!o->len || o->failed)
+        return;
+    o->data[o->len - 1] = 0;
+    sy_host_print(o->data);
 }
 
 static void put_eta(struct sy_str *o, double seconds)
@@ -111,6 +107,19 @@ static void put_event(struct sy_str *o, const char *run, const char *event, cons
     sy_str_puts(o, "}\n");
 }
 
+/* A run stopped running.  Where lines are shown, the last one has said it when all went well. */
+static void put_state(struct sy_str *o, const char *run, const struct sy_status *s)
+{
+    const char *text = s->error.code ? s->error.msg : NULL, *state = sy_run_state_name(s->state);
+    if (mode == LSY_PROGRESS_JSON)
+        put_event(o, run, state, text);
+    else if (text)
+        sy_str_printf(o, "[%s] failed: %s\n", run, text);
+    else if (mode == LSY_PROGRESS_NONE || s->state != SY_RUN_DONE)
+        sy_str_printf(o, "[%s] %s at step %lld of %lld, loss %.3f\n", run, state,
+                      (long long)s->step, (long long)s->steps, s->loss);
+}
+
 static bool line_due(const struct sy_status *s, bool evaluated)
 {
     double now = sy_now();
@@ -124,23 +133,14 @@ static bool line_due(const struct sy_status *s, bool evaluated)
 void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluated)
 {
     struct sy_str o = SY_STR_INIT;
-    if (mode == LSY_PROGRESS_NONE)
-        return;
     pthread_mutex_lock(&lock);
-    if (s->state != SY_RUN_RUNNING) {
-        const char *text = s->error.code ? s->error.msg : NULL;
-        if (mode == LSY_PROGRESS_JSON)
-            put_event(&o, run, sy_run_state_name(s->state), text);
-        else if (text)
-            sy_str_printf(&o, "%s failed: %s\n", run, text);
-        else if (s->state == SY_RUN_STOPPED)
-            sy_str_printf(&o, "%s stopped at step %lld\n", run, (long long)s->step);
-    } else if (mode == LSY_PROGRESS_JSON) {
+    if (s->state != SY_RUN_RUNNING)
+        put_state(&o, run, s);
+    else if (mode == LSY_PROGRESS_JSON)
         put_json(&o, run, s, evaluated);
-    } else if (line_due(s, evaluated)) {
+    else if (mode == LSY_PROGRESS_LINES && line_due(s, evaluated))
         put_line(&o, run, s);
-    }
-    write_all(&o);
+    say(&o);
     pthread_mutex_unlock(&lock);
     sy_str_free(&o);
 }
@@ -159,7 +159,7 @@ void lsy_progress_line(const char *fmt, ...)
         sy_utf8_sanitize(&o, text.data ? text.data : "", text.len);
         sy_str_puts(&o, "\n");
     }
-    write_all(&o);
+    say(&o);
     pthread_mutex_unlock(&lock);
     sy_str_free(&text);
     sy_str_free(&o);

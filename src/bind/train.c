@@ -38,6 +38,7 @@
 
 struct run {
     struct sy_trainer *trainer;
+    struct run *next; /* of open_runs */
     pthread_mutex_t lock;
     int64_t every[MAX_HOOKS]; /* guarded by lock */
     int nhooks;
@@ -227,10 +228,23 @@ static struct run *check_run(lua_State *L)
     return r;
 }
 
+/* All runs that are open, for the program's end; Lua thread only. */
+static struct run *open_runs;
+
+static void forget_run(struct run *r)
+{
+    for (struct run **at = &open_runs; *at; at = &(*at)->next)
+        if (*at == r) {
+            *at = r->next;
+            return;
+        }
+}
+
 static int run_gc(lua_State *L)
 {
     struct run *r = luaL_checkudata(L, 1, META_RUN);
     if (r->trainer) {
+        forget_run(r);
         sy_trainer_free(r->trainer);
         pthread_mutex_destroy(&r->lock);
     }
@@ -259,7 +273,8 @@ static void call_hooks(lua_State *L, void *ctx)
 
 static bool hooks_due(struct run *r, int64_t step)
 {
-    bool due = false;
+    int64_t samples = (int64_t)sy_trainer_get(r->trainer, SY_HYPER_sample_every);
+    bool due = samples && step % samples == 0;
     pthread_mutex_lock(&r->lock);
     for (int i = 0; i < r->nhooks; i++)
         due |= step % r->every[i] == 0;
@@ -319,6 +334,8 @@ static int l_trainer(lua_State *L)
     lsy_take_handle(L, 3, META_PLAN);
     pthread_mutex_init(&r->lock, NULL);
     r->trainer = t;
+    r->next = open_runs;
+    open_runs = r;
     lua_pushvalue(L, -1); /* a run lives until the program ends or run:close() */
     lua_rawsetp(L, LUA_REGISTRYINDEX, r);
     return 1;
@@ -843,6 +860,47 @@ static int l_clone(lua_State *L)
     return 1;
 }
 
+/* ---- the program's end ---- */
+
+static int live_runs(void)
+{
+    int n = 0;
+    for (struct run *r = open_runs; r; r = r->next) {
+        struct sy_status s;
+        sy_trainer_status(r->trainer, &s);
+        n += s.state == SY_RUN_RUNNING;
+    }
+    return n;
+}
+
+/* Wait for every run: 0, 1 when one failed, 130 when the user interrupts. */
+static int wait_all(lua_State *L)
+{
+    int status = 0;
+    for (struct run *r = open_runs; r; r = r->next) {
+        struct sy_status s;
+        while (!sy_trainer_wait(r->trainer, INT64_MAX, 0.005))
+            if (sy_host_wait(L, 0.02) < 0)
+                return 130;
+        sy_trainer_status(r->trainer, &s);
+        status |= s.state == SY_RUN_FAILED;
+    }
+    return status;
+}
+
+static void stop_all(lua_State *L)
+{
+    for (struct run *r = open_runs; r; r = r->next) {
+        struct sy_status s;
+        sy_trainer_status(r->trainer, &s);
+        if (s.state == SY_RUN_RUNNING || s.state == SY_RUN_PAUSED)
+            sy_trainer_stop(r->trainer);
+    }
+    for (struct run *r = open_runs; r; r = r->next)
+        while (!sy_trainer_held(r->trainer, 0.02))
+            sy_host_serve(L);
+}
+
 /* ---- registration ---- */
 
 static const luaL_Reg phase_methods[] = {{"size", phase_bytes}, {NULL, NULL}};
@@ -873,4 +931,5 @@ void lsy_open_train(lua_State *L)
     lsy_push_engine(L);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);
+    sy_host_runs = (struct sy_host_runs){live_runs, wait_all, stop_all};
 }
