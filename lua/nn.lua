@@ -53,8 +53,10 @@ function nn.layer(l, f, ...)
   local d = description("layer")
   local before = d.layer
   d.layer = l
+  d.graph:segment(l)
   local function leave(...)
     d.layer = before
+    d.graph:segment(before or 0)
     return ...
   end
   return leave(nn.scope("model.layers." .. l - 1, f, ...))

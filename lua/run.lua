@@ -20,7 +20,7 @@ local function trace(m, what, kind, params, o)
     loss = Model.loss_of(d.result, targets)
     total = loss
     for _, aux in ipairs(d.aux) do total = total + aux end
-    d.phase = engine.phase(d.graph, kind, loss, total, params)
+    d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute)
   end
   local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision}, o.batch,
     o.context, result)
@@ -48,7 +48,7 @@ local function rows()
     {"schedule", "string", "cosine", help = "cosine, wsd, linear or constant"},
     {"optimizer", "string", "adamw", help = "adamw"},
     {"precision", "string", "fp32", help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
-    {"recompute", "boolean", false, help = "compute cheap activations again in the backward pass instead of keeping them"},
+    {"recompute", "boolean", false, help = "keep only what passes between layers and compute the rest again in the backward pass: less memory, more time"},
     {"name", "string", nil, help = "of the run; default: two words"},
     {"sampling", "string", "random", help = "windows of text: random, epoch or sequential"},
   } do list[#list + 1] = row end
@@ -96,11 +96,16 @@ end
 
 -- ---- starting ----
 
+local function bytes_text(n)
+  if n >= 1e9 then return ("%.2f GB"):format(n / 1e9) end
+  return ("%.1f MB"):format(n / 1e6)
+end
+
 local function say_size(r, m, arena, o)
   local c = m:count()
-  engine.line(("%s: %.2f M parameters (%.2f M active), %d tokens a step, %s: state %.2f GB + activations %.2f GB")
+  engine.line(("%s: %.2f M parameters (%.2f M active), %d tokens a step, %s; memory: %s state, %s activations")
     :format(r.name, c.total / 1e6, c.active / 1e6, o.batch * o.context * o.accumulate, o.precision,
-      c.total * 16 / 1e9, arena / 1e9))
+      bytes_text(c.total * 16), bytes_text(arena)))
 end
 
 local function tensors_of(m)
@@ -352,7 +357,7 @@ local function replan(r)
   local m, h = r._m, r._h
   m:_quietly(function()
     local o = {batch = h:get("batch"), context = h:get("context"), accumulate = h:get("accumulate"),
-               precision = r._o.precision}
+               precision = r._o.precision, recompute = r._o.recompute}
     engine.check_batch(r._d, o.batch, o.context)
     m._programs = {}
     h:replan((make_plan(m, h, o)))

@@ -45,6 +45,15 @@ int sy_grad(struct sy_tensor *y, struct sy_tensor *const *wrt, int n, struct sy_
 /* Eager: add dy/dx to x.grad for every leaf x that asks for it. */
 int sy_tensor_backward(struct sy_tensor *y, struct sy_err *err);
 
+/* Segments are stretches of the forward pass (a model's layers) that may be computed again in the
+ * backward pass instead of being kept: nodes recorded from now on belong to this one; 0: to none. */
+void sy_graph_segment(struct sy_graph *g, int32_t segment);
+int sy_graph_length(const struct sy_graph *g); /* nodes so far */
+/* After sy_grad, which appended the nodes from `first` on: whatever these read of a segment's inside
+ * is computed again just before its first use.  Kept are what leaves a segment, leaves, and results of operations marked SY_OP_KEEP.
+ * Same bits, less memory, about a third more time.  Source: Chen et al. 2016, "Training deep nets with sublinear memory cost". */
+int sy_graph_recompute(struct sy_graph *g, int first, struct sy_err *err);
+
 /* What a program must deliver. */
 struct sy_program_spec {
     struct sy_tensor *const *outputs; /* kept readable after each run (borrowed tensors of the graph) */

@@ -80,6 +80,13 @@ static int graph_update(lua_State *L)
     return 0;
 }
 
+/* graph:segment(n): what is recorded from now on may be recomputed as one; 0: is kept */
+static int graph_segment(lua_State *L)
+{
+    sy_graph_segment(lsy_check_handle(L, 1, META_GRAPH), (int32_t)luaL_checkinteger(L, 2));
+    return 0;
+}
+
 /* ---- forward programs ---- */
 
 static int program_gc(lua_State *L)
@@ -142,7 +149,7 @@ static int l_precision(lua_State *L)
 
 static const luaL_Reg graph_methods[] = {{"finish", graph_finish},   {"input", graph_input},
                                          {"observe", graph_observe}, {"update", graph_update},
-                                         {NULL, NULL}};
+                                         {"segment", graph_segment}, {NULL, NULL}};
 static const luaL_Reg program_methods[] = {{"run", program_run}, {"profile", program_profile},
                                            {NULL, NULL}};
 static const luaL_Reg functions[] = {

@@ -121,14 +121,18 @@ static int phase_bytes(lua_State *L)
 }
 
 /* Backward pass of `total` into the flat gradients.  Fills grads (owned). */
-static int derive(struct sy_tensor *total, struct sy_params *ps, struct sy_tensor **grads,
-                  struct sy_tensor **wrt, float **to, struct sy_err *err)
+static int derive(struct sy_graph *g, struct sy_tensor *total, struct sy_params *ps,
+                  struct sy_tensor **grads, struct sy_tensor **wrt, float **to, bool recompute,
+                  struct sy_err *err)
 {
+    int forward = sy_graph_length(g);
     for (int i = 0; i < ps->count; i++) {
         wrt[i] = ps->list[i].tensor;
         to[i] = ps->g + ps->list[i].offset;
     }
-    return sy_grad(total, wrt, ps->count, grads, err);
+    if (sy_grad(total, wrt, ps->count, grads, err))
+        return -1;
+    return recompute ? sy_graph_recompute(g, forward, err) : 0;
 }
 
 /* Flat parameters before a run has them, or those of a run (which the caller holds). */
@@ -138,7 +142,7 @@ static struct sy_params *check_params(lua_State *L, int arg)
     return r && r->trainer ? sy_trainer_params(r->trainer) : lsy_check_handle(L, arg, META_PARAMS);
 }
 
-/* engine.phase(graph, kind, loss, total, params or run): kind "first", "more" (adds gradients) or "eval".
+/* engine.phase(graph, kind, loss, total, params or run, recompute): kind "first", "more" (adds gradients) or "eval".
  * Takes the graph, which must still record; its inputs are "tokens", "targets", "documents". */
 static int l_phase(lua_State *L)
 {
@@ -157,7 +161,8 @@ static int l_phase(lua_State *L)
     if (!p)
         return lsy_error(L, "train: out of memory");
     memset(grads, 0, n * sizeof *grads);
-    int rc = ps ? derive(total, ps, grads, wrt, to, &err) : 0;
+    struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
+    int rc = ps ? derive(g, total, ps, grads, wrt, to, lua_toboolean(L, 6), &err) : 0;
     p->graph = lsy_take_handle(L, 1, META_GRAPH);
     sy_graph_end(p->graph);
     p->tokens = sy_tensor_ref(sy_graph_find_input(p->graph, "tokens"));

@@ -55,8 +55,16 @@ static int grow(void **list, int n, size_t width, struct sy_err *err)
 static int record(void *recorder, struct sy_node *node, struct sy_err *err)
 {
     struct sy_graph *g = recorder;
-    if (grow((void **)&g->nodes, g->nnodes, sizeof *g->nodes, err))
-        return -1;
+    if (g->nnodes == g->node_room) {
+        int room = g->node_room ? 2 * g->node_room : 1024;
+        struct sy_node **grown = sy_realloc(g->nodes, (size_t)room * sizeof *grown);
+        if (!grown)
+            return sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
+        g->nodes = grown;
+        g->node_room = room;
+    }
+    node->segment = g->segment;
+    node->draw = node->op->flags & SY_OP_RANDOM ? ++g->draws : 0;
     g->nodes[g->nnodes++] = sy_node_ref(node);
     return 0;
 }
@@ -161,3 +169,6 @@ int sy_graph_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tenso
 int sy_graph_inputs(const struct sy_graph *g) { return g->ninputs; }
 const char *sy_graph_input_name(const struct sy_graph *g, int i) { return g->inputs[i].name; }
 struct sy_tensor *sy_graph_input_at(const struct sy_graph *g, int i) { return g->inputs[i].tensor; }
+
+void sy_graph_segment(struct sy_graph *g, int32_t segment) { g->segment = segment; }
+int sy_graph_length(const struct sy_graph *g) { return g->nnodes; }

@@ -23,6 +23,7 @@ struct sy_graph {
     struct sy__update *updates;
     int nupdates;
     bool recording;
+    int32_t segment, draws; /* what new nodes get */
 };
 
 #endif

@@ -179,7 +179,7 @@ static int add_grad_moves(struct sy_program *p, const struct sy_program_spec *sp
     return 0;
 }
 
-static int add_instr(struct sy_program *p, struct sy_node *n, int *randoms, struct sy_err *err)
+static int add_instr(struct sy_program *p, struct sy_node *n, struct sy_err *err)
 {
     struct sy__instr *x = new_instr(p, err);
     if (!x)
@@ -192,7 +192,7 @@ static int add_instr(struct sy_program *p, struct sy_node *n, int *randoms, stru
         x->out[j] = read ? n->out[j] : NULL;
     }
     x->run = (struct sy_run){.attrs = &n->attrs, .nin = n->nin, .nout = n->nout, .in = n->in};
-    x->run.node = n->op->flags & SY_OP_RANDOM ? (uint64_t)++*randoms : 0;
+    x->run.node = (uint64_t)n->draw;
     if (n->op->cost) {
         struct sy_cost c = {.node = n};
         n->op->cost(&c);
@@ -215,12 +215,11 @@ static int add_leaf_moves(struct sy_program *p, const struct sy_program_spec *sp
 static int make_instrs(struct sy_program *p, struct sy_graph *g,
                        const struct sy_program_spec *spec, struct sy_err *err)
 {
-    int randoms = 0;
     for (int i = 0; i < g->nnodes; i++) {
         struct sy_node *n = g->nodes[i];
         if (!n->mark || !runs(n))
             continue;
-        if (add_instr(p, n, &randoms, err))
+        if (add_instr(p, n, err))
             return -1;
         for (int j = 0; j < n->nout; j++)
             if (add_grad_moves(p, spec, n->out[j]->storage, err))

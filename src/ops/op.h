@@ -74,7 +74,7 @@ enum sy_op_flags {
     SY_OP_INTERNAL = 16, /* a backward kernel: no Lua name */
     SY_OP_RANDOM = 32,   /* depends on (seed, step, node) */
     SY_OP_PROMOTE_REST = 128, /* like PROMOTE, but input 0 keeps its dtype (a condition, an index) */
-    SY_OP_CHEAP = 64     /* worth recomputing in the backward pass rather than keeping its output */
+    SY_OP_KEEP = 64      /* costs much and yields little: kept even where a layer is recomputed */
 };
 
 enum sy_attr_kind { SY_ATTR_INT, SY_ATTR_DIM, SY_ATTR_BOOL, SY_ATTR_REAL, SY_ATTR_LIST, SY_ATTR_DIMS };

@@ -50,6 +50,8 @@ struct sy_node {
     int8_t reuse[SY_MAX_OUT];           /* 1 + input whose bytes this output may take when dead; 0 none */
     uint8_t always;                     /* bit i: output i is needed even if nobody reads it */
     int32_t mark;                       /* scratch of graph algorithms */
+    int32_t segment;                    /* of the trace: layers that may be recomputed; 0: none */
+    int32_t draw;                       /* number of this random operation in its trace, from 1 */
 };
 
 struct sy_tensor {
