@@ -15,6 +15,7 @@ enum {
     PACK = 48,
     TASKS = 96,
     EVEN = 24,
+    FEW = 96,
     WIDE = 512,              /* columns of a resident block */
     STREAM = 256,            /* columns packed at a time otherwise */
     RESIDENT_LANES = 1 << 20 /* 4 MiB */
@@ -71,8 +72,10 @@ static void cut_rows(struct sy__plan *plan, const struct shape *s, double target
 {
     const int64_t cols = ceil_div(s->n, plan->col_blocks);
     const double row = block_work(s, 1, cols) - block_work(s, 0, cols);
-    /* without a resident B, each task packs its own: worth some rows */
-    int64_t rows = max64((int64_t)(target / row), kern->mr * (plan->resident ? 1 : 8));
+    /* without a resident B, each task packs its own: worth some rows; and where rows of A are stored
+     * columns, a few of them are a few bytes of each line that packing reads */
+    const int64_t least = !plan->resident ? 8 * kern->mr : plan->p->a.trans ? FEW : kern->mr;
+    int64_t rows = max64((int64_t)(target / row), least);
     plan->row_blocks = (int32_t)ceil_div(s->m, min64(rows, s->m));
 }
 
@@ -85,7 +88,8 @@ static void cut_finer(struct sy__plan *plan, const struct shape *s, double total
         return;
     int64_t want = min64(ceil_div(tasks, EVEN) * EVEN, (int64_t)(total / MIN_WORK));
     if (plan->resident && s->m >= 8 * kern->mr) {
-        int64_t rows = min64(ceil_div(want, plan->col_blocks), s->m / (kern->mr / 2 + 1));
+        const int64_t least = plan->p->a.trans ? FEW / 2 : kern->mr / 2 + 1;
+        int64_t rows = min64(ceil_div(want, plan->col_blocks), s->m / least);
         plan->row_blocks = (int32_t)max64(rows, plan->row_blocks);
     }
     tasks = (int64_t)plan->row_blocks * plan->col_blocks;
