@@ -145,6 +145,8 @@ void lsy_open_tensor_file(lua_State *L);
 void lsy_open_engine(lua_State *L);
 void lsy_open_trace(lua_State *L);
 void lsy_open_train(lua_State *L);
+void lsy_open_run(lua_State *L);
+void lsy_open_tools(lua_State *L);
 void lsy_open_tokenizer(lua_State *L);
 void lsy_open_data(lua_State *L);
 void lsy_open_doc(lua_State *L);

@@ -1,6 +1,8 @@
 /* Userdata of one owned pointer.  See handle.h. */
 #include "bind/handle.h"
 
+#include <math.h>
+
 void **lsy_new_handle(lua_State *L, const char *meta)
 {
     void **slot = lua_newuserdatauv(L, sizeof *slot, 1);
@@ -38,4 +40,18 @@ void lsy_handle_meta(lua_State *L, const char *name, const luaL_Reg *methods, lu
     lua_pushliteral(L, "engine handle");
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
+}
+
+void lsy_set_number(lua_State *L, const char *name, double v)
+{
+    if (isnan(v))
+        return;
+    lua_pushnumber(L, v);
+    lua_setfield(L, -2, name);
+}
+
+void lsy_set_integer(lua_State *L, const char *name, int64_t v)
+{
+    lua_pushinteger(L, v);
+    lua_setfield(L, -2, name);
 }

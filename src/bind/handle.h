@@ -17,4 +17,8 @@ void *lsy_take_handle(lua_State *L, int arg, const char *meta);
 /* Make the metatable: methods (or NULL), and one function for __gc and __close.  [-0, +0, m] */
 void lsy_handle_meta(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc);
 
+/* Fields of the table on top of the stack; a NaN is left out.  [-0, +0, m] */
+void lsy_set_number(lua_State *L, const char *name, double v);
+void lsy_set_integer(lua_State *L, const char *name, int64_t v);
+
 #endif

@@ -233,6 +233,8 @@ static int open_all(lua_State *L)
     lsy_open_engine(L);
     lsy_open_trace(L);
     lsy_open_train(L);
+    lsy_open_run(L);
+    lsy_open_tools(L);
     lsy_open_tensor(L);
     lsy_open_make(L);
     lsy_open_tensor_file(L);

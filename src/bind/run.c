@@ -1,0 +1,518 @@
+/* Runs: the trainer (switchyard/train.h) as a userdata, its hooks, and what the program asks of all
+ * runs at its end.  Layer bind; lua/run.lua makes of it what users see.
+ *
+ *  1. A run's userdata is anchored in the registry: it lives until the program ends or run:close().
+ *  2. Waiting for a trainer always serves the host's queue (host.h): it may be inside a hook. */
+#include "bind/run.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "bind/data.h"
+#include "bind/host.h"
+#include "bind/progress.h"
+#include "cpu/cpu.h"
+#include "run/metrics.h"
+#include "switchyard/train.h"
+#include "train/params.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+
+#define META_RUN "switchyard.trainer"
+#define MAX_HOOKS 32
+
+struct run {
+    struct sy_trainer *trainer;
+    struct run *next; /* of open_runs */
+    pthread_mutex_t lock;
+    int64_t every[MAX_HOOKS]; /* guarded by lock */
+    int nhooks;
+    lua_State *L;  /* main state, Lua thread only */
+    bool in_hook;  /* Lua thread only */
+    int64_t hook_step;
+};
+
+static struct run *check_run(lua_State *L)
+{
+    struct run *r = luaL_checkudata(L, 1, META_RUN);
+    if (!r->trainer)
+        lsy_error(L, "run: it was closed");
+    return r;
+}
+
+/* All runs that are open, for the program's end; Lua thread only. */
+static struct run *open_runs;
+
+static void forget_run(struct run *r)
+{
+    for (struct run **at = &open_runs; *at; at = &(*at)->next)
+        if (*at == r) {
+            *at = r->next;
+            return;
+        }
+}
+
+static int run_gc(lua_State *L)
+{
+    struct run *r = luaL_checkudata(L, 1, META_RUN);
+    if (r->trainer) {
+        forget_run(r);
+        sy_trainer_free(r->trainer);
+        pthread_mutex_destroy(&r->lock);
+    }
+    r->trainer = NULL;
+    return 0;
+}
+
+/* On the Lua thread: call the function that run.lua put into uservalue 1 with the step. */
+static void call_hooks(lua_State *L, void *ctx)
+{
+    struct run *r = ctx;
+    int top = lua_gettop(L);
+    lua_pushcfunction(L, lsy_traceback);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, r);
+    lua_getiuservalue(L, -1, 1);
+    lua_pushinteger(L, (lua_Integer)r->hook_step);
+    r->in_hook = true;
+    if (lua_pcall(L, 1, 0, top + 1) != LUA_OK) {
+        lsy_progress_line("hook: %s", lua_tostring(L, -1));
+        sy_trainer_note(r->trainer, "hook", "an error in a hook; the run is paused");
+        sy_trainer_pause(r->trainer);
+    }
+    r->in_hook = false;
+    lua_settop(L, top);
+}
+
+static bool hooks_due(struct run *r, int64_t step)
+{
+    int64_t samples = (int64_t)sy_trainer_get(r->trainer, SY_HYPER_sample_every);
+    bool due = samples && step % samples == 0;
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < r->nhooks; i++)
+        due |= step % r->every[i] == 0;
+    pthread_mutex_unlock(&r->lock);
+    return due;
+}
+
+static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
+{
+    struct run *r = ctx;
+    lsy_progress_step(sy_trainer_name(r->trainer), s, evaluated);
+    if (s->state == SY_RUN_RUNNING && hooks_due(r, s->step)) {
+        r->hook_step = s->step;
+        sy_host_call(call_hooks, r);
+    }
+}
+
+static void read_hyper(lua_State *L, int arg, struct sy_hyper *h)
+{
+    sy_hyper_defaults(h);
+    for (int i = 0; i < SY_HYPER_COUNT; i++) {
+        lua_getfield(L, arg, sy_hyper_spec((enum sy_hyper_id)i)->name);
+        if (!lua_isnil(L, -1))
+            h->v[i] = luaL_checknumber(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_getfield(L, arg, "schedule");
+    int s = lua_isnil(L, -1) ? SY_COSINE : sy_schedule_parse(luaL_checkstring(L, -1));
+    h->schedule = s < 0 ? SY_COSINE : (enum sy_schedule)s;
+    lua_pop(L, 1);
+}
+
+/* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function) -> run, running */
+static int l_trainer(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_train_config c = {.name = luaL_checkstring(L, 1)};
+    c.corpus = lsy_check_corpus(L, 4);
+    read_hyper(L, 5, &c.hyper);
+    lua_getfield(L, 5, "sampling");
+    c.sampling = (enum sy_sample_mode)luaL_optinteger(L, -1, SY_SAMPLE_RANDOM);
+    c.flops_per_token = luaL_checknumber(L, 6);
+    c.peak = sy_cpu_peak(lua_toboolean(L, 7));
+    c.params = lsy_check_handle(L, 2, META_PARAMS);
+    c.plan = lsy_check_handle(L, 3, META_PLAN);
+    struct run *r = lua_newuserdatauv(L, sizeof *r, 1);
+    memset(r, 0, sizeof *r);
+    luaL_setmetatable(L, META_RUN);
+    lua_pushvalue(L, 8);
+    lua_setiuservalue(L, -2, 1);
+    c.on_step = on_step;
+    c.ctx = r;
+    struct sy_trainer *t = sy_trainer_new(&c, &err);
+    if (!t)
+        return lsy_raise(L, &err);
+    lsy_take_handle(L, 2, META_PARAMS); /* the trainer's now */
+    lsy_take_handle(L, 3, META_PLAN);
+    pthread_mutex_init(&r->lock, NULL);
+    r->trainer = t;
+    r->next = open_runs;
+    open_runs = r;
+    lua_pushvalue(L, -1); /* a run lives until the program ends or run:close() */
+    lua_rawsetp(L, LUA_REGISTRYINDEX, r);
+    return 1;
+}
+
+static int run_start(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (sy_trainer_start(check_run(L)->trainer, &err))
+        return lsy_raise(L, &err);
+    return 0;
+}
+
+static int run_close(lua_State *L)
+{
+    struct run *r = luaL_checkudata(L, 1, META_RUN);
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, r);
+    return run_gc(L);
+}
+
+/* run:status() -> table */
+static int run_status(lua_State *L)
+{
+    struct sy_status s;
+    sy_trainer_status(check_run(L)->trainer, &s);
+    lua_createtable(L, 0, 16);
+    lua_pushstring(L, sy_run_state_name(s.state));
+    lua_setfield(L, -2, "state");
+    lsy_set_integer(L, "step", s.step);
+    lsy_set_integer(L, "steps", s.steps);
+    lsy_set_integer(L, "tokens", s.tokens);
+    lsy_set_integer(L, "dead", s.dead);
+    lsy_set_number(L, "loss", s.loss);
+    lsy_set_number(L, "val_loss", s.val_loss);
+    lsy_set_number(L, "current_lr", s.lr);
+    lsy_set_number(L, "grad_norm", s.grad_norm);
+    lsy_set_number(L, "tok_s", s.tok_s);
+    lsy_set_number(L, "mfu", s.mfu);
+    lsy_set_number(L, "eta", s.eta);
+    lsy_set_number(L, "load_max_mean", s.load_max_mean);
+    if (s.error.code) {
+        lua_pushstring(L, s.error.msg);
+        lua_setfield(L, -2, "error");
+    }
+    return 1;
+}
+
+/* run:get(name) -> number (or the schedule's name); nil for an unknown one */
+static int run_get(lua_State *L)
+{
+    struct sy_trainer *t = check_run(L)->trainer;
+    const char *name = luaL_checkstring(L, 2);
+    int id = sy_hyper_find(name);
+    if (!strcmp(name, "schedule"))
+        lua_pushstring(L, sy_schedule_name(sy_trainer_schedule(t)));
+    else if (id < 0)
+        lua_pushnil(L);
+    else if (sy_hyper_spec((enum sy_hyper_id)id)->integer)
+        lua_pushinteger(L, (lua_Integer)sy_trainer_get(t, (enum sy_hyper_id)id));
+    else
+        lua_pushnumber(L, sy_trainer_get(t, (enum sy_hyper_id)id));
+    return 1;
+}
+
+/* run:set(name, value) -> "next" or "plan" (the caller must trace again) */
+static int run_set(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_trainer *t = check_run(L)->trainer;
+    const char *name = luaL_checkstring(L, 2);
+    if (!strcmp(name, "schedule")) {
+        int s = sy_schedule_parse(luaL_checkstring(L, 3));
+        if (s < 0)
+            return lsy_error(L, "train: unknown schedule '%s'; there are cosine, wsd, linear, constant",
+                             lua_tostring(L, 3));
+        sy_trainer_set_schedule(t, (enum sy_schedule)s);
+        lua_pushliteral(L, "next");
+        return 1;
+    }
+    int id = sy_hyper_find(name);
+    if (id < 0 || !lua_isnumber(L, 3))
+        return lsy_error(L, "train: %s must be a number, got %s", name, luaL_typename(L, 3));
+    if (sy_trainer_set(t, (enum sy_hyper_id)id, lua_tonumber(L, 3), &err))
+        return lsy_raise(L, &err);
+    lua_pushstring(L, sy_hyper_spec((enum sy_hyper_id)id)->live == SY_LIVE_PLAN ? "plan" : "next");
+    return 1;
+}
+
+/* run:set_input(name, tensor) */
+static int run_set_input(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_trainer *t = check_run(L)->trainer;
+    struct sy_tensor *x = lsy_check_data(L, 3, "run", "value");
+    if (x->dtype != SY_F32 || !sy_tensor_contiguous(x))
+        return lsy_error(L, "run: the value of an input must be contiguous f32");
+    if (sy_trainer_set_input(t, luaL_checkstring(L, 2), sy_data(x), sy_tensor_count(x), &err))
+        return lsy_raise(L, &err);
+    return 0;
+}
+
+static int run_pause(lua_State *L) { sy_trainer_pause(check_run(L)->trainer); return 0; }
+static int run_resume(lua_State *L) { sy_trainer_resume(check_run(L)->trainer); return 0; }
+static int run_stop(lua_State *L) { sy_trainer_stop(check_run(L)->trainer); return 0; }
+
+static int run_steps(lua_State *L)
+{
+    sy_trainer_steps(check_run(L)->trainer, luaL_checkinteger(L, 2));
+    return 0;
+}
+
+/* Wait in slices, so that Ctrl-C ends it and hooks of other runs are served. */
+static int run_wait(lua_State *L)
+{
+    struct run *r = check_run(L);
+    int64_t step = luaL_optinteger(L, 2, INT64_MAX);
+    if (r->in_hook)
+        return lsy_error(L, "wait: a hook cannot wait for its own run");
+    while (!sy_trainer_wait(r->trainer, step, 0.005))
+        if (sy_host_wait(L, 0.015) < 0)
+            return lsy_raise_interrupted(L);
+    return 0;
+}
+
+/* run:hold(): parked afterwards; run:release() ends it. */
+static int run_hold(lua_State *L)
+{
+    struct run *r = check_run(L);
+    sy_trainer_hold(r->trainer);
+    while (!sy_trainer_held(r->trainer, 0.005))
+        if (sy_host_wait(L, 0.005) < 0) {
+            sy_trainer_release(r->trainer);
+            return lsy_raise_interrupted(L);
+        }
+    return 0;
+}
+
+static int run_release(lua_State *L) { sy_trainer_release(check_run(L)->trainer); return 0; }
+
+static int run_eval(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_trainer *t = check_run(L)->trainer;
+    double v = sy_trainer_eval(t, luaL_checkinteger(L, 2), &err);
+    if (err.code)
+        return lsy_fail_or_raise(L, &err);
+    lua_pushnumber(L, v);
+    return 1;
+}
+
+static int run_hash(lua_State *L)
+{
+    char hex[17];
+    sy_hash_hex(sy_params_hash(sy_trainer_params(check_run(L)->trainer)), hex);
+    lua_pushstring(L, hex);
+    return 1;
+}
+
+static int run_replan(lua_State *L)
+{
+    struct run *r = check_run(L);
+    sy_trainer_replan(r->trainer, lsy_take_handle(L, 2, META_PLAN));
+    return 0;
+}
+
+static int run_freeze(lua_State *L)
+{
+    sy_params_freeze(sy_trainer_params(check_run(L)->trainer), luaL_checkstring(L, 2),
+                     (int)luaL_checkinteger(L, 3), lua_toboolean(L, 4));
+    return 0;
+}
+
+static struct sy_param *find_param(struct sy_params *ps, const char *name)
+{
+    for (int i = 0; i < ps->count; i++)
+        if (!strcmp(ps->list[i].name, name))
+            return &ps->list[i];
+    return NULL;
+}
+
+/* run:clear_moments(name, expert): zero Adam's state of a parameter, or of one expert of it */
+static int run_clear_moments(lua_State *L)
+{
+    struct sy_params *ps = sy_trainer_params(check_run(L)->trainer);
+    struct sy_param *p = find_param(ps, luaL_checkstring(L, 2));
+    int64_t expert = luaL_optinteger(L, 3, -1);
+    if (!p || expert >= (p->experts ? p->experts : 1))
+        return lsy_error(L, "run: no such parameter or expert: %s", lua_tostring(L, 2));
+    int64_t n = expert < 0 || !p->experts ? p->count : p->count / p->experts;
+    int64_t at = p->offset + (expert < 0 ? 0 : expert * n);
+    memset(ps->m + at, 0, (size_t)n * sizeof(float));
+    memset(ps->v + at, 0, (size_t)n * sizeof(float));
+    return 0;
+}
+
+/* run:note(kind, text) */
+static int run_note(lua_State *L)
+{
+    sy_trainer_note(check_run(L)->trainer, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    return 0;
+}
+
+/* run:journal() -> list of {step, kind, text} */
+static int run_journal(lua_State *L)
+{
+    struct sy_trainer *t = check_run(L)->trainer;
+    struct sy_journal_entry e;
+    lua_newtable(L);
+    for (int i = 0; sy_trainer_journal(t, i, &e, 1) == 1; i++) {
+        lua_createtable(L, 0, 3);
+        lsy_set_integer(L, "step", e.step);
+        lua_pushstring(L, e.kind);
+        lua_setfield(L, -2, "kind");
+        lua_pushstring(L, e.text);
+        lua_setfield(L, -2, "text");
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/* run:every(n): a hook of this interval exists (run.lua dispatches) */
+static int run_every(lua_State *L)
+{
+    struct run *r = check_run(L);
+    int64_t n = luaL_checkinteger(L, 2);
+    if (n < 1)
+        return lsy_error(L, "every: the interval is %d, must be at least 1", (int)n);
+    if (r->nhooks == MAX_HOOKS)
+        return lsy_error(L, "every: a run has at most %d hooks", MAX_HOOKS);
+    pthread_mutex_lock(&r->lock);
+    r->every[r->nhooks++] = n;
+    pthread_mutex_unlock(&r->lock);
+    return 0;
+}
+
+/* run:series() -> {name = width, ...} */
+static int run_series(lua_State *L)
+{
+    struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
+    lua_newtable(L);
+    for (int i = 0; i < sy_metrics_count(m); i++)
+        lsy_set_integer(L, sy_metrics_name(m, i), sy_metrics_width(m, i));
+    return 1;
+}
+
+/* run:history(name, column) -> tensor (n,2) f64 of step, value; nil for an unknown series */
+static int run_history(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
+    int s = sy_metrics_find(m, luaL_checkstring(L, 2));
+    int64_t column = luaL_optinteger(L, 3, 1) - 1;
+    if (s < 0 || column < 0 || column >= sy_metrics_width(m, s))
+        return 0;
+    int64_t n = sy_metrics_rows(m, s), shape[2] = {n, 2};
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    if (!(*slot = sy_tensor_empty(SY_F64, 2, shape, &err)))
+        return lsy_raise(L, &err);
+    double *out = sy_data(*slot);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t step;
+        float value;
+        if (sy_metrics_read(m, s, (int)column, i, 1, &step, &value) == 1) {
+            out[2 * i] = (double)step;
+            out[2 * i + 1] = (double)value;
+        }
+    }
+    return 1;
+}
+
+/* run:last(name) -> table of the newest row's values, and its step; nothing when there is none */
+static int run_last(lua_State *L)
+{
+    float row[4096];
+    struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
+    int s = sy_metrics_find(m, luaL_checkstring(L, 2));
+    int64_t step = s < 0 || sy_metrics_width(m, s) > 4096 ? -1 : sy_metrics_last(m, s, row);
+    if (step < 0)
+        return 0;
+    lua_createtable(L, sy_metrics_width(m, s), 0);
+    for (int i = 0; i < sy_metrics_width(m, s); i++) {
+        lua_pushnumber(L, (double)row[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_pushinteger(L, (lua_Integer)step);
+    return 2;
+}
+
+static int run_profile(lua_State *L)
+{
+    struct sy_plan *plan = sy_trainer_plan(check_run(L)->trainer);
+    char *s = sy_program_profile(plan->first.program);
+    lua_pushstring(L, s ? s : "");
+    sy_free(s);
+    return 1;
+}
+
+/* ---- the program's end ---- */
+
+static int live_runs(void)
+{
+    int n = 0;
+    for (struct run *r = open_runs; r; r = r->next) {
+        struct sy_status s;
+        sy_trainer_status(r->trainer, &s);
+        n += s.state == SY_RUN_RUNNING;
+    }
+    return n;
+}
+
+/* Wait for every run: 0, 1 when one failed, 130 when the user interrupts. */
+static int wait_all(lua_State *L)
+{
+    int status = 0;
+    for (struct run *r = open_runs; r; r = r->next) {
+        struct sy_status s;
+        while (!sy_trainer_wait(r->trainer, INT64_MAX, 0.005))
+            if (sy_host_wait(L, 0.02) < 0)
+                return 130;
+        sy_trainer_status(r->trainer, &s);
+        status |= s.state == SY_RUN_FAILED;
+    }
+    return status;
+}
+
+static void stop_all(lua_State *L)
+{
+    for (struct run *r = open_runs; r; r = r->next) {
+        struct sy_status s;
+        sy_trainer_status(r->trainer, &s);
+        if (s.state == SY_RUN_RUNNING || s.state == SY_RUN_PAUSED)
+            sy_trainer_stop(r->trainer);
+    }
+    for (struct run *r = open_runs; r; r = r->next)
+        while (!sy_trainer_held(r->trainer, 0.02))
+            sy_host_serve(L);
+}
+
+struct sy_params *lsy_run_params(lua_State *L, int arg)
+{
+    struct run *r = luaL_testudata(L, arg, META_RUN);
+    return r && r->trainer ? sy_trainer_params(r->trainer) : NULL;
+}
+
+/* ---- registration ---- */
+
+static const luaL_Reg run_methods[] = {
+    {"start", run_start},     {"close", run_close},         {"status", run_status},
+    {"get", run_get},         {"set", run_set},             {"set_input", run_set_input},
+    {"pause", run_pause},     {"resume", run_resume},       {"stop", run_stop},
+    {"steps", run_steps},     {"wait", run_wait},           {"hold", run_hold},
+    {"release", run_release}, {"eval", run_eval},           {"hash", run_hash},
+    {"replan", run_replan},   {"freeze", run_freeze},       {"note", run_note},
+    {"journal", run_journal}, {"every", run_every},
+    {"series", run_series},   {"history", run_history},     {"last", run_last},
+    {"profile", run_profile}, {"clear_moments", run_clear_moments}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"trainer", l_trainer}, {NULL, NULL}};
+
+void lsy_open_run(lua_State *L)
+{
+    lsy_handle_meta(L, META_RUN, run_methods, run_gc);
+    lsy_push_engine(L);
+    luaL_setfuncs(L, functions, 0);
+    lua_pop(L, 1);
+    sy_host_runs = (struct sy_host_runs){live_runs, wait_all, stop_all};
+}

@@ -1,0 +1,254 @@
+/* Small functions of the module "switchyard.engine" that lua/ needs: filling and copying tensors,
+ * drawing tokens, batches, the table of hyper-parameters, output.  Layer bind. */
+#include "bind/handle.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/str.h"
+#include "base/utf8.h"
+#include "bind/data.h"
+#include "bind/progress.h"
+#include "switchyard/data.h"
+#include "switchyard/hyper.h"
+#include "tensor/tensor.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* engine.fill(tensor, std, seed, index): normal with mean 0, element i a function of (seed, index, i) */
+static int l_fill(lua_State *L)
+{
+    struct sy_tensor *t = lsy_check_data(L, 1, "fill", "tensor");
+    float std = (float)luaL_checknumber(L, 2);
+    struct sy_rng r = {.seed = (uint64_t)luaL_checkinteger(L, 3), .purpose = SY_RNG_INIT,
+                       .step = (uint64_t)luaL_checkinteger(L, 4)};
+    float *x = sy_data(t);
+    int64_t n = sy_tensor_count(t);
+    if (t->dtype != SY_F32 || !sy_tensor_contiguous(t))
+        return lsy_error(L, "fill: the tensor must be contiguous f32");
+    sy_rng_fill_normal(&r, 0, x, n);
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= std;
+    return 0;
+}
+
+/* engine.copy(to, from): bytes of equal dtype and shape; engine for writing inputs */
+static int l_copy(lua_State *L)
+{
+    struct sy_tensor *to = lsy_check_data(L, 1, "copy", "to");
+    struct sy_tensor *from = lsy_check_data(L, 2, "copy", "from");
+    if (to->dtype != from->dtype || sy_tensor_bytes(to) != sy_tensor_bytes(from) ||
+        !sy_tensor_contiguous(to) || !sy_tensor_contiguous(from))
+        return lsy_error(L, "copy: dtypes, sizes or layouts differ");
+    memcpy(sy_data(to), sy_data(from), sy_tensor_bytes(to));
+    return 0;
+}
+
+/* engine.put(tensor, {numbers}) from the first element on */
+static int l_put(lua_State *L)
+{
+    struct sy_tensor *t = lsy_check_data(L, 1, "put", "tensor");
+    int64_t n = luaL_len(L, 2);
+    if (n > sy_tensor_count(t))
+        return lsy_error(L, "put: %d numbers into a tensor of %d", (int)n, (int)sy_tensor_count(t));
+    for (int64_t i = 0; i < n; i++) {
+        lua_geti(L, 2, i + 1);
+        sy_tensor_set(t, i, lua_tonumber(L, -1));
+        lua_pop(L, 1);
+    }
+    return 0;
+}
+
+struct choice {
+    float logit;
+    int32_t id;
+};
+
+static int larger_logit(const void *a, const void *b)
+{
+    const struct choice *x = a, *y = b;
+    return x->logit < y->logit ? 1 : x->logit > y->logit ? -1 : x->id - y->id;
+}
+
+/* Draw from softmax(logits / temperature) cut to the top_k likeliest and to the smallest set of
+ * mass top_p.  Sources: Fan et al. 2018 (top-k); Holtzman et al. 2020 (nucleus). */
+static int32_t draw(struct choice *c, int64_t n, double temperature, int64_t top_k, double top_p,
+                    double u)
+{
+    qsort(c, (size_t)n, sizeof *c, larger_logit);
+    if (temperature <= 0)
+        return c[0].id;
+    n = top_k > 0 && top_k < n ? top_k : n;
+    double sum = 0, kept = 0, best = (double)c[0].logit;
+    for (int64_t i = 0; i < n; i++)
+        sum += exp(((double)c[i].logit - best) / temperature);
+    int64_t m = 0;
+    while (m < n && (m == 0 || kept < top_p * sum))
+        kept += exp(((double)c[m++].logit - best) / temperature);
+    double at = u * kept;
+    for (int64_t i = 0; i < m; i++)
+        if ((at -= exp(((double)c[i].logit - best) / temperature)) < 0)
+            return c[i].id;
+    return c[m - 1].id;
+}
+
+/* engine.draw(logits, row, temperature, top_k, top_p, seed, index) -> id */
+static int l_draw(lua_State *L)
+{
+    struct sy_tensor *t = lsy_check_data(L, 1, "generate", "logits");
+    int64_t n = t->shape[t->ndim - 1], row = luaL_checkinteger(L, 2) - 1;
+    const float *x = (const float *)sy_data(t) + row * n;
+    struct choice *c = sy_alloc((size_t)n * sizeof *c);
+    struct sy_rng r = {.seed = (uint64_t)luaL_checkinteger(L, 6), .purpose = SY_RNG_SAMPLE};
+    if (!c)
+        return lsy_error(L, "generate: out of memory");
+    for (int64_t i = 0; i < n; i++)
+        c[i] = (struct choice){isnan(x[i]) ? -INFINITY : x[i], (int32_t)i};
+    int32_t id = draw(c, n, luaL_checknumber(L, 3), luaL_checkinteger(L, 4), luaL_checknumber(L, 5),
+                      sy_rng_uniform(&r, (uint64_t)luaL_checkinteger(L, 7)));
+    sy_free(c);
+    lua_pushinteger(L, id);
+    return 1;
+}
+
+/* engine.hyper() -> list of {name, integer, least, most, default, live, help} in order */
+static int l_hyper(lua_State *L)
+{
+    static const char *const live[] = {"next", "plan", "never"};
+    lua_newtable(L);
+    for (int i = 0; i < SY_HYPER_COUNT; i++) {
+        const struct sy_hyper_spec *s = sy_hyper_spec((enum sy_hyper_id)i);
+        lua_createtable(L, 0, 7);
+        lua_pushstring(L, s->name);
+        lua_setfield(L, -2, "name");
+        lua_pushboolean(L, s->integer);
+        lua_setfield(L, -2, "integer");
+        lsy_set_number(L, "least", s->least);
+        lsy_set_number(L, "most", s->most);
+        lsy_set_number(L, "default", s->preset);
+        lua_pushstring(L, live[s->live]);
+        lua_setfield(L, -2, "live");
+        lua_pushstring(L, s->help);
+        lua_setfield(L, -2, "help");
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/* engine.batch(corpus, seed, step, tokens, targets) and engine.eval_batch(corpus, seed, index, ...):
+ * fill two i32 tensors (B,T) */
+static int fill_batch(lua_State *L, bool eval)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tensor *x = lsy_check_data(L, 4, "batch", "tokens");
+    struct sy_tensor *y = lsy_check_data(L, 5, "batch", "targets");
+    struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1), .batch = x->shape[0],
+                           .context = x->shape[1], .seed = (uint64_t)luaL_checkinteger(L, 2),
+                           .split = eval ? SY_SPLIT_VAL : SY_SPLIT_TRAIN};
+    uint64_t step = (uint64_t)luaL_checkinteger(L, 3);
+    if (sy_sampler_check(&s, &err))
+        return lsy_raise(L, &err);
+    if (eval)
+        sy_sampler_eval(&s, (int64_t)step, sy_data(x), sy_data(y), NULL);
+    else
+        sy_sampler_batch(&s, step, 0, sy_data(x), sy_data(y), NULL);
+    return 0;
+}
+
+static int l_batch(lua_State *L) { return fill_batch(L, false); }
+static int l_eval_batch(lua_State *L) { return fill_batch(L, true); }
+
+/* engine.check_batch(corpus, B, T): raises when the training text is shorter than a window */
+static int l_check_batch(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1), .batch = luaL_checkinteger(L, 2),
+                           .context = luaL_checkinteger(L, 3), .split = SY_SPLIT_TRAIN};
+    if (sy_sampler_check(&s, &err))
+        return lsy_raise(L, &err);
+    return 0;
+}
+
+/* engine.nearest(word, {names}) -> name or nil */
+static int l_nearest(lua_State *L)
+{
+    const char *word = luaL_checkstring(L, 1);
+    int n = (int)luaL_len(L, 2);
+    const char **names = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *names, 0);
+    luaL_checkstack(L, n, "names");
+    for (int i = 0; i < n; i++) {
+        lua_geti(L, 2, i + 1); /* stays on the stack, so the text stays */
+        names[i] = luaL_checkstring(L, -1);
+    }
+    names[n] = NULL;
+    lua_pushstring(L, sy_nearest(word, names));
+    return 1;
+}
+
+/* engine.entropy() -> a number that differs from call to call (names of runs only) */
+static int l_entropy(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)(sy_now_ns() / 1000 & 0x7fffffff));
+    return 1;
+}
+
+/* engine.line(text): as progress lines go; engine.write(text): plain, sanitized for a terminal */
+static int l_line(lua_State *L)
+{
+    lsy_progress_line("%s", luaL_checkstring(L, 1));
+    return 0;
+}
+
+static int l_write(lua_State *L)
+{
+    struct sy_str s = SY_STR_INIT;
+    size_t n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    sy_utf8_sanitize(&s, text, n);
+    fwrite(s.data ? s.data : "", 1, s.len, stdout);
+    fflush(stdout);
+    sy_str_free(&s);
+    return 0;
+}
+
+/* engine.clone(t) -> contiguous copy with bytes of its own */
+static int l_clone(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tensor *t = lsy_check_data(L, 1, "clone", "tensor");
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    if (!sy_tensor_contiguous(t))
+        return lsy_error(L, "clone: the tensor must be contiguous");
+    if (!(*slot = sy_tensor_empty(t->dtype, t->ndim, t->shape, &err)))
+        return lsy_raise(L, &err);
+    memcpy(sy_data(*slot), sy_data(t), sy_tensor_bytes(t));
+    return 1;
+}
+
+/* ---- registration ---- */
+
+static const luaL_Reg functions[] = {
+    {"fill", l_fill},
+    {"copy", l_copy},
+    {"put", l_put},
+    {"draw", l_draw},
+    {"hyper", l_hyper},
+    {"batch", l_batch},
+    {"eval_batch", l_eval_batch},
+    {"check_batch", l_check_batch},
+    {"nearest", l_nearest},
+    {"entropy", l_entropy},
+    {"line", l_line},
+    {"write", l_write},
+    {"clone", l_clone},
+    {NULL, NULL}};
+
+void lsy_open_tools(lua_State *L)
+{
+    lsy_push_engine(L);
+    luaL_setfuncs(L, functions, 0);
+    lua_pop(L, 1);
+}
