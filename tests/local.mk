@@ -29,6 +29,7 @@ EXTRA_DIST += %D%/peers/parity.py
 script_tests += %D%/lists.sh
 script_tests += %D%/symbols.sh
 script_tests += %D%/lua/data.lua %D%/lua/files.lua
+script_tests += %D%/lua/exact.lua
 unit_tests += %D%/unit/test_tap
 unit_tests += %D%/unit/test_graph
 unit_tests += %D%/unit/test_io
