@@ -82,6 +82,7 @@ function show.values(...)
     if parts[i]:find "\n" then long = WIDTH end
   end
   if n == 1 and parts[1] == "nil" then return end -- a call without a value says nothing
+  if n == 3 and ... == nil then long = 0 end -- nil, message, code: one line
   print(table.concat(parts, long < WIDTH and "  " or "\n"))
 end
 

@@ -32,11 +32,15 @@ int sy_chunk_status(void) { return status; }
 /* The text at -1, popped, made safe for a terminal, on standard error behind "switchyard: ". */
 static void tell(lua_State *L, bool one_line)
 {
+    int top = lua_gettop(L) - 1;
     struct sy_str safe = SY_STR_INIT;
     size_t n;
     fflush(stdout);
-    luaL_tolstring(L, -1, &n);
-    const char *s = lua_tostring(L, -1);
+    if (lua_isstring(L, -1) || luaL_getmetafield(L, -1, "__tostring") != LUA_TNIL)
+        luaL_tolstring(L, lua_isfunction(L, -1) ? -2 : -1, &n);
+    else
+        lua_pushfstring(L, "(the error is a %s value)", luaL_typename(L, -1));
+    const char *s = lua_tolstring(L, -1, &n);
     if (one_line) {
         n = strcspn(s, "\n");
         while (n && (s[n - 1] == ':' || s[n - 1] == ' '))
@@ -49,7 +53,7 @@ static void tell(lua_State *L, bool one_line)
     sy_utf8_sanitize(&safe, s, n);
     fprintf(stderr, one_line ? "%s\n" : "switchyard: %s\n", safe.data ? safe.data : "");
     sy_str_free(&safe);
-    lua_pop(L, 2);
+    lua_settop(L, top);
 }
 
 static enum sy_chunk_result failed(lua_State *L, bool one_line)
@@ -226,28 +230,54 @@ static enum sy_chunk_result run_line(lua_State *L, bool hide)
     return quitting ? SY_CHUNK_QUIT : result;
 }
 
-/* Compile as an expression, then as statements.  0: function pushed; else a result. */
+/* The token that a syntax error is about, `near 'x'`; its length, 0: the end. */
+static size_t near_token(const char *message, const char **token)
+{
+    const char *near = strstr(message, " near '");
+    size_t n = near ? strlen(near + 7) : 0;
+    *token = near ? near + 7 : "";
+    return n ? n - 1 : 0;
+}
+
+/* Of the errors as an expression (at -2) and as a statement (at -1) leave the one that got further:
+ * a statement that fails at its first word was meant to be an expression. */
+static void choose_error(lua_State *L, const char *text, size_t n)
+{
+    const char *token;
+    size_t k = near_token(lua_tostring(L, -1), &token);
+    bool at_start = k && n >= k && !memcmp(text, token, k);
+    size_t m = near_token(lua_tostring(L, -2), &token);
+    bool same = m == k && !memcmp(text, token, m);
+    lua_remove(L, at_start && !same ? -1 : -2);
+}
+
+static bool wants_more(const char *message)
+{
+    size_t n = strlen(message);
+    return n >= 5 && !strcmp(message + n - 5, "<eof>") && !strstr(message, "unfinished string");
+}
+
+/* Compile as an expression, then as statements.  0: the function is pushed; else *result. */
 static int compile(lua_State *L, const char *text, size_t n, enum sy_chunk_result *result)
 {
-    lua_pushfstring(L, "return %s", "");
+    size_t len;
+    lua_pushliteral(L, "return ");
     lua_pushlstring(L, text, n);
     lua_concat(L, 2);
-    size_t len;
     const char *expression = lua_tolstring(L, -1, &len);
     int rc = luaL_loadbufferx(L, expression, len, CHUNK_NAME, "t");
     lua_remove(L, -2);
     if (rc == LUA_OK)
         return 0;
-    lua_pop(L, 1);
     if (luaL_loadbufferx(L, text, n, CHUNK_NAME, "t") == LUA_OK)
         return 0;
-    size_t m;
-    const char *message = lua_tolstring(L, -1, &m);
-    if (m >= 5 && !strcmp(message + m - 5, "<eof>")) {
-        lua_pop(L, 1);
+    if (wants_more(lua_tostring(L, -1)) || wants_more(lua_tostring(L, -2))) {
+        lua_pop(L, 2);
         *result = SY_CHUNK_INCOMPLETE;
-    } else
-        *result = failed(L, true);
+        return -1;
+    }
+    choose_error(L, text, n);
+    *result = failed(L, true);
     return -1;
 }
 

@@ -7,8 +7,8 @@
  *     puts a count hook on the running coroutine (lua_sethook is made for that).
  *  2. The flag stays until the chunk has ended, so a pcall in a loop does not swallow it: every
  *     coroutine that comes to run again is hooked again.
- *  3. The hook counts instructions of Lua code only: a few are left to handlers (__close) between
- *     one error and the next.
+ *  3. The hook counts instructions of Lua code.  After the first error some are left to handlers
+ *     (__close, code behind a pcall); if it has to raise again, it raises at every instruction.
  */
 #include "bind/bind_int.h"
 #include "bind/interrupt.h"
@@ -20,6 +20,7 @@
 
 static volatile sig_atomic_t wanted;
 static struct lsy_state *volatile target;
+static int raised; /* errors since the interrupt; Lua thread only */
 
 static void stop_hook(lua_State *L, lua_Debug *ar)
 {
@@ -28,7 +29,7 @@ static void stop_hook(lua_State *L, lua_Debug *ar)
         lua_sethook(L, NULL, 0, 0);
         return;
     }
-    lua_sethook(L, stop_hook, LUA_MASKCOUNT, NEXT_COUNT);
+    lua_sethook(L, stop_hook, LUA_MASKCOUNT, raised++ ? 1 : NEXT_COUNT);
     lsy_raise_interrupted(L);
 }
 
@@ -46,7 +47,11 @@ void sy_interrupt_here(void)
         hook(s->running, FIRST_COUNT);
 }
 
-void sy_interrupt_clear(void) { wanted = 0; }
+void sy_interrupt_clear(void)
+{
+    wanted = 0;
+    raised = 0;
+}
 bool lsy_interrupt_wanted(void) { return wanted != 0; }
 
 int lsy_raise_interrupted(lua_State *L)

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LIMIT_MOST ((size_t)8 << 30)
+
 /* ---- memory ---- */
 
 static void *allot(void *ud, void *block, size_t old, size_t bytes)
@@ -247,6 +249,14 @@ static int open_all(lua_State *L)
     return 0;
 }
 
+/* Half of the machine, but no more than what Lua's objects can be meant to take: bulk data lives in
+ * tensors, which are not counted here. */
+static size_t default_limit(void)
+{
+    size_t half = sy_machine_memory() / 2;
+    return half < LIMIT_MOST ? half : LIMIT_MOST;
+}
+
 lua_State *sy_state_new(const struct sy_state_options *options, const char **why)
 {
     static char text[256];
@@ -260,7 +270,7 @@ lua_State *sy_state_new(const struct sy_state_options *options, const char **why
         return NULL;
     }
     *(struct lsy_state **)lua_getextraspace(L) = s;
-    s->limit = options->memory ? options->memory : sy_machine_memory() / 2;
+    s->limit = options->memory ? options->memory : default_limit();
     lua_atpanic(L, panic);
     lua_gc(L, LUA_GCSTOP); /* nothing of what follows is garbage */
     lua_pushcfunction(L, open_all);

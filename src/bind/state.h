@@ -9,7 +9,7 @@ struct lua_State;
 
 struct sy_state_options {
     bool no_environment; /* LUA_PATH and LUA_CPATH are not looked at */
-    size_t memory;       /* limit for Lua's objects in bytes; 0: half of this machine's memory */
+    size_t memory;       /* limit for Lua's objects in bytes; 0: half of the machine, at most 8 GiB */
 };
 
 /* All libraries open, all globals defined.  NULL when memory is out or the library is broken (then

@@ -1,0 +1,137 @@
+#!/bin/sh
+# The command line: options, exit codes, streams.
+set -u
+program=${SWITCHYARD:-./switchyard}
+dir=$(mktemp -d) || exit 99
+trap 'rm -rf "$dir"' EXIT
+XDG_CONFIG_HOME=$dir/config XDG_STATE_HOME=$dir/state
+export XDG_CONFIG_HOME XDG_STATE_HOME
+unset SWITCHYARD_THREADS SWITCHYARD_CPU SWITCHYARD_RUNS
+n=0
+bad=0
+
+ok() { # ok CONDITION-STATUS TEXT
+    n=$((n + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else
+        echo "not ok $n - $2"
+        sed 's/^/# out: /' "$dir/out" | head -5
+        sed 's/^/# err: /' "$dir/err" | head -5
+        bad=1
+    fi
+}
+# run STATUS OUT ERR ARGS...: exact output, and a pattern that the errors' first line must hold
+run() {
+    status=$1 out=$2 err=$3
+    shift 3
+    "$program" "$@" < "${input:-/dev/null}" > "$dir/out" 2> "$dir/err"
+    got=$?
+    [ $got -eq "$status" ] && [ "$(cat "$dir/out")" = "$out" ] &&
+        { [ -z "$err" ] && [ ! -s "$dir/err" ] || { [ -n "$err" ] && head -1 "$dir/err" | grep -q -e "$err"; }; }
+    ok $? "$* => $got"
+}
+one_line() { [ "$(wc -l < "$dir/err")" -eq 1 ]; ok $? "... in one line"; }
+
+cat > "$dir/args.lua" <<'EOF'
+print(arg[0]:match "[^/]+$", #arg, arg[1], arg[-1] ~= nil, ...)
+EOF
+echo 'local x = nil; x.y = 1' > "$dir/error.lua"
+echo 'local t = tensor.zeros(2, 3)
+local function f() return t:matmul(t) end
+f()' > "$dir/shapes.lua"
+echo 'print((' > "$dir/syntax.lua"
+echo 'print("from standard input", ...)' > "$dir/in.lua"
+mkdir -p "$dir/config/switchyard"
+echo 'INIT = "init ran"' > "$dir/config/switchyard/init.lua"
+echo 'return {value = 7}' > "$dir/mymodule.lua"
+
+run 0 "1" "" -e 'print(1)'
+run 0 "1
+2" "" -e 'x = 1' -e 'print(x)' -e 'print(x + 1)'
+run 0 "3" "" '-eprint(3)'
+run 0 "args.lua	2	a	true	a	b" "" "$dir/args.lua" a b
+run 0 "args.lua	1	-e	true	-e" "" "$dir/args.lua" -e
+run 0 "7" "" -e "package.path = '$dir/?.lua'" -l mymodule -e 'print(mymodule.value)'
+run 0 "true" "" -E -e 'print(require("switchyard").tensor == tensor)'
+run 0 "2" "" --threads 2 -e 'print(tensor.threads())'
+run 0 "3" "" --threads=3 -e 'print(tensor.threads())'
+input=$dir/in.lua run 0 "from standard input" ""
+input=$dir/in.lua run 0 "from standard input	a" "" - a
+input=$dir/in.lua run 0 "from standard input" "" --plain
+
+run 2 "" "unknown option '--thread' (did you mean '--threads'?)" --thread 2; one_line
+run 2 "" "unknown option '-x'" -x; one_line
+run 2 "" "unknown option '--plain=1'" --plain=1; one_line
+run 2 "" "option '-e' needs an argument" -e; one_line
+run 2 "" "neither a file nor a command" nosuchfile; one_line
+run 2 "" "from 1 to 256: it is '0'" --threads 0 -e 1; one_line
+run 2 "" "from 1 to 256: it is 'x'" --threads x -e 1; one_line
+SWITCHYARD_THREADS=many run 2 "" "SWITCHYARD_THREADS" -e 'print(1)'; one_line
+SWITCHYARD_THREADS=many run 0 "1" "" -E -e 'print(1)'
+SWITCHYARD_CPU=z80 run 2 "" "z80" -e 'print(1)'; one_line
+SWITCHYARD_CPU=ref run 0 "ref" "" -e 'print((tensor.cpu()))'
+
+run 1 "" "error.lua:1: attempt to index a nil value (local 'x')" "$dir/error.lua"
+grep -q "stack traceback" "$dir/err"; ok $? "... with a traceback"
+run 1 "" "shapes.lua:2: matmul: inner dimensions differ: a is (2, 3), b is (2, 3)" "$dir/shapes.lua"
+run 1 "" "syntax.lua:" "$dir/syntax.lua"; one_line
+run 1 "" "switchyard: (command line):1:" -e 'error "x"'
+run 1 "" "switchyard: (the error is a table value)" -e 'error({})'
+run 1 "" "near <eof>" -e 'print('; one_line
+run 3 "" "" -e 'os.exit(3)'
+run 0 "" "" -e 'pcall(os.exit) print "not reached"'
+run 1 "" "" -e 'os.exit(false)'
+run 1 "first" "module 'nothing' not found" -e 'print "first"' -l nothing -e 'print "never"'
+
+"$program" --version > "$dir/out" 2> "$dir/err"
+grep -Eq '^switchyard [0-9]+\.[0-9]+' "$dir/out"; ok $? "--version"
+"$program" --help > "$dir/out" 2> "$dir/err"
+ok $? "--help"
+for option in -e -l -i -E --plain --json --threads --runs --version --help; do
+    grep -q -e " $option " "$dir/out" || { echo "# --help lacks $option"; false; } || break
+done
+ok $? "--help lists every option"
+
+# the prompt without a terminal: lines from standard input, init file unless -E
+echo 'INIT' > "$dir/lines"
+input=$dir/lines run 0 "init ran" "" -i
+input=$dir/lines run 0 "" "" -E -i
+printf '1 + 1\nx.y\n"after"\n_ \n5;\nfor i = 1, 2 do\nprint(i)\nend\nyard> 6 * 7\n' > "$dir/lines"
+"$program" -E -i < "$dir/lines" > "$dir/out" 2> "$dir/err"
+[ $? -eq 0 ] && [ "$(cat "$dir/out")" = "2
+after
+after
+1
+2
+42" ] && [ "$(cat "$dir/err")" = "attempt to index a nil value (global 'x')" ]
+ok $? "-i reads lines"
+printf 'x\n' > "$dir/lines"
+input=$dir/lines run 0 "5" "" -E -i -e 'x = 5'
+printf 'quit(4)\n1\n' > "$dir/lines"
+input=$dir/lines run 4 "" "" -E -i
+printf 'os.exit(4)\n1\n' > "$dir/lines"
+input=$dir/lines run 4 "" "" -E -i
+printf 'print(io.read())\na line for the chunk\n' > "$dir/lines"
+input=$dir/lines run 0 "a line for the chunk" "" -E -i
+
+# a closed pipe ends a script without noise
+"$program" -e 'for i = 1, 1e9 do print(i) end' 2> "$dir/err" | head -1 > "$dir/out"
+[ "$(cat "$dir/out")" = 1 ] && [ ! -s "$dir/err" ]; ok $? "| head"
+
+# SIGINT: 130, also inside coroutines and around pcall
+for code in 'while true do end' \
+    'coroutine.wrap(function() while true do end end)()' \
+    'while true do pcall(function() while true do end end) end' \
+    'while true do coroutine.resume(coroutine.create(function() while true do end end)) end'; do
+    "$program" -e "print 'begun' $code" > "$dir/out" 2> "$dir/err" &
+    pid=$!
+    tries=0
+    while ! grep -q begun "$dir/out" && [ $tries -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done
+    # A shell without job control starts background commands with SIGINT ignored; the program catches it.
+    kill -INT $pid
+    wait $pid
+    [ $? -eq 130 ] && [ "$(cat "$dir/err")" = "switchyard: interrupted" ]
+    ok $? "SIGINT: $code"
+done
+
+echo "1..$n"
+exit $bad
