@@ -164,7 +164,7 @@ end
 function help.dump()
   local _, list = help.entries()
   print ".\\\" Made by switchyard --dump-help from the op table and the docs beside the bindings."
-  print ".Dd $Mdocdate$\n.Dt SWITCHYARD-LUA 7\n.Os\n.Sh NAME\n.Nm switchyard-lua\n.Nd the Lua interface of switchyard"
+  print ".Dd November 23, 2026\n.Dt SWITCHYARD-LUA 7\n.Os\n.Sh NAME\n.Nm switchyard-lua\n.Nd the Lua interface of switchyard"
   print ".Sh DESCRIPTION\nEverything is a global at the prompt and in scripts, and a field of\n.Ql require \"switchyard\" ."
   print "Counting starts at 1, token ids at 0.\nDimensions are 1..n, or \\-1..\\-n from the end.\nOptions are the fields of one table."
   local names = topics(list)

@@ -30,6 +30,14 @@ script_tests += %D%/lists.sh
 script_tests += %D%/symbols.sh
 script_tests += %D%/lua/data.lua %D%/lua/files.lua
 script_tests += %D%/lua/exact.lua
+script_tests += %D%/lua/tensor.lua %D%/lua/state.lua
+EXTRA_DIST += %D%/lua/tap.lua
+script_tests += %D%/cli/options.sh %D%/cli/fifty.sh %D%/cli/prompt.sh
+EXTRA_DIST += %D%/cli/prompt.pty
+# A person at a terminal, for cli/*.pty.
+check_PROGRAMS += %D%/cli/pty
+tests_cli_pty_SOURCES = %D%/cli/pty.c
+tests_cli_pty_LDADD = -lutil
 unit_tests += %D%/unit/test_tap
 unit_tests += %D%/unit/test_graph
 unit_tests += %D%/unit/test_io
