@@ -7,18 +7,88 @@ local engine = require "switchyard.engine"
 
 local help, added = {}, {}
 
---- Add an entry; later entries win over earlier ones of the same name.
+--- Add an entry; of several with one name the first counts.
 function help.add(entry) added[#added + 1] = entry end
+
+-- ---- docs of the Lua library ----
+
+-- Library modules whose "--- name(...): text" comments are docs, and what their objects are called.
+local MODULES = {"nn", "model", "models", "run"}
+local OBJECTS = {m = "model", r = "run", expert = "expert"}
+
+-- "name(args) -> results" and the text after it.
+local function split_signature(text)
+  local name, rest = text:match "^([%a_][%w_.:]*)(.*)$"
+  local args = rest:match "^%b()" or rest:match "^%b{}"
+  if not args then return nil end
+  rest = rest:sub(#args + 1)
+  local results = rest:match "^ %-> %b()" or rest:match "^ %-> %b{}" or rest:match "^ %-> [^:;,.]*" or ""
+  rest = rest:sub(#results + 1):gsub("^[:;,.]?%s*", "")
+  return name, name .. args .. results, rest
+end
+
+local function add_comment(list, text)
+  local name, signature, rest = split_signature(text)
+  if not name then return end
+  local object, method = name:match "^(%w+):(.*)$"
+  if object then name = (OBJECTS[object] or object) .. ":" .. method end
+  list[#list + 1] = {name = name, signature = signature, text = rest}
+end
+
+-- Each "--- ..." line with the "-- ..." lines below it.
+local function add_comments(list, source)
+  local text
+  for line in source:gmatch "[^\n]*" do
+    local begin, more = line:match "^%-%-%- (.*)", line:match "^%-%- (.*)"
+    if begin then
+      text = begin
+    elseif text and more then
+      text = text .. " " .. more
+    elseif text then
+      add_comment(list, text)
+      text = nil
+    end
+  end
+end
+
+local tables = {}
+
+--- Options of a function of the library as docs: rows as in lua/options.lua, or a function giving them.
+function help.options(name, form, text, rows)
+  tables[#tables + 1] = {name = name, form = form, text = text, rows = rows}
+end
+
+local function option_entry(t)
+  local names, lines = {}, {}
+  for i, row in ipairs(type(t.rows) == "function" and t.rows() or t.rows) do
+    names[i] = row[1] .. "="
+    local default = type(row[3]) ~= "table" and row[3] ~= nil and " (" .. tostring(row[3]) .. ")" or ""
+    lines[i] = row[1] .. default .. (row.help and ": " .. row.help or "")
+  end
+  return {name = t.name, signature = t.form:format(table.concat(names, ", ")),
+    text = t.text .. " Options: " .. table.concat(lines, "; ") .. ".", options = lines}
+end
+
+local function library(put)
+  local list = {}
+  for _, t in ipairs(tables) do put(option_entry(t)) end
+  for _, name in ipairs(MODULES) do
+    local source = engine.source(name)
+    if source then add_comments(list, source) end
+  end
+  for _, e in ipairs(list) do put(e) end
+end
 
 --- All entries by name, and in order.
 function help.entries()
   local by_name, list = {}, {}
   local function put(e)
     if not by_name[e.name] then list[#list + 1] = e end
-    by_name[e.name] = by_name[e.name] and not e.op and e or by_name[e.name] or e
+    by_name[e.name] = by_name[e.name] or e
   end
   for _, e in ipairs(engine.docs()) do put(e) end
   for _, e in ipairs(added) do put(e) end
+  library(put)
   return by_name, list
 end
 
@@ -67,7 +137,13 @@ local function indented(text, indent) return indent .. text:gsub("\n", "\n" .. i
 function help.text(name)
   local e, list = find(name)
   if not e then return nil, near(name, list) end
-  local out = {e.signature, wrap(e.text, "    ", 76)}
+  local out = {e.options and wrap(e.signature, "", 79) or e.signature}
+  if e.options then
+    out[#out + 1] = wrap(e.text:match "^(.-) Options:" or "", "    ", 76)
+    for _, line in ipairs(e.options) do out[#out + 1] = "      " .. line end
+  elseif e.text ~= "" then
+    out[#out + 1] = wrap(e.text, "    ", 76)
+  end
   if e.example then out[#out + 1] = indented(e.example, "        ") end
   return table.concat(out, "\n")
 end
@@ -97,14 +173,15 @@ function help.print(name)
     return
   end
   local text, hits = help.text(name)
-  if text then
-    print(text)
-    local _, list = help.entries()
+  local _, list = help.entries()
+  local _, known = topics(list)
+  if text or known[name] then
+    if text then print(text) end
     local names = {}
     for _, e in ipairs(list) do
       if e.name:match "^[%a_]+" == name and e.name ~= name then names[#names + 1] = last_part(e.name) end
     end
-    if #names > 0 then print(wrap("See also: " .. table.concat(names, " "), "    ", 76)) end
+    if #names > 0 then print(wrap((text and "See also: " or "In " .. name .. ": ") .. table.concat(names, " "), "    ", 76)) end
   elseif #hits > 0 then
     local more = #hits > 12 and " …" or ""
     print("nothing is called '" .. name .. "'; near: " .. table.concat(hits, " ", 1, math.min(#hits, 12)) .. more)
@@ -165,7 +242,7 @@ function help.dump()
   local _, list = help.entries()
   print ".\\\" Made by switchyard --dump-help from the op table and the docs beside the bindings."
   print ".Dd November 23, 2026\n.Dt SWITCHYARD-LUA 7\n.Os\n.Sh NAME\n.Nm switchyard-lua\n.Nd the Lua interface of switchyard"
-  print ".Sh DESCRIPTION\nEverything is a global at the prompt and in scripts, and a field of\n.Ql require \"switchyard\" ."
+  print ".Sh DESCRIPTION\nEverything is a global at the prompt and in scripts, and a field of\n.Ql require \\(dqswitchyard\\(dq ."
   print "Counting starts at 1, token ids at 0.\nDimensions are 1..n, or \\-1..\\-n from the end.\nOptions are the fields of one table."
   local names = topics(list)
   for _, topic in ipairs(names) do
@@ -174,7 +251,7 @@ function help.dump()
     for _, e in ipairs(list) do
       if e.name:match "^[%a_]+" == topic then
         print(".It Li \"" .. roff(e.signature):gsub('"', '\\(dq') .. "\"")
-        print(roff(e.text))
+        if e.text ~= "" then print((roff(e.text:gsub("([.;]) (%u)", "%1\n%2")))) end
         if e.example then print(".Bd -literal -offset indent\n" .. roff(e.example) .. "\n.Ed") end
       end
     end

@@ -63,6 +63,9 @@ function model.define(name, build, rows)
     error("model.define: takes a name and a function of the configuration", 2)
   end
   families[name] = {build = build, rows = rows}
+  if rows then
+    help.options("model." .. name, "model." .. name .. "{%s} -> m", "A model of the family " .. name .. ".", rows)
+  end
   model[name] = function(given)
     local ok, m = pcall(Model.new, name, given)
     if not ok then error(m, 2) end

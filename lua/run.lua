@@ -473,4 +473,4 @@ local function compare(list)
   return setmetatable({runs = list}, {__tostring = function() return table.concat(lines, "\n") end})
 end
 
-return {train = train, every = every, runs = all_runs, compare = compare, Run = Run}
+return {rows = rows, train = train, every = every, runs = all_runs, compare = compare, Run = Run}

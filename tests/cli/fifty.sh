@@ -96,6 +96,42 @@ data.shards "nofile.bin"
 d.tokns
 d:sample(99999999)
 d:sample(0)
++m = model.moe{layers = 1, dim = 8, heads = 1, context = 8, experts = 2, top_k = 1, expert_dim = 8}
+model.moe{expert = 4}
+model.moe{experts = 2, top_k = 3}
+model.moe{dim = 10, heads = 3}
+model.moe{layers = 0}
+model.moe{layers = 1.5}
+model.moe{router = "softmac"}
+model.moe{balance = {auks = 1}}
+model.moe{vocab = "x"}
+model.moe{dim = "wide"}
+model.moe(5)
+model.mo{}
+model.define("x", 5)
+m:generat()
+m:generate(5, {token = 3})
+m:generate("x", {temperature = -1})
+m:loss(5)
+m:logits(nil)
+train()
+train(m)
+train(m, 5)
+train(5, d)
+train(m, x)
+train(m, d, {step = 5})
+train(m, d, {steps = -1})
+train(m, d, {lr = "fast"})
+train(m, d, {schedule = "cosin"})
+train(m, d, {optimizer = "sgdd"})
+train(m, d, {precision = "fp8"})
+train(m, d, {context = 4096})
+train(m, data.string("short", {val = 0}), {})
+runs "nosuchrun"
+every(5, 10, print)
+compare{}
+nn.linear(1, 2)
+nn.moe()
 x.y
 nofunction()
 1 +* 2

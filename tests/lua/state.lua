@@ -74,7 +74,7 @@ local help, complete = require "switchyard.help", require "switchyard.complete"
 local _, entries = help.entries()
 local bad = 0
 for _, e in ipairs(entries) do
-  if not (e.name and e.signature and e.text and #e.text > 0) then
+  if not (e.name and e.signature and e.text) then
     bad = bad + 1
     print("# incomplete: " .. tostring(e.name))
   end
