@@ -32,6 +32,7 @@ local common = {
   {"context", "integer", 256, 1, 1 << 24, help = "tokens of a sequence (T)"},
   {"vocab", "vocab", 256, help = "a tokenizer, or the number of ids (V)"},
   {"theta", "number", 10000, 1, 1e12, help = "base of RoPE"},
+  {"documents", "boolean", false, help = "attention stays within a document of the data"},
   {"qk_norm", "boolean", false, help = "RMSNorm on the heads of q and k"},
   {"dropout", "number", 0, 0, 0.99, help = "share of each block's output zeroed in training"},
   {"tie", "boolean", false, help = "the head shares the embedding's weights"},

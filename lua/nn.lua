@@ -164,8 +164,9 @@ function nn.rope(x, theta)
   return x:rope(now.positions, {theta = theta or 10000})
 end
 
---- nn.attention(x (B,T,C), {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=}) -> (B,T,C): projections, RoPE,
--- causal grouped-query attention.  Vaswani et al. 2017; Ainslie et al. 2023
+--- nn.attention(x (B,T,C), {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=, documents=}) -> (B,T,C):
+-- projections, RoPE, causal grouped-query attention; documents: a token sees only its own document.
+-- Vaswani et al. 2017; Ainslie et al. 2023
 function nn.attention(x, o)
   local d = description("attention")
   local B, T, C = table.unpack(x.shape)
@@ -185,7 +186,8 @@ function nn.attention(x, o)
   if d.mode == "decode" then
     y = d.attend(q, k, v)
   else
-    y = q:attention(k, v, {mask = o.mask == "full" and 0 or 1})
+    local doc = o.documents and d.mode ~= "build" and d.graph:input("documents", "i32", {B, T}) or nil
+    y = q:attention(k, v, {mask = o.mask == "full" and 0 or 1, doc = doc})
   end
   local out = nn.param("o_proj.weight", {C, H * D}, 0.02 / math.sqrt(2 * d.model.cfg.layers))
   return nn.linear(y:view(B, T, H * D), out)

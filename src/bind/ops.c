@@ -415,9 +415,24 @@ static int call_row(lua_State *L, const struct row *r, bool raw)
     return run_call(&c, raw);
 }
 
+/* As a method, where reads a:where(c, b): a where c holds, else b.  The row wants c first, as the
+ * function tensor.where(c, a, b) has it. */
+static void put_condition_first(lua_State *L)
+{
+    const struct sy_tensor *a = lsy_test_tensor(L, 1), *c = lsy_test_tensor(L, 2);
+    if (!a || !c || a->dtype == SY_BOOL || c->dtype != SY_BOOL)
+        return;
+    lua_pushvalue(L, 2);
+    lua_copy(L, 1, 2);
+    lua_replace(L, 1);
+}
+
 static int op_function(lua_State *L)
 {
-    return call_row(L, lua_touserdata(L, lua_upvalueindex(1)), false);
+    const struct row *r = lua_touserdata(L, lua_upvalueindex(1));
+    if (r->code == SY_OP_WHERE_)
+        put_condition_first(L);
+    return call_row(L, r, false);
 }
 
 static int raw_function(lua_State *L)
