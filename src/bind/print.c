@@ -34,7 +34,7 @@ struct style {
 
 static struct stats measure(const struct sy_tensor *t)
 {
-    struct stats s = {INFINITY, -INFINITY, 0, INFINITY, 0, 0, 0, 0, true};
+    struct stats s = {.min = HUGE_VAL, .max = -HUGE_VAL, .abs_min = HUGE_VAL, .whole = true};
     int64_t n = sy_tensor_count(t);
     for (int64_t i = 0; i < n; i++) {
         double v = sy_tensor_get(t, i);

@@ -1,21 +1,24 @@
 #!/bin/sh
-# The prompt at a terminal: plays prompt.pty with tests/cli/pty.
+# The prompt at a terminal: plays the scenarios *.pty with tests/cli/pty.
 set -u
 dir=$(mktemp -d) || exit 99
 trap 'rm -rf "$dir"' EXIT
 HOME=$dir XDG_STATE_HOME=$dir/state INPUTRC=/dev/null
 export HOME XDG_STATE_HOME INPUTRC
-"${builddir:-.}/tests/cli/pty" "${srcdir:-.}/tests/cli/prompt.pty" \
-    "${SWITCHYARD:-./switchyard}" -E > "$dir/log"
-status=$?
-cases=$(grep -c '^\(not \)\?ok' "$dir/log")
-grep -v '^1\.\.' "$dir/log"
-n=$((cases + 1))
+srcdir=${srcdir:-.}
+export srcdir
+status=0
+for scenario in prompt live; do
+    "${builddir:-.}/tests/cli/pty" "$srcdir/tests/cli/$scenario.pty" \
+        "${SWITCHYARD:-./switchyard}" -E >> "$dir/log" || status=1
+done
 if [ "$(head -1 "$dir/state/switchyard/history" 2> /dev/null)" = "1 + 1" ]; then
-    echo "ok $n - the history is kept"
+    echo "ok 0 - the history is kept" >> "$dir/log"
 else
-    echo "not ok $n - the history is kept (built without Readline: expected)"
+    echo "not ok 0 - the history is kept (built without Readline: expected)" >> "$dir/log"
     status=1
 fi
-echo "1..$n"
+# One numbering for all.
+"${AWK:-awk}" '/^1\.\./ { next } /^(not )?ok / { n++; sub(/ok [0-9]+/, "ok " n) } { print }
+    END { print "1.." n }' "$dir/log"
 exit $status
