@@ -280,13 +280,15 @@ static void run_init_file(struct lua_State *L)
     sy_str_free(&path);
 }
 
-/* Runs that were started by the script are waited for, and saved when it is interrupted. */
-static int finish_runs(struct lua_State *L, int status)
+/* Runs that the script started are waited for (not after os.exit), and saved when it is interrupted. */
+static int finish_runs(struct lua_State *L, int status, bool ended)
 {
-    if (!status && sy_host_runs.wait_all)
+    sy_host_chunk(true); /* so that Ctrl-C ends the wait, and the runs are saved */
+    if (!status && !ended && sy_host_runs.wait_all)
         status = sy_host_runs.wait_all(L);
     if (sy_host_runs.stop_all)
         sy_host_runs.stop_all(L);
+    sy_host_chunk(false);
     return status;
 }
 
@@ -315,7 +317,7 @@ static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
     if (!nothing || !p->interactive)
         status = run_chunks(L, p, argc, argv, &ended);
     if (!p->interactive || ended || status == 130)
-        return finish_runs(L, status);
+        return finish_runs(L, status, ended);
     if (terminal)
         greet();
     return sy_prompt_run(L, p->plain);

@@ -133,5 +133,24 @@ for code in 'while true do end' \
     ok $? "SIGINT: $code"
 done
 
+# ... also while the program waits for the runs of a script, and in r:wait()
+cat > "$dir/train.lua" << 'EOF'
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 2, top_k = 1, expert_dim = 16}
+local r = train(m, data.string(string.rep("to be or not ", 200)), {steps = 1e9, batch = 1, eval_every = 0})
+print "begun"
+if arg[1] then r:wait() end
+EOF
+for wait in "" wait; do
+    "$program" "$dir/train.lua" $wait > "$dir/out" 2> "$dir/err" &
+    pid=$!
+    tries=0
+    while ! grep -q begun "$dir/out" && [ $tries -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done
+    sleep 0.3
+    kill -INT $pid
+    wait $pid
+    [ $? -eq 130 ]
+    ok $? "SIGINT with a live run $wait"
+done
+
 echo "1..$n"
 exit $bad
