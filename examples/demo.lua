@@ -14,7 +14,7 @@ print(("%d tokens of %d kinds (byte-pair encoding learned from the text)"):forma
 local m = model.moe{layers = 4, dim = 192, heads = 6, context = 128, vocab = tok,
                     experts = 8, top_k = 2, expert_dim = 256}
 print(m)
-local before = m:loss(d)
+local before = m:loss(d, {batches = 5})
 local r = train(m, d, {steps = 1000, batch = 16, lr = 3e-3, min_lr = 2e-4, warmup = 30, weight_decay = 0.1,
                        eval_every = 100, eval_batches = 5})
 
@@ -23,7 +23,7 @@ local planned = false
 every(r, 20, function(r)
   if planned then return end
   planned = true
-  r.steps = math.max(60, math.floor(budget * r.tok_s / (16 * 128)))
+  r.steps = math.max(25, math.floor(budget * r.tok_s / (16 * 128)))
 end)
 r:wait()
 

@@ -89,6 +89,9 @@ local function add_options(set, line, prefix)
   local help = name and require "switchyard.help"
   local text = help and help.text(name)
   if not text then return end
+  for _, row in ipairs(help.options(name) or {}) do
+    if row[1]:sub(1, #prefix) == prefix then set[row[1] .. " = "] = true end
+  end
   local table_part = text:match "%b{}"
   for option in (table_part or text:match "[^\n]*"):gmatch "([%a_][%w_]*)%s*=" do
     if option:sub(1, #prefix) == prefix then set[option .. " = "] = true end

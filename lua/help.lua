@@ -1,7 +1,8 @@
 -- Help: ?name at the prompt, help "name", ??name (source), and the reference as a manual page.
 --
 -- Entries are {name=, signature=, text=, example=}: those of the C bindings and of the op table come
--- from engine.docs(); Lua modules add theirs with help.add{...}.
+-- from engine.docs(), those of what is written in Lua from docs.lua; a script adds its own with help.add{...}.
+-- An entry with options = function() -> rows lists them with their defaults.
 
 local engine = require "switchyard.engine"
 
@@ -9,75 +10,6 @@ local help, added = {}, {}
 
 --- Add an entry; of several with one name the first counts.
 function help.add(entry) added[#added + 1] = entry end
-
--- ---- docs of the Lua library ----
-
--- Library modules whose "--- name(...): text" comments are docs, and what their objects are called.
-local MODULES = {"nn", "model", "models", "run"}
-local OBJECTS = {m = "model", r = "run", expert = "expert"}
-
--- "name(args) -> results" and the text after it.
-local function split_signature(text)
-  local name, rest = text:match "^([%a_][%w_.:]*)(.*)$"
-  local args = rest:match "^%b()" or rest:match "^%b{}"
-  if not args then return nil end
-  rest = rest:sub(#args + 1)
-  local results = rest:match "^ %-> %b()" or rest:match "^ %-> %b{}" or rest:match "^ %-> [^:;,.]*" or ""
-  rest = rest:sub(#results + 1):gsub("^[:;,.]?%s*", "")
-  return name, name .. args .. results, rest
-end
-
-local function add_comment(list, text)
-  local name, signature, rest = split_signature(text)
-  if not name then return end
-  local object, method = name:match "^(%w+):(.*)$"
-  if object then name = (OBJECTS[object] or object) .. ":" .. method end
-  list[#list + 1] = {name = name, signature = signature, text = rest}
-end
-
--- Each "--- ..." line with the "-- ..." lines below it.
-local function add_comments(list, source)
-  local text
-  for line in source:gmatch "[^\n]*" do
-    local begin, more = line:match "^%-%-%- (.*)", line:match "^%-%- (.*)"
-    if begin then
-      text = begin
-    elseif text and more then
-      text = text .. " " .. more
-    elseif text then
-      add_comment(list, text)
-      text = nil
-    end
-  end
-end
-
-local tables = {}
-
---- Options of a function of the library as docs: rows as in lua/options.lua, or a function giving them.
-function help.options(name, form, text, rows)
-  tables[#tables + 1] = {name = name, form = form, text = text, rows = rows}
-end
-
-local function option_entry(t)
-  local names, lines = {}, {}
-  for i, row in ipairs(type(t.rows) == "function" and t.rows() or t.rows) do
-    names[i] = row[1] .. "="
-    local default = type(row[3]) ~= "table" and row[3] ~= nil and " (" .. tostring(row[3]) .. ")" or ""
-    lines[i] = row[1] .. default .. (row.help and ": " .. row.help or "")
-  end
-  return {name = t.name, signature = t.form:format(table.concat(names, ", ")),
-    text = t.text .. " Options: " .. table.concat(lines, "; ") .. ".", options = lines}
-end
-
-local function library(put)
-  local list = {}
-  for _, t in ipairs(tables) do put(option_entry(t)) end
-  for _, name in ipairs(MODULES) do
-    local source = engine.source(name)
-    if source then add_comments(list, source) end
-  end
-  for _, e in ipairs(list) do put(e) end
-end
 
 --- All entries by name, and in order.
 function help.entries()
@@ -87,22 +19,36 @@ function help.entries()
     by_name[e.name] = by_name[e.name] or e
   end
   for _, e in ipairs(engine.docs()) do put(e) end
+  for _, e in ipairs(require("switchyard.docs").list()) do put(e) end
   for _, e in ipairs(added) do put(e) end
-  library(put)
   return by_name, list
 end
 
 local function last_part(name) return name:match "([%w_]+)$" end
 
--- Exact name, then with : for . and under "tensor", then by last part.
+-- What a value is, as the names of entries begin: "model" for one made by model.moe; nil when not known.
+local function kind_of(v)
+  local meta = type(v) ~= "function" and debug.getmetatable(v)
+  local kind = type(meta) == "table" and (rawget(meta, "__name") or rawget(meta, "__metatable"))
+  return type(kind) == "string" and kind:match "[%w_]+$" or nil
+end
+
+-- Exact name, then with : for . and under "tensor", then by the kind of a global (m:loss where m is a
+-- model), then by last part.
 local function find(name)
   local by_name, list = help.entries()
-  local exact = by_name[name] or by_name[name:gsub("%.", ":")] or by_name[name:gsub(":", ".")] or
-                by_name["tensor:" .. name] or by_name["tensor." .. name]
-  if exact then return exact end
+  local function exact(n)
+    return by_name[n] or by_name[n:gsub("%.", ":")] or by_name[n:gsub(":", ".")]
+  end
+  local e = exact(name) or by_name["tensor:" .. name] or by_name["tensor." .. name]
+  if e then return e end
   local plain = name:gsub("%(.*$", "")
-  for _, e in ipairs(list) do
-    if last_part(e.name) == last_part(plain) then return e end
+  local first, rest = plain:match "^([%a_][%w_]*)(.*)$"
+  local kind = first and kind_of(rawget(_G, first))
+  e = kind and exact(kind .. rest)
+  if e then return e end
+  for _, entry in ipairs(list) do
+    if last_part(entry.name) == last_part(plain) then return entry end
   end
   return nil, list
 end
@@ -133,17 +79,36 @@ end
 
 local function indented(text, indent) return indent .. text:gsub("\n", "\n" .. indent) end
 
+-- "name=default" of a row of options.
+local function option_text(row)
+  local told = row.help and row.help:find "default: " -- in words
+  if told or row[3] == nil or type(row[3]) == "table" then return row[1] end
+  local text = math.type(row[3]) == "float" and ("%g"):format(row[3]) or tostring(row[3])
+  return row[1] .. "=" .. text
+end
+
+local function option_lines(rows)
+  local out = {}
+  for i, row in ipairs(rows) do
+    local text = wrap(row.help or row[2], (" "):rep(30), 50)
+    out[i] = ("      %-23s %s"):format(option_text(row), text:match "^%s*(.*)$")
+  end
+  return table.concat(out, "\n")
+end
+
+--- Rows {name, type, default, least, most, help=} of the options that a function takes, or nil.
+function help.options(name)
+  local e = find(name)
+  return e and e.options and e.options() or nil
+end
+
 --- The text that ?name prints, or nil and a list of near names.
 function help.text(name)
   local e, list = find(name)
   if not e then return nil, near(name, list) end
-  local out = {e.options and wrap(e.signature, "", 79) or e.signature}
-  if e.options then
-    out[#out + 1] = wrap(e.text:match "^(.-) Options:" or "", "    ", 76)
-    for _, line in ipairs(e.options) do out[#out + 1] = "      " .. line end
-  elseif e.text ~= "" then
-    out[#out + 1] = wrap(e.text, "    ", 76)
-  end
+  local out = {e.signature, wrap(e.text, "    ", 76)}
+  local rows = e.options and e.options()
+  if rows then out[#out + 1] = option_lines(rows) end
   if e.example then out[#out + 1] = indented(e.example, "        ") end
   return table.concat(out, "\n")
 end
@@ -237,24 +202,71 @@ local function roff(s)
   return (s:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("'", "\\(aq"):gsub("`", "\\(ga"):gsub("^%.", "\\&."):gsub("\n%.", "\n\\&."))
 end
 
+-- A sentence begins a new line, as mdoc wants it.
+local function prose(text)
+  local out = {}
+  for sentence in (text:gsub("([%a%d)][.;:]) (%u)", "%1\n%2") .. "\n"):gmatch "(.-)\n" do
+    out[#out + 1] = roff(wrap(sentence, "", 72))
+  end
+  return table.concat(out, "\n")
+end
+
+local TITLES = {tensor = "tensors", tokenizer = "tokenizers", data = "data sets", model = "models", train = "training",
+                every = "training", runs = "training", compare = "training", run = "training", expert = "training",
+                nn = "parts of models", help = "prompt", quit = "prompt"}
+
+local function dump_entry(e)
+  print(".It Li \"" .. roff(e.signature):gsub('"', '\\(dq') .. "\"")
+  print(prose(e.text))
+  local rows = e.options and e.options()
+  if rows then
+    print ".Bl -tag -width 18n -compact"
+    for _, row in ipairs(rows) do
+      print(".It Li " .. roff(option_text(row)))
+      print(prose(row.help or row[2]))
+    end
+    print ".El"
+  end
+  if e.example then print(".Bd -literal -offset indent -compact\n" .. roff(e.example) .. "\n.Ed") end
+end
+
+local HEAD = [[
+.\" Made by switchyard --dump-help from the op table and the docs beside the bindings.
+.Dd November 23, 2026
+.Dt SWITCHYARD-LUA 7
+.Os
+.Sh NAME
+.Nm switchyard-lua
+.Nd the Lua interface of switchyard
+.Sh DESCRIPTION
+Everything is a global at the prompt and in scripts.
+Counting starts at 1, token ids at 0.
+Dimensions are 1..n, or \-1..\-n from the end.
+Options are the fields of one table;
+an unknown one is an error that names the nearest.
+A mistake raises an error of one line; what the world may do
+(a file that cannot be read) returns nil, a message and a code.
+.Pp
+B is the batch, T the tokens of a sequence, N = B*T, C the width of the model,
+H heads, D the width of a head, E experts, K experts a token,
+F the width of an expert, V the vocabulary, L layers.]]
+
 --- Write the reference as mdoc to standard output.
 function help.dump()
   local _, list = help.entries()
-  print ".\\\" Made by switchyard --dump-help from the op table and the docs beside the bindings."
-  print ".Dd November 23, 2026\n.Dt SWITCHYARD-LUA 7\n.Os\n.Sh NAME\n.Nm switchyard-lua\n.Nd the Lua interface of switchyard"
-  print ".Sh DESCRIPTION\nEverything is a global at the prompt and in scripts, and a field of\n.Ql require \\(dqswitchyard\\(dq ."
-  print "Counting starts at 1, token ids at 0.\nDimensions are 1..n, or \\-1..\\-n from the end.\nOptions are the fields of one table."
-  local names = topics(list)
-  for _, topic in ipairs(names) do
-    print(".Sh " .. topic:upper())
-    print ".Bl -tag -width 4n"
-    for _, e in ipairs(list) do
-      if e.name:match "^[%a_]+" == topic then
-        print(".It Li \"" .. roff(e.signature):gsub('"', '\\(dq') .. "\"")
-        if e.text ~= "" then print((roff(e.text:gsub("([.;]) (%u)", "%1\n%2")))) end
-        if e.example then print(".Bd -literal -offset indent\n" .. roff(e.example) .. "\n.Ed") end
-      end
+  local sections, by_title = {}, {}
+  for _, e in ipairs(list) do
+    local title = TITLES[e.name:match "^[%a_]+"] or e.name
+    if not by_title[title] then
+      by_title[title] = {title = title}
+      sections[#sections + 1] = by_title[title]
     end
+    table.insert(by_title[title], e)
+  end
+  print(HEAD)
+  for _, section in ipairs(sections) do
+    print(".Sh " .. section.title:upper() .. "\n.Bl -tag -width 4n")
+    for _, e in ipairs(section) do dump_entry(e) end
     print ".El"
   end
   print ".Sh SEE ALSO\n.Xr switchyard 1"

@@ -63,15 +63,19 @@ function model.define(name, build, rows)
     error("model.define: takes a name and a function of the configuration", 2)
   end
   families[name] = {build = build, rows = rows}
-  if rows then
-    help.options("model." .. name, "model." .. name .. "{%s} -> m", "A model of the family " .. name .. ".", rows)
-  end
   model[name] = function(given)
     local ok, m = pcall(Model.new, name, given)
     if not ok then error(m, 2) end
     return m
   end
   return model[name]
+end
+
+-- For the docs: option rows of every model that has some, by name.
+function model._rows()
+  local all = {}
+  for name, family in pairs(families) do all[name] = family.rows end
+  return all
 end
 
 function Model.new(name, given)

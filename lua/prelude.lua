@@ -14,6 +14,3 @@ require "switchyard.models"
 
 local run = require "switchyard.run"
 train, every, runs, compare = run.train, run.every, run.runs, run.compare
-help.options("train", "train(m, d, {%s}) -> run",
-  "Train model m on data d. Returns at once; the run goes on in its own thread. 0 for an interval means never.",
-  run.rows)

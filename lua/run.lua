@@ -437,6 +437,7 @@ function Run.__tostring(r)
 end
 
 Run.__name = "run"
+Run.methods = methods -- for completion
 
 -- ---- globals ----
 

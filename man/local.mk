@@ -2,8 +2,11 @@
 dist_man_MANS += %D%/switchyard.1
 
 # The reference of the Lua interface is printed by the program itself, from the op table and the docs
-# beside the bindings, at every build: so it is never behind, and not in the tree.
+# beside the bindings, at every build: so it is never behind, and not in the tree.  Left out where the
+# program cannot run while it is built.
+if !CROSS
 nodist_man_MANS = %D%/switchyard-lua.7
 CLEANFILES += %D%/switchyard-lua.7
 man/switchyard-lua.7: switchyard$(EXEEXT)
 	$(AM_V_GEN)$(MKDIR_P) man && ./switchyard$(EXEEXT) -E --dump-help > $@.tmp && mv $@.tmp $@
+endif

@@ -28,6 +28,7 @@ EXTRA_DIST += %D%/peers/tokenizer.py
 EXTRA_DIST += %D%/peers/parity.py
 script_tests += %D%/lists.sh
 script_tests += %D%/symbols.sh
+script_tests += %D%/lua/docs.lua %D%/cli/examples.sh
 script_tests += %D%/lua/data.lua %D%/lua/files.lua
 script_tests += %D%/lua/exact.lua
 script_tests += %D%/lua/tensor.lua %D%/lua/state.lua

@@ -1,0 +1,209 @@
+-- Docs of what is written in Lua: rows for ?name, completion and the manual page, beside those of the C bindings
+-- and of the op table.  Loaded when help is first asked for.  tests/lua/docs.lua holds that every public function
+-- and method has a row, that every row names something that exists, and that the examples run.
+--
+-- An entry is {name, signature, text, example or nil, options = what or nil}; names of methods have a colon after
+-- what they belong to (model:loss).  `options` names a table of options, listed with defaults and ranges.
+-- Examples know: d (data.synthetic), m (a model.moe of it), r (a run of both), a and b (tensors (4,3)), tok.
+
+local docs = {}
+
+docs.entries = {
+  -- ---- models ----
+  {"model", "m.params  m.layers[l].moe.experts[e]  m.states  m.inputs  m.cfg  m.tokenizer  m.family",
+   "Models are made by model.moe{...}, model.dense{...}, or what model.define made. m.params holds the parameters in "
+   .. "order and by name; m.states what belongs to the model without a gradient; m.inputs what can be changed while it "
+   .. "runs (masks, weights of losses). Printed, a model shows its parameters and their shapes.",
+   "m.params[1].shape"},
+  {"model.moe", "model.moe{layers=6, dim=384, experts=8, top_k=2, ...} -> m",
+   "A decoder of pre-norm blocks: grouped-query attention with RoPE, then a mixture of SwiGLU experts of which each "
+   .. "token uses top_k. Errors: an unknown option, a value out of range, dim that is no multiple of heads, top_k over "
+   .. "experts. Source: Shazeer et al. 2017; Fedus et al. 2021; Jiang et al. 2024 (Mixtral).",
+   "model.moe{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64, experts = 4, top_k = 2, expert_dim = 32}",
+   options = "model.moe"},
+  {"model.dense", "model.dense{layers=6, dim=384, ffn_dim=1024, ...} -> m",
+   "The decoder of model.moe with one SwiGLU feed-forward layer in place of the experts. Errors: as model.moe.",
+   "model.dense{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64, ffn_dim = 64}", options = "model.dense"},
+  {"model.define", "model.define(name, build, rows) -> function",
+   "Makes model.name{...}. build(cfg) takes the options and returns forward(ids), which takes the token ids (B,T) i32 and "
+   .. "returns nn.head(x, w) or logits (B*T,V). forward is recorded, once for each shape and mode. rows lists the "
+   .. "options: {name, type, default, least, most}, type being integer, number, boolean, string, table, any or vocab; "
+   .. "without rows every option is let through. examples/own_model.lua is one.",
+   'model.define("bigram", function(cfg)\n'
+   .. '  return function(ids)\n'
+   .. '    return nn.embedding(ids, nn.param("table", {cfg.vocab, cfg.vocab})):view(-1, cfg.vocab)\n'
+   .. '  end\n'
+   .. 'end)\n'
+   .. 'model.bigram{vocab = 64}'},
+  {"model:count", "m:count() -> {total=, active=, flops_per_token=}",
+   "Parameters in all, those that one token uses, and the model FLOPs of a training step a token: 6 for each "
+   .. "multiply-add weight it uses, plus causal attention at half.", "m:count().active"},
+  {"model:generate", "m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false}) -> text",
+   "The prompt (a text or token ids) and what the model writes after it, with a key-value cache. temperature 0 takes "
+   .. "the likeliest token; top_k 0 keeps all; top_p keeps the likeliest of that mass. Equal seeds write equal texts. "
+   .. "While a run trains the model it waits for the end of a step. stream prints as it goes. Source: Fan et al. 2018; "
+   .. "Holtzman et al. 2020.", "m:generate({1, 2, 3}, {tokens = 5})"},
+  {"model:logits", "m:logits(text or ids) -> tensor (T,V)",
+   "Scores of the next token after each token, f32. Errors: no tokens; an id outside the vocabulary.",
+   "m:logits{1, 2, 3}:argmax(-1)"},
+  {"model:loss", "m:loss(dataset or text, {batches=20, batch=16}) -> number",
+   "Mean cross entropy in nats a token, without any auxiliary loss: of a data set on its validation part, of a text "
+   .. "on consecutive windows of the model's context. Errors: a text of fewer than 2 tokens.",
+   "m:loss(d, {batches = 2})"},
+
+  -- ---- training ----
+  {"train", "train(m, d, {steps=1000, batch=16, lr=1e-3, ...}) -> r",
+   "Start to train model m on the data set d with AdamW and return the run at once; it goes on in a thread of its own. "
+   .. "A script waits for its runs before it ends. Any of lr, clip, batch ... can be changed while it goes on: r.lr = 3e-4 "
+   .. "holds from the next step; batch, context and accumulate trace and plan again; seed is fixed. A loss or gradient "
+   .. "that is not finite ends the run in state failed with the step. Errors: an unknown option, a value out of range, "
+   .. "text shorter than a window, a vocabulary smaller than the data's, a model that another run trains. Source: "
+   .. "Loshchilov and Hutter 2019 (AdamW).",
+   "r:stop():wait()\ntrain(m, d, {steps = 2, batch = 2, eval_every = 0}):wait()", options = "train"},
+  {"every", "every(r, n, function(r) ... end)",
+   "Call the function after every n-th step of the run, between two steps: it may read and change the run. An error in "
+   .. "it is told and the run goes on.", "every(r, 100, function(r) print(r.step, r.loss) end)"},
+  {"runs", "runs() -> list    runs(name) -> r", "The runs of this session, or one of them. Errors: an unknown name.",
+   "runs()"},
+  {"compare", "compare{r1, r2, ...} -> table", "Runs side by side: step, losses (nats a token), learning rate, tokens a "
+   .. "second, share of the machine's peak (mfu).", "compare{r}"},
+  {"run", "r.step  r.steps  r.state  r.loss  r.val_loss  r.tok_s  r.mfu  r.tokens  r.grad_norm  r.current_lr  r.eta  r.name",
+   "A run. state: running, paused, done, stopped or failed (then r.error says why). loss and val_loss are nats a token "
+   .. "without auxiliary losses; tok_s tokens a second; mfu the share of the FMA peak measured on this machine; eta "
+   .. "seconds. val_loss is nil before the first evaluation. r.lr and all other options of train can be read and set, also r.top_k, r.capacity, and "
+   .. "the inputs of the model (r.aux, r.z).", "r.step, r.state"},
+  {"run.layers", "r.layers[l].load -> tensor (E)    r.layers[l].experts[e]",
+   "Load of the experts at the last step as a fraction of a fair share: 1 is fair, 0 is unused. nil for a layer "
+   .. "without experts. l and e count from 1.", "r.layers[1].load"},
+  {"run:wait", "r:wait(step) -> r", "Wait until the run has done that step, or has ended or paused. Ctrl-C ends the wait, "
+   .. "not the run.", "r:wait(3).step"},
+  {"run:pause", "r:pause() -> r", "Stop after the step that is being done; r:resume() goes on.", "r:pause():wait().state"},
+  {"run:resume", "r:resume() -> r", "Go on after r:pause() or r:steps(n).", "r:resume()"},
+  {"run:stop", "r:stop() -> r", "End the run after the step that is being done.", "r:stop():wait().state"},
+  {"run:steps", "r:steps(n) -> r", "Do n more steps, then pause.", "r:steps(1):wait().step"},
+  {"run:eval", "r:eval(batches) -> number", "Nats a token on the validation part, without auxiliary losses; eval_batches "
+   .. "batches unless given. Equal parameters give equal numbers.", "r:eval(2)"},
+  {"run:sample", "r:sample(prompt, options) -> text", "m:generate between two steps.", "r:sample({1, 2}, {tokens = 3})"},
+  {"run:note", "r:note(text) -> r", "Write a line into the run's journal.", 'r:note "the loss fell here"'},
+  {"run:journal", "r:journal() -> list of {step=, kind=, text=}", "What was changed or noted, and after which step.",
+   "r:journal()[1]"},
+  {"run:hash", "r:hash() -> string", "16 hex digits of parameters, moments and states. Equal hashes are equal runs: for "
+   .. "fp32 the same under any number of threads and on every kernel set.", "r:hash()"},
+  {"run:history", "r:history(name) -> tensor (n,2) of step, value",
+   "A stored series as f64: loss, val_loss, lr, tok_s, grad_norm, load.2 ... (see r:series()). load.2.5 is expert 5 of "
+   .. "layer 2. Errors: an unknown series.", 'r:history "loss"'},
+  {"run:series", "r:series() -> list of names", "Names of the series that r:history knows.", "r:series()"},
+  {"run:profile", "r:profile() -> text", "Seconds and calls of each kind of operation since the last call.",
+   "r:profile()"},
+
+  -- ---- experts of a run ----
+  {"expert", "x = r.layers[l].experts[e]", "One expert of a live run; what is done to it falls between two steps and into "
+   .. "the journal.", "r.layers[1].experts[2]"},
+  {"expert:disable", "x:disable() -> x", "Send no token to the expert from the next step on. Errors: fewer than top_k would "
+   .. "remain in the layer.", "r.layers[1].experts[2]:disable()"},
+  {"expert:enable", "x:enable() -> x", "Undo disable.", "r.layers[1].experts[2]:enable()"},
+  {"expert:freeze", "x:freeze() -> x", "Leave the expert's parameters as they are.", "r.layers[1].experts[2]:freeze()"},
+  {"expert:unfreeze", "x:unfreeze() -> x", "Undo freeze.", "r.layers[1].experts[2]:unfreeze()"},
+  {"expert:reset", "x:reset() -> x", "Draw the expert's parameters anew (normal, deviation 0.02) and clear their moments.",
+   "r.layers[1].experts[2]:reset()"},
+
+  -- ---- nn ----
+  {"nn", "nn.linear nn.attention nn.moe nn.param nn.state nn.observe nn.input ...",
+   "What models are made of: plain functions over tensors and named parameters, for use inside a model's function. "
+   .. "B batch, T tokens of a sequence, C width, H heads, D head width, E experts, K experts a token, F expert width, "
+   .. "V vocabulary.", "nn.rmsnorm(a, tensor.ones(3))"},
+  {"nn.param", "nn.param(name, shape, init=0.02, {experts=, active=}) -> tensor",
+   "The parameter of this name under the scopes around it, f32, made when the model is. init is the deviation of a "
+   .. "normal, \"zeros\" or \"ones\". With experts the first dimension counts experts, of which a token uses active "
+   .. "(for m:count). Errors: outside a model's function; a name that was not there when the model was made."},
+  {"nn.state", "nn.state(name, t) -> tensor", "A tensor that belongs to the model and is no parameter (a router's bias, running "
+   .. "loads): no gradient. nn.update sets it."},
+  {"nn.update", "nn.update(state, value)", "Set a state at the end of each training step."},
+  {"nn.observe", "nn.observe(name, x)", "Put a scalar or a vector out at every training step; r:history(name) has it then. "
+   .. "Inside nn.layer the layer's number is appended: load.2."},
+  {"nn.input", "nn.input(name, default) -> tensor", "A number or a tensor (f32) that is read anew at every step: r[name] = "
+   .. "value changes it while the run goes on, at no cost. A tensor's name gets the layer's number inside nn.layer."},
+  {"nn.loss", "nn.loss(name, value, weight)", "Add value * weight (scalars) to the training loss, never to an evaluation's, and "
+   .. "observe value under name."},
+  {"nn.scope", "nn.scope(name, f, ...) -> what f returns", "Names of parameters made in f begin with name and a dot."},
+  {"nn.layer", "nn.layer(l, f, ...) -> what f returns", "As nn.scope(\"model.layers.(l-1)\"); l, from 1, is what r.layers and "
+   .. "the names of series count by."},
+  {"nn.mode", "nn.mode() -> string", "build, train, eval or decode inside a model's function, else nil.", "nn.mode()"},
+  {"nn.describe", "nn.describe(d, f, ...) -> two results of f", "Run f under the description d (lua/model.lua makes them); for "
+   .. "those who write another kind of model. The description ends even when f fails."},
+  {"nn.linear", "nn.linear(x, w, b) -> y", "x (...,C), w (O,C), b (O) or nil -> (...,O): x times w transposed, plus b.",
+   "nn.linear(a, tensor.ones(2, 3))"},
+  {"nn.embedding", "nn.embedding(ids, w) -> x", "ids (B,T) i32, w (V,C) -> (B,T,C). Only inside a model's function; elsewhere "
+   .. "w:embedding(ids)."},
+  {"nn.rmsnorm", "nn.rmsnorm(x, w, eps=1e-5) -> y", "x / rms(x) * w along the last dimension; w (C). Source: Zhang and "
+   .. "Sennrich 2019.", "nn.rmsnorm(a, tensor.ones(3))"},
+  {"nn.layernorm", "nn.layernorm(x, w, b, eps=1e-5) -> y", "(x - mean) / deviation * w + b along the last dimension. Source: Ba "
+   .. "et al. 2016.", "nn.layernorm(a, tensor.ones(3), tensor.zeros(3))"},
+  {"nn.gelu", "nn.gelu(x) -> y", "x * Phi(x), Phi the normal distribution function.", "nn.gelu(a)"},
+  {"nn.swiglu", "nn.swiglu(gate, up) -> y", "silu(gate) * up. Source: Shazeer 2020.", "nn.swiglu(a, b)"},
+  {"nn.dropout", "nn.dropout(x, p) -> y", "In training a share p of x becomes zero and the rest is scaled by 1/(1-p); "
+   .. "elsewhere x itself."},
+  {"nn.rope", "nn.rope(x, theta=10000) -> y", "Rotary position embedding of x (B,T,H,D), halves rotated. Source: Su et al. 2021."},
+  {"nn.attention", "nn.attention(x, {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=}) -> y",
+   "x (B,T,C) -> (B,T,C): projections, RoPE, causal grouped-query attention (mask=\"full\": every token sees all), output "
+   .. "projection. Makes the parameters q_proj, k_proj, v_proj and o_proj. Source: Vaswani et al. 2017; Ainslie et al. "
+   .. "2023."},
+  {"nn.ffn", "nn.ffn(x, F) -> y", "SwiGLU feed-forward layer of width F with the parameters gate_proj, up_proj and down_proj. "
+   .. "Source: Shazeer 2020."},
+  {"nn.moe", "nn.moe(x, {experts=E, top_k=K, expert_dim=F, router=\"softmax\", aux=0.01, z=0.001, capacity=, "
+   .. "shared_experts=0}) -> y",
+   "x (...,C) -> (...,C): every token goes to K of E SwiGLU experts. No token is dropped unless capacity is given: "
+   .. "then an expert takes at most ceil(capacity * N*K/E) of the N tokens. The router computes in fp32. Observes load "
+   .. "(of a fair share), entropy (nats), balance and z, drops. Source: Shazeer et al. 2017; Fedus et al. 2021 "
+   .. "(balance); Zoph et al. 2022 (z)."},
+  {"nn.routers", "nn.routers.name = function(logits, K, options) ... return gates, experts, p, update end",
+   "Routers by name. logits (N,E) -> gates (N,K), experts (N,K) from 1, p (N,E) whose rows sum to 1 for the balance loss, and "
+   .. "optionally update(load), which gets the experts' shares of the tokens (E). examples/router.lua adds one.",
+   "function nn.routers.mine(logits, K, o)\n"
+   .. "  local s = logits:softplus()\n"
+   .. "  local gates, experts = s:topk(K, -1)\n"
+   .. "  return gates / gates:sum(-1, true), experts, s / s:sum(-1, true)\n"
+   .. "end"},
+  {"nn.routers.softmax", "router = \"softmax\"", "Softmax over all experts, the K largest, made to sum to 1 (normalize=false: "
+   .. "not). Source: Lepikhin et al. 2020.", "nn.routers.softmax(tensor.randn(5, 4, {seed = 1}), 2, {})"},
+  {"nn.routers.sigmoid", "router = \"sigmoid\"", "Sigmoid scores; a bias that no gradient moves chooses, the scores weigh. After "
+   .. "each step bias += gamma * sign(mean load - load). Source: DeepSeek-V3, 2024."},
+  {"nn.head", "nn.head(x, w) -> result", "The result of a model's function: logits of x (B,T,C) and w (V,C), or fused with the "
+   .. "cross entropy where a loss is wanted, so that N x V numbers never exist."},
+
+  -- ---- others ----
+  {"tensor.gradcheck", "tensor.gradcheck(f, {inputs}) -> number", "Largest relative error of the gradients of f, a function from "
+   .. "tensors to a scalar, against central differences in f64. Small tensors only.",
+   "tensor.gradcheck(function(x) return (x * x):sum() end, {tensor.randn(3, {seed = 1, dtype = \"f64\"})})"},
+  {"help", "?name    help \"name\"    ??name", "The entry of a function, a method or a topic; ??name prints the source of a "
+   .. "function that is written in Lua.", 'help "train"'},
+  {"quit", "quit(status=0)", "End the program: live runs are stopped first."},
+}
+
+-- Rows {name, type, default, least, most, help=} of the options named in an entry, or nil.
+local function rows_of(what)
+  if what == "train" then return require("switchyard.run").rows() end
+  return require("switchyard.model")._rows()[what:match "^model%.(.*)$"]
+end
+
+--- The entries as help.lua wants them; models that model.define made meanwhile have one of their options.
+function docs.list()
+  local list, known = {}, {}
+  for i, e in ipairs(docs.entries) do
+    known[e[1]] = true
+    list[i] = {name = e[1], signature = e[2], text = e[3], example = e[4],
+               options = e.options and function() return rows_of(e.options) end}
+  end
+  local names = {}
+  for name in pairs(require("switchyard.model")._rows()) do names[#names + 1] = "model." .. name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    if not known[name] then
+      list[#list + 1] = {name = name, signature = name .. "{...} -> m", text = "A model of model.define.",
+                         options = function() return rows_of(name) end}
+    end
+  end
+  return list
+end
+
+return docs
