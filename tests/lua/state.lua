@@ -95,23 +95,7 @@ ok(has("?tensor.on", "ones"), "... after ?")
 is(complete.lines "io.open('/et", true, "... file names in strings")
 is(complete.lines "zzzz.", nil, "nothing for what does not exist")
 
--- every example of the help runs, in the order of the manual
-local missing = 0
-for _, e in ipairs(entries) do
-  if e.example and not e.op then
-    local program = {}
-    for line in (e.example .. "\n"):gmatch "(.-)\n" do
-      program[#program + 1] = load("return " .. line) and "local _ = " .. line or line
-    end
-    local chunk = load(table.concat(program, "\n"), "=example")
-    local good, why = pcall(chunk or error, not chunk and "does not compile")
-    if not good then
-      missing = missing + 1
-      print("# " .. e.name .. ": " .. tostring(why))
-    end
-  end
-end
-is(missing, 0, "every example runs")
+-- that every example of the help runs is held by docs.lua
 
 -- gradcheck and others: their errors name the user's line
 raises(function() tensor.gradcheck(function(p) return p:nothing() end, {tensor.ones(2)}) end, "state.lua:")
