@@ -460,6 +460,18 @@ function Model:__tostring()
   return table.concat(out, "\n")
 end
 
+-- ---- on disk ----
+
+--- m:save(path) -> true: a folder of model.safetensors, config.json and tokenizer.json
+function Model:save(path) return require("switchyard.model_file").save(self, path) end
+
+--- model.load(path) -> m
+function model.load(path)
+  return require("switchyard.model_file").load(path, function(family, config)
+    return families[family] and Model.new(family, config)
+  end)
+end
+
 Model.__index = Model
 Model.__name = "model"
 model.Model = Model

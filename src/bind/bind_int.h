@@ -149,6 +149,7 @@ void lsy_open_run(lua_State *L);
 void lsy_open_tools(lua_State *L);
 void lsy_open_tokenizer(lua_State *L);
 void lsy_open_data(lua_State *L);
+void lsy_open_model_file(lua_State *L);
 void lsy_open_doc(lua_State *L);
 void lsy_open_chunk(lua_State *L);
 void lsy_open_interrupt(lua_State *L);

@@ -9,5 +9,6 @@ libbind_a_SOURCES += %D%/bind_int.h %D%/state.h %D%/state.c %D%/interrupt.h %D%/
     %D%/error.c %D%/options.c %D%/host.h %D%/host.c %D%/chunk.h %D%/chunk.c %D%/doc.c
 libbind_a_SOURCES += %D%/engine.h %D%/engine.c %D%/ops.c %D%/tensor.c %D%/make.c %D%/print.c \
     %D%/tensor_file.c %D%/tokenizer.c %D%/data.c %D%/data.h %D%/watch.c
+libbind_a_SOURCES += %D%/model_file.c
 libbind_a_SOURCES += %D%/handle.h %D%/handle.c %D%/trace.c %D%/train.c %D%/run.h %D%/run.c \
     %D%/tool.c %D%/progress.h %D%/progress.c

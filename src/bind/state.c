@@ -242,6 +242,7 @@ static int open_all(lua_State *L)
     lsy_open_tensor_file(L);
     lsy_open_tokenizer(L);
     lsy_open_data(L);
+    lsy_open_model_file(L);
     lua_getglobal(L, "require");
     lua_pushliteral(L, "switchyard.prelude");
     lua_call(L, 1, 0);

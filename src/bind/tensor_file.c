@@ -1,4 +1,5 @@
-/* a:save(path), tensor.save(path, {...}) and tensor.load(path): .npy and .safetensors.  Layer bind. */
+/* a:save(path), tensor.save(path, {...}) and tensor.load(path): .npy and .safetensors.  Layer bind.
+ */
 #include "bind/bind_int.h"
 
 #include "ops/op.h"
@@ -161,7 +162,8 @@ static int save_many(lua_State *L)
     }
     luaL_checktype(L, 2, LUA_TTABLE);
     if (!ends(path, ".safetensors"))
-        return lsy_error(L, "save: several tensors go into a .safetensors file only: it is '%s'", path);
+        return lsy_error(L, "save: several tensors go into a .safetensors file only: it is '%s'",
+                         path);
     const char *const *meta = take_metadata(L, 3);
     const struct named *pairs = take_pairs(L, 2, &n);
     struct sy_st_writer *w = sy_st_begin(path, meta, &err);
@@ -177,7 +179,8 @@ static struct sy_tensor *place(lua_State *L, const struct sy_array *a, struct sy
 {
     struct sy_tensor **slot = lsy_new_tensor(L);
     if (a->dtype == SY_DTYPE_COUNT) {
-        sy_err_set(err, SY_E_UNSUPPORTED, "load: '%s' holds %s, which has no dtype here", a->name, a->type);
+        sy_err_set(err, SY_E_UNSUPPORTED, "load: '%s' holds %s, which has no dtype here", a->name,
+                   a->type);
         return NULL;
     }
     if (lsy_room((size_t)a->bytes, "load", err))
@@ -250,11 +253,15 @@ static const struct lsy_doc docs[] = {
     {"tensor:save", "a:save(path) -> true",
      "Write a .npy or .safetensors file, the whole or nothing. Failure: nil, message, code.", NULL},
     {"tensor.save", "tensor.save(path, {name = tensor, ...}, {key = \"text\"}) -> true",
-     "Write several tensors, and metadata, into a .safetensors file, the whole or nothing; a list of "
-     "{name, tensor} keeps its order. Failure: nil, message, code.", NULL},
+     "Write several tensors, and metadata, into a .safetensors file, the whole or nothing; a list "
+     "of "
+     "{name, tensor} keeps its order. Failure: nil, message, code.",
+     NULL},
     {"tensor.load", "tensor.load(path) -> tensor",
-     "Read a .npy or .safetensors file; a table of tensors by name where there are several. Failure: nil, "
-     "message, code.", NULL},
+     "Read a .npy or .safetensors file; a table of tensors by name where there are several. "
+     "Failure: nil, "
+     "message, code.",
+     NULL},
 };
 
 void lsy_open_tensor_file(lua_State *L)

@@ -68,7 +68,8 @@ const char *const *lsy_check_paths(lua_State *L, int arg, const char *what, int 
         else
             lua_pushvalue(L, arg);
         if (lua_type(L, -1) != LUA_TSTRING)
-            lsy_error(L, "%s: path %d is a %s, must be a string", what, (int)i + 1, luaL_typename(L, -1));
+            lsy_error(L, "%s: path %d is a %s, must be a string", what, (int)i + 1,
+                      luaL_typename(L, -1));
         paths[i] = lua_tostring(L, -1); /* the list, or the argument, keeps it alive */
         lua_pop(L, 1);
     }
@@ -99,8 +100,10 @@ static int make_bpe(lua_State *L)
     int count;
     LSY_OPTIONS(L, 2, "train_bpe", rows, &o);
     const char *const *paths = lsy_check_paths(L, 1, "train_bpe", &count);
-    struct sy_bpe_options options = {.vocab = (int32_t)o.vocab, .pattern = o.pattern,
-                                     .field = o.field, .progress = &watch.progress};
+    struct sy_bpe_options options = {.vocab = (int32_t)o.vocab,
+                                     .pattern = o.pattern,
+                                     .field = o.field,
+                                     .progress = &watch.progress};
     struct sy_tokenizer **slot = new_slot(L);
     lsy_watch_begin(&watch, "training a tokenizer");
     *slot = sy_bpe_train(paths, count, &options, &err);
@@ -155,7 +158,9 @@ static int32_t *check_ids(lua_State *L, int arg, int64_t *count)
     bool list = lua_istable(L, arg);
     if (!t && !list && lua_type(L, arg) != LUA_TNUMBER)
         lsy_error(L, "decode: takes a list or a tensor of ids: it is a %s", luaL_typename(L, arg));
-    int64_t n = t ? sy_tensor_count(lsy_check_data(L, arg, "decode", "ids")) : list ? luaL_len(L, arg) : 1;
+    int64_t n = t      ? sy_tensor_count(lsy_check_data(L, arg, "decode", "ids"))
+                : list ? luaL_len(L, arg)
+                       : 1;
     int32_t *ids = lua_newuserdatauv(L, (size_t)(n ? n : 1) * sizeof *ids, 0);
     for (int64_t i = 0; i < n; i++) {
         if (t)
@@ -222,8 +227,8 @@ static int to_string(lua_State *L)
 /* tok.size and other fields, or a method; upvalue 1: methods. */
 static int field(lua_State *L)
 {
-    static const char *const fields[] = {"size", "kind", "eot", "bos", "pattern", "hash", "encode",
-                                         "decode", "save", "token", NULL};
+    static const char *const fields[] = {"size",   "kind",   "eot",  "bos",   "pattern", "hash",
+                                         "encode", "decode", "save", "token", NULL};
     char hex[17];
     struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
@@ -246,28 +251,36 @@ static int field(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg methods[] = {{"encode", encode}, {"decode", decode}, {"save", save},
-                                   {"token", token},   {NULL, NULL}};
-static const luaL_Reg functions[] = {{"bytes", make_bytes}, {"train_bpe", make_bpe}, {"load", load},
-                                     {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"encode", encode}, {"decode", decode}, {"save", save}, {"token", token}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"bytes", make_bytes}, {"train_bpe", make_bpe}, {"load", load}, {NULL, NULL}};
 static const struct lsy_doc docs[] = {
     {"tokenizer", "tok.size  tok.kind  tok.eot  tok.hash",
-     "Text to token ids and back. Ids start at 0; decode(encode(s)) is s for any bytes. Tokenizers are "
+     "Text to token ids and back. Ids start at 0; decode(encode(s)) is s for any bytes. Tokenizers "
+     "are "
      "equal (==) when their tokens, merges and pattern are.",
      "tok = tokenizer.bytes()\ntok:decode(tok:encode(\"To be\"))"},
-    {"tokenizer.bytes", "tokenizer.bytes() -> tok", "One id a byte: 256 ids.", "tokenizer.bytes().size"},
+    {"tokenizer.bytes", "tokenizer.bytes() -> tok", "One id a byte: 256 ids.",
+     "tokenizer.bytes().size"},
     {"tokenizer.train_bpe", "tokenizer.train_bpe(path, {vocab=, pattern=, field=}) -> tok",
-     "Byte-level BPE with vocab ids (4096 unless given), trained on files, folders, patterns or a list "
-     "of them. pattern is qwen2, gpt-2, llama-bpe or gpt-4o; field names the text in .jsonl. A file "
-     "that cannot be read gives nil, message, code.", NULL},
+     "Byte-level BPE with vocab ids (4096 unless given), trained on files, folders, patterns or a "
+     "list "
+     "of them. pattern is qwen2, gpt-2, llama-bpe or gpt-4o; field names the text in .jsonl. A "
+     "file "
+     "that cannot be read gives nil, message, code.",
+     NULL},
     {"tokenizer.load", "tokenizer.load(path) -> tok",
      "Read a tokenizer.json (or a folder with one). Failure: nil, message, code.", NULL},
     {"tokenizer:encode", "tok:encode(s) -> ids", "The ids of a text as a list.",
      "tokenizer.bytes():encode(\"abc\")"},
-    {"tokenizer:decode", "tok:decode(ids) -> s", "The bytes that a list (or tensor) of ids stands for.",
+    {"tokenizer:decode", "tok:decode(ids) -> s",
+     "The bytes that a list (or tensor) of ids stands for.",
      "tokenizer.bytes():decode{97, 98, 99}"},
-    {"tokenizer:save", "tok:save(path) -> true", "Write tokenizer.json. Failure: nil, message, code.", NULL},
-    {"tokenizer:token", "tok:token(id) -> s", "The bytes of one id.", "tokenizer.bytes():token(65)"},
+    {"tokenizer:save", "tok:save(path) -> true",
+     "Write tokenizer.json. Failure: nil, message, code.", NULL},
+    {"tokenizer:token", "tok:token(id) -> s", "The bytes of one id.",
+     "tokenizer.bytes():token(65)"},
 };
 
 void lsy_open_tokenizer(lua_State *L)

@@ -1,7 +1,7 @@
 /* What the bindings of data share: blocks that a userdata owns, and long work that shows how far it
  * is and can be interrupted.  Layer bind. */
-#include "bind/data.h"
 #include "bind/bind_int.h"
+#include "bind/data.h"
 
 #include "base/clock.h"
 #include "base/mem.h"

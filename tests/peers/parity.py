@@ -6,6 +6,8 @@
                      [--lr 1e-3 | --lrs lrs.npy] [--beta1 0.9] [--beta2 0.95] [--eps 1e-8]
                      [--weight-decay 0.1] [--clip 1.0] [--aux X] [--z X] [--bias-rate X]
                      [--loss ce|total]
+    parity.py each FILE       the commands of FILE, one a line, in one process; after each a line
+                              "status N"
     parity.py selftest        a made-up model through both commands and a wrong one; no Switchyard
 
 MODEL    folder with config.json and *.safetensors, Hugging Face names (below)
@@ -47,6 +49,7 @@ import argparse
 import glob
 import json
 import os
+import shlex
 import struct
 import sys
 import tempfile
@@ -417,6 +420,20 @@ def selftest(a):
     return 1 if bad else 0
 
 
+def each(a):
+    """PyTorch takes seconds to load: once for many checks."""
+    worst = 0
+    with open(a.file, encoding="utf-8") as f:
+        for line in f:
+            try:
+                status = main(shlex.split(line))
+            except SystemExit as e:
+                status = e.code
+            print("status", status, flush=True)
+            worst = max(worst, status)
+    return worst
+
+
 def parser():
     p = argparse.ArgumentParser(description="PyTorch as an independent reference of a saved model")
     sub = p.add_subparsers(dest="command", required=True)
@@ -442,13 +459,14 @@ def parser():
     two.add_argument("--lrs")
     two.add_argument("--loss", choices=["ce", "total"], default="ce")
     sub.add_parser("selftest", parents=[common])
+    sub.add_parser("each", parents=[common]).add_argument("file")
     return p
 
 
 def main(words=None):
     a = parser().parse_args(words)
     torch.set_num_threads(a.threads)
-    return {"logits": check_logits, "train": check_train, "selftest": selftest}[a.command](a)
+    return {"logits": check_logits, "train": check_train, "selftest": selftest, "each": each}[a.command](a)
 
 
 if __name__ == "__main__":

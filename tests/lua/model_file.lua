@@ -1,0 +1,178 @@
+-- Models on disk: what comes back, what is refused, what stays when saving fails.  TAP.
+
+local engine = require "switchyard.engine"
+local count, failed = 0, 0
+
+local function ok(cond, name, note)
+  count = count + 1
+  if not cond then failed = failed + 1 end
+  print((cond and "ok " or "not ok ") .. count .. " - " .. name)
+  if not cond and note then print("# " .. tostring(note)) end
+end
+
+-- a call that must give nil, a message with the text, and the code
+local function fails(name, code, text, none, why, got)
+  ok(none == nil and got == code and tostring(why):find(text, 1, true), name, tostring(why) .. " " .. tostring(got))
+end
+
+local folder = os.tmpname()
+os.remove(folder)
+assert(os.execute("mkdir '" .. folder .. "'"))
+local function at(name) return folder .. "/" .. name end
+local function read(name)
+  local f <close> = assert(io.open(at(name), "rb"))
+  return f:read "a"
+end
+local function write(name, text)
+  local f <close> = assert(io.open(at(name), "wb"))
+  f:write(text)
+end
+local function names(path)
+  local pipe <close> = io.popen("ls -A '" .. path .. "'")
+  return (pipe:read "a":gsub("\n", " "))
+end
+
+-- Other values than a fresh model of the same seed has.
+local function stir(m)
+  for i, p in ipairs(m.params) do engine.fill(p, 0.1, 99, i) end
+  for _, s in pairs(m.states) do
+    local v = {}
+    for j = 1, s.size do v[j] = math.sin(j) end
+    engine.put(s, v)
+  end
+  return m
+end
+
+local small = {layers = 2, dim = 16, heads = 4, kv_heads = 2, context = 16, vocab = 300}
+local function with(extra)
+  for k, v in pairs(small) do extra[k] = extra[k] or v end
+  return extra
+end
+
+-- ---- there and back ----
+
+local ids = {1, 2, 3, 200, 299}
+for name, m in pairs {
+  softmax = model.moe(with {experts = 4, expert_dim = 8, balance = {aux = 0.5}}),
+  sigmoid = model.moe(with {experts = 4, expert_dim = 8, router = "sigmoid", shared_experts = 1, dense_layers = 1}),
+  dense = model.dense(with {ffn_dim = 24, tie = true, theta = 500.5}),
+} do
+  stir(m)
+  ok(m:save(at(name)) == true, name .. ": saved")
+  local back, why = model.load(at(name))
+  ok(back, name .. ": loaded", why)
+  ok(back:logits(ids):equal(m:logits(ids)), name .. ": the same logits, to the bit")
+  local same = true
+  for k, v in pairs(m.cfg) do
+    if type(v) ~= "table" then same = same and back.cfg[k] == v end
+  end
+  ok(same, name .. ": the same configuration")
+  ok(names(at(name)) == "config.json model.safetensors tokenizer.json ", name .. ": three files", names(at(name)))
+  back:save(at "again")
+  ok(read("again/model.safetensors") == read(name .. "/model.safetensors") and
+    read("again/config.json") == read(name .. "/config.json"), name .. ": saved again, the same bytes")
+end
+ok(model.load(at "softmax").cfg.balance.aux == 0.5, "options of options come back")
+
+local st = tensor.load(at "sigmoid/model.safetensors")
+ok(st["model.layers.1.mlp.experts.3.down_proj.weight"] and
+  st["model.layers.1.mlp.experts.3.down_proj.weight"]:equal(
+    model.load(at "sigmoid").params["model.layers.1.mlp.experts.down_proj.weight"][4]), "an expert is a tensor")
+ok(st["model.layers.1.mlp.gate.e_score_correction_bias"][2] == tensor({math.sin(2)})[1], "states are saved")
+local config = engine.json(read "sigmoid/config.json")
+ok(config.model_type == "glm4_moe" and config.n_routed_experts == 4 and config.first_k_dense_replace == 1,
+  "Hugging Face's fields, sigmoid")
+config = engine.json(read "softmax/config.json")
+ok(config.model_type == "qwen3_moe" and config.num_experts == 4 and config.hidden_size == 16 and
+  config.num_key_value_heads == 2 and config.norm_topk_prob == true, "Hugging Face's fields, softmax")
+
+-- ---- a tokenizer, a mask, a model of one's own ----
+
+local tok = tokenizer.bytes()
+write("text", ("the cat sat on the mat and the dog sat on the log. "):rep(40))
+tok = tokenizer.train_bpe(at "text", {vocab = 290})
+local m = stir(model.moe(with {experts = 4, expert_dim = 8, vocab = tok}))
+engine.put(m.inputs["mask.2"], {0, -math.huge, 0, 0})
+m:save(at "tok")
+local back = model.load(at "tok")
+ok(back.tokenizer == tok, "the tokenizer comes back")
+ok(back.inputs["mask.2"][2] == -math.huge and back:logits("the cat"):equal(m:logits "the cat"),
+  "an expert that is off stays off")
+
+model.define("mini", function(cfg)
+  return function(x)
+    return nn.head(nn.embedding(x, nn.param("embed", {cfg.vocab, cfg.width})), nn.param("out", {cfg.vocab, cfg.width}))
+  end
+end)
+local mini = model.mini {vocab = 20, width = 4, note = "ä\"\n", list = {1, 2.5, 3.0}}
+ok(mini:save(at "mini") == true, "a model of one's own")
+back = model.load(at "mini")
+ok(back:logits(ids and {1, 2}):equal(mini:logits {1, 2}) and back.cfg.note == "ä\"\n" and back.cfg.list[2] == 2.5 and
+  math.type(back.cfg.list[3]) == "float", "its configuration comes back exactly")
+local bad = model.mini {vocab = 20, width = 4, f = print}
+local fine, why = pcall(bad.save, bad, at "bad")
+ok(not fine and why:find("config.f", 1, true) and not io.open(at "bad"), "what config.json cannot hold raises", why)
+
+-- ---- what is in the way ----
+
+assert(os.execute("mkdir '" .. at "mine" .. "'"))
+write("mine/thesis.txt", "years of work")
+fails("a folder of other files is left alone", "IO", "thesis.txt", mini:save(at "mine"))
+ok(read "mine/thesis.txt" == "years of work" and names(at "mine") == "thesis.txt ", "and nothing is left in it")
+fails("a file is left alone", "IO", "file", mini:save(at "text"))
+assert(os.execute("mkdir '" .. at "empty" .. "'"))
+ok(mini:save(at "empty") == true, "an empty folder is taken")
+ok(mini:save(at "deep/er/x/") == true and model.load(at "deep/er/x"), "parents are made, a slash at the end is fine")
+assert(os.execute(("ln -s mini '%s'"):format(at "link")))
+ok(stir(mini):save(at "link") == true and model.load(at "mini"):logits({3}):equal(mini:logits {3}) and
+  names(at "link"):find "config", "through a link")
+ok(not names(folder):find "tmp", "no temporary is left", names(folder))
+fine, why = pcall(mini.save, mini)
+ok(not fine and why:find "path of a folder", "a path is needed", why)
+
+-- ---- what cannot be loaded ----
+
+local good = read "softmax/config.json"
+local function broken(name, code, text, change)
+  os.execute(("rm -rf '%s' && cp -r '%s' '%s'"):format(at "broken", at "softmax", at "broken"))
+  change()
+  fails(name, code, text, model.load(at "broken"))
+end
+fails("no folder", "NOTFOUND", "absent/config.json", model.load(at "absent"))
+broken("config.json is cut", "FORMAT", "config.json", function() write("broken/config.json", good:sub(1, 50)) end)
+broken("config.json of another", "FORMAT", "Switchyard did not write it", function() write("broken/config.json", "{}") end)
+broken("a family unknown", "FORMAT", "'moo', which is not defined", function()
+  write("broken/config.json", (good:gsub('"family": "moe"', '"family": "moo"')))
+end)
+broken("a later format", "FORMAT", "format is 2", function()
+  write("broken/config.json", (good:gsub('"format": 1', '"format": 2')))
+end)
+broken("an option that is not one", "FORMAT", "unknown option", function()
+  write("broken/config.json", (good:gsub('"top_k": 2', '"top_kk": 2')))
+end)
+broken("another shape", "FORMAT", "the model wants (", function()
+  write("broken/config.json", (good:gsub('"expert_dim": 8', '"expert_dim": 9')))
+end)
+broken("fewer layers", "FORMAT", "a tensor that the model does not have: model.layers.1.", function()
+  write("broken/config.json", (good:gsub('"layers": 2', '"layers": 1')))
+end)
+broken("more layers", "FORMAT", "tensor missing: model.layers.2.", function()
+  write("broken/config.json", (good:gsub('"layers": 2', '"layers": 3')))
+end)
+broken("no tensors", "NOTFOUND", "model.safetensors", function() os.remove(at "broken/model.safetensors") end)
+broken("tensors cut", "FORMAT", "model.safetensors", function()
+  write("broken/model.safetensors", read("softmax/model.safetensors"):sub(1, -5))
+end)
+broken("no tokenizer", "NOTFOUND", "tokenizer.json", function() os.remove(at "broken/tokenizer.json") end)
+
+-- ---- JSON ----
+
+local v = engine.json '{"a": [1, 2.0, true, null, "x\\u00e9"], "b": {}}'
+ok(math.type(v.a[1]) == "integer" and math.type(v.a[2]) == "float" and v.a[3] == true and v.a[4] == engine.null and
+  v.a[5] == "xé" and next(v.b) == nil, "json: every kind of value")
+ok(engine.json "[1" == nil and engine.json_scalar(2.0) == "2.0" and engine.json_scalar "a\"\n" == '"a\\"\\n"',
+  "json: refused, written")
+
+os.execute("rm -rf '" .. folder .. "'")
+print("1.." .. count)
+os.exit(failed == 0)
