@@ -1,11 +1,13 @@
-/* What lua/model_file.lua needs of C: JSON, folders, and tensors read into their places.  Layer
- * bind.
+/* What lua/model_file.lua needs of C: JSON, folders, tensors read into their places.  Layer bind.
  *
- *   engine.json(text)                 -> value | nil, message, code.  null is engine.null; integers
- * and reals stay apart engine.json_scalar(v)             -> text of a string, number or boolean
+ *   engine.json(text)                 -> value | nil, message, code.  null is engine.null;
+ *                                        integers and reals stay apart
+ *   engine.json_scalar(v)             -> text of a string, number or boolean
  *   engine.folder_begin(path)         -> temporary | nil, message, code
- *   engine.folder_commit(temp, path)  -> true | nil, message, code (the temporary is gone then,
- * too) engine.folder_drop(temp) engine.file_write(path, text), engine.file_read(path)
+ *   engine.folder_commit(temp, path)  -> true | nil, message, code (temp is gone, too)
+ *   engine.folder_drop(temp)
+ *   engine.file_write(path, text)     -> true | nil, message, code
+ *   engine.file_read(path)            -> text | nil, message, code
  *   engine.read_tensors(path, {{name, tensor}, ...}) -> true | nil, message, code
  */
 #include "bind/bind_int.h"

@@ -1,5 +1,5 @@
-/* a:save(path), tensor.save(path, {...}) and tensor.load(path): .npy and .safetensors.  Layer bind.
- */
+/* a:save(path), tensor.save(path, {...}) and tensor.load(path): .npy and .safetensors.  Layer
+ * bind. */
 #include "bind/bind_int.h"
 
 #include "ops/op.h"
