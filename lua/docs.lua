@@ -70,7 +70,7 @@ docs.entries = {
   {"run", "r.step  r.steps  r.state  r.loss  r.val_loss  r.tok_s  r.mfu  r.tokens  r.grad_norm  r.current_lr  r.eta  r.name",
    "A run. state: running, paused, done, stopped or failed (then r.error says why). loss and val_loss are nats a token "
    .. "without auxiliary losses; tok_s tokens a second; mfu the share of the FMA peak measured on this machine; eta "
-   .. "seconds. val_loss is nil before the first evaluation. r.lr and all other options of train can be read and set, also r.top_k, r.capacity, and "
+   .. "seconds. val_loss is nil before the first evaluation. The numbers among the options of train can be read and set (r.lr), but for seed; also r.schedule, r.top_k, r.capacity, and "
    .. "the inputs of the model (r.aux, r.z).", "r.step, r.state"},
   {"run.layers", "r.layers[l].load -> tensor (E)    r.layers[l].experts[e]",
    "Load of the experts at the last step as a fraction of a fair share: 1 is fair, 0 is unused. nil for a layer "
