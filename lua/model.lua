@@ -101,7 +101,8 @@ end
 function Model:_add_param(key, t, o)
   self.params[#self.params + 1] = t
   self.params[key] = t
-  self._info[#self.params] = {name = key, experts = o.experts or 0, active = o.active or 1}
+  local info = {name = key, experts = o.experts or 0, active = o.active or 1, init = o.init}
+  self._info[#self.params], self._info[key] = info, info
   return t
 end
 
@@ -122,7 +123,9 @@ function Model:_mark_lookup(w)
 end
 
 function Model:_add_moe(layer, E, K, path)
-  if layer then self._moe[layer] = {experts = E, top_k = K, path = path} end
+  if not layer then return end
+  self._moe[layer] = {experts = E, top_k = K, path = path}
+  if self.layers[layer] then self.layers[layer].moe.top_k = K end
 end
 
 -- ---- recording ----

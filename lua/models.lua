@@ -57,7 +57,7 @@ model.define("moe", function(cfg)
     shared_experts = cfg.shared_experts, normalize = cfg.normalize, scale = cfg.scale,
   }
   return decoder(cfg, function(h, l)
-    experts.top_k = cfg.top_k
+    experts.top_k, experts.capacity = cfg.top_k, cfg.capacity -- may change while a run is live
     if l <= cfg.dense_layers then return nn.ffn(h, cfg.ffn_dim or cfg.expert_dim * cfg.top_k) end
     return nn.moe(h, experts)
   end)

@@ -69,7 +69,10 @@ function nn.param(name, shape, init, options)
   local d = description("param")
   local key = full_name(name)
   local p = d.model.params[key]
-  if p then return p end
+  if p then
+    d.model._info[key].active = options and options.active or 1 -- K may have changed
+    return p
+  end
   if d.mode ~= "build" then
     error("param: '" .. key .. "' was not there when the model was made", 2)
   end
@@ -82,7 +85,8 @@ function nn.param(name, shape, init, options)
     t = tensor.zeros(shape)
     engine.fill(t, init or 0.02, d.model.cfg.seed, #d.model.params + 1)
   end
-  return d.model:_add_param(key, t:grad(true), options or {})
+  local o = options or {}
+  return d.model:_add_param(key, t:grad(true), {experts = o.experts, active = o.active, init = init})
 end
 
 --- nn.state(name, t) -> tensor: a tensor that is no parameter but belongs to the model (router bias, running

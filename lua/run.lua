@@ -50,6 +50,7 @@ local function rows()
     {"precision", "string", "fp32", help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
     {"recompute", "boolean", false, help = "keep only what passes between layers and compute the rest again in the backward pass: less memory, more time"},
     {"name", "string", nil, help = "of the run; default: two words"},
+    {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
     {"sampling", "string", "random", help = "windows of text: random, epoch or sequential"},
   } do list[#list + 1] = row end
   return list
@@ -143,11 +144,12 @@ local function start(m, d, given)
   rawset(r, "_d", d)
   rawset(r, "_hooks", {})
   rawset(r, "samples", {})
-  rawset(r, "name", o.name)
-  m._run, m._run_name = handle, o.name
+  if m._owner then rawset(m._owner, "_successor", o.name) end
+  m._run, m._run_name, m._owner = handle, o.name, r
   runs.list[#runs.list + 1] = r
   runs[o.name] = r
   say_size(r, m, arena, o)
+  if o.paused then handle:pause() end
   handle:start()
   return r
 end
@@ -163,16 +165,52 @@ end
 
 local methods = {}
 
-function methods:wait(step) self._h:wait(step) return self end
+-- Parameters belong to the newest run of a model: an older one cannot go on.
+local function check_goes_on(r, what)
+  local by = rawget(r, "_successor")
+  if by then error(("%s: the model of run '%s' has been trained by run '%s' since"):format(what, r.name, by), 3) end
+end
+
+--- r:wait(step): until that step, or until the run no longer runs
+function methods:wait(step)
+  if step ~= nil and math.type(step) ~= "integer" then
+    error("wait: the step must be a whole number: it is " .. tostring(step), 2)
+  end
+  self._h:wait(step)
+  return self
+end
+
 function methods:pause() self._h:pause() return self end
-function methods:resume() self._h:resume() return self end
 function methods:stop() self._h:stop() return self end
+
+--- r:resume(): go on; after r.steps = n a run that was done goes on as well
+function methods:resume()
+  check_goes_on(self, "resume")
+  self._h:resume()
+  return self
+end
 
 --- r:steps(n): n more steps, then pause
 function methods:steps(n)
   if math.type(n) ~= "integer" or n < 1 then error("steps: must be a whole number from 1: it is " .. tostring(n), 2) end
+  check_goes_on(self, "steps")
+  local s = self._h:status()
+  if s.state == "done" and s.step >= self._h:get("steps") then
+    error(("steps: the run is done at step %d; set r.steps first"):format(s.step), 2)
+  end
   self._h:steps(n)
   return self
+end
+
+--- r:close(): stop, and give back its memory; the model stays
+function methods:close()
+  local name = self.name
+  self._h:close()
+  for i, r in ipairs(runs.list) do
+    if rawequal(r, self) then table.remove(runs.list, i) break end
+  end
+  runs[name] = nil
+  if rawequal(self._m._owner, self) then self._m._run, self._m._owner = nil, nil end
 end
 
 --- r:eval(batches) -> nats a token on the validation text, without auxiliary losses
@@ -293,7 +331,7 @@ function Expert:reset()
   m:_quietly(function()
     for i, info in ipairs(m._info) do
       if info.experts > 0 and info.name:sub(1, #prefix(self)) == prefix(self) then
-        engine.fill(m.params[i][self.number], 0.02, m.cfg.seed + 1 + self.run.step, i)
+        engine.fill(m.params[i][self.number], tonumber(info.init) or 0.02, m.cfg.seed + 1 + self.run.step, i)
         self.run._h:clear_moments(info.name, self.number - 1)
       end
     end
@@ -326,30 +364,38 @@ end
 
 -- ---- fields ----
 
+-- Fields that are read only; those of the status may be nil for want of a value.
+local fields = {}
+for name in ("state step tokens loss val_loss current_lr grad_norm tok_s mfu eta load_max_mean dead error " ..
+             "name dir model layers samples precision recompute"):gmatch "%S+" do fields[name] = true end
+
 local function model_inputs(r, name)
   return r._m.inputs[name]
 end
 
+local function field_names(r, reading)
+  local names = {"top_k", "capacity", "schedule"}
+  for _, h in ipairs(engine.hyper()) do names[#names + 1] = h.name end
+  for _, name in ipairs(r._m._input_names) do names[#names + 1] = name end
+  for name in pairs(reading and fields or {}) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
 function Run.__index(r, name)
   if methods[name] then return methods[name] end
+  if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
+  if name == "name" or name == "precision" or name == "recompute" then return r._o[name] end
   if name == "layers" then return layers_of(r) end
   if name == "model" then return r._m end
   local v = r._h:get(name)
   if v ~= nil then return v end
-  v = r._h:status()[name]
-  if v ~= nil then return v end
-  if name == "precision" then return r._o.precision end
+  if fields[name] then return r._h:status()[name] end
+  if name == "top_k" or name == "capacity" then return r._m.cfg[name] end
   local input = model_inputs(r, name)
   if input then return input.size == 1 and input:item() or input end
-  if name == "top_k" or name == "capacity" then return r._m.cfg[name] end
-  return nil
-end
-
-local function field_names(r)
-  local names = {"top_k", "capacity", "schedule"}
-  for _, h in ipairs(engine.hyper()) do names[#names + 1] = h.name end
-  for _, name in ipairs(r._m._input_names) do names[#names + 1] = name end
-  return names
+  local _, why = pcall(options.unknown, "run", "field", name, field_names(r, true))
+  error(why, 2)
 end
 
 -- Trace and plan with changed shapes, then exchange the program between two steps.
@@ -359,9 +405,38 @@ local function replan(r)
     local o = {batch = h:get("batch"), context = h:get("context"), accumulate = h:get("accumulate"),
                precision = r._o.precision, recompute = r._o.recompute}
     engine.check_batch(r._d, o.batch, o.context)
+    if o.context > m.cfg.context then
+      error(("train: context is %d, more than the model's %d"):format(o.context, m.cfg.context), 0)
+    end
+    if o.context < 1 then error("train: context is 0, must be at least 1", 0) end
     m._programs = {}
-    h:replan((make_plan(m, h, o)))
+    local plan = make_plan(m, h, o)
+    h:replan(plan, m:count().flops_per_token)
   end)
+end
+
+-- Experts of the layer that has the fewest enabled.
+local function fewest_enabled(r)
+  local fewest = math.huge
+  for l in pairs(r._m._moe) do
+    local n = 0
+    for _, v in ipairs(r._m.inputs["mask." .. l]:table()) do n = n + (v == 0 and 1 or 0) end
+    fewest = math.min(fewest, n)
+  end
+  return fewest
+end
+
+local function check_routing(r, name, value)
+  local most = r._m.cfg.experts
+  if not most then error("train: " .. name .. ": this model has no experts", 3) end
+  if name == "top_k" then
+    most = math.min(most, fewest_enabled(r))
+    if math.type(value) ~= "integer" or value < 1 or value > most then
+      error(("train: top_k must be a whole number from 1 to %d: it is %s"):format(most, tostring(value)), 3)
+    end
+  elseif value ~= nil and (type(value) ~= "number" or not (value >= 0.01 and value <= 1e6)) then
+    error("train: capacity must be a number from 0.01 to 1e6, or nil: it is " .. tostring(value), 3)
+  end
 end
 
 local function set_shape(r, name, value, undo)
@@ -376,13 +451,11 @@ function Run.__newindex(r, name, value)
   local ok, kind, old
   if name == "top_k" or name == "capacity" then
     local cfg = r._m.cfg
+    check_routing(r, name, value)
     old = cfg[name]
-    if name == "top_k" and (math.type(value) ~= "integer" or value < 1 or value > (cfg.experts or 0)) then
-      error(("train: top_k must be a whole number from 1 to %d: it is %s"):format(cfg.experts or 0, tostring(value)), 2)
-    end
     cfg[name] = value
-    r._h:note("set", ("%s = %s"):format(name, tostring(value)))
-    return set_shape(r, name, value, function() cfg[name] = old end)
+    set_shape(r, name, value, function() cfg[name] = old end)
+    return r._h:note("set", ("%s = %s"):format(name, tostring(value)))
   end
   local input = model_inputs(r, name)
   if input then
@@ -394,6 +467,7 @@ function Run.__newindex(r, name, value)
     return r._h:set_input(name, fresh)
   end
   old = r._h:get(name)
+  if fields[name] or methods[name] and old == nil then error(("run: %s cannot be set"):format(name), 2) end
   if old == nil then
     ok, kind = pcall(options.unknown, "train", "field", name, field_names(r))
     error(kind, 2)
@@ -424,6 +498,7 @@ local function sparkline(h, width)
 end
 
 function Run.__tostring(r)
+  if runs[r.name] ~= r then return ("run %s: closed"):format(r.name) end
   local s = r._h:status()
   local line = ("run %s: %s, step %d/%d"):format(r.name, s.state, s.step, s.steps)
   if s.loss then line = line .. (", loss %.3f"):format(s.loss) end
@@ -437,7 +512,7 @@ function Run.__tostring(r)
 end
 
 Run.__name = "run"
-Run.methods = methods -- for completion
+Run.methods, Run.fields = methods, fields -- for completion
 
 -- ---- globals ----
 
@@ -467,9 +542,9 @@ local function compare(list)
   for i, r in ipairs(list) do
     if getmetatable(r) ~= Run then error("compare: element " .. i .. " is not a run", 2) end
     local s = r._h:status()
-    lines[#lines + 1] = ("%-20s %8d %9.3f %9s %9.1e %10.0f %6s"):format(r.name, s.step, s.loss or 0 / 0,
-      s.val_loss and ("%.3f"):format(s.val_loss) or "-", s.current_lr, s.tok_s or 0,
-      s.mfu and ("%.0f%%"):format(100 * s.mfu) or "-")
+    local function text(format, v) return v and format:format(v) or "-" end
+    lines[#lines + 1] = ("%-20s %8d %9s %9s %9.1e %10s %6s"):format(r.name, s.step, text("%.3f", s.loss),
+      text("%.3f", s.val_loss), s.current_lr, text("%.0f", s.tok_s), text("%.0f%%", s.mfu and 100 * s.mfu))
   end
   return setmetatable({runs = list}, {__tostring = function() return table.concat(lines, "\n") end})
 end

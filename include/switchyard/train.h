@@ -102,8 +102,10 @@ enum sy_schedule sy_trainer_schedule(struct sy_trainer *t);
 /* Value of a named input (nn.input) from the next border on: n numbers.  NAME, SHAPE. */
 int sy_trainer_set_input(struct sy_trainer *t, const char *name, const float *values, int64_t n,
                          struct sy_err *err);
-/* Exchange the plan (caller holds).  The trainer owns it then; the old one is freed. */
-void sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan);
+/* Exchange the plan (caller holds).  The trainer owns it then; the old one is freed.  On failure
+ * (MEMORY) nothing changes and the plan stays the caller's. */
+int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_per_token,
+                      struct sy_err *err);
 
 void sy_trainer_pause(struct sy_trainer *t);
 void sy_trainer_resume(struct sy_trainer *t);

@@ -17,6 +17,8 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define META_RUN "switchyard.trainer"
@@ -31,6 +33,7 @@ struct run {
     lua_State *L;  /* main state, Lua thread only */
     bool in_hook;  /* Lua thread only */
     int64_t hook_step;
+    atomic_bool closing; /* no hook is called any more */
 };
 
 static struct run *check_run(lua_State *L)
@@ -43,6 +46,25 @@ static struct run *check_run(lua_State *L)
 
 /* All runs that are open, for the program's end; Lua thread only. */
 static struct run *open_runs;
+static bool any_failed; /* of those that were closed */
+
+static enum sy_run_state state_of(const struct run *r)
+{
+    struct sy_status s;
+    sy_trainer_status(r->trainer, &s);
+    return s.state;
+}
+
+/* Stop at the next border.  The trainer may be waiting for us to call a hook: that call is dropped. */
+static void stop_run(struct run *r)
+{
+    atomic_store(&r->closing, true);
+    do {
+        if (state_of(r) == SY_RUN_RUNNING)
+            sy_trainer_stop(r->trainer);
+        sy_host_cancel(r);
+    } while (!sy_trainer_wait(r->trainer, INT64_MAX, 0.02));
+}
 
 static void forget_run(struct run *r)
 {
@@ -57,12 +79,26 @@ static int run_gc(lua_State *L)
 {
     struct run *r = luaL_checkudata(L, 1, META_RUN);
     if (r->trainer) {
+        stop_run(r);
         forget_run(r);
+        any_failed |= state_of(r) == SY_RUN_FAILED;
         sy_trainer_free(r->trainer);
         pthread_mutex_destroy(&r->lock);
     }
     r->trainer = NULL;
     return 0;
+}
+
+/* One line; where the error came from is in the message itself. */
+static void hook_failed(struct run *r, const char *why)
+{
+    char line[512];
+    snprintf(line, sizeof line, "%s", why);
+    line[strcspn(line, "\n")] = 0;
+    lsy_progress_line("[%s] hook at step %lld: %s", sy_trainer_name(r->trainer),
+                      (long long)r->hook_step, line);
+    sy_trainer_note(r->trainer, "hook", line);
+    sy_trainer_pause(r->trainer);
 }
 
 /* On the Lua thread: call the function that run.lua put into uservalue 1 with the step. */
@@ -75,11 +111,8 @@ static void call_hooks(lua_State *L, void *ctx)
     lua_getiuservalue(L, -1, 1);
     lua_pushinteger(L, (lua_Integer)r->hook_step);
     r->in_hook = true;
-    if (lua_pcall(L, 1, 0, top + 1) != LUA_OK) {
-        lsy_progress_line("hook: %s", lua_tostring(L, -1));
-        sy_trainer_note(r->trainer, "hook", "an error in a hook; the run is paused");
-        sy_trainer_pause(r->trainer);
-    }
+    if (lua_pcall(L, 1, 0, top + 1) != LUA_OK)
+        hook_failed(r, luaL_tolstring(L, -1, NULL));
     r->in_hook = false;
     lua_settop(L, top);
 }
@@ -99,7 +132,7 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
 {
     struct run *r = ctx;
     lsy_progress_step(sy_trainer_name(r->trainer), s, evaluated);
-    if (s->state == SY_RUN_RUNNING && hooks_due(r, s->step)) {
+    if (s->state == SY_RUN_RUNNING && !atomic_load(&r->closing) && hooks_due(r, s->step)) {
         r->hook_step = s->step;
         sy_host_call(call_hooks, r);
     }
@@ -165,6 +198,8 @@ static int run_start(lua_State *L)
 static int run_close(lua_State *L)
 {
     struct run *r = luaL_checkudata(L, 1, META_RUN);
+    if (r->in_hook)
+        return lsy_error(L, "close: a hook cannot close its own run");
     lua_pushnil(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, r);
     return run_gc(L);
@@ -308,10 +343,15 @@ static int run_hash(lua_State *L)
     return 1;
 }
 
+/* run:replan(plan, flops_per_token) */
 static int run_replan(lua_State *L)
 {
+    struct sy_err err = SY_ERR_INIT;
     struct run *r = check_run(L);
-    sy_trainer_replan(r->trainer, lsy_take_handle(L, 2, META_PLAN));
+    struct sy_plan *plan = lsy_check_handle(L, 2, META_PLAN);
+    if (sy_trainer_replan(r->trainer, plan, luaL_checknumber(L, 3), &err))
+        return lsy_raise(L, &err);
+    lsy_take_handle(L, 2, META_PLAN); /* the trainer's now */
     return 0;
 }
 
@@ -452,40 +492,41 @@ static int run_profile(lua_State *L)
 static int live_runs(void)
 {
     int n = 0;
-    for (struct run *r = open_runs; r; r = r->next) {
-        struct sy_status s;
-        sy_trainer_status(r->trainer, &s);
-        n += s.state == SY_RUN_RUNNING;
-    }
+    for (struct run *r = open_runs; r; r = r->next)
+        n += state_of(r) == SY_RUN_RUNNING;
     return n;
+}
+
+/* Hooks may start and close runs while we wait: look anew each time. */
+static struct run *running_one(void)
+{
+    struct run *r = open_runs;
+    while (r && state_of(r) != SY_RUN_RUNNING)
+        r = r->next;
+    return r;
 }
 
 /* Wait for every run: 0, 1 when one failed, 130 when the user interrupts. */
 static int wait_all(lua_State *L)
 {
-    int status = 0;
-    for (struct run *r = open_runs; r; r = r->next) {
-        struct sy_status s;
-        while (!sy_trainer_wait(r->trainer, INT64_MAX, 0.005))
-            if (sy_host_wait(L, 0.02) < 0)
-                return 130;
-        sy_trainer_status(r->trainer, &s);
-        status |= s.state == SY_RUN_FAILED;
-    }
-    return status;
+    struct run *r;
+    bool failed = any_failed;
+    while ((r = running_one()))
+        if (!sy_trainer_wait(r->trainer, INT64_MAX, 0.005) && sy_host_wait(L, 0.02) < 0)
+            return 130;
+    for (r = open_runs; r; r = r->next)
+        failed |= state_of(r) == SY_RUN_FAILED;
+    return failed;
 }
 
 static void stop_all(lua_State *L)
 {
-    for (struct run *r = open_runs; r; r = r->next) {
-        struct sy_status s;
-        sy_trainer_status(r->trainer, &s);
-        if (s.state == SY_RUN_RUNNING || s.state == SY_RUN_PAUSED)
-            sy_trainer_stop(r->trainer);
-    }
+    (void)L;
     for (struct run *r = open_runs; r; r = r->next)
-        while (!sy_trainer_held(r->trainer, 0.02))
-            sy_host_serve(L);
+        if (state_of(r) == SY_RUN_RUNNING)
+            sy_trainer_stop(r->trainer); /* all at once, then one after the other */
+    for (struct run *r = open_runs; r; r = r->next)
+        stop_run(r);
 }
 
 struct sy_params *lsy_run_params(lua_State *L, int arg)

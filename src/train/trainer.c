@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -307,16 +308,21 @@ static void apply_mail(struct sy_trainer *t)
     apply_inputs(t);
 }
 
-/* The state that this border asks for, or RUNNING. */
+static bool has_more(const struct sy_trainer *t)
+{
+    return (double)t->status.step < t->wanted.v[SY_HYPER_steps];
+}
+
+/* The state that this border asks for, or RUNNING.  FAILED stays, DONE until resume() (ask). */
 static enum sy_run_state wanted_state(const struct sy_trainer *t)
 {
-    if (t->status.state == SY_RUN_FAILED)
-        return SY_RUN_FAILED;
+    if (t->status.state == SY_RUN_FAILED || t->status.state == SY_RUN_DONE)
+        return t->status.state;
     if (t->stop_asked)
         return SY_RUN_STOPPED;
     if (t->pause_asked || (t->pause_at >= 0 && t->status.step >= t->pause_at))
         return SY_RUN_PAUSED;
-    return t->status.step >= t->status.steps ? SY_RUN_DONE : SY_RUN_RUNNING;
+    return has_more(t) ? SY_RUN_RUNNING : SY_RUN_DONE;
 }
 
 static void set_parked(struct sy_trainer *t, bool parked)
@@ -396,8 +402,9 @@ static int fail_nonfinite(struct sy_trainer *t, struct sy_phase *p, int64_t step
                                    sizeof where))
         snprintf(where, sizeof where, "the loss");
     return sy_err_set(err, SY_E_NUMERIC,
-                      "step %lld: loss is %g: first value that is not finite: %s; parameters are those of step %lld",
-                      (long long)step, loss, where, (long long)step - 1);
+                      "step %lld: loss is %s: first value that is not finite: %s; parameters are those of step %lld",
+                      (long long)step, isnan(loss) ? "nan" : loss > 0 ? "inf" : "-inf", where,
+                      (long long)step - 1);
 }
 
 static void add_observed(struct sy_trainer *t, const struct sy_program *p)
@@ -606,13 +613,24 @@ static void *train_thread(void *arg)
     return NULL;
 }
 
+/* Signals are the main thread's business. */
+static int create_thread(struct sy_trainer *t)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&t->thread, NULL, train_thread, t);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
 int sy_trainer_start(struct sy_trainer *t, struct sy_err *err)
 {
     if (t->started)
         return sy_err_set(err, SY_E_STATE, "train: run '%s' was started already", t->name);
     t->alive = true;
-    t->status.state = SY_RUN_RUNNING;
-    int rc = pthread_create(&t->thread, NULL, train_thread, t);
+    t->status.state = t->pause_asked ? SY_RUN_PAUSED : SY_RUN_RUNNING;
+    int rc = create_thread(t);
     if (rc) {
         t->alive = false;
         return sy_err_sys(err, rc, "train: cannot start a thread");
@@ -704,40 +722,43 @@ static void copy_inputs(const struct sy_phase *from, struct sy_phase *to)
     }
 }
 
-void sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan)
+int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_per_token,
+                      struct sy_err *err)
 {
     struct sy_plan *old = t->c.plan;
+    t->c.plan = plan;
+    if (set_observed(t, err)) {
+        t->c.plan = old;
+        return -1;
+    }
     copy_inputs(&old->first, &plan->first);
     copy_inputs(&old->first, &plan->more);
     copy_inputs(&old->eval, &plan->eval);
-    t->c.plan = plan;
+    t->c.flops_per_token = flops_per_token;
     set_sampler(t);
-    set_observed(t, NULL);
     sy_plan_free(old);
+    return 0;
 }
 
-static void ask(struct sy_trainer *t, bool pause, bool stop, int64_t pause_at)
+/* for_steps: how many more before a pause, or 0: no such pause. */
+static void ask(struct sy_trainer *t, bool pause, bool stop, int64_t for_steps)
 {
     pthread_mutex_lock(&t->lock);
+    enum sy_run_state s = t->status.state;
     t->pause_asked = pause;
     t->stop_asked = stop;
-    t->pause_at = pause_at;
-    if (!pause && !stop && t->alive && wanted_state(t) == SY_RUN_RUNNING)
-        set_state(t, SY_RUN_RUNNING); /* so that wait() right after resume() waits */
+    t->pause_at = for_steps > 0 ? t->status.step + for_steps : -1;
+    /* RUNNING at once, so that wait() right after resume() waits; the border says what it comes to. */
+    if (!pause && !stop && t->alive && s != SY_RUN_FAILED && (s != SY_RUN_DONE || has_more(t)))
+        set_state(t, SY_RUN_RUNNING);
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
 }
 
-void sy_trainer_pause(struct sy_trainer *t) { ask(t, true, false, -1); }
-void sy_trainer_resume(struct sy_trainer *t) { ask(t, false, false, -1); }
-void sy_trainer_stop(struct sy_trainer *t) { ask(t, false, true, -1); }
-
-void sy_trainer_steps(struct sy_trainer *t, int64_t n)
-{
-    struct sy_status s;
-    sy_trainer_status(t, &s);
-    ask(t, false, false, s.step + n);
-}
+void sy_trainer_pause(struct sy_trainer *t) { ask(t, true, false, 0); }
+void sy_trainer_resume(struct sy_trainer *t) { ask(t, false, false, 0); }
+void sy_trainer_stop(struct sy_trainer *t) { ask(t, false, true, 0); }
+void sy_trainer_steps(struct sy_trainer *t, int64_t n) { ask(t, false, false, n); }
 
 static struct timespec deadline(double seconds)
 {

@@ -32,6 +32,13 @@ local function options(more)
   return o
 end
 
+-- Paused before the first step, with a hook that is called at one step
+local function hooked(router, at, f)
+  local run = train(make_model(router), d, options{paused = true})
+  every(run, at, function(self) if self.step == at then f(self) end end)
+  return run:resume():wait()
+end
+
 local function hash(router)
   return train(make_model(router), d, options()):wait():hash()
 end
@@ -104,23 +111,17 @@ is(train(make_model "softmax", d, options{eval_every = 0}):wait():hash(), alone.
 
 -- ---- stopped on the way and going on ----
 
-r = train(make_model "sigmoid", d, options())
-every(r, 20, function(self) if self.step == 20 then self:pause() end end)
-r:wait()
+r = hooked("sigmoid", 20, function(self) self:pause() end)
 is(r.state .. r.step, "paused20", "paused on the way")
 is(r:resume():wait():hash(), alone.sigmoid, "going on gives the hash of the whole")
-r = train(make_model "sigmoid", d, options())
-every(r, 7, function(self) if self.step == 7 then self:stop() end end)
-r:wait()
+r = hooked("sigmoid", 7, function(self) self:stop() end)
 is(r.state .. r.step, "stopped7", "stopped on the way")
 is(r:resume():wait():hash(), alone.sigmoid, "a stopped run that goes on as well")
 
 -- ---- a change at a step ----
 
 local function changed(at, field, value)
-  local run = train(make_model "softmax", d, options())
-  every(run, at, function(self) if self.step == at then self[field] = value end end)
-  return run:wait():hash()
+  return hooked("softmax", at, function(self) self[field] = value end):hash()
 end
 
 local first = changed(10, "lr", 5e-3)

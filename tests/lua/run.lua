@@ -1,0 +1,500 @@
+-- Runs as scripts see them: states, live changes, hooks, experts, series, optimizer, failures.  TAP.
+
+local engine = require "switchyard.engine"
+local nn = require "switchyard.nn"
+local count, failed = 0, 0
+
+local function ok(cond, name)
+  count = count + 1
+  if not cond then failed = failed + 1 end
+  print((cond and "ok " or "not ok ") .. count .. " - " .. name)
+  return cond
+end
+
+local function is(got, want, name)
+  if not ok(got == want, name) then print("# got " .. tostring(got) .. ", wanted " .. tostring(want)) end
+end
+
+local function near(got, want, rel, name)
+  local good = type(got) == "number" and math.abs(got - want) <= rel * math.max(math.abs(want), 1e-12)
+  if not ok(good, name) then print(("# got %s, wanted %s within %g"):format(got, want, rel)) end
+end
+
+-- f must raise one line that has each of the texts
+local function raises(f, name, ...)
+  local fine, why = pcall(f)
+  local good = not fine and not tostring(why):find "\n"
+  for _, text in ipairs {...} do good = good and tostring(why):find(text, 1, true) ~= nil end
+  if not ok(good, name) then print("# " .. (fine and "it did not raise" or tostring(why))) end
+end
+
+local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+
+local function make(more)
+  local o = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16}
+  for k, v in pairs(more or {}) do o[k] = v end
+  return model.moe(o)
+end
+
+local names = 0
+local function start(m, more, hook, interval)
+  names = names + 1
+  local o = {steps = 20, batch = 4, lr = 1e-3, eval_every = 0, warmup = 2, name = "run-" .. names}
+  for k, v in pairs(more or {}) do o[k] = v end
+  o.paused = true -- so that the hook is there before the first step
+  local r = train(m, d, o)
+  if hook then every(r, interval or 1, hook) end
+  return r:resume()
+end
+
+-- A run that is paused after step n of many
+local function paused(m, n, more)
+  local o = {steps = 1000}
+  for k, v in pairs(more or {}) do o[k] = v end
+  return start(m, o, function(r) if r.step == n then r:pause() end end):wait()
+end
+
+-- ---- states ----
+
+do
+  local r = paused(make(), 3)
+  is(r.state, "paused", "pause: the state")
+  is(r.step, 3, "pause: at the step")
+  is(r:steps(2):wait().step, 5, "steps(2): two more")
+  is(r.state, "paused", "steps: then paused")
+  is(r:wait(100).step, 5, "wait for a step of a paused run returns")
+  is(r:resume().state, "running", "resume: running at once")
+  is(r:wait(9).step >= 9, true, "wait(step)")
+  is(r:stop():wait().state, "stopped", "stop")
+  raises(function() r:steps(0) end, "steps(0)", "steps", "0")
+  raises(function() r:steps(1.5) end, "steps(1.5)", "steps", "1.5")
+  local at = r.step
+  r.steps = at + 4
+  is(r:resume():wait().state .. r.step - at, "done4", "a stopped run goes on to its end")
+  is(r:resume():wait().state, "done", "resume of a run that is done changes nothing")
+  r.steps = at + 7
+  is(r:wait().state .. r.step - at, "done4", "more steps: not before resume")
+  is(r:resume():wait().step - at, 7, "more steps and resume: it goes on, and wait waits")
+  is(r.state, "done", "and is done again")
+  ok(tostring(r):find(("step %d/%d"):format(at + 7, at + 7), 1, true), "steps as it prints")
+  raises(function() r:steps(1) end, "steps(1) of a run that is done", "steps", "done", "r.steps")
+  r.steps = at
+  is(r:resume():wait().step - at, 7, "fewer steps than were done: it stays")
+end
+
+-- ---- hooks ----
+
+do
+  local seen = {}
+  local r = train(make(), d, {steps = 6, batch = 4, name = "hooks", paused = true})
+  is(r.state .. r.step, "paused0", "train{paused = true}")
+  every(r, 2, function(self) seen[#seen + 1] = "a" .. self.step end)
+  every(r, 3, function(self) seen[#seen + 1] = "b" .. self.step end)
+  every(r, 1, function(self) if self.step == 6 then seen[#seen + 1] = "c" .. self.state end end)
+  r:resume():wait()
+  is(table.concat(seen, " "), "a2 b3 a4 a6 b6 crunning", "hooks: steps and order")
+  raises(function() every(r, 0, print) end, "every: interval 0", "every", "0")
+  raises(function() every(r, 1.5, print) end, "every: a fraction", "every", "1.5")
+  raises(function() every(r, 1, "x") end, "every: no function", "every", "string")
+  raises(function() every({}, 1, print) end, "every: no run", "every", "run")
+
+  local why
+  r = start(make(), {steps = 9}, function(self)
+    if self.step == 4 then
+      local _, e = pcall(self.wait, self)
+      why = e
+      error "oops"
+    end
+  end):wait()
+  is(r.state .. r.step, "paused4", "an error in a hook pauses the run")
+  ok(tostring(why):find("hook", 1, true), "wait in a hook of its own run is refused")
+  ok(r:journal()[#r:journal()].text:find "hook" or r:journal()[1].kind == "hook", "the journal has it")
+  is(r:resume():wait().state, "done", "and it can go on")
+
+  local evals, texts = {}, 0
+  r = start(make(), {steps = 4}, function(self)
+    evals[self.step] = self:eval(2)
+    texts = texts + #self:sample("a", {tokens = 2})
+    self:hash()
+  end):wait()
+  is(#evals .. r.state, "4done", "eval, sample and hash in a hook")
+  ok(texts > 0, "samples in a hook")
+  local deep = 0
+  r = start(make(), {steps = 3}, function(self)
+    if self.step == 2 then deep = start(make(), {steps = 5}):wait().step end
+  end):wait()
+  is(deep .. r.state, "5done", "a hook may train and wait for another run")
+  r = start(make(), {steps = 50}, function(self) if self.step == 5 then self:steps(3) end end):wait()
+  is(r.step .. r.state, "8paused", "steps(3) in a hook")
+  r:stop()
+  r = start(make(), {steps = 50}, function(self) if self.step == 5 then self:stop() end end):wait()
+  is(r.step .. r.state, "5stopped", "stop in a hook")
+end
+
+-- ---- options and fields ----
+
+do
+  local m = make()
+  raises(function() start(m, {stepz = 3}) end, "an unknown option", "unknown option 'stepz'", "'steps'")
+  raises(function() start(m, {lr = -1}) end, "lr = -1", "lr", "-1")
+  raises(function() start(m, {lr = "x"}) end, "lr = 'x'", "lr", "number")
+  raises(function() start(m, {lr = 0 / 0}) end, "lr = nan", "lr")
+  raises(function() start(m, {steps = 1.5}) end, "steps = 1.5", "steps", "1.5")
+  raises(function() start(m, {batch = 0}) end, "batch = 0", "batch", "0")
+  raises(function() start(m, {schedule = "cosin"}) end, "an unknown schedule", "schedule", "'cosine'")
+  raises(function() start(m, {optimizer = "sgdd"}) end, "an unknown optimizer", "optimizer", "sgdd")
+  raises(function() start(m, {precision = "fp16"}) end, "an unknown precision", "precision", "fp16")
+  raises(function() start(m, {context = 17}) end, "a context larger than the model's", "context", "17", "16")
+  raises(function() train(m) end, "no data", "train", "dataset")
+  raises(function() train({}, d) end, "no model", "train", "model")
+  raises(function() train(make{vocab = 8}, d, {}) end, "data with more ids than the model", "vocab", "8")
+  local tiny = data.string("abc", {val = 0})
+  raises(function() train(make{vocab = 256}, tiny, {}) end, "a text shorter than a window", "tokens")
+
+  local r = paused(m, 2, {lr = 1e-3})
+  raises(function() r.lrr = 1 end, "an unknown field", "unknown field 'lrr'", "'lr'")
+  raises(function() return r.losss end, "reading an unknown field", "'losss'", "'loss'")
+  raises(function() r.lr = -1 end, "r.lr = -1", "lr", "-1")
+  raises(function() r.lr = "x" end, "r.lr = 'x'", "lr", "number")
+  raises(function() r.lr = nil end, "r.lr = nil", "lr", "number")
+  raises(function() r.seed = 3 end, "r.seed", "seed", "fixed")
+  raises(function() r.schedule = "cosin" end, "r.schedule", "schedule", "cosin")
+  raises(function() r.loss = 1 end, "a field that cannot be set", "loss")
+  raises(function() r.name = "x" end, "r.name cannot be set", "name")
+  raises(function() r.batch = 0 end, "r.batch = 0", "batch", "0")
+  raises(function() r.batch = 2.5 end, "r.batch = 2.5", "batch", "2.5")
+  raises(function() r.context = 17 end, "r.context over the model's", "context", "17")
+  raises(function() r.context = 0 end, "r.context = 0", "context", "0")
+  raises(function() r.accumulate = 0 end, "r.accumulate = 0", "accumulate", "0")
+  raises(function() r.top_k = 5 end, "r.top_k over experts", "top_k", "5", "4")
+  raises(function() r.top_k = 0 end, "r.top_k = 0", "top_k", "0")
+  raises(function() r.top_k = "x" end, "r.top_k = 'x'", "top_k", "x")
+  raises(function() r.capacity = -1 end, "r.capacity = -1", "capacity", "-1")
+  raises(function() r.capacity = "x" end, "r.capacity = 'x'", "capacity", "number")
+  raises(function() r.aux = "x" end, "r.aux = 'x'", "aux", "number")
+  raises(function() r.aux = tensor.zeros(3) end, "r.aux = three numbers", "aux", "number")
+  is(rawget(r, "name"), nil, "no field of the run shadows its name")
+  raises(function() r["mask.1"] = tensor.zeros(3) end, "r['mask.1'] of another size", "mask.1", "4")
+  is(r.lr .. r.batch .. r.context .. r.accumulate .. r.top_k, "0.0014161" .. 2, "wrong values leave the fields")
+  is(r.capacity, nil, "and capacity")
+  is(r.schedule .. r.precision, "cosinefp32", "fields of names")
+  near(r.aux, 0.01, 1e-6, "an input's value")
+  raises(function() train(m, d, {steps = 1}) end, "a model in training", "run-", "stop")
+  is(r:resume():wait(6).step >= 6, true, "after all that the run goes on")
+  r:stop():wait()
+end
+
+-- ---- live changes that trace and plan again ----
+
+do
+  local m = make()
+  local r = paused(m, 4)
+  local function steps(name)
+    r:steps(3):wait()
+    ok(r.loss == r.loss and r.loss < 20, name .. ": the loss continues (" .. ("%.3f"):format(r.loss) .. ")")
+  end
+  r.batch = 6
+  steps "batch = 6"
+  is(r:history("tokens"):table()[7][2] - r:history("tokens"):table()[6][2], 6 * 16.0, "more tokens a step")
+  r.context = 8
+  steps "context = 8"
+  r.accumulate = 3
+  steps "accumulate = 3"
+  is(r:history("tokens"):table()[13][2] - r:history("tokens"):table()[12][2], 3 * 6 * 8.0, "and more")
+  local flops = m:count().flops_per_token
+  r.top_k = 1
+  steps "top_k = 1"
+  is(m.layers[1].moe.top_k, 1, "the model's layers know")
+  ok(m:count().flops_per_token < flops, "and its count")
+  near(r.layers[1].load:sum():item(), 4, 1e-4, "loads still sum to E")
+  r.capacity = 0.25
+  steps "capacity = 0.25"
+  ok(r:history "drops.1":table()[1][2] > 0, "tokens are dropped then")
+  r.capacity = nil
+  steps "capacity = nil"
+  r.top_k = 3
+  steps "top_k = 3"
+  local journal = {}
+  for _, e in ipairs(r:journal()) do journal[#journal + 1] = e.step .. " " .. e.text end
+  journal = table.concat(journal, "; ")
+  for _, text in ipairs {"4 batch = 6", "7 context = 8", "10 accumulate = 3", "13 top_k = 1", "16 capacity = 0.25",
+                         "19 capacity = nil", "22 top_k = 3"} do
+    ok(journal:find(text, 1, true), "journal: " .. text)
+  end
+  if failed > 0 then print("# " .. journal) end
+  ok(r:eval(1) < 20, "evaluation with the new shapes")
+  r:stop():wait()
+end
+
+-- ---- inputs; evaluation without auxiliary losses ----
+
+do
+  local m = make()
+  local r = paused(m, 3, {lr = 0})
+  local before, loss = r:eval(4), r.loss
+  r.aux = 10
+  r:steps(1):wait()
+  is(r:eval(4), before, "evaluation: the same with aux = 10")
+  near(r.aux, 10, 1e-6, "r.aux")
+  near(m.inputs.aux:item(), 10, 1e-6, "the model's as well")
+  near(r:history("balance.1"):table()[4][2], r:history("balance.1"):table()[3][2], 0.2, "balance is observed unweighted")
+  near(r.loss, loss, 0.1, "the loss that is shown has no auxiliary loss")
+  near(m:loss(d, {batches = 4, batch = 4}), before, 1e-5, "m:loss agrees with r:eval")
+  r:stop():wait()
+  -- but they do train
+  local function after(aux) return start(make{balance = {aux = aux}}, {steps = 5}):wait():hash() end
+  ok(after(0) ~= after(10), "auxiliary losses train")
+end
+
+-- ---- experts ----
+
+do
+  local m = make()
+  local r = paused(m, 3)
+  near(r.layers[1].load:sum():item(), 4, 1e-5, "loads sum to E")
+  is(#r.layers .. #r.layers[2].experts, "24", "layers and experts are counted")
+  is(r.layers[3], nil, "there is no third layer")
+  is(r.layers[1].experts[5], nil, "nor a fifth expert")
+  r.layers[1].experts[2]:disable()
+  r:steps(1):wait()
+  is(r.layers[1].load[2]:item(), 0, "disable: load 0")
+  ok(r.layers[2].load[2]:item() > 0, "in its layer only")
+  is(r.dead >= 1, true, "r.dead counts it")
+  r.layers[1].experts[3]:disable()
+  raises(function() r.layers[1].experts[4]:disable() end, "disable: too few remain", "disable", "layer 1")
+  raises(function() r.top_k = 3 end, "top_k over the experts that are enabled", "top_k", "2")
+  r.layers[1].experts[2]:enable()
+  r.layers[1].experts[3]:enable()
+  r:steps(1):wait()
+  ok(r.layers[1].load[2]:item() > 0, "enable: load again")
+
+  local function bytes(l, e)
+    local out = {}
+    for i, info in ipairs(m._info) do
+      if info.name:find("layers." .. l - 1 .. ".", 1, true) and info.experts > 0 then
+        out[#out + 1] = m.params[i][e]:contiguous():hash()
+      end
+    end
+    return table.concat(out, " ")
+  end
+  local one, two = bytes(1, 2), bytes(1, 3)
+  r.layers[1].experts[2]:freeze()
+  r:steps(3):wait()
+  is(bytes(1, 2), one, "freeze: the same bits")
+  ok(bytes(1, 3) ~= two, "the others change")
+  r.layers[1].experts[2]:unfreeze()
+  r:steps(1):wait()
+  ok(bytes(1, 2) ~= one, "unfreeze")
+  one, two = bytes(1, 2), bytes(1, 3)
+  r.layers[1].experts[2]:reset()
+  ok(bytes(1, 2) ~= one, "reset: other parameters")
+  is(bytes(1, 3), two, "of this expert alone")
+  r:steps(2):wait()
+  ok(r.loss < 20, "and it trains on")
+  local kinds = {}
+  for _, e in ipairs(r:journal()) do kinds[e.kind] = (kinds[e.kind] or 0) + 1 end
+  is(kinds.freeze .. kinds.unfreeze .. kinds.reset, "111", "the journal has them")
+  r:note "a note"
+  is(r:journal()[#r:journal()].text, "a note", "note")
+  raises(function() r:note(3) end, "note of a number", "note")
+  r:stop():wait()
+end
+
+-- ---- history, series, lists ----
+
+do
+  local r = start(make(), {steps = 12, eval_every = 5, eval_batches = 1}):wait()
+  local h = r:history "loss"
+  is(h.shape[1] .. "x" .. h.shape[2], "12x2", "history: a row a step")
+  is(h:table()[12][1], 12, "its step")
+  near(h:table()[12][2], r.loss, 1e-6, "its value")
+  is(r:history("val_loss").shape[1], 3, "validation: every 5 steps and at the end")
+  is(r:history("load.1.2").shape[1], 12, "an expert's load")
+  raises(function() r:history "los" end, "an unknown series", "'los'", "'loss'")
+  raises(function() r:history "load.1.9" end, "an expert that is not there", "load.1.9")
+  for _, name in ipairs {"lr", "grad_norm", "tok_s", "time.data", "time.compute", "time.optimizer", "entropy.1",
+                         "balance.2", "z.1", "tokens"} do
+    local fine, t = pcall(r.history, r, name)
+    is(fine and t.shape[1], 12, "series " .. name)
+  end
+  is(r:history("tokens"):table()[12][2], 12.0 * 4 * 16, "tokens")
+  ok(tostring(r):find("run " .. r.name .. ": done, step 12/12", 1, true), "tostring")
+  ok(tostring(compare{r}):find(r.name, 1, true), "compare")
+  raises(function() compare{} end, "compare of nothing", "compare")
+  raises(function() compare{1} end, "compare of a number", "compare")
+  local fresh = paused(make(), 1)
+  ok(not tostring(compare{fresh, r}):find "nan", "compare has no nan")
+  fresh:stop():wait()
+  is(runs(r.name), r, "runs(name)")
+  is(runs()[#runs()], fresh, "runs()")
+  ok(tostring(runs()):find(r.name, 1, true), "runs() prints")
+  raises(function() runs "run-x" end, "an unknown run", "run-x")
+  raises(function() start(make(), {name = r.name}) end, "a name that is taken", r.name)
+  -- another run on the same model
+  local m = r.model
+  local again = train(m, d, {steps = 3, batch = 4, name = "again", eval_every = 0}):wait()
+  is(again.state, "done", "a model can be trained again")
+  raises(function() r:resume() end, "the older run cannot go on", "again")
+  again:close()
+  is(tostring(again), "run again: closed", "close: what it prints then")
+  raises(function() return again.loss end, "close: its fields are gone", "closed")
+  raises(function() runs "again" end, "close: it is in no list", "again")
+  is(train(m, d, {steps = 3, batch = 4, name = "again", eval_every = 0}):wait().state, "done", "close: the model stays")
+end
+
+-- ---- schedules and clipping ----
+
+do
+  local function lr(o, step)
+    o.steps, o.lr, o.min_lr, o.warmup = 20, 1, 0.1, 4
+    local r = start(make{layers = 1, experts = 2, top_k = 1}, o, function(self) self.clip = 1e-12 end)
+    local h = r:wait():history("lr"):table()
+    return h[step][2], h
+  end
+  local v, h = lr({schedule = "cosine"}, 12)
+  near(h[1][2], 0.25, 1e-6, "warm-up: a quarter")
+  near(h[4][2], 1, 1e-6, "warm-up: full")
+  near(v, 0.55, 1e-6, "cosine: half way")
+  near(h[8][2], 0.1 + 0.45 * (1 + math.cos(math.pi / 4)), 1e-6, "cosine: a quarter")
+  near(h[20][2], 0.1, 1e-6, "cosine: the end")
+  v, h = lr({schedule = "linear"}, 12)
+  near(v, 0.55, 1e-6, "linear: half way")
+  near(h[20][2], 0.1, 1e-6, "linear: the end")
+  v, h = lr({schedule = "wsd", decay = 0.25}, 15)
+  near(v, 1, 1e-6, "wsd: stable")
+  near(h[18][2], 1 - 0.9 * 0.6, 1e-6, "wsd: decays")
+  near(h[20][2], 0.1, 1e-6, "wsd: the end")
+  v = lr({schedule = "constant"}, 20)
+  near(v, 1, 1e-6, "constant")
+end
+
+-- ---- micro-batches ----
+
+do
+  local function train_with(batch, accumulate, aux)
+    local m = make{balance = {aux = 0, z = 0}}
+    return start(m, {batch = batch, accumulate = accumulate, sampling = "sequential", steps = 8}):wait(), m
+  end
+  local one, m1 = train_with(12, 1)
+  local four, m4 = train_with(3, 4)
+  near(four.loss, one.loss, 1e-4, "accumulate 4 x 3 is close to a batch of 12: loss")
+  near(four.grad_norm, one.grad_norm, 1e-3, "and the gradient's norm")
+  local worst = 0
+  for i, p in ipairs(m1.params) do worst = math.max(worst, (p - m4.params[i]):abs():max():item()) end
+  ok(worst < 2e-4, ("and the parameters (%.1e)"):format(worst))
+  near(four.layers[1].load:sum():item(), 4, 1e-4, "loads are means over micro-batches")
+end
+
+-- ---- AdamW against the same in plain Lua ----
+
+-- logits of token i: W[i] + b; the gradient is (softmax - onehot) summed over positions, over N
+model.define("bigram", function(cfg)
+  return function(ids)
+    local w = nn.param("w", {cfg.vocab, cfg.vocab}, 0.5)
+    local b = nn.param("b", {cfg.vocab}, 0.5)
+    return nn.embedding(ids, w) + b
+  end
+end)
+
+do
+  local small = data.synthetic{domains = 1, tokens = 3000, seed = 3, states = 12}
+  local V, B, T = small.vocab, 2, 8
+  local m = model.bigram{vocab = V, context = T, seed = 5}
+  local o = {steps = 12, batch = B, lr = 0.05, min_lr = 0.05, warmup = 3, weight_decay = 0.3, clip = 0.4, beta1 = 0.8,
+             beta2 = 0.9, eps = 1e-6, schedule = "constant", eval_every = 0, seed = 9, name = "bigram"}
+  local w, b = m.params.w:table(), m.params.b:table()
+  local function zeros(n)
+    local t = {}
+    for i = 1, n do t[i] = 0 end
+    return t
+  end
+  local state = {mb = zeros(V), vb = zeros(V), mw = {}, vw = {}}
+  for i = 1, V do state.mw[i], state.vw[i] = zeros(V), zeros(V) end
+  local x, y = tensor.zeros(B, T, {dtype = "i32"}), tensor.zeros(B, T, {dtype = "i32"})
+  local losses, clipped, norms = {}, 0, {}
+  for step = 1, o.steps do
+    engine.batch(small, o.seed, step, x, y)
+    local xs, ys = x:view(-1):table(), y:view(-1):table()
+    local gb, gw, loss = zeros(V), {}, 0
+    for i = 1, V do gw[i] = zeros(V) end
+    for n = 1, B * T do
+      local row, sum, p = w[xs[n] + 1], 0, {}
+      for j = 1, V do
+        p[j] = math.exp(row[j] + b[j])
+        sum = sum + p[j]
+      end
+      loss = loss - math.log(p[ys[n] + 1] / sum) / (B * T)
+      for j = 1, V do
+        local g = (p[j] / sum - (j == ys[n] + 1 and 1 or 0)) / (B * T)
+        gb[j] = gb[j] + g
+        gw[xs[n] + 1][j] = gw[xs[n] + 1][j] + g
+      end
+    end
+    losses[step] = loss
+    local norm = 0
+    for i = 1, V do
+      norm = norm + gb[i] ^ 2
+      for j = 1, V do norm = norm + gw[i][j] ^ 2 end
+    end
+    norm = math.sqrt(norm)
+    norms[step] = norm
+    local scale = norm > o.clip and o.clip / norm or 1
+    if scale < 1 then clipped = clipped + 1 end
+    local lr = o.lr * math.min(1, step / o.warmup)
+    local function adamw(p, g, mo, ve, decay)
+      for i = 1, V do
+        local gi = g[i] * scale
+        mo[i] = o.beta1 * mo[i] + (1 - o.beta1) * gi
+        ve[i] = o.beta2 * ve[i] + (1 - o.beta2) * gi * gi
+        local mh, vh = mo[i] / (1 - o.beta1 ^ step), ve[i] / (1 - o.beta2 ^ step)
+        p[i] = p[i] * (1 - lr * decay) - lr * mh / (math.sqrt(vh) + o.eps)
+      end
+    end
+    adamw(b, gb, state.mb, state.vb, 0) -- one dimension: no decay
+    for i = 1, V do adamw(w[i], gw[i], state.mw[i], state.vw[i], o.weight_decay) end
+  end
+  local r = train(m, small, o):wait()
+  local worst = 0
+  local gotw, gotb = m.params.w:table(), m.params.b:table()
+  local worst_b = 0
+  for i = 1, V do
+    worst_b = math.max(worst_b, math.abs(gotb[i] - b[i]))
+    for j = 1, V do worst = math.max(worst, math.abs(gotw[i][j] - w[i][j])) end
+  end
+  ok(worst < 2e-4, ("AdamW with decay, warm-up and clipping: matrix (%.1e)"):format(worst))
+  ok(worst_b < 2e-4, ("without decay: vector (%.1e)"):format(worst_b))
+  ok(clipped > 0 and clipped < o.steps, "some steps were clipped, some not (" .. clipped .. ")")
+  local h, g = r:history("loss"):table(), r:history("grad_norm"):table()
+  local worst_loss, worst_norm = 0, 0
+  for i = 1, o.steps do
+    worst_loss = math.max(worst_loss, math.abs(h[i][2] - losses[i]))
+    worst_norm = math.max(worst_norm, math.abs(g[i][2] - norms[i]) / norms[i])
+  end
+  ok(worst_loss < 1e-4, ("losses (%.1e)"):format(worst_loss))
+  ok(worst_norm < 1e-3, ("norms before clipping (%.1e)"):format(worst_norm))
+end
+
+-- ---- values that are not finite ----
+
+do
+  local other = start(make(), {steps = 40})
+  local seen
+  local r = start(make(), {steps = 50, lr = 1e6, clip = 0, warmup = 0}, function(self) seen = self.step end):wait()
+  is(r.state, "failed", "lr = 1e6: failed")
+  local why = r.error or ""
+  ok(not why:find "\n" and #why > 0, "one line says why")
+  ok(why:find("step " .. r.step + 1, 1, true), "it names the step")
+  ok(why:find "model%.[%w._]+" or why:find "gradient of" or why:find "%->", "and a tensor: " .. why)
+  is(seen, r.step, "the last good step was announced")
+  is(r:journal()[#r:journal()].kind, "failed", "the journal has it")
+  local same = start(make(), {steps = 50, lr = 1e6, clip = 0, warmup = 0}, function(self)
+    if self.step == r.step then self:stop() end
+  end):wait()
+  is(same.step .. same.state, r.step .. "stopped", "the same run, stopped before")
+  is(r:hash(), same:hash(), "the parameters are those of the last good step")
+  is(r:resume():wait().state, "failed", "a failed run does not go on")
+  is(other:wait().state, "done", "another run went on")
+end
+
+print("1.." .. count)
+quit(failed == 0 and 0 or 1)
