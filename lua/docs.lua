@@ -78,8 +78,12 @@ docs.entries = {
   {"run:wait", "r:wait(step) -> r", "Wait until the run has done that step, or has ended or paused. Ctrl-C ends the wait, "
    .. "not the run.", "r:wait(3).step"},
   {"run:pause", "r:pause() -> r", "Stop after the step that is being done; r:resume() goes on.", "r:pause():wait().state"},
-  {"run:resume", "r:resume() -> r", "Go on after r:pause() or r:steps(n).", "r:resume()"},
+  {"run:resume", "r:resume() -> r", "Go on after r:pause(), r:steps(n) or r:stop(); after r.steps = n a run "
+   .. "that was done goes on as well.", "r:resume()"},
   {"run:stop", "r:stop() -> r", "End the run after the step that is being done.", "r:stop():wait().state"},
+  {"run:close", "r:close()", "Stop the run and give back its memory: gradients, moments, activations, series. The "
+   .. "model stays.", 'train(model.dense{layers = 1, dim = 8, heads = 2, vocab = d.vocab, context = 8}, d,'
+   .. ' {steps = 1, batch = 1, context = 8, name = "brief"}):wait():close()'},
   {"run:steps", "r:steps(n) -> r", "Do n more steps, then pause.", "r:steps(1):wait().step"},
   {"run:eval", "r:eval(batches) -> number", "Nats a token on the validation part, without auxiliary losses; eval_batches "
    .. "batches unless given. Equal parameters give equal numbers.", "r:eval(2)"},

@@ -372,6 +372,8 @@ static int machine_memory(lua_State *L)
     lua_setfield(L, -2, "live");
     lua_pushinteger(L, (lua_Integer)sy_mem_peak());
     lua_setfield(L, -2, "peak");
+    lua_pushinteger(L, (lua_Integer)sy_mem_count());
+    lua_setfield(L, -2, "allocations");
     lua_pushinteger(L, (lua_Integer)sy_machine_memory());
     lua_setfield(L, -2, "machine");
     lua_pushinteger(L, (lua_Integer)lsy_state(L)->live);
@@ -409,8 +411,8 @@ static const struct lsy_doc docs[] = {
     {"tensor.cpu", "tensor.cpu() -> name, peak, bf16_peak",
      "The kernel set in use (ref, avx2, avx512, neon) and the FMA peaks in FLOP/s, measured on all threads.",
      "tensor.cpu()"},
-    {"tensor.memory", "tensor.memory() -> {live=, peak=, machine=, lua=}",
-     "Bytes: of the engine now and at most, of the machine, of Lua's objects.", "tensor.memory().live"},
+    {"tensor.memory", "tensor.memory() -> {live=, peak=, allocations=, machine=, lua=}",
+     "Bytes: of the engine now and at most, of the machine, of Lua's objects; allocations so far.", "tensor.memory().live"},
 };
 
 void lsy_open_make(lua_State *L)

@@ -132,8 +132,9 @@ static bool line_due(const struct sy_status *s, bool evaluated)
 
 void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluated)
 {
-    struct sy_str o = SY_STR_INIT;
+    static struct sy_str o; /* kept, so that a step allocates nothing; guarded by lock */
     pthread_mutex_lock(&lock);
+    sy_str_clear(&o);
     if (s->state != SY_RUN_RUNNING)
         put_state(&o, run, s);
     else if (mode == LSY_PROGRESS_JSON)
@@ -142,7 +143,6 @@ void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluate
         put_line(&o, run, s);
     say(&o);
     pthread_mutex_unlock(&lock);
-    sy_str_free(&o);
 }
 
 void lsy_progress_line(const char *fmt, ...)

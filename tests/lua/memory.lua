@@ -1,0 +1,135 @@
+-- Memory: no allocation in the loop, no growth over 1,000 steps, everything back when a run and its model
+-- are closed, and what does not fit refused before it is taken.  TAP.
+
+local count, failed = 0, 0
+
+local function ok(cond, name)
+  count = count + 1
+  if not cond then failed = failed + 1 end
+  print((cond and "ok " or "not ok ") .. count .. " - " .. name)
+  return cond
+end
+
+local function is(got, want, name)
+  if not ok(got == want, name) then print("# got " .. tostring(got) .. ", wanted " .. tostring(want)) end
+end
+
+local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+
+local function make(more)
+  local o = {layers = 2, dim = 16, heads = 2, kv_heads = 1, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
+             expert_dim = 16, shared_experts = 1, router = "sigmoid", capacity = 1.25, dropout = 0.1}
+  for k, v in pairs(more or {}) do o[k] = v end
+  return model.moe(o)
+end
+
+local function resident() -- KB
+  local f <close> = io.open "/proc/self/statm"
+  return f and tonumber(f:read "a":match "^%d+ (%d+)") * 4
+end
+
+local function memory()
+  local now = tensor.memory()
+  return now.live, now.peak, now.allocations
+end
+
+local function clean()
+  for _ = 1, 4 do collectgarbage() end
+end
+
+-- ---- the loop ----
+
+local m = make()
+local r = train(m, d, {steps = 2000, batch = 4, accumulate = 2, eval_every = 20, eval_batches = 2, name = "loop"})
+r:wait(30)
+r:pause():wait()
+local _, _, before = memory()
+r:steps(100):wait()
+local _, _, after = memory()
+is(after - before, 0, "100 steps with 5 evaluations: allocations")
+r:resume():wait(700)
+clean()
+local small = resident()
+r:wait(1700)
+clean()
+local large = resident()
+if small then ok(large - small < 400, ("1,000 steps: %d KB more"):format(large - small))
+else print("ok # SKIP no /proc") end
+r:stop():wait()
+r:close()
+
+-- ---- giving back ----
+
+local function once(name)
+  local model_ = make()
+  local run = train(model_, d, {steps = 12, batch = 4, accumulate = 2, eval_every = 5, name = name, paused = true})
+  every(run, 3, function(self) self:eval(1) end)
+  every(run, 6, function(self) self.batch = 3 end)
+  run:resume():wait()
+  model_:generate("a", {tokens = 4})
+  model_:loss(d, {batches = 1, batch = 2})
+  run:history "loss"
+  run:close()
+end
+
+m, r = nil, nil
+once "first" -- scratch of threads, caches: taken once
+clean()
+local live0 = memory()
+for i = 1, 3 do once("next-" .. i) end
+clean()
+local live1 = memory()
+is(live1 - live0, 0, "models and runs: all bytes come back")
+
+-- closed in the middle, with a hook under way
+local run = train(make(), d, {steps = 100000, batch = 4, name = "middle", paused = true})
+every(run, 1, function() end)
+run:resume():wait(5)
+run:close()
+run = nil
+clean()
+is(memory() - live0, 0, "a run that is closed while it runs as well")
+
+-- one that was never closed is found by nobody, but a model without a run is collected
+local big = model.dense{layers = 1, dim = 256, heads = 2, ffn_dim = 2048, vocab = 256}
+ok(memory() - live0 > 4e6, "a model takes memory")
+big = nil
+clean()
+is(memory() - live0, 0, "a model without a run is collected")
+
+-- ---- too large ----
+
+local function refused(name, f, ...)
+  clean()
+  local live = memory()
+  local _, peak = memory()
+  local fine, why = pcall(f)
+  why = tostring(why)
+  local good = not fine and not why:find "\n" and why:find "bytes"
+  for _, text in ipairs {...} do good = good and why:find(text, 1, true) end
+  if not ok(good, name .. ": refused with the bytes") then print("# " .. (fine and "it was not refused" or why)) end
+  clean()
+  local now, top = memory()
+  if not ok(now - live < 1e5, name .. ": nothing stays taken") then print("# " .. now - live) end
+  if not ok(top - math.max(peak, live) < 1 << 30, name .. ": nothing large was taken") then print("# " .. top - peak) end
+end
+
+refused("model.moe{dim = 100000}", function() model.moe{dim = 100000, heads = 10, layers = 100, experts = 64} end)
+refused("model.dense{vocab = 16777216}", function() model.dense{dim = 1 << 20, heads = 2, vocab = 1 << 24} end)
+refused("tensor.zeros", function() tensor.zeros(1 << 20, 1 << 20) end)
+local fits = make()
+refused("an enormous batch", function() train(fits, d, {batch = 1000000, name = "huge"}) end)
+refused("an enormous batch, accumulated", function() train(fits, d, {batch = 999999, accumulate = 1000, name = "huge"}) end)
+local wide = model.dense{layers = 1, dim = 64, heads = 2, ffn_dim = 64, context = 1 << 24, vocab = 256}
+refused("an enormous context", function()
+  train(wide, data.string(("abc "):rep(1 << 20), {val = 0}), {batch = 100000, context = 1 << 20, name = "huge"})
+end)
+r = train(fits, d, {steps = 100000, batch = 4, eval_every = 0, name = "lives"})
+r:wait(5) -- threads have their scratch then
+refused("a live batch", function() r.batch = 1000000 end)
+is(r.batch, 4, "the batch is what it was")
+is(r:wait(r.step + 5).state, "running", "and the run goes on")
+r:stop():wait()
+
+print("1.." .. count)
+quit(failed == 0 and 0 or 1)
