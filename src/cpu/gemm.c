@@ -393,8 +393,8 @@ static struct block block_of(const struct sy__plan *plan, int64_t task)
     const int64_t j = (task - plan->first) / plan->row_blocks;
     const int64_t panels = ceil_div(p->n, SY_GEMM_COLS);
     struct block b = {.plan = plan, .column = (int32_t)j};
-    b.r0 = p->m * i / plan->row_blocks;
-    b.rows = p->m * (i + 1) / plan->row_blocks - b.r0;
+    b.r0 = i * plan->row_step;
+    b.rows = min64(plan->row_step, p->m - b.r0);
     b.c0 = panels * j / plan->col_blocks * SY_GEMM_COLS;
     b.cols = min64(panels * (j + 1) / plan->col_blocks * SY_GEMM_COLS, p->n) - b.c0;
     return b;

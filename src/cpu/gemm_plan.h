@@ -8,6 +8,7 @@ struct sy__plan {
     const struct sy_gemm_problem *p;
     int32_t index;        /* in the caller's list */
     int32_t row_blocks, col_blocks;
+    int64_t row_step;     /* rows of a block, the last one may have fewer */
     int64_t first, tasks; /* numbers in the queue */
     int64_t sub;          /* columns packed at a time */
     bool resident;        /* a block of B is packed whole and kept from task to task */
