@@ -11,7 +11,7 @@
 # A test with threads is named once more in threaded_tests: `make check-threads` runs these alone, for
 # ThreadSanitizer.
 
-threaded_tests = %D%/unit/test_pool %D%/unit/test_rng %D%/unit/test_mem
+threaded_tests = %D%/unit/test_pool %D%/unit/test_rng %D%/unit/test_mem %D%/unit/test_trainer
 
 check-threads:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(threaded_tests)'
@@ -58,6 +58,7 @@ unit_tests += %D%/unit/test_rng
 unit_tests += %D%/unit/test_str
 unit_tests += %D%/unit/test_data
 unit_tests += %D%/unit/test_tokenizer
+unit_tests += %D%/unit/test_train %D%/unit/test_trainer
 
 
 unit_tests += %D%/grad/test_grad %D%/isa/test_isa %D%/unit/test_ops

@@ -1,0 +1,254 @@
+/* What training keeps: flat buffers, chunks, freezing, norm, AdamW, hashes; the table of
+ * hyper-parameters and the schedules; series of metrics.  All against plain loops in double. */
+#include "unit/tap.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "run/metrics.h"
+#include "switchyard/hyper.h"
+#include "train/params.h"
+
+#include <math.h>
+#include <string.h>
+
+#define COUNT 4
+
+static const char *const names[COUNT] = {"a.weight", "a.bias", "moe.experts.up", "b.weight"};
+static const int64_t experts[COUNT] = {0, 0, 3, 0};
+static const int64_t shapes[COUNT][3] = {{300, 300, 0}, {7, 0, 0}, {3, 5, 11}, {2, 3, 0}};
+static const int dims[COUNT] = {2, 1, 3, 2};
+
+static void fill(float *x, int64_t n, uint64_t step)
+{
+    struct sy_rng rng = {.seed = 11, .purpose = SY_RNG_USER, .step = step};
+    sy_rng_fill_normal(&rng, 0, x, n);
+}
+
+static struct sy_params *make(struct sy_tensor **tensors, struct sy_tensor *state)
+{
+    struct sy_err err = SY_ERR_INIT;
+    for (int i = 0; i < COUNT; i++) {
+        tensors[i] = sy_tensor_empty(SY_F32, dims[i], shapes[i], &err);
+        fill(sy_tensor_data(tensors[i]), sy_tensor_count(tensors[i]), (uint64_t)i);
+    }
+    struct sy_params *ps = sy_params_new(tensors, names, experts, COUNT, &state, 1, &err);
+    tap_ok(ps != NULL, "params: made %s", err.msg);
+    return ps;
+}
+
+static void test_layout(struct sy_params *ps, struct sy_tensor **tensors)
+{
+    int64_t end = 0, covered = 0;
+    bool aligned = true, apart = true, moved = true, whole = true, small = true, ordered = true;
+    for (int i = 0; i < COUNT; i++) {
+        const struct sy_param *p = &ps->list[i];
+        aligned &= p->offset % 16 == 0;
+        apart &= p->offset >= end;
+        moved &= sy_tensor_data(tensors[i]) == (void *)(ps->p + p->offset);
+        end = p->offset + p->count;
+    }
+    for (int i = 0; i < ps->nchunks; i++) {
+        const struct sy_chunk *c = &ps->chunks[i];
+        const struct sy_param *p = &ps->list[c->param];
+        int64_t each = p->experts ? p->count / p->experts : p->count;
+        int64_t first = p->offset + (p->experts ? c->expert * each : 0);
+        whole &= c->offset >= first && c->offset + c->count <= first + each;
+        small &= c->count <= 65536;
+        ordered &= !i || c->offset >= ps->chunks[i - 1].offset + ps->chunks[i - 1].count;
+        covered += c->count;
+    }
+    tap_ok(aligned && apart && end <= ps->floats, "params: each at a multiple of 16, apart");
+    tap_ok(moved, "params: tensors moved into the flat buffer");
+    tap_ok(whole && small && ordered, "chunks: within a parameter and an expert, small, ordered");
+    tap_is_int(covered, 300 * 300 + 7 + 3 * 5 * 11 + 6, "chunks: cover every number once");
+    tap_ok(ps->list[0].decay && !ps->list[1].decay && ps->list[2].decay,
+           "decay: from two dimensions on");
+    tap_is_int((int64_t)sy_params_bytes(tensors, COUNT), ps->floats * 16, "params: bytes wanted");
+}
+
+static double plain_norm(const struct sy_params *ps, int skip_param, int skip_expert)
+{
+    double sum = 0;
+    for (int i = 0; i < COUNT; i++) {
+        const struct sy_param *p = &ps->list[i];
+        int64_t each = p->experts ? p->count / p->experts : p->count;
+        for (int64_t j = 0; j < p->count; j++)
+            if (i != skip_param || j / each != skip_expert)
+                sum += (double)ps->g[p->offset + j] * (double)ps->g[p->offset + j];
+    }
+    return sqrt(sum);
+}
+
+static bool near(double a, double b, double rel) { return fabs(a - b) <= rel * fabs(b); }
+
+static void test_norm(struct sy_params *ps)
+{
+    int bad;
+    for (int i = 0; i < COUNT; i++)
+        fill(ps->g + ps->list[i].offset, ps->list[i].count, 100 + (uint64_t)i);
+    tap_ok(near(sy_params_grad_norm(ps, 0.5, &bad), 0.5 * plain_norm(ps, -1, 0), 1e-12) && bad < 0,
+           "norm: as in double, scaled");
+    sy_params_freeze(ps, "moe.experts.", 1, true);
+    tap_ok(near(sy_params_grad_norm(ps, 1, &bad), plain_norm(ps, 2, 1), 1e-12),
+           "norm: without the frozen expert");
+    float kept = ps->g[ps->list[3].offset + 1];
+    ps->g[ps->list[3].offset + 1] = INFINITY;
+    sy_params_grad_norm(ps, 1, &bad);
+    tap_is_int(bad, 3, "norm: names the gradient that is not finite");
+    ps->g[ps->list[3].offset + 1] = kept;
+}
+
+/* Expert 1 of parameter 2 is frozen. */
+static void test_update(struct sy_params *ps)
+{
+    struct sy_update u = {.lr = 0.01, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1,
+                          .grad_scale = 0.5, .t = 1};
+    size_t bytes = (size_t)ps->floats * sizeof(float);
+    float *before = sy_alloc(bytes);
+    double worst = 0, frozen = 0;
+    memcpy(before, ps->p, bytes);
+    sy_params_adamw(ps, &u);
+    for (int i = 0; i < COUNT; i++)
+        for (int64_t j = 0; j < ps->list[i].count; j++) {
+            int64_t at = ps->list[i].offset + j;
+            double old = (double)before[at], g = 0.5 * (double)ps->g[at];
+            /* at the first step mean = g and root of variance = |g| after correction */
+            double keep = ps->list[i].decay ? 1 - 0.01 * 0.1 : 1;
+            double want = old * keep - 0.01 * g / (fabs(g) + 1e-8);
+            if (i == 2 && j / 55 == 1)
+                frozen = fmax(frozen, fabs((double)ps->p[at] - old));
+            else
+                worst = fmax(worst, fabs((double)ps->p[at] - want));
+        }
+    tap_ok(worst < 1e-6, "adamw: first step (%.1e)", worst);
+    tap_ok(frozen == 0, "adamw: a frozen expert keeps its bits");
+    sy_free(before);
+}
+
+static void test_hash(struct sy_params *ps, struct sy_tensor *state)
+{
+    float *places[4] = {ps->p + ps->list[3].offset + 5, ps->m + ps->list[1].offset, ps->v,
+                        sy_tensor_data(state)};
+    uint64_t was = sy_params_hash(ps);
+    for (int i = 0; i < 4; i++) {
+        float kept = *places[i];
+        *places[i] += 1;
+        tap_ok(sy_params_hash(ps) != was, "hash: sees buffer %d", i);
+        *places[i] = kept;
+    }
+    ps->g[0] += 1;
+    tap_ok(sy_params_hash(ps) == was, "hash: gradients do not count");
+}
+
+static void test_params(void)
+{
+    struct sy_tensor *tensors[COUNT];
+    int64_t three = 3;
+    size_t live = sy_mem_live();
+    struct sy_tensor *state = sy_tensor_zeros(SY_F32, 1, &three, NULL);
+    struct sy_params *ps = make(tensors, state);
+    test_layout(ps, tensors);
+    test_norm(ps);
+    test_update(ps);
+    test_hash(ps, state);
+    sy_params_free(ps);
+    tap_ok(isfinite(sy_tensor_get(tensors[0], 5)), "params: the tensors outlive them");
+    for (int i = 0; i < COUNT; i++)
+        sy_tensor_unref(tensors[i]);
+    sy_tensor_unref(state);
+    tap_ok(sy_mem_live() == live, "params: all bytes come back");
+}
+
+static void test_out_of_memory(void)
+{
+    struct sy_err err;
+    int64_t shape[2] = {4, 4};
+    struct sy_tensor *t = sy_tensor_zeros(SY_F32, 2, shape, NULL);
+    const char *name = "w";
+    size_t live = sy_mem_live();
+    struct sy_params *ps = NULL;
+    int n = 0;
+    bool told = true;
+    while (!ps && n < 100) {
+        err = (struct sy_err)SY_ERR_INIT;
+        sy_mem_fail_at((uint64_t)++n);
+        ps = sy_params_new(&t, &name, NULL, 1, NULL, 0, &err);
+        sy_mem_fail_at(0);
+        told &= ps || (err.code == SY_E_MEMORY && sy_mem_live() == live);
+    }
+    tap_ok(ps && told && n > 5, "params: every allocation may fail (%d)", n - 1);
+    sy_params_free(ps);
+    sy_tensor_unref(t);
+}
+
+/* ---- hyper-parameters ---- */
+
+static void test_hyper(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_hyper h;
+    sy_hyper_defaults(&h);
+    tap_is_int(sy_hyper_find("lr"), SY_HYPER_lr, "hyper: found by name");
+    tap_is_int(sy_hyper_find("lrr"), -1, "hyper: unknown");
+    tap_ok(sy_hyper_check(SY_HYPER_lr, -1, &err) && strstr(err.msg, "lr is -1"), "hyper: %s", err.msg);
+    err.code = SY_E_OK;
+    tap_ok(sy_hyper_check(SY_HYPER_batch, 1.5, &err) != 0, "hyper: %s", err.msg);
+    err.code = SY_E_OK;
+    tap_ok(sy_hyper_check(SY_HYPER_lr, (double)NAN, &err) != 0, "hyper: %s", err.msg);
+    h.v[SY_HYPER_steps] = 1000;
+    tap_ok(near(sy_hyper_lr(&h, 50), 0.5e-3, 1e-12) && near(sy_hyper_lr(&h, 100), 1e-3, 1e-12),
+           "schedule: warm-up is a tenth of the steps, at most 100");
+    tap_ok(near(sy_hyper_lr(&h, 1000), 1e-4, 1e-9) && near(sy_hyper_lr(&h, 2000), 1e-4, 1e-9),
+           "schedule: ends at a tenth and stays there");
+    bool falls = true;
+    for (int s = 0; s < SY_SCHEDULE_COUNT; s++) {
+        h.schedule = (enum sy_schedule)s;
+        for (int64_t i = 101; i <= 1000; i++)
+            falls &= sy_hyper_lr(&h, i) <= sy_hyper_lr(&h, i - 1) && sy_hyper_lr(&h, i) >= 1e-4 - 1e-15;
+        tap_is_int(sy_schedule_parse(sy_schedule_name((enum sy_schedule)s)), s, "schedule: %s",
+                   sy_schedule_name((enum sy_schedule)s));
+    }
+    tap_ok(falls, "schedules: never rise after the warm-up, never under min_lr");
+    h.v[SY_HYPER_steps] = 0;
+    h.v[SY_HYPER_warmup] = 0;
+    tap_ok(isfinite(sy_hyper_lr(&h, 1)), "schedule: no steps, no warm-up");
+}
+
+/* ---- metrics ---- */
+
+static void test_metrics(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_metrics *m = sy_metrics_new(&err);
+    int a = sy_metrics_series(m, "loss", 1, &err), b = sy_metrics_series(m, "load.1", 3, &err);
+    tap_is_int(sy_metrics_series(m, "loss", 1, &err), a, "metrics: the same name, the same series");
+    tap_ok(sy_metrics_series(m, "loss", 2, &err) < 0 && err.code == SY_E_SHAPE, "metrics: %s", err.msg);
+    for (int64_t i = 1; i <= 3000; i++) {
+        float row[3] = {(float)i, (float)(2 * i), (float)(3 * i)};
+        sy_metrics_add(m, a, i, row);
+        sy_metrics_add(m, b, i, row);
+    }
+    int64_t steps[4];
+    float values[4];
+    tap_ok(sy_metrics_read(m, b, 2, 1022, 4, steps, values) == 4 && steps[0] == 1023 &&
+               values[0] == 3069.0f && steps[3] == 1026 && values[3] == 3078.0f,
+           "metrics: read across two chunks");
+    tap_is_int(sy_metrics_read(m, a, 0, 2998, 4, steps, values), 2, "metrics: read past the end");
+    tap_is_int(sy_metrics_read(m, a, 0, 5000, 4, steps, values), 0, "metrics: read behind the end");
+    tap_ok(sy_metrics_last(m, b, values) == 3000 && values[1] == 6000.0f, "metrics: last");
+    sy_metrics_truncate(m, 1024);
+    tap_is_int(sy_metrics_rows(m, a), 1024, "metrics: truncate");
+    float v = 7;
+    sy_metrics_add(m, a, 1025, &v);
+    tap_ok(sy_metrics_last(m, a, values) == 1025 && values[0] == 7.0f, "metrics: go on after it");
+    sy_metrics_free(m);
+}
+
+int main(void)
+{
+    test_params();
+    test_out_of_memory();
+    test_hyper();
+    test_metrics();
+    return tap_done();
+}

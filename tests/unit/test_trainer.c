@@ -1,0 +1,257 @@
+/* The trainer from several threads at once: hold and release, set, pause and resume, status, metrics,
+ * journal, while it trains a table of bigrams.  Meant for ThreadSanitizer; anywhere it must end with
+ * the bits of a run that nobody disturbed. */
+#include "unit/tap.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "ops/build.h"
+#include "run/metrics.h"
+#include "switchyard/train.h"
+#include "train/params.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define V 256
+#define B 2
+#define T 16
+#define STEPS 400
+
+static struct sy_tensor *weights;
+static struct sy_params *params;
+
+/* Forward (and backward) of the bigram model as a phase. */
+static int make_phase(struct sy_phase *p, bool eval, bool add, struct sy_err *err)
+{
+    const int64_t shape[2] = {B, T}, flat = (int64_t)B * T, rows[2] = {(int64_t)B * T, V};
+    struct sy_scope scope;
+    struct sy_tensor *grad = NULL;
+    float *to = params->g;
+    int rc = -1;
+    sy_scope_begin(&scope, err);
+    p->graph = sy_graph_new(err);
+    if (!p->graph || sy_graph_begin(p->graph, err))
+        goto out;
+    p->tokens = sy_tensor_ref(sy_graph_input(p->graph, "tokens", SY_I32, 2, shape, err));
+    p->targets = sy_tensor_ref(sy_graph_input(p->graph, "targets", SY_I32, 2, shape, err));
+    struct sy_tensor *x = sy_b_apply(SY_OP_EMBEDDING_, NULL, 2, weights, p->tokens);
+    struct sy_tensor *loss = sy_b_apply(SY_OP_CROSS_ENTROPY_, NULL, 2, sy_b_reshape(x, 2, rows),
+                                        sy_b_reshape(p->targets, 1, &flat));
+    if (!loss || (!eval && sy_grad(loss, &weights, 1, &grad, err)))
+        goto out;
+    sy_graph_end(p->graph);
+    p->loss = sy_tensor_ref(loss);
+    struct sy_program_spec spec = {.outputs = &loss, .noutputs = 1, .grads = &grad, .grad_to = &to,
+                                   .ngrads = eval ? 0 : 1, .add_grads = add};
+    p->program = sy_program_new(p->graph, &spec, err);
+    rc = p->program ? 0 : -1;
+out:
+    sy_tensor_unref(grad);
+    sy_scope_end(&scope);
+    return rc;
+}
+
+static struct sy_plan *make_plan(struct sy_err *err)
+{
+    struct sy_plan *plan = sy_calloc(1, sizeof *plan);
+    *plan = (struct sy_plan){.batch = B, .context = T, .accumulate = 2};
+    if (make_phase(&plan->first, false, false, err) || make_phase(&plan->more, false, true, err) ||
+        make_phase(&plan->eval, true, false, err) || sy_plan_attach(plan, err)) {
+        sy_plan_free(plan);
+        return NULL;
+    }
+    return plan;
+}
+
+static atomic_long announced;
+
+static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
+{
+    (void)ctx, (void)s, (void)evaluated;
+    atomic_fetch_add(&announced, 1);
+}
+
+static struct sy_trainer *make(struct sy_corpus *corpus)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const int64_t shape[2] = {V, V};
+    const char *name = "w";
+    weights = sy_tensor_zeros(SY_F32, 2, shape, &err);
+    sy_tensor_set_requires_grad(weights, true);
+    params = sy_params_new(&weights, &name, NULL, 1, NULL, 0, &err);
+    struct sy_train_config c = {.name = "test", .params = params, .plan = make_plan(&err),
+                                .corpus = corpus, .on_step = on_step};
+    sy_hyper_defaults(&c.hyper);
+    c.hyper.v[SY_HYPER_steps] = STEPS;
+    c.hyper.v[SY_HYPER_lr] = 0.05;
+    c.hyper.v[SY_HYPER_eval_every] = 50;
+    c.hyper.v[SY_HYPER_eval_batches] = 2;
+    struct sy_trainer *t = c.plan ? sy_trainer_new(&c, &err) : NULL;
+    if (!t)
+        tap_note("%s", err.msg);
+    return t;
+}
+
+static void finish(struct sy_trainer *t)
+{
+    sy_trainer_free(t);
+    sy_tensor_unref(weights);
+}
+
+/* ---- the threads that disturb ---- */
+
+static atomic_bool stop;
+static _Atomic int64_t holds, reads;
+static pthread_mutex_t holder = PTHREAD_MUTEX_INITIALIZER; /* only the holder may touch parameters */
+
+static void *hold_it(void *arg)
+{
+    struct sy_trainer *t = arg;
+    while (!atomic_load(&stop)) {
+        struct sy_err err = SY_ERR_INIT;
+        pthread_mutex_lock(&holder);
+        sy_trainer_hold(t);
+        while (!sy_trainer_held(t, 0.01))
+            continue;
+        sy_params_hash(sy_trainer_params(t));
+        sy_trainer_eval(t, 1, &err);
+        sy_trainer_release(t);
+        pthread_mutex_unlock(&holder);
+        atomic_fetch_add(&holds, 1);
+        sy_sleep(0.002);
+    }
+    return NULL;
+}
+
+static void *change_it(void *arg)
+{
+    struct sy_trainer *t = arg;
+    struct sy_err err = SY_ERR_INIT;
+    float one = 1;
+    for (int i = 0; !atomic_load(&stop); i++) {
+        sy_trainer_set(t, SY_HYPER_eval_batches, 1 + i % 3, &err);
+        sy_trainer_set_input(t, "nothing", &one, 1, &err);
+        sy_trainer_pause(t);
+        sy_trainer_note(t, "note", "paused");
+        sy_trainer_resume(t);
+        sy_trainer_wait(t, sy_trainer_get(t, SY_HYPER_steps) > 0 ? i : 0, 0.002);
+    }
+    sy_trainer_resume(t);
+    return NULL;
+}
+
+static void *read_it(void *arg)
+{
+    struct sy_trainer *t = arg;
+    struct sy_metrics *m = sy_trainer_metrics(t);
+    while (!atomic_load(&stop)) {
+        struct sy_status s;
+        struct sy_journal_entry e[4];
+        int64_t steps[16];
+        float values[16];
+        sy_trainer_status(t, &s);
+        sy_trainer_journal(t, 0, e, 4);
+        int loss = sy_metrics_find(m, "loss");
+        int64_t n = sy_metrics_rows(m, loss);
+        sy_metrics_read(m, loss, 0, n > 16 ? n - 16 : 0, 16, steps, values);
+        sy_metrics_last(m, loss, values);
+        atomic_fetch_add(&reads, n);
+        sy_sleep(0.0005);
+    }
+    return NULL;
+}
+
+static uint64_t run(struct sy_corpus *corpus, bool disturbed)
+{
+    static void *(*const jobs[])(void *) = {hold_it, hold_it, change_it, read_it, read_it};
+    pthread_t threads[5];
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_status s;
+    struct sy_trainer *t = make(corpus);
+    if (!tap_ok(t && !sy_trainer_start(t, &err), "it starts %s", err.msg))
+        return 0;
+    atomic_store(&stop, false);
+    for (int i = 0; disturbed && i < 5; i++)
+        pthread_create(&threads[i], NULL, jobs[i], t);
+    double until = sy_now() + 30;
+    do {
+        sy_trainer_wait(t, STEPS, 0.05);
+        sy_trainer_status(t, &s);
+    } while (s.step < STEPS && s.state != SY_RUN_FAILED && sy_now() < until);
+    atomic_store(&stop, true);
+    for (int i = 0; disturbed && i < 5; i++)
+        pthread_join(threads[i], NULL);
+    sy_trainer_wait(t, INT64_MAX, 5);
+    sy_trainer_status(t, &s);
+    tap_ok(s.state == SY_RUN_DONE && s.step == STEPS, "%s: done at step %lld (%s)",
+           disturbed ? "disturbed" : "alone", (long long)s.step, sy_run_state_name(s.state));
+    tap_ok(s.loss < 4 && s.val_loss < 5, "it learns: %.3f, validation %.3f", s.loss, s.val_loss);
+    uint64_t hash = sy_params_hash(sy_trainer_params(t));
+    finish(t);
+    return hash;
+}
+
+/* Freed while it trains, while it is held, and before it starts. */
+static void test_free(struct sy_corpus *corpus)
+{
+    for (int i = 0; i < 6; i++) {
+        struct sy_trainer *t = make(corpus);
+        if (i)
+            sy_trainer_start(t, NULL);
+        if (i % 3 == 1)
+            sy_trainer_wait(t, 3, 5);
+        if (i % 3 == 2)
+            sy_trainer_hold(t);
+        finish(t);
+    }
+    tap_ok(true, "freed in any state");
+}
+
+static void test_states(struct sy_corpus *corpus)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_status s;
+    struct sy_trainer *t = make(corpus);
+    sy_trainer_pause(t);
+    sy_trainer_start(t, &err);
+    tap_ok(sy_trainer_start(t, &err) && err.code == SY_E_STATE, "started once: %s", err.msg);
+    sy_trainer_steps(t, 5);
+    tap_ok(sy_trainer_wait(t, INT64_MAX, 10), "steps: waits for them");
+    sy_trainer_status(t, &s);
+    tap_ok(s.step == 5 && s.state == SY_RUN_PAUSED, "steps: five, then paused");
+    err.code = SY_E_OK;
+    tap_ok(sy_trainer_set(t, SY_HYPER_seed, 2, &err) && err.code == SY_E_STATE, "%s", err.msg);
+    for (int i = 0; i < 50; i++) { /* done, raised, resumed: wait always waits */
+        sy_trainer_set(t, SY_HYPER_steps, 6 + i, &err);
+        sy_trainer_resume(t);
+        sy_trainer_wait(t, INT64_MAX, 10);
+        sy_trainer_status(t, &s);
+        if (s.step != 6 + i || s.state != SY_RUN_DONE)
+            break;
+    }
+    tap_ok(s.step == 55 && s.state == SY_RUN_DONE, "raised 50 times: step %lld", (long long)s.step);
+    finish(t);
+}
+
+int main(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    static char text[8000];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = "the cat sat on the mat. "[i % 24];
+    struct sy_text_options o = {.val = 0.2};
+    struct sy_corpus *corpus = sy_corpus_string(text, sizeof text, &o, &err);
+    tap_ok(corpus != NULL, "corpus %s", err.msg);
+    uint64_t alone = run(corpus, false);
+    tap_ok(run(corpus, true) == alone, "disturbed: the same bits");
+    tap_ok(atomic_load(&holds) > 3 && atomic_load(&reads) > 0, "held %lld times",
+           (long long)atomic_load(&holds));
+    tap_ok(atomic_load(&announced) >= 2 * STEPS, "every step was announced");
+    test_states(corpus);
+    test_free(corpus);
+    sy_corpus_unref(corpus);
+    return tap_done();
+}
