@@ -58,7 +58,23 @@ int sy_st_add_fill(struct sy_st_writer *w, const char *name, enum sy_dtype dtype
                    const int64_t *shape, sy_st_fill fill, void *ctx, struct sy_err *err);
 /* Writes the file and frees the writer, also on failure. */
 int sy_st_finish(struct sy_st_writer *w, struct sy_err *err);
+/* The same, and the size and XXH64 of the bytes that were written. */
+struct sy_file_sum {
+    uint64_t bytes, hash;
+};
+int sy_st_finish_sum(struct sy_st_writer *w, struct sy_file_sum *sum, struct sy_err *err);
 void sy_st_abort(struct sy_st_writer *w); /* frees it, nothing written; NULL is fine */
+
+/* -- any file ---------------------------------------------------------------------------------- */
+
+/* Write a whole file as above: temporary, fsync, rename, fsync of the folder.  `op` begins messages. */
+int sy_file_write(const char *op, const char *path, const void *data, uint64_t n,
+                  struct sy_file_sum *sum, struct sy_err *err);
+/* Read a file's size and hash by pread, a megabyte at a time. */
+int sy_file_sum(const char *op, const char *path, struct sy_file_sum *sum, struct sy_err *err);
+/* A whole file of at most `most` bytes into an owned block (sy_free), with a NUL behind it.  FORMAT when larger. */
+char *sy_file_load(const char *op, const char *path, uint64_t most, uint64_t *n,
+                   struct sy_err *err);
 
 /* -- .npy -------------------------------------------------------------------------------------- */
 

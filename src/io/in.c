@@ -3,9 +3,9 @@
 #include "io/io_int.h"
 
 #include "base/mem.h"
+#include "io/sys.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,8 +25,7 @@ int sy__in_open(struct sy__in *in, const char *op, const char *path, struct sy_e
     *in = (struct sy__in){.fd = -1, .op = op, .path = sy_strdup(path)};
     if (in->path == NULL)
         return sy_err_set(err, SY_E_MEMORY, "%s: out of memory opening %s", op, path);
-    /* O_NONBLOCK: opening a named pipe must not wait for its writer */
-    in->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    in->fd = sy_sys_read_open(path);
     if (in->fd < 0 || fstat(in->fd, &st) != 0)
         open_failed(op, path, errno, err);
     else if (!S_ISREG(st.st_mode))
@@ -43,7 +42,7 @@ int sy__in_read(const struct sy__in *in, uint64_t offset, uint64_t n, void *dst,
 {
     char *to = dst;
     while (n > 0) {
-        ssize_t got = pread(in->fd, to, n < MOST ? n : MOST, (off_t)offset);
+        ssize_t got = sy_sys_read(in->fd, in->path, to, n < MOST ? n : MOST, offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

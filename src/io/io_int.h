@@ -3,6 +3,7 @@
 #ifndef SY_IO_IO_INT_H
 #define SY_IO_IO_INT_H
 
+#include "base/hash.h"
 #include "switchyard/io.h"
 
 #include <stdbool.h>
@@ -42,6 +43,8 @@ struct sy__out {
     int fd;            /* -1: closed */
     const char *op;
     char *path, *temp; /* owned */
+    struct sy_hash hash; /* of what was written, and how much that is */
+    uint64_t written;
 };
 /* Opens a temporary beside path and reserves `size` bytes, so that a full disk is known at once. */
 int sy__out_open(struct sy__out *out, const char *op, const char *path, uint64_t size,

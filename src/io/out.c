@@ -11,9 +11,9 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "io/sys.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,22 +21,9 @@
 
 #define MOST ((uint64_t)1 << 30) /* of one write */
 
-static _Atomic int64_t fail_at;  /* tests */
 static _Atomic uint32_t serial; /* two writers of one path in one process */
 
-void sy__out_fail_at(int64_t n)
-{
-    atomic_store(&fail_at, n);
-}
-
-/* true when this call is the one that shall fail */
-static bool fails(void)
-{
-    if (atomic_load(&fail_at) <= 0 || atomic_fetch_sub(&fail_at, 1) != 1)
-        return false;
-    errno = EIO;
-    return true;
-}
+void sy__out_fail_at(int64_t n) { sy_sys_fail_at(n); }
 
 static int failed(const struct sy__out *out, const char *what, struct sy_err *err)
 {
@@ -53,21 +40,6 @@ static char *temp_name(const char *path)
     return s.data;
 }
 
-/* A full disk is known before the first byte; file systems that cannot reserve are not an error. */
-static int reserve(int fd, uint64_t size)
-{
-    if (fails())
-        return -1;
-#ifdef __linux__
-    if (size > 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) != 0 &&
-        (errno == ENOSPC || errno == EFBIG))
-        return -1;
-#else
-    (void)fd, (void)size;
-#endif
-    return 0;
-}
-
 int sy__out_open(struct sy__out *out, const char *op, const char *path, uint64_t size,
                  struct sy_err *err)
 {
@@ -77,9 +49,9 @@ int sy__out_open(struct sy__out *out, const char *op, const char *path, uint64_t
         sy__out_abort(out);
         return -1;
     }
-    if (!fails())
-        out->fd = open(out->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (out->fd < 0 || reserve(out->fd, size) != 0) {
+    sy_hash_init(&out->hash);
+    out->fd = sy_sys_open(out->temp);
+    if (out->fd < 0 || sy_sys_reserve(out->fd, out->temp, size) != 0) {
         failed(out, "write", err);
         sy__out_abort(out);
         return -1;
@@ -91,11 +63,13 @@ int sy__out_write(struct sy__out *out, const void *data, uint64_t n, struct sy_e
 {
     const char *from = data;
     while (n > 0) {
-        ssize_t put = fails() ? -1 : write(out->fd, from, n < MOST ? n : MOST);
+        ssize_t put = sy_sys_write(out->fd, out->temp, from, n < MOST ? n : MOST);
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
             return failed(out, "write", err);
+        sy_hash_update(&out->hash, from, (size_t)put);
+        out->written += (uint64_t)put;
         from += put;
         n -= (uint64_t)put;
     }
@@ -109,35 +83,28 @@ static int sync_folder(const struct sy__out *out, struct sy_err *err)
     char *folder = sy_strndup(slash ? out->path : ".", n);
     if (folder == NULL)
         return sy_err_set(err, SY_E_MEMORY, "%s: out of memory writing %s", out->op, out->path);
-    int fd = fails() ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = sy_sys_sync_folder(folder);
+    if (r != 0)
+        failed(out, "sync the folder of", err);
     sy_free(folder);
-    if (fd < 0)
-        return failed(out, "open the folder of", err);
-    /* EINVAL: a file system whose folders cannot be synchronized */
-    int r = fails() || (fsync(fd) != 0 && errno != EINVAL) ? failed(out, "sync the folder of", err)
-                                                           : 0;
-    close(fd);
     return r;
 }
 
 static int close_file(struct sy__out *out)
 {
-    int fd = out->fd, broken = fails(), cause = errno;
+    int fd = out->fd;
     out->fd = -1;
-    if (close(fd) != 0)
-        return -1;
-    errno = cause;
-    return broken ? -1 : 0;
+    return sy_sys_close(fd, out->temp);
 }
 
 int sy__out_commit(struct sy__out *out, struct sy_err *err)
 {
     int r = -1;
-    if (fails() || fsync(out->fd) != 0)
+    if (sy_sys_fsync(out->fd, out->temp) != 0)
         failed(out, "sync", err);
     else if (close_file(out) != 0)
         failed(out, "close", err);
-    else if (fails() || rename(out->temp, out->path) != 0)
+    else if (sy_sys_rename(out->temp, out->path) != 0)
         failed(out, "rename to", err);
     else {
         sy_free(out->temp); /* it has the target's name now: nothing to remove */
@@ -154,7 +121,7 @@ void sy__out_abort(struct sy__out *out)
     if (opened)
         close(out->fd);
     if (out->temp != NULL)
-        unlink(out->temp);
+        unlink(out->temp); /* not through sys.h: the last resort of a failure */
     sy_free(out->path);
     sy_free(out->temp);
     *out = (struct sy__out){.fd = -1};

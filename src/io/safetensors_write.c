@@ -232,7 +232,7 @@ static int write_filled(struct sy__out *out, const struct pending *p, void *chun
 
 static int write_file(struct sy_st_writer *w, struct pending *const *order,
                       const struct sy_str *header, uint64_t data_bytes, void *chunk,
-                      struct sy_err *err)
+                      struct sy_file_sum *sum, struct sy_err *err)
 {
     struct sy__out out;
     if (sy__out_open(&out, "safetensors", w->path, header->len + data_bytes, err) != 0)
@@ -241,13 +241,16 @@ static int write_file(struct sy_st_writer *w, struct pending *const *order,
     for (int64_t i = 0; i < w->count && r == 0; i++)
         r = order[i]->fill ? write_filled(&out, order[i], chunk, err)
                            : sy__out_write(&out, order[i]->data, order[i]->array.bytes, err);
+    if (sum != NULL)
+        *sum = (struct sy_file_sum){out.written, sy_hash_final(&out.hash)};
     if (r == 0)
         return sy__out_commit(&out, err);
     sy__out_abort(&out);
     return -1;
 }
 
-static int finish(struct sy_st_writer *w, struct sy_str *header, struct sy_err *err)
+static int finish(struct sy_st_writer *w, struct sy_str *header, struct sy_file_sum *sum,
+                  struct sy_err *err)
 {
     size_t n = (size_t)w->count + 1;
     uint64_t data_bytes;
@@ -259,7 +262,7 @@ static int finish(struct sy_st_writer *w, struct sy_str *header, struct sy_err *
         no_memory(w->path, err);
     else if (lay_out(w, order, names, &data_bytes, err) == 0 &&
              make_header(w, order, header, err) == 0)
-        r = write_file(w, order, header, data_bytes, chunk, err);
+        r = write_file(w, order, header, data_bytes, chunk, sum, err);
     sy_free(chunk);
     sy_free(names);
     sy_free(order);
@@ -268,8 +271,13 @@ static int finish(struct sy_st_writer *w, struct sy_str *header, struct sy_err *
 
 int sy_st_finish(struct sy_st_writer *w, struct sy_err *err)
 {
+    return sy_st_finish_sum(w, NULL, err);
+}
+
+int sy_st_finish_sum(struct sy_st_writer *w, struct sy_file_sum *sum, struct sy_err *err)
+{
     struct sy_str header = SY_STR_INIT;
-    int r = finish(w, &header, err);
+    int r = finish(w, &header, sum, err);
     sy_str_free(&header);
     sy_st_abort(w);
     return r;
