@@ -84,6 +84,9 @@ const struct sy_tensor *sy_program_observe_at(const struct sy_program *p, int i)
 
 double sy_program_flops(const struct sy_program *p); /* of one run, by the operations' cost rows */
 int sy_program_length(const struct sy_program *p);   /* instructions */
+/* Hash of operations, attributes, dtypes, shapes and who feeds whom: equal for the same description on
+ * every machine, with any number of threads.  Values of leaves are not in it. */
+uint64_t sy_program_fingerprint(const struct sy_program *p);
 /* Profile: seconds spent in each kind of operation since the last call, as "name seconds calls\n"
  * lines, slowest first.  Owned string (sy_free), or NULL. */
 char *sy_program_profile(struct sy_program *p);

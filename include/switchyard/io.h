@@ -17,6 +17,7 @@
 #include "switchyard/dtype.h"
 #include "switchyard/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SY_IO_DIMS 8 /* most dimensions of an array in a file */
@@ -56,6 +57,9 @@ int sy_st_add(struct sy_st_writer *w, const char *name, enum sy_dtype dtype, int
               const int64_t *shape, const void *data, struct sy_err *err);
 int sy_st_add_fill(struct sy_st_writer *w, const char *name, enum sy_dtype dtype, int ndim,
                    const int64_t *shape, sy_st_fill fill, void *ctx, struct sy_err *err);
+/* The caller commits the folder around the file as a whole: write under its own name (which must
+ * not exist), fsync it, and leave the folder to the caller. */
+void sy_st_direct(struct sy_st_writer *w);
 /* Writes the file and frees the writer, also on failure. */
 int sy_st_finish(struct sy_st_writer *w, struct sy_err *err);
 /* The same, and the size and XXH64 of the bytes that were written. */
@@ -67,8 +71,8 @@ void sy_st_abort(struct sy_st_writer *w); /* frees it, nothing written; NULL is 
 
 /* -- any file ---------------------------------------------------------------------------------- */
 
-/* Write a whole file as above: temporary, fsync, rename, fsync of the folder.  `op` begins messages. */
-int sy_file_write(const char *op, const char *path, const void *data, uint64_t n,
+/* Write a whole file: temporary, fsync, rename, fsync of the folder; `direct`: as sy_st_direct.  `op` begins messages. */
+int sy_file_write(const char *op, const char *path, const void *data, uint64_t n, bool direct,
                   struct sy_file_sum *sum, struct sy_err *err);
 /* Read a file's size and hash by pread, a megabyte at a time. */
 int sy_file_sum(const char *op, const char *path, struct sy_file_sum *sum, struct sy_err *err);

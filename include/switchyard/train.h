@@ -77,6 +77,8 @@ struct sy_train_config {
     /* Called on the trainer's thread at the border after a step (also after an evaluation: `evaluated`) and when
      * the state changes.  May call into the host and wait for it. */
     void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);
+    /* "checkpoint" (saved) or "alarm", with a line for people; at a border, on the thread that stands there. */
+    void (*on_event)(void *ctx, const char *kind, const char *text);
     void *ctx;
 };
 
@@ -124,13 +126,75 @@ bool sy_trainer_wait(struct sy_trainer *t, int64_t step, double seconds);
 /* Mean loss over n evaluation batches, without auxiliary losses (caller holds).  NaN and an error
  * when the corpus has no validation text. */
 double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err);
-/* A line for the journal. */
-void sy_trainer_note(struct sy_trainer *t, const char *kind, const char *text);
+/* ---- the journal: what was done to the run, in order ---- */
 
+/*  kind        key                    data                          by
+ *  set         hyper-parameter        value                         sy_trainer_apply
+ *  schedule    schedule's name                                      sy_trainer_apply
+ *  input       input's name           values[n]                     sy_trainer_apply
+ *  freeze      parameters' prefix     expert (-1: all), value 1/0   sy_trainer_apply ("unfreeze": value 0)
+ *  config      option of the plan     value or text                 the host: needs a new plan
+ *  reset       parameters' prefix     expert, value = seed          the host
+ *  note, hook, failed, resume: for people */
 struct sy_journal_entry {
     int64_t step; /* takes effect after this step */
-    char kind[16], text[112];
+    char kind[16], key[96], text[112]; /* text: for people, and the value of a config that is no number */
+    double value;
+    int64_t expert; /* from 0; -1: none */
+    int64_t n;
+    const float *values; /* borrowed from the journal; valid until a checkpoint is loaded */
 };
 int sy_trainer_journal(struct sy_trainer *t, int first, struct sy_journal_entry *out, int n);
+/* A line for people. */
+void sy_trainer_note(struct sy_trainer *t, const char *kind, const char *text);
+/* Any entry: written down with the step of now, nothing else is done. */
+void sy_trainer_record(struct sy_trainer *t, const struct sy_journal_entry *e);
+/* Do what the entry says, now, and record it (caller holds).  A set that belongs to the plan (batch, context,
+ * accumulate) only changes the number: the caller exchanges the plan.  UNSUPPORTED for what the host must do. */
+int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err);
+
+/* ---- checkpoints (train/checkpoint.h) ---- */
+
+struct sy_saved {
+    char path[1024];
+    int64_t step; /* -1: none */
+    uint64_t bytes;
+    double pause;   /* seconds that training stood still */
+    double seconds; /* until it was verified */
+    bool asynchronous, ok;
+};
+
+/* From the next border on a checkpoint every checkpoint_every steps, and one at the end (done,
+ * stopped, failed), into dir/step-N.  keep: how many of the newest stay (at least 2); keep_every:
+ * steps divisible by it stay too (0: none).  Leftovers of broken saves in dir are removed.  Makes dir. */
+int sy_trainer_set_dir(struct sy_trainer *t, const char *dir, int keep, int64_t keep_every,
+                       struct sy_err *err);
+const char *sy_trainer_dir(const struct sy_trainer *t); /* or NULL */
+/* Text that goes into every checkpoint: what the host needs to make model, data and plan again. */
+int sy_trainer_set_config(struct sy_trainer *t, const char *text, struct sy_err *err);
+/* Bytes that a checkpoint will take. */
+uint64_t sy_checkpoint_bytes(struct sy_trainer *t);
+/* Save between two steps and wait until it is verified.  path[n] gets the folder's name (NULL: not wanted).
+ * The trainer's own callbacks may call it.  STATE without a directory; IO, MEMORY. */
+int sy_trainer_checkpoint(struct sy_trainer *t, char *path, size_t n, struct sy_err *err);
+/* The newest checkpoint of this trainer; false when there is none. */
+bool sy_trainer_saved(struct sy_trainer *t, struct sy_saved *out);
+
+/* The newest checkpoint in dir that verifies, at most of this step (-1: any).  NOTFOUND. */
+int sy_checkpoint_find(const char *dir, int64_t step, struct sy_saved *out, struct sy_err *err);
+/* All of dir, by rising step, each verified (`ok`) when asked to.  *list is owned (sy_free). */
+int sy_checkpoint_list(const char *dir, bool verify, struct sy_saved **list, int *n,
+                       struct sy_err *err);
+/* Delete those with a greater step (a rewound run's other future), the greatest first. */
+int sy_checkpoint_discard(const char *dir, int64_t step, struct sy_err *err);
+/* The checkpoint at `path` also in dir (fork): by hard links, or by copies where those are not possible. */
+int sy_checkpoint_share(const char *path, const char *dir, struct sy_saved *out,
+                        struct sy_err *err);
+
+/* Put the trainer (caller holds, or it was not started) into the state of a checkpoint: parameters,
+ * moments, states, inputs, hyper-parameters, frozen parameters, journal, metrics up to its step; paused
+ * then.  Data, tokenizer, program or kernels that differ are an error (STATE) that names them; with
+ * `force` it goes on and journals them.  Nothing has changed when it fails. */
+int sy_trainer_load(struct sy_trainer *t, const char *path, bool force, struct sy_err *err);
 
 #endif

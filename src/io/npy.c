@@ -315,7 +315,7 @@ static int write_file(const char *path, const struct sy_str *header, const void 
                       uint64_t bytes, struct sy_err *err)
 {
     struct sy__out out;
-    if (sy__out_open(&out, "npy", path, header->len + bytes, err) != 0)
+    if (sy__out_open(&out, "npy", path, header->len + bytes, false, err) != 0)
         return -1;
     if (sy__out_write(&out, header->data, header->len, err) == 0 &&
         sy__out_write(&out, data, bytes, err) == 0)

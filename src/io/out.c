@@ -41,9 +41,10 @@ static char *temp_name(const char *path)
 }
 
 int sy__out_open(struct sy__out *out, const char *op, const char *path, uint64_t size,
-                 struct sy_err *err)
+                 bool direct, struct sy_err *err)
 {
-    *out = (struct sy__out){.fd = -1, .op = op, .path = sy_strdup(path), .temp = temp_name(path)};
+    *out = (struct sy__out){.fd = -1, .op = op, .path = sy_strdup(path), .direct = direct,
+                            .temp = direct ? sy_strdup(path) : temp_name(path)};
     if (out->path == NULL || out->temp == NULL) {
         sy_err_set(err, SY_E_MEMORY, "%s: out of memory writing %s", op, path);
         sy__out_abort(out);
@@ -104,12 +105,12 @@ int sy__out_commit(struct sy__out *out, struct sy_err *err)
         failed(out, "sync", err);
     else if (close_file(out) != 0)
         failed(out, "close", err);
-    else if (sy_sys_rename(out->temp, out->path) != 0)
+    else if (!out->direct && sy_sys_rename(out->temp, out->path) != 0)
         failed(out, "rename to", err);
     else {
         sy_free(out->temp); /* it has the target's name now: nothing to remove */
         out->temp = NULL;
-        r = sync_folder(out, err);
+        r = out->direct ? 0 : sync_folder(out, err);
     }
     sy__out_abort(out);
     return r;

@@ -29,6 +29,7 @@ struct sy_st_writer {
     struct sy_str meta; /* {"key":"value"}, empty when there is none */
     struct pending *list; /* owned */
     int64_t count, room;
+    bool direct;
 };
 
 static int no_memory(const char *path, struct sy_err *err)
@@ -235,7 +236,7 @@ static int write_file(struct sy_st_writer *w, struct pending *const *order,
                       struct sy_file_sum *sum, struct sy_err *err)
 {
     struct sy__out out;
-    if (sy__out_open(&out, "safetensors", w->path, header->len + data_bytes, err) != 0)
+    if (sy__out_open(&out, "safetensors", w->path, header->len + data_bytes, w->direct, err) != 0)
         return -1;
     int r = sy__out_write(&out, header->data, header->len, err);
     for (int64_t i = 0; i < w->count && r == 0; i++)
@@ -268,6 +269,8 @@ static int finish(struct sy_st_writer *w, struct sy_str *header, struct sy_file_
     sy_free(order);
     return r;
 }
+
+void sy_st_direct(struct sy_st_writer *w) { w->direct = true; }
 
 int sy_st_finish(struct sy_st_writer *w, struct sy_err *err)
 {

@@ -6,11 +6,11 @@
 
 #define CHUNK ((uint64_t)1 << 20)
 
-int sy_file_write(const char *op, const char *path, const void *data, uint64_t n,
+int sy_file_write(const char *op, const char *path, const void *data, uint64_t n, bool direct,
                   struct sy_file_sum *sum, struct sy_err *err)
 {
     struct sy__out out;
-    if (sy__out_open(&out, op, path, n, err) != 0)
+    if (sy__out_open(&out, op, path, n, direct, err) != 0)
         return -1;
     int r = sy__out_write(&out, data, n, err);
     if (sum)

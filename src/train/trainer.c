@@ -4,7 +4,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "run/metrics.h"
+#include "train/checkpoint.h"
 #include "train/params.h"
+#include "train/trainer_int.h"
 
 #include <errno.h>
 #include <math.h>
@@ -13,55 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum series {
-    LOSS, VAL_LOSS, LR, GRAD_NORM, TOK_S, TIME_DATA, TIME_COMPUTE, TIME_OPTIMIZER, TOKENS,
-    SERIES_COUNT
-};
-static const char *const series_names[SERIES_COUNT] = {
+static const char *const series_names[SY__SERIES] = {
     "loss", "val_loss", "lr", "grad_norm", "tok_s", "time.data", "time.compute", "time.optimizer",
     "tokens"};
-
-struct observed {
-    int series, width, first; /* first: place in sums */
-    bool load;
-};
-
-struct input_change {
-    struct input_change *next;
-    char *name;
-    int64_t n;
-    float values[];
-};
-
-struct sy_trainer {
-    struct sy_train_config c;
-    char *name;
-    struct sy_metrics *metrics;
-    int series[SERIES_COUNT];
-    struct observed *observed; /* one an observation of the plan */
-    float *sums;               /* of observations over micro-batches */
-    int sum_count;
-    struct sy_sampler sampler;
-
-    pthread_t thread;
-    bool started; /* a thread exists that must be joined */
-
-    pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t changed;
-    bool alive; /* the thread is in its loop */
-    bool pause_asked, stop_asked, quit_asked, parked;
-    int holds;
-    int64_t pause_at; /* step, or -1 */
-    struct sy_hyper wanted; /* with changes not yet in effect */
-    struct input_change *inputs, **inputs_end;
-    struct sy_status status;
-    struct sy_journal_entry *journal;
-    int njournal, journal_room;
-
-    /* the trainer thread's own */
-    struct sy_hyper hyper;
-    double smooth_seconds, smooth_weight;
-};
 
 static const char *const state_names[] = {"running", "paused", "done", "stopped", "failed"};
 const char *sy_run_state_name(enum sy_run_state s) { return state_names[s]; }
@@ -107,42 +63,6 @@ int sy_plan_attach(struct sy_plan *plan, struct sy_err *err)
     return 0;
 }
 
-/* ---- journal ---- */
-
-static void journal(struct sy_trainer *t, const char *kind, const char *text)
-{
-    if (t->njournal == t->journal_room) {
-        int room = t->journal_room ? 2 * t->journal_room : 64;
-        struct sy_journal_entry *grown = sy_realloc(t->journal, (size_t)room * sizeof *grown);
-        if (!grown)
-            return;
-        t->journal = grown;
-        t->journal_room = room;
-    }
-    struct sy_journal_entry *e = &t->journal[t->njournal++];
-    e->step = t->status.step;
-    snprintf(e->kind, sizeof e->kind, "%s", kind);
-    snprintf(e->text, sizeof e->text, "%s", text);
-}
-
-void sy_trainer_note(struct sy_trainer *t, const char *kind, const char *text)
-{
-    pthread_mutex_lock(&t->lock);
-    journal(t, kind, text);
-    pthread_mutex_unlock(&t->lock);
-}
-
-int sy_trainer_journal(struct sy_trainer *t, int first, struct sy_journal_entry *out, int n)
-{
-    pthread_mutex_lock(&t->lock);
-    n = first + n > t->njournal ? t->njournal - first : n;
-    n = n < 0 ? 0 : n;
-    if (n)
-        memcpy(out, t->journal + first, (size_t)n * sizeof *out);
-    pthread_mutex_unlock(&t->lock);
-    return n;
-}
-
 /* ---- making ---- */
 
 /* Series and sums for what the plan observes. */
@@ -150,7 +70,7 @@ static int set_observed(struct sy_trainer *t, struct sy_err *err)
 {
     const struct sy_program *p = t->c.plan->first.program;
     int n = sy_program_observes(p);
-    struct observed *list = sy_calloc((size_t)n + 1, sizeof *list);
+    struct sy__observed *list = sy_calloc((size_t)n + 1, sizeof *list);
     int total = 0, rc = list ? 0 : -1;
     for (int i = 0; i < n && !rc; i++) {
         const char *name = sy_program_observe_name(p, i);
@@ -185,7 +105,7 @@ static void set_sampler(struct sy_trainer *t)
 
 static int make_series(struct sy_trainer *t, struct sy_err *err)
 {
-    for (int i = 0; i < SERIES_COUNT; i++)
+    for (int i = 0; i < SY__SERIES; i++)
         if ((t->series[i] = sy_metrics_series(t->metrics, series_names[i], 1, err)) < 0)
             return -1;
     return set_observed(t, err);
@@ -201,6 +121,7 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
     t->c = *config;
     t->hyper = t->wanted = config->hyper;
     t->pause_at = -1;
+    t->saved.step = -1;
     t->inputs_end = &t->inputs;
     t->status = (struct sy_status){.state = SY_RUN_PAUSED, .loss = NAN, .val_loss = NAN,
                                    .grad_norm = NAN, .load_max_mean = NAN, .tok_s = NAN, .mfu = NAN,
@@ -233,19 +154,15 @@ void sy_trainer_free(struct sy_trainer *t)
     pthread_mutex_unlock(&t->lock);
     if (t->started)
         pthread_join(t->thread, NULL);
-    while (t->inputs) {
-        struct input_change *next = t->inputs->next;
-        sy_free(t->inputs->name);
-        sy_free(t->inputs);
-        t->inputs = next;
-    }
+    sy__saver_free(t);
+    sy__inputs_drop(t);
     sy_plan_free(t->c.plan);
     sy_params_free(t->c.params);
     sy_corpus_unref(t->c.corpus);
     sy_metrics_free(t->metrics);
     sy_free(t->observed);
     sy_free(t->sums);
-    sy_free(t->journal);
+    sy__journal_free(t->journal, t->njournal);
     sy_free(t->name);
     pthread_cond_destroy(&t->changed);
     pthread_mutex_destroy(&t->lock);
@@ -254,42 +171,78 @@ void sy_trainer_free(struct sy_trainer *t)
 
 /* ---- the border between two steps ---- */
 
-static void write_input(struct sy_phase *p, const struct input_change *c)
+static bool write_phase(struct sy_phase *p, const char *name, const float *values, int64_t n)
 {
-    struct sy_tensor *x = p->graph ? sy_graph_find_input(p->graph, c->name) : NULL;
-    if (x && x->dtype == SY_F32 && sy_tensor_count(x) == c->n)
-        memcpy(sy_data(x), c->values, (size_t)c->n * sizeof(float));
+    struct sy_tensor *x = p->graph ? sy_graph_find_input(p->graph, name) : NULL;
+    if (!x || x->dtype != SY_F32 || sy_tensor_count(x) != n)
+        return false;
+    memcpy(sy_data(x), values, (size_t)n * sizeof(float));
+    return true;
+}
+
+bool sy__input_write(struct sy_trainer *t, const char *name, const float *values, int64_t n)
+{
+    bool first = write_phase(&t->c.plan->first, name, values, n);
+    bool more = write_phase(&t->c.plan->more, name, values, n);
+    bool eval = write_phase(&t->c.plan->eval, name, values, n);
+    return first || more || eval;
+}
+
+static void free_first_input(struct sy_trainer *t)
+{
+    struct sy__input_change *c = t->inputs;
+    t->inputs = c->next;
+    if (!t->inputs)
+        t->inputs_end = &t->inputs;
+    sy_free(c->name);
+    sy_free(c);
+}
+
+void sy__inputs_drop(struct sy_trainer *t)
+{
+    while (t->inputs)
+        free_first_input(t);
 }
 
 static void apply_inputs(struct sy_trainer *t)
 {
     while (t->inputs) {
-        struct input_change *c = t->inputs;
-        char text[112];
-        write_input(&t->c.plan->first, c);
-        write_input(&t->c.plan->more, c);
-        write_input(&t->c.plan->eval, c);
-        snprintf(text, sizeof text, c->n == 1 ? "%s = %g" : "%s = {%g, ...}", c->name,
+        const struct sy__input_change *c = t->inputs;
+        struct sy_journal_entry e = {.kind = "input", .expert = -1, .n = c->n, .values = c->values};
+        sy__input_write(t, c->name, c->values, c->n);
+        snprintf(e.key, sizeof e.key, "%s", c->name);
+        snprintf(e.text, sizeof e.text, c->n == 1 ? "%s = %g" : "%s = {%g, ...}", c->name,
                  (double)c->values[0]);
-        journal(t, "set", text);
-        t->inputs = c->next;
-        sy_free(c->name);
-        sy_free(c);
+        sy__journal_add(t, &e);
+        free_first_input(t);
     }
-    t->inputs_end = &t->inputs;
 }
 
+static void journal_set(struct sy_trainer *t, enum sy_hyper_id id, double value)
+{
+    struct sy_journal_entry e = {.kind = "set", .expert = -1, .value = value};
+    snprintf(e.key, sizeof e.key, "%s", sy_hyper_spec(id)->name);
+    snprintf(e.text, sizeof e.text, "%s = %g", e.key, value);
+    sy__journal_add(t, &e);
+}
+
+static void journal_schedule(struct sy_trainer *t, enum sy_schedule s)
+{
+    struct sy_journal_entry e = {.kind = "schedule", .expert = -1};
+    snprintf(e.key, sizeof e.key, "%s", sy_schedule_name(s));
+    snprintf(e.text, sizeof e.text, "schedule = %s", e.key);
+    sy__journal_add(t, &e);
+}
+
+/* What belongs to the plan takes effect, and is written down, when the plan comes (replan). */
 static void apply_hyper(struct sy_trainer *t)
 {
     for (int i = 0; i < SY_HYPER_COUNT; i++)
-        if (t->hyper.v[i] != t->wanted.v[i]) {
-            char text[112];
-            snprintf(text, sizeof text, "%s = %g", sy_hyper_spec((enum sy_hyper_id)i)->name,
-                     t->wanted.v[i]);
-            journal(t, "set", text);
-        }
+        if (t->hyper.v[i] != t->wanted.v[i] &&
+            sy_hyper_spec((enum sy_hyper_id)i)->live != SY_LIVE_PLAN)
+            journal_set(t, (enum sy_hyper_id)i, t->wanted.v[i]);
     if (t->hyper.schedule != t->wanted.schedule)
-        journal(t, "schedule", sy_schedule_name(t->wanted.schedule));
+        journal_schedule(t, t->wanted.schedule);
     t->hyper = t->wanted;
     t->status.steps = (int64_t)t->hyper.v[SY_HYPER_steps];
 }
@@ -345,6 +298,11 @@ static void announce(struct sy_trainer *t, bool evaluated)
     set_parked(t, false);
 }
 
+static bool ends(enum sy_run_state s)
+{
+    return s == SY_RUN_DONE || s == SY_RUN_STOPPED || s == SY_RUN_FAILED;
+}
+
 /* Wait at the border until there is a step to do (true) or the thread is to end (false). */
 static bool border(struct sy_trainer *t)
 {
@@ -355,6 +313,13 @@ static bool border(struct sy_trainer *t)
         if (!t->holds) {
             apply_mail(t);
             s = wanted_state(t);
+        }
+        if (ends(s) && !t->holds && sy__saver_wants_last(t)) { /* before anyone hears of the end */
+            t->saver.ended = true;
+            pthread_mutex_unlock(&t->lock);
+            sy__saver_save(t, NULL);
+            pthread_mutex_lock(&t->lock);
+            continue;
         }
         bool news = t->status.state != s;
         set_state(t, s);
@@ -467,7 +432,7 @@ static int update(struct sy_trainer *t, int64_t step, double lr, double *norm, s
     return sy_program_update_states(last->program);
 }
 
-static void put(struct sy_trainer *t, enum series s, int64_t step, double v)
+static void put(struct sy_trainer *t, enum sy__series s, int64_t step, double v)
 {
     float f = (float)v;
     sy_metrics_add(t->metrics, t->series[s], step, &f);
@@ -480,7 +445,7 @@ static void judge_loads(const struct sy_trainer *t, struct sy_status *s)
     s->load_max_mean = NAN;
     s->dead = 0;
     for (int i = 0; i < n; i++) {
-        const struct observed *o = &t->observed[i];
+        const struct sy__observed *o = &t->observed[i];
         for (int j = 0; j < o->width && o->load; j++) {
             double load = (double)t->sums[o->first + j];
             s->dead += load <= 0;
@@ -598,13 +563,18 @@ static void *train_thread(void *arg)
             pthread_mutex_lock(&t->lock);
             t->status.error = err;
             set_state(t, SY_RUN_FAILED);
-            journal(t, "failed", err.msg);
+            struct sy_journal_entry e = {.kind = "failed", .expert = -1};
+            snprintf(e.text, sizeof e.text, "%.*s", (int)sizeof e.text - 1, err.msg);
+            sy__journal_add(t, &e);
             pthread_mutex_unlock(&t->lock);
             announce(t, false);
             continue;
         }
+        t->saver.ended = false;
         announce(t, evaluate_if_due(t));
+        sy__saver_border(t);
     }
+    sy__saver_join(t);
     pthread_mutex_lock(&t->lock);
     t->alive = false;
     t->parked = true;
@@ -693,7 +663,7 @@ enum sy_schedule sy_trainer_schedule(struct sy_trainer *t)
 int sy_trainer_set_input(struct sy_trainer *t, const char *name, const float *values, int64_t n,
                          struct sy_err *err)
 {
-    struct input_change *c = sy_alloc(sizeof *c + (size_t)n * sizeof(float));
+    struct sy__input_change *c = sy_alloc(sizeof *c + (size_t)n * sizeof(float));
     char *copy = sy_strdup(name);
     if (!c || !copy) {
         sy_free(c);
@@ -722,6 +692,18 @@ static void copy_inputs(const struct sy_phase *from, struct sy_phase *to)
     }
 }
 
+static void journal_plan(struct sy_trainer *t, const struct sy_plan *old, const struct sy_plan *now)
+{
+    pthread_mutex_lock(&t->lock);
+    if (old->batch != now->batch)
+        journal_set(t, SY_HYPER_batch, (double)now->batch);
+    if (old->context != now->context)
+        journal_set(t, SY_HYPER_context, (double)now->context);
+    if (old->accumulate != now->accumulate)
+        journal_set(t, SY_HYPER_accumulate, (double)now->accumulate);
+    pthread_mutex_unlock(&t->lock);
+}
+
 int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_per_token,
                       struct sy_err *err)
 {
@@ -736,6 +718,7 @@ int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_p
     copy_inputs(&old->eval, &plan->eval);
     t->c.flops_per_token = flops_per_token;
     set_sampler(t);
+    journal_plan(t, old, plan);
     sy_plan_free(old);
     return 0;
 }

@@ -1,0 +1,79 @@
+/* Checkpoints: the state of a training run as a folder that is whole or not there.  Layer train.
+ *
+ *     DIR/step-000500/model.safetensors      parameters, by their names
+ *                     optimizer.safetensors  NAME.m and NAME.v
+ *                     state.safetensors      state.N (nn.state), input.NAME, eval.NAME, journal.N
+ *                     state.json             step, hyper-parameters, journal, hashes of what it depends on
+ *                     MANIFEST               size and XXH64 of each file, and of itself
+ *
+ *  1. Commit: space is asked for; all files are written and synchronized in step-N.tmp, MANIFEST
+ *     last; the folder, rename, the parent; all is read back and verified; only then older ones go.
+ *     An error at any of these ends this checkpoint, and the older ones stay.
+ *  2. A folder is a checkpoint when MANIFEST and every hash in it hold; its name is only where to look.
+ *  3. A checkpoint lies between two optimizer steps: one that is asked for while a step of several
+ *     micro-batches runs takes effect at its end.  The step number is all the state that randomness
+ *     and data order have, so there is nothing else to save.
+ *  4. Files are hostile: read by pread, every size checked against what is there and what the run
+ *     has before anything is taken or changed.  A load that fails changes nothing.
+ */
+#ifndef SY_TRAIN_CHECKPOINT_H
+#define SY_TRAIN_CHECKPOINT_H
+
+#include "switchyard/train.h"
+#include "tensor/tensor.h"
+
+#define SY_CHECKPOINT_FORMAT 1
+/* Raised whenever any kernel or sampler gives other bits than before: resumes across it are not exact. */
+#define SY_EXACT_VERSION 1
+#define SY_PATH_MAX 1024
+
+struct sy_image_value { /* one small tensor */
+    char name[128];
+    enum sy_dtype dtype;
+    int ndim;
+    int64_t shape[SY_MAX_DIMS];
+    size_t bytes;
+    const void *data; /* in image.block, or borrowed */
+};
+
+struct sy_frozen { /* all of parameter `param`, or one expert of it (-1: all) */
+    int param, expert;
+};
+
+/* What a checkpoint holds: taken from a trainer for writing, or read from state.json for loading
+ * (then without params, p, m, v and values). */
+struct sy_image {
+    char *run, *config; /* owned; config may be NULL */
+    struct sy_status status; /* step, tokens, loss, val_loss, val_step, lr, grad_norm */
+    struct sy_hyper hyper;
+    enum sy_sample_mode sampling;
+    uint64_t data, tokenizer, program; /* hashes; tokenizer 0: none */
+    int format, exact;
+    const struct sy_params *params; /* borrowed: the layout, never the values */
+    const float *p, *m, *v;         /* borrowed */
+    struct sy_image_value *values;
+    int nvalues;
+    void *block; /* owned: bytes of values */
+    struct sy_journal_entry *journal; /* owned, with values */
+    int njournal;
+    struct sy_frozen *frozen;
+    char **frozen_names; /* when read: parameter of each; owned */
+    int nfrozen;
+};
+void sy_image_free(struct sy_image *image);
+
+/* Write, verify, make the name's; then delete older ones but the newest `keep` and those whose step is
+ * a multiple of keep_every.  Any thread.  Fills *out.  Errors: IO, MEMORY. */
+int sy_checkpoint_write(const char *dir, int keep, int64_t keep_every, const struct sy_image *image,
+                        struct sy_saved *out, struct sy_err *err);
+/* Sizes and hashes as MANIFEST says?  Fills step and bytes of *out. */
+int sy_checkpoint_verify(const char *path, struct sy_saved *out, struct sy_err *err);
+/* Verify and read state.json; owned. */
+struct sy_image *sy_checkpoint_read(const char *path, struct sy_err *err);
+
+/* Not for others: state.json (state.c). */
+struct sy_str;
+void sy__state_print(struct sy_str *out, const struct sy_image *image);
+struct sy_image *sy__state_parse(const char *text, size_t n, struct sy_err *err);
+
+#endif

@@ -1,0 +1,343 @@
+/* Loading a checkpoint into a trainer.
+ *
+ *     verify all files -> parse state.json -> compare with this trainer -> read everything into memory of
+ *     its own -> change the trainer, which cannot fail
+ *
+ * so that a damaged file, a full memory or a wrong run leaves the trainer as it was. */
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "run/metrics.h"
+#include "switchyard/io.h"
+#include "train/params.h"
+#include "train/trainer_int.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OP "checkpoint"
+
+struct target { /* one small tensor of the trainer */
+    struct sy_tensor *tensor;
+    const void *from; /* in loading.block */
+};
+
+struct loading {
+    struct sy_trainer *t;
+    const char *path;
+    struct sy_image *image;
+    float *flat; /* p, m, v; borrowed from the saver's second buffer, or owned */
+    bool flat_owned;
+    struct target *targets;
+    int ntargets;
+    char *block; /* bytes of targets */
+    char differences[3][112];
+    int ndifferences;
+};
+
+/* ---- what the run depends on ---- */
+
+static void differs(struct loading *l, const char *what, uint64_t now, uint64_t was)
+{
+    char a[17], b[17];
+    sy_hash_hex(now, a);
+    sy_hash_hex(was, b);
+    if (now != was && l->ndifferences < 3)
+        snprintf(l->differences[l->ndifferences++], sizeof l->differences[0],
+                 "%s changed: hash %s, was %s", what, a, b);
+}
+
+static int compare(struct loading *l, bool force, struct sy_err *err)
+{
+    const struct sy_trainer *t = l->t;
+    const struct sy_image *image = l->image;
+    struct sy_tokenizer *tokenizer = sy_corpus_tokenizer(t->c.corpus);
+    differs(l, "the data", sy_corpus_hash(t->c.corpus), image->data);
+    differs(l, "the tokenizer", tokenizer ? sy_tokenizer_hash(tokenizer) : 0, image->tokenizer);
+    differs(l, "the program", sy_program_fingerprint(t->c.plan->first.program), image->program);
+    if (image->exact != SY_EXACT_VERSION && l->ndifferences < 3)
+        snprintf(l->differences[l->ndifferences++], sizeof l->differences[0],
+                 "the kernels changed: version %d, was %d", SY_EXACT_VERSION, image->exact);
+    if (image->sampling != t->c.sampling && l->ndifferences < 3)
+        snprintf(l->differences[l->ndifferences++], sizeof l->differences[0],
+                 "sampling changed: mode %d, was %d", (int)t->c.sampling, (int)image->sampling);
+    if (!l->ndifferences || force)
+        return 0;
+    return sy_err_set(err, SY_E_STATE, "resume: %s%s%s", l->differences[0],
+                      l->ndifferences > 1 ? "; " : "", l->ndifferences > 1 ? l->differences[1] : "");
+}
+
+/* ---- reading ---- */
+
+static struct sy_st *open_file(const struct loading *l, const char *name, struct sy_err *err)
+{
+    char path[SY_PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", l->path, name) >= (int)sizeof path) {
+        sy_err_set(err, SY_E_RANGE, OP ": the path is too long: %s", l->path);
+        return NULL;
+    }
+    return sy_st_open(path, err);
+}
+
+/* name's bytes into `to`, if it has this dtype and shape. */
+static int read_array(const struct sy_st *st, const char *name, enum sy_dtype dtype, int ndim,
+                      const int64_t *shape, void *to, struct sy_err *err)
+{
+    char have[128], want[128];
+    const struct sy_array *a = sy_st_find(st, name);
+    if (!a)
+        return sy_err_set(err, SY_E_NAME, OP ": there is no '%s' in it", name);
+    if (a->dtype != dtype || a->ndim != ndim ||
+        memcmp(a->shape, shape, (size_t)ndim * sizeof *shape))
+        return sy_err_set(err, SY_E_SHAPE, OP ": '%s' is %s %s, the run has %s %s", name, a->type,
+                          sy_shape_text(a->ndim, a->shape, have, sizeof have), sy_dtype_name(dtype),
+                          sy_shape_text(ndim, shape, want, sizeof want));
+    return sy_st_read(st, a, to, err);
+}
+
+static int read_part(const struct sy_st *st, const struct sy_param *p, const char *end, float *flat,
+                     struct sy_err *err)
+{
+    struct sy_str name = SY_STR_INIT;
+    sy_str_printf(&name, "%s%s", p->name, end);
+    int rc = name.failed ? sy_err_set(err, SY_E_MEMORY, OP ": out of memory")
+                         : read_array(st, name.data, SY_F32, p->tensor->ndim, p->tensor->shape,
+                                      flat + p->offset, err);
+    sy_str_free(&name);
+    return rc;
+}
+
+static int check_count(const struct sy_st *st, const char *file, int64_t want, struct sy_err *err)
+{
+    if (sy_st_count(st) == want)
+        return 0;
+    return sy_err_set(err, SY_E_SHAPE, OP ": %s holds %" PRId64 " tensors, the run has %" PRId64, file,
+                      sy_st_count(st), want);
+}
+
+static int read_flat(struct loading *l, struct sy_err *err)
+{
+    const struct sy_params *ps = l->t->c.params;
+    size_t bytes = 3 * (size_t)ps->floats * sizeof(float);
+    l->flat = sy__saver_buffer(l->t);
+    if (!l->flat) {
+        l->flat = sy_alloc(bytes ? bytes : 1);
+        l->flat_owned = true;
+    }
+    if (!l->flat)
+        return sy_err_set(err, SY_E_MEMORY, OP ": out of memory: %zu bytes wanted", bytes);
+    memset(l->flat, 0, bytes); /* the padding is part of the run's hash */
+    struct sy_st *model = open_file(l, "model.safetensors", err);
+    struct sy_st *moments = model ? open_file(l, "optimizer.safetensors", err) : NULL;
+    int rc = moments && !check_count(model, "model.safetensors", ps->count, err) &&
+                     !check_count(moments, "optimizer.safetensors", 2 * ps->count, err)
+                 ? 0
+                 : -1;
+    for (int i = 0; i < ps->count && !rc; i++) {
+        const struct sy_param *p = &ps->list[i];
+        rc = read_part(model, p, "", l->flat, err) ||
+                     read_part(moments, p, ".m", l->flat + ps->floats, err) ||
+                     read_part(moments, p, ".v", l->flat + 2 * ps->floats, err)
+                 ? -1
+                 : 0;
+    }
+    sy_st_close(model);
+    sy_st_close(moments);
+    return rc;
+}
+
+static void add_target(struct loading *l, struct sy_tensor *x, size_t *at)
+{
+    l->targets[l->ntargets].from = l->block ? l->block + *at : NULL;
+    l->targets[l->ntargets++].tensor = x;
+    *at += (sy_tensor_bytes(x) + 63) / 64 * 64;
+}
+
+static bool is_value(const struct sy_tensor *x)
+{
+    return x->dtype == SY_F32 && sy_data(x) && sy_tensor_contiguous(x);
+}
+
+static int count_targets(const struct sy_trainer *t, size_t *bytes)
+{
+    const struct sy_phase *phases[2] = {&t->c.plan->first, &t->c.plan->eval};
+    int n = t->c.params->nstates;
+    for (int i = 0; i < n; i++)
+        *bytes += (sy_tensor_bytes(t->c.params->states[i]) + 63) / 64 * 64;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; phases[k]->graph && i < sy_graph_inputs(phases[k]->graph); i++, n++)
+            *bytes += (sy_tensor_bytes(sy_graph_input_at(phases[k]->graph, i)) + 63) / 64 * 64;
+    return n;
+}
+
+static int read_value(struct loading *l, const struct sy_st *st, const char *prefix,
+                      const char *name, struct sy_tensor *x, size_t *at, struct sy_err *err)
+{
+    char full[128];
+    char *to = l->block + *at;
+    snprintf(full, sizeof full, "%s.%s", prefix, name);
+    if (read_array(st, full, x->dtype, x->ndim, x->shape, to, err))
+        return -1;
+    add_target(l, x, at);
+    return 0;
+}
+
+static int read_inputs(struct loading *l, const struct sy_st *st, const char *prefix,
+                       const struct sy_graph *g, size_t *at, struct sy_err *err)
+{
+    for (int i = 0; g && i < sy_graph_inputs(g); i++) {
+        struct sy_tensor *x = sy_graph_input_at(g, i);
+        if (is_value(x) && read_value(l, st, prefix, sy_graph_input_name(g, i), x, at, err))
+            return -1;
+    }
+    return 0;
+}
+
+static int read_journal_values(struct loading *l, const struct sy_st *st, struct sy_err *err)
+{
+    for (int i = 0; i < l->image->njournal; i++) {
+        struct sy_journal_entry *e = &l->image->journal[i];
+        char name[32];
+        snprintf(name, sizeof name, "journal.%d", i + 1);
+        const struct sy_array *a = e->n ? sy_st_find(st, name) : NULL;
+        if (e->n && (!a || a->bytes != (uint64_t)e->n * sizeof(float)))
+            return sy_err_set(err, SY_E_FORMAT, OP ": state.safetensors lacks the values of %s", name);
+        float *values = e->n ? sy_alloc(a->bytes) : NULL;
+        e->values = values;
+        if (e->n && !values)
+            return sy_err_set(err, SY_E_MEMORY, OP ": out of memory");
+        if (e->n && read_array(st, name, SY_F32, 1, &e->n, values, err))
+            return -1;
+    }
+    return 0;
+}
+
+static int read_values(struct loading *l, struct sy_err *err)
+{
+    const struct sy_trainer *t = l->t;
+    size_t bytes = 64, at = 0;
+    int n = count_targets(t, &bytes);
+    l->targets = sy_calloc((size_t)n + 1, sizeof *l->targets);
+    l->block = sy_alloc(bytes);
+    if (!l->targets || !l->block)
+        return sy_err_set(err, SY_E_MEMORY, OP ": out of memory");
+    struct sy_st *st = open_file(l, "state.safetensors", err);
+    int rc = st ? 0 : -1;
+    for (int i = 0; i < t->c.params->nstates && !rc; i++) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", i + 1);
+        rc = read_value(l, st, "state", number, t->c.params->states[i], &at, err);
+    }
+    if (!rc)
+        rc = read_inputs(l, st, "input", t->c.plan->first.graph, &at, err) ||
+                     read_inputs(l, st, "eval", t->c.plan->eval.graph, &at, err) ||
+                     read_journal_values(l, st, err)
+                 ? -1
+                 : 0;
+    sy_st_close(st);
+    return rc;
+}
+
+/* Names of frozen parameters to their numbers. */
+static int resolve_frozen(struct loading *l, struct sy_err *err)
+{
+    const struct sy_params *ps = l->t->c.params;
+    for (int i = 0; i < l->image->nfrozen; i++) {
+        int k = 0;
+        while (k < ps->count && strcmp(ps->list[k].name, l->image->frozen_names[i]))
+            k++;
+        if (k == ps->count)
+            return sy_err_set(err, SY_E_NAME, OP ": a frozen parameter is not of the run: %s",
+                              l->image->frozen_names[i]);
+        l->image->frozen[i].param = k;
+    }
+    return 0;
+}
+
+/* ---- changing the trainer: nothing here fails ---- */
+
+static void put_flat(const struct loading *l)
+{
+    struct sy_params *ps = l->t->c.params;
+    size_t bytes = (size_t)ps->floats * sizeof(float);
+    memcpy(ps->p, l->flat, bytes);
+    memcpy(ps->m, l->flat + ps->floats, bytes);
+    memcpy(ps->v, l->flat + 2 * ps->floats, bytes);
+    for (int i = 0; i < ps->nchunks; i++) {
+        struct sy_chunk *c = &ps->chunks[i];
+        c->frozen = false;
+        for (int k = 0; k < l->image->nfrozen; k++)
+            c->frozen |= l->image->frozen[k].param == c->param && l->image->frozen[k].expert == c->expert;
+    }
+}
+
+static void put_values(const struct loading *l)
+{
+    struct sy_plan *plan = l->t->c.plan;
+    for (int i = 0; i < l->ntargets; i++)
+        memcpy(sy_data(l->targets[i].tensor), l->targets[i].from, sy_tensor_bytes(l->targets[i].tensor));
+    for (int i = 0; plan->more.graph && i < sy_graph_inputs(plan->first.graph); i++) {
+        const struct sy_tensor *x = sy_graph_input_at(plan->first.graph, i);
+        struct sy_tensor *y =
+            sy_graph_find_input(plan->more.graph, sy_graph_input_name(plan->first.graph, i));
+        if (y && is_value(x) && is_value(y) && sy_tensor_same_shape(x, y))
+            memcpy(sy_data(y), sy_data(x), sy_tensor_bytes(x));
+    }
+}
+
+static void put_status(struct loading *l)
+{
+    struct sy_trainer *t = l->t;
+    sy__journal_free(t->journal, t->njournal);
+    t->journal = l->image->journal;
+    t->njournal = t->journal_room = l->image->njournal;
+    l->image->journal = NULL;
+    l->image->njournal = 0;
+    sy__inputs_drop(t);
+    t->status = l->image->status;
+    t->status.state = SY_RUN_PAUSED;
+    t->hyper = t->wanted = l->image->hyper;
+    t->pause_asked = true;
+    t->stop_asked = false;
+    t->pause_at = -1;
+    t->smooth_seconds = t->smooth_weight = 0;
+    t->saver.ended = t->saver.due = false;
+    pthread_cond_broadcast(&t->changed);
+}
+
+static void put(struct loading *l)
+{
+    struct sy_trainer *t = l->t;
+    put_flat(l);
+    put_values(l);
+    pthread_mutex_lock(&t->lock);
+    put_status(l);
+    for (int i = 0; i < l->ndifferences; i++) {
+        struct sy_journal_entry e = {.kind = "resume", .expert = -1};
+        snprintf(e.text, sizeof e.text, "%s", l->differences[i]);
+        sy__journal_add(t, &e);
+    }
+    pthread_mutex_unlock(&t->lock);
+    sy_metrics_truncate(t->metrics, t->status.step);
+}
+
+int sy_trainer_load(struct sy_trainer *t, const char *path, bool force, struct sy_err *err)
+{
+    struct loading l = {.t = t, .path = path};
+    sy__saver_join(t); /* its buffer is ours now */
+    l.image = sy_checkpoint_read(path, err);
+    int rc = l.image && !compare(&l, force, err) && !resolve_frozen(&l, err) && !read_flat(&l, err) &&
+                     !read_values(&l, err)
+                 ? 0
+                 : -1;
+    if (!rc)
+        put(&l);
+    if (l.flat_owned)
+        sy_free(l.flat);
+    sy_free(l.targets);
+    sy_free(l.block);
+    sy_image_free(l.image);
+    return rc;
+}

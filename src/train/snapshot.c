@@ -1,0 +1,434 @@
+/* Taking the state of a trainer and having it written: at once, or by a thread of its own while the
+ * training goes on.
+ *
+ *     border, due --memory for a second buffer?--yes--> copy p, m, v (the pause) --> writer thread
+ *                                              \--no--> write here, training waits, said so once
+ *     border, landed --> join, report                    border, due while flying --> the next border
+ *
+ *  1. At most one writer.  It reads only the image, which shares nothing that a step writes.
+ *  2. The second buffer stays until the trainer ends, or until memory is short for it. */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/pool.h"
+#include "train/params.h"
+#include "train/trainer_int.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SPARE ((uint64_t)64 << 20) /* bytes of memory that must stay available */
+#define GRAIN 262144               /* floats of one task of the copy */
+
+/* ---- the image ---- */
+
+static int no_memory(struct sy_err *err)
+{
+    return sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
+}
+
+static void put_value(struct sy_image *image, const char *prefix, const char *name,
+                      const struct sy_tensor *x, size_t *at)
+{
+    struct sy_image_value *v = &image->values[image->nvalues++];
+    snprintf(v->name, sizeof v->name, "%s.%s", prefix, name);
+    v->dtype = x->dtype;
+    v->ndim = x->ndim;
+    memcpy(v->shape, x->shape, sizeof v->shape);
+    v->bytes = sy_tensor_bytes(x);
+    char *to = (char *)image->block + *at;
+    memcpy(to, sy_data(x), v->bytes);
+    v->data = to;
+    *at += (v->bytes + 63) / 64 * 64;
+}
+
+static bool is_value(const struct sy_tensor *x)
+{
+    return x->dtype == SY_F32 && sy_data(x) && sy_tensor_contiguous(x);
+}
+
+static void count_values(const struct sy_graph *g, size_t *bytes, int *n)
+{
+    for (int i = 0; g && i < sy_graph_inputs(g); i++)
+        if (is_value(sy_graph_input_at(g, i))) {
+            *bytes += (sy_tensor_bytes(sy_graph_input_at(g, i)) + 63) / 64 * 64;
+            ++*n;
+        }
+}
+
+static void put_inputs(struct sy_image *image, const char *prefix, const struct sy_graph *g,
+                       size_t *at)
+{
+    for (int i = 0; g && i < sy_graph_inputs(g); i++)
+        if (is_value(sy_graph_input_at(g, i)))
+            put_value(image, prefix, sy_graph_input_name(g, i), sy_graph_input_at(g, i), at);
+}
+
+static int take_values(const struct sy_trainer *t, struct sy_image *image, struct sy_err *err)
+{
+    const struct sy_params *ps = t->c.params;
+    const struct sy_plan *plan = t->c.plan;
+    size_t bytes = 64, at = 0;
+    int n = ps->nstates;
+    for (int i = 0; i < ps->nstates; i++)
+        bytes += (sy_tensor_bytes(ps->states[i]) + 63) / 64 * 64;
+    count_values(plan->first.graph, &bytes, &n);
+    count_values(plan->eval.graph, &bytes, &n);
+    image->values = sy_calloc((size_t)n + 1, sizeof *image->values);
+    image->block = sy_alloc(bytes);
+    if (!image->values || !image->block)
+        return no_memory(err);
+    for (int i = 0; i < ps->nstates; i++) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", i + 1);
+        put_value(image, "state", number, ps->states[i], &at);
+    }
+    put_inputs(image, "input", plan->first.graph, &at);
+    put_inputs(image, "eval", plan->eval.graph, &at);
+    return 0;
+}
+
+static int take_frozen(const struct sy_params *ps, struct sy_image *image, struct sy_err *err)
+{
+    image->frozen = sy_calloc((size_t)ps->nchunks + 1, sizeof *image->frozen);
+    if (!image->frozen)
+        return no_memory(err);
+    for (int i = 0; i < ps->nchunks; i++) {
+        const struct sy_chunk *c = &ps->chunks[i];
+        const struct sy_frozen *last = image->nfrozen ? &image->frozen[image->nfrozen - 1] : NULL;
+        if (c->frozen && !(last && last->param == c->param && last->expert == c->expert))
+            image->frozen[image->nfrozen++] = (struct sy_frozen){c->param, c->expert};
+    }
+    return 0;
+}
+
+static int take_journal(struct sy_trainer *t, struct sy_image *image, struct sy_err *err)
+{
+    image->journal = sy_calloc((size_t)t->njournal + 1, sizeof *image->journal);
+    if (!image->journal)
+        return no_memory(err);
+    for (int i = 0; i < t->njournal; i++) {
+        struct sy_journal_entry *e = &image->journal[image->njournal++];
+        size_t bytes = (size_t)t->journal[i].n * sizeof(float);
+        float *values = bytes ? sy_alloc(bytes) : NULL;
+        *e = t->journal[i];
+        e->values = values;
+        if (bytes && !values)
+            return no_memory(err);
+        if (bytes)
+            memcpy(values, t->journal[i].values, bytes);
+    }
+    return 0;
+}
+
+static void take_numbers(struct sy_trainer *t, struct sy_image *image)
+{
+    struct sy_tokenizer *tokenizer = sy_corpus_tokenizer(t->c.corpus);
+    const struct sy_params *ps = t->c.params;
+    image->status = t->status;
+    image->hyper = t->hyper;
+    image->hyper.v[SY_HYPER_batch] = (double)t->c.plan->batch; /* what trains, not what was asked for */
+    image->hyper.v[SY_HYPER_context] = (double)t->c.plan->context;
+    image->hyper.v[SY_HYPER_accumulate] = (double)t->c.plan->accumulate;
+    image->sampling = t->c.sampling;
+    image->data = sy_corpus_hash(t->c.corpus);
+    image->tokenizer = tokenizer ? sy_tokenizer_hash(tokenizer) : 0;
+    image->program = sy_program_fingerprint(t->c.plan->first.program);
+    image->params = ps;
+    image->p = ps->p;
+    image->m = ps->m;
+    image->v = ps->v;
+}
+
+/* All but p, m, v, which stay where they are. */
+static struct sy_image *take(struct sy_trainer *t, struct sy_err *err)
+{
+    struct sy_image *image = sy_calloc(1, sizeof *image);
+    if (!image) {
+        no_memory(err);
+        return NULL;
+    }
+    pthread_mutex_lock(&t->lock);
+    take_numbers(t, image);
+    image->run = sy_strdup(t->name);
+    image->config = t->config ? sy_strdup(t->config) : NULL;
+    int rc = !image->run || (t->config && !image->config) ? no_memory(err) : take_journal(t, image, err);
+    pthread_mutex_unlock(&t->lock);
+    if (rc || take_values(t, image, err) || take_frozen(t->c.params, image, err)) {
+        sy_image_free(image);
+        return NULL;
+    }
+    return image;
+}
+
+uint64_t sy_checkpoint_bytes(struct sy_trainer *t)
+{
+    struct sy_image *image = take(t, NULL);
+    uint64_t bytes = image ? sy__image_bytes(image) : 0;
+    sy_image_free(image);
+    return bytes;
+}
+
+/* ---- the second buffer ---- */
+
+static uint64_t available_memory(void)
+{
+    unsigned long long kilobytes = 0;
+    char line[128];
+    FILE *f = fopen("/proc/meminfo", "r");
+    if (!f) {
+        long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+        return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+    }
+    while (fgets(line, sizeof line, f) && sscanf(line, "MemAvailable: %llu", &kilobytes) != 1)
+        ;
+    fclose(f);
+    return (uint64_t)kilobytes << 10;
+}
+
+float *sy__saver_buffer(struct sy_trainer *t)
+{
+    struct sy__saver *s = &t->saver;
+    size_t bytes = 3 * (size_t)t->c.params->floats * sizeof(float);
+    if (!s->copy && available_memory() >= bytes + SPARE)
+        s->copy = sy_alloc(bytes ? bytes : 1);
+    return s->copy;
+}
+
+struct copying {
+    const float *from[3];
+    float *to;
+    int64_t floats, tasks; /* of each */
+};
+
+static void copy_task(void *ctx, int64_t i)
+{
+    const struct copying *c = ctx;
+    int64_t which = i / c->tasks, first = i % c->tasks * GRAIN, left = c->floats - first;
+    memcpy(c->to + which * c->floats + first, c->from[which] + first,
+           (size_t)(left < GRAIN ? left : GRAIN) * sizeof(float));
+}
+
+static void copy_flat(const struct sy_params *ps, float *to, struct sy_image *image)
+{
+    struct copying c = {{ps->p, ps->m, ps->v}, to, ps->floats, (ps->floats + GRAIN - 1) / GRAIN};
+    sy_pool_run(3 * c.tasks, copy_task, &c);
+    image->p = to;
+    image->m = to + ps->floats;
+    image->v = to + 2 * ps->floats;
+}
+
+/* ---- writing and reporting ---- */
+
+static void *writer_thread(void *arg)
+{
+    struct sy_trainer *t = arg;
+    struct sy__saver *s = &t->saver;
+    sy_checkpoint_write(s->dir, s->keep, s->keep_every, s->image, &s->result, &s->err);
+    atomic_store(&s->landed, true);
+    return NULL;
+}
+
+static void tell(struct sy_trainer *t, const char *kind, const char *text)
+{
+    if (t->c.on_event)
+        t->c.on_event(t->c.ctx, kind, text);
+}
+
+/* s->result and s->err are final. */
+static void report(struct sy_trainer *t)
+{
+    struct sy__saver *s = &t->saver;
+    char text[SY_PATH_MAX + 160], size[16];
+    if (s->err.code) {
+        snprintf(text, sizeof text, "%s; the run goes on, older checkpoints stay", s->err.msg);
+        tell(t, "alarm", text);
+        return;
+    }
+    pthread_mutex_lock(&t->lock);
+    t->saved = s->result;
+    pthread_mutex_unlock(&t->lock);
+    sy_human_bytes((double)s->result.bytes, size);
+    snprintf(text, sizeof text, "%s: %s, training stood still for %.3g s of %.3g", s->result.path,
+             size, s->result.pause, s->result.seconds);
+    tell(t, "checkpoint", text);
+}
+
+static void settle(struct sy_trainer *t)
+{
+    struct sy__saver *s = &t->saver;
+    sy_image_free(s->image);
+    s->image = NULL;
+    s->result.pause = s->pause;
+    s->result.asynchronous = s->beside;
+    report(t);
+}
+
+void sy__saver_join(struct sy_trainer *t)
+{
+    if (!t->saver.flying)
+        return;
+    pthread_join(t->saver.writer, NULL);
+    t->saver.flying = false;
+    settle(t);
+}
+
+static void begin(struct sy_trainer *t, bool beside)
+{
+    struct sy__saver *s = &t->saver;
+    s->due = false;
+    s->beside = beside;
+    s->err = (struct sy_err)SY_ERR_INIT;
+    s->result = (struct sy_saved){.step = -1};
+}
+
+int sy__saver_save(struct sy_trainer *t, struct sy_err *err)
+{
+    struct sy__saver *s = &t->saver;
+    sy__saver_join(t);
+    begin(t, false);
+    double start = sy_now();
+    s->image = take(t, &s->err);
+    if (s->image)
+        sy_checkpoint_write(s->dir, s->keep, s->keep_every, s->image, &s->result, &s->err);
+    s->pause = sy_now() - start;
+    settle(t);
+    return s->err.code ? sy_err_set(err, s->err.code, "%s", s->err.msg) : 0;
+}
+
+static int start_writer(struct sy_trainer *t)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    atomic_store(&t->saver.landed, false);
+    int rc = pthread_create(&t->saver.writer, NULL, writer_thread, t);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    t->saver.flying = !rc;
+    return rc;
+}
+
+/* Copy and let a thread write; -1: not possible, nothing is begun. */
+static int save_beside(struct sy_trainer *t)
+{
+    struct sy__saver *s = &t->saver;
+    double start = sy_now();
+    float *to = sy__saver_buffer(t);
+    struct sy_image *image = to ? take(t, NULL) : NULL;
+    if (!image)
+        return -1;
+    begin(t, true);
+    copy_flat(t->c.params, to, image);
+    s->image = image;
+    double pause = sy_now() - start;
+    if (start_writer(t)) {
+        sy_image_free(image);
+        s->image = NULL;
+        s->due = true;
+        return -1;
+    }
+    s->pause = pause;
+    return 0;
+}
+
+void sy__saver_border(struct sy_trainer *t)
+{
+    struct sy__saver *s = &t->saver;
+    int64_t every = (int64_t)t->hyper.v[SY_HYPER_checkpoint_every], step = t->status.step;
+    if (!s->dir)
+        return;
+    if (s->flying && atomic_load(&s->landed))
+        sy__saver_join(t);
+    s->due |= every > 0 && step > 0 && step % every == 0;
+    if (!s->due || s->flying || step == t->status.steps) /* at the end it is saved anyway */
+        return;
+    if (!save_beside(t))
+        return;
+    if (!s->told) {
+        s->told = true;
+        tell(t, "checkpoint", "no memory for a second copy of the state: training waits for each "
+                              "checkpoint");
+    }
+    sy__saver_save(t, NULL);
+}
+
+bool sy__saver_wants_last(const struct sy_trainer *t)
+{
+    return t->saver.dir && !t->saver.ended;
+}
+
+void sy__saver_free(struct sy_trainer *t)
+{
+    sy__saver_join(t);
+    sy_free(t->saver.copy);
+    sy_free(t->saver.dir);
+    sy_free(t->config);
+}
+
+/* ---- what others ask ---- */
+
+int sy_trainer_set_dir(struct sy_trainer *t, const char *dir, int keep, int64_t keep_every,
+                       struct sy_err *err)
+{
+    char *copy = sy_strdup(dir);
+    if (!copy)
+        return no_memory(err);
+    if (sy_dir_make(dir, err)) {
+        sy_free(copy);
+        return -1;
+    }
+    sy_trainer_hold(t);
+    while (!sy_trainer_held(t, 1))
+        ;
+    sy__saver_join(t);
+    sy__checkpoint_clean(dir);
+    sy_free(t->saver.dir);
+    t->saver.dir = copy;
+    t->saver.keep = keep < 2 ? 2 : keep;
+    t->saver.keep_every = keep_every;
+    t->saver.ended = false;
+    sy_trainer_release(t);
+    return 0;
+}
+
+const char *sy_trainer_dir(const struct sy_trainer *t) { return t->saver.dir; }
+
+int sy_trainer_set_config(struct sy_trainer *t, const char *text, struct sy_err *err)
+{
+    char *copy = sy_strdup(text);
+    if (!copy)
+        return no_memory(err);
+    pthread_mutex_lock(&t->lock);
+    sy_free(t->config);
+    t->config = copy;
+    pthread_mutex_unlock(&t->lock);
+    return 0;
+}
+
+int sy_trainer_checkpoint(struct sy_trainer *t, char *path, size_t n, struct sy_err *err)
+{
+    int rc = 0;
+    sy_trainer_hold(t);
+    while (!sy_trainer_held(t, 1))
+        ;
+    if (!t->saver.dir)
+        rc = sy_err_set(err, SY_E_STATE, "checkpoint: run '%s' has no folder to save in", t->name);
+    else
+        rc = sy__saver_save(t, err);
+    if (!rc && path)
+        snprintf(path, n, "%s", t->saver.result.path);
+    sy_trainer_release(t);
+    return rc;
+}
+
+bool sy_trainer_saved(struct sy_trainer *t, struct sy_saved *out)
+{
+    pthread_mutex_lock(&t->lock);
+    *out = t->saved;
+    pthread_mutex_unlock(&t->lock);
+    return out->ok;
+}

@@ -1,0 +1,321 @@
+/* state.json of a checkpoint: what is neither a parameter nor a tensor.
+ *
+ *     {"format": 1, "exact": 1, "run": "bold-ferret", "step": 500, ..., "data": "HASH", "tokenizer": "HASH",
+ *      "program": "HASH", "hyper": {"schedule": "cosine", "lr": 0.001, ...},
+ *      "frozen": [["layers.1.moe.experts.up", 3], ...],
+ *      "journal": [{"step": 10, "kind": "set", "key": "lr", "value": 0.01, "expert": -1, "n": 0, "text": "lr = 0.01"}]}
+ *
+ * Hashes are 16 hex digits, since not every JSON reader has 64-bit integers.  A number that is not finite
+ * is null.  The values of a journal's inputs lie in state.safetensors. */
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "train/checkpoint.h"
+#include "train/params.h"
+#include "train/trainer_int.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- printing ---- */
+
+static void put_text(struct sy_str *s, const char *key, const char *value)
+{
+    sy_str_printf(s, ",\"%s\":", key);
+    sy_json_quote(s, value, strlen(value));
+}
+
+static void put_hash(struct sy_str *s, const char *key, uint64_t h)
+{
+    char hex[17];
+    sy_hash_hex(h, hex);
+    sy_str_printf(s, ",\"%s\":\"%s\"", key, hex);
+}
+
+static void put_number(struct sy_str *s, const char *key, double v)
+{
+    sy_str_printf(s, ",\"%s\":", key);
+    sy_json_number(s, v);
+}
+
+static void put_integer(struct sy_str *s, const char *key, int64_t v)
+{
+    sy_str_printf(s, ",\"%s\":%" PRId64, key, v);
+}
+
+static void put_hyper(struct sy_str *s, const struct sy_hyper *h)
+{
+    sy_str_printf(s, ",\"hyper\":{\"schedule\":\"%s\"", sy_schedule_name(h->schedule));
+    for (int i = 0; i < SY_HYPER_COUNT; i++)
+        put_number(s, sy_hyper_spec((enum sy_hyper_id)i)->name, h->v[i]);
+    sy_str_puts(s, "}");
+}
+
+static void put_frozen(struct sy_str *s, const struct sy_image *image)
+{
+    sy_str_puts(s, ",\"frozen\":[");
+    for (int i = 0; i < image->nfrozen; i++) {
+        const char *name = image->params->list[image->frozen[i].param].name;
+        sy_str_puts(s, i ? ",[" : "[");
+        sy_json_quote(s, name, strlen(name));
+        sy_str_printf(s, ",%d]", image->frozen[i].expert);
+    }
+    sy_str_puts(s, "]");
+}
+
+static void put_journal(struct sy_str *s, const struct sy_image *image)
+{
+    sy_str_puts(s, ",\"journal\":[");
+    for (int i = 0; i < image->njournal; i++) {
+        const struct sy_journal_entry *e = &image->journal[i];
+        sy_str_printf(s, "%s{\"step\":%" PRId64, i ? "," : "", e->step);
+        put_text(s, "kind", e->kind);
+        put_text(s, "key", e->key);
+        put_number(s, "value", e->value);
+        put_integer(s, "expert", e->expert);
+        put_integer(s, "n", e->n);
+        put_text(s, "text", e->text);
+        sy_str_puts(s, "}");
+    }
+    sy_str_puts(s, "]");
+}
+
+void sy__state_print(struct sy_str *s, const struct sy_image *image)
+{
+    const struct sy_status *at = &image->status;
+    sy_str_printf(s, "{\"format\":%d,\"exact\":%d", SY_CHECKPOINT_FORMAT, SY_EXACT_VERSION);
+    put_text(s, "run", image->run);
+    if (image->config)
+        put_text(s, "config", image->config);
+    put_integer(s, "step", at->step);
+    put_integer(s, "tokens", at->tokens);
+    put_number(s, "loss", at->loss);
+    put_number(s, "lr", at->lr);
+    put_number(s, "grad_norm", at->grad_norm);
+    put_number(s, "val_loss", at->val_loss);
+    put_integer(s, "val_step", at->val_step);
+    put_hash(s, "data", image->data);
+    put_hash(s, "tokenizer", image->tokenizer);
+    put_hash(s, "program", image->program);
+    put_integer(s, "sampling", image->sampling);
+    put_hyper(s, &image->hyper);
+    put_frozen(s, image);
+    put_journal(s, image);
+    sy_str_puts(s, "}\n");
+}
+
+/* ---- parsing: the first thing that is wrong stays in err ---- */
+
+struct reader {
+    const struct sy_json *object;
+    struct sy_err *err;
+};
+
+static const struct sy_json *field(const struct reader *r, const char *key, enum sy_json_type type)
+{
+    const struct sy_json *v = sy_json_get(r->object, key);
+    if (v && v->type == type)
+        return v;
+    sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is %s", key,
+               v ? "of the wrong type" : "missing");
+    return NULL;
+}
+
+static int64_t integer(const struct reader *r, const char *key, int64_t least, int64_t most)
+{
+    const struct sy_json *v = field(r, key, SY_JSON_INT);
+    if (v && (v->integer < least || v->integer > most))
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is %" PRId64
+                   ", must be from %" PRId64 " to %" PRId64, key, v->integer, least, most);
+    return v ? v->integer : 0;
+}
+
+static double number(const struct reader *r, const char *key)
+{
+    const struct sy_json *v = sy_json_get(r->object, key);
+    if (v && v->type == SY_JSON_NULL)
+        return (double)NAN;
+    if (v && (v->type == SY_JSON_INT || v->type == SY_JSON_REAL))
+        return v->real;
+    sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is no number", key);
+    return 0;
+}
+
+static const char *text(const struct reader *r, const char *key)
+{
+    const struct sy_json *v = field(r, key, SY_JSON_STRING);
+    if (v && memchr(v->string, 0, v->string_len))
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' has a NUL", key);
+    return v ? v->string : "";
+}
+
+static uint64_t hash(const struct reader *r, const char *key)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *s = text(r, key);
+    uint64_t h = 0;
+    bool good = strlen(s) == 16;
+    for (int i = 0; good && i < 16; i++) {
+        const char *d = strchr(digits, s[i]);
+        good = d != NULL;
+        h = h << 4 | (uint64_t)(good ? d - digits : 0);
+    }
+    if (!good)
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is no hash", key);
+    return h;
+}
+
+static char *copy_text(const char *s, struct sy_err *err)
+{
+    char *copy = sy_strdup(s);
+    if (!copy)
+        sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
+    return copy;
+}
+
+static void read_hyper(const struct sy_json *object, struct sy_hyper *h, struct sy_err *err)
+{
+    struct reader r = {object, err};
+    int s = sy_schedule_parse(text(&r, "schedule"));
+    if (s < 0)
+        sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: unknown schedule");
+    h->schedule = s < 0 ? SY_COSINE : (enum sy_schedule)s;
+    for (int i = 0; i < SY_HYPER_COUNT; i++) {
+        const struct sy_hyper_spec *spec = sy_hyper_spec((enum sy_hyper_id)i);
+        double v = number(&r, spec->name);
+        bool automatic = v < 0 && v == spec->preset; /* min_lr, warmup: computed from others */
+        if (!automatic && sy_hyper_check((enum sy_hyper_id)i, v, err))
+            sy_err_prefix(err, "checkpoint: state.json");
+        h->v[i] = v;
+    }
+}
+
+static void read_frozen(const struct sy_json *list, struct sy_image *image, struct sy_err *err)
+{
+    image->frozen = sy_calloc((size_t)list->count + 1, sizeof *image->frozen);
+    image->frozen_names = sy_calloc((size_t)list->count + 1, sizeof *image->frozen_names);
+    if (!image->frozen || !image->frozen_names) {
+        sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
+        return;
+    }
+    for (const struct sy_json *e = list->first; e; e = e->next) {
+        if (e->type != SY_JSON_ARRAY || e->count != 2 || e->first->type != SY_JSON_STRING ||
+            e->first->next->type != SY_JSON_INT || e->first->next->integer < -1 ||
+            e->first->next->integer > INT32_MAX) {
+            sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: 'frozen' holds no [name, expert]");
+            return;
+        }
+        image->frozen[image->nfrozen].expert = (int)e->first->next->integer;
+        image->frozen_names[image->nfrozen++] = copy_text(e->first->string, err);
+        if (!image->frozen_names[image->nfrozen - 1])
+            return;
+    }
+}
+
+static void copy_field(char *to, size_t room, const struct reader *r, const char *key)
+{
+    const char *s = text(r, key);
+    if (strlen(s) >= room)
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' of the journal is too long",
+                   key);
+    snprintf(to, room, "%s", s);
+}
+
+static void read_journal(const struct sy_json *list, struct sy_image *image, struct sy_err *err)
+{
+    image->journal = sy_calloc((size_t)list->count + 1, sizeof *image->journal);
+    if (!image->journal)
+        sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
+    for (const struct sy_json *j = list->first; j && err->code == SY_E_OK; j = j->next) {
+        struct reader r = {j, err};
+        struct sy_journal_entry *e = &image->journal[image->njournal];
+        if (j->type != SY_JSON_OBJECT) {
+            sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: the journal holds no objects");
+            return;
+        }
+        e->step = integer(&r, "step", 0, image->status.step);
+        copy_field(e->kind, sizeof e->kind, &r, "kind");
+        copy_field(e->key, sizeof e->key, &r, "key");
+        /* cut, where replacing broken characters made it longer */
+        snprintf(e->text, sizeof e->text, "%.*s", (int)sizeof e->text - 1, text(&r, "text"));
+        e->value = number(&r, "value");
+        e->expert = integer(&r, "expert", -1, INT32_MAX);
+        e->n = integer(&r, "n", 0, INT32_MAX);
+        image->njournal++;
+    }
+}
+
+static void read_status(const struct reader *r, struct sy_status *s)
+{
+    s->step = integer(r, "step", 0, (int64_t)1 << 52);
+    s->tokens = integer(r, "tokens", 0, INT64_MAX);
+    s->loss = number(r, "loss");
+    s->lr = number(r, "lr");
+    s->grad_norm = number(r, "grad_norm");
+    s->val_loss = number(r, "val_loss");
+    s->val_step = integer(r, "val_step", 0, (int64_t)1 << 52);
+    s->tok_s = s->mfu = s->eta = s->load_max_mean = (double)NAN;
+}
+
+static void read_all(const struct reader *r, struct sy_image *image)
+{
+    struct sy_err *err = r->err;
+    image->format = (int)integer(r, "format", 1, INT32_MAX);
+    if (image->format != SY_CHECKPOINT_FORMAT)
+        sy_err_set(err, SY_E_UNSUPPORTED, "checkpoint: its format is %d, this program reads %d",
+                   image->format, SY_CHECKPOINT_FORMAT);
+    image->exact = (int)integer(r, "exact", 0, INT32_MAX);
+    image->run = copy_text(text(r, "run"), err);
+    if (sy_json_get(r->object, "config"))
+        image->config = copy_text(text(r, "config"), err);
+    read_status(r, &image->status);
+    image->data = hash(r, "data");
+    image->tokenizer = hash(r, "tokenizer");
+    image->program = hash(r, "program");
+    image->sampling = (enum sy_sample_mode)integer(r, "sampling", 0, SY_SAMPLE_SEQUENTIAL);
+    const struct sy_json *hyper = field(r, "hyper", SY_JSON_OBJECT);
+    const struct sy_json *frozen = field(r, "frozen", SY_JSON_ARRAY);
+    const struct sy_json *journal = field(r, "journal", SY_JSON_ARRAY);
+    if (hyper && frozen && journal) {
+        read_hyper(hyper, &image->hyper, err);
+        read_frozen(frozen, image, err);
+        read_journal(journal, image, err);
+    }
+    image->status.steps = (int64_t)image->hyper.v[SY_HYPER_steps];
+}
+
+struct sy_image *sy__state_parse(const char *json, size_t n, struct sy_err *err)
+{
+    struct sy_json *root = sy_json_parse(json, n, err);
+    struct sy_image *image = root ? sy_calloc(1, sizeof *image) : NULL;
+    struct reader r = {root, err};
+    if (root && !image)
+        sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
+    else if (root && root->type != SY_JSON_OBJECT)
+        sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: no object");
+    else if (root)
+        read_all(&r, image);
+    sy_json_free(root);
+    if (err->code == SY_E_OK)
+        return image;
+    sy_image_free(image);
+    return NULL;
+}
+
+void sy_image_free(struct sy_image *image)
+{
+    if (!image)
+        return;
+    for (int i = 0; image->frozen_names && i < image->nfrozen; i++)
+        sy_free(image->frozen_names[i]);
+    sy_free(image->frozen_names);
+    sy_free(image->frozen);
+    sy__journal_free(image->journal, image->njournal);
+    sy_free(image->values);
+    sy_free(image->block);
+    sy_free(image->run);
+    sy_free(image->config);
+    sy_free(image);
+}
