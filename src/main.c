@@ -339,6 +339,8 @@ static int start(struct plan *p, int argc, char **argv)
         return 1;
     }
     status = run(L, p, argc, argv);
+    if (status == 130 && sy_prompt_ended_by())
+        status = 128 + sy_prompt_ended_by();
     sy_host_stop();
     sy_state_free(L);
     sy_pool_shutdown();

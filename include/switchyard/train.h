@@ -77,7 +77,7 @@ struct sy_train_config {
     /* Called on the trainer's thread at the border after a step (also after an evaluation: `evaluated`) and when
      * the state changes.  May call into the host and wait for it. */
     void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);
-    /* "checkpoint" (saved) or "alarm", with a line for people; at a border, on the thread that stands there. */
+    /* "checkpoint" (saved), "note" or "alarm", with a line for people; at a border, on the thread that stands there. */
     void (*on_event)(void *ctx, const char *kind, const char *text);
     void *ctx;
 };

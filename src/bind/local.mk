@@ -12,3 +12,4 @@ libbind_a_SOURCES += %D%/engine.h %D%/engine.c %D%/ops.c %D%/tensor.c %D%/make.c
 libbind_a_SOURCES += %D%/model_file.c
 libbind_a_SOURCES += %D%/handle.h %D%/handle.c %D%/trace.c %D%/train.c %D%/run.h %D%/run.c \
     %D%/tool.c %D%/progress.h %D%/progress.c
+libbind_a_SOURCES += %D%/checkpoint.c

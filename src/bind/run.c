@@ -21,7 +21,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define META_RUN "switchyard.trainer"
 #define MAX_HOOKS 32
 
 struct run {
@@ -138,6 +137,14 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
     }
 }
 
+/* What is saved needs no line where a person reads; what went wrong does. */
+static void on_event(void *ctx, const char *kind, const char *text)
+{
+    const struct run *r = ctx;
+    if (strcmp(kind, "checkpoint") || lsy_progress_get() == LSY_PROGRESS_JSON)
+        lsy_progress_line("%s: %s", sy_trainer_name(r->trainer), text);
+}
+
 static void read_hyper(lua_State *L, int arg, struct sy_hyper *h)
 {
     sy_hyper_defaults(h);
@@ -172,6 +179,7 @@ static int l_trainer(lua_State *L)
     lua_pushvalue(L, 8);
     lua_setiuservalue(L, -2, 1);
     c.on_step = on_step;
+    c.on_event = on_event;
     c.ctx = r;
     struct sy_trainer *t = sy_trainer_new(&c, &err);
     if (!t)
@@ -309,16 +317,29 @@ static int run_wait(lua_State *L)
     return 0;
 }
 
+struct sy_trainer *lsy_check_trainer(lua_State *L, int arg)
+{
+    struct run *r = luaL_checkudata(L, arg, META_RUN);
+    if (!r->trainer)
+        lsy_error(L, "run: it was closed");
+    return r->trainer;
+}
+
+void lsy_hold(lua_State *L, int arg)
+{
+    struct sy_trainer *t = lsy_check_trainer(L, arg);
+    sy_trainer_hold(t);
+    while (!sy_trainer_held(t, 0.005))
+        if (sy_host_wait(L, 0.005) < 0) {
+            sy_trainer_release(t);
+            lsy_raise_interrupted(L);
+        }
+}
+
 /* run:hold(): parked afterwards; run:release() ends it. */
 static int run_hold(lua_State *L)
 {
-    struct run *r = check_run(L);
-    sy_trainer_hold(r->trainer);
-    while (!sy_trainer_held(r->trainer, 0.005))
-        if (sy_host_wait(L, 0.005) < 0) {
-            sy_trainer_release(r->trainer);
-            return lsy_raise_interrupted(L);
-        }
+    lsy_hold(L, 1);
     return 0;
 }
 
@@ -390,24 +411,6 @@ static int run_note(lua_State *L)
 {
     sy_trainer_note(check_run(L)->trainer, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
     return 0;
-}
-
-/* run:journal() -> list of {step, kind, text} */
-static int run_journal(lua_State *L)
-{
-    struct sy_trainer *t = check_run(L)->trainer;
-    struct sy_journal_entry e;
-    lua_newtable(L);
-    for (int i = 0; sy_trainer_journal(t, i, &e, 1) == 1; i++) {
-        lua_createtable(L, 0, 3);
-        lsy_set_integer(L, "step", e.step);
-        lua_pushstring(L, e.kind);
-        lua_setfield(L, -2, "kind");
-        lua_pushstring(L, e.text);
-        lua_setfield(L, -2, "text");
-        lua_rawseti(L, -2, i + 1);
-    }
-    return 1;
 }
 
 /* run:every(n): a hook of this interval exists (run.lua dispatches) */
@@ -544,7 +547,7 @@ static const luaL_Reg run_methods[] = {
     {"steps", run_steps},     {"wait", run_wait},           {"hold", run_hold},
     {"release", run_release}, {"eval", run_eval},           {"hash", run_hash},
     {"replan", run_replan},   {"freeze", run_freeze},       {"note", run_note},
-    {"journal", run_journal}, {"every", run_every},
+    {"every", run_every},
     {"series", run_series},   {"history", run_history},     {"last", run_last},
     {"profile", run_profile}, {"clear_moments", run_clear_moments}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"trainer", l_trainer}, {NULL, NULL}};
@@ -555,5 +558,6 @@ void lsy_open_run(lua_State *L)
     lsy_push_engine(L);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);
+    lsy_open_checkpoint(L);
     sy_host_runs = (struct sy_host_runs){live_runs, wait_all, stop_all};
 }

@@ -1,14 +1,21 @@
-/* Shared by train.c and run.c.  Layer bind. */
+/* Shared by train.c, run.c and checkpoint.c.  Layer bind. */
 #ifndef SY_BIND_RUN_H
 #define SY_BIND_RUN_H
 
 #include "bind/handle.h"
 #include "switchyard/train.h"
 
+#define META_RUN "switchyard.trainer"
 #define META_PARAMS "switchyard.params"
 #define META_PLAN "switchyard.plan"
 
 /* Parameters of the run at arg (which the caller holds), borrowed; NULL when it is no run. */
 struct sy_params *lsy_run_params(lua_State *L, int arg);
+
+/* The trainer of the run at arg; raises when it was closed. */
+struct sy_trainer *lsy_check_trainer(lua_State *L, int arg);
+/* Hold it, serving the host meanwhile: parked afterwards (sy_trainer_release ends it). */
+void lsy_hold(lua_State *L, int arg);
+void lsy_open_checkpoint(lua_State *L); /* checkpoint.c; after the run's metatable */
 
 #endif

@@ -4,7 +4,7 @@
  *     Lua thread:                  eval, print -> done -> wakes the pipe
  *
  * Signals at the prompt: SIGINT ends the chunk that runs, else it goes to the editor.  In a script it
- * ends the script; the third one ends the program at once.
+ * ends the script, as SIGTERM and SIGHUP do: its runs are saved; the third one ends the program at once.
  */
 #include "prompt/prompt.h"
 
@@ -28,10 +28,14 @@
 
 /* ---- signals ---- */
 
-static volatile sig_atomic_t prompting, running, interrupts;
+static volatile sig_atomic_t prompting, running, interrupts, ended_by;
+
+int sy_prompt_ended_by(void) { return ended_by; }
 
 static void on_interrupt(int number)
 {
+    if (!prompting && !ended_by)
+        ended_by = number;
     if (sy_host_is_lua_thread() || (prompting && running)) {
         if (!prompting && ++interrupts >= 3) {
             signal(number, SIG_DFL);
@@ -43,7 +47,7 @@ static void on_interrupt(int number)
     if (prompting)
         sy_edit_wake(SY_WAKE_INTERRUPT);
     else
-        _exit(130);
+        _exit(128 + number);
 }
 
 static void on_wake(int number)
@@ -76,14 +80,24 @@ static void catch(int number, void (*handler)(int), int flags)
     sigaction(number, &a, NULL);
 }
 
+static bool ignored(int number)
+{
+    struct sigaction now;
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 void sy_prompt_signals(bool at_prompt)
 {
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     prompting = at_prompt;
     catch(SIGINT, on_interrupt, 0); /* no SA_RESTART: a read in a chunk must end */
     catch(SIGPIPE, SIG_IGN, 0);
-    if (!at_prompt)
+    if (!at_prompt) { /* a batch system's end: the runs are saved, as after Ctrl-C */
+        catch(SIGTERM, on_interrupt, 0);
+        if (!ignored(SIGHUP)) /* nohup */
+            catch(SIGHUP, on_interrupt, 0);
         return;
+    }
     catch(SIGWINCH, on_wake, SA_RESTART);
     catch(SIGTERM, on_wake, 0);
     catch(SIGHUP, on_wake, 0);

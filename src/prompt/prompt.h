@@ -11,5 +11,7 @@ struct lua_State;
 int sy_prompt_run(struct lua_State *L, bool plain);
 /* Signal handlers for the prompt or, with at_prompt false, for scripts. */
 void sy_prompt_signals(bool at_prompt);
+/* The signal that ended a script (SIGINT, SIGTERM, SIGHUP), or 0. */
+int sy_prompt_ended_by(void);
 
 #endif

@@ -350,7 +350,7 @@ void sy__saver_border(struct sy_trainer *t)
         return;
     if (!s->told) {
         s->told = true;
-        tell(t, "checkpoint", "no memory for a second copy of the state: training waits for each "
+        tell(t, "note", "no memory for a second copy of the state: training waits for each "
                               "checkpoint");
     }
     sy__saver_save(t, NULL);
