@@ -65,7 +65,7 @@ function model.define(name, build, rows)
   families[name] = {build = build, rows = rows}
   model[name] = function(given)
     local ok, m = pcall(Model.new, name, given)
-    if not ok then error(m, 2) end
+    if not ok then options.raise(m, 2) end
     return m
   end
   return model[name]

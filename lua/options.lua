@@ -9,6 +9,15 @@ local function fail(what, ...)
   error(what .. ": " .. string.format(...), 0)
 end
 
+--- Raise again what a pcall caught, with the position of the caller `level` functions up, unless the
+-- message begins with a position already.
+function options.raise(message, level)
+  if type(message) == "string" and not message:match "^[^\n]-:%d+: " then
+    error(message, level + 1)
+  end
+  error(message, 0)
+end
+
 --- "unknown option 'expert' (did you mean 'experts'?); there are: ..."
 function options.unknown(what, kind, name, names)
   local near = engine.nearest(tostring(name), names)

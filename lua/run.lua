@@ -157,7 +157,7 @@ end
 --- train(m, d, options) -> run, at once; the run goes on in its own thread
 local function train(m, d, given)
   local ok, r = pcall(start, m, d, given)
-  if not ok then error(r, 2) end
+  if not ok then options.raise(r, 2) end
   return r
 end
 
@@ -198,6 +198,8 @@ function methods:steps(n)
   if s.state == "done" and s.step >= self._h:get("steps") then
     error(("steps: the run is done at step %d; set r.steps first"):format(s.step), 2)
   end
+  local s = self._h:status()
+  if s.state == "done" then self._h:set("steps", s.step + n) end -- go on past the end, at the last rate
   self._h:steps(n)
   return self
 end
@@ -443,7 +445,7 @@ local function set_shape(r, name, value, undo)
   local ok, why = pcall(replan, r)
   if not ok then
     undo()
-    error(why, 3)
+    options.raise(why, 3)
   end
 end
 
@@ -470,10 +472,10 @@ function Run.__newindex(r, name, value)
   if fields[name] or methods[name] and old == nil then error(("run: %s cannot be set"):format(name), 2) end
   if old == nil then
     ok, kind = pcall(options.unknown, "train", "field", name, field_names(r))
-    error(kind, 2)
+    options.raise(kind, 2)
   end
   ok, kind = pcall(r._h.set, r._h, name, value)
-  if not ok then error(kind, 2) end
+  if not ok then options.raise(kind, 2) end
   if kind == "plan" then
     set_shape(r, name, value, function() r._h:set(name, old) end)
   end
@@ -530,7 +532,7 @@ local function all_runs(name)
     local names = {}
     for i, r in ipairs(runs.list) do names[i] = r.name end
     local ok, why = pcall(options.unknown, "runs", "run", name, names)
-    if not ok then error(why, 2) end
+    if not ok then options.raise(why, 2) end
   end
   return runs[name]
 end

@@ -123,7 +123,7 @@ int sy_cpu_init(struct sy_err *err)
         return 0;
     }
     if (sy_cpu_force(name, err))
-        return sy_err_prefix(err, "SWITCHYARD_CPU: ");
+        return sy_err_prefix(err, "SWITCHYARD_CPU");
     return 0;
 }
 
@@ -179,5 +179,11 @@ double sy_cpu_peak(int bf16)
         double f = peak_once(&p, threads);
         best = f > best ? f : best;
     }
-    return best;
+    /* Other work on the machine makes a measurement low, nothing makes it high: the best one of this
+     * process with as many threads stands. */
+    static _Atomic double most[2][SY_POOL_MAX + 1];
+    _Atomic double *seen = &most[bf16 != 0][threads];
+    if (best > *seen)
+        *seen = best;
+    return *seen;
 }

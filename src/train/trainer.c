@@ -785,14 +785,22 @@ void sy_trainer_release(struct sy_trainer *t)
     pthread_mutex_unlock(&t->lock);
 }
 
+/* Something will still happen that a waiter for `step` waits for: a step, or a state that was asked for. */
+static bool will_go_on(const struct sy_trainer *t, int64_t step)
+{
+    if (!t->alive || t->status.step >= step)
+        return false;
+    return t->status.state == SY_RUN_RUNNING || t->status.state != wanted_state(t);
+}
+
 bool sy_trainer_wait(struct sy_trainer *t, int64_t step, double seconds)
 {
     struct timespec until = deadline(seconds);
     pthread_mutex_lock(&t->lock);
     int rc = 0;
-    while (t->alive && t->status.state == SY_RUN_RUNNING && t->status.step < step && !rc)
+    while (will_go_on(t, step) && !rc)
         rc = pthread_cond_timedwait(&t->changed, &t->lock, &until);
-    bool reached = !t->alive || t->status.state != SY_RUN_RUNNING || t->status.step >= step;
+    bool reached = !will_go_on(t, step);
     pthread_mutex_unlock(&t->lock);
     return reached;
 }
