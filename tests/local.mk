@@ -11,7 +11,8 @@
 # A test with threads is named once more in threaded_tests: `make check-threads` runs these alone, for
 # ThreadSanitizer.
 
-threaded_tests = %D%/unit/test_pool %D%/unit/test_rng %D%/unit/test_mem %D%/unit/test_trainer
+threaded_tests = %D%/unit/test_pool %D%/unit/test_rng %D%/unit/test_mem %D%/unit/test_trainer \
+    %D%/unit/test_store
 
 check-threads:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(threaded_tests)'
@@ -59,6 +60,8 @@ unit_tests += %D%/unit/test_pool
 unit_tests += %D%/unit/test_rng
 unit_tests += %D%/unit/test_str
 unit_tests += %D%/unit/test_data
+unit_tests += %D%/unit/test_store
+%C%_unit_test_store_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 unit_tests += %D%/unit/test_tokenizer
 unit_tests += %D%/unit/test_train %D%/unit/test_trainer
 

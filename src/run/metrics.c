@@ -201,6 +201,44 @@ int64_t sy_metrics_read(struct sy_metrics *m, int series, int column, int64_t fi
     return n < 0 ? 0 : n;
 }
 
+static int64_t step_at(const struct series *s, int64_t row)
+{
+    return s->chunks[row / SY_METRICS_CHUNK]->steps[row % SY_METRICS_CHUNK];
+}
+
+int64_t sy_metrics_copy(struct sy_metrics *m, int series, int64_t first, int64_t n, int64_t *steps,
+                        float *values)
+{
+    pthread_mutex_lock(&m->lock);
+    const struct series *s = m->series[series];
+    size_t width = (size_t)s->width;
+    n = first + n > s->rows ? s->rows - first : n;
+    for (int64_t i = 0; i < n; i++) {
+        const struct chunk *c = s->chunks[(first + i) / SY_METRICS_CHUNK];
+        size_t at = (size_t)((first + i) % SY_METRICS_CHUNK);
+        steps[i] = c->steps[at];
+        memcpy(values + (size_t)i * width, c->values + at * width, width * sizeof *values);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return n < 0 ? 0 : n;
+}
+
+int64_t sy_metrics_after(struct sy_metrics *m, int series, int64_t step)
+{
+    pthread_mutex_lock(&m->lock);
+    const struct series *s = m->series[series];
+    int64_t low = 0, high = s->rows; /* rows before low are not after, those from high on are */
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (step_at(s, middle) > step)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return low;
+}
+
 int64_t sy_metrics_last(struct sy_metrics *m, int series, float *values)
 {
     int64_t step = -1;

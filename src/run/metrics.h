@@ -32,6 +32,11 @@ int64_t sy_metrics_rows(struct sy_metrics *m, int series);
 /* Copy rows first..first+n-1 of one column; returns how many there were. */
 int64_t sy_metrics_read(struct sy_metrics *m, int series, int column, int64_t first, int64_t n,
                         int64_t *steps, float *values);
+/* The same with all columns: values[n * width]. */
+int64_t sy_metrics_copy(struct sy_metrics *m, int series, int64_t first, int64_t n, int64_t *steps,
+                        float *values);
+/* Number of the first row with a step greater than this; the count of rows when there is none. */
+int64_t sy_metrics_after(struct sy_metrics *m, int series, int64_t step);
 /* Newest row into values[width]; its step, or -1 when there is none. */
 int64_t sy_metrics_last(struct sy_metrics *m, int series, float *values);
 /* Drop all rows with a step greater than this (rewind). */

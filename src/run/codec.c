@@ -1,0 +1,184 @@
+/* Chunks of series as bytes.  See codec.h. */
+#include "run/codec.h"
+
+#include "base/hash.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { HEAD = 24, SUM_AT = 12 };
+enum { F32, F16 };
+
+static uint32_t bits_of(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    return u;
+}
+
+static float float_of(uint32_t u)
+{
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+/* IEEE 754 binary16, rounded to nearest even.  Small numbers: adding 2^-1 puts the half's subnormal
+ * grid (2^-24) at the float's last bit, so the addition itself rounds. */
+static uint16_t half_of(float f)
+{
+    uint32_t u = bits_of(f), sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
+    if (a > 0x7f800000)
+        return (uint16_t)(sign | 0x7e00);
+    if (a >= 0x477ff000)
+        return (uint16_t)(sign | 0x7c00);
+    if (a < 0x38800000)
+        return (uint16_t)(sign | (bits_of(float_of(a) + 0.5f) - 0x3f000000));
+    return (uint16_t)(sign | ((a - 0x38000000 + 0xfff + (a >> 13 & 1)) >> 13));
+}
+
+static float float_of_half(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, a = h & 0x7fff;
+    if (a >= 0x7c00)
+        return float_of(sign | 0x7f800000 | (a & 0x3ff) << 13);
+    if (a >= 0x400)
+        return float_of(sign | ((a << 13) + 0x38000000));
+    return float_of(sign | bits_of((float)a * 0x1p-24f));
+}
+
+static void put_varint(struct sy_str *out, uint64_t v)
+{
+    unsigned char b[10];
+    int n = 0;
+    do {
+        b[n++] = (unsigned char)((v & 0x7f) | (v > 0x7f ? 0x80 : 0));
+        v >>= 7;
+    } while (v);
+    sy_str_add(out, b, (size_t)n);
+}
+
+static bool get_varint(const unsigned char **at, const unsigned char *end, uint64_t *v)
+{
+    *v = 0;
+    for (int shift = 0; shift < 63 && *at < end; shift += 7) {
+        unsigned char b = *(*at)++;
+        *v |= (uint64_t)(b & 0x7f) << shift;
+        if (!(b & 0x80))
+            return true;
+    }
+    return false;
+}
+
+static void put_steps(struct sy_str *out, const int64_t *steps, int rows)
+{
+    int64_t stride = rows > 1 ? steps[1] - steps[0] : 1;
+    for (int i = 2; i < rows; i++)
+        if (steps[i] - steps[i - 1] != stride)
+            stride = 0;
+    put_varint(out, (uint64_t)stride);
+    for (int i = 1; i < rows && !stride; i++)
+        put_varint(out, (uint64_t)(steps[i] - steps[i - 1]));
+}
+
+static bool get_steps(const unsigned char **at, const unsigned char *end, int64_t *steps, int rows)
+{
+    uint64_t stride, gap;
+    if (!get_varint(at, end, &stride))
+        return false;
+    for (int i = 1; i < rows; i++) {
+        gap = stride;
+        if ((!stride && !get_varint(at, end, &gap)) || !gap || gap > (uint64_t)1 << 53 ||
+            steps[i - 1] > INT64_MAX - (int64_t)gap)
+            return false;
+        steps[i] = steps[i - 1] + (int64_t)gap;
+    }
+    return true;
+}
+
+static int kind_for(const float *values, size_t n, int width)
+{
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(values[i]) && fabsf(values[i]) > 65504.0f)
+            return F32;
+    return width > 1 ? F16 : F32;
+}
+
+static void put_values(struct sy_str *out, const float *values, size_t n, int kind)
+{
+    uint16_t half[512];
+    if (kind == F32) {
+        sy_str_add(out, values, n * sizeof *values);
+        return;
+    }
+    for (size_t i = 0; i < n; i += 512) {
+        size_t m = n - i < 512 ? n - i : 512;
+        for (size_t j = 0; j < m; j++)
+            half[j] = half_of(values[i + j]);
+        sy_str_add(out, half, m * sizeof *half);
+    }
+}
+
+static void get_values(const unsigned char *at, float *values, size_t n, int kind)
+{
+    if (kind == F32) {
+        memcpy(values, at, n * sizeof *values);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, at + 2 * i, sizeof h);
+        values[i] = float_of_half(h);
+    }
+}
+
+/* The sum over a chunk whose own field counts as zero. */
+static uint32_t sum_of(const unsigned char *blob, size_t n)
+{
+    static const unsigned char zero[4];
+    struct sy_hash h;
+    sy_hash_init(&h);
+    sy_hash_update(&h, blob, SUM_AT);
+    sy_hash_update(&h, zero, 4);
+    sy_hash_update(&h, blob + SUM_AT + 4, n - SUM_AT - 4);
+    return (uint32_t)sy_hash_final(&h);
+}
+
+void sy__chunk_encode(struct sy_str *out, const int64_t *steps, const float *values, int rows,
+                      int width)
+{
+    size_t start = out->len, n = (size_t)rows * (size_t)width;
+    int kind = kind_for(values, n, width);
+    unsigned char head[HEAD] = {'S', 1, (unsigned char)kind, 0};
+    memcpy(head + 4, &(uint32_t){(uint32_t)rows}, 4);
+    memcpy(head + 8, &(uint32_t){(uint32_t)width}, 4);
+    memcpy(head + 16, steps, 8);
+    sy_str_add(out, head, HEAD);
+    put_steps(out, steps, rows);
+    put_values(out, values, n, kind);
+    if (out->failed)
+        return;
+    uint32_t sum = sum_of((unsigned char *)out->data + start, out->len - start);
+    memcpy(out->data + start + SUM_AT, &sum, 4);
+}
+
+int sy__chunk_decode(const void *blob, size_t n, int width, int64_t *steps, float *values,
+                     struct sy_err *err)
+{
+    const unsigned char *b = blob, *at = b + HEAD, *end = b + n;
+    uint32_t rows, w, sum;
+    if (n <= HEAD || b[0] != 'S' || b[1] != 1 || b[2] > F16 || b[3])
+        return sy_err_set(err, SY_E_FORMAT, "chunk: not of a series: %zu bytes", n);
+    memcpy(&rows, b + 4, 4);
+    memcpy(&w, b + 8, 4);
+    memcpy(&sum, b + SUM_AT, 4);
+    memcpy(steps, b + 16, 8);
+    if (rows < 1 || rows > SY_CHUNK_ROWS || w != (uint32_t)width || sum != sum_of(b, n))
+        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %u rows of %u values", rows, w);
+    size_t count = (size_t)rows * w;
+    if (!get_steps(&at, end, steps, (int)rows) ||
+        (size_t)(end - at) != count * (b[2] == F16 ? sizeof(uint16_t) : sizeof(float)))
+        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %u rows do not fit %zu bytes", rows, n);
+    get_values(at, values, count, b[2]);
+    return (int)rows;
+}

@@ -1,0 +1,79 @@
+/* All runs of a folder.  See store.h. */
+#include "run/store_int.h"
+
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool has_store(const char *dir, const char *name)
+{
+    char path[4096];
+    struct stat st;
+    int n = snprintf(path, sizeof path, "%s/%s/run.sqlite", dir, name);
+    return n < (int)sizeof path && sy_store_name_ok(name, NULL) && !stat(path, &st);
+}
+
+/* Whatever is wrong with a run, it stands in the list. */
+static void describe(const char *dir, const char *name, struct sy_store_info *out)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store *s = sy_store_open_read(dir, name, &err);
+    memset(out, 0, sizeof *out);
+    if (s)
+        sy_store_info(s, out, &err);
+    sy_store_close(s, NULL);
+    snprintf(out->name, sizeof out->name, "%s", name);
+    out->error = err;
+    if (err.code)
+        snprintf(out->status.state, sizeof out->status.state,
+                 err.code == SY_E_FORMAT ? "damaged" : "unreadable");
+}
+
+static int older(const void *a, const void *b)
+{
+    const struct sy_store_info *x = a, *y = b;
+    return x->created < y->created ? -1 : x->created > y->created ? 1 : strcmp(x->name, y->name);
+}
+
+void sy_runs_free(struct sy_runs *runs)
+{
+    for (int i = 0; i < runs->count; i++)
+        sy_store_info_free(&runs->list[i]);
+    sy_free(runs->list);
+    *runs = (struct sy_runs){0};
+}
+
+int sy_runs_list(const char *path, struct sy_runs *out, struct sy_err *err)
+{
+    struct dirent *e;
+    *out = (struct sy_runs){0};
+    DIR *dir = opendir(path);
+    if (!dir)
+        return errno == ENOENT ? 0 : sy_err_sys(err, errno, "runs: cannot read %s", path);
+    int room = 0, rc = 0;
+    while (!rc && (e = readdir(dir))) {
+        if (!has_store(path, e->d_name))
+            continue;
+        if (out->count == room) {
+            room = room ? 2 * room : 16;
+            struct sy_store_info *grown = sy_realloc(out->list, (size_t)room * sizeof *grown);
+            if (!grown) {
+                rc = sy_err_set(err, SY_E_MEMORY, "runs: out of memory");
+                break;
+            }
+            out->list = grown;
+        }
+        describe(path, e->d_name, &out->list[out->count++]);
+    }
+    closedir(dir);
+    if (rc)
+        sy_runs_free(out);
+    else if (out->count)
+        qsort(out->list, (size_t)out->count, sizeof *out->list, older);
+    return rc;
+}

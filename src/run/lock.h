@@ -1,0 +1,26 @@
+/* One writer of a run: a lock file that holds the owner's process, for the message to others.
+ *
+ *  1. The lock is the kernel's (an open file description lock), so it ends with its owner, however
+ *     that dies; a file left behind means nothing.  The file is never removed: a lock on a removed
+ *     file would let two owners in.
+ *  2. On a file system without locks the file's word counts: process, its start time and the
+ *     machine's boot must all be as written for the owner to be alive.
+ *  3. Asking (sy_lock_held) takes no lock, so it cannot make a writer's start fail.
+ */
+#ifndef SY_RUN_LOCK_H
+#define SY_RUN_LOCK_H
+
+#include "switchyard/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sy_lock;
+
+/* Owned; release it.  STATE: "`what` is being written by process 4711". */
+struct sy_lock *sy_lock_take(const char *path, const char *what, struct sy_err *err);
+void sy_lock_release(struct sy_lock *lock); /* NULL is fine */
+/* Is the owner alive?  *pid: of the owner or the last one; 0 when unknown. */
+bool sy_lock_held(const char *path, int64_t *pid);
+
+#endif

@@ -1,0 +1,483 @@
+/* Life of a store, its queue and its thread.  See store.h.
+ *
+ * Two locks.  db_lock is held for a transaction; `lock` for a glance at the queue and the status, so
+ * setting a status never waits for a disk.  Order: db_lock, lock. */
+#include "run/store_int.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/utf8.h"
+#include "base/json.h"
+#include "config.h"
+#include "cpu/cpu.h"
+#include "run/metrics.h"
+
+#include <errno.h>
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FLUSH_SECONDS 1
+
+const char *sy_runs_dir(void)
+{
+    const char *dir = getenv("SWITCHYARD_RUNS");
+    return dir && *dir ? dir : "runs";
+}
+
+bool sy_store_name_ok(const char *name, struct sy_err *err)
+{
+    size_t n = strlen(name);
+    const char *why = NULL;
+    if (!n || n > SY_RUN_NAME_MAX)
+        why = "takes 1 to 64 bytes";
+    else if (sy_utf8_valid(name, n) != n)
+        why = "must be UTF-8";
+    else if (*name == '.' || *name == '-')
+        why = "must not begin with '.' or '-'";
+    for (size_t i = 0; i < n && !why; i++) {
+        unsigned char c = (unsigned char)name[i], next = (unsigned char)name[i + 1];
+        if (c == '/' || c == '\\')
+            why = "must not hold '/' or '\\'";
+        else if (c < 32 || c == 127 || (c == 0xc2 && next < 0xa0))
+            why = "must not hold control characters";
+    }
+    struct sy_str safe = SY_STR_INIT;
+    if (why) {
+        sy_utf8_sanitize(&safe, name, n < 80 ? n : 80);
+        sy_err_set(err, SY_E_NAME, "run: a name %s: '%s'", why, safe.data ? safe.data : "");
+    }
+    sy_str_free(&safe);
+    return !why;
+}
+
+/* ---- making and freeing ---- */
+
+static void init_locks(struct sy_store *s)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&s->db_lock, NULL);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->wake, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+static char *format(const char *fmt, const char *a, const char *b)
+{
+    size_t n = strlen(fmt) + strlen(a) + strlen(b);
+    char *text = sy_alloc(n);
+    if (text)
+        snprintf(text, n, fmt, a, b);
+    return text;
+}
+
+/* Everything but the file; the name is checked. */
+static struct sy_store *new_store(const char *dir, const char *name, struct sy_err *err)
+{
+    if (!sy_store_name_ok(name, err))
+        return NULL;
+    struct sy_store *s = sy_calloc(1, sizeof *s);
+    if (!s) {
+        sy_err_set(err, SY_E_MEMORY, "run '%s': out of memory", name);
+        return NULL;
+    }
+    init_locks(s);
+    s->items_end = &s->items;
+    s->status = (struct sy_store_status){.state = "new", .loss = (double)NAN,
+                                         .val_loss = (double)NAN};
+    s->name = sy_strdup(name);
+    s->path = format("%s/%s", dir, name);
+    s->where = format("run '%s'%s", name, "");
+    if (s->name && s->path && s->where)
+        return s;
+    sy_err_set(err, SY_E_MEMORY, "run '%s': out of memory", name);
+    sy_store_close(s, NULL);
+    return NULL;
+}
+
+static void free_items(struct sy_store *s)
+{
+    while (s->items) {
+        struct sy__item *next = s->items->next;
+        sy_free(s->items);
+        s->items = next;
+    }
+    s->items_end = &s->items;
+}
+
+static void free_store(struct sy_store *s)
+{
+    sy__forget_series(s);
+    sy__db_close(s);
+    sy_lock_release(s->owner);
+    free_items(s);
+    pthread_cond_destroy(&s->wake);
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->db_lock);
+    sy_free(s->name);
+    sy_free(s->path);
+    sy_free(s->where);
+    sy_free(s);
+}
+
+static int take_lock(struct sy_store *s, struct sy_err *err)
+{
+    char *path = format("%s/%s", s->path, "lock");
+    s->owner = path ? sy_lock_take(path, s->where, err) : NULL;
+    if (!path)
+        sy_err_set(err, SY_E_MEMORY, "%s: out of memory", s->where);
+    sy_free(path);
+    return s->owner ? 0 : -1;
+}
+
+/* ---- creating ---- */
+
+static void add_processors(struct sy_str *out)
+{
+    cpu_set_t set;
+    sy_str_puts(out, ",\"processors\":[");
+    if (!sched_getaffinity(0, sizeof set, &set))
+        for (int i = 0, n = 0; i < CPU_SETSIZE; i++)
+            if (CPU_ISSET(i, &set))
+                sy_str_printf(out, "%s%d", n++ ? "," : "", i);
+    sy_str_puts(out, "]");
+}
+
+static void add_string(struct sy_str *out, const char *key, const char *value)
+{
+    sy_str_printf(out, "%s\"%s\":", out->len > 1 ? "," : "", key);
+    sy_json_quote(out, value, strlen(value));
+}
+
+static void describe_machine(struct sy_str *out)
+{
+    struct utsname u = {0};
+    uname(&u);
+    sy_str_puts(out, "{");
+    add_string(out, "version", PACKAGE_VERSION);
+    add_string(out, "kernels", sy_cpu()->name);
+    add_string(out, "host", u.nodename);
+    add_string(out, "system", u.sysname);
+    add_string(out, "release", u.release);
+    add_string(out, "machine", u.machine);
+    sy_str_printf(out, ",\"threads\":%d", sy_pool_threads());
+    add_processors(out);
+    sy_str_puts(out, "}");
+}
+
+static int check_json(const char *what, const char *text, struct sy_err *err)
+{
+    struct sy_json *root = sy_json_parse(text, strlen(text), err);
+    bool object = root && root->type == SY_JSON_OBJECT;
+    sy_json_free(root);
+    if (object)
+        return 0;
+    sy_err_set(err, SY_E_FORMAT, "not an object");
+    return sy_err_prefix(err, "store: %s", what);
+}
+
+static int insert_run(struct sy_store *s, const struct sy_store_config *c, struct sy_err *err)
+{
+    struct sy_str machine = SY_STR_INIT;
+    if (!c->environment)
+        describe_machine(&machine);
+    const char *text[6] = {c->name, c->config ? c->config : "{}",
+                           c->environment ? c->environment : machine.data,
+                           c->tokenizer ? c->tokenizer : "", c->data ? c->data : "",
+                           c->parent ? c->parent : ""};
+    size_t n[6];
+    int rc = -1;
+    sqlite3_stmt *q = sy__query(s, SY__RUN_INSERT, err);
+    if (machine.failed)
+        sy_err_set(err, SY_E_MEMORY, "%s: out of memory", s->where);
+    else if (q && !check_json("config", text[1], err) && !check_json("environment", text[2], err)) {
+        double now = sy_wall();
+        for (int i = 0; i < 6; i++)
+            n[i] = strlen(text[i]);
+        sqlite3_bind_text(q, 1, text[0], -1, SQLITE_STATIC);
+        sqlite3_bind_int64(q, 2, c->steps);
+        sqlite3_bind_double(q, 3, now);
+        sqlite3_bind_double(q, 4, now);
+        sqlite3_bind_int64(q, 5, getpid());
+        for (int i = 1; i < 6; i++)
+            sqlite3_bind_text(q, 5 + i, text[i], -1, SQLITE_STATIC);
+        sqlite3_bind_int64(q, 11, c->parent_step);
+        sqlite3_bind_int64(q, 12, sy__sum(c->parent_step, 0, text, n, 6));
+        rc = sy__finish(s, q, err);
+    }
+    sy_str_free(&machine);
+    return rc;
+}
+
+/* The schema and the run's row in one transaction: a run is there, or it is not. */
+static int fill(struct sy_store *s, const struct sy_store_config *c, struct sy_err *err)
+{
+    if (sy__run(s, SY__BEGIN, err))
+        return -1;
+    if (!sy__schema_create(s, err) && !insert_run(s, c, err) && !sy__run(s, SY__COMMIT, err))
+        return 0;
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return -1;
+}
+
+struct sy_store *sy_store_create(const struct sy_store_config *c, struct sy_err *err)
+{
+    struct sy_store *s = new_store(c->dir, c->name, err);
+    if (!s)
+        return NULL;
+    if (sy_dir_make(s->path, err) || take_lock(s, err) || sy__db_open(s, SY__CREATE, err) ||
+        fill(s, c, err)) {
+        free_store(s);
+        return NULL;
+    }
+    s->writable = true;
+    s->status.steps = c->steps;
+    s->written = s->status;
+    return s;
+}
+
+/* ---- opening ---- */
+
+static int read_last_journal(struct sy_store *s, struct sy_err *err)
+{
+    sqlite3_stmt *q = sy__query(s, SY__JOURNAL_LAST, err);
+    if (!q)
+        return -1;
+    if (sqlite3_step(q) != SQLITE_ROW)
+        return sy__db_fail(s, err);
+    s->journal_last = sqlite3_column_int64(q, 0);
+    sqlite3_reset(q);
+    return s->journal_last >= 0 && s->journal_last < INT64_MAX / 2
+               ? 0
+               : sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite is damaged: journal id %lld", s->where,
+                            (long long)s->journal_last);
+}
+
+static int check_there(const struct sy_store *s, struct sy_err *err)
+{
+    struct stat st;
+    char *path = format("%s/%s", s->path, "run.sqlite");
+    int rc = path ? stat(path, &st) : -1;
+    sy_free(path);
+    return rc ? sy_err_set(err, path ? SY_E_NOTFOUND : SY_E_MEMORY, "%s: there is no %s/run.sqlite",
+                           s->where, s->path)
+              : 0;
+}
+
+static struct sy_store *open_store(const char *dir, const char *name, bool write, struct sy_err *err)
+{
+    struct sy_store *s = new_store(dir, name, err);
+    struct sy_store_info info;
+    if (!s)
+        return NULL;
+    int rc = check_there(s, err);
+    if (!rc && write)
+        rc = take_lock(s, err);
+    if (!rc)
+        rc = sy__db_open(s, write ? SY__WRITE : SY__READ, err);
+    if (!rc)
+        rc = read_last_journal(s, err);
+    if (!rc && write && !(rc = sy_store_info(s, &info, err))) {
+        s->status = s->written = info.status;
+        sy_store_info_free(&info);
+    }
+    if (rc) {
+        free_store(s);
+        return NULL;
+    }
+    s->writable = write;
+    return s;
+}
+
+struct sy_store *sy_store_open(const char *dir, const char *name, struct sy_err *err)
+{
+    return open_store(dir, name, true, err);
+}
+
+struct sy_store *sy_store_open_read(const char *dir, const char *name, struct sy_err *err)
+{
+    return open_store(dir, name, false, err);
+}
+
+const char *sy_store_path(const struct sy_store *s) { return s->path; }
+const char *sy_store_name(const struct sy_store *s) { return s->name; }
+
+/* ---- the thread ---- */
+
+static void *flush_thread(void *arg)
+{
+    struct sy_store *s = arg;
+    pthread_mutex_lock(&s->lock);
+    while (!s->quit) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += FLUSH_SECONDS;
+        pthread_cond_timedwait(&s->wake, &s->lock, &until);
+        pthread_mutex_unlock(&s->lock);
+        sy__flush(s, NULL);
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static int check_writable(const struct sy_store *s, struct sy_err *err)
+{
+    return s->writable ? 0
+                       : sy_err_set(err, SY_E_STATE, "%s was opened for reading only", s->where);
+}
+
+int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
+                    void (*status)(void *ctx, struct sy_store_status *out), void *ctx,
+                    struct sy_err *err)
+{
+    if (check_writable(s, err))
+        return -1;
+    sy_store_detach(s);
+    pthread_mutex_lock(&s->db_lock);
+    s->metrics = metrics;
+    s->status_of = status;
+    s->ctx = ctx;
+    pthread_mutex_unlock(&s->db_lock);
+    s->quit = false;
+    int rc = pthread_create(&s->thread, NULL, flush_thread, s);
+    s->threaded = !rc;
+    return rc ? sy_err_sys(err, rc, "%s: cannot start a thread", s->where) : 0;
+}
+
+void sy_store_detach(struct sy_store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->quit = true;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+    if (s->threaded)
+        pthread_join(s->thread, NULL);
+    s->threaded = false;
+    if (s->metrics)
+        sy__flush(s, NULL);
+    pthread_mutex_lock(&s->db_lock);
+    s->metrics = NULL;
+    s->status_of = NULL;
+    sy__forget_series(s);
+    pthread_mutex_unlock(&s->db_lock);
+}
+
+int sy_store_close(struct sy_store *s, struct sy_err *err)
+{
+    int rc = 0;
+    if (!s)
+        return 0;
+    if (s->writable) {
+        sy_store_detach(s);
+        rc = sy__flush(s, err);
+    }
+    free_store(s);
+    return rc;
+}
+
+/* ---- the queue ---- */
+
+void sy_store_set_status(struct sy_store *s, const struct sy_store_status *status)
+{
+    pthread_mutex_lock(&s->lock);
+    s->status = *status;
+    s->status.state[sizeof s->status.state - 1] = 0;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static struct sy__item *new_item(int table, int64_t step, const char *kind, const char *text,
+                                 const void *data, size_t n)
+{
+    size_t k = strlen(kind), t = strlen(text);
+    struct sy__item *item = sy_alloc(sizeof *item + k + t + n + 3);
+    if (!item)
+        return NULL;
+    *item = (struct sy__item){.table = table, .step = step, .time = sy_wall(), .text_len = t,
+                              .data_len = n};
+    item->kind = (char *)(item + 1);
+    item->text = item->kind + k + 1;
+    item->data = item->text + t + 1;
+    memcpy(item->kind, kind, k + 1);
+    memcpy(item->text, text, t + 1);
+    if (n)
+        memcpy(item->data, data, n);
+    return item;
+}
+
+static int64_t enqueue(struct sy_store *s, struct sy__item *item)
+{
+    pthread_mutex_lock(&s->lock);
+    if (item->table == SY_STORE_JOURNAL)
+        item->id = ++s->journal_last;
+    int64_t id = item->table == SY_STORE_JOURNAL ? item->id : 0;
+    *s->items_end = item;
+    s->items_end = &item->next;
+    pthread_mutex_unlock(&s->lock);
+    return id;
+}
+
+int64_t sy_store_add(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
+                     const char *text, const void *data, size_t n, struct sy_err *err)
+{
+    if (check_writable(s, err))
+        return -1;
+    if (strlen(text) > SY__ENTRY_MAX || n > SY__ENTRY_MAX || strlen(kind) > 4096)
+        return sy_err_set(err, SY_E_RANGE, "%s: an entry of more than 16 MiB: %zu bytes of text, %zu of data",
+                          s->where, strlen(text), n);
+    struct sy__item *item = new_item(table, step, kind, text, data, n);
+    if (!item)
+        return sy_err_set(err, SY_E_MEMORY, "%s: out of memory for an entry", s->where);
+    int64_t id = enqueue(s, item);
+    if (table == SY_STORE_JOURNAL)
+        sy__flush(s, NULL); /* a failure is the alarm's */
+    return id;
+}
+
+int64_t sy_store_journal_last(struct sy_store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    int64_t id = s->journal_last;
+    pthread_mutex_unlock(&s->lock);
+    return id;
+}
+
+int sy_store_flush(struct sy_store *s, struct sy_err *err)
+{
+    return check_writable(s, err) || sy__flush(s, err) ? -1 : 0;
+}
+
+int sy_store_truncate(struct sy_store *s, int64_t step, int64_t journal_last, struct sy_err *err)
+{
+    if (check_writable(s, err))
+        return -1;
+    struct sy__item *item = new_item(SY__CUT, step, "", "", NULL, 0);
+    if (!item)
+        return sy_err_set(err, SY_E_MEMORY, "%s: out of memory for a rewind", s->where);
+    item->id = journal_last;
+    pthread_mutex_lock(&s->db_lock); /* the thread must not see one without the other */
+    if (s->metrics)
+        sy_metrics_truncate(s->metrics, step);
+    enqueue(s, item);
+    pthread_mutex_unlock(&s->db_lock);
+    return sy__flush(s, err);
+}
+
+bool sy_store_alarm(struct sy_store *s, char text[496])
+{
+    pthread_mutex_lock(&s->lock);
+    bool alarm = s->alarm;
+    memcpy(text, s->alarm_text, sizeof s->alarm_text);
+    pthread_mutex_unlock(&s->lock);
+    return alarm;
+}

@@ -1,0 +1,172 @@
+/* The store of a run: runs/NAME/run.sqlite, all that a run says about itself but its tensors (those
+ * are in checkpoints beside it).  Layer run: knows metrics, no trainer.
+ *
+ *  1. One writer, held by a lock file (run/lock.h) that the kernel releases when its owner dies; any
+ *     number of readers, in this process and others, which never make the writer wait: WAL mode.
+ *  2. Every write is a transaction: a process killed anywhere leaves the state after the last one.
+ *     Metrics may lag by a second (they are computed again by a resume); the journal may not: an
+ *     entry is on the disk, synced, before sy_store_add returns.
+ *  3. A failing disk never fails a run.  What could not be written waits in memory in order and is
+ *     tried again each second; meanwhile sy_store_alarm has the reason.
+ *  4. Nothing in the file is believed: application id, schema version, the text of every table's
+ *     definition and sums over what a replay would use are checked; sizes are limited before
+ *     memory is taken.  A damaged file gives FORMAT, or a state that was true once.
+ *  5. Columns of a series on disk ascend strictly in step; steps up to the last stored one are
+ *     ignored when they come again, as they do in a resume or a replay.
+ *
+ *     trainer --row--> sy_metrics (memory) <--new rows, once a second-- flusher thread --> run.sqlite
+ *     anyone --entry, status--> queue ------------------------------------^
+ *
+ * All functions are safe to call from any thread, but for open and close. */
+#ifndef SY_RUN_STORE_H
+#define SY_RUN_STORE_H
+
+#include "switchyard/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SY_RUN_NAME_MAX 64
+#define SY_SPARK_POINTS 60
+
+struct sy_metrics;
+struct sy_store;
+
+/* Where runs are kept: SWITCHYARD_RUNS, or "runs".  Borrowed. */
+const char *sy_runs_dir(void);
+/* May a run be called so?  1 to 64 bytes of UTF-8, no '/' or '\', no control characters, no '.' or
+ * '-' in front.  err (or NULL) has the reason. */
+bool sy_store_name_ok(const char *name, struct sy_err *err);
+
+/* ---- opening ---- */
+
+struct sy_store_config {
+    const char *dir, *name;        /* dir/name is made */
+    const char *config;            /* JSON: options of the run and its model; NULL: {} */
+    const char *environment;       /* JSON; NULL: version, kernels, threads, processors, host */
+    const char *tokenizer, *data;  /* hashes of what it learns from, or NULL */
+    const char *parent;            /* run this one was forked from, or NULL */
+    int64_t parent_step, steps;
+};
+/* A new run, opened for writing.  STATE when the name is taken; IO. */
+struct sy_store *sy_store_create(const struct sy_store_config *config, struct sy_err *err);
+/* Open for writing.  STATE: "run 'first' is being written by process 4711"; NOTFOUND; FORMAT. */
+struct sy_store *sy_store_open(const char *dir, const char *name, struct sy_err *err);
+/* Open for reading, whether its owner is alive or dead.  NOTFOUND, FORMAT, IO. */
+struct sy_store *sy_store_open_read(const char *dir, const char *name, struct sy_err *err);
+/* Writes what is left and closes; -1 and an error when that failed.  NULL is fine. */
+int sy_store_close(struct sy_store *s, struct sy_err *err);
+
+const char *sy_store_path(const struct sy_store *s); /* dir/name: checkpoints go there */
+const char *sy_store_name(const struct sy_store *s);
+
+/* ---- writing (STATE on a store opened for reading) ---- */
+
+struct sy_store_status {
+    char state[16]; /* "new", then sy_run_state_name() */
+    int64_t step, steps, tokens;
+    double loss, val_loss; /* nats a token; NaN: none */
+};
+
+/* From now on a thread of the store writes the rows that come to `metrics` (borrowed until
+ * sy_store_detach or close) each second, with the status that `status` gives (or NULL; called on
+ * that thread).  Costs the trainer nothing but the lock of metrics, for a copy of 256 rows. */
+int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
+                    void (*status)(void *ctx, struct sy_store_status *out), void *ctx,
+                    struct sy_err *err);
+/* Write what is left and forget the metrics; the thread ends. */
+void sy_store_detach(struct sy_store *s);
+void sy_store_set_status(struct sy_store *s, const struct sy_store_status *status);
+
+enum sy_store_table {
+    SY_STORE_JOURNAL, /* kind, text for people, data: all that a replay needs */
+    SY_STORE_SAMPLES, /* text */
+    SY_STORE_EVENTS,  /* kind, text: alarms, checkpoints, resumes; never leave the timeline */
+    SY_STORE_CODE     /* kind: path; text: the source */
+};
+/* Add an entry (everything is copied).  A journal entry is durable at return, unless the disk fails
+ * (3.); the others wait for the next flush.  Returns the entry's id in the journal, 0 for the
+ * other tables, -1 when memory is out or the store is for reading. */
+int64_t sy_store_add(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
+                     const char *text, const void *data, size_t n, struct sy_err *err);
+int64_t sy_store_journal_last(struct sy_store *s); /* newest id; 0: none */
+
+/* Write everything now.  -1: the reason, which is the alarm's as well; nothing is lost. */
+int sy_store_flush(struct sy_store *s, struct sy_err *err);
+/* Rewind: rows of metrics (attached ones in memory, too) after `step` go; journal entries and samples
+ * after it, and journal entries newer than id `journal_last` (INT64_MAX: by the step alone), are
+ * marked as having left the timeline.  The trainer must be held.  -1 and an error when the disk
+ * fails: it is then done at the next flush. */
+int sy_store_truncate(struct sy_store *s, int64_t step, int64_t journal_last, struct sy_err *err);
+/* Does writing fail at present, and why. */
+bool sy_store_alarm(struct sy_store *s, char text[496]);
+
+/* ---- reading ---- */
+
+struct sy_store_info {
+    char name[SY_RUN_NAME_MAX + 1];
+    struct sy_store_status status; /* state "crashed": says running, but its owner is gone */
+    int64_t pid;                   /* of the last owner */
+    bool live;                     /* the owner is alive */
+    double created, updated;       /* seconds since the epoch */
+    int64_t bytes;                 /* on disk, checkpoints and all */
+    char *config, *environment, *tokenizer, *data, *parent; /* owned, "" when absent */
+    int64_t parent_step;
+    int sparks;
+    float spark[SY_SPARK_POINTS]; /* loss; the largest of each stretch, so that no spike is hidden */
+    struct sy_err error;          /* sy_runs_list: what is wrong with this one */
+};
+int sy_store_info(struct sy_store *s, struct sy_store_info *out, struct sy_err *err);
+void sy_store_info_free(struct sy_store_info *info);
+
+struct sy_store_series {
+    char *name; /* owned by the list */
+    int width;
+    int64_t rows, last_step;
+    float *last; /* [width] values of the newest row; owned by the list */
+};
+/* List of all series, by name; *count of them. */
+struct sy_store_series *sy_store_series(struct sy_store *s, int *count, struct sy_err *err);
+void sy_store_series_free(struct sy_store_series *list, int count);
+
+struct sy_history {
+    int64_t count;
+    int64_t *steps;
+    float *values; /* one column, or all: [count][width] */
+    int width;
+};
+/* Rows with first <= step <= last of one column (from 0), or of all (-1).  Vectors are stored as
+ * halves: relative error 2^-11 (5e-4), absolute 3e-8 below 6e-5.  NAME, RANGE, FORMAT. */
+int sy_store_history(struct sy_store *s, const char *name, int column, int64_t first, int64_t last,
+                     struct sy_history *out, struct sy_err *err);
+void sy_history_free(struct sy_history *h);
+
+struct sy_store_entry {
+    int64_t id, step;
+    double time;        /* seconds since the epoch */
+    int64_t left;       /* 0: on the timeline; else the journal id at which a rewind took it off */
+    char *kind, *text;  /* owned by the list; NUL-terminated */
+    void *data;
+    size_t text_len, data_len;
+};
+struct sy_store_entries {
+    int64_t count;
+    struct sy_store_entry *list;
+};
+/* Entries with an id over `after`, by id: what is on the timeline, or `all`. */
+int sy_store_entries(struct sy_store *s, enum sy_store_table table, int64_t after, bool all,
+                     struct sy_store_entries *out, struct sy_err *err);
+void sy_store_entries_free(struct sy_store_entries *e);
+
+/* ---- all runs ---- */
+
+struct sy_runs {
+    int count;
+    struct sy_store_info *list; /* by time of creation, oldest first */
+};
+/* Runs in dir, each with its spark and, when it cannot be read, its error.  No such dir: none. */
+int sy_runs_list(const char *dir, struct sy_runs *out, struct sy_err *err);
+void sy_runs_free(struct sy_runs *runs);
+
+#endif

@@ -1,0 +1,144 @@
+/* Shared by the files of the store: connection and statements (schema.c), queue and life (store.c),
+ * writing (flush.c), reading (read.c, list.c). */
+#ifndef SY_RUN_STORE_INT_H
+#define SY_RUN_STORE_INT_H
+
+#include "run/codec.h"
+#include "run/lock.h"
+#include "run/store.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#define SY__APPLICATION_ID 0x53795964 /* "SyYd" */
+#define SY__BLOB_MAX (64 << 20)       /* no value of the file may be longer */
+#define SY__ENTRY_MAX (16 << 20)      /* text or data of one entry */
+#define SY__ROWS_MAX ((int64_t)1 << 40)
+
+/* Every statement, with its text (schema.c). */
+#define SY__QUERY_MAP(X)                                                                           \
+    X(RUN_INSERT, "INSERT INTO run VALUES(1,?,'new',0,?,NULL,NULL,0,?,?,?,?,?,?,?,?,?,?)")           \
+    X(RUN_STATUS, "UPDATE run SET state=?,step=?,steps=?,loss=?,val_loss=?,tokens=?,updated=?,pid=?") \
+    X(RUN_READ, "SELECT name,state,step,steps,loss,val_loss,tokens,created,updated,pid,config,"    \
+                "environment,tokenizer,data,parent,parent_step,sum FROM run WHERE id=1")           \
+    X(JOURNAL_ADD, "INSERT INTO journal VALUES(?,?,?,?,?,?,?,0)")                                  \
+    X(SAMPLE_ADD, "INSERT INTO samples VALUES(NULL,?,?,?,?,?,?,0)")                                \
+    X(EVENT_ADD, "INSERT INTO events VALUES(NULL,?,?,?,?,?,?,0)")                                  \
+    X(CODE_ADD, "INSERT INTO code VALUES(NULL,?,?,?,?,?,?,0)")                                     \
+    X(JOURNAL_READ, "SELECT id,step,time,kind,text,data,sum,gone FROM journal WHERE id>? ORDER BY id") \
+    X(SAMPLE_READ, "SELECT id,step,time,kind,text,data,sum,gone FROM samples WHERE id>? ORDER BY id") \
+    X(EVENT_READ, "SELECT id,step,time,kind,text,data,sum,gone FROM events WHERE id>? ORDER BY id") \
+    X(CODE_READ, "SELECT id,step,time,kind,text,data,sum,gone FROM code WHERE id>? ORDER BY id")   \
+    X(JOURNAL_LAST, "SELECT max(id) FROM journal")                                                 \
+    X(JOURNAL_LEAVE, "UPDATE journal SET gone=(SELECT max(id)+1 FROM journal) "                    \
+                     "WHERE gone=0 AND (step>? OR id>?)")                                          \
+    X(SAMPLE_LEAVE, "UPDATE samples SET gone=(SELECT coalesce(max(id),0)+1 FROM journal) "         \
+                    "WHERE gone=0 AND step>?")                                                     \
+    X(SERIES_ADD, "INSERT INTO series VALUES(NULL,?,?,0,-1,NULL)")                                 \
+    X(SERIES_FIND, "SELECT id,width,rows,last_step FROM series WHERE name=?")                      \
+    X(SERIES_UPDATE, "UPDATE series SET rows=?,last_step=?,last=? WHERE id=?")                     \
+    X(SERIES_LIST, "SELECT id,name,width,rows,last_step,last FROM series ORDER BY name")           \
+    X(CHUNK_PUT, "INSERT OR REPLACE INTO chunk VALUES(?,?,?,?)")                                   \
+    X(CHUNK_LAST, "SELECT id,first_step,rows,data FROM chunk WHERE id BETWEEN ? AND ? "            \
+                  "ORDER BY id DESC LIMIT 1")                                                      \
+    X(CHUNK_READ, "SELECT id,first_step,rows,data FROM chunk WHERE id BETWEEN ? AND ? ORDER BY id") \
+    X(CHUNK_CUT, "DELETE FROM chunk WHERE id BETWEEN ? AND ? AND first_step>?")                    \
+    X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
+    X(BEGIN_READ, "BEGIN")                                                                         \
+    X(COMMIT, "COMMIT")                                                                            \
+    X(SYNC_FULL, "PRAGMA synchronous=FULL")                                                        \
+    X(SYNC_NORMAL, "PRAGMA synchronous=NORMAL")
+
+enum sy__query {
+#define X(name, text) SY__##name,
+    SY__QUERY_MAP(X)
+#undef X
+        SY__QUERIES
+};
+
+/* A series as the writer knows it: what is on disk, and the rows of its last, partial chunk. */
+struct sy__series {
+    int64_t id, number, before; /* chunk that the tail becomes; rows in chunks before it */
+    int64_t last_step;
+    int width, tail;
+    int loaded; /* rows of the last chunk as it was read; -1: damaged */
+    int64_t *steps; /* [SY_CHUNK_ROWS]; owned, with the values behind */
+    float *values;  /* [SY_CHUNK_ROWS][width] */
+};
+
+#define SY__CUT (SY_STORE_CODE + 1) /* a rewind in the queue: step, and the journal's id in `id` */
+struct sy__item {
+    struct sy__item *next;
+    int table; /* enum sy_store_table or SY__CUT */
+    int64_t id, step;
+    double time;
+    char *kind, *text, *data; /* within this block */
+    size_t text_len, data_len;
+};
+
+struct sy_store {
+    char *path, *name, *where; /* dir/name; "run 'name'" for messages; owned */
+    bool writable;
+    struct sy_lock *owner;
+
+    pthread_mutex_t db_lock; /* the connection and what follows; taken before `lock` */
+    sqlite3 *db;
+    sqlite3_stmt *query[SY__QUERIES];
+    struct sy__series **series; /* by number in metrics; NULL: not looked up yet */
+    int nseries;
+    int wal_pages; /* of the log, after the last commit */
+    bool began;
+    struct sy_store_status written;
+    struct sy_metrics *metrics; /* borrowed while attached */
+    void (*status_of)(void *ctx, struct sy_store_status *out);
+    void *ctx;
+
+    pthread_mutex_t lock; /* what follows */
+    pthread_cond_t wake;
+    struct sy__item *items, **items_end;
+    int64_t journal_last;
+    struct sy_store_status status;
+    bool alarm, quit;
+    double alarm_since;
+    char alarm_text[496];
+    bool threaded;
+    pthread_t thread;
+};
+
+/* ---- schema.c ---- */
+
+enum sy__mode { SY__CREATE, SY__WRITE, SY__READ };
+/* Open s->path/run.sqlite into s->db, checked and limited. */
+int sy__db_open(struct sy_store *s, enum sy__mode mode, struct sy_err *err);
+void sy__db_close(struct sy_store *s);
+/* Make the tables of our version inside the caller's transaction. */
+int sy__schema_create(struct sy_store *s, struct sy_err *err);
+/* Failure of SQLite as ours: FORMAT for a damaged file, IO for the disk.  Returns -1. */
+int sy__db_fail(struct sy_store *s, struct sy_err *err);
+/* The statement, reset and without values; NULL with err. */
+sqlite3_stmt *sy__query(struct sy_store *s, enum sy__query q, struct sy_err *err);
+/* Run it to its end and reset: 0 or -1. */
+int sy__finish(struct sy_store *s, sqlite3_stmt *q, struct sy_err *err);
+int sy__run(struct sy_store *s, enum sy__query q, struct sy_err *err); /* without values */
+/* Columns as text, never NULL; *n bytes. */
+const char *sy__text(sqlite3_stmt *q, int column, size_t *n);
+/* Sum over an entry or a run's constant columns: strings with their lengths. */
+int64_t sy__sum(int64_t a, int64_t b, const char *const *text, const size_t *n, int count);
+
+/* ---- flush.c ---- */
+
+int sy__flush(struct sy_store *s, struct sy_err *err); /* takes db_lock; sets or clears the alarm */
+void sy__forget_series(struct sy_store *s);            /* db_lock is held */
+static inline int64_t sy__chunk_id(int64_t series, int64_t number) { return series << 32 | number; }
+
+/* ---- read.c ---- */
+
+/* A transaction for reading: one state for all that is read in it. */
+int sy__read_begin(struct sy_store *s, struct sy_err *err);
+void sy__read_end(struct sy_store *s);
+/* Series by name, and (ids not NULL) their ids, owned by the caller.  db_lock is held. */
+struct sy_store_series *sy__list_series(struct sy_store *s, int *count, int64_t **ids,
+                                        struct sy_err *err);
+int sy__read_spark(struct sy_store *s, struct sy_store_info *out, struct sy_err *err);
+
+#endif

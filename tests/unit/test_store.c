@@ -1,0 +1,839 @@
+/* The store of a run: what is written is read, whatever happens in between: reopening, rewinds, a
+ * second writer, kill -9, a disk that fails at any call, memory that is out at any call, and files
+ * that somebody damaged. */
+#include "run/store.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "run/codec.h"
+#include "run/metrics.h"
+#include "unit/tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WIDTH 8
+
+static char dir[64];
+static uint64_t seed = 88172645463325252u;
+
+static uint64_t draw(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    return seed ^= seed << 17;
+}
+
+static char *path_of(const char *name, const char *file)
+{
+    static char path[2][256];
+    static int turn;
+    turn = !turn;
+    snprintf(path[turn], sizeof path[turn], "%s/%s%s%s", dir, name, file ? "/" : "", file ? file : "");
+    return path[turn];
+}
+
+static void remove_run(const char *name)
+{
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf '%s'", path_of(name, NULL));
+    if (system(command))
+        tap_note("%s failed", command);
+}
+
+static float loss_at(int64_t step) { return 5.0f / (1.0f + (float)step * 0.01f); }
+static float load_at(int64_t step, int e) { return (float)((step * 7 + e * 13) % 64) / 16.0f; }
+
+static void add_rows(struct sy_metrics *m, int64_t first, int64_t last)
+{
+    int loss = sy_metrics_series(m, "loss", 1, NULL), load = sy_metrics_series(m, "load.1", WIDTH, NULL);
+    int val = sy_metrics_series(m, "val_loss", 1, NULL);
+    for (int64_t step = first; step <= last; step++) {
+        float v = loss_at(step), row[WIDTH];
+        for (int e = 0; e < WIDTH; e++)
+            row[e] = load_at(step, e);
+        sy_metrics_add(m, loss, step, &v);
+        sy_metrics_add(m, load, step, row);
+        if (step % 10 == 0 || step == 33)
+            sy_metrics_add(m, val, step, &v);
+    }
+}
+
+/* Rows of a store, or -1 when one of them is not what add_rows writes. */
+static int64_t good_rows(struct sy_store *s, const char *name, int64_t last)
+{
+    struct sy_history h;
+    struct sy_err err = SY_ERR_INIT;
+    bool load = !strcmp(name, "load.1");
+    if (sy_store_history(s, name, -1, 0, last, &h, &err)) {
+        if (err.code == SY_E_NAME)
+            return 0;
+        tap_note("history: %s", err.msg);
+        return -1;
+    }
+    int64_t n = h.count;
+    for (int64_t i = 0; i < h.count; i++)
+        for (int e = 0; e < h.width; e++) {
+            float want = load ? load_at(h.steps[i], e) : loss_at(h.steps[i]);
+            if (h.values[i * h.width + e] != want || (strcmp(name, "val_loss") && h.steps[i] != i + 1))
+                n = -1;
+        }
+    sy_history_free(&h);
+    return n;
+}
+
+static struct sy_store *make(const char *name, struct sy_err *err)
+{
+    struct sy_store_config c = {.dir = dir, .name = name, .config = "{\"steps\": 2000}", .steps = 2000,
+                                .tokenizer = "0123", .data = "4567"};
+    return sy_store_create(&c, err);
+}
+
+/* ---- names ---- */
+
+static void test_names(void)
+{
+    static const char *const good[] = {"first", "amber-otter", "über 2", "a.b", "x"};
+    static const char *const bad[] = {"", ".", "..", ".hidden", "-x", "a/b", "a\\b", "a\nb", "a\x7f",
+                                      "\xc2\x85", "\xff",
+                                      "12345678901234567890123456789012345678901234567890123456789012345"};
+    struct sy_err err = SY_ERR_INIT;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        tap_ok(sy_store_name_ok(good[i], NULL), "name '%s' may be", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        tap_ok(!sy_store_name_ok(bad[i], NULL), "name %zu may not be", i);
+    sy_store_name_ok("a/b", &err);
+    tap_is_str(err.msg, "run: a name must not hold '/' or '\\': 'a/b'", "and the reason is said");
+    tap_ok(!make("a/b", NULL), "no run outside its folder");
+}
+
+/* ---- chunks ---- */
+
+static void test_codec(void)
+{
+    static int64_t steps[SY_CHUNK_ROWS], steps2[SY_CHUNK_ROWS];
+    static float values[SY_CHUNK_ROWS * 4], values2[SY_CHUNK_ROWS * 4];
+    double worst = 0, worst_small = 0;
+    bool same = true, again = true;
+    for (int trial = 0; trial < 200; trial++) {
+        int rows = 1 + (int)(draw() % SY_CHUNK_ROWS), width = 1 + (int)(draw() % 4);
+        struct sy_str a = SY_STR_INIT, b = SY_STR_INIT;
+        for (int i = 0; i < rows; i++) {
+            steps[i] = i ? steps[i - 1] + 1 + (int64_t)(trial % 2 ? draw() % 1000 : 4) : (int64_t)(draw() % 99);
+            for (int e = 0; e < width; e++)
+                values[i * width + e] = ldexpf((float)(int32_t)draw(), -31 - (int)(draw() % 26) + 8);
+        }
+        sy__chunk_encode(&a, steps, values, rows, width);
+        int got = sy__chunk_decode(a.data, a.len, width, steps2, values2, NULL);
+        same &= got == rows && !memcmp(steps, steps2, (size_t)rows * sizeof *steps);
+        for (int i = 0; i < rows * width; i++) {
+            double v = (double)values[i], d = fabs((double)values2[i] - v);
+            if (width == 1)
+                same &= values[i] == values2[i];
+            else if (fabs(v) >= 0x1p-14)
+                worst = fmax(worst, d / fabs(v));
+            else
+                worst_small = fmax(worst_small, d);
+        }
+        sy__chunk_encode(&b, steps2, values2, rows, width);
+        again &= a.len == b.len && !memcmp(a.data, b.data, a.len);
+        for (size_t cut = 0; cut < a.len; cut += 1 + a.len / 50)
+            same &= sy__chunk_decode(a.data, cut, width, steps2, values2, NULL) < 0;
+        sy_str_free(&a);
+        sy_str_free(&b);
+    }
+    tap_ok(same, "chunks: what was encoded is decoded, scalars exactly");
+    tap_ok(worst > 0x1p-13 && worst <= 0x1p-11, "vectors: relative error %.3g", worst);
+    tap_ok(worst_small > 0 && worst_small <= 0x1p-25, "small numbers: error %.3g", worst_small);
+    tap_ok(again, "encoding again gives the same bytes");
+    struct sy_str s = SY_STR_INIT;
+    float odd[8] = {INFINITY, -INFINITY, NAN, -0.0f, 65504, -65504, 1e-30f, 1};
+    float big[2] = {1e6f, 1};
+    steps[0] = 1;
+    sy__chunk_encode(&s, steps, odd, 1, 8);
+    sy__chunk_decode(s.data, s.len, 8, steps2, values2, NULL);
+    tap_ok(values2[0] == INFINITY && values2[1] == -INFINITY && isnan(values2[2]) && values2[4] == 65504 &&
+               values2[6] == 0 && values2[7] == 1,
+           "infinities, NaN, ends of the range");
+    sy_str_clear(&s);
+    sy__chunk_encode(&s, steps, big, 1, 2);
+    sy__chunk_decode(s.data, s.len, 2, steps2, values2, NULL);
+    tap_ok(values2[0] == 1e6f, "over the halves' range: floats");
+    sy_str_clear(&s);
+    for (int i = 0; i < SY_CHUNK_ROWS; i++)
+        steps[i] = 100 + 3 * i;
+    sy__chunk_encode(&s, steps, values, SY_CHUNK_ROWS, 1);
+    tap_is_int((int64_t)s.len, 24 + 1 + 4 * SY_CHUNK_ROWS, "a constant stride takes one byte");
+    sy_str_free(&s);
+}
+
+/* ---- round trip ---- */
+
+static void give_status(void *ctx, struct sy_store_status *out)
+{
+    *out = *(struct sy_store_status *)ctx;
+}
+
+static void test_round_trip(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store_info info;
+    struct sy_store *s = make("first", &err), *r;
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    struct sy_store_status st = {.state = "running", .step = 700, .steps = 2000, .loss = 1.5,
+                                 .val_loss = (double)NAN, .tokens = 1234567};
+    tap_ok(s != NULL, "create: %s", err.msg);
+    tap_ok(!make("first", &err) && strstr(err.msg, "run 'first' is being written by process"), "%s", err.msg);
+    tap_ok(!sy_store_attach(s, m, give_status, &st, &err), "attach");
+    add_rows(m, 1, 700);
+    tap_is_int(sy_store_add(s, SY_STORE_JOURNAL, 10, "set", "lr = 0.001", "\0\1\2", 3, &err), 1, "journal: id 1");
+    tap_is_int(sy_store_add(s, SY_STORE_JOURNAL, 500, "note", "für später", NULL, 0, &err), 2, "id 2");
+    sy_store_add(s, SY_STORE_SAMPLES, 100, "", "Once upon a time", NULL, 0, &err);
+    sy_store_add(s, SY_STORE_CODE, 0, "train.lua", "train(m, d, {steps = 2000})\n", NULL, 0, &err);
+    tap_ok(!sy_store_flush(s, &err), "flush %s", err.msg);
+
+    r = sy_store_open_read(dir, "first", &err);
+    tap_ok(r != NULL, "a reader beside the live writer: %s", err.msg);
+    tap_is_int(good_rows(r, "loss", 5000), 700, "700 losses");
+    tap_is_int(good_rows(r, "load.1", 5000), 700, "700 rows of loads");
+    tap_is_int(good_rows(r, "val_loss", 5000), 71, "71 evaluations at uneven steps");
+    add_rows(m, 701, 1024);
+    sy_store_flush(s, &err);
+    tap_is_int(good_rows(r, "loss", 5000), 1024, "the reader follows");
+    tap_ok(sy_store_add(r, SY_STORE_EVENTS, 0, "", "", NULL, 0, &err) < 0, "a reader writes nothing");
+    tap_ok(!sy_store_info(r, &info, &err) && info.live && info.pid == getpid() && !strcmp(info.status.state, "running"),
+           "info: live, running");
+    tap_ok(info.status.tokens == 1234567 && info.status.loss == 1.5 && isnan(info.status.val_loss) &&
+               !strcmp(info.tokenizer, "0123") && strstr(info.environment, "\"threads\":") && info.bytes > 20000,
+           "info: status, hashes, environment %s", info.environment);
+    tap_ok(info.sparks == SY_SPARK_POINTS && info.spark[0] == loss_at(1) && info.spark[59] == loss_at(1008), "spark");
+    sy_store_info_free(&info);
+    tap_ok(!sy_store_open(dir, "first", &err) , "no second writer in one process");
+    sy_store_close(r, NULL);
+    snprintf(st.state, sizeof st.state, "done");
+    tap_ok(!sy_store_close(s, &err), "close %s", err.msg);
+    sy_metrics_free(m);
+
+    m = sy_metrics_new(NULL);
+    err = (struct sy_err)SY_ERR_INIT;
+    s = sy_store_open(dir, "first", &err);
+    tap_ok(s != NULL, "open again: %s", err.msg);
+    add_rows(m, 1000, 1300); /* a resume from step 999: what is there already is ignored */
+    sy_store_attach(s, m, NULL, NULL, NULL);
+    tap_ok(!sy_store_flush(s, &err), "flush %s", err.msg);
+    tap_is_int(good_rows(s, "loss", 5000), 1300, "rows go on where they ended");
+    tap_is_int(good_rows(s, "load.1", 1290), 1290, "up to a step");
+    int count;
+    struct sy_store_series *list = sy_store_series(s, &count, &err);
+    tap_ok(count == 3 && !strcmp(list[0].name, "load.1") && list[0].width == WIDTH && list[0].rows == 1300 &&
+               list[0].last_step == 1300 && list[0].last[3] == load_at(1300, 3),
+           "series: names, counts, newest values");
+    sy_store_series_free(list, count);
+    struct sy_store_entries e;
+    tap_ok(!sy_store_entries(s, SY_STORE_JOURNAL, 0, false, &e, &err) && e.count == 2 && e.list[0].step == 10 &&
+               e.list[0].data_len == 3 && !memcmp(e.list[0].data, "\0\1\2", 3) && !strcmp(e.list[1].text, "für später"),
+           "journal");
+    sy_store_entries_free(&e);
+    tap_ok(!sy_store_entries(s, SY_STORE_CODE, 0, false, &e, &err) && e.count == 1 && !strcmp(e.list[0].kind, "train.lua"),
+           "code");
+    sy_store_entries_free(&e);
+    struct sy_history h;
+    tap_ok(sy_store_history(s, "los", 0, 0, 9, &h, &err) && strstr(err.msg, "no series 'los'"), "%s", err.msg);
+    err = (struct sy_err)SY_ERR_INIT;
+    tap_ok(sy_store_history(s, "load.1", WIDTH, 0, 9, &h, &err), "%s", err.msg);
+    sy_store_close(s, NULL);
+    sy_metrics_free(m);
+}
+
+static void test_truncate(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    static const int64_t cuts[] = {1500, 1024, 800, 513, 512, 511, 255, 1, 0};
+    struct sy_store *s = make("cut", &err);
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    sy_store_attach(s, m, NULL, NULL, NULL);
+    add_rows(m, 1, 1600);
+    sy_store_flush(s, &err);
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        bool flushed = i % 2;
+        tap_ok(!sy_store_truncate(s, cuts[i], INT64_MAX, &err), "rewind to %d %s", (int)cuts[i], err.msg);
+        tap_ok(good_rows(s, "loss", 9999) == cuts[i] && good_rows(s, "load.1", 9999) == cuts[i],
+               "and that is what is left");
+        add_rows(m, cuts[i] + 1, cuts[i] + 300);
+        if (flushed)
+            sy_store_flush(s, &err);
+    }
+    sy_store_flush(s, &err);
+    tap_is_int(good_rows(s, "load.1", 9999), 300, "and on from there");
+    for (int i = 1; i <= 4; i++)
+        sy_store_add(s, SY_STORE_JOURNAL, 50 * i, "set", "", NULL, 0, NULL);
+    sy_store_add(s, SY_STORE_SAMPLES, 180, "", "late", NULL, 0, NULL);
+    tap_ok(!sy_store_truncate(s, 150, 2, &err), "rewind to 150, journal 2 %s", err.msg);
+    struct sy_store_entries e;
+    sy_store_entries(s, SY_STORE_JOURNAL, 0, false, &e, NULL);
+    tap_ok(e.count == 2 && e.list[1].step == 100, "entries 3 and 4 left the timeline");
+    sy_store_entries_free(&e);
+    sy_store_entries(s, SY_STORE_JOURNAL, 2, true, &e, NULL);
+    tap_ok(e.count == 2 && e.list[0].left == 5 && e.list[0].step == 150, "but are there");
+    sy_store_entries_free(&e);
+    sy_store_entries(s, SY_STORE_SAMPLES, 0, false, &e, NULL);
+    tap_is_int(e.count, 0, "a later sample left");
+    sy_store_entries_free(&e);
+    sy_store_close(s, NULL);
+    sy_metrics_free(m);
+}
+
+/* ---- one writer ---- */
+
+static void test_lock(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_runs runs;
+    int ready[2], status;
+    char want[96], c;
+    if (pipe(ready))
+        return;
+    pid_t child = fork();
+    if (!child) {
+        struct sy_store *s = make("locked", NULL);
+        struct sy_store_status st = {.state = "running", .step = 5, .steps = 9};
+        if (s)
+            sy_store_set_status(s, &st);
+        if (s && !sy_store_flush(s, NULL) && write(ready[1], "x", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    tap_ok(read(ready[0], &c, 1) == 1, "a second process writes");
+    tap_ok(!sy_store_open(dir, "locked", &err), "and we may not");
+    snprintf(want, sizeof want, "run 'locked' is being written by process %d", (int)child);
+    tap_is_str(err.msg, want, "we are told who does");
+    struct sy_store *r = sy_store_open_read(dir, "locked", NULL);
+    tap_ok(r != NULL, "but we may read");
+    sy_store_close(r, NULL);
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    tap_ok(!sy_runs_list(dir, &runs, &err), "list");
+    bool crashed = false;
+    for (int i = 0; i < runs.count; i++)
+        crashed |= !strcmp(runs.list[i].name, "locked") && !strcmp(runs.list[i].status.state, "crashed");
+    tap_ok(crashed, "its owner was killed: crashed");
+    sy_runs_free(&runs);
+    struct sy_store *s = sy_store_open(dir, "locked", &err);
+    tap_ok(s != NULL, "and now it is ours");
+    sy_store_close(s, NULL);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+/* ---- kill -9 ---- */
+
+/* Write steps from what is there on, with a journal entry each 20 steps, until killed. */
+static void write_until_killed(const char *name)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store *s = sy_store_open(dir, name, &err);
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    int64_t step = s ? good_rows(s, "loss", INT64_MAX) : -1;
+    if (step < 0)
+        _exit(1);
+    sy_store_truncate(s, step, INT64_MAX, NULL); /* as a resume would: loss and loads are at one step */
+    sy_store_attach(s, m, NULL, NULL, NULL);
+    for (;; step++) {
+        add_rows(m, step + 1, step + 1);
+        if (step % 20 == 0)
+            sy_store_add(s, SY_STORE_JOURNAL, step, "note", "x", &step, sizeof step, NULL);
+        if (step % 7 == 0)
+            sy_store_flush(s, NULL);
+        if (step % 1000 == 999)
+            sy_store_truncate(s, step - 300, INT64_MAX, NULL), step -= 301;
+    }
+}
+
+static bool journal_good(struct sy_store *s)
+{
+    struct sy_store_entries e;
+    bool good = !sy_store_entries(s, SY_STORE_JOURNAL, 0, true, &e, NULL);
+    for (int64_t i = 0; i < e.count; i++)
+        good &= e.list[i].id == i + 1 && e.list[i].data_len == 8 && !memcmp(e.list[i].data, &e.list[i].step, 8);
+    sy_store_entries_free(&e);
+    return good;
+}
+
+static void test_kill(void)
+{
+#ifdef __SANITIZE_THREAD__
+    tap_skip("ThreadSanitizer allows no threads after a fork");
+    return;
+#endif
+    struct sy_err err = SY_ERR_INIT;
+    int trials = tap_fast() ? 10 : 60, good = 0, status;
+    int64_t most = 0;
+    sy_store_close(make("killed", &err), NULL);
+    for (int i = 0; i < trials; i++) {
+        pid_t child = fork();
+        if (!child)
+            write_until_killed("killed");
+        sy_sleep(0.002 + (double)(draw() % 40) * 1e-3);
+        kill(child, SIGKILL);
+        waitpid(child, &status, 0);
+        struct sy_store *s = i % 2 ? sy_store_open(dir, "killed", &err) : sy_store_open_read(dir, "killed", &err);
+        int64_t rows = s ? good_rows(s, "loss", INT64_MAX) : -1;
+        if (!WIFSIGNALED(status) || rows < 0 || good_rows(s, "load.1", INT64_MAX) != rows || !journal_good(s))
+            tap_note("trial %d: status %d, %d rows, %d of loads, journal %d, %s", i, status, (int)rows,
+                     s ? (int)good_rows(s, "load.1", INT64_MAX) : -2, s ? journal_good(s) : -1, err.msg);
+        good += WIFSIGNALED(status) && rows >= 0 && good_rows(s, "load.1", INT64_MAX) == rows && journal_good(s);
+        most = rows > most ? rows : most;
+        sy_store_close(s, NULL);
+    }
+    tap_is_int(good, trials, "killed at random moments: what is there is whole (up to %d rows) %s", (int)most, err.msg);
+    tap_ok(most > 100, "and grows");
+}
+
+/* ---- a disk that fails ---- */
+
+static int fail_at = -1, calls, failing, error_number;
+
+static bool fails(void)
+{
+    calls++;
+    if (failing && fail_at >= 0 && calls >= fail_at && (failing == 2 || calls == fail_at)) {
+        errno = error_number;
+        return true;
+    }
+    return false;
+}
+
+static ssize_t bad_write(int fd, const void *p, size_t n) { return fails() ? -1 : write(fd, p, n); }
+static ssize_t bad_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+    return fails() ? -1 : pwrite(fd, p, n, at);
+}
+static int bad_truncate(int fd, off_t n) { return fails() ? -1 : ftruncate(fd, n); }
+static int bad_sync(int fd) { return fails() ? -1 : fdatasync(fd); }
+static int bad_open(const char *path, int flags, int mode) { return fails() ? -1 : open(path, flags, mode); }
+
+static void intercept(bool on)
+{
+    sqlite3_vfs *v = sqlite3_vfs_find(NULL);
+    v->xSetSystemCall(v, "write", on ? (sqlite3_syscall_ptr)bad_write : NULL);
+    v->xSetSystemCall(v, "pwrite", on ? (sqlite3_syscall_ptr)bad_pwrite : NULL);
+    v->xSetSystemCall(v, "pwrite64", on ? (sqlite3_syscall_ptr)bad_pwrite : NULL);
+    v->xSetSystemCall(v, "ftruncate", on ? (sqlite3_syscall_ptr)bad_truncate : NULL);
+    v->xSetSystemCall(v, "fsync", on ? (sqlite3_syscall_ptr)bad_sync : NULL);
+    v->xSetSystemCall(v, "open", on ? (sqlite3_syscall_ptr)bad_open : NULL);
+}
+
+/* Create, write, rewind and close; writing again until it works.  True when it had to be. */
+static bool write_all(const char *name, struct sy_metrics *m)
+{
+    struct sy_err err = SY_ERR_INIT;
+    bool failed = false, truncated;
+    char text[496];
+    struct sy_store *s;
+    for (int i = 0; !(s = make(name, &err)) && i < 3; i++)
+        failed = true;
+    if (!s)
+        return failed;
+    sy_metrics_truncate(m, -1);
+    sy_store_attach(s, m, NULL, NULL, NULL);
+    add_rows(m, 1, 600);
+    failed |= sy_store_flush(s, NULL) != 0;
+    sy_store_add(s, SY_STORE_JOURNAL, 600, "note", "here", NULL, 0, NULL);
+    failed |= sy_store_alarm(s, text);
+    sy_store_add(s, SY_STORE_SAMPLES, 600, "", "sample", NULL, 0, NULL);
+    truncated = !sy_store_truncate(s, 400, INT64_MAX, NULL);
+    failed |= !truncated;
+    add_rows(m, 401, 500);
+    for (int i = 0; sy_store_flush(s, NULL) && i < 3; i++)
+        failed = true;
+    sy_store_close(s, NULL);
+    return failed;
+}
+
+static bool written_all(const char *name, int64_t events_most)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store_entries j = {0}, a = {0}, e = {0};
+    struct sy_store *s = sy_store_open_read(dir, name, &err);
+    bool good = s && good_rows(s, "loss", 9999) == 500 && good_rows(s, "load.1", 9999) == 500 &&
+                !sy_store_entries(s, SY_STORE_JOURNAL, 0, true, &j, &err) && j.count == 1 && j.list[0].left == 2 &&
+                !sy_store_entries(s, SY_STORE_SAMPLES, 0, true, &a, &err) && a.count == 1 &&
+                !sy_store_entries(s, SY_STORE_EVENTS, 0, true, &e, &err) && e.count <= events_most;
+    if (!good)
+        tap_note("%s: %s", name, err.msg);
+    sy_store_entries_free(&j);
+    sy_store_entries_free(&a);
+    sy_store_entries_free(&e);
+    sy_store_close(s, NULL);
+    return good;
+}
+
+static void test_io_failure(void)
+{
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    static const int numbers[] = {ENOSPC, EIO};
+    int good = 0, trials = 0, hit = 0, total;
+    intercept(true);
+    calls = 0;
+    failing = 0;
+    write_all("io", m);
+    total = calls;
+    tap_ok(total > 20 && written_all("io", 0), "%d calls that write", total);
+    for (int k = 0; k < 2; k++)
+        for (int n = 1; n <= total; n += tap_fast() ? 7 : 1) {
+            remove_run("io");
+            calls = 0;
+            fail_at = n;
+            failing = 1;
+            error_number = numbers[k];
+            hit += write_all("io", m);
+            failing = 0;
+            bool ok = written_all("io", 2);
+            if (!ok)
+                tap_note("failure %d of %d, error %d", n, total, error_number);
+            good += ok;
+            trials++;
+        }
+    tap_is_int(good, trials, "one failing call, whichever: all is written in the end (%d were felt)", hit);
+    tap_ok(hit > trials / 2, "and most are felt");
+
+    remove_run("io");
+    failing = 0;
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store *s = make("io", &err);
+    char text[496];
+    sy_metrics_truncate(m, -1);
+    sy_store_attach(s, m, NULL, NULL, NULL);
+    add_rows(m, 1, 300);
+    tap_ok(!sy_store_flush(s, &err), "a disk with room");
+    failing = 2; /* from now on */
+    fail_at = calls = 0;
+    error_number = ENOSPC;
+    add_rows(m, 301, 400);
+    tap_is_int(sy_store_add(s, SY_STORE_JOURNAL, 400, "note", "kept", NULL, 0, &err), 1, "a full disk: an entry is taken");
+    tap_ok(sy_store_alarm(s, text) && strstr(text, "the disk is full"), "alarm: %s", text);
+    tap_ok(!sy_store_truncate(s, 350, INT64_MAX, NULL) == 0, "a rewind says that it failed");
+    add_rows(m, 351, 420);
+    failing = 0;
+    double until = sy_now() + 5; /* the thread tries again by itself */
+    while (sy_store_alarm(s, text) && sy_now() < until)
+        sy_sleep(0.02);
+    tap_ok(!sy_store_alarm(s, text), "room again: the alarm ends by itself");
+    tap_ok(good_rows(s, "loss", 9999) == 420 && good_rows(s, "load.1", 9999) == 420, "nothing is missing");
+    sy_store_close(s, NULL);
+    struct sy_store_entries e;
+    s = sy_store_open_read(dir, "io", NULL);
+    sy_store_entries(s, SY_STORE_EVENTS, 0, false, &e, NULL);
+    tap_ok(e.count == 1 && strstr(e.list[0].text, "the disk is full"), "an event tells of it");
+    sy_store_entries_free(&e);
+    sy_store_close(s, NULL);
+    sy_metrics_free(m);
+    intercept(false);
+}
+
+/* A quota, by the kernel: files may not grow. */
+static void test_file_limit(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct rlimit had, small;
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    struct sy_store *s = make("quota", &err);
+    char text[496];
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &had);
+    small = had;
+    small.rlim_cur = 200000;
+    sy_store_attach(s, m, NULL, NULL, NULL);
+    setrlimit(RLIMIT_FSIZE, &small);
+    for (int i = 0; i < 60; i++) {
+        add_rows(m, 1 + 400 * i, 400 * (i + 1));
+        sy_store_flush(s, NULL);
+    }
+    tap_ok(sy_store_alarm(s, text), "files may not grow: %s", text);
+    struct sy_store *r = sy_store_open_read(dir, "quota", &err);
+    int64_t rows = r ? good_rows(r, "loss", INT64_MAX) : -1;
+    tap_ok(rows > 0 && rows < 24000, "what was written stays: %d rows", (int)rows);
+    sy_store_close(r, NULL);
+    setrlimit(RLIMIT_FSIZE, &had);
+    tap_ok(!sy_store_flush(s, &err) && good_rows(s, "loss", INT64_MAX) == 24000, "they may: all is there %s", err.msg);
+    sy_store_close(s, NULL);
+    sy_metrics_free(m);
+}
+
+/* ---- memory ---- */
+
+static void test_memory(void)
+{
+    int good = 0, n;
+    size_t before = sy_mem_live();
+    for (n = 1; n < 400; n++) {
+        struct sy_metrics *m = sy_metrics_new(NULL);
+        remove_run("memory");
+        uint64_t count = sy_mem_count();
+        add_rows(m, 1, 1);
+        sy_metrics_truncate(m, 0);
+        sy_mem_fail_at((uint64_t)n);
+        bool felt = write_all("memory", m);
+        sy_mem_fail_at(0);
+        (void)felt;
+        struct sy_store *s = sy_store_open_read(dir, "memory", NULL);
+        good += s && good_rows(s, "val_loss", 9999) >= 0 && good_rows(s, "loss", 9999) >= 0;
+        sy_store_close(s, NULL);
+        sy_metrics_free(m);
+        if (sy_mem_count() - count < (uint64_t)n)
+            break;
+        if (tap_fast())
+            n += 6;
+    }
+    tap_ok(good > 20, "memory out at any of %d calls: no crash, a store that reads (%d)", n, good);
+    tap_is_int((int64_t)sy_mem_live(), (int64_t)before, "and nothing leaks");
+}
+
+/* ---- damaged files ---- */
+
+static void make_small(const char *name)
+{
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    struct sy_store *s = make(name, NULL);
+    sy_store_attach(s, m, NULL, NULL, NULL);
+    add_rows(m, 1, 300);
+    for (int i = 0; i < 5; i++)
+        sy_store_add(s, SY_STORE_JOURNAL, i, "set", "lr = 1", "abc", 3, NULL);
+    sy_store_add(s, SY_STORE_CODE, 0, "a.lua", "print(1)", NULL, 0, NULL);
+    sy_store_close(s, NULL);
+    sy_metrics_free(m);
+}
+
+/* Everything that can be read, and then written.  1: all well, 0: an error, -1: a lie. */
+static int use(const char *name)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store_info info;
+    struct sy_store_entries e;
+    int count, result = 1;
+    struct sy_store *s = sy_store_open_read(dir, name, &err);
+    if (!s)
+        return strchr(err.msg, '\n') || !*err.msg ? -1 : 0;
+    if (sy_store_info(s, &info, &err))
+        result = 0;
+    else
+        sy_store_info_free(&info);
+    struct sy_store_series *list = sy_store_series(s, &count, &err);
+    for (int i = 0; i < count && list; i++) {
+        struct sy_history h;
+        if (sy_store_history(s, list[i].name, -1, 0, INT64_MAX, &h, &err))
+            result = 0;
+        for (int64_t k = 0; k < h.count && !strcmp(list[i].name, "loss"); k++)
+            if (h.values[k] != loss_at(h.steps[k]))
+                return -1;
+        sy_history_free(&h);
+    }
+    sy_store_series_free(list, count);
+    for (int t = SY_STORE_JOURNAL; t <= SY_STORE_CODE; t++) {
+        if (sy_store_entries(s, (enum sy_store_table)t, 0, true, &e, &err))
+            result = 0;
+        for (int64_t i = 0; i < e.count && t == SY_STORE_JOURNAL; i++)
+            if (strcmp(e.list[i].text, "lr = 1") || e.list[i].step != e.list[i].id - 1)
+                return -1;
+        sy_store_entries_free(&e);
+    }
+    sy_store_close(s, NULL);
+    s = sy_store_open(dir, name, NULL);
+    if (s) {
+        struct sy_metrics *m = sy_metrics_new(NULL);
+        sy_store_attach(s, m, NULL, NULL, NULL);
+        add_rows(m, 290, 310);
+        sy_store_add(s, SY_STORE_JOURNAL, 3, "set", "", NULL, 0, NULL);
+        sy_store_truncate(s, 200, INT64_MAX, NULL);
+        sy_store_close(s, NULL);
+        sy_metrics_free(m);
+    }
+    return result;
+}
+
+static void put_file(const char *path, const void *data, size_t n)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (fd < 0 || write(fd, data, n) != (ssize_t)n)
+        tap_note("cannot write %s", path);
+    close(fd);
+}
+
+static void fresh_copy(const struct sy_str *db, const struct sy_str *wal)
+{
+    unlink(path_of("bad", "run.sqlite-wal"));
+    unlink(path_of("bad", "run.sqlite-shm"));
+    put_file(path_of("bad", "run.sqlite"), db->data, db->len);
+    if (wal->len)
+        put_file(path_of("bad", "run.sqlite-wal"), wal->data, wal->len);
+}
+
+static void flip(struct sy_str *s, size_t bit) { s->data[bit / 8] ^= (char)(1 << bit % 8); }
+
+static void test_damage(void)
+{
+    struct sy_str db = SY_STR_INIT, wal = SY_STR_INIT, none = SY_STR_INIT, cut;
+    int well = 0, errors = 0, lies = 0, result;
+    remove_run("bad");
+    make_small("bad");
+    sy_file_read(path_of("bad", "run.sqlite"), 0, &db, NULL);
+    tap_is_int(use("bad"), 1, "whole: all well (%zu bytes)", db.len);
+    for (size_t n = 0; n < db.len; n += n < 128 ? 1 : tap_fast() ? 4096 : 509) {
+        cut = db;
+        cut.len = n;
+        fresh_copy(&cut, &none);
+        result = use("bad");
+        lies += result != 0;
+        if (result)
+            tap_note("cut at %zu: %d", n, result);
+    }
+    tap_is_int(lies, 0, "cut anywhere: an error");
+    lies = 0;
+    for (int i = 0; i < (tap_fast() ? 100 : 1000); i++) {
+        size_t bit = draw() % (i % 2 ? 8 * db.len : 8 * 8192); /* half of them in the page of definitions */
+        flip(&db, bit);
+        fresh_copy(&db, &none);
+        flip(&db, bit);
+        result = use("bad");
+        well += result > 0;
+        errors += !result;
+        lies += result < 0;
+        if (result < 0)
+            tap_note("bit %zu", bit);
+    }
+    tap_ok(!lies && errors > 10, "bits flipped: %d errors, %d unseen, %d lies", errors, well, lies);
+
+    remove_run("bad");
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    struct sy_store *s = make("bad", NULL);
+    sy_store_attach(s, m, NULL, NULL, NULL);
+    add_rows(m, 1, 300);
+    sy_store_flush(s, NULL);
+    db.len = wal.len = 0;
+    sy_file_read(path_of("bad", "run.sqlite"), 0, &db, NULL); /* closes SQLite's locks, too: not used again */
+    sy_file_read(path_of("bad", "run.sqlite-wal"), 0, &wal, NULL);
+    sy_store_close(s, NULL);
+    sy_metrics_free(m);
+    fresh_copy(&db, &wal);
+    tap_is_int(use("bad"), 1, "a log of %zu bytes beside the file", wal.len);
+    lies = 0;
+    for (int i = 0; i < (tap_fast() ? 30 : 200); i++) {
+        cut = wal;
+        size_t bit = draw() % (8 * wal.len);
+        if (i % 2)
+            cut.len = draw() % wal.len;
+        flip(&wal, bit);
+        fresh_copy(&db, &cut);
+        flip(&wal, bit);
+        lies += use("bad") < 0;
+    }
+    tap_is_int(lies, 0, "logs cut and flipped: an older state or an error");
+    sy_str_free(&db);
+    sy_str_free(&wal);
+}
+
+static bool sql(const char *name, const char *text)
+{
+    sqlite3 *db = NULL;
+    bool good = sqlite3_open(path_of(name, "run.sqlite"), &db) == SQLITE_OK &&
+                sqlite3_exec(db, text, NULL, NULL, NULL) == SQLITE_OK;
+    sqlite3_close(db);
+    return good;
+}
+
+static void refused(const char *change, const char *why)
+{
+    struct sy_err err = SY_ERR_INIT;
+    remove_run("odd");
+    sy_store_close(make("odd", NULL), NULL);
+    if (!sql("odd", change))
+        tap_note("cannot run: %s", change);
+    struct sy_store *s = sy_store_open(dir, "odd", &err);
+    tap_ok(!s && strstr(err.msg, why), "%s: %s", change, err.msg);
+    sy_store_close(s, NULL);
+}
+
+static void test_foreign(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    refused("PRAGMA user_version=99", "made by a newer program");
+    refused("PRAGMA application_id=7", "not a run's");
+    refused("CREATE VIEW v AS SELECT load_extension('x')", "does not have the tables");
+    refused("CREATE TRIGGER t AFTER INSERT ON journal BEGIN DELETE FROM run; END", "does not have the tables");
+    refused("DROP TABLE chunk", "does not have the tables");
+    refused("DELETE FROM run", "no row of the run");
+    refused("UPDATE run SET config='{}'", "sum does not fit");
+    refused("INSERT INTO journal VALUES(9223372036854775807,1,1,'','',NULL,0,0)", "journal id");
+    tap_ok(!sy_store_open(dir, "nowhere", &err) && strstr(err.msg, "there is no"), "%s", err.msg);
+    err = (struct sy_err)SY_ERR_INIT;
+    sy_store_close(make("bare", NULL), NULL);
+    mkdir(path_of("bare", "run.sqlite-shm"), 0700); /* so it cannot be made */
+    struct sy_store *s = sy_store_open_read(dir, "bare", &err);
+    tap_ok(s != NULL, "no shared memory to be had: read all the same %s", err.msg);
+    sy_store_close(s, NULL);
+    mkdir(path_of("half", NULL), 0700);
+    put_file(path_of("half", "run.sqlite"), "", 0);
+    tap_ok(!sy_store_open(dir, "half", &err) && strstr(err.msg, "not finished"), "%s", err.msg);
+    err = (struct sy_err)SY_ERR_INIT;
+    s = make("half", &err);
+    tap_ok(s != NULL, "killed in its creation: created anew %s", err.msg);
+    sy_store_close(s, NULL);
+    tap_ok(!make("half", &err) && strstr(err.msg, "exists already"), "%s", err.msg);
+}
+
+static void test_list(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_runs runs;
+    bool sorted = true, damaged = false;
+    tap_ok(!sy_runs_list("/nonexistent", &runs, &err) && !runs.count, "no folder: no runs");
+    remove_run("bad");
+    mkdir(path_of("bad", NULL), 0700);
+    put_file(path_of("bad", "run.sqlite"), "this is no database, and long enough to be read as one ......."
+                                           "................................................................", 120);
+    tap_ok(!sy_runs_list(dir, &runs, &err) && runs.count > 5, "%d runs %s", runs.count, err.msg);
+    for (int i = 0; i < runs.count; i++) {
+        sorted &= !i || runs.list[i - 1].created <= runs.list[i].created;
+        damaged |= !strcmp(runs.list[i].name, "bad") && !strcmp(runs.list[i].status.state, "damaged") && runs.list[i].error.code;
+    }
+    tap_ok(sorted, "by time");
+    tap_ok(damaged, "a damaged one is listed as such");
+    sy_runs_free(&runs);
+}
+
+int main(void)
+{
+    size_t before = sy_mem_live();
+    char command[96];
+    /* In memory, if there is a place: a thousand files are synced. */
+    snprintf(dir, sizeof dir, "%s/sy-store-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+    if (!mkdtemp(dir))
+        return 99;
+    test_names();
+    test_codec();
+    test_round_trip();
+    test_truncate();
+    test_lock();
+    test_kill();
+    test_io_failure();
+    test_file_limit();
+    test_memory();
+    test_damage();
+    test_foreign();
+    test_list();
+    tap_is_int((int64_t)sy_mem_live(), (int64_t)before, "nothing leaks");
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return system(command) ? 99 : tap_done();
+}
