@@ -178,7 +178,8 @@ int sy__chunk_decode(const void *blob, size_t n, int width, int64_t *steps, floa
     size_t count = (size_t)rows * w;
     if (!get_steps(&at, end, steps, (int)rows) ||
         (size_t)(end - at) != count * (b[2] == F16 ? sizeof(uint16_t) : sizeof(float)))
-        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %u rows do not fit %zu bytes", rows, n);
+        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %u rows do not fit %zu bytes", rows,
+                          n);
     get_values(at, values, count, b[2]);
     return (int)rows;
 }

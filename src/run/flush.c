@@ -1,10 +1,10 @@
 /* What is new goes to the disk: the queue in order, then metrics, then the run's row, in one
  * transaction.  See store.h.
  *
- * What is on disk decides what is new: the last step of a series there, and all rows of metrics after
- * it.  So a transaction that failed needs no undoing in memory but to forget the series' tails, and
- * rows cannot be lost or doubled by a failure, a rewind or a resume.  Rows gather in the tail, the
- * last chunk of a series, which is written again until it is full. */
+ * What is on disk decides what is new: the last step of a series there, and all rows of metrics
+ * after it.  So a transaction that failed needs no undoing in memory but to forget the series'
+ * tails, and rows cannot be lost or doubled by a failure, a rewind or a resume.  Rows gather in the
+ * tail, the last chunk of a series, which is written again until it is full. */
 #include "run/store_int.h"
 
 #include "base/clock.h"
@@ -76,7 +76,8 @@ static struct sy__series *new_series(int width)
 }
 
 /* Find the series on disk, or make it: its id, and what it had when it was last written. */
-static int find_series(struct sy_store *s, struct sy__series *e, const char *name, struct sy_err *err)
+static int find_series(struct sy_store *s, struct sy__series *e, const char *name,
+                       struct sy_err *err)
 {
     sqlite3_stmt *q = sy__query(s, SY__SERIES_FIND, err);
     if (!q)
@@ -89,8 +90,9 @@ static int find_series(struct sy_store *s, struct sy__series *e, const char *nam
         e->last_step = sqlite3_column_int64(q, 3);
         sqlite3_reset(q);
         if (width != e->width)
-            return sy_err_set(err, SY_E_SHAPE, "%s: series '%s' has %lld values a step on disk, not %d",
-                              s->where, name, (long long)width, e->width);
+            return sy_err_set(err, SY_E_SHAPE,
+                              "%s: series '%s' has %lld values a step on disk, not %d", s->where,
+                              name, (long long)width, e->width);
         return e->id >= 0 && e->id < INT32_MAX
                    ? 1
                    : sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite is damaged: series id", s->where);
@@ -108,7 +110,8 @@ static int find_series(struct sy_store *s, struct sy__series *e, const char *nam
     return 0;
 }
 
-/* The last chunk of a series becomes its tail.  A damaged one is left alone: rows go on behind it. */
+/* The last chunk of a series becomes its tail.  A damaged one is left alone: rows go on behind it.
+ */
 static int load_tail(struct sy_store *s, struct sy__series *e, struct sy_err *err)
 {
     sqlite3_stmt *q = sy__query(s, SY__CHUNK_LAST, err);
@@ -119,8 +122,9 @@ static int load_tail(struct sy_store *s, struct sy__series *e, struct sy_err *er
     int rc = sqlite3_step(q), rows = 0;
     if (rc == SQLITE_ROW) {
         e->number = sqlite3_column_int64(q, 0) & UINT32_MAX;
-        rows = e->loaded = sy__chunk_decode(sqlite3_column_blob(q, 3), (size_t)sqlite3_column_bytes(q, 3), e->width,
-                                e->steps, e->values, NULL);
+        rows = e->loaded =
+            sy__chunk_decode(sqlite3_column_blob(q, 3), (size_t)sqlite3_column_bytes(q, 3),
+                             e->width, e->steps, e->values, NULL);
         if (rows > 0 && e->steps[rows - 1] > e->last_step)
             e->last_step = e->steps[rows - 1];
         if (rows < 0 || rows == SY_CHUNK_ROWS)
@@ -193,8 +197,8 @@ static int write_counts(struct sy_store *s, const struct sy__series *e, const fl
     return rc;
 }
 
-/* Rows of a series that are new go into its tail, and full tails to the disk.  A few hundred rows at
- * a time: the trainer waits no longer than such a copy. */
+/* Rows of a series that are new go into its tail, and full tails to the disk.  A few hundred rows
+ * at a time: the trainer waits no longer than such a copy. */
 static int write_series(struct sy_store *s, int i, struct sy_err *err)
 {
     struct sy__series *e = series_at(s, i, err);
@@ -203,8 +207,9 @@ static int write_series(struct sy_store *s, int i, struct sy_err *err)
         return -1;
     for (;;) {
         int64_t first = sy_metrics_after(s->metrics, i, e->last_step);
-        int64_t n = sy_metrics_copy(s->metrics, i, first, SY_CHUNK_ROWS - e->tail, e->steps + e->tail,
-                                    e->values + (size_t)e->tail * (size_t)e->width);
+        int64_t n =
+            sy_metrics_copy(s->metrics, i, first, SY_CHUNK_ROWS - e->tail, e->steps + e->tail,
+                            e->values + (size_t)e->tail * (size_t)e->width);
         if (n <= 0)
             break;
         e->tail += (int)n;
@@ -236,7 +241,8 @@ static int write_metrics(struct sy_store *s, struct sy_err *err)
 
 static int write_entry(struct sy_store *s, const struct sy__item *item, struct sy_err *err)
 {
-    static const enum sy__query add[] = {SY__JOURNAL_ADD, SY__SAMPLE_ADD, SY__EVENT_ADD, SY__CODE_ADD};
+    static const enum sy__query add[] = {SY__JOURNAL_ADD, SY__SAMPLE_ADD, SY__EVENT_ADD,
+                                         SY__CODE_ADD};
     const char *const text[] = {item->kind, item->text, item->data};
     const size_t n[] = {strlen(item->kind), item->text_len, item->data_len};
     sqlite3_stmt *q = sy__query(s, add[item->table], err);
@@ -256,7 +262,8 @@ static int write_entry(struct sy_store *s, const struct sy__item *item, struct s
     return rc;
 }
 
-static int leave(struct sy_store *s, enum sy__query which, int64_t step, int64_t id, struct sy_err *err)
+static int leave(struct sy_store *s, enum sy__query which, int64_t step, int64_t id,
+                 struct sy_err *err)
 {
     sqlite3_stmt *q = sy__query(s, which, err);
     if (!q)
@@ -299,7 +306,8 @@ static int cut_series(struct sy_store *s, int64_t id, int width, int64_t step, s
     }
     if (!rc && !(rc = cut_tail(s, e, step, err))) {
         e->last_step = e->tail ? e->steps[e->tail - 1] : e->number ? step : -1;
-        rc = write_counts(s, e, e->values + (size_t)(e->tail ? e->tail - 1 : 0) * (size_t)width, err);
+        rc = write_counts(s, e, e->values + (size_t)(e->tail ? e->tail - 1 : 0) * (size_t)width,
+                          err);
     }
     free_series(e);
     return rc;
@@ -348,7 +356,10 @@ static void bind_real(sqlite3_stmt *q, int at, double v)
         sqlite3_bind_double(q, at, v);
 }
 
-static bool same(double a, double b) { return a == b || (isnan(a) && isnan(b)); }
+static bool same(double a, double b)
+{
+    return a == b || (isnan(a) && isnan(b));
+}
 
 static bool same_status(const struct sy_store_status *a, const struct sy_store_status *b)
 {
@@ -444,8 +455,8 @@ static void set_alarm(struct sy_store *s, const struct sy_err *why)
         snprintf(s->alarm_text, sizeof s->alarm_text, "%s", why->msg);
     if (why && !had)
         s->alarm_since = sy_now();
-    snprintf(text, sizeof text, "could not be written for %.1f s: %.400s", sy_now() - s->alarm_since,
-             s->alarm_text);
+    snprintf(text, sizeof text, "could not be written for %.1f s: %.400s",
+             sy_now() - s->alarm_since, s->alarm_text);
     int64_t step = s->status.step;
     if (!why)
         *s->alarm_text = 0;

@@ -32,7 +32,8 @@ static bool read_text(const char *path, char *text, size_t room)
     return n > 0;
 }
 
-/* Start of a process in ticks since the boot: field 22 of its stat; the name before may hold anything. */
+/* Start of a process in ticks since the boot: field 22 of its stat; the name before may hold
+ * anything. */
 static void start_of(int64_t pid, char start[24])
 {
     char path[64], text[1024];
@@ -102,8 +103,8 @@ static int refuse(const char *path, const char *what, struct sy_err *err)
     char boot[40];
     boot_id(boot);
     bool here = !strcmp(boot, o.boot);
-    return sy_err_set(err, SY_E_STATE, "%s is being written by process %" PRId64 "%s%s", what, o.pid,
-                      here ? "" : " on ", here ? "" : o.host);
+    return sy_err_set(err, SY_E_STATE, "%s is being written by process %" PRId64 "%s%s", what,
+                      o.pid, here ? "" : " on ", here ? "" : o.host);
 }
 
 /* The file's text is for others' messages only: a full disk does not keep us from locking. */

@@ -6,8 +6,8 @@
 
 #include "base/mem.h"
 
-#include <fcntl.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -44,7 +44,8 @@ static int no_memory(struct sy_store *s, struct sy_err *err)
     return sy_err_set(err, SY_E_MEMORY, "%s: out of memory", s->where);
 }
 
-/* Room for one element more, doubling.  `list` is the address of a pointer to elements of `size` bytes. */
+/* Room for one element more, doubling.  `list` is the address of a pointer to elements of `size`
+ * bytes. */
 static bool grow(void *list, int64_t count, size_t size)
 {
     void *had;
@@ -168,8 +169,8 @@ static int walk_start(struct sy_store *s, const char *name, struct walk *w, stru
     w->id = sqlite3_column_int64(q, 0);
     w->count = sqlite3_column_int64(q, 2);
     sqlite3_reset(q);
-    if (w->id < 0 || w->id >= INT32_MAX || width < 1 || width > SY_SERIES_WIDTH_MAX || w->count < 0 ||
-        w->count > SY__ROWS_MAX)
+    if (w->id < 0 || w->id >= INT32_MAX || width < 1 || width > SY_SERIES_WIDTH_MAX ||
+        w->count < 0 || w->count > SY__ROWS_MAX)
         return damaged(s, "a row of the table series", err);
     w->width = (int)width;
     if (!(w->q = sy__query(s, SY__CHUNK_READ, err)))
@@ -238,8 +239,8 @@ static int read_history(struct sy_store *s, struct walk *w, int column, int64_t 
 {
     int more;
     if (column >= w->width)
-        return sy_err_set(err, SY_E_RANGE, "%s: the series has %d columns, not %d", s->where, w->width,
-                          column + 1);
+        return sy_err_set(err, SY_E_RANGE, "%s: the series has %d columns, not %d", s->where,
+                          w->width, column + 1);
     out->width = column < 0 ? w->width : 1;
     while ((more = walk_next(w, err)) > 0 && w->steps[0] <= last)
         for (int i = 0; i < w->rows; i++)
@@ -305,9 +306,12 @@ static int take_entry(struct sy_store *s, sqlite3_stmt *q, bool journal, struct 
         text[i] = sy__text(q, 3 + i, &n[i]);
     text[2] = sqlite3_column_blob(q, 5);
     n[2] = (size_t)sqlite3_column_bytes(q, 5);
-    *e = (struct sy_store_entry){.id = sqlite3_column_int64(q, 0), .step = sqlite3_column_int64(q, 1),
-                                 .time = sqlite3_column_double(q, 2), .left = sqlite3_column_int64(q, 7),
-                                 .text_len = n[1], .data_len = n[2]};
+    *e = (struct sy_store_entry){.id = sqlite3_column_int64(q, 0),
+                                 .step = sqlite3_column_int64(q, 1),
+                                 .time = sqlite3_column_double(q, 2),
+                                 .left = sqlite3_column_int64(q, 7),
+                                 .text_len = n[1],
+                                 .data_len = n[2]};
     if (sy__sum(journal ? e->id : 0, e->step, text, n, 3) != sqlite3_column_int64(q, 6))
         return damaged(s, "an entry's sum does not fit it", err);
     e->kind = sy_alloc(n[0] + n[1] + n[2] + 3);
@@ -404,7 +408,8 @@ static int64_t folder_bytes(int at, const char *name, int depth)
 
 static double real_or_nan(sqlite3_stmt *q, int column)
 {
-    return sqlite3_column_type(q, column) == SQLITE_NULL ? (double)NAN : sqlite3_column_double(q, column);
+    return sqlite3_column_type(q, column) == SQLITE_NULL ? (double)NAN
+                                                         : sqlite3_column_double(q, column);
 }
 
 static void copy_state(char to[16], const char *from)
@@ -413,10 +418,12 @@ static void copy_state(char to[16], const char *from)
     snprintf(to, 16, "%.*s", (int)(n < 15 ? n : 15), from);
 }
 
-static int take_info(struct sy_store *s, sqlite3_stmt *q, struct sy_store_info *out, struct sy_err *err)
+static int take_info(struct sy_store *s, sqlite3_stmt *q, struct sy_store_info *out,
+                     struct sy_err *err)
 {
     static const int columns[6] = {0, 10, 11, 12, 13, 14};
-    char **to[6] = {NULL, &out->config, &out->environment, &out->tokenizer, &out->data, &out->parent};
+    char **to[6] = {NULL,       &out->config, &out->environment, &out->tokenizer,
+                    &out->data, &out->parent};
     const char *text[6];
     size_t n[6];
     for (int i = 0; i < 6; i++)

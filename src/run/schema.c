@@ -1,9 +1,9 @@
 /* The file run.sqlite: tables, migration, how it is opened, and its statements.
  *
- * A version is a list of statements from the one before.  A file is checked by comparing the text of
- * its definitions with those of a fresh database in memory brought to the same version: so nothing
- * of another's making (a view, a trigger, a column with a function) is ever run.  Readers read every
- * version up to ours as it is; a writer migrates, in one transaction.
+ * A version is a list of statements from the one before.  A file is checked by comparing the text
+ * of its definitions with those of a fresh database in memory brought to the same version: so
+ * nothing of another's making (a view, a trigger, a column with a function) is ever run.  Readers
+ * read every version up to ours as it is; a writer migrates, in one transaction.
  *
  *     run      one row: what the run is, and how far
  *     code     the script and the library's files:          kind = path, text
@@ -13,7 +13,8 @@
  *     series   named series, with count and newest row
  *     chunk    rows of series (codec.h); id = series * 2^32 + number
  *
- * `sum` is XXH64 over the row (sy__sum); `gone` the journal id at which a rewind took it off the timeline, or 0. */
+ * `sum` is XXH64 over the row (sy__sum); `gone` the journal id at which a rewind took it off the
+ * timeline, or 0. */
 #include "run/store_int.h"
 
 #include "base/hash.h"
@@ -34,12 +35,14 @@ static const char *const migrations[] = {
     "step INTEGER NOT NULL,steps INTEGER NOT NULL,loss REAL,val_loss REAL,tokens INTEGER NOT NULL,"
     "created REAL NOT NULL,updated REAL NOT NULL,pid INTEGER NOT NULL,config TEXT NOT NULL,"
     "environment TEXT NOT NULL,tokenizer TEXT NOT NULL,data TEXT NOT NULL,parent TEXT NOT NULL,"
-    "parent_step INTEGER NOT NULL,sum INTEGER NOT NULL);"
-    ENTRIES("code") ENTRIES("journal") ENTRIES("samples") ENTRIES("events")
-    "CREATE TABLE series(id INTEGER PRIMARY KEY,name TEXT NOT NULL UNIQUE,width INTEGER NOT NULL,"
-    "rows INTEGER NOT NULL,last_step INTEGER NOT NULL,last BLOB);"
-    "CREATE TABLE chunk(id INTEGER PRIMARY KEY,first_step INTEGER NOT NULL,rows INTEGER NOT NULL,"
-    "data BLOB NOT NULL);",
+    "parent_step INTEGER NOT NULL,sum INTEGER NOT NULL);" ENTRIES("code") ENTRIES("journal")
+        ENTRIES("samples")
+            ENTRIES("events") "CREATE TABLE series(id INTEGER PRIMARY KEY,name TEXT NOT NULL "
+                              "UNIQUE,width INTEGER NOT NULL,"
+                              "rows INTEGER NOT NULL,last_step INTEGER NOT NULL,last BLOB);"
+                              "CREATE TABLE chunk(id INTEGER PRIMARY KEY,first_step INTEGER NOT "
+                              "NULL,rows INTEGER NOT NULL,"
+                              "data BLOB NOT NULL);",
 };
 #define VERSION ((int)(sizeof migrations / sizeof *migrations))
 
@@ -56,8 +59,10 @@ static int fail(sqlite3 *db, const char *where, struct sy_err *err)
     int code = db ? sqlite3_extended_errcode(db) : SQLITE_NOMEM;
     const char *text = db ? sqlite3_errmsg(db) : "out of memory";
     switch (code & 0xff) {
-    case SQLITE_NOMEM: return sy_err_set(err, SY_E_MEMORY, "%s: run.sqlite: out of memory", where);
-    case SQLITE_FULL: return sy_err_set(err, SY_E_IO, "%s: run.sqlite: the disk is full", where);
+    case SQLITE_NOMEM:
+        return sy_err_set(err, SY_E_MEMORY, "%s: run.sqlite: out of memory", where);
+    case SQLITE_FULL:
+        return sy_err_set(err, SY_E_IO, "%s: run.sqlite: the disk is full", where);
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN: {
         int cause = sqlite3_system_errno(db);
@@ -67,12 +72,17 @@ static int fail(sqlite3 *db, const char *where, struct sy_err *err)
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_READONLY:
-    case SQLITE_PERM: return sy_err_set(err, SY_E_IO, "%s: run.sqlite: %s", where, text);
-    default: return sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite is damaged: %s", where, text);
+    case SQLITE_PERM:
+        return sy_err_set(err, SY_E_IO, "%s: run.sqlite: %s", where, text);
+    default:
+        return sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite is damaged: %s", where, text);
     }
 }
 
-int sy__db_fail(struct sy_store *s, struct sy_err *err) { return fail(s->db, s->where, err); }
+int sy__db_fail(struct sy_store *s, struct sy_err *err)
+{
+    return fail(s->db, s->where, err);
+}
 
 sqlite3_stmt *sy__query(struct sy_store *s, enum sy__query q, struct sy_err *err)
 {
@@ -137,7 +147,8 @@ static int exec(sqlite3 *db, const char *sql, struct sy_err *err)
 }
 
 /* The one number that a statement gives. */
-static int number_of(sqlite3 *db, const char *sql, const char *where, int64_t *out, struct sy_err *err)
+static int number_of(sqlite3 *db, const char *sql, const char *where, int64_t *out,
+                     struct sy_err *err)
 {
     sqlite3_stmt *q = NULL;
     int rc = sqlite3_prepare_v2(db, sql, -1, &q, NULL);
@@ -167,13 +178,14 @@ int sy__schema_create(struct sy_store *s, struct sy_err *err)
 static int definitions(sqlite3 *db, const char *where, struct sy_str *out, struct sy_err *err)
 {
     sqlite3_stmt *q = NULL;
-    int rc = sqlite3_prepare_v2(db, "SELECT type,name,tbl_name,sql FROM sqlite_schema ORDER BY name,type",
-                                -1, &q, NULL);
+    int rc = sqlite3_prepare_v2(
+        db, "SELECT type,name,tbl_name,sql FROM sqlite_schema ORDER BY name,type", -1, &q, NULL);
     while (rc == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW && out->len < 65536)
         for (int i = 0; i < 4; i++)
             sy_str_printf(out, "%.*s;", 8192, sy__text(q, i, NULL));
     rc = sqlite3_errcode(db);
-    int result = rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : fail(db, where, err);
+    int result =
+        rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : fail(db, where, err);
     sqlite3_finalize(q);
     return out->failed ? sy_err_set(err, SY_E_MEMORY, "%s: out of memory", where) : result;
 }
@@ -189,8 +201,9 @@ static int check_definitions(struct sy_store *s, int version, struct sy_err *err
                  ? -1
                  : 0;
     if (!rc && (has.len != wants.len || memcmp(has.data, wants.data, has.len)))
-        rc = sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite does not have the tables of a run, version %d",
-                        s->where, version);
+        rc = sy_err_set(err, SY_E_FORMAT,
+                        "%s: run.sqlite does not have the tables of a run, version %d", s->where,
+                        version);
     sqlite3_close(fresh);
     sy_str_free(&has);
     sy_str_free(&wants);
@@ -221,9 +234,10 @@ static int check_file(struct sy_store *s, enum sy__mode mode, struct sy_err *err
         return sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite is not a run's: application id %08llx",
                           s->where, (unsigned long long)id);
     if (version > VERSION)
-        return sy_err_set(err, SY_E_UNSUPPORTED,
-                          "%s: run.sqlite has version %lld, made by a newer program; this one reads up to %d",
-                          s->where, (long long)version, VERSION);
+        return sy_err_set(
+            err, SY_E_UNSUPPORTED,
+            "%s: run.sqlite has version %lld, made by a newer program; this one reads up to %d",
+            s->where, (long long)version, VERSION);
     if (version < 1)
         return sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite has version %lld", s->where,
                           (long long)version);
@@ -303,21 +317,22 @@ static int prepare_writer(struct sy_store *s, enum sy__mode mode, struct sy_err 
     if (mode == SY__CREATE && exec(s->db, "PRAGMA page_size=8192;", err))
         return -1;
     sqlite3_wal_hook(s->db, note_wal, s); /* and with it no automatic checkpoint */
-    return exec(s->db,
-                "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA journal_size_limit=8388608;",
-                err);
+    return exec(
+        s->db,
+        "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA journal_size_limit=8388608;",
+        err);
 }
 
-/* A reader without the shared memory of WAL (a folder that may not be written) sees the file as of its
- * last checkpoint. */
+/* A reader without the shared memory of WAL (a folder that may not be written) sees the file as of
+ * its last checkpoint. */
 static int open_reader(struct sy_store *s, struct sy_err *err)
 {
     struct sy_err first = SY_ERR_INIT;
     if (!connect(s, SY__READ, false, &first) && !check_file(s, SY__READ, &first))
         return 0;
     int code = s->db ? sqlite3_errcode(s->db) & 0xff : SQLITE_NOMEM;
-    if (first.code != SY_E_IO || (code != SQLITE_CANTOPEN && code != SQLITE_READONLY &&
-                                  code != SQLITE_IOERR))
+    if (first.code != SY_E_IO ||
+        (code != SQLITE_CANTOPEN && code != SQLITE_READONLY && code != SQLITE_IOERR))
         return sy_err_set(err, first.code, "%s", first.msg);
     sy__db_close(s);
     return connect(s, SY__READ, true, err) || check_file(s, SY__READ, err) ? -1 : 0;

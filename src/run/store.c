@@ -1,15 +1,15 @@
 /* Life of a store, its queue and its thread.  See store.h.
  *
- * Two locks.  db_lock is held for a transaction; `lock` for a glance at the queue and the status, so
- * setting a status never waits for a disk.  Order: db_lock, lock. */
+ * Two locks.  db_lock is held for a transaction; `lock` for a glance at the queue and the status,
+ * so setting a status never waits for a disk.  Order: db_lock, lock. */
 #include "run/store_int.h"
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/utf8.h"
-#include "base/json.h"
 #include "config.h"
 #include "cpu/cpu.h"
 #include "run/metrics.h"
@@ -93,8 +93,8 @@ static struct sy_store *new_store(const char *dir, const char *name, struct sy_e
     }
     init_locks(s);
     s->items_end = &s->items;
-    s->status = (struct sy_store_status){.state = "new", .loss = (double)NAN,
-                                         .val_loss = (double)NAN};
+    s->status =
+        (struct sy_store_status){.state = "new", .loss = (double)NAN, .val_loss = (double)NAN};
     s->name = sy_strdup(name);
     s->path = format("%s/%s", dir, name);
     s->where = format("run '%s'%s", name, "");
@@ -191,9 +191,11 @@ static int insert_run(struct sy_store *s, const struct sy_store_config *c, struc
     struct sy_str machine = SY_STR_INIT;
     if (!c->environment)
         describe_machine(&machine);
-    const char *text[6] = {c->name, c->config ? c->config : "{}",
+    const char *text[6] = {c->name,
+                           c->config ? c->config : "{}",
                            c->environment ? c->environment : machine.data,
-                           c->tokenizer ? c->tokenizer : "", c->data ? c->data : "",
+                           c->tokenizer ? c->tokenizer : "",
+                           c->data ? c->data : "",
                            c->parent ? c->parent : ""};
     size_t n[6];
     int rc = -1;
@@ -259,8 +261,8 @@ static int read_last_journal(struct sy_store *s, struct sy_err *err)
     sqlite3_reset(q);
     return s->journal_last >= 0 && s->journal_last < INT64_MAX / 2
                ? 0
-               : sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite is damaged: journal id %lld", s->where,
-                            (long long)s->journal_last);
+               : sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite is damaged: journal id %lld",
+                            s->where, (long long)s->journal_last);
 }
 
 static int check_there(const struct sy_store *s, struct sy_err *err)
@@ -274,7 +276,8 @@ static int check_there(const struct sy_store *s, struct sy_err *err)
               : 0;
 }
 
-static struct sy_store *open_store(const char *dir, const char *name, bool write, struct sy_err *err)
+static struct sy_store *open_store(const char *dir, const char *name, bool write,
+                                   struct sy_err *err)
 {
     struct sy_store *s = new_store(dir, name, err);
     struct sy_store_info info;
@@ -309,8 +312,14 @@ struct sy_store *sy_store_open_read(const char *dir, const char *name, struct sy
     return open_store(dir, name, false, err);
 }
 
-const char *sy_store_path(const struct sy_store *s) { return s->path; }
-const char *sy_store_name(const struct sy_store *s) { return s->name; }
+const char *sy_store_path(const struct sy_store *s)
+{
+    return s->path;
+}
+const char *sy_store_name(const struct sy_store *s)
+{
+    return s->name;
+}
 
 /* ---- the thread ---- */
 
@@ -403,8 +412,8 @@ static struct sy__item *new_item(int table, int64_t step, const char *kind, cons
     struct sy__item *item = sy_alloc(sizeof *item + k + t + n + 3);
     if (!item)
         return NULL;
-    *item = (struct sy__item){.table = table, .step = step, .time = sy_wall(), .text_len = t,
-                              .data_len = n};
+    *item = (struct sy__item){
+        .table = table, .step = step, .time = sy_wall(), .text_len = t, .data_len = n};
     item->kind = (char *)(item + 1);
     item->text = item->kind + k + 1;
     item->data = item->text + t + 1;
@@ -433,7 +442,8 @@ int64_t sy_store_add(struct sy_store *s, enum sy_store_table table, int64_t step
     if (check_writable(s, err))
         return -1;
     if (strlen(text) > SY__ENTRY_MAX || n > SY__ENTRY_MAX || strlen(kind) > 4096)
-        return sy_err_set(err, SY_E_RANGE, "%s: an entry of more than 16 MiB: %zu bytes of text, %zu of data",
+        return sy_err_set(err, SY_E_RANGE,
+                          "%s: an entry of more than 16 MiB: %zu bytes of text, %zu of data",
                           s->where, strlen(text), n);
     struct sy__item *item = new_item(table, step, kind, text, data, n);
     if (!item)

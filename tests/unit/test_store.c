@@ -41,7 +41,8 @@ static char *path_of(const char *name, const char *file)
     static char path[2][256];
     static int turn;
     turn = !turn;
-    snprintf(path[turn], sizeof path[turn], "%s/%s%s%s", dir, name, file ? "/" : "", file ? file : "");
+    snprintf(path[turn], sizeof path[turn], "%s/%s%s%s", dir, name, file ? "/" : "",
+             file ? file : "");
     return path[turn];
 }
 
@@ -53,12 +54,19 @@ static void remove_run(const char *name)
         tap_note("%s failed", command);
 }
 
-static float loss_at(int64_t step) { return 5.0f / (1.0f + (float)step * 0.01f); }
-static float load_at(int64_t step, int e) { return (float)((step * 7 + e * 13) % 64) / 16.0f; }
+static float loss_at(int64_t step)
+{
+    return 5.0f / (1.0f + (float)step * 0.01f);
+}
+static float load_at(int64_t step, int e)
+{
+    return (float)((step * 7 + e * 13) % 64) / 16.0f;
+}
 
 static void add_rows(struct sy_metrics *m, int64_t first, int64_t last)
 {
-    int loss = sy_metrics_series(m, "loss", 1, NULL), load = sy_metrics_series(m, "load.1", WIDTH, NULL);
+    int loss = sy_metrics_series(m, "loss", 1, NULL),
+        load = sy_metrics_series(m, "load.1", WIDTH, NULL);
     int val = sy_metrics_series(m, "val_loss", 1, NULL);
     for (int64_t step = first; step <= last; step++) {
         float v = loss_at(step), row[WIDTH];
@@ -87,7 +95,8 @@ static int64_t good_rows(struct sy_store *s, const char *name, int64_t last)
     for (int64_t i = 0; i < h.count; i++)
         for (int e = 0; e < h.width; e++) {
             float want = load ? load_at(h.steps[i], e) : loss_at(h.steps[i]);
-            if (h.values[i * h.width + e] != want || (strcmp(name, "val_loss") && h.steps[i] != i + 1))
+            if (h.values[i * h.width + e] != want ||
+                (strcmp(name, "val_loss") && h.steps[i] != i + 1))
                 n = -1;
         }
     sy_history_free(&h);
@@ -96,8 +105,12 @@ static int64_t good_rows(struct sy_store *s, const char *name, int64_t last)
 
 static struct sy_store *make(const char *name, struct sy_err *err)
 {
-    struct sy_store_config c = {.dir = dir, .name = name, .config = "{\"steps\": 2000}", .steps = 2000,
-                                .tokenizer = "0123", .data = "4567"};
+    struct sy_store_config c = {.dir = dir,
+                                .name = name,
+                                .config = "{\"steps\": 2000}",
+                                .steps = 2000,
+                                .tokenizer = "0123",
+                                .data = "4567"};
     return sy_store_create(&c, err);
 }
 
@@ -106,9 +119,11 @@ static struct sy_store *make(const char *name, struct sy_err *err)
 static void test_names(void)
 {
     static const char *const good[] = {"first", "amber-otter", "über 2", "a.b", "x"};
-    static const char *const bad[] = {"", ".", "..", ".hidden", "-x", "a/b", "a\\b", "a\nb", "a\x7f",
-                                      "\xc2\x85", "\xff",
-                                      "12345678901234567890123456789012345678901234567890123456789012345"};
+    static const char *const bad[] = {
+        "",         ".",    "..",
+        ".hidden",  "-x",   "a/b",
+        "a\\b",     "a\nb", "a\x7f",
+        "\xc2\x85", "\xff", "12345678901234567890123456789012345678901234567890123456789012345"};
     struct sy_err err = SY_ERR_INIT;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         tap_ok(sy_store_name_ok(good[i], NULL), "name '%s' may be", good[i]);
@@ -131,9 +146,11 @@ static void test_codec(void)
         int rows = 1 + (int)(draw() % SY_CHUNK_ROWS), width = 1 + (int)(draw() % 4);
         struct sy_str a = SY_STR_INIT, b = SY_STR_INIT;
         for (int i = 0; i < rows; i++) {
-            steps[i] = i ? steps[i - 1] + 1 + (int64_t)(trial % 2 ? draw() % 1000 : 4) : (int64_t)(draw() % 99);
+            steps[i] = i ? steps[i - 1] + 1 + (int64_t)(trial % 2 ? draw() % 1000 : 4)
+                         : (int64_t)(draw() % 99);
             for (int e = 0; e < width; e++)
-                values[i * width + e] = ldexpf((float)(int32_t)draw(), -31 - (int)(draw() % 26) + 8);
+                values[i * width + e] =
+                    ldexpf((float)(int32_t)draw(), -31 - (int)(draw() % 26) + 8);
         }
         sy__chunk_encode(&a, steps, values, rows, width);
         int got = sy__chunk_decode(a.data, a.len, width, steps2, values2, NULL);
@@ -164,8 +181,8 @@ static void test_codec(void)
     steps[0] = 1;
     sy__chunk_encode(&s, steps, odd, 1, 8);
     sy__chunk_decode(s.data, s.len, 8, steps2, values2, NULL);
-    tap_ok(values2[0] == INFINITY && values2[1] == -INFINITY && isnan(values2[2]) && values2[4] == 65504 &&
-               values2[6] == 0 && values2[7] == 1,
+    tap_ok(values2[0] == INFINITY && values2[1] == -INFINITY && isnan(values2[2]) &&
+               values2[4] == 65504 && values2[6] == 0 && values2[7] == 1,
            "infinities, NaN, ends of the range");
     sy_str_clear(&s);
     sy__chunk_encode(&s, steps, big, 1, 2);
@@ -192,14 +209,21 @@ static void test_round_trip(void)
     struct sy_store_info info;
     struct sy_store *s = make("first", &err), *r;
     struct sy_metrics *m = sy_metrics_new(NULL);
-    struct sy_store_status st = {.state = "running", .step = 700, .steps = 2000, .loss = 1.5,
-                                 .val_loss = (double)NAN, .tokens = 1234567};
+    struct sy_store_status st = {.state = "running",
+                                 .step = 700,
+                                 .steps = 2000,
+                                 .loss = 1.5,
+                                 .val_loss = (double)NAN,
+                                 .tokens = 1234567};
     tap_ok(s != NULL, "create: %s", err.msg);
-    tap_ok(!make("first", &err) && strstr(err.msg, "run 'first' is being written by process"), "%s", err.msg);
+    tap_ok(!make("first", &err) && strstr(err.msg, "run 'first' is being written by process"), "%s",
+           err.msg);
     tap_ok(!sy_store_attach(s, m, give_status, &st, &err), "attach");
     add_rows(m, 1, 700);
-    tap_is_int(sy_store_add(s, SY_STORE_JOURNAL, 10, "set", "lr = 0.001", "\0\1\2", 3, &err), 1, "journal: id 1");
-    tap_is_int(sy_store_add(s, SY_STORE_JOURNAL, 500, "note", "für später", NULL, 0, &err), 2, "id 2");
+    tap_is_int(sy_store_add(s, SY_STORE_JOURNAL, 10, "set", "lr = 0.001", "\0\1\2", 3, &err), 1,
+               "journal: id 1");
+    tap_is_int(sy_store_add(s, SY_STORE_JOURNAL, 500, "note", "für später", NULL, 0, &err), 2,
+               "id 2");
     sy_store_add(s, SY_STORE_SAMPLES, 100, "", "Once upon a time", NULL, 0, &err);
     sy_store_add(s, SY_STORE_CODE, 0, "train.lua", "train(m, d, {steps = 2000})\n", NULL, 0, &err);
     tap_ok(!sy_store_flush(s, &err), "flush %s", err.msg);
@@ -212,15 +236,20 @@ static void test_round_trip(void)
     add_rows(m, 701, 1024);
     sy_store_flush(s, &err);
     tap_is_int(good_rows(r, "loss", 5000), 1024, "the reader follows");
-    tap_ok(sy_store_add(r, SY_STORE_EVENTS, 0, "", "", NULL, 0, &err) < 0, "a reader writes nothing");
-    tap_ok(!sy_store_info(r, &info, &err) && info.live && info.pid == getpid() && !strcmp(info.status.state, "running"),
+    tap_ok(sy_store_add(r, SY_STORE_EVENTS, 0, "", "", NULL, 0, &err) < 0,
+           "a reader writes nothing");
+    tap_ok(!sy_store_info(r, &info, &err) && info.live && info.pid == getpid() &&
+               !strcmp(info.status.state, "running"),
            "info: live, running");
-    tap_ok(info.status.tokens == 1234567 && info.status.loss == 1.5 && isnan(info.status.val_loss) &&
-               !strcmp(info.tokenizer, "0123") && strstr(info.environment, "\"threads\":") && info.bytes > 20000,
+    tap_ok(info.status.tokens == 1234567 && info.status.loss == 1.5 &&
+               isnan(info.status.val_loss) && !strcmp(info.tokenizer, "0123") &&
+               strstr(info.environment, "\"threads\":") && info.bytes > 20000,
            "info: status, hashes, environment %s", info.environment);
-    tap_ok(info.sparks == SY_SPARK_POINTS && info.spark[0] == loss_at(1) && info.spark[59] == loss_at(1008), "spark");
+    tap_ok(info.sparks == SY_SPARK_POINTS && info.spark[0] == loss_at(1) &&
+               info.spark[59] == loss_at(1008),
+           "spark");
     sy_store_info_free(&info);
-    tap_ok(!sy_store_open(dir, "first", &err) , "no second writer in one process");
+    tap_ok(!sy_store_open(dir, "first", &err), "no second writer in one process");
     sy_store_close(r, NULL);
     snprintf(st.state, sizeof st.state, "done");
     tap_ok(!sy_store_close(s, &err), "close %s", err.msg);
@@ -237,20 +266,24 @@ static void test_round_trip(void)
     tap_is_int(good_rows(s, "load.1", 1290), 1290, "up to a step");
     int count;
     struct sy_store_series *list = sy_store_series(s, &count, &err);
-    tap_ok(count == 3 && !strcmp(list[0].name, "load.1") && list[0].width == WIDTH && list[0].rows == 1300 &&
-               list[0].last_step == 1300 && list[0].last[3] == load_at(1300, 3),
+    tap_ok(count == 3 && !strcmp(list[0].name, "load.1") && list[0].width == WIDTH &&
+               list[0].rows == 1300 && list[0].last_step == 1300 &&
+               list[0].last[3] == load_at(1300, 3),
            "series: names, counts, newest values");
     sy_store_series_free(list, count);
     struct sy_store_entries e;
-    tap_ok(!sy_store_entries(s, SY_STORE_JOURNAL, 0, false, &e, &err) && e.count == 2 && e.list[0].step == 10 &&
-               e.list[0].data_len == 3 && !memcmp(e.list[0].data, "\0\1\2", 3) && !strcmp(e.list[1].text, "für später"),
+    tap_ok(!sy_store_entries(s, SY_STORE_JOURNAL, 0, false, &e, &err) && e.count == 2 &&
+               e.list[0].step == 10 && e.list[0].data_len == 3 &&
+               !memcmp(e.list[0].data, "\0\1\2", 3) && !strcmp(e.list[1].text, "für später"),
            "journal");
     sy_store_entries_free(&e);
-    tap_ok(!sy_store_entries(s, SY_STORE_CODE, 0, false, &e, &err) && e.count == 1 && !strcmp(e.list[0].kind, "train.lua"),
+    tap_ok(!sy_store_entries(s, SY_STORE_CODE, 0, false, &e, &err) && e.count == 1 &&
+               !strcmp(e.list[0].kind, "train.lua"),
            "code");
     sy_store_entries_free(&e);
     struct sy_history h;
-    tap_ok(sy_store_history(s, "los", 0, 0, 9, &h, &err) && strstr(err.msg, "no series 'los'"), "%s", err.msg);
+    tap_ok(sy_store_history(s, "los", 0, 0, 9, &h, &err) && strstr(err.msg, "no series 'los'"),
+           "%s", err.msg);
     err = (struct sy_err)SY_ERR_INIT;
     tap_ok(sy_store_history(s, "load.1", WIDTH, 0, 9, &h, &err), "%s", err.msg);
     sy_store_close(s, NULL);
@@ -268,7 +301,8 @@ static void test_truncate(void)
     sy_store_flush(s, &err);
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
         bool flushed = i % 2;
-        tap_ok(!sy_store_truncate(s, cuts[i], INT64_MAX, &err), "rewind to %d %s", (int)cuts[i], err.msg);
+        tap_ok(!sy_store_truncate(s, cuts[i], INT64_MAX, &err), "rewind to %d %s", (int)cuts[i],
+               err.msg);
         tap_ok(good_rows(s, "loss", 9999) == cuts[i] && good_rows(s, "load.1", 9999) == cuts[i],
                "and that is what is left");
         add_rows(m, cuts[i] + 1, cuts[i] + 300);
@@ -327,7 +361,8 @@ static void test_lock(void)
     tap_ok(!sy_runs_list(dir, &runs, &err), "list");
     bool crashed = false;
     for (int i = 0; i < runs.count; i++)
-        crashed |= !strcmp(runs.list[i].name, "locked") && !strcmp(runs.list[i].status.state, "crashed");
+        crashed |=
+            !strcmp(runs.list[i].name, "locked") && !strcmp(runs.list[i].status.state, "crashed");
     tap_ok(crashed, "its owner was killed: crashed");
     sy_runs_free(&runs);
     struct sy_store *s = sy_store_open(dir, "locked", &err);
@@ -348,7 +383,8 @@ static void write_until_killed(const char *name)
     int64_t step = s ? good_rows(s, "loss", INT64_MAX) : -1;
     if (step < 0)
         _exit(1);
-    sy_store_truncate(s, step, INT64_MAX, NULL); /* as a resume would: loss and loads are at one step */
+    sy_store_truncate(s, step, INT64_MAX,
+                      NULL); /* as a resume would: loss and loads are at one step */
     sy_store_attach(s, m, NULL, NULL, NULL);
     for (;; step++) {
         add_rows(m, step + 1, step + 1);
@@ -366,7 +402,8 @@ static bool journal_good(struct sy_store *s)
     struct sy_store_entries e;
     bool good = !sy_store_entries(s, SY_STORE_JOURNAL, 0, true, &e, NULL);
     for (int64_t i = 0; i < e.count; i++)
-        good &= e.list[i].id == i + 1 && e.list[i].data_len == 8 && !memcmp(e.list[i].data, &e.list[i].step, 8);
+        good &= e.list[i].id == i + 1 && e.list[i].data_len == 8 &&
+                !memcmp(e.list[i].data, &e.list[i].step, 8);
     sy_store_entries_free(&e);
     return good;
 }
@@ -388,16 +425,21 @@ static void test_kill(void)
         sy_sleep(0.002 + (double)(draw() % 40) * 1e-3);
         kill(child, SIGKILL);
         waitpid(child, &status, 0);
-        struct sy_store *s = i % 2 ? sy_store_open(dir, "killed", &err) : sy_store_open_read(dir, "killed", &err);
+        struct sy_store *s =
+            i % 2 ? sy_store_open(dir, "killed", &err) : sy_store_open_read(dir, "killed", &err);
         int64_t rows = s ? good_rows(s, "loss", INT64_MAX) : -1;
-        if (!WIFSIGNALED(status) || rows < 0 || good_rows(s, "load.1", INT64_MAX) != rows || !journal_good(s))
-            tap_note("trial %d: status %d, %d rows, %d of loads, journal %d, %s", i, status, (int)rows,
-                     s ? (int)good_rows(s, "load.1", INT64_MAX) : -2, s ? journal_good(s) : -1, err.msg);
-        good += WIFSIGNALED(status) && rows >= 0 && good_rows(s, "load.1", INT64_MAX) == rows && journal_good(s);
+        if (!WIFSIGNALED(status) || rows < 0 || good_rows(s, "load.1", INT64_MAX) != rows ||
+            !journal_good(s))
+            tap_note("trial %d: status %d, %d rows, %d of loads, journal %d, %s", i, status,
+                     (int)rows, s ? (int)good_rows(s, "load.1", INT64_MAX) : -2,
+                     s ? journal_good(s) : -1, err.msg);
+        good += WIFSIGNALED(status) && rows >= 0 && good_rows(s, "load.1", INT64_MAX) == rows &&
+                journal_good(s);
         most = rows > most ? rows : most;
         sy_store_close(s, NULL);
     }
-    tap_is_int(good, trials, "killed at random moments: what is there is whole (up to %d rows) %s", (int)most, err.msg);
+    tap_is_int(good, trials, "killed at random moments: what is there is whole (up to %d rows) %s",
+               (int)most, err.msg);
     tap_ok(most > 100, "and grows");
 }
 
@@ -415,14 +457,26 @@ static bool fails(void)
     return false;
 }
 
-static ssize_t bad_write(int fd, const void *p, size_t n) { return fails() ? -1 : write(fd, p, n); }
+static ssize_t bad_write(int fd, const void *p, size_t n)
+{
+    return fails() ? -1 : write(fd, p, n);
+}
 static ssize_t bad_pwrite(int fd, const void *p, size_t n, off_t at)
 {
     return fails() ? -1 : pwrite(fd, p, n, at);
 }
-static int bad_truncate(int fd, off_t n) { return fails() ? -1 : ftruncate(fd, n); }
-static int bad_sync(int fd) { return fails() ? -1 : fdatasync(fd); }
-static int bad_open(const char *path, int flags, int mode) { return fails() ? -1 : open(path, flags, mode); }
+static int bad_truncate(int fd, off_t n)
+{
+    return fails() ? -1 : ftruncate(fd, n);
+}
+static int bad_sync(int fd)
+{
+    return fails() ? -1 : fdatasync(fd);
+}
+static int bad_open(const char *path, int flags, int mode)
+{
+    return fails() ? -1 : open(path, flags, mode);
+}
 
 static void intercept(bool on)
 {
@@ -468,9 +522,10 @@ static bool written_all(const char *name, int64_t events_most)
     struct sy_store_entries j = {0}, a = {0}, e = {0};
     struct sy_store *s = sy_store_open_read(dir, name, &err);
     bool good = s && good_rows(s, "loss", 9999) == 500 && good_rows(s, "load.1", 9999) == 500 &&
-                !sy_store_entries(s, SY_STORE_JOURNAL, 0, true, &j, &err) && j.count == 1 && j.list[0].left == 2 &&
-                !sy_store_entries(s, SY_STORE_SAMPLES, 0, true, &a, &err) && a.count == 1 &&
-                !sy_store_entries(s, SY_STORE_EVENTS, 0, true, &e, &err) && e.count <= events_most;
+                !sy_store_entries(s, SY_STORE_JOURNAL, 0, true, &j, &err) && j.count == 1 &&
+                j.list[0].left == 2 && !sy_store_entries(s, SY_STORE_SAMPLES, 0, true, &a, &err) &&
+                a.count == 1 && !sy_store_entries(s, SY_STORE_EVENTS, 0, true, &e, &err) &&
+                e.count <= events_most;
     if (!good)
         tap_note("%s: %s", name, err.msg);
     sy_store_entries_free(&j);
@@ -506,7 +561,8 @@ static void test_io_failure(void)
             good += ok;
             trials++;
         }
-    tap_is_int(good, trials, "one failing call, whichever: all is written in the end (%d were felt)", hit);
+    tap_is_int(good, trials,
+               "one failing call, whichever: all is written in the end (%d were felt)", hit);
     tap_ok(hit > trials / 2, "and most are felt");
 
     remove_run("io");
@@ -522,7 +578,8 @@ static void test_io_failure(void)
     fail_at = calls = 0;
     error_number = ENOSPC;
     add_rows(m, 301, 400);
-    tap_is_int(sy_store_add(s, SY_STORE_JOURNAL, 400, "note", "kept", NULL, 0, &err), 1, "a full disk: an entry is taken");
+    tap_is_int(sy_store_add(s, SY_STORE_JOURNAL, 400, "note", "kept", NULL, 0, &err), 1,
+               "a full disk: an entry is taken");
     tap_ok(sy_store_alarm(s, text) && strstr(text, "the disk is full"), "alarm: %s", text);
     tap_ok(!sy_store_truncate(s, 350, INT64_MAX, NULL) == 0, "a rewind says that it failed");
     add_rows(m, 351, 420);
@@ -531,7 +588,8 @@ static void test_io_failure(void)
     while (sy_store_alarm(s, text) && sy_now() < until)
         sy_sleep(0.02);
     tap_ok(!sy_store_alarm(s, text), "room again: the alarm ends by itself");
-    tap_ok(good_rows(s, "loss", 9999) == 420 && good_rows(s, "load.1", 9999) == 420, "nothing is missing");
+    tap_ok(good_rows(s, "loss", 9999) == 420 && good_rows(s, "load.1", 9999) == 420,
+           "nothing is missing");
     sy_store_close(s, NULL);
     struct sy_store_entries e;
     s = sy_store_open_read(dir, "io", NULL);
@@ -567,7 +625,8 @@ static void test_file_limit(void)
     tap_ok(rows > 0 && rows < 24000, "what was written stays: %d rows", (int)rows);
     sy_store_close(r, NULL);
     setrlimit(RLIMIT_FSIZE, &had);
-    tap_ok(!sy_store_flush(s, &err) && good_rows(s, "loss", INT64_MAX) == 24000, "they may: all is there %s", err.msg);
+    tap_ok(!sy_store_flush(s, &err) && good_rows(s, "loss", INT64_MAX) == 24000,
+           "they may: all is there %s", err.msg);
     sy_store_close(s, NULL);
     sy_metrics_free(m);
 }
@@ -680,7 +739,10 @@ static void fresh_copy(const struct sy_str *db, const struct sy_str *wal)
         put_file(path_of("bad", "run.sqlite-wal"), wal->data, wal->len);
 }
 
-static void flip(struct sy_str *s, size_t bit) { s->data[bit / 8] ^= (char)(1 << bit % 8); }
+static void flip(struct sy_str *s, size_t bit)
+{
+    s->data[bit / 8] ^= (char)(1 << bit % 8);
+}
 
 static void test_damage(void)
 {
@@ -702,7 +764,8 @@ static void test_damage(void)
     tap_is_int(lies, 0, "cut anywhere: an error");
     lies = 0;
     for (int i = 0; i < (tap_fast() ? 100 : 1000); i++) {
-        size_t bit = draw() % (i % 2 ? 8 * db.len : 8 * 8192); /* half of them in the page of definitions */
+        size_t bit =
+            draw() % (i % 2 ? 8 * db.len : 8 * 8192); /* half of them in the page of definitions */
         flip(&db, bit);
         fresh_copy(&db, &none);
         flip(&db, bit);
@@ -722,7 +785,8 @@ static void test_damage(void)
     add_rows(m, 1, 300);
     sy_store_flush(s, NULL);
     db.len = wal.len = 0;
-    sy_file_read(path_of("bad", "run.sqlite"), 0, &db, NULL); /* closes SQLite's locks, too: not used again */
+    sy_file_read(path_of("bad", "run.sqlite"), 0, &db,
+                 NULL); /* closes SQLite's locks, too: not used again */
     sy_file_read(path_of("bad", "run.sqlite-wal"), 0, &wal, NULL);
     sy_store_close(s, NULL);
     sy_metrics_free(m);
@@ -771,7 +835,8 @@ static void test_foreign(void)
     refused("PRAGMA user_version=99", "made by a newer program");
     refused("PRAGMA application_id=7", "not a run's");
     refused("CREATE VIEW v AS SELECT load_extension('x')", "does not have the tables");
-    refused("CREATE TRIGGER t AFTER INSERT ON journal BEGIN DELETE FROM run; END", "does not have the tables");
+    refused("CREATE TRIGGER t AFTER INSERT ON journal BEGIN DELETE FROM run; END",
+            "does not have the tables");
     refused("DROP TABLE chunk", "does not have the tables");
     refused("DELETE FROM run", "no row of the run");
     refused("UPDATE run SET config='{}'", "sum does not fit");
@@ -801,12 +866,15 @@ static void test_list(void)
     tap_ok(!sy_runs_list("/nonexistent", &runs, &err) && !runs.count, "no folder: no runs");
     remove_run("bad");
     mkdir(path_of("bad", NULL), 0700);
-    put_file(path_of("bad", "run.sqlite"), "this is no database, and long enough to be read as one ......."
-                                           "................................................................", 120);
+    put_file(path_of("bad", "run.sqlite"),
+             "this is no database, and long enough to be read as one ......."
+             "................................................................",
+             120);
     tap_ok(!sy_runs_list(dir, &runs, &err) && runs.count > 5, "%d runs %s", runs.count, err.msg);
     for (int i = 0; i < runs.count; i++) {
         sorted &= !i || runs.list[i - 1].created <= runs.list[i].created;
-        damaged |= !strcmp(runs.list[i].name, "bad") && !strcmp(runs.list[i].status.state, "damaged") && runs.list[i].error.code;
+        damaged |= !strcmp(runs.list[i].name, "bad") &&
+                   !strcmp(runs.list[i].status.state, "damaged") && runs.list[i].error.code;
     }
     tap_ok(sorted, "by time");
     tap_ok(damaged, "a damaged one is listed as such");
