@@ -354,7 +354,7 @@ static int machine_cpu(lua_State *L)
 {
     static double peak[2];
     static int threads;
-    if (threads != sy_pool_threads()) {
+    if (lua_toboolean(L, 1) || threads != sy_pool_threads()) {
         threads = sy_pool_threads();
         peak[0] = sy_cpu_peak(0);
         peak[1] = sy_cpu_peak(1);
@@ -408,7 +408,7 @@ static const struct lsy_doc docs[] = {
     {"tensor.threads", "tensor.threads(n) -> n",
      "Number of threads that operations use; with an argument it is set first. Results do not depend on it.",
      "tensor.threads()"},
-    {"tensor.cpu", "tensor.cpu() -> name, peak, bf16_peak",
+    {"tensor.cpu", "tensor.cpu(again) -> name, peak, bf16_peak",
      "The kernel set in use (ref, avx2, avx512, neon) and the FMA peaks in FLOP/s, measured on all threads.",
      "tensor.cpu()"},
     {"tensor.memory", "tensor.memory() -> {live=, peak=, allocations=, machine=, lua=}",
