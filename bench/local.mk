@@ -6,3 +6,4 @@ EXTRA_PROGRAMS += %D%/gemm
 EXTRA_PROGRAMS += %D%/bpe
 EXTRA_PROGRAMS += %D%/kern
 EXTRA_PROGRAMS += %D%/layers
+EXTRA_DIST += %D%/README.md %D%/train.lua %D%/train.sh %D%/quality.sh %D%/small.sh
