@@ -91,6 +91,9 @@ docs.entries = {
   {"run:note", "r:note(text) -> r", "Write a line into the run's journal.", 'r:note "the loss fell here"'},
   {"run:journal", "r:journal() -> list of {step=, kind=, text=}", "What was changed or noted, and after which step.",
    "r:journal()[1]"},
+  {"run:checkpoint", "r:checkpoint() -> path", "Write parameters, moments, states, step and journal into a folder below "
+   .. "r.dir, between two steps, and verify it. The first call gives the run its directory; from then on "
+   .. "checkpoint_every and the run's end save there too. Failure: nil, message, code."},
   {"run:hash", "r:hash() -> string", "16 hex digits of parameters, moments and states. Equal hashes are equal runs: for "
    .. "fp32 the same under any number of threads and on every kernel set.", "r:hash()"},
   {"run:history", "r:history(name) -> tensor (n,2) of step, value",

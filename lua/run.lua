@@ -223,6 +223,17 @@ end
 --- r:sample(prompt, options) -> text of the model as it is between two steps
 function methods:sample(prompt, given) return self._m:generate(prompt or "\n", given) end
 
+--- r:checkpoint() -> path of the folder written: parameters, moments, states, step, journal.  The first one gives
+-- the run its directory (r.dir); from then on checkpoint_every and the run's end save there as well.
+function methods:checkpoint()
+  local h = self._h
+  if not h:dir() then
+    local ok, why, code = h:set_dir(self.dir)
+    if not ok then return nil, why, code end
+  end
+  return h:checkpoint()
+end
+
 function methods:note(text)
   if type(text) ~= "string" then error("note: takes a text, got " .. type(text), 2) end
   self._h:note("note", text)
@@ -389,6 +400,7 @@ function Run.__index(r, name)
   if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
   if name == "name" or name == "precision" or name == "recompute" then return r._o[name] end
   if name == "layers" then return layers_of(r) end
+  if name == "dir" then return r._h:dir() or (os.getenv "SWITCHYARD_RUNS" or "runs") .. "/" .. r.name end
   if name == "model" then return r._m end
   local v = r._h:get(name)
   if v ~= nil then return v end
