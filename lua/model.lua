@@ -91,7 +91,8 @@ function Model.new(name, given)
   if type(m._forward) ~= "function" then
     error("model." .. name .. ": its function must return a function of the token ids, not a " .. type(m._forward), 0)
   end
-  m:_record({mode = "build"}, 1, math.min(cfg.context, 4))
+  local d = m:_record({mode = "build", fills = {}}, 1, math.min(cfg.context, 4))
+  for _, fill in ipairs(d.fills) do engine.fill(table.unpack(fill)) end
   m:_make_layers()
   return m
 end

@@ -83,7 +83,8 @@ function nn.param(name, shape, init, options)
     t = tensor.zeros(shape)
   else
     t = tensor.zeros(shape)
-    engine.fill(t, init or 0.02, d.model.cfg.seed, #d.model.params + 1)
+    -- Filled when all are there: untouched zeros cost nothing, so what is too large is refused before.
+    d.fills[#d.fills + 1] = {t, init or 0.02, d.model.cfg.seed, #d.model.params + 1}
   end
   local o = options or {}
   return d.model:_add_param(key, t:grad(true), {experts = o.experts, active = o.active, init = init})

@@ -54,6 +54,9 @@ static int graph_input(lua_State *L)
         shape[i] = luaL_checkinteger(L, -1);
         lua_pop(L, 1);
     }
+    size_t bytes;
+    if (sy_shape_bytes((enum sy_dtype)dtype, ndim, shape, &bytes, &err) || lsy_room(bytes, name, &err))
+        return lsy_raise(L, &err);
     struct sy_tensor *t = sy_graph_input(g, name, (enum sy_dtype)dtype, ndim, shape, &err);
     if (!t)
         return lsy_raise(L, &err);

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-struct sy_storage *sy_storage_new(size_t bytes, bool with_data, struct sy_err *err)
+/* Large zeroes come from the system and are not touched here. */
+static struct sy_storage *storage_new(size_t bytes, bool with_data, bool zero, struct sy_err *err)
 {
     struct sy_storage *s = sy_calloc(1, sizeof *s);
     if (!s)
@@ -16,7 +17,7 @@ struct sy_storage *sy_storage_new(size_t bytes, bool with_data, struct sy_err *e
     s->bytes = bytes;
     s->plan = -1;
     if (with_data) {
-        s->data = sy_alloc(bytes ? bytes : 1);
+        s->data = zero ? sy_calloc(1, bytes ? bytes : 1) : sy_alloc(bytes ? bytes : 1);
         s->owned = true;
         if (!s->data)
             goto fail;
@@ -26,6 +27,11 @@ fail:
     sy_free(s);
     sy_err_set(err, SY_E_MEMORY, "tensor: out of memory: %zu bytes wanted", bytes);
     return NULL;
+}
+
+struct sy_storage *sy_storage_new(size_t bytes, bool with_data, struct sy_err *err)
+{
+    return storage_new(bytes, with_data, false, err);
 }
 
 struct sy_storage *sy_storage_ref(struct sy_storage *s)
@@ -104,13 +110,13 @@ struct sy_tensor *sy_tensor_over(struct sy_storage *s, enum sy_dtype dtype, int 
     return t;
 }
 
-struct sy_tensor *sy_tensor_empty(enum sy_dtype dtype, int ndim, const int64_t *shape,
-                                  struct sy_err *err)
+static struct sy_tensor *tensor_new(enum sy_dtype dtype, int ndim, const int64_t *shape, bool zero,
+                                    struct sy_err *err)
 {
     size_t bytes;
     if (sy_shape_bytes(dtype, ndim, shape, &bytes, err))
         return NULL;
-    struct sy_storage *s = sy_storage_new(bytes, true, err);
+    struct sy_storage *s = storage_new(bytes, true, zero, err);
     if (!s)
         return NULL;
     struct sy_tensor *t = sy_tensor_over(s, dtype, ndim, shape, NULL, 0, err);
@@ -118,13 +124,16 @@ struct sy_tensor *sy_tensor_empty(enum sy_dtype dtype, int ndim, const int64_t *
     return t;
 }
 
+struct sy_tensor *sy_tensor_empty(enum sy_dtype dtype, int ndim, const int64_t *shape,
+                                  struct sy_err *err)
+{
+    return tensor_new(dtype, ndim, shape, false, err);
+}
+
 struct sy_tensor *sy_tensor_zeros(enum sy_dtype dtype, int ndim, const int64_t *shape,
                                   struct sy_err *err)
 {
-    struct sy_tensor *t = sy_tensor_empty(dtype, ndim, shape, err);
-    if (t)
-        memset(t->storage->data, 0, t->storage->bytes);
-    return t;
+    return tensor_new(dtype, ndim, shape, true, err);
 }
 
 struct sy_tensor *sy_tensor_scalar(enum sy_dtype dtype, double v, struct sy_err *err)

@@ -1,0 +1,183 @@
+#!/bin/sh
+# Training from scripts: what ends it, with which status, and what it prints.  TAP.
+# shellcheck disable=SC2016,SC2317,SC2034  # conditions are evaluated in ok
+set -u
+: "${SWITCHYARD:=./switchyard}"
+folder=$(mktemp -d) || exit 99
+trap 'rm -rf "$folder"' EXIT
+n=0
+status=0
+
+# ok CONDITION NAME: the condition is shell
+ok()
+{
+    n=$((n + 1))
+    if eval "$1"; then
+        echo "ok $n - $2"
+    else
+        echo "not ok $n - $2"
+        status=1
+        for file in "$folder/out" "$folder/err"; do head -c 600 "$file" | sed 's/^/# /'; done
+    fi
+}
+
+cat > "$folder/train.lua" <<'END'
+local steps, lr = tonumber(arg[1]), tonumber(arg[2] or "1e-3")
+local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
+local m = model.moe{layers = 2, dim = 32, heads = 2, context = 32, experts = 4, top_k = 2, expert_dim = 32}
+r = train(m, d, {steps = steps, batch = 8, lr = lr, eval_every = 10, eval_batches = 1, name = "a-run", clip = 0, warmup = 0})
+if arg[3] == "wait" then r:wait() end
+if arg[3] == "hook" then every(r, 1, function() while true do end end) end
+END
+
+run()
+{
+    "$SWITCHYARD" "$@" > "$folder/out" 2> "$folder/err"
+    code=$?
+}
+
+# whole FILE: it ends with a newline
+whole()
+{
+    [ ! -s "$1" ] || [ "$(tail -c 1 "$1" | od -An -c | tr -d ' ')" = '\n' ]
+}
+
+# ---- statuses ----
+
+run "$folder/train.lua" 20
+ok '[ $code -eq 0 ]' 'a run that is done: status 0'
+ok 'grep -q "^step 20/20  loss [0-9.]*  val [0-9.]*  lr [^ ]*  tok/s [0-9]*" "$folder/out"' 'its last line'
+ok 'whole "$folder/out"' 'whole lines'
+run "$folder/train.lua" 50 1e6
+ok '[ $code -eq 1 ]' 'a run that failed: status 1'
+ok '[ "$(grep -c "failed: step [0-9]*: .*not finite" "$folder/out")" -eq 1 ]' 'one line says so'
+run -e 'error "oops"' "$folder/train.lua" 100000
+ok '[ $code -eq 1 ]' 'an error in a script: status 1'
+run "$folder/train.lua" 100000 -1 wait
+ok '[ $code -eq 1 ]' 'a wrong option: status 1'
+
+# ---- signals ----
+
+# interrupted SIGNAL ARGS...: start, wait for a line of progress, send, wait; sets code and seconds
+interrupted()
+{
+    signal=$1
+    shift
+    : > "$folder/out"
+    "$SWITCHYARD" "$@" > "$folder/out" 2> "$folder/err" &
+    pid=$!
+    tries=0
+    while [ ! -s "$folder/out" ] && [ $tries -lt 200 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+    sleep 0.3
+    before=$(date +%s%N)
+    kill -s "$signal" "$pid"
+    wait "$pid"
+    code=$?
+    taken=$((($(date +%s%N) - before) / 1000000))
+}
+
+# SIGINT is ignored in what a shell starts in the background; this puts it back.
+plain=$SWITCHYARD
+if perl -e 1 2> /dev/null; then
+    cat > "$folder/front" <<END
+#!/bin/sh
+exec perl -e '\$SIG{INT} = "DEFAULT"; exec @ARGV or exit 99' "$plain" "\$@"
+END
+    chmod +x "$folder/front"
+    SWITCHYARD=$folder/front
+    for how in exit wait hook; do
+        interrupted INT "$folder/train.lua" 1000000 1e-3 $how
+        ok '[ $code -eq 130 ]' "SIGINT ($how): status 130"
+        [ $code -eq 130 ] || echo "# $code"
+        ok '[ $taken -lt 2000 ]' "SIGINT ($how): ends in time ($taken ms)"
+        ok 'whole "$folder/out" && whole "$folder/err"' "SIGINT ($how): whole lines"
+    done
+    SWITCHYARD=$plain
+else
+    n=$((n + 1))
+    echo "ok $n # SKIP no perl to undo an ignored SIGINT"
+fi
+interrupted TERM "$folder/train.lua" 1000000
+ok '[ $code -eq 143 ]' 'SIGTERM: status 143'
+ok '[ $taken -lt 2000 ]' "SIGTERM: ends in time ($taken ms)"
+ok 'whole "$folder/out"' 'SIGTERM: whole lines'
+
+# ---- a closed pipe ----
+
+{
+    "$SWITCHYARD" "$folder/train.lua" 60 2> "$folder/err"
+    echo $? > "$folder/code"
+} | head -n 1 > "$folder/out"
+ok '[ "$(cat "$folder/code")" -lt 126 ]' 'a closed pipe does not kill it'
+ok '[ "$(wc -l < "$folder/out")" -eq 1 ]' 'and the reader had its line'
+
+# ---- --json ----
+
+run --json "$folder/train.lua" 30
+cat > "$folder/check.lua" <<'END'
+-- A strict reader of JSON: returns the value's end or raises
+local function skip(s, i) return s:match("^%s*()", i) end
+local value
+local function text(s, i)
+  assert(s:sub(i, i) == '"', "a string at " .. i)
+  i = i + 1
+  while true do
+    local c = s:sub(i, i)
+    assert(c ~= "" and c:byte() >= 32, "an open string")
+    if c == '"' then return i + 1 end
+    i = i + (c == "\\" and (s:match('^u%x%x%x%x', i + 1) and 6 or assert(s:match('^["\\/bfnrt]', i + 1)) and 2) or 1)
+  end
+end
+local function list(s, i, close, item)
+  i = skip(s, i + 1)
+  if s:sub(i, i) == close then return i + 1 end
+  while true do
+    i = skip(s, item(s, i))
+    if s:sub(i, i) == close then return i + 1 end
+    assert(s:sub(i, i) == ",", "a comma at " .. i)
+    i = skip(s, i + 1)
+  end
+end
+function value(s, i)
+  i = skip(s, i)
+  local c = s:sub(i, i)
+  if c == "{" then
+    return list(s, i, "}", function(t, j)
+      j = skip(t, text(t, j))
+      assert(t:sub(j, j) == ":", "a colon at " .. j)
+      return value(t, j + 1)
+    end)
+  end
+  if c == "[" then return list(s, i, "]", value) end
+  if c == '"' then return text(s, i) end
+  return s:match("^true()", i) or s:match("^false()", i) or s:match("^null()", i)
+      or s:match("^%-?%d+%.?%d*[eE]?[-+]?%d*()", i) or error("a value at " .. i)
+end
+local lines, steps, vals, events = 0, 0, 0, 0
+for line in io.lines(arg[1]) do
+  assert(skip(line, value(line, 1)) == #line + 1, line)
+  lines = lines + 1
+  if line:match '^{"step":' then
+    steps = steps + 1
+    assert(line:match('"step":' .. steps .. ","), "step " .. steps)
+  end
+  if line:match '"val":' then vals = vals + 1 end
+  if line:match '^{"event":' then events = events + 1 end
+end
+print(("%d steps %d vals %d events %d other"):format(steps, vals, events, lines - steps - events))
+END
+"$SWITCHYARD" -E "$folder/check.lua" "$folder/out" > "$folder/checked" 2>&1
+found=$(cat "$folder/checked")
+ok '[ $code -eq 0 ]' '--json: status 0'
+ok 'grep -q "^30 steps 3 vals [1-9][0-9]* events 0 other" "$folder/checked"' "--json: an object a line ($found)"
+ok 'grep -q "{\"event\":\"done\",\"run\":\"a-run\"}" "$folder/out"' '--json: the end is an event'
+run --json "$folder/train.lua" 50 1e6
+"$SWITCHYARD" -E "$folder/check.lua" "$folder/out" > "$folder/checked" 2>&1
+ok '[ $code -eq 1 ] && grep -q "0 other" "$folder/checked"' '--json: a failed run parses as well'
+ok 'grep -q "{\"event\":\"failed\",\"run\":\"a-run\",\"text\":\"step" "$folder/out"' '--json: and says why'
+
+echo "1..$n"
+exit $status
