@@ -3,6 +3,7 @@
  * Options are one table; --help, the search for the nearest name and completion come from it.
  * Exit status: 0; 1 an error in Lua or a failed run; 2 usage; 130 interrupted. */
 #include "config.h"
+#include "command/command.h"
 #include "prompt/prompt.h"
 
 #include "base/assert.h"
@@ -164,6 +165,7 @@ static int read_options(int argc, char **argv, struct plan *p)
 static void print_help(void)
 {
     puts("usage: switchyard [OPTIONS] [FILE.lua [ARGS]]\n"
+         "       switchyard [OPTIONS] COMMAND\n"
          "\n"
          "Trains mixture-of-experts language models. Without FILE: a prompt on a terminal (?name\n"
          "there gives help), else a script from standard input. FILE may be - for standard input.\n");
@@ -175,6 +177,9 @@ static void print_help(void)
                  table[i].argument ? table[i].argument : "");
         printf("  %-14s %s\n", left, table[i].help);
     }
+    puts("\nCommands:");
+    for (const struct sy_command *c = sy_commands; c->name; c++)
+        printf("  %s %s\n%17s%s\n", c->name, c->arguments, "", c->help);
     puts("\n"
          "Environment: SWITCHYARD_CPU (ref, avx2, avx512), SWITCHYARD_THREADS, SWITCHYARD_RUNS.\n"
          "Exit status: 0; 1 an error in Lua or a failed run; 2 usage; 130 interrupted.");
@@ -323,13 +328,36 @@ static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
     return sy_prompt_run(L, p->plain);
 }
 
+/* A word that is neither file nor command: the nearest command. */
+static int unknown_word(const char *word)
+{
+    const char *names[16];
+    int n = 0;
+    for (const struct sy_command *c = sy_commands; c->name && n < 15; c++)
+        names[n++] = c->name;
+    names[n] = NULL;
+    return usage("'%s' is neither a file nor a command", word, sy_nearest(word, names));
+}
+
+static int run_command(const struct sy_command *c, const struct plan *p, int argc, char **argv)
+{
+    if (p->no_environment)
+        drop_environment();
+    if (p->runs && setenv("SWITCHYARD_RUNS", p->runs, 1))
+        return usage("--runs: cannot use '%s'", p->runs, NULL);
+    return c->run(argc - p->script, argv + p->script, p->json);
+}
+
 static int start(struct plan *p, int argc, char **argv)
 {
     const char *why;
     struct sy_state_options options = {.no_environment = p->no_environment};
     const char *word = p->script < argc ? argv[p->script] : NULL;
+    const struct sy_command *command = word && !p->nchunks ? sy_command_find(word) : NULL;
+    if (command)
+        return run_command(command, p, argc, argv);
     if (word && strcmp(word, "-") && access(word, F_OK) != 0)
-        return usage("'%s' is neither a file nor a command", word, NULL);
+        return unknown_word(word);
     int status = set_up_machine(p);
     if (status)
         return status;

@@ -37,6 +37,7 @@ script_tests += %D%/lua/tensor.lua %D%/lua/state.lua
 EXTRA_DIST += %D%/lua/tap.lua
 script_tests += %D%/cli/options.sh %D%/cli/fifty.sh %D%/cli/prompt.sh
 script_tests += %D%/cli/train.sh
+script_tests += %D%/cli/runs.sh
 EXTRA_DIST += %D%/cli/prompt.pty %D%/cli/live.pty
 # A person at a terminal, for cli/*.pty.
 check_PROGRAMS += %D%/cli/pty

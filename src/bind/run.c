@@ -81,6 +81,7 @@ static int run_gc(lua_State *L)
         stop_run(r);
         forget_run(r);
         any_failed |= state_of(r) == SY_RUN_FAILED;
+        lsy_store_release(r->trainer);
         sy_trainer_free(r->trainer);
         pthread_mutex_destroy(&r->lock);
     }
@@ -561,5 +562,6 @@ void lsy_open_run(lua_State *L)
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);
     lsy_open_checkpoint(L);
+    lsy_open_store(L);
     sy_host_runs = (struct sy_host_runs){live_runs, wait_all, stop_all};
 }

@@ -17,5 +17,8 @@ struct sy_trainer *lsy_check_trainer(lua_State *L, int arg);
 /* Hold it, serving the host meanwhile: parked afterwards (sy_trainer_release ends it). */
 void lsy_hold(lua_State *L, int arg);
 void lsy_open_checkpoint(lua_State *L); /* checkpoint.c; after the run's metatable */
+/* Stores that write this trainer's metrics let go of it (store.c): before it is freed. */
+void lsy_store_release(const struct sy_trainer *t);
+void lsy_open_store(lua_State *L);
 
 #endif

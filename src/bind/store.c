@@ -1,0 +1,535 @@
+/* Stores of runs (run/store.h) for the embedded library.  Layer bind; in the table `engine`:
+ *
+ *   engine.store_create{name=, dir=, steps=, config=, environment=, tokenizer=, data=, parent=,
+ *                       parent_step=} -> store; or nil, message, code.  config and environment are
+ * JSON. engine.store_open(name, {dir=, write=false}) -> store; or nil, message, code
+ *   engine.store_runs(dir) -> list of what store:info() gives, oldest first; error= in damaged ones
+ *   engine.store_name_ok(name) -> true; or false, why
+ *
+ *   store:attach(run)      the store's thread writes the run's metrics and status from now on
+ *   store:detach()         write what is left and let go; closing either does it, too
+ *   store:flush()          -> true; or nil, message, code
+ *   store:truncate(step, journal_id) -> true; or nil, message, code.  The run must be held.
+ *   store:status{state=, step=, steps=, tokens=, loss=, val_loss=}   for a store without a run
+ *   store:add(table, step, kind, text, data) -> id   table: journal, samples, events, code
+ *   store:entries(table, after, all) -> list of {id=, step=, time=, kind=, text=, data=, left=}
+ *   store:note(step, text), store:sample(step, text)
+ *   store:history(name, column) -> tensor f64 (n,2) of step, value; nil, message, code
+ *   store:series() -> {name = {width=, rows=, step=, last={}}}
+ *   store:info() -> table    store:alarm() -> text or nil
+ *   store:path(), store:journal_last(), store:close()
+ *
+ *  1. A store is detached before the trainer of its run goes (lsy_store_release), whatever is
+ * closed or collected first.
+ *  2. What SQLite or malloc gave is owned by a userdata before anything may raise. */
+#include "bind/run.h"
+
+#include "base/mem.h"
+#include "run/store.h"
+#include "tensor/tensor.h"
+
+#include <math.h>
+#include <string.h>
+
+#define META_STORE "switchyard.store"
+#define META_ENTRIES "switchyard.store.entries"
+#define META_SERIES "switchyard.store.series"
+#define META_LISTING "switchyard.store.listing"
+
+struct box {
+    struct sy_store *store;
+    struct sy_trainer *trainer; /* attached; borrowed from its run */
+    struct box *next;           /* of `attached` */
+};
+
+/* Lua thread only. */
+static struct box *attached;
+
+static struct box *check_box(lua_State *L)
+{
+    struct box *b = luaL_checkudata(L, 1, META_STORE);
+    if (!b->store)
+        lsy_error(L, "store: it was closed");
+    return b;
+}
+
+static struct sy_store *check_store(lua_State *L)
+{
+    return check_box(L)->store;
+}
+
+static struct box *new_box(lua_State *L)
+{
+    struct box *b = lua_newuserdatauv(L, sizeof *b, 1);
+    *b = (struct box){0};
+    luaL_setmetatable(L, META_STORE);
+    return b;
+}
+
+/* ---- attaching ---- */
+
+static void detach(struct box *b)
+{
+    if (!b->trainer)
+        return;
+    sy_store_detach(b->store);
+    b->trainer = NULL;
+    for (struct box **at = &attached; *at; at = &(*at)->next)
+        if (*at == b) {
+            *at = b->next;
+            return;
+        }
+}
+
+void lsy_store_release(const struct sy_trainer *t)
+{
+    for (struct box *b = attached, *next; b; b = next) {
+        next = b->next;
+        if (b->trainer == t)
+            detach(b);
+    }
+}
+
+/* On the store's thread. */
+static void read_status(void *ctx, struct sy_store_status *out)
+{
+    struct sy_status s;
+    sy_trainer_status(ctx, &s);
+    *out = (struct sy_store_status){.step = s.step,
+                                    .steps = s.steps,
+                                    .tokens = s.tokens,
+                                    .loss = s.loss,
+                                    .val_loss = s.val_loss};
+    strncpy(out->state, sy_run_state_name(s.state), sizeof out->state - 1);
+}
+
+static int store_attach(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct box *b = check_box(L);
+    struct sy_trainer *t = lsy_check_trainer(L, 2);
+    detach(b);
+    lua_pushvalue(L, 2); /* the run outlives its store, unless it is closed */
+    lua_setiuservalue(L, 1, 1);
+    if (sy_store_attach(b->store, sy_trainer_metrics(t), read_status, t, &err))
+        return lsy_raise(L, &err);
+    b->trainer = t;
+    b->next = attached;
+    attached = b;
+    return 0;
+}
+
+static int store_detach(lua_State *L)
+{
+    detach(check_box(L));
+    return 0;
+}
+
+static int store_gc(lua_State *L)
+{
+    struct box *b = luaL_checkudata(L, 1, META_STORE);
+    detach(b);
+    sy_store_close(b->store, NULL);
+    b->store = NULL;
+    return 0;
+}
+
+static int done(lua_State *L, int rc, const struct sy_err *err)
+{
+    if (rc)
+        return lsy_fail_or_raise(L, err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int store_close(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct box *b = luaL_checkudata(L, 1, META_STORE);
+    detach(b);
+    struct sy_store *s = b->store;
+    b->store = NULL;
+    return done(L, sy_store_close(s, &err), &err);
+}
+
+/* ---- opening ---- */
+
+/* What the world may do (a name taken, another writer) is no mistake in the program. */
+static int fail_open(lua_State *L, const struct sy_err *err)
+{
+    return err->code == SY_E_STATE ? lsy_fail(L, err) : lsy_fail_or_raise(L, err);
+}
+
+static int l_create(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store_config c = {.dir = sy_runs_dir()};
+    static const struct lsy_option rows[] = {
+        {"name", LSY_STRING, offsetof(struct sy_store_config, name), 0, 0, NULL},
+        {"dir", LSY_STRING, offsetof(struct sy_store_config, dir), 0, 0, NULL},
+        {"config", LSY_STRING, offsetof(struct sy_store_config, config), 0, 0, NULL},
+        {"environment", LSY_STRING, offsetof(struct sy_store_config, environment), 0, 0, NULL},
+        {"tokenizer", LSY_STRING, offsetof(struct sy_store_config, tokenizer), 0, 0, NULL},
+        {"data", LSY_STRING, offsetof(struct sy_store_config, data), 0, 0, NULL},
+        {"parent", LSY_STRING, offsetof(struct sy_store_config, parent), 0, 0, NULL},
+        {"steps", LSY_INT, offsetof(struct sy_store_config, steps), 0, 1e15, NULL},
+        {"parent_step", LSY_INT, offsetof(struct sy_store_config, parent_step), 0, 1e15, NULL},
+    };
+    LSY_OPTIONS(L, 1, "store", rows, &c);
+    if (!c.name)
+        return lsy_error(L, "store: no name given");
+    struct box *b = new_box(L);
+    b->store = sy_store_create(&c, &err);
+    return b->store ? 1 : fail_open(L, &err);
+}
+
+struct opening {
+    const char *dir;
+    bool write;
+};
+
+static int l_open(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct opening o = {.dir = sy_runs_dir()};
+    static const struct lsy_option rows[] = {
+        {"dir", LSY_STRING, offsetof(struct opening, dir), 0, 0, NULL},
+        {"write", LSY_BOOL, offsetof(struct opening, write), 0, 0, NULL},
+    };
+    const char *name = luaL_checkstring(L, 1);
+    LSY_OPTIONS(L, 2, "store", rows, &o);
+    struct box *b = new_box(L);
+    b->store = o.write ? sy_store_open(o.dir, name, &err) : sy_store_open_read(o.dir, name, &err);
+    return b->store ? 1 : fail_open(L, &err);
+}
+
+static int l_name_ok(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    size_t n;
+    const char *name = luaL_checklstring(L, 1, &n);
+    bool ok = strlen(name) == n && sy_store_name_ok(name, &err);
+    lua_pushboolean(L, ok);
+    lua_pushstring(L, err.code ? err.msg
+                      : ok     ? NULL
+                               : "run: a name must not hold control characters");
+    return 2;
+}
+
+/* ---- writing ---- */
+
+static int store_flush(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    return done(L, sy_store_flush(check_store(L), &err), &err);
+}
+
+static int store_truncate(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int64_t step = luaL_checkinteger(L, 2), id = luaL_optinteger(L, 3, INT64_MAX);
+    return done(L, sy_store_truncate(check_store(L), step, id, &err), &err);
+}
+
+static double number_field(lua_State *L, const char *name, double otherwise)
+{
+    lua_getfield(L, 2, name);
+    double v = lua_isnil(L, -1) ? otherwise : luaL_checknumber(L, -1);
+    lua_pop(L, 1);
+    return v;
+}
+
+static int store_status(lua_State *L)
+{
+    struct sy_store *s = check_store(L);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    struct sy_store_status st = {.step = (int64_t)number_field(L, "step", 0),
+                                 .steps = (int64_t)number_field(L, "steps", 0),
+                                 .tokens = (int64_t)number_field(L, "tokens", 0),
+                                 .loss = number_field(L, "loss", (double)NAN),
+                                 .val_loss = number_field(L, "val_loss", (double)NAN)};
+    lua_getfield(L, 2, "state");
+    strncpy(st.state, luaL_checkstring(L, -1), sizeof st.state - 1);
+    sy_store_set_status(s, &st);
+    return 0;
+}
+
+static const char *const tables[] = {"journal", "samples", "events", "code", NULL};
+
+static int add(lua_State *L, enum sy_store_table table, int64_t step, const char *kind,
+               const char *text, const char *data, size_t n)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int64_t id = sy_store_add(check_store(L), table, step, kind, text, data, n, &err);
+    if (id < 0)
+        return lsy_raise(L, &err);
+    lua_pushinteger(L, (lua_Integer)id);
+    return 1;
+}
+
+static int store_add(lua_State *L)
+{
+    size_t n = 0;
+    int table = luaL_checkoption(L, 2, NULL, tables);
+    const char *data = luaL_optlstring(L, 6, NULL, &n);
+    return add(L, (enum sy_store_table)table, luaL_checkinteger(L, 3), luaL_checkstring(L, 4),
+               luaL_checkstring(L, 5), data, n);
+}
+
+static int store_note(lua_State *L)
+{
+    return add(L, SY_STORE_JOURNAL, luaL_checkinteger(L, 2), "note", luaL_checkstring(L, 3), NULL,
+               0);
+}
+
+static int store_sample(lua_State *L)
+{
+    return add(L, SY_STORE_SAMPLES, luaL_checkinteger(L, 2), "", luaL_checkstring(L, 3), NULL, 0);
+}
+
+/* ---- reading ---- */
+
+static int entries_gc(lua_State *L)
+{
+    sy_store_entries_free(lua_touserdata(L, 1));
+    return 0;
+}
+
+static void set_text(lua_State *L, const char *name, const char *text, size_t n)
+{
+    lua_pushlstring(L, text, n);
+    lua_setfield(L, -2, name);
+}
+
+static int store_entries(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store *s = check_store(L);
+    int table = luaL_checkoption(L, 2, NULL, tables);
+    int64_t after = luaL_optinteger(L, 3, 0);
+    bool all = lua_toboolean(L, 4);
+    struct sy_store_entries *e = lua_newuserdatauv(L, sizeof *e, 0);
+    *e = (struct sy_store_entries){0};
+    luaL_setmetatable(L, META_ENTRIES);
+    if (sy_store_entries(s, (enum sy_store_table)table, after, all, e, &err))
+        return lsy_fail_or_raise(L, &err);
+    lua_newtable(L);
+    for (int64_t i = 0; i < e->count; i++) {
+        const struct sy_store_entry *x = &e->list[i];
+        lua_createtable(L, 0, 7);
+        lsy_set_integer(L, "id", x->id);
+        lsy_set_integer(L, "step", x->step);
+        lsy_set_number(L, "time", x->time);
+        set_text(L, "kind", x->kind, strlen(x->kind));
+        set_text(L, "text", x->text, x->text_len);
+        if (x->data_len)
+            set_text(L, "data", x->data, x->data_len);
+        if (x->left)
+            lsy_set_integer(L, "left", x->left);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    return 1;
+}
+
+static int store_history(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_history h;
+    struct sy_store *s = check_store(L);
+    const char *name = luaL_checkstring(L, 2);
+    int column = (int)luaL_optinteger(L, 3, 1) - 1;
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    if (column < 0)
+        return lsy_error(L, "history: column must be at least 1: it is %d", column + 1);
+    if (sy_store_history(s, name, column, INT64_MIN, INT64_MAX, &h, &err))
+        return err.code == SY_E_NAME || err.code == SY_E_RANGE ? lsy_fail(L, &err)
+                                                               : lsy_fail_or_raise(L, &err);
+    *slot = sy_tensor_empty(SY_F64, 2, (int64_t[]){h.count, 2}, &err);
+    double *out = *slot ? sy_data(*slot) : NULL;
+    for (int64_t i = 0; out && i < h.count; i++) {
+        out[2 * i] = (double)h.steps[i];
+        out[2 * i + 1] = (double)h.values[i];
+    }
+    sy_history_free(&h);
+    return *slot ? 1 : lsy_raise(L, &err);
+}
+
+struct series_list {
+    struct sy_store_series *list;
+    int count;
+};
+
+static int series_gc(lua_State *L)
+{
+    struct series_list *s = lua_touserdata(L, 1);
+    sy_store_series_free(s->list, s->count);
+    s->list = NULL;
+    return 0;
+}
+
+static int store_series(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store *store = check_store(L);
+    struct series_list *s = lua_newuserdatauv(L, sizeof *s, 0);
+    *s = (struct series_list){0};
+    luaL_setmetatable(L, META_SERIES);
+    s->list = sy_store_series(store, &s->count, &err);
+    if (!s->list)
+        return lsy_fail_or_raise(L, &err);
+    lua_createtable(L, 0, s->count);
+    for (int i = 0; i < s->count; i++) {
+        const struct sy_store_series *x = &s->list[i];
+        lua_createtable(L, 0, 4);
+        lsy_set_integer(L, "width", x->width);
+        lsy_set_integer(L, "rows", x->rows);
+        lsy_set_integer(L, "step", x->last_step);
+        lua_createtable(L, x->rows ? x->width : 0, 0);
+        for (int k = 0; x->rows && k < x->width; k++) {
+            lua_pushnumber(L, (lua_Number)x->last[k]);
+            lua_rawseti(L, -2, k + 1);
+        }
+        lua_setfield(L, -2, "last");
+        lua_setfield(L, -2, x->name);
+    }
+    return 1;
+}
+
+static void set_given(lua_State *L, const char *name, const char *text)
+{
+    if (text && *text)
+        set_text(L, name, text, strlen(text));
+}
+
+static void push_info(lua_State *L, const struct sy_store_info *x)
+{
+    lua_createtable(L, 0, 20);
+    set_given(L, "name", x->name);
+    set_given(L, "state", x->status.state);
+    lsy_set_integer(L, "step", x->status.step);
+    lsy_set_integer(L, "steps", x->status.steps);
+    lsy_set_integer(L, "tokens", x->status.tokens);
+    lsy_set_number(L, "loss", x->status.loss);
+    lsy_set_number(L, "val_loss", x->status.val_loss);
+    lsy_set_number(L, "created", x->created);
+    lsy_set_number(L, "updated", x->updated);
+    lsy_set_integer(L, "bytes", x->bytes);
+    lsy_set_integer(L, "pid", x->pid);
+    lua_pushboolean(L, x->live);
+    lua_setfield(L, -2, "live");
+    set_given(L, "config", x->config);
+    set_given(L, "environment", x->environment);
+    set_given(L, "tokenizer", x->tokenizer);
+    set_given(L, "data", x->data);
+    set_given(L, "parent", x->parent);
+    if (x->parent && *x->parent)
+        lsy_set_integer(L, "parent_step", x->parent_step);
+    if (x->error.code)
+        set_given(L, "error", x->error.msg);
+    lua_createtable(L, x->sparks, 0);
+    for (int i = 0; i < x->sparks; i++) {
+        lua_pushnumber(L, (lua_Number)x->spark[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "spark");
+}
+
+static int listing_gc(lua_State *L)
+{
+    sy_runs_free(lua_touserdata(L, 1));
+    return 0;
+}
+
+static struct sy_runs *new_listing(lua_State *L)
+{
+    struct sy_runs *r = lua_newuserdatauv(L, sizeof *r, 0);
+    *r = (struct sy_runs){0};
+    luaL_setmetatable(L, META_LISTING);
+    return r;
+}
+
+static int store_info(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store *s = check_store(L);
+    struct sy_runs *r = new_listing(L); /* of one, so that it owns the info */
+    r->list = sy_calloc(1, sizeof *r->list);
+    if (!r->list)
+        return lsy_error(L, "store: out of memory");
+    r->count = 1;
+    if (sy_store_info(s, r->list, &err))
+        return lsy_fail_or_raise(L, &err);
+    push_info(L, r->list);
+    return 1;
+}
+
+static int l_runs(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const char *dir = luaL_optstring(L, 1, sy_runs_dir());
+    struct sy_runs *r = new_listing(L);
+    if (sy_runs_list(dir, r, &err))
+        return lsy_fail_or_raise(L, &err);
+    lua_createtable(L, r->count, 0);
+    for (int i = 0; i < r->count; i++) {
+        push_info(L, &r->list[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+static int store_alarm(lua_State *L)
+{
+    char text[496];
+    bool alarm = sy_store_alarm(check_store(L), text);
+    lua_pushstring(L, alarm ? text : NULL);
+    return 1;
+}
+
+static int store_path(lua_State *L)
+{
+    lua_pushstring(L, sy_store_path(check_store(L)));
+    return 1;
+}
+
+static int store_journal_last(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)sy_store_journal_last(check_store(L)));
+    return 1;
+}
+
+/* ---- registration ---- */
+
+static const luaL_Reg methods[] = {{"attach", store_attach},
+                                   {"detach", store_detach},
+                                   {"flush", store_flush},
+                                   {"close", store_close},
+                                   {"add", store_add},
+                                   {"note", store_note},
+                                   {"truncate", store_truncate},
+                                   {"status", store_status},
+                                   {"sample", store_sample},
+                                   {"entries", store_entries},
+                                   {"series", store_series},
+                                   {"history", store_history},
+                                   {"info", store_info},
+                                   {"alarm", store_alarm},
+                                   {"path", store_path},
+                                   {"journal_last", store_journal_last},
+                                   {NULL, NULL}};
+static const luaL_Reg functions[] = {{"store_create", l_create},
+                                     {"store_open", l_open},
+                                     {"store_runs", l_runs},
+                                     {"store_name_ok", l_name_ok},
+                                     {NULL, NULL}};
+
+void lsy_open_store(lua_State *L)
+{
+    lsy_handle_meta(L, META_STORE, methods, store_gc);
+    lsy_handle_meta(L, META_ENTRIES, NULL, entries_gc);
+    lsy_handle_meta(L, META_SERIES, NULL, series_gc);
+    lsy_handle_meta(L, META_LISTING, NULL, listing_gc);
+    lsy_push_engine(L);
+    luaL_setfuncs(L, functions, 0);
+    lua_pop(L, 1);
+}

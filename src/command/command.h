@@ -1,0 +1,17 @@
+/* Subcommands: `switchyard runs`, `switchyard log RUN`: words that stand where a script would.  Layer
+ * command, below main.  A command wins over a file of its name (./runs is the file). */
+#ifndef SY_COMMAND_COMMAND_H
+#define SY_COMMAND_COMMAND_H
+
+#include <stdbool.h>
+
+struct sy_command {
+    const char *name, *arguments, *help;
+    /* argv[0] is the command's name; json: --json came before it.  Returns the exit status. */
+    int (*run)(int argc, char **argv, bool json);
+};
+/* Ended by a row without a name. */
+extern const struct sy_command sy_commands[];
+const struct sy_command *sy_command_find(const char *name); /* or NULL */
+
+#endif

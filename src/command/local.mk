@@ -1,0 +1,2 @@
+# command: subcommands of the program
+switchyard_SOURCES += %D%/command.h %D%/command.c
