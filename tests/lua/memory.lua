@@ -51,10 +51,17 @@ local m = make()
 local r = train(m, d, {steps = 2000, batch = 4, accumulate = 2, eval_every = 20, eval_batches = 2, name = "loop"})
 r:wait(30)
 r:pause():wait()
-local _, _, before = memory()
-r:steps(100):wait()
-local _, _, after = memory()
-is(after - before, 0, "100 steps with 5 evaluations: allocations")
+-- A pool thread takes its scratch at its first task, which on a busy machine may come late: of five stretches the
+-- first may have that, but what a step allocates would be in all of them.
+local least = math.huge
+for _ = 1, 5 do
+  local _, _, before = memory()
+  r:steps(100):wait()
+  local _, _, after = memory()
+  least = math.min(least, after - before)
+  if least == 0 then break end
+end
+is(least, 0, "100 steps with 5 evaluations: allocations")
 r:resume():wait(700)
 clean()
 local small = resident()
