@@ -188,13 +188,9 @@ end
 function Model:_quietly(f, ...)
   local run = self._run
   if not run then return f(...) end
-  run:hold()
-  local function leave(ok, ...)
-    run:release()
-    if not ok then error(..., 0) end
-    return ...
-  end
-  return leave(pcall(f, ...))
+  run:hold() -- either held, or it raised and is not
+  local guard <close> = setmetatable({}, {__close = function() run:release() end})
+  return f(...)
 end
 
 local function check_ids(m, what, ids)
@@ -398,7 +394,7 @@ end
 
 --- m:count() -> {total=, active=, flops_per_token=}: parameters, those that one token uses, and model FLOPs of a
 -- training step a token: 6 for each multiply-add weight it uses, plus causal attention at half.
-function Model:count()
+function Model:count(context)
   local total, active, weights = 0, 0, 0
   for i, p in ipairs(self.params) do
     local info = self._info[i]
@@ -408,7 +404,7 @@ function Model:count()
     if #p.shape >= 2 and (not info.lookup or self.cfg.tie) then weights = weights + used end
   end
   return {total = total, active = active,
-          flops_per_token = 6.0 * weights + 6.0 * self.cfg.context * self._attention_width}
+          flops_per_token = 6.0 * weights + 6.0 * (context or self.cfg.context) * self._attention_width}
 end
 
 function Model:_make_layers()

@@ -145,7 +145,7 @@ function nn.linear(x, w, b) return b and x:linear(w, b) or x:linear(w) end
 
 --- nn.embedding(ids (B,T), w (V,C)) -> (B,T,C)
 function nn.embedding(ids, w)
-  now.model:_mark_lookup(w)
+  description("embedding").model:_mark_lookup(w)
   return w:embedding(ids)
 end
 
@@ -166,7 +166,7 @@ end
 
 --- nn.rope(x (B,T,H,D), theta = 10000): rotary position embedding, halves.  Su et al. 2021
 function nn.rope(x, theta)
-  return x:rope(now.positions, {theta = theta or 10000})
+  return x:rope(description("rope").positions, {theta = theta or 10000})
 end
 
 --- nn.attention(x (B,T,C), {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=, documents=}) -> (B,T,C):
@@ -177,6 +177,8 @@ function nn.attention(x, o)
   local B, T, C = table.unpack(x.shape)
   local H, G = o.heads, o.kv_heads or o.heads
   local D = o.head_dim or C // H
+  local mask = ({full = 0, causal = 1})[o.mask or "causal"]
+      or error("attention: unknown mask '" .. tostring(o.mask) .. "'; there are causal and full", 2)
   local function project(name, heads)
     return nn.linear(x, nn.param(name .. "_proj.weight", {heads * D, C})):view(B, T, heads, D)
   end
@@ -192,7 +194,7 @@ function nn.attention(x, o)
     y = d.attend(q, k, v)
   else
     local doc = o.documents and d.mode ~= "build" and d.graph:input("documents", "i32", {B, T}) or nil
-    y = q:attention(k, v, {mask = o.mask == "full" and 0 or 1, doc = doc})
+    y = q:attention(k, v, {mask = mask, doc = doc})
   end
   local out = nn.param("o_proj.weight", {C, H * D}, 0.02 / math.sqrt(2 * d.model.cfg.layers))
   return nn.linear(y:view(B, T, H * D), out)
@@ -203,7 +205,7 @@ function nn.ffn(x, width)
   local C = x.shape[#x.shape]
   local gate = nn.linear(x, nn.param("gate_proj.weight", {width, C}))
   local up = nn.linear(x, nn.param("up_proj.weight", {width, C}))
-  local init = 0.02 / math.sqrt(2 * now.model.cfg.layers)
+  local init = 0.02 / math.sqrt(2 * description("ffn").model.cfg.layers)
   return nn.linear(nn.swiglu(gate, up), nn.param("down_proj.weight", {C, width}, init))
 end
 

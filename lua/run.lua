@@ -8,7 +8,7 @@ local nn = require "switchyard.nn"
 local options = require "switchyard.options"
 local Model = require("switchyard.model").Model
 
-local runs = {list = {}}
+local runs = {list = {}, by_name = {}}
 local Run = {}
 
 -- ---- tracing and planning ----
@@ -89,7 +89,7 @@ local function fresh_name()
   local at = engine.entropy()
   for _ = 1, #first_words * #second_words do
     local name = first_words[at % #first_words + 1] .. "-" .. second_words[at // 64 % #second_words + 1]
-    if not runs[name] then return name end
+    if not runs.by_name[name] then return name end
     at = at + 67
   end
   return "run-" .. #runs.list + 1
@@ -129,14 +129,17 @@ local function start(m, d, given)
     error(("train: the data has token ids up to %d, the model's vocab is %d"):format(d.vocab - 1, m.cfg.vocab), 0)
   end
   o.name = o.name or fresh_name()
-  if runs[o.name] then error("train: there is a run called '" .. o.name .. "' already", 0) end
+  if #o.name == 0 or #o.name > 64 or o.name:find "[%c/\\]" or o.name:sub(1, 1) == "." then
+    error("train: name must be 1 to 64 characters without '/', control characters or a leading dot: it is '" .. o.name .. "'", 0)
+  end
+  if runs.by_name[o.name] then error("train: there is a run called '" .. o.name .. "' already", 0) end
   engine.check_batch(d, o.batch, o.context)
   m._programs = {} -- their memory is better used by the run; made anew when asked for
   local params = engine.params(tensors_of(m))
   local plan, arena = make_plan(m, params, o)
   local r = setmetatable({}, Run)
   local function dispatch(step) Run._dispatch(r, step) end
-  local handle = engine.trainer(o.name, params, plan, d, o, m:count().flops_per_token,
+  local handle = engine.trainer(o.name, params, plan, d, o, m:count(o.context).flops_per_token,
     o.precision == "bf16", dispatch)
   rawset(r, "_h", handle)
   rawset(r, "_m", m)
@@ -147,7 +150,7 @@ local function start(m, d, given)
   if m._owner then rawset(m._owner, "_successor", o.name) end
   m._run, m._run_name, m._owner = handle, o.name, r
   runs.list[#runs.list + 1] = r
-  runs[o.name] = r
+  runs.by_name[o.name] = r
   say_size(r, m, arena, o)
   if o.paused then handle:pause() end
   handle:start()
@@ -198,8 +201,6 @@ function methods:steps(n)
   if s.state == "done" and s.step >= self._h:get("steps") then
     error(("steps: the run is done at step %d; set r.steps first"):format(s.step), 2)
   end
-  local s = self._h:status()
-  if s.state == "done" then self._h:set("steps", s.step + n) end -- go on past the end, at the last rate
   self._h:steps(n)
   return self
 end
@@ -211,7 +212,7 @@ function methods:close()
   for i, r in ipairs(runs.list) do
     if rawequal(r, self) then table.remove(runs.list, i) break end
   end
-  runs[name] = nil
+  runs.by_name[name] = nil
   if rawequal(self._m._owner, self) then self._m._run, self._m._owner = nil, nil end
 end
 
@@ -228,6 +229,9 @@ function methods:sample(prompt, given) return self._m:generate(prompt or "\n", g
 function methods:checkpoint()
   local h = self._h
   if not h:dir() then
+    if #engine.checkpoints(self.dir) > 0 then
+      return nil, ("checkpoint: %s holds steps of an earlier run; train with another name"):format(self.dir), "STATE"
+    end
     local ok, why, code = h:set_dir(self.dir)
     if not ok then return nil, why, code end
   end
@@ -395,12 +399,17 @@ local function field_names(r, reading)
   return names
 end
 
+local function runs_folder()
+  local folder = os.getenv "SWITCHYARD_RUNS"
+  return folder and folder ~= "" and folder or "runs"
+end
+
 function Run.__index(r, name)
   if methods[name] then return methods[name] end
   if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
-  if name == "name" or name == "precision" or name == "recompute" then return r._o[name] end
+  if name == "name" or name == "precision" or name == "recompute" or name == "optimizer" then return r._o[name] end
   if name == "layers" then return layers_of(r) end
-  if name == "dir" then return r._h:dir() or (os.getenv "SWITCHYARD_RUNS" or "runs") .. "/" .. r.name end
+  if name == "dir" then return r._h:dir() or runs_folder() .. "/" .. r.name end
   if name == "model" then return r._m end
   local v = r._h:get(name)
   if v ~= nil then return v end
@@ -425,7 +434,7 @@ local function replan(r)
     if o.context < 1 then error("train: context is 0, must be at least 1", 0) end
     m._programs = {}
     local plan = make_plan(m, h, o)
-    h:replan(plan, m:count().flops_per_token)
+    h:replan(plan, m:count(o.context).flops_per_token)
   end)
 end
 
@@ -512,7 +521,7 @@ local function sparkline(h, width)
 end
 
 function Run.__tostring(r)
-  if runs[r.name] ~= r then return ("run %s: closed"):format(r.name) end
+  if runs.by_name[r.name] ~= r then return ("run %s: closed"):format(r.name) end
   local s = r._h:status()
   local line = ("run %s: %s, step %d/%d"):format(r.name, s.state, s.step, s.steps)
   if s.loss then line = line .. (", loss %.3f"):format(s.loss) end
@@ -540,13 +549,13 @@ local function all_runs(name)
       return #lines > 0 and table.concat(lines, "\n") or "no runs yet"
     end})
   end
-  if not runs[name] or name == "list" then
+  if not runs.by_name[name] then
     local names = {}
     for i, r in ipairs(runs.list) do names[i] = r.name end
     local ok, why = pcall(options.unknown, "runs", "run", name, names)
     if not ok then options.raise(why, 2) end
   end
-  return runs[name]
+  return runs.by_name[name]
 end
 
 --- compare{r1, r2, ...} -> a table, printed by columns

@@ -24,15 +24,15 @@ enum sy_live {
     X(min_lr, false, 0, 1e6, -1, NEXT, "learning rate at the end; default: a tenth of lr")         \
     X(warmup, true, 0, 1e12, -1, NEXT, "steps of linear warm-up; default: a tenth of steps, at most 100") \
     X(decay, false, 0, 1, 0.2, NEXT, "share of the steps in which wsd decays")                     \
-    X(beta1, false, 0, 1, 0.9, NEXT, "AdamW: decay of the first moment")                           \
-    X(beta2, false, 0, 1, 0.95, NEXT, "AdamW: decay of the second moment")                         \
-    X(eps, false, 0, 1, 1e-8, NEXT, "AdamW: added to the denominator")                             \
+    X(beta1, false, 0, 0.999999, 0.9, NEXT, "AdamW: decay of the first moment")                           \
+    X(beta2, false, 0, 0.9999999, 0.95, NEXT, "AdamW: decay of the second moment")                         \
+    X(eps, false, 1e-30, 1, 1e-8, NEXT, "AdamW: added to the denominator")                             \
     X(weight_decay, false, 0, 1e3, 0.1, NEXT, "AdamW: decoupled decay of parameters with 2 dimensions or more") \
     X(clip, false, 0, 1e9, 1.0, NEXT, "largest global gradient norm; 0: no clipping")              \
     X(eval_every, true, 0, 1e12, 100, NEXT, "steps between evaluations; 0: never")                 \
     X(eval_batches, true, 1, 1e9, 20, NEXT, "batches of an evaluation")                            \
     X(sample_every, true, 0, 1e12, 0, NEXT, "steps between samples; 0: never")                     \
-    X(checkpoint_every, true, 0, 1e12, 500, NEXT, "steps between checkpoints; 0: never")           \
+    X(checkpoint_every, true, 0, 1e12, 500, NEXT, "steps between checkpoints, once r:checkpoint() was called; 0: never")           \
     X(seed, true, 0, 9007199254740992.0, 1, NEVER, "of data order and random operations")
 
 enum sy_hyper_id {

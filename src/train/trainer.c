@@ -278,11 +278,21 @@ static enum sy_run_state wanted_state(const struct sy_trainer *t)
     return has_more(t) ? SY_RUN_RUNNING : SY_RUN_DONE;
 }
 
-static void set_parked(struct sy_trainer *t, bool parked)
+static void park(struct sy_trainer *t)
 {
     pthread_mutex_lock(&t->lock);
-    t->parked = parked;
+    t->parked = true;
     pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
+
+/* Whoever got a hold meanwhile keeps it: what they were promised is that nothing moves until release. */
+static void unpark(struct sy_trainer *t)
+{
+    pthread_mutex_lock(&t->lock);
+    while (t->holds && !t->quit_asked)
+        pthread_cond_wait(&t->changed, &t->lock);
+    t->parked = false;
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -293,9 +303,9 @@ static void announce(struct sy_trainer *t, bool evaluated)
     if (!t->c.on_step)
         return;
     sy_trainer_status(t, &s);
-    set_parked(t, true);
+    park(t);
     t->c.on_step(t->c.ctx, &s, evaluated);
-    set_parked(t, false);
+    unpark(t);
 }
 
 static bool ends(enum sy_run_state s)
@@ -336,6 +346,7 @@ static bool border(struct sy_trainer *t)
         t->parked = true;
         pthread_cond_broadcast(&t->changed);
         pthread_cond_wait(&t->changed, &t->lock);
+        t->parked = t->holds > 0; /* before anything is done outside the lock */
         told = false;
     }
     t->parked = false;
