@@ -393,14 +393,12 @@ int sy_checkpoint_verify(const char *path, struct sy_saved *out, struct sy_err *
     return look_at(path, true, out, err);
 }
 
-struct sy_image *sy_checkpoint_read(const char *path, struct sy_err *err)
+static struct sy_image *read_state(const char *path, struct sy_err *err)
 {
     struct sy_saved saved;
-    struct sy_err own = SY_ERR_INIT;
     char name[SY_PATH_MAX];
     uint64_t n;
     struct sy_image *image = NULL;
-    err = err ? err : &own;
     if (sy_checkpoint_verify(path, &saved, err) || join(name, path, "state.json", err))
         return NULL;
     char *text = sy_file_load(OP, name, STATE_MOST, &n, err);
@@ -412,6 +410,15 @@ struct sy_image *sy_checkpoint_read(const char *path, struct sy_err *err)
         sy_image_free(image);
         image = NULL;
     }
+    return image;
+}
+
+struct sy_image *sy_checkpoint_read(const char *path, struct sy_err *err)
+{
+    struct sy_err own = SY_ERR_INIT; /* the parser asks it whether all went well so far */
+    struct sy_image *image = read_state(path, &own);
+    if (!image)
+        sy_err_set(err, own.code, "%s", own.msg);
     return image;
 }
 

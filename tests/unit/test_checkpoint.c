@@ -117,6 +117,242 @@ static void test_every_step(int threads, int64_t accumulate)
     sy_trainer_free(a);
 }
 
+/* ---- what a run depends on ---- */
+
+static struct sy_trainer *other(const struct tiny_options *o)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_trainer *t = tiny_trainer(o, &err);
+    if (!t) {
+        tap_ok(0, "a trainer: %s", err.msg);
+        exit(1);
+    }
+    return t;
+}
+
+static void test_differences(void)
+{
+    const struct tiny_options same = {.steps = 40, .seed = 1}, data = {.steps = 40, .seed = 1, .data_seed = 9},
+                              program = {.steps = 40, .seed = 1, .dropout = 0.3},
+                              shape = {.steps = 40, .seed = 1, .width = 24};
+    static const char *const says[] = {"resume: the data changed: hash ", "resume: the program changed: hash "};
+    const struct tiny_options *changed[] = {&data, &program};
+    char path[SY_PATH_MAX];
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_trainer *a = make(40, 1, 0, fresh("differs"));
+    tiny_run_to(a, 4);
+    sy_trainer_checkpoint(a, path, sizeof path, &err);
+    for (int i = 0; i < 2; i++) {
+        struct sy_journal_entry e;
+        struct sy_trainer *b = other(changed[i]);
+        uint64_t was = tiny_hash(b);
+        err.code = SY_E_OK;
+        tap_ok(sy_trainer_load(b, path, false, &err) && err.code == SY_E_STATE &&
+                   !strncmp(err.msg, says[i], strlen(says[i])) && tiny_hash(b) == was,
+               "refused: %s", err.msg);
+        tap_ok(!sy_trainer_load(b, path, true, &err) && tiny_hash(b) == tiny_hash(a) &&
+                   sy_trainer_journal(b, 0, &e, 1) == 1 && !strcmp(e.kind, "resume") && e.step == 4,
+               "forced, and in the journal: %s", e.text);
+        sy_trainer_free(b);
+    }
+    struct sy_trainer *b = other(&shape), *c = other(&same);
+    err.code = SY_E_OK;
+    tap_ok(sy_trainer_load(b, path, true, &err) && err.code == SY_E_SHAPE, "not even forced: %s", err.msg);
+    err.code = SY_E_OK;
+    tap_ok(!sy_trainer_load(c, path, false, &err), "the same again is no difference %s", err.msg);
+    sy_trainer_free(a);
+    sy_trainer_free(b);
+    sy_trainer_free(c);
+}
+
+/* ---- the journal ---- */
+
+static void intervene(struct sy_trainer *t)
+{
+    struct sy_err err = SY_ERR_INIT;
+    float mask[16];
+    for (int i = 0; i < 16; i++)
+        mask[i] = i % 3 ? 0.0f : 0.25f;
+    struct sy_journal_entry freeze = {.kind = "freeze", .key = "layers.1.experts.", .expert = 2, .value = 1};
+    tiny_run_to(t, 5);
+    sy_trainer_set(t, SY_HYPER_lr, 0.02, &err);
+    tiny_run_to(t, 9);
+    sy_trainer_set_input(t, "mask", mask, 16, &err);
+    tiny_run_to(t, 12);
+    sy_trainer_apply(t, &freeze, &err);
+    sy_trainer_note(t, "note", "a line");
+    tiny_run_to(t, 15);
+    sy_trainer_set_schedule(t, SY_LINEAR);
+    tiny_run_to(t, 30);
+    tap_ok(!err.code, "interventions %s", err.msg);
+}
+
+static void replay(struct sy_trainer *t, const struct sy_journal_entry *list, int n, int64_t end)
+{
+    struct sy_err err = SY_ERR_INIT;
+    for (int i = 0; i < n; i++) {
+        struct sy_status s;
+        sy_trainer_status(t, &s);
+        if (list[i].step > s.step)
+            tiny_run_to(t, list[i].step);
+        sy_trainer_apply(t, &list[i], &err);
+    }
+    tiny_run_to(t, end);
+    tap_ok(!err.code, "replayed %s", err.msg);
+}
+
+static void test_journal(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_journal_entry list[16], again[16];
+    char path[SY_PATH_MAX];
+    struct sy_trainer *a = make(40, 1, 0, fresh("journal")), *b = make(40, 1, 0, NULL), *c = make(40, 1, 0, NULL);
+    intervene(a);
+    int n = sy_trainer_journal(a, 0, list, 16);
+    tap_ok(n == 5 && !strcmp(list[0].key, "lr") && list[0].step == 5 && list[1].n == 16 && list[1].step == 9 &&
+               list[4].step == 15,
+           "%d entries with their data", n);
+    replay(b, list, n, 30);
+    tap_ok(tiny_hash(a) == tiny_hash(b), "the replay of a journal has the run's hash");
+    sy_trainer_checkpoint(a, path, sizeof path, &err);
+    tap_ok(!sy_trainer_load(c, path, false, &err), "loaded %s", err.msg);
+    bool same = sy_trainer_journal(c, 0, again, 16) == n;
+    for (int i = 0; i < n && same; i++)
+        same = again[i].step == list[i].step && !strcmp(again[i].kind, list[i].kind) &&
+               !strcmp(again[i].key, list[i].key) && !strcmp(again[i].text, list[i].text) &&
+               again[i].value == list[i].value && again[i].n == list[i].n &&
+               (!list[i].n || !memcmp(again[i].values, list[i].values, (size_t)list[i].n * sizeof(float)));
+    tap_ok(same, "the journal comes back, values and all");
+    tiny_run_to(a, 40);
+    tiny_run_to(c, 40);
+    tap_ok(tiny_hash(a) == tiny_hash(c), "and the mask, the frozen expert, the schedule hold on");
+    sy_trainer_free(a);
+    sy_trainer_free(b);
+    sy_trainer_free(c);
+}
+
+/* ---- while training goes on ---- */
+
+static int alarms, saves;
+static char last_alarm[512];
+
+static void count_events(void *ctx, const char *kind, const char *text)
+{
+    (void)ctx;
+    if (!strcmp(kind, "alarm")) {
+        alarms++;
+        snprintf(last_alarm, sizeof last_alarm, "%.*s", (int)sizeof last_alarm - 1, text);
+    }
+    saves += !strcmp(kind, "checkpoint");
+}
+
+static int disk_is_full(void *ctx, const struct sy_sys_call *c)
+{
+    return *(const int *)ctx && c->kind == SY_SYS_RESERVE ? ENOSPC : 0;
+}
+
+static void test_beside(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const char *dir = fresh("beside");
+    struct tiny_options o = {.steps = 60, .seed = 1, .checkpoint_every = 10, .on_event = count_events};
+    struct sy_trainer *t = other(&o);
+    struct sy_saved *list, s;
+    int n;
+    sy_trainer_set_dir(t, dir, 2, 30, &err);
+    tiny_run_to(t, 60);
+    tap_ok(tiny_hash(t) == undisturbed(60, 1), "checkpoints do not disturb the run");
+    sy_checkpoint_list(dir, true, &list, &n, &err);
+    tap_ok(n >= 2 && n <= 4 && list[n - 1].step == 60 && list[n - 1].ok, "%d stay, the last at the end", n);
+    tap_ok(saves >= 2 && !alarms, "%d events, %d alarms", saves, alarms);
+    sy_free(list);
+    sy_trainer_free(t);
+    sy_checkpoint_discard(dir, 30, &err);
+    tap_ok(sy_checkpoint_find(dir, -1, &s, &err) || s.step <= 30, "discarded those after step 30");
+}
+
+/* The disk is full for a while: alarms, the older checkpoint stays, the run goes on. */
+static void test_full_disk(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const char *dir = fresh("full");
+    int full = 0;
+    struct tiny_options o = {.steps = 60, .seed = 1, .on_event = count_events};
+    struct sy_trainer *t = other(&o);
+    struct sy_saved s;
+    sy_trainer_set_dir(t, dir, 2, 0, &err);
+    tiny_run_to(t, 10);
+    sy_trainer_checkpoint(t, NULL, 0, &err);
+    sy_sys_set_hook(disk_is_full, &full);
+    full = 1;
+    alarms = 0;
+    sy_trainer_set(t, SY_HYPER_checkpoint_every, 5, &err);
+    tiny_run_to(t, 22);
+    sy_trainer_hold(t); /* the writer may still be at it */
+    int refused = sy_trainer_checkpoint(t, NULL, 0, &err);
+    sy_trainer_release(t);
+    tap_ok(alarms >= 2 && strstr(last_alarm, "No space left") && refused && err.code == SY_E_IO, "%d alarms: %s",
+           alarms, last_alarm);
+    tap_ok(!sy_checkpoint_find(dir, -1, &s, NULL) && s.step == 10, "the older one stays");
+    full = 0;
+    tiny_run_to(t, 60);
+    sy_sys_set_hook(NULL, NULL);
+    struct sy_status status;
+    sy_trainer_status(t, &status);
+    tap_ok(status.state == SY_RUN_DONE && !sy_checkpoint_find(dir, -1, &s, NULL) && s.step == 60,
+           "the run went on, and saves again");
+    sy_trainer_free(t);
+}
+
+static void test_share(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    char path[SY_PATH_MAX];
+    struct sy_saved s;
+    struct sy_trainer *a = make(40, 1, 0, fresh("parent")), *b = make(40, 1, 0, NULL);
+    const char *dir = fresh("fork");
+    tiny_run_to(a, 6);
+    sy_trainer_checkpoint(a, path, sizeof path, &err);
+    tap_ok(!sy_checkpoint_share(path, dir, &s, &err) && s.step == 6, "shared: %s %s", s.path, err.msg);
+    sy_checkpoint_discard(sy_trainer_dir(a), 0, &err);
+    tap_ok(!sy_trainer_load(b, s.path, false, &err) && tiny_hash(a) == tiny_hash(b),
+           "it outlives its origin %s", err.msg);
+    sy_trainer_free(a);
+    sy_trainer_free(b);
+}
+
+/* A callback may save; stopped and failed runs are saved. */
+static struct sy_trainer *saver;
+static int saved_inside;
+
+static void save_inside(void *ctx, const struct sy_status *s, bool evaluated)
+{
+    (void)ctx, (void)evaluated;
+    if (s->step == 3 && s->state == SY_RUN_RUNNING)
+        saved_inside = !sy_trainer_checkpoint(saver, NULL, 0, NULL);
+    if (s->step == 5 && s->state == SY_RUN_RUNNING)
+        sy_trainer_stop(saver);
+}
+
+static void test_ends(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const char *dir = fresh("ends");
+    struct tiny_options o = {.steps = 60, .seed = 1, .on_step = save_inside};
+    struct sy_saved s;
+    struct sy_status status;
+    saver = other(&o);
+    sy_trainer_set_dir(saver, dir, 2, 0, &err);
+    sy_trainer_start(saver, &err);
+    while (!sy_trainer_wait(saver, INT64_MAX, 1))
+        ;
+    sy_trainer_status(saver, &status);
+    tap_ok(saved_inside && !sy_checkpoint_find(dir, 3, &s, &err) && s.step == 3, "a callback saves %s", err.msg);
+    tap_ok(status.state == SY_RUN_STOPPED && !sy_checkpoint_find(dir, -1, &s, &err) && s.step == 5,
+           "stopped: saved before anyone hears of it %s", err.msg);
+    sy_trainer_free(saver);
+}
+
 int main(void)
 {
     /* in memory: most of the time would go into a disk's fsync */
@@ -124,6 +360,12 @@ int main(void)
              (long)getpid());
     sh("mkdir -p '%s'%s", root, "");
     test_equality();
+    test_differences();
+    test_journal();
+    test_beside();
+    test_full_disk();
+    test_share();
+    test_ends();
     for (int threads = 1; threads <= 4; threads *= 2) {
         test_every_step(threads, 1);
         test_every_step(threads, 2);
