@@ -126,6 +126,11 @@ bool sy_trainer_wait(struct sy_trainer *t, int64_t step, double seconds);
 /* Mean loss over n evaluation batches, without auxiliary losses (caller holds).  NaN and an error
  * when the corpus has no validation text. */
 double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err);
+/* In slices: add the losses of evaluation batches first ... first + n - 1 (from 0) to *sum.  Slices in
+ * order from a sum of 0 give the bits of sy_trainer_eval.  0, or -1 and err. */
+int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t n, double *sum,
+                        struct sy_err *err);
+
 /* ---- the journal: what was done to the run, in order ---- */
 
 /*  kind        key                    data                          by

@@ -7,7 +7,10 @@
 #include "switchyard/err.h"
 #include <stdbool.h>
 #include <stdint.h>
-enum sy_json_type { SY_JSON_NULL, SY_JSON_BOOL, SY_JSON_INT, SY_JSON_REAL, SY_JSON_STRING, SY_JSON_ARRAY, SY_JSON_OBJECT };
+enum sy_json_type {
+    SY_JSON_NULL, SY_JSON_BOOL, SY_JSON_INT, SY_JSON_REAL, SY_JSON_STRING, SY_JSON_ARRAY,
+    SY_JSON_OBJECT
+};
 struct sy_json { /* owned by the root; a node's children are a list */
     enum sy_json_type type;
     bool boolean;

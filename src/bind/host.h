@@ -3,10 +3,12 @@
  * One thread owns the lua_State.  In scripts, -e and pipes it is the main thread; at the prompt it is
  * a thread of its own, so that the terminal is never blocked.
  *
- *     any thread   --sy_host_call-->  queue  --> runs between two chunks, or inside sy_host_wait, sy_host_serve
+ *     any thread   --sy_host_call-->  queue  --> runs between two chunks, or inside sy_host_wait,
+ *                                                sy_host_serve
  *
  *  1. Whoever waits on the Lua thread for something that another thread does (r:wait(), r:eval(), any
- *     message to a trainer) must wait with sy_host_wait or call sy_host_serve now and then: the trainer may be inside sy_host_call.
+ *     message to a trainer) must wait with sy_host_wait or call sy_host_serve now and then: the
+ *     trainer may be inside sy_host_call.
  *  2. A call that is posted is run, cancelled, or refused at shutdown; the waiter always returns.
  *  3. Calls run in the order of posting, each under lua_pcall of its own: an error that escapes is
  *     printed as one line.

@@ -412,7 +412,8 @@ static const struct lsy_doc docs[] = {
      "The kernel set in use (ref, avx2, avx512, neon) and the FMA peaks in FLOP/s, measured on all threads.",
      "tensor.cpu()"},
     {"tensor.memory", "tensor.memory() -> {live=, peak=, allocations=, machine=, lua=}",
-     "Bytes: of the engine now and at most, of the machine, of Lua's objects; allocations so far.", "tensor.memory().live"},
+     "Bytes: of the engine now and at most, of the machine, of Lua's objects; allocations so far.",
+     "tensor.memory().live"},
 };
 
 void lsy_open_make(lua_State *L)

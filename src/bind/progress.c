@@ -145,6 +145,20 @@ void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluate
     pthread_mutex_unlock(&lock);
 }
 
+void lsy_progress_event(const char *run, const char *kind, const char *text)
+{
+    struct sy_str o = SY_STR_INIT;
+    if (mode != LSY_PROGRESS_JSON) {
+        lsy_progress_line("[%s] %s", run, text);
+        return;
+    }
+    put_event(&o, run, kind, text);
+    pthread_mutex_lock(&lock);
+    say(&o);
+    pthread_mutex_unlock(&lock);
+    sy_str_free(&o);
+}
+
 void lsy_progress_line(const char *fmt, ...)
 {
     struct sy_str text = SY_STR_INIT, o = SY_STR_INIT;

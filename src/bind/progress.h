@@ -11,6 +11,8 @@ void lsy_progress_mode(enum lsy_progress mode); /* before any run starts */
 enum lsy_progress lsy_progress_get(void);
 /* After a step or at a change of state; decides by itself whether a line is due. */
 void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluated);
+/* What happened to a run: "[run] text", or {"event":kind,"run":...,"text":...}. */
+void lsy_progress_event(const char *run, const char *kind, const char *text);
 /* A line of text, or {"event":"note","text":...}. */
 void lsy_progress_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

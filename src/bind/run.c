@@ -22,6 +22,7 @@
 #include <string.h>
 
 #define MAX_HOOKS 32
+#define EVAL_SLICE 4 /* batches */
 
 struct run {
     struct sy_trainer *trainer;
@@ -54,12 +55,18 @@ static enum sy_run_state state_of(const struct run *r)
     return s.state;
 }
 
-/* Stop at the next border.  The trainer may be waiting for us to call a hook: that call is dropped. */
+static bool can_stop(const struct run *r)
+{
+    enum sy_run_state s = state_of(r);
+    return s == SY_RUN_RUNNING || s == SY_RUN_PAUSED;
+}
+
+/* Stop at the next border, with a last checkpoint when the run has a directory.  The trainer may be waiting for us to call a hook: that call is dropped. */
 static void stop_run(struct run *r)
 {
     atomic_store(&r->closing, true);
     do {
-        if (state_of(r) == SY_RUN_RUNNING)
+        if (can_stop(r))
             sy_trainer_stop(r->trainer);
         sy_host_cancel(r);
     } while (!sy_trainer_wait(r->trainer, INT64_MAX, 0.02));
@@ -92,11 +99,11 @@ static int run_gc(lua_State *L)
 /* One line; where the error came from is in the message itself. */
 static void hook_failed(struct run *r, const char *why)
 {
-    char line[512];
+    char line[512], text[600];
     snprintf(line, sizeof line, "%s", why);
     line[strcspn(line, "\n")] = 0;
-    lsy_progress_line("[%s] hook at step %lld: %s", sy_trainer_name(r->trainer),
-                      (long long)r->hook_step, line);
+    snprintf(text, sizeof text, "hook at step %lld: %s", (long long)r->hook_step, line);
+    lsy_progress_event(sy_trainer_name(r->trainer), "hook", text);
     sy_trainer_note(r->trainer, "hook", line);
     sy_trainer_pause(r->trainer);
 }
@@ -143,7 +150,7 @@ static void on_event(void *ctx, const char *kind, const char *text)
 {
     const struct run *r = ctx;
     if (strcmp(kind, "checkpoint") || lsy_progress_get() == LSY_PROGRESS_JSON)
-        lsy_progress_line("%s: %s", sy_trainer_name(r->trainer), text);
+        lsy_progress_event(sy_trainer_name(r->trainer), kind, text);
 }
 
 static void read_hyper(lua_State *L, int arg, struct sy_hyper *h)
@@ -346,14 +353,21 @@ static int run_hold(lua_State *L)
 
 static int run_release(lua_State *L) { sy_trainer_release(check_run(L)->trainer); return 0; }
 
+/* run:eval(batches) -> number.  Between slices Ctrl-C is seen and other runs' hooks are served, which
+ * may close this run. */
 static int run_eval(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct sy_trainer *t = check_run(L)->trainer;
-    double v = sy_trainer_eval(t, luaL_checkinteger(L, 2), &err);
-    if (err.code)
-        return lsy_fail_or_raise(L, &err);
-    lua_pushnumber(L, v);
+    int64_t n = lsy_check_int(L, 2, "eval", "number of batches", 1, INT32_MAX);
+    double sum = 0;
+    for (int64_t at = 0; at < n; at += EVAL_SLICE) {
+        int64_t some = n - at < EVAL_SLICE ? n - at : EVAL_SLICE;
+        if (sy_host_wait(L, 0) < 0)
+            return lsy_raise_interrupted(L);
+        if (sy_trainer_eval_sum(check_run(L)->trainer, at, some, &sum, &err))
+            return lsy_fail_or_raise(L, &err);
+    }
+    lua_pushnumber(L, sum / (double)n);
     return 1;
 }
 
@@ -529,7 +543,7 @@ static void stop_all(lua_State *L)
 {
     (void)L;
     for (struct run *r = open_runs; r; r = r->next)
-        if (state_of(r) == SY_RUN_RUNNING)
+        if (can_stop(r))
             sy_trainer_stop(r->trainer); /* all at once, then one after the other */
     for (struct run *r = open_runs; r; r = r->next)
         stop_run(r);

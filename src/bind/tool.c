@@ -99,16 +99,23 @@ static int32_t draw(struct choice *c, int64_t n, double temperature, int64_t top
 static int l_draw(lua_State *L)
 {
     struct sy_tensor *t = lsy_check_data(L, 1, "generate", "logits");
-    int64_t n = t->shape[t->ndim - 1], row = luaL_checkinteger(L, 2) - 1;
-    const float *x = (const float *)sy_data(t) + row * n;
-    struct choice *c = sy_alloc((size_t)n * sizeof *c);
+    int64_t row = luaL_checkinteger(L, 2), top_k = luaL_checkinteger(L, 4);
+    double temperature = luaL_checknumber(L, 3), top_p = luaL_checknumber(L, 5);
     struct sy_rng r = {.seed = (uint64_t)luaL_checkinteger(L, 6), .purpose = SY_RNG_SAMPLE};
+    double u = sy_rng_uniform(&r, (uint64_t)luaL_checkinteger(L, 7));
+    int64_t n = t->ndim ? t->shape[t->ndim - 1] : 0, rows = n ? sy_tensor_count(t) / n : 0;
+    if (t->dtype != SY_F32 || !sy_tensor_contiguous(t))
+        return lsy_error(L, "generate: the logits must be contiguous f32");
+    if (row < 1 || row > rows)
+        return lsy_error(L, "generate: row %d of the logits is wanted, there are %d", (int)row,
+                         (int)rows);
+    const float *x = (const float *)sy_data(t) + (row - 1) * n;
+    struct choice *c = sy_alloc((size_t)n * sizeof *c); /* nothing raises from here to its end */
     if (!c)
         return lsy_error(L, "generate: out of memory");
     for (int64_t i = 0; i < n; i++)
         c[i] = (struct choice){isnan(x[i]) ? -INFINITY : x[i], (int32_t)i};
-    int32_t id = draw(c, n, luaL_checknumber(L, 3), luaL_checkinteger(L, 4), luaL_checknumber(L, 5),
-                      sy_rng_uniform(&r, (uint64_t)luaL_checkinteger(L, 7)));
+    int32_t id = draw(c, n, temperature, top_k, top_p, u);
     sy_free(c);
     lua_pushinteger(L, id);
     return 1;
@@ -145,6 +152,9 @@ static int fill_batch(lua_State *L, bool eval)
     struct sy_err err = SY_ERR_INIT;
     struct sy_tensor *x = lsy_check_data(L, 4, "batch", "tokens");
     struct sy_tensor *y = lsy_check_data(L, 5, "batch", "targets");
+    if (x->ndim != 2 || x->dtype != SY_I32 || y->dtype != SY_I32 || !sy_tensor_same_shape(x, y) ||
+        !sy_tensor_contiguous(x) || !sy_tensor_contiguous(y))
+        return lsy_error(L, "batch: tokens and targets must be contiguous i32 of one shape (B, T)");
     struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1), .batch = x->shape[0],
                            .context = x->shape[1], .seed = (uint64_t)luaL_checkinteger(L, 2),
                            .split = eval ? SY_SPLIT_VAL : SY_SPLIT_TRAIN};

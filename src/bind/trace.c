@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define META_PROGRAM "switchyard.program"
+#define MAX_OUTPUTS 16
 
 /* ---- graph ---- */
 
@@ -48,16 +49,21 @@ static int graph_input(lua_State *L)
     struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
     const char *name = luaL_checkstring(L, 2);
     int dtype = sy_dtype_parse(luaL_checkstring(L, 3));
-    int ndim = (int)luaL_len(L, 4);
-    for (int i = 0; i < ndim && i < SY_MAX_DIMS; i++) {
+    if (dtype < 0)
+        return lsy_error(L, "input: unknown dtype '%s'", lua_tostring(L, 3));
+    lua_Integer ndim = luaL_len(L, 4);
+    if (ndim < 0 || ndim > SY_MAX_DIMS)
+        return lsy_error(L, "input: %d dimensions: at most %d are possible", (int)ndim, SY_MAX_DIMS);
+    for (int i = 0; i < (int)ndim; i++) {
         lua_geti(L, 4, i + 1);
         shape[i] = luaL_checkinteger(L, -1);
         lua_pop(L, 1);
     }
     size_t bytes;
-    if (sy_shape_bytes((enum sy_dtype)dtype, ndim, shape, &bytes, &err) || lsy_room(bytes, name, &err))
+    if (sy_shape_bytes((enum sy_dtype)dtype, (int)ndim, shape, &bytes, &err) ||
+        lsy_room(bytes, name, &err))
         return lsy_raise(L, &err);
-    struct sy_tensor *t = sy_graph_input(g, name, (enum sy_dtype)dtype, ndim, shape, &err);
+    struct sy_tensor *t = sy_graph_input(g, name, (enum sy_dtype)dtype, (int)ndim, shape, &err);
     if (!t)
         return lsy_raise(L, &err);
     lsy_push_tensor_ref(L, t);
@@ -102,15 +108,17 @@ static int program_gc(lua_State *L)
 static int l_program(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct sy_tensor *out[16];
+    struct sy_tensor *out[MAX_OUTPUTS];
     struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
-    int n = (int)luaL_len(L, 2);
-    for (int i = 0; i < n && i < 16; i++) {
+    lua_Integer n = luaL_len(L, 2);
+    if (n < 1 || n > MAX_OUTPUTS)
+        return lsy_error(L, "program: %d outputs: from 1 to %d are possible", (int)n, MAX_OUTPUTS);
+    for (int i = 0; i < (int)n; i++) {
         lua_geti(L, 2, i + 1);
         out[i] = lsy_check_tensor(L, -1, "program", "output");
         lua_pop(L, 1);
     }
-    struct sy_program_spec spec = {.outputs = out, .noutputs = n};
+    struct sy_program_spec spec = {.outputs = out, .noutputs = (int)n};
     void **slot = lsy_new_handle(L, META_PROGRAM);
     *slot = sy_program_new(g, &spec, &err);
     if (!*slot || lsy_room(sy_program_bytes(*slot), "program", &err) ||

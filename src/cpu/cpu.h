@@ -9,9 +9,9 @@
  * Exactness: every fp32 kernel gives the same bits in every set.
  *  1. GEMM: each output element is one chain of fused multiply-adds over k, ascending.
  *  2. Everything else: no FMA (compiled with -ffp-contract=off), reductions over 16 virtual lanes
- *     (lane j takes elements j, j+16, ...) combined by one fixed tree (8, 4, 2, 1), our own exp, log, tanh, ... of the same operation
- *     sequence everywhere.  Written once with 16-wide vector types in src/cpu/kern/, compiled once for
- *     each ISA.
+ *     (lane j takes elements j, j+16, ...) combined by one fixed tree (8, 4, 2, 1), our own exp,
+ *     log, tanh, ... of the same operation sequence everywhere.  Written once with 16-wide vector
+ *     types in src/cpu/kern/, compiled once for each ISA.
  */
 #ifndef SY_CPU_CPU_H
 #define SY_CPU_CPU_H

@@ -70,7 +70,8 @@ enum sy_op_flags {
     SY_OP_VIEW = 1,      /* output 0 shares input 0's bytes; no run */
     SY_OP_INPLACE = 2,   /* output 0 may take the place of input 0 (same dtype and size, elementwise order) */
     SY_OP_STRIDED = 4,   /* run accepts any strides; otherwise inputs are made contiguous first */
-    SY_OP_PROMOTE = 8,   /* inputs of different dtypes are cast to the wider (bool < u8 < i32 < i64 < bf16 < f32 < f64) */
+    SY_OP_PROMOTE = 8,   /* inputs of different dtypes are cast to the wider
+                          * (bool < u8 < i32 < i64 < bf16 < f32 < f64) */
     SY_OP_INTERNAL = 16, /* a backward kernel: no Lua name */
     SY_OP_RANDOM = 32,   /* depends on (seed, step, node) */
     SY_OP_PROMOTE_REST = 128, /* like PROMOTE, but input 0 keeps its dtype (a condition, an index) */

@@ -438,24 +438,51 @@ static int check_space(const char *dir, uint64_t bytes, struct sy_err *err)
                       has);
 }
 
+/* Where the checkpoint is that had the name before. */
+enum before { NONE_BEFORE, IN_TEMP, IN_OLD };
+
 /* temp is complete: let it have the name, in place of what has it now. */
 static int give_name(const char *dir, const char *temp, int64_t step, const char *path,
-                     struct sy_err *err)
+                     enum before *before, struct sy_err *err)
 {
     char old[SY_PATH_MAX];
     bool there = access(path, F_OK) == 0;
+    *before = there ? IN_TEMP : NONE_BEFORE;
     if (!there && sy_sys_rename(temp, path))
         return failed("rename to", path, err);
     if (there && sy_sys_exchange(temp, path)) {
+        *before = NONE_BEFORE;
         if (errno != ENOSYS && errno != EINVAL)
             return failed("replace", path, err);
         if (step_path(old, dir, step, ".old", err))
             return -1;
         remove_folder(old);
-        if (sy_sys_rename(path, old) || sy_sys_rename(temp, path))
+        if (sy_sys_rename(path, old))
+            return failed("replace", path, err);
+        *before = IN_OLD;
+        if (sy_sys_rename(temp, path))
             return failed("replace", path, err);
     }
     return sy_sys_sync_folder(dir) ? failed("sync", dir, err) : 0;
+}
+
+/* The new one is no good: the one before gets its name again.  False: it could not, and temp must stay. */
+static bool take_back(const char *dir, const char *temp, int64_t step, const char *path,
+                      enum before before)
+{
+    char old[SY_PATH_MAX];
+    if (before == NONE_BEFORE)
+        return true;
+    if (step_path(old, dir, step, ".old", NULL))
+        return false;
+    if (before == IN_TEMP) {
+        if (sy_sys_exchange(temp, path) && sy_sys_rename(temp, old))
+            return false;
+    } else if (access(path, F_OK) || !sy_sys_rename(path, temp)) {
+        sy_sys_rename(old, path); /* or it stays as .old, where it is found as well */
+    }
+    sy_sys_sync_folder(dir);
+    return true;
 }
 
 static bool keeps(const struct entry *e, int newer, int keep, int64_t keep_every)
@@ -501,6 +528,18 @@ static uint64_t image_bytes(const struct sy_image *image)
 
 uint64_t sy__image_bytes(const struct sy_image *image) { return image_bytes(image); }
 
+/* temp is complete: give it the name and verify it there.  temp is gone afterwards, and the name is that
+ * of what had it before when this fails. */
+static int put_in_place(const char *dir, const char *temp, int64_t step, const char *path,
+                        struct sy_saved *out, struct sy_err *err)
+{
+    enum before before = NONE_BEFORE;
+    int rc = give_name(dir, temp, step, path, &before, err) || sy_checkpoint_verify(path, out, err);
+    if (!rc || take_back(dir, temp, step, path, before))
+        remove_folder(temp); /* what failed, or what was exchanged */
+    return rc ? -1 : 0;
+}
+
 static int commit(const char *dir, const char *temp, const char *path,
                   const struct sy_image *image, struct sy_saved *out, struct sy_err *err)
 {
@@ -509,9 +548,10 @@ static int commit(const char *dir, const char *temp, const char *path,
     remove_folder(temp);
     if (sy_sys_mkdir(temp))
         return failed("make", temp, err);
-    if (write_files(temp, image, err) || give_name(dir, temp, image->status.step, path, err))
-        return -1;
-    return sy_checkpoint_verify(path, out, err);
+    if (!write_files(temp, image, err))
+        return put_in_place(dir, temp, image->status.step, path, out, err);
+    remove_folder(temp);
+    return -1;
 }
 
 int sy_checkpoint_write(const char *dir, int keep, int64_t keep_every, const struct sy_image *image,
@@ -524,7 +564,6 @@ int sy_checkpoint_write(const char *dir, int keep, int64_t keep_every, const str
         step_path(path, dir, image->status.step, "", err))
         return -1;
     int rc = commit(dir, temp, path, image, out, err);
-    remove_folder(temp); /* what failed, or what was exchanged */
     if (!rc)
         retire(dir, image->status.step, keep < 2 ? 2 : keep, keep_every);
     out->seconds = sy_now() - start;
@@ -644,9 +683,8 @@ int sy_checkpoint_share(const char *from, const char *dir, struct sy_saved *out,
     int64_t step = out->step;
     if (step_path(temp, dir, step, ".tmp", err) || step_path(path, dir, step, "", err))
         return -1;
-    int rc = share_files(from, temp, err);
-    if (!rc)
-        rc = give_name(dir, temp, step, path, err);
+    if (!share_files(from, temp, err))
+        return put_in_place(dir, temp, step, path, out, err);
     remove_folder(temp);
-    return rc ? -1 : sy_checkpoint_verify(path, out, err);
+    return -1;
 }

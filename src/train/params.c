@@ -216,7 +216,7 @@ void sy_params_freeze(struct sy_params *ps, const char *prefix, int expert, bool
 {
     for (int i = 0; i < ps->nchunks; i++) {
         struct sy_chunk *c = &ps->chunks[i];
-        if (c->expert == expert && !strncmp(ps->list[c->param].name, prefix, strlen(prefix)))
+        if ((expert < 0 || c->expert == expert) && !strncmp(ps->list[c->param].name, prefix, strlen(prefix)))
             c->frozen = frozen;
     }
 }

@@ -369,12 +369,13 @@ static const char *leaf_name(void *ctx, const struct sy_tensor *leaf)
     return NULL;
 }
 
-static int fail_nonfinite(struct sy_trainer *t, struct sy_phase *p, int64_t step, double loss,
-                          struct sy_err *err)
+/* number: what the program ran with, so that it draws the same again. */
+static int fail_nonfinite(struct sy_trainer *t, struct sy_phase *p, int64_t step, uint64_t number,
+                          double loss, struct sy_err *err)
 {
     char where[256];
     uint64_t seed = (uint64_t)t->hyper.v[SY_HYPER_seed];
-    if (!sy_program_find_nonfinite(p->program, seed, (uint64_t)step, leaf_name, t->c.params, where,
+    if (!sy_program_find_nonfinite(p->program, seed, number, leaf_name, t->c.params, where,
                                    sizeof where))
         snprintf(where, sizeof where, "the loss");
     return sy_err_set(err, SY_E_NUMERIC,
@@ -403,17 +404,18 @@ static int compute_gradients(struct sy_trainer *t, int64_t step, double *loss, s
     *loss = 0;
     for (int64_t a = 0; a < plan->accumulate; a++) {
         struct sy_phase *p = a ? &plan->more : &plan->first;
+        uint64_t number = (uint64_t)(step * plan->accumulate + a);
         double start = sy_now();
         sy_sampler_batch(&t->sampler, (uint64_t)step, a, sy_data(p->tokens), sy_data(p->targets),
                          p->documents ? sy_data(p->documents) : NULL);
         double sampled = sy_now();
-        if (sy_program_run(p->program, seed, (uint64_t)(step * plan->accumulate + a), err))
+        if (sy_program_run(p->program, seed, number, err))
             return sy_err_prefix(err, "step %lld", (long long)step);
         time->data += sampled - start;
         time->compute += sy_now() - sampled;
         double l = sy_tensor_get(p->loss, 0);
         if (!isfinite(l))
-            return fail_nonfinite(t, p, step, l, err);
+            return fail_nonfinite(t, p, step, number, l, err);
         *loss += l / (double)plan->accumulate;
         add_observed(t, p->program);
     }
@@ -523,27 +525,44 @@ static int one_step(struct sy_trainer *t, struct sy_err *err)
 
 /* ---- evaluation ---- */
 
-double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err)
+int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t n, double *sum,
+                        struct sy_err *err)
 {
     struct sy_phase *p = &t->c.plan->eval;
     struct sy_sampler s = t->sampler;
-    double sum = 0;
     s.split = SY_SPLIT_VAL;
     if (sy_sampler_check(&s, err))
-        return NAN;
-    for (int64_t i = 0; i < n; i++) {
+        return -1;
+    for (int64_t i = first; i < first + n; i++) {
         sy_sampler_eval(&s, i, sy_data(p->tokens), sy_data(p->targets),
                         p->documents ? sy_data(p->documents) : NULL);
         if (sy_program_run(p->program, s.seed, (uint64_t)i, err))
-            return NAN;
-        sum += sy_tensor_get(p->loss, 0);
+            return -1;
+        *sum += sy_tensor_get(p->loss, 0);
     }
-    return sum / (double)n;
+    return 0;
+}
+
+double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err)
+{
+    double sum = 0;
+    return sy_trainer_eval_sum(t, 0, n, &sum, err) ? (double)NAN : sum / (double)n;
 }
 
 static bool has_validation(const struct sy_trainer *t)
 {
     return sy_corpus_tokens(t->c.corpus) - sy_corpus_train(t->c.corpus) > t->c.plan->context;
+}
+
+/* Once, until one succeeds again: each evaluation would say the same. */
+static void tell_failed_eval(struct sy_trainer *t, int64_t step, const struct sy_err *err)
+{
+    char text[sizeof err->msg + 80];
+    if (t->eval_failed || !t->c.on_event)
+        return;
+    snprintf(text, sizeof text, "step %lld: no evaluation: %s; the run goes on", (long long)step,
+             err->msg);
+    t->c.on_event(t->c.ctx, "alarm", text);
 }
 
 static bool evaluate_if_due(struct sy_trainer *t)
@@ -553,6 +572,9 @@ static bool evaluate_if_due(struct sy_trainer *t)
     if (!every || (step % every && step != t->status.steps) || !has_validation(t))
         return false;
     double loss = sy_trainer_eval(t, (int64_t)t->hyper.v[SY_HYPER_eval_batches], &err);
+    if (err.code)
+        tell_failed_eval(t, step, &err);
+    t->eval_failed = err.code != 0;
     if (err.code)
         return false;
     pthread_mutex_lock(&t->lock);

@@ -76,6 +76,7 @@ struct sy_trainer {
     /* the trainer thread's own, or the holder's */
     struct sy_hyper hyper;
     double smooth_seconds, smooth_weight;
+    bool eval_failed; /* the last evaluation; it was told */
 };
 
 /* Append, with the step of now; e->values are copied.  The lock is held.  Out of memory: the entry

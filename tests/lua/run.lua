@@ -235,6 +235,9 @@ do
   r.aux = 10
   r:steps(1):wait()
   is(r:eval(4), before, "evaluation: the same with aux = 10")
+  raises(function() r:eval(0) end, "evaluation of no batches", "eval", "0")
+  raises(function() r:eval(2.5) end, "evaluation of two and a half", "eval", "2.5")
+  is(r:eval(9), r:eval(9), "evaluation of several slices: equal parameters, equal bits")
   near(r.aux, 10, 1e-6, "r.aux")
   near(m.inputs.aux:item(), 10, 1e-6, "the model's as well")
   near(r:history("balance.1"):table()[4][2], r:history("balance.1"):table()[3][2], 0.2, "balance is observed unweighted")

@@ -353,6 +353,53 @@ static void test_ends(void)
     sy_trainer_free(saver);
 }
 
+/* ---- a save over a save ---- */
+
+/* Fails, once armed: a sync of the folder itself after the exchange, or reading the new one; and the
+ * exchange, as where there is no such call. */
+static struct trouble {
+    bool no_exchange, sync, read, moved;
+} trouble;
+
+static int cause(void *ctx, const struct sy_sys_call *call)
+{
+    struct trouble *x = ctx;
+    if (call->kind == SY_SYS_EXCHANGE && x->no_exchange)
+        return ENOSYS;
+    x->moved |= call->kind == SY_SYS_EXCHANGE ||
+                (call->kind == SY_SYS_RENAME && strstr(call->path, ".tmp"));
+    if (!x->moved || !((call->kind == SY_SYS_FSYNC_FOLDER && x->sync) ||
+                       (call->kind == SY_SYS_READ_OPEN && x->read)))
+        return 0;
+    x->sync = x->read = false;
+    return EIO;
+}
+
+/* A save of a step that was saved before fails at its end: the one before is there, and loads. */
+static void test_kept(bool no_exchange, bool sync)
+{
+    struct sy_err err = SY_ERR_INIT, none = SY_ERR_INIT;
+    char path[SY_PATH_MAX];
+    struct sy_saved s;
+    const char *dir = fresh("kept");
+    struct sy_trainer *a = make(40, 1, 0, dir), *b = make(40, 1, 0, NULL);
+    tiny_run_to(a, 5);
+    tap_ok(!sy_trainer_checkpoint(a, path, sizeof path, &err), "saved at step 5: %s", err.msg);
+    uint64_t before = tiny_hash(a);
+    sy_params_freeze(sy_trainer_params(a), "", -1, true);
+    sy_trainer_params(a)->p[0] += 1;
+    trouble = (struct trouble){.no_exchange = no_exchange, .sync = sync, .read = !sync};
+    sy_sys_set_hook(cause, &trouble);
+    tap_ok(sy_trainer_checkpoint(a, NULL, 0, &err), "saved again, %s fails: %s",
+           sync ? "the folder's sync" : "reading it", err.msg);
+    sy_sys_set_hook(NULL, NULL);
+    tap_ok(!sy_checkpoint_find(dir, -1, &s, &none) && s.step == 5, "one of step 5 is there: %s", none.msg);
+    tap_ok(!sy_trainer_load(b, s.path, false, &none) && tiny_hash(b) == before,
+           "it is the one before%s: %s", no_exchange ? ", without an exchange" : "", none.msg);
+    sy_trainer_free(a);
+    sy_trainer_free(b);
+}
+
 int main(void)
 {
     /* in memory: most of the time would go into a disk's fsync */
@@ -366,6 +413,8 @@ int main(void)
     test_full_disk();
     test_share();
     test_ends();
+    for (int i = 0; i < 4; i++)
+        test_kept(i & 1, i & 2);
     for (int threads = 1; threads <= 4; threads *= 2) {
         test_every_step(threads, 1);
         test_every_step(threads, 2);

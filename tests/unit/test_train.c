@@ -96,6 +96,11 @@ static void test_norm(struct sy_params *ps)
     sy_params_grad_norm(ps, 1, &bad);
     tap_is_int(bad, 3, "norm: names the gradient that is not finite");
     ps->g[ps->list[3].offset + 1] = kept;
+    sy_params_freeze(ps, "", -1, true);
+    tap_ok(sy_params_grad_norm(ps, 1, &bad) <= 0, "norm: expert -1 freezes all, experts as well");
+    sy_params_freeze(ps, "", -1, false);
+    tap_ok(near(sy_params_grad_norm(ps, 1, &bad), plain_norm(ps, -1, 0), 1e-12), "norm: and back");
+    sy_params_freeze(ps, "moe.experts.", 1, true);
 }
 
 /* Expert 1 of parameter 2 is frozen. */

@@ -1,3 +1,5 @@
+/* The model and the trainer of tiny_run.h, traced through the operations' C entry points (ops/build.h).
+ * Sizes are so small that a step takes well under a millisecond; the data are drawn from a seed. */
 #include "unit/tiny_run.h"
 
 #include "base/mem.h"
