@@ -161,7 +161,7 @@ static int64_t a_width(const struct region *r, int64_t rows)
 
 /* Operands are often cold, and their rows short or scattered, which the CPU does not foresee.  So
  * while a slice is multiplied, the stored elements of the next one are asked for: each tile gets a
- * share of their lines, after the lines of C that the next tile will write. */
+ * share of their lines, beside the lines of C that the next tile will write. */
 struct ahead {
     struct sy__strip strip[3];
     int strips, at;      /* the strip, */
@@ -193,33 +193,33 @@ static void ahead_add(struct ahead *a, const struct sy_mat *m, bool along_k, int
     a->lines += strip_rows(strip) * row_lines(strip);
 }
 
-/* Put up to n lines into the list. */
-static void ahead_lines(struct ahead *a, const void **list, int64_t n)
+/* Hand out up to n lines as runs; returns how many runs. */
+static int ahead_runs(struct ahead *a, struct sy__fetch *fetch, int64_t n)
 {
-    a->lines -= n;
-    while (n > 0) {
+    int runs = 0;
+    for (; n > 0 && runs < SY__RUNS; runs++) {
         const struct sy__strip *s = &a->strip[a->at];
         const float *row = sy__mat_row(s->mat, (s->along_k ? s->k0 : s->p0) + a->row);
         const char *base = (const char *)(row + (s->along_k ? s->p0 : s->k0));
-        const int64_t all = row_lines(s);
-        for (; n > 0 && a->line < all; a->line++, n--)
-            *list++ = base + a->line * LINE;
-        if (a->line < all)
-            return;
+        const int64_t take = min64(n, row_lines(s) - a->line);
+        fetch->run[runs].at = base + a->line * LINE;
+        fetch->run[runs].end = base + (a->line + take) * LINE;
+        a->line += take, a->lines -= take, n -= take;
+        if (a->line < row_lines(s))
+            continue;
         a->line = 0;
         if (++a->row == strip_rows(s))
             a->row = 0, a->at++;
     }
+    return runs;
 }
 
-/* The lines of a tile of C. */
-static int64_t tile_lines(const void **list, const float *c, int64_t ldc, int64_t rows, int64_t cols)
+/* One tile's share of the lines that are left, at most one a step. */
+static int ahead_share(struct ahead *a, struct sy__fetch *fetch, int64_t steps)
 {
-    int64_t n = 0;
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < cols; j += LINE / (int64_t)sizeof *c)
-            list[n++] = c + i * ldc + j;
-    return n;
+    if (a->tiles <= 0 || a->lines <= 0)
+        return 0;
+    return ahead_runs(a, fetch, min64(ceil_div(a->lines, a->tiles--), steps));
 }
 
 /* -- one task ------------------------------------------------------------------------------------ */
@@ -235,19 +235,12 @@ static void multiply(const struct region *r, const struct slice *s, const uint32
     for (int64_t j = 0; j < cols; j += nr, b += nr * s->lanes) {
         const uint32_t *ap = a;
         for (int64_t i = 0; i < rows; i += mr, ap += aw * s->lanes) {
-            int64_t n = 0;
-            if (i + mr < rows)
-                n = tile_lines(fetch.line, c + (i + mr) * ldc + j, ldc, min64(mr, rows - i - mr),
-                               min64(nr, cols - j));
-            else if (j + nr < cols)
-                n = tile_lines(fetch.line, c + j + nr, ldc, min64(mr, rows), min64(nr, cols - j - nr));
-            if (ahead->tiles > 0) {
-                const int64_t share = min64(ceil_div(ahead->lines, ahead->tiles--), SY__FETCH - n);
-                ahead_lines(ahead, fetch.line + n, share);
-                n += share;
-            }
-            fetch.line[n] = ap;
-            fetch.lines = n;
+            const bool below = i + mr < rows, beside = j + nr < cols;
+            fetch.c = below ? c + (i + mr) * ldc + j : beside ? c + j + nr : c;
+            fetch.c_rows = below ? min64(mr, rows - i - mr) : min64(mr, rows);
+            const int n = ahead_share(ahead, &fetch, s->lanes);
+            fetch.run[n].at = (const char *)ap;
+            fetch.run[n].end = NULL;
             tile(s->lanes, ap, b, c + i * ldc + j, ldc, (int)min64(mr, rows - i),
                  (int)min64(nr, cols - j), load, &fetch);
         }

@@ -30,12 +30,16 @@ struct sy__strip {
 typedef void (*sy__pack_fn)(uint32_t *dst, int width, int step, const struct sy__strip *s);
 
 /* c[0..mr) x [0..nc) (+)= A panel · B panel; `load`: the chain starts from c, else from 0.
- * `fetch`: addresses that will be needed soon, or NULL.  A tile asks for one with each step, since a CPU
- * drops what it is asked for in one burst. */
-enum { SY__FETCH = 512 };
+ * `fetch`: what will be needed soon, or NULL.  A tile asks for a line with each step, since a CPU
+ * drops what it is asked for in one burst; for runs of lines and no list of them, since the stores
+ * that make a list would wait behind the stores of the last tile. */
+enum { SY__RUNS = 24 };
 struct sy__fetch {
-    int64_t lines;
-    const void *line[SY__FETCH + 1]; /* line[lines] may be asked for again and again */
+    const float *c;  /* the tile of C that comes next, c_rows high */
+    int64_t c_rows;
+    struct {
+        const char *at, *end; /* whole lines; a run without an end comes last */
+    } run[SY__RUNS + 1];
 };
 typedef void (*sy__tile_fn)(int64_t kl, const uint32_t *a, const uint32_t *b, float *c, int64_t ldc,
                             int mr, int nc, bool load, const struct sy__fetch *fetch);

@@ -33,11 +33,24 @@ static inline __attribute__((always_inline)) void tile(const int mr, int64_t kl,
                                                        const float *b, float *c, int64_t ldc,
                                                        bool load, const struct sy__fetch *fetch)
 {
-    const void *none = b, *const *next = fetch ? fetch->line : &none;
-    const void *const *last = next + (fetch ? fetch->lines : 0);
+    const char *write = fetch ? (const char *)fetch->c : NULL;
+    const char *written = fetch ? (const char *)(fetch->c + fetch->c_rows * ldc) : NULL;
+    const char *read = fetch ? fetch->run[0].at : (const char *)b;
+    const char *end = fetch ? fetch->run[0].end : NULL;
+    int run = 0;
     ROWS(ROW_LOAD)
-    for (int64_t k = 0; k < kl; k++, a += AW, b += NR, next += next < last) {
-        _mm_prefetch(*next, _MM_HINT_T1);
+    for (int64_t k = 0; k < kl; k++, a += AW, b += NR) {
+        if (write < written) {
+            _mm_prefetch(write, _MM_HINT_T0);
+            write += ldc * (int64_t)sizeof *c;
+        }
+        _mm_prefetch(read, _MM_HINT_T1);
+        read += 64;
+        if (read == end) {
+            run++;
+            read = fetch->run[run].at;
+            end = fetch->run[run].end;
+        }
         __m256 b0 = _mm256_load_ps(b), b1 = _mm256_load_ps(b + 8);
         ROWS(ROW_MAC)
     }

@@ -46,11 +46,25 @@ static inline __attribute__((always_inline)) void tile(const int mr, const bool 
                                                        int64_t ldc, __mmask16 m, bool load,
                                                        const struct sy__fetch *fetch)
 {
-    const void *none = bf, *const *next = fetch ? fetch->line : &none;
-    const void *const *last = next + (fetch ? fetch->lines : 0);
+    const char *write = fetch ? (const char *)fetch->c : NULL;
+    const char *written = fetch ? (const char *)(fetch->c + fetch->c_rows * ldc) : NULL;
+    const char *read = fetch ? fetch->run[0].at : (const char *)bf;
+    const char *end = fetch ? fetch->run[0].end : NULL;
+    int run = 0;
     ROWS(ROW_LOAD)
-    for (int64_t k = 0; k < kl; k++, af += AW, bf += NR, next += next < last) {
-        _mm_prefetch(*next, _MM_HINT_T1);
+    for (int64_t k = 0; k < kl; k++, af += AW, bf += NR) {
+        if (write < written) {
+            _mm_prefetch(write, _MM_HINT_T1);
+            _mm_prefetch(write + 64, _MM_HINT_T1);
+            write += ldc * (int64_t)sizeof *c;
+        }
+        _mm_prefetch(read, _MM_HINT_T1);
+        read += 64;
+        if (read == end) {
+            run++;
+            read = fetch->run[run].at;
+            end = fetch->run[run].end;
+        }
         __m512 b0 = _mm512_load_ps(bf), b1 = two ? _mm512_load_ps(bf + 16) : b0;
         ROWS(ROW_MAC)
         (void)b1;
