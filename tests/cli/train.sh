@@ -179,5 +179,21 @@ run --json "$folder/train.lua" 50 1e6
 ok '[ $code -eq 1 ] && grep -q "0 other" "$folder/checked"' '--json: a failed run parses as well'
 ok 'grep -q "{\"event\":\"failed\",\"run\":\"a-run\",\"text\":\"step" "$folder/out"' '--json: and says why'
 
+# ---- paused at the end: saved and stopped; events name their kind and run ----
+
+cat > "$folder/paused.lua" <<'END'
+local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2, expert_dim = 16}
+local r = train(m, d, {steps = 50, batch = 2, name = "a-pause", eval_every = 0, paused = true})
+r:checkpoint()
+every(r, 1, function() error "oops" end)
+r:steps(3):wait()
+END
+run --runs "$folder/runs" --json "$folder/paused.lua"
+ok '[ $code -eq 0 ] && [ -d "$folder/runs/a-pause/step-000001" ]' 'a run that is paused at the end is saved'
+ok 'grep -q "{\"event\":\"stopped\",\"run\":\"a-pause\"}" "$folder/out"' 'and stopped'
+ok 'grep -q "{\"event\":\"checkpoint\",\"run\":\"a-pause\",\"text\":" "$folder/out"' '--json: a checkpoint is an event'
+ok 'grep -q "{\"event\":\"hook\",\"run\":\"a-pause\",\"text\":\"hook at step 1" "$folder/out"' '--json: a failed hook as well'
+
 echo "1..$n"
 exit $status
