@@ -99,14 +99,14 @@ static void print_quoted(const char *text)
 static void spark_text(const struct sy_store_info *r, struct sy_str *out)
 {
     static const char *const blocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-    double low = INFINITY, high = -INFINITY;
+    double low = (double)INFINITY, high = -(double)INFINITY;
     for (int i = 0; i < r->sparks; i++)
         if (isfinite(r->spark[i])) {
             low = fmin(low, (double)r->spark[i]);
             high = fmax(high, (double)r->spark[i]);
         }
     for (int i = 0; i < r->sparks; i += 3) { /* 20 cells: the largest of three */
-        double v = -INFINITY;
+        double v = -(double)INFINITY;
         bool bad = false;
         for (int k = i; k < i + 3 && k < r->sparks; k++) {
             bad |= !isfinite(r->spark[k]);

@@ -123,8 +123,8 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
     t->pause_at = -1;
     t->saved.step = -1;
     t->inputs_end = &t->inputs;
-    t->status = (struct sy_status){.state = SY_RUN_PAUSED, .loss = NAN, .val_loss = NAN,
-                                   .grad_norm = NAN, .load_max_mean = NAN, .tok_s = NAN, .mfu = NAN,
+    t->status = (struct sy_status){.state = SY_RUN_PAUSED, .loss = (double)NAN, .val_loss = (double)NAN,
+                                   .grad_norm = (double)NAN, .load_max_mean = (double)NAN, .tok_s = (double)NAN, .mfu = (double)NAN,
                                    .steps = (int64_t)config->hyper.v[SY_HYPER_steps]};
     t->status.lr = sy_hyper_lr(&t->hyper, 1);
     pthread_mutex_init(&t->lock, NULL);
@@ -455,7 +455,7 @@ static void put(struct sy_trainer *t, enum sy__series s, int64_t step, double v)
 static void judge_loads(const struct sy_trainer *t, struct sy_status *s)
 {
     int n = sy_program_observes(t->c.plan->first.program);
-    s->load_max_mean = NAN;
+    s->load_max_mean = (double)NAN;
     s->dead = 0;
     for (int i = 0; i < n; i++) {
         const struct sy__observed *o = &t->observed[i];

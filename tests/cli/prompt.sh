@@ -8,11 +8,23 @@ export HOME XDG_STATE_HOME INPUTRC
 srcdir=${srcdir:-.}
 export srcdir
 status=0
+if [ -n "${SY_SANITIZERS:-}" ]; then
+    echo "1..0 # SKIP a scenario's time limits are for the program as users have it"
+    exit 0
+fi
+# Scenarios have time limits, which a busy machine can break: one of two plays must keep them all.
 for scenario in prompt live; do
-    "${builddir:-.}/tests/cli/pty" "$srcdir/tests/cli/$scenario.pty" \
-        "${SWITCHYARD:-./switchyard}" -E >> "$dir/log" || status=1
+    for play in first second; do
+        rm -rf "$dir/state"
+        "${builddir:-.}/tests/cli/pty" "$srcdir/tests/cli/$scenario.pty" \
+            "${SWITCHYARD:-./switchyard}" -E > "$dir/$scenario" && break
+        [ "$play" = first ] && continue
+        status=1
+    done
+    cat "$dir/$scenario" >> "$dir/log"
+    [ "$scenario" = prompt ] && head -1 "$dir/state/switchyard/history" > "$dir/remembered" 2> /dev/null
 done
-if [ "$(head -1 "$dir/state/switchyard/history" 2> /dev/null)" = "1 + 1" ]; then
+if [ "$(cat "$dir/remembered")" = "1 + 1" ]; then
     echo "ok 0 - the history is kept" >> "$dir/log"
 else
     echo "not ok 0 - the history is kept (built without Readline: expected)" >> "$dir/log"
