@@ -62,7 +62,7 @@ docs.entries = {
    "r:stop():wait()\ntrain(m, d, {steps = 2, batch = 2, eval_every = 0}):wait()", options = "train"},
   {"every", "every(r, n, function(r) ... end)",
    "Call the function after every n-th step of the run, between two steps: it may read and change the run. An error in "
-   .. "it is told and the run goes on.", "every(r, 100, function(r) print(r.step, r.loss) end)"},
+   .. "it is told and pauses the run.", "every(r, 100, function(r) print(r.step, r.loss) end)"},
   {"runs", "runs() -> list    runs(name) -> r", "The runs of this session, or one of them. Errors: an unknown name.",
    "runs()"},
   {"compare", "compare{r1, r2, ...} -> table", "Runs side by side: step, losses (nats a token), learning rate, tokens a "

@@ -99,3 +99,6 @@ SH_LOG_DRIVER = $(tap_driver)
 SH_LOG_COMPILER = $(test_limit) $(SHELL)
 LUA_LOG_DRIVER = $(tap_driver)
 LUA_LOG_COMPILER = $(test_limit) ./switchyard$(EXEEXT) -E
+
+# The scenarios at a terminal have time limits: they run alone, when all other tests are through.
+%D%/cli/prompt.log: $(filter-out %D%/cli/prompt.log,$(TEST_LOGS))

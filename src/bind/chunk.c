@@ -369,10 +369,33 @@ static int quit(lua_State *L)
     return lsy_raise_interrupted(L);
 }
 
+static bool aside;
+
+void sy_chunk_aside(bool on) { aside = on; }
+
+/* The same text as print's as one message of the host's. */
+static int print_aside(lua_State *L)
+{
+    int n = lua_gettop(L);
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (int i = 1; i <= n; i++) {
+        if (i > 1)
+            luaL_addchar(&b, '\t');
+        luaL_tolstring(L, i, NULL);
+        luaL_addvalue(&b);
+    }
+    luaL_pushresult(&b);
+    sy_host_print(lua_tostring(L, -1));
+    return 0;
+}
+
 /* print as Lua has it, but a closed pipe (| head) ends the chunk, silently. */
 static int print(lua_State *L)
 {
     int n = lua_gettop(L);
+    if (aside)
+        return print_aside(L);
     for (int i = 1; i <= n; i++) {
         size_t len;
         const char *s = luaL_tolstring(L, i, &len);

@@ -39,4 +39,8 @@ char *sy_chunk_complete(struct lua_State *L, const char *line, size_t point, boo
 /* The exit status that quit(n) or os.exit(n) at the prompt asked for. */
 int sy_chunk_status(void);
 
+/* Lua thread: what is printed from now on comes from a hook, beside what the user types: the prompt shows it
+ * above its line. */
+void sy_chunk_aside(bool on);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "bind/chunk.h"
 #include "bind/data.h"
 #include "bind/host.h"
 #include "bind/progress.h"
@@ -106,6 +107,7 @@ static void hook_failed(struct run *r, const char *why)
     lsy_progress_event(sy_trainer_name(r->trainer), "hook", text);
     sy_trainer_note(r->trainer, "hook", line);
     sy_trainer_pause(r->trainer);
+    any_failed = true; /* a script that ends with this run paused did not do what it was asked */
 }
 
 /* On the Lua thread: call the function that run.lua put into uservalue 1 with the step. */
@@ -118,8 +120,10 @@ static void call_hooks(lua_State *L, void *ctx)
     lua_getiuservalue(L, -1, 1);
     lua_pushinteger(L, (lua_Integer)r->hook_step);
     r->in_hook = true;
+    sy_chunk_aside(true);
     if (lua_pcall(L, 1, 0, top + 1) != LUA_OK)
         hook_failed(r, luaL_tolstring(L, -1, NULL));
+    sy_chunk_aside(false);
     r->in_hook = false;
     lua_settop(L, top);
 }
