@@ -190,7 +190,7 @@ every(r, 1, function() error "oops" end)
 r:steps(3):wait()
 END
 run --runs "$folder/runs" --json "$folder/paused.lua"
-ok '[ $code -eq 0 ] && [ -d "$folder/runs/a-pause/step-000001" ]' 'a run that is paused at the end is saved'
+ok '[ $code -eq 1 ] && [ -d "$folder/runs/a-pause/step-000001" ]' 'a run that a failed hook paused is saved, status 1'
 ok 'grep -q "{\"event\":\"stopped\",\"run\":\"a-pause\"}" "$folder/out"' 'and stopped'
 ok 'grep -q "{\"event\":\"checkpoint\",\"run\":\"a-pause\",\"text\":" "$folder/out"' '--json: a checkpoint is an event'
 ok 'grep -q "{\"event\":\"hook\",\"run\":\"a-pause\",\"text\":\"hook at step 1" "$folder/out"' '--json: a failed hook as well'
