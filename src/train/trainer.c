@@ -296,15 +296,15 @@ static void unpark(struct sy_trainer *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-/* The callback may run the user's code, which may ask for a hold: we count as parked meanwhile. */
-static void announce(struct sy_trainer *t, bool evaluated)
+/* The callback may run the user's code, which may ask for a hold: we count as parked meanwhile.
+ * What is told is the status as it was when there was news: who waited for a pause may have resumed
+ * already, and a RUNNING would have the hooks of this step called a second time. */
+static void announce(struct sy_trainer *t, const struct sy_status *s, bool evaluated)
 {
-    struct sy_status s;
     if (!t->c.on_step)
         return;
-    sy_trainer_status(t, &s);
     park(t);
-    t->c.on_step(t->c.ctx, &s, evaluated);
+    t->c.on_step(t->c.ctx, s, evaluated);
     unpark(t);
 }
 
@@ -334,9 +334,10 @@ static bool border(struct sy_trainer *t)
         bool news = t->status.state != s;
         set_state(t, s);
         if (news && s != SY_RUN_RUNNING && !told) { /* tell outside the lock, then look again */
+            struct sy_status now = t->status;
             told = true;
             pthread_mutex_unlock(&t->lock);
-            announce(t, false);
+            announce(t, &now, false);
             pthread_mutex_lock(&t->lock);
             continue;
         }
@@ -599,12 +600,16 @@ static void *train_thread(void *arg)
             struct sy_journal_entry e = {.kind = "failed", .expert = -1};
             snprintf(e.text, sizeof e.text, "%.*s", (int)sizeof e.text - 1, err.msg);
             sy__journal_add(t, &e);
+            struct sy_status failed = t->status;
             pthread_mutex_unlock(&t->lock);
-            announce(t, false);
+            announce(t, &failed, false);
             continue;
         }
         t->saver.ended = false;
-        announce(t, evaluate_if_due(t));
+        bool evaluated = evaluate_if_due(t);
+        struct sy_status now;
+        sy_trainer_status(t, &now);
+        announce(t, &now, evaluated);
         sy__saver_border(t);
     }
     sy__saver_join(t);

@@ -68,10 +68,16 @@ static struct sy_plan *make_plan(struct sy_err *err)
 
 static atomic_long announced;
 
+static int64_t last_step;
+static int again; /* steps that were announced twice, so that their hooks would be called twice */
+
 static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
 {
-    (void)ctx, (void)s, (void)evaluated;
+    (void)ctx, (void)evaluated;
     atomic_fetch_add(&announced, 1);
+    again += s->state == SY_RUN_RUNNING && s->step == last_step;
+    if (s->state == SY_RUN_RUNNING)
+        last_step = s->step;
 }
 
 static atomic_int alarms;
@@ -244,6 +250,26 @@ static void test_states(struct sy_corpus *corpus)
     finish(t);
 }
 
+/* Whoever waits for a pause and resumes at once meets the trainer while it tells of the pause. */
+static void test_announced_once(struct sy_corpus *corpus)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_status s = {0};
+    struct sy_trainer *t = make(corpus);
+    sy_trainer_set(t, SY_HYPER_steps, 20000, &err);
+    sy_trainer_set(t, SY_HYPER_eval_every, 0, &err);
+    last_step = -1;
+    again = 0;
+    sy_trainer_pause(t);
+    sy_trainer_start(t, &err);
+    double until = sy_now() + (tap_fast() ? 0.5 : 2);
+    for (; s.step < 20000 && sy_now() < until; sy_trainer_status(t, &s))
+        if (s.state == SY_RUN_PAUSED)
+            sy_trainer_steps(t, 1);
+    finish(t);
+    tap_ok(again == 0, "%d of %lld steps were announced twice", again, (long long)s.step);
+}
+
 /* Evaluation in slices has the bits of one; one that fails is told once and the run goes on. */
 static void test_evaluation(struct sy_corpus *corpus)
 {
@@ -291,6 +317,7 @@ int main(void)
     tap_ok(atomic_load(&announced) >= 2 * STEPS, "every step was announced");
     test_states(corpus);
     test_free(corpus);
+    test_announced_once(corpus);
     test_evaluation(corpus);
     sy_corpus_unref(corpus);
     return tap_done();
