@@ -12,6 +12,7 @@ enum sy_chunk_result {
     SY_CHUNK_INCOMPLETE, /* more lines are needed; nothing was run */
     SY_CHUNK_FAILED,
     SY_CHUNK_INTERRUPTED,
+    SY_CHUNK_JOB, /* it waits, and goes on as a job (job.h): the prompt may take the next line */
     SY_CHUNK_QUIT /* quit or exit was typed, or quit() called */
 };
 

@@ -37,6 +37,17 @@ static struct {
           .finished = PTHREAD_COND_INITIALIZER, .last = &host.first};
 
 struct sy_host_runs sy_host_runs;
+struct sy_host_screen sy_host_screen;
+
+static atomic_int columns = 80;
+
+int sy_host_columns(void) { return atomic_load(&columns); }
+
+void sy_host_set_columns(int n)
+{
+    if (n > 0)
+        atomic_store(&columns, n);
+}
 
 bool sy_host_is_lua_thread(void)
 {

@@ -48,6 +48,19 @@ struct sy_host_runs {
 };
 extern struct sy_host_runs sy_host_runs;
 
+/* What the workbench offers to Lua (NULL: there is no screen).  Set once, before the Lua thread starts. */
+struct sy_host_screen {
+    /* :overlay :dump :theme :plain :watch, or a name that the screen adds, with the text behind it.  On
+     * the Lua thread: hand it over to the screen's thread.  0: done, *reply (maybe "") is shown;
+     * -1: *reply says why not.  A name that is not known: -1 with an empty reply. */
+    int (*command)(const char *name, const char *args, char *reply, size_t n);
+};
+extern struct sy_host_screen sy_host_screen;
+
+/* Columns that what is printed may take: 80, or what the prompt has set.  Any thread. */
+int sy_host_columns(void);
+void sy_host_set_columns(int columns);
+
 /* ---- for the program ---- */
 
 struct sy_state_options;

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "bind/chunk.h"
 #include "bind/host.h"
+#include "bind/job.h"
 #include "repl/edit.h"
 
 #include <signal.h>
@@ -235,12 +236,14 @@ static bool has_prompts(const char *text)
 /* A pasted block with prompts in it: the prompted lines, not the output between them. */
 static void feed_session(struct session *s, const char *text)
 {
+    sy_job_detach(false); /* its lines depend on each other */
     while (*text && !s->ended) {
         size_t n = strcspn(text, "\n");
         if (!strncmp(text, PROMPT, 6) || !strncmp(text, CONTINUATION, 6))
             feed(s, text, n);
         text += n + (text[n] == '\n');
     }
+    sy_job_detach(sy_edit_is_terminal());
 }
 
 static void take_line(struct session *s, const char *line)
@@ -293,7 +296,7 @@ static void step(struct session *s)
         s->ended = may_end();
         break;
     case SY_EDIT_INTERRUPT:
-        if (!s->job.text.len)
+        if (!s->job.text.len && !sy_job_interrupt())
             fputs("(quit or Ctrl-D leaves; runs go on)\n", stdout);
         sy_str_clear(&s->job.text);
         break;
@@ -324,6 +327,7 @@ int sy_prompt_run(struct lua_State *L, bool plain)
         fputs("switchyard: cannot start the prompt\n", stderr);
         return 1;
     }
+    sy_job_detach(sy_edit_is_terminal());
     sy_prompt_signals(true);
     sy_host_set_printer(sy_edit_notice);
     while (!s.ended)
