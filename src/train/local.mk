@@ -1,6 +1,7 @@
 # train: add a source or header as  libtrain_a_SOURCES += %D%/name.c %D%/name.h
 noinst_LIBRARIES += libtrain.a
 sy_libs += libtrain.a
-libtrain_a_SOURCES = %D%/params.h %D%/params.c %D%/hyper.c %D%/trainer.c %D%/trainer_int.h %D%/journal.c \
+libtrain_a_SOURCES = %D%/params.h %D%/params.c %D%/hyper.c %D%/trainer.c %D%/trainer_int.h %D%/mail.c %D%/step.c \
+    %D%/eval.c %D%/plan.c %D%/journal.c \
     %D%/checkpoint.h %D%/checkpoint.c %D%/state.c %D%/snapshot.c %D%/resume.c
 pkginclude_HEADERS += include/switchyard/hyper.h include/switchyard/train.h

@@ -1,4 +1,5 @@
-/* The trainer's inside, shared by trainer.c (the thread), journal.c, snapshot.c and resume.c. */
+/* The trainer's inside, shared by trainer.c (border, thread), mail.c, step.c, eval.c, plan.c, journal.c,
+ * snapshot.c and resume.c. */
 #ifndef SY_TRAIN_TRAINER_INT_H
 #define SY_TRAIN_TRAINER_INT_H
 
@@ -78,6 +79,28 @@ struct sy_trainer {
     double smooth_seconds, smooth_weight;
     bool eval_failed; /* the last evaluation; it was told */
 };
+
+/* trainer.c; the lock is held. */
+void sy__set_state(struct sy_trainer *t, enum sy_run_state s);
+bool sy__has_more(const struct sy_trainer *t); /* steps */
+/* The state that this border asks for, or RUNNING.  FAILED stays, DONE until resume(). */
+enum sy_run_state sy__wanted_state(const struct sy_trainer *t);
+
+/* mail.c: what was asked for becomes so.  The lock is held, at a border. */
+void sy__mail_apply(struct sy_trainer *t);
+
+/* step.c.  One step; 0, or -1 and err: nothing has changed but the gradients. */
+int sy__step(struct sy_trainer *t, struct sy_err *err);
+int sy__step_series(struct sy_trainer *t, struct sy_err *err);  /* make all series, once */
+int sy__step_observe(struct sy_trainer *t, struct sy_err *err); /* those of a new plan */
+void sy__step_sampler(struct sy_trainer *t);
+void sy__put(struct sy_trainer *t, enum sy__series s, int64_t step, double v);
+
+/* eval.c: whether there was an evaluation. */
+bool sy__eval_if_due(struct sy_trainer *t);
+
+/* plan.c: values of inputs of the same name and shape. */
+void sy__inputs_copy(const struct sy_plan *from, struct sy_plan *to);
 
 /* Append, with the step of now; e->values are copied.  The lock is held.  Out of memory: the entry
  * is lost, the run goes on. */

@@ -1,0 +1,65 @@
+/* Evaluation: mean loss over fixed batches of the validation text, without auxiliary losses.  Layer train. */
+#include "train/trainer_int.h"
+
+#include <math.h>
+#include <stdio.h>
+
+int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t n, double *sum,
+                        struct sy_err *err)
+{
+    struct sy_phase *p = &t->c.plan->eval;
+    struct sy_sampler s = t->sampler;
+    s.split = SY_SPLIT_VAL;
+    if (sy_sampler_check(&s, err))
+        return -1;
+    for (int64_t i = first; i < first + n; i++) {
+        sy_sampler_eval(&s, i, sy_data(p->tokens), sy_data(p->targets),
+                        p->documents ? sy_data(p->documents) : NULL);
+        if (sy_program_run(p->program, s.seed, (uint64_t)i, err))
+            return -1;
+        *sum += sy_tensor_get(p->loss, 0);
+    }
+    return 0;
+}
+
+double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err)
+{
+    double sum = 0;
+    return sy_trainer_eval_sum(t, 0, n, &sum, err) ? (double)NAN : sum / (double)n;
+}
+
+static bool has_validation(const struct sy_trainer *t)
+{
+    return sy_corpus_tokens(t->c.corpus) - sy_corpus_train(t->c.corpus) > t->c.plan->context;
+}
+
+/* Once, until one succeeds again: each evaluation would say the same. */
+static void tell_failed_eval(struct sy_trainer *t, int64_t step, const struct sy_err *err)
+{
+    char text[sizeof err->msg + 80];
+    if (t->eval_failed || !t->c.on_event)
+        return;
+    snprintf(text, sizeof text, "step %lld: no evaluation: %s; the run goes on", (long long)step,
+             err->msg);
+    t->c.on_event(t->c.ctx, "alarm", text);
+}
+
+bool sy__eval_if_due(struct sy_trainer *t)
+{
+    int64_t every = (int64_t)t->hyper.v[SY_HYPER_eval_every], step = t->status.step;
+    struct sy_err err = SY_ERR_INIT;
+    if (!every || (step % every && step != t->status.steps) || !has_validation(t))
+        return false;
+    double loss = sy_trainer_eval(t, (int64_t)t->hyper.v[SY_HYPER_eval_batches], &err);
+    if (err.code)
+        tell_failed_eval(t, step, &err);
+    t->eval_failed = err.code != 0;
+    if (err.code)
+        return false;
+    pthread_mutex_lock(&t->lock);
+    t->status.val_loss = loss;
+    t->status.val_step = step;
+    pthread_mutex_unlock(&t->lock);
+    sy__put(t, VAL_LOSS, step, loss);
+    return true;
+}

@@ -1,0 +1,80 @@
+/* Plans: the programs of one shape, their one arena, and the inputs that they share by name.  Layer train. */
+#include "base/mem.h"
+#include "train/trainer_int.h"
+
+#include <string.h>
+
+static void free_phase(struct sy_phase *p)
+{
+    sy_program_free(p->program);
+    sy_tensor_unref(p->tokens);
+    sy_tensor_unref(p->targets);
+    sy_tensor_unref(p->documents);
+    sy_tensor_unref(p->loss);
+    sy_graph_free(p->graph);
+}
+
+void sy_plan_free(struct sy_plan *plan)
+{
+    if (!plan)
+        return;
+    free_phase(&plan->first);
+    free_phase(&plan->more);
+    free_phase(&plan->eval);
+    sy_free(plan->arena);
+    sy_free(plan);
+}
+
+int sy_plan_attach(struct sy_plan *plan, struct sy_err *err)
+{
+    struct sy_phase *phases[3] = {&plan->first, &plan->more, &plan->eval};
+    size_t most = 1;
+    for (int i = 0; i < 3; i++)
+        if (phases[i]->program && sy_program_bytes(phases[i]->program) > most)
+            most = sy_program_bytes(phases[i]->program);
+    plan->arena = sy_alloc(most);
+    plan->arena_bytes = most;
+    if (!plan->arena)
+        return sy_err_set(err, SY_E_MEMORY, "train: out of memory: %zu bytes wanted for activations",
+                          most);
+    for (int i = 0; i < 3; i++)
+        if (phases[i]->program && sy_program_attach(phases[i]->program, plan->arena, err))
+            return -1;
+    return 0;
+}
+
+/* ---- inputs ---- */
+
+static bool write_phase(struct sy_phase *p, const char *name, const float *values, int64_t n)
+{
+    struct sy_tensor *x = p->graph ? sy_graph_find_input(p->graph, name) : NULL;
+    if (!x || x->dtype != SY_F32 || sy_tensor_count(x) != n)
+        return false;
+    memcpy(sy_data(x), values, (size_t)n * sizeof(float));
+    return true;
+}
+
+bool sy__input_write(struct sy_trainer *t, const char *name, const float *values, int64_t n)
+{
+    bool first = write_phase(&t->c.plan->first, name, values, n);
+    bool more = write_phase(&t->c.plan->more, name, values, n);
+    bool eval = write_phase(&t->c.plan->eval, name, values, n);
+    return first || more || eval;
+}
+
+static void copy_inputs(const struct sy_phase *from, struct sy_phase *to)
+{
+    for (int i = 0; from->graph && to->graph && i < sy_graph_inputs(from->graph); i++) {
+        const struct sy_tensor *x = sy_graph_input_at(from->graph, i);
+        struct sy_tensor *y = sy_graph_find_input(to->graph, sy_graph_input_name(from->graph, i));
+        if (y && x->dtype == SY_F32 && y->dtype == SY_F32 && sy_tensor_same_shape(x, y))
+            memcpy(sy_data(y), sy_data(x), sy_tensor_bytes(x));
+    }
+}
+
+void sy__inputs_copy(const struct sy_plan *from, struct sy_plan *to)
+{
+    copy_inputs(&from->first, &to->first);
+    copy_inputs(&from->first, &to->more);
+    copy_inputs(&from->eval, &to->eval);
+}
