@@ -125,7 +125,11 @@ docs.entries = {
    .. "(for m:count). Errors: outside a model's function; a name that was not there when the model was made."},
   {"nn.state", "nn.state(name, t) -> tensor", "A tensor that belongs to the model and is no parameter (a router's bias, running "
    .. "loads): no gradient. nn.update sets it."},
-  {"nn.update", "nn.update(state, value)", "Set a state at the end of each training step."},
+  {"nn.update", "nn.update(state, value)", "Set a state at the end of each training step; with accumulate to what value is "
+   .. "in the last micro-batch (see nn.step_sum)."},
+  {"nn.step_sum", "nn.step_sum(name, x) -> tensor", "The sum of x over the step's micro-batches up to this one; x itself "
+   .. "when accumulate is 1. For updates of states that shall see the whole step."},
+  {"nn.micro_batches", "nn.micro_batches() -> number", "Micro-batches of a step (accumulate) in training, else 1."},
   {"nn.observe", "nn.observe(name, x)", "Put a scalar or a vector out at every training step; r:history(name) has it then. "
    .. "Inside nn.layer the layer's number is appended: load.2."},
   {"nn.input", "nn.input(name, default) -> tensor", "A number or a tensor (f32) that is read anew at every step: r[name] = "
@@ -165,7 +169,7 @@ docs.entries = {
    .. "(balance); Zoph et al. 2022 (z)."},
   {"nn.routers", "nn.routers.name = function(logits, K, options) ... return gates, experts, p, update end",
    "Routers by name. logits (N,E) -> gates (N,K), experts (N,K) from 1, p (N,E) whose rows sum to 1 for the balance loss, and "
-   .. "optionally update(load), which gets the experts' shares of the tokens (E). examples/router.lua adds one.",
+   .. "optionally update(load), which gets the experts' shares of the step's tokens (E), all micro-batches together. examples/router.lua adds one.",
    "function nn.routers.mine(logits, K, o)\n"
    .. "  local s = logits:softplus()\n"
    .. "  local gates, experts = s:topk(K, -1)\n"

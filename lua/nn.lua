@@ -91,7 +91,8 @@ function nn.param(name, shape, init, options)
 end
 
 --- nn.state(name, t) -> tensor: a tensor that is no parameter but belongs to the model (router bias, running
--- loads): no gradient, saved with the model.  nn.update(state, value) sets it at the end of each step.
+-- loads): no gradient, saved with the model.  nn.update(state, value) sets it at the end of each step (with
+-- accumulate to what value is in the last micro-batch: see nn.step_sum).
 function nn.state(name, t)
   local d = description("state")
   local key = full_name(name)
@@ -102,6 +103,28 @@ end
 function nn.update(state, value)
   local d = description("update")
   if d.mode == "train" then d.graph:update(state, value) end
+end
+
+--- nn.micro_batches() -> number of micro-batches of a step (train's accumulate)
+function nn.micro_batches()
+  local d = description("micro_batches")
+  return d.mode == "train" and d.accumulate or 1
+end
+
+--- nn.step_sum(name, x) -> tensor: the sum of x over the step's micro-batches up to this one.  A state is updated
+-- with what its value is in the last one, so updates made of this see the whole step.
+function nn.step_sum(name, x)
+  local d = description("step_sum")
+  if nn.micro_batches() == 1 then return x end
+  local key = full_name(name)
+  local sum = d.carried[key]
+  if not sum then
+    sum = tensor.zeros(x.shape)
+    d.carried[key] = sum
+  end
+  if d.kind == "more" then x = sum + x end
+  d.graph:carry(sum, x)
+  return x
 end
 
 --- nn.observe(name, x): put x (a scalar or a vector) out at every step; r:history(name) has it then.
@@ -238,6 +261,13 @@ function nn.routers.sigmoid(logits, K, o)
   return gates, experts, s / (s:sum(-1, true) + 1e-20), update
 end
 
+-- Loads of all micro-batches of a step: counts are whole numbers, so the bits are those of one large batch.
+local function step_load(load, assignments)
+  local n = nn.micro_batches()
+  if n == 1 then return load end
+  return nn.step_sum("load", (load * assignments):round()) / (assignments * n)
+end
+
 --- nn.moe(x (...,C), {experts=E, top_k=K, expert_dim=F, router="softmax", aux=0.01, z=0.001, capacity=,
 -- shared_experts=0}): route every token to K of E SwiGLU experts.  Dropless unless capacity (a factor
 -- of N*K/E) is given.  Observes load (of ideal), entropy, balance and z losses, drops.
@@ -271,7 +301,7 @@ function nn.moe(x, o)
     if capacity > 0 then nn.observe("drops", pos:moe_drops()) end
     nn.loss("balance", (load * p:mean(1)):sum() * E, nn.input("aux", o.aux or 0.01))
     nn.loss("z", logits:logsumexp(-1):square():mean(), nn.input("z", o.z or 0.001))
-    if update then update(load) end
+    if update then update(step_load(load, N * K)) end
   end
   if (o.shared_experts or 0) > 0 then
     y = y + nn.scope("shared_experts", nn.ffn, flat, F * o.shared_experts)

@@ -13,7 +13,8 @@ local Run = {}
 
 -- ---- tracing and planning ----
 
-local function trace(m, what, kind, params, o)
+-- carried: tensors that gather over micro-batches, by name; the same in `first` and `more`.
+local function trace(m, kind, params, o, carried)
   local loss, total
   local function result(d)
     local targets = d.graph:input("targets", "i32", {o.batch, o.context})
@@ -22,15 +23,16 @@ local function trace(m, what, kind, params, o)
     for _, aux in ipairs(d.aux) do total = total + aux end
     d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute)
   end
-  local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision}, o.batch,
-    o.context, result)
+  local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision, kind = kind,
+    accumulate = o.accumulate, carried = carried}, o.batch, o.context, result)
   return d.phase
 end
 
 local function make_plan(m, params, o)
-  local first = trace(m, "train", "first", params, o)
-  local more = o.accumulate > 1 and trace(m, "train", "more", params, o) or nil
-  local eval = trace(m, "train", "eval", params, o)
+  local carried = {}
+  local first = trace(m, "first", params, o, carried)
+  local more = o.accumulate > 1 and trace(m, "more", params, o, carried) or nil
+  local eval = trace(m, "eval", params, o)
   return engine.plan(first, more, eval, o.batch, o.context, o.accumulate)
 end
 

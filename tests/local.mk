@@ -33,6 +33,7 @@ script_tests += %D%/lua/docs.lua %D%/cli/examples.sh
 script_tests += %D%/lua/data.lua %D%/lua/files.lua %D%/lua/model_file.lua
 script_tests += %D%/peers/parity.lua
 script_tests += %D%/lua/exact.lua %D%/lua/run.lua %D%/lua/memory.lua
+script_tests += %D%/lua/spike.lua
 script_tests += %D%/lua/tensor.lua %D%/lua/state.lua
 EXTRA_DIST += %D%/lua/tap.lua
 script_tests += %D%/cli/options.sh %D%/cli/fifty.sh %D%/cli/prompt.sh

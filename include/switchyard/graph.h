@@ -30,9 +30,13 @@ struct sy_tensor *sy_graph_input(struct sy_graph *g, const char *name, enum sy_d
 struct sy_tensor *sy_graph_find_input(const struct sy_graph *g, const char *name); /* or NULL */
 /* Put out x (f32, small) at every run under this name. */
 int sy_graph_observe(struct sy_graph *g, const char *name, struct sy_tensor *x, struct sy_err *err);
-/* At the end of every training run: state's bytes = value's (same dtype and shape). */
+/* At the end of every step (sy_program_update_states): state's bytes = value's (same dtype and shape). */
 int sy_graph_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
                     struct sy_err *err);
+/* The same at the end of every run, whether it is the last of a step or not: for what gathers over the
+ * micro-batches of a step.  Such a tensor is no state: nobody saves it. */
+int sy_graph_carry(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
+                   struct sy_err *err);
 
 int sy_graph_inputs(const struct sy_graph *g);
 const char *sy_graph_input_name(const struct sy_graph *g, int i);
@@ -73,7 +77,7 @@ size_t sy_program_bytes(const struct sy_program *p); /* arena it wants */
 /* Use this memory (64-byte aligned, at least sy_program_bytes; programs that never run at the same
  * time may share it), or NULL: its own. */
 int sy_program_attach(struct sy_program *p, void *arena, struct sy_err *err);
-/* One pass.  seed and step key the random operations.  Errors: those of operations at run time. */
+/* One pass, then what is carried.  seed and step key the random operations.  Errors: those of operations at run time. */
 int sy_program_run(struct sy_program *p, uint64_t seed, uint64_t step, struct sy_err *err);
 /* Only the state updates (after the last micro-batch), when spec.updates was false. */
 int sy_program_update_states(struct sy_program *p);

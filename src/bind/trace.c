@@ -1,6 +1,6 @@
 /* Tracing and forward programs for the embedded Lua library (generation, logits, loss).  Layer bind.
  *
- *   engine.trace() -> graph, recording       graph:input() :observe() :update() :finish()
+ *   engine.trace() -> graph, recording       graph:input() :observe() :update() :carry() :finish()
  *   engine.program(graph, {outputs})         planned, with an arena of its own; program:run(seed, step)
  *   engine.precision("bf16")                 of the matrix products recorded from now on
  */
@@ -89,6 +89,16 @@ static int graph_update(lua_State *L)
     return 0;
 }
 
+static int graph_carry(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
+    if (sy_graph_carry(g, lsy_check_tensor(L, 2, "carry", "state"),
+                       lsy_check_tensor(L, 3, "carry", "value"), &err))
+        return lsy_raise(L, &err);
+    return 0;
+}
+
 /* graph:segment(n): what is recorded from now on may be recomputed as one; 0: is kept */
 static int graph_segment(lua_State *L)
 {
@@ -160,6 +170,7 @@ static int l_precision(lua_State *L)
 
 static const luaL_Reg graph_methods[] = {{"finish", graph_finish},   {"input", graph_input},
                                          {"observe", graph_observe}, {"update", graph_update},
+                                         {"carry", graph_carry},
                                          {"segment", graph_segment}, {NULL, NULL}};
 static const luaL_Reg program_methods[] = {{"run", program_run}, {"profile", program_profile},
                                            {NULL, NULL}};

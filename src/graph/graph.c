@@ -150,8 +150,8 @@ int sy_graph_observe(struct sy_graph *g, const char *name, struct sy_tensor *x, 
     return add_named(&g->observes, &g->nobserves, name, x, err);
 }
 
-int sy_graph_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
-                    struct sy_err *err)
+static int add_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
+                      bool carried, struct sy_err *err)
 {
     char a[128], b[128];
     if (state->dtype != value->dtype || !sy_tensor_same_shape(state, value))
@@ -162,8 +162,21 @@ int sy_graph_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tenso
                           sy_shape_text(value->ndim, value->shape, b, sizeof b));
     if (grow((void **)&g->updates, g->nupdates, sizeof *g->updates, err))
         return -1;
-    g->updates[g->nupdates++] = (struct sy__update){sy_tensor_ref(state), sy_tensor_ref(value)};
+    g->updates[g->nupdates++] = 
+        (struct sy__update){sy_tensor_ref(state), sy_tensor_ref(value), carried};
     return 0;
+}
+
+int sy_graph_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
+                    struct sy_err *err)
+{
+    return add_update(g, state, value, false, err);
+}
+
+int sy_graph_carry(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
+                   struct sy_err *err)
+{
+    return add_update(g, state, value, true, err);
 }
 
 int sy_graph_inputs(const struct sy_graph *g) { return g->ninputs; }

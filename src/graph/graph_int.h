@@ -13,6 +13,7 @@ struct sy__named {
 
 struct sy__update {
     struct sy_tensor *state, *value; /* shared */
+    bool carried;                    /* at the end of every run, not only of a step */
 };
 
 struct sy_graph {

@@ -387,6 +387,7 @@ static int copy_lists(struct sy_program *p, const struct sy_graph *g,
     for (; p->nupdates < g->nupdates; p->nupdates++) {
         p->updates[p->nupdates].state = sy_tensor_ref(g->updates[p->nupdates].state);
         p->updates[p->nupdates].value = sy_tensor_ref(g->updates[p->nupdates].value);
+        p->updates[p->nupdates].carried = g->updates[p->nupdates].carried;
     }
     for (int i = 0; i < spec->noutputs; i++)
         p->held[p->nheld++] = sy_tensor_ref(spec->outputs[i]);

@@ -118,13 +118,16 @@ static int run_instr(struct sy__instr *x, uint64_t seed, uint64_t step, struct s
     return x->node->op->run(&x->run);
 }
 
-int sy_program_update_states(struct sy_program *p)
+static int update(struct sy_program *p, bool carried)
 {
     for (int i = 0; i < p->nupdates; i++)
-        memcpy(sy_data(p->updates[i].state), sy_data(p->updates[i].value),
-               sy_tensor_bytes(p->updates[i].state));
+        if (p->updates[i].carried == carried)
+            memcpy(sy_data(p->updates[i].state), sy_data(p->updates[i].value),
+                   sy_tensor_bytes(p->updates[i].state));
     return 0;
 }
+
+int sy_program_update_states(struct sy_program *p) { return update(p, false); }
 
 int sy_program_run(struct sy_program *p, uint64_t seed, uint64_t step, struct sy_err *err)
 {
@@ -138,7 +141,8 @@ int sy_program_run(struct sy_program *p, uint64_t seed, uint64_t step, struct sy
         x->calls++;
         before = now;
     }
-    return p->update_at_end ? sy_program_update_states(p) : 0;
+    update(p, true);
+    return p->update_at_end ? update(p, false) : 0;
 }
 
 /* ---- reports ---- */
