@@ -12,7 +12,7 @@
 # ThreadSanitizer.
 
 threaded_tests = %D%/unit/test_pool %D%/unit/test_rng %D%/unit/test_mem %D%/unit/test_trainer \
-    %D%/unit/test_store %D%/unit/test_checkpoint
+    %D%/unit/test_store %D%/unit/test_checkpoint %D%/unit/test_board
 
 check-threads:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(threaded_tests)'
@@ -52,6 +52,7 @@ unit_tests += %D%/fault/test_faults %D%/fault/test_kill
 %C%_fault_test_kill_SOURCES = %D%/fault/test_kill.c %D%/unit/tiny_run.c %D%/unit/tiny_run.h
 %C%_fault_test_faults_SOURCES = %D%/fault/test_faults.c %D%/unit/tiny_run.c %D%/unit/tiny_run.h
 %C%_unit_test_checkpoint_SOURCES = %D%/unit/test_checkpoint.c %D%/unit/tiny_run.c %D%/unit/tiny_run.h
+unit_tests += %D%/unit/test_pyramid %D%/unit/test_board
 unit_tests += %D%/unit/test_attention
 unit_tests += %D%/unit/test_file
 unit_tests += %D%/unit/test_gemm

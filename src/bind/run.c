@@ -12,6 +12,7 @@
 #include "bind/host.h"
 #include "bind/progress.h"
 #include "cpu/cpu.h"
+#include "run/board.h"
 #include "run/metrics.h"
 #include "switchyard/train.h"
 #include "train/params.h"
@@ -35,6 +36,8 @@ struct run {
     bool in_hook;  /* Lua thread only */
     int64_t hook_step;
     atomic_bool closing; /* no hook is called any more */
+    struct sy_source *source;        /* owned; on the board while the run is open */
+    _Atomic double flops_per_token;  /* of the plan in use */
 };
 
 static struct run *check_run(lua_State *L)
@@ -82,6 +85,73 @@ static void forget_run(struct run *r)
         }
 }
 
+/* ---- what those who look on see (run/board.h); on their threads ---- */
+
+static void look_status(void *ctx, struct sy_source_status *out)
+{
+    struct run *r = ctx;
+    struct sy_status s;
+    struct sy_saved saved;
+    sy_trainer_status(r->trainer, &s);
+    snprintf(out->state, sizeof out->state, "%s", sy_run_state_name(s.state));
+    out->live = s.state == SY_RUN_RUNNING || s.state == SY_RUN_PAUSED;
+    out->step = s.step;
+    out->steps = s.steps;
+    out->tokens = s.tokens;
+    out->tok_s = s.tok_s;
+    out->mfu = s.mfu;
+    out->eta = s.eta;
+    out->loss = s.loss;
+    out->val_loss = s.val_loss;
+    out->val_step = s.val_step;
+    out->lr = s.lr;
+    out->flops_per_token = atomic_load(&r->flops_per_token);
+    out->saved = sy_trainer_saved(r->trainer, &saved) ? saved.step : -1;
+    snprintf(out->alarm, sizeof out->alarm, "%.*s", (int)sizeof out->alarm - 1,
+             s.error.code ? s.error.msg : "");
+}
+
+static int look_marks(void *ctx, int first, struct sy_mark *out, int n)
+{
+    struct run *r = ctx;
+    struct sy_journal_entry e[16];
+    int done = 0;
+    while (done < n) {
+        int want = n - done < 16 ? n - done : 16;
+        int got = sy_trainer_journal(r->trainer, first + done, e, want);
+        for (int i = 0; i < got; i++, done++) {
+            out[done] = (struct sy_mark){.step = e[i].step, .kind = sy_mark_kind_of(e[i].kind)};
+            snprintf(out[done].text, sizeof out[done].text, "%s", e[i].text);
+        }
+        if (got < want)
+            break;
+    }
+    return done;
+}
+
+/* Without memory for it the run trains unseen. */
+static void put_on_board(struct run *r)
+{
+    struct sy_live_run live = {.name = sy_trainer_name(r->trainer),
+                               .metrics = sy_trainer_metrics(r->trainer),
+                               .status = look_status,
+                               .marks = look_marks,
+                               .ctx = r};
+    r->source = sy_source_live(&live, NULL);
+    if (r->source)
+        sy_board_add(r->source, NULL);
+}
+
+static void take_off_board(struct run *r)
+{
+    if (!r->source)
+        return;
+    sy_source_close(r->source);
+    sy_board_remove(r->source);
+    sy_source_unref(r->source);
+    r->source = NULL;
+}
+
 static int run_gc(lua_State *L)
 {
     struct run *r = luaL_checkudata(L, 1, META_RUN);
@@ -90,6 +160,7 @@ static int run_gc(lua_State *L)
         forget_run(r);
         any_failed |= state_of(r) == SY_RUN_FAILED;
         lsy_store_release(r->trainer);
+        take_off_board(r);
         sy_trainer_free(r->trainer);
         pthread_mutex_destroy(&r->lock);
     }
@@ -200,6 +271,8 @@ static int l_trainer(lua_State *L)
     lsy_take_handle(L, 3, META_PLAN);
     pthread_mutex_init(&r->lock, NULL);
     r->trainer = t;
+    atomic_store(&r->flops_per_token, c.flops_per_token);
+    put_on_board(r);
     r->next = open_runs;
     open_runs = r;
     lua_pushvalue(L, -1); /* a run lives until the program ends or run:close() */
@@ -392,6 +465,7 @@ static int run_replan(lua_State *L)
     if (sy_trainer_replan(r->trainer, plan, luaL_checknumber(L, 3), &err))
         return lsy_raise(L, &err);
     lsy_take_handle(L, 2, META_PLAN); /* the trainer's now */
+    atomic_store(&r->flops_per_token, lua_tonumber(L, 3));
     return 0;
 }
 

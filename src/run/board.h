@@ -4,7 +4,7 @@
  *  1. A source is shared (counted): who holds a reference may read it from any thread, also after
  *     its run was closed; it then says what it said last and has no new rows.
  *  2. A read takes the run's lock for a copy of one row block and nothing else: no trainer waits
- *     for who looks on.
+ *     for those who look on.
  *  3. Rows of a series never change, they are only appended or, at a rewind, cut off at the end:
  *     sy_source_cut tells at which step.
  *
@@ -54,26 +54,30 @@ struct sy_source *sy_source_ref(struct sy_source *s); /* returns s */
 void sy_source_unref(struct sy_source *s);            /* NULL is fine */
 
 void sy_source_status(struct sy_source *s, struct sy_source_status *out);
-/* Series by number, in no order that stays; new ones come at the end. */
+/* Series by number; new ones come at the end. */
 int sy_source_count(struct sy_source *s);
 int sy_source_find(struct sy_source *s, const char *name); /* or -1 */
 const char *sy_source_series(struct sy_source *s, int series); /* name; valid as long as s */
 int sy_source_width(struct sy_source *s, int series);
-int64_t sy_source_rows(struct sy_source *s, int series);
-/* Copy rows first..first+n-1 with all columns: values[n * width]; returns how many there were. */
-int64_t sy_source_read(struct sy_source *s, int series, int64_t first, int64_t n, int64_t *steps,
-                       float *values);
+/* Rows with a step greater than `after`, oldest first, at most n, all columns: values[n * width].
+ * Returns how many; 0: there are no more yet, or they cannot be read. */
+int64_t sy_source_after(struct sy_source *s, int series, int64_t after, int64_t n, int64_t *steps,
+                        float *values);
+/* The newest row with a step of at most `step` into values[width]; its step, or -1: none. */
+int64_t sy_source_at(struct sy_source *s, int series, int64_t step, float *values);
 /* Rows with a step greater than the result were dropped since the reader last asked, and others may
  * have come in their place; INT64_MAX: none were.  *seen: the reader's, from 0. */
 int64_t sy_source_cut(struct sy_source *s, uint64_t *seen);
 /* Marks number first.. (from 0), at most n; returns how many.  After a cut: read again from 0. */
 int sy_source_marks(struct sy_source *s, int first, struct sy_mark *out, int n);
-/* Look for news on disk (stored runs; a live one always has them).  true: there are some. */
+/* Look for news on disk: true when there are some.  A run of this process always may have them. */
 bool sy_source_poll(struct sy_source *s);
+/* What a journal's or event's kind is on a chart. */
+enum sy_mark_kind sy_mark_kind_of(const char *kind);
 
 /* ---- a run in this process ---- */
 
-struct sy_live {
+struct sy_live_run {
     const char *name;
     struct sy_metrics *metrics; /* borrowed until sy_source_close */
     /* Called on the reader's thread; must not wait for anything but a lock held for a copy. */
@@ -81,7 +85,7 @@ struct sy_live {
     int (*marks)(void *ctx, int first, struct sy_mark *out, int n);
     void *ctx;
 };
-struct sy_source *sy_source_live(const struct sy_live *live, struct sy_err *err); /* owned: one count */
+struct sy_source *sy_source_live(const struct sy_live_run *live, struct sy_err *err); /* owned: one count */
 /* The run ends: its metrics and callbacks are not touched from now on. */
 void sy_source_close(struct sy_source *s);
 

@@ -24,6 +24,8 @@ struct sy_metrics {
     struct series **series; /* owned; addresses stay, so names may be handed out */
     int count, room;
     int64_t lost;
+    int64_t *cuts; /* owned; step of each truncation */
+    uint64_t ncuts, cuts_room;
 };
 
 struct sy_metrics *sy_metrics_new(struct sy_err *err)
@@ -55,6 +57,7 @@ void sy_metrics_free(struct sy_metrics *m)
     for (int i = 0; i < m->count; i++)
         free_series(m->series[i]);
     sy_free(m->series);
+    sy_free(m->cuts);
     pthread_mutex_destroy(&m->lock);
     sy_free(m);
 }
@@ -254,9 +257,27 @@ int64_t sy_metrics_last(struct sy_metrics *m, int series, float *values)
     return step;
 }
 
+/* Without memory the last one stands for both: it only has to say at least what was dropped. */
+static void note_cut(struct sy_metrics *m, int64_t step)
+{
+    if (m->ncuts == m->cuts_room) {
+        uint64_t room = m->cuts_room ? 2 * m->cuts_room : 4;
+        int64_t *grown = sy_realloc(m->cuts, room * sizeof *grown);
+        if (grown) {
+            m->cuts = grown;
+            m->cuts_room = room;
+        }
+    }
+    if (m->ncuts < m->cuts_room)
+        m->cuts[m->ncuts++] = step;
+    else if (m->ncuts && step < m->cuts[m->ncuts - 1])
+        m->cuts[m->ncuts - 1] = step;
+}
+
 void sy_metrics_truncate(struct sy_metrics *m, int64_t step)
 {
     pthread_mutex_lock(&m->lock);
+    note_cut(m, step);
     for (int i = 0; i < m->count; i++) {
         struct series *s = m->series[i];
         while (s->rows && s->chunks[(s->rows - 1) / SY_METRICS_CHUNK]
@@ -264,4 +285,15 @@ void sy_metrics_truncate(struct sy_metrics *m, int64_t step)
             s->rows--;
     }
     pthread_mutex_unlock(&m->lock);
+}
+
+int64_t sy_metrics_cut(struct sy_metrics *m, uint64_t *seen)
+{
+    int64_t least = INT64_MAX;
+    pthread_mutex_lock(&m->lock);
+    for (uint64_t i = *seen; i < m->ncuts; i++)
+        least = m->cuts[i] < least ? m->cuts[i] : least;
+    *seen = m->ncuts;
+    pthread_mutex_unlock(&m->lock);
+    return least;
 }

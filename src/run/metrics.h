@@ -41,5 +41,8 @@ int64_t sy_metrics_after(struct sy_metrics *m, int series, int64_t step);
 int64_t sy_metrics_last(struct sy_metrics *m, int series, float *values);
 /* Drop all rows with a step greater than this (rewind). */
 void sy_metrics_truncate(struct sy_metrics *m, int64_t step);
+/* The smallest step of all truncations that came after number *seen (from 0), which is set to their
+ * count; INT64_MAX: there were none. */
+int64_t sy_metrics_cut(struct sy_metrics *m, uint64_t *seen);
 
 #endif

@@ -143,6 +143,7 @@ struct walk {
     struct sy_store *s;
     sqlite3_stmt *q;
     int width, rows;
+    bool part;         /* began in the middle: the count says nothing */
     int64_t id, count; /* as the table series says */
     int64_t seen, last_step;
     int64_t steps[SY_CHUNK_ROWS];
@@ -184,7 +185,7 @@ static int walk_start(struct sy_store *s, const char *name, struct walk *w, stru
 static int walk_next(struct walk *w, struct sy_err *err)
 {
     int rc = sqlite3_step(w->q);
-    if (rc == SQLITE_DONE && w->seen != w->count)
+    if (rc == SQLITE_DONE && w->seen != w->count && !w->part)
         return damaged(w->s, "rows of a series are missing", err);
     if (rc != SQLITE_ROW)
         return rc == SQLITE_DONE ? 0 : sy__db_fail(w->s, err);
@@ -285,6 +286,120 @@ int sy__read_spark(struct sy_store *s, struct sy_store_info *out, struct sy_err 
         }
     walk_end(&w);
     return more < 0 && why.code != SY_E_NAME ? sy_err_set(err, why.code, "%s", why.msg) : 0;
+}
+
+/* ---- a few rows of many ---- */
+
+/* The number and first step of the last chunk numbered at most `most`.  1, 0: none, -1. */
+static int probe(struct walk *w, int64_t most, int64_t *number, int64_t *first, struct sy_err *err)
+{
+    sqlite3_stmt *q = sy__query(w->s, SY__CHUNK_PROBE, err);
+    if (!q)
+        return -1;
+    sqlite3_bind_int64(q, 1, sy__chunk_id(w->id, 0));
+    sqlite3_bind_int64(q, 2, sy__chunk_id(w->id, most));
+    int rc = sqlite3_step(q);
+    if (rc == SQLITE_ROW) {
+        *number = sqlite3_column_int64(q, 0) - sy__chunk_id(w->id, 0);
+        *first = sqlite3_column_int64(q, 1);
+    } else if (rc != SQLITE_DONE) {
+        sy__db_fail(w->s, err);
+    }
+    sqlite3_reset(q);
+    return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -1;
+}
+
+/* Begin at the last chunk whose first step is at most `step`, or at the first of all. */
+static int walk_from(struct walk *w, int64_t step, struct sy_err *err)
+{
+    int64_t low = 0, high, number, first;
+    int rc = probe(w, ((int64_t)1 << 32) - 1, &high, &first, err);
+    if (rc <= 0)
+        return rc;
+    if (first <= step)
+        low = high;
+    while (low < high) { /* the chunk is in low .. high; holes belong to the chunk before them */
+        int64_t middle = low + (high - low + 1) / 2;
+        if ((rc = probe(w, middle, &number, &first, err)) < 0)
+            return -1;
+        if (rc && first <= step)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    if ((rc = probe(w, low, &number, &first, err)) < 0)
+        return -1;
+    sqlite3_reset(w->q);
+    w->part = true;
+    sqlite3_bind_int64(w->q, 1, sy__chunk_id(w->id, rc ? number : 0));
+    return 0;
+}
+
+/* Like walk_start, at `step`, for one who knows the width. */
+static int start_at(struct sy_store *s, const char *name, int width, int64_t step, struct walk *w,
+                    struct sy_err *err)
+{
+    if (walk_start(s, name, w, err))
+        return -1;
+    if (w->width != width)
+        return sy_err_set(err, SY_E_SHAPE, "%s: series '%s' has %d columns, not %d", s->where, name,
+                          w->width, width);
+    return walk_from(w, step, err);
+}
+
+int64_t sy_store_after(struct sy_store *s, const char *name, int width, int64_t after, int64_t most,
+                       int64_t *steps, float *values, struct sy_err *err)
+{
+    struct walk w;
+    size_t bytes = (size_t)width * sizeof *values;
+    int64_t n = 0;
+    if (sy__read_begin(s, err))
+        return -1;
+    int more = start_at(s, name, width, after, &w, err) ? -1 : 1;
+    while (more > 0 && n < most && (more = walk_next(&w, err)) > 0)
+        for (int i = 0; i < w.rows && n < most; i++)
+            if (w.steps[i] > after) {
+                steps[n] = w.steps[i];
+                memcpy(values + (size_t)n++ * (size_t)width, w.values + (size_t)i * (size_t)width,
+                       bytes);
+            }
+    walk_end(&w);
+    sy__read_end(s);
+    return more < 0 ? -1 : n;
+}
+
+int sy_store_at(struct sy_store *s, const char *name, int width, int64_t step, int64_t *found,
+                float *values, struct sy_err *err)
+{
+    struct walk w;
+    int rc = 0;
+    if (sy__read_begin(s, err))
+        return -1;
+    int more = start_at(s, name, width, step, &w, err) ? -1 : walk_next(&w, err);
+    int last = more > 0 ? w.rows - 1 : -1;
+    while (last >= 0 && w.steps[last] > step)
+        last--;
+    if (last >= 0) {
+        *found = w.steps[last];
+        memcpy(values, w.values + (size_t)last * (size_t)width, (size_t)width * sizeof *values);
+        rc = 1;
+    }
+    walk_end(&w);
+    sy__read_end(s);
+    return more < 0 ? -1 : rc;
+}
+
+bool sy_store_news(struct sy_store *s)
+{
+    pthread_mutex_lock(&s->db_lock);
+    sqlite3_stmt *q = sy__query(s, SY__DATA_VERSION, NULL);
+    int64_t version = q && sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
+    if (q)
+        sqlite3_reset(q);
+    bool news = !version || version != s->data_version;
+    s->data_version = version;
+    pthread_mutex_unlock(&s->db_lock);
+    return news;
 }
 
 /* ---- entries ---- */
@@ -460,7 +575,7 @@ static void ask_owner(const struct sy_store *s, struct sy_store_info *out)
         strcpy(out->status.state, "crashed");
 }
 
-int sy_store_info(struct sy_store *s, struct sy_store_info *out, struct sy_err *err)
+static int read_info(struct sy_store *s, struct sy_store_info *out, bool all, struct sy_err *err)
 {
     memset(out, 0, sizeof *out);
     snprintf(out->name, sizeof out->name, "%s", s->name);
@@ -476,12 +591,22 @@ int sy_store_info(struct sy_store *s, struct sy_store_info *out, struct sy_err *
         sy__db_fail(s, err);
     if (q)
         sqlite3_reset(q);
-    if (!rc)
+    if (!rc && all)
         rc = sy__read_spark(s, out, err);
     sy__read_end(s);
     ask_owner(s, out);
-    out->bytes = folder_bytes(AT_FDCWD, s->path, 0);
+    out->bytes = all ? folder_bytes(AT_FDCWD, s->path, 0) : 0;
     if (rc)
         sy_store_info_free(out);
     return rc;
+}
+
+int sy_store_info(struct sy_store *s, struct sy_store_info *out, struct sy_err *err)
+{
+    return read_info(s, out, true, err);
+}
+
+int sy_store_peek(struct sy_store *s, struct sy_store_info *out, struct sy_err *err)
+{
+    return read_info(s, out, false, err);
 }

@@ -118,6 +118,10 @@ struct sy_store_info {
     struct sy_err error;          /* sy_runs_list: what is wrong with this one */
 };
 int sy_store_info(struct sy_store *s, struct sy_store_info *out, struct sy_err *err);
+/* The same without bytes and spark: for asking often. */
+int sy_store_peek(struct sy_store *s, struct sy_store_info *out, struct sy_err *err);
+/* Did anyone commit since this was last asked (the first time: yes)? */
+bool sy_store_news(struct sy_store *s);
 void sy_store_info_free(struct sy_store_info *info);
 
 struct sy_store_series {
@@ -141,6 +145,15 @@ struct sy_history {
 int sy_store_history(struct sy_store *s, const char *name, int column, int64_t first, int64_t last,
                      struct sy_history *out, struct sy_err *err);
 void sy_history_free(struct sy_history *h);
+/* Rows with a step greater than `after`, oldest first, at most `most` of them, all columns, into
+ * steps[most] and values[most * width]; returns how many, -1: NAME, FORMAT, IO.  `width` is what the
+ * caller took memory for: SHAPE when the series has another. */
+int64_t sy_store_after(struct sy_store *s, const char *name, int width, int64_t after, int64_t most,
+                       int64_t *steps, float *values, struct sy_err *err);
+/* The newest row with a step of at most `step` into values[width]: 1 and its step in *found; 0: there
+ * is none; -1. */
+int sy_store_at(struct sy_store *s, const char *name, int width, int64_t step, int64_t *found,
+                float *values, struct sy_err *err);
 
 struct sy_store_entry {
     int64_t id, step;

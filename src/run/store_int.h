@@ -42,6 +42,8 @@
     X(CHUNK_LAST, "SELECT id,first_step,rows,data FROM chunk WHERE id BETWEEN ? AND ? "            \
                   "ORDER BY id DESC LIMIT 1")                                                      \
     X(CHUNK_READ, "SELECT id,first_step,rows,data FROM chunk WHERE id BETWEEN ? AND ? ORDER BY id") \
+    X(CHUNK_PROBE, "SELECT id,first_step FROM chunk WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1") \
+    X(DATA_VERSION, "PRAGMA data_version")                                                         \
     X(CHUNK_CUT, "DELETE FROM chunk WHERE id BETWEEN ? AND ? AND first_step>?")                    \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
     X(BEGIN_READ, "BEGIN")                                                                         \
@@ -88,6 +90,7 @@ struct sy_store {
     int nseries;
     int wal_pages; /* of the log, after the last commit */
     bool began;
+    int64_t data_version; /* as sy_store_news saw it */
     struct sy_store_status written;
     struct sy_metrics *metrics; /* borrowed while attached */
     void (*status_of)(void *ctx, struct sy_store_status *out);
