@@ -288,12 +288,13 @@ static void run_init_file(struct lua_State *L)
 /* Runs that the script started are waited for (not after os.exit), and saved when it is interrupted. */
 static int finish_runs(struct lua_State *L, int status, bool ended)
 {
-    sy_host_chunk(true); /* so that Ctrl-C ends the wait, and the runs are saved */
-    if (!status && !ended && sy_host_runs.wait_all)
+    if (!status && !ended && sy_host_runs.wait_all) {
         status = sy_host_runs.wait_all(L);
+        if (status == 130)
+            fputs("switchyard: interrupted\n", stderr);
+    }
     if (sy_host_runs.stop_all)
         sy_host_runs.stop_all(L);
-    sy_host_chunk(false);
     return status;
 }
 
@@ -317,12 +318,17 @@ static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
     sy_host_adopt(L);
     if (p->dump_help)
         return status_of(sy_chunk_call(L, "switchyard.help", "dump", PACKAGE_VERSION));
+    sy_host_chunk(true); /* until all is saved: Ctrl-C between two chunks, or after them, counts */
     if (p->interactive && !p->no_environment)
         run_init_file(L);
     if (!nothing || !p->interactive)
         status = run_chunks(L, p, argc, argv, &ended);
-    if (!p->interactive || ended || status == 130)
-        return finish_runs(L, status, ended);
+    bool finish = !p->interactive || ended || status == 130;
+    if (finish)
+        status = finish_runs(L, status, ended);
+    sy_host_chunk(false);
+    if (finish)
+        return status;
     if (terminal)
         greet();
     return sy_prompt_run(L, p->plain);

@@ -86,9 +86,14 @@ static enum sy_chunk_result run_script(lua_State *L, int nargs)
     lua_insert(L, base);
     sy_host_chunk(true);
     int rc = lua_pcall(L, nargs, 0, base);
-    enum sy_chunk_result result = rc == LUA_OK ? SY_CHUNK_DONE : failed(L, false);
+    enum sy_chunk_result result = SY_CHUNK_DONE;
+    bool late = rc == LUA_OK && sy_host_was_interrupted(); /* at its last instruction */
+    if (late)
+        lua_pushnil(L);
+    if (rc != LUA_OK || late)
+        result = failed(L, false);
     sy_host_chunk(false);
-    lua_remove(L, base);
+    lua_settop(L, base - 1);
     return result;
 }
 

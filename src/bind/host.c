@@ -28,9 +28,10 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t work, finished;
     struct call *first, **last;
-    bool stopping, woken, started;
+    bool stopping, woken;
     pthread_t thread; /* the Lua thread */
-    atomic_bool known, chunk;
+    atomic_bool known, started;
+    atomic_int chunks; /* nested */
     lua_State *L;
     void (*printer)(const char *);
 } host = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER,
@@ -67,11 +68,10 @@ static int guarded(lua_State *L)
 static void run_call(lua_State *L, struct call *c)
 {
     int top = lua_gettop(L);
-    bool outermost = !atomic_load(&host.chunk);
+    bool outermost = !atomic_load(&host.chunks);
     if (!lua_checkstack(L, 8))
         return;
-    if (outermost)
-        sy_host_chunk(true);
+    sy_host_chunk(true);
     lua_pushcfunction(L, guarded);
     lua_pushlightuserdata(L, c);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
@@ -80,10 +80,11 @@ static void run_call(lua_State *L, struct call *c)
         snprintf(line, sizeof line, "%s", text ? text : "an error without a message");
         line[strcspn(line, "\n")] = 0;
         sy_host_print(line);
+        if (outermost)
+            sy_interrupt_clear();
     }
     lua_settop(L, top);
-    if (outermost)
-        sy_host_chunk(false);
+    sy_host_chunk(false);
 }
 
 /* Take and run what is pending; the lock is held before and after. */
@@ -285,7 +286,7 @@ int sy_host_start(lua_State *L)
     pthread_mutex_lock(&host.lock);
     while (!atomic_load(&host.known))
         pthread_cond_wait(&host.finished, &host.lock);
-    host.started = true;
+    atomic_store(&host.started, true);
     pthread_mutex_unlock(&host.lock);
     return 0;
 }
@@ -297,29 +298,28 @@ void sy_host_stop(void)
     refuse(NULL, true);
     pthread_cond_broadcast(&host.work);
     pthread_mutex_unlock(&host.lock);
-    if (host.started && !sy_host_is_lua_thread())
+    if (atomic_load(&host.started) && !sy_host_is_lua_thread())
         pthread_join(host.thread, NULL);
-    host.started = false;
+    atomic_store(&host.started, false);
 }
 
 /* ---- interrupts ---- */
 
-void sy_host_chunk(bool begins)
-{
-    if (begins)
-        sy_interrupt_clear();
-    atomic_store(&host.chunk, begins);
-}
+void sy_host_chunk(bool begins) { atomic_fetch_add(&host.chunks, begins ? 1 : -1); }
 
 bool sy_host_was_interrupted(void) { return lsy_interrupt_wanted(); }
+void sy_host_clear_interrupt(void) { sy_interrupt_clear(); }
 
 bool sy_host_interrupt(void)
 {
-    if (!atomic_load(&host.known) || !atomic_load(&host.chunk))
+    if (!atomic_load(&host.known))
         return false;
-    if (pthread_equal(pthread_self(), host.thread))
-        sy_interrupt_here();
-    else
+    if (!pthread_equal(pthread_self(), host.thread)) {
         pthread_kill(host.thread, SIGINT); /* the handler comes here again, there */
+        return true;
+    }
+    if (!atomic_load(&host.started) && !atomic_load(&host.chunks))
+        return false;
+    sy_interrupt_here();
     return true;
 }

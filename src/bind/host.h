@@ -73,10 +73,16 @@ void sy_host_post(sy_host_fn fn, void *ctx, void (*done)(void *ctx));
 void sy_host_stop(void); /* refuse what is pending; end and join the thread that was started */
 bool sy_host_is_lua_thread(void);
 
-/* Async-signal-safe: end the chunk that runs now.  True when one was running. */
+/* Interrupts.  A script's stays until the program ends.  At the prompt one belongs to the chunk that
+ * was posted, also when it has not begun yet, and is cleared when that has ended (or by a hook of a
+ * run that it ended meanwhile).
+ *
+ * Async-signal-safe, any thread: end what runs on the Lua thread.  False: nothing runs (of a script),
+ * or there is no Lua thread. */
 bool sy_host_interrupt(void);
-/* A chunk begins or ends on the Lua thread; only in between does sy_host_interrupt act. */
+/* Something that can be interrupted begins or ends on the Lua thread; may be nested. */
 void sy_host_chunk(bool begins);
-bool sy_host_was_interrupted(void); /* since the last chunk began */
+bool sy_host_was_interrupted(void);
+void sy_host_clear_interrupt(void); /* Lua thread, or before it was started */
 
 #endif

@@ -7,6 +7,8 @@
  *     puts a count hook on the running coroutine (lua_sethook is made for that).
  *  2. The flag stays until the chunk has ended, so a pcall in a loop does not swallow it: every
  *     coroutine that comes to run again is hooked again.
+ *     It is cleared by whoever has told of it (host.h), never at a beginning: an interrupt that comes
+ *     just before a chunk, or at its last instruction, is not lost.
  *  3. The hook counts instructions of Lua code.  After the first error some are left to handlers
  *     (__close, code behind a pcall); if it has to raise again, it raises at every instruction.
  */
@@ -27,7 +29,8 @@ static void stop_hook(lua_State *L, lua_Debug *ar)
     (void)ar;
     if (!wanted) {
         lua_sethook(L, NULL, 0, 0);
-        return;
+        if (!wanted)
+            return;
     }
     lua_sethook(L, stop_hook, LUA_MASKCOUNT, raised++ ? 1 : NEXT_COUNT);
     lsy_raise_interrupted(L);
@@ -41,7 +44,7 @@ static void hook(lua_State *L, int count)
 
 void sy_interrupt_here(void)
 {
-    struct lsy_state *s = target;
+    const struct lsy_state *s = target;
     wanted = 1;
     if (s)
         hook(s->running, FIRST_COUNT);

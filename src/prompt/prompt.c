@@ -33,22 +33,26 @@ static volatile sig_atomic_t prompting, running, interrupts, ended_by;
 
 int sy_prompt_ended_by(void) { return ended_by; }
 
+/* May come to any thread, for libraries start some that block no signal: sy_host_interrupt brings it
+ * to the Lua thread. */
+static void interrupt_script(int number)
+{
+    if (!ended_by)
+        ended_by = number;
+    if (sy_host_is_lua_thread() && ++interrupts >= 3) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    if (!sy_host_interrupt())
+        _exit(128 + number);
+}
+
 static void on_interrupt(int number)
 {
-    if (!prompting && !ended_by)
-        ended_by = number;
-    if (sy_host_is_lua_thread() || (prompting && running)) {
-        if (!prompting && ++interrupts >= 3) {
-            signal(number, SIG_DFL);
-            raise(number);
-        }
-        if (sy_host_interrupt())
-            return;
-    }
-    if (prompting)
+    if (!prompting)
+        interrupt_script(number);
+    else if (!running || !sy_host_interrupt())
         sy_edit_wake(SY_WAKE_INTERRUPT);
-    else
-        _exit(128 + number);
 }
 
 static void on_wake(int number)
@@ -118,6 +122,8 @@ static void eval_job(struct lua_State *L, void *ctx)
 {
     struct job *j = ctx;
     j->result = sy_chunk_eval(L, j->text.data ? j->text.data : "", j->text.len);
+    running = 0; /* from here on Ctrl-C is the editor's; what came before was the chunk's */
+    sy_host_clear_interrupt();
 }
 
 static void job_done(void *ctx)
@@ -328,6 +334,7 @@ int sy_prompt_run(struct lua_State *L, bool plain)
         return 1;
     }
     sy_job_detach(sy_edit_is_terminal());
+    sy_host_clear_interrupt(); /* of the init file */
     sy_prompt_signals(true);
     sy_host_set_printer(sy_edit_notice);
     while (!s.ended)

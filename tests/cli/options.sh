@@ -19,11 +19,11 @@ ok() { # ok CONDITION-STATUS TEXT
         bad=1
     fi
 }
-# run STATUS OUT ERR ARGS...: exact output, and a pattern that the errors' first line must hold
+# run STATUS OUT ERR ARGS...: within a minute, exact output, and a pattern that the errors' first line must hold
 run() {
     status=$1 out=$2 err=$3
     shift 3
-    "$program" "$@" < "${input:-/dev/null}" > "$dir/out" 2> "$dir/err"
+    timeout 60 "$program" "$@" < "${input:-/dev/null}" > "$dir/out" 2> "$dir/err"
     got=$?
     [ $got -eq "$status" ] && [ "$(cat "$dir/out")" = "$out" ] &&
         { [ -z "$err" ] && [ ! -s "$dir/err" ] || { [ -n "$err" ] && head -1 "$dir/err" | grep -q -e "$err"; }; }
@@ -96,7 +96,7 @@ echo 'INIT' > "$dir/lines"
 input=$dir/lines run 0 "init ran" "" -i
 input=$dir/lines run 0 "" "" -E -i
 printf '1 + 1\nx.y\n"after"\n_ \n5;\nfor i = 1, 2 do\nprint(i)\nend\nyard> 6 * 7\n' > "$dir/lines"
-"$program" -E -i < "$dir/lines" > "$dir/out" 2> "$dir/err"
+timeout 60 "$program" -E -i < "$dir/lines" > "$dir/out" 2> "$dir/err"
 [ $? -eq 0 ] && [ "$(cat "$dir/out")" = "2
 after
 after
@@ -114,45 +114,72 @@ printf 'print(io.read())\na line for the chunk\n' > "$dir/lines"
 input=$dir/lines run 0 "a line for the chunk" "" -E -i
 
 # a closed pipe ends a script without noise
-"$program" -e 'for i = 1, 1e9 do print(i) end' 2> "$dir/err" | head -1 > "$dir/out"
+timeout 60 "$program" -e 'for i = 1, 1e9 do print(i) end' 2> "$dir/err" | head -1 > "$dir/out"
 [ "$(cat "$dir/out")" = 1 ] && [ ! -s "$dir/err" ]; ok $? "| head"
 
-if [ -z "${SY_SANITIZERS:-}" ]; then # slowed down, the program is told before it listens
-# SIGINT: 130, also inside coroutines and around pcall
+# SIGINT.  interrupt PATTERN ARGS...: when a line of the output matches, it is sent; $got is the status.
+# The files are new each time: the program in the background may open them only after we have looked.
+interrupt() {
+    pattern=$1
+    shift
+    rm -f "$dir/out" "$dir/err"
+    # A shell without job control starts it with SIGINT ignored; the program catches it nevertheless.
+    "$program" "$@" > "$dir/out" 2> "$dir/err" &
+    pid=$!
+    for word in begin end; do
+        tries=0
+        while kill -0 $pid 2> /dev/null; do
+            [ $word = begin ] && grep -q "$pattern" "$dir/out" 2> /dev/null && break
+            tries=$((tries + 1))
+            if [ $tries -gt 1200 ]; then
+                echo "# after 60 s it did not $word; its signals and threads:"
+                grep -H -E 'State|SigPnd|ShdPnd|SigBlk|SigCgt' /proc/$pid/task/*/status | sed 's/^/# /'
+                kill -KILL $pid
+            fi
+            sleep 0.05
+        done
+        [ $word = begin ] && kill -INT $pid 2> /dev/null
+    done
+    wait $pid
+    got=$?
+}
+told() { [ $got -eq 130 ] && [ "$(cat "$dir/err")" = "switchyard: interrupted" ]; }
+
+# It ends with 130, also inside coroutines and around pcall.
 for code in 'while true do end' \
     'coroutine.wrap(function() while true do end end)()' \
     'while true do pcall(function() while true do end end) end' \
     'while true do coroutine.resume(coroutine.create(function() while true do end end)) end'; do
-    "$program" -e "print 'begun' $code" > "$dir/out" 2> "$dir/err" &
-    pid=$!
-    tries=0
-    while ! grep -q begun "$dir/out" && [ $tries -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done
-    # A shell without job control starts background commands with SIGINT ignored; the program catches it.
-    kill -INT $pid
-    wait $pid
-    [ $? -eq 130 ] && [ "$(cat "$dir/err")" = "switchyard: interrupted" ]
-    ok $? "SIGINT: $code"
+    interrupt begun -e "print 'begun' $code"
+    told; ok $? "SIGINT: $code => $got"
 done
 
-# ... also while the program waits for the runs of a script, and in r:wait()
+# ... while the program waits for the runs of a script, and in r:wait()
 cat > "$dir/train.lua" << 'EOF'
 local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 2, top_k = 1, expert_dim = 16}
 local r = train(m, data.string(string.rep("to be or not ", 200)), {steps = 1e9, batch = 1, eval_every = 0})
-print "begun"
-if arg[1] then r:wait() end
+if arg[1] == "wait" then r:wait() end
+if arg[1] == "last" then interrupt() end
 EOF
 for wait in "" wait; do
-    "$program" "$dir/train.lua" $wait > "$dir/out" 2> "$dir/err" &
-    pid=$!
-    tries=0
-    while ! grep -q begun "$dir/out" && [ $tries -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done
-    sleep 0.3
-    kill -INT $pid
-    wait $pid
-    [ $? -eq 130 ]
-    ok $? "SIGINT with a live run $wait"
+    interrupt '^step 1/' "$dir/train.lua" $wait
+    told; ok $? "SIGINT with a live run $wait => $got"
 done
-fi
+
+# ... and at the last instruction of a script or a chunk, when nothing of it is left to be ended
+cat > "$dir/self.lua" << 'EOF'
+local f <close> = io.open "/proc/self/stat"
+local pid = f and f:read "n"
+function interrupt() io.popen("kill -INT " .. pid):close() end
+return {}
+EOF
+bounded() { timeout 60 "$program" -e "package.path = '$dir/?.lua'" -l self "$@" > "$dir/out" 2> "$dir/err"; got=$?; }
+bounded "$dir/train.lua" last
+told && grep -q 'stopped at step' "$dir/out"; ok $? "SIGINT at the end of a script that trains => $got"
+bounded -e 'interrupt()' -e 'print "never"'
+told && [ ! -s "$dir/out" ]; ok $? "SIGINT between two chunks => $got"
+bounded -e 'print(pcall(interrupt))' -e 'print "never"'
+told && ! grep -q never "$dir/out"; ok $? "SIGINT in a pcall at the end of a chunk => $got"
 
 echo "1..$n"
 exit $bad
