@@ -264,8 +264,11 @@ static int run_chunks(struct lua_State *L, const struct plan *p, int argc, char 
                 : sy_chunk_text(L, p->chunks[i].text, strlen(p->chunks[i].text), "=(command line)");
     if (r == SY_CHUNK_DONE && scripted) {
         const char *name = argv[p->script];
-        r = sy_chunk_file(L, strcmp(name, "-") ? name : NULL, argv + p->script + 1,
-                          argc - p->script - 1);
+        int nargs = argc - p->script - 1;
+        if (p->interactive && isatty(0) && isatty(1) && strcmp(name, "-"))
+            r = sy_chunk_job(L, name, argv + p->script + 1, nargs); /* beside the prompt */
+        else
+            r = sy_chunk_file(L, strcmp(name, "-") ? name : NULL, argv + p->script + 1, nargs);
     } else if (r == SY_CHUNK_DONE && !p->nchunks && !p->interactive)
         r = sy_chunk_file(L, NULL, NULL, 0);
     *ended = r == SY_CHUNK_QUIT;

@@ -79,6 +79,9 @@ struct sy_train_config {
     void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);
     /* "checkpoint" (saved), "note" or "alarm", with a line for people; at a border, on the thread that stands there. */
     void (*on_event)(void *ctx, const char *kind, const char *text);
+    /* Something that sy_trainer_wait or sy_trainer_held look at has changed.  Called with the trainer locked: it may
+     * only wake whoever looks. */
+    void (*on_change)(void *ctx);
     void *ctx;
 };
 

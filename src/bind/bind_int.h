@@ -26,6 +26,8 @@ struct lsy_state {
     size_t tensor_limit;      /* engine bytes at which the collector runs next (tensor.c) */
     const void *tensor_meta;  /* identity of the tensor metatable, for a fast check */
     lua_State *volatile running; /* the coroutine that runs now: an interrupt hooks this one */
+    lua_State *job;              /* the coroutine of the job that runs now, or NULL (job.c) */
+    bool may_wait, waiting;      /* what runs may yield to the scheduler; it is doing so */
 };
 static inline struct lsy_state *lsy_state(lua_State *L)
 {
@@ -153,6 +155,7 @@ void lsy_open_model_file(lua_State *L);
 void lsy_open_doc(lua_State *L);
 void lsy_open_chunk(lua_State *L);
 void lsy_open_interrupt(lua_State *L);
+void lsy_open_job(lua_State *L);
 /* Register f under name in the table at the top of the stack. */
 void lsy_set(lua_State *L, const char *name, lua_CFunction f);
 
@@ -162,5 +165,24 @@ void lsy_set(lua_State *L, const char *name, lua_CFunction f);
  * what you hold and raise with lsy_interrupted). */
 bool lsy_interrupt_wanted(void);
 int lsy_raise_interrupted(lua_State *L);
+/* lua_resume that knows which coroutine runs. */
+int lsy_resume(lua_State *L, lua_State *co, int nargs, int *nresults, bool may_wait);
+
+/* ---- waiting (job.c) ---- */
+
+/* A binding that waits for another thread:
+ *
+ *     static int wait_k(lua_State *L, int status, lua_KContext ctx)
+ *     {
+ *         while (!done(..)) {
+ *             if (lsy_interrupt_wanted())  -> free what you hold; return lsy_raise_interrupted(L);
+ *             if (lsy_may_yield(L))        -> return lsy_yield(L, "what", HUGE_VAL, ctx, wait_k);
+ *             sy_host_wait(L, seconds);
+ *         }
+ *
+ * It is called again after every lsy_wake, and after `seconds`.  what: a static text for :jobs. */
+bool lsy_may_yield(lua_State *L);
+int lsy_yield(lua_State *L, const char *what, double seconds, lua_KContext ctx, lua_KFunction k);
+void lsy_wake(void); /* any thread: what a job waits for may have come */
 
 #endif

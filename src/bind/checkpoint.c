@@ -59,12 +59,11 @@ static int run_set_config(lua_State *L)
     return 0;
 }
 
-static int run_checkpoint(lua_State *L)
+static int checkpoint_held(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     char path[SY_PATH_MAX];
     struct sy_trainer *t = lsy_check_trainer(L, 1);
-    lsy_hold(L, 1); /* here and not in C only, so that the host is served while we wait */
     int rc = sy_trainer_checkpoint(t, path, sizeof path, &err);
     sy_trainer_release(t);
     if (rc)
@@ -72,6 +71,9 @@ static int run_checkpoint(lua_State *L)
     lua_pushstring(L, path);
     return 1;
 }
+
+/* Held here and not in C only, so that the host is served while we wait. */
+static int run_checkpoint(lua_State *L) { return lsy_held(L, checkpoint_held); }
 
 static int run_saved(lua_State *L)
 {

@@ -1,14 +1,17 @@
 /* See chunk.h.  What the prompt does to a line:
  *
- *     "yard> " prefixes stripped -> ?x ??x !x quit -> `return <line>` compiles?  else <line>
- *                                                      ends in <eof>? incomplete
+ *     "yard> " prefixes stripped -> ?x ??x !x :x quit -> `return <line>` compiles?  else <line>
+ *                                                         ends in <eof>? incomplete
  *
+ * It runs as a coroutine (job.h): a line that has to wait for long goes on as a job.
  * Values are printed by lua/show.lua.  Errors at the prompt lose the position "yard:1: ", which says
  * nothing, and everything after their first line. */
 #include "bind/chunk.h"
 #include "bind/bind_int.h"
 #include "bind/host.h"
 #include "bind/interrupt.h"
+#include "bind/job_int.h"
+#include "bind/shell.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -24,18 +27,18 @@
 
 static bool quitting, closed;
 static int status;
+static void (*on_quit)(void);
 
+void sy_chunk_on_quit(void (*f)(void)) { on_quit = f; }
 int sy_chunk_status(void) { return status; }
 
 /* ---- calling with errors told ---- */
 
-/* The text at -1, popped, made safe for a terminal, on standard error behind "switchyard: ". */
-static void tell(lua_State *L, bool one_line)
+/* The error at -1 as text, popped, made safe for a terminal. */
+static void error_text(lua_State *L, bool one_line, struct sy_str *safe)
 {
     int top = lua_gettop(L) - 1;
-    struct sy_str safe = SY_STR_INIT;
     size_t n;
-    fflush(stdout);
     if (lua_isstring(L, -1) || luaL_getmetafield(L, -1, "__tostring") != LUA_TNIL)
         luaL_tolstring(L, lua_isfunction(L, -1) ? -2 : -1, &n);
     else
@@ -45,15 +48,27 @@ static void tell(lua_State *L, bool one_line)
         n = strcspn(s, "\n");
         while (n && (s[n - 1] == ':' || s[n - 1] == ' '))
             n--;
-        if (n > 7 && !strncmp(s, "yard:1: ", 8)) {
+        if (n > 7 && !strncmp(s, "yard:1: ", 8) && !*lsy_job_tag()) {
             s += 8;
             n -= 8;
         }
     }
-    sy_utf8_sanitize(&safe, s, n);
-    fprintf(stderr, one_line ? "%s\n" : "switchyard: %s\n", safe.data ? safe.data : "");
-    sy_str_free(&safe);
+    sy_utf8_sanitize(safe, s, n);
     lua_settop(L, top);
+}
+
+/* It is told on standard error, behind "switchyard: " unless typed; a job's above the line that is typed. */
+static void tell(lua_State *L, bool one_line)
+{
+    struct sy_str safe = SY_STR_INIT;
+    error_text(L, one_line, &safe);
+    const char *text = safe.data ? safe.data : "";
+    fflush(stdout);
+    if (*lsy_job_tag())
+        lsy_job_print(text);
+    else
+        fprintf(stderr, one_line ? "%s\n" : "switchyard: %s\n", text);
+    sy_str_free(&safe);
 }
 
 static enum sy_chunk_result failed(lua_State *L, bool one_line)
@@ -77,6 +92,8 @@ static enum sy_chunk_result failed(lua_State *L, bool one_line)
 }
 
 /* ---- scripts ---- */
+
+static void job_ended(lua_State *L, struct lsy_job *j);
 
 /* Function and nargs arguments on the stack. */
 static enum sy_chunk_result run_script(lua_State *L, int nargs)
@@ -109,6 +126,19 @@ enum sy_chunk_result sy_chunk_file(lua_State *L, const char *path, char *const *
     for (int i = 0; i < n; i++)
         lua_pushstring(L, argv[i]);
     return run_script(L, n);
+}
+
+enum sy_chunk_result sy_chunk_job(lua_State *L, const char *path, char *const *argv, int n)
+{
+    if (luaL_loadfilex(L, path, "t") != LUA_OK)
+        return failed(L, false);
+    luaL_checkstack(L, n + 4, "too many arguments");
+    for (int i = 0; i < n; i++)
+        lua_pushstring(L, argv[i]);
+    struct lsy_job *j = lsy_job_new(L, n, path, strlen(path));
+    j->script = true;
+    lsy_job_enlist(j, job_ended);
+    return SY_CHUNK_DONE;
 }
 
 enum sy_chunk_result sy_chunk_text(lua_State *L, const char *text, size_t n, const char *name)
@@ -208,24 +238,83 @@ static void tell_failure(void)
     sy_str_free(&safe);
 }
 
-/* The function at -1 with its values printed unless hidden. */
-static enum sy_chunk_result run_line(lua_State *L, bool hide)
+/* Values of a chunk that has ended, n on top of the stack: they become `_` and are printed. */
+static enum sy_chunk_result take_values(lua_State *L, int n, bool hide)
 {
-    int base = lua_gettop(L) - 1;
-    double begin = sy_now();
-    lsy_forget_failure();
-    int rc = lua_pcall(L, 0, LUA_MULTRET, 0);
-    bool silent = rc == LUA_OK && lua_gettop(L) == base; /* a statement */
-    if (rc == LUA_OK && lua_gettop(L) > base) {
+    int base = lua_gettop(L) - n;
+    if (n) {
         lua_pushvalue(L, base + 1);
         lua_setglobal(L, "_");
     }
-    if (rc == LUA_OK && !hide && lua_gettop(L) > base) {
-        lua_pushcfunction(L, show_results);
-        lua_insert(L, base + 1);
-        rc = lua_pcall(L, lua_gettop(L) - base - 1, 0, 0);
+    if (!n || hide)
+        return SY_CHUNK_DONE;
+    lua_pushcfunction(L, show_results);
+    lua_insert(L, base + 1);
+    return lua_pcall(L, n, 0, 0) == LUA_OK ? SY_CHUNK_DONE : failed(L, true);
+}
+
+/* What a job that has ended leaves goes to L. */
+static void move_results(lua_State *L, struct lsy_job *j)
+{
+    luaL_checkstack(L, j->nresults + 8, "too many results");
+    lua_xmove(j->co, L, j->nresults);
+}
+
+static int tell_end(lua_State *L)
+{
+    struct lsy_job *j = lua_touserdata(L, 1);
+    char text[64];
+    move_results(L, j);
+    if (j->interrupted)
+        lsy_job_print("interrupted");
+    else if (j->failed)
+        tell(L, !j->script);
+    else {
+        bool silent = !j->nresults || j->hide || (j->nresults == 1 && lua_isnil(L, -1));
+        take_values(L, j->nresults, j->hide);
+        snprintf(text, sizeof text, "done (%.3g s)", sy_now() - j->began);
+        if (silent)
+            lsy_job_print(text);
     }
-    enum sy_chunk_result result = rc == LUA_OK ? SY_CHUNK_DONE : failed(L, true);
+    return 0;
+}
+
+/* The end of a job that the prompt has left. */
+static void job_ended(lua_State *L, struct lsy_job *j)
+{
+    if (quitting) {
+        if (on_quit)
+            on_quit();
+        return;
+    }
+    lua_pushcfunction(L, tell_end);
+    lua_pushlightuserdata(L, j);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+        tell(L, true);
+}
+
+static enum sy_chunk_result became_job(struct lsy_job *j)
+{
+    lsy_job_enlist(j, job_ended);
+    printf("[job %d] waiting: %s (Ctrl-C or :kill %d ends it)\n", j->number, j->what, j->number);
+    fflush(stdout);
+    return SY_CHUNK_JOB;
+}
+
+/* The function at -1-nargs, its values printed unless hidden. */
+static enum sy_chunk_result run_line(lua_State *L, int nargs, bool hide, const char *text, size_t n)
+{
+    double begin = sy_now();
+    lsy_forget_failure();
+    struct lsy_job *j = lsy_job_new(L, nargs, text, n);
+    int base = lua_gettop(L);
+    j->hide = hide;
+    if (!lsy_job_run(L, j))
+        return became_job(j);
+    move_results(L, j);
+    bool silent = !j->failed && !j->nresults; /* a statement */
+    enum sy_chunk_result result = j->failed ? failed(L, true) : take_values(L, j->nresults, hide);
+    lsy_job_free(L, j);
     if (silent && *lsy_last_failure()) /* `d = data.text "x"` made a nil: say why */
         tell_failure();
     lua_settop(L, base);
@@ -306,15 +395,34 @@ static enum sy_chunk_result shell(lua_State *L, const char *text, size_t n)
 {
     lua_pushlstring(L, text + 1, n - 1);
     fflush(stdout);
-    int rc = system(lua_tostring(L, -1));
+    int rc = lsy_shell(L, lua_tostring(L, -1));
     lua_pop(L, 1);
     if (rc == 0)
         return SY_CHUNK_DONE;
-    if (rc != -1 && !(rc & 0x7f))
-        fprintf(stderr, "!: exit status %d\n", rc >> 8);
+    if (rc > 0)
+        fprintf(stderr, "!: exit status %d\n", rc);
     else
-        fprintf(stderr, "!: the command did not end by itself\n");
-    return SY_CHUNK_FAILED;
+        fprintf(stderr, "!: %s\n", rc == -1 ? strerror(errno) : "the command did not end by itself");
+    return sy_host_was_interrupted() ? SY_CHUNK_INTERRUPTED : SY_CHUNK_FAILED;
+}
+
+/* :name arguments */
+static int push_commands(lua_State *L)
+{
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "switchyard.commands");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "run");
+    return 1;
+}
+
+static enum sy_chunk_result command(lua_State *L, const char *text, size_t n)
+{
+    lua_pushcfunction(L, push_commands);
+    if (lua_pcall(L, 0, 1, 0) != LUA_OK)
+        return failed(L, true);
+    lua_pushlstring(L, text + 1, n - 1);
+    return run_line(L, 1, false, text, n);
 }
 
 static bool is_word(const char *s, size_t n, const char *word)
@@ -339,6 +447,8 @@ static enum sy_chunk_result eval(lua_State *L, const char *text, size_t n)
         return help(L, text, n);
     if (*text == '!')
         return shell(L, text, n);
+    if (*text == ':' && !starts(text, n, "::"))
+        return command(L, text, n);
     if (*text == '=') { /* Lua 5.1's habit */
         text++;
         n--;
@@ -347,7 +457,7 @@ static enum sy_chunk_result eval(lua_State *L, const char *text, size_t n)
     size_t code = n;
     while (hide && code && strchr("; \t\r\n", text[code - 1]))
         code--;
-    return compile(L, text, code, &result) ? result : run_line(L, hide);
+    return compile(L, text, code, &result) ? result : run_line(L, 0, hide, text, n);
 }
 
 enum sy_chunk_result sy_chunk_eval(lua_State *L, const char *text, size_t n)
@@ -378,7 +488,7 @@ static bool aside;
 
 void sy_chunk_aside(bool on) { aside = on; }
 
-/* The same text as print's as one message of the host's. */
+/* The same text as print's as one message of the host's, of a hook or of a job. */
 static int print_aside(lua_State *L)
 {
     int n = lua_gettop(L);
@@ -391,7 +501,10 @@ static int print_aside(lua_State *L)
         luaL_addvalue(&b);
     }
     luaL_pushresult(&b);
-    sy_host_print(lua_tostring(L, -1));
+    if (aside)
+        sy_host_print(lua_tostring(L, -1));
+    else
+        lsy_job_print(lua_tostring(L, -1));
     return 0;
 }
 
@@ -399,7 +512,7 @@ static int print_aside(lua_State *L)
 static int print(lua_State *L)
 {
     int n = lua_gettop(L);
-    if (aside)
+    if (aside || *lsy_job_tag())
         return print_aside(L);
     for (int i = 1; i <= n; i++) {
         size_t len;

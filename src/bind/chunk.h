@@ -16,13 +16,15 @@ enum sy_chunk_result {
     SY_CHUNK_QUIT /* quit or exit was typed, or quit() called */
 };
 
-/* Evaluate what was typed: ?name, ??name, !command, an expression (whose values are printed unless a
+/* Evaluate what was typed: ?name, ??name, !command, :command, an expression (whose values are printed unless a
  * ';' ends it) or statements.  An error is one line on standard error. */
 enum sy_chunk_result sy_chunk_eval(struct lua_State *L, const char *text, size_t n);
 
 /* Run a file (NULL: standard input) with arguments argv[0..n) as `...`.  An error goes to standard
  * error, the message first, then the traceback. */
 enum sy_chunk_result sy_chunk_file(struct lua_State *L, const char *path, char *const *argv, int n);
+/* The same as a job (job.h), which begins when the Lua thread does: `-i FILE`. */
+enum sy_chunk_result sy_chunk_job(struct lua_State *L, const char *path, char *const *argv, int n);
 /* Run text under a name ("=(command line)"). */
 enum sy_chunk_result sy_chunk_text(struct lua_State *L, const char *text, size_t n, const char *name);
 /* require a module and make it a global of its name. */
@@ -39,6 +41,9 @@ char *sy_chunk_complete(struct lua_State *L, const char *line, size_t point, boo
 
 /* The exit status that quit(n) or os.exit(n) at the prompt asked for. */
 int sy_chunk_status(void);
+
+/* f is called on the Lua thread when quit() ended a job: the prompt is to end. */
+void sy_chunk_on_quit(void (*f)(void));
 
 /* Lua thread: what is printed from now on comes from a hook, beside what the user types: the prompt shows it
  * above its line. */

@@ -2,6 +2,7 @@
 #include "bind/host.h"
 #include "bind/bind_int.h"
 #include "bind/interrupt.h"
+#include "bind/job_int.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -15,6 +16,7 @@
 #include <time.h>
 
 #define SLICE 0.05 /* seconds: how long an interrupt may go unnoticed while serving */
+#define LONG 1e6   /* seconds: for ever */
 
 struct call {
     struct call *next;
@@ -137,7 +139,7 @@ int sy_host_wait(lua_State *L, double seconds)
     int count = 0;
     bool interrupted = false;
     pthread_mutex_lock(&host.lock);
-    while (!(interrupted = lsy_interrupt_wanted())) {
+    while (!(interrupted = lsy_interrupt_wanted() || lsy_job_killed())) {
         count += run_pending(L);
         double left = until - sy_now();
         if (host.woken || host.stopping || left <= 0)
@@ -259,8 +261,17 @@ static void *lua_thread(void *arg)
     pthread_mutex_lock(&host.lock);
     pthread_cond_broadcast(&host.finished);
     while (!host.stopping) {
-        if (!run_pending(arg))
+        run_pending(arg);
+        host.woken = false;
+        pthread_mutex_unlock(&host.lock);
+        double next = lsy_jobs_serve(arg);
+        pthread_mutex_lock(&host.lock);
+        if (host.first || host.woken || host.stopping)
+            continue;
+        if (next > LONG)
             pthread_cond_wait(&host.work, &host.lock);
+        else if (next > 0)
+            sleep_on(&host.work, next);
     }
     pthread_mutex_unlock(&host.lock);
     return NULL;

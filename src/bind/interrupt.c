@@ -9,7 +9,8 @@
  *     coroutine that comes to run again is hooked again.
  *     It is cleared by whoever has told of it (host.h), never at a beginning: an interrupt that comes
  *     just before a chunk, or at its last instruction, is not lost.
- *  3. The hook counts instructions of Lua code.  After the first error some are left to handlers
+ *  3. resume and wrap also pass on the waits of jobs (job.h): what is inside them may wait as well.
+ *  4. The hook counts instructions of Lua code.  After the first error some are left to handlers
  *     (__close, code behind a pcall); if it has to raise again, it raises at every instruction.
  */
 #include "bind/bind_int.h"
@@ -67,31 +68,45 @@ int lsy_raise_interrupted(lua_State *L)
 
 /* ---- resume and wrap ---- */
 
-/* Resume co with the top nargs values of L; returns the status, results on co. */
-static int resume(lua_State *L, lua_State *co, int nargs, int *nresults)
+int lsy_resume(lua_State *L, lua_State *co, int nargs, int *nresults, bool may_wait)
 {
     struct lsy_state *s = lsy_state(L);
     lua_State *before = s->running;
-    if (!lua_checkstack(co, nargs))
-        return luaL_error(L, "too many arguments to resume");
-    lua_xmove(L, co, nargs);
+    bool might = s->may_wait;
     s->running = co;
+    s->may_wait = may_wait;
     if (wanted)
         hook(co, NEXT_COUNT);
     int status = lua_resume(co, L, nargs, nresults);
     s->running = before;
+    s->may_wait = might;
     if (wanted) /* it may have come when the hook went to a coroutine that has just ended */
         hook(before, FIRST_COUNT);
     return status;
 }
 
-static int co_resume(lua_State *L)
+/* The same for coroutines of Lua's, with the top nargs values of L.  A job's wait inside co (job.h)
+ * passes through here: WAITS, and L is to yield as well. */
+#define WAITS -1
+static int resume(lua_State *L, lua_State *co, int nargs, int *nresults)
+{
+    struct lsy_state *s = lsy_state(L);
+    if (!lua_checkstack(co, nargs))
+        return luaL_error(L, "too many arguments to resume");
+    lua_xmove(L, co, nargs);
+    int status = lsy_resume(L, co, nargs, nresults, s->may_wait && lua_isyieldable(L));
+    return status == LUA_YIELD && s->waiting ? WAITS : status;
+}
+
+static int co_resume_k(lua_State *L, int status, lua_KContext first)
 {
     lua_State *co = lua_tothread(L, 1);
     int n = 0;
-    luaL_argexpected(L, co, 1, "coroutine");
-    int status = resume(L, co, lua_gettop(L) - 1, &n);
+    (void)status;
+    status = resume(L, co, first ? lua_gettop(L) - 1 : 0, &n);
     lua_settop(L, 1);
+    if (status == WAITS)
+        return lua_yieldk(L, 0, false, co_resume_k);
     lua_pushboolean(L, status == LUA_OK || status == LUA_YIELD);
     if (status != LUA_OK && status != LUA_YIELD)
         n = 1;
@@ -103,11 +118,20 @@ static int co_resume(lua_State *L)
     return n + 1;
 }
 
-static int wrapped(lua_State *L)
+static int co_resume(lua_State *L)
+{
+    luaL_argexpected(L, lua_tothread(L, 1), 1, "coroutine");
+    return co_resume_k(L, LUA_OK, true);
+}
+
+static int wrapped_k(lua_State *L, int status, lua_KContext first)
 {
     lua_State *co = lua_tothread(L, lua_upvalueindex(1));
     int n = 0;
-    int status = resume(L, co, lua_gettop(L), &n);
+    (void)status;
+    status = resume(L, co, first ? lua_gettop(L) : 0, &n);
+    if (status == WAITS)
+        return lua_yieldk(L, 0, false, wrapped_k);
     if (status == LUA_OK || status == LUA_YIELD) {
         if (!lua_checkstack(L, n)) {
             lua_pop(co, n);
@@ -122,6 +146,8 @@ static int wrapped(lua_State *L)
     lua_xmove(co, L, 1);
     return lua_error(L);
 }
+
+static int wrapped(lua_State *L) { return wrapped_k(L, LUA_OK, true); }
 
 static int co_wrap(lua_State *L)
 {

@@ -1,10 +1,475 @@
-/* See job.h. */
+/* See job.h.  A job is a coroutine in a list; the Lua thread (host.c) calls lsy_jobs_serve between two
+ * calls and sleeps until a wake-up or the earliest `until`.
+ *
+ * No wake-up is lost: `changes` counts them, a job notes the count before it looks at what it waits
+ * for, and is due when the count has moved; a waker counts first and then looks for sleepers. */
 #include "bind/job.h"
+#include "bind/host.h"
+#include "bind/interrupt.h"
+#include "bind/job_int.h"
 
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/utf8.h"
+#include "bind/engine.h"
+#include "bind/handle.h"
+
+#include <math.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#define GRACE 0.2 /* seconds that a chunk may wait before it becomes a job */
+#define HOG 0.1   /* seconds after which Ctrl-C ends the job that runs, not the newest one */
 
 static atomic_bool detaching;
+static atomic_uint changes;
+static atomic_int sleepers, count;
+static atomic_llong running_since; /* milliseconds; 0: no job with a number runs */
+
+/* Lua thread only. */
+static struct lsy_job *first, *current;
+static int last_number, serving;
+static bool leaving; /* the program ends: nothing is told any more */
 
 void sy_job_detach(bool on) { atomic_store(&detaching, on); }
-bool sy_job_interrupt(void) { return false; }
-int sy_job_count(void) { return 0; }
+int sy_job_count(void) { return atomic_load(&count); }
+
+void lsy_wake(void)
+{
+    atomic_fetch_add(&changes, 1);
+    if (atomic_load(&sleepers))
+        sy_host_wake();
+}
+
+/* ---- one job ---- */
+
+static void name_text(struct lsy_job *j, const char *text, size_t n)
+{
+    size_t k = 0;
+    for (; k < n && k < sizeof j->text - 1 && text[k] != '\n'; k++)
+        j->text[k] = text[k];
+    while (k && k < n && ((unsigned char)text[k] & 0xC0) == 0x80) /* not in the middle of a character */
+        k--;
+    j->text[k] = 0;
+}
+
+struct lsy_job *lsy_job_new(lua_State *L, int nargs, const char *text, size_t n)
+{
+    lua_State *co = lua_newthread(L);
+    struct lsy_job *j = sy_calloc(1, sizeof *j);
+    if (!j || !lua_checkstack(co, nargs + 1)) {
+        sy_free(j);
+        luaL_error(L, "out of memory");
+        return NULL;
+    }
+    lua_rawsetp(L, LUA_REGISTRYINDEX, j);
+    lua_xmove(L, co, nargs + 1);
+    j->co = co;
+    j->nargs = nargs;
+    j->began = sy_now();
+    j->until = HUGE_VAL;
+    j->what = "";
+    name_text(j, text, n);
+    return j;
+}
+
+void lsy_job_free(lua_State *L, struct lsy_job *j)
+{
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, j);
+    sy_free(j);
+}
+
+static void enter(struct lsy_job *j, int state)
+{
+    if (j->state == SY_JOB_WAITING)
+        atomic_fetch_sub(&sleepers, 1);
+    if (state == SY_JOB_WAITING)
+        atomic_fetch_add(&sleepers, 1);
+    j->state = state;
+}
+
+static bool due(const struct lsy_job *j)
+{
+    if (j->state == SY_JOB_READY)
+        return true;
+    return j->state == SY_JOB_WAITING &&
+           (j->killed || j->seen != atomic_load(&changes) || j->until <= sy_now());
+}
+
+static void note_end(lua_State *L, struct lsy_job *j, int status, int n)
+{
+    enter(j, SY_JOB_ENDED);
+    j->failed = status != LUA_OK;
+    j->nresults = j->failed ? 1 : n;
+    j->interrupted = j->failed && lsy_interrupt_wanted();
+    if (j->script && j->failed && !j->interrupted) {
+        const char *text = lua_tostring(j->co, -1);
+        if (text) {
+            luaL_traceback(L, j->co, text, 0);
+            lua_pop(j->co, 1);
+            lua_xmove(L, j->co, 1);
+        }
+    }
+    struct lsy_state *s = lsy_state(L);
+    lua_State *before = s->running;
+    s->running = j->co;
+    s->may_wait = false;
+    if (j->failed)
+        lua_resetthread(j->co); /* runs what is to be closed; leaves the error */
+    s->running = before;
+}
+
+/* Until its next wait or its end. */
+static void resume(lua_State *L, struct lsy_job *j)
+{
+    struct lsy_state *s = lsy_state(L);
+    struct lsy_job *before = current;
+    lua_State *job_before = s->job;
+    bool might = s->may_wait;
+    bool chunk_before = sy_host_chunk(true);
+    int n = 0;
+    if (j->killed)
+        sy_interrupt_here();
+    j->seen = atomic_load(&changes);
+    j->until = HUGE_VAL;
+    enter(j, SY_JOB_RUNNING);
+    current = j;
+    s->job = j->co;
+    s->waiting = false;
+    if (j->number)
+        atomic_store(&running_since, (long long)(sy_now() * 1e3));
+    int status = lsy_resume(L, j->co, j->nargs, &n, true);
+    j->nargs = 0;
+    s->job = job_before;
+    if (status == LUA_YIELD && s->waiting)
+        enter(j, SY_JOB_WAITING);
+    else
+        note_end(L, j, status, n);
+    s->waiting = false;
+    s->may_wait = might;
+    atomic_store(&running_since, 0);
+    current = before;
+    sy_host_chunk(chunk_before);
+}
+
+bool lsy_job_killed(void)
+{
+    if (!current || !current->killed)
+        return false;
+    if (!lsy_interrupt_wanted())
+        sy_interrupt_here();
+    return true;
+}
+
+bool lsy_job_run(lua_State *L, struct lsy_job *j)
+{
+    double grace = sy_now() + GRACE;
+    for (resume(L, j); j->state != SY_JOB_ENDED; resume(L, j)) {
+        while (!due(j)) {
+            bool may_leave = atomic_load(&detaching);
+            double left = fmin(j->until, may_leave ? grace : HUGE_VAL) - sy_now();
+            if (may_leave && sy_now() >= grace)
+                return false;
+            left = fmin(left, lsy_jobs_serve(L));
+            if (sy_host_wait(L, left < 0 ? 0 : fmin(left, 1)) < 0)
+                break; /* interrupted: where it waits, it sees that */
+        }
+    }
+    return true;
+}
+
+/* ---- all jobs ---- */
+
+void lsy_job_enlist(struct lsy_job *j, void (*ended)(lua_State *L, struct lsy_job *j))
+{
+    struct lsy_job **at = &first;
+    if (!first)
+        last_number = 0;
+    while (*at)
+        at = &(*at)->next;
+    *at = j;
+    j->number = ++last_number;
+    j->ended = ended;
+    atomic_fetch_add(&count, 1);
+}
+
+static void flush_line(struct lsy_job *j)
+{
+    if (j->nline) {
+        j->line[j->nline] = 0;
+        j->nline = 0;
+        lsy_job_print(j->line);
+    }
+}
+
+static void run_listed(lua_State *L, struct lsy_job *j)
+{
+    resume(L, j);
+    if (j->state != SY_JOB_ENDED)
+        return;
+    struct lsy_job *before = current;
+    current = j;
+    if (j->killed || j->interrupted)
+        sy_interrupt_clear();
+    flush_line(j);
+    atomic_fetch_sub(&count, 1);
+    bool chunk_before = sy_host_chunk(true);
+    if (!leaving)
+        j->ended(L, j);
+    sy_host_chunk(chunk_before);
+    current = before;
+}
+
+static void free_ended(lua_State *L)
+{
+    for (struct lsy_job **at = &first; *at;) {
+        struct lsy_job *j = *at;
+        if (j->state == SY_JOB_ENDED) {
+            *at = j->next;
+            lsy_job_free(L, j);
+        } else
+            at = &j->next;
+    }
+}
+
+double lsy_jobs_serve(lua_State *L)
+{
+    double next = HUGE_VAL;
+    serving++; /* a wait below may come here again: only the outermost frees */
+    for (struct lsy_job *j = first; j; j = j->next)
+        if (due(j))
+            run_listed(L, j);
+    if (--serving == 0)
+        free_ended(L);
+    for (struct lsy_job *j = first; j; j = j->next)
+        next = fmin(next, due(j) ? 0 : j->state == SY_JOB_WAITING ? j->until - sy_now() : HUGE_VAL);
+    return fmax(next, 0);
+}
+
+void lsy_jobs_end(lua_State *L)
+{
+    leaving = true;
+    for (struct lsy_job *j = first; j; j = j->next)
+        j->killed = true;
+    for (int rounds = 0; first && rounds < 100; rounds++)
+        lsy_jobs_serve(L);
+}
+
+static struct lsy_job *find(int number)
+{
+    struct lsy_job *j = first;
+    while (j && (j->number != number || j->state == SY_JOB_ENDED))
+        j = j->next;
+    return j;
+}
+
+static void end_newest(lua_State *L, void *ctx)
+{
+    struct lsy_job *newest = NULL;
+    (void)L;
+    (void)ctx;
+    for (struct lsy_job *j = first; j; j = j->next)
+        if (j->state != SY_JOB_ENDED)
+            newest = j;
+    if (newest)
+        newest->killed = true;
+}
+
+static void nothing(void *ctx) { (void)ctx; }
+
+bool sy_job_interrupt(void)
+{
+    if (!sy_job_count())
+        return false;
+    long long since = atomic_load(&running_since);
+    if (since && sy_now() * 1e3 - (double)since > HOG * 1e3 && sy_host_interrupt())
+        return true;
+    sy_host_post(end_newest, NULL, nothing);
+    return true;
+}
+
+/* ---- printing ---- */
+
+const char *lsy_job_tag(void)
+{
+    static char tag[24];
+    if (!current || !current->number)
+        return "";
+    snprintf(tag, sizeof tag, "[job %d] ", current->number);
+    return tag;
+}
+
+void lsy_job_print(const char *text)
+{
+    struct sy_str out = SY_STR_INIT;
+    const char *tag = lsy_job_tag();
+    for (bool more = true; more;) {
+        size_t n = strcspn(text, "\n");
+        sy_str_printf(&out, "%s%s", out.len ? "\n" : "", tag);
+        sy_str_add(&out, text, n);
+        more = text[n] && text[n + 1];
+        text += n + (text[n] != 0);
+    }
+    if (out.data && !out.failed)
+        sy_host_print(out.data);
+    sy_str_free(&out);
+}
+
+/* Pushes io.output(); does it go to standard output? */
+static bool to_stdout(lua_State *L)
+{
+    lua_getglobal(L, "io");
+    lua_getfield(L, -1, "stdout");
+    lua_getfield(L, -2, "output");
+    lua_call(L, 0, 1);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+    return same;
+}
+
+/* io.write of a job that the prompt has left: by whole lines, behind the tag. */
+static void write_tagged(struct lsy_job *j, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '\n' || j->nline == sizeof j->line - 1) {
+            if (!j->nline)
+                j->line[j->nline++] = ' ';
+            flush_line(j);
+        }
+        if (s[i] != '\n' && s[i])
+            j->line[j->nline++] = s[i];
+    }
+}
+
+static int io_write(lua_State *L)
+{
+    int n = lua_gettop(L);
+    if (!*lsy_job_tag() || !to_stdout(L)) {
+        lua_settop(L, n);
+        lua_pushvalue(L, lua_upvalueindex(1));
+        lua_insert(L, 1);
+        lua_call(L, n, LUA_MULTRET);
+        return lua_gettop(L);
+    }
+    for (int i = 1; i <= n; i++) {
+        size_t len;
+        const char *s = luaL_checklstring(L, i, &len);
+        write_tagged(current, s, len);
+    }
+    return 1;
+}
+
+/* ---- for bindings that wait ---- */
+
+bool lsy_may_yield(lua_State *L)
+{
+    return current && lsy_state(L)->may_wait && lua_isyieldable(L);
+}
+
+int lsy_yield(lua_State *L, const char *what, double seconds, lua_KContext ctx, lua_KFunction k)
+{
+    current->what = what;
+    current->until = sy_now() + seconds;
+    lsy_state(L)->waiting = true;
+    return lua_yieldk(L, 0, ctx, k);
+}
+
+/* sleep(seconds): the end stands at index 2 */
+static int sleep_k(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    lua_settop(L, 2);
+    for (double left; (left = lua_tonumber(L, 2) - sy_now()) > 0;) {
+        if (lsy_interrupt_wanted())
+            return lsy_raise_interrupted(L);
+        if (lsy_may_yield(L))
+            return lsy_yield(L, "sleep", left, ctx, sleep_k);
+        if (sy_host_wait(L, left) < 0)
+            return lsy_raise_interrupted(L);
+    }
+    return 0;
+}
+
+static int l_sleep(lua_State *L)
+{
+    double seconds = luaL_checknumber(L, 1);
+    if (!(seconds >= 0 && seconds <= 1e9))
+        return lsy_error(L, "sleep: seconds must be a number from 0 to 1e9: it is %g", seconds);
+    lua_settop(L, 1);
+    lua_pushnumber(L, sy_now() + seconds);
+    return sleep_k(L, LUA_OK, 0);
+}
+
+/* ---- what lua/commands.lua makes jobs() and kill() of ---- */
+
+static void push_job(lua_State *L, const struct lsy_job *j)
+{
+    struct sy_str safe = SY_STR_INIT;
+    lua_createtable(L, 0, 5);
+    lsy_set_integer(L, "number", j->number);
+    lsy_set_number(L, "seconds", sy_now() - j->began);
+    lua_pushstring(L, j->state == SY_JOB_RUNNING ? "running" : "waiting");
+    lua_setfield(L, -2, "state");
+    if (j->state == SY_JOB_WAITING) {
+        lua_pushstring(L, j->what);
+        lua_setfield(L, -2, "waits");
+    }
+    sy_utf8_sanitize(&safe, j->text, strlen(j->text));
+    lua_pushstring(L, safe.data ? safe.data : "");
+    lua_setfield(L, -2, "text");
+    sy_str_free(&safe);
+}
+
+/* engine.jobs() -> list of {number, state, waits, seconds, text} */
+static int engine_jobs(lua_State *L)
+{
+    lua_newtable(L);
+    int n = 0;
+    for (struct lsy_job *j = first; j; j = j->next)
+        if (j->state != SY_JOB_ENDED) {
+            push_job(L, j);
+            lua_rawseti(L, -2, ++n);
+        }
+    return 1;
+}
+
+/* engine.kill(number) -> was there such a job? */
+static int engine_kill(lua_State *L)
+{
+    struct lsy_job *j = find((int)luaL_checkinteger(L, 1));
+    if (j)
+        j->killed = true;
+    if (j && j == current)
+        lsy_job_killed();
+    lua_pushboolean(L, j != NULL);
+    return 1;
+}
+
+/* coroutine.yield: a job has nobody to yield to. */
+static int co_yield(lua_State *L)
+{
+    if (L == lsy_state(L)->job)
+        return luaL_error(L, "attempt to yield from outside a coroutine");
+    return lua_yield(L, lua_gettop(L));
+}
+
+void lsy_open_job(lua_State *L)
+{
+    lua_register(L, "sleep", l_sleep);
+    lua_getglobal(L, "coroutine");
+    lsy_set(L, "yield", co_yield);
+    lua_pop(L, 1);
+    lua_getglobal(L, "io");
+    lua_getfield(L, -1, "write");
+    lua_pushcclosure(L, io_write, 1);
+    lua_setfield(L, -2, "write");
+    lua_pop(L, 1);
+    lsy_push_engine(L);
+    lsy_set(L, "jobs", engine_jobs);
+    lsy_set(L, "kill", engine_kill);
+    lua_pop(L, 1);
+}

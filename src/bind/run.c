@@ -10,6 +10,7 @@
 #include "bind/chunk.h"
 #include "bind/data.h"
 #include "bind/host.h"
+#include "bind/job_int.h"
 #include "bind/progress.h"
 #include "cpu/cpu.h"
 #include "run/board.h"
@@ -228,6 +229,12 @@ static void on_event(void *ctx, const char *kind, const char *text)
         lsy_progress_event(sy_trainer_name(r->trainer), kind, text);
 }
 
+static void on_change(void *ctx)
+{
+    (void)ctx;
+    lsy_wake();
+}
+
 static void read_hyper(lua_State *L, int arg, struct sy_hyper *h)
 {
     sy_hyper_defaults(h);
@@ -263,6 +270,7 @@ static int l_trainer(lua_State *L)
     lua_setiuservalue(L, -2, 1);
     c.on_step = on_step;
     c.on_event = on_event;
+    c.on_change = on_change;
     c.ctx = r;
     struct sy_trainer *t = sy_trainer_new(&c, &err);
     if (!t)
@@ -389,17 +397,28 @@ static int run_steps(lua_State *L)
     return 0;
 }
 
-/* Wait in slices, so that Ctrl-C ends it and hooks of other runs are served. */
+/* run:wait(step).  Elsewhere than in a job in slices, so that Ctrl-C ends it and hooks of other runs are
+ * served; it looks at the run anew each time, for a hook or another job may close it. */
+static int wait_k(lua_State *L, int status, lua_KContext ctx)
+{
+    int64_t step = luaL_optinteger(L, 2, INT64_MAX);
+    (void)status;
+    while (!sy_trainer_wait(check_run(L)->trainer, step, 0)) {
+        if (lsy_interrupt_wanted())
+            return lsy_raise_interrupted(L);
+        if (lsy_may_yield(L))
+            return lsy_yield(L, "r:wait()", HUGE_VAL, ctx, wait_k);
+        if (!sy_trainer_wait(check_run(L)->trainer, step, 0.005) && sy_host_wait(L, 0.015) < 0)
+            return lsy_raise_interrupted(L);
+    }
+    return 0;
+}
+
 static int run_wait(lua_State *L)
 {
-    struct run *r = check_run(L);
-    int64_t step = luaL_optinteger(L, 2, INT64_MAX);
-    if (r->in_hook)
+    if (check_run(L)->in_hook)
         return lsy_error(L, "wait: a hook cannot wait for its own run");
-    while (!sy_trainer_wait(r->trainer, step, 0.005))
-        if (sy_host_wait(L, 0.015) < 0)
-            return lsy_raise_interrupted(L);
-    return 0;
+    return wait_k(L, LUA_OK, 0);
 }
 
 struct sy_trainer *lsy_check_trainer(lua_State *L, int arg)
@@ -421,31 +440,67 @@ void lsy_hold(lua_State *L, int arg)
         }
 }
 
-/* run:hold(): parked afterwards; run:release() ends it. */
-static int run_hold(lua_State *L)
+static int held_k(lua_State *L, int status, lua_KContext then)
 {
-    lsy_hold(L, 1);
+    (void)status;
+    for (;;) {
+        struct sy_trainer *t = lsy_check_trainer(L, 1);
+        if (sy_trainer_held(t, 0))
+            return ((lua_CFunction)then)(L);
+        if (lsy_may_yield(L) && !lsy_interrupt_wanted())
+            return lsy_yield(L, "the end of a step", HUGE_VAL, then, held_k);
+        if (!sy_trainer_held(t, 0.005) && sy_host_wait(L, 0.005) < 0) {
+            sy_trainer_release(lsy_check_trainer(L, 1));
+            return lsy_raise_interrupted(L);
+        }
+    }
+}
+
+int lsy_held(lua_State *L, lua_CFunction then)
+{
+    sy_trainer_hold(lsy_check_trainer(L, 1));
+    return held_k(L, LUA_OK, (lua_KContext)then);
+}
+
+/* run:hold(): parked afterwards; run:release() ends it. */
+static int nothing(lua_State *L)
+{
+    (void)L;
     return 0;
 }
 
+static int run_hold(lua_State *L) { return lsy_held(L, nothing); }
+
 static int run_release(lua_State *L) { sy_trainer_release(check_run(L)->trainer); return 0; }
 
-/* run:eval(batches) -> number.  Between slices Ctrl-C is seen and other runs' hooks are served, which
- * may close this run. */
-static int run_eval(lua_State *L)
+/* run:eval(batches) -> number.  Between slices Ctrl-C is seen, other jobs go on and other runs' hooks are
+ * served, which may close this run.  ctx batches are done, their sum stands on top of the stack. */
+static int eval_k(lua_State *L, int status, lua_KContext ctx)
 {
     struct sy_err err = SY_ERR_INIT;
     int64_t n = lsy_check_int(L, 2, "eval", "number of batches", 1, INT32_MAX);
-    double sum = 0;
-    for (int64_t at = 0; at < n; at += EVAL_SLICE) {
+    (void)status;
+    for (int64_t at = ctx; at < n; at += EVAL_SLICE) {
         int64_t some = n - at < EVAL_SLICE ? n - at : EVAL_SLICE;
+        double sum = lua_tonumber(L, 3);
         if (sy_host_wait(L, 0) < 0)
             return lsy_raise_interrupted(L);
         if (sy_trainer_eval_sum(check_run(L)->trainer, at, some, &sum, &err))
             return lsy_fail_or_raise(L, &err);
+        lua_settop(L, 2);
+        lua_pushnumber(L, sum);
+        if (at + some < n && lsy_may_yield(L))
+            return lsy_yield(L, "r:eval()", 0, (lua_KContext)(at + some), eval_k);
     }
-    lua_pushnumber(L, sum / (double)n);
+    lua_pushnumber(L, lua_tonumber(L, 3) / (double)n);
     return 1;
+}
+
+static int run_eval(lua_State *L)
+{
+    lua_settop(L, 2);
+    lua_pushnumber(L, 0);
+    return eval_k(L, LUA_OK, 0);
 }
 
 static int run_hash(lua_State *L)
@@ -619,7 +674,7 @@ static int wait_all(lua_State *L)
 
 static void stop_all(lua_State *L)
 {
-    (void)L;
+    lsy_jobs_end(L); /* they may hold a run */
     for (struct run *r = open_runs; r; r = r->next)
         if (can_stop(r))
             sy_trainer_stop(r->trainer); /* all at once, then one after the other */

@@ -16,6 +16,8 @@ struct sy_params *lsy_run_params(lua_State *L, int arg);
 struct sy_trainer *lsy_check_trainer(lua_State *L, int arg);
 /* Hold it, serving the host meanwhile: parked afterwards (sy_trainer_release ends it). */
 void lsy_hold(lua_State *L, int arg);
+/* Hold the run at 1, then return then(L), which releases it; a job yields meanwhile. */
+int lsy_held(lua_State *L, lua_CFunction then);
 void lsy_open_checkpoint(lua_State *L); /* checkpoint.c; after the run's metatable */
 /* Stores that write this trainer's metrics let go of it (store.c): before it is freed. */
 void lsy_store_release(const struct sy_trainer *t);

@@ -231,6 +231,7 @@ static int open_all(lua_State *L)
     lsy_open_interrupt(L);
     snapshot_globals(L);
     lsy_open_chunk(L);
+    lsy_open_job(L);
     lsy_open_doc(L);
     lsy_open_engine(L);
     lsy_open_trace(L);

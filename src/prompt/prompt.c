@@ -113,6 +113,17 @@ void sy_prompt_signals(bool at_prompt)
 
 /* ---- jobs on the Lua thread ---- */
 
+static atomic_bool quit_asked;
+
+/* quit() in a job, on the Lua thread. */
+static void on_quit(void)
+{
+    atomic_store(&quit_asked, true);
+    sy_edit_wake(SY_WAKE_END);
+}
+
+static int ended_status(void) { return atomic_load(&quit_asked) ? sy_chunk_status() : 143; }
+
 struct job {
     struct sy_str text;
     enum sy_chunk_result result;
@@ -225,7 +236,7 @@ static void feed(struct session *s, const char *line, size_t n)
     sy_str_add(&s->job.text, line, n);
     if (!evaluate(&s->job)) {
         s->ended = true;
-        s->status = 143;
+        s->status = ended_status();
         return;
     }
     handle_result(s);
@@ -308,7 +319,7 @@ static void step(struct session *s)
         break;
     case SY_EDIT_TERMINATE:
         s->ended = true;
-        s->status = 143;
+        s->status = ended_status();
         break;
     }
 }
@@ -329,14 +340,16 @@ int sy_prompt_run(struct lua_State *L, bool plain)
     struct session s = {0};
     char *history = history_path();
     struct sy_edit_options options = {.plain = plain, .history = history, .complete = complete};
-    if (sy_edit_open(&options) || sy_host_start(L)) {
+    bool open = !sy_edit_open(&options);
+    sy_job_detach(open && sy_edit_is_terminal()); /* before the Lua thread starts: it may have a job */
+    sy_host_set_printer(sy_edit_notice);
+    sy_chunk_on_quit(on_quit);
+    sy_host_clear_interrupt(); /* of the init file */
+    if (!open || sy_host_start(L)) {
         fputs("switchyard: cannot start the prompt\n", stderr);
         return 1;
     }
-    sy_job_detach(sy_edit_is_terminal());
-    sy_host_clear_interrupt(); /* of the init file */
     sy_prompt_signals(true);
-    sy_host_set_printer(sy_edit_notice);
     while (!s.ended)
         step(&s);
     if (s.status != 143 || !running)

@@ -209,7 +209,7 @@ static void record(struct sy_trainer *t, int64_t step, double loss, double lr, d
     note_speed(t, s, seconds);
     judge_loads(t, s);
     double tokens = (double)s->tokens, tok_s = s->tok_s;
-    pthread_cond_broadcast(&t->changed);
+    sy__tell_change(t);
     pthread_mutex_unlock(&t->lock);
     sy__put(t, LOSS, step, loss);
     sy__put(t, LR, step, lr);

@@ -79,11 +79,18 @@ void sy_trainer_free(struct sy_trainer *t)
 
 /* ---- the border between two steps ---- */
 
+void sy__tell_change(struct sy_trainer *t)
+{
+    pthread_cond_broadcast(&t->changed);
+    if (t->c.on_change)
+        t->c.on_change(t->c.ctx);
+}
+
 void sy__set_state(struct sy_trainer *t, enum sy_run_state s)
 {
     if (t->status.state != s) {
         t->status.state = s;
-        pthread_cond_broadcast(&t->changed);
+        sy__tell_change(t);
     }
 }
 
@@ -108,7 +115,7 @@ static void park(struct sy_trainer *t)
 {
     pthread_mutex_lock(&t->lock);
     t->parked = true;
-    pthread_cond_broadcast(&t->changed);
+    sy__tell_change(t);
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -171,7 +178,7 @@ static bool border(struct sy_trainer *t)
         if (go)
             break;
         t->parked = true;
-        pthread_cond_broadcast(&t->changed);
+        sy__tell_change(t);
         pthread_cond_wait(&t->changed, &t->lock);
         t->parked = t->holds > 0; /* before anything is done outside the lock */
         told = false;
@@ -211,7 +218,7 @@ static void *train_thread(void *arg)
     pthread_mutex_lock(&t->lock);
     t->alive = false;
     t->parked = true;
-    pthread_cond_broadcast(&t->changed);
+    sy__tell_change(t);
     pthread_mutex_unlock(&t->lock);
     return NULL;
 }

@@ -81,6 +81,8 @@ struct sy_trainer {
 };
 
 /* trainer.c; the lock is held. */
+/* For waiters here and elsewhere (on_change); the trainer is locked. */
+void sy__tell_change(struct sy_trainer *t);
 void sy__set_state(struct sy_trainer *t, enum sy_run_state s);
 bool sy__has_more(const struct sy_trainer *t); /* steps */
 /* The state that this border asks for, or RUNNING.  FAILED stays, DONE until resume(). */

@@ -1,0 +1,50 @@
+/* Jobs as chunk.c makes and ends them.  Layer bind, inside only. */
+#ifndef SY_BIND_JOB_INT_H
+#define SY_BIND_JOB_INT_H
+
+#include "bind/bind_int.h"
+#include "bind/job.h"
+
+struct lsy_job {
+    struct lsy_job *next;
+    lua_State *co;      /* anchored in the registry under the job's address */
+    int number;         /* 0: the prompt still waits for it */
+    enum { SY_JOB_READY, SY_JOB_WAITING, SY_JOB_RUNNING, SY_JOB_ENDED } state;
+    int nargs;          /* of the first resume */
+    int nresults;       /* on top of co, once it has ended */
+    bool failed;        /* ended: the error is on top of co instead */
+    bool interrupted;   /* ended by Ctrl-C or kill */
+    bool killed;        /* it is to end */
+    bool hide;          /* its values are not printed */
+    bool script;        /* from a file: errors with a traceback */
+    unsigned seen;      /* changes that it has looked at */
+    double began, until; /* sy_now(); until: wake by itself */
+    const char *what;   /* what it waits for; static */
+    char text[96];      /* the first line of its code */
+    char line[512];     /* what io.write has begun */
+    size_t nline;
+    void (*ended)(lua_State *L, struct lsy_job *j); /* of a job with a number: tells about its end */
+};
+
+/* A new one from the function and nargs arguments on top of the stack.  Freed by lsy_job_free.
+ * [-(nargs+1), +0, m] */
+struct lsy_job *lsy_job_new(lua_State *L, int nargs, const char *text, size_t n);
+void lsy_job_free(lua_State *L, struct lsy_job *j);
+/* Give it a number: from now on the scheduler has it, and frees it. */
+void lsy_job_enlist(struct lsy_job *j, void (*ended)(lua_State *L, struct lsy_job *j));
+/* Run it until it has ended (true), or has waited longer than the grace period and may go on as a job
+ * (false). */
+bool lsy_job_run(lua_State *L, struct lsy_job *j);
+
+/* Run what is due.  Returns the seconds until something is due by itself (0: now; HUGE_VAL: never). */
+double lsy_jobs_serve(lua_State *L);
+/* End all of them. */
+void lsy_jobs_end(lua_State *L);
+/* True when the job that runs is to end; the interrupt is under way then. */
+bool lsy_job_killed(void);
+/* "[job 3] ", or "" when what runs is not a job that the prompt has left. */
+const char *lsy_job_tag(void);
+/* Print text, each line behind the tag. */
+void lsy_job_print(const char *text);
+
+#endif

@@ -1,0 +1,11 @@
+/* A command of the shell's, for !cmd.  Layer bind. */
+#ifndef SY_BIND_SHELL_H
+#define SY_BIND_SHELL_H
+
+struct lua_State;
+
+/* Run it and wait, serving the host.  Its exit status; -1: it cannot be started (errno); -2: a signal
+ * ended it. */
+int lsy_shell(struct lua_State *L, const char *command);
+
+#endif
