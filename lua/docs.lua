@@ -188,6 +188,7 @@ docs.entries = {
    "tensor.gradcheck(function(x) return (x * x):sum() end, {tensor.randn(3, {seed = 1, dtype = \"f64\"})})"},
   {"help", "?name    help \"name\"    ??name", "The entry of a function, a method or a topic; ??name prints the source of a "
    .. "function that is written in Lua.", 'help "train"'},
+  {"sleep", "sleep(seconds)", "Wait. At the prompt the line goes on as a job: the next one can be typed meanwhile.", "sleep(0.01)"},
   {"quit", "quit(status=0)", "End the program: live runs are stopped first."},
 }
 
@@ -205,6 +206,7 @@ function docs.list()
     list[i] = {name = e[1], signature = e[2], text = e[3], example = e[4],
                options = e.options and function() return rows_of(e.options) end}
   end
+  for _, e in ipairs(require("switchyard.commands").docs()) do list[#list + 1] = e end
   local names = {}
   for name in pairs(require("switchyard.model")._rows()) do names[#names + 1] = "model." .. name end
   table.sort(names)

@@ -127,7 +127,9 @@ local INTRO = [[
 Type Lua; values print themselves (a ; at the end hides them), _ is the last one.
   ?name    help on a function, a method or a topic      ??name   its source
   !cmd     a shell command                              Tab      completes names
-  Ctrl-C   ends what runs, or clears the line           Ctrl-D   leaves]]
+  :cmd     a command of the prompt; :help lists them    _        the last value
+  Ctrl-C   clears the line, ends what runs or waits     Ctrl-D   leaves
+What waits for long (r:wait(), r:eval(), sleep) goes on as a job beside the prompt: :jobs lists them, :kill N ends one.]]
 
 --- ?name; without a name an introduction with the topics.
 function help.print(name)
@@ -213,7 +215,8 @@ end
 
 local TITLES = {tensor = "tensors", tokenizer = "tokenizers", data = "data sets", model = "models", train = "training",
                 every = "training", runs = "training", compare = "training", run = "training", expert = "training",
-                nn = "parts of models", help = "prompt", quit = "prompt"}
+                nn = "parts of models", help = "prompt", quit = "prompt", sleep = "prompt"}
+for _, row in ipairs(require("switchyard.commands").rows()) do TITLES[row.name] = "prompt" end
 
 local function dump_entry(e)
   print(".It Li \"" .. roff(e.signature):gsub('"', '\\(dq') .. "\"")

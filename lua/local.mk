@@ -2,7 +2,7 @@
 lua_sources =
 lua_sources += %D%/options.lua %D%/nn.lua %D%/model.lua %D%/models.lua %D%/run.lua
 lua_sources += %D%/model_file.lua
-lua_sources += %D%/prelude.lua %D%/help.lua %D%/show.lua %D%/complete.lua %D%/gradcheck.lua
+lua_sources += %D%/prelude.lua %D%/help.lua %D%/show.lua %D%/complete.lua %D%/commands.lua %D%/gradcheck.lua
 lua_sources += %D%/docs.lua
 
 EXTRA_DIST += %D%/embed.sh $(lua_sources)

@@ -14,3 +14,5 @@ require "switchyard.models"
 
 local run = require "switchyard.run"
 train, every, runs, compare = run.train, run.every, run.runs, run.compare
+
+require("switchyard.commands").open()

@@ -70,6 +70,12 @@ function text(v, depth, seen)
   return tostring(v)
 end
 
+--- Text of one value on one line.
+function show.brief(v)
+  local line = brief(v, DEPTH - 1, {}):gsub("%s*\n.*$", "")
+  return line
+end
+
 --- Text of one value, as the prompt shows it.
 function show.text(v) return text(v, 0, {}) end
 

@@ -8,6 +8,7 @@
  * nothing, and everything after their first line. */
 #include "bind/chunk.h"
 #include "bind/bind_int.h"
+#include "bind/engine.h"
 #include "bind/host.h"
 #include "bind/interrupt.h"
 #include "bind/job_int.h"
@@ -559,8 +560,32 @@ char *sy_chunk_complete(lua_State *L, const char *line, size_t point, bool *file
     return text;
 }
 
+/* ---- what the embedded library asks of the program ---- */
+
+/* engine.screen(name, args) -> done, reply; nil: there is no screen */
+static int engine_screen(lua_State *L)
+{
+    char reply[1024] = "";
+    const char *name = luaL_checkstring(L, 1), *args = luaL_optstring(L, 2, "");
+    if (!sy_host_screen.command)
+        return 0;
+    lua_pushboolean(L, sy_host_screen.command(name, args, reply, sizeof reply) == 0);
+    lua_pushstring(L, reply);
+    return 2;
+}
+
+static int engine_columns(lua_State *L)
+{
+    lua_pushinteger(L, sy_host_columns());
+    return 1;
+}
+
 void lsy_open_chunk(lua_State *L)
 {
+    lsy_push_engine(L);
+    lsy_set(L, "screen", engine_screen);
+    lsy_set(L, "columns", engine_columns);
+    lua_pop(L, 1);
     lua_register(L, "quit", quit);
     lua_register(L, "print", print);
     lua_getglobal(L, "os");

@@ -30,7 +30,7 @@ static atomic_llong running_since; /* milliseconds; 0: no job with a number runs
 
 /* Lua thread only. */
 static struct lsy_job *first, *current;
-static int last_number, serving;
+static int serving;
 static bool leaving; /* the program ends: nothing is told any more */
 
 void sy_job_detach(bool on) { atomic_store(&detaching, on); }
@@ -168,15 +168,16 @@ bool lsy_job_run(lua_State *L, struct lsy_job *j)
 {
     double grace = sy_now() + GRACE;
     for (resume(L, j); j->state != SY_JOB_ENDED; resume(L, j)) {
-        while (!due(j)) {
+        for (bool stop = false; !stop && !due(j);) { /* interrupted: where it waits, it sees that */
             bool may_leave = atomic_load(&detaching);
-            double left = fmin(j->until, may_leave ? grace : HUGE_VAL) - sy_now();
             if (may_leave && sy_now() >= grace)
                 return false;
+            double left = fmin(j->until, may_leave ? grace : HUGE_VAL) - sy_now();
             left = fmin(left, lsy_jobs_serve(L));
-            if (sy_host_wait(L, left < 0 ? 0 : fmin(left, 1)) < 0)
-                break; /* interrupted: where it waits, it sees that */
+            stop = sy_host_wait(L, left < 0 ? 0 : fmin(left, 1)) < 0;
         }
+        if (atomic_load(&detaching) && sy_now() >= grace && !lsy_interrupt_wanted())
+            return false; /* it never rests, but lets others go first */
     }
     return true;
 }
@@ -185,13 +186,13 @@ bool lsy_job_run(lua_State *L, struct lsy_job *j)
 
 void lsy_job_enlist(struct lsy_job *j, void (*ended)(lua_State *L, struct lsy_job *j))
 {
-    struct lsy_job **at = &first;
-    if (!first)
-        last_number = 0;
-    while (*at)
-        at = &(*at)->next;
+    struct lsy_job **at;
+    int last = 0; /* as shells number: one more than the last that goes on */
+    for (at = &first; *at; at = &(*at)->next)
+        if ((*at)->state != SY_JOB_ENDED)
+            last = (*at)->number;
     *at = j;
-    j->number = ++last_number;
+    j->number = last + 1;
     j->ended = ended;
     atomic_fetch_add(&count, 1);
 }
