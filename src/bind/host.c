@@ -277,12 +277,22 @@ static void *lua_thread(void *arg)
     return NULL;
 }
 
+static void on_urgent(int number)
+{
+    (void)number;
+    if (sy_host_is_lua_thread())
+        lsy_job_urged();
+}
+
 int sy_host_start(lua_State *L)
 {
     sigset_t all, before;
+    struct sigaction urgent = {.sa_handler = on_urgent};
     atomic_store(&host.known, false);
     sigfillset(&all);
     sigdelset(&all, SIGINT); /* sent here to end a chunk */
+    sigdelset(&all, SIGURG); /* ... or a job */
+    sigaction(SIGURG, &urgent, NULL);
     sigdelset(&all, SIGSEGV);
     sigdelset(&all, SIGBUS);
     sigdelset(&all, SIGFPE);
@@ -320,6 +330,8 @@ void sy_host_chunk(bool begins) { atomic_fetch_add(&host.chunks, begins ? 1 : -1
 
 bool sy_host_was_interrupted(void) { return lsy_interrupt_wanted(); }
 void sy_host_clear_interrupt(void) { sy_interrupt_clear(); }
+
+bool sy_host_urge(void) { return atomic_load(&host.started) && !pthread_kill(host.thread, SIGURG); }
 
 bool sy_host_interrupt(void)
 {

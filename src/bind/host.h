@@ -80,6 +80,8 @@ bool sy_host_is_lua_thread(void);
  * Async-signal-safe, any thread: end what runs on the Lua thread.  False: nothing runs (of a script),
  * or there is no Lua thread. */
 bool sy_host_interrupt(void);
+/* End the job that runs on the Lua thread (job.h), not a chunk that the prompt waits for. */
+bool sy_host_urge(void);
 /* Something that can be interrupted begins or ends on the Lua thread; may be nested. */
 void sy_host_chunk(bool begins);
 bool sy_host_was_interrupted(void);

@@ -129,7 +129,7 @@ static void resume(lua_State *L, struct lsy_job *j)
     struct lsy_job *before = current;
     lua_State *job_before = s->job;
     bool might = s->may_wait;
-    bool chunk_before = sy_host_chunk(true);
+    sy_host_chunk(true);
     int n = 0;
     if (j->killed)
         sy_interrupt_here();
@@ -151,8 +151,10 @@ static void resume(lua_State *L, struct lsy_job *j)
     s->waiting = false;
     s->may_wait = might;
     atomic_store(&running_since, 0);
+    if (j->number && lsy_interrupt_wanted())
+        sy_interrupt_clear(); /* it was for this one */
     current = before;
-    sy_host_chunk(chunk_before);
+    sy_host_chunk(false);
 }
 
 bool lsy_job_killed(void)
@@ -213,14 +215,12 @@ static void run_listed(lua_State *L, struct lsy_job *j)
         return;
     struct lsy_job *before = current;
     current = j;
-    if (j->killed || j->interrupted)
-        sy_interrupt_clear();
     flush_line(j);
     atomic_fetch_sub(&count, 1);
-    bool chunk_before = sy_host_chunk(true);
+    sy_host_chunk(true);
     if (!leaving)
         j->ended(L, j);
-    sy_host_chunk(chunk_before);
+    sy_host_chunk(false);
     current = before;
 }
 
@@ -279,6 +279,13 @@ static void end_newest(lua_State *L, void *ctx)
         newest->killed = true;
 }
 
+/* A signal's handler, on the Lua thread. */
+void lsy_job_urged(void)
+{
+    if (atomic_load(&running_since))
+        sy_interrupt_here();
+}
+
 static void nothing(void *ctx) { (void)ctx; }
 
 bool sy_job_interrupt(void)
@@ -286,8 +293,8 @@ bool sy_job_interrupt(void)
     if (!sy_job_count())
         return false;
     long long since = atomic_load(&running_since);
-    if (since && sy_now() * 1e3 - (double)since > HOG * 1e3 && sy_host_interrupt())
-        return true;
+    if (since && sy_now() * 1e3 - (double)since > HOG * 1e3)
+        return sy_host_urge();
     sy_host_post(end_newest, NULL, nothing);
     return true;
 }

@@ -42,6 +42,8 @@ double lsy_jobs_serve(lua_State *L);
 void lsy_jobs_end(lua_State *L);
 /* True when the job that runs is to end; the interrupt is under way then. */
 bool lsy_job_killed(void);
+/* End the job that runs, if it has a number.  Lua thread, in the handler of sy_host_urge's signal. */
+void lsy_job_urged(void);
 /* "[job 3] ", or "" when what runs is not a job that the prompt has left. */
 const char *lsy_job_tag(void);
 /* Print text, each line behind the tag. */
