@@ -1,5 +1,6 @@
 # repl: add a source or header as  librepl_a_SOURCES += %D%/name.c %D%/name.h
 noinst_LIBRARIES += librepl.a
 sy_libs += librepl.a
-librepl_a_SOURCES = %D%/edit.h %D%/edit_int.h %D%/wake.c %D%/plain.c %D%/edit.c %D%/complete.c
+librepl_a_SOURCES = %D%/edit.h %D%/edit_int.h %D%/wake.c %D%/plain.c %D%/edit.c %D%/complete.c \
+    %D%/highlight.h %D%/highlight.c
 librepl_a_CPPFLAGS = $(AM_CPPFLAGS) $(READLINE_CFLAGS)
