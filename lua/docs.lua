@@ -54,18 +54,33 @@ docs.entries = {
   -- ---- training ----
   {"train", "train(m, d, {steps=1000, batch=16, lr=1e-3, ...}) -> r",
    "Start to train model m on the data set d with AdamW and return the run at once; it goes on in a thread of its own. "
+   .. "The run has a directory from its first moment on, runs/NAME/ (SWITCHYARD_RUNS, --runs), with its configuration, "
+   .. "code, series, journal and checkpoints: see train.resume. "
    .. "A script waits for its runs before it ends. Any of lr, clip, batch ... can be changed while it goes on: r.lr = 3e-4 "
    .. "holds from the next step; batch, context and accumulate trace and plan again; seed is fixed. A loss or gradient "
    .. "that is not finite ends the run in state failed with the step. Errors: an unknown option, a value out of range, "
-   .. "text shorter than a window, a vocabulary smaller than the data's, a model that another run trains. Source: "
+   .. "text shorter than a window, a vocabulary smaller than the data's, a model that another run trains, a name that "
+   .. "exists on disk. Source: "
    .. "Loshchilov and Hutter 2019 (AdamW).",
    "r:stop():wait()\ntrain(m, d, {steps = 2, batch = 2, eval_every = 0}):wait()", options = "train"},
+  {"train.resume", "train.resume(name, {steps=, force=, code=, data=, paused=}) -> r",
+   "Go on with a run that ended or was killed, in this process and from its newest checkpoint that verifies, to the "
+   .. "very bits that it would have had. name is that of a run, or the path of its directory. What was changed after "
+   .. "that checkpoint is changed again at its step. Data, tokenizer, program or kernels that are not as they were are "
+   .. "named in an error; force goes on all the same and writes that into the journal. code = true runs the stored "
+   .. "script up to its first train(), for a model that it defines; data gives the data set where it cannot be read "
+   .. "again. Errors: a run that is open, here or in another process (which is named).", nil, options = "train.resume"},
+  {"replay", "replay(name, {step=, code=, data=}) -> {identical=, step=, difference=, text=}",
+   "Repeat a run from its beginning with the entries of its journal, in memory, and compare losses bit by bit at every "
+   .. "stored step and parameters and moments at every checkpoint. step is the last that was compared, or the first that "
+   .. "differs. On any number of threads and any kernel set a run of fp32 is identical.", nil, options = "replay"},
   {"every", "every(r, n, function(r) ... end)",
    "Call the function after every n-th step of the run, between two steps: it may read and change the run. An error in "
    .. "it is told and pauses the run.", "every(r, 100, function(r) print(r.step, r.loss) end)"},
-  {"runs", "runs() -> list    runs(name) -> r", "The runs of this session, or one of them. Errors: an unknown name.",
-   "runs()"},
-  {"compare", "compare{r1, r2, ...} -> table", "Runs side by side: step, losses (nats a token), learning rate, tokens a "
+  {"runs", "runs() -> list    runs(name) -> r", "The runs of this session and those on disk, or one of them. A stored "
+   .. "run can be read (r.loss, r.config, r.samples, r:history, r:series, r:journal, r:events), and train.resume makes it "
+   .. "live. Errors: an unknown name.", "runs()"},
+  {"compare", "compare{r1, \"name\", ...} -> table", "Runs side by side, live ones and names of stored ones: state, step, losses (nats a token), learning rate, tokens a "
    .. "second, share of the machine's peak (mfu).", "compare{r}"},
   {"run", "r.step  r.steps  r.state  r.loss  r.val_loss  r.tok_s  r.mfu  r.tokens  r.grad_norm  r.current_lr  r.eta  r.name",
    "A run. state: running, paused, done, stopped or failed (then r.error says why). loss and val_loss are nats a token "
@@ -92,8 +107,15 @@ docs.entries = {
   {"run:journal", "r:journal() -> list of {step=, kind=, text=}", "What was changed or noted, and after which step.",
    "r:journal()[1]"},
   {"run:checkpoint", "r:checkpoint() -> path", "Write parameters, moments, states, step and journal into a folder below "
-   .. "r.dir, between two steps, and verify it. The first call gives the run its directory; from then on "
-   .. "checkpoint_every and the run's end save there too. Failure: nil, message, code."},
+   .. "r.dir, between two steps, and verify it; checkpoint_every and the run's end do the same. Failure: nil, message, code."},
+  {"run:rewind", "r:rewind(step) -> r", "Exactly the state after that step, paused: parameters, moments, data order, "
+   .. "hyper-parameters, journal. The nearest checkpoint below is loaded and the steps between are done again (hooks are "
+   .. "not called); later entries of the journal, series and checkpoints leave the run. Step 0 is its beginning. When "
+   .. "anything fails, or Ctrl-C ends it, the run is as it was before. Errors: a step not yet trained; a disk too full to "
+   .. "keep the state of now meanwhile.", "s = r.step\nr:rewind(s - 1).step"},
+  {"run:fork", "r:fork{step=, name=, paused=} -> r2", "A new run that leaves this one after that step (unless given: now) "
+   .. "and trains at once, with a model of its own; r is untouched. Checkpoints are shared by hard links; the series up to "
+   .. "that step are copied.", 'r:fork{name = "other"}:wait(r.step + 1):close()', options = "run:fork"},
   {"run:hash", "r:hash() -> string", "16 hex digits of parameters, moments and states. Equal hashes are equal runs: for "
    .. "fp32 the same under any number of threads and on every kernel set.", "r:hash()"},
   {"run:history", "r:history(name) -> tensor (n,2) of step, value",
@@ -195,6 +217,9 @@ docs.entries = {
 -- Rows {name, type, default, least, most, help=} of the options named in an entry, or nil.
 local function rows_of(what)
   if what == "train" then return require("switchyard.run").rows() end
+  local timeline = require "switchyard.timeline"
+  local rows = {["train.resume"] = timeline.resume_rows, replay = timeline.replay_rows, ["run:fork"] = timeline.fork_rows}
+  if rows[what] then return rows[what] end
   return require("switchyard.model")._rows()[what:match "^model%.(.*)$"]
 end
 

@@ -78,6 +78,9 @@ function model._rows()
   return all
 end
 
+--- The family of a name, {build=, rows=}, or nil.
+function model._family(name) return families[name] end
+
 function Model.new(name, given)
   local family = families[name]
   local cfg = read_config(name, family, given)
@@ -93,6 +96,7 @@ function Model.new(name, given)
   end
   local d = m:_record({mode = "build", fills = {}}, 1, math.min(cfg.context, 4))
   for _, fill in ipairs(d.fills) do engine.fill(table.unpack(fill)) end
+  m._fresh = true -- its values are what the seed gives
   m:_make_layers()
   return m
 end
@@ -468,7 +472,9 @@ function Model:save(path) return require("switchyard.model_file").save(self, pat
 --- model.load(path) -> m
 function model.load(path)
   return require("switchyard.model_file").load(path, function(family, config)
-    return families[family] and Model.new(family, config)
+    local m = families[family] and Model.new(family, config)
+    if m then m._fresh = false end
+    return m
   end)
 end
 

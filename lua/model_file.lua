@@ -7,62 +7,11 @@
 -- The folder is written beside its place and then takes it: the old model or the new one, never half.
 
 local engine = require "switchyard.engine"
+local json = require "switchyard.json"
 local file = {}
+local empty_list = json.empty_list
 
 local FORMAT = 1
-
--- ---- JSON ----
-
-local write
-
-local function write_list(v, indent)
-  local parts = {}
-  for i, x in ipairs(v) do parts[i] = write(x, indent) end
-  return "[" .. table.concat(parts, ", ") .. "]"
-end
-
-local function write_object(keys, v, indent)
-  local parts, deeper = {}, indent .. "  "
-  for i, k in ipairs(keys) do
-    parts[i] = deeper .. engine.json_scalar(k) .. ": " .. write(v[k], deeper)
-  end
-  return "{\n" .. table.concat(parts, ",\n") .. "\n" .. indent .. "}"
-end
-
--- A table with elements 1..n is a list; an empty one too, if it is marked so.
-local empty_list = {}
-
-function write(v, indent)
-  if type(v) ~= "table" then
-    if v ~= v or v == math.huge or v == -math.huge then v = tostring(v) end
-    return engine.json_scalar(v)
-  end
-  if rawequal(v, empty_list) then return "[]" end
-  if #v > 0 then return write_list(v, indent) end
-  local keys = {}
-  for k in pairs(v) do keys[#keys + 1] = k end
-  table.sort(keys)
-  return #keys == 0 and "{}" or write_object(keys, v, indent)
-end
-
--- What config.json can hold of a configuration, or an error that names the field.
-local function plain(v, name)
-  local kind = type(v)
-  if kind == "table" then
-    local out = {}
-    for k, x in pairs(v) do
-      if type(k) ~= "string" and not (math.type(k) == "integer" and k >= 1 and k <= #v) or type(k) == "string" and #v > 0 then
-        engine.error(("save: config.json cannot hold %s: neither a list nor fields by names"):format(name))
-      end
-      out[k] = plain(x, name .. "." .. k)
-    end
-    return out
-  end
-  if kind ~= "number" and kind ~= "string" and kind ~= "boolean" then
-    engine.error(("save: config.json cannot hold %s: it is a %s"):format(name, kind))
-  end
-  return v
-end
 
 -- ---- names ----
 
@@ -138,8 +87,8 @@ local function config_text(m)
   end
   local inputs = {}
   for name, t in pairs(m.inputs) do inputs[name] = numbers(t) end
-  f.switchyard = {format = FORMAT, family = m.family, config = plain(m.cfg, "config"), inputs = inputs}
-  return write(f, "") .. "\n"
+  f.switchyard = {format = FORMAT, family = m.family, config = json.plain(m.cfg, "save: config.json", "config"), inputs = inputs}
+  return json.text(f) .. "\n"
 end
 
 -- ---- saving ----

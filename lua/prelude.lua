@@ -13,6 +13,9 @@ model = require "switchyard.model"
 require "switchyard.models"
 
 local run = require "switchyard.run"
-train, every, runs, compare = run.train, run.every, run.runs, run.compare
+local timeline = require "switchyard.timeline"
+local stored = require "switchyard.stored"
+train = setmetatable({resume = timeline.resume}, {__call = run.train})
+every, runs, compare, replay = run.every, stored.runs, stored.compare, timeline.replay
 
 require("switchyard.commands").open()

@@ -6,6 +6,8 @@
 local engine = require "switchyard.engine"
 local nn = require "switchyard.nn"
 local options = require "switchyard.options"
+local record = require "switchyard.record"
+local surgery = require "switchyard.surgery"
 local Model = require("switchyard.model").Model
 
 local runs = {list = {}, by_name = {}}
@@ -28,6 +30,7 @@ local function trace(m, kind, params, o, carried)
   return d.phase
 end
 
+--- Trace and plan: the plan, and the bytes of its arena.
 local function make_plan(m, params, o)
   local carried = {}
   local first = trace(m, "first", params, o, carried)
@@ -51,7 +54,9 @@ local function rows()
     {"optimizer", "string", "adamw", help = "adamw"},
     {"precision", "string", "fp32", help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
     {"recompute", "boolean", false, help = "keep only what passes between layers and compute the rest again in the backward pass: less memory, more time"},
-    {"name", "string", nil, help = "of the run; default: two words"},
+    {"name", "string", nil, help = "of the run and its directory; default: two words"},
+    {"keep", "integer", 2, 2, 1000000, help = "newest checkpoints that stay"},
+    {"keep_every", "integer", 0, 0, 1 << 53, help = "checkpoints of steps divisible by it stay as well; 0: none"},
     {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
     {"sampling", "string", "random", help = "windows of text: random, epoch or sequential"},
   } do list[#list + 1] = row end
@@ -70,6 +75,7 @@ local function read_options(m, given)
   one_of("train", "schedule", o.schedule, {"cosine", "wsd", "linear", "constant"})
   one_of("train", "optimizer", o.optimizer, {"adamw"})
   one_of("train", "precision", o.precision, {"fp32", "bf16"})
+  o.sampling_name = o.sampling
   o.sampling = one_of("train", "sampling", o.sampling, {"random", "epoch", "sequential"})
   if not o.context or o.context == 0 then o.context = m.cfg.context end
   if o.context > m.cfg.context then
@@ -91,7 +97,7 @@ local function fresh_name()
   local at = engine.entropy()
   for _ = 1, #first_words * #second_words do
     local name = first_words[at % #first_words + 1] .. "-" .. second_words[at // 64 % #second_words + 1]
-    if not runs.by_name[name] then return name end
+    if not runs.by_name[name] and not record.taken(name) then return name end
     at = at + 67
   end
   return "run-" .. #runs.list + 1
@@ -104,11 +110,12 @@ local function bytes_text(n)
   return ("%.1f MB"):format(n / 1e6)
 end
 
-local function say_size(r, m, arena, o)
-  local c = m:count()
-  engine.line(("%s: %.2f M parameters (%.2f M active), %d tokens a step, %s; memory: %s state, %s activations")
+local function say_size(r)
+  local c, o = r._m:count(), r._o
+  local where = r._h:dir() and (", %s a checkpoint in %s"):format(bytes_text(r._h:checkpoint_bytes()), r._h:dir()) or ""
+  engine.line(("%s: %.2f M parameters (%.2f M active), %d tokens a step, %s; memory: %s state, %s activations%s")
     :format(r.name, c.total / 1e6, c.active / 1e6, o.batch * o.context * o.accumulate, o.precision,
-      bytes_text(c.total * 16), bytes_text(arena)))
+      bytes_text(c.total * 16), bytes_text(r._arena), where))
 end
 
 local function tensors_of(m)
@@ -119,6 +126,62 @@ local function tensors_of(m)
   for i, name in ipairs(m._state_names) do states[i] = m.states[name] end
   return m.params, names, experts, states
 end
+
+--- A run that is not among runs() and does not train yet; o: what read_options gave, with a name.
+function Run._make(m, d, o)
+  engine.check_batch(d, o.batch, o.context)
+  m._programs = {} -- their memory is better used by the run; made anew when asked for
+  local params = engine.params(tensors_of(m))
+  local plan, arena = make_plan(m, params, o)
+  local r = setmetatable({}, Run)
+  local function dispatch(step) Run._dispatch(r, step) end
+  local handle = engine.trainer(o.name, params, plan, d, o, m:count(o.context).flops_per_token,
+    o.precision == "bf16", dispatch)
+  for k, v in pairs {_h = handle, _m = m, _o = o, _d = d, _arena = arena, _hooks = {}, samples = {},
+                     _fresh = m._fresh or false} do
+    rawset(r, k, v)
+  end
+  if m._owner then rawset(m._owner, "_successor", o.name) end
+  m._run, m._run_name, m._owner, m._fresh = handle, o.name, r, false
+  return r
+end
+
+--- Among runs() from now on; its thread runs, paused if o.paused.
+function Run._launch(r)
+  runs.list[#runs.list + 1] = r
+  runs.by_name[r.name] = r
+  say_size(r)
+  if r._o.paused then r._h:pause() end
+  r._h:start()
+  return r
+end
+
+--- May a new run be called so?  Raises.
+function Run._check_name(what, name)
+  local ok, why = engine.store_name_ok(name)
+  if not ok then error(what .. ": " .. why:gsub("^run: ", ""), 0) end
+  if runs.by_name[name] then error(what .. ": there is a run called '" .. name .. "' already", 0) end
+  if record.taken(name) then
+    error(("%s: %s/%s exists already; resume it with train.resume %q, or take another name")
+      :format(what, engine.runs_dir(), name, name), 0)
+  end
+end
+
+function Run._live(name) return runs.by_name[name] end
+
+-- The directory of r; without it the run goes on.
+local function keep_record(r, what, more)
+  local ok, why, code = record.create(r, more)
+  if ok then return end
+  if code == "STATE" then
+    r._h:close()
+    error(("%s: %s"):format(what, why), 0)
+  end
+  engine.event(r.name, "alarm", ("%s; the run goes on, nothing of it is saved"):format(why))
+end
+Run._keep_record = keep_record
+
+Run._read_options, Run._fresh_name = read_options, fresh_name
 
 local function start(m, d, given)
   if type(m) ~= "table" or not m._forward then error("train: argument 1 must be a model, got " .. type(m), 0) end
@@ -131,36 +194,14 @@ local function start(m, d, given)
     error(("train: the data has token ids up to %d, the model's vocab is %d"):format(d.vocab - 1, m.cfg.vocab), 0)
   end
   o.name = o.name or fresh_name()
-  if #o.name == 0 or #o.name > 64 or o.name:find "[%c/\\]" or o.name:sub(1, 1) == "." then
-    error("train: name must be 1 to 64 characters without '/', control characters or a leading dot: it is '" .. o.name .. "'", 0)
-  end
-  if runs.by_name[o.name] then error("train: there is a run called '" .. o.name .. "' already", 0) end
-  engine.check_batch(d, o.batch, o.context)
-  m._programs = {} -- their memory is better used by the run; made anew when asked for
-  local params = engine.params(tensors_of(m))
-  local plan, arena = make_plan(m, params, o)
-  local r = setmetatable({}, Run)
-  local function dispatch(step) Run._dispatch(r, step) end
-  local handle = engine.trainer(o.name, params, plan, d, o, m:count(o.context).flops_per_token,
-    o.precision == "bf16", dispatch)
-  rawset(r, "_h", handle)
-  rawset(r, "_m", m)
-  rawset(r, "_o", o)
-  rawset(r, "_d", d)
-  rawset(r, "_hooks", {})
-  rawset(r, "samples", {})
-  if m._owner then rawset(m._owner, "_successor", o.name) end
-  m._run, m._run_name, m._owner = handle, o.name, r
-  runs.list[#runs.list + 1] = r
-  runs.by_name[o.name] = r
-  say_size(r, m, arena, o)
-  if o.paused then handle:pause() end
-  handle:start()
-  return r
+  Run._check_name("train", o.name)
+  local r = Run._make(m, d, o)
+  keep_record(r, "train")
+  return Run._launch(r)
 end
 
 --- train(m, d, options) -> run, at once; the run goes on in its own thread
-local function train(m, d, given)
+local function train(_, m, d, given)
   local ok, r = pcall(start, m, d, given)
   if not ok then options.raise(r, 2) end
   return r
@@ -175,6 +216,8 @@ local function check_goes_on(r, what)
   local by = rawget(r, "_successor")
   if by then error(("%s: the model of run '%s' has been trained by run '%s' since"):format(what, r.name, by), 3) end
 end
+
+Run._check_goes_on = check_goes_on
 
 --- r:wait(step): until that step, or until the run no longer runs
 function methods:wait(step)
@@ -210,7 +253,8 @@ end
 --- r:close(): stop, and give back its memory; the model stays
 function methods:close()
   local name = self.name
-  self._h:close()
+  self._h:close() -- its store lets go of it
+  if self._store then self._store:close() end
   for i, r in ipairs(runs.list) do
     if rawequal(r, self) then table.remove(runs.list, i) break end
   end
@@ -226,18 +270,14 @@ end
 --- r:sample(prompt, options) -> text of the model as it is between two steps
 function methods:sample(prompt, given) return self._m:generate(prompt or "\n", given) end
 
---- r:checkpoint() -> path of the folder written: parameters, moments, states, step, journal.  The first one gives
--- the run its directory (r.dir); from then on checkpoint_every and the run's end save there as well.
+--- r:checkpoint() -> path of the folder written: parameters, moments, states, step, journal
 function methods:checkpoint()
-  local h = self._h
-  if not h:dir() then
-    if #engine.checkpoints(self.dir) > 0 then
-      return nil, ("checkpoint: %s holds steps of an earlier run; train with another name"):format(self.dir), "STATE"
-    end
-    local ok, why, code = h:set_dir(self.dir)
+  if not self._h:dir() then
+    if self._store then return nil, "checkpoint: run '" .. self.name .. "' has no directory", "STATE" end
+    local ok, why, code = record.create(self)
     if not ok then return nil, why, code end
   end
-  return h:checkpoint()
+  return self._h:checkpoint()
 end
 
 function methods:note(text)
@@ -292,6 +332,7 @@ end
 local function take_sample(r, step)
   local text = r:sample("\n", {tokens = 80, seed = step})
   r.samples[#r.samples + 1] = {step = step, text = text}
+  if r._store then r._store:sample(step, text) end
   engine.line(("sample at step %d: %s"):format(step, text))
 end
 
@@ -301,84 +342,6 @@ function Run._dispatch(r, step)
   for _, hook in ipairs(r._hooks) do
     if step % hook.n == 0 then hook.f(r) end
   end
-end
-
--- ---- layers and experts of a run ----
-
-local Expert = {}
-Expert.__index = Expert
-
-local function set_mask(e, off)
-  local name = "mask." .. e.layer
-  local mask = e.run._m.inputs[name]
-  local E = mask.size
-  local values = mask:table()
-  values[e.number] = off and -math.huge or 0
-  local enabled = 0
-  for i = 1, E do enabled = enabled + (values[i] == 0 and 1 or 0) end
-  local K = e.run._m.layers[e.layer].moe.top_k
-  if enabled < K then
-    error(("disable: %d experts would remain in layer %d, a token needs %d"):format(enabled, e.layer, K), 0)
-  end
-  local fresh = tensor(values)
-  engine.copy(mask, fresh)
-  e.run._h:set_input(name, fresh)
-end
-
---- expert:disable(): no token is sent to it from the next step on;  expert:enable() undoes it
-function Expert:disable() set_mask(self, true) return self end
-function Expert:enable() set_mask(self, false) return self end
-
-local function prefix(e) return e.run._m._moe[e.layer].path .. ".experts." end
-
---- expert:freeze(): its parameters stay as they are;  expert:unfreeze() undoes it
-function Expert:freeze()
-  self.run._m:_quietly(function() self.run._h:freeze(prefix(self), self.number - 1, true) end)
-  self.run._h:note("freeze", ("layer %d expert %d"):format(self.layer, self.number))
-  return self
-end
-
-function Expert:unfreeze()
-  self.run._m:_quietly(function() self.run._h:freeze(prefix(self), self.number - 1, false) end)
-  self.run._h:note("unfreeze", ("layer %d expert %d"):format(self.layer, self.number))
-  return self
-end
-
---- expert:reset(): parameters drawn anew, moments cleared
-function Expert:reset()
-  local m = self.run._m
-  m:_quietly(function()
-    for i, info in ipairs(m._info) do
-      if info.experts > 0 and info.name:sub(1, #prefix(self)) == prefix(self) then
-        engine.fill(m.params[i][self.number], tonumber(info.init) or 0.02, m.cfg.seed + 1 + self.run.step, i)
-        self.run._h:clear_moments(info.name, self.number - 1)
-      end
-    end
-  end)
-  self.run._h:note("reset", ("layer %d expert %d"):format(self.layer, self.number))
-  return self
-end
-
-local function layers_of(r)
-  return setmetatable({}, {
-    __len = function() return #r._m.layers end,
-    __index = function(_, l)
-      local layer = r._m.layers[l]
-      if not layer then return nil end
-      local out = {number = l}
-      local row = r._h:last("load." .. l)
-      out.load = row and tensor(row) or nil
-      if layer.moe then
-        out.experts = setmetatable({}, {
-          __len = function() return #layer.moe.experts end,
-          __index = function(_, e)
-            return layer.moe.experts[e] and setmetatable({run = r, layer = l, number = e}, Expert) or nil
-          end,
-        })
-      end
-      return out
-    end,
-  })
 end
 
 -- ---- fields ----
@@ -401,17 +364,22 @@ local function field_names(r, reading)
   return names
 end
 
-local function runs_folder()
-  local folder = os.getenv "SWITCHYARD_RUNS"
-  return folder and folder ~= "" and folder or "runs"
+-- Not while lua/timeline.lua works on the run (r._busy says at what): it may be a job beside what is typed.
+local ALONE = {}
+for name in ("resume steps pause stop close eval sample checkpoint rewind fork layers"):gmatch "%S+" do ALONE[name] = true end
+
+local function check_alone(r, name)
+  local busy = rawget(r, "_busy")
+  if busy then error(("%s: run '%s' is being %s"):format(name, r._o.name, busy), 3) end
 end
 
 function Run.__index(r, name)
+  if ALONE[name] then check_alone(r, name) end
   if methods[name] then return methods[name] end
   if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
   if name == "name" or name == "precision" or name == "recompute" or name == "optimizer" then return r._o[name] end
-  if name == "layers" then return layers_of(r) end
-  if name == "dir" then return r._h:dir() or runs_folder() .. "/" .. r.name end
+  if name == "layers" then return surgery.layers(r) end
+  if name == "dir" then return r._h:dir() end
   if name == "model" then return r._m end
   local v = r._h:get(name)
   if v ~= nil then return v end
@@ -423,8 +391,8 @@ function Run.__index(r, name)
   error(why, 2)
 end
 
--- Trace and plan with changed shapes, then exchange the program between two steps.
-local function replan(r)
+-- Trace and plan with changed shapes, then exchange the program between two steps; `after` before anything else.
+local function replan(r, after)
   local m, h = r._m, r._h
   m:_quietly(function()
     local o = {batch = h:get("batch"), context = h:get("context"), accumulate = h:get("accumulate"),
@@ -437,25 +405,16 @@ local function replan(r)
     m._programs = {}
     local plan = make_plan(m, h, o)
     h:replan(plan, m:count(o.context).flops_per_token)
+    if after then after() end
   end)
 end
-
--- Experts of the layer that has the fewest enabled.
-local function fewest_enabled(r)
-  local fewest = math.huge
-  for l in pairs(r._m._moe) do
-    local n = 0
-    for _, v in ipairs(r._m.inputs["mask." .. l]:table()) do n = n + (v == 0 and 1 or 0) end
-    fewest = math.min(fewest, n)
-  end
-  return fewest
-end
+Run._replan = replan
 
 local function check_routing(r, name, value)
   local most = r._m.cfg.experts
   if not most then error("train: " .. name .. ": this model has no experts", 3) end
   if name == "top_k" then
-    most = math.min(most, fewest_enabled(r))
+    most = math.min(most, surgery.fewest_enabled(r))
     if math.type(value) ~= "integer" or value < 1 or value > most then
       error(("train: top_k must be a whole number from 1 to %d: it is %s"):format(most, tostring(value)), 3)
     end
@@ -464,8 +423,8 @@ local function check_routing(r, name, value)
   end
 end
 
-local function set_shape(r, name, value, undo)
-  local ok, why = pcall(replan, r)
+local function set_shape(r, undo, after)
+  local ok, why = pcall(replan, r, after)
   if not ok then
     undo()
     options.raise(why, 3)
@@ -474,13 +433,15 @@ end
 
 function Run.__newindex(r, name, value)
   local ok, kind, old
+  check_alone(r, tostring(name))
   if name == "top_k" or name == "capacity" then
     local cfg = r._m.cfg
     check_routing(r, name, value)
     old = cfg[name]
     cfg[name] = value
-    set_shape(r, name, value, function() cfg[name] = old end)
-    return r._h:note("set", ("%s = %s"):format(name, tostring(value)))
+    return set_shape(r, function() cfg[name] = old end, function()
+      r._h:record{kind = "config", key = name, value = value or 0, text = ("%s = %s"):format(name, tostring(value))}
+    end)
   end
   local input = model_inputs(r, name)
   if input then
@@ -500,7 +461,7 @@ function Run.__newindex(r, name, value)
   ok, kind = pcall(r._h.set, r._h, name, value)
   if not ok then options.raise(kind, 2) end
   if kind == "plan" then
-    set_shape(r, name, value, function() r._h:set(name, old) end)
+    set_shape(r, function() r._h:set(name, old) end)
   end
 end
 
@@ -537,41 +498,9 @@ function Run.__tostring(r)
 end
 
 Run.__name = "run"
-Run.methods, Run.fields = methods, fields -- for completion
+Run.methods, Run.fields = methods, fields -- for completion; lua/timeline.lua adds to both
 
--- ---- globals ----
+Run.list = runs.list
+Run.sparkline = sparkline
 
-local function all_runs(name)
-  if name == nil then
-    local list = {}
-    for i, r in ipairs(runs.list) do list[i] = r end
-    return setmetatable(list, {__tostring = function(l)
-      local lines = {}
-      for i, r in ipairs(l) do lines[i] = tostring(r) end
-      return #lines > 0 and table.concat(lines, "\n") or "no runs yet"
-    end})
-  end
-  if not runs.by_name[name] then
-    local names = {}
-    for i, r in ipairs(runs.list) do names[i] = r.name end
-    local ok, why = pcall(options.unknown, "runs", "run", name, names)
-    if not ok then options.raise(why, 2) end
-  end
-  return runs.by_name[name]
-end
-
---- compare{r1, r2, ...} -> a table, printed by columns
-local function compare(list)
-  if type(list) ~= "table" or #list == 0 then error("compare: takes a list of runs", 2) end
-  local lines = {("%-20s %8s %9s %9s %9s %10s %6s"):format("run", "step", "loss", "val", "lr", "tok/s", "mfu")}
-  for i, r in ipairs(list) do
-    if getmetatable(r) ~= Run then error("compare: element " .. i .. " is not a run", 2) end
-    local s = r._h:status()
-    local function text(format, v) return v and format:format(v) or "-" end
-    lines[#lines + 1] = ("%-20s %8d %9s %9s %9.1e %10s %6s"):format(r.name, s.step, text("%.3f", s.loss),
-      text("%.3f", s.val_loss), s.current_lr, text("%.0f", s.tok_s), text("%.0f%%", s.mfu and 100 * s.mfu))
-  end
-  return setmetatable({runs = list}, {__tostring = function() return table.concat(lines, "\n") end})
-end
-
-return {rows = rows, train = train, every = every, runs = all_runs, compare = compare, Run = Run}
+return {rows = rows, train = train, every = every, Run = Run}

@@ -35,7 +35,7 @@ script_tests += %D%/peers/parity.lua
 script_tests += %D%/lua/exact.lua %D%/lua/run.lua %D%/lua/memory.lua
 script_tests += %D%/lua/spike.lua
 script_tests += %D%/lua/tensor.lua %D%/lua/state.lua
-EXTRA_DIST += %D%/lua/tap.lua
+EXTRA_DIST += %D%/lua/tap.lua %D%/scratch.sh
 script_tests += %D%/cli/options.sh %D%/cli/fifty.sh %D%/cli/prompt.sh
 script_tests += %D%/cli/train.sh
 script_tests += %D%/cli/runs.sh
@@ -99,9 +99,10 @@ test_limit = timeout $${SY_TEST_TIMEOUT:-300}
 LOG_DRIVER = $(tap_driver)
 LOG_COMPILER = $(test_limit)
 SH_LOG_DRIVER = $(tap_driver)
-SH_LOG_COMPILER = $(test_limit) $(SHELL)
+scratch = $(SHELL) $(top_srcdir)/tests/scratch.sh
+SH_LOG_COMPILER = $(test_limit) $(scratch) $(SHELL)
 LUA_LOG_DRIVER = $(tap_driver)
-LUA_LOG_COMPILER = $(test_limit) ./switchyard$(EXEEXT) -E
+LUA_LOG_COMPILER = $(test_limit) $(scratch) $(SHELL) -c 'exec ./switchyard$(EXEEXT) -E --runs "$$SWITCHYARD_RUNS" "$$@"' lua
 
 # The scenarios at a terminal have time limits: they run alone, when all other tests are through.
 %D%/cli/prompt.log: $(filter-out %D%/cli/prompt.log,$(TEST_LOGS))

@@ -32,7 +32,7 @@ enum sy_live {
     X(eval_every, true, 0, 1e12, 100, NEXT, "steps between evaluations; 0: never")                 \
     X(eval_batches, true, 1, 1e9, 20, NEXT, "batches of an evaluation")                            \
     X(sample_every, true, 0, 1e12, 0, NEXT, "steps between samples; 0: never")                     \
-    X(checkpoint_every, true, 0, 1e12, 500, NEXT, "steps between checkpoints, once r:checkpoint() was called; 0: never")           \
+    X(checkpoint_every, true, 0, 1e12, 500, NEXT, "steps between checkpoints; 0: never but at the end")           \
     X(seed, true, 0, 9007199254740992.0, 1, NEVER, "of data order and random operations")
 
 enum sy_hyper_id {

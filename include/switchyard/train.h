@@ -24,6 +24,7 @@
 #include "switchyard/graph.h"
 #include "switchyard/hyper.h"
 
+struct sy_journal_entry;
 struct sy_metrics;
 struct sy_params; /* train/params.h */
 struct sy_trainer;
@@ -82,6 +83,8 @@ struct sy_train_config {
     /* Something that sy_trainer_wait or sy_trainer_held look at has changed.  Called with the trainer locked: it may
      * only wake whoever looks. */
     void (*on_change)(void *ctx);
+    /* An entry came to the journal: under the trainer's lock, so neither ask the trainer nor wait. */
+    void (*on_journal)(void *ctx, const struct sy_journal_entry *e);
     void *ctx;
 };
 
@@ -115,6 +118,8 @@ int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_p
 void sy_trainer_pause(struct sy_trainer *t);
 void sy_trainer_resume(struct sy_trainer *t);
 void sy_trainer_stop(struct sy_trainer *t);
+/* What was set takes effect now, as at a border (caller holds). */
+void sy_trainer_settle(struct sy_trainer *t);
 /* Go on for n steps, then pause. */
 void sy_trainer_steps(struct sy_trainer *t, int64_t n);
 
@@ -185,6 +190,12 @@ uint64_t sy_checkpoint_bytes(struct sy_trainer *t);
 /* Save between two steps and wait until it is verified.  path[n] gets the folder's name (NULL: not wanted).
  * The trainer's own callbacks may call it.  STATE without a directory; IO, MEMORY. */
 int sy_trainer_checkpoint(struct sy_trainer *t, char *path, size_t n, struct sy_err *err);
+/* The same into another folder (caller holds), which is made; it then has two at most.  The run's own are untouched,
+ * and nothing is announced. */
+int sy_trainer_checkpoint_to(struct sy_trainer *t, const char *dir, struct sy_saved *out,
+                             struct sy_err *err);
+/* Steps that were done before are done again: no checkpoint comes of them. */
+void sy_trainer_repeating(struct sy_trainer *t, bool on);
 /* The newest checkpoint of this trainer; false when there is none. */
 bool sy_trainer_saved(struct sy_trainer *t, struct sy_saved *out);
 

@@ -3,6 +3,7 @@
  *   run:set_dir(path, keep, keep_every)   checkpoints go there from now on        run:dir()
  *   run:set_config(text)                  goes into each
  *   run:checkpoint() -> path              save now, and wait for it; nil, message, code
+ *   run:checkpoint_to(dir) -> path, step  of the state of now, into another folder
  *   run:saved() -> {step=, path=, bytes=, pause=, seconds=, asynchronous=}, of the newest; nil: none
  *   run:checkpoint_bytes()                what one will take
  *   run:load(path, force) -> true         (held, or not started) nil, message, code
@@ -13,12 +14,13 @@
  *
  *   engine.checkpoints(dir, verify) -> list of {step=, path=, bytes=, ok=}
  *   engine.find_checkpoint(dir, step) -> path, step      newest whole one, at most of this step
- *   engine.read_checkpoint(path) -> {run=, config=, step=, tokens=, hyper={...}, journal={...}}
+ *   engine.read_checkpoint(path) -> {run=, config=, hash=, step=, tokens=, hyper={...}, journal={...}}
  *   engine.discard_checkpoints(dir, step)                those with a greater step
  *   engine.share_checkpoint(path, dir) -> path           the same in dir, by hard links
  */
 #include "bind/run.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "bind/host.h"
 #include "train/checkpoint.h"
@@ -74,6 +76,22 @@ static int checkpoint_held(lua_State *L)
 
 /* Held here and not in C only, so that the host is served while we wait. */
 static int run_checkpoint(lua_State *L) { return lsy_held(L, checkpoint_held); }
+/* run:checkpoint_to(dir) -> path, step */
+static int run_checkpoint_to(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_saved s;
+    struct sy_trainer *t = lsy_check_trainer(L, 1);
+    const char *dir = luaL_checkstring(L, 2);
+    lsy_hold(L, 1);
+    int rc = sy_trainer_checkpoint_to(t, dir, &s, &err);
+    sy_trainer_release(t);
+    if (rc)
+        return lsy_fail_or_raise(L, &err);
+    lua_pushstring(L, s.path);
+    lua_pushinteger(L, s.step);
+    return 2;
+}
 
 static int run_saved(lua_State *L)
 {
@@ -252,7 +270,8 @@ static int l_find_checkpoint(lua_State *L)
 
 static void push_image(lua_State *L, const struct sy_image *image)
 {
-    lua_createtable(L, 0, 8);
+    char hex[17];
+    lua_createtable(L, 0, 9);
     set_text(L, "run", image->run);
     if (image->config)
         set_text(L, "config", image->config);
@@ -261,6 +280,8 @@ static void push_image(lua_State *L, const struct sy_image *image)
     lsy_set_number(L, "loss", image->status.loss);
     lsy_set_number(L, "val_loss", image->status.val_loss);
     lsy_set_integer(L, "sampling", image->sampling);
+    sy_hash_hex(image->hash, hex);
+    set_text(L, "hash", image->hash ? hex : NULL);
     lua_createtable(L, 0, SY_HYPER_COUNT);
     for (int i = 0; i < SY_HYPER_COUNT; i++)
         if (sy_hyper_spec((enum sy_hyper_id)i)->integer)
@@ -321,7 +342,7 @@ static const luaL_Reg methods[] = {
     {"set_dir", run_set_dir},       {"dir", run_dir},     {"set_config", run_set_config},
     {"checkpoint", run_checkpoint}, {"saved", run_saved}, {"checkpoint_bytes", run_checkpoint_bytes},
     {"load", run_load},             {"journal", run_journal}, {"record", run_record},
-    {"apply", run_apply},           {NULL, NULL}};
+    {"apply", run_apply},           {"checkpoint_to", run_checkpoint_to}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"checkpoints", l_checkpoints},
                                      {"find_checkpoint", l_find_checkpoint},
                                      {"read_checkpoint", l_read_checkpoint},

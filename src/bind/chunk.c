@@ -142,10 +142,25 @@ enum sy_chunk_result sy_chunk_job(lua_State *L, const char *path, char *const *a
     return SY_CHUNK_DONE;
 }
 
+/* Keep what lies in no file, for runs that store the code they come of; the first megabyte. */
+static void keep_text(lua_State *L, const char *text, size_t n)
+{
+    static size_t kept;
+    if (kept + n > 1 << 20)
+        return;
+    kept += n + 1;
+    lsy_push_engine(L);
+    lua_getfield(L, -1, "chunks");
+    lua_pushlstring(L, text, n);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    lua_pop(L, 2);
+}
+
 enum sy_chunk_result sy_chunk_text(lua_State *L, const char *text, size_t n, const char *name)
 {
     if (luaL_loadbufferx(L, text, n, name, "t") != LUA_OK)
         return failed(L, false);
+    keep_text(L, text, n);
     return run_script(L, 0);
 }
 
@@ -458,7 +473,10 @@ static enum sy_chunk_result eval(lua_State *L, const char *text, size_t n)
     size_t code = n;
     while (hide && code && strchr("; \t\r\n", text[code - 1]))
         code--;
-    return compile(L, text, code, &result) ? result : run_line(L, 0, hide, text, n);
+    if (compile(L, text, code, &result))
+        return result;
+    keep_text(L, text, code);
+    return run_line(L, 0, hide, text, n);
 }
 
 enum sy_chunk_result sy_chunk_eval(lua_State *L, const char *text, size_t n)

@@ -1,6 +1,7 @@
 /* data.*: corpora as userdata; d.val is the same corpus seen from its validation part.  Layer bind. */
 #include "bind/data.h"
 #include "bind/bind_int.h"
+#include "bind/engine.h"
 
 #include "base/hash.h"
 #include "base/rng.h"
@@ -18,7 +19,7 @@ struct data {
 
 static struct data *new_data(lua_State *L)
 {
-    struct data *d = lua_newuserdatauv(L, sizeof *d, 0);
+    struct data *d = lua_newuserdatauv(L, sizeof *d, 1); /* the value: how it was made, for another process */
     memset(d, 0, sizeof *d);
     luaL_setmetatable(L, META);
     return d;
@@ -90,6 +91,45 @@ static int deliver(lua_State *L, struct data *d, struct sy_corpus *c, struct lsy
     return c ? 1 : lsy_watch_fail(L, err);
 }
 
+/* Remember how the data set at -1 was made: {kind=, source=, options=}; lists and options are copied, for the
+ * caller may change his.  source and options: stack indices, 0: none. */
+static void copy_table(lua_State *L, int arg)
+{
+    lua_newtable(L);
+    lua_pushnil(L);
+    while (lua_next(L, arg)) {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_settable(L, -4);
+    }
+}
+
+static void remember(lua_State *L, const char *kind, int source, int options)
+{
+    const int args[2] = {source, options};
+    const char *const names[2] = {"source", "options"};
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, kind);
+    lua_setfield(L, -2, "kind");
+    for (int i = 0; i < 2; i++)
+        if (args[i] && !lua_isnoneornil(L, args[i])) {
+            if (lua_istable(L, args[i]))
+                copy_table(L, args[i]);
+            else
+                lua_pushvalue(L, args[i]);
+            lua_setfield(L, -2, names[i]);
+        }
+    lua_setiuservalue(L, -2, 1);
+}
+
+/* engine.data_spec(d) -> {kind="text", source=path or list, options={...}}, or nil */
+static int data_spec(lua_State *L)
+{
+    check_data(L, 1);
+    lua_getiuservalue(L, 1, 1);
+    return 1;
+}
+
 static int make_text(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -99,6 +139,7 @@ static int make_text(lua_State *L)
     struct sy_text_options o = text_options(L, 2, "text", &watch);
     const char *const *paths = lsy_check_paths(L, 1, "text", &count);
     struct data *d = new_data(L);
+    remember(L, "text", 1, 2);
     lsy_watch_begin(&watch, "reading text");
     return deliver(L, d, sy_corpus_text(paths, count, &o, &err), &watch, &err);
 }
@@ -112,6 +153,7 @@ static int make_string(lua_State *L)
     struct sy_text_options o = text_options(L, 2, "string", &watch);
     const char *text = luaL_checklstring(L, 1, &n);
     struct data *d = new_data(L);
+    remember(L, "string", 1, 2);
     lsy_watch_begin(&watch, "reading text");
     return deliver(L, d, sy_corpus_string(text, n, &o, &err), &watch, &err);
 }
@@ -129,6 +171,7 @@ static int make_synthetic(lua_State *L)
         .branch = (int)o.branch, .order = (int)o.order, .document = (int)o.document, .val = o.val,
         .seed = (uint64_t)o.seed};
     struct data *d = new_data(L);
+    remember(L, "synthetic", 0, 1);
     lsy_watch_begin(&watch, "writing text");
     return deliver(L, d, sy_corpus_synthetic(&s, &err), &watch, &err);
 }
@@ -145,6 +188,7 @@ static int make_shards(lua_State *L)
     struct sy_shard_options s = {.vocab = (int32_t)o.vocab, .val = o.val,
                                  .progress = &watch.progress};
     struct data *d = new_data(L);
+    remember(L, "shards", 1, 2);
     lsy_watch_begin(&watch, "reading shards");
     return deliver(L, d, sy_corpus_shards(paths, count, &s, &err), &watch, &err);
 }
@@ -163,6 +207,8 @@ static int push_part(lua_State *L, const struct data *d, int part)
     struct data *p = new_data(L);
     p->corpus = sy_corpus_ref(d->corpus);
     p->part = part;
+    lua_getiuservalue(L, 1, 1);
+    lua_setiuservalue(L, -2, 1);
     return 1;
 }
 
@@ -371,4 +417,7 @@ void lsy_open_data(lua_State *L)
     luaL_newlib(L, functions);
     lua_setglobal(L, "data");
     LSY_DOCS(L, docs);
+    lsy_push_engine(L);
+    lsy_set(L, "data_spec", data_spec);
+    lua_pop(L, 1);
 }

@@ -12,8 +12,10 @@
  *  3. resume and wrap also pass on the waits of jobs (job.h): what is inside them may wait as well.
  *  4. The hook counts instructions of Lua code.  After the first error some are left to handlers
  *     (__close, code behind a pcall); if it has to raise again, it raises at every instruction.
+ *  4. What must not stay half done runs in engine.shield(f, ...): an interruption waits for its end.
  */
 #include "bind/bind_int.h"
+#include "bind/engine.h"
 #include "bind/interrupt.h"
 
 #include <signal.h>
@@ -24,6 +26,7 @@
 static volatile sig_atomic_t wanted;
 static struct lsy_state *volatile target;
 static int raised; /* errors since the interrupt; Lua thread only */
+static volatile sig_atomic_t shielded, deferred;
 
 static void stop_hook(lua_State *L, lua_Debug *ar)
 {
@@ -46,6 +49,10 @@ static void hook(lua_State *L, int count)
 void sy_interrupt_here(void)
 {
     const struct lsy_state *s = target;
+    if (shielded) {
+        deferred = 1;
+        return;
+    }
     wanted = 1;
     if (s)
         hook(s->running, FIRST_COUNT);
@@ -159,6 +166,25 @@ static int co_wrap(lua_State *L)
     return 1;
 }
 
+/* ---- what must not stay half done ---- */
+
+static int shield(lua_State *L)
+{
+    bool again = wanted != 0;
+    int count = raised;
+    shielded++;
+    wanted = 0;
+    int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+    again |= --shielded == 0 && deferred;
+    if (again && !shielded) {
+        deferred = 0;
+        raised = count;
+        sy_interrupt_here();
+    } else if (again)
+        deferred = 1;
+    return status == LUA_OK ? lua_gettop(L) : lua_error(L);
+}
+
 void lsy_open_interrupt(lua_State *L)
 {
     target = lsy_state(L);
@@ -166,5 +192,8 @@ void lsy_open_interrupt(lua_State *L)
     lua_getglobal(L, "coroutine");
     lsy_set(L, "resume", co_resume);
     lsy_set(L, "wrap", co_wrap);
+    lua_pop(L, 1);
+    lsy_push_engine(L);
+    lsy_set(L, "shield", shield);
     lua_pop(L, 1);
 }

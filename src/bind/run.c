@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "bind/chunk.h"
 #include "bind/data.h"
 #include "bind/host.h"
@@ -15,6 +16,7 @@
 #include "cpu/cpu.h"
 #include "run/board.h"
 #include "run/metrics.h"
+#include "run/store.h"
 #include "switchyard/train.h"
 #include "train/params.h"
 
@@ -31,14 +33,16 @@ struct run {
     struct sy_trainer *trainer;
     struct run *next; /* of open_runs */
     pthread_mutex_t lock;
-    int64_t every[MAX_HOOKS]; /* guarded by lock */
+    int64_t every[MAX_HOOKS]; /* guarded by lock, with the next two */
     int nhooks;
+    struct sy_store *store; /* borrowed; entries of the journal and events go there */
     lua_State *L;  /* main state, Lua thread only */
     bool in_hook;  /* Lua thread only */
     int64_t hook_step;
     atomic_bool closing; /* no hook is called any more */
     struct sy_source *source;        /* owned; on the board while the run is open */
     _Atomic double flops_per_token;  /* of the plan in use */
+    atomic_bool repeating; /* steps are done again: nothing is told, no hook is called, nothing is written down */
 };
 
 static struct run *check_run(lua_State *L)
@@ -214,6 +218,8 @@ static bool hooks_due(struct run *r, int64_t step)
 static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
 {
     struct run *r = ctx;
+    if (atomic_load(&r->repeating) && s->state != SY_RUN_FAILED)
+        return;
     lsy_progress_step(sy_trainer_name(r->trainer), s, evaluated);
     if (s->state == SY_RUN_RUNNING && !atomic_load(&r->closing) && hooks_due(r, s->step)) {
         r->hook_step = s->step;
@@ -224,9 +230,61 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
 /* What is saved needs no line where a person reads; what went wrong does. */
 static void on_event(void *ctx, const char *kind, const char *text)
 {
-    const struct run *r = ctx;
+    struct run *r = ctx;
     if (strcmp(kind, "checkpoint") || lsy_progress_get() == LSY_PROGRESS_JSON)
         lsy_progress_event(sy_trainer_name(r->trainer), kind, text);
+    struct sy_status s;
+    sy_trainer_status(r->trainer, &s);
+    pthread_mutex_lock(&r->lock);
+    if (r->store)
+        sy_store_post(r->store, SY_STORE_EVENTS, s.step, kind, text, NULL, 0);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* What a replay needs of an entry, little-endian: Lua's string.unpack("<i8 d s4 s4 s4"): expert (from 0, -1:
+ * none), value, kind, key, values as f32.  lua/timeline.lua reads it. */
+static void pack_entry(struct sy_str *o, const struct sy_journal_entry *e)
+{
+    const void *parts[3] = {e->kind, e->key, e->values};
+    uint32_t n[3] = {(uint32_t)strlen(e->kind), (uint32_t)strlen(e->key),
+                     (uint32_t)((size_t)e->n * sizeof(float))};
+    sy_str_add(o, &e->expert, sizeof e->expert);
+    sy_str_add(o, &e->value, sizeof e->value);
+    for (int i = 0; i < 3; i++) {
+        sy_str_add(o, &n[i], sizeof n[i]);
+        if (n[i])
+            sy_str_add(o, parts[i], n[i]);
+    }
+}
+
+static void on_journal(void *ctx, const struct sy_journal_entry *e)
+{
+    struct run *r = ctx;
+    struct sy_str o = SY_STR_INIT;
+    if (atomic_load(&r->repeating))
+        return;
+    pthread_mutex_lock(&r->lock);
+    if (r->store) {
+        pack_entry(&o, e);
+        if (!o.failed)
+            sy_store_post(r->store, SY_STORE_JOURNAL, e->step, e->kind, e->text, o.data, o.len);
+    }
+    pthread_mutex_unlock(&r->lock);
+    sy_str_free(&o);
+}
+
+void lsy_run_set_store(lua_State *L, int arg, struct sy_store *store)
+{
+    lsy_check_trainer(L, arg);
+    lsy_store_link(lua_touserdata(L, arg), store);
+}
+
+void lsy_store_link(void *run, struct sy_store *store)
+{
+    struct run *r = run;
+    pthread_mutex_lock(&r->lock);
+    r->store = store;
+    pthread_mutex_unlock(&r->lock);
 }
 
 static void on_change(void *ctx)
@@ -271,6 +329,7 @@ static int l_trainer(lua_State *L)
     c.on_step = on_step;
     c.on_event = on_event;
     c.on_change = on_change;
+    c.on_journal = on_journal;
     c.ctx = r;
     struct sy_trainer *t = sy_trainer_new(&c, &err);
     if (!t)
@@ -385,6 +444,24 @@ static int run_set_input(lua_State *L)
     if (sy_trainer_set_input(t, luaL_checkstring(L, 2), sy_data(x), sy_tensor_count(x), &err))
         return lsy_raise(L, &err);
     return 0;
+}
+
+/* run:input(name) -> tensor: the value that the program has now; nil: no program reads it (held) */
+static int run_input(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_plan *plan = sy_trainer_plan(check_run(L)->trainer);
+    const char *name = luaL_checkstring(L, 2);
+    struct sy_tensor *x = sy_graph_find_input(plan->first.graph, name);
+    if (!x && plan->eval.graph)
+        x = sy_graph_find_input(plan->eval.graph, name);
+    if (!x || x->dtype != SY_F32)
+        return 0;
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    if (!(*slot = sy_tensor_empty(SY_F32, x->ndim, x->shape, &err)))
+        return lsy_raise(L, &err);
+    memcpy(sy_data(*slot), sy_data(x), sy_tensor_bytes(x));
+    return 1;
 }
 
 static int run_pause(lua_State *L) { sy_trainer_pause(check_run(L)->trainer); return 0; }
@@ -682,6 +759,35 @@ static void stop_all(lua_State *L)
         stop_run(r);
 }
 
+/* run:repeating(on): steps that were done before are done again */
+static int run_repeating(lua_State *L)
+{
+    struct run *r = check_run(L);
+    bool on = lua_toboolean(L, 2);
+    lsy_hold(L, 1); /* here and not in C only, so that the host is served while we wait */
+    sy_trainer_repeating(r->trainer, on);
+    atomic_store(&r->repeating, on);
+    sy_trainer_release(r->trainer);
+    return 0;
+}
+
+/* run:in_hook() -> is one of its hooks running? */
+static int run_in_hook(lua_State *L)
+{
+    lua_pushboolean(L, check_run(L)->in_hook);
+    return 1;
+}
+
+/* run:settle(): what was set is in effect and in the journal (held) */
+static int run_settle(lua_State *L)
+{
+    struct run *r = check_run(L);
+    lsy_hold(L, 1);
+    sy_trainer_settle(r->trainer);
+    sy_trainer_release(r->trainer);
+    return 0;
+}
+
 struct sy_params *lsy_run_params(lua_State *L, int arg)
 {
     struct run *r = luaL_testudata(L, arg, META_RUN);
@@ -697,7 +803,8 @@ static const luaL_Reg run_methods[] = {
     {"steps", run_steps},     {"wait", run_wait},           {"hold", run_hold},
     {"release", run_release}, {"eval", run_eval},           {"hash", run_hash},
     {"replan", run_replan},   {"freeze", run_freeze},       {"note", run_note},
-    {"every", run_every},
+    {"every", run_every},     {"repeating", run_repeating}, {"in_hook", run_in_hook},
+    {"settle", run_settle},   {"input", run_input},
     {"series", run_series},   {"history", run_history},     {"last", run_last},
     {"profile", run_profile}, {"clear_moments", run_clear_moments}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"trainer", l_trainer}, {NULL, NULL}};

@@ -22,5 +22,10 @@ void lsy_open_checkpoint(lua_State *L); /* checkpoint.c; after the run's metatab
 /* Stores that write this trainer's metrics let go of it (store.c): before it is freed. */
 void lsy_store_release(const struct sy_trainer *t);
 void lsy_open_store(lua_State *L);
+/* Journal and events of the run at arg (of a run's userdata) go to this store from now on; NULL: to none.  The
+ * store stays valid until then. */
+struct sy_store;
+void lsy_run_set_store(lua_State *L, int arg, struct sy_store *store);
+void lsy_store_link(void *run, struct sy_store *store);
 
 #endif

@@ -10,6 +10,7 @@
  *   store:detach()         write what is left and let go; closing either does it, too
  *   store:flush()          -> true; or nil, message, code
  *   store:truncate(step, journal_id) -> true; or nil, message, code.  The run must be held.
+ *   store:restore(run, step)          series up to step into the run's memory (held)
  *   store:status{state=, step=, steps=, tokens=, loss=, val_loss=}   for a store without a run
  *   store:add(table, step, kind, text, data) -> id   table: journal, samples, events, code
  *   store:entries(table, after, all) -> list of {id=, step=, time=, kind=, text=, data=, left=}
@@ -25,10 +26,13 @@
 #include "bind/run.h"
 
 #include "base/mem.h"
+#include "bind/progress.h"
+#include "run/metrics.h"
 #include "run/store.h"
 #include "tensor/tensor.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define META_STORE "switchyard.store"
@@ -39,7 +43,9 @@
 struct box {
     struct sy_store *store;
     struct sy_trainer *trainer; /* attached; borrowed from its run */
+    void *run;                  /* its userdata */
     struct box *next;           /* of `attached` */
+    bool alarmed;               /* the store's thread only, while attached */
 };
 
 /* Lua thread only. */
@@ -72,6 +78,7 @@ static void detach(struct box *b)
 {
     if (!b->trainer)
         return;
+    lsy_store_link(b->run, NULL);
     sy_store_detach(b->store);
     b->trainer = NULL;
     for (struct box **at = &attached; *at; at = &(*at)->next)
@@ -90,11 +97,25 @@ void lsy_store_release(const struct sy_trainer *t)
     }
 }
 
-/* On the store's thread. */
+/* Once, until it is over. */
+static void tell_alarm(struct box *b)
+{
+    char text[496], line[560];
+    bool alarm = sy_store_alarm(b->store, text);
+    if (alarm && !b->alarmed) {
+        snprintf(line, sizeof line, "%s; the run goes on, what is to be written waits", text);
+        lsy_progress_event(sy_trainer_name(b->trainer), "alarm", line);
+    }
+    b->alarmed = alarm;
+}
+
+/* On the store's thread, or whoever flushes: one at a time. */
 static void read_status(void *ctx, struct sy_store_status *out)
 {
     struct sy_status s;
-    sy_trainer_status(ctx, &s);
+    struct box *b = ctx;
+    tell_alarm(b);
+    sy_trainer_status(b->trainer, &s);
     *out = (struct sy_store_status){.step = s.step,
                                     .steps = s.steps,
                                     .tokens = s.tokens,
@@ -111,11 +132,15 @@ static int store_attach(lua_State *L)
     detach(b);
     lua_pushvalue(L, 2); /* the run outlives its store, unless it is closed */
     lua_setiuservalue(L, 1, 1);
-    if (sy_store_attach(b->store, sy_trainer_metrics(t), read_status, t, &err))
+    b->trainer = t; /* read by the store's thread from its start on */
+    b->run = lua_touserdata(L, 2);
+    if (sy_store_attach(b->store, sy_trainer_metrics(t), read_status, b, &err)) {
+        b->trainer = NULL;
         return lsy_raise(L, &err);
-    b->trainer = t;
+    }
     b->next = attached;
     attached = b;
+    lsy_store_link(b->run, b->store);
     return 0;
 }
 
@@ -285,6 +310,47 @@ static int store_note(lua_State *L)
 static int store_sample(lua_State *L)
 {
     return add(L, SY_STORE_SAMPLES, luaL_checkinteger(L, 2), "", luaL_checkstring(L, 3), NULL, 0);
+}
+
+/* Rows of one series that the trainer's metrics lack, up to a step.  Those in memory are the newest: only what is
+ * behind their last can be added. */
+static int restore_series(struct sy_store *s, struct sy_metrics *m, const char *name, int width,
+                          int64_t upto, struct sy_err *err)
+{
+    struct sy_history h;
+    int at = sy_metrics_series(m, name, width, err);
+    int64_t rows = at < 0 ? 0 : sy_metrics_rows(m, at), last = -1;
+    float *row = at < 0 ? NULL : sy_alloc((size_t)width * sizeof *row);
+    if (!row)
+        return at < 0 ? -1 : sy_err_set(err, SY_E_MEMORY, "store: out of memory");
+    if (rows)
+        last = sy_metrics_last(m, at, row);
+    sy_free(row);
+    if (last >= upto)
+        return 0;
+    if (sy_store_history(s, name, -1, last + 1, upto, &h, err))
+        return -1;
+    for (int64_t i = 0; i < h.count; i++)
+        sy_metrics_add(m, at, h.steps[i], h.values + i * h.width);
+    sy_history_free(&h);
+    return 0;
+}
+
+/* store:restore(run, step) -> true; or nil, message, code: all series of the store up to that step into the
+ * memory of a run (held), behind what is there */
+static int store_restore(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store *store = check_store(L);
+    struct sy_metrics *m = sy_trainer_metrics(lsy_check_trainer(L, 2));
+    int64_t upto = luaL_checkinteger(L, 3);
+    int n;
+    struct sy_store_series *list = sy_store_series(store, &n, &err);
+    int rc = list ? 0 : -1;
+    for (int i = 0; i < n && !rc; i++)
+        rc = restore_series(store, m, list[i].name, list[i].width, upto, &err);
+    sy_store_series_free(list, list ? n : 0);
+    return done(L, rc, &err);
 }
 
 /* ---- reading ---- */
@@ -507,6 +573,7 @@ static const luaL_Reg methods[] = {{"attach", store_attach},
                                    {"add", store_add},
                                    {"note", store_note},
                                    {"truncate", store_truncate},
+                                   {"restore", store_restore},
                                    {"status", store_status},
                                    {"sample", store_sample},
                                    {"entries", store_entries},

@@ -1,22 +1,27 @@
 /* Small functions of the module "switchyard.engine" that lua/ needs: filling and copying tensors,
  * drawing tokens, batches, the table of hyper-parameters, output.  Layer bind. */
 #include "bind/handle.h"
+#include "config.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/str.h"
 #include "base/utf8.h"
 #include "bind/data.h"
 #include "bind/progress.h"
+#include "run/store.h"
 #include "switchyard/data.h"
 #include "switchyard/hyper.h"
 #include "tensor/tensor.h"
+#include "train/checkpoint.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* engine.fill(tensor, std, seed, index): normal with mean 0, element i a function of (seed, index, i) */
 static int l_fill(lua_State *L)
@@ -224,6 +229,61 @@ static int l_write(lua_State *L)
     return 0;
 }
 
+/* engine.event(run, kind, text): a line of a run, "[run] text"; with --json an event of that kind */
+static int l_event(lua_State *L)
+{
+    lsy_progress_event(luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    return 0;
+}
+
+/* engine.cwd() -> the working directory, or "." */
+static int l_cwd(lua_State *L)
+{
+    char path[4096];
+    lua_pushstring(L, getcwd(path, sizeof path) ? path : ".");
+    return 1;
+}
+
+/* engine.runs_dir() -> where runs are kept; with a text: from now on there */
+static int l_runs_dir(lua_State *L)
+{
+    if (!lua_isnoneornil(L, 1))
+        setenv("SWITCHYARD_RUNS", luaL_checkstring(L, 1), 1);
+    lua_pushstring(L, sy_runs_dir());
+    return 1;
+}
+
+/* engine.dir_make(path) -> true; or nil, message, code.  With its parents. */
+static int l_dir_make(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (sy_dir_make(luaL_checkstring(L, 1), &err))
+        return lsy_fail_or_raise(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* engine.now() -> seconds of a clock that never goes back */
+static int l_now(lua_State *L)
+{
+    lua_pushnumber(L, sy_now());
+    return 1;
+}
+
+/* engine.f32(bytes) -> f32 tensor of the bytes, little-endian */
+static int l_f32(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    size_t n;
+    const char *bytes = luaL_checklstring(L, 1, &n);
+    int64_t count = (int64_t)(n / sizeof(float));
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    if (!(*slot = sy_tensor_empty(SY_F32, 1, &count, &err)))
+        return lsy_raise(L, &err);
+    memcpy(sy_data(*slot), bytes, (size_t)count * sizeof(float));
+    return 1;
+}
+
 /* engine.clone(t) -> contiguous copy with bytes of its own */
 static int l_clone(lua_State *L)
 {
@@ -254,11 +314,22 @@ static const luaL_Reg functions[] = {
     {"line", l_line},
     {"write", l_write},
     {"clone", l_clone},
+    {"event", l_event},
+    {"cwd", l_cwd},
+    {"runs_dir", l_runs_dir},
+    {"dir_make", l_dir_make},
+    {"now", l_now},
+    {"f32", l_f32},
     {NULL, NULL}};
 
 void lsy_open_tools(lua_State *L)
 {
     lsy_push_engine(L);
     luaL_setfuncs(L, functions, 0);
+    lua_pushliteral(L, PACKAGE_VERSION);
+    lua_setfield(L, -2, "version");
+    lsy_set_integer(L, "exact", SY_EXACT_VERSION);
+    lua_newtable(L); /* what ran that lies in no file: a list of texts (chunk.c) */
+    lua_setfield(L, -2, "chunks");
     lua_pop(L, 1);
 }

@@ -466,6 +466,19 @@ int64_t sy_store_add(struct sy_store *s, enum sy_store_table table, int64_t step
     return id;
 }
 
+int64_t sy_store_post(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
+                      const char *text, const void *data, size_t n)
+{
+    struct sy__item *item = s->writable ? new_item(table, step, kind, text, data, n) : NULL;
+    if (!item)
+        return -1;
+    int64_t id = enqueue(s, item);
+    pthread_mutex_lock(&s->lock);
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+    return id;
+}
+
 int64_t sy_store_journal_last(struct sy_store *s)
 {
     pthread_mutex_lock(&s->lock);

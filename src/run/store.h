@@ -90,6 +90,10 @@ enum sy_store_table {
  * other tables, -1 when memory is out or the store is for reading. */
 int64_t sy_store_add(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
                      const char *text, const void *data, size_t n, struct sy_err *err);
+/* The same without waiting, for the trainer's thread: the store's thread writes it at once, synced if
+ * it is of the journal. */
+int64_t sy_store_post(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
+                      const char *text, const void *data, size_t n);
 int64_t sy_store_journal_last(struct sy_store *s); /* newest id; 0: none */
 
 /* Write everything now.  -1: the reason, which is the alarm's as well; nothing is lost. */

@@ -48,6 +48,7 @@ struct sy_image {
     struct sy_hyper hyper;
     enum sy_sample_mode sampling;
     uint64_t data, tokenizer, program; /* hashes; tokenizer 0: none */
+    uint64_t hash;                     /* as sy_params_hash; when read, 0: not told */
     int format, exact;
     const struct sy_params *params; /* borrowed: the layout, never the values */
     const float *p, *m, *v;         /* borrowed */

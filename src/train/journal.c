@@ -41,6 +41,8 @@ void sy__journal_add(struct sy_trainer *t, const struct sy_journal_entry *e)
         copy.values = values;
     }
     t->journal[t->njournal++] = copy;
+    if (t->c.on_journal)
+        t->c.on_journal(t->c.ctx, &copy);
 }
 
 void sy_trainer_record(struct sy_trainer *t, const struct sy_journal_entry *e)

@@ -80,6 +80,13 @@ void sy__mail_apply(struct sy_trainer *t)
 
 /* ---- what others ask ---- */
 
+void sy_trainer_settle(struct sy_trainer *t)
+{
+    pthread_mutex_lock(&t->lock);
+    sy__mail_apply(t);
+    pthread_mutex_unlock(&t->lock);
+}
+
 void sy_trainer_status(struct sy_trainer *t, struct sy_status *out)
 {
     pthread_mutex_lock(&t->lock);

@@ -339,7 +339,7 @@ void sy__saver_border(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
     int64_t every = (int64_t)t->hyper.v[SY_HYPER_checkpoint_every], step = t->status.step;
-    if (!s->dir)
+    if (!s->dir || s->off)
         return;
     if (s->flying && atomic_load(&s->landed))
         sy__saver_join(t);
@@ -358,7 +358,7 @@ void sy__saver_border(struct sy_trainer *t)
 
 bool sy__saver_wants_last(const struct sy_trainer *t)
 {
-    return t->saver.dir && !t->saver.ended;
+    return t->saver.dir && !t->saver.ended && !t->saver.off;
 }
 
 void sy__saver_free(struct sy_trainer *t)
@@ -423,6 +423,27 @@ int sy_trainer_checkpoint(struct sy_trainer *t, char *path, size_t n, struct sy_
         snprintf(path, n, "%s", t->saver.result.path);
     sy_trainer_release(t);
     return rc;
+}
+
+int sy_trainer_checkpoint_to(struct sy_trainer *t, const char *dir, struct sy_saved *out,
+                             struct sy_err *err)
+{
+    sy__saver_join(t);
+    struct sy_image *image = sy_dir_make(dir, err) ? NULL : take(t, err);
+    int rc = image ? sy_checkpoint_write(dir, 2, 0, image, out, err) : -1;
+    sy_image_free(image);
+    return rc;
+}
+
+void sy_trainer_repeating(struct sy_trainer *t, bool on)
+{
+    sy_trainer_hold(t);
+    while (!sy_trainer_held(t, 1))
+        ;
+    sy__saver_join(t);
+    t->saver.off = on;
+    t->saver.due = false;
+    sy_trainer_release(t);
 }
 
 bool sy_trainer_saved(struct sy_trainer *t, struct sy_saved *out)

@@ -82,6 +82,21 @@ static void put_journal(struct sy_str *s, const struct sy_image *image)
     sy_str_puts(s, "]");
 }
 
+/* What sy_params_hash gives for the same run. */
+static uint64_t image_hash(const struct sy_image *image)
+{
+    struct sy_hash h;
+    size_t bytes = image->params ? (size_t)image->params->floats * sizeof(float) : 0;
+    sy_hash_init(&h);
+    sy_hash_update(&h, image->p, bytes);
+    sy_hash_update(&h, image->m, bytes);
+    sy_hash_update(&h, image->v, bytes);
+    for (int i = 0; i < image->nvalues; i++)
+        if (!strncmp(image->values[i].name, "state.", 6))
+            sy_hash_update(&h, image->values[i].data, image->values[i].bytes);
+    return sy_hash_final(&h);
+}
+
 void sy__state_print(struct sy_str *s, const struct sy_image *image)
 {
     const struct sy_status *at = &image->status;
@@ -99,6 +114,7 @@ void sy__state_print(struct sy_str *s, const struct sy_image *image)
     put_hash(s, "data", image->data);
     put_hash(s, "tokenizer", image->tokenizer);
     put_hash(s, "program", image->program);
+    put_hash(s, "hash", image_hash(image));
     put_integer(s, "sampling", image->sampling);
     put_hyper(s, &image->hyper);
     put_frozen(s, image);
@@ -274,6 +290,8 @@ static void read_all(const struct reader *r, struct sy_image *image)
     image->data = hash(r, "data");
     image->tokenizer = hash(r, "tokenizer");
     image->program = hash(r, "program");
+    if (sy_json_get(r->object, "hash"))
+        image->hash = hash(r, "hash");
     image->sampling = (enum sy_sample_mode)integer(r, "sampling", 0, SY_SAMPLE_SEQUENTIAL);
     const struct sy_json *hyper = field(r, "hyper", SY_JSON_OBJECT);
     const struct sy_json *frozen = field(r, "frozen", SY_JSON_ARRAY);

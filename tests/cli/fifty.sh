@@ -174,7 +174,7 @@ done < "$dir/lines"
 # Endless growth needs an end that comes soon (an address sanitizer cannot live with one).
 (
     [ -n "${SY_SANITIZERS:-}" ] || ulimit -v 3000000 2> /dev/null
-    XDG_STATE_HOME=$dir exec "$program" -E -i
+    XDG_STATE_HOME=$dir exec "$program" -E --runs "$dir/runs" -i
 ) < "$dir/in" > "$dir/out" 2>&1
 status=$?
 

@@ -14,10 +14,10 @@ if [ -n "${SY_SANITIZERS:-}" ]; then
 fi
 # Scenarios have time limits, which a busy machine can break: one of three plays must keep them all.
 for scenario in prompt live jobs; do
-    set -- -E
-    [ "$scenario" = jobs ] && set -- -E -i "$srcdir/tests/cli/jobs.lua" word
+    set -- -E --runs "$dir/runs"
+    [ "$scenario" = jobs ] && set -- -E --runs "$dir/runs" -i "$srcdir/tests/cli/jobs.lua" word
     for play in first second last; do
-        rm -rf "$dir/state"
+        rm -rf "$dir/state" "$dir/runs"
         "${builddir:-.}/tests/cli/pty" "$srcdir/tests/cli/$scenario.pty" \
             "${SWITCHYARD:-./switchyard}" "$@" > "$dir/$scenario" && break
         [ "$play" = last ] && status=1

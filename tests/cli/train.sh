@@ -5,6 +5,8 @@ set -u
 : "${SWITCHYARD:=./switchyard}"
 folder=$(mktemp -d) || exit 99
 trap 'rm -rf "$folder"' EXIT
+SWITCHYARD_RUNS=$folder/kept
+export SWITCHYARD_RUNS
 n=0
 status=0
 
@@ -32,6 +34,7 @@ END
 
 run()
 {
+    rm -rf "$SWITCHYARD_RUNS"
     "$SWITCHYARD" "$@" > "$folder/out" 2> "$folder/err"
     code=$?
 }
@@ -64,6 +67,7 @@ interrupted()
     signal=$1
     shift
     : > "$folder/out"
+    rm -rf "$SWITCHYARD_RUNS"
     "$SWITCHYARD" "$@" > "$folder/out" 2> "$folder/err" &
     pid=$!
     tries=0
@@ -107,6 +111,7 @@ ok 'whole "$folder/out"' 'SIGTERM: whole lines'
 
 # ---- a closed pipe ----
 
+rm -rf "$SWITCHYARD_RUNS"
 {
     "$SWITCHYARD" "$folder/train.lua" 60 2> "$folder/err"
     echo $? > "$folder/code"

@@ -27,7 +27,7 @@ local names = 0
 local function options(more)
   names = names + 1
   local o = {steps = 50, batch = 3, accumulate = 2, lr = 2e-3, warmup = 5, eval_every = 20, eval_batches = 2,
-             name = "exact-" .. names}
+             name = arg[1] ~= "worker" and "exact-" .. names or nil}
   for k, v in pairs(more or {}) do o[k] = v end
   return o
 end

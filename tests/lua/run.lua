@@ -341,8 +341,10 @@ do
   again:close()
   is(tostring(again), "run again: closed", "close: what it prints then")
   raises(function() return again.loss end, "close: its fields are gone", "closed")
-  raises(function() runs "again" end, "close: it is in no list", "again")
-  is(train(m, d, {steps = 3, batch = 4, name = "again", eval_every = 0}):wait().state, "done", "close: the model stays")
+  raises(function() runs "agaim" end, "a run that is nowhere", "'agaim'", "'again'")
+  raises(function() train(m, d, {name = "again"}) end, "but its directory is there", "again exists already", "train.resume")
+  is(runs "again".state, "done", "where it can be read")
+  is(train(m, d, {steps = 3, batch = 4, name = "once more", eval_every = 0}):wait().state, "done", "close: the model stays")
 end
 
 -- ---- schedules and clipping ----

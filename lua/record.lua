@@ -1,0 +1,309 @@
+-- The directory of a run, runs/NAME/: all that another process needs to go on with it.
+--
+--   run.sqlite          configuration, metrics, journal, events, samples, code    (src/run/store.h)
+--   step-N/             checkpoints                                               (src/train/checkpoint.h)
+--   start/step-N/       the state at the beginning, where the seed does not give it: a model that was loaded
+--                       or trained before; a fork (hard links of its parent's where it has them)
+--   tokenizer.json      of the model; data-tokenizer.json, where the data has another; data.txt: a text from memory
+--   code/               the scripts and modules that had run
+--
+-- Training needs none of it: where the directory cannot be made, an alarm says so and the run goes on without.
+
+local engine = require "switchyard.engine"
+local json = require "switchyard.json"
+local model = require "switchyard.model"
+local record = {}
+
+local CODE_MOST = 1 << 20 -- bytes of a source
+
+--- Folder and name of a run given by name, or by the path of its directory.
+function record.locate(what, name)
+  if type(name) ~= "string" then error(what .. ": takes the name of a run or its directory, got " .. type(name), 0) end
+  local folder, last = name:match "^(.*)/+([^/]+)/*$"
+  if not folder then return engine.runs_dir(), name end
+  return folder == "" and "/" or folder, last
+end
+
+function record.taken(name)
+  local path = engine.runs_dir() .. "/" .. name
+  local f = io.open(path .. "/run.sqlite")
+  if f then f:close() end
+  return f ~= nil or #(engine.checkpoints(path) or {}) > 0
+end
+
+-- ---- code ----
+
+local STANDARD = {}
+for name in ("_G coroutine debug io math os package string table utf8 switchyard"):gmatch "%S+" do STANDARD[name] = true end
+
+-- Files of what is running and of what was required: list of {path=, text=}.
+local function sources(m)
+  local list, seen = {}, {}
+  local function add(path)
+    if not path or seen[path] then return end
+    seen[path] = true
+    local text = engine.file_read(path)
+    if text and #text <= CODE_MOST then list[#list + 1] = {path = path, text = text} end
+  end
+  for level = 2, 200 do
+    local info = debug.getinfo(level, "S")
+    if not info then break end
+    if info.source:sub(1, 1) == "@" then add(info.source:sub(2)) end
+  end
+  local build = debug.getinfo(model._family(m.family).build, "S").source
+  if build:sub(1, 1) == "@" then add(build:sub(2)) end
+  local names = {}
+  for name in pairs(package.loaded) do
+    if type(name) == "string" and not STANDARD[name] and not name:find "^switchyard%." then names[#names + 1] = name end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do add((package.searchpath(name, package.path))) end
+  if #engine.chunks > 0 then list[#list + 1] = {path = "session.lua", text = table.concat(engine.chunks, "\n") .. "\n"} end
+  local used = {}
+  for i, s in ipairs(list) do
+    local base = s.path:match "[^/]*$":gsub("[^%w._-]", "_")
+    s.file = used[base] and i .. "-" .. base or base
+    used[base] = true
+  end
+  return list
+end
+
+-- File of code/ that defines the model's family, or nil: it is one of ours, or was typed.
+local function family_file(m, code)
+  local source = debug.getinfo(model._family(m.family).build, "S").source
+  if source:find "^=switchyard:" then return nil end
+  for _, s in ipairs(code) do
+    if source == "@" .. s.path then return s.file end
+  end
+  return #code > 0 and code[#code].path == "session.lua" and "session.lua" or nil
+end
+
+-- ---- what goes into run.sqlite ----
+
+local function data_config(d)
+  local spec = engine.data_spec(d) or {}
+  local out = {kind = spec.kind, hash = d.hash, tokens = d.tokens, cwd = engine.cwd(), options = {}}
+  for k, v in pairs(spec.options or {}) do
+    if k ~= "tokenizer" then out.options[k] = v end
+  end
+  if spec.kind ~= "string" then out.source = spec.source end
+  return out
+end
+
+local function tokenizers(m, d)
+  local mine, other = m.tokenizer, d.tokenizer
+  local out = {model = {kind = mine.kind, hash = mine.hash}}
+  if mine.kind ~= "bytes" then out.model.file = "tokenizer.json" end
+  if other then
+    out.data = {kind = other.kind, hash = other.hash}
+    if other.kind ~= "bytes" then out.data.file = other == mine and "tokenizer.json" or "data-tokenizer.json" end
+  end
+  return out
+end
+
+--- The configuration of a run as a table of plain values.  initial: hash of the state it begins with.
+function record.config(m, d, o, initial, code)
+  local given = {}
+  for k, v in pairs(o) do
+    if k ~= "name" and k ~= "paused" and type(v) ~= "table" then given[k] = v end
+  end
+  given.sampling = o.sampling_name
+  given.sampling_name = nil
+  local fine, cfg = pcall(json.plain, m.cfg, "config", "model")
+  local args
+  if type(arg) == "table" then
+    args = {}
+    for i, a in ipairs(arg) do args[i] = tostring(a) end
+  end
+  return {
+    format = 1, version = engine.version, exact = engine.exact, initial = initial, args = args,
+    model = {family = m.family, config = fine and cfg or nil, why = not fine and tostring(cfg) or nil,
+             code = family_file(m, code)},
+    train = given, data = data_config(d), tokenizer = tokenizers(m, d),
+  }
+end
+
+-- ---- making ----
+
+local function write_text(path, text)
+  local f, why = io.open(path, "wb")
+  local ok = f and f:write(text)
+  if f then ok = f:close() and ok end
+  if not ok then return nil, why or "cannot write " .. path end
+  return true
+end
+
+local function write_code(store, path, code)
+  if #code == 0 then return true end
+  local ok, why = engine.dir_make(path .. "/code")
+  for _, s in ipairs(code) do
+    store:add("code", 0, s.file, s.text)
+    if ok then ok, why = write_text(path .. "/code/" .. s.file, s.text) end
+  end
+  return ok, why
+end
+
+local function write_files(r, path, config, code)
+  local t = config.tokenizer
+  local ok, why = true, nil
+  if t.model.file then ok, why = r._m.tokenizer:save(path .. "/" .. t.model.file) end
+  if ok and t.data and t.data.file == "data-tokenizer.json" then
+    ok, why = r._d.tokenizer:save(path .. "/data-tokenizer.json")
+  end
+  if ok and config.data.kind == "string" then
+    ok, why = write_text(path .. "/data.txt", engine.data_spec(r._d).source)
+  end
+  if not ok then return nil, why end
+  return write_code(r._store, path, code)
+end
+
+--- The directory of a new run r, which has not started: true; or nil and why there is none, code STATE when
+-- the name is taken.  more: parent=, parent_step=, config= of a fork.
+function record.create(r, more)
+  more = more or {}
+  local name, m, d, o = r._o.name, r._m, r._d, r._o
+  local code = sources(m)
+  local config = more.config or record.config(m, d, o, r._h:hash(), code)
+  local text = json.text(config)
+  local tok = d.tokenizer
+  local store, why, kind = engine.store_create{name = name, dir = engine.runs_dir(), steps = r._h:get "steps",
+    config = text, tokenizer = tok and tok.hash or nil, data = d.hash, parent = more.parent, parent_step = more.parent_step}
+  if not store then return nil, why, kind end
+  rawset(r, "_store", store)
+  rawset(r, "_config", config)
+  local path = store:path()
+  local ok
+  ok, why = write_files(r, path, config, code)
+  if ok and not more.parent and not r._fresh then ok, why = r._h:checkpoint_to(path .. "/start") end
+  if ok then ok, why = r._h:set_dir(path, o.keep, o.keep_every) end
+  r._h:set_config(text)
+  store:attach(r._h)
+  if not ok then return nil, why, "IO" end
+  return true
+end
+
+--- Take back what was made of a run that did not come to be, its store closed: only what is ours.
+function record.remove(path, m)
+  engine.discard_checkpoints(path .. "/start", -1)
+  engine.discard_checkpoints(path, -1)
+  for _, s in ipairs(sources(m)) do os.remove(path .. "/code/" .. s.file) end
+  for name in ("start code run.sqlite run.sqlite-wal run.sqlite-shm lock tokenizer.json data-tokenizer.json data.txt")
+    :gmatch "%S+" do os.remove(path .. "/" .. name) end
+  os.remove(path)
+end
+
+-- ---- making again what a configuration tells of ----
+
+--- The configuration in a store: a table, or raises.
+function record.read(what, store)
+  local info = assert(store:info())
+  local config = engine.json(info.config or "{}")
+  if type(config) ~= "table" or config.format ~= 1 or type(config.model) ~= "table" or type(config.data) ~= "table" or
+     type(config.train) ~= "table" or type(config.tokenizer) ~= "table" then
+    error(("%s: run '%s' does not say how it was made"):format(what, info.name), 0)
+  end
+  return config, info
+end
+
+local function load_tokenizer(what, path, t)
+  if not t then return nil end
+  local tok, why
+  if t.kind == "bytes" then tok = tokenizer.bytes() else tok, why = tokenizer.load(path .. "/" .. tostring(t.file)) end
+  if not tok then error(("%s: the tokenizer of the run: %s"):format(what, why), 0) end
+  return tok
+end
+
+-- Run a stored script up to its first train(): it defines the model's family on the way.
+local function run_code(what, path, config)
+  local file = path .. "/code/" .. config.model.code
+  local text, why = engine.file_read(file)
+  if not text then error(("%s: %s"):format(what, why), 0) end
+  local stop = {}
+  local function halt() error(stop, 0) end
+  local env = setmetatable({train = setmetatable({}, {__call = halt, __index = function() halt() end}), arg = config.args or {}},
+    {__index = _G})
+  local f, wrong = load(text, "@" .. file, "t", env)
+  if not f then error(("%s: %s"):format(what, wrong), 0) end
+  local before = package.path
+  package.path = path .. "/code/?.lua;" .. before
+  local ok, e = pcall(f, table.unpack(config.args or {}))
+  package.path = before
+  if not ok and e ~= stop and not model._family(config.model.family) then
+    error(("%s: %s"):format(what, tostring(e)), 0)
+  end
+end
+
+--- The model as it was before the first step, but for what start/ holds.
+function record.model(what, path, config, code)
+  local family = config.model.family
+  if not model._family(family) and code and config.model.code then run_code(what, path, config) end
+  if not model._family(family) then
+    local file = config.model.code
+    error(("%s: the model is model.%s, which is not defined here: %s"):format(what, family, file and
+      ("run %s/code/%s yourself, or pass {code = true}, which runs it up to its first train()"):format(path, file)
+      or "define it first (model.define)"), 0)
+  end
+  if type(config.model.config) ~= "table" then
+    error(("%s: the model cannot be made again: %s"):format(what, tostring(config.model.why)), 0)
+  end
+  local m = model.Model.new(family, config.model.config)
+  m.tokenizer = load_tokenizer(what, path, config.tokenizer.model)
+  return m
+end
+
+local function absolute(cwd, source)
+  if type(source) == "table" then
+    local out = {}
+    for i, p in ipairs(source) do out[i] = absolute(cwd, p) end
+    return out
+  end
+  return source:sub(1, 1) == "/" and source or cwd .. "/" .. source
+end
+
+local function source_text(source)
+  return type(source) == "table" and table.concat(source, ", ") or tostring(source)
+end
+
+--- The data set; raises when it cannot be read.
+function record.data(what, path, config)
+  local c = config.data
+  local o = {}
+  for k, v in pairs(c.options or {}) do o[k] = v end
+  o.tokenizer = load_tokenizer(what, path, config.tokenizer.data)
+  local d, why
+  if c.kind == "synthetic" then
+    d, why = data.synthetic(o)
+  elseif c.kind == "string" then
+    local text
+    text, why = engine.file_read(path .. "/data.txt")
+    d = text and data.string(text, o)
+  elseif c.kind == "text" or c.kind == "shards" then
+    d, why = data[c.kind](absolute(c.cwd, c.source), o)
+    if not d then d = data[c.kind](c.source, o) end
+  else
+    why = "how it was made is not known"
+  end
+  if not d then error(("%s: the data of the run: %s; pass {data = d} to give it"):format(what, why), 0) end
+  return d
+end
+
+--- What of data and tokenizers is not as it was: a text, or nil.
+function record.difference(config, m, d)
+  local t, list = config.tokenizer, {}
+  local name = config.data.source and " (" .. source_text(config.data.source) .. ")" or ""
+  if d.hash ~= config.data.hash then
+    list[#list + 1] = ("the data%s changed: hash %s, was %s"):format(name, d.hash, config.data.hash)
+  end
+  local tok = d.tokenizer
+  if t.data and (not tok or tok.hash ~= t.data.hash) then
+    list[#list + 1] = ("the tokenizer of the data changed: hash %s, was %s"):format(tok and tok.hash or "none", t.data.hash)
+  elseif m.tokenizer.hash ~= t.model.hash then
+    list[#list + 1] = ("the tokenizer changed: hash %s, was %s"):format(m.tokenizer.hash, t.model.hash)
+  end
+  if config.exact ~= engine.exact then
+    list[#list + 1] = ("the kernels changed: version %d, was %s"):format(engine.exact, config.exact)
+  end
+  return #list > 0 and table.concat(list, "; ") or nil
+end
+
+return record

@@ -1,0 +1,172 @@
+-- Runs as a list: those of this session and those on disk.  runs(), runs "name", compare{...}; and the read-only
+-- view of a stored run, which has the fields and series of a live one.
+
+local engine = require "switchyard.engine"
+local options = require "switchyard.options"
+local record = require "switchyard.record"
+local timeline = require "switchyard.timeline"
+local Run = require("switchyard.run").Run
+local stored = {}
+
+-- ---- a stored run ----
+
+local Stored, methods = {}, {}
+local FIELDS = {}
+for name in ("name state step steps tokens loss val_loss dir parent parent_step created updated bytes pid live " ..
+             "config samples"):gmatch "%S+" do FIELDS[name] = true end
+
+--- s:history(name) -> tensor (n,2) of step, value, as of a live run
+function methods:history(name)
+  local h = self._store:history(name)
+  if h then return h end
+  local base, column = tostring(name):match "^(.*)%.(%d+)$"
+  h = base and self._store:history(base, math.tointeger(column))
+  if h then return h end
+  options.unknown("history", "series", name, self:series())
+end
+
+function methods:series()
+  local names = {}
+  for name in pairs(self._store:series()) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+--- s:journal() -> entries on the timeline; s:events() -> alarms, checkpoints, resumes
+function methods:journal() return timeline.stored_journal(self._store) end
+function methods:events() return (self._store:entries "events") end
+
+function methods:close() self._store:close() end
+
+function Stored.__index(s, name)
+  if methods[name] then return methods[name] end
+  if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
+  if name == "samples" then return (s._store:entries "samples") end
+  if name == "dir" then return s._store:path() end
+  local info = assert(s._store:info())
+  if name == "config" then return (engine.json(info.config or "{}")) end
+  if FIELDS[name] then
+    local v = info[name]
+    if type(v) == "number" and v ~= v then return nil end
+    return v
+  end
+  local names = {}
+  for k in pairs(FIELDS) do names[#names + 1] = k end
+  table.sort(names)
+  local _, why = pcall(options.unknown, "run", "field", name, names)
+  error(why, 2)
+end
+
+function Stored.__newindex(_, name)
+  error(("run: %s cannot be set: the run is stored; train.resume makes it live"):format(tostring(name)), 2)
+end
+
+-- "first       done   2000/2000   loss 2.913 ..." of what store:info() gives, or of a live run's status.
+local function line(name, s)
+  if s.error and not s.step then return ("run %s: %s"):format(name, s.error) end
+  local text = ("run %s: %s, step %d/%d"):format(name, s.state, s.step, s.steps)
+  if s.loss and s.loss == s.loss then text = text .. (", loss %.3f"):format(s.loss) end
+  if s.val_loss and s.val_loss == s.val_loss then text = text .. (", val %.3f"):format(s.val_loss) end
+  if s.parent then text = text .. (", fork of %s at step %d"):format(s.parent, s.parent_step) end
+  return text
+end
+
+function Stored.__tostring(s)
+  local info = assert(s._store:info())
+  local text = line(info.name, info) .. " (stored)"
+  if info.step > 0 then text = text .. "\n  loss " .. Run.sparkline(s:history "loss", 60) end
+  return text
+end
+
+Stored.__name = "stored run"
+Stored.methods, Stored.fields = methods, FIELDS
+
+local function open(name)
+  local folder, last = record.locate("runs", name)
+  local store, why = engine.store_open(last, {dir = folder})
+  if not store then return nil, why end
+  return setmetatable({_store = store}, Stored)
+end
+
+-- ---- all runs ----
+
+local function on_disk()
+  local list = {}
+  for _, info in ipairs(engine.store_runs() or {}) do
+    if not Run._live(info.name) then list[#list + 1] = info end
+  end
+  return list
+end
+
+local function all_names()
+  local names = {}
+  for i, r in ipairs(Run.list) do names[i] = r.name end
+  for _, info in ipairs(on_disk()) do names[#names + 1] = info.name end
+  return names
+end
+
+--- runs() -> live runs, then those on disk;  runs "name" -> one of them
+function stored.runs(name)
+  if name == nil then
+    local list, lines = {}, {}
+    for i, r in ipairs(Run.list) do list[i] = r end
+    local live = #list
+    for _, info in ipairs(on_disk()) do
+      local s = open(info.name)
+      list[#list + 1] = s
+      lines[#lines + 1] = line(info.name, info) .. " (stored)"
+    end
+    return setmetatable(list, {__tostring = function(l)
+      local out = {}
+      for i = 1, live do out[i] = tostring(l[i]) end
+      table.move(lines, 1, #lines, #out + 1, out)
+      return #out > 0 and table.concat(out, "\n") or "no runs yet"
+    end})
+  end
+  local live = type(name) == "string" and Run._live(name)
+  if live then return live end
+  local s, why
+  if type(name) == "string" and (name:find "/" or engine.store_name_ok(name)) then s, why = open(name) end
+  if s then return s end
+  if why and not why:find "there is no" then error(why, 2) end
+  local _, unknown = pcall(options.unknown, "runs", "run", name, all_names())
+  options.raise(unknown, 2)
+end
+
+-- ---- compare ----
+
+local COLUMNS = ("%-20s %-8s %13s %9s %9s %9s %10s %6s")
+
+local function text(format, v) return v and v == v and format:format(v) or "-" end
+
+local function row(r)
+  local s
+  if getmetatable(r) == Run then
+    s = r._h:status()
+  else
+    s = assert(r._store:info())
+    local series = r._store:series()
+    local function last(name) return series[name] and series[name].last[1] end
+    s.current_lr, s.tok_s = last "lr", last "tok_s"
+  end
+  return COLUMNS:format(r.name, s.state, ("%d/%d"):format(s.step, s.steps), text("%.3f", s.loss), text("%.3f", s.val_loss),
+    text("%.1e", s.current_lr), text("%.0f", s.tok_s), text("%.0f%%", s.mfu and 100 * s.mfu))
+end
+
+--- compare{r1, "name", ...} -> a table, printed by columns
+function stored.compare(list)
+  if type(list) ~= "table" or #list == 0 then error("compare: takes a list of runs", 2) end
+  local each, lines = {}, {COLUMNS:format("run", "state", "step", "loss", "val", "lr", "tok/s", "mfu")}
+  for i, r in ipairs(list) do
+    if type(r) == "string" then
+      local ok, found = pcall(stored.runs, r)
+      if not ok then options.raise(found, 2) end
+      r = found
+    end
+    if getmetatable(r) ~= Run and getmetatable(r) ~= Stored then error("compare: element " .. i .. " is not a run", 2) end
+    each[i], lines[#lines + 1] = r, row(r)
+  end
+  return setmetatable({runs = each}, {__tostring = function() return table.concat(lines, "\n") end})
+end
+
+return stored

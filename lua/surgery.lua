@@ -1,0 +1,100 @@
+-- Experts of a live run: r.layers[l].experts[e]:disable() :enable() :freeze() :unfreeze() :reset().  Each falls
+-- between two steps and is written into the journal with all that a replay needs (lua/timeline.lua does it again).
+
+local engine = require "switchyard.engine"
+local surgery = {}
+
+local Expert = {}
+Expert.__index = Expert
+Expert.__name = "expert"
+
+local function set_mask(e, off)
+  local name = "mask." .. e.layer
+  local mask = e.run._m.inputs[name]
+  local E = mask.size
+  local values = mask:table()
+  values[e.number] = off and -math.huge or 0
+  local enabled = 0
+  for i = 1, E do enabled = enabled + (values[i] == 0 and 1 or 0) end
+  local K = e.run._m.layers[e.layer].moe.top_k
+  if enabled < K then
+    error(("disable: %d experts would remain in layer %d, a token needs %d"):format(enabled, e.layer, K), 0)
+  end
+  local fresh = tensor(values)
+  engine.copy(mask, fresh)
+  e.run._h:set_input(name, fresh)
+end
+
+--- expert:disable(): no token is sent to it from the next step on;  expert:enable() undoes it
+function Expert:disable() set_mask(self, true) return self end
+function Expert:enable() set_mask(self, false) return self end
+
+local function prefix(e) return e.run._m._moe[e.layer].path .. ".experts." end
+
+local function freeze(e, kind)
+  e.run._h:apply{kind = kind, key = prefix(e), expert = e.number, value = kind == "freeze" and 1 or 0,
+                 text = ("layer %d expert %d"):format(e.layer, e.number)}
+  return e
+end
+
+--- expert:freeze(): its parameters stay as they are;  expert:unfreeze() undoes it
+function Expert:freeze() return freeze(self, "freeze") end
+function Expert:unfreeze() return freeze(self, "unfreeze") end
+
+--- Parameters under a prefix of one expert drawn anew, its moments cleared (the run is held).
+function surgery.redraw(m, h, under, expert, seed)
+  for i, info in ipairs(m._info) do
+    if info.experts > 0 and info.name:sub(1, #under) == under then
+      engine.fill(m.params[i][expert], tonumber(info.init) or 0.02, seed, i)
+      h:clear_moments(info.name, expert - 1)
+    end
+  end
+end
+
+--- expert:reset(): parameters drawn anew, moments cleared
+function Expert:reset()
+  local m, h = self.run._m, self.run._h
+  m:_quietly(function()
+    local seed = m.cfg.seed + 1 + self.run.step
+    surgery.redraw(m, h, prefix(self), self.number, seed)
+    h:record{kind = "reset", key = prefix(self), expert = self.number, value = seed,
+             text = ("layer %d expert %d"):format(self.layer, self.number)}
+  end)
+  return self
+end
+
+--- r.layers: a list whose elements have number, load and, in layers with a mixture, experts
+function surgery.layers(r)
+  return setmetatable({}, {
+    __len = function() return #r._m.layers end,
+    __index = function(_, l)
+      local layer = r._m.layers[l]
+      if not layer then return nil end
+      local out = {number = l}
+      local row = r._h:last("load." .. l)
+      out.load = row and tensor(row) or nil
+      if layer.moe then
+        out.experts = setmetatable({}, {
+          __len = function() return #layer.moe.experts end,
+          __index = function(_, e)
+            return layer.moe.experts[e] and setmetatable({run = r, layer = l, number = e}, Expert) or nil
+          end,
+        })
+      end
+      return out
+    end,
+  })
+end
+
+--- Experts of the layer that has the fewest enabled.
+function surgery.fewest_enabled(r)
+  local fewest = math.huge
+  for l in pairs(r._m._moe) do
+    local n = 0
+    for _, v in ipairs(r._m.inputs["mask." .. l]:table()) do n = n + (v == 0 and 1 or 0) end
+    fewest = math.min(fewest, n)
+  end
+  return fewest
+end
+
+return surgery
