@@ -423,46 +423,7 @@ function Model:_make_layers()
   end
 end
 
-local function human(n)
-  if n >= 1e9 then return ("%.2f G"):format(n / 1e9) end
-  if n >= 1e6 then return ("%.2f M"):format(n / 1e6) end
-  if n >= 1e3 then return ("%.1f k"):format(n / 1e3) end
-  return ("%d"):format(n)
-end
-
-local function shape_text(shape)
-  return "(" .. table.concat(shape, ", ") .. ")"
-end
-
--- The parameters as a tree by the dots of their names; layers that look alike are folded.
-local function tree_lines(m)
-  local lines, last = {}, nil
-  for i, p in ipairs(m.params) do
-    local name = m._info[i].name
-    local folded = name:gsub("layers%.%d+%.", "layers.*.")
-    if folded == name or name:find("layers.0.", 1, true) or (last and not last[folded]) then
-      last = last or {}
-      if not last[folded] then
-        last[folded] = #lines + 1
-        lines[#lines + 1] = {folded, shape_text(p.shape), 1}
-      end
-    else
-      local line = lines[last[folded]]
-      line[3] = line[3] + 1
-    end
-  end
-  return lines
-end
-
-function Model:__tostring()
-  local c = self:count()
-  local out = {("model.%s: %sparameters, %sactive a token, %sFLOP a token and step"):format(self.family,
-    human(c.total) .. " ", human(c.active) .. " ", human(c.flops_per_token) .. " ")}
-  for _, line in ipairs(tree_lines(self)) do
-    out[#out + 1] = ("  %-52s %-18s%s"):format(line[1], line[2], line[3] > 1 and " x " .. line[3] or "")
-  end
-  return table.concat(out, "\n")
-end
+function Model:__tostring() return require("switchyard.card").model(self) end
 
 -- ---- on disk ----
 

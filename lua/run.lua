@@ -4,6 +4,7 @@
 -- takes effect between two steps; what changes a shape traces and plans again meanwhile.
 
 local engine = require "switchyard.engine"
+local card = require "switchyard.card"
 local nn = require "switchyard.nn"
 local options = require "switchyard.options"
 local record = require "switchyard.record"
@@ -465,42 +466,15 @@ function Run.__newindex(r, name, value)
   end
 end
 
-local blocks = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}
-
---- Sparkline of a series in `width` cells: means of equal stretches.
-local function sparkline(h, width)
-  local n = h.shape[1]
-  if n == 0 then return "" end
-  local values, low, high = {}, math.huge, -math.huge
-  for cell = 1, math.min(width, n) do
-    local first, last = (cell - 1) * n // math.min(width, n) + 1, cell * n // math.min(width, n)
-    local v = h:narrow(1, first, last - first + 1):narrow(2, 2, 1):mean():item()
-    values[cell], low, high = v, math.min(low, v), math.max(high, v)
-  end
-  for i, v in ipairs(values) do
-    values[i] = blocks[high > low and math.min(8, 1 + (v - low) / (high - low) * 8 // 1 | 0) or 1]
-  end
-  return table.concat(values)
-end
-
 function Run.__tostring(r)
   if runs.by_name[r.name] ~= r then return ("run %s: closed"):format(r.name) end
-  local s = r._h:status()
-  local line = ("run %s: %s, step %d/%d"):format(r.name, s.state, s.step, s.steps)
-  if s.loss then line = line .. (", loss %.3f"):format(s.loss) end
-  if s.val_loss then line = line .. (", val %.3f"):format(s.val_loss) end
-  if s.tok_s then line = line .. (", %.0f tok/s"):format(s.tok_s) end
-  if s.mfu then line = line .. (", mfu %.0f%%"):format(100 * s.mfu) end
-  if s.load_max_mean then line = line .. (", load max/mean %.2f, dead %d"):format(s.load_max_mean, s.dead) end
-  if s.error then line = line .. "\n  " .. s.error end
-  if s.step > 0 then line = line .. "\n  loss " .. sparkline(r._h:history("loss"), 60) end
-  return line
+  return card.run(r.name, r._h)
 end
 
 Run.__name = "run"
 Run.methods, Run.fields = methods, fields -- for completion; lua/timeline.lua adds to both
 
 Run.list = runs.list
-Run.sparkline = sparkline
+Run.sparkline = card.sparkline
 
 return {rows = rows, train = train, every = every, Run = Run}

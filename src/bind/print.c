@@ -6,6 +6,7 @@
  *        ...
  */
 #include "bind/bind_int.h"
+#include "bind/host.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -16,9 +17,7 @@
 #include <string.h>
 
 #define ROWS 20   /* rows before elision, */
-#define COLUMNS 10 /* and columns */
 #define EDGE_ROWS 4
-#define EDGE_COLUMNS 4
 #define BLOCKS 4 /* matrices of a tensor with more dimensions */
 
 struct stats {
@@ -92,12 +91,13 @@ static void put_element(struct sy_str *out, const struct sy_tensor *t, int64_t i
 static void put_row(struct sy_str *out, const struct sy_tensor *t, int64_t first, int64_t n,
                     const struct style *y)
 {
-    bool elide = n > COLUMNS && (int64_t)n * (y->width + 2) > 78;
+    int64_t room = (sy_host_columns() - 2) / (y->width + 2), edge = room > 3 ? (room - 1) / 2 : 1;
+    bool elide = n > room && n > 2 * edge;
     sy_str_puts(out, "\n ");
     for (int64_t i = 0; i < n; i++) {
-        if (elide && i == EDGE_COLUMNS) {
+        if (elide && i == edge) {
             sy_str_puts(out, "  …");
-            i = n - EDGE_COLUMNS;
+            i = n - edge;
         }
         put_element(out, t, first + i, y);
     }
@@ -119,7 +119,7 @@ static void put_matrix(struct sy_str *out, const struct sy_tensor *t, int64_t fi
 /* A vector wraps into lines as a matrix would. */
 static void put_vector(struct sy_str *out, const struct sy_tensor *t, const struct style *y)
 {
-    int64_t n = t->ndim ? sy_tensor_dim(t, 0) : 1, line = 76 / (y->width + 2);
+    int64_t n = t->ndim ? sy_tensor_dim(t, 0) : 1, line = (sy_host_columns() - 4) / (y->width + 2);
     line = line < 1 ? 1 : line;
     bool elide = n > line * ROWS;
     for (int64_t i = 0; i < n; i += line) {
