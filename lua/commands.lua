@@ -15,12 +15,12 @@ local function trim(s) return s:match "^%s*(.-)%s*$" end
 
 -- The run that is meant: the one given, by name or itself, else the newest that goes on, else the newest.
 local function a_run(what, r)
-  if type(r) == "string" then return runs(r) end
+  if type(r) == "string" then r = runs(r) end
   if r ~= nil then
-    if getmetatable(r) ~= run.Run then engine.error(what .. ": takes a run or its name, got " .. type(r)) end
+    if getmetatable(r) ~= run.Run then engine.error(what .. ": takes a live run or its name, got " .. type(r)) end
     return r
   end
-  local list = runs()
+  local list = run.Run.list
   for i = #list, 1, -1 do
     local state = list[i].state
     if state == "running" or state == "paused" then return list[i] end
