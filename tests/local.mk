@@ -103,6 +103,3 @@ scratch = $(SHELL) $(top_srcdir)/tests/scratch.sh
 SH_LOG_COMPILER = $(test_limit) $(scratch) $(SHELL)
 LUA_LOG_DRIVER = $(tap_driver)
 LUA_LOG_COMPILER = $(test_limit) $(scratch) $(SHELL) -c 'exec ./switchyard$(EXEEXT) -E --runs "$$SWITCHYARD_RUNS" "$$@"' lua
-
-# The scenarios at a terminal have time limits: they run alone, when all other tests are through.
-%D%/cli/prompt.log: $(filter-out %D%/cli/prompt.log,$(TEST_LOGS))
