@@ -57,8 +57,9 @@ docs.entries = {
    .. "The run has a directory from its first moment on, runs/NAME/ (SWITCHYARD_RUNS, --runs), with its configuration, "
    .. "code, series, journal and checkpoints: see train.resume. "
    .. "A script waits for its runs before it ends. Any of lr, clip, batch ... can be changed while it goes on: r.lr = 3e-4 "
-   .. "holds from the next step; batch, context and accumulate trace and plan again; seed is fixed. A loss or gradient "
-   .. "that is not finite ends the run in state failed with the step. Errors: an unknown option, a value out of range, "
+   .. "holds from the next step; batch, context and accumulate trace and plan again; seed is fixed. A step whose loss or "
+   .. "gradient is not finite, or over skip_sigma deviations from those of the last 128, is skipped (see r:why); "
+   .. "max_skips of them in a row end the run in state failed with the parameters from before. Errors: an unknown option, a value out of range, "
    .. "text shorter than a window, a vocabulary smaller than the data's, a model that another run trains, a name that "
    .. "exists on disk. Source: "
    .. "Loshchilov and Hutter 2019 (AdamW).",
@@ -121,6 +122,14 @@ docs.entries = {
   {"run:history", "r:history(name) -> tensor (n,2) of step, value",
    "A stored series as f64: loss, val_loss, lr, tok_s, grad_norm, load.2 ... (see r:series()). load.2.5 is expert 5 of "
    .. "layer 2. Errors: an unknown series.", 'r:history "loss"'},
+  {"run:why", "r:why(step) -> table, printed as a card", "What is known of a step (default: the newest that stood out): its "
+   .. "loss and gradient norm against the 128 steps before, the layers and experts with the largest gradients, the "
+   .. "routers, the sequences with their documents and texts, and what the journal says of the 50 steps before. Where a "
+   .. "step stood out, the loss of each sequence alone. Skipped are single steps: the step counts, nothing is learned from "
+   .. "it, and it is in the journal and in the series skipped (1 loss, 2 gradient norm, 3 not finite, 4 left out by a "
+   .. "journal). For 64 steps after a change of the run only what is not finite is skipped.", "r:why(1)"},
+  {"run:alarms", "r:alarms() -> list of {name=, condition=, on=, step=, text=}", "The alarms there are, and what each said "
+   .. "last. An alarm is told once an episode.", "r:alarms()"},
   {"run:series", "r:series() -> list of names", "Names of the series that r:history knows.", "r:series()"},
   {"run:profile", "r:profile() -> text", "Seconds and calls of each kind of operation since the last call.",
    "r:profile()"},

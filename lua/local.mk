@@ -5,6 +5,7 @@ lua_sources += %D%/prelude.lua %D%/help.lua %D%/show.lua %D%/card.lua %D%/comple
 lua_sources += %D%/surgery.lua %D%/record.lua %D%/timeline.lua %D%/stored.lua
 lua_sources += %D%/json.lua %D%/model_file.lua
 lua_sources += %D%/docs.lua
+lua_sources += %D%/why.lua
 
 EXTRA_DIST += %D%/embed.sh $(lua_sources)
 CLEANFILES += src/bind/embedded_lua.c

@@ -37,7 +37,7 @@ local function make_plan(m, params, o)
   local first = trace(m, "first", params, o, carried)
   local more = o.accumulate > 1 and trace(m, "more", params, o, carried) or nil
   local eval = trace(m, "eval", params, o)
-  return engine.plan(first, more, eval, o.batch, o.context, o.accumulate)
+  return engine.plan(first, more, eval, o.batch, o.context, o.accumulate, m.cfg.top_k or 0)
 end
 
 -- ---- options ----
@@ -49,6 +49,7 @@ local function rows()
     if default and default < 0 then default = nil end
     if h.integer and default then default = math.tointeger(default) end
     list[i] = {h.name, h.integer and "integer" or "number", default, h.least, h.most, help = h.help}
+    if h.flag then list[i] = {h.name, "boolean", default ~= 0, help = h.help} end
   end
   for _, row in ipairs {
     {"schedule", "string", "cosine", help = "cosine, wsd, linear or constant"},
@@ -76,6 +77,8 @@ local function read_options(m, given)
   one_of("train", "schedule", o.schedule, {"cosine", "wsd", "linear", "constant"})
   one_of("train", "optimizer", o.optimizer, {"adamw"})
   one_of("train", "precision", o.precision, {"fp32", "bf16"})
+  -- batches that are not drawn alike may differ from those before for a good reason
+  if o.sampling == "sequential" and not (given and given.skip_sigma) then o.skip_sigma = 0 end
   o.sampling_name = o.sampling
   o.sampling = one_of("train", "sampling", o.sampling, {"random", "epoch", "sequential"})
   if not o.context or o.context == 0 then o.context = m.cfg.context end
@@ -349,7 +352,7 @@ end
 
 -- Fields that are read only; those of the status may be nil for want of a value.
 local fields = {}
-for name in ("state step tokens loss val_loss current_lr grad_norm tok_s mfu eta load_max_mean dead error " ..
+for name in ("state step tokens loss val_loss current_lr grad_norm tok_s mfu eta load_max_mean dead skipped error " ..
              "name dir model layers samples precision recompute"):gmatch "%S+" do fields[name] = true end
 
 local function model_inputs(r, name)
@@ -473,6 +476,8 @@ end
 
 Run.__name = "run"
 Run.methods, Run.fields = methods, fields -- for completion; lua/timeline.lua adds to both
+local why = require "switchyard.why"
+methods.why, methods.alarms = why.why, why.alarms
 
 Run.list = runs.list
 Run.sparkline = card.sparkline

@@ -33,6 +33,9 @@ enum sy_live {
     X(eval_batches, true, 1, 1e9, 20, NEXT, "batches of an evaluation")                            \
     X(sample_every, true, 0, 1e12, 0, NEXT, "steps between samples; 0: never")                     \
     X(checkpoint_every, true, 0, 1e12, 500, NEXT, "steps between checkpoints; 0: never but at the end")           \
+    X(skip_sigma, false, 0, 1e6, 6, NEXT, "a step whose loss or gradient norm is so many deviations over the last 128 is skipped, as is one that is not finite; 0: never") \
+    X(max_skips, true, 1, 1e6, 5, NEXT, "so many steps to be skipped in a row end the run")       \
+    X(auto_rewind, true, 0, 1, 0, NEXT, "instead of ending there: go back and leave out the data around it") \
     X(seed, true, 0, 9007199254740992.0, 1, NEVER, "of data order and random operations")
 
 enum sy_hyper_id {
@@ -58,6 +61,12 @@ struct sy_hyper {
 };
 
 const struct sy_hyper_spec *sy_hyper_spec(enum sy_hyper_id id);
+/* A whole number from 0 to 1: in Lua true or false. */
+static inline bool sy_hyper_is_flag(enum sy_hyper_id id)
+{
+    const struct sy_hyper_spec *s = sy_hyper_spec(id);
+    return s->integer && s->least == 0 && s->most == 1;
+}
 int sy_hyper_find(const char *name); /* id, or -1 */
 void sy_hyper_defaults(struct sy_hyper *h);
 /* RANGE: `train: lr is -1, must be from 0 to 1e+06` */

@@ -14,6 +14,7 @@
  *     two steps, so a run is a function of its journal.
  *  2. A step: batch -> program (once a micro-batch) -> norm and check -> AdamW -> state updates.
  *     Nothing is allocated in it and nothing of Lua runs, but for the callbacks at its end.
+ *     A step that the spike rule skips (train/spike.h) ends after the check: it counts, and has changed nothing.
  *  3. hold() parks the trainer at a border; the holder alone may then touch parameters, programs'
  *     inputs, and states, until release().
  */
@@ -45,6 +46,7 @@ struct sy_plan {
     void *arena; /* owned; shared by the three, which never run at the same time */
     size_t arena_bytes;
     int64_t batch, context, accumulate;
+    int64_t top_k; /* experts a token uses; 0: unknown, or no experts */
 };
 void sy_plan_free(struct sy_plan *plan); /* and what it owns; NULL is fine */
 /* Take the arena that the phases need.  MEMORY says how many bytes. */
@@ -63,6 +65,8 @@ struct sy_status {
     double load_max_mean;   /* over all layers at this step; NaN without experts */
     int64_t dead;           /* experts without a token at this step, all layers */
     int64_t val_step;       /* step of val_loss */
+    int64_t skipped;        /* steps that the spike rule skipped */
+    uint32_t alarms;        /* bit i: alarm i is on (enum sy_alarm) */
     struct sy_err error;    /* when FAILED */
 };
 
@@ -78,7 +82,9 @@ struct sy_train_config {
     /* Called on the trainer's thread at the border after a step (also after an evaluation: `evaluated`) and when
      * the state changes.  May call into the host and wait for it. */
     void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);
-    /* "checkpoint" (saved), "note" or "alarm", with a line for people; at a border, on the thread that stands there. */
+    /* "checkpoint" (saved), "note", "alarm" ("NAME: alarm: step N: ...", SY_ALARM_MAP), "skip" (a step was
+     * skipped), or "rewind" (max_skips and auto_rewind: the run is paused, sy_trainer_rewind_wanted says for
+     * which steps), with a line for people; at a border, on the thread that stands there. */
     void (*on_event)(void *ctx, const char *kind, const char *text);
     /* Something that sy_trainer_wait or sy_trainer_held look at has changed.  Called with the trainer locked: it may
      * only wake whoever looks. */
@@ -148,6 +154,8 @@ int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t n, double *
  *  freeze      parameters' prefix     expert (-1: all), value 1/0   sy_trainer_apply ("unfreeze": value 0)
  *  config      option of the plan     value or text                 the host: needs a new plan
  *  reset       parameters' prefix     expert, value = seed          the host
+ *  skip        -                      value = step: is left out    sy_trainer_apply
+ *  skipped     -                      value = step: the rule did   nobody: the rule decides again
  *  note, hook, failed, resume: for people */
 struct sy_journal_entry {
     int64_t step; /* takes effect after this step */
@@ -165,6 +173,65 @@ void sy_trainer_record(struct sy_trainer *t, const struct sy_journal_entry *e);
 /* Do what the entry says, now, and record it (caller holds).  A set that belongs to the plan (batch, context,
  * accumulate) only changes the number: the caller exchanges the plan.  UNSUPPORTED for what the host must do. */
 int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err);
+
+/* ---- alarms ---- */
+
+/* X(ID, name, condition).  An alarm is told once an episode: again when its condition held no longer meanwhile. */
+#define SY_ALARM_MAP(X)                                                                            \
+    X(LOSS, "loss spike", "the loss is skip_sigma (or 6) deviations over the last 128 steps")      \
+    X(NORM, "gradient spike", "the same of the gradient norm's logarithm")                                   \
+    X(NONFINITE, "not finite", "a loss or a gradient is NaN or infinite, and the step is skipped") \
+    X(DEAD, "dead experts", "enabled experts get less than 1% of a fair share over 128 steps")     \
+    X(COLLAPSE, "router collapse", "as many experts as a token uses get over 90% over 128 steps")  \
+    X(DATA, "data exhausted", "by sampling epoch or sequential all text was seen four times")      \
+    X(SPEED, "throughput", "for a minute less than 40% of the tokens a second of before")          \
+    X(DISK, "checkpoint", "a checkpoint could not be saved")                                       \
+    X(EVAL, "evaluation", "an evaluation failed")
+
+enum sy_alarm {
+#define X(id, name, condition) SY_ALARM_##id,
+    SY_ALARM_MAP(X)
+#undef X
+        SY_ALARM_COUNT
+};
+
+struct sy_alarm_state {
+    bool on;
+    int64_t step;   /* when it was told last; -1: never */
+    char text[240]; /* what was told */
+};
+const char *sy_alarm_name(enum sy_alarm id);
+const char *sy_alarm_condition(enum sy_alarm id);
+void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_state *out);
+
+/* ---- why: what is known of a step ---- */
+
+/* A step that stood out, with what was seen of it: the newest 64 are kept in memory. */
+struct sy_spike {
+    int64_t step;
+    double loss, grad_norm; /* may be not finite */
+    /* Of the window before; NaN: too short.  Mean and deviation (a factor) of the norm are those of logarithms. */
+    double loss_mean, loss_deviation, loss_sigma, norm_mean, norm_factor, norm_sigma;
+    bool skipped;
+    int64_t rows;   /* sequences of the step: all micro-batches */
+    int64_t values; /* numbers of the states at that step, all after another */
+};
+/* The newest `n` at most, by rising step; returns how many. */
+int sy_trainer_spikes(struct sy_trainer *t, struct sy_spike *out, int n);
+/* Loss of each sequence alone, with the parameters before the step and without auxiliary losses
+ * (row = micro-batch * batch + row in it), NaN where it was not measured; and the states before the step.
+ * false: that step is not among them. */
+bool sy_trainer_spike_detail(struct sy_trainer *t, int64_t step, float *losses, float *states);
+
+struct sy_row { /* a sequence of a step */
+    int64_t micro, row, start; /* start: first token in the corpus */
+};
+/* Sequences first .. first+n-1 of a step, past or to come: a pure function of the run's journal.  Returns how
+ * many there are of them; *context gets their length. */
+int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64_t n,
+                        struct sy_row *out, int64_t *context);
+/* After event "rewind": the steps that were to be skipped in a row.  false: there were none. */
+bool sy_trainer_rewind_wanted(struct sy_trainer *t, int64_t *first, int64_t *last);
 
 /* ---- checkpoints (train/checkpoint.h) ---- */
 

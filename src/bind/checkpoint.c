@@ -190,7 +190,7 @@ static void read_entry(lua_State *L, int arg, struct sy_journal_entry *e)
     read_text(L, arg, "key", e->key, sizeof e->key);
     read_text(L, arg, "text", e->text, sizeof e->text);
     lua_getfield(L, arg, "value");
-    e->value = luaL_optnumber(L, -1, 0);
+    e->value = lua_isboolean(L, -1) ? lua_toboolean(L, -1) : luaL_optnumber(L, -1, 0);
     lua_getfield(L, arg, "expert");
     e->expert = luaL_optinteger(L, -1, 0) - 1;
     lua_getfield(L, arg, "values");
@@ -283,11 +283,10 @@ static void push_image(lua_State *L, const struct sy_image *image)
     sy_hash_hex(image->hash, hex);
     set_text(L, "hash", image->hash ? hex : NULL);
     lua_createtable(L, 0, SY_HYPER_COUNT);
-    for (int i = 0; i < SY_HYPER_COUNT; i++)
-        if (sy_hyper_spec((enum sy_hyper_id)i)->integer)
-            lsy_set_integer(L, sy_hyper_spec((enum sy_hyper_id)i)->name, (int64_t)image->hyper.v[i]);
-        else
-            lsy_set_number(L, sy_hyper_spec((enum sy_hyper_id)i)->name, image->hyper.v[i]);
+    for (int i = 0; i < SY_HYPER_COUNT; i++) {
+        lsy_push_hyper(L, (enum sy_hyper_id)i, image->hyper.v[i]);
+        lua_setfield(L, -2, sy_hyper_spec((enum sy_hyper_id)i)->name);
+    }
     set_text(L, "schedule", sy_schedule_name(image->hyper.schedule));
     lua_setfield(L, -2, "hyper");
     lua_createtable(L, image->njournal, 0);

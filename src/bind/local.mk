@@ -12,5 +12,5 @@ libbind_a_SOURCES += %D%/engine.h %D%/engine.c %D%/ops.c %D%/tensor.c %D%/make.c
 libbind_a_SOURCES += %D%/model_file.c
 libbind_a_SOURCES += %D%/handle.h %D%/handle.c %D%/trace.c %D%/train.c %D%/run.h %D%/run.c \
     %D%/tool.c %D%/progress.h %D%/progress.c
-libbind_a_SOURCES += %D%/checkpoint.c
+libbind_a_SOURCES += %D%/checkpoint.c %D%/why.c
 libbind_a_SOURCES += %D%/store.c

@@ -227,11 +227,14 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
     }
 }
 
-/* What is saved needs no line where a person reads; what went wrong does. */
+/* What is saved or skipped needs no line where a person reads; what went wrong does. */
 static void on_event(void *ctx, const char *kind, const char *text)
 {
     struct run *r = ctx;
-    if (strcmp(kind, "checkpoint") || lsy_progress_get() == LSY_PROGRESS_JSON)
+    if (atomic_load(&r->repeating) && (!strcmp(kind, "alarm") || !strcmp(kind, "skip")))
+        return; /* told when it was done first */
+    bool quiet = !strcmp(kind, "checkpoint") || !strcmp(kind, "skip");
+    if (!quiet || lsy_progress_get() == LSY_PROGRESS_JSON)
         lsy_progress_event(sy_trainer_name(r->trainer), kind, text);
     struct sy_status s;
     sy_trainer_status(r->trainer, &s);
@@ -298,7 +301,9 @@ static void read_hyper(lua_State *L, int arg, struct sy_hyper *h)
     sy_hyper_defaults(h);
     for (int i = 0; i < SY_HYPER_COUNT; i++) {
         lua_getfield(L, arg, sy_hyper_spec((enum sy_hyper_id)i)->name);
-        if (!lua_isnil(L, -1))
+        if (lua_isboolean(L, -1))
+            h->v[i] = lua_toboolean(L, -1);
+        else if (!lua_isnil(L, -1))
             h->v[i] = luaL_checknumber(L, -1);
         lua_pop(L, 1);
     }
@@ -377,6 +382,7 @@ static int run_status(lua_State *L)
     lsy_set_integer(L, "steps", s.steps);
     lsy_set_integer(L, "tokens", s.tokens);
     lsy_set_integer(L, "dead", s.dead);
+    lsy_set_integer(L, "skipped", s.skipped);
     lsy_set_number(L, "loss", s.loss);
     lsy_set_number(L, "val_loss", s.val_loss);
     lsy_set_number(L, "current_lr", s.lr);
@@ -392,6 +398,16 @@ static int run_status(lua_State *L)
     return 1;
 }
 
+void lsy_push_hyper(lua_State *L, enum sy_hyper_id id, double value)
+{
+    if (sy_hyper_is_flag(id))
+        lua_pushboolean(L, value > 0);
+    else if (sy_hyper_spec(id)->integer)
+        lua_pushinteger(L, (lua_Integer)value);
+    else
+        lua_pushnumber(L, value);
+}
+
 /* run:get(name) -> number (or the schedule's name); nil for an unknown one */
 static int run_get(lua_State *L)
 {
@@ -402,10 +418,8 @@ static int run_get(lua_State *L)
         lua_pushstring(L, sy_schedule_name(sy_trainer_schedule(t)));
     else if (id < 0)
         lua_pushnil(L);
-    else if (sy_hyper_spec((enum sy_hyper_id)id)->integer)
-        lua_pushinteger(L, (lua_Integer)sy_trainer_get(t, (enum sy_hyper_id)id));
     else
-        lua_pushnumber(L, sy_trainer_get(t, (enum sy_hyper_id)id));
+        lsy_push_hyper(L, (enum sy_hyper_id)id, sy_trainer_get(t, (enum sy_hyper_id)id));
     return 1;
 }
 
@@ -425,9 +439,12 @@ static int run_set(lua_State *L)
         return 1;
     }
     int id = sy_hyper_find(name);
-    if (id < 0 || !lua_isnumber(L, 3))
-        return lsy_error(L, "train: %s must be a number, got %s", name, luaL_typename(L, 3));
-    if (sy_trainer_set(t, (enum sy_hyper_id)id, lua_tonumber(L, 3), &err))
+    bool flag = id >= 0 && sy_hyper_is_flag((enum sy_hyper_id)id);
+    if (id < 0 || !(flag ? lua_isboolean(L, 3) : lua_isnumber(L, 3)))
+        return lsy_error(L, "train: %s must be %s, got %s", name, flag ? "true or false" : "a number",
+                         luaL_typename(L, 3));
+    double value = flag ? lua_toboolean(L, 3) : lua_tonumber(L, 3);
+    if (sy_trainer_set(t, (enum sy_hyper_id)id, value, &err))
         return lsy_raise(L, &err);
     lua_pushstring(L, sy_hyper_spec((enum sy_hyper_id)id)->live == SY_LIVE_PLAN ? "plan" : "next");
     return 1;
@@ -817,5 +834,6 @@ void lsy_open_run(lua_State *L)
     lua_pop(L, 1);
     lsy_open_checkpoint(L);
     lsy_open_store(L);
+    lsy_open_why(L);
     sy_host_runs = (struct sy_host_runs){live_runs, wait_all, stop_all};
 }

@@ -126,7 +126,7 @@ static int l_draw(lua_State *L)
     return 1;
 }
 
-/* engine.hyper() -> list of {name, integer, least, most, default, live, help} in order */
+/* engine.hyper() -> list of {name, integer, flag, least, most, default, live, help} in order */
 static int l_hyper(lua_State *L)
 {
     static const char *const live[] = {"next", "plan", "never"};
@@ -138,6 +138,8 @@ static int l_hyper(lua_State *L)
         lua_setfield(L, -2, "name");
         lua_pushboolean(L, s->integer);
         lua_setfield(L, -2, "integer");
+        lua_pushboolean(L, sy_hyper_is_flag((enum sy_hyper_id)i));
+        lua_setfield(L, -2, "flag");
         lsy_set_number(L, "least", s->least);
         lsy_set_number(L, "most", s->most);
         lsy_set_number(L, "default", s->preset);

@@ -4,7 +4,7 @@
  *
  *   engine.params(tensors, names, experts, states)      flat buffers (train/params.h)
  *   engine.phase(graph, kind, loss, total, params)      forward, backward, placement
- *   engine.plan(first, more, eval, B, T, accumulate)    the three phases over one arena
+ *   engine.plan(first, more, eval, B, T, accumulate, K) the three phases over one arena
  */
 #include "bind/run.h"
 
@@ -161,7 +161,7 @@ static void move_phase(lua_State *L, int arg, struct sy_phase *to)
     sy_free(p);
 }
 
-/* engine.plan(first, more or nil, eval, batch, context, accumulate) -> plan, arena bytes */
+/* engine.plan(first, more or nil, eval, batch, context, accumulate, top_k or 0) -> plan, arena bytes */
 static int l_plan(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -186,6 +186,7 @@ static int l_plan(lua_State *L)
     plan->batch = batch;
     plan->context = context;
     plan->accumulate = accumulate;
+    plan->top_k = luaL_optinteger(L, 7, 0);
     if (sy_plan_attach(plan, &err))
         return lsy_raise(L, &err);
     lua_pushinteger(L, (lua_Integer)plan->arena_bytes);

@@ -364,9 +364,9 @@ static int check_manifest(const char *path, const struct sy_json *root, bool con
     if (!format || format->type != SY_JSON_INT || !step || step->type != SY_JSON_INT || !files ||
         files->type != SY_JSON_OBJECT)
         return sy_err_set(err, SY_E_FORMAT, OP ": %s: MANIFEST lacks format, step or files", path);
-    if (format->integer != SY_CHECKPOINT_FORMAT)
+    if (format->integer < 1 || format->integer > SY_CHECKPOINT_FORMAT)
         return sy_err_set(err, SY_E_UNSUPPORTED, OP ": %s: its format is %" PRId64
-                          ", this program reads %d", path, format->integer, SY_CHECKPOINT_FORMAT);
+                          ", this program reads up to %d", path, format->integer, SY_CHECKPOINT_FORMAT);
     out->step = step->integer;
     out->bytes = 0;
     for (int i = 0; i < FILES; i++)

@@ -21,8 +21,9 @@
 
 #include "switchyard/train.h"
 #include "tensor/tensor.h"
+#include "train/spike.h"
 
-#define SY_CHECKPOINT_FORMAT 1
+#define SY_CHECKPOINT_FORMAT 2 /* 1, without the window of the spike rule, is read as well */
 /* Raised whenever any kernel or sampler gives other bits than before: resumes across it are not exact. */
 #define SY_EXACT_VERSION 1
 #define SY_PATH_MAX 1024
@@ -46,6 +47,7 @@ struct sy_image {
     char *run, *config; /* owned; config may be NULL */
     struct sy_status status; /* step, tokens, loss, val_loss, val_step, lr, grad_norm */
     struct sy_hyper hyper;
+    struct sy_window window;
     enum sy_sample_mode sampling;
     uint64_t data, tokenizer, program; /* hashes; tokenizer 0: none */
     uint64_t hash;                     /* as sy_params_hash; when read, 0: not told */

@@ -4,6 +4,7 @@
 #include "train/params.h"
 #include "train/trainer_int.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,21 @@ void sy__journal_free(struct sy_journal_entry *list, int n)
     for (int i = 0; i < n; i++)
         free_values(list[i].values);
     sy_free(list);
+}
+
+/* Does it change what is learned, so that the steps before say nothing about those after it? */
+static bool disturbs(const struct sy_journal_entry *e)
+{
+    static const char *const kinds[] = {"schedule", "input", "freeze", "unfreeze", "config", "reset", "resume"};
+    static const enum sy_hyper_id harmless[] = {SY_HYPER_steps, SY_HYPER_eval_every, SY_HYPER_eval_batches,
+                                                SY_HYPER_sample_every, SY_HYPER_checkpoint_every,
+                                                SY_HYPER_skip_sigma, SY_HYPER_max_skips, SY_HYPER_auto_rewind};
+    bool set = !strcmp(e->kind, "set");
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless && set; i++)
+        set = strcmp(e->key, sy_hyper_spec(harmless[i])->name) != 0;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !set; i++)
+        set = !strcmp(e->kind, kinds[i]);
+    return set;
 }
 
 void sy__journal_add(struct sy_trainer *t, const struct sy_journal_entry *e)
@@ -43,6 +59,48 @@ void sy__journal_add(struct sy_trainer *t, const struct sy_journal_entry *e)
     t->journal[t->njournal++] = copy;
     if (t->c.on_journal)
         t->c.on_journal(t->c.ctx, &copy);
+    if (disturbs(e))
+        t->window.quiet_until = copy.step + SY_QUIET;
+    if (!strcmp(e->kind, "skip"))
+        sy__skip_add(t, (int64_t)e->value);
+}
+
+void sy__skips_of_journal(struct sy_trainer *t)
+{
+    t->nskips = 0;
+    for (int i = 0; i < t->njournal; i++)
+        if (!strcmp(t->journal[i].kind, "skip"))
+            sy__skip_add(t, (int64_t)t->journal[i].value);
+}
+
+void sy__skip_add(struct sy_trainer *t, int64_t step)
+{
+    int at = 0;
+    while (at < t->nskips && t->skips[at] < step)
+        at++;
+    if (at < t->nskips && t->skips[at] == step)
+        return;
+    if (t->nskips == t->skip_room) {
+        int room = t->skip_room ? 2 * t->skip_room : 64;
+        int64_t *grown = sy_realloc(t->skips, (size_t)room * sizeof *grown);
+        if (!grown)
+            return;
+        t->skips = grown;
+        t->skip_room = room;
+    }
+    memmove(t->skips + at + 1, t->skips + at, (size_t)(t->nskips - at) * sizeof *t->skips);
+    t->skips[at] = step;
+    t->nskips++;
+}
+
+bool sy__skip_listed(struct sy_trainer *t, int64_t step)
+{
+    bool listed = false;
+    pthread_mutex_lock(&t->lock);
+    for (int i = t->nskips - 1; i >= 0 && t->skips[i] >= step && !listed; i--)
+        listed = t->skips[i] == step;
+    pthread_mutex_unlock(&t->lock);
+    return listed;
 }
 
 void sy_trainer_record(struct sy_trainer *t, const struct sy_journal_entry *e)
@@ -120,6 +178,11 @@ int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, str
                             (long long)e->step, e->key, (long long)e->n);
     } else if (!strcmp(e->kind, "freeze") || !strcmp(e->kind, "unfreeze"))
         sy_params_freeze(t->c.params, e->key, (int)e->expert, e->value > 0);
+    else if (!strcmp(e->kind, "skipped"))
+        return 0; /* the rule decides again */
+    else if (!strcmp(e->kind, "skip") && !(e->value >= 1 && e->value < 1e15 && e->value == floor(e->value)))
+        rc = sy_err_set(err, SY_E_RANGE, "journal: step %lld: cannot skip step %g", (long long)e->step,
+                        e->value);
     else if (!strcmp(e->kind, "config") || !strcmp(e->kind, "reset"))
         return sy_err_set(err, SY_E_UNSUPPORTED, "journal: step %lld: '%s' is not the trainer's to do",
                           (long long)e->step, e->kind);

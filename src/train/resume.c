@@ -296,8 +296,13 @@ static void put_status(struct loading *l)
     l->image->journal = NULL;
     l->image->njournal = 0;
     sy__inputs_drop(t);
+    sy__skips_of_journal(t);
+    sy__spikes_truncate(t, l->image->status.step);
+    t->window = l->image->window;
+    t->rewind_first = t->rewind_last = 0;
     t->status = l->image->status;
     t->status.state = SY_RUN_PAUSED;
+    sy__alarms_reset(t);
     t->hyper = t->wanted = l->image->hyper;
     t->pause_asked = true;
     t->stop_asked = false;

@@ -131,6 +131,7 @@ static void take_numbers(struct sy_trainer *t, struct sy_image *image)
     const struct sy_params *ps = t->c.params;
     image->status = t->status;
     image->hyper = t->hyper;
+    image->window = t->window;
     image->hyper.v[SY_HYPER_batch] = (double)t->c.plan->batch; /* what trains, not what was asked for */
     image->hyper.v[SY_HYPER_context] = (double)t->c.plan->context;
     image->hyper.v[SY_HYPER_accumulate] = (double)t->c.plan->accumulate;

@@ -2,6 +2,7 @@
  *
  *     {"format": 1, "exact": 1, "run": "bold-ferret", "step": 500, ..., "data": "HASH", "tokenizer": "HASH",
  *      "program": "HASH", "hyper": {"schedule": "cosine", "lr": 0.001, ...},
+ *      "skipped": 0, "window": {"loss": [2.3, ...], "norm": [0.4, ...], "in_a_row": 0, "quiet_until": 64},
  *      "frozen": [["layers.1.moe.experts.up", 3], ...],
  *      "journal": [{"step": 10, "kind": "set", "key": "lr", "value": 0.01, "expert": -1, "n": 0, "text": "lr = 0.01"}]}
  *
@@ -50,6 +51,26 @@ static void put_hyper(struct sy_str *s, const struct sy_hyper *h)
     sy_str_printf(s, ",\"hyper\":{\"schedule\":\"%s\"", sy_schedule_name(h->schedule));
     for (int i = 0; i < SY_HYPER_COUNT; i++)
         put_number(s, sy_hyper_spec((enum sy_hyper_id)i)->name, h->v[i]);
+    sy_str_puts(s, "}");
+}
+
+static void put_list(struct sy_str *s, const char *key, const double *v, int n)
+{
+    sy_str_printf(s, "%s\"%s\":[", *key == 'l' ? "" : ",", key);
+    for (int i = 0; i < n; i++) {
+        sy_str_puts(s, i ? "," : "");
+        sy_json_number(s, v[i]);
+    }
+    sy_str_puts(s, "]");
+}
+
+static void put_window(struct sy_str *s, const struct sy_window *w)
+{
+    sy_str_puts(s, ",\"window\":{");
+    put_list(s, "loss", w->loss, w->n);
+    put_list(s, "norm", w->norm, w->n);
+    put_integer(s, "in_a_row", w->in_a_row);
+    put_integer(s, "quiet_until", w->quiet_until);
     sy_str_puts(s, "}");
 }
 
@@ -116,6 +137,8 @@ void sy__state_print(struct sy_str *s, const struct sy_image *image)
     put_hash(s, "program", image->program);
     put_hash(s, "hash", image_hash(image));
     put_integer(s, "sampling", image->sampling);
+    put_integer(s, "skipped", at->skipped);
+    put_window(s, &image->window);
     put_hyper(s, &image->hyper);
     put_frozen(s, image);
     put_journal(s, image);
@@ -191,7 +214,34 @@ static char *copy_text(const char *s, struct sy_err *err)
     return copy;
 }
 
-static void read_hyper(const struct sy_json *object, struct sy_hyper *h, struct sy_err *err)
+/* Numbers of a list, 0..SY_WINDOW of them, all finite. */
+static int read_list(const struct reader *r, const char *key, double *to)
+{
+    const struct sy_json *list = field(r, key, SY_JSON_ARRAY);
+    int n = 0;
+    if (list && list->count > SY_WINDOW)
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' of the window is too long", key);
+    for (const struct sy_json *v = list && list->count <= SY_WINDOW ? list->first : NULL; v; v = v->next) {
+        bool good = (v->type == SY_JSON_INT || v->type == SY_JSON_REAL) && isfinite(v->real);
+        if (!good)
+            sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' of the window holds no numbers", key);
+        to[n++] = good ? v->real : 0;
+    }
+    return n;
+}
+
+static void read_window(const struct sy_json *object, struct sy_window *w, struct sy_err *err)
+{
+    struct reader r = {object, err};
+    w->n = read_list(&r, "loss", w->loss);
+    if (read_list(&r, "norm", w->norm) != w->n)
+        sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: the window's lists differ in length");
+    w->in_a_row = integer(&r, "in_a_row", 0, INT32_MAX);
+    w->quiet_until = integer(&r, "quiet_until", 0, (int64_t)1 << 53);
+}
+
+/* format: those that came with a later one may be missing. */
+static void read_hyper(const struct sy_json *object, struct sy_hyper *h, int format, struct sy_err *err)
 {
     struct reader r = {object, err};
     int s = sy_schedule_parse(text(&r, "schedule"));
@@ -200,7 +250,8 @@ static void read_hyper(const struct sy_json *object, struct sy_hyper *h, struct 
     h->schedule = s < 0 ? SY_COSINE : (enum sy_schedule)s;
     for (int i = 0; i < SY_HYPER_COUNT; i++) {
         const struct sy_hyper_spec *spec = sy_hyper_spec((enum sy_hyper_id)i);
-        double v = number(&r, spec->name);
+        bool missing = format < 2 && !sy_json_get(object, spec->name);
+        double v = missing ? spec->preset : number(&r, spec->name);
         bool automatic = v < 0 && v == spec->preset; /* min_lr, warmup: computed from others */
         if (!automatic && sy_hyper_check((enum sy_hyper_id)i, v, err))
             sy_err_prefix(err, "checkpoint: state.json");
@@ -279,8 +330,8 @@ static void read_all(const struct reader *r, struct sy_image *image)
 {
     struct sy_err *err = r->err;
     image->format = (int)integer(r, "format", 1, INT32_MAX);
-    if (image->format != SY_CHECKPOINT_FORMAT)
-        sy_err_set(err, SY_E_UNSUPPORTED, "checkpoint: its format is %d, this program reads %d",
+    if (image->format > SY_CHECKPOINT_FORMAT)
+        sy_err_set(err, SY_E_UNSUPPORTED, "checkpoint: its format is %d, this program reads up to %d",
                    image->format, SY_CHECKPOINT_FORMAT);
     image->exact = (int)integer(r, "exact", 0, INT32_MAX);
     image->run = copy_text(text(r, "run"), err);
@@ -297,9 +348,14 @@ static void read_all(const struct reader *r, struct sy_image *image)
     const struct sy_json *frozen = field(r, "frozen", SY_JSON_ARRAY);
     const struct sy_json *journal = field(r, "journal", SY_JSON_ARRAY);
     if (hyper && frozen && journal) {
-        read_hyper(hyper, &image->hyper, err);
+        read_hyper(hyper, &image->hyper, image->format, err);
         read_frozen(frozen, image, err);
         read_journal(journal, image, err);
+    }
+    const struct sy_json *window = image->format >= 2 ? field(r, "window", SY_JSON_OBJECT) : NULL;
+    if (window) {
+        image->status.skipped = integer(r, "skipped", 0, image->status.step);
+        read_window(window, &image->window, err);
     }
     image->status.steps = (int64_t)image->hyper.v[SY_HYPER_steps];
 }

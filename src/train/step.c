@@ -1,7 +1,12 @@
-/* One step of a training run: micro-batches -> norm and check -> AdamW -> state updates -> series.
+/* One step of a training run: micro-batches -> norms and check -> AdamW -> state updates -> series.
+ *
+ *     left out by the journal? --yes--> it counts, nothing else
+ *     a value not finite, or a spike? --yes--> skipped: it counts, the series have it, nothing is updated
+ *                                        \--max_skips in a row--> the run fails, or is to be rewound
  *
  *  1. Runs on the trainer's thread, between two borders; allocates nothing, and nothing of Lua runs.
- *  2. A step that fails has changed no parameter, no moment and no state.
+ *     (but for what is kept of a step that stood out).
+ *  2. A step that fails or is skipped has changed no parameter, no moment and no state.
  *  3. What depends on the clock (time, tokens a second) never reaches a parameter.  Layer train. */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -15,7 +20,7 @@
 
 static const char *const series_names[SY__SERIES] = {
     "loss", "val_loss", "lr", "grad_norm", "tok_s", "time.data", "time.compute", "time.optimizer",
-    "tokens"};
+    "tokens", "skipped"};
 
 /* ---- what is put out ---- */
 
@@ -45,7 +50,7 @@ int sy__step_observe(struct sy_trainer *t, struct sy_err *err)
     t->observed = list;
     t->sums = sums;
     t->sum_count = total;
-    return 0;
+    return sy__alarm_loads(t, err);
 }
 
 void sy__step_sampler(struct sy_trainer *t)
@@ -62,7 +67,7 @@ int sy__step_series(struct sy_trainer *t, struct sy_err *err)
     for (int i = 0; i < SY__SERIES; i++)
         if ((t->series[i] = sy_metrics_series(t->metrics, series_names[i], 1, err)) < 0)
             return -1;
-    return sy__step_observe(t, err);
+    return sy__norms_make(t, err) ? -1 : sy__step_observe(t, err);
 }
 
 void sy__put(struct sy_trainer *t, enum sy__series s, int64_t step, double v)
@@ -73,8 +78,16 @@ void sy__put(struct sy_trainer *t, enum sy__series s, int64_t step, double v)
 
 /* ---- micro-batches ---- */
 
-struct timing {
-    double data, compute, optimizer;
+enum verdict { /* what the series "skipped" says */
+    ACCEPTED, LOSS_SPIKE, NORM_SPIKE, NOT_FINITE, LEFT_OUT
+};
+
+struct doing { /* a step */
+    int64_t step;
+    double lr, loss, norm;
+    double data, compute, optimizer; /* seconds */
+    enum verdict verdict;
+    struct sy_err why; /* NOT_FINITE: where */
 };
 
 static const char *leaf_name(void *ctx, const struct sy_tensor *leaf)
@@ -86,19 +99,19 @@ static const char *leaf_name(void *ctx, const struct sy_tensor *leaf)
     return NULL;
 }
 
-/* number: what the program ran with, so that it draws the same again. */
-static int fail_nonfinite(struct sy_trainer *t, struct sy_phase *p, int64_t step, uint64_t number,
-                          double loss, struct sy_err *err)
+/* Says in d->why where; number: what the program ran with, so that it draws the same again. */
+static void find_nonfinite(struct sy_trainer *t, struct sy_phase *p, struct doing *d, uint64_t number,
+                           double loss)
 {
     char where[256];
     uint64_t seed = (uint64_t)t->hyper.v[SY_HYPER_seed];
     if (!sy_program_find_nonfinite(p->program, seed, number, leaf_name, t->c.params, where,
                                    sizeof where))
         snprintf(where, sizeof where, "the loss");
-    return sy_err_set(err, SY_E_NUMERIC,
-                      "step %lld: loss is %s: first value that is not finite: %s; parameters are those of step %lld",
-                      (long long)step, isnan(loss) ? "nan" : loss > 0 ? "inf" : "-inf", where,
-                      (long long)step - 1);
+    d->verdict = NOT_FINITE;
+    d->loss = d->norm = (double)NAN;
+    sy_err_set(&d->why, SY_E_NUMERIC, "loss is %s: first value that is not finite: %s",
+               isnan(loss) ? "nan" : loss > 0 ? "inf" : "-inf", where);
 }
 
 static void add_observed(struct sy_trainer *t, const struct sy_program *p)
@@ -112,28 +125,28 @@ static void add_observed(struct sy_trainer *t, const struct sy_program *p)
 }
 
 /* Forward and backward over all micro-batches; gradients are then sums over them. */
-static int compute_gradients(struct sy_trainer *t, int64_t step, double *loss, struct timing *time,
-                             struct sy_err *err)
+static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_err *err)
 {
     struct sy_plan *plan = t->c.plan;
     uint64_t seed = (uint64_t)t->hyper.v[SY_HYPER_seed];
     memset(t->sums, 0, (size_t)t->sum_count * sizeof *t->sums);
-    *loss = 0;
     for (int64_t a = 0; a < plan->accumulate; a++) {
         struct sy_phase *p = a ? &plan->more : &plan->first;
-        uint64_t number = (uint64_t)(step * plan->accumulate + a);
+        uint64_t number = (uint64_t)(d->step * plan->accumulate + a);
         double start = sy_now();
-        sy_sampler_batch(&t->sampler, (uint64_t)step, a, sy_data(p->tokens), sy_data(p->targets),
+        sy_sampler_batch(&t->sampler, (uint64_t)d->step, a, sy_data(p->tokens), sy_data(p->targets),
                          p->documents ? sy_data(p->documents) : NULL);
         double sampled = sy_now();
         if (sy_program_run(p->program, seed, number, err))
-            return sy_err_prefix(err, "step %lld", (long long)step);
-        time->data += sampled - start;
-        time->compute += sy_now() - sampled;
+            return sy_err_prefix(err, "step %lld", (long long)d->step);
+        d->data += sampled - start;
+        d->compute += sy_now() - sampled;
         double l = sy_tensor_get(p->loss, 0);
-        if (!isfinite(l))
-            return fail_nonfinite(t, p, step, number, l, err);
-        *loss += l / (double)plan->accumulate;
+        if (!isfinite(l)) {
+            find_nonfinite(t, p, d, number, l);
+            return 0;
+        }
+        d->loss += l / (double)plan->accumulate;
         add_observed(t, p->program);
     }
     for (int i = 0; i < t->sum_count; i++)
@@ -141,27 +154,95 @@ static int compute_gradients(struct sy_trainer *t, int64_t step, double *loss, s
     return 0;
 }
 
+static void measure_gradients(struct sy_trainer *t, struct doing *d)
+{
+    double scale = 1.0 / (double)t->c.plan->accumulate;
+    int bad;
+    d->norm = sy_params_grad_norm(t->c.params, scale, &bad);
+    sy__norms_take(t, scale);
+    if (bad < 0)
+        return;
+    d->verdict = NOT_FINITE;
+    d->norm = (double)NAN;
+    sy_err_set(&d->why, SY_E_NUMERIC, "gradient of %s is not finite", t->c.params->list[bad].name);
+}
+
+/* ---- the spike rule ---- */
+
+/* What is said of a step that stood out, without its number. */
+static void describe(const struct doing *d, const struct sy_spike *s, char *text, size_t n)
+{
+    if (d->verdict == NOT_FINITE)
+        snprintf(text, n, "%s", d->why.msg);
+    else if (d->verdict == LOSS_SPIKE)
+        snprintf(text, n, "loss %.4g is %.1f deviations over %.4g, the mean of the steps before", s->loss,
+                 s->loss_sigma, s->loss_mean);
+    else
+        snprintf(text, n, "gradient norm %.4g is %.1f deviations over %.4g, the mean of the steps before",
+                 s->grad_norm, s->norm_sigma, s->norm_mean);
+}
+
+/* Also where nothing is to be skipped: then 6 deviations are news. */
+static void judge(const struct sy_trainer *t, struct doing *d, struct sy_spike *s)
+{
+    const struct sy_window *w = &t->window;
+    double limit = t->hyper.v[SY_HYPER_skip_sigma] > 0 ? t->hyper.v[SY_HYPER_skip_sigma] : 6;
+    struct sy_sigma loss = sy_window_loss(w, d->loss), norm = sy_window_norm(w, d->norm);
+    if (d->verdict == ACCEPTED)
+        d->verdict = loss.above > limit ? LOSS_SPIKE : norm.above > limit ? NORM_SPIKE : ACCEPTED;
+    *s = (struct sy_spike){.step = d->step, .loss = d->loss, .grad_norm = d->norm,
+                           .loss_mean = loss.mean, .loss_deviation = loss.deviation,
+                           .loss_sigma = loss.above, .norm_mean = exp(norm.mean),
+                           .norm_factor = exp(norm.deviation), .norm_sigma = norm.above};
+}
+
+static bool skips(struct sy_trainer *t, const struct doing *d)
+{
+    pthread_mutex_lock(&t->lock); /* whoever writes into the journal sets it */
+    bool quiet = d->step <= t->window.quiet_until;
+    pthread_mutex_unlock(&t->lock);
+    return t->hyper.v[SY_HYPER_skip_sigma] > 0 && (d->verdict == NOT_FINITE || !quiet);
+}
+
+static void raise_alarm(struct sy_trainer *t, const struct doing *d, const char *text, bool skipped)
+{
+    static const enum sy_alarm alarms[] = {0, SY_ALARM_LOSS, SY_ALARM_NORM, SY_ALARM_NONFINITE};
+    sy__alarm(t, alarms[d->verdict], d->step, "%s%s", text, skipped ? "; the step is skipped" : "");
+}
+
+/* In a row too many, or nothing may be skipped: no step.  -1, or 1 when it is to be rewound. */
+static int give_up(struct sy_trainer *t, const struct doing *d, const char *text, struct sy_err *err)
+{
+    int64_t row = t->window.in_a_row + 1;
+    bool rewinds = t->hyper.v[SY_HYPER_auto_rewind] > 0 && t->hyper.v[SY_HYPER_skip_sigma] > 0;
+    char count[48] = "";
+    if (row > 1)
+        snprintf(count, sizeof count, "; %lld steps in a row", (long long)row);
+    sy_err_set(err, SY_E_NUMERIC, "step %lld: %s; parameters are those of step %lld%s",
+               (long long)d->step, text, (long long)(d->step - row), count);
+    if (!rewinds)
+        return -1;
+    pthread_mutex_lock(&t->lock);
+    t->rewind_first = d->step - row + 1;
+    t->rewind_last = d->step;
+    pthread_mutex_unlock(&t->lock);
+    return 1;
+}
+
 /* ---- update ---- */
 
-static int update(struct sy_trainer *t, int64_t step, double lr, double *norm, struct sy_err *err)
+static int update(struct sy_trainer *t, struct doing *d)
 {
-    struct sy_plan *plan = t->c.plan;
-    double scale = 1.0 / (double)plan->accumulate, clip = t->hyper.v[SY_HYPER_clip];
-    int bad;
-    *norm = sy_params_grad_norm(t->c.params, scale, &bad);
-    if (bad >= 0)
-        return sy_err_set(err, SY_E_NUMERIC,
-                          "step %lld: gradient of %s is not finite; parameters are those of step %lld",
-                          (long long)step, t->c.params->list[bad].name, (long long)step - 1);
-    if (clip > 0 && *norm > clip)
-        scale *= clip / *norm;
+    const struct sy_plan *plan = t->c.plan;
     const double *h = t->hyper.v;
-    struct sy_update u = {.lr = lr, .beta1 = h[SY_HYPER_beta1], .beta2 = h[SY_HYPER_beta2],
+    double scale = 1.0 / (double)plan->accumulate, clip = h[SY_HYPER_clip];
+    if (clip > 0 && d->norm > clip)
+        scale *= clip / d->norm;
+    struct sy_update u = {.lr = d->lr, .beta1 = h[SY_HYPER_beta1], .beta2 = h[SY_HYPER_beta2],
                           .eps = h[SY_HYPER_eps], .weight_decay = h[SY_HYPER_weight_decay],
-                          .grad_scale = scale, .t = step};
+                          .grad_scale = scale, .t = d->step};
     sy_params_adamw(t->c.params, &u);
-    struct sy_phase *last = plan->accumulate > 1 ? &plan->more : &plan->first;
-    return sy_program_update_states(last->program);
+    return sy_program_update_states(plan->accumulate > 1 ? plan->more.program : plan->first.program);
 }
 
 /* ---- the record ---- */
@@ -183,57 +264,138 @@ static void judge_loads(const struct sy_trainer *t, struct sy_status *s)
     }
 }
 
-static void note_speed(struct sy_trainer *t, struct sy_status *s, double seconds)
+static void note_speed(struct sy_trainer *t, struct sy_status *s, double seconds, bool trained)
 {
     double tokens = (double)(t->c.plan->batch * t->c.plan->context * t->c.plan->accumulate);
     t->smooth_seconds = 0.9 * t->smooth_seconds + seconds;
     t->smooth_weight = 0.9 * t->smooth_weight + 1;
     double each = t->smooth_seconds / t->smooth_weight;
     s->tok_s = tokens / each;
-    s->tokens += (int64_t)tokens;
+    s->tokens += trained ? (int64_t)tokens : 0;
     s->mfu = t->c.peak > 0 ? s->tok_s * t->c.flops_per_token / t->c.peak : (double)NAN;
     s->eta = (double)(s->steps - s->step) * each;
 }
 
-static void record(struct sy_trainer *t, int64_t step, double loss, double lr, double norm,
-                   const struct timing *time)
+static void put_times(struct sy_trainer *t, const struct doing *d, double tokens, double tok_s)
 {
-    double seconds = time->data + time->compute + time->optimizer;
+    sy__put(t, TOK_S, d->step, tok_s);
+    sy__put(t, TIME_DATA, d->step, d->data);
+    sy__put(t, TIME_COMPUTE, d->step, d->compute);
+    sy__put(t, TIME_OPTIMIZER, d->step, d->optimizer);
+    sy__put(t, TOKENS, d->step, tokens);
+}
+
+/* Series hold finite values only; where they have none "skipped" says why. */
+static void put_values(struct sy_trainer *t, const struct doing *d, bool skipped)
+{
     int n = sy_program_observes(t->c.plan->first.program);
+    if (isfinite(d->loss))
+        sy__put(t, LOSS, d->step, d->loss);
+    sy__put(t, LR, d->step, d->lr);
+    if (skipped)
+        sy__put(t, SKIPPED, d->step, (double)d->verdict);
+    if (d->verdict == NOT_FINITE)
+        return;
+    sy__put(t, GRAD_NORM, d->step, d->norm);
+    sy__norms_put(t, d->step, d->verdict != ACCEPTED);
+    for (int i = 0; i < n; i++)
+        sy_metrics_add(t->metrics, t->observed[i].series, d->step, t->sums + t->observed[i].first);
+}
+
+static void record(struct sy_trainer *t, const struct doing *d, bool skipped)
+{
+    double seconds = d->data + d->compute + d->optimizer;
     pthread_mutex_lock(&t->lock);
     struct sy_status *s = &t->status;
-    s->step = step;
-    s->loss = loss;
-    s->lr = lr;
-    s->grad_norm = norm;
-    note_speed(t, s, seconds);
-    judge_loads(t, s);
+    s->step = d->step;
+    s->loss = d->loss;
+    s->lr = d->lr;
+    s->grad_norm = d->norm;
+    s->skipped += skipped;
+    note_speed(t, s, seconds, !skipped);
+    if (d->verdict != NOT_FINITE)
+        judge_loads(t, s);
     double tokens = (double)s->tokens, tok_s = s->tok_s;
     sy__tell_change(t);
     pthread_mutex_unlock(&t->lock);
-    sy__put(t, LOSS, step, loss);
-    sy__put(t, LR, step, lr);
-    sy__put(t, GRAD_NORM, step, norm);
-    sy__put(t, TOK_S, step, tok_s);
-    sy__put(t, TIME_DATA, step, time->data);
-    sy__put(t, TIME_COMPUTE, step, time->compute);
-    sy__put(t, TIME_OPTIMIZER, step, time->optimizer);
-    sy__put(t, TOKENS, step, tokens);
-    for (int i = 0; i < n; i++)
-        sy_metrics_add(t->metrics, t->observed[i].series, step, t->sums + t->observed[i].first);
+    put_values(t, d, skipped);
+    put_times(t, d, tokens, tok_s);
+    sy__alarm_step(t, d->step, seconds, d->verdict != NOT_FINITE);
+}
+
+/* After record: the entry belongs to the step, and a rewind to the step before takes it away. */
+static void journal_skipped(struct sy_trainer *t, const struct doing *d, const char *text)
+{
+    struct sy_journal_entry e = {.kind = "skipped", .expert = -1, .value = (double)d->step};
+    char line[sizeof d->why.msg + 48];
+    snprintf(e.text, sizeof e.text, "%.*s", (int)sizeof e.text - 1, text);
+    sy_trainer_record(t, &e);
+    snprintf(line, sizeof line, "step %lld skipped: %s", (long long)d->step, text);
+    if (t->c.on_event)
+        t->c.on_event(t->c.ctx, "skip", line);
+}
+
+/* ---- the step ---- */
+
+static void leave_out(struct sy_trainer *t, int64_t step)
+{
+    pthread_mutex_lock(&t->lock);
+    t->status.step = step;
+    t->status.lr = sy_hyper_lr(&t->hyper, step);
+    t->status.skipped++;
+    sy__tell_change(t);
+    pthread_mutex_unlock(&t->lock);
+    sy__put(t, SKIPPED, step, LEFT_OUT);
+}
+
+static int accept(struct sy_trainer *t, struct doing *d)
+{
+    double start = sy_now();
+    if (update(t, d))
+        return -1;
+    d->optimizer += sy_now() - start;
+    t->window.in_a_row = 0;
+    sy_window_add(&t->window, d->loss, d->norm);
+    record(t, d, false);
+    return 0;
+}
+
+/* A step that stood out: 0, or what sy__step returns. */
+static int stands_out(struct sy_trainer *t, struct doing *d, struct sy_spike *s, struct sy_err *err)
+{
+    char text[sizeof d->why.msg];
+    bool skipped = skips(t, d);
+    describe(d, s, text, sizeof text);
+    s->skipped = skipped || d->verdict == NOT_FINITE;
+    bool ends = s->skipped &&
+                (!skipped || (double)(t->window.in_a_row + 1) >= t->hyper.v[SY_HYPER_max_skips]);
+    sy__spike_keep(t, s);
+    raise_alarm(t, d, text, skipped && !ends);
+    if (ends)
+        return give_up(t, d, text, err);
+    if (!skipped)
+        return accept(t, d);
+    t->window.in_a_row++;
+    record(t, d, true);
+    journal_skipped(t, d, text);
+    return 0;
 }
 
 int sy__step(struct sy_trainer *t, struct sy_err *err)
 {
-    struct timing time = {0};
-    int64_t step = t->status.step + 1;
-    double lr = sy_hyper_lr(&t->hyper, step), loss, norm;
-    if (compute_gradients(t, step, &loss, &time, err))
+    struct doing d = {.step = t->status.step + 1, .why = SY_ERR_INIT};
+    struct sy_spike s;
+    if (sy__skip_listed(t, d.step)) {
+        leave_out(t, d.step);
+        return 0;
+    }
+    d.lr = sy_hyper_lr(&t->hyper, d.step);
+    if (compute_gradients(t, &d, err))
         return -1;
     double start = sy_now();
-    if (update(t, step, lr, &norm, err))
-        return -1;
-    time.optimizer = sy_now() - start;
-    record(t, step, loss, lr, norm, &time);
-    return 0;
+    if (d.verdict == ACCEPTED)
+        measure_gradients(t, &d);
+    d.optimizer = sy_now() - start;
+    judge(t, &d, &s);
+    return d.verdict == ACCEPTED ? accept(t, &d) : stands_out(t, &d, &s, err);
 }

@@ -35,6 +35,11 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
                                    .grad_norm = (double)NAN, .load_max_mean = (double)NAN, .tok_s = (double)NAN, .mfu = (double)NAN,
                                    .steps = (int64_t)config->hyper.v[SY_HYPER_steps]};
     t->status.lr = sy_hyper_lr(&t->hyper, 1);
+    t->shape[0] = config->plan->batch;
+    t->shape[1] = config->plan->context;
+    t->shape[2] = config->plan->accumulate;
+    for (int i = 0; i < SY_ALARM_COUNT; i++)
+        t->alarms.list[i].step = -1;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->changed, NULL);
     t->name = sy_strdup(config->name);
@@ -71,6 +76,10 @@ void sy_trainer_free(struct sy_trainer *t)
     sy_free(t->observed);
     sy_free(t->sums);
     sy__journal_free(t->journal, t->njournal);
+    sy__norms_free(t);
+    sy__spikes_free(t);
+    sy_free(t->alarms.loads);
+    sy_free(t->skips);
     sy_free(t->name);
     pthread_cond_destroy(&t->changed);
     pthread_mutex_destroy(&t->lock);
@@ -190,21 +199,40 @@ static bool border(struct sy_trainer *t)
 
 /* ---- the thread ---- */
 
+static void fail(struct sy_trainer *t, const struct sy_err *err)
+{
+    struct sy_journal_entry e = {.kind = "failed", .expert = -1};
+    snprintf(e.text, sizeof e.text, "%.*s", (int)sizeof e.text - 1, err->msg);
+    pthread_mutex_lock(&t->lock);
+    t->status.error = *err;
+    sy__set_state(t, SY_RUN_FAILED);
+    sy__journal_add(t, &e);
+    struct sy_status failed = t->status;
+    pthread_mutex_unlock(&t->lock);
+    announce(t, &failed, false);
+}
+
+/* Paused until the host has rewound it; without a host it is as paused as any run. */
+static void want_rewind(struct sy_trainer *t, const struct sy_err *err)
+{
+    pthread_mutex_lock(&t->lock);
+    t->pause_asked = true;
+    pthread_mutex_unlock(&t->lock);
+    if (t->c.on_event)
+        t->c.on_event(t->c.ctx, "rewind", err->msg);
+}
+
 static void *train_thread(void *arg)
 {
     struct sy_trainer *t = arg;
     while (border(t)) {
         struct sy_err err = SY_ERR_INIT;
-        if (sy__step(t, &err)) {
-            pthread_mutex_lock(&t->lock);
-            t->status.error = err;
-            sy__set_state(t, SY_RUN_FAILED);
-            struct sy_journal_entry e = {.kind = "failed", .expert = -1};
-            snprintf(e.text, sizeof e.text, "%.*s", (int)sizeof e.text - 1, err.msg);
-            sy__journal_add(t, &e);
-            struct sy_status failed = t->status;
-            pthread_mutex_unlock(&t->lock);
-            announce(t, &failed, false);
+        int rc = sy__step(t, &err);
+        if (rc) {
+            if (rc < 0)
+                fail(t, &err);
+            else
+                want_rewind(t, &err);
             continue;
         }
         t->saver.ended = false;

@@ -5,18 +5,44 @@
 
 #include "switchyard/train.h"
 #include "train/checkpoint.h"
+#include "train/spike.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 enum sy__series {
-    LOSS, VAL_LOSS, LR, GRAD_NORM, TOK_S, TIME_DATA, TIME_COMPUTE, TIME_OPTIMIZER, TOKENS,
+    LOSS, VAL_LOSS, LR, GRAD_NORM, TOK_S, TIME_DATA, TIME_COMPUTE, TIME_OPTIMIZER, TOKENS, SKIPPED,
     SY__SERIES
 };
 
 struct sy__observed {
     int series, width, first; /* first: place in sums */
     bool load;
+};
+
+struct sy__norm { /* a series of norms.c, and its places in sum and norm */
+    int series, first, width;
+};
+
+struct sy__norms {
+    struct sy__norm *list;
+    int count, slots;
+    int *all, *part; /* [nchunks] slot of a chunk's layer; of its expert or router, or -1 */
+    double *sum;
+    float *norm;
+};
+
+struct sy__alarms {
+    struct sy_alarm_state list[SY_ALARM_COUNT]; /* the lock guards these */
+    double *loads; /* [sum_count] of observed loads since load_steps */
+    int64_t load_steps, dead;
+    int64_t calm[SY_ALARM_COUNT]; /* last step at which the condition held */
+    double usual, usual_weight, slow; /* seconds a step, slowly smoothed; seconds that it has been slow */
+};
+
+struct sy__spike { /* one that is kept */
+    struct sy_spike s;
+    float *losses, *states; /* owned; NULL: no memory then */
 };
 
 struct sy__input_change {
@@ -58,6 +84,9 @@ struct sy_trainer {
     int sum_count;
     struct sy_sampler sampler;
     struct sy__saver saver;
+    struct sy__norms norms;
+    struct sy__alarms alarms;
+    struct sy_window window; /* the trainer thread's own, or the holder's; quiet_until: the lock guards it */
 
     pthread_t thread;
     bool started; /* a thread exists that must be joined */
@@ -68,12 +97,18 @@ struct sy_trainer {
     bool pause_asked, stop_asked, quit_asked, parked;
     int holds;
     int64_t pause_at; /* step, or -1 */
+    int64_t shape[3]; /* batch, context, accumulate at the start */
     struct sy_hyper wanted; /* with changes not yet in effect */
     struct sy__input_change *inputs, **inputs_end;
     struct sy_status status;
     struct sy_journal_entry *journal;
     int njournal, journal_room;
     struct sy_saved saved; /* the newest checkpoint */
+    int64_t *skips;        /* steps that the journal leaves out, ascending */
+    int nskips, skip_room;
+    struct sy__spike *spikes; /* ring of SY__SPIKES, made at the first one */
+    int nspikes, spike_at;
+    int64_t rewind_first, rewind_last; /* 0: none wanted */
 
     /* the trainer thread's own, or the holder's */
     struct sy_hyper hyper;
@@ -92,12 +127,40 @@ enum sy_run_state sy__wanted_state(const struct sy_trainer *t);
 /* mail.c: what was asked for becomes so.  The lock is held, at a border. */
 void sy__mail_apply(struct sy_trainer *t);
 
-/* step.c.  One step; 0, or -1 and err: nothing has changed but the gradients. */
+/* step.c.  One step; 0; 1: the run is to be rewound, and err says why; or -1 and err.  But for 0 nothing has
+ * changed except the gradients. */
 int sy__step(struct sy_trainer *t, struct sy_err *err);
 int sy__step_series(struct sy_trainer *t, struct sy_err *err);  /* make all series, once */
 int sy__step_observe(struct sy_trainer *t, struct sy_err *err); /* those of a new plan */
 void sy__step_sampler(struct sy_trainer *t);
 void sy__put(struct sy_trainer *t, enum sy__series s, int64_t step, double v);
+
+/* norms.c: gradient norms by layer, router and expert. */
+int sy__norms_make(struct sy_trainer *t, struct sy_err *err);
+void sy__norms_free(struct sy_trainer *t);
+void sy__norms_take(struct sy_trainer *t, double scale); /* after sy_params_grad_norm */
+void sy__norms_put(struct sy_trainer *t, int64_t step, bool all); /* into the series */
+
+/* alarm.c.  Tell an alarm unless its episode goes on; the text after "NAME: alarm: step N: ".  At a border, without
+ * the lock. */
+void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void sy__alarm_end(struct sy_trainer *t, enum sy_alarm id); /* its episode */
+/* After each step: those of loads (when sums hold them), data and speed, and episodes that end. */
+void sy__alarm_step(struct sy_trainer *t, int64_t step, double seconds, bool observed);
+void sy__alarms_reset(struct sy_trainer *t); /* another state of the run; the lock is held */
+int sy__alarm_loads(struct sy_trainer *t, struct sy_err *err); /* room for those of a new plan */
+
+/* why.c.  What is seen of a step that stands out; before anything is changed by it. */
+#define SY__SPIKES 64
+void sy__spike_keep(struct sy_trainer *t, const struct sy_spike *s);
+void sy__spikes_free(struct sy_trainer *t);
+void sy__spikes_truncate(struct sy_trainer *t, int64_t step); /* a rewound run's other future */
+
+/* journal.c: the skip list, made of the journal.  The lock is held, but for sy__skip_listed. */
+void sy__skip_add(struct sy_trainer *t, int64_t step);
+void sy__skips_of_journal(struct sy_trainer *t);
+bool sy__skip_listed(struct sy_trainer *t, int64_t step);
 
 /* eval.c: whether there was an evaluation. */
 bool sy__eval_if_due(struct sy_trainer *t);

@@ -1,0 +1,253 @@
+/* Alarms: what a run tells its people unasked.  The table is SY_ALARM_MAP (switchyard/train.h).  Layer train.
+ *
+ *     off --condition--> on, told once --condition again--> on --no condition for a while--> off
+ *
+ *  1. on_event is the one way out: who prints, stores or draws alarms listens there.
+ *  2. Alarms change nothing of the run, and are not part of its state. */
+#include "base/mem.h"
+#include "train/trainer_int.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CALM 32      /* steps without a spike that end its episode */
+#define WINDOW 128   /* steps over which loads are looked at */
+#define DEAD 0.01    /* of a fair share */
+#define COLLAPSED 0.9 /* of all assignments */
+#define EPOCHS 4     /* more add little: Muennighoff et al. 2023, "Scaling data-constrained language models" */
+#define SLOW 0.4     /* of the usual tokens a second */
+#define SLOW_SECONDS 60.0
+
+static const char *const names[] = {
+#define X(id, name, condition) name,
+    SY_ALARM_MAP(X)
+#undef X
+};
+static const char *const conditions[] = {
+#define X(id, name, condition) condition,
+    SY_ALARM_MAP(X)
+#undef X
+};
+
+const char *sy_alarm_name(enum sy_alarm id) { return names[id]; }
+const char *sy_alarm_condition(enum sy_alarm id) { return conditions[id]; }
+
+void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_state *out)
+{
+    pthread_mutex_lock(&t->lock);
+    *out = t->alarms.list[id];
+    pthread_mutex_unlock(&t->lock);
+}
+
+void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *fmt, ...)
+{
+    struct sy_alarm_state *a = &t->alarms.list[id];
+    char text[sizeof a->text];
+    va_list ap;
+    t->alarms.calm[id] = step;
+    if (a->on) /* written by this thread alone */
+        return;
+    int n = snprintf(text, sizeof text, "%s: alarm: step %lld: ", names[id], (long long)step);
+    va_start(ap, fmt);
+    vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
+    va_end(ap);
+    pthread_mutex_lock(&t->lock);
+    a->on = true;
+    a->step = step;
+    memcpy(a->text, text, sizeof text);
+    t->status.alarms |= (uint32_t)1 << id;
+    pthread_mutex_unlock(&t->lock);
+    if (t->c.on_event)
+        t->c.on_event(t->c.ctx, "alarm", text);
+}
+
+void sy__alarm_end(struct sy_trainer *t, enum sy_alarm id)
+{
+    if (!t->alarms.list[id].on)
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->alarms.list[id].on = false;
+    t->status.alarms &= ~((uint32_t)1 << id);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void sy__alarms_reset(struct sy_trainer *t)
+{
+    struct sy__alarms *a = &t->alarms;
+    for (int i = 0; i < SY_ALARM_COUNT; i++)
+        a->list[i].on = false;
+    t->status.alarms = 0;
+    memset(a->loads, 0, (size_t)t->sum_count * sizeof *a->loads);
+    a->load_steps = a->dead = 0;
+    a->usual = a->usual_weight = a->slow = 0;
+}
+
+/* ---- loads ---- */
+
+int sy__alarm_loads(struct sy_trainer *t, struct sy_err *err)
+{
+    double *loads = sy_calloc((size_t)t->sum_count + 1, sizeof *loads);
+    if (!loads)
+        return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+    sy_free(t->alarms.loads);
+    t->alarms.loads = loads;
+    t->alarms.load_steps = 0;
+    t->alarms.usual = t->alarms.usual_weight = 0; /* other shapes, other speed */
+    return 0;
+}
+
+static const char *name_of(const struct sy_trainer *t, int i)
+{
+    return sy_program_observe_name(t->c.plan->first.program, i);
+}
+
+/* Experts that someone disabled are not dead. */
+static bool enabled(const struct sy_trainer *t, int i, int expert)
+{
+    char name[64];
+    snprintf(name, sizeof name, "mask.%s", name_of(t, i) + strlen("load."));
+    const struct sy_tensor *mask = sy_graph_find_input(t->c.plan->first.graph, name);
+    return !mask || mask->dtype != SY_F32 || sy_tensor_count(mask) <= expert ||
+           ((const float *)sy_data(mask))[expert] > -INFINITY;
+}
+
+static void add_text(char *text, size_t room, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void add_text(char *text, size_t room, const char *fmt, ...)
+{
+    size_t n = strlen(text);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text + n, room - n, fmt, ap);
+    va_end(ap);
+}
+
+/* How many of one layer are dead; those that fit are named in text. */
+static int dead_of(const struct sy_trainer *t, int i, char *text, size_t room)
+{
+    const struct sy__observed *o = &t->observed[i];
+    int dead = 0;
+    for (int e = 0; e < o->width; e++)
+        if (t->alarms.loads[o->first + e] < DEAD * WINDOW && enabled(t, i, e)) {
+            if (!dead)
+                add_text(text, room, "%slayer %s:", *text ? ", " : "", name_of(t, i) + strlen("load."));
+            if (dead++ < 8)
+                add_text(text, room, " %d", e + 1);
+            else if (dead == 9)
+                add_text(text, room, " ...");
+        }
+    return dead;
+}
+
+static void judge_dead(struct sy_trainer *t, int64_t step)
+{
+    char text[160] = "";
+    int64_t dead = 0;
+    int n = sy_program_observes(t->c.plan->first.program);
+    for (int i = 0; i < n; i++)
+        if (t->observed[i].load)
+            dead += dead_of(t, i, text, sizeof text);
+    if (dead <= t->alarms.dead) /* more are news */
+        t->alarms.dead = dead;
+    else
+        sy__alarm_end(t, SY_ALARM_DEAD);
+    if (dead)
+        sy__alarm(t, SY_ALARM_DEAD, step, "%lld %s under 1%% of a fair share over %d steps (%s)",
+                  (long long)dead, dead == 1 ? "expert is" : "experts are", WINDOW, text);
+    else
+        sy__alarm_end(t, SY_ALARM_DEAD);
+    t->alarms.dead = dead;
+}
+
+static int falling(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x < y) - (x > y);
+}
+
+/* Share of the top_k fullest experts; sorts loads. */
+static double share_of_fullest(double *loads, int width, int64_t top_k)
+{
+    double sum = 0, first = 0;
+    qsort(loads, (size_t)width, sizeof *loads, falling);
+    for (int e = 0; e < width; e++) {
+        sum += loads[e];
+        first += e < top_k ? loads[e] : 0;
+    }
+    return sum > 0 ? first / sum : 0;
+}
+
+static void judge_collapse(struct sy_trainer *t, int64_t step)
+{
+    int n = sy_program_observes(t->c.plan->first.program);
+    int64_t k = t->c.plan->top_k;
+    bool any = false;
+    for (int i = 0; i < n && k > 0; i++) {
+        const struct sy__observed *o = &t->observed[i];
+        double share = o->load && o->width > k
+                           ? share_of_fullest(t->alarms.loads + o->first, o->width, k)
+                           : 0;
+        if (share <= COLLAPSED)
+            continue;
+        any = true;
+        sy__alarm(t, SY_ALARM_COLLAPSE, step, "layer %s: %lld of %d experts got %.0f%% of the tokens over %d steps",
+                  name_of(t, i) + strlen("load."), (long long)k, o->width, 100 * share, WINDOW);
+    }
+    if (!any)
+        sy__alarm_end(t, SY_ALARM_COLLAPSE);
+}
+
+static void judge_loads(struct sy_trainer *t, int64_t step)
+{
+    struct sy__alarms *a = &t->alarms;
+    for (int i = 0; i < t->sum_count; i++)
+        a->loads[i] += (double)t->sums[i];
+    if (++a->load_steps < WINDOW)
+        return;
+    judge_dead(t, step);
+    judge_collapse(t, step); /* sorts */
+    memset(a->loads, 0, (size_t)t->sum_count * sizeof *a->loads);
+    a->load_steps = 0;
+}
+
+/* ---- data and speed ---- */
+
+static void judge_data(struct sy_trainer *t, int64_t step)
+{
+    const struct sy_sampler *s = &t->sampler;
+    double seen = (double)step * (double)s->accumulate * (double)s->batch;
+    if (s->mode != SY_SAMPLE_RANDOM && seen > (double)EPOCHS * (double)sy_sampler_windows(s))
+        sy__alarm(t, SY_ALARM_DATA, step, "every window of the text was seen %d times; more data would help",
+                  EPOCHS);
+}
+
+static void judge_speed(struct sy_trainer *t, int64_t step, double seconds)
+{
+    struct sy__alarms *a = &t->alarms;
+    double usual = a->usual_weight > 50 ? a->usual / a->usual_weight : (double)INFINITY;
+    double now = t->smooth_seconds / t->smooth_weight;
+    bool slow = now * SLOW > usual;
+    a->slow = slow ? a->slow + seconds : 0;
+    if (!slow) { /* what is slow does not become usual */
+        a->usual = 0.995 * a->usual + seconds;
+        a->usual_weight = 0.995 * a->usual_weight + 1;
+        sy__alarm_end(t, SY_ALARM_SPEED);
+    } else if (a->slow > SLOW_SECONDS) {
+        sy__alarm(t, SY_ALARM_SPEED, step, "a step takes %.3g s, it was %.3g s", now, usual);
+    }
+}
+
+void sy__alarm_step(struct sy_trainer *t, int64_t step, double seconds, bool observed)
+{
+    static const enum sy_alarm spikes[] = {SY_ALARM_LOSS, SY_ALARM_NORM, SY_ALARM_NONFINITE};
+    for (int i = 0; i < 3; i++)
+        if (step - t->alarms.calm[spikes[i]] > CALM)
+            sy__alarm_end(t, spikes[i]);
+    if (observed)
+        judge_loads(t, step);
+    judge_data(t, step);
+    judge_speed(t, step, seconds);
+}

@@ -1,0 +1,210 @@
+/* What is known of a step: the sequences it was made of, and for steps that stood out what each of them cost
+ * and the states before it.  Layer train.
+ *
+ *  1. Sequences are derived again from the journal: the sampler is a pure function of (seed, step), and the
+ *     shapes of a step are those of the start and of the journal's entries before it.
+ *  2. Losses of single sequences are measured at once, while the parameters are still those of before the
+ *     step: the evaluation's program runs with one sequence in all its rows.  Costs that many forward
+ *     passes, so only where a step stood out, and for ROWS_MOST sequences at most. */
+#include "base/mem.h"
+#include "train/params.h"
+#include "train/trainer_int.h"
+
+#include <math.h>
+#include <string.h>
+
+#define ROWS_MOST 64
+#define VALUES_MOST 65536 /* numbers of states that are kept */
+
+/* ---- sequences ---- */
+
+/* The lock is held. */
+static struct sy_sampler sampler_of(const struct sy_trainer *t, int64_t step)
+{
+    struct sy_sampler s = t->sampler;
+    int64_t shape[3] = {t->shape[0], t->shape[1], t->shape[2]};
+    for (int i = 0; i < t->njournal && t->journal[i].step < step; i++) {
+        const struct sy_journal_entry *e = &t->journal[i];
+        int id = strcmp(e->kind, "set") ? -1 : sy_hyper_find(e->key);
+        int which = id == SY_HYPER_batch ? 0 : id == SY_HYPER_context ? 1 : id == SY_HYPER_accumulate ? 2 : -1;
+        if (which >= 0 && e->value >= 1 && e->value < 1e9)
+            shape[which] = (int64_t)e->value;
+    }
+    s.batch = shape[0];
+    s.context = shape[1];
+    s.accumulate = shape[2];
+    return s;
+}
+
+int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64_t n,
+                        struct sy_row *out, int64_t *context)
+{
+    pthread_mutex_lock(&t->lock);
+    struct sy_sampler s = sampler_of(t, step);
+    pthread_mutex_unlock(&t->lock);
+    int64_t rows = s.batch * s.accumulate;
+    *context = s.context;
+    if (step < 1 || first < 0 || sy_sampler_check(&s, NULL))
+        return 0;
+    n = n < rows - first ? n : rows - first;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t micro = (first + i) / s.batch, row = (first + i) % s.batch;
+        out[i] = (struct sy_row){micro, row, sy_sampler_start(&s, (uint64_t)step, micro, row)};
+    }
+    return n < 0 ? 0 : n;
+}
+
+/* ---- keeping ---- */
+
+struct batch { /* (B,T) each; documents NULL: not asked for */
+    int32_t *tokens, *targets, *documents;
+};
+
+static void copy_row(const struct sy_phase *p, const struct batch *b, int64_t row, int64_t T, int64_t B)
+{
+    int32_t *const to[3] = {sy_data(p->tokens), sy_data(p->targets),
+                            p->documents ? sy_data(p->documents) : NULL};
+    const int32_t *const from[3] = {b->tokens, b->targets, b->documents};
+    for (int k = 0; k < 3; k++)
+        for (int64_t r = 0; to[k] && r < B; r++)
+            memcpy(to[k] + r * T, from[k] + row * T, (size_t)T * sizeof(int32_t));
+}
+
+static void measure(struct sy_trainer *t, int64_t step, float *losses, int64_t rows)
+{
+    struct sy_phase *p = &t->c.plan->eval;
+    int64_t B = t->sampler.batch, T = t->sampler.context;
+    size_t each = (size_t)(B * T);
+    int32_t *ids = rows <= ROWS_MOST && p->program ? sy_alloc(3 * each * sizeof *ids) : NULL;
+    struct batch b = {ids, ids ? ids + each : NULL, ids && p->documents ? ids + 2 * each : NULL};
+    for (int64_t i = 0; i < rows; i++) {
+        losses[i] = NAN;
+        if (!ids)
+            continue;
+        if (i % B == 0)
+            sy_sampler_batch(&t->sampler, (uint64_t)step, i / B, b.tokens, b.targets, b.documents);
+        copy_row(p, &b, i % B, T, B);
+        if (!sy_program_run(p->program, t->sampler.seed, (uint64_t)step, NULL))
+            losses[i] = (float)sy_tensor_get(p->loss, 0);
+    }
+    sy_free(ids);
+}
+
+static int64_t count_values(const struct sy_params *ps)
+{
+    int64_t n = 0;
+    for (int i = 0; i < ps->nstates; i++)
+        n += ps->states[i]->dtype == SY_F32 ? sy_tensor_count(ps->states[i]) : 0;
+    return n <= VALUES_MOST ? n : 0;
+}
+
+static void copy_values(const struct sy_params *ps, float *to)
+{
+    for (int i = 0; i < ps->nstates; i++) {
+        const struct sy_tensor *x = ps->states[i];
+        if (x->dtype != SY_F32)
+            continue;
+        memcpy(to, sy_data(x), sy_tensor_bytes(x));
+        to += sy_tensor_count(x);
+    }
+}
+
+static void free_spike(struct sy__spike *k)
+{
+    sy_free(k->losses);
+    sy_free(k->states);
+    *k = (struct sy__spike){0};
+}
+
+static void insert(struct sy_trainer *t, const struct sy__spike *k)
+{
+    pthread_mutex_lock(&t->lock);
+    struct sy__spike *old = &t->spikes[t->spike_at];
+    struct sy__spike gone = *old;
+    *old = *k;
+    t->spike_at = (t->spike_at + 1) % SY__SPIKES;
+    t->nspikes += t->nspikes < SY__SPIKES;
+    pthread_mutex_unlock(&t->lock);
+    free_spike(&gone);
+}
+
+void sy__spike_keep(struct sy_trainer *t, const struct sy_spike *s)
+{
+    struct sy__spike k = {.s = *s};
+    if (!t->spikes && !(t->spikes = sy_calloc(SY__SPIKES, sizeof *t->spikes)))
+        return;
+    k.s.rows = t->sampler.batch * t->sampler.accumulate;
+    k.s.values = count_values(t->c.params);
+    k.losses = sy_alloc((size_t)k.s.rows * sizeof *k.losses);
+    k.states = k.s.values ? sy_alloc((size_t)k.s.values * sizeof *k.states) : NULL;
+    if (!k.losses)
+        k.s.rows = 0;
+    else
+        measure(t, s->step, k.losses, k.s.rows);
+    if (!k.states)
+        k.s.values = 0;
+    else
+        copy_values(t->c.params, k.states);
+    insert(t, &k);
+}
+
+void sy__spikes_free(struct sy_trainer *t)
+{
+    for (int i = 0; t->spikes && i < SY__SPIKES; i++)
+        free_spike(&t->spikes[i]);
+    sy_free(t->spikes);
+    t->spikes = NULL;
+    t->nspikes = t->spike_at = 0;
+}
+
+/* The i-th oldest. */
+static struct sy__spike *spike_at(struct sy_trainer *t, int i)
+{
+    return &t->spikes[(t->spike_at - t->nspikes + i + SY__SPIKES) % SY__SPIKES];
+}
+
+void sy__spikes_truncate(struct sy_trainer *t, int64_t step)
+{
+    while (t->nspikes && spike_at(t, t->nspikes - 1)->s.step > step) {
+        t->spike_at = (t->spike_at + SY__SPIKES - 1) % SY__SPIKES;
+        t->nspikes--;
+        free_spike(&t->spikes[t->spike_at]);
+    }
+}
+
+/* ---- asking ---- */
+
+int sy_trainer_spikes(struct sy_trainer *t, struct sy_spike *out, int n)
+{
+    pthread_mutex_lock(&t->lock);
+    n = n < t->nspikes ? n : t->nspikes;
+    for (int i = 0; i < n; i++)
+        out[i] = spike_at(t, t->nspikes - n + i)->s;
+    pthread_mutex_unlock(&t->lock);
+    return n;
+}
+
+bool sy_trainer_spike_detail(struct sy_trainer *t, int64_t step, float *losses, float *states)
+{
+    bool found = false;
+    pthread_mutex_lock(&t->lock);
+    for (int i = 0; i < t->nspikes && !found; i++) {
+        const struct sy__spike *k = spike_at(t, i);
+        found = k->s.step == step;
+        if (found && losses && k->s.rows)
+            memcpy(losses, k->losses, (size_t)k->s.rows * sizeof *losses);
+        if (found && states && k->s.values)
+            memcpy(states, k->states, (size_t)k->s.values * sizeof *states);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return found;
+}
+
+bool sy_trainer_rewind_wanted(struct sy_trainer *t, int64_t *first, int64_t *last)
+{
+    pthread_mutex_lock(&t->lock);
+    *first = t->rewind_first;
+    *last = t->rewind_last;
+    pthread_mutex_unlock(&t->lock);
+    return *last > 0;
+}
