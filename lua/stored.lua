@@ -13,7 +13,7 @@ local stored = {}
 local Stored, methods = {}, {}
 local FIELDS = {}
 for name in ("name state step steps tokens loss val_loss dir parent parent_step created updated bytes pid live " ..
-             "config samples"):gmatch "%S+" do FIELDS[name] = true end
+             "config samples model"):gmatch "%S+" do FIELDS[name] = true end
 
 --- s:history(name) -> tensor (n,2) of step, value, as of a live run
 function methods:history(name)
@@ -43,6 +43,10 @@ function Stored.__index(s, name)
   if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
   if name == "samples" then return (s._store:entries "samples") end
   if name == "dir" then return s._store:path() end
+  if name == "model" then
+    if not rawget(s, "_model") then rawset(s, "_model", (stored.model("runs", s._store:path()))) end
+    return rawget(s, "_model")
+  end
   local info = assert(s._store:info())
   if name == "config" then return (engine.json(info.config or "{}")) end
   if FIELDS[name] then
@@ -80,6 +84,33 @@ end
 
 Stored.__name = "stored run"
 Stored.methods, Stored.fields = methods, FIELDS
+
+--- The model of a stored run at its newest checkpoint, and the step; raises.
+function stored.model(what, name, code)
+  local folder, last = record.locate(what, name)
+  local store, why = engine.store_open(last, {dir = folder})
+  if not store then error(what .. ": " .. why, 0) end
+  local close <close> = setmetatable({}, {__close = function() store:close() end})
+  local path = store:path()
+  local config = record.read(what, store)
+  local from, image = timeline.base(path)
+  if not from then error(("%s: run '%s' has no checkpoint yet"):format(what, last), 0) end
+  local m = record.model(what, path, config, code)
+  for k, v in pairs(timeline.routing(config, image.journal)) do m.cfg[k] = v end
+  local list = {}
+  for i, p in ipairs(m.params) do list[i] = {m._info[i].name, p} end
+  local ok, state
+  ok, why = engine.read_tensors(from .. "/model.safetensors", list)
+  if ok then state, why = tensor.load(from .. "/state.safetensors") end
+  if not ok or not state then error(what .. ": " .. why, 0) end
+  for i, key in ipairs(m._state_names) do engine.copy(m.states[key], state["state." .. i]) end
+  for key, t in pairs(m.inputs) do
+    local v = state["eval." .. key] or state["input." .. key]
+    if v then engine.copy(t, v) end
+  end
+  m._fresh = false
+  return m, image.step
+end
 
 local function open(name)
   local folder, last = record.locate("runs", name)

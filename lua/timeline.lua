@@ -207,6 +207,8 @@ local function base(path, step)
   end
 end
 
+timeline.base, timeline.routing = base, routing
+
 -- ---- making runs again ----
 
 local function check_start(what, r)

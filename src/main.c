@@ -72,6 +72,7 @@ struct plan {
     bool interactive, no_environment, plain, json, version, help, dump_help;
     const char *threads, *runs;
     int script; /* index in argv; argc: none */
+    const struct sy_command *command; /* of Lua, in the script's place; or NULL */
 };
 
 /* ---- reading the command line ---- */
@@ -262,7 +263,9 @@ static int run_chunks(struct lua_State *L, const struct plan *p, int argc, char 
         r = p->chunks[i].option == OPT_REQUIRE
                 ? sy_chunk_require(L, p->chunks[i].text)
                 : sy_chunk_text(L, p->chunks[i].text, strlen(p->chunks[i].text), "=(command line)");
-    if (r == SY_CHUNK_DONE && scripted) {
+    if (p->command)
+        r = sy_chunk_command(L, argv + p->script, argc - p->script);
+    else if (r == SY_CHUNK_DONE && scripted) {
         const char *name = argv[p->script];
         int nargs = argc - p->script - 1;
         if (p->interactive && isatty(0) && isatty(1) && strcmp(name, "-"))
@@ -357,15 +360,53 @@ static int run_command(const struct sy_command *c, const struct plan *p, int arg
     return c->run(argc - p->script, argv + p->script, p->json);
 }
 
+static bool wants_help(char **words, int n)
+{
+    for (int i = 1; i < n && strcmp(words[i], "--"); i++)
+        if (!strcmp(words[i], "--help") || !strcmp(words[i], "-h"))
+            return true;
+    return false;
+}
+
+/* --json, --runs, --threads stand behind a command of Lua as well: take them out of argv. */
+static int take_common(struct plan *p, int *argc, char **argv)
+{
+    int kept = p->script + 1, i = kept;
+    for (; i < *argc && strcmp(argv[i], "--"); i++) {
+        enum option option = OPT_NONE;
+        const char *value = NULL;
+        bool common = !strncmp(argv[i], "--runs", 6) || !strncmp(argv[i], "--threads", 9) ||
+                      !strcmp(argv[i], "--json");
+        int status = common ? find_option(*argc, argv, &i, &option, &value) : 0;
+        if (!status && common)
+            status = take_option(p, option, value);
+        if (status)
+            return status;
+        if (!common)
+            argv[kept++] = argv[i];
+    }
+    while (i < *argc)
+        argv[kept++] = argv[i++];
+    *argc = kept;
+    return 0;
+}
+
 static int start(struct plan *p, int argc, char **argv)
 {
     const char *why;
     struct sy_state_options options = {.no_environment = p->no_environment};
     const char *word = p->script < argc ? argv[p->script] : NULL;
     const struct sy_command *command = word && !p->nchunks ? sy_command_find(word) : NULL;
-    if (command)
+    if (command && wants_help(argv + p->script, argc - p->script)) {
+        sy_command_help(command);
+        return 0;
+    }
+    if (command && command->run)
         return run_command(command, p, argc, argv);
-    if (word && strcmp(word, "-") && access(word, F_OK) != 0)
+    if (command && take_common(p, &argc, argv))
+        return 2;
+    p->command = command;
+    if (!command && word && strcmp(word, "-") && access(word, F_OK) != 0)
         return unknown_word(word);
     int status = set_up_machine(p);
     if (status)

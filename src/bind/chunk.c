@@ -202,6 +202,27 @@ static int module_call(lua_State *L)
     return 0;
 }
 
+static int cli_run(lua_State *L)
+{
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "switchyard.cli");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "run");
+    lua_replace(L, -2);
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, 0);
+    return 0;
+}
+
+enum sy_chunk_result sy_chunk_command(lua_State *L, char *const *words, int n)
+{
+    lua_pushcfunction(L, cli_run);
+    luaL_checkstack(L, n + 4, "too many arguments");
+    for (int i = 0; i < n; i++)
+        lua_pushstring(L, words[i]);
+    return run_script(L, n);
+}
+
 enum sy_chunk_result sy_chunk_call(lua_State *L, const char *module, const char *function,
                                    const char *text)
 {

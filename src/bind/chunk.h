@@ -39,6 +39,9 @@ enum sy_chunk_result sy_chunk_call(struct lua_State *L, const char *module, cons
  * being the byte offset at which they stand, or NULL: none; *files: complete a file name instead. */
 char *sy_chunk_complete(struct lua_State *L, const char *line, size_t point, bool *files);
 
+/* lua/cli.lua's run(words...): a command and its arguments. */
+enum sy_chunk_result sy_chunk_command(struct lua_State *L, char *const *words, int n);
+
 /* The exit status that quit(n) or os.exit(n) at the prompt asked for. */
 int sy_chunk_status(void);
 

@@ -1,4 +1,5 @@
-/* Subcommands that only read stores of runs: no Lua, no engine is started.  See command.h.
+/* The table of subcommands, and those that only read stores of runs: no Lua, no engine is started.  See
+ * command.h.
  *
  * Text from a store goes to a terminal only through the sanitizer. */
 #include "command/command.h"
@@ -363,10 +364,36 @@ static int command_log(int argc, char **argv, bool json)
 /* ---- the table ---- */
 
 const struct sy_command sy_commands[] = {
-    {"runs", "[--json]", "list the runs: state, steps, losses, size", command_runs},
-    {"log", "RUN [SERIES...] [--json|--csv]", "print stored series by step", command_log},
-    {NULL, NULL, NULL, NULL},
+    {"runs", "[--json]", "list the runs: state, steps, losses, size", NULL, command_runs},
+    {"log", "RUN [SERIES...] [--json|--csv]", "print stored series by step", NULL, command_log},
+    {"resume", "RUN [--steps N] [--force]", "go on with a run that ended or was killed",
+     "  --steps N        steps of the whole run from now on\n"
+     "  --force          go on although data, tokenizer or program changed; the journal says so\n"
+     "  --code           run the stored script up to its first train(), for a model that it defines",
+     NULL},
+    {"replay", "RUN [--step N]", "repeat a run from the start and compare every step",
+     "  --step N         the last to compare\n"
+     "  --code           as of resume", NULL},
+    {"generate", "RUN \"PROMPT\" [--tokens N] [--temperature X] [--seed N]",
+     "write a text with the model of a run's newest checkpoint",
+     "  --tokens N       how many (200)\n"
+     "  --temperature X  0: the likeliest token (0.8)\n"
+     "  --top-k N        from the N likeliest (40; 0: all)\n"
+     "  --top-p X        from the smallest set of this probability (1)\n"
+     "  --seed N         equal seeds write equal texts (1)\n"
+     "  --code           as of resume", NULL},
+    {"export", "RUN DIR", "write the model of a run's newest checkpoint as a folder",
+     "  --code           as of resume", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
+
+void sy_command_help(const struct sy_command *c)
+{
+    printf("usage: switchyard %s %s\n\n%s.\n\n", c->name, c->arguments, c->help);
+    if (c->options)
+        puts(c->options);
+    puts("  --runs DIR       where runs are kept (default ./runs)");
+}
 
 const struct sy_command *sy_command_find(const char *name)
 {

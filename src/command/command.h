@@ -7,11 +7,13 @@
 
 struct sy_command {
     const char *name, *arguments, *help;
-    /* argv[0] is the command's name; json: --json came before it.  Returns the exit status. */
+    const char *options; /* lines for its --help, or NULL */
+    /* NULL: lua/cli.lua does it.  argv[0] is the command's name; json: --json came before it.  Returns the exit status. */
     int (*run)(int argc, char **argv, bool json);
 };
 /* Ended by a row without a name. */
 extern const struct sy_command sy_commands[];
+void sy_command_help(const struct sy_command *c); /* prints */
 const struct sy_command *sy_command_find(const char *name); /* or NULL */
 
 #endif

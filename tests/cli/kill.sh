@@ -1,0 +1,87 @@
+#!/bin/sh
+# kill -9 at random moments: `switchyard resume` leads to the very bits of a run that was never killed.  TAP.
+set -u
+: "${SWITCHYARD:=./switchyard}"
+folder=$(mktemp -d) || exit 99
+trap 'rm -rf "$folder"' EXIT
+rounds=6
+[ -n "${SY_TEST_FAST:-}" ] && rounds=3
+n=0
+status=0
+
+# ok CONDITION NAME: the condition is shell
+ok()
+{
+    n=$((n + 1))
+    if eval "$1"; then echo "ok $n - $2"; else
+        echo "not ok $n - $2"
+        status=1
+        tail -n 5 "$folder/out" | sed 's/^/# /'
+    fi
+}
+
+cat > "$folder/train.lua" <<'END'
+local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
+local m = model.moe{layers = 2, dim = 16, heads = 2, context = 16, experts = 4, top_k = 2, expert_dim = 16}
+local r = train(m, d, {steps = 1500, batch = 4, eval_every = 300, eval_batches = 1, checkpoint_every = 40, name = arg[1],
+                       paused = true})
+r.lr = 2e-3 -- before the first step, so that a run that is killed early has it, too
+r:resume()
+END
+cat > "$folder/hash.lua" <<'END'
+local engine = require "switchyard.engine"
+local image = assert(engine.read_checkpoint((assert(engine.find_checkpoint(engine.runs_dir() .. "/" .. arg[1])))))
+print(image.step, image.hash)
+END
+
+"$SWITCHYARD" --runs "$folder/runs" "$folder/train.lua" whole > "$folder/out" 2>&1
+ok "[ $? -eq 0 ]" 'a run that is never killed'
+want=$("$SWITCHYARD" --runs "$folder/runs" "$folder/hash.lua" whole)
+ok '[ "${want%	*}" = 1500 ]' "its last checkpoint: $want"
+
+# killed SECONDS COMMAND...: kill -9 after some time; 0 when it was still running
+killed()
+{
+    seconds=$1
+    shift
+    "$SWITCHYARD" --runs "$folder/runs" "$@" > "$folder/out" 2>&1 &
+    pid=$!
+    sleep "$seconds"
+    kill -s KILL "$pid" 2> /dev/null
+    wait "$pid" 2> /dev/null
+    [ $? -eq 137 ]
+}
+
+seed=$$
+random() # a fraction of a second in $delay: 0.03 to 0.33
+{
+    seed=$(((seed * 1103515245 + 12345) % 2147483648))
+    delay=$(printf '0.%02d' $((3 + seed / 65536 % 30)))
+}
+
+round=0
+kills=0
+while [ $round -lt $rounds ]; do
+    round=$((round + 1))
+    rm -rf "$folder/runs/once"
+    random
+    killed "0.$((3 + round % 3))" "$folder/train.lua" once && kills=$((kills + 1))
+    if [ ! -e "$folder/runs/once/run.sqlite" ]; then # before there was anything
+        echo "# round $round: killed before the run was there"
+        "$SWITCHYARD" --runs "$folder/runs" "$folder/train.lua" once > "$folder/out" 2>&1
+    fi
+    for again in 1 2 3; do
+        random
+        killed "$delay" resume once && kills=$((kills + 1))
+    done
+    "$SWITCHYARD" --runs "$folder/runs" resume once > "$folder/out" 2>&1
+    code=$?
+    got=$("$SWITCHYARD" --runs "$folder/runs" "$folder/hash.lua" once)
+    ok '[ $code -eq 0 ] && [ "$got" = "$want" ]' "round $round: $got"
+done
+ok '[ $kills -gt 0 ]' "$kills kills"
+"$SWITCHYARD" --runs "$folder/runs" replay once > "$folder/out" 2>&1
+ok '[ "$(cat "$folder/out")" = "identical through step 1500" ]' "replay of the one that was killed: $(cat "$folder/out")"
+
+echo "1..$n"
+exit $status

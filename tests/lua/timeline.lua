@@ -1,0 +1,420 @@
+-- The timeline: resume, rewind, fork, replay of runs; what leads to the same bits, what leaves the journal, and
+-- that nothing which fails loses a run.  TAP.  Runs go to the folder that tests/scratch.sh made.
+
+local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local engine = require "switchyard.engine"
+local Run = require("switchyard.run").Run
+local folder = engine.runs_dir()
+local program = os.getenv "SWITCHYARD" or "./switchyard"
+
+local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+
+local function make(more)
+  local o = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16,
+             router = "sigmoid"}
+  for k, v in pairs(more or {}) do o[k] = v end
+  return model.moe(o)
+end
+
+-- A run to its end (or paused before its first step), with f(r, step) after every step.
+local function run(name, more, f, m)
+  local o = {steps = 30, batch = 2, lr = 3e-3, warmup = 2, eval_every = 10, eval_batches = 1, checkpoint_every = 7,
+             name = name, paused = true}
+  for k, v in pairs(more or {}) do o[k] = v end
+  local r = train(m or make(), d, o)
+  if f then every(r, 1, function(self) f(self, self.step) end) end
+  if not (more and more.paused) then r:resume():wait() end
+  return r
+end
+
+local function child(arguments, environment)
+  local f <close> = assert(io.popen(("%s '%s' -E --runs '%s' %s 2>&1"):format(environment or "", program, folder, arguments)))
+  return f:read "a"
+end
+
+local function count(list, kind)
+  local n = 0
+  for _, e in ipairs(list) do n = n + (e.kind == kind and 1 or 0) end
+  return n
+end
+
+-- ---- rewind: every step is had again ----
+
+local hashes = {}
+local function interventions(r, step)
+  hashes[step] = r:hash()
+  if step == 3 then r.lr = 1e-3 end
+  if step == 5 then r.batch = 3 end
+  if step == 9 then r.layers[1].experts[2]:disable() end
+  if step == 12 then r.layers[2].experts[1]:reset() end
+  if step == 13 then r.top_k = 1 end
+  if step == 16 then r.layers[1].experts[3]:freeze() end
+  if step == 18 then r.context = 8 end
+  if step == 20 then r.capacity = 1.5 end
+  if step == 22 then r.aux = 0.1 end
+  if step == 24 then r:note "a note" end
+end
+
+do
+  local r = run("main", {keep = 2, sample_every = 8}, interventions)
+  local all = #r:journal()
+  t.is(all, 10, "all is in the journal")
+  t.is(#r.samples, 3, "samples")
+  local wrong, history = {}, 0
+  for _, step in ipairs{29, 26, 24, 22, 21, 19, 18, 17, 14, 13, 12, 10, 8, 5, 4, 2, 1} do
+    r:rewind(step)
+    if r:hash() ~= hashes[step] or r.step ~= step or r.state ~= "paused" then wrong[#wrong + 1] = step end
+    if r:history("loss").shape[1] ~= step then history = history + 1 end
+  end
+  t.is(table.concat(wrong, " "), "", "rewind: state and hash of each step")
+  t.is(history, 0, "rewind: series end at the step")
+  t.is(#r.samples, 0, "rewind: later samples leave")
+  t.is(#r:journal(), 0, "rewind: later entries of the journal leave")
+  local store = r._store
+  store:flush()
+  t.is(#store:entries "journal", 0, "... and of the stored one")
+  t.is(#store:entries("journal", 0, true), all, "where they can still be read")
+  t.is(#store:entries "samples", 0, "and stored samples")
+  t.is(store:history("loss").shape[1], 1, "and rows of stored series")
+  t.is(r.top_k .. r.batch .. r.context .. tostring(r.capacity), "2216nil", "shapes are those of then")
+  t.is(r.layers[1].experts[2].number, 2, "experts are there")
+  t.is(r._m.inputs["mask.1"][2]:item(), 0, "a mask is as it was then")
+  r:rewind(0)
+  t.is(r.step .. " " .. r.state .. " " .. r:history("loss").shape[1], "0 paused 0", "rewind(0): the beginning")
+  r:resume():wait()
+  t.is(r:hash(), hashes[30], "the same hooks lead to the same end")
+  t.is(#store:entries "journal", all, "with the same journal")
+  local ended = r:hash()
+  local r2 = r:rewind(11)
+  t.ok(rawequal(r, r2), "rewind gives the run")
+  r.lr = 5e-4
+  r:resume():wait()
+  t.ok(r:hash() ~= ended, "another way from there")
+  local result = replay "main"
+  t.ok(result.identical and result.step == 30, "replay: " .. tostring(result))
+  t.is(tostring(result), "replay of main: identical through step 30", "what it prints")
+end
+
+-- ---- rewind: what fails leaves the run as it is ----
+
+do
+  local seen = {}
+  local r = run("fails", {steps = 40, checkpoint_every = 0}, function(self, step)
+    seen[step] = self:hash()
+    if step == 14 then self:checkpoint() end
+    if step == 16 then self.batch = 3 end
+    if step == 20 then self:pause() end
+  end):wait()
+  local function same(what)
+    t.is(r:hash() .. " " .. r.step .. " " .. r.state .. " " .. r:history("loss").shape[1] .. " " .. r.batch,
+      seen[20] .. " 20 paused 20 3", what .. ": the run is where it was")
+  end
+  t.raises(function() r:rewind(21) end, "step 21 has not been trained: the run is at step 20")
+  t.raises(function() r:rewind(-1) end, "whole number")
+  t.raises(function() r:rewind(1.5) end, "1.5")
+  t.raises(function() r:rewind() end, "nil")
+  same "a wrong step"
+  assert(io.open(r.dir .. "/undo", "w")):close()
+  t.raises(function() r:rewind(10) end, "the state of now cannot be kept")
+  same "no place for the state of now"
+  os.remove(r.dir .. "/undo")
+  local replan, calls, kept = Run._replan, 0, #engine.checkpoints(r.dir)
+  Run._replan = function(...)
+    calls = calls + 1
+    if calls == 2 then error("injected", 0) end -- the first one reshapes for the checkpoint, the second repeats the change
+    return replan(...)
+  end
+  t.raises(function() r:rewind(18) end, "injected", "a failure in the midst")
+  Run._replan = replan
+  same "a failure in the midst"
+  t.is(#engine.checkpoints(r.dir), kept, "and its checkpoints are there")
+  local failed
+  every(r, 1, function(self)
+    if self.step == 22 then
+      local ok, why = pcall(self.rewind, self, 3)
+      failed = not ok and why
+    end
+  end)
+  t.is(r:resume():wait().state, "done", "it goes on")
+  t.ok(tostring(failed):find "hook", "a hook cannot rewind its own run")
+  -- damaged checkpoints: older ones do
+  for _, c in ipairs(engine.checkpoints(r.dir)) do
+    local f <close> = assert(io.open(c.path .. "/model.safetensors", "r+"))
+    f:seek("set", 300)
+    f:write "damage"
+  end
+  r:rewind(20)
+  t.is(r:hash(), seen[20], "damaged checkpoints: from the beginning")
+end
+
+-- ---- resume ----
+
+do
+  local seen = {}
+  local r = run("undisturbed", {steps = 30}, function(self, step)
+    if step == 8 then self.lr = 1e-3 end
+    if step == 20 then self.batch = 3 self.layers[1].experts[1]:disable() end
+    seen[step] = self:hash()
+  end)
+  local last, losses = r:hash(), r:history("loss"):table()
+  t.raises(function() train.resume "undisturbed" end, "is open in this session")
+  local again = run("disturbed", {steps = 30, sample_every = 5}, function(self, step)
+    if step == 8 then self.lr = 1e-3 end
+    if step == 20 then self.batch = 3 self.layers[1].experts[1]:disable() end
+    if step == 22 then self:stop() end
+  end)
+  t.is(again.state .. again.step, "stopped22", "a run that is stopped")
+  again:close()
+  t.is(runs "disturbed".state, "stopped", "can be read")
+  t.is(#runs "disturbed".samples, 4, "its samples, too")
+  r:close()
+  again = train.resume "disturbed"
+  t.is(again:wait().state, "done", "resume: it goes on")
+  t.is(again:hash(), last, "to the same bits")
+  t.is(#again:journal(), 3, "with its journal")
+  local now = again:history("loss"):table()
+  local equal = #now == #losses
+  for i = 1, #losses do equal = equal and now[i] and now[i][2] == losses[i][2] end
+  t.ok(equal, "and all of its losses")
+  again:rewind(15)
+  t.is(again:hash(), seen[15], "a resumed run can be rewound")
+  again.steps = 33
+  t.is(again:resume():wait().step, 33, "steps can be set")
+  again:close()
+  again = train.resume("disturbed", {steps = 36})
+  t.is(again:wait().step, 36, "resume with more steps")
+  again:close()
+  again = train.resume(folder .. "/disturbed", {paused = true})
+  t.is(again.state .. again.step, "paused36", "by the directory, paused")
+  local out = child [[-e 'train.resume "disturbed"']]
+  t.ok(out:find("run 'disturbed' is being written by process %d+"), "another process is refused: " .. out:match "^[^\n]*")
+  out = child [[-e 'local s = runs "disturbed"; print(s.step, s.live, #s:series() > 5, s:history("loss").shape[1])']]
+  t.is(out, "36\ttrue\ttrue\t36\n", "but may read")
+  again:close()
+  t.raises(function() train.resume "nowhere" end, "run 'nowhere': there is no")
+  t.raises(function() train.resume("disturbed", {step = 3}) end, "unknown option 'step'")
+  t.raises(function() train.resume(7) end, "name of a run")
+  -- entries behind the last checkpoint are repeated
+  again = train.resume("disturbed", {steps = 40})
+  again:wait():close()
+  for _, c in ipairs(engine.checkpoints(folder .. "/disturbed")) do
+    if c.step > 36 then engine.discard_checkpoints(folder .. "/disturbed", c.step - 1) end
+  end
+  -- the store says 40, checkpoints end before, as after kill -9
+  again = train.resume("disturbed", {paused = true})
+  t.is(again.step, 36, "repeated up to the last change, at step 36")
+  t.is(again:resume():wait().step, 40, "and on")
+  t.ok(replay("disturbed").identical, "a run of four sessions replays")
+  again:close()
+end
+
+-- ---- a beginning that the seed does not give ----
+
+do
+  local m = make()
+  run("teacher", {steps = 5}, nil, m):close()
+  local r = run("pupil", {steps = 12, keep = 2, checkpoint_every = 5}, nil, m)
+  local last = r:hash()
+  t.is(#engine.checkpoints(r.dir .. "/start"), 1, "a model that was trained before: start/ is kept")
+  r:rewind(0)
+  t.is(r:resume():wait():hash(), last, "rewind(0) leads there")
+  t.ok(replay("pupil").identical, "replay as well")
+  r:close()
+  engine.discard_checkpoints(folder .. "/pupil/start", -1)
+  t.raises(function() replay "pupil" end, "did not begin with what the seed gives")
+end
+
+-- ---- fork ----
+
+do
+  local seen = {}
+  local r = run("parent", {steps = 24, checkpoint_every = 6, keep = 4}, function(self, step)
+    seen[step] = self:hash()
+    if step == 8 then self.lr = 1e-3 end
+    if step == 10 then self.top_k = 1 end
+  end)
+  local b = r:fork{step = 15, name = "at-15", paused = true}
+  t.is(b.step .. " " .. b.state .. " " .. b:hash(), "15 paused " .. seen[15], "fork{step=}: the state of then")
+  t.is(b:history("loss").shape[1], 15, "with the parent's series up to there")
+  t.is(#b:journal(), 2, "and journal")
+  t.is(b:resume():wait():hash(), seen[24], "left alone it becomes the parent")
+  t.is(r.state .. r.step .. r:hash(), "done24" .. seen[24], "which is untouched")
+  t.ok(not rawequal(b.model, r.model), "each has a model of its own")
+  local info = b._store:info()
+  t.is(info.parent .. info.parent_step, "parent15", "the store knows the parent")
+  local first = engine.checkpoints(b.dir .. "/start")[1] -- a save may be a step late
+  local f <close> = io.popen(("stat -c %%h '%s/model.safetensors'"):format(first.path))
+  t.is(f:read "n", 2, "its checkpoint is shared by hard links")
+  t.ok(first.step >= 6 and first.step < 15, "that of a step below")
+  t.raises(function() b:rewind(first.step - 1) end, "begins at step " .. first.step)
+  t.is(b:rewind(first.step):hash(), seen[first.step], "it can be rewound to where it begins")
+  local again = b:resume():wait():hash()
+  local c = r:fork{name = "now"}
+  t.is(c:wait():hash(), r:hash(), "fork{}: now")
+  r.lr = 9e-4
+  c.steps = 30
+  c.lr = 2e-3
+  c:resume():wait()
+  t.is(c.step .. r.step, "3024", "the fork trains on, the parent does not")
+  t.ok(replay("now").identical and replay("at-15").identical, "forks replay")
+  t.raises(function() r:fork{name = "now"} end, "already")
+  t.raises(function() r:fork{step = 99} end, "step 99 has not been trained")
+  t.raises(function() r:fork{stp = 9} end, "unknown option 'stp'")
+  local e = r:fork{step = 0, name = "at-0"}
+  t.is(e:wait().step, 24, "fork{step = 0}")
+  for _, x in ipairs{r, b, c, e} do x:close() end
+  t.is(train.resume("at-15"):wait():hash(), again, "a fork is resumed")
+  runs "at-15":close()
+  t.ok(tostring(runs()):find("at%-15.*fork of parent at step 15"), "runs() tells of it")
+end
+
+-- ---- twenty interventions, on other threads and kernels ----
+
+do
+  local r = run("twenty", {steps = 44, eval_every = 20}, function(self, step)
+    local l = self.layers
+    local list = {
+      [2] = function() self.lr = 2e-3 end, [4] = function() self.clip = 0.5 end,
+      [6] = function() self.batch = 3 end, [8] = function() l[1].experts[1]:disable() end,
+      [10] = function() self.context = 12 end, [12] = function() l[2].experts[3]:reset() end,
+      [14] = function() l[1].experts[2]:freeze() end, [16] = function() self.top_k = 1 end,
+      [18] = function() self.capacity = 1.25 end, [20] = function() self.aux = 0.05 end,
+      [22] = function() self.z = 0.002 end, [24] = function() l[1].experts[1]:enable() end,
+      [26] = function() self.accumulate = 2 end, [28] = function() self.schedule = "linear" end,
+      [30] = function() l[1].experts[2]:unfreeze() end, [31] = function() self.weight_decay = 0.2 end,
+      [32] = function() self.top_k = 2 end, [34] = function() self.capacity = nil end,
+      [36] = function() self.beta2 = 0.99 end, [38] = function() self.gamma = 0.01 end,
+      [40] = function() self.batch = 1 end, [42] = function() self.min_lr = 1e-5 end,
+    }
+    if list[step] then list[step]() end
+  end)
+  t.is(#r:journal(), 22, "22 interventions")
+  local last = r:hash()
+  t.is(replay("twenty").hash, last, "replay ends with the same hash")
+  t.is(child "replay twenty", "identical through step 44\n", "in another process, while the run is open")
+  t.is(child("--threads 1 replay twenty", "SWITCHYARD_CPU=avx2"), "identical through step 44\n", "on AVX2, one thread")
+  t.is(child("--threads 3 replay twenty", "SWITCHYARD_CPU=ref"), "identical through step 44\n", "on the reference kernels, three threads")
+  t.is(replay("twenty", {step = 20}).step, 20, "replay up to a step")
+  local other = replay("twenty", {data = data.synthetic{domains = 4, tokens = 20000, seed = 2}})
+  t.ok(not other.identical and other.step == 1 and other.difference:find "loss", "what differs is named: " .. other.text)
+  r:close()
+end
+
+-- ---- what a run depends on ----
+
+do
+  local path = folder .. "/text.txt"
+  local function write(text)
+    local f <close> = assert(io.open(path, "w"))
+    f:write(text)
+  end
+  write(("to be or not to be, that is the question. "):rep(200))
+  local tok = assert(tokenizer.train_bpe(path, {vocab = 280}))
+  local d2 = assert(data.text(path, {tokenizer = tok, val = 0.2}))
+  local m = model.dense{layers = 1, dim = 16, heads = 2, context = 16, vocab = tok, ffn_dim = 16}
+  local r = train(m, d2, {steps = 10, batch = 2, name = "text", eval_every = 5, eval_batches = 1, checkpoint_every = 4}):wait()
+  local last = r:hash()
+  r:close()
+  r = train.resume("text", {steps = 12}):wait()
+  t.is(r.step, 12, "text and tokenizer are read again")
+  t.is(r.model.tokenizer.hash, tok.hash, "the tokenizer is the model's")
+  r:rewind(10)
+  t.is(r:hash(), last, "the same data")
+  r:close()
+  local out = child([[generate text "to be" --tokens 8 --seed 3]])
+  t.is(out, child([[generate text "to be" --tokens 8 --seed 3]]), "generate: the same text from the same seed")
+  t.is(out:sub(1, 5), "to be", "which begins with the prompt")
+  t.ok(child(("export text '%s/exported'"):format(folder)):find "the model at step 1", "export")
+  local exported = assert(model.load(folder .. "/exported"))
+  t.is(exported.params[1]:hash(), runs "text".model.params[1]:hash(), "the folder holds the model")
+  write(("to be or not to be, that was the question. "):rep(200))
+  t.raises(function() train.resume "text" end, "text.txt) changed: hash", "changed data is named")
+  out = child "resume text"
+  t.ok(out:find "the data %(.*text.txt%) changed: hash %x+, was %x+; .*%-%-force" and not out:find "\n.", "at the command line: " .. out)
+  r = train.resume("text", {force = true, steps = 14}):wait()
+  t.is(r.step .. r.state, "14done", "force goes on")
+  t.is(count(r:journal(), "resume"), 1, "and writes it down")
+  t.is(count(r._store:entries "journal", "resume"), 1, "in the store as well")
+  r:close()
+  os.remove(path)
+  t.raises(function() train.resume "text" end, "pass {data = d}", "data that is gone")
+  -- a text from memory, another tokenizer
+  local d3 = data.string(("a small text from memory; "):rep(100))
+  r = train(model.dense{layers = 1, dim = 16, heads = 2, context = 16, ffn_dim = 16}, d3,
+    {steps = 5, batch = 2, name = "memory", eval_every = 0}):wait()
+  last = r:hash()
+  r:close()
+  t.is(train.resume("memory"):wait():hash(), last, "a text from memory is kept with the run")
+  runs "memory":close()
+  t.raises(function() train.resume("memory", {data = data.string(("a small text from memory; "):rep(100), {tokenizer = tok})}) end,
+    "the tokenizer of the data changed", "a changed tokenizer is named")
+end
+
+-- ---- names and places ----
+
+do
+  t.raises(function() run "main" end, "there is a run called 'main' already")
+  runs "main":close()
+  t.raises(function() run "main" end, 'main exists already; resume it with train.resume "main", or take another name')
+  local here = folder
+  assert(io.open(folder .. "/a-file", "w")):close()
+  engine.runs_dir(folder .. "/a-file/runs")
+  local r = run "nowhere"
+  engine.runs_dir(here)
+  t.is(r.state .. tostring(r.dir), "donenil", "no directory can be made: the run trains")
+  t.raises(function() r:rewind(3) end, "has no directory")
+  t.raises(function() r:fork{} end, "has no directory")
+  t.ok(r:checkpoint() and r.dir == folder .. "/nowhere", "r:checkpoint makes one when it is possible")
+  r:close()
+end
+
+-- ---- models of one's own ----
+
+do
+  local path = folder .. "/own.lua"
+  local f = assert(io.open(path, "w"))
+  f:write [[
+    local width = tonumber(arg[1])
+    model.define("ownlm", function(cfg)
+      return function(ids)
+        return nn.embedding(ids, nn.param("table", {cfg.vocab, cfg.vocab})):view(-1, cfg.vocab)
+      end
+    end)
+    r = train(model.ownlm{vocab = 128, width = width}, data.synthetic{domains = 4, tokens = 20000, seed = 1},
+      {steps = 6, batch = 2, context = 16, name = "own", eval_every = 0})
+    r:wait()
+    print(r:hash())
+    ranaway = true
+  ]]
+  f:close()
+  local out = child(("'%s' 3"):format(path))
+  local hash = out:match "\n(%x+)\n$"
+  t.ok(hash, "a script with a model of its own")
+  t.raises(function() train.resume "own" end, "model.ownlm, which is not defined here", "is not run unasked")
+  t.raises(function() train.resume "own" end, "code = true", "and how is told")
+  local r = train.resume("own", {code = true})
+  t.is(r:wait():hash(), hash, "code = true: defined by the stored script")
+  t.ok(ranaway == nil, "which runs up to its first train()")
+  r:close()
+  t.is(child "replay own --code", "identical through step 6\n", "at the command line")
+end
+
+-- ---- stored runs ----
+
+do
+  local s = runs "main"
+  t.is(s.state .. s.step .. s.name, "done30main", "a stored run: its fields")
+  t.is(s:history("loss").shape[1], 30, "its series")
+  t.is(s:history("load.1.2").shape[1], 30, "a column of one")
+  t.ok(#s:journal() == 11 and s:journal()[1].key == "lr" and s:journal()[1].step == 3, "its journal")
+  t.ok(count(s:events(), "rewind") > 10 and count(s:events(), "checkpoint") > 5, "its events")
+  t.is(s.config.model.family, "moe", "its configuration")
+  t.raises(function() s.lr = 1 end, "train.resume makes it live")
+  t.raises(function() return s.los end, "'loss'")
+  t.raises(function() return s:history "los" end, "'loss'")
+  local text = tostring(compare{"main", "parent", s})
+  t.ok(text:find "\nmain +done +30/30" and text:find "\nparent +done", "compare takes names")
+  t.raises(function() compare{"mian"} end, "'main'")
+end
+
+t.done()
