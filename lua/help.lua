@@ -157,44 +157,67 @@ function help.print(name)
   end
 end
 
-local function resolve(name)
-  local v = _G
-  for part in name:gmatch "[%w_]+" do
-    local ok, next_value = pcall(function() return v[part] end)
-    if not ok or next_value == nil then return nil end
-    v = next_value
-  end
-  return v
+-- What entries of methods begin with, where no variable is called so.
+local function kind(name)
+  local Run = name == "run" and require("switchyard.run").Run
+  return Run and Run.methods or name == "model" and require("switchyard.model").Model or nil
 end
 
+local function resolve(name)
+  local function look(v)
+    for part in name:gmatch("[%w_]+", v ~= _G and #name:match "^[%w_]*" + 1 or 1) do
+      local ok, next_value = pcall(function() return v[math.tointeger(tonumber(part)) or part] end)
+      if not ok or next_value == nil then return nil end
+      v = next_value
+    end
+    return v
+  end
+  local v = look(_G)
+  local of = v == nil and kind(name:match "^[%w_]*")
+  return of and look(of) or v
+end
+
+-- Where a function of Lua stands, and its lines; nil for one of C's or one that was typed.
 local function function_source(f)
   local info = debug.getinfo(f, "S")
   if info.what == "C" then return nil end
-  local text
+  local text, where
   local module = info.source:match "^=switchyard:(.*)%.lua$"
   if module then
-    text = engine.source(module)
+    text, where = engine.source(module), "lua/" .. module .. ".lua"
   elseif info.source:sub(1, 1) == "@" then
-    local file = io.open(info.source:sub(2))
+    where = info.source:sub(2)
+    local file = io.open(where)
     text = file and file:read "a"
     if file then file:close() end
   end
   if not text then return nil end
   local lines, n = {}, 0
+  local first
   for line in (text .. "\n"):gmatch "(.-)\n" do
     n = n + 1
-    if n >= info.linedefined and n <= info.lastlinedefined then lines[#lines + 1] = line end
+    if n < info.linedefined and line:find "^%-%-" then
+      first = first or n -- the comment above belongs to it
+      lines[#lines + 1] = line
+    elseif n >= info.linedefined and n <= info.lastlinedefined then
+      lines[#lines + 1] = line
+    elseif n < info.linedefined then
+      lines, first = {}, nil
+    end
   end
-  return table.concat(lines, "\n")
+  return where .. ":" .. info.linedefined, table.concat(lines, "\n")
 end
 
---- ??name: the source of a Lua function.
+--- ??name: where a Lua function stands, and its source.
 function help.source(name)
   local f = resolve(name)
   if f == nil then engine.error("help: nothing is called '" .. name .. "'") end
+  local meta = type(f) == "table" and debug.getmetatable(f)
+  if meta and type(rawget(meta, "__call")) == "function" then f = rawget(meta, "__call") end
   if type(f) ~= "function" then engine.error("help: '" .. name .. "' is a " .. type(f) .. ", not a function") end
-  local text = function_source(f)
-  if not text then engine.error("help: '" .. name .. "' is written in C or was typed; ?" .. name .. " describes it") end
+  local where, text = function_source(f)
+  if not where then engine.error("help: '" .. name .. "' is written in C or was typed; ?" .. name .. " describes it") end
+  print(where)
   print(text)
 end
 

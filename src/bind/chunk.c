@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/utf8.h"
 
 #include <errno.h>
@@ -35,11 +36,40 @@ int sy_chunk_status(void) { return status; }
 
 /* ---- calling with errors told ---- */
 
+static struct sy_str typed; /* the line that runs or ran last */
+
+/* Replace the message at -1 by one with the nearest name, where it is about an unknown one. */
+static int add_hint(lua_State *L)
+{
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "switchyard.hint");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "add");
+    lua_pushvalue(L, 1);
+    lua_pushstring(L, typed.data ? typed.data : "");
+    lua_call(L, 2, 1);
+    return 1;
+}
+
+static void hint(lua_State *L)
+{
+    const char *message = lua_tostring(L, -1);
+    if (!message || !strstr(message, "a nil value ("))
+        return;
+    lua_pushcfunction(L, add_hint);
+    lua_pushvalue(L, -2);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_isstring(L, -1))
+        lua_replace(L, -2);
+    else
+        lua_pop(L, 1);
+}
+
 /* The error at -1 as text, popped, made safe for a terminal. */
 static void error_text(lua_State *L, bool one_line, struct sy_str *safe)
 {
     int top = lua_gettop(L) - 1;
     size_t n;
+    hint(L);
     if (lua_isstring(L, -1) || luaL_getmetafield(L, -1, "__tostring") != LUA_TNIL)
         luaL_tolstring(L, lua_isfunction(L, -1) ? -2 : -1, &n);
     else
@@ -478,6 +508,8 @@ static enum sy_chunk_result eval(lua_State *L, const char *text, size_t n)
     }
     if (!n)
         return SY_CHUNK_DONE;
+    sy_str_clear(&typed);
+    sy_str_add(&typed, text, n);
     if (is_word(text, n, "quit") || is_word(text, n, "exit"))
         return SY_CHUNK_QUIT;
     if (*text == '?')

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Lines that are typed, from a pipe (-i): what each answers.  Lines of a pipe depend on each other: a wait is waited for.
+set -u
+dir=$(mktemp -d) || exit 99
+trap 'rm -rf "$dir"' EXIT
+n=0 status=0
+
+# expect NAME TEXT LINE...: the answers to the lines hold the text
+expect() {
+    name=$1 want=$2
+    shift 2
+    n=$((n + 1))
+    rm -rf "$dir/runs"
+    printf '%s\n' "$@" | "${SWITCHYARD:-./switchyard}" -E --runs "$dir/runs" -i > "$dir/out" 2>&1
+    if grep -qF -e "$want" "$dir/out"; then
+        echo "ok $n - $name"
+    else
+        echo "not ok $n - $name: no '$want'"
+        sed 's/^/# /' "$dir/out"
+        status=1
+    fi
+}
+
+model='m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = 256, experts = 4, expert_dim = 16}'
+text="d = data.text '${srcdir:-.}/LICENSE'"
+train='r = train(m, d, {steps = 40, batch = 1, eval_every = 0, checkpoint_every = 0, name = "typed"})'
+
+expect "a wait is waited for" "step 40 done" "$model" "$text" "$train" 'r:wait();' 'print("step", r.step, r.state)' \
+    'print(("step %d %s"):format(r.step, r.state))'
+expect "a loop that waits" "at 30" "$model" "$text" "$train" 'for i = 1, 3 do r:steps(10) r:wait() end' 'print("at " .. r.step)'
+expect "sleep" "slept" 'sleep(0.3)' 'print("slept")'
+expect "its time, when over a second" "(1." 'sleep(1.1)'
+expect "yield outside of a coroutine" "outside a coroutine" 'coroutine.yield(1)'
+expect "coroutines yield to who resumes them" "1 2 3" \
+    'for i = 1, 1 do co = coroutine.wrap(function(a) local b = coroutine.yield(a) return b end) print(co(1) .. " " .. co(2) .. " 3") end'
+expect "a value is kept" "43" '42' '_ + 1'
+expect "a hidden one too" "43" '42;' '_ + 1'
+
+expect ":help lists the commands" ":rewind STEP [RUN]" ':help'
+expect ":help NAME" ":kill N    kill(n)" ':help kill'
+expect "the beginning of a name" "no jobs" ':jo'
+expect "an unknown command" "unknown command ':jbos' (did you mean ':jobs'?)" ':jbos'
+expect "a command without its argument" ":kill: takes a number (:kill N)" ':kill x'
+expect "no run" "pause: there is no run yet" ':pause'
+expect "no screen" "dump: needs the workbench" ':dump x'
+expect "variables" "answer       42" 'answer = 42' ':who'
+expect ":pause and :resume" "paused running" "$model" "$text" "$train" ':pause' 'r:wait(); s = r.state' ':resume typed' 'print(s .. " " .. r.state)'
+expect ":mark" "a mark of mine" "$model" "$text" "$train" ':mark a mark of mine' 'r:wait();' 'for _, e in ipairs(r:journal()) do print(e.text) end'
+expect ":alert" "alert at step" "$model" "$text" "$train" ':alert loss > 0 and step > 20' 'r:wait();'
+expect ":alert of an unknown field" "did you mean 'loss'" "$model" "$text" "$train" ':alert los > 4'
+expect ":alert that does not parse" "alert: unexpected symbol" "$model" "$text" "$train" ':alert > > 4'
+expect ":q leaves" "before" 'print("before")' ':q' 'print("after")'
+
+expect "a shell's output" "from the shell" '!echo from the shell'
+expect "and status" "!: exit status 3" '!exit 3'
+expect "a method's name" "(method 'genrate'); did you mean 'generate'?" "$model" 'm:genrate()'
+expect "a global's name" "(global 'tensr'); did you mean 'tensor'?" 'tensr.ones(2)'
+expect "a field's name" "(field 'flor'); did you mean 'floor'?" 'math.flor(3)'
+expect "?name" "r:wait(step) -> r" '?run:wait'
+expect "??name of what is embedded" "lua/run.lua:" '??run:wait'
+expect "??name has its text" "function methods:wait" '??run:wait'
+expect "??name of C's" "is written in C" '??tensor.ones'
+printf 'local function f()\n  return 1\nend\nmine = f\n' > "$dir/mine.lua"
+expect "??name of a file's" "mine.lua:1" "dofile '$dir/mine.lua'" '??mine'
+
+echo "1..$n"
+exit $status
