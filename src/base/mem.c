@@ -14,6 +14,7 @@
 #include "base/mem.h"
 
 #include "base/assert.h"
+#include "base/pool.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -27,6 +28,7 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 #define LARGE ((size_t)4 << 20)
 #define MAGIC 0x5179a4d1u
+#define MARK_MOST ((size_t)64 << 20) /* scratch above this is taken when it is needed */
 
 #if defined(__SANITIZE_ADDRESS__)
 #define USE_MMAP 0
@@ -214,6 +216,8 @@ struct scratch {
 };
 
 static _Thread_local struct scratch scratch;
+static _Atomic size_t marks[SY_SCRATCH_COUNT];
+static _Atomic uint64_t raised;
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 static int scratch_key_made;
@@ -232,6 +236,27 @@ static void free_scratch(void *of_thread)
 static void make_key(void)
 {
     scratch_key_made = pthread_key_create(&scratch_key, free_scratch) == 0;
+}
+
+static void raise_mark(enum sy_scratch slot, size_t bytes)
+{
+    size_t now = atomic_load(&marks[slot]);
+    while (bytes > now)
+        if (atomic_compare_exchange_weak(&marks[slot], &now, bytes)) {
+            atomic_fetch_add(&raised, 1);
+            break;
+        }
+}
+
+uint64_t sy_scratch_marks(void) { return atomic_load_explicit(&raised, memory_order_relaxed); }
+
+void sy_scratch_level(void)
+{
+    for (int i = 0; i < SY_SCRATCH_COUNT; i++) {
+        size_t bytes = atomic_load(&marks[i]);
+        if (bytes)
+            sy_scratch((enum sy_scratch)i, bytes); /* without memory: as if nothing had been asked */
+    }
 }
 
 void *sy_scratch(enum sy_scratch slot, size_t bytes)
@@ -260,8 +285,11 @@ void *sy_scratch(enum sy_scratch slot, size_t bytes)
     sy_free(s->block[slot]);
     s->size[slot] = 0;
     s->block[slot] = sy_alloc(rounded);
-    if (s->block[slot])
+    if (s->block[slot]) {
         s->size[slot] = rounded;
+        if (rounded <= MARK_MOST && sy_pool_inside())
+            raise_mark(slot, rounded);
+    }
     return s->block[slot];
 }
 

@@ -38,6 +38,12 @@ enum sy_scratch {
     SY_SCRATCH_COUNT
 };
 void *sy_scratch(enum sy_scratch slot, size_t bytes);
+/* Which thread runs which task is chance.  So that what a thread's scratch needs is not: the most that a
+ * task of the pool has asked for so far (up to some MiB) is remembered for each slot, and
+ * sy_scratch_level brings this thread's up to that; the count rises whenever one of these marks does.
+ * See sy_pool_level_scratch. */
+uint64_t sy_scratch_marks(void);
+void sy_scratch_level(void);
 
 /* Checked arithmetic for sizes from outside: returns 0, or -1 on overflow. */
 int sy_mul_size(size_t a, size_t b, size_t *out);

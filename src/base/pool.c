@@ -18,12 +18,15 @@
  *     saw before it last looked for work; the caller publishes, increments `wakeups`, then reads
  *     `sleepers`.  One of the two sees the other.  The caller's wait for `finished` is the same
  *     protocol with `caller_asleep`.
- *  4. More threads than processors: nobody spins for longer than a few yields, for the thread that
+ *  4. sy_pool_each: under `busy`; every worker sees `round` differ from its own once, runs `each` and
+ *     counts itself off `awaited`.  A worker is born with the round of its birth.
+ *  5. More threads than processors: nobody spins for longer than a few yields, for the thread that
  *     is waited for may need this processor.
  */
 #include "base/pool.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -59,10 +62,17 @@ static struct {
     int64_t tasks;
     sy_task_fn fn;
     void *ctx;
+    /* what each thread is to do once */
+    void (*each)(void *);
+    void *each_ctx;
+    _Atomic uint32_t round;
+    _Atomic uint64_t starts; /* of workers */
+    _Atomic int awaited;
     pthread_t worker[SY_POOL_MAX];
 } pool;
 
 static _Thread_local bool inside; /* this thread is running a task of the pool */
+static _Thread_local uint32_t my_round;
 
 /* -- waiting ------------------------------------------------------------------------------------- */
 
@@ -121,7 +131,8 @@ static bool spin(bool (*until)(void), uint64_t ns)
 static bool has_work(void)
 {
     return (atomic_load_explicit(&pool.ticket, memory_order_acquire) & LEFT_MASK) != 0 ||
-           atomic_load_explicit(&pool.stopping, memory_order_relaxed);
+           atomic_load_explicit(&pool.stopping, memory_order_relaxed) ||
+           atomic_load_explicit(&pool.round, memory_order_acquire) != my_round;
 }
 
 static bool all_finished(void)
@@ -159,13 +170,25 @@ static void work(void)
     }
 }
 
-static void *worker_main(void *unused)
+/* A worker's turn in sy_pool_each. */
+static void serve_each(void)
 {
-    (void)unused;
+    uint32_t round = atomic_load(&pool.round);
+    if (round == my_round)
+        return;
+    my_round = round;
+    pool.each(pool.each_ctx);
+    atomic_fetch_sub(&pool.awaited, 1);
+}
+
+static void *worker_main(void *round)
+{
+    my_round = (uint32_t)(uintptr_t)round;
     inside = true;
     while (!atomic_load(&pool.stopping)) {
         uint32_t seen = atomic_load(&pool.wakeups);
         if (spin(has_work, SPIN_NS)) {
+            serve_each();
             work();
             continue;
         }
@@ -240,10 +263,12 @@ static int start(int n)
     /* Signals are the main thread's business. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    while (made < n && pthread_create(&pool.worker[made], NULL, worker_main, NULL) == 0)
+    void *round = (void *)(uintptr_t)atomic_load(&pool.round);
+    while (made < n && pthread_create(&pool.worker[made], NULL, worker_main, round) == 0)
         made++;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     atomic_store(&pool.threads, made);
+    atomic_fetch_add(&pool.starts, 1);
     return made;
 }
 
@@ -301,6 +326,48 @@ void sy_pool_run(int64_t tasks, sy_task_fn fn, void *ctx)
     }
     inside = false;
     unlock();
+}
+
+bool sy_pool_inside(void) { return inside; }
+
+void sy_pool_each(void (*fn)(void *ctx), void *ctx)
+{
+    fn(ctx);
+    if (inside)
+        return;
+    lock();
+    int workers = atomic_load(&pool.threads) - 1;
+    if (workers > 0) {
+        pool.each = fn;
+        pool.each_ctx = ctx;
+        atomic_store(&pool.awaited, workers);
+        atomic_fetch_add(&pool.round, 1);
+        atomic_fetch_add(&pool.wakeups, 1);
+        wake(&pool.wakeups, SY_POOL_MAX);
+        for (int tries = 0; atomic_load(&pool.awaited) > 0; tries++) {
+            if (tries < 64)
+                sched_yield();
+            else
+                sy_sleep(100e-6);
+        }
+    }
+    unlock();
+}
+
+static void level(void *unused)
+{
+    (void)unused;
+    sy_scratch_level();
+}
+
+void sy_pool_level_scratch(void)
+{
+    static _Thread_local uint64_t seen;
+    uint64_t now; /* both only grow; a thread may raise a mark meanwhile */
+    while (seen != (now = sy_scratch_marks() + atomic_load(&pool.starts))) {
+        seen = now;
+        sy_pool_each(level, NULL);
+    }
 }
 
 int sy_pool_threads(void)

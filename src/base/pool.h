@@ -14,6 +14,7 @@
 
 #include "switchyard/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SY_POOL_MAX 256 /* threads */
@@ -28,5 +29,13 @@ void sy_pool_run(int64_t tasks, sy_task_fn fn, void *ctx);
 int sy_pool_threads(void);
 int sy_pool_set_threads(int n, struct sy_err *err); /* 1..SY_POOL_MAX, else RANGE */
 void sy_pool_shutdown(void);
+bool sy_pool_inside(void); /* is this thread running a task? */
+
+/* Run fn(ctx) once on each thread of the pool and on this one, and wait for it: for what belongs to a
+ * thread.  Slow; inside a task only this thread. */
+void sy_pool_each(void (*fn)(void *ctx), void *ctx);
+/* Give every thread the scratch that any has needed (base/mem.h), if that has grown since this thread
+ * asked last: so a loop allocates after its first round only when it asks for more than ever before. */
+void sy_pool_level_scratch(void);
 
 #endif

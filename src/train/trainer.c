@@ -3,6 +3,7 @@
 #include "switchyard/train.h"
 
 #include "base/mem.h"
+#include "base/pool.h"
 #include "run/metrics.h"
 #include "train/checkpoint.h"
 #include "train/params.h"
@@ -237,6 +238,7 @@ static void *train_thread(void *arg)
         }
         t->saver.ended = false;
         bool evaluated = sy__eval_if_due(t);
+        sy_pool_level_scratch();
         struct sy_status now;
         sy_trainer_status(t, &now);
         announce(t, &now, evaluated);

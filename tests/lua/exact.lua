@@ -32,10 +32,16 @@ local function options(more)
   return o
 end
 
--- Paused before the first step, with a hook that is called at one step
+-- Paused before the first step, with a hook that is called at one step; calls[run] counts.
+local calls = {}
 local function hooked(router, at, f)
   local run = train(make_model(router), d, options{paused = true})
-  every(run, at, function(self) if self.step == at then f(self) end end)
+  calls[run] = 0
+  every(run, at, function(self)
+    if self.step ~= at then return end
+    calls[self] = calls[self] + 1
+    f(self)
+  end)
   return run:resume():wait()
 end
 
@@ -115,7 +121,9 @@ is(train(make_model "softmax", d, options{eval_every = 0}):wait():hash(), alone.
 
 r = hooked("sigmoid", 20, function(self) self:pause() end)
 is(r.state .. r.step, "paused20", "paused on the way")
-is(r:resume():wait():hash(), alone.sigmoid, "going on gives the hash of the whole")
+r:resume():wait()
+is(r.state .. r.step .. " " .. calls[r], "done50 1", "going on goes to the end, and the hook was called once")
+is(r:hash(), alone.sigmoid, "going on gives the hash of the whole")
 r = hooked("sigmoid", 7, function(self) self:stop() end)
 is(r.state .. r.step, "stopped7", "stopped on the way")
 is(r:resume():wait():hash(), alone.sigmoid, "a stopped run that goes on as well")

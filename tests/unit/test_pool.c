@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/mem.h"
 #include "base/pool.h"
 
 #include <pthread.h>
@@ -162,6 +163,51 @@ static void cost(int threads)
              batch[10], batch[20]);
 }
 
+static _Thread_local int mine; /* rounds that this thread has seen */
+
+static void count_each(void *ctx)
+{
+    if (++mine == 1)
+        atomic_fetch_add((_Atomic int *)ctx, 1000); /* a thread that was not seen before */
+    atomic_fetch_add((_Atomic int *)ctx, 1);
+}
+
+static void first_takes(void *ctx, int64_t i)
+{
+    (void)ctx;
+    if (i == 0)
+        sy_scratch(SY_SCRATCH_OP2, 300000);
+}
+
+static void asks(void *ctx)
+{
+    atomic_fetch_add((_Atomic int *)ctx, sy_scratch(SY_SCRATCH_OP2, 300000) != NULL);
+}
+
+/* Once on each thread, also while they sleep, and what one thread's scratch needed, all have then. */
+static void each_thread(int threads)
+{
+    _Atomic int sum = 0;
+    sy_pool_set_threads(threads, NULL);
+    for (int round = 0; round < 50; round++) {
+        sy_pool_each(count_each, &sum);
+        if (round % 10 == 9) {
+            sy_sleep(0.002);
+            sy_pool_run(100, task, &job);
+        }
+    }
+    tap_is_int(sum % 1000, 50 * threads % 1000, "%d threads: 50 rounds over each", threads);
+    tap_is_int(sum / 1000, threads - (mine > 50) + 50 * threads / 1000, "... all of them");
+    sy_pool_run(100, first_takes, NULL);
+    sy_pool_level_scratch();
+    uint64_t before = sy_mem_count();
+    sum = 0;
+    sy_pool_each(asks, &sum);
+    sy_pool_level_scratch();
+    tap_ok(sum == threads && sy_mem_count() == before, "%d threads: scratch for all (%d), then no more: %d",
+           threads, sum, (int)(sy_mem_count() - before));
+}
+
 int main(void)
 {
     for (int i = 0; i < TASKS; i++)
@@ -175,6 +221,9 @@ int main(void)
     after_sleep();
     concurrent_callers();
     refused();
+    each_thread(1);
+    each_thread(2);
+    each_thread(8);
     cost(2);
     cost(8);
     sy_pool_shutdown();
