@@ -229,6 +229,10 @@ function methods:wait(step)
     error("wait: the step must be a whole number: it is " .. tostring(step), 2)
   end
   self._h:wait(step)
+  while self._h:rewind_wanted() do
+    Run._auto_rewind(self)
+    self._h:wait(step)
+  end
   return self
 end
 
@@ -341,6 +345,7 @@ local function take_sample(r, step)
 end
 
 function Run._dispatch(r, step)
+  if step == "rewind" then return Run._auto_rewind(r) end
   local every_n = r._h:get("sample_every")
   if every_n > 0 and step % every_n == 0 then take_sample(r, step) end
   for _, hook in ipairs(r._hooks) do

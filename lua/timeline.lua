@@ -24,7 +24,8 @@ local SLICE = 0.3 -- seconds of steps between two looks at progress
 local PLAN = {} -- hyper-parameters that need a new plan
 for _, h in ipairs(engine.hyper()) do PLAN[h.name] = h.live == "plan" or nil end
 -- Kinds that change what follows; all others are for people.
-local EFFECT = {set = true, schedule = true, input = true, freeze = true, unfreeze = true, config = true, reset = true}
+local EFFECT = {set = true, schedule = true, input = true, freeze = true, unfreeze = true, config = true, reset = true,
+  skip = true}
 
 -- ---- entries ----
 
@@ -89,7 +90,7 @@ local function apply(r, e)
   elseif EFFECT[e.kind] then
     h:apply(e)
     if e.kind == "input" and m.inputs[e.key] then engine.copy(m.inputs[e.key], e.values) end
-  else
+  elseif e.kind ~= "skipped" then -- the rule writes that down again itself
     h:record(e)
   end
 end
@@ -466,6 +467,41 @@ function timeline.rewind(r, step)
   if not ok then options.raise(why, 2) end
   return r
 end
+
+-- ---- rewinding by itself (auto_rewind) ----
+
+local BACK, TRIES = 32, 3 -- steps before the first that was skipped, doubled each time; times
+
+local function leave_out(r, first, last)
+  local back = BACK << (r._rewinds or 0)
+  local to = math.max(0, first - 1 - back)
+  rewind(r, to)
+  for step = to + 1, last do
+    r._h:apply{kind = "skip", value = step, text = ("step %d is left out"):format(step)}
+  end
+  r._h:note("rewind", ("steps %d to %d stood out: rewound to %d, left out up to %d"):format(first, last, to, last))
+  engine.event(r.name, "rewind", ("steps %d to %d stood out: rewound to step %d; the data of steps %d to %d are left out")
+    :format(first, last, to, to + 1, last))
+end
+
+--- After max_skips with auto_rewind: back to before it began, without the data of then.  What cannot be done so
+-- often, or at all, ends as without auto_rewind.
+function timeline.auto_rewind(r)
+  local first, last = r._h:rewind_wanted()
+  if not first or rawget(r, "_busy") then return end
+  local ok, why = false, ("it was rewound %d times already"):format(TRIES)
+  if (rawget(r, "_rewinds") or 0) < TRIES then
+    ok, why = pcall(alone, r, "rewound", leave_out, r, first, last)
+    rawset(r, "_rewinds", (rawget(r, "_rewinds") or 0) + 1)
+  end
+  if not ok then
+    engine.event(r.name, "alarm", ("rewind: alarm: step %d: %s; the run ends at its next such step"):format(last,
+      tostring(why)))
+    r._h:set("auto_rewind", false)
+  end
+  r._h:resume()
+end
+Run._auto_rewind = timeline.auto_rewind
 
 -- ---- fork ----
 

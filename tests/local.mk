@@ -71,7 +71,8 @@ unit_tests += %D%/unit/test_data
 unit_tests += %D%/unit/test_store
 %C%_unit_test_store_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 unit_tests += %D%/unit/test_tokenizer
-unit_tests += %D%/unit/test_train %D%/unit/test_trainer
+unit_tests += %D%/unit/test_train %D%/unit/test_trainer %D%/unit/test_spike
+%C%_unit_test_spike_SOURCES = %D%/unit/test_spike.c %D%/unit/tiny_run.c %D%/unit/tiny_run.h
 
 
 unit_tests += %D%/grad/test_grad %D%/isa/test_isa %D%/unit/test_ops

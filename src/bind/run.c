@@ -204,6 +204,24 @@ static void call_hooks(lua_State *L, void *ctx)
     lua_settop(L, top);
 }
 
+/* On the Lua thread, posted: nobody waits for it, and the run may be gone. */
+static void call_rewind(lua_State *L, void *ctx)
+{
+    int top = lua_gettop(L);
+    lua_pushcfunction(L, lsy_traceback);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, ctx) == LUA_TUSERDATA) {
+        lua_getiuservalue(L, -1, 1);
+        lua_pushliteral(L, "rewind");
+        sy_chunk_aside(true);
+        if (lua_pcall(L, 1, 0, top + 1) != LUA_OK && luaL_testudata(L, top + 2, META_RUN))
+            hook_failed(ctx, luaL_tolstring(L, -1, NULL));
+        sy_chunk_aside(false);
+    }
+    lua_settop(L, top);
+}
+
+static void rewind_posted(void *ctx) { (void)ctx; }
+
 static bool hooks_due(struct run *r, int64_t step)
 {
     int64_t samples = (int64_t)sy_trainer_get(r->trainer, SY_HYPER_sample_every);
@@ -218,8 +236,11 @@ static bool hooks_due(struct run *r, int64_t step)
 static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
 {
     struct run *r = ctx;
+    int64_t first, last;
     if (atomic_load(&r->repeating) && s->state != SY_RUN_FAILED)
         return;
+    if (s->state == SY_RUN_PAUSED && sy_trainer_rewind_wanted(r->trainer, &first, &last))
+        return; /* in a moment it goes on */
     lsy_progress_step(sy_trainer_name(r->trainer), s, evaluated);
     if (s->state == SY_RUN_RUNNING && !atomic_load(&r->closing) && hooks_due(r, s->step)) {
         r->hook_step = s->step;
@@ -233,6 +254,11 @@ static void on_event(void *ctx, const char *kind, const char *text)
     struct run *r = ctx;
     if (atomic_load(&r->repeating) && (!strcmp(kind, "alarm") || !strcmp(kind, "skip")))
         return; /* told when it was done first */
+    if (!strcmp(kind, "rewind")) { /* told when it is done */
+        if (!atomic_load(&r->closing))
+            sy_host_post(call_rewind, r, rewind_posted);
+        return;
+    }
     bool quiet = !strcmp(kind, "checkpoint") || !strcmp(kind, "skip");
     if (!quiet || lsy_progress_get() == LSY_PROGRESS_JSON)
         lsy_progress_event(sy_trainer_name(r->trainer), kind, text);
@@ -734,11 +760,18 @@ static int run_profile(lua_State *L)
 
 /* ---- the program's end ---- */
 
+/* It trains, or will when it has been rewound. */
+static bool goes_on(const struct run *r)
+{
+    int64_t first, last;
+    return state_of(r) == SY_RUN_RUNNING || sy_trainer_rewind_wanted(r->trainer, &first, &last);
+}
+
 static int live_runs(void)
 {
     int n = 0;
     for (struct run *r = open_runs; r; r = r->next)
-        n += state_of(r) == SY_RUN_RUNNING;
+        n += goes_on(r);
     return n;
 }
 
@@ -746,7 +779,7 @@ static int live_runs(void)
 static struct run *running_one(void)
 {
     struct run *r = open_runs;
-    while (r && state_of(r) != SY_RUN_RUNNING)
+    while (r && !goes_on(r))
         r = r->next;
     return r;
 }

@@ -194,6 +194,8 @@ static void ask(struct sy_trainer *t, bool pause, bool stop, int64_t for_steps)
     enum sy_run_state s = t->status.state;
     t->pause_asked = pause;
     t->stop_asked = stop;
+    if (!pause)
+        t->rewind_first = t->rewind_last = 0; /* it goes on without */
     t->pause_at = for_steps > 0 ? t->status.step + for_steps : -1;
     /* RUNNING at once, so that wait() right after resume() waits; the border says what it comes to. */
     if (!pause && !stop && t->alive && s != SY_RUN_FAILED && (s != SY_RUN_DONE || sy__has_more(t)))
