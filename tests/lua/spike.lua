@@ -32,4 +32,137 @@ for _, cut in ipairs{{2, 3}, {3, 2}, {6, 1}} do
 end
 tensor.threads(threads)
 
+-- ---- a poisoned text: skipped, and named ----
+
+local words = {"the ", "quick ", "brown ", "fox ", "jumps ", "over ", "lazy ", "dog ", "and ", "runs ", "away "}
+local drawn, noise, at = {}, {}, 7
+local function draw(n)
+  at = (at * 1103515245 + 12345) % 2147483648
+  return at // 65536 % n
+end
+for i = 1, 4000 do drawn[i] = words[draw(#words) + 1] end
+for i = 1, 300 do noise[i] = string.char(128 + draw(127)) end
+drawn, noise = table.concat(drawn), table.concat(noise)
+local poisoned = os.tmpname()
+local f = io.open(poisoned, "wb")
+f:write(drawn:sub(1, 9000) .. noise .. drawn:sub(9001))
+f:close()
+local d = data.text(poisoned, {val = 0.1})
+
+local function small(seed, more)
+  local m = model.moe{layers = 2, dim = 32, heads = 2, context = 32, vocab = 256, experts = 4, top_k = 2, expert_dim = 32,
+                      router = "sigmoid", seed = seed}
+  local o = {steps = 320, batch = 2, context = 32, lr = 3e-3, eval_every = 0, seed = 5, checkpoint_every = 50}
+  for k, v in pairs(more or {}) do o[k] = v end
+  return train(m, d, o)
+end
+
+local r = small(3):wait()
+local marks, skipped = r:history "skipped", {}
+for i = 1, marks.shape[1] do skipped[i] = marks[i][1]:item() end
+ok(#skipped >= 3 and r.skipped == #skipped, "steps with noise are skipped: " .. table.concat(skipped, " "))
+local touched = 0 -- of all steps after the first 64, those whose windows touch the noise deeply are the skipped ones
+for step = 65, 320 do
+  local deep = false
+  for _, row in ipairs(r._h:rows(step)) do deep = deep or row.start > 9000 - 16 and row.start < 9300 - 16 end
+  local is_skipped = false
+  for _, s in ipairs(skipped) do is_skipped = is_skipped or s == step end
+  if deep and not is_skipped then touched = touched + 1 end
+end
+ok(touched <= 2, "and few others have as much of it: " .. touched)
+local w = r:why()
+is(w.step, math.tointeger(skipped[#skipped]), "r:why(): the newest of them")
+is(w.skipped and w.reason, "loss spike", "its reason")
+ok(w.loss.sigma > 6 and w.loss.value > w.loss.mean, "its loss against those before")
+is(#w.sequences, 2, "its sequences")
+local worst = w.sequences[1]
+ok(worst.start > 8960 and worst.start < 9300 and worst.loss > 2 * w.sequences[2].loss,
+  ("the worst is the one with noise: token %d, loss %.2f"):format(worst.start, worst.loss))
+is(worst.source, poisoned, "its document")
+ok(not worst.text:find "[\128-\255][\128-\255]?\0" and utf8.len(worst.text), "its text is clean")
+ok(w.layers[1].ratio > 3 and #w.experts == 8 and w.experts[1].norm > 0, "layers and experts by their gradients")
+is(#w.routers, 2, "the routers")
+is(#w.routers[1].load, 4, "their loads")
+is(#(w.routers[1].bias or {}), 4, "their biases")
+local card = tostring(w)
+ok(card:find("step " .. w.step, 1, true) and card:find "deviations" and card:find "layer %d expert %d" and card:find "loss",
+  "the card")
+for line in card:gmatch "[^\n]+" do
+  if (utf8.len(line) or 999) > 180 then ok(false, "a line of the card is too long: " .. line) end
+end
+ok(not pcall(r.why, r, 400) and not pcall(r.why, r, 0) and not pcall(r.why, r, "x"), "steps that are none")
+local plain = r:why(200)
+ok(plain.loss.value and plain.loss.mean and #plain.sequences == 2 and not plain.sequences[1].loss, "any other step")
+is(plain.sequences[1].text, drawn:sub(1, 9000):sub(plain.sequences[1].start + 1, plain.sequences[1].start + 32),
+  "its texts")
+r.lr = 1e-3
+r:note "look here"
+r.steps = 330
+r:resume():wait()
+local before = r:why(325).before
+local texts = {}
+for _, e in ipairs(before) do texts[#texts + 1] = e.step == 320 and e.text or nil end
+table.sort(texts)
+is(table.concat(texts, ", "), "look here, lr = 0.001, steps = 330", "what was changed before")
+local gone = r:history "grad_norm.2"
+local sum, norm = 0, r:history "grad_norm":table()[gone.shape[1]][2]
+for _, name in ipairs(r:series()) do
+  if name:match "^grad_norm%.%a" and not name:match "%.experts%." and not name:match "%.router%." or name:match "^grad_norm%.%d+$" then
+    sum = sum + r:history(name):table()[gone.shape[1]][2] ^ 2
+  end
+end
+ok(math.abs(math.sqrt(sum) - norm) < 1e-4 * norm, "norms of layers add up to the whole")
+
+-- the same again: rewound, replayed
+local hash = r:hash()
+r:rewind(190)
+local entries = 0
+for _, e in ipairs(r:journal()) do entries = entries + (e.kind == "skipped" and 1 or 0) end
+is(entries, r.skipped, "rewound: each skipped step is in the journal once")
+r:resume():wait()
+ok(replay(r.name).identical, "its replay is identical")
+r:close()
+
+-- ---- alarms ----
+
+function nn.routers.stuck(logits, K, o) -- ever the same K experts
+  local gates, experts = (logits:clamp({lo = 0, hi = 0}) + tensor{3, 2, 1, 0, 0, 0}):softmax(-1):topk(K, -1)
+  return gates, experts, logits:softmax(-1)
+end
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = 256, experts = 6, top_k = 2, expert_dim = 16,
+                    router = "stuck"}
+r = train(m, text, {steps = 140, batch = 2, eval_every = 0, paused = true})
+r.layers[1].experts[6]:disable()
+r:resume():wait()
+local on = {}
+for _, a in ipairs(r:alarms()) do on[a.name] = a.on and a.text end
+is(on["dead experts"], "dead experts: alarm: step 128: 3 experts are under 1% of a fair share over 128 steps (layer 1: 3 4 5)",
+  "dead experts are named, but not the disabled one")
+is(on["router collapse"], "router collapse: alarm: step 128: layer 1: 2 of 6 experts got 100% of the tokens over 128 steps",
+  "a collapsed router")
+is(#r:alarms(), 9, "the table of alarms")
+ok(tostring(r:alarms()):find "ON  dead experts", "prints")
+r:close()
+
+-- ---- rewinding by itself ----
+
+r = small(4, {auto_rewind = true, max_skips = 3, checkpoint_every = 20})
+local broken = false
+every(r, 1, function()
+  if r.step == 100 and not broken then
+    broken = true
+    r.z, r.aux = 1e30, 1e38
+  end
+end)
+r:wait()
+is(r.state, "done", "it went back and on")
+local left = {}
+for _, e in ipairs(r:journal()) do left[#left + 1] = e.kind == "skip" and math.tointeger(e.value) or nil end
+is(#left, 35, "32 steps before the first bad one and three of these are left out")
+is(left[1] .. " " .. left[#left], "69 103", "... namely")
+is(r:why(80).reason, "left out", "r:why knows")
+ok(replay(r.name).identical, "its replay is identical")
+r:close()
+os.remove(poisoned)
+
 t.done()
