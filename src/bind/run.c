@@ -242,6 +242,10 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
     if (s->state == SY_RUN_PAUSED && sy_trainer_rewind_wanted(r->trainer, &first, &last))
         return; /* in a moment it goes on */
     lsy_progress_step(sy_trainer_name(r->trainer), s, evaluated);
+    if (s->state == SY_RUN_RUNNING)
+        sy_board_stepped();
+    else
+        sy_board_changed();
     if (s->state == SY_RUN_RUNNING && !atomic_load(&r->closing) && hooks_due(r, s->step)) {
         r->hook_step = s->step;
         sy_host_call(call_hooks, r);

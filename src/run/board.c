@@ -157,6 +157,14 @@ bool sy_source_poll(struct sy_source *s)
     return news;
 }
 
+bool sy_source_is_live(struct sy_source *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool live = !s->closed && s->ops->live;
+    pthread_mutex_unlock(&s->lock);
+    return live;
+}
+
 enum sy_mark_kind sy_mark_kind_of(const char *kind)
 {
     static const struct {
@@ -235,7 +243,7 @@ static bool live_poll(struct sy_source *s)
 static void live_free(struct sy_source *s) { sy_free(s); }
 
 static const struct sy__source_ops live_ops = {live_look, live_status, live_after, live_at,
-                                               live_cut,  live_marks,  live_poll,  live_free};
+                                               live_cut,  live_marks,  live_poll,  live_free, true};
 
 struct sy_source *sy_source_live(const struct sy_live_run *c, struct sy_err *err)
 {
@@ -281,6 +289,7 @@ int sy_board_add(struct sy_source *s, struct sy_err *err)
         board.version++;
     }
     pthread_mutex_unlock(&board.lock);
+    sy_board_changed();
     return rc ? sy_err_set(err, SY_E_MEMORY, "run: out of memory") : 0;
 }
 
@@ -305,6 +314,7 @@ void sy_board_remove(struct sy_source *s)
     pthread_mutex_unlock(&board.lock);
     if (found >= 0)
         sy_source_unref(s);
+    sy_board_changed();
 }
 
 uint64_t sy_board_version(void)
@@ -323,4 +333,37 @@ int sy_board_list(struct sy_source **out, int room)
         out[i] = sy_source_ref(board.list[i]);
     pthread_mutex_unlock(&board.lock);
     return n;
+}
+
+/* ---- telling who draws ---- */
+
+static struct {
+    pthread_mutex_t lock;
+    void (*fn)(void *ctx);
+    void *ctx;
+} listener = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static atomic_bool armed;
+
+void sy_board_notify(void (*fn)(void *ctx), void *ctx)
+{
+    pthread_mutex_lock(&listener.lock);
+    listener.fn = fn;
+    listener.ctx = ctx;
+    pthread_mutex_unlock(&listener.lock);
+}
+
+void sy_board_changed(void)
+{
+    pthread_mutex_lock(&listener.lock);
+    if (listener.fn)
+        listener.fn(listener.ctx);
+    pthread_mutex_unlock(&listener.lock);
+}
+
+void sy_board_arm(void) { atomic_store(&armed, true); }
+
+void sy_board_stepped(void)
+{
+    if (atomic_load_explicit(&armed, memory_order_relaxed) && atomic_exchange(&armed, false))
+        sy_board_changed();
 }

@@ -70,6 +70,8 @@ int64_t sy_source_at(struct sy_source *s, int series, int64_t step, float *value
 int64_t sy_source_cut(struct sy_source *s, uint64_t *seen);
 /* Marks number first.. (from 0), at most n; returns how many.  After a cut: read again from 0. */
 int sy_source_marks(struct sy_source *s, int first, struct sy_mark *out, int n);
+/* Does it train in this process (and is not closed)? */
+bool sy_source_is_live(struct sy_source *s);
 /* Look for news on disk: true when there are some.  A run of this process always may have them. */
 bool sy_source_poll(struct sy_source *s);
 /* What a journal's or event's kind is on a chart. */
@@ -101,5 +103,13 @@ void sy_board_remove(struct sy_source *s);                 /* and gives it back 
 uint64_t sy_board_version(void); /* changes with every add and remove; from 1 */
 /* References to all, oldest first, at most `room`; returns how many there are. */
 int sy_board_list(struct sy_source **out, int room);
+/* Who draws sleeps while nothing happens: `fn` is called, on any thread, when a run comes or goes or
+ * its state changes; and, once after each sy_board_arm, at the next step of any run.  It must only
+ * wake somebody (write to a pipe).  fn NULL: nobody is told any more; none runs after return. */
+void sy_board_notify(void (*fn)(void *ctx), void *ctx);
+void sy_board_arm(void);
+/* For runs: a step was done; the state changed. */
+void sy_board_stepped(void);
+void sy_board_changed(void);
 
 #endif

@@ -23,6 +23,7 @@ struct sy__source_ops {
     int (*marks)(struct sy_source *s, int first, struct sy_mark *out, int n);
     bool (*poll)(struct sy_source *s);
     void (*free)(struct sy_source *s);
+    bool live;
 };
 
 struct sy_source {

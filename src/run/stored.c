@@ -249,7 +249,7 @@ static void stored_free(struct sy_source *s)
 
 static const struct sy__source_ops stored_ops = {stored_look, stored_status, stored_after,
                                                  stored_at,   stored_cut,    stored_marks,
-                                                 stored_poll, stored_free};
+                                                 stored_poll, stored_free,   false};
 
 struct sy_source *sy_source_stored(const char *dir, const char *name, struct sy_err *err)
 {

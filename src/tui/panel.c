@@ -1,19 +1,12 @@
-/* The panel's outside.  See panel.h. */
-#include "tui/panel.h"
+/* The panel: which runs it shows, when something is new.  See panel.h. */
+#include "tui/panel_int.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
-#include "run/board.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-struct sy_panel {
-    struct sy_look look;
-    struct sy_areas areas;
-    int w, h;
-    bool dirty, pane_mode, help;
-    char message[256];
-};
 
 struct sy_panel *sy_panel_new(const struct sy_look *look, struct sy_err *err)
 {
@@ -23,88 +16,348 @@ struct sy_panel *sy_panel_new(const struct sy_look *look, struct sy_err *err)
         return NULL;
     }
     p->look = *look;
-    p->dirty = true;
+    p->use_board = p->fit = p->follow = p->cloud = true;
+    p->log[SY__LOSS] = true;
+    p->smooth = 1;
+    p->cursor = p->base = -1;
+    for (int i = 0; i < SY__VIEWS; i++)
+        p->swapped[i] = (enum sy__view)i;
     sy_panel_layout(p, 80, 24, 1);
     return p;
 }
-void sy_panel_free(struct sy_panel *p) { sy_free(p); }
-void sy_panel_set_look(struct sy_panel *p, const struct sy_look *look) { p->look = *look; p->dirty = true; }
-int sy_panel_set_sources(struct sy_panel *p, struct sy_source *const *list, int n, struct sy_err *err)
+
+static void drop_runs(struct sy_panel *p)
 {
-    (void)p; (void)list; (void)n; (void)err;
-    return 0;
+    for (int i = 0; i < p->nruns; i++)
+        sy__run_free(p->runs[i]);
+    sy_free(p->runs);
+    p->runs = NULL;
+    p->nruns = p->front = 0;
+    p->table.run = p->times.run = NULL;
 }
-void sy_panel_use_board(struct sy_panel *p) { (void)p; }
-bool sy_panel_select(struct sy_panel *p, const char *run) { (void)p; (void)run; return false; }
-const char *sy_panel_selected(const struct sy_panel *p) { (void)p; return ""; }
-int sy_panel_overlay(struct sy_panel *p, const char *const *runs, int n, struct sy_err *err)
+
+void sy_panel_free(struct sy_panel *p)
 {
-    (void)p; (void)runs; (void)n; (void)err;
-    return 0;
+    if (!p)
+        return;
+    drop_runs(p);
+    sy__heat_free(p);
+    sy_pyramid_free(p->memory.used);
+    sy_free(p->over);
+    sy_free(p);
 }
-void sy_panel_layout(struct sy_panel *p, int w, int h, int input_rows)
+
+void sy_panel_set_look(struct sy_panel *p, const struct sy_look *look)
 {
-    p->w = w; p->h = h;
-    int panes = h >= 10 ? h * 45 / 100 : 0, status = h >= 6, rule = panes > 0;
-    int y = 0;
-    p->areas.header = (struct sy_rect){0, y, w, h > 1}; y += h > 1;
-    p->areas.panes = (struct sy_rect){0, y, w, panes}; y += panes;
-    p->areas.rule = (struct sy_rect){0, y, w, rule}; y += rule;
-    int left = h - y - status - input_rows;
-    if (left < 0) { input_rows += left; left = 0; }
-    p->areas.scrollback = (struct sy_rect){0, y, w, left}; y += left;
-    p->areas.input = (struct sy_rect){0, y, w, input_rows}; y += input_rows;
-    p->areas.status = (struct sy_rect){0, y, w, status};
+    p->look = *look;
     p->dirty = true;
 }
+
+/* ---- runs ---- */
+
+static struct sy__run *find_run(const struct sy_panel *p, const struct sy_source *s)
+{
+    for (int i = 0; i < p->nruns; i++)
+        if (p->runs[i] && p->runs[i]->source == s)
+            return p->runs[i];
+    return NULL;
+}
+
+static int place_of(const struct sy_panel *p, const char *name)
+{
+    for (int i = 0; i < p->nruns; i++)
+        if (!strcmp(p->runs[i]->status.name, name))
+            return i;
+    return -1;
+}
+
+/* The runs of the list, those that are known with what was read of them. */
+static int replace_runs(struct sy_panel *p, struct sy_source *const *list, int n,
+                        struct sy_err *err)
+{
+    struct sy__run **runs = sy_calloc((size_t)n + 1, sizeof *runs), *front = sy__front(p);
+    int was = p->nruns, rc = runs ? 0 : -1, shown = 0;
+    for (int i = 0; i < n && !rc; i++) {
+        struct sy__run *known = find_run(p, list[i]);
+        runs[i] = known ? known : sy__run_new(list[i], err);
+        rc = runs[i] ? 0 : -1;
+    }
+    if (rc) {
+        for (int i = 0; i < n && runs; i++)
+            if (runs[i] && !find_run(p, list[i]))
+                sy__run_free(runs[i]);
+        sy_free(runs);
+        return sy_err_set(err, SY_E_MEMORY, "panel: out of memory");
+    }
+    bool newer = n > was;
+    for (int i = 0; i < n; i++) {
+        shown = runs[i] == front ? i : shown;
+        for (int k = 0; k < was; k++)
+            if (p->runs[k] == runs[i])
+                p->runs[k] = NULL;
+    }
+    bool kept = false;
+    for (int i = 0; i < n; i++)
+        kept |= front && runs[i] == front;
+    for (int k = 0; k < was; k++)
+        sy__run_free(p->runs[k]);
+    sy_free(p->runs);
+    p->runs = runs;
+    p->nruns = n;
+    /* A new run of this process comes to the front: it is what was just typed. */
+    p->front = p->use_board && newer ? n - 1 : kept ? shown : n ? n - 1 : 0;
+    if (!p->use_board && !kept)
+        p->front = 0;
+    for (int i = 0; i < n; i++)
+        runs[i]->colour = i;
+    p->table.run = p->times.run = NULL;
+    return 0;
+}
+
+static void after_runs(struct sy_panel *p)
+{
+    int at = p->wanted[0] ? place_of(p, p->wanted) : -1;
+    if (at >= 0) {
+        p->front = at;
+        p->wanted[0] = 0;
+    }
+    p->cursor = -1;
+    p->base = -1;
+    p->fit = p->follow = true;
+    sy__layout(p);
+}
+
+int sy_panel_set_sources(struct sy_panel *p, struct sy_source *const *list, int n,
+                         struct sy_err *err)
+{
+    p->use_board = false;
+    if (replace_runs(p, list, n, err))
+        return -1;
+    after_runs(p);
+    return 0;
+}
+
+void sy_panel_use_board(struct sy_panel *p)
+{
+    p->use_board = true;
+    p->board_version = 0;
+}
+
+static bool look_at_board(struct sy_panel *p)
+{
+    uint64_t version = sy_board_version();
+    if (!p->use_board || version == p->board_version)
+        return false;
+    int n = sy_board_list(NULL, 0), room = n + 8;
+    struct sy_source **list = sy_alloc((size_t)room * sizeof *list);
+    if (!list)
+        return false;
+    n = sy_board_list(list, room);
+    n = n > room ? room : n;
+    int rc = replace_runs(p, list, n, NULL);
+    for (int i = 0; i < n; i++)
+        sy_source_unref(list[i]);
+    sy_free(list);
+    if (rc)
+        return false;
+    p->board_version = version;
+    after_runs(p);
+    return true;
+}
+
+bool sy_panel_select(struct sy_panel *p, const char *run)
+{
+    look_at_board(p);
+    int at = place_of(p, run);
+    if (at < 0) {
+        snprintf(p->wanted, sizeof p->wanted, "%s", run);
+        return false;
+    }
+    p->front = at;
+    p->cursor = -1;
+    sy__layout(p);
+    return true;
+}
+
+const char *sy_panel_selected(const struct sy_panel *p)
+{
+    return p->nruns ? p->runs[p->front]->status.name : "";
+}
+
+int sy_panel_overlay(struct sy_panel *p, const char *const *runs, int n, struct sy_err *err)
+{
+    char(*list)[65] = n ? sy_calloc((size_t)n, sizeof *list) : NULL;
+    if (n && !list)
+        return sy_err_set(err, SY_E_MEMORY, "panel: out of memory");
+    for (int i = 0; i < n; i++)
+        snprintf(list[i], sizeof list[i], "%s", runs[i]);
+    sy_free(p->over);
+    p->over = list;
+    p->nover = n;
+    p->overlay = n > 0;
+    p->dirty = true;
+    return 0;
+}
+
+static bool is_over(const struct sy_panel *p, const struct sy__run *r)
+{
+    bool named = !p->nover;
+    for (int i = 0; i < p->nover; i++)
+        named |= !strcmp(p->over[i], r->status.name);
+    return p->overlay && named;
+}
+
+/* ---- layout ---- */
+
+void sy_panel_layout(struct sy_panel *p, int w, int h, int input_rows)
+{
+    p->w = w < 1 ? 1 : w;
+    p->h = h < 1 ? 1 : h;
+    p->input_rows = input_rows < 1 ? 1 : input_rows;
+    sy__layout(p);
+}
+
 const struct sy_areas *sy_panel_areas(const struct sy_panel *p) { return &p->areas; }
-void sy_panel_set_split(struct sy_panel *p, double share) { (void)p; (void)share; }
+
+void sy_panel_set_split(struct sy_panel *p, double share)
+{
+    p->split = share <= 0 ? 0 : share < 0.1 ? 0.1 : share > 0.9 ? 0.9 : share;
+    sy__layout(p);
+}
+
+/* ---- updates ---- */
+
 bool sy_panel_update(struct sy_panel *p, double now, double budget)
 {
-    (void)now; (void)budget;
-    bool d = p->dirty;
+    double deadline = sy_now() + budget;
+    bool news = look_at_board(p);
+    int layers = sy__front(p) ? sy__front(p)->nlayers : 0;
+    for (int i = 0; i < p->nruns; i++) {
+        p->runs[i]->over = i != p->front && is_over(p, p->runs[i]);
+        if (i == p->front || p->runs[i]->over)
+            news |= sy__run_look(p->runs[i], now);
+    }
+    if (sy__front(p) && (sy__front(p)->nlayers != layers || (news && p->filter[0])))
+        sy__layout(p);
+    sy__want(p);
+    bool loading = false;
+    for (int i = 0; i < p->nruns; i++) {
+        news |= sy__run_read(p->runs[i], deadline);
+        loading |= sy__run_more(p->runs[i]);
+    }
+    news |= loading != p->loading;
+    p->loading = loading;
+    news |= sy__memory_read(p, now);
+    /* What follows depends on what keys changed, too. */
+    news |= sy__views_read(p);
+    news |= p->dirty;
     p->dirty = false;
-    return d;
+    return news;
 }
+
 void sy_panel_draw(struct sy_panel *p, struct sy_grid *g)
 {
-    struct sy_pen text = sy_look_pen(&p->look, SY_ROLE_TEXT), bar = sy_look_pen(&p->look, SY_ROLE_BAR);
-    sy_grid_fill(g, p->areas.header, ' ', text);
-    sy_grid_text(g, 1, 0, p->w - 1, "no run yet", text);
-    sy_grid_fill(g, p->areas.panes, ' ', text);
-    sy_grid_fill(g, p->areas.rule, p->look.symbols ? 0x2500 : '-', sy_look_pen(&p->look, SY_ROLE_FRAME));
-    sy_grid_fill(g, p->areas.status, ' ', bar);
-    sy_grid_text(g, 1, p->areas.status.y, p->w - 1, p->pane_mode ? "PANES" : "F1 help  F6 panes  C-x a plain", bar);
+    sy_grid_fill(g, p->areas.panes, ' ', sy_look_pen(&p->look, SY_ROLE_TEXT));
+    if (!p->nruns)
+        sy__welcome_draw(p, g);
+    else
+        sy__views_draw(p, g);
+    sy__bars_draw(p, g);
+    if (p->help)
+        sy__help_draw(p, g);
 }
-bool sy_panel_loading(const struct sy_panel *p) { (void)p; return false; }
+
+bool sy_panel_loading(const struct sy_panel *p) { return p->loading; }
+
+double sy_panel_wait(const struct sy_panel *p)
+{
+    if (p->loading || p->dirty)
+        return 0;
+    double wait = -1;
+    for (int i = 0; i < p->nruns; i++) {
+        const struct sy_source_status *s = &p->runs[i]->status;
+        if ((i != p->front && !p->runs[i]->over) || !s->live)
+            continue;
+        double each = !sy_source_is_live(p->runs[i]->source)  ? 0.5
+                      : !strcmp(s->state, "running") ? 0.1
+                                                     : -1;
+        if (each > 0 && (wait < 0 || each < wait))
+            wait = each;
+    }
+    return wait;
+}
+
+/* ---- what the screen tells ---- */
+
 void sy_panel_message(struct sy_panel *p, const char *text)
 {
     snprintf(p->message, sizeof p->message, "%s", text ? text : "");
     p->dirty = true;
 }
-void sy_panel_set_pane_mode(struct sy_panel *p, bool on) { p->pane_mode = on; p->dirty = true; }
-bool sy_panel_pane_mode(const struct sy_panel *p) { return p->pane_mode; }
-void sy_panel_set_scrolled(struct sy_panel *p, int rows) { (void)p; (void)rows; }
-bool sy_panel_action(struct sy_panel *p, enum sy_action a, struct sy_request *req)
+
+void sy_panel_set_pane_mode(struct sy_panel *p, bool on)
 {
-    *req = (struct sy_request){0};
-    p->dirty = true;
-    switch (a) {
-    case SY_ACT_LEAVE: p->pane_mode = false; req->kind = SY_REQ_LEAVE; return true;
-    case SY_ACT_FILTER: req->kind = SY_REQ_FILTER; return true;
-    case SY_ACT_PLAIN: req->kind = SY_REQ_PLAIN; return true;
-    case SY_ACT_PANES: p->pane_mode = true; return true;
-    case SY_ACT_PAGE_UP: req->kind = SY_REQ_SCROLL; req->step = -1; return true;
-    case SY_ACT_PAGE_DOWN: req->kind = SY_REQ_SCROLL; req->step = 1; return true;
-    case SY_ACT_HELP: case SY_ACT_PROMPT_HELP: p->help = !p->help; return true;
-    default: return a > SY_ACT_NONE && a < SY_ACT_COUNT;
+    if (p->pane_mode != on) {
+        p->pane_mode = on;
+        p->message[0] = 0;
+        p->cursor = on ? p->cursor : -1;
+        if (!on && p->full) { /* the prompt wants its scrollback */
+            p->full = false;
+            sy__layout(p);
+        }
     }
+    p->dirty = true;
 }
+
+bool sy_panel_pane_mode(const struct sy_panel *p) { return p->pane_mode; }
+
+void sy_panel_set_scrolled(struct sy_panel *p, int rows)
+{
+    p->dirty |= p->scrolled != rows;
+    p->scrolled = rows;
+}
+
 int sy_panel_filter(struct sy_panel *p, const char *text, struct sy_err *err)
 {
-    (void)p; (void)text; (void)err;
+    size_t n = text ? strlen(text) : 0;
+    if (n >= sizeof p->filter)
+        return sy_err_set(err, SY_E_RANGE, "filter: more than %zu bytes", sizeof p->filter - 1);
+    snprintf(p->filter, sizeof p->filter, "%s", text ? text : "");
+    p->focus = 0;
+    sy__layout(p);
     return 0;
 }
-void sy_panel_show_help(struct sy_panel *p, bool on) { p->help = on; p->dirty = true; }
+
+void sy_panel_show_help(struct sy_panel *p, bool on)
+{
+    p->help = on;
+    p->dirty = true;
+}
+
 bool sy_panel_help(const struct sy_panel *p) { return p->help; }
-bool sy_panel_click(struct sy_panel *p, int x, int y) { (void)p; (void)x; (void)y; return false; }
+
+static bool inside(struct sy_rect r, int x, int y)
+{
+    return x >= r.x && y >= r.y && x < r.x + r.w && y < r.y + r.h;
+}
+
+bool sy_panel_click(struct sy_panel *p, int x, int y)
+{
+    struct sy__run *r = sy__front(p);
+    for (int i = 0; i < p->nslots && r; i++) {
+        struct sy_rect in = sy_plot_inside(p->slots[i].r);
+        double x0, x1;
+        if (!inside(p->slots[i].r, x, y))
+            continue;
+        p->focus = i;
+        p->dirty = true;
+        if (!inside(in, x, y) || p->slots[i].view == SY__EXPERTS || p->slots[i].view == SY__MEMORY)
+            return true;
+        struct sy_x_axis axis = sy__x_axis(p, r);
+        sy__x_window(p, r, &x0, &x1);
+        int64_t step = sy_x_to_step(&axis, x0 + (x1 - x0) * (x - in.x + 0.5) / in.w);
+        p->cursor = step < 1 ? 1 : step > r->status.step ? r->status.step : step;
+        return true;
+    }
+    return false;
+}

@@ -63,6 +63,9 @@ bool sy_panel_update(struct sy_panel *p, double now, double budget);
 void sy_panel_draw(struct sy_panel *p, struct sy_grid *g);
 /* true while more rows of a stored run wait for the next update. */
 bool sy_panel_loading(const struct sy_panel *p);
+/* Seconds until the next update may find something; 0: at once (it is loading); -1: not before a
+ * key, a new size, or what sy_board_notify announces. */
+double sy_panel_wait(const struct sy_panel *p);
 
 /* Seen at the right of the status line until the next message (NULL: none). */
 void sy_panel_message(struct sy_panel *p, const char *text);

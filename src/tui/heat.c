@@ -1,0 +1,340 @@
+/* The experts' views: the table of layers and experts at one step, and one layer over time.  See
+ * panel_int.h. */
+#include "tui/panel_int.h"
+
+#include "base/mem.h"
+#include "tui/frame.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *series, *title;
+} heats[SY__HEATS] = {{"load", "load"}, {"gate", "probability"}, {"drop", "dropped"},
+                      {"load", "change"}};
+
+void sy__heat_free(struct sy_panel *p)
+{
+    sy_free(p->table.v);
+    sy_free(p->times.bucket);
+    sy_free(p->times.found);
+    sy_free(p->times.v);
+    p->table = (struct sy__table){0};
+    p->times = (struct sy__times){0};
+}
+
+/* ---- the table ---- */
+
+static bool table_room(struct sy__table *t, size_t n)
+{
+    if (n <= t->room)
+        return true;
+    float *grown = sy_realloc(t->v, n * sizeof *grown);
+    if (!grown)
+        return false;
+    t->v = grown;
+    t->room = n;
+    return true;
+}
+
+/* A layer's row at a step into out[cols]; a series of one column stands for all of them. */
+static int64_t read_row(const struct sy__run *r, const char *series, int number, int64_t step,
+                        float *out, int cols)
+{
+    char name[48];
+    float *row = out;
+    snprintf(name, sizeof name, "%s.%d", series, number);
+    for (int i = 0; i < cols; i++)
+        out[i] = NAN;
+    int id = sy_source_find(r->source, name);
+    if (id < 0)
+        return -2;
+    int width = sy_source_width(r->source, id);
+    if (width > cols && !(row = sy_alloc((size_t)width * sizeof *row)))
+        return -1;
+    int64_t found = sy_source_at(r->source, id, step, row);
+    if (width == 1 && found >= 0)
+        for (int i = 1; i < cols; i++)
+            out[i] = row[0];
+    if (row != out) {
+        memcpy(out, row, (size_t)cols * sizeof *row);
+        sy_free(row);
+    }
+    return found;
+}
+
+static void fill_table(struct sy_panel *p, const struct sy__run *r, int64_t step)
+{
+    struct sy__table *t = &p->table;
+    float *was = t->v + (size_t)t->rows * (size_t)t->cols; /* one row behind the table */
+    t->missing = true;
+    for (int i = 0; i < t->rows; i++) {
+        float *row = t->v + (size_t)i * (size_t)t->cols;
+        int number = r->layers[i].number;
+        int64_t found = read_row(r, heats[t->mode].series, number, step, row, t->cols);
+        t->missing &= found == -2;
+        if (t->mode != SY__HEAT_CHANGE)
+            continue;
+        read_row(r, "load", number, t->base, was, t->cols);
+        for (int k = 0; k < t->cols; k++)
+            row[k] -= was[k];
+    }
+}
+
+/* Which step: the cursor's, or the newest. */
+static int64_t table_step(const struct sy_panel *p, const struct sy__run *r)
+{
+    return p->cursor >= 0 && p->cursor < r->status.step ? p->cursor : r->status.step;
+}
+
+bool sy__table_read(struct sy_panel *p)
+{
+    struct sy__table *t = &p->table;
+    const struct sy__run *r = sy__front(p);
+    if (!r || !r->nlayers || !sy__shows(p, SY__EXPERTS))
+        return false;
+    int64_t step = table_step(p, r), base = p->base >= 0 ? p->base : 1;
+    if (t->run == r && t->mode == p->heat && t->step == step && t->base == base &&
+        t->rows == r->nlayers && t->cols == r->experts)
+        return false;
+    if (!table_room(t, (size_t)(r->nlayers + 1) * (size_t)r->experts))
+        return false;
+    t->run = r;
+    t->mode = p->heat;
+    t->step = step;
+    t->base = base;
+    t->rows = r->nlayers;
+    t->cols = r->experts;
+    fill_table(p, r, p->cursor >= 0 ? step : INT64_MAX);
+    return true;
+}
+
+struct figures {
+    int dead, over;
+    double most, entropy, largest;
+};
+
+/* Of the table: entropy in nats, the mean over layers of that of its loads as shares. */
+static struct figures figures_of(const struct sy__table *t)
+{
+    struct figures f = {0, 0, 0, 0, 0};
+    int layers = 0;
+    for (int i = 0; i < t->rows; i++) {
+        const float *row = t->v + (size_t)i * (size_t)t->cols;
+        double sum = 0, h = 0;
+        for (int k = 0; k < t->cols; k++)
+            sum += isnan(row[k]) ? 0 : (double)row[k];
+        for (int k = 0; k < t->cols; k++) {
+            double v = (double)row[k], share = v / sum;
+            if (isnan(v))
+                continue;
+            f.dead += v <= 0;
+            f.over += v > 2;
+            f.most = v > f.most ? v : f.most;
+            f.largest = fabs(v) > f.largest ? fabs(v) : f.largest;
+            h -= share > 0 ? share * log(share) : 0;
+        }
+        f.entropy += sum > 0 ? h : 0;
+        layers += sum > 0;
+    }
+    f.entropy /= layers ? layers : 1;
+    return f;
+}
+
+static void table_title(const struct sy_panel *p, const struct sy__table *t, char *out, size_t size)
+{
+    const struct sy__run *r = sy__front(p);
+    int n = snprintf(out, size, "experts  L%d–%d × 1–%d", r->layers[0].number,
+                     r->layers[t->rows - 1].number, t->cols);
+    if (p->heat != SY__HEAT_LOAD)
+        n += snprintf(out + n, size - (size_t)n, " · %s", heats[p->heat].title);
+    if (p->heat == SY__HEAT_CHANGE)
+        snprintf(out + n, size - (size_t)n, " since %lld", (long long)t->base);
+    else if (p->cursor >= 0)
+        snprintf(out + n, size - (size_t)n, " · step %lld", (long long)t->step);
+}
+
+static void table_foot(const struct sy_panel *p, const struct figures *f, const struct sy__slot *slot,
+                       struct sy_grid *g)
+{
+    char text[128], fine[160], value[16];
+    struct sy_pen dim = sy_look_pen(&p->look, SY_ROLE_DIM);
+    sy_value_text(f->most, SY_UNIT_PLAIN, value);
+    if (p->heat == SY__HEAT_LOAD)
+        snprintf(text, sizeof text, " dead %d · max/mean %.*f · entropy %.2f ", f->dead,
+                 f->most < 10 ? 2 : 1, f->most, f->entropy);
+    else if (p->heat == SY__HEAT_CHANGE)
+        snprintf(text, sizeof text, " blue: less · yellow: more · at most %.2f ", f->largest);
+    else
+        snprintf(text, sizeof text, " at most %s ", value);
+    sy_look_text(&p->look, text, fine, sizeof fine);
+    int n = sy_frame_foot(g, slot->r, 1, fine, dim);
+    if (p->heat == SY__HEAT_LOAD && f->dead) { /* the number that alarms */
+        int digits = snprintf(value, sizeof value, "%d", f->dead);
+        sy_frame_foot(g, slot->r, 7, value, sy_look_pen(&p->look, SY_ROLE_BAD));
+        n = n > digits ? n : digits;
+    }
+    if (p->heat != SY__HEAT_LOAD || n + 12 > slot->r.w - 4)
+        return;
+    for (int i = 0; i < 8; i++) { /* the ramp's key: 0 .. 2 */
+        int c = sy_look_heat(&p->look, i / 7.0), x = slot->r.x + slot->r.w - 12 + i;
+        struct sy_pen pen = {c >= 0 ? (int16_t)c : dim.fg, -1, 0};
+        sy_grid_put(g, x, slot->r.y + slot->r.h - 1,
+                    c >= 0 ? 0x2588 : (uint32_t)sy_look_ramp(i / 7.0), pen);
+    }
+    sy_frame_foot(g, slot->r, slot->r.w - 14, "0", dim);
+    sy_frame_foot(g, slot->r, slot->r.w - 5, "2", dim);
+}
+
+/* In rows that have experts of fewer columns than others, what is not there stays NaN. */
+void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g)
+{
+    const struct sy__table *t = &p->table;
+    char title[128] = "experts";
+    bool focus = p->pane_mode && slot == &p->slots[p->focus];
+    bool ready = t->v && t->run == sy__front(p) && t->rows > 0;
+    if (ready)
+        table_title(p, t, title, sizeof title);
+    struct sy_rect in = sy_frame(g, &p->look, slot->r, title, focus);
+    if (!ready)
+        return;
+    if (t->missing) {
+        char text[96];
+        snprintf(text, sizeof text, "this run records no %s.N", heats[t->mode].series);
+        sy_grid_text(g, in.x + 1, in.y + in.h / 2, in.w - 2, text,
+                     sy_look_pen(&p->look, SY_ROLE_DIM));
+        return;
+    }
+    struct figures f = figures_of(t);
+    bool load = t->mode == SY__HEAT_LOAD;
+    struct sy_heat h = {t->v, t->rows, t->cols, 0, load ? 2 : f.largest > 0 ? f.largest : 1,
+                        t->mode == SY__HEAT_CHANGE, load, load, 2, "L", true,
+                        p->layer < t->rows ? p->layer : 0, -1};
+    sy_heat_draw(&h, &p->look, g, in);
+    table_foot(p, &f, slot, g);
+}
+
+/* ---- one layer over time ---- */
+
+static struct sy_rect times_area(const struct sy__slot *slot)
+{
+    return sy_plot_inside(slot->r);
+}
+
+static bool times_room(struct sy__times *t, int n, int width)
+{
+    if (t->n == n && t->width == width && t->v)
+        return true;
+    sy_free(t->bucket);
+    sy_free(t->found);
+    sy_free(t->v);
+    t->bucket = sy_alloc((size_t)n * sizeof *t->bucket);
+    t->found = sy_alloc((size_t)n * sizeof *t->found);
+    t->v = sy_alloc((size_t)n * (size_t)width * sizeof *t->v);
+    t->n = t->bucket && t->found && t->v ? n : 0;
+    t->width = width;
+    t->run = NULL;
+    return t->n > 0;
+}
+
+static void forget_times(struct sy__times *t)
+{
+    for (int i = 0; i < t->n; i++)
+        t->bucket[i] = t->found[i] = -1;
+}
+
+/* The step shown in each column is the last of its bucket, so that columns stay as they are while
+ * the window moves on. */
+static int64_t column_step(const struct sy_panel *p, struct sy__run *r, int i, int w)
+{
+    double x0, x1;
+    struct sy_x_axis x = sy__x_axis(p, r);
+    sy__x_window(p, r, &x0, &x1);
+    return sy_x_to_step(&x, x0 + (x1 - x0) * (i + 1) / w) - 1;
+}
+
+static int64_t stride_of(const struct sy_panel *p, struct sy__run *r, int w)
+{
+    int64_t span = column_step(p, r, w - 1, w) - column_step(p, r, 0, w), stride = 1;
+    while (stride * w < span)
+        stride *= 2;
+    return stride;
+}
+
+bool sy__times_read(struct sy_panel *p, const struct sy__slot *slot)
+{
+    struct sy__times *t = &p->times;
+    struct sy__run *r = sy__front(p);
+    int w = times_area(slot).w, layer = r && p->layer < r->nlayers ? p->layer : 0;
+    if (!r || !r->nlayers || w < 1 || !times_room(t, 4 * w, r->layers[layer].width))
+        return false;
+    int64_t stride = stride_of(p, r, w);
+    bool news = t->run != r || t->layer != layer || t->stride != stride;
+    if (news)
+        forget_times(t);
+    t->run = r;
+    t->layer = layer;
+    t->stride = stride;
+    for (int i = 0; i < w; i++) {
+        int64_t bucket = column_step(p, r, i, w) / stride, last = bucket * stride + stride - 1;
+        int at = bucket < 0 ? -1 : (int)(bucket % t->n);
+        if (at < 0 || bucket * stride > r->status.step)
+            continue;
+        int64_t newest = last < r->status.step ? last : r->status.step;
+        if (t->bucket[at] == bucket && t->found[at] == newest)
+            continue;
+        int64_t found = sy_source_at(r->source, r->layers[layer].series, last,
+                                     t->v + (size_t)at * (size_t)t->width);
+        t->bucket[at] = found >= bucket * stride ? bucket : -1;
+        t->found[at] = newest;
+        news = true;
+    }
+    return news;
+}
+
+void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g)
+{
+    struct sy__times *t = &p->times;
+    struct sy__run *r = sy__front(p);
+    char title[64], at[40];
+    int layer = r && p->layer < r->nlayers ? p->layer : 0;
+    snprintf(title, sizeof title, "layer %d · load of its experts over time",
+             r && r->nlayers ? r->layers[layer].number : 1);
+    bool focus = p->pane_mode && slot == &p->slots[p->focus];
+    sy_frame(g, &p->look, slot->r, title, focus);
+    struct sy_rect area = times_area(slot);
+    int w = area.w;
+    float *v = w > 0 && t->n && t->run == r && r
+                   ? sy_alloc((size_t)w * (size_t)t->width * sizeof *v) : NULL;
+    if (!v)
+        return;
+    int cursor = -1;
+    for (int i = 0; i < w; i++) {
+        int64_t step = column_step(p, r, i, w), bucket = step / t->stride;
+        int k = bucket < 0 ? 0 : (int)(bucket % t->n);
+        bool known = bucket >= 0 && t->bucket[k] == bucket;
+        for (int e = 0; e < t->width; e++)
+            v[(size_t)e * (size_t)w + (size_t)i] =
+                known ? t->v[(size_t)k * (size_t)t->width + (size_t)e] : NAN;
+        if (cursor < 0 && p->cursor >= 0 && p->cursor <= step)
+            cursor = i;
+    }
+    struct sy_heat h = {v, t->width, w, 0, 2, false, true, false, 2, NULL, false, -1, cursor};
+    sy_heat_draw(&h, &p->look, g, area);
+    struct sy_heat labels = {v, t->width, 1, 0, 2, false, false, false, 2, "E", false, -1, -1};
+    int last = -1;
+    for (int y = 0; y < area.h && area.x > slot->r.x + 1; y++) {
+        int e = sy_heat_row_at(&labels, &p->look, area, area.y + y);
+        if (e < 0 || e == last || (y % 2 && area.h > 6 && t->width > area.h))
+            continue;
+        last = e;
+        snprintf(at, sizeof at, "E%d", e + 1);
+        sy_grid_text(g, slot->r.x + 2, area.y + y, 4, at, sy_look_pen(&p->look, SY_ROLE_DIM));
+    }
+    sy_free(v);
+    double x0, x1;
+    sy__x_window(p, r, &x0, &x1);
+    sy_count_text((long long)p->cursor, at);
+    sy__x_ticks(x0, x1, p->x_kind, p->cursor >= 0 ? at : NULL, &p->look, g, slot->r, area);
+}

@@ -1,0 +1,247 @@
+/* See heatmap.h. */
+#include "tui/heatmap.h"
+
+#include "tui/frame.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* How entries lie on pixels along one side: `size` pixels an entry, or `group` entries a pixel. */
+struct side {
+    int n, pixels, size, group;
+};
+
+static struct side side_of(int n, int pixels, int most)
+{
+    struct side s = {n, pixels, 1, 1};
+    if (n < 1 || pixels < 1)
+        return (struct side){0, 0, 1, 1};
+    if (n <= pixels)
+        s.size = pixels / n < most ? pixels / n : most;
+    else
+        s.group = (n + pixels - 1) / pixels;
+    s.pixels = s.group > 1 ? (n + s.group - 1) / s.group : n * s.size;
+    return s;
+}
+
+/* The entries first..end-1 at a pixel; none: empty. */
+static void entries_at(const struct side *s, int pixel, int *first, int *end)
+{
+    *first = s->group > 1 ? pixel * s->group : pixel / s->size;
+    *end = *first + s->group;
+    *end = *end > s->n ? s->n : *end;
+}
+
+struct tile {
+    bool any, dead, over;
+    double v;
+};
+
+static struct tile tile_at(const struct sy_heat *h, const struct side *rows,
+                           const struct side *cols, int px, int py)
+{
+    struct tile t = {false, false, false, (double)NAN};
+    int r0, r1, c0, c1;
+    if (px >= cols->pixels || py >= rows->pixels)
+        return t;
+    entries_at(rows, py, &r0, &r1);
+    entries_at(cols, px, &c0, &c1);
+    for (int r = r0; r < r1; r++)
+        for (int c = c0; c < c1; c++) {
+            double v = (double)h->v[(size_t)r * (size_t)h->cols + (size_t)c];
+            if (isnan(v))
+                continue;
+            t.any = true;
+            t.dead |= h->dead && v <= 0;
+            t.over |= h->over && v > h->limit;
+            if (isnan(t.v) || (h->diverging ? fabs(v) > fabs(t.v) : v > t.v))
+                t.v = v;
+        }
+    return t;
+}
+
+static double shade(const struct sy_heat *h, double v)
+{
+    return h->diverging ? v / h->hi : (v - h->lo) / (h->hi - h->lo);
+}
+
+static int16_t colour(const struct sy_heat *h, const struct sy_look *look, const struct tile *t)
+{
+    if (!t->any)
+        return -1;
+    return (int16_t)(h->diverging ? sy_look_diverge(look, shade(h, t->v))
+                                  : sy_look_heat(look, shade(h, t->v)));
+}
+
+#define LABEL 4 /* columns of row labels */
+
+struct sy_rect sy_heat_inside(const struct sy_heat *h, struct sy_rect r)
+{
+    if (h->row_name && r.w > 12) {
+        r.x += LABEL;
+        r.w -= LABEL;
+    }
+    if (h->number_columns && r.h > 4 && r.h > h->rows / 2) {
+        r.y++;
+        r.h--;
+    }
+    return r;
+}
+
+static int pixels_a_cell(const struct sy_look *look) { return look->colours == 256 ? 2 : 1; }
+
+static void sides(const struct sy_heat *h, const struct sy_look *look, struct sy_rect in,
+                  struct side *rows, struct side *cols)
+{
+    *cols = side_of(h->cols, in.w, h->number_columns ? 6 : 1 << 20);
+    *rows = side_of(h->rows, in.h * pixels_a_cell(look), 1 << 20);
+}
+
+int sy_heat_row_at(const struct sy_heat *h, const struct sy_look *look, struct sy_rect r, int y)
+{
+    struct side rows, cols;
+    struct sy_rect in = sy_heat_inside(h, r);
+    int first, end;
+    sides(h, look, in, &rows, &cols);
+    if (y < in.y || (y - in.y) * pixels_a_cell(look) >= rows.pixels)
+        return -1;
+    entries_at(&rows, (y - in.y) * pixels_a_cell(look), &first, &end);
+    return first;
+}
+
+/* Is this pixel the middle of its entry?  The sign stands there once. */
+static bool is_middle(const struct side *s, int pixel)
+{
+    return s->group > 1 || pixel % s->size == (s->size - 1) / 2;
+}
+
+static void put_sign(const struct sy_look *look, struct sy_grid *g, int x, int y, bool dead,
+                     struct sy_pen pen)
+{
+    int bg = pen.bg >= 0 ? pen.bg : pen.fg;
+    struct sy_pen sign = sy_look_pen(look, dead ? SY_ROLE_BAD : SY_ROLE_VALUE);
+    if (look->colours == 256) {
+        sign.bg = (int16_t)bg;
+        sign.fg = dead ? 203 : 16; /* black before the bright end of the ramp */
+        sign.attr = SY_BOLD;
+    }
+    sy_grid_put(g, x, y, dead ? sy_glyph(look, SY_GLYPH_DEAD) : '!', sign);
+}
+
+static void put_half_blocks(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
+                            struct sy_rect in, const struct side *rows, const struct side *cols,
+                            int i, int j)
+{
+    struct tile top = tile_at(h, rows, cols, i, 2 * j), low = tile_at(h, rows, cols, i, 2 * j + 1);
+    struct sy_pen pen = {colour(h, look, &top), colour(h, look, &low), 0};
+    int x = in.x + i, y = in.y + j;
+    if (!top.any && !low.any)
+        return;
+    if (!top.any) {
+        sy_grid_put(g, x, y, 0x2584, (struct sy_pen){pen.bg, -1, 0});
+        return;
+    }
+    sy_grid_put(g, x, y, look->symbols == SY_SYMBOLS_ASCII ? ' ' : 0x2580, pen);
+    if (look->symbols == SY_SYMBOLS_ASCII) /* a terminal with colours and without blocks: one row */
+        sy_grid_put(g, x, y, ' ', (struct sy_pen){-1, pen.fg, 0});
+    bool at = is_middle(cols, i);
+    bool sign_top = at && is_middle(rows, 2 * j), sign_low = at && is_middle(rows, 2 * j + 1);
+    const struct tile *t = sign_top && (top.dead || top.over) ? &top
+                           : sign_low && (low.dead || low.over) ? &low
+                                                                : NULL;
+    if (t)
+        put_sign(look, g, x, y, t->dead, (struct sy_pen){-1, t == &top ? pen.fg : pen.bg, 0});
+}
+
+static void put_ramp(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
+                     struct sy_rect in, const struct side *rows, const struct side *cols, int i,
+                     int j)
+{
+    struct tile t = tile_at(h, rows, cols, i, j);
+    struct sy_pen pen = sy_look_pen(look, SY_ROLE_TEXT);
+    if (!t.any)
+        return;
+    double v = shade(h, t.v);
+    if (h->diverging && look->colours)
+        pen.fg = v < 0 ? 4 : 3;
+    char ch = sy_look_ramp(h->diverging ? fabs(v) : v);
+    if (h->diverging && !look->colours && fabs(v) > 0.06) /* down and up by other signs */
+        ch = v < 0 ? (v < -0.5 ? 'V' : 'v') : (v > 0.5 ? 'A' : '^');
+    sy_grid_put(g, in.x + i, in.y + j, (uint32_t)ch, pen);
+    if ((t.dead || t.over) && is_middle(cols, i) && is_middle(rows, j))
+        put_sign(look, g, in.x + i, in.y + j, t.dead, pen);
+}
+
+static void label_rows(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
+                       struct sy_rect r, struct sy_rect in, const struct side *rows)
+{
+    int per = pixels_a_cell(look), shown = -1;
+    for (int j = 0; j * per < rows->pixels && h->row_name && in.x > r.x; j++) {
+        int first, end, below, unused;
+        char text[16];
+        entries_at(rows, j * per, &first, &end);
+        entries_at(rows, j * per + per - 1 < rows->pixels ? j * per + per - 1 : j * per, &below,
+                   &unused);
+        end = below + 1 > end ? below + 1 : end;
+        bool selected = h->selected >= first && h->selected < end;
+        if (first == shown && !(selected && h->selected > shown))
+            continue;
+        int row = selected ? h->selected : first;
+        shown = end - 1;
+        snprintf(text, sizeof text, "%s%d", h->row_name, row + 1);
+        sy_grid_text(g, r.x, in.y + j, LABEL - 1, text,
+                     sy_look_pen(look, selected ? SY_ROLE_VALUE : SY_ROLE_DIM));
+        if (selected)
+            sy_grid_put(g, r.x + LABEL - 1, in.y + j,
+                        look->symbols == SY_SYMBOLS_ASCII ? '>' : 0x25B8,
+                        sy_look_pen(look, SY_ROLE_FOCUS));
+    }
+}
+
+static void label_columns(const struct sy_look *look, struct sy_grid *g, struct sy_rect in,
+                          const struct side *cols)
+{
+    int free_from = 0;
+    for (int i = 0; i < cols->pixels; i++) {
+        int first, end;
+        char text[16];
+        entries_at(cols, i, &first, &end);
+        if (cols->group == 1 && i % cols->size)
+            continue;
+        int n = snprintf(text, sizeof text, "%d", first + 1);
+        if (i < free_from || i + n > in.w)
+            continue;
+        sy_grid_text(g, in.x + i, in.y - 1, n, text, sy_look_pen(look, SY_ROLE_DIM));
+        free_from = i + (n + 2 > 6 ? n + 2 : 6);
+    }
+}
+
+void sy_heat_draw(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
+                  struct sy_rect r)
+{
+    struct side rows, cols;
+    struct sy_rect in = sy_heat_inside(h, r);
+    if (in.w < 1 || in.h < 1 || h->rows < 1 || h->cols < 1)
+        return;
+    sides(h, look, in, &rows, &cols);
+    int per = pixels_a_cell(look);
+    for (int j = 0; j * per < rows.pixels; j++)
+        for (int i = 0; i < cols.pixels; i++) {
+            if (per == 2)
+                put_half_blocks(h, look, g, in, &rows, &cols, i, j);
+            else
+                put_ramp(h, look, g, in, &rows, &cols, i, j);
+        }
+    if (h->cursor >= 0 && cols.pixels > 0 && h->cursor < h->cols) {
+        int x = cols.group > 1 ? h->cursor / cols.group : h->cursor * cols.size;
+        for (int j = 0; j * per < rows.pixels; j++) {
+            struct sy_cell *c = sy_grid_at(g, in.x + x, in.y + j);
+            if (c)
+                c->pen.attr |= SY_REVERSE;
+        }
+    }
+    label_rows(h, look, g, r, in, &rows);
+    if (in.y > r.y)
+        label_columns(look, g, in, &cols);
+}

@@ -1,0 +1,135 @@
+/* The panel from inside: layout.c (what is where), views.c (what is drawn there), pane.c (what keys do), bars.c
+ * (header, status line, help), panel.c (runs, updates). */
+#ifndef SY_TUI_PANEL_INT_H
+#define SY_TUI_PANEL_INT_H
+
+#include "tui/feed.h"
+#include "tui/heatmap.h"
+#include "tui/panel.h"
+#include "tui/plot_int.h"
+
+enum sy__view {
+    SY__LOSS,
+    SY__EXPERTS,
+    SY__SPEED,
+    SY__ROUTER,
+    SY__GRAD,
+    SY__MEMORY,
+    SY__LR,
+    SY__OVER_TIME, /* load of the selected layer's experts */
+    SY__VIEWS
+};
+
+enum sy__heat { SY__HEAT_LOAD, SY__HEAT_GATE, SY__HEAT_DROP, SY__HEAT_CHANGE, SY__HEATS };
+
+#define SY__SLOTS 12
+struct sy__slot {
+    struct sy_rect r;
+    enum sy__view view;
+    char series[48]; /* of a filter's chart; "": the view */
+};
+
+/* What the heatmap shows, and of which step; read anew when any of it changes. */
+struct sy__table {
+    const struct sy__run *run;
+    enum sy__heat mode;
+    int64_t step, base; /* of the rows; of the rows they are compared with */
+    int rows, cols;
+    bool missing; /* the run has no such series */
+    float *v;     /* owned */
+    size_t room;
+};
+
+/* Rows of load.N at times: slot = (step / stride) % n. */
+struct sy__times {
+    const struct sy__run *run;
+    int layer, width, n; /* layer: place in run->layers */
+    int64_t stride;
+    int64_t *bucket, *found; /* [n] owned; step / stride, step of the row; -1 */
+    float *v;                /* [n][width] owned */
+};
+
+struct sy__memory {
+    double at;
+    int n;
+    struct sy_pyramid *used; /* owned; megabytes, a row a second */
+    double live, most, resident, total; /* bytes */
+    bool fixed; /* tests: these numbers, not this process' */
+};
+
+struct sy_panel {
+    struct sy_look look;
+    int w, h, input_rows;
+    double split; /* 0: the layout's own */
+    struct sy_areas areas;
+    struct sy__slot slots[SY__SLOTS];
+    int nslots, focus; /* focus: a slot */
+
+    struct sy__run **runs; /* owned */
+    int nruns, front;
+    bool use_board, overlay;
+    uint64_t board_version;
+    char wanted[65]; /* run to be selected when it comes */
+    char (*over)[65]; /* owned; names to be overlaid; none: all */
+    int nover;
+
+    /* what pane.c changes */
+    bool pane_mode, one, full, help, fit;
+    bool follow;
+    double x0, x1; /* when not fit; in units of x_kind of the run in front */
+    enum sy_x_kind x_kind;
+    int64_t cursor; /* a step; -1: none */
+    bool log[SY__VIEWS];
+    bool cloud;
+    int smooth;
+    enum sy__heat heat;
+    int layer;     /* place in layers */
+    int64_t base;  /* step that changes are shown since; -1: the first */
+    enum sy__view only; /* view of the slot that has the focus when there is but one */
+    enum sy__view swapped[SY__VIEWS]; /* view shown where the layout has this one */
+    char filter[48];
+
+    bool dirty, loading;
+    int scrolled;
+    char message[256];
+    struct sy__table table;
+    struct sy__times times;
+    struct sy__memory memory;
+};
+
+extern const double sy__decays[4];
+
+static inline struct sy__run *sy__front(const struct sy_panel *p)
+{
+    return p->nruns ? p->runs[p->front] : NULL;
+}
+
+/* layout.c */
+void sy__layout(struct sy_panel *p);
+bool sy__shows(const struct sy_panel *p, enum sy__view view);
+
+/* views.c */
+void sy__want(struct sy_panel *p);  /* feeds of all that is shown */
+bool sy__views_read(struct sy_panel *p); /* heatmaps' rows; true: changed */
+void sy__views_draw(struct sy_panel *p, struct sy_grid *g);
+void sy__x_window(const struct sy_panel *p, const struct sy__run *r, double *x0, double *x1);
+struct sy_x_axis sy__x_axis(const struct sy_panel *p, struct sy__run *r);
+bool sy__x_known(const struct sy_panel *p, enum sy_x_kind kind);
+
+/* heat.c */
+bool sy__table_read(struct sy_panel *p);
+bool sy__times_read(struct sy_panel *p, const struct sy__slot *slot);
+void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
+void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
+void sy__heat_free(struct sy_panel *p);
+
+/* memory.c */
+bool sy__memory_read(struct sy_panel *p, double now);
+void sy__memory_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
+
+/* bars.c */
+void sy__bars_draw(struct sy_panel *p, struct sy_grid *g);
+void sy__help_draw(struct sy_panel *p, struct sy_grid *g);
+void sy__welcome_draw(struct sy_panel *p, struct sy_grid *g);
+
+#endif

@@ -1,0 +1,343 @@
+/* What each view shows of a run, as plots.  See panel_int.h. */
+#include "tui/panel_int.h"
+
+#include "base/mem.h"
+#include "tui/frame.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+const double sy__decays[4] = {0, 0.9, 0.99, 0.999};
+static const char *const decay_names[4] = {"", "ema .9", "ema .99", "ema .999"};
+
+/* ---- x ---- */
+
+static struct sy__feed *x_feed(struct sy_panel *p, struct sy__run *r)
+{
+    switch (p->x_kind) {
+    case SY_X_TOKENS:
+    case SY_X_FLOPS: return sy__feed(r, "tokens", SY__FIRST, 0);
+    case SY_X_TIME: return sy__feed(r, "time", SY__SUM, 0);
+    default: return NULL;
+    }
+}
+
+static const struct sy__feed *find_x_feed(const struct sy__run *r, const char *name)
+{
+    for (int i = 0; i < r->nfeeds; i++)
+        if (!strcmp(r->feeds[i]->name, name))
+            return r->feeds[i];
+    return NULL;
+}
+
+/* Until the rows that it needs are there, by steps. */
+struct sy_x_axis sy__x_axis(const struct sy_panel *p, struct sy__run *r)
+{
+    const struct sy_pyramid *rows = NULL;
+    if (p->x_kind != SY_X_STEP)
+        rows = sy__feed_rows(find_x_feed(r, p->x_kind == SY_X_TIME ? "time" : "tokens"), 0);
+    if (!rows)
+        return (struct sy_x_axis){SY_X_STEP, NULL, 1};
+    return (struct sy_x_axis){p->x_kind, rows,
+                              p->x_kind == SY_X_FLOPS ? r->status.flops_per_token : 1};
+}
+
+bool sy__x_known(const struct sy_panel *p, enum sy_x_kind kind)
+{
+    const struct sy__run *r = sy__front(p);
+    if (!r || kind == SY_X_STEP)
+        return true;
+    if (kind == SY_X_TIME)
+        return sy_source_find(r->source, "time.compute") >= 0;
+    return sy_source_find(r->source, "tokens") >= 0 &&
+           (kind != SY_X_FLOPS || r->status.flops_per_token > 0);
+}
+
+/* x of the newest step of all that is shown. */
+static double newest_x(const struct sy_panel *p)
+{
+    double x = 0;
+    for (int i = 0; i < p->nruns; i++) {
+        struct sy__run *r = p->runs[i];
+        if (i != p->front && !r->over)
+            continue;
+        struct sy_x_axis a = sy__x_axis(p, r);
+        double at = sy_x_of_step(&a, r->status.step);
+        x = at > x ? at : x;
+    }
+    return x;
+}
+
+/* The whole run: while it goes on the end moves on in strides of a 32nd or so, that what is drawn does not change with
+ * every step. */
+void sy__x_window(const struct sy_panel *p, const struct sy__run *r, double *x0, double *x1)
+{
+    double newest = newest_x(p);
+    if (!p->fit) {
+        double by = p->follow && newest > 0 ? newest - p->x1 : 0;
+        *x0 = p->x0 + by;
+        *x1 = p->x1 + by;
+        return;
+    }
+    *x0 = 0;
+    *x1 = newest > 0 ? newest : 1;
+    if (r && r->status.live && newest > 0) {
+        double stride = exp2(floor(log2(newest)) - 5);
+        *x1 = ceil(newest / stride) * stride;
+    }
+}
+
+/* ---- wanting ---- */
+
+static double decay_of(const struct sy_panel *p) { return sy__decays[p->smooth]; }
+
+static void want_view(struct sy_panel *p, struct sy__run *r, const struct sy__slot *s)
+{
+    if (s->series[0]) {
+        int id = sy_source_find(r->source, s->series);
+        bool vector = id >= 0 && sy_source_width(r->source, id) > 1;
+        sy__feed(r, s->series, vector ? SY__LARGEST : SY__FIRST, decay_of(p));
+        return;
+    }
+    switch (s->view) {
+    case SY__LOSS:
+        sy__feed(r, "loss", SY__FIRST, decay_of(p));
+        sy__feed(r, "val_loss", SY__FIRST, 0);
+        break;
+    case SY__GRAD: sy__feed(r, "grad_norm", SY__FIRST, decay_of(p)); break;
+    case SY__LR: sy__feed(r, "lr", SY__FIRST, 0); break;
+    case SY__SPEED:
+        sy__feed(r, "tok_s", SY__FIRST, 0);
+        sy__feed(r, "time.compute", SY__FIRST, 0);
+        sy__feed(r, "time.optimizer", SY__FIRST, 0);
+        sy__feed(r, "time.data", SY__FIRST, 0);
+        break;
+    case SY__ROUTER:
+        sy__feed(r, "entropy", SY__MEAN, 0);
+        sy__feed(r, "load", SY__LOAD, 0);
+        sy__feed(r, "drop", SY__MEAN, 0);
+        break;
+    default: break;
+    }
+}
+
+void sy__want(struct sy_panel *p)
+{
+    for (int i = 0; i < p->nruns; i++) {
+        struct sy__run *r = p->runs[i];
+        sy__run_unwant(r);
+        if (i != p->front && !r->over)
+            continue;
+        x_feed(p, r);
+        for (int k = 0; k < p->nslots; k++)
+            if (i == p->front || p->slots[k].series[0] || p->slots[k].view == SY__LOSS ||
+                p->slots[k].view == SY__GRAD || p->slots[k].view == SY__LR)
+                want_view(p, r, &p->slots[k]);
+    }
+}
+
+bool sy__views_read(struct sy_panel *p)
+{
+    bool news = sy__table_read(p);
+    for (int i = 0; i < p->nslots; i++)
+        if (p->slots[i].view == SY__OVER_TIME && !p->slots[i].series[0])
+            news |= sy__times_read(p, &p->slots[i]);
+    return news;
+}
+
+/* ---- curves ---- */
+
+static const struct sy_pyramid *rows_of(const struct sy__run *r, const char *name,
+                                        enum sy__reduce reduce, int which)
+{
+    for (int i = 0; i < r->nfeeds; i++)
+        if (r->feeds[i]->reduce == reduce && !strcmp(r->feeds[i]->name, name))
+            return sy__feed_rows(r->feeds[i], which);
+    return NULL;
+}
+
+struct chart {
+    const char *name, *series, *valid;
+    enum sy__reduce reduce;
+    enum sy_unit unit;
+};
+
+static void chart_title(const struct sy_panel *p, const struct sy__slot *s, const struct chart *c,
+                        int runs, char *out, size_t size)
+{
+    int n = snprintf(out, size, "%s", c->name);
+    if (s->series[0] && c->reduce == SY__LARGEST)
+        n += snprintf(out + n, size - (size_t)n, " · largest");
+    if (p->log[s->view])
+        n += snprintf(out + n, size - (size_t)n, " · log");
+    if (p->smooth)
+        n += snprintf(out + n, size - (size_t)n, " · %s", decay_names[p->smooth]);
+    if (p->x_kind != SY_X_STEP)
+        n += snprintf(out + n, size - (size_t)n, " · by %s", sy_x_name(p->x_kind));
+    if (runs > 1)
+        snprintf(out + n, size - (size_t)n, " · %d runs", runs);
+}
+
+static bool add_line(const struct sy_panel *p, struct sy__run *r, const struct chart *c, bool front,
+                     struct sy_plot_line *l)
+{
+    *l = (struct sy_plot_line){.p = rows_of(r, c->series, c->reduce, 0),
+                               .valid = c->valid ? rows_of(r, c->valid, SY__FIRST, 0) : NULL,
+                               .x = sy__x_axis(p, r), .colour = r->colour,
+                               .cloud = front && p->cloud, .label = r->status.name};
+    return l->p != NULL;
+}
+
+static void draw_chart(struct sy_panel *p, const struct sy__slot *s, const struct chart *c,
+                       struct sy_grid *g)
+{
+    struct sy__run *front = sy__front(p);
+    char title[128];
+    int n = 0;
+    struct sy_plot_line *lines = sy_calloc((size_t)p->nruns + 1, sizeof *lines);
+    if (!lines)
+        return;
+    for (int i = 0; i < p->nruns; i++)
+        if (i != p->front && p->runs[i]->over)
+            n += add_line(p, p->runs[i], c, false, &lines[n]);
+    if (front)
+        n += add_line(p, front, c, true, &lines[n]);
+    if (n == 1)
+        lines[0].colour = 0;
+    chart_title(p, s, c, n, title, sizeof title);
+    struct sy_plot plot = {.title = title, .lines = lines, .n = n,
+                           .marks = front ? front->marks : NULL, .nmarks = front ? front->nmarks : 0,
+                           .x_kind = n ? lines[n - 1].x.kind : SY_X_STEP, .y_unit = c->unit,
+                           .log = p->log[s->view],
+                           .focus = p->pane_mode && s == &p->slots[p->focus], .cursor = p->cursor};
+    sy__x_window(p, front, &plot.x0, &plot.x1);
+    sy_plot_draw(&plot, &p->look, g, s->r);
+    sy_free(lines);
+}
+
+/* ---- throughput ---- */
+
+static void draw_speed(struct sy_panel *p, const struct sy__slot *s, struct sy_grid *g)
+{
+    struct sy__run *r = sy__front(p);
+    struct sy_stack stack = {.title = "tok/s",
+                             .names = {"compute", "optimizer", "data"},
+                             .n = 3,
+                             .focus = p->pane_mode && s == &p->slots[p->focus],
+                             .cursor = p->cursor};
+    if (r) {
+        stack.whole = rows_of(r, "tok_s", SY__FIRST, 0);
+        stack.part[0] = rows_of(r, "time.compute", SY__FIRST, 0);
+        stack.part[1] = rows_of(r, "time.optimizer", SY__FIRST, 0);
+        stack.part[2] = rows_of(r, "time.data", SY__FIRST, 0);
+        stack.x = sy__x_axis(p, r);
+        sy__x_window(p, r, &stack.x0, &stack.x1);
+    }
+    sy_stack_draw(&stack, &p->look, g, s->r);
+}
+
+/* ---- router health ---- */
+
+struct strip {
+    const char *name, *series;
+    enum sy__reduce reduce;
+    int which, colour;
+    enum sy_unit unit;
+};
+static const struct strip strips[] = {{"entropy", "entropy", SY__MEAN, 0, 0, SY_UNIT_PLAIN},
+                                      {"max/mean", "load", SY__LOAD, 0, 1, SY_UNIT_PLAIN},
+                                      {"dead", "load", SY__LOAD, 1, 3, SY_UNIT_PLAIN},
+                                      {"dropped", "drop", SY__MEAN, 0, 4, SY_UNIT_PERCENT}};
+#define STRIPS ((int)(sizeof strips / sizeof *strips))
+
+static void draw_strip(struct sy_panel *p, const struct strip *t, const struct sy_pyramid *rows,
+                       struct sy__run *r, struct sy_grid *g, struct sy_rect in)
+{
+    char value[16];
+    double x0, x1;
+    struct sy_x_axis x = sy__x_axis(p, r);
+    int64_t row = p->cursor >= 0 ? sy_pyramid_find(rows, p->cursor + 1) - 1 : sy_pyramid_rows(rows) - 1;
+    double v = row >= 0 ? (double)sy_pyramid_value(rows, row) : (double)NAN;
+    if (t->reduce == SY__LOAD && t->which == 1)
+        snprintf(value, sizeof value, "%.0f", v);
+    else
+        sy_value_text(v, t->unit, value);
+    sy__x_window(p, r, &x0, &x1);
+    sy_grid_text(g, in.x + 1, in.y, 8, t->name, sy_look_pen(&p->look, SY_ROLE_DIM));
+    int n = (int)strlen(value), y = in.h > 1 ? in.y + 1 : in.y, at = in.h > 1 ? 1 : 16 - n;
+    bool bad = t->which == 1 && v > 0;
+    sy_grid_text(g, in.x + at, y, n, value, sy_look_pen(&p->look, bad ? SY_ROLE_BAD : SY_ROLE_VALUE));
+    int left = in.h > 1 ? 10 : 17;
+    struct sy_rect area = {in.x + left, in.y, in.w - left - 1, in.h > 2 ? in.h - 1 : in.h};
+    sy_strip_draw(rows, &x, x0, x1, t->colour, &p->look, g, area);
+    if (p->cursor >= 0)
+        sy__cursor(sy__column_of(sy_x_of_step(&x, p->cursor), x0, x1, area.w), &p->look, g, area);
+}
+
+static void draw_router(struct sy_panel *p, const struct sy__slot *s, struct sy_grid *g)
+{
+    struct sy__run *r = sy__front(p);
+    bool focus = p->pane_mode && s == &p->slots[p->focus];
+    struct sy_rect in = sy_frame(g, &p->look, s->r, "router health", focus);
+    const struct sy_pyramid *rows[STRIPS];
+    int n = 0, k = 0;
+    for (int i = 0; i < STRIPS; i++) {
+        rows[i] = r ? rows_of(r, strips[i].series, strips[i].reduce, strips[i].which) : NULL;
+        n += rows[i] != NULL;
+    }
+    for (int i = 0; i < STRIPS && in.h > 0; i++) {
+        if (!rows[i] || k >= in.h)
+            continue;
+        int each = n < in.h ? n : in.h;
+        int y0 = in.h * k / each, y1 = in.h * (k + 1) / each;
+        draw_strip(p, &strips[i], rows[i], r, g, (struct sy_rect){in.x, in.y + y0, in.w, y1 - y0});
+        k++;
+    }
+}
+
+/* ---- all ---- */
+
+static void draw_series(struct sy_panel *p, const struct sy__slot *s, struct sy_grid *g)
+{
+    const struct sy__run *r = sy__front(p);
+    int id = r ? sy_source_find(r->source, s->series) : -1;
+    bool vector = id >= 0 && sy_source_width(r->source, id) > 1;
+    struct chart c = {s->series, s->series, NULL, vector ? SY__LARGEST : SY__FIRST, SY_UNIT_PLAIN};
+    draw_chart(p, s, &c, g);
+}
+
+static void draw_slot(struct sy_panel *p, const struct sy__slot *s, struct sy_grid *g)
+{
+    static const struct chart loss = {"loss", "loss", "val_loss", SY__FIRST, SY_UNIT_PLAIN};
+    static const struct chart grad = {"gradient norm", "grad_norm", NULL, SY__FIRST, SY_UNIT_PLAIN};
+    static const struct chart lr = {"learning rate", "lr", NULL, SY__FIRST, SY_UNIT_PLAIN};
+    if (s->series[0]) {
+        draw_series(p, s, g);
+        return;
+    }
+    switch (s->view) {
+    case SY__LOSS: draw_chart(p, s, &loss, g); break;
+    case SY__GRAD: draw_chart(p, s, &grad, g); break;
+    case SY__LR: draw_chart(p, s, &lr, g); break;
+    case SY__SPEED: draw_speed(p, s, g); break;
+    case SY__ROUTER: draw_router(p, s, g); break;
+    case SY__EXPERTS: sy__experts_draw(p, s, g); break;
+    case SY__OVER_TIME: sy__over_time_draw(p, s, g); break;
+    case SY__MEMORY: sy__memory_draw(p, s, g); break;
+    default: break;
+    }
+}
+
+void sy__views_draw(struct sy_panel *p, struct sy_grid *g)
+{
+    for (int i = 0; i < p->nslots; i++)
+        draw_slot(p, &p->slots[i], g);
+    if (p->filter[0] && !p->nslots && p->areas.panes.h) {
+        char text[120];
+        snprintf(text, sizeof text, "no series with '%s' in its name; / and Enter show the panels",
+                 p->filter);
+        sy_grid_text(g, 2, p->areas.panes.y + p->areas.panes.h / 2, p->w - 4, text,
+                     sy_look_pen(&p->look, SY_ROLE_DIM));
+    }
+}

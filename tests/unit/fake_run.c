@@ -1,0 +1,151 @@
+#include "unit/fake_run.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* -0.5 to 0.5 by step and place: no state, so that rows do not depend on how they were asked for. */
+static double noise(const struct fake_run *f, int64_t step, uint32_t place)
+{
+    uint32_t x = f->seed * 2654435761u + (uint32_t)step * 2246822519u + place * 3266489917u;
+    x ^= x >> 15;
+    x *= 2246822519u;
+    x ^= x >> 13;
+    x *= 3266489917u;
+    x ^= x >> 16;
+    return x / 4294967296.0 - 0.5;
+}
+
+static double loss_at(const struct fake_run *f, int64_t step)
+{
+    double fall = 70.0 + f->seed * 9.0, x = (double)step / fall;
+    return 2.2 + 0.02 * f->seed + 4.0 / (1 + x * (1 + 0.1 * x)) +
+           noise(f, step, 0) * (0.15 + 1.0 / (4 + x));
+}
+
+static void put(struct fake_run *f, const char *name, int width, int64_t step, const float *v)
+{
+    sy_metrics_add(f->metrics, sy_metrics_series(f->metrics, name, width, NULL), step, v);
+}
+
+static void put_one(struct fake_run *f, const char *name, int64_t step, double v)
+{
+    float x = (float)v;
+    put(f, name, 1, step, &x);
+}
+
+/* Loads that start even and grow apart; expert 6 of layer 1 dies at step 800. */
+static void put_layer(struct fake_run *f, int layer, int64_t step)
+{
+    float load[256], gate[256];
+    char name[32];
+    double apart = step < 600 ? (double)step / 600 : 1, sum = 0;
+    for (int e = 0; e < f->experts; e++) {
+        double own = noise(f, 0, (uint32_t)(layer * 1000 + e)) * 1.1 * apart;
+        double v = 1 + own + 0.3 * noise(f, step, (uint32_t)(layer * 1000 + e));
+        if (e == 5 && layer == 1 && step >= 800)
+            v = 0;
+        if (e == 2 && layer == 4)
+            v += 1.1 * apart;
+        load[e] = (float)(v < 0 ? 0 : v);
+        sum += (double)load[e];
+        gate[e] = (float)((0.6 + own / 4) / f->experts);
+    }
+    for (int e = 0; e < f->experts; e++)
+        load[e] = (float)((double)load[e] * f->experts / sum);
+    snprintf(name, sizeof name, "load.%d", layer);
+    put(f, name, f->experts, step, load);
+    snprintf(name, sizeof name, "gate.%d", layer);
+    put(f, name, f->experts, step, gate);
+    snprintf(name, sizeof name, "entropy.%d", layer);
+    put_one(f, name, step, 2.7 - 0.6 * apart + 0.05 * noise(f, step, (uint32_t)(7000 + layer)));
+}
+
+static void put_step(struct fake_run *f, int64_t step)
+{
+    double loss = loss_at(f, step), compute = 0.82 + 0.08 * noise(f, step, 2);
+    double optimizer = 0.11 + 0.01 * noise(f, step, 3), data = 0.02;
+    if (step > 700 && step < 760)
+        data = 0.4;
+    if (step == f->spike)
+        loss += 7;
+    if (step == f->nan)
+        loss = (double)NAN;
+    put_one(f, "loss", step, loss);
+    put_one(f, "lr", step, step < 100 ? 3e-6 * (double)step : 3e-4);
+    put_one(f, "grad_norm", step, 0.4 + 3.0 / (1 + (double)step / 40.0) + 0.3 * noise(f, step, 4));
+    put_one(f, "time.compute", step, compute);
+    put_one(f, "time.optimizer", step, optimizer);
+    put_one(f, "time.data", step, data);
+    put_one(f, "tok_s", step, 16384 / (compute + optimizer + data));
+    put_one(f, "tokens", step, 16384.0 * (double)step);
+    for (int l = 1; l <= f->layers; l++)
+        put_layer(f, l, step);
+    if (step % 100 == 0)
+        put_one(f, "val_loss", step, loss_at(f, step) + 0.1 - noise(f, step, 0) * 0.2);
+}
+
+void fake_run_go_on(struct fake_run *f, int64_t steps)
+{
+    for (int64_t i = 0; i < steps; i++)
+        put_step(f, ++f->steps);
+}
+
+static void status_of(void *ctx, struct sy_source_status *out)
+{
+    const struct fake_run *f = ctx;
+    snprintf(out->state, sizeof out->state, "%s", f->state);
+    out->live = !strcmp(f->state, "running") || !strcmp(f->state, "paused");
+    out->step = f->steps;
+    out->steps = f->total;
+    out->tokens = f->steps * 16384;
+    out->tok_s = 18400;
+    out->mfu = 0.71;
+    out->eta = 130;
+    out->lr = 3e-4;
+    out->loss = loss_at(f, f->steps);
+    out->val_loss = 2.981;
+    out->val_step = f->steps / 100 * 100;
+    out->flops_per_token = 6e6;
+    out->saved = -1;
+    if (!strcmp(f->state, "failed"))
+        snprintf(out->alarm, sizeof out->alarm, "step %lld: loss is nan", (long long)f->steps);
+}
+
+static int marks_of(void *ctx, int first, struct sy_mark *out, int n)
+{
+    const struct fake_run *f = ctx;
+    int there = f->nmarks - first;
+    n = there < 0 ? 0 : n < there ? n : there;
+    memcpy(out, f->marks + first, (size_t)n * sizeof *out);
+    return n;
+}
+
+int fake_run_make(struct fake_run *f)
+{
+    int64_t steps = f->steps ? f->steps : 1240;
+    if (!f->name[0])
+        snprintf(f->name, sizeof f->name, "bold-ferret");
+    f->total = f->total ? f->total : 5000;
+    f->state = f->state ? f->state : "running";
+    f->layers = f->layers < 0 ? 0 : f->layers ? f->layers : 6;
+    f->experts = f->experts ? f->experts : 16;
+    f->metrics = sy_metrics_new(NULL);
+    struct sy_live_run live = {f->name, f->metrics, status_of, marks_of, f};
+    f->source = f->metrics ? sy_source_live(&live, NULL) : NULL;
+    f->steps = 0;
+    fake_run_go_on(f, steps);
+    return f->source ? 0 : -1;
+}
+
+void fake_run_free(struct fake_run *f)
+{
+    if (f->source)
+        sy_source_close(f->source);
+    sy_source_unref(f->source);
+    sy_metrics_free(f->metrics);
+    f->source = NULL;
+    f->metrics = NULL;
+}

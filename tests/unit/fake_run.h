@@ -1,0 +1,28 @@
+/* Runs that were never trained, for the screens: the same numbers everywhere (no function of the C
+ * library is in them). */
+#ifndef SY_TESTS_FAKE_RUN_H
+#define SY_TESTS_FAKE_RUN_H
+
+#include "run/board.h"
+#include "run/metrics.h"
+
+struct fake_run {
+    char name[65];
+    int64_t steps, total;
+    int layers, experts; /* 0: dense */
+    int64_t spike, nan;  /* steps, or 0 */
+    uint32_t seed;
+    const char *state;
+    struct sy_mark marks[8];
+    int nmarks;
+    struct sy_metrics *metrics;
+    struct sy_source *source; /* owned */
+};
+
+/* Fill in what is 0 (steps 1240 of 5000, 6 layers of 16 experts, "running") and make its rows. */
+int fake_run_make(struct fake_run *f);
+void fake_run_free(struct fake_run *f);
+/* More rows. */
+void fake_run_go_on(struct fake_run *f, int64_t steps);
+
+#endif
