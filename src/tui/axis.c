@@ -102,17 +102,29 @@ double sy__range_at(const struct sy__range *r, double v)
     return (v - r->lo) / (r->hi - r->lo);
 }
 
+int sy__label_columns(struct sy_rect frame)
+{
+    return frame.w < 22 ? 0 : frame.w < 50 ? 5 : 6;
+}
+
+struct sy_rect sy_plot_inside(struct sy_rect r)
+{
+    int labels = sy__label_columns(r);
+    return (struct sy_rect){r.x + 1 + labels, r.y + 1, r.w - 2 - labels, r.h - 2};
+}
+
 void sy__y_axis(const struct sy__range *range, enum sy_unit unit, const struct sy_look *look,
-                struct sy_grid *g, struct sy_rect area)
+                struct sy_grid *g, struct sy_rect frame, struct sy_rect area)
 {
     struct sy_ticks t;
     struct sy_pen dim = sy_look_pen(look, SY_ROLE_DIM);
+    int labels = sy__label_columns(frame);
     int most = area.h > 12 ? area.h / 3 : (area.h + 1) / 2;
     if (range->log)
         sy_ticks_log(range->lo, range->hi, most, unit, &t);
     else
         sy_ticks_linear(range->lo, range->hi, most, unit, &t);
-    for (int y = 0; y < area.h; y++)
+    for (int y = 0; y < area.h && labels; y++)
         sy_grid_put(g, area.x - 1, area.y + y, sy_glyph(look, SY_GLYPH_V),
                     sy_look_pen(look, SY_ROLE_FRAME));
     for (int i = 0; i < t.n; i++) {
@@ -120,7 +132,7 @@ void sy__y_axis(const struct sy__range *range, enum sy_unit unit, const struct s
         int n = (int)strlen(t.text[i]);
         if (y < 0)
             y = 0;
-        if (y >= area.h || n > SY__LABEL - 1)
+        if (y >= area.h || n > labels - 1)
             continue;
         sy_grid_text(g, area.x - 1 - n, area.y + y, n, t.text[i], dim);
         sy_grid_put(g, area.x - 1, area.y + y, sy_glyph(look, SY_GLYPH_TICK),
@@ -151,7 +163,7 @@ void sy__x_ticks(double x0, double x1, enum sy_x_kind kind, const char *readout,
         snprintf(text, sizeof text, " %s%s ", sy_glyph_text(look, SY_GLYPH_READOUT), readout);
         end = put_readout(text, frame.w - 4, sy_look_pen(look, SY_ROLE_VALUE), g, frame);
     }
-    sy_ticks_linear(x0, x1, area.w / 9 > 2 ? area.w / 9 : 2, sy_x_unit(kind), &t);
+    sy_ticks_linear(x0, x1, area.w / 8 > 2 ? area.w / 8 : 2, sy_x_unit(kind), &t);
     for (int i = 0; i < t.n; i++) {
         int len = (int)strlen(t.text[i]);
         int at = area.x + (int)((t.at[i] - x0) / (x1 - x0) * area.w) - len / 2;

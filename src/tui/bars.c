@@ -28,7 +28,6 @@ static void fill_fields(const struct sy_source_status *s, struct field f[FIELDS]
     char a[28], b[28], v[16];
     sy_count_text((long long)s->step, a);
     sy_count_text((long long)s->steps, b);
-    snprintf(f[0].value, sizeof f[0].value, s->steps > 0 ? "%s/%s" : "%s", a, b);
     f[0] = (struct field){"step", {0}, 0, true};
     snprintf(f[0].value, sizeof f[0].value, s->steps > 0 ? "%s/%s" : "%s", a, b);
     sy_value_text(s->tok_s, SY_UNIT_PLAIN, v);
@@ -46,6 +45,17 @@ static void fill_fields(const struct sy_source_status *s, struct field f[FIELDS]
     sy_value_text(s->lr, SY_UNIT_PLAIN, f[5].value);
     f[6] = (struct field){"ETA", {0}, 3, s->live && s->eta > 0 && s->step < s->steps};
     sy_duration_text(s->eta, f[6].value);
+}
+
+/* Of those of a lower rank. */
+static int fields_width(const struct sy_source_status *s, int rank)
+{
+    struct field f[FIELDS];
+    int total = 0;
+    fill_fields(s, f);
+    for (int i = 0; i < FIELDS; i++)
+        total += f[i].show && f[i].rank < rank ? field_width(&f[i]) : 0;
+    return total;
 }
 
 static enum sy_role state_role(const struct sy_source_status *s)
@@ -94,6 +104,8 @@ static void draw_header(const struct sy_panel *p, struct sy_grid *g)
     int n = sy_text_width(name, strlen(name)), room = r.w - 2;
     if (n > r.w / 3)
         n = r.w >= 40 ? r.w / 3 : 0;
+    if (p->areas.status.h && n + fields_width(&run->status, 6) + 2 > r.w)
+        n = 0; /* it stands in the status line as well */
     if (n) {
         sy_grid_text(g, r.w - 1 - n, r.y, n, name, sy_look_pen(&p->look, state_role(&run->status)));
         room -= n + 1;
@@ -106,16 +118,18 @@ static void draw_header(const struct sy_panel *p, struct sy_grid *g)
 static void draw_rule(const struct sy_panel *p, struct sy_grid *g)
 {
     struct sy_rect r = p->areas.rule;
-    char text[48] = " scrollback ";
+    char text[80] = " scrollback ";
     if (r.h < 1)
         return;
     sy_grid_fill(g, r, sy_glyph(&p->look, SY_GLYPH_H), sy_look_pen(&p->look, SY_ROLE_FRAME));
+    if (p->filter[0])
+        snprintf(text, sizeof text, " /%.20s: %d of %d series ", p->filter, p->nslots, p->found);
     if (p->scrolled > 0)
         snprintf(text, sizeof text, " scrollback: %d rows below ", p->scrolled);
     int n = (int)strlen(text);
     if (n + 6 < r.w)
         sy_grid_text(g, r.w - n - 4, r.y, n, text,
-                     sy_look_pen(&p->look, p->scrolled > 0 ? SY_ROLE_WARN : SY_ROLE_DIM));
+                     sy_look_pen(&p->look, p->scrolled > 0 || p->filter[0] ? SY_ROLE_WARN : SY_ROLE_DIM));
 }
 
 /* ---- status line ---- */
@@ -145,15 +159,22 @@ static int bar_text(const struct sy_panel *p, struct sy_grid *g, int x, const ch
     return x + sy_grid_text(g, x, p->areas.status.y, p->w - x, fine, pen);
 }
 
-static const char *hints(const struct sy_panel *p)
+/* The longest that fits. */
+static const char *hints(const struct sy_panel *p, int room)
 {
+    static const char *const panes[] = {
+        "←→ cursor  + - zoom  < > pan  0 fit  f follow  y log  s smooth  e experts  Tab next  ? keys  "
+        "Esc prompt",
+        "←→ cursor  + - zoom  0 fit  f follow  y log  Tab next  ? keys  Esc prompt",
+        "←→ cursor  + - zoom  Tab next  ? keys  Esc prompt", "? keys  Esc prompt", ""};
+    static const char *const prompt[] = {"F1 help  F6 panes  C-x a plain", "F1 help  F6 panes",
+                                         "F1 help", ""};
+    const char *const *list = p->pane_mode ? panes : prompt;
     if (p->help)
         return "any key takes the list away";
-    if (!p->pane_mode)
-        return "F1 help  F6 panes  C-x a plain";
-    return p->w >= 100 ? "←→ cursor  + - zoom  < > pan  0 fit  f follow  y log  s smooth  e experts  "
-                         "Tab next  ? all keys  Esc prompt"
-                       : "←→ cursor  + - zoom  0 fit  Tab next  ? keys  Esc prompt";
+    while (**list && sy_text_width(*list, strlen(*list)) > room)
+        list++;
+    return *list;
 }
 
 /* At the right: a message, what is wrong, or that rows are still coming. */
@@ -193,9 +214,8 @@ static void draw_status(const struct sy_panel *p, struct sy_grid *g)
         snprintf(more, sizeof more, "%d of %d", p->front + 1, p->nruns);
         x = bar_text(p, g, x, more, SY_ROLE_DIM) + 1;
     }
-    int notice = p->message[0] ? sy_text_width(p->message, strlen(p->message)) + 4 : 0;
-    if (x + (int)sy_text_width(hints(p), strlen(hints(p))) + 2 + notice <= p->w || !notice)
-        x = bar_text(p, g, x + 2 * (x > 1), hints(p), SY_ROLE_DIM);
+    int notice = p->message[0] ? sy_text_width(p->message, strlen(p->message)) + 3 : 0;
+    x = bar_text(p, g, x + 2 * (x > 1), hints(p, p->w - x - 3 - notice), SY_ROLE_DIM);
     draw_notice(p, g, x);
 }
 
@@ -237,8 +257,8 @@ static void help_column(const struct sy_panel *p, struct sy_grid *g, struct sy_r
     for (int i = 0; i < n && first + i < count; i++) {
         const struct sy_key *k = &keys[first + i];
         sy_look_text(&p->look, k->shown, text, sizeof text);
-        sy_grid_text(g, r.x, r.y + i, 12, text, sy_look_pen(&p->look, SY_ROLE_VALUE));
-        sy_grid_text(g, r.x + 13, r.y + i, r.w - 14, k->help, sy_look_pen(&p->look, SY_ROLE_TEXT));
+        sy_grid_text(g, r.x, r.y + i, 10, text, sy_look_pen(&p->look, SY_ROLE_VALUE));
+        sy_grid_text(g, r.x + 11, r.y + i, r.w - 11, k->help, sy_look_pen(&p->look, SY_ROLE_TEXT));
     }
 }
 
@@ -252,8 +272,8 @@ void sy__help_draw(struct sy_panel *p, struct sy_grid *g)
     columns = columns > most ? most : columns;
     int each = (count + columns - 1) / columns;
     each = each > rows ? rows : each;
-    int wide = (p->w - 2) / columns < 58 ? (p->w - 2) / columns : 58;
-    struct sy_rect r = {0, 0, wide * columns + 2, each + 2};
+    int wide = (p->w - 3) / columns < 40 ? (p->w - 3) / columns : 40;
+    struct sy_rect r = {0, 0, wide * columns + 3, each + 2};
     r.x = (p->w - r.w) / 2;
     r.y = (p->h - p->areas.status.h - r.h) / 2;
     r.y = r.y < 0 ? 0 : r.y;

@@ -232,7 +232,11 @@ static bool add_block(struct sy_str *out, int x, int n, int y, uint32_t ch, cons
             if (quadrants[ch - 0x2596] >> i & 1)
                 add_box(out, px(x) + i % 2 * CELL_W / 2, py(y) + i / 2 * CELL_H / 2, CELL_W / 2,
                         CELL_H / 2, fill);
-    } else
+    } else if (ch >= 0x2591 && ch <= 0x2593)
+        sy_str_printf(out, "<rect x=\"%.4g\" y=\"%.5g\" width=\"%.4g\" height=\"%.4g\" fill=\"%s\" "
+                           "opacity=\"%.2g\"/>\n", px(x), py(y), CELL_W, CELL_H, fill,
+                      (ch - 0x2590) / 4.0);
+    else
         return false;
     return true;
 }

@@ -83,7 +83,10 @@ static void draw_title(struct sy_grid *g, const struct sy_look *look, struct sy_
     int room = r.w - 4;
     if (room < 1 || !*text)
         return;
-    size_t first = strcspn(text, " ");
+    const char *dot = strstr(text, look->symbols == SY_SYMBOLS_ASCII ? " - " : " ·");
+    const char *gap = strstr(text, "  ");
+    const char *end = dot && (!gap || dot < gap) ? dot : gap;
+    size_t first = end ? (size_t)(end - text) : strlen(text);
     struct sy_pen dim = sy_look_pen(look, SY_ROLE_DIM);
     sy_grid_put(g, r.x + 1, r.y, ' ', dim);
     int x = sy_grid_textn(g, r.x + 2, r.y, room, text, first, sy_look_pen(look, SY_ROLE_TITLE));

@@ -21,7 +21,8 @@ uint32_t sy_glyph(const struct sy_look *look, enum sy_glyph glyph);
 /* The same as UTF-8. */
 const char *sy_glyph_text(const struct sy_look *look, enum sy_glyph glyph);
 
-/* Draw the frame of r and clear what is in it; the title's first word stands out.  Returns the
+/* Draw the frame of r and clear what is in it; the title's first part (to " ·" or two
+ * spaces) stands out.  Returns the
  * inside. */
 struct sy_rect sy_frame(struct sy_grid *g, const struct sy_look *look, struct sy_rect r,
                         const char *title, bool focus);

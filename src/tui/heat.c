@@ -145,14 +145,50 @@ static struct figures figures_of(const struct sy__table *t)
 static void table_title(const struct sy_panel *p, const struct sy__table *t, char *out, size_t size)
 {
     const struct sy__run *r = sy__front(p);
-    int n = snprintf(out, size, "experts  L%d–%d × 1–%d", r->layers[0].number,
-                     r->layers[t->rows - 1].number, t->cols);
+    int n = snprintf(out, size, "experts");
     if (p->heat != SY__HEAT_LOAD)
         n += snprintf(out + n, size - (size_t)n, " · %s", heats[p->heat].title);
-    if (p->heat == SY__HEAT_CHANGE)
-        snprintf(out + n, size - (size_t)n, " since %lld", (long long)t->base);
-    else if (p->cursor >= 0)
+    if (p->heat == SY__HEAT_CHANGE) {
+        snprintf(out + n, size - (size_t)n, " since step %lld", (long long)t->base);
+        return;
+    }
+    n += snprintf(out + n, size - (size_t)n, "  L%d–%d × 1–%d", r->layers[0].number,
+                  r->layers[t->rows - 1].number, t->cols);
+    if (p->cursor >= 0)
         snprintf(out + n, size - (size_t)n, " · step %lld", (long long)t->step);
+}
+
+/* The ramp's key, 0 to 2, at the right end. */
+static void draw_key(const struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g)
+{
+    struct sy_pen dim = sy_look_pen(&p->look, SY_ROLE_DIM);
+    for (int i = 0; i < 8; i++) {
+        int c = sy_look_heat(&p->look, i / 7.0), x = slot->r.x + slot->r.w - 12 + i;
+        struct sy_pen pen = {c >= 0 ? (int16_t)c : dim.fg, -1, 0};
+        bool block = c >= 0 && p->look.symbols != SY_SYMBOLS_ASCII;
+        sy_grid_put(g, x, slot->r.y + slot->r.h - 1,
+                    block ? 0x2588 : (uint32_t)sy_look_ramp(i / 7.0), pen);
+    }
+    sy_frame_foot(g, slot->r, slot->r.w - 14, "0", dim);
+    sy_frame_foot(g, slot->r, slot->r.w - 5, "2", dim);
+}
+
+/* As many figures as there is room for. */
+static int load_foot(const struct sy_panel *p, const struct figures *f, int room, char *out,
+                     size_t size)
+{
+    char text[128];
+    for (int parts = 3; parts > 0; parts--) {
+        int n = snprintf(text, sizeof text, " dead %d ", f->dead);
+        if (parts > 1)
+            n += snprintf(text + n, sizeof text - (size_t)n, "· max/mean %.1f ", f->most);
+        if (parts > 2)
+            snprintf(text + n, sizeof text - (size_t)n, "· entropy %.2f ", f->entropy);
+        sy_look_text(&p->look, text, out, size);
+        if (sy_text_width(out, strlen(out)) <= room)
+            break;
+    }
+    return sy_text_width(out, strlen(out));
 }
 
 static void table_foot(const struct sy_panel *p, const struct figures *f, const struct sy__slot *slot,
@@ -160,31 +196,24 @@ static void table_foot(const struct sy_panel *p, const struct figures *f, const 
 {
     char text[128], fine[160], value[16];
     struct sy_pen dim = sy_look_pen(&p->look, SY_ROLE_DIM);
-    sy_value_text(f->most, SY_UNIT_PLAIN, value);
-    if (p->heat == SY__HEAT_LOAD)
-        snprintf(text, sizeof text, " dead %d · max/mean %.*f · entropy %.2f ", f->dead,
-                 f->most < 10 ? 2 : 1, f->most, f->entropy);
-    else if (p->heat == SY__HEAT_CHANGE)
-        snprintf(text, sizeof text, " blue: less · yellow: more · at most %.2f ", f->largest);
-    else
-        snprintf(text, sizeof text, " at most %s ", value);
-    sy_look_text(&p->look, text, fine, sizeof fine);
-    int n = sy_frame_foot(g, slot->r, 1, fine, dim);
-    if (p->heat == SY__HEAT_LOAD && f->dead) { /* the number that alarms */
-        int digits = snprintf(value, sizeof value, "%d", f->dead);
-        sy_frame_foot(g, slot->r, 7, value, sy_look_pen(&p->look, SY_ROLE_BAD));
-        n = n > digits ? n : digits;
-    }
-    if (p->heat != SY__HEAT_LOAD || n + 12 > slot->r.w - 4)
+    if (p->heat == SY__HEAT_LOAD) {
+        int n = load_foot(p, f, slot->r.w - 2, fine, sizeof fine);
+        sy_frame_foot(g, slot->r, 0, fine, dim);
+        if (f->dead) { /* the number that alarms */
+            snprintf(value, sizeof value, "%d", f->dead);
+            sy_frame_foot(g, slot->r, 6, value, sy_look_pen(&p->look, SY_ROLE_BAD));
+        }
+        if (n + 16 <= slot->r.w)
+            draw_key(p, slot, g);
         return;
-    for (int i = 0; i < 8; i++) { /* the ramp's key: 0 .. 2 */
-        int c = sy_look_heat(&p->look, i / 7.0), x = slot->r.x + slot->r.w - 12 + i;
-        struct sy_pen pen = {c >= 0 ? (int16_t)c : dim.fg, -1, 0};
-        sy_grid_put(g, x, slot->r.y + slot->r.h - 1,
-                    c >= 0 ? 0x2588 : (uint32_t)sy_look_ramp(i / 7.0), pen);
     }
-    sy_frame_foot(g, slot->r, slot->r.w - 14, "0", dim);
-    sy_frame_foot(g, slot->r, slot->r.w - 5, "2", dim);
+    sy_value_text(f->most, SY_UNIT_PLAIN, value);
+    if (p->heat == SY__HEAT_CHANGE)
+        snprintf(text, sizeof text, " blue less · yellow more · max %.2f ", f->largest);
+    else
+        snprintf(text, sizeof text, " max %s ", value);
+    sy_look_text(&p->look, text, fine, sizeof fine);
+    sy_frame_foot(g, slot->r, 0, fine, dim);
 }
 
 /* In rows that have experts of fewer columns than others, what is not there stays NaN. */
@@ -210,7 +239,7 @@ void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy
     bool load = t->mode == SY__HEAT_LOAD;
     struct sy_heat h = {t->v, t->rows, t->cols, 0, load ? 2 : f.largest > 0 ? f.largest : 1,
                         t->mode == SY__HEAT_CHANGE, load, load, 2, "L", true,
-                        p->layer < t->rows ? p->layer : 0, -1};
+                        p->layer < t->rows ? p->layer : 0, -1, false};
     sy_heat_draw(&h, &p->look, g, in);
     table_foot(p, &f, slot, g);
 }
@@ -320,9 +349,9 @@ void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct 
         if (cursor < 0 && p->cursor >= 0 && p->cursor <= step)
             cursor = i;
     }
-    struct sy_heat h = {v, t->width, w, 0, 2, false, true, false, 2, NULL, false, -1, cursor};
+    struct sy_heat h = {v, t->width, w, 0, 2, false, true, false, 2, NULL, false, -1, cursor, true};
     sy_heat_draw(&h, &p->look, g, area);
-    struct sy_heat labels = {v, t->width, 1, 0, 2, false, false, false, 2, "E", false, -1, -1};
+    struct sy_heat labels = {v, t->width, 1, 0, 2, false, false, false, 2, "E", false, -1, -1, true};
     int last = -1;
     for (int y = 0; y < area.h && area.x > slot->r.x + 1; y++) {
         int e = sy_heat_row_at(&labels, &p->look, area, area.y + y);

@@ -10,13 +10,18 @@
 /* How entries lie on pixels along one side: `size` pixels an entry, or `group` entries a pixel. */
 struct side {
     int n, pixels, size, group;
+    bool stretch; /* all pixels are used: some entries have one more than others */
 };
 
-static struct side side_of(int n, int pixels, int most)
+static struct side side_of(int n, int pixels, int most, bool stretch)
 {
-    struct side s = {n, pixels, 1, 1};
+    struct side s = {n, pixels, 1, 1, false};
     if (n < 1 || pixels < 1)
-        return (struct side){0, 0, 1, 1};
+        return (struct side){0, 0, 1, 1, false};
+    if (stretch) {
+        s.stretch = true;
+        return s;
+    }
     if (n <= pixels)
         s.size = pixels / n < most ? pixels / n : most;
     else
@@ -28,8 +33,11 @@ static struct side side_of(int n, int pixels, int most)
 /* The entries first..end-1 at a pixel; none: empty. */
 static void entries_at(const struct side *s, int pixel, int *first, int *end)
 {
-    *first = s->group > 1 ? pixel * s->group : pixel / s->size;
-    *end = *first + s->group;
+    *first = s->stretch     ? (int)((int64_t)pixel * s->n / s->pixels)
+             : s->group > 1 ? pixel * s->group
+                            : pixel / s->size;
+    *end = s->stretch ? (int)((int64_t)(pixel + 1) * s->n / s->pixels) : *first + s->group;
+    *end = *end > *first ? *end : *first + 1;
     *end = *end > s->n ? s->n : *end;
 }
 
@@ -94,8 +102,9 @@ static int pixels_a_cell(const struct sy_look *look) { return look->colours == 2
 static void sides(const struct sy_heat *h, const struct sy_look *look, struct sy_rect in,
                   struct side *rows, struct side *cols)
 {
-    *cols = side_of(h->cols, in.w, h->number_columns ? 6 : 1 << 20);
-    *rows = side_of(h->rows, in.h * pixels_a_cell(look), 1 << 20);
+    *cols = side_of(h->cols, in.w, h->number_columns ? 6 : 1 << 20, false);
+    int down = in.h * pixels_a_cell(look);
+    *rows = side_of(h->rows, down, 1 << 20, h->stretch || h->rows > down);
 }
 
 int sy_heat_row_at(const struct sy_heat *h, const struct sy_look *look, struct sy_rect r, int y)
@@ -113,6 +122,13 @@ int sy_heat_row_at(const struct sy_heat *h, const struct sy_look *look, struct s
 /* Is this pixel the middle of its entry?  The sign stands there once. */
 static bool is_middle(const struct side *s, int pixel)
 {
+    if (s->stretch && s->n > s->pixels)
+        return true;
+    if (s->stretch) { /* between the first pixel of this entry and that of the next */
+        int64_t i = (int64_t)pixel * s->n / s->pixels;
+        int64_t a = (i * s->pixels + s->n - 1) / s->n, b = ((i + 1) * s->pixels + s->n - 1) / s->n;
+        return pixel == (a + b - 1) / 2;
+    }
     return s->group > 1 || pixel % s->size == (s->size - 1) / 2;
 }
 
@@ -236,9 +252,10 @@ void sy_heat_draw(const struct sy_heat *h, const struct sy_look *look, struct sy
     if (h->cursor >= 0 && cols.pixels > 0 && h->cursor < h->cols) {
         int x = cols.group > 1 ? h->cursor / cols.group : h->cursor * cols.size;
         for (int j = 0; j * per < rows.pixels; j++) {
-            struct sy_cell *c = sy_grid_at(g, in.x + x, in.y + j);
-            if (c)
-                c->pen.attr |= SY_REVERSE;
+            const struct sy_cell *c = sy_grid_at(g, in.x + x, in.y + j);
+            struct sy_pen pen = sy_look_pen(look, SY_ROLE_CURSOR);
+            pen.bg = per == 2 && c ? c->pen.bg : (int16_t)-1;
+            sy_grid_put(g, in.x + x, in.y + j, sy_glyph(look, SY_GLYPH_CURSOR), pen);
         }
     }
     label_rows(h, look, g, r, in, &rows);

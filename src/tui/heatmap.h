@@ -20,6 +20,7 @@ struct sy_heat {
     bool number_columns;  /* above, when there is room */
     int selected;         /* row, or -1 */
     int cursor;           /* column, or -1 */
+    bool stretch;         /* rows fill the height, if unevenly */
 };
 void sy_heat_draw(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
                   struct sy_rect r);

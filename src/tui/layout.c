@@ -137,11 +137,15 @@ static void place_filter(struct sy_panel *p)
     struct sy__run *r = sy__front(p);
     int count = r ? sy_source_count(r->source) : 0, found = 0;
     int across = p->w >= 150 ? 4 : p->w >= 100 ? 3 : p->w >= 60 ? 2 : 1;
-    int down = p->areas.panes.h / 8 > 0 ? p->areas.panes.h / 8 : 1;
+    int down = p->areas.panes.h / 7 > 0 ? p->areas.panes.h / 7 : 1;
     int most = across * down < SY__SLOTS ? across * down : SY__SLOTS;
-    for (int i = 0; i < count && found < most; i++) {
+    p->found = 0;
+    for (int i = 0; i < count; i++) {
         const char *name = sy_source_series(r->source, i);
-        if (strstr(name, p->filter) && strlen(name) < sizeof p->slots->series)
+        if (!strstr(name, p->filter) || strlen(name) >= sizeof p->slots->series)
+            continue;
+        p->found++;
+        if (found < most)
             snprintf(p->slots[found++].series, sizeof p->slots->series, "%s", name);
     }
     across = found < across ? found : across;

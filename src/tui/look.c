@@ -84,7 +84,7 @@ struct sy_pen sy_look_envelope(const struct sy_look *look, int i)
     int k = i % 8;
     if (look->colours == 256)
         return (struct sy_pen){envelopes[k], -1, 0};
-    return (struct sy_pen){look->colours == 8 ? eight[k] : (int16_t)-1, -1, SY_DIM};
+    return (struct sy_pen){look->colours == 8 ? (eight[k] == 4 ? 6 : 4) : (int16_t)-1, -1, SY_DIM};
 }
 
 static double unit(double v)

@@ -88,6 +88,7 @@ struct sy_panel {
     enum sy__view only; /* view of the slot that has the focus when there is but one */
     enum sy__view swapped[SY__VIEWS]; /* view shown where the layout has this one */
     char filter[48];
+    int found; /* series that fit it */
 
     bool dirty, loading;
     int scrolled;

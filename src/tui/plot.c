@@ -10,18 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NARROW 20 /* columns of the inside under which there are no labels */
-
-struct sy_rect sy_plot_inside(struct sy_rect r)
-{
-    struct sy_rect a = {r.x + 1, r.y + 1, r.w - 2, r.h - 2};
-    if (a.w >= NARROW) {
-        a.x += SY__LABEL;
-        a.w -= SY__LABEL;
-    }
-    return a;
-}
-
 /* ---- the range of y ---- */
 
 static int by_value(const void *a, const void *b)
@@ -373,7 +361,8 @@ static void draw_curves(struct area *a, struct sy__column *const *columns)
         if (!columns[i])
             continue;
         draw_outside(a, &p->lines[i], columns[i]);
-        draw_points(a, &p->lines[i]);
+        if (p->n <= 4 || i == p->n - 1)
+            draw_points(a, &p->lines[i]);
         draw_letters(a, i, columns[i]);
     }
 }
@@ -388,8 +377,7 @@ static void draw_inside(struct area *a, struct sy_rect frame)
             columns[i] = sy__columns(p->lines[i].p, &p->lines[i].x, p->x0, p->x1, a->canvas.w);
     if (columns) {
         a->y = find_range(p, columns, a->canvas.w, a->r.h);
-        if (a->r.x > frame.x + 1)
-            sy__y_axis(&a->y, p->y_unit, a->look, a->g, a->r);
+        sy__y_axis(&a->y, p->y_unit, a->look, a->g, frame, a->r);
         draw_curves(a, columns);
         draw_legend(a);
         draw_marks(a);

@@ -21,10 +21,10 @@ struct sy__range {
 };
 double sy__range_at(const struct sy__range *r, double v); /* 0 at lo, 1 at hi */
 
-#define SY__LABEL 6 /* columns of a label of y */
+int sy__label_columns(struct sy_rect frame); /* for labels of y with their axis; 0: none */
 /* Labels of y before the area, and x's in the frame's lower line. */
 void sy__y_axis(const struct sy__range *range, enum sy_unit unit, const struct sy_look *look,
-                struct sy_grid *g, struct sy_rect area);
+                struct sy_grid *g, struct sy_rect frame, struct sy_rect area);
 void sy__x_ticks(double x0, double x1, enum sy_x_kind kind, const char *readout,
                  const struct sy_look *look, struct sy_grid *g, struct sy_rect frame,
                  struct sy_rect area);

@@ -106,7 +106,7 @@ static void put_bar_cell(const struct sy_stack *s, const struct bar *b, double t
     int eighths = (int)floor((top - lo) / (hi - lo) * 8 + 0.5);
     if (eighths <= 0)
         return;
-    int part = part_at(b, s->n, (lo + hi) / 2 / top);
+    int part = part_at(b, s->n, (lo + fmin(hi, top)) / 2 / top);
     struct sy_pen pen = part_pen(look, part);
     if (look->symbols == SY_SYMBOLS_ASCII) {
         if (eighths >= 4)
@@ -132,12 +132,23 @@ static void put_bar_cell(const struct sy_stack *s, const struct bar *b, double t
     }
 }
 
-static void stack_title(const struct sy_stack *s, char *out, size_t size)
+/* As much as there is room for: names, short names, fewer of them. */
+static void stack_title(const struct sy_stack *s, int room, char *out, size_t size)
 {
     struct bar b = bar_of(s, s->x0, s->x1, true);
-    int n = snprintf(out, size, "%s", s->title);
-    for (int k = 0; k < s->n && n < (int)size; k++)
-        n += snprintf(out + n, size - (size_t)n, " · %s %.0f%%", s->names[k], 100 * b.share[k]);
+    for (int letters = 9; letters >= 4; letters -= 5) {
+        int n = snprintf(out, size, "%s", s->title), columns = n;
+        for (int k = 0; k < s->n && n < (int)size; k++) {
+            char part[48];
+            int more = snprintf(part, sizeof part, "%.*s %.0f%%", letters, s->names[k],
+                                100 * b.share[k]);
+            columns += more + 3;
+            if (columns <= room)
+                n += snprintf(out + n, size - (size_t)n, " · %s", part);
+        }
+        if (columns <= room)
+            return;
+    }
 }
 
 /* The names in the title get the colours of their parts. */
@@ -161,7 +172,7 @@ void sy_stack_draw(const struct sy_stack *s, const struct sy_look *look, struct 
 {
     char text[160];
     struct sy_rect area = sy_plot_inside(r);
-    stack_title(s, text, sizeof text);
+    stack_title(s, r.w - 4, text, sizeof text);
     sy_frame(g, look, r, s->whole ? text : s->title, s->focus);
     colour_title(s, look, g, r);
     if (area.w < 1 || area.h < 1 || !(s->x1 > s->x0) || !s->whole)
@@ -176,8 +187,7 @@ void sy_stack_draw(const struct sy_stack *s, const struct sy_look *look, struct 
     struct sy__range y = {0, most > 0 ? most * 1.05 : 1, false};
     double quarter = sy_tick_step(y.hi, area.h > 4 ? area.h / 2 : 2) / 4;
     y.hi = ceil(y.hi / quarter) * quarter;
-    if (area.x > r.x + 1)
-        sy__y_axis(&y, s->y_unit, look, g, area);
+    sy__y_axis(&y, s->y_unit, look, g, r, area);
     for (int i = 0; i < area.w && bars; i++)
         for (int j = 0; j < area.h && bars[i].whole > 0; j++)
             put_bar_cell(s, &bars[i], bars[i].whole, look, g, area.x + i, area.y + area.h - 1 - j,

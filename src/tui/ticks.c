@@ -126,7 +126,7 @@ void sy_ticks_log(double lo, double hi, int most, enum sy_unit unit, struct sy_t
                 add_log(out, v, unit);
         }
     }
-    if (out->n < 2)
+    if (out->n < 3 && decades < 1)
         sy_ticks_linear(lo, hi, most, unit, out);
 }
 

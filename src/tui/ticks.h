@@ -19,7 +19,8 @@ struct sy_ticks {
 
 /* At most `most` ticks in lo..hi. */
 void sy_ticks_linear(double lo, double hi, int most, enum sy_unit unit, struct sy_ticks *out);
-/* Decades with 2 and 5, as many as fit; for less than two of these, 1-2-5 steps.  0 < lo < hi. */
+/* Decades with 2 and 5, as many as fit; for less than three of these
+ * in less than a decade, 1-2-5 steps.  0 < lo < hi. */
 void sy_ticks_log(double lo, double hi, int most, enum sy_unit unit, struct sy_ticks *out);
 /* The distance of ticks: 1, 2 or 5 times a power of ten. */
 double sy_tick_step(double span, int most);

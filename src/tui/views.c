@@ -268,7 +268,16 @@ static void draw_strip(struct sy_panel *p, const struct strip *t, const struct s
     int n = (int)strlen(value), y = in.h > 1 ? in.y + 1 : in.y, at = in.h > 1 ? 1 : 16 - n;
     bool bad = t->which == 1 && v > 0;
     sy_grid_text(g, in.x + at, y, n, value, sy_look_pen(&p->look, bad ? SY_ROLE_BAD : SY_ROLE_VALUE));
-    int left = in.h > 1 ? 10 : 17;
+    if (in.h > 4) { /* from where to where the strip goes */
+        char low[16], high[16], both[36];
+        struct sy_extent e = sy_pyramid_query(rows, sy_pyramid_find(rows, sy_x_to_step(&x, x0)),
+                                              sy_pyramid_find(rows, sy_x_to_step(&x, x1) + 1));
+        snprintf(low, sizeof low, "%.3g", (double)e.min);
+        snprintf(high, sizeof high, "%.3g", (double)e.max);
+        snprintf(both, sizeof both, "%s..%s", low, high);
+        sy_grid_text(g, in.x + 1, in.y + 2, 11, both, sy_look_pen(&p->look, SY_ROLE_DIM));
+    }
+    int left = in.h > 4 ? 13 : in.h > 1 ? 10 : 17;
     struct sy_rect area = {in.x + left, in.y, in.w - left - 1, in.h > 2 ? in.h - 1 : in.h};
     sy_strip_draw(rows, &x, x0, x1, t->colour, &p->look, g, area);
     if (p->cursor >= 0)

@@ -284,11 +284,183 @@ static void play(const struct scene *scene)
     close_stage(&stage);
 }
 
+/* ---- behaviour ---- */
+
+static void idle(void)
+{
+    open_stage(&stage, 200, 60, fine, 1);
+    int frames = 0;
+    for (int i = 0; i < 50; i++)
+        frames += sy_panel_update(stage.panel, 1 + i * 0.1, 0.01);
+    tap_is_int(frames, 0, "nothing new: nothing to draw");
+    tap_ok(sy_panel_wait(stage.panel) > 0, "a run that trains is looked at again");
+    fake_run_go_on(&stage.run[0], 1);
+    tap_ok(sy_panel_update(stage.panel, 7, 0.01) && !sy_panel_update(stage.panel, 7.1, 0.01),
+           "a step: one drawing");
+    stage.run[0].state = "done";
+    sy_panel_update(stage.panel, 8, 0.01);
+    tap_ok(sy_panel_wait(stage.panel) < 0, "a run that is done wakes nobody");
+    close_stage(&stage);
+}
+
+/* Every size, with the keys that change the layout. */
+static void sizes(void)
+{
+    int bad = 0, step = tap_fast() ? 7 : 1;
+    stage.run[0].steps = 200;
+    open_stage(&stage, 80, 24, fine, 1);
+    for (int h = 1; h < 70; h += 1)
+        for (int w = 1; w < 210; w += step) {
+            sy_panel_layout(stage.panel, w, h, 1 + (w + h) % 4);
+            act(&stage, w % 3 ? SY_ACT_NEXT_PANE : w % 2 ? SY_ACT_FULL : SY_ACT_ONE_PANE, 1);
+            draw(&stage);
+            const struct sy_areas *a = sy_panel_areas(stage.panel);
+            int rows = a->header.h + a->panes.h + a->rule.h + a->scrollback.h + a->input.h +
+                       a->status.h;
+            bad += rows != h || a->input.h < 1 || (h > 1 && a->header.h != 1);
+            for (int i = 0; i < stage.panel->nslots; i++) {
+                struct sy_rect r = stage.panel->slots[i].r, in = a->panes;
+                bad += r.x < 0 || r.y < in.y || r.x + r.w > w || r.y + r.h > in.y + in.h;
+            }
+        }
+    tap_is_int(bad, 0, "areas fill every size from 1 x 1 to 209 x 69 and do not overlap");
+    close_stage(&stage);
+}
+
+static void keys(void)
+{
+    struct sy_request req;
+    open_stage(&stage, 120, 40, fine, 1);
+    struct sy_panel *p = stage.panel;
+    act(&stage, SY_ACT_PANES, 1);
+    tap_ok(sy_panel_pane_mode(p), "pane mode");
+    act(&stage, SY_ACT_CURSOR_LEFT, 3);
+    tap_ok(p->cursor > 0 && p->cursor < 1240, "the cursor is at step %d", (int)p->cursor);
+    int64_t at = p->cursor;
+    act(&stage, SY_ACT_ZOOM_IN, 3);
+    double x0, x1;
+    sy__x_window(p, sy__front(p), &x0, &x1);
+    tap_ok(p->cursor == at && x0 < (double)at && x1 > (double)at && x1 - x0 < 1240 / 7.0,
+           "zooming keeps the cursor in the window");
+    tap_ok(p->table.step == at, "the heatmap shows the cursor's step");
+    act(&stage, SY_ACT_CURSOR_LEFT, 200);
+    sy__x_window(p, sy__front(p), &x0, &x1);
+    tap_ok(x0 <= (double)p->cursor && x1 >= (double)p->cursor, "the window goes with the cursor");
+    act(&stage, SY_ACT_CURSOR_LEFT, 2000);
+    tap_is_int(p->cursor, 1, "the cursor stops at the first step");
+    act(&stage, SY_ACT_FIT, 1);
+    tap_ok(p->fit, "the whole run");
+    act(&stage, SY_ACT_ZOOM_IN, 60);
+    act(&stage, SY_ACT_ZOOM_OUT, 60);
+    tap_ok(p->fit, "zoomed out far enough is the whole run");
+    sy_panel_action(p, SY_ACT_PAUSE, &req);
+    tap_ok(req.kind == SY_REQ_PAUSE && !strcmp(req.run, "bold-ferret"), "p asks for a pause");
+    stage.run[0].state = "paused";
+    sy_panel_update(p, 2, 1);
+    sy_panel_action(p, SY_ACT_PAUSE, &req);
+    tap_ok(req.kind == SY_REQ_RESUME, "and for going on");
+    sy_panel_action(p, SY_ACT_MARK, &req);
+    tap_ok(req.kind == SY_REQ_MARK && req.step == 1, "m marks the cursor's step");
+    sy_panel_action(p, SY_ACT_FILTER, &req);
+    tap_ok(req.kind == SY_REQ_FILTER, "/ asks for a text");
+    act(&stage, SY_ACT_PANEL6, 1);
+    tap_ok(sy__shows(p, SY__MEMORY), "6 shows memory in the place of the pane that has the focus");
+    act(&stage, SY_ACT_ALL_PANES, 1);
+    tap_ok(!sy__shows(p, SY__MEMORY), "C-x 2 puts it back");
+    act(&stage, SY_ACT_HELP, 1);
+    sy_panel_action(p, SY_ACT_LEAVE, &req);
+    tap_ok(!sy_panel_help(p) && sy_panel_pane_mode(p), "Esc takes the list of keys away");
+    sy_panel_action(p, SY_ACT_LEAVE, &req);
+    tap_ok(req.kind == SY_REQ_LEAVE && !sy_panel_pane_mode(p) && p->cursor < 0,
+           "and then leaves; the cursor goes");
+    int n, unbound = 0;
+    const struct sy_key *list = sy_keys(&n);
+    for (int i = 0; i < n; i++)
+        unbound += !sy_panel_action(p, list[i].action, &req) || !*list[i].keys || !*list[i].help ||
+                   strlen(list[i].help) > 27;
+    tap_is_int(unbound, 0, "every key of the list does something and is described");
+    close_stage(&stage);
+}
+
+static void rewind_run(void)
+{
+    open_stage(&stage, 80, 24, fine, 1);
+    struct sy_extent e;
+    const struct sy_pyramid *loss = sy__feed_rows(sy__feed(sy__front(stage.panel), "loss", SY__FIRST, 0.9), 0);
+    sy_metrics_truncate(stage.run[0].metrics, 500);
+    stage.run[0].steps = 500;
+    stage.run[0].seed = 5;
+    fake_run_go_on(&stage.run[0], 900);
+    sy_panel_update(stage.panel, 2, 1);
+    float want;
+    sy_source_at(stage.source[0], sy_source_find(stage.source[0], "loss"), 501, &want);
+    e = sy_pyramid_query(loss, 500, 501);
+    tap_ok(sy_pyramid_rows(loss) == 1400 && e.max == want, "after a rewind: the new rows");
+    close_stage(&stage);
+}
+
+static void hostile(void)
+{
+    struct sy_str out = SY_STR_INIT;
+    snprintf(stage.run[0].name, sizeof stage.run[0].name, "\x1b[2J\xE2\x80\xAE" "abc\xff\x9b");
+    add_marks(&stage.run[0]);
+    snprintf(stage.run[0].marks[0].text, sizeof stage.run[0].marks[0].text, "\a\x1b]0;x\x07\n\r");
+    open_stage(&stage, 100, 30, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    stage.panel->cursor = 600;
+    sy_panel_message(stage.panel, "\x1b[31mred\x7f\xC2\x85");
+    sy_panel_update(stage.panel, 2, 1);
+    draw(&stage);
+    sy_grid_write(&stage.grid, SY_DUMP_TEXT, &out);
+    int bad = 0;
+    for (size_t i = 0; i < out.len; i++)
+        bad += ((unsigned char)out.data[i] < 32 && out.data[i] != '\n') || out.data[i] == 127;
+    tap_ok(!bad && !strstr(out.data, "\xE2\x80\xAE") && !strstr(out.data, "\xC2\x9B"),
+           "nothing of a name, a mark or a message gets through as control");
+    sy_str_free(&out);
+    close_stage(&stage);
+}
+
+static void coming_and_going(void)
+{
+    struct sy_panel *p = sy_panel_new(&fine, NULL);
+    struct fake_run a = {.steps = 50}, b = {.steps = 60};
+    snprintf(b.name, sizeof b.name, "second");
+    fake_run_make(&a);
+    fake_run_make(&b);
+    sy_panel_update(p, 1, 1);
+    tap_is_str(sy_panel_selected(p), "", "no run");
+    sy_board_add(a.source, NULL);
+    tap_ok(sy_panel_update(p, 2, 1), "a run comes: draw");
+    tap_is_str(sy_panel_selected(p), "bold-ferret", "the first");
+    sy_board_add(b.source, NULL);
+    sy_panel_update(p, 3, 1);
+    tap_is_str(sy_panel_selected(p), "second", "the newest comes to the front");
+    tap_ok(sy_panel_select(p, "bold-ferret") && !sy_panel_select(p, "nobody"), "chosen by name");
+    sy_panel_update(p, 4, 1);
+    sy_board_remove(b.source);
+    sy_panel_update(p, 5, 1);
+    tap_is_str(sy_panel_selected(p), "bold-ferret", "the other one goes, this one stays");
+    sy_board_remove(a.source);
+    tap_ok(sy_panel_update(p, 6, 1) && !*sy_panel_selected(p), "and none");
+    sy_panel_free(p);
+    fake_run_free(&a);
+    fake_run_free(&b);
+}
+
 int main(void)
 {
     setlocale(LC_ALL, "C.UTF-8");
     for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
         play(&scenes[i]);
+    if (getenv("SY_SCREENS"))
+        return tap_done();
+    idle();
+    sizes();
+    keys();
+    rewind_run();
+    hostile();
+    coming_and_going();
     tap_is_int((int64_t)sy_mem_live(), 0, "nothing left");
     return tap_done();
 }
