@@ -107,6 +107,8 @@ docs.entries = {
   {"run:note", "r:note(text) -> r", "Write a line into the run's journal.", 'r:note "the loss fell here"'},
   {"run:journal", "r:journal() -> list of {step=, kind=, text=}", "What was changed or noted, and after which step.",
    "r:journal()[1]"},
+  {"run:events", "r:events() -> list of {step=, time=, kind=, text=}", "What happened to the run and is no change of it: "
+   .. "alarms, checkpoints, pauses, ends, resumes, rewinds; all that were stored.", "#r:events()"},
   {"run:checkpoint", "r:checkpoint() -> path", "Write parameters, moments, states, step and journal into a folder below "
    .. "r.dir, between two steps, and verify it; checkpoint_every and the run's end do the same. Failure: nil, message, code."},
   {"run:rewind", "r:rewind(step) -> r", "Exactly the state after that step, paused: parameters, moments, data order, "

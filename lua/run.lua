@@ -320,6 +320,13 @@ function methods:series()
   return names
 end
 
+--- r:events() -> list of {step=, time=, kind=, text=}: alarms, checkpoints, resumes, ends
+function methods:events()
+  if not self._store then return {} end
+  self._store:flush()
+  return (self._store:entries "events")
+end
+
 function methods:journal() return self._h:journal() end
 
 --- r:profile() -> text: seconds a kind of operation since the last call

@@ -39,6 +39,12 @@ function methods:events() return (self._store:entries "events") end
 function methods:close() self._store:close() end
 
 function Stored.__index(s, name)
+  if name == "_store" then
+    local store, why = engine.store_open(rawget(s, "_name"))
+    if not store then error(why, 0) end
+    rawset(s, "_store", store)
+    return store
+  end
   if methods[name] then return methods[name] end
   if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
   if name == "samples" then return (s._store:entries "samples") end
@@ -119,6 +125,11 @@ local function open(name)
   return setmetatable({_store = store}, Stored)
 end
 
+-- One whose file is opened when something of it is asked for.
+local function closed(name)
+  return setmetatable({_name = name}, Stored)
+end
+
 -- ---- all runs ----
 
 local function on_disk()
@@ -143,8 +154,7 @@ function stored.runs(name)
     for i, r in ipairs(Run.list) do list[i] = r end
     local live = #list
     for _, info in ipairs(on_disk()) do
-      local s = open(info.name)
-      list[#list + 1] = s
+      list[#list + 1] = closed(info.name)
       lines[#lines + 1] = line(info.name, info) .. " (stored)"
     end
     return setmetatable(list, {__tostring = function(l)

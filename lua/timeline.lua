@@ -37,8 +37,9 @@ local function stored_journal(store)
     if e.data then expert, value, _, key, values = ("<i8 d s4 s4 s4"):unpack(e.data) end
     list[i] = {id = e.id, step = e.step, kind = e.kind, text = e.text, key = key ~= "" and key or nil, value = value,
                expert = expert >= 0 and expert + 1 or nil, values = #values > 0 and engine.f32(values) or nil,
-               time = e.time, data = e.data}
+               time = e.time}
   end
+  table.sort(list, function(a, b) return a.step < b.step or a.step == b.step and a.id < b.id end)
   return list
 end
 timeline.stored_journal = stored_journal
@@ -147,9 +148,10 @@ end
 
 local SHAPE = {"batch", "context", "accumulate"}
 
---- A plan as the checkpoint was made with.
-local function reshape(r, image)
-  local h, cfg, other = r._h, r._m.cfg, false
+--- A plan as the checkpoint was made with.  always: whatever the shape seems to be, for a change may have ended
+-- half done.
+local function reshape(r, image, always)
+  local h, cfg, other = r._h, r._m.cfg, always
   for _, name in ipairs(SHAPE) do
     if h:get(name) ~= image.hyper[name] then
       h:apply{kind = "set", key = name, value = image.hyper[name]}
@@ -177,7 +179,7 @@ local function read_inputs(r)
 end
 
 local function load(r, path, image, force)
-  reshape(r, image)
+  reshape(r, image, force)
   local ok, why, code = r._h:load(path, force)
   if ok then read_inputs(r) end
   return ok, why, code
@@ -283,19 +285,21 @@ local function come_back(r, store, changed, force)
   local ok, why, code = not changed, changed, "STATE"
   if from and ok then ok, why, code = load(r, from, image, false) end
   if not ok and not (force and code == "STATE") then error(why, 0) end
-  if not ok then -- another run from here on: what was computed behind this step is none of it
-    assert(store:truncate(at, #entries > 0 and entries[1].id - 1 or store:journal_last()))
+  if not ok then -- the journal says so
     if from then reshape(r, image) end
-    h:repeating(false) -- the journal says so
+    h:repeating(false)
     if from then
       assert(h:load(from, true))
       read_inputs(r)
     else
       h:note("resume", why)
     end
-    for _, e in ipairs(entries) do store:add("journal", e.step, e.kind, e.text, e.data) end
     h:repeating(true)
   end
+  for _, c in ipairs(engine.checkpoints(store:path()) or {}) do -- damaged; not to be found whole on a better day
+    if c.step > at then os.rename(c.path, c.path .. ".damaged") end
+  end
+  store:truncate(at, false) -- these rows come again, and may be others if something is changed on the way
   store:restore(h, at)
   return at, entries
 end
@@ -315,6 +319,8 @@ local function go_on(store, name, o)
       error(("%s: %s; {force = true} (--force) goes on all the same"):format(what, changed), 0)
     end
     h:set_config(info.config)
+    engine.discard_checkpoints(path .. "/undo", -1) -- of a rewind that was killed
+    os.remove(path .. "/undo")
     assert(h:set_dir(path, config.train.keep, config.train.keep_every))
     store:attach(h)
     Run._launch(r)
@@ -322,7 +328,8 @@ local function go_on(store, name, o)
     local at = alone(r, "resumed", function()
       h:repeating(true)
       local from, entries = come_back(r, store, changed, o.force)
-      go_through(r, entries, nil, "repeating")
+      -- A change of now is one behind what had been done.
+      go_through(r, entries, o.steps and math.max(info.step, from) or nil, "repeating")
       h:repeating(false)
       return from
     end)
@@ -330,6 +337,7 @@ local function go_on(store, name, o)
     store:add("events", now, "resume", ("from step %d"):format(at))
     engine.event(name, "resume", ("resumed at step %d"):format(at) ..
       (now > at and (", repeated up to %d, where its last change was"):format(now) or ""))
+    for _, e in ipairs(store:entries "samples" or {}) do r.samples[#r.samples + 1] = {step = e.step, text = e.text} end
     if o.steps then r.steps = o.steps end
     if not o.paused then h:resume() end
   end)
@@ -391,7 +399,7 @@ local function find(what, r, step)
 end
 
 -- What leads back to the state of now.
-local function keep_now(r)
+local function keep_now(r, was)
   local h, dir = r._h, r._store:path() .. "/undo"
   engine.discard_checkpoints(dir, -1)
   local path, why = h:checkpoint_to(dir)
@@ -401,6 +409,8 @@ local function keep_now(r)
     h:repeating(true) -- whatever it was
     must_load(r, path, image, true)
     r._store:restore(h, image.step)
+    if was == "done" then h:resume() elseif was == "stopped" then h:stop() end -- nothing is left to do
+    h:wait()
     h:repeating(false)
     engine.discard_checkpoints(dir, -1)
     os.remove(dir)
@@ -442,7 +452,7 @@ local function rewind(r, step)
     check_step("rewind", step, now)
     r._store:flush()
     local journal = h:journal()
-    local undo = keep_now(r) -- waits for a save that is under way, which takes older ones away
+    local undo = keep_now(r, was) -- waits for a save that is under way, which takes older ones away
     guarded(undo, function()
       local from, image = find("rewind", r, step)
       h:repeating(true)

@@ -171,14 +171,13 @@ static int co_wrap(lua_State *L)
 static int shield(lua_State *L)
 {
     bool again = wanted != 0;
-    int count = raised;
     shielded++;
     wanted = 0;
     int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
     again |= --shielded == 0 && deferred;
     if (again && !shielded) {
         deferred = 0;
-        raised = count;
+        raised = 0; /* handlers further up have their instructions, too */
         sy_interrupt_here();
     } else if (again)
         deferred = 1;

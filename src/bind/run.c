@@ -233,6 +233,14 @@ static bool hooks_due(struct run *r, int64_t step)
     return due;
 }
 
+static void store_event(struct run *r, int64_t step, const char *kind, const char *text)
+{
+    pthread_mutex_lock(&r->lock);
+    if (r->store)
+        sy_store_post(r->store, SY_STORE_EVENTS, step, kind, text, NULL, 0);
+    pthread_mutex_unlock(&r->lock);
+}
+
 static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
 {
     struct run *r = ctx;
@@ -241,6 +249,8 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
         return;
     if (s->state == SY_RUN_PAUSED && sy_trainer_rewind_wanted(r->trainer, &first, &last))
         return; /* in a moment it goes on */
+    if (s->state != SY_RUN_RUNNING)
+        store_event(r, s->step, sy_run_state_name(s->state), s->error.code ? s->error.msg : "");
     lsy_progress_step(sy_trainer_name(r->trainer), s, evaluated);
     if (s->state == SY_RUN_RUNNING)
         sy_board_stepped();
@@ -268,10 +278,7 @@ static void on_event(void *ctx, const char *kind, const char *text)
         lsy_progress_event(sy_trainer_name(r->trainer), kind, text);
     struct sy_status s;
     sy_trainer_status(r->trainer, &s);
-    pthread_mutex_lock(&r->lock);
-    if (r->store)
-        sy_store_post(r->store, SY_STORE_EVENTS, s.step, kind, text, NULL, 0);
-    pthread_mutex_unlock(&r->lock);
+    store_event(r, s.step, kind, text);
 }
 
 /* What a replay needs of an entry, little-endian: Lua's string.unpack("<i8 d s4 s4 s4"): expert (from 0, -1:

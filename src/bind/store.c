@@ -9,7 +9,7 @@
  *   store:attach(run)      the store's thread writes the run's metrics and status from now on
  *   store:detach()         write what is left and let go; closing either does it, too
  *   store:flush()          -> true; or nil, message, code
- *   store:truncate(step, journal_id) -> true; or nil, message, code.  The run must be held.
+ *   store:truncate(step, journal_id; false: but the journal) -> true; or nil, message, code.  The run must be held.
  *   store:restore(run, step)          series up to step into the run's memory (held)
  *   store:status{state=, step=, steps=, tokens=, loss=, val_loss=}   for a store without a run
  *   store:add(table, step, kind, text, data) -> id   table: journal, samples, events, code
@@ -252,7 +252,10 @@ static int store_flush(lua_State *L)
 static int store_truncate(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    int64_t step = luaL_checkinteger(L, 2), id = luaL_optinteger(L, 3, INT64_MAX);
+    int64_t step = luaL_checkinteger(L, 2);
+    if (lua_isboolean(L, 3))
+        return done(L, sy_store_truncate_rows(check_store(L), step, &err), &err);
+    int64_t id = luaL_optinteger(L, 3, INT64_MAX);
     return done(L, sy_store_truncate(check_store(L), step, id, &err), &err);
 }
 

@@ -97,6 +97,7 @@ void sy_prompt_signals(bool at_prompt)
     prompting = at_prompt;
     catch(SIGINT, on_interrupt, 0); /* no SA_RESTART: a read in a chunk must end */
     catch(SIGPIPE, SIG_IGN, 0);
+    catch(SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails instead: no run is lost by it */
     if (!at_prompt) { /* a batch system's end: the runs are saved, as after Ctrl-C */
         catch(SIGTERM, on_interrupt, 0);
         if (!ignored(SIGHUP)) /* nohup */

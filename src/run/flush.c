@@ -320,7 +320,7 @@ static int write_cut(struct sy_store *s, const struct sy__item *item, struct sy_
     sy__forget_series(s);
     int64_t *ids = NULL;
     if (leave(s, SY__SAMPLE_LEAVE, item->step, 0, err) ||
-        leave(s, SY__JOURNAL_LEAVE, item->step, item->id, err) ||
+        (!*item->kind && leave(s, SY__JOURNAL_LEAVE, item->step, item->id, err)) ||
         !(list = sy__list_series(s, &count, &ids, err)))
         return -1;
     int rc = 0;

@@ -492,11 +492,12 @@ int sy_store_flush(struct sy_store *s, struct sy_err *err)
     return check_writable(s, err) || sy__flush(s, err) ? -1 : 0;
 }
 
-int sy_store_truncate(struct sy_store *s, int64_t step, int64_t journal_last, struct sy_err *err)
+static int truncate_from(struct sy_store *s, int64_t step, const char *what, int64_t journal_last,
+                         struct sy_err *err)
 {
     if (check_writable(s, err))
         return -1;
-    struct sy__item *item = new_item(SY__CUT, step, "", "", NULL, 0);
+    struct sy__item *item = new_item(SY__CUT, step, what, "", NULL, 0);
     if (!item)
         return sy_err_set(err, SY_E_MEMORY, "%s: out of memory for a rewind", s->where);
     item->id = journal_last;
@@ -506,6 +507,16 @@ int sy_store_truncate(struct sy_store *s, int64_t step, int64_t journal_last, st
     enqueue(s, item);
     pthread_mutex_unlock(&s->db_lock);
     return sy__flush(s, err);
+}
+
+int sy_store_truncate(struct sy_store *s, int64_t step, int64_t journal_last, struct sy_err *err)
+{
+    return truncate_from(s, step, "", journal_last, err);
+}
+
+int sy_store_truncate_rows(struct sy_store *s, int64_t step, struct sy_err *err)
+{
+    return truncate_from(s, step, "rows", INT64_MAX, err);
 }
 
 bool sy_store_alarm(struct sy_store *s, char text[496])

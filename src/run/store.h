@@ -103,6 +103,8 @@ int sy_store_flush(struct sy_store *s, struct sy_err *err);
  * marked as having left the timeline.  The trainer must be held.  -1 and an error when the disk
  * fails: it is then done at the next flush. */
 int sy_store_truncate(struct sy_store *s, int64_t step, int64_t journal_last, struct sy_err *err);
+/* The same but for the journal, which stays: a resume comes to these steps again. */
+int sy_store_truncate_rows(struct sy_store *s, int64_t step, struct sy_err *err);
 /* Does writing fail at present, and why. */
 bool sy_store_alarm(struct sy_store *s, char text[496]);
 

@@ -68,7 +68,7 @@ struct sy__series {
     float *values;  /* [SY_CHUNK_ROWS][width] */
 };
 
-#define SY__CUT (SY_STORE_CODE + 1) /* a rewind in the queue: step, and the journal's id in `id` */
+#define SY__CUT (SY_STORE_CODE + 1) /* a rewind in the queue: step, the journal's id in `id`; kind "rows": but the journal */
 struct sy__item {
     struct sy__item *next;
     int table; /* enum sy_store_table or SY__CUT */

@@ -1,0 +1,171 @@
+#!/bin/sh
+# switchyard resume, replay, generate, export: help, statuses, one-line errors; a quota; a rewind that is
+# interrupted; a live run's owner.  TAP.
+# shellcheck disable=SC2016,SC2317,SC2034  # conditions are evaluated in ok
+set -u
+: "${SWITCHYARD:=./switchyard}"
+folder=$(mktemp -d) || exit 99
+trap 'rm -rf "$folder"' EXIT
+SWITCHYARD_RUNS=$folder/runs
+export SWITCHYARD_RUNS
+n=0
+status=0
+
+# ok CONDITION NAME: the condition is shell
+ok()
+{
+    n=$((n + 1))
+    if eval "$1"; then echo "ok $n - $2"; else
+        echo "not ok $n - $2"
+        status=1
+        for file in "$folder/out" "$folder/err"; do head -c 600 "$file" | sed 's/^/# /'; done
+    fi
+}
+run()
+{
+    "$SWITCHYARD" "$@" > "$folder/out" 2> "$folder/err"
+    code=$?
+}
+# wrong STATUS TEXT ARGS...: one line on standard error that has the text
+wrong()
+{
+    want=$1 text=$2
+    shift 2
+    run "$@"
+    ok '[ $code -eq $want ] && [ "$(wc -l < "$folder/err")" -eq 1 ] && grep -q -e "$text" "$folder/err"' "$*: $text"
+}
+
+cat > "$folder/train.lua" <<'END'
+local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 4, top_k = 2, expert_dim = 16}
+r = train(m, d, {steps = tonumber(arg[2]), batch = 4, eval_every = 0, checkpoint_every = 20, name = arg[1]})
+END
+
+# ---- words and options ----
+
+for command in runs log resume replay generate export; do
+    run $command --help
+    ok '[ $code -eq 0 ] && grep -q "^usage: switchyard $command " "$folder/out"' "$command --help"
+    run --help
+    ok 'grep -q "^  $command " "$folder/out"' "--help lists $command"
+done
+wrong 2 "which run?" resume
+wrong 2 "unknown option '--stpes' (did you mean '--steps'?)" resume a --stpes 3
+wrong 2 "'--steps' needs an argument" resume a --steps
+wrong 2 "whole number: it is 'x'" resume a --steps x
+wrong 2 "what is 'b'?" resume a b
+wrong 2 "a run and a folder" export a
+wrong 1 "run 'a': there is no" resume a
+wrong 1 "run 'a': there is no" replay a
+wrong 1 "run 'a': there is no" generate a x
+wrong 1 "run 'a': there is no" export a "$folder/x"
+wrong 1 "must not" resume "a\\b"
+
+# ---- what they do ----
+
+run "$folder/train.lua" a 60
+ok '[ $code -eq 0 ]' 'a run'
+run --threads 1 resume a
+ok '[ $code -eq 0 ] && grep -q "done at step 60; --steps N" "$folder/out"' 'resume: nothing is left to do, and how there would be'
+run resume a --steps 90 --json
+ok '[ $code -eq 0 ] && grep -q "{\"step\":90,\"steps\":90," "$folder/out"' 'resume --steps --json'
+ok 'grep -q "{\"event\":\"resume\",\"run\":\"a\"" "$folder/out"' 'an event says so'
+run replay a --threads 2
+ok '[ $code -eq 0 ] && [ "$(cat "$folder/out")" = "identical through step 90" ]' 'replay'
+run replay --step 30 a
+ok '[ "$(cat "$folder/out")" = "identical through step 30" ]' 'replay --step'
+run generate a "the " --tokens 12 --temperature 0
+ok '[ $code -eq 0 ] && grep -q "^the " "$folder/out"' 'generate'
+run export a "$folder/model"
+ok '[ $code -eq 0 ] && [ -f "$folder/model/config.json" ] && [ -f "$folder/model/model.safetensors" ]' 'export'
+run -e "print(#model.load('$folder/model').params)"
+ok '[ $code -eq 0 ]' 'which loads'
+run "$folder/train.lua" a 60
+ok '[ $code -eq 1 ] && grep -q "runs/a exists already; resume it with train.resume \"a\"" "$folder/err"' 'its name is taken'
+run resume "$SWITCHYARD_RUNS/a"
+ok '[ $code -eq 0 ]' 'by the path of its directory'
+for step in "$SWITCHYARD_RUNS"/a/step-*; do printf x | dd of="$step/state.json" bs=1 seek=5 conv=notrunc 2> /dev/null; done
+run replay a
+ok '[ $code -eq 0 ] && grep -q "identical through step 90" "$folder/out"' 'damaged checkpoints: replay begins at the start'
+wrong 1 "no checkpoint" export a "$folder/model2"
+
+# ---- a live run belongs to its process ----
+
+"$SWITCHYARD" "$folder/train.lua" live 100000000 > "$folder/live" 2>&1 &
+pid=$!
+tries=0
+while ! grep -q '^step' "$folder/live" && [ $tries -lt 600 ]; do sleep 0.05; tries=$((tries + 1)); done
+wrong 1 "run 'live' is being written by process $pid" resume live
+kill -s TERM $pid
+wait $pid
+code=$?
+ok '[ $code -eq 143 ]' 'SIGTERM: status 143'
+run -e 'local s = runs "live"; print(s.state, s.step > 0, s.step == require("switchyard.engine").read_checkpoint((require("switchyard.engine").find_checkpoint(s.dir))).step)'
+ok '[ "$(cat "$folder/out")" = "stopped	true	true" ]' 'and its last step is saved'
+
+# ---- a quota: the run goes on, the older checkpoint stays ----
+
+cat > "$folder/quota.lua" <<'END'
+local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
+local m = model.moe{layers = 2, dim = 32, heads = 2, context = 32, experts = 4, top_k = 2, expert_dim = 32}
+r = train(m, d, {steps = 60, batch = 2, eval_every = 0, checkpoint_every = 20, name = "quota"}):wait()
+print(r.state, r.step)
+END
+(
+    ulimit -f 200 2> /dev/null
+    exec "$SWITCHYARD" "$folder/quota.lua"
+) > "$folder/out" 2> "$folder/err"
+code=$?
+ok '[ $code -eq 0 ] && grep -q "^done	60" "$folder/out"' 'a quota: the run goes on'
+ok 'grep -q "^\[quota\].*File too large; the run goes on, older checkpoints stay" "$folder/out"' 'an alarm says so'
+ok '! ls -d "$SWITCHYARD_RUNS"/quota/step-* > /dev/null 2>&1' 'nothing half is left'
+run resume quota --steps 70
+ok '[ $code -eq 0 ] && grep -q "^step 70/70" "$folder/out"' 'and it can be resumed'
+run replay quota
+ok 'grep -q "identical through step 70" "$folder/out"' 'to the same bits'
+
+# ---- Ctrl-C during a rewind: the run is where it was ----
+
+cat > "$folder/rewind.lua" <<'END'
+local Run = require("switchyard.run").Run
+local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 4, top_k = 2, expert_dim = 16}
+r = train(m, d, {steps = 30, batch = 4, eval_every = 0, checkpoint_every = 0, name = "back", paused = true})
+every(r, 1, function(self) if self.step == 5 then self.batch = 2 end end)
+r:resume():wait()
+hash = r:hash()
+local replan, calls = Run._replan, 0
+Run._replan = function(...) -- the second call repeats the change at step 5: long enough to be interrupted
+  calls = calls + 1
+  if calls ~= 2 then return replan(...) end
+  print "begun"
+  while true do end
+end
+END
+cat > "$folder/lines" <<'END'
+r:rewind(8)
+print("after", r:hash() == hash, r.step, r.state, r.batch, #r:journal(), r:history("loss").shape[1])
+r.steps = 33
+print("on", r:resume():wait().step)
+END
+front=
+if perl -e 1 2> /dev/null; then # what a shell starts in the background ignores SIGINT
+    front="perl -e \$SIG{INT}='DEFAULT';exec@ARGV"
+    # shellcheck disable=SC2086
+    $front "$SWITCHYARD" --runs "$SWITCHYARD_RUNS" -i "$folder/rewind.lua" < "$folder/lines" > "$folder/out" 2> "$folder/err" &
+    pid=$!
+    tries=0
+    while ! grep -q '^begun' "$folder/out" && [ $tries -lt 600 ]; do sleep 0.05; tries=$((tries + 1)); done
+    kill -s INT $pid
+    wait $pid
+    ok 'grep -q "^after	true	30	done	2	1	30" "$folder/out"' 'Ctrl-C during a rewind: the run is where it was'
+    ok 'grep -q "^on	33" "$folder/out"' 'and goes on'
+    run replay back
+    ok 'grep -q "identical through step 33" "$folder/out"' 'with its journal'
+else
+    n=$((n + 1))
+    echo "ok $n # SKIP no perl to undo an ignored SIGINT"
+fi
+
+echo "1..$n"
+exit $status
