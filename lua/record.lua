@@ -27,8 +27,13 @@ end
 function record.taken(name)
   local path = engine.runs_dir() .. "/" .. name
   local f = io.open(path .. "/run.sqlite")
-  if f then f:close() end
-  return f ~= nil or #(engine.checkpoints(path) or {}) > 0
+  if f then
+    f:close()
+    local store, _, code = engine.store_open(name, {dir = engine.runs_dir()})
+    if store then store:close() end
+    if store or code ~= "NOTFOUND" then return true end -- else it was killed while it was made
+  end
+  return #(engine.checkpoints(path) or {}) > 0
 end
 
 -- ---- code ----
@@ -133,51 +138,52 @@ local function write_text(path, text)
   return true
 end
 
-local function write_code(store, path, code)
+local function write_code(path, code)
   if #code == 0 then return true end
   local ok, why = engine.dir_make(path .. "/code")
   for _, s in ipairs(code) do
-    store:add("code", 0, s.file, s.text)
     if ok then ok, why = write_text(path .. "/code/" .. s.file, s.text) end
   end
   return ok, why
 end
 
-local function write_files(r, path, config, code)
+local function write_files(r, path, config, code, fork)
   local t = config.tokenizer
-  local ok, why = true, nil
-  if t.model.file then ok, why = r._m.tokenizer:save(path .. "/" .. t.model.file) end
+  local ok, why = engine.dir_make(path)
+  if ok and t.model.file then ok, why = r._m.tokenizer:save(path .. "/" .. t.model.file) end
   if ok and t.data and t.data.file == "data-tokenizer.json" then
     ok, why = r._d.tokenizer:save(path .. "/data-tokenizer.json")
   end
   if ok and config.data.kind == "string" then
     ok, why = write_text(path .. "/data.txt", engine.data_spec(r._d).source)
   end
-  if not ok then return nil, why end
-  return write_code(r._store, path, code)
+  if ok then ok, why = write_code(path, code) end
+  if ok and not fork and not r._fresh then ok, why = r._h:checkpoint_to(path .. "/start") end
+  return ok, why
 end
 
 --- The directory of a new run r, which has not started: true; or nil and why there is none, code STATE when
--- the name is taken.  more: parent=, parent_step=, config= of a fork.
+-- the name is taken.  more: parent=, parent_step=, config= of a fork.  The store comes last: who is killed before
+-- has no run, and may begin again.
 function record.create(r, more)
   more = more or {}
   local name, m, d, o = r._o.name, r._m, r._d, r._o
+  local path = engine.runs_dir() .. "/" .. name
   local code = sources(m)
   local config = more.config or record.config(m, d, o, r._h:hash(), code)
   local text = json.text(config)
-  local tok = d.tokenizer
-  local store, why, kind = engine.store_create{name = name, dir = engine.runs_dir(), steps = r._h:get "steps",
+  local tok, store, kind = d.tokenizer, nil, nil
+  local ok, why = write_files(r, path, config, code, more.parent)
+  if not ok then return nil, why, "IO" end
+  store, why, kind = engine.store_create{name = name, dir = engine.runs_dir(), steps = r._h:get "steps",
     config = text, tokenizer = tok and tok.hash or nil, data = d.hash, parent = more.parent, parent_step = more.parent_step}
   if not store then return nil, why, kind end
+  for _, s in ipairs(code) do store:add("code", 0, s.file, s.text) end
   rawset(r, "_store", store)
   rawset(r, "_config", config)
-  local path = store:path()
-  local ok
-  ok, why = write_files(r, path, config, code)
-  if ok and not more.parent and not r._fresh then ok, why = r._h:checkpoint_to(path .. "/start") end
-  if ok then ok, why = r._h:set_dir(path, o.keep, o.keep_every) end
   r._h:set_config(text)
   store:attach(r._h)
+  ok, why = r._h:set_dir(path, o.keep, o.keep_every)
   if not ok then return nil, why, "IO" end
   return true
 end

@@ -181,6 +181,11 @@ local function keep_record(r, what, more)
     r._h:close()
     error(("%s: %s"):format(what, why), 0)
   end
+  if r._store then -- half of a record is none
+    local store = r._store
+    rawset(r, "_store", nil)
+    store:close()
+  end
   engine.event(r.name, "alarm", ("%s; the run goes on, nothing of it is saved"):format(why))
 end
 Run._keep_record = keep_record

@@ -66,8 +66,12 @@ while [ $round -lt $rounds ]; do
     rm -rf "$folder/runs/once"
     random
     killed "0.$((3 + round % 3))" "$folder/train.lua" once && kills=$((kills + 1))
-    if [ ! -e "$folder/runs/once/run.sqlite" ]; then # before there was anything
-        echo "# round $round: killed before the run was there"
+    if ! "$SWITCHYARD" --runs "$folder/runs" -e 'runs "once"' 2> /dev/null; then
+        echo "# round $round: killed before the run was there" # where its name is free
+        "$SWITCHYARD" --runs "$folder/runs" "$folder/train.lua" once > "$folder/out" 2>&1
+    elif ! "$SWITCHYARD" --runs "$folder/runs" -e 'quit(#runs("once"):journal() > 0)'; then
+        echo "# round $round: killed before the learning rate was set" # another run than ours
+        rm -rf "$folder/runs/once"
         "$SWITCHYARD" --runs "$folder/runs" "$folder/train.lua" once > "$folder/out" 2>&1
     fi
     for again in 1 2 3; do
