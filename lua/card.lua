@@ -138,7 +138,10 @@ local function alarm_lines(h)
     if a.step and a.text and (not last or a.step > last.step) then last = a end
   end
   local out = {"  health  " .. (#on > 0 and table.concat(on, ", ") or "no alarm is on")}
-  if last then out[2] = ("  last alarm  step %d: %s"):format(last.step, last.text) end
+  if last then
+    local text = ("  last alarm  step %d: %s"):format(last.step, (last.text:gsub("^.-: alarm: step %d+: ", last.name .. ": ")))
+    out[2] = require("switchyard.show").clip(text, engine.columns() - 2)
+  end
   return out
 end
 

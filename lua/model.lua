@@ -285,36 +285,47 @@ end
 -- ---- generation ----
 
 --- A program that reads T tokens at positions len-T..len-1 into the key-value cache and gives the logits
--- after each.  All decode programs of a model share the caches.
-function Model:_decoder(T)
-  self._caches = self._caches or {}
-  return self:_program("decode." .. T, function()
+-- after each.  All decode programs of one generation share the caches of `own`.
+function Model:_decoder(own, T)
+  if not own[T] then
     local d = {mode = "decode"}
     local S, count = self.cfg.context, 0
     function d.attend(q, k, v)
       count = count + 1
       local shape = k.shape
-      local c = self._caches[count]
+      local c = own.caches[count]
       if not c then
         c = {k = tensor.zeros(1, S, shape[3], shape[4]), v = tensor.zeros(1, S, shape[3], shape[4])}
-        self._caches[count] = c
+        own.caches[count] = c
       end
       return engine.raw.attention_cached(q, k, v, c.k, c.v, d.graph:input("len", "i32", {1}))
     end
     local logits
     self:_record(d, 1, T, function() logits = Model.logits_of(d.result) end)
-    return {run = engine.program(d.graph, {logits}), d = d, logits = logits,
-            tokens = d.graph:input("tokens", "i32", {1, T}), len = d.graph:input("len", "i32", {1}),
-            positions = d.positions}
-  end)
+    own[T] = {run = engine.program(d.graph, {logits}), d = d, logits = logits,
+              tokens = d.graph:input("tokens", "i32", {1, T}), len = d.graph:input("len", "i32", {1}),
+              positions = d.positions}
+    self:_write_inputs(d)
+  end
+  return own[T]
+end
+
+-- What a generation needs for itself: that of the last one, or new while another goes on (a job, a hook).
+function Model:_take_decoders()
+  local own = self._programs.decoders or {caches = {}}
+  self._programs.decoders = nil
+  for T, p in pairs(own) do
+    if T ~= "caches" then self:_write_inputs(p.d) end
+  end
+  return own, self._programs
 end
 
 -- Read ids into the cache from position `at` (0-based); returns the program that holds the last logits, its row.
-local function feed(m, ids, first, at)
+local function feed(m, own, ids, first, at)
   local i, p, T = first, nil, nil
   while i <= #ids do
     T = #ids - i + 1 >= PREFILL and PREFILL or 1
-    p = m:_decoder(T)
+    p = m:_decoder(own, T)
     local chunk, places = {}, {}
     for j = 1, T do
       chunk[j] = ids[i + j - 1]
@@ -361,8 +372,8 @@ function Model:generate(prompt, given)
     local shown = ""
     local text = type(prompt) == "string" and prompt or self.tokenizer:decode(ids)
     if o.stream then engine.write(text) end
-    for _, p in pairs(self._programs) do if p.d then self:_write_inputs(p.d) end end
-    local p, row, at = feed(self, ids, 1, 0)
+    local own, programs = self:_take_decoders()
+    local p, row, at = feed(self, own, ids, 1, 0)
     local fresh, done = {}, 0
     for n = 1, o.tokens do
       local id = engine.draw(p.logits, row, o.temperature, o.top_k, o.top_p, o.seed, n)
@@ -374,16 +385,18 @@ function Model:generate(prompt, given)
         if upto > done then engine.write(shown:sub(done + 1, upto)) end
         done = math.max(done, upto)
       end
+      engine.breathe(o.stream)
       if n < o.tokens then
         if at == S then -- the cache is full: go on from the latter half
           ids = table.move(ids, #ids - S // 2 + 1, #ids, 1, {})
-          p, row, at = feed(self, ids, 1, 0)
+          p, row, at = feed(self, own, ids, 1, 0)
         else
-          p, row, at = feed(self, ids, #ids, at)
+          p, row, at = feed(self, own, ids, #ids, at)
         end
       end
     end
     if o.stream then engine.write("\n") end
+    programs.decoders = own -- lost after an error, and when programs were made anew meanwhile
     return text .. self.tokenizer:decode(fresh)
   end)
 end

@@ -28,11 +28,13 @@ end
 -- Characters, for alignment.
 local function length(s) return utf8.len(s) or #s end
 
-local function clip(s, n)
+--- The first n characters, with … for what is cut.
+function show.clip(s, n)
   if length(s) <= n then return s end
   local at = utf8.len(s) and utf8.offset(s, n) or n
   return s:sub(1, at - 1) .. "…"
 end
+local clip = show.clip
 
 local text
 

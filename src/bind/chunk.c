@@ -363,7 +363,8 @@ static void job_ended(lua_State *L, struct lsy_job *j)
 static enum sy_chunk_result became_job(struct lsy_job *j)
 {
     lsy_job_enlist(j, job_ended);
-    printf("[job %d] waiting: %s (Ctrl-C or :kill %d ends it)\n", j->number, j->what, j->number);
+    printf("[job %d] %s: %s (Ctrl-C or :kill %d ends it)\n", j->number, lsy_job_state(j), j->what,
+           j->number);
     fflush(stdout);
     return SY_CHUNK_JOB;
 }

@@ -21,6 +21,8 @@
 #include <string.h>
 
 #define GRACE 0.2 /* seconds that a chunk may wait before it becomes a job */
+#define WORK 2.0  /* seconds that it may compute before it does */
+#define TURN 0.02 /* seconds that a computing job keeps the Lua thread */
 #define HOG 0.1   /* seconds after which Ctrl-C ends the job that runs, not the newest one */
 
 static atomic_bool detaching;
@@ -134,6 +136,7 @@ static void resume(lua_State *L, struct lsy_job *j)
     if (j->killed)
         sy_interrupt_here();
     j->seen = atomic_load(&changes);
+    j->resumed = sy_now();
     j->until = HUGE_VAL;
     enter(j, SY_JOB_RUNNING);
     current = j;
@@ -163,7 +166,7 @@ bool lsy_job_killed(void)
         return false;
     if (!lsy_interrupt_wanted())
         sy_interrupt_here();
-    return true;
+    return lsy_interrupt_wanted(); /* not what is shielded */
 }
 
 bool lsy_job_run(lua_State *L, struct lsy_job *j)
@@ -182,6 +185,11 @@ bool lsy_job_run(lua_State *L, struct lsy_job *j)
             return false; /* it never rests, but lets others go first */
     }
     return true;
+}
+
+const char *lsy_job_state(const struct lsy_job *j)
+{
+    return j->state == SY_JOB_WAITING && !j->works ? "waiting" : "working";
 }
 
 /* ---- all jobs ---- */
@@ -353,6 +361,14 @@ static void write_tagged(struct lsy_job *j, const char *s, size_t n)
     }
 }
 
+bool lsy_job_write(const char *s, size_t n)
+{
+    if (!*lsy_job_tag())
+        return false;
+    write_tagged(current, s, n);
+    return true;
+}
+
 static int io_write(lua_State *L)
 {
     int n = lua_gettop(L);
@@ -381,9 +397,27 @@ bool lsy_may_yield(lua_State *L)
 int lsy_yield(lua_State *L, const char *what, double seconds, lua_KContext ctx, lua_KFunction k)
 {
     current->what = what;
+    current->works = seconds == 0;
     current->until = sy_now() + seconds;
     lsy_state(L)->waiting = true;
     return lua_yieldk(L, 0, ctx, k);
+}
+
+static int breathe_k(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    (void)ctx;
+    return lsy_interrupt_wanted() ? lsy_raise_interrupted(L) : 0;
+}
+
+/* engine.breathe(alone): between two tokens of a text, where others may have their turn.  alone: the prompt
+ * waits for the text, however long it takes (it is being printed). */
+static int engine_breathe(lua_State *L)
+{
+    if (!lsy_may_yield(L) || (!current->number && (lua_toboolean(L, 1) || sy_now() - current->began < WORK)) ||
+        sy_now() - current->resumed < TURN)
+        return breathe_k(L, LUA_OK, 0);
+    return lsy_yield(L, "m:generate()", 0, 0, breathe_k);
 }
 
 /* sleep(seconds): the end stands at index 2 */
@@ -420,7 +454,7 @@ static void push_job(lua_State *L, const struct lsy_job *j)
     lua_createtable(L, 0, 5);
     lsy_set_integer(L, "number", j->number);
     lsy_set_number(L, "seconds", sy_now() - j->began);
-    lua_pushstring(L, j->state == SY_JOB_RUNNING ? "running" : "waiting");
+    lua_pushstring(L, lsy_job_state(j));
     lua_setfield(L, -2, "state");
     if (j->state == SY_JOB_WAITING) {
         lua_pushstring(L, j->what);
@@ -479,5 +513,6 @@ void lsy_open_job(lua_State *L)
     lsy_push_engine(L);
     lsy_set(L, "jobs", engine_jobs);
     lsy_set(L, "kill", engine_kill);
+    lsy_set(L, "breathe", engine_breathe);
     lua_pop(L, 1);
 }

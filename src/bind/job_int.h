@@ -18,8 +18,9 @@ struct lsy_job {
     bool hide;          /* its values are not printed */
     bool script;        /* from a file: errors with a traceback */
     unsigned seen;      /* changes that it has looked at */
-    double began, until; /* sy_now(); until: wake by itself */
+    double began, resumed, until; /* sy_now(); until: wake by itself */
     const char *what;   /* what it waits for; static */
+    bool works;         /* it only lets others go first */
     char text[96];      /* the first line of its code */
     char line[512];     /* what io.write has begun */
     size_t nline;
@@ -48,5 +49,8 @@ void lsy_job_urged(void);
 const char *lsy_job_tag(void);
 /* Print text, each line behind the tag. */
 void lsy_job_print(const char *text);
+/* Bytes for standard output, by whole lines behind the tag; false: there is none, write them yourself. */
+bool lsy_job_write(const char *s, size_t n);
+const char *lsy_job_state(const struct lsy_job *j); /* "waiting" or "working" */
 
 #endif

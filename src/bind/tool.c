@@ -1,6 +1,7 @@
 /* Small functions of the module "switchyard.engine" that lua/ needs: filling and copying tensors,
  * drawing tokens, batches, the table of hyper-parameters, output.  Layer bind. */
 #include "bind/handle.h"
+#include "bind/job_int.h"
 #include "config.h"
 
 #include "base/clock.h"
@@ -225,8 +226,11 @@ static int l_write(lua_State *L)
     size_t n;
     const char *text = luaL_checklstring(L, 1, &n);
     sy_utf8_sanitize(&s, text, n);
-    fwrite(s.data ? s.data : "", 1, s.len, stdout);
-    fflush(stdout);
+    const char *safe = s.data ? s.data : "";
+    if (!lsy_job_write(safe, s.len)) {
+        fwrite(safe, 1, s.len, stdout);
+        fflush(stdout);
+    }
     sy_str_free(&s);
     return 0;
 }
