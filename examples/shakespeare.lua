@@ -6,11 +6,19 @@
 --     switchyard examples/shakespeare.lua TEXT both     one after the other, then compared
 --     ... [STEPS]                                       fewer or more steps
 
-local path = arg[1] or error("usage: switchyard examples/shakespeare.lua TEXT [moe|dense|both] [STEPS]", 0)
-local which, steps = arg[2] or "moe", tonumber(arg[3] or 2000)
+local path, which, steps = arg[1], arg[2] or "moe", math.tointeger(tonumber(arg[3] or 2000))
+local known = which == "moe" or which == "dense" or which == "both"
+if not path or not known or not steps or steps < 1 then
+  io.stderr:write "usage: switchyard examples/shakespeare.lua TEXT [moe|dense|both] [STEPS]\n"
+  quit(2)
+end
 
 local tok = tokenizer.bytes()
-local d = assert(data.text(path, {tokenizer = tok, val = 0.1}))
+local d, why = data.text(path, {tokenizer = tok, val = 0.1})
+if not d then
+  io.stderr:write(why, "\n")
+  quit(1)
+end
 local size = {layers = 4, dim = 128, heads = 4, context = 64, vocab = tok}
 
 local function with(extra)
@@ -36,8 +44,6 @@ end
 
 if which == "both" then
   print(compare {run "dense", run "moe"})
-elseif which == "moe" or which == "dense" then
-  run(which)
 else
-  error("unknown model '" .. which .. "': moe, dense or both", 0)
+  run(which)
 end

@@ -54,10 +54,19 @@ local function find(name)
 end
 
 local function near(name, list)
-  local hits = {}
+  local hits, words, of = {}, {}, {}
+  for _, e in ipairs(list) do -- misspelt: the nearest whole name, or last part of one
+    for _, word in ipairs {e.name, last_part(e.name)} do
+      words[#words + 1], of[word] = word, of[word] or e.name
+    end
+  end
+  local nearest = of[engine.nearest(name, words)]
+  if nearest then hits[1] = nearest end
   for _, e in ipairs(list) do
     if e.name:lower():find(name:lower(), 1, true) or e.text:lower():find(name:lower(), 1, true) then
+      if e.name ~= nearest then
       hits[#hits + 1] = e.name
+      end
     end
   end
   return hits

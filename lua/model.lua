@@ -14,9 +14,10 @@ local PREFILL = 32 -- tokens of a program that reads a prompt
 
 -- ---- making ----
 
-local function check_config(what, cfg)
+local function check_config(what, cfg, given)
   if cfg.heads and cfg.dim and not cfg.head_dim and cfg.dim % cfg.heads ~= 0 then
-    error(("%s: dim must be a multiple of heads: dim is %d, heads is %d"):format(what, cfg.dim, cfg.heads), 0)
+    error(("%s: dim must be a multiple of heads: dim is %d%s, heads is %d%s"):format(what, cfg.dim,
+      given.dim and "" or " (the default)", cfg.heads, given.heads and "" or " (the default)"), 0)
   end
   if cfg.heads and cfg.dim and (cfg.head_dim or cfg.dim // cfg.heads) % 2 ~= 0 then
     error(("%s: the width of a head must be even: it is %d"):format(what, cfg.head_dim or cfg.dim // cfg.heads), 0)
@@ -53,7 +54,7 @@ local function read_config(name, family, given)
     cfg.vocab, cfg.seed = cfg.vocab or 256, cfg.seed or 1
     cfg.layers, cfg.context = cfg.layers or 1, cfg.context or 256
   end
-  check_config(what, cfg)
+  check_config(what, cfg, type(given) == "table" and given or {})
   return cfg
 end
 
@@ -94,7 +95,16 @@ function Model.new(name, given)
   if type(m._forward) ~= "function" then
     error("model." .. name .. ": its function must return a function of the token ids, not a " .. type(m._forward), 0)
   end
-  local d = m:_record({mode = "build", fills = {}}, 1, math.min(cfg.context, 4))
+  local d = {mode = "build", fills = {}, bytes = 0}
+  local ok, why = pcall(m._record, m, d, 1, math.min(cfg.context, 4))
+  if d.short then
+    m.params, d.fills = {}, {}
+    collectgarbage()
+    local machine = tensor.memory().machine
+    error(("%s: out of memory: its parameters are %s%d bytes (%.3g GB), the machine has %d (%.3g GB)"):format(
+      "model." .. name, ok and "" or "at least ", d.bytes, d.bytes / 1e9, machine, machine / 1e9), 0)
+  end
+  if not ok then error(why, 0) end
   for _, fill in ipairs(d.fills) do engine.fill(table.unpack(fill)) end
   m._fresh = true -- its values are what the seed gives
   m:_make_layers()
@@ -179,11 +189,21 @@ end
 
 -- ---- programs for use: logits, loss, decoding ----
 
-function Model:_program(key, make)
+-- Programs are kept, but of those that are made for one length of a text (`per_length`) only the last ones used.
+local KEPT = 8
+
+function Model:_program(key, make, per_length)
   local p = self._programs[key]
   if not p then
     p = make()
     self._programs[key] = p
+  end
+  if per_length then
+    local keys = self._programs_used or {}
+    for i, k in ipairs(keys) do if k == key then table.remove(keys, i) break end end
+    keys[#keys + 1] = key
+    if #keys > KEPT then self._programs[table.remove(keys, 1)] = nil end
+    self._programs_used = keys
   end
   return p
 end
@@ -221,7 +241,7 @@ function Model:logits(x)
   local p = self:_program("logits." .. T, function()
     local d = self:_record({mode = "eval"}, 1, T, function(d) d.logits = Model.logits_of(d.result) end)
     return {run = engine.program(d.graph, {d.logits}), d = d}
-  end)
+  end, true)
   engine.put(p.d.graph:input("tokens", "i32", {1, T}), ids)
   self:_write_inputs(p.d)
   self:_quietly(function() p.run:run() end)
@@ -242,7 +262,7 @@ local function loss_program(m, B, T)
     end)
     return {run = engine.program(d.graph, {d.loss}), d = d, targets = targets,
             tokens = d.graph:input("tokens", "i32", {B, T})}
-  end)
+  end, true)
 end
 
 local function text_loss(m, ids)
@@ -451,6 +471,18 @@ function model.load(path)
     return m
   end)
 end
+
+-- A model that is not there; nil only for what looks without a name in the text (pairs, rawget).
+setmetatable(model, {__index = function(_, name)
+  if type(name) ~= "string" or debug.getinfo(2, "S").what == "C" then return nil end
+  local names = {}
+  for known, v in pairs(model) do
+    if type(v) == "function" and known:sub(1, 1) ~= "_" then names[#names + 1] = known end
+  end
+  table.sort(names)
+  local _, why = pcall(options.unknown, "model", "model", name, names)
+  error(why, 2)
+end})
 
 Model.__index = Model
 Model.__name = "model"

@@ -6,6 +6,8 @@ local nn = require "switchyard.nn"
 local model = require "switchyard.model"
 
 local function decoder(cfg, feed_forward)
+  local attention = {heads = cfg.heads, kv_heads = cfg.kv_heads, head_dim = cfg.head_dim, theta = cfg.theta,
+                     qk_norm = cfg.qk_norm, documents = cfg.documents}
   return function(ids)
     local C = cfg.dim
     local embed = nn.param("model.embed_tokens.weight", {cfg.vocab, C})
@@ -13,7 +15,7 @@ local function decoder(cfg, feed_forward)
     for l = 1, cfg.layers do
       x = nn.layer(l, function()
         local h = nn.rmsnorm(x, nn.param("input_layernorm.weight", {C}, "ones"))
-        local y = x + nn.dropout(nn.scope("self_attn", nn.attention, h, cfg), cfg.dropout)
+        local y = x + nn.dropout(nn.scope("self_attn", nn.attention, h, attention), cfg.dropout)
         h = nn.rmsnorm(y, nn.param("post_attention_layernorm.weight", {C}, "ones"))
         return y + nn.dropout(nn.scope("mlp", feed_forward, h, l), cfg.dropout)
       end)

@@ -9,6 +9,7 @@
 -- sequence, C width, H heads, D head width, E experts, K experts a token, F expert width, V vocabulary.
 
 local engine = require "switchyard.engine"
+local options = require "switchyard.options"
 local nn = {}
 local now -- the description being recorded, or nil
 
@@ -76,18 +77,29 @@ function nn.param(name, shape, init, options)
   if d.mode ~= "build" then
     error("param: '" .. key .. "' was not there when the model was made", 2)
   end
+  local function zeros()
+    if d.short then return (tensor.zeros(1):expand(shape)) end
+    local ok, t = pcall(tensor.zeros, shape)
+    if ok then return t end
+    if not tostring(t):find("memory", 1, true) then error(t, 0) end
+    d.short = true -- the rest is only counted, so that the message has the whole
+    return (tensor.zeros(1):expand(shape))
+  end
   local t
-  if init == "ones" then
+  local bytes = 4.0
+  for _, n in ipairs(shape) do bytes = bytes * n end
+  d.bytes = d.bytes + bytes
+  if init == "ones" and not d.short then
     t = tensor.ones(shape)
-  elseif init == "zeros" then
-    t = tensor.zeros(shape)
+  elseif init == "ones" or init == "zeros" then
+    t = zeros()
   else
-    t = tensor.zeros(shape)
+    t = zeros()
     -- Filled when all are there: untouched zeros cost nothing, so what is too large is refused before.
     d.fills[#d.fills + 1] = {t, init or 0.02, d.model.cfg.seed, #d.model.params + 1}
   end
   local o = options or {}
-  return d.model:_add_param(key, t:grad(true), {experts = o.experts, active = o.active, init = init})
+  return d.model:_add_param(key, d.short and t or t:grad(true), {experts = o.experts, active = o.active, init = init})
 end
 
 --- nn.state(name, t) -> tensor: a tensor that is no parameter but belongs to the model (router bias, running
@@ -192,16 +204,27 @@ function nn.rope(x, theta)
   return x:rope(description("rope").positions, {theta = theta or 10000})
 end
 
+local attention_rows = {
+  {"heads", "integer", nil, 1}, {"kv_heads", "integer", nil, 1}, {"head_dim", "integer", nil, 1},
+  {"theta", "number", 10000, 1, 1e12}, {"qk_norm", "boolean", false}, {"mask", "string", "causal"},
+  {"documents", "boolean", false},
+}
+
 --- nn.attention(x (B,T,C), {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=, documents=}) -> (B,T,C):
 -- projections, RoPE, causal grouped-query attention; documents: a token sees only its own document.
 -- Vaswani et al. 2017; Ainslie et al. 2023
 function nn.attention(x, o)
   local d = description("attention")
+  o = options.read("attention", o, attention_rows)
+  if not o.heads then error("attention: heads= is missing", 2) end
   local B, T, C = table.unpack(x.shape)
   local H, G = o.heads, o.kv_heads or o.heads
   local D = o.head_dim or C // H
-  local mask = ({full = 0, causal = 1})[o.mask or "causal"]
+  local mask = ({full = 0, causal = 1})[o.mask]
       or error("attention: unknown mask '" .. tostring(o.mask) .. "'; there are causal and full", 2)
+  if d.mode == "decode" and mask == 0 then
+    error("attention: a model with mask = \"full\" sees the whole text: it cannot write one token after another", 0)
+  end
   local function project(name, heads)
     return nn.linear(x, nn.param(name .. "_proj.weight", {heads * D, C})):view(B, T, heads, D)
   end
@@ -247,14 +270,15 @@ function nn.routers.softmax(logits, K, o)
 end
 
 --- sigmoid scores; a bias that no gradient moves chooses, the scores weigh (DeepSeek-V3, 2024).  After
--- each step bias += gamma * sign(mean load - load).
+-- each step bias += gamma * sign(mean load - load).  normalize=false: the K scores as they are.
 function nn.routers.sigmoid(logits, K, o)
   local E = logits.shape[2]
   local s = logits:sigmoid()
   local bias = nn.state("gate.e_score_correction_bias", tensor.zeros(E))
   local _, experts = (s + bias):topk(K, -1)
   local gates = s:gather(-1, experts)
-  gates = gates / (gates:sum(-1, true) + 1e-20) * (o.scale or 1)
+  if o.normalize ~= false then gates = gates / (gates:sum(-1, true) + 1e-20) end
+  gates = gates * (o.scale or 1)
   local function update(load)
     nn.update(bias, bias + (load * -1 + 1 / E):sign() * nn.input("gamma", o.gamma or 1e-3))
   end
@@ -268,11 +292,22 @@ local function step_load(load, assignments)
   return nn.step_sum("load", (load * assignments):round()) / (assignments * n)
 end
 
+local moe_rows = {
+  {"experts", "integer", nil, 1}, {"top_k", "integer", nil, 1}, {"expert_dim", "integer", nil, 1},
+  {"router", "string", "softmax"}, {"aux", "number", 0.01, 0, 1e6}, {"z", "number", 0.001, 0, 1e6},
+  {"gamma", "number", 1e-3, 0, 1}, {"capacity", "number", nil, 0.01, 1e6}, {"shared_experts", "integer", 0, 0},
+  {"normalize", "boolean", true}, {"scale", "number", 1, 0, 1e3},
+}
+
 --- nn.moe(x (...,C), {experts=E, top_k=K, expert_dim=F, router="softmax", aux=0.01, z=0.001, capacity=,
 -- shared_experts=0}): route every token to K of E SwiGLU experts.  Dropless unless capacity (a factor
 -- of N*K/E) is given.  Observes load (of ideal), entropy, balance and z losses, drops.
 function nn.moe(x, o)
   local d = description("moe")
+  o = options.read("moe", o, moe_rows)
+  for _, name in ipairs {"experts", "top_k", "expert_dim"} do
+    if not o[name] then error("moe: " .. name .. "= is missing", 2) end
+  end
   local shape = x.shape
   local C, E, K, F = shape[#shape], o.experts, o.top_k, o.expert_dim
   local flat = x:view(-1, C)

@@ -25,15 +25,25 @@ function options.unknown(what, kind, name, names)
     near and string.format(" (did you mean '%s'?)", near) or "", table.concat(names, ", "))
 end
 
+--- A number for a message: whole ones without a point, large ones short.
+function options.number(v)
+  if v ~= v then return "nan" end
+  local whole = math.tointeger(v)
+  if whole and math.abs(whole) < 1e9 then return ("%d"):format(whole) end
+  return math.type(v) == "integer" and tostring(v) or ("%.10g"):format(v)
+end
+
 local function check_number(what, name, v, row)
   if type(v) ~= "number" then fail(what, "%s must be a number, got %s", name, type(v)) end
   if row[2] == "integer" then
     local i = math.tointeger(v)
-    if not i then fail(what, "%s must be a whole number: it is %s", name, v) end
+    if not i then fail(what, "%s must be a whole number: it is %s", name, options.number(v)) end
     v = i
   end
   if v ~= v or (row[4] and v < row[4]) or (row[5] and v > row[5]) then
-    fail(what, "%s must be from %s to %s: it is %s", name, row[4], row[5], v)
+    local range = row[5] and "from %s to %s" or "at least %s"
+    fail(what, "%s must be " .. range:format(options.number(row[4] or -math.huge), row[5] and options.number(row[5]))
+      .. ": it is %s", name, options.number(v))
   end
   return v
 end

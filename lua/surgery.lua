@@ -63,27 +63,32 @@ function Expert:reset()
   return self
 end
 
---- r.layers: a list whose elements have number, load and, in layers with a mixture, experts
-function surgery.layers(r)
+-- A list whose items are made when asked for.  What is not there is an error that names the range; nil only for
+-- ipairs and its like, which look for the end.
+local function numbered(what, kind, n, make)
   return setmetatable({}, {
-    __len = function() return #r._m.layers end,
-    __index = function(_, l)
-      local layer = r._m.layers[l]
-      if not layer then return nil end
-      local out = {number = l}
-      local row = r._h:last("load." .. l)
-      out.load = row and tensor(row) or nil
-      if layer.moe then
-        out.experts = setmetatable({}, {
-          __len = function() return #layer.moe.experts end,
-          __index = function(_, e)
-            return layer.moe.experts[e] and setmetatable({run = r, layer = l, number = e}, Expert) or nil
-          end,
-        })
-      end
-      return out
+    __len = function() return n end,
+    __index = function(_, i)
+      if math.type(i) == "integer" and i >= 1 and i <= n then return make(i) end
+      if debug.getinfo(2, "S").what == "C" then return nil end
+      error(("%s: there is no %s %s; they are numbered 1 to %d"):format(what, kind, tostring(i), n), 2)
     end,
   })
+end
+
+--- r.layers: a list whose elements have number, load and, in layers with a mixture, experts
+function surgery.layers(r)
+  return numbered(r.name, "layer", #r._m.layers, function(l)
+    local layer = r._m.layers[l]
+    local out = {number = l}
+    local row = r._h:last("load." .. l)
+    out.load = row and tensor(row) or nil
+    if layer.moe then
+      out.experts = numbered(("%s: layer %d"):format(r.name, l), "expert", #layer.moe.experts,
+        function(e) return setmetatable({run = r, layer = l, number = e}, Expert) end)
+    end
+    return out
+  end)
 end
 
 --- Experts of the layer that has the fewest enabled.

@@ -1,7 +1,7 @@
 /* Constructors of tensors, and what belongs to the machine: threads, kernels, seed.  Layer bind. */
 #include "bind/bind_int.h"
-#include "bind/state.h"
 
+#include "base/machine.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/rng.h"

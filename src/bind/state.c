@@ -11,6 +11,8 @@
 #include "bind/bind_int.h"
 #include "bind/embedded.h"
 
+#include "base/machine.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,29 +41,6 @@ static void *allot(void *ud, void *block, size_t old, size_t bytes)
     if (s->live > s->peak)
         s->peak = s->live;
     return p;
-}
-
-static size_t group_limit(void)
-{
-    unsigned long long bytes = 0;
-    FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");
-    if (!f)
-        return 0;
-    if (fscanf(f, "%llu", &bytes) != 1)
-        bytes = 0;
-    fclose(f);
-    return (size_t)bytes;
-}
-
-size_t sy_machine_memory(void)
-{
-    static size_t known;
-    if (known)
-        return known;
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    size_t bytes = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : (size_t)4 << 30;
-    size_t group = group_limit();
-    return known = group && group < bytes ? group : bytes;
 }
 
 static int panic(lua_State *L)

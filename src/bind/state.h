@@ -16,6 +16,5 @@ struct sy_state_options {
  * *why is a static text).  Call lua_close at the end. */
 struct lua_State *sy_state_new(const struct sy_state_options *options, const char **why);
 void sy_state_free(struct lua_State *L);
-size_t sy_machine_memory(void); /* bytes: of the machine or of the control group, the smaller */
 
 #endif

@@ -9,6 +9,7 @@
  *  2. The second buffer stays until the trainer ends, or until memory is short for it. */
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/pool.h"
@@ -19,7 +20,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SPARE ((uint64_t)64 << 20) /* bytes of memory that must stay available */
 #define GRAIN 262144               /* floats of one task of the copy */
@@ -176,26 +176,11 @@ uint64_t sy_checkpoint_bytes(struct sy_trainer *t)
 
 /* ---- the second buffer ---- */
 
-static uint64_t available_memory(void)
-{
-    unsigned long long kilobytes = 0;
-    char line[128];
-    FILE *f = fopen("/proc/meminfo", "r");
-    if (!f) {
-        long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-        return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
-    }
-    while (fgets(line, sizeof line, f) && sscanf(line, "MemAvailable: %llu", &kilobytes) != 1)
-        ;
-    fclose(f);
-    return (uint64_t)kilobytes << 10;
-}
-
 float *sy__saver_buffer(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
     size_t bytes = 3 * (size_t)t->c.params->floats * sizeof(float);
-    if (!s->copy && available_memory() >= bytes + SPARE)
+    if (!s->copy && sy_machine_available() >= bytes + SPARE)
         s->copy = sy_alloc(bytes ? bytes : 1);
     return s->copy;
 }

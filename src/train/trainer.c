@@ -159,7 +159,7 @@ static bool ends(enum sy_run_state s)
 /* Wait at the border until there is a step to do (true) or the thread is to end (false). */
 static bool border(struct sy_trainer *t)
 {
-    bool go = false, told = false;
+    bool go = false;
     pthread_mutex_lock(&t->lock);
     while (!t->quit_asked) {
         enum sy_run_state s = sy__wanted_state(t);
@@ -176,9 +176,8 @@ static bool border(struct sy_trainer *t)
         }
         bool news = t->status.state != s;
         sy__set_state(t, s);
-        if (news && s != SY_RUN_RUNNING && !told) { /* tell outside the lock, then look again */
+        if (news && s != SY_RUN_RUNNING) { /* tell outside the lock, then look again */
             struct sy_status now = t->status;
-            told = true;
             pthread_mutex_unlock(&t->lock);
             announce(t, &now, false);
             pthread_mutex_lock(&t->lock);
@@ -191,7 +190,6 @@ static bool border(struct sy_trainer *t)
         sy__tell_change(t);
         pthread_cond_wait(&t->changed, &t->lock);
         t->parked = t->holds > 0; /* before anything is done outside the lock */
-        told = false;
     }
     t->parked = false;
     pthread_mutex_unlock(&t->lock);

@@ -256,8 +256,15 @@ do
   local r = paused(m, 3)
   near(r.layers[1].load:sum():item(), 4, 1e-5, "loads sum to E")
   is(#r.layers .. #r.layers[2].experts, "24", "layers and experts are counted")
-  is(r.layers[3], nil, "there is no third layer")
-  is(r.layers[1].experts[5], nil, "nor a fifth expert")
+  local seen = 0
+  for _, layer in ipairs(r.layers) do seen = seen + #layer.experts end
+  is(seen, 8, "ipairs ends at the last one")
+  local _, why = pcall(function() return r.layers[3] end)
+  ok(why:find("there is no layer 3; they are numbered 1 to 2", 1, true), "there is no third layer: " .. why)
+  _, why = pcall(function() return r.layers[1].experts[5] end)
+  ok(why:find("layer 1: there is no expert 5; they are numbered 1 to 4", 1, true), "nor a fifth expert: " .. why)
+  _, why = pcall(function() return model.mo{} end)
+  ok(why:find("unknown model 'mo' (did you mean 'moe'?)", 1, true), "nor a model of this name: " .. why)
   r.layers[1].experts[2]:disable()
   r:steps(1):wait()
   is(r.layers[1].load[2]:item(), 0, "disable: load 0")
