@@ -266,11 +266,13 @@ static void feed_session(struct session *s, const char *text)
 
 static void take_line(struct session *s, const char *line)
 {
+    running = 1; /* the terminal is not the editor's any more: Ctrl-C is for what is about to run */
     sy_edit_remember(line);
     if (strchr(line, '\n') && has_prompts(line))
         feed_session(s, line);
     else
         feed(s, line, strlen(line));
+    running = 0;
 }
 
 static int live_runs(void) { return sy_host_runs.live ? sy_host_runs.live() : 0; }

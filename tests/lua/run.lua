@@ -508,5 +508,33 @@ do
   is(other:wait().state, "done", "another run went on")
 end
 
+-- ---- what nn's layers take ----
+do
+  model.define("strange", function(cfg)
+    return function(ids)
+      local x = nn.embedding(ids, nn.param("e", {cfg.vocab, 16}))
+      x = x + nn.attention(x, {heads = 2, mask = cfg.mask, [cfg.extra or "theta"] = 100})
+      if cfg.moe then x = x + nn.moe(x, cfg.moe) end
+      return nn.head(x, nn.param("h", {cfg.vocab, 16}))
+    end
+  end)
+  raises(function() model.strange{context = 8, extra = "head"} end, "nn.attention: an unknown option",
+    "unknown option 'head' (did you mean 'heads'?)")
+  raises(function() model.strange{context = 8, moe = {experts = 4, topk = 2, expert_dim = 8}} end,
+    "nn.moe: an unknown option", "unknown option 'topk' (did you mean 'top_k'?)")
+  raises(function() model.strange{context = 8, mask = "full"}:generate "ab" end,
+    "a model that sees the whole text cannot generate", "mask = \"full\"")
+  local function of(normalize)
+    return model.moe{layers = 1, dim = 16, heads = 2, context = 8, experts = 4, expert_dim = 8, router = "sigmoid",
+      normalize = normalize}:logits "abc"
+  end
+  ok((of(true) - of(false)):abs():max():item() > 0, "the sigmoid router's gates are as normalize says")
+  local m = model.moe{layers = 1, dim = 16, heads = 2, context = 64, experts = 4, expert_dim = 8}
+  for t = 1, 40 do m:logits(("a"):rep(t)) end
+  local kept = 0
+  for _ in pairs(m._programs) do kept = kept + 1 end
+  ok(kept <= 8, "logits of 40 lengths: " .. kept .. " programs are kept")
+end
+
 print("1.." .. count)
 quit(failed == 0 and 0 or 1)
