@@ -233,7 +233,10 @@ function methods:wait(step)
   if step ~= nil and math.type(step) ~= "integer" then
     error("wait: the step must be a whole number: it is " .. tostring(step), 2)
   end
-  self._h:wait(step)
+  repeat -- what works on the run pauses it now and then
+    while rawget(self, "_busy") do sleep(0.02) end
+    self._h:wait(step)
+  until not rawget(self, "_busy")
   while self._h:rewind_wanted() do
     Run._auto_rewind(self)
     self._h:wait(step)
