@@ -4,6 +4,7 @@
  * Exit status: 0; 1 an error in Lua or a failed run; 2 usage; 130 interrupted. */
 #include "config.h"
 #include "command/command.h"
+#include "desk/signals.h"
 #include "prompt/prompt.h"
 
 #include "base/assert.h"
@@ -70,6 +71,7 @@ struct plan {
     } chunks[CHUNKS_MAX]; /* -e and -l in order */
     int nchunks;
     bool interactive, no_environment, plain, json, version, help, dump_help;
+    bool terminal; /* both ends were one at the start */
     const char *threads, *runs;
     int script; /* index in argv; argc: none */
     const struct sy_command *command; /* of Lua, in the script's place; or NULL */
@@ -268,7 +270,7 @@ static int run_chunks(struct lua_State *L, const struct plan *p, int argc, char 
     else if (r == SY_CHUNK_DONE && scripted) {
         const char *name = argv[p->script];
         int nargs = argc - p->script - 1;
-        if (p->interactive && isatty(0) && isatty(1) && strcmp(name, "-"))
+        if (p->interactive && p->terminal && strcmp(name, "-"))
             r = sy_chunk_job(L, name, argv + p->script + 1, nargs); /* beside the prompt */
         else
             r = sy_chunk_file(L, strcmp(name, "-") ? name : NULL, argv + p->script + 1, nargs);
@@ -304,18 +306,41 @@ static int finish_runs(struct lua_State *L, int status, bool ended)
     return status;
 }
 
-static void greet(void)
+struct scripts {
+    const struct plan *p;
+    int argc;
+    char **argv;
+};
+
+static int run_scripts(struct lua_State *L, void *ctx, bool *ended)
 {
-    printf("%s %s, %s kernels. ?help shows the way; quit or Ctrl-D leaves.\n", PACKAGE_NAME,
-           PACKAGE_VERSION, sy_cpu()->name);
+    const struct scripts *s = ctx;
+    bool nothing = !s->p->nchunks && s->p->script >= s->argc;
+    if (s->p->interactive && !s->p->no_environment)
+        run_init_file(L);
+    return nothing && s->p->interactive ? 0 : run_chunks(L, s->p, s->argc, s->argv, ended);
+}
+
+/* On a terminal, after the scripts or, in the workbench, with them. */
+static int run_prompt(struct lua_State *L, struct scripts *s, bool bench, bool terminal)
+{
+    char greeting[128];
+    struct sy_prompt_start start = {.plain = s->p->plain, .ctx = s};
+    snprintf(greeting, sizeof greeting, "%s %s, %s kernels. ?help shows the way; quit or Ctrl-D leaves.",
+             PACKAGE_NAME, PACKAGE_VERSION, sy_cpu()->name);
+    if (terminal)
+        start.greeting = greeting;
+    if (bench)
+        start.scripts = run_scripts;
+    return sy_prompt_run(L, &start);
 }
 
 static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
 {
-    bool terminal = isatty(0) && isatty(1), ended = false;
-    bool nothing = !p->nchunks && p->script >= argc;
+    bool terminal = p->terminal = isatty(0) && isatty(1), ended = false;
+    struct scripts scripts = {p, argc, argv};
     int status = 0;
-    if (nothing && terminal)
+    if (!p->nchunks && p->script >= argc && terminal)
         p->interactive = true;
     lsy_progress_mode(p->json          ? LSY_PROGRESS_JSON
                       : p->interactive ? LSY_PROGRESS_NONE
@@ -324,20 +349,15 @@ static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
     sy_host_adopt(L);
     if (p->dump_help)
         return status_of(sy_chunk_call(L, "switchyard.help", "dump", PACKAGE_VERSION));
+    if (p->interactive && sy_prompt_has_screen(p->plain || p->json))
+        return run_prompt(L, &scripts, true, terminal);
     sy_host_chunk(true); /* until all is saved: Ctrl-C between two chunks, or after them, counts */
-    if (p->interactive && !p->no_environment)
-        run_init_file(L);
-    if (!nothing || !p->interactive)
-        status = run_chunks(L, p, argc, argv, &ended);
+    status = run_scripts(L, &scripts, &ended);
     bool finish = !p->interactive || ended || status == 130;
     if (finish)
         status = finish_runs(L, status, ended);
     sy_host_chunk(false);
-    if (finish)
-        return status;
-    if (terminal)
-        greet();
-    return sy_prompt_run(L, p->plain);
+    return finish ? status : run_prompt(L, &scripts, false, terminal);
 }
 
 /* A word that is neither file nor command: the nearest command. */
@@ -427,6 +447,7 @@ static int start(struct plan *p, int argc, char **argv)
 
 static void report_bug(const char *cond, const char *file, int line, const char *func)
 {
+    sy_desk_restore();
     sy_edit_restore_terminal();
     fprintf(stderr, "\nswitchyard %s: a bug of ours: %s does not hold in %s (%s:%d).\n"
                     "Please send this line with what you typed.\n",

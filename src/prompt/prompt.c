@@ -6,14 +6,12 @@
  * Signals at the prompt: SIGINT ends the chunk that runs, else it goes to the editor.  In a script it
  * ends the script, as SIGTERM and SIGHUP do: its runs are saved; the third one ends the program at once.
  */
-#include "prompt/prompt.h"
+#include "prompt/prompt_int.h"
 
-#include "base/file.h"
 #include "base/mem.h"
-#include "base/str.h"
-#include "bind/chunk.h"
 #include "bind/host.h"
 #include "bind/job.h"
+#include "desk/desk.h"
 #include "repl/edit.h"
 
 #include <signal.h>
@@ -23,13 +21,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COMPLETE_MS 400
-#define PROMPT "yard> "
-#define CONTINUATION "  ..> "
-
 /* ---- signals ---- */
 
-static volatile sig_atomic_t prompting, running, interrupts, ended_by;
+volatile sig_atomic_t sy__running;
+static volatile sig_atomic_t prompting, interrupts, ended_by;
 
 int sy_prompt_ended_by(void) { return ended_by; }
 
@@ -51,7 +46,7 @@ static void on_interrupt(int number)
 {
     if (!prompting)
         interrupt_script(number);
-    else if (!running || !sy_host_interrupt())
+    else if (!sy__running || !sy_host_interrupt())
         sy_edit_wake(SY_WAKE_INTERRUPT);
 }
 
@@ -63,7 +58,7 @@ static void on_wake(int number)
 /* At the prompt the terminal is Readline's: it must be put back before we stop. */
 static void on_stop(int number)
 {
-    if (running || !sy_edit_is_terminal()) {
+    if (sy__running || !sy_edit_is_terminal()) {
         (void)number;
         kill(getpid(), SIGSTOP);
     } else
@@ -98,6 +93,7 @@ void sy_prompt_signals(bool at_prompt)
     catch(SIGINT, on_interrupt, 0); /* no SA_RESTART: a read in a chunk must end */
     catch(SIGPIPE, SIG_IGN, 0);
     catch(SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails instead: no run is lost by it */
+    catch(SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails instead: no run is lost by it */
     if (!at_prompt) { /* a batch system's end: the runs are saved, as after Ctrl-C */
         catch(SIGTERM, on_interrupt, 0);
         if (!ignored(SIGHUP)) /* nohup */
@@ -112,7 +108,7 @@ void sy_prompt_signals(bool at_prompt)
         catch(fatal[i], on_fatal, (int)SA_RESETHAND);
 }
 
-/* ---- jobs on the Lua thread ---- */
+/* ---- chunks on the Lua thread ---- */
 
 static atomic_bool quit_asked;
 
@@ -123,209 +119,186 @@ static void on_quit(void)
     sy_edit_wake(SY_WAKE_END);
 }
 
+bool sy__quit_asked(void) { return atomic_load(&quit_asked); }
 static int ended_status(void) { return atomic_load(&quit_asked) ? sy_chunk_status() : 143; }
 
-struct job {
-    struct sy_str text;
-    enum sy_chunk_result result;
-};
-
-static void eval_job(struct lua_State *L, void *ctx)
+void sy__no_interrupt(struct lua_State *L)
 {
-    struct job *j = ctx;
-    j->result = sy_chunk_eval(L, j->text.data ? j->text.data : "", j->text.len);
-    running = 0; /* from here on Ctrl-C is the editor's; what came before was the chunk's */
+    (void)L;
+    sy__running = 0; /* from here on Ctrl-C is the editor's; what came before was the chunk's */
     sy_host_clear_interrupt();
 }
 
-static void job_done(void *ctx)
+static void eval(struct lua_State *L, void *ctx)
 {
-    (void)ctx;
-    sy_edit_wake(SY_WAKE_DONE);
+    struct sy_session *s = ctx;
+    s->result = sy_chunk_eval(L, s->text.data ? s->text.data : "", s->text.len);
+    sy__no_interrupt(L);
 }
 
-/* False: the system wants us to end while the chunk still runs. */
-static bool evaluate(struct job *j)
+void sy__evaluate(struct sy_session *s, void (*done)(void *ctx))
 {
-    j->result = SY_CHUNK_FAILED;
-    running = 1;
-    sy_host_post(eval_job, j, job_done);
-    bool done = sy_edit_wait(-1);
-    running = 0;
-    return done;
+    s->result = SY_CHUNK_FAILED;
+    sy__running = 1;
+    sy_host_post(eval, s, done);
 }
 
-struct completion {
-    atomic_int owners; /* the Lua thread and this one: whoever leaves last frees it */
-    char *line, *found;
-    size_t point;
-    bool files;
-};
-
-static void completion_leave(struct completion *c)
+void sy__handle_result(struct sy_session *s)
 {
-    if (atomic_fetch_sub(&c->owners, 1) != 1)
+    if (s->result == SY_CHUNK_INCOMPLETE)
         return;
-    sy_free(c->line);
-    sy_free(c->found);
-    sy_free(c);
-}
-
-static void complete_job(struct lua_State *L, void *ctx)
-{
-    struct completion *c = ctx;
-    c->found = sy_chunk_complete(L, c->line, c->point, &c->files);
-}
-
-static void complete_done(void *ctx)
-{
-    completion_leave(ctx);
-    sy_edit_wake(SY_WAKE_DONE);
-}
-
-/* A hook may keep the Lua thread busy: then there is no completion, never a wait. */
-static char *complete(const char *line, size_t point, bool *files)
-{
-    struct completion *c = sy_calloc(1, sizeof *c);
-    char *found = NULL;
-    if (!c || !(c->line = sy_strdup(line))) {
-        sy_free(c);
-        return NULL;
-    }
-    c->point = point;
-    atomic_init(&c->owners, 2);
-    sy_host_post(complete_job, c, complete_done);
-    if (sy_edit_wait(COMPLETE_MS)) {
-        found = c->found;
-        c->found = NULL;
-        *files = c->files;
-    }
-    completion_leave(c);
-    return found;
-}
-
-/* ---- the loop ---- */
-
-struct session {
-    struct job job;   /* lines of an incomplete chunk so far */
-    bool ended;
-    int status;
-};
-
-static void handle_result(struct session *s)
-{
-    if (s->job.result == SY_CHUNK_INCOMPLETE)
-        return;
-    sy_str_clear(&s->job.text);
-    if (s->job.result == SY_CHUNK_QUIT) {
+    sy_str_clear(&s->text);
+    if (s->result == SY_CHUNK_QUIT) {
         s->ended = true;
         s->status = sy_chunk_status();
     }
 }
 
-static void feed(struct session *s, const char *line, size_t n)
-{
-    static const char *const marks[] = {PROMPT, CONTINUATION};
-    for (int i = 0; i < 2; i++) /* pasted from a session */
-        if (n >= 6 && !memcmp(line, marks[i], 6)) {
-            line += 6;
-            n -= 6;
-            i = -1;
-        }
-    if (s->job.text.len)
-        sy_str_puts(&s->job.text, "\n");
-    sy_str_add(&s->job.text, line, n);
-    if (!evaluate(&s->job)) {
-        s->ended = true;
-        s->status = ended_status();
-        return;
-    }
-    handle_result(s);
-}
+int sy__live_runs(void) { return sy_host_runs.live ? sy_host_runs.live() : 0; }
 
-static bool has_prompts(const char *text)
-{
-    for (const char *s = text; s; s = strchr(s, '\n'), s = s ? s + 1 : NULL)
-        if (!strncmp(s, PROMPT, 6))
-            return true;
-    return false;
-}
-
-/* A pasted block with prompts in it: the prompted lines, not the output between them. */
-static void feed_session(struct session *s, const char *text)
-{
-    sy_job_detach(false); /* its lines depend on each other */
-    while (*text && !s->ended) {
-        size_t n = strcspn(text, "\n");
-        if (!strncmp(text, PROMPT, 6) || !strncmp(text, CONTINUATION, 6))
-            feed(s, text, n);
-        text += n + (text[n] == '\n');
-    }
-    sy_job_detach(sy_edit_is_terminal());
-}
-
-static void take_line(struct session *s, const char *line)
-{
-    running = 1; /* the terminal is not the editor's any more: Ctrl-C is for what is about to run */
-    sy_edit_remember(line);
-    if (strchr(line, '\n') && has_prompts(line))
-        feed_session(s, line);
-    else
-        feed(s, line, strlen(line));
-    running = 0;
-}
-
-static int live_runs(void) { return sy_host_runs.live ? sy_host_runs.live() : 0; }
-
-/* Ctrl-D with runs in the air asks once. */
-static bool may_end(void)
-{
-    char *line = NULL;
-    int n = live_runs();
-    if (!n || !sy_edit_is_terminal())
-        return true;
-    printf("%d run%s still training: stop %s and leave? [y/N] ", n, n == 1 ? " is" : "s are",
-           n == 1 ? "it" : "them");
-    fflush(stdout);
-    bool yes = sy_edit_line("", &line) != SY_EDIT_LINE || *line == 'y' || *line == 'Y';
-    sy_free(line);
-    return yes;
-}
-
-static void stop_runs(struct lua_State *L, void *ctx)
+void sy__stop_runs(struct lua_State *L, void *ctx)
 {
     (void)ctx;
     if (sy_host_runs.stop_all)
         sy_host_runs.stop_all(L);
 }
 
-static void step(struct session *s)
+void sy__leave_question(char *out, size_t n, int runs)
+{
+    snprintf(out, n, "%d run%s still training: stop %s and leave? [y/N] ", runs,
+             runs == 1 ? " is" : "s are", runs == 1 ? "it" : "them");
+}
+
+/* ---- lines ---- */
+
+bool sy__is_prompted(const char *line)
+{
+    return !strncmp(line, SY_PROMPT, 6) || !strncmp(line, SY_CONTINUATION, 6);
+}
+
+bool sy__has_prompts(const char *text)
+{
+    for (const char *s = text; s; s = strchr(s, '\n'), s = s ? s + 1 : NULL)
+        if (!strncmp(s, SY_PROMPT, 6))
+            return true;
+    return false;
+}
+
+void sy__add_line(struct sy_session *s, const char *line, size_t n)
+{
+    while (n >= 6 && sy__is_prompted(line)) { /* pasted from a session */
+        line += 6;
+        n -= 6;
+    }
+    if (s->text.len)
+        sy_str_puts(&s->text, "\n");
+    sy_str_add(&s->text, line, n);
+}
+
+/* ---- the plain screen ---- */
+
+static void on_done(void *ctx)
+{
+    (void)ctx;
+    sy_edit_wake(SY_WAKE_DONE);
+}
+
+static void feed(struct sy_session *s, const char *line, size_t n)
+{
+    sy__add_line(s, line, n);
+    sy__evaluate(s, on_done);
+    bool done = sy_edit_wait(-1);
+    if (done) {
+        sy__handle_result(s);
+        return;
+    }
+    s->ended = true; /* the system wants us to end while the chunk still runs */
+    s->status = ended_status();
+}
+
+/* A pasted block with prompts in it: the prompted lines, not the output between them. */
+static void feed_session(struct sy_session *s, const char *text)
+{
+    sy_job_detach(false); /* its lines depend on each other */
+    while (*text && !s->ended) {
+        size_t n = strcspn(text, "\n");
+        if (sy__is_prompted(text))
+            feed(s, text, n);
+        text += n + (text[n] == '\n');
+    }
+    sy_job_detach(sy_edit_is_terminal());
+}
+
+static void take_line(struct sy_session *s, const char *line)
+{
+    sy__running = 1; /* the terminal is not the editor's any more: Ctrl-C is for what is about to run */
+    sy_edit_remember(line);
+    if (strchr(line, '\n') && sy__has_prompts(line))
+        feed_session(s, line);
+    else
+        feed(s, line, strlen(line));
+    sy__running = 0;
+}
+
+/* Ctrl-D with runs in the air asks once. */
+static bool may_end(void)
+{
+    char *line = NULL, question[128];
+    int n = sy__live_runs();
+    if (!n || !sy_edit_is_terminal())
+        return true;
+    sy__leave_question(question, sizeof question, n);
+    fputs(question, stdout);
+    fflush(stdout);
+    bool yes = sy_edit_line("", &line) != SY_EDIT_LINE || *line == 'y' || *line == 'Y';
+    sy_free(line);
+    return yes;
+}
+
+/* false: away to the workbench. */
+static bool step(struct sy_session *s)
 {
     char *line = NULL;
-    switch (sy_edit_line(s->job.text.len ? CONTINUATION : PROMPT, &line)) {
+    switch (sy_edit_line(s->text.len ? SY_CONTINUATION : SY_PROMPT, &line)) {
     case SY_EDIT_LINE:
         take_line(s, line);
         sy_free(line);
         break;
     case SY_EDIT_END:
-        if (s->job.text.len) { /* an unfinished chunk: say what is missing */
-            sy_str_puts(&s->job.text, "\n;;");
+        if (s->text.len) { /* an unfinished chunk: say what is missing */
             fputs("unfinished: the input ended inside a statement\n", stderr);
-            sy_str_clear(&s->job.text);
+            sy_str_clear(&s->text);
         }
         s->ended = may_end();
         break;
     case SY_EDIT_INTERRUPT:
-        if (!s->job.text.len && !sy_job_interrupt())
+        if (!s->text.len && !sy_job_interrupt())
             fputs("(quit or Ctrl-D leaves; runs go on)\n", stdout);
-        sy_str_clear(&s->job.text);
+        sy_str_clear(&s->text);
         break;
     case SY_EDIT_TERMINATE:
         s->ended = true;
         s->status = ended_status();
         break;
+    case SY_EDIT_AWAY: return false;
     }
+    return true;
 }
+
+/* Until the end (true) or until the workbench is asked for. */
+static bool plain_run(struct sy_session *s)
+{
+    sy_job_detach(sy_edit_is_terminal());
+    sy_prompt_signals(true);
+    while (!s->ended)
+        if (!step(s))
+            return false;
+    if (s->status != 143 || !sy__running)
+        sy_host_call(sy__stop_runs, NULL);
+    return true;
+}
+
+/* ---- the session ---- */
 
 static char *history_path(void)
 {
@@ -338,11 +311,33 @@ static char *history_path(void)
     return path.data;
 }
 
-int sy_prompt_run(struct lua_State *L, bool plain)
+/* SWITCHYARD_SCREEN=plain: begin on the plain screen, with Readline's own display. */
+bool sy_prompt_has_screen(bool plain)
 {
-    struct session s = {0};
+    const char *wanted = getenv("SWITCHYARD_SCREEN");
+    return !plain && !(wanted && !strcmp(wanted, "plain")) && sy_desk_possible();
+}
+
+/* Between the two screens until one is left. */
+static void run_session(struct sy_session *s, const struct sy_prompt_start *start, bool bench)
+{
+    for (;;) {
+        enum sy_workbench_end how = bench ? sy__workbench_run(s, start) : SY_WORKBENCH_PLAIN;
+        if (how == SY_WORKBENCH_LEFT || plain_run(s))
+            return;
+        bench = true;
+    }
+}
+
+int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start)
+{
+    struct sy_session s = {0};
     char *history = history_path();
-    struct sy_edit_options options = {.plain = plain, .history = history, .complete = complete};
+    bool bench = sy_prompt_has_screen(start->plain);
+    struct sy_edit_options options = {.plain = start->plain, .history = history,
+                                      .complete = sy__complete, .action = sy_desk_action};
+    if (!start->plain && sy_desk_possible())
+        options.keys = sy_desk_keys(&options.nkeys);
     bool open = !sy_edit_open(&options);
     sy_job_detach(open && sy_edit_is_terminal()); /* before the Lua thread starts: it may have a job */
     sy_host_set_printer(sy_edit_notice);
@@ -352,17 +347,16 @@ int sy_prompt_run(struct lua_State *L, bool plain)
         fputs("switchyard: cannot start the prompt\n", stderr);
         return 1;
     }
-    sy_prompt_signals(true);
-    while (!s.ended)
-        step(&s);
-    if (s.status != 143 || !running)
-        sy_host_call(stop_runs, NULL);
+    if (!bench && start->greeting)
+        puts(start->greeting);
+    run_session(&s, start, bench);
+    sy__workbench_free();
     sy_edit_close();
-    sy_str_free(&s.job.text);
+    sy_str_free(&s.text);
     sy_free(history);
-    if (s.status == 143) { /* a chunk may still run: no orderly end is possible */
+    if (s.status > 128 && sy__running) { /* no orderly end is possible */
         fflush(stdout);
-        _exit(143);
+        _exit(s.status);
     }
     sy_host_stop();
     return s.status;

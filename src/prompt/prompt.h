@@ -1,4 +1,5 @@
-/* The prompt: lines from the editor to the Lua thread.  Layer prompt. */
+/* The prompt: lines from the editor to the Lua thread, on the plain screen or in the workbench (desk).
+ * Layer prompt. */
 #ifndef SY_PROMPT_PROMPT_H
 #define SY_PROMPT_PROMPT_H
 
@@ -6,9 +7,20 @@
 
 struct lua_State;
 
+struct sy_prompt_start {
+    bool plain;           /* no line editor, no panels */
+    const char *greeting; /* one line */
+    /* The scripts of the command line, on the Lua thread; NULL: none are left.  A status; *quit: they
+     * want to leave with it. */
+    int (*scripts)(struct lua_State *L, void *ctx, bool *quit);
+    void *ctx;
+};
+
+/* Will sy_prompt_run open the workbench?  Then the scripts are better left to it: they are seen. */
+bool sy_prompt_has_screen(bool plain);
 /* Reads lines until the end; returns the exit status.  L was created on this thread and is handed
- * over to the Lua thread.  plain: no line editor. */
-int sy_prompt_run(struct lua_State *L, bool plain);
+ * over to the Lua thread. */
+int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start);
 /* Signal handlers for the prompt or, with at_prompt false, for scripts. */
 void sy_prompt_signals(bool at_prompt);
 /* The signal that ended a script (SIGINT, SIGTERM, SIGHUP), or 0. */

@@ -3,7 +3,7 @@
  *     poll(terminal, pipe) -> rl_callback_read_char -> on_line -> sy__readline_line returns
  *
  * A notice clears the visible line, is printed, and the line is drawn again below it.  A lone Esc
- * would swallow the next key: while Readline is inside a key sequence, poll waits 50 ms at most. */
+ * would swallow the next key: while Readline waits for what follows it, poll waits 50 ms at most. */
 #include "config.h"
 
 #ifdef HAVE_READLINE
@@ -26,7 +26,7 @@
 #define ESC_MS 50
 
 static char *entered; /* by on_line; malloc'd by Readline */
-static bool got_line, got_end;
+static bool got_line, got_end, leaving;
 static char *history_file;
 
 static void on_line(char *text)
@@ -37,24 +37,26 @@ static void on_line(char *text)
     rl_callback_handler_remove();
 }
 
-static int insert_newline(int count, int key)
+/* ---- what is typed, between two displays ---- */
+
+static char *typed;
+static int typed_point;
+
+void sy__typed_keep(void)
 {
-    (void)count;
-    (void)key;
-    rl_insert_text("\n");
-    return 0;
+    sy_free(typed);
+    typed = rl_end ? sy_strdup(rl_line_buffer) : NULL;
+    typed_point = rl_point;
 }
 
-/* Our keys first, then the user's file again, which may change any of them. */
-static void bind_keys(void)
+void sy__typed_restore(void)
 {
-    rl_add_defun("insert-newline", insert_newline, -1);
-    rl_bind_keyseq("\\e\\C-m", insert_newline);
-    rl_bind_keyseq("\\e[A", rl_history_search_backward);
-    rl_bind_keyseq("\\eOA", rl_history_search_backward);
-    rl_bind_keyseq("\\e[B", rl_history_search_forward);
-    rl_bind_keyseq("\\eOB", rl_history_search_forward);
-    rl_read_init_file(NULL);
+    if (!typed)
+        return;
+    rl_insert_text(typed);
+    rl_point = typed_point;
+    sy_free(typed);
+    typed = NULL;
 }
 
 static void open_history(const char *path)
@@ -79,8 +81,14 @@ void sy__readline_open(const struct sy_edit_options *options)
     rl_catch_signals = 0;
     rl_catch_sigwinch = 0;
     rl_change_environment = 0;
-    rl_initialize();
-    bind_keys();
+    sy__keys_define(options);
+    rl_variable_bind("show-all-if-ambiguous", "on");
+    rl_initialize(); /* reads the user's file */
+    sy__keys_bind();
+    rl_read_init_file(NULL); /* again: it may change any of our keys */
+    rl_variable_bind("blink-matching-paren", "off"); /* it sleeps */
+    if (rl_editing_mode == 0) /* vi: a lone Esc must not be waited for */
+        rl_variable_bind("keyseq-timeout", "25");
     open_history(options->history);
     if (options->complete)
         sy__complete_open(options->complete);
@@ -110,7 +118,7 @@ void sy__readline_close(void)
 static void show_notices(void)
 {
     char *text;
-    while ((text = sy__notice_take())) {
+    while ((text = sy_notice_take())) {
         rl_clear_visible_line();
         printf("%s\n", text);
         fflush(stdout);
@@ -139,17 +147,14 @@ static bool clear_line(void)
 
 static void suspend(const char *prompt)
 {
-    char *kept = sy_strdup(rl_line_buffer);
-    int point = rl_point;
+    sy__typed_keep();
     rl_callback_handler_remove();
     fputs("\n", stdout);
     fflush(stdout);
     kill(getpid(), SIGSTOP);
     rl_callback_handler_install(prompt, on_line);
-    rl_insert_text(kept ? kept : "");
-    rl_point = point;
+    sy__typed_restore();
     rl_redisplay();
-    sy_free(kept);
 }
 
 /* One byte from the pipe; true: *event is the result. */
@@ -165,17 +170,26 @@ static bool on_wake(char what, const char *prompt, enum sy_edit_event *event)
     }
 }
 
+/* A sequence has begun with Esc and nothing else; a Ctrl-X may wait as long as it likes. */
+bool sy__lone_escape(void)
+{
+    return RL_ISSTATE(RL_STATE_MULTIKEY) && rl_key_sequence_length > 0 &&
+           rl_executing_keyseq[rl_key_sequence_length - 1] == '\033';
+}
+
+void sy__readline_leave(void) { leaving = true; }
+void sy__readline_clear(void) { rl_clear_screen(1, 0); }
+
 static bool wait_event(const char *prompt, enum sy_edit_event *event)
 {
-    struct pollfd p[2] = {{.fd = 0, .events = POLLIN}, {.fd = sy__wake_fd(), .events = POLLIN}};
-    bool in_sequence = RL_ISSTATE(RL_STATE_MULTIKEY);
-    int n = poll(p, 2, in_sequence ? ESC_MS : -1);
+    struct pollfd p[2] = {{.fd = 0, .events = POLLIN}, {.fd = sy_wake_fd(), .events = POLLIN}};
+    int n = poll(p, 2, sy__lone_escape() ? ESC_MS : -1);
     char what;
     if (n == 0) {
         rl_callback_sigcleanup();
         return false;
     }
-    while ((what = sy__wake_take()))
+    while ((what = sy_wake_take()))
         if (on_wake(what, prompt, event))
             return true;
     if (n > 0 && p[0].revents)
@@ -186,15 +200,23 @@ static bool wait_event(const char *prompt, enum sy_edit_event *event)
 enum sy_edit_event sy__readline_line(const char *prompt, char **line)
 {
     enum sy_edit_event event;
-    got_line = got_end = false;
+    got_line = got_end = leaving = false;
     entered = NULL;
     rl_callback_handler_install(prompt, on_line);
-    while (!got_line && !got_end)
-        if (wait_event(prompt, &event)) {
+    sy__typed_restore();
+    rl_redisplay();
+    while (!got_line && !got_end) {
+        bool ended = wait_event(prompt, &event);
+        if (leaving) {
+            event = SY_EDIT_AWAY;
+            sy__typed_keep();
+        }
+        if (ended || leaving) {
             rl_callback_handler_remove();
             fputs("\n", stdout);
             return event;
         }
+    }
     if (got_end) {
         fputs("\n", stdout);
         return SY_EDIT_END;

@@ -16,7 +16,7 @@ static enum sy_edit_event after_failure(void)
     if (ferror(stdin) && errno == EINTR)
         event = SY_EDIT_INTERRUPT;
     clearerr(stdin);
-    while ((c = sy__wake_take()))
+    while ((c = sy_wake_take()))
         if (c == SY_WAKE_END)
             event = SY_EDIT_TERMINATE;
     if (event == SY_EDIT_INTERRUPT && !sy_edit_is_terminal())
@@ -28,7 +28,7 @@ enum sy_edit_event sy__plain_line(const char *prompt, char **line)
 {
     char *text = NULL, *notice;
     size_t room = 0;
-    while ((notice = sy__notice_take())) {
+    while ((notice = sy_notice_take())) {
         printf("%s\n", notice);
         sy_free(notice);
     }

@@ -25,7 +25,7 @@ struct notice {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct notice *first, **last = &first;
 
-int sy__wake_fd(void) { return ends[0]; }
+int sy_wake_fd(void) { return ends[0]; }
 
 void sy_edit_wake(char what)
 {
@@ -36,7 +36,7 @@ void sy_edit_wake(char what)
     errno = before;
 }
 
-char sy__wake_take(void)
+char sy_wake_take(void)
 {
     char c;
     return read(ends[0], &c, 1) == 1 ? c : 0;
@@ -57,7 +57,7 @@ void sy_edit_notice(const char *text)
     sy_edit_wake(SY_WAKE_NOTICE);
 }
 
-char *sy__notice_take(void)
+char *sy_notice_take(void)
 {
     pthread_mutex_lock(&lock);
     struct notice *a = first;
@@ -125,10 +125,24 @@ void sy_edit_remember(const char *line)
 #endif
 }
 
+void sy_edit_clear(void)
+{
+#ifdef HAVE_READLINE
+    sy__readline_clear();
+#endif
+}
+
+void sy_edit_leave(void)
+{
+#ifdef HAVE_READLINE
+    sy__readline_leave();
+#endif
+}
+
 static void show_notices(void)
 {
     char *text;
-    while ((text = sy__notice_take())) {
+    while ((text = sy_notice_take())) {
         printf("%s\n", text);
         sy_free(text);
     }
@@ -140,7 +154,7 @@ bool sy_edit_wait(int milliseconds)
     struct pollfd p = {.fd = ends[0], .events = POLLIN};
     for (;;) {
         char c;
-        while ((c = sy__wake_take())) {
+        while ((c = sy_wake_take())) {
             if (c == SY_WAKE_DONE)
                 return true;
             if (c == SY_WAKE_END)

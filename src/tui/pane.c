@@ -316,6 +316,9 @@ static void other_pane(struct sy_panel *p, struct sy_request *req)
 
 static void plain(struct sy_panel *p, struct sy_request *req) { (void)p; req->kind = SY_REQ_PLAIN; }
 
+static void clear(struct sy_panel *p, struct sy_request *req) { (void)p; req->kind = SY_REQ_CLEAR; }
+static void editor(struct sy_panel *p, struct sy_request *req) { (void)p; req->kind = SY_REQ_EDITOR; }
+
 static void page_up(struct sy_panel *p, struct sy_request *req)
 {
     (void)p;
@@ -331,6 +334,7 @@ static void page_down(struct sy_panel *p, struct sy_request *req)
 }
 
 static const action actions[SY_ACT_COUNT] = {
+    [SY_ACT_CLEAR] = clear,             [SY_ACT_EDITOR] = editor,
     [SY_ACT_CURSOR_LEFT] = cursor_left, [SY_ACT_CURSOR_RIGHT] = cursor_right,
     [SY_ACT_CURSOR_UP] = cursor_up,     [SY_ACT_CURSOR_DOWN] = cursor_down,
     [SY_ACT_NEXT_PANE] = next_pane,     [SY_ACT_FULL] = full_screen,

@@ -105,7 +105,9 @@ enum sy_request_kind {
     SY_REQ_FILTER, /* read a text, then sy_panel_filter */
     SY_REQ_LEAVE,  /* back to the prompt (sy_panel_set_pane_mode(p, false) was done) */
     SY_REQ_PLAIN,  /* plain screen */
-    SY_REQ_SCROLL  /* step: pages; down is positive */
+    SY_REQ_SCROLL, /* step: pages; down is positive */
+    SY_REQ_CLEAR,  /* an empty view of the scrollback */
+    SY_REQ_EDITOR  /* the line in an editor */
 };
 struct sy_request {
     enum sy_request_kind kind;

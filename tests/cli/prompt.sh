@@ -1,10 +1,11 @@
 #!/bin/sh
-# The prompt at a terminal: plays the scenarios *.pty with tests/cli/pty.
+# The prompt at a terminal, on the plain screen (tests/screens/ has the workbench): plays the scenarios *.pty with tests/cli/pty.
 set -u
 dir=$(mktemp -d) || exit 99
 trap 'rm -rf "$dir"' EXIT
 HOME=$dir XDG_STATE_HOME=$dir/state INPUTRC=/dev/null
-export HOME XDG_STATE_HOME INPUTRC
+SWITCHYARD_SCREEN=plain
+export HOME XDG_STATE_HOME INPUTRC SWITCHYARD_SCREEN
 srcdir=${srcdir:-.}
 export srcdir
 status=0

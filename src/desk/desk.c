@@ -1,0 +1,574 @@
+/* The loop.  See desk.h.
+ *
+ *     closed --open--> open --stop--> away --continue, in the foreground--> open --close--> closed
+ *
+ * While away (stopped, or in the background after `bg`) the terminal is neither read nor written; runs
+ * train on and what is printed is kept. */
+#include "config.h"
+#include "desk/desk_int.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "desk/capture.h"
+#include "desk/signals.h"
+#include "run/board.h"
+#include "tui/screen.h"
+
+#include <errno.h>
+#include <langinfo.h>
+#include <math.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DRAIN (64 << 10)
+#define KEYS_AT_ONCE 256
+#define PRINTED_MAX 1000 /* lines that the normal screen gets at most */
+#define RUNS_MAX 256
+#define PROMPT_MAX 64
+
+struct sy_desk sy__desk;
+
+/* ---- posts from other threads ---- */
+
+struct post {
+    struct post *next;
+    void (*fn)(void *ctx);
+    void *ctx;
+};
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct post *first, **last = &first;
+static bool taking;
+
+bool sy_desk_post(void (*fn)(void *ctx), void *ctx)
+{
+    struct post *p = sy_alloc(sizeof *p);
+    if (!p)
+        return false;
+    *p = (struct post){NULL, fn, ctx};
+    pthread_mutex_lock(&lock);
+    bool taken = taking;
+    if (taken) {
+        *last = p;
+        last = &p->next;
+    }
+    pthread_mutex_unlock(&lock);
+    if (taken)
+        sy_edit_wake(SY_WAKE_POST);
+    else
+        sy_free(p);
+    return taken;
+}
+
+static void run_posts(void)
+{
+    for (;;) {
+        pthread_mutex_lock(&lock);
+        struct post *p = first;
+        if (p && !(first = p->next))
+            last = &first;
+        pthread_mutex_unlock(&lock);
+        if (!p)
+            return;
+        p->fn(p->ctx);
+        sy_free(p);
+    }
+}
+
+static void take_posts(bool on)
+{
+    pthread_mutex_lock(&lock);
+    taking = on;
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- opening and closing ---- */
+
+bool sy_desk_possible(void)
+{
+#if defined HAVE_READLINE && defined HAVE_NCURSES
+    return sy_screen_usable(sy_capture_on() ? sy_capture_in() : 0,
+                            sy_capture_on() ? sy_capture_out() : 1);
+#else
+    return false;
+#endif
+}
+
+bool sy_desk_is_open(void) { return sy__desk.open; }
+struct sy_panel *sy_desk_panel(void) { return sy__desk.panel; }
+
+static void choose_look(void)
+{
+    struct sy_desk *d = &sy__desk;
+    d->look = sy_look_choose(nl_langinfo(CODESET), getenv("TERM"), getenv("SWITCHYARD_SYMBOLS"),
+                             getenv("NO_COLOR"), sy_screen_colours());
+}
+
+static int make_contents(struct sy_err *err)
+{
+    struct sy_desk *d = &sy__desk;
+    if (!d->scroll && !(d->scroll = sy_scroll_new()))
+        return sy_err_set(err, SY_E_MEMORY, "screen: out of memory");
+    if (!d->panel && !(d->panel = sy_panel_new(&d->look, err)))
+        return -1;
+    sy_panel_set_look(d->panel, &d->look);
+    return 0;
+}
+
+static void on_enter(void *ctx, const char *line)
+{
+    struct sy_desk *d = ctx;
+    if (sy_line_asking()) {
+        void (*answer)(const char *) = d->answer;
+        char *copy = line ? sy_strdup(line) : NULL;
+        d->answer = NULL;
+        d->filtering = false;
+        sy_line_answered();
+        if (answer)
+            answer(copy);
+        sy_free(copy);
+        return;
+    }
+    sy_scroll_end(d->scroll);
+    if (line)
+        d->client->enter(line);
+    else
+        d->client->end();
+}
+
+static void on_list(void *ctx, char *const *words, int n)
+{
+    (void)ctx;
+    sy__popup_set(words, n);
+}
+
+static void on_bell(void *ctx)
+{
+    (void)ctx;
+    sy_screen_bell();
+}
+
+static int begin_line(struct sy_err *err)
+{
+    struct sy_desk *d = &sy__desk;
+    struct sy_line_options o = {.in = sy_capture_in(),
+                                .leave = SY_ACT_LEAVE,
+                                .only = d->client->panes ? ':' : 0,
+                                .enter = on_enter,
+                                .list = on_list,
+                                .bell = on_bell,
+                                .ctx = d};
+    if (sy_line_begin(&o, d->client->prompt))
+        return sy_err_set(err, SY_E_UNSUPPORTED, "screen: built without GNU Readline");
+    return 0;
+}
+
+static void resize(void)
+{
+    int w, h;
+    sy_screen_resize();
+    sy_screen_size(&w, &h);
+    sy_line_set_size(h, w);
+    if (sy__desk.client->resized)
+        sy__desk.client->resized(w, h);
+    sy__desk.relayout = true;
+}
+
+int sy_desk_open(const struct sy_desk_client *client, struct sy_err *err)
+{
+    struct sy_desk *d = &sy__desk;
+    d->client = client;
+    sy_signals_begin(client->on_interrupt);
+    if (sy_capture_begin(err))
+        goto no_capture;
+    if (sy_screen_open(sy_capture_in(), sy_capture_out(), err))
+        goto no_screen;
+    choose_look();
+    d->open = true;
+    if (make_contents(err) || begin_line(err)) {
+        sy_desk_close();
+        return -1;
+    }
+    d->ended = d->away = false;
+    d->relayout = true;
+    d->pace = 1.0 / SY_DESK_FPS;
+    resize();
+    take_posts(true);
+    sy_panel_set_pane_mode(d->panel, client->panes);
+    sy__act_on_panes();
+    sy__compose(sy_now());
+    return 0;
+no_screen:
+    sy_capture_end();
+no_capture:
+    sy_signals_end();
+    return -1;
+}
+
+/* What came since the normal screen was last seen. */
+static void print_tail(void)
+{
+    struct sy_desk *d = &sy__desk;
+    struct sy_str text = SY_STR_INIT;
+    int64_t count = sy_scroll_count(d->scroll), n = count - d->printed;
+    d->printed = count;
+    if (n <= 0)
+        return;
+    sy_scroll_tail(d->scroll, n > PRINTED_MAX ? PRINTED_MAX : (int)n, d->look.colours > 0, &text);
+    for (size_t at = 0; at < text.len;) {
+        ssize_t k = write(1, text.data + at, text.len - at);
+        if (k <= 0 && errno != EINTR)
+            break;
+        at += k > 0 ? (size_t)k : 0;
+    }
+    sy_str_free(&text);
+}
+
+void sy_desk_close(void)
+{
+    struct sy_desk *d = &sy__desk;
+    if (!d->open)
+        return;
+    take_posts(false);
+    run_posts();
+    fflush(stdout);
+    fflush(stderr);
+    sy__drain();
+    sy__popup_close();
+    if (d->answer)
+        d->answer(NULL);
+    d->answer = NULL;
+    sy_line_end();
+    sy_screen_close();
+    d->open = false;
+    sy_capture_end();
+    sy_signals_end();
+    if (!d->away)
+        print_tail();
+}
+
+void sy_desk_free(void)
+{
+    struct sy_desk *d = &sy__desk;
+    sy_desk_close();
+    sy_panel_free(d->panel);
+    sy_scroll_free(d->scroll);
+    sy_grid_free(&d->grid);
+    d->panel = NULL;
+    d->scroll = NULL;
+}
+
+/* ---- what comes in ---- */
+
+void sy__drain(void)
+{
+    static char bytes[DRAIN];
+    size_t n = sy_capture_read(bytes, sizeof bytes);
+    if (n)
+        sy_scroll_write(sy__desk.scroll, bytes, n);
+}
+
+static void take_notices(void)
+{
+    char *text;
+    while ((text = sy_notice_take())) {
+        sy_scroll_say(sy__desk.scroll, text, sy_look_pen(&sy__desk.look, SY_ROLE_DIM));
+        sy_free(text);
+    }
+}
+
+static bool readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLIN);
+}
+
+/* After keys: candidates and help go with the next key; an asked-for filter shows while it is typed. */
+static void after_keys(bool had_help)
+{
+    struct sy_desk *d = &sy__desk;
+    struct sy_line_view v;
+    if (d->popup_count && !d->popup_new)
+        sy__popup_close();
+    if (had_help && sy_panel_help(d->panel)) {
+        sy_panel_show_help(d->panel, false);
+        d->redraw_scroll = d->redraw_panel = true;
+    }
+    bool changed = sy_line_view(&v);
+    d->redraw_input |= changed;
+    if (changed && d->filtering && sy_line_asking())
+        sy_panel_filter(d->panel, v.text, NULL);
+    if (d->client->panes && !sy_line_panes() && !sy_line_asking() && !v.n) {
+        sy_panel_set_pane_mode(d->panel, true);
+        sy__act_on_panes();
+        d->relayout = true;
+    }
+}
+
+static void take_keys(void)
+{
+    struct sy_desk *d = &sy__desk;
+    for (int i = 0; i < KEYS_AT_ONCE && !d->ended && !d->away; i++) {
+        bool help = sy_panel_help(d->panel);
+        d->popup_new = false;
+        sy_line_read();
+        after_keys(help);
+        if (!readable(sy_capture_in()))
+            break;
+    }
+}
+
+/* ---- signals ---- */
+
+bool sy__foreground(void)
+{
+    pid_t owner = tcgetpgrp(sy_capture_in());
+    return owner < 0 || owner == getpgrp();
+}
+
+static void come_back(void)
+{
+    struct sy_desk *d = &sy__desk;
+    if (!d->away || !sy__foreground())
+        return;
+    d->away = false;
+    sy_screen_resume();
+    d->relayout = true;
+}
+
+void sy__stop(void)
+{
+    struct sy_desk *d = &sy__desk;
+    sy_screen_suspend();
+    d->away = true;
+    raise(SIGSTOP);
+    come_back(); /* unless it was `bg` */
+}
+
+static void interrupt(void)
+{
+    struct sy_desk *d = &sy__desk;
+    bool nothing = sy_line_cancel();
+    sy__popup_close();
+    sy_panel_show_help(d->panel, false);
+    d->redraw_input = true;
+    if (sy_line_asking()) {
+        on_enter(d, NULL);
+        return;
+    }
+    if (sy_panel_pane_mode(d->panel) && !d->client->panes) {
+        sy_panel_set_pane_mode(d->panel, false);
+        sy__act_on_panes();
+        return;
+    }
+    if (nothing)
+        d->client->interrupted();
+}
+
+static void take_signals(void)
+{
+    struct sy_desk *d = &sy__desk;
+    if (sy_signals_take(SY_SIGNAL_END))
+        d->client->terminate(sy_signals_ended_by());
+    if (sy_signals_take(SY_SIGNAL_INTERRUPT))
+        interrupt();
+    if (sy_signals_take(SY_SIGNAL_STOP))
+        sy__stop();
+    if (sy_signals_take(SY_SIGNAL_CONTINUE)) {
+        if (d->away)
+            come_back();
+        else if (sy__foreground()) { /* stopped from outside: who knows what it looks like */
+            sy_screen_suspend();
+            sy_screen_resume();
+            d->relayout = true;
+        }
+    }
+    if (sy_signals_take(SY_SIGNAL_SIZE))
+        resize();
+}
+
+/* ---- the loop ---- */
+
+static bool board_live(void)
+{
+    struct sy_source *list[RUNS_MAX];
+    bool live = false;
+    int n = sy_board_list(list, RUNS_MAX);
+    for (int i = 0; i < n && i < RUNS_MAX; i++) {
+        struct sy_source_status s;
+        sy_source_status(list[i], &s);
+        live |= s.live && !strcmp(s.state, "running");
+        sy_source_unref(list[i]);
+    }
+    return live;
+}
+
+/* Milliseconds that poll may sleep; -1: until something comes. */
+static int sleep_time(double now)
+{
+    struct sy_desk *d = &sy__desk;
+    double due = d->away ? -1 : sy__compose_due(now);
+    int escape = sy_line_timeout();
+    if (due < 0 && !d->away) {
+        if (d->client->live ? d->client->live() : board_live())
+            due = fmax(0, d->next_frame - now);
+        else if (d->client->poll_ms)
+            due = d->client->poll_ms * 1e-3;
+    }
+    int ms = due < 0 ? -1 : (int)ceil(fmin(due, 60) * 1e3);
+    return escape >= 0 && (ms < 0 || escape < ms) ? escape : ms;
+}
+
+static void hang_up(void)
+{
+    struct sy_desk *d = &sy__desk;
+    if (!d->ended)
+        d->client->terminate(SIGHUP);
+    d->away = true;
+}
+
+static void turn(void)
+{
+    struct sy_desk *d = &sy__desk;
+    struct pollfd p[3] = {{.fd = d->away ? -1 : sy_capture_in(), .events = POLLIN},
+                          {.fd = sy_wake_fd(), .events = POLLIN},
+                          {.fd = sy_capture_fd(), .events = POLLIN}};
+    int escape = sy_line_timeout(), n = poll(p, 3, sleep_time(sy_now()));
+    if (n == 0 && escape >= 0) {
+        sy_line_expire();
+        after_keys(false);
+    }
+    if (n > 0 && p[0].revents & POLLIN)
+        take_keys();
+    else if (n > 0 && p[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+        hang_up();
+    if (n > 0 && p[1].revents)
+        while (sy_wake_take())
+            continue;
+    take_signals();
+    run_posts();
+    take_notices();
+    if (n > 0 && p[2].revents)
+        sy__drain();
+    if (n > 0 && p[1].revents)
+        d->client->woken();
+}
+
+enum sy_desk_end sy_desk_run(void)
+{
+    struct sy_desk *d = &sy__desk;
+    while (!d->ended) {
+        if (!d->away)
+            sy__compose(sy_now());
+        turn();
+    }
+    d->ended = false;
+    return d->end;
+}
+
+bool sy_desk_wait(bool (*done)(void *ctx), void *ctx, int milliseconds)
+{
+    double end = sy_now() + milliseconds * 1e-3;
+    struct pollfd p[2] = {{.fd = sy_wake_fd(), .events = POLLIN},
+                          {.fd = sy_capture_fd(), .events = POLLIN}};
+    while (!done(ctx)) {
+        double left = end - sy_now();
+        if (left <= 0)
+            return false;
+        poll(p, 2, (int)ceil(left * 1e3));
+        while (sy_wake_take())
+            continue;
+        sy__drain();
+    }
+    return true;
+}
+
+/* ---- for the client ---- */
+
+void sy_desk_leave(void)
+{
+    sy__desk.end = SY_DESK_LEFT;
+    sy__desk.ended = true;
+}
+
+void sy_desk_go_plain(void)
+{
+    if (sy__desk.client->panes) {
+        sy_screen_bell();
+        return;
+    }
+    sy__desk.end = SY_DESK_PLAIN;
+    sy__desk.ended = true;
+}
+
+void sy_desk_set_prompt(const char *prompt)
+{
+    sy_line_set_prompt(prompt);
+    sy__desk.redraw_input = true;
+}
+
+void sy_desk_set_busy(bool busy)
+{
+    sy__desk.redraw_input |= busy != sy__desk.busy;
+    sy__desk.busy = busy;
+}
+
+void sy_desk_echo(const char *prompt, const char *line)
+{
+    sy_scroll_echo(sy__desk.scroll, prompt, line, sy_look_pen(&sy__desk.look, SY_ROLE_PROMPT));
+}
+
+void sy_desk_say(enum sy_role role, const char *text)
+{
+    sy_scroll_say(sy__desk.scroll, text, sy_look_pen(&sy__desk.look, role));
+}
+
+void sy_desk_message(const char *text)
+{
+    sy_panel_message(sy__desk.panel, text);
+    sy__desk.redraw_panel = true;
+}
+
+void sy_desk_repaint(void)
+{
+    sy_screen_repaint();
+    sy__desk.relayout = true;
+}
+
+void sy_desk_ask(const char *question, void (*answer)(const char *text))
+{
+    struct sy_desk *d = &sy__desk;
+    if (sy_line_asking())
+        return;
+    d->answer = answer;
+    sy_panel_set_pane_mode(d->panel, false);
+    sy_line_ask(question);
+    d->redraw_input = true;
+}
+
+static enum sy_dump form_of(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    if (dot && !strcmp(dot, ".svg"))
+        return SY_DUMP_SVG;
+    return dot && (!strcmp(dot, ".ans") || !strcmp(dot, ".ansi")) ? SY_DUMP_ANSI : SY_DUMP_TEXT;
+}
+
+int sy_desk_dump(const char *path, struct sy_err *err)
+{
+    struct sy_str text = SY_STR_INIT;
+    sy_grid_write(&sy__desk.grid, form_of(path), &text);
+    FILE *f = text.failed ? NULL : fopen(path, "we");
+    int rc = 0;
+    if (!f || fwrite(text.data ? text.data : "", 1, text.len, f) != text.len)
+        rc = sy_err_sys(err, errno, "dump: cannot write '%s'", path);
+    if (f && fclose(f) && !rc)
+        rc = sy_err_sys(err, errno, "dump: cannot write '%s'", path);
+    sy_str_free(&text);
+    return rc;
+}

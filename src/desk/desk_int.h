@@ -1,0 +1,53 @@
+/* Shared inside desk/. */
+#ifndef SY_DESK_DESK_INT_H
+#define SY_DESK_DESK_INT_H
+
+#include "desk/desk.h"
+
+#include "repl/line.h"
+#include "tui/scroll.h"
+
+#define SY_POPUP_MAX 400
+
+struct sy_desk {
+    const struct sy_desk_client *client;
+    struct sy_panel *panel; /* these two outlive a close */
+    struct sy_scroll *scroll;
+    int64_t printed; /* lines of the scrollback that the normal screen has */
+    struct sy_grid grid;
+    struct sy_look look;
+    bool open, ended, away; /* away: stopped or in the background: the terminal is not ours */
+    enum sy_desk_end end;
+
+    bool relayout, redraw_panel, redraw_scroll, redraw_input; /* what the next compose draws */
+    double next_frame, next_scroll; /* not before; seconds */
+    double pace;                    /* between two frames now */
+    int input_rows, cursor_x, cursor_y;
+    bool busy;
+    void (*answer)(const char *text);
+    bool filtering;
+
+    char *popup[SY_POPUP_MAX]; /* candidates of a completion; owned */
+    int popup_count, popup_more;
+    bool popup_new; /* came with this key */
+};
+extern struct sy_desk sy__desk;
+
+/* compose.c */
+void sy__compose(double now);       /* draw what is due and show it */
+double sy__compose_due(double now); /* seconds until something is due; negative: nothing is */
+int sy__popup_set(char *const *words, int n);
+void sy__popup_close(void);
+
+/* keys.c */
+bool sy__request(const struct sy_request *r);
+void sy__act_on_panes(void); /* the panel's mode and Readline's keymap agree again */
+
+/* child.c: the line in an editor; NULL: unchanged.  Owned. */
+char *sy__edit_outside(const char *text);
+
+void sy__drain(void); /* desk.c: captured output, at most 64 KiB of it */
+bool sy__foreground(void);
+void sy__stop(void);
+
+#endif

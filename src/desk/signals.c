@@ -1,0 +1,95 @@
+/* See signals.h. */
+#include "desk/signals.h"
+
+#include "desk/capture.h"
+#include "repl/edit.h"
+#include "tui/screen.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t came[SY_SIGNAL_COUNT], ended_by;
+static bool (*first)(int number);
+
+static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGQUIT};
+static const int own[] = {SIGWINCH, SIGTSTP, SIGCONT, SIGQUIT};
+#define OWN (sizeof own / sizeof *own)
+static struct sigaction before[OWN];
+
+static void note(enum sy_signal s, char byte)
+{
+    came[s] = 1;
+    sy_edit_wake(byte);
+}
+
+static void on_interrupt(int number)
+{
+    if (!first || !first(number))
+        note(SY_SIGNAL_INTERRUPT, SY_WAKE_INTERRUPT);
+}
+
+static void on_signal(int number)
+{
+    switch (number) {
+    case SIGWINCH: note(SY_SIGNAL_SIZE, SY_WAKE_SIZE); break;
+    case SIGTSTP: note(SY_SIGNAL_STOP, SY_WAKE_STOP); break;
+    case SIGCONT: note(SY_SIGNAL_CONTINUE, SY_WAKE_STOP); break;
+    default:
+        ended_by = number;
+        note(SY_SIGNAL_END, SY_WAKE_END);
+    }
+}
+
+void sy_desk_restore(void)
+{
+    sy_screen_restore();
+    sy_capture_restore();
+}
+
+static void on_crash(int number)
+{
+    sy_desk_restore();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void catch(int number, void (*handler)(int), int flags, struct sigaction *old)
+{
+    struct sigaction a = {.sa_flags = flags};
+    a.sa_handler = handler;
+    sigemptyset(&a.sa_mask);
+    sigaction(number, &a, old);
+}
+
+void sy_signals_begin(bool (*interrupt)(int number))
+{
+    first = interrupt;
+    for (size_t i = 0; i < OWN; i++)
+        sigaction(own[i], NULL, &before[i]);
+    catch(SIGINT, on_interrupt, 0, NULL); /* no SA_RESTART: a read in a chunk must end */
+    catch(SIGPIPE, SIG_IGN, 0, NULL);
+    catch(SIGXFSZ, SIG_IGN, 0, NULL); /* a write beyond the quota fails instead */
+    catch(SIGTERM, on_signal, 0, NULL);
+    catch(SIGHUP, on_signal, 0, NULL);
+    catch(SIGWINCH, on_signal, SA_RESTART, NULL);
+    catch(SIGTSTP, on_signal, SA_RESTART, NULL);
+    catch(SIGCONT, on_signal, SA_RESTART, NULL);
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+        catch(crashes[i], on_crash, (int)SA_RESETHAND, NULL);
+}
+
+void sy_signals_end(void)
+{
+    for (size_t i = 0; i < OWN; i++)
+        sigaction(own[i], &before[i], NULL);
+}
+
+bool sy_signals_take(enum sy_signal s)
+{
+    bool was = came[s] != 0;
+    came[s] = 0;
+    return was;
+}
+
+int sy_signals_ended_by(void) { return ended_by; }

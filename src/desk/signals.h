@@ -1,0 +1,22 @@
+/* Signals of a program with a screen.  Layer desk.
+ *
+ * Handlers set a flag and wake the loop; those of a crash restore the terminal first and then let the
+ * signal take its course. */
+#ifndef SY_DESK_SIGNALS_H
+#define SY_DESK_SIGNALS_H
+
+#include <stdbool.h>
+
+enum sy_signal { SY_SIGNAL_INTERRUPT, SY_SIGNAL_SIZE, SY_SIGNAL_STOP, SY_SIGNAL_CONTINUE,
+                 SY_SIGNAL_END, SY_SIGNAL_COUNT };
+
+/* Install them.  `interrupt` (or NULL) is asked first at Ctrl-C, in the handler: true: it is done. */
+void sy_signals_begin(bool (*interrupt)(int number));
+/* Those that the desk alone has (size, stop, continue, quit) as they were before. */
+void sy_signals_end(void);
+bool sy_signals_take(enum sy_signal s); /* did it come since the last call? */
+int sy_signals_ended_by(void);          /* SIGTERM or SIGHUP, after SY_SIGNAL_END; else 0 */
+/* Everything back as it was: streams, terminal.  Async-signal-safe. */
+void sy_desk_restore(void);
+
+#endif

@@ -1,0 +1,47 @@
+/* Shared inside prompt/. */
+#ifndef SY_PROMPT_PROMPT_INT_H
+#define SY_PROMPT_PROMPT_INT_H
+
+#include "prompt/prompt.h"
+
+#include "base/str.h"
+#include "bind/chunk.h"
+
+#include <signal.h>
+
+#define SY_PROMPT "yard> "
+#define SY_CONTINUATION "  ..> "
+
+/* What is being entered or runs, on the plain screen and in the workbench. */
+struct sy_session {
+    struct sy_str text; /* lines of the chunk, complete or not */
+    enum sy_chunk_result result;
+    bool ended;
+    int status;
+};
+extern volatile sig_atomic_t sy__running; /* a chunk is on the Lua thread, or on its way there */
+
+/* Post the session's text; done is called on the Lua thread afterwards. */
+void sy__evaluate(struct sy_session *s, void (*done)(void *ctx));
+/* After it: the text is kept when it is incomplete, else forgotten. */
+void sy__handle_result(struct sy_session *s);
+/* A line, without the prompts of a pasted session, behind what is there. */
+void sy__add_line(struct sy_session *s, const char *line, size_t n);
+/* Is this a pasted session, and which of its lines (of n bytes) is typed input? */
+bool sy__has_prompts(const char *text);
+bool sy__is_prompted(const char *line);
+int sy__live_runs(void);
+bool sy__quit_asked(void); /* by a job: sy_chunk_status has the status */
+void sy__leave_question(char *out, size_t n, int runs);
+void sy__stop_runs(struct lua_State *L, void *ctx); /* posted: each run is saved */
+void sy__no_interrupt(struct lua_State *L);
+
+/* complete.c: Tab. */
+char *sy__complete(const char *line, size_t point, bool *files);
+
+/* workbench.c.  false: it could not be opened (a message is in err). */
+enum sy_workbench_end { SY_WORKBENCH_LEFT, SY_WORKBENCH_PLAIN, SY_WORKBENCH_FAILED };
+enum sy_workbench_end sy__workbench_run(struct sy_session *s, const struct sy_prompt_start *start);
+void sy__workbench_free(void);
+
+#endif

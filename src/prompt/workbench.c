@@ -1,0 +1,320 @@
+/* The prompt in the workbench.  Layer prompt.
+ *
+ *     enter --> queue --> Lua thread runs one --> woken: result --> next
+ *
+ *  1. Nothing here waits for Lua.  What is entered while a chunk runs is kept, in order.
+ *  2. A chunk that is interrupted or fails takes with it the lines that were pasted with it.
+ *  3. Leaving is a chunk, too: runs are saved on the Lua thread while the screen stays alive. */
+#include "prompt/prompt_int.h"
+
+#include "base/mem.h"
+#include "bind/host.h"
+#include "bind/job.h"
+#include "desk/desk.h"
+#include "desk/signals.h"
+#include "repl/edit.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SAVE_SECONDS 60 /* after which an end that was asked for from outside comes without saving */
+
+struct line {
+    struct line *next;
+    bool pasted; /* with the one before it: neither is a job */
+    char text[];
+};
+
+static struct {
+    struct sy_session *s;
+    const struct sy_prompt_start *start;
+    struct line *first, **last;
+    bool busy, pasted, leaving, started, ending; /* ending: from outside */
+    atomic_bool done; /* the chunk on the Lua thread is through */
+    atomic_bool saved;
+    bool scripts, quit; /* the chunk is the command line's; it wants to leave */
+} w = {.last = &w.first};
+
+/* ---- lines ---- */
+
+static const char *prompt_now(void) { return w.s->text.len ? SY_CONTINUATION : SY_PROMPT; }
+
+static void push(const char *text, size_t n, bool pasted)
+{
+    struct line *l = sy_alloc(sizeof *l + n + 1);
+    if (!l)
+        return;
+    l->next = NULL;
+    l->pasted = pasted;
+    memcpy(l->text, text, n);
+    l->text[n] = 0;
+    *w.last = l;
+    w.last = &l->next;
+}
+
+static struct line *pop(void)
+{
+    struct line *l = w.first;
+    if (l && !(w.first = l->next))
+        w.last = &w.first;
+    return l;
+}
+
+static void drop_pasted(void)
+{
+    while (w.first && w.first->pasted)
+        sy_free(pop());
+}
+
+static void on_done(void *ctx)
+{
+    (void)ctx;
+    atomic_store(&w.done, true);
+    sy_edit_wake(SY_WAKE_DONE);
+}
+
+static void begin(void)
+{
+    w.busy = true;
+    atomic_store(&w.done, false);
+    sy_desk_set_busy(true);
+}
+
+static void run_next(void)
+{
+    if (w.busy || w.leaving)
+        return;
+    struct line *l = pop();
+    if (!l)
+        return;
+    sy_job_detach(!l->pasted);
+    w.pasted = l->pasted;
+    sy__add_line(w.s, l->text, strlen(l->text));
+    bool first = w.s->text.len == strlen(l->text) || !strchr(w.s->text.data, '\n');
+    sy_desk_echo(first ? SY_PROMPT : SY_CONTINUATION, l->text);
+    begin();
+    if (l->text[0] == '!') /* it may write to the terminal behind our back */
+        sy_desk_repaint();
+    sy__evaluate(w.s, on_done);
+    sy_free(l);
+}
+
+/* A pasted session: the prompted lines, not the output between them. */
+static void push_session(const char *text)
+{
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        if (sy__is_prompted(text))
+            push(text, n, true);
+        text += n + (text[n] == '\n');
+    }
+}
+
+static void enter(const char *line)
+{
+    sy_edit_remember(line);
+    if (strchr(line, '\n') && sy__has_prompts(line))
+        push_session(line);
+    else
+        push(line, strlen(line), false);
+    run_next();
+}
+
+/* ---- leaving ---- */
+
+static void on_saved(void *ctx)
+{
+    (void)ctx;
+    atomic_store(&w.saved, true);
+    sy_edit_wake(SY_WAKE_DONE);
+}
+
+static void leave(int status)
+{
+    if (w.leaving)
+        return;
+    w.leaving = true;
+    w.s->status = status;
+    if (w.busy)
+        sy_host_interrupt();
+    if (sy__live_runs())
+        sy_desk_message("saving runs ...");
+    sy_host_post(sy__stop_runs, NULL, on_saved);
+}
+
+static void answer_leave(const char *text)
+{
+    if (text && (*text == 'y' || *text == 'Y'))
+        leave(0);
+}
+
+static void end(void)
+{
+    char question[128];
+    int runs = sy__live_runs();
+    if (w.s->text.len && !w.busy) {
+        sy_desk_say(SY_ROLE_BAD, "unfinished: the input ended inside a statement");
+        sy_str_clear(&w.s->text);
+        sy_desk_set_prompt(prompt_now());
+    } else if (runs) {
+        sy__leave_question(question, sizeof question, runs);
+        sy_desk_ask(question, answer_leave);
+    } else
+        leave(0);
+}
+
+static void terminate(int signal)
+{
+    if (w.ending) { /* asked twice */
+        sy_desk_restore();
+        _exit(128 + signal);
+    }
+    w.ending = true;
+    alarm(SAVE_SECONDS);
+    leave(128 + signal);
+}
+
+/* ---- what the desk tells ---- */
+
+static void take_result(void)
+{
+    w.busy = false;
+    sy_desk_set_busy(false);
+    if (w.scripts) {
+        w.scripts = false;
+        if (w.quit)
+            leave(w.s->status);
+    } else {
+        sy__handle_result(w.s);
+        if (w.s->ended)
+            leave(w.s->status);
+    }
+    if (w.s->result == SY_CHUNK_FAILED || w.s->result == SY_CHUNK_INTERRUPTED)
+        drop_pasted();
+    sy_desk_set_prompt(prompt_now());
+}
+
+static void woken(void)
+{
+    if (w.busy && atomic_exchange(&w.done, false))
+        take_result();
+    if (!w.leaving && sy__quit_asked())
+        leave(sy_chunk_status());
+    if (w.leaving && atomic_load(&w.saved))
+        sy_desk_leave();
+    run_next();
+}
+
+static void interrupted(void)
+{
+    if (w.s->text.len && !w.busy) {
+        sy_str_clear(&w.s->text);
+        sy_desk_set_prompt(prompt_now());
+    } else if (!sy_job_interrupt())
+        sy_desk_message("Ctrl-D or quit leaves; runs go on");
+}
+
+static bool on_interrupt(int number)
+{
+    (void)number;
+    return sy__running && sy_host_interrupt();
+}
+
+/* ---- keys that Lua has to act upon ---- */
+
+static void put_quoted(struct sy_str *out, const char *text)
+{
+    sy_str_puts(out, "\"");
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            sy_str_puts(out, "\\");
+        sy_str_add(out, text, 1);
+    }
+    sy_str_puts(out, "\"");
+}
+
+/* As the line that does the same: who presses a key sees what to type. */
+static void request(const struct sy_request *r)
+{
+    struct sy_str line = SY_STR_INIT;
+    sy_str_puts(&line, "runs");
+    put_quoted(&line, r->run);
+    if (r->kind == SY_REQ_MARK)
+        sy_str_printf(&line, ":note \"mark at step %lld\";", (long long)r->step);
+    else
+        sy_str_puts(&line, r->kind == SY_REQ_PAUSE ? ":pause();" : ":resume();");
+    if (!line.failed)
+        push(line.data, line.len, false);
+    sy_str_free(&line);
+    run_next();
+}
+
+static void resized(int width, int height)
+{
+    (void)height;
+    sy_host_set_columns(width);
+}
+
+/* ---- the beginning ---- */
+
+static void run_scripts(struct lua_State *L, void *ctx)
+{
+    (void)ctx;
+    w.s->result = SY_CHUNK_DONE;
+    w.s->status = w.start->scripts(L, w.start->ctx, &w.quit);
+    sy__no_interrupt(L);
+}
+
+static const struct sy_desk_client client = {.prompt = SY_PROMPT,
+                                             .enter = enter,
+                                             .end = end,
+                                             .interrupted = interrupted,
+                                             .woken = woken,
+                                             .terminate = terminate,
+                                             .request = request,
+                                             .resized = resized,
+                                             .on_interrupt = on_interrupt};
+
+static void greet(void)
+{
+    if (w.started)
+        return;
+    w.started = true;
+    if (w.start->greeting)
+        sy_desk_say(SY_ROLE_DIM, w.start->greeting);
+    if (!w.start->scripts)
+        return;
+    begin();
+    w.scripts = true;
+    sy__running = 1;
+    sy_host_post(run_scripts, NULL, on_done);
+}
+
+enum sy_workbench_end sy__workbench_run(struct sy_session *s, const struct sy_prompt_start *start)
+{
+    struct sy_err err = SY_ERR_INIT;
+    w.s = s;
+    w.start = start;
+    if (sy_desk_open(&client, &err)) {
+        fprintf(stderr, "switchyard: %s\n", err.msg);
+        return SY_WORKBENCH_FAILED;
+    }
+    sy_job_detach(true);
+    sy_desk_set_prompt(prompt_now());
+    greet();
+    woken();
+    enum sy_desk_end how = sy_desk_run();
+    sy_desk_close();
+    return how == SY_DESK_PLAIN ? SY_WORKBENCH_PLAIN : SY_WORKBENCH_LEFT;
+}
+
+void sy__workbench_free(void)
+{
+    struct line *l;
+    while ((l = pop()))
+        sy_free(l);
+    sy_desk_free();
+}

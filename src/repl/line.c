@@ -1,0 +1,286 @@
+/* See line.h.
+ *
+ *     keymaps:   prompt (emacs or vi)  <--sy_line_set_panes-->  panes (bare)
+ *
+ * Any key that panes do not have gives the keymap back and is read again there: the letter stands at
+ * the prompt.  Readline's own output goes to a stream that only listens for bells. */
+#include "config.h"
+#include "repl/line.h"
+
+#ifdef HAVE_READLINE
+#include "repl/edit_int.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <readline/readline.h>
+
+#define ANY_KEY 256
+
+static struct sy_line_options opt;
+static FILE *in, *nowhere;
+static bool changed;
+static Keymap before_panes; /* NULL: the prompt has the keys */
+
+/* A question: what was typed waits. */
+static char *waiting, *prompt_waiting;
+static int waiting_point;
+static bool asking, answered, in_handler;
+
+/* ---- what Readline calls ---- */
+
+static void redisplay(void) { changed = true; }
+
+static ssize_t listen_for_bells(void *cookie, const char *bytes, size_t n)
+{
+    (void)cookie;
+    if (opt.bell && memchr(bytes, '\a', n))
+        opt.bell(opt.ctx);
+    return (ssize_t)n;
+}
+
+static void on_line(char *text)
+{
+    changed = in_handler = true;
+    opt.enter(opt.ctx, text);
+    in_handler = false;
+    free(text);
+}
+
+/* words[0] is what they have in common. */
+static void show_list(char **words, int n, int longest)
+{
+    (void)longest;
+    changed = true;
+    if (opt.list)
+        opt.list(opt.ctx, words + 1, n);
+}
+
+static int pane_other(int count, int key)
+{
+    (void)count;
+    if (opt.only && key >= ' ' && key != opt.only) {
+        rl_ding();
+        return 0;
+    }
+    sy_line_set_panes(false);
+    sy__act(opt.leave);
+    rl_execute_next(key);
+    return 0;
+}
+
+/* ---- beginning and ending ---- */
+
+/* Where the user has no key of his own for it, leave the panes. */
+static void fill_panes(void)
+{
+    Keymap panes = sy__keys_panes();
+    for (int key = 0; key < ANY_KEY; key++)
+        if (panes[key].type == ISFUNC && !panes[key].function)
+            panes[key].function = pane_other;
+}
+
+int sy_line_begin(const struct sy_line_options *options, const char *prompt)
+{
+    int own = dup(options->in);
+    opt = *options;
+    in = own < 0 ? NULL : fdopen(own, "r");
+    nowhere = fopencookie(NULL, "w", (cookie_io_functions_t){.write = listen_for_bells});
+    if (!in || !nowhere) {
+        if (in)
+            fclose(in);
+        if (nowhere)
+            fclose(nowhere);
+        in = nowhere = NULL;
+        return -1;
+    }
+    setvbuf(nowhere, NULL, _IONBF, 0);
+    rl_instream = in;
+    rl_outstream = nowhere;
+    rl_prep_term_function = NULL;
+    rl_deprep_term_function = NULL;
+    rl_redisplay_function = redisplay;
+    rl_completion_display_matches_hook = show_list;
+    fill_panes();
+    rl_callback_handler_install(prompt, on_line);
+    sy__typed_restore();
+    changed = true;
+    return 0;
+}
+
+/* What waited for an answer stands at the prompt again.  Not while Readline hands a line over: it
+ * clears its buffer afterwards. */
+static void put_back(void)
+{
+    asking = answered = false;
+    changed = true;
+    rl_replace_line(waiting ? waiting : "", 1);
+    rl_point = waiting_point <= rl_end ? waiting_point : rl_end;
+    rl_set_prompt(prompt_waiting ? prompt_waiting : "");
+    sy_free(waiting);
+    sy_free(prompt_waiting);
+    waiting = prompt_waiting = NULL;
+}
+
+void sy_line_end(void)
+{
+    if (!in)
+        return;
+    sy_line_set_panes(false);
+    if (asking)
+        put_back();
+    rl_callback_sigcleanup();
+    sy__typed_keep();
+    rl_callback_handler_remove();
+    rl_instream = stdin;
+    rl_outstream = stdout;
+    rl_prep_term_function = rl_prep_terminal;
+    rl_deprep_term_function = rl_deprep_terminal;
+    rl_redisplay_function = rl_redisplay;
+    rl_completion_display_matches_hook = NULL;
+    fclose(in);
+    fclose(nowhere);
+    in = nowhere = NULL;
+}
+
+/* ---- keys ---- */
+
+void sy_line_read(void)
+{
+    if (!in)
+        return;
+    rl_callback_read_char();
+    if (answered)
+        put_back();
+}
+
+int sy_line_timeout(void) { return in && sy__lone_escape() ? SY_LINE_ESC_MS : -1; }
+
+void sy_line_expire(void)
+{
+    bool panes = before_panes != NULL;
+    if (!sy__lone_escape())
+        return;
+    rl_callback_sigcleanup();
+    changed = true;
+    if (panes)
+        sy__act(opt.leave);
+}
+
+void sy_line_set_panes(bool on)
+{
+    if (on == (before_panes != NULL))
+        return;
+    changed = true;
+    if (on) {
+        before_panes = rl_get_keymap();
+        rl_set_keymap(sy__keys_panes());
+    } else {
+        rl_set_keymap(before_panes);
+        before_panes = NULL;
+    }
+}
+
+bool sy_line_panes(void) { return before_panes != NULL; }
+
+/* ---- what stands there ---- */
+
+bool sy_line_view(struct sy_line_view *view)
+{
+    bool was = changed;
+    changed = false;
+    *view = (struct sy_line_view){.prompt = rl_display_prompt ? rl_display_prompt : "",
+                                  .text = rl_line_buffer ? rl_line_buffer : "",
+                                  .n = (size_t)rl_end,
+                                  .point = (size_t)rl_point};
+    if (rl_mark_active_p() && rl_mark <= rl_end) {
+        view->from = (size_t)(rl_mark < rl_point ? rl_mark : rl_point);
+        view->to = (size_t)(rl_mark < rl_point ? rl_point : rl_mark);
+    }
+    return was;
+}
+
+void sy_line_set_prompt(const char *prompt)
+{
+    changed = true;
+    if (!asking) {
+        rl_set_prompt(prompt);
+        return;
+    }
+    sy_free(prompt_waiting);
+    prompt_waiting = sy_strdup(prompt);
+}
+
+void sy_line_set_text(const char *text)
+{
+    rl_replace_line(text, 1);
+    rl_point = rl_end;
+    rl_mark = 0;
+    changed = true;
+}
+
+void sy_line_set_size(int rows, int columns) { rl_set_screen_size(rows, columns); }
+
+bool sy_line_cancel(void)
+{
+    bool empty = rl_end == 0 && !RL_ISSTATE(RL_STATE_ISEARCH | RL_STATE_NSEARCH);
+    rl_callback_sigcleanup();
+    if (rl_end)
+        rl_replace_line("", 1);
+    rl_point = rl_mark = 0;
+    rl_clear_message();
+    changed = true;
+    return empty;
+}
+
+/* ---- questions ---- */
+
+bool sy_line_asking(void) { return asking; }
+
+void sy_line_ask(const char *prompt)
+{
+    if (asking)
+        return;
+    sy_line_set_panes(false);
+    waiting = sy_strdup(rl_line_buffer);
+    waiting_point = rl_point;
+    prompt_waiting = sy_strdup(rl_prompt ? rl_prompt : "");
+    rl_replace_line("", 1);
+    rl_point = rl_mark = 0;
+    rl_set_prompt(prompt);
+    asking = changed = true;
+}
+
+void sy_line_answered(void)
+{
+    answered = asking;
+    if (asking && !in_handler)
+        put_back();
+}
+
+#else
+int sy_line_begin(const struct sy_line_options *options, const char *prompt)
+{
+    (void)options;
+    (void)prompt;
+    return -1;
+}
+void sy_line_end(void) {}
+void sy_line_read(void) {}
+int sy_line_timeout(void) { return -1; }
+void sy_line_expire(void) {}
+bool sy_line_view(struct sy_line_view *view) { return *view = (struct sy_line_view){0}, false; }
+void sy_line_set_prompt(const char *prompt) { (void)prompt; }
+void sy_line_set_text(const char *text) { (void)text; }
+void sy_line_set_size(int rows, int columns) { (void)rows, (void)columns; }
+void sy_line_set_panes(bool on) { (void)on; }
+bool sy_line_panes(void) { return false; }
+bool sy_line_cancel(void) { return true; }
+void sy_line_ask(const char *prompt) { (void)prompt; }
+void sy_line_answered(void) {}
+bool sy_line_asking(void) { return false; }
+#endif

@@ -1,0 +1,61 @@
+/* Readline inside a screen that somebody else draws.  Layer repl, on base.
+ *
+ *     poll says readable --sy_line_read--> Readline --> enter, action, list, bell
+ *                                              \--> sy_line_view: what stands at the prompt now
+ *
+ *  1. One thread; nothing here sleeps, but for the end of a paste that has begun and a completion.
+ *  2. Readline writes nothing: no terminal modes, no signals, no redisplay of its own.
+ *  3. Every key goes through Readline's keymaps, those of panes, too (edit.h, 3).
+ *  4. A lone Esc is a key after SY_LINE_ESC_MS: sy_line_timeout says when to call sy_line_expire. */
+#ifndef SY_REPL_LINE_H
+#define SY_REPL_LINE_H
+
+#include "repl/edit.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define SY_LINE_ESC_MS 50
+
+struct sy_line_options {
+    int in;    /* the terminal; borrowed */
+    int leave; /* the action of Esc and of keys that panes do not have */
+    char only; /* 0, or the one letter that leaves the panes: others do nothing there */
+    void (*enter)(void *ctx, const char *line); /* NULL: end (Ctrl-D on an empty line) */
+    void (*list)(void *ctx, char *const *words, int n); /* candidates of a completion */
+    void (*bell)(void *ctx);
+    void *ctx;
+};
+
+struct sy_line_view {
+    const char *prompt, *text; /* borrowed until the next call */
+    size_t n, point;
+    size_t from, to;           /* an active region, or from == to */
+};
+
+/* After sy_edit_open, whose options hold history, completion, keys and their actions.  Between begin
+ * and end Readline is this screen's; before and after sy_edit_line works.  -1: built without
+ * Readline, or no memory. */
+int sy_line_begin(const struct sy_line_options *options, const char *prompt);
+void sy_line_end(void);
+
+void sy_line_read(void);
+int sy_line_timeout(void); /* milliseconds, -1: nothing to wait for */
+void sy_line_expire(void);
+/* What is to be seen.  true: it changed since the last call. */
+bool sy_line_view(struct sy_line_view *view);
+
+void sy_line_set_prompt(const char *prompt);
+void sy_line_set_text(const char *text); /* instead of what is typed; the cursor at its end */
+void sy_line_set_size(int rows, int columns);
+void sy_line_set_panes(bool on);
+bool sy_line_panes(void);
+/* Ctrl-C: give up searches and half-typed keys, clear the line.  true: there was nothing. */
+bool sy_line_cancel(void);
+
+/* Another text is asked for: what is typed waits until sy_line_answered. */
+void sy_line_ask(const char *prompt);
+void sy_line_answered(void);
+bool sy_line_asking(void);
+
+#endif
