@@ -229,7 +229,7 @@ docs.entries = {
 local function rows_of(what)
   if what == "train" then return require("switchyard.run").rows() end
   local timeline = require "switchyard.timeline"
-  local rows = {["train.resume"] = timeline.resume_rows, replay = timeline.replay_rows, ["run:fork"] = timeline.fork_rows}
+  local rows = {["train.resume"] = timeline.resume_rows, replay = require("switchyard.replay").rows, ["run:fork"] = timeline.fork_rows}
   if rows[what] then return rows[what] end
   return require("switchyard.model")._rows()[what:match "^model%.(.*)$"]
 end

@@ -4,7 +4,7 @@
 local engine = require "switchyard.engine"
 local options = require "switchyard.options"
 local record = require "switchyard.record"
-local timeline = require "switchyard.timeline"
+local again = require "switchyard.again"
 local Run = require("switchyard.run").Run
 local stored = {}
 
@@ -33,7 +33,7 @@ function methods:series()
 end
 
 --- s:journal() -> entries on the timeline; s:events() -> alarms, checkpoints, resumes
-function methods:journal() return timeline.stored_journal(self._store) end
+function methods:journal() return again.stored_journal(self._store) end
 function methods:events() return (self._store:entries "events") end
 
 function methods:close() self._store:close() end
@@ -99,10 +99,10 @@ function stored.model(what, name, code)
   local close <close> = setmetatable({}, {__close = function() store:close() end})
   local path = store:path()
   local config = record.read(what, store)
-  local from, image = timeline.base(path)
+  local from, image = again.base(path)
   if not from then error(("%s: run '%s' has no checkpoint yet"):format(what, last), 0) end
   local m = record.model(what, path, config, code)
-  for k, v in pairs(timeline.routing(config, image.journal)) do m.cfg[k] = v end
+  for k, v in pairs(again.routing(config, image.journal)) do m.cfg[k] = v end
   local list = {}
   for i, p in ipairs(m.params) do list[i] = {m._info[i].name, p} end
   local ok, state

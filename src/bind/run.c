@@ -282,7 +282,7 @@ static void on_event(void *ctx, const char *kind, const char *text)
 }
 
 /* What a replay needs of an entry, little-endian: Lua's string.unpack("<i8 d s4 s4 s4"): expert (from 0, -1:
- * none), value, kind, key, values as f32.  lua/timeline.lua reads it. */
+ * none), value, kind, key, values as f32.  lua/again.lua reads it. */
 static void pack_entry(struct sy_str *o, const struct sy_journal_entry *e)
 {
     const void *parts[3] = {e->kind, e->key, e->values};

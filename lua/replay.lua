@@ -1,0 +1,134 @@
+-- replay: a run repeated from its beginning with the entries of its journal, in memory, and compared bit by bit:
+-- losses, gradient norm and learning rate at every stored step, parameters and moments at every checkpoint.
+
+local engine = require "switchyard.engine"
+local options = require "switchyard.options"
+local record = require "switchyard.record"
+local again = require "switchyard.again"
+local Run = require("switchyard.run").Run
+local module = {}
+
+local rows = {
+  {"step", "integer", nil, 0, 1 << 52, help = "the last to repeat; default: all that is stored"},
+  {"code", "boolean", false, help = "as of train.resume"},
+  {"data", "any", nil, help = "as of train.resume"},
+}
+module.rows = rows
+
+local COMPARED = {"loss", "val_loss", "grad_norm", "lr"}
+
+-- Steps and values of a series as two lists; nothing when there is none.
+local function flat(history)
+  return history and history.shape[1] > 0 and history:view(-1):table() or {}
+end
+
+-- Compares the rows of the replay with those stored, a stretch at a time.
+local function comparer(store, h)
+  local stored, at = {}, {}
+  for _, name in ipairs(COMPARED) do
+    stored[name], at[name] = flat((store:history(name))), 1
+  end
+  return function(upto)
+    local worst
+    for _, name in ipairs(COMPARED) do
+      local now, was, i = flat(h:history(name)), stored[name], at[name]
+      local by_step = {}
+      for k = 1, #now, 2 do by_step[now[k]] = now[k + 1] end
+      while was[i] and was[i] <= upto do
+        local step, v, w = was[i] // 1 | 0, was[i + 1], by_step[was[i]]
+        if w ~= nil and w ~= v and (v == v or w == w) and (not worst or step < worst.step) then
+          worst = {step = step, what = ("%s is %.9g, was %.9g"):format(name, w, v)}
+        end
+        i = i + 2
+      end
+      at[name] = i
+    end
+    return worst
+  end
+end
+
+local function stops(entries, checkpoints, last)
+  local at, list = {[last] = true}, {}
+  for _, e in ipairs(entries) do at[e.step] = true end
+  for step in pairs(checkpoints) do at[step] = true end
+  for step in pairs(at) do
+    if step <= last then list[#list + 1] = step end
+  end
+  table.sort(list)
+  return list
+end
+
+local function stored_hashes(path)
+  local hashes = {}
+  for _, c in ipairs(engine.checkpoints(path) or {}) do
+    local image = engine.read_checkpoint(c.path)
+    if image and image.hash then hashes[image.step] = {hash = image.hash, journal = #image.journal} end
+  end
+  return hashes
+end
+
+-- Repeat everything; the first difference, or nil.  Entries of a step come before its checkpoint as far as the
+-- checkpoint has them.
+local function repeat_all(r, entries, hashes, last, differs)
+  local h, i = r._h, 1
+  local tell = again.progress(r, "replaying")
+  local done = #h:journal()
+  for _, step in ipairs(stops(entries, hashes, last)) do
+    if step >= h:status().step then
+      again.walk(r, step, last, tell)
+      local worst = differs(step)
+      if worst then return worst end
+      local c = hashes[step]
+      local function do_entries(most)
+        while entries[i] and entries[i].step <= step and done < most do
+          again.apply(r, entries[i])
+          i, done = i + 1, done + 1
+        end
+      end
+      do_entries(c and c.journal or math.huge)
+      if c and r._m:_quietly(h.hash, h) ~= c.hash then return {step = step, what = "parameters or moments differ"} end
+      do_entries(math.huge)
+    end
+  end
+end
+
+local function replay(name_or_dir, given)
+  local what = "replay"
+  local o = options.read(what, given, rows)
+  local store, name = again.open(what, name_or_dir, false)
+  local close <close> = setmetatable({}, {__close = function() store:close() end})
+  local live = Run._live(name)
+  if live and live._store then live._store:flush() end
+  local path = store:path()
+  local config, info = record.read(what, store)
+  local last = o.step and math.min(o.step, info.step) or info.step
+  local r = again.make(what, path, config, name, o)
+  local ended <close> = setmetatable({}, {__close = function() engine.shield(function() r._h:close() end) end})
+  local h, entries = r._h, again.stored_journal(store)
+  h:repeating(true)
+  h:start()
+  local at = engine.checkpoints(path .. "/start") or {}
+  if #at > 0 then
+    local image = assert(engine.read_checkpoint(at[1].path))
+    again.must_load(r, at[1].path, image, true)
+    entries = again.behind(entries, image)
+  else
+    again.check_start(what, r)
+  end
+  local worst = repeat_all(r, entries, stored_hashes(path), last, comparer(store, h))
+  local result = {name = name, identical = not worst, step = worst and worst.step or last,
+                  difference = worst and worst.what, hash = r._m:_quietly(h.hash, h)}
+  result.text = worst and ("differs first at step %d: %s"):format(worst.step, worst.what)
+                or ("identical through step %d"):format(last)
+  return setmetatable(result, {__tostring = function(t) return ("replay of %s: %s"):format(t.name, t.text) end})
+end
+
+
+--- replay(name or directory, {step=, code=, data=}) -> {identical=, step=, difference=, text=}
+function module.replay(name_or_dir, given)
+  local ok, result = pcall(replay, name_or_dir, given)
+  if not ok then options.raise(result, 2) end
+  return result
+end
+
+return module
