@@ -1,8 +1,8 @@
 /* Jobs: Lua that waits without holding up the prompt.  Layer bind.
  *
- * What is typed runs as a coroutine.  Where it has to wait (r:wait(), r:eval(), sleep) it yields; when the
- * wait outlasts a grace period and detaching is on, the chunk becomes job N and the prompt has the Lua
- * thread again.
+ * What is typed runs as a coroutine.  Where it has to wait (r:wait(), r:eval(), sleep) it yields;
+ * when the wait outlasts a grace period and detaching is on, the chunk becomes job N and the
+ * prompt has the Lua thread again.
  *
  *     typed --runs--> done within the grace period
  *        \--waits---> job N --wake--> runs, waits ... --> done, failed, or ended (Ctrl-C, kill)
@@ -17,11 +17,11 @@
 
 #include <stdbool.h>
 
-/* May a chunk that waits become a job?  Off: it is waited for, as in a script (lines of a pipe depend
- * on each other).  Any thread; off at the start. */
+/* May a chunk that waits become a job?  Off: it is waited for, as in a script (lines of a pipe
+ * depend on each other).  Any thread; off at the start. */
 void sy_job_detach(bool on);
-/* Ctrl-C at the prompt with nothing typed: end the job that holds up the Lua thread, else the newest
- * one.  False: there is none.  Any thread, not from a signal handler. */
+/* Ctrl-C at the prompt with nothing typed: end the job that holds up the Lua thread, else the
+ * newest one.  False: there is none.  Any thread, not from a signal handler. */
 bool sy_job_interrupt(void);
 int sy_job_count(void); /* jobs that have not ended; any thread */
 

@@ -24,7 +24,7 @@ struct lsy_job {
     char text[96];      /* the first line of its code */
     char line[512];     /* what io.write has begun */
     size_t nline;
-    void (*ended)(lua_State *L, struct lsy_job *j); /* of a job with a number: tells about its end */
+    void (*ended)(lua_State *L, struct lsy_job *j); /* has a number: tell of its end */
 };
 
 /* A new one from the function and nargs arguments on top of the stack.  Freed by lsy_job_free.
@@ -33,23 +33,29 @@ struct lsy_job *lsy_job_new(lua_State *L, int nargs, const char *text, size_t n)
 void lsy_job_free(lua_State *L, struct lsy_job *j);
 /* Give it a number: from now on the scheduler has it, and frees it. */
 void lsy_job_enlist(struct lsy_job *j, void (*ended)(lua_State *L, struct lsy_job *j));
-/* Run it until it has ended (true), or has waited longer than the grace period and may go on as a job
- * (false). */
+/* Run it until it has ended (true), or has waited longer than the grace period and may go on as a
+ * job (false). */
 bool lsy_job_run(lua_State *L, struct lsy_job *j);
 
-/* Run what is due.  Returns the seconds until something is due by itself (0: now; HUGE_VAL: never). */
+/* Run what is due.  Returns the seconds until something is due by itself (0: now; HUGE_VAL:
+ * never). */
 double lsy_jobs_serve(lua_State *L);
 /* End all of them. */
 void lsy_jobs_end(lua_State *L);
+struct lsy_job *lsy_job_now(void);   /* the one that runs, or NULL */
+struct lsy_job *lsy_jobs_list(void); /* those with numbers, by `next`; some may have ended */
 /* True when the job that runs is to end; the interrupt is under way then. */
 bool lsy_job_killed(void);
-/* End the job that runs, if it has a number.  Lua thread, in the handler of sy_host_urge's signal. */
+/* End the job that runs, if it has a number.  Lua thread, in the handler of sy_host_urge's
+ * signal. */
 void lsy_job_urged(void);
 /* "[job 3] ", or "" when what runs is not a job that the prompt has left. */
 const char *lsy_job_tag(void);
 /* Print text, each line behind the tag. */
 void lsy_job_print(const char *text);
-/* Bytes for standard output, by whole lines behind the tag; false: there is none, write them yourself. */
+void lsy_job_flush(struct lsy_job *j); /* what it has written of a line */
+/* Bytes for standard output, by whole lines behind the tag; false: there is none, write them
+ * yourself. */
 bool lsy_job_write(const char *s, size_t n);
 const char *lsy_job_state(const struct lsy_job *j); /* "waiting" or "working" */
 

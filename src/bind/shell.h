@@ -4,8 +4,8 @@
 
 struct lua_State;
 
-/* Run it and wait, serving the host.  Its exit status; -1: it cannot be started (errno); -2: a signal
- * ended it. */
+/* Run it and wait, serving the host.  Its exit status; -1: it cannot be started (errno); -2: a
+ * signal ended it. */
 int lsy_shell(struct lua_State *L, const char *command);
 
 #endif

@@ -25,8 +25,9 @@ static int peek(const struct lexer *x, size_t ahead)
 }
 
 static bool is_digit(int c) { return c >= '0' && c <= '9'; }
-static bool is_hex(int c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
-static bool is_letter(int c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+static bool between(int c, int a, int z) { return c >= a && c <= z; }
+static bool is_hex(int c) { return is_digit(c) || between(c | 32, 'a', 'f'); }
+static bool is_letter(int c) { return between(c | 32, 'a', 'z') || c == '_'; }
 static bool is_space(int c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 /* The = signs of [==[ at `ahead`, or -1. */
@@ -72,7 +73,7 @@ static void skip_number(struct lexer *x)
     int exponent = hex ? 'p' : 'e';
     x->at += hex ? 2 : 0;
     for (int c; (c = peek(x, 0)) >= 0; x->at++) {
-        bool sign = (c == '+' || c == '-') && (peek(x, 0) >= 0) && (x->s[x->at - 1] | 32) == exponent;
+        bool sign = (c == '+' || c == '-') && (x->s[x->at - 1] | 32) == exponent;
         if (c == '.' && peek(x, 1) == '.') /* 1..2 is a mistake, but not ours */
             return;
         if (!(hex ? is_hex(c) : is_digit(c)) && (c | 32) != exponent && c != '.' && !sign)
@@ -82,8 +83,8 @@ static void skip_number(struct lexer *x)
 
 static bool is_keyword(const char *s, size_t n)
 {
-    static const char words[] = " and break do else elseif end false for function goto if in local nil not or "
-                                "repeat return then true until while ";
+    static const char words[] = " and break do else elseif end false for function goto if in local "
+                                "nil not or repeat return then true until while ";
     char word[12];
     if (n > 8)
         return false;
@@ -152,7 +153,7 @@ static struct token next(struct lexer *x)
     return t;
 }
 
-/* Takes notice of a bracket; returns the kind to show, and where the partner of a closing one is. */
+/* Takes notice of a bracket: the kind to show, and where the partner of a closing one is. */
 static int bracket(struct lexer *x, const struct token *t, size_t *partner)
 {
     char c = x->s[t->at];

@@ -1,4 +1,5 @@
-/* The parts of a typed line that deserve a colour.  Layer repl.  It draws nothing: the screen decides. */
+/* The parts of a typed line that deserve a colour.  Layer repl.  It draws nothing: the screen
+ * decides. */
 #ifndef SY_REPL_HIGHLIGHT_H
 #define SY_REPL_HIGHLIGHT_H
 
@@ -10,7 +11,7 @@ enum sy_span_kind {
     SY_SPAN_STRING,  /* with its quotes; also one that is not closed yet */
     SY_SPAN_NUMBER,
     SY_SPAN_COMMENT,
-    SY_SPAN_WRONG,   /* a closing bracket that closes nothing, a character that Lua has no use for */
+    SY_SPAN_WRONG,   /* closes nothing, or a character that Lua has no use for */
     SY_SPAN_COMMAND  /* ?name, !command, :command */
 };
 
@@ -23,8 +24,8 @@ struct sy_span {
  * Returns how many.  Thread: any. */
 size_t sy_highlight(const char *text, size_t n, struct sy_span *spans, size_t max);
 
-/* The bracket that belongs to the one at `point`, or before it when there is none at point: for showing
- * the pair.  Those in strings and comments do not count.  False: there is none. */
+/* The bracket that belongs to the one at `point`, or before it when there is none at point: for
+ * showing the pair.  Those in strings and comments do not count.  False: there is none. */
 bool sy_highlight_pair(const char *text, size_t n, size_t point, size_t *from, size_t *to);
 
 #endif

@@ -68,20 +68,23 @@ static void pairs(void)
 {
     const char *s = "f(a[1], '(')";
     size_t n = strlen(s), from = 99, to = 99;
-    tap_ok(sy_highlight_pair(s, n, 1, &from, &to) && from == 1 && to == 11, "at the opening one: %d %d",
-           (int)from, (int)to);
+    tap_ok(sy_highlight_pair(s, n, 1, &from, &to) && from == 1 && to == 11,
+           "at the opening one: %d %d", (int)from, (int)to);
     tap_ok(sy_highlight_pair(s, n, 11, &from, &to) && from == 11 && to == 1, "at the closing one");
-    tap_ok(sy_highlight_pair(s, n, 12, &from, &to) && from == 11 && to == 1, "behind the closing one");
+    tap_ok(sy_highlight_pair(s, n, 12, &from, &to) && from == 11 && to == 1,
+           "behind the closing one");
     tap_ok(sy_highlight_pair(s, n, 3, &from, &to) && from == 3 && to == 5, "inside");
     tap_ok(!sy_highlight_pair(s, n, 9, &from, &to), "not in a string");
     tap_ok(!sy_highlight_pair("(a", 2, 0, &from, &to), "one that is open has none");
-    tap_ok(sy_highlight_pair("()()", 4, 2, &from, &to) && from == 2 && to == 3, "the one at the point before the one behind it");
+    tap_ok(sy_highlight_pair("()()", 4, 2, &from, &to) && from == 2 && to == 3,
+           "the one at the point before the one behind it");
 }
 
 /* Every beginning of a text with everything in it, and room for few spans. */
 static void truncated(void)
 {
-    static const char text[] = "local s = \"a\\z\" .. [==[ x ]==] --[[ c ]] f({1.5e+3, 0xA.8p1}, '\xe2\x82\xac') ]\n?x";
+    static const char text[] = "local s = \"a\\z\" .. [==[ x ]==] --[[ c ]] f({1.5e+3, "
+                               "0xA.8p1}, '\xe2\x82\xac') ]\n?x";
     struct sy_span spans[64];
     bool fine = true;
     for (size_t n = 0; n < sizeof text; n++)
