@@ -8,3 +8,4 @@ EXTRA_PROGRAMS += %D%/kern
 EXTRA_PROGRAMS += %D%/layers
 EXTRA_DIST += %D%/README.md %D%/train.lua %D%/train.sh %D%/quality.sh %D%/small.sh
 EXTRA_PROGRAMS += %D%/store
+EXTRA_PROGRAMS += %D%/panel

@@ -344,15 +344,14 @@ static bool read_helpings(struct sy__run *r, struct sy__feed *f, double deadline
 {
     bool any = false;
     look_for_members(r, f);
+    f->more = false;
     if (!f->nmembers)
         return false;
     /* Most frames have a row or two to read: what is taken for them is small. */
     float probe[64];
     int64_t step, n = VALUES / f->nmost;
-    if (f->nmost <= 64 && sy_source_after(r->source, f->members[0], f->last, 1, &step, probe) < 1) {
-        f->more = false;
+    if (f->nmost <= 64 && sy_source_after(r->source, f->members[0], f->last, 1, &step, probe) < 1)
         return false;
-    }
     n = n < 1 ? 1 : n > 8192 ? 8192 : n;
     struct sums *s = new_sums(n, f->nmost);
     f->more = s != NULL;

@@ -172,16 +172,21 @@ void sy_stack_draw(const struct sy_stack *s, const struct sy_look *look, struct 
 {
     char text[160];
     struct sy_rect area = sy_plot_inside(r);
-    stack_title(s, r.w - 4, text, sizeof text);
+    if (s->whole)
+        stack_title(s, r.w - 4, text, sizeof text);
     sy_frame(g, look, r, s->whole ? text : s->title, s->focus);
     colour_title(s, look, g, r);
     if (area.w < 1 || area.h < 1 || !(s->x1 > s->x0) || !s->whole)
         return;
     struct bar *bars = sy_calloc((size_t)area.w, sizeof *bars);
     double most = 0;
+    int64_t rows = sy_pyramid_rows(s->whole);
+    double newest = rows ? sy_x_of_step(&s->x, sy_pyramid_step(s->whole, rows - 1)) : 0;
     for (int i = 0; i < area.w && bars; i++) {
         double width = (s->x1 - s->x0) / area.w;
         bars[i] = bar_of(s, s->x0 + i * width, s->x0 + (i + 1) * width, i + 1 == area.w);
+        if (isnan(bars[i].whole) && i && s->x0 + i * width < newest) /* fewer rows than columns */
+            bars[i] = bars[i - 1];
         most = bars[i].whole > most ? bars[i].whole : most;
     }
     struct sy__range y = {0, most > 0 ? most * 1.05 : 1, false};

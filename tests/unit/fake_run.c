@@ -101,6 +101,8 @@ static void status_of(void *ctx, struct sy_source_status *out)
     out->step = f->steps;
     out->steps = f->total;
     out->tokens = f->steps * 16384;
+    if (!f->steps)
+        return;
     out->tok_s = 18400;
     out->mfu = 0.71;
     out->eta = 130;
@@ -125,7 +127,7 @@ static int marks_of(void *ctx, int first, struct sy_mark *out, int n)
 
 int fake_run_make(struct fake_run *f)
 {
-    int64_t steps = f->steps ? f->steps : 1240;
+    int64_t steps = f->steps < 0 ? 0 : f->steps ? f->steps : 1240;
     if (!f->name[0])
         snprintf(f->name, sizeof f->name, "bold-ferret");
     f->total = f->total ? f->total : 5000;

@@ -198,6 +198,19 @@ static void dense(void)
 
 static void nothing(void) { open_stage(&stage, 80, 24, fine, 0); }
 
+/* A run before its first step, then with one, two, three. */
+static void first_steps(void)
+{
+    stage.run[0].steps = -1;
+    open_stage(&stage, 200, 60, fine, 1);
+    for (int i = 0; i < 4; i++) {
+        sy_panel_update(stage.panel, 1 + i, 1);
+        draw(&stage);
+        fake_run_go_on(&stage.run[0], 1);
+    }
+    sy_panel_update(stage.panel, 9, 1);
+}
+
 static void with_help(void)
 {
     open_stage(&stage, 80, 24, fine, 1);
@@ -231,7 +244,7 @@ static const struct scene {
               {"zoomed", zoomed},          {"64x128", many_experts},
               {"20-runs", many_runs},      {"full-screen", full_screen},
               {"dense", dense},            {"empty", nothing},
-              {"help", with_help},         {"filter", filtered},
+              {"help", with_help},        {"first-steps", first_steps},         {"filter", filtered},
               {"failed", failed}};
 
 static void write_file(const char *path, const struct sy_str *text)
