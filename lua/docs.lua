@@ -123,7 +123,13 @@ docs.entries = {
    .. "fp32 the same under any number of threads and on every kernel set.", "r:hash()"},
   {"run:history", "r:history(name) -> tensor (n,2) of step, value",
    "A stored series as f64: loss, val_loss, lr, tok_s, grad_norm, load.2 ... (see r:series()). load.2.5 is expert 5 of "
-   .. "layer 2. Errors: an unknown series.", 'r:history "loss"'},
+   .. "layer 2. The health of layer L, from 1, at each step: load.L, tokens of each expert, of a fair share (E values); "
+   .. "entropy.L of the loads, in nats; gate.L, mean probability of each expert (E values); gate_entropy.L, mean entropy of "
+   .. "a token's probabilities; confidence.L, mean of a token's largest gate; drop.L, share of assignments without a slot "
+   .. "(capacity); bias.L, from the smallest to the largest bias (sigmoid router); balance.L and z.L, the auxiliary losses "
+   .. "without their weights; grad_norm.L of all its parameters, grad_norm.router.L, grad_norm.experts.L (E values, every "
+   .. "10th step and where a step stood out). grad_norm.embed_tokens and the like: outside of layers. skipped: see r:why. "
+   .. "Errors: an unknown series.", 'r:history "loss"'},
   {"run:why", "r:why(step) -> table, printed as a card", "What is known of a step (default: the newest that stood out): its "
    .. "loss and gradient norm against the 128 steps before, the layers and experts with the largest gradients, the "
    .. "routers, the sequences with their documents and texts, and what the journal says of the 50 steps before. Where a "
@@ -197,8 +203,8 @@ docs.entries = {
   {"nn.moe", "nn.moe(x, {experts=E, top_k=K, expert_dim=F, router=\"softmax\", aux=0.01, z=0.001, capacity=, "
    .. "shared_experts=0}) -> y",
    "x (...,C) -> (...,C): every token goes to K of E SwiGLU experts. No token is dropped unless capacity is given: "
-   .. "then an expert takes at most ceil(capacity * N*K/E) of the N tokens. The router computes in fp32. Observes load "
-   .. "(of a fair share), entropy (nats), balance and z, drops. Source: Shazeer et al. 2017; Fedus et al. 2021 "
+   .. "then an expert takes at most ceil(capacity * N*K/E) of the N tokens. The router computes in fp32. Observes what "
+   .. "?run:history lists. Source: Shazeer et al. 2017; Fedus et al. 2021 "
    .. "(balance); Zoph et al. 2022 (z)."},
   {"nn.routers", "nn.routers.name = function(logits, K, options) ... return gates, experts, p, update end",
    "Routers by name. logits (N,E) -> gates (N,K), experts (N,K) from 1, p (N,E) whose rows sum to 1 for the balance loss, and "

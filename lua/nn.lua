@@ -279,6 +279,7 @@ function nn.routers.sigmoid(logits, K, o)
   local gates = s:gather(-1, experts)
   if o.normalize ~= false then gates = gates / (gates:sum(-1, true) + 1e-20) end
   gates = gates * (o.scale or 1)
+  nn.observe("bias", bias:max() - bias:min())
   local function update(load)
     nn.update(bias, bias + (load * -1 + 1 / E):sign() * nn.input("gamma", o.gamma or 1e-3))
   end
@@ -299,9 +300,18 @@ local moe_rows = {
   {"normalize", "boolean", true}, {"scale", "number", 1, 0, 1e3},
 }
 
+-- What tells a router that is well from one that is not; none of it is in the loss.
+local function observe_health(load, importance, p, gates)
+  nn.observe("load", load * load.size)
+  nn.observe("entropy", (load * (load + 1e-20):log()):sum() * -1)
+  nn.observe("gate", importance)
+  nn.observe("gate_entropy", (p * (p + 1e-20):log()):sum() * (-1 / p.shape[1]))
+  nn.observe("confidence", gates:max(-1):mean())
+end
+
 --- nn.moe(x (...,C), {experts=E, top_k=K, expert_dim=F, router="softmax", aux=0.01, z=0.001, capacity=,
 -- shared_experts=0}): route every token to K of E SwiGLU experts.  Dropless unless capacity (a factor
--- of N*K/E) is given.  Observes load (of ideal), entropy, balance and z losses, drops.
+-- of N*K/E) is given.  Observes what ?run:history lists.
 function nn.moe(x, o)
   local d = description("moe")
   o = options.read("moe", o, moe_rows)
@@ -330,11 +340,10 @@ function nn.moe(x, o)
     nn.param("experts.down_proj.weight", {E, C, F}, init, each),
     nn.param("experts.gate_proj.weight", {E, F, C}, nil, each))
   if d.mode == "train" then
-    local load = experts:moe_load({experts = E})
-    nn.observe("load", load * E)
-    nn.observe("entropy", (load * (load + 1e-20):log()):sum() * -1)
-    if capacity > 0 then nn.observe("drops", pos:moe_drops()) end
-    nn.loss("balance", (load * p:mean(1)):sum() * E, nn.input("aux", o.aux or 0.01))
+    local load, importance = experts:moe_load({experts = E}), p:mean(1)
+    observe_health(load, importance, p, gates)
+    if capacity > 0 then nn.observe("drop", pos:moe_drops()) end
+    nn.loss("balance", (load * importance):sum() * E, nn.input("aux", o.aux or 0.01))
     nn.loss("z", logits:logsumexp(-1):square():mean(), nn.input("z", o.z or 0.001))
     if update then update(step_load(load, N * K)) end
   end

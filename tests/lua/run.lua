@@ -209,7 +209,7 @@ do
   near(r.layers[1].load:sum():item(), 4, 1e-4, "loads still sum to E")
   r.capacity = 0.25
   steps "capacity = 0.25"
-  ok(r:history "drops.1":table()[1][2] > 0, "tokens are dropped then")
+  ok(r:history "drop.1":table()[1][2] > 0, "tokens are dropped then")
   r.capacity = nil
   steps "capacity = nil"
   r.top_k = 3
