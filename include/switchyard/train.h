@@ -198,7 +198,7 @@ enum sy_alarm {
 struct sy_alarm_state {
     bool on;
     int64_t step;   /* when it was told last; -1: never */
-    char text[240]; /* what was told */
+    char text[600]; /* what was told */
 };
 const char *sy_alarm_name(enum sy_alarm id);
 const char *sy_alarm_condition(enum sy_alarm id);

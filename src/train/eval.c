@@ -33,17 +33,6 @@ static bool has_validation(const struct sy_trainer *t)
     return sy_corpus_tokens(t->c.corpus) - sy_corpus_train(t->c.corpus) > t->c.plan->context;
 }
 
-/* Once, until one succeeds again: each evaluation would say the same. */
-static void tell_failed_eval(struct sy_trainer *t, int64_t step, const struct sy_err *err)
-{
-    char text[sizeof err->msg + 80];
-    if (t->eval_failed || !t->c.on_event)
-        return;
-    snprintf(text, sizeof text, "step %lld: no evaluation: %s; the run goes on", (long long)step,
-             err->msg);
-    t->c.on_event(t->c.ctx, "alarm", text);
-}
-
 bool sy__eval_if_due(struct sy_trainer *t)
 {
     int64_t every = (int64_t)t->hyper.v[SY_HYPER_eval_every], step = t->status.step;
@@ -51,11 +40,11 @@ bool sy__eval_if_due(struct sy_trainer *t)
     if (!every || (step % every && step != t->status.steps) || !has_validation(t))
         return false;
     double loss = sy_trainer_eval(t, (int64_t)t->hyper.v[SY_HYPER_eval_batches], &err);
-    if (err.code)
-        tell_failed_eval(t, step, &err);
-    t->eval_failed = err.code != 0;
-    if (err.code)
+    if (err.code) { /* told once, until one succeeds again: each would say the same */
+        sy__alarm(t, SY_ALARM_EVAL, step, "no evaluation: %s; the run goes on", err.msg);
         return false;
+    }
+    sy__alarm_end(t, SY_ALARM_EVAL);
     pthread_mutex_lock(&t->lock);
     t->status.val_loss = loss;
     t->status.val_step = step;

@@ -1,18 +1,21 @@
 /* Taking the state of a trainer and having it written: at once, or by a thread of its own while the
  * training goes on.
  *
- *     border, due --memory for a second buffer?--yes--> copy p, m, v (the pause) --> writer thread
+ *     border, due --memory for a second buffer?--yes--> writer thread: copy p, m, v --> write
  *                                              \--no--> write here, training waits, said so once
  *     border, landed --> join, report                    border, due while flying --> the next border
+ *                                                        (a multiple of keep_every waits for it)
  *
- *  1. At most one writer.  It reads only the image, which shares nothing that a step writes.
- *  2. The second buffer stays until the trainer ends, or until memory is short for it. */
+ *  1. At most one writer.  Until its copy is made nobody writes p, m or v: the next step computes its
+ *     gradients meanwhile, and waits before its update (sy__saver_copied), as does who parks.  After that
+ *     the writer reads only the image, which shares nothing that a step writes.
+ *  2. The second buffer stays until the trainer ends.  Its pages are touched in the background when the
+ *     run gets its directory, so that the first copy takes no longer than others. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/pool.h"
 #include "train/params.h"
 #include "train/trainer_int.h"
 
@@ -22,7 +25,6 @@
 #include <string.h>
 
 #define SPARE ((uint64_t)64 << 20) /* bytes of memory that must stay available */
-#define GRAIN 262144               /* floats of one task of the copy */
 
 /* ---- the image ---- */
 
@@ -185,27 +187,34 @@ float *sy__saver_buffer(struct sy_trainer *t)
     return s->copy;
 }
 
-struct copying {
-    const float *from[3];
-    float *to;
-    int64_t floats, tasks; /* of each */
-};
-
-static void copy_task(void *ctx, int64_t i)
+/* On the writer's thread: the pool is the trainer's. */
+static void copy_flat(const struct sy_params *ps, float *to)
 {
-    const struct copying *c = ctx;
-    int64_t which = i / c->tasks, first = i % c->tasks * GRAIN, left = c->floats - first;
-    memcpy(c->to + which * c->floats + first, c->from[which] + first,
-           (size_t)(left < GRAIN ? left : GRAIN) * sizeof(float));
+    size_t bytes = (size_t)ps->floats * sizeof(float);
+    memcpy(to, ps->p, bytes);
+    memcpy(to + ps->floats, ps->m, bytes);
+    memcpy(to + 2 * ps->floats, ps->v, bytes);
 }
 
-static void copy_flat(const struct sy_params *ps, float *to, struct sy_image *image)
+static void set_copying(struct sy__saver *s, bool copying)
 {
-    struct copying c = {{ps->p, ps->m, ps->v}, to, ps->floats, (ps->floats + GRAIN - 1) / GRAIN};
-    sy_pool_run(3 * c.tasks, copy_task, &c);
-    image->p = to;
-    image->m = to + ps->floats;
-    image->v = to + 2 * ps->floats;
+    pthread_mutex_lock(&s->lock);
+    s->copying = copying;
+    pthread_cond_broadcast(&s->done);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void sy__saver_copied(struct sy_trainer *t)
+{
+    struct sy__saver *s = &t->saver;
+    pthread_mutex_lock(&s->lock);
+    if (s->copying) {
+        double start = sy_now();
+        while (s->copying)
+            pthread_cond_wait(&s->done, &s->lock);
+        s->pause += sy_now() - start; /* flying: it is the border's */
+    }
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- writing and reporting ---- */
@@ -214,6 +223,13 @@ static void *writer_thread(void *arg)
 {
     struct sy_trainer *t = arg;
     struct sy__saver *s = &t->saver;
+    if (s->warming) {
+        memset(s->copy, 0, 3 * (size_t)t->c.params->floats * sizeof(float));
+        atomic_store(&s->landed, true);
+        return NULL;
+    }
+    copy_flat(t->c.params, s->copy);
+    set_copying(s, false);
     sy_checkpoint_write(s->dir, s->keep, s->keep_every, s->image, &s->result, &s->err);
     atomic_store(&s->landed, true);
     return NULL;
@@ -231,10 +247,10 @@ static void report(struct sy_trainer *t)
     struct sy__saver *s = &t->saver;
     char text[SY_PATH_MAX + 160], size[16];
     if (s->err.code) {
-        snprintf(text, sizeof text, "%s; the run goes on, older checkpoints stay", s->err.msg);
-        tell(t, "alarm", text);
+        sy__alarm(t, SY_ALARM_DISK, t->status.step, "%s; the run goes on, older checkpoints stay", s->err.msg);
         return;
     }
+    sy__alarm_end(t, SY_ALARM_DISK);
     pthread_mutex_lock(&t->lock);
     t->saved = s->result;
     pthread_mutex_unlock(&t->lock);
@@ -260,7 +276,9 @@ void sy__saver_join(struct sy_trainer *t)
         return;
     pthread_join(t->saver.writer, NULL);
     t->saver.flying = false;
-    settle(t);
+    if (!t->saver.warming)
+        settle(t);
+    t->saver.warming = false;
 }
 
 static void begin(struct sy_trainer *t, bool beside)
@@ -298,7 +316,7 @@ static int start_writer(struct sy_trainer *t)
     return rc;
 }
 
-/* Copy and let a thread write; -1: not possible, nothing is begun. */
+/* Let a thread copy and write; -1: not possible, nothing is begun. */
 static int save_beside(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
@@ -308,17 +326,30 @@ static int save_beside(struct sy_trainer *t)
     if (!image)
         return -1;
     begin(t, true);
-    copy_flat(t->c.params, to, image);
+    image->p = to;
+    image->m = to + t->c.params->floats;
+    image->v = to + 2 * t->c.params->floats;
     s->image = image;
-    double pause = sy_now() - start;
-    if (start_writer(t)) {
-        sy_image_free(image);
-        s->image = NULL;
-        s->due = true;
-        return -1;
-    }
-    s->pause = pause;
-    return 0;
+    set_copying(s, true);
+    s->pause = sy_now() - start; /* more may come before the next update */
+    if (!start_writer(t))
+        return 0;
+    set_copying(s, false);
+    sy_image_free(image);
+    s->image = NULL;
+    s->due = true;
+    return -1;
+}
+
+/* The first save would wait for the kernel to find and clear so many pages. */
+static void warm(struct sy_trainer *t)
+{
+    struct sy__saver *s = &t->saver;
+    double every = t->hyper.v[SY_HYPER_checkpoint_every];
+    if (s->flying || s->copy || every <= 0 || every >= t->hyper.v[SY_HYPER_steps] || !sy__saver_buffer(t))
+        return;
+    s->warming = true;
+    s->warming = !start_writer(t);
 }
 
 void sy__saver_border(struct sy_trainer *t)
@@ -329,8 +360,13 @@ void sy__saver_border(struct sy_trainer *t)
         return;
     if (s->flying && atomic_load(&s->landed))
         sy__saver_join(t);
-    s->due |= every > 0 && step > 0 && step % every == 0;
-    if (!s->due || s->flying || step == t->status.steps) /* at the end it is saved anyway */
+    bool now = every > 0 && step > 0 && step % every == 0;
+    s->due |= now;
+    if (!s->due || step == t->status.steps) /* at the end it is saved anyway */
+        return;
+    if (s->flying && now && s->keep_every > 0 && step % s->keep_every == 0)
+        sy__saver_join(t); /* of this very step there is to be one */
+    if (s->flying)
         return;
     if (!save_beside(t))
         return;
@@ -347,9 +383,17 @@ bool sy__saver_wants_last(const struct sy_trainer *t)
     return t->saver.dir && !t->saver.ended && !t->saver.off;
 }
 
+void sy__saver_init(struct sy_trainer *t)
+{
+    pthread_mutex_init(&t->saver.lock, NULL);
+    pthread_cond_init(&t->saver.done, NULL);
+}
+
 void sy__saver_free(struct sy_trainer *t)
 {
     sy__saver_join(t);
+    pthread_cond_destroy(&t->saver.done);
+    pthread_mutex_destroy(&t->saver.lock);
     sy_free(t->saver.copy);
     sy_free(t->saver.dir);
     sy_free(t->config);
@@ -377,6 +421,7 @@ int sy_trainer_set_dir(struct sy_trainer *t, const char *dir, int keep, int64_t 
     t->saver.keep = keep < 2 ? 2 : keep;
     t->saver.keep_every = keep_every;
     t->saver.ended = false;
+    warm(t);
     sy_trainer_release(t);
     return 0;
 }

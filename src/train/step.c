@@ -238,6 +238,7 @@ static int update(struct sy_trainer *t, struct doing *d)
     double scale = 1.0 / (double)plan->accumulate, clip = h[SY_HYPER_clip];
     if (clip > 0 && d->norm > clip)
         scale *= clip / d->norm;
+    sy__saver_copied(t);
     struct sy_update u = {.lr = d->lr, .beta1 = h[SY_HYPER_beta1], .beta2 = h[SY_HYPER_beta2],
                           .eps = h[SY_HYPER_eps], .weight_decay = h[SY_HYPER_weight_decay],
                           .grad_scale = scale, .t = d->step};

@@ -43,6 +43,7 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
         t->alarms.list[i].step = -1;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->changed, NULL);
+    sy__saver_init(t);
     t->name = sy_strdup(config->name);
     t->metrics = t->name ? sy_metrics_new(err) : NULL;
     sy__step_sampler(t);
@@ -123,6 +124,7 @@ enum sy_run_state sy__wanted_state(const struct sy_trainer *t)
 
 static void park(struct sy_trainer *t)
 {
+    sy__saver_copied(t);
     pthread_mutex_lock(&t->lock);
     t->parked = true;
     sy__tell_change(t);
@@ -186,6 +188,7 @@ static bool border(struct sy_trainer *t)
         go = !t->holds && s == SY_RUN_RUNNING;
         if (go)
             break;
+        sy__saver_copied(t); /* who finds us parked may write parameters */
         t->parked = true;
         sy__tell_change(t);
         pthread_cond_wait(&t->changed, &t->lock);

@@ -67,6 +67,10 @@ struct sy__saver {
     double pause;
     pthread_t writer;
     bool flying;         /* the writer is to be joined */
+    bool warming;        /* it writes nothing: it touches the pages of the second buffer */
+    pthread_mutex_t lock; /* guards the next; taken last */
+    pthread_cond_t done;
+    bool copying;        /* the writer still reads p, m and v: nobody may write them */
     atomic_bool landed;  /* it has nothing more to do */
     struct sy_image *image;    /* the writer's, like the rest */
     struct sy_saved result;
@@ -113,7 +117,6 @@ struct sy_trainer {
     /* the trainer thread's own, or the holder's */
     struct sy_hyper hyper;
     double smooth_seconds, smooth_weight;
-    bool eval_failed; /* the last evaluation; it was told */
 };
 
 /* trainer.c; the lock is held. */
@@ -179,6 +182,9 @@ void sy__inputs_drop(struct sy_trainer *t); /* those not yet in effect */
 
 /* At the border: start a checkpoint when one is due, and report the one that has landed. */
 void sy__saver_border(struct sy_trainer *t);
+void sy__saver_init(struct sy_trainer *t);
+/* Wait until parameters and moments may be written: before an update, and before anyone is let to them. */
+void sy__saver_copied(struct sy_trainer *t);
 /* Whether a run that ends here has something to save. */
 bool sy__saver_wants_last(const struct sy_trainer *t);
 /* Save now and wait for it.  0, or -1 and err. */
