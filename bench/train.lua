@@ -71,7 +71,7 @@ local d = assert(data.text(text, {tokenizer = tokenizer.bytes()}))
 local m = build()
 local before = peak()
 local r = train(m, d, {steps = steps + skip, batch = s.batch, context = s.context, precision = precision,
-                       lr = 3e-4, warmup = 1000, schedule = "constant", eval_every = 0, checkpoint_every = 0})
+                       lr = 3e-4, warmup = 1000, schedule = "constant", eval_every = 0, save = false})
 r:wait()
 if r.state ~= "done" then error("bench/train.lua: " .. tostring(r.error), 0) end
 local best = math.max(before, peak())

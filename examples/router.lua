@@ -17,7 +17,8 @@ local list = {}
 for i, router in ipairs{"softmax", "sigmoid", "mine"} do
   local m = model.moe{layers = 2, dim = 64, heads = 4, context = 64, vocab = d.vocab,
                       experts = 8, top_k = 2, expert_dim = 64, router = router}
-  list[i] = train(m, d, {steps = steps, batch = 16, lr = 5e-3, eval_every = steps, eval_batches = 5, name = router})
+  list[i] = train(m, d, {steps = steps, batch = 16, lr = 5e-3, eval_every = steps, eval_batches = 5,
+                       name = router .. os.date "-%d%H%M%S"}) -- runs are kept: another name each time
   list[i]:wait()
 end
 print(compare(list))
@@ -25,5 +26,5 @@ print("\nload of the experts in layer 1 at the last step (1 = a fair share)")
 for _, r in ipairs(list) do
   local row = {}
   for e = 1, 8 do row[e] = ("%5.2f"):format(r.layers[1].load[e]) end
-  print(("%-10s"):format(r.name) .. table.concat(row, " "))
+  print(("%-20s"):format(r.name) .. table.concat(row, " "))
 end

@@ -35,7 +35,7 @@ local function run(name)
   end
   local r = train(m, d, {steps = steps, batch = 12, context = 64, lr = 2e-3, min_lr = 1e-4, beta2 = 0.99,
                          warmup = math.min(100, steps // 10), eval_every = 250, eval_batches = 20,
-                         name = name .. "-" .. steps})
+                         name = name .. "-" .. steps .. os.date "-%d%H%M%S"}) -- runs are kept: another name each time
   r:wait()
   print(("%s: validation loss %.4f after %d steps (%d tokens)"):format(name, r:eval(200), r.step, r.tokens))
   print(m:generate("ROMEO:", {tokens = 300, temperature = 0.8, seed = 1}))

@@ -32,13 +32,6 @@ local function stored_journal(store)
   return list
 end
 
--- The data of an entry, as src/bind/run.c packs it.
-local function pack(e)
-  local values = {}
-  for i, v in ipairs(e.values and e.values:table() or {}) do values[i] = ("<f"):pack(v) end
-  return ("<i8 d s4 s4 s4"):pack((e.expert or 0) - 1, e.value or 0, e.kind, e.key or "", table.concat(values))
-end
-
 -- What comes behind a checkpoint's journal in that of its run.
 local function behind(journal, image)
   local at_step, list = 0, {}
@@ -251,7 +244,7 @@ local function alone(r, doing, f, ...)
 end
 
 return {
-  EFFECT = EFFECT, stored_journal = stored_journal, pack = pack, behind = behind, before = before, apply = apply,
+  EFFECT = EFFECT, stored_journal = stored_journal, behind = behind, before = before, apply = apply,
   progress = progress, walk = walk, go_through = go_through,
   base = base, routing = routing, reshape = reshape, read_inputs = read_inputs, load = load, must_load = must_load,
   check_start = check_start, make = make, open = open, guarded = guarded, alone = alone,

@@ -124,11 +124,19 @@ function record.config(m, d, o, initial, code)
     format = 1, version = engine.version, exact = engine.exact, initial = initial, args = args,
     model = {family = m.family, config = fine and cfg or nil, why = not fine and tostring(cfg) or nil,
              code = family_file(m, code)},
+    script = code[1] and code[1].file or nil,
     train = given, data = data_config(d), tokenizer = tokenizers(m, d),
   }
 end
 
 -- ---- making ----
+
+--- The data of an entry, as src/bind/run.c packs it.
+function record.pack(e)
+  local values = {}
+  for i, v in ipairs(e.values and e.values:table() or {}) do values[i] = ("<f"):pack(v) end
+  return ("<i8 d s4 s4 s4"):pack((e.expert or 0) - 1, e.value or 0, e.kind, e.key or "", table.concat(values))
+end
 
 local function write_text(path, text)
   local f, why = io.open(path, "wb")
@@ -158,7 +166,7 @@ local function write_files(r, path, config, code, fork)
     ok, why = write_text(path .. "/data.txt", engine.data_spec(r._d).source)
   end
   if ok then ok, why = write_code(path, code) end
-  if ok and not fork and not r._fresh then ok, why = r._h:checkpoint_to(path .. "/start") end
+  if ok and not fork and (not r._fresh or r.step > 0) then ok, why = r._h:checkpoint_to(path .. "/start") end
   return ok, why
 end
 
@@ -171,6 +179,8 @@ function record.create(r, more)
   local path = engine.runs_dir() .. "/" .. name
   local code = sources(m)
   local config = more.config or record.config(m, d, o, r._h:hash(), code)
+  local journal = not more.parent and r._h:journal() or {}
+  if not more.parent and r.step > 0 then config.begins = r.step end -- it had no directory until now
   local text = json.text(config)
   local tok, store, kind = d.tokenizer, nil, nil
   local ok, why = write_files(r, path, config, code, more.parent)
@@ -182,6 +192,7 @@ function record.create(r, more)
   rawset(r, "_store", store)
   rawset(r, "_config", config)
   r._h:set_config(text)
+  for _, e in ipairs(journal) do store:add("journal", e.step, e.kind, e.text, record.pack(e)) end
   store:attach(r._h)
   ok, why = r._h:set_dir(path, o.keep, o.keep_every)
   if not ok then return nil, why, "IO" end
@@ -219,9 +230,9 @@ local function load_tokenizer(what, path, t)
   return tok
 end
 
--- Run a stored script up to its first train(): it defines the model's family on the way.
+-- Run a stored script up to its first train(): it defines the model's family, or its router, on the way.
 local function run_code(what, path, config)
-  local file = path .. "/code/" .. config.model.code
+  local file = path .. "/code/" .. (config.model.code or config.script)
   local text, why = engine.file_read(file)
   if not text then error(("%s: %s"):format(what, why), 0) end
   local stop = {}
@@ -242,17 +253,21 @@ end
 --- The model as it was before the first step, but for what start/ holds.
 function record.model(what, path, config, code)
   local family = config.model.family
-  if not model._family(family) and code and config.model.code then run_code(what, path, config) end
+  if code and (config.model.code or config.script) then run_code(what, path, config) end
   if not model._family(family) then
     local file = config.model.code
     error(("%s: the model is model.%s, which is not defined here: %s"):format(what, family, file and
-      ("run %s/code/%s yourself, or pass {code = true}, which runs it up to its first train()"):format(path, file)
+      ("run %s/code/%s yourself, or pass {code = true} (--code), which runs it up to its first train()"):format(path, file)
       or "define it first (model.define)"), 0)
   end
   if type(config.model.config) ~= "table" then
     error(("%s: the model cannot be made again: %s"):format(what, tostring(config.model.why)), 0)
   end
-  local m = model.Model.new(family, config.model.config)
+  local ok, m = pcall(model.Model.new, family, config.model.config)
+  if not ok then
+    error(("%s: %s%s"):format(what, tostring(m), not code and config.script and
+      ("; {code = true} (--code) runs %s/code/%s up to its first train() before"):format(path, config.script) or ""), 0)
+  end
   m.tokenizer = load_tokenizer(what, path, config.tokenizer.model)
   return m
 end

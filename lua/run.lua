@@ -57,6 +57,7 @@ local function rows()
     {"precision", "string", "fp32", help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
     {"recompute", "boolean", false, help = "keep only what passes between layers and compute the rest again in the backward pass: less memory, more time"},
     {"name", "string", nil, help = "of the run and its directory; default: two words"},
+    {"save", "boolean", true, help = "false: the run has no directory, and nothing of it is kept"},
     {"keep", "integer", 2, 2, 1000000, help = "newest checkpoints that stay"},
     {"keep_every", "integer", 0, 0, 1 << 53, help = "checkpoints of steps divisible by it stay as well; 0: none"},
     {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
@@ -160,12 +161,12 @@ function Run._launch(r)
   return r
 end
 
---- May a new run be called so?  Raises.
-function Run._check_name(what, name)
+--- May a new run be called so?  Raises.  in_memory: the name may be taken on disk.
+function Run._check_name(what, name, in_memory)
   local ok, why = engine.store_name_ok(name)
   if not ok then error(what .. ": " .. why:gsub("^run: ", ""), 0) end
   if runs.by_name[name] then error(what .. ": there is a run called '" .. name .. "' already", 0) end
-  if record.taken(name) then
+  if not in_memory and record.taken(name) then
     error(("%s: %s/%s exists already; resume it with train.resume %q, or take another name")
       :format(what, engine.runs_dir(), name, name), 0)
   end
@@ -203,9 +204,9 @@ local function start(m, d, given)
     error(("train: the data has token ids up to %d, the model's vocab is %d"):format(d.vocab - 1, m.cfg.vocab), 0)
   end
   o.name = o.name or fresh_name()
-  Run._check_name("train", o.name)
+  Run._check_name("train", o.name, not o.save)
   local r = Run._make(m, d, o)
-  keep_record(r, "train")
+  if o.save then keep_record(r, "train") end
   return Run._launch(r)
 end
 
@@ -290,7 +291,7 @@ function methods:sample(prompt, given) return self._m:generate(prompt or "\n", g
 function methods:checkpoint()
   if not self._h:dir() then
     if self._store then return nil, "checkpoint: run '" .. self.name .. "' has no directory", "STATE" end
-    local ok, why, code = record.create(self)
+    local ok, why, code = self._m:_quietly(record.create, self)
     if not ok then return nil, why, code end
   end
   return self._h:checkpoint()

@@ -148,7 +148,8 @@ local function find(what, r, step)
   local from, image = base(path, step)
   if from then return from, image end
   if r._config.begins and step < r._config.begins then
-    error(("%s: run '%s' begins at step %d (see its parent '%s')"):format(what, r.name, r._config.begins, r._config.parent), 0)
+    error(("%s: run '%s' begins at step %d%s"):format(what, r.name, r._config.begins,
+      r._config.parent and " (see its parent '" .. r._config.parent .. "')" or ", where it was first saved"), 0)
   end
   make_start(what, r)
   from, image = base(path, step)
@@ -311,7 +312,7 @@ local function fill_fork(child, r, path, image, journal, step)
   must_load(child, path, image, false)
   r._store:flush()
   r._store:restore(h, image.step) -- the parent's series: copied, so that the fork stands alone
-  for _, e in ipairs(journal) do store:add("journal", e.step, e.kind, e.text, again.pack(e)) end
+  for _, e in ipairs(journal) do store:add("journal", e.step, e.kind, e.text, record.pack(e)) end
   go_through(child, behind(journal, image), step, "forking")
   h:repeating(false)
   store:add("events", step, "fork", ("of %s at step %d"):format(r.name, step))

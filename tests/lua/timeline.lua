@@ -413,6 +413,45 @@ do
   t.ok(child("replay own --code"):find "identical through step 6\n$", "at the command line")
 end
 
+do -- a router of one's own
+  local path = folder .. "/router.lua"
+  local f = assert(io.open(path, "w"))
+  f:write [[
+    function nn.routers.ones_own(logits, K)
+      local gates, experts = logits:sigmoid():topk(K, -1)
+      return gates, experts, logits:softmax(-1)
+    end
+    local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+    r = train(model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16,
+      router = "ones_own"}, d, {steps = 6, batch = 2, name = "routed", eval_every = 0})
+  ]]
+  f:close()
+  child(("'%s'"):format(path))
+  local out = child "replay routed"
+  t.ok(out:find "unknown router 'ones_own'" and out:find "%-%-code" and not out:find "\n.", "an unknown router is told: " .. out)
+  t.ok(child("replay routed --code"):find "identical through step 6\n$", "and found in the stored script")
+end
+
+do -- nothing kept
+  local r = run("unsaved", {save = false})
+  t.is(tostring(r.dir) .. r.state .. #runs(), "nildone" .. #runs(), "save = false: no directory")
+  t.ok(not io.open(folder .. "/unsaved"), "none at all")
+  t.raises(function() r:rewind(1) end, "has no directory")
+  r:close()
+  r = run("late", {save = false, steps = 20}, function(self, step)
+    if step == 4 then self.lr = 1e-3 end
+    if step == 9 then self:pause() end
+  end):wait()
+  local h = r:hash()
+  t.ok(r:checkpoint() and r.dir, "r:checkpoint gives it one")
+  t.is(r:resume():wait().state, "done", "it goes on")
+  t.is(r:rewind(9):hash(), h, "and back")
+  t.raises(function() r:rewind(3) end, "begins at step 9, where it was first saved")
+  r:resume():wait()
+  t.ok(replay("late").identical and #r._store:entries "journal" == 1, "replay begins there")
+  r:close()
+end
+
 -- ---- stored runs ----
 
 do
