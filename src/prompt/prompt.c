@@ -23,7 +23,7 @@
 
 /* ---- signals ---- */
 
-volatile sig_atomic_t sy__running;
+atomic_bool sy__running; /* lock-free: signal handlers read it */
 static volatile sig_atomic_t prompting, interrupts, ended_by;
 
 int sy_prompt_ended_by(void) { return ended_by; }

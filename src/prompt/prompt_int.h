@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "bind/chunk.h"
 
-#include <signal.h>
+#include <stdatomic.h>
 
 #define SY_PROMPT "yard> "
 #define SY_CONTINUATION "  ..> "
@@ -19,7 +19,7 @@ struct sy_session {
     bool ended;
     int status;
 };
-extern volatile sig_atomic_t sy__running; /* a chunk is on the Lua thread, or on its way there */
+extern atomic_bool sy__running; /* a chunk is on the Lua thread, or on its way there */
 
 /* Post the session's text; done is called on the Lua thread afterwards. */
 void sy__evaluate(struct sy_session *s, void (*done)(void *ctx));

@@ -13,7 +13,11 @@ for scenario in prompt live jobs; do
     set -- -E --runs "$dir/runs"
     [ "$scenario" = jobs ] && set -- "$@" -i "$srcdir/tests/cli/jobs.lua" word
     rm -rf "$dir/state" "$dir/runs"
-    "${builddir:-.}/tests/cli/pty" "$srcdir/tests/cli/$scenario.pty" "${SWITCHYARD:-./switchyard}" "$@" \
+    # ThreadSanitizer delivers a signal at the next call of the library only: an endless loop gets one.
+    idle=' '
+    case ${SY_SANITIZERS:-} in *thread*) idle=' ("x"):rep(99) ' ;; esac
+    sed "s/ do end/ do${idle}end/g" "$srcdir/tests/cli/$scenario.pty" > "$dir/scenario"
+    "${builddir:-.}/tests/cli/pty" "$dir/scenario" "${SWITCHYARD:-./switchyard}" "$@" \
         >> "$dir/log" || status=1
     [ "$scenario" = prompt ] && head -1 "$dir/state/switchyard/history" > "$dir/remembered" 2> /dev/null
 done
