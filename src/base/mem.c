@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -50,6 +51,7 @@ _Static_assert(sizeof(struct header) <= ALIGN, "the header fits in front of a bl
 
 static _Atomic uint64_t count, fail_in;
 static _Atomic size_t live, peak;
+static _Thread_local bool uncounted;
 
 static struct header *header_of(void *block)
 {
@@ -120,7 +122,8 @@ static void *allocate(size_t bytes, int zero)
         return NULL;
     }
     *(struct header *)(void *)((char *)block - ALIGN) = (struct header){bytes, mapped, MAGIC};
-    atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+    if (!uncounted)
+        atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
     account(bytes);
     return block;
 }
@@ -186,6 +189,8 @@ char *sy_strdup(const char *s)
 {
     return sy_strndup(s, strlen(s));
 }
+
+void sy_mem_uncounted(void) { uncounted = true; }
 
 uint64_t sy_mem_count(void)
 {

@@ -19,6 +19,9 @@ char *sy_strdup(const char *s);
 char *sy_strndup(const char *s, size_t n);
 
 uint64_t sy_mem_count(void); /* allocations so far (alloc, calloc, realloc that moved) */
+/* This thread's allocations are not counted from now on: it does something now and then beside the loops
+ * that are watched (writes checkpoints, flushes a store), and when is a matter of time. */
+void sy_mem_uncounted(void);
 size_t sy_mem_live(void);    /* bytes live */
 size_t sy_mem_peak(void);
 /* Tests: let allocation number `n` from now (1 = the next) fail once; 0 switches it off. */

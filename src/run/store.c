@@ -327,6 +327,7 @@ const char *sy_store_name(const struct sy_store *s)
 static void *flush_thread(void *arg)
 {
     struct sy_store *s = arg;
+    sy_mem_uncounted();
     pthread_mutex_lock(&s->lock);
     while (!s->quit) {
         struct timespec until;

@@ -223,6 +223,7 @@ static void *writer_thread(void *arg)
 {
     struct sy_trainer *t = arg;
     struct sy__saver *s = &t->saver;
+    sy_mem_uncounted();
     if (s->warming) {
         memset(s->copy, 0, 3 * (size_t)t->c.params->floats * sizeof(float));
         atomic_store(&s->landed, true);
