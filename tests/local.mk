@@ -90,6 +90,34 @@ unit_tests += %D%/grad/test_grad %D%/isa/test_isa %D%/unit/test_ops
 %C%_isa_test_isa_SOURCES = %D%/isa/test_isa.c $(example_sources)
 example_sources = %D%/grad/example.c %D%/grad/example.h %D%/grad/examples.def
 
+# Hostile files: the corpus in make check; `make fuzz` builds libFuzzer's programs with clang, in fuzz/ of the
+# build folder, and runs each for FUZZ_SECONDS.
+unit_tests += %D%/fuzz/test_fuzz
+fuzz_sources = %D%/fuzz/fuzz.h %D%/fuzz/targets.c
+%C%_fuzz_test_fuzz_SOURCES = %D%/fuzz/test_fuzz.c $(fuzz_sources)
+EXTRA_DIST += %D%/fuzz/libfuzzer.c %D%/fuzz/corpus
+fuzz_names = json safetensors npy tokenizer shards checkpoint store
+FUZZ_CC = clang
+FUZZ_SECONDS = 120
+
+fuzz:
+	$(MKDIR_P) fuzz
+	cd fuzz && { test -f Makefile || $(abs_top_srcdir)/configure -q CC=$(FUZZ_CC) \
+	    --enable-sanitizers=fuzzer-no-link,address,undefined; }
+	cd fuzz && $(MAKE) $(AM_MAKEFLAGS) fuzzers tests/fuzz/test_fuzz$(EXEEXT)
+	cd fuzz && tests/fuzz/test_fuzz --seeds corpus
+	cd fuzz && for name in $(fuzz_names); do \
+	    $(MKDIR_P) corpus/$$name && echo "fuzz: $$name" && \
+	    ./fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -malloc_limit_mb=256 -rss_limit_mb=1024 -timeout=20 \
+	        -verbosity=0 -print_final_stats=1 corpus/$$name $(abs_top_srcdir)/tests/fuzz/corpus/$$name || exit 1; done
+
+# In a build folder that was configured by `fuzz`.
+fuzzers: $(sy_libs)
+	for name in $(fuzz_names); do \
+	    $(CC) $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -fsanitize=fuzzer -DFUZZ_TARGET="\"$$name\"" \
+	        -o fuzz_$$name $(srcdir)/tests/fuzz/libfuzzer.c $(srcdir)/tests/fuzz/targets.c $(all_libs) -lm || exit 1; done
+.PHONY: fuzz fuzzers
+
 check_PROGRAMS += $(unit_tests)
 TESTS = $(unit_tests) $(script_tests)
 EXTRA_DIST += $(script_tests)

@@ -1,0 +1,180 @@
+/* One function a reader.  Most readers want files: they get them in a folder of their own, in memory where
+ * the system has such a place. */
+#include "fuzz/fuzz.h"
+
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "run/store.h"
+#include "switchyard/data.h"
+#include "switchyard/io.h"
+#include "switchyard/tokenizer.h"
+#include "train/checkpoint.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MOST ((uint64_t)1 << 20) /* bytes that are read of an array */
+
+static char root[64];
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *f)
+{
+    (void)st, (void)kind, (void)f;
+    return remove(path);
+}
+
+static void remove_root(void) { nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS); }
+
+const char *fuzz_path(const char *name)
+{
+    static char path[4][256];
+    static int at;
+    if (!root[0]) {
+        snprintf(root, sizeof root, "%s/sy-fuzz-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+        if (!mkdtemp(root))
+            abort();
+        atexit(remove_root);
+    }
+    at = (at + 1) % 4;
+    snprintf(path[at], sizeof path[at], "%s/%s", root, name);
+    return path[at];
+}
+
+static const char *put(const char *name, const void *data, size_t n)
+{
+    const char *path = fuzz_path(name);
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(data, 1, n, f) != n || fclose(f))
+        abort();
+    return path;
+}
+
+static void json(const uint8_t *data, size_t n)
+{
+    struct sy_err err = SY_ERR_INIT;
+    sy_json_free(sy_json_parse((const char *)data, n, &err));
+}
+
+static void safetensors(const uint8_t *data, size_t n)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_st *st = sy_st_open(put("x.safetensors", data, n), &err);
+    for (int64_t i = 0; st && i < sy_st_count(st); i++) {
+        const struct sy_array *a = sy_st_at(st, i);
+        void *to = a->bytes <= MOST ? sy_alloc(a->bytes + 1) : NULL;
+        if (to)
+            sy_st_read(st, a, to, NULL);
+        sy_free(to);
+        if (sy_st_find(st, a->name) != a)
+            abort();
+    }
+    if (st)
+        sy_st_meta(st, "format");
+    sy_st_close(st);
+}
+
+static void npy(const uint8_t *data, size_t n)
+{
+    struct sy_npy *x = sy_npy_open(put("x.npy", data, n), NULL);
+    void *to = x && sy_npy_info(x)->bytes <= MOST ? sy_alloc(sy_npy_info(x)->bytes + 1) : NULL;
+    if (to)
+        sy_npy_read(x, to, NULL);
+    sy_free(to);
+    sy_npy_close(x);
+}
+
+static void tokenizer(const uint8_t *data, size_t n)
+{
+    static const char text[] = "It's 1984, caf\xc3\xa9\n\n  <|endoftext|> the end\xff";
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tokenizer *t = sy_tokenizer_parse((const char *)data, n, "fuzz", &err);
+    int32_t *ids = NULL;
+    size_t length;
+    int64_t count = t ? sy_tokenizer_encode(t, text, sizeof text - 1, &ids, NULL) : -1;
+    if (count >= 0)
+        sy_free(sy_tokenizer_decode(t, ids, count, &length, NULL));
+    sy_free(ids);
+    sy_tokenizer_unref(t);
+}
+
+/* The first byte says whether it is a .bin, or an .idx beside one. */
+static void shards(const uint8_t *data, size_t n)
+{
+    static const uint8_t tokens[64] = {1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0};
+    struct sy_shard_options o = {.vocab = n && data[0] & 2 ? 0 : 300, .val = 0.1};
+    if (!n)
+        return;
+    bool index = data[0] & 1;
+    remove(fuzz_path("x.idx"));
+    const char *path = put("x.bin", index ? tokens : data + 1, index ? sizeof tokens : n - 1);
+    if (index)
+        path = put("x.idx", data + 1, n - 1);
+    sy_corpus_unref(sy_corpus_shards(&path, 1, &o, NULL));
+}
+
+/* The first byte says whether it is state.json, or a MANIFEST up to its sum, which is made right. */
+static void checkpoint(const uint8_t *data, size_t n)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_saved saved;
+    struct sy_str s = SY_STR_INIT;
+    char hex[17];
+    if (n && data[0] & 1) {
+        sy_image_free(sy__state_parse((const char *)data + 1, n - 1, &err));
+        return;
+    }
+    sy_str_add(&s, n ? data + 1 : data, n ? n - 1 : 0);
+    sy_hash_hex(sy_hash_bytes(s.data, s.len), hex);
+    sy_str_printf(&s, ",\"sum\":\"%s\"}\n", hex);
+    mkdir(fuzz_path("step-000005"), 0700);
+    put("step-000005/MANIFEST", s.data, s.len);
+    put("step-000005/state.json", "{}", 2);
+    sy_checkpoint_verify(fuzz_path("step-000005"), &saved, &err);
+    sy_image_free(sy_checkpoint_read(fuzz_path("step-000005"), NULL));
+    sy_str_free(&s);
+}
+
+static void read_series(struct sy_store *s)
+{
+    int count = 0;
+    struct sy_store_series *list = sy_store_series(s, &count, NULL);
+    for (int i = 0; list && i < count && i < 8; i++) {
+        struct sy_history h = {0};
+        if (!sy_store_history(s, list[i].name, -1, 0, INT64_MAX, &h, NULL))
+            sy_history_free(&h);
+    }
+    sy_store_series_free(list, count);
+}
+
+static void store(const uint8_t *data, size_t n)
+{
+    struct sy_store_info info;
+    mkdir(fuzz_path("run"), 0700);
+    remove(fuzz_path("run/run.sqlite-wal"));
+    remove(fuzz_path("run/run.sqlite-shm"));
+    put("run/run.sqlite", data, n);
+    char dir[64];
+    snprintf(dir, sizeof dir, "%s", root);
+    struct sy_store *s = sy_store_open_read(dir, "run", NULL);
+    if (!s)
+        return;
+    if (!sy_store_info(s, &info, NULL))
+        sy_store_info_free(&info);
+    read_series(s);
+    for (int t = SY_STORE_JOURNAL; t <= SY_STORE_CODE; t++) {
+        struct sy_store_entries e = {0};
+        if (!sy_store_entries(s, (enum sy_store_table)t, 0, true, &e, NULL))
+            sy_store_entries_free(&e);
+    }
+    sy_store_close(s, NULL);
+}
+
+const struct fuzz_target fuzz_targets[] = {
+    {"json", json},     {"safetensors", safetensors}, {"npy", npy},     {"tokenizer", tokenizer},
+    {"shards", shards}, {"checkpoint", checkpoint},   {"store", store}, {NULL, NULL}};
