@@ -52,7 +52,8 @@ unit_tests += %D%/fault/test_faults %D%/fault/test_kill
 %C%_fault_test_kill_SOURCES = %D%/fault/test_kill.c %D%/unit/tiny_run.c %D%/unit/tiny_run.h
 %C%_fault_test_faults_SOURCES = %D%/fault/test_faults.c %D%/unit/tiny_run.c %D%/unit/tiny_run.h
 %C%_unit_test_checkpoint_SOURCES = %D%/unit/test_checkpoint.c %D%/unit/tiny_run.c %D%/unit/tiny_run.h
-unit_tests += %D%/unit/test_pyramid %D%/unit/test_board %D%/unit/test_panel
+unit_tests += %D%/unit/test_pyramid %D%/unit/test_board %D%/unit/test_grid %D%/unit/test_plot \
+    %D%/unit/test_panel
 # Screens of the panel; made anew by  SY_SCREENS=write tests/unit/test_panel  (look at each of them)
 EXTRA_DIST += %D%/screens/120x40.txt %D%/screens/20-runs.txt %D%/screens/200x60.txt
 EXTRA_DIST += %D%/screens/20x5.txt %D%/screens/40x12.txt %D%/screens/60x15.txt

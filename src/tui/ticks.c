@@ -66,12 +66,16 @@ static void tick_text(double v, double step, double most, enum sy_unit unit, cha
 {
     struct scale s = scale_of(most, unit);
     double d = step / s.by;
+    if (v == 0) {
+        strcpy(out, "0");
+        return;
+    }
     if (unit == SY_UNIT_PLAIN && most > 0 && most < 0.01) {
         scientific(v, v != 0 && fabs(v) / step > 9.5 ? 1 : 0, out, 12);
         return;
     }
     int decimals = d >= 1 ? 0 : (int)ceil(-log10(d) - 1e-9);
-    snprintf(out, 12, "%.*f%s", decimals > 6 ? 6 : decimals, v / s.by, v == 0 ? "" : s.suffix);
+    snprintf(out, 12, "%.*f%s", decimals > 6 ? 6 : decimals, v / s.by, s.suffix);
 }
 
 void sy_ticks_linear(double lo, double hi, int most, enum sy_unit unit, struct sy_ticks *out)
