@@ -3,13 +3,13 @@
  * frames a second, 200 ms for 20 stored runs of 100,000 steps.
  *
  *     bench/panel [POINTS [STEPS_OF_STORED]] */
+#include "tui/panel.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "run/board.h"
 #include "run/metrics.h"
 #include "run/pyramid.h"
 #include "run/store.h"
-#include "tui/panel.h"
 
 #include <locale.h>
 #include <math.h>
@@ -44,8 +44,8 @@ static int by_value(const void *a, const void *b)
 static void report(const char *what, double *ms, int n, double limit)
 {
     qsort(ms, (size_t)n, sizeof *ms, by_value);
-    printf("%-44s median %8.3f ms   99%% %8.3f ms   limit %g ms\n", what, ms[n / 2], ms[n * 99 / 100],
-           limit);
+    printf("%-44s median %8.3f ms   99%% %8.3f ms   limit %g ms\n", what, ms[n / 2],
+           ms[n * 99 / 100], limit);
 }
 
 static void bench_pyramid(int64_t points)
@@ -60,13 +60,16 @@ static void bench_pyramid(int64_t points)
     int queries = 1000000;
     start = used();
     for (int i = 0; i < queries; i++) {
-        int64_t a = (int64_t)(uniform() * (double)points), b = (int64_t)(uniform() * (double)points);
+        int64_t a = (int64_t)(uniform() * (double)points),
+                b = (int64_t)(uniform() * (double)points);
         sum += (double)sy_pyramid_query(p, a < b ? a : b, a < b ? b : a).max;
     }
     double asked = used() - start;
-    printf("pyramid of %lld points: %.1f ns to append one, %.0f ns a query (limit 1000), %.1f bytes a "
-           "point  [%g]\n", (long long)points, made / (double)points * 1e9, asked / queries * 1e9,
-           (double)sy_pyramid_bytes(p) / (double)points, sum > 0 ? 1.0 : 0.0);
+    printf(
+        "pyramid of %lld points: %.1f ns to append one, %.0f ns a query (limit 1000), %.1f bytes a "
+        "point  [%g]\n",
+        (long long)points, made / (double)points * 1e9, asked / queries * 1e9,
+        (double)sy_pyramid_bytes(p) / (double)points, sum > 0 ? 1.0 : 0.0);
     sy_pyramid_free(p);
 }
 
@@ -77,8 +80,9 @@ static void bench_pyramid(int64_t points)
 
 static void add_step(struct sy_metrics *m, int64_t step, bool all)
 {
-    static const char *const names[] = {"loss", "lr", "grad_norm", "tok_s", "time.compute",
-                                        "time.optimizer", "time.data", "tokens"};
+    static const char *const names[] = {"loss",      "lr",           "grad_norm",
+                                        "tok_s",     "time.compute", "time.optimizer",
+                                        "time.data", "tokens"};
     float load[EXPERTS], v;
     for (int i = 0; i < (all ? 8 : 1); i++) {
         v = (float)(1 + uniform() + 5 / (1 + (double)step / 1000));
@@ -119,9 +123,9 @@ static double frame(struct sy_panel *p, struct sy_grid *g, enum sy_action a)
 
 static void bench_frames(int64_t points, int w, int h)
 {
-    static const enum sy_action actions[] = {SY_ACT_ZOOM_IN, SY_ACT_ZOOM_IN, SY_ACT_CURSOR_LEFT,
-                                             SY_ACT_PAN_LEFT, SY_ACT_PAN_LEFT, SY_ACT_ZOOM_OUT,
-                                             SY_ACT_PAN_RIGHT, SY_ACT_CURSOR_RIGHT, SY_ACT_LOG};
+    static const enum sy_action actions[] = {
+        SY_ACT_ZOOM_IN,  SY_ACT_ZOOM_IN,   SY_ACT_CURSOR_LEFT,  SY_ACT_PAN_LEFT, SY_ACT_PAN_LEFT,
+        SY_ACT_ZOOM_OUT, SY_ACT_PAN_RIGHT, SY_ACT_CURSOR_RIGHT, SY_ACT_LOG};
     struct sy_look look = {SY_SYMBOLS_BRAILLE, 256};
     struct sy_metrics *m = sy_metrics_new(NULL);
     for (now_at = 0; now_at < points;)
@@ -195,8 +199,8 @@ static void bench_steady(int w, int h)
 static void make_store(const char *dir, const char *name, int64_t steps)
 {
     struct sy_store_config c = {.dir = dir, .name = name, .steps = steps};
-    struct sy_store_status st = {.state = "done", .step = steps, .steps = steps, .loss = 2,
-                                 .val_loss = 2};
+    struct sy_store_status st = {
+        .state = "done", .step = steps, .steps = steps, .loss = 2, .val_loss = 2};
     struct sy_store *store = sy_store_create(&c, NULL);
     struct sy_metrics *m = sy_metrics_new(NULL);
     sy_store_attach(store, m, NULL, NULL, NULL);
@@ -241,10 +245,11 @@ static void bench_stored(int64_t steps)
         sy_panel_update(p, sy_now(), 0.05);
     while (sy_panel_loading(p));
     sy_panel_draw(p, &g);
-    printf("20 stored runs of %lld steps: opened %.0f ms, first frame %.0f ms, all of the first run "
-           "%.0f ms, all 20 overlaid %.0f ms (limit 200)\n", (long long)steps,
-           (opened - start) * 1e3, (first - start) * 1e3, (one - start) * 1e3,
-           (sy_now() - start) * 1e3);
+    printf(
+        "20 stored runs of %lld steps: opened %.0f ms, first frame %.0f ms, all of the first run "
+        "%.0f ms, all 20 overlaid %.0f ms (limit 200)\n",
+        (long long)steps, (opened - start) * 1e3, (first - start) * 1e3, (one - start) * 1e3,
+        (sy_now() - start) * 1e3);
     sy_panel_free(p);
     for (int i = 0; i < 20; i++)
         sy_source_unref(s[i]);
@@ -256,7 +261,8 @@ static void bench_stored(int64_t steps)
 
 int main(int argc, char **argv)
 {
-    int64_t points = argc > 1 ? atoll(argv[1]) : 10000000, steps = argc > 2 ? atoll(argv[2]) : 100000;
+    int64_t points = argc > 1 ? atoll(argv[1]) : 10000000,
+            steps = argc > 2 ? atoll(argv[2]) : 100000;
     setlocale(LC_ALL, "C.UTF-8");
     setvbuf(stdout, NULL, _IOLBF, 0);
     bench_pyramid(points);

@@ -12,7 +12,7 @@
 # ThreadSanitizer.
 
 threaded_tests = %D%/unit/test_pool %D%/unit/test_rng %D%/unit/test_mem %D%/unit/test_trainer \
-    %D%/unit/test_store %D%/unit/test_checkpoint %D%/unit/test_board
+    %D%/unit/test_store %D%/unit/test_checkpoint %D%/unit/test_board %D%/unit/test_panel
 
 check-threads:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(threaded_tests)'

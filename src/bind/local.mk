@@ -15,4 +15,4 @@ libbind_a_SOURCES += %D%/model_file.c
 libbind_a_SOURCES += %D%/handle.h %D%/handle.c %D%/trace.c %D%/train.c %D%/run.h %D%/run.c \
     %D%/tool.c %D%/progress.h %D%/progress.c
 libbind_a_SOURCES += %D%/checkpoint.c %D%/why.c
-libbind_a_SOURCES += %D%/store.c
+libbind_a_SOURCES += %D%/store.c %D%/look.h %D%/look.c

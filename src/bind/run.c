@@ -11,6 +11,7 @@
 #include "bind/chunk.h"
 #include "bind/data.h"
 #include "bind/host.h"
+#include "bind/look.h"
 #include "bind/job_int.h"
 #include "bind/progress.h"
 #include "cpu/cpu.h"
@@ -40,8 +41,7 @@ struct run {
     bool in_hook;  /* Lua thread only */
     int64_t hook_step;
     atomic_bool closing; /* no hook is called any more */
-    struct sy_source *source;        /* owned; on the board while the run is open */
-    _Atomic double flops_per_token;  /* of the plan in use */
+    struct lsy_look *look; /* owned; on the board while the run is open */
     atomic_bool repeating; /* steps are done again: nothing is told, no hook is called, nothing is written down */
 };
 
@@ -90,73 +90,6 @@ static void forget_run(struct run *r)
         }
 }
 
-/* ---- what those who look on see (run/board.h); on their threads ---- */
-
-static void look_status(void *ctx, struct sy_source_status *out)
-{
-    struct run *r = ctx;
-    struct sy_status s;
-    struct sy_saved saved;
-    sy_trainer_status(r->trainer, &s);
-    snprintf(out->state, sizeof out->state, "%s", sy_run_state_name(s.state));
-    out->live = s.state == SY_RUN_RUNNING || s.state == SY_RUN_PAUSED;
-    out->step = s.step;
-    out->steps = s.steps;
-    out->tokens = s.tokens;
-    out->tok_s = s.tok_s;
-    out->mfu = s.mfu;
-    out->eta = s.eta;
-    out->loss = s.loss;
-    out->val_loss = s.val_loss;
-    out->val_step = s.val_step;
-    out->lr = s.lr;
-    out->flops_per_token = atomic_load(&r->flops_per_token);
-    out->saved = sy_trainer_saved(r->trainer, &saved) ? saved.step : -1;
-    snprintf(out->alarm, sizeof out->alarm, "%.*s", (int)sizeof out->alarm - 1,
-             s.error.code ? s.error.msg : "");
-}
-
-static int look_marks(void *ctx, int first, struct sy_mark *out, int n)
-{
-    struct run *r = ctx;
-    struct sy_journal_entry e[16];
-    int done = 0;
-    while (done < n) {
-        int want = n - done < 16 ? n - done : 16;
-        int got = sy_trainer_journal(r->trainer, first + done, e, want);
-        for (int i = 0; i < got; i++, done++) {
-            out[done] = (struct sy_mark){.step = e[i].step, .kind = sy_mark_kind_of(e[i].kind)};
-            snprintf(out[done].text, sizeof out[done].text, "%s", e[i].text);
-        }
-        if (got < want)
-            break;
-    }
-    return done;
-}
-
-/* Without memory for it the run trains unseen. */
-static void put_on_board(struct run *r)
-{
-    struct sy_live_run live = {.name = sy_trainer_name(r->trainer),
-                               .metrics = sy_trainer_metrics(r->trainer),
-                               .status = look_status,
-                               .marks = look_marks,
-                               .ctx = r};
-    r->source = sy_source_live(&live, NULL);
-    if (r->source)
-        sy_board_add(r->source, NULL);
-}
-
-static void take_off_board(struct run *r)
-{
-    if (!r->source)
-        return;
-    sy_source_close(r->source);
-    sy_board_remove(r->source);
-    sy_source_unref(r->source);
-    r->source = NULL;
-}
-
 static int run_gc(lua_State *L)
 {
     struct run *r = luaL_checkudata(L, 1, META_RUN);
@@ -165,8 +98,10 @@ static int run_gc(lua_State *L)
         forget_run(r);
         any_failed |= state_of(r) == SY_RUN_FAILED;
         lsy_store_release(r->trainer);
-        take_off_board(r);
+        lsy_look_close(r->look);
         sy_trainer_free(r->trainer);
+        lsy_look_free(r->look);
+        r->look = NULL;
         pthread_mutex_destroy(&r->lock);
     }
     r->trainer = NULL;
@@ -279,6 +214,8 @@ static void on_event(void *ctx, const char *kind, const char *text)
     struct sy_status s;
     sy_trainer_status(r->trainer, &s);
     store_event(r, s.step, kind, text);
+    if (strcmp(kind, "skip")) /* those are in the journal */
+        lsy_look_event(r->look, s.step, kind, text);
 }
 
 /* What a replay needs of an entry, little-endian: Lua's string.unpack("<i8 d s4 s4 s4"): expert (from 0, -1:
@@ -380,8 +317,7 @@ static int l_trainer(lua_State *L)
     lsy_take_handle(L, 3, META_PLAN);
     pthread_mutex_init(&r->lock, NULL);
     r->trainer = t;
-    atomic_store(&r->flops_per_token, c.flops_per_token);
-    put_on_board(r);
+    r->look = lsy_look_new(t, c.flops_per_token);
     r->next = open_runs;
     open_runs = r;
     lua_pushvalue(L, -1); /* a run lives until the program ends or run:close() */
@@ -651,7 +587,7 @@ static int run_replan(lua_State *L)
     if (sy_trainer_replan(r->trainer, plan, luaL_checknumber(L, 3), &err))
         return lsy_raise(L, &err);
     lsy_take_handle(L, 2, META_PLAN); /* the trainer's now */
-    atomic_store(&r->flops_per_token, lua_tonumber(L, 3));
+    lsy_look_set_flops(r->look, lua_tonumber(L, 3));
     return 0;
 }
 

@@ -18,9 +18,14 @@ int sy__source_init(struct sy_source *s, const struct sy__source_ops *ops, const
 {
     s->ops = ops;
     atomic_init(&s->refs, 1);
-    s->status = (struct sy_source_status){.state = "new", .loss = (double)NAN, .tok_s = (double)NAN,
-                                          .val_loss = (double)NAN, .mfu = (double)NAN,
-                                          .lr = (double)NAN, .eta = (double)NAN, .saved = -1};
+    s->status = (struct sy_source_status){.state = "new",
+                                          .loss = (double)NAN,
+                                          .tok_s = (double)NAN,
+                                          .val_loss = (double)NAN,
+                                          .mfu = (double)NAN,
+                                          .lr = (double)NAN,
+                                          .eta = (double)NAN,
+                                          .saved = -1};
     snprintf(s->status.name, sizeof s->status.name, "%s", name);
     return pthread_mutex_init(&s->lock, NULL) ? -1 : 0;
 }
@@ -165,15 +170,18 @@ bool sy_source_is_live(struct sy_source *s)
     return live;
 }
 
-enum sy_mark_kind sy_mark_kind_of(const char *kind)
+enum sy_mark_kind sy_mark_kind_of(const char *kind, const char *text)
 {
     static const struct {
         const char *name;
         enum sy_mark_kind kind;
     } kinds[] = {{"note", SY_MARK_NOTE},     {"checkpoint", SY_MARK_CHECKPOINT},
-                 {"spike", SY_MARK_SPIKE},   {"alarm", SY_MARK_ALARM},
+                 {"skipped", SY_MARK_SPIKE}, {"alarm", SY_MARK_ALARM},
+                 {"skip", SY_MARK_SPIKE},    {"error", SY_MARK_ALARM},
                  {"failed", SY_MARK_FAILED}, {"hook", SY_MARK_ALARM},
                  {"resume", SY_MARK_RESUME}, {"rewind", SY_MARK_RESUME}};
+    if (!strcmp(kind, "alarm") && (strstr(text, "spike") || strstr(text, "not finite")))
+        return SY_MARK_SPIKE;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(kind, kinds[i].name))
             return kinds[i].kind;
@@ -240,10 +248,13 @@ static bool live_poll(struct sy_source *s)
     return true;
 }
 
-static void live_free(struct sy_source *s) { sy_free(s); }
+static void live_free(struct sy_source *s)
+{
+    sy_free(s);
+}
 
-static const struct sy__source_ops live_ops = {live_look, live_status, live_after, live_at,
-                                               live_cut,  live_marks,  live_poll,  live_free, true};
+static const struct sy__source_ops live_ops = {
+    live_look, live_status, live_after, live_at, live_cut, live_marks, live_poll, live_free, true};
 
 struct sy_source *sy_source_live(const struct sy_live_run *c, struct sy_err *err)
 {
@@ -360,7 +371,10 @@ void sy_board_changed(void)
     pthread_mutex_unlock(&listener.lock);
 }
 
-void sy_board_arm(void) { atomic_store(&armed, true); }
+void sy_board_arm(void)
+{
+    atomic_store(&armed, true);
+}
 
 void sy_board_stepped(void)
 {

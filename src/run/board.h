@@ -1,5 +1,5 @@
-/* Runs to look at: one interface over a run that trains in this process and one that is on disk, and
- * the board, the list of all live ones.  Layer run: knows no trainer and no terminal.
+/* Runs to look at: one interface over a run that trains in this process and one that is on disk,
+ * and the board, the list of all live ones.  Layer run: knows no trainer and no terminal.
  *
  *  1. A source is shared (counted): who holds a reference may read it from any thread, also after
  *     its run was closed; it then says what it said last and has no new rows.
@@ -24,8 +24,9 @@ struct sy_metrics;
 struct sy_source;
 
 struct sy_source_status {
-    char name[65], state[16]; /* "running", "paused", "done", "stopped", "failed", "crashed", "new" */
-    bool live;                /* someone trains it now */
+    char name[65],
+        state[16]; /* "running", "paused", "done", "stopped", "failed", "crashed", "new" */
+    bool live;     /* someone trains it now */
     int64_t step, steps, tokens;
     double tok_s, mfu, eta; /* NaN: not known */
     double loss, val_loss, lr;
@@ -36,7 +37,7 @@ struct sy_source_status {
 };
 
 enum sy_mark_kind {
-    SY_MARK_SET,        /* a hyper-parameter, an input, an expert: someone intervened */
+    SY_MARK_SET, /* a hyper-parameter, an input, an expert: someone intervened */
     SY_MARK_NOTE,
     SY_MARK_CHECKPOINT,
     SY_MARK_SPIKE,
@@ -56,7 +57,7 @@ void sy_source_unref(struct sy_source *s);            /* NULL is fine */
 void sy_source_status(struct sy_source *s, struct sy_source_status *out);
 /* Series by number; new ones come at the end. */
 int sy_source_count(struct sy_source *s);
-int sy_source_find(struct sy_source *s, const char *name); /* or -1 */
+int sy_source_find(struct sy_source *s, const char *name);     /* or -1 */
 const char *sy_source_series(struct sy_source *s, int series); /* name; valid as long as s */
 int sy_source_width(struct sy_source *s, int series);
 /* Rows with a step greater than `after`, oldest first, at most n, all columns: values[n * width].
@@ -75,7 +76,7 @@ bool sy_source_is_live(struct sy_source *s);
 /* Look for news on disk: true when there are some.  A run of this process always may have them. */
 bool sy_source_poll(struct sy_source *s);
 /* What a journal's or event's kind is on a chart. */
-enum sy_mark_kind sy_mark_kind_of(const char *kind);
+enum sy_mark_kind sy_mark_kind_of(const char *kind, const char *text);
 
 /* ---- a run in this process ---- */
 
@@ -87,7 +88,8 @@ struct sy_live_run {
     int (*marks)(void *ctx, int first, struct sy_mark *out, int n);
     void *ctx;
 };
-struct sy_source *sy_source_live(const struct sy_live_run *live, struct sy_err *err); /* owned: one count */
+struct sy_source *sy_source_live(const struct sy_live_run *live,
+                                 struct sy_err *err); /* owned: one count */
 /* The run ends: its metrics and callbacks are not touched from now on. */
 void sy_source_close(struct sy_source *s);
 
@@ -103,9 +105,10 @@ void sy_board_remove(struct sy_source *s);                 /* and gives it back 
 uint64_t sy_board_version(void); /* changes with every add and remove; from 1 */
 /* References to all, oldest first, at most `room`; returns how many there are. */
 int sy_board_list(struct sy_source **out, int room);
-/* Who draws sleeps while nothing happens: `fn` is called, on any thread, when a run comes or goes or
- * its state changes; and, once after each sy_board_arm, at the next step of any run.  It must only
- * wake somebody (write to a pipe).  fn NULL: nobody is told any more; none runs after return. */
+/* Who draws sleeps while nothing happens: `fn` is called, on any thread, when a run comes or goes
+ * or its state changes; and, once after each sy_board_arm, at the next step of any run.  It must
+ * only wake somebody (write to a pipe).  fn NULL: nobody is told any more; none runs after return.
+ */
 void sy_board_notify(void (*fn)(void *ctx), void *ctx);
 void sy_board_arm(void);
 /* For runs: a step was done; the state changed. */

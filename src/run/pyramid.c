@@ -275,11 +275,17 @@ void sy_pyramid_set_decay(struct sy_pyramid *p, double decay)
     p->now = a;
 }
 
-double sy_pyramid_decay(const struct sy_pyramid *p) { return p->decay; }
+double sy_pyramid_decay(const struct sy_pyramid *p)
+{
+    return p->decay;
+}
 
 /* ---- asking ---- */
 
-int64_t sy_pyramid_rows(const struct sy_pyramid *p) { return p->rows; }
+int64_t sy_pyramid_rows(const struct sy_pyramid *p)
+{
+    return p->rows;
+}
 
 float sy_pyramid_value(const struct sy_pyramid *p, int64_t row)
 {
@@ -289,7 +295,8 @@ float sy_pyramid_value(const struct sy_pyramid *p, int64_t row)
 double sy_pyramid_ema(const struct sy_pyramid *p, int64_t row)
 {
     int64_t first = row & ~(int64_t)(BASE_ROWS - 1);
-    struct average a = *(const struct average *)at(&p->averages, first >> SY_PYRAMID_BASE, sizeof a);
+    struct average a =
+        *(const struct average *)at(&p->averages, first >> SY_PYRAMID_BASE, sizeof a);
     for (int64_t i = first; i <= row; i++)
         average_value(&a, p->decay, sy_pyramid_value(p, i));
     return a.w > 0 ? a.m / a.w : (double)NAN;

@@ -4,8 +4,8 @@
  *
  *  1. Rows are numbered from 0; their steps ascend strictly.  Steps are kept as arithmetic
  *     progressions: a run that records every step takes one.
- *  2. A node over 2^k rows exists when all its rows do, and never changes; so cutting off the end is
- *     only forgetting.
+ *  2. A node over 2^k rows exists when all its rows do, and never changes; so cutting off the end
+ * is only forgetting.
  *  3. The moving average is over all finite values, before any thinning, and debiased:
  *     m_t = b m_(t-1) + (1-b) x_t, w_t the same of ones, ema = m/w (Kingma & Ba 2015, section 3).
  *     Its state is kept every 2^SY_PYRAMID_BASE rows.
@@ -28,7 +28,8 @@ struct sy_extent {
     int64_t count, bad; /* finite, not finite */
 };
 
-struct sy_pyramid *sy_pyramid_new(double decay, struct sy_err *err); /* owned; decay 0: no average */
+struct sy_pyramid *sy_pyramid_new(double decay,
+                                  struct sy_err *err); /* owned; decay 0: no average */
 void sy_pyramid_free(struct sy_pyramid *p);
 /* Append n rows; value i at values[i * stride].  -1: out of memory (some may have been added). */
 int sy_pyramid_add(struct sy_pyramid *p, const int64_t *steps, const float *values, int64_t n,

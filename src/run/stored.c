@@ -51,7 +51,7 @@ static void add_mark(struct stored *r, const struct sy_store_entry *e)
         r->marks_room = room;
     }
     struct sy_mark *m = &r->marks[r->nmarks++];
-    *m = (struct sy_mark){.step = e->step, .kind = sy_mark_kind_of(e->kind)};
+    *m = (struct sy_mark){.step = e->step, .kind = sy_mark_kind_of(e->kind, e->text)};
     snprintf(m->text, sizeof m->text, "%.*s", (int)sizeof m->text - 1, e->text);
 }
 
@@ -90,7 +90,10 @@ static void take_series(struct stored *r, const struct sy_store_series *list, in
             sy__source_add(&r->s, list[i].name, list[i].width);
 }
 
-static bool same(float a, float b) { return a == b || (isnan(a) && isnan(b)); }
+static bool same(float a, float b)
+{
+    return a == b || (isnan(a) && isnan(b));
+}
 
 /* Was the timeline changed behind us? */
 static void look_for_cut(struct stored *r, const struct sy_store_series *list, int count)
@@ -195,9 +198,15 @@ static bool stored_poll(struct sy_source *s)
 
 /* ---- what is asked ---- */
 
-static void stored_look(struct sy_source *s) { (void)s; } /* polling does */
+static void stored_look(struct sy_source *s)
+{
+    (void)s;
+} /* polling does */
 
-static void stored_status(struct sy_source *s, struct sy_source_status *out) { (void)s, (void)out; }
+static void stored_status(struct sy_source *s, struct sy_source_status *out)
+{
+    (void)s, (void)out;
+}
 
 static int64_t stored_after(struct sy_source *s, int series, int64_t after, int64_t n,
                             int64_t *steps, float *values)

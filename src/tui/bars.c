@@ -64,7 +64,8 @@ static enum sy_role state_role(const struct sy_source_status *s)
         return SY_ROLE_GOOD;
     if (!strcmp(s->state, "paused") || !strcmp(s->state, "stopped"))
         return SY_ROLE_WARN;
-    return !strcmp(s->state, "failed") || !strcmp(s->state, "crashed") ? SY_ROLE_BAD : SY_ROLE_VALUE;
+    return !strcmp(s->state, "failed") || !strcmp(s->state, "crashed") ? SY_ROLE_BAD
+                                                                       : SY_ROLE_VALUE;
 }
 
 static void draw_fields(const struct sy_panel *p, const struct sy_source_status *s,
@@ -128,18 +129,18 @@ static void draw_rule(const struct sy_panel *p, struct sy_grid *g)
         snprintf(text, sizeof text, " scrollback: %d rows below ", p->scrolled);
     int n = (int)strlen(text);
     if (n + 6 < r.w)
-        sy_grid_text(g, r.w - n - 4, r.y, n, text,
-                     sy_look_pen(&p->look, p->scrolled > 0 || p->filter[0] ? SY_ROLE_WARN : SY_ROLE_DIM));
+        sy_grid_text(
+            g, r.w - n - 4, r.y, n, text,
+            sy_look_pen(&p->look, p->scrolled > 0 || p->filter[0] ? SY_ROLE_WARN : SY_ROLE_DIM));
 }
 
 /* ---- status line ---- */
 
 static const char *state_word(const struct sy_source_status *s)
 {
-    static const char *const words[][2] = {{"running", "RUN"},     {"paused", "PAUSED"},
-                                           {"done", "DONE"},       {"stopped", "STOPPED"},
-                                           {"failed", "FAILED"},   {"crashed", "CRASHED"},
-                                           {"new", "NEW"}};
+    static const char *const words[][2] = {
+        {"running", "RUN"},   {"paused", "PAUSED"},   {"done", "DONE"}, {"stopped", "STOPPED"},
+        {"failed", "FAILED"}, {"crashed", "CRASHED"}, {"new", "NEW"}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcmp(s->state, words[i][0]))
             return words[i][1];
@@ -163,7 +164,8 @@ static int bar_text(const struct sy_panel *p, struct sy_grid *g, int x, const ch
 static const char *hints(const struct sy_panel *p, int room)
 {
     static const char *const panes[] = {
-        "←→ cursor  + - zoom  < > pan  0 fit  f follow  y log  s smooth  e experts  Tab next  ? keys  "
+        "←→ cursor  + - zoom  < > pan  0 fit  f follow  y log  s smooth  e experts  Tab next  ? "
+        "keys  "
         "Esc prompt",
         "←→ cursor  + - zoom  0 fit  f follow  y log  Tab next  ? keys  Esc prompt",
         "←→ cursor  + - zoom  Tab next  ? keys  Esc prompt", "? keys  Esc prompt", ""};

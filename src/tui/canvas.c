@@ -74,9 +74,12 @@ static uint32_t glyph_of(const struct sy_canvas *c, uint8_t dots, bool back)
                                            0x259E, 0x259B, 0x2597, 0x259A, 0x2590, 0x259C,
                                            0x2584, 0x2599, 0x259F, 0x2588};
     switch (c->symbols) {
-    case SY_SYMBOLS_BRAILLE: return 0x2800u + dots;
-    case SY_SYMBOLS_BLOCKS: return quadrants[dots & 15];
-    default: return ascii_of(dots, back);
+    case SY_SYMBOLS_BRAILLE:
+        return 0x2800u + dots;
+    case SY_SYMBOLS_BLOCKS:
+        return quadrants[dots & 15];
+    default:
+        return ascii_of(dots, back);
     }
 }
 

@@ -38,7 +38,8 @@ static void add_cell(struct sy_str *out, const struct sy_cell *c)
 
 static bool is_blank(const struct sy_cell *c)
 {
-    return c->ch == ' ' && !c->mark[0] && c->pen.bg < 0 && !(c->pen.attr & (SY_REVERSE | SY_UNDERLINE));
+    return c->ch == ' ' && !c->mark[0] && c->pen.bg < 0 &&
+           !(c->pen.attr & (SY_REVERSE | SY_UNDERLINE));
 }
 
 static int used_columns(const struct sy_grid *g, int y)
@@ -100,7 +101,8 @@ static void write_ansi(const struct sy_grid *g, struct sy_str *out)
 
 /* ---- golden ---- */
 
-/* Text between bars, then for each row that is not all plain: row, then column+length:fg,bg,attr. */
+/* Text between bars, then for each row that is not all plain: row, then column+length:fg,bg,attr.
+ */
 static void write_golden(const struct sy_grid *g, struct sy_str *out)
 {
     sy_str_printf(out, "%d x %d\n", g->w, g->h);
@@ -179,8 +181,14 @@ static struct ink ink_of(struct sy_pen p)
     return k;
 }
 
-static double px(int x) { return PAD + CELL_W * x; }
-static double py(int y) { return PAD + CELL_H * y; }
+static double px(int x)
+{
+    return PAD + CELL_W * x;
+}
+static double py(int y)
+{
+    return PAD + CELL_H * y;
+}
 
 static void add_box(struct sy_str *out, double x, double y, double w, double h, const char *fill)
 {
@@ -233,9 +241,10 @@ static bool add_block(struct sy_str *out, int x, int n, int y, uint32_t ch, cons
                 add_box(out, px(x) + i % 2 * CELL_W / 2, py(y) + i / 2 * CELL_H / 2, CELL_W / 2,
                         CELL_H / 2, fill);
     } else if (ch >= 0x2591 && ch <= 0x2593)
-        sy_str_printf(out, "<rect x=\"%.4g\" y=\"%.5g\" width=\"%.4g\" height=\"%.4g\" fill=\"%s\" "
-                           "opacity=\"%.2g\"/>\n", px(x), py(y), CELL_W, CELL_H, fill,
-                      (ch - 0x2590) / 4.0);
+        sy_str_printf(out,
+                      "<rect x=\"%.4g\" y=\"%.5g\" width=\"%.4g\" height=\"%.4g\" fill=\"%s\" "
+                      "opacity=\"%.2g\"/>\n",
+                      px(x), py(y), CELL_W, CELL_H, fill, (ch - 0x2590) / 4.0);
     else
         return false;
     return true;
@@ -311,11 +320,13 @@ static int same_cells(const struct sy_grid *g, int x, int y)
 static void write_svg(const struct sy_grid *g, struct sy_str *out)
 {
     double w = 2 * PAD + CELL_W * g->w, h = 2 * PAD + CELL_H * g->h;
-    sy_str_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.5g %.5g\" width=\"%.5g\" "
-                       "height=\"%.5g\" font-family=\"'DejaVu Sans Mono','Menlo','Consolas',monospace\" "
-                       "font-size=\"15\" shape-rendering=\"crispEdges\" xml:space=\"preserve\">\n"
-                       "<rect width=\"100%%\" height=\"100%%\" rx=\"8\" fill=\"" PAPER "\"/>\n",
-                  w, h, w, h);
+    sy_str_printf(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.5g %.5g\" width=\"%.5g\" "
+        "height=\"%.5g\" font-family=\"'DejaVu Sans Mono','Menlo','Consolas',monospace\" "
+        "font-size=\"15\" shape-rendering=\"crispEdges\" xml:space=\"preserve\">\n"
+        "<rect width=\"100%%\" height=\"100%%\" rx=\"8\" fill=\"" PAPER "\"/>\n",
+        w, h, w, h);
     for (int y = 0; y < g->h; y++)
         add_backgrounds(g, y, out);
     for (int y = 0; y < g->h; y++)
@@ -340,8 +351,10 @@ static void write_svg(const struct sy_grid *g, struct sy_str *out)
 
 void sy_grid_write(const struct sy_grid *g, enum sy_dump form, struct sy_str *out)
 {
-    static void (*const write[])(const struct sy_grid *, struct sy_str *) = {
-        [SY_DUMP_TEXT] = write_text, [SY_DUMP_ANSI] = write_ansi, [SY_DUMP_SVG] = write_svg,
-        [SY_DUMP_GOLDEN] = write_golden};
+    static void (*const write[])(const struct sy_grid *,
+                                 struct sy_str *) = {[SY_DUMP_TEXT] = write_text,
+                                                     [SY_DUMP_ANSI] = write_ansi,
+                                                     [SY_DUMP_SVG] = write_svg,
+                                                     [SY_DUMP_GOLDEN] = write_golden};
     write[form](g, out);
 }

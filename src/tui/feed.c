@@ -256,10 +256,10 @@ static void look_for_members(struct sy__run *r, struct sy__feed *f)
 /* One row of all members at a time: sums, counts, extremes. */
 struct sums {
     int64_t *steps, *other;
-    float *values;  /* of one member: [n][width] */
-    float *first;   /* [n] out: sum, mean, largest, or the first column */
-    float *second;  /* [n] out: zeros */
-    double *sum;    /* [n] */
+    float *values; /* of one member: [n][width] */
+    float *first;  /* [n] out: sum, mean, largest, or the first column */
+    float *second; /* [n] out: zeros */
+    double *sum;   /* [n] */
 };
 
 static struct sums *new_sums(int64_t n, int width)

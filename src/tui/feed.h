@@ -3,7 +3,8 @@
  *  1. Only what is wanted is read: a view wants its feeds before each read (sy__feed), and what
  *     nobody wants stays as it is.
  *  2. A read takes new rows only, and stops at its deadline; the next one goes on there.
- *  3. After a rewind the pyramids are cut, not read again (a stored run is: it cannot tell where). */
+ *  3. After a rewind the pyramids are cut, not read again (a stored run is: it cannot tell where).
+ */
 #ifndef SY_TUI_FEED_H
 #define SY_TUI_FEED_H
 
@@ -15,17 +16,17 @@ enum sy__reduce {
     SY__LARGEST, /* the largest of its columns */
     SY__SUM,     /* over all series NAME.* and their columns, of each step */
     SY__MEAN,
-    SY__LOAD     /* largest, and how many are 0 */
+    SY__LOAD /* largest, and how many are 0 */
 };
 
 struct sy__feed {
     char name[48];
     enum sy__reduce reduce;
-    int *members;           /* owned; numbers of series */
-    int nmembers, nmost;    /* nmost: the widest member's columns */
-    int looked;             /* series that the source had when members were looked for */
-    int64_t last;           /* step of the newest row read; -1 */
-    bool wanted, more;      /* more: rows wait for the next read */
+    int *members;            /* owned; numbers of series */
+    int nmembers, nmost;     /* nmost: the widest member's columns */
+    int looked;              /* series that the source had when members were looked for */
+    int64_t last;            /* step of the newest row read; -1 */
+    bool wanted, more;       /* more: rows wait for the next read */
     struct sy_pyramid *p[2]; /* owned; [1] of LOAD only */
 };
 
@@ -37,7 +38,7 @@ struct sy__run {
     struct sy_source *source; /* a reference */
     struct sy_source_status status;
     uint64_t cuts;
-    double polled; /* when a stored run was last looked at */
+    double polled;           /* when a stored run was last looked at */
     struct sy__feed **feeds; /* owned */
     int nfeeds, feeds_room;
     struct sy_mark *marks; /* owned */
@@ -52,8 +53,10 @@ struct sy__run *sy__run_new(struct sy_source *source, struct sy_err *err); /* ta
 void sy__run_free(struct sy__run *r);
 /* Status, marks, rewinds, series.  true: something is other than before. */
 bool sy__run_look(struct sy__run *r, double now);
-/* The feed, made when it is new, and wanted from now on until sy__run_unwant; NULL without memory. */
-struct sy__feed *sy__feed(struct sy__run *r, const char *name, enum sy__reduce reduce, double decay);
+/* The feed, made when it is new, and wanted from now on until sy__run_unwant; NULL without memory.
+ */
+struct sy__feed *sy__feed(struct sy__run *r, const char *name, enum sy__reduce reduce,
+                          double decay);
 void sy__run_unwant(struct sy__run *r);
 /* Read what is wanted, up to a time of sy_now.  true: there were rows. */
 bool sy__run_read(struct sy__run *r, double deadline);

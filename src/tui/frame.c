@@ -9,18 +9,17 @@
 static const struct {
     const char *fine, *ascii;
 } glyphs[SY_GLYPH_COUNT] = {
-    [SY_GLYPH_H] = {"─", "-"},         [SY_GLYPH_V] = {"│", "|"},
-    [SY_GLYPH_TL] = {"┌", "+"},        [SY_GLYPH_TR] = {"┐", "+"},
-    [SY_GLYPH_BL] = {"└", "+"},        [SY_GLYPH_BR] = {"┘", "+"},
-    [SY_GLYPH_VALID] = {"◆", "o"},     [SY_GLYPH_EVENT] = {"▾", "v"},
-    [SY_GLYPH_CLIP] = {"▲", "^"},      [SY_GLYPH_CLIP_LOW] = {"▼", "_"},
-    [SY_GLYPH_NAN] = {"×", "N"},       [SY_GLYPH_NAN_LINE] = {"╎", "!"},
-    [SY_GLYPH_CURSOR] = {"│", "|"},    [SY_GLYPH_TICK] = {"┤", "+"},
-    [SY_GLYPH_DOT] = {"·", "-"},       [SY_GLYPH_DASH] = {"–", "-"},
-    [SY_GLYPH_TIMES] = {"×", "x"},     [SY_GLYPH_DEAD] = {"×", "x"},
-    [SY_GLYPH_SAVED] = {"▪", "s"},
-    [SY_GLYPH_READOUT] = {"▏", "|"},   [SY_GLYPH_MORE] = {"…", "~"},
-    [SY_GLYPH_LEGEND] = {"━", "="},
+    [SY_GLYPH_H] = {"─", "-"},      [SY_GLYPH_V] = {"│", "|"},
+    [SY_GLYPH_TL] = {"┌", "+"},     [SY_GLYPH_TR] = {"┐", "+"},
+    [SY_GLYPH_BL] = {"└", "+"},     [SY_GLYPH_BR] = {"┘", "+"},
+    [SY_GLYPH_VALID] = {"◆", "o"},  [SY_GLYPH_EVENT] = {"▾", "v"},
+    [SY_GLYPH_CLIP] = {"▲", "^"},   [SY_GLYPH_CLIP_LOW] = {"▼", "_"},
+    [SY_GLYPH_NAN] = {"×", "N"},    [SY_GLYPH_NAN_LINE] = {"╎", "!"},
+    [SY_GLYPH_CURSOR] = {"│", "|"}, [SY_GLYPH_TICK] = {"┤", "+"},
+    [SY_GLYPH_DOT] = {"·", "-"},    [SY_GLYPH_DASH] = {"–", "-"},
+    [SY_GLYPH_TIMES] = {"×", "x"},  [SY_GLYPH_DEAD] = {"×", "x"},
+    [SY_GLYPH_SAVED] = {"▪", "s"},  [SY_GLYPH_READOUT] = {"▏", "|"},
+    [SY_GLYPH_MORE] = {"…", "~"},   [SY_GLYPH_LEGEND] = {"━", "="},
 };
 
 const char *sy_glyph_text(const struct sy_look *look, enum sy_glyph glyph)
@@ -38,9 +37,9 @@ uint32_t sy_glyph(const struct sy_look *look, enum sy_glyph glyph)
 
 void sy_look_text(const struct sy_look *look, const char *text, char *out, size_t size)
 {
-    static const char *const pairs[][2] = {{"·", "-"}, {"–", "-"}, {"×", "x"}, {"…", "..."},
-                                           {"←", "Left"}, {"→", "Right"}, {"↑", "Up"},
-                                           {"↓", "Down"}, {"▸", ">"}, {"Δ", "d"}, {"⏸", "="}};
+    static const char *const pairs[][2] = {
+        {"·", "-"},  {"–", "-"},    {"×", "x"}, {"…", "..."}, {"←", "Left"}, {"→", "Right"},
+        {"↑", "Up"}, {"↓", "Down"}, {"▸", ">"}, {"Δ", "d"},   {"⏸", "="}};
     size_t used = 0;
     while (*text && used + 1 < size) {
         size_t i = 0, n = sizeof pairs / sizeof *pairs;

@@ -5,16 +5,28 @@
 #include "tui/grid.h"
 
 enum sy_glyph {
-    SY_GLYPH_H, SY_GLYPH_V, SY_GLYPH_TL, SY_GLYPH_TR, SY_GLYPH_BL, SY_GLYPH_BR,
-    SY_GLYPH_VALID,  /* a validation */
-    SY_GLYPH_EVENT,  /* an intervention */
-    SY_GLYPH_CLIP,   /* more above */
+    SY_GLYPH_H,
+    SY_GLYPH_V,
+    SY_GLYPH_TL,
+    SY_GLYPH_TR,
+    SY_GLYPH_BL,
+    SY_GLYPH_BR,
+    SY_GLYPH_VALID, /* a validation */
+    SY_GLYPH_EVENT, /* an intervention */
+    SY_GLYPH_CLIP,  /* more above */
     SY_GLYPH_CLIP_LOW,
-    SY_GLYPH_NAN,    /* not a number */
+    SY_GLYPH_NAN, /* not a number */
     SY_GLYPH_NAN_LINE,
-    SY_GLYPH_CURSOR, SY_GLYPH_TICK, SY_GLYPH_DOT, SY_GLYPH_DASH, SY_GLYPH_TIMES, SY_GLYPH_DEAD,
+    SY_GLYPH_CURSOR,
+    SY_GLYPH_TICK,
+    SY_GLYPH_DOT,
+    SY_GLYPH_DASH,
+    SY_GLYPH_TIMES,
+    SY_GLYPH_DEAD,
     SY_GLYPH_SAVED,
-    SY_GLYPH_READOUT, SY_GLYPH_MORE, SY_GLYPH_LEGEND,
+    SY_GLYPH_READOUT,
+    SY_GLYPH_MORE,
+    SY_GLYPH_LEGEND,
     SY_GLYPH_COUNT
 };
 uint32_t sy_glyph(const struct sy_look *look, enum sy_glyph glyph);

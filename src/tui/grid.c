@@ -106,7 +106,8 @@ size_t sy_text_fit(const char *text, size_t n, int columns)
 
 /* ---- putting ---- */
 
-/* Before cell x, y is written: the other half of a wide character that it belongs to is no longer. */
+/* Before cell x, y is written: the other half of a wide character that it belongs to is no longer.
+ */
 static void split_wide(struct sy_grid *g, int x, int y)
 {
     struct sy_cell *c = sy_grid_at(g, x, y), *left = sy_grid_at(g, x - 1, y),
@@ -203,8 +204,8 @@ void sy_grid_blit(struct sy_grid *g, int x, int y, const struct sy_grid *from, s
 
 bool sy_cell_equal(const struct sy_cell *a, const struct sy_cell *b)
 {
-    return a->ch == b->ch && !memcmp(a->mark, b->mark, sizeof a->mark) &&
-           a->pen.fg == b->pen.fg && a->pen.bg == b->pen.bg && a->pen.attr == b->pen.attr;
+    return a->ch == b->ch && !memcmp(a->mark, b->mark, sizeof a->mark) && a->pen.fg == b->pen.fg &&
+           a->pen.bg == b->pen.bg && a->pen.attr == b->pen.attr;
 }
 
 bool sy_grid_equal(const struct sy_grid *a, const struct sy_grid *b)
@@ -236,4 +237,3 @@ bool sy_grid_changed(const struct sy_grid *old, const struct sy_grid *now, int y
     *x1 = end;
     return true;
 }
-

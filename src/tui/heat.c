@@ -11,8 +11,8 @@
 
 static const struct {
     const char *series, *title;
-} heats[SY__HEATS] = {{"load", "load"}, {"gate", "probability"}, {"drop", "dropped"},
-                      {"load", "change"}};
+} heats[SY__HEATS] = {
+    {"load", "load"}, {"gate", "probability"}, {"drop", "dropped"}, {"load", "change"}};
 
 void sy__heat_free(struct sy_panel *p)
 {
@@ -191,8 +191,8 @@ static int load_foot(const struct sy_panel *p, const struct figures *f, int room
     return sy_text_width(out, strlen(out));
 }
 
-static void table_foot(const struct sy_panel *p, const struct figures *f, const struct sy__slot *slot,
-                       struct sy_grid *g)
+static void table_foot(const struct sy_panel *p, const struct figures *f,
+                       const struct sy__slot *slot, struct sy_grid *g)
 {
     char text[128], fine[160], value[16];
     struct sy_pen dim = sy_look_pen(&p->look, SY_ROLE_DIM);
@@ -237,9 +237,22 @@ void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy
     }
     struct figures f = figures_of(t);
     bool load = t->mode == SY__HEAT_LOAD;
-    struct sy_heat h = {t->v, t->rows, t->cols, 0, load ? 2 : f.largest > 0 ? f.largest : 1,
-                        t->mode == SY__HEAT_CHANGE, load, load, 2, "L", true,
-                        p->layer < t->rows ? p->layer : 0, -1, false};
+    struct sy_heat h = {t->v,
+                        t->rows,
+                        t->cols,
+                        0,
+                        load            ? 2
+                        : f.largest > 0 ? f.largest
+                                        : 1,
+                        t->mode == SY__HEAT_CHANGE,
+                        load,
+                        load,
+                        2,
+                        "L",
+                        true,
+                        p->layer < t->rows ? p->layer : 0,
+                        -1,
+                        false};
     sy_heat_draw(&h, &p->look, g, in);
     table_foot(p, &f, slot, g);
 }
@@ -335,7 +348,8 @@ void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct 
     struct sy_rect area = times_area(slot);
     int w = area.w;
     float *v = w > 0 && t->n && t->run == r && r
-                   ? sy_alloc((size_t)w * (size_t)t->width * sizeof *v) : NULL;
+                   ? sy_alloc((size_t)w * (size_t)t->width * sizeof *v)
+                   : NULL;
     if (!v)
         return;
     int cursor = -1;
@@ -351,7 +365,8 @@ void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct 
     }
     struct sy_heat h = {v, t->width, w, 0, 2, false, true, false, 2, NULL, false, -1, cursor, true};
     sy_heat_draw(&h, &p->look, g, area);
-    struct sy_heat labels = {v, t->width, 1, 0, 2, false, false, false, 2, "E", false, -1, -1, true};
+    struct sy_heat labels = {v,     t->width, 1,   0,     2,  false, false,
+                             false, 2,        "E", false, -1, -1,    true};
     int last = -1;
     for (int y = 0; y < area.h && area.x > slot->r.x + 1; y++) {
         int e = sy_heat_row_at(&labels, &p->look, area, area.y + y);

@@ -97,12 +97,15 @@ struct sy_rect sy_heat_inside(const struct sy_heat *h, struct sy_rect r)
     return r;
 }
 
-static int pixels_a_cell(const struct sy_look *look) { return look->colours == 256 ? 2 : 1; }
+static int pixels_a_cell(const struct sy_look *look)
+{
+    return look->colours == 256 ? 2 : 1;
+}
 
 static void sides(const struct sy_heat *h, const struct sy_look *look, struct sy_rect in,
                   struct side *rows, struct side *cols)
 {
-    *cols = side_of(h->cols, in.w, h->number_columns ? 6 : 1 << 20, false);
+    *cols = side_of(h->cols, in.w, h->number_columns ? 8 : 1 << 20, false);
     int down = in.h * pixels_a_cell(look);
     *rows = side_of(h->rows, down, 1 << 20, h->stretch || h->rows > down);
 }
@@ -127,7 +130,10 @@ static bool is_middle(const struct side *s, int pixel)
     if (s->stretch) { /* between the first pixel of this entry and that of the next */
         int64_t i = (int64_t)pixel * s->n / s->pixels;
         int64_t a = (i * s->pixels + s->n - 1) / s->n, b = ((i + 1) * s->pixels + s->n - 1) / s->n;
-        return pixel == (a + b - 1) / 2;
+        int64_t middle = (a + b - 1) / 2;
+        if (middle % 2 && b - a > 1) /* the upper half of a cell: the one that labels name */
+            middle += middle + 1 < b ? 1 : -1;
+        return pixel == middle;
     }
     return s->group > 1 || pixel % s->size == (s->size - 1) / 2;
 }
@@ -163,7 +169,7 @@ static void put_half_blocks(const struct sy_heat *h, const struct sy_look *look,
         sy_grid_put(g, x, y, ' ', (struct sy_pen){-1, pen.fg, 0});
     bool at = is_middle(cols, i);
     bool sign_top = at && is_middle(rows, 2 * j), sign_low = at && is_middle(rows, 2 * j + 1);
-    const struct tile *t = sign_top && (top.dead || top.over) ? &top
+    const struct tile *t = sign_top && (top.dead || top.over)   ? &top
                            : sign_low && (low.dead || low.over) ? &low
                                                                 : NULL;
     if (t)

@@ -2,8 +2,8 @@
  *
  *  1. With 256 colours a cell shows two rows (a half block); without, one.
  *  2. What colours say, characters say too: dead entries have a cross, overloaded ones a '!'.
- *  3. Where there are more entries than room, neighbours share a cell, which shows the largest (of a
- *     change: the one that changed most; a dead one among them keeps its cross). */
+ *  3. Where there are more entries than room, neighbours share a cell, which shows the largest (of
+ * a change: the one that changed most; a dead one among them keeps its cross). */
 #ifndef SY_TUI_HEATMAP_H
 #define SY_TUI_HEATMAP_H
 
@@ -12,9 +12,9 @@
 struct sy_heat {
     const float *v; /* [rows][cols]; NaN: not known */
     int rows, cols;
-    double lo, hi;      /* the ramp's ends */
-    bool diverging;     /* around 0: -hi .. hi */
-    bool dead, over;    /* mark 0 as dead; what is over `limit` */
+    double lo, hi;   /* the ramp's ends */
+    bool diverging;  /* around 0: -hi .. hi */
+    bool dead, over; /* mark 0 as dead; what is over `limit` */
     double limit;
     const char *row_name; /* "L": rows are labelled L1, L2, ...; NULL: none */
     bool number_columns;  /* above, when there is room */

@@ -15,14 +15,15 @@ struct sy_look {
     int colours; /* 256, 8 or 0 */
 };
 
-/* From nl_langinfo(CODESET), TERM, SWITCHYARD_SYMBOLS, NO_COLOR (each may be NULL) and the number of
- * colours that the terminal has.  An unknown SWITCHYARD_SYMBOLS is as none. */
+/* From nl_langinfo(CODESET), TERM, SWITCHYARD_SYMBOLS, NO_COLOR (each may be NULL) and the number
+ * of colours that the terminal has.  An unknown SWITCHYARD_SYMBOLS is as none. */
 struct sy_look sy_look_choose(const char *codeset, const char *term, const char *symbols,
                               const char *no_color, int colours);
 
 enum sy_attr { SY_BOLD = 1, SY_DIM = 2, SY_REVERSE = 4, SY_UNDERLINE = 8 };
 
-/* A way to write: colours -1 (the terminal's own) or 0-255 (0-7 when there are 8), and attributes. */
+/* A way to write: colours -1 (the terminal's own) or 0-255 (0-7 when there are 8), and attributes.
+ */
 struct sy_pen {
     int16_t fg, bg;
     uint8_t attr;
@@ -30,18 +31,18 @@ struct sy_pen {
 
 enum sy_role {
     SY_ROLE_TEXT,
-    SY_ROLE_DIM,     /* labels, ticks */
+    SY_ROLE_DIM, /* labels, ticks */
     SY_ROLE_FRAME,
-    SY_ROLE_FOCUS,   /* the frame of the pane that has the keys */
+    SY_ROLE_FOCUS, /* the frame of the pane that has the keys */
     SY_ROLE_TITLE,
-    SY_ROLE_VALUE,   /* numbers that people look for */
+    SY_ROLE_VALUE, /* numbers that people look for */
     SY_ROLE_GOOD,
     SY_ROLE_WARN,
-    SY_ROLE_BAD,     /* NaN, dead, failed */
-    SY_ROLE_EVENT,   /* interventions */
-    SY_ROLE_VALID,   /* validation */
+    SY_ROLE_BAD,   /* NaN, dead, failed */
+    SY_ROLE_EVENT, /* interventions */
+    SY_ROLE_VALID, /* validation */
     SY_ROLE_CURSOR,
-    SY_ROLE_BAR,     /* status line */
+    SY_ROLE_BAR, /* status line */
     SY_ROLE_PROMPT,
     SY_ROLE_COUNT
 };

@@ -1,7 +1,9 @@
-/* The memory of this process: what the engine holds, and what the system counts.  See panel_int.h. */
+/* The memory of this process: what the engine holds, and what the system counts.  See panel_int.h.
+ */
 #include "tui/panel_int.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "tui/frame.h"
 
 #include <math.h>
@@ -46,10 +48,10 @@ static void line(const struct sy_panel *p, struct sy_grid *g, struct sy_rect r, 
     char text[16];
     if (y >= r.h)
         return;
-    sy_value_text(bytes, SY_UNIT_BYTES, text);
+    sy_human_bytes(bytes, text);
     sy_grid_text(g, r.x + 1, r.y + y, r.w - 1, name, sy_look_pen(&p->look, SY_ROLE_DIM));
-    int n = (int)strlen(text), x = r.w - 1 - n > (int)strlen(name) + 2 ? r.w - 1 - n
-                                                                        : (int)strlen(name) + 2;
+    int n = (int)strlen(text),
+        x = r.w - 1 - n > (int)strlen(name) + 2 ? r.w - 1 - n : (int)strlen(name) + 2;
     sy_grid_text(g, r.x + x, r.y + y, r.w - x, text, sy_look_pen(&p->look, SY_ROLE_VALUE));
 }
 

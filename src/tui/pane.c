@@ -13,7 +13,10 @@
 
 typedef void (*action)(struct sy_panel *p, struct sy_request *req);
 
-static void say(struct sy_panel *p, const char *text) { sy_panel_message(p, text); }
+static void say(struct sy_panel *p, const char *text)
+{
+    sy_panel_message(p, text);
+}
 
 /* ---- the window and the cursor ---- */
 
@@ -38,12 +41,24 @@ static void whole(struct sy_panel *p, double *x0, double *x1)
     sy__x_window(&all, sy__front(p), x0, x1);
 }
 
+/* Who looks at a step does not want it to move away. */
+static void stand_still(struct sy_panel *p)
+{
+    double x0, x1;
+    if (p->fit || !p->follow)
+        return;
+    sy__x_window(p, sy__front(p), &x0, &x1);
+    p->follow = false;
+    set_window(p, x0, x1);
+}
+
 static void move_cursor(struct sy_panel *p, int by)
 {
     struct sy__run *r = sy__front(p);
     double x0, x1;
     if (!r || r->status.step < 1)
         return;
+    stand_still(p);
     struct sy_x_axis axis = sy__x_axis(p, r);
     sy__x_window(p, r, &x0, &x1);
     int64_t last = r->status.step, from = p->cursor < 0 ? last : p->cursor;
@@ -57,13 +72,20 @@ static void move_cursor(struct sy_panel *p, int by)
     double at = sy_x_of_step(&axis, p->cursor);
     if (!p->fit && (at < x0 || at > x1)) { /* the window goes with it */
         double shift = at < x0 ? at - x0 : at - x1;
-        p->follow = false;
         set_window(p, x0 + shift, x1 + shift);
     }
 }
 
-static void cursor_left(struct sy_panel *p, struct sy_request *req) { (void)req; move_cursor(p, -1); }
-static void cursor_right(struct sy_panel *p, struct sy_request *req) { (void)req; move_cursor(p, 1); }
+static void cursor_left(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    move_cursor(p, -1);
+}
+static void cursor_right(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    move_cursor(p, 1);
+}
 
 static void zoom(struct sy_panel *p, double by)
 {
@@ -87,11 +109,20 @@ static void zoom(struct sy_panel *p, double by)
         return;
     }
     to = to < a ? a : to + w > b ? b - w : to;
+    p->follow &= p->cursor < 0;
     set_window(p, to, to + w);
 }
 
-static void zoom_in(struct sy_panel *p, struct sy_request *req) { (void)req; zoom(p, 0.5); }
-static void zoom_out(struct sy_panel *p, struct sy_request *req) { (void)req; zoom(p, 2); }
+static void zoom_in(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    zoom(p, 0.5);
+}
+static void zoom_out(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    zoom(p, 2);
+}
 
 static void pan(struct sy_panel *p, double by)
 {
@@ -106,8 +137,16 @@ static void pan(struct sy_panel *p, double by)
     set_window(p, to, to + w);
 }
 
-static void pan_left(struct sy_panel *p, struct sy_request *req) { (void)req; pan(p, -0.25); }
-static void pan_right(struct sy_panel *p, struct sy_request *req) { (void)req; pan(p, 0.25); }
+static void pan_left(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    pan(p, -0.25);
+}
+static void pan_right(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    pan(p, 0.25);
+}
 
 static void fit(struct sy_panel *p, struct sy_request *req)
 {
@@ -162,7 +201,11 @@ static void full_screen(struct sy_panel *p, struct sy_request *req)
     alone(p, p->one, !p->full);
 }
 
-static void one_pane(struct sy_panel *p, struct sy_request *req) { (void)req; alone(p, true, false); }
+static void one_pane(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    alone(p, true, false);
+}
 static void all_panes(struct sy_panel *p, struct sy_request *req)
 {
     (void)req;
@@ -186,7 +229,8 @@ static void choose(struct sy_panel *p, enum sy__view view)
                 alone(p, false, true);
             return;
         }
-    for (int i = 0; i < SY__VIEWS && p->nslots; i++) /* in the place of the one that has the focus */
+    for (int i = 0; i < SY__VIEWS && p->nslots;
+         i++) /* in the place of the one that has the focus */
         if (p->swapped[i] == focused(p)) {
             p->swapped[i] = view;
             break;
@@ -194,12 +238,36 @@ static void choose(struct sy_panel *p, enum sy__view view)
     sy__layout(p);
 }
 
-static void panel1(struct sy_panel *p, struct sy_request *req) { (void)req; choose(p, SY__LOSS); }
-static void panel2(struct sy_panel *p, struct sy_request *req) { (void)req; choose(p, SY__EXPERTS); }
-static void panel3(struct sy_panel *p, struct sy_request *req) { (void)req; choose(p, SY__SPEED); }
-static void panel4(struct sy_panel *p, struct sy_request *req) { (void)req; choose(p, SY__ROUTER); }
-static void panel5(struct sy_panel *p, struct sy_request *req) { (void)req; choose(p, SY__GRAD); }
-static void panel6(struct sy_panel *p, struct sy_request *req) { (void)req; choose(p, SY__MEMORY); }
+static void panel1(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    choose(p, SY__LOSS);
+}
+static void panel2(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    choose(p, SY__EXPERTS);
+}
+static void panel3(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    choose(p, SY__SPEED);
+}
+static void panel4(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    choose(p, SY__ROUTER);
+}
+static void panel5(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    choose(p, SY__GRAD);
+}
+static void panel6(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    choose(p, SY__MEMORY);
+}
 
 /* ---- which run, which layer ---- */
 
@@ -217,8 +285,16 @@ static void up_down(struct sy_panel *p, int by)
     }
 }
 
-static void cursor_up(struct sy_panel *p, struct sy_request *req) { (void)req; up_down(p, -1); }
-static void cursor_down(struct sy_panel *p, struct sy_request *req) { (void)req; up_down(p, 1); }
+static void cursor_up(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    up_down(p, -1);
+}
+static void cursor_down(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    up_down(p, 1);
+}
 
 static void overlay(struct sy_panel *p, struct sy_request *req)
 {
@@ -246,8 +322,16 @@ static void x_axis(struct sy_panel *p, struct sy_request *req)
     p->fit = p->follow = true;
 }
 
-static void smooth(struct sy_panel *p, struct sy_request *req) { (void)req; p->smooth = (p->smooth + 1) % 4; }
-static void envelope(struct sy_panel *p, struct sy_request *req) { (void)req; p->cloud = !p->cloud; }
+static void smooth(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    p->smooth = (p->smooth + 1) % 4;
+}
+static void envelope(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    p->cloud = !p->cloud;
+}
 
 static void heat_mode(struct sy_panel *p, struct sy_request *req)
 {
@@ -304,8 +388,16 @@ static void leave(struct sy_panel *p, struct sy_request *req)
     req->kind = SY_REQ_LEAVE;
 }
 
-static void help(struct sy_panel *p, struct sy_request *req) { (void)req; p->help = !p->help; }
-static void panes(struct sy_panel *p, struct sy_request *req) { (void)req; sy_panel_set_pane_mode(p, true); }
+static void help(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    p->help = !p->help;
+}
+static void panes(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    sy_panel_set_pane_mode(p, true);
+}
 
 static void other_pane(struct sy_panel *p, struct sy_request *req)
 {
@@ -314,10 +406,22 @@ static void other_pane(struct sy_panel *p, struct sy_request *req)
     sy_panel_set_pane_mode(p, true);
 }
 
-static void plain(struct sy_panel *p, struct sy_request *req) { (void)p; req->kind = SY_REQ_PLAIN; }
+static void plain(struct sy_panel *p, struct sy_request *req)
+{
+    (void)p;
+    req->kind = SY_REQ_PLAIN;
+}
 
-static void clear(struct sy_panel *p, struct sy_request *req) { (void)p; req->kind = SY_REQ_CLEAR; }
-static void editor(struct sy_panel *p, struct sy_request *req) { (void)p; req->kind = SY_REQ_EDITOR; }
+static void clear(struct sy_panel *p, struct sy_request *req)
+{
+    (void)p;
+    req->kind = SY_REQ_CLEAR;
+}
+static void editor(struct sy_panel *p, struct sy_request *req)
+{
+    (void)p;
+    req->kind = SY_REQ_EDITOR;
+}
 
 static void page_up(struct sy_panel *p, struct sy_request *req)
 {
@@ -334,25 +438,44 @@ static void page_down(struct sy_panel *p, struct sy_request *req)
 }
 
 static const action actions[SY_ACT_COUNT] = {
-    [SY_ACT_CLEAR] = clear,             [SY_ACT_EDITOR] = editor,
-    [SY_ACT_CURSOR_LEFT] = cursor_left, [SY_ACT_CURSOR_RIGHT] = cursor_right,
-    [SY_ACT_CURSOR_UP] = cursor_up,     [SY_ACT_CURSOR_DOWN] = cursor_down,
-    [SY_ACT_NEXT_PANE] = next_pane,     [SY_ACT_FULL] = full_screen,
-    [SY_ACT_ZOOM_IN] = zoom_in,         [SY_ACT_ZOOM_OUT] = zoom_out,
-    [SY_ACT_PAN_LEFT] = pan_left,       [SY_ACT_PAN_RIGHT] = pan_right,
-    [SY_ACT_FIT] = fit,                 [SY_ACT_FOLLOW] = follow,
-    [SY_ACT_LOG] = log_axis,            [SY_ACT_AXIS] = x_axis,
-    [SY_ACT_SMOOTH] = smooth,           [SY_ACT_ENVELOPE] = envelope,
-    [SY_ACT_FILTER] = filter,           [SY_ACT_PANEL1] = panel1,
-    [SY_ACT_PANEL2] = panel2,           [SY_ACT_PANEL3] = panel3,
-    [SY_ACT_PANEL4] = panel4,           [SY_ACT_PANEL5] = panel5,
-    [SY_ACT_PANEL6] = panel6,           [SY_ACT_HEAT] = heat_mode,
-    [SY_ACT_MARK] = mark,               [SY_ACT_PAUSE] = pause_run,
-    [SY_ACT_OVERLAY] = overlay,         [SY_ACT_HELP] = help,
-    [SY_ACT_LEAVE] = leave,             [SY_ACT_PANES] = panes,
-    [SY_ACT_OTHER_PANE] = other_pane,   [SY_ACT_ONE_PANE] = one_pane,
-    [SY_ACT_ALL_PANES] = all_panes,     [SY_ACT_PLAIN] = plain,
-    [SY_ACT_PROMPT_HELP] = help,        [SY_ACT_PAGE_UP] = page_up,
+    [SY_ACT_CLEAR] = clear,
+    [SY_ACT_EDITOR] = editor,
+    [SY_ACT_CURSOR_LEFT] = cursor_left,
+    [SY_ACT_CURSOR_RIGHT] = cursor_right,
+    [SY_ACT_CURSOR_UP] = cursor_up,
+    [SY_ACT_CURSOR_DOWN] = cursor_down,
+    [SY_ACT_NEXT_PANE] = next_pane,
+    [SY_ACT_FULL] = full_screen,
+    [SY_ACT_ZOOM_IN] = zoom_in,
+    [SY_ACT_ZOOM_OUT] = zoom_out,
+    [SY_ACT_PAN_LEFT] = pan_left,
+    [SY_ACT_PAN_RIGHT] = pan_right,
+    [SY_ACT_FIT] = fit,
+    [SY_ACT_FOLLOW] = follow,
+    [SY_ACT_LOG] = log_axis,
+    [SY_ACT_AXIS] = x_axis,
+    [SY_ACT_SMOOTH] = smooth,
+    [SY_ACT_ENVELOPE] = envelope,
+    [SY_ACT_FILTER] = filter,
+    [SY_ACT_PANEL1] = panel1,
+    [SY_ACT_PANEL2] = panel2,
+    [SY_ACT_PANEL3] = panel3,
+    [SY_ACT_PANEL4] = panel4,
+    [SY_ACT_PANEL5] = panel5,
+    [SY_ACT_PANEL6] = panel6,
+    [SY_ACT_HEAT] = heat_mode,
+    [SY_ACT_MARK] = mark,
+    [SY_ACT_PAUSE] = pause_run,
+    [SY_ACT_OVERLAY] = overlay,
+    [SY_ACT_HELP] = help,
+    [SY_ACT_LEAVE] = leave,
+    [SY_ACT_PANES] = panes,
+    [SY_ACT_OTHER_PANE] = other_pane,
+    [SY_ACT_ONE_PANE] = one_pane,
+    [SY_ACT_ALL_PANES] = all_panes,
+    [SY_ACT_PLAIN] = plain,
+    [SY_ACT_PROMPT_HELP] = help,
+    [SY_ACT_PAGE_UP] = page_up,
     [SY_ACT_PAGE_DOWN] = page_down,
 };
 

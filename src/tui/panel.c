@@ -217,7 +217,10 @@ void sy_panel_layout(struct sy_panel *p, int w, int h, int input_rows)
     sy__layout(p);
 }
 
-const struct sy_areas *sy_panel_areas(const struct sy_panel *p) { return &p->areas; }
+const struct sy_areas *sy_panel_areas(const struct sy_panel *p)
+{
+    return &p->areas;
+}
 
 void sy_panel_set_split(struct sy_panel *p, double share)
 {
@@ -267,7 +270,10 @@ void sy_panel_draw(struct sy_panel *p, struct sy_grid *g)
         sy__help_draw(p, g);
 }
 
-bool sy_panel_loading(const struct sy_panel *p) { return p->loading; }
+bool sy_panel_loading(const struct sy_panel *p)
+{
+    return p->loading;
+}
 
 double sy_panel_wait(const struct sy_panel *p)
 {
@@ -278,9 +284,9 @@ double sy_panel_wait(const struct sy_panel *p)
         const struct sy_source_status *s = &p->runs[i]->status;
         if ((i != p->front && !p->runs[i]->over) || !s->live)
             continue;
-        double each = !sy_source_is_live(p->runs[i]->source)  ? 0.5
-                      : !strcmp(s->state, "running") ? 0.1
-                                                     : -1;
+        double each = !sy_source_is_live(p->runs[i]->source) ? 0.5
+                      : !strcmp(s->state, "running")         ? 0.1
+                                                             : -1;
         if (each > 0 && (wait < 0 || each < wait))
             wait = each;
     }
@@ -309,7 +315,10 @@ void sy_panel_set_pane_mode(struct sy_panel *p, bool on)
     p->dirty = true;
 }
 
-bool sy_panel_pane_mode(const struct sy_panel *p) { return p->pane_mode; }
+bool sy_panel_pane_mode(const struct sy_panel *p)
+{
+    return p->pane_mode;
+}
 
 void sy_panel_set_scrolled(struct sy_panel *p, int rows)
 {
@@ -334,7 +343,10 @@ void sy_panel_show_help(struct sy_panel *p, bool on)
     p->dirty = true;
 }
 
-bool sy_panel_help(const struct sy_panel *p) { return p->help; }
+bool sy_panel_help(const struct sy_panel *p)
+{
+    return p->help;
+}
 
 static bool inside(struct sy_rect r, int x, int y)
 {

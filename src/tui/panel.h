@@ -58,8 +58,8 @@ void sy_panel_set_split(struct sy_panel *p, double share);
 /* Read what is new, for at most about `budget` seconds (a stored run of many points arrives over
  * several calls).  true: draw. */
 bool sy_panel_update(struct sy_panel *p, double now, double budget);
-/* Into a grid of the layout's size: header, panes, rule, status; with `help` shown, the overlay.  The
- * caller's areas stay as they are, but for the overlay. */
+/* Into a grid of the layout's size: header, panes, rule, status; with `help` shown, the overlay.
+ * The caller's areas stay as they are, but for the overlay. */
 void sy_panel_draw(struct sy_panel *p, struct sy_grid *g);
 /* true while more rows of a stored run wait for the next update. */
 bool sy_panel_loading(const struct sy_panel *p);
@@ -114,7 +114,8 @@ struct sy_request {
     char run[65];
     int64_t step;
 };
-/* Do it; *req says what is left for the caller.  false: no such action here (the key is not ours). */
+/* Do it; *req says what is left for the caller.  false: no such action here (the key is not ours).
+ */
 bool sy_panel_action(struct sy_panel *p, enum sy_action a, struct sy_request *req);
 /* Charts of all series whose names contain the text, in place of the panels; "" or NULL: panels. */
 int sy_panel_filter(struct sy_panel *p, const char *text, struct sy_err *err);

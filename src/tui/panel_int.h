@@ -1,5 +1,5 @@
-/* The panel from inside: layout.c (what is where), views.c (what is drawn there), pane.c (what keys do), bars.c
- * (header, status line, help), panel.c (runs, updates). */
+/* The panel from inside: layout.c (what is where), views.c (what is drawn there), pane.c (what keys
+ * do), bars.c (header, status line, help), panel.c (runs, updates). */
 #ifndef SY_TUI_PANEL_INT_H
 #define SY_TUI_PANEL_INT_H
 
@@ -52,9 +52,9 @@ struct sy__times {
 struct sy__memory {
     double at;
     int n;
-    struct sy_pyramid *used; /* owned; megabytes, a row a second */
+    struct sy_pyramid *used;            /* owned; megabytes, a row a second */
     double live, most, resident, total; /* bytes */
-    bool fixed; /* tests: these numbers, not this process' */
+    bool fixed;                         /* tests: these numbers, not this process' */
 };
 
 struct sy_panel {
@@ -69,7 +69,7 @@ struct sy_panel {
     int nruns, front;
     bool use_board, overlay;
     uint64_t board_version;
-    char wanted[65]; /* run to be selected when it comes */
+    char wanted[65];  /* run to be selected when it comes */
     char (*over)[65]; /* owned; names to be overlaid; none: all */
     int nover;
 
@@ -83,8 +83,8 @@ struct sy_panel {
     bool cloud;
     int smooth;
     enum sy__heat heat;
-    int layer;     /* place in layers */
-    int64_t base;  /* step that changes are shown since; -1: the first */
+    int layer;          /* place in layers */
+    int64_t base;       /* step that changes are shown since; -1: the first */
     enum sy__view only; /* view of the slot that has the focus when there is but one */
     enum sy__view swapped[SY__VIEWS]; /* view shown where the layout has this one */
     char filter[48];
@@ -110,7 +110,7 @@ void sy__layout(struct sy_panel *p);
 bool sy__shows(const struct sy_panel *p, enum sy__view view);
 
 /* views.c */
-void sy__want(struct sy_panel *p);  /* feeds of all that is shown */
+void sy__want(struct sy_panel *p);       /* feeds of all that is shown */
 bool sy__views_read(struct sy_panel *p); /* heatmaps' rows; true: changed */
 void sy__views_draw(struct sy_panel *p, struct sy_grid *g);
 void sy__x_window(const struct sy_panel *p, const struct sy__run *r, double *x0, double *x1);

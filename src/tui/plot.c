@@ -225,8 +225,8 @@ static void draw_points(const struct area *a, const struct sy_plot_line *l)
 {
     if (!l->valid)
         return;
-    struct sy_pen pen = a->p->n > 1 ? sy_look_curve(a->look, l->colour)
-                                    : sy_look_pen(a->look, SY_ROLE_VALID);
+    struct sy_pen pen =
+        a->p->n > 1 ? sy_look_curve(a->look, l->colour) : sy_look_pen(a->look, SY_ROLE_VALID);
     int64_t i = sy_pyramid_find(l->valid, sy_x_to_step(&l->x, a->p->x0)), last = -1;
     for (; i < sy_pyramid_rows(l->valid); i++) {
         double x = sy_x_of_step(&l->x, sy_pyramid_step(l->valid, i));
@@ -246,17 +246,16 @@ static void draw_points(const struct area *a, const struct sy_plot_line *l)
 static void draw_marks(const struct area *a)
 {
     static const enum sy_role roles[] = {
-        [SY_MARK_SET] = SY_ROLE_EVENT,   [SY_MARK_NOTE] = SY_ROLE_VALUE,
-        [SY_MARK_SPIKE] = SY_ROLE_BAD,   [SY_MARK_ALARM] = SY_ROLE_WARN,
-        [SY_MARK_FAILED] = SY_ROLE_BAD,  [SY_MARK_RESUME] = SY_ROLE_GOOD,
+        [SY_MARK_SET] = SY_ROLE_EVENT,     [SY_MARK_NOTE] = SY_ROLE_VALUE,
+        [SY_MARK_SPIKE] = SY_ROLE_BAD,     [SY_MARK_ALARM] = SY_ROLE_WARN,
+        [SY_MARK_FAILED] = SY_ROLE_BAD,    [SY_MARK_RESUME] = SY_ROLE_GOOD,
         [SY_MARK_CHECKPOINT] = SY_ROLE_DIM};
     const struct sy_plot *p = a->p;
     if (!p->n)
         return;
     const struct sy_x_axis *x = &p->lines[p->n - 1].x;
-    int at_cursor = p->cursor < 0
-                        ? -1
-                        : sy__column_of(sy_x_of_step(x, p->cursor), p->x0, p->x1, a->r.w);
+    int at_cursor =
+        p->cursor < 0 ? -1 : sy__column_of(sy_x_of_step(x, p->cursor), p->x0, p->x1, a->r.w);
     const struct sy_mark *told = NULL;
     for (int i = 0; i < p->nmarks; i++) {
         const struct sy_mark *m = &p->marks[i];
@@ -264,7 +263,7 @@ static void draw_marks(const struct area *a)
         if (at < 0)
             continue;
         bool saved = m->kind == SY_MARK_CHECKPOINT;
-        enum sy_glyph glyph = saved ? SY_GLYPH_SAVED
+        enum sy_glyph glyph = saved                       ? SY_GLYPH_SAVED
                               : m->kind == SY_MARK_FAILED ? SY_GLYPH_NAN
                               : m->kind == SY_MARK_SPIKE  ? SY_GLYPH_CLIP
                                                           : SY_GLYPH_EVENT;

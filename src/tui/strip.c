@@ -55,7 +55,8 @@ void sy_strip_draw(const struct sy_pyramid *p, const struct sy_x_axis *x, double
 /* Large areas: softer colours than those of curves. */
 static struct sy_pen part_pen(const struct sy_look *look, int part)
 {
-    static const int16_t many[SY_PARTS_MAX] = {67, 173, 168, 72}, eight[SY_PARTS_MAX] = {4, 3, 5, 2};
+    static const int16_t many[SY_PARTS_MAX] = {67, 173, 168, 72},
+                         eight[SY_PARTS_MAX] = {4, 3, 5, 2};
     int16_t fg = look->colours == 256 ? many[part] : look->colours == 8 ? eight[part] : (int16_t)-1;
     return (struct sy_pen){fg, -1, 0};
 }
@@ -79,7 +80,8 @@ static struct bar bar_of(const struct sy_stack *s, double from, double to, bool 
     for (int k = 0; k < s->n; k++) {
         if (s->part[k])
             b.share[k] = sy_pyramid_query(s->part[k], sy_pyramid_find(s->part[k], first),
-                                          sy_pyramid_find(s->part[k], end)).sum;
+                                          sy_pyramid_find(s->part[k], end))
+                             .sum;
         sum += b.share[k];
     }
     for (int k = 0; k < s->n; k++)
@@ -140,8 +142,8 @@ static void stack_title(const struct sy_stack *s, int room, char *out, size_t si
         int n = snprintf(out, size, "%s", s->title), columns = n;
         for (int k = 0; k < s->n && n < (int)size; k++) {
             char part[48];
-            int more = snprintf(part, sizeof part, "%.*s %.0f%%", letters, s->names[k],
-                                100 * b.share[k]);
+            int more =
+                snprintf(part, sizeof part, "%.*s %.0f%%", letters, s->names[k], 100 * b.share[k]);
             columns += more + 3;
             if (columns <= room)
                 n += snprintf(out + n, size - (size_t)n, " · %s", part);

@@ -1,4 +1,5 @@
-/* See ticks.h.  Steps of 1, 2 and 5: Heckbert, "Nice numbers for graph labels", Graphics Gems 1990. */
+/* See ticks.h.  Steps of 1, 2 and 5: Heckbert, "Nice numbers for graph labels", Graphics Gems 1990.
+ */
 #include "tui/ticks.h"
 
 #include "base/str.h"
@@ -41,13 +42,15 @@ static struct scale scale_of(double most, enum sy_unit unit)
                : most >= 120     ? (struct scale){60, "m"}
                : most >= 1       ? (struct scale){1, "s"}
                                  : (struct scale){1e-3, "ms"};
-    case SY_UNIT_PERCENT: return (struct scale){0.01, "%"};
+    case SY_UNIT_PERCENT:
+        return (struct scale){0.01, "%"};
     case SY_UNIT_BYTES:
         return most >= 1e9   ? (struct scale){1e9, "GB"}
                : most >= 1e6 ? (struct scale){1e6, "MB"}
                : most >= 1e3 ? (struct scale){1e3, "kB"}
                              : (struct scale){1, "B"};
-    default: return thousand_scale(most);
+    default:
+        return thousand_scale(most);
     }
 }
 
@@ -148,8 +151,11 @@ void sy_value_text(double v, enum sy_unit unit, char out[16])
         snprintf(out, 16, a < 10 ? "%.3f" : a < 100 ? "%.2f" : a < 1000 ? "%.1f" : "%.0f", v);
     } else {
         double x = v / s.by;
-        snprintf(out, 16, fabs(x) < 9.995 ? "%.2f%s" : fabs(x) < 99.95 ? "%.1f%s" : "%.0f%s", x,
-                 s.suffix);
+        snprintf(out, 16,
+                 fabs(x) < 9.995   ? "%.2f%s"
+                 : fabs(x) < 99.95 ? "%.1f%s"
+                                   : "%.0f%s",
+                 x, s.suffix);
     }
 }
 

@@ -17,9 +17,12 @@ static struct sy__feed *x_feed(struct sy_panel *p, struct sy__run *r)
 {
     switch (p->x_kind) {
     case SY_X_TOKENS:
-    case SY_X_FLOPS: return sy__feed(r, "tokens", SY__FIRST, 0);
-    case SY_X_TIME: return sy__feed(r, "time", SY__SUM, 0);
-    default: return NULL;
+    case SY_X_FLOPS:
+        return sy__feed(r, "tokens", SY__FIRST, 0);
+    case SY_X_TIME:
+        return sy__feed(r, "time", SY__SUM, 0);
+    default:
+        return NULL;
     }
 }
 
@@ -69,8 +72,8 @@ static double newest_x(const struct sy_panel *p)
     return x;
 }
 
-/* The whole run: while it goes on the end moves on in strides of a 32nd or so, that what is drawn does not change with
- * every step. */
+/* The whole run: while it goes on the end moves on in strides of a 32nd or so, that what is drawn
+ * does not change with every step. */
 void sy__x_window(const struct sy_panel *p, const struct sy__run *r, double *x0, double *x1)
 {
     double newest = newest_x(p);
@@ -90,7 +93,10 @@ void sy__x_window(const struct sy_panel *p, const struct sy__run *r, double *x0,
 
 /* ---- wanting ---- */
 
-static double decay_of(const struct sy_panel *p) { return sy__decays[p->smooth]; }
+static double decay_of(const struct sy_panel *p)
+{
+    return sy__decays[p->smooth];
+}
 
 static void want_view(struct sy_panel *p, struct sy__run *r, const struct sy__slot *s)
 {
@@ -105,8 +111,12 @@ static void want_view(struct sy_panel *p, struct sy__run *r, const struct sy__sl
         sy__feed(r, "loss", SY__FIRST, decay_of(p));
         sy__feed(r, "val_loss", SY__FIRST, 0);
         break;
-    case SY__GRAD: sy__feed(r, "grad_norm", SY__FIRST, decay_of(p)); break;
-    case SY__LR: sy__feed(r, "lr", SY__FIRST, 0); break;
+    case SY__GRAD:
+        sy__feed(r, "grad_norm", SY__FIRST, decay_of(p));
+        break;
+    case SY__LR:
+        sy__feed(r, "lr", SY__FIRST, 0);
+        break;
     case SY__SPEED:
         sy__feed(r, "tok_s", SY__FIRST, 0);
         sy__feed(r, "time.compute", SY__FIRST, 0);
@@ -115,10 +125,12 @@ static void want_view(struct sy_panel *p, struct sy__run *r, const struct sy__sl
         break;
     case SY__ROUTER:
         sy__feed(r, "entropy", SY__MEAN, 0);
+        sy__feed(r, "gate_entropy", SY__MEAN, 0);
         sy__feed(r, "load", SY__LOAD, 0);
         sy__feed(r, "drop", SY__MEAN, 0);
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -184,8 +196,10 @@ static bool add_line(const struct sy_panel *p, struct sy__run *r, const struct c
 {
     *l = (struct sy_plot_line){.p = rows_of(r, c->series, c->reduce, 0),
                                .valid = c->valid ? rows_of(r, c->valid, SY__FIRST, 0) : NULL,
-                               .x = sy__x_axis(p, r), .colour = r->colour,
-                               .cloud = front && p->cloud, .label = r->status.name};
+                               .x = sy__x_axis(p, r),
+                               .colour = r->colour,
+                               .cloud = front && p->cloud,
+                               .label = r->status.name};
     return l->p != NULL;
 }
 
@@ -206,11 +220,16 @@ static void draw_chart(struct sy_panel *p, const struct sy__slot *s, const struc
     if (n == 1)
         lines[0].colour = 0;
     chart_title(p, s, c, n, title, sizeof title);
-    struct sy_plot plot = {.title = title, .lines = lines, .n = n,
-                           .marks = front ? front->marks : NULL, .nmarks = front ? front->nmarks : 0,
-                           .x_kind = n ? lines[n - 1].x.kind : SY_X_STEP, .y_unit = c->unit,
+    struct sy_plot plot = {.title = title,
+                           .lines = lines,
+                           .n = n,
+                           .marks = front ? front->marks : NULL,
+                           .nmarks = front ? front->nmarks : 0,
+                           .x_kind = n ? lines[n - 1].x.kind : SY_X_STEP,
+                           .y_unit = c->unit,
                            .log = p->log[s->view],
-                           .focus = p->pane_mode && s == &p->slots[p->focus], .cursor = p->cursor};
+                           .focus = p->pane_mode && s == &p->slots[p->focus],
+                           .cursor = p->cursor};
     sy__x_window(p, front, &plot.x0, &plot.x1);
     sy_plot_draw(&plot, &p->look, g, s->r);
     sy_free(lines);
@@ -246,6 +265,7 @@ struct strip {
     enum sy_unit unit;
 };
 static const struct strip strips[] = {{"entropy", "entropy", SY__MEAN, 0, 0, SY_UNIT_PLAIN},
+                                      {"of gates", "gate_entropy", SY__MEAN, 0, 2, SY_UNIT_PLAIN},
                                       {"max/mean", "load", SY__LOAD, 0, 1, SY_UNIT_PLAIN},
                                       {"dead", "load", SY__LOAD, 1, 3, SY_UNIT_PLAIN},
                                       {"dropped", "drop", SY__MEAN, 0, 4, SY_UNIT_PERCENT}};
@@ -257,7 +277,8 @@ static void draw_strip(struct sy_panel *p, const struct strip *t, const struct s
     char value[16];
     double x0, x1;
     struct sy_x_axis x = sy__x_axis(p, r);
-    int64_t row = p->cursor >= 0 ? sy_pyramid_find(rows, p->cursor + 1) - 1 : sy_pyramid_rows(rows) - 1;
+    int64_t row =
+        p->cursor >= 0 ? sy_pyramid_find(rows, p->cursor + 1) - 1 : sy_pyramid_rows(rows) - 1;
     double v = row >= 0 ? (double)sy_pyramid_value(rows, row) : (double)NAN;
     if (t->reduce == SY__LOAD && t->which == 1)
         snprintf(value, sizeof value, "%.0f", v);
@@ -267,7 +288,8 @@ static void draw_strip(struct sy_panel *p, const struct strip *t, const struct s
     sy_grid_text(g, in.x + 1, in.y, 8, t->name, sy_look_pen(&p->look, SY_ROLE_DIM));
     int n = (int)strlen(value), y = in.h > 1 ? in.y + 1 : in.y, at = in.h > 1 ? 1 : 16 - n;
     bool bad = t->which == 1 && v > 0;
-    sy_grid_text(g, in.x + at, y, n, value, sy_look_pen(&p->look, bad ? SY_ROLE_BAD : SY_ROLE_VALUE));
+    sy_grid_text(g, in.x + at, y, n, value,
+                 sy_look_pen(&p->look, bad ? SY_ROLE_BAD : SY_ROLE_VALUE));
     if (in.h > 4) { /* from where to where the strip goes */
         char low[16], high[16], both[36];
         struct sy_extent e = sy_pyramid_query(rows, sy_pyramid_find(rows, sy_x_to_step(&x, x0)),
@@ -326,15 +348,32 @@ static void draw_slot(struct sy_panel *p, const struct sy__slot *s, struct sy_gr
         return;
     }
     switch (s->view) {
-    case SY__LOSS: draw_chart(p, s, &loss, g); break;
-    case SY__GRAD: draw_chart(p, s, &grad, g); break;
-    case SY__LR: draw_chart(p, s, &lr, g); break;
-    case SY__SPEED: draw_speed(p, s, g); break;
-    case SY__ROUTER: draw_router(p, s, g); break;
-    case SY__EXPERTS: sy__experts_draw(p, s, g); break;
-    case SY__OVER_TIME: sy__over_time_draw(p, s, g); break;
-    case SY__MEMORY: sy__memory_draw(p, s, g); break;
-    default: break;
+    case SY__LOSS:
+        draw_chart(p, s, &loss, g);
+        break;
+    case SY__GRAD:
+        draw_chart(p, s, &grad, g);
+        break;
+    case SY__LR:
+        draw_chart(p, s, &lr, g);
+        break;
+    case SY__SPEED:
+        draw_speed(p, s, g);
+        break;
+    case SY__ROUTER:
+        draw_router(p, s, g);
+        break;
+    case SY__EXPERTS:
+        sy__experts_draw(p, s, g);
+        break;
+    case SY__OVER_TIME:
+        sy__over_time_draw(p, s, g);
+        break;
+    case SY__MEMORY:
+        sy__memory_draw(p, s, g);
+        break;
+    default:
+        break;
     }
 }
 

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* -0.5 to 0.5 by step and place: no state, so that rows do not depend on how they were asked for. */
+/* -0.5 to 0.5 by step and place: no state, so that rows do not depend on how they were asked for.
+ */
 static double noise(const struct fake_run *f, int64_t step, uint32_t place)
 {
     uint32_t x = f->seed * 2654435761u + (uint32_t)step * 2246822519u + place * 3266489917u;

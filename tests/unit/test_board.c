@@ -123,8 +123,8 @@ static void live(void)
 
 static void stored(const char *dir)
 {
-    struct sy_store_config c = {.dir = dir, .name = "kept", .steps = 5000,
-                                .config = "{\"flops_per_token\":1000}"};
+    struct sy_store_config c = {
+        .dir = dir, .name = "kept", .steps = 5000, .config = "{\"flops_per_token\":1000}"};
     struct sy_store *store = sy_store_create(&c, NULL);
     m = sy_metrics_new(NULL);
     loss = sy_metrics_series(m, "loss", 1, NULL);
@@ -146,7 +146,8 @@ static void stored(const char *dir)
     test_source(s, 1500, "stored, grown");
     struct sy_mark mark[4];
     tap_ok(sy_source_marks(s, 0, mark, 4) == 1 && mark[0].step == 200 &&
-               mark[0].kind == SY_MARK_NOTE && !strcmp(mark[0].text, "hello"), "its marks");
+               mark[0].kind == SY_MARK_NOTE && !strcmp(mark[0].text, "hello"),
+           "its marks");
     uint64_t seen = 0;
     tap_ok(sy_source_cut(s, &seen) == INT64_MAX, "growing is no cut");
     sy_store_truncate(store, 100, INT64_MAX, NULL);

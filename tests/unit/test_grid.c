@@ -131,7 +131,8 @@ static void dumping(void)
     sy_str_clear(&out);
     sy_grid_write(&g, SY_DUMP_SVG, &out);
     tap_ok(strstr(out.data, "a&lt;&amp;") && strstr(out.data, "</svg>") &&
-               sy_utf8_valid(out.data, out.len) == out.len, "SVG is escaped");
+               sy_utf8_valid(out.data, out.len) == out.len,
+           "SVG is escaped");
     sy_str_free(&out);
     sy_grid_free(&g);
 }
@@ -143,20 +144,28 @@ static bool look_is(struct sy_look l, enum sy_symbols s, int colours)
 
 static void looks(void)
 {
-    tap_ok(look_is(sy_look_choose("UTF-8", "xterm-256color", NULL, NULL, 256), SY_SYMBOLS_BRAILLE, 256), "xterm");
-    tap_ok(look_is(sy_look_choose("ANSI_X3.4-1968", "xterm", NULL, NULL, 8), SY_SYMBOLS_ASCII, 8), "no UTF-8");
-    tap_ok(look_is(sy_look_choose("UTF-8", "linux", NULL, NULL, 8), SY_SYMBOLS_BLOCKS, 8), "console");
+    tap_ok(look_is(sy_look_choose("UTF-8", "xterm-256color", NULL, NULL, 256), SY_SYMBOLS_BRAILLE,
+                   256),
+           "xterm");
+    tap_ok(look_is(sy_look_choose("ANSI_X3.4-1968", "xterm", NULL, NULL, 8), SY_SYMBOLS_ASCII, 8),
+           "no UTF-8");
+    tap_ok(look_is(sy_look_choose("UTF-8", "linux", NULL, NULL, 8), SY_SYMBOLS_BLOCKS, 8),
+           "console");
     tap_ok(look_is(sy_look_choose("UTF-8", "vt100", NULL, NULL, -1), SY_SYMBOLS_ASCII, 0), "vt100");
-    tap_ok(look_is(sy_look_choose(NULL, NULL, "braille", NULL, 16), SY_SYMBOLS_BRAILLE, 8), "asked for");
-    tap_ok(look_is(sy_look_choose("UTF-8", "xterm", "ascii", "1", 256), SY_SYMBOLS_ASCII, 0), "NO_COLOR");
-    tap_ok(look_is(sy_look_choose("UTF-8", "xterm", "emoji", "", 256), SY_SYMBOLS_BRAILLE, 256), "nonsense, and an empty NO_COLOR");
+    tap_ok(look_is(sy_look_choose(NULL, NULL, "braille", NULL, 16), SY_SYMBOLS_BRAILLE, 8),
+           "asked for");
+    tap_ok(look_is(sy_look_choose("UTF-8", "xterm", "ascii", "1", 256), SY_SYMBOLS_ASCII, 0),
+           "NO_COLOR");
+    tap_ok(look_is(sy_look_choose("UTF-8", "xterm", "emoji", "", 256), SY_SYMBOLS_BRAILLE, 256),
+           "nonsense, and an empty NO_COLOR");
     struct sy_look fine = {SY_SYMBOLS_BRAILLE, 256}, none = {SY_SYMBOLS_ASCII, 0};
     static const double levels[6] = {0, 95, 135, 175, 215, 255};
     double before = -1;
     int bad = 0;
     for (int i = 0; i <= 100; i++) { /* luminance rises: the ramp reads without hue */
         int c = sy_look_heat(&fine, i / 100.0) - 16;
-        double y = 0.2126 * levels[c / 36] * levels[c / 36] + 0.7152 * levels[c / 6 % 6] * levels[c / 6 % 6] +
+        double y = 0.2126 * levels[c / 36] * levels[c / 36] +
+                   0.7152 * levels[c / 6 % 6] * levels[c / 6 % 6] +
                    0.0722 * levels[c % 6] * levels[c % 6];
         bad += y < before;
         before = y;
@@ -170,7 +179,8 @@ static void looks(void)
     tap_is_str(out, "L1-6 x 1 - ...", "our signs in ASCII");
     int ascii = 0;
     for (int i = 0; i < SY_GLYPH_COUNT; i++)
-        ascii += sy_glyph(&none, (enum sy_glyph)i) > 126 || sy_char_width(sy_glyph(&fine, (enum sy_glyph)i)) != 1;
+        ascii += sy_glyph(&none, (enum sy_glyph)i) > 126 ||
+                 sy_char_width(sy_glyph(&fine, (enum sy_glyph)i)) != 1;
     tap_is_int(ascii, 0, "every glyph has an ASCII one and a column");
 }
 

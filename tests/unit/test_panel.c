@@ -7,11 +7,15 @@
 #include "unit/fake_run.h"
 #include "unit/tap.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "tui/panel_int.h"
 
 #include <locale.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,11 +100,26 @@ static void close_stage(struct stage *s)
 
 static struct stage stage;
 
-static void at_80x24(void) { open_stage(&stage, 80, 24, fine, 1); }
-static void at_120x40(void) { open_stage(&stage, 120, 40, fine, 1); }
-static void at_60x15(void) { open_stage(&stage, 60, 15, fine, 1); }
-static void at_40x12(void) { open_stage(&stage, 40, 12, fine, 1); }
-static void at_20x5(void) { open_stage(&stage, 20, 5, fine, 1); }
+static void at_80x24(void)
+{
+    open_stage(&stage, 80, 24, fine, 1);
+}
+static void at_120x40(void)
+{
+    open_stage(&stage, 120, 40, fine, 1);
+}
+static void at_60x15(void)
+{
+    open_stage(&stage, 60, 15, fine, 1);
+}
+static void at_40x12(void)
+{
+    open_stage(&stage, 40, 12, fine, 1);
+}
+static void at_20x5(void)
+{
+    open_stage(&stage, 20, 5, fine, 1);
+}
 
 static void add_marks(struct fake_run *f)
 {
@@ -196,7 +215,10 @@ static void dense(void)
     open_stage(&stage, 80, 24, fine, 1);
 }
 
-static void nothing(void) { open_stage(&stage, 80, 24, fine, 0); }
+static void nothing(void)
+{
+    open_stage(&stage, 80, 24, fine, 0);
+}
 
 /* A run before its first step, then with one, two, three. */
 static void first_steps(void)
@@ -235,16 +257,27 @@ static void failed(void)
 static const struct scene {
     const char *name;
     void (*set)(void);
-} scenes[] = {{"80x24", at_80x24},         {"200x60", at_200x60},
-              {"120x40", at_120x40},       {"60x15", at_60x15},
-              {"40x12", at_40x12},         {"20x5", at_20x5},
-              {"ascii", with_ascii},       {"8-colours", with_8_colours},
-              {"no-colours", without_colours}, {"events", with_events},
-              {"cursor", with_cursor},     {"change", with_change},
-              {"zoomed", zoomed},          {"64x128", many_experts},
-              {"20-runs", many_runs},      {"full-screen", full_screen},
-              {"dense", dense},            {"empty", nothing},
-              {"help", with_help},        {"first-steps", first_steps},         {"filter", filtered},
+} scenes[] = {{"80x24", at_80x24},
+              {"200x60", at_200x60},
+              {"120x40", at_120x40},
+              {"60x15", at_60x15},
+              {"40x12", at_40x12},
+              {"20x5", at_20x5},
+              {"ascii", with_ascii},
+              {"8-colours", with_8_colours},
+              {"no-colours", without_colours},
+              {"events", with_events},
+              {"cursor", with_cursor},
+              {"change", with_change},
+              {"zoomed", zoomed},
+              {"64x128", many_experts},
+              {"20-runs", many_runs},
+              {"full-screen", full_screen},
+              {"dense", dense},
+              {"empty", nothing},
+              {"help", with_help},
+              {"first-steps", first_steps},
+              {"filter", filtered},
               {"failed", failed}};
 
 static void write_file(const char *path, const struct sy_str *text)
@@ -328,8 +361,8 @@ static void sizes(void)
             act(&stage, w % 3 ? SY_ACT_NEXT_PANE : w % 2 ? SY_ACT_FULL : SY_ACT_ONE_PANE, 1);
             draw(&stage);
             const struct sy_areas *a = sy_panel_areas(stage.panel);
-            int rows = a->header.h + a->panes.h + a->rule.h + a->scrollback.h + a->input.h +
-                       a->status.h;
+            int rows =
+                a->header.h + a->panes.h + a->rule.h + a->scrollback.h + a->input.h + a->status.h;
             bad += rows != h || a->input.h < 1 || (h > 1 && a->header.h != 1);
             for (int i = 0; i < stage.panel->nslots; i++) {
                 struct sy_rect r = stage.panel->slots[i].r, in = a->panes;
@@ -356,6 +389,10 @@ static void keys(void)
     tap_ok(p->cursor == at && x0 < (double)at && x1 > (double)at && x1 - x0 < 1240 / 7.0,
            "zooming keeps the cursor in the window");
     tap_ok(p->table.step == at, "the heatmap shows the cursor's step");
+    fake_run_go_on(&stage.run[0], 300);
+    sy_panel_update(p, 1.5, 1);
+    sy__x_window(p, sy__front(p), &x0, &x1);
+    tap_ok(x0 < (double)at && x1 > (double)at, "it stays there while the run goes on");
     act(&stage, SY_ACT_CURSOR_LEFT, 200);
     sy__x_window(p, sy__front(p), &x0, &x1);
     tap_ok(x0 <= (double)p->cursor && x1 >= (double)p->cursor, "the window goes with the cursor");
@@ -399,7 +436,8 @@ static void rewind_run(void)
 {
     open_stage(&stage, 80, 24, fine, 1);
     struct sy_extent e;
-    const struct sy_pyramid *loss = sy__feed_rows(sy__feed(sy__front(stage.panel), "loss", SY__FIRST, 0.9), 0);
+    const struct sy_pyramid *loss =
+        sy__feed_rows(sy__feed(sy__front(stage.panel), "loss", SY__FIRST, 0.9), 0);
     sy_metrics_truncate(stage.run[0].metrics, 500);
     stage.run[0].steps = 500;
     stage.run[0].seed = 5;
@@ -415,7 +453,9 @@ static void rewind_run(void)
 static void hostile(void)
 {
     struct sy_str out = SY_STR_INIT;
-    snprintf(stage.run[0].name, sizeof stage.run[0].name, "\x1b[2J\xE2\x80\xAE" "abc\xff\x9b");
+    snprintf(stage.run[0].name, sizeof stage.run[0].name,
+             "\x1b[2J\xE2\x80\xAE"
+             "abc\xff\x9b");
     add_marks(&stage.run[0]);
     snprintf(stage.run[0].marks[0].text, sizeof stage.run[0].marks[0].text, "\a\x1b]0;x\x07\n\r");
     open_stage(&stage, 100, 30, fine, 1);
@@ -461,6 +501,80 @@ static void coming_and_going(void)
     fake_run_free(&b);
 }
 
+/* ---- a run that trains meanwhile (for ThreadSanitizer) ---- */
+
+static atomic_llong live_step;
+static atomic_bool live_quit;
+
+static void live_status(void *ctx, struct sy_source_status *out)
+{
+    (void)ctx;
+    snprintf(out->state, sizeof out->state, "running");
+    out->live = true;
+    out->step = atomic_load(&live_step);
+    out->steps = 100000;
+    out->loss = 2;
+}
+
+static void *live_train(void *arg)
+{
+    float row[8] = {1, 2, 0, 1, 1, 1, 1, 1}, one = 2;
+    for (int64_t step = 1; step < 20000 && !atomic_load(&live_quit); step++) {
+        sy_metrics_add(arg, sy_metrics_series(arg, "loss", 1, NULL), step, &one);
+        sy_metrics_add(arg, sy_metrics_series(arg, "tok_s", 1, NULL), step, &one);
+        sy_metrics_add(arg, sy_metrics_series(arg, "load.1", 8, NULL), step, row);
+        sy_metrics_add(arg, sy_metrics_series(arg, "load.2", 8, NULL), step, row);
+        atomic_store(&live_step, step);
+        sy_board_stepped();
+        if (step == 5000)
+            sy_metrics_truncate(arg, 4990);
+    }
+    return NULL;
+}
+
+static atomic_int woken;
+static void wake(void *ctx)
+{
+    (void)ctx, atomic_fetch_add(&woken, 1);
+}
+
+static void live(void)
+{
+    pthread_t thread;
+    struct sy_request req;
+    struct sy_grid g = {0};
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    struct sy_live_run run = {"live", m, live_status, NULL, NULL};
+    struct sy_source *s = sy_source_live(&run, NULL);
+    struct sy_panel *p = sy_panel_new(&fine, NULL);
+    sy_board_notify(wake, NULL);
+    sy_board_add(s, NULL);
+    sy_panel_layout(p, 200, 60, 1);
+    sy_grid_resize(&g, 200, 60, NULL);
+    sy_board_arm();
+    pthread_create(&thread, NULL, live_train, m);
+    for (int i = 0; i < 300; i++) {
+        sy_board_arm();
+        if (sy_panel_update(p, sy_now(), 0.01))
+            sy_panel_draw(p, &g);
+        sy_panel_action(p, (enum sy_action)(1 + i % (SY_ACT_COUNT - 1)), &req);
+    }
+    while (atomic_load(&woken) < 2) /* by coming, and by a step */
+        sched_yield();
+    sy_source_close(s);
+    sy_board_remove(s);
+    sy_panel_update(p, sy_now(), 0.01);
+    sy_panel_draw(p, &g);
+    atomic_store(&live_quit, true);
+    pthread_join(thread, NULL);
+    sy_board_notify(NULL, NULL);
+    tap_ok(atomic_load(&woken) >= 2, "who draws was woken %d times", atomic_load(&woken));
+    sy_panel_free(p);
+    sy_source_unref(s);
+    sy_metrics_free(m);
+    sy_grid_free(&g);
+}
+
 int main(void)
 {
     setlocale(LC_ALL, "C.UTF-8");
@@ -474,6 +588,7 @@ int main(void)
     rewind_run();
     hostile();
     coming_and_going();
+    live();
     tap_is_int((int64_t)sy_mem_live(), 0, "nothing left");
     return tap_done();
 }

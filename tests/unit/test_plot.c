@@ -82,8 +82,8 @@ static void axes(void)
         sy_pyramid_add(tokens, &step, &t, 1, 1);
         sy_pyramid_add(seconds, &step, &s, 1, 1);
     }
-    struct sy_x_axis a[3] = {{SY_X_TOKENS, tokens, 1}, {SY_X_TIME, seconds, 1},
-                             {SY_X_FLOPS, tokens, 1e6}};
+    struct sy_x_axis a[3] = {
+        {SY_X_TOKENS, tokens, 1}, {SY_X_TIME, seconds, 1}, {SY_X_FLOPS, tokens, 1e6}};
     double each[3] = {128, 0.25, 128e6};
     for (int i = 0; i < 3; i++)
         for (int64_t step = 1; step <= 5000; step += 7) {
@@ -119,8 +119,13 @@ static void spikes(void)
     for (int ascii = 0; ascii < 2; ascii++)
         for (double w = 300000; w > 20; w *= 0.6) {
             const struct sy_look *look = ascii ? &bare : &fine;
-            struct sy_plot plot = {.title = "loss", .lines = &line, .n = 1, .cursor = -1,
-                                   .x0 = 123456 - w * 0.4, .x1 = 123456 + w * 0.6, .log = ascii};
+            struct sy_plot plot = {.title = "loss",
+                                   .lines = &line,
+                                   .n = 1,
+                                   .cursor = -1,
+                                   .x0 = 123456 - w * 0.4,
+                                   .x1 = 123456 + w * 0.6,
+                                   .log = ascii};
             sy_grid_resize(&g, 60, 14, NULL);
             sy_plot_draw(&plot, look, &g, (struct sy_rect){0, 0, 60, 14});
             int clips = count(&g, sy_glyph(look, SY_GLYPH_CLIP));
@@ -142,9 +147,13 @@ static void spikes(void)
 /* No data, one row, equal rows, only NaN, infinite values, negative ones on a log axis. */
 static void odd_data(void)
 {
-    static const float sets[][4] = {{1, 1, 1, 1}, {NAN, NAN, NAN, NAN}, {0, 0, 0, 0},
-                                    {-1, -2, -3, -4}, {INFINITY, 1, -INFINITY, 2},
-                                    {1e-38f, 1e38f, -1e38f, 0}, {1e-45f, 2e-45f, 0, 3e-45f}};
+    static const float sets[][4] = {{1, 1, 1, 1},
+                                    {NAN, NAN, NAN, NAN},
+                                    {0, 0, 0, 0},
+                                    {-1, -2, -3, -4},
+                                    {INFINITY, 1, -INFINITY, 2},
+                                    {1e-38f, 1e38f, -1e38f, 0},
+                                    {1e-45f, 2e-45f, 0, 3e-45f}};
     struct sy_grid g = {0};
     sy_grid_resize(&g, 50, 12, NULL);
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
@@ -153,12 +162,25 @@ static void odd_data(void)
                 struct sy_pyramid *p = sy_pyramid_new(flags & 1 ? 0.9 : 0, NULL);
                 sy_pyramid_add(p, (int64_t[]){1, 2, 3, 4}, sets[i], n, 1);
                 struct sy_plot_line line = {p, p, {SY_X_STEP, NULL, 1}, 0, true, NULL};
-                struct sy_plot plot = {.title = "odd", .lines = &line, .n = 1, .x0 = 0, .x1 = 4,
-                                       .log = flags & 2, .zero = flags & 4, .cursor = 2};
-                struct sy_stack stack = {.title = "odd", .whole = p, .part = {p, p}, .n = 2,
-                                         .names = {"a", "b"}, .x = line.x, .x1 = 4, .cursor = 1};
+                struct sy_plot plot = {.title = "odd",
+                                       .lines = &line,
+                                       .n = 1,
+                                       .x0 = 0,
+                                       .x1 = 4,
+                                       .log = flags & 2,
+                                       .zero = flags & 4,
+                                       .cursor = 2};
+                struct sy_stack stack = {.title = "odd",
+                                         .whole = p,
+                                         .part = {p, p},
+                                         .n = 2,
+                                         .names = {"a", "b"},
+                                         .x = line.x,
+                                         .x1 = 4,
+                                         .cursor = 1};
                 for (int w = 1; w < 50; w += 6) {
-                    sy_plot_draw(&plot, flags & 1 ? &fine : &bare, &g, (struct sy_rect){0, 0, w, 12});
+                    sy_plot_draw(&plot, flags & 1 ? &fine : &bare, &g,
+                                 (struct sy_rect){0, 0, w, 12});
                     sy_stack_draw(&stack, &fine, &g, (struct sy_rect){0, 0, w, 1 + w / 5});
                     sy_strip_draw(p, &line.x, 0, 4, 0, &fine, &g, (struct sy_rect){0, 0, w, 3});
                 }

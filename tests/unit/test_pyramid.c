@@ -26,11 +26,16 @@ static uint64_t draw(uint64_t below)
 static float draw_value(void)
 {
     switch (draw(40)) {
-    case 0: return NAN;
-    case 1: return INFINITY;
-    case 2: return -INFINITY;
-    case 3: return 1e30f;
-    default: return (float)draw(100000) / 1000.0f - 50;
+    case 0:
+        return NAN;
+    case 1:
+        return INFINITY;
+    case 2:
+        return -INFINITY;
+    case 3:
+        return 1e30f;
+    default:
+        return (float)draw(100000) / 1000.0f - 50;
     }
 }
 
@@ -71,7 +76,8 @@ static int compare_stretches(const struct rows *r, const struct sy_pyramid *p, i
 {
     int bad = 0;
     for (int i = 0; i < tries; i++) {
-        int64_t a = (int64_t)draw((uint64_t)r->n + 1), b = a + (int64_t)draw((uint64_t)(r->n - a) + 1);
+        int64_t a = (int64_t)draw((uint64_t)r->n + 1),
+                b = a + (int64_t)draw((uint64_t)(r->n - a) + 1);
         bad += !same_extent(r, p, a, b);
     }
     return bad;
