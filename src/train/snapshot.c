@@ -350,7 +350,8 @@ static void warm(struct sy_trainer *t)
     if (s->flying || s->copy || every <= 0 || every >= t->hyper.v[SY_HYPER_steps] || !sy__saver_buffer(t))
         return;
     s->warming = true;
-    s->warming = !start_writer(t);
+    if (start_writer(t))
+        s->warming = false;
 }
 
 void sy__saver_border(struct sy_trainer *t)

@@ -46,6 +46,8 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
     struct plot *p = ctx;
     float value = 0;
     (void)evaluated;
+    if (s->state != SY_RUN_RUNNING) /* the test may be at it already */
+        return;
     for (int i = 0; i < p->nbad; i++)
         value = s->step + 1 == p->bad[i] ? p->value : value;
     if (p->t)
