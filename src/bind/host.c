@@ -43,6 +43,10 @@ struct sy_host_runs sy_host_runs;
 struct sy_host_screen sy_host_screen;
 
 static atomic_int columns = 80;
+static atomic_bool screen_open;
+
+bool sy_host_has_screen(void) { return atomic_load(&screen_open); }
+void sy_host_set_screen(bool open) { atomic_store(&screen_open, open); }
 
 int sy_host_columns(void) { return atomic_load(&columns); }
 

@@ -56,6 +56,9 @@ struct sy_host_screen {
     int (*command)(const char *name, const char *args, char *reply, size_t n);
 };
 extern struct sy_host_screen sy_host_screen;
+/* Is the screen there now, or the plain one?  Any thread. */
+bool sy_host_has_screen(void);
+void sy_host_set_screen(bool open);
 
 /* Columns that what is printed may take: 80, or what the prompt has set.  Any thread. */
 int sy_host_columns(void);

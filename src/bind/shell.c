@@ -51,7 +51,7 @@ static int start(const char *command, bool own_group, pid_t *pid)
 
 int lsy_shell(struct lua_State *L, const char *command)
 {
-    bool own_group = sy_host_screen.command != NULL;
+    bool own_group = sy_host_has_screen();
     int status, signals = 0;
     pid_t pid, got;
     if ((errno = start(command, own_group, &pid)) != 0)

@@ -3,6 +3,7 @@
  *
  * Text from a store goes to a terminal only through the sanitizer. */
 #include "command/command.h"
+#include "command/watch.h"
 
 #include "base/json.h"
 #include "base/mem.h"
@@ -365,6 +366,8 @@ static int command_log(int argc, char **argv, bool json)
 
 const struct sy_command sy_commands[] = {
     {"runs", "[--json]", "list the runs: state, steps, losses, size", NULL, command_runs},
+    {"watch", "[RUN ...] [--plain]", "the panel on live or finished runs, read-only",
+     "  --plain          lines instead of the panel, until the runs have ended", sy_command_watch},
     {"log", "RUN [SERIES...] [--json|--csv]", "print stored series by step", NULL, command_log},
     {"resume", "RUN [--steps N] [--force]", "go on with a run that ended or was killed",
      "  --steps N        steps of the whole run from now on\n"

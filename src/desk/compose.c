@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "repl/highlight.h"
 #include "tui/input.h"
 #include "tui/screen.h"
 
@@ -18,10 +19,33 @@
 #include <stdio.h>
 #include <string.h>
 
+#define COLOURED 16384 /* bytes; longer lines stay without colours */
+#define SPANS 512
 #define BUDGET 0.004 /* seconds for reading news in a frame */
 #define POPUP_GAP 2
+#define BUSY_SECONDS 0.15 /* a chunk that takes longer is seen at the prompt */
 
 /* ---- the line ---- */
+
+/* Roles of the bytes of a line of Lua; NULL: it has no colours. */
+static const uint8_t *colour(const char *text, size_t n, size_t point)
+{
+    static const uint8_t roles[] = {[SY_SPAN_KEYWORD] = SY_ROLE_EVENT, [SY_SPAN_STRING] = SY_ROLE_GOOD,
+                                    [SY_SPAN_NUMBER] = SY_ROLE_FOCUS,  [SY_SPAN_COMMENT] = SY_ROLE_DIM,
+                                    [SY_SPAN_WRONG] = SY_ROLE_BAD,     [SY_SPAN_COMMAND] = SY_ROLE_PROMPT};
+    static uint8_t role[COLOURED];
+    struct sy_span span[SPANS];
+    size_t from, to;
+    if (!n || n > COLOURED || sy_line_asking() || sy__desk.client->panes ||
+        !sy__desk.look.colours || !sy__desk.coloured)
+        return NULL;
+    memset(role, SY_ROLE_TEXT, n);
+    for (size_t i = 0, count = sy_highlight(text, n, span, SPANS); i < count; i++)
+        memset(role + span[i].at, roles[span[i].kind], span[i].n);
+    if (sy_highlight_pair(text, n, point, &from, &to))
+        role[from] = role[to] = SY_ROLE_WARN;
+    return role;
+}
 
 static struct sy_input input_now(void)
 {
@@ -33,8 +57,13 @@ static struct sy_input input_now(void)
         if (*s != '\001' && *s != '\002') /* Readline's marks around what takes no room */
             prompt[k++] = *s;
     prompt[k] = 0;
-    return (struct sy_input){
-        .prompt = prompt, .text = v.text, .n = v.n, .point = v.point, .from = v.from, .to = v.to};
+    return (struct sy_input){.prompt = prompt,
+                             .text = v.text,
+                             .n = v.n,
+                             .point = v.point,
+                             .from = v.from,
+                             .to = v.to,
+                             .role = colour(v.text, v.n, v.point)};
 }
 
 static bool line_hidden(void)
@@ -54,7 +83,8 @@ static void draw_input(const struct sy_input *in)
 {
     struct sy_desk *d = &sy__desk;
     const struct sy_rect r = sy_panel_areas(d->panel)->input;
-    enum sy_role role = d->busy && !sy_line_asking() ? SY_ROLE_DIM : SY_ROLE_PROMPT;
+    d->dim = d->busy && sy_now() >= d->busy_since + BUSY_SECONDS && !sy_line_asking();
+    enum sy_role role = d->dim ? SY_ROLE_DIM : SY_ROLE_PROMPT;
     d->cursor_x = -1;
     if (r.h > 0 && !line_hidden())
         sy_input_draw(in, &d->grid, r, &d->look, sy_look_pen(&d->look, role), &d->cursor_x,
@@ -129,7 +159,8 @@ static void draw_popup(void)
 static void draw_scroll(void)
 {
     struct sy_desk *d = &sy__desk;
-    sy_scroll_draw(d->scroll, &d->grid, sy_panel_areas(d->panel)->scrollback, &d->look);
+    const struct sy_areas *a = sy_panel_areas(d->panel);
+    sy_scroll_draw(d->scroll, &d->grid, a->scrollback, &d->look, !a->rule.h);
     sy_panel_set_scrolled(d->panel, (int)fmin(1e9, (double)sy_scroll_below(d->scroll)));
 }
 
@@ -170,6 +201,8 @@ void sy__compose(double now)
     bool panel = frame_wanted(now), help = sy_panel_help(d->panel);
     if (sy_scroll_changed(d->scroll))
         d->redraw_scroll = true;
+    if (d->busy && !d->dim && now >= d->busy_since + BUSY_SECONDS)
+        d->redraw_input = true;
     bool scroll = d->redraw_scroll && (now >= d->next_scroll || panel);
     if (!panel && !scroll && !d->redraw_input)
         return;
@@ -193,5 +226,10 @@ double sy__compose_due(double now)
     struct sy_desk *d = &sy__desk;
     if (d->redraw_panel || d->redraw_input || d->relayout || sy_panel_loading(d->panel))
         return 0;
-    return d->redraw_scroll ? fmax(0, d->next_scroll - now) : -1;
+    double due = d->redraw_scroll ? fmax(0, d->next_scroll - now) : -1;
+    if (d->busy && !d->dim) {
+        double dim = fmax(0, d->busy_since + BUSY_SECONDS - now);
+        due = due < 0 || dim < due ? dim : due;
+    }
+    return due;
 }

@@ -32,7 +32,7 @@
 #define RUNS_MAX 256
 #define PROMPT_MAX 64
 
-struct sy_desk sy__desk;
+struct sy_desk sy__desk = {.coloured = true};
 
 /* ---- posts from other threads ---- */
 
@@ -299,6 +299,9 @@ static void after_keys(bool had_help)
         sy_panel_show_help(d->panel, false);
         d->redraw_scroll = d->redraw_panel = true;
     }
+    if (d->client->hint && !d->told)
+        sy_panel_message(d->panel, d->client->hint);
+    d->told = false;
     bool changed = sy_line_view(&v);
     d->redraw_input |= changed;
     if (changed && d->filtering && sy_line_asking())
@@ -414,11 +417,13 @@ static int sleep_time(double now)
     struct sy_desk *d = &sy__desk;
     double due = d->away ? -1 : sy__compose_due(now);
     int escape = sy_line_timeout();
-    if (due < 0 && !d->away) {
+    if (due != 0 && !d->away) {
+        double frame = -1;
         if (d->client->live ? d->client->live() : board_live())
-            due = fmax(0, d->next_frame - now);
+            frame = fmax(0, d->next_frame - now);
         else if (d->client->poll_ms)
-            due = d->client->poll_ms * 1e-3;
+            frame = d->client->poll_ms * 1e-3;
+        due = frame >= 0 && (due < 0 || frame < due) ? frame : due;
     }
     int ms = due < 0 ? -1 : (int)ceil(fmin(due, 60) * 1e3);
     return escape >= 0 && (ms < 0 || escape < ms) ? escape : ms;
@@ -514,7 +519,9 @@ void sy_desk_set_prompt(const char *prompt)
 
 void sy_desk_set_busy(bool busy)
 {
-    sy__desk.redraw_input |= busy != sy__desk.busy;
+    sy__desk.redraw_input |= !busy && sy__desk.dim;
+    if (busy && !sy__desk.busy)
+        sy__desk.busy_since = sy_now();
     sy__desk.busy = busy;
 }
 
@@ -530,8 +537,8 @@ void sy_desk_say(enum sy_role role, const char *text)
 
 void sy_desk_message(const char *text)
 {
-    sy_panel_message(sy__desk.panel, text);
-    sy__desk.redraw_panel = true;
+    sy_panel_message(sy__desk.panel, text ? text : sy__desk.client->hint);
+    sy__desk.redraw_panel = sy__desk.told = true;
 }
 
 void sy_desk_repaint(void)
@@ -551,6 +558,44 @@ void sy_desk_ask(const char *question, void (*answer)(const char *text))
     d->redraw_input = true;
 }
 
+/* ---- looks ---- */
+
+const char *sy_desk_theme_names(void) { return "auto, 256, 8, none; braille, blocks, ascii"; }
+
+bool sy_desk_theme(const char *name)
+{
+    struct sy_desk *d = &sy__desk;
+    int most = sy_screen_colours();
+    bool utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
+    if (!strcmp(name, "auto"))
+        choose_look();
+    else if (!strcmp(name, "256") || !strcmp(name, "8"))
+        d->look.colours = atoi(name) < most ? atoi(name) : most;
+    else if (!strcmp(name, "none"))
+        d->look.colours = 0;
+    else if (!strcmp(name, "ascii"))
+        d->look.symbols = SY_SYMBOLS_ASCII;
+    else if (!strcmp(name, "braille"))
+        d->look.symbols = utf8 ? SY_SYMBOLS_BRAILLE : SY_SYMBOLS_ASCII;
+    else if (!strcmp(name, "blocks"))
+        d->look.symbols = utf8 ? SY_SYMBOLS_BLOCKS : SY_SYMBOLS_ASCII;
+    else
+        return false;
+    sy_panel_set_look(d->panel, &d->look);
+    sy_desk_repaint();
+    return true;
+}
+
+void sy_desk_mouse(bool on) { sy_screen_mouse(on); }
+
+void sy_desk_highlight(bool on)
+{
+    sy__desk.coloured = on;
+    sy__desk.redraw_input = true;
+}
+
+/* ---- dumping ---- */
+
 static enum sy_dump form_of(const char *path)
 {
     const char *dot = strrchr(path, '.');
@@ -562,6 +607,8 @@ static enum sy_dump form_of(const char *path)
 int sy_desk_dump(const char *path, struct sy_err *err)
 {
     struct sy_str text = SY_STR_INIT;
+    sy__desk.relayout = true;
+    sy__compose(sy_now());
     sy_grid_write(&sy__desk.grid, form_of(path), &text);
     FILE *f = text.failed ? NULL : fopen(path, "we");
     int rc = 0;

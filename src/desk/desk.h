@@ -23,6 +23,7 @@
 
 struct sy_desk_client {
     const char *prompt;              /* at the beginning */
+    const char *hint;                /* in the status line while there is nothing else to say, or NULL */
     bool panes;                      /* keys are the panes' whenever the prompt is not asked for */
     void (*enter)(const char *line);
     void (*end)(void);               /* Ctrl-D on an empty line */
@@ -68,8 +69,18 @@ void sy_desk_repaint(void);                            /* something else wrote t
 void sy_desk_ask(const char *question, void (*answer)(const char *text));
 /* Until *done or for `milliseconds`: drain captured output, so that no writer waits for us. */
 bool sy_desk_wait(bool (*done)(void *ctx), void *ctx, int milliseconds);
+/* How it looks: another number of colours or other symbols.  false: no such name. */
+bool sy_desk_theme(const char *name);
+const char *sy_desk_theme_names(void);
+void sy_desk_mouse(bool on);
+void sy_desk_highlight(bool on); /* colours of Lua in the line that is typed; on at the start */
 /* The screen as it is now, into a file: text, ANSI or SVG by its name's end. */
 int sy_desk_dump(const char *path, struct sy_err *err);
+
+/* By name, as at the prompt behind a colon: dump overlay watch theme plain mouse filter split.
+ * 0, and *reply (maybe "") is to be shown; -1: *reply says why not. */
+bool sy_desk_knows(const char *name);
+int sy_desk_command(const char *name, const char *args, char *reply, size_t n);
 
 /* Any thread: let fn(ctx) run on the desk's thread soon.  false: no desk is open. */
 bool sy_desk_post(void (*fn)(void *ctx), void *ctx);

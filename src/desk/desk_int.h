@@ -16,6 +16,7 @@ struct sy_desk {
     int64_t printed; /* lines of the scrollback that the normal screen has */
     struct sy_grid grid;
     struct sy_look look;
+    bool coloured; /* the line that is typed */
     bool open, ended, away; /* away: stopped or in the background: the terminal is not ours */
     enum sy_desk_end end;
 
@@ -23,9 +24,10 @@ struct sy_desk {
     double next_frame, next_scroll; /* not before; seconds */
     double pace;                    /* between two frames now */
     int input_rows, cursor_x, cursor_y;
-    bool busy;
+    bool busy, dim; /* dim: it shows */
+    double busy_since;
     void (*answer)(const char *text);
-    bool filtering;
+    bool filtering, told; /* told: a message came with this key */
 
     char *popup[SY_POPUP_MAX]; /* candidates of a completion; owned */
     int popup_count, popup_more;

@@ -291,8 +291,8 @@ static bool plain_run(struct sy_session *s)
     sy_job_detach(sy_edit_is_terminal());
     sy_prompt_signals(true);
     while (!s->ended)
-        if (!step(s))
-            return false;
+        if (!step(s) || sy__bench_wanted())
+            return s->ended;
     if (s->status != 143 || !sy__running)
         sy_host_call(sy__stop_runs, NULL);
     return true;
@@ -341,6 +341,8 @@ int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start)
     bool open = !sy_edit_open(&options);
     sy_job_detach(open && sy_edit_is_terminal()); /* before the Lua thread starts: it may have a job */
     sy_host_set_printer(sy_edit_notice);
+    if (options.keys)
+        sy_host_screen.command = sy__screen_command;
     sy_chunk_on_quit(on_quit);
     sy_host_clear_interrupt(); /* of the init file */
     if (!open || sy_host_start(L)) {

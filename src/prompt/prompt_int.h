@@ -39,6 +39,10 @@ void sy__no_interrupt(struct lua_State *L);
 /* complete.c: Tab. */
 char *sy__complete(const char *line, size_t point, bool *files);
 
+/* screen.c: :dump, :overlay and their like, called on the Lua thread. */
+int sy__screen_command(const char *name, const char *args, char *reply, size_t n);
+bool sy__bench_wanted(void); /* :plain on the plain screen; asking answers */
+
 /* workbench.c.  false: it could not be opened (a message is in err). */
 enum sy_workbench_end { SY_WORKBENCH_LEFT, SY_WORKBENCH_PLAIN, SY_WORKBENCH_FAILED };
 enum sy_workbench_end sy__workbench_run(struct sy_session *s, const struct sy_prompt_start *start);

@@ -293,6 +293,20 @@ static void greet(void)
     sy_host_post(run_scripts, NULL, on_done);
 }
 
+/* On the plain screen: the chunk that ran when the workbench was left, to its end. */
+static void settle(void)
+{
+    sy_prompt_signals(true);
+    while (w.busy && !atomic_load(&w.done) && sy_edit_wait(-1))
+        continue;
+    if (w.busy && atomic_exchange(&w.done, false)) {
+        w.busy = false;
+        if (!w.scripts)
+            sy__handle_result(w.s);
+        w.scripts = false;
+    }
+}
+
 enum sy_workbench_end sy__workbench_run(struct sy_session *s, const struct sy_prompt_start *start)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -303,12 +317,17 @@ enum sy_workbench_end sy__workbench_run(struct sy_session *s, const struct sy_pr
         return SY_WORKBENCH_FAILED;
     }
     sy_job_detach(true);
+    sy_host_set_screen(true);
     sy_desk_set_prompt(prompt_now());
     greet();
     woken();
     enum sy_desk_end how = sy_desk_run();
+    sy_host_set_screen(false);
     sy_desk_close();
-    return how == SY_DESK_PLAIN ? SY_WORKBENCH_PLAIN : SY_WORKBENCH_LEFT;
+    if (how == SY_DESK_LEFT)
+        return SY_WORKBENCH_LEFT;
+    settle();
+    return SY_WORKBENCH_PLAIN;
 }
 
 void sy__workbench_free(void)

@@ -496,7 +496,7 @@ static void draw_below(const struct sy_scroll *s, struct sy_grid *g, struct sy_r
 }
 
 void sy_scroll_draw(struct sy_scroll *s, struct sy_grid *g, struct sy_rect r,
-                    const struct sy_look *look)
+                    const struct sy_look *look, bool tell)
 {
     s->changed = false;
     sy_grid_fill(g, r, ' ', plain);
@@ -512,7 +512,7 @@ void sy_scroll_draw(struct sy_scroll *s, struct sy_grid *g, struct sy_rect r,
         y -= rows;
         lay(s, number, r.w, g, r, y, look);
     }
-    if (!s->follow)
+    if (!s->follow && tell)
         draw_below(s, g, r, look);
 }
 

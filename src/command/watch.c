@@ -1,0 +1,243 @@
+/* `switchyard watch [RUN ...]`: the panel on stored runs, live or finished, from any terminal.
+ *
+ *  1. Read-only: no run is touched, and none waits for us.
+ *  2. Keys are the panes'; a colon asks for a command.  Ctrl-C, Ctrl-D and :q leave, q alone never.
+ *  3. Without a terminal, a line whenever there is something new, until the runs have ended. */
+#include "config.h"
+#include "command/watch.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/utf8.h"
+#include "desk/desk.h"
+#include "repl/edit.h"
+#include "run/board.h"
+#include "run/store.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RUNS 64
+#define LINE_SECONDS 2.0
+#define HINT "read only: Ctrl-C or :q leaves"
+
+static struct {
+    struct sy_source *source[RUNS];
+    int n, status;
+} w;
+
+static int fail(const struct sy_err *err)
+{
+    struct sy_str safe = SY_STR_INIT;
+    sy_utf8_sanitize(&safe, err->msg, strlen(err->msg));
+    fprintf(stderr, "switchyard: %s\n", safe.data ? safe.data : "out of memory");
+    sy_str_free(&safe);
+    return 1;
+}
+
+/* ---- which runs ---- */
+
+static int add(const char *name)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_source *s = w.n < RUNS ? sy_source_stored(sy_runs_dir(), name, &err) : NULL;
+    if (!s) {
+        if (!err.code)
+            sy_err_set(&err, SY_E_RANGE, "watch: at most %d runs", RUNS);
+        return fail(&err);
+    }
+    w.source[w.n++] = s;
+    return 0;
+}
+
+/* Without a name: those that are being trained, else the newest. */
+static int add_live(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_runs runs;
+    int status = 0;
+    if (sy_runs_list(sy_runs_dir(), &runs, &err))
+        return fail(&err);
+    for (int i = runs.count - 1; i >= 0 && !status && w.n < RUNS; i--)
+        if (runs.list[i].live)
+            status = add(runs.list[i].name);
+    for (int i = runs.count - 1; i >= 0 && !status && !w.n; i--)
+        if (!runs.list[i].error.code)
+            status = add(runs.list[i].name);
+    sy_runs_free(&runs);
+    if (!status && !w.n) {
+        sy_err_set(&err, SY_E_NOTFOUND, "watch: no runs in %s", sy_runs_dir());
+        status = fail(&err);
+    }
+    return status;
+}
+
+static bool any_live(void)
+{
+    for (int i = 0; i < w.n; i++) {
+        struct sy_source_status s;
+        sy_source_status(w.source[i], &s);
+        if (s.live)
+            return true;
+    }
+    return false;
+}
+
+/* ---- on a terminal ---- */
+
+static void enter(const char *line)
+{
+    char name[32], reply[512];
+    int used = 0;
+    if (sscanf(line, " :%31[a-z]%n", name, &used) != 1)
+        return;
+    const char *args = line + used + strspn(line + used, " ");
+    if (!strcmp(name, "q") || !strcmp(name, "quit"))
+        sy_desk_leave();
+    else if (!sy_desk_knows(name))
+        sy_desk_say(SY_ROLE_TEXT, "there are :q, :dump FILE, :overlay RUN ..., :watch RUN, :filter TEXT, "
+                                  ":theme NAME, :split SHARE");
+    else {
+        sy_desk_command(name, args, reply, sizeof reply);
+        if (*reply)
+            sy_desk_say(SY_ROLE_TEXT, reply);
+    }
+}
+
+static void leave(void) { sy_desk_leave(); }
+
+static void terminate(int number)
+{
+    w.status = 128 + number;
+    sy_desk_leave();
+}
+
+static void woken(void) {}
+
+static void request(const struct sy_request *r)
+{
+    (void)r;
+    sy_desk_message("watch only looks on: do it at the prompt of the run");
+}
+
+static const struct sy_desk_client client = {.prompt = "",
+                                             .panes = true,
+                                             .hint = HINT,
+                                             .enter = enter,
+                                             .end = leave,
+                                             .interrupted = leave,
+                                             .woken = woken,
+                                             .terminate = terminate,
+                                             .request = request,
+                                             .live = any_live,
+                                             .poll_ms = 1000};
+
+static int show(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_edit_options options = {.action = sy_desk_action};
+    options.keys = sy_desk_keys(&options.nkeys);
+    if (sy_edit_open(&options))
+        return sy_err_set(&err, SY_E_IO, "watch: no pipe"), fail(&err);
+    if (sy_desk_open(&client, &err) ||
+        sy_panel_set_sources(sy_desk_panel(), w.source, w.n, &err)) {
+        sy_desk_free();
+        sy_edit_close();
+        return fail(&err);
+    }
+    sy_panel_set_split(sy_desk_panel(), 0.85);
+    sy_desk_message(NULL);
+    sy_desk_run();
+    sy_desk_free();
+    sy_edit_close();
+    return w.status;
+}
+
+/* ---- without ---- */
+
+static void print_status(const struct sy_source_status *s)
+{
+    struct sy_str name = SY_STR_INIT;
+    sy_utf8_sanitize(&name, s->name, strlen(s->name));
+    if (w.n > 1)
+        printf("%s  ", name.data ? name.data : "");
+    printf("step %lld/%lld", (long long)s->step, (long long)s->steps);
+    if (!isnan(s->loss))
+        printf("  loss %.3f", s->loss);
+    if (!isnan(s->val_loss))
+        printf("  val %.3f", s->val_loss);
+    if (!isnan(s->lr))
+        printf("  lr %.1e", s->lr);
+    if (!isnan(s->tok_s))
+        printf("  tok/s %.0f", s->tok_s);
+    if (!isnan(s->mfu))
+        printf("  mfu %.0f%%", 100 * s->mfu);
+    printf("  %s\n", s->state);
+    sy_str_free(&name);
+}
+
+static int print_lines(void)
+{
+    struct {
+        int64_t step;
+        char state[16];
+    } last[RUNS];
+    for (int i = 0; i < w.n; i++)
+        last[i].step = -1;
+    for (bool live = true; live && !ferror(stdout); sy_sleep(live ? LINE_SECONDS : 0)) {
+        live = false;
+        for (int i = 0; i < w.n; i++) {
+            struct sy_source_status s;
+            sy_source_poll(w.source[i]);
+            sy_source_status(w.source[i], &s);
+            live |= s.live;
+            if (s.step == last[i].step && !strcmp(s.state, last[i].state))
+                continue;
+            last[i].step = s.step;
+            memcpy(last[i].state, s.state, sizeof last[i].state);
+            print_status(&s);
+        }
+        fflush(stdout);
+    }
+    return 0;
+}
+
+/* Options; the names of runs move to the front of argv.  *n of them; a status. */
+static int read_options(int argc, char **argv, bool *plain, int *n)
+{
+    *n = 0;
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i];
+        if (!strncmp(a, "--runs=", 7))
+            setenv("SWITCHYARD_RUNS", a + 7, 1);
+        else if (!strcmp(a, "--runs") && i + 1 < argc)
+            setenv("SWITCHYARD_RUNS", argv[++i], 1);
+        else if (!strcmp(a, "--plain"))
+            *plain = true;
+        else if (*a == '-') {
+            fprintf(stderr, "switchyard: watch: unknown option '%s'; there are --plain, --runs DIR\n", a);
+            return 2;
+        } else
+            argv[(*n)++] = argv[i];
+    }
+    return 0;
+}
+
+int sy_command_watch(int argc, char **argv, bool json)
+{
+    bool plain = json;
+    int n, status = read_options(argc, argv, &plain, &n);
+    for (int i = 0; i < n && !status; i++)
+        status = add(argv[i]);
+    if (!status && !n)
+        status = add_live();
+    if (!status)
+        status = !plain && sy_desk_possible() ? show() : print_lines();
+    for (int i = 0; i < w.n; i++)
+        sy_source_unref(w.source[i]);
+    return status;
+}

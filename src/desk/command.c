@@ -1,0 +1,143 @@
+/* What may be asked of the screen by name: :dump, :overlay and their like.  Layer desk. */
+#include "desk/desk.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "run/board.h"
+#include "run/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WORDS 32
+
+struct order {
+    char *args, *reply;
+    size_t n;
+    int status;
+};
+
+static void fail(struct order *r, const char *fmt, const char *what)
+    __attribute__((format(printf, 2, 0)));
+static void fail(struct order *r, const char *fmt, const char *what)
+{
+    r->status = -1;
+    snprintf(r->reply, r->n, fmt, what);
+}
+
+static void dump(struct order *r)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (!*r->args)
+        fail(r, "%s", "dump: takes the name of a file: .txt, .ans or .svg");
+    else if (sy_desk_dump(r->args, &err))
+        fail(r, "%s", err.msg);
+}
+
+static void overlay(struct order *r)
+{
+    const char *names[WORDS];
+    struct sy_err err = SY_ERR_INIT;
+    int n = 0;
+    char *rest = r->args;
+    for (char *word; n < WORDS && (word = strtok_r(rest, " ", &rest));)
+        names[n++] = word;
+    if (sy_panel_overlay(sy_desk_panel(), names, n, &err))
+        fail(r, "%s", err.msg);
+}
+
+/* A run of this session, else a stored one, which joins the board. */
+static void watch(struct order *r)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (!*r->args) {
+        snprintf(r->reply, r->n, "%s", sy_panel_selected(sy_desk_panel()));
+        return;
+    }
+    if (sy_panel_select(sy_desk_panel(), r->args))
+        return;
+    struct sy_source *s = sy_source_stored(sy_runs_dir(), r->args, &err);
+    if (!s || sy_board_add(s, &err))
+        fail(r, "%s", err.msg);
+    sy_source_unref(s);
+    if (!r->status) {
+        sy_panel_update(sy_desk_panel(), sy_now(), 0.05);
+        sy_panel_select(sy_desk_panel(), r->args);
+    }
+}
+
+static void theme(struct order *r)
+{
+    if (!*r->args)
+        snprintf(r->reply, r->n, "%s", sy_desk_theme_names());
+    else if (!sy_desk_theme(r->args))
+        fail(r, "theme: there are %s", sy_desk_theme_names());
+}
+
+static void plain(struct order *r)
+{
+    (void)r;
+    sy_desk_go_plain();
+}
+
+static void mouse(struct order *r)
+{
+    if (!strcmp(r->args, "on") || !strcmp(r->args, "off"))
+        sy_desk_mouse(!strcmp(r->args, "on"));
+    else
+        fail(r, "%s", "mouse: on or off");
+}
+
+static void highlight(struct order *r)
+{
+    if (!strcmp(r->args, "on") || !strcmp(r->args, "off"))
+        sy_desk_highlight(!strcmp(r->args, "on"));
+    else
+        fail(r, "%s", "highlight: on or off");
+}
+
+static void filter(struct order *r)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (sy_panel_filter(sy_desk_panel(), r->args, &err))
+        fail(r, "%s", err.msg);
+}
+
+static void split(struct order *r)
+{
+    char *end;
+    double share = strtod(r->args, &end);
+    if (end == r->args || *end || share < 0 || share > 0.9)
+        fail(r, "%s", "split: takes the panel's share of the height, 0.1 to 0.9; 0: as it was");
+    else {
+        sy_panel_set_split(sy_desk_panel(), share);
+        sy_desk_repaint();
+    }
+}
+
+static const struct {
+    const char *name;
+    void (*f)(struct order *r);
+} commands[] = {{"dump", dump},   {"overlay", overlay}, {"watch", watch},   {"theme", theme},
+                {"plain", plain}, {"mouse", mouse}, {"highlight", highlight},     {"filter", filter}, {"split", split}};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+bool sy_desk_knows(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (!strcmp(name, commands[i].name))
+            return true;
+    return false;
+}
+
+int sy_desk_command(const char *name, const char *args, char *reply, size_t n)
+{
+    struct order r = {sy_strdup(args), reply, n, 0};
+    *reply = 0;
+    for (size_t i = 0; i < COMMANDS && r.args; i++)
+        if (!strcmp(name, commands[i].name))
+            commands[i].f(&r);
+    sy_free(r.args);
+    return r.status;
+}
