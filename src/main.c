@@ -4,6 +4,7 @@
  * Exit status: 0; 1 an error in Lua or a failed run; 2 usage; 130 interrupted. */
 #include "config.h"
 #include "command/command.h"
+#include "desk/desk.h"
 #include "desk/signals.h"
 #include "prompt/prompt.h"
 
@@ -37,7 +38,8 @@ enum option {
     OPT_RUNS,
     OPT_VERSION,
     OPT_HELP,
-    OPT_DUMP_HELP
+    OPT_DUMP_HELP,
+    OPT_HAS_WORKBENCH
 };
 
 static const struct {
@@ -59,6 +61,7 @@ static const struct {
     {"-v", OPT_VERSION, NULL, NULL},
     {"-h", OPT_HELP, NULL, NULL},
     {"--dump-help", OPT_DUMP_HELP, NULL, NULL}, /* the reference as a manual page */
+    {"--has-workbench", OPT_HAS_WORKBENCH, NULL, NULL}, /* for tests: was it built in? */
 };
 #define OPTIONS (sizeof table / sizeof *table)
 
@@ -70,7 +73,7 @@ struct plan {
         const char *text;
     } chunks[CHUNKS_MAX]; /* -e and -l in order */
     int nchunks;
-    bool interactive, no_environment, plain, json, version, help, dump_help;
+    bool interactive, no_environment, plain, json, version, help, dump_help, has_workbench;
     bool terminal; /* both ends were one at the start */
     const char *threads, *runs;
     int script; /* index in argv; argc: none */
@@ -140,6 +143,7 @@ static int take_option(struct plan *p, enum option option, const char *value)
     case OPT_VERSION: p->version = true; break;
     case OPT_HELP: p->help = true; break;
     case OPT_DUMP_HELP: p->dump_help = true; break;
+    case OPT_HAS_WORKBENCH: p->has_workbench = true; break;
     case OPT_NONE: break;
     }
     return 0;
@@ -463,6 +467,8 @@ int main(int argc, char **argv)
         return status;
     if (p.help)
         print_help();
+    else if (p.has_workbench)
+        status = !sy_desk_built();
     else if (p.version)
         printf("%s %s\n", PACKAGE_NAME, PACKAGE_VERSION);
     else

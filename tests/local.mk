@@ -24,6 +24,8 @@ test_libs = libtap.a
 AM_CPPFLAGS += -I$(top_srcdir)/tests
 
 script_tests += %D%/layers.sh
+script_tests += %D%/screens/keys.sh %D%/screens/terminal.sh
+EXTRA_DIST += %D%/screens/lib.sh
 EXTRA_DIST += %D%/layers.txt
 EXTRA_DIST += %D%/peers/tokenizer.py
 EXTRA_DIST += %D%/peers/parity.py

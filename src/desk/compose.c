@@ -188,6 +188,7 @@ static bool frame_wanted(double now)
     bool news = sy_panel_update(d->panel, now, BUDGET);
     if (now >= d->next_frame) { /* a run that takes its time is looked at less often */
         d->pace = news ? 1.0 / SY_DESK_FPS : fmin(0.5, d->pace * 1.1);
+        d->again -= d->again > 0;
         d->next_frame = now + (sy_panel_loading(d->panel) ? 0 : d->pace);
     }
     return news || d->redraw_panel;

@@ -30,7 +30,7 @@
 #define KEYS_AT_ONCE 256
 #define PRINTED_MAX 1000 /* lines that the normal screen gets at most */
 #define RUNS_MAX 256
-#define PROMPT_MAX 64
+#define AGAIN 3 /* frames after something woke the loop: a run may have stopped */
 
 struct sy_desk sy__desk = {.coloured = true};
 
@@ -89,14 +89,20 @@ static void take_posts(bool on)
 
 /* ---- opening and closing ---- */
 
-bool sy_desk_possible(void)
+bool sy_desk_built(void)
 {
 #if defined HAVE_READLINE && defined HAVE_NCURSES
-    return sy_screen_usable(sy_capture_on() ? sy_capture_in() : 0,
-                            sy_capture_on() ? sy_capture_out() : 1);
+    return true;
 #else
     return false;
 #endif
+}
+
+bool sy_desk_possible(void)
+{
+    bool captured = sy_capture_on();
+    return sy_desk_built() && sy_screen_usable(captured ? sy_capture_in() : 0,
+                                               captured ? sy_capture_out() : 1);
 }
 
 bool sy_desk_is_open(void) { return sy__desk.open; }
@@ -153,6 +159,28 @@ static void on_bell(void *ctx)
     sy_screen_bell();
 }
 
+static void on_interrupt(void *ctx)
+{
+    struct sy_desk *d = ctx;
+    if (d->busy && !sy_line_asking()) { /* what was typed meanwhile stays */
+        d->client->interrupted();
+        return;
+    }
+    bool nothing = sy_line_cancel();
+    sy__popup_close();
+    sy_panel_show_help(d->panel, false);
+    d->redraw_input = true;
+    if (sy_line_asking()) {
+        on_enter(d, NULL);
+        return;
+    }
+    if (sy_panel_pane_mode(d->panel) && !d->client->panes) {
+        sy_panel_set_pane_mode(d->panel, false);
+        sy__act_on_panes();
+    } else if (nothing)
+        d->client->interrupted();
+}
+
 static int begin_line(struct sy_err *err)
 {
     struct sy_desk *d = &sy__desk;
@@ -162,6 +190,7 @@ static int begin_line(struct sy_err *err)
                                 .enter = on_enter,
                                 .list = on_list,
                                 .bell = on_bell,
+                                .interrupt = on_interrupt,
                                 .ctx = d};
     if (sy_line_begin(&o, d->client->prompt))
         return sy_err_set(err, SY_E_UNSUPPORTED, "screen: built without GNU Readline");
@@ -353,33 +382,13 @@ void sy__stop(void)
     come_back(); /* unless it was `bg` */
 }
 
-static void interrupt(void)
-{
-    struct sy_desk *d = &sy__desk;
-    bool nothing = sy_line_cancel();
-    sy__popup_close();
-    sy_panel_show_help(d->panel, false);
-    d->redraw_input = true;
-    if (sy_line_asking()) {
-        on_enter(d, NULL);
-        return;
-    }
-    if (sy_panel_pane_mode(d->panel) && !d->client->panes) {
-        sy_panel_set_pane_mode(d->panel, false);
-        sy__act_on_panes();
-        return;
-    }
-    if (nothing)
-        d->client->interrupted();
-}
-
 static void take_signals(void)
 {
     struct sy_desk *d = &sy__desk;
     if (sy_signals_take(SY_SIGNAL_END))
         d->client->terminate(sy_signals_ended_by());
     if (sy_signals_take(SY_SIGNAL_INTERRUPT))
-        interrupt();
+        on_interrupt(d);
     if (sy_signals_take(SY_SIGNAL_STOP))
         sy__stop();
     if (sy_signals_take(SY_SIGNAL_CONTINUE)) {
@@ -419,7 +428,7 @@ static int sleep_time(double now)
     int escape = sy_line_timeout();
     if (due != 0 && !d->away) {
         double frame = -1;
-        if (d->client->live ? d->client->live() : board_live())
+        if (d->again > 0 || (d->client->live ? d->client->live() : board_live()))
             frame = fmax(0, d->next_frame - now);
         else if (d->client->poll_ms)
             frame = d->client->poll_ms * 1e-3;
@@ -460,8 +469,10 @@ static void turn(void)
     take_notices();
     if (n > 0 && p[2].revents)
         sy__drain();
-    if (n > 0 && p[1].revents)
+    if (n > 0 && p[1].revents) {
+        d->again = AGAIN;
         d->client->woken();
+    }
 }
 
 enum sy_desk_end sy_desk_run(void)

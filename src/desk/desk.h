@@ -27,12 +27,12 @@ struct sy_desk_client {
     bool panes;                      /* keys are the panes' whenever the prompt is not asked for */
     void (*enter)(const char *line);
     void (*end)(void);               /* Ctrl-D on an empty line */
-    void (*interrupted)(void);       /* Ctrl-C with nothing typed */
+    void (*interrupted)(void);       /* Ctrl-C with nothing typed, or while busy */
     void (*woken)(void);             /* something woke the loop: look what */
     void (*terminate)(int signal);   /* the system wants us to end */
     void (*request)(const struct sy_request *r); /* pause, resume, mark */
     void (*resized)(int w, int h);   /* and at the beginning */
-    bool (*on_interrupt)(int number); /* at Ctrl-C, in the signal handler; true: that was all */
+    bool (*on_interrupt)(int number); /* SIGINT, in the signal handler; true: that was all */
     bool (*live)(void);              /* is any run that is shown being trained?  NULL: ask the board */
     int poll_ms;                     /* look for news of dead runs so often; 0: never */
 };
@@ -42,6 +42,7 @@ enum sy_desk_end {
     SY_DESK_PLAIN /* the plain screen was asked for; sy_desk_run may be called again */
 };
 
+bool sy_desk_built(void);    /* with what it takes */
 bool sy_desk_possible(void); /* a terminal that can do it, and built with what it takes */
 /* Takes the terminal.  sy_edit_open was called before, with sy_desk_keys and sy_desk_action. */
 int sy_desk_open(const struct sy_desk_client *client, struct sy_err *err);

@@ -24,6 +24,7 @@ struct sy_desk {
     double next_frame, next_scroll; /* not before; seconds */
     double pace;                    /* between two frames now */
     int input_rows, cursor_x, cursor_y;
+    int again; /* frames that come even when no run lives */
     bool busy, dim; /* dim: it shows */
     double busy_since;
     void (*answer)(const char *text);

@@ -210,7 +210,9 @@ static void woken(void)
 
 static void interrupted(void)
 {
-    if (w.s->text.len && !w.busy) {
+    if (w.busy)
+        sy_host_interrupt();
+    else if (w.s->text.len) {
         sy_str_clear(&w.s->text);
         sy_desk_set_prompt(prompt_now());
     } else if (!sy_job_interrupt())

@@ -65,7 +65,8 @@ void sy__complete_open(sy_edit_complete complete)
 {
     client = complete;
     rl_attempted_completion_function = attempt;
-    rl_basic_word_break_characters = " \t\n\"\\'><=;:+-*/%^~#{}()[].,?!";
+    /* Not the basic ones: Readline has copied those when it was initialized. */
+    rl_completer_word_break_characters = " \t\n\"\\'><=;:+-*/%^~#{}()[].,?!";
     rl_completer_quote_characters = "\"'";
 }
 

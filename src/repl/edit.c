@@ -85,7 +85,9 @@ void sy__readline_open(const struct sy_edit_options *options)
     rl_variable_bind("show-all-if-ambiguous", "on");
     rl_initialize(); /* reads the user's file */
     sy__keys_bind();
-    rl_read_init_file(NULL); /* again: it may change any of our keys */
+    rl_set_keymap_from_edit_mode(); /* whatever "set keymap" left */
+    rl_read_init_file(NULL);        /* again: it may change any of our keys */
+    rl_set_keymap_from_edit_mode();
     rl_variable_bind("blink-matching-paren", "off"); /* it sleeps */
     if (rl_editing_mode == 0) /* vi: a lone Esc must not be waited for */
         rl_variable_bind("keyseq-timeout", "25");

@@ -20,6 +20,8 @@
 #include <readline/readline.h>
 
 #define ANY_KEY 256
+#define INTERRUPT 3 /* Ctrl-C */
+#define GIVE_UP 7   /* Ctrl-G */
 
 static struct sy_line_options opt;
 static FILE *in, *nowhere;
@@ -29,9 +31,27 @@ static Keymap before_panes; /* NULL: the prompt has the keys */
 /* A question: what was typed waits. */
 static char *waiting, *prompt_waiting;
 static int waiting_point;
-static bool asking, answered, in_handler;
+static bool asking, answered, in_handler, interrupted, pasting;
 
 /* ---- what Readline calls ---- */
+
+/* Ctrl-C outside a paste: Readline sees Ctrl-G, which gives up whatever it is about. */
+static int get_byte(FILE *f)
+{
+    static const char begin[] = "\033[200~", end[] = "\033[201~";
+    static char last[sizeof begin];
+    int c = rl_getc(f);
+    memmove(last, last + 1, sizeof last - 2);
+    last[sizeof last - 2] = (char)c;
+    if (!memcmp(last, begin, sizeof begin - 1))
+        pasting = true;
+    else if (!memcmp(last, end, sizeof end - 1))
+        pasting = false;
+    if (c != INTERRUPT || pasting)
+        return c;
+    interrupted = true;
+    return GIVE_UP;
+}
 
 static void redisplay(void) { changed = true; }
 
@@ -104,6 +124,8 @@ int sy_line_begin(const struct sy_line_options *options, const char *prompt)
     rl_prep_term_function = NULL;
     rl_deprep_term_function = NULL;
     rl_redisplay_function = redisplay;
+    rl_getc_function = get_byte;
+    pasting = interrupted = false;
     rl_completion_display_matches_hook = show_list;
     fill_panes();
     rl_callback_handler_install(prompt, on_line);
@@ -141,6 +163,7 @@ void sy_line_end(void)
     rl_prep_term_function = rl_prep_terminal;
     rl_deprep_term_function = rl_deprep_terminal;
     rl_redisplay_function = rl_redisplay;
+    rl_getc_function = rl_getc;
     rl_completion_display_matches_hook = NULL;
     fclose(in);
     fclose(nowhere);
@@ -156,6 +179,10 @@ void sy_line_read(void)
     rl_callback_read_char();
     if (answered)
         put_back();
+    if (interrupted) {
+        interrupted = false;
+        opt.interrupt(opt.ctx);
+    }
 }
 
 int sy_line_timeout(void) { return in && sy__lone_escape() ? SY_LINE_ESC_MS : -1; }
@@ -228,11 +255,15 @@ void sy_line_set_size(int rows, int columns) { rl_set_screen_size(rows, columns)
 bool sy_line_cancel(void)
 {
     bool empty = rl_end == 0 && !RL_ISSTATE(RL_STATE_ISEARCH | RL_STATE_NSEARCH);
+    Keymap panes = before_panes ? rl_get_keymap() : NULL;
     rl_callback_sigcleanup();
-    if (rl_end)
-        rl_replace_line("", 1);
-    rl_point = rl_mark = 0;
+    char *prompt = sy_strdup(rl_prompt ? rl_prompt : "");
+    rl_callback_handler_remove();
     rl_clear_message();
+    rl_callback_handler_install(prompt ? prompt : "", on_line); /* at the history's end again */
+    if (panes)
+        rl_set_keymap(panes);
+    sy_free(prompt);
     changed = true;
     return empty;
 }

@@ -24,6 +24,7 @@ struct sy_line_options {
     void (*enter)(void *ctx, const char *line); /* NULL: end (Ctrl-D on an empty line) */
     void (*list)(void *ctx, char *const *words, int n); /* candidates of a completion */
     void (*bell)(void *ctx);
+    void (*interrupt)(void *ctx); /* Ctrl-C, in its place among the keys: sy_line_cancel does the rest */
     void *ctx;
 };
 

@@ -150,7 +150,8 @@ void sy_screen_restore(void)
 
 /* ---- opening ---- */
 
-/* Signals stay; keys come at once, as they are: Readline binds Ctrl-S, Ctrl-V and Return. */
+/* Keys come at once, as they are: Readline binds Ctrl-S, Ctrl-V and Return.  Ctrl-Z and Ctrl-\ are
+ * signals; Ctrl-C is a key, so that it keeps its place among the others. */
 static void set_keys(void)
 {
     struct termios t;
@@ -160,6 +161,7 @@ static void set_keys(void)
     if (tcgetattr(sc.in_fd, &t) == 0) {
         t.c_iflag &= ~(tcflag_t)(IXON | ICRNL | INLCR | IGNCR);
         t.c_lflag &= ~(tcflag_t)IEXTEN;
+        t.c_cc[VINTR] = _POSIX_VDISABLE;
         tcsetattr(sc.in_fd, TCSADRAIN, &t);
     }
     def_prog_mode();

@@ -1,0 +1,170 @@
+#!/bin/sh
+# The workbench under a user's hands: what is typed, and what stands on the screen.
+# shellcheck source=/dev/null
+. "${srcdir:-.}/tests/screens/lib.sh"
+
+start 80 24 "$program -E"
+sees "yard>" "the prompt"
+sees "F1 help" "the status line"
+sees "scrollback" "the scrollback"
+cursor 6,22 "the cursor stands behind the prompt"
+enter '1 + 1'
+sees "yard> 1 + 1" "what was entered is above"
+lacks "> 1 + 2"
+enter 'x = 6 * 7; print("answer", x)'
+sees "answer  42" "a tab goes to a column"
+
+# wrapping, a long line and back
+type 'y = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"'
+cursor 31,22 "a long line wraps, and the cursor with it"
+press C-a
+cursor 6,21 "its beginning is a row above"
+press C-e C-u
+cursor 6,22 "one row again"
+
+# history
+type 'x ='
+press Up
+sees 'yard> x = 6 * 7; print("answer", x)' "Up looks for what begins so"
+press C-c
+press C-r
+type 'answer'
+sees "(reverse-i-search)" "a search shows its prompt"
+press C-c
+lacks "(reverse-i-search)" "Ctrl-C ends it"
+
+# completion
+type 'tensor.ran'
+press Tab
+sees "randint" "candidates above the line"
+type 'd'
+lacks "randint" "and gone with the next key"
+press C-u
+type 'tensor.gradch'
+press Tab
+sees "tensor.gradcheck" "the only one is taken"
+press C-u
+
+# several lines
+enter 'for i = 1, 2 do'
+sees "  ..>" "an unfinished chunk goes on"
+enter 'print("line " .. i) end'
+sees "line 2" "and runs when it is complete"
+tm set-buffer -b paste 'a = 40
+b = 2
+print("sum", a + b)'
+tm paste-buffer -p -b paste -t "$terminal"
+sees 'print("sum", a + b)' "a paste of several lines is one line of several rows"
+lacks "sum     42" "that waits for Enter"
+press Enter
+sees "sum     42"
+tm set-buffer -b paste 'yard> c = 3
+3
+yard> print("pasted " .. c * c)'
+tm paste-buffer -p -b paste -t "$terminal"
+press Enter
+sees "pasted 9" "a pasted session: its prompted lines"
+
+# wide characters and marks
+type '"漢字e'"$(printf '\314\201')"'x"'
+cursor 14,22 "wide characters take two columns, marks none"
+press BSpace BSpace
+cursor 12,22
+press C-u
+
+# an editor outside
+cat > "$dir/edit" <<'END'
+#!/bin/sh
+echo 'print("from " .. "outside")' > "$1"
+END
+chmod +x "$dir/edit"
+start 80 24 "EDITOR=$dir/edit $program -E"
+sees "yard>"
+type 'nothing'
+press C-x C-e
+sees 'print("from " .. "outside")' "C-x C-e: the line comes from the editor"
+press Enter
+sees "from outside"
+
+# panes
+press F6
+sees "PANES" "F6: keys act on panes"
+type 'q'
+lacks "PANES" "q goes back to the prompt, and no further"
+press C-u
+press C-x s
+sees "PANES" "C-x s, too"
+press Escape
+lacks "PANES" "a lone Esc as well"
+press F6
+type 'w'
+sees "yard> w" "any other letter is typed at the prompt"
+press C-u
+press F1
+sees "keys act on the panels" "F1 shows the keys"
+press Space
+lacks "keys act on the panels" "until the next one"
+press C-u
+press C-x a
+sees "yard>" "C-x a: the plain screen"
+lacks "F1 help"
+type '"kept'
+press C-x a
+sees "F1 help" "and back"
+sees 'yard> "kept' "with what was typed"
+press C-c
+sees "yard>"
+
+# scrolling
+enter 'for i = 1, 300 do print("row " .. i) end'
+sees "row 300"
+press PageUp
+sees "below" "PgUp: the rule says how much is below"
+enter 'print("new", 1)'
+sees "new     1" "a line that is entered is followed"
+press C-l
+lacks "row 300" "Ctrl-L: an empty view"
+
+# Ctrl-C
+type 'rubbish'
+press C-c
+lacks "rubbish" "Ctrl-C clears what is typed"
+press C-c
+sees "leaves" "on an empty line it gives a hint"
+enter 'while true do end'
+press C-c
+sees "interrupted" "it ends a loop"
+enter 'coroutine.wrap(function() while true do end end)()'
+sees "coroutine.wrap"
+press C-l
+press C-c
+sees "interrupted" "also in a coroutine"
+enter 'for i = 1, 1e5 do print(i) end print("flood over")'
+type 'typed meanwhile'
+sees "flood over" "a print flood ends"
+sees "yard> typed meanwhile" "and no key was lost"
+press C-u
+
+# nothing that is printed moves the cursor
+enter 'print("\27[2J\27[H\27]0;title\7\27[?1049l\14ha" .. "lf") io.stderr:write("err", "or\n")'
+sees "half" "escape sequences are dropped, standard error is seen"
+enter 'print("\u{202e}bidi\0\1\xff")'
+sees "error"
+sees '\u{202E}bidi\x00\x01\xFF' "what could deceive is made visible"
+sees "F1 help" "and the panel stands"
+enter '!echo from the shell; echo and stderr >&2'
+sees "and stderr"
+enter 'print(io.read() == nil)'
+sees "true" "reading finds an end, and takes no keys"
+enter ":dump $dir/screen.txt"
+until_true test -s "$dir/screen.txt"
+report $? ":dump writes"
+enter ":dump $dir/screen.svg"
+until_true grep -q '</svg>' "$dir/screen.svg"
+report $? ":dump as a picture"
+grep -q "F1 help" "$dir/screen.txt"
+report $? "what stands there"
+press C-d
+sees "status=0 same" "Ctrl-D leaves, the terminal as it was"
+sees "and stderr" "with the last lines"
+finish

@@ -1,0 +1,154 @@
+#!/bin/sh
+# Terminals of every kind and size, and every way to end.
+# shellcheck source=/dev/null
+. "${srcdir:-.}/tests/screens/lib.sh"
+
+# sizes
+start 80 24 "$program -E"
+sees "F1 help"
+for size in "120 40" "20 5" "200 60" "80 24"; do
+    w=${size% *} h=${size#* }
+    tm resize-window -t "$terminal" -x "$w" -y "$h"
+    enter "print('size', $w)"
+    sees "size    $w" "$w x $h"
+done
+sees "F1 help" "all is back"
+tm resize-window -t "$terminal" -x 1 -y 1
+tm resize-window -t "$terminal" -x 80 -y 24
+sees "F1 help" "after 1 x 1, too"
+
+# stop and go on
+press C-z
+lacks "F1 help" "Ctrl-Z: the shell's screen"
+tm send-keys -t "$terminal" ''
+until_true has_not "yard> "
+pid=$(pid_of "$program")
+state() { ps -o stat= -p "$pid" | grep -q T; }
+until_true state
+report $? "and stopped"
+kill -CONT "$pid"
+sees "F1 help" "goes on"
+enter 'print("after", 1)'
+sees "after   1"
+press C-d
+sees "status=0 same"
+
+# ends that nobody wants
+for signal in SEGV ABRT TERM HUP QUIT; do
+    start 80 24 "$program -E"
+    sees "F1 help" "a screen for SIG$signal"
+    kill -"$signal" "$(pid_of "$program")"
+    sees "same" "SIG$signal: the modes as they were"
+    is "$(tm display-message -t "$terminal" -p '#{alternate_on}')" 0 "the normal screen"
+    type 'echo ec''ho'
+    sees "echo echo" "that echoes"
+done
+cat > "$dir/run.lua" <<'END'
+d = data.synthetic{tokens = 1e5}
+m = model.moe{layers = 1, dim = 16, heads = 2, experts = 2, expert_dim = 16, context = 16, vocab = 256}
+r = train(m, d, {steps = 1000000000, batch = 1, name = arg[1], eval_every = 0, checkpoint_every = 0})
+END
+start 80 24 "$program -E --runs $dir/runs -i $dir/run.lua ended"
+sees "ended" "a run in the panel"
+sees "loss" "with its loss"
+until_true has "RUN"
+report $? "it trains"
+kill -TERM "$(pid_of "$program")"
+sees "status=143 same" "SIGTERM ends in order"
+found=$(ls -d "$dir"/runs/ended/step-* 2> /dev/null | wc -l)
+[ "$found" -ge 1 ]
+report $? "and the run is saved"
+
+# leaving asks
+start 80 24 "$program -E --runs $dir/runs -i $dir/run.lua asked"
+until_true has "RUN"
+report $? "a run"
+press C-d
+sees "stop it and leave? [y/N]" "Ctrl-D asks"
+type 'n'
+press Enter
+sees "yard>" "no"
+press F6
+type 'p'
+sees "PAUSED" "p pauses the run"
+type 'p'
+sees "RUN" "p again goes on"
+type 'm'
+sees ":note" "m marks"
+press Escape
+press C-d
+type 'y'
+press Enter
+sees "status=0 same" "yes"
+start 80 24 "$program watch asked --runs $dir/runs"
+sees "asked" "watch: a run that has ended"
+sees "STOPPED" "its state"
+type 'q'
+type ':q'
+press Enter
+sees "status=0 same" ":q leaves, q does not"
+
+# other terminals
+ENVIRONMENT='env NO_COLOR=1'
+start 80 24 "$program -E"
+sees "F1 help" "NO_COLOR"
+colours=$(tm capture-pane -t "$terminal" -p -e | grep -cE '\[([0-9]+;)*(3[0-8]|4[0-8]|9[0-7])[;m]')
+is "$colours" 0 "no colours"
+for term in vt100 xterm; do
+    ENVIRONMENT="env TERM=$term"
+    start 80 24 "$program -E"
+    sees "F1 help" "TERM=$term"
+    enter 'print("works", 1)'
+    sees "works   1"
+    press C-d
+    sees "status=0 same"
+done
+for term in dumb nosuch; do
+    ENVIRONMENT="env TERM=$term"
+    start 80 24 "$program -E"
+    sees "yard>" "TERM=$term: a plain prompt"
+    enter 'print("works", 1)'
+    sees "works   1"
+    lacks "F1 help" "no panel"
+    press C-d
+    sees "status=0 same"
+done
+ENVIRONMENT='env LC_ALL=C'
+start 80 24 "$program -E"
+sees "F1 help" "a locale without UTF-8"
+ENVIRONMENT=env
+
+# vi
+echo 'set editing-mode vi' > "$dir/inputrc"
+ENVIRONMENT="env INPUTRC=$dir/inputrc"
+start 80 24 "$program -E"
+sees "yard>"
+type 'abcd'
+press Escape
+type 'x'
+sees "yard> abc" "vi: a lone Esc, then x"
+press F6
+sees "PANES" "panes from vi's keymap"
+press Escape
+lacks "PANES"
+cat > "$dir/inputrc" <<'END'
+$if switchyard
+"\C-t": switchyard-panes
+set keymap switchyard-panes
+"Z": switchyard-prompt
+$endif
+END
+start 80 24 "$program -E"
+sees "yard>"
+press C-t
+sees "PANES" "an inputrc binds a key"
+type 'Z'
+lacks "PANES" "also in panes"
+ENVIRONMENT=env
+
+# no terminal at all
+is "$(echo 'print(1 + 1)' | "$program" -E 2>&1)" 2 "a script from a pipe"
+start 80 24 "$program -E -e \"print(6 * 7)\" | cat"
+sees "42" "into a pipe"
+sees "status=0 same"
+finish
