@@ -89,7 +89,9 @@ size_t sy_machine_memory(void)
     size_t group = number_in(GROUPS, "memory.max"), own = number_in(own_group(folder, sizeof folder), "memory.max");
     all = all ? all : (size_t)4 << 30;
     all = group ? least(all, group) : all;
-    return known = own ? least(all, own) : all;
+    all = own ? least(all, own) : all;
+    known = all;
+    return all;
 }
 
 size_t sy_machine_available(void)
