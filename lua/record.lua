@@ -232,7 +232,9 @@ end
 
 -- Run a stored script up to its first train(): it defines the model's family, or its router, on the way.
 local function run_code(what, path, config)
-  local file = path .. "/code/" .. (config.model.code or config.script)
+  local name = config.model.code or config.script
+  if not tostring(name):match "^[%w._-]+$" then error(("%s: a strange name of a script: %s"):format(what, tostring(name)), 0) end
+  local file = path .. "/code/" .. name
   local text, why = engine.file_read(file)
   if not text then error(("%s: %s"):format(what, why), 0) end
   local stop = {}

@@ -106,7 +106,7 @@ local function replay(name_or_dir, given)
   local ended <close> = setmetatable({}, {__close = function() engine.shield(function() r._h:close() end) end})
   local h, entries = r._h, again.stored_journal(store)
   h:repeating(true)
-  h:start()
+  h:start(true)
   local at = engine.checkpoints(path .. "/start") or {}
   if #at > 0 then
     local image = assert(engine.read_checkpoint(at[1].path))

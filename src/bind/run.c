@@ -41,7 +41,8 @@ struct run {
     bool in_hook;  /* Lua thread only */
     int64_t hook_step;
     atomic_bool closing; /* no hook is called any more */
-    struct lsy_look *look; /* owned; on the board while the run is open */
+    struct lsy_look *look; /* owned; on the board from its start while it is open; NULL: not looked at */
+    double flops_per_token; /* of the plan in use */
     atomic_bool repeating; /* steps are done again: nothing is told, no hook is called, nothing is written down */
 };
 
@@ -317,7 +318,7 @@ static int l_trainer(lua_State *L)
     lsy_take_handle(L, 3, META_PLAN);
     pthread_mutex_init(&r->lock, NULL);
     r->trainer = t;
-    r->look = lsy_look_new(t, c.flops_per_token);
+    r->flops_per_token = c.flops_per_token;
     r->next = open_runs;
     open_runs = r;
     lua_pushvalue(L, -1); /* a run lives until the program ends or run:close() */
@@ -325,10 +326,14 @@ static int l_trainer(lua_State *L)
     return 1;
 }
 
+/* run:start(aside): aside: not to be looked at (a replay) */
 static int run_start(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    if (sy_trainer_start(check_run(L)->trainer, &err))
+    struct run *r = check_run(L);
+    if (!lua_toboolean(L, 2) && !r->look) /* before its thread may speak of it */
+        r->look = lsy_look_new(r->trainer, r->flops_per_token);
+    if (sy_trainer_start(r->trainer, &err))
         return lsy_raise(L, &err);
     return 0;
 }
@@ -587,7 +592,8 @@ static int run_replan(lua_State *L)
     if (sy_trainer_replan(r->trainer, plan, luaL_checknumber(L, 3), &err))
         return lsy_raise(L, &err);
     lsy_take_handle(L, 2, META_PLAN); /* the trainer's now */
-    lsy_look_set_flops(r->look, lua_tonumber(L, 3));
+    r->flops_per_token = lua_tonumber(L, 3);
+    lsy_look_set_flops(r->look, r->flops_per_token);
     return 0;
 }
 

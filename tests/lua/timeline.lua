@@ -208,6 +208,13 @@ do
   again:close()
 end
 
+do -- in the midst of it on other kernels and threads
+  local last = run("one way", {accumulate = 2}):hash()
+  run("another", {accumulate = 2}, function(self, step) if step == 17 then self:stop() end end):close()
+  local out = child([[--threads 3 -e 'r = train.resume "another"; r:wait(); print(r:hash())']], "SWITCHYARD_CPU=ref")
+  t.is(out:match "(%x+)\n$", last, "resumed on the reference kernels with three threads")
+end
+
 -- ---- a beginning that the seed does not give ----
 
 do
