@@ -87,5 +87,42 @@ ok '[ $kills -gt 0 ]' "$kills kills"
 "$SWITCHYARD" --runs "$folder/runs" replay once > "$folder/out" 2>&1
 ok '[ "$(tail -n 1 "$folder/out")" = "identical through step 1500" ]' "replay of the one that was killed: $(tail -n 1 "$folder/out")"
 
+# ---- killed among changes, rewinds and forks: whatever is left replays ----
+
+cat > "$folder/wild.lua" <<'END'
+local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16}
+r = train(m, d, {steps = 100000, batch = 2, checkpoint_every = 20, eval_every = 0, name = arg[1], keep = 3})
+local x = tonumber(arg[2])
+local function random(n) x = (x * 1103515245 + 12345) % 2147483648 return x // 65536 % n + 1 end
+for i = 1, 1000 do
+  r:wait(r.step + random(60))
+  r.lr = random(10) * 1e-4
+  if random(3) == 1 then r.batch = random(3) end
+  r:wait(r.step + random(30))
+  r:rewind(math.max(0, r.step - random(80)))
+  if random(4) == 1 then r:fork{name = arg[1] .. "-" .. i, step = math.max(0, r.step - random(20)), paused = true}:close() end
+  r:resume()
+end
+END
+round=0
+while [ $round -lt $((rounds / 2)) ]; do
+    round=$((round + 1))
+    random
+    killed "1.${delay#0.}" "$folder/wild.lua" "wild$round" $seed
+    "$SWITCHYARD" --runs "$folder/runs" -e "runs 'wild$round'" 2> /dev/null || continue # before it was there
+    "$SWITCHYARD" --runs "$folder/runs" -e "
+        local s = runs 'wild$round'
+        local to = s.step + 30
+        s:close()
+        train.resume('wild$round', {steps = to}):wait()" > "$folder/out" 2>&1
+    ok "[ $? -eq 0 ]" "wild $round: resumed"
+done
+for run in "$folder"/runs/wild*; do
+    [ -e "$run/run.sqlite" ] || continue # killed while it was made
+    "$SWITCHYARD" --runs "$folder/runs" replay "${run##*/}" > "$folder/out" 2>&1
+    ok 'grep -q "^identical through step" "$folder/out"' "${run##*/}: $(tail -n 1 "$folder/out")"
+done
+
 echo "1..$n"
 exit $status
