@@ -82,9 +82,10 @@ void lsy_job_free(lua_State *L, struct lsy_job *j)
 
 static void enter(struct lsy_job *j, int state)
 {
-    if (j->state == SY_JOB_WAITING)
+    if (j->state == SY_JOB_WAITING && j->listens)
         atomic_fetch_sub(&sleepers, 1);
-    if (state == SY_JOB_WAITING)
+    j->listens = j->until == HUGE_VAL; /* who waits for a time does not care what happens meanwhile */
+    if (state == SY_JOB_WAITING && j->listens)
         atomic_fetch_add(&sleepers, 1);
     j->state = state;
 }
@@ -94,7 +95,7 @@ static bool due(const struct lsy_job *j)
     if (j->state == SY_JOB_READY)
         return true;
     return j->state == SY_JOB_WAITING &&
-           (j->killed || j->seen != atomic_load(&changes) || j->until <= sy_now());
+           (j->killed || (j->listens && j->seen != atomic_load(&changes)) || j->until <= sy_now());
 }
 
 static void note_end(lua_State *L, struct lsy_job *j, int status, int n)
@@ -133,8 +134,8 @@ static void resume(lua_State *L, struct lsy_job *j)
         sy_interrupt_here();
     j->seen = atomic_load(&changes);
     j->resumed = sy_now();
-    j->until = HUGE_VAL;
     enter(j, SY_JOB_RUNNING);
+    j->until = HUGE_VAL;
     current = j;
     s->job = j->co;
     s->waiting = false;

@@ -20,6 +20,7 @@ struct lsy_job {
     unsigned seen;      /* changes that it has looked at */
     double began, resumed, until; /* sy_now(); until: wake by itself */
     const char *what;   /* what it waits for; static */
+    bool listens;       /* WAITING: lsy_wake is for it */
     bool works;         /* it only lets others go first */
     char text[96];      /* the first line of its code */
     char line[512];     /* what io.write has begun */
