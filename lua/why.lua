@@ -132,11 +132,13 @@ local function sequences(r, step, losses)
   for i, s in ipairs(list) do
     s.text = excerpt(r, s.start, list.context)
     s.loss = losses and losses[i]
+    if s.loss and s.loss < 0 then s.loss = nil end -- not measured
   end
   list.context = nil
   if losses then -- NaN first, then falling
     table.sort(list, function(a, b)
       local x, y = a.loss, b.loss
+      if not x or not y then return x ~= nil or y == nil and a.start < b.start end
       if x ~= x or y ~= y then return x ~= x and (y == y or a.start < b.start) end
       if x ~= y then return x > y end
       return a.start < b.start

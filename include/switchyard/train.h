@@ -219,7 +219,7 @@ struct sy_spike {
 /* The newest `n` at most, by rising step; returns how many. */
 int sy_trainer_spikes(struct sy_trainer *t, struct sy_spike *out, int n);
 /* Loss of each sequence alone, with the parameters before the step and without auxiliary losses
- * (row = micro-batch * batch + row in it), NaN where it was not measured; and the states before the step.
+ * (row = micro-batch * batch + row in it), -1 where it was not measured (of many only the worst is); and the states before the step.
  * false: that step is not among them. */
 bool sy_trainer_spike_detail(struct sy_trainer *t, int64_t step, float *losses, float *states);
 

@@ -4,8 +4,8 @@
  *  1. Sequences are derived again from the journal: the sampler is a pure function of (seed, step), and the
  *     shapes of a step are those of the start and of the journal's entries before it.
  *  2. Losses of single sequences are measured at once, while the parameters are still those of before the
- *     step: the evaluation's program runs with one sequence in all its rows.  Costs that many forward
- *     passes, so only where a step stood out, and for ROWS_MOST sequences at most. */
+ *     step: the evaluation's program runs with one sequence in all its rows.  That is a forward pass
+ *     each, so it is done where a step stood out, and of many sequences only the worst is looked for. */
 #include "base/mem.h"
 #include "train/params.h"
 #include "train/trainer_int.h"
@@ -13,7 +13,8 @@
 #include <math.h>
 #include <string.h>
 
-#define ROWS_MOST 64
+#define EACH_MOST 8   /* sequences that are measured one by one */
+#define MICRO_MOST 16 /* micro-batches that are looked at */
 #define VALUES_MOST 65536 /* numbers of states that are kept */
 
 /* ---- sequences ---- */
@@ -60,33 +61,88 @@ struct batch { /* (B,T) each; documents NULL: not asked for */
     int32_t *tokens, *targets, *documents;
 };
 
-static void copy_row(const struct sy_phase *p, const struct batch *b, int64_t row, int64_t T, int64_t B)
+/* Rows first .. first+n-1 of b, over and over, into all rows of the phase. */
+static void copy_rows(const struct sy_phase *p, const struct batch *b, int64_t first, int64_t n, int64_t T,
+                      int64_t B)
 {
     int32_t *const to[3] = {sy_data(p->tokens), sy_data(p->targets),
                             p->documents ? sy_data(p->documents) : NULL};
     const int32_t *const from[3] = {b->tokens, b->targets, b->documents};
     for (int k = 0; k < 3; k++)
         for (int64_t r = 0; to[k] && r < B; r++)
-            memcpy(to[k] + r * T, from[k] + row * T, (size_t)T * sizeof(int32_t));
+            memcpy(to[k] + r * T, from[k] + (first + r % n) * T, (size_t)T * sizeof(int32_t));
+}
+
+/* Mean loss of some sequences of the micro-batch in b. */
+static double mean_loss(struct sy_trainer *t, int64_t step, const struct batch *b, int64_t first, int64_t n)
+{
+    struct sy_phase *p = &t->c.plan->eval;
+    copy_rows(p, b, first, n, t->sampler.context, t->sampler.batch);
+    if (sy_program_run(p->program, t->sampler.seed, (uint64_t)step, NULL))
+        return (double)NAN;
+    return sy_tensor_get(p->loss, 0);
+}
+
+static void draw(struct sy_trainer *t, int64_t step, int64_t micro, const struct batch *b)
+{
+    sy_sampler_batch(&t->sampler, (uint64_t)step, micro, b->tokens, b->targets, b->documents);
+}
+
+static void measure_each(struct sy_trainer *t, int64_t step, const struct batch *b, float *losses, int64_t rows)
+{
+    int64_t B = t->sampler.batch;
+    for (int64_t i = 0; i < rows; i++) {
+        if (i % B == 0)
+            draw(t, step, i / B, b);
+        losses[i] = (float)mean_loss(t, step, b, i % B, 1);
+    }
+}
+
+static bool worse(double a, double b) { return !isfinite(a) || (isfinite(b) && a > b); }
+
+static int64_t worst_micro(struct sy_trainer *t, int64_t step, const struct batch *b, double *loss)
+{
+    int64_t worst = 0;
+    for (int64_t a = 0; a < t->sampler.accumulate && a < MICRO_MOST; a++) {
+        draw(t, step, a, b);
+        double l = mean_loss(t, step, b, 0, t->sampler.batch);
+        if (!a || worse(l, *loss)) {
+            worst = a;
+            *loss = l;
+        }
+    }
+    draw(t, step, worst, b);
+    return worst;
+}
+
+/* By halves: the one that is worse than the whole has it.  log2(B) + 2 passes instead of B. */
+static void find_worst(struct sy_trainer *t, int64_t step, const struct batch *b, float *losses)
+{
+    double mean = 0;
+    int64_t micro = worst_micro(t, step, b, &mean), first = 0, n = t->sampler.batch;
+    while (n > 1) {
+        int64_t half = n / 2;
+        double l = mean_loss(t, step, b, first, half);
+        bool here = isfinite(mean) ? !(l < mean) : !isfinite(l);
+        mean = here ? l : isfinite(mean) ? (mean * (double)n - l * (double)half) / (double)(n - half) : mean;
+        first += here ? 0 : half;
+        n = here ? half : n - half;
+    }
+    losses[micro * t->sampler.batch + first] = (float)mean_loss(t, step, b, first, 1);
 }
 
 static void measure(struct sy_trainer *t, int64_t step, float *losses, int64_t rows)
 {
-    struct sy_phase *p = &t->c.plan->eval;
-    int64_t B = t->sampler.batch, T = t->sampler.context;
-    size_t each = (size_t)(B * T);
-    int32_t *ids = rows <= ROWS_MOST && p->program ? sy_alloc(3 * each * sizeof *ids) : NULL;
+    const struct sy_phase *p = &t->c.plan->eval;
+    size_t each = (size_t)(t->sampler.batch * t->sampler.context);
+    int32_t *ids = p->program ? sy_alloc(3 * each * sizeof *ids) : NULL;
     struct batch b = {ids, ids ? ids + each : NULL, ids && p->documents ? ids + 2 * each : NULL};
-    for (int64_t i = 0; i < rows; i++) {
-        losses[i] = NAN;
-        if (!ids)
-            continue;
-        if (i % B == 0)
-            sy_sampler_batch(&t->sampler, (uint64_t)step, i / B, b.tokens, b.targets, b.documents);
-        copy_row(p, &b, i % B, T, B);
-        if (!sy_program_run(p->program, t->sampler.seed, (uint64_t)step, NULL))
-            losses[i] = (float)sy_tensor_get(p->loss, 0);
-    }
+    for (int64_t i = 0; i < rows; i++)
+        losses[i] = -1;
+    if (ids && rows <= EACH_MOST)
+        measure_each(t, step, &b, losses, rows);
+    else if (ids)
+        find_worst(t, step, &b, losses);
     sy_free(ids);
 }
 

@@ -49,12 +49,12 @@ f:write(drawn:sub(1, 9000) .. noise .. drawn:sub(9001))
 f:close()
 local d = data.text(poisoned, {val = 0.1})
 
-local function small(seed, more)
+local function small(seed, more, of)
   local m = model.moe{layers = 2, dim = 32, heads = 2, context = 32, vocab = 256, experts = 4, top_k = 2, expert_dim = 32,
                       router = "sigmoid", seed = seed}
   local o = {steps = 320, batch = 2, context = 32, lr = 3e-3, eval_every = 0, seed = 5, checkpoint_every = 50}
   for k, v in pairs(more or {}) do o[k] = v end
-  return train(m, d, o)
+  return train(m, of or d, o)
 end
 
 local r = small(3):wait()
@@ -121,6 +121,21 @@ for _, e in ipairs(r:journal()) do entries = entries + (e.kind == "skipped" and 
 is(entries, r.skipped, "rewound: each skipped step is in the journal once")
 r:resume():wait()
 ok(replay(r.name).identical, "its replay is identical")
+r:close()
+
+-- of many sequences only the worst is looked for
+local rare = data.string(drawn:sub(1, 9000) .. noise:sub(1, 40) .. drawn:sub(9001), {val = 0.1})
+r = small(3, {batch = 11, steps = 400, skip_sigma = 4}, rare):wait()
+w = r:why()
+local measured, deepest = 0, 0
+for _, s in ipairs(w.sequences) do
+  measured = measured + (s.loss and 1 or 0)
+  deepest = math.max(deepest, math.min(s.start + 32, 9040) - math.max(s.start, 9000))
+end
+worst = w.sequences[1]
+is(#w.sequences .. " " .. measured, "11 1", "one of eleven is measured: " .. tostring(w.reason))
+is(math.min(worst.start + 32, 9040) - math.max(worst.start, 9000), deepest, "the one with the most noise")
+ok(worst.loss > 1.5, ("its loss: %.2f"):format(worst.loss))
 r:close()
 
 -- ---- alarms ----
