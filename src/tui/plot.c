@@ -62,7 +62,7 @@ static void widen_by_columns(struct sy__range *r, const struct sy__column *c, in
 /* What stands alone belongs to the range all the same when that makes it larger by half at most. */
 static void widen_a_little(struct sy__range *r, const struct sy__column *c, int w)
 {
-    double lo = INFINITY, hi = -INFINITY;
+    double lo = (double)INFINITY, hi = -(double)INFINITY;
     for (int i = 0; i < w; i++)
         if (isfinite(c[i].line)) {
             lo = fmin(lo, (double)c[i].lo);
@@ -125,7 +125,7 @@ static void settle_range(struct sy__range *r, bool zero, int rows)
 static struct sy__range find_range(const struct sy_plot *p, struct sy__column *const *columns,
                                    int w, int rows)
 {
-    struct sy__range r = {INFINITY, -INFINITY, p->log};
+    struct sy__range r = {(double)INFINITY, -(double)INFINITY, p->log};
     double *room = sy_alloc((size_t)w * 3 * sizeof *room + 1);
     for (int i = 0; i < p->n && room; i++) {
         if (columns[i])

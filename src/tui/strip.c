@@ -15,7 +15,7 @@ void sy_strip_draw(const struct sy_pyramid *p, const struct sy_x_axis *x, double
                    int colour, const struct sy_look *look, struct sy_grid *g, struct sy_rect r)
 {
     struct sy_canvas canvas;
-    struct sy__range y = {INFINITY, -INFINITY, false};
+    struct sy__range y = {(double)INFINITY, -(double)INFINITY, false};
     if (r.w < 1 || r.h < 1 || !(x1 > x0) || sy_canvas_init(&canvas, look, r.w, r.h))
         return;
     struct sy__column *c = sy__columns(p, x, x0, x1, canvas.w);
