@@ -97,7 +97,9 @@ local function walk(r, target, last, tell)
     h:steps(math.min(n, target - at))
     h:wait()
     local s = h:status()
-    if s.step == at then error(("step %d does not come: the run is %s%s"):format(at + 1, s.state, s.error and ": " .. s.error or ""), 0) end
+    if s.step == at then
+      error(("step %d does not come: the run is %s%s"):format(at + 1, s.state, s.error and ": " .. s.error or ""), 0)
+    end
     local each = (engine.now() - begun) / (s.step - at)
     n = math.max(1, math.min(1000, SLICE / math.max(each, 1e-6) // 1))
     at = s.step

@@ -73,7 +73,7 @@ end
 
 -- "first       done   2000/2000   loss 2.913 ..." of what store:info() gives, or of a live run's status.
 local function line(name, s)
-  if s.error and not s.step then return ("run %s: %s"):format(name, s.error) end
+  if s.error then return ("run %s: %s"):format(name, s.error) end
   local text = ("run %s: %s, step %d/%d"):format(name, s.state, s.step, s.steps)
   if s.loss and s.loss == s.loss then text = text .. (", loss %.3f"):format(s.loss) end
   if s.val_loss and s.val_loss == s.val_loss then text = text .. (", val %.3f"):format(s.val_loss) end

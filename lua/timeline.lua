@@ -157,11 +157,25 @@ local function find(what, r, step)
   return from, image
 end
 
+-- The state of now (r is held or paused) as a checkpoint in another folder: by hard links, where it was saved already.
+local function put_now(r, dir)
+  local h = r._h
+  local now, entries = h:status().step, #h:journal()
+  for _, c in ipairs(engine.checkpoints(r._store:path()) or {}) do
+    local image = c.step == now and engine.read_checkpoint(c.path)
+    if image and #image.journal == entries and image.hash == h:hash() then
+      local path = engine.share_checkpoint(c.path, dir)
+      if path then return path end
+    end
+  end
+  return h:checkpoint_to(dir)
+end
+
 -- What leads back to the state of now.
 local function keep_now(r, was)
   local h, dir = r._h, r._store:path() .. "/undo"
   engine.discard_checkpoints(dir, -1)
-  local path, why = h:checkpoint_to(dir)
+  local path, why = put_now(r, dir)
   if not path then error(("rewind: the state of now cannot be kept: %s"):format(why), 0) end
   local image = assert(engine.read_checkpoint(path))
   return function()
@@ -290,7 +304,7 @@ local function look(r, o, to)
   local now, journal = h:status().step, h:journal()
   check_step("fork", o.step or now, now)
   if o.step then return o.step, again.before(journal, o.step) end
-  local path, why = h:checkpoint_to(to)
+  local path, why = put_now(r, to)
   if not path then error("fork: " .. why, 0) end
   return now, journal, path, assert(engine.read_checkpoint(path))
 end
