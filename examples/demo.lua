@@ -7,16 +7,17 @@ local path = arg[1] or "/usr/share/common-licenses"
 local budget = tonumber(arg[2] or os.getenv "SWITCHYARD_DEMO_SECONDS" or 100)
 
 print("Switchyard trains a mixture of experts on " .. path)
-local tok = assert(tokenizer.train_bpe(path, {vocab = 1024}))
-local d = assert(data.text(path, {tokenizer = tok, val = 0.05}))
+-- tok, d, m and r are globals: in the workbench they are there to be looked at and changed.
+tok = assert(tokenizer.train_bpe(path, {vocab = 1024}))
+d = assert(data.text(path, {tokenizer = tok, val = 0.05}))
 print(("%d tokens of %d kinds (byte-pair encoding learned from the text)"):format(d.tokens, tok.size))
 
-local m = model.moe{layers = 4, dim = 192, heads = 6, context = 128, vocab = tok,
-                    experts = 8, top_k = 2, expert_dim = 256}
+m = model.moe{layers = 4, dim = 192, heads = 6, context = 128, vocab = tok,
+              experts = 8, top_k = 2, expert_dim = 256}
 print(m)
 local before = m:loss(d, {batches = 5})
-local r = train(m, d, {steps = 1000, batch = 16, lr = 3e-3, min_lr = 2e-4, warmup = 30, weight_decay = 0.1,
-                       eval_every = 100, eval_batches = 5})
+r = train(m, d, {steps = 1000, batch = 16, lr = 3e-3, min_lr = 2e-4, warmup = 30, weight_decay = 0.1,
+                 eval_every = 100, eval_batches = 5})
 
 -- After some steps the speed is known: choose as many as fit into the budget.
 local planned = false

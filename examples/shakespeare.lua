@@ -13,8 +13,9 @@ if not path or not known or not steps or steps < 1 then
   quit(2)
 end
 
-local tok = tokenizer.bytes()
-local d, why = data.text(path, {tokenizer = tok, val = 0.1})
+tok = tokenizer.bytes()
+local why
+d, why = data.text(path, {tokenizer = tok, val = 0.1})
 if not d then
   io.stderr:write(why, "\n")
   quit(1)
@@ -26,16 +27,16 @@ local function with(extra)
   return extra
 end
 
+-- tok, d, m and r are globals: in the workbench they are there to be looked at and changed.
 local function run(name)
-  local m
   if name == "dense" then
     m = model.dense(with {ffn_dim = 344})
   else
     m = model.moe(with {experts = 8, top_k = 2, expert_dim = 172, balance = {aux = 0.01, z = 0.001}})
   end
-  local r = train(m, d, {steps = steps, batch = 12, context = 64, lr = 2e-3, min_lr = 1e-4, beta2 = 0.99,
-                         warmup = math.min(100, steps // 10), eval_every = 250, eval_batches = 20,
-                         name = name .. "-" .. steps .. os.date "-%d%H%M%S"}) -- runs are kept: another name each time
+  r = train(m, d, {steps = steps, batch = 12, context = 64, lr = 2e-3, min_lr = 1e-4, beta2 = 0.99,
+                   warmup = math.min(100, steps // 10), eval_every = 250, eval_batches = 20,
+                   name = name .. "-" .. steps .. os.date "-%d%H%M%S"}) -- runs are kept: another name each time
   r:wait()
   print(("%s: validation loss %.4f after %d steps (%d tokens)"):format(name, r:eval(200), r.step, r.tokens))
   print(m:generate("ROMEO:", {tokens = 300, temperature = 0.8, seed = 1}))
