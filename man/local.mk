@@ -13,7 +13,7 @@ man/switchyard-lua.7: switchyard$(EXEEXT)
 endif
 
 # The keys' page is made from their list.
-EXTRA_DIST += %D%/keys.awk
+EXTRA_DIST += %D%/keys.awk %D%/workbench.svg
 nodist_man_MANS += man/switchyard-keys.7
 CLEANFILES += man/switchyard-keys.7
 man/switchyard-keys.7: $(top_srcdir)/src/tui/keys.def $(top_srcdir)/man/keys.awk

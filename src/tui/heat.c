@@ -210,6 +210,8 @@ static void table_foot(const struct sy_panel *p, const struct figures *f,
     sy_value_text(f->most, SY_UNIT_PLAIN, value);
     if (p->heat == SY__HEAT_CHANGE)
         snprintf(text, sizeof text, " blue less · yellow more · max %.2f ", f->largest);
+    else if (p->heat == SY__HEAT_GATE)
+        snprintf(text, sizeof text, " max %s · even %.3f ", value, 1.0 / p->table.cols);
     else
         snprintf(text, sizeof text, " max %s ", value);
     sy_look_text(&p->look, text, fine, sizeof fine);
@@ -236,23 +238,21 @@ void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy
         return;
     }
     struct figures f = figures_of(t);
-    bool load = t->mode == SY__HEAT_LOAD;
-    struct sy_heat h = {t->v,
-                        t->rows,
-                        t->cols,
-                        0,
-                        load            ? 2
-                        : f.largest > 0 ? f.largest
-                                        : 1,
-                        t->mode == SY__HEAT_CHANGE,
-                        load,
-                        load,
-                        2,
-                        "L",
-                        true,
-                        p->layer < t->rows ? p->layer : 0,
-                        -1,
-                        false};
+    /* Loads and probabilities are shown beside what would be even: 1, or 1/E. */
+    bool load = t->mode == SY__HEAT_LOAD, gate = t->mode == SY__HEAT_GATE;
+    double top = load ? 2 : gate ? 2.0 / t->cols : f.largest > 0 ? f.largest : 1;
+    struct sy_heat h = {.v = t->v,
+                        .rows = t->rows,
+                        .cols = t->cols,
+                        .hi = top,
+                        .diverging = t->mode == SY__HEAT_CHANGE,
+                        .dead = load || gate,
+                        .over = load || gate,
+                        .limit = top,
+                        .row_name = "L",
+                        .number_columns = true,
+                        .selected = p->layer < t->rows ? p->layer : 0,
+                        .cursor = -1};
     sy_heat_draw(&h, &p->look, g, in);
     table_foot(p, &f, slot, g);
 }

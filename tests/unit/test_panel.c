@@ -175,6 +175,13 @@ static void with_change(void)
     act(&stage, SY_ACT_HEAT, 3);
 }
 
+static void with_gates(void)
+{
+    open_stage(&stage, 80, 24, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_HEAT, 1);
+}
+
 static void zoomed(void)
 {
     stage.run[0].spike = 1200;
@@ -269,6 +276,7 @@ static const struct scene {
               {"events", with_events},
               {"cursor", with_cursor},
               {"change", with_change},
+                                       {"gates", with_gates},
               {"zoomed", zoomed},
               {"64x128", many_experts},
               {"20-runs", many_runs},
