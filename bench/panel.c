@@ -110,15 +110,20 @@ static void status_of(void *ctx, struct sy_source_status *out)
     out->steps = 2 * now_at;
 }
 
-static double frame(struct sy_panel *p, struct sy_grid *g, enum sy_action a)
+static double frame_at(struct sy_panel *p, struct sy_grid *g, enum sy_action a, double now)
 {
     struct sy_request req;
     double start = used();
     if (a)
         sy_panel_action(p, a, &req);
-    if (sy_panel_update(p, sy_now(), 0.005))
+    if (sy_panel_update(p, now, 0.005))
         sy_panel_draw(p, g);
     return (used() - start) * 1e3;
+}
+
+static double frame(struct sy_panel *p, struct sy_grid *g, enum sy_action a)
+{
+    return frame_at(p, g, a, sy_now());
 }
 
 static void bench_frames(int64_t points, int w, int h)
@@ -160,6 +165,23 @@ static void bench_frames(int64_t points, int w, int h)
     sy_metrics_free(m);
 }
 
+/* About what the difference of two frames takes on a terminal: a move of the cursor for each
+ * stretch, colours for each pen, three bytes a character. */
+static double bytes_between(const struct sy_grid *a, const struct sy_grid *b)
+{
+    double bytes = 0;
+    for (int y = 0; y < b->h; y++)
+        for (int x0 = 0, x1; sy_grid_changed(a, b, y, &x0, &x1); x0 = x1) {
+            bytes += 8;
+            for (int x = x0; x < x1; x++) {
+                const struct sy_cell *c = &b->cell[y * b->w + x];
+                bool pen = x == x0 || memcmp(&c->pen, &c[-1].pen, sizeof c->pen) != 0;
+                bytes += (c->ch < 128 ? 1 : 3) + (pen ? 20 : 0);
+            }
+        }
+    return bytes;
+}
+
 /* A training that does a step a frame. */
 static void bench_steady(int w, int h)
 {
@@ -178,10 +200,19 @@ static void bench_steady(int w, int h)
     sy_panel_set_sources(p, &s, 1, NULL);
     while (sy_panel_update(p, sy_now(), 1))
         sy_panel_draw(p, &g);
+    struct sy_grid before = {0};
+    double bytes = 0;
     for (int i = 0; i < 300; i++) {
         add_step(m, ++now_at, true);
-        ms[i] = frame(p, &g, SY_ACT_NONE);
+        sy_grid_resize(&before, w, h, NULL);
+        memcpy(before.cell, g.cell, (size_t)(w * h) * sizeof *g.cell);
+        ms[i] = frame_at(p, &g, SY_ACT_NONE, 1e6 + 0.1 * i);
+        bytes += bytes_between(&before, &g);
     }
+    sy_grid_free(&before);
+    printf(
+        "to the terminal, %d x %d: about %.1f kB/s at 10 frames a second (limit 30 at 80 x 24)\n",
+        w, h, bytes / 300 * 10 / 1e3);
     snprintf(what, sizeof what, "steady, %d x %d, a step a frame", w, h);
     report(what, ms, 300, 1);
     int drawn = 0;

@@ -14,6 +14,10 @@ static const struct {
 } heats[SY__HEATS] = {
     {"load", "load"}, {"gate", "probability"}, {"drop", "dropped"}, {"load", "change"}};
 
+/* Seconds between two pictures of a run that trains: more of them nobody reads, and each is most of
+ * what a frame sends to the terminal. */
+#define REFRESH 0.25
+
 void sy__heat_free(struct sy_panel *p)
 {
     sy_free(p->table.v);
@@ -95,11 +99,14 @@ bool sy__table_read(struct sy_panel *p)
     if (!r || !r->nlayers || !sy__shows(p, SY__EXPERTS))
         return false;
     int64_t step = table_step(p, r), base = p->base >= 0 ? p->base : 1;
-    if (t->run == r && t->mode == p->heat && t->step == step && t->base == base &&
-        t->rows == r->nlayers && t->cols == r->experts)
+    bool same = t->run == r && t->mode == p->heat && t->base == base && t->rows == r->nlayers &&
+                t->cols == r->experts;
+    bool moving = p->cursor < 0 && !strcmp(r->status.state, "running");
+    if (same && (t->step == step || (moving && p->now >= t->at && p->now - t->at < REFRESH)))
         return false;
     if (!table_room(t, (size_t)(r->nlayers + 1) * (size_t)r->experts))
         return false;
+    t->at = p->now;
     t->run = r;
     t->mode = p->heat;
     t->step = step;

@@ -59,7 +59,9 @@ void sy__memory_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_
 {
     const struct sy__memory *m = &p->memory;
     bool focus = p->pane_mode && slot == &p->slots[p->focus];
-    struct sy_rect r = sy_frame(g, &p->look, slot->r, "memory", focus);
+    bool of_run = !sy__front(p) || sy_source_is_live(sy__front(p)->source);
+    struct sy_rect r =
+        sy_frame(g, &p->look, slot->r, of_run ? "memory" : "memory  of this viewer", focus);
     if (!m->used || !m->n)
         return;
     line(p, g, r, 0, "engine", m->live);

@@ -233,6 +233,7 @@ void sy_panel_set_split(struct sy_panel *p, double share)
 bool sy_panel_update(struct sy_panel *p, double now, double budget)
 {
     double deadline = sy_now() + budget;
+    p->now = now;
     bool news = look_at_board(p);
     int layers = sy__front(p) ? sy__front(p)->nlayers : 0;
     for (int i = 0; i < p->nruns; i++) {

@@ -35,6 +35,7 @@ struct sy__table {
     enum sy__heat mode;
     int64_t step, base; /* of the rows; of the rows they are compared with */
     int rows, cols;
+    double at;    /* when it was read */
     bool missing; /* the run has no such series */
     float *v;     /* owned */
     size_t room;
@@ -91,6 +92,7 @@ struct sy_panel {
     int found; /* series that fit it */
 
     bool dirty, loading;
+    double now; /* of the update */
     int scrolled;
     char message[256];
     struct sy__table table;
