@@ -72,6 +72,12 @@ static void hostile(void)
         uint32_t got = sy_grid_at(&g, 0, 0)->ch;
         bad += got < 32 || (got >= 127 && got < 160) || (got >= 0x202A && got <= 0x202E) ||
                (got >= 0x2066 && got <= 0x2069) || n < 0 || n > 2;
+        char after[6] = {'a'};
+        memcpy(after + 1, text, 5);
+        sy_grid_text(&g, 0, 0, 4, after, plain); /* behind a letter, where marks are kept */
+        uint32_t mark = sy_grid_at(&g, 0, 0)->mark[0];
+        bad += mark && ((mark >= 0x200B && mark <= 0x202E && mark != 0x200D) ||
+                        (mark >= 0x2060 && mark <= 0x206F) || mark == 0xFEFF || mark == 0x61C);
         bad += n != sy_text_width(text, strlen(text)) && n != 0;
         wide += n == 2;
     }
