@@ -125,6 +125,7 @@ function record.config(m, d, o, initial, code)
     model = {family = m.family, config = fine and cfg or nil, why = not fine and tostring(cfg) or nil,
              code = family_file(m, code)},
     script = code[1] and code[1].file or nil,
+    flops_per_token = m:count(o.context).flops_per_token, -- for charts by FLOPs
     train = given, data = data_config(d), tokenizer = tokenizers(m, d),
   }
 end

@@ -225,6 +225,34 @@ static void table_foot(const struct sy_panel *p, const struct figures *f,
     sy_frame_foot(g, slot->r, 0, fine, dim);
 }
 
+/* The table as a heatmap.  Loads and probabilities are shown beside what would be even: 1, or 1/E.
+ */
+static struct sy_heat heat_of(const struct sy_panel *p, double largest)
+{
+    const struct sy__table *t = &p->table;
+    bool load = t->mode == SY__HEAT_LOAD, gate = t->mode == SY__HEAT_GATE;
+    double top = load ? 2 : gate ? 2.0 / t->cols : largest > 0 ? largest : 1;
+    return (struct sy_heat){.v = t->v,
+                            .rows = t->rows,
+                            .cols = t->cols,
+                            .hi = top,
+                            .diverging = t->mode == SY__HEAT_CHANGE,
+                            .dead = load || gate,
+                            .over = load || gate,
+                            .limit = top,
+                            .row_name = "L",
+                            .number_columns = true,
+                            .selected = p->layer < t->rows ? p->layer : 0,
+                            .cursor = -1};
+}
+
+int sy__experts_row_at(const struct sy_panel *p, const struct sy__slot *slot, int y)
+{
+    struct sy_heat h = heat_of(p, 1);
+    struct sy_rect in = {slot->r.x + 1, slot->r.y + 1, slot->r.w - 2, slot->r.h - 2};
+    return p->table.v ? sy_heat_row_at(&h, &p->look, in, y) : -1;
+}
+
 /* In rows that have experts of fewer columns than others, what is not there stays NaN. */
 void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g)
 {
@@ -245,21 +273,7 @@ void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy
         return;
     }
     struct figures f = figures_of(t);
-    /* Loads and probabilities are shown beside what would be even: 1, or 1/E. */
-    bool load = t->mode == SY__HEAT_LOAD, gate = t->mode == SY__HEAT_GATE;
-    double top = load ? 2 : gate ? 2.0 / t->cols : f.largest > 0 ? f.largest : 1;
-    struct sy_heat h = {.v = t->v,
-                        .rows = t->rows,
-                        .cols = t->cols,
-                        .hi = top,
-                        .diverging = t->mode == SY__HEAT_CHANGE,
-                        .dead = load || gate,
-                        .over = load || gate,
-                        .limit = top,
-                        .row_name = "L",
-                        .number_columns = true,
-                        .selected = p->layer < t->rows ? p->layer : 0,
-                        .cursor = -1};
+    struct sy_heat h = heat_of(p, f.largest);
     sy_heat_draw(&h, &p->look, g, in);
     table_foot(p, &f, slot, g);
 }

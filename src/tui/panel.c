@@ -364,6 +364,8 @@ bool sy_panel_click(struct sy_panel *p, int x, int y)
             continue;
         p->focus = i;
         p->dirty = true;
+        int row = p->slots[i].view == SY__EXPERTS ? sy__experts_row_at(p, &p->slots[i], y) : -1;
+        p->layer = row >= 0 ? row : p->layer;
         if (!inside(in, x, y) || p->slots[i].view == SY__EXPERTS || p->slots[i].view == SY__MEMORY)
             return true;
         struct sy_x_axis axis = sy__x_axis(p, r);

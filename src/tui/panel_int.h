@@ -123,6 +123,7 @@ bool sy__x_known(const struct sy_panel *p, enum sy_x_kind kind);
 bool sy__table_read(struct sy_panel *p);
 bool sy__times_read(struct sy_panel *p, const struct sy__slot *slot);
 void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
+int sy__experts_row_at(const struct sy_panel *p, const struct sy__slot *slot, int y); /* or -1 */
 void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
 void sy__heat_free(struct sy_panel *p);
 

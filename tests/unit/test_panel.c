@@ -431,6 +431,11 @@ static void keys(void)
     sy_panel_action(p, SY_ACT_LEAVE, &req);
     tap_ok(req.kind == SY_REQ_LEAVE && !sy_panel_pane_mode(p) && p->cursor < 0,
            "and then leaves; the cursor goes");
+    bool hit = sy_panel_click(p, 60, 9);
+    tap_ok(hit && p->layer > 2 && p->layer < 6, "a click chooses layer %d", p->layer + 1);
+    hit = sy_panel_click(p, 30, 8);
+    tap_ok(hit && p->cursor > 500 && p->cursor < 1300, "or step %d", (int)p->cursor);
+    tap_ok(!sy_panel_click(p, 30, 38), "and nothing outside the panes");
     int n, unbound = 0;
     const struct sy_key *list = sy_keys(&n);
     for (int i = 0; i < n; i++)
