@@ -325,6 +325,16 @@ static void test_truncate(void)
     sy_store_entries(s, SY_STORE_SAMPLES, 0, false, &e, NULL);
     tap_is_int(e.count, 0, "a later sample left");
     sy_store_entries_free(&e);
+    sy_store_add(s, SY_STORE_SAMPLES, 90, "", "again", NULL, 0, NULL);
+    tap_ok(sy_store_post(s, SY_STORE_JOURNAL, 120, "note", "posted", NULL, 0) == 5, "posted, with its id");
+    tap_ok(!sy_store_truncate_rows(s, 80, &err), "a resume from 80 %s", err.msg);
+    tap_is_int(good_rows(s, "loss", 9999), 80, "rows after it left");
+    sy_store_entries(s, SY_STORE_SAMPLES, 0, false, &e, NULL);
+    tap_is_int(e.count, 0, "samples as well");
+    sy_store_entries_free(&e);
+    sy_store_entries(s, SY_STORE_JOURNAL, 0, false, &e, NULL);
+    tap_ok(e.count == 3 && e.list[2].step == 120, "but no entry of the journal");
+    sy_store_entries_free(&e);
     sy_store_close(s, NULL);
     sy_metrics_free(m);
 }
