@@ -212,7 +212,10 @@ bool sy__shows(const struct sy_panel *p, enum sy__view view)
 
 void sy__layout(struct sy_panel *p)
 {
-    const struct layout *l = choose(p->w, p->h);
+    /* Who gives the panes more or less of a screen has as much of them as on a larger or smaller
+     * one. */
+    int h = p->split > 0 ? (int)(p->h * p->split / 0.6) : p->h;
+    const struct layout *l = choose(p->w, h > 0 ? h : 1);
     place_areas(p, l);
     place_slots(p, l);
     p->dirty = true;
