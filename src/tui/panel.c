@@ -104,8 +104,9 @@ static int replace_runs(struct sy_panel *p, struct sy_source *const *list, int n
     sy_free(p->runs);
     p->runs = runs;
     p->nruns = n;
-    /* A new run of this process comes to the front: it is what was just typed. */
-    p->front = p->use_board && newer ? n - 1 : kept ? shown : n ? n - 1 : 0;
+    /* A new run of this process comes to the front: it is what was just typed.  Not before the eyes
+     * of who looks at another one with keys. */
+    p->front = p->use_board && newer && !p->pane_mode ? n - 1 : kept ? shown : n ? n - 1 : 0;
     if (!p->use_board && !kept)
         p->front = 0;
     for (int i = 0; i < n; i++)
@@ -114,26 +115,30 @@ static int replace_runs(struct sy_panel *p, struct sy_source *const *list, int n
     return 0;
 }
 
-static void after_runs(struct sy_panel *p)
+/* before: the run that was in front; it may be gone. */
+static void after_runs(struct sy_panel *p, const struct sy__run *before)
 {
     int at = p->wanted[0] ? place_of(p, p->wanted) : -1;
     if (at >= 0) {
         p->front = at;
         p->wanted[0] = 0;
     }
-    p->cursor = -1;
-    p->base = -1;
-    p->fit = p->follow = true;
+    if (sy__front(p) != before) {
+        p->cursor = -1;
+        p->base = -1;
+        p->fit = p->follow = true;
+    }
     sy__layout(p);
 }
 
 int sy_panel_set_sources(struct sy_panel *p, struct sy_source *const *list, int n,
                          struct sy_err *err)
 {
+    const struct sy__run *before = sy__front(p);
     p->use_board = false;
     if (replace_runs(p, list, n, err))
         return -1;
-    after_runs(p);
+    after_runs(p, before);
     return 0;
 }
 
@@ -154,6 +159,7 @@ static bool look_at_board(struct sy_panel *p)
         return false;
     n = sy_board_list(list, room);
     n = n > room ? room : n;
+    const struct sy__run *before = sy__front(p);
     int rc = replace_runs(p, list, n, NULL);
     for (int i = 0; i < n; i++)
         sy_source_unref(list[i]);
@@ -161,7 +167,7 @@ static bool look_at_board(struct sy_panel *p)
     if (rc)
         return false;
     p->board_version = version;
-    after_runs(p);
+    after_runs(p, before);
     return true;
 }
 

@@ -276,7 +276,7 @@ static const struct scene {
               {"events", with_events},
               {"cursor", with_cursor},
               {"change", with_change},
-                                       {"gates", with_gates},
+              {"gates", with_gates},
               {"zoomed", zoomed},
               {"64x128", many_experts},
               {"20-runs", many_runs},
@@ -504,6 +504,14 @@ static void coming_and_going(void)
     tap_is_str(sy_panel_selected(p), "second", "the newest comes to the front");
     tap_ok(sy_panel_select(p, "bold-ferret") && !sy_panel_select(p, "nobody"), "chosen by name");
     sy_panel_update(p, 4, 1);
+    sy_board_remove(b.source);
+    sy_panel_set_pane_mode(p, true);
+    p->cursor = 7;
+    sy_board_add(b.source, NULL);
+    sy_panel_update(p, 4.5, 1);
+    tap_ok(!strcmp(sy_panel_selected(p), "bold-ferret") && p->cursor == 7,
+           "in pane mode nothing comes before what one looks at");
+    sy_panel_set_pane_mode(p, false);
     sy_board_remove(b.source);
     sy_panel_update(p, 5, 1);
     tap_is_str(sy_panel_selected(p), "bold-ferret", "the other one goes, this one stays");
