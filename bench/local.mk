@@ -9,3 +9,5 @@ EXTRA_PROGRAMS += %D%/layers
 EXTRA_DIST += %D%/README.md %D%/train.lua %D%/train.sh %D%/quality.sh %D%/small.sh
 EXTRA_PROGRAMS += %D%/store
 EXTRA_PROGRAMS += %D%/panel
+EXTRA_PROGRAMS += %D%/screen
+%C%_screen_LDADD = -lutil

@@ -24,6 +24,7 @@ test_libs = libtap.a
 AM_CPPFLAGS += -I$(top_srcdir)/tests
 
 script_tests += %D%/layers.sh
+unit_tests += %D%/unit/test_scroll
 script_tests += %D%/screens/keys.sh %D%/screens/terminal.sh
 EXTRA_DIST += %D%/screens/lib.sh
 EXTRA_DIST += %D%/layers.txt
