@@ -12,7 +12,8 @@
 # ThreadSanitizer.
 
 threaded_tests = %D%/unit/test_pool %D%/unit/test_rng %D%/unit/test_mem %D%/unit/test_trainer \
-    %D%/unit/test_store %D%/unit/test_checkpoint %D%/unit/test_board %D%/unit/test_panel
+    %D%/unit/test_store %D%/unit/test_checkpoint %D%/unit/test_board %D%/unit/test_panel \
+    %D%/screens/live.sh
 
 check-threads:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(threaded_tests)'
@@ -25,7 +26,7 @@ AM_CPPFLAGS += -I$(top_srcdir)/tests
 
 script_tests += %D%/layers.sh
 unit_tests += %D%/unit/test_scroll
-script_tests += %D%/screens/keys.sh %D%/screens/terminal.sh
+script_tests += %D%/screens/keys.sh %D%/screens/terminal.sh %D%/screens/live.sh
 EXTRA_DIST += %D%/screens/lib.sh
 EXTRA_DIST += %D%/layers.txt
 EXTRA_DIST += %D%/peers/tokenizer.py

@@ -269,8 +269,10 @@ int sy_trainer_start(struct sy_trainer *t, struct sy_err *err)
 {
     if (t->started)
         return sy_err_set(err, SY_E_STATE, "train: run '%s' was started already", t->name);
+    pthread_mutex_lock(&t->lock); /* the panel may look at it already */
     t->alive = true;
     t->status.state = t->pause_asked ? SY_RUN_PAUSED : SY_RUN_RUNNING;
+    pthread_mutex_unlock(&t->lock);
     int rc = create_thread(t);
     if (rc) {
         t->alive = false;
