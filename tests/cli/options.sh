@@ -6,7 +6,9 @@ dir=$(mktemp -d) || exit 99
 trap 'rm -rf "$dir"' EXIT
 XDG_CONFIG_HOME=$dir/config XDG_STATE_HOME=$dir/state
 export XDG_CONFIG_HOME XDG_STATE_HOME
-unset SWITCHYARD_THREADS SWITCHYARD_CPU SWITCHYARD_RUNS
+unset SWITCHYARD_THREADS SWITCHYARD_CPU
+SWITCHYARD_RUNS=$dir/runs
+export SWITCHYARD_RUNS
 n=0
 bad=0
 
