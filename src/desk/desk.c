@@ -30,6 +30,7 @@
 #define KEYS_AT_ONCE 256
 #define PRINTED_MAX 1000 /* lines that the normal screen gets at most */
 #define RUNS_MAX 256
+#define AWAY_SECONDS 0.3 /* a shell's fg tells nothing to who is running already: look */
 #define AGAIN 3 /* frames after something woke the loop: a run may have stopped */
 
 struct sy_desk sy__desk = {.coloured = true};
@@ -424,7 +425,7 @@ static bool board_live(void)
 static int sleep_time(double now)
 {
     struct sy_desk *d = &sy__desk;
-    double due = d->away ? -1 : sy__compose_due(now);
+    double due = d->away ? AWAY_SECONDS : sy__compose_due(now);
     int escape = sy_line_timeout();
     if (due != 0 && !d->away) {
         double frame = -1;
@@ -443,7 +444,7 @@ static void hang_up(void)
     struct sy_desk *d = &sy__desk;
     if (!d->ended)
         d->client->terminate(SIGHUP);
-    d->away = true;
+    d->away = d->gone = true;
 }
 
 static void turn(void)
@@ -465,10 +466,14 @@ static void turn(void)
         while (sy_wake_take())
             continue;
     take_signals();
+    if (d->away && !d->gone)
+        come_back();
     run_posts();
     take_notices();
     if (n > 0 && p[2].revents)
         sy__drain();
+    if (sy_scroll_bell(d->scroll)) /* an alert's */
+        sy_screen_bell();
     if (n > 0 && p[1].revents) {
         d->again = AGAIN;
         d->client->woken();

@@ -18,6 +18,7 @@ struct sy_desk {
     struct sy_look look;
     bool coloured; /* the line that is typed */
     bool open, ended, away; /* away: stopped or in the background: the terminal is not ours */
+    bool gone; /* for ever: the terminal was closed */
     enum sy_desk_end end;
 
     bool relayout, redraw_panel, redraw_scroll, redraw_input; /* what the next compose draws */

@@ -41,7 +41,7 @@ struct sy_scroll {
     char cut[4]; /* a character that is not complete yet */
     int cut_len;
 
-    bool follow, changed;
+    bool follow, changed, bell;
     int64_t line, floor; /* of the view's bottom row; first line shown while following */
     int row, w, h;
 };
@@ -236,7 +236,7 @@ static void control(struct sy_scroll *s, unsigned char c)
     case '\b': rub_out(s); break;
     case '\t': add_text(s, "\t", 1); break;
     case '\033': s->state = ESC; break;
-    case '\a':
+    case '\a': s->bell = true; break;
     case '\016':
     case '\017': break;
     default: add_text(s, (const char *)&c, 1);
@@ -603,6 +603,13 @@ bool sy_scroll_changed(struct sy_scroll *s)
 {
     bool was = s->changed;
     s->changed = false;
+    return was;
+}
+
+bool sy_scroll_bell(struct sy_scroll *s)
+{
+    bool was = s->bell;
+    s->bell = false;
     return was;
 }
 

@@ -46,6 +46,7 @@ void sy_scroll_end(struct sy_scroll *s);          /* follow again */
 int64_t sy_scroll_below(const struct sy_scroll *s); /* lines below the view; 0: it follows */
 bool sy_scroll_changed(struct sy_scroll *s);      /* would a drawing differ?  Asking answers. */
 
+bool sy_scroll_bell(struct sy_scroll *s); /* did a bell come?  Asking answers. */
 int64_t sy_scroll_count(const struct sy_scroll *s); /* lines that ever came */
 /* The newest lines, at most so many, as text with or without colours. */
 void sy_scroll_tail(const struct sy_scroll *s, int lines, bool colours, struct sy_str *out);

@@ -33,6 +33,27 @@ sees "after   1"
 press C-d
 sees "status=0 same"
 
+# bg and fg, under a shell that has jobs
+if command -v bash > /dev/null; then
+    start 80 24 "$program -E"
+    sees "F1 help"
+    press C-d
+    sees "status=0 same"
+    enter "exec bash --norc --noprofile -i"
+    enter "$program -E"
+    sees "F1 help" "the workbench under bash"
+    press C-z
+    sees "Stopped" "stopped"
+    enter "bg"
+    enter "jobs"
+    sees "Running" "bg: it goes on, without the terminal"
+    enter "fg"
+    sees "F1 help" "fg: and has it again"
+    enter 'print("again", 1)'
+    sees "again   1"
+    press C-d
+fi
+
 # ends that nobody wants
 for signal in SEGV ABRT TERM HUP QUIT; do
     start 80 24 "$program -E"

@@ -63,9 +63,10 @@ static void writing(void)
     put(s, "\033[32mgreen\nstill\033[0m\n");
     draw(s, 20, 2);
     tap_ok(sy_grid_at(&grid, 0, 1)->pen.fg == 2, "a colour goes on in the next line");
-    put(s, "\033]never ended\nback\n");
+    put(s, "\033]never ended\nback\a\n");
     draw(s, 20, 1);
     is_row(0, "back", "a sequence that never ends takes its line at most");
+    tap_ok(sy_scroll_bell(s) && !sy_scroll_bell(s), "a bell rings once");
     put(s, "\xE2\x80\xAE\x01\xFF|\xC2\x9B|\n");
     draw(s, 60, 1);
     is_row(0, "\\u{202E}\\x01\\xFF|\\u{9B}|", "what could deceive is made visible");
