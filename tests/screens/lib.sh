@@ -33,7 +33,8 @@ case $program in
 esac
 n=0
 failed=0
-terminal=none
+sessions=0
+terminal=
 trap 'tm kill-server 2> /dev/null; rm -rf "$dir"' EXIT
 
 tm()
@@ -57,11 +58,11 @@ report() # OK WHAT
 shell_script()
 {
     cat <<'END'
-stty -g > "$HOME/before"
+stty -g > "$HOME/before.$$"
 . "$HOME/command"
 status=$?
-stty -g > "$HOME/after"
-if cmp -s "$HOME/before" "$HOME/after"; then modes=same; else modes=different; fi
+stty -g > "$HOME/after.$$"
+if cmp -s "$HOME/before.$$" "$HOME/after.$$"; then modes=same; else modes=different; fi
 echo "status=$status $modes"
 exec sh
 END
@@ -69,11 +70,14 @@ END
 
 start()
 {
-    tm kill-session -t "$terminal" 2> /dev/null
-    terminal=t$n
+    before=$terminal
+    sessions=$((sessions + 1))
+    terminal=t$sessions
     shell_script > "$dir/shell"
     echo "$3" > "$dir/command"
     tm new-session -d -s "$terminal" -x "$1" -y "$2" "${ENVIRONMENT:-env} sh '$dir/shell'"
+    # only now: a server whose last session goes ends, and takes the next one with it
+    [ -z "$before" ] || tm kill-session -t "$before" 2> /dev/null
     tm set-option -t "$terminal" status off > /dev/null
     tm resize-window -t "$terminal" -x "$1" -y "$2"
 }
