@@ -160,6 +160,21 @@ static void on_bell(void *ctx)
     sy_screen_bell();
 }
 
+#define WHEEL_UP 64
+#define WHEEL_DOWN 65
+#define WHEEL_ROWS 3
+
+static void on_mouse(void *ctx, int button, int x, int y, bool press)
+{
+    struct sy_desk *d = ctx;
+    if (press && (button == WHEEL_UP || button == WHEEL_DOWN)) {
+        sy_scroll_move(d->scroll, button == WHEEL_UP ? -WHEEL_ROWS : WHEEL_ROWS);
+        d->redraw_scroll = true;
+        d->next_scroll = 0;
+    } else if (press && button == 0 && sy_panel_click(d->panel, x, y))
+        d->redraw_panel = true;
+}
+
 static void on_interrupt(void *ctx)
 {
     struct sy_desk *d = ctx;
@@ -191,6 +206,7 @@ static int begin_line(struct sy_err *err)
                                 .enter = on_enter,
                                 .list = on_list,
                                 .bell = on_bell,
+                                .mouse = on_mouse,
                                 .interrupt = on_interrupt,
                                 .ctx = d};
     if (sy_line_begin(&o, d->client->prompt))
@@ -228,6 +244,9 @@ int sy_desk_open(const struct sy_desk_client *client, struct sy_err *err)
     d->relayout = true;
     d->pace = 1.0 / SY_DESK_FPS;
     resize();
+    const char *mouse = getenv("SWITCHYARD_MOUSE");
+    if (mouse && !strcmp(mouse, "1"))
+        sy_screen_mouse(true);
     take_posts(true);
     sy_panel_set_pane_mode(d->panel, client->panes);
     sy__act_on_panes();

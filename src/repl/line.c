@@ -93,12 +93,32 @@ static int pane_other(int count, int key)
     return 0;
 }
 
+/* ESC [ < button ; x ; y M (or m).  It arrives in one piece. */
+static int mouse(int count, int key)
+{
+    int v[3] = {0}, k = 0, c;
+    (void)count;
+    (void)key;
+    while ((c = rl_read_key()) >= '0' && c <= ';') {
+        if (c == ';')
+            k += k < 2;
+        else if (c <= '9' && v[k] < 100000)
+            v[k] = 10 * v[k] + c - '0';
+    }
+    if ((c == 'M' || c == 'm') && opt.mouse)
+        opt.mouse(opt.ctx, v[0], v[1] - 1, v[2] - 1, c == 'M');
+    return 0;
+}
+
 /* ---- beginning and ending ---- */
 
 /* Where the user has no key of his own for it, leave the panes. */
 static void fill_panes(void)
 {
     Keymap panes = sy__keys_panes();
+    const Keymap maps[] = {emacs_standard_keymap, vi_insertion_keymap, vi_movement_keymap, panes};
+    for (int m = 0; m < 4; m++)
+        rl_bind_keyseq_in_map("\\e[<", mouse, maps[m]);
     for (int key = 0; key < ANY_KEY; key++)
         if (panes[key].type == ISFUNC && !panes[key].function)
             panes[key].function = pane_other;

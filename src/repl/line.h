@@ -24,6 +24,8 @@ struct sy_line_options {
     void (*enter)(void *ctx, const char *line); /* NULL: end (Ctrl-D on an empty line) */
     void (*list)(void *ctx, char *const *words, int n); /* candidates of a completion */
     void (*bell)(void *ctx);
+    /* A report of the mouse (SGR, 1006): cell from 0; only when the screen has asked for them. */
+    void (*mouse)(void *ctx, int button, int x, int y, bool press);
     void (*interrupt)(void *ctx); /* Ctrl-C, in its place among the keys: sy_line_cancel does the rest */
     void *ctx;
 };

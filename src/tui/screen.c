@@ -222,6 +222,8 @@ int sy_screen_open(int in, int out, struct sy_err *err)
     sc.active = sc.stale = true;
     sc.cursor = -1;
     put(PASTE_ON);
+    if (sc.mouse) /* as before the plain screen */
+        put(MOUSE_ON);
     return 0;
 }
 

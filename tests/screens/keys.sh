@@ -125,6 +125,17 @@ sees "new     1" "a line that is entered is followed"
 press C-l
 lacks "row 300" "Ctrl-L: an empty view"
 
+# the mouse, when it is asked for
+enter ':mouse on'
+enter 'for i = 1, 300 do print("row " .. i) end'
+sees "row 300"
+type "$(printf '\033[<64;10;18M')"
+sees "row 297" "the wheel scrolls"
+lacks "row 300" "up"
+type "$(printf '\033[<65;10;18M')"
+sees "row 300" "and down"
+enter ':mouse off'
+
 # Ctrl-C
 type 'rubbish'
 press C-c
