@@ -1,6 +1,6 @@
 #!/bin/sh
 # The workbench under a user's hands: what is typed, and what stands on the screen.
-# shellcheck source=/dev/null
+# shellcheck source=tests/screens/lib.sh
 . "${srcdir:-.}/tests/screens/lib.sh"
 
 start 80 24 "$program -E"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # A run that trains while its panel is looked at, handled and left: also for ThreadSanitizer, whose
 # reports go to files here, for standard error is captured.
-# shellcheck source=/dev/null
+# shellcheck source=tests/screens/lib.sh
 . "${srcdir:-.}/tests/screens/lib.sh"
 
 TSAN_OPTIONS="${TSAN_OPTIONS:-} log_path=$dir/race"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Terminals of every kind and size, and every way to end.
-# shellcheck source=/dev/null
+# shellcheck source=tests/screens/lib.sh
 . "${srcdir:-.}/tests/screens/lib.sh"
 
 # sizes
@@ -76,7 +76,7 @@ until_true has "RUN"
 report $? "it trains"
 kill -TERM "$(pid_of "$program")"
 sees "status=143 same" "SIGTERM ends in order"
-found=$(ls -d "$dir"/runs/ended/step-* 2> /dev/null | wc -l)
+found=$(find "$dir/runs/ended" -name "step-*" 2> /dev/null | wc -l)
 [ "$found" -ge 1 ]
 report $? "and the run is saved"
 
@@ -137,7 +137,7 @@ done
 ENVIRONMENT='env LC_ALL=C'
 start 80 24 "$program -E"
 sees "F1 help" "a locale without UTF-8"
-ENVIRONMENT=env
+ENVIRONMENT='env'
 
 # vi
 echo 'set editing-mode vi' > "$dir/inputrc"
@@ -165,7 +165,7 @@ press C-t
 sees "PANES" "an inputrc binds a key"
 type 'Z'
 lacks "PANES" "also in panes"
-ENVIRONMENT=env
+ENVIRONMENT='env'
 
 # no terminal at all
 is "$(echo 'print(1 + 1)' | "$program" -E 2>&1)" 2 "a script from a pipe"
