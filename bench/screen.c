@@ -1,12 +1,11 @@
 /* What the workbench costs, seen from the other end of its terminal:  bench/screen [PROGRAM]
  *
  *     first frame          from exec to the prompt on the screen
- *     key to echo          a '~' is typed, and its coming back is timed: idle, while a run trains on all
- *                          processors, and while a print flood runs as well
- *     bytes a second       to an 80x24 terminal while a run trains
- *     wake-ups when idle   context switches of all threads in ten seconds
- *     screen's thread      the processor time that panel and screen take, whatever else runs
- *     cost of the panel    steps a second of one run with the panel and on the plain screen, alternating
+ *     key to echo          a '~' is typed, and its coming back is timed: idle, while a run trains
+ * on all processors, and while a print flood runs as well bytes a second       to an 80x24 terminal
+ * while a run trains wake-ups when idle   context switches of all threads in ten seconds screen's
+ * thread      the processor time that panel and screen take, whatever else runs cost of the panel
+ * steps a second of one run with the panel and on the plain screen, alternating
  *
  * Each figure stands beside its target.  Whoever runs it: nothing else should run. */
 #include <ctype.h>
@@ -169,9 +168,11 @@ static const char *write_script(void)
     if (!f)
         return NULL;
     fprintf(f, "local d = data.synthetic{tokens = 1e6}\n"
-               "local m = model.moe{layers = 4, dim = 128, heads = 4, experts = 8, top_k = 2, expert_dim = 128,\n"
+               "local m = model.moe{layers = 4, dim = 128, heads = 4, experts = 8, top_k = 2, "
+               "expert_dim = 128,\n"
                "                    context = 128, vocab = 256}\n"
-               "r = train(m, d, {steps = 1000000, batch = 4, name = 'bench', eval_every = 0, checkpoint_every = 0})\n"
+               "r = train(m, d, {steps = 1000000, batch = 4, name = 'bench', eval_every = 0, "
+               "checkpoint_every = 0})\n"
                "print('rea' .. 'dy')\n");
     fclose(f);
     return path;
@@ -184,8 +185,10 @@ static long steps(void)
     long n = -1;
     snprintf(path, sizeof path, "%s/steps", dir);
     unlink(path);
-    snprintf(line, sizeof line, "do local f = io.open('%s.new', 'w') f:write(r.step) f:close() "
-             "os.rename('%s.new', '%s') end\r", path, path, path);
+    snprintf(line, sizeof line,
+             "do local f = io.open('%s.new', 'w') f:write(r.step) f:close() "
+             "os.rename('%s.new', '%s') end\r",
+             path, path, path);
     type(line);
     for (double end = now() + LIMIT; now() < end && n < 0; wait_for(NULL, 0.002)) {
         FILE *f = fopen(path, "r");
@@ -219,7 +222,8 @@ static void cost(void)
     }
     qsort(lost, PAIRS, sizeof *lost, by_value);
     printf("cost of the panel    median %.2f %% of steps (1)   quartiles %.2f to %.2f, %d pairs\n",
-           (lost[PAIRS / 2] + lost[PAIRS / 2 - 1]) / 2, lost[PAIRS / 4], lost[PAIRS - 1 - PAIRS / 4], PAIRS);
+           (lost[PAIRS / 2] + lost[PAIRS / 2 - 1]) / 2, lost[PAIRS / 4],
+           lost[PAIRS - 1 - PAIRS / 4], PAIRS);
 }
 
 static void first_frame(const char *program)

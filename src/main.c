@@ -334,6 +334,7 @@ static int run_prompt(struct lua_State *L, struct scripts *s, bool bench, bool t
              PACKAGE_NAME, PACKAGE_VERSION, sy_cpu()->name);
     if (terminal)
         start.greeting = greeting;
+    start.screen = bench;
     if (bench)
         start.scripts = run_scripts;
     return sy_prompt_run(L, &start);

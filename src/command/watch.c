@@ -3,8 +3,8 @@
  *  1. Read-only: no run is touched, and none waits for us.
  *  2. Keys are the panes'; a colon asks for a command.  Ctrl-C, Ctrl-D and :q leave, q alone never.
  *  3. Without a terminal, a line whenever there is something new, until the runs have ended. */
-#include "config.h"
 #include "command/watch.h"
+#include "config.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -99,8 +99,9 @@ static void enter(const char *line)
     if (!strcmp(name, "q") || !strcmp(name, "quit"))
         sy_desk_leave();
     else if (!sy_desk_knows(name))
-        sy_desk_say(SY_ROLE_TEXT, "there are :q, :dump FILE, :overlay RUN ..., :watch RUN, :filter TEXT, "
-                                  ":theme NAME, :split SHARE");
+        sy_desk_say(SY_ROLE_TEXT,
+                    "there are :q, :dump FILE, :overlay RUN ..., :watch RUN, :filter TEXT, "
+                    ":theme NAME, :split SHARE");
     else {
         sy_desk_command(name, args, reply, sizeof reply);
         if (*reply)
@@ -108,7 +109,10 @@ static void enter(const char *line)
     }
 }
 
-static void leave(void) { sy_desk_leave(); }
+static void leave(void)
+{
+    sy_desk_leave();
+}
 
 static void terminate(int number)
 {
@@ -116,7 +120,9 @@ static void terminate(int number)
     sy_desk_leave();
 }
 
-static void woken(void) {}
+static void woken(void)
+{
+}
 
 static void request(const struct sy_request *r)
 {
@@ -143,8 +149,7 @@ static int show(void)
     options.keys = sy_desk_keys(&options.nkeys);
     if (sy_edit_open(&options))
         return sy_err_set(&err, SY_E_IO, "watch: no pipe"), fail(&err);
-    if (sy_desk_open(&client, &err) ||
-        sy_panel_set_sources(sy_desk_panel(), w.source, w.n, &err)) {
+    if (sy_desk_open(&client, &err) || sy_panel_set_sources(sy_desk_panel(), w.source, w.n, &err)) {
         sy_desk_free();
         sy_edit_close();
         return fail(&err);
@@ -219,7 +224,8 @@ static int read_options(int argc, char **argv, bool *plain, int *n)
         else if (!strcmp(a, "--plain"))
             *plain = true;
         else if (*a == '-') {
-            fprintf(stderr, "switchyard: watch: unknown option '%s'; there are --plain, --runs DIR\n", a);
+            fprintf(stderr,
+                    "switchyard: watch: unknown option '%s'; there are --plain, --runs DIR\n", a);
             return 2;
         } else
             argv[(*n)++] = argv[i];

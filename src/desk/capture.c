@@ -76,10 +76,22 @@ void sy_capture_end(void)
     close_all();
 }
 
-bool sy_capture_on(void) { return on; }
-int sy_capture_in(void) { return saved[0]; }
-int sy_capture_out(void) { return saved[1]; }
-int sy_capture_fd(void) { return ends[0]; }
+bool sy_capture_on(void)
+{
+    return on;
+}
+int sy_capture_in(void)
+{
+    return saved[0];
+}
+int sy_capture_out(void)
+{
+    return saved[1];
+}
+int sy_capture_fd(void)
+{
+    return ends[0];
+}
 
 size_t sy_capture_read(char *bytes, size_t n)
 {

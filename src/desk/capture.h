@@ -18,7 +18,7 @@ bool sy_capture_on(void);
 
 int sy_capture_in(void); /* of the terminal; -1: not begun */
 int sy_capture_out(void);
-int sy_capture_fd(void);                        /* to poll on */
-size_t sy_capture_read(char *bytes, size_t n);  /* what is there now, at most n; never waits */
+int sy_capture_fd(void);                       /* to poll on */
+size_t sy_capture_read(char *bytes, size_t n); /* what is there now, at most n; never waits */
 
 #endif

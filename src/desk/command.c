@@ -119,8 +119,9 @@ static void split(struct order *r)
 static const struct {
     const char *name;
     void (*f)(struct order *r);
-} commands[] = {{"dump", dump},   {"overlay", overlay}, {"watch", watch},   {"theme", theme},
-                {"plain", plain}, {"mouse", mouse}, {"highlight", highlight},     {"filter", filter}, {"split", split}};
+} commands[] = {{"dump", dump},           {"overlay", overlay}, {"watch", watch},
+                {"theme", theme},         {"plain", plain},     {"mouse", mouse},
+                {"highlight", highlight}, {"filter", filter},   {"split", split}};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 bool sy_desk_knows(const char *name)

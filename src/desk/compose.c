@@ -30,9 +30,10 @@
 /* Roles of the bytes of a line of Lua; NULL: it has no colours. */
 static const uint8_t *colour(const char *text, size_t n, size_t point)
 {
-    static const uint8_t roles[] = {[SY_SPAN_KEYWORD] = SY_ROLE_EVENT, [SY_SPAN_STRING] = SY_ROLE_GOOD,
-                                    [SY_SPAN_NUMBER] = SY_ROLE_FOCUS,  [SY_SPAN_COMMENT] = SY_ROLE_DIM,
-                                    [SY_SPAN_WRONG] = SY_ROLE_BAD,     [SY_SPAN_COMMAND] = SY_ROLE_PROMPT};
+    static const uint8_t roles[] = {
+        [SY_SPAN_KEYWORD] = SY_ROLE_EVENT, [SY_SPAN_STRING] = SY_ROLE_GOOD,
+        [SY_SPAN_NUMBER] = SY_ROLE_FOCUS,  [SY_SPAN_COMMENT] = SY_ROLE_DIM,
+        [SY_SPAN_WRONG] = SY_ROLE_BAD,     [SY_SPAN_COMMAND] = SY_ROLE_PROMPT};
     static uint8_t role[COLOURED];
     struct sy_span span[SPANS];
     size_t from, to;
@@ -133,7 +134,8 @@ static void draw_popup(void)
         widest = k > widest ? k : widest;
     }
     widest = widest > w - POPUP_GAP ? w - POPUP_GAP : widest;
-    int columns = (w - 1) / (widest + POPUP_GAP), most = room < d->grid.h / 2 ? room : d->grid.h / 2;
+    int columns = (w - 1) / (widest + POPUP_GAP),
+        most = room < d->grid.h / 2 ? room : d->grid.h / 2;
     columns = columns < 1 ? 1 : columns;
     int rows = (d->popup_count + columns - 1) / columns;
     bool cut = rows > most || d->popup_more > 0;

@@ -2,8 +2,8 @@
  *
  *     closed --open--> open --stop--> away --continue, in the foreground--> open --close--> closed
  *
- * While away (stopped, or in the background after `bg`) the terminal is neither read nor written; runs
- * train on and what is printed is kept. */
+ * While away (stopped, or in the background after `bg`) the terminal is neither read nor written;
+ * runs train on and what is printed is kept. */
 #include "config.h"
 #include "desk/desk_int.h"
 
@@ -31,7 +31,7 @@
 #define PRINTED_MAX 1000 /* lines that the normal screen gets at most */
 #define RUNS_MAX 256
 #define AWAY_SECONDS 0.3 /* a shell's fg tells nothing to who is running already: look */
-#define AGAIN 3 /* frames after something woke the loop: a run may have stopped */
+#define AGAIN 3          /* frames after something woke the loop: a run may have stopped */
 
 struct sy_desk sy__desk = {.coloured = true};
 
@@ -102,12 +102,18 @@ bool sy_desk_built(void)
 bool sy_desk_possible(void)
 {
     bool captured = sy_capture_on();
-    return sy_desk_built() && sy_screen_usable(captured ? sy_capture_in() : 0,
-                                               captured ? sy_capture_out() : 1);
+    return sy_desk_built() &&
+           sy_screen_usable(captured ? sy_capture_in() : 0, captured ? sy_capture_out() : 1);
 }
 
-bool sy_desk_is_open(void) { return sy__desk.open; }
-struct sy_panel *sy_desk_panel(void) { return sy__desk.panel; }
+bool sy_desk_is_open(void)
+{
+    return sy__desk.open;
+}
+struct sy_panel *sy_desk_panel(void)
+{
+    return sy__desk.panel;
+}
 
 static void choose_look(void)
 {
@@ -337,7 +343,8 @@ static bool readable(int fd)
     return poll(&p, 1, 0) > 0 && (p.revents & POLLIN);
 }
 
-/* After keys: candidates and help go with the next key; an asked-for filter shows while it is typed. */
+/* After keys: candidates and help go with the next key; an asked-for filter shows while it is
+ * typed. */
 static void after_keys(bool had_help)
 {
     struct sy_desk *d = &sy__desk;
@@ -477,9 +484,11 @@ static void turn(void)
         sy_line_expire();
         after_keys(false);
     }
-    if (n > 0 && p[0].revents & POLLIN)
+    if (n > 0 && p[0].revents & POLLIN) {
         take_keys();
-    else if (n > 0 && p[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+        if (!d->away && !d->ended) /* before anything that takes longer */
+            sy__compose(sy_now());
+    } else if (n > 0 && p[0].revents & (POLLHUP | POLLERR | POLLNVAL))
         hang_up();
     if (n > 0 && p[1].revents)
         while (sy_wake_take())
@@ -595,7 +604,10 @@ void sy_desk_ask(const char *question, void (*answer)(const char *text))
 
 /* ---- looks ---- */
 
-const char *sy_desk_theme_names(void) { return "auto, 256, 8, none; braille, blocks, ascii"; }
+const char *sy_desk_theme_names(void)
+{
+    return "auto, 256, 8, none; braille, blocks, ascii";
+}
 
 bool sy_desk_theme(const char *name)
 {
@@ -621,7 +633,10 @@ bool sy_desk_theme(const char *name)
     return true;
 }
 
-void sy_desk_mouse(bool on) { sy_screen_mouse(on); }
+void sy_desk_mouse(bool on)
+{
+    sy_screen_mouse(on);
+}
 
 void sy_desk_highlight(bool on)
 {

@@ -1,5 +1,6 @@
-/* The workbench's terminal: a panel, a scrollback and a line being typed, in one loop.  Layer desk: ties
- * tui (what is drawn) to repl (what is typed); knows no Lua.  Clients: prompt, and command (watch).
+/* The workbench's terminal: a panel, a scrollback and a line being typed, in one loop.  Layer desk:
+ * ties tui (what is drawn) to repl (what is typed); knows no Lua.  Clients: prompt, and command
+ * (watch).
  *
  *                         +--> keys: Readline --> line --> client.enter
  *     poll: terminal, ----+--> captured output --> scrollback
@@ -7,10 +8,10 @@
  *                         +--> a timer, while something may change
  *
  *  1. One thread, that which calls sy_desk_run, but for sy_desk_post.  It never waits for another.
- *  2. What is typed is drawn at once; panels at most SY_DESK_FPS times a second and only while a run
- *     lives; the scrollback at most SY_DESK_SCROLL_FPS times.  Nothing to do: no wake-up.
- *  3. From open to close the standard streams are captured (capture.h); at its end the normal screen
- *     has what the scrollback has got meanwhile. */
+ *  2. What is typed is drawn at once; panels at most SY_DESK_FPS times a second and only while a
+ * run lives; the scrollback at most SY_DESK_SCROLL_FPS times.  Nothing to do: no wake-up.
+ *  3. From open to close the standard streams are captured (capture.h); at its end the normal
+ * screen has what the scrollback has got meanwhile. */
 #ifndef SY_DESK_DESK_H
 #define SY_DESK_DESK_H
 
@@ -22,19 +23,19 @@
 #define SY_DESK_SCROLL_FPS 30
 
 struct sy_desk_client {
-    const char *prompt;              /* at the beginning */
-    const char *hint;                /* in the status line while there is nothing else to say, or NULL */
-    bool panes;                      /* keys are the panes' whenever the prompt is not asked for */
+    const char *prompt; /* at the beginning */
+    const char *hint;   /* in the status line while there is nothing else to say, or NULL */
+    bool panes;         /* keys are the panes' whenever the prompt is not asked for */
     void (*enter)(const char *line);
-    void (*end)(void);               /* Ctrl-D on an empty line */
-    void (*interrupted)(void);       /* Ctrl-C with nothing typed, or while busy */
-    void (*woken)(void);             /* something woke the loop: look what */
-    void (*terminate)(int signal);   /* the system wants us to end */
+    void (*end)(void);                           /* Ctrl-D on an empty line */
+    void (*interrupted)(void);                   /* Ctrl-C with nothing typed, or while busy */
+    void (*woken)(void);                         /* something woke the loop: look what */
+    void (*terminate)(int signal);               /* the system wants us to end */
     void (*request)(const struct sy_request *r); /* pause, resume, mark */
-    void (*resized)(int w, int h);   /* and at the beginning */
+    void (*resized)(int w, int h);               /* and at the beginning */
     bool (*on_interrupt)(int number); /* SIGINT, in the signal handler; true: that was all */
-    bool (*live)(void);              /* is any run that is shown being trained?  NULL: ask the board */
-    int poll_ms;                     /* look for news of dead runs so often; 0: never */
+    bool (*live)(void); /* is any run that is shown being trained?  NULL: ask the board */
+    int poll_ms;        /* look for news of dead runs so often; 0: never */
 };
 
 enum sy_desk_end {

@@ -16,16 +16,16 @@ struct sy_desk {
     int64_t printed; /* lines of the scrollback that the normal screen has */
     struct sy_grid grid;
     struct sy_look look;
-    bool coloured; /* the line that is typed */
+    bool coloured;          /* the line that is typed */
     bool open, ended, away; /* away: stopped or in the background: the terminal is not ours */
-    bool gone; /* for ever: the terminal was closed */
+    bool gone;              /* for ever: the terminal was closed */
     enum sy_desk_end end;
 
     bool relayout, redraw_panel, redraw_scroll, redraw_input; /* what the next compose draws */
-    double next_frame, next_scroll; /* not before; seconds */
-    double pace;                    /* between two frames now */
+    double next_frame, next_scroll;                           /* not before; seconds */
+    double pace;                                              /* between two frames now */
     int input_rows, cursor_x, cursor_y;
-    int again; /* frames that come even when no run lives */
+    int again;      /* frames that come even when no run lives */
     bool busy, dim; /* dim: it shows */
     double busy_since;
     void (*answer)(const char *text);

@@ -14,8 +14,8 @@ const struct sy_edit_key *sy_desk_keys(int *n)
     static struct sy_edit_key list[SY_ACT_COUNT];
     const struct sy_key *keys = sy_keys(n);
     for (int i = 0; i < *n && i < SY_ACT_COUNT; i++)
-        list[i] = (struct sy_edit_key){(int)keys[i].action, keys[i].map == SY_MAP_PANE, keys[i].name,
-                                       keys[i].keys};
+        list[i] = (struct sy_edit_key){(int)keys[i].action, keys[i].map == SY_MAP_PANE,
+                                       keys[i].name, keys[i].keys};
     return list;
 }
 
@@ -66,8 +66,12 @@ bool sy__request(const struct sy_request *r)
         sy_desk_ask("filter: ", filter_answer);
         d->filtering = true;
         return true;
-    case SY_REQ_PLAIN: sy_desk_go_plain(); return true;
-    case SY_REQ_SCROLL: scroll_pages(r->step); return true;
+    case SY_REQ_PLAIN:
+        sy_desk_go_plain();
+        return true;
+    case SY_REQ_SCROLL:
+        scroll_pages(r->step);
+        return true;
     case SY_REQ_PAUSE:
     case SY_REQ_RESUME:
     case SY_REQ_MARK:
@@ -79,8 +83,11 @@ bool sy__request(const struct sy_request *r)
         sy_screen_repaint();
         d->relayout = true;
         return true;
-    case SY_REQ_EDITOR: edit_line(); return true;
-    default: return false;
+    case SY_REQ_EDITOR:
+        edit_line();
+        return true;
+    default:
+        return false;
     }
 }
 

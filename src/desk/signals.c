@@ -32,9 +32,15 @@ static void on_interrupt(int number)
 static void on_signal(int number)
 {
     switch (number) {
-    case SIGWINCH: note(SY_SIGNAL_SIZE, SY_WAKE_SIZE); break;
-    case SIGTSTP: note(SY_SIGNAL_STOP, SY_WAKE_STOP); break;
-    case SIGCONT: note(SY_SIGNAL_CONTINUE, SY_WAKE_STOP); break;
+    case SIGWINCH:
+        note(SY_SIGNAL_SIZE, SY_WAKE_SIZE);
+        break;
+    case SIGTSTP:
+        note(SY_SIGNAL_STOP, SY_WAKE_STOP);
+        break;
+    case SIGCONT:
+        note(SY_SIGNAL_CONTINUE, SY_WAKE_STOP);
+        break;
     default:
         ended_by = number;
         note(SY_SIGNAL_END, SY_WAKE_END);
@@ -54,7 +60,7 @@ static void on_crash(int number)
     raise(number);
 }
 
-static void catch(int number, void (*handler)(int), int flags, struct sigaction *old)
+static void catch (int number, void (*handler)(int), int flags, struct sigaction *old)
 {
     struct sigaction a = {.sa_flags = flags};
     a.sa_handler = handler;
@@ -67,16 +73,16 @@ void sy_signals_begin(bool (*interrupt)(int number))
     first = interrupt;
     for (size_t i = 0; i < OWN; i++)
         sigaction(own[i], NULL, &before[i]);
-    catch(SIGINT, on_interrupt, 0, NULL); /* no SA_RESTART: a read in a chunk must end */
-    catch(SIGPIPE, SIG_IGN, 0, NULL);
-    catch(SIGXFSZ, SIG_IGN, 0, NULL); /* a write beyond the quota fails instead */
-    catch(SIGTERM, on_signal, 0, NULL);
-    catch(SIGHUP, on_signal, 0, NULL);
-    catch(SIGWINCH, on_signal, SA_RESTART, NULL);
-    catch(SIGTSTP, on_signal, SA_RESTART, NULL);
-    catch(SIGCONT, on_signal, SA_RESTART, NULL);
+    catch (SIGINT, on_interrupt, 0, NULL); /* no SA_RESTART: a read in a chunk must end */
+    catch (SIGPIPE, SIG_IGN, 0, NULL);
+    catch (SIGXFSZ, SIG_IGN, 0, NULL); /* a write beyond the quota fails instead */
+    catch (SIGTERM, on_signal, 0, NULL);
+    catch (SIGHUP, on_signal, 0, NULL);
+    catch (SIGWINCH, on_signal, SA_RESTART, NULL);
+    catch (SIGTSTP, on_signal, SA_RESTART, NULL);
+    catch (SIGCONT, on_signal, SA_RESTART, NULL);
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
-        catch(crashes[i], on_crash, (int)SA_RESETHAND, NULL);
+        catch (crashes[i], on_crash, (int)SA_RESETHAND, NULL);
 }
 
 void sy_signals_end(void)
@@ -92,4 +98,7 @@ bool sy_signals_take(enum sy_signal s)
     return was;
 }
 
-int sy_signals_ended_by(void) { return ended_by; }
+int sy_signals_ended_by(void)
+{
+    return ended_by;
+}

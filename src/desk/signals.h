@@ -1,16 +1,23 @@
 /* Signals of a program with a screen.  Layer desk.
  *
- * Handlers set a flag and wake the loop; those of a crash restore the terminal first and then let the
- * signal take its course. */
+ * Handlers set a flag and wake the loop; those of a crash restore the terminal first and then let
+ * the signal take its course. */
 #ifndef SY_DESK_SIGNALS_H
 #define SY_DESK_SIGNALS_H
 
 #include <stdbool.h>
 
-enum sy_signal { SY_SIGNAL_INTERRUPT, SY_SIGNAL_SIZE, SY_SIGNAL_STOP, SY_SIGNAL_CONTINUE,
-                 SY_SIGNAL_END, SY_SIGNAL_COUNT };
+enum sy_signal {
+    SY_SIGNAL_INTERRUPT,
+    SY_SIGNAL_SIZE,
+    SY_SIGNAL_STOP,
+    SY_SIGNAL_CONTINUE,
+    SY_SIGNAL_END,
+    SY_SIGNAL_COUNT
+};
 
-/* Install them.  `interrupt` (or NULL) is asked first at Ctrl-C, in the handler: true: it is done. */
+/* Install them.  `interrupt` (or NULL) is asked first at Ctrl-C, in the handler: true: it is done.
+ */
 void sy_signals_begin(bool (*interrupt)(int number));
 /* Those that the desk alone has (size, stop, continue, quit) as they were before. */
 void sy_signals_end(void);

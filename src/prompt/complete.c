@@ -1,5 +1,6 @@
 /* Tab: the question goes to the Lua thread, and the answer is waited for a little.  Layer prompt.
- * A chunk or a hook may keep the Lua thread busy: then there is no completion, never a long wait. */
+ * A chunk or a hook may keep the Lua thread busy: then there is no completion, never a long wait.
+ */
 #include "prompt/prompt_int.h"
 
 #include "base/mem.h"

@@ -1,10 +1,12 @@
-/* See prompt.h.  Layer prompt, between main and both repl (lines) and bind (Lua), which it ties together.
+/* See prompt.h.  Layer prompt, between main and both repl (lines) and bind (Lua), which it ties
+ * together.
  *
  *     main thread: sy_edit_line -> post(eval) -> sy_edit_wait ... -> sy_edit_line
  *     Lua thread:                  eval, print -> done -> wakes the pipe
  *
- * Signals at the prompt: SIGINT ends the chunk that runs, else it goes to the editor.  In a script it
- * ends the script, as SIGTERM and SIGHUP do: its runs are saved; the third one ends the program at once.
+ * Signals at the prompt: SIGINT ends the chunk that runs, else it goes to the editor.  In a script
+ * it ends the script, as SIGTERM and SIGHUP do: its runs are saved; the third one ends the program
+ * at once.
  */
 #include "prompt/prompt_int.h"
 
@@ -26,10 +28,13 @@
 atomic_bool sy__running; /* lock-free: signal handlers read it */
 static volatile sig_atomic_t prompting, interrupts, ended_by;
 
-int sy_prompt_ended_by(void) { return ended_by; }
+int sy_prompt_ended_by(void)
+{
+    return ended_by;
+}
 
-/* May come to any thread, for libraries start some that block no signal: sy_host_interrupt brings it
- * to the Lua thread. */
+/* May come to any thread, for libraries start some that block no signal: sy_host_interrupt brings
+ * it to the Lua thread. */
 static void interrupt_script(int number)
 {
     if (!ended_by)
@@ -72,7 +77,7 @@ static void on_fatal(int number)
     raise(number);
 }
 
-static void catch(int number, void (*handler)(int), int flags)
+static void catch (int number, void (*handler)(int), int flags)
 {
     struct sigaction a = {.sa_flags = flags};
     a.sa_handler = handler;
@@ -90,22 +95,22 @@ void sy_prompt_signals(bool at_prompt)
 {
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     prompting = at_prompt;
-    catch(SIGINT, on_interrupt, 0); /* no SA_RESTART: a read in a chunk must end */
-    catch(SIGPIPE, SIG_IGN, 0);
-    catch(SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails instead: no run is lost by it */
-    catch(SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails instead: no run is lost by it */
-    if (!at_prompt) { /* a batch system's end: the runs are saved, as after Ctrl-C */
-        catch(SIGTERM, on_interrupt, 0);
+    catch (SIGINT, on_interrupt, 0); /* no SA_RESTART: a read in a chunk must end */
+    catch (SIGPIPE, SIG_IGN, 0);
+    catch (SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails instead: no run is lost by it */
+    catch (SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails instead: no run is lost by it */
+    if (!at_prompt) {            /* a batch system's end: the runs are saved, as after Ctrl-C */
+        catch (SIGTERM, on_interrupt, 0);
         if (!ignored(SIGHUP)) /* nohup */
-            catch(SIGHUP, on_interrupt, 0);
+            catch (SIGHUP, on_interrupt, 0);
         return;
     }
-    catch(SIGWINCH, on_wake, SA_RESTART);
-    catch(SIGTERM, on_wake, 0);
-    catch(SIGHUP, on_wake, 0);
-    catch(SIGTSTP, on_stop, SA_RESTART);
+    catch (SIGWINCH, on_wake, SA_RESTART);
+    catch (SIGTERM, on_wake, 0);
+    catch (SIGHUP, on_wake, 0);
+    catch (SIGTSTP, on_stop, SA_RESTART);
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
-        catch(fatal[i], on_fatal, (int)SA_RESETHAND);
+        catch (fatal[i], on_fatal, (int)SA_RESETHAND);
 }
 
 /* ---- chunks on the Lua thread ---- */
@@ -119,8 +124,14 @@ static void on_quit(void)
     sy_edit_wake(SY_WAKE_END);
 }
 
-bool sy__quit_asked(void) { return atomic_load(&quit_asked); }
-static int ended_status(void) { return atomic_load(&quit_asked) ? sy_chunk_status() : 143; }
+bool sy__quit_asked(void)
+{
+    return atomic_load(&quit_asked);
+}
+static int ended_status(void)
+{
+    return atomic_load(&quit_asked) ? sy_chunk_status() : 143;
+}
 
 void sy__no_interrupt(struct lua_State *L)
 {
@@ -154,7 +165,10 @@ void sy__handle_result(struct sy_session *s)
     }
 }
 
-int sy__live_runs(void) { return sy_host_runs.live ? sy_host_runs.live() : 0; }
+int sy__live_runs(void)
+{
+    return sy_host_runs.live ? sy_host_runs.live() : 0;
+}
 
 void sy__stop_runs(struct lua_State *L, void *ctx)
 {
@@ -231,7 +245,8 @@ static void feed_session(struct sy_session *s, const char *text)
 
 static void take_line(struct sy_session *s, const char *line)
 {
-    sy__running = 1; /* the terminal is not the editor's any more: Ctrl-C is for what is about to run */
+    sy__running =
+        1; /* the terminal is not the editor's any more: Ctrl-C is for what is about to run */
     sy_edit_remember(line);
     if (strchr(line, '\n') && sy__has_prompts(line))
         feed_session(s, line);
@@ -280,7 +295,8 @@ static bool step(struct sy_session *s)
         s->ended = true;
         s->status = ended_status();
         break;
-    case SY_EDIT_AWAY: return false;
+    case SY_EDIT_AWAY:
+        return false;
     }
     return true;
 }
@@ -333,13 +349,16 @@ int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start)
 {
     struct sy_session s = {0};
     char *history = history_path();
-    bool bench = sy_prompt_has_screen(start->plain);
-    struct sy_edit_options options = {.plain = start->plain, .history = history,
-                                      .complete = sy__complete, .action = sy_desk_action};
+    bool bench = start->screen;
+    struct sy_edit_options options = {.plain = start->plain,
+                                      .history = history,
+                                      .complete = sy__complete,
+                                      .action = sy_desk_action};
     if (!start->plain && sy_desk_possible())
         options.keys = sy_desk_keys(&options.nkeys);
     bool open = !sy_edit_open(&options);
-    sy_job_detach(open && sy_edit_is_terminal()); /* before the Lua thread starts: it may have a job */
+    sy_job_detach(open &&
+                  sy_edit_is_terminal()); /* before the Lua thread starts: it may have a job */
     sy_host_set_printer(sy_edit_notice);
     if (options.keys)
         sy_host_screen.command = sy__screen_command;

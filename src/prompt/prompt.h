@@ -1,5 +1,5 @@
-/* The prompt: lines from the editor to the Lua thread, on the plain screen or in the workbench (desk).
- * Layer prompt. */
+/* The prompt: lines from the editor to the Lua thread, on the plain screen or in the workbench
+ * (desk). Layer prompt. */
 #ifndef SY_PROMPT_PROMPT_H
 #define SY_PROMPT_PROMPT_H
 
@@ -9,9 +9,10 @@ struct lua_State;
 
 struct sy_prompt_start {
     bool plain;           /* no line editor, no panels */
+    bool screen;          /* begin in the workbench: sy_prompt_has_screen said that it is there */
     const char *greeting; /* one line */
-    /* The scripts of the command line, on the Lua thread; NULL: none are left.  A status; *quit: they
-     * want to leave with it. */
+    /* The scripts of the command line, on the Lua thread; NULL: none are left.  A status; *quit:
+     * they want to leave with it. */
     int (*scripts)(struct lua_State *L, void *ctx, bool *quit);
     void *ctx;
 };

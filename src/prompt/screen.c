@@ -2,8 +2,8 @@
  *
  *     Lua thread: command --post--> the desk's thread does it --> reply --> Lua thread goes on
  *
- * The desk never waits for Lua but inside a completion, when no chunk runs; so the wait here is short,
- * and limited. */
+ * The desk never waits for Lua but inside a completion, when no chunk runs; so the wait here is
+ * short, and limited. */
 #include "prompt/prompt_int.h"
 
 #include "base/clock.h"
@@ -28,7 +28,10 @@ struct request {
 
 static atomic_bool bench_wanted;
 
-bool sy__bench_wanted(void) { return atomic_exchange(&bench_wanted, false); }
+bool sy__bench_wanted(void)
+{
+    return atomic_exchange(&bench_wanted, false);
+}
 
 static void leave(struct request *r)
 {

@@ -20,7 +20,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SAVE_SECONDS 60 /* after which an end that was asked for from outside comes without saving */
+#define SAVE_SECONDS                                                                               \
+    60 /* after which an end that was asked for from outside comes without saving */
 
 struct line {
     struct line *next;
@@ -33,14 +34,17 @@ static struct {
     const struct sy_prompt_start *start;
     struct line *first, **last;
     bool busy, pasted, leaving, started, ending; /* ending: from outside */
-    atomic_bool done; /* the chunk on the Lua thread is through */
+    atomic_bool done;                            /* the chunk on the Lua thread is through */
     atomic_bool saved;
     bool scripts, quit; /* the chunk is the command line's; it wants to leave */
 } w = {.last = &w.first};
 
 /* ---- lines ---- */
 
-static const char *prompt_now(void) { return w.s->text.len ? SY_CONTINUATION : SY_PROMPT; }
+static const char *prompt_now(void)
+{
+    return w.s->text.len ? SY_CONTINUATION : SY_PROMPT;
+}
 
 static void push(const char *text, size_t n, bool pasted)
 {

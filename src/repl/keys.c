@@ -1,7 +1,7 @@
 /* The program's own keys as Readline functions.  Layer repl.
  *
- * Readline calls a bound function without saying which name it was bound by, so that each action has
- * a C function of its own here; a table of them is made by the preprocessor. */
+ * Readline calls a bound function without saying which name it was bound by, so that each action
+ * has a C function of its own here; a table of them is made by the preprocessor. */
 #include "config.h"
 
 #ifdef HAVE_READLINE
@@ -87,8 +87,14 @@ static int line_or_history(int direction, int count, int key)
                          : rl_history_search_forward(count, key);
 }
 
-static int line_up(int count, int key) { return line_or_history(-1, count, key); }
-static int line_down(int count, int key) { return line_or_history(1, count, key); }
+static int line_up(int count, int key)
+{
+    return line_or_history(-1, count, key);
+}
+static int line_down(int count, int key)
+{
+    return line_or_history(1, count, key);
+}
 
 void sy__keys_define(const struct sy_edit_options *options)
 {
@@ -134,7 +140,10 @@ void sy__keys_bind(void)
             bind_all(keys[i].keys, functions[keys[i].action], panes);
 }
 
-void *sy__keys_panes(void) { return panes; }
+void *sy__keys_panes(void)
+{
+    return panes;
+}
 
 void sy__act(int action)
 {

@@ -2,10 +2,10 @@
  *
  *     keymaps:   prompt (emacs or vi)  <--sy_line_set_panes-->  panes (bare)
  *
- * Any key that panes do not have gives the keymap back and is read again there: the letter stands at
- * the prompt.  Readline's own output goes to a stream that only listens for bells. */
-#include "config.h"
+ * Any key that panes do not have gives the keymap back and is read again there: the letter stands
+ * at the prompt.  Readline's own output goes to a stream that only listens for bells. */
 #include "repl/line.h"
+#include "config.h"
 
 #ifdef HAVE_READLINE
 #include "repl/edit_int.h"
@@ -53,7 +53,10 @@ static int get_byte(FILE *f)
     return GIVE_UP;
 }
 
-static void redisplay(void) { changed = true; }
+static void redisplay(void)
+{
+    changed = true;
+}
 
 static ssize_t listen_for_bells(void *cookie, const char *bytes, size_t n)
 {
@@ -205,7 +208,10 @@ void sy_line_read(void)
     }
 }
 
-int sy_line_timeout(void) { return in && sy__lone_escape() ? SY_LINE_ESC_MS : -1; }
+int sy_line_timeout(void)
+{
+    return in && sy__lone_escape() ? SY_LINE_ESC_MS : -1;
+}
 
 void sy_line_expire(void)
 {
@@ -232,7 +238,10 @@ void sy_line_set_panes(bool on)
     }
 }
 
-bool sy_line_panes(void) { return before_panes != NULL; }
+bool sy_line_panes(void)
+{
+    return before_panes != NULL;
+}
 
 /* ---- what stands there ---- */
 
@@ -270,7 +279,10 @@ void sy_line_set_text(const char *text)
     changed = true;
 }
 
-void sy_line_set_size(int rows, int columns) { rl_set_screen_size(rows, columns); }
+void sy_line_set_size(int rows, int columns)
+{
+    rl_set_screen_size(rows, columns);
+}
 
 bool sy_line_cancel(void)
 {
@@ -290,7 +302,10 @@ bool sy_line_cancel(void)
 
 /* ---- questions ---- */
 
-bool sy_line_asking(void) { return asking; }
+bool sy_line_asking(void)
+{
+    return asking;
+}
 
 void sy_line_ask(const char *prompt)
 {
@@ -320,18 +335,56 @@ int sy_line_begin(const struct sy_line_options *options, const char *prompt)
     (void)prompt;
     return -1;
 }
-void sy_line_end(void) {}
-void sy_line_read(void) {}
-int sy_line_timeout(void) { return -1; }
-void sy_line_expire(void) {}
-bool sy_line_view(struct sy_line_view *view) { return *view = (struct sy_line_view){0}, false; }
-void sy_line_set_prompt(const char *prompt) { (void)prompt; }
-void sy_line_set_text(const char *text) { (void)text; }
-void sy_line_set_size(int rows, int columns) { (void)rows, (void)columns; }
-void sy_line_set_panes(bool on) { (void)on; }
-bool sy_line_panes(void) { return false; }
-bool sy_line_cancel(void) { return true; }
-void sy_line_ask(const char *prompt) { (void)prompt; }
-void sy_line_answered(void) {}
-bool sy_line_asking(void) { return false; }
+void sy_line_end(void)
+{
+}
+void sy_line_read(void)
+{
+}
+int sy_line_timeout(void)
+{
+    return -1;
+}
+void sy_line_expire(void)
+{
+}
+bool sy_line_view(struct sy_line_view *view)
+{
+    return *view = (struct sy_line_view){0}, false;
+}
+void sy_line_set_prompt(const char *prompt)
+{
+    (void)prompt;
+}
+void sy_line_set_text(const char *text)
+{
+    (void)text;
+}
+void sy_line_set_size(int rows, int columns)
+{
+    (void)rows, (void)columns;
+}
+void sy_line_set_panes(bool on)
+{
+    (void)on;
+}
+bool sy_line_panes(void)
+{
+    return false;
+}
+bool sy_line_cancel(void)
+{
+    return true;
+}
+void sy_line_ask(const char *prompt)
+{
+    (void)prompt;
+}
+void sy_line_answered(void)
+{
+}
+bool sy_line_asking(void)
+{
+    return false;
+}
 #endif

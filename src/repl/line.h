@@ -6,7 +6,8 @@
  *  1. One thread; nothing here sleeps, but for the end of a paste that has begun and a completion.
  *  2. Readline writes nothing: no terminal modes, no signals, no redisplay of its own.
  *  3. Every key goes through Readline's keymaps, those of panes, too (edit.h, 3).
- *  4. A lone Esc is a key after SY_LINE_ESC_MS: sy_line_timeout says when to call sy_line_expire. */
+ *  4. A lone Esc is a key after SY_LINE_ESC_MS: sy_line_timeout says when to call sy_line_expire.
+ */
 #ifndef SY_REPL_LINE_H
 #define SY_REPL_LINE_H
 
@@ -21,23 +22,24 @@ struct sy_line_options {
     int in;    /* the terminal; borrowed */
     int leave; /* the action of Esc and of keys that panes do not have */
     char only; /* 0, or the one letter that leaves the panes: others do nothing there */
-    void (*enter)(void *ctx, const char *line); /* NULL: end (Ctrl-D on an empty line) */
+    void (*enter)(void *ctx, const char *line);         /* NULL: end (Ctrl-D on an empty line) */
     void (*list)(void *ctx, char *const *words, int n); /* candidates of a completion */
     void (*bell)(void *ctx);
     /* A report of the mouse (SGR, 1006): cell from 0; only when the screen has asked for them. */
     void (*mouse)(void *ctx, int button, int x, int y, bool press);
-    void (*interrupt)(void *ctx); /* Ctrl-C, in its place among the keys: sy_line_cancel does the rest */
+    void (*interrupt)(
+        void *ctx); /* Ctrl-C, in its place among the keys: sy_line_cancel does the rest */
     void *ctx;
 };
 
 struct sy_line_view {
     const char *prompt, *text; /* borrowed until the next call */
     size_t n, point;
-    size_t from, to;           /* an active region, or from == to */
+    size_t from, to; /* an active region, or from == to */
 };
 
-/* After sy_edit_open, whose options hold history, completion, keys and their actions.  Between begin
- * and end Readline is this screen's; before and after sy_edit_line works.  -1: built without
+/* After sy_edit_open, whose options hold history, completion, keys and their actions.  Between
+ * begin and end Readline is this screen's; before and after sy_edit_line works.  -1: built without
  * Readline, or no memory. */
 int sy_line_begin(const struct sy_line_options *options, const char *prompt);
 void sy_line_end(void);

@@ -1,5 +1,5 @@
-/* See input.h.  A line that goes on after a newline is indented as far as the prompt reaches; one that is
- * wrapped is not, so that a terminal's width of text can be copied. */
+/* See input.h.  A line that goes on after a newline is indented as far as the prompt reaches; one
+ * that is wrapped is not, so that a terminal's width of text can be copied. */
 #include "tui/input.h"
 
 #include "base/utf8.h"

@@ -1,5 +1,5 @@
-/* The rows of the prompt: a prompt and a line of any length, with newlines, in a window of rows that
- * holds the cursor.  Layer tui, knows no editor. */
+/* The rows of the prompt: a prompt and a line of any length, with newlines, in a window of rows
+ * that holds the cursor.  Layer tui, knows no editor. */
 #ifndef SY_TUI_INPUT_H
 #define SY_TUI_INPUT_H
 
@@ -9,9 +9,9 @@
 
 struct sy_input {
     const char *prompt;
-    const char *text; /* UTF-8; control characters are shown as ^X */
-    size_t n, point;  /* bytes; point <= n: the cursor */
-    size_t from, to;  /* bytes shown in reverse (search, region); from == to: none */
+    const char *text;    /* UTF-8; control characters are shown as ^X */
+    size_t n, point;     /* bytes; point <= n: the cursor */
+    size_t from, to;     /* bytes shown in reverse (search, region); from == to: none */
     const uint8_t *role; /* [n] enum sy_role of each byte (SY_ROLE_TEXT: as it is), or NULL */
 };
 

@@ -11,8 +11,8 @@
  *     goes first, then both.
  *  3. A character of whose width curses thinks otherwise than the grid becomes '?': columns hold.
  *  4. What restore writes is put together while all is well, so that it only writes. */
-#include "config.h"
 #include "tui/screen.h"
+#include "config.h"
 
 #ifdef HAVE_NCURSES
 #include <errno.h>
@@ -47,8 +47,8 @@ static struct {
     bool utf8, mouse;
     int colours, pairs, used; /* pairs there are, in use */
     struct sy_grid shown;
-    bool stale; /* shown is not what stands there */
-    int cursor; /* curs_set's argument now */
+    bool stale;                             /* shown is not what stands there */
+    int cursor;                             /* curs_set's argument now */
     unsigned short pair[PALETTE * PALETTE]; /* by (fg + 1, bg + 1); 0: not made yet */
 } sc;
 
@@ -92,8 +92,7 @@ bool sy_screen_usable(int in, int out)
         return false;
     if (setupterm(NULL, out, &status) != OK)
         return false;
-    bool usable = has("cup") && has("clear") && !tigetflag("hc") &&
-                  !tigetflag("gn");
+    bool usable = has("cup") && has("clear") && !tigetflag("hc") && !tigetflag("gn");
     del_curterm(cur_term);
     return usable;
 }
@@ -227,8 +226,14 @@ int sy_screen_open(int in, int out, struct sy_err *err)
     return 0;
 }
 
-bool sy_screen_is_open(void) { return sc.curses != NULL; }
-int sy_screen_colours(void) { return sc.colours; }
+bool sy_screen_is_open(void)
+{
+    return sc.curses != NULL;
+}
+int sy_screen_colours(void)
+{
+    return sc.colours;
+}
 
 void sy_screen_size(int *w, int *h)
 {
@@ -290,7 +295,10 @@ void sy_screen_close(void)
     sc.in = sc.out = NULL;
 }
 
-void sy_screen_repaint(void) { sc.stale = true; }
+void sy_screen_repaint(void)
+{
+    sc.stale = true;
+}
 
 void sy_screen_bell(void)
 {
@@ -399,23 +407,55 @@ void sy_screen_show(const struct sy_grid *g, int x, int y)
 }
 
 #else
-bool sy_screen_usable(int in, int out) { return (void)in, (void)out, false; }
+bool sy_screen_usable(int in, int out)
+{
+    return (void)in, (void)out, false;
+}
 int sy_screen_open(int in, int out, struct sy_err *err)
 {
     (void)in;
     (void)out;
     return sy_err_set(err, SY_E_UNSUPPORTED, "screen: built without ncurses");
 }
-void sy_screen_close(void) {}
-bool sy_screen_is_open(void) { return false; }
-int sy_screen_colours(void) { return 0; }
-void sy_screen_size(int *w, int *h) { *w = 80, *h = 24; }
-void sy_screen_resize(void) {}
-void sy_screen_show(const struct sy_grid *g, int x, int y) { (void)g, (void)x, (void)y; }
-void sy_screen_repaint(void) {}
-void sy_screen_bell(void) {}
-void sy_screen_mouse(bool on) { (void)on; }
-void sy_screen_suspend(void) {}
-void sy_screen_resume(void) {}
-void sy_screen_restore(void) {}
+void sy_screen_close(void)
+{
+}
+bool sy_screen_is_open(void)
+{
+    return false;
+}
+int sy_screen_colours(void)
+{
+    return 0;
+}
+void sy_screen_size(int *w, int *h)
+{
+    *w = 80, *h = 24;
+}
+void sy_screen_resize(void)
+{
+}
+void sy_screen_show(const struct sy_grid *g, int x, int y)
+{
+    (void)g, (void)x, (void)y;
+}
+void sy_screen_repaint(void)
+{
+}
+void sy_screen_bell(void)
+{
+}
+void sy_screen_mouse(bool on)
+{
+    (void)on;
+}
+void sy_screen_suspend(void)
+{
+}
+void sy_screen_resume(void)
+{
+}
+void sy_screen_restore(void)
+{
+}
 #endif

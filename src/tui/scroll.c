@@ -3,8 +3,8 @@
  *     ring of finished lines, by number:  first ... first + count - 1, then the open one
  *     a line: bytes of UTF-8 and "ESC [ ... m", and the pen at its beginning
  *
- * A view is the line and row at the bottom of the rectangle; rows are found by laying lines out again,
- * from there upwards: a screenful, whatever the number of lines. */
+ * A view is the line and row at the bottom of the rectangle; rows are found by laying lines out
+ * again, from there upwards: a screenful, whatever the number of lines. */
 #include "tui/scroll.h"
 
 #include "base/mem.h"
@@ -28,12 +28,12 @@ struct line {
 enum state { TEXT, ESC, CSI, STRING, STRING_ESC, CHARSET };
 
 struct sy_scroll {
-    struct line *ring; /* [SY_SCROLL_LINES] */
+    struct line *ring;  /* [SY_SCROLL_LINES] */
     int64_t first, end; /* numbers of the oldest line and of the open one */
     size_t bytes;
     struct sy_str open;
     struct sy_pen open_pen, pen; /* at the open line's beginning, now */
-    bool returned; /* a carriage return came: text replaces the line */
+    bool returned;               /* a carriage return came: text replaces the line */
 
     enum state state;
     char escape[ESCAPE_MAX];
@@ -95,7 +95,10 @@ static int cube(int r, int g, int b)
     return 16 + 36 * i + 6 * j + k;
 }
 
-static int clamp255(int v) { return v < 0 ? 0 : v > 255 ? 255 : v; }
+static int clamp255(int v)
+{
+    return v < 0 ? 0 : v > 255 ? 255 : v;
+}
 
 /* 5;n or 2;r;g;b behind a 38 or 48 at p[0]; returns how many numbers it took. */
 static int extended(const int *p, int n, int16_t *colour)
@@ -231,15 +234,29 @@ static void rub_out(struct sy_scroll *s)
 static void control(struct sy_scroll *s, unsigned char c)
 {
     switch (c) {
-    case '\n': finish_line(s); break;
-    case '\r': s->returned = s->open.len > 0; break;
-    case '\b': rub_out(s); break;
-    case '\t': add_text(s, "\t", 1); break;
-    case '\033': s->state = ESC; break;
-    case '\a': s->bell = true; break;
+    case '\n':
+        finish_line(s);
+        break;
+    case '\r':
+        s->returned = s->open.len > 0;
+        break;
+    case '\b':
+        rub_out(s);
+        break;
+    case '\t':
+        add_text(s, "\t", 1);
+        break;
+    case '\033':
+        s->state = ESC;
+        break;
+    case '\a':
+        s->bell = true;
+        break;
     case '\016':
-    case '\017': break;
-    default: add_text(s, (const char *)&c, 1);
+    case '\017':
+        break;
+    default:
+        add_text(s, (const char *)&c, 1);
     }
 }
 
@@ -269,7 +286,10 @@ static void escape(struct sy_scroll *s, unsigned char c)
     switch (s->state) {
     case ESC:
         s->escape_len = 0;
-        s->state = c == '[' ? CSI : strchr("]PX^_", c) ? STRING : strchr("()*+#% ", c) ? CHARSET : TEXT;
+        s->state = c == '['               ? CSI
+                   : strchr("]PX^_", c)   ? STRING
+                   : strchr("()*+#% ", c) ? CHARSET
+                                          : TEXT;
         break;
     case CSI:
         if (c >= 0x40 && c <= 0x7E)
@@ -286,8 +306,11 @@ static void escape(struct sy_scroll *s, unsigned char c)
             finish_line(s);
         }
         break;
-    case STRING_ESC: s->state = c == '\\' ? TEXT : STRING; break;
-    default: s->state = TEXT;
+    case STRING_ESC:
+        s->state = c == '\\' ? TEXT : STRING;
+        break;
+    default:
+        s->state = TEXT;
     }
 }
 
@@ -419,8 +442,8 @@ static struct sy_pen limit(struct sy_pen pen, const struct sy_look *look)
 }
 
 /* Rows that a line takes; with a grid they are put there, row 0 at y (which may be above r). */
-static int lay(const struct sy_scroll *s, int64_t number, int w, struct sy_grid *g, struct sy_rect r,
-               int y, const struct sy_look *look)
+static int lay(const struct sy_scroll *s, int64_t number, int w, struct sy_grid *g,
+               struct sy_rect r, int y, const struct sy_look *look)
 {
     size_t n, i = 0;
     int row = 0, col = 0;
@@ -445,7 +468,8 @@ static int lay(const struct sy_scroll *s, int64_t number, int w, struct sy_grid 
         }
         if (g && y + row >= r.y && y + row < r.y + r.h) {
             if (c == '\t')
-                sy_grid_fill(g, (struct sy_rect){r.x + col, y + row, cells, 1}, ' ', limit(pen, look));
+                sy_grid_fill(g, (struct sy_rect){r.x + col, y + row, cells, 1}, ' ',
+                             limit(pen, look));
             else if (col + cells <= r.w)
                 sy_grid_put(g, r.x + col, y + row, c, limit(pen, look));
         }
@@ -460,7 +484,10 @@ static int rows_of(const struct sy_scroll *s, int64_t number)
 }
 
 /* The last line there is to see: the open one, if something stands in it. */
-static int64_t last_line(const struct sy_scroll *s) { return s->open.len ? s->end : s->end - 1; }
+static int64_t last_line(const struct sy_scroll *s)
+{
+    return s->open.len ? s->end : s->end - 1;
+}
 
 /* ---- the view ---- */
 
@@ -489,7 +516,8 @@ static void draw_below(const struct sy_scroll *s, struct sy_grid *g, struct sy_r
     char text[48];
     int64_t n = sy_scroll_below(s);
     const char *arrow = look->symbols == SY_SYMBOLS_ASCII ? "v" : "\xE2\x96\xBC";
-    snprintf(text, sizeof text, " %s %lld more line%s: PgDn ", arrow, (long long)n, n == 1 ? "" : "s");
+    snprintf(text, sizeof text, " %s %lld more line%s: PgDn ", arrow, (long long)n,
+             n == 1 ? "" : "s");
     int w = sy_text_width(text, strlen(text));
     if (r.h > 1 && w <= r.w)
         sy_grid_text(g, r.x + r.w - w, r.y + r.h - 1, w, text, sy_look_pen(look, SY_ROLE_BAR));
@@ -613,7 +641,10 @@ bool sy_scroll_bell(struct sy_scroll *s)
     return was;
 }
 
-int64_t sy_scroll_count(const struct sy_scroll *s) { return s->end + (s->open.len > 0); }
+int64_t sy_scroll_count(const struct sy_scroll *s)
+{
+    return s->end + (s->open.len > 0);
+}
 
 void sy_scroll_tail(const struct sy_scroll *s, int lines, bool colours, struct sy_str *out)
 {

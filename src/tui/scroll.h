@@ -2,12 +2,13 @@
  *
  *     bytes of any kind --write--> lines (sanitized UTF-8 with colours) --draw--> rows of a grid
  *
- *  1. Bytes are read as a terminal would, in pieces cut anywhere: newline, carriage return (the line
- *     begins anew), backspace, tabs, colours (SGR).  Any other escape sequence is dropped; control
+ *  1. Bytes are read as a terminal would, in pieces cut anywhere: newline, carriage return (the
+ * line begins anew), backspace, tabs, colours (SGR).  Any other escape sequence is dropped; control
  *     characters, bidi controls and invalid UTF-8 become visible text (base/utf8.h).
  *  2. Memory is bounded: SY_SCROLL_LINES lines of at most SY_SCROLL_LINE bytes, SY_SCROLL_BYTES in
  *     all; the oldest go.  When memory is out, text is lost, nothing else.
- *  3. At the end the view follows what comes; scrolled up it stays on its lines while others come. */
+ *  3. At the end the view follows what comes; scrolled up it stays on its lines while others come.
+ */
 #ifndef SY_TUI_SCROLL_H
 #define SY_TUI_SCROLL_H
 
@@ -36,17 +37,17 @@ void sy_scroll_break(struct sy_scroll *s);
 /* Let the view begin empty (Ctrl-L); what was there can still be scrolled to. */
 void sy_scroll_clear_view(struct sy_scroll *s);
 
-/* Into a rectangle, newest at the bottom.  Colours that the look lacks are left out.  tell: when it is
- * scrolled up, its last row says how much is below. */
+/* Into a rectangle, newest at the bottom.  Colours that the look lacks are left out.  tell: when it
+ * is scrolled up, its last row says how much is below. */
 void sy_scroll_draw(struct sy_scroll *s, struct sy_grid *g, struct sy_rect r,
                     const struct sy_look *look, bool tell);
 /* Move by rows of the last drawing: up is negative.  false: it was at that end already. */
 bool sy_scroll_move(struct sy_scroll *s, int rows);
-void sy_scroll_end(struct sy_scroll *s);          /* follow again */
+void sy_scroll_end(struct sy_scroll *s);            /* follow again */
 int64_t sy_scroll_below(const struct sy_scroll *s); /* lines below the view; 0: it follows */
-bool sy_scroll_changed(struct sy_scroll *s);      /* would a drawing differ?  Asking answers. */
+bool sy_scroll_changed(struct sy_scroll *s);        /* would a drawing differ?  Asking answers. */
 
-bool sy_scroll_bell(struct sy_scroll *s); /* did a bell come?  Asking answers. */
+bool sy_scroll_bell(struct sy_scroll *s);           /* did a bell come?  Asking answers. */
 int64_t sy_scroll_count(const struct sy_scroll *s); /* lines that ever came */
 /* The newest lines, at most so many, as text with or without colours. */
 void sy_scroll_tail(const struct sy_scroll *s, int lines, bool colours, struct sy_str *out);

@@ -40,7 +40,10 @@ static void draw(struct sy_scroll *s, int w, int h)
     sy_scroll_draw(s, &grid, (struct sy_rect){0, 0, w, h}, &look, false);
 }
 
-static void put(struct sy_scroll *s, const char *text) { sy_scroll_write(s, text, strlen(text)); }
+static void put(struct sy_scroll *s, const char *text)
+{
+    sy_scroll_write(s, text, strlen(text));
+}
 
 static void writing(void)
 {
@@ -51,13 +54,15 @@ static void writing(void)
     is_row(1, "first", "a line");
     is_row(2, "Second line", "a carriage return begins it anew");
     is_row(3, "progress 2", "also the open one");
-    put(s, "\nabc\b\bX\n1\t2\n\033]0;title\007\033[2Jseen\033(B\n\033[31mred\033[0m \033[1;38;5;80mb\033[m\n");
+    put(s, "\nabc\b\bX\n1\t2\n\033]0;title\007\033[2Jseen\033(B\n\033[31mred\033[0m "
+           "\033[1;38;5;80mb\033[m\n");
     draw(s, 20, 4);
     is_row(0, "aX", "backspace");
     is_row(1, "1       2", "a tab");
     is_row(2, "seen", "other sequences are dropped");
     is_row(3, "red b", "colours leave the text alone");
-    struct sy_cell *c = sy_grid_at(&grid, 0, 3), *b = sy_grid_at(&grid, 4, 3), *sp = sy_grid_at(&grid, 3, 3);
+    struct sy_cell *c = sy_grid_at(&grid, 0, 3), *b = sy_grid_at(&grid, 4, 3),
+                   *sp = sy_grid_at(&grid, 3, 3);
     tap_ok(c->pen.fg == 1 && sp->pen.fg == -1 && b->pen.fg == 80 && b->pen.attr == SY_BOLD,
            "and are there");
     put(s, "\033[32mgreen\nstill\033[0m\n");
@@ -76,7 +81,8 @@ static void writing(void)
 /* However it is cut into pieces, the same rows come out. */
 static void pieces(void)
 {
-    static const char text[] = "a\xE6\xBC\xA2\xE5\xAD\x97 e\xCC\x81\033[1;31mred\033[0m\r\nnext \xF0\x9F\x98\x80\xFF\xE6\xBC|\n";
+    static const char text[] = "a\xE6\xBC\xA2\xE5\xAD\x97 e\xCC\x81\033[1;31mred\033[0m\r\nnext "
+                               "\xF0\x9F\x98\x80\xFF\xE6\xBC|\n";
     char want[2][256];
     int bad = 0;
     for (size_t cut = 0; cut < sizeof text - 1; cut++) {
@@ -186,7 +192,12 @@ static void input(void)
     in.point = 3;
     sy_input_draw(&in, &grid, (struct sy_rect){0, 0, 12, 1}, &look, pen, &x, &y);
     tap_ok(x == 5 && y == 0, "a cursor inside");
-    in = (struct sy_input){.prompt = "> ", .text = "\xE6\xBC\xA2" "e\xCC\x81" "x", .n = 7, .point = 7};
+    in = (struct sy_input){.prompt = "> ",
+                           .text = "\xE6\xBC\xA2"
+                                   "e\xCC\x81"
+                                   "x",
+                           .n = 7,
+                           .point = 7};
     sy_input_draw(&in, &grid, (struct sy_rect){0, 0, 12, 1}, &look, pen, &x, &y);
     tap_is_int(x, 6, "two columns, one with a mark, one");
     char text[100];
