@@ -81,6 +81,7 @@ unit_tests += %D%/unit/test_nn
 unit_tests += %D%/unit/test_pool
 unit_tests += %D%/unit/test_rng
 unit_tests += %D%/unit/test_str
+unit_tests += %D%/unit/test_thread
 unit_tests += %D%/unit/test_highlight
 unit_tests += %D%/unit/test_data
 unit_tests += %D%/unit/test_store

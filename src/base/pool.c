@@ -27,10 +27,10 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -256,17 +256,12 @@ static int default_threads(void)
 /* Under `busy`, with no workers: start n - 1.  Returns how many threads there are then. */
 static int start(int n)
 {
-    sigset_t all, old;
     int made = 1;
     pool.may_spin = n <= processors();
     atomic_store(&pool.stopping, false);
-    /* Signals are the main thread's business. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     void *round = (void *)(uintptr_t)atomic_load(&pool.round);
-    while (made < n && pthread_create(&pool.worker[made], NULL, worker_main, round) == 0)
+    while (made < n && sy_thread_start(&pool.worker[made], worker_main, round) == 0)
         made++;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     atomic_store(&pool.threads, made);
     atomic_fetch_add(&pool.starts, 1);
     return made;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -261,6 +262,11 @@ void sy_host_adopt(lua_State *L)
 
 static void *lua_thread(void *arg)
 {
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGINT); /* sent here to end a chunk */
+    sigaddset(&ours, SIGURG); /* ... or a job */
+    pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
     sy_host_adopt(arg);
     pthread_mutex_lock(&host.lock);
     pthread_cond_broadcast(&host.finished);
@@ -290,22 +296,11 @@ static void on_urgent(int number)
 
 int sy_host_start(lua_State *L)
 {
-    sigset_t all, before;
     struct sigaction urgent = {.sa_handler = on_urgent};
     atomic_store(&host.known, false);
-    sigfillset(&all);
-    sigdelset(&all, SIGINT); /* sent here to end a chunk */
-    sigdelset(&all, SIGURG); /* ... or a job */
     sigaction(SIGURG, &urgent, NULL);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGFPE);
-    sigdelset(&all, SIGILL);
-    sigdelset(&all, SIGABRT);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    int rc = pthread_create(&thread, NULL, lua_thread, L);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = sy_thread_start(&thread, lua_thread, L);
     if (rc)
         return -1;
     pthread_mutex_lock(&host.lock);

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/thread.h"
 #include "base/utf8.h"
 #include "config.h"
 #include "cpu/cpu.h"
@@ -17,7 +18,6 @@
 #include <errno.h>
 #include <math.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -348,17 +348,6 @@ static int check_writable(const struct sy_store *s, struct sy_err *err)
                        : sy_err_set(err, SY_E_STATE, "%s was opened for reading only", s->where);
 }
 
-/* Signals are the main thread's business. */
-static int start_thread(struct sy_store *s)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&s->thread, NULL, flush_thread, s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc;
-}
-
 int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
                     void (*status)(void *ctx, struct sy_store_status *out), void *ctx,
                     struct sy_err *err)
@@ -372,7 +361,7 @@ int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
     s->ctx = ctx;
     pthread_mutex_unlock(&s->db_lock);
     s->quit = false;
-    int rc = start_thread(s);
+    int rc = sy_thread_start(&s->thread, flush_thread, s);
     s->threaded = !rc;
     return rc ? sy_err_sys(err, rc, "%s: cannot start a thread", s->where) : 0;
 }

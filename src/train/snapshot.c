@@ -16,11 +16,11 @@
 #include "base/machine.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "train/params.h"
 #include "train/trainer_int.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -307,12 +307,8 @@ int sy__saver_save(struct sy_trainer *t, struct sy_err *err)
 
 static int start_writer(struct sy_trainer *t)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     atomic_store(&t->saver.landed, false);
-    int rc = pthread_create(&t->saver.writer, NULL, writer_thread, t);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = sy_thread_start(&t->saver.writer, writer_thread, t);
     t->saver.flying = !rc;
     return rc;
 }

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/thread.h"
 #include "run/metrics.h"
 #include "train/checkpoint.h"
 #include "train/params.h"
@@ -11,7 +12,6 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -254,17 +254,6 @@ static void *train_thread(void *arg)
     return NULL;
 }
 
-/* Signals are the main thread's business. */
-static int create_thread(struct sy_trainer *t)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&t->thread, NULL, train_thread, t);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc;
-}
-
 int sy_trainer_start(struct sy_trainer *t, struct sy_err *err)
 {
     if (t->started)
@@ -273,7 +262,7 @@ int sy_trainer_start(struct sy_trainer *t, struct sy_err *err)
     t->alive = true;
     t->status.state = t->pause_asked ? SY_RUN_PAUSED : SY_RUN_RUNNING;
     pthread_mutex_unlock(&t->lock);
-    int rc = create_thread(t);
+    int rc = sy_thread_start(&t->thread, train_thread, t);
     if (rc) {
         t->alive = false;
         return sy_err_sys(err, rc, "train: cannot start a thread");

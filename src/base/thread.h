@@ -1,0 +1,14 @@
+/* A thread beside the main one.  Layer base.
+ *
+ *  1. Signals from outside are the main thread's business: none comes to this one.
+ *  2. Its own faults do: were they blocked, the kernel would end the program without asking the
+ *     handler that gives the terminal back. */
+#ifndef SY_BASE_THREAD_H
+#define SY_BASE_THREAD_H
+
+#include <pthread.h>
+
+/* As pthread_create: 0 or an errno.  The caller joins it. */
+int sy_thread_start(pthread_t *thread, void *(*fn)(void *ctx), void *ctx);
+
+#endif
