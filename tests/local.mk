@@ -26,7 +26,7 @@ AM_CPPFLAGS += -I$(top_srcdir)/tests
 
 script_tests += %D%/layers.sh
 unit_tests += %D%/unit/test_scroll
-script_tests += %D%/screens/keys.sh %D%/screens/terminal.sh %D%/screens/live.sh
+script_tests += %D%/screens/keys.sh %D%/screens/terminal.sh %D%/screens/live.sh %D%/screens/gone.sh
 EXTRA_DIST += %D%/screens/lib.sh
 EXTRA_DIST += %D%/layers.txt
 EXTRA_DIST += %D%/peers/tokenizer.py

@@ -88,6 +88,13 @@ static void take_posts(bool on)
     pthread_mutex_unlock(&lock);
 }
 
+/* A run came, went or changed its state: on whatever thread. */
+static void on_board(void *ctx)
+{
+    (void)ctx;
+    sy_edit_wake(SY_WAKE_POST);
+}
+
 /* ---- opening and closing ---- */
 
 bool sy_desk_built(void)
@@ -203,6 +210,21 @@ static void on_interrupt(void *ctx)
         d->client->interrupted();
 }
 
+static void hang_up(void)
+{
+    struct sy_desk *d = &sy__desk;
+    if (d->gone)
+        return;
+    d->away = d->gone = true;
+    d->client->terminate(SIGHUP);
+}
+
+static void on_closed(void *ctx)
+{
+    (void)ctx;
+    hang_up();
+}
+
 static int begin_line(struct sy_err *err)
 {
     struct sy_desk *d = &sy__desk;
@@ -214,6 +236,7 @@ static int begin_line(struct sy_err *err)
                                 .bell = on_bell,
                                 .mouse = on_mouse,
                                 .interrupt = on_interrupt,
+                                .closed = on_closed,
                                 .ctx = d};
     if (sy_line_begin(&o, d->client->prompt))
         return sy_err_set(err, SY_E_UNSUPPORTED, "screen: built without GNU Readline");
@@ -254,6 +277,7 @@ int sy_desk_open(const struct sy_desk_client *client, struct sy_err *err)
     if (mouse && !strcmp(mouse, "1"))
         sy_screen_mouse(true);
     take_posts(true);
+    sy_board_notify(on_board, NULL);
     sy_panel_set_pane_mode(d->panel, client->panes);
     sy__act_on_panes();
     sy__compose(sy_now());
@@ -289,6 +313,7 @@ void sy_desk_close(void)
     struct sy_desk *d = &sy__desk;
     if (!d->open)
         return;
+    sy_board_notify(NULL, NULL);
     take_posts(false);
     run_posts();
     fflush(stdout);
@@ -465,14 +490,6 @@ static int sleep_time(double now)
     return escape >= 0 && (ms < 0 || escape < ms) ? escape : ms;
 }
 
-static void hang_up(void)
-{
-    struct sy_desk *d = &sy__desk;
-    if (!d->ended)
-        d->client->terminate(SIGHUP);
-    d->away = d->gone = true;
-}
-
 static void turn(void)
 {
     struct sy_desk *d = &sy__desk;
@@ -484,12 +501,13 @@ static void turn(void)
         sy_line_expire();
         after_keys(false);
     }
-    if (n > 0 && p[0].revents & POLLIN) {
+    if (n > 0 && p[0].revents & (POLLHUP | POLLERR | POLLNVAL)) /* with POLLIN as well: an end */
+        hang_up();
+    else if (n > 0 && p[0].revents & POLLIN) {
         take_keys();
         if (!d->away && !d->ended) /* before anything that takes longer */
             sy__compose(sy_now());
-    } else if (n > 0 && p[0].revents & (POLLHUP | POLLERR | POLLNVAL))
-        hang_up();
+    }
     if (n > 0 && p[1].revents)
         while (sy_wake_take())
             continue;

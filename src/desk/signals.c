@@ -12,7 +12,9 @@
 static volatile sig_atomic_t came[SY_SIGNAL_COUNT], ended_by;
 static bool (*first)(int number);
 
-static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGQUIT};
+/* What ends a program that does nothing about it; SIGALRM: an end that took too long. */
+static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE,  SIGILL,  SIGABRT, SIGQUIT,
+                              SIGTRAP, SIGSYS, SIGALRM, SIGXCPU, SIGUSR1, SIGUSR2};
 static const int own[] = {SIGWINCH, SIGTSTP, SIGCONT, SIGQUIT};
 #define OWN (sizeof own / sizeof *own)
 static struct sigaction before[OWN];
@@ -60,7 +62,7 @@ static void on_crash(int number)
     raise(number);
 }
 
-static void catch (int number, void (*handler)(int), int flags, struct sigaction *old)
+static void handle(int number, void (*handler)(int), int flags, struct sigaction *old)
 {
     struct sigaction a = {.sa_flags = flags};
     a.sa_handler = handler;
@@ -68,21 +70,28 @@ static void catch (int number, void (*handler)(int), int flags, struct sigaction
     sigaction(number, &a, old);
 }
 
+void sy_signals_fatal(void (*handler)(int number))
+{
+    struct sigaction now;
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+        if (!sigaction(crashes[i], NULL, &now) && now.sa_handler != SIG_IGN)
+            handle(crashes[i], handler, (int)SA_RESETHAND, NULL);
+}
+
 void sy_signals_begin(bool (*interrupt)(int number))
 {
     first = interrupt;
     for (size_t i = 0; i < OWN; i++)
         sigaction(own[i], NULL, &before[i]);
-    catch (SIGINT, on_interrupt, 0, NULL); /* no SA_RESTART: a read in a chunk must end */
-    catch (SIGPIPE, SIG_IGN, 0, NULL);
-    catch (SIGXFSZ, SIG_IGN, 0, NULL); /* a write beyond the quota fails instead */
-    catch (SIGTERM, on_signal, 0, NULL);
-    catch (SIGHUP, on_signal, 0, NULL);
-    catch (SIGWINCH, on_signal, SA_RESTART, NULL);
-    catch (SIGTSTP, on_signal, SA_RESTART, NULL);
-    catch (SIGCONT, on_signal, SA_RESTART, NULL);
-    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
-        catch (crashes[i], on_crash, (int)SA_RESETHAND, NULL);
+    handle(SIGINT, on_interrupt, 0, NULL); /* no SA_RESTART: a read in a chunk must end */
+    handle(SIGPIPE, SIG_IGN, 0, NULL);
+    handle(SIGXFSZ, SIG_IGN, 0, NULL); /* a write beyond the quota fails instead */
+    handle(SIGTERM, on_signal, 0, NULL);
+    handle(SIGHUP, on_signal, 0, NULL);
+    handle(SIGWINCH, on_signal, SA_RESTART, NULL);
+    handle(SIGTSTP, on_signal, SA_RESTART, NULL);
+    handle(SIGCONT, on_signal, SA_RESTART, NULL);
+    sy_signals_fatal(on_crash);
 }
 
 void sy_signals_end(void)

@@ -14,6 +14,7 @@
 #include "bind/host.h"
 #include "bind/job.h"
 #include "desk/desk.h"
+#include "desk/signals.h"
 #include "repl/edit.h"
 
 #include <signal.h>
@@ -77,7 +78,7 @@ static void on_fatal(int number)
     raise(number);
 }
 
-static void catch (int number, void (*handler)(int), int flags)
+static void handle(int number, void (*handler)(int), int flags)
 {
     struct sigaction a = {.sa_flags = flags};
     a.sa_handler = handler;
@@ -93,24 +94,21 @@ static bool ignored(int number)
 
 void sy_prompt_signals(bool at_prompt)
 {
-    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     prompting = at_prompt;
-    catch (SIGINT, on_interrupt, 0); /* no SA_RESTART: a read in a chunk must end */
-    catch (SIGPIPE, SIG_IGN, 0);
-    catch (SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails instead: no run is lost by it */
-    catch (SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails instead: no run is lost by it */
-    if (!at_prompt) {            /* a batch system's end: the runs are saved, as after Ctrl-C */
-        catch (SIGTERM, on_interrupt, 0);
+    handle(SIGINT, on_interrupt, 0); /* no SA_RESTART: a read in a chunk must end */
+    handle(SIGPIPE, SIG_IGN, 0);
+    handle(SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails instead: no run is lost by it */
+    if (!at_prompt) { /* a batch system's end: the runs are saved, as after Ctrl-C */
+        handle(SIGTERM, on_interrupt, 0);
         if (!ignored(SIGHUP)) /* nohup */
-            catch (SIGHUP, on_interrupt, 0);
+            handle(SIGHUP, on_interrupt, 0);
         return;
     }
-    catch (SIGWINCH, on_wake, SA_RESTART);
-    catch (SIGTERM, on_wake, 0);
-    catch (SIGHUP, on_wake, 0);
-    catch (SIGTSTP, on_stop, SA_RESTART);
-    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
-        catch (fatal[i], on_fatal, (int)SA_RESETHAND);
+    handle(SIGWINCH, on_wake, SA_RESTART);
+    handle(SIGTERM, on_wake, 0);
+    handle(SIGHUP, on_wake, 0);
+    handle(SIGTSTP, on_stop, SA_RESTART);
+    sy_signals_fatal(on_fatal);
 }
 
 /* ---- chunks on the Lua thread ---- */

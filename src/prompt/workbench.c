@@ -14,6 +14,7 @@
 #include "desk/signals.h"
 #include "repl/edit.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,15 +171,17 @@ static void end(void)
         leave(0);
 }
 
-static void terminate(int signal)
+static void terminate(int number)
 {
+    if (w.ending && number == SIGHUP) /* kernel, shell and screen each tell of a terminal's end */
+        return;
     if (w.ending) { /* asked twice */
         sy_desk_restore();
-        _exit(128 + signal);
+        _exit(128 + number);
     }
     w.ending = true;
     alarm(SAVE_SECONDS);
-    leave(128 + signal);
+    leave(128 + number);
 }
 
 /* ---- what the desk tells ---- */

@@ -31,11 +31,12 @@ static Keymap before_panes; /* NULL: the prompt has the keys */
 /* A question: what was typed waits. */
 static char *waiting, *prompt_waiting;
 static int waiting_point;
-static bool asking, answered, in_handler, interrupted, pasting;
+static bool asking, answered, in_handler, interrupted, pasting, closed;
 
 /* ---- what Readline calls ---- */
 
-/* Ctrl-C outside a paste: Readline sees Ctrl-G, which gives up whatever it is about. */
+/* Ctrl-C outside a paste: Readline sees Ctrl-G, which gives up whatever it is about.  An end or an
+ * error is never a key (Ctrl-D is a byte): the terminal was closed or is no more ours. */
 static int get_byte(FILE *f)
 {
     static const char begin[] = "\033[200~", end[] = "\033[201~";
@@ -47,6 +48,7 @@ static int get_byte(FILE *f)
         pasting = true;
     else if (!memcmp(last, end, sizeof end - 1))
         pasting = false;
+    closed |= c < 0;
     if (c != INTERRUPT || pasting)
         return c;
     interrupted = true;
@@ -69,7 +71,8 @@ static ssize_t listen_for_bells(void *cookie, const char *bytes, size_t n)
 static void on_line(char *text)
 {
     changed = in_handler = true;
-    opt.enter(opt.ctx, text);
+    if (!closed)
+        opt.enter(opt.ctx, text);
     in_handler = false;
     free(text);
 }
@@ -148,7 +151,7 @@ int sy_line_begin(const struct sy_line_options *options, const char *prompt)
     rl_deprep_term_function = NULL;
     rl_redisplay_function = redisplay;
     rl_getc_function = get_byte;
-    pasting = interrupted = false;
+    pasting = interrupted = closed = false;
     rl_completion_display_matches_hook = show_list;
     fill_panes();
     rl_callback_handler_install(prompt, on_line);
@@ -202,6 +205,8 @@ void sy_line_read(void)
     rl_callback_read_char();
     if (answered)
         put_back();
+    if (closed)
+        opt.closed(opt.ctx);
     if (interrupted) {
         interrupted = false;
         opt.interrupt(opt.ctx);

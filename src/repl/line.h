@@ -27,8 +27,9 @@ struct sy_line_options {
     void (*bell)(void *ctx);
     /* A report of the mouse (SGR, 1006): cell from 0; only when the screen has asked for them. */
     void (*mouse)(void *ctx, int button, int x, int y, bool press);
-    void (*interrupt)(
-        void *ctx); /* Ctrl-C, in its place among the keys: sy_line_cancel does the rest */
+    /* Ctrl-C, in its place among the keys: sy_line_cancel does the rest. */
+    void (*interrupt)(void *ctx);
+    void (*closed)(void *ctx); /* the terminal is at its end, and will say so for ever */
     void *ctx;
 };
 

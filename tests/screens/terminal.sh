@@ -55,7 +55,7 @@ if command -v bash > /dev/null; then
 fi
 
 # ends that nobody wants
-for signal in SEGV ABRT TERM HUP QUIT; do
+for signal in SEGV ABRT TERM HUP QUIT ALRM USR1 XCPU; do
     start 80 24 "$program -E"
     sees "F1 help" "a screen for SIG$signal"
     kill -"$signal" "$(pid_of "$program")"
