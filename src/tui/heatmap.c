@@ -13,7 +13,7 @@ struct side {
     bool stretch; /* all pixels are used: some entries have one more than others */
 };
 
-static struct side side_of(int n, int pixels, int most, bool stretch)
+static struct side side_of(int n, int pixels, bool stretch)
 {
     struct side s = {n, pixels, 1, 1, false};
     if (n < 1 || pixels < 1)
@@ -23,7 +23,7 @@ static struct side side_of(int n, int pixels, int most, bool stretch)
         return s;
     }
     if (n <= pixels)
-        s.size = pixels / n < most ? pixels / n : most;
+        s.size = pixels / n;
     else
         s.group = (n + pixels - 1) / pixels;
     s.pixels = s.group > 1 ? (n + s.group - 1) / s.group : n * s.size;
@@ -82,7 +82,8 @@ static int16_t colour(const struct sy_heat *h, const struct sy_look *look, const
                                   : sy_look_heat(look, shade(h, t->v)));
 }
 
-#define LABEL 4 /* columns of row labels */
+#define LABEL 4     /* columns of row labels */
+#define LABEL_GAP 6 /* columns from one column's number to the next, at least */
 
 struct sy_rect sy_heat_inside(const struct sy_heat *h, struct sy_rect r)
 {
@@ -105,9 +106,10 @@ static int pixels_a_cell(const struct sy_look *look)
 static void sides(const struct sy_heat *h, const struct sy_look *look, struct sy_rect in,
                   struct side *rows, struct side *cols)
 {
-    *cols = side_of(h->cols, in.w, h->number_columns ? 8 : 1 << 20, false);
+    bool fill = h->number_columns && h->cols * 3 <= in.w; /* one column more or less is not seen */
+    *cols = side_of(h->cols, in.w, fill);
     int down = in.h * pixels_a_cell(look);
-    *rows = side_of(h->rows, down, 1 << 20, h->stretch || h->rows > down);
+    *rows = side_of(h->rows, down, h->stretch || h->rows > down);
 }
 
 int sy_heat_row_at(const struct sy_heat *h, const struct sy_look *look, struct sy_rect r, int y)
@@ -224,18 +226,21 @@ static void label_rows(const struct sy_heat *h, const struct sy_look *look, stru
 static void label_columns(const struct sy_look *look, struct sy_grid *g, struct sy_rect in,
                           const struct side *cols)
 {
-    int free_from = 0;
+    int free_from = 0, last = -1, every = 1;
+    while (cols->group == 1 && every * cols->pixels / cols->n < LABEL_GAP)
+        every++;
     for (int i = 0; i < cols->pixels; i++) {
         int first, end;
         char text[16];
         entries_at(cols, i, &first, &end);
-        if (cols->group == 1 && i % cols->size)
+        if (first == last || (cols->group == 1 && first % every))
             continue;
+        last = first;
         int n = snprintf(text, sizeof text, "%d", first + 1);
         if (i < free_from || i + n > in.w)
             continue;
         sy_grid_text(g, in.x + i, in.y - 1, n, text, sy_look_pen(look, SY_ROLE_DIM));
-        free_from = i + (n + 2 > 6 ? n + 2 : 6);
+        free_from = i + (n + 2 > LABEL_GAP ? n + 2 : LABEL_GAP);
     }
 }
 

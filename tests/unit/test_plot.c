@@ -190,6 +190,30 @@ static void odd_data(void)
     sy_grid_free(&g);
 }
 
+/* Few experts in a wide panel: they fill it, and each mark is still there once. */
+static void wide_heats(void)
+{
+    struct sy_grid g = {0};
+    float v[4 * 16];
+    int hidden = 0, empty = 0;
+    for (int i = 0; i < 4 * 16; i++)
+        v[i] = 1;
+    for (int cols = 2; cols <= 16; cols++)
+        for (int w = 3 * cols + 4; w <= 110; w++) {
+            struct sy_heat h = {v, 4, cols, 0, 2, false, true, true, 2, "L", true, -1, -1, false};
+            v[2 * cols + 1] = 0;
+            sy_grid_resize(&g, w, 20, NULL);
+            sy_grid_fill(&g, (struct sy_rect){0, 0, w, 20}, ' ', (struct sy_pen){-1, -1, 0});
+            sy_heat_draw(&h, &fine, &g, (struct sy_rect){0, 0, w, 20});
+            v[2 * cols + 1] = 1;
+            hidden += count(&g, sy_glyph(&fine, SY_GLYPH_DEAD)) != 1;
+            empty += w > 12 && sy_grid_at(&g, w - 1, 5)->ch == ' ';
+        }
+    tap_is_int(hidden, 0, "one dead expert of few is marked once at every width");
+    tap_is_int(empty, 0, "and the last one reaches the right edge");
+    sy_grid_free(&g);
+}
+
 static void heats(void)
 {
     struct sy_grid g = {0};
@@ -237,6 +261,7 @@ int main(void)
     spikes();
     odd_data();
     heats();
+    wide_heats();
     tap_is_int((int64_t)sy_mem_live(), 0, "nothing left");
     return tap_done();
 }
