@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #define DRAIN (64 << 10)
+#define DRAIN_SECONDS 4e-3 /* between two looks: who sleeps is woken by a key before others run on */
 #define KEYS_AT_ONCE 256
 #define PRINTED_MAX 1000 /* lines that the normal screen gets at most */
 #define RUNS_MAX 256
@@ -486,6 +487,8 @@ static int sleep_time(double now)
             frame = d->client->poll_ms * 1e-3;
         due = frame >= 0 && (due < 0 || frame < due) ? frame : due;
     }
+    if (d->next_drain > now && (due < 0 || d->next_drain - now < due))
+        due = d->next_drain - now;
     int ms = due < 0 ? -1 : (int)ceil(fmin(due, 60) * 1e3);
     return escape >= 0 && (ms < 0 || escape < ms) ? escape : ms;
 }
@@ -493,10 +496,11 @@ static int sleep_time(double now)
 static void turn(void)
 {
     struct sy_desk *d = &sy__desk;
+    double began = sy_now();
     struct pollfd p[3] = {{.fd = d->away ? -1 : sy_capture_in(), .events = POLLIN},
                           {.fd = sy_wake_fd(), .events = POLLIN},
-                          {.fd = sy_capture_fd(), .events = POLLIN}};
-    int escape = sy_line_timeout(), n = poll(p, 3, sleep_time(sy_now()));
+                          {.fd = d->next_drain > began ? -1 : sy_capture_fd(), .events = POLLIN}};
+    int escape = sy_line_timeout(), n = poll(p, 3, sleep_time(began));
     if (n == 0 && escape >= 0) {
         sy_line_expire();
         after_keys(false);
@@ -516,8 +520,10 @@ static void turn(void)
         come_back();
     run_posts();
     take_notices();
-    if (n > 0 && p[2].revents)
+    if (n > 0 && (p[1].revents || p[2].revents)) { /* what woke us may come after its output */
         sy__drain();
+        d->next_drain = sy_now() + DRAIN_SECONDS;
+    }
     if (sy_scroll_bell(d->scroll)) /* an alert's */
         sy_screen_bell();
     if (n > 0 && p[1].revents) {

@@ -23,6 +23,7 @@ struct sy_desk {
 
     bool relayout, redraw_panel, redraw_scroll, redraw_input; /* what the next compose draws */
     double next_frame, next_scroll;                           /* not before; seconds */
+    double next_drain;                                        /* the same for captured output */
     double pace;                                              /* between two frames now */
     int input_rows, cursor_x, cursor_y;
     int again;      /* frames that come even when no run lives */
