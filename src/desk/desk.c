@@ -473,6 +473,20 @@ static bool board_live(void)
     return live;
 }
 
+/* If not, the next step of any run tells of itself. */
+static bool frames_wanted(void)
+{
+    struct sy_desk *d = &sy__desk;
+    if (d->again > 0)
+        return true;
+    if (d->client->live)
+        return d->client->live();
+    bool live = board_live();
+    if (!live)
+        sy_board_arm();
+    return live;
+}
+
 /* Milliseconds that poll may sleep; -1: until something comes. */
 static int sleep_time(double now)
 {
@@ -481,7 +495,7 @@ static int sleep_time(double now)
     int escape = sy_line_timeout();
     if (due != 0 && !d->away) {
         double frame = -1;
-        if (d->again > 0 || (d->client->live ? d->client->live() : board_live()))
+        if (frames_wanted())
             frame = fmax(0, d->next_frame - now);
         else if (d->client->poll_ms)
             frame = d->client->poll_ms * 1e-3;
