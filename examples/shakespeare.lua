@@ -38,7 +38,7 @@ local function run(name)
                    warmup = math.min(100, steps // 10), eval_every = 250, eval_batches = 20,
                    name = name .. "-" .. steps .. os.date "-%d%H%M%S"}) -- runs are kept: another name each time
   r:wait()
-  print(("%s: validation loss %.4f after %d steps (%d tokens)"):format(name, r:eval(200), r.step, r.tokens))
+  print(("%s: validation loss %.4f after %d steps (%d tokens)"):format(name, r:eval(math.min(200, steps)), r.step, r.tokens))
   print(m:generate("ROMEO:", {tokens = 300, temperature = 0.8, seed = 1}))
   return r
 end
