@@ -335,6 +335,7 @@ static int run_start(lua_State *L)
         r->look = lsy_look_new(r->trainer, r->flops_per_token);
     if (sy_trainer_start(r->trainer, &err))
         return lsy_raise(L, &err);
+    sy_board_changed(); /* who looked between these two has seen a run that pauses */
     return 0;
 }
 

@@ -82,6 +82,8 @@ static void draw_fields(const struct sy_panel *p, const struct sy_source_status 
                 f[i].show = false;
                 total -= field_width(&f[i]);
             }
+    if (total > room + 2) /* half a number would be another one */
+        *strchrnul(f[0].value, '/') = 0;
     for (int i = 0; i < FIELDS; i++) {
         if (!f[i].show)
             continue;

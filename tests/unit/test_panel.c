@@ -381,6 +381,19 @@ static void sizes(void)
     close_stage(&stage);
 }
 
+/* Half a number would be another one: in a narrow header how many there are goes. */
+static void narrow_header(void)
+{
+    char row[24] = "";
+    stage.run[0].total = 1000000000;
+    open_stage(&stage, 20, 5, fine, 1);
+    draw(&stage);
+    for (int x = 0; x < 20; x++)
+        row[x] = (char)sy_grid_at(&stage.grid, x, 0)->ch;
+    tap_ok(!strncmp(row, " step 1,240   ", 14), "a narrow header: '%s'", row);
+    close_stage(&stage);
+}
+
 static void keys(void)
 {
     struct sy_request req;
@@ -605,6 +618,7 @@ int main(void)
         return tap_done();
     idle();
     sizes();
+    narrow_header();
     keys();
     rewind_run();
     hostile();
