@@ -410,7 +410,7 @@ static void take_keys(void)
 
 /* ---- signals ---- */
 
-bool sy__foreground(void)
+static bool foreground(void)
 {
     pid_t owner = tcgetpgrp(sy_capture_in());
     return owner < 0 || owner == getpgrp();
@@ -419,14 +419,14 @@ bool sy__foreground(void)
 static void come_back(void)
 {
     struct sy_desk *d = &sy__desk;
-    if (!d->away || !sy__foreground())
+    if (!d->away || !foreground())
         return;
     d->away = false;
     sy_screen_resume();
     d->relayout = true;
 }
 
-void sy__stop(void)
+static void stop(void)
 {
     struct sy_desk *d = &sy__desk;
     sy_screen_suspend();
@@ -443,11 +443,11 @@ static void take_signals(void)
     if (sy_signals_take(SY_SIGNAL_INTERRUPT))
         on_interrupt(d);
     if (sy_signals_take(SY_SIGNAL_STOP))
-        sy__stop();
+        stop();
     if (sy_signals_take(SY_SIGNAL_CONTINUE)) {
         if (d->away)
             come_back();
-        else if (sy__foreground()) { /* stopped from outside: who knows what it looks like */
+        else if (foreground()) { /* stopped from outside: who knows what it looks like */
             sy_screen_suspend();
             sy_screen_resume();
             d->relayout = true;

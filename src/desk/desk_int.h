@@ -45,14 +45,11 @@ int sy__popup_set(char *const *words, int n);
 void sy__popup_close(void);
 
 /* keys.c */
-bool sy__request(const struct sy_request *r);
 void sy__act_on_panes(void); /* the panel's mode and Readline's keymap agree again */
 
 /* child.c: the line in an editor; NULL: unchanged.  Owned. */
 char *sy__edit_outside(const char *text);
 
 void sy__drain(void); /* desk.c: captured output, at most 64 KiB of it */
-bool sy__foreground(void);
-void sy__stop(void);
 
 #endif

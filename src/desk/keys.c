@@ -58,7 +58,7 @@ static void edit_line(void)
     sy_free(text);
 }
 
-bool sy__request(const struct sy_request *r)
+static bool request(const struct sy_request *r)
 {
     struct sy_desk *d = &sy__desk;
     switch (r->kind) {
@@ -105,6 +105,6 @@ void sy_desk_action(int action)
     if (!sy_panel_action(d->panel, (enum sy_action)action, &r))
         sy_screen_bell();
     d->redraw_panel = true;
-    sy__request(&r);
+    request(&r);
     sy__act_on_panes();
 }

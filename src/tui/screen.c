@@ -226,10 +226,6 @@ int sy_screen_open(int in, int out, struct sy_err *err)
     return 0;
 }
 
-bool sy_screen_is_open(void)
-{
-    return sc.curses != NULL;
-}
 int sy_screen_colours(void)
 {
     return sc.colours;
@@ -419,10 +415,6 @@ int sy_screen_open(int in, int out, struct sy_err *err)
 }
 void sy_screen_close(void)
 {
-}
-bool sy_screen_is_open(void)
-{
-    return false;
 }
 int sy_screen_colours(void)
 {

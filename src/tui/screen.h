@@ -22,7 +22,6 @@ bool sy_screen_usable(int in, int out);
 /* The descriptors are borrowed until close.  IO, UNSUPPORTED. */
 int sy_screen_open(int in, int out, struct sy_err *err);
 void sy_screen_close(void);
-bool sy_screen_is_open(void);
 
 int sy_screen_colours(void); /* that the terminal has: 0, 8, 256 ... */
 void sy_screen_size(int *w, int *h);
