@@ -96,6 +96,19 @@ static void print_quoted(const char *text)
     sy_str_free(&s);
 }
 
+/* The name of a series as a head of a column. */
+static void print_name(const char *name, bool csv)
+{
+    struct sy_str safe = SY_STR_INIT;
+    sy_utf8_sanitize(&safe, name, strlen(name));
+    const char *text = safe.data ? safe.data : "";
+    if (csv && strpbrk(text, ",\"\n"))
+        print_quoted(text);
+    else
+        fputs(text, stdout);
+    sy_str_free(&safe);
+}
+
 /* ---- runs ---- */
 
 static void spark_text(const struct sy_store_info *r, struct sy_str *out)
@@ -228,12 +241,8 @@ static void print_csv_head(const struct column *c, int n)
     fputs("step", stdout);
     for (int i = 0; i < n; i++)
         for (int k = 0; k < c[i].h.width; k++) {
-            bool quote = strpbrk(c[i].name, ",\"\n") != NULL;
             fputs(",", stdout);
-            if (quote)
-                print_quoted(c[i].name);
-            else
-                fputs(c[i].name, stdout);
+            print_name(c[i].name, true);
             if (c[i].h.width > 1)
                 printf(".%d", k + 1);
         }
@@ -290,8 +299,12 @@ static void print_columns(struct column *c, int n, enum format format)
     else if (format == TABLE) {
         fputs("step", stdout);
         for (int i = 0; i < n; i++)
-            for (int k = 0; k < c[i].h.width; k++)
-                printf(c[i].h.width > 1 ? "\t%s.%d" : "\t%s", c[i].name, k + 1);
+            for (int k = 0; k < c[i].h.width; k++) {
+                fputs("\t", stdout);
+                print_name(c[i].name, false);
+                if (c[i].h.width > 1)
+                    printf(".%d", k + 1);
+            }
         puts("");
     }
     print_rows(c, n, format);
@@ -366,8 +379,9 @@ static int command_log(int argc, char **argv, bool json)
 
 const struct sy_command sy_commands[] = {
     {"runs", "[--json]", "list the runs: state, steps, losses, size", NULL, command_runs},
-    {"watch", "[RUN ...] [--plain]", "the panel on live or finished runs, read-only",
-     "  --plain          lines instead of the panel, until the runs have ended", sy_command_watch},
+    {"watch", "[RUN ...] [--plain] [--json]", "the panel on live or finished runs, read-only",
+     "  --plain          lines instead of the panel, until the runs have ended\n"
+     "  --json           likewise, as objects", sy_command_watch},
     {"log", "RUN [SERIES...] [--json|--csv]", "print stored series by step", NULL, command_log},
     {"resume", "RUN [--steps N] [--force]", "go on with a run that ended or was killed",
      "  --steps N        steps of the whole run from now on\n"

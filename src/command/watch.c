@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/utf8.h"
@@ -185,7 +186,32 @@ static void print_status(const struct sy_source_status *s)
     sy_str_free(&name);
 }
 
-static int print_lines(void)
+static void print_field(const char *name, double v)
+{
+    struct sy_str number = SY_STR_INIT;
+    if (isnan(v))
+        return;
+    sy_json_number(&number, v);
+    printf(",\"%s\":%s", name, number.data ? number.data : "null");
+    sy_str_free(&number);
+}
+
+/* The names are those of --json while training (bind/progress.c). */
+static void print_json(const struct sy_source_status *s)
+{
+    struct sy_str name = SY_STR_INIT;
+    sy_json_quote(&name, s->name, strlen(s->name));
+    printf("{\"step\":%lld,\"steps\":%lld", (long long)s->step, (long long)s->steps);
+    print_field("loss", s->loss);
+    print_field("val", s->val_loss);
+    print_field("lr", s->lr);
+    print_field("tok_s", s->tok_s);
+    print_field("mfu", s->mfu);
+    printf(",\"state\":\"%s\",\"run\":%s}\n", s->state, name.data ? name.data : "\"\"");
+    sy_str_free(&name);
+}
+
+static int print_lines(bool json)
 {
     struct {
         int64_t step;
@@ -204,7 +230,7 @@ static int print_lines(void)
                 continue;
             last[i].step = s.step;
             memcpy(last[i].state, s.state, sizeof last[i].state);
-            print_status(&s);
+            json ? print_json(&s) : print_status(&s);
         }
         fflush(stdout);
     }
@@ -212,7 +238,7 @@ static int print_lines(void)
 }
 
 /* Options; the names of runs move to the front of argv.  *n of them; a status. */
-static int read_options(int argc, char **argv, bool *plain, int *n)
+static int read_options(int argc, char **argv, bool *plain, bool *json, int *n)
 {
     *n = 0;
     for (int i = 1; i < argc; i++) {
@@ -223,9 +249,12 @@ static int read_options(int argc, char **argv, bool *plain, int *n)
             setenv("SWITCHYARD_RUNS", argv[++i], 1);
         else if (!strcmp(a, "--plain"))
             *plain = true;
+        else if (!strcmp(a, "--json"))
+            *json = true;
         else if (*a == '-') {
             fprintf(stderr,
-                    "switchyard: watch: unknown option '%s'; there are --plain, --runs DIR\n", a);
+                    "switchyard: watch: unknown option '%s'; there are --plain, --json, --runs DIR\n",
+                    a);
             return 2;
         } else
             argv[(*n)++] = argv[i];
@@ -235,14 +264,14 @@ static int read_options(int argc, char **argv, bool *plain, int *n)
 
 int sy_command_watch(int argc, char **argv, bool json)
 {
-    bool plain = json;
-    int n, status = read_options(argc, argv, &plain, &n);
+    bool plain = false;
+    int n, status = read_options(argc, argv, &plain, &json, &n);
     for (int i = 0; i < n && !status; i++)
         status = add(argv[i]);
     if (!status && !n)
         status = add_live();
     if (!status)
-        status = !plain && sy_desk_possible() ? show() : print_lines();
+        status = !plain && !json && sy_desk_possible() ? show() : print_lines(json);
     for (int i = 0; i < w.n; i++)
         sy_source_unref(w.source[i]);
     return status;

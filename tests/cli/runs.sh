@@ -78,6 +78,12 @@ run 0 --runs "$dir/runs" log first load.1.2 loss
 has '^step	load.1.2	loss$'
 run 0 --runs "$dir/runs" log first
 has '^step	.*	loss	'
+run 0 --runs "$dir/runs" watch first
+has '^step 30/30  loss [0-9.]*  val [0-9.]*  .*  done$'
+run 0 --runs "$dir/runs" watch first --json
+has '^{"step":30,"steps":30,"loss":[0-9.]*,"val":[0-9.]*,.*"state":"done","run":"first"}$'
+run 0 --json --runs "$dir/runs" watch first
+has '^{"step":30,'
 run 1 --runs "$dir/runs" log first los
 says "no series 'los'; there are .*loss"
 run 1 --runs "$dir/runs" log first load.1.9
@@ -94,6 +100,14 @@ run 2 runs first
 says 'takes no argument'
 run 2 rums
 says "neither a file nor a command (did you mean 'runs'?)"
+mkdir "$dir/runs/foul"
+LC_ALL=C sed "s/grad_norm/grad$(printf '\033')norm/g" "$dir/runs/first/run.sqlite" > "$dir/runs/foul/run.sqlite"
+for format in "" --csv --json; do # shellcheck disable=SC2086
+    run 0 --runs "$dir/runs" log foul $format
+    has 'grad.*norm'
+    ! LC_ALL=C grep -q "$(printf '\033')" "$dir/out"; ok $? "log $format: names of series pass the sanitizer"
+done
+rm -r "$dir/runs/foul"
 printf garbage > "$dir/runs/empty/run.sqlite"
 rm -f "$dir"/runs/empty/run.sqlite-*
 run 0 --runs "$dir/runs" runs
