@@ -79,12 +79,14 @@ end
 
 -- ---- repeating ----
 
-local function progress(r, what)
+-- A function that tells of progress every 2 s: to say(text), or as an event.
+local function progress(r, what, say)
   local told = engine.now()
   return function(step, last)
     if engine.now() - told < 2 then return end
     told = engine.now()
-    engine.event(r.name, what, ("%s: step %d/%d"):format(what, step, last))
+    local text = ("%s: step %d/%d"):format(what, step, last)
+    if say then say(("[%s] %s"):format(r.name, text)) else engine.event(r.name, what, text) end
   end
 end
 

@@ -69,9 +69,9 @@ end
 
 -- Repeat everything; the first difference, or nil.  Entries of a step come before its checkpoint as far as the
 -- checkpoint has them.
-local function repeat_all(r, entries, hashes, last, differs)
+local function repeat_all(r, entries, hashes, last, differs, say)
   local h, i = r._h, 1
-  local tell = again.progress(r, "replaying")
+  local tell = again.progress(r, "replaying", say)
   local done = #h:journal()
   for _, step in ipairs(stops(entries, hashes, last)) do
     if step >= h:status().step then
@@ -92,7 +92,7 @@ local function repeat_all(r, entries, hashes, last, differs)
   end
 end
 
-local function replay(name_or_dir, given)
+local function replay(name_or_dir, given, say)
   local what = "replay"
   local o = options.read(what, given, rows)
   local store, name = again.open(what, name_or_dir, false)
@@ -115,7 +115,7 @@ local function replay(name_or_dir, given)
   else
     again.check_start(what, r)
   end
-  local worst = repeat_all(r, entries, stored_hashes(path), last, comparer(store, h))
+  local worst = repeat_all(r, entries, stored_hashes(path), last, comparer(store, h), say)
   local result = {name = name, identical = not worst, step = worst and worst.step or last,
                   difference = worst and worst.what, hash = r._m:_quietly(h.hash, h)}
   result.text = worst and ("differs first at step %d: %s"):format(worst.step, worst.what)
@@ -123,10 +123,10 @@ local function replay(name_or_dir, given)
   return setmetatable(result, {__tostring = function(t) return ("replay of %s: %s"):format(t.name, t.text) end})
 end
 
-
---- replay(name or directory, {step=, code=, data=}) -> {identical=, step=, difference=, text=}
-function module.replay(name_or_dir, given)
-  local ok, result = pcall(replay, name_or_dir, given)
+--- replay(name or directory, {step=, code=, data=}) -> {identical=, step=, difference=, text=}; say: what progress is
+-- told to, instead of events
+function module.replay(name_or_dir, given, say)
+  local ok, result = pcall(replay, name_or_dir, given, say)
   if not ok then options.raise(result, 2) end
   return result
 end
