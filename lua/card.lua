@@ -139,7 +139,7 @@ local function alarm_lines(h)
   end
   local out = {"  health  " .. (#on > 0 and table.concat(on, ", ") or "no alarm is on")}
   if last then
-    local text = ("  last alarm  step %d: %s"):format(last.step, (last.text:gsub("^.-: alarm: step %d+: ", last.name .. ": ")))
+    local text = ("  last alarm  step %d: %s"):format(last.step, (last.text:gsub("^alarm: step %d+: ", "")))
     out[2] = require("switchyard.show").clip(text, engine.columns() - 2)
   end
   return out

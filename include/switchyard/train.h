@@ -78,11 +78,13 @@ struct sy_train_config {
     struct sy_corpus *corpus;      /* another count is taken */
     enum sy_sample_mode sampling;
     double flops_per_token;        /* of the model: 6 a multiply-add weight plus attention; for MFU */
-    double peak;                   /* FLOP/s measured on this machine; 0: no MFU */
+    double peak;                   /* FLOP/s measured on this machine (sy_cpu_peak); 0: no MFU.  A step that is
+                                    * faster shows that others kept the machine busy then: it is measured again */
+    bool bf16;                     /* that of bf16 */
     /* Called on the trainer's thread at the border after a step (also after an evaluation: `evaluated`) and when
      * the state changes.  May call into the host and wait for it. */
     void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);
-    /* "checkpoint" (saved), "note", "alarm" ("NAME: alarm: step N: ...", SY_ALARM_MAP), "skip" (a step was
+    /* "checkpoint" (saved), "note", "alarm" ("alarm: step N: NAME: ...", SY_ALARM_MAP), "skip" (a step was
      * skipped), or "rewind" (max_skips and auto_rewind: the run is paused, sy_trainer_rewind_wanted says for
      * which steps), with a line for people; at a border, on the thread that stands there. */
     void (*on_event)(void *ctx, const char *kind, const char *text);

@@ -1,5 +1,5 @@
 /* Jobs as Lua sees them: what they print stands behind their number, sleep, engine.jobs,
- * engine.kill, engine.breathe; io.write, io.read and coroutine.yield that know of them.  See
+ * engine.kill, engine.breathe; io.write, file:write, io.read and coroutine.yield that know of them.  See
  * job.h.  Layer bind. */
 #include "bind/host.h"
 #include "bind/job_int.h"
@@ -89,6 +89,15 @@ bool lsy_job_write(const char *s, size_t n)
     return true;
 }
 
+static void write_arguments(lua_State *L, int first, int last)
+{
+    for (int i = first; i <= last; i++) {
+        size_t len;
+        const char *s = luaL_checklstring(L, i, &len);
+        write_tagged(lsy_job_now(), s, len);
+    }
+}
+
 static int io_write(lua_State *L)
 {
     int n = lua_gettop(L);
@@ -99,12 +108,30 @@ static int io_write(lua_State *L)
         lua_call(L, n, LUA_MULTRET);
         return lua_gettop(L);
     }
-    for (int i = 1; i <= n; i++) {
-        size_t len;
-        const char *s = luaL_checklstring(L, i, &len);
-        write_tagged(lsy_job_now(), s, len);
-    }
+    write_arguments(L, 1, n);
     return 1;
+}
+
+/* file:write; io.stdout's as io.write. */
+static int file_write(lua_State *L)
+{
+    int n = lua_gettop(L);
+    bool tagged = false;
+    if (n && *lsy_job_tag()) {
+        lua_getglobal(L, "io");
+        lua_getfield(L, -1, "stdout");
+        tagged = lua_rawequal(L, 1, -1);
+        lua_settop(L, n);
+    }
+    if (tagged) {
+        write_arguments(L, 2, n);
+        lua_settop(L, 1);
+        return 1;
+    }
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, n, LUA_MULTRET);
+    return lua_gettop(L);
 }
 
 /* io.read: what is typed is the prompt's while a job goes on beside it. */
@@ -248,6 +275,12 @@ void lsy_open_job(lua_State *L)
     lua_pushcclosure(L, io_read, 1);
     lua_setfield(L, -2, "read");
     lua_pop(L, 1);
+    luaL_getmetatable(L, LUA_FILEHANDLE);
+    lua_getfield(L, -1, "__index"); /* the table of methods */
+    lua_getfield(L, -1, "write");
+    lua_pushcclosure(L, file_write, 1);
+    lua_setfield(L, -2, "write");
+    lua_pop(L, 2);
     lsy_push_engine(L);
     lsy_set(L, "jobs", engine_jobs);
     lsy_set(L, "kill", engine_kill);

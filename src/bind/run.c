@@ -298,7 +298,8 @@ static int l_trainer(lua_State *L)
     lua_getfield(L, 5, "sampling");
     c.sampling = (enum sy_sample_mode)luaL_optinteger(L, -1, SY_SAMPLE_RANDOM);
     c.flops_per_token = luaL_checknumber(L, 6);
-    c.peak = sy_cpu_peak(lua_toboolean(L, 7));
+    c.bf16 = lua_toboolean(L, 7);
+    c.peak = sy_cpu_peak(c.bf16);
     c.params = lsy_check_handle(L, 2, META_PARAMS);
     c.plan = lsy_check_handle(L, 3, META_PLAN);
     struct run *r = lua_newuserdatauv(L, sizeof *r, 1);
@@ -635,11 +636,27 @@ static int run_note(lua_State *L)
     return 0;
 }
 
-/* run:every(n): a hook of this interval exists (run.lua dispatches) */
+/* The lock is held. */
+static void forget_hook(struct run *r, int64_t n)
+{
+    for (int i = r->nhooks - 1; i >= 0; i--)
+        if (r->every[i] == n) {
+            r->every[i] = r->every[--r->nhooks];
+            return;
+        }
+}
+
+/* run:every(n): a hook of this interval exists (run.lua dispatches); run:every(n, true): one less */
 static int run_every(lua_State *L)
 {
     struct run *r = check_run(L);
     int64_t n = luaL_checkinteger(L, 2);
+    if (lua_toboolean(L, 3)) {
+        pthread_mutex_lock(&r->lock);
+        forget_hook(r, n);
+        pthread_mutex_unlock(&r->lock);
+        return 0;
+    }
     if (n < 1)
         return lsy_error(L, "every: the interval is %d, must be at least 1", (int)n);
     if (r->nhooks == MAX_HOOKS)

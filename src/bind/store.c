@@ -100,10 +100,13 @@ void lsy_store_release(const struct sy_trainer *t)
 /* Once, until it is over. */
 static void tell_alarm(struct box *b)
 {
-    char text[496], line[560];
+    char text[496], line[640];
+    struct sy_status s;
     bool alarm = sy_store_alarm(b->store, text);
     if (alarm && !b->alarmed) {
-        snprintf(line, sizeof line, "%s; the run goes on, what is to be written waits", text);
+        sy_trainer_status(b->trainer, &s);
+        snprintf(line, sizeof line, "alarm: step %lld: record: %s; the run goes on, what is to be written waits",
+                 (long long)s.step, text);
         lsy_progress_event(sy_trainer_name(b->trainer), "alarm", line);
     }
     b->alarmed = alarm;

@@ -50,7 +50,7 @@ void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char 
     t->alarms.calm[id] = step;
     if (a->on) /* written by this thread alone */
         return;
-    int n = snprintf(text, sizeof text, "%s: alarm: step %lld: ", names[id], (long long)step);
+    int n = snprintf(text, sizeof text, "alarm: step %lld: %s: ", (long long)step, names[id]);
     va_start(ap, fmt);
     vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
     va_end(ap);
@@ -150,15 +150,11 @@ static void judge_dead(struct sy_trainer *t, int64_t step)
     for (int i = 0; i < n; i++)
         if (t->observed[i].load)
             dead += dead_of(t, i, text, sizeof text);
-    if (dead <= t->alarms.dead) /* more are news */
-        t->alarms.dead = dead;
-    else
+    if (!dead || dead > t->alarms.dead) /* more are news */
         sy__alarm_end(t, SY_ALARM_DEAD);
     if (dead)
         sy__alarm(t, SY_ALARM_DEAD, step, "%lld %s under 1%% of a fair share over %d steps (%s)",
                   (long long)dead, dead == 1 ? "expert is" : "experts are", WINDOW, text);
-    else
-        sy__alarm_end(t, SY_ALARM_DEAD);
     t->alarms.dead = dead;
 }
 

@@ -181,6 +181,7 @@ int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_p
     }
     sy__inputs_copy(old, plan);
     t->c.flops_per_token = flops_per_token;
+    t->smooth_seconds = t->smooth_weight = 0; /* of steps of another size */
     sy__step_sampler(t);
     journal_plan(t, old, plan);
     sy_plan_free(old);

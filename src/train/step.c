@@ -10,6 +10,7 @@
  *  3. What depends on the clock (time, tokens a second) never reaches a parameter.  Layer train. */
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cpu/cpu.h"
 #include "run/metrics.h"
 #include "train/params.h"
 #include "train/trainer_int.h"
@@ -169,17 +170,22 @@ static void measure_gradients(struct sy_trainer *t, struct doing *d)
 
 /* ---- the spike rule ---- */
 
-/* What is said of a step that stood out, without its number. */
+/* What is said of a step that stood out, without its number and its subject: an alarm's name says that. */
 static void describe(const struct doing *d, const struct sy_spike *s, char *text, size_t n)
 {
     if (d->verdict == NOT_FINITE)
         snprintf(text, n, "%s", d->why.msg);
     else if (d->verdict == LOSS_SPIKE)
-        snprintf(text, n, "loss %.4g is %.1f deviations over %.4g, the mean of the steps before", s->loss,
+        snprintf(text, n, "%.4g is %.1f deviations over %.4g, the mean of the steps before", s->loss,
                  s->loss_sigma, s->loss_mean);
     else
-        snprintf(text, n, "gradient norm %.4g is %.1f deviations over %.4g, the mean of the steps before",
+        snprintf(text, n, "%.4g is %.1f deviations over %.4g, the mean of the steps before",
                  s->grad_norm, s->norm_sigma, s->norm_mean);
+}
+
+static const char *subject(const struct doing *d)
+{
+    return d->verdict == LOSS_SPIKE ? "loss " : d->verdict == NORM_SPIKE ? "gradient norm " : "";
 }
 
 /* Also where nothing is to be skipped: then 6 deviations are news. */
@@ -218,8 +224,8 @@ static int give_up(struct sy_trainer *t, const struct doing *d, const char *text
     char count[48] = "";
     if (row > 1)
         snprintf(count, sizeof count, "; %lld steps in a row", (long long)row);
-    sy_err_set(err, SY_E_NUMERIC, "step %lld: %s; parameters are those of step %lld%s",
-               (long long)d->step, text, (long long)(d->step - row), count);
+    sy_err_set(err, SY_E_NUMERIC, "step %lld: %s%s; parameters are those of step %lld%s",
+               (long long)d->step, subject(d), text, (long long)(d->step - row), count);
     if (!rewinds)
         return -1;
     pthread_mutex_lock(&t->lock);
@@ -265,9 +271,22 @@ static void judge_loads(const struct sy_trainer *t, struct sy_status *s)
     }
 }
 
+static double tokens_of(const struct sy_trainer *t)
+{
+    return (double)(t->c.plan->batch * t->c.plan->context * t->c.plan->accumulate);
+}
+
+/* Nothing is faster than the peak.  Steps that beat it get rarer, so this costs nothing; without the lock. */
+static void check_peak(struct sy_trainer *t, double seconds)
+{
+    double rate = tokens_of(t) * t->c.flops_per_token / seconds;
+    if (t->c.peak > 0 && isfinite(rate) && rate > t->c.peak)
+        t->c.peak = fmax(sy_cpu_peak(t->c.bf16), rate);
+}
+
 static void note_speed(struct sy_trainer *t, struct sy_status *s, double seconds, bool trained)
 {
-    double tokens = (double)(t->c.plan->batch * t->c.plan->context * t->c.plan->accumulate);
+    double tokens = tokens_of(t);
     t->smooth_seconds = 0.9 * t->smooth_seconds + seconds;
     t->smooth_weight = 0.9 * t->smooth_weight + 1;
     double each = t->smooth_seconds / t->smooth_weight;
@@ -306,6 +325,7 @@ static void put_values(struct sy_trainer *t, const struct doing *d, bool skipped
 static void record(struct sy_trainer *t, const struct doing *d, bool skipped)
 {
     double seconds = d->data + d->compute + d->optimizer;
+    check_peak(t, seconds);
     pthread_mutex_lock(&t->lock);
     struct sy_status *s = &t->status;
     s->step = d->step;
@@ -329,9 +349,10 @@ static void journal_skipped(struct sy_trainer *t, const struct doing *d, const c
 {
     struct sy_journal_entry e = {.kind = "skipped", .expert = -1, .value = (double)d->step};
     char line[sizeof d->why.msg + 48];
-    snprintf(e.text, sizeof e.text, "%.*s", (int)sizeof e.text - 1, text);
+    int head = snprintf(line, sizeof line, "step %lld skipped: ", (long long)d->step);
+    snprintf(line + head, sizeof line - (size_t)head, "%s%s", subject(d), text);
+    snprintf(e.text, sizeof e.text, "%.*s", (int)sizeof e.text - 1, line + head);
     sy_trainer_record(t, &e);
-    snprintf(line, sizeof line, "step %lld skipped: %s", (long long)d->step, text);
     if (t->c.on_event)
         t->c.on_event(t->c.ctx, "skip", line);
 }

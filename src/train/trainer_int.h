@@ -144,7 +144,7 @@ void sy__norms_free(struct sy_trainer *t);
 void sy__norms_take(struct sy_trainer *t, double scale); /* after sy_params_grad_norm */
 void sy__norms_put(struct sy_trainer *t, int64_t step, bool all); /* into the series */
 
-/* alarm.c.  Tell an alarm unless its episode goes on; the text after "NAME: alarm: step N: ".  At a border, without
+/* alarm.c.  Tell an alarm unless its episode goes on; the text after "alarm: step N: NAME: ".  At a border, without
  * the lock. */
 void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

@@ -151,9 +151,9 @@ r.layers[1].experts[6]:disable()
 r:resume():wait()
 local on = {}
 for _, a in ipairs(r:alarms()) do on[a.name] = a.on and a.text end
-is(on["dead experts"], "dead experts: alarm: step 128: 3 experts are under 1% of a fair share over 128 steps (layer 1: 3 4 5)",
+is(on["dead experts"], "alarm: step 128: dead experts: 3 experts are under 1% of a fair share over 128 steps (layer 1: 3 4 5)",
   "dead experts are named, but not the disabled one")
-is(on["router collapse"], "router collapse: alarm: step 128: layer 1: 2 of 6 experts got 100% of the tokens over 128 steps",
+is(on["router collapse"], "alarm: step 128: router collapse: layer 1: 2 of 6 experts got 100% of the tokens over 128 steps",
   "a collapsed router")
 is(#r:alarms(), 9, "the table of alarms")
 ok(tostring(r:alarms()):find "ON  dead experts", "prints")

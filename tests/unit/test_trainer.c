@@ -88,6 +88,8 @@ static void on_event(void *ctx, const char *kind, const char *text)
     atomic_fetch_add(&alarms, !strcmp(kind, "alarm") && strstr(text, "no evaluation"));
 }
 
+static double peak; /* of the next trainer */
+
 static struct sy_trainer *make(struct sy_corpus *corpus)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -97,7 +99,8 @@ static struct sy_trainer *make(struct sy_corpus *corpus)
     sy_tensor_set_requires_grad(weights, true);
     params = sy_params_new(&weights, &name, NULL, 1, NULL, 0, &err);
     struct sy_train_config c = {.name = "test", .params = params, .plan = make_plan(&err),
-                                .corpus = corpus, .on_step = on_step, .on_event = on_event};
+                                .corpus = corpus, .peak = peak, .flops_per_token = 1,
+                                .on_step = on_step, .on_event = on_event};
     sy_hyper_defaults(&c.hyper);
     c.hyper.v[SY_HYPER_steps] = STEPS;
     c.hyper.v[SY_HYPER_lr] = 0.05;
@@ -301,6 +304,21 @@ static void test_evaluation(struct sy_corpus *corpus)
     finish(t);
 }
 
+/* A peak that was measured while others had the machine: no step is faster than the peak. */
+static void test_peak(struct sy_corpus *corpus)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_status s;
+    peak = 1e-3;
+    struct sy_trainer *t = make(corpus);
+    sy_trainer_start(t, &err);
+    sy_trainer_wait(t, STEPS, 60);
+    sy_trainer_status(t, &s);
+    tap_ok(s.step == STEPS && s.mfu > 0 && s.mfu <= 1, "MFU is at most 1: %g", s.mfu);
+    finish(t);
+    peak = 0;
+}
+
 int main(void)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -319,6 +337,7 @@ int main(void)
     test_free(corpus);
     test_announced_once(corpus);
     test_evaluation(corpus);
+    test_peak(corpus);
     sy_corpus_unref(corpus);
     return tap_done();
 }
