@@ -33,6 +33,18 @@ local resume_rows = {
 }
 timeline.resume_rows = resume_rows
 
+-- Changes that a checkpoint has and the store has not: the run was killed, or its disk was full, before they were there.
+local function complete(store, entries)
+  local known = {}
+  local function key(e) return ("%d %s %s %s %d"):format(e.step, e.kind, e.key or "", e.value, e.expert or 0) end
+  for _, e in ipairs(stored_journal(store)) do known[key(e)] = (known[key(e)] or 0) + 1 end
+  for _, e in ipairs(entries) do
+    local k = key(e)
+    if (known[k] or 0) > 0 then known[k] = known[k] - 1
+    elseif EFFECT[e.kind] then store:add("journal", e.step, e.kind, e.text, record.pack(e)) end
+  end
+end
+
 -- The state that a killed run can be had at from its checkpoints alone.  changed: what is not as it was (forced).
 -- Returns the step, and the entries behind it.
 local function come_back(r, store, changed, force)
@@ -59,6 +71,7 @@ local function come_back(r, store, changed, force)
   end
   store:truncate(at, false) -- these rows come again, and may be others if something is changed on the way
   store:restore(h, at)
+  if from then complete(store, h:journal()) end
   return at, entries
 end
 
@@ -278,7 +291,7 @@ function timeline.auto_rewind(r)
     rawset(r, "_rewinds", (rawget(r, "_rewinds") or 0) + 1)
   end
   if not ok then
-    engine.event(r.name, "alarm", ("rewind: alarm: step %d: %s; the run ends at its next such step"):format(last,
+    engine.event(r.name, "alarm", ("alarm: step %d: rewind: %s; the run ends at its next such step"):format(last,
       tostring(why)))
     r._h:set("auto_rewind", false)
   end

@@ -280,6 +280,26 @@ do
   t.ok(tostring(runs()):find("at%-15.*fork of parent at step 15"), "runs() tells of it")
 end
 
+-- ---- a change that a checkpoint has and the store has not ----
+
+do
+  local r = run("lost-entry", {steps = 20}, function(r, step)
+    if step == 5 then r.lr = 1e-3 end
+    if step == 6 then r.layers[1].experts[2]:disable() end
+  end)
+  local hash, entries = r:hash(), count(r:journal(), "set") + count(r:journal(), "input")
+  r:close()
+  local store = assert(engine.store_open("lost-entry", {dir = folder, write = true}))
+  assert(store:truncate(20, 0)) -- all of the journal
+  store:close()
+  r = train.resume("lost-entry", {steps = 22}):wait()
+  r:close()
+  t.is(entries, 2, "two changes")
+  local again = runs "lost-entry":journal()
+  t.is(count(again, "set") + count(again, "input"), 3, "resume: they are in the journal again, and the new number of steps")
+  t.ok(replay("lost-entry").identical, "and its replay is identical")
+end
+
 -- ---- twenty interventions, on other threads and kernels ----
 
 do
