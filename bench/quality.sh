@@ -46,7 +46,7 @@ nanogpt() {
 
 ours() { # dense or moe
     begin=$(date +%s%N)
-    "$yard" --threads "$threads" "$here/../examples/shakespeare.lua" "$text" "$1" "$steps" > "$dir/out"
+    "$yard" --runs "$dir/runs" --threads "$threads" "$here/../examples/shakespeare.lua" "$text" "$1" "$steps" > "$dir/out"
     end=$(date +%s%N)
     loss=$(sed -n 's/.*: validation loss \([0-9.]*\).*/\1/p' "$dir/out")
     last=$(sed -n 's/^step .* val \([0-9.]*\).*/\1/p' "$dir/out" | tail -n 1)

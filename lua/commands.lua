@@ -130,7 +130,8 @@ local function alert(text, r)
     return #lines > 0 and table.concat(lines, "\n") or "no alerts"
   end
   if text == false or text == "off" then
-    alerts[r] = alerts[r] and {}
+    if alerts[r] then run.Run._unhook(r, check_alerts) end
+    alerts[r] = nil
     return
   end
   local test = type(text) == "function" and text or condition("alert", text, r)

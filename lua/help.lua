@@ -186,6 +186,14 @@ local function resolve(name)
   return of and look(of) or v
 end
 
+--- A function (or a table that can be called) that has an entry: its signature and the first sentence; or nil.
+function help.brief(f)
+  local _, list = help.entries()
+  for _, e in ipairs(list) do
+    if rawequal(resolve(e.name), f) then return e.signature, e.text:match "^(.-[^%d%s])[.:;]%f[%s\0]" or e.text end
+  end
+end
+
 -- Where a function of Lua stands, and its lines; nil for one of C's or one that was typed.
 local function function_source(f)
   local info = debug.getinfo(f, "S")

@@ -110,17 +110,12 @@ end
 
 -- ---- starting ----
 
-local function bytes_text(n)
-  if n >= 1e9 then return ("%.2f GB"):format(n / 1e9) end
-  return ("%.1f MB"):format(n / 1e6)
-end
-
 local function say_size(r)
   local c, o = r._m:count(), r._o
-  local where = r._h:dir() and (", %s a checkpoint in %s"):format(bytes_text(r._h:checkpoint_bytes()), r._h:dir()) or ""
+  local where = r._h:dir() and (", %s a checkpoint in %s"):format(engine.bytes(r._h:checkpoint_bytes()), r._h:dir()) or ""
   engine.line(("%s: %.2f M parameters (%.2f M active), %d tokens a step, %s; memory: %s state, %s activations%s")
     :format(r.name, c.total / 1e6, c.active / 1e6, o.batch * o.context * o.accumulate, o.precision,
-      bytes_text(c.total * 16), bytes_text(r._arena), where))
+      engine.bytes(c.total * 16), engine.bytes(r._arena), where))
 end
 
 local function tensors_of(m)
@@ -187,7 +182,7 @@ local function keep_record(r, what, more)
     rawset(r, "_store", nil)
     store:close()
   end
-  engine.event(r.name, "alarm", ("%s; the run goes on, nothing of it is saved"):format(why))
+  engine.event(r.name, "alarm", ("alarm: step %d: directory: %s; the run goes on, nothing of it is saved"):format(r.step, why))
 end
 Run._keep_record = keep_record
 
@@ -350,6 +345,15 @@ local function every(r, n, f)
   if type(f) ~= "function" then error("every: argument 3 must be a function, got " .. type(f), 2) end
   r._h:every(n)
   r._hooks[#r._hooks + 1] = {n = n, f = f}
+end
+
+--- Run._unhook(r, f): no more calls of f; also from within a hook, whose list stays as it is for this step
+function Run._unhook(r, f)
+  local kept = {}
+  for _, hook in ipairs(r._hooks) do
+    if hook.f == f then r._h:every(hook.n, true) else kept[#kept + 1] = hook end
+  end
+  rawset(r, "_hooks", kept)
 end
 
 --- r.samples: texts generated every r.sample_every steps, as {step=, text=}

@@ -218,6 +218,11 @@ end
 
 --- Text of one value, as the prompt shows it.
 function show.text(v)
+  local meta = debug.getmetatable(v)
+  if type(v) == "function" or type(v) == "table" and type(meta) == "table" and rawget(meta, "__call") and not has_tostring(v) then
+    local signature, sentence = require("switchyard.help").brief(v)
+    if signature then return clip(signature, width() + 4) .. "\n" .. clip("    " .. sentence, width() + 4) end
+  end
   if type(v) == "table" and not has_tostring(v) then
     local names, line = columns_of(v), text(v, 0, {})
     if names and (#v > 1 or line:find "\n") then return show.columns(v, names) end

@@ -71,13 +71,13 @@ function Stored.__newindex(_, name)
   error(("run: %s cannot be set: the run is stored; train.resume makes it live"):format(tostring(name)), 2)
 end
 
--- "first       done   2000/2000   loss 2.913 ..." of what store:info() gives, or of a live run's status.
+-- "run first: done, step 2000/2000, loss 2.913 ..." of what store:info() gives.
 local function line(name, s)
-  if s.error then return ("run %s: %s"):format(name, s.error) end
+  if s.error then return ("run %s: %s"):format(name, engine.clean(s.error)) end
   local text = ("run %s: %s, step %d/%d"):format(name, s.state, s.step, s.steps)
   if s.loss and s.loss == s.loss then text = text .. (", loss %.3f"):format(s.loss) end
   if s.val_loss and s.val_loss == s.val_loss then text = text .. (", val %.3f"):format(s.val_loss) end
-  if s.parent then text = text .. (", fork of %s at step %d"):format(s.parent, s.parent_step) end
+  if s.parent then text = text .. (", fork of %s at step %d"):format(engine.clean(s.parent), s.parent_step) end
   return text
 end
 
@@ -147,23 +147,44 @@ local function all_names()
   return names
 end
 
---- runs() -> live runs, then those on disk;  runs "name" -> one of them
-function stored.runs(name)
-  if name == nil then
-    local list, lines = {}, {}
-    for i, r in ipairs(Run.list) do list[i] = r end
-    local live = #list
-    for _, info in ipairs(on_disk()) do
-      list[#list + 1] = closed(info.name)
-      lines[#lines + 1] = line(info.name, info) .. " (stored)"
-    end
-    return setmetatable(list, {__tostring = function(l)
-      local out = {}
-      for i = 1, live do out[i] = tostring(l[i]) end
-      table.move(lines, 1, #lines, #out + 1, out)
-      return #out > 0 and table.concat(out, "\n") or "no runs yet"
-    end})
+local LISTED, CELLS = "%-20s %-10s %15s %8s %8s %9s  %s", 20 -- as `switchyard runs` (src/command/command.c)
+
+local function text(format, v) return v and v == v and format:format(v) or "-" end
+
+-- A line of runs(): of what store:info() gives, or of a live run's status.
+local function listed(name, s, bytes, spark)
+  if s.error and s.state ~= "failed" then return ("%-20s %-10s %s"):format(name, s.state, engine.clean(s.error)) end
+  local row = LISTED:format(name, s.state, ("%d/%d"):format(s.step, s.steps), text("%.3f", s.loss),
+    text("%.3f", s.val_loss), bytes and engine.bytes(bytes) or "-", spark)
+  if s.parent then row = row .. ("  fork of %s at step %d"):format(engine.clean(s.parent), s.parent_step) end
+  return (row:gsub("%s+$", ""))
+end
+
+local function listed_live(r)
+  local info = r._store and r._store:info() or {}
+  local s = r._h:status()
+  s.parent, s.parent_step = info.parent, info.parent_step
+  return listed(r.name, s, info.bytes, s.step > 0 and Run.sparkline(r._h:history "loss", CELLS) or "")
+end
+
+local function listed_stored(info)
+  local pairs_of = {}
+  for i, v in ipairs(info.spark) do pairs_of[i] = {i, v} end
+  return listed(info.name, info, info.bytes, #pairs_of > 0 and Run.sparkline(tensor(pairs_of), CELLS) or "")
+end
+
+local function all_runs()
+  local list, lines = {}, {(LISTED:format("run", "state", "step", "loss", "val", "size", "loss"))}
+  for i, r in ipairs(Run.list) do list[i], lines[i + 1] = r, listed_live(r) end
+  for _, info in ipairs(on_disk()) do
+    list[#list + 1], lines[#lines + 1] = closed(info.name), listed_stored(info)
   end
+  return setmetatable(list, {__tostring = function() return #lines > 1 and table.concat(lines, "\n") or "no runs yet" end})
+end
+
+--- runs() -> live runs, then those on disk, printed by columns;  runs "name" -> one of them
+function stored.runs(name)
+  if name == nil then return all_runs() end
   local live = type(name) == "string" and Run._live(name)
   if live then return live end
   local s, why
@@ -177,8 +198,6 @@ end
 -- ---- compare ----
 
 local COLUMNS = ("%-20s %-8s %13s %9s %9s %9s %10s %6s")
-
-local function text(format, v) return v and v == v and format:format(v) or "-" end
 
 local function row(r)
   local s

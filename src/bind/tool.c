@@ -242,6 +242,15 @@ static int l_event(lua_State *L)
     return 0;
 }
 
+/* engine.bytes(n) -> "1.2 MB" */
+static int l_bytes(lua_State *L)
+{
+    char text[16];
+    sy_human_bytes((double)luaL_checknumber(L, 1), text);
+    lua_pushstring(L, text);
+    return 1;
+}
+
 /* engine.cwd() -> the working directory, or "." */
 static int l_cwd(lua_State *L)
 {
@@ -321,6 +330,7 @@ static const luaL_Reg functions[] = {
     {"write", l_write},
     {"clone", l_clone},
     {"event", l_event},
+    {"bytes", l_bytes},
     {"cwd", l_cwd},
     {"runs_dir", l_runs_dir},
     {"dir_make", l_dir_make},

@@ -337,7 +337,9 @@ do
   fresh:stop():wait()
   is(runs(r.name), r, "runs(name)")
   is(runs()[#runs()], fresh, "runs()")
-  ok(tostring(runs()):find(r.name, 1, true), "runs() prints")
+  local printed = tostring(runs()) .. "\n"
+  ok(printed:find "^run +state +step +loss +val +size +loss\n", "runs() prints columns")
+  ok(printed:find("\n" .. r.name:gsub("%-", "%%-") .. " +" .. r.state .. " +" .. r.step .. "/"), "a run a line")
   raises(function() runs "run-x" end, "an unknown run", "run-x")
   raises(function() start(make(), {name = r.name}) end, "a name that is taken", r.name)
   -- another run on the same model
