@@ -19,6 +19,11 @@ check-threads:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(threaded_tests)'
 .PHONY: check-threads
 
+# 2,000 kills; `make check` has 200.
+check-kills:
+	SY_KILLS=2000 SY_TEST_TIMEOUT=7200 $(MAKE) $(AM_MAKEFLAGS) check TESTS='%D%/fault/test_kill'
+.PHONY: check-kills
+
 check_LIBRARIES += libtap.a
 libtap_a_SOURCES = %D%/unit/tap.c %D%/unit/tap.h %D%/unit/kern_sets.h
 test_libs = libtap.a

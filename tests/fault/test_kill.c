@@ -1,6 +1,6 @@
 /* SIGKILL at random moments of steps and saves.  A child trains on from the newest checkpoint; the parent
  * kills it, and starts another, until the run is done.  Its hash must be that of a run never killed.
- * SY_KILLS: how many kills (200); a long test takes 2000.
+ * SY_KILLS: how many kills (200); `make check-kills` takes 2000.
  *
  * Half of the kills are aimed: whatever the machine's speed, they fall in the middle of a save.  The parent
  * looks for the folder under construction, stops the child, and kills it if that is still there then. */
