@@ -72,8 +72,8 @@ static void open_stage(struct stage *s, int w, int h, struct sy_look look, int r
     }
     sy_panel_layout(s->panel, w, h, 1);
     sy_panel_set_sources(s->panel, s->source, runs, NULL);
-    while (sy_panel_update(s->panel, 1, 1))
-        continue;
+    while (sy_panel_update(s->panel, 1, 1) || sy_panel_loading(s->panel))
+        continue; /* a look that is out of time has no news, but more to come */
 }
 
 static void draw(struct stage *s)
