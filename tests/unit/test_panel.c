@@ -37,7 +37,7 @@ static void act(struct stage *s, enum sy_action a, int times)
     struct sy_request req;
     for (int i = 0; i < times; i++) {
         sy_panel_action(s->panel, a, &req);
-        sy_panel_update(s->panel, 1, 1);
+        sy_panel_update(s->panel, 1, 60);
     }
 }
 
@@ -72,7 +72,7 @@ static void open_stage(struct stage *s, int w, int h, struct sy_look look, int r
     }
     sy_panel_layout(s->panel, w, h, 1);
     sy_panel_set_sources(s->panel, s->source, runs, NULL);
-    while (sy_panel_update(s->panel, 1, 1) || sy_panel_loading(s->panel))
+    while (sy_panel_update(s->panel, 1, 60) || sy_panel_loading(s->panel))
         continue; /* a look that is out of time has no news, but more to come */
 }
 
@@ -233,11 +233,11 @@ static void first_steps(void)
     stage.run[0].steps = -1;
     open_stage(&stage, 200, 60, fine, 1);
     for (int i = 0; i < 4; i++) {
-        sy_panel_update(stage.panel, 1 + i, 1);
+        sy_panel_update(stage.panel, 1 + i, 60);
         draw(&stage);
         fake_run_go_on(&stage.run[0], 1);
     }
-    sy_panel_update(stage.panel, 9, 1);
+    sy_panel_update(stage.panel, 9, 60);
 }
 
 static void with_help(void)
@@ -250,7 +250,7 @@ static void filtered(void)
 {
     open_stage(&stage, 120, 30, fine, 1);
     sy_panel_filter(stage.panel, "entropy", NULL);
-    while (sy_panel_update(stage.panel, 1, 1))
+    while (sy_panel_update(stage.panel, 1, 60))
         continue;
 }
 
@@ -411,7 +411,7 @@ static void keys(void)
            "zooming keeps the cursor in the window");
     tap_ok(p->table.step == at, "the heatmap shows the cursor's step");
     fake_run_go_on(&stage.run[0], 300);
-    sy_panel_update(p, 1.5, 1);
+    sy_panel_update(p, 1.5, 60);
     sy__x_window(p, sy__front(p), &x0, &x1);
     tap_ok(x0 < (double)at && x1 > (double)at, "it stays there while the run goes on");
     act(&stage, SY_ACT_CURSOR_LEFT, 200);
@@ -427,7 +427,7 @@ static void keys(void)
     sy_panel_action(p, SY_ACT_PAUSE, &req);
     tap_ok(req.kind == SY_REQ_PAUSE && !strcmp(req.run, "bold-ferret"), "p asks for a pause");
     stage.run[0].state = "paused";
-    sy_panel_update(p, 2, 1);
+    sy_panel_update(p, 2, 60);
     sy_panel_action(p, SY_ACT_PAUSE, &req);
     tap_ok(req.kind == SY_REQ_RESUME, "and for going on");
     sy_panel_action(p, SY_ACT_MARK, &req);
@@ -468,7 +468,7 @@ static void rewind_run(void)
     stage.run[0].steps = 500;
     stage.run[0].seed = 5;
     fake_run_go_on(&stage.run[0], 900);
-    sy_panel_update(stage.panel, 2, 1);
+    sy_panel_update(stage.panel, 2, 60);
     float want;
     sy_source_at(stage.source[0], sy_source_find(stage.source[0], "loss"), 501, &want);
     e = sy_pyramid_query(loss, 500, 501);
@@ -488,7 +488,7 @@ static void hostile(void)
     act(&stage, SY_ACT_PANES, 1);
     stage.panel->cursor = 600;
     sy_panel_message(stage.panel, "\x1b[31mred\x7f\xC2\x85");
-    sy_panel_update(stage.panel, 2, 1);
+    sy_panel_update(stage.panel, 2, 60);
     draw(&stage);
     sy_grid_write(&stage.grid, SY_DUMP_TEXT, &out);
     int bad = 0;
@@ -507,29 +507,29 @@ static void coming_and_going(void)
     snprintf(b.name, sizeof b.name, "second");
     fake_run_make(&a);
     fake_run_make(&b);
-    sy_panel_update(p, 1, 1);
+    sy_panel_update(p, 1, 60);
     tap_is_str(sy_panel_selected(p), "", "no run");
     sy_board_add(a.source, NULL);
-    tap_ok(sy_panel_update(p, 2, 1), "a run comes: draw");
+    tap_ok(sy_panel_update(p, 2, 60), "a run comes: draw");
     tap_is_str(sy_panel_selected(p), "bold-ferret", "the first");
     sy_board_add(b.source, NULL);
-    sy_panel_update(p, 3, 1);
+    sy_panel_update(p, 3, 60);
     tap_is_str(sy_panel_selected(p), "second", "the newest comes to the front");
     tap_ok(sy_panel_select(p, "bold-ferret") && !sy_panel_select(p, "nobody"), "chosen by name");
-    sy_panel_update(p, 4, 1);
+    sy_panel_update(p, 4, 60);
     sy_board_remove(b.source);
     sy_panel_set_pane_mode(p, true);
     p->cursor = 7;
     sy_board_add(b.source, NULL);
-    sy_panel_update(p, 4.5, 1);
+    sy_panel_update(p, 4.5, 60);
     tap_ok(!strcmp(sy_panel_selected(p), "bold-ferret") && p->cursor == 7,
            "in pane mode nothing comes before what one looks at");
     sy_panel_set_pane_mode(p, false);
     sy_board_remove(b.source);
-    sy_panel_update(p, 5, 1);
+    sy_panel_update(p, 5, 60);
     tap_is_str(sy_panel_selected(p), "bold-ferret", "the other one goes, this one stays");
     sy_board_remove(a.source);
-    tap_ok(sy_panel_update(p, 6, 1) && !*sy_panel_selected(p), "and none");
+    tap_ok(sy_panel_update(p, 6, 60) && !*sy_panel_selected(p), "and none");
     sy_panel_free(p);
     fake_run_free(&a);
     fake_run_free(&b);
