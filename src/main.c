@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "bind/chunk.h"
 #include "bind/host.h"
 #include "bind/progress.h"
@@ -462,6 +463,7 @@ static void report_bug(const char *cond, const char *file, int line, const char 
 int main(int argc, char **argv)
 {
     struct plan p = {0};
+    sy_thread_main();
     sy_assert_set_handler(report_bug);
     int status = read_options(argc, argv, &p);
     if (status)

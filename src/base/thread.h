@@ -2,7 +2,8 @@
  *
  *  1. Signals from outside are the main thread's business: none comes to this one.
  *  2. Its own faults do: were they blocked, the kernel would end the program without asking the
- *     handler that gives the terminal back. */
+ *     handler that gives the terminal back.
+ *  3. It has an alternate signal stack: a handler with SA_ONSTACK runs when its own is full. */
 #ifndef SY_BASE_THREAD_H
 #define SY_BASE_THREAD_H
 
@@ -10,5 +11,8 @@
 
 /* As pthread_create: 0 or an errno.  The caller joins it. */
 int sy_thread_start(pthread_t *thread, void *(*fn)(void *ctx), void *ctx);
+
+/* The alternate signal stack of the main thread, which calls it. */
+void sy_thread_main(void);
 
 #endif

@@ -279,6 +279,8 @@ int sy_desk_open(const struct sy_desk_client *client, struct sy_err *err)
         sy_screen_mouse(true);
     take_posts(true);
     sy_board_notify(on_board, NULL);
+    if (client->panes)
+        sy_panel_set_only_panes(d->panel);
     sy_panel_set_pane_mode(d->panel, client->panes);
     sy__act_on_panes();
     sy__compose(sy_now());

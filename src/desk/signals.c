@@ -75,7 +75,7 @@ void sy_signals_fatal(void (*handler)(int number))
     struct sigaction now;
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
         if (!sigaction(crashes[i], NULL, &now) && now.sa_handler != SIG_IGN)
-            handle(crashes[i], handler, (int)SA_RESETHAND, NULL);
+            handle(crashes[i], handler, (int)(SA_RESETHAND | SA_ONSTACK), NULL);
 }
 
 void sy_signals_begin(bool (*interrupt)(int number))

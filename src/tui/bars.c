@@ -23,17 +23,19 @@ static int field_width(const struct field *f)
     return (int)(strlen(f->label) + 1 + strlen(f->value) + 2);
 }
 
+/* Rates are those of a run that trains, not what they were when it paused or ended. */
 static void fill_fields(const struct sy_source_status *s, struct field f[FIELDS])
 {
     char a[28], b[28], v[16];
+    bool runs = s->live && !strcmp(s->state, "running");
     sy_count_text((long long)s->step, a);
     sy_count_text((long long)s->steps, b);
     f[0] = (struct field){"step", {0}, 0, true};
     snprintf(f[0].value, sizeof f[0].value, s->steps > 0 ? "%s/%s" : "%s", a, b);
     sy_value_text(s->tok_s, SY_UNIT_PLAIN, v);
-    f[1] = (struct field){"tok/s", {0}, 2, s->tok_s > 0};
+    f[1] = (struct field){"tok/s", {0}, 2, runs && s->tok_s > 0};
     snprintf(f[1].value, sizeof f[1].value, "%s", v);
-    f[2] = (struct field){"MFU", {0}, 4, s->mfu > 0};
+    f[2] = (struct field){"MFU", {0}, 4, runs && s->mfu > 0};
     snprintf(f[2].value, sizeof f[2].value, "%.0f%%", 100 * s->mfu);
     sy_value_text(s->loss, SY_UNIT_PLAIN, v);
     f[3] = (struct field){"loss", {0}, 1, !isnan(s->loss)};
@@ -43,7 +45,7 @@ static void fill_fields(const struct sy_source_status *s, struct field f[FIELDS]
     snprintf(f[4].value, sizeof f[4].value, "%s", v);
     f[5] = (struct field){"lr", {0}, 5, s->lr > 0};
     sy_value_text(s->lr, SY_UNIT_PLAIN, f[5].value);
-    f[6] = (struct field){"ETA", {0}, 3, s->live && s->eta > 0 && s->step < s->steps};
+    f[6] = (struct field){"ETA", {0}, 3, runs && s->eta > 0 && s->step < s->steps};
     sy_duration_text(s->eta, f[6].value);
 }
 
@@ -162,18 +164,19 @@ static int bar_text(const struct sy_panel *p, struct sy_grid *g, int x, const ch
     return x + sy_grid_text(g, x, p->areas.status.y, p->w - x, fine, pen);
 }
 
+#define PANE_HINTS(LEAVE)                                                                          \
+    {"←→ cursor  + - zoom  < > pan  0 fit  f follow  y log  s smooth  e experts  Tab next  "       \
+     "? keys  " LEAVE,                                                                             \
+     "←→ cursor  + - zoom  0 fit  f follow  y log  Tab next  ? keys  " LEAVE,                      \
+     "←→ cursor  + - zoom  Tab next  ? keys  " LEAVE, "? keys  " LEAVE, ""}
+
 /* The longest that fits. */
 static const char *hints(const struct sy_panel *p, int room)
 {
-    static const char *const panes[] = {
-        "←→ cursor  + - zoom  < > pan  0 fit  f follow  y log  s smooth  e experts  Tab next  ? "
-        "keys  "
-        "Esc prompt",
-        "←→ cursor  + - zoom  0 fit  f follow  y log  Tab next  ? keys  Esc prompt",
-        "←→ cursor  + - zoom  Tab next  ? keys  Esc prompt", "? keys  Esc prompt", ""};
+    static const char *const panes[2][5] = {PANE_HINTS("Esc prompt"), PANE_HINTS(":q leaves")};
     static const char *const prompt[] = {"F1 help  F6 panes  C-x a plain", "F1 help  F6 panes",
                                          "F1 help", ""};
-    const char *const *list = p->pane_mode ? panes : prompt;
+    const char *const *list = p->pane_mode ? panes[p->only_panes] : prompt;
     if (p->help)
         return "any key takes the list away";
     while (**list && sy_text_width(*list, strlen(*list)) > room)

@@ -184,38 +184,12 @@ int sy_grid_text(struct sy_grid *g, int x, int y, int columns, const char *text,
     return sy_grid_textn(g, x, y, columns, text, strlen(text), pen);
 }
 
-void sy_grid_blit(struct sy_grid *g, int x, int y, const struct sy_grid *from, struct sy_rect r)
-{
-    for (int j = 0; j < r.h; j++)
-        for (int i = 0; i < r.w; i++) {
-            int fx = r.x + i, fy = r.y + j;
-            if (fx < 0 || fy < 0 || fx >= from->w || fy >= from->h)
-                continue;
-            const struct sy_cell *c = &from->cell[(size_t)fy * (size_t)from->w + (size_t)fx];
-            if (c->ch == 0 && i > 0)
-                continue; /* came with its left half */
-            sy_grid_put(g, x + i, y + j, c->ch ? c->ch : ' ', c->pen);
-            for (int k = 0; k < SY_MARKS && c->mark[k]; k++)
-                add_mark(g, x + i + 1, y + j, c->mark[k]);
-        }
-}
-
 /* ---- comparing ---- */
 
 bool sy_cell_equal(const struct sy_cell *a, const struct sy_cell *b)
 {
     return a->ch == b->ch && !memcmp(a->mark, b->mark, sizeof a->mark) && a->pen.fg == b->pen.fg &&
            a->pen.bg == b->pen.bg && a->pen.attr == b->pen.attr;
-}
-
-bool sy_grid_equal(const struct sy_grid *a, const struct sy_grid *b)
-{
-    if (a->w != b->w || a->h != b->h)
-        return false;
-    for (size_t i = 0; i < (size_t)a->w * (size_t)a->h; i++)
-        if (!sy_cell_equal(&a->cell[i], &b->cell[i]))
-            return false;
-    return true;
 }
 
 bool sy_grid_changed(const struct sy_grid *old, const struct sy_grid *now, int y, int *x0, int *x1)

@@ -54,11 +54,8 @@ void sy_grid_put(struct sy_grid *g, int x, int y, uint32_t ch, struct sy_pen pen
 int sy_grid_text(struct sy_grid *g, int x, int y, int columns, const char *text, struct sy_pen pen);
 int sy_grid_textn(struct sy_grid *g, int x, int y, int columns, const char *text, size_t n,
                   struct sy_pen pen);
-/* Copy a rectangle of `from` to x, y. */
-void sy_grid_blit(struct sy_grid *g, int x, int y, const struct sy_grid *from, struct sy_rect r);
 
 bool sy_cell_equal(const struct sy_cell *a, const struct sy_cell *b);
-bool sy_grid_equal(const struct sy_grid *a, const struct sy_grid *b);
 /* The next stretch of row y, from *x0 on, in which two grids of one size differ: *x0 to *x1 - 1,
  * whole characters.  false: there is no more. */
 bool sy_grid_changed(const struct sy_grid *old, const struct sy_grid *now, int y, int *x0, int *x1);

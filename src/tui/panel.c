@@ -142,12 +142,6 @@ int sy_panel_set_sources(struct sy_panel *p, struct sy_source *const *list, int 
     return 0;
 }
 
-void sy_panel_use_board(struct sy_panel *p)
-{
-    p->use_board = true;
-    p->board_version = 0;
-}
-
 static bool look_at_board(struct sy_panel *p)
 {
     uint64_t version = sy_board_version();
@@ -282,24 +276,6 @@ bool sy_panel_loading(const struct sy_panel *p)
     return p->loading;
 }
 
-double sy_panel_wait(const struct sy_panel *p)
-{
-    if (p->loading || p->dirty)
-        return 0;
-    double wait = -1;
-    for (int i = 0; i < p->nruns; i++) {
-        const struct sy_source_status *s = &p->runs[i]->status;
-        if ((i != p->front && !p->runs[i]->over) || !s->live)
-            continue;
-        double each = !sy_source_is_live(p->runs[i]->source) ? 0.5
-                      : !strcmp(s->state, "running")         ? 0.1
-                                                             : -1;
-        if (each > 0 && (wait < 0 || each < wait))
-            wait = each;
-    }
-    return wait;
-}
-
 /* ---- what the screen tells ---- */
 
 void sy_panel_message(struct sy_panel *p, const char *text)
@@ -320,6 +296,11 @@ void sy_panel_set_pane_mode(struct sy_panel *p, bool on)
         }
     }
     p->dirty = true;
+}
+
+void sy_panel_set_only_panes(struct sy_panel *p)
+{
+    p->only_panes = p->dirty = true;
 }
 
 bool sy_panel_pane_mode(const struct sy_panel *p)

@@ -26,11 +26,10 @@ struct sy_panel *sy_panel_new(const struct sy_look *look, struct sy_err *err); /
 void sy_panel_free(struct sy_panel *p);
 void sy_panel_set_look(struct sy_panel *p, const struct sy_look *look);
 
-/* What it shows: these runs (a reference to each is taken; n 0: none), or, from the beginning and
- * after sy_panel_use_board, all runs of this process (run/board.h), as they come and go. */
+/* What it shows: these runs (a reference to each is taken; n 0: none), or, until the first
+ * call, all runs of this process (run/board.h), as they come and go. */
 int sy_panel_set_sources(struct sy_panel *p, struct sy_source *const *list, int n,
                          struct sy_err *err);
-void sy_panel_use_board(struct sy_panel *p);
 /* The run in front, by name (false: none is called so), and its name ("": no run). */
 bool sy_panel_select(struct sy_panel *p, const char *run);
 const char *sy_panel_selected(const struct sy_panel *p);
@@ -63,13 +62,12 @@ bool sy_panel_update(struct sy_panel *p, double now, double budget);
 void sy_panel_draw(struct sy_panel *p, struct sy_grid *g);
 /* true while more rows of a stored run wait for the next update. */
 bool sy_panel_loading(const struct sy_panel *p);
-/* Seconds until the next update may find something; 0: at once (it is loading); -1: not before a
- * key, a new size, or what sy_board_notify announces. */
-double sy_panel_wait(const struct sy_panel *p);
 
 /* Seen at the right of the status line until the next message (NULL: none). */
 void sy_panel_message(struct sy_panel *p, const char *text);
 /* Seen in the status line: keys act on panes; the scrollback is scrolled up by so many rows. */
+/* There is no prompt to leave pane mode for: the hints say what leaves instead. */
+void sy_panel_set_only_panes(struct sy_panel *p);
 void sy_panel_set_pane_mode(struct sy_panel *p, bool on);
 bool sy_panel_pane_mode(const struct sy_panel *p);
 void sy_panel_set_scrolled(struct sy_panel *p, int rows);

@@ -68,7 +68,7 @@ struct sy_panel {
 
     struct sy__run **runs; /* owned */
     int nruns, front;
-    bool use_board, overlay;
+    bool use_board, overlay, only_panes;
     uint64_t board_version;
     char wanted[65];  /* run to be selected when it comes */
     char (*over)[65]; /* owned; names to be overlaid; none: all */

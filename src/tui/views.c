@@ -377,10 +377,25 @@ static void draw_slot(struct sy_panel *p, const struct sy__slot *s, struct sy_gr
     }
 }
 
+/* Into the first chart while all would say nothing: a step of a large model takes its time. */
+static void tell_first_step(const struct sy_panel *p, struct sy_grid *g)
+{
+    static const char text[] = "the first step is being computed";
+    const struct sy__run *r = sy__front(p);
+    const struct sy_pyramid *loss = r ? rows_of(r, "loss", SY__FIRST, 0) : NULL;
+    struct sy_rect a = p->nslots ? p->slots[0].r : (struct sy_rect){0};
+    int n = (int)sizeof text - 1, x = a.w > n ? (a.w - n + 5) / 2 : 1; /* 5: the axis' labels */
+    if (!r || !r->status.live || strcmp(r->status.state, "running") || r->status.step > 0 ||
+        (loss && sy_pyramid_rows(loss)) || a.h < 3)
+        return;
+    sy_grid_text(g, a.x + x, a.y + a.h / 2, a.w - 1 - x, text, sy_look_pen(&p->look, SY_ROLE_DIM));
+}
+
 void sy__views_draw(struct sy_panel *p, struct sy_grid *g)
 {
     for (int i = 0; i < p->nslots; i++)
         draw_slot(p, &p->slots[i], g);
+    tell_first_step(p, g);
     if (p->filter[0] && !p->nslots && p->areas.panes.h) {
         char text[120];
         snprintf(text, sizeof text, "no series with '%s' in its name; / and Enter show the panels",

@@ -64,6 +64,11 @@ for signal in SEGV ABRT TERM HUP QUIT ALRM USR1 XCPU; do
     type 'echo ec''ho'
     sees "echo echo" "that echoes"
 done
+start 80 24 "(ulimit -s 256; exec $program -E)"
+sees "F1 help" "a screen with little stack"
+enter 'function f() return (("x"):gsub("x", f)) end f()'
+sees "same" "a stack that is full: the modes as they were"
+is "$(tm display-message -t "$terminal" -p '#{alternate_on}')" 0 "the normal screen"
 cat > "$dir/run.lua" <<'END'
 d = data.synthetic{tokens = 1e5}
 m = model.moe{layers = 1, dim = 16, heads = 2, experts = 2, expert_dim = 16, context = 16, vocab = 256}
@@ -104,6 +109,7 @@ sees "status=0 same" "yes"
 start 80 24 "$program watch asked --runs $dir/runs"
 sees "asked" "watch: a run that has ended"
 sees "STOPPED" "its state"
+lacks "Esc prompt" "there is no prompt to go to"
 type 'q'
 type ':q'
 press Enter

@@ -98,11 +98,10 @@ static void comparing(void)
     int x0 = 0, x1 = 0;
     sy_grid_resize(&a, 20, 2, NULL);
     sy_grid_resize(&b, 20, 2, NULL);
-    tap_ok(sy_grid_equal(&a, &b) && !sy_grid_changed(&a, &b, 0, &x0, &x1), "equal");
+    tap_ok(!sy_grid_changed(&a, &b, 0, &x0, &x1), "equal");
     sy_grid_text(&b, 3, 0, 9, "ab", plain);
     sy_grid_text(&b, 8, 0, 9, "日", plain);
     sy_grid_put(&b, 12, 0, ' ', (struct sy_pen){-1, 5, 0});
-    tap_ok(!sy_grid_equal(&a, &b), "not equal");
     tap_ok(sy_grid_changed(&a, &b, 0, &x0, &x1) && x0 == 3 && x1 == 5, "the first stretch");
     x0 = x1;
     tap_ok(sy_grid_changed(&a, &b, 0, &x0, &x1) && x0 == 8 && x1 == 10, "the second");
@@ -113,8 +112,6 @@ static void comparing(void)
     sy_grid_text(&a, 7, 0, 9, "日", plain); /* halves overlap: whole characters are given */
     x0 = 5;
     tap_ok(sy_grid_changed(&a, &b, 0, &x0, &x1) && x0 == 7 && x1 == 10, "no half characters");
-    sy_grid_blit(&a, 0, 1, &b, (struct sy_rect){3, 0, 9, 1});
-    tap_is_str(row(&a, 1), "ab   日", "copying");
     sy_mem_fail_at(1);
     tap_ok(sy_grid_resize(&a, 30, 5, NULL) == -1 && a.w == 20, "no memory: as it was");
     sy_grid_free(&a);

@@ -15,12 +15,9 @@ static struct sy_grid grid;
 static const char *row(int y)
 {
     static struct sy_str text;
-    struct sy_grid one = {0};
+    struct sy_grid one = {.w = grid.w, .h = 1, .cell = grid.cell + (size_t)y * (size_t)grid.w};
     sy_str_clear(&text);
-    sy_grid_resize(&one, grid.w, 1, NULL);
-    sy_grid_blit(&one, 0, 0, &grid, (struct sy_rect){0, y, grid.w, 1});
     sy_grid_write(&one, SY_DUMP_TEXT, &text);
-    sy_grid_free(&one);
     if (text.data)
         text.data[strcspn(text.data, "\n")] = 0;
     return text.data ? text.data : "";
