@@ -69,7 +69,7 @@ end
 function commands.replay(args)
   local words, o = parse("replay", args, {["--step"] = "integer", ["--code"] = "flag"}, 1, 1, WHICH)
   local function say(text) io.stderr:write(text, "\n") end -- standard output has the one line
-  local result = replay(words[1], {step = o.step, code = o.code}, say)
+  local result = require("switchyard.replay").telling(words[1], {step = o.step, code = o.code}, say)
   print(result.text)
   if not result.identical then os.exit(1) end
 end

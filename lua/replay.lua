@@ -22,8 +22,8 @@ local function flat(history)
   return history and history.shape[1] > 0 and history:view(-1):table() or {}
 end
 
--- Compares the rows of the replay with those stored, a stretch at a time.
-local function comparer(store, h)
+-- Compares the rows of the replay with those stored behind step `begin`, a stretch at a time.
+local function comparer(store, h, begin)
   local stored, at = {}, {}
   for _, name in ipairs(COMPARED) do
     stored[name], at[name] = flat((store:history(name))), 1
@@ -36,8 +36,10 @@ local function comparer(store, h)
       for k = 1, #now, 2 do by_step[now[k]] = now[k + 1] end
       while was[i] and was[i] <= upto do
         local step, v, w = was[i] // 1 | 0, was[i + 1], by_step[was[i]]
-        if w ~= nil and w ~= v and (v == v or w == w) and (not worst or step < worst.step) then
-          worst = {step = step, what = ("%s is %.9g, was %.9g"):format(name, w, v)}
+        local same = w == v or w and w ~= w and v ~= v
+        if step > begin and not same and (not worst or step < worst.step) then
+          worst = {step = step, what = w and ("%s is %.9g, was %.9g"):format(name, w, v)
+                                       or ("%s is missing, was %.9g"):format(name, v)}
         end
         i = i + 2
       end
@@ -92,7 +94,7 @@ local function repeat_all(r, entries, hashes, last, differs, say)
   end
 end
 
-local function replay(name_or_dir, given, say)
+local function repeated(name_or_dir, given, say)
   local what = "replay"
   local o = options.read(what, given, rows)
   local store, name = again.open(what, name_or_dir, false)
@@ -107,15 +109,15 @@ local function replay(name_or_dir, given, say)
   local h, entries = r._h, again.stored_journal(store)
   h:repeating(true)
   h:start(true)
-  local at = engine.checkpoints(path .. "/start") or {}
+  local at, begin = engine.checkpoints(path .. "/start") or {}, 0
   if #at > 0 then
     local image = assert(engine.read_checkpoint(at[1].path))
     again.must_load(r, at[1].path, image, true)
-    entries = again.behind(entries, image)
+    entries, begin = again.behind(entries, image), image.step
   else
     again.check_start(what, r)
   end
-  local worst = repeat_all(r, entries, stored_hashes(path), last, comparer(store, h), say)
+  local worst = repeat_all(r, entries, stored_hashes(path), last, comparer(store, h, begin), say)
   local result = {name = name, identical = not worst, step = worst and worst.step or last,
                   difference = worst and worst.what, hash = r._m:_quietly(h.hash, h)}
   result.text = worst and ("differs first at step %d: %s"):format(worst.step, worst.what)
@@ -123,10 +125,16 @@ local function replay(name_or_dir, given, say)
   return setmetatable(result, {__tostring = function(t) return ("replay of %s: %s"):format(t.name, t.text) end})
 end
 
---- replay(name or directory, {step=, code=, data=}) -> {identical=, step=, difference=, text=}; say: what progress is
--- told to, instead of events
-function module.replay(name_or_dir, given, say)
-  local ok, result = pcall(replay, name_or_dir, given, say)
+--- The same as replay; progress is told to say(text) instead of in events.
+function module.telling(name_or_dir, given, say)
+  local ok, result = pcall(repeated, name_or_dir, given, say)
+  if not ok then options.raise(result, 2) end
+  return result
+end
+
+--- replay(name or directory, {step=, code=, data=}) -> {identical=, step=, difference=, text=}
+function module.replay(name_or_dir, given)
+  local ok, result = pcall(repeated, name_or_dir, given)
   if not ok then options.raise(result, 2) end
   return result
 end
