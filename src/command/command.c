@@ -111,6 +111,8 @@ static void print_name(const char *name, bool csv)
 
 /* ---- runs ---- */
 
+#define SPARK_CELLS 20
+
 static void spark_text(const struct sy_store_info *r, struct sy_str *out)
 {
     static const char *const blocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
@@ -120,14 +122,15 @@ static void spark_text(const struct sy_store_info *r, struct sy_str *out)
             low = fmin(low, (double)r->spark[i]);
             high = fmax(high, (double)r->spark[i]);
         }
-    for (int i = 0; i < r->sparks; i += 3) { /* 20 cells: the largest of three */
+    int cells = r->sparks < SPARK_CELLS ? r->sparks : SPARK_CELLS;
+    for (int i = 0; i < cells; i++) { /* the largest of equal stretches, as in lua/card.lua */
         double v = -(double)INFINITY;
         bool bad = false;
-        for (int k = i; k < i + 3 && k < r->sparks; k++) {
+        for (int k = i * r->sparks / cells; k < (i + 1) * r->sparks / cells; k++) {
             bad |= !isfinite(r->spark[k]);
             v = fmax(v, (double)r->spark[k]);
         }
-        int level = high > low ? (int)((v - low) / (high - low) * 7.99) : 0;
+        int level = high > low ? (int)((v - low) / (high - low) * 8) : 0;
         sy_str_puts(out, bad ? "!" : blocks[level < 0 ? 0 : level > 7 ? 7 : level]);
     }
 }

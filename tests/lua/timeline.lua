@@ -486,6 +486,36 @@ do -- nothing kept
   r:close()
 end
 
+do -- a stored row that does not come again
+  local store = engine.store_open("main", {dir = folder})
+  local index = debug.getmetatable(store).__index
+  local history = index.history
+  index.history = function(self, name, ...)
+    if name ~= "val_loss" then return history(self, name, ...) end
+    return tensor{{10, 1}, {15, 1}}
+  end
+  local result = replay("main", {step = 5})
+  t.ok(result.identical, "rows behind the last step are not compared")
+  index.history = function(self, name, ...)
+    if name ~= "val_loss" then return history(self, name, ...) end
+    return tensor{{4, 1.5}}
+  end
+  result = replay("main", {step = 5})
+  index.history = history
+  store:close()
+  t.ok(not result.identical and result.difference == "val_loss is missing, was 1.5" and result.step == 4,
+    "a row that is missing is a difference: " .. result.text)
+end
+
+do -- the loss as blocks
+  local rows = {}
+  for i = 1, 60 do rows[i] = {i, i == 31 and 8 or 1} end
+  local low, high = "▁", "█"
+  t.is(Run.sparkline(tensor(rows), 20), low:rep(10) .. high .. low:rep(9), "a spike is not hidden")
+  rows[4][2] = 0 / 0
+  t.is(Run.sparkline(tensor(rows), 20), low .. "!" .. low:rep(8) .. high .. low:rep(9), "what is no number is marked")
+end
+
 -- ---- stored runs ----
 
 do
@@ -499,6 +529,10 @@ do
   t.raises(function() s.lr = 1 end, "train.resume makes it live")
   t.raises(function() return s.los end, "'loss'")
   t.raises(function() return s:history "los" end, "'loss'")
+  local function line(text) return ("\n" .. text):match "\nmain +[^\n]- ([^ \n]+) *\n" end
+  local mine, other = line(tostring(runs()) .. "\n"), line(child "runs")
+  t.ok(mine and #mine == 20 * 3, "its line of blocks: " .. tostring(mine))
+  t.is(other, mine, "the same at the command line")
   local text = tostring(compare{"main", "parent", s})
   t.ok(text:find "\nmain +done +30/30" and text:find "\nparent +done", "compare takes names")
   t.raises(function() compare{"mian"} end, "'main'")
