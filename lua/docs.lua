@@ -137,7 +137,8 @@ docs.entries = {
    .. "it, and it is in the journal and in the series skipped (1 loss, 2 gradient norm, 3 not finite, 4 left out by a "
    .. "journal). For 64 steps after a change of the run only what is not finite is skipped.", "r:why(1)"},
   {"run:alarms", "r:alarms() -> list of {name=, condition=, on=, step=, text=}", "The alarms there are, and what each said "
-   .. "last. An alarm is told once an episode.", "r:alarms()"},
+   .. "last. An alarm is told once an episode, and "
+   .. "once in 1,000 steps.", "r:alarms()"},
   {"run:series", "r:series() -> list of names", "Names of the series that r:history knows.", "r:series()"},
   {"run:profile", "r:profile() -> text", "Seconds and calls of each kind of operation since the last call.",
    "r:profile()"},

@@ -178,7 +178,8 @@ int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, str
 
 /* ---- alarms ---- */
 
-/* X(ID, name, condition).  An alarm is told once an episode: again when its condition held no longer meanwhile. */
+/* X(ID, name, condition).  An alarm is told once an episode: again when its condition held no longer meanwhile,
+ * and (but for DISK) 1,000 steps have gone since. */
 #define SY_ALARM_MAP(X)                                                                            \
     X(LOSS, "loss spike", "the loss is skip_sigma (or 6) deviations over the last 128 steps")      \
     X(NORM, "gradient spike", "the same of the gradient norm's logarithm")                                   \
@@ -199,8 +200,8 @@ enum sy_alarm {
 
 struct sy_alarm_state {
     bool on;
-    int64_t step;   /* when it was told last; -1: never */
-    char text[600]; /* what was told */
+    int64_t step;   /* when it came on last; -1: never */
+    char text[600]; /* what it said */
 };
 const char *sy_alarm_name(enum sy_alarm id);
 const char *sy_alarm_condition(enum sy_alarm id);

@@ -2,6 +2,8 @@
  *
  *     off --condition--> on, told once --condition again--> on --no condition for a while--> off
  *
+ * An alarm that was told less than AGAIN steps ago comes on without a word; a checkpoint that fails is always told.
+ *
  *  1. on_event is the one way out: who prints, stores or draws alarms listens there.
  *  2. Alarms change nothing of the run, and are not part of its state. */
 #include "base/mem.h"
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AGAIN 1000   /* steps in which an alarm is told once: a short noisy run must not fill the screen */
 #define CALM 32      /* steps without a spike that end its episode */
 #define WINDOW 128   /* steps over which loads are looked at */
 #define DEAD 0.01    /* of a fair share */
@@ -45,6 +48,7 @@ void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_st
 void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *fmt, ...)
 {
     struct sy_alarm_state *a = &t->alarms.list[id];
+    int64_t *told = &t->alarms.told[id];
     char text[sizeof a->text];
     va_list ap;
     t->alarms.calm[id] = step;
@@ -60,6 +64,9 @@ void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char 
     memcpy(a->text, text, sizeof text);
     t->status.alarms |= (uint32_t)1 << id;
     pthread_mutex_unlock(&t->lock);
+    if (id != SY_ALARM_DISK && *told >= 0 && step - *told < AGAIN)
+        return;
+    *told = step;
     if (t->c.on_event)
         t->c.on_event(t->c.ctx, "alarm", text);
 }
@@ -77,8 +84,10 @@ void sy__alarm_end(struct sy_trainer *t, enum sy_alarm id)
 void sy__alarms_reset(struct sy_trainer *t)
 {
     struct sy__alarms *a = &t->alarms;
-    for (int i = 0; i < SY_ALARM_COUNT; i++)
+    for (int i = 0; i < SY_ALARM_COUNT; i++) {
         a->list[i].on = false;
+        a->told[i] = -1;
+    }
     t->status.alarms = 0;
     memset(a->loads, 0, (size_t)t->sum_count * sizeof *a->loads);
     a->load_steps = a->dead = 0;

@@ -40,7 +40,7 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
     t->shape[1] = config->plan->context;
     t->shape[2] = config->plan->accumulate;
     for (int i = 0; i < SY_ALARM_COUNT; i++)
-        t->alarms.list[i].step = -1;
+        t->alarms.list[i].step = t->alarms.told[i] = -1;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->changed, NULL);
     sy__saver_init(t);

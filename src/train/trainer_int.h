@@ -37,6 +37,7 @@ struct sy__alarms {
     double *loads; /* [sum_count] of observed loads since load_steps */
     int64_t load_steps, dead;
     int64_t calm[SY_ALARM_COUNT]; /* last step at which the condition held */
+    int64_t told[SY_ALARM_COUNT]; /* step of the last event; -1: none */
     double usual, usual_weight, slow; /* seconds a step, slowly smoothed; seconds that it has been slow */
 };
 

@@ -117,6 +117,28 @@ static void test_window(void)
            "the last %d, the oldest first", w.n);
 }
 
+/* ---- told once ---- */
+
+static void test_told(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_alarm_state a;
+    struct plot p = {.bad = {90, 200, 1200}, .nbad = 3, .value = 60};
+    struct sy_trainer *t = make(&p, 1);
+    sy_trainer_set(t, SY_HYPER_steps, 1210, &err);
+    tiny_run_to(t, 1);
+    tiny_run_to(t, 150);
+    sy_trainer_alarm(t, SY_ALARM_LOSS, &a);
+    tap_ok(p.alarms == 1 && !a.on, "told, and over: %s %s", p.alarm, err.msg);
+    tiny_run_to(t, 200);
+    sy_trainer_alarm(t, SY_ALARM_LOSS, &a);
+    tap_ok(p.alarms == 1 && a.on && a.step == 200 && status(t).skipped == 2,
+           "again within 1,000 steps: on, without a word");
+    tiny_run_to(t, 1200);
+    tap_ok(!strncmp(p.alarm, "alarm: step 1200: loss spike: ", 30), "told after them: %s", p.alarm);
+    sy_trainer_free(t);
+}
+
 /* ---- one spike ---- */
 
 static void test_skip(int64_t accumulate)
@@ -377,6 +399,7 @@ static void test_format(void)
 int main(void)
 {
     test_window();
+    test_told();
     test_skip(1);
     test_skip(2);
     test_detail();
