@@ -15,7 +15,14 @@ local function trim(s) return s:match "^%s*(.-)%s*$" end
 
 -- The run that is meant: the one given, by name or itself, else the newest that goes on, else the newest.
 local function a_run(what, r)
-  if type(r) == "string" then r = runs(r) end
+  if type(r) == "string" then
+    local ok, found = pcall(runs, r)
+    if not ok then engine.error(what .. ": " .. tostring(found):gsub("^[^\n]-:%d+: ", ""):gsub("^runs: ", "")) end
+    if getmetatable(found) ~= run.Run then
+      engine.error(('%s: run %q is stored; train.resume %q makes it live'):format(what, r, r))
+    end
+    r = found
+  end
   if r ~= nil then
     if getmetatable(r) ~= run.Run then engine.error(what .. ": takes a live run or its name, got " .. type(r)) end
     return r
@@ -200,6 +207,7 @@ end
 local function step_first(text)
   local words, why = number_and_name(text)
   if not words then return nil, why end
+  if not words[1] then return nil, "takes the step to go back to" .. (words[2] and ", got '" .. words[2] .. "'" or "") end
   return {words[1], words[2], n = 2}
 end
 
@@ -286,6 +294,7 @@ end
 --- What the prompt does with a line behind ':'; its values are printed.
 function commands.run(line)
   local name, text = line:match "^%s*([%w_]*)%s*(.-)%s*$"
+  if name ~= "" and not by_name[name] and ("help"):sub(1, #name) == name then name = "help" end
   if extra[name] then return extra[name](text) end
   if name == "" then
     if text == "" then return extra.help "" end

@@ -18,9 +18,25 @@ function options.raise(message, level)
   error(message, 0)
 end
 
---- "unknown option 'expert' (did you mean 'experts'?); there are: ..."
+-- Names, those that fit into `room` bytes.
+local function some(names, room)
+  local n, used = 0, 0
+  while n < #names and used + #names[n + 1] + 2 <= room do
+    n = n + 1
+    used = used + #names[n] + 2
+  end
+  return table.concat(names, ", ", 1, n) .. (n < #names and (", and %d more"):format(#names - n) or "")
+end
+
+--- "unknown option 'expert' (did you mean 'experts'?); there are: ..."; of fields, series and runs, which may be
+--- many, only the nearest, or two lines of them.
 function options.unknown(what, kind, name, names)
   local near = engine.nearest(tostring(name), names)
+  if kind ~= "option" then
+    if near then fail(what, "unknown %s '%s' (did you mean '%s'?)", kind, tostring(name), near) end
+    local said = ("%s: unknown %s '%s'; there are: , and 99 more"):format(what, kind, tostring(name))
+    fail(what, "unknown %s '%s'; there are: %s", kind, tostring(name), some(names, 2 * engine.columns() - #said - 12))
+  end
   fail(what, "unknown %s '%s'%s; there are: %s", kind, tostring(name),
     near and string.format(" (did you mean '%s'?)", near) or "", table.concat(names, ", "))
 end

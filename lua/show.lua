@@ -139,7 +139,7 @@ local function columns_of(t)
     end
   end
   if #names > COLUMNS then return nil end
-  local first = {number = 1, name = 2, step = 3}
+  local first = {number = 1, name = 2, step = 3, text = 10}
   table.sort(names, function(a, b)
     local x, y = first[a] or 9, first[b] or 9
     if x ~= y then return x < y end
@@ -148,25 +148,29 @@ local function columns_of(t)
   return names
 end
 
-local function cell(v)
+local function cell(v, most)
   if v == nil then return "" end
   if type(v) == "number" then return number_text(v) end
   local s = type(v) == "string" and v:gsub("[%c]", " ") or brief(v, DEPTH - 1, {})
-  return clip(s, CELL)
+  return clip(s, most)
 end
 
--- The widths of columns, the widest cut until all fit.
-local function fit(widths)
-  local room = width() + 4 - 2 * #widths
-  while true do
-    local sum, widest = 0, 1
-    for i, w in ipairs(widths) do
-      sum = sum + w
-      if w > widths[widest] then widest = i end
+-- The widths of columns, the widest cut until all fit; a text comes last in that.
+local function fit(widths, names)
+  local room = width() + 6 - 2 * #widths
+  local function cut(keep)
+    while true do
+      local sum, widest = 0, nil
+      for i, w in ipairs(widths) do
+        sum = sum + w
+        if i ~= keep and (not widest or w > widths[widest]) then widest = i end
+      end
+      if sum <= room then return true end
+      if not widest or widths[widest] <= 8 then return false end
+      widths[widest] = widths[widest] - math.min(sum - room, math.max(1, widths[widest] - 8))
     end
-    if sum <= room or widths[widest] <= 8 then return end
-    widths[widest] = widths[widest] - math.min(sum - room, math.max(1, widths[widest] - 8))
   end
+  return cut(names[#names] == "text" and #names or nil) or cut()
 end
 
 local function pad(s, n, right)
@@ -185,7 +189,7 @@ function show.columns(t, names)
       local row = {}
       for c, name in ipairs(names) do
         local v = t[i][name]
-        row[c] = cell(v)
+        row[c] = cell(v, name == "text" and width() or CELL)
         widths[c] = math.max(widths[c], length(row[c]))
         right[c] = right[c] and (v == nil or type(v) == "number")
       end
@@ -194,7 +198,7 @@ function show.columns(t, names)
       rows[#rows + 1] = false
     end
   end
-  fit(widths)
+  fit(widths, names)
   local lines = {}
   local function line(row)
     local cells = {}

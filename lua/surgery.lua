@@ -13,6 +13,7 @@ local function set_mask(e, off)
   local mask = e.run._m.inputs[name]
   local E = mask.size
   local values = mask:table()
+  if (values[e.number] ~= 0) == off then return end -- as it is
   values[e.number] = off and -math.huge or 0
   local enabled = 0
   for i = 1, E do enabled = enabled + (values[i] == 0 and 1 or 0) end
@@ -21,8 +22,17 @@ local function set_mask(e, off)
     error(("disable: %d experts would remain in layer %d, a token needs %d"):format(enabled, e.layer, K), 0)
   end
   local fresh = tensor(values)
+  e.run._m:_quietly(function()
+    e.run._h:settle() -- what was set before goes before
+    e.run._h:apply{kind = "input", key = name, values = fresh,
+                   text = ("layer %d expert %d %s"):format(e.layer, e.number, off and "disabled" or "enabled")}
+  end)
   engine.copy(mask, fresh)
-  e.run._h:set_input(name, fresh)
+end
+
+function Expert.__tostring(e)
+  local off = e.run._m.inputs["mask." .. e.layer]:table()[e.number] ~= 0
+  return ("layer %d expert %d of run %s: %s"):format(e.layer, e.number, e.run.name, off and "disabled" or "enabled")
 end
 
 --- expert:disable(): no token is sent to it from the next step on;  expert:enable() undoes it

@@ -78,6 +78,12 @@ end
 local function go_on(store, name, o)
   local what, path = "train.resume", store:path()
   local config, info = record.read(what, store)
+  local _, newest
+  if o.steps then _, newest = base(path) end -- behind it by a second, if the run was killed
+  local now = math.max(info.step, newest and newest.step or 0)
+  if o.steps and o.steps < now then
+    error(("%s: steps is %d, the run is at step %d already"):format(what, o.steps, now), 0)
+  end
   local r = make(what, path, config, name, o)
   rawset(r, "_store", store)
   local h, launched = r._h, false
@@ -227,7 +233,7 @@ local function rewind(r, step)
   if h:in_hook() then error("rewind: a hook cannot rewind its own run", 0) end
   if not r._store then error(("rewind: run '%s' has no directory"):format(r.name), 0) end
   Run._check_goes_on(r, "rewind")
-  check_step("rewind", step, math.maxinteger)
+  check_step("rewind", step, h:status().step) -- before it is paused
   local was = h:status().state
   h:pause()
   local function go_back() if was == "running" then h:resume() end end

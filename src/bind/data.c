@@ -137,7 +137,7 @@ static int make_text(lua_State *L)
     int count;
     lua_settop(L, 2);
     struct sy_text_options o = text_options(L, 2, "text", &watch);
-    const char *const *paths = lsy_check_paths(L, 1, "text", &count);
+    const char *const *paths = lsy_check_paths(L, 1, "data.text", &count);
     struct data *d = new_data(L);
     remember(L, "text", 1, 2);
     lsy_watch_begin(&watch, "reading text");
@@ -184,7 +184,7 @@ static int make_shards(lua_State *L)
     int count;
     lua_settop(L, 2);
     LSY_OPTIONS(L, 2, "shards", shard_rows, &o);
-    const char *const *paths = lsy_check_paths(L, 1, "shards", &count);
+    const char *const *paths = lsy_check_paths(L, 1, "data.shards", &count);
     struct sy_shard_options s = {.vocab = (int32_t)o.vocab, .val = o.val,
                                  .progress = &watch.progress};
     struct data *d = new_data(L);

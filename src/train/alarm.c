@@ -113,8 +113,7 @@ static const char *name_of(const struct sy_trainer *t, int i)
     return sy_program_observe_name(t->c.plan->first.program, i);
 }
 
-/* Experts that someone disabled are not dead. */
-static bool enabled(const struct sy_trainer *t, int i, int expert)
+bool sy__expert_enabled(const struct sy_trainer *t, int i, int expert)
 {
     char name[64];
     snprintf(name, sizeof name, "mask.%s", name_of(t, i) + strlen("load."));
@@ -140,7 +139,7 @@ static int dead_of(const struct sy_trainer *t, int i, char *text, size_t room)
     const struct sy__observed *o = &t->observed[i];
     int dead = 0;
     for (int e = 0; e < o->width; e++)
-        if (t->alarms.loads[o->first + e] < DEAD * WINDOW && enabled(t, i, e)) {
+        if (t->alarms.loads[o->first + e] < DEAD * WINDOW && sy__expert_enabled(t, i, e)) {
             if (!dead)
                 add_text(text, room, "%slayer %s:", *text ? ", " : "", name_of(t, i) + strlen("load."));
             if (dead++ < 8)

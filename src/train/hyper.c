@@ -43,7 +43,8 @@ int sy_hyper_check(enum sy_hyper_id id, double value, struct sy_err *err)
 {
     const struct sy_hyper_spec *s = &specs[id];
     if (!(value >= s->least && value <= s->most))
-        return sy_err_set(err, SY_E_RANGE, "train: %s is %g, must be from %g to %g", s->name, value,
+        return sy_err_set(err, SY_E_RANGE, "train: %s is %g, must be from %g to %g", s->name,
+                          isnan(value) ? fabs(value) : value, /* never "-nan" */
                           s->least, s->most);
     if (s->integer && value != floor(value))
         return sy_err_set(err, SY_E_RANGE, "train: %s is %g, must be a whole number", s->name,

@@ -264,7 +264,7 @@ static void judge_loads(const struct sy_trainer *t, struct sy_status *s)
         const struct sy__observed *o = &t->observed[i];
         for (int j = 0; j < o->width && o->load; j++) {
             double load = (double)t->sums[o->first + j];
-            s->dead += load <= 0;
+            s->dead += load <= 0 && sy__expert_enabled(t, i, j);
             if (!(load <= s->load_max_mean))
                 s->load_max_mean = load;
         }

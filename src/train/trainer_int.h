@@ -153,6 +153,8 @@ void sy__alarm_end(struct sy_trainer *t, enum sy_alarm id); /* its episode */
 /* After each step: those of loads (when sums hold them), data and speed, and episodes that end. */
 void sy__alarm_step(struct sy_trainer *t, int64_t step, double seconds, bool observed);
 void sy__alarms_reset(struct sy_trainer *t); /* another state of the run; the lock is held */
+/* Of the i-th load that is observed: one that someone disabled is not dead. */
+bool sy__expert_enabled(const struct sy_trainer *t, int i, int expert);
 int sy__alarm_loads(struct sy_trainer *t, struct sy_err *err); /* room for those of a new plan */
 
 /* why.c.  What is seen of a step that stands out; before anything is changed by it. */

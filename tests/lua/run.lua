@@ -265,11 +265,20 @@ do
   ok(why:find("layer 1: there is no expert 5; they are numbered 1 to 4", 1, true), "nor a fifth expert: " .. why)
   _, why = pcall(function() return model.mo{} end)
   ok(why:find("unknown model 'mo' (did you mean 'moe'?)", 1, true), "nor a model of this name: " .. why)
-  r.layers[1].experts[2]:disable()
+  is(tostring(r.layers[1].experts[2]), "layer 1 expert 2 of run " .. r.name .. ": enabled", "an expert is printed")
+  local x = r.layers[1].experts[2]:disable()
+  is(tostring(x), "layer 1 expert 2 of run " .. r.name .. ": disabled", "... and disabled")
+  local entries = r:journal()
+  is(entries[#entries].text .. entries[#entries].kind, "layer 1 expert 2 disabledinput", "the journal says which")
+  is(#x:disable().run:journal(), #entries, "disabled twice: one entry")
   r:steps(1):wait()
   is(r.layers[1].load[2]:item(), 0, "disable: load 0")
   ok(r.layers[2].load[2]:item() > 0, "in its layer only")
-  is(r.dead >= 1, true, "r.dead counts it")
+  local idle = 0
+  for l = 1, 2 do
+    for e = 1, 4 do idle = idle + (r.layers[l].load[e]:item() == 0 and 1 or 0) end
+  end
+  is(r.dead, idle - 1, "r.dead does not count it")
   r.layers[1].experts[3]:disable()
   raises(function() r.layers[1].experts[4]:disable() end, "disable: too few remain", "disable", "layer 1")
   raises(function() r.top_k = 3 end, "top_k over the experts that are enabled", "top_k", "2")

@@ -188,13 +188,17 @@ do
   again = train.resume(folder .. "/disturbed", {paused = true})
   t.is(again.state .. again.step, "paused36", "by the directory, paused")
   local out = child [[-e 'train.resume "disturbed"']]
+  local events
   t.ok(out:find("run 'disturbed' is being written by process %d+"), "another process is refused: " .. out:match "^[^\n]*")
   out = child [[-e 'local s = runs "disturbed"; print(s.step, s.live, #s:series() > 5, s:history("loss").shape[1])']]
   t.is(out, "36\ttrue\ttrue\t36\n", "but may read")
   again:close()
+  events = #runs "disturbed":events()
   t.raises(function() train.resume "nowhere" end, "run 'nowhere': there is no")
   t.raises(function() train.resume("disturbed", {step = 3}) end, "unknown option 'step'")
   t.raises(function() train.resume(7) end, "name of a run")
+  t.raises(function() train.resume("disturbed", {steps = 35}) end, "steps is 35, the run is at step 36 already")
+  t.is(#runs "disturbed":events(), events, "... which nothing is written about")
   -- entries behind the last checkpoint are repeated
   again = train.resume("disturbed", {steps = 40})
   again:wait():close()
