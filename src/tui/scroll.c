@@ -441,6 +441,51 @@ static struct sy_pen limit(struct sy_pen pen, const struct sy_look *look)
     return pen;
 }
 
+/* Behind the escape sequence at i. */
+static size_t skip_escape(const char *text, size_t n, size_t i)
+{
+    return i + (i + 2 < n ? strcspn(text + i + 2, "m") : 0) + 3;
+}
+
+/* The character at *i, which goes behind it, and its cells at a column. */
+static int next_char(const char *text, size_t n, size_t *i, int col, int w, uint32_t *c)
+{
+    int k = sy_utf8_decode(text + *i, n - *i, c);
+    *i += k > 0 ? (size_t)k : 1;
+    int cells = *c == '\t' ? TAB - col % TAB : sy_char_width(*c);
+    if (*c == '\t' && col + cells > w)
+        cells = w > col ? w - col : 0;
+    return cells;
+}
+
+/* Where the row ends that begins at i: behind the last space of its last third, else where it is
+ * full.  A space that has no room any more belongs to it all the same. */
+static size_t row_end(const char *text, size_t n, size_t i, int w)
+{
+    size_t space = 0;
+    int col = 0;
+    while (i < n) {
+        if (text[i] == '\033') {
+            i = skip_escape(text, n, i);
+            continue;
+        }
+        uint32_t c;
+        size_t at = i;
+        int cells = next_char(text, n, &i, col, w, &c);
+        if (col + cells > w && col) {
+            if (c != ' ')
+                return space ? space : at;
+            while (i < n && text[i] == '\033')
+                i = skip_escape(text, n, i);
+            return i;
+        }
+        col += cells;
+        if ((c == ' ' || c == '\t') && 3 * col >= 2 * w)
+            space = i;
+    }
+    return n;
+}
+
 /* Rows that a line takes; with a grid they are put there, row 0 at y (which may be above r). */
 static int lay(const struct sy_scroll *s, int64_t number, int w, struct sy_grid *g,
                struct sy_rect r, int y, const struct sy_look *look)
@@ -449,7 +494,13 @@ static int lay(const struct sy_scroll *s, int64_t number, int w, struct sy_grid 
     int row = 0, col = 0;
     struct sy_pen pen;
     const char *text = text_of(s, number, &n, &pen);
+    size_t end = row_end(text, n, 0, w);
     while (i < n) {
+        if (i >= end) {
+            row++;
+            col = 0;
+            end = row_end(text, n, i, w);
+        }
         if (text[i] == '\033') {
             size_t k = i + 2 < n ? strcspn(text + i + 2, "m") : 0;
             apply_sgr(&pen, text + i + 2, k);
@@ -457,15 +508,7 @@ static int lay(const struct sy_scroll *s, int64_t number, int w, struct sy_grid 
             continue;
         }
         uint32_t c;
-        int k = sy_utf8_decode(text + i, n - i, &c);
-        i += k > 0 ? (size_t)k : 1;
-        int cells = c == '\t' ? TAB - col % TAB : sy_char_width(c);
-        if (c == '\t' && col + cells > w)
-            cells = w > col ? w - col : 0;
-        if (col + cells > w && col) {
-            row++;
-            col = 0;
-        }
+        int cells = next_char(text, n, &i, col, w, &c);
         if (g && y + row >= r.y && y + row < r.y + r.h) {
             if (c == '\t')
                 sy_grid_fill(g, (struct sy_rect){r.x + col, y + row, cells, 1}, ' ',

@@ -114,6 +114,14 @@ static void wrapping(void)
     draw(s, 5, 5);
     is_row(3, "\xE6\xBC\xA2\xE5\xAD\x97", "a wide character is not cut");
     is_row(4, "\xE6\xBC\xA2", "but goes to the next row");
+    put(s, "one two three\nalpha beta gamma\na 0123456789\n0123456789 \033[0m\n");
+    draw(s, 10, 7);
+    is_row(0, "one two", "a row ends at a space");
+    is_row(1, "three", "and the word goes to the next one");
+    is_row(2, "alpha beta", "a space without room is not seen");
+    is_row(3, "gamma", "on neither row");
+    is_row(4, "a 01234567", "a space further to the left does not count");
+    is_row(6, "0123456789", "and a space at the end makes no row");
     sy_scroll_free(s);
 }
 
