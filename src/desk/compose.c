@@ -196,6 +196,15 @@ static bool frame_wanted(double now)
     return news || d->redraw_panel;
 }
 
+/* The panel lays itself out when a key or a run wants so: then what it left is drawn as well. */
+static bool scroll_moved(void)
+{
+    struct sy_desk *d = &sy__desk;
+    struct sy_rect r = sy_panel_areas(d->panel)->scrollback, was = d->scroll_at;
+    d->scroll_at = r;
+    return r.x != was.x || r.y != was.y || r.w != was.w || r.h != was.h;
+}
+
 void sy__compose(double now)
 {
     struct sy_desk *d = &sy__desk;
@@ -204,6 +213,8 @@ void sy__compose(double now)
     bool panel = frame_wanted(now), help = sy_panel_help(d->panel);
     if (sy_scroll_changed(d->scroll))
         d->redraw_scroll = true;
+    if (scroll_moved())
+        d->redraw_scroll = d->redraw_input = panel = true;
     if (d->busy && !d->dim && now >= d->busy_since + BUSY_SECONDS)
         d->redraw_input = true;
     bool scroll = d->redraw_scroll && (now >= d->next_scroll || panel);

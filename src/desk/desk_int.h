@@ -15,6 +15,7 @@ struct sy_desk {
     struct sy_scroll *scroll;
     int64_t printed; /* lines of the scrollback that the normal screen has */
     struct sy_grid grid;
+    struct sy_rect scroll_at; /* where the scrollback was drawn */
     struct sy_look look;
     bool coloured;          /* the line that is typed */
     bool open, ended, away; /* away: stopped or in the background: the terminal is not ours */

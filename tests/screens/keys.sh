@@ -178,4 +178,29 @@ report $? "what stands there"
 press C-d
 sees "status=0 same" "Ctrl-D leaves, the terminal as it was"
 sees "and stderr" "with the last lines"
+
+# a stored run: full screen and back leaves nothing of the chart in the scrollback
+cat > "$dir/run.lua" <<'END'
+d = data.synthetic{tokens = 1e4}
+m = model.moe{layers = 1, dim = 16, heads = 2, experts = 2, expert_dim = 16, context = 16, vocab = 256}
+train(m, d, {steps = 20, batch = 1, name = "first", eval_every = 0}):wait()
+END
+"$program" --runs "$dir/runs" "$dir/run.lua" > "$dir/out" 2>&1
+chart_below() { screen | sed -n '/scrollback/,$p' | grep -q '[│└┤]'; }
+no_chart_below() { has scrollback && ! chart_below; }
+start 80 24 "$program -E --runs $dir/runs"
+enter ':watch first'
+sees "DONE"
+press F6 Enter
+lacks "scrollback" "full screen"
+press Enter
+until_true no_chart_below
+report $? "and back: no rows of the chart below the rule"
+press Enter
+lacks "scrollback"
+type '/'
+sees "filter:"
+until_true no_chart_below
+report $? "nor when a filter is asked for"
+press C-c
 finish
