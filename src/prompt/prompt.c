@@ -286,7 +286,7 @@ static bool step(struct sy_session *s)
         break;
     case SY_EDIT_INTERRUPT:
         if (!s->text.len && !sy_job_interrupt())
-            fputs("(quit or Ctrl-D leaves; runs go on)\n", stdout);
+            fputs("(nothing to interrupt; Ctrl-D or quit leaves and saves the runs)\n", stdout);
         sy_str_clear(&s->text);
         break;
     case SY_EDIT_TERMINATE:

@@ -223,7 +223,7 @@ static void interrupted(void)
         sy_str_clear(&w.s->text);
         sy_desk_set_prompt(prompt_now());
     } else if (!sy_job_interrupt())
-        sy_desk_message("Ctrl-D or quit leaves; runs go on");
+        sy_desk_message("nothing to interrupt; Ctrl-D or quit leaves and saves the runs");
 }
 
 static bool on_interrupt(int number)
