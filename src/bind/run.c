@@ -267,7 +267,11 @@ void lsy_store_link(void *run, struct sy_store *store)
 
 static void on_change(void *ctx)
 {
-    (void)ctx;
+    struct run *r = ctx;
+    pthread_mutex_lock(&r->lock);
+    if (r->store)
+        sy_store_wake(r->store);
+    pthread_mutex_unlock(&r->lock);
     lsy_wake();
 }
 

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #define FLUSH_SECONDS 1
+#define IDLE_SECONDS 60
 
 const char *sy_runs_dir(void)
 {
@@ -324,6 +325,17 @@ const char *sy_store_name(const struct sy_store *s)
 
 /* ---- the thread ---- */
 
+/* Does the run stand still, and is that on the disk?  s->lock is held. */
+static bool stands_still(const struct sy_store *s)
+{
+    static const char *const states[] = {"paused", "done", "stopped", "failed"};
+    bool still = false;
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        still |= !strcmp(s->status.state, states[i]);
+    return still && !s->alarm && !s->items;
+}
+
+/* `news` is kept: what changes during a flush is not slept over. */
 static void *flush_thread(void *arg)
 {
     struct sy_store *s = arg;
@@ -332,8 +344,10 @@ static void *flush_thread(void *arg)
     while (!s->quit) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += FLUSH_SECONDS;
+        s->idle = s->status_of && !s->news && stands_still(s);
+        until.tv_sec += s->idle ? IDLE_SECONDS : FLUSH_SECONDS;
         pthread_cond_timedwait(&s->wake, &s->lock, &until);
+        s->idle = s->news = false;
         pthread_mutex_unlock(&s->lock);
         sy__flush(s, NULL);
         pthread_mutex_lock(&s->lock);
@@ -346,6 +360,15 @@ static int check_writable(const struct sy_store *s, struct sy_err *err)
 {
     return s->writable ? 0
                        : sy_err_set(err, SY_E_STATE, "%s was opened for reading only", s->where);
+}
+
+void sy_store_wake(struct sy_store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->news = true;
+    if (s->idle)
+        pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
 }
 
 int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
@@ -434,6 +457,8 @@ static int64_t enqueue(struct sy_store *s, struct sy__item *item)
     int64_t id = item->table == SY_STORE_JOURNAL ? item->id : 0;
     *s->items_end = item;
     s->items_end = &item->next;
+    if (s->idle)
+        pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
     return id;
 }

@@ -70,11 +70,13 @@ struct sy_store_status {
 };
 
 /* From now on a thread of the store writes the rows that come to `metrics` (borrowed until
- * sy_store_detach or close) each second, with the status that `status` gives (or NULL; called on
- * that thread).  Costs the trainer nothing but the lock of metrics, for a copy of 256 rows. */
+ * sy_store_detach or close) each second, with the status that `status` gives (or NULL; called on that
+ * thread); while that is paused or ended, after sy_store_wake, an entry, or a minute.  Costs the trainer nothing but the lock of metrics, for a copy of 256 rows. */
 int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
                     void (*status)(void *ctx, struct sy_store_status *out), void *ctx,
                     struct sy_err *err);
+/* The status has changed.  Takes no lock that is held while `status` is called. */
+void sy_store_wake(struct sy_store *s);
 /* Write what is left and forget the metrics; the thread ends. */
 void sy_store_detach(struct sy_store *s);
 void sy_store_set_status(struct sy_store *s, const struct sy_store_status *status);

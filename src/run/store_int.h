@@ -102,6 +102,7 @@ struct sy_store {
     int64_t journal_last;
     struct sy_store_status status;
     bool alarm, quit;
+    bool idle, news; /* its thread sleeps until woken; sy_store_wake came since its last flush began */
     double alarm_since;
     char alarm_text[496];
     bool threaded;

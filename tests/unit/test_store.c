@@ -16,6 +16,7 @@
 #include <math.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -891,6 +892,42 @@ static void test_list(void)
     sy_runs_free(&runs);
 }
 
+/* ---- a run that stands still ---- */
+
+static atomic_int looks;
+
+static void give_paused(void *ctx, struct sy_store_status *out)
+{
+    (void)ctx;
+    *out = (struct sy_store_status){.state = "paused", .step = 1};
+    atomic_fetch_add(&looks, 1);
+}
+
+static bool looked(int more_than)
+{
+    for (int i = 0; i < 3000 && atomic_load(&looks) <= more_than; i++)
+        usleep(10000);
+    return atomic_load(&looks) > more_than;
+}
+
+static void test_idle(void)
+{
+    struct sy_store *s = make("idle", NULL);
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    sy_store_attach(s, m, give_paused, NULL, NULL);
+    tap_ok(looked(0), "a paused run is written");
+    int before = atomic_load(&looks);
+    usleep(2500000); /* a slow machine looks no more often */
+    tap_is_int(atomic_load(&looks), before, "and then sleeps");
+    sy_store_wake(s);
+    tap_ok(looked(before), "until its status changes");
+    before = atomic_load(&looks);
+    sy_store_add(s, SY_STORE_EVENTS, 1, "test", "", NULL, 0, NULL);
+    tap_ok(looked(before), "or an entry comes");
+    sy_store_close(s, NULL);
+    sy_metrics_free(m);
+}
+
 int main(void)
 {
     size_t before = sy_mem_live();
@@ -911,6 +948,7 @@ int main(void)
     test_damage();
     test_foreign();
     test_list();
+    test_idle();
     tap_is_int((int64_t)sy_mem_live(), (int64_t)before, "nothing leaks");
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
     return system(command) ? 99 : tap_done();
