@@ -1,6 +1,7 @@
 /* Another program on our terminal: the user's editor.  Layer desk. */
 #include "desk/desk_int.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "desk/capture.h"
@@ -17,6 +18,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define GRACE_SECONDS 0.5 /* for the editor to save what it has */
 
 extern char **environ;
 
@@ -49,15 +52,29 @@ static int start(const char *command, const char *file, pid_t *child)
     return rc;
 }
 
+/* We are to end: so is the editor, and the runs are not saved later for it.  *since: when first. */
+static void pass_on(pid_t child, int number, double *since)
+{
+    if (*since == 0) {
+        *since = sy_now();
+        kill(child, number);
+        kill(child, SIGCONT);
+    } else if (sy_now() - *since > GRACE_SECONDS)
+        kill(child, SIGKILL);
+}
+
 /* Its end; captured output is drained meanwhile, and Ctrl-Z stops us with it. */
 static int wait_for(pid_t child)
 {
     struct pollfd p = {.fd = sy_capture_fd(), .events = POLLIN};
     int status = 0;
+    double since = 0;
     for (;;) {
         pid_t got = waitpid(child, &status, WNOHANG);
         if (got == child || (got < 0 && errno != EINTR))
             return got == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        if (sy_signals_ended_by())
+            pass_on(child, sy_signals_ended_by(), &since);
         poll(&p, 1, 30);
         sy__drain();
         sy_signals_take(SY_SIGNAL_INTERRUPT);

@@ -24,7 +24,7 @@ void sy_signals_end(void);
 /* Another handler for what ends the program on the spot: another screen has the terminal. */
 void sy_signals_fatal(void (*handler)(int number));
 bool sy_signals_take(enum sy_signal s); /* did it come since the last call? */
-int sy_signals_ended_by(void);          /* SIGTERM or SIGHUP, after SY_SIGNAL_END; else 0 */
+int sy_signals_ended_by(void);          /* SIGTERM or SIGHUP, from SY_SIGNAL_END on; else 0 */
 /* Everything back as it was: streams, terminal.  Async-signal-safe. */
 void sy_desk_restore(void);
 

@@ -85,6 +85,18 @@ found=$(find "$dir/runs/ended" -name "step-*" 2> /dev/null | wc -l)
 [ "$found" -ge 1 ]
 report $? "and the run is saved"
 
+# an editor has the terminal
+printf '#!/bin/sh\ntrap "" TERM\necho EDITING\nexec sleep 1000\n' > "$dir/edit"
+chmod +x "$dir/edit"
+start 80 24 "EDITOR=$dir/edit $program -E --runs $dir/runs -i $dir/run.lua edited"
+until_true has "RUN"
+press C-x C-e
+sees "EDITING" "an editor"
+kill -TERM "$(pid_of "$program")"
+sees "status=143 same" "SIGTERM does not wait for it"
+[ "$(find "$dir/runs/edited" -name "step-*" 2> /dev/null | wc -l)" -ge 1 ]
+report $? "and the run is saved"
+
 # leaving asks
 start 80 24 "$program -E --runs $dir/runs -i $dir/run.lua asked"
 until_true has "RUN"
