@@ -171,9 +171,19 @@ local function write_files(r, path, config, code, fork)
   return ok, why
 end
 
+-- Files of a database that holds no run; the lock is still ours.
+local function abandon(store, path)
+  for name in ("run.sqlite run.sqlite-wal run.sqlite-shm"):gmatch "%S+" do os.remove(path .. "/" .. name) end
+  store:close()
+end
+
+--- The name is ours from now on: a store to be filled, or nil, why, code (STATE: it is taken).
+function record.claim(name) return engine.store_claim(name, engine.runs_dir()) end
+
 --- The directory of a new run r, which has not started: true; or nil and why there is none, code STATE when
--- the name is taken.  more: parent=, parent_step=, config= of a fork.  The store comes last: who is killed before
--- has no run, and may begin again.
+-- the name is taken.  more: parent=, parent_step=, config=, store= (claimed) of a fork.  The lock comes first, so that
+-- two who want a name do not write each other's files; what makes it a run comes last: who is killed before has none,
+-- and may begin again.
 function record.create(r, more)
   more = more or {}
   local name, m, d, o = r._o.name, r._m, r._d, r._o
@@ -183,12 +193,19 @@ function record.create(r, more)
   local journal = not more.parent and r._h:journal() or {}
   if not more.parent and r.step > 0 then config.begins = r.step end -- it had no directory until now
   local text = json.text(config)
-  local tok, store, kind = d.tokenizer, nil, nil
-  local ok, why = write_files(r, path, config, code, more.parent)
-  if not ok then return nil, why, "IO" end
-  store, why, kind = engine.store_create{name = name, dir = engine.runs_dir(), steps = r._h:get "steps",
-    config = text, tokenizer = tok and tok.hash or nil, data = d.hash, parent = more.parent, parent_step = more.parent_step}
+  local tok, store, ok, why, kind = d.tokenizer, more.store, nil, nil, nil
+  if not store then store, why, kind = record.claim(name) end
   if not store then return nil, why, kind end
+  ok, why = write_files(r, path, config, code, more.parent)
+  kind = "IO"
+  if ok then
+    ok, why, kind = store:fill{config = text, steps = r._h:get "steps", tokenizer = tok and tok.hash or nil,
+      data = d.hash, parent = more.parent, parent_step = more.parent_step}
+  end
+  if not ok then
+    abandon(store, path)
+    return nil, why, kind
+  end
   for _, s in ipairs(code) do store:add("code", 0, s.file, s.text) end
   rawset(r, "_store", store)
   rawset(r, "_config", config)

@@ -360,19 +360,24 @@ local function fork(r, given)
   Run._check_name("fork", o.name)
   check_step("fork", o.step or 0, r._h:status().step)
   local path = engine.runs_dir() .. "/" .. o.name
-  local child
+  local store, child
   local function undo()
+    if not store then return end -- nothing there is ours
     if child then (Run._live(o.name) and child.close or child._h.close)(Run._live(o.name) and child or child._h) end
     record.remove(path, r._m)
+    if not (child and child._store) then store:close() end
   end
   guarded(undo, function()
+    local taken
+    store, taken = record.claim(o.name)
+    if not store then error("fork: " .. taken, 0) end
     local step, journal, from, image = look(r, o, path .. "/start")
     if not from then from, image = share(r, step, path .. "/start") end
     local config = {}
     for k, v in pairs(r._config) do config[k] = v end
     config.parent, config.begins = r.name, image.step
     child = make("fork", r._store:path(), config, o.name, {data = r._d})
-    local ok, why = record.create(child, {config = config, parent = r.name, parent_step = step})
+    local ok, why = record.create(child, {config = config, parent = r.name, parent_step = step, store = store})
     if not ok then error("fork: " .. why, 0) end
     alone(child, "forked", fill_fork, child, r, from, image, journal, step)
   end)

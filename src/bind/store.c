@@ -188,10 +188,8 @@ static int fail_open(lua_State *L, const struct sy_err *err)
     return err->code == SY_E_STATE ? lsy_fail(L, err) : lsy_fail_or_raise(L, err);
 }
 
-static int l_create(lua_State *L)
+static void read_config(lua_State *L, int arg, struct sy_store_config *c)
 {
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_store_config c = {.dir = sy_runs_dir()};
     static const struct lsy_option rows[] = {
         {"name", LSY_STRING, offsetof(struct sy_store_config, name), 0, 0, NULL},
         {"dir", LSY_STRING, offsetof(struct sy_store_config, dir), 0, 0, NULL},
@@ -203,12 +201,40 @@ static int l_create(lua_State *L)
         {"steps", LSY_INT, offsetof(struct sy_store_config, steps), 0, 1e15, NULL},
         {"parent_step", LSY_INT, offsetof(struct sy_store_config, parent_step), 0, 1e15, NULL},
     };
-    LSY_OPTIONS(L, 1, "store", rows, &c);
+    LSY_OPTIONS(L, arg, "store", rows, c);
+}
+
+static int l_create(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store_config c = {.dir = sy_runs_dir()};
+    read_config(L, 1, &c);
     if (!c.name)
         return lsy_error(L, "store: no name given");
     struct box *b = new_box(L);
     b->store = sy_store_create(&c, &err);
     return b->store ? 1 : fail_open(L, &err);
+}
+
+static int l_claim(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const char *name = luaL_checkstring(L, 1), *dir = luaL_optstring(L, 2, sy_runs_dir());
+    struct box *b = new_box(L);
+    b->store = sy_store_claim(dir, name, &err);
+    return b->store ? 1 : fail_open(L, &err);
+}
+
+static int store_fill(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store *s = check_store(L);
+    struct sy_store_config c = {0};
+    read_config(L, 2, &c);
+    if (sy_store_fill(s, &c, &err))
+        return fail_open(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 struct opening {
@@ -572,7 +598,8 @@ static int store_journal_last(lua_State *L)
 
 /* ---- registration ---- */
 
-static const luaL_Reg methods[] = {{"attach", store_attach},
+static const luaL_Reg methods[] = {{"fill", store_fill},
+                                   {"attach", store_attach},
                                    {"detach", store_detach},
                                    {"flush", store_flush},
                                    {"close", store_close},
@@ -590,7 +617,7 @@ static const luaL_Reg methods[] = {{"attach", store_attach},
                                    {"path", store_path},
                                    {"journal_last", store_journal_last},
                                    {NULL, NULL}};
-static const luaL_Reg functions[] = {{"store_create", l_create},
+static const luaL_Reg functions[] = {{"store_create", l_create}, {"store_claim", l_claim},
                                      {"store_open", l_open},
                                      {"store_runs", l_runs},
                                      {"store_name_ok", l_name_ok},

@@ -193,7 +193,7 @@ static int insert_run(struct sy_store *s, const struct sy_store_config *c, struc
     struct sy_str machine = SY_STR_INIT;
     if (!c->environment)
         describe_machine(&machine);
-    const char *text[6] = {c->name,
+    const char *text[6] = {s->name,
                            c->config ? c->config : "{}",
                            c->environment ? c->environment : machine.data,
                            c->tokenizer ? c->tokenizer : "",
@@ -234,19 +234,37 @@ static int fill(struct sy_store *s, const struct sy_store_config *c, struct sy_e
     return -1;
 }
 
-struct sy_store *sy_store_create(const struct sy_store_config *c, struct sy_err *err)
+struct sy_store *sy_store_claim(const char *dir, const char *name, struct sy_err *err)
 {
-    struct sy_store *s = new_store(c->dir, c->name, err);
+    struct sy_store *s = new_store(dir, name, err);
     if (!s)
         return NULL;
-    if (sy_dir_make(s->path, err) || take_lock(s, err) || sy__db_open(s, SY__CREATE, err) ||
-        fill(s, c, err)) {
+    if (sy_dir_make(s->path, err) || take_lock(s, err) || sy__db_open(s, SY__CREATE, err)) {
         free_store(s);
         return NULL;
     }
+    return s;
+}
+
+int sy_store_fill(struct sy_store *s, const struct sy_store_config *c, struct sy_err *err)
+{
+    if (s->writable || !s->owner)
+        return sy_err_set(err, SY_E_STATE, "%s is there already", s->where);
+    if (fill(s, c, err))
+        return -1;
     s->writable = true;
     s->status.steps = c->steps;
     s->written = s->status;
+    return 0;
+}
+
+struct sy_store *sy_store_create(const struct sy_store_config *c, struct sy_err *err)
+{
+    struct sy_store *s = sy_store_claim(c->dir, c->name, err);
+    if (s && sy_store_fill(s, c, err)) {
+        free_store(s);
+        return NULL;
+    }
     return s;
 }
 

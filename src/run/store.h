@@ -51,6 +51,10 @@ struct sy_store_config {
 };
 /* A new run, opened for writing.  STATE when the name is taken; IO. */
 struct sy_store *sy_store_create(const struct sy_store_config *config, struct sy_err *err);
+/* The same in two: the directory and its lock, so that only one prepares the run's files; then (name and dir of the
+ * configuration are not read) the run itself.  Between them there is no run, and only close is allowed. */
+struct sy_store *sy_store_claim(const char *dir, const char *name, struct sy_err *err);
+int sy_store_fill(struct sy_store *s, const struct sy_store_config *config, struct sy_err *err);
 /* Open for writing.  STATE: "run 'first' is being written by process 4711"; NOTFOUND; FORMAT. */
 struct sy_store *sy_store_open(const char *dir, const char *name, struct sy_err *err);
 /* Open for reading, whether its owner is alive or dead.  NOTFOUND, FORMAT, IO. */

@@ -274,6 +274,11 @@ do
   t.is(c.step .. r.step, "3024", "the fork trains on, the parent does not")
   t.ok(replay("now").identical and replay("at-15").identical, "forks replay")
   t.raises(function() r:fork{name = "now"} end, "already")
+  local other = engine.store_claim("fork-wanted", folder)
+  t.raises(function() r:fork{name = "fork-wanted"} end, "run 'fork-wanted' is being written by process")
+  t.ok(not io.open(folder .. "/fork-wanted/start") and io.open(folder .. "/fork-wanted/run.sqlite"),
+    "who takes a name keeps its files")
+  other:close()
   t.raises(function() r:fork{step = 99} end, "step 99 has not been trained")
   t.raises(function() r:fork{stp = 9} end, "unknown option 'stp'")
   local e = r:fork{step = 0, name = "at-0"}
@@ -488,6 +493,19 @@ do -- nothing kept
   r:resume():wait()
   t.ok(replay("late").identical and #r._store:entries "journal" == 1, "replay begins there")
   r:close()
+end
+
+do -- two who want one name
+  local other = engine.store_claim("wanted", folder)
+  local refused = "run 'wanted' is being written by process"
+  t.raises(function() run("wanted", {steps = 2}) end, refused, "a name that another is just taking")
+  t.ok(child([[-e 'local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+    train(model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
+      expert_dim = 16}, d, {name = "wanted", steps = 2, batch = 2})']]):find(refused, 1, true), "by another process")
+  t.ok(not io.open(folder .. "/wanted/code/timeline.lua") and not io.open(folder .. "/wanted/start") and
+    io.open(folder .. "/wanted/run.sqlite"), "none of them has touched its files")
+  other:close()
+  t.is(run("wanted", {steps = 2}).state, "done", "it was given up: the next has it")
 end
 
 do -- a stored row that does not come again

@@ -867,6 +867,17 @@ static void test_foreign(void)
     tap_ok(s != NULL, "killed in its creation: created anew %s", err.msg);
     sy_store_close(s, NULL);
     tap_ok(!make("half", &err) && strstr(err.msg, "exists already"), "%s", err.msg);
+    err = (struct sy_err)SY_ERR_INIT;
+    s = sy_store_claim(dir, "claimed", &err);
+    tap_ok(s && !make("claimed", &err) && err.code == SY_E_STATE, "one takes a name: %s", err.msg);
+    err = (struct sy_err)SY_ERR_INIT;
+    tap_ok(sy_store_add(s, SY_STORE_EVENTS, 0, "", "", NULL, 0, &err) < 0, "nothing is written before it is filled");
+    err = (struct sy_err)SY_ERR_INIT;
+    tap_ok(!sy_store_open_read(dir, "claimed", &err) && err.code == SY_E_NOTFOUND, "nor is it a run: %s", err.msg);
+    struct sy_store_config c = {.steps = 3};
+    err = (struct sy_err)SY_ERR_INIT;
+    tap_ok(!sy_store_fill(s, &c, &err) && sy_store_fill(s, &c, &err) && err.code == SY_E_STATE, "filled once: %s", err.msg);
+    sy_store_close(s, NULL);
 }
 
 static void test_list(void)
