@@ -12,20 +12,21 @@ tok = assert(tokenizer.train_bpe(path, {vocab = 1024}))
 d = assert(data.text(path, {tokenizer = tok, val = 0.05}))
 print(("%d tokens of %d kinds (byte-pair encoding learned from the text)"):format(d.tokens, tok.size))
 
-m = model.moe{layers = 4, dim = 192, heads = 6, context = 128, vocab = tok,
-              experts = 8, top_k = 2, expert_dim = 256}
+local shape = {layers = 4, dim = 192, heads = 6, context = 128, vocab = tok, experts = 8, top_k = 2, expert_dim = 256}
+m = model.moe(shape)
 print(m)
-local before = m:loss(d, {batches = 5})
-r = train(m, d, {steps = 1000, batch = 16, lr = 3e-3, min_lr = 2e-4, warmup = 30, weight_decay = 0.1,
-                 eval_every = 100, eval_batches = 5})
 
--- After some steps the speed is known: choose as many as fit into the budget.
-local planned = false
-every(r, 20, function(r)
-  if planned then return end
-  planned = true
-  r.steps = math.max(25, math.floor(budget * r.tok_s / (16 * 128)))
-end)
+-- A few steps of another model of this shape tell the speed: as many steps as fit into the budget.
+local began = os.time()
+local probe = train(model.moe(shape), d, {steps = 10, batch = 16, name = "speed", save = false, eval_every = 0}):wait()
+local tok_s = probe.tok_s
+probe:close()
+probe = nil
+local before = m:loss(d, {batches = 5})
+local steps = math.max(25, math.floor((budget - (os.time() - began)) * tok_s / (16 * 128)))
+
+r = train(m, d, {steps = steps, batch = 16, lr = 3e-3, min_lr = 2e-4, warmup = 30, weight_decay = 0.1,
+                 eval_every = 100, eval_batches = 5})
 r:wait()
 
 local after = r:eval(20)

@@ -152,7 +152,7 @@ end
 function card.run(name, h)
   local s = h:status()
   local head, now = ("run %s: %s, step %d/%d"):format(name, s.state, s.step, s.steps), {}
-  if s.state == "running" and s.eta then head = head .. ", eta " .. duration(s.eta) end
+  if s.state == "running" and s.eta and s.eta > 0 then head = head .. ", eta " .. duration(s.eta) end
   local function item(label, format, v) if v then now[#now + 1] = label .. " " .. format:format(v) end end
   item("loss", "%.3f", s.loss)
   item("val", "%.3f", s.val_loss)

@@ -133,19 +133,20 @@ local function topics(list)
 end
 
 local INTRO = [[
-Type Lua; values print themselves (a ; at the end hides them), _ is the last one.
+Type Lua; values print themselves (a ; at the end hides them).
   ?name    help on a function, a method or a topic      ??name   its source
   !cmd     a shell command                              Tab      completes names
   :cmd     a command of the prompt; :help lists them    _        the last value
   Ctrl-C   clears the line, ends what runs or waits     Ctrl-D   leaves
-What waits for long (r:wait(), r:eval(), sleep) goes on as a job beside the prompt: :jobs lists them, :kill N ends one.]]
+What waits for long (r:wait(), r:eval(), sleep) goes on as a job beside the
+prompt: :jobs lists them, :kill N ends one.]]
 
 --- ?name; without a name an introduction with the topics.
 function help.print(name)
   if not name or name == "" or name == "help" then
     local _, list = help.entries()
     print(INTRO)
-    print("Topics: " .. table.concat((topics(list)), " "))
+    print(wrap("Topics: " .. table.concat((topics(list)), " "), "", 78))
     return
   end
   local text, hits = help.text(name)

@@ -391,6 +391,10 @@ function Model:generate(prompt, given)
     if #ids > S - 1 then ids = table.move(ids, #ids - S // 2 + 1, #ids, 1, {}) end
     local shown = ""
     local text = type(prompt) == "string" and prompt or self.tokenizer:decode(ids)
+    local ended = not o.stream
+    local line <close> = setmetatable({}, {__close = function()
+      if not ended then engine.write("\n") end -- what ended it stands on a line of its own
+    end})
     if o.stream then engine.write(text) end
     local own, programs = self:_take_decoders()
     local p, row, at = feed(self, own, ids, 1, 0)
@@ -415,7 +419,6 @@ function Model:generate(prompt, given)
         end
       end
     end
-    if o.stream then engine.write("\n") end
     programs.decoders = own -- lost after an error, and when programs were made anew meanwhile
     return text .. self.tokenizer:decode(fresh)
   end)

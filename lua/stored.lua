@@ -197,9 +197,10 @@ end
 
 -- ---- compare ----
 
-local COLUMNS = ("%-20s %-8s %13s %9s %9s %9s %10s %6s")
+local WIDE = "%-20s %-8s %13s %9s %9s %9s %10s %6s"
+local NARROW = "%-14s %-8s %11s %7s %7s %8s %8s %5s" -- 75 columns, for terminals under 92
 
-local function row(r)
+local function row(columns, r)
   local s
   if getmetatable(r) == Run then
     s = r._h:status()
@@ -209,14 +210,16 @@ local function row(r)
     local function last(name) return series[name] and series[name].last[1] end
     s.current_lr, s.tok_s = last "lr", last "tok_s"
   end
-  return COLUMNS:format(r.name, s.state, ("%d/%d"):format(s.step, s.steps), text("%.3f", s.loss), text("%.3f", s.val_loss),
+  local name = columns == NARROW and require("switchyard.show").clip(r.name, 14) or r.name
+  return columns:format(name, s.state, ("%d/%d"):format(s.step, s.steps), text("%.3f", s.loss), text("%.3f", s.val_loss),
     text("%.1e", s.current_lr), text("%.0f", s.tok_s), text("%.0f%%", s.mfu and 100 * s.mfu))
 end
 
 --- compare{r1, "name", ...} -> a table, printed by columns
 function stored.compare(list)
   if type(list) ~= "table" or #list == 0 then error("compare: takes a list of runs", 2) end
-  local each, lines = {}, {COLUMNS:format("run", "state", "step", "loss", "val", "lr", "tok/s", "mfu")}
+  local columns = engine.columns() < 92 and NARROW or WIDE
+  local each, lines = {}, {columns:format("run", "state", "step", "loss", "val", "lr", "tok/s", "mfu")}
   for i, r in ipairs(list) do
     if type(r) == "string" then
       local ok, found = pcall(stored.runs, r)
@@ -224,7 +227,7 @@ function stored.compare(list)
       r = found
     end
     if getmetatable(r) ~= Run and getmetatable(r) ~= Stored then error("compare: element " .. i .. " is not a run", 2) end
-    each[i], lines[#lines + 1] = r, row(r)
+    each[i], lines[#lines + 1] = r, row(columns, r)
   end
   return setmetatable({runs = each}, {__tostring = function() return table.concat(lines, "\n") end})
 end

@@ -1,7 +1,7 @@
 /* The program: options, then scripts, chunks or the prompt.  Stands above every layer.
  *
  * Options are one table; --help, the search for the nearest name and completion come from it.
- * Exit status: 0; 1 an error in Lua or a failed run; 2 usage; 130 interrupted. */
+ * Exit status: 0; 1 an error in Lua (of a pipe: in any line) or a failed run; 2 usage; 130 interrupted. */
 #include "config.h"
 #include "command/command.h"
 #include "desk/desk.h"

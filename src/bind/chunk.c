@@ -335,9 +335,11 @@ static int engine_screen(lua_State *L)
     return 2;
 }
 
+/* Of what is printed: behind the tag of a job there are fewer. */
 static int engine_columns(lua_State *L)
 {
-    lua_pushinteger(L, sy_host_columns());
+    int tag = (int)strlen(lsy_job_tag());
+    lua_pushinteger(L, sy_host_columns() - tag);
     return 1;
 }
 

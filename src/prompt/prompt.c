@@ -157,6 +157,8 @@ void sy__handle_result(struct sy_session *s)
     if (s->result == SY_CHUNK_INCOMPLETE)
         return;
     sy_str_clear(&s->text);
+    if (s->result == SY_CHUNK_FAILED && !sy_edit_is_terminal())
+        s->failed = true;
     if (s->result == SY_CHUNK_QUIT) {
         s->ended = true;
         s->status = sy_chunk_status();
@@ -281,8 +283,11 @@ static bool step(struct sy_session *s)
         if (s->text.len) { /* an unfinished chunk: say what is missing */
             fputs("unfinished: the input ended inside a statement\n", stderr);
             sy_str_clear(&s->text);
+            s->failed = !sy_edit_is_terminal();
         }
         s->ended = may_end();
+        if (s->ended && s->failed)
+            s->status = 1;
         break;
     case SY_EDIT_INTERRUPT:
         if (!s->text.len && !sy_job_interrupt())

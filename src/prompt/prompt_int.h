@@ -17,6 +17,7 @@ struct sy_session {
     struct sy_str text; /* lines of the chunk, complete or not */
     enum sy_chunk_result result;
     bool ended;
+    bool failed; /* a chunk of a pipe did: the status is 1 unless quit gives one */
     int status;
 };
 extern atomic_bool sy__running; /* a chunk is on the Lua thread, or on its way there */

@@ -99,13 +99,13 @@ input=$dir/lines run 0 "init ran" "" -i
 input=$dir/lines run 0 "" "" -E -i
 printf '1 + 1\nx.y\n"after"\n_ \n5;\nfor i = 1, 2 do\nprint(i)\nend\nyard> 6 * 7\n' > "$dir/lines"
 timeout 60 "$program" -E -i < "$dir/lines" > "$dir/out" 2> "$dir/err"
-[ $? -eq 0 ] && [ "$(cat "$dir/out")" = "2
+[ $? -eq 1 ] && [ "$(cat "$dir/out")" = "2
 after
 after
 1
 2
 42" ] && [ "$(cat "$dir/err")" = "attempt to index a nil value (global 'x')" ]
-ok $? "-i reads lines"
+ok $? "-i reads lines; 1 when one failed"
 printf 'x\n' > "$dir/lines"
 input=$dir/lines run 0 "5" "" -E -i -e 'x = 5'
 printf 'quit(4)\n1\n' > "$dir/lines"
