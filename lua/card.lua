@@ -148,6 +148,28 @@ local function alarm_lines(h)
   return out
 end
 
+-- ---- events ----
+
+local function clock(time)
+  return os.date(os.date("%F", time // 1 | 0) == os.date "%F" and "%H:%M:%S" or "%F %H:%M", time // 1 | 0)
+end
+
+local Event = {__tostring = function(e)
+  return ("step %d, %s, %s: %s"):format(e.step, clock(e.time), e.kind, e.text)
+end}
+
+local Events = {__tostring = function(list)
+  local lines = {}
+  for i, e in ipairs(list) do lines[i] = {step = e.step, time = clock(e.time), kind = e.kind, text = e.text} end
+  return #lines > 0 and require("switchyard.show").columns(lines, {"step", "time", "kind", "text"}) or "no events"
+end}
+
+--- The events of a store, which are printed by columns, one by one in full.
+function card.events(list)
+  for _, e in ipairs(list) do setmetatable(e, Event) end
+  return setmetatable(list, Events)
+end
+
 --- Text of a run from its status, and its loss as a sparkline.
 function card.run(name, h)
   local s = h:status()

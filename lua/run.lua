@@ -328,7 +328,7 @@ end
 function methods:events()
   if not self._store then return {} end
   self._store:flush()
-  return (self._store:entries "events")
+  return card.events((self._store:entries "events"))
 end
 
 function methods:journal() return self._h:journal() end

@@ -158,7 +158,7 @@ end
 -- The widths of columns, the widest cut until all fit; a text comes last in that.
 local function fit(widths, names)
   local room = width() + 6 - 2 * #widths
-  local function cut(keep)
+  local function cut(least, keep)
     while true do
       local sum, widest = 0, nil
       for i, w in ipairs(widths) do
@@ -166,11 +166,11 @@ local function fit(widths, names)
         if i ~= keep and (not widest or w > widths[widest]) then widest = i end
       end
       if sum <= room then return true end
-      if not widest or widths[widest] <= 8 then return false end
-      widths[widest] = widths[widest] - math.min(sum - room, math.max(1, widths[widest] - 8))
+      if not widest or widths[widest] <= least then return false end
+      widths[widest] = widths[widest] - math.min(sum - room, math.max(1, widths[widest] - least))
     end
   end
-  return cut(names[#names] == "text" and #names or nil) or cut()
+  return cut(10, names[#names] == "text" and #names or nil) or cut(8)
 end
 
 local function pad(s, n, right)
@@ -179,7 +179,24 @@ local function pad(s, n, right)
   return right and space .. s or s .. space
 end
 
---- Text of a list of records under names of columns; numbers stand at the right.
+local TEXT_LINES = 4
+
+-- A text by words in lines of n characters, the last cut.
+local function broken(s, n)
+  local lines = {}
+  while length(s) > n and #lines < TEXT_LINES - 1 and utf8.len(s) do
+    local head = s:sub(1, utf8.offset(s, n + 1) - 1)
+    local at = head:match "^.*%f[%s]()" or 1
+    if at <= n // 2 then at = #head + 1 end
+    lines[#lines + 1] = s:sub(1, at - 1)
+    s = s:sub(at):gsub("^%s+", "")
+  end
+  lines[#lines + 1] = s
+  return lines
+end
+
+--- Text of a list of records under names of columns; numbers stand at the right, a column "text" at the end is broken
+--- into lines.
 function show.columns(t, names)
   local rows, widths, right = {}, {}, {}
   local n = #t
@@ -189,7 +206,7 @@ function show.columns(t, names)
       local row = {}
       for c, name in ipairs(names) do
         local v = t[i][name]
-        row[c] = cell(v, name == "text" and width() or CELL)
+        row[c] = cell(v, name == "text" and TEXT_LINES * width() or CELL)
         widths[c] = math.max(widths[c], length(row[c]))
         right[c] = right[c] and (v == nil or type(v) == "number")
       end
@@ -202,8 +219,14 @@ function show.columns(t, names)
   local lines = {}
   local function line(row)
     local cells = {}
-    for c, s in ipairs(row) do cells[c] = pad(s, widths[c], right[c]) end
-    lines[#lines + 1] = (table.concat(cells, "  "):gsub("%s+$", ""))
+    local last = names[#row] == "text" and broken(row[#row], widths[#row]) or {row[#row]}
+    for k, piece in ipairs(last) do
+      for c, s in ipairs(row) do
+        local v = c == #row and piece or k == 1 and s or ""
+        cells[c] = pad(v, widths[c], right[c])
+      end
+      lines[#lines + 1] = (table.concat(cells, "  "):gsub("%s+$", ""))
+    end
   end
   line(names)
   for _, row in ipairs(rows) do

@@ -214,6 +214,9 @@ static void on_event(void *ctx, const char *kind, const char *text)
         lsy_progress_event(sy_trainer_name(r->trainer), kind, text);
     struct sy_status s;
     sy_trainer_status(r->trainer, &s);
+    struct sy_saved saved;
+    if (!strcmp(kind, "checkpoint") && sy_trainer_saved(r->trainer, &saved))
+        s.step = saved.step; /* it was written while the run went on */
     store_event(r, s.step, kind, text);
     if (strcmp(kind, "skip")) /* those are in the journal */
         lsy_look_event(r->look, s.step, kind, text);

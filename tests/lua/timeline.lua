@@ -547,6 +547,13 @@ do
   t.is(s:history("load.1.2").shape[1], 30, "a column of one")
   t.ok(#s:journal() == 11 and s:journal()[1].key == "lr" and s:journal()[1].step == 3, "its journal")
   t.ok(count(s:events(), "rewind") > 10 and count(s:events(), "checkpoint") > 5, "its events")
+  local wrong = 0
+  for _, e in ipairs(s:events()) do
+    if e.kind == "checkpoint" and tonumber(e.text:match "step%-(%d+):") ~= e.step then wrong = wrong + 1 end
+  end
+  t.is(wrong, 0, "checkpoints are at their steps")
+  t.ok(tostring(s:events()):find "^step +time +kind +text\n" and tostring(s:events()[1]):find "^step %d+, [%d:]+, ",
+    "... printed with the time: " .. tostring(s:events()[1]))
   t.is(s.config.model.family, "moe", "its configuration")
   t.raises(function() s.lr = 1 end, "train.resume makes it live")
   t.raises(function() return s.los end, "'loss'")
