@@ -552,7 +552,7 @@ do
     if e.kind == "checkpoint" and tonumber(e.text:match "step%-(%d+):") ~= e.step then wrong = wrong + 1 end
   end
   t.is(wrong, 0, "checkpoints are at their steps")
-  t.ok(tostring(s:events()):find "^step +time +kind +text\n" and tostring(s:events()[1]):find "^step %d+, [%d:]+, ",
+  t.ok(tostring(s:events()):find "^step +time +kind +text\n" and tostring(s:events()[1]):find "^step %d+, [%d:%- ]+, ",
     "... printed with the time: " .. tostring(s:events()[1]))
   t.is(s.config.model.family, "moe", "its configuration")
   t.raises(function() s.lr = 1 end, "train.resume makes it live")
