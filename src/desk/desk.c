@@ -155,6 +155,8 @@ static void on_enter(void *ctx, const char *line)
         sy_free(copy);
         return;
     }
+    if (line && !*line && sy_panel_help(d->panel))
+        return; /* it took the list of keys away */
     sy_scroll_end(d->scroll);
     if (line)
         d->client->enter(line);

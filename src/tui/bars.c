@@ -128,7 +128,8 @@ static void draw_rule(const struct sy_panel *p, struct sy_grid *g)
         return;
     sy_grid_fill(g, r, sy_glyph(&p->look, SY_GLYPH_H), sy_look_pen(&p->look, SY_ROLE_FRAME));
     if (p->filter[0])
-        snprintf(text, sizeof text, " /%.20s: %d of %d series ", p->filter, p->nslots, p->found);
+        snprintf(text, sizeof text, " /%.20s: %d of %d series%s ", p->filter, p->nslots, p->found,
+                 r.w < 60 ? "" : "; / again or 0: all");
     if (p->scrolled > 0)
         snprintf(text, sizeof text, " scrollback: %d rows below ", p->scrolled);
     int n = (int)strlen(text);
@@ -255,14 +256,33 @@ void sy__welcome_draw(struct sy_panel *p, struct sy_grid *g)
 
 /* ---- the list of keys ---- */
 
-static void help_column(const struct sy_panel *p, struct sy_grid *g, struct sy_rect r, int first,
-                        int n)
+#define HELP_ROWS (SY_ACT_COUNT + 1)
+
+/* Keys that do something here; before those of the prompt a heading, which has no action. */
+static int help_rows(const struct sy_panel *p, struct sy_key out[HELP_ROWS])
 {
-    int count;
+    int count, n = 0;
     const struct sy_key *keys = sy_keys(&count);
+    for (int i = 0; i < count; i++) {
+        const struct sy_key *k = &keys[i];
+        if (i && k->map != k[-1].map)
+            out[n++] = (struct sy_key){.action = SY_ACT_NONE,
+                                       .help = "at the prompt, and on panels"};
+        if (!p->only_panes || (k->action != SY_ACT_PAUSE && k->action != SY_ACT_MARK))
+            out[n++] = *k;
+    }
+    return n;
+}
+
+static void help_column(const struct sy_panel *p, struct sy_grid *g, struct sy_rect r,
+                        const struct sy_key *k, int n)
+{
     char text[160];
-    for (int i = 0; i < n && first + i < count; i++) {
-        const struct sy_key *k = &keys[first + i];
+    for (int i = 0; i < n; i++, k++) {
+        if (k->action == SY_ACT_NONE) {
+            sy_grid_text(g, r.x, r.y + i, r.w, k->help, sy_look_pen(&p->look, SY_ROLE_TITLE));
+            continue;
+        }
         sy_look_text(&p->look, k->shown, text, sizeof text);
         sy_grid_text(g, r.x, r.y + i, 10, text, sy_look_pen(&p->look, SY_ROLE_VALUE));
         sy_grid_text(g, r.x + 11, r.y + i, r.w - 11, k->help, sy_look_pen(&p->look, SY_ROLE_TEXT));
@@ -272,8 +292,8 @@ static void help_column(const struct sy_panel *p, struct sy_grid *g, struct sy_r
 /* Over all but the status line; in as many columns as it takes, or what there is room for. */
 void sy__help_draw(struct sy_panel *p, struct sy_grid *g)
 {
-    int count, rows = p->h - 2 - p->areas.status.h;
-    sy_keys(&count);
+    struct sy_key keys[HELP_ROWS];
+    int count = help_rows(p, keys), rows = p->h - 2 - p->areas.status.h;
     int columns = (count + (rows > 0 ? rows : 1) - 1) / (rows > 0 ? rows : 1);
     int most = p->w / 38 > 0 ? p->w / 38 : 1;
     columns = columns > most ? most : columns;
@@ -286,8 +306,9 @@ void sy__help_draw(struct sy_panel *p, struct sy_grid *g)
     r.y = r.y < 0 ? 0 : r.y;
     if (each < 1)
         return;
-    struct sy_rect in = sy_frame(g, &p->look, r, "keys", true);
-    for (int c = 0; c < columns; c++)
-        help_column(p, g, (struct sy_rect){in.x + 1 + c * wide, in.y, wide - 1, each}, c * each,
-                    each);
+    struct sy_rect in = sy_frame(
+        g, &p->look, r, p->only_panes ? "keys" : "keys on panels, after F6", true);
+    for (int c = 0; c < columns && c * each < count; c++)
+        help_column(p, g, (struct sy_rect){in.x + 1 + c * wide, in.y, wide - 1, each},
+                    keys + c * each, count - c * each < each ? count - c * each : each);
 }

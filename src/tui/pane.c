@@ -148,9 +148,20 @@ static void pan_right(struct sy_panel *p, struct sy_request *req)
     pan(p, 0.25);
 }
 
+/* false: there is none. */
+static bool drop_filter(struct sy_panel *p)
+{
+    bool had = p->filter[0];
+    if (had)
+        sy_panel_filter(p, NULL, NULL);
+    return had;
+}
+
 static void fit(struct sy_panel *p, struct sy_request *req)
 {
     (void)req;
+    if (drop_filter(p))
+        return;
     p->fit = p->follow = true;
 }
 
@@ -216,6 +227,7 @@ static void all_panes(struct sy_panel *p, struct sy_request *req)
 
 static void choose(struct sy_panel *p, enum sy__view view)
 {
+    bool filtered = drop_filter(p);
     if (p->one || p->full) {
         p->only = view;
         sy__layout(p);
@@ -223,7 +235,7 @@ static void choose(struct sy_panel *p, enum sy__view view)
     }
     for (int i = 0; i < p->nslots; i++)
         if (p->slots[i].view == view) {
-            bool again = p->focus == i && p->pane_mode;
+            bool again = p->focus == i && p->pane_mode && !filtered;
             p->focus = i;
             if (again)
                 alone(p, false, true);
@@ -372,9 +384,7 @@ static void pause_run(struct sy_panel *p, struct sy_request *req)
 
 static void filter(struct sy_panel *p, struct sy_request *req)
 {
-    if (p->filter[0])
-        sy_panel_filter(p, NULL, NULL);
-    else
+    if (!drop_filter(p))
         req->kind = SY_REQ_FILTER;
 }
 
@@ -384,6 +394,8 @@ static void leave(struct sy_panel *p, struct sy_request *req)
         p->help = false;
         return;
     }
+    if (drop_filter(p))
+        return;
     sy_panel_set_pane_mode(p, false);
     req->kind = SY_REQ_LEAVE;
 }

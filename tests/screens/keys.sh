@@ -104,6 +104,14 @@ press F1
 sees "keys act on the panels" "F1 shows the keys"
 press Space
 lacks "keys act on the panels" "until the next one"
+press C-u C-l
+press F1
+sees "keys act on the panels"
+press Enter
+lacks "keys act on the panels" "Enter takes it away, too"
+type 'z'
+sees "yard> z"
+is "$(screen | grep -c 'yard>')" 1 "and enters no empty line"
 press C-u
 press C-x a
 sees "yard>" "C-x a: the plain screen"
@@ -202,5 +210,9 @@ type '/'
 sees "filter:"
 until_true no_chart_below
 report $? "nor when a filter is asked for"
-press C-c
+type 'loss'
+press Enter
+sees "0: all" "a filter: the rule says how to drop it"
+type '2'
+lacks "0: all" "a panel's key does"
 finish
