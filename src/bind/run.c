@@ -39,6 +39,7 @@ struct run {
     struct sy_store *store; /* borrowed; entries of the journal and events go there */
     lua_State *L;  /* main state, Lua thread only */
     bool in_hook;  /* Lua thread only */
+    bool ending;   /* with the program, while it could have gone on; Lua thread only */
     int64_t hook_step;
     atomic_bool closing; /* no hook is called any more */
     struct lsy_look *look; /* owned; on the board from its start while it is open; NULL: not looked at */
@@ -777,14 +778,34 @@ static int wait_all(lua_State *L)
     return failed;
 }
 
+/* The last that is seen of a run that could have gone on: how it does. */
+static void tell_how_to_go_on(const struct run *r)
+{
+    struct sy_saved saved;
+    struct sy_status s;
+    const char *dir = sy_runs_dir(), *name = sy_trainer_name(r->trainer);
+    bool usual = !strcmp(dir, "runs") || !strcmp(dir, "./runs");
+    sy_trainer_status(r->trainer, &s);
+    if (lsy_progress_get() == LSY_PROGRESS_JSON || s.state != SY_RUN_STOPPED ||
+        !sy_trainer_saved(r->trainer, &saved) || saved.step != s.step)
+        return;
+    lsy_progress_line("[%s] saved at step %lld; switchyard%s%s resume %s goes on", name,
+                      (long long)saved.step, usual ? "" : " --runs ", usual ? "" : dir, name);
+}
+
 static void stop_all(lua_State *L)
 {
     lsy_jobs_end(L); /* they may hold a run */
     for (struct run *r = open_runs; r; r = r->next)
-        if (can_stop(r))
+        if (can_stop(r)) {
+            r->ending = true;
             sy_trainer_stop(r->trainer); /* all at once, then one after the other */
+        }
     for (struct run *r = open_runs; r; r = r->next)
         stop_run(r);
+    for (struct run *r = open_runs; r; r = r->next)
+        if (r->ending)
+            tell_how_to_go_on(r);
 }
 
 /* run:repeating(on): steps that were done before are done again */

@@ -51,6 +51,7 @@ press C-d
 type 'y'
 press Enter
 sees "status=0 same" "leaving saves and ends"
+sees "resume live goes on" "and says how the run goes on"
 cat "$dir"/race* 2> /dev/null | sed 's/^/# /' | head -100
 [ -z "$(ls "$dir"/race* 2> /dev/null)" ]
 report $? "and no race was found"
