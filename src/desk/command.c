@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define WORDS 32
+#define DUMP_TAKES "dump: takes the name of a file: .txt, .ans or .svg"
+#define SPLIT_TAKES "split: takes the panel's share of the height, 0.1 to 0.9; 0: as it was"
 
 struct order {
     char *args, *reply;
@@ -30,7 +32,7 @@ static void dump(struct order *r)
 {
     struct sy_err err = SY_ERR_INIT;
     if (!*r->args)
-        fail(r, "%s", "dump: takes the name of a file: .txt, .ans or .svg");
+        fail(r, "%s", DUMP_TAKES);
     else if (sy_desk_dump(r->args, &err))
         fail(r, "%s", err.msg);
 }
@@ -104,12 +106,18 @@ static void filter(struct order *r)
         fail(r, "%s", err.msg);
 }
 
-static void split(struct order *r)
+static bool is_share(const char *text, double *share)
 {
     char *end;
-    double share = strtod(r->args, &end);
-    if (end == r->args || *end || share < 0 || share > 0.9)
-        fail(r, "%s", "split: takes the panel's share of the height, 0.1 to 0.9; 0: as it was");
+    *share = strtod(text, &end);
+    return end != text && !*end && *share >= 0 && *share <= 0.9;
+}
+
+static void split(struct order *r)
+{
+    double share;
+    if (!is_share(r->args, &share))
+        fail(r, "%s", SPLIT_TAKES);
     else {
         sy_panel_set_split(sy_desk_panel(), share);
         sy_desk_repaint();
@@ -130,6 +138,32 @@ bool sy_desk_knows(const char *name)
         if (!strcmp(name, commands[i].name))
             return true;
     return false;
+}
+
+static bool is_theme(const char *name)
+{
+    const char *names = sy_desk_theme_names();
+    size_t n = strlen(name);
+    for (size_t k; *names; names += k + strspn(names + k, ",; ")) {
+        k = strcspn(names, ",; ");
+        if (k == n && !strncmp(names, name, n))
+            return true;
+    }
+    return false;
+}
+
+int sy_desk_check(const char *name, const char *args, char *reply, size_t n)
+{
+    struct order r = {NULL, reply, n, 0};
+    double share;
+    *reply = 0;
+    if (!strcmp(name, "theme") && *args && !is_theme(args))
+        fail(&r, "theme: there are %s", sy_desk_theme_names());
+    else if (!strcmp(name, "split") && !is_share(args, &share))
+        fail(&r, "%s", SPLIT_TAKES);
+    else if (!strcmp(name, "dump") && !*args)
+        fail(&r, "%s", DUMP_TAKES);
+    return r.status;
 }
 
 int sy_desk_command(const char *name, const char *args, char *reply, size_t n)

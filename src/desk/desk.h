@@ -83,6 +83,8 @@ int sy_desk_dump(const char *path, struct sy_err *err);
  * 0, and *reply (maybe "") is to be shown; -1: *reply says why not. */
 bool sy_desk_knows(const char *name);
 int sy_desk_command(const char *name, const char *args, char *reply, size_t n);
+/* Without a screen: -1 when it could not be done on any, and *reply says why. */
+int sy_desk_check(const char *name, const char *args, char *reply, size_t n);
 
 /* Any thread: let fn(ctx) run on the desk's thread soon.  false: no desk is open. */
 bool sy_desk_post(void (*fn)(void *ctx), void *ctx);

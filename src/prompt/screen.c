@@ -53,12 +53,14 @@ static void obey(void *ctx)
 /* ---- on the Lua thread ---- */
 
 /* Without the workbench only the way back is there. */
-static int on_plain_screen(const char *name, char *reply, size_t n)
+static int on_plain_screen(const char *name, const char *args, char *reply, size_t n)
 {
     if (!strcmp(name, "plain")) {
         atomic_store(&bench_wanted, true);
         return 0;
     }
+    if (sy_desk_check(name, args, reply, n))
+        return -1;
     snprintf(reply, n, "%s: not on the plain screen; C-x a or :plain goes back to the panel", name);
     return -1;
 }
@@ -75,7 +77,7 @@ int sy__screen_command(const char *name, const char *args, char *reply, size_t n
     if (!r->name || !r->args || !sy_desk_post(obey, r)) {
         atomic_store(&r->owners, 1);
         leave(r);
-        return on_plain_screen(name, reply, n);
+        return on_plain_screen(name, args, reply, n);
     }
     double end = sy_now() + WAIT_SECONDS;
     while (!atomic_load(&r->done) && sy_now() < end)

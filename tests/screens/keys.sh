@@ -116,6 +116,10 @@ press C-u
 press C-x a
 sees "yard>" "C-x a: the plain screen"
 lacks "F1 help"
+enter ':split wide'
+sees "split: takes the panel's share" "what is wrong anywhere is said first"
+enter ':split 0.5'
+sees "split: not on the plain screen" "then that there is no panel"
 type '"kept'
 press C-x a
 sees "F1 help" "and back"
