@@ -189,7 +189,8 @@ int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, str
     X(DATA, "data exhausted", "by sampling epoch or sequential all text was seen four times")      \
     X(SPEED, "throughput", "for a minute less than 40% of the tokens a second of before")          \
     X(DISK, "checkpoint", "a checkpoint could not be saved")                                       \
-    X(EVAL, "evaluation", "an evaluation failed")
+    X(EVAL, "evaluation", "an evaluation failed")                                                  \
+    X(RECORD, "record", "run.sqlite cannot be written")
 
 enum sy_alarm {
 #define X(id, name, condition) SY_ALARM_##id,
@@ -206,6 +207,8 @@ struct sy_alarm_state {
 const char *sy_alarm_name(enum sy_alarm id);
 const char *sy_alarm_condition(enum sy_alarm id);
 void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_state *out);
+/* On with this text, which the caller tells, or off (NULL).  For RECORD, which the host finds out; any thread. */
+void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, const char *text);
 
 /* ---- why: what is known of a step ---- */
 

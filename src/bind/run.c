@@ -269,6 +269,12 @@ void lsy_store_link(void *run, struct sy_store *store)
     pthread_mutex_unlock(&r->lock);
 }
 
+void lsy_run_mark(void *run, int64_t step, const char *kind, const char *text)
+{
+    struct run *r = run;
+    lsy_look_event(r->look, step, kind, text);
+}
+
 static void on_change(void *ctx)
 {
     struct run *r = ctx;

@@ -103,11 +103,16 @@ static void tell_alarm(struct box *b)
     char text[496], line[640];
     struct sy_status s;
     bool alarm = sy_store_alarm(b->store, text);
-    if (alarm && !b->alarmed) {
+    if (alarm) {
         sy_trainer_status(b->trainer, &s);
-        snprintf(line, sizeof line, "alarm: step %lld: record: %s; the run goes on, what is to be written waits",
+        snprintf(line, sizeof line, "alarm: step %lld: record: %.400s; the run goes on, what is to be written waits",
                  (long long)s.step, text);
+    }
+    if (alarm || b->alarmed) /* each time: a rewind puts alarms out */
+        sy_trainer_set_alarm(b->trainer, SY_ALARM_RECORD, alarm ? line : NULL);
+    if (alarm && !b->alarmed) {
         lsy_progress_event(sy_trainer_name(b->trainer), "alarm", line);
+        lsy_run_mark(b->run, s.step, "alarm", line);
     }
     b->alarmed = alarm;
 }

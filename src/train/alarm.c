@@ -4,7 +4,8 @@
  *
  * An alarm that was told less than AGAIN steps ago comes on without a word; a checkpoint that fails is always told.
  *
- *  1. on_event is the one way out: who prints, stores or draws alarms listens there.
+ *  1. on_event is the one way out: who prints, stores or draws alarms listens there.  But for RECORD: the store has it,
+ *     and src/bind/store.c tells it.
  *  2. Alarms change nothing of the run, and are not part of its state. */
 #include "base/mem.h"
 #include "train/trainer_int.h"
@@ -42,6 +43,20 @@ void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_st
 {
     pthread_mutex_lock(&t->lock);
     *out = t->alarms.list[id];
+    pthread_mutex_unlock(&t->lock);
+}
+
+void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, const char *text)
+{
+    struct sy_alarm_state *a = &t->alarms.list[id];
+    uint32_t bit = (uint32_t)1 << id;
+    pthread_mutex_lock(&t->lock);
+    if (text && !a->on) {
+        a->step = t->status.step;
+        snprintf(a->text, sizeof a->text, "%s", text);
+    }
+    a->on = text != NULL;
+    t->status.alarms = text ? t->status.alarms | bit : t->status.alarms & ~bit;
     pthread_mutex_unlock(&t->lock);
 }
 

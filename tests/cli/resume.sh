@@ -103,6 +103,35 @@ ok '[ $code -eq 143 ]' 'SIGTERM: status 143'
 run -e 'local s = runs "live"; print(s.state, s.step > 0, s.step == require("switchyard.engine").read_checkpoint((require("switchyard.engine").find_checkpoint(s.dir))).step)'
 ok '[ "$(cat "$folder/out")" = "stopped	true	true" ]' 'and its last step is saved'
 
+# ---- a quota that run.sqlite does not fit in ----
+
+cat > "$folder/record.lua" <<'END'
+local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 4, top_k = 2, expert_dim = 16}
+r = train(m, d, {steps = 3, batch = 2, eval_every = 0, checkpoint_every = 0, name = "record"}):wait()
+local function record()
+  for _, a in ipairs(r:alarms()) do
+    if a.name == "record" then return tostring(a.on) .. " " .. tostring(a.text) end
+  end
+end
+print("before", record())
+for i = 1, 400 do -- 1.6 MB that cannot be made smaller
+  local t = {}
+  for k = 1, 500 do t[k] = ("%08x"):format(math.random(0, 0xffffffff)) end
+  r:note(table.concat(t))
+end
+for i = 1, 2 do r._store:flush() end -- the second knows of the first
+print("after", record())
+END
+(
+    ulimit -f 600 2> /dev/null
+    exec "$SWITCHYARD" "$folder/record.lua"
+) > "$folder/out" 2> "$folder/err"
+ok 'grep -q "^before	false nil" "$folder/out"' 'run.sqlite is written: no alarm'
+ok 'grep -q "^after	true alarm: step 3: record: .*; the run goes on, what is to be written waits" "$folder/out"' \
+    'run.sqlite cannot be written: r:alarms() has it'
+ok 'grep -q "^\[record\] .*record: " "$folder/out"' 'and it is told'
+
 # ---- a quota: the run goes on, the older checkpoint stays ----
 
 cat > "$folder/quota.lua" <<'END'

@@ -155,7 +155,7 @@ is(on["dead experts"], "alarm: step 128: dead experts: 3 experts are under 1% of
   "dead experts are named, but not the disabled one")
 is(on["router collapse"], "alarm: step 128: router collapse: layer 1: 2 of 6 experts got 100% of the tokens over 128 steps",
   "a collapsed router")
-is(#r:alarms(), 9, "the table of alarms")
+is(#r:alarms(), 10, "the table of alarms")
 ok(tostring(r:alarms()):find "ON  dead experts", "prints")
 r:close()
 
