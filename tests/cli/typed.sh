@@ -44,7 +44,7 @@ expect "a command without its argument" ":kill: takes a number (:kill N)" ':kill
 expect "no run" "pause: there is no run yet" ':pause'
 expect "no screen" "dump: needs the workbench" ':dump x'
 expect "variables" "answer       42" 'answer = 42' ':who'
-expect ":pause and :resume" "paused running" "$model" "$text" "$train" ':pause' 'r:wait(); s = r.state' ':resume typed' 'print(s .. " " .. r.state)'
+expect ":pause and :resume" "paused running" "$model" "$text" "$train" 'r.steps = 10000000; r:resume();' ':pause' 'r:wait(); s = r.state' ':resume typed' 'print(s .. " " .. r.state)'
 expect ":mark" "a mark of mine" "$model" "$text" "$train" ':mark a mark of mine' 'r:wait();' 'for _, e in ipairs(r:journal()) do print(e.text) end'
 expect ":alert" "alert at step" "$model" "$text" "$train" 'r:pause():wait(); r.steps = r.step + 40' \
     ':alert loss > 0 and step > 20' 'r:resume():wait();'
