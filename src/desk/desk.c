@@ -648,7 +648,7 @@ void sy_desk_ask(const char *question, void (*answer)(const char *text))
 
 const char *sy_desk_theme_names(void)
 {
-    return "auto, 256, 8, none; braille, blocks, ascii";
+    return "auto, dark, light, 256, 8, none; braille, blocks, ascii";
 }
 
 bool sy_desk_theme(const char *name)
@@ -658,6 +658,8 @@ bool sy_desk_theme(const char *name)
     bool utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
     if (!strcmp(name, "auto"))
         choose_look();
+    else if (!strcmp(name, "dark") || !strcmp(name, "light"))
+        d->look.light = *name == 'l';
     else if (!strcmp(name, "256") || !strcmp(name, "8"))
         d->look.colours = atoi(name) < most ? atoi(name) : most;
     else if (!strcmp(name, "none"))

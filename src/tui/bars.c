@@ -157,9 +157,10 @@ static int bar_text(const struct sy_panel *p, struct sy_grid *g, int x, const ch
 {
     struct sy_pen pen = sy_look_pen(&p->look, role), bar = sy_look_pen(&p->look, SY_ROLE_BAR);
     char fine[320];
-    if (bar.bg >= 0)
+    if (bar.bg >= 0) {
         pen.bg = bar.bg;
-    else
+        pen.fg = pen.fg < 0 ? bar.fg : pen.fg; /* the terminal's own may be as dark as the bar */
+    } else
         pen = bar;
     sy_look_text(&p->look, text, fine, sizeof fine);
     return x + sy_grid_text(g, x, p->areas.status.y, p->w - x, fine, pen);

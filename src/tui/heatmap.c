@@ -266,6 +266,8 @@ void sy_heat_draw(const struct sy_heat *h, const struct sy_look *look, struct sy
             const struct sy_cell *c = sy_grid_at(g, in.x + x, in.y + j);
             struct sy_pen pen = sy_look_pen(look, SY_ROLE_CURSOR);
             pen.bg = per == 2 && c ? c->pen.bg : (int16_t)-1;
+            if (pen.bg >= 0 && pen.fg < 0) /* on the ramp, not on the terminal's own */
+                pen.fg = 255;
             sy_grid_put(g, in.x + x, in.y + j, sy_glyph(look, SY_GLYPH_CURSOR), pen);
         }
     }

@@ -27,7 +27,7 @@ static enum sy_symbols natural_symbols(const char *codeset, const char *term)
 struct sy_look sy_look_choose(const char *codeset, const char *term, const char *symbols,
                               const char *no_color, int colours)
 {
-    struct sy_look look = {natural_symbols(codeset, term), 0};
+    struct sy_look look = {natural_symbols(codeset, term), 0, false};
     if (symbols && !strcmp(symbols, "ascii"))
         look.symbols = SY_SYMBOLS_ASCII;
     else if (symbols && !strcmp(symbols, "blocks"))
@@ -44,25 +44,43 @@ struct role {
 };
 
 static const struct role roles[SY_ROLE_COUNT] = {
-    [SY_ROLE_TEXT] = {{252, -1, 0}, {-1, -1, 0}, {-1, -1, 0}},
+    [SY_ROLE_TEXT] = {{-1, -1, 0}, {-1, -1, 0}, {-1, -1, 0}},
     [SY_ROLE_DIM] = {{245, -1, 0}, {-1, -1, SY_DIM}, {-1, -1, 0}},
     [SY_ROLE_FRAME] = {{240, -1, 0}, {4, -1, 0}, {-1, -1, 0}},
     [SY_ROLE_FOCUS] = {{80, -1, SY_BOLD}, {6, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
-    [SY_ROLE_TITLE] = {{253, -1, SY_BOLD}, {-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
-    [SY_ROLE_VALUE] = {{231, -1, SY_BOLD}, {7, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
+    [SY_ROLE_TITLE] = {{-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
+    [SY_ROLE_VALUE] = {{-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
     [SY_ROLE_GOOD] = {{114, -1, 0}, {2, -1, 0}, {-1, -1, 0}},
     [SY_ROLE_WARN] = {{214, -1, SY_BOLD}, {3, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
     [SY_ROLE_BAD] = {{203, -1, SY_BOLD}, {1, -1, SY_BOLD}, {-1, -1, SY_BOLD | SY_REVERSE}},
     [SY_ROLE_EVENT] = {{177, -1, SY_BOLD}, {5, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
     [SY_ROLE_VALID] = {{220, -1, SY_BOLD}, {3, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
-    [SY_ROLE_CURSOR] = {{255, -1, SY_BOLD}, {7, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
+    [SY_ROLE_CURSOR] = {{-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
     [SY_ROLE_BAR] = {{252, 236, 0}, {-1, -1, SY_REVERSE}, {-1, -1, SY_REVERSE}},
     [SY_ROLE_PROMPT] = {{80, -1, SY_BOLD}, {6, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
 };
 
+/* On white: 256 colours of contrast 4.5 or more (WCAG 2.1, 1.4.3), but for frames. */
+static const struct role light_roles[SY_ROLE_COUNT] = {
+    [SY_ROLE_TEXT] = {{-1, -1, 0}, {-1, -1, 0}, {-1, -1, 0}},
+    [SY_ROLE_DIM] = {{241, -1, 0}, {-1, -1, SY_DIM}, {-1, -1, 0}},
+    [SY_ROLE_FRAME] = {{248, -1, 0}, {4, -1, 0}, {-1, -1, 0}},
+    [SY_ROLE_FOCUS] = {{24, -1, SY_BOLD}, {4, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
+    [SY_ROLE_TITLE] = {{-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
+    [SY_ROLE_VALUE] = {{-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
+    [SY_ROLE_GOOD] = {{22, -1, 0}, {2, -1, 0}, {-1, -1, 0}},
+    [SY_ROLE_WARN] = {{94, -1, SY_BOLD}, {1, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
+    [SY_ROLE_BAD] = {{124, -1, SY_BOLD}, {1, -1, SY_BOLD}, {-1, -1, SY_BOLD | SY_REVERSE}},
+    [SY_ROLE_EVENT] = {{90, -1, SY_BOLD}, {5, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
+    [SY_ROLE_VALID] = {{88, -1, SY_BOLD}, {1, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
+    [SY_ROLE_CURSOR] = {{-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
+    [SY_ROLE_BAR] = {{234, 253, 0}, {-1, -1, SY_REVERSE}, {-1, -1, SY_REVERSE}},
+    [SY_ROLE_PROMPT] = {{24, -1, SY_BOLD}, {4, -1, SY_BOLD}, {-1, -1, SY_BOLD}},
+};
+
 struct sy_pen sy_look_pen(const struct sy_look *look, enum sy_role role)
 {
-    const struct role *r = &roles[role];
+    const struct role *r = look->light ? &light_roles[role] : &roles[role];
     return look->colours == 256 ? r->many : look->colours == 8 ? r->eight : r->none;
 }
 
@@ -70,20 +88,24 @@ struct sy_pen sy_look_pen(const struct sy_look *look, enum sy_role role)
 static const int16_t curves[] = {81, 215, 79, 211, 227, 146, 174, 255};
 static const int16_t envelopes[] = {24, 94, 23, 89, 100, 60, 95, 240};
 static const int16_t eight[] = {6, 3, 2, 5, 7, 4, 1, 7};
+static const int16_t light_curves[] = {25, 130, 29, 125, 58, 61, 95, 238};
+static const int16_t light_envelopes[] = {153, 223, 158, 218, 187, 189, 181, 250};
+static const int16_t light_eight[] = {4, 1, 2, 5, 6, 0, 1, 0};
 
 struct sy_pen sy_look_curve(const struct sy_look *look, int i)
 {
     int k = i % 8;
     if (look->colours == 256)
-        return (struct sy_pen){curves[k], -1, 0};
-    return (struct sy_pen){look->colours == 8 ? eight[k] : (int16_t)-1, -1, SY_BOLD};
+        return (struct sy_pen){look->light ? light_curves[k] : curves[k], -1, 0};
+    int16_t one = look->light ? light_eight[k] : eight[k];
+    return (struct sy_pen){look->colours == 8 ? one : (int16_t)-1, -1, SY_BOLD};
 }
 
 struct sy_pen sy_look_envelope(const struct sy_look *look, int i)
 {
     int k = i % 8;
     if (look->colours == 256)
-        return (struct sy_pen){envelopes[k], -1, 0};
+        return (struct sy_pen){look->light ? light_envelopes[k] : envelopes[k], -1, 0};
     return (struct sy_pen){look->colours == 8 ? (eight[k] == 4 ? 6 : 4) : (int16_t)-1, -1, SY_DIM};
 }
 

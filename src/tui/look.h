@@ -13,6 +13,7 @@ enum sy_symbols { SY_SYMBOLS_ASCII, SY_SYMBOLS_BLOCKS, SY_SYMBOLS_BRAILLE };
 struct sy_look {
     enum sy_symbols symbols;
     int colours; /* 256, 8 or 0 */
+    bool light;  /* the terminal's background; ordinary text has its own colour on either */
 };
 
 /* From nl_langinfo(CODESET), TERM, SWITCHYARD_SYMBOLS, NO_COLOR (each may be NULL) and the number

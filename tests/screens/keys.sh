@@ -2,6 +2,7 @@
 # The workbench under a user's hands: what is typed, and what stands on the screen.
 # shellcheck source=tests/screens/lib.sh
 . "${srcdir:-.}/tests/screens/lib.sh"
+painted() { tm capture-pane -t "$terminal" -p -e | grep 'yard>' | tail -1 | grep -qF "$1"; }
 
 start 80 24 "$program -E"
 sees "yard>" "the prompt"
@@ -221,4 +222,15 @@ press Enter
 sees "0: all" "a filter: the rule says how to drop it"
 type '2'
 lacks "0: all" "a panel's key does"
+press C-c
+
+# colours
+start 80 24 "TERM=xterm-256color $program -E"
+sees "yard>"
+enter ':theme light'
+until_true painted '38;5;24m'
+report $? ":theme light: the prompt is dark"
+enter ':theme dark'
+until_true painted '38;5;80m'
+report $? ":theme dark"
 finish

@@ -161,7 +161,7 @@ static void looks(void)
            "NO_COLOR");
     tap_ok(look_is(sy_look_choose("UTF-8", "xterm", "emoji", "", 256), SY_SYMBOLS_BRAILLE, 256),
            "nonsense, and an empty NO_COLOR");
-    struct sy_look fine = {SY_SYMBOLS_BRAILLE, 256}, none = {SY_SYMBOLS_ASCII, 0};
+    struct sy_look fine = {SY_SYMBOLS_BRAILLE, 256, false}, none = {SY_SYMBOLS_ASCII, 0, false};
     static const double levels[6] = {0, 95, 135, 175, 215, 255};
     double before = -1;
     int bad = 0;

@@ -30,7 +30,7 @@ struct stage {
     int n;
 };
 
-static const struct sy_look fine = {SY_SYMBOLS_BRAILLE, 256};
+static const struct sy_look fine = {SY_SYMBOLS_BRAILLE, 256, false};
 
 static void act(struct stage *s, enum sy_action a, int times)
 {
@@ -138,17 +138,22 @@ static void at_200x60(void)
 static void with_ascii(void)
 {
     add_marks(&stage.run[0]);
-    open_stage(&stage, 80, 24, (struct sy_look){SY_SYMBOLS_ASCII, 0}, 1);
+    open_stage(&stage, 80, 24, (struct sy_look){SY_SYMBOLS_ASCII, 0, false}, 1);
+}
+
+static void with_light(void)
+{
+    open_stage(&stage, 80, 24, (struct sy_look){SY_SYMBOLS_BRAILLE, 256, true}, 1);
 }
 
 static void with_8_colours(void)
 {
-    open_stage(&stage, 80, 24, (struct sy_look){SY_SYMBOLS_BLOCKS, 8}, 1);
+    open_stage(&stage, 80, 24, (struct sy_look){SY_SYMBOLS_BLOCKS, 8, false}, 1);
 }
 
 static void without_colours(void)
 {
-    open_stage(&stage, 120, 40, (struct sy_look){SY_SYMBOLS_BRAILLE, 0}, 1);
+    open_stage(&stage, 120, 40, (struct sy_look){SY_SYMBOLS_BRAILLE, 0, false}, 1);
 }
 
 static void with_events(void)
@@ -279,6 +284,7 @@ static const struct scene {
               {"20x5", at_20x5},
               {"ascii", with_ascii},
               {"8-colours", with_8_colours},
+              {"light", with_light},
               {"no-colours", without_colours},
               {"events", with_events},
               {"cursor", with_cursor},

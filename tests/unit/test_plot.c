@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct sy_look fine = {SY_SYMBOLS_BRAILLE, 256}, bare = {SY_SYMBOLS_ASCII, 0};
+static const struct sy_look fine = {SY_SYMBOLS_BRAILLE, 256, false}, bare = {SY_SYMBOLS_ASCII, 0, false};
 
 static const char *ticks_text(bool log, double lo, double hi, int most, enum sy_unit unit)
 {
