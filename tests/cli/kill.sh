@@ -112,10 +112,9 @@ while [ $round -lt $((rounds / 2)) ]; do
     killed "1.${delay#0.}" "$folder/wild.lua" "wild$round" $seed
     "$SWITCHYARD" --runs "$folder/runs" -e "runs 'wild$round'" 2> /dev/null || continue # before it was there
     "$SWITCHYARD" --runs "$folder/runs" -e "
-        local s = runs 'wild$round'
-        local to = s.step + 30
-        s:close()
-        train.resume('wild$round', {steps = to}):wait()" > "$folder/out" 2>&1
+        local r = train.resume('wild$round', {paused = true})
+        r.steps = r.step + 30
+        r:resume():wait()" > "$folder/out" 2>&1
     ok "[ $? -eq 0 ]" "wild $round: resumed"
 done
 for run in "$folder"/runs/wild*; do
