@@ -1,7 +1,7 @@
 #!/bin/sh
 # The terminal goes, or the system wants an end, while a run trains: the run is saved and the program
 # ends; nothing spins on a terminal that is at its end.
-# shellcheck source=/dev/null
+# shellcheck source=tests/screens/lib.sh
 . "${srcdir:-.}/tests/screens/lib.sh"
 
 cat > "$dir/run.lua" <<'END'
