@@ -25,6 +25,8 @@ static int deeper(volatile char *above)
 {
     volatile char here[1024];
     here[0] = above[0];
+    if (above[0]) /* never */
+        return 0;
     return deeper(here) + here[1]; /* no tail call */
 }
 
