@@ -4,8 +4,8 @@
  *     a value not finite, or a spike? --yes--> skipped: it counts, the series have it, nothing is updated
  *                                        \--max_skips in a row--> the run fails, or is to be rewound
  *
- *  1. Runs on the trainer's thread, between two borders; allocates nothing, and nothing of Lua runs.
- *     (but for what is kept of a step that stood out).
+ *  1. Runs on the trainer's thread, between two borders; nothing of Lua runs, and nothing is allocated
+ *     but for what is kept of a step that stood out.
  *  2. A step that fails or is skipped has changed no parameter, no moment and no state.
  *  3. What depends on the clock (time, tokens a second) never reaches a parameter.  Layer train. */
 #include "base/clock.h"
