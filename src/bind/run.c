@@ -1,14 +1,12 @@
-/* Runs: the trainer (switchyard/train.h) as a userdata, its hooks, and what the program asks of all
+/* Runs: the trainer (switchyard/train.h) as a userdata, what Lua asks of it, and what the program asks of all
  * runs at its end.  Layer bind; lua/run.lua makes of it what users see.
  *
  *  1. A run's userdata is anchored in the registry: it lives until the program ends or run:close().
  *  2. Waiting for a trainer always serves the host's queue (host.h): it may be inside a hook. */
-#include "bind/run.h"
+#include "bind/run_int.h"
 
 #include "base/hash.h"
 #include "base/mem.h"
-#include "base/str.h"
-#include "bind/chunk.h"
 #include "bind/data.h"
 #include "bind/host.h"
 #include "bind/look.h"
@@ -22,30 +20,9 @@
 #include "train/params.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdatomic.h>
 #include <string.h>
 
-#define MAX_HOOKS 32
 #define EVAL_SLICE 4 /* batches */
-
-struct run {
-    struct sy_trainer *trainer;
-    struct run *next; /* of open_runs */
-    pthread_mutex_t lock;
-    int64_t every[MAX_HOOKS]; /* guarded by lock, with the next two */
-    int nhooks;
-    struct sy_store *store; /* borrowed; entries of the journal and events go there */
-    lua_State *L;  /* main state, Lua thread only */
-    bool in_hook;  /* Lua thread only */
-    bool ending;   /* with the program, while it could have gone on; Lua thread only */
-    int64_t hook_step;
-    atomic_bool closing; /* no hook is called any more */
-    struct lsy_look *look; /* owned; on the board from its start while it is open; NULL: not looked at */
-    double flops_per_token; /* of the plan in use */
-    atomic_bool repeating; /* steps are done again: nothing is told, no hook is called, nothing is written down */
-};
 
 static struct run *check_run(lua_State *L)
 {
@@ -57,7 +34,9 @@ static struct run *check_run(lua_State *L)
 
 /* All runs that are open, for the program's end; Lua thread only. */
 static struct run *open_runs;
-static bool any_failed; /* of those that were closed */
+static bool any_failed; /* of those that were closed, or in a hook */
+
+void lsy_run_failed(void) { any_failed = true; }
 
 static enum sy_run_state state_of(const struct run *r)
 {
@@ -110,181 +89,6 @@ static int run_gc(lua_State *L)
     return 0;
 }
 
-/* One line; where the error came from is in the message itself. */
-static void hook_failed(struct run *r, const char *why)
-{
-    char line[512], text[600];
-    snprintf(line, sizeof line, "%s", why);
-    line[strcspn(line, "\n")] = 0;
-    snprintf(text, sizeof text, "hook at step %lld: %s", (long long)r->hook_step, line);
-    lsy_progress_event(sy_trainer_name(r->trainer), "hook", text);
-    sy_trainer_note(r->trainer, "hook", line);
-    sy_trainer_pause(r->trainer);
-    any_failed = true; /* a script that ends with this run paused did not do what it was asked */
-}
-
-/* On the Lua thread: call the function that run.lua put into uservalue 1 with the step. */
-static void call_hooks(lua_State *L, void *ctx)
-{
-    struct run *r = ctx;
-    int top = lua_gettop(L);
-    lua_pushcfunction(L, lsy_traceback);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, r);
-    lua_getiuservalue(L, -1, 1);
-    lua_pushinteger(L, (lua_Integer)r->hook_step);
-    r->in_hook = true;
-    sy_chunk_aside(true);
-    if (lua_pcall(L, 1, 0, top + 1) != LUA_OK)
-        hook_failed(r, luaL_tolstring(L, -1, NULL));
-    sy_chunk_aside(false);
-    r->in_hook = false;
-    lua_settop(L, top);
-}
-
-/* On the Lua thread, posted: nobody waits for it, and the run may be gone. */
-static void call_rewind(lua_State *L, void *ctx)
-{
-    int top = lua_gettop(L);
-    lua_pushcfunction(L, lsy_traceback);
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, ctx) == LUA_TUSERDATA) {
-        lua_getiuservalue(L, -1, 1);
-        lua_pushliteral(L, "rewind");
-        sy_chunk_aside(true);
-        if (lua_pcall(L, 1, 0, top + 1) != LUA_OK && luaL_testudata(L, top + 2, META_RUN))
-            hook_failed(ctx, luaL_tolstring(L, -1, NULL));
-        sy_chunk_aside(false);
-    }
-    lua_settop(L, top);
-}
-
-static void rewind_posted(void *ctx) { (void)ctx; }
-
-static bool hooks_due(struct run *r, int64_t step)
-{
-    int64_t samples = (int64_t)sy_trainer_get(r->trainer, SY_HYPER_sample_every);
-    bool due = samples && step % samples == 0;
-    pthread_mutex_lock(&r->lock);
-    for (int i = 0; i < r->nhooks; i++)
-        due |= step % r->every[i] == 0;
-    pthread_mutex_unlock(&r->lock);
-    return due;
-}
-
-static void store_event(struct run *r, int64_t step, const char *kind, const char *text)
-{
-    pthread_mutex_lock(&r->lock);
-    if (r->store)
-        sy_store_post(r->store, SY_STORE_EVENTS, step, kind, text, NULL, 0);
-    pthread_mutex_unlock(&r->lock);
-}
-
-static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
-{
-    struct run *r = ctx;
-    int64_t first, last;
-    if (atomic_load(&r->repeating) && s->state != SY_RUN_FAILED)
-        return;
-    if (s->state == SY_RUN_PAUSED && sy_trainer_rewind_wanted(r->trainer, &first, &last))
-        return; /* in a moment it goes on */
-    if (s->state != SY_RUN_RUNNING)
-        store_event(r, s->step, sy_run_state_name(s->state), s->error.code ? s->error.msg : "");
-    lsy_progress_step(sy_trainer_name(r->trainer), s, evaluated);
-    if (s->state == SY_RUN_RUNNING)
-        sy_board_stepped();
-    else
-        sy_board_changed();
-    if (s->state == SY_RUN_RUNNING && !atomic_load(&r->closing) && hooks_due(r, s->step)) {
-        r->hook_step = s->step;
-        sy_host_call(call_hooks, r);
-    }
-}
-
-/* What is saved or skipped needs no line where a person reads; what went wrong does. */
-static void on_event(void *ctx, const char *kind, const char *text)
-{
-    struct run *r = ctx;
-    if (atomic_load(&r->repeating) && (!strcmp(kind, "alarm") || !strcmp(kind, "skip")))
-        return; /* told when it was done first */
-    if (!strcmp(kind, "rewind")) { /* told when it is done */
-        if (!atomic_load(&r->closing))
-            sy_host_post(call_rewind, r, rewind_posted);
-        return;
-    }
-    bool quiet = !strcmp(kind, "checkpoint") || !strcmp(kind, "skip");
-    if (!quiet || lsy_progress_get() == LSY_PROGRESS_JSON)
-        lsy_progress_event(sy_trainer_name(r->trainer), kind, text);
-    struct sy_status s;
-    sy_trainer_status(r->trainer, &s);
-    struct sy_saved saved;
-    if (!strcmp(kind, "checkpoint") && sy_trainer_saved(r->trainer, &saved))
-        s.step = saved.step; /* it was written while the run went on */
-    store_event(r, s.step, kind, text);
-    if (strcmp(kind, "skip")) /* those are in the journal */
-        lsy_look_event(r->look, s.step, kind, text);
-}
-
-/* What a replay needs of an entry, little-endian: Lua's string.unpack("<i8 d s4 s4 s4"): expert (from 0, -1:
- * none), value, kind, key, values as f32.  lua/again.lua reads it. */
-static void pack_entry(struct sy_str *o, const struct sy_journal_entry *e)
-{
-    const void *parts[3] = {e->kind, e->key, e->values};
-    uint32_t n[3] = {(uint32_t)strlen(e->kind), (uint32_t)strlen(e->key),
-                     (uint32_t)((size_t)e->n * sizeof(float))};
-    sy_str_add(o, &e->expert, sizeof e->expert);
-    sy_str_add(o, &e->value, sizeof e->value);
-    for (int i = 0; i < 3; i++) {
-        sy_str_add(o, &n[i], sizeof n[i]);
-        if (n[i])
-            sy_str_add(o, parts[i], n[i]);
-    }
-}
-
-static void on_journal(void *ctx, const struct sy_journal_entry *e)
-{
-    struct run *r = ctx;
-    struct sy_str o = SY_STR_INIT;
-    if (atomic_load(&r->repeating))
-        return;
-    pthread_mutex_lock(&r->lock);
-    if (r->store) {
-        pack_entry(&o, e);
-        if (!o.failed)
-            sy_store_post(r->store, SY_STORE_JOURNAL, e->step, e->kind, e->text, o.data, o.len);
-    }
-    pthread_mutex_unlock(&r->lock);
-    sy_str_free(&o);
-}
-
-void lsy_run_set_store(lua_State *L, int arg, struct sy_store *store)
-{
-    lsy_check_trainer(L, arg);
-    lsy_store_link(lua_touserdata(L, arg), store);
-}
-
-void lsy_store_link(void *run, struct sy_store *store)
-{
-    struct run *r = run;
-    pthread_mutex_lock(&r->lock);
-    r->store = store;
-    pthread_mutex_unlock(&r->lock);
-}
-
-void lsy_run_mark(void *run, int64_t step, const char *kind, const char *text)
-{
-    struct run *r = run;
-    lsy_look_event(r->look, step, kind, text);
-}
-
-static void on_change(void *ctx)
-{
-    struct run *r = ctx;
-    pthread_mutex_lock(&r->lock);
-    if (r->store)
-        sy_store_wake(r->store);
-    pthread_mutex_unlock(&r->lock);
-    lsy_wake();
-}
-
 static void read_hyper(lua_State *L, int arg, struct sy_hyper *h)
 {
     sy_hyper_defaults(h);
@@ -321,10 +125,10 @@ static int l_trainer(lua_State *L)
     luaL_setmetatable(L, META_RUN);
     lua_pushvalue(L, 8);
     lua_setiuservalue(L, -2, 1);
-    c.on_step = on_step;
-    c.on_event = on_event;
-    c.on_change = on_change;
-    c.on_journal = on_journal;
+    c.on_step = lsy_told_step;
+    c.on_event = lsy_told_event;
+    c.on_change = lsy_told_change;
+    c.on_journal = lsy_told_journal;
     c.ctx = r;
     struct sy_trainer *t = sy_trainer_new(&c, &err);
     if (!t)

@@ -1,0 +1,37 @@
+/* A run's userdata, shared by run.c (what Lua asks) and run_told.c (what the trainer tells).  Layer bind. */
+#ifndef SY_BIND_RUN_INT_H
+#define SY_BIND_RUN_INT_H
+
+#include "bind/run.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define MAX_HOOKS 32
+
+struct run {
+    struct sy_trainer *trainer;
+    struct run *next; /* of open_runs */
+    pthread_mutex_t lock;
+    int64_t every[MAX_HOOKS]; /* guarded by lock, with the next two */
+    int nhooks;
+    struct sy_store *store; /* borrowed; entries of the journal and events go there */
+    lua_State *L;  /* main state, Lua thread only */
+    bool in_hook;  /* Lua thread only */
+    bool ending;   /* with the program, while it could have gone on; Lua thread only */
+    int64_t hook_step;
+    atomic_bool closing; /* no hook is called any more */
+    struct lsy_look *look; /* owned; on the board from its start while it is open; NULL: not looked at */
+    double flops_per_token; /* of the plan in use */
+    atomic_bool repeating; /* steps are done again: nothing is told, no hook is called, nothing is written down */
+};
+
+/* run_told.c: the trainer's callbacks (struct sy_train_config); ctx is the run. */
+void lsy_told_step(void *ctx, const struct sy_status *s, bool evaluated);
+void lsy_told_event(void *ctx, const char *kind, const char *text);
+void lsy_told_journal(void *ctx, const struct sy_journal_entry *e);
+void lsy_told_change(void *ctx);
+/* run.c: a script that ends now did not do what it was asked. */
+void lsy_run_failed(void);
+
+#endif
