@@ -10,7 +10,9 @@
  *  2. A colour pair is made when a pen first asks for it; when there are no more, the foreground
  *     goes first, then both.
  *  3. A character of whose width curses thinks otherwise than the grid becomes '?': columns hold.
- *  4. What restore writes is put together while all is well, so that it only writes. */
+ *  4. What restore writes is put together while all is well, so that it only writes.
+ *  5. The region that scrolls is the whole screen after every repaint and after we left: curses narrows and
+ *     widens it as it scrolls, and a size that changes between leaves one of the old size behind. */
 #include "tui/screen.h"
 #include "config.h"
 
@@ -116,6 +118,15 @@ static void append_capability(const char *name)
     append_plain(tigetstr(name));
 }
 
+/* Moves the cursor, too. */
+static const char *whole_region(int height)
+{
+    const char *csr = tigetstr("csr");
+    if (!csr || csr == (const char *)-1)
+        return "";
+    return tparm(csr, 0L, (long)height - 1, 0L, 0L, 0L, 0L, 0L, 0L, 0L);
+}
+
 static void prepare_restore(void)
 {
     const char *cup = tigetstr("cup");
@@ -126,6 +137,7 @@ static void prepare_restore(void)
     append_plain(MOUSE_OFF PASTE_OFF);
     append_capability("sgr0");
     append_capability("op");
+    append_plain(whole_region(LINES));
     if (cup && cup != (const char *)-1)
         append_plain(tparm(cup, (long)LINES - 1, 0L, 0L, 0L, 0L, 0L, 0L, 0L, 0L));
     append_capability("el");
@@ -179,12 +191,21 @@ static void set_colours(void)
     sc.pairs = COLOR_PAIRS > 65535 ? 65535 : COLOR_PAIRS;
 }
 
-static void take_size(void)
+static bool find_size(int *w, int *h)
 {
     struct winsize size;
-    if (ioctl(sc.out_fd, TIOCGWINSZ, &size) == 0 && size.ws_row && size.ws_col &&
-        (size.ws_row != LINES || size.ws_col != COLS))
-        resize_term(size.ws_row, size.ws_col);
+    if (ioctl(sc.out_fd, TIOCGWINSZ, &size) || !size.ws_row || !size.ws_col)
+        return false;
+    *w = size.ws_col;
+    *h = size.ws_row;
+    return true;
+}
+
+static void take_size(void)
+{
+    int w, h;
+    if (find_size(&w, &h) && (h != LINES || w != COLS))
+        resize_term(h, w);
 }
 
 static int fail_open(struct sy_err *err, const char *why)
@@ -254,6 +275,9 @@ void sy_screen_suspend(void)
     if (sc.mouse)
         put(MOUSE_OFF);
     put(PASTE_OFF);
+    int w, h = LINES;
+    find_size(&w, &h); /* it may have changed unseen */
+    put(whole_region(h));
     curs_set(1);
     endwin();
     rest.armed = 0;
@@ -388,6 +412,7 @@ void sy_screen_show(const struct sy_grid *g, int x, int y)
         return;
     bool anew = sc.stale || sc.shown.w != g->w || sc.shown.h != g->h;
     if (anew) {
+        put(whole_region(LINES));
         erase();
         clearok(curscr, TRUE);
         if (sy_grid_resize(&sc.shown, g->w, g->h, NULL))

@@ -118,7 +118,8 @@ while [ $round -lt $((rounds / 2)) ]; do
     ok "[ $? -eq 0 ]" "wild $round: resumed"
 done
 for run in "$folder"/runs/wild*; do
-    [ -e "$run/run.sqlite" ] || continue # killed while it was made
+    [ -e "$run/run.sqlite" ] || continue # killed while it was made, as what the next line says
+    ! "$SWITCHYARD" --runs "$folder/runs" -e "runs '${run##*/}'" 2>&1 | grep -q 'creation was not finished' || continue
     "$SWITCHYARD" --runs "$folder/runs" replay "${run##*/}" > "$folder/out" 2>&1
     ok 'grep -q "^identical through step" "$folder/out"' "${run##*/}: $(tail -n 1 "$folder/out")"
 done

@@ -104,6 +104,14 @@ lacks() { until_true has_not "$1"; report $? "${2:-without: $1}"; }
 cursor() { until_true cursor_is "$1"; report $? "${2:-cursor at $1}"; }
 is() { [ "$1" = "$2" ]; report $? "$3"; }
 
+# A region that scrolls, as curses leaves one behind when the size changes while it scrolls.
+narrow_region() { printf '\0337\033[1;5r\0338' > "$(tm display-message -t "$terminal" -p '#{pane_tty}')"; }
+region_is_whole()
+{
+    [ "$(tm display-message -t "$terminal" -p '#{scroll_region_upper},#{scroll_region_lower},#{pane_height}' |
+        awk -F, '{ print $1, $2 + 1 - $3 }')" = "0 0" ]
+}
+
 # The program's process, below the shell.
 pid_of() { pgrep -P "$(tm display-message -t "$terminal" -p '#{pane_pid}')" -f "$1" | head -1; }
 

@@ -16,6 +16,15 @@ sees "F1 help" "all is back"
 tm resize-window -t "$terminal" -x 1 -y 1
 tm resize-window -t "$terminal" -x 80 -y 24
 sees "F1 help" "after 1 x 1, too"
+narrow_region
+tm resize-window -t "$terminal" -x 80 -y 23
+tm resize-window -t "$terminal" -x 80 -y 24
+until_true region_is_whole
+report $? "a new size: the whole screen scrolls"
+narrow_region
+press C-l
+until_true region_is_whole
+report $? "Ctrl-L: too"
 
 # stop and go on
 press C-z
@@ -58,9 +67,12 @@ fi
 for signal in SEGV ABRT TERM HUP QUIT ALRM USR1 XCPU; do
     start 80 24 "$program -E"
     sees "F1 help" "a screen for SIG$signal"
+    narrow_region
     kill -"$signal" "$(pid_of "$program")"
     sees "same" "SIG$signal: the modes as they were"
     is "$(tm display-message -t "$terminal" -p '#{alternate_on}')" 0 "the normal screen"
+    region_is_whole
+    report $? "all of which scrolls"
     type 'echo ec''ho'
     sees "echo echo" "that echoes"
 done
