@@ -173,6 +173,7 @@ while IFS= read -r line; do
 done < "$dir/lines"
 # Endless growth needs an end that comes soon (an address sanitizer cannot live with one).
 (
+    # shellcheck disable=SC3045  # where a shell has no -v, it does without
     [ -n "${SY_SANITIZERS:-}" ] || ulimit -v 3000000 2> /dev/null
     XDG_STATE_HOME=$dir exec "$program" -E --runs "$dir/runs" -i
 ) < "$dir/in" > "$dir/out" 2>&1

@@ -1,24 +1,10 @@
 #!/bin/sh
 # kill -9 at random moments: `switchyard resume` leads to the very bits of a run that was never killed.  TAP.
-set -u
-: "${SWITCHYARD:=./switchyard}"
-folder=$(mktemp -d) || exit 99
-trap 'rm -rf "$folder"' EXIT
+# shellcheck disable=SC2016,SC2034  # conditions are evaluated in ok
+# shellcheck source=tests/cli/lib.sh
+. "${srcdir:-.}/tests/cli/lib.sh"
 rounds=6
 [ -n "${SY_TEST_FAST:-}" ] && rounds=3
-n=0
-status=0
-
-# ok CONDITION NAME: the condition is shell
-ok()
-{
-    n=$((n + 1))
-    if eval "$1"; then echo "ok $n - $2"; else
-        echo "not ok $n - $2"
-        status=1
-        tail -n 5 "$folder/out" | sed 's/^/# /'
-    fi
-}
 
 cat > "$folder/train.lua" <<'END'
 local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
@@ -124,5 +110,4 @@ for run in "$folder"/runs/wild*; do
     ok 'grep -q "^identical through step" "$folder/out"' "${run##*/}: $(tail -n 1 "$folder/out")"
 done
 
-echo "1..$n"
-exit $status
+finish

@@ -1,64 +1,51 @@
 #!/bin/sh
 # The command line: options, exit codes, streams.
-set -u
-program=${SWITCHYARD:-./switchyard}
-dir=$(mktemp -d) || exit 99
-trap 'rm -rf "$dir"' EXIT
-XDG_CONFIG_HOME=$dir/config XDG_STATE_HOME=$dir/state
+# shellcheck source=tests/cli/lib.sh
+. "${srcdir:-.}/tests/cli/lib.sh"
+XDG_CONFIG_HOME=$folder/config XDG_STATE_HOME=$folder/state
 export XDG_CONFIG_HOME XDG_STATE_HOME
 unset SWITCHYARD_THREADS SWITCHYARD_CPU
-SWITCHYARD_RUNS=$dir/runs
-export SWITCHYARD_RUNS
-n=0
-bad=0
 
-ok() { # ok CONDITION-STATUS TEXT
-    n=$((n + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else
-        echo "not ok $n - $2"
-        sed 's/^/# out: /' "$dir/out" | head -5
-        sed 's/^/# err: /' "$dir/err" | head -5
-        bad=1
-    fi
+complains() { # complains PATTERN: in the first line of the errors; none when it is empty
+    if [ -z "$1" ]; then [ ! -s "$folder/err" ]; else head -1 "$folder/err" | grep -q -e "$1"; fi
 }
-# run STATUS OUT ERR ARGS...: within a minute, exact output, and a pattern that the errors' first line must hold
+# run STATUS OUT PATTERN ARGS...: within a minute, exact output, and what it complains of
 run() {
     status=$1 out=$2 err=$3
     shift 3
-    timeout 60 "$program" "$@" < "${input:-/dev/null}" > "$dir/out" 2> "$dir/err"
+    timeout 60 "$SWITCHYARD" "$@" < "${input:-/dev/null}" > "$folder/out" 2> "$folder/err"
     got=$?
-    [ $got -eq "$status" ] && [ "$(cat "$dir/out")" = "$out" ] &&
-        { [ -z "$err" ] && [ ! -s "$dir/err" ] || { [ -n "$err" ] && head -1 "$dir/err" | grep -q -e "$err"; }; }
-    ok $? "$* => $got"
+    [ $got -eq "$status" ] && [ "$(cat "$folder/out")" = "$out" ] && complains "$err"
+    report $? "$* => $got"
 }
-one_line() { [ "$(wc -l < "$dir/err")" -eq 1 ]; ok $? "... in one line"; }
+one_line() { [ "$(wc -l < "$folder/err")" -eq 1 ]; report $? "... in one line"; }
 
-cat > "$dir/args.lua" <<'EOF'
+cat > "$folder/args.lua" <<'EOF'
 print(arg[0]:match "[^/]+$", #arg, arg[1], arg[-1] ~= nil, ...)
 EOF
-echo 'local x = nil; x.y = 1' > "$dir/error.lua"
+echo 'local x = nil; x.y = 1' > "$folder/error.lua"
 echo 'local t = tensor.zeros(2, 3)
 local function f() return t:matmul(t) end
-f()' > "$dir/shapes.lua"
-echo 'print((' > "$dir/syntax.lua"
-echo 'print("from standard input", ...)' > "$dir/in.lua"
-mkdir -p "$dir/config/switchyard"
-echo 'INIT = "init ran"' > "$dir/config/switchyard/init.lua"
-echo 'return {value = 7}' > "$dir/mymodule.lua"
+f()' > "$folder/shapes.lua"
+echo 'print((' > "$folder/syntax.lua"
+echo 'print("from standard input", ...)' > "$folder/in.lua"
+mkdir -p "$folder/config/switchyard"
+echo 'INIT = "init ran"' > "$folder/config/switchyard/init.lua"
+echo 'return {value = 7}' > "$folder/mymodule.lua"
 
 run 0 "1" "" -e 'print(1)'
 run 0 "1
 2" "" -e 'x = 1' -e 'print(x)' -e 'print(x + 1)'
 run 0 "3" "" '-eprint(3)'
-run 0 "args.lua	2	a	true	a	b" "" "$dir/args.lua" a b
-run 0 "args.lua	1	-e	true	-e" "" "$dir/args.lua" -e
-run 0 "7" "" -e "package.path = '$dir/?.lua'" -l mymodule -e 'print(mymodule.value)'
+run 0 "args.lua	2	a	true	a	b" "" "$folder/args.lua" a b
+run 0 "args.lua	1	-e	true	-e" "" "$folder/args.lua" -e
+run 0 "7" "" -e "package.path = '$folder/?.lua'" -l mymodule -e 'print(mymodule.value)'
 run 0 "true" "" -E -e 'print(require("switchyard").tensor == tensor)'
 run 0 "2" "" --threads 2 -e 'print(tensor.threads())'
 run 0 "3" "" --threads=3 -e 'print(tensor.threads())'
-input=$dir/in.lua run 0 "from standard input" ""
-input=$dir/in.lua run 0 "from standard input	a" "" - a
-input=$dir/in.lua run 0 "from standard input" "" --plain
+input=$folder/in.lua run 0 "from standard input" ""
+input=$folder/in.lua run 0 "from standard input	a" "" - a
+input=$folder/in.lua run 0 "from standard input" "" --plain
 
 run 2 "" "unknown option '--thread' (did you mean '--threads'?)" --thread 2; one_line
 run 2 "" "unknown option '-x'" -x; one_line
@@ -72,10 +59,10 @@ SWITCHYARD_THREADS=many run 0 "1" "" -E -e 'print(1)'
 SWITCHYARD_CPU=z80 run 2 "" "z80" -e 'print(1)'; one_line
 SWITCHYARD_CPU=ref run 0 "ref" "" -e 'print((tensor.cpu()))'
 
-run 1 "" "error.lua:1: attempt to index a nil value (local 'x')" "$dir/error.lua"
-grep -q "stack traceback" "$dir/err"; ok $? "... with a traceback"
-run 1 "" "shapes.lua:2: matmul: inner dimensions differ: a is (2, 3), b is (2, 3)" "$dir/shapes.lua"
-run 1 "" "syntax.lua:" "$dir/syntax.lua"; one_line
+run 1 "" "error.lua:1: attempt to index a nil value (local 'x')" "$folder/error.lua"
+grep -q "stack traceback" "$folder/err"; report $? "... with a traceback"
+run 1 "" "shapes.lua:2: matmul: inner dimensions differ: a is (2, 3), b is (2, 3)" "$folder/shapes.lua"
+run 1 "" "syntax.lua:" "$folder/syntax.lua"; one_line
 run 1 "" "switchyard: (command line):1:" -e 'error "x"'
 run 1 "" "switchyard: (the error is a table value)" -e 'error({})'
 run 1 "" "near <eof>" -e 'print('; one_line
@@ -84,54 +71,54 @@ run 0 "" "" -e 'pcall(os.exit) print "not reached"'
 run 1 "" "" -e 'os.exit(false)'
 run 1 "first" "module 'nothing' not found" -e 'print "first"' -l nothing -e 'print "never"'
 
-"$program" --version > "$dir/out" 2> "$dir/err"
-grep -Eq '^switchyard [0-9]+\.[0-9]+' "$dir/out"; ok $? "--version"
-"$program" --help > "$dir/out" 2> "$dir/err"
-ok $? "--help"
+"$SWITCHYARD" --version > "$folder/out" 2> "$folder/err"
+grep -Eq '^switchyard [0-9]+\.[0-9]+' "$folder/out"; report $? "--version"
+"$SWITCHYARD" --help > "$folder/out" 2> "$folder/err"
+report $? "--help"
 for option in -e -l -i -E --plain --json --threads --runs --version --help; do
-    grep -q -e " $option " "$dir/out" || { echo "# --help lacks $option"; false; } || break
+    grep -q -e " $option " "$folder/out" || { echo "# --help lacks $option"; false; } || break
 done
-ok $? "--help lists every option"
+report $? "--help lists every option"
 
 # the prompt without a terminal: lines from standard input, init file unless -E
-echo 'INIT' > "$dir/lines"
-input=$dir/lines run 0 "init ran" "" -i
-input=$dir/lines run 0 "" "" -E -i
-printf '1 + 1\nx.y\n"after"\n_ \n5;\nfor i = 1, 2 do\nprint(i)\nend\nyard> 6 * 7\n' > "$dir/lines"
-timeout 60 "$program" -E -i < "$dir/lines" > "$dir/out" 2> "$dir/err"
-[ $? -eq 1 ] && [ "$(cat "$dir/out")" = "2
+echo 'INIT' > "$folder/lines"
+input=$folder/lines run 0 "init ran" "" -i
+input=$folder/lines run 0 "" "" -E -i
+printf '1 + 1\nx.y\n"after"\n_ \n5;\nfor i = 1, 2 do\nprint(i)\nend\nyard> 6 * 7\n' > "$folder/lines"
+timeout 60 "$SWITCHYARD" -E -i < "$folder/lines" > "$folder/out" 2> "$folder/err"
+[ $? -eq 1 ] && [ "$(cat "$folder/out")" = "2
 after
 after
 1
 2
-42" ] && [ "$(cat "$dir/err")" = "attempt to index a nil value (global 'x')" ]
-ok $? "-i reads lines; 1 when one failed"
-printf 'x\n' > "$dir/lines"
-input=$dir/lines run 0 "5" "" -E -i -e 'x = 5'
-printf 'quit(4)\n1\n' > "$dir/lines"
-input=$dir/lines run 4 "" "" -E -i
-printf 'os.exit(4)\n1\n' > "$dir/lines"
-input=$dir/lines run 4 "" "" -E -i
-printf 'print(io.read())\na line for the chunk\n' > "$dir/lines"
-input=$dir/lines run 0 "a line for the chunk" "" -E -i
+42" ] && [ "$(cat "$folder/err")" = "attempt to index a nil value (global 'x')" ]
+report $? "-i reads lines; 1 when one failed"
+printf 'x\n' > "$folder/lines"
+input=$folder/lines run 0 "5" "" -E -i -e 'x = 5'
+printf 'quit(4)\n1\n' > "$folder/lines"
+input=$folder/lines run 4 "" "" -E -i
+printf 'os.exit(4)\n1\n' > "$folder/lines"
+input=$folder/lines run 4 "" "" -E -i
+printf 'print(io.read())\na line for the chunk\n' > "$folder/lines"
+input=$folder/lines run 0 "a line for the chunk" "" -E -i
 
 # a closed pipe ends a script without noise
-timeout 60 "$program" -e 'for i = 1, 1e9 do print(i) end' 2> "$dir/err" | head -1 > "$dir/out"
-[ "$(cat "$dir/out")" = 1 ] && [ ! -s "$dir/err" ]; ok $? "| head"
+timeout 60 "$SWITCHYARD" -e 'for i = 1, 1e9 do print(i) end' 2> "$folder/err" | head -1 > "$folder/out"
+[ "$(cat "$folder/out")" = 1 ] && [ ! -s "$folder/err" ]; report $? "| head"
 
 # SIGINT.  interrupt PATTERN ARGS...: when a line of the output matches, it is sent; $got is the status.
 # The files are new each time: the program in the background may open them only after we have looked.
 interrupt() {
     pattern=$1
     shift
-    rm -f "$dir/out" "$dir/err"
+    rm -f "$folder/out" "$folder/err"
     # A shell without job control starts it with SIGINT ignored; the program catches it nevertheless.
-    "$program" "$@" > "$dir/out" 2> "$dir/err" &
+    "$SWITCHYARD" "$@" > "$folder/out" 2> "$folder/err" &
     pid=$!
     for word in begin end; do
         tries=0
         while kill -0 $pid 2> /dev/null; do
-            [ $word = begin ] && grep -q "$pattern" "$dir/out" 2> /dev/null && break
+            [ $word = begin ] && grep -q "$pattern" "$folder/out" 2> /dev/null && break
             tries=$((tries + 1))
             if [ $tries -gt 1200 ]; then
                 echo "# after 60 s it did not $word; its signals and threads:"
@@ -145,7 +132,7 @@ interrupt() {
     wait $pid
     got=$?
 }
-told() { [ $got -eq 130 ] && [ "$(cat "$dir/err")" = "switchyard: interrupted" ]; }
+told() { [ $got -eq 130 ] && [ "$(cat "$folder/err")" = "switchyard: interrupted" ]; }
 
 # It ends with 130, also inside coroutines and around pcall.
 for code in 'while true do end' \
@@ -153,35 +140,34 @@ for code in 'while true do end' \
     'while true do pcall(function() while true do end end) end' \
     'while true do coroutine.resume(coroutine.create(function() while true do end end)) end'; do
     interrupt begun -e "print 'begun' $code"
-    told; ok $? "SIGINT: $code => $got"
+    told; report $? "SIGINT: $code => $got"
 done
 
 # ... while the program waits for the runs of a script, and in r:wait()
-cat > "$dir/train.lua" << 'EOF'
+cat > "$folder/train.lua" << 'EOF'
 local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 2, top_k = 1, expert_dim = 16}
 local r = train(m, data.string(string.rep("to be or not ", 200)), {steps = 1e9, batch = 1, eval_every = 0})
 if arg[1] == "wait" then r:wait() end
 if arg[1] == "last" then interrupt() end
 EOF
 for wait in "" wait; do
-    interrupt '^step 1/' "$dir/train.lua" $wait
-    told; ok $? "SIGINT with a live run $wait => $got"
+    interrupt '^step 1/' "$folder/train.lua" $wait
+    told; report $? "SIGINT with a live run $wait => $got"
 done
 
 # ... and at the last instruction of a script or a chunk, when nothing of it is left to be ended
-cat > "$dir/self.lua" << 'EOF'
+cat > "$folder/self.lua" << 'EOF'
 local f <close> = io.open "/proc/self/stat"
 local pid = f and f:read "n"
 function interrupt() io.popen("kill -INT " .. pid):close() end
 return {}
 EOF
-bounded() { timeout 60 "$program" -e "package.path = '$dir/?.lua'" -l self "$@" > "$dir/out" 2> "$dir/err"; got=$?; }
-bounded "$dir/train.lua" last
-told && grep -q 'stopped at step' "$dir/out"; ok $? "SIGINT at the end of a script that trains => $got"
+bounded() { timeout 60 "$SWITCHYARD" -e "package.path = '$folder/?.lua'" -l self "$@" > "$folder/out" 2> "$folder/err"; got=$?; }
+bounded "$folder/train.lua" last
+told && grep -q 'stopped at step' "$folder/out"; report $? "SIGINT at the end of a script that trains => $got"
 bounded -e 'interrupt()' -e 'print "never"'
-told && [ ! -s "$dir/out" ]; ok $? "SIGINT between two chunks => $got"
+told && [ ! -s "$folder/out" ]; report $? "SIGINT between two chunks => $got"
 bounded -e 'print(pcall(interrupt))' -e 'print "never"'
-told && ! grep -q never "$dir/out"; ok $? "SIGINT in a pcall at the end of a chunk => $got"
+told && ! grep -q never "$folder/out"; report $? "SIGINT in a pcall at the end of a chunk => $got"
 
-echo "1..$n"
-exit $bad
+finish

@@ -1,26 +1,10 @@
 #!/bin/sh
 # switchyard resume, replay, generate, export: help, statuses, one-line errors; a quota; a rewind that is
 # interrupted; a live run's owner.  TAP.
-# shellcheck disable=SC2016,SC2317,SC2034  # conditions are evaluated in ok
-set -u
-: "${SWITCHYARD:=./switchyard}"
-folder=$(mktemp -d) || exit 99
-trap 'rm -rf "$folder"' EXIT
-SWITCHYARD_RUNS=$folder/runs
-export SWITCHYARD_RUNS
-n=0
-status=0
+# shellcheck disable=SC2016,SC2034  # conditions are evaluated in ok
+# shellcheck source=tests/cli/lib.sh
+. "${srcdir:-.}/tests/cli/lib.sh"
 
-# ok CONDITION NAME: the condition is shell
-ok()
-{
-    n=$((n + 1))
-    if eval "$1"; then echo "ok $n - $2"; else
-        echo "not ok $n - $2"
-        status=1
-        for file in "$folder/out" "$folder/err"; do head -c 600 "$file" | sed 's/^/# /'; done
-    fi
-}
 run()
 {
     "$SWITCHYARD" "$@" > "$folder/out" 2> "$folder/err"
@@ -182,11 +166,8 @@ print("after", r:hash() == hash, r.step, r.state, r.batch, #r:journal(), r:histo
 r.steps = 33
 print("on", r:resume():wait().step)
 END
-front=
-if perl -e 1 2> /dev/null; then # what a shell starts in the background ignores SIGINT
-    front="perl -e \$SIG{INT}='DEFAULT';exec@ARGV"
-    # shellcheck disable=SC2086
-    $front "$SWITCHYARD" --runs "$SWITCHYARD_RUNS" -i "$folder/rewind.lua" < "$folder/lines" > "$folder/out" 2> "$folder/err" &
+if can_front; then
+    in_front "$SWITCHYARD" -i "$folder/rewind.lua" < "$folder/lines" > "$folder/out" 2> "$folder/err" &
     pid=$!
     tries=0
     while ! grep -q '^begun' "$folder/out" && [ $tries -lt 600 ]; do sleep 0.05; tries=$((tries + 1)); done
@@ -197,9 +178,7 @@ if perl -e 1 2> /dev/null; then # what a shell starts in the background ignores 
     run replay back
     ok 'grep -q "identical through step 33" "$folder/out"' 'with its journal'
 else
-    n=$((n + 1))
-    echo "ok $n # SKIP no perl to undo an ignored SIGINT"
+    skip "no perl to undo an ignored SIGINT"
 fi
 
-echo "1..$n"
-exit $status
+finish

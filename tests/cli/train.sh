@@ -1,27 +1,9 @@
 #!/bin/sh
 # Training from scripts: what ends it, with which status, and what it prints.  TAP.
 # shellcheck disable=SC2016,SC2317,SC2034  # conditions are evaluated in ok
-set -u
-: "${SWITCHYARD:=./switchyard}"
-folder=$(mktemp -d) || exit 99
-trap 'rm -rf "$folder"' EXIT
+# shellcheck source=tests/cli/lib.sh
+. "${srcdir:-.}/tests/cli/lib.sh"
 SWITCHYARD_RUNS=$folder/kept
-export SWITCHYARD_RUNS
-n=0
-status=0
-
-# ok CONDITION NAME: the condition is shell
-ok()
-{
-    n=$((n + 1))
-    if eval "$1"; then
-        echo "ok $n - $2"
-    else
-        echo "not ok $n - $2"
-        status=1
-        for file in "$folder/out" "$folder/err"; do head -c 600 "$file" | sed 's/^/# /'; done
-    fi
-}
 
 cat > "$folder/train.lua" <<'END'
 local steps, lr = tonumber(arg[1]), tonumber(arg[2] or "1e-3")
@@ -66,9 +48,11 @@ interrupted()
 {
     signal=$1
     shift
+    front=
+    [ "$signal" != INT ] || front=in_front
     : > "$folder/out"
     rm -rf "$SWITCHYARD_RUNS"
-    "$SWITCHYARD" "$@" > "$folder/out" 2> "$folder/err" &
+    $front "$SWITCHYARD" "$@" > "$folder/out" 2> "$folder/err" &
     pid=$!
     tries=0
     while [ ! -s "$folder/out" ] && [ $tries -lt 200 ]; do
@@ -83,15 +67,7 @@ interrupted()
     taken=$((($(date +%s%N) - before) / 1000000))
 }
 
-# SIGINT is ignored in what a shell starts in the background; this puts it back.
-plain=$SWITCHYARD
-if perl -e 1 2> /dev/null; then
-    cat > "$folder/front" <<END
-#!/bin/sh
-exec perl -e '\$SIG{INT} = "DEFAULT"; exec @ARGV or exit 99' "$plain" "\$@"
-END
-    chmod +x "$folder/front"
-    SWITCHYARD=$folder/front
+if can_front; then
     for how in exit wait hook; do
         interrupted INT "$folder/train.lua" 1000000 1e-3 $how
         ok '[ $code -eq 130 ]' "SIGINT ($how): status 130"
@@ -99,10 +75,8 @@ END
         ok '[ $taken -lt 2000 ]' "SIGINT ($how): ends in time ($taken ms)"
         ok 'whole "$folder/out" && whole "$folder/err"' "SIGINT ($how): whole lines"
     done
-    SWITCHYARD=$plain
 else
-    n=$((n + 1))
-    echo "ok $n # SKIP no perl to undo an ignored SIGINT"
+    skip "no perl to undo an ignored SIGINT"
 fi
 interrupted TERM "$folder/train.lua" 1000000
 ok '[ $code -eq 143 ]' 'SIGTERM: status 143'
@@ -200,5 +174,4 @@ ok 'grep -q "{\"event\":\"stopped\",\"run\":\"a-pause\"}" "$folder/out"' 'and st
 ok 'grep -q "{\"event\":\"checkpoint\",\"run\":\"a-pause\",\"text\":" "$folder/out"' '--json: a checkpoint is an event'
 ok 'grep -q "{\"event\":\"hook\",\"run\":\"a-pause\",\"text\":\"hook at step 1" "$folder/out"' '--json: a failed hook as well'
 
-echo "1..$n"
-exit $status
+finish

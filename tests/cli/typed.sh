@@ -1,24 +1,16 @@
 #!/bin/sh
 # Lines that are typed, from a pipe (-i): what each answers.  Lines of a pipe depend on each other: a wait is waited for.
-set -u
-dir=$(mktemp -d) || exit 99
-trap 'rm -rf "$dir"' EXIT
-n=0 status=0
+# shellcheck source=tests/cli/lib.sh
+. "${srcdir:-.}/tests/cli/lib.sh"
 
 # expect NAME TEXT LINE...: the answers to the lines hold the text
 expect() {
     name=$1 want=$2
     shift 2
-    n=$((n + 1))
-    rm -rf "$dir/runs"
-    printf '%s\n' "$@" | "${SWITCHYARD:-./switchyard}" -E --runs "$dir/runs" -i > "$dir/out" 2>&1
-    if grep -qF -e "$want" "$dir/out"; then
-        echo "ok $n - $name"
-    else
-        echo "not ok $n - $name: no '$want'"
-        sed 's/^/# /' "$dir/out"
-        status=1
-    fi
+    rm -rf "$SWITCHYARD_RUNS"
+    printf '%s\n' "$@" | "$SWITCHYARD" -E --runs "$SWITCHYARD_RUNS" -i > "$folder/out" 2>&1
+    grep -qF -e "$want" "$folder/out"
+    report $? "$name"
 }
 
 model='m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = 256, experts = 4, expert_dim = 16}'
@@ -62,8 +54,7 @@ expect "?name" "r:wait(step) -> r" '?run:wait'
 expect "??name of what is embedded" "lua/run.lua:" '??run:wait'
 expect "??name has its text" "function methods:wait" '??run:wait'
 expect "??name of C's" "is written in C" '??tensor.ones'
-printf 'local function f()\n  return 1\nend\nmine = f\n' > "$dir/mine.lua"
-expect "??name of a file's" "mine.lua:1" "dofile '$dir/mine.lua'" '??mine'
+printf 'local function f()\n  return 1\nend\nmine = f\n' > "$folder/mine.lua"
+expect "??name of a file's" "mine.lua:1" "dofile '$folder/mine.lua'" '??mine'
 
-echo "1..$n"
-exit $status
+finish
