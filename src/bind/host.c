@@ -33,7 +33,7 @@ static struct {
     struct call *first, **last;
     bool stopping, woken;
     pthread_t thread; /* the Lua thread */
-    atomic_bool known, started;
+    atomic_bool known, started, ending;
     atomic_int chunks; /* nested */
     lua_State *L;
     void (*printer)(const char *);
@@ -290,7 +290,11 @@ static void *lua_thread(void *arg)
 static void on_urgent(int number)
 {
     (void)number;
-    if (sy_host_is_lua_thread())
+    if (!sy_host_is_lua_thread())
+        return;
+    if (atomic_load(&host.ending))
+        sy_interrupt_for_good();
+    else
         lsy_job_urged();
 }
 
@@ -331,6 +335,14 @@ bool sy_host_was_interrupted(void) { return lsy_interrupt_wanted(); }
 void sy_host_clear_interrupt(void) { sy_interrupt_clear(); }
 
 bool sy_host_urge(void) { return atomic_load(&host.started) && !pthread_kill(host.thread, SIGURG); }
+
+void sy_host_end(void)
+{
+    atomic_store(&host.ending, true);
+    sy_host_urge();
+}
+
+bool sy_host_is_ending(void) { return atomic_load(&host.ending); }
 
 bool sy_host_interrupt(void)
 {

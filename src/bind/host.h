@@ -85,6 +85,11 @@ bool sy_host_is_lua_thread(void);
 bool sy_host_interrupt(void);
 /* End the job that runs on the Lua thread (job.h), not a chunk that the prompt waits for. */
 bool sy_host_urge(void);
+/* The program is to end: chunks, jobs and hooks are interrupted, those that begin from now on, too.  To be
+ * posted afterwards: sy_host_runs.stop_all.  Async-signal-safe, any thread, once sy_host_start has
+ * returned. */
+void sy_host_end(void);
+bool sy_host_is_ending(void);
 /* Something that can be interrupted begins or ends on the Lua thread; may be nested. */
 void sy_host_chunk(bool begins);
 bool sy_host_was_interrupted(void);

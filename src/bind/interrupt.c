@@ -8,11 +8,11 @@
  *  2. The flag stays until the chunk has ended, so a pcall in a loop does not swallow it: every
  *     coroutine that comes to run again is hooked again.
  *     It is cleared by whoever has told of it (host.h), never at a beginning: an interrupt that comes
- *     just before a chunk, or at its last instruction, is not lost.
+ *     just before a chunk, or at its last instruction, is not lost.  One for good is not cleared.
  *  3. resume and wrap also pass on the waits of jobs (job.h): what is inside them may wait as well.
  *  4. The hook counts instructions of Lua code.  After the first error some are left to handlers
  *     (__close, code behind a pcall); if it has to raise again, it raises at every instruction.
- *  4. What must not stay half done runs in engine.shield(f, ...): an interruption waits for its end.
+ *  5. What must not stay half done runs in engine.shield(f, ...): an interruption waits for its end.
  */
 #include "bind/bind_int.h"
 #include "bind/engine.h"
@@ -26,7 +26,7 @@
 static volatile sig_atomic_t wanted;
 static struct lsy_state *volatile target;
 static int raised; /* errors since the interrupt; Lua thread only */
-static volatile sig_atomic_t shielded, deferred;
+static volatile sig_atomic_t shielded, deferred, for_good;
 
 static void stop_hook(lua_State *L, lua_Debug *ar)
 {
@@ -58,9 +58,17 @@ void sy_interrupt_here(void)
         hook(s->running, FIRST_COUNT);
 }
 
+void sy_interrupt_for_good(void)
+{
+    for_good = 1;
+    sy_interrupt_here();
+}
+
 void sy_interrupt_clear(void)
 {
     wanted = 0;
+    if (for_good && !shielded) /* looked at afterwards: it may come in between */
+        wanted = 1;
     raised = 0;
 }
 bool lsy_interrupt_wanted(void) { return wanted != 0; }

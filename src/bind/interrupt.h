@@ -3,6 +3,7 @@
 #define SY_BIND_INTERRUPT_H
 
 void sy_interrupt_here(void); /* async-signal-safe; on the Lua thread */
+void sy_interrupt_for_good(void); /* the same, and no clearing ends it: the program is to end */
 void sy_interrupt_clear(void);
 
 #endif

@@ -21,6 +21,8 @@
 static void hook_failed(struct run *r, const char *why)
 {
     char line[512], text[600];
+    if (sy_host_is_ending()) /* no fault of the hook's */
+        return;
     snprintf(line, sizeof line, "%s", why);
     line[strcspn(line, "\n")] = 0;
     snprintf(text, sizeof text, "hook at step %lld: %s", (long long)r->hook_step, line);
@@ -35,6 +37,8 @@ static void call_hooks(lua_State *L, void *ctx)
 {
     struct run *r = ctx;
     int top = lua_gettop(L);
+    if (sy_host_is_ending())
+        return;
     lua_pushcfunction(L, lsy_traceback);
     lua_rawgetp(L, LUA_REGISTRYINDEX, r);
     lua_getiuservalue(L, -1, 1);

@@ -58,6 +58,8 @@ void sy_desk_restore(void)
 static void on_crash(int number)
 {
     sy_desk_restore();
+    if (number == SIGALRM && ended_by)
+        _exit(128 + ended_by);
     signal(number, SIG_DFL);
     raise(number);
 }

@@ -6,7 +6,8 @@
  *
  * Signals at the prompt: SIGINT ends the chunk that runs, else it goes to the editor.  In a script
  * it ends the script, as SIGTERM and SIGHUP do: its runs are saved; the third one ends the program
- * at once.
+ * at once.  SIGTERM and SIGHUP at the prompt end what runs on the Lua thread, chunk or job, save the
+ * runs and leave; a second SIGTERM, or SY_SAVE_SECONDS, end the program without that.
  */
 #include "prompt/prompt_int.h"
 
@@ -28,6 +29,7 @@
 
 atomic_bool sy__running; /* lock-free: signal handlers read it */
 static volatile sig_atomic_t prompting, interrupts, ended_by;
+static volatile sig_atomic_t leaving_by; /* SIGTERM or SIGHUP came at the prompt */
 
 int sy_prompt_ended_by(void)
 {
@@ -56,9 +58,24 @@ static void on_interrupt(int number)
         sy_edit_wake(SY_WAKE_INTERRUPT);
 }
 
-static void on_wake(int number)
+static void on_size(int number)
 {
-    sy_edit_wake(number == SIGWINCH ? SY_WAKE_SIZE : SY_WAKE_END);
+    (void)number;
+    sy_edit_wake(SY_WAKE_SIZE);
+}
+
+static void on_end(int number)
+{
+    if (leaving_by && number == SIGHUP) /* kernel and shell both tell of a terminal's end */
+        return;
+    if (leaving_by) { /* asked twice */
+        sy_edit_restore_terminal();
+        _exit(128 + number);
+    }
+    leaving_by = number;
+    alarm(SY_SAVE_SECONDS);
+    sy_host_end();
+    sy_edit_wake(SY_WAKE_END);
 }
 
 /* At the prompt the terminal is Readline's: it must be put back before we stop. */
@@ -74,6 +91,8 @@ static void on_stop(int number)
 static void on_fatal(int number)
 {
     sy_edit_restore_terminal();
+    if (number == SIGALRM && leaving_by)
+        _exit(128 + leaving_by);
     signal(number, SIG_DFL);
     raise(number);
 }
@@ -104,9 +123,9 @@ void sy_prompt_signals(bool at_prompt)
             handle(SIGHUP, on_interrupt, 0);
         return;
     }
-    handle(SIGWINCH, on_wake, SA_RESTART);
-    handle(SIGTERM, on_wake, 0);
-    handle(SIGHUP, on_wake, 0);
+    handle(SIGWINCH, on_size, SA_RESTART);
+    handle(SIGTERM, on_end, 0);
+    handle(SIGHUP, on_end, 0);
     handle(SIGTSTP, on_stop, SA_RESTART);
     sy_signals_fatal(on_fatal);
 }
@@ -126,9 +145,15 @@ bool sy__quit_asked(void)
 {
     return atomic_load(&quit_asked);
 }
-static int ended_status(void)
+
+/* A signal or a job's quit(): seen also when its wake-up was taken by who waited for something else. */
+static bool must_end(struct sy_session *s)
 {
-    return atomic_load(&quit_asked) ? sy_chunk_status() : 143;
+    if (!leaving_by && !sy__quit_asked())
+        return false;
+    s->ended = true;
+    s->status = leaving_by ? 128 + leaving_by : sy_chunk_status();
+    return true;
 }
 
 void sy__no_interrupt(struct lua_State *L)
@@ -226,8 +251,7 @@ static void feed(struct sy_session *s, const char *line, size_t n)
         sy__handle_result(s);
         return;
     }
-    s->ended = true; /* the system wants us to end while the chunk still runs */
-    s->status = ended_status();
+    must_end(s); /* while the chunk still runs */
 }
 
 /* A pasted block with prompts in it: the prompted lines, not the output between them. */
@@ -295,8 +319,10 @@ static bool step(struct sy_session *s)
         sy_str_clear(&s->text);
         break;
     case SY_EDIT_TERMINATE:
-        s->ended = true;
-        s->status = ended_status();
+        if (must_end(s))
+            break;
+        s->ended = true; /* Ctrl-C for who reads a pipe */
+        s->status = 130;
         break;
     case SY_EDIT_AWAY:
         return false;
@@ -309,11 +335,13 @@ static bool plain_run(struct sy_session *s)
 {
     sy_job_detach(sy_edit_is_terminal());
     sy_prompt_signals(true);
-    while (!s->ended)
+    while (!s->ended && !must_end(s))
         if (!step(s) || sy__bench_wanted())
             return s->ended;
-    if (s->status != 143 || !sy__running)
-        sy_host_call(sy__stop_runs, NULL);
+    must_end(s); /* asked for while the question stood there */
+    if (sy__running || sy_job_count())
+        sy_host_end();
+    sy_host_call(sy__stop_runs, NULL);
     return true;
 }
 
@@ -378,10 +406,6 @@ int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start)
     sy_edit_close();
     sy_str_free(&s.text);
     sy_free(history);
-    if (s.status > 128 && sy__running) { /* no orderly end is possible */
-        fflush(stdout);
-        _exit(s.status);
-    }
     sy_host_stop();
     return s.status;
 }

@@ -11,6 +11,8 @@
 
 #define SY_PROMPT "yard> "
 #define SY_CONTINUATION "  ..> "
+#define SY_SAVE_SECONDS                                                                            \
+    60 /* after which an end that was asked for from outside comes without saving */
 
 /* What is being entered or runs, on the plain screen and in the workbench. */
 struct sy_session {

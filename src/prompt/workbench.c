@@ -21,9 +21,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SAVE_SECONDS                                                                               \
-    60 /* after which an end that was asked for from outside comes without saving */
-
 struct line {
     struct line *next;
     bool pasted; /* with the one before it: neither is a job */
@@ -143,8 +140,8 @@ static void leave(int status)
         return;
     w.leaving = true;
     w.s->status = status;
-    if (w.busy)
-        sy_host_interrupt();
+    if (w.busy || w.ending || sy_job_count())
+        sy_host_end();
     if (sy__live_runs())
         sy_desk_message("saving runs ...");
     sy_host_post(sy__stop_runs, NULL, on_saved);
@@ -180,7 +177,7 @@ static void terminate(int number)
         _exit(128 + number);
     }
     w.ending = true;
-    alarm(SAVE_SECONDS);
+    alarm(SY_SAVE_SECONDS);
     leave(128 + number);
 }
 

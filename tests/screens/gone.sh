@@ -8,6 +8,7 @@ cat > "$dir/run.lua" <<'END'
 d = data.synthetic{tokens = 1e5}
 m = model.moe{layers = 1, dim = 16, heads = 2, experts = 2, expert_dim = 16, context = 16, vocab = 256}
 r = train(m, d, {steps = 1000000000, batch = 1, name = arg[1], eval_every = 0, checkpoint_every = 0})
+function begun() io.open(os.getenv "HOME" .. "/begun", "w"):close() end
 END
 run_in() # NAME [BEFORE]: a run in the workbench; pid
 {
@@ -69,6 +70,48 @@ until_true has "saving runs"
 kill -HUP "$pid"
 sees "status=129 same" "twice: a second SIGHUP is no hurry"
 is_saved twice
+
+# what runs is ended, whatever it is, and the run saved; a job needs a moment to become one
+it_runs() # NAME; what was typed tells by a file, for alarms scroll
+{
+    until_true test -e "$dir/begun"
+    report $? "$1: it runs"
+    rm -f "$dir/begun"
+}
+ends_in() # NAME SIGNAL STATUS LINES
+{
+    run_in "$1" ""
+    echo "$4" > "$dir/lines"
+    while read -r line; do enter "$line"; done < "$dir/lines"
+    it_runs "$1"
+    kill -"$2" "$pid"
+    sees "status=$3 same" "$1: SIG$2 ends what runs"
+    is_saved "$1"
+}
+hog='while true do local x = ("x"):rep(99) end' # the call: for ThreadSanitizer's signals
+stubborn='while true do pcall(function() while true do local x = ("x"):rep(99) end end) end'
+ends_in chunk TERM 143 "begun() $hog"
+ends_in waiter HUP 129 "begun() table.sort({2, 1}, function() r:wait() end)"
+ends_in tokens TERM 143 "s = ('the quick brown fox '):rep(3e6) begun() tokenizer.train(s, {vocab = 30000})"
+ends_in job TERM 143 "sleep(0.5) begun() $stubborn"
+ends_in jobs TERM 143 "sleep(3) $hog
+sleep(3) $hog
+sleep(2.5) begun() $hog"
+ends_in hook TERM 143 "every(r, 1, function() begun() $hog end)"
+ends_in_plain() # NAME SIGNAL STATUS LINE
+{
+    start 80 24 "SWITCHYARD_SCREEN=plain $program -E --runs $dir/runs -i"
+    until_true has "yard>"
+    pid=$(pid_of "$program")
+    enter "arg = {'$1'} dofile '$dir/run.lua' $4"
+    it_runs "$1"
+    kill -"$2" "$pid"
+    sees "status=$3 same" "$1: SIG$2 ends what runs"
+    is_saved "$1"
+}
+ends_in_plain plain-chunk TERM 143 "begun() $hog"
+ends_in_plain plain-job HUP 129 "sleep(0.5) begun() $stubborn"
+ends_in_plain plain-idle TERM 143 "begun()"
 
 # who asks twice has no time
 run_in hurried ""
