@@ -126,7 +126,7 @@ docs.entries = {
    .. "layer 2. The health of layer L, from 1, at each step: load.L, tokens of each expert, of a fair share (E values); "
    .. "entropy.L of the loads, in nats; gate.L, mean probability of each expert (E values); gate_entropy.L, mean entropy of "
    .. "a token's probabilities; confidence.L, mean of a token's largest gate; drop.L, share of assignments without a slot "
-   .. "(capacity); bias.L, from the smallest to the largest bias (sigmoid router); balance.L and z.L, the auxiliary losses "
+   .. "(capacity); dropped.L, the same of each expert's own (E values); bias.L, from the smallest to the largest bias (sigmoid router); balance.L and z.L, the auxiliary losses "
    .. "without their weights; grad_norm.L of all its parameters, grad_norm.router.L, grad_norm.experts.L (E values, every "
    .. "10th step and where a step stood out). grad_norm.embed_tokens and the like: outside of layers. skipped: see r:why. "
    .. "Errors: an unknown series.", 'r:history "loss"'},

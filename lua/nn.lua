@@ -309,6 +309,12 @@ local function observe_health(load, importance, p, gates)
   nn.observe("confidence", gates:max(-1):mean())
 end
 
+-- Of all assignments, and of each expert's own; slots: an expert's, as a share of all assignments.
+local function observe_drops(load, pos, slots)
+  nn.observe("drop", pos:moe_drops())
+  nn.observe("dropped", (load - slots):relu() / load:maximum(slots))
+end
+
 --- nn.moe(x (...,C), {experts=E, top_k=K, expert_dim=F, router="softmax", aux=0.01, z=0.001, capacity=,
 -- shared_experts=0}): route every token to K of E SwiGLU experts.  Dropless unless capacity (a factor
 -- of N*K/E) is given.  Observes what ?run:history lists.
@@ -342,7 +348,7 @@ function nn.moe(x, o)
   if d.mode == "train" then
     local load, importance = experts:moe_load({experts = E}), p:mean(1)
     observe_health(load, importance, p, gates)
-    if capacity > 0 then nn.observe("drop", pos:moe_drops()) end
+    if capacity > 0 then observe_drops(load, pos, capacity / (N * K)) end
     nn.loss("balance", (load * importance):sum() * E, nn.input("aux", o.aux or 0.01))
     nn.loss("z", logits:logsumexp(-1):square():mean(), nn.input("z", o.z or 0.001))
     if update then update(step_load(load, N * K)) end

@@ -10,9 +10,12 @@
 #include <string.h>
 
 static const struct {
-    const char *series, *title;
-} heats[SY__HEATS] = {
-    {"load", "load"}, {"gate", "probability"}, {"drop", "dropped"}, {"load", "change"}};
+    const char *series, *title, *none;
+    const char *instead; /* a layer's, of runs that have no expert's */
+} heats[SY__HEATS] = {{"load", "load", "this run records no loads", NULL},
+                      {"gate", "probability", "this run records no probabilities", NULL},
+                      {"dropped", "dropped", "no capacity: no token is dropped", "drop"},
+                      {"load", "change", "this run records no loads", NULL}};
 
 /* Seconds between two pictures of a run that trains: more of them nobody reads, and each is most of
  * what a frame sends to the terminal. */
@@ -77,6 +80,8 @@ static void fill_table(struct sy_panel *p, const struct sy__run *r, int64_t step
         float *row = t->v + (size_t)i * (size_t)t->cols;
         int number = r->layers[i].number;
         int64_t found = read_row(r, heats[t->mode].series, number, step, row, t->cols);
+        if (found == -2 && heats[t->mode].instead)
+            found = read_row(r, heats[t->mode].instead, number, step, row, t->cols);
         t->missing &= found == -2;
         if (t->mode != SY__HEAT_CHANGE)
             continue;
@@ -214,13 +219,13 @@ static void table_foot(const struct sy_panel *p, const struct figures *f,
             draw_key(p, slot, g);
         return;
     }
-    sy_value_text(f->most, SY_UNIT_PLAIN, value);
+    sy_value_text(f->most, p->heat == SY__HEAT_DROP ? SY_UNIT_PERCENT : SY_UNIT_PLAIN, value);
     if (p->heat == SY__HEAT_CHANGE)
         snprintf(text, sizeof text, " blue less · yellow more · max %.2f ", f->largest);
     else if (p->heat == SY__HEAT_GATE)
         snprintf(text, sizeof text, " max %s · even %.3f ", value, 1.0 / p->table.cols);
     else
-        snprintf(text, sizeof text, " max %s ", value);
+        snprintf(text, sizeof text, " max %s of an expert's tokens ", value);
     sy_look_text(&p->look, text, fine, sizeof fine);
     sy_frame_foot(g, slot->r, 0, fine, dim);
 }
@@ -266,9 +271,7 @@ void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy
     if (!ready)
         return;
     if (t->missing) {
-        char text[96];
-        snprintf(text, sizeof text, "this run records no %s.N", heats[t->mode].series);
-        sy_grid_text(g, in.x + 1, in.y + in.h / 2, in.w - 2, text,
+        sy_grid_text(g, in.x + 1, in.y + in.h / 2, in.w - 2, heats[t->mode].none,
                      sy_look_pen(&p->look, SY_ROLE_DIM));
         return;
     }

@@ -408,6 +408,21 @@ do
   near(four.layers[1].load:sum():item(), 4, 1e-4, "loads are means over micro-batches")
 end
 
+do
+  local m = model.moe{layers = 2, dim = 16, heads = 2, context = 16, experts = 4, expert_dim = 16, capacity = 0.5}
+  local r = start(m, {steps = 3}):wait()
+  for l = 1, 2 do
+    local sum = 0
+    for e = 1, 4 do
+      sum = sum + r:history(("load.%d.%d"):format(l, e))[-1][2]:item() / 4
+        * r:history(("dropped.%d.%d"):format(l, e))[-1][2]:item()
+    end
+    local drop = r:history("drop." .. l)[-1][2]:item()
+    ok(drop > 0, "half the slots: tokens are dropped")
+    near(sum, drop, 1e-5, "and each expert's own share of them adds up to the layer's")
+  end
+end
+
 -- ---- AdamW against the same in plain Lua ----
 
 -- logits of token i: W[i] + b; the gradient is (softmax - onehot) summed over positions, over N

@@ -60,6 +60,13 @@ static void put_layer(struct fake_run *f, int layer, int64_t step)
     put(f, name, f->experts, step, load);
     snprintf(name, sizeof name, "gate.%d", layer);
     put(f, name, f->experts, step, gate);
+    if (f->capacity > 0) {
+        float dropped[256];
+        for (int e = 0; e < f->experts; e++)
+            dropped[e] = (double)load[e] > f->capacity ? 1 - (float)f->capacity / load[e] : 0;
+        snprintf(name, sizeof name, "dropped.%d", layer);
+        put(f, name, f->experts, step, dropped);
+    }
     snprintf(name, sizeof name, "entropy.%d", layer);
     put_one(f, name, step, 2.7 - 0.6 * apart + 0.05 * noise(f, step, (uint32_t)(7000 + layer)));
 }

@@ -11,6 +11,7 @@ struct fake_run {
     int64_t steps, total;
     int layers, experts; /* 0: dense */
     int64_t spike, nan;  /* steps, or 0 */
+    double capacity;     /* 0: dropless */
     uint32_t seed;
     const char *state;
     struct sy_mark marks[8];

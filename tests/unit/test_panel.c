@@ -187,6 +187,14 @@ static void with_gates(void)
     act(&stage, SY_ACT_HEAT, 1);
 }
 
+static void with_drops(void)
+{
+    stage.run[0].capacity = 1.25;
+    open_stage(&stage, 80, 24, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_HEAT, 2);
+}
+
 static void zoomed(void)
 {
     stage.run[0].spike = 1200;
@@ -290,6 +298,7 @@ static const struct scene {
               {"cursor", with_cursor},
               {"change", with_change},
               {"gates", with_gates},
+              {"drops", with_drops},
               {"zoomed", zoomed},
               {"64x128", many_experts},
               {"20-runs", many_runs},
