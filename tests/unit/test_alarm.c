@@ -1,0 +1,142 @@
+/* Alarms that come of time and of the amount of data: told what a step took, no clock is looked at. */
+#include "unit/tap.h"
+#include "unit/tiny_run.h"
+
+#include "train/trainer_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct told {
+    int count;
+    char text[400];
+};
+
+static void on_event(void *ctx, const char *kind, const char *text)
+{
+    struct told *told = ctx;
+    told->count += !strcmp(kind, "alarm");
+    snprintf(told->text, sizeof told->text, "%s", text);
+}
+
+static struct sy_trainer *make(struct told *told)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct tiny_options o = {.steps = 1000000, .on_event = on_event, .ctx = told};
+    memset(told, 0, sizeof *told);
+    struct sy_trainer *t = tiny_trainer(&o, &err);
+    if (!t)
+        tap_ok(0, "a trainer: %s", err.msg);
+    return t;
+}
+
+/* n steps after *step, of so many seconds each. */
+static void take(struct sy_trainer *t, int64_t *step, int n, double seconds)
+{
+    t->smooth_seconds = seconds;
+    t->smooth_weight = 1;
+    for (int i = 0; i < n; i++)
+        sy__alarm_step(t, ++*step, seconds, false);
+}
+
+static bool on(struct sy_trainer *t, enum sy_alarm id)
+{
+    struct sy_alarm_state a;
+    sy_trainer_alarm(t, id, &a);
+    if (a.on != ((t->status.alarms >> id & 1) != 0))
+        tap_ok(0, "%s: the status says another thing than the alarm", sy_alarm_name(id));
+    return a.on;
+}
+
+static void throughput(void)
+{
+    struct told told;
+    struct sy_trainer *t = make(&told);
+    int64_t step = 0;
+    if (!t)
+        return;
+    take(t, &step, 40, 1);
+    take(t, &step, 100, 9);
+    tap_ok(!told.count, "throughput: 40 steps are not enough to know what is usual");
+    take(t, &step, 60, 1);
+    take(t, &step, 100, 2.4);
+    tap_ok(!told.count, "2.4 times as long is not slow");
+    sy__alarms_reset(t);
+    take(t, &step, 70, 1);
+    take(t, &step, 20, 3);
+    tap_ok(!told.count && !on(t, SY_ALARM_SPEED), "three times as long for 60 s: not yet");
+    take(t, &step, 1, 3);
+    tap_ok(told.count == 1 && on(t, SY_ALARM_SPEED), "for 63 s: told");
+    tap_is_str(told.text, "alarm: step 391: throughput: a step takes 3 s, it was 1 s", "by what");
+    take(t, &step, 2000, 3);
+    tap_ok(told.count == 1 && on(t, SY_ALARM_SPEED), "what is slow does not become usual, and is told once");
+    take(t, &step, 1, 1);
+    tap_ok(!on(t, SY_ALARM_SPEED), "one step as before ends it");
+    take(t, &step, 20, 3);
+    take(t, &step, 1, 1);
+    take(t, &step, 20, 3);
+    tap_ok(told.count == 1, "slow for 60 s twice is no episode");
+    take(t, &step, 1, 3);
+    tap_ok(told.count == 2, "another one is told again");
+    sy__alarms_reset(t);
+    take(t, &step, 1000, 30);
+    tap_ok(told.count == 2, "after a rewind what is usual is learned anew");
+    sy_trainer_free(t);
+}
+
+static void new_shapes(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct told told;
+    struct sy_trainer *t = make(&told);
+    int64_t step = 0;
+    if (!t)
+        return;
+    take(t, &step, 100, 1);
+    tap_ok(!sy__alarm_loads(t, &err), "a new plan");
+    take(t, &step, 1000, 10);
+    tap_ok(!told.count, "its steps may take longer");
+    sy_trainer_free(t);
+}
+
+static void epochs(enum sy_sample_mode mode, int64_t accumulate)
+{
+    struct told told;
+    struct sy_trainer *t = make(&told);
+    if (!t)
+        return;
+    t->sampler.mode = mode;
+    t->sampler.accumulate = accumulate;
+    int64_t each = t->sampler.batch * accumulate, windows = sy_sampler_windows(&t->sampler);
+    int64_t last = 4 * windows / each;
+    sy__alarm_step(t, last, 1, false);
+    tap_ok(!told.count, "data: %lld windows four times: nothing yet", (long long)windows);
+    sy__alarm_step(t, last + 1, 1, false);
+    tap_ok(told.count == 1 && on(t, SY_ALARM_DATA) && strstr(told.text, "data exhausted: every window of the text was seen 4 times"),
+           "a fifth time: told");
+    sy__alarm_step(t, last + 5000, 1, false);
+    tap_ok(told.count == 1 && on(t, SY_ALARM_DATA), "once");
+    sy_trainer_free(t);
+}
+
+static void random_windows(void)
+{
+    struct told told;
+    struct sy_trainer *t = make(&told);
+    if (!t)
+        return;
+    t->sampler.mode = SY_SAMPLE_RANDOM;
+    sy__alarm_step(t, 100000000, 1, false);
+    tap_ok(!told.count, "data: windows drawn at random have no epochs");
+    sy_trainer_free(t);
+}
+
+int main(void)
+{
+    throughput();
+    new_shapes();
+    epochs(SY_SAMPLE_SEQUENTIAL, 1);
+    epochs(SY_SAMPLE_EPOCH, 3);
+    random_windows();
+    return tap_done();
+}
