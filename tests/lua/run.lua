@@ -534,6 +534,28 @@ do
   is(other:wait().state, "done", "another run went on")
 end
 
+-- ---- a run that is paused, on the disk ----
+
+do
+  local r = paused(make(), 2)
+  local disk = assert(engine.store_open(r.name))
+  local function is_there(step) -- sooner than the minute after which a store looks without being told
+    for _ = 1, 1000 do
+      local info, loss = disk:info(), disk:series().loss
+      if info.state == "paused" and info.step == step and loss and loss.step == step then return true end
+      sleep(0.03)
+    end
+  end
+  ok(is_there(2), "a pause is on the disk soon, with its rows")
+  r:steps(3):wait()
+  ok(is_there(5), "and steps from pause to pause")
+  r.lr = 1e-4
+  r:steps(1):wait()
+  ok(is_there(6), "and one step")
+  disk:close()
+  r:close()
+end
+
 -- ---- what nn's layers take ----
 do
   model.define("strange", function(cfg)
