@@ -9,32 +9,14 @@
 # the final parameters' on 200 random batches of the last tenth of the text, seconds are medians.
 # nanoGPT's seconds are its steps and its evaluations of 20 batches every 250 steps; ours are the whole
 # process: start, steps, the same evaluations, those 200 batches, and a sample of 300 characters.
-set -eu
+# shellcheck source=bench/lib.sh
+. "$(dirname "$0")/lib.sh"
 
-here=$(cd "$(dirname "$0")" && pwd)
 text=${1:?usage: bench/quality.sh TEXT [STEPS] [ROUNDS]}
 steps=${2:-2000}
 rounds=${3:-1}
-python=${PYTHON:-python3}
-threads=${THREADS:-$(getconf _NPROCESSORS_ONLN)}
-yard=${SWITCHYARD:-}
-[ -n "$yard" ] || { [ -x ./switchyard ] && yard=./switchyard; } || yard=switchyard
 
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 130' INT TERM
-
-say() { printf '%s\n' "$*" >&2; }
-
-field() {
-    sed -n 's/.*"'"$1"'": *"\{0,1\}\([^",}]*\).*/\1/p'
-}
-
-# median COLUMN FILE
-median() {
-    awk -v c="$1" '{ print $c }' "$2" | sort -g | awk '{ v[NR] = $1 }
-        END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
-}
+median() { awk -v c="$1" '{ print $c }' "$2" | middle; } # COLUMN FILE
 
 # Lines of "final loss, last loss of the curve, seconds, parameters in millions" for one program.
 nanogpt() {
@@ -60,11 +42,7 @@ row() { # label file
 }
 
 names='dense moe'
-if "$python" -c 'import torch' 2> /dev/null; then
-    names="nanogpt $names"
-else
-    say "quality.sh: $python has no torch (set PYTHON): our figures alone"
-fi
+if has_torch quality.sh; then names="nanogpt $names"; fi
 i=0
 while [ "$i" -lt "$rounds" ]; do
     i=$((i + 1))

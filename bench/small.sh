@@ -5,16 +5,10 @@
 #
 # Environment: SWITCHYARD as in bench/train.sh; BPE (the program bench/bpe, of `make bench`; else
 # beside the binary or under ./bench).  "*": the target beside it is met.
-set -eu
-
-yard=${SWITCHYARD:-}
-[ -n "$yard" ] || { [ -x ./switchyard ] && yard=./switchyard; } || yard=switchyard
+# shellcheck source=bench/lib.sh
+. "$(dirname "$0")/lib.sh"
 bpe=${BPE:-}
 [ -n "$bpe" ] || { [ -x ./bench/bpe ] && bpe=./bench/bpe; } || bpe=$(dirname "$yard")/bench/bpe
-
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 130' INT TERM
 
 # line NAME VALUE UNIT AIM most|least
 line() {
@@ -34,7 +28,7 @@ starts() {
         echo $(($(date +%s%N) - begin))
     done
 }
-starts | sort -g | awk '{ v[NR] = $1 } END { print v[(NR + 1) / 2] / 1e6 }' > "$dir/start"
+starts | middle | awk '{ print $1 / 1e6 }' > "$dir/start"
 line "start and end, -e 'print(1)'" "$(cat "$dir/start")" ms 20 most
 
 # Processor time of this thread's million sums, best of five: operations of this size use no pool.

@@ -11,39 +11,19 @@
 # A round is one process of ours and one of PyTorch's, of the variant that a quick run of all of them
 # found fastest at the start.  Columns are medians over the rounds, the ratio is that of tokens a
 # second, RSS the most of a process.  "*": the target beside it is met.  Progress: standard error.
-set -eu
+# shellcheck source=bench/lib.sh
+. "$(dirname "$0")/lib.sh"
 
-here=$(cd "$(dirname "$0")" && pwd)
 shapes=${1:-R1 R2 R3 R4 R5}
 precisions=${2:-fp32 bf16}
 rounds=${3:-3}
-python=${PYTHON:-python3}
-threads=${THREADS:-$(getconf _NPROCESSORS_ONLN)}
-yard=${SWITCHYARD:-}
-[ -n "$yard" ] || { [ -x ./switchyard ] && yard=./switchyard; } || yard=switchyard
-
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 130' INT TERM
-
 text=${TEXT:-}
 if [ "$text" = random ]; then
     text=$dir/random
     head -c 1000000 /dev/urandom > "$text"
 fi
 
-say() { printf '%s\n' "$*" >&2; }
-
-# field NAME < line of JSON
-field() {
-    sed -n 's/.*"'"$1"'": *"\{0,1\}\([^",}]*\).*/\1/p'
-}
-
-# median NAME FILE: of that field over the file's lines
-median() {
-    field "$1" < "$2" | sort -g | awk '{ v[NR] = $1 }
-        END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
-}
+median() { field "$1" < "$2" | middle; } # NAME FILE: of that field over its lines
 
 steps_of() {
     case $1 in
@@ -100,11 +80,7 @@ row() { # shape precision files
         }'
 }
 
-have_peer=yes
-"$python" -c 'import torch' 2> /dev/null || {
-    have_peer=no
-    say "train.sh: $python has no torch (set PYTHON): our figures alone"
-}
+if has_torch train.sh; then have_peer=yes; else have_peer=no; fi
 
 for shape in $shapes; do
     for precision in $precisions; do

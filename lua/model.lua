@@ -65,9 +65,7 @@ function model.define(name, build, rows)
   end
   families[name] = {build = build, rows = rows}
   model[name] = function(given)
-    local ok, m = pcall(Model.new, name, given)
-    if not ok then options.raise(m, 2) end
-    return m
+    return options.call(Model.new, name, given)
   end
   return model[name]
 end

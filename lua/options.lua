@@ -18,6 +18,14 @@ function options.raise(message, level)
   error(message, 0)
 end
 
+--- f(...), for `return options.call(f, ...)` in a function of the user's: what it raises has the place of the
+-- line that called that function.
+function options.call(f, ...)
+  local ok, result = pcall(f, ...)
+  if not ok then options.raise(result, 2) end
+  return result
+end
+
 -- Names, those that fit into `room` bytes.
 local function some(names, room)
   local n, used = 0, 0

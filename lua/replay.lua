@@ -127,16 +127,12 @@ end
 
 --- The same as replay; progress is told to say(text) instead of in events.
 function module.telling(name_or_dir, given, say)
-  local ok, result = pcall(repeated, name_or_dir, given, say)
-  if not ok then options.raise(result, 2) end
-  return result
+  return options.call(repeated, name_or_dir, given, say)
 end
 
 --- replay(name or directory, {step=, code=, data=}) -> {identical=, step=, difference=, text=}
 function module.replay(name_or_dir, given)
-  local ok, result = pcall(repeated, name_or_dir, given)
-  if not ok then options.raise(result, 2) end
-  return result
+  return options.call(repeated, name_or_dir, given)
 end
 
 return module

@@ -207,9 +207,7 @@ end
 
 --- train(m, d, options) -> run, at once; the run goes on in its own thread
 local function train(_, m, d, given)
-  local ok, r = pcall(start, m, d, given)
-  if not ok then options.raise(r, 2) end
-  return r
+  return options.call(start, m, d, given)
 end
 
 -- ---- methods ----

@@ -134,9 +134,7 @@ end
 
 --- train.resume(name or directory, {steps=, force=, code=, data=, paused=}) -> run
 function timeline.resume(name_or_dir, given)
-  local ok, r = pcall(resume, name_or_dir, given)
-  if not ok then options.raise(r, 2) end
-  return r
+  return options.call(resume, name_or_dir, given)
 end
 
 -- ---- rewind ----
@@ -387,9 +385,7 @@ end
 
 --- r:fork{step=, name=, paused=} -> a new run from that step, training at once; r is untouched
 function timeline.fork(r, given)
-  local ok, child = pcall(fork, r, given)
-  if not ok then options.raise(child, 2) end
-  return child
+  return options.call(fork, r, given)
 end
 
 Run.methods.rewind, Run.methods.fork = timeline.rewind, timeline.fork

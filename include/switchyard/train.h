@@ -48,6 +48,7 @@ struct sy_plan {
     int64_t batch, context, accumulate;
     int64_t top_k; /* experts a token uses; 0: unknown, or no experts */
 };
+void sy_phase_drop(struct sy_phase *phase); /* what it owns, and not itself */
 void sy_plan_free(struct sy_plan *plan); /* and what it owns; NULL is fine */
 /* Take the arena that the phases need.  MEMORY says how many bytes. */
 int sy_plan_attach(struct sy_plan *plan, struct sy_err *err);

@@ -27,12 +27,6 @@
 
 #include <string.h>
 
-static void set_text(lua_State *L, const char *name, const char *text)
-{
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, name);
-}
-
 /* ---- saving and loading ---- */
 
 static int run_set_dir(lua_State *L)
@@ -100,12 +94,11 @@ static int run_saved(lua_State *L)
         return 0;
     lua_createtable(L, 0, 6);
     lsy_set_integer(L, "step", s.step);
-    set_text(L, "path", s.path);
+    lsy_set_text(L, "path", s.path);
     lsy_set_integer(L, "bytes", (int64_t)s.bytes);
     lsy_set_number(L, "pause", s.pause);
     lsy_set_number(L, "seconds", s.seconds);
-    lua_pushboolean(L, s.asynchronous);
-    lua_setfield(L, -2, "asynchronous");
+    lsy_set_boolean(L, "asynchronous", s.asynchronous);
     return 1;
 }
 
@@ -141,10 +134,10 @@ static void push_entry(lua_State *L, const struct sy_journal_entry *e)
     struct sy_err err = SY_ERR_INIT;
     lua_createtable(L, 0, 8);
     lsy_set_integer(L, "step", e->step);
-    set_text(L, "kind", e->kind);
-    set_text(L, "text", e->text);
+    lsy_set_text(L, "kind", e->kind);
+    lsy_set_text(L, "text", e->text);
     if (e->key[0])
-        set_text(L, "key", e->key);
+        lsy_set_text(L, "key", e->key);
     lsy_set_number(L, "value", e->value);
     if (e->expert >= 0)
         lsy_set_integer(L, "expert", e->expert + 1);
@@ -249,9 +242,8 @@ static int l_checkpoints(lua_State *L)
         lua_createtable(L, 0, 4);
         lsy_set_integer(L, "step", list[i].step);
         lsy_set_integer(L, "bytes", (int64_t)list[i].bytes);
-        set_text(L, "path", list[i].path);
-        lua_pushboolean(L, list[i].ok);
-        lua_setfield(L, -2, "ok");
+        lsy_set_text(L, "path", list[i].path);
+        lsy_set_boolean(L, "ok", list[i].ok);
         lua_rawseti(L, -2, i + 1);
     }
     return 1;
@@ -272,22 +264,22 @@ static void push_image(lua_State *L, const struct sy_image *image)
 {
     char hex[17];
     lua_createtable(L, 0, 9);
-    set_text(L, "run", image->run);
+    lsy_set_text(L, "run", image->run);
     if (image->config)
-        set_text(L, "config", image->config);
+        lsy_set_text(L, "config", image->config);
     lsy_set_integer(L, "step", image->status.step);
     lsy_set_integer(L, "tokens", image->status.tokens);
     lsy_set_number(L, "loss", image->status.loss);
     lsy_set_number(L, "val_loss", image->status.val_loss);
     lsy_set_integer(L, "sampling", image->sampling);
     sy_hash_hex(image->hash, hex);
-    set_text(L, "hash", image->hash ? hex : NULL);
+    lsy_set_text(L, "hash", image->hash ? hex : NULL);
     lua_createtable(L, 0, SY_HYPER_COUNT);
     for (int i = 0; i < SY_HYPER_COUNT; i++) {
         lsy_push_hyper(L, (enum sy_hyper_id)i, image->hyper.v[i]);
         lua_setfield(L, -2, sy_hyper_spec((enum sy_hyper_id)i)->name);
     }
-    set_text(L, "schedule", sy_schedule_name(image->hyper.schedule));
+    lsy_set_text(L, "schedule", sy_schedule_name(image->hyper.schedule));
     lua_setfield(L, -2, "hyper");
     lua_createtable(L, image->njournal, 0);
     for (int i = 0; i < image->njournal; i++) {
@@ -352,11 +344,6 @@ static const luaL_Reg functions[] = {{"checkpoints", l_checkpoints},
 void lsy_open_checkpoint(lua_State *L)
 {
     lsy_handle_meta(L, META_IMAGE, NULL, image_gc);
-    luaL_getmetatable(L, META_RUN);
-    lua_getfield(L, -1, "__index");
-    luaL_setfuncs(L, methods, 0);
-    lua_pop(L, 2);
-    lsy_push_engine(L);
-    luaL_setfuncs(L, functions, 0);
-    lua_pop(L, 1);
+    lsy_add_methods(L, META_RUN, methods);
+    lsy_add_functions(L, functions);
 }

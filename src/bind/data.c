@@ -1,6 +1,7 @@
 /* data.*: corpora as userdata; d.val is the same corpus seen from its validation part.  Layer bind. */
 #include "bind/data.h"
 #include "bind/bind_int.h"
+#include "bind/handle.h"
 #include "bind/engine.h"
 
 #include "base/hash.h"
@@ -109,8 +110,7 @@ static void remember(lua_State *L, const char *kind, int source, int options)
     const int args[2] = {source, options};
     const char *const names[2] = {"source", "options"};
     lua_createtable(L, 0, 3);
-    lua_pushstring(L, kind);
-    lua_setfield(L, -2, "kind");
+    lsy_set_text(L, "kind", kind);
     for (int i = 0; i < 2; i++)
         if (args[i] && !lua_isnoneornil(L, args[i])) {
             if (lua_istable(L, args[i]))
@@ -287,8 +287,7 @@ static int document(lua_State *L)
     if (sy_corpus_document(c, i - 1, &doc, &err))
         return lsy_raise(L, &err);
     lua_createtable(L, 0, 5);
-    lua_pushstring(L, doc.source);
-    lua_setfield(L, -2, "source");
+    lsy_set_text(L, "source", doc.source);
     set_integer(L, "first", doc.first + 1);
     set_integer(L, "tokens", doc.tokens);
     if (doc.line)
@@ -365,6 +364,8 @@ static int to_string(lua_State *L)
     return 1;
 }
 
+static const luaL_Reg metamethods[] = {
+    {"__gc", gc}, {"__close", gc}, {"__tostring", to_string}, {NULL, NULL}};
 static const luaL_Reg methods[] = {
     {"sample", sample}, {"ids", read_ids}, {"document", document},
     {"domain_entropy", entropy_of}, {NULL, NULL}};
@@ -401,19 +402,7 @@ static const struct lsy_doc docs[] = {
 
 void lsy_open_data(lua_State *L)
 {
-    luaL_newmetatable(L, META);
-    lsy_set(L, "__gc", gc);
-    lsy_set(L, "__close", gc);
-    lsy_set(L, "__tostring", to_string);
-    lua_newtable(L);
-    luaL_setfuncs(L, methods, 0);
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -3, "methods");
-    lua_pushcclosure(L, field, 1);
-    lua_setfield(L, -2, "__index");
-    lua_pushliteral(L, "data");
-    lua_setfield(L, -2, "__metatable");
-    lua_pop(L, 1);
+    lsy_value_meta(L, META, "data", metamethods, methods, field);
     luaL_newlib(L, functions);
     lua_setglobal(L, "data");
     LSY_DOCS(L, docs);

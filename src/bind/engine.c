@@ -85,6 +85,13 @@ static int engine_tracing(lua_State *L)
     return 1;
 }
 
+void lsy_add_functions(lua_State *L, const luaL_Reg *functions)
+{
+    lsy_push_engine(L);
+    luaL_setfuncs(L, functions, 0);
+    lua_pop(L, 1);
+}
+
 static const luaL_Reg functions[] = {{"grad", engine_grad},   {"no_grad", engine_no_grad},
                                      {"error", engine_error}, {"tracing", engine_tracing},
                                      {NULL, NULL}};

@@ -42,6 +42,30 @@ void lsy_handle_meta(lua_State *L, const char *name, const luaL_Reg *methods, lu
     lua_pop(L, 1);
 }
 
+void lsy_add_methods(lua_State *L, const char *name, const luaL_Reg *methods)
+{
+    luaL_getmetatable(L, name);
+    lua_getfield(L, -1, "__index");
+    luaL_setfuncs(L, methods, 0);
+    lua_pop(L, 2);
+}
+
+void lsy_value_meta(lua_State *L, const char *name, const char *kind, const luaL_Reg *metamethods,
+                    const luaL_Reg *methods, lua_CFunction index)
+{
+    luaL_newmetatable(L, name);
+    luaL_setfuncs(L, metamethods, 0);
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "methods");
+    lua_pushcclosure(L, index, 1);
+    lua_setfield(L, -2, "__index");
+    lua_pushstring(L, kind);
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+}
+
 void lsy_set_number(lua_State *L, const char *name, double v)
 {
     if (isnan(v))
@@ -53,5 +77,17 @@ void lsy_set_number(lua_State *L, const char *name, double v)
 void lsy_set_integer(lua_State *L, const char *name, int64_t v)
 {
     lua_pushinteger(L, v);
+    lua_setfield(L, -2, name);
+}
+
+void lsy_set_boolean(lua_State *L, const char *name, bool v)
+{
+    lua_pushboolean(L, v);
+    lua_setfield(L, -2, name);
+}
+
+void lsy_set_text(lua_State *L, const char *name, const char *v)
+{
+    lua_pushstring(L, v);
     lua_setfield(L, -2, name);
 }

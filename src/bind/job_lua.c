@@ -208,15 +208,12 @@ static void push_job(lua_State *L, const struct lsy_job *j)
     lua_createtable(L, 0, 5);
     lsy_set_integer(L, "number", j->number);
     lsy_set_number(L, "seconds", sy_now() - j->began);
-    lua_pushstring(L, lsy_job_state(j));
-    lua_setfield(L, -2, "state");
+    lsy_set_text(L, "state", lsy_job_state(j));
     if (j->state == SY_JOB_WAITING) {
-        lua_pushstring(L, j->what);
-        lua_setfield(L, -2, "waits");
+        lsy_set_text(L, "waits", j->what);
     }
     sy_utf8_sanitize(&safe, j->text, strlen(j->text));
-    lua_pushstring(L, safe.data ? safe.data : "");
-    lua_setfield(L, -2, "text");
+    lsy_set_text(L, "text", safe.data ? safe.data : "");
     sy_str_free(&safe);
 }
 

@@ -174,8 +174,7 @@ static int run_status(lua_State *L)
     struct sy_status s;
     sy_trainer_status(check_run(L)->trainer, &s);
     lua_createtable(L, 0, 16);
-    lua_pushstring(L, sy_run_state_name(s.state));
-    lua_setfield(L, -2, "state");
+    lsy_set_text(L, "state", sy_run_state_name(s.state));
     lsy_set_integer(L, "step", s.step);
     lsy_set_integer(L, "steps", s.steps);
     lsy_set_integer(L, "tokens", s.tokens);
@@ -190,8 +189,7 @@ static int run_status(lua_State *L)
     lsy_set_number(L, "eta", s.eta);
     lsy_set_number(L, "load_max_mean", s.load_max_mean);
     if (s.error.code) {
-        lua_pushstring(L, s.error.msg);
-        lua_setfield(L, -2, "error");
+        lsy_set_text(L, "error", s.error.msg);
     }
     return 1;
 }
@@ -671,9 +669,7 @@ static const luaL_Reg functions[] = {{"trainer", l_trainer}, {NULL, NULL}};
 void lsy_open_run(lua_State *L)
 {
     lsy_handle_meta(L, META_RUN, run_methods, run_gc);
-    lsy_push_engine(L);
-    luaL_setfuncs(L, functions, 0);
-    lua_pop(L, 1);
+    lsy_add_functions(L, functions);
     lsy_open_checkpoint(L);
     lsy_open_store(L);
     lsy_open_why(L);

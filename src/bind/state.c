@@ -58,31 +58,28 @@ void lsy_set(lua_State *L, const char *name, lua_CFunction f)
     lua_setfield(L, -2, name);
 }
 
-/* load(chunk, name, "t", env): upvalue 1 is Lua's own. */
-static int text_load(lua_State *L)
+/* Lua's own function (upvalue 1) with "t" as its argument `mode`. */
+static int call_with_text(lua_State *L, int mode)
 {
     int n = lua_gettop(L);
-    if (n < 3)
-        lua_settop(L, n = 3);
+    if (n < mode)
+        lua_settop(L, n = mode);
     lua_pushliteral(L, "t");
-    lua_replace(L, 3);
+    lua_replace(L, mode);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     lua_call(L, n, LUA_MULTRET);
     return lua_gettop(L);
 }
 
-static int text_loadfile(lua_State *L)
+static int text_load(lua_State *L) /* load(chunk, name, mode, env) */
 {
-    int n = lua_gettop(L);
-    if (n < 2)
-        lua_settop(L, n = 2);
-    lua_pushliteral(L, "t");
-    lua_replace(L, 2);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, n, LUA_MULTRET);
-    return lua_gettop(L);
+    return call_with_text(L, 3);
+}
+
+static int text_loadfile(lua_State *L) /* loadfile(name, mode, env) */
+{
+    return call_with_text(L, 2);
 }
 
 static int text_dofile(lua_State *L)

@@ -518,8 +518,7 @@ static void push_info(lua_State *L, const struct sy_store_info *x)
     lsy_set_number(L, "updated", x->updated);
     lsy_set_integer(L, "bytes", x->bytes);
     lsy_set_integer(L, "pid", x->pid);
-    lua_pushboolean(L, x->live);
-    lua_setfield(L, -2, "live");
+    lsy_set_boolean(L, "live", x->live);
     set_given(L, "config", x->config);
     set_given(L, "environment", x->environment);
     set_given(L, "tokenizer", x->tokenizer);
@@ -634,7 +633,5 @@ void lsy_open_store(lua_State *L)
     lsy_handle_meta(L, META_ENTRIES, NULL, entries_gc);
     lsy_handle_meta(L, META_SERIES, NULL, series_gc);
     lsy_handle_meta(L, META_LISTING, NULL, listing_gc);
-    lsy_push_engine(L);
-    luaL_setfuncs(L, functions, 0);
-    lua_pop(L, 1);
+    lsy_add_functions(L, functions);
 }

@@ -1,5 +1,6 @@
 /* tokenizer.*: tokenizers as userdata.  Layer bind.  Ids start at 0. */
 #include "bind/bind_int.h"
+#include "bind/handle.h"
 #include "bind/data.h"
 
 #include "base/hash.h"
@@ -251,6 +252,8 @@ static int field(lua_State *L)
     return 1;
 }
 
+static const luaL_Reg metamethods[] = {
+    {"__gc", gc}, {"__close", gc}, {"__eq", equal}, {"__tostring", to_string}, {NULL, NULL}};
 static const luaL_Reg methods[] = {
     {"encode", encode}, {"decode", decode}, {"save", save}, {"token", token}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
@@ -285,20 +288,7 @@ static const struct lsy_doc docs[] = {
 
 void lsy_open_tokenizer(lua_State *L)
 {
-    luaL_newmetatable(L, META);
-    lsy_set(L, "__gc", gc);
-    lsy_set(L, "__close", gc);
-    lsy_set(L, "__eq", equal);
-    lsy_set(L, "__tostring", to_string);
-    lua_newtable(L);
-    luaL_setfuncs(L, methods, 0);
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -3, "methods");
-    lua_pushcclosure(L, field, 1);
-    lua_setfield(L, -2, "__index");
-    lua_pushliteral(L, "tokenizer");
-    lua_setfield(L, -2, "__metatable");
-    lua_pop(L, 1);
+    lsy_value_meta(L, META, "tokenizer", metamethods, methods, field);
     luaL_newlib(L, functions);
     lua_setglobal(L, "tokenizer");
     LSY_DOCS(L, docs);

@@ -135,19 +135,14 @@ static int l_hyper(lua_State *L)
     for (int i = 0; i < SY_HYPER_COUNT; i++) {
         const struct sy_hyper_spec *s = sy_hyper_spec((enum sy_hyper_id)i);
         lua_createtable(L, 0, 7);
-        lua_pushstring(L, s->name);
-        lua_setfield(L, -2, "name");
-        lua_pushboolean(L, s->integer);
-        lua_setfield(L, -2, "integer");
-        lua_pushboolean(L, sy_hyper_is_flag((enum sy_hyper_id)i));
-        lua_setfield(L, -2, "flag");
+        lsy_set_text(L, "name", s->name);
+        lsy_set_boolean(L, "integer", s->integer);
+        lsy_set_boolean(L, "flag", sy_hyper_is_flag((enum sy_hyper_id)i));
         lsy_set_number(L, "least", s->least);
         lsy_set_number(L, "most", s->most);
         lsy_set_number(L, "default", s->preset);
-        lua_pushstring(L, live[s->live]);
-        lua_setfield(L, -2, "live");
-        lua_pushstring(L, s->help);
-        lua_setfield(L, -2, "help");
+        lsy_set_text(L, "live", live[s->live]);
+        lsy_set_text(L, "help", s->help);
         lua_rawseti(L, -2, i + 1);
     }
     return 1;

@@ -181,7 +181,5 @@ void lsy_open_trace(lua_State *L)
 {
     lsy_handle_meta(L, META_GRAPH, graph_methods, graph_gc);
     lsy_handle_meta(L, META_PROGRAM, program_methods, program_gc);
-    lsy_push_engine(L);
-    luaL_setfuncs(L, functions, 0);
-    lua_pop(L, 1);
+    lsy_add_functions(L, functions);
 }

@@ -65,12 +65,7 @@ static void phase_free(struct sy_phase *p)
 {
     if (!p)
         return;
-    sy_program_free(p->program);
-    sy_tensor_unref(p->tokens);
-    sy_tensor_unref(p->targets);
-    sy_tensor_unref(p->documents);
-    sy_tensor_unref(p->loss);
-    sy_graph_free(p->graph);
+    sy_phase_drop(p);
     sy_free(p);
 }
 
@@ -204,7 +199,5 @@ void lsy_open_train(lua_State *L)
     lsy_handle_meta(L, META_PHASE, phase_methods, phase_gc);
     lsy_handle_meta(L, META_PARAMS, NULL, params_gc);
     lsy_handle_meta(L, META_PLAN, NULL, plan_gc);
-    lsy_push_engine(L);
-    luaL_setfuncs(L, functions, 0);
-    lua_pop(L, 1);
+    lsy_add_functions(L, functions);
 }

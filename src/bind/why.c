@@ -23,12 +23,6 @@
 #define ROWS_MOST 4096
 #define SPIKES_MOST 64
 
-static void set_text(lua_State *L, const char *name, const char *s)
-{
-    lua_pushstring(L, s);
-    lua_setfield(L, -2, name);
-}
-
 static void set_document(lua_State *L, const struct sy_corpus *c, int64_t start, int64_t context)
 {
     struct sy_document d;
@@ -38,7 +32,7 @@ static void set_document(lua_State *L, const struct sy_corpus *c, int64_t start,
     lsy_set_integer(L, "document", first + 1);
     lsy_set_integer(L, "documents", last < first ? 1 : last - first + 1);
     if (d.source)
-        set_text(L, "source", d.source);
+        lsy_set_text(L, "source", d.source);
     if (d.line)
         lsy_set_integer(L, "line", d.line);
     if (d.domain >= 0)
@@ -119,8 +113,7 @@ static void push_spike(lua_State *L, const struct sy_spike *s)
     lsy_set_number(L, "norm_factor", s->norm_factor);
     lsy_set_number(L, "loss_sigma", s->loss_sigma);
     lsy_set_number(L, "norm_sigma", s->norm_sigma);
-    lua_pushboolean(L, s->skipped);
-    lua_setfield(L, -2, "skipped");
+    lsy_set_boolean(L, "skipped", s->skipped);
 }
 
 static int run_spikes(lua_State *L)
@@ -172,13 +165,12 @@ static int run_alarms(lua_State *L)
         struct sy_alarm_state s;
         sy_trainer_alarm(t, (enum sy_alarm)i, &s);
         lua_createtable(L, 0, 5);
-        set_text(L, "name", sy_alarm_name((enum sy_alarm)i));
-        set_text(L, "condition", sy_alarm_condition((enum sy_alarm)i));
-        lua_pushboolean(L, s.on);
-        lua_setfield(L, -2, "on");
+        lsy_set_text(L, "name", sy_alarm_name((enum sy_alarm)i));
+        lsy_set_text(L, "condition", sy_alarm_condition((enum sy_alarm)i));
+        lsy_set_boolean(L, "on", s.on);
         if (s.step >= 0) {
             lsy_set_integer(L, "step", s.step);
-            set_text(L, "text", s.text);
+            lsy_set_text(L, "text", s.text);
         }
         lua_rawseti(L, -2, i + 1);
     }
@@ -213,11 +205,6 @@ static const luaL_Reg functions[] = {{"clean", l_clean}, {NULL, NULL}};
 
 void lsy_open_why(lua_State *L)
 {
-    luaL_getmetatable(L, META_RUN);
-    lua_getfield(L, -1, "__index");
-    luaL_setfuncs(L, methods, 0);
-    lua_pop(L, 2);
-    lsy_push_engine(L);
-    luaL_setfuncs(L, functions, 0);
-    lua_pop(L, 1);
+    lsy_add_methods(L, META_RUN, methods);
+    lsy_add_functions(L, functions);
 }

@@ -25,6 +25,7 @@
 #include "cpu/cpu.h"
 #include "cpu/gemm_int.h"
 #include "cpu/kern_attn.h"
+#include "cpu/int64.h"
 
 #include <math.h>
 #include <string.h>
@@ -35,21 +36,6 @@ enum {
     CHUNK = 512, /* queries of a forward task */
     LD = BLOCK + 16 /* of score buffers: not a power of two */
 };
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 /* -- one head's operands ------------------------------------------------------------------------- */
 

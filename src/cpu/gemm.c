@@ -24,6 +24,7 @@
 #include "base/pool.h"
 #include "cpu/cpu.h"
 #include "cpu/gemm_plan.h"
+#include "cpu/int64.h"
 
 #include <cblas.h>
 #include <math.h>
@@ -64,16 +65,6 @@ static _Thread_local struct {
     const struct sy__plan *plan;
     int32_t column;
 } packed_b;
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 /* -- slices of k --------------------------------------------------------------------------------- */
 

@@ -11,6 +11,8 @@
  */
 #include "cpu/gemm_plan.h"
 
+#include "cpu/int64.h"
+
 enum {
     PACK = 48,
     TASKS = 96,
@@ -21,21 +23,6 @@ enum {
     RESIDENT_LANES = 1 << 20 /* 4 MiB */
 };
 static const double MIN_WORK = 0.5e6, MAX_WORK = 16e6; /* multiply-adds of a task */
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 struct shape {
     int64_t m, n, k, copies; /* copies: 2 for a dual product */

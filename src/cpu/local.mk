@@ -15,7 +15,7 @@ kern_cflags = $(base_cflags) -Wno-psabi $(SY_KERN_OPT)
 kern_libs = libkern_ref.a
 
 noinst_LIBRARIES += libcpu.a libkern_ref.a
-libcpu_a_SOURCES = %D%/attention.c %D%/cpu.c %D%/gemm.c %D%/gemm_int.h %D%/gemm_plan.c %D%/gemm_plan.h \
+libcpu_a_SOURCES = %D%/attention.c %D%/cpu.c %D%/gemm.c %D%/gemm_int.h %D%/gemm_plan.c %D%/gemm_plan.h %D%/int64.h \
     %D%/kern_attn.h %D%/kern_map.c %D%/kern_map.h %D%/kern_optim.h %D%/kern_row.h \
     %D%/math.c %D%/math.h %D%/attention.h %D%/cpu.h %D%/gemm.h
 libcpu_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)

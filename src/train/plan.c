@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static void free_phase(struct sy_phase *p)
+void sy_phase_drop(struct sy_phase *p)
 {
     sy_program_free(p->program);
     sy_tensor_unref(p->tokens);
@@ -18,9 +18,9 @@ void sy_plan_free(struct sy_plan *plan)
 {
     if (!plan)
         return;
-    free_phase(&plan->first);
-    free_phase(&plan->more);
-    free_phase(&plan->eval);
+    sy_phase_drop(&plan->first);
+    sy_phase_drop(&plan->more);
+    sy_phase_drop(&plan->eval);
     sy_free(plan->arena);
     sy_free(plan);
 }

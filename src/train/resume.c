@@ -152,12 +152,7 @@ static void add_target(struct loading *l, struct sy_tensor *x, size_t *at)
 {
     l->targets[l->ntargets].from = l->block ? l->block + *at : NULL;
     l->targets[l->ntargets++].tensor = x;
-    *at += (sy_tensor_bytes(x) + 63) / 64 * 64;
-}
-
-static bool is_value(const struct sy_tensor *x)
-{
-    return x->dtype == SY_F32 && sy_data(x) && sy_tensor_contiguous(x);
+    *at += sy__value_room(x);
 }
 
 static int count_targets(const struct sy_trainer *t, size_t *bytes)
@@ -165,10 +160,10 @@ static int count_targets(const struct sy_trainer *t, size_t *bytes)
     const struct sy_phase *phases[2] = {&t->c.plan->first, &t->c.plan->eval};
     int n = t->c.params->nstates;
     for (int i = 0; i < n; i++)
-        *bytes += (sy_tensor_bytes(t->c.params->states[i]) + 63) / 64 * 64;
+        *bytes += sy__value_room(t->c.params->states[i]);
     for (int k = 0; k < 2; k++)
         for (int i = 0; phases[k]->graph && i < sy_graph_inputs(phases[k]->graph); i++, n++)
-            *bytes += (sy_tensor_bytes(sy_graph_input_at(phases[k]->graph, i)) + 63) / 64 * 64;
+            *bytes += sy__value_room(sy_graph_input_at(phases[k]->graph, i));
     return n;
 }
 
@@ -189,7 +184,7 @@ static int read_inputs(struct loading *l, const struct sy_st *st, const char *pr
 {
     for (int i = 0; g && i < sy_graph_inputs(g); i++) {
         struct sy_tensor *x = sy_graph_input_at(g, i);
-        if (is_value(x) && read_value(l, st, prefix, sy_graph_input_name(g, i), x, at, err))
+        if (sy__is_value(x) && read_value(l, st, prefix, sy_graph_input_name(g, i), x, at, err))
             return -1;
     }
     return 0;
@@ -282,7 +277,7 @@ static void put_values(const struct loading *l)
         const struct sy_tensor *x = sy_graph_input_at(plan->first.graph, i);
         struct sy_tensor *y =
             sy_graph_find_input(plan->more.graph, sy_graph_input_name(plan->first.graph, i));
-        if (y && is_value(x) && is_value(y) && sy_tensor_same_shape(x, y))
+        if (y && sy__is_value(x) && sy__is_value(y) && sy_tensor_same_shape(x, y))
             memcpy(sy_data(y), sy_data(x), sy_tensor_bytes(x));
     }
 }

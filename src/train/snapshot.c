@@ -33,6 +33,16 @@ static int no_memory(struct sy_err *err)
     return sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
 }
 
+bool sy__is_value(const struct sy_tensor *x)
+{
+    return x->dtype == SY_F32 && sy_data(x) && sy_tensor_contiguous(x);
+}
+
+size_t sy__value_room(const struct sy_tensor *x)
+{
+    return (sy_tensor_bytes(x) + 63) / 64 * 64;
+}
+
 static void put_value(struct sy_image *image, const char *prefix, const char *name,
                       const struct sy_tensor *x, size_t *at)
 {
@@ -45,19 +55,14 @@ static void put_value(struct sy_image *image, const char *prefix, const char *na
     char *to = (char *)image->block + *at;
     memcpy(to, sy_data(x), v->bytes);
     v->data = to;
-    *at += (v->bytes + 63) / 64 * 64;
-}
-
-static bool is_value(const struct sy_tensor *x)
-{
-    return x->dtype == SY_F32 && sy_data(x) && sy_tensor_contiguous(x);
+    *at += sy__value_room(x);
 }
 
 static void count_values(const struct sy_graph *g, size_t *bytes, int *n)
 {
     for (int i = 0; g && i < sy_graph_inputs(g); i++)
-        if (is_value(sy_graph_input_at(g, i))) {
-            *bytes += (sy_tensor_bytes(sy_graph_input_at(g, i)) + 63) / 64 * 64;
+        if (sy__is_value(sy_graph_input_at(g, i))) {
+            *bytes += sy__value_room(sy_graph_input_at(g, i));
             ++*n;
         }
 }
@@ -66,7 +71,7 @@ static void put_inputs(struct sy_image *image, const char *prefix, const struct 
                        size_t *at)
 {
     for (int i = 0; g && i < sy_graph_inputs(g); i++)
-        if (is_value(sy_graph_input_at(g, i)))
+        if (sy__is_value(sy_graph_input_at(g, i)))
             put_value(image, prefix, sy_graph_input_name(g, i), sy_graph_input_at(g, i), at);
 }
 
@@ -77,7 +82,7 @@ static int take_values(const struct sy_trainer *t, struct sy_image *image, struc
     size_t bytes = 64, at = 0;
     int n = ps->nstates;
     for (int i = 0; i < ps->nstates; i++)
-        bytes += (sy_tensor_bytes(ps->states[i]) + 63) / 64 * 64;
+        bytes += sy__value_room(ps->states[i]);
     count_values(plan->first.graph, &bytes, &n);
     count_values(plan->eval.graph, &bytes, &n);
     image->values = sy_calloc((size_t)n + 1, sizeof *image->values);

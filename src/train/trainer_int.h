@@ -195,6 +195,9 @@ int sy__saver_save(struct sy_trainer *t, struct sy_err *err);
 void sy__saver_join(struct sy_trainer *t); /* wait for the one in flight, report it */
 void sy__saver_free(struct sy_trainer *t);
 float *sy__saver_buffer(struct sy_trainer *t); /* room for p, m and v; NULL: no memory */
+/* Whether an input of the model's program is saved with its state; bytes of a value in the block of an image. */
+bool sy__is_value(const struct sy_tensor *x);
+size_t sy__value_room(const struct sy_tensor *x);
 uint64_t sy__image_bytes(const struct sy_image *image);
 void sy__checkpoint_clean(const char *dir);
 
