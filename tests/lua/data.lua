@@ -1,26 +1,7 @@
 -- Tokenizers and datasets as scripts see them.  TAP.
 
-local count, failed = 0, 0
-
-local function ok(cond, name)
-  count = count + 1
-  if not cond then failed = failed + 1 end
-  print((cond and "ok " or "not ok ") .. count .. " - " .. name)
-end
-
-local function is(got, want, name)
-  ok(got == want, name)
-  if got ~= want then print("# got " .. tostring(got) .. ", wanted " .. tostring(want)) end
-end
-
--- f must raise, with a message that has each of the texts
-local function raises(f, name, ...)
-  local fine, why = pcall(f)
-  local good = not fine
-  for _, text in ipairs {...} do good = good and tostring(why):find(text, 1, true) ~= nil end
-  ok(good, name)
-  if not good then print("# " .. (fine and "it did not raise" or tostring(why))) end
-end
+local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
+local ok, is, refuses = tap.ok, tap.is, tap.refuses
 
 local folder = os.tmpname()
 os.remove(folder)
@@ -44,13 +25,13 @@ is(#bytes:encode "", 0, "encode of nothing")
 is(tostring(bytes), "tokenizer: bytes, 256 ids", "tostring")
 ok(bytes == tokenizer.bytes(), "equal tokenizers are equal")
 is(bytes.eot, nil, "bytes have no end-of-text")
-raises(function() bytes:decode {256} end, "an id too large", "256")
-raises(function() bytes:decode {-1} end, "an id too small", "-1")
-raises(function() bytes:decode {1, "x"} end, "an id of another type", "id 2", "'x'")
-raises(function() bytes:decode {1.5} end, "an id with a fraction", "integer")
-raises(function() bytes:encode(nil) end, "encode of nil", "takes a text")
-raises(function() return bytes.sise end, "an unknown field", "'sise'", "'size'")
-raises(function() bytes.size = 3 end, "fields cannot be set")
+refuses(function() bytes:decode {256} end, "an id too large", "256")
+refuses(function() bytes:decode {-1} end, "an id too small", "-1")
+refuses(function() bytes:decode {1, "x"} end, "an id of another type", "id 2", "'x'")
+refuses(function() bytes:decode {1.5} end, "an id with a fraction", "integer")
+refuses(function() bytes:encode(nil) end, "encode of nil", "takes a text")
+refuses(function() return bytes.sise end, "an unknown field", "'sise'", "'size'")
+refuses(function() bytes.size = 3 end, "fields cannot be set")
 
 local licence = ("The licenses for most software are designed to take away your freedom. "):rep(60) .. "été\n"
 local corpus = write("one.txt", licence)
@@ -62,10 +43,10 @@ ok(#bpe:encode(licence) < #licence / 3, "merges shorten the text")
 is(bpe:token(97), "a", "token gives its bytes")
 is(bpe.eot, bpe.size - 1, "end-of-text is the last id")
 ok(bpe == tokenizer.train_bpe({corpus}, {vocab = 300}), "of a list of files: the same tokenizer")
-raises(function() tokenizer.train_bpe(corpus, {vocab = 3}) end, "vocab is checked", "vocab", "257")
-raises(function() tokenizer.train_bpe(corpus, {vocal = 300}) end, "options are checked", "'vocal'", "'vocab'")
-raises(function() tokenizer.train_bpe(corpus, {pattern = "gpt-9"}) end, "patterns are checked", "gpt-9")
-raises(function() tokenizer.train_bpe(7) end, "paths are checked", "path")
+refuses(function() tokenizer.train_bpe(corpus, {vocab = 3}) end, "vocab is checked", "vocab", "257")
+refuses(function() tokenizer.train_bpe(corpus, {vocal = 300}) end, "options are checked", "'vocal'", "'vocab'")
+refuses(function() tokenizer.train_bpe(corpus, {pattern = "gpt-9"}) end, "patterns are checked", "gpt-9")
+refuses(function() tokenizer.train_bpe(7) end, "paths are checked", "path")
 
 local saved = folder .. "/tokenizer.json"
 is(bpe:save(saved), true, "save")
@@ -108,15 +89,15 @@ ok(tostring(d):find("^data: " .. #licence .. " tokens"), "tostring has the token
 is(data.text(corpus, {tokenizer = bpe}).tokens, #bpe:encode(licence), "with a tokenizer")
 is(data.string(licence, {val = 0}).val.tokens, 0, "data.string, and no validation")
 is(data.string(licence).hash, d.hash, "equal bytes have equal hashes")
-raises(function() data.text(corpus, {vall = 0.1}) end, "unknown options", "'vall'", "'val'")
-raises(function() data.text(corpus, {val = 1}) end, "val must be less than 1", "val")
-raises(function() data.text(corpus, {tokenizer = 5}) end, "tokenizer must be one", "tokenizer")
-raises(function() data.text() end, "a path is needed", "path")
-raises(function() data.text {} end, "an empty list", "0")
-raises(function() data.text {1} end, "paths are strings", "path 1")
-raises(function() d:sample(0) end, "sample of nothing", "n must be")
-raises(function() d:ids(0, 1) end, "tokens count from 1", "first")
-raises(function() return d.tokns end, "an unknown field", "'tokens'")
+refuses(function() data.text(corpus, {vall = 0.1}) end, "unknown options", "'vall'", "'val'")
+refuses(function() data.text(corpus, {val = 1}) end, "val must be less than 1", "val")
+refuses(function() data.text(corpus, {tokenizer = 5}) end, "tokenizer must be one", "tokenizer")
+refuses(function() data.text() end, "a path is needed", "path")
+refuses(function() data.text {} end, "an empty list", "0")
+refuses(function() data.text {1} end, "paths are strings", "path 1")
+refuses(function() d:sample(0) end, "sample of nothing", "n must be")
+refuses(function() d:ids(0, 1) end, "tokens count from 1", "first")
+refuses(function() return d.tokns end, "an unknown field", "'tokens'")
 
 write("sub/a.txt", "first document\n")
 write("sub/b.jsonl", '{"text": "second"}\n{"text": "third", "body": "other"}\n')
@@ -143,8 +124,8 @@ is(s.hash, data.synthetic {domains = 3, tokens = 1e4, states = 8, branch = 2, se
 ok(s.hash ~= data.synthetic {domains = 3, tokens = 1e4, states = 8, branch = 2, seed = 6}.hash, "another seed, another text")
 is(#s:sample(4, {seed = 1}), 4, "ids where there is no tokenizer")
 is(s.tokenizer, nil, "no tokenizer")
-raises(function() data.synthetic {domains = 0} end, "domains are checked", "domains")
-raises(function() data.synthetic {tokens = 1e12} end, "what cannot fit is refused first")
+refuses(function() data.synthetic {domains = 0} end, "domains are checked", "domains")
+refuses(function() data.synthetic {tokens = 1e12} end, "what cannot fit is refused first")
 
 local shard = write("tokens.bin", string.pack("<I2I2I2I2", 1, 2, 3, 9))
 local t = data.shards(shard, {vocab = 10, val = 0})
@@ -160,8 +141,8 @@ do
   local d2 <close> = data.string "abc"
   closed = d2
 end
-raises(function() return closed.tokens end, "a closed data set")
-raises(function() d.sample(bytes) end, "a method of another object", "data set")
+refuses(function() return closed.tokens end, "a closed data set")
+refuses(function() d.sample(bytes) end, "a method of another object", "data set")
 d, many, s, t = nil, nil, nil, nil
 collectgarbage()
 collectgarbage()
@@ -178,5 +159,4 @@ for _, name in ipairs {"data.text", "data.string", "data.synthetic", "data.shard
 end
 
 os.execute("rm -rf '" .. folder .. "'")
-print("1.." .. count)
-os.exit(failed == 0)
+tap.done()

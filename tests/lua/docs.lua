@@ -1,14 +1,8 @@
 -- The docs against what exists: every public global function and every method has an entry, every entry names
 -- something that exists, every example runs, every option has a text.  TAP.
 
-local count, failed = 0, 0
-
-local function ok(cond, name, why)
-  count = count + 1
-  if not cond then failed = failed + 1 end
-  print((cond and "ok " or "not ok ") .. count .. " - " .. name)
-  if not cond and why then print("# " .. tostring(why):gsub("\n", "\n# ")) end
-end
+local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
+local ok = tap.ok
 
 local by_name, list = help.entries()
 
@@ -163,5 +157,4 @@ end
 ok(ran > 60, "examples that ran: " .. ran)
 r:stop():wait()
 
-print("1.." .. count)
-os.exit(failed == 0, true)
+tap.done()

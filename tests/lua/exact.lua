@@ -2,18 +2,8 @@
 -- runs, and however much a run is disturbed by the prompt.  TAP.  With "worker" as argument: print the
 -- hashes that are compared (a child process each, for the environment is read when a program starts).
 
-local count, failed = 0, 0
-
-local function ok(cond, name)
-  count = count + 1
-  if not cond then failed = failed + 1 end
-  print((cond and "ok " or "not ok ") .. count .. " - " .. name)
-end
-
-local function is(got, want, name)
-  ok(got == want, name)
-  if got ~= want then print("# got " .. tostring(got) .. ", wanted " .. tostring(want)) end
-end
+local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
+local ok, is = tap.ok, tap.is
 
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
@@ -76,8 +66,7 @@ for _, case in ipairs {{"avx512", 1}, {"avx512", 2, slow = true}, {"avx512", 3, 
   local got, line = child(cpu, threads)
   local name = ("50 steps on %s with %d threads"):format(cpu, threads)
   if not got and (line:find "SWITCHYARD_CPU" or line:find(cpu)) then
-    count = count + 1
-    print("ok " .. count .. " - " .. name .. " # SKIP " .. line)
+    tap.skip(name, line)
   else
     is(got, want, name)
   end
@@ -147,5 +136,4 @@ is(changed(10, "lr", 2e-3), alone.softmax, "a change to the same value is none")
 ok(train(make_model "softmax", d, options{seed = 2}):wait():hash() ~= alone.softmax, "another seed of the run")
 ok(train(make_model("softmax", 2), d, options()):wait():hash() ~= alone.softmax, "another seed of the model")
 
-print("1.." .. count)
-quit(failed == 0 and 0 or 1)
+tap.done()

@@ -1,18 +1,7 @@
 -- Tensors in files: .npy and .safetensors.  TAP.
 
-local count, failed = 0, 0
-
-local function ok(cond, name)
-  count = count + 1
-  if not cond then failed = failed + 1 end
-  print((cond and "ok " or "not ok ") .. count .. " - " .. name)
-end
-
-local function raises(f, name, text)
-  local fine, why = pcall(f)
-  ok(not fine and tostring(why):find(text, 1, true), name)
-  if fine or not tostring(why):find(text, 1, true) then print("# " .. tostring(why)) end
-end
+local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
+local ok, refuses = tap.ok, tap.refuses
 
 local folder = os.tmpname()
 os.remove(folder)
@@ -66,13 +55,13 @@ ok(next(tensor.load(at "none.safetensors")) == nil, "none at all")
 
 -- ---- mistakes raise ----
 
-raises(function() a:save(at "a.txt") end, "unknown ending", ".npy or .safetensors")
-raises(function() tensor.load(at "a.txt") end, "unknown ending to load", ".npy or .safetensors")
-raises(function() tensor.save(at "m.npy", many) end, "several into .npy", ".safetensors file only")
-raises(function() tensor.save(at "x.safetensors", {a = 3}) end, "a number is no tensor", "must be a tensor")
-raises(function() tensor.save(at "x.safetensors", {3}) end, "a list of what is no pair", "{name, tensor}")
-raises(function() tensor.save(at "x.safetensors", {a = a}, {n = 3}) end, "metadata are strings", "metadata")
-raises(function() tensor.save(at "x.safetensors", {{"a", a}, {"a", a}}) end, "a name twice", "a")
+refuses(function() a:save(at "a.txt") end, "unknown ending", ".npy or .safetensors")
+refuses(function() tensor.load(at "a.txt") end, "unknown ending to load", ".npy or .safetensors")
+refuses(function() tensor.save(at "m.npy", many) end, "several into .npy", ".safetensors file only")
+refuses(function() tensor.save(at "x.safetensors", {a = 3}) end, "a number is no tensor", "must be a tensor")
+refuses(function() tensor.save(at "x.safetensors", {3}) end, "a list of what is no pair", "{name, tensor}")
+refuses(function() tensor.save(at "x.safetensors", {a = a}, {n = 3}) end, "metadata are strings", "metadata")
+refuses(function() tensor.save(at "x.safetensors", {{"a", a}, {"a", a}}) end, "a name twice", "a")
 ok(not io.open(at "x.safetensors"), "and nothing was written")
 
 -- ---- the world's failures come back ----
@@ -97,5 +86,4 @@ for _, name in ipairs {"a.npy", "m.safetensors"} do
 end
 
 os.execute("rm -rf '" .. folder .. "'")
-print("1.." .. count)
-os.exit(failed == 0)
+tap.done()

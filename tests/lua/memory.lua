@@ -3,18 +3,8 @@
 
 local sanitized = (os.getenv "SY_SANITIZERS" or "") ~= "" -- then what the system counts is not only ours
 
-local count, failed = 0, 0
-
-local function ok(cond, name)
-  count = count + 1
-  if not cond then failed = failed + 1 end
-  print((cond and "ok " or "not ok ") .. count .. " - " .. name)
-  return cond
-end
-
-local function is(got, want, name)
-  if not ok(got == want, name) then print("# got " .. tostring(got) .. ", wanted " .. tostring(want)) end
-end
+local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
+local ok, is = tap.ok, tap.is
 
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
@@ -159,5 +149,4 @@ is(r.batch, 4, "the batch is what it was")
 is(r:wait(r.step + 5).state, "running", "and the run goes on")
 r:stop():wait()
 
-print("1.." .. count)
-quit(failed == 0 and 0 or 1)
+tap.done()

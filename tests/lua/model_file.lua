@@ -1,14 +1,8 @@
 -- Models on disk: what comes back, what is refused, what stays when saving fails.  TAP.
 
 local engine = require "switchyard.engine"
-local count, failed = 0, 0
-
-local function ok(cond, name, note)
-  count = count + 1
-  if not cond then failed = failed + 1 end
-  print((cond and "ok " or "not ok ") .. count .. " - " .. name)
-  if not cond and note then print("# " .. tostring(note)) end
-end
+local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
+local ok = tap.ok
 
 -- a call that must give nil, a message with the text, and the code
 local function fails(name, code, text, none, why, got)
@@ -174,5 +168,4 @@ ok(engine.json "[1" == nil and engine.json_scalar(2.0) == "2.0" and engine.json_
   "json: refused, written")
 
 os.execute("rm -rf '" .. folder .. "'")
-print("1.." .. count)
-os.exit(failed == 0)
+tap.done()

@@ -2,30 +2,11 @@
 
 local engine = require "switchyard.engine"
 local nn = require "switchyard.nn"
-local count, failed = 0, 0
-
-local function ok(cond, name)
-  count = count + 1
-  if not cond then failed = failed + 1 end
-  print((cond and "ok " or "not ok ") .. count .. " - " .. name)
-  return cond
-end
-
-local function is(got, want, name)
-  if not ok(got == want, name) then print("# got " .. tostring(got) .. ", wanted " .. tostring(want)) end
-end
+local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
+local ok, is, refuses = tap.ok, tap.is, tap.refuses
 
 local function near(got, want, rel, name)
-  local good = type(got) == "number" and math.abs(got - want) <= rel * math.max(math.abs(want), 1e-12)
-  if not ok(good, name) then print(("# got %s, wanted %s within %g"):format(got, want, rel)) end
-end
-
--- f must raise one line that has each of the texts
-local function raises(f, name, ...)
-  local fine, why = pcall(f)
-  local good = not fine and not tostring(why):find "\n"
-  for _, text in ipairs {...} do good = good and tostring(why):find(text, 1, true) ~= nil end
-  if not ok(good, name) then print("# " .. (fine and "it did not raise" or tostring(why))) end
+  tap.near(got, want, rel * math.max(math.abs(want), 1e-12), name)
 end
 
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
@@ -66,8 +47,8 @@ do
   is(r:resume().state, "running", "resume: running at once")
   is(r:wait(9).step >= 9, true, "wait(step)")
   is(r:stop():wait().state, "stopped", "stop")
-  raises(function() r:steps(0) end, "steps(0)", "steps", "0")
-  raises(function() r:steps(1.5) end, "steps(1.5)", "steps", "1.5")
+  refuses(function() r:steps(0) end, "steps(0)", "steps", "0")
+  refuses(function() r:steps(1.5) end, "steps(1.5)", "steps", "1.5")
   local at = r.step
   r.steps = at + 4
   is(r:resume():wait().state .. r.step - at, "done4", "a stopped run goes on to its end")
@@ -77,7 +58,7 @@ do
   is(r:resume():wait().step - at, 7, "more steps and resume: it goes on, and wait waits")
   is(r.state, "done", "and is done again")
   ok(tostring(r):find(("step %d/%d"):format(at + 7, at + 7), 1, true), "steps as it prints")
-  raises(function() r:steps(1) end, "steps(1) of a run that is done", "steps", "done", "r.steps")
+  refuses(function() r:steps(1) end, "steps(1) of a run that is done", "steps", "done", "r.steps")
   r.steps = at
   is(r:resume():wait().step - at, 7, "fewer steps than were done: it stays")
 end
@@ -93,10 +74,10 @@ do
   every(r, 1, function(self) if self.step == 6 then seen[#seen + 1] = "c" .. self.state end end)
   r:resume():wait()
   is(table.concat(seen, " "), "a2 b3 a4 a6 b6 crunning", "hooks: steps and order")
-  raises(function() every(r, 0, print) end, "every: interval 0", "every", "0")
-  raises(function() every(r, 1.5, print) end, "every: a fraction", "every", "1.5")
-  raises(function() every(r, 1, "x") end, "every: no function", "every", "string")
-  raises(function() every({}, 1, print) end, "every: no run", "every", "run")
+  refuses(function() every(r, 0, print) end, "every: interval 0", "every", "0")
+  refuses(function() every(r, 1.5, print) end, "every: a fraction", "every", "1.5")
+  refuses(function() every(r, 1, "x") end, "every: no function", "every", "string")
+  refuses(function() every({}, 1, print) end, "every: no run", "every", "run")
 
   local why
   r = start(make(), {steps = 9}, function(self)
@@ -135,51 +116,51 @@ end
 
 do
   local m = make()
-  raises(function() start(m, {stepz = 3}) end, "an unknown option", "unknown option 'stepz'", "'steps'")
-  raises(function() start(m, {lr = -1}) end, "lr = -1", "lr", "-1")
-  raises(function() start(m, {lr = "x"}) end, "lr = 'x'", "lr", "number")
-  raises(function() start(m, {lr = 0 / 0}) end, "lr = nan", "lr")
-  raises(function() start(m, {steps = 1.5}) end, "steps = 1.5", "steps", "1.5")
-  raises(function() start(m, {batch = 0}) end, "batch = 0", "batch", "0")
-  raises(function() start(m, {schedule = "cosin"}) end, "an unknown schedule", "schedule", "'cosine'")
-  raises(function() start(m, {optimizer = "sgdd"}) end, "an unknown optimizer", "optimizer", "sgdd")
-  raises(function() start(m, {precision = "fp16"}) end, "an unknown precision", "precision", "fp16")
-  raises(function() start(m, {context = 17}) end, "a context larger than the model's", "context", "17", "16")
-  raises(function() train(m) end, "no data", "train", "dataset")
-  raises(function() train({}, d) end, "no model", "train", "model")
-  raises(function() train(make{vocab = 8}, d, {}) end, "data with more ids than the model", "vocab", "8")
+  refuses(function() start(m, {stepz = 3}) end, "an unknown option", "unknown option 'stepz'", "'steps'")
+  refuses(function() start(m, {lr = -1}) end, "lr = -1", "lr", "-1")
+  refuses(function() start(m, {lr = "x"}) end, "lr = 'x'", "lr", "number")
+  refuses(function() start(m, {lr = 0 / 0}) end, "lr = nan", "lr")
+  refuses(function() start(m, {steps = 1.5}) end, "steps = 1.5", "steps", "1.5")
+  refuses(function() start(m, {batch = 0}) end, "batch = 0", "batch", "0")
+  refuses(function() start(m, {schedule = "cosin"}) end, "an unknown schedule", "schedule", "'cosine'")
+  refuses(function() start(m, {optimizer = "sgdd"}) end, "an unknown optimizer", "optimizer", "sgdd")
+  refuses(function() start(m, {precision = "fp16"}) end, "an unknown precision", "precision", "fp16")
+  refuses(function() start(m, {context = 17}) end, "a context larger than the model's", "context", "17", "16")
+  refuses(function() train(m) end, "no data", "train", "dataset")
+  refuses(function() train({}, d) end, "no model", "train", "model")
+  refuses(function() train(make{vocab = 8}, d, {}) end, "data with more ids than the model", "vocab", "8")
   local tiny = data.string("abc", {val = 0})
-  raises(function() train(make{vocab = 256}, tiny, {}) end, "a text shorter than a window", "tokens")
+  refuses(function() train(make{vocab = 256}, tiny, {}) end, "a text shorter than a window", "tokens")
 
   local r = paused(m, 2, {lr = 1e-3})
-  raises(function() r.lrr = 1 end, "an unknown field", "unknown field 'lrr'", "'lr'")
-  raises(function() return r.losss end, "reading an unknown field", "'losss'", "'loss'")
-  raises(function() r.lr = -1 end, "r.lr = -1", "lr", "-1")
-  raises(function() r.lr = "x" end, "r.lr = 'x'", "lr", "number")
-  raises(function() r.lr = nil end, "r.lr = nil", "lr", "number")
-  raises(function() r.seed = 3 end, "r.seed", "seed", "fixed")
-  raises(function() r.schedule = "cosin" end, "r.schedule", "schedule", "cosin")
-  raises(function() r.loss = 1 end, "a field that cannot be set", "loss")
-  raises(function() r.name = "x" end, "r.name cannot be set", "name")
-  raises(function() r.batch = 0 end, "r.batch = 0", "batch", "0")
-  raises(function() r.batch = 2.5 end, "r.batch = 2.5", "batch", "2.5")
-  raises(function() r.context = 17 end, "r.context over the model's", "context", "17")
-  raises(function() r.context = 0 end, "r.context = 0", "context", "0")
-  raises(function() r.accumulate = 0 end, "r.accumulate = 0", "accumulate", "0")
-  raises(function() r.top_k = 5 end, "r.top_k over experts", "top_k", "5", "4")
-  raises(function() r.top_k = 0 end, "r.top_k = 0", "top_k", "0")
-  raises(function() r.top_k = "x" end, "r.top_k = 'x'", "top_k", "x")
-  raises(function() r.capacity = -1 end, "r.capacity = -1", "capacity", "-1")
-  raises(function() r.capacity = "x" end, "r.capacity = 'x'", "capacity", "number")
-  raises(function() r.aux = "x" end, "r.aux = 'x'", "aux", "number")
-  raises(function() r.aux = tensor.zeros(3) end, "r.aux = three numbers", "aux", "number")
+  refuses(function() r.lrr = 1 end, "an unknown field", "unknown field 'lrr'", "'lr'")
+  refuses(function() return r.losss end, "reading an unknown field", "'losss'", "'loss'")
+  refuses(function() r.lr = -1 end, "r.lr = -1", "lr", "-1")
+  refuses(function() r.lr = "x" end, "r.lr = 'x'", "lr", "number")
+  refuses(function() r.lr = nil end, "r.lr = nil", "lr", "number")
+  refuses(function() r.seed = 3 end, "r.seed", "seed", "fixed")
+  refuses(function() r.schedule = "cosin" end, "r.schedule", "schedule", "cosin")
+  refuses(function() r.loss = 1 end, "a field that cannot be set", "loss")
+  refuses(function() r.name = "x" end, "r.name cannot be set", "name")
+  refuses(function() r.batch = 0 end, "r.batch = 0", "batch", "0")
+  refuses(function() r.batch = 2.5 end, "r.batch = 2.5", "batch", "2.5")
+  refuses(function() r.context = 17 end, "r.context over the model's", "context", "17")
+  refuses(function() r.context = 0 end, "r.context = 0", "context", "0")
+  refuses(function() r.accumulate = 0 end, "r.accumulate = 0", "accumulate", "0")
+  refuses(function() r.top_k = 5 end, "r.top_k over experts", "top_k", "5", "4")
+  refuses(function() r.top_k = 0 end, "r.top_k = 0", "top_k", "0")
+  refuses(function() r.top_k = "x" end, "r.top_k = 'x'", "top_k", "x")
+  refuses(function() r.capacity = -1 end, "r.capacity = -1", "capacity", "-1")
+  refuses(function() r.capacity = "x" end, "r.capacity = 'x'", "capacity", "number")
+  refuses(function() r.aux = "x" end, "r.aux = 'x'", "aux", "number")
+  refuses(function() r.aux = tensor.zeros(3) end, "r.aux = three numbers", "aux", "number")
   is(rawget(r, "name"), nil, "no field of the run shadows its name")
-  raises(function() r["mask.1"] = tensor.zeros(3) end, "r['mask.1'] of another size", "mask.1", "4")
+  refuses(function() r["mask.1"] = tensor.zeros(3) end, "r['mask.1'] of another size", "mask.1", "4")
   is(r.lr .. r.batch .. r.context .. r.accumulate .. r.top_k, "0.0014161" .. 2, "wrong values leave the fields")
   is(r.capacity, nil, "and capacity")
   is(r.schedule .. r.precision, "cosinefp32", "fields of names")
   near(r.aux, 0.01, 1e-6, "an input's value")
-  raises(function() train(m, d, {steps = 1}) end, "a model in training", "run-", "stop")
+  refuses(function() train(m, d, {steps = 1}) end, "a model in training", "run-", "stop")
   is(r:resume():wait(6).step >= 6, true, "after all that the run goes on")
   r:stop():wait()
 end
@@ -219,9 +200,8 @@ do
   journal = table.concat(journal, "; ")
   for _, text in ipairs {"4 batch = 6", "7 context = 8", "10 accumulate = 3", "13 top_k = 1", "16 capacity = 0.25",
                          "19 capacity = nil", "22 top_k = 3"} do
-    ok(journal:find(text, 1, true), "journal: " .. text)
+    ok(journal:find(text, 1, true), "journal: " .. text, journal)
   end
-  if failed > 0 then print("# " .. journal) end
   ok(r:eval(1) < 20, "evaluation with the new shapes")
   r:stop():wait()
 end
@@ -235,8 +215,8 @@ do
   r.aux = 10
   r:steps(1):wait()
   is(r:eval(4), before, "evaluation: the same with aux = 10")
-  raises(function() r:eval(0) end, "evaluation of no batches", "eval", "0")
-  raises(function() r:eval(2.5) end, "evaluation of two and a half", "eval", "2.5")
+  refuses(function() r:eval(0) end, "evaluation of no batches", "eval", "0")
+  refuses(function() r:eval(2.5) end, "evaluation of two and a half", "eval", "2.5")
   is(r:eval(9), r:eval(9), "evaluation of several slices: equal parameters, equal bits")
   near(r.aux, 10, 1e-6, "r.aux")
   near(m.inputs.aux:item(), 10, 1e-6, "the model's as well")
@@ -280,8 +260,8 @@ do
   end
   is(r.dead, idle - 1, "r.dead does not count it")
   r.layers[1].experts[3]:disable()
-  raises(function() r.layers[1].experts[4]:disable() end, "disable: too few remain", "disable", "layer 1")
-  raises(function() r.top_k = 3 end, "top_k over the experts that are enabled", "top_k", "2")
+  refuses(function() r.layers[1].experts[4]:disable() end, "disable: too few remain", "disable", "layer 1")
+  refuses(function() r.top_k = 3 end, "top_k over the experts that are enabled", "top_k", "2")
   r.layers[1].experts[2]:enable()
   r.layers[1].experts[3]:enable()
   r:steps(1):wait()
@@ -315,7 +295,7 @@ do
   is(kinds.freeze .. kinds.unfreeze .. kinds.reset, "111", "the journal has them")
   r:note "a note"
   is(r:journal()[#r:journal()].text, "a note", "note")
-  raises(function() r:note(3) end, "note of a number", "note")
+  refuses(function() r:note(3) end, "note of a number", "note")
   r:stop():wait()
 end
 
@@ -329,8 +309,8 @@ do
   near(h:table()[12][2], r.loss, 1e-6, "its value")
   is(r:history("val_loss").shape[1], 3, "validation: every 5 steps and at the end")
   is(r:history("load.1.2").shape[1], 12, "an expert's load")
-  raises(function() r:history "los" end, "an unknown series", "'los'", "'loss'")
-  raises(function() r:history "load.1.9" end, "an expert that is not there", "load.1.9")
+  refuses(function() r:history "los" end, "an unknown series", "'los'", "'loss'")
+  refuses(function() r:history "load.1.9" end, "an expert that is not there", "load.1.9")
   for _, name in ipairs {"lr", "grad_norm", "tok_s", "time.data", "time.compute", "time.optimizer", "entropy.1",
                          "balance.2", "z.1", "tokens"} do
     local fine, t = pcall(r.history, r, name)
@@ -339,8 +319,8 @@ do
   is(r:history("tokens"):table()[12][2], 12.0 * 4 * 16, "tokens")
   ok(tostring(r):find("run " .. r.name .. ": done, step 12/12", 1, true), "tostring")
   ok(tostring(compare{r}):find(r.name, 1, true), "compare")
-  raises(function() compare{} end, "compare of nothing", "compare")
-  raises(function() compare{1} end, "compare of a number", "compare")
+  refuses(function() compare{} end, "compare of nothing", "compare")
+  refuses(function() compare{1} end, "compare of a number", "compare")
   local fresh = paused(make(), 1)
   ok(not tostring(compare{fresh, r}):find "nan", "compare has no nan")
   fresh:stop():wait()
@@ -349,18 +329,18 @@ do
   local printed = tostring(runs()) .. "\n"
   ok(printed:find "^run +state +step +loss +val +size +loss\n", "runs() prints columns")
   ok(printed:find("\n" .. r.name:gsub("%-", "%%-") .. " +" .. r.state .. " +" .. r.step .. "/"), "a run a line")
-  raises(function() runs "run-x" end, "an unknown run", "run-x")
-  raises(function() start(make(), {name = r.name}) end, "a name that is taken", r.name)
+  refuses(function() runs "run-x" end, "an unknown run", "run-x")
+  refuses(function() start(make(), {name = r.name}) end, "a name that is taken", r.name)
   -- another run on the same model
   local m = r.model
   local again = train(m, d, {steps = 3, batch = 4, name = "again", eval_every = 0}):wait()
   is(again.state, "done", "a model can be trained again")
-  raises(function() r:resume() end, "the older run cannot go on", "again")
+  refuses(function() r:resume() end, "the older run cannot go on", "again")
   again:close()
   is(tostring(again), "run again: closed", "close: what it prints then")
-  raises(function() return again.loss end, "close: its fields are gone", "closed")
-  raises(function() runs "agaim" end, "a run that is nowhere", "'agaim'", "'again'")
-  raises(function() train(m, d, {name = "again"}) end, "but its directory is there", "again exists already", "train.resume")
+  refuses(function() return again.loss end, "close: its fields are gone", "closed")
+  refuses(function() runs "agaim" end, "a run that is nowhere", "'agaim'", "'again'")
+  refuses(function() train(m, d, {name = "again"}) end, "but its directory is there", "again exists already", "train.resume")
   is(runs "again".state, "done", "where it can be read")
   is(train(m, d, {steps = 3, batch = 4, name = "once more", eval_every = 0}):wait().state, "done", "close: the model stays")
 end
@@ -566,11 +546,11 @@ do
       return nn.head(x, nn.param("h", {cfg.vocab, 16}))
     end
   end)
-  raises(function() model.strange{context = 8, extra = "head"} end, "nn.attention: an unknown option",
+  refuses(function() model.strange{context = 8, extra = "head"} end, "nn.attention: an unknown option",
     "unknown option 'head' (did you mean 'heads'?)")
-  raises(function() model.strange{context = 8, moe = {experts = 4, topk = 2, expert_dim = 8}} end,
+  refuses(function() model.strange{context = 8, moe = {experts = 4, topk = 2, expert_dim = 8}} end,
     "nn.moe: an unknown option", "unknown option 'topk' (did you mean 'top_k'?)")
-  raises(function() model.strange{context = 8, mask = "full"}:generate "ab" end,
+  refuses(function() model.strange{context = 8, mask = "full"}:generate "ab" end,
     "a model that sees the whole text cannot generate", "mask = \"full\"")
   local function of(normalize)
     return model.moe{layers = 1, dim = 16, heads = 2, context = 8, experts = 4, expert_dim = 8, router = "sigmoid",
@@ -584,5 +564,4 @@ do
   ok(kept <= 8, "logits of 40 lengths: " .. kept .. " programs are kept")
 end
 
-print("1.." .. count)
-quit(failed == 0 and 0 or 1)
+tap.done()

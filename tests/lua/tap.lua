@@ -1,31 +1,51 @@
 -- TAP for tests in Lua:  local t = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local t, n, failed = {}, 0, 0
 
-function t.ok(condition, what)
+-- The line of the test itself.
+local function place()
+  for line in debug.traceback():gmatch "[^\n]*tests/lua[^\n]*" do
+    if not line:find("tap.lua", 1, true) then return line:match "%S.*" end
+  end
+  return "?"
+end
+
+--- A case; the note is printed when it fails.
+function t.ok(condition, what, note)
   n = n + 1
   print((condition and "ok %d - %s" or "not ok %d - %s"):format(n, what))
   if not condition then
     failed = failed + 1
-    print("#   " .. debug.traceback("", 2):match "[^\n]*tests/lua[^\n]*")
+    print("#   " .. place())
+    if note then print("#   " .. tostring(note):gsub("\n", "\n#   ")) end
   end
   return condition
 end
 
+function t.skip(what, why)
+  n = n + 1
+  print(("ok %d - %s # SKIP %s"):format(n, what, why))
+end
+
 function t.is(got, want, what)
-  if not t.ok(got == want, what) then print("#   got " .. tostring(got) .. ", want " .. tostring(want)) end
+  local good = got == want
+  t.ok(good, what, not good and ("got %s, want %s"):format(got, want))
 end
 
 function t.near(got, want, tolerance, what)
-  if not t.ok(math.abs(got - want) <= tolerance, what) then print("#   got " .. got .. ", want " .. want) end
+  t.ok(type(got) == "number" and math.abs(got - want) <= tolerance, what, ("got %s, want %s"):format(got, want))
 end
 
---- f raises an error that holds this plain text, in one line.
-function t.raises(f, text, what)
+--- f raises an error of one line that holds each of these plain texts.
+function t.refuses(f, what, ...)
   local good, message = pcall(f)
   message = tostring(message)
-  if not t.ok(not good and message:find(text, 1, true) and not message:find "\n", what or text) then
-    print("#   " .. (good and "no error" or "got " .. message:gsub("\n", "\n#   ")))
-  end
+  local holds = not good and not message:find "\n"
+  for _, text in ipairs {...} do holds = holds and message:find(text, 1, true) ~= nil end
+  t.ok(holds, what, good and "no error" or "got " .. message)
+end
+
+function t.raises(f, text, what)
+  t.refuses(f, what or text, text)
 end
 
 function t.done()
