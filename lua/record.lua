@@ -217,12 +217,12 @@ function record.create(r, more)
   return true
 end
 
---- Take back what was made of a run that did not come to be, its store closed: only what is ours.
+--- Take back what was made of a run that did not come to be: only what is ours, as long as its lock is.
 function record.remove(path, m)
   engine.discard_checkpoints(path .. "/start", -1)
   engine.discard_checkpoints(path, -1)
   for _, s in ipairs(sources(m)) do os.remove(path .. "/code/" .. s.file) end
-  for name in ("start code run.sqlite run.sqlite-wal run.sqlite-shm lock tokenizer.json data-tokenizer.json data.txt")
+  for name in ("start code run.sqlite run.sqlite-wal run.sqlite-shm tokenizer.json data-tokenizer.json data.txt lock")
     :gmatch "%S+" do os.remove(path .. "/" .. name) end
   os.remove(path)
 end

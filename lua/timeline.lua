@@ -361,9 +361,10 @@ local function fork(r, given)
   local store, child
   local function undo()
     if not store then return end -- nothing there is ours
+    if child then rawset(child, "_store", nil) end -- its lock holds until nothing is left
     if child then (Run._live(o.name) and child.close or child._h.close)(Run._live(o.name) and child or child._h) end
     record.remove(path, r._m)
-    if not (child and child._store) then store:close() end
+    store:close()
   end
   guarded(undo, function()
     local taken

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct sy_lock {
@@ -116,17 +117,38 @@ static void sign(int fd)
         (void)!ftruncate(fd, (off_t)strlen(text));
 }
 
+/* Is fd still the file of that name, or did its owner remove it after we opened it? */
+static bool is_named(int fd, const char *path)
+{
+    struct stat ours, named;
+    return !fstat(fd, &ours) && !stat(path, &named) && ours.st_ino == named.st_ino &&
+           ours.st_dev == named.st_dev;
+}
+
+/* The file, open; *rc as try_lock, for a file system without locks by its word.  -1: errno. */
+static int open_locked(const char *path, int *rc)
+{
+    for (;;) {
+        struct owner o;
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0)
+            return -1;
+        *rc = try_lock(fd, F_OFD_SETLK);
+        if (*rc < 0)
+            *rc = !(read_owner(path, &o) && seems_alive(&o));
+        if (!*rc || is_named(fd, path))
+            return fd;
+        close(fd);
+    }
+}
+
 struct sy_lock *sy_lock_take(const char *path, const char *what, struct sy_err *err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int rc, fd = open_locked(path, &rc);
     if (fd < 0) {
         sy_err_sys(err, errno, "%s: cannot open %s", what, path);
         return NULL;
     }
-    struct owner o;
-    int rc = try_lock(fd, F_OFD_SETLK);
-    if (rc < 0)
-        rc = !(read_owner(path, &o) && seems_alive(&o));
     struct sy_lock *lock = rc ? sy_alloc(sizeof *lock) : NULL;
     if (!lock) {
         close(fd);

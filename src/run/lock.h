@@ -1,8 +1,8 @@
 /* One writer of a run: a lock file that holds the owner's process, for the message to others.
  *
  *  1. The lock is the kernel's (an open file description lock), so it ends with its owner, however
- *     that dies; a file left behind means nothing.  The file is never removed: a lock on a removed
- *     file would let two owners in.
+ *     that dies; a file left behind means nothing.  Only its owner may remove the file, with the
+ *     run's directory: who has opened it before finds that it has no name and opens another.
  *  2. On a file system without locks the file's word counts: process, its start time and the
  *     machine's boot must all be as written for the owner to be alive.
  *  3. Asking (sy_lock_held) takes no lock, so it cannot make a writer's start fail.

@@ -279,6 +279,22 @@ do
   t.ok(not io.open(folder .. "/fork-wanted/start") and io.open(folder .. "/fork-wanted/run.sqlite"),
     "who takes a name keeps its files")
   other:close()
+  local methods, remove, others, tries = debug.getmetatable(r._store).__index, os.remove, 0, 0
+  local restore = methods.restore
+  methods.restore = function() error("no room", 0) end
+  os.remove = function(path)
+    local taken = path:find "/half/" and engine.store_claim("half", folder)
+    tries = tries + (path:find "/half/" and 1 or 0)
+    if taken then
+      others = others + 1
+      taken:close()
+    end
+    return remove(path)
+  end
+  t.raises(function() r:fork{name = "half"} end, "no room")
+  methods.restore, os.remove = restore, remove
+  t.is(others .. " " .. tostring(tries > 3), "0 true", "a fork that fails is ours until nothing of it is left")
+  t.ok(not io.open(folder .. "/half"), "which is soon")
   t.raises(function() r:fork{step = 99} end, "step 99 has not been trained")
   t.raises(function() r:fork{stp = 9} end, "unknown option 'stp'")
   local e = r:fork{step = 0, name = "at-0"}

@@ -8,18 +8,21 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "run/codec.h"
+#include "run/lock.h"
 #include "run/metrics.h"
 #include "unit/tap.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <sched.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -381,6 +384,49 @@ static void test_lock(void)
     sy_store_close(s, NULL);
     close(ready[0]);
     close(ready[1]);
+}
+
+struct shared {
+    atomic_int inside, twice, taken;
+};
+
+/* Take the lock, be alone, remove its file as who gives up a new run does, let go. */
+static void take_and_remove(struct shared *s, const char *path)
+{
+    for (int i = 0; i < 1000; i++) {
+        struct sy_lock *lock = sy_lock_take(path, "x", NULL);
+        if (!lock)
+            continue;
+        atomic_fetch_add(&s->taken, 1);
+        if (atomic_fetch_add(&s->inside, 1))
+            atomic_fetch_add(&s->twice, 1);
+        sched_yield();
+        atomic_fetch_sub(&s->inside, 1);
+        unlink(path);
+        sy_lock_release(lock);
+    }
+}
+
+static void test_removed_lock(void)
+{
+    enum { CHILDREN = 4 };
+    char path[96];
+    int status;
+    struct shared *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (s == MAP_FAILED)
+        return;
+    snprintf(path, sizeof path, "%s/removed-lock", dir);
+    for (int i = 0; i < CHILDREN; i++)
+        if (!fork()) {
+            take_and_remove(s, path);
+            _exit(0);
+        }
+    for (int i = 0; i < CHILDREN; i++)
+        wait(&status);
+    tap_ok(atomic_load(&s->taken) > 0 && !atomic_load(&s->twice),
+           "a lock whose file is removed has one owner (%d times taken, %d times not alone)",
+           atomic_load(&s->taken), atomic_load(&s->twice));
+    munmap(s, sizeof *s);
 }
 
 /* ---- kill -9 ---- */
@@ -952,6 +998,7 @@ int main(void)
     test_round_trip();
     test_truncate();
     test_lock();
+    test_removed_lock();
     test_kill();
     test_io_failure();
     test_file_limit();
