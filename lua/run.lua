@@ -329,7 +329,7 @@ function methods:events()
   return card.events((self._store:entries "events"))
 end
 
-function methods:journal() return self._h:journal() end
+function methods:journal() return engine.list(self._h:journal()) end
 
 --- r:profile() -> text: seconds a kind of operation since the last call
 function methods:profile()

@@ -126,6 +126,8 @@ void lsy_ops_fill(lua_State *L, bool raw);
 
 /* Text of a tensor as the prompt shows it (print.c).  [-0, +1, m] */
 void lsy_tensor_text(lua_State *L, struct sy_tensor *t);
+/* The table at the top is a list that print shows as the prompt does (print.c).  [-0, +0, m] */
+void lsy_list(lua_State *L);
 
 /* ---- docs (doc.c) ---- */
 
@@ -145,6 +147,7 @@ void lsy_open_tensor(lua_State *L);
 void lsy_open_make(lua_State *L);
 void lsy_open_tensor_file(lua_State *L);
 void lsy_open_engine(lua_State *L);
+void lsy_open_print(lua_State *L);
 void lsy_open_trace(lua_State *L);
 void lsy_open_train(lua_State *L);
 void lsy_open_run(lua_State *L);

@@ -197,8 +197,8 @@ int lsy_module_call(lua_State *L)
     lua_call(L, 1, 1);
     lua_getfield(L, -1, lua_tostring(L, 2));
     lua_pushvalue(L, 3);
-    lua_call(L, 1, 0);
-    return 0;
+    lua_call(L, 1, 1);
+    return 1;
 }
 
 static int cli_run(lua_State *L)

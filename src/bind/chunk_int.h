@@ -11,7 +11,7 @@ void lsy_chunk_tell(struct lua_State *L, bool one_line);
 /* The same unless it comes of quit(), of an interrupt or of a closed pipe; what the chunk came
  * to. */
 enum sy_chunk_result lsy_chunk_failed(struct lua_State *L, bool one_line);
-/* require(module)[function](text), the three on the stack. */
+/* (module, function, value) -> require(module)[function](value) */
 int lsy_module_call(struct lua_State *L);
 /* Keep what lies in no file, for runs that store the code they come of; the first megabyte. */
 void lsy_chunk_keep(struct lua_State *L, const char *text, size_t n);

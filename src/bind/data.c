@@ -243,6 +243,7 @@ static int sample(lua_State *L)
             lua_pushinteger(L, ids[i]);
             lua_rawseti(L, -2, i + 1);
         }
+        lsy_list(L);
     }
     return 1;
 }

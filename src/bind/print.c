@@ -1,11 +1,14 @@
 /* Tensors as text: a line with shape, dtype and statistics, then the elements with one scale in
- * common, elided past a screenful.  Layer bind.
+ * common, elided past a screenful; a narrow matrix has columns of whole numbers, as a series has its
+ * steps.  Lists that print shows as the prompt does.  Layer bind.
  *
  *     f32 (4, 3)   min -1.2346   mean 0.1   max 2.5
  *        0.1235  -1.2346   2.5000
  *        ...
  */
 #include "bind/bind_int.h"
+#include "bind/chunk_int.h"
+#include "bind/engine.h"
 #include "bind/host.h"
 
 #include "base/mem.h"
@@ -18,6 +21,7 @@
 
 #define ROWS 20   /* rows before elision, */
 #define EDGE_ROWS 4
+#define NARROW 8 /* columns that may each have a style */
 #define BLOCKS 4 /* matrices of a tensor with more dimensions */
 
 struct stats {
@@ -31,11 +35,12 @@ struct style {
     int width, decimals, scale; /* elements are printed divided by 10^scale */
 };
 
-static struct stats measure(const struct sy_tensor *t)
+/* Elements first, first + step ... */
+static struct stats measure(const struct sy_tensor *t, int64_t first, int64_t step)
 {
     struct stats s = {.min = HUGE_VAL, .max = -HUGE_VAL, .abs_min = HUGE_VAL, .whole = true};
     int64_t n = sy_tensor_count(t);
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = first; i < n; i += step) {
         double v = sy_tensor_get(t, i);
         if (isnan(v))
             s.nans++;
@@ -100,6 +105,27 @@ static void put_row(struct sy_str *out, const struct sy_tensor *t, int64_t first
             i = n - edge;
         }
         put_element(out, t, first + i, y);
+    }
+}
+
+/* A matrix some of whose columns are whole: each as it is. */
+static void put_columns(struct sy_str *out, const struct sy_tensor *t, const struct style *y)
+{
+    int64_t rows = t->shape[0], columns = t->shape[1];
+    struct style each[NARROW];
+    for (int64_t c = 0; c < columns; c++) {
+        struct stats s = measure(t, c, columns);
+        struct style own = style_of(t, &s);
+        each[c] = own.integer && !s.nans && !s.infs ? own : *y;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        if (rows > ROWS && r == EDGE_ROWS) {
+            sy_str_puts(out, "\n   …");
+            r = rows - EDGE_ROWS;
+        }
+        sy_str_puts(out, "\n ");
+        for (int64_t c = 0; c < columns; c++)
+            put_element(out, t, r * columns + c, &each[c]);
     }
 }
 
@@ -186,13 +212,16 @@ static void put_tensor(struct sy_str *out, const struct sy_tensor *t)
             sy_str_printf(out, "%.*g", t->dtype == SY_F64 ? 15 : t->dtype == SY_F32 ? 7 : 14, v);
         return;
     }
-    struct stats s = measure(t);
+    struct stats s = measure(t, 0, 1);
     struct style y = style_of(t, &s);
     put_head(out, t, &s, &y);
     if (!sy_tensor_count(t))
         return;
     if (t->ndim == 1)
         put_vector(out, t, &y);
+    else if (t->ndim == 2 && !y.integer && t->shape[1] <= NARROW && t->shape[0] > 1 &&
+             t->shape[1] * (y.width + 2) < sy_host_columns())
+        put_columns(out, t, &y);
     else if (t->ndim == 2)
         put_matrix(out, t, 0, t->shape[0], t->shape[1], &y);
     else
@@ -210,4 +239,43 @@ void lsy_tensor_text(lua_State *L, struct sy_tensor *t)
     }
     lua_pushlstring(L, out.data, out.len); /* leaks out when Lua is out of memory here */
     sy_str_free(&out);
+}
+
+/* ---- lists ---- */
+
+/* (list) -> its text at the prompt */
+static int list_text(lua_State *L)
+{
+    lua_pushcfunction(L, lsy_module_call);
+    lua_pushliteral(L, "switchyard.show");
+    lua_pushliteral(L, "text");
+    lua_pushvalue(L, 1);
+    lua_call(L, 3, 1);
+    return 1;
+}
+
+void lsy_list(lua_State *L)
+{
+    if (luaL_newmetatable(L, "switchyard.list")) {
+        lua_pushnil(L);
+        lua_setfield(L, -2, "__name"); /* an error calls it a table */
+        lsy_set(L, "__tostring", list_text);
+    }
+    lua_setmetatable(L, -2);
+}
+
+/* engine.list(t) -> t, which prints as the prompt shows it */
+static int engine_list(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    lsy_list(L);
+    return 1;
+}
+
+void lsy_open_print(lua_State *L)
+{
+    lsy_push_engine(L);
+    lsy_set(L, "list", engine_list);
+    lua_pop(L, 1);
 }

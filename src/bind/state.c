@@ -214,6 +214,7 @@ static int open_all(lua_State *L)
     lsy_open_train(L);
     lsy_open_run(L);
     lsy_open_tools(L);
+    lsy_open_print(L);
     lsy_open_tensor(L);
     lsy_open_make(L);
     lsy_open_tensor_file(L);

@@ -179,6 +179,7 @@ static int push_shape(lua_State *L, const struct sy_tensor *t)
         lua_pushinteger(L, t->shape[i]);
         lua_rawseti(L, -2, i + 1);
     }
+    lsy_list(L);
     return 1;
 }
 
@@ -330,6 +331,8 @@ static int64_t push_nested(lua_State *L, const struct sy_tensor *t, int dim, int
 static int tensor_table(lua_State *L)
 {
     push_nested(L, lsy_check_data(L, 1, "table", "the tensor"), 0, 0);
+    if (lua_istable(L, -1))
+        lsy_list(L);
     return 1;
 }
 

@@ -75,4 +75,17 @@ ok(text:find("done, step 8/8", 1, true) and text:find "val %d" and text:find "lr
 ok(show.brief(r):find "^run [%w-]+: done, step 8/8$", "a run in one line: " .. show.brief(r))
 is(show.brief "a\nb", '"a\\nb"', "a text in one line")
 
+-- print, in scripts too
+local x = tensor.ones(4, 3)
+is(tostring(x.shape), "{4, 3}", "a shape")
+is(show.text{s = x.shape}, "{s = {4, 3}}", "in a table")
+is(#x.shape * 10 + x.shape[2], 23, "which is a list like any other")
+is(select(2, pcall(string.rep, x.shape)), "bad argument #1 to 'string.rep' (string expected, got table)", "for an error as well")
+is(tostring(tokenizer.bytes():encode "hi"), "{104, 105}", "ids of a text")
+is(tostring(tensor.eye(2):table()), "{{1.0, 0.0}, {0.0, 1.0}}", "a tensor's table")
+ok(tostring(r:journal()):find "^{" or tostring(r:journal()):find "^step", "a journal")
+is(tostring(tensor{{1, 0.5}, {20, 0.25}}), "f32 (2, 2)   min 0.25   mean 5.4375   max 20\n    1   0.5000\n   20   0.2500",
+  "a narrow matrix has columns of whole numbers")
+is(tostring(tensor{{1, 0.5}, {0 / 0, 0.25}}):match "\n.*", "\n   1.0000  0.5000\n      nan  0.2500", "but for NaN")
+
 tap.done()
