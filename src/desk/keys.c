@@ -105,6 +105,7 @@ void sy_desk_action(int action)
     if (!sy_panel_action(d->panel, (enum sy_action)action, &r))
         sy_screen_bell();
     d->redraw_panel = true;
+    d->told |= r.said;
     request(&r);
     sy__act_on_panes();
 }

@@ -16,6 +16,7 @@ typedef void (*action)(struct sy_panel *p, struct sy_request *req);
 static void say(struct sy_panel *p, const char *text)
 {
     sy_panel_message(p, text);
+    p->said = true;
 }
 
 /* ---- the window and the cursor ---- */
@@ -368,9 +369,13 @@ static void mark(struct sy_panel *p, struct sy_request *req)
 {
     if (!sy__front(p))
         return;
+    char text[64];
     req->kind = SY_REQ_MARK;
     name_run(p, req);
     p->base = req->step;
+    snprintf(text, sizeof text, "changes of loads count from step %lld",
+             (long long)(req->step > 0 ? req->step : 1));
+    say(p, text);
 }
 
 static void pause_run(struct sy_panel *p, struct sy_request *req)
@@ -498,7 +503,9 @@ bool sy_panel_action(struct sy_panel *p, enum sy_action a, struct sy_request *re
         return false;
     if (p->help && a != SY_ACT_HELP && a != SY_ACT_PROMPT_HELP && a != SY_ACT_LEAVE)
         p->help = false; /* any key takes it away and does what it does */
+    p->said = false;
     actions[a](p, req);
+    req->said = p->said;
     p->dirty = true;
     return true;
 }

@@ -111,6 +111,7 @@ struct sy_request {
     enum sy_request_kind kind;
     char run[65];
     int64_t step;
+    bool said; /* the status line tells what was done */
 };
 /* Do it; *req says what is left for the caller.  false: no such action here (the key is not ours).
  */

@@ -95,6 +95,7 @@ struct sy_panel {
     double now; /* of the update */
     int scrolled;
     char message[256];
+    bool said; /* by the action at hand */
     struct sy__table table;
     struct sy__times times;
     struct sy__memory memory;

@@ -134,6 +134,10 @@ start 80 24 "$program watch asked --runs $dir/runs"
 sees "asked" "watch: a run that has ended"
 sees "STOPPED" "its state"
 lacks "Esc prompt" "there is no prompt to go to"
+type 'm'
+sees "count from step" "m tells what it has changed"
+type 'k'
+sees "read only" "the next key: what this is"
 type 'q'
 type ':q'
 press Enter
