@@ -243,7 +243,8 @@ row("fork", "[STEP] [NAME]", "fork({step=, name=}, r)", "A new run from a step o
 row("overlay", "[RUN ...]", "overlay(r, ...)", "Draw the curves of other runs over this one's; without names only one is drawn.", on_screen "overlay",
   {screen = true})
 row("dump", "FILE", "dump(path)", "Write the screen to a file: text, ANSI (.ans) or SVG (.svg).", on_screen "dump", {screen = true})
-row("theme", "[NAME]", "theme(name)", "Colours of the panel.", on_screen "theme", {screen = true})
+row("theme", "[NAME]", "theme(name)", "Colours of the panel: auto, dark, light ... (:theme lists them); auto is light where COLORFGBG says "
+  .. "that the terminal is.", on_screen "theme", {screen = true})
 row("plain", "", "plain()", "Between the panel and plain text (to copy from, for screen readers).", on_screen "plain", {screen = true})
 
 --- The rows, in order, for completion, help and tests.

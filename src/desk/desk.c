@@ -127,7 +127,7 @@ static void choose_look(void)
 {
     struct sy_desk *d = &sy__desk;
     d->look = sy_look_choose(nl_langinfo(CODESET), getenv("TERM"), getenv("SWITCHYARD_SYMBOLS"),
-                             getenv("NO_COLOR"), sy_screen_colours());
+                             getenv("NO_COLOR"), getenv("COLORFGBG"), sy_screen_colours());
 }
 
 static int make_contents(struct sy_err *err)

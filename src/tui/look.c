@@ -3,6 +3,7 @@
 #include "tui/look.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -24,10 +25,20 @@ static enum sy_symbols natural_symbols(const char *codeset, const char *term)
     return !strcmp(term, "linux") ? SY_SYMBOLS_BLOCKS : SY_SYMBOLS_BRAILLE;
 }
 
-struct sy_look sy_look_choose(const char *codeset, const char *term, const char *symbols,
-                              const char *no_color, int colours)
+/* rxvt, Konsole and others say "15;0", or "0;default;15": the last is the background, one of the 16
+ * colours, of which 7 and the bright ones but grey (8) are light. */
+static bool is_light(const char *fgbg)
 {
-    struct sy_look look = {natural_symbols(codeset, term), 0, false};
+    const char *last = fgbg ? strrchr(fgbg, ';') : NULL;
+    char *end;
+    long bg = last ? strtol(last + 1, &end, 10) : -1;
+    return last && end != last + 1 && !*end && (bg == 7 || (bg > 8 && bg < 16));
+}
+
+struct sy_look sy_look_choose(const char *codeset, const char *term, const char *symbols,
+                              const char *no_color, const char *fgbg, int colours)
+{
+    struct sy_look look = {natural_symbols(codeset, term), 0, is_light(fgbg)};
     if (symbols && !strcmp(symbols, "ascii"))
         look.symbols = SY_SYMBOLS_ASCII;
     else if (symbols && !strcmp(symbols, "blocks"))

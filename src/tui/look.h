@@ -16,10 +16,10 @@ struct sy_look {
     bool light;  /* the terminal's background; ordinary text has its own colour on either */
 };
 
-/* From nl_langinfo(CODESET), TERM, SWITCHYARD_SYMBOLS, NO_COLOR (each may be NULL) and the number
- * of colours that the terminal has.  An unknown SWITCHYARD_SYMBOLS is as none. */
+/* From nl_langinfo(CODESET), TERM, SWITCHYARD_SYMBOLS, NO_COLOR, COLORFGBG (each may be NULL) and
+ * the number of colours that the terminal has.  An unknown SWITCHYARD_SYMBOLS is as none. */
 struct sy_look sy_look_choose(const char *codeset, const char *term, const char *symbols,
-                              const char *no_color, int colours);
+                              const char *no_color, const char *fgbg, int colours);
 
 enum sy_attr { SY_BOLD = 1, SY_DIM = 2, SY_REVERSE = 4, SY_UNDERLINE = 8 };
 

@@ -233,4 +233,14 @@ report $? ":theme light: the prompt is dark"
 enter ':theme dark'
 until_true painted '38;5;80m'
 report $? ":theme dark"
+start 80 24 "COLORFGBG='0;15' TERM=xterm-256color $program -E"
+sees "yard>"
+until_true painted '38;5;24m'
+report $? "a light terminal that says so"
+enter ':theme dark'
+until_true painted '38;5;80m'
+report $? "dark all the same"
+enter ':theme auto'
+until_true painted '38;5;24m'
+report $? ":theme auto: light again"
 finish

@@ -147,20 +147,31 @@ static bool look_is(struct sy_look l, enum sy_symbols s, int colours)
 
 static void looks(void)
 {
-    tap_ok(look_is(sy_look_choose("UTF-8", "xterm-256color", NULL, NULL, 256), SY_SYMBOLS_BRAILLE,
+    tap_ok(look_is(sy_look_choose("UTF-8", "xterm-256color", NULL, NULL, NULL, 256), SY_SYMBOLS_BRAILLE,
                    256),
            "xterm");
-    tap_ok(look_is(sy_look_choose("ANSI_X3.4-1968", "xterm", NULL, NULL, 8), SY_SYMBOLS_ASCII, 8),
+    tap_ok(look_is(sy_look_choose("ANSI_X3.4-1968", "xterm", NULL, NULL, NULL, 8), SY_SYMBOLS_ASCII, 8),
            "no UTF-8");
-    tap_ok(look_is(sy_look_choose("UTF-8", "linux", NULL, NULL, 8), SY_SYMBOLS_BLOCKS, 8),
+    tap_ok(look_is(sy_look_choose("UTF-8", "linux", NULL, NULL, NULL, 8), SY_SYMBOLS_BLOCKS, 8),
            "console");
-    tap_ok(look_is(sy_look_choose("UTF-8", "vt100", NULL, NULL, -1), SY_SYMBOLS_ASCII, 0), "vt100");
-    tap_ok(look_is(sy_look_choose(NULL, NULL, "braille", NULL, 16), SY_SYMBOLS_BRAILLE, 8),
+    tap_ok(look_is(sy_look_choose("UTF-8", "vt100", NULL, NULL, NULL, -1), SY_SYMBOLS_ASCII, 0), "vt100");
+    tap_ok(look_is(sy_look_choose(NULL, NULL, "braille", NULL, NULL, 16), SY_SYMBOLS_BRAILLE, 8),
            "asked for");
-    tap_ok(look_is(sy_look_choose("UTF-8", "xterm", "ascii", "1", 256), SY_SYMBOLS_ASCII, 0),
+    tap_ok(look_is(sy_look_choose("UTF-8", "xterm", "ascii", "1", NULL, 256), SY_SYMBOLS_ASCII, 0),
            "NO_COLOR");
-    tap_ok(look_is(sy_look_choose("UTF-8", "xterm", "emoji", "", 256), SY_SYMBOLS_BRAILLE, 256),
+    tap_ok(look_is(sy_look_choose("UTF-8", "xterm", "emoji", "", NULL, 256), SY_SYMBOLS_BRAILLE, 256),
            "nonsense, and an empty NO_COLOR");
+    static const struct {
+        const char *fgbg;
+        bool light;
+    } grounds[] = {{"15;0", false},        {"0;15", true},  {"0;default;15", true}, {"0;7", true},
+                   {"15;default", false},  {"7;8", false},  {"0;9", true},          {"0;16", false},
+                   {"15;default;0", false}, {"15", false},  {"", false},            {"0;15x", false},
+                   {"0;", false},          {"0;-1", false}};
+    for (size_t i = 0; i < sizeof grounds / sizeof *grounds; i++)
+        tap_ok(sy_look_choose("UTF-8", "rxvt", NULL, NULL, grounds[i].fgbg, 256).light ==
+                   grounds[i].light,
+               "COLORFGBG=%s", grounds[i].fgbg);
     struct sy_look fine = {SY_SYMBOLS_BRAILLE, 256, false}, none = {SY_SYMBOLS_ASCII, 0, false};
     static const double levels[6] = {0, 95, 135, 175, 215, 255};
     double before = -1;
