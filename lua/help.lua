@@ -105,6 +105,9 @@ local function option_lines(rows)
   return table.concat(out, "\n")
 end
 
+--- The entry that ?name prints, or nil.
+function help.entry(name) return (find(name)) end
+
 --- Rows {name, type, default, least, most, help=} of the options that a function takes, or nil.
 function help.options(name)
   local e = find(name)

@@ -90,6 +90,7 @@ end
 
 Stored.__name = "stored run"
 Stored.methods, Stored.fields = methods, FIELDS
+stored.Stored = Stored
 
 --- The model of a stored run at its newest checkpoint, and the step; raises.
 function stored.model(what, name, code)

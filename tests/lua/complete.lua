@@ -99,7 +99,48 @@ for _, line in ipairs {"evil.", "evil.x.", "evil.x.y:", "evil:", "deep.", "deep.
   ok(fine, "raises nothing: " .. line:gsub("%c", "?") .. (fine and "" or tostring(why)))
 end
 has("evil.", "plain")
+
+-- what looks like a run, a module or a row of options of ours
+looks = {series = trap, _h = 1, _m = setmetatable({}, {__index = trap})}
+fake = setmetatable({_h = {}, _m = setmetatable({}, {__index = trap})}, debug.getmetatable(r))
+model.define("mine", trap, setmetatable({{"width", "integer"}, setmetatable({}, {__index = trap})},
+                                        {__index = trap, __len = trap, __pairs = trap}))
+require("switchyard.help").add{name = "added", signature = "added{x=}", text = "", options = trap}
+is(lines 'looks:history "', nil, "only a run's series are asked for")
+lines "looks." lines "fake.layers." lines "fake." lines "?looks.x" lines "added{"
+is(all "model.mine{w", "width = |", "options of a model of the user's")
+local real = nn
+nn = setmetatable({}, {__index = trap})
+has('model.moe{router = "s', "softmax")
+nn = real
 is(ran, 0, "nothing of the user's ran")
+local stored = setmetatable({_name = "live-one"}, require("switchyard.stored").Stored)
+old = stored
+has("old:", "journal", "series")
+is(all "old.model.", nil, "the model of a stored run is not built")
+ok(rawget(stored, "_model") == nil and rawget(stored, "_store") == nil, "nor are its files opened")
+
+-- keys that are no names, many keys, long lines
+keys = {["end"] = 1, ["a\nb"] = 1, ["a'b"] = 1, ["\xff"] = 1, a = 1, [0 / 1] = 1, [true] = 1}
+is(all "keys.", "a|", "only names are offered")
+many, list = {}, {behind = 1}
+for i = 1, 200000 do many["k" .. i], list[i] = i, i end
+local _, count = lines("many."):gsub("\n", "")
+ok(count > 1000 and count <= 50000, "of very many keys some: " .. count)
+is(all "list.", "behind|", "a name behind a long list")
+local began, n = os.clock(), 100000
+for _, line in ipairs {("("):rep(n), ("a("):rep(n), ("a"):rep(n) .. "-", ("a."):rep(n) .. "-", ("]"):rep(n), "?" .. ("a"):rep(n),
+                       "train(m, d, {x = '" .. ("a"):rep(n) .. "', st", ("a"):rep(n) .. "'", ":help " .. ("a"):rep(n) .. " b"} do
+  lines(line)
+end
+ok(os.clock() - began < 30, "a long line takes no time that is felt") -- minutes if it took its square
+
+-- what stands before the cursor is a value that is not known
+is(all "f(x).t", nil, "a call's result")
+is(all "many[f(x)].t", nil, "an element behind a call")
+is(all "many[k].t", nil, "an element of an unknown index")
+has("many[r.lo", "loss")
+has("a..tens", "tensor")
 
 -- every beginning of a line
 local text = [[r = train(model.moe{layers = 2, router = "softmax"}, data.text('x.txt'), {steps = 10, schedule = "cos"}):wait() -- end]]
