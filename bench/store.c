@@ -1,15 +1,17 @@
 /* bench/store: what the store of a run costs: the trainer, the disk, and whoever opens it.
  *
- *     bench/store [steps, 100000] [layers, 6] [experts, 64] [folder, /tmp]
+ *     bench/store RUN [steps, 100000] [folder, /tmp]
  *
- * A thread adds the rows of a training run (9 scalars, and 5 scalars and the loads of a layer) as
- * fast as it can while the store writes them; "alone" is the same without a store.  "processor"
- * leaves out what a busy machine adds. */
+ * RUN is the folder of a real run (bench/store.lua makes one of 6 layers x 64 experts): its series, with
+ * their rows and values, are repeated up to the number of steps, as fast as a thread can add them while
+ * the store writes them.  "alone" is the same without a store; "processor" leaves out what a busy
+ * machine adds.  The list of series and how often each gets a row are so the trainer's own. */
 #include "run/store.h"
 #include "base/clock.h"
 #include "run/metrics.h"
 
 #include <inttypes.h>
+#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,16 +20,34 @@
 #include <time.h>
 #include <unistd.h>
 
-static int64_t steps = 100000;
-static int layers = 6, experts = 64;
-static uint64_t state = 88172645463325252u;
+#define SERIES_MOST 4096
 
-static float noise(void)
+static int64_t steps = 100000;
+
+static struct series {
+    const char *name;
+    int width, number;
+    struct sy_history rows;
+    int64_t at; /* the row that comes next */
+} series[SERIES_MOST];
+static int count;
+static int64_t period; /* steps of the run that is repeated */
+
+static int read_run(char *path, struct sy_err *err)
 {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (float)(state >> 40) * 0x1p-24f;
+    char copy[4096];
+    snprintf(copy, sizeof copy, "%s", path);
+    struct sy_store *s = sy_store_open_read(dirname(copy), basename(path), err);
+    struct sy_store_series *list = s ? sy_store_series(s, &count, err) : NULL;
+    if (!list || count > SERIES_MOST)
+        return -1;
+    for (int i = 0; i < count; i++) {
+        series[i] = (struct series){.name = list[i].name, .width = list[i].width};
+        if (sy_store_history(s, list[i].name, -1, 1, INT64_MAX, &series[i].rows, err))
+            return -1;
+        period = list[i].last_step > period ? list[i].last_step : period;
+    }
+    return sy_store_close(s, err); /* names and rows stay, to the end */
 }
 
 static double own_processor(void)
@@ -40,47 +60,39 @@ static double own_processor(void)
 struct cost {
     double wall, processor; /* nanoseconds a row */
     double worst;           /* seconds: slowest step */
+    double rows;
 };
+
+/* Add the rows that the run has at the step which stands for this one. */
+static int add_step(struct sy_metrics *m, int64_t step)
+{
+    int64_t like = (step - 1) % period + 1;
+    int added = 0;
+    for (int i = 0; i < count; i++) {
+        struct series *e = &series[i];
+        if (like == 1)
+            e->at = 0;
+        if (e->at < e->rows.count && e->rows.steps[e->at] == like) {
+            sy_metrics_add(m, e->number, step, e->rows.values + e->at++ * e->width);
+            added++;
+        }
+    }
+    return added;
+}
 
 static struct cost train(struct sy_metrics *m)
 {
-    static const char *const scalars[9] = {"loss",           "lr",        "grad_norm",
-                                           "tok_s",          "time.data", "time.compute",
-                                           "time.optimizer", "tokens",    "mfu"};
-    static const char *const parts[5] = {"entropy", "balance", "z", "drops", "bias"};
-    static float loads[64][4096];
-    int number[9], part[64][5], load[64];
-    char name[64];
-    for (int i = 0; i < 9; i++)
-        number[i] = sy_metrics_series(m, scalars[i], 1, NULL);
-    for (int l = 0; l < layers; l++) {
-        for (int i = 0; i < 5; i++) {
-            snprintf(name, sizeof name, "%s.%d", parts[i], l + 1);
-            part[l][i] = sy_metrics_series(m, name, 1, NULL);
-        }
-        snprintf(name, sizeof name, "load.%d", l + 1);
-        load[l] = sy_metrics_series(m, name, experts, NULL);
-    }
     struct cost c = {0};
-    double rows = (double)(steps * (9 + 6 * layers));
+    double used = own_processor(), begin = sy_now();
+    for (int i = 0; i < count; i++)
+        series[i].number = sy_metrics_series(m, series[i].name, series[i].width, NULL);
     for (int64_t step = 1; step <= steps; step++) {
-        float v = 2 + 8 / sqrtf((float)step) + noise() * 0.1f;
-        for (int l = 0; l < layers; l++)
-            for (int e = 0; e < experts; e++)
-                loads[l][e] = 0.5f + noise();
-        double start = sy_now(), used = own_processor();
-        for (int i = 0; i < 9; i++)
-            sy_metrics_add(m, number[i], step, &v);
-        for (int l = 0; l < layers; l++) {
-            for (int i = 0; i < 5; i++)
-                sy_metrics_add(m, part[l][i], step, &v);
-            sy_metrics_add(m, load[l], step, loads[l]);
-        }
-        double t = sy_now() - start;
-        c.processor += (own_processor() - used) / rows * 1e9;
-        c.wall += t / rows * 1e9;
-        c.worst = t > c.worst ? t : c.worst;
+        double start = sy_now();
+        c.rows += add_step(m, step);
+        c.worst = fmax(c.worst, sy_now() - start);
     }
+    c.wall = (sy_now() - begin) / c.rows * 1e9;
+    c.processor = (own_processor() - used) / c.rows * 1e9;
     return c;
 }
 
@@ -103,13 +115,13 @@ static int open_and_look(const char *dir, struct sy_err *err)
     struct sy_store_info info;
     struct sy_history h;
     double best[3] = {1e9, 1e9, 1e9}, bytes = 0;
-    int count = 0;
+    int n = 0;
     for (int round = 0; round < 7; round++) {
         double start = sy_now();
         struct sy_store *s = sy_store_open_read(dir, "bench", err);
         if (!s || sy_store_info(s, &info, err))
             return -1;
-        struct sy_store_series *list = sy_store_series(s, &count, err);
+        struct sy_store_series *list = sy_store_series(s, &n, err);
         best[0] = fmin(best[0], sy_now() - start);
         start = sy_now();
         if (!list || sy_store_history(s, "loss", 0, 0, INT64_MAX, &h, err))
@@ -122,11 +134,12 @@ static int open_and_look(const char *dir, struct sy_err *err)
         best[2] = fmin(best[2], sy_now() - start);
         sy_history_free(&h);
         bytes = (double)info.bytes;
-        sy_store_series_free(list, count);
+        sy_store_series_free(list, n);
         sy_store_info_free(&info);
         sy_store_close(s, NULL);
     }
-    printf("on disk         %.1f MB for %d series\n", bytes / 1e6, count);
+    printf("on disk         %.1f MB for %d series: %.0f bytes a step\n", bytes / 1e6, n,
+           bytes / (double)steps);
     printf("open            %.1f ms (status, names, counts, newest values, sparkline)\n",
            best[0] * 1e3);
     printf("history         %.1f ms a scalar, %.1f ms a column of loads\n", best[1] * 1e3,
@@ -138,15 +151,15 @@ int main(int argc, char **argv)
 {
     struct sy_err err = SY_ERR_INIT;
     char dir[256], command[300];
-    if (argc > 1)
-        steps = atoll(argv[1]);
     if (argc > 2)
-        layers = atoi(argv[2]);
-    if (argc > 3)
-        experts = atoi(argv[3]);
-    if (steps < 1 || layers < 0 || layers > 64 || experts < 1 || experts > 4096)
+        steps = atoll(argv[2]);
+    if (argc < 2 || steps < 1) {
+        fprintf(stderr, "usage: bench/store RUN [STEPS] [FOLDER]\n");
         return 2;
-    snprintf(dir, sizeof dir, "%s/sy-bench-XXXXXX", argc > 4 ? argv[4] : "/tmp");
+    }
+    if (read_run(argv[1], &err) || period < 1)
+        return fail(&err);
+    snprintf(dir, sizeof dir, "%s/sy-bench-XXXXXX", argc > 3 ? argv[3] : "/tmp");
     if (!mkdtemp(dir))
         return 1;
     struct sy_metrics *m = sy_metrics_new(&err);
@@ -160,6 +173,7 @@ int main(int argc, char **argv)
     double before = processor(), start = sy_now();
     struct cost row = train(m);
     double took = sy_now() - start;
+    printf("rows            %.1f a step, of %d series\n", row.rows / (double)steps, count);
     printf("a row           %.0f ns (%.0f processor), alone %.0f ns (%.0f processor)\n", row.wall,
            row.processor, alone.wall, alone.processor);
     printf("slowest step    %.2f ms, alone %.2f ms\n", row.worst * 1e3, alone.worst * 1e3);

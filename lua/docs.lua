@@ -124,11 +124,12 @@ docs.entries = {
   {"run:history", "r:history(name) -> tensor (n,2) of step, value",
    "A stored series as f64: loss, val_loss, lr, tok_s, grad_norm, load.2 ... (see r:series()). load.2.5 is expert 5 of "
    .. "layer 2. The health of layer L, from 1, at each step: load.L, tokens of each expert, of a fair share (E values); "
-   .. "entropy.L of the loads, in nats; gate.L, mean probability of each expert (E values); gate_entropy.L, mean entropy of "
+   .. "entropy.L of the loads, in nats; gate.L, mean probability of each expert (E values, at step 1, every "
+   .. "10th and where a step stood out); gate_entropy.L, mean entropy of "
    .. "a token's probabilities; confidence.L, mean of a token's largest gate; drop.L, share of assignments without a slot "
-   .. "(capacity); dropped.L, the same of each expert's own (E values); bias.L, from the smallest to the largest bias (sigmoid router); balance.L and z.L, the auxiliary losses "
-   .. "without their weights; grad_norm.L of all its parameters, grad_norm.router.L, grad_norm.experts.L (E values, every "
-   .. "10th step and where a step stood out). grad_norm.embed_tokens and the like: outside of layers. skipped: see r:why. "
+   .. "(capacity); dropped.L, the same of each expert's own (E values, as gate.L); bias.L, from the smallest to the largest bias (sigmoid router); balance.L and z.L, the auxiliary losses "
+   .. "without their weights; grad_norm.L of all its parameters, grad_norm.router.L, grad_norm.experts.L (E values, as "
+   .. "gate.L). grad_norm.embed_tokens and the like: outside of layers. skipped: see r:why. "
    .. "Errors: an unknown series.", 'r:history "loss"'},
   {"run:why", "r:why(step) -> table, printed as a card", "What is known of a step (default: the newest that stood out): its "
    .. "loss and gradient norm against the 128 steps before, the layers and experts with the largest gradients, the "

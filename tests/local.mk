@@ -108,7 +108,7 @@ unit_tests += %D%/fuzz/test_fuzz
 fuzz_sources = %D%/fuzz/fuzz.h %D%/fuzz/targets.c
 %C%_fuzz_test_fuzz_SOURCES = %D%/fuzz/test_fuzz.c $(fuzz_sources)
 EXTRA_DIST += %D%/fuzz/libfuzzer.c %D%/fuzz/corpus
-fuzz_names = json safetensors npy tokenizer shards checkpoint store
+fuzz_names = json safetensors npy tokenizer shards checkpoint chunk store
 FUZZ_CC = clang
 FUZZ_SECONDS = 120
 

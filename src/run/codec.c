@@ -2,12 +2,16 @@
 #include "run/codec.h"
 
 #include "base/hash.h"
+#include "base/mem.h"
 
 #include <math.h>
 #include <string.h>
+#include <zstd.h>
 
-enum { HEAD = 24, SUM_AT = 12 };
+enum { HEAD = 24, VERSION_AT = 1, SUM_AT = 12 };
+enum { PLAIN = 1, PACKED };
 enum { F32, F16 };
+enum { PACK_LEVEL = 1, PACK_LEAST = 64 }; /* bytes; higher levels gain a hundredth */
 
 static uint32_t bits_of(float f)
 {
@@ -132,6 +136,70 @@ static void get_values(const unsigned char *at, float *values, size_t n, int kin
     }
 }
 
+static size_t size_of(int kind)
+{
+    return kind == F16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+/* ---- packing ---- */
+
+/* Bytes of the values in planes, each column after column. */
+static void put_planes(unsigned char *p, const float *values, size_t rows, size_t width, int kind)
+{
+    size_t n = rows * width;
+    for (size_t x = 0; x < width; x++)
+        for (size_t r = 0; r < rows; r++, p++) {
+            float f = values[r * width + x];
+            uint32_t u = kind == F16 ? half_of(f) : bits_of(f);
+            for (size_t j = 0; j < size_of(kind); j++)
+                p[j * n] = (unsigned char)(u >> 8 * j);
+        }
+}
+
+static void get_planes(const unsigned char *p, float *values, size_t rows, size_t width, int kind)
+{
+    size_t n = rows * width;
+    for (size_t x = 0; x < width; x++)
+        for (size_t r = 0; r < rows; r++, p++) {
+            uint32_t u = 0;
+            for (size_t j = 0; j < size_of(kind); j++)
+                u |= (uint32_t)p[j * n] << 8 * j;
+            values[r * width + x] = kind == F16 ? float_of_half((uint16_t)u) : float_of(u);
+        }
+}
+
+/* Append the values packed; false: it does not pay, or there is no memory to do it. */
+static bool put_packed(struct sy_str *out, const float *values, size_t rows, size_t width, int kind)
+{
+    size_t bytes = rows * width * size_of(kind);
+    unsigned char *planes = bytes < PACK_LEAST ? NULL : sy_alloc(2 * bytes);
+    if (!planes)
+        return false;
+    put_planes(planes, values, rows, width, kind);
+    size_t n = ZSTD_compress(planes + bytes, bytes - 1, planes, bytes, PACK_LEVEL);
+    bool pays = !ZSTD_isError(n) && n >= bytes / SY_CHUNK_RATIO + 1;
+    if (pays)
+        sy_str_add(out, planes + bytes, n);
+    sy_free(planes);
+    return pays;
+}
+
+static int get_packed(const unsigned char *at, size_t n, float *values, size_t rows, size_t width,
+                      int kind, struct sy_err *err)
+{
+    size_t bytes = rows * width * size_of(kind);
+    unsigned char *planes = sy_alloc(bytes);
+    if (!planes)
+        return sy_err_set(err, SY_E_MEMORY, "chunk: out of memory");
+    size_t got = ZSTD_decompress(planes, bytes, at, n);
+    if (got == bytes)
+        get_planes(planes, values, rows, width, kind);
+    sy_free(planes);
+    return got == bytes ? 0 : sy_err_set(err, SY_E_FORMAT, "chunk: damaged: it does not unpack");
+}
+
+/* ---- chunks ---- */
+
 /* The sum over a chunk whose own field counts as zero. */
 static uint32_t sum_of(const unsigned char *blob, size_t n)
 {
@@ -149,37 +217,58 @@ void sy__chunk_encode(struct sy_str *out, const int64_t *steps, const float *val
 {
     size_t start = out->len, n = (size_t)rows * (size_t)width;
     int kind = kind_for(values, n, width);
-    unsigned char head[HEAD] = {'S', 1, (unsigned char)kind, 0};
+    unsigned char head[HEAD] = {'S', PLAIN, (unsigned char)kind, 0};
     memcpy(head + 4, &(uint32_t){(uint32_t)rows}, 4);
     memcpy(head + 8, &(uint32_t){(uint32_t)width}, 4);
     memcpy(head + 16, steps, 8);
     sy_str_add(out, head, HEAD);
     put_steps(out, steps, rows);
-    put_values(out, values, n, kind);
+    bool packed = put_packed(out, values, (size_t)rows, (size_t)width, kind);
+    if (!packed)
+        put_values(out, values, n, kind);
     if (out->failed)
         return;
+    out->data[start + VERSION_AT] = packed ? PACKED : PLAIN;
     uint32_t sum = sum_of((unsigned char *)out->data + start, out->len - start);
     memcpy(out->data + start + SUM_AT, &sum, 4);
+}
+
+int64_t sy__chunk_values(const void *blob, size_t n, int width, struct sy_err *err)
+{
+    const unsigned char *b = blob;
+    uint32_t rows, w;
+    if (n <= HEAD || b[0] != 'S' || b[VERSION_AT] < PLAIN || b[VERSION_AT] > PACKED || b[2] > F16 ||
+        b[3])
+        return sy_err_set(err, SY_E_FORMAT, "chunk: not of a series: %zu bytes", n);
+    memcpy(&rows, b + 4, 4);
+    memcpy(&w, b + 8, 4);
+    size_t ratio = b[VERSION_AT] == PACKED ? SY_CHUNK_RATIO : 1;
+    if (rows < 1 || rows > SY_CHUNK_ROWS || w < 1 || w != (uint32_t)width ||
+        (size_t)rows * w * size_of(b[2]) / ratio > n - HEAD)
+        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %u rows of %u values in %zu bytes", rows,
+                          w, n);
+    return (int64_t)rows * w;
 }
 
 int sy__chunk_decode(const void *blob, size_t n, int width, int64_t *steps, float *values,
                      struct sy_err *err)
 {
     const unsigned char *b = blob, *at = b + HEAD, *end = b + n;
-    uint32_t rows, w, sum;
-    if (n <= HEAD || b[0] != 'S' || b[1] != 1 || b[2] > F16 || b[3])
-        return sy_err_set(err, SY_E_FORMAT, "chunk: not of a series: %zu bytes", n);
-    memcpy(&rows, b + 4, 4);
-    memcpy(&w, b + 8, 4);
+    uint32_t sum;
+    int64_t count = sy__chunk_values(blob, n, width, err);
+    if (count < 0)
+        return -1;
+    int rows = (int)(count / width);
     memcpy(&sum, b + SUM_AT, 4);
     memcpy(steps, b + 16, 8);
-    if (rows < 1 || rows > SY_CHUNK_ROWS || w != (uint32_t)width || sum != sum_of(b, n))
-        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %u rows of %u values", rows, w);
-    size_t count = (size_t)rows * w;
-    if (!get_steps(&at, end, steps, (int)rows) ||
-        (size_t)(end - at) != count * (b[2] == F16 ? sizeof(uint16_t) : sizeof(float)))
-        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %u rows do not fit %zu bytes", rows,
-                          n);
-    get_values(at, values, count, b[2]);
-    return (int)rows;
+    if (sum != sum_of(b, n))
+        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %d rows of %d values", rows, width);
+    if (!get_steps(&at, end, steps, rows) ||
+        (b[VERSION_AT] == PLAIN && (size_t)(end - at) != (size_t)count * size_of(b[2])))
+        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %d rows do not fit %zu bytes", rows, n);
+    if (b[VERSION_AT] == PLAIN)
+        get_values(at, values, (size_t)count, b[2]);
+    else if (get_packed(at, (size_t)(end - at), values, (size_t)rows, (size_t)width, b[2], err))
+        return -1;
+    return rows;
 }

@@ -119,12 +119,13 @@ static int load_tail(struct sy_store *s, struct sy__series *e, struct sy_err *er
         return -1;
     sqlite3_bind_int64(q, 1, sy__chunk_id(e->id, 0));
     sqlite3_bind_int64(q, 2, sy__chunk_id(e->id + 1, 0) - 1);
+    struct sy_err why = SY_ERR_INIT;
     int rc = sqlite3_step(q), rows = 0;
     if (rc == SQLITE_ROW) {
         e->number = sqlite3_column_int64(q, 0) & UINT32_MAX;
         rows = e->loaded =
             sy__chunk_decode(sqlite3_column_blob(q, 3), (size_t)sqlite3_column_bytes(q, 3),
-                             e->width, e->steps, e->values, NULL);
+                             e->width, e->steps, e->values, &why);
         if (rows > 0 && e->steps[rows - 1] > e->last_step)
             e->last_step = e->steps[rows - 1];
         if (rows < 0 || rows == SY_CHUNK_ROWS)
@@ -133,6 +134,8 @@ static int load_tail(struct sy_store *s, struct sy__series *e, struct sy_err *er
         e->before = e->number * SY_CHUNK_ROWS;
     }
     sqlite3_reset(q);
+    if (why.code == SY_E_MEMORY)
+        return sy_err_set(err, SY_E_MEMORY, "%s: out of memory for metrics", s->where);
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : sy__db_fail(s, err);
 }
 

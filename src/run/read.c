@@ -148,7 +148,7 @@ struct walk {
     int64_t seen, last_step;
     int64_t steps[SY_CHUNK_ROWS];
     float *values; /* [rows][width]; owned */
-    size_t room;
+    int64_t room;
 };
 
 /* 0; -1 with NAME when there is no such series. */
@@ -191,16 +191,18 @@ static int walk_next(struct walk *w, struct sy_err *err)
         return rc == SQLITE_DONE ? 0 : sy__db_fail(w->s, err);
     const void *blob = sqlite3_column_blob(w->q, 3);
     size_t n = (size_t)sqlite3_column_bytes(w->q, 3);
-    if (n > w->room) { /* no chunk has more values than half its bytes */
+    struct sy_err why = SY_ERR_INIT;
+    int64_t count = sy__chunk_values(blob, n, w->width, &why);
+    if (count > w->room) {
         sy_free(w->values);
-        w->values = sy_alloc((n / 2 + 1) * sizeof *w->values);
-        w->room = w->values ? n : 0;
+        w->values = sy_alloc((size_t)count * sizeof *w->values);
+        w->room = w->values ? count : 0;
     }
-    if (!w->values)
+    if (count > 0 && !w->values)
         return no_memory(w->s, err);
-    w->rows = sy__chunk_decode(blob, n, w->width, w->steps, w->values, err);
+    w->rows = count < 0 ? -1 : sy__chunk_decode(blob, n, w->width, w->steps, w->values, &why);
     if (w->rows < 0)
-        return sy_err_prefix(err, "%s: run.sqlite is damaged", w->s->where);
+        return why.code == SY_E_MEMORY ? no_memory(w->s, err) : damaged(w->s, why.msg, err);
     if (w->steps[0] <= w->last_step)
         return damaged(w->s, "chunks whose steps do not ascend", err);
     w->last_step = w->steps[w->rows - 1];

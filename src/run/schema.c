@@ -18,12 +18,8 @@
 #include "run/store_int.h"
 
 #include "base/hash.h"
-#include "base/mem.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define ENTRIES(table)                                                                             \
     "CREATE TABLE " table "(id INTEGER PRIMARY KEY,step INTEGER NOT NULL,time REAL NOT NULL,"      \
@@ -35,16 +31,20 @@ static const char *const migrations[] = {
     "step INTEGER NOT NULL,steps INTEGER NOT NULL,loss REAL,val_loss REAL,tokens INTEGER NOT NULL,"
     "created REAL NOT NULL,updated REAL NOT NULL,pid INTEGER NOT NULL,config TEXT NOT NULL,"
     "environment TEXT NOT NULL,tokenizer TEXT NOT NULL,data TEXT NOT NULL,parent TEXT NOT NULL,"
-    "parent_step INTEGER NOT NULL,sum INTEGER NOT NULL);" ENTRIES("code") ENTRIES("journal")
-        ENTRIES("samples")
-            ENTRIES("events") "CREATE TABLE series(id INTEGER PRIMARY KEY,name TEXT NOT NULL "
-                              "UNIQUE,width INTEGER NOT NULL,"
-                              "rows INTEGER NOT NULL,last_step INTEGER NOT NULL,last BLOB);"
-                              "CREATE TABLE chunk(id INTEGER PRIMARY KEY,first_step INTEGER NOT "
-                              "NULL,rows INTEGER NOT NULL,"
-                              "data BLOB NOT NULL);",
+    "parent_step INTEGER NOT NULL,sum INTEGER NOT NULL);"
+    ENTRIES("code")
+    ENTRIES("journal")
+    ENTRIES("samples")
+    ENTRIES("events")
+    "CREATE TABLE series(id INTEGER PRIMARY KEY,name TEXT NOT NULL UNIQUE,width INTEGER NOT NULL,"
+    "rows INTEGER NOT NULL,last_step INTEGER NOT NULL,last BLOB);"
+    "CREATE TABLE chunk(id INTEGER PRIMARY KEY,first_step INTEGER NOT NULL,rows INTEGER NOT NULL,"
+    "data BLOB NOT NULL);",
+    /* 1 -> 2: chunks may be packed (codec.h), which version 1 cannot read */
+    "",
 };
 #define VERSION ((int)(sizeof migrations / sizeof *migrations))
+enum { DEFINITION_MOST = 8192, DEFINITIONS_MOST = 65536 }; /* bytes; ours take a tenth */
 
 static const char *const texts[SY__QUERIES] = {
 #define X(name, text) text,
@@ -71,6 +71,7 @@ static int fail(sqlite3 *db, const char *where, struct sy_err *err)
     }
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL:
     case SQLITE_READONLY:
     case SQLITE_PERM:
         return sy_err_set(err, SY_E_IO, "%s: run.sqlite: %s", where, text);
@@ -141,9 +142,9 @@ int64_t sy__sum(int64_t a, int64_t b, const char *const *text, const size_t *n, 
 
 /* ---- the schema ---- */
 
-static int exec(sqlite3 *db, const char *sql, struct sy_err *err)
+static int exec(sqlite3 *db, const char *sql, const char *where, struct sy_err *err)
 {
-    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(db, "store", err);
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(db, where, err);
 }
 
 /* The one number that a statement gives. */
@@ -159,30 +160,32 @@ static int number_of(sqlite3 *db, const char *sql, const char *where, int64_t *o
     return result;
 }
 
-static int migrate(sqlite3 *db, int from, int to, struct sy_err *err)
+static int migrate(sqlite3 *db, int from, int to, const char *where, struct sy_err *err)
 {
     char sql[80];
     for (int v = from; v < to; v++)
-        if (exec(db, migrations[v], err))
+        if (exec(db, migrations[v], where, err))
             return -1;
     sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id=%d;PRAGMA user_version=%d;",
                      SY__APPLICATION_ID, to);
-    return exec(db, sql, err);
+    return exec(db, sql, where, err);
 }
 
 int sy__schema_create(struct sy_store *s, struct sy_err *err)
 {
-    return migrate(s->db, 0, VERSION, err);
+    return migrate(s->db, 0, VERSION, s->where, err);
 }
 
+/* What the file defines, as text.  SQLite runs nothing but the last of the four columns, so it does
+ * not matter that a hostile file may put the marks between them elsewhere. */
 static int definitions(sqlite3 *db, const char *where, struct sy_str *out, struct sy_err *err)
 {
     sqlite3_stmt *q = NULL;
     int rc = sqlite3_prepare_v2(
         db, "SELECT type,name,tbl_name,sql FROM sqlite_schema ORDER BY name,type", -1, &q, NULL);
-    while (rc == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW && out->len < 65536)
+    while (rc == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW && out->len < DEFINITIONS_MOST)
         for (int i = 0; i < 4; i++)
-            sy_str_printf(out, "%.*s;", 8192, sy__text(q, i, NULL));
+            sy_str_printf(out, "%.*s;", DEFINITION_MOST, sy__text(q, i, NULL));
     rc = sqlite3_errcode(db);
     int result =
         rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : fail(db, where, err);
@@ -196,7 +199,7 @@ static int check_definitions(struct sy_store *s, int version, struct sy_err *err
     sqlite3 *fresh = NULL;
     int rc = sqlite3_open(":memory:", &fresh) == SQLITE_OK ? 0 : fail(fresh, s->where, err);
     if (!rc)
-        rc = migrate(fresh, 0, version, err) || definitions(fresh, s->where, &wants, err) ||
+        rc = migrate(fresh, 0, version, s->where, err) || definitions(fresh, s->where, &wants, err) ||
                      definitions(s->db, s->where, &has, err)
                  ? -1
                  : 0;
@@ -216,23 +219,25 @@ static int migrate_file(struct sy_store *s, int from, struct sy_err *err)
         return 0;
     if (sy__run(s, SY__BEGIN, err))
         return -1;
-    if (!migrate(s->db, from, VERSION, err) && !sy__run(s, SY__COMMIT, err))
+    if (!migrate(s->db, from, VERSION, s->where, err) && !sy__run(s, SY__COMMIT, err))
         return 0;
     sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     return -1;
 }
 
+/* A creation that was killed leaves an empty database. */
 static int check_file(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
 {
-    int64_t id, version;
+    int64_t id, version, tables;
     if (number_of(s->db, "PRAGMA application_id", s->where, &id, err) ||
-        number_of(s->db, "PRAGMA user_version", s->where, &version, err))
+        number_of(s->db, "PRAGMA user_version", s->where, &version, err) ||
+        number_of(s->db, "SELECT count(*) FROM sqlite_schema", s->where, &tables, err))
         return -1;
-    if (!id && !version)
+    if (!id && !version && !tables)
         return sy_err_set(err, SY_E_NOTFOUND, "%s: its creation was not finished", s->where);
     if (id != SY__APPLICATION_ID)
-        return sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite is not a run's: application id %08llx",
-                          s->where, (unsigned long long)id);
+        return sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite is not a run's: application id %08x",
+                          s->where, (unsigned)id);
     if (version > VERSION)
         return sy_err_set(
             err, SY_E_UNSUPPORTED,
@@ -289,7 +294,7 @@ static int connect(struct sy_store *s, enum sy__mode mode, bool immutable, struc
     return exec(s->db,
                 "PRAGMA mmap_size=0;PRAGMA temp_store=MEMORY;PRAGMA cell_size_check=ON;"
                 "PRAGMA cache_size=-4096;",
-                err);
+                s->where, err);
 }
 
 void sy__db_close(struct sy_store *s)
@@ -311,16 +316,18 @@ static int note_wal(void *ctx, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
-/* A page of 8 KiB wastes least: the chunk of a scalar takes 1 KiB, of 64 loads 32 KiB. */
+/* A page of 8 KiB wastes least: the chunk of a scalar takes about 0.8 KiB, of 64 loads 10 to 20 KiB.
+ * Where there can be no WAL (a file system without shared memory) SQLite keeps its rollback journal:
+ * then a reader may hold up a flush, which is tried again. */
 static int prepare_writer(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
 {
-    if (mode == SY__CREATE && exec(s->db, "PRAGMA page_size=8192;", err))
+    if (mode == SY__CREATE && exec(s->db, "PRAGMA page_size=8192;", s->where, err))
         return -1;
     sqlite3_wal_hook(s->db, note_wal, s); /* and with it no automatic checkpoint */
     return exec(
         s->db,
         "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA journal_size_limit=8388608;",
-        err);
+        s->where, err);
 }
 
 /* A reader without the shared memory of WAL (a folder that may not be written) sees the file as of
@@ -345,10 +352,10 @@ int sy__db_open(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
     if (connect(s, mode, false, err))
         return -1;
     if (mode == SY__CREATE) {
-        int64_t version;
-        if (number_of(s->db, "PRAGMA user_version", s->where, &version, err))
+        int64_t tables;
+        if (number_of(s->db, "SELECT count(*) FROM sqlite_schema", s->where, &tables, err))
             return -1;
-        if (version)
+        if (tables)
             return sy_err_set(err, SY_E_STATE, "%s exists already", s->where);
         return prepare_writer(s, mode, err);
     }

@@ -11,6 +11,7 @@
  *  4. Nothing in the file is believed: application id, schema version, the text of every table's
  *     definition and sums over what a replay would use are checked; sizes are limited before
  *     memory is taken.  A damaged file gives FORMAT, or a state that was true once.
+ *     Stores of older versions are read as they are, and brought to ours by whoever writes on.
  *  5. Columns of a series on disk ascend strictly in step; steps up to the last stored one are
  *     ignored when they come again, as they do in a resume or a replay.
  *

@@ -11,7 +11,7 @@
 #include <sqlite3.h>
 
 #define SY__APPLICATION_ID 0x53795964 /* "SyYd" */
-#define SY__BLOB_MAX (64 << 20)       /* no value of the file may be longer */
+#define SY__BLOB_MAX (65 << 20)       /* no value of the file may be longer: the longest is a chunk */
 #define SY__ENTRY_MAX (16 << 20)      /* text or data of one entry */
 #define SY__ROWS_MAX ((int64_t)1 << 40)
 

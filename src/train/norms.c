@@ -6,7 +6,7 @@
  *     model.embed_tokens.weight                     -> grad_norm.embed_tokens
  *
  *  1. A chunk belongs to at most one expert (params.h), so a norm is a sum over whole chunks.
- *  2. The wide series of experts get a row every EXPERTS_EVERY steps, and at every step that stands out. */
+ *  2. The wide series of experts get a row at rare steps (sy__rare_step). */
 #include "base/mem.h"
 #include "run/metrics.h"
 #include "train/params.h"
@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPERTS_EVERY 10
 #define SERIES_MOST 256 /* of parameters outside of layers; the rest share one */
 
 /* Number of the layer, from 1; 0: outside of layers. */
@@ -132,10 +131,10 @@ void sy__norms_take(struct sy_trainer *t, double scale)
         n->norm[i] = (float)(sqrt(n->sum[i]) * scale);
 }
 
-void sy__norms_put(struct sy_trainer *t, int64_t step, bool all)
+void sy__norms_put(struct sy_trainer *t, int64_t step, bool rare)
 {
     const struct sy__norms *n = &t->norms;
     for (int i = 0; i < n->count; i++)
-        if (n->list[i].width == 1 || all || step % EXPERTS_EVERY == 0)
+        if (n->list[i].width == 1 || rare)
             sy_metrics_add(t->metrics, n->list[i].series, step, n->norm + n->list[i].first);
 }

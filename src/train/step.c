@@ -37,6 +37,7 @@ int sy__step_observe(struct sy_trainer *t, struct sy_err *err)
         list[i].width = (int)sy_tensor_count(sy_program_observe_at(p, i));
         list[i].first = total;
         list[i].load = !strncmp(name, "load.", 5);
+        list[i].rare = !strncmp(name, "gate.", 5) || !strncmp(name, "dropped.", 8);
         list[i].series = sy_metrics_series(t->metrics, name, list[i].width, err);
         rc = list[i].series < 0 ? -1 : 0;
         total += list[i].width;
@@ -317,9 +318,12 @@ static void put_values(struct sy_trainer *t, const struct doing *d, bool skipped
     if (d->verdict == NOT_FINITE)
         return;
     sy__put(t, GRAD_NORM, d->step, d->norm);
-    sy__norms_put(t, d->step, d->verdict != ACCEPTED);
+    bool rare = sy__rare_step(d->step, d->verdict != ACCEPTED);
+    sy__norms_put(t, d->step, rare);
     for (int i = 0; i < n; i++)
-        sy_metrics_add(t->metrics, t->observed[i].series, d->step, t->sums + t->observed[i].first);
+        if (rare || !t->observed[i].rare)
+            sy_metrics_add(t->metrics, t->observed[i].series, d->step,
+                           t->sums + t->observed[i].first);
 }
 
 static void record(struct sy_trainer *t, const struct doing *d, bool skipped)

@@ -17,8 +17,15 @@ enum sy__series {
 
 struct sy__observed {
     int series, width, first; /* first: place in sums */
-    bool load;
+    bool load, rare;          /* rare: see sy__rare_step */
 };
+
+/* Series of E values that nobody follows from step to step (gate.L, dropped.L, grad_norm.experts.L) would
+ * be most of a store: they get a row at the first step, at every 10th, and at those that stand out. */
+static inline bool sy__rare_step(int64_t step, bool stands_out)
+{
+    return stands_out || step == 1 || step % 10 == 0;
+}
 
 struct sy__norm { /* a series of norms.c, and its places in sum and norm */
     int series, first, width;
@@ -143,7 +150,7 @@ void sy__put(struct sy_trainer *t, enum sy__series s, int64_t step, double v);
 int sy__norms_make(struct sy_trainer *t, struct sy_err *err);
 void sy__norms_free(struct sy_trainer *t);
 void sy__norms_take(struct sy_trainer *t, double scale); /* after sy_params_grad_norm */
-void sy__norms_put(struct sy_trainer *t, int64_t step, bool all); /* into the series */
+void sy__norms_put(struct sy_trainer *t, int64_t step, bool rare); /* into the series */
 
 /* alarm.c.  Tell an alarm unless its episode goes on; the text after "alarm: step N: NAME: ".  At a border, without
  * the lock. */

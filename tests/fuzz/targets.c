@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "run/codec.h"
 #include "run/store.h"
 #include "switchyard/data.h"
 #include "switchyard/io.h"
@@ -140,6 +141,29 @@ static void checkpoint(const uint8_t *data, size_t n)
     sy_str_free(&s);
 }
 
+/* A chunk of a series, whose sum is made right: the width of the series, low and high byte, then its bytes. */
+static void chunk(const uint8_t *data, size_t n)
+{
+    static int64_t steps[SY_CHUNK_ROWS];
+    if (n < 2 + 24)
+        return;
+    int width = data[0] + 256 * data[1];
+    uint8_t *b = sy_alloc(n - 2);
+    if (!b)
+        return;
+    memcpy(b, data + 2, n - 2);
+    memset(b + 12, 0, 4);
+    memcpy(b + 12, &(uint32_t){(uint32_t)sy_hash_bytes(b, n - 2)}, 4);
+    int64_t count = sy__chunk_values(b, n - 2, width, NULL);
+    if (count > (int64_t)n * SY_CHUNK_RATIO)
+        abort();
+    float *values = count > 0 ? sy_alloc((size_t)count * sizeof *values) : NULL;
+    if (values)
+        sy__chunk_decode(b, n - 2, width, steps, values, NULL);
+    sy_free(values);
+    sy_free(b);
+}
+
 static void read_series(struct sy_store *s)
 {
     int count = 0;
@@ -177,4 +201,5 @@ static void store(const uint8_t *data, size_t n)
 
 const struct fuzz_target fuzz_targets[] = {
     {"json", json},     {"safetensors", safetensors}, {"npy", npy},     {"tokenizer", tokenizer},
-    {"shards", shards}, {"checkpoint", checkpoint},   {"store", store}, {NULL, NULL}};
+    {"shards", shards}, {"checkpoint", checkpoint},   {"chunk", chunk}, {"store", store},
+    {NULL, NULL}};

@@ -5,6 +5,7 @@
 #include "unit/tap.h"
 
 #include "base/mem.h"
+#include "run/codec.h"
 #include "run/metrics.h"
 #include "run/store.h"
 
@@ -67,13 +68,13 @@ static size_t load(const char *path)
 static const char *make_store(void)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct sy_store_config c = {.dir = fuzz_path("seed"), .name = "seed", .config = "{\"lr\":0.1}", .steps = 40};
+    struct sy_store_config c = {.dir = fuzz_path("seed"), .name = "seed", .config = "{\"lr\":0.1}", .steps = 600};
     struct sy_metrics *m = sy_metrics_new(&err);
     mkdir(c.dir, 0700);
     struct sy_store *s = sy_store_create(&c, &err);
     int loss = sy_metrics_series(m, "loss", 1, &err), load_ = sy_metrics_series(m, "load.1", 4, &err);
-    for (int step = 1; step <= 40; step++) {
-        float values[4] = {(float)step, 1, 2.5f, 0};
+    for (int step = 1; step <= 600; step++) {
+        float values[4] = {(float)(step % 7), 1, 2.5f, 0};
         sy_metrics_add(m, loss, step, values + 1);
         sy_metrics_add(m, load_, step, values);
     }
@@ -113,9 +114,35 @@ static void test_target(const struct fuzz_target *t, const char *folder)
            files, (long long)runs, (long long)sy_mem_live() - (long long)live);
 }
 
+/* A chunk as the target of that name takes it: packed or not, of a scalar or of loads. */
+static void write_chunk(const char *dir, int width, bool packed)
+{
+    static float values[SY_CHUNK_ROWS * 4];
+    int64_t steps[SY_CHUNK_ROWS];
+    struct sy_str s = SY_STR_INIT;
+    char path[700];
+    int rows = packed ? SY_CHUNK_ROWS : 3;
+    sy_str_add(&s, (unsigned char[]){(unsigned char)width, 0}, 2);
+    for (int i = 0; i < rows * width; i++)
+        values[i] = (float)(i % 7);
+    for (int i = 0; i < rows; i++)
+        steps[i] = packed ? 10 * i : i * i;
+    sy__chunk_encode(&s, steps, values, rows, width);
+    snprintf(path, sizeof path, "%s/chunk/%s%d", dir, packed ? "packed" : "plain", width);
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(s.data, 1, s.len, f) != s.len || fclose(f))
+        tap_note("cannot write %s", path);
+    sy_str_free(&s);
+}
+
 static int write_seeds(const char *dir)
 {
     char command[700];
+    snprintf(command, sizeof command, "mkdir -p '%s/chunk'", dir);
+    if (system(command))
+        return 1;
+    for (int i = 0; i < 4; i++)
+        write_chunk(dir, i % 2 ? 4 : 1, i > 1);
     snprintf(command, sizeof command, "mkdir -p '%s/store' && cp '%s' '%s/store/run.sqlite'", dir, make_store(), dir);
     return system(command) != 0;
 }

@@ -309,6 +309,8 @@ do
   near(h:table()[12][2], r.loss, 1e-6, "its value")
   is(r:history("val_loss").shape[1], 3, "validation: every 5 steps and at the end")
   is(r:history("load.1.2").shape[1], 12, "an expert's load")
+  local gates = r:history("gate.1.2"):table()
+  is(#gates .. " " .. gates[1][1] .. " " .. gates[2][1], "2 1.0 10.0", "its probability: at the first step and each tenth")
   refuses(function() r:history "los" end, "an unknown series", "'los'", "'loss'")
   refuses(function() r:history "load.1.9" end, "an expert that is not there", "load.1.9")
   for _, name in ipairs {"lr", "grad_norm", "tok_s", "time.data", "time.compute", "time.optimizer", "entropy.1",
@@ -390,7 +392,7 @@ end
 
 do
   local m = model.moe{layers = 2, dim = 16, heads = 2, context = 16, experts = 4, expert_dim = 16, capacity = 0.5}
-  local r = start(m, {steps = 3}):wait()
+  local r = start(m, {steps = 10}):wait()
   for l = 1, 2 do
     local sum = 0
     for e = 1, 4 do
@@ -562,6 +564,21 @@ do
   local kept = 0
   for _ in pairs(m._programs) do kept = kept + 1 end
   ok(kept <= 8, "logits of 40 lengths: " .. kept .. " programs are kept")
+end
+
+-- ---- what a run takes on disk ----
+
+-- 100,000 steps of 6 layers x 64 experts are to stay under 100 MB: half of what they took when every wide
+-- series had a row a step and nothing was packed (1,860 bytes a step), and what a short run has beside its rows.
+do
+  local m = model.moe{layers = 6, dim = 8, heads = 1, experts = 64, top_k = 8, expert_dim = 2, context = 64, vocab = d.vocab}
+  local r = train(m, d, {steps = 512, batch = 1, name = "wide", eval_every = 0, checkpoint_every = 0, save = true}):wait()
+  local path = r.dir .. "/run.sqlite"
+  r:close()
+  local f = assert(io.open(path, "rb"))
+  local bytes = f:seek "end" / 512
+  f:close()
+  ok(bytes < 950, ("the store of a run of 6 layers x 64 experts: %d bytes a step"):format(bytes))
 end
 
 tap.done()

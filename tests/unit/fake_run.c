@@ -59,8 +59,10 @@ static void put_layer(struct fake_run *f, int layer, int64_t step)
     snprintf(name, sizeof name, "load.%d", layer);
     put(f, name, f->experts, step, load);
     snprintf(name, sizeof name, "gate.%d", layer);
-    put(f, name, f->experts, step, gate);
-    if (f->capacity > 0) {
+    bool rare = step == 1 || step % 10 == 0; /* as the trainer does */
+    if (rare)
+        put(f, name, f->experts, step, gate);
+    if (f->capacity > 0 && rare) {
         float dropped[256];
         for (int e = 0; e < f->experts; e++)
             dropped[e] = (double)load[e] > f->capacity ? 1 - (float)f->capacity / load[e] : 0;

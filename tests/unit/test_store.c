@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "run/codec.h"
@@ -196,8 +197,71 @@ static void test_codec(void)
     for (int i = 0; i < SY_CHUNK_ROWS; i++)
         steps[i] = 100 + 3 * i;
     sy__chunk_encode(&s, steps, values, SY_CHUNK_ROWS, 1);
-    tap_is_int((int64_t)s.len, 24 + 1 + 4 * SY_CHUNK_ROWS, "a constant stride takes one byte");
+    size_t constant = s.len;
+    steps[1]++;
+    sy_str_clear(&s);
+    sy__chunk_encode(&s, steps, values, SY_CHUNK_ROWS, 1);
+    tap_is_int((int64_t)(s.len - constant), SY_CHUNK_ROWS - 1, "a constant stride takes one byte");
     sy_str_free(&s);
+}
+
+static void flip(struct sy_str *s, size_t bit)
+{
+    s->data[bit / 8] ^= (char)(1 << bit % 8);
+}
+
+static void mend_sum(struct sy_str *s)
+{
+    memset(s->data + 12, 0, 4);
+    uint32_t sum = (uint32_t)sy_hash_bytes(s->data, s->len);
+    memcpy(s->data + 12, &sum, 4);
+}
+
+/* Packed chunks: smaller, whole or not at all, and never far more than they take. */
+static void test_packed(void)
+{
+    enum { W = 32, N = SY_CHUNK_ROWS * W };
+    static int64_t steps[SY_CHUNK_ROWS], steps2[SY_CHUNK_ROWS];
+    static float values[N], values2[N];
+    struct sy_str s = SY_STR_INIT, bad = SY_STR_INIT;
+    struct sy_err err = SY_ERR_INIT;
+    for (int i = 0; i < SY_CHUNK_ROWS; i++)
+        steps[i] = i + 1;
+    for (int i = 0; i < N; i++)
+        values[i] = (float)(draw() % 40) / 16.0f;
+    sy__chunk_encode(&s, steps, values, SY_CHUNK_ROWS, W);
+    tap_ok(s.len < (size_t)N * 2 / 2, "counts are packed: %zu bytes of %d", s.len, 2 * N);
+    tap_ok(sy__chunk_decode(s.data, s.len, W, steps2, values2, &err) == SY_CHUNK_ROWS &&
+               !memcmp(values, values2, sizeof values),
+           "and come back as they were %s", err.msg);
+    int taken = 0, said = 0;
+    for (int i = 0; i < 2000; i++) { /* with a right sum, so that the frame itself is read */
+        sy_str_clear(&bad);
+        sy_str_add(&bad, s.data, s.len - (i % 3 ? 0 : draw() % s.len));
+        if (bad.len < 24)
+            continue;
+        flip(&bad, draw() % (8 * bad.len));
+        mend_sum(&bad);
+        err = (struct sy_err)SY_ERR_INIT;
+        int rows = sy__chunk_decode(bad.data, bad.len, W, steps2, values2, &err);
+        taken += rows > 0;
+        said += rows < 0 && err.code == SY_E_FORMAT;
+    }
+    tap_ok(taken + said > 1900 && said > 600, "damaged: %d errors, %d other values", said, taken);
+    memset(values, 0, sizeof values);
+    sy_str_clear(&s);
+    sy__chunk_encode(&s, steps, values, SY_CHUNK_ROWS, W);
+    tap_ok(s.len * SY_CHUNK_RATIO > (size_t)N * 2, "but to no less than a 64th: %zu bytes", s.len);
+    memcpy(s.data + 4, &(uint32_t){SY_CHUNK_ROWS}, 4);
+    memcpy(s.data + 8, &(uint32_t){SY_SERIES_WIDTH_MAX}, 4);
+    s.data[1] = 2;
+    mend_sum(&s);
+    err = (struct sy_err)SY_ERR_INIT;
+    tap_ok(sy__chunk_values(s.data, s.len, SY_SERIES_WIDTH_MAX, &err) < 0 &&
+               err.code == SY_E_FORMAT,
+           "one that says more: %s", err.msg);
+    sy_str_free(&s);
+    sy_str_free(&bad);
 }
 
 /* ---- round trip ---- */
@@ -796,11 +860,6 @@ static void fresh_copy(const struct sy_str *db, const struct sy_str *wal)
         put_file(path_of("bad", "run.sqlite-wal"), wal->data, wal->len);
 }
 
-static void flip(struct sy_str *s, size_t bit)
-{
-    s->data[bit / 8] ^= (char)(1 << bit % 8);
-}
-
 static void test_damage(void)
 {
     struct sy_str db = SY_STR_INIT, wal = SY_STR_INIT, none = SY_STR_INIT, cut;
@@ -874,6 +933,19 @@ static bool sql(const char *name, const char *text)
     return good;
 }
 
+static int64_t version_of(const char *name)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *q = NULL;
+    bool good = sqlite3_open(path_of(name, "run.sqlite"), &db) == SQLITE_OK &&
+                sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &q, NULL) == SQLITE_OK &&
+                sqlite3_step(q) == SQLITE_ROW;
+    int64_t version = good ? sqlite3_column_int64(q, 0) : -1;
+    sqlite3_finalize(q);
+    sqlite3_close(db);
+    return version;
+}
+
 static void refused(const char *change, const char *why)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -914,6 +986,12 @@ static void test_foreign(void)
     sy_store_close(s, NULL);
     tap_ok(!make("half", &err) && strstr(err.msg, "exists already"), "%s", err.msg);
     err = (struct sy_err)SY_ERR_INIT;
+    mkdir(path_of("other", NULL), 0700);
+    sql("other", "CREATE TABLE theirs(x)");
+    tap_ok(!make("other", &err) && strstr(err.msg, "exists already"), "another's file: %s", err.msg);
+    err = (struct sy_err)SY_ERR_INIT;
+    tap_ok(!sy_store_open(dir, "other", &err) && err.code == SY_E_FORMAT, "%s", err.msg);
+    err = (struct sy_err)SY_ERR_INIT;
     s = sy_store_claim(dir, "claimed", &err);
     tap_ok(s && !make("claimed", &err) && err.code == SY_E_STATE, "one takes a name: %s", err.msg);
     err = (struct sy_err)SY_ERR_INIT;
@@ -924,6 +1002,54 @@ static void test_foreign(void)
     err = (struct sy_err)SY_ERR_INIT;
     tap_ok(!sy_store_fill(s, &c, &err) && sy_store_fill(s, &c, &err) && err.code == SY_E_STATE, "filled once: %s", err.msg);
     sy_store_close(s, NULL);
+}
+
+/* What version 1 wrote, with chunks as they were then, of which the last is not full. */
+static float old_load(int64_t step, int e)
+{
+    return e == 0 ? (float)(step % 7) : e == 1 ? 1 : e == 2 ? 2.5f : 0;
+}
+
+static bool old_rows(struct sy_store *s, int64_t count)
+{
+    struct sy_history h = {0};
+    bool good = s && !sy_store_history(s, "load.1", -1, 0, INT64_MAX, &h, NULL) &&
+                h.count == count && h.width == 4;
+    for (int64_t i = 0; good && i < 4 * count; i++)
+        good = h.steps[i / 4] == i / 4 + 1 && h.values[i] == old_load(i / 4 + 1, (int)(i % 4));
+    sy_history_free(&h);
+    return good;
+}
+
+static void test_version_1(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_str file = SY_STR_INIT;
+    const char *source = getenv("srcdir");
+    char path[512];
+    snprintf(path, sizeof path, "%s/tests/fuzz/corpus/store/version1", source ? source : ".");
+    mkdir(path_of("seed", NULL), 0700);
+    if (sy_file_read(path, 0, &file, &err))
+        tap_note("%s", err.msg);
+    put_file(path_of("seed", "run.sqlite"), file.data, file.len);
+    sy_str_free(&file);
+    struct sy_store *s = sy_store_open_read(dir, "seed", &err);
+    tap_ok(old_rows(s, 600), "a store of version 1 is read %s", err.msg);
+    sy_store_close(s, NULL);
+    tap_is_int(version_of("seed"), 1, "and stays as it is");
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    int load = sy_metrics_series(m, "load.1", 4, NULL);
+    for (int64_t step = 601; step <= 900; step++)
+        sy_metrics_add(m, load, step, (float[]){old_load(step, 0), 1, 2.5f, 0});
+    s = sy_store_open(dir, "seed", &err);
+    tap_ok(s && !sy_store_attach(s, m, NULL, NULL, &err) && !sy_store_flush(s, &err),
+           "a writer goes on in it %s", err.msg);
+    sy_store_close(s, NULL);
+    s = sy_store_open_read(dir, "seed", &err);
+    tap_ok(old_rows(s, 900), "with chunks of both kinds in a row %s", err.msg);
+    sy_store_close(s, NULL);
+    tap_is_int(version_of("seed"), 2, "as version 2");
+    sy_metrics_free(m);
 }
 
 static void test_list(void)
@@ -995,6 +1121,7 @@ int main(void)
         return 99;
     test_names();
     test_codec();
+    test_packed();
     test_round_trip();
     test_truncate();
     test_lock();
@@ -1005,6 +1132,7 @@ int main(void)
     test_memory();
     test_damage();
     test_foreign();
+    test_version_1();
     test_list();
     test_idle();
     tap_is_int((int64_t)sy_mem_live(), (int64_t)before, "nothing leaks");
