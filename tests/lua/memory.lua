@@ -56,12 +56,24 @@ local function sizes() -- KB: of the process, or nil; of what the engine holds. 
   clean()
   return resident(), memory() / 1024
 end
+-- Until another process finds the steps on the disk: what the store takes at its first flush is then taken.
+local function written(step)
+  local command = ("'%s' --runs '%s' log loop loss 2>&1"):format(os.getenv "SWITCHYARD" or "./switchyard", r.dir:match "(.*)/")
+  for _ = 1, 600 do
+    local f <close> = assert(io.popen(command))
+    local last = f:read "a":match "(%d+)%s+%S+%s*$"
+    if tonumber(last) == step then return true end
+    sleep(0.05)
+  end
+end
 r:wait(700)
 r:pause():wait()
+ok(written(r.step), "the store has what was trained")
 local small, held = sizes()
 local from = r.step
 r:resume():wait(1700)
 r:pause():wait()
+ok(written(r.step), "and again")
 local large, holds = sizes()
 local series = 0 -- KB that these rows take; a chunk of 1,024 may be begun
 for _, width in pairs(r._h:series()) do series = series + (r.step - from + 1024) * (8 + 4 * width) / 1024 end
