@@ -1,5 +1,5 @@
-/* Runs: the trainer (switchyard/train.h) as a userdata, what Lua asks of it, and what the program asks of all
- * runs at its end.  Layer bind; lua/run.lua makes of it what users see.
+/* Runs: the trainer (switchyard/train.h) as a userdata, and what Lua asks of it.  Layer bind; lua/run.lua makes of
+ * it what users see.
  *
  *  1. A run's userdata is anchored in the registry: it lives until the program ends or run:close().
  *  2. Waiting for a trainer always serves the host's queue (host.h): it may be inside a hook. */
@@ -11,7 +11,6 @@
 #include "bind/host.h"
 #include "bind/look.h"
 #include "bind/job_int.h"
-#include "bind/progress.h"
 #include "cpu/cpu.h"
 #include "run/board.h"
 #include "run/metrics.h"
@@ -32,52 +31,12 @@ static struct run *check_run(lua_State *L)
     return r;
 }
 
-/* All runs that are open, for the program's end; Lua thread only. */
-static struct run *open_runs;
-static bool any_failed; /* of those that were closed, or in a hook */
-
-void lsy_run_failed(void) { any_failed = true; }
-
-static enum sy_run_state state_of(const struct run *r)
-{
-    struct sy_status s;
-    sy_trainer_status(r->trainer, &s);
-    return s.state;
-}
-
-static bool can_stop(const struct run *r)
-{
-    enum sy_run_state s = state_of(r);
-    return s == SY_RUN_RUNNING || s == SY_RUN_PAUSED;
-}
-
-/* Stop at the next border, with a last checkpoint when the run has a directory.  The trainer may be waiting for us to call a hook: that call is dropped. */
-static void stop_run(struct run *r)
-{
-    atomic_store(&r->closing, true);
-    do {
-        if (can_stop(r))
-            sy_trainer_stop(r->trainer);
-        sy_host_cancel(r);
-    } while (!sy_trainer_wait(r->trainer, INT64_MAX, 0.02));
-}
-
-static void forget_run(struct run *r)
-{
-    for (struct run **at = &open_runs; *at; at = &(*at)->next)
-        if (*at == r) {
-            *at = r->next;
-            return;
-        }
-}
-
 static int run_gc(lua_State *L)
 {
     struct run *r = luaL_checkudata(L, 1, META_RUN);
     if (r->trainer) {
-        stop_run(r);
-        forget_run(r);
-        any_failed |= state_of(r) == SY_RUN_FAILED;
+        lsy_run_stop(r);
+        lsy_runs_forget(r);
         lsy_store_release(r->trainer);
         lsy_look_close(r->look);
         sy_trainer_free(r->trainer);
@@ -138,8 +97,7 @@ static int l_trainer(lua_State *L)
     pthread_mutex_init(&r->lock, NULL);
     r->trainer = t;
     r->flops_per_token = c.flops_per_token;
-    r->next = open_runs;
-    open_runs = r;
+    lsy_runs_add(r);
     lua_pushvalue(L, -1); /* a run lives until the program ends or run:close() */
     lua_rawsetp(L, LUA_REGISTRYINDEX, r);
     return 1;
@@ -545,77 +503,6 @@ static int run_profile(lua_State *L)
     return 1;
 }
 
-/* ---- the program's end ---- */
-
-/* It trains, or will when it has been rewound. */
-static bool goes_on(const struct run *r)
-{
-    int64_t first, last;
-    return state_of(r) == SY_RUN_RUNNING || sy_trainer_rewind_wanted(r->trainer, &first, &last);
-}
-
-static int live_runs(void)
-{
-    int n = 0;
-    for (struct run *r = open_runs; r; r = r->next)
-        n += goes_on(r);
-    return n;
-}
-
-/* Hooks may start and close runs while we wait: look anew each time. */
-static struct run *running_one(void)
-{
-    struct run *r = open_runs;
-    while (r && !goes_on(r))
-        r = r->next;
-    return r;
-}
-
-/* Wait for every run: 0, 1 when one failed, 130 when the user interrupts. */
-static int wait_all(lua_State *L)
-{
-    struct run *r;
-    bool failed = any_failed;
-    while ((r = running_one()))
-        if (!sy_trainer_wait(r->trainer, INT64_MAX, 0.005) && sy_host_wait(L, 0.02) < 0)
-            return 130;
-    if (sy_host_was_interrupted()) /* in a hook, which paused its run */
-        return 130;
-    for (r = open_runs; r; r = r->next)
-        failed |= state_of(r) == SY_RUN_FAILED;
-    return failed;
-}
-
-/* The last that is seen of a run that could have gone on: how it does. */
-static void tell_how_to_go_on(const struct run *r)
-{
-    struct sy_saved saved;
-    struct sy_status s;
-    const char *dir = sy_runs_dir(), *name = sy_trainer_name(r->trainer);
-    bool usual = !strcmp(dir, "runs") || !strcmp(dir, "./runs");
-    sy_trainer_status(r->trainer, &s);
-    if (lsy_progress_get() == LSY_PROGRESS_JSON || s.state != SY_RUN_STOPPED ||
-        !sy_trainer_saved(r->trainer, &saved) || saved.step != s.step)
-        return;
-    lsy_progress_line("[%s] saved at step %lld; switchyard%s%s resume %s goes on", name,
-                      (long long)saved.step, usual ? "" : " --runs ", usual ? "" : dir, name);
-}
-
-static void stop_all(lua_State *L)
-{
-    lsy_jobs_end(L); /* they may hold a run */
-    for (struct run *r = open_runs; r; r = r->next)
-        if (can_stop(r)) {
-            r->ending = true;
-            sy_trainer_stop(r->trainer); /* all at once, then one after the other */
-        }
-    for (struct run *r = open_runs; r; r = r->next)
-        stop_run(r);
-    for (struct run *r = open_runs; r; r = r->next)
-        if (r->ending)
-            tell_how_to_go_on(r);
-}
-
 /* run:repeating(on): steps that were done before are done again */
 static int run_repeating(lua_State *L)
 {
@@ -673,5 +560,5 @@ void lsy_open_run(lua_State *L)
     lsy_open_checkpoint(L);
     lsy_open_store(L);
     lsy_open_why(L);
-    sy_host_runs = (struct sy_host_runs){live_runs, wait_all, stop_all};
+    lsy_runs_open();
 }

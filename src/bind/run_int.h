@@ -1,4 +1,5 @@
-/* A run's userdata, shared by run.c (what Lua asks) and run_told.c (what the trainer tells).  Layer bind. */
+/* A run's userdata, shared by run.c (what Lua asks), run_told.c (what the trainer tells) and run_all.c (all of them).
+ * Layer bind. */
 #ifndef SY_BIND_RUN_INT_H
 #define SY_BIND_RUN_INT_H
 
@@ -31,7 +32,15 @@ void lsy_told_step(void *ctx, const struct sy_status *s, bool evaluated);
 void lsy_told_event(void *ctx, const char *kind, const char *text);
 void lsy_told_journal(void *ctx, const struct sy_journal_entry *e);
 void lsy_told_change(void *ctx);
-/* run.c: a script that ends now did not do what it was asked. */
+
+/* run_all.c: all that are open; Lua thread only. */
+void lsy_runs_open(void);             /* let the host know them */
+void lsy_runs_add(struct run *r);     /* borrowed, until: */
+void lsy_runs_forget(struct run *r);
+/* Stop it at the next border, with a last checkpoint when it has a directory, and wait for that.  The trainer may be
+ * waiting for us to call a hook: that call is dropped. */
+void lsy_run_stop(struct run *r);
+/* A script that ends now did not do what it was asked. */
 void lsy_run_failed(void);
 
 #endif

@@ -9,4 +9,5 @@ libtui_a_SOURCES += %D%/ticks.h %D%/ticks.c %D%/canvas.h %D%/canvas.c %D%/frame.
     %D%/plot.h %D%/plot_int.h %D%/plot.c %D%/axis.c %D%/strip.c %D%/heatmap.h %D%/heatmap.c
 libtui_a_SOURCES += %D%/panel_int.h %D%/feed.h %D%/feed.c %D%/layout.c %D%/views.c %D%/heat.c \
     %D%/memory.c %D%/bars.c %D%/pane.c
-libtui_a_SOURCES += %D%/screen.h %D%/screen.c %D%/scroll.h %D%/scroll.c %D%/input.h %D%/input.c
+libtui_a_SOURCES += %D%/screen.h %D%/screen.c %D%/sgr.h %D%/sgr.c %D%/scroll.h %D%/scroll_int.h %D%/scroll.c %D%/scroll_view.c \
+    %D%/input.h %D%/input.c
