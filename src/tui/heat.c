@@ -76,6 +76,7 @@ static void fill_table(struct sy_panel *p, const struct sy__run *r, int64_t step
     struct sy__table *t = &p->table;
     float *was = t->v + (size_t)t->rows * (size_t)t->cols; /* one row behind the table */
     t->missing = true;
+    t->shown = -1;
     for (int i = 0; i < t->rows; i++) {
         float *row = t->v + (size_t)i * (size_t)t->cols;
         int number = r->layers[i].number;
@@ -83,6 +84,7 @@ static void fill_table(struct sy_panel *p, const struct sy__run *r, int64_t step
         if (found == -2 && heats[t->mode].instead)
             found = read_row(r, heats[t->mode].instead, number, step, row, t->cols);
         t->missing &= found == -2;
+        t->shown = found > t->shown ? found : t->shown;
         if (t->mode != SY__HEAT_CHANGE)
             continue;
         read_row(r, "load", number, t->base, was, t->cols);
@@ -164,10 +166,12 @@ static void table_title(const struct sy_panel *p, const struct sy__table *t, cha
         snprintf(out + n, size - (size_t)n, " since step %lld", (long long)t->base);
         return;
     }
-    n += snprintf(out + n, size - (size_t)n, "  L%d–%d × 1–%d", r->layers[0].number,
+    if (p->heat == SY__HEAT_LOAD || p->cursor < 0) /* there is not room for all */
+        n += snprintf(out + n, size - (size_t)n, "  L%d–%d × 1–%d", r->layers[0].number,
                   r->layers[t->rows - 1].number, t->cols);
     if (p->cursor >= 0)
-        snprintf(out + n, size - (size_t)n, " · step %lld", (long long)t->step);
+        snprintf(out + n, size - (size_t)n, " · step %lld",
+                 (long long)(t->shown >= 0 ? t->shown : t->step));
 }
 
 /* The ramp's key, 0 to 2, at the right end. */

@@ -413,6 +413,30 @@ static void narrow_header(void)
     close_stage(&stage);
 }
 
+/* Probabilities have a row at each tenth step: where there is none, those before are shown, and said so. */
+static void rare_rows(void)
+{
+    open_stage(&stage, 120, 40, fine, 1);
+    struct sy_panel *p = stage.panel;
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_HEAT, 1);
+    p->cursor = 807;
+    sy_panel_update(p, 1.5, 60);
+    struct sy_str text = SY_STR_INIT;
+    float want[256];
+    struct sy_source *source = sy__front(p)->source;
+    int64_t found = sy_source_at(source, sy_source_find(source, "gate.2"), 800, want);
+    tap_is_int(p->table.shown, 800, "probabilities at step 807 are those of step 800");
+    tap_ok(found == 800 && p->table.v &&
+               !memcmp(p->table.v + p->table.cols, want, (size_t)p->table.cols * sizeof *want),
+           "of each expert");
+    draw(&stage);
+    sy_grid_write(&stage.grid, SY_DUMP_TEXT, &text);
+    tap_ok(text.data && strstr(text.data, "step 800"), "and the title says so");
+    sy_str_free(&text);
+    close_stage(&stage);
+}
+
 static void keys(void)
 {
     struct sy_request req;
@@ -638,6 +662,7 @@ int main(void)
     idle();
     sizes();
     narrow_header();
+    rare_rows();
     keys();
     rewind_run();
     hostile();
