@@ -197,13 +197,32 @@ static void put_ramp(const struct sy_heat *h, const struct sy_look *look, struct
         put_sign(look, g, in.x + i, in.y + j, t.dead, pen);
 }
 
+static void put_row_label(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
+                          struct sy_rect r, int y, int row, bool selected)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%s%d", h->row_name, row + 1);
+    sy_grid_text(g, r.x, y, LABEL - 1, text,
+                 sy_look_pen(look, selected ? SY_ROLE_VALUE : SY_ROLE_DIM));
+    if (selected)
+        sy_grid_put(g, r.x + LABEL - 1, y, look->symbols == SY_SYMBOLS_ASCII ? '>' : 0x25B8,
+                    sy_look_pen(look, SY_ROLE_FOCUS));
+}
+
 static void label_rows(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
                        struct sy_rect r, struct sy_rect in, const struct side *rows)
 {
     int per = pixels_a_cell(look), shown = -1;
-    for (int j = 0; j * per < rows->pixels && h->row_name && in.x > r.x; j++) {
+    if (!h->row_name || in.x <= r.x)
+        return;
+    if (!rows->stretch && rows->size >= 2 * per) { /* each has cells of its own: in the middle */
+        for (int row = 0; row < rows->n; row++)
+            put_row_label(h, look, g, r, in.y + (row * rows->size + (rows->size - 1) / 2) / per,
+                          row, row == h->selected);
+        return;
+    }
+    for (int j = 0; j * per < rows->pixels; j++) {
         int first, end, below, unused;
-        char text[16];
         entries_at(rows, j * per, &first, &end);
         entries_at(rows, j * per + per - 1 < rows->pixels ? j * per + per - 1 : j * per, &below,
                    &unused);
@@ -213,13 +232,7 @@ static void label_rows(const struct sy_heat *h, const struct sy_look *look, stru
             continue;
         int row = selected ? h->selected : first;
         shown = end - 1;
-        snprintf(text, sizeof text, "%s%d", h->row_name, row + 1);
-        sy_grid_text(g, r.x, in.y + j, LABEL - 1, text,
-                     sy_look_pen(look, selected ? SY_ROLE_VALUE : SY_ROLE_DIM));
-        if (selected)
-            sy_grid_put(g, r.x + LABEL - 1, in.y + j,
-                        look->symbols == SY_SYMBOLS_ASCII ? '>' : 0x25B8,
-                        sy_look_pen(look, SY_ROLE_FOCUS));
+        put_row_label(h, look, g, r, in.y + j, row, selected);
     }
 }
 

@@ -134,23 +134,50 @@ static void put_bar_cell(const struct sy_stack *s, const struct bar *b, double t
     }
 }
 
-/* As much as there is room for: names, short names, fewer of them. */
+/* The columns that a title takes with the parts of a share of `least` or more. */
+static int title_with(const struct sy_stack *s, const struct bar *b, bool full, double least,
+                      char *out, size_t size)
+{
+    int n = snprintf(out, size, "%s", s->title), columns = n;
+    for (int k = 0; k < s->n && n < (int)size; k++) {
+        if (b->share[k] < least)
+            continue;
+        const char *name = full ? s->names[k] : s->shorts[k];
+        int more = snprintf(out + n, size - (size_t)n, " · %s %.0f%%", name, 100 * b->share[k]);
+        n += more;
+        columns += more - 1; /* the point is two bytes */
+    }
+    return columns;
+}
+
+/* As much as there is room for: all, what is not 0%, all by short names, the largest alone. */
 static void stack_title(const struct sy_stack *s, int room, char *out, size_t size)
 {
     struct bar b = bar_of(s, s->x0, s->x1, true);
-    for (int letters = 9; letters >= 4; letters -= 5) {
-        int n = snprintf(out, size, "%s", s->title), columns = n;
-        for (int k = 0; k < s->n && n < (int)size; k++) {
-            char part[48];
-            int more =
-                snprintf(part, sizeof part, "%.*s %.0f%%", letters, s->names[k], 100 * b.share[k]);
-            columns += more + 3;
-            if (columns <= room)
-                n += snprintf(out + n, size - (size_t)n, " · %s", part);
-        }
-        if (columns <= room)
-            return;
+    double most = 0;
+    for (int k = 0; k < s->n; k++)
+        most = b.share[k] > most ? b.share[k] : most;
+    if (title_with(s, &b, true, 0, out, size) <= room ||
+        title_with(s, &b, true, 0.005, out, size) <= room ||
+        title_with(s, &b, false, 0, out, size) <= room ||
+        title_with(s, &b, false, 0.005, out, size) <= room ||
+        title_with(s, &b, false, most, out, size) <= room)
+        return;
+    snprintf(out, size, "%s", s->title);
+}
+
+/* Which part's name, short or not, begins at x?  -1: none's. */
+static int part_named_at(const struct sy_stack *s, struct sy_grid *g, int x, int y)
+{
+    for (int k = 0; k < s->n; k++) {
+        int i = 0;
+        for (const struct sy_cell *c; i < 3 && s->names[k][i]; i++)
+            if (!(c = sy_grid_at(g, x + i, y)) || c->ch != (uint32_t)(unsigned char)s->names[k][i])
+                break;
+        if (i == 3)
+            return k;
     }
+    return -1;
 }
 
 /* The names in the title get the colours of their parts. */
@@ -163,8 +190,8 @@ static void colour_title(const struct sy_stack *s, const struct sy_look *look, s
         if (!c || c->ch == sy_glyph(look, SY_GLYPH_H))
             return;
         if (c->ch == sy_glyph(look, SY_GLYPH_DOT))
-            part++;
-        else if (part >= 0 && part < s->n)
+            part = part_named_at(s, g, x + 2, r.y);
+        else if (part >= 0)
             c->pen = part_pen(look, part);
     }
 }

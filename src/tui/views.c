@@ -242,6 +242,7 @@ static void draw_speed(struct sy_panel *p, const struct sy__slot *s, struct sy_g
     struct sy__run *r = sy__front(p);
     struct sy_stack stack = {.title = "tok/s",
                              .names = {"compute", "optimizer", "data"},
+                             .shorts = {"comp", "opt", "data"},
                              .n = 3,
                              .focus = p->pane_mode && s == &p->slots[p->focus],
                              .cursor = p->cursor};
@@ -271,8 +272,9 @@ static const struct strip strips[] = {{"entropy", "entropy", SY__MEAN, 0, 0, SY_
                                       {"dropped", "drop", SY__MEAN, 0, 4, SY_UNIT_PERCENT}};
 #define STRIPS ((int)(sizeof strips / sizeof *strips))
 
+/* least: rows of the lowest strip, for all look alike. */
 static void draw_strip(struct sy_panel *p, const struct strip *t, const struct sy_pyramid *rows,
-                       struct sy__run *r, struct sy_grid *g, struct sy_rect in)
+                       struct sy__run *r, struct sy_grid *g, struct sy_rect in, int least)
 {
     char value[16];
     double x0, x1;
@@ -286,11 +288,11 @@ static void draw_strip(struct sy_panel *p, const struct strip *t, const struct s
         sy_value_text(v, t->unit, value);
     sy__x_window(p, r, &x0, &x1);
     sy_grid_text(g, in.x + 1, in.y, 8, t->name, sy_look_pen(&p->look, SY_ROLE_DIM));
-    int n = (int)strlen(value), y = in.h > 1 ? in.y + 1 : in.y, at = in.h > 1 ? 1 : 16 - n;
+    int n = (int)strlen(value), y = least > 1 ? in.y + 1 : in.y, at = least > 1 ? 1 : 16 - n;
     bool bad = t->which == 1 && v > 0;
     sy_grid_text(g, in.x + at, y, n, value,
                  sy_look_pen(&p->look, bad ? SY_ROLE_BAD : SY_ROLE_VALUE));
-    if (in.h > 4) { /* from where to where the strip goes */
+    if (least > 3) { /* from where to where the strip goes */
         char low[16], high[16], both[36];
         struct sy_extent e = sy_pyramid_query(rows, sy_pyramid_find(rows, sy_x_to_step(&x, x0)),
                                               sy_pyramid_find(rows, sy_x_to_step(&x, x1) + 1));
@@ -299,7 +301,7 @@ static void draw_strip(struct sy_panel *p, const struct strip *t, const struct s
         snprintf(both, sizeof both, "%s..%s", low, high);
         sy_grid_text(g, in.x + 1, in.y + 2, 11, both, sy_look_pen(&p->look, SY_ROLE_DIM));
     }
-    int left = in.h > 4 ? 13 : in.h > 1 ? 10 : 17;
+    int left = least > 3 ? 13 : least > 1 ? 10 : 17;
     struct sy_rect area = {in.x + left, in.y, in.w - left - 1, in.h > 2 ? in.h - 1 : in.h};
     sy_strip_draw(rows, &x, x0, x1, t->colour, &p->look, g, area);
     if (p->cursor >= 0)
@@ -322,7 +324,8 @@ static void draw_router(struct sy_panel *p, const struct sy__slot *s, struct sy_
             continue;
         int each = n < in.h ? n : in.h;
         int y0 = in.h * k / each, y1 = in.h * (k + 1) / each;
-        draw_strip(p, &strips[i], rows[i], r, g, (struct sy_rect){in.x, in.y + y0, in.w, y1 - y0});
+        draw_strip(p, &strips[i], rows[i], r, g, (struct sy_rect){in.x, in.y + y0, in.w, y1 - y0},
+                   in.h / each);
         k++;
     }
 }

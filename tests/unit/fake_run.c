@@ -42,7 +42,7 @@ static void put_layer(struct fake_run *f, int layer, int64_t step)
 {
     float load[256], gate[256];
     char name[32];
-    double apart = step < 600 ? (double)step / 600 : 1, sum = 0;
+    double apart = step < 600 ? (double)step / 600 : 1, sum = 0, gates = 0;
     for (int e = 0; e < f->experts; e++) {
         double own = noise(f, 0, (uint32_t)(layer * 1000 + e)) * 1.1 * apart;
         double v = 1 + own + 0.3 * noise(f, step, (uint32_t)(layer * 1000 + e));
@@ -52,10 +52,13 @@ static void put_layer(struct fake_run *f, int layer, int64_t step)
             v += 1.1 * apart;
         load[e] = (float)(v < 0 ? 0 : v);
         sum += (double)load[e];
-        gate[e] = (float)((0.6 + own / 4) / f->experts);
+        gate[e] = (float)(1 + 0.8 * own);
+        gates += (double)gate[e];
     }
     for (int e = 0; e < f->experts; e++)
         load[e] = (float)((double)load[e] * f->experts / sum);
+    for (int e = 0; e < f->experts; e++)
+        gate[e] = (float)((double)gate[e] / gates);
     snprintf(name, sizeof name, "load.%d", layer);
     put(f, name, f->experts, step, load);
     snprintf(name, sizeof name, "gate.%d", layer);
