@@ -426,6 +426,7 @@ static void come_back(void)
     if (!d->away || !foreground())
         return;
     d->away = false;
+    sy_screen_suspend(); /* unless it was us who stopped: who knows what it looks like */
     sy_screen_resume();
     d->relayout = true;
 }
@@ -455,7 +456,8 @@ static void take_signals(void)
             sy_screen_suspend();
             sy_screen_resume();
             d->relayout = true;
-        }
+        } else /* ... and went on behind a shell, which has the terminal now */
+            d->away = true;
     }
     if (sy_signals_take(SY_SIGNAL_SIZE))
         resize();
@@ -519,6 +521,7 @@ static void turn(void)
                           {.fd = sy_wake_fd(), .events = POLLIN},
                           {.fd = d->next_drain > began ? -1 : sy_capture_fd(), .events = POLLIN}};
     int escape = sy_line_timeout(), n = poll(p, 3, sleep_time(began));
+    take_signals(); /* before keys: they may be a shell's by now, and reading them stops us */
     if (n == 0 && escape >= 0) {
         sy_line_expire();
         after_keys(false);

@@ -60,6 +60,21 @@ if command -v bash > /dev/null; then
     sees "F1 help" "fg: and has it again"
     enter 'print("again", 1)'
     sees "again   1"
+    # by another's hand: the shell has the terminal, and what is typed
+    pid=$(pid_of "$program")
+    kill -STOP "$pid"
+    sees "Stopped" "stopped from outside"
+    kill -CONT "$pid"
+    press C-u
+    enter "echo to the sh''ell"
+    sees "to the shell" "going on behind the shell: what is typed is the shell's"
+    enter "jobs"
+    until_true test "$(ps -o stat= -p "$pid" | cut -c1)" != T
+    report $? "and it does not stop over a key"
+    enter "fg"
+    sees "F1 help" "fg: it has the terminal again"
+    enter 'print("once more", 1)'
+    sees "once more       1"
     press C-d
 fi
 
