@@ -378,6 +378,17 @@ local generate_rows = {
   {"stream", "boolean", false},
 }
 
+-- A function that writes what ids stand for, from where it was, as far as its characters are whole.
+local function shower(m)
+  local done = 0
+  return function(ids)
+    local text = m.tokenizer:decode(ids)
+    local upto = whole(text)
+    if upto > done then engine.write(text:sub(done + 1, upto)) end
+    done = math.max(done, upto)
+  end
+end
+
 --- m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false}) -> text with the prompt
 function Model:generate(prompt, given)
   local o = options.read("generate", given, generate_rows)
@@ -387,26 +398,21 @@ function Model:generate(prompt, given)
   return self:_quietly(function()
     local S = self.cfg.context
     if #ids > S - 1 then ids = table.move(ids, #ids - S // 2 + 1, #ids, 1, {}) end
-    local shown = ""
     local text = type(prompt) == "string" and prompt or self.tokenizer:decode(ids)
     local ended = not o.stream
     local line <close> = setmetatable({}, {__close = function()
       if not ended then engine.write("\n") end -- what ended it stands on a line of its own
     end})
     if o.stream then engine.write(text) end
+    local show = shower(self)
     local own, programs = self:_take_decoders()
     local p, row, at = feed(self, own, ids, 1, 0)
-    local fresh, done = {}, 0
+    local fresh = {}
     for n = 1, o.tokens do
       local id = engine.draw(p.logits, row, o.temperature, o.top_k, o.top_p, o.seed, n)
       ids[#ids + 1] = id
       fresh[#fresh + 1] = id
-      if o.stream then
-        shown = self.tokenizer:decode(fresh)
-        local upto = whole(shown)
-        if upto > done then engine.write(shown:sub(done + 1, upto)) end
-        done = math.max(done, upto)
-      end
+      if o.stream then show(fresh) end
       engine.breathe(o.stream)
       if n < o.tokens then
         if at == S then -- the cache is full: go on from the latter half

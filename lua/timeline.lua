@@ -75,6 +75,23 @@ local function come_back(r, store, changed, force)
   return at, entries
 end
 
+-- The run writes into its directory again.
+local function take_directory(h, store, config, info)
+  local path = store:path()
+  h:set_config(info.config)
+  engine.discard_checkpoints(path .. "/undo", -1) -- of a rewind that was killed
+  os.remove(path .. "/undo")
+  assert(h:set_dir(path, config.train.keep, config.train.keep_every))
+  store:attach(h)
+end
+
+local function tell_resumed(r, store, at)
+  local now = r._h:status().step
+  store:add("events", now, "resume", ("from step %d"):format(at))
+  engine.event(r.name, "resume", ("resumed at step %d"):format(at) ..
+    (now > at and (", repeated up to %d, where its last change was"):format(now) or ""))
+end
+
 local function go_on(store, name, o)
   local what, path = "train.resume", store:path()
   local config, info = record.read(what, store)
@@ -95,11 +112,7 @@ local function go_on(store, name, o)
     if changed and not o.force then
       error(("%s: %s; {force = true} (--force) goes on all the same"):format(what, changed), 0)
     end
-    h:set_config(info.config)
-    engine.discard_checkpoints(path .. "/undo", -1) -- of a rewind that was killed
-    os.remove(path .. "/undo")
-    assert(h:set_dir(path, config.train.keep, config.train.keep_every))
-    store:attach(h)
+    take_directory(h, store, config, info)
     Run._launch(r)
     launched = true
     local at = alone(r, "resumed", function()
@@ -110,10 +123,7 @@ local function go_on(store, name, o)
       h:repeating(false)
       return from
     end)
-    local now = h:status().step
-    store:add("events", now, "resume", ("from step %d"):format(at))
-    engine.event(name, "resume", ("resumed at step %d"):format(at) ..
-      (now > at and (", repeated up to %d, where its last change was"):format(now) or ""))
+    tell_resumed(r, store, at)
     for _, e in ipairs(store:entries "samples" or {}) do r.samples[#r.samples + 1] = {step = e.step, text = e.text} end
     if o.steps then r.steps = o.steps end
     if not o.paused then h:resume() end

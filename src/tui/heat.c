@@ -363,47 +363,60 @@ bool sy__times_read(struct sy_panel *p, const struct sy__slot *slot)
     return news;
 }
 
-void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g)
+/* (experts, w) of what each column shows, NaN where it is not known; the column of the cursor, or -1.  Owned; NULL:
+ * nothing was read yet. */
+static float *times_values(const struct sy_panel *p, struct sy__run *r, int w, int *cursor)
 {
-    struct sy__times *t = &p->times;
-    struct sy__run *r = sy__front(p);
-    char title[64], at[40];
-    int layer = r && p->layer < r->nlayers ? p->layer : 0;
-    snprintf(title, sizeof title, "layer %d · load of its experts over time",
-             r && r->nlayers ? r->layers[layer].number : 1);
-    bool focus = p->pane_mode && slot == &p->slots[p->focus];
-    sy_frame(g, &p->look, slot->r, title, focus);
-    struct sy_rect area = times_area(slot);
-    int w = area.w;
+    const struct sy__times *t = &p->times;
     float *v = w > 0 && t->n && t->run == r && r
                    ? sy_alloc((size_t)w * (size_t)t->width * sizeof *v)
                    : NULL;
-    if (!v)
-        return;
-    int cursor = -1;
-    for (int i = 0; i < w; i++) {
+    *cursor = -1;
+    for (int i = 0; v && i < w; i++) {
         int64_t step = column_step(p, r, i, w), bucket = step / t->stride;
         int k = bucket < 0 ? 0 : (int)(bucket % t->n);
         bool known = bucket >= 0 && t->bucket[k] == bucket;
         for (int e = 0; e < t->width; e++)
             v[(size_t)e * (size_t)w + (size_t)i] =
                 known ? t->v[(size_t)k * (size_t)t->width + (size_t)e] : NAN;
-        if (cursor < 0 && p->cursor >= 0 && p->cursor <= step)
-            cursor = i;
+        if (*cursor < 0 && p->cursor >= 0 && p->cursor <= step)
+            *cursor = i;
     }
-    struct sy_heat h = {v, t->width, w, 0, 2, false, true, false, 2, NULL, false, -1, cursor, true};
-    sy_heat_draw(&h, &p->look, g, area);
-    struct sy_heat labels = {v,     t->width, 1,   0,     2,  false, false,
-                             false, 2,        "E", false, -1, -1,    true};
+    return v;
+}
+
+/* E1, E2, ... left of the area, where there is room. */
+static void label_experts(const struct sy_panel *p, const struct sy_heat *h, struct sy_grid *g, int x,
+                          struct sy_rect area)
+{
     int last = -1;
-    for (int y = 0; y < area.h && area.x > slot->r.x + 1; y++) {
-        int e = sy_heat_row_at(&labels, &p->look, area, area.y + y);
-        if (e < 0 || e == last || (y % 2 && area.h > 6 && t->width > area.h))
+    char name[16];
+    for (int y = 0; y < area.h && area.x > x; y++) {
+        int e = sy_heat_row_at(h, &p->look, area, area.y + y);
+        if (e < 0 || e == last || (y % 2 && area.h > 6 && h->rows > area.h))
             continue;
         last = e;
-        snprintf(at, sizeof at, "E%d", e + 1);
-        sy_grid_text(g, slot->r.x + 2, area.y + y, 4, at, sy_look_pen(&p->look, SY_ROLE_DIM));
+        snprintf(name, sizeof name, "E%d", e + 1);
+        sy_grid_text(g, x + 1, area.y + y, 4, name, sy_look_pen(&p->look, SY_ROLE_DIM));
     }
+}
+
+void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g)
+{
+    struct sy__run *r = sy__front(p);
+    char title[64], at[40];
+    int layer = r && p->layer < r->nlayers ? p->layer : 0, cursor;
+    snprintf(title, sizeof title, "layer %d · load of its experts over time",
+             r && r->nlayers ? r->layers[layer].number : 1);
+    sy_frame(g, &p->look, slot->r, title, p->pane_mode && slot == &p->slots[p->focus]);
+    struct sy_rect area = times_area(slot);
+    float *v = times_values(p, r, area.w, &cursor);
+    if (!v)
+        return;
+    struct sy_heat h = {.v = v, .rows = p->times.width, .cols = area.w, .hi = 2, .dead = true, .limit = 2,
+                        .selected = -1, .cursor = cursor, .stretch = true};
+    sy_heat_draw(&h, &p->look, g, area);
+    label_experts(p, &h, g, slot->r.x + 1, area);
     sy_free(v);
     double x0, x1;
     sy__x_window(p, r, &x0, &x1);
