@@ -583,4 +583,34 @@ do
   t.raises(function() compare{"mian"} end, "'main'")
 end
 
+-- ---- r:why: sequences of steps before shapes were changed ----
+
+do
+  local function drawn(r, to)
+    local out = {}
+    for step = 1, to do
+      local starts = {}
+      for i, x in ipairs(r:why(step).sequences) do starts[i] = x.start end
+      out[step] = table.concat(starts, " ")
+    end
+    return table.concat(out, "; ")
+  end
+  local r = run("shapes", {steps = 24}, function(self, step)
+    if step == 5 then self.batch = 3 end
+    if step == 10 then self.context = 8 end
+    if step == 15 then self.accumulate = 2 end
+  end)
+  t.is(#r:why(2).sequences .. #r:why(7).sequences .. #r:why(20).sequences, "236", "why: as many as the step had")
+  local all = drawn(r, 18)
+  local fork = r:fork{step = 18, name = "shapes-fork", paused = true}
+  t.is(drawn(fork, 18), all, "the same of a fork")
+  r:close()
+  fork:close()
+  for _, name in ipairs{"shapes", "shapes-fork"} do
+    r = train.resume(name, {steps = 26}):wait()
+    t.is(drawn(r, 18), all, "and of a run that was resumed: " .. name)
+    r:close()
+  end
+end
+
 t.done()
