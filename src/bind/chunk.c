@@ -24,13 +24,19 @@ bool lsy_chunk_quitting(void) { return quitting; }
 
 /* ---- calling with errors told ---- */
 
+void lsy_push_function(lua_State *L, const char *module, const char *name)
+{
+    lua_getglobal(L, "require");
+    lua_pushstring(L, module);
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, name);
+    lua_remove(L, -2);
+}
+
 /* Replace the message at -1 by one with the nearest name, where it is about an unknown one. */
 static int add_hint(lua_State *L)
 {
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "switchyard.hint");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "add");
+    lsy_push_function(L, "switchyard.hint", "add");
     lua_pushvalue(L, 1);
     lua_pushstring(L, lsy_chunk_typed());
     lua_call(L, 2, 1);
@@ -192,10 +198,7 @@ int sy_chunk_set_arg(lua_State *L, char *const *argv, int argc, int script)
 
 int lsy_module_call(lua_State *L)
 {
-    lua_getglobal(L, "require");
-    lua_pushvalue(L, 1);
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, lua_tostring(L, 2));
+    lsy_push_function(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2));
     lua_pushvalue(L, 3);
     lua_call(L, 1, 1);
     return 1;
@@ -203,11 +206,7 @@ int lsy_module_call(lua_State *L)
 
 static int cli_run(lua_State *L)
 {
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "switchyard.cli");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "run");
-    lua_replace(L, -2);
+    lsy_push_function(L, "switchyard.cli", "run");
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, 0);
     return 0;
@@ -296,10 +295,7 @@ static int print(lua_State *L)
 
 static int complete(lua_State *L)
 {
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "switchyard.complete");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "lines");
+    lsy_push_function(L, "switchyard.complete", "lines");
     lua_pushvalue(L, 1);
     lua_call(L, 1, 1);
     return 1;

@@ -49,11 +49,7 @@ static void trim(const char **s, size_t *n)
 static int show_results(lua_State *L)
 {
     int n = lua_gettop(L);
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "switchyard.show");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "values");
-    lua_remove(L, -2);
+    lsy_push_function(L, "switchyard.show", "values");
     lua_insert(L, 1);
     lua_call(L, n, 0);
     return 0;
@@ -256,10 +252,7 @@ static enum sy_chunk_result shell(lua_State *L, const char *text, size_t n)
 /* :name arguments */
 static int push_commands(lua_State *L)
 {
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "switchyard.commands");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "run");
+    lsy_push_function(L, "switchyard.commands", "run");
     return 1;
 }
 

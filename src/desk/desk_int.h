@@ -45,6 +45,9 @@ double sy__compose_due(double now); /* seconds until something is due; negative:
 int sy__popup_set(char *const *words, int n);
 void sy__popup_close(void);
 
+/* client.c */
+void sy__choose_look(void); /* by the environment and what the terminal can do */
+
 /* keys.c */
 void sy__act_on_panes(void); /* the panel's mode and Readline's keymap agree again */
 
