@@ -104,7 +104,7 @@ docs.entries = {
   {"run:eval", "r:eval(batches) -> number", "Nats a token on the validation part, without auxiliary losses; eval_batches "
    .. "batches unless given. Equal parameters give equal numbers.", "r:eval(2)"},
   {"run:sample", "r:sample(prompt, options) -> text", "m:generate between two steps.", "r:sample({1, 2}, {tokens = 3})"},
-  {"run:note", "r:note(text) -> r", "Write a line into the run's journal.", 'r:note "the loss fell here"'},
+  {"run:note", "r:note(text) -> r", "Write a line of at most 511 bytes into the run's journal.", 'r:note "the loss fell here"'},
   {"run:journal", "r:journal() -> list of {step=, kind=, text=}", "What was changed or noted, and after which step.",
    "r:journal()[1]"},
   {"run:events", "r:events() -> list of {step=, time=, kind=, text=}", "What happened to the run and is no change of it: "

@@ -162,7 +162,8 @@ int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t n, double *
  *  note, hook, failed, resume: for people */
 struct sy_journal_entry {
     int64_t step; /* takes effect after this step */
-    char kind[16], key[96], text[112]; /* text: for people, and the value of a config that is no number */
+    char kind[16], key[96];
+    char text[512]; /* for people, and the value of a config that is no number */
     double value;
     int64_t expert; /* from 0; -1: none */
     int64_t n;

@@ -406,7 +406,13 @@ static int run_clear_moments(lua_State *L)
 /* run:note(kind, text) */
 static int run_note(lua_State *L)
 {
-    sy_trainer_note(check_run(L)->trainer, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    const size_t most = sizeof((struct sy_journal_entry *)NULL)->text - 1;
+    size_t n;
+    const char *text = luaL_checklstring(L, 3, &n);
+    if (n > most || strlen(text) < n)
+        return lsy_error(L, "note: a text of %s: at most %d bytes, none of them 0",
+                         lua_pushfstring(L, "%I bytes", (lua_Integer)n), (int)most);
+    sy_trainer_note(check_run(L)->trainer, luaL_checkstring(L, 2), text);
     return 0;
 }
 

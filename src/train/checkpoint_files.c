@@ -183,7 +183,7 @@ uint64_t sy__image_bytes(const struct sy_image *image)
     for (int i = 0; i < image->nvalues; i++)
         bytes += image->values[i].bytes + 256;
     for (int i = 0; i < image->njournal; i++)
-        bytes += (uint64_t)image->journal[i].n * sizeof(float) + 512;
+        bytes += (uint64_t)image->journal[i].n * sizeof(float) + 1024;
     return bytes + (image->config ? 2 * strlen(image->config) : 0);
 }
 

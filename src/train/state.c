@@ -290,27 +290,41 @@ static void copy_field(char *to, size_t room, const struct reader *r, const char
     snprintf(to, room, "%s", s);
 }
 
+static void read_entry(const struct sy_json *j, struct sy_journal_entry *e, int64_t last, struct sy_err *err)
+{
+    struct reader r = {j, err};
+    if (j->type != SY_JSON_OBJECT) {
+        sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: the journal holds no objects");
+        return;
+    }
+    e->step = integer(&r, "step", 0, last);
+    copy_field(e->kind, sizeof e->kind, &r, "kind");
+    copy_field(e->key, sizeof e->key, &r, "key");
+    /* cut, where replacing broken characters made it longer */
+    snprintf(e->text, sizeof e->text, "%.*s", (int)sizeof e->text - 1, text(&r, "text"));
+    e->value = number(&r, "value");
+    e->expert = integer(&r, "expert", -1, INT32_MAX);
+    e->n = integer(&r, "n", 0, INT32_MAX);
+}
+
+/* Room grows with what was read, not with what a list says of itself: an entry is larger than "0,". */
 static void read_journal(const struct sy_json *list, struct sy_image *image, struct sy_err *err)
 {
-    image->journal = sy_calloc((size_t)list->count + 1, sizeof *image->journal);
-    if (!image->journal)
-        sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
+    int room = 0;
     for (const struct sy_json *j = list->first; j && err->code == SY_E_OK; j = j->next) {
-        struct reader r = {j, err};
-        struct sy_journal_entry *e = &image->journal[image->njournal];
-        if (j->type != SY_JSON_OBJECT) {
-            sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: the journal holds no objects");
-            return;
+        if (image->njournal == room) {
+            room = room ? 2 * room : 16;
+            struct sy_journal_entry *grown = sy_realloc(image->journal, (size_t)room * sizeof *grown);
+            if (!grown) {
+                sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
+                return;
+            }
+            image->journal = grown;
         }
-        e->step = integer(&r, "step", 0, image->status.step);
-        copy_field(e->kind, sizeof e->kind, &r, "kind");
-        copy_field(e->key, sizeof e->key, &r, "key");
-        /* cut, where replacing broken characters made it longer */
-        snprintf(e->text, sizeof e->text, "%.*s", (int)sizeof e->text - 1, text(&r, "text"));
-        e->value = number(&r, "value");
-        e->expert = integer(&r, "expert", -1, INT32_MAX);
-        e->n = integer(&r, "n", 0, INT32_MAX);
-        image->njournal++;
+        struct sy_journal_entry *e = &image->journal[image->njournal];
+        memset(e, 0, sizeof *e);
+        read_entry(j, e, image->status.step, err);
+        image->njournal += err->code == SY_E_OK;
     }
 }
 

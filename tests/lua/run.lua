@@ -295,6 +295,14 @@ do
   is(kinds.freeze .. kinds.unfreeze .. kinds.reset, "111", "the journal has them")
   r:note "a note"
   is(r:journal()[#r:journal()].text, "a note", "note")
+  local long = ("ä line "):rep(63)
+  r:note(long)
+  is(r:journal()[#r:journal()].text, long, "one of 504 bytes, whole")
+  for _, bad in ipairs{("x"):rep(512), "a\0b"} do
+    local fine, why = pcall(r.note, r, bad)
+    ok(not fine and why:find("note: a text of " .. #bad .. " bytes: at most 511 bytes, none of them 0", 1, true),
+      "a longer one, or one with a 0, is refused: " .. tostring(why))
+  end
   refuses(function() r:note(3) end, "note of a number", "note")
   r:stop():wait()
 end
