@@ -1,5 +1,6 @@
-/* The corpus of every fuzz target (corpus/NAME/): each file as it is, cut at every place, and with 1,000 bits
- * flipped one at a time.  Deterministic; meant for AddressSanitizer, anywhere it must come through, give all
+/* The corpus of every fuzz target: each file of corpus/NAME/ as it is, cut at every place, and with 1,000 bits
+ * flipped one at a time; those of corpus/NAME/found/, which libFuzzer found to reach what the others do not, as
+ * they are and with a few bits flipped.  Deterministic; meant for AddressSanitizer, anywhere it must come through, give all
  * memory back and never take much.  `test_fuzz --seeds DIR` writes what is made here into DIR/NAME/. */
 #include "fuzz/fuzz.h"
 #include "unit/tap.h"
@@ -16,6 +17,7 @@
 #include <sys/stat.h>
 
 #define FLIPS 1000
+#define FLIPS_FOUND 20
 #define CUTS 512           /* of a longer file so many, evenly */
 #define SIZE_MOST (1 << 20)
 #define MEMORY_MOST ((size_t)64 << 20)
@@ -38,13 +40,13 @@ static void run(const struct fuzz_target *t, const uint8_t *data, size_t n)
 }
 
 /* How many inputs were run. */
-static int64_t torment(const struct fuzz_target *t, uint8_t *data, size_t n, int flips)
+static int64_t torment(const struct fuzz_target *t, uint8_t *data, size_t n, int flips, int cuts)
 {
     uint64_t seed = 0x9e3779b97f4a7c15u ^ n;
     int64_t runs = 1 + flips;
-    size_t by = n > CUTS ? n / CUTS : 1;
+    size_t by = cuts && n > (size_t)cuts ? n / (size_t)cuts : 1;
     run(t, data, n);
-    for (size_t cut = 0; cut < n; cut += by, runs++)
+    for (size_t cut = 0; cuts && cut < n; cut += by, runs++)
         run(t, data, cut);
     for (int i = 0; i < flips && n; i++) {
         size_t bit = draw(&seed) % (8 * n);
@@ -87,31 +89,46 @@ static const char *make_store(void)
     return fuzz_path("seed/seed/run.sqlite");
 }
 
-static void test_target(const struct fuzz_target *t, const char *folder)
+struct tally {
+    int64_t runs;
+    int files;
+    size_t live; /* after the first file, which takes what is taken once */
+};
+
+static void torment_folder(const struct fuzz_target *t, const char *folder, int flips, int cuts,
+                           struct tally *sum)
 {
     char path[1024];
-    int64_t runs = 0;
-    int files = 0, flips = tap_fast() ? FLIPS / 10 : FLIPS;
-    size_t live = 0;
-    snprintf(path, sizeof path, "%s/%s", folder, t->name);
-    DIR *d = opendir(path);
+    DIR *d = opendir(folder);
     for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
-        if (e->d_name[0] == '.')
+        if (e->d_name[0] == '.' || !strcmp(e->d_name, "found"))
             continue;
-        snprintf(path, sizeof path, "%s/%s/%s", folder, t->name, e->d_name);
-        runs += torment(t, buffer, load(path), flips);
-        live = files++ ? live : sy_mem_live(); /* the first takes what is taken once */
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        sum->runs += torment(t, buffer, load(path), flips, cuts);
+        sum->live = sum->files++ ? sum->live : sy_mem_live();
     }
     if (d)
         closedir(d);
+}
+
+static void test_target(const struct fuzz_target *t, const char *folder)
+{
+    char path[1024];
+    int flips = tap_fast() ? FLIPS / 10 : FLIPS;
+    struct tally sum = {0};
+    snprintf(path, sizeof path, "%s/%s", folder, t->name);
+    torment_folder(t, path, flips, CUTS, &sum);
+    int named = sum.files;
+    snprintf(path, sizeof path, "%s/%s/found", folder, t->name);
+    torment_folder(t, path, FLIPS_FOUND, 0, &sum);
     if (!strcmp(t->name, "store")) {
-        runs += torment(t, buffer, load(make_store()), flips);
-        live = sy_mem_live();
-        runs += torment(t, buffer, load(fuzz_path("seed/seed/run.sqlite")), 10);
-        files++;
+        sum.runs += torment(t, buffer, load(make_store()), flips, CUTS);
+        sum.live = sy_mem_live();
+        sum.runs += torment(t, buffer, load(fuzz_path("seed/seed/run.sqlite")), 10, 0);
     }
-    tap_ok(files > 0 && runs > 100 && sy_mem_live() <= live, "%s: %d files, %lld inputs, %lld bytes stay", t->name,
-           files, (long long)runs, (long long)sy_mem_live() - (long long)live);
+    tap_ok(named > 0 && sum.files > named && sum.runs > 100 && sy_mem_live() <= sum.live,
+           "%s: %d files, %lld inputs, %lld bytes stay", t->name, sum.files, (long long)sum.runs,
+           (long long)sy_mem_live() - (long long)sum.live);
 }
 
 /* A chunk as the target of that name takes it: packed or not, of a scalar or of loads. */
