@@ -94,9 +94,9 @@ ends_in chunk TERM 143 "begun() $hog"
 ends_in waiter HUP 129 "begun() table.sort({2, 1}, function() r:wait() end)"
 ends_in tokens TERM 143 "s = ('the quick brown fox '):rep(3e6) begun() tokenizer.train(s, {vocab = 30000})"
 ends_in job TERM 143 "sleep(0.5) begun() $stubborn"
-ends_in jobs TERM 143 "sleep(3) $hog
-sleep(3) $hog
-sleep(2.5) begun() $hog"
+ends_in jobs TERM 143 "while not go do sleep(0.05) end $hog
+while not go do sleep(0.05) end $hog
+go = true begun()"
 ends_in hook TERM 143 "every(r, 1, function() begun() $hog end)"
 ends_in_plain() # NAME SIGNAL STATUS LINE
 {
