@@ -159,6 +159,8 @@ void lsy_open_doc(lua_State *L);
 void lsy_open_chunk(lua_State *L);
 void lsy_open_interrupt(lua_State *L);
 void lsy_open_job(lua_State *L);
+/* A global as the embedded modules see it, whatever users do to theirs.  [-0, +1, m] */
+void lsy_push_own(lua_State *L, const char *name);
 /* Register f under name in the table at the top of the stack. */
 void lsy_set(lua_State *L, const char *name, lua_CFunction f);
 

@@ -26,7 +26,7 @@ bool lsy_chunk_quitting(void) { return quitting; }
 
 void lsy_push_function(lua_State *L, const char *module, const char *name)
 {
-    lua_getglobal(L, "require");
+    lsy_push_own(L, "require");
     lua_pushstring(L, module);
     lua_call(L, 1, 1);
     lua_getfield(L, -1, name);

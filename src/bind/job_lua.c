@@ -57,7 +57,7 @@ void lsy_job_flush(struct lsy_job *j)
 /* Pushes io.output(); does it go to standard output? */
 static bool to_stdout(lua_State *L)
 {
-    lua_getglobal(L, "io");
+    lsy_push_own(L, "io");
     lua_getfield(L, -1, "stdout");
     lua_getfield(L, -2, "output");
     lua_call(L, 0, 1);
@@ -118,7 +118,7 @@ static int file_write(lua_State *L)
     int n = lua_gettop(L);
     bool tagged = false;
     if (n && *lsy_job_tag()) {
-        lua_getglobal(L, "io");
+        lsy_push_own(L, "io");
         lua_getfield(L, -1, "stdout");
         tagged = lua_rawequal(L, 1, -1);
         lua_settop(L, n);
@@ -139,7 +139,7 @@ static int io_read(lua_State *L)
 {
     int n = lua_gettop(L);
     if (*lsy_job_tag() && isatty(0)) {
-        lua_getglobal(L, "io");
+        lsy_push_own(L, "io");
         lua_getfield(L, -1, "stdin");
         lua_getfield(L, -2, "input");
         lua_call(L, 0, 1);

@@ -6,6 +6,8 @@
  *  2. Only text is loaded (a forged binary chunk can crash any Lua).
  *  3. `require "switchyard"` gives the table of all globals that this program adds; the embedded
  *     modules are found as "switchyard.NAME" before any file.
+ *  4. The embedded modules see the globals as they were made: whoever names a variable `data`, `model`
+ *     or `table` has changed his own names only.
  */
 #include "bind/state.h"
 #include "bind/bind_int.h"
@@ -18,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define OWN_GLOBALS "switchyard.globals" /* in the registry: the embedded modules' _ENV */
 #define LIMIT_MOST ((size_t)8 << 30)
 
 /* ---- memory ---- */
@@ -102,6 +105,8 @@ static int embedded_searcher(lua_State *L)
             lua_pushfstring(L, "=switchyard:%s.lua", e->name);
             if (luaL_loadbufferx(L, (const char *)e->data, e->size, lua_tostring(L, -1), "t"))
                 return lua_error(L);
+            lua_getfield(L, LUA_REGISTRYINDEX, OWN_GLOBALS);
+            lua_setupvalue(L, -2, 1);
             lua_pushfstring(L, "lua/%s.lua", e->name);
             return 2;
         }
@@ -194,6 +199,79 @@ static void snapshot_globals(lua_State *L)
     lua_pop(L, 1);
 }
 
+/* ---- the globals of the embedded modules ---- */
+
+/* Is the value at -1, named at -2, one of Lua's libraries?  Not those that are meant to be changed. */
+static bool is_library(lua_State *L)
+{
+    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+    if (!name || !lua_istable(L, -1) || !strcmp(name, "_G") || !strcmp(name, "package"))
+        return false;
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_getfield(L, -1, name);
+    bool is = lua_rawequal(L, -1, -3);
+    lua_pop(L, 2);
+    return is;
+}
+
+static void push_copy(lua_State *L, int table)
+{
+    table = lua_absindex(L, table);
+    lua_newtable(L);
+    lua_pushnil(L);
+    while (lua_next(L, table)) {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, -4);
+    }
+}
+
+/* Globals that are new since the last time: Lua's libraries as copies. */
+static void keep_globals(lua_State *L)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, OWN_GLOBALS);
+    lua_pushglobaltable(L);
+    lua_pushnil(L);
+    while (lua_next(L, -2)) { /* own, globals, name, value */
+        lua_pushvalue(L, -2);
+        bool kept = lua_rawget(L, -5) != LUA_TNIL;
+        lua_pop(L, 1);
+        if (kept) {
+            lua_pop(L, 1);
+            continue;
+        }
+        if (is_library(L)) {
+            push_copy(L, -1);
+            lua_replace(L, -2);
+        }
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, -5);
+    }
+    lua_pop(L, 2);
+}
+
+void lsy_push_own(lua_State *L, const char *name)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, OWN_GLOBALS);
+    lua_getfield(L, -1, name);
+    lua_remove(L, -2);
+}
+
+/* What is not among them is looked for, and set, where users have their names. */
+static void make_globals(lua_State *L)
+{
+    lua_newtable(L);
+    lua_newtable(L);
+    lua_pushglobaltable(L);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "__index");
+    lua_setfield(L, -2, "__newindex");
+    lua_setmetatable(L, -2);
+    lua_setfield(L, LUA_REGISTRYINDEX, OWN_GLOBALS);
+    keep_globals(L);
+}
+
 static int open_all(lua_State *L)
 {
     bool no_environment = lua_toboolean(L, 1);
@@ -221,9 +299,11 @@ static int open_all(lua_State *L)
     lsy_open_tokenizer(L);
     lsy_open_data(L);
     lsy_open_model_file(L);
+    make_globals(L);
     lua_getglobal(L, "require");
     lua_pushliteral(L, "switchyard.prelude");
     lua_call(L, 1, 0);
+    keep_globals(L);
     publish(L);
     return 0;
 }
