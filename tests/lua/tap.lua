@@ -48,6 +48,14 @@ function t.raises(f, text, what)
   t.refuses(f, what or text, text)
 end
 
+--- The globals that a function of the program sees: not those of users.
+function t.globals_of(f)
+  for i = 1, math.huge do
+    local name, value = debug.getupvalue(f, i)
+    if name == "_ENV" or not name then return value end
+  end
+end
+
 function t.done()
   print("1.." .. n)
   os.exit(failed == 0)

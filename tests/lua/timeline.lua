@@ -279,6 +279,7 @@ do
   t.ok(not io.open(folder .. "/fork-wanted/start") and io.open(folder .. "/fork-wanted/run.sqlite"),
     "who takes a name keeps its files")
   other:close()
+  local os = t.globals_of(require("switchyard.record").remove).os -- the program's own
   local methods, remove, others, tries = debug.getmetatable(r._store).__index, os.remove, 0, 0
   local restore = methods.restore
   methods.restore = function() error("no room", 0) end
