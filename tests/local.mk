@@ -90,7 +90,8 @@ unit_tests += %D%/unit/test_thread
 unit_tests += %D%/unit/test_highlight
 unit_tests += %D%/unit/test_data
 unit_tests += %D%/unit/test_store
-%C%_unit_test_store_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
+%C%_unit_test_store_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS) $(ZSTD_CFLAGS)
+%C%_unit_test_store_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=ZSTD_decompress
 unit_tests += %D%/unit/test_tokenizer
 unit_tests += %D%/unit/test_train %D%/unit/test_trainer %D%/unit/test_spike %D%/unit/test_alarm
 %C%_unit_test_alarm_SOURCES = %D%/unit/test_alarm.c %D%/unit/tiny_run.c %D%/unit/tiny_run.h

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 enum { HEAD = 24, VERSION_AT = 1, SUM_AT = 12 };
 enum { PLAIN = 1, PACKED };
@@ -168,6 +169,21 @@ static void get_planes(const unsigned char *p, float *values, size_t rows, size_
         }
 }
 
+/* A skippable frame behind the n bytes of a frame, so that both are what a reader takes for so many
+ * bytes of values.  The bytes of both. */
+static size_t padded(unsigned char *frame, size_t n, size_t bytes)
+{
+    static const unsigned char magic[4] = {0x50, 0x2a, 0x4d, 0x18};
+    size_t least = bytes / SY_CHUNK_RATIO + 1, head = sizeof magic + sizeof(uint32_t);
+    if (n >= least)
+        return n;
+    uint32_t more = n + head < least ? (uint32_t)(least - n - head) : 0;
+    memcpy(frame + n, magic, sizeof magic);
+    memcpy(frame + n + sizeof magic, &more, sizeof more);
+    memset(frame + n + head, 0, more);
+    return n + head + more;
+}
+
 /* Append the values packed; false: it does not pay, or there is no memory to do it. */
 static bool put_packed(struct sy_str *out, const float *values, size_t rows, size_t width, int kind)
 {
@@ -177,9 +193,9 @@ static bool put_packed(struct sy_str *out, const float *values, size_t rows, siz
         return false;
     put_planes(planes, values, rows, width, kind);
     size_t n = ZSTD_compress(planes + bytes, bytes - 1, planes, bytes, PACK_LEVEL);
-    bool pays = !ZSTD_isError(n) && n >= bytes / SY_CHUNK_RATIO + 1;
+    bool pays = !ZSTD_isError(n);
     if (pays)
-        sy_str_add(out, planes + bytes, n);
+        sy_str_add(out, planes + bytes, padded(planes + bytes, n, bytes));
     sy_free(planes);
     return pays;
 }
@@ -191,10 +207,12 @@ static int get_packed(const unsigned char *at, size_t n, float *values, size_t r
     unsigned char *planes = sy_alloc(bytes);
     if (!planes)
         return sy_err_set(err, SY_E_MEMORY, "chunk: out of memory");
-    size_t got = ZSTD_decompress(planes, bytes, at, n);
+    size_t got = ZSTD_decompress(planes, bytes, at, n); /* with memory of its own */
     if (got == bytes)
         get_planes(planes, values, rows, width, kind);
     sy_free(planes);
+    if (ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
+        return sy_err_set(err, SY_E_MEMORY, "chunk: out of memory");
     return got == bytes ? 0 : sy_err_set(err, SY_E_FORMAT, "chunk: damaged: it does not unpack");
 }
 
@@ -245,8 +263,8 @@ int64_t sy__chunk_values(const void *blob, size_t n, int width, struct sy_err *e
     size_t ratio = b[VERSION_AT] == PACKED ? SY_CHUNK_RATIO : 1;
     if (rows < 1 || rows > SY_CHUNK_ROWS || w < 1 || w != (uint32_t)width ||
         (size_t)rows * w * size_of(b[2]) / ratio > n - HEAD)
-        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %u rows of %u values in %zu bytes", rows,
-                          w, n);
+        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %u rows of %u values in %zu bytes",
+                          rows, w, n);
     return (int64_t)rows * w;
 }
 
@@ -265,7 +283,8 @@ int sy__chunk_decode(const void *blob, size_t n, int width, int64_t *steps, floa
         return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %d rows of %d values", rows, width);
     if (!get_steps(&at, end, steps, rows) ||
         (b[VERSION_AT] == PLAIN && (size_t)(end - at) != (size_t)count * size_of(b[2])))
-        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %d rows do not fit %zu bytes", rows, n);
+        return sy_err_set(err, SY_E_FORMAT, "chunk: damaged: %d rows do not fit %zu bytes", rows,
+                          n);
     if (b[VERSION_AT] == PLAIN)
         get_values(at, values, (size_t)count, b[2]);
     else if (get_packed(at, (size_t)(end - at), values, (size_t)rows, (size_t)width, b[2], err))

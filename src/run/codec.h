@@ -10,16 +10,17 @@
  *         12     4  low half of XXH64 over all bytes, this field as 0
  *         16     8  first step
  *         24     .  varint stride, when it is constant; else 0 and rows - 1 varint differences
- *          .     .  values, row after row; packed: a zstd frame of the first byte of every value, column
- *                   after column, then of the second byte, ...
+ *          .     .  values, row after row; packed: a zstd frame of the first byte of every value,
+ *                   column after column, then of the second byte, ...; then, where that is less
+ *                   than 1/SY_CHUNK_RATIO of them, a skippable frame up to that size
  *
  * Vectors (width > 1) are halves, rounded to nearest even: relative error at most 2^-11, absolute
  * 2^-25 below 2^-14; unless one is finite and over 65504, then the chunk is f32.  A constant stride
  * costs one byte a chunk.  Encoding is idempotent: what was decoded encodes to the same values.
  * Packing loses nothing.  Signs and exponents of a column change little from step to step, so apart
- * from the noise behind them they take little: loads shrink to 0.35 to 0.65, scalars to 0.75.  A chunk
- * is packed where that makes it smaller, but never to less than 1/SY_CHUNK_RATIO: what a reader takes
- * is bounded by the bytes that are there. */
+ * from the noise behind them they take little: loads shrink to 0.35 to 0.65, scalars to 0.75.  A
+ * chunk is packed where that makes it smaller, but never to less than 1/SY_CHUNK_RATIO: what a
+ * reader takes is bounded by the bytes that are there. */
 #ifndef SY_RUN_CODEC_H
 #define SY_RUN_CODEC_H
 
@@ -35,8 +36,8 @@
 /* Append the chunk to out (memory: out->failed).  1 <= rows <= SY_CHUNK_ROWS, steps ascend. */
 void sy__chunk_encode(struct sy_str *out, const int64_t *steps, const float *values, int rows,
                       int width);
-/* How many values decode would write, at most 2 * SY_CHUNK_RATIO bytes of them for one of the blob; -1
- * and FORMAT when its head is not as encode writes it. */
+/* How many values decode would write, at most 2 * SY_CHUNK_RATIO bytes of them for one of the blob;
+ * -1 and FORMAT when its head is not as encode writes it. */
 int64_t sy__chunk_values(const void *blob, size_t n, int width, struct sy_err *err);
 /* Decode into steps[SY_CHUNK_ROWS] and values, which has room for them all; returns rows, or -1 and
  * FORMAT when anything is not as encode writes it, MEMORY. */

@@ -1,7 +1,8 @@
-/* The corpus of every fuzz target: each file of corpus/NAME/ as it is, cut at every place, and with 1,000 bits
- * flipped one at a time; those of corpus/NAME/found/, which libFuzzer found to reach what the others do not, as
- * they are and with a few bits flipped.  Deterministic; meant for AddressSanitizer, anywhere it must come through, give all
- * memory back and never take much.  `test_fuzz --seeds DIR` writes what is made here into DIR/NAME/. */
+/* The corpus of every fuzz target: each file of corpus/NAME/ as it is, cut at every place (WHOLE), and
+ * with 1,000 bits flipped one at a time; those of corpus/NAME/found/, which libFuzzer found to reach
+ * what the others do not, as they are and with a few bits flipped.  Fast, fewer cuts and flips.
+ * Deterministic; meant for AddressSanitizer, anywhere it must come through, give all memory back and
+ * never take much.  `test_fuzz --seeds DIR` writes what is made here into DIR/NAME/. */
 #include "fuzz/fuzz.h"
 #include "unit/tap.h"
 
@@ -18,7 +19,8 @@
 
 #define FLIPS 1000
 #define FLIPS_FOUND 20
-#define CUTS 512           /* of a longer file so many, evenly */
+#define WHOLE (16 << 10) /* a longer file is cut at CUTS places, evenly; fast, one over CUTS is */
+#define CUTS 512
 #define SIZE_MOST (1 << 20)
 #define MEMORY_MOST ((size_t)64 << 20)
 
@@ -44,7 +46,8 @@ static int64_t torment(const struct fuzz_target *t, uint8_t *data, size_t n, int
 {
     uint64_t seed = 0x9e3779b97f4a7c15u ^ n;
     int64_t runs = 1 + flips;
-    size_t by = cuts && n > (size_t)cuts ? n / (size_t)cuts : 1;
+    bool each = n <= (tap_fast() ? CUTS : WHOLE);
+    size_t by = cuts && !each ? n / (size_t)cuts : 1;
     run(t, data, n);
     for (size_t cut = 0; cuts && cut < n; cut += by, runs++)
         run(t, data, cut);
@@ -131,21 +134,23 @@ static void test_target(const struct fuzz_target *t, const char *folder)
            (long long)sy_mem_live() - (long long)sum.live);
 }
 
-/* A chunk as the target of that name takes it: packed or not, of a scalar or of loads. */
-static void write_chunk(const char *dir, int width, bool packed)
+/* A chunk as the target of that name takes it: packed or not, of a scalar or of loads; or packed so
+ * well that it is filled up. */
+static void write_chunk(const char *dir, const char *kind, int width)
 {
     static float values[SY_CHUNK_ROWS * 4];
     int64_t steps[SY_CHUNK_ROWS];
     struct sy_str s = SY_STR_INIT;
     char path[700];
+    bool packed = strcmp(kind, "plain") != 0, filled = !strcmp(kind, "filled");
     int rows = packed ? SY_CHUNK_ROWS : 3;
     sy_str_add(&s, (unsigned char[]){(unsigned char)width, 0}, 2);
     for (int i = 0; i < rows * width; i++)
-        values[i] = (float)(i % 7);
+        values[i] = filled ? 0 : (float)(i % 7);
     for (int i = 0; i < rows; i++)
         steps[i] = packed ? 10 * i : i * i;
     sy__chunk_encode(&s, steps, values, rows, width);
-    snprintf(path, sizeof path, "%s/chunk/%s%d", dir, packed ? "packed" : "plain", width);
+    snprintf(path, sizeof path, "%s/chunk/%s%d", dir, kind, width);
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(s.data, 1, s.len, f) != s.len || fclose(f))
         tap_note("cannot write %s", path);
@@ -158,8 +163,9 @@ static int write_seeds(const char *dir)
     snprintf(command, sizeof command, "mkdir -p '%s/chunk'", dir);
     if (system(command))
         return 1;
-    for (int i = 0; i < 4; i++)
-        write_chunk(dir, i % 2 ? 4 : 1, i > 1);
+    static const char *const kinds[] = {"plain", "packed", "filled"};
+    for (int i = 0; i < 6; i++)
+        write_chunk(dir, kinds[i / 2], i % 2 ? 4 : 1);
     snprintf(command, sizeof command, "mkdir -p '%s/store' && cp '%s' '%s/store/run.sqlite'", dir, make_store(), dir);
     return system(command) != 0;
 }
