@@ -256,7 +256,10 @@ static int list_text(lua_State *L)
 
 void lsy_list(lua_State *L)
 {
-    if (luaL_newmetatable(L, "switchyard.list")) {
+    luaL_newmetatable(L, "switchyard.list");
+    bool whole = lua_getfield(L, -1, "__tostring") != LUA_TNIL; /* no: memory was out meanwhile */
+    lua_pop(L, 1);
+    if (!whole) {
         lua_pushnil(L);
         lua_setfield(L, -2, "__name"); /* an error calls it a table */
         lsy_set(L, "__tostring", list_text);

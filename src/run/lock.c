@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define ROUNDS 100 /* of opening a file that others remove meanwhile */
+
 struct sy_lock {
     int fd;
 };
@@ -128,7 +130,7 @@ static bool is_named(int fd, const char *path)
 /* The file, open; *rc as try_lock, for a file system without locks by its word.  -1: errno. */
 static int open_locked(const char *path, int *rc)
 {
-    for (;;) {
+    for (int i = 0; i < ROUNDS; i++) {
         struct owner o;
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (fd < 0)
@@ -140,6 +142,8 @@ static int open_locked(const char *path, int *rc)
             return fd;
         close(fd);
     }
+    errno = ESTALE; /* a file system that says other things of a name than of its file */
+    return -1;
 }
 
 struct sy_lock *sy_lock_take(const char *path, const char *what, struct sy_err *err)

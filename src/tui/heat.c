@@ -76,13 +76,16 @@ static void fill_table(struct sy_panel *p, const struct sy__run *r, int64_t step
     struct sy__table *t = &p->table;
     float *was = t->v + (size_t)t->rows * (size_t)t->cols; /* one row behind the table */
     t->missing = true;
+    t->whole = false;
     t->shown = -1;
     for (int i = 0; i < t->rows; i++) {
         float *row = t->v + (size_t)i * (size_t)t->cols;
         int number = r->layers[i].number;
         int64_t found = read_row(r, heats[t->mode].series, number, step, row, t->cols);
-        if (found == -2 && heats[t->mode].instead)
+        if (found == -2 && heats[t->mode].instead) {
             found = read_row(r, heats[t->mode].instead, number, step, row, t->cols);
+            t->whole |= found != -2;
+        }
         t->missing &= found == -2;
         t->shown = found > t->shown ? found : t->shown;
         if (t->mode != SY__HEAT_CHANGE)
@@ -229,7 +232,8 @@ static void table_foot(const struct sy_panel *p, const struct figures *f,
     else if (p->heat == SY__HEAT_GATE)
         snprintf(text, sizeof text, " max %s · even %.3f ", value, 1.0 / p->table.cols);
     else
-        snprintf(text, sizeof text, " max %s of an expert's tokens ", value);
+        snprintf(text, sizeof text, " max %s of %s tokens ", value,
+                 p->table.whole ? "a layer's" : "an expert's");
     sy_look_text(&p->look, text, fine, sizeof fine);
     sy_frame_foot(g, slot->r, 0, fine, dim);
 }
@@ -363,8 +367,8 @@ bool sy__times_read(struct sy_panel *p, const struct sy__slot *slot)
     return news;
 }
 
-/* (experts, w) of what each column shows, NaN where it is not known; the column of the cursor, or -1.  Owned; NULL:
- * nothing was read yet. */
+/* (experts, w) of what each column shows, NaN where it is not known; the column of the cursor, or
+ * -1.  Owned; NULL: nothing was read yet. */
 static float *times_values(const struct sy_panel *p, struct sy__run *r, int w, int *cursor)
 {
     const struct sy__times *t = &p->times;
@@ -386,8 +390,8 @@ static float *times_values(const struct sy_panel *p, struct sy__run *r, int w, i
 }
 
 /* E1, E2, ... left of the area, where there is room. */
-static void label_experts(const struct sy_panel *p, const struct sy_heat *h, struct sy_grid *g, int x,
-                          struct sy_rect area)
+static void label_experts(const struct sy_panel *p, const struct sy_heat *h, struct sy_grid *g,
+                          int x, struct sy_rect area)
 {
     int last = -1;
     char name[16];
@@ -413,8 +417,15 @@ void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct 
     float *v = times_values(p, r, area.w, &cursor);
     if (!v)
         return;
-    struct sy_heat h = {.v = v, .rows = p->times.width, .cols = area.w, .hi = 2, .dead = true, .limit = 2,
-                        .selected = -1, .cursor = cursor, .stretch = true};
+    struct sy_heat h = {.v = v,
+                        .rows = p->times.width,
+                        .cols = area.w,
+                        .hi = 2,
+                        .dead = true,
+                        .limit = 2,
+                        .selected = -1,
+                        .cursor = cursor,
+                        .stretch = true};
     sy_heat_draw(&h, &p->look, g, area);
     label_experts(p, &h, g, slot->r.x + 1, area);
     sy_free(v);

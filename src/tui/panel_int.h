@@ -34,10 +34,11 @@ struct sy__table {
     const struct sy__run *run;
     enum sy__heat mode;
     int64_t step, base; /* that was asked for; of the rows they are compared with */
-    int64_t shown;      /* that the rows are of: the newest up to it at which there are any; or -1 */
+    int64_t shown; /* that the rows are of: the newest up to it at which there are any; or -1 */
     int rows, cols;
     double at;    /* when it was read */
     bool missing; /* the run has no such series */
+    bool whole;   /* a layer's figure stands for its experts */
     float *v;     /* owned */
     size_t room;
 };

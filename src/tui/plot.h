@@ -65,7 +65,7 @@ void sy_strip_draw(const struct sy_pyramid *p, const struct sy_x_axis *x, double
 struct sy_stack {
     const char *title;
     const struct sy_pyramid *whole, *part[SY_PARTS_MAX];
-    const char *names[SY_PARTS_MAX], *shorts[SY_PARTS_MAX]; /* begin with the same three letters */
+    const char *names[SY_PARTS_MAX], *shorts[SY_PARTS_MAX];
     int n;
     struct sy_x_axis x;
     double x0, x1;

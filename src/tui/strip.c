@@ -134,11 +134,18 @@ static void put_bar_cell(const struct sy_stack *s, const struct bar *b, double t
     }
 }
 
+/* The parts that a title names, in its order. */
+struct named {
+    int n, part[SY_PARTS_MAX];
+};
+
 /* The columns that a title takes with the parts of a share of `least` or more. */
 static int title_with(const struct sy_stack *s, const struct bar *b, bool full, double least,
-                      char *out, size_t size)
+                      struct named *named, char *out, size_t size)
 {
-    int n = snprintf(out, size, "%s", s->title), columns = n;
+    int n = snprintf(out, size, "%s", s->title);
+    int columns = sy_text_width(s->title, strlen(s->title));
+    named->n = 0;
     for (int k = 0; k < s->n && n < (int)size; k++) {
         if (b->share[k] < least)
             continue;
@@ -146,53 +153,42 @@ static int title_with(const struct sy_stack *s, const struct bar *b, bool full, 
         int more = snprintf(out + n, size - (size_t)n, " · %s %.0f%%", name, 100 * b->share[k]);
         n += more;
         columns += more - 1; /* the point is two bytes */
+        named->part[named->n++] = k;
     }
     return columns;
 }
 
 /* As much as there is room for: all, what is not 0%, all by short names, the largest alone. */
-static void stack_title(const struct sy_stack *s, int room, char *out, size_t size)
+static void stack_title(const struct sy_stack *s, int room, struct named *named, char *out,
+                        size_t size)
 {
     struct bar b = bar_of(s, s->x0, s->x1, true);
     double most = 0;
     for (int k = 0; k < s->n; k++)
         most = b.share[k] > most ? b.share[k] : most;
-    if (title_with(s, &b, true, 0, out, size) <= room ||
-        title_with(s, &b, true, 0.005, out, size) <= room ||
-        title_with(s, &b, false, 0, out, size) <= room ||
-        title_with(s, &b, false, 0.005, out, size) <= room ||
-        title_with(s, &b, false, most, out, size) <= room)
+    if (title_with(s, &b, true, 0, named, out, size) <= room ||
+        title_with(s, &b, true, 0.005, named, out, size) <= room ||
+        title_with(s, &b, false, 0, named, out, size) <= room ||
+        title_with(s, &b, false, 0.005, named, out, size) <= room ||
+        title_with(s, &b, false, most, named, out, size) <= room)
         return;
+    named->n = 0;
     snprintf(out, size, "%s", s->title);
 }
 
-/* Which part's name, short or not, begins at x?  -1: none's. */
-static int part_named_at(const struct sy_stack *s, struct sy_grid *g, int x, int y)
+/* The names in the title get the colours of their parts: behind the k-th point is the k-th. */
+static void colour_title(const struct sy_stack *s, const struct named *named,
+                         const struct sy_look *look, struct sy_grid *g, struct sy_rect r)
 {
-    for (int k = 0; k < s->n; k++) {
-        int i = 0;
-        for (const struct sy_cell *c; i < 3 && s->names[k][i]; i++)
-            if (!(c = sy_grid_at(g, x + i, y)) || c->ch != (uint32_t)(unsigned char)s->names[k][i])
-                break;
-        if (i == 3)
-            return k;
-    }
-    return -1;
-}
-
-/* The names in the title get the colours of their parts. */
-static void colour_title(const struct sy_stack *s, const struct sy_look *look, struct sy_grid *g,
-                         struct sy_rect r)
-{
-    int part = -1;
-    for (int x = r.x + 1; x < r.x + r.w - 1; x++) {
+    int k = -1;
+    for (int x = r.x + 2 + sy_text_width(s->title, strlen(s->title)); x < r.x + r.w - 1; x++) {
         struct sy_cell *c = sy_grid_at(g, x, r.y);
         if (!c || c->ch == sy_glyph(look, SY_GLYPH_H))
             return;
         if (c->ch == sy_glyph(look, SY_GLYPH_DOT))
-            part = part_named_at(s, g, x + 2, r.y);
-        else if (part >= 0)
-            c->pen = part_pen(look, part);
+            k++;
+        else if (k >= 0 && k < named->n)
+            c->pen = part_pen(look, named->part[k]);
     }
 }
 
@@ -200,11 +196,12 @@ void sy_stack_draw(const struct sy_stack *s, const struct sy_look *look, struct 
                    struct sy_rect r)
 {
     char text[160];
+    struct named named = {0};
     struct sy_rect area = sy_plot_inside(r);
     if (s->whole)
-        stack_title(s, r.w - 4, text, sizeof text);
+        stack_title(s, r.w - 4, &named, text, sizeof text);
     sy_frame(g, look, r, s->whole ? text : s->title, s->focus);
-    colour_title(s, look, g, r);
+    colour_title(s, &named, look, g, r);
     if (area.w < 1 || area.h < 1 || !(s->x1 > s->x0) || !s->whole)
         return;
     struct bar *bars = sy_calloc((size_t)area.w, sizeof *bars);

@@ -65,7 +65,10 @@ static void put_layer(struct fake_run *f, int layer, int64_t step)
     bool rare = step == 1 || step % 10 == 0; /* as the trainer does */
     if (rare)
         put(f, name, f->experts, step, gate);
-    if (f->capacity > 0 && rare) {
+    snprintf(name, sizeof name, "drop.%d", layer);
+    if (f->early)
+        put_one(f, name, step, 0.125);
+    else if (f->capacity > 0 && rare) {
         float dropped[256];
         for (int e = 0; e < f->experts; e++)
             dropped[e] = (double)load[e] > f->capacity ? 1 - (float)f->capacity / load[e] : 0;

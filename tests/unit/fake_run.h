@@ -12,6 +12,7 @@ struct fake_run {
     int layers, experts; /* 0: dense */
     int64_t spike, nan;  /* steps, or 0 */
     double capacity;     /* 0: dropless */
+    bool early;          /* as before there was dropped.N: a layer's drop.N only */
     uint32_t seed;
     const char *state;
     struct sy_mark marks[8];

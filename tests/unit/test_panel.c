@@ -437,6 +437,22 @@ static void rare_rows(void)
     close_stage(&stage);
 }
 
+/* Runs that know a layer's share of dropped tokens only: it is not called an expert's. */
+static void early_drops(void)
+{
+    struct sy_str text = SY_STR_INIT;
+    stage.run[0].early = true;
+    open_stage(&stage, 80, 24, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_HEAT, 2);
+    draw(&stage);
+    sy_grid_write(&stage.grid, SY_DUMP_TEXT, &text);
+    tap_ok(text.data && strstr(text.data, "max 12.5% of a layer's tokens"),
+           "what is known of layers only is said to be a layer's");
+    sy_str_free(&text);
+    close_stage(&stage);
+}
+
 static void keys(void)
 {
     struct sy_request req;
@@ -663,6 +679,7 @@ int main(void)
     sizes();
     narrow_header();
     rare_rows();
+    early_drops();
     keys();
     rewind_run();
     hostile();
