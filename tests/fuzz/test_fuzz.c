@@ -1,8 +1,9 @@
-/* The corpus of every fuzz target: each file of corpus/NAME/ as it is, cut at every place (WHOLE), and
- * with 1,000 bits flipped one at a time; those of corpus/NAME/found/, which libFuzzer found to reach
- * what the others do not, as they are and with a few bits flipped.  Fast, fewer cuts and flips.
- * Deterministic; meant for AddressSanitizer, anywhere it must come through, give all memory back and
- * never take much.  `test_fuzz --seeds DIR` writes what is made here into DIR/NAME/. */
+/* The corpus of every fuzz target: each file of corpus/NAME/ as it is, cut at every place (see
+ * WHOLE), and with 1,000 bits flipped one at a time; those of corpus/NAME/found/, which libFuzzer
+ * found to reach what the others do not, as they are and with a few bits flipped.  SY_TEST_FAST:
+ * fewer cuts and flips.  Deterministic; meant for AddressSanitizer, anywhere it must come
+ * through, give all memory back and never take much.  `test_fuzz --seeds DIR` writes what is made
+ * here into DIR/NAME/. */
 #include "fuzz/fuzz.h"
 #include "unit/tap.h"
 

@@ -302,7 +302,8 @@ static void test_filled(void)
     tap_ok(said > 200 && damaged == said, "cut: %d of %d are errors", damaged, said);
 }
 
-static atomic_bool no_room; /* for libzstd, which allocates on its own; the linker puts us in between */
+/* For libzstd, which allocates on its own: the linker puts us in between. */
+static atomic_bool no_room;
 size_t __real_ZSTD_decompress(void *to, size_t room, const void *from, size_t n);
 size_t __wrap_ZSTD_decompress(void *to, size_t room, const void *from, size_t n);
 
