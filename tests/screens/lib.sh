@@ -105,7 +105,17 @@ cursor() { until_true cursor_is "$1"; report $? "${2:-cursor at $1}"; }
 is() { [ "$1" = "$2" ]; report $? "$3"; }
 
 # A region that scrolls, as curses leaves one behind when the size changes while it scrolls.
-narrow_region() { printf '\0337\033[1;5r\0338' > "$(tm display-message -t "$terminal" -p '#{pane_tty}')"; }
+narrow_region()
+{
+    printf '\0337\033[1;5r\0338' > "$(tm display-message -t "$terminal" -p '#{pane_tty}')"
+    until_true region_is_narrow
+    report $? "a region that scrolls"
+}
+region_is_narrow()
+{
+    region=$(tm display-message -t "$terminal" -p '#{scroll_region_upper},#{scroll_region_lower}')
+    [ "$region" = 0,4 ]
+}
 region_is_whole()
 {
     [ "$(tm display-message -t "$terminal" -p '#{scroll_region_upper},#{scroll_region_lower},#{pane_height}' |

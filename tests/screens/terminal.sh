@@ -33,6 +33,7 @@ tm send-keys -t "$terminal" ''
 until_true has_not "yard> "
 pid=$(pid_of "$program")
 state() { ps -o stat= -p "$pid" | grep -q T; }
+goes_on() { ps -o stat= -p "$pid" | grep -q '^[^TZ]'; }
 until_true state
 report $? "and stopped"
 kill -CONT "$pid"
@@ -69,7 +70,7 @@ if command -v bash > /dev/null; then
     enter "echo to the sh''ell"
     sees "to the shell" "going on behind the shell: what is typed is the shell's"
     enter "jobs"
-    until_true test "$(ps -o stat= -p "$pid" | cut -c1)" != T
+    until_true goes_on
     report $? "and it does not stop over a key"
     enter "fg"
     sees "F1 help" "fg: it has the terminal again"
