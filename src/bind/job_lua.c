@@ -209,9 +209,8 @@ static void push_job(lua_State *L, const struct lsy_job *j)
     lsy_set_integer(L, "number", j->number);
     lsy_set_number(L, "seconds", sy_now() - j->began);
     lsy_set_text(L, "state", lsy_job_state(j));
-    if (j->state == SY_JOB_WAITING) {
+    if (j->state == SY_JOB_WAITING)
         lsy_set_text(L, "waits", j->what);
-    }
     sy_utf8_sanitize(&safe, j->text, strlen(j->text));
     lsy_set_text(L, "text", safe.data ? safe.data : "");
     sy_str_free(&safe);

@@ -146,9 +146,8 @@ static int run_status(lua_State *L)
     lsy_set_number(L, "mfu", s.mfu);
     lsy_set_number(L, "eta", s.eta);
     lsy_set_number(L, "load_max_mean", s.load_max_mean);
-    if (s.error.code) {
+    if (s.error.code)
         lsy_set_text(L, "error", s.error.msg);
-    }
     return 1;
 }
 
