@@ -322,9 +322,9 @@ void sy_host_stop(void)
     refuse(NULL, true);
     pthread_cond_broadcast(&host.work);
     pthread_mutex_unlock(&host.lock);
-    if (atomic_load(&host.started) && !sy_host_is_lua_thread())
+    bool ours = atomic_exchange(&host.started, false); /* first: no handler signals who is joined */
+    if (ours && !sy_host_is_lua_thread())
         pthread_join(host.thread, NULL);
-    atomic_store(&host.started, false);
 }
 
 /* ---- interrupts ---- */

@@ -246,7 +246,7 @@ double lsy_jobs_serve(lua_State *L)
     return fmax(next, 0);
 }
 
-void lsy_jobs_end(lua_State *L)
+void sy_jobs_end(lua_State *L)
 {
     leaving = true;
     for (struct lsy_job *j = first; j; j = j->next)

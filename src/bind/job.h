@@ -17,6 +17,8 @@
 
 #include <stdbool.h>
 
+struct lua_State;
+
 /* May a chunk that waits become a job?  Off: it is waited for, as in a script (lines of a pipe
  * depend on each other).  Any thread; off at the start. */
 void sy_job_detach(bool on);
@@ -24,5 +26,6 @@ void sy_job_detach(bool on);
  * newest one.  False: there is none.  Any thread, not from a signal handler. */
 bool sy_job_interrupt(void);
 int sy_job_count(void); /* jobs that have not ended; any thread */
+void sy_jobs_end(struct lua_State *L); /* all of them: the program is to end; Lua thread */
 
 #endif

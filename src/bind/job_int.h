@@ -41,8 +41,6 @@ bool lsy_job_run(lua_State *L, struct lsy_job *j);
 /* Run what is due.  Returns the seconds until something is due by itself (0: now; HUGE_VAL:
  * never). */
 double lsy_jobs_serve(lua_State *L);
-/* End all of them. */
-void lsy_jobs_end(lua_State *L);
 struct lsy_job *lsy_job_now(void);   /* the one that runs, or NULL */
 struct lsy_job *lsy_jobs_list(void); /* those with numbers, by `next`; some may have ended */
 /* True when the job that runs is to end; the interrupt is under way then. */

@@ -112,7 +112,7 @@ static void tell_how_to_go_on(const struct run *r)
 
 static void stop_all(lua_State *L)
 {
-    lsy_jobs_end(L); /* they may hold a run */
+    sy_jobs_end(L); /* they may hold a run */
     for (struct run *r = open_runs; r; r = r->next)
         if (can_stop(r)) {
             r->ending = true;

@@ -17,12 +17,21 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The program is to end and hooks are not called any more: no steps without them until stop_all. */
+static void stop_with_hooks(struct run *r)
+{
+    r->ending = true;
+    sy_trainer_stop(r->trainer);
+}
+
 /* One line; where the error came from is in the message itself. */
 static void hook_failed(struct run *r, const char *why)
 {
     char line[512], text[600];
-    if (sy_host_is_ending()) /* no fault of the hook's */
+    if (sy_host_is_ending()) { /* no fault of the hook's */
+        stop_with_hooks(r);
         return;
+    }
     snprintf(line, sizeof line, "%s", why);
     line[strcspn(line, "\n")] = 0;
     snprintf(text, sizeof text, "hook at step %lld: %s", (long long)r->hook_step, line);
@@ -37,8 +46,10 @@ static void call_hooks(lua_State *L, void *ctx)
 {
     struct run *r = ctx;
     int top = lua_gettop(L);
-    if (sy_host_is_ending())
+    if (sy_host_is_ending()) {
+        stop_with_hooks(r);
         return;
+    }
     lua_pushcfunction(L, lsy_traceback);
     lua_rawgetp(L, LUA_REGISTRYINDEX, r);
     lua_getiuservalue(L, -1, 1);

@@ -6,8 +6,9 @@
  *
  * Signals at the prompt: SIGINT ends the chunk that runs, else it goes to the editor.  In a script
  * it ends the script, as SIGTERM and SIGHUP do: its runs are saved; the third one ends the program
- * at once.  SIGTERM and SIGHUP at the prompt end what runs on the Lua thread, chunk or job, save the
- * runs and leave; a second SIGTERM, or SY_SAVE_SECONDS, end the program without that.
+ * at once.  SIGTERM and SIGHUP at the prompt end what runs on the Lua thread (chunk, job or hook),
+ * save the runs and leave; a second SIGTERM, or SY_END_SECONDS before saving begins, end the program
+ * without that.  SIGINT while the prompt is left ends a hook that holds that up.
  */
 #include "prompt/prompt_int.h"
 
@@ -30,6 +31,8 @@
 atomic_bool sy__running; /* lock-free: signal handlers read it */
 static volatile sig_atomic_t prompting, interrupts, ended_by;
 static volatile sig_atomic_t leaving_by; /* SIGTERM or SIGHUP came at the prompt */
+static volatile sig_atomic_t stopping;   /* the plain screen waits for sy__stop_runs */
+static atomic_bool saving;               /* lock-free as well */
 
 int sy_prompt_ended_by(void)
 {
@@ -54,6 +57,8 @@ static void on_interrupt(int number)
 {
     if (!prompting)
         interrupt_script(number);
+    else if (stopping)
+        sy_host_end();
     else if (!sy__running || !sy_host_interrupt())
         sy_edit_wake(SY_WAKE_INTERRUPT);
 }
@@ -62,6 +67,13 @@ static void on_size(int number)
 {
     (void)number;
     sy_edit_wake(SY_WAKE_SIZE);
+}
+
+void sy__limit_end(void)
+{
+    alarm(SY_END_SECONDS);
+    if (saving) /* looked at afterwards: it may begin in between */
+        alarm(0);
 }
 
 static void on_end(int number)
@@ -73,7 +85,7 @@ static void on_end(int number)
         _exit(128 + number);
     }
     leaving_by = number;
-    alarm(SY_SAVE_SECONDS);
+    sy__limit_end();
     sy_host_end();
     sy_edit_wake(SY_WAKE_END);
 }
@@ -198,6 +210,9 @@ int sy__live_runs(void)
 void sy__stop_runs(struct lua_State *L, void *ctx)
 {
     (void)ctx;
+    sy_jobs_end(L);
+    saving = true;
+    alarm(0);
     if (sy_host_runs.stop_all)
         sy_host_runs.stop_all(L);
 }
@@ -341,7 +356,10 @@ static bool plain_run(struct sy_session *s)
     must_end(s); /* asked for while the question stood there */
     if (sy__running || sy_job_count())
         sy_host_end();
+    stopping = 1;
     sy_host_call(sy__stop_runs, NULL);
+    stopping = 0;
+    must_end(s); /* asked for meanwhile */
     return true;
 }
 

@@ -11,8 +11,9 @@
 
 #define SY_PROMPT "yard> "
 #define SY_CONTINUATION "  ..> "
-#define SY_SAVE_SECONDS                                                                            \
-    60 /* after which an end that was asked for from outside comes without saving */
+/* After so many seconds an end that was asked for from outside comes without saving, when what runs
+ * on the Lua thread does not end: saving itself may take as long as it takes. */
+#define SY_END_SECONDS 60
 
 /* What is being entered or runs, on the plain screen and in the workbench. */
 struct sy_session {
@@ -37,6 +38,7 @@ int sy__live_runs(void);
 bool sy__quit_asked(void); /* by a job: sy_chunk_status has the status */
 void sy__leave_question(char *out, size_t n, int runs);
 void sy__stop_runs(struct lua_State *L, void *ctx); /* posted: each run is saved */
+void sy__limit_end(void); /* SY_END_SECONDS from now, or saving has begun; async-signal-safe */
 void sy__no_interrupt(struct lua_State *L);
 
 /* complete.c: Tab. */

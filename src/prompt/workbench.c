@@ -140,7 +140,7 @@ static void leave(int status)
         return;
     w.leaving = true;
     w.s->status = status;
-    if (w.busy || w.ending || sy_job_count())
+    if (w.busy || sy_job_count())
         sy_host_end();
     if (sy__live_runs())
         sy_desk_message("saving runs ...");
@@ -177,7 +177,9 @@ static void terminate(int number)
         _exit(128 + number);
     }
     w.ending = true;
-    alarm(SY_SAVE_SECONDS);
+    w.s->status = 128 + number; /* leaving may have begun, and wait for a hook */
+    sy_host_end();
+    sy__limit_end();
     leave(128 + number);
 }
 
@@ -214,7 +216,9 @@ static void woken(void)
 
 static void interrupted(void)
 {
-    if (w.busy)
+    if (w.leaving) /* a hook holds it up */
+        sy_host_end();
+    else if (w.busy)
         sy_host_interrupt();
     else if (w.s->text.len) {
         sy_str_clear(&w.s->text);

@@ -113,6 +113,71 @@ ends_in_plain plain-chunk TERM 143 "begun() $hog"
 ends_in_plain plain-job HUP 129 "sleep(0.5) begun() $stubborn"
 ends_in_plain plain-idle TERM 143 "begun()"
 
+# a hook holds up who leaves
+leaves_with() # NAME KIND; a person, at a hook that does not end
+{
+    echo "every(r, 1, function() begun() $hog end)" > "$dir/hook.lua"
+    if [ "$2" = plain ]; then
+        start 80 24 "SWITCHYARD_SCREEN=plain $program -E --runs $dir/runs -i"
+        until_true has "yard>"
+        pid=$(pid_of "$program")
+        enter "arg = {'$1'} dofile '$dir/run.lua' dofile '$dir/hook.lua'"
+    else
+        run_in "$1" ""
+        enter "dofile '$dir/hook.lua'"
+    fi
+    it_runs "$1"
+    press C-d
+    sees "[y/N]" "$1: leaving asks"
+    type 'y'
+    press Enter
+    if [ "$2" = plain ]; then until_true answered; else until_true has "saving runs"; fi
+    report $? "$1: and is under way"
+}
+answered() # on the plain screen
+{
+    has "[y/N] y" && [ "$(tm display-message -t "$terminal" -p '#{cursor_x}')" = 0 ]
+}
+interrupted() # the first one may come just before the program waits
+{
+    has "status=0 same" || ! kill -INT "$pid"
+}
+for screen in workbench plain; do
+    leaves_with "$screen-told" $screen
+    kill -TERM "$pid"
+    sees "status=143 same" "$screen-told: SIGTERM ends the hook"
+    is_saved "$screen-told"
+done
+leaves_with asked workbench
+press C-c
+sees "status=0 same" "asked: Ctrl-C ends the hook"
+is_saved asked
+leaves_with plain-asked plain
+until_true interrupted
+report $? "plain-asked: SIGINT ends the hook"
+sees "status=0 same" "plain-asked: that was all"
+is_saved plain-asked
+
+# no step is trained without its hooks, but for the one that the signal came to
+run_in hooked ""
+cat > "$dir/hook.lua" <<'END'
+every(r, 1, function()
+    local f = io.open(os.getenv "HOME" .. "/step", "a")
+    f:write(r.step, "\n")
+    f:close()
+end)
+END
+enter "dofile '$dir/hook.lua'"
+until_true test -s "$dir/step"
+report $? "hooked: its hook is called"
+kill -TERM "$pid"
+sees "status=143 same" "hooked: SIGTERM ends it"
+is_saved hooked
+called=$(tail -n 1 "$dir/step")
+saved=$(find "$dir/runs/hooked" -name 'step-*' | sort | tail -n 1 | sed 's/.*step-0*//')
+[ $((${saved:-99} - called)) -le 1 ]
+report $? "hooked: the hook was called at $called, the end is $saved"
+
 # who asks twice has no time
 run_in hurried ""
 enter 'os.execute("sleep 30") -- saving has to wait'
