@@ -49,11 +49,20 @@ local function globals()
   return names
 end
 
+-- The first name that goes on where this one ends: train_bpe for train.
+local function longer(name, names)
+  table.sort(names)
+  for _, other in ipairs(names) do
+    if other:sub(1, #name) == name and other ~= name then return other end
+  end
+end
+
 local function near(kind, name, source)
   if kind == "global" then return engine.nearest(name, globals()) end
   local mark = kind == "method" and ":" or "."
   for path in (source or ""):gmatch("([%a_][%w_.%[%]]*)%s*%" .. mark .. "%s*" .. name .. "%f[^%w_]") do
-    local found = engine.nearest(name, members(path, mark))
+    local names = members(path, mark)
+    local found = engine.nearest(name, names) or longer(name, names)
     if found then return found end
   end
   return engine.nearest(name, documented(mark))

@@ -395,9 +395,22 @@ end
 local ALONE = {}
 for name in ("resume steps pause stop close eval sample checkpoint rewind fork layers"):gmatch "%S+" do ALONE[name] = true end
 
+-- What is typed meanwhile waits, in its order: `r:rewind(800)`, `r.lr = 5e-4`, `r:resume()` line by line are the same as
+-- in a script.  A hook cannot wait for what it holds up.
 local function check_alone(r, name)
-  local busy = rawget(r, "_busy")
-  if busy then error(("%s: run '%s' is being %s"):format(name, r._o.name, busy), 3) end
+  if not rawget(r, "_busy") then return end
+  if not coroutine.isyieldable() then
+    error(("%s: run '%s' is being %s"):format(name, r._o.name, rawget(r, "_busy")), 3)
+  end
+  local queue, me = rawget(r, "_queue") or {}, {}
+  rawset(r, "_queue", queue)
+  queue[#queue + 1] = me
+  local turn <close> = setmetatable({}, {__close = function() -- also of a job that was ended
+    for i = 1, #queue do
+      if queue[i] == me then return table.remove(queue, i) end
+    end
+  end})
+  while rawget(r, "_busy") or queue[1] ~= me do sleep(0.02) end
 end
 
 function Run.__index(r, name)

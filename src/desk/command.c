@@ -35,6 +35,8 @@ static void dump(struct order *r)
         fail(r, "%s", DUMP_TAKES);
     else if (sy_desk_dump(r->args, &err))
         fail(r, "%s", err.msg);
+    else
+        snprintf(r->reply, r->n, "the screen is in %s", r->args);
 }
 
 static void overlay(struct order *r)

@@ -397,6 +397,8 @@ static void take_keys(void)
         bool help = sy_panel_help(d->panel);
         d->popup_new = false;
         sy_line_read();
+        if (help && !sy_panel_help(d->panel)) /* it lay over all of the screen */
+            d->relayout = true;
         after_keys(help);
         if (!readable(sy_capture_in()))
             break;

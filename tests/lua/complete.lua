@@ -148,4 +148,7 @@ local fine = true
 for i = 0, #text do fine = fine and pcall(lines, text:sub(1, i)) end
 ok(fine, "every beginning of a line")
 
+tap.is(require("switchyard.hint").add("yard:1: attempt to call a nil value (field 'train')", 'tokenizer.train "f"'),
+  "yard:1: attempt to call a nil value (field 'train'); did you mean 'train_bpe'?", "a name that was meant to be longer")
+
 tap.done()

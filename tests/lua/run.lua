@@ -295,6 +295,27 @@ do
   is(kinds.freeze .. kinds.unfreeze .. kinds.reset, "111", "the journal has them")
   r:note "a note"
   is(r:journal()[#r:journal()].text, "a note", "note")
+  -- while lua/timeline.lua works on a run, what is typed waits in its order
+  local own = tap.globals_of(require("switchyard.run").Run.__newindex)
+  local sleep, did, jobs = own.sleep, {}, {}
+  own.sleep = coroutine.yield
+  rawset(r, "_busy", "rewound")
+  for i = 1, 4 do
+    jobs[i] = coroutine.create(function()
+      if i == 2 then r:pause() else r.lr = i * 1e-4 end
+      did[#did + 1] = i
+    end)
+    coroutine.resume(jobs[i])
+  end
+  is(#did, 0, "what is done to a run that is being rewound waits")
+  tap.raises(function() r.lr = 1 end, "lr: run '" .. r.name .. "' is being rewound", "where nothing can wait it is refused")
+  coroutine.close(jobs[3])
+  rawset(r, "_busy", nil)
+  for _ = 1, 4 do
+    for i = 4, 1, -1 do coroutine.resume(jobs[i]) end
+  end
+  is(table.concat(did, " "), "1 2 4", "then it is done in order, but for a job that was ended")
+  own.sleep = sleep
   local long = ("ä line "):rep(63)
   r:note(long)
   is(r:journal()[#r:journal()].text, long, "one of 504 bytes, whole")
