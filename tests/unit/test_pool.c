@@ -208,6 +208,41 @@ static void each_thread(int threads)
            threads, sum, (int)(sy_mem_count() - before));
 }
 
+struct caller {
+    pthread_t thread;
+    _Atomic int took, had;
+};
+
+static void caller_takes(void *ctx, int64_t i)
+{
+    struct caller *c = ctx;
+    (void)i;
+    if (pthread_equal(pthread_self(), c->thread) && sy_scratch(SY_SCRATCH_OP3, 300000))
+        atomic_fetch_add(&c->took, 1);
+    sy_sleep(10e-6); /* that everybody gets some */
+}
+
+static void takes_as_well(void *ctx)
+{
+    atomic_fetch_add(&((struct caller *)ctx)->had, sy_scratch(SY_SCRATCH_OP3, 300000) != NULL);
+}
+
+/* What a thread has already, of something it did alone, the others have after levelling, too. */
+static void had_before(int threads)
+{
+    struct caller c = {.thread = pthread_self()};
+    sy_pool_set_threads(threads, NULL);
+    sy_scratch(SY_SCRATCH_OP3, 1 << 20);
+    while (!c.took)
+        sy_pool_run(100, caller_takes, &c);
+    sy_pool_level_scratch();
+    uint64_t before = sy_mem_count();
+    sy_pool_each(takes_as_well, &c);
+    tap_ok(c.had == threads && sy_mem_count() == before,
+           "%d threads: also when the first had more of it (%d), then no more: %d", threads, c.had,
+           (int)(sy_mem_count() - before));
+}
+
 int main(void)
 {
     for (int i = 0; i < TASKS; i++)
@@ -224,6 +259,7 @@ int main(void)
     each_thread(1);
     each_thread(2);
     each_thread(8);
+    had_before(4);
     cost(2);
     cost(8);
     sy_pool_shutdown();
