@@ -45,6 +45,8 @@ int sy_err_set(struct sy_err *err, enum sy_code code, const char *fmt, ...)
 /* Put "prefix: " before an existing message (no-op when there is none).  Always returns -1. */
 int sy_err_prefix(struct sy_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Causes of our own beside errno's: of sy_file_open (base/file.h). */
+enum { SY_NOT_A_FILE = 100001, SY_IS_A_LINK };
 /* Append ": strerror(errno_value)" style cause of a system call.  Sets code IO.  Returns -1. */
 int sy_err_sys(struct sy_err *err, int errno_value, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

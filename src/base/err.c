@@ -68,6 +68,13 @@ int sy_err_prefix(struct sy_err *err, const char *fmt, ...)
     return -1;
 }
 
+static const char *cause_of(int errno_value, char *buffer, size_t room)
+{
+    return errno_value == SY_NOT_A_FILE  ? "it is not a regular file"
+           : errno_value == SY_IS_A_LINK ? "it is a symbolic link"
+                                         : strerror_r(errno_value, buffer, room);
+}
+
 int sy_err_sys(struct sy_err *err, int errno_value, const char *fmt, ...)
 {
     if (!err || err->code != SY_E_OK)
@@ -78,7 +85,7 @@ int sy_err_sys(struct sy_err *err, int errno_value, const char *fmt, ...)
     va_end(ap);
 
     char buffer[128];
-    const char *cause = strerror_r(errno_value, buffer, sizeof buffer);
+    const char *cause = cause_of(errno_value, buffer, sizeof buffer);
     size_t used = strlen(err->msg), room = sizeof err->msg - used;
     int wanted = snprintf(err->msg + used, room, ": %s", cause);
     if (wanted >= 0 && (size_t)wanted >= room)

@@ -21,6 +21,29 @@ static int fail(struct sy_err *err, int cause, const char *path, const char *ver
     return sy_err_sys(err, cause, "%s: cannot %s", path, verb);
 }
 
+/* -- opening ------------------------------------------------------------------------------------- */
+
+static int not_a_file(mode_t mode)
+{
+    errno = S_ISDIR(mode) ? EISDIR : S_ISLNK(mode) ? SY_IS_A_LINK : SY_NOT_A_FILE;
+    return -1;
+}
+
+/* The name is looked at first, since opening a device may be an act by itself; and what was opened
+ * afterwards, since it may be another file's name by then. */
+int sy_file_open(int at, const char *path, int flags)
+{
+    struct stat st;
+    int look = flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
+    if (fstatat(at, path, &st, look) == 0 && !S_ISREG(st.st_mode))
+        return not_a_file(st.st_mode);
+    int fd = openat(at, path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
+    if (fd < 0 || (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)))
+        return fd;
+    close(fd);
+    return not_a_file(st.st_mode);
+}
+
 /* -- reading ------------------------------------------------------------------------------------- */
 
 static int too_long(struct sy_err *err, const char *path, size_t max)
@@ -56,9 +79,7 @@ static int read_all(int fd, const char *path, size_t max, struct sy_str *out, st
     struct stat st;
     if (fstat(fd, &st) != 0)
         return fail(err, errno, path, "read");
-    if (S_ISDIR(st.st_mode))
-        return sy_err_set(err, SY_E_IO, "%s: is a directory", path);
-    size_t size = S_ISREG(st.st_mode) && st.st_size > 0 ? (size_t)st.st_size : 0, had = out->len;
+    size_t size = st.st_size > 0 ? (size_t)st.st_size : 0, had = out->len;
     if (max > 0 && size > max)
         return too_long(err, path, max);
     /* One byte more than the file says: its end is seen without another round of growing. */
@@ -79,7 +100,7 @@ static int read_all(int fd, const char *path, size_t max, struct sy_str *out, st
 
 int sy_file_read(const char *path, size_t max, struct sy_str *out, struct sy_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = sy_file_open(AT_FDCWD, path, O_RDONLY);
     if (fd < 0)
         return fail(err, errno, path, "open");
     int status = read_all(fd, path, max, out, err);

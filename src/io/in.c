@@ -16,6 +16,8 @@ static int open_failed(const char *op, const char *path, int cause, struct sy_er
 {
     if (cause == ENOENT)
         return sy_err_set(err, SY_E_NOTFOUND, "%s: no such file: %s", op, path);
+    if (cause == SY_NOT_A_FILE || cause == EISDIR)
+        return sy_err_set(err, SY_E_IO, "%s: not a regular file: %s", op, path);
     return sy_err_sys(err, cause, "%s: cannot open %s", op, path);
 }
 
@@ -28,8 +30,6 @@ int sy__in_open(struct sy__in *in, const char *op, const char *path, struct sy_e
     in->fd = sy_sys_read_open(path);
     if (in->fd < 0 || fstat(in->fd, &st) != 0)
         open_failed(op, path, errno, err);
-    else if (!S_ISREG(st.st_mode))
-        sy_err_set(err, SY_E_IO, "%s: not a regular file: %s", op, path);
     else {
         in->size = (uint64_t)st.st_size;
         return 0;

@@ -1,6 +1,8 @@
 /* See sys.h.  A call asks `refused` first; nothing else here is more than the call itself. */
 #include "io/sys.h"
 
+#include "base/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -148,10 +150,9 @@ int sy_sys_space(const char *path, uint64_t *bytes)
 
 int sy_sys_read_open(const char *path)
 {
-    /* O_NONBLOCK: opening a named pipe must not wait for its writer */
     if (path_refused(SY_SYS_READ_OPEN, path, NULL))
         return -1;
-    return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return sy_file_open(AT_FDCWD, path, O_RDONLY);
 }
 
 ssize_t sy_sys_read(int fd, const char *path, void *data, size_t n, uint64_t offset)

@@ -54,7 +54,7 @@ int sy_sys_unlink(const char *path);
 int sy_sys_rmdir(const char *path);
 int sy_sys_sync_folder(const char *path); /* open, fsync; a file system that cannot is no error */
 int sy_sys_space(const char *path, uint64_t *bytes); /* that we may still take */
-int sy_sys_read_open(const char *path);
+int sy_sys_read_open(const char *path); /* as sy_file_open */
 ssize_t sy_sys_read(int fd, const char *path, void *data, size_t n, uint64_t offset);
 
 /* Tests: let writing call number n from now (1 = the next) fail with EIO; 0 never. */
