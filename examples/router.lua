@@ -9,7 +9,7 @@ local steps = tonumber(arg[1] or 150)
 function nn.routers.mine(logits, K, o)
   local scores = logits:softplus():sqrt()
   local gates, experts = scores:topk(K, -1)
-  return gates / gates:sum(-1, true), experts, scores / scores:sum(-1, true)
+  return nn.normalize_gates(gates), experts, scores / scores:sum(-1, true)
 end
 
 local d = data.synthetic{domains = 8, tokens = 1e6, seed = 1}

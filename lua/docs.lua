@@ -214,12 +214,15 @@ docs.entries = {
    "function nn.routers.mine(logits, K, o)\n"
    .. "  local s = logits:softplus()\n"
    .. "  local gates, experts = s:topk(K, -1)\n"
-   .. "  return gates / gates:sum(-1, true), experts, s / s:sum(-1, true)\n"
+   .. "  return nn.normalize_gates(gates), experts, s / s:sum(-1, true)\n"
    .. "end"},
-  {"nn.routers.softmax", "router = \"softmax\"", "Softmax over all experts, the K largest, made to sum to 1 (normalize=false: "
-   .. "not). Source: Lepikhin et al. 2020.", "nn.routers.softmax(tensor.randn(5, 4, {seed = 1}), 2, {})"},
-  {"nn.routers.sigmoid", "router = \"sigmoid\"", "Sigmoid scores; a bias that no gradient moves chooses, the scores weigh. After "
-   .. "each step bias += gamma * sign(mean load - load). Source: DeepSeek-V3, 2024."},
+  {"nn.normalize_gates", "nn.normalize_gates(gates) -> gates", "Gates (N,K) that sum to 1 over the K experts of a token. One gate "
+   .. "alone (K = 1) stays as it is: divided by itself it would be 1 whatever the logits are, and no gradient of the loss would "
+   .. "reach the router.", "nn.normalize_gates(tensor{{0.3, 0.1}, {0.2, 0.6}})"},
+  {"nn.routers.softmax", "router = \"softmax\"", "Softmax over all experts, the K largest, made to sum to 1 (normalize=false "
+   .. "or K = 1: not). Source: Lepikhin et al. 2020.", "nn.routers.softmax(tensor.randn(5, 4, {seed = 1}), 2, {})"},
+  {"nn.routers.sigmoid", "router = \"sigmoid\"", "Sigmoid scores; a bias that no gradient moves chooses, the scores weigh, "
+   .. "made to sum to 1 (normalize=false or K = 1: not). After each step bias += gamma * sign(mean load - load). Source: DeepSeek-V3, 2024."},
   {"nn.head", "nn.head(x, w) -> result", "The result of a model's function: logits of x (B,T,C) and w (V,C), or fused with the "
    .. "cross entropy where a loss is wanted, so that N x V numbers never exist."},
 

@@ -3,7 +3,8 @@
 -- Tensors have the names of Hugging Face: a parameter that stacks experts, (E, ...) and named
 -- "....experts.gate_proj.weight", is saved one tensor an expert, "....experts.0.gate_proj.weight".
 -- config.json holds what Hugging Face's loaders read and, under "switchyard", what makes the model again:
---   {"format": 1, "family": "moe", "config": {...}, "inputs": {"mask.1": [0.0, "-inf"]}}
+--   {"format": 1, "family": "moe", "config": {...}, "inputs": {"mask.1": [0.0, "-inf"]}, "single_gate": "score"}
+-- (single_gate: what the sigmoid router makes of the gate of a lone expert; where it is missing, it was 1.)
 -- The folder is written beside its place and then takes it: the old model or the new one, never half.
 
 local engine = require "switchyard.engine"
@@ -60,7 +61,7 @@ local function moe_fields(m, f)
   if c.router == "sigmoid" then
     f.model_type, f.architectures = "glm4_moe", {"Glm4MoeForCausalLM"}
     f.n_routed_experts, f.n_shared_experts, f.first_k_dense_replace = c.experts, c.shared_experts, c.dense_layers
-    f.norm_topk_prob, f.routed_scaling_factor, f.n_group, f.topk_group = true, c.scale + 0.0, 1, 1
+    f.norm_topk_prob, f.routed_scaling_factor, f.n_group, f.topk_group = c.normalize and c.top_k > 1, c.scale + 0.0, 1, 1
     f.use_qk_norm, f.num_nextn_predict_layers = c.qk_norm, 0
     f.partial_rotary_factor, f.rope_parameters.partial_rotary_factor = 1.0, 1.0
   else
@@ -87,7 +88,8 @@ local function config_text(m)
   end
   local inputs = {}
   for name, t in pairs(m.inputs) do inputs[name] = numbers(t) end
-  f.switchyard = {format = FORMAT, family = m.family, config = json.plain(m.cfg, "save: config.json", "config"), inputs = inputs}
+  f.switchyard = {format = FORMAT, family = m.family, config = json.plain(m.cfg, "save: config.json", "config"), inputs = inputs,
+                  single_gate = "score"}
   return json.text(f) .. "\n"
 end
 
@@ -140,6 +142,11 @@ local function read_config(path)
   if ours.format ~= FORMAT then return malformed(path, "its format is %s, known is %d", ours.format, FORMAT) end
   if type(ours.family) ~= "string" or type(ours.config) ~= "table" or type(ours.inputs) ~= "table" then
     return malformed(path, "family, config or inputs is missing")
+  end
+  local c = ours.config
+  if not ours.single_gate and c.router == "sigmoid" and c.top_k == 1 and c.normalize then
+    return malformed(path, "its sigmoid router with top_k = 1 gave every token the gate 1, now the gate is the score; " ..
+      '"normalize": false in its "config" loads it with that')
   end
   return ours
 end

@@ -261,11 +261,20 @@ end
 -- balance loss, update: function called with the loads (E).  Add your own: a function of the logits.
 nn.routers = {}
 
+--- nn.normalize_gates(gates (N,K)) -> gates that sum to 1 over a token's experts.  One gate alone stays as it is:
+-- divided by itself it would be 1 whatever the logits are, and the router would learn nothing of the loss.
+-- least: added to the sum, where it may be 0.
+function nn.normalize_gates(gates, least)
+  if gates.shape[#gates.shape] == 1 then return gates end
+  local sum = gates:sum(-1, true)
+  return gates / (least and sum + least or sum)
+end
+
 --- softmax over all experts, the K largest, made to sum to 1 (normalize=false: not).  Lepikhin 2020; OLMoE
 function nn.routers.softmax(logits, K, o)
   local p = logits:softmax(-1)
   local gates, experts = p:topk(K, -1)
-  if o.normalize ~= false and K > 1 then gates = gates / gates:sum(-1, true) end
+  if o.normalize ~= false then gates = nn.normalize_gates(gates) end
   return gates, experts, p
 end
 
@@ -277,7 +286,7 @@ function nn.routers.sigmoid(logits, K, o)
   local bias = nn.state("gate.e_score_correction_bias", tensor.zeros(E))
   local _, experts = (s + bias):topk(K, -1)
   local gates = s:gather(-1, experts)
-  if o.normalize ~= false then gates = gates / (gates:sum(-1, true) + 1e-20) end
+  if o.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
   gates = gates * (o.scale or 1)
   nn.observe("bias", bias:max() - bias:min())
   local function update(load)

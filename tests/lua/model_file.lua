@@ -80,6 +80,21 @@ config = engine.json(read "softmax/config.json")
 ok(config.model_type == "qwen3_moe" and config.num_experts == 4 and config.hidden_size == 16 and
   config.num_key_value_heads == 2 and config.norm_topk_prob == true, "Hugging Face's fields, softmax")
 
+-- ---- one expert a token: its gate is its score, and was 1 in folders that do not say so ----
+
+model.moe(with {experts = 4, expert_dim = 8, router = "sigmoid", top_k = 1}):save(at "single")
+config = read "single/config.json"
+ok(engine.json(config).norm_topk_prob == false, "top_k = 1: gates are not normalized, and Hugging Face is told")
+ok(model.load(at "single"), "it is loaded")
+local old, n = config:gsub(',%s*"single_gate":%s*"score"', "")
+if n == 0 then old, n = config:gsub('"single_gate":%s*"score",', "") end
+write("single/config.json", old)
+local none, said = model.load(at "single")
+ok(n == 1 and not none and said:find("gave every token the gate 1", 1, true) and not said:find "\n",
+  "a folder of before is refused by name: " .. tostring(said))
+write("single/config.json", (old:gsub('"normalize":%s*true', '"normalize": false')))
+ok(model.load(at "single"), "and loaded as it says then")
+
 -- ---- a tokenizer, a mask, a model of one's own ----
 
 local tok = tokenizer.bytes()

@@ -588,6 +588,19 @@ do
       normalize = normalize}:logits "abc"
   end
   ok((of(true) - of(false)):abs():max():item() > 0, "the sigmoid router's gates are as normalize says")
+  -- a lone gate that is made to sum to 1 is 1: the loss must reach the router all the same
+  function nn.routers.lone(logits, K)
+    local gates, experts = logits:softplus():topk(K, -1)
+    return nn.normalize_gates(gates), experts, logits:softmax(-1)
+  end
+  for _, router in ipairs {"softmax", "sigmoid", "lone"} do
+    local m = model.moe{layers = 1, dim = 16, heads = 2, context = 8, experts = 4, top_k = 1, expert_dim = 8, router = router,
+      balance = {aux = 0, z = 0}}
+    local r = train(m, data.string(("to be or not "):rep(20)), {steps = 2, batch = 2, eval_every = 0, save = false}):wait()
+    local norm = r:history "grad_norm.router.1":table()[1][2]
+    ok(norm > 1e-9, ("%s, top_k = 1: the loss moves the router (gradient norm %g)"):format(router, norm))
+    r:close()
+  end
   local m = model.moe{layers = 1, dim = 16, heads = 2, context = 64, experts = 4, expert_dim = 8}
   for t = 1, 40 do m:logits(("a"):rep(t)) end
   local kept = 0
