@@ -5,6 +5,7 @@
 -- An entry with options = function() -> rows lists them with their defaults.
 
 local engine = require "switchyard.engine"
+local foreign = require "switchyard.foreign"
 
 local help, added = {}, {}
 
@@ -162,6 +163,8 @@ function help.print(name)
       if e.name:match "^[%a_]+" == name and e.name ~= name then names[#names + 1] = last_part(e.name) end
     end
     if #names > 0 then print(wrap((text and "See also: " or "In " .. name .. ": ") .. table.concat(names, " "), "    ", 76)) end
+  elseif foreign.name(name) then
+    print(("nothing is called '%s' here; %s"):format(name, foreign.name(name)))
   elseif #hits > 0 then
     local more = #hits > 12 and " …" or ""
     print("nothing is called '" .. name .. "'; near: " .. table.concat(hits, " ", 1, math.min(#hits, 12)) .. more)

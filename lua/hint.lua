@@ -1,24 +1,28 @@
--- "did you mean": the nearest name for an unknown one in a message of Lua's own.
+-- What a message of Lua's own is to end with: the nearest name for an unknown one, or what something of another
+-- language or library is called here (foreign.lua).
 --
 --     attempt to call a nil value (method 'wiat')   ->  ... (method 'wiat'); did you mean 'wait'?
+--     syntax error near '!'                         ->  ... near '!'; not equal is ~= in Lua
+--
+-- hint.global(name) is for whoever finds an undefined global by himself.
 
 local engine = require "switchyard.engine"
+local foreign = require "switchyard.foreign"
 
 local hint = {}
 
--- Line n of a script, for what stands before the name.
-local function line_of(path, n)
-  local file = io.open(path)
-  if not file then return nil end
-  local i = 0
-  for line in file:lines() do
-    i = i + 1
-    if i == n then
-      file:close()
-      return line
-    end
+-- Line n of what `lines` goes through.
+local function nth(n, lines, ...)
+  for line in lines, ... do
+    n = n - 1
+    if n == 0 then return line end
   end
-  file:close()
+end
+
+-- Line n of a script.
+local function line_of(path, n)
+  local file <close> = io.open(path)
+  return file and nth(n, file:lines())
 end
 
 -- Names that complete `path.` or `path:`.
@@ -57,27 +61,67 @@ local function longer(name, names)
   end
 end
 
-local function near(kind, name, source)
-  if kind == "global" then return engine.nearest(name, globals()) end
+local function did_you_mean(name, found)
+  return found and found ~= name and ("did you mean '%s'?"):format(found) or nil
+end
+
+--- What a name that no global has was meant to be, as a phrase that goes behind a semicolon; or nil.
+function hint.global(name)
+  return foreign.name(name) or did_you_mean(name, engine.nearest(name, globals()))
+end
+
+-- The same of a method or field of what stands before it in the source.
+local function member(kind, name, source)
+  local phrase = foreign.member(name)
+  if phrase then return phrase end
   local mark = kind == "method" and ":" or "."
   for path in (source or ""):gmatch("([%a_][%w_.%[%]]*)%s*%" .. mark .. "%s*" .. name .. "%f[^%w_]") do
     local names = members(path, mark)
     local found = engine.nearest(name, names) or longer(name, names)
-    if found then return found end
+    if found then return did_you_mean(name, found) end
   end
-  return engine.nearest(name, documented(mark))
+  return did_you_mean(name, engine.nearest(name, documented(mark)))
 end
 
---- The message with the nearest name, or as it is.  source: the text of the chunk, if it was typed.
+-- A field was called: `a:size()`.
+local function not_called(first)
+  local kind, name = first:match "attempt to call a (%a+) value %(method '([%a_][%w_]*)'%)"
+  if kind == "number" or kind == "string" or kind == "boolean" then
+    return ("%s is a %s, not a method: .%s"):format(name, kind, name)
+  end
+end
+
+-- Texts added, formatted as f"..." is, and what begins with # as comments of Python's do.
+local function of_types(first, source)
+  if first:find "attempt to perform arithmetic on a string value" or first:find "attempt to add a '" then
+    return "texts are joined by .."
+  end
+  if first:find "%(global '[frbu]'%)" then return foreign.line(source or "") end
+  if first:find "get length of a nil value" and (source or ""):find "^%s*#%s*%a" then return "comments begin with --" end
+end
+
+local function phrase_for(first, source)
+  local kind, name = first:match "a nil value %((%a+) '([%a_][%w_]*)'%)"
+  if kind == "global" then return of_types(first, source) or hint.global(name) end
+  if kind == "method" or kind == "field" then return member(kind, name, source) end
+  if first:find " near '" or first:find " near <eof>" then return foreign.line(source or "") end
+  return not_called(first) or of_types(first, source)
+end
+
+--- The message with what helps, or as it is.  source: the text of the chunk, if it was typed.
 function hint.add(message, source)
   local first, rest = message:match "^([^\n]*)(.*)$"
-  local kind, name = first:match "a nil value %((%a+) '([%a_][%w_]*)'%)"
-  if kind ~= "global" and kind ~= "method" and kind ~= "field" then return message end
   local path, number = first:match "^(.-):(%d+): "
-  if path and path ~= "yard" then source = line_of(path, tonumber(number)) end
-  local found = near(kind, name, source)
-  if not found or found == name then return message end
-  return ("%s; did you mean '%s'?%s"):format(first, found, rest)
+  if path == "yard" then
+    source = nth(tonumber(number), ((source or "") .. "\n"):gmatch "([^\n]*)\n")
+  elseif path then
+    source = line_of(path, tonumber(number))
+  end
+  local phrase = phrase_for(first, source)
+  return phrase and first .. "; " .. phrase .. rest or message
 end
+
+--- What an unfinished text is that will never be finished, a block of Python's; or nil.
+function hint.unfinished(text) return foreign.block(text) end
 
 return hint

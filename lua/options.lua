@@ -3,6 +3,7 @@
 -- An unknown field is an error that names the nearest and lists the permitted ones.
 
 local engine = require "switchyard.engine"
+local foreign = require "switchyard.foreign"
 local options = {}
 
 local function fail(what, ...)
@@ -36,11 +37,13 @@ local function some(names, room)
   return table.concat(names, ", ", 1, n) .. (n < #names and (", and %d more"):format(#names - n) or "")
 end
 
---- "unknown option 'expert' (did you mean 'experts'?); there are: ..."; of fields, series and runs, which may be
+--- "unknown option 'expert' (did you mean 'experts'?); there are: ..."; what others call an option leads to ours; of fields, series and runs, which may be
 --- many, only the nearest, or two lines of them.
 function options.unknown(what, kind, name, names)
-  local near = engine.nearest(tostring(name), names)
+  local near = foreign.option(tostring(name), names) or engine.nearest(tostring(name), names)
   if kind ~= "option" then
+    local phrase = foreign.member(tostring(name))
+    if phrase then fail(what, "unknown %s '%s'; %s", kind, tostring(name), phrase) end
     if near then fail(what, "unknown %s '%s' (did you mean '%s'?)", kind, tostring(name), near) end
     local said = ("%s: unknown %s '%s'; there are: , and 99 more"):format(what, kind, tostring(name))
     fail(what, "unknown %s '%s'; there are: %s", kind, tostring(name), some(names, 2 * engine.columns() - #said - 12))

@@ -116,18 +116,25 @@ static int edits(const char *a, int la, const char *b, int lb)
     return d[la % 3][lb];
 }
 
+static bool same_letters(const char *a, const char *b)
+{
+    return a[0] == b[1] && a[1] == b[0];
+}
+
 const char *sy_nearest(const char *word, const char *const *names)
 {
     size_t n = strlen(word);
     if (n > WORD_MAX)
         return NULL;
     const char *best = NULL;
-    int limit = 1 + (int)n / 3;
+    int limit = n < 5 ? 1 : ((int)n + 1) / 3;
     for (; *names; names++) {
         size_t m = strlen(*names);
         if (m > WORD_MAX)
             continue;
         int d = edits(word, (int)n, *names, (int)m);
+        if (n == 2 && m == 2 && d && !same_letters(word, *names))
+            continue;
         if (d <= limit && d < (int)(n > m ? n : m)) { /* not a word that shares no letter */
             best = *names;
             limit = d - 1;

@@ -33,7 +33,7 @@ void lsy_push_function(lua_State *L, const char *module, const char *name)
     lua_remove(L, -2);
 }
 
-/* Replace the message at -1 by one with the nearest name, where it is about an unknown one. */
+/* Replace the message at -1 by one that ends with what helps, where lua/hint.lua knows something. */
 static int add_hint(lua_State *L)
 {
     lsy_push_function(L, "switchyard.hint", "add");
@@ -46,7 +46,7 @@ static int add_hint(lua_State *L)
 static void hint(lua_State *L)
 {
     const char *message = lua_tostring(L, -1);
-    if (!message || !strstr(message, "a nil value ("))
+    if (!message || (!strstr(message, "attempt to ") && !strstr(message, " near ")))
         return;
     lua_pushcfunction(L, add_hint);
     lua_pushvalue(L, -2);

@@ -1,5 +1,7 @@
 /* Arguments and tables of named options, read by a table of rows.  Layer bind. */
 #include "bind/bind_int.h"
+#include "bind/chunk.h"
+#include "bind/chunk_int.h"
 
 #include "base/str.h"
 
@@ -11,10 +13,42 @@
 
 /* ---- unknown names ---- */
 
+/* (function, name, names...) */
+static int ask_foreign(lua_State *L)
+{
+    lsy_push_function(L, "switchyard.foreign", lua_tostring(L, 1));
+    lua_replace(L, 1);
+    lua_call(L, lua_gettop(L) - 1, 1);
+    return 1;
+}
+
+const char *lsy_foreign(lua_State *L, const char *function, const char *name)
+{
+    lua_pushcfunction(L, ask_foreign);
+    lua_pushstring(L, function);
+    lua_pushstring(L, name);
+    return lua_pcall(L, 2, 1, 0) == LUA_OK ? lua_tostring(L, -1) : NULL;
+}
+
+/* Which of our names others call so, on the stack; or NULL. */
+static const char *foreign_option(lua_State *L, const char *name, const char *const *names)
+{
+    lua_pushcfunction(L, ask_foreign);
+    lua_pushliteral(L, "option");
+    lua_pushstring(L, name);
+    lua_newtable(L);
+    for (int i = 0; names[i]; i++) {
+        lua_pushstring(L, names[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return lua_pcall(L, 3, 1, 0) == LUA_OK ? lua_tostring(L, -1) : NULL;
+}
+
 int lsy_unknown(lua_State *L, const char *what, const char *kind, const char *name,
                 const char *const *names)
 {
-    const char *near = sy_nearest(name, names);
+    const char *near = foreign_option(L, name, names);
+    near = near ? near : sy_nearest(name, names);
     luaL_Buffer b;
     lsy_where(L);
     luaL_buffinit(L, &b);

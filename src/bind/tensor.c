@@ -211,6 +211,9 @@ static int unknown_field(lua_State *L, const char *name)
         names[n++] = lua_tostring(L, -2);
         lua_pop(L, 1);
     }
+    const char *phrase = lsy_foreign(L, "member", name);
+    if (phrase)
+        return lsy_error(L, "tensor: no field or method '%s'; %s", name, phrase);
     const char *near = sy_nearest(name, names);
     return near ? lsy_error(L, "tensor: no field or method '%s' (did you mean '%s'?)", name, near)
                 : lsy_error(L, "tensor: no field or method '%s'", name);

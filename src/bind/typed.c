@@ -193,6 +193,28 @@ static bool wants_more(const char *message)
     return n >= 5 && !strcmp(message + n - 5, "<eof>") && !strstr(message, "unfinished string");
 }
 
+static int hint_unfinished(lua_State *L)
+{
+    lsy_push_function(L, "switchyard.hint", "unfinished");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+/* A text that no further line finishes, `for i in range(3):`: what it is in Lua is pushed. */
+static bool never_ends(lua_State *L, const char *text, size_t n)
+{
+    lua_pushcfunction(L, hint_unfinished);
+    lua_pushlstring(L, text, n);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_isstring(L, -1)) {
+        lua_pushfstring(L, "a ':' at the end of a line begins no block; %s", lua_tostring(L, -1));
+        lua_remove(L, -2);
+        return true;
+    }
+    lua_pop(L, 1);
+    return false;
+}
+
 /* Compile as an expression, then as statements.  0: the function is pushed; else *result. */
 static int compile(lua_State *L, const char *text, size_t n, enum sy_chunk_result *result)
 {
@@ -207,12 +229,13 @@ static int compile(lua_State *L, const char *text, size_t n, enum sy_chunk_resul
         return 0;
     if (luaL_loadbufferx(L, text, n, CHUNK_NAME, "t") == LUA_OK)
         return 0;
-    if (wants_more(lua_tostring(L, -1)) || wants_more(lua_tostring(L, -2))) {
-        lua_pop(L, 2);
+    bool more = wants_more(lua_tostring(L, -1)) || wants_more(lua_tostring(L, -2));
+    if (more && !never_ends(L, text, n)) {
         *result = SY_CHUNK_INCOMPLETE;
         return -1;
     }
-    choose_error(L, text, n);
+    if (!more)
+        choose_error(L, text, n);
     *result = lsy_chunk_failed(L, true);
     return -1;
 }

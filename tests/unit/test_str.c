@@ -75,6 +75,10 @@ static void nearest(void)
     for (int i = 0; i < 5; i++)
         tap_is_str(sy_nearest(pairs[i][0], names), pairs[i][1], "nearest to %s", pairs[i][0]);
     tap_ok(!sy_nearest("dropout", names) && !sy_nearest("", names), "nothing near");
+    static const char *const short_names[] = {"cos", "lt", "pow", "shape", NULL};
+    tap_ok(!sy_nearest("foo", short_names), "two letters of three are not near");
+    tap_ok(!sy_nearest("lr", short_names) && !sy_nearest("xyz", short_names), "nor is one of two");
+    tap_is_str(sy_nearest("pwo", short_names), "pow", "a swap is");
 }
 
 static void people(void)
