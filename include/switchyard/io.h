@@ -6,7 +6,9 @@
  *     the file and the caller's memory.
  *  3. Writing is atomic: a temporary file beside the target, fsync, rename, fsync of the folder.
  *     The old file or the new one, never half of one.
- *  4. A struct sy_st or sy_npy may be read by several threads at a time; a writer belongs to one.
+ *  4. Types that we have not are read as the smallest of ours that holds all their values: F16 as
+ *     f32, I8, I16 and U16 as i32, U32 and U64 as i64 (a larger u64 is UNSUPPORTED).
+ *  5. A struct sy_st or sy_npy may be read by several threads at a time; a writer belongs to one.
  *
  * Errors: NOTFOUND, IO (the system's reason), FORMAT (the file is wrong), UNSUPPORTED (the file is
  * right, but holds what we do not), MEMORY.  Messages begin with the format and the path.
@@ -25,10 +27,12 @@
 struct sy_array { /* one array of a file; borrowed from the file's handle */
     const char *name; /* UTF-8 without control characters; "" in an .npy file */
     const char *type; /* the file's own word for the element type: "F32", "<f4" */
-    enum sy_dtype dtype; /* SY_DTYPE_COUNT: one that we cannot read (F16, U16, ...) */
+    enum sy_dtype dtype; /* as which it is read; SY_DTYPE_COUNT: none of ours holds it (C64, ...) */
+    const struct sy__element *element; /* the reader's own */
     int ndim;
     int64_t shape[SY_IO_DIMS];
-    uint64_t offset, bytes; /* from the start of the file; bytes == product of shape * element */
+    uint64_t offset, stored; /* where it lies in the file, and how many bytes it takes there */
+    uint64_t bytes;          /* product of shape * dtype: what reading it fills */
 };
 
 /* -- safetensors, reading ---------------------------------------------------------------------- */
@@ -80,6 +84,21 @@ int sy_file_sum(const char *op, const char *path, struct sy_file_sum *sum, struc
 char *sy_file_load(const char *op, const char *path, uint64_t most, uint64_t *n,
                    struct sy_err *err);
 
+/* What a file is, by its first bytes.  NULL: none that we know (text, or anything else). */
+#define SY_KIND_HEAD 512 /* bytes that are looked at */
+enum sy_kind { SY_KIND_OTHER, SY_KIND_GZIP, SY_KIND_ZSTD, SY_KIND_NPY, SY_KIND_SAFETENSORS,
+               SY_KIND_LLMC, SY_KIND_MEGATRON };
+struct sy_file_kind {
+    enum sy_kind kind;
+    bool sure;          /* no text begins so */
+    const char *what;   /* "an .npy array" */
+    const char *advice; /* what reads it, or ""; follows the other after ": " */
+};
+const struct sy_file_kind *sy_file_kind(const void *head, size_t n, uint64_t size);
+/* The first bytes of a regular file, at most `most`, and its size. */
+int sy_file_head(const char *op, const char *path, void *head, size_t most, size_t *n,
+                 uint64_t *size, struct sy_err *err);
+
 /* -- .npy -------------------------------------------------------------------------------------- */
 
 struct sy_npy;
@@ -87,6 +106,9 @@ struct sy_npy *sy_npy_open(const char *path, struct sy_err *err); /* owned; sy_n
 void sy_npy_close(struct sy_npy *npy);                            /* NULL is fine */
 const struct sy_array *sy_npy_info(const struct sy_npy *npy);
 int sy_npy_read(const struct sy_npy *npy, void *dst, struct sy_err *err);
+/* Elements first..first+n-1 of an array in C order; UNSUPPORTED when it is not. */
+int sy_npy_read_part(const struct sy_npy *npy, uint64_t first, uint64_t n, void *dst,
+                     struct sy_err *err);
 /* Version 1.0, C order, the same bytes as NumPy 2 writes.  bf16 has no .npy type: UNSUPPORTED. */
 int sy_npy_write(const char *path, enum sy_dtype dtype, int ndim, const int64_t *shape,
                  const void *data, struct sy_err *err);

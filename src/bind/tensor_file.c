@@ -7,11 +7,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-static bool ends(const char *s, const char *with)
+static bool ends(const char *s, const char *with) /* in either case */
 {
     size_t n = strlen(s), k = strlen(with);
-    return n >= k && !strcmp(s + n - k, with);
+    return n >= k && !strcasecmp(s + n - k, with);
 }
 
 static int unknown_ending(lua_State *L, const char *what, const char *path)
@@ -232,6 +233,26 @@ static int load_all(lua_State *L, struct file *f)
     return 1;
 }
 
+/* By its content; where that says nothing, by its name, and the reader says what is wrong with it. */
+static enum sy_kind kind_of(lua_State *L, const char *path)
+{
+    unsigned char head[SY_KIND_HEAD];
+    size_t n = 0;
+    uint64_t size = 0;
+    const struct sy_file_kind *k = NULL;
+    if (!sy_file_head("load", path, head, sizeof head, &n, &size, NULL))
+        k = sy_file_kind(head, n, size);
+    if (k && (k->kind == SY_KIND_NPY || k->kind == SY_KIND_SAFETENSORS))
+        return k->kind;
+    if (k && k->sure) {
+        lua_pushfstring(L, "load: %s is %s%s%s", path, k->what, *k->advice ? ": " : "", k->advice);
+        return SY_KIND_OTHER;
+    }
+    if (!ends(path, ".npy") && !ends(path, ".safetensors"))
+        unknown_ending(L, "load", path);
+    return ends(path, ".npy") ? SY_KIND_NPY : SY_KIND_SAFETENSORS;
+}
+
 static int load(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -240,10 +261,15 @@ static int load(lua_State *L)
     memset(f, 0, sizeof *f);
     luaL_setmetatable(L, "switchyard.array_file");
     lua_toclose(L, -1);
-    if (ends(path, ".npy"))
+    switch (kind_of(L, path)) {
+    case SY_KIND_NPY:
         return load_npy(L, f, path);
-    if (!ends(path, ".safetensors"))
-        return unknown_ending(L, "load", path);
+    case SY_KIND_SAFETENSORS:
+        break;
+    default:
+        sy_err_set(&err, SY_E_FORMAT, "%s", lua_tostring(L, -1));
+        return lsy_fail_or_raise(L, &err);
+    }
     if (!(f->st = sy_st_open(path, &err)))
         return lsy_fail_or_raise(L, &err);
     return load_all(L, f);
@@ -258,9 +284,9 @@ static const struct lsy_doc docs[] = {
      "{name, tensor} keeps its order. Failure: nil, message, code.",
      NULL},
     {"tensor.load", "tensor.load(path) -> tensor",
-     "Read a .npy or .safetensors file; a table of tensors by name where there are several. "
-     "Failure: nil, "
-     "message, code.",
+     "Read a .npy or .safetensors file, whichever it is by its content; a table of tensors by name "
+     "where there are several. Nothing is rounded: half floats (f16) become f32, i8, i16 and u16 "
+     "become i32, u32 and u64 i64. Fortran order is put in order. Failure: nil, message, code.",
      NULL},
 };
 

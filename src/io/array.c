@@ -27,6 +27,15 @@ int sy__array_bytes(size_t element, int ndim, const int64_t *shape, uint64_t *by
     return 0;
 }
 
+int sy__array_take(struct sy_array *a, uint64_t stored)
+{
+    const struct sy__element *e = a->element;
+    if (sy__array_bytes(e->size, a->ndim, a->shape, &a->stored) != 0 || a->stored != stored)
+        return -1;
+    a->bytes = a->stored;
+    return e->convert ? sy__array_bytes(sy_dtype_size(e->dtype), a->ndim, a->shape, &a->bytes) : 0;
+}
+
 void sy__array_shape(int ndim, const int64_t *shape, char out[96])
 {
     size_t at = 0, room = 96 - sizeof ", ...)";

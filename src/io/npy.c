@@ -7,8 +7,8 @@
  *  1. The header is a Python literal; a parser of just this dictionary reads it: three keys, each
  *     once, in any order; a word, a truth value, a tuple of counts.  H <= 64 KiB.
  *  2. Data fill the file exactly: product of the shape times the element, checked for wrapping.
- *  3. C order and little-endian only: Fortran order, big-endian, structures and objects (pickles)
- *     are refused, each with its own words.
+ *  3. Little-endian only: big-endian, structures and objects (pickles) are refused, each with its
+ *     own words.  Fortran order is put into C order while reading.
  *
  * Source: NumPy's description of the format, numpy.lib.format (NEP 1).
  */
@@ -28,18 +28,10 @@ struct sy_npy {
     struct sy__in in;
     struct sy_array array;
     char type[16];
+    bool fortran;
 };
 
 static const char magic[6] = {'\x93', 'N', 'U', 'M', 'P', 'Y'};
-
-static const struct {
-    const char *name;
-    enum sy_dtype dtype;
-} types[] = {
-    {"<f4", SY_F32}, {"<f8", SY_F64}, {"<i4", SY_I32},
-    {"<i8", SY_I64}, {"|u1", SY_U8},  {"|b1", SY_BOOL},
-};
-#define TYPES (sizeof types / sizeof types[0])
 
 /* -- the header's parser ----------------------------------------------------------------------- */
 
@@ -132,10 +124,8 @@ static int read_type(struct sy_npy *f, struct cursor *c, struct sy_err *err)
     if (!take_word(c, f->type, sizeof f->type))
         return malformed(f, err, "'descr' is not a short word");
     f->array.type = f->type;
-    f->array.dtype = SY_DTYPE_COUNT;
-    for (size_t i = 0; i < TYPES; i++)
-        if (strcmp(f->type, types[i].name) == 0)
-            f->array.dtype = types[i].dtype;
+    f->array.element = sy__element_npy(f->type);
+    f->array.dtype = f->array.element ? f->array.element->dtype : SY_DTYPE_COUNT;
     if (f->array.dtype != SY_DTYPE_COUNT)
         return 0;
     if (f->type[0] == '>')
@@ -143,15 +133,16 @@ static int read_type(struct sy_npy *f, struct cursor *c, struct sy_err *err)
     if (f->type[0] != '\0' && f->type[1] == 'O')
         return unsupported(f, err, "holds Python objects, which are never loaded");
     return sy_err_set(err, SY_E_UNSUPPORTED,
-                      "npy: %s: element type '%s': only <f4 <f8 <i4 <i8 |u1 |b1", f->in.path,
-                      f->type);
+                      "npy: %s: element type '%s': only f2 f4 f8, i1 to i8, u1 to u8, b1",
+                      f->in.path, f->type);
 }
 
 static int read_order(struct sy_npy *f, struct cursor *c, struct sy_err *err)
 {
-    if (take(c, "True"))
-        return unsupported(f, err, "Fortran order: save numpy.ascontiguousarray(a) instead");
-    return take(c, "False") ? 0 : malformed(f, err, "'fortran_order' is neither True nor False");
+    f->fortran = take(c, "True");
+    if (f->fortran || take(c, "False"))
+        return 0;
+    return malformed(f, err, "'fortran_order' is neither True nor False");
 }
 
 static int read_shape(struct sy_npy *f, struct cursor *c, struct sy_err *err)
@@ -221,8 +212,7 @@ static int check_size(struct sy_npy *f, struct sy_err *err)
 {
     struct sy_array *a = &f->array;
     uint64_t left = f->in.size - a->offset;
-    if (sy__array_bytes(sy_dtype_size(a->dtype), a->ndim, a->shape, &a->bytes) == 0 &&
-        a->bytes == left)
+    if (sy__array_take(a, left) == 0)
         return 0;
     char shape[96];
     sy__array_shape(a->ndim, a->shape, shape);
@@ -279,7 +269,15 @@ const struct sy_array *sy_npy_info(const struct sy_npy *npy)
 
 int sy_npy_read(const struct sy_npy *npy, void *dst, struct sy_err *err)
 {
-    return sy__in_array(&npy->in, &npy->array, dst, err);
+    return sy__in_array(&npy->in, &npy->array, npy->fortran, dst, err);
+}
+
+int sy_npy_read_part(const struct sy_npy *npy, uint64_t first, uint64_t n, void *dst,
+                     struct sy_err *err)
+{
+    if (npy->fortran && npy->array.ndim > 1)
+        return unsupported(npy, err, "Fortran order: save numpy.ascontiguousarray(a) instead");
+    return sy__in_part(&npy->in, &npy->array, first, n, dst, err);
 }
 
 /* -- writing ----------------------------------------------------------------------------------- */
@@ -346,14 +344,10 @@ int sy_npy_write(const char *path, enum sy_dtype dtype, int ndim, const int64_t 
 {
     struct sy_str header = SY_STR_INIT;
     uint64_t bytes;
-    const char *type = NULL;
     if (check_write(path, dtype, ndim, shape, &bytes, err) != 0)
         return -1;
-    for (size_t i = 0; i < TYPES; i++)
-        if (types[i].dtype == dtype)
-            type = types[i].name;
     int r = -1;
-    if (make_header(&header, type, ndim, shape) != 0)
+    if (make_header(&header, sy__element_of(dtype)->npy, ndim, shape) != 0)
         sy_err_set(err, SY_E_MEMORY, "npy: out of memory writing %s", path);
     else
         r = write_file(path, &header, data, bytes, err);

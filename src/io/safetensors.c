@@ -34,33 +34,7 @@ struct sy_st {
     const struct sy_array **by_name;
 };
 
-/* -- element types and sorting ----------------------------------------------------------------- */
-
-static const struct sy__st_type types[] = {
-    {"F32", 4, SY_F32},          {"F64", 8, SY_F64},         {"BF16", 2, SY_BF16},
-    {"I32", 4, SY_I32},          {"I64", 8, SY_I64},         {"U8", 1, SY_U8},
-    {"BOOL", 1, SY_BOOL},        {"F16", 2, SY_DTYPE_COUNT}, {"I8", 1, SY_DTYPE_COUNT},
-    {"I16", 2, SY_DTYPE_COUNT},  {"U16", 2, SY_DTYPE_COUNT}, {"U32", 4, SY_DTYPE_COUNT},
-    {"U64", 8, SY_DTYPE_COUNT},  {"C64", 8, SY_DTYPE_COUNT}, {"F8_E5M2", 1, SY_DTYPE_COUNT},
-    {"F8_E4M3", 1, SY_DTYPE_COUNT}, {"F8_E8M0", 1, SY_DTYPE_COUNT},
-};
-#define TYPES (sizeof types / sizeof types[0])
-
-const struct sy__st_type *sy__st_type(const char *name, size_t n)
-{
-    for (size_t i = 0; i < TYPES; i++)
-        if (strlen(types[i].name) == n && memcmp(types[i].name, name, n) == 0)
-            return &types[i];
-    return NULL;
-}
-
-const char *sy__st_type_name(enum sy_dtype dtype)
-{
-    for (size_t i = 0; i < TYPES; i++)
-        if (types[i].dtype == dtype && dtype != SY_DTYPE_COUNT)
-            return types[i].name;
-    return "?";
-}
+/* -- sorting ----------------------------------------------------------------- */
 
 int sy__compare_names(const struct sy_array *a, const struct sy_array *b)
 {
@@ -72,7 +46,7 @@ static int compare_offsets(const struct sy_array *a, const struct sy_array *b)
 {
     if (a->offset != b->offset)
         return a->offset < b->offset ? -1 : 1;
-    return a->bytes < b->bytes ? -1 : a->bytes > b->bytes;
+    return a->stored < b->stored ? -1 : a->stored > b->stored;
 }
 
 void sy__sort(const struct sy_array **list, int64_t n,
@@ -124,7 +98,7 @@ static int read_shape(const struct sy_st *st, const struct sy_json *list, struct
 
 /* Offsets from the start of the data, checked to lie within it. */
 static int read_offsets(const struct sy_st *st, const struct sy_json *pair, uint64_t data_bytes,
-                        struct sy_array *a, struct sy_err *err)
+                        struct sy_array *a, uint64_t *bytes, struct sy_err *err)
 {
     if (pair == NULL || pair->type != SY_JSON_ARRAY || pair->count != 2 ||
         pair->first->type != SY_JSON_INT || pair->first->next->type != SY_JSON_INT)
@@ -136,13 +110,14 @@ static int read_offsets(const struct sy_st *st, const struct sy_json *pair, uint
                           "] do not lie in the %" PRIu64 " bytes of data",
                           st->in.path, a->name, begin, end, data_bytes);
     a->offset = (uint64_t)begin;
-    a->bytes = (uint64_t)(end - begin);
+    *bytes = (uint64_t)(end - begin);
     return 0;
 }
 
 static int read_array(const struct sy_st *st, const struct sy_json *entry, uint64_t data_bytes,
                       struct sy_array *a, struct sy_err *err)
 {
+    uint64_t bytes = 0;
     if (!sy__name_valid(entry->key, entry->key_len))
         return sy_err_set(err, SY_E_FORMAT,
                           "safetensors: %s: an array's name is empty or has control characters",
@@ -151,22 +126,23 @@ static int read_array(const struct sy_st *st, const struct sy_json *entry, uint6
     if (entry->type != SY_JSON_OBJECT || entry->count != 3)
         return wrong(st, a, err, "not exactly dtype, shape and data_offsets");
     const struct sy_json *word = sy_json_get(entry, "dtype");
-    const struct sy__st_type *type =
-        word && word->type == SY_JSON_STRING ? sy__st_type(word->string, word->string_len) : NULL;
+    const struct sy__element *type = word && word->type == SY_JSON_STRING
+                                         ? sy__element_st(word->string, word->string_len)
+                                         : NULL;
     if (type == NULL)
         return wrong(st, a, err, "no \"dtype\", or an unknown one");
-    a->type = type->name;
+    a->element = type;
+    a->type = type->st;
     a->dtype = type->dtype;
     if (read_shape(st, sy_json_get(entry, "shape"), a, err) != 0 ||
-        read_offsets(st, sy_json_get(entry, "data_offsets"), data_bytes, a, err) != 0)
+        read_offsets(st, sy_json_get(entry, "data_offsets"), data_bytes, a, &bytes, err) != 0)
         return -1;
-    uint64_t need;
-    if (sy__array_bytes(type->size, a->ndim, a->shape, &need) != 0 || need != a->bytes) {
+    if (sy__array_take(a, bytes) != 0) {
         char shape[96];
         sy__array_shape(a->ndim, a->shape, shape);
         return sy_err_set(err, SY_E_FORMAT,
                           "safetensors: %s: %s: %s %s does not take %" PRIu64 " bytes",
-                          st->in.path, a->name, a->type, shape, a->bytes);
+                          st->in.path, a->name, a->type, shape, bytes);
     }
     return 0;
 }
@@ -195,7 +171,7 @@ static int check_cover(const struct sy_st *st, uint64_t data_bytes, struct sy_er
                               "safetensors: %s: %s: begins at byte %" PRIu64
                               " of the data, the one before it ends at %" PRIu64,
                               st->in.path, a->name, a->offset, at);
-        at += a->bytes;
+        at += a->stored;
     }
     if (at != data_bytes)
         return sy_err_set(err, SY_E_FORMAT,
@@ -336,5 +312,5 @@ const char *sy_st_meta(const struct sy_st *st, const char *key)
 
 int sy_st_read(const struct sy_st *st, const struct sy_array *a, void *dst, struct sy_err *err)
 {
-    return sy__in_array(&st->in, a, dst, err);
+    return sy__in_array(&st->in, a, false, dst, err);
 }

@@ -1,4 +1,4 @@
-/* The element types of safetensors, for its reader and its writer.  Layer: io. */
+/* What the reader and the writer of safetensors share.  Layer: io. */
 #ifndef SY_IO_SAFETENSORS_INT_H
 #define SY_IO_SAFETENSORS_INT_H
 
@@ -6,14 +6,6 @@
 
 #define SY_ST_HEADER_MAX ((uint64_t)100 << 20) /* bytes of JSON; the format's own limit */
 #define SY_ST_META "__metadata__"
-
-struct sy__st_type {
-    const char *name;
-    size_t size;
-    enum sy_dtype dtype; /* SY_DTYPE_COUNT: known to the format, not to us */
-};
-const struct sy__st_type *sy__st_type(const char *name, size_t n); /* or NULL */
-const char *sy__st_type_name(enum sy_dtype dtype);                 /* "F32" */
 
 /* Sort pointers by less(a, b), in place, n log n for any input (heap sort). */
 void sy__sort(const struct sy_array **list, int64_t n,

@@ -129,7 +129,7 @@ static int add(struct sy_st_writer *w, struct pending p, const int64_t *shape, s
     a->name = sy_strdup(a->name);
     if (a->name == NULL)
         return no_memory(w->path, err);
-    a->type = sy__st_type_name(a->dtype);
+    a->type = sy__element_of(a->dtype)->st;
     w->list[w->count++] = p;
     return 0;
 }

@@ -63,3 +63,16 @@ char *sy_file_load(const char *op, const char *path, uint64_t most, uint64_t *n,
     sy__in_close(&in);
     return text;
 }
+
+int sy_file_head(const char *op, const char *path, void *head, size_t most, size_t *n,
+                 uint64_t *size, struct sy_err *err)
+{
+    struct sy__in in;
+    if (sy__in_open(&in, op, path, err) != 0)
+        return -1;
+    *size = in.size;
+    *n = in.size < most ? (size_t)in.size : most;
+    int r = sy__in_read(&in, 0, *n, head, err);
+    sy__in_close(&in);
+    return r;
+}

@@ -30,6 +30,41 @@ ok(tensor.load(at "e.npy").shape[2] == 3, "an empty tensor")
 a:save(at "a.npy")
 ok(bytes_of("a.npy"):sub(1, 8) == "\x93NUMPY\1\0", "NumPy's magic")
 
+-- ---- what others write ----
+
+local function npy(name, descr, fortran, shape, data)
+  local dict = ("{'descr': '%s', 'fortran_order': %s, 'shape': %s, }\n"):format(descr, fortran, shape)
+  local f <close> = assert(io.open(at(name), "wb"))
+  f:write("\x93NUMPY\1\0", ("<s2"):pack(dict), data)
+  return at(name)
+end
+local t = tensor.load(npy("f.npy", "<f4", "True", "(2, 3)", ("<ffffff"):pack(1, 4, 2, 5, 3, 6)))
+ok(t and t:equal(tensor{{1, 2, 3}, {4, 5, 6}}), "Fortran order: rows are rows")
+t = tensor.load(npy("h.npy", "<f2", "False", "(4,)", ("<I2I2I2I2"):pack(0x3c00, 0xc000, 0x0001, 0x7bff)))
+ok(t and t.dtype == "f32" and t:equal(tensor{1, -2, 2^-24, 65504}), "f16 is read as f32, exactly")
+for _, row in ipairs{{"|i1", "b", "i32", -128, 127}, {"<i2", "<i2", "i32", -32768, 32767}, {"<u2", "<I2", "i32", 0, 65535},
+    {"<u4", "<I4", "i64", 0, 4294967295}, {"<u8", "<I8", "i64", 0, math.maxinteger}} do
+  t = tensor.load(npy("n.npy", row[1], "False", "(2,)", row[2]:pack(row[4]) .. row[2]:pack(row[5])))
+  ok(t and t.dtype == row[3] and t:table()[1] == row[4] and t:table()[2] == row[5], row[1] .. " is read as " .. row[3])
+end
+do
+  local header = '{"w":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},"i":{"dtype":"U16","shape":[1],"data_offsets":[4,6]}}'
+  local f <close> = assert(io.open(at "half.SafeTensors", "wb"))
+  f:write(("<s8"):pack(header), ("<I2I2I2"):pack(0x3800, 0xbc00, 65535))
+end
+t = tensor.load(at "half.SafeTensors")
+ok(t and t.w:equal(tensor{0.5, -1}) and t.i:table()[1] == 65535, "and in .safetensors, whose name may be written so")
+npy("B.NPY", "<f4", "False", "(1,)", ("<f"):pack(3))
+ok(tensor.load(at "B.NPY"):table()[1] == 3, "or so")
+os.rename(at "B.NPY", at "b.dat")
+ok(tensor.load(at "b.dat"):table()[1] == 3, "content goes before names")
+do
+  local f <close> = assert(io.open(at "z.npz", "wb"))
+  f:write("PK\3\4", ("\0"):rep(22), ("<I2I2"):pack(5, 0), "w.npy", ("\0"):rep(100))
+end
+local none, why, code = tensor.load(at "z.npz")
+ok(none == nil and code == "FORMAT" and why:find("z.npz is an .npz archive", 1, true), "an archive is named: " .. tostring(why))
+
 -- ---- .safetensors ----
 
 a:save(at "a.safetensors")
@@ -66,7 +101,7 @@ ok(not io.open(at "x.safetensors"), "and nothing was written")
 
 -- ---- the world's failures come back ----
 
-local none, why, code = tensor.load(at "absent.npy")
+none, why, code = tensor.load(at "absent.npy")
 ok(none == nil and code == "NOTFOUND" and why:find "absent.npy", "no such .npy")
 none, why, code = tensor.load(at "absent.safetensors")
 ok(none == nil and code == "NOTFOUND" and why:find "absent.safetensors", "no such .safetensors")

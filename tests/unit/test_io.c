@@ -7,6 +7,7 @@
 #include "unit/tap.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -329,7 +330,8 @@ static void test_hostile_st(void)
     refuse_st(ONE("U8", "[0,4294967296,4294967296]", "[0,0]"), 0, SY_E_FORMAT, "... times 0");
     refuse_st(ONE("F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]"), 4, SY_E_UNSUPPORTED, "9 dimensions");
     refuse_st(ONE("X32", "[1]", "[0,4]"), 4, SY_E_FORMAT, "unknown dtype");
-    refuse_st(ONE("F16", "[1]", "[0,2]"), 2, SY_E_UNSUPPORTED, "F16, listed but not read");
+    refuse_st(ONE("C64", "[1]", "[0,8]"), 8, SY_E_UNSUPPORTED, "C64, listed but not read");
+    refuse_st(ONE("F16", "[2]", "[0,2]"), 2, SY_E_FORMAT, "F16 of one byte each");
     refuse_st(TWO("[0,4]", "[0,4]"), 4, SY_E_FORMAT, "two arrays on the same bytes");
     refuse_st(TWO("[0,4]", "[8,12]"), 12, SY_E_FORMAT, "a hole between");
     refuse_st(TWO("[4,8]", "[2,6]"), 8, SY_E_FORMAT, "overlap");
@@ -387,14 +389,132 @@ static void refuse_npy(const char *dict, size_t data, enum sy_code code, const c
 #define DICT(type, order, shape)                                                                   \
     "{'descr': " type ", 'fortran_order': " order ", 'shape': " shape ", }  \n"
 
+static struct sy_npy *open_npy(const char *dict, const void *data, size_t bytes)
+{
+    static unsigned char file[1 << 20];
+    struct sy_err err = SY_ERR_INIT;
+    size_t n = strlen(dict);
+    memcpy(file, "\x93NUMPY\1\0", 8);
+    file[8] = (unsigned char)n;
+    file[9] = (unsigned char)(n >> 8);
+    memcpy(file + 10, dict, n);
+    memcpy(file + 10 + n, data, bytes);
+    put_file(path_of("e.npy"), file, 10 + n + bytes);
+    struct sy_npy *npy = sy_npy_open(path_of("e.npy"), &err);
+    if (!npy)
+        tap_note("%s", err.msg);
+    return npy;
+}
+
+/* Values as NumPy says them: numpy.array([...], dtype=numpy.float16).view(numpy.uint16). */
+static void test_halves(void)
+{
+    static const uint16_t half[] = {0x0000, 0x8000, 0x3c00, 0xc000, 0x7bff, 0x0001,
+                                    0x03ff, 0x0400, 0x7c00, 0xfc00, 0x7e00, 0x3555};
+    static const float want[] = {0.0f, -0.0f, 1.0f, -2.0f, 65504.0f, 5.9604644775390625e-8f,
+                                 6.097555160522461e-5f, 6.103515625e-5f, INFINITY, -INFINITY, NAN,
+                                 0.333251953125f};
+    float got[12];
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_npy *npy = open_npy(DICT("'<f2'", "False", "(12,)"), half, sizeof half);
+    bool same = npy && sy_npy_info(npy)->dtype == SY_F32 && sy_npy_info(npy)->bytes == 48 &&
+                sy_npy_read(npy, got, &err) == 0;
+    for (int i = 0; same && i < 12; i++)
+        same = i == 10 ? isnan(got[i]) : memcmp(&got[i], &want[i], 4) == 0;
+    tap_ok(same, "half floats are read as f32, exactly: %s", err.msg);
+    sy_npy_close(npy);
+
+    unsigned char file[1024];
+    put_file(path_of("f.safetensors"), file,
+             make_st(file, ONE("F16", "[2,6]", "[0,24]"), (const unsigned char *)half, sizeof half));
+    struct sy_st *st = sy_st_open(path_of("f.safetensors"), &err);
+    const struct sy_array *a = st ? sy_st_find(st, "a") : NULL;
+    memset(got, 0, sizeof got);
+    tap_ok(a && a->dtype == SY_F32 && a->bytes == 48 && sy_st_read(st, a, got, &err) == 0 &&
+               memcmp(&got[4], &want[4], 4) == 0,
+           "and in .safetensors: %s", err.msg);
+    sy_st_close(st);
+}
+
+static void whole_numbers(const char *dict, const void *data, size_t bytes, enum sy_dtype dtype,
+                          const int64_t want[3])
+{
+    int32_t narrow[3];
+    int64_t wide[3];
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_npy *npy = open_npy(dict, data, bytes);
+    bool same = npy && sy_npy_info(npy)->dtype == dtype &&
+                sy_npy_read(npy, dtype == SY_I32 ? (void *)narrow : (void *)wide, &err) == 0;
+    for (int i = 0; same && i < 3; i++)
+        same = (dtype == SY_I32 ? narrow[i] : wide[i]) == want[i];
+    tap_ok(same, "%.16s as %s %s", dict, sy_dtype_name(dtype), err.msg);
+    sy_npy_close(npy);
+}
+
+static void test_other_types(void)
+{
+    whole_numbers(DICT("'|i1'", "False", "(3,)"), (int8_t[]){-128, 0, 127}, 3, SY_I32,
+                  (int64_t[]){-128, 0, 127});
+    whole_numbers(DICT("'<i2'", "False", "(3,)"), (int16_t[]){-32768, 1, 32767}, 6, SY_I32,
+                  (int64_t[]){-32768, 1, 32767});
+    whole_numbers(DICT("'<u2'", "False", "(3,)"), (uint16_t[]){0, 1, 65535}, 6, SY_I32,
+                  (int64_t[]){0, 1, 65535});
+    whole_numbers(DICT("'<u4'", "False", "(3,)"), (uint32_t[]){0, 1, UINT32_MAX}, 12, SY_I64,
+                  (int64_t[]){0, 1, UINT32_MAX});
+    whole_numbers(DICT("'<u8'", "False", "(3,)"), (uint64_t[]){0, 1, INT64_MAX}, 24, SY_I64,
+                  (int64_t[]){0, 1, INT64_MAX});
+    struct sy_err err = SY_ERR_INIT;
+    int64_t out[1];
+    struct sy_npy *npy = open_npy(DICT("'<u8'", "False", "(1,)"), (uint64_t[]){1ull << 63}, 8);
+    tap_ok(npy && sy_npy_read(npy, out, &err) == -1 && err.code == SY_E_UNSUPPORTED, "%s", err.msg);
+    sy_npy_close(npy);
+}
+
+/* Element (i, j, k) of a Fortran file lies at i + I (j + J k); over a piece of reading in all. */
+static void test_fortran(void)
+{
+    enum { I = 41, J = 23, K = 67, COUNT = I * J * K };
+    static uint16_t file[COUNT];
+    static int32_t got[COUNT], part[2];
+    struct sy_err err = SY_ERR_INIT;
+    int64_t wrong = 0;
+    for (int i = 0; i < COUNT; i++)
+        file[i] = (uint16_t)i;
+    struct sy_npy *npy = open_npy(DICT("'<u2'", "True", "(41, 23, 67)"), file, sizeof file);
+    bool read = npy && sy_npy_read(npy, got, &err) == 0;
+    for (int i = 0; i < I; i++)
+        for (int j = 0; j < J; j++)
+            for (int k = 0; k < K; k++)
+                wrong += got[(i * J + j) * K + k] != i + I * (j + J * k);
+    tap_ok(read && !wrong, "Fortran order: %d elements in their places %s", COUNT, err.msg);
+    tap_ok(npy && sy_npy_read_part(npy, 0, 2, part, &err) == -1 && err.code == SY_E_UNSUPPORTED,
+           "%s", err.msg);
+    sy_npy_close(npy);
+    npy = open_npy(DICT("'<u2'", "True", "(63181,)"), file, sizeof file);
+    tap_ok(npy && sy_npy_read_part(npy, 70, 2, part, NULL) == 0 && part[0] == 70 && part[1] == 71,
+           "one dimension has one order, and can be read in parts");
+    sy_npy_close(npy);
+    bool flag[4], want[4] = {true, false, false, true};
+    npy = open_npy(DICT("'|b1'", "True", "(2, 2)"), "\1\0\0\1", 4);
+    tap_ok(npy && sy_npy_read(npy, flag, NULL) == 0 && memcmp(flag, want, 4) == 0, "booleans");
+    sy_npy_close(npy);
+    npy = open_npy(DICT("'|b1'", "True", "(2, 2)"), "\1\0\3\1", 4);
+    tap_ok(npy && sy_npy_read(npy, flag, &err) == -1, "that are none");
+    sy_npy_close(npy);
+}
+
 static void test_hostile_npy(void)
 {
     refuse_npy(DICT("'<f4'", "False", "(2,)"), 8, SY_E_OK, "npy: well-formed");
     refuse_npy("{\"shape\":(),\"descr\":\"<f8\",\"fortran_order\":False}", 8, SY_E_OK,
                "other quotes and order");
-    refuse_npy(DICT("'<f4'", "True", "(2, 2)"), 16, SY_E_UNSUPPORTED, "Fortran order");
+    refuse_npy(DICT("'<f4'", "True", "(2, 2)"), 16, SY_E_OK, "Fortran order");
+    refuse_npy(DICT("'<f4'", "True", "(2, 2)"), 12, SY_E_FORMAT, "Fortran order, cut");
     refuse_npy(DICT("'>f4'", "False", "(2,)"), 8, SY_E_UNSUPPORTED, "big-endian");
-    refuse_npy(DICT("'<f2'", "False", "(2,)"), 4, SY_E_UNSUPPORTED, "half precision");
+    refuse_npy(DICT("'<f2'", "False", "(2,)"), 4, SY_E_OK, "half precision");
+    refuse_npy(DICT("'<f2'", "False", "(2,)"), 8, SY_E_FORMAT, "half precision, too long");
+    refuse_npy(DICT("'<c8'", "False", "(2,)"), 16, SY_E_UNSUPPORTED, "complex numbers");
+    refuse_npy(DICT("'<f2'", "False", "(2305843009213693952, 2)"), 0, SY_E_FORMAT, "2^63 bytes");
     refuse_npy(DICT("'|O'", "False", "(2,)"), 8, SY_E_UNSUPPORTED, "objects");
     refuse_npy(DICT("[('a', '<f4')]", "False", "(2,)"), 8, SY_E_UNSUPPORTED, "structures");
     refuse_npy(DICT("'<f4'", "False", "(2,)"), 7, SY_E_FORMAT, "a byte too few");
@@ -581,6 +701,9 @@ int main(void)
     test_round_trip();
     test_hostile_st();
     test_hostile_npy();
+    test_halves();
+    test_other_types();
+    test_fortran();
     n = golden_st(file);
     test_truncation("safetensors", file, n, read_all_st);
     test_bit_flips("safetensors", file, n, read_all_st);

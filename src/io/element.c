@@ -1,0 +1,91 @@
+/* The element types of array files, and what each is read as.  Layer: io.
+ *
+ *  1. A type of ours is read as it stands.  One that we have not is read as the smallest of ours
+ *     that holds all its values: half floats as f32, i8, i16 and u16 as i32, u32 and u64 as i64.
+ *     So nothing is rounded; a u64 that i64 does not hold is refused when it comes.
+ *  2. What no type of ours holds (complex numbers, 8-bit floats) has no dtype, and is refused. */
+#include "io/io_int.h"
+
+#include <string.h>
+
+/* IEEE 754 binary16: sign, 5 bits of exponent (bias 15), 10 of fraction.  All are exact in f32. */
+static float half_value(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 0x3ff;
+    uint32_t bits = sign | (exponent + 127 - 15) << 23 | fraction << 13;
+    if (exponent == 31) /* infinity or NaN, with its bits */
+        bits = sign | 0x7f800000 | fraction << 13;
+    float v;
+    if (exponent == 0) { /* zero or subnormal: fraction * 2^-24 */
+        v = (float)fraction * 0x1p-24f;
+        return sign ? -v : v;
+    }
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+/* n elements; 0, or -1 at a value that the type of `to` does not hold. */
+#define CONVERT(name, from_type, to_type, value, fits)                                             \
+    static int name(const unsigned char *from, void *to, size_t n)                                 \
+    {                                                                                              \
+        to_type *out = to;                                                                         \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            from_type v;                                                                           \
+            memcpy(&v, from + i * sizeof v, sizeof v);                                             \
+            if (!(fits))                                                                           \
+                return -1;                                                                         \
+            out[i] = (to_type)(value);                                                             \
+        }                                                                                          \
+        return 0;                                                                                  \
+    }
+CONVERT(from_f16, uint16_t, float, half_value(v), true)
+CONVERT(from_i8, int8_t, int32_t, v, true)
+CONVERT(from_i16, int16_t, int32_t, v, true)
+CONVERT(from_u16, uint16_t, int32_t, v, true)
+CONVERT(from_u32, uint32_t, int64_t, v, true)
+CONVERT(from_u64, uint64_t, int64_t, v, v <= INT64_MAX)
+
+static const struct sy__element elements[] = {
+    {"F32", "<f4", 4, SY_F32, NULL},
+    {"F64", "<f8", 8, SY_F64, NULL},
+    {"BF16", NULL, 2, SY_BF16, NULL},
+    {"I32", "<i4", 4, SY_I32, NULL},
+    {"I64", "<i8", 8, SY_I64, NULL},
+    {"U8", "|u1", 1, SY_U8, NULL},
+    {"BOOL", "|b1", 1, SY_BOOL, NULL},
+    {"F16", "<f2", 2, SY_F32, from_f16},
+    {"I8", "|i1", 1, SY_I32, from_i8},
+    {"I16", "<i2", 2, SY_I32, from_i16},
+    {"U16", "<u2", 2, SY_I32, from_u16},
+    {"U32", "<u4", 4, SY_I64, from_u32},
+    {"U64", "<u8", 8, SY_I64, from_u64},
+    {"C64", "<c8", 8, SY_DTYPE_COUNT, NULL},
+    {"F8_E5M2", NULL, 1, SY_DTYPE_COUNT, NULL},
+    {"F8_E4M3", NULL, 1, SY_DTYPE_COUNT, NULL},
+    {"F8_E8M0", NULL, 1, SY_DTYPE_COUNT, NULL},
+};
+#define ELEMENTS (sizeof elements / sizeof elements[0])
+
+const struct sy__element *sy__element_st(const char *name, size_t n)
+{
+    for (size_t i = 0; i < ELEMENTS; i++)
+        if (strlen(elements[i].st) == n && memcmp(elements[i].st, name, n) == 0)
+            return &elements[i];
+    return NULL;
+}
+
+const struct sy__element *sy__element_npy(const char *name)
+{
+    for (size_t i = 0; i < ELEMENTS; i++)
+        if (elements[i].npy && strcmp(elements[i].npy, name) == 0)
+            return &elements[i];
+    return NULL;
+}
+
+const struct sy__element *sy__element_of(enum sy_dtype dtype)
+{
+    for (size_t i = 0; i < ELEMENTS; i++)
+        if (elements[i].dtype == dtype && !elements[i].convert)
+            return &elements[i];
+    return NULL;
+}
