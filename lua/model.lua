@@ -339,7 +339,8 @@ function Model:_take_decoders()
 end
 
 -- Read ids into the cache from position `at` (0-based); returns the program that holds the last logits, its row.
-local function feed(m, own, ids, first, at)
+-- What the model draws is keyed by seed and position.
+local function feed(m, own, ids, first, at, seed)
   local i, p, T = first, nil, nil
   while i <= #ids do
     T = #ids - i + 1 >= PREFILL and PREFILL or 1
@@ -352,7 +353,7 @@ local function feed(m, own, ids, first, at)
     engine.put(p.tokens, chunk)
     engine.put(p.positions, places)
     engine.put(p.len, {at + T})
-    p.run:run()
+    p.run:run(seed, at)
     i, at = i + T, at + T
   end
   return p, T, at
@@ -406,7 +407,7 @@ function Model:generate(prompt, given)
     if o.stream then engine.write(text) end
     local show = shower(self)
     local own, programs = self:_take_decoders()
-    local p, row, at = feed(self, own, ids, 1, 0)
+    local p, row, at = feed(self, own, ids, 1, 0, o.seed)
     local fresh = {}
     for n = 1, o.tokens do
       local id = engine.draw(p.logits, row, o.temperature, o.top_k, o.top_p, o.seed, n)
@@ -417,9 +418,9 @@ function Model:generate(prompt, given)
       if n < o.tokens then
         if at == S then -- the cache is full: go on from the latter half
           ids = table.move(ids, #ids - S // 2 + 1, #ids, 1, {})
-          p, row, at = feed(self, own, ids, 1, 0)
+          p, row, at = feed(self, own, ids, 1, 0, o.seed)
         else
-          p, row, at = feed(self, own, ids, #ids, at)
+          p, row, at = feed(self, own, ids, #ids, at, o.seed)
         end
       end
     end

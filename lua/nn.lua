@@ -11,21 +11,29 @@
 local engine = require "switchyard.engine"
 local options = require "switchyard.options"
 local nn = {}
+local lua_math = package.loaded.math -- the users', of which ours is a copy
 local now -- the description being recorded, or nil
 
 local function description(what)
   return now or error(what .. ": only inside a model's function (see model.define)", 3)
 end
 
+-- The function runs once for each program: what Lua itself draws would be frozen into each, another in every one.
+local function no_draw()
+  error("math.random: a model's function is run once and then repeated without Lua, so this would be one number for "
+    .. "all steps: use tensor.rand, randn or randint, or draw outside the function", 2)
+end
+
 --- nn.describe(d, f, ...): run f under description d; ends the description even when f fails.
 function nn.describe(d, f, ...)
-  local before = now
+  local before, random = now, lua_math.random
   now = d
   d.path, d.aux, d.layer = {}, {}, nil
+  lua_math.random = no_draw
   local ok, a, b = xpcall(f, function(e)
     return type(e) == "string" and e or debug.traceback(tostring(e))
   end, ...)
-  now = before
+  now, lua_math.random = before, random
   if not ok then error(a, 0) end
   return a, b
 end
@@ -102,13 +110,23 @@ function nn.param(name, shape, init, options)
   return d.model:_add_param(key, d.short and t or t:grad(true), {experts = o.experts, active = o.active, init = init})
 end
 
+-- What a state or an input begins with is read before any program runs.
+local function check_values(what, name, t)
+  if engine.has_values(t) then return end
+  error(("%s: what '%s' begins with is computed in the model's function, which is only recorded: make it outside, or "
+    .. "by tensor.zeros, full, tensor{...}, or a draw with seed="):format(what, name), 3)
+end
+
 --- nn.state(name, t) -> tensor: a tensor that is no parameter but belongs to the model (router bias, running
 -- loads): no gradient, saved with the model.  nn.update(state, value) sets it at the end of each step (with
 -- accumulate to what value is in the last micro-batch: see nn.step_sum).
 function nn.state(name, t)
   local d = description("state")
   local key = full_name(name)
-  if not d.model.states[key] then d.model:_add_state(key, t) end
+  if not d.model.states[key] then
+    check_values("state", name, t)
+    d.model:_add_state(key, t)
+  end
   return d.model.states[key]
 end
 
@@ -155,6 +173,7 @@ function nn.input(name, default)
   local value = d.model.inputs[name]
   if not value then
     value = type(default) == "number" and tensor(default) or default
+    check_values("input", name, value)
     d.model:_add_input(name, value)
   end
   local known = d.inputs[name]

@@ -61,10 +61,10 @@ static struct sy_tensor *make(lua_State *L, const char *what, int dtype, int ndi
     return *slot;
 }
 
-/* Shape from `arg` on, then options; makes the tensor on the stack. */
-static struct sy_tensor *shaped(lua_State *L, const char *what, int arg, struct options *o, bool random)
+/* Shape from `arg` on, then options: the number of dimensions. */
+static int read_shape(lua_State *L, const char *what, int arg, struct options *o, bool random,
+                      int64_t *shape)
 {
-    int64_t shape[SY_MAX_DIMS];
     int next, top = lua_gettop(L);
     int n = lsy_check_shape(L, arg, top, what, shape, &next);
     if (next < top)
@@ -76,10 +76,24 @@ static struct sy_tensor *shaped(lua_State *L, const char *what, int arg, struct 
         LSY_OPTIONS(L, next, what, random_options, o);
     else
         LSY_OPTIONS(L, next, what, plain_options, o);
+    return n;
+}
+
+static struct sy_tensor *make_with(lua_State *L, const char *what, const struct options *o, int n,
+                                   const int64_t *shape)
+{
     struct sy_tensor *t = make(L, what, o->dtype, n, shape);
     if (o->grad)
         sy_tensor_set_requires_grad(t, true);
     return t;
+}
+
+/* The tensor is on the stack. */
+static struct sy_tensor *shaped(lua_State *L, const char *what, int arg, struct options *o)
+{
+    int64_t shape[SY_MAX_DIMS];
+    int n = read_shape(L, what, arg, o, false, shape);
+    return make_with(L, what, o, n, shape);
 }
 
 /* `tensor.zeros{2, 3, dtype = "f64"}` is read as the shape with its options. */
@@ -116,7 +130,7 @@ static int make_zeros(lua_State *L)
 {
     struct options o = {.dtype = SY_F32};
     split_shape_table(L, 1);
-    shaped(L, "zeros", 1, &o, false);
+    shaped(L, "zeros", 1, &o);
     return 1;
 }
 
@@ -124,7 +138,7 @@ static int make_ones(lua_State *L)
 {
     struct options o = {.dtype = SY_F32};
     split_shape_table(L, 1);
-    fill_all(shaped(L, "ones", 1, &o, false), 1);
+    fill_all(shaped(L, "ones", 1, &o), 1);
     return 1;
 }
 
@@ -137,7 +151,7 @@ static int make_full(lua_State *L)
         return lsy_error(L, "full: takes a shape and a number: tensor.full({2, 3}, 7)");
     double v = lua_isboolean(L, value) ? lua_toboolean(L, value) : lua_tonumber(L, value);
     lua_remove(L, value);
-    fill_all(shaped(L, "full", 1, &o, false), v);
+    fill_all(shaped(L, "full", 1, &o), v);
     return 1;
 }
 
@@ -190,6 +204,45 @@ static struct sy_rng rng_of(const struct options *o)
     return (struct sy_rng){c->seed, SY_RNG_USER, ++c->step};
 }
 
+struct draw {
+    const char *what;
+    enum sy_opcode op;
+    struct options o;
+    int ndim;
+    int64_t shape[SY_MAX_DIMS], low, high;
+};
+
+/* Without a seed, in a function that is being recorded: drawn anew whenever the program runs. */
+static bool is_recorded(const struct draw *d)
+{
+    return d->o.seed < 0 && sy_context()->record;
+}
+
+/* What the operations draw; bf16 and bool are made of these, as they are where they are drawn at once. */
+static int drawn_as(int dtype)
+{
+    return dtype == SY_BF16 ? SY_F32 : dtype == SY_BOOL ? SY_U8 : dtype;
+}
+
+/* An operation of the program. */
+static int record_draw(lua_State *L, const struct draw *d)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int as = drawn_as(d->o.dtype);
+    struct sy_attrs attrs = {.i = {d->ndim}}, cast = {.i = {d->o.dtype}};
+    memcpy(attrs.i + 1, d->shape, (size_t)d->ndim * sizeof *d->shape);
+    attrs.i[9] = as;
+    attrs.i[10] = d->low;
+    attrs.i[11] = d->high;
+    if (d->o.grad)
+        return lsy_error(L, "%s: grad: a draw in a model's function is no parameter; see ?nn.param", d->what);
+    struct sy_tensor **drawn = lsy_new_tensor(L), **out = drawn;
+    int rc = sy_apply(d->op, NULL, 0, &attrs, drawn, &err);
+    if (!rc && as != d->o.dtype)
+        rc = sy_apply(SY_OP_CAST_, drawn, 1, &cast, out = lsy_new_tensor(L), &err);
+    return rc ? lsy_raise(L, &err) : 1;
+}
+
 #define CHUNK 1024
 static void fill_random(struct sy_tensor *t, const struct sy_rng *r, bool normal)
 {
@@ -207,33 +260,39 @@ static void fill_random(struct sy_tensor *t, const struct sy_rng *r, bool normal
     }
 }
 
-static int make_random(lua_State *L, const char *what, bool normal)
+static int make_random(lua_State *L, const char *what, enum sy_opcode op)
 {
-    struct options o = {.dtype = SY_F32, .seed = -1};
+    struct draw d = {.what = what, .op = op, .o = {.dtype = SY_F32, .seed = -1}};
     split_shape_table(L, 1);
-    struct sy_tensor *t = shaped(L, what, 1, &o, true);
-    if (t->dtype != SY_F32 && t->dtype != SY_F64 && t->dtype != SY_BF16)
+    d.ndim = read_shape(L, what, 1, &d.o, true, d.shape);
+    if (d.o.dtype != SY_F32 && d.o.dtype != SY_F64 && d.o.dtype != SY_BF16)
         return lsy_error(L, "%s: dtype must be f32, f64 or bf16: it is %s", what,
-                         sy_dtype_name(t->dtype));
-    struct sy_rng r = rng_of(&o);
-    fill_random(t, &r, normal);
+                         sy_dtype_name((enum sy_dtype)d.o.dtype));
+    if (is_recorded(&d))
+        return record_draw(L, &d);
+    struct sy_tensor *t = make_with(L, what, &d.o, d.ndim, d.shape);
+    struct sy_rng r = rng_of(&d.o);
+    fill_random(t, &r, op == SY_OP_RANDN_);
     return 1;
 }
 
-static int make_rand(lua_State *L) { return make_random(L, "rand", false); }
-static int make_randn(lua_State *L) { return make_random(L, "randn", true); }
+static int make_rand(lua_State *L) { return make_random(L, "rand", SY_OP_RAND_); }
+static int make_randn(lua_State *L) { return make_random(L, "randn", SY_OP_RANDN_); }
 
 static int make_randint(lua_State *L)
 {
-    struct options o = {.dtype = SY_I32, .seed = -1};
-    int64_t low = lsy_check_int(L, 1, "randint", "low", INT64_MIN / 4, INT64_MAX / 4);
-    int64_t high = lsy_check_int(L, 2, "randint", "high", low, INT64_MAX / 4);
-    struct sy_tensor *t = shaped(L, "randint", 3, &o, true);
-    struct sy_rng r = rng_of(&o);
+    struct draw d = {.what = "randint", .op = SY_OP_RANDINT_, .o = {.dtype = SY_I32, .seed = -1}};
+    d.low = lsy_check_int(L, 1, "randint", "low", INT64_MIN / 4, INT64_MAX / 4);
+    d.high = lsy_check_int(L, 2, "randint", "high", d.low, INT64_MAX / 4);
+    d.ndim = read_shape(L, "randint", 3, &d.o, true, d.shape);
+    if (is_recorded(&d))
+        return record_draw(L, &d);
+    struct sy_tensor *t = make_with(L, "randint", &d.o, d.ndim, d.shape);
+    struct sy_rng r = rng_of(&d.o);
     int64_t n = sy_tensor_count(t);
     for (int64_t i = 0; i < n; i++)
-        sy_tensor_set(t, i, (double)(low + (int64_t)sy_rng_below(&r, (uint64_t)i,
-                                                                 (uint64_t)(high - low) + 1)));
+        sy_tensor_set(t, i, (double)(d.low + (int64_t)sy_rng_below(&r, (uint64_t)i,
+                                                                   (uint64_t)(d.high - d.low) + 1)));
     return 1;
 }
 
@@ -398,7 +457,10 @@ static const struct lsy_doc docs[] = {
      "first, first + step, ... below limit. With one number: 0, 1, ... below it.", "tensor.arange(6):view(2, 3)"},
     {"tensor.eye", "tensor.eye(n, m, {dtype=, grad=})", "Ones on the diagonal; m is n unless given.", "tensor.eye(3)"},
     {"tensor.rand", "tensor.rand(n, ..., {seed=, dtype=, grad=})",
-     "Uniform in [0, 1). With a seed a pure function of it; else tensor.seed and the number of draws decide.",
+     "Uniform in [0, 1). With a seed a pure function of it; else tensor.seed and the number of draws decide. In a "
+     "model's or router's function a draw without a seed is made anew for each step and micro-batch, a function of the "
+     "run's seed, the step and the place of the draw: the same after a resume, in a replay and when recomputed. With a "
+     "seed it is constant. Evaluation and decoding draw as well; a function may ask nn.mode().",
      "tensor.rand(3, {seed = 1})"},
     {"tensor.randn", "tensor.randn(n, ..., {seed=, dtype=, grad=})",
      "Standard normal numbers; seed as in tensor.rand.", "tensor.randn(4, 3, {seed = 1})"},

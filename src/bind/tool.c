@@ -53,6 +53,13 @@ static int l_copy(lua_State *L)
     return 0;
 }
 
+/* engine.has_values(tensor): false for what is only recorded */
+static int l_has_values(lua_State *L)
+{
+    lua_pushboolean(L, sy_tensor_data(lsy_check_tensor(L, 1, "has_values", "tensor")) != NULL);
+    return 1;
+}
+
 /* engine.put(tensor, {numbers}) from the first element on */
 static int l_put(lua_State *L)
 {
@@ -313,6 +320,7 @@ static int l_clone(lua_State *L)
 static const luaL_Reg functions[] = {
     {"fill", l_fill},
     {"copy", l_copy},
+    {"has_values", l_has_values},
     {"put", l_put},
     {"draw", l_draw},
     {"hyper", l_hyper},

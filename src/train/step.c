@@ -126,6 +126,10 @@ static void add_observed(struct sy_trainer *t, const struct sy_program *p)
     }
 }
 
+/* What random operations are keyed by beside the seed: no two micro-batches of a run have the same, however
+ * often accumulate is changed. */
+static uint64_t draws_of(int64_t step, int64_t micro) { return (uint64_t)micro << 40 | (uint64_t)step; }
+
 /* Forward and backward over all micro-batches; gradients are then sums over them. */
 static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_err *err)
 {
@@ -134,7 +138,7 @@ static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_er
     memset(t->sums, 0, (size_t)t->sum_count * sizeof *t->sums);
     for (int64_t a = 0; a < plan->accumulate; a++) {
         struct sy_phase *p = a ? &plan->more : &plan->first;
-        uint64_t number = (uint64_t)(d->step * plan->accumulate + a);
+        uint64_t number = draws_of(d->step, a);
         double start = sy_now();
         sy_sampler_batch(&t->sampler, (uint64_t)d->step, a, sy_data(p->tokens), sy_data(p->targets),
                          p->documents ? sy_data(p->documents) : NULL);
