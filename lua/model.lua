@@ -144,12 +144,11 @@ end
 -- ---- recording ----
 
 --- Record forward over (B,T) ids into a new graph: returns the description, the graph in d.graph, the
--- result of the model's function in d.result.  The graph still records; the caller finishes it.
+-- result of the model's function in d.result.  `after` records as well, or gives the graph to engine.phase.
 function Model:_record(d, B, T, after)
   d.model, d.inputs = self, {}
-  local before = engine.precision(d.precision or "fp32")
-  d.graph = engine.trace()
-  local ok, why = pcall(function()
+  engine.record(d.precision or "fp32", function(graph)
+    d.graph = graph
     local ids = d.graph:input("tokens", "i32", {B, T})
     if not d.positions then
       d.positions = d.graph:input("positions", "i32", {T})
@@ -162,9 +161,6 @@ function Model:_record(d, B, T, after)
       if after then after(d) end
     end)
   end)
-  pcall(d.graph.finish, d.graph) -- engine.phase may have taken it
-  engine.precision(before)
-  if not ok then error(why, 0) end
   if d.mode == "build" then
     self._attention_width = d.attention_width or 0
     d.graph = nil

@@ -60,35 +60,46 @@ local function stops(entries, checkpoints, last)
   return list
 end
 
-local function stored_hashes(path)
-  local hashes = {}
+-- Checkpoints by their steps: where they lie, and how many entries of the journal they have.
+local function stored(path)
+  local list = {}
   for _, c in ipairs(engine.checkpoints(path) or {}) do
-    local image = engine.read_checkpoint(c.path)
-    if image and image.hash then hashes[image.step] = {hash = image.hash, journal = #image.journal} end
+    local image, why, code = engine.read_checkpoint(c.path)
+    if image then list[image.step] = {path = c.path, journal = #image.journal}
+    elseif code ~= "NOTFOUND" then list[c.step] = {path = c.path, damaged = why} end
   end
-  return hashes
+  return list
+end
+
+-- What is different at a checkpoint, or nil.  Its tensors count, not what it says of itself.
+local function compare_state(r, c)
+  if c.damaged then return c.damaged end
+  local hash, why, code = r._h:stored_hash(c.path)
+  if not hash then return code ~= "NOTFOUND" and why or nil end -- a live run has newer ones by now
+  if r._m:_quietly(r._h.hash, r._h) ~= hash then return "parameters or moments differ" end
 end
 
 -- Repeat everything; the first difference, or nil.  Entries of a step come before its checkpoint as far as the
 -- checkpoint has them.
-local function repeat_all(r, entries, hashes, last, differs, say)
+local function repeat_all(r, entries, checkpoints, last, differs, say)
   local h, i = r._h, 1
   local tell = again.progress(r, "replaying", say)
   local done = #h:journal()
-  for _, step in ipairs(stops(entries, hashes, last)) do
+  for _, step in ipairs(stops(entries, checkpoints, last)) do
     if step >= h:status().step then
       again.walk(r, step, last, tell)
       local worst = differs(step)
       if worst then return worst end
-      local c = hashes[step]
+      local c = checkpoints[step]
       local function do_entries(most)
         while entries[i] and entries[i].step <= step and done < most do
           again.apply(r, entries[i])
           i, done = i + 1, done + 1
         end
       end
-      do_entries(c and c.journal or math.huge)
-      if c and r._m:_quietly(h.hash, h) ~= c.hash then return {step = step, what = "parameters or moments differ"} end
+      do_entries(c and c.journal or math.huge) -- a damaged one tells of none
+      local what = c and compare_state(r, c)
+      if what then return {step = step, what = what} end
       do_entries(math.huge)
     end
   end
@@ -117,7 +128,7 @@ local function repeated(name_or_dir, given, say)
   else
     again.check_start(what, r)
   end
-  local worst = repeat_all(r, entries, stored_hashes(path), last, comparer(store, h, begin), say)
+  local worst = repeat_all(r, entries, stored(path), last, comparer(store, h, begin), say)
   local result = {name = name, identical = not worst, step = worst and worst.step or last,
                   difference = worst and worst.what, hash = r._m:_quietly(h.hash, h)}
   result.text = worst and ("differs first at step %d: %s"):format(worst.step, worst.what)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define GROUPS "/sys/fs/cgroup"
@@ -73,10 +74,30 @@ static size_t left_in(const char *folder)
     return limit - least(used, limit);
 }
 
+static size_t pages_of(long n)
+{
+    long page = sysconf(_SC_PAGESIZE);
+    return n > 0 && page > 0 ? (size_t)n * (size_t)page : 0;
+}
+
 static size_t pages(int which)
 {
-    long n = sysconf(which), page = sysconf(_SC_PAGESIZE);
-    return n > 0 && page > 0 ? (size_t)n * (size_t)page : 0;
+    return pages_of(sysconf(which));
+}
+
+/* Bytes of addresses that the process may have (ulimit -v), or SIZE_MAX. */
+static size_t addresses(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    return (size_t)limit.rlim_cur;
+}
+
+static size_t addresses_left(void)
+{
+    size_t all = addresses();
+    return all == SIZE_MAX ? all : all - least(all, number_in("/proc/self", "statm") * pages_of(1));
 }
 
 size_t sy_machine_memory(void)
@@ -90,6 +111,7 @@ size_t sy_machine_memory(void)
     all = all ? all : (size_t)4 << 30;
     all = group ? least(all, group) : all;
     all = own ? least(all, own) : all;
+    all = least(all, addresses());
     known = all;
     return all;
 }
@@ -99,5 +121,6 @@ size_t sy_machine_available(void)
     char folder[512];
     size_t kilobytes = named_number("/proc/meminfo", "MemAvailable:");
     size_t all = kilobytes ? kilobytes << 10 : pages(_SC_AVPHYS_PAGES);
-    return least(least(all, left_in(GROUPS)), left_in(own_group(folder, sizeof folder)));
+    all = least(least(all, left_in(GROUPS)), left_in(own_group(folder, sizeof folder)));
+    return least(all, addresses_left());
 }

@@ -28,6 +28,7 @@ struct lsy_state {
     lua_State *volatile running; /* the coroutine that runs now: an interrupt hooks this one */
     lua_State *job;              /* the coroutine of the job that runs now, or NULL (job.c) */
     bool may_wait, waiting;      /* what runs may yield to the scheduler; it is doing so */
+    bool closing;                /* lua_close: objects made by finalizers are never finalized */
 };
 static inline struct lsy_state *lsy_state(lua_State *L)
 {

@@ -7,6 +7,7 @@
  *   run:saved() -> {step=, path=, bytes=, pause=, seconds=, asynchronous=}, of the newest; nil: none
  *   run:checkpoint_bytes()                what one will take
  *   run:load(path, force) -> true         (held, or not started) nil, message, code
+ *   run:stored_hash(path) -> 16 hex digits of the tensors in a checkpoint of it (held); nil, message, code
  *   run:journal() -> list of entries      run:apply(entry) (held)      run:record(entry)
  *
  * An entry is {step=, kind=, key=, text=, value=, expert= (from 1), values= (f32 tensor)}; see
@@ -127,6 +128,25 @@ static int run_load(lua_State *L)
     return 1;
 }
 
+static int run_stored_hash(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_trainer *t = lsy_check_trainer(L, 1);
+    const char *path = luaL_checkstring(L, 2);
+    uint64_t hash;
+    char hex[17];
+    lsy_hold(L, 1);
+    int rc = sy_trainer_stored_hash(t, path, &hash, &err);
+    sy_trainer_release(t);
+    if (rc && err.code == SY_E_MEMORY)
+        return lsy_raise(L, &err);
+    if (rc) /* whatever is wrong with it */
+        return lsy_fail(L, &err);
+    sy_hash_hex(hash, hex);
+    lua_pushstring(L, hex);
+    return 1;
+}
+
 /* ---- the journal ---- */
 
 static void push_entry(lua_State *L, const struct sy_journal_entry *e)
@@ -185,7 +205,10 @@ static void read_entry(lua_State *L, int arg, struct sy_journal_entry *e)
     lua_getfield(L, arg, "value");
     e->value = lua_isboolean(L, -1) ? lua_toboolean(L, -1) : luaL_optnumber(L, -1, 0);
     lua_getfield(L, arg, "expert");
-    e->expert = luaL_optinteger(L, -1, 0) - 1;
+    e->expert = luaL_optinteger(L, -1, 0);
+    if (e->expert < 0 || e->expert > INT32_MAX)
+        lsy_error(L, "journal: expert must be from 1 to %d: it is %lld", INT32_MAX, (long long)e->expert);
+    e->expert--;
     lua_getfield(L, arg, "values");
     if (!lua_isnil(L, -1)) {
         struct sy_tensor *x = lsy_check_data(L, -1, "journal", "values");
@@ -333,6 +356,7 @@ static const luaL_Reg methods[] = {
     {"set_dir", run_set_dir},       {"dir", run_dir},     {"set_config", run_set_config},
     {"checkpoint", run_checkpoint}, {"saved", run_saved}, {"checkpoint_bytes", run_checkpoint_bytes},
     {"load", run_load},             {"journal", run_journal}, {"record", run_record},
+    {"stored_hash", run_stored_hash},
     {"apply", run_apply},           {"checkpoint_to", run_checkpoint_to}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"checkpoints", l_checkpoints},
                                      {"find_checkpoint", l_find_checkpoint},

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ASK_FROM ((size_t)64 << 20) /* smaller ones are not worth asking the system for what is free */
+
 struct options {
     int dtype;
     int64_t seed;
@@ -34,6 +36,10 @@ int lsy_room(size_t bytes, const char *what, struct sy_err *err)
     char want[16], have[16];
     size_t all = sy_machine_memory(), used = sy_mem_live();
     size_t room = all / 10 * 9 > used ? all / 10 * 9 - used : 0;
+    if (bytes > ASK_FROM && bytes <= room) { /* others live on this machine, too */
+        size_t available = sy_machine_available();
+        room = available < room ? available : room;
+    }
     if (bytes <= room)
         return 0;
     sy_human_bytes((double)bytes, want);

@@ -2,7 +2,8 @@
  * it what users see.
  *
  *  1. A run's userdata is anchored in the registry: it lives until the program ends or run:close().
- *  2. Waiting for a trainer always serves the host's queue (host.h): it may be inside a hook. */
+ *  2. None is made once the state is being closed (a __gc that trains): nobody would end its thread.
+ *  3. Waiting for a trainer always serves the host's queue (host.h): it may be inside a hook. */
 #include "bind/run_int.h"
 
 #include "base/hash.h"
@@ -70,6 +71,8 @@ static int l_trainer(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_train_config c = {.name = luaL_checkstring(L, 1)};
+    if (lsy_state(L)->closing)
+        return lsy_error(L, "train: the program is ending");
     c.corpus = lsy_check_corpus(L, 4);
     read_hyper(L, 5, &c.hyper);
     lua_getfield(L, 5, "sampling");

@@ -347,6 +347,7 @@ lua_State *sy_state_new(const struct sy_state_options *options, const char **why
 void sy_state_free(lua_State *L)
 {
     struct lsy_state *s = lsy_state(L);
+    s->closing = true;
     lua_close(L);
     free(s);
 }

@@ -1,8 +1,11 @@
 /* Tracing and forward programs for the embedded Lua library (generation, logits, loss).  Layer bind.
  *
- *   engine.trace() -> graph, recording       graph:input() :observe() :update() :carry() :finish()
+ *   engine.record(precision, f) -> graph    f(graph) records: graph:input() :observe() :update() :carry()
  *   engine.program(graph, {outputs})         planned, with an arena of its own; program:run(seed, step)
  *   engine.precision("bf16")                 of the matrix products recorded from now on
+ *
+ * What f records ends with f, however that ends: f runs inside this C call, so it cannot be left by a yield, and
+ * neither an error nor an interruption leaves the thread recording.
  */
 #include "bind/handle.h"
 
@@ -23,22 +26,34 @@ static int graph_gc(lua_State *L)
     return 0;
 }
 
-static int l_trace(lua_State *L)
+/* A coroutine that is left inside would record for ever. */
+static int name_yield(lua_State *L)
+{
+    const char *text = lua_tostring(L, -1);
+    if (text && strstr(text, "attempt to yield across a C-call boundary"))
+        return lsy_error(L, "trace: a model's function must not yield: it is recorded from beginning to end");
+    return lua_error(L);
+}
+
+/* engine.record("fp32" | "bf16" of the matrix products, f) */
+static int l_record(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
+    struct sy_context *c = sy_context();
+    enum sy_precision before = c->precision;
+    bool bf16 = !strcmp(luaL_checkstring(L, 1), "bf16");
+    luaL_checktype(L, 2, LUA_TFUNCTION);
     void **slot = lsy_new_handle(L, META_GRAPH);
     if (!(*slot = sy_graph_new(&err)) || sy_graph_begin(*slot, &err))
         return lsy_raise(L, &err);
-    return 1;
-}
-
-/* Also after engine.phase took the graph, so that callers can end a trace without asking. */
-static int graph_finish(lua_State *L)
-{
-    void **slot = luaL_checkudata(L, 1, META_GRAPH);
-    if (*slot)
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, -2);
+    c->precision = bf16 ? SY_PREC_BF16 : SY_PREC_FP32;
+    int rc = lua_pcall(L, 1, 0, 0);
+    c->precision = before;
+    if (*slot) /* engine.phase may have taken it */
         sy_graph_end(*slot);
-    return 0;
+    return rc == LUA_OK ? 1 : name_yield(L);
 }
 
 /* graph:input(name, dtype, shape table) */
@@ -168,14 +183,14 @@ static int l_precision(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg graph_methods[] = {{"finish", graph_finish},   {"input", graph_input},
+static const luaL_Reg graph_methods[] = {{"input", graph_input},
                                          {"observe", graph_observe}, {"update", graph_update},
                                          {"carry", graph_carry},
                                          {"segment", graph_segment}, {NULL, NULL}};
 static const luaL_Reg program_methods[] = {{"run", program_run}, {"profile", program_profile},
                                            {NULL, NULL}};
 static const luaL_Reg functions[] = {
-    {"trace", l_trace}, {"program", l_program}, {"precision", l_precision}, {NULL, NULL}};
+    {"record", l_record}, {"program", l_program}, {"precision", l_precision}, {NULL, NULL}};
 
 void lsy_open_trace(lua_State *L)
 {

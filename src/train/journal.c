@@ -1,6 +1,7 @@
 /* The journal of a run: what was done to it, with the step after which it took effect.  A run is a
  * function of its first options and this list.  See switchyard/train.h for the kinds. */
 #include "base/mem.h"
+#include "base/number.h"
 #include "train/params.h"
 #include "train/trainer_int.h"
 
@@ -62,7 +63,7 @@ void sy__journal_add(struct sy_trainer *t, const struct sy_journal_entry *e)
     if (disturbs(e))
         t->window.quiet_until = copy.step + SY_QUIET;
     if (!strcmp(e->kind, "skip"))
-        sy__skip_add(t, (int64_t)e->value);
+        sy__skip_add(t, sy_to_int64(e->value));
 }
 
 void sy__skips_of_journal(struct sy_trainer *t)
@@ -70,7 +71,7 @@ void sy__skips_of_journal(struct sy_trainer *t)
     t->nskips = 0;
     for (int i = 0; i < t->njournal; i++)
         if (!strcmp(t->journal[i].kind, "skip"))
-            sy__skip_add(t, (int64_t)t->journal[i].value);
+            sy__skip_add(t, sy_to_int64(t->journal[i].value));
 }
 
 void sy__skip_add(struct sy_trainer *t, int64_t step)

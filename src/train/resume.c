@@ -251,6 +251,45 @@ static int resolve_frozen(struct loading *l, struct sy_err *err)
     return 0;
 }
 
+/* What sy_params_hash would give with what was read. */
+static uint64_t hash_of(const struct loading *l)
+{
+    struct sy_hash h;
+    const struct sy_params *ps = l->t->c.params;
+    sy_hash_init(&h);
+    sy_hash_update(&h, l->flat, 3 * (size_t)ps->floats * sizeof(float));
+    for (int i = 0; i < ps->nstates; i++) /* the first of the targets */
+        sy_hash_update(&h, l->targets[i].from, sy_tensor_bytes(l->targets[i].tensor));
+    return sy_hash_final(&h);
+}
+
+/* MANIFEST says what the files were when it was written, this what the run had. */
+static int check_hash(const struct loading *l, struct sy_err *err)
+{
+    char have[17], want[17];
+    uint64_t hash = l->image->hash ? hash_of(l) : 0;
+    if (hash == l->image->hash)
+        return 0;
+    sy_hash_hex(hash, have);
+    sy_hash_hex(l->image->hash, want);
+    return sy_err_set(err, SY_E_FORMAT, OP ": %s is damaged: its tensors hash to %s, state.json says %s",
+                      l->path, have, want);
+}
+
+static int read_all(struct loading *l, struct sy_err *err)
+{
+    return read_flat(l, err) || read_values(l, err) || check_hash(l, err) ? -1 : 0;
+}
+
+static void close_loading(struct loading *l)
+{
+    if (l->flat_owned)
+        sy_free(l->flat);
+    sy_free(l->targets);
+    sy_free(l->block);
+    sy_image_free(l->image);
+}
+
 /* ---- changing the trainer: nothing here fails ---- */
 
 static void put_flat(const struct loading *l)
@@ -328,16 +367,20 @@ int sy_trainer_load(struct sy_trainer *t, const char *path, bool force, struct s
     struct loading l = {.t = t, .path = path};
     sy__saver_join(t); /* its buffer is ours now */
     l.image = sy_checkpoint_read(path, err);
-    int rc = l.image && !compare(&l, force, err) && !resolve_frozen(&l, err) && !read_flat(&l, err) &&
-                     !read_values(&l, err)
-                 ? 0
-                 : -1;
+    int rc = l.image && !compare(&l, force, err) && !resolve_frozen(&l, err) && !read_all(&l, err) ? 0 : -1;
     if (!rc)
         put(&l);
-    if (l.flat_owned)
-        sy_free(l.flat);
-    sy_free(l.targets);
-    sy_free(l.block);
-    sy_image_free(l.image);
+    close_loading(&l);
+    return rc;
+}
+
+int sy_trainer_stored_hash(struct sy_trainer *t, const char *path, uint64_t *hash, struct sy_err *err)
+{
+    struct loading l = {.t = t, .path = path};
+    sy__saver_join(t);
+    l.image = sy_checkpoint_read(path, err);
+    int rc = l.image && !read_all(&l, err) ? 0 : -1;
+    *hash = rc ? 0 : hash_of(&l);
+    close_loading(&l);
     return rc;
 }

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "train/checkpoint.h"
 #include "train/params.h"
 #include "train/trainer_int.h"
@@ -371,7 +372,7 @@ static void read_all(const struct reader *r, struct sy_image *image)
         image->status.skipped = integer(r, "skipped", 0, image->status.step);
         read_window(window, &image->window, err);
     }
-    image->status.steps = (int64_t)image->hyper.v[SY_HYPER_steps];
+    image->status.steps = sy_to_int64(image->hyper.v[SY_HYPER_steps]);
 }
 
 struct sy_image *sy__state_parse(const char *json, size_t n, struct sy_err *err)
