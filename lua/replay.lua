@@ -60,20 +60,20 @@ local function stops(entries, checkpoints, last)
   return list
 end
 
--- Checkpoints by their steps: where they lie, and how many entries of the journal they have.
+-- Checkpoints by their steps: where they lie, and how many entries of the journal they have; and the steps of those
+-- that are not whole.
 local function stored(path)
-  local list = {}
+  local list, damaged = {}, {}
   for _, c in ipairs(engine.checkpoints(path) or {}) do
-    local image, why, code = engine.read_checkpoint(c.path)
+    local image, _, code = engine.read_checkpoint(c.path)
     if image then list[image.step] = {path = c.path, journal = #image.journal}
-    elseif code ~= "NOTFOUND" then list[c.step] = {path = c.path, damaged = why} end
+    elseif code ~= "NOTFOUND" then damaged[#damaged + 1] = ("%d"):format(c.step) end
   end
-  return list
+  return list, damaged
 end
 
 -- What is different at a checkpoint, or nil.  Its tensors count, not what it says of itself.
 local function compare_state(r, c)
-  if c.damaged then return c.damaged end
   local hash, why, code = r._h:stored_hash(c.path)
   if not hash then return code ~= "NOTFOUND" and why or nil end -- a live run has newer ones by now
   if r._m:_quietly(r._h.hash, r._h) ~= hash then return "parameters or moments differ" end
@@ -97,7 +97,7 @@ local function repeat_all(r, entries, checkpoints, last, differs, say)
           i, done = i + 1, done + 1
         end
       end
-      do_entries(c and c.journal or math.huge) -- a damaged one tells of none
+      do_entries(c and c.journal or math.huge)
       local what = c and compare_state(r, c)
       if what then return {step = step, what = what} end
       do_entries(math.huge)
@@ -128,11 +128,15 @@ local function repeated(name_or_dir, given, say)
   else
     again.check_start(what, r)
   end
-  local worst = repeat_all(r, entries, stored(path), last, comparer(store, h, begin), say)
+  local checkpoints, damaged = stored(path)
+  local worst = repeat_all(r, entries, checkpoints, last, comparer(store, h, begin), say)
   local result = {name = name, identical = not worst, step = worst and worst.step or last,
                   difference = worst and worst.what, hash = r._m:_quietly(h.hash, h)}
   result.text = worst and ("differs first at step %d: %s"):format(worst.step, worst.what)
                 or ("identical through step %d"):format(last)
+  if #damaged > 0 then
+    result.text = result.text .. ("; not compared, for it is damaged: the checkpoint of step %s"):format(table.concat(damaged, ", "))
+  end
   return setmetatable(result, {__tostring = function(t) return ("replay of %s: %s"):format(t.name, t.text) end})
 end
 

@@ -179,7 +179,7 @@ do
   os.remove(path .. "/model.safetensors")
   write(path .. "/model.safetensors", text:sub(1, -2) .. "x")
   local got = replay "plain-damage"
-  t.ok(not got.identical and got.text:find "damaged", "a damaged checkpoint is no identical one", got.text)
+  t.ok(got.identical and got.text:find("damaged: the checkpoint of step 6", 1, true), "a damaged checkpoint is named", got.text)
 end
 
 -- ---- journals that were made up ----
