@@ -1,18 +1,21 @@
 /* Tokenizers: text to ids and back.
  *
- *  1. Ids are int32, 0..size-1.  decode(encode(s)) == s for any bytes s, valid UTF-8 or not.
+ *  1. Ids are int32, 0..size-1.  decode(encode(s)) == s for any bytes s, valid UTF-8 or not, where
+ *     the tokenizer is byte-level and has no normalizer; text that is normalized comes back so.
  *  2. A tokenizer never changes after it was made: any number of threads may use one.  It is
  *     counted: sy_tokenizer_ref for another owner, sy_tokenizer_unref to let go.
- *  3. Encoding never makes a special token out of text: the text "<|endoftext|>" gives ordinary
- *     ids, so data cannot forge a document's border.
- *  4. The file format is Hugging Face's tokenizer.json; what we write loads there and gives the
- *     same ids. */
+ *  3. Added tokens, special or not, are found in text, as the tokenizers library does: the text
+ *     "<|endoftext|>" gives that token's id.  Tokens around a text are put when asked for.
+ *  4. The file format is Hugging Face's tokenizer.json: ids are those of its tokenizers library, or
+ *     the file is refused with the name of what is not done here.  A file that was read is saved as
+ *     it was; what we write loads there and gives the same ids. */
 #ifndef SWITCHYARD_TOKENIZER_H
 #define SWITCHYARD_TOKENIZER_H
 
 #include "switchyard/err.h"
 #include "switchyard/progress.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,11 +44,15 @@ struct sy_tokenizer *sy_bpe_train_text(const char *text, size_t n,
 struct sy_tokenizer *sy_tokenizer_ref(struct sy_tokenizer *tok); /* returns tok */
 void sy_tokenizer_unref(struct sy_tokenizer *tok);               /* NULL is allowed */
 
-/* Read a byte-level BPE tokenizer.json (a file, or a folder that holds one).  `parse` reads the
- * text of one; `name` stands in messages.  Errors: NOTFOUND, IO, FORMAT, UNSUPPORTED, MEMORY. */
+/* Read a BPE tokenizer.json (a file, or a folder that holds one).  `parse` reads the text of one;
+ * `name` stands in messages.  Errors: NOTFOUND, IO, FORMAT, UNSUPPORTED, MEMORY. */
 struct sy_tokenizer *sy_tokenizer_load(const char *path, struct sy_err *err);
 struct sy_tokenizer *sy_tokenizer_parse(const char *json, size_t n, const char *name,
                                         struct sy_err *err);
+/* The same as versions before 0.2 did it: added tokens are not looked for in text and nothing is
+ * normalized.  For runs that were recorded with such ids. */
+struct sy_tokenizer *sy_tokenizer_load_bare(const char *path, struct sy_err *err);
+bool sy_tokenizer_is_bare(const struct sy_tokenizer *tok);
 /* Write it, replacing the file as a whole or not at all.  Errors: IO, MEMORY. */
 int sy_tokenizer_save(const struct sy_tokenizer *tok, const char *path, struct sy_err *err);
 
@@ -53,9 +60,19 @@ int sy_tokenizer_save(const struct sy_tokenizer *tok, const char *path, struct s
  * are encoded by the pool's threads; the ids do not depend on how many there are. */
 int64_t sy_tokenizer_encode(const struct sy_tokenizer *tok, const char *text, size_t n,
                             int32_t **ids, struct sy_err *err);
+struct sy_encode_options {
+    bool special; /* put what the file's post-processor puts around a text */
+    const struct sy_progress *progress; /* its stop ends the work; NULL: nobody does */
+};
+int64_t sy_tokenizer_encode_with(const struct sy_tokenizer *tok, const char *text, size_t n,
+                                 const struct sy_encode_options *options, int32_t **ids,
+                                 struct sy_err *err);
 /* Owned bytes (sy_free), NUL-terminated, *len without the NUL.  Errors: RANGE names the id. */
 char *sy_tokenizer_decode(const struct sy_tokenizer *tok, const int32_t *ids, int64_t n,
                           size_t *len, struct sy_err *err);
+/* The same; with goes_on the ids go on from others: nothing is taken away at the beginning. */
+char *sy_tokenizer_decode_on(const struct sy_tokenizer *tok, const int32_t *ids, int64_t n,
+                             bool goes_on, size_t *len, struct sy_err *err);
 
 int32_t sy_tokenizer_size(const struct sy_tokenizer *tok); /* V */
 int32_t sy_tokenizer_eot(const struct sy_tokenizer *tok);  /* end-of-text, or -1 */

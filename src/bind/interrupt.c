@@ -19,11 +19,12 @@
 #include "bind/interrupt.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 
 #define FIRST_COUNT 1
 #define NEXT_COUNT 2000
 
-static volatile sig_atomic_t wanted;
+static atomic_int wanted; /* read from any thread */
 static struct lsy_state *volatile target;
 static int raised; /* errors since the interrupt; Lua thread only */
 static volatile sig_atomic_t shielded, deferred, for_good;

@@ -125,18 +125,27 @@ static int load(lua_State *L)
 
 static int encode(lua_State *L)
 {
+    static const struct lsy_option rows[] = {{.name = "special", .kind = LSY_BOOL, .at = 0}};
+    struct {
+        bool special;
+    } o = {false};
     struct sy_err err = SY_ERR_INIT;
+    struct lsy_watch watch;
     size_t n;
     int32_t *ids = NULL;
     struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
+    LSY_OPTIONS(L, 3, "encode", rows, &o);
     if (lua_type(L, 2) != LUA_TSTRING)
         return lsy_error(L, "encode: takes a text: it is a %s", luaL_typename(L, 2));
     const char *text = lua_tolstring(L, 2, &n);
     void **block = lsy_new_block(L);
-    int64_t count = sy_tokenizer_encode(t, text, n, &ids, &err);
+    lsy_watch_begin(&watch, "encoding");
+    struct sy_encode_options options = {.special = o.special, .progress = &watch.progress};
+    int64_t count = sy_tokenizer_encode_with(t, text, n, &options, &ids, &err);
+    lsy_watch_end(&watch);
     *block = ids;
     if (count < 0)
-        return lsy_raise(L, &err);
+        return lsy_watch_fail(L, &err);
     lua_createtable(L, count < INT32_MAX ? (int)count : 0, 0);
     for (int64_t i = 0; i < count; i++) {
         lua_pushinteger(L, ids[i]);
@@ -180,13 +189,18 @@ static int32_t *check_ids(lua_State *L, int arg, int64_t *count)
 
 static int decode(lua_State *L)
 {
+    static const struct lsy_option rows[] = {{.name = "continued", .kind = LSY_BOOL, .at = 0}};
+    struct {
+        bool continued;
+    } o = {false};
     struct sy_err err = SY_ERR_INIT;
     struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
     int64_t n;
     size_t len;
+    LSY_OPTIONS(L, 3, "decode", rows, &o);
     int32_t *ids = check_ids(L, 2, &n);
     void **block = lsy_new_block(L);
-    if (!(*block = sy_tokenizer_decode(t, ids, n, &len, &err)))
+    if (!(*block = sy_tokenizer_decode_on(t, ids, n, o.continued, &len, &err)))
         return lsy_raise(L, &err);
     lua_pushlstring(L, *block, len);
     return 1;
@@ -261,9 +275,8 @@ static const luaL_Reg functions[] = {
     {"bytes", make_bytes}, {"train_bpe", make_bpe}, {"load", load}, {NULL, NULL}};
 static const struct lsy_doc docs[] = {
     {"tokenizer", "tok.size  tok.kind  tok.eot  tok.hash",
-     "Text to token ids and back. Ids start at 0; decode(encode(s)) is s for any bytes. Tokenizers "
-     "are "
-     "equal (==) when their tokens, merges and pattern are.",
+     "Text to token ids and back. Ids start at 0; decode(encode(s)) is s for any bytes, unless a "
+     "file's normalizer changes the text. Tokenizers are equal (==) when they give equal ids.",
      "tok = tokenizer.bytes()\ntok:decode(tok:encode(\"To be\"))"},
     {"tokenizer.bytes", "tokenizer.bytes() -> tok", "One id a byte: 256 ids.",
      "tokenizer.bytes().size"},
@@ -275,14 +288,21 @@ static const struct lsy_doc docs[] = {
      "that cannot be read gives nil, message, code.",
      NULL},
     {"tokenizer.load", "tokenizer.load(path) -> tok",
-     "Read a tokenizer.json (or a folder with one). Failure: nil, message, code.", NULL},
-    {"tokenizer:encode", "tok:encode(s) -> ids", "The ids of a text as a list.",
+     "Read a tokenizer.json (or a folder with one): BPE, byte-level or SentencePiece's, with the "
+     "ids of Hugging Face's tokenizers library; what is not done as there is refused by name. "
+     "Failure: nil, message, code.",
+     NULL},
+    {"tokenizer:encode", "tok:encode(s, {special=}) -> ids",
+     "The ids of a text as a list. Added tokens (<|endoftext|>, <think>) are found in the text; "
+     "special=true also puts around it what the file's post-processor does (<s>).",
      "tokenizer.bytes():encode(\"abc\")"},
-    {"tokenizer:decode", "tok:decode(ids) -> s",
-     "The bytes that a list (or tensor) of ids stands for.",
+    {"tokenizer:decode", "tok:decode(ids, {continued=}) -> s",
+     "The bytes that a list (or tensor) of ids stands for. continued=true: they go on from others, "
+     "so that a space that some tokenizers take from the front stays.",
      "tokenizer.bytes():decode{97, 98, 99}"},
     {"tokenizer:save", "tok:save(path) -> true",
-     "Write tokenizer.json. Failure: nil, message, code.", NULL},
+     "Write tokenizer.json; one that was read is written as it was. Failure: nil, message, code.",
+     NULL},
     {"tokenizer:token", "tok:token(id) -> s", "The bytes of one id.",
      "tokenizer.bytes():token(65)"},
 };

@@ -50,10 +50,16 @@ static int watch_progress(void *ctx, double fraction)
     return lsy_interrupt_wanted();
 }
 
+/* From any thread of the pool. */
+static int watch_stop(void)
+{
+    return lsy_interrupt_wanted();
+}
+
 void lsy_watch_begin(struct lsy_watch *w, const char *what)
 {
     *w = (struct lsy_watch){.what = what, .began = sy_now()};
-    w->progress = (struct sy_progress){watch_progress, w};
+    w->progress = (struct sy_progress){watch_progress, w, watch_stop};
 }
 
 void lsy_watch_end(struct lsy_watch *w)

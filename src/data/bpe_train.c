@@ -526,12 +526,20 @@ static struct sy_tokenizer *finish(struct trainer *t, struct sy_err *err)
     }
     for (int32_t i = 0; i < t->tokens; i++)
         tokens[i] = (struct sy__token){t->bytes.data + t->token[i], t->token[i + 1] - t->token[i],
-                                       false, true};
-    tokens[t->tokens] = (struct sy__token){SY__EOT_NAME, strlen(SY__EOT_NAME), true, true};
-    struct sy__pattern *pattern = t->pattern;
+                                       false, true, true};
+    tokens[t->tokens] = (struct sy__token){SY__EOT_NAME, strlen(SY__EOT_NAME), true, true, false};
+    struct sy__added eot = {
+        .text = SY__EOT_NAME, .n = strlen(SY__EOT_NAME), .id = t->tokens, .special = true};
+    struct sy__recipe r = {.tokens = tokens,
+                           .size = t->tokens + 1,
+                           .merges = t->merge,
+                           .n = t->merges,
+                           .added = &eot,
+                           .n_added = 1,
+                           .pretok = sy__pretok_of(t->pattern),
+                           .unk = -1};
     t->pattern = NULL;
-    struct sy_tokenizer *tok =
-        sy__tokenizer_make(tokens, t->tokens + 1, t->merge, t->merges, pattern, false, err);
+    struct sy_tokenizer *tok = sy__tokenizer_make(&r, err);
     sy_free(tokens);
     return tok;
 }

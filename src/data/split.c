@@ -1,8 +1,7 @@
 /* Pre-splitting with PCRE2 (split_int.h).
  *
- * The patterns are those of the named models' published tokenizers.  They are written for engines
- * whose \s is Unicode's White_Space; PCRE2's \s holds U+180E besides, so \s and \S are spelled out
- * before compiling and all Unicode text splits as it does elsewhere.
+ * The patterns are those of the named models' published tokenizers, and those of files
+ * (pattern_spell.c turns what was written for Oniguruma into PCRE2's language).
  *
  * Three of the four patterns take a run of ASCII letters with at most one character before it in
  * the same way; that is three quarters of English text, so it is done here and PCRE2 is asked for
@@ -11,9 +10,9 @@
 #include "data/split_int.h"
 
 #include "base/mem.h"
-#include "base/str.h"
 #include "base/utf8.h"
 
+#include <ctype.h>
 #include <pcre2.h>
 #include <string.h>
 
@@ -45,8 +44,12 @@ static const struct known {
 };
 #define KNOWN (sizeof known / sizeof *known)
 
-#define WHITE "\\p{Z}\\t-\\r\\x{85}"
-#define MATCH_LIMIT 1000000 /* steps of backtracking: a hostile pattern ends in an error */
+/* Steps of backtracking: a hostile pattern ends in an error.  A search begins with SLICE of them
+ * and, when that was not enough, asks whether it shall go on and begins anew with four times as
+ * many: so it can be ended, at the cost of a third. */
+#define SLICE 1000000u
+#define STEPS_A_BYTE 64
+#define HEAP_A_BYTE 256 /* of the interpreter, where the JIT's stack is too small */
 #define JIT_STACK_MAX (1 << 20)
 
 struct sy__pattern {
@@ -93,39 +96,20 @@ const char *sy__pattern_text(const struct sy__pattern *p)
     return p->text;
 }
 
-/* Spell out \s and \S; everything else is copied. */
-static void spell_white(struct sy_str *out, const char *re, size_t n)
-{
-    bool in_class = false;
-    for (size_t i = 0; i < n; i++) {
-        if (re[i] == '\\' && i + 1 < n) {
-            i++;
-            if (re[i] == 's')
-                sy_str_puts(out, in_class ? WHITE : "[" WHITE "]");
-            else if (re[i] == 'S' && !in_class)
-                sy_str_puts(out, "[^" WHITE "]");
-            else
-                sy_str_add(out, re + i - 1, 2);
-            continue;
-        }
-        if (re[i] == '[')
-            in_class = true;
-        else if (re[i] == ']')
-            in_class = false;
-        sy_str_add(out, re + i, 1);
-    }
-}
-
 static int compile(struct sy__pattern *p, struct sy_err *err)
 {
     struct sy_str re = SY_STR_INIT;
-    spell_white(&re, p->text, strlen(p->text));
+    if (sy__pattern_spell(&re, p->text, strlen(p->text), err)) {
+        sy_str_free(&re);
+        return -1;
+    }
     p->memory = pcre2_general_context_create(pcre_alloc, pcre_free, NULL);
     pcre2_compile_context *cc = p->memory ? pcre2_compile_context_create(p->memory) : NULL;
     int code = 0;
     PCRE2_SIZE at = 0;
     if (cc && !re.failed) {
-        uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY;
+        uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE;
+        pcre2_set_newline(cc, PCRE2_NEWLINE_LF);
         p->code = pcre2_compile((PCRE2_SPTR)re.data, re.len, options, &code, &at, cc);
     }
     pcre2_compile_context_free(cc);
@@ -160,6 +144,23 @@ struct sy__pattern *sy__pattern_new(const char *regex, size_t n, struct sy_err *
         sy__pattern_free(p);
         return NULL;
     }
+    return p;
+}
+
+struct sy__pattern *sy__pattern_literal(const char *text, size_t n, struct sy_err *err)
+{
+    struct sy_str re = SY_STR_INIT;
+    struct sy__pattern *p = NULL;
+    for (size_t i = 0; i < n; i++) {
+        if ((unsigned char)text[i] < 128 && ispunct((unsigned char)text[i]))
+            sy_str_puts(&re, "\\");
+        sy_str_add(&re, text + i, 1);
+    }
+    if (re.failed)
+        sy_err_set(err, SY_E_MEMORY, "tokenizer: out of memory for the splitting pattern");
+    else
+        p = sy__pattern_new(re.data ? re.data : "", re.len, err);
+    sy_str_free(&re);
     return p;
 }
 
@@ -209,8 +210,7 @@ int sy__splitter_init(struct sy__splitter *s, const struct sy__pattern *p, struc
         sy__splitter_free(s);
         return sy_err_set(err, SY_E_MEMORY, "tokenizer: out of memory for splitting");
     }
-    pcre2_set_match_limit(context, MATCH_LIMIT);
-    pcre2_set_heap_limit(context, 64 * 1024);
+    pcre2_set_match_limit(context, SLICE);
     if (s->stack)
         pcre2_jit_stack_assign(context, NULL, s->stack);
     return 0;
@@ -229,7 +229,14 @@ void sy__splitter_start(struct sy__splitter *s, const char *text, size_t n)
     s->text = text;
     s->n = n;
     s->pos = s->valid = s->base = 0;
-    s->ahead_end = 0;
+    s->ahead = s->matched = false;
+    s->last = SIZE_MAX;
+}
+
+void sy__splitter_start_valid(struct sy__splitter *s, const char *text, size_t n)
+{
+    sy__splitter_start(s, text, n);
+    s->valid = n;
 }
 
 /* Length of the word at p[0..n) if the short cut can tell, else 0. */
@@ -250,72 +257,120 @@ static size_t ascii_word(const struct sy__pattern *p, const char *t, size_t n)
     return i == first || (i < n && (unsigned char)t[i] >= 128) ? 0 : i;
 }
 
-static int match_at(struct sy__splitter *s, size_t *from, size_t *to, struct sy_err *err)
+static int match_once(struct sy__splitter *s, PCRE2_SPTR text, size_t n, size_t at)
 {
     const struct sy__pattern *p = s->pattern;
-    PCRE2_SPTR text = (PCRE2_SPTR)(s->text + s->base);
-    size_t n = s->valid - s->base, at = s->pos - s->base;
-    int rc = p->jit ? pcre2_jit_match(p->code, text, n, at, PCRE2_NOTEMPTY, s->match, s->context)
-                    : pcre2_match(p->code, text, n, at, PCRE2_NOTEMPTY | PCRE2_NO_UTF_CHECK,
-                                  s->match, s->context);
-    if (rc == PCRE2_ERROR_NOMATCH) {
-        *from = *to = s->valid;
-        return 0;
-    }
-    if (rc < 0) {
-        PCRE2_UCHAR why[128];
-        pcre2_get_error_message(rc, why, sizeof why);
-        return sy_err_set(err, SY_E_FORMAT, "tokenizer: splitting pattern: %s (at byte %zu)",
-                          (const char *)why, s->pos);
-    }
-    const PCRE2_SIZE *span = pcre2_get_ovector_pointer(s->match);
-    *from = span[0] + s->base;
-    *to = span[1] + s->base;
-    /* \K and lookbehind tricks may report a span that begins before pos or is empty */
-    if (*from < s->pos || *to <= *from)
-        return sy_err_set(err, SY_E_FORMAT, "tokenizer: splitting pattern matches backwards");
-    return 0;
+    int rc = PCRE2_ERROR_JIT_STACKLIMIT;
+    if (p->jit)
+        rc = pcre2_jit_match(p->code, text, n, at, 0, s->match, s->context);
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT) /* groups that repeat; the heap has room for more */
+        rc = pcre2_match(p->code, text, n, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s->match,
+                         s->context);
+    return rc;
 }
 
-static int give(struct sy__splitter *s, size_t to, const char **word, size_t *len)
+/* A match in text[at..n) by as many steps as that length deserves. */
+static int search(struct sy__splitter *s, PCRE2_SPTR text, size_t n, size_t at)
+{
+    int rc = match_once(s, text, n, at);
+    if (rc != PCRE2_ERROR_MATCHLIMIT && rc != PCRE2_ERROR_HEAPLIMIT)
+        return rc;
+    uint64_t most = (uint64_t)(n - at) * STEPS_A_BYTE + SLICE;
+    uint64_t heap = (uint64_t)(n - at) * HEAP_A_BYTE / 1024 + 64 * 1024;
+    pcre2_set_heap_limit(s->context, heap < UINT32_MAX ? (uint32_t)heap : UINT32_MAX);
+    most = most < UINT32_MAX ? most : UINT32_MAX;
+    for (uint64_t limit = SLICE; rc == PCRE2_ERROR_MATCHLIMIT && limit < most;) {
+        if (s->poll && s->poll->stop && s->poll->stop())
+            return PCRE2_ERROR_CALLOUT;
+        limit = limit * 4 < most ? limit * 4 : most;
+        pcre2_set_match_limit(s->context, (uint32_t)limit);
+        rc = match_once(s, text, n, at);
+    }
+    pcre2_set_match_limit(s->context, SLICE);
+    return rc;
+}
+
+static int gave_up(int rc, struct sy_err *err)
+{
+    PCRE2_UCHAR why[128];
+    if (rc == PCRE2_ERROR_CALLOUT)
+        return sy_err_set(err, SY_E_CANCELLED, "encode: cancelled");
+    pcre2_get_error_message(rc, why, sizeof why);
+    return sy_err_set(err, SY_E_FORMAT, "the splitting pattern gives up: %s", (const char *)why);
+}
+
+/* The next match, *from..*to, at pos or behind it; where there is none, valid..valid and 0. */
+static int match_at(struct sy__splitter *s, size_t *from, size_t *to, struct sy_err *err)
+{
+    PCRE2_SPTR text = (PCRE2_SPTR)(s->text + s->base);
+    size_t n = s->valid - s->base, at = s->pos - s->base;
+    const PCRE2_SIZE *span = pcre2_get_ovector_pointer(s->match);
+    *from = *to = s->valid;
+    for (;;) {
+        int rc = search(s, text, n, at);
+        if (rc == PCRE2_ERROR_NOMATCH)
+            return 0;
+        if (rc < 0)
+            return gave_up(rc, err);
+        /* \K and lookbehind tricks may report a span that begins before pos */
+        if (span[0] < s->pos - s->base || span[1] < span[0])
+            return sy_err_set(err, SY_E_FORMAT, "the splitting pattern matches backwards");
+        if (span[0] < span[1] || span[0] + s->base != s->last)
+            break;
+        /* nothing, where the last match ended: Oniguruma goes on behind the next character */
+        uint32_t c;
+        if (at == n)
+            return 0;
+        at += (size_t)sy_utf8_decode((const char *)text + at, n - at, &c);
+    }
+    *from = span[0] + s->base;
+    *to = s->last = span[1] + s->base;
+    return 1;
+}
+
+static int give(struct sy__splitter *s, size_t to, bool matched, const char **word, size_t *len)
 {
     *word = s->text + s->pos;
     *len = to - s->pos;
     s->pos = to;
+    s->matched = matched;
     return 1;
+}
+
+/* The stretch of valid UTF-8 at pos; false: there is an invalid byte. */
+static bool next_stretch(struct sy__splitter *s)
+{
+    s->base = s->pos;
+    s->last = SIZE_MAX;
+    s->valid += sy_utf8_valid(s->text + s->pos, s->n - s->pos);
+    return s->valid > s->pos;
 }
 
 int sy__splitter_next(struct sy__splitter *s, const char **word, size_t *len, struct sy_err *err)
 {
+    const struct sy__pattern *p = s->pattern;
+    if (s->ahead) {
+        s->ahead = false;
+        return give(s, s->ahead_end, true, word, len);
+    }
     if (s->pos == s->n)
         return 0;
-    if (s->pos == s->valid) {
-        s->base = s->pos;
-        s->valid += sy_utf8_valid(s->text + s->pos, s->n - s->pos);
-        if (s->pos == s->valid) {
-            s->valid++;
-            return give(s, s->valid, word, len);
-        }
-    }
-    const struct sy__pattern *p = s->pattern;
+    if (s->pos == s->valid && !next_stretch(s))
+        return give(s, ++s->valid, false, word, len);
     if (!p)
-        return give(s, s->valid, word, len);
-    if (s->ahead_end) {
-        size_t end = s->ahead_end;
-        s->ahead_end = 0;
-        return give(s, end, word, len);
-    }
+        return give(s, s->valid, false, word, len);
     if (p->known && p->known->shortcut != SHORT_NONE && !s->plain) {
         size_t k = ascii_word(p, s->text + s->pos, s->valid - s->pos);
         if (k)
-            return give(s, s->pos + k, word, len);
+            return give(s, s->pos + k, true, word, len);
     }
     size_t from = 0, to = 0;
-    if (match_at(s, &from, &to, err))
+    int found = match_at(s, &from, &to, err);
+    if (found < 0)
         return -1;
-    if (from > s->pos) {
-        s->ahead_end = to > from ? to : 0;
-        return give(s, from, word, len);
-    }
-    return give(s, to, word, len);
+    if (from == s->pos && found)
+        return give(s, to, true, word, len);
+    s->ahead = found != 0;
+    s->ahead_end = to;
+    return give(s, from, false, word, len);
 }

@@ -37,12 +37,12 @@ static int group_room(struct builder *b, int64_t docs, struct sy_err *err)
 /* What ends the document before the next one. */
 static int separate(struct sy_corpus *c, struct sy_err *err)
 {
-    int32_t eot = sy_tokenizer_eot(c->tokenizer), newline = c->tokenizer->byte['\n'];
+    int32_t eot = sy_tokenizer_eot(c->tokenizer), newline = sy__tokenizer_newline(c->tokenizer);
     if (c->docs == 0)
         return 0;
     if (eot < 0 && sy__corpus_id(c, c->tokens - 1) == newline)
         return 0;
-    return sy__corpus_append(c, eot < 0 ? &newline : &eot, 1, err);
+    return eot < 0 && newline < 0 ? 0 : sy__corpus_append(c, eot < 0 ? &newline : &eot, 1, err);
 }
 
 static int begin_document(struct builder *b, const struct sy__batch *batch, int64_t d,
@@ -55,6 +55,28 @@ static int begin_document(struct builder *b, const struct sy__batch *batch, int6
     return separate(b->c, err) || sy__corpus_begin(b->c, (int32_t)doc->file, doc->line, -1, err);
 }
 
+/* Encode; a failure names the file and the line of the document, or its byte. */
+static int encode_some(struct builder *b, const struct sy__batch *batch, int64_t first,
+                       const struct sy__text *text, int64_t n, struct sy_err *err)
+{
+    struct sy_err why = SY_ERR_INIT;
+    struct sy__place place = {0};
+    b->ids.len = 0;
+    if (!sy__encode_many(b->encoders, text, n, &b->ids, n > 1 || text == b->text ? b->end : NULL,
+                         &place, &why))
+        return 0;
+    if (why.code != SY_E_FORMAT)
+        return sy_err_set(err, why.code, "%s", why.msg);
+    const struct sy__document *doc = &batch->doc[first + place.text];
+    const char *start = batch->text.data + doc->start, *at = text[place.text].text + place.at;
+    int64_t line = doc->line > 0 ? doc->line : 1;
+    for (const char *p = start; doc->line <= 0 && p < at; p++)
+        line += *p == '\n';
+    return sy_err_set(err, why.code, "data: %s: line %lld: %s",
+                      doc->file < 0 ? "the text" : b->c->files.file[doc->file].path,
+                      (long long)line, why.msg);
+}
+
 /* Encode documents first..first+n-1, each as a whole. */
 static int add_whole(struct builder *b, const struct sy__batch *batch, int64_t first, int64_t n,
                      struct sy_err *err)
@@ -65,8 +87,7 @@ static int add_whole(struct builder *b, const struct sy__batch *batch, int64_t f
         const struct sy__document *doc = &batch->doc[first + i];
         b->text[i] = (struct sy__text){batch->text.data + doc->start, doc->n};
     }
-    b->ids.len = 0;
-    if (sy__encode_many(b->encoders, b->text, n, &b->ids, b->end, err))
+    if (encode_some(b, batch, first, b->text, n, err))
         return -1;
     for (int64_t i = 0; i < n; i++) {
         int64_t from = i ? b->end[i - 1] : 0;
@@ -85,13 +106,12 @@ static int add_long(struct builder *b, const struct sy__batch *batch, int64_t d,
     if (begin_document(b, batch, d, err))
         return -1;
     while (left) {
-        size_t n = sy__pattern_cut(b->c->tokenizer->pattern, p, left, GROUP);
+        size_t n = sy__tokenizer_cut(b->c->tokenizer, p, left, GROUP);
         struct sy__text part = {p, n};
-        b->ids.len = 0;
         if (sy__batch_progress(b->progress, batch,
                                (double)(p - batch->text.data) / (double)batch->text.len, "data",
                                err) ||
-            sy__encode_many(b->encoders, &part, 1, &b->ids, NULL, err) ||
+            encode_some(b, batch, d, &part, 1, err) ||
             sy__corpus_append(b->c, b->ids.data, b->ids.len, err))
             return -1;
         p += n;
@@ -147,7 +167,7 @@ static int begin(struct builder *b, const struct sy_text_options *o, struct sy_e
     if (!tok)
         return -1;
     b->c = sy__corpus_new(tok->size, tok, err);
-    b->encoders = sy__encoders_new(tok, err);
+    b->encoders = sy__encoders_new(tok, o->progress, err);
     sy_tokenizer_unref(tok);
     sy_hash_init(&b->hash);
     return b->c && b->encoders ? 0 : -1;

@@ -40,12 +40,12 @@ static int copy_tokens(struct sy_tokenizer *t, const struct sy__token *tokens, s
     return 0;
 }
 
-static int find_bytes(struct sy_tokenizer *t, struct sy_err *err)
+static int find_bytes(struct sy_tokenizer *t, const struct sy__token *tokens, struct sy_err *err)
 {
     for (int b = 0; b < 256; b++)
         t->byte[b] = -1;
     for (int32_t i = t->size; i-- > 0;)
-        if (t->start[i + 1] - t->start[i] == 1 && !t->special[i])
+        if (t->start[i + 1] - t->start[i] == 1 && tokens[i].model)
             t->byte[(unsigned char)t->bytes[t->start[i]]] = i;
     for (int b = 0; b < 256; b++)
         if (t->byte[b] < 0)
@@ -83,20 +83,6 @@ static int index_merges(struct sy_tokenizer *t, const struct sy__merge *merges, 
     return 0;
 }
 
-static int index_vocab(struct sy_tokenizer *t, struct sy_err *err)
-{
-    for (int32_t i = 0; i < t->size; i++) {
-        if (t->special[i] || t->start[i + 1] == t->start[i])
-            continue;
-        int64_t *id =
-            sy__words_at(&t->vocab, t->bytes + t->start[i], t->start[i + 1] - t->start[i]);
-        if (!id)
-            return no_memory(err, "the vocabulary");
-        *id = i + 1;
-    }
-    return 0;
-}
-
 static int32_t find_special(const struct sy_tokenizer *t, const char *const *names)
 {
     for (; *names; names++)
@@ -108,7 +94,7 @@ static int32_t find_special(const struct sy_tokenizer *t, const char *const *nam
     return -1;
 }
 
-static uint64_t hash_all(const struct sy_tokenizer *t)
+static uint64_t hash_all(const struct sy_tokenizer *t, const char *beyond)
 {
     struct sy_hash h;
     sy_hash_init(&h);
@@ -121,34 +107,173 @@ static uint64_t hash_all(const struct sy_tokenizer *t)
         sy_hash_update(&h, t->merge, (size_t)t->merges * sizeof *t->merge);
     if (t->pattern)
         sy_hash_update(&h, sy__pattern_text(t->pattern), strlen(sy__pattern_text(t->pattern)));
+    if (beyond)
+        sy_hash_update(&h, beyond, strlen(beyond));
     return sy_hash_final(&h);
 }
 
-struct sy_tokenizer *sy__tokenizer_make(const struct sy__token *tokens, int32_t size,
-                                        const struct sy__merge *merges, int32_t n,
-                                        struct sy__pattern *pattern, bool ignore_merges,
-                                        struct sy_err *err)
+/* ---- added tokens ---- */
+
+static int copy_names(struct sy_tokenizer *t, const struct sy__recipe *r, struct sy__added *list,
+                      struct sy_err *err)
 {
-    static const char *const eot[] = {SY__EOT_NAME, "<|end_of_text|>", "<eos>", "</s>", NULL};
-    static const char *const bos[] = {"<|begin_of_text|>", "<|startoftext|>", "<bos>", "<s>", NULL};
+    size_t total = 0;
+    for (int32_t i = 0; i < r->n_added; i++)
+        total += r->added[i].n;
+    char *p = t->names = sy_alloc(total + 1);
+    if (!p)
+        return no_memory(err, "added tokens");
+    for (int32_t i = 0; i < r->n_added; i++) {
+        list[i] = r->added[i];
+        list[i].text = p;
+        if (list[i].n)
+            memcpy(p, r->added[i].text, list[i].n);
+        p += list[i].n;
+    }
+    return 0;
+}
+
+/* Index those of list[0..n) that are normalized, or the others.  An empty name is never found. */
+static int index_added(struct sy__added_set *set, const struct sy__added *list, int32_t n,
+                       bool normalized, struct sy_err *err)
+{
+    int32_t kept = 0;
+    struct sy__added *token = sy_calloc((size_t)n + 1, sizeof *token);
+    if (!token)
+        return no_memory(err, "added tokens");
+    for (int32_t i = 0; i < n; i++)
+        if (list[i].normalized == normalized && list[i].n)
+            token[kept++] = list[i];
+    sy__added_index(set, token, kept);
+    for (int32_t i = 0; i + 1 < kept; i++)
+        if (token[i].n == token[i + 1].n && !memcmp(token[i].text, token[i + 1].text, token[i].n))
+            return sy_err_set(err, SY_E_FORMAT,
+                              "tokenizer: added tokens %d and %d are the same text", token[i].id,
+                              token[i + 1].id);
+    return 0;
+}
+
+static int take_added(struct sy_tokenizer *t, const struct sy__recipe *r, struct sy_err *err)
+{
+    struct sy__added *list = sy_calloc((size_t)r->n_added + 1, sizeof *list);
+    int rc = !list ? no_memory(err, "added tokens")
+                   : copy_names(t, r, list, err) ||
+                         index_added(&t->raw, list, r->n_added, false, err) ||
+                         index_added(&t->normalized, list, r->n_added, true, err);
+    sy_free(list);
+    return rc ? -1 : 0;
+}
+
+/* ---- where texts may be cut ---- */
+
+/* No token may hold or take in a newline with an ASCII letter behind it (sy__pattern_cut). */
+static bool crosses(const struct sy__added_set *set)
+{
+    for (int32_t i = 0; i < set->n; i++) {
+        const struct sy__added *a = &set->token[i];
+        for (size_t k = 0; k < a->n; k++) {
+            bool letter = (unsigned char)((a->text[k] | 32) - 'a') < 26;
+            if (letter && (k ? a->text[k - 1] == '\n' : a->lstrip))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool may_be_cut(const struct sy_tokenizer *t)
+{
+    for (int i = 0; i < t->normals.n; i++)
+        if (!sy__normal_is_form(t->normals.step[i].kind))
+            return false;
+    return t->pattern && !crosses(&t->raw) && !crosses(&t->normalized);
+}
+
+size_t sy__tokenizer_cut(const struct sy_tokenizer *tok, const char *text, size_t n, size_t want)
+{
+    return tok->cuttable ? sy__pattern_cut(tok->pattern, text, n, want) : n;
+}
+
+/* ---- making ---- */
+
+struct sy__pretok sy__pretok_of(struct sy__pattern *pattern)
+{
+    struct sy__pretok list = {.n = pattern != NULL};
+    list.stage[0] = (struct sy__stage){.kind = SY__STAGE_SPLIT, .pattern = pattern};
+    return list;
+}
+
+void sy__recipe_free(struct sy__recipe *r)
+{
+    sy__normals_free(&r->normals);
+    sy__pretok_free(&r->pretok);
+    sy__words_free(&r->vocab);
+    sy_free(r->around.id);
+    sy_free(r->source);
+    r->around = (struct sy__template){0};
+    r->source = NULL;
+}
+
+/* Move what the recipe owns. */
+static void take(struct sy_tokenizer *t, struct sy__recipe *r)
+{
+    const struct sy__stage *only = &r->pretok.stage[0];
+    t->size = r->size;
+    t->normals = r->normals;
+    t->pretok = r->pretok;
+    t->vocab = r->vocab;
+    t->around = r->around;
+    t->source = r->source;
+    t->source_n = r->source_n;
+    t->strip = r->strip;
+    t->chars = r->chars;
+    t->ignore_merges = r->ignore_merges;
+    t->fuse_unk = r->fuse_unk;
+    t->unk = r->chars ? r->unk : -1;
+    if (!r->chars && r->pretok.n == 1 && only->kind == SY__STAGE_SPLIT &&
+        only->behavior == SY__ISOLATED)
+        t->pattern = only->pattern;
+    r->normals.n = r->pretok.n = 0;
+    r->vocab = (struct sy__words){0};
+    r->around.id = NULL;
+    r->source = NULL;
+}
+
+static int fill(struct sy_tokenizer *t, const struct sy__recipe *r, struct sy_err *err)
+{
+    if (copy_tokens(t, r->tokens, err) || index_merges(t, r->merges, r->n, err) ||
+        take_added(t, r, err))
+        return -1;
+    if (!r->chars)
+        return find_bytes(t, r->tokens, err);
+    for (int b = 0; b < 256; b++)
+        t->byte[b] = r->byte_fallback ? r->byte[b] : -1;
+    return 0;
+}
+
+struct sy_tokenizer *sy__tokenizer_make(struct sy__recipe *r, struct sy_err *err)
+{
+    static const char *const eot[] = {
+        SY__EOT_NAME, "<|end_of_text|>", "<eos>", "</s>",
+        "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", NULL};
+    static const char *const bos[] = {
+        "<|begin_of_text|>", "<|startoftext|>", "<bos>", "<s>",
+        "<\xef\xbd\x9c" "begin\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", NULL};
     struct sy_tokenizer *t = sy_calloc(1, sizeof *t);
     if (!t) {
-        sy__pattern_free(pattern);
+        sy__recipe_free(r);
         no_memory(err, "the vocabulary");
         return NULL;
     }
     atomic_init(&t->refs, 1);
-    t->pattern = pattern;
-    t->size = size;
-    t->ignore_merges = ignore_merges;
-    if (copy_tokens(t, tokens, err) || find_bytes(t, err) || index_merges(t, merges, n, err) ||
-        (ignore_merges && index_vocab(t, err))) {
+    take(t, r);
+    if (fill(t, r, err)) {
         sy_tokenizer_unref(t);
         return NULL;
     }
+    t->cuttable = may_be_cut(t);
     t->eot = find_special(t, eot);
     t->bos = find_special(t, bos);
-    t->hash = hash_all(t);
+    t->hash = hash_all(t, r->beyond);
     return t;
 }
 
@@ -158,9 +283,10 @@ struct sy_tokenizer *sy_tokenizer_bytes(struct sy_err *err)
     struct sy__token tokens[256];
     for (int b = 0; b < 256; b++) {
         all[b] = (char)b;
-        tokens[b] = (struct sy__token){&all[b], 1, false, true};
+        tokens[b] = (struct sy__token){&all[b], 1, false, true, true};
     }
-    return sy__tokenizer_make(tokens, 256, NULL, 0, NULL, false, err);
+    struct sy__recipe r = {.tokens = tokens, .size = 256, .unk = -1};
+    return sy__tokenizer_make(&r, err);
 }
 
 struct sy_tokenizer *sy_tokenizer_ref(struct sy_tokenizer *tok)
@@ -173,8 +299,14 @@ void sy_tokenizer_unref(struct sy_tokenizer *tok)
 {
     if (!tok || atomic_fetch_sub_explicit(&tok->refs, 1, memory_order_acq_rel) > 1)
         return;
-    sy__pattern_free(tok->pattern);
+    sy__normals_free(&tok->normals);
+    sy__pretok_free(&tok->pretok);
     sy__words_free(&tok->vocab);
+    sy_free(tok->raw.token);
+    sy_free(tok->normalized.token);
+    sy_free(tok->names);
+    sy_free(tok->around.id);
+    sy_free(tok->source);
     sy_free(tok->bytes);
     sy_free(tok->start);
     sy_free(tok->special);
@@ -183,8 +315,57 @@ void sy_tokenizer_unref(struct sy_tokenizer *tok)
     sy_free(tok);
 }
 
-char *sy_tokenizer_decode(const struct sy_tokenizer *tok, const int32_t *ids, int64_t n,
-                          size_t *len, struct sy_err *err)
+/* ---- decoding ---- */
+
+static size_t strip_front(const struct sy__strip *s, const char *text, size_t n)
+{
+    size_t len = strlen(s->c), k = 0;
+    for (int32_t i = 0; i < s->start && n - k >= len && !memcmp(text + k, s->c, len); i++)
+        k += len;
+    return k;
+}
+
+static size_t strip_end(const struct sy__strip *s, const char *text, size_t n)
+{
+    size_t len = strlen(s->c), k = 0;
+    for (int32_t i = 0; i < s->stop && n - k >= len && !memcmp(text + n - k - len, s->c, len); i++)
+        k += len;
+    return k;
+}
+
+/* The first token's bytes without spaces; returns how many. */
+static size_t without_spaces(char *out, const char *bytes, size_t n)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++)
+        if (bytes[i] != ' ')
+            out[k++] = bytes[i];
+    return k;
+}
+
+static size_t decode_into(const struct sy_tokenizer *tok, const int32_t *ids, int64_t n, bool goes_on,
+                          char *out)
+{
+    const struct sy__strip *s = &tok->strip;
+    char *p = out;
+    for (int64_t i = 0; i < n; i++) {
+        const char *bytes = tok->bytes + tok->start[ids[i]];
+        size_t k = tok->start[ids[i] + 1] - tok->start[ids[i]];
+        if (i == 0 && s->spaces && !goes_on && !tok->special[ids[0]]) {
+            p += without_spaces(p, bytes, k);
+            continue;
+        }
+        memcpy(p, bytes, k);
+        p += k;
+    }
+    size_t len = (size_t)(p - out), front = goes_on ? 0 : strip_front(s, out, len);
+    len -= front;
+    memmove(out, out + front, len);
+    return len - strip_end(s, out, len);
+}
+
+char *sy_tokenizer_decode_on(const struct sy_tokenizer *tok, const int32_t *ids, int64_t n,
+                             bool goes_on, size_t *len, struct sy_err *err)
 {
     size_t total = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -199,16 +380,17 @@ char *sy_tokenizer_decode(const struct sy_tokenizer *tok, const int32_t *ids, in
         sy_err_set(err, SY_E_MEMORY, "decode: out of memory for %zu bytes", total);
         return NULL;
     }
-    char *p = out;
-    for (int64_t i = 0; i < n; i++) {
-        size_t k = tok->start[ids[i] + 1] - tok->start[ids[i]];
-        memcpy(p, tok->bytes + tok->start[ids[i]], k);
-        p += k;
-    }
-    *p = 0;
+    total = decode_into(tok, ids, n, goes_on, out);
+    out[total] = 0;
     if (len)
         *len = total;
     return out;
+}
+
+char *sy_tokenizer_decode(const struct sy_tokenizer *tok, const int32_t *ids, int64_t n,
+                          size_t *len, struct sy_err *err)
+{
+    return sy_tokenizer_decode_on(tok, ids, n, false, len, err);
 }
 
 int32_t sy_tokenizer_size(const struct sy_tokenizer *tok)
@@ -239,14 +421,26 @@ int sy_tokenizer_is_special(const struct sy_tokenizer *tok, int32_t id)
     return id >= 0 && id < tok->size && tok->special[id];
 }
 
+bool sy_tokenizer_is_bare(const struct sy_tokenizer *tok)
+{
+    return tok->bare;
+}
+
 bool sy__tokenizer_is_bytes(const struct sy_tokenizer *tok)
 {
-    if (tok->merges || tok->pattern || tok->size != 256)
+    if (tok->merges || tok->pretok.n || tok->normals.n || tok->chars || tok->size != 256 ||
+        tok->raw.n || tok->normalized.n)
         return false;
     for (int b = 0; b < 256; b++)
         if (tok->byte[b] != b)
             return false;
     return true;
+}
+
+int32_t sy__tokenizer_newline(const struct sy_tokenizer *tok)
+{
+    const int64_t *id = tok->chars ? sy__words_find(&tok->vocab, "\n", 1) : NULL;
+    return id ? (int32_t)(*id - 1) : tok->byte['\n'];
 }
 
 const char *sy_tokenizer_kind(const struct sy_tokenizer *tok)

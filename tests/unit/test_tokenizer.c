@@ -61,7 +61,7 @@ static void pieces(struct sy_str *out, const char *regex, const char *text, size
     int more;
     sy__splitter_start(&s, text, n);
     while ((more = sy__splitter_next(&s, &word, &len, &err)) > 0) {
-        sy_str_puts(out, out->len ? "|" : "");
+        sy_str_puts(out, len && out->len ? "|" : "");
         sy_str_add(out, word, len);
     }
     if (more < 0)
@@ -98,7 +98,7 @@ static void splitting(void)
     pieces(&a, "[0-9]+", "ab12cd", 6, false);
     tap_is_str(a.data, "ab|12|cd", "text that a pattern leaves out is a piece");
     pieces(&a, "x*", "abxx", 4, false);
-    tap_is_str(a.data, "ab|xx", "an empty match is none");
+    tap_is_str(a.data, "a|b|xx", "an empty match is a border");
     pieces(&a, "(", "ab", 2, false);
     tap_ok(strstr(a.data, "parenthesis") != NULL, "a bad pattern is refused: %s", a.data);
     pieces(&a, "(a+)+$", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", 41, false);
@@ -286,7 +286,7 @@ static int watch(void *ctx, double fraction)
 static void progress(void)
 {
     struct watch w = {0};
-    struct sy_progress p = {watch, &w};
+    struct sy_progress p = {watch, &w, NULL};
     struct sy_bpe_options o = {.vocab = 400, .progress = &p};
     struct sy_tokenizer *t = sy_bpe_train_text(sample, sizeof sample - 1, &o, NULL);
     tap_ok(t && !w.falls && w.last == 1, "progress rises to 1 in %d calls", w.calls);
@@ -368,7 +368,7 @@ static void many_threads(const char *pattern)
         else
             sy_str_puts(&text, "\r\n \n\nxy\n\n\nword\n 'll  \nand\n");
     struct sy__ids one = {0};
-    struct sy__encoder *e = sy__encoder_new(t, NULL);
+    struct sy__encoder *e = sy__encoder_new(t, NULL, NULL);
     bool same = !sy__encode(e, text.data, text.len, &one, NULL);
     for (int threads = 1; threads <= 3; threads++) {
         int32_t *ids = NULL;
@@ -493,12 +493,34 @@ static void hostile(const struct sy_str *json)
     replaced(json, "\"a\": 97", "\"qq\": 97", SY_E_FORMAT);
     replaced(json, "\"BPE\"", "\"Unigram\"", SY_E_UNSUPPORTED);
     replaced(json, "\"dropout\": null", "\"dropout\": 0.1", SY_E_UNSUPPORTED);
-    replaced(json, "\"normalizer\": null", "\"normalizer\": {\"type\": \"Lowercase\"}",
-             SY_E_UNSUPPORTED);
+    replaced(json, "\"normalizer\": null", "\"normalizer\": {\"type\": \"Nmt\"}", SY_E_UNSUPPORTED);
     replaced(json, "\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\"}", SY_E_OK);
-    replaced(json, "\"Isolated\"", "\"MergedWithNext\"", SY_E_UNSUPPORTED);
+    replaced(json, "\"normalizer\": null", "\"normalizer\": {\"type\": \"Replace\"}", SY_E_FORMAT);
+    replaced(json, "\"normalizer\": null", "\"normalizer\": {\"type\": \"Sequence\"}",
+             SY_E_UNSUPPORTED);
+    replaced(json, "\"Isolated\"", "\"MergedWithNext\"", SY_E_OK);
+    replaced(json, "\"Isolated\"", "\"Merged\"", SY_E_UNSUPPORTED);
+    replaced(json, "\"Split\"", "\"UnicodeScripts\"", SY_E_UNSUPPORTED);
     replaced(json, "\"Regex\": \"", "\"Regex\": \"(", SY_E_FORMAT);
-    replaced(json, "\"add_prefix_space\": false", "\"add_prefix_space\": true", SY_E_UNSUPPORTED);
+    replaced(json, "\"Regex\": \"", "\"Regex\": \"\\\\b", SY_E_UNSUPPORTED);
+    replaced(json, "\"Regex\": \"", "\"String\": \"", SY_E_OK);
+    replaced(json, "\"add_prefix_space\": false", "\"add_prefix_space\": true", SY_E_OK);
+    replaced(json, "\"post_processor\": null", "\"post_processor\": {\"type\": \"X\"}",
+             SY_E_UNSUPPORTED);
+    replaced(json, "\"post_processor\": null",
+             "\"post_processor\": {\"type\": \"RobertaProcessing\", \"cls\": [\"a\", 97], "
+             "\"sep\": [\"b\", 98]}",
+             SY_E_OK);
+    replaced(json, "\"post_processor\": null",
+             "\"post_processor\": {\"type\": \"BertProcessing\", \"cls\": [\"a\", 97], "
+             "\"sep\": [\"b\", 9800]}",
+             SY_E_FORMAT);
+    replaced(json, "\"decoder\": {\"type\": \"ByteLevel\"", "\"decoder\": {\"type\": \"WordPiece\"",
+             SY_E_UNSUPPORTED);
+    replaced(json, "\"special\": true}", "\"special\": true}, {\"id\": 7, \"content\": \"new\"}",
+             SY_E_FORMAT);
+    replaced(json, "\"special\": true}", "\"special\": true}, {\"id\": 97, \"content\": \"a\"}",
+             SY_E_OK);
     replaced(json, "\"merges\"", "\"murges\"", SY_E_FORMAT);
 }
 
