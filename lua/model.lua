@@ -379,7 +379,7 @@ local generate_rows = {
 local function shower(m)
   local done = 0
   return function(ids)
-    local text = m.tokenizer:decode(ids)
+    local text = m.tokenizer:decode(ids, {continued = true})
     local upto = whole(text)
     if upto > done then engine.write(text:sub(done + 1, upto)) end
     done = math.max(done, upto)
@@ -421,7 +421,7 @@ function Model:generate(prompt, given)
       end
     end
     programs.decoders = own -- lost after an error, and when programs were made anew meanwhile
-    return text .. self.tokenizer:decode(fresh)
+    return text .. self.tokenizer:decode(fresh, {continued = true})
   end)
 end
 

@@ -95,12 +95,14 @@ local function data_config(d)
   return out
 end
 
+-- matched: added tokens were looked for in text, and the text was normalized.  Runs without it are older: their
+-- tokenizers are read as they were then, so that their data has the same ids.
 local function tokenizers(m, d)
   local mine, other = m.tokenizer, d.tokenizer
-  local out = {model = {kind = mine.kind, hash = mine.hash}}
+  local out = {model = {kind = mine.kind, hash = mine.hash, matched = not engine.tokenizer_is_bare(mine)}}
   if mine.kind ~= "bytes" then out.model.file = "tokenizer.json" end
   if other then
-    out.data = {kind = other.kind, hash = other.hash}
+    out.data = {kind = other.kind, hash = other.hash, matched = not engine.tokenizer_is_bare(other)}
     if other.kind ~= "bytes" then out.data.file = other == mine and "tokenizer.json" or "data-tokenizer.json" end
   end
   return out
@@ -243,7 +245,8 @@ end
 local function load_tokenizer(what, path, t)
   if not t then return nil end
   local tok, why
-  if t.kind == "bytes" then tok = tokenizer.bytes() else tok, why = tokenizer.load(path .. "/" .. tostring(t.file)) end
+  local read = t.matched and tokenizer.load or engine.tokenizer_load_bare
+  if t.kind == "bytes" then tok = tokenizer.bytes() else tok, why = read(path .. "/" .. tostring(t.file)) end
   if not tok then error(("%s: the tokenizer of the run: %s"):format(what, why), 0) end
   return tok
 end

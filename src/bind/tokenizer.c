@@ -1,7 +1,11 @@
-/* tokenizer.*: tokenizers as userdata.  Layer bind.  Ids start at 0. */
+/* tokenizer.*: tokenizers as userdata.  Layer bind.  Ids start at 0.
+ *
+ *   engine.tokenizer_load_bare(path)  as sy_tokenizer_load_bare: for runs that were recorded so
+ *   engine.tokenizer_is_bare(tok)     */
 #include "bind/bind_int.h"
 #include "bind/handle.h"
 #include "bind/data.h"
+#include "bind/engine.h"
 
 #include "base/hash.h"
 
@@ -121,6 +125,21 @@ static int load(lua_State *L)
     return *slot ? 1 : lsy_fail_or_raise(L, &err);
 }
 
+static int load_bare(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const char *path = luaL_checkstring(L, 1);
+    struct sy_tokenizer **slot = new_slot(L);
+    *slot = sy_tokenizer_load_bare(path, &err);
+    return *slot ? 1 : lsy_fail_or_raise(L, &err);
+}
+
+static int is_bare(lua_State *L)
+{
+    lua_pushboolean(L, sy_tokenizer_is_bare(lsy_check_tokenizer(L, 1)));
+    return 1;
+}
+
 /* ---- methods ---- */
 
 static int encode(lua_State *L)
@@ -145,7 +164,7 @@ static int encode(lua_State *L)
     lsy_watch_end(&watch);
     *block = ids;
     if (count < 0)
-        return lsy_watch_fail(L, &err);
+        return err.code == SY_E_CANCELLED ? lsy_watch_fail(L, &err) : lsy_raise(L, &err);
     lua_createtable(L, count < INT32_MAX ? (int)count : 0, 0);
     for (int64_t i = 0; i < count; i++) {
         lua_pushinteger(L, ids[i]);
@@ -312,5 +331,9 @@ void lsy_open_tokenizer(lua_State *L)
     lsy_value_meta(L, META, "tokenizer", metamethods, methods, field);
     luaL_newlib(L, functions);
     lua_setglobal(L, "tokenizer");
+    lsy_push_engine(L);
+    lsy_set(L, "tokenizer_load_bare", load_bare);
+    lsy_set(L, "tokenizer_is_bare", is_bare);
+    lua_pop(L, 1);
     LSY_DOCS(L, docs);
 }

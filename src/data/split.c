@@ -307,7 +307,8 @@ static int match_at(struct sy__splitter *s, size_t *from, size_t *to, struct sy_
     const PCRE2_SIZE *span = pcre2_get_ovector_pointer(s->match);
     *from = *to = s->valid;
     for (;;) {
-        int rc = search(s, text, n, at);
+        int rc = s->poll && s->poll->stop && s->poll->stop() ? PCRE2_ERROR_CALLOUT
+                                                              : search(s, text, n, at);
         if (rc == PCRE2_ERROR_NOMATCH)
             return 0;
         if (rc < 0)

@@ -143,6 +143,27 @@ for code in 'while true do end' \
     told; report $? "SIGINT: $code => $got"
 done
 
+# ... in C, while a splitting pattern is slow: minutes of it
+cat > "$folder/slow.lua" << 'EOF'
+local folder = arg[1]
+local function put(name, text) local f <close> = io.open(folder .. name, "wb"); f:write(text) end
+local function get(name) local f <close> = io.open(folder .. name, "rb"); return f:read "a" end
+put("/words.txt", ("to be or not to be\n"):rep(30))
+assert(tokenizer.train_bpe(folder .. "/words.txt", {vocab = 260}):save(folder .. "/slow.json"))
+local json = get "/slow.json"
+local from, to = json:find('"Regex": ', 1, true)
+put("/slow.json", json:sub(1, to) .. '"a*a*b|a"' .. json:sub(json:find('}, "behavior"', to, true), -1))
+local slow, text = assert(tokenizer.load(folder .. "/slow.json")), (("a"):rep(1300) .. "\n"):rep(400)
+put("/slow.txt", text)
+print "begun"
+io.stdout:flush()
+if arg[2] == "encode" then slow:encode(text) else data.text(folder .. "/slow.txt", {tokenizer = slow}) end
+EOF
+for how in encode text; do
+    interrupt '^begun' "$folder/slow.lua" "$folder" $how
+    told; report $? "SIGINT in a slow splitting pattern ($how) => $got"
+done
+
 # ... while the program waits for the runs of a script, and in r:wait()
 cat > "$folder/train.lua" << 'EOF'
 local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 2, top_k = 1, expert_dim = 16}
