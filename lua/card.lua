@@ -95,7 +95,7 @@ function card.model(m)
   end
   local format = ("%%-%ds %%-%ds %%%ds %%%ds %%%ds"):format(table.unpack(widths))
   for _, l in ipairs(lines) do out[#out + 1] = format:format(table.unpack(l)) end
-  return table.concat(out, "\n")
+  return engine.clean(table.concat(out, "\n"))
 end
 
 -- ---- runs ----
@@ -142,7 +142,7 @@ local function alarm_lines(h)
   end
   local out = {"  health  " .. (#on > 0 and table.concat(on, ", ") or "no alarm is on")}
   if last then
-    local text = ("  last alarm  step %d: %s"):format(last.step, (last.text:gsub("^alarm: step %d+: ", "")))
+    local text = engine.clean(("  last alarm  step %d: %s"):format(last.step, (last.text:gsub("^alarm: step %d+: ", ""))))
     out[2] = require("switchyard.show").clip(text, engine.columns() - 2)
   end
   return out
@@ -155,7 +155,7 @@ local function clock(time)
 end
 
 local Event = {__tostring = function(e)
-  return ("step %d, %s, %s: %s"):format(e.step, clock(e.time), e.kind, e.text)
+  return engine.clean(("step %d, %s, %s: %s"):format(e.step, clock(e.time), e.kind, e.text))
 end}
 
 local Events = {__tostring = function(list)
@@ -183,7 +183,7 @@ function card.run(name, h)
   item("tok/s", "%.0f", s.tok_s)
   item("mfu", "%.0f%%", s.mfu and 100 * s.mfu)
   local out = {head}
-  if s.error then out[#out + 1] = "  " .. s.error end
+  if s.error then out[#out + 1] = "  " .. engine.clean(s.error) end
   if #now > 0 then out[#out + 1] = "  " .. table.concat(now, "   ") end
   if s.load_max_mean then out[#out + 1] = ("  experts  load max/mean %.2f, dead %d"):format(s.load_max_mean, s.dead) end
   for _, line in ipairs(alarm_lines(h)) do out[#out + 1] = line end

@@ -7,7 +7,7 @@
 local engine = require "switchyard.engine"
 local cli = {}
 
-local function tell(text) io.stderr:write("switchyard: ", (text:gsub("\n.*", "")), "\n") end
+local function tell(text) io.stderr:write("switchyard: ", engine.clean((text:gsub("\n.*", ""))), "\n") end
 
 local function usage(text, ...)
   tell(text:format(...))
@@ -68,9 +68,9 @@ end
 
 function commands.replay(args)
   local words, o = parse("replay", args, {["--step"] = "integer", ["--code"] = "flag"}, 1, 1, WHICH)
-  local function say(text) io.stderr:write(text, "\n") end -- standard output has the one line
+  local function say(text) io.stderr:write(engine.clean(text), "\n") end -- standard output has the one line
   local result = require("switchyard.replay").telling(words[1], {step = o.step, code = o.code}, say)
-  print(result.text)
+  print(engine.clean(result.text))
   if not result.identical then os.exit(1) end
 end
 
@@ -88,7 +88,7 @@ function commands.export(args)
   local m, step = require("switchyard.stored").model("export", words[1], o.code)
   local ok, why = m:save(words[2])
   if not ok then error(why, 0) end
-  print(("%s: the model at step %d"):format(words[2], step))
+  print(engine.clean(("%s: the model at step %d"):format(words[2], step)))
 end
 
 --- cli.run(name, words...): ends the program with the status, unless there are runs to wait for

@@ -164,10 +164,10 @@ function help.print(name)
     end
     if #names > 0 then print(wrap((text and "See also: " or "In " .. name .. ": ") .. table.concat(names, " "), "    ", 76)) end
   elseif foreign.name(name) then
-    print(("nothing is called '%s' here; %s"):format(name, foreign.name(name)))
+    print(engine.clean(("nothing is called '%s' here; %s"):format(name, foreign.name(name))))
   elseif #hits > 0 then
     local more = #hits > 12 and " …" or ""
-    print("nothing is called '" .. name .. "'; near: " .. table.concat(hits, " ", 1, math.min(#hits, 12)) .. more)
+    print("nothing is called '" .. engine.clean(name) .. "'; near: " .. table.concat(hits, " ", 1, math.min(#hits, 12)) .. more)
   else
     engine.error("help: nothing is known about '" .. name .. "'; ?help lists the topics")
   end

@@ -137,7 +137,9 @@ local function repeated(name_or_dir, given, say)
   if #damaged > 0 then
     result.text = result.text .. ("; not compared, for it is damaged: the checkpoint of step %s"):format(table.concat(damaged, ", "))
   end
-  return setmetatable(result, {__tostring = function(t) return ("replay of %s: %s"):format(t.name, t.text) end})
+  return setmetatable(result, {__tostring = function(t)
+    return engine.clean(("replay of %s: %s"):format(t.name, t.text))
+  end})
 end
 
 --- The same as replay; progress is told to say(text) instead of in events.

@@ -158,7 +158,7 @@ end
 
 --- May a new run be called so?  Raises.  in_memory: the name may be taken on disk.
 function Run._check_name(what, name, in_memory)
-  local ok, why = engine.store_name_ok(name)
+  local ok, why = engine.store_name_ok(name, true)
   if not ok then error(what .. ": " .. why:gsub("^run: ", ""), 0) end
   if runs.by_name[name] then error(what .. ": there is a run called '" .. name .. "' already", 0) end
   if not in_memory and record.taken(name) then

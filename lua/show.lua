@@ -1,5 +1,6 @@
--- How the prompt prints values: strings as they are, tables a few levels deep, lists of records by columns, all else
--- by tostring.  Keys stand in a fixed order; a table inside itself is told.  Lines fit the width of the terminal.
+-- How the prompt prints values: strings as they are but for what a terminal would obey (engine.clean), tables a few
+-- levels deep, lists of records by columns, all else by tostring.  Keys stand in a fixed order; a table inside itself is
+-- told.  Lines fit the width of the terminal.
 
 local engine = require "switchyard.engine"
 
@@ -49,7 +50,7 @@ local function brief(v, depth, seen)
   if type(v) == "function" then return "function" end
   if type(v) == "string" then
     local q = string.format("%q", #v > 200 and clip(v, 200) or v)
-    return (q:gsub("\\\n", "\\n"))
+    return engine.clean((q:gsub("\\\n", "\\n")))
   end
   local s = text(v, depth, seen)
   if type(v) == "userdata" or has_tostring(v) then s = s:match "^[^\n]*" end
@@ -153,7 +154,7 @@ end
 local function cell(v, most)
   if v == nil then return "" end
   if type(v) == "number" then return number_text(v) end
-  local s = type(v) == "string" and v:gsub("[%c]", " ") or brief(v, DEPTH - 1, {})
+  local s = type(v) == "string" and engine.clean((v:gsub("%s", " "))) or brief(v, DEPTH - 1, {})
   return clip(s, most)
 end
 
@@ -264,7 +265,7 @@ end
 function show.values(...)
   local n, parts, long = select("#", ...), {}, 0
   for i = 1, n do
-    parts[i] = show.text((select(i, ...)))
+    parts[i] = engine.clean(show.text((select(i, ...))))
     long = long + length(parts[i]) + 2
     if parts[i]:find "\n" then long = math.huge end
   end

@@ -154,6 +154,7 @@ local function text(format, v) return v and v == v and format:format(v) or "-" e
 
 -- A line of runs(): of what store:info() gives, or of a live run's status.
 local function listed(name, s, bytes, spark)
+  name = engine.clean(name)
   if s.error and s.state ~= "failed" then return ("%-20s %-10s %s"):format(name, s.state, engine.clean(s.error)) end
   local row = LISTED:format(name, s.state, ("%d/%d"):format(s.step, s.steps), text("%.3f", s.loss),
     text("%.3f", s.val_loss), bytes and engine.bytes(bytes) or "-", spark)

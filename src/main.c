@@ -19,6 +19,7 @@
 #include "bind/state.h"
 #include "cpu/cpu.h"
 #include "repl/edit.h"
+#include "repl/tell.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -83,13 +84,15 @@ struct plan {
 
 /* ---- reading the command line ---- */
 
+/* fmt takes `what`. */
 __attribute__((format(printf, 1, 0))) static int usage(const char *fmt, const char *what, const char *near)
 {
-    fputs("switchyard: ", stderr);
-    fprintf(stderr, fmt, what);
+    struct sy_str text = SY_STR_INIT;
+    sy_str_printf(&text, fmt, what);
     if (near)
-        fprintf(stderr, " (did you mean '%s'?)", near);
-    fputs("\n", stderr);
+        sy_str_printf(&text, " (did you mean '%s'?)", near);
+    sy_tell("%s", text.data ? text.data : "out of memory");
+    sy_str_free(&text);
     return 2;
 }
 
@@ -202,12 +205,11 @@ static int check_threads(const char *text, const char *where)
     errno = 0;
     long n = strtol(text, &end, 10);
     if (!*text || *end || errno || n < 1 || n > SY_POOL_MAX) {
-        fprintf(stderr, "switchyard: %s must be a number from 1 to %d: it is '%s'\n", where,
-                SY_POOL_MAX, text);
+        sy_tell("%s must be a number from 1 to %d: it is '%s'", where, SY_POOL_MAX, text);
         return 2;
     }
     if (sy_pool_set_threads((int)n, &err)) {
-        fprintf(stderr, "switchyard: %s\n", err.msg);
+        sy_tell("%s", err.msg);
         return 2;
     }
     return 0;
@@ -228,8 +230,7 @@ static int check_threads_variable(void)
     long n = text ? strtol(text, &end, 10) : 1;
     if (!text || !*text || (!*end && n >= 1 && n <= SY_POOL_MAX))
         return 0; /* the pool reads it at its first use */
-    fprintf(stderr, "switchyard: SWITCHYARD_THREADS must be a number from 1 to %d: it is '%s'\n",
-            SY_POOL_MAX, text);
+    sy_tell("SWITCHYARD_THREADS must be a number from 1 to %d: it is '%s'", SY_POOL_MAX, text);
     return 2;
 }
 
@@ -242,7 +243,7 @@ static int set_up_machine(const struct plan *p)
         return usage("--runs: cannot use '%s'", p->runs, NULL);
     int status = p->threads ? check_threads(p->threads, "--threads") : check_threads_variable();
     if (!status && sy_cpu_init(&err)) {
-        fprintf(stderr, "switchyard: %s\n", err.msg);
+        sy_tell("%s", err.msg);
         status = 2;
     }
     return status;
@@ -304,7 +305,7 @@ static int finish_runs(struct lua_State *L, int status, bool ended)
     if (!status && !ended && sy_host_runs.wait_all) {
         status = sy_host_runs.wait_all(L);
         if (status == 130)
-            fputs("switchyard: interrupted\n", stderr);
+            sy_tell("interrupted");
     }
     if (sy_host_runs.stop_all)
         sy_host_runs.stop_all(L);
@@ -439,7 +440,7 @@ static int start(struct plan *p, int argc, char **argv)
         return status;
     struct lua_State *L = sy_state_new(&options, &why);
     if (!L) {
-        fprintf(stderr, "switchyard: cannot start Lua: %s\n", why);
+        sy_tell("cannot start Lua: %s", why);
         return 1;
     }
     status = run(L, p, argc, argv);

@@ -448,7 +448,7 @@ static void quote_character(struct sy_str *out, uint32_t code, const char *s, in
         sy_str_puts(out, "\\t");
         break;
     default:
-        if (code < 0x20 || code == 0x7F)
+        if (sy_utf8_is_control(code)) /* readers take them either way, a terminal must not see them */
             sy_str_printf(out, "\\u%04x", (unsigned)code);
         else
             sy_str_add(out, s, (size_t)length);

@@ -1,7 +1,7 @@
 /* UTF-8 by the table of well-formed byte sequences (Unicode 15, table 3-7); see base/utf8.h. */
 #include "base/utf8.h"
 
-#include <stdbool.h>
+#include <string.h>
 
 int sy_utf8_decode(const char *s, size_t n, uint32_t *code)
 {
@@ -82,25 +82,40 @@ static bool is_bidi_control(uint32_t c)
            (c >= 0x2066 && c <= 0x2069);
 }
 
-static bool is_c0(uint32_t c)
+bool sy_utf8_is_control(uint32_t c)
 {
-    return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F;
+    return c < 0x20 || (c >= 0x7F && c < 0xA0) || is_bidi_control(c);
 }
 
-void sy_utf8_sanitize(struct sy_str *out, const char *s, size_t n)
+/* Unicode 15: Default_Ignorable_Code_Point, and White_Space but the space itself. */
+bool sy_utf8_is_invisible(uint32_t c)
+{
+    static const uint32_t ranges[][2] = {
+        {0xA0, 0xA0},     {0xAD, 0xAD},     {0x34F, 0x34F},     {0x61C, 0x61C},     {0x115F, 0x1160},
+        {0x1680, 0x1680}, {0x17B4, 0x17B5}, {0x180B, 0x180F},   {0x2000, 0x200F},   {0x2028, 0x202F},
+        {0x205F, 0x206F}, {0x3000, 0x3000}, {0x3164, 0x3164},   {0xFE00, 0xFE0F},   {0xFEFF, 0xFEFF},
+        {0xFFA0, 0xFFA0}, {0xFFF0, 0xFFFB}, {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1])
+            return true;
+    return false;
+}
+
+static void sanitize(struct sy_str *out, const char *s, size_t n, const char *kept)
 {
     for (size_t i = 0; i < n;) {
         uint32_t code;
         int length = sy_utf8_decode(s + i, n - i, &code);
-        if (length == 0 || is_c0(code)) {
-            sy_str_printf(out, "\\x%02X", (unsigned)(unsigned char)s[i]);
-            i++;
-            continue;
-        }
-        if ((code >= 0x80 && code < 0xA0) || is_bidi_control(code))
-            sy_str_printf(out, "\\u{%X}", (unsigned)code);
-        else
+        bool keep = length && (!sy_utf8_is_control(code) || (code && code < 0x80 && strchr(kept, (int)code)));
+        if (keep)
             sy_str_add(out, s + i, (size_t)length);
-        i += (size_t)length;
+        else if (length < 2)
+            sy_str_printf(out, "\\x%02X", (unsigned)(unsigned char)s[i]);
+        else
+            sy_str_printf(out, "\\u{%X}", (unsigned)code);
+        i += length ? (size_t)length : 1;
     }
 }
+
+void sy_utf8_sanitize(struct sy_str *out, const char *s, size_t n) { sanitize(out, s, n, "\n\t"); }
+void sy_utf8_line(struct sy_str *out, const char *s, size_t n) { sanitize(out, s, n, ""); }

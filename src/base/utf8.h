@@ -3,6 +3,7 @@
 #ifndef SY_BASE_UTF8_H
 #define SY_BASE_UTF8_H
 #include "base/str.h"
+#include <stdbool.h>
 #include <stdint.h>
 /* Length of the valid prefix of s[0..n) in bytes (n when all is valid). */
 size_t sy_utf8_valid(const char *s, size_t n);
@@ -12,4 +13,10 @@ int sy_utf8_encode(uint32_t code, char out[4]); /* length, 0 when not a scalar v
 /* Append s to out; C0 (but newline and tab), DEL, C1, bidi controls and invalid bytes become
  * visible: \xNN for bytes, \u{N} for characters. */
 void sy_utf8_sanitize(struct sy_str *out, const char *s, size_t n);
+/* The same for what must stay one line: newline and tab, too. */
+void sy_utf8_line(struct sy_str *out, const char *s, size_t n);
+/* What a terminal would obey, or what reorders text: the characters that the sanitizer makes visible. */
+bool sy_utf8_is_control(uint32_t code);
+/* Nothing, or a space of another kind: what makes two names look like one. */
+bool sy_utf8_is_invisible(uint32_t code);
 #endif

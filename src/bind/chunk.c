@@ -137,7 +137,9 @@ static enum sy_chunk_result run_script(lua_State *L, int nargs)
 enum sy_chunk_result sy_chunk_file(lua_State *L, const char *path, char *const *argv, int n)
 {
     if (path && access(path, R_OK) != 0) {
-        fprintf(stderr, "switchyard: cannot open '%s': %s\n", path, strerror(errno));
+        lua_pushfstring(L, "cannot open '%s': %s", path, strerror(errno));
+        lsy_chunk_tell(L, false);
+        lua_pop(L, 1);
         return SY_CHUNK_FAILED;
     }
     if (luaL_loadfilex(L, path, "t") != LUA_OK)

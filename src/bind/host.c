@@ -6,7 +6,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/thread.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -86,7 +88,10 @@ static void run_call(lua_State *L, struct call *c)
         char line[512];
         snprintf(line, sizeof line, "%s", text ? text : "an error without a message");
         line[strcspn(line, "\n")] = 0;
-        sy_host_print(line);
+        struct sy_str safe = SY_STR_INIT;
+        sy_utf8_line(&safe, line, strlen(line));
+        sy_host_print(safe.data ? safe.data : "");
+        sy_str_free(&safe);
         if (outermost)
             sy_interrupt_clear();
     }

@@ -113,8 +113,11 @@ static void put_state(struct sy_str *o, const char *run, const struct sy_status 
     const char *text = s->error.code ? s->error.msg : NULL, *state = sy_run_state_name(s->state);
     if (mode == LSY_PROGRESS_JSON)
         put_event(o, run, state, text);
-    else if (text)
-        sy_str_printf(o, "[%s] failed: %s\n", run, text);
+    else if (text) {
+        sy_str_printf(o, "[%s] failed: ", run);
+        sy_utf8_line(o, text, strlen(text));
+        sy_str_puts(o, "\n");
+    }
     else if (mode == LSY_PROGRESS_NONE || s->state != SY_RUN_DONE)
         sy_str_printf(o, "[%s] %s at step %lld of %lld, loss %.3f\n", run, state,
                       (long long)s->step, (long long)s->steps, s->loss);

@@ -4,7 +4,7 @@
  *   engine.store_create{name=, dir=, steps=, config=, environment=, tokenizer=, data=, parent=, parent_step=}
  *                          -> store; or nil, message, code.  config and environment are JSON.
  *   engine.store_open(name, {dir=, write=false}) -> store; or nil, message, code
- *   engine.store_name_ok(name) -> true; or false, why
+ *   engine.store_name_ok(name, new) -> true; or false, why
  *
  *   store:attach(run)      the store's thread writes the run's metrics and status from now on
  *   store:detach()         write what is left and let go; closing either does it, too
@@ -255,7 +255,8 @@ static int l_name_ok(lua_State *L)
     struct sy_err err = SY_ERR_INIT;
     size_t n;
     const char *name = luaL_checklstring(L, 1, &n);
-    bool ok = strlen(name) == n && sy_store_name_ok(name, &err);
+    bool fresh = lua_toboolean(L, 2);
+    bool ok = strlen(name) == n && (fresh ? sy_store_name_new(name, &err) : sy_store_name_ok(name, &err));
     lua_pushboolean(L, ok);
     lua_pushstring(L, err.code ? err.msg
                       : ok     ? NULL

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/utf8.h"
+#include "repl/tell.h"
 #include "run/store.h"
 
 #include <inttypes.h>
@@ -19,18 +20,16 @@
 
 __attribute__((format(printf, 1, 0))) static int fail(const char *fmt, const char *what)
 {
-    fputs("switchyard: ", stderr);
-    fprintf(stderr, fmt, what);
-    fputs("\n", stderr);
+    struct sy_str text = SY_STR_INIT;
+    sy_str_printf(&text, fmt, what);
+    sy_tell("%s", text.data ? text.data : "out of memory");
+    sy_str_free(&text);
     return 2;
 }
 
 static int fail_error(const struct sy_err *err)
 {
-    struct sy_str safe = SY_STR_INIT;
-    sy_utf8_sanitize(&safe, err->msg, strlen(err->msg));
-    fprintf(stderr, "switchyard: %s\n", safe.data ? safe.data : "out of memory");
-    sy_str_free(&safe);
+    sy_tell("%s", err->msg);
     return 1;
 }
 
@@ -99,14 +98,10 @@ static void print_quoted(const char *text)
 /* The name of a series as a head of a column. */
 static void print_name(const char *name, bool csv)
 {
-    struct sy_str safe = SY_STR_INIT;
-    sy_utf8_sanitize(&safe, name, strlen(name));
-    const char *text = safe.data ? safe.data : "";
-    if (csv && strpbrk(text, ",\"\n"))
-        print_quoted(text);
+    if (csv && strpbrk(name, ",\"\n\r"))
+        print_quoted(name);
     else
-        fputs(text, stdout);
-    sy_str_free(&safe);
+        sy_tell_text(name);
 }
 
 /* ---- runs ---- */
@@ -165,14 +160,14 @@ static void print_runs_json(const struct sy_runs *runs)
     }
 }
 
-static void print_run(const struct sy_store_info *r)
+static void print_named(const struct sy_store_info *r, const char *name)
 {
     char step[48], loss[16] = "-", val[16] = "-", size[16];
     struct sy_str spark = SY_STR_INIT;
     if (r->error.code) {
-        sy_utf8_sanitize(&spark, r->error.msg, strlen(r->error.msg));
-        printf("%-20s %-10s %s\n", r->name, r->status.state, spark.data ? spark.data : "");
-        sy_str_free(&spark);
+        printf("%-20s %-10s ", name, r->status.state);
+        sy_tell_text(r->error.msg);
+        puts("");
         return;
     }
     snprintf(step, sizeof step, "%" PRId64 "/%" PRId64, r->status.step, r->status.steps);
@@ -182,9 +177,17 @@ static void print_run(const struct sy_store_info *r)
         snprintf(val, sizeof val, "%.3f", r->status.val_loss);
     sy_human_bytes((double)r->bytes, size);
     spark_text(r, &spark);
-    printf("%-20s %-10s %15s %8s %8s %9s  %s\n", r->name, r->status.state, step, loss, val, size,
+    printf("%-20s %-10s %15s %8s %8s %9s  %s\n", name, r->status.state, step, loss, val, size,
            spark.data ? spark.data : "");
     sy_str_free(&spark);
+}
+
+static void print_run(const struct sy_store_info *r)
+{
+    struct sy_str name = SY_STR_INIT;
+    sy_utf8_line(&name, r->name, strlen(r->name));
+    print_named(r, name.data ? name.data : "");
+    sy_str_free(&name);
 }
 
 static int command_runs(int argc, char **argv, bool json)
@@ -201,9 +204,11 @@ static int command_runs(int argc, char **argv, bool json)
         return fail_error(&err);
     if (w.format == JSON)
         print_runs_json(&runs);
-    else if (!runs.count)
-        printf("no runs in %s\n", sy_runs_dir());
-    else
+    else if (!runs.count) {
+        fputs("no runs in ", stdout);
+        sy_tell_text(sy_runs_dir());
+        puts("");
+    } else
         printf("%-20s %-10s %15s %8s %8s %9s  %s\n", "run", "state", "step", "loss", "val", "size",
                "loss");
     for (int i = 0; i < runs.count && w.format == TABLE; i++)

@@ -10,9 +10,9 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/utf8.h"
 #include "desk/desk.h"
 #include "repl/edit.h"
+#include "repl/tell.h"
 #include "run/board.h"
 #include "run/store.h"
 
@@ -33,10 +33,7 @@ static struct {
 
 static int fail(const struct sy_err *err)
 {
-    struct sy_str safe = SY_STR_INIT;
-    sy_utf8_sanitize(&safe, err->msg, strlen(err->msg));
-    fprintf(stderr, "switchyard: %s\n", safe.data ? safe.data : "out of memory");
-    sy_str_free(&safe);
+    sy_tell("%s", err->msg);
     return 1;
 }
 
@@ -168,10 +165,10 @@ static int show(void)
 
 static void print_status(const struct sy_source_status *s)
 {
-    struct sy_str name = SY_STR_INIT;
-    sy_utf8_sanitize(&name, s->name, strlen(s->name));
-    if (w.n > 1)
-        printf("%s  ", name.data ? name.data : "");
+    if (w.n > 1) {
+        sy_tell_text(s->name);
+        fputs("  ", stdout);
+    }
     printf("step %lld/%lld", (long long)s->step, (long long)s->steps);
     if (!isnan(s->loss))
         printf("  loss %.3f", s->loss);
@@ -183,8 +180,9 @@ static void print_status(const struct sy_source_status *s)
         printf("  tok/s %.0f", s->tok_s);
     if (!isnan(s->mfu))
         printf("  mfu %.0f%%", 100 * s->mfu);
-    printf("  %s\n", s->state);
-    sy_str_free(&name);
+    fputs("  ", stdout);
+    sy_tell_text(s->state);
+    puts("");
 }
 
 static void print_field(const char *name, double v)
@@ -200,16 +198,18 @@ static void print_field(const char *name, double v)
 /* The names are those of --json while training (bind/progress.c). */
 static void print_json(const struct sy_source_status *s)
 {
-    struct sy_str name = SY_STR_INIT;
+    struct sy_str name = SY_STR_INIT, state = SY_STR_INIT;
     sy_json_quote(&name, s->name, strlen(s->name));
+    sy_json_quote(&state, s->state, strlen(s->state));
     printf("{\"step\":%lld,\"steps\":%lld", (long long)s->step, (long long)s->steps);
     print_field("loss", s->loss);
     print_field("val", s->val_loss);
     print_field("lr", s->lr);
     print_field("tok_s", s->tok_s);
     print_field("mfu", s->mfu);
-    printf(",\"state\":\"%s\",\"run\":%s}\n", s->state, name.data ? name.data : "\"\"");
+    printf(",\"state\":%s,\"run\":%s}\n", state.data ? state.data : "\"\"", name.data ? name.data : "\"\"");
     sy_str_free(&name);
+    sy_str_free(&state);
 }
 
 static int print_lines(bool json)
@@ -253,9 +253,7 @@ static int read_options(int argc, char **argv, bool *plain, bool *json, int *n)
         else if (!strcmp(a, "--json"))
             *json = true;
         else if (*a == '-') {
-            fprintf(stderr,
-                    "switchyard: watch: unknown option '%s'; there are --plain, --json, --runs DIR\n",
-                    a);
+            sy_tell("watch: unknown option '%s'; there are --plain, --json, --runs DIR", a);
             return 2;
         } else
             argv[(*n)++] = argv[i];

@@ -13,6 +13,7 @@
 #include "desk/desk.h"
 #include "desk/signals.h"
 #include "repl/edit.h"
+#include "repl/tell.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -323,7 +324,7 @@ enum sy_workbench_end sy__workbench_run(struct sy_session *s, const struct sy_pr
     w.s = s;
     w.start = start;
     if (sy_desk_open(&client, &err)) {
-        fprintf(stderr, "switchyard: %s\n", err.msg);
+        sy_tell("%s", err.msg);
         return SY_WORKBENCH_FAILED;
     }
     sy_job_detach(true);

@@ -45,12 +45,14 @@ bool sy_store_name_ok(const char *name, struct sy_err *err)
         why = "must be UTF-8";
     else if (*name == '.' || *name == '-')
         why = "must not begin with '.' or '-'";
-    for (size_t i = 0; i < n && !why; i++) {
-        unsigned char c = (unsigned char)name[i], next = (unsigned char)name[i + 1];
-        if (c == '/' || c == '\\')
+    for (size_t i = 0; i < n && !why;) {
+        uint32_t code = 0;
+        int length = sy_utf8_decode(name + i, n - i, &code);
+        if (code == '/' || code == '\\')
             why = "must not hold '/' or '\\'";
-        else if (c < 32 || c == 127 || (c == 0xc2 && next < 0xa0))
+        else if (code < 0x20 || (code >= 0x7F && code < 0xA0))
             why = "must not hold control characters";
+        i += (size_t)(length ? length : 1);
     }
     struct sy_str safe = SY_STR_INIT;
     if (why) {
@@ -59,6 +61,22 @@ bool sy_store_name_ok(const char *name, struct sy_err *err)
     }
     sy_str_free(&safe);
     return !why;
+}
+
+/* Runs of before may bear such a name. */
+bool sy_store_name_new(const char *name, struct sy_err *err)
+{
+    if (!sy_store_name_ok(name, err))
+        return false;
+    for (size_t i = 0, n = strlen(name); i < n;) {
+        uint32_t code;
+        i += (size_t)sy_utf8_decode(name + i, n - i, &code);
+        if (sy_utf8_is_invisible(code)) {
+            sy_err_set(err, SY_E_NAME, "run: a name must not hold invisible characters: it has U+%04X", (unsigned)code);
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- making and freeing ---- */
@@ -236,7 +254,7 @@ static int fill(struct sy_store *s, const struct sy_store_config *c, struct sy_e
 
 struct sy_store *sy_store_claim(const char *dir, const char *name, struct sy_err *err)
 {
-    struct sy_store *s = new_store(dir, name, err);
+    struct sy_store *s = sy_store_name_new(name, err) ? new_store(dir, name, err) : NULL;
     if (!s)
         return NULL;
     if (sy_dir_make(s->path, err) || take_lock(s, err) || sy__db_open(s, SY__CREATE, err)) {

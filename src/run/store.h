@@ -39,6 +39,8 @@ const char *sy_runs_dir(void);
 /* May a run be called so?  1 to 64 bytes of UTF-8, no '/' or '\', no control characters, no '.' or
  * '-' in front.  err (or NULL) has the reason. */
 bool sy_store_name_ok(const char *name, struct sy_err *err);
+/* Also without characters that are not seen or reorder others: what a new run may be called. */
+bool sy_store_name_new(const char *name, struct sy_err *err);
 
 /* ---- opening ---- */
 

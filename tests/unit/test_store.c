@@ -135,6 +135,10 @@ static void test_names(void)
         tap_ok(sy_store_name_ok(good[i], NULL), "name '%s' may be", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         tap_ok(!sy_store_name_ok(bad[i], NULL), "name %zu may not be", i);
+    static const char *const unseen[] = {"a\u200Bb", "\u202Eab", "a\u00ADb", "a\u00A0b", "\uFEFFa", "a\u2066b"};
+    for (size_t i = 0; i < sizeof unseen / sizeof *unseen; i++)
+        tap_ok(sy_store_name_ok(unseen[i], NULL) && !sy_store_name_new(unseen[i], NULL) && !make(unseen[i], NULL),
+               "name %zu with what is not seen may be an old run's, not a new one's", i);
     sy_store_name_ok("a/b", &err);
     tap_is_str(err.msg, "run: a name must not hold '/' or '\\': 'a/b'", "and the reason is said");
     tap_ok(!make("a/b", NULL), "no run outside its folder");

@@ -126,7 +126,18 @@ static void utf8(void)
     static const char dirty[] = "a\tb\n\x1b[31m\x7f\xC3\xA9\xC2\x85\xE2\x80\xAE\xFFz\0";
     sy_utf8_sanitize(&s, dirty, sizeof dirty - 1);
     tap_is_str(s.data, "a\tb\n\\x1B[31m\\x7F\xC3\xA9\\u{85}\\u{202E}\\xFFz\\x00", "sanitizing");
+    sy_str_clear(&s);
+    sy_utf8_line(&s, dirty, sizeof dirty - 1);
+    tap_is_str(s.data, "a\\x09b\\x0A\\x1B[31m\\x7F\xC3\xA9\\u{85}\\u{202E}\\xFFz\\x00", "into one line");
     sy_str_free(&s);
+    static const uint32_t unseen[] = {0xA0, 0xAD, 0x200B, 0x200D, 0x202E, 0x2060, 0x3164, 0xFE0F, 0xFEFF, 0xE0041};
+    static const uint32_t seen[] = {' ', 'a', 0xE9, 0x2010, 0x4E00, 0x1F600};
+    bad = 0;
+    for (size_t i = 0; i < sizeof unseen / sizeof *unseen; i++)
+        bad += !sy_utf8_is_invisible(unseen[i]);
+    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++)
+        bad += sy_utf8_is_invisible(seen[i]);
+    tap_is_int(bad, 0, "characters that are not seen");
 }
 
 int main(void)
