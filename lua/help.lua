@@ -290,6 +290,10 @@ local HEAD = [[
 .Nd the Lua interface of switchyard
 .Sh DESCRIPTION
 Everything is a global at the prompt and in scripts.
+Reading a name that is not defined is an error that names the nearest;
+_G.name is nil then, and a script that begins with
+.Ql _ENV = _G
+reads names as Lua does.
 Counting starts at 1, token ids at 0.
 Dimensions are 1..n, or \-1..\-n from the end.
 Options are the fields of one table;

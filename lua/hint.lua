@@ -83,6 +83,12 @@ local function member(kind, name, source)
   return did_you_mean(name, engine.nearest(name, documented(mark)))
 end
 
+--- What is said of a name that is not defined, where it is read (src/bind/strict.c).
+function hint.undefined(name)
+  local phrase = hint.global(name)
+  return ("undefined name '%s'%s"):format(name, phrase and "; " .. phrase or "")
+end
+
 -- A field was called: `a:size()`.
 local function not_called(first)
   local kind, name = first:match "attempt to call a (%a+) value %(method '([%a_][%w_]*)'%)"
@@ -96,7 +102,7 @@ local function of_types(first, source)
   if first:find "attempt to perform arithmetic on a string value" or first:find "attempt to add a '" then
     return "texts are joined by .."
   end
-  if first:find "%(global '[frbu]'%)" then return foreign.line(source or "") end
+  if first:find "%(global '[frbu]'%)" or first:find "undefined name '[frbu]'$" then return foreign.line(source or "") end
   if first:find "get length of a nil value" and (source or ""):find "^%s*#%s*%a" then return "comments begin with --" end
 end
 

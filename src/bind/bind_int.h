@@ -163,6 +163,10 @@ void lsy_open_doc(lua_State *L);
 void lsy_open_chunk(lua_State *L);
 void lsy_open_interrupt(lua_State *L);
 void lsy_open_job(lua_State *L);
+/* From now on a chunk that reads a name which is not defined raises (strict.c).  Comes last. */
+void lsy_open_strict(lua_State *L);
+/* The table _G, however strict chunks are.  [-0, +1, m] */
+void lsy_push_globals(lua_State *L);
 /* A global as the embedded modules see it, whatever users do to theirs.  [-0, +1, m] */
 void lsy_push_own(lua_State *L, const char *name);
 /* Register f under name in the table at the top of the stack. */

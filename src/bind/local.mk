@@ -6,7 +6,7 @@ libbind_a_CPPFLAGS = $(AM_CPPFLAGS) $(LUA_CFLAGS)
 libbind_a_SOURCES += %D%/embedded.h
 nodist_libbind_a_SOURCES = %D%/embedded_lua.c
 libbind_a_SOURCES += %D%/bind_int.h %D%/state.h %D%/state.c %D%/interrupt.h %D%/interrupt.c \
-    %D%/error.c %D%/options.c %D%/host.h %D%/host.c %D%/doc.c
+    %D%/strict.c %D%/error.c %D%/options.c %D%/host.h %D%/host.c %D%/doc.c
 libbind_a_SOURCES += %D%/job.h %D%/job_int.h %D%/job.c %D%/job_lua.c %D%/shell.h %D%/shell.c \
     %D%/chunk.h %D%/chunk_int.h %D%/chunk.c %D%/typed.c
 libbind_a_SOURCES += %D%/engine.h %D%/engine.c %D%/ops.c %D%/tensor.c %D%/make.c %D%/print.c \

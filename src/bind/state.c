@@ -130,6 +130,8 @@ static int file_searcher(lua_State *L)
     if (luaL_loadfilex(L, lua_tostring(L, -1), "t") != LUA_OK)
         return luaL_error(L, "error loading module '%s': %s", lua_tostring(L, 1),
                           lua_tostring(L, -1));
+    lsy_push_globals(L);
+    lua_setupvalue(L, -2, 1);
     lua_insert(L, -2);
     return 2;
 }
@@ -305,6 +307,7 @@ static int open_all(lua_State *L)
     lua_call(L, 1, 0);
     keep_globals(L);
     publish(L);
+    lsy_open_strict(L);
     return 0;
 }
 

@@ -81,7 +81,7 @@ done
 report $? "--help lists every option"
 
 # the prompt without a terminal: lines from standard input, init file unless -E
-echo 'INIT' > "$folder/lines"
+echo '_G.INIT' > "$folder/lines"
 input=$folder/lines run 0 "init ran" "" -i
 input=$folder/lines run 0 "" "" -E -i
 printf '1 + 1\nx.y\n"after"\n_ \n5;\nfor i = 1, 2 do\nprint(i)\nend\nyard> 6 * 7\n' > "$folder/lines"
@@ -91,7 +91,7 @@ after
 after
 1
 2
-42" ] && [ "$(cat "$folder/err")" = "attempt to index a nil value (global 'x')" ]
+42" ] && [ "$(cat "$folder/err")" = "undefined name 'x'" ]
 report $? "-i reads lines; 1 when one failed"
 printf 'x\n' > "$folder/lines"
 input=$folder/lines run 0 "5" "" -E -i -e 'x = 5'

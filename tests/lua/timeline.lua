@@ -468,7 +468,7 @@ do
   t.raises(function() train.resume "own" end, "code = true", "and how is told")
   local r = train.resume("own", {code = true})
   t.is(r:wait():hash(), hash, "code = true: defined by the stored script")
-  t.ok(ranaway == nil, "which runs up to its first train()")
+  t.ok(_G.ranaway == nil, "which runs up to its first train()")
   r:close()
   t.ok(child("replay own --code"):find "identical through step 6\n$", "at the command line")
 end
