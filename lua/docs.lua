@@ -121,9 +121,9 @@ docs.entries = {
    .. "that step are copied.", 'r:fork{name = "other"}:wait(r.step + 1):close()', options = "run:fork"},
   {"run:hash", "r:hash() -> string", "16 hex digits of parameters, moments and states. Equal hashes are equal runs: for "
    .. "fp32 the same under any number of threads and on every kernel set.", "r:hash()"},
-  {"run:history", "r:history(name) -> tensor (n,2) of step, value",
-   "A stored series as f64: loss, val_loss, lr, tok_s, grad_norm, load.2 ... (see r:series()). load.2.5 is expert 5 of "
-   .. "layer 2. The health of layer L, from 1, at each step: load.L, tokens of each expert, of a fair share (E values); "
+  {"run:history", "r:history(name) -> tensor (n,2) of step, value, or (n,1+E) of step and E values",
+   "A stored series as f64: loss, val_loss, lr, tok_s, grad_norm, load.2 ... (see r:series()). load.2 has the E values of "
+   .. "layer 2 behind the step, load.2.5 that of its expert 5. The health of layer L, from 1, at each step: load.L, tokens of each expert, of a fair share (E values); "
    .. "entropy.L of the loads, in nats; gate.L, mean probability of each expert (E values, at step 1, every "
    .. "10th and where a step stood out); gate_entropy.L, mean entropy of "
    .. "a token's probabilities; confidence.L, mean of a token's largest gate; drop.L, share of assignments without a slot "

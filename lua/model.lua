@@ -212,10 +212,12 @@ function Model:_quietly(f, ...)
 end
 
 local function check_ids(m, what, ids)
-  if #ids == 0 then error(what .. ": no tokens given", 0) end
-  for i, id in ipairs(ids) do
-    if id < 0 or id >= m.cfg.vocab then
-      error(("%s: token %d is %d, must be from 0 to %d"):format(what, i, id, m.cfg.vocab - 1), 0)
+  local n = engine.length(what, ids)
+  if n == 0 then error(what .. ": no tokens given", 0) end
+  for i = 1, n do
+    local id = math.type(ids[i]) and math.tointeger(ids[i])
+    if not id or id < 0 or id >= m.cfg.vocab then
+      error(("%s: token %d is %s, must be from 0 to %d"):format(what, i, tostring(ids[i]), m.cfg.vocab - 1), 0)
     end
   end
 end

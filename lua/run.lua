@@ -301,7 +301,7 @@ function methods:hash()
   return self._m:_quietly(function() return self._h:hash() end)
 end
 
---- r:history(name) -> tensor (n,2) of step, value; name: loss val_loss lr tok_s grad_norm load.2.5 ...
+--- r:history(name) -> tensor (n,2) of step, value (loss, val_loss, load.2.5 ...), or (n,1+E) of step, E values (load.2)
 function methods:history(name)
   local h = self._h:history(name)
   if h then return h end

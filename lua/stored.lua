@@ -15,7 +15,7 @@ local FIELDS = {}
 for name in ("name state step steps tokens loss val_loss dir parent parent_step created updated bytes pid live " ..
              "config samples model"):gmatch "%S+" do FIELDS[name] = true end
 
---- s:history(name) -> tensor (n,2) of step, value, as of a live run
+--- s:history(name) -> tensor (n,2) or (n,1+E), as of a live run
 function methods:history(name)
   local h = self._store:history(name)
   if h then return h end
@@ -219,10 +219,15 @@ end
 
 --- compare{r1, "name", ...} -> a table, printed by columns
 function stored.compare(list)
-  if type(list) ~= "table" or #list == 0 then error("compare: takes a list of runs", 2) end
+  if type(list) ~= "table" or getmetatable(list) == Run or getmetatable(list) == Stored then
+    error("compare: takes a list of runs: compare{r1, r2}", 2)
+  end
+  local n = engine.length("compare", list)
+  if n == 0 then error("compare: takes a list of runs: compare{r1, r2}", 2) end
   local columns = engine.columns() < 92 and NARROW or WIDE
   local each, lines = {}, {columns:format("run", "state", "step", "loss", "val", "lr", "tok/s", "mfu")}
-  for i, r in ipairs(list) do
+  for i = 1, n do
+    local r = list[i]
     if type(r) == "string" then
       local ok, found = pcall(stored.runs, r)
       if not ok then options.raise(found, 2) end

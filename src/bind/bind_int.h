@@ -87,6 +87,8 @@ void lsy_options(lua_State *L, int arg, const char *what, const struct lsy_optio
 /* Integer at `arg` (integral floats too) in [min, max]; `name` stands in the message. */
 int64_t lsy_check_int(lua_State *L, int arg, const char *what, const char *name, int64_t min,
                       int64_t max);
+/* Elements 1..n of the list at arg; a hole is an error.  [-0, +0, v] */
+int64_t lsy_list_length(lua_State *L, int arg, const char *what);
 /* A shape given as numbers from `arg` on (up to `last`), or as one table.  Returns the number of
  * dimensions; *next (if not NULL) is the argument after it. */
 int lsy_check_shape(lua_State *L, int arg, int last, const char *what, int64_t shape[SY_MAX_DIMS],

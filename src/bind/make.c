@@ -325,12 +325,10 @@ static void measure(lua_State *L, int arg, struct nest *n)
     while (lua_istable(L, -1)) {
         if (n->ndim == SY_MAX_DIMS)
             lsy_error(L, "%s: nested more than %d deep", n->what, SY_MAX_DIMS);
-        n->shape[n->ndim++] = (int64_t)lua_rawlen(L, -1);
+        n->shape[n->ndim++] = lsy_list_length(L, -1, n->what);
         lua_rawgeti(L, -1, 1);
         lua_remove(L, -2);
     }
-    if (lua_isnil(L, -1) && n->shape[n->ndim - 1] > 0)
-        lsy_error(L, "%s: an element is nil", n->what);
     lua_pop(L, 1);
 }
 
@@ -346,7 +344,7 @@ static int64_t store(lua_State *L, int idx, struct nest *n, int dim, struct sy_t
                       luaL_typename(L, idx));
         return at + 1;
     }
-    if (!lua_istable(L, idx) || (int64_t)lua_rawlen(L, idx) != n->shape[dim])
+    if (!lua_istable(L, idx) || lsy_list_length(L, idx, n->what) != n->shape[dim])
         lsy_error(L, "%s: rows differ in length: dimension %d has %lld elements in the first row, "
                      "not everywhere", n->what, dim + 1, (long long)n->shape[dim]);
     luaL_checkstack(L, 4, n->what);

@@ -98,7 +98,7 @@ static int64_t int_value(lua_State *L, const struct row *r, const struct sy_attr
 static void list_value(lua_State *L, const struct row *r, const struct sy_attr_spec *spec, int arg,
                        int64_t *out)
 {
-    lua_Integer n = luaL_len(L, arg);
+    int64_t n = lsy_list_length(L, arg, r->op->name);
     if (n > SY_MAX_DIMS)
         lsy_error(L, "%s: %s has %d elements: at most %d are possible", r->op->name, spec->name,
                   (int)n, SY_MAX_DIMS);

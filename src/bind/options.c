@@ -245,11 +245,34 @@ void lsy_options(lua_State *L, int arg, const char *what, const struct lsy_optio
     }
 }
 
+/* ---- lists ---- */
+
+static int64_t elements(lua_State *L, int arg)
+{
+    int64_t n = 0;
+    for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1))
+        n += lua_isinteger(L, -2) && lua_tointeger(L, -2) > 0;
+    return n;
+}
+
+int64_t lsy_list_length(lua_State *L, int arg, const char *what)
+{
+    arg = lua_absindex(L, arg);
+    luaL_checkstack(L, 3, what);
+    int64_t n = elements(L, arg);
+    for (int64_t i = 1; i <= n; i++) {
+        if (lua_rawgeti(L, arg, i) == LUA_TNIL)
+            lsy_error(L, "%s: element %lld of the list is nil", what, (long long)i);
+        lua_pop(L, 1);
+    }
+    return n;
+}
+
 /* ---- shapes ---- */
 
 static int shape_table(lua_State *L, int arg, const char *what, int64_t shape[SY_MAX_DIMS])
 {
-    lua_Integer n = luaL_len(L, arg);
+    int64_t n = lsy_list_length(L, arg, what);
     if (n > SY_MAX_DIMS)
         lsy_error(L, "%s: %d dimensions: at most %d are possible", what, (int)n, SY_MAX_DIMS);
     for (int i = 0; i < n; i++) {

@@ -459,28 +459,36 @@ static int run_series(lua_State *L)
     return 1;
 }
 
-/* run:history(name, column) -> tensor (n,2) f64 of step, value; nil for an unknown series */
+/* One column of a series into column `to` of rows of `width` numbers, whose first is the step. */
+static void read_column(struct sy_metrics *m, int series, int column, double *out, int64_t n, int width, int to)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int64_t step;
+        float value;
+        if (sy_metrics_read(m, series, column, i, 1, &step, &value) == 1) {
+            out[width * i] = (double)step;
+            out[width * i + to] = (double)value;
+        }
+    }
+}
+
+/* run:history(name, column) -> tensor f64 (n,2) of step, value; without a column (n,1+W) of step and all W
+ * values; nil for an unknown series */
 static int run_history(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
     int s = sy_metrics_find(m, luaL_checkstring(L, 2));
-    int64_t column = luaL_optinteger(L, 3, 1) - 1;
-    if (s < 0 || column < 0 || column >= sy_metrics_width(m, s))
+    int64_t first = luaL_optinteger(L, 3, 1) - 1;
+    if (s < 0 || first < 0 || first >= sy_metrics_width(m, s))
         return 0;
-    int64_t n = sy_metrics_rows(m, s), shape[2] = {n, 2};
+    int columns = lua_isnoneornil(L, 3) ? sy_metrics_width(m, s) : 1;
+    int64_t shape[2] = {sy_metrics_rows(m, s), 1 + columns};
     struct sy_tensor **slot = lsy_new_tensor(L);
-    if (!(*slot = sy_tensor_empty(SY_F64, 2, shape, &err)))
+    if (!(*slot = sy_tensor_zeros(SY_F64, 2, shape, &err)))
         return lsy_raise(L, &err);
-    double *out = sy_data(*slot);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t step;
-        float value;
-        if (sy_metrics_read(m, s, (int)column, i, 1, &step, &value) == 1) {
-            out[2 * i] = (double)step;
-            out[2 * i + 1] = (double)value;
-        }
-    }
+    for (int c = 0; c < columns; c++)
+        read_column(m, s, (int)first + c, sy_data(*slot), shape[0], 1 + columns, 1 + c);
     return 1;
 }
 

@@ -2,7 +2,7 @@
  *
  *   engine.store_runs(dir) -> list of what store:info() gives, oldest first; error= in damaged ones
  *   store:entries(table, after, all) -> list of {id=, step=, time=, kind=, text=, data=, left=}
- *   store:history(name, column) -> tensor f64 (n,2) of step, value; nil, message, code
+ *   store:history(name, column) -> tensor f64 (n,2) of step, value; without a column all values; nil, message, code
  *   store:series() -> {name = {width=, rows=, step=, last={}}}
  *   store:info() -> table    store:alarm() -> text or nil
  *   store:path(), store:journal_last()
@@ -67,18 +67,19 @@ static int store_history(lua_State *L)
     struct sy_history h;
     struct sy_store *s = lsy_check_store(L);
     const char *name = luaL_checkstring(L, 2);
-    int column = (int)luaL_optinteger(L, 3, 1) - 1;
+    int column = (int)luaL_optinteger(L, 3, 0) - 1; /* -1: all */
     struct sy_tensor **slot = lsy_new_tensor(L);
-    if (column < 0)
+    if (column < 0 && !lua_isnoneornil(L, 3))
         return lsy_error(L, "history: column must be at least 1: it is %d", column + 1);
     if (sy_store_history(s, name, column, INT64_MIN, INT64_MAX, &h, &err))
         return err.code == SY_E_NAME || err.code == SY_E_RANGE ? lsy_fail(L, &err)
                                                                : lsy_fail_or_raise(L, &err);
-    *slot = sy_tensor_empty(SY_F64, 2, (int64_t[]){h.count, 2}, &err);
+    *slot = sy_tensor_empty(SY_F64, 2, (int64_t[]){h.count, 1 + h.width}, &err);
     double *out = *slot ? sy_data(*slot) : NULL;
     for (int64_t i = 0; out && i < h.count; i++) {
-        out[2 * i] = (double)h.steps[i];
-        out[2 * i + 1] = (double)h.values[i];
+        *out++ = (double)h.steps[i];
+        for (int64_t j = 0; j < h.width; j++)
+            *out++ = (double)h.values[i * h.width + j];
     }
     sy_history_free(&h);
     return *slot ? 1 : lsy_raise(L, &err);

@@ -100,7 +100,7 @@ static struct named take_pair(lua_State *L, int made)
 static struct named *take_pairs(lua_State *L, int arg, int64_t *count)
 {
     int64_t n = 0, at = 0;
-    bool list = lua_rawlen(L, arg) > 0;
+    bool list = lsy_list_length(L, arg, "save") > 0;
     for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1))
         n++;
     struct named *pairs = lua_newuserdatauv(L, (size_t)(n ? n : 1) * sizeof *pairs, 0);

@@ -60,7 +60,7 @@ static int gc(lua_State *L)
 const char *const *lsy_check_paths(lua_State *L, int arg, const char *what, int *count)
 {
     bool list = lua_istable(L, arg);
-    lua_Integer n = list ? luaL_len(L, arg) : 1;
+    int64_t n = list ? lsy_list_length(L, arg, what) : 1;
     if (!list && lua_type(L, arg) != LUA_TSTRING)
         lsy_error(L, "%s: takes a path, a pattern or a list of them: it is a %s", what,
                   luaL_typename(L, arg));
@@ -189,7 +189,7 @@ static int32_t *check_ids(lua_State *L, int arg, int64_t *count)
     if (!t && !list && lua_type(L, arg) != LUA_TNUMBER)
         lsy_error(L, "decode: takes a list or a tensor of ids: it is a %s", luaL_typename(L, arg));
     int64_t n = t      ? sy_tensor_count(lsy_check_data(L, arg, "decode", "ids"))
-                : list ? luaL_len(L, arg)
+                : list ? lsy_list_length(L, arg, "decode")
                        : 1;
     int32_t *ids = lua_newuserdatauv(L, (size_t)(n ? n : 1) * sizeof *ids, 0);
     for (int64_t i = 0; i < n; i++) {

@@ -60,6 +60,15 @@ static int l_has_values(lua_State *L)
     return 1;
 }
 
+/* engine.length(what, list) -> number of its elements; raises where one is nil */
+static int l_length(lua_State *L)
+{
+    const char *what = luaL_checkstring(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_pushinteger(L, lsy_list_length(L, 2, what));
+    return 1;
+}
+
 /* engine.put(tensor, {numbers}) from the first element on */
 static int l_put(lua_State *L)
 {
@@ -321,6 +330,7 @@ static const luaL_Reg functions[] = {
     {"fill", l_fill},
     {"copy", l_copy},
     {"has_values", l_has_values},
+    {"length", l_length},
     {"put", l_put},
     {"draw", l_draw},
     {"hyper", l_hyper},

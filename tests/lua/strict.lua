@@ -35,6 +35,17 @@ is(magic, 7, "a metatable of _G is asked")
 ok(not pcall(function() return nothing_like_it end), "... and may know no better")
 setmetatable(_G, nil)
 
+-- a hole in a list
+local lm = model.dense{layers = 1, dim = 16, heads = 2, context = 8, ffn_dim = 8}
+for what, f in pairs{
+  tensor = function() tensor{1, nil, 3, nil} end, zeros = function() tensor.zeros{2, nil, 3} end,
+  ["data.text"] = function() data.text{"a", nil, "b"} end, decode = function() tokenizer.bytes():decode{1, nil, 2} end,
+  compare = function() compare{"a", nil, "b"} end, logits = function() lm:logits{1, nil, 3} end,
+  generate = function() lm:generate({1, nil, 3}, {tokens = 1}) end, permute = function() tensor.ones(2, 3):permute{2, nil, 1} end,
+} do t.refuses(f, what .. ": a hole in its list", what .. ": element 2 of the list is nil") end
+t.refuses(function() lm:logits{1, 2.5} end, "an id that is none", "token 2 is 2.5")
+t.refuses(function() compare(train) end, "compare of what is no list", "compare{r1, r2}")
+
 -- modules of users
 local folder = os.tmpname()
 os.remove(folder)
