@@ -46,7 +46,8 @@ static int add_hint(lua_State *L)
 static void hint(lua_State *L)
 {
     const char *message = lua_tostring(L, -1);
-    if (!message || (!strstr(message, "attempt to ") && !strstr(message, " near ")))
+    if (!message || (!strstr(message, "attempt to ") && !strstr(message, " near ") &&
+                     !strstr(message, "undefined name '")))
         return;
     lua_pushcfunction(L, add_hint);
     lua_pushvalue(L, -2);

@@ -67,9 +67,10 @@ static int store_history(lua_State *L)
     struct sy_history h;
     struct sy_store *s = lsy_check_store(L);
     const char *name = luaL_checkstring(L, 2);
-    int column = (int)luaL_optinteger(L, 3, 0) - 1; /* -1: all */
+    bool all = lua_isnoneornil(L, 3);
+    int column = all ? -1 : (int)luaL_checkinteger(L, 3) - 1;
     struct sy_tensor **slot = lsy_new_tensor(L);
-    if (column < 0 && !lua_isnoneornil(L, 3))
+    if (column < 0 && !all)
         return lsy_error(L, "history: column must be at least 1: it is %d", column + 1);
     if (sy_store_history(s, name, column, INT64_MIN, INT64_MAX, &h, &err))
         return err.code == SY_E_NAME || err.code == SY_E_RANGE ? lsy_fail(L, &err)

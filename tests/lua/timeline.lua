@@ -562,6 +562,7 @@ do
   t.is(s.state .. s.step .. s.name, "done30main", "a stored run: its fields")
   t.is(s:history("loss").shape[1], 30, "its series")
   t.is(s:history("load.1.2").shape[1], 30, "a column of one")
+  t.is(s:history("load.1").shape[2], 1 + 4, "or all of them")
   t.ok(#s:journal() == 11 and s:journal()[1].key == "lr" and s:journal()[1].step == 3, "its journal")
   t.ok(count(s:events(), "rewind") > 10 and count(s:events(), "checkpoint") > 5, "its events")
   local wrong = 0
