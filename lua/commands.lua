@@ -4,6 +4,7 @@
 -- A row is {name, args, call, help, f, read = text -> arguments of f, or nil and what is wrong, example, quiet, screen}.
 
 local engine = require "switchyard.engine"
+local hooks = require "switchyard.hooks"
 local run = require "switchyard.run"
 
 local commands = {}
@@ -80,6 +81,7 @@ end
 local function pause(r) return a_run("pause", r):pause() end
 local function resume(r) return a_run("resume", r):resume() end
 local function stop(r) return a_run("stop", r):stop() end
+local function list_hooks(r) return hooks.list(a_run("hooks", r)) end
 local function mark(text, r) return a_run("mark", r):note(text == nil and "mark" or tostring(text)) end
 
 local function method(what, r)
@@ -137,7 +139,7 @@ local function alert(text, r)
     return #lines > 0 and table.concat(lines, "\n") or "no alerts"
   end
   if text == false or text == "off" then
-    if alerts[r] then run.Run._unhook(r, check_alerts) end
+    if alerts[r] then alerts[r].hook:remove() end
     alerts[r] = nil
     return
   end
@@ -145,8 +147,7 @@ local function alert(text, r)
   local ok, value = pcall(test, r)
   if not ok then engine.error("alert: " .. tostring(value)) end
   if not alerts[r] then
-    alerts[r] = {}
-    every(r, 1, check_alerts)
+    alerts[r] = {hook = hooks.add(r, 1, check_alerts, true)}
   end
   table.insert(alerts[r], {text = type(text) == "string" and trim(text) or "function", test = test, on = false})
 end
@@ -235,6 +236,8 @@ row("alert", "CONDITION", "alert(condition, r)", "Print a line and ring when the
   .. "tok_s, load_max_mean, dead ...) becomes true, looked at after each step. Without one: those that are set; off: none. "
   .. "alert(condition, r) is for another run; the condition may be a function of the run. Errors: an unknown field.", alert,
   {read = alert_arguments, example = 'alert("loss > 4 or dead > 3", r)'})
+row("hooks", "[RUN]", "hooks(r)", "The functions that every(r, n, f) calls between steps, by number: hooks(r)[1]:remove() takes the first away.",
+  list_hooks, {read = one_name, example = "hooks(r)"})
 row("mark", "[TEXT]", "mark(text, r)", "Put a mark with a text on the charts and into the journal of the newest live run.", mark,
   {read = one_name, quiet = true, example = 'mark("warm", r)'})
 row("rewind", "STEP [RUN]", "rewind(step, r)", "Take a run back to exactly the state after that step, paused: r:rewind(step).", rewind, {read = step_first})

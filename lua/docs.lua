@@ -75,9 +75,9 @@ docs.entries = {
    "Repeat a run from its beginning with the entries of its journal, in memory, and compare losses bit by bit at every "
    .. "stored step and parameters and moments at every checkpoint. step is the last that was compared, or the first that "
    .. "differs. On any number of threads and any kernel set a run of fp32 is identical.", nil, options = "replay"},
-  {"every", "every(r, n, function(r) ... end)",
+  {"every", "every(r, n, function(r) ... end) -> hook",
    "Call the function after every n-th step of the run, between two steps: it may read and change the run. An error in "
-   .. "it is told and pauses the run.", "every(r, 100, function(r) print(r.step, r.loss) end)"},
+   .. "it is told and pauses the run. hook:remove() takes it away, hooks(r) lists those of a run.", "every(r, 100, function(r) print(r.step, r.loss) end)"},
   {"runs", "runs() -> list    runs(name) -> r", "The runs of this session and those on disk, or one of them. A stored "
    .. "run can be read (r.loss, r.config, r.samples, r:history, r:series, r:journal, r:events), and train.resume makes it "
    .. "live. Errors: an unknown name.", "runs()"},

@@ -5,6 +5,7 @@
 
 local engine = require "switchyard.engine"
 local card = require "switchyard.card"
+local hooks = require "switchyard.hooks"
 local nn = require "switchyard.nn"
 local options = require "switchyard.options"
 local record = require "switchyard.record"
@@ -336,22 +337,12 @@ function methods:profile()
   return self._m:_quietly(function() return self._h:profile() end)
 end
 
---- every(r, n, f): f(r) after every n-th step, between two steps
+--- every(r, n, f) -> hook: f(r) after every n-th step, between two steps
 local function every(r, n, f)
   if getmetatable(r) ~= Run then error("every: argument 1 must be a run", 2) end
   if math.type(n) ~= "integer" or n < 1 then error("every: the interval must be a whole number from 1: it is " .. tostring(n), 2) end
   if type(f) ~= "function" then error("every: argument 3 must be a function, got " .. type(f), 2) end
-  r._h:every(n)
-  r._hooks[#r._hooks + 1] = {n = n, f = f}
-end
-
---- Run._unhook(r, f): no more calls of f; also from within a hook, whose list stays as it is for this step
-function Run._unhook(r, f)
-  local kept = {}
-  for _, hook in ipairs(r._hooks) do
-    if hook.f == f then r._h:every(hook.n, true) else kept[#kept + 1] = hook end
-  end
-  rawset(r, "_hooks", kept)
+  return hooks.add(r, n, f)
 end
 
 --- r.samples: texts generated every r.sample_every steps, as {step=, text=}
@@ -366,9 +357,7 @@ function Run._dispatch(r, step)
   if step == "rewind" then return Run._auto_rewind(r) end
   local every_n = r._h:get("sample_every")
   if every_n > 0 and step % every_n == 0 then take_sample(r, step) end
-  for _, hook in ipairs(r._hooks) do
-    if step % hook.n == 0 then hook.f(r) end
-  end
+  hooks.call(r, step)
 end
 
 -- ---- fields ----

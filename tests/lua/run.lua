@@ -92,6 +92,30 @@ do
   ok(r:journal()[#r:journal()].text:find "hook" or r:journal()[1].kind == "hook", "the journal has it")
   is(r:resume():wait().state, "done", "and it can go on")
 
+  -- taken away
+  local bad, calls = nil, 0
+  r = train(make(), d, {steps = 9, batch = 4, name = "unhooked", paused = true})
+  every(r, 1, function() calls = calls + 1 end)
+  bad = every(r, 3, function() error "oops" end)
+  ok(tostring(bad):find "^every 3 steps of run unhooked: .*run.lua:%d+$", "a hook as text", tostring(bad))
+  ok(tostring(hooks(r)):find("\n 2  every 3 steps", 1, true), "hooks(r) lists them", tostring(hooks(r)))
+  is(r:resume():wait().step, 3, "one that fails pauses the run")
+  local said = r:journal()[#r:journal()].text
+  ok(said:find('hooks("unhooked")[2]:remove()', 1, true), "and is named", said)
+  hooks(r)[2]:remove()
+  is(r:resume():wait().state .. calls, "done9", "removed, the run goes on; the other is still called")
+  ok(tostring(bad):find "removed", "what is removed says so")
+  bad:remove()
+  is(#hooks(r), 1, "removed twice is removed")
+  refuses(function() return bad.inteval end, "a field that a hook has not", "hook: no field 'inteval'")
+  local once
+  r = train(make(), d, {steps = 4, batch = 4, paused = true})
+  once = every(r, 1, function() calls = calls + 1 once:remove() end)
+  calls = 0
+  is(r:resume():wait().state .. calls, "done1", "a hook may remove itself")
+  alert("loss > 1e9", r)
+  is(#hooks(r), 0, "alerts are not among them")
+
   local evals, texts = {}, 0
   r = start(make(), {steps = 4}, function(self)
     evals[self.step] = self:eval(2)
