@@ -8,9 +8,11 @@
  *   store:path(), store:journal_last()
  *
  *  1. What SQLite or malloc gave is owned by a userdata before anything may raise. */
+#include "bind/data.h"
 #include "bind/store_int.h"
 
 #include "base/mem.h"
+#include "run/differ.h"
 #include "tensor/tensor.h"
 
 #include <string.h>
@@ -18,6 +20,7 @@
 #define META_ENTRIES "switchyard.store.entries"
 #define META_SERIES "switchyard.store.series"
 #define META_LISTING "switchyard.store.listing"
+#define META_DIFFERENCES "switchyard.store.differences"
 
 static int entries_gc(lua_State *L)
 {
@@ -209,6 +212,55 @@ static int l_runs(lua_State *L)
     return 1;
 }
 
+static int differences_gc(lua_State *L)
+{
+    sy_differences_free(lua_touserdata(L, 1));
+    return 0;
+}
+
+static void push_values(lua_State *L, const struct sy_difference *o, int runs)
+{
+    lua_createtable(L, runs, 1);
+    for (int i = 0; i < runs; i++) {
+        lua_pushstring(L, o->values[i] ? o->values[i] : "-");
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_pushstring(L, o->option);
+    lua_setfield(L, -2, "option");
+}
+
+/* engine.differ({configurations}) -> list of {value of each, ..., option=}, list of texts: what is not as in most */
+static int l_differ(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int n = (int)luaL_len(L, 1);
+    const char **configs = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *configs, 0);
+    struct sy_differences *d = lua_newuserdatauv(L, sizeof *d, 0);
+    *d = (struct sy_differences){0};
+    luaL_setmetatable(L, META_DIFFERENCES);
+    luaL_checkstack(L, n + 8, "differ");
+    for (int i = 0; i < n; i++) {
+        lua_geti(L, 1, i + 1); /* stays on the stack, so the text stays */
+        configs[i] = luaL_checkstring(L, -1);
+    }
+    if (sy_differ(configs, n, d, &err))
+        return lsy_raise(L, &err);
+    lua_createtable(L, d->count, 0);
+    for (int i = 0; i < d->count; i++) {
+        push_values(L, &d->list[i], n);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_createtable(L, n, 0);
+    for (int i = 0; i < n; i++) {
+        void **text = lsy_new_block(L);
+        *text = sy_difference_of(d, i);
+        lua_pushstring(L, *text ? *text : "");
+        lua_rawseti(L, -3, i + 1);
+        lua_pop(L, 1);
+    }
+    return 2;
+}
+
 static int store_alarm(lua_State *L)
 {
     char text[496];
@@ -235,7 +287,7 @@ static const luaL_Reg methods[] = {
     {"entries", store_entries}, {"series", store_series}, {"history", store_history},
     {"info", store_info},       {"alarm", store_alarm},   {"path", store_path},
     {"journal_last", store_journal_last}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"store_runs", l_runs}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"store_runs", l_runs}, {"differ", l_differ}, {NULL, NULL}};
 
 void lsy_open_store_read(lua_State *L)
 {
@@ -244,4 +296,5 @@ void lsy_open_store_read(lua_State *L)
     lsy_handle_meta(L, META_ENTRIES, NULL, entries_gc);
     lsy_handle_meta(L, META_SERIES, NULL, series_gc);
     lsy_handle_meta(L, META_LISTING, NULL, listing_gc);
+    lsy_handle_meta(L, META_DIFFERENCES, NULL, differences_gc);
 }

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/utf8.h"
 #include "repl/tell.h"
+#include "run/differ.h"
 #include "run/store.h"
 
 #include <inttypes.h>
@@ -160,7 +161,20 @@ static void print_runs_json(const struct sy_runs *runs)
     }
 }
 
-static void print_named(const struct sy_store_info *r, const char *name)
+/* What tells the run from most others, behind its line. */
+static void print_difference(const struct sy_differences *d, int i)
+{
+    struct sy_str safe = SY_STR_INIT;
+    char *text = sy_difference_of(d, i);
+    if (text)
+        sy_utf8_line(&safe, text, strlen(text));
+    if (safe.data && *safe.data)
+        printf("  %s", safe.data);
+    sy_str_free(&safe);
+    sy_free(text);
+}
+
+static void print_named(const struct sy_store_info *r, const char *name, const struct sy_differences *d, int i)
 {
     char step[48], loss[16] = "-", val[16] = "-", size[16];
     struct sy_str spark = SY_STR_INIT;
@@ -177,17 +191,40 @@ static void print_named(const struct sy_store_info *r, const char *name)
         snprintf(val, sizeof val, "%.3f", r->status.val_loss);
     sy_human_bytes((double)r->bytes, size);
     spark_text(r, &spark);
-    printf("%-20s %-10s %15s %8s %8s %9s  %s\n", name, r->status.state, step, loss, val, size,
+    printf("%-20s %-10s %15s %8s %8s %9s  %s", name, r->status.state, step, loss, val, size,
            spark.data ? spark.data : "");
+    print_difference(d, i);
+    puts("");
     sy_str_free(&spark);
 }
 
-static void print_run(const struct sy_store_info *r)
+static void print_run(const struct sy_store_info *r, const struct sy_differences *d, int i)
 {
     struct sy_str name = SY_STR_INIT;
     sy_utf8_line(&name, r->name, strlen(r->name));
-    print_named(r, name.data ? name.data : "");
+    print_named(r, name.data ? name.data : "", d, i);
     sy_str_free(&name);
+}
+
+static int print_table(const struct sy_runs *runs)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_differences d;
+    const char **configs = sy_calloc((size_t)runs->count, sizeof *configs);
+    for (int i = 0; i < runs->count && configs; i++)
+        configs[i] = runs->list[i].config;
+    if (!configs || sy_differ(configs, runs->count, &d, &err)) {
+        sy_free(configs);
+        sy_err_set(&err, SY_E_MEMORY, "runs: out of memory");
+        return fail_error(&err);
+    }
+    printf("%-20s %-10s %15s %8s %8s %9s  %s\n", "run", "state", "step", "loss", "val", "size",
+           "loss, and options that are not those of most");
+    for (int i = 0; i < runs->count; i++)
+        print_run(&runs->list[i], &d, i);
+    sy_differences_free(&d);
+    sy_free(configs);
+    return 0;
 }
 
 static int command_runs(int argc, char **argv, bool json)
@@ -209,12 +246,9 @@ static int command_runs(int argc, char **argv, bool json)
         sy_tell_text(sy_runs_dir());
         puts("");
     } else
-        printf("%-20s %-10s %15s %8s %8s %9s  %s\n", "run", "state", "step", "loss", "val", "size",
-               "loss");
-    for (int i = 0; i < runs.count && w.format == TABLE; i++)
-        print_run(&runs.list[i]);
+        status = print_table(&runs);
     sy_runs_free(&runs);
-    return 0;
+    return status;
 }
 
 /* ---- log ---- */
