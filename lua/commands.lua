@@ -184,7 +184,8 @@ local function on_screen(name)
     local words = {}
     for i = 1, select("#", ...) do
       local v = select(i, ...)
-      words[i] = getmetatable(v) == run.Run and v.name or tostring(v)
+      local of = type(v) == "table" and getmetatable(v)
+      words[i] = of and (of.__name == "run" or of.__name == "stored run") and v.name or tostring(v)
     end
     return screen(name, table.concat(words, " "))
   end
@@ -243,7 +244,7 @@ row("mark", "[TEXT]", "mark(text, r)", "Put a mark with a text on the charts and
 row("rewind", "STEP [RUN]", "rewind(step, r)", "Take a run back to exactly the state after that step, paused: r:rewind(step).", rewind, {read = step_first})
 row("fork", "[STEP] [NAME]", "fork({step=, name=}, r)", "A new run from a step of the newest live run, which goes on: r:fork{step=, name=}.", fork,
   {read = fork_arguments})
-row("overlay", "[RUN ...]", "overlay(r, ...)", "Draw the curves of other runs over this one's; without names only one is drawn.", on_screen "overlay",
+row("overlay", "[RUN ...]", "overlay(r, ...)", "Draw the curves of other runs, live or stored, over this one's; without names only one is drawn.", on_screen "overlay",
   {screen = true})
 row("dump", "FILE", "dump(path)", "Write the screen to a file: text, ANSI (.ans) or SVG (.svg).", on_screen "dump", {screen = true})
 row("theme", "[NAME]", "theme(name)", "Colours of the panel: auto, dark, light ... (:theme lists them); auto is light where COLORFGBG says "

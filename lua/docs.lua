@@ -82,7 +82,7 @@ docs.entries = {
    .. "run can be read (r.loss, r.config, r.samples, r:history, r:series, r:journal, r:events), and train.resume makes it "
    .. "live. Errors: an unknown name.", "runs()"},
   {"compare", "compare{r1, \"name\", ...} -> table", "Runs side by side, live ones and names of stored ones: state, step, losses (nats a token), learning rate, tokens a "
-   .. "second, share of the machine's peak (mfu).", "compare{r}"},
+   .. "second, share of the machine's peak (mfu); and the options that they were started with, where they differ.", "compare{r}"},
   {"run", "r.step  r.steps  r.state  r.loss  r.val_loss  r.tok_s  r.mfu  r.tokens  r.grad_norm  r.current_lr  r.eta  r.name",
    "A run. state: running, paused, done, stopped or failed (then r.error says why). loss and val_loss are nats a token "
    .. "without auxiliary losses; tok_s tokens a second; mfu the share of the FMA peak measured on this machine; eta "

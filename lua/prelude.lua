@@ -16,6 +16,6 @@ local run = require "switchyard.run"
 local timeline = require "switchyard.timeline"
 local stored = require "switchyard.stored"
 train = setmetatable({resume = timeline.resume}, {__call = run.train})
-every, runs, compare, replay = run.every, stored.runs, stored.compare, require("switchyard.replay").replay
+every, runs, compare, replay = run.every, stored.runs, require("switchyard.compare").compare, require("switchyard.replay").replay
 
 require("switchyard.commands").open()

@@ -132,6 +132,11 @@ function record.config(m, d, o, initial, code)
   }
 end
 
+--- What a live run was started with, as JSON; also of one that has no directory.
+function record.config_text(r)
+  return json.text(r._config or record.config(r._m, r._d, r._o, "", {}))
+end
+
 -- ---- making ----
 
 --- The data of an entry, as src/bind/run.c packs it.

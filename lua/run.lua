@@ -402,6 +402,15 @@ local function check_alone(r, name)
   while rawget(r, "_busy") or queue[1] ~= me do sleep(0.02) end
 end
 
+--- Does a live run have a field of this name, whatever its model?
+function Run.knows(name)
+  if fields[name] or ALONE[name] or name == "top_k" or name == "capacity" then return true end
+  for _, h in ipairs(engine.hyper()) do
+    if h.name == name then return true end
+  end
+  return false
+end
+
 function Run.__index(r, name)
   if ALONE[name] then check_alone(r, name) end
   if methods[name] then return methods[name] end

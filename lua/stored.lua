@@ -1,5 +1,5 @@
--- Runs as a list: those of this session and those on disk.  runs(), runs "name", compare{...}; and the read-only
--- view of a stored run, which has the fields and series of a live one.
+-- Runs as a list: those of this session and those on disk.  runs(), runs "name"; and the read-only view of a stored
+-- run, which has the fields and series of a live one.
 
 local engine = require "switchyard.engine"
 local options = require "switchyard.options"
@@ -60,8 +60,13 @@ function Stored.__index(s, name)
     if type(v) == "number" and v ~= v then return nil end
     return v
   end
+  if Run.methods[name] or Run.knows(name) then
+    error(("run: %s is of live runs: %q is stored; train.resume %q makes it live%s"):format(name, info.name, info.name,
+      Run.methods[name] and "" or ", s.config has what it was started with"), 2)
+  end
   local names = {}
   for k in pairs(FIELDS) do names[#names + 1] = k end
+  for k in pairs(methods) do names[#names + 1] = k end
   table.sort(names)
   local _, why = pcall(options.unknown, "run", "field", name, names)
   error(why, 2)
@@ -152,34 +157,42 @@ local LISTED, CELLS = "%-20s %-10s %15s %8s %8s %9s  %s", 20 -- as `switchyard r
 
 local function text(format, v) return v and v == v and format:format(v) or "-" end
 
--- A line of runs(): of what store:info() gives, or of a live run's status.
-local function listed(name, s, bytes, spark)
+-- A line of runs(): of what store:info() gives, or of a live run's status.  differs: see engine.differ.
+local function listed(name, s, bytes, spark, differs)
   name = engine.clean(name)
   if s.error and s.state ~= "failed" then return ("%-20s %-10s %s"):format(name, s.state, engine.clean(s.error)) end
   local row = LISTED:format(name, s.state, ("%d/%d"):format(s.step, s.steps), text("%.3f", s.loss),
     text("%.3f", s.val_loss), bytes and engine.bytes(bytes) or "-", spark)
   if s.parent then row = row .. ("  fork of %s at step %d"):format(engine.clean(s.parent), s.parent_step) end
+  if differs ~= "" then row = row .. "  " .. engine.clean(differs) end
   return (row:gsub("%s+$", ""))
 end
 
-local function listed_live(r)
+local function listed_live(r, differs)
   local info = r._store and r._store:info() or {}
   local s = r._h:status()
   s.parent, s.parent_step = info.parent, info.parent_step
-  return listed(r.name, s, info.bytes, s.step > 0 and Run.sparkline(r._h:history "loss", CELLS) or "")
+  return listed(r.name, s, info.bytes, s.step > 0 and Run.sparkline(r._h:history "loss", CELLS) or "", differs)
 end
 
-local function listed_stored(info)
+local function listed_stored(info, differs)
   local pairs_of = {}
   for i, v in ipairs(info.spark) do pairs_of[i] = {i, v} end
-  return listed(info.name, info, info.bytes, #pairs_of > 0 and Run.sparkline(tensor(pairs_of), CELLS) or "")
+  return listed(info.name, info, info.bytes, #pairs_of > 0 and Run.sparkline(tensor(pairs_of), CELLS) or "", differs)
 end
 
+local HEAD = LISTED:format("run", "state", "step", "loss", "val", "size", "loss, and options that are not those of most")
+
 local function all_runs()
-  local list, lines = {}, {(LISTED:format("run", "state", "step", "loss", "val", "size", "loss"))}
-  for i, r in ipairs(Run.list) do list[i], lines[i + 1] = r, listed_live(r) end
-  for _, info in ipairs(on_disk()) do
-    list[#list + 1], lines[#lines + 1] = closed(info.name), listed_stored(info)
+  local list, lines, configs, stored_ones = {}, {HEAD}, {}, on_disk()
+  for i, r in ipairs(Run.list) do list[i], configs[i] = r, record.config_text(r) end
+  for _, info in ipairs(stored_ones) do
+    list[#list + 1], configs[#configs + 1] = closed(info.name), info.config or "{}"
+  end
+  local _, differs = engine.differ(configs)
+  for i, r in ipairs(Run.list) do lines[i + 1] = listed_live(r, differs[i]) end
+  for i, info in ipairs(stored_ones) do
+    lines[#lines + 1] = listed_stored(info, differs[#Run.list + i])
   end
   return setmetatable(list, {__tostring = function() return #lines > 1 and table.concat(lines, "\n") or "no runs yet" end})
 end
@@ -195,48 +208,6 @@ function stored.runs(name)
   if why and not why:find "there is no" then error(why, 2) end
   local _, unknown = pcall(options.unknown, "runs", "run", name, all_names())
   options.raise(unknown, 2)
-end
-
--- ---- compare ----
-
-local WIDE = "%-20s %-8s %13s %9s %9s %9s %10s %6s"
-local NARROW = "%-14s %-8s %11s %7s %7s %8s %8s %5s" -- 75 columns, for terminals under 92
-
-local function row(columns, r)
-  local s
-  if getmetatable(r) == Run then
-    s = r._h:status()
-  else
-    s = assert(r._store:info())
-    local series = r._store:series()
-    local function last(name) return series[name] and series[name].last[1] end
-    s.current_lr, s.tok_s = last "lr", last "tok_s"
-  end
-  local name = columns == NARROW and require("switchyard.show").clip(r.name, 14) or r.name
-  return columns:format(name, s.state, ("%d/%d"):format(s.step, s.steps), text("%.3f", s.loss), text("%.3f", s.val_loss),
-    text("%.1e", s.current_lr), text("%.0f", s.tok_s), text("%.0f%%", s.mfu and 100 * s.mfu))
-end
-
---- compare{r1, "name", ...} -> a table, printed by columns
-function stored.compare(list)
-  if type(list) ~= "table" or getmetatable(list) == Run or getmetatable(list) == Stored then
-    error("compare: takes a list of runs: compare{r1, r2}", 2)
-  end
-  local n = engine.length("compare", list)
-  if n == 0 then error("compare: takes a list of runs: compare{r1, r2}", 2) end
-  local columns = engine.columns() < 92 and NARROW or WIDE
-  local each, lines = {}, {columns:format("run", "state", "step", "loss", "val", "lr", "tok/s", "mfu")}
-  for i = 1, n do
-    local r = list[i]
-    if type(r) == "string" then
-      local ok, found = pcall(stored.runs, r)
-      if not ok then options.raise(found, 2) end
-      r = found
-    end
-    if getmetatable(r) ~= Run and getmetatable(r) ~= Stored then error("compare: element " .. i .. " is not a run", 2) end
-    each[i], lines[#lines + 1] = r, row(columns, r)
-  end
-  return setmetatable({runs = each}, {__tostring = function() return table.concat(lines, "\n") end})
 end
 
 return stored

@@ -6,12 +6,13 @@ libbind_a_CPPFLAGS = $(AM_CPPFLAGS) $(LUA_CFLAGS)
 libbind_a_SOURCES += %D%/embedded.h
 nodist_libbind_a_SOURCES = %D%/embedded_lua.c
 libbind_a_SOURCES += %D%/bind_int.h %D%/state.h %D%/state.c %D%/interrupt.h %D%/interrupt.c \
-    %D%/strict.c %D%/error.c %D%/options.c %D%/host.h %D%/host.c %D%/doc.c
+    %D%/error.c %D%/options.c %D%/host.h %D%/host.c %D%/doc.c
 libbind_a_SOURCES += %D%/job.h %D%/job_int.h %D%/job.c %D%/job_lua.c %D%/shell.h %D%/shell.c \
     %D%/chunk.h %D%/chunk_int.h %D%/chunk.c %D%/typed.c
 libbind_a_SOURCES += %D%/engine.h %D%/engine.c %D%/ops.c %D%/tensor.c %D%/make.c %D%/print.c \
     %D%/tensor_file.c %D%/tokenizer.c %D%/data.c %D%/data.h %D%/watch.c
 libbind_a_SOURCES += %D%/model_file.c
+libbind_a_SOURCES += %D%/strict.c
 libbind_a_SOURCES += %D%/handle.h %D%/handle.c %D%/trace.c %D%/train.c %D%/run.h %D%/run_int.h %D%/run.c \
     %D%/run_told.c %D%/run_all.c \
     %D%/tool.c %D%/progress.h %D%/progress.c

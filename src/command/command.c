@@ -164,13 +164,11 @@ static void print_runs_json(const struct sy_runs *runs)
 /* What tells the run from most others, behind its line. */
 static void print_difference(const struct sy_differences *d, int i)
 {
-    struct sy_str safe = SY_STR_INIT;
     char *text = sy_difference_of(d, i);
-    if (text)
-        sy_utf8_line(&safe, text, strlen(text));
-    if (safe.data && *safe.data)
-        printf("  %s", safe.data);
-    sy_str_free(&safe);
+    if (text && *text) {
+        fputs("  ", stdout);
+        sy_tell_text(text);
+    }
     sy_free(text);
 }
 

@@ -74,17 +74,6 @@ static int add_live(void)
     return status;
 }
 
-static bool any_live(void)
-{
-    for (int i = 0; i < w.n; i++) {
-        struct sy_source_status s;
-        sy_source_status(w.source[i], &s);
-        if (s.live)
-            return true;
-    }
-    return false;
-}
-
 /* ---- on a terminal ---- */
 
 static void enter(const char *line)
@@ -138,8 +127,19 @@ static const struct sy_desk_client client = {.prompt = "",
                                              .woken = woken,
                                              .terminate = terminate,
                                              .request = request,
-                                             .live = any_live,
                                              .poll_ms = 1000};
+
+/* On the board, so that :watch and :overlay may add others. */
+static int to_board(struct sy_err *err)
+{
+    struct sy_source_status first;
+    for (int i = 0; i < w.n; i++)
+        if (sy_board_add(w.source[i], err))
+            return -1;
+    sy_source_status(w.source[0], &first);
+    sy_panel_select(sy_desk_panel(), first.name);
+    return 0;
+}
 
 static int show(void)
 {
@@ -148,7 +148,7 @@ static int show(void)
     options.keys = sy_desk_keys(&options.nkeys);
     if (sy_edit_open(&options))
         return sy_err_set(&err, SY_E_IO, "watch: no pipe"), fail(&err);
-    if (sy_desk_open(&client, &err) || sy_panel_set_sources(sy_desk_panel(), w.source, w.n, &err)) {
+    if (sy_desk_open(&client, &err) || to_board(&err)) {
         sy_desk_free();
         sy_edit_close();
         return fail(&err);

@@ -1,7 +1,6 @@
 /* What may be asked of the screen by name: :dump, :overlay and their like.  Layer desk. */
 #include "desk/desk.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "run/board.h"
 #include "run/store.h"
@@ -39,36 +38,41 @@ static void dump(struct order *r)
         snprintf(r->reply, r->n, "the screen is in %s", r->args);
 }
 
+/* A run that can be drawn: of this session, else a stored one, which joins the board. */
+static bool find(struct order *r, const char *name)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (sy_panel_has(sy_desk_panel(), name))
+        return true;
+    struct sy_source *s = sy_source_stored(sy_runs_dir(), name, &err);
+    if (!s || sy_board_add(s, &err))
+        fail(r, "%s", err.msg);
+    sy_source_unref(s);
+    return !r->status;
+}
+
 static void overlay(struct order *r)
 {
     const char *names[WORDS];
     struct sy_err err = SY_ERR_INIT;
     int n = 0;
     char *rest = r->args;
-    for (char *word; n < WORDS && (word = strtok_r(rest, " ", &rest));)
-        names[n++] = word;
-    if (sy_panel_overlay(sy_desk_panel(), names, n, &err))
+    for (char *word; !r->status && (word = strtok_r(rest, " ", &rest));) {
+        if (n == WORDS)
+            fail(r, "%s", "overlay: more than 32 runs");
+        else if (find(r, word))
+            names[n++] = word;
+    }
+    if (!r->status && sy_panel_overlay(sy_desk_panel(), names, n, &err))
         fail(r, "%s", err.msg);
 }
 
-/* A run of this session, else a stored one, which joins the board. */
 static void watch(struct order *r)
 {
-    struct sy_err err = SY_ERR_INIT;
-    if (!*r->args) {
+    if (!*r->args)
         snprintf(r->reply, r->n, "%s", sy_panel_selected(sy_desk_panel()));
-        return;
-    }
-    if (sy_panel_select(sy_desk_panel(), r->args))
-        return;
-    struct sy_source *s = sy_source_stored(sy_runs_dir(), r->args, &err);
-    if (!s || sy_board_add(s, &err))
-        fail(r, "%s", err.msg);
-    sy_source_unref(s);
-    if (!r->status) {
-        sy_panel_update(sy_desk_panel(), sy_now(), 0.05);
+    else if (find(r, r->args))
         sy_panel_select(sy_desk_panel(), r->args);
-    }
 }
 
 static void theme(struct order *r)

@@ -478,8 +478,6 @@ static bool frames_wanted(void)
     struct sy_desk *d = &sy__desk;
     if (d->again > 0)
         return true;
-    if (d->client->live)
-        return d->client->live();
     bool live = board_live();
     if (!live)
         sy_board_arm();

@@ -34,7 +34,6 @@ struct sy_desk_client {
     void (*request)(const struct sy_request *r); /* pause, resume, mark */
     void (*resized)(int w, int h);               /* and at the beginning */
     bool (*on_interrupt)(int number); /* SIGINT, in the signal handler; true: that was all */
-    bool (*live)(void); /* is any run that is shown being trained?  NULL: ask the board */
     int poll_ms;        /* look for news of dead runs so often; 0: never */
 };
 

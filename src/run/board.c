@@ -291,6 +291,31 @@ static int board_room(void)
     return 0;
 }
 
+int sy_board_list(struct sy_source **out, int room)
+{
+    pthread_mutex_lock(&board.lock);
+    int n = board.count;
+    for (int i = 0; i < n && i < room; i++)
+        out[i] = sy_source_ref(board.list[i]);
+    pthread_mutex_unlock(&board.lock);
+    return n;
+}
+
+/* A stored run that trains in this process from now on is shown once. */
+static void drop_stored(struct sy_source *live)
+{
+    struct sy_source_status mine, other;
+    struct sy_source *list[64];
+    int n = sy_board_list(list, 64);
+    sy_source_status(live, &mine);
+    for (int i = 0; i < n && i < 64; i++) {
+        sy_source_status(list[i], &other);
+        if (!sy_source_is_live(list[i]) && !strcmp(mine.name, other.name))
+            sy_board_remove(list[i]);
+        sy_source_unref(list[i]);
+    }
+}
+
 int sy_board_add(struct sy_source *s, struct sy_err *err)
 {
     pthread_mutex_lock(&board.lock);
@@ -300,6 +325,8 @@ int sy_board_add(struct sy_source *s, struct sy_err *err)
         board.version++;
     }
     pthread_mutex_unlock(&board.lock);
+    if (!rc && s->ops->live)
+        drop_stored(s);
     sy_board_changed();
     return rc ? sy_err_set(err, SY_E_MEMORY, "run: out of memory") : 0;
 }
@@ -334,16 +361,6 @@ uint64_t sy_board_version(void)
     uint64_t v = board.version;
     pthread_mutex_unlock(&board.lock);
     return v;
-}
-
-int sy_board_list(struct sy_source **out, int room)
-{
-    pthread_mutex_lock(&board.lock);
-    int n = board.count;
-    for (int i = 0; i < n && i < room; i++)
-        out[i] = sy_source_ref(board.list[i]);
-    pthread_mutex_unlock(&board.lock);
-    return n;
 }
 
 /* ---- telling who draws ---- */

@@ -207,8 +207,8 @@ char *sy_difference_of(const struct sy_differences *d, int i)
     struct sy_str text = SY_STR_INIT;
     for (int k = 0; k < d->count; k++) {
         const char *v = d->list[k].values[i];
-        if (!same(v, d->list[k].usual))
-            sy_str_printf(&text, "%s%s=%s", text.len ? " " : "", d->list[k].option, v ? v : "-");
+        if (v && !same(v, d->list[k].usual))
+            sy_str_printf(&text, "%s%s=%s", text.len ? " " : "", d->list[k].option, v);
     }
     if (!text.failed && text.data)
         return text.data;

@@ -23,7 +23,8 @@ struct sy_differences {
  * stand in the configurations.  MEMORY. */
 int sy_differ(const char *const *configs, int n, struct sy_differences *out, struct sy_err *err);
 void sy_differences_free(struct sy_differences *d);
-/* Of run i, what is not as in most: "lr=0.003 model.experts=16", owned; "" when all is.  NULL without memory. */
+/* Of run i, the options that are not as in most: "lr=0.003 model.experts=16", owned; "" when all are.  NULL without
+ * memory. */
 char *sy_difference_of(const struct sy_differences *d, int i);
 
 #endif

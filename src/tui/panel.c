@@ -77,6 +77,7 @@ static int replace_runs(struct sy_panel *p, struct sy_source *const *list, int n
 {
     struct sy__run **runs = sy_calloc((size_t)n + 1, sizeof *runs), *front = sy__front(p);
     int was = p->nruns, rc = runs ? 0 : -1, shown = 0;
+    bool newer = n && !find_run(p, list[n - 1]) && sy_source_is_live(list[n - 1]);
     for (int i = 0; i < n && !rc; i++) {
         struct sy__run *known = find_run(p, list[i]);
         runs[i] = known ? known : sy__run_new(list[i], err);
@@ -89,7 +90,6 @@ static int replace_runs(struct sy_panel *p, struct sy_source *const *list, int n
         sy_free(runs);
         return sy_err_set(err, SY_E_MEMORY, "panel: out of memory");
     }
-    bool newer = n > was;
     for (int i = 0; i < n; i++) {
         shown = runs[i] == front ? i : shown;
         for (int k = 0; k < was; k++)
@@ -163,6 +163,12 @@ static bool look_at_board(struct sy_panel *p)
     p->board_version = version;
     after_runs(p, before);
     return true;
+}
+
+bool sy_panel_has(struct sy_panel *p, const char *run)
+{
+    look_at_board(p);
+    return place_of(p, run) >= 0;
 }
 
 bool sy_panel_select(struct sy_panel *p, const char *run)

@@ -30,10 +30,12 @@ void sy_panel_set_look(struct sy_panel *p, const struct sy_look *look);
  * call, all runs of this process (run/board.h), as they come and go. */
 int sy_panel_set_sources(struct sy_panel *p, struct sy_source *const *list, int n,
                          struct sy_err *err);
+/* Is a run of this name among them? */
+bool sy_panel_has(struct sy_panel *p, const char *run);
 /* The run in front, by name (false: none is called so), and its name ("": no run). */
 bool sy_panel_select(struct sy_panel *p, const char *run);
 const char *sy_panel_selected(const struct sy_panel *p);
-/* Curves of these runs over each other (n 0: of one run again).  Names that are not there wait. */
+/* Curves of these runs over that of the run in front (n 0: of one run again). */
 int sy_panel_overlay(struct sy_panel *p, const char *const *runs, int n, struct sy_err *err);
 
 /* ---- layout ---- */

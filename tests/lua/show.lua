@@ -14,7 +14,7 @@ end
 
 is(show.text{1, 2, 3}, "{1, 2, 3}", "a short list")
 is(show.text{b = 1, a = "x", [3] = true}, '{[3] = true, a = "x", b = 1}', "keys have an order")
-is(show.text(every), "every(r, n, function(r) ... end)\n    Call the function after every n-th step of the run, between two steps",
+is(show.text(every), "every(r, n, function(r) ... end) -> hook\n    Call the function after every n-th step of the run, between two steps",
   "a function has its signature and a line")
 ok(show.text(model.moe):find "^model%.moe{[^\n]*\n    ", "a function of a table as well")
 ok(show.text(train):find "^train%(", "and a table that can be called")

@@ -575,14 +575,27 @@ do
   t.is(s.config.model.family, "moe", "its configuration")
   t.raises(function() s.lr = 1 end, "train.resume makes it live")
   t.raises(function() return s.los end, "'loss'")
+  t.raises(function() s:pause() end, 'pause is of live runs: "main" is stored; train.resume "main" makes it live')
+  t.raises(function() return s.lr end, "s.config has what it was started with")
   t.raises(function() return s:history "los" end, "'loss'")
-  local function line(text) return ("\n" .. text):match "\nmain +[^\n]- ([^ \n]+) *\n" end
+  local function line(text) return ("\n" .. text):match "\nmain +%S+ +%S+ +%S+ +%S+ +%S+ %S+ +(%S+)[^\n]*\n" end
   local mine, other = line(tostring(runs()) .. "\n"), line(child "runs")
   t.ok(mine and #mine == 20 * 3, "its line of blocks: " .. tostring(mine))
   t.is(other, mine, "the same at the command line")
   local text = tostring(compare{"main", "parent", s})
   t.ok(text:find "\nmain +done +30/30" and text:find "\nparent +done", "compare takes names")
   t.raises(function() compare{"mian"} end, "'main'")
+  local other = run("othermain", {lr = 1e-4, steps = 2}, nil, make{experts = 8})
+  local both = compare{"main", other}
+  local found = {}
+  for _, e in ipairs(both.differences) do found[e.option] = e[1] .. " " .. e[2] end
+  t.is(found.lr, "0.003 0.0001", "compare: what differs, an option of train")
+  t.is(found["model.experts"], "4 8", "... of the model")
+  t.is(found.batch, nil, "... and not what is equal")
+  t.ok(tostring(both):find "\nlr +0%.003 +0%.0001\n", "as text", tostring(both))
+  t.ok(child "runs":find "\nothermain [^\n]* lr=0%.0001 model%.experts=8", "switchyard runs has it behind the run's line", child "runs")
+  t.ok(tostring(runs()):find "\nothermain [^\n]* lr=0%.0001 model%.experts=8", "and so has runs()")
+  other:close()
 end
 
 -- ---- r:why: sequences of steps before shapes were changed ----
