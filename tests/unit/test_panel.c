@@ -367,6 +367,8 @@ static void idle(void)
 {
     open_stage(&stage, 200, 60, fine, 1);
     int frames = 0;
+    while (sy_panel_update(stage.panel, 1, 0.01)) /* what a busy machine did not read within its time */
+        continue;
     for (int i = 0; i < 50; i++)
         frames += sy_panel_update(stage.panel, 1 + i * 0.1, 0.01);
     tap_is_int(frames, 0, "nothing new: nothing to draw");
