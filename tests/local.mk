@@ -47,6 +47,7 @@ script_tests += %D%/peers/parity.lua
 script_tests += %D%/lua/exact.lua %D%/lua/run.lua %D%/lua/memory.lua
 script_tests += %D%/lua/spike.lua
 script_tests += %D%/lua/draws.lua
+script_tests += %D%/cli/readme.sh
 script_tests += %D%/screens/stored.sh
 script_tests += %D%/lua/strict.lua
 script_tests += %D%/lua/tensor.lua %D%/lua/state.lua %D%/lua/names.lua

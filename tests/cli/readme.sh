@@ -1,0 +1,27 @@
+#!/bin/sh
+# The README's first lines do what it says of them, as a script and typed line by line: smaller, for the time.
+# shellcheck source=tests/cli/lib.sh
+. "${srcdir:-.}/tests/cli/lib.sh"
+
+for i in 1 2 3 4 5 6 7 8; do cat "$srcdir/README.md"; done > "$folder/input.txt"
+awk '/^Eight lines/ { on = 1; next } on && /^A session/ { exit } on && /^    / { print substr($0, 5) }' "$srcdir/README.md" |
+    sed 's/dim = 128/dim = 16/; s/steps = 2000/steps = 60/; s/every(r, 500/every(r, 20/; s/tokens = 200/tokens = 7/' \
+        > "$folder/lines.lua"
+[ "$(wc -l < "$folder/lines.lua")" -eq 8 ]
+report $? "eight lines"
+
+# told FILE: the hook at its steps, then the card of a run that is done, then a text
+told()
+{
+    awk '/^20\t/ { a = 1 } a && /^40\t/ { b = 1 } b && /^60\t/ { c = 1 } c && /run .*: done, step 60\/60/ { d = 1 }
+         d && /ROMEO:/ { e = 1 } END { exit !e }' "$1" || { sed 's/^/# /' "$1"; return 1; }
+}
+
+cd "$folder" || exit 99
+timeout 120 "$SWITCHYARD" -E --runs "$folder/script" lines.lua > script.out 2>&1
+told script.out
+report $? "as a script"
+timeout 120 "$SWITCHYARD" -E --runs "$folder/typed" -i < lines.lua > typed.out 2>&1
+told typed.out
+report $? "typed"
+finish
