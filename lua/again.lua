@@ -176,8 +176,8 @@ local function must_load(r, path, image, force)
 end
 
 --- The newest checkpoint of a run's directory that is whole, at most of this step, and holds no entry of the
--- journal that took effect after it: path, image; nil: there is none.
-local function base(path, step)
+-- journal that took effect after it: path, image; nil: there is none.  Raises for what is another run's.
+local function base(path, config, step)
   local list = {}
   for _, dir in ipairs {path .. "/start", path} do
     for _, c in ipairs(engine.checkpoints(dir) or {}) do
@@ -186,6 +186,7 @@ local function base(path, step)
   end
   table.sort(list, function(a, b) return a.step < b.step end)
   for i = #list, 1, -1 do
+    if list[i].ok then record.check_id(list[i], config) end
     local image = engine.read_checkpoint(list[i].path)
     local fits = image and image.step == list[i].step
     for _, e in ipairs(fits and step and image.journal or {}) do

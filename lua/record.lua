@@ -7,6 +7,9 @@
 --   tokenizer.json      of the model; data-tokenizer.json, where the data has another; data.txt: a text from memory
 --   code/               the scripts and modules that had run
 --
+-- It is made whole as runs/.NAME.new/ and then renamed.  `id` of the configuration is the run's identity: it is in the
+-- store, in `lock` and in every checkpoint, and what bears another is refused (record.check_id).
+--
 -- Training needs none of it: where the directory cannot be made, an alarm says so and the run goes on without.
 
 local engine = require "switchyard.engine"
@@ -34,6 +37,22 @@ function record.taken(name)
     if store or code ~= "NOTFOUND" then return true end -- else it was killed while it was made
   end
   return #(engine.checkpoints(path) or {}) > 0
+end
+
+--- Does anything have the name, be it a run or not?
+function record.exists(name)
+  local f = io.open(engine.runs_dir() .. "/" .. name)
+  if f then f:close() end
+  return f ~= nil
+end
+
+--- Raises when a checkpoint {path=, id=} is not of the run with this configuration.
+function record.check_id(c, config)
+  local id = config.id or ""
+  if c.id ~= id then
+    error(("checkpoint: %s belongs to another run (its id is %s, this run's %s): move it away")
+      :format(c.path, c.id ~= "" and c.id or "none", id ~= "" and id or "none"), 0)
+  end
 end
 
 -- ---- code ----
@@ -163,10 +182,11 @@ local function write_code(path, code)
   return ok, why
 end
 
-local function write_files(r, path, config, code, fork)
+-- begin: with start/, where the run needs it.
+local function write_files(r, path, config, code, begin)
   local t = config.tokenizer
-  local ok, why = engine.dir_make(path)
-  if ok and t.model.file then ok, why = r._m.tokenizer:save(path .. "/" .. t.model.file) end
+  local ok, why = true, nil
+  if t.model.file then ok, why = r._m.tokenizer:save(path .. "/" .. t.model.file) end
   if ok and t.data and t.data.file == "data-tokenizer.json" then
     ok, why = r._d.tokenizer:save(path .. "/data-tokenizer.json")
   end
@@ -174,17 +194,12 @@ local function write_files(r, path, config, code, fork)
     ok, why = write_text(path .. "/data.txt", engine.data_spec(r._d).source)
   end
   if ok then ok, why = write_code(path, code) end
-  if ok and not fork and (not r._fresh or r.step > 0) then ok, why = r._h:checkpoint_to(path .. "/start") end
+  if ok and begin and (not r._fresh or r.step > 0) then ok, why = r._h:checkpoint_to(path, "start") end
   return ok, why
 end
 
--- Files of a database that holds no run; the lock is still ours.
-local function abandon(store, path)
-  for name in ("run.sqlite run.sqlite-wal run.sqlite-shm"):gmatch "%S+" do os.remove(path .. "/" .. name) end
-  store:close()
-end
-
---- The name is ours from now on: a store to be filled, or nil, why, code (STATE: it is taken).
+--- The name is ours from now on: a store to be filled, or nil, why, code (STATE: it is taken).  What is to be in the
+-- directory goes to its path(), which is another when it has been filled.
 function record.claim(name) return engine.store_claim(name, engine.runs_dir()) end
 
 --- The directory of a new run r, which has not started: true; or nil and why there is none, code STATE when
@@ -194,44 +209,71 @@ function record.claim(name) return engine.store_claim(name, engine.runs_dir()) e
 function record.create(r, more)
   more = more or {}
   local name, m, d, o = r._o.name, r._m, r._d, r._o
-  local path = engine.runs_dir() .. "/" .. name
   local code = sources(m)
   local config = more.config or record.config(m, d, o, r._h:hash(), code)
   local journal = not more.parent and r._h:journal() or {}
   if not more.parent and r.step > 0 then config.begins = r.step end -- it had no directory until now
-  local text = json.text(config)
   local tok, store, ok, why, kind = d.tokenizer, more.store, nil, nil, nil
   if not store then store, why, kind = record.claim(name) end
   if not store then return nil, why, kind end
-  ok, why = write_files(r, path, config, code, more.parent)
+  config.id = store:id()
+  local text = json.text(config)
+  r._h:set_config(text, config.id) -- start/ has it, too
+  ok, why = write_files(r, store:path(), config, code, not more.parent)
   kind = "IO"
   if ok then
     ok, why, kind = store:fill{config = text, steps = r._h:get "steps", tokenizer = tok and tok.hash or nil,
       data = d.hash, parent = more.parent, parent_step = more.parent_step}
   end
   if not ok then
-    abandon(store, path)
+    store:close() -- and with it what has no name yet
     return nil, why, kind
   end
   for _, s in ipairs(code) do store:add("code", 0, s.file, s.text) end
   rawset(r, "_store", store)
   rawset(r, "_config", config)
-  r._h:set_config(text)
   for _, e in ipairs(journal) do store:add("journal", e.step, e.kind, e.text, record.pack(e)) end
   store:attach(r._h)
-  ok, why = r._h:set_dir(path, o.keep, o.keep_every)
+  ok, why = r._h:set_dir(store:path(), o.keep, o.keep_every)
   if not ok then return nil, why, "IO" end
   return true
 end
 
---- Take back what was made of a run that did not come to be: only what is ours, as long as its lock is.
-function record.remove(path, m)
-  engine.discard_checkpoints(path .. "/start", -1)
-  engine.discard_checkpoints(path, -1)
-  for _, s in ipairs(sources(m)) do os.remove(path .. "/code/" .. s.file) end
-  for name in ("start code run.sqlite run.sqlite-wal run.sqlite-shm tokenizer.json data-tokenizer.json data.txt lock")
-    :gmatch "%S+" do os.remove(path .. "/" .. name) end
-  os.remove(path)
+-- All of r's directory in another; what the store has is copied from the files that are still open.
+local function move_to(r, store, old)
+  local code = {}
+  for _, e in ipairs(old:entries("code", 0, true) or {}) do code[#code + 1] = {file = e.kind, text = e.text} end
+  local ok, why = write_files(r, store:path(), r._config, code, false)
+  if not ok then return nil, why end
+  old:detach()
+  ok, why = store:inherit(old)
+  if not ok then
+    old:attach(r._h)
+    return nil, why
+  end
+  rawset(r, "_store", store)
+  store:attach(r._h)
+  old:close() -- of it nothing is left to be written
+  return r._h:set_dir(store:path(), r._o.keep, r._o.keep_every)
+end
+
+--- The directory of a live run was deleted: it is made anew with all that is still known, and a checkpoint of now.
+-- What cannot be done now is tried again; the store's alarm has told of it.
+function record.renew(r)
+  local old, h = r._store, r._h
+  if not old or not old:lost() or rawget(r, "_busy") then return end
+  local store, why = record.claim(r._o.name)
+  if not store then return nil, why end
+  h:hold()
+  local held <close> = setmetatable({}, {__close = function() h:release() end})
+  local ok
+  ok, why = move_to(r, store, old)
+  if ok then ok, why = h:checkpoint() end
+  if r._store ~= store then store:close() end
+  if ok then
+    engine.event(r._o.name, "note", ("%s was deleted: made anew, with a checkpoint of step %d"):format(store:path(), r.step))
+  end
+  return ok, why
 end
 
 -- ---- making again what a configuration tells of ----

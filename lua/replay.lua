@@ -62,9 +62,10 @@ end
 
 -- Checkpoints by their steps: where they lie, and how many entries of the journal they have; and the steps of those
 -- that are not whole.
-local function stored(path)
+local function stored(path, config)
   local list, damaged = {}, {}
   for _, c in ipairs(engine.checkpoints(path) or {}) do
+    if c.ok then record.check_id(c, config) end
     local image, _, code = engine.read_checkpoint(c.path)
     if image then list[image.step] = {path = c.path, journal = #image.journal}
     elseif code ~= "NOTFOUND" then damaged[#damaged + 1] = ("%d"):format(c.step) end
@@ -122,13 +123,14 @@ local function repeated(name_or_dir, given, say)
   h:start(true)
   local at, begin = engine.checkpoints(path .. "/start") or {}, 0
   if #at > 0 then
+    record.check_id(at[1], config)
     local image = assert(engine.read_checkpoint(at[1].path))
     again.must_load(r, at[1].path, image, true)
     entries, begin = again.behind(entries, image), image.step
   else
     again.check_start(what, r)
   end
-  local checkpoints, damaged = stored(path)
+  local checkpoints, damaged = stored(path, config)
   local worst = repeat_all(r, entries, checkpoints, last, comparer(store, h, begin), say)
   local result = {name = name, identical = not worst, step = worst and worst.step or last,
                   difference = worst and worst.what, hash = r._m:_quietly(h.hash, h)}

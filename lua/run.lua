@@ -103,7 +103,7 @@ local function fresh_name()
   local at = engine.entropy()
   for _ = 1, #first_words * #second_words do
     local name = first_words[at % #first_words + 1] .. "-" .. second_words[at // 64 % #second_words + 1]
-    if not runs.by_name[name] and not record.taken(name) then return name end
+    if not runs.by_name[name] and not record.exists(name) then return name end
     at = at + 67
   end
   return "run-" .. #runs.list + 1
@@ -355,6 +355,7 @@ end
 
 function Run._dispatch(r, step)
   if step == "rewind" then return Run._auto_rewind(r) end
+  if step == "renew" then return record.renew(r) end
   local every_n = r._h:get("sample_every")
   if every_n > 0 and step % every_n == 0 then take_sample(r, step) end
   hooks.call(r, step)

@@ -105,7 +105,7 @@ function stored.model(what, name, code)
   local close <close> = setmetatable({}, {__close = function() store:close() end})
   local path = store:path()
   local config = record.read(what, store)
-  local from, image = again.base(path)
+  local from, image = again.base(path, config)
   if not from then error(("%s: run '%s' has no checkpoint yet"):format(what, last), 0) end
   local m = record.model(what, path, config, code)
   for k, v in pairs(again.routing(config, image.journal)) do m.cfg[k] = v end

@@ -12,6 +12,7 @@
 --      as it was before the rewind.
 
 local engine = require "switchyard.engine"
+local json = require "switchyard.json"
 local options = require "switchyard.options"
 local record = require "switchyard.record"
 local again = require "switchyard.again"
@@ -49,7 +50,7 @@ end
 -- Returns the step, and the entries behind it.
 local function come_back(r, store, changed, force)
   local h, journal = r._h, stored_journal(store)
-  local from, image = base(store:path())
+  local from, image = base(store:path(), r._config)
   local at, entries = from and image.step or 0, from and behind(journal, image) or journal
   if not from then check_start("train.resume", r) end
   local ok, why, code = not changed, changed, "STATE"
@@ -75,12 +76,17 @@ local function come_back(r, store, changed, force)
   return at, entries
 end
 
+local function drop_undo(path)
+  local ok, why = engine.discard_checkpoints(path, -1, "undo")
+  if not ok then error("the state of now cannot be kept: " .. why, 0) end
+  os.remove(path .. "/undo")
+end
+
 -- The run writes into its directory again.
 local function take_directory(h, store, config, info)
   local path = store:path()
-  h:set_config(info.config)
-  engine.discard_checkpoints(path .. "/undo", -1) -- of a rewind that was killed
-  os.remove(path .. "/undo")
+  h:set_config(info.config, config.id)
+  drop_undo(path) -- of a rewind that was killed
   assert(h:set_dir(path, config.train.keep, config.train.keep_every))
   store:attach(h)
 end
@@ -95,8 +101,13 @@ end
 local function go_on(store, name, o)
   local what, path = "train.resume", store:path()
   local config, info = record.read(what, store)
+  for _, dir in ipairs {path, path .. "/start"} do -- before anything is made
+    for _, c in ipairs(engine.checkpoints(dir) or {}) do
+      if c.ok then record.check_id(c, config) end
+    end
+  end
   local _, newest
-  if o.steps then _, newest = base(path) end -- behind it by a second, if the run was killed
+  if o.steps then _, newest = base(path, config) end -- behind it by a second, if the run was killed
   local now = math.max(info.step, newest and newest.step or 0)
   if o.steps and o.steps < now then
     error(("%s: steps is %d, the run is at step %d already"):format(what, o.steps, now), 0)
@@ -161,9 +172,10 @@ local function make_start(what, r)
   local path = r._store:path()
   local fresh = make(what, path, r._config, r.name, {data = r._d})
   local undo = function() fresh._h:close() end
+  fresh._h:set_config(json.text(r._config), r._config.id)
   guarded(undo, function()
     check_start(what, fresh)
-    local from, why = fresh._h:checkpoint_to(path .. "/start")
+    local from, why = fresh._h:checkpoint_to(path, "start")
     if not from then error(why, 0) end
   end)
   undo()
@@ -172,38 +184,42 @@ end
 -- Where r can be had at a step.
 local function find(what, r, step)
   local path = r._store:path()
-  local from, image = base(path, step)
+  local from, image = base(path, r._config, step)
   if from then return from, image end
   if r._config.begins and step < r._config.begins then
     error(("%s: run '%s' begins at step %d%s"):format(what, r.name, r._config.begins,
       r._config.parent and " (see its parent '" .. r._config.parent .. "')" or ", where it was first saved"), 0)
   end
   make_start(what, r)
-  from, image = base(path, step)
+  from, image = base(path, r._config, step)
   if not from then error(("%s: %s has no checkpoint at or below step %d"):format(what, path, step), 0) end
   return from, image
 end
 
--- The state of now (r is held or paused) as a checkpoint in another folder: by hard links, where it was saved already.
-local function put_now(r, dir)
+-- The state of now (r is held or paused) as a checkpoint of run `id` in dir/sub: by hard links, where it was saved
+-- already.
+local function put_now(r, dir, sub, id)
   local h = r._h
   local now, entries = h:status().step, #h:journal()
   for _, c in ipairs(engine.checkpoints(r._store:path()) or {}) do
     local image = c.step == now and engine.read_checkpoint(c.path)
     if image and #image.journal == entries and image.hash == h:hash() then
-      local path = engine.share_checkpoint(c.path, dir)
+      local path = engine.share_checkpoint(c.path, dir, sub, id)
       if path then return path end
     end
   end
-  return h:checkpoint_to(dir)
+  if id == r._config.id then return h:checkpoint_to(dir, sub) end
+  local own <close> = setmetatable({}, {__close = function() h:set_config(json.text(r._config), r._config.id) end})
+  h:set_config(json.text(r._config), id)
+  return h:checkpoint_to(dir, sub)
 end
 
 -- What leads back to the state of now.
 local function keep_now(r, was)
-  local h, dir = r._h, r._store:path() .. "/undo"
-  engine.discard_checkpoints(dir, -1)
-  local path, why = put_now(r, dir)
-  if not path then error(("rewind: the state of now cannot be kept: %s"):format(why), 0) end
+  local h, dir = r._h, r._store:path()
+  drop_undo(dir)
+  local path, why = put_now(r, dir, "undo", r._config.id)
+  if not path then error("the state of now cannot be kept: " .. why, 0) end
   local image = assert(engine.read_checkpoint(path))
   return function()
     h:repeating(true) -- whatever it was
@@ -212,8 +228,7 @@ local function keep_now(r, was)
     if was == "done" then h:resume() elseif was == "stopped" then h:stop() end -- nothing is left to do
     h:wait()
     h:repeating(false)
-    engine.discard_checkpoints(dir, -1)
-    os.remove(dir)
+    drop_undo(dir)
   end
 end
 
@@ -264,9 +279,7 @@ local function rewind(r, step)
         h:repeating(false)
       end)
     end)
-    local dir = r._store:path() .. "/undo"
-    engine.discard_checkpoints(dir, -1)
-    os.remove(dir)
+    drop_undo(r._store:path())
   end)
   return r
 end
@@ -323,7 +336,7 @@ local fork_rows = {
 timeline.fork_rows = fork_rows
 
 -- The parent as it is now: its step and journal; without a step of its own the fork begins with that.
-local function look(r, o, to)
+local function look(r, o, store)
   local h = r._h
   h:hold()
   local guard <close> = setmetatable({}, {__close = function() h:release() end})
@@ -331,16 +344,16 @@ local function look(r, o, to)
   local now, journal = h:status().step, h:journal()
   check_step("fork", o.step or now, now)
   if o.step then return o.step, again.before(journal, o.step) end
-  local path, why = put_now(r, to)
+  local path, why = put_now(r, store:path(), "start", store:id())
   if not path then error("fork: " .. why, 0) end
   return now, journal, path, assert(engine.read_checkpoint(path))
 end
 
 -- A checkpoint of the parent at or below a step, by hard links.
-local function share(r, step, to)
+local function share(r, step, store)
   for try = 1, 2 do -- the parent trains on: a checkpoint may go while it is linked
     local from, image = find("fork", r, step)
-    local path, why = engine.share_checkpoint(from, to)
+    local path, why = engine.share_checkpoint(from, store:path(), "start", store:id())
     if path then return path, image end
     if try == 2 then error("fork: " .. why, 0) end
   end
@@ -367,28 +380,28 @@ local function fork(r, given)
   o.name = o.name or Run._fresh_name()
   Run._check_name("fork", o.name)
   check_step("fork", o.step or 0, r._h:status().step)
-  local path = engine.runs_dir() .. "/" .. o.name
   local store, child
   local function undo()
     if not store then return end -- nothing there is ours
     if child then rawset(child, "_store", nil) end -- its lock holds until nothing is left
     if child then (Run._live(o.name) and child.close or child._h.close)(Run._live(o.name) and child or child._h) end
-    record.remove(path, r._m)
+    store:remove()
     store:close()
   end
   guarded(undo, function()
     local taken
     store, taken = record.claim(o.name)
     if not store then error("fork: " .. taken, 0) end
-    local step, journal, from, image = look(r, o, path .. "/start")
-    if not from then from, image = share(r, step, path .. "/start") end
+    local step, journal, from, image = look(r, o, store)
+    if not from then from, image = share(r, step, store) end
+    local begun = from:sub(#store:path() + 1) -- the directory gets its name yet
     local config = {}
     for k, v in pairs(r._config) do config[k] = v end
     config.parent, config.begins = r.name, image.step
     child = make("fork", r._store:path(), config, o.name, {data = r._d})
     local ok, why = record.create(child, {config = config, parent = r.name, parent_step = step, store = store})
     if not ok then error("fork: " .. why, 0) end
-    alone(child, "forked", fill_fork, child, r, from, image, journal, step)
+    alone(child, "forked", fill_fork, child, r, store:path() .. begun, image, journal, step)
   end)
   if not o.paused then child._h:resume() end
   return child

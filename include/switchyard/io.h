@@ -24,6 +24,8 @@
 
 #define SY_IO_DIMS 8 /* most dimensions of an array in a file */
 
+struct sy_dir; /* base/dir.h */
+
 struct sy_array { /* one array of a file; borrowed from the file's handle */
     const char *name; /* UTF-8 without control characters; "" in an .npy file */
     const char *type; /* the file's own word for the element type: "F32", "<f4" */
@@ -63,7 +65,7 @@ int sy_st_add_fill(struct sy_st_writer *w, const char *name, enum sy_dtype dtype
                    const int64_t *shape, sy_st_fill fill, void *ctx, struct sy_err *err);
 /* The caller commits the folder around the file as a whole: write under its own name (which must
  * not exist), fsync it, and leave the folder to the caller. */
-void sy_st_direct(struct sy_st_writer *w);
+void sy_st_direct(struct sy_st_writer *w, const struct sy_dir *in);
 /* Writes the file and frees the writer, also on failure. */
 int sy_st_finish(struct sy_st_writer *w, struct sy_err *err);
 /* The same, and the size and XXH64 of the bytes that were written. */
@@ -75,14 +77,17 @@ void sy_st_abort(struct sy_st_writer *w); /* frees it, nothing written; NULL is 
 
 /* -- any file ---------------------------------------------------------------------------------- */
 
-/* Write a whole file: temporary, fsync, rename, fsync of the folder; `direct`: as sy_st_direct.  `op` begins messages. */
-int sy_file_write(const char *op, const char *path, const void *data, uint64_t n, bool direct,
-                  struct sy_file_sum *sum, struct sy_err *err);
+/* `in`: the folder, held open, in which the path is, or NULL (base/dir.h); `op` begins messages.
+ *
+ * Write a whole file: temporary, fsync, rename, fsync of the folder; `direct`: as sy_st_direct. */
+int sy_file_write(const char *op, const struct sy_dir *in, const char *path, const void *data,
+                  uint64_t n, bool direct, struct sy_file_sum *sum, struct sy_err *err);
 /* Read a file's size and hash by pread, a megabyte at a time. */
-int sy_file_sum(const char *op, const char *path, struct sy_file_sum *sum, struct sy_err *err);
+int sy_file_sum(const char *op, const struct sy_dir *in, const char *path, struct sy_file_sum *sum,
+                struct sy_err *err);
 /* A whole file of at most `most` bytes into an owned block (sy_free), with a NUL behind it.  FORMAT when larger. */
-char *sy_file_load(const char *op, const char *path, uint64_t most, uint64_t *n,
-                   struct sy_err *err);
+char *sy_file_load(const char *op, const struct sy_dir *in, const char *path, uint64_t most,
+                   uint64_t *n, struct sy_err *err);
 
 /* What a file is, by its first bytes.  NULL: none that we know (text, or anything else). */
 #define SY_KIND_HEAD 512 /* bytes that are looked at */

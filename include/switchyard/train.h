@@ -243,8 +243,11 @@ bool sy_trainer_rewind_wanted(struct sy_trainer *t, int64_t *first, int64_t *las
 
 /* ---- checkpoints (train/checkpoint.h) ---- */
 
+#define SY_RUN_ID 33 /* 32 hex digits and a NUL: the identity of a run */
+
 struct sy_saved {
     char path[1024];
+    char id[SY_RUN_ID]; /* of the run that it belongs to; "": made before runs had one */
     int64_t step; /* -1: none */
     uint64_t bytes;
     double pause;   /* seconds that training stood still */
@@ -258,8 +261,9 @@ struct sy_saved {
 int sy_trainer_set_dir(struct sy_trainer *t, const char *dir, int keep, int64_t keep_every,
                        struct sy_err *err);
 const char *sy_trainer_dir(const struct sy_trainer *t); /* or NULL */
-/* Text that goes into every checkpoint: what the host needs to make model, data and plan again. */
-int sy_trainer_set_config(struct sy_trainer *t, const char *text, struct sy_err *err);
+/* Text that goes into every checkpoint: what the host needs to make model, data and plan again; and the
+ * run's id (32 hex digits, or ""), by which its checkpoints are known from others'. */
+int sy_trainer_set_config(struct sy_trainer *t, const char *text, const char *id, struct sy_err *err);
 /* Bytes that a checkpoint will take. */
 uint64_t sy_checkpoint_bytes(struct sy_trainer *t);
 /* Save between two steps and wait until it is verified.  path[n] gets the folder's name (NULL: not wanted).
@@ -267,8 +271,8 @@ uint64_t sy_checkpoint_bytes(struct sy_trainer *t);
 int sy_trainer_checkpoint(struct sy_trainer *t, char *path, size_t n, struct sy_err *err);
 /* The same into another folder (caller holds), which is made; it then has two at most.  The run's own are untouched,
  * and nothing is announced. */
-int sy_trainer_checkpoint_to(struct sy_trainer *t, const char *dir, struct sy_saved *out,
-                             struct sy_err *err);
+int sy_trainer_checkpoint_to(struct sy_trainer *t, const char *dir, const char *sub,
+                             struct sy_saved *out, struct sy_err *err);
 /* Steps that were done before are done again: no checkpoint comes of them. */
 void sy_trainer_repeating(struct sy_trainer *t, bool on);
 /* The newest checkpoint of this trainer; false when there is none. */
@@ -279,11 +283,13 @@ int sy_checkpoint_find(const char *dir, int64_t step, struct sy_saved *out, stru
 /* All of dir, by rising step, each verified (`ok`) when asked to.  *list is owned (sy_free). */
 int sy_checkpoint_list(const char *dir, bool verify, struct sy_saved **list, int *n,
                        struct sy_err *err);
-/* Delete those with a greater step (a rewound run's other future), the greatest first. */
-int sy_checkpoint_discard(const char *dir, int64_t step, struct sy_err *err);
-/* The checkpoint at `path` also in dir (fork): by hard links, or by copies where those are not possible. */
-int sy_checkpoint_share(const char *path, const char *dir, struct sy_saved *out,
-                        struct sy_err *err);
+/* Delete those of dir (or of dir/sub, which must be no link) with a greater step (a rewound run's other
+ * future), the greatest first. */
+int sy_checkpoint_discard(const char *dir, const char *sub, int64_t step, struct sy_err *err);
+/* The checkpoint at `path` also in dir/sub (or dir) as one of run `id` (fork): by hard links, or by
+ * copies where those are not possible, but for MANIFEST. */
+int sy_checkpoint_share(const char *path, const char *dir, const char *sub, const char *id,
+                        struct sy_saved *out, struct sy_err *err);
 
 /* Put the trainer (caller holds, or it was not started) into the state of a checkpoint: parameters,
  * moments, states, inputs, hyper-parameters, frozen parameters, journal, metrics up to its step; paused

@@ -1,9 +1,9 @@
 /* Checkpoints and the journal of runs for Lua.  Layer bind.  Methods of a run:
  *
  *   run:set_dir(path, keep, keep_every)   checkpoints go there from now on        run:dir()
- *   run:set_config(text)                  goes into each
+ *   run:set_config(text, id)              goes into each
  *   run:checkpoint() -> path              save now, and wait for it; nil, message, code
- *   run:checkpoint_to(dir) -> path, step  of the state of now, into another folder
+ *   run:checkpoint_to(dir, sub) -> path, step  of the state of now, into another folder (sub in it: start, undo)
  *   run:saved() -> {step=, path=, bytes=, pause=, seconds=, asynchronous=}, of the newest; nil: none
  *   run:checkpoint_bytes()                what one will take
  *   run:load(path, force) -> true         (held, or not started) nil, message, code
@@ -13,11 +13,11 @@
  * An entry is {step=, kind=, key=, text=, value=, expert= (from 1), values= (f32 tensor)}; see
  * switchyard/train.h for the kinds.  Functions of the module "switchyard.engine":
  *
- *   engine.checkpoints(dir, verify) -> list of {step=, path=, bytes=, ok=}
+ *   engine.checkpoints(dir, verify) -> list of {step=, path=, bytes=, ok=, id=}
  *   engine.find_checkpoint(dir, step) -> path, step      newest whole one, at most of this step
- *   engine.read_checkpoint(path) -> {run=, config=, hash=, step=, tokens=, hyper={...}, journal={...}}
- *   engine.discard_checkpoints(dir, step)                those with a greater step
- *   engine.share_checkpoint(path, dir) -> path           the same in dir, by hard links
+ *   engine.read_checkpoint(path) -> {run=, id=, config=, hash=, step=, tokens=, hyper={...}, journal={...}}
+ *   engine.discard_checkpoints(dir, step, sub)           those with a greater step
+ *   engine.share_checkpoint(path, dir, sub, id) -> path  the same in dir/sub as one of run id, by hard links
  */
 #include "bind/run.h"
 
@@ -34,9 +34,12 @@ static int run_set_dir(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_trainer *t = lsy_check_trainer(L, 1);
-    int64_t keep = luaL_optinteger(L, 3, 2);
-    if (sy_trainer_set_dir(t, luaL_checkstring(L, 2), keep > 1000000 ? 1000000 : (int)keep,
-                           luaL_optinteger(L, 4, 0), &err))
+    const char *path = luaL_checkstring(L, 2);
+    int64_t keep = luaL_optinteger(L, 3, 2), keep_every = luaL_optinteger(L, 4, 0);
+    lsy_hold(L, 1);
+    int rc = sy_trainer_set_dir(t, path, keep > 1000000 ? 1000000 : (int)keep, keep_every, &err);
+    sy_trainer_release(t);
+    if (rc)
         return lsy_fail_or_raise(L, &err);
     lua_pushboolean(L, 1);
     return 1;
@@ -51,7 +54,9 @@ static int run_dir(lua_State *L)
 static int run_set_config(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    if (sy_trainer_set_config(lsy_check_trainer(L, 1), luaL_checkstring(L, 2), &err))
+    const char *id = luaL_optstring(L, 3, "");
+    luaL_argcheck(L, strlen(id) == 0 || strlen(id) == SY_RUN_ID - 1, 3, "is no run's id");
+    if (sy_trainer_set_config(lsy_check_trainer(L, 1), luaL_checkstring(L, 2), id, &err))
         return lsy_raise(L, &err);
     return 0;
 }
@@ -77,9 +82,9 @@ static int run_checkpoint_to(lua_State *L)
     struct sy_err err = SY_ERR_INIT;
     struct sy_saved s;
     struct sy_trainer *t = lsy_check_trainer(L, 1);
-    const char *dir = luaL_checkstring(L, 2);
+    const char *dir = luaL_checkstring(L, 2), *sub = luaL_optstring(L, 3, NULL);
     lsy_hold(L, 1);
-    int rc = sy_trainer_checkpoint_to(t, dir, &s, &err);
+    int rc = sy_trainer_checkpoint_to(t, dir, sub, &s, &err);
     sy_trainer_release(t);
     if (rc)
         return lsy_fail_or_raise(L, &err);
@@ -266,6 +271,7 @@ static int l_checkpoints(lua_State *L)
         lsy_set_integer(L, "step", list[i].step);
         lsy_set_integer(L, "bytes", (int64_t)list[i].bytes);
         lsy_set_text(L, "path", list[i].path);
+        lsy_set_text(L, "id", list[i].id);
         lsy_set_boolean(L, "ok", list[i].ok);
         lua_rawseti(L, -2, i + 1);
     }
@@ -288,6 +294,7 @@ static void push_image(lua_State *L, const struct sy_image *image)
     char hex[17];
     lua_createtable(L, 0, 9);
     lsy_set_text(L, "run", image->run);
+    lsy_set_text(L, "id", image->id);
     if (image->config)
         lsy_set_text(L, "config", image->config);
     lsy_set_integer(L, "step", image->status.step);
@@ -334,7 +341,8 @@ static int l_read_checkpoint(lua_State *L)
 static int l_discard_checkpoints(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    if (sy_checkpoint_discard(luaL_checkstring(L, 1), luaL_checkinteger(L, 2), &err))
+    if (sy_checkpoint_discard(luaL_checkstring(L, 1), luaL_optstring(L, 3, NULL),
+                              luaL_checkinteger(L, 2), &err))
         return lsy_fail_or_raise(L, &err);
     lua_pushboolean(L, 1);
     return 1;
@@ -344,7 +352,8 @@ static int l_share_checkpoint(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_saved s;
-    if (sy_checkpoint_share(luaL_checkstring(L, 1), luaL_checkstring(L, 2), &s, &err))
+    if (sy_checkpoint_share(luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_optstring(L, 3, NULL),
+                            luaL_optstring(L, 4, ""), &s, &err))
         return lsy_fail_or_raise(L, &err);
     lua_pushstring(L, s.path);
     return 1;

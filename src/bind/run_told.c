@@ -64,13 +64,13 @@ static void call_hooks(lua_State *L, void *ctx)
 }
 
 /* On the Lua thread, posted: nobody waits for it, and the run may be gone. */
-static void call_rewind(lua_State *L, void *ctx)
+static void call_with(lua_State *L, void *ctx, const char *word)
 {
     int top = lua_gettop(L);
     lua_pushcfunction(L, lsy_traceback);
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, ctx) == LUA_TUSERDATA) {
         lua_getiuservalue(L, -1, 1);
-        lua_pushliteral(L, "rewind");
+        lua_pushstring(L, word);
         sy_chunk_aside(true);
         if (lua_pcall(L, 1, 0, top + 1) != LUA_OK && luaL_testudata(L, top + 2, META_RUN))
             hook_failed(ctx, luaL_tolstring(L, -1, NULL));
@@ -79,7 +79,23 @@ static void call_rewind(lua_State *L, void *ctx)
     lua_settop(L, top);
 }
 
-static void rewind_posted(void *ctx) { (void)ctx; }
+static void call_rewind(lua_State *L, void *ctx) { call_with(L, ctx, "rewind"); }
+static void nobody_waits(void *ctx) { (void)ctx; }
+
+static void call_renew(lua_State *L, void *ctx)
+{
+    call_with(L, ctx, "renew");
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, ctx) == LUA_TUSERDATA)
+        atomic_store(&((struct run *)ctx)->renewing, false);
+    lua_pop(L, 1);
+}
+
+void lsy_run_renew(void *run)
+{
+    struct run *r = run;
+    if (!atomic_load(&r->closing) && !atomic_exchange(&r->renewing, true))
+        sy_host_post(call_renew, r, nobody_waits);
+}
 
 static bool hooks_due(struct run *r, int64_t step)
 {
@@ -129,7 +145,7 @@ void lsy_told_event(void *ctx, const char *kind, const char *text)
         return; /* told when it was done first */
     if (!strcmp(kind, "rewind")) { /* told when it is done */
         if (!atomic_load(&r->closing))
-            sy_host_post(call_rewind, r, rewind_posted);
+            sy_host_post(call_rewind, r, nobody_waits);
         return;
     }
     bool quiet = !strcmp(kind, "checkpoint") || !strcmp(kind, "skip");

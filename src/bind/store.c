@@ -8,7 +8,9 @@
  *
  *   store:attach(run)      the store's thread writes the run's metrics and status from now on
  *   store:detach()         write what is left and let go; closing either does it, too
- *   store:flush(), store:close()     -> true; or nil, message, code
+ *   store:flush(), store:close(), store:remove()     -> true; or nil, message, code
+ *   store:inherit(other)             all of a store whose folder was deleted, into one that is claimed
+ *   store:id() -> 32 hex digits      store:lost() -> whether its folder was deleted
  *   store:truncate(step, journal_id; false: but the journal) -> true; or nil, message, code.  The run must be held.
  *   store:restore(run, step)          series up to step into the run's memory (held)
  *   store:status{state=, step=, steps=, tokens=, loss=, val_loss=}   for a store without a run
@@ -90,11 +92,11 @@ static void tell_alarm(struct box *b)
 {
     char text[496], line[640];
     struct sy_status s;
-    bool alarm = sy_store_alarm(b->store, text);
+    enum sy_store_alarm alarm = sy_store_alarm(b->store, text);
     if (alarm) {
         sy_trainer_status(b->trainer, &s);
-        snprintf(line, sizeof line, "alarm: step %lld: record: %.400s; the run goes on, what is to be written waits",
-                 (long long)s.step, text);
+        snprintf(line, sizeof line, "alarm: step %lld: record: %.480s; the run goes on%s", (long long)s.step,
+                 text, alarm == SY_STORE_WAITS ? ", what is to be written waits" : "");
     }
     if (alarm || b->alarmed) /* each time: a rewind puts alarms out */
         sy_trainer_set_alarm(b->trainer, SY_ALARM_RECORD, alarm ? line : NULL);
@@ -102,7 +104,9 @@ static void tell_alarm(struct box *b)
         lsy_progress_event(sy_trainer_name(b->trainer), "alarm", line);
         lsy_run_mark(b->run, s.step, "alarm", line);
     }
-    b->alarmed = alarm;
+    b->alarmed = alarm != SY_STORE_FINE;
+    if (sy_store_lost(b->store))
+        lsy_run_renew(b->run);
 }
 
 /* On the store's thread, or whoever flushes: one at a time. */
@@ -230,6 +234,29 @@ static int store_fill(lua_State *L)
     return 1;
 }
 
+static int store_inherit(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct box *from = luaL_checkudata(L, 2, META_STORE);
+    luaL_argcheck(L, from->store != NULL, 2, "was closed");
+    if (sy_store_inherit(lsy_check_store(L), from->store, &err))
+        return fail_open(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int store_id(lua_State *L)
+{
+    lua_pushstring(L, sy_store_id(lsy_check_store(L)));
+    return 1;
+}
+
+static int store_lost(lua_State *L)
+{
+    lua_pushboolean(L, sy_store_lost(lsy_check_store(L)));
+    return 1;
+}
+
 struct opening {
     const char *dir;
     bool write;
@@ -270,6 +297,14 @@ static int store_flush(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     return done(L, sy_store_flush(lsy_check_store(L), &err), &err);
+}
+
+static int store_remove(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct box *b = check_box(L);
+    detach(b);
+    return done(L, sy_store_remove(b->store, &err), &err);
 }
 
 static int store_truncate(lua_State *L)
@@ -382,6 +417,10 @@ static int store_restore(lua_State *L)
 /* ---- registration ---- */
 
 static const luaL_Reg methods[] = {{"fill", store_fill},
+                                   {"inherit", store_inherit},
+                                   {"remove", store_remove},
+                                   {"id", store_id},
+                                   {"lost", store_lost},
                                    {"attach", store_attach},
                                    {"detach", store_detach},
                                    {"flush", store_flush},

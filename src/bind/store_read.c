@@ -271,7 +271,9 @@ static int store_alarm(lua_State *L)
 
 static int store_path(lua_State *L)
 {
-    lua_pushstring(L, sy_store_path(lsy_check_store(L)));
+    char now[4096]; /* it may have been moved */
+    struct sy_store *s = lsy_check_store(L);
+    lua_pushstring(L, sy_store_where(s, now, sizeof now) ? now : sy_store_path(s));
     return 1;
 }
 

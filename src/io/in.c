@@ -24,13 +24,14 @@ static int open_failed(const char *op, const char *path, int cause, struct sy_er
     return sy_err_sys(err, cause, "%s: cannot open %s", op, path);
 }
 
-int sy__in_open(struct sy__in *in, const char *op, const char *path, struct sy_err *err)
+int sy__in_open(struct sy__in *in, const char *op, const struct sy_dir *dir, const char *path,
+                struct sy_err *err)
 {
     struct stat st;
     *in = (struct sy__in){.fd = -1, .op = op, .path = sy_strdup(path)};
     if (in->path == NULL)
         return sy_err_set(err, SY_E_MEMORY, "%s: out of memory opening %s", op, path);
-    in->fd = sy_sys_read_open(path);
+    in->fd = sy_sys_read_open(dir, path);
     if (in->fd < 0 || fstat(in->fd, &st) != 0)
         open_failed(op, path, errno, err);
     else {

@@ -45,7 +45,8 @@ struct sy__in {
     char *path;       /* owned */
 };
 /* Regular files only.  Leaves `in` closed on failure. */
-int sy__in_open(struct sy__in *in, const char *op, const char *path, struct sy_err *err);
+int sy__in_open(struct sy__in *in, const char *op, const struct sy_dir *dir, const char *path,
+                struct sy_err *err);
 int sy__in_read(const struct sy__in *in, uint64_t offset, uint64_t n, void *dst,
                 struct sy_err *err);
 /* The elements of a in row-major order, checked (dtype known, booleans 0 or 1).  fortran: the file
@@ -62,14 +63,15 @@ void sy__in_close(struct sy__in *in);
 struct sy__out {
     int fd;            /* -1: closed */
     const char *op;
+    const struct sy_dir *dir; /* in which path is; borrowed, or NULL */
     char *path, *temp; /* owned; the same text when direct */
     bool direct;       /* the folder around it is what is committed: no other name, no sync of it */
     struct sy_hash hash; /* of what was written, and how much that is */
     uint64_t written;
 };
 /* Opens a temporary beside path and reserves `size` bytes, so that a full disk is known at once. */
-int sy__out_open(struct sy__out *out, const char *op, const char *path, uint64_t size,
-                 bool direct, struct sy_err *err);
+int sy__out_open(struct sy__out *out, const char *op, const struct sy_dir *dir, const char *path,
+                 uint64_t size, bool direct, struct sy_err *err);
 int sy__out_write(struct sy__out *out, const void *data, uint64_t n, struct sy_err *err);
 /* fsync, close, rename, fsync of the folder; on failure the temporary is removed. */
 int sy__out_commit(struct sy__out *out, struct sy_err *err);

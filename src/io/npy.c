@@ -247,7 +247,7 @@ struct sy_npy *sy_npy_open(const char *path, struct sy_err *err)
         sy_err_set(err, SY_E_MEMORY, "npy: out of memory opening %s", path);
         return NULL;
     }
-    if (sy__in_open(&f->in, "npy", path, err) != 0 || read_header(f, err) != 0) {
+    if (sy__in_open(&f->in, "npy", NULL, path, err) != 0 || read_header(f, err) != 0) {
         sy_npy_close(f);
         return NULL;
     }
@@ -313,7 +313,7 @@ static int write_file(const char *path, const struct sy_str *header, const void 
                       uint64_t bytes, struct sy_err *err)
 {
     struct sy__out out;
-    if (sy__out_open(&out, "npy", path, header->len + bytes, false, err) != 0)
+    if (sy__out_open(&out, "npy", NULL, path, header->len + bytes, false, err) != 0)
         return -1;
     if (sy__out_write(&out, header->data, header->len, err) == 0 &&
         sy__out_write(&out, data, bytes, err) == 0)

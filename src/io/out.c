@@ -14,6 +14,7 @@
 #include "io/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,18 +41,18 @@ static char *temp_name(const char *path)
     return s.data;
 }
 
-int sy__out_open(struct sy__out *out, const char *op, const char *path, uint64_t size,
-                 bool direct, struct sy_err *err)
+int sy__out_open(struct sy__out *out, const char *op, const struct sy_dir *dir, const char *path,
+                 uint64_t size, bool direct, struct sy_err *err)
 {
-    *out = (struct sy__out){.fd = -1, .op = op, .path = sy_strdup(path), .direct = direct,
-                            .temp = direct ? sy_strdup(path) : temp_name(path)};
+    *out = (struct sy__out){.fd = -1, .op = op, .dir = dir, .path = sy_strdup(path),
+                            .direct = direct, .temp = direct ? sy_strdup(path) : temp_name(path)};
     if (out->path == NULL || out->temp == NULL) {
         sy_err_set(err, SY_E_MEMORY, "%s: out of memory writing %s", op, path);
         sy__out_abort(out);
         return -1;
     }
     sy_hash_init(&out->hash);
-    out->fd = sy_sys_open(out->temp);
+    out->fd = sy_sys_open(dir, out->temp);
     if (out->fd < 0 || sy_sys_reserve(out->fd, out->temp, size) != 0) {
         failed(out, "write", err);
         sy__out_abort(out);
@@ -84,7 +85,7 @@ static int sync_folder(const struct sy__out *out, struct sy_err *err)
     char *folder = sy_strndup(slash ? out->path : ".", n);
     if (folder == NULL)
         return sy_err_set(err, SY_E_MEMORY, "%s: out of memory writing %s", out->op, out->path);
-    int r = sy_sys_sync_folder(folder);
+    int r = sy_sys_sync_folder(out->dir, folder);
     if (r != 0)
         failed(out, "sync the folder of", err);
     sy_free(folder);
@@ -105,7 +106,7 @@ int sy__out_commit(struct sy__out *out, struct sy_err *err)
         failed(out, "sync", err);
     else if (close_file(out) != 0)
         failed(out, "close", err);
-    else if (!out->direct && sy_sys_rename(out->temp, out->path) != 0)
+    else if (!out->direct && sy_sys_rename(out->dir, out->temp, out->path) != 0)
         failed(out, "rename to", err);
     else {
         sy_free(out->temp); /* it has the target's name now: nothing to remove */
@@ -121,8 +122,11 @@ void sy__out_abort(struct sy__out *out)
     bool opened = out->fd >= 0;
     if (opened)
         close(out->fd);
-    if (out->temp != NULL)
-        unlink(out->temp); /* not through sys.h: the last resort of a failure */
+    if (out->temp != NULL) {
+        const char *name = out->temp;
+        int at = sy_dir_at(out->dir, &name);
+        unlinkat(at, name, 0); /* not through sys.h: the last resort of a failure */
+    }
     sy_free(out->path);
     sy_free(out->temp);
     *out = (struct sy__out){.fd = -1};

@@ -260,7 +260,7 @@ struct sy_st *sy_st_open(const char *path, struct sy_err *err)
         sy_err_set(err, SY_E_MEMORY, "safetensors: out of memory opening %s", path);
         return NULL;
     }
-    if (sy__in_open(&st->in, "safetensors", path, err) != 0 || read_header(st, err) != 0) {
+    if (sy__in_open(&st->in, "safetensors", NULL, path, err) != 0 || read_header(st, err) != 0) {
         sy_st_close(st);
         return NULL;
     }

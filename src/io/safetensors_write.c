@@ -30,6 +30,7 @@ struct sy_st_writer {
     struct pending *list; /* owned */
     int64_t count, room;
     bool direct;
+    const struct sy_dir *in; /* borrowed */
 };
 
 static int no_memory(const char *path, struct sy_err *err)
@@ -236,7 +237,8 @@ static int write_file(struct sy_st_writer *w, struct pending *const *order,
                       struct sy_file_sum *sum, struct sy_err *err)
 {
     struct sy__out out;
-    if (sy__out_open(&out, "safetensors", w->path, header->len + data_bytes, w->direct, err) != 0)
+    if (sy__out_open(&out, "safetensors", w->in, w->path, header->len + data_bytes,
+                     w->direct, err) != 0)
         return -1;
     int r = sy__out_write(&out, header->data, header->len, err);
     for (int64_t i = 0; i < w->count && r == 0; i++)
@@ -270,7 +272,11 @@ static int finish(struct sy_st_writer *w, struct sy_str *header, struct sy_file_
     return r;
 }
 
-void sy_st_direct(struct sy_st_writer *w) { w->direct = true; }
+void sy_st_direct(struct sy_st_writer *w, const struct sy_dir *in)
+{
+    w->direct = true;
+    w->in = in;
+}
 
 int sy_st_finish(struct sy_st_writer *w, struct sy_err *err)
 {

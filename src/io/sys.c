@@ -45,11 +45,12 @@ static bool path_refused(enum sy_sys_kind kind, const char *path, const char *to
     return refused(&(struct sy_sys_call){.kind = kind, .path = path, .to = to}) < 0;
 }
 
-int sy_sys_open(const char *path)
+int sy_sys_open(const struct sy_dir *in, const char *path)
 {
     if (path_refused(SY_SYS_OPEN, path, NULL))
         return -1;
-    return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int at = sy_dir_at(in, &path);
+    return openat(at, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 }
 
 int sy_sys_reserve(int fd, const char *path, uint64_t n)
@@ -87,48 +88,69 @@ int sy_sys_close(int fd, const char *path)
     return broken ? -1 : 0;
 }
 
-int sy_sys_rename(const char *path, const char *to)
+int sy_sys_rename(const struct sy_dir *in, const char *path, const char *to)
 {
-    return path_refused(SY_SYS_RENAME, path, to) ? -1 : rename(path, to);
+    if (path_refused(SY_SYS_RENAME, path, to))
+        return -1;
+    int from_at = sy_dir_at(in, &path), to_at = sy_dir_at(in, &to);
+    return renameat(from_at, path, to_at, to);
 }
 
-int sy_sys_exchange(const char *path, const char *to)
+int sy_sys_exchange(const struct sy_dir *in, const char *path, const char *to)
 {
     if (path_refused(SY_SYS_EXCHANGE, path, to))
         return -1;
 #ifdef RENAME_EXCHANGE
-    return renameat2(AT_FDCWD, path, AT_FDCWD, to, RENAME_EXCHANGE);
+    int from_at = sy_dir_at(in, &path), to_at = sy_dir_at(in, &to);
+    return renameat2(from_at, path, to_at, to, RENAME_EXCHANGE);
 #else
+    (void)in;
     errno = ENOSYS;
     return -1;
 #endif
 }
 
-int sy_sys_link(const char *path, const char *to)
+int sy_sys_link(const struct sy_dir *in, const char *path, const char *to)
 {
-    return path_refused(SY_SYS_LINK, path, to) ? -1 : link(path, to);
+    if (path_refused(SY_SYS_LINK, path, to))
+        return -1;
+    int to_at = sy_dir_at(in, &to);
+    return linkat(AT_FDCWD, path, to_at, to, 0);
 }
 
-int sy_sys_mkdir(const char *path)
+int sy_sys_mkdir(const struct sy_dir *in, const char *path)
 {
-    return path_refused(SY_SYS_MKDIR, path, NULL) ? -1 : mkdir(path, 0777);
+    if (path_refused(SY_SYS_MKDIR, path, NULL))
+        return -1;
+    int at = sy_dir_at(in, &path);
+    return mkdirat(at, path, 0777);
 }
 
-int sy_sys_unlink(const char *path)
+static int unlink_as(enum sy_sys_kind kind, const struct sy_dir *in, const char *path, int flags)
 {
-    return path_refused(SY_SYS_UNLINK, path, NULL) ? -1 : unlink(path);
+    if (path_refused(kind, path, NULL))
+        return -1;
+    int at = sy_dir_at(in, &path);
+    return unlinkat(at, path, flags);
 }
 
-int sy_sys_rmdir(const char *path)
+int sy_sys_unlink(const struct sy_dir *in, const char *path)
 {
-    return path_refused(SY_SYS_RMDIR, path, NULL) ? -1 : rmdir(path);
+    return unlink_as(SY_SYS_UNLINK, in, path, 0);
 }
 
-int sy_sys_sync_folder(const char *path)
+int sy_sys_rmdir(const struct sy_dir *in, const char *path)
 {
+    return unlink_as(SY_SYS_RMDIR, in, path, AT_REMOVEDIR);
+}
+
+int sy_sys_sync_folder(const struct sy_dir *in, const char *path)
+{
+    const char *name = path;
+    int at = sy_dir_at(in, &name);
     if (path_refused(SY_SYS_OPEN_FOLDER, path, NULL))
         return -1;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -1;
     int r = path_refused(SY_SYS_FSYNC_FOLDER, path, NULL) ? -1 : fsync(fd), cause = errno;
@@ -139,20 +161,22 @@ int sy_sys_sync_folder(const char *path)
     return r;
 }
 
-int sy_sys_space(const char *path, uint64_t *bytes)
+int sy_sys_space(const struct sy_dir *in, const char *path, uint64_t *bytes)
 {
     struct statvfs s;
-    if (path_refused(SY_SYS_SPACE, path, NULL) || statvfs(path, &s) != 0)
+    if (path_refused(SY_SYS_SPACE, path, NULL) ||
+        (in ? fstatvfs(in->fd, &s) : statvfs(path, &s)) != 0)
         return -1;
     *bytes = (uint64_t)s.f_bavail * (uint64_t)s.f_frsize;
     return 0;
 }
 
-int sy_sys_read_open(const char *path)
+int sy_sys_read_open(const struct sy_dir *in, const char *path)
 {
     if (path_refused(SY_SYS_READ_OPEN, path, NULL))
         return -1;
-    return sy_file_open(AT_FDCWD, path, O_RDONLY);
+    int at = sy_dir_at(in, &path);
+    return sy_file_open(at, path, O_RDONLY);
 }
 
 ssize_t sy_sys_read(int fd, const char *path, void *data, size_t n, uint64_t offset)

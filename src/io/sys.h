@@ -1,9 +1,12 @@
 /* The system calls by which files are written and read, in one place, so that tests can fail any of
  * them, watch them, or end the program at any of them.  Layer: io.
  *
- * Every call behaves as the system's: 0 or a count, or -1 and errno.  The path is for the hook. */
+ * Every call behaves as the system's: 0 or a count, or -1 and errno.  `in` is the folder, held open, in
+ * which the paths are, or NULL (base/dir.h).  A path beside a descriptor is for the hook. */
 #ifndef SY_IO_SYS_H
 #define SY_IO_SYS_H
+
+#include "base/dir.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -41,20 +44,23 @@ struct sy_sys_call {
 typedef int (*sy_sys_hook)(void *ctx, const struct sy_sys_call *call);
 void sy_sys_set_hook(sy_sys_hook hook, void *ctx);
 
-int sy_sys_open(const char *path); /* O_WRONLY | O_CREAT | O_EXCL */
+int sy_sys_open(const struct sy_dir *in, const char *path); /* O_WRONLY | O_CREAT | O_EXCL */
 int sy_sys_reserve(int fd, const char *path, uint64_t n);
 ssize_t sy_sys_write(int fd, const char *path, const void *data, size_t n);
 int sy_sys_fsync(int fd, const char *path);
 int sy_sys_close(int fd, const char *path);
-int sy_sys_rename(const char *path, const char *to);
-int sy_sys_exchange(const char *path, const char *to); /* ENOSYS, EINVAL where there is no such call */
-int sy_sys_link(const char *path, const char *to);
-int sy_sys_mkdir(const char *path);
-int sy_sys_unlink(const char *path);
-int sy_sys_rmdir(const char *path);
-int sy_sys_sync_folder(const char *path); /* open, fsync; a file system that cannot is no error */
-int sy_sys_space(const char *path, uint64_t *bytes); /* that we may still take */
-int sy_sys_read_open(const char *path); /* as sy_file_open */
+int sy_sys_rename(const struct sy_dir *in, const char *path, const char *to);
+/* ENOSYS, EINVAL where there is no such call */
+int sy_sys_exchange(const struct sy_dir *in, const char *path, const char *to);
+int sy_sys_link(const struct sy_dir *in, const char *path, const char *to); /* `to` is in it */
+int sy_sys_mkdir(const struct sy_dir *in, const char *path);
+int sy_sys_unlink(const struct sy_dir *in, const char *path);
+int sy_sys_rmdir(const struct sy_dir *in, const char *path);
+/* open, fsync; a file system that cannot is no error */
+int sy_sys_sync_folder(const struct sy_dir *in, const char *path);
+/* that we may still take */
+int sy_sys_space(const struct sy_dir *in, const char *path, uint64_t *bytes);
+int sy_sys_read_open(const struct sy_dir *in, const char *path); /* as sy_file_open; a link is followed */
 ssize_t sy_sys_read(int fd, const char *path, void *data, size_t n, uint64_t offset);
 
 /* Tests: let writing call number n from now (1 = the next) fail with EIO; 0 never. */

@@ -6,11 +6,11 @@
 
 #define CHUNK ((uint64_t)1 << 20)
 
-int sy_file_write(const char *op, const char *path, const void *data, uint64_t n, bool direct,
-                  struct sy_file_sum *sum, struct sy_err *err)
+int sy_file_write(const char *op, const struct sy_dir *in, const char *path, const void *data,
+                  uint64_t n, bool direct, struct sy_file_sum *sum, struct sy_err *err)
 {
     struct sy__out out;
-    if (sy__out_open(&out, op, path, n, direct, err) != 0)
+    if (sy__out_open(&out, op, in, path, n, direct, err) != 0)
         return -1;
     int r = sy__out_write(&out, data, n, err);
     if (sum)
@@ -21,11 +21,12 @@ int sy_file_write(const char *op, const char *path, const void *data, uint64_t n
     return -1;
 }
 
-int sy_file_sum(const char *op, const char *path, struct sy_file_sum *sum, struct sy_err *err)
+int sy_file_sum(const char *op, const struct sy_dir *dir, const char *path,
+                struct sy_file_sum *sum, struct sy_err *err)
 {
     struct sy__in in;
     struct sy_hash h;
-    if (sy__in_open(&in, op, path, err) != 0)
+    if (sy__in_open(&in, op, dir, path, err) != 0)
         return -1;
     void *chunk = sy_alloc(CHUNK);
     int r = chunk ? 0 : sy_err_set(err, SY_E_MEMORY, "%s: out of memory reading %s", op, path);
@@ -42,12 +43,12 @@ int sy_file_sum(const char *op, const char *path, struct sy_file_sum *sum, struc
     return r;
 }
 
-char *sy_file_load(const char *op, const char *path, uint64_t most, uint64_t *n,
-                   struct sy_err *err)
+char *sy_file_load(const char *op, const struct sy_dir *dir, const char *path, uint64_t most,
+                   uint64_t *n, struct sy_err *err)
 {
     struct sy__in in;
     char *text = NULL;
-    if (sy__in_open(&in, op, path, err) != 0)
+    if (sy__in_open(&in, op, dir, path, err) != 0)
         return NULL;
     *n = in.size;
     if (in.size > most)

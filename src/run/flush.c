@@ -35,7 +35,7 @@ static void roll_back(struct sy_store *s)
     for (int i = 0; i < SY__QUERIES; i++)
         if (s->query[i])
             sqlite3_reset(s->query[i]);
-    if (!sqlite3_get_autocommit(s->db))
+    if (s->db && !sqlite3_get_autocommit(s->db))
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     s->began = false;
     sy__forget_series(s);
@@ -415,6 +415,8 @@ static int transact(struct sy_store *s, const struct batch *b, struct sy_err *er
                      write_status(s, &b->status, err)
                  ? -1
                  : 0;
+    if (!rc && sy__place_guard(s))
+        rc = sy_err_set(err, SY_E_IO, "%s: run.sqlite-shm was cut by another program", s->where);
     if (!rc && s->began)
         rc = sy__run(s, SY__COMMIT, err);
     if (rc)
@@ -448,23 +450,23 @@ static int checkpoint(struct sy_store *s, struct sy_err *err)
     return rc == SQLITE_OK || rc == SQLITE_BUSY ? 0 : sy__db_fail(s, err);
 }
 
-static void set_alarm(struct sy_store *s, const struct sy_err *why)
+static void set_alarm(struct sy_store *s, enum sy_store_alarm alarm, const struct sy_err *why)
 {
     char text[sizeof s->alarm_text];
     pthread_mutex_lock(&s->lock);
     bool had = s->alarm;
-    s->alarm = why != NULL;
-    if (why)
+    s->alarm = alarm;
+    if (alarm)
         snprintf(s->alarm_text, sizeof s->alarm_text, "%s", why->msg);
-    if (why && !had)
+    if (alarm && !had)
         s->alarm_since = sy_now();
-    snprintf(text, sizeof text, "could not be written for %.1f s: %.400s",
-             sy_now() - s->alarm_since, s->alarm_text);
+    snprintf(text, sizeof text, "over after %.1f s: %.440s", sy_now() - s->alarm_since,
+             s->alarm_text);
     int64_t step = s->status.step;
-    if (!why)
+    if (!alarm)
         *s->alarm_text = 0;
     pthread_mutex_unlock(&s->lock);
-    if (had && !why)
+    if (had && !alarm)
         sy_store_add(s, SY_STORE_EVENTS, step, "store", text, NULL, 0, NULL);
 }
 
@@ -478,14 +480,18 @@ int sy__flush(struct sy_store *s, struct sy_err *err)
         s->status_of(s->ctx, &now);
         sy_store_set_status(s, &now);
     }
+    bool moved;
+    int rc = sy__place_check(s, &moved, &why);
+    sy__place_guard(s);
     take_batch(s, &b);
-    int rc = transact(s, &b, &why);
-    if (!rc) {
+    if (!rc && !(rc = transact(s, &b, &why))) {
         s->written = b.status;
         drop_items(s, b.count);
         rc = checkpoint(s, &why);
     }
-    set_alarm(s, rc ? &why : NULL);
+    if (moved && !rc)
+        sy__place_tell_moved(s, &why);
+    set_alarm(s, rc ? SY_STORE_WAITS : moved ? SY_STORE_MOVED : SY_STORE_FINE, &why);
     pthread_mutex_unlock(&s->db_lock);
     return rc ? sy_err_set(err, why.code, "%s", why.msg) : 0;
 }

@@ -2,6 +2,8 @@
 #include "run/lock.h"
 
 #include "base/clock.h"
+#include "base/dir.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -25,9 +27,15 @@ struct owner {
     char start[24], boot[40], host[68];
 };
 
-static bool read_text(const char *path, char *text, size_t room)
+static int open_in(const struct sy_dir *in, const char *path, int flags)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int at = sy_dir_at(in, &path);
+    return sy_file_open(at, path, flags | O_NOFOLLOW);
+}
+
+static bool read_text(const struct sy_dir *in, const char *path, char *text, size_t room)
+{
+    int fd = open_in(in, path, O_RDONLY);
     ssize_t n = fd < 0 ? -1 : read(fd, text, room - 1);
     if (fd >= 0)
         close(fd);
@@ -42,7 +50,7 @@ static void start_of(int64_t pid, char start[24])
     char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/%" PRId64 "/stat", pid);
     *start = 0;
-    if (!read_text(path, text, sizeof text))
+    if (!read_text(NULL, path, text, sizeof text))
         return;
     char *at = strrchr(text, ')');
     for (int field = 2; at && field < 22; field++)
@@ -53,12 +61,12 @@ static void start_of(int64_t pid, char start[24])
 
 static void boot_id(char boot[40])
 {
-    if (!read_text("/proc/sys/kernel/random/boot_id", boot, 40))
+    if (!read_text(NULL, "/proc/sys/kernel/random/boot_id", boot, 40))
         strcpy(boot, "-");
     boot[strcspn(boot, "\n")] = 0;
 }
 
-static void describe_self(char *text, size_t room)
+static void describe_self(const char *id, char *text, size_t room)
 {
     struct owner o = {.pid = getpid()};
     start_of(o.pid, o.start);
@@ -66,14 +74,15 @@ static void describe_self(char *text, size_t room)
     if (gethostname(o.host, sizeof o.host - 1))
         strcpy(o.host, "-");
     o.host[strcspn(o.host, " \n")] = 0;
-    snprintf(text, room, "%" PRId64 " %s %s %s\n", o.pid, *o.start ? o.start : "0", o.boot, o.host);
+    snprintf(text, room, "%" PRId64 " %s %s %s%s%s\n", o.pid, *o.start ? o.start : "0", o.boot,
+             o.host, *id ? " " : "", id);
 }
 
-static bool read_owner(const char *path, struct owner *o)
+static bool read_owner(const struct sy_dir *in, const char *path, struct owner *o)
 {
     char text[256];
     memset(o, 0, sizeof *o);
-    return read_text(path, text, sizeof text) &&
+    return read_text(in, path, text, sizeof text) &&
            sscanf(text, "%" SCNd64 " %23s %39s %67s", &o->pid, o->start, o->boot, o->host) == 4 &&
            o->pid > 0;
 }
@@ -95,11 +104,11 @@ static int try_lock(int fd, int command)
     return command != F_OFD_GETLK || f.l_type == F_UNLCK;
 }
 
-static int refuse(const char *path, const char *what, struct sy_err *err)
+static int refuse(const struct sy_dir *in, const char *path, const char *what, struct sy_err *err)
 {
     struct owner o;
     /* The owner writes its name just after it has the lock. */
-    for (int i = 0; i < 20 && !(read_owner(path, &o) && seems_alive(&o)); i++)
+    for (int i = 0; i < 20 && !(read_owner(in, path, &o) && seems_alive(&o)); i++)
         sy_sleep(0.005);
     if (!o.pid)
         return sy_err_set(err, SY_E_STATE, "%s is being written by another process", what);
@@ -111,34 +120,34 @@ static int refuse(const char *path, const char *what, struct sy_err *err)
 }
 
 /* The file's text is for others' messages only: a full disk does not keep us from locking. */
-static void sign(int fd)
+void sy_lock_sign(struct sy_lock *lock, const char *id)
 {
     char text[256];
-    describe_self(text, sizeof text);
-    if (pwrite(fd, text, strlen(text), 0) > 0)
-        (void)!ftruncate(fd, (off_t)strlen(text));
+    describe_self(id, text, sizeof text);
+    if (pwrite(lock->fd, text, strlen(text), 0) > 0)
+        (void)!ftruncate(lock->fd, (off_t)strlen(text));
 }
 
 /* Is fd still the file of that name, or did its owner remove it after we opened it? */
-static bool is_named(int fd, const char *path)
+static bool is_named(int fd, const struct sy_dir *in, const char *path)
 {
     struct stat ours, named;
-    return !fstat(fd, &ours) && !stat(path, &named) && ours.st_ino == named.st_ino &&
+    return !fstat(fd, &ours) && !sy_dir_stat(in, path, &named) && ours.st_ino == named.st_ino &&
            ours.st_dev == named.st_dev;
 }
 
 /* The file, open; *rc as try_lock, for a file system without locks by its word.  -1: errno. */
-static int open_locked(const char *path, int *rc)
+static int open_locked(const struct sy_dir *in, const char *path, int *rc)
 {
     for (int i = 0; i < ROUNDS; i++) {
         struct owner o;
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        int fd = open_in(in, path, O_RDWR | O_CREAT);
         if (fd < 0)
             return -1;
         *rc = try_lock(fd, F_OFD_SETLK);
         if (*rc < 0)
-            *rc = !(read_owner(path, &o) && seems_alive(&o));
-        if (!*rc || is_named(fd, path))
+            *rc = !(read_owner(in, path, &o) && seems_alive(&o));
+        if (!*rc || is_named(fd, in, path))
             return fd;
         close(fd);
     }
@@ -146,9 +155,15 @@ static int open_locked(const char *path, int *rc)
     return -1;
 }
 
-struct sy_lock *sy_lock_take(const char *path, const char *what, struct sy_err *err)
+bool sy_lock_named(const struct sy_lock *lock, const struct sy_dir *in, const char *path)
 {
-    int rc, fd = open_locked(path, &rc);
+    return is_named(lock->fd, in, path);
+}
+
+struct sy_lock *sy_lock_take(const struct sy_dir *in, const char *path, const char *what,
+                             struct sy_err *err)
+{
+    int rc, fd = open_locked(in, path, &rc);
     if (fd < 0) {
         sy_err_sys(err, errno, "%s: cannot open %s", what, path);
         return NULL;
@@ -157,13 +172,13 @@ struct sy_lock *sy_lock_take(const char *path, const char *what, struct sy_err *
     if (!lock) {
         close(fd);
         if (!rc)
-            refuse(path, what, err);
+            refuse(in, path, what, err);
         else
             sy_err_set(err, SY_E_MEMORY, "%s: out of memory", what);
         return NULL;
     }
     lock->fd = fd;
-    sign(fd);
+    sy_lock_sign(lock, "");
     return lock;
 }
 
@@ -180,8 +195,8 @@ void sy_lock_release(struct sy_lock *lock)
 bool sy_lock_held(const char *path, int64_t *pid)
 {
     struct owner o;
-    bool named = read_owner(path, &o);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool named = read_owner(NULL, path, &o);
+    int fd = open_in(NULL, path, O_RDONLY);
     int rc = fd < 0 ? 1 : try_lock(fd, F_OFD_GETLK);
     if (fd >= 0)
         close(fd);

@@ -19,6 +19,7 @@
 
 #include "base/hash.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define ENTRIES(table)                                                                             \
@@ -87,6 +88,10 @@ int sy__db_fail(struct sy_store *s, struct sy_err *err)
 
 sqlite3_stmt *sy__query(struct sy_store *s, enum sy__query q, struct sy_err *err)
 {
+    if (!s->db) {
+        sy_err_set(err, SY_E_IO, "%s: run.sqlite is not open", s->where);
+        return NULL;
+    }
     if (!s->query[q] && sqlite3_prepare_v3(s->db, texts[q], -1, SQLITE_PREPARE_PERSISTENT,
                                            &s->query[q], NULL) != SQLITE_OK) {
         sy__db_fail(s, err);
@@ -275,16 +280,28 @@ static void limit(sqlite3 *db)
     sqlite3_busy_timeout(db, 3000);
 }
 
+/* The path of the folder that is held open, without links (of the C library, hence free). */
+static char *place_of(const struct sy_store *s, struct sy_err *err)
+{
+    char where[4096];
+    char *place = sy_dir_where(&s->dir, where, sizeof where) ? realpath(where, NULL) : NULL;
+    if (!place)
+        sy_err_set(err, SY_E_IO, "%s: its directory %s cannot be reached", s->where, s->dir.path);
+    return place;
+}
+
 static int connect(struct sy_store *s, enum sy__mode mode, bool immutable, struct sy_err *err)
 {
     struct sy_str uri = SY_STR_INIT;
-    int flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
+    int flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
     flags |= mode == SY__READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     flags |= mode == SY__CREATE ? SQLITE_OPEN_CREATE : 0;
-    sy_str_puts(&uri, "file:");
-    if (*s->path == '/')
-        sy_str_puts(&uri, "//");
-    add_escaped(&uri, s->path);
+    char *place = place_of(s, err);
+    if (!place)
+        return -1;
+    sy_str_puts(&uri, "file://");
+    add_escaped(&uri, place);
+    free(place);
     sy_str_puts(&uri, immutable ? "/run.sqlite?immutable=1" : "/run.sqlite");
     int rc = uri.failed ? SQLITE_NOMEM : sqlite3_open_v2(uri.data, &s->db, flags, NULL);
     sy_str_free(&uri);
@@ -299,6 +316,10 @@ static int connect(struct sy_store *s, enum sy__mode mode, bool immutable, struc
 
 void sy__db_close(struct sy_store *s)
 {
+    int keep = 1;
+    sy__place_guard(s);
+    if (s->db && !sy__place_is_ours(s))
+        sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
     for (int i = 0; i < SY__QUERIES; i++) {
         sqlite3_finalize(s->query[i]);
         s->query[i] = NULL;
@@ -345,10 +366,8 @@ static int open_reader(struct sy_store *s, struct sy_err *err)
     return connect(s, SY__READ, true, err) || check_file(s, SY__READ, err) ? -1 : 0;
 }
 
-int sy__db_open(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
+static int open_writer(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
 {
-    if (mode == SY__READ)
-        return open_reader(s, err);
     if (connect(s, mode, false, err))
         return -1;
     if (mode == SY__CREATE) {
@@ -360,4 +379,16 @@ int sy__db_open(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
         return prepare_writer(s, mode, err);
     }
     return check_file(s, mode, err) || prepare_writer(s, mode, err) ? -1 : 0;
+}
+
+int sy__db_open(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
+{
+    sy__shm_mind();
+    if (sy__place_check_files(s, err))
+        return -1;
+    int rc = mode == SY__READ ? open_reader(s, err) : open_writer(s, mode, err);
+    sy__place_opened(s);
+    if (rc && s->db)
+        sy__db_close(s);
+    return rc;
 }

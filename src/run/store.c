@@ -115,10 +115,12 @@ static struct sy_store *new_store(const char *dir, const char *name, struct sy_e
     s->items_end = &s->items;
     s->status =
         (struct sy_store_status){.state = "new", .loss = (double)NAN, .val_loss = (double)NAN};
+    s->dir = (struct sy_dir)SY_DIR_INIT;
     s->name = sy_strdup(name);
+    s->runs = sy_strdup(dir);
     s->path = format("%s/%s", dir, name);
     s->where = format("run '%s'%s", name, "");
-    if (s->name && s->path && s->where)
+    if (s->name && s->runs && s->path && s->where)
         return s;
     sy_err_set(err, SY_E_MEMORY, "run '%s': out of memory", name);
     sy_store_close(s, NULL);
@@ -139,25 +141,30 @@ static void free_store(struct sy_store *s)
 {
     sy__forget_series(s);
     sy__db_close(s);
+    sy__place_drop(s);
     sy_lock_release(s->owner);
+    sy_dir_close(&s->dir);
     free_items(s);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->db_lock);
     sy_free(s->name);
+    sy_free(s->runs);
     sy_free(s->path);
     sy_free(s->where);
     sy_free(s);
 }
 
-static int take_lock(struct sy_store *s, struct sy_err *err)
+void sy__set_id(struct sy_store *s, const char *config)
 {
-    char *path = format("%s/%s", s->path, "lock");
-    s->owner = path ? sy_lock_take(path, s->where, err) : NULL;
-    if (!path)
-        sy_err_set(err, SY_E_MEMORY, "%s: out of memory", s->where);
-    sy_free(path);
-    return s->owner ? 0 : -1;
+    struct sy_json *root = sy_json_parse(config, strlen(config), NULL);
+    const struct sy_json *id =
+        root && root->type == SY_JSON_OBJECT ? sy_json_get(root, "id") : NULL;
+    bool good = id && id->type == SY_JSON_STRING && strlen(id->string) == SY__RUN_ID - 1;
+    snprintf(s->id, sizeof s->id, "%s", good ? id->string : "");
+    sy_json_free(root);
+    if (s->owner)
+        sy_lock_sign(s->owner, s->id);
 }
 
 /* ---- creating ---- */
@@ -257,7 +264,7 @@ struct sy_store *sy_store_claim(const char *dir, const char *name, struct sy_err
     struct sy_store *s = sy_store_name_new(name, err) ? new_store(dir, name, err) : NULL;
     if (!s)
         return NULL;
-    if (sy_dir_make(s->path, err) || take_lock(s, err) || sy__db_open(s, SY__CREATE, err)) {
+    if (sy__place_claim(s, err) || sy__db_open(s, SY__CREATE, err)) {
         free_store(s);
         return NULL;
     }
@@ -268,8 +275,9 @@ int sy_store_fill(struct sy_store *s, const struct sy_store_config *c, struct sy
 {
     if (s->writable || !s->owner)
         return sy_err_set(err, SY_E_STATE, "%s is there already", s->where);
-    if (fill(s, c, err))
+    if (fill(s, c, err) || sy__place_finish(s, err))
         return -1;
+    sy__set_id(s, c->config ? c->config : "{}");
     s->writable = true;
     s->status.steps = c->steps;
     s->written = s->status;
@@ -303,17 +311,6 @@ static int read_last_journal(struct sy_store *s, struct sy_err *err)
                             s->where, (long long)s->journal_last);
 }
 
-static int check_there(const struct sy_store *s, struct sy_err *err)
-{
-    struct stat st;
-    char *path = format("%s/%s", s->path, "run.sqlite");
-    int rc = path ? stat(path, &st) : -1;
-    sy_free(path);
-    return rc ? sy_err_set(err, path ? SY_E_NOTFOUND : SY_E_MEMORY, "%s: there is no %s/run.sqlite",
-                           s->where, s->path)
-              : 0;
-}
-
 static struct sy_store *open_store(const char *dir, const char *name, bool write,
                                    struct sy_err *err)
 {
@@ -321,15 +318,14 @@ static struct sy_store *open_store(const char *dir, const char *name, bool write
     struct sy_store_info info;
     if (!s)
         return NULL;
-    int rc = check_there(s, err);
-    if (!rc && write)
-        rc = take_lock(s, err);
+    int rc = sy__place_open(s, write, err);
     if (!rc)
         rc = sy__db_open(s, write ? SY__WRITE : SY__READ, err);
     if (!rc)
         rc = read_last_journal(s, err);
     if (!rc && write && !(rc = sy_store_info(s, &info, err))) {
         s->status = s->written = info.status;
+        sy__set_id(s, info.config);
         sy_store_info_free(&info);
     }
     if (rc) {
@@ -352,7 +348,11 @@ struct sy_store *sy_store_open_read(const char *dir, const char *name, struct sy
 
 const char *sy_store_path(const struct sy_store *s)
 {
-    return s->path;
+    return s->building ? s->dir.path : s->path;
+}
+const char *sy_store_id(const struct sy_store *s)
+{
+    return s->id;
 }
 const char *sy_store_name(const struct sy_store *s)
 {
@@ -530,6 +530,24 @@ int64_t sy_store_post(struct sy_store *s, enum sy_store_table table, int64_t ste
     return id;
 }
 
+void sy__take_over(struct sy_store *s, struct sy_store *from)
+{
+    pthread_mutex_lock(&from->lock);
+    pthread_mutex_lock(&s->lock);
+    s->items = from->items;
+    s->items_end = from->items ? from->items_end : &s->items;
+    from->items = NULL;
+    from->items_end = &from->items;
+    s->journal_last = from->journal_last;
+    s->status = s->written = from->status;
+    s->written.step = -1; /* to be written */
+    memcpy(s->id, from->id, sizeof s->id);
+    s->writable = true;
+    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&from->lock);
+    sy_lock_sign(s->owner, s->id);
+}
+
 int64_t sy_store_journal_last(struct sy_store *s)
 {
     pthread_mutex_lock(&s->lock);
@@ -570,10 +588,10 @@ int sy_store_truncate_rows(struct sy_store *s, int64_t step, struct sy_err *err)
     return truncate_from(s, step, "rows", INT64_MAX, err);
 }
 
-bool sy_store_alarm(struct sy_store *s, char text[496])
+enum sy_store_alarm sy_store_alarm(struct sy_store *s, char text[496])
 {
     pthread_mutex_lock(&s->lock);
-    bool alarm = s->alarm;
+    enum sy_store_alarm alarm = s->alarm;
     memcpy(text, s->alarm_text, sizeof s->alarm_text);
     pthread_mutex_unlock(&s->lock);
     return alarm;

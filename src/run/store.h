@@ -18,6 +18,11 @@
  *     trainer --row--> sy_metrics (memory) <--new rows, once a second-- flusher thread --> run.sqlite
  *     anyone --entry, status--> queue ------------------------------------^
  *
+ *  6. A run is made whole under another name (.NAME.new) and renamed: what a death leaves is no run.  It has
+ *     an identity, `id` of its configuration: 128 random bits in store, lock and checkpoints (train/checkpoint.h).
+ *  7. Its folder is held open.  A folder that got another name is written on there, and what was deleted is
+ *     written anew, under an alarm; what took its name is not touched.  No link is followed (place.c).
+ *
  * All functions are safe to call from any thread, but for open and close. */
 #ifndef SY_RUN_STORE_H
 #define SY_RUN_STORE_H
@@ -54,10 +59,15 @@ struct sy_store_config {
 };
 /* A new run, opened for writing.  STATE when the name is taken; IO. */
 struct sy_store *sy_store_create(const struct sy_store_config *config, struct sy_err *err);
-/* The same in two: the directory and its lock, so that only one prepares the run's files; then (name and dir of the
- * configuration are not read) the run itself.  Between them there is no run, and only close is allowed. */
+/* The same in two: a directory and its lock, so that only one prepares the run's files in sy_store_path; then (name and
+ * dir of the configuration are not read) the run itself, under its name: sy_store_path is another now.  Between them there
+ * is no run, only close is allowed, and sy_store_id is one for the configuration. */
 struct sy_store *sy_store_claim(const char *dir, const char *name, struct sy_err *err);
 int sy_store_fill(struct sy_store *s, const struct sy_store_config *config, struct sy_err *err);
+/* Fill a claimed one with all that another has, whose folder was deleted: that one is of no use then. */
+int sy_store_inherit(struct sy_store *s, struct sy_store *from, struct sy_err *err);
+/* Delete the run that did not come to be, folder and all; close is still to be called. */
+int sy_store_remove(struct sy_store *s, struct sy_err *err);
 /* Open for writing.  STATE: "run 'first' is being written by process 4711"; NOTFOUND; FORMAT. */
 struct sy_store *sy_store_open(const char *dir, const char *name, struct sy_err *err);
 /* Open for reading, whether its owner is alive or dead.  NOTFOUND, FORMAT, IO. */
@@ -67,6 +77,11 @@ int sy_store_close(struct sy_store *s, struct sy_err *err);
 
 const char *sy_store_path(const struct sy_store *s); /* dir/name: checkpoints go there */
 const char *sy_store_name(const struct sy_store *s);
+const char *sy_store_id(const struct sy_store *s); /* 32 hex digits; "": made before runs had one */
+/* The path by which its folder can be reached now into out[n]; false: it has none. */
+bool sy_store_where(struct sy_store *s, char *out, size_t n);
+/* Was its folder deleted, as of the last flush? */
+bool sy_store_lost(struct sy_store *s);
 
 /* ---- writing (STATE on a store opened for reading) ---- */
 
@@ -114,8 +129,10 @@ int sy_store_flush(struct sy_store *s, struct sy_err *err);
 int sy_store_truncate(struct sy_store *s, int64_t step, int64_t journal_last, struct sy_err *err);
 /* The same but for the journal, which stays: a resume comes to these steps again. */
 int sy_store_truncate_rows(struct sy_store *s, int64_t step, struct sy_err *err);
-/* Does writing fail at present, and why. */
-bool sy_store_alarm(struct sy_store *s, char text[496]);
+/* What is wrong at present, and why: MOVED: the folder has another name, and is written there; WAITS: what
+ * is to be written waits. */
+enum sy_store_alarm { SY_STORE_FINE, SY_STORE_MOVED, SY_STORE_WAITS };
+enum sy_store_alarm sy_store_alarm(struct sy_store *s, char text[496]);
 
 /* ---- reading ---- */
 

@@ -3,16 +3,20 @@
 #ifndef SY_RUN_STORE_INT_H
 #define SY_RUN_STORE_INT_H
 
+#include "base/dir.h"
 #include "run/codec.h"
 #include "run/lock.h"
 #include "run/store.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
+#include <sys/types.h>
 
 #define SY__APPLICATION_ID 0x53795964 /* "SyYd" */
 #define SY__BLOB_MAX (65 << 20)       /* no value of the file may be longer: the longest is a chunk */
 #define SY__ENTRY_MAX (16 << 20)      /* text or data of one entry */
+#define SY__RUN_ID 33 /* 32 hex digits and a NUL */
 #define SY__ROWS_MAX ((int64_t)1 << 40)
 
 /* Every statement, with its text (schema.c). */
@@ -78,9 +82,19 @@ struct sy__item {
     size_t text_len, data_len;
 };
 
+struct sy__file { /* which file it is, by the kernel's word */
+    bool there;
+    dev_t device;
+    ino_t inode;
+};
+
 struct sy_store {
-    char *path, *name, *where; /* dir/name; "run 'name'" for messages; owned */
+    char *runs, *path, *name, *where; /* dir, dir/name; "run 'name'" for messages; owned */
+    char id[SY__RUN_ID]; /* of the run; "": made before runs had one */
     bool writable;
+    bool building;      /* the folder has not got its name yet */
+    atomic_bool lost;   /* the folder was deleted */
+    struct sy_dir dir;  /* the run's folder, held open */
     struct sy_lock *owner;
 
     pthread_mutex_t db_lock; /* the connection and what follows; taken before `lock` */
@@ -89,6 +103,9 @@ struct sy_store {
     struct sy__series **series; /* by number in metrics; NULL: not looked up yet */
     int nseries;
     int wal_pages; /* of the log, after the last commit */
+    struct sy__file db_file, wal_file; /* what is open */
+    off_t shm_bytes;
+    unsigned cuts; /* of -shm, as of the last look */
     bool began;
     int64_t data_version; /* as sy_store_news saw it */
     struct sy_store_status written;
@@ -101,13 +118,44 @@ struct sy_store {
     struct sy__item *items, **items_end;
     int64_t journal_last;
     struct sy_store_status status;
-    bool alarm, quit;
+    enum sy_store_alarm alarm;
+    bool quit;
     bool idle, news; /* its thread sleeps until woken; sy_store_wake came since its last flush began */
     double alarm_since;
     char alarm_text[496];
     bool threaded;
     pthread_t thread;
 };
+
+/* ---- place.c ---- */
+
+int sy__place_claim(struct sy_store *s, struct sy_err *err);  /* a folder under another name, locked */
+int sy__place_finish(struct sy_store *s, struct sy_err *err); /* gets its own; opens the database there */
+void sy__place_drop(struct sy_store *s);                      /* what has no name yet goes */
+int sy__place_open(struct sy_store *s, bool write, struct sy_err *err); /* folder and, for writing, lock */
+int sy__place_check_files(const struct sy_store *s, struct sy_err *err); /* nothing that leads elsewhere */
+void sy__place_opened(struct sy_store *s); /* the database was */
+bool sy__place_is_ours(const struct sy_store *s);
+/* Before SQLite looks at the log's index, which others may have cut, and before it commits; db_lock is held.
+ * True: it was, and what was read since the last time is not to be believed. */
+bool sy__place_guard(struct sy_store *s);
+/* Are folder, lock and database those that were opened?  Mends what it can; db_lock is held.  *moved: they
+ * are, under another name. */
+int sy__place_check(struct sy_store *s, bool *moved, struct sy_err *err);
+void sy__place_tell_moved(const struct sy_store *s, struct sy_err *err);
+
+/* ---- shm.c ---- */
+
+struct stat;
+void sy__shm_mind(void);                           /* from now on; before anything is opened */
+unsigned sy__shm_cuts(void);                       /* how often one was cut, by whomever */
+void sy__shm_forget(const struct stat *file);      /* SQLite is to make the index in that file anew */
+
+/* ---- store.c ---- */
+
+/* Queue, status and numbering of another store; both are whole. */
+void sy__take_over(struct sy_store *s, struct sy_store *from);
+void sy__set_id(struct sy_store *s, const char *config); /* from the configuration; signs the lock */
 
 /* ---- schema.c ---- */
 

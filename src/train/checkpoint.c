@@ -25,12 +25,12 @@
 
 /* ---- names ---- */
 
-static int step_path(char out[SY_PATH_MAX], const char *dir, int64_t step, const char *end,
+static int step_path(char out[SY_PATH_MAX], const struct sy_dir *dir, int64_t step, const char *end,
                      struct sy_err *err)
 {
     char name[48];
     snprintf(name, sizeof name, "step-%06" PRId64 "%s", step, end);
-    return sy__path_join(out, dir, name, err);
+    return sy__path_join(out, dir->path, name, err);
 }
 
 /* Step of "step-N" or "step-N.old", and what follows N; -1: another name. */
@@ -58,15 +58,15 @@ static int rising(const void *a, const void *b)
     return (int)y->old - (int)x->old; /* the .old one first: the newer is looked at before it */
 }
 
-/* Folders named as checkpoints, by rising step; *list owned.  A missing dir has none. */
-static int scan(const char *dir, struct entry **list, int *n, struct sy_err *err)
+/* Folders named as checkpoints, by rising step; *list owned. */
+static int scan(const struct sy_dir *dir, struct entry **list, int *n, struct sy_err *err)
 {
-    DIR *d = opendir(dir);
+    DIR *d = sy_dir_list(dir, dir->path);
     int room = 0;
     *list = NULL;
     *n = 0;
     if (!d)
-        return errno == ENOENT ? 0 : sy__failed("read", dir, err);
+        return errno == ENOENT ? 0 : sy__failed("read", dir->path, err);
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
         const char *end;
         int64_t step = step_of(e->d_name, &end);
@@ -79,7 +79,7 @@ static int scan(const char *dir, struct entry **list, int *n, struct sy_err *err
                 closedir(d);
                 sy_free(*list);
                 *list = NULL;
-                return sy_err_set(err, SY_E_MEMORY, OP ": out of memory reading %s", dir);
+                return sy_err_set(err, SY_E_MEMORY, OP ": out of memory reading %s", dir->path);
             }
             *list = grown;
         }
@@ -91,97 +91,112 @@ static int scan(const char *dir, struct entry **list, int *n, struct sy_err *err
     return 0;
 }
 
-/* Delete a folder of ours and what is in it; nothing to be done about a failure. */
-static void remove_folder(const char *path)
+/* Delete a folder of ours and what is in it; nothing to be done about a failure.  What is no folder, a
+ * link above all, is not ours. */
+static void remove_folder(const struct sy_dir *dir, const char *path)
 {
-    DIR *d = opendir(path);
+    DIR *d = sy_dir_list(dir, path);
     if (!d)
         return;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
         char inner[SY_PATH_MAX];
         if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && !sy__path_join(inner, path, e->d_name, NULL))
-            sy_sys_unlink(inner);
+            sy_sys_unlink(dir, inner);
     }
     closedir(d);
-    sy_sys_rmdir(path);
+    sy_sys_rmdir(dir, path);
+}
+
+/* 1: a folder is there, 0: nothing; -1: something else, that we neither replace nor delete. */
+static int look_at(const struct sy_dir *dir, const char *path, struct sy_err *err)
+{
+    struct stat st;
+    if (sy_dir_stat(dir, path, &st))
+        return errno == ENOENT ? 0 : sy__failed("look at", path, err);
+    if (S_ISDIR(st.st_mode))
+        return 1;
+    return sy_err_set(err, SY_E_IO, OP ": %s is %s, and is left alone", path,
+                      S_ISLNK(st.st_mode) ? "a symbolic link" : "no folder");
 }
 
 /* Take a checkpoint's name away first, so that half of it never looks like one. */
-static int remove_checkpoint(const char *dir, const struct entry *e, struct sy_err *err)
+static int remove_checkpoint(const struct sy_dir *dir, const struct entry *e, struct sy_err *err)
 {
     char path[SY_PATH_MAX], gone[SY_PATH_MAX];
     if (step_path(path, dir, e->step, e->old ? ".old" : "", err) ||
-        step_path(gone, dir, e->step, ".gone.tmp", err))
+        step_path(gone, dir, e->step, ".gone.tmp", err) || look_at(dir, path, err) < 0)
         return -1;
-    remove_folder(gone);
-    if (sy_sys_rename(path, gone))
+    remove_folder(dir, gone);
+    if (sy_sys_rename(dir, path, gone))
         return sy__failed("delete", path, err);
-    remove_folder(gone);
+    remove_folder(dir, gone);
     return 0;
 }
 
 /* Remains of saves and deletions that did not end. */
-void sy__checkpoint_clean(const char *dir)
+void sy__checkpoint_clean(const struct sy_dir *dir)
 {
-    DIR *d = opendir(dir);
+    DIR *d = sy_dir_list(dir, dir->path);
     if (!d)
         return;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
         const char *end;
         char path[SY_PATH_MAX];
         if (step_of(e->d_name, &end) >= 0 && (!strcmp(end, ".tmp") || !strcmp(end, ".gone.tmp")) &&
-            !sy__path_join(path, dir, e->d_name, NULL))
-            remove_folder(path);
+            !sy__path_join(path, dir->path, e->d_name, NULL))
+            remove_folder(dir, path);
     }
     closedir(d);
 }
 
 /* ---- the commit ---- */
 
-static int check_space(const char *dir, uint64_t bytes, struct sy_err *err)
+static int check_space(const struct sy_dir *dir, uint64_t bytes, struct sy_err *err)
 {
     uint64_t free_bytes;
     char wants[16], has[16];
-    if (sy_sys_space(dir, &free_bytes))
-        return sy__failed("ask for the space of", dir, err);
+    if (sy_sys_space(dir, dir->path, &free_bytes))
+        return sy__failed("ask for the space of", dir->path, err);
     if (free_bytes >= bytes && free_bytes - bytes >= MARGIN)
         return 0;
     sy_human_bytes((double)bytes, wants);
     sy_human_bytes((double)free_bytes, has);
-    return sy_err_set(err, SY_E_IO, OP ": the disk is full: %s wanted in %s, %s are free", wants, dir,
-                      has);
+    return sy_err_set(err, SY_E_IO, OP ": the disk is full: %s wanted in %s, %s are free", wants,
+                      dir->path, has);
 }
 
 /* Where the checkpoint is that had the name before. */
 enum before { NONE_BEFORE, IN_TEMP, IN_OLD };
 
 /* temp is complete: let it have the name, in place of what has it now. */
-static int give_name(const char *dir, const char *temp, int64_t step, const char *path,
+static int give_name(const struct sy_dir *dir, const char *temp, int64_t step, const char *path,
                      enum before *before, struct sy_err *err)
 {
     char old[SY_PATH_MAX];
-    bool there = access(path, F_OK) == 0;
-    *before = there ? IN_TEMP : NONE_BEFORE;
-    if (!there && sy_sys_rename(temp, path))
+    int there = look_at(dir, path, err);
+    *before = there > 0 ? IN_TEMP : NONE_BEFORE;
+    if (there < 0)
+        return -1;
+    if (!there && sy_sys_rename(dir, temp, path))
         return sy__failed("rename to", path, err);
-    if (there && sy_sys_exchange(temp, path)) {
+    if (there && sy_sys_exchange(dir, temp, path)) {
         *before = NONE_BEFORE;
         if (errno != ENOSYS && errno != EINVAL)
             return sy__failed("replace", path, err);
         if (step_path(old, dir, step, ".old", err))
             return -1;
-        remove_folder(old);
-        if (sy_sys_rename(path, old))
+        remove_folder(dir, old);
+        if (sy_sys_rename(dir, path, old))
             return sy__failed("replace", path, err);
         *before = IN_OLD;
-        if (sy_sys_rename(temp, path))
+        if (sy_sys_rename(dir, temp, path))
             return sy__failed("replace", path, err);
     }
-    return sy_sys_sync_folder(dir) ? sy__failed("sync", dir, err) : 0;
+    return sy_sys_sync_folder(dir, dir->path) ? sy__failed("sync", dir->path, err) : 0;
 }
 
 /* The new one is no good: the one before gets its name again.  False: it could not, and temp must stay. */
-static bool take_back(const char *dir, const char *temp, int64_t step, const char *path,
+static bool take_back(const struct sy_dir *dir, const char *temp, int64_t step, const char *path,
                       enum before before)
 {
     char old[SY_PATH_MAX];
@@ -190,12 +205,12 @@ static bool take_back(const char *dir, const char *temp, int64_t step, const cha
     if (step_path(old, dir, step, ".old", NULL))
         return false;
     if (before == IN_TEMP) {
-        if (sy_sys_exchange(temp, path) && sy_sys_rename(temp, old))
+        if (sy_sys_exchange(dir, temp, path) && sy_sys_rename(dir, temp, old))
             return false;
-    } else if (access(path, F_OK) || !sy_sys_rename(path, temp)) {
-        sy_sys_rename(old, path); /* or it stays as .old, where it is found as well */
+    } else if (look_at(dir, path, NULL) <= 0 || !sy_sys_rename(dir, path, temp)) {
+        sy_sys_rename(dir, old, path); /* or it stays as .old, where it is found as well */
     }
-    sy_sys_sync_folder(dir);
+    sy_sys_sync_folder(dir, dir->path);
     return true;
 }
 
@@ -204,10 +219,13 @@ static bool keeps(const struct entry *e, int newer, int keep, int64_t keep_every
     return newer < keep || (keep_every > 0 && e->step % keep_every == 0);
 }
 
-/* Folders that do not verify at a glance are neither counted nor touched: they may be someone's hope. */
-static void retire(const char *dir, int64_t newest, int keep, int64_t keep_every)
+/* Folders that do not verify at a glance, or are another run's, are neither counted nor touched: they may
+ * be someone's hope. */
+static void retire(const struct sy_dir *dir, const struct sy_image *image, int keep,
+                   int64_t keep_every)
 {
     struct entry *list;
+    int64_t newest = image->status.step;
     int n, newer = 0;
     if (scan(dir, &list, &n, NULL))
         return;
@@ -219,7 +237,7 @@ static void retire(const char *dir, int64_t newest, int keep, int64_t keep_every
             continue;
         }
         if (list[i].step > newest || step_path(path, dir, list[i].step, list[i].old ? ".old" : "", NULL) ||
-            sy__files_look(path, false, &s, NULL))
+            sy__files_look(dir, path, false, &s, NULL) || strcmp(s.id, image->id) != 0)
             continue;
         if (!keeps(&list[i], newer++, keep, keep_every))
             remove_checkpoint(dir, &list[i], NULL);
@@ -229,32 +247,49 @@ static void retire(const char *dir, int64_t newest, int keep, int64_t keep_every
 
 /* temp is complete: give it the name and verify it there.  temp is gone afterwards, and the name is that
  * of what had it before when this fails. */
-static int put_in_place(const char *dir, const char *temp, int64_t step, const char *path,
+static int put_in_place(const struct sy_dir *dir, const char *temp, int64_t step, const char *path,
                         struct sy_saved *out, struct sy_err *err)
 {
     enum before before = NONE_BEFORE;
-    int rc = give_name(dir, temp, step, path, &before, err) || sy_checkpoint_verify(path, out, err);
+    int rc = give_name(dir, temp, step, path, &before, err) ||
+             sy__files_look(dir, path, true, out, err);
     if (!rc || take_back(dir, temp, step, path, before))
-        remove_folder(temp); /* what failed, or what was exchanged */
+        remove_folder(dir, temp); /* what failed, or what was exchanged */
     return rc ? -1 : 0;
 }
 
-static int commit(const char *dir, const char *temp, const char *path,
+/* A new folder for what is being written, and not one that a link leads to. */
+static int make_temp(const struct sy_dir *dir, const char *temp, struct sy_err *err)
+{
+    if (look_at(dir, temp, err) < 0)
+        return -1;
+    remove_folder(dir, temp);
+    return sy_sys_mkdir(dir, temp) ? sy__failed("make", temp, err) : 0;
+}
+
+/* What has the name may be replaced if it is this run's, or nobody's. */
+static int check_ours(const struct sy_dir *dir, const char *path, const char *id, struct sy_err *err)
+{
+    struct sy_saved s;
+    if (sy__files_look(dir, path, false, &s, NULL))
+        return 0;
+    return sy__check_id(&s, id, err);
+}
+
+static int commit(const struct sy_dir *dir, const char *temp, const char *path,
                   const struct sy_image *image, struct sy_saved *out, struct sy_err *err)
 {
-    if (check_space(dir, sy__image_bytes(image), err))
+    if (check_space(dir, sy__image_bytes(image), err) || check_ours(dir, path, image->id, err) ||
+        make_temp(dir, temp, err))
         return -1;
-    remove_folder(temp);
-    if (sy_sys_mkdir(temp))
-        return sy__failed("make", temp, err);
-    if (!sy__files_write(temp, image, err))
+    if (!sy__files_write(dir, temp, image, err))
         return put_in_place(dir, temp, image->status.step, path, out, err);
-    remove_folder(temp);
+    remove_folder(dir, temp);
     return -1;
 }
 
-int sy_checkpoint_write(const char *dir, int keep, int64_t keep_every, const struct sy_image *image,
-                        struct sy_saved *out, struct sy_err *err)
+int sy_checkpoint_write(const struct sy_dir *dir, int keep, int64_t keep_every,
+                        const struct sy_image *image, struct sy_saved *out, struct sy_err *err)
 {
     char temp[SY_PATH_MAX], path[SY_PATH_MAX];
     double start = sy_now();
@@ -264,19 +299,44 @@ int sy_checkpoint_write(const char *dir, int keep, int64_t keep_every, const str
         return -1;
     int rc = commit(dir, temp, path, image, out, err);
     if (!rc)
-        retire(dir, image->status.step, keep < 2 ? 2 : keep, keep_every);
+        retire(dir, image, keep < 2 ? 2 : keep, keep_every);
     out->seconds = sy_now() - start;
     return rc;
 }
 
 /* ---- finding ---- */
 
-int sy_checkpoint_find(const char *dir, int64_t step, struct sy_saved *out, struct sy_err *err)
+/* The folder `dir`, or `sub` in it (start, undo), which is no link. */
+static int open_dir(struct sy_dir *out, const char *dir, const char *sub, bool make,
+                    struct sy_err *err)
+{
+    char path[SY_PATH_MAX];
+    struct sy_dir in = SY_DIR_INIT;
+    *out = in;
+    if (!sub)
+        return sy_dir_open(out, NULL, dir, make, err);
+    int rc = sy__path_join(path, dir, sub, err) || sy_dir_open(&in, NULL, dir, make, err) ||
+                     sy_dir_open(out, &in, path, make, err)
+                 ? -1
+                 : 0;
+    sy_dir_close(&in);
+    return rc;
+}
+
+/* The same; one that is missing is *out without a descriptor, and no error. */
+static int open_if_there(struct sy_dir *out, const char *dir, const char *sub, struct sy_err *err)
+{
+    struct sy_err why = SY_ERR_INIT;
+    if (!open_dir(out, dir, sub, false, &why) || why.code == SY_E_NOTFOUND)
+        return 0;
+    return sy_err_set(err, why.code, OP ": %s", why.msg);
+}
+
+static int find(const struct sy_dir *dir, int64_t step, struct sy_saved *out, struct sy_err *first,
+                struct sy_err *err)
 {
     struct entry *list;
-    struct sy_err first = SY_ERR_INIT;
     int n;
-    *out = (struct sy_saved){.step = -1};
     if (scan(dir, &list, &n, err))
         return -1;
     for (int i = n - 1; i >= 0 && !out->ok; i--) {
@@ -284,14 +344,26 @@ int sy_checkpoint_find(const char *dir, int64_t step, struct sy_saved *out, stru
         if ((step >= 0 && list[i].step > step) ||
             step_path(path, dir, list[i].step, list[i].old ? ".old" : "", NULL))
             continue;
-        if (!sy_checkpoint_verify(path, out, &first) && out->step != list[i].step) {
+        if (!sy__files_look(dir, path, true, out, first) && out->step != list[i].step) {
             out->ok = false;
-            sy_err_set(&first, SY_E_FORMAT, OP ": %s is of step %" PRId64, path, out->step);
+            sy_err_set(first, SY_E_FORMAT, OP ": %s is of step %" PRId64, path, out->step);
         }
     }
     sy_free(list);
-    if (out->ok)
-        return 0;
+    return 0;
+}
+
+int sy_checkpoint_find(const char *dir, int64_t step, struct sy_saved *out, struct sy_err *err)
+{
+    struct sy_err first = SY_ERR_INIT;
+    struct sy_dir d;
+    *out = (struct sy_saved){.step = -1};
+    if (open_if_there(&d, dir, NULL, err))
+        return -1;
+    int rc = d.fd < 0 ? 0 : find(&d, step, out, &first, err);
+    sy_dir_close(&d);
+    if (rc || out->ok)
+        return rc;
     *out = (struct sy_saved){.step = -1};
     if (first.code == SY_E_MEMORY)
         return sy_err_set(err, SY_E_MEMORY, "%s", first.msg);
@@ -301,11 +373,10 @@ int sy_checkpoint_find(const char *dir, int64_t step, struct sy_saved *out, stru
     return sy_err_set(err, SY_E_NOTFOUND, OP ": there is none in %s", dir);
 }
 
-int sy_checkpoint_list(const char *dir, bool verify, struct sy_saved **list, int *n,
-                       struct sy_err *err)
+static int list_all(const struct sy_dir *dir, bool verify, struct sy_saved **list, int *n,
+                    struct sy_err *err)
 {
     struct entry *entries;
-    *list = NULL;
     if (scan(dir, &entries, n, err))
         return -1;
     *list = sy_calloc((size_t)*n + 1, sizeof **list);
@@ -318,7 +389,7 @@ int sy_checkpoint_list(const char *dir, bool verify, struct sy_saved **list, int
         struct sy_saved *s = &(*list)[i];
         if (step_path(path, dir, entries[i].step, entries[i].old ? ".old" : "", NULL))
             continue;
-        sy__files_look(path, verify, s, NULL);
+        sy__files_look(dir, path, verify, s, NULL);
         s->ok = s->ok && s->step == entries[i].step;
         s->step = entries[i].step;
     }
@@ -326,7 +397,20 @@ int sy_checkpoint_list(const char *dir, bool verify, struct sy_saved **list, int
     return 0;
 }
 
-int sy_checkpoint_discard(const char *dir, int64_t step, struct sy_err *err)
+int sy_checkpoint_list(const char *dir, bool verify, struct sy_saved **list, int *n,
+                       struct sy_err *err)
+{
+    struct sy_dir d;
+    *list = NULL;
+    *n = 0;
+    if (open_if_there(&d, dir, NULL, err))
+        return -1;
+    int rc = d.fd < 0 ? 0 : list_all(&d, verify, list, n, err);
+    sy_dir_close(&d);
+    return rc;
+}
+
+static int discard(const struct sy_dir *dir, int64_t step, struct sy_err *err)
 {
     struct entry *list;
     int n, rc = 0;
@@ -335,55 +419,86 @@ int sy_checkpoint_discard(const char *dir, int64_t step, struct sy_err *err)
     for (int i = n - 1; i >= 0 && list[i].step > step && !rc; i--)
         rc = remove_checkpoint(dir, &list[i], err);
     sy_free(list);
-    if (!rc && n && sy_sys_sync_folder(dir))
-        rc = sy__failed("sync", dir, err);
+    if (!rc && n && sy_sys_sync_folder(dir, dir->path))
+        rc = sy__failed("sync", dir->path, err);
+    return rc;
+}
+
+int sy_checkpoint_discard(const char *dir, const char *sub, int64_t step, struct sy_err *err)
+{
+    struct sy_dir d;
+    if (open_if_there(&d, dir, sub, err))
+        return -1;
+    int rc = d.fd < 0 ? 0 : discard(&d, step, err);
+    sy_dir_close(&d);
+    return rc;
+}
+
+int sy_checkpoint_write_to(const char *dir, const char *sub, const struct sy_image *image,
+                           struct sy_saved *out, struct sy_err *err)
+{
+    struct sy_dir d;
+    if (open_dir(&d, dir, sub, true, err))
+        return -1;
+    int rc = sy_checkpoint_write(&d, 2, 0, image, out, err);
+    sy_dir_close(&d);
     return rc;
 }
 
 /* ---- sharing ---- */
 
-static int copy_file(const char *from, const char *to, struct sy_err *err)
+static int copy_file(const struct sy_dir *dir, const char *from, const char *to, struct sy_err *err)
 {
     struct sy_str s = SY_STR_INIT;
     int rc = sy_file_read(from, 0, &s, err);
     if (!rc)
-        rc = sy_file_write(OP, to, s.data, s.len, true, NULL, err);
+        rc = sy_file_write(OP, dir, to, s.data, s.len, true, NULL, err);
     sy_str_free(&s);
     return rc;
 }
 
-static int share_file(const char *from, const char *to, const char *name, struct sy_err *err)
+static int share_file(const struct sy_dir *dir, const char *from, const char *to, const char *name,
+                      struct sy_err *err)
 {
     char a[SY_PATH_MAX], b[SY_PATH_MAX];
     if (sy__path_join(a, from, name, err) || sy__path_join(b, to, name, err))
         return -1;
-    return sy_sys_link(a, b) ? copy_file(a, b, err) : 0;
+    return sy_sys_link(dir, a, b) ? copy_file(dir, a, b, err) : 0;
 }
 
-static int share_files(const char *from, const char *temp, struct sy_err *err)
+/* All but MANIFEST are the same files: that one says whose they are. */
+static int share_files(const struct sy_dir *dir, const char *from, const char *temp, const char *id,
+                       struct sy_err *err)
 {
-    remove_folder(temp);
-    if (sy_sys_mkdir(temp))
-        return sy__failed("make", temp, err);
     for (int i = 0; i < SY__FILES; i++)
-        if (share_file(from, temp, sy__file_names[i], err))
+        if (share_file(dir, from, temp, sy__file_names[i], err))
             return -1;
-    if (share_file(from, temp, "MANIFEST", err))
+    if (sy__manifest_for(dir, from, temp, id, err))
         return -1;
-    return sy_sys_sync_folder(temp) ? sy__failed("sync", temp, err) : 0;
+    return sy_sys_sync_folder(dir, temp) ? sy__failed("sync", temp, err) : 0;
 }
 
-int sy_checkpoint_share(const char *from, const char *dir, struct sy_saved *out,
-                        struct sy_err *err)
+static int share(const struct sy_dir *dir, const char *from, const char *id, struct sy_saved *out,
+                 struct sy_err *err)
 {
     char temp[SY_PATH_MAX], path[SY_PATH_MAX];
-    if (sy_checkpoint_verify(from, out, err) || sy_dir_make(dir, err))
-        return -1;
     int64_t step = out->step;
-    if (step_path(temp, dir, step, ".tmp", err) || step_path(path, dir, step, "", err))
+    if (step_path(temp, dir, step, ".tmp", err) || step_path(path, dir, step, "", err) ||
+        check_ours(dir, path, id, err) || make_temp(dir, temp, err))
         return -1;
-    if (!share_files(from, temp, err))
+    if (!share_files(dir, from, temp, id, err))
         return put_in_place(dir, temp, step, path, out, err);
-    remove_folder(temp);
+    remove_folder(dir, temp);
     return -1;
+}
+
+int sy_checkpoint_share(const char *from, const char *dir, const char *sub, const char *id,
+                        struct sy_saved *out, struct sy_err *err)
+{
+    struct sy_dir d;
+    if (sy_checkpoint_verify(from, out, err) || open_dir(&d, dir, sub, true, err))
+        return -1;
+    int rc = share(&d, from, id, out, err);
+    sy_dir_close(&d);
+    return rc;
 }

@@ -4,7 +4,7 @@
  *                     optimizer.safetensors  NAME.m and NAME.v
  *                     state.safetensors      state.N (nn.state), input.NAME, eval.NAME, journal.N
  *                     state.json             step, hyper-parameters, journal, hashes of what it depends on
- *                     MANIFEST               size and XXH64 of each file, and of itself
+ *                     MANIFEST               the run's id; size and XXH64 of each file, and of itself
  *
  *  1. Commit: space is asked for; all files are written and synchronized in step-N.tmp, MANIFEST
  *     last; the folder, rename, the parent; all is read back and verified; only then older ones go.
@@ -13,12 +13,17 @@
  *  3. A checkpoint lies between two optimizer steps: one that is asked for while a step of several
  *     micro-batches runs takes effect at its end.  The step number is all the state that randomness
  *     and data order have, so there is nothing else to save.
- *  4. Files are hostile: read by pread, every size checked against what is there and what the run
+ *  4. A checkpoint bears the id of its run (128 random bits; none in those of before).  One that bears
+ *     another is not the run's: it is never replaced, deleted or taken for its own.
+ *  5. Who writes holds the folder open (base/dir.h): a folder that gets another name goes on being
+ *     written, and one that took its name is not.  Links in it are not followed.
+ *  6. Files are hostile: read by pread, every size checked against what is there and what the run
  *     has before anything is taken or changed.  A load that fails changes nothing.
  */
 #ifndef SY_TRAIN_CHECKPOINT_H
 #define SY_TRAIN_CHECKPOINT_H
 
+#include "base/dir.h"
 #include "switchyard/train.h"
 #include "tensor/tensor.h"
 #include "train/spike.h"
@@ -44,6 +49,7 @@ struct sy_frozen { /* all of parameter `param`, or one expert of it (-1: all) */
 /* What a checkpoint holds: taken from a trainer for writing, or read from state.json for loading
  * (then without params, p, m, v and values). */
 struct sy_image {
+    char id[SY_RUN_ID]; /* of the run; "": none */
     char *run, *config; /* owned; config may be NULL */
     struct sy_status status; /* step, tokens, loss, val_loss, val_step, lr, grad_norm */
     struct sy_hyper hyper;
@@ -67,8 +73,11 @@ void sy_image_free(struct sy_image *image);
 
 /* Write, verify, make the name's; then delete older ones but the newest `keep` and those whose step is
  * a multiple of keep_every.  Any thread.  Fills *out.  Errors: IO, MEMORY. */
-int sy_checkpoint_write(const char *dir, int keep, int64_t keep_every, const struct sy_image *image,
-                        struct sy_saved *out, struct sy_err *err);
+int sy_checkpoint_write(const struct sy_dir *dir, int keep, int64_t keep_every,
+                        const struct sy_image *image, struct sy_saved *out, struct sy_err *err);
+/* The same into dir/sub (or dir, without), which is made. */
+int sy_checkpoint_write_to(const char *dir, const char *sub, const struct sy_image *image,
+                           struct sy_saved *out, struct sy_err *err);
 /* Sizes and hashes as MANIFEST says?  Fills step and bytes of *out. */
 int sy_checkpoint_verify(const char *path, struct sy_saved *out, struct sy_err *err);
 /* Verify and read state.json; owned. */

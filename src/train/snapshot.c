@@ -12,7 +12,6 @@
  *  2. The second buffer stays until the trainer ends.  Its pages are touched in the background when the
  *     run gets its directory, so that the first copy takes no longer than others. */
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/machine.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -163,6 +162,7 @@ static struct sy_image *take(struct sy_trainer *t, struct sy_err *err)
     pthread_mutex_lock(&t->lock);
     take_numbers(t, image);
     image->run = sy_strdup(t->name);
+    memcpy(image->id, t->id, sizeof image->id);
     image->config = t->config ? sy_strdup(t->config) : NULL;
     int rc = !image->run || (t->config && !image->config) ? no_memory(err) : take_journal(t, image, err);
     pthread_mutex_unlock(&t->lock);
@@ -236,7 +236,7 @@ static void *writer_thread(void *arg)
     }
     copy_flat(t->c.params, s->copy);
     set_copying(s, false);
-    sy_checkpoint_write(s->dir, s->keep, s->keep_every, s->image, &s->result, &s->err);
+    sy_checkpoint_write(&s->dir, s->keep, s->keep_every, s->image, &s->result, &s->err);
     atomic_store(&s->landed, true);
     return NULL;
 }
@@ -304,7 +304,7 @@ int sy__saver_save(struct sy_trainer *t, struct sy_err *err)
     double start = sy_now();
     s->image = take(t, &s->err);
     if (s->image)
-        sy_checkpoint_write(s->dir, s->keep, s->keep_every, s->image, &s->result, &s->err);
+        sy_checkpoint_write(&s->dir, s->keep, s->keep_every, s->image, &s->result, &s->err);
     s->pause = sy_now() - start;
     settle(t);
     return s->err.code ? sy_err_set(err, s->err.code, "%s", s->err.msg) : 0;
@@ -359,7 +359,7 @@ void sy__saver_border(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
     int64_t every = (int64_t)t->hyper.v[SY_HYPER_checkpoint_every], step = t->status.step;
-    if (!s->dir || s->off)
+    if (s->dir.fd < 0 || s->off)
         return;
     if (s->flying && atomic_load(&s->landed))
         sy__saver_join(t);
@@ -383,11 +383,12 @@ void sy__saver_border(struct sy_trainer *t)
 
 bool sy__saver_wants_last(const struct sy_trainer *t)
 {
-    return t->saver.dir && !t->saver.ended && !t->saver.off;
+    return t->saver.dir.fd >= 0 && !t->saver.ended && !t->saver.off;
 }
 
 void sy__saver_init(struct sy_trainer *t)
 {
+    t->saver.dir = (struct sy_dir)SY_DIR_INIT;
     pthread_mutex_init(&t->saver.lock, NULL);
     pthread_cond_init(&t->saver.done, NULL);
 }
@@ -398,7 +399,7 @@ void sy__saver_free(struct sy_trainer *t)
     pthread_cond_destroy(&t->saver.done);
     pthread_mutex_destroy(&t->saver.lock);
     sy_free(t->saver.copy);
-    sy_free(t->saver.dir);
+    sy_dir_close(&t->saver.dir);
     sy_free(t->config);
 }
 
@@ -407,20 +408,16 @@ void sy__saver_free(struct sy_trainer *t)
 int sy_trainer_set_dir(struct sy_trainer *t, const char *dir, int keep, int64_t keep_every,
                        struct sy_err *err)
 {
-    char *copy = sy_strdup(dir);
-    if (!copy)
-        return no_memory(err);
-    if (sy_dir_make(dir, err)) {
-        sy_free(copy);
+    struct sy_dir opened;
+    if (sy_dir_open(&opened, NULL, dir, true, err))
         return -1;
-    }
     sy_trainer_hold(t);
     while (!sy_trainer_held(t, 1))
         ;
     sy__saver_join(t);
-    sy__checkpoint_clean(dir);
-    sy_free(t->saver.dir);
-    t->saver.dir = copy;
+    sy__checkpoint_clean(&opened);
+    sy_dir_close(&t->saver.dir);
+    t->saver.dir = opened;
     t->saver.keep = keep < 2 ? 2 : keep;
     t->saver.keep_every = keep_every;
     t->saver.ended = false;
@@ -429,9 +426,9 @@ int sy_trainer_set_dir(struct sy_trainer *t, const char *dir, int keep, int64_t 
     return 0;
 }
 
-const char *sy_trainer_dir(const struct sy_trainer *t) { return t->saver.dir; }
+const char *sy_trainer_dir(const struct sy_trainer *t) { return t->saver.dir.path; }
 
-int sy_trainer_set_config(struct sy_trainer *t, const char *text, struct sy_err *err)
+int sy_trainer_set_config(struct sy_trainer *t, const char *text, const char *id, struct sy_err *err)
 {
     char *copy = sy_strdup(text);
     if (!copy)
@@ -439,6 +436,7 @@ int sy_trainer_set_config(struct sy_trainer *t, const char *text, struct sy_err 
     pthread_mutex_lock(&t->lock);
     sy_free(t->config);
     t->config = copy;
+    snprintf(t->id, sizeof t->id, "%s", id);
     pthread_mutex_unlock(&t->lock);
     return 0;
 }
@@ -449,7 +447,7 @@ int sy_trainer_checkpoint(struct sy_trainer *t, char *path, size_t n, struct sy_
     sy_trainer_hold(t);
     while (!sy_trainer_held(t, 1))
         ;
-    if (!t->saver.dir)
+    if (t->saver.dir.fd < 0)
         rc = sy_err_set(err, SY_E_STATE, "checkpoint: run '%s' has no folder to save in", t->name);
     else
         rc = sy__saver_save(t, err);
@@ -459,12 +457,12 @@ int sy_trainer_checkpoint(struct sy_trainer *t, char *path, size_t n, struct sy_
     return rc;
 }
 
-int sy_trainer_checkpoint_to(struct sy_trainer *t, const char *dir, struct sy_saved *out,
-                             struct sy_err *err)
+int sy_trainer_checkpoint_to(struct sy_trainer *t, const char *dir, const char *sub,
+                             struct sy_saved *out, struct sy_err *err)
 {
     sy__saver_join(t);
-    struct sy_image *image = sy_dir_make(dir, err) ? NULL : take(t, err);
-    int rc = image ? sy_checkpoint_write(dir, 2, 0, image, out, err) : -1;
+    struct sy_image *image = take(t, err);
+    int rc = image ? sy_checkpoint_write_to(dir, sub, image, out, err) : -1;
     sy_image_free(image);
     return rc;
 }

@@ -63,7 +63,7 @@ struct sy__input_change {
 /* Checkpoints of a trainer.  Belongs to whoever stands at the border: the trainer's thread, or a
  * holder; `writer` is the one other thread, and touches only what is marked so while flying. */
 struct sy__saver {
-    char *dir; /* owned; NULL: no checkpoints */
+    struct sy_dir dir; /* owned; held open; without a descriptor: no checkpoints */
     int keep;  /* newest that stay; at least 2 */
     int64_t keep_every; /* steps divisible by this stay as well; 0: none */
     float *copy; /* second buffer of p, m, v; kept from the first asynchronous save on */
@@ -89,6 +89,7 @@ struct sy_trainer {
     struct sy_train_config c;
     char *name;
     char *config; /* owned text of sy_trainer_set_config, or NULL */
+    char id[SY_RUN_ID]; /* goes with it */
     struct sy_metrics *metrics;
     int series[SY__SERIES];
     struct sy__observed *observed; /* one an observation of the plan */
@@ -206,6 +207,6 @@ float *sy__saver_buffer(struct sy_trainer *t); /* room for p, m and v; NULL: no 
 bool sy__is_value(const struct sy_tensor *x);
 size_t sy__value_room(const struct sy_tensor *x);
 uint64_t sy__image_bytes(const struct sy_image *image);
-void sy__checkpoint_clean(const char *dir);
+void sy__checkpoint_clean(const struct sy_dir *dir);
 
 #endif

@@ -76,7 +76,7 @@ static void test_save_without_memory(void)
     uint64_t n = sy_mem_count() - before;
     int lost = 0, claimed = 0, refused = 0;
     for (uint64_t i = 1; i <= n; i++) {
-        sy_checkpoint_discard(dir, 3, NULL);
+        sy_checkpoint_discard(dir, NULL, 3, NULL);
         sy_mem_fail_at(i);
         int rc = sy_trainer_checkpoint(t, NULL, 0, NULL);
         sy_mem_fail_at(0);
@@ -167,7 +167,7 @@ static void test_save_io(int answer, const char *what)
                 f.kind != SY_SYS_RMDIR;
         stuck += sy_trainer_checkpoint(t, NULL, 0, NULL) != 0; /* what is left is no obstacle */
         if (at % 2)
-            sy_checkpoint_discard(dir, 3, NULL); /* next one makes a name, else it replaces one */
+            sy_checkpoint_discard(dir, NULL, 3, NULL); /* next one makes a name, else it replaces one */
     }
     tap_ok(calls > 25 && !lost && !claimed && !stuck && !left && tiny_hash(t) == hash,
            "saving, %s at each of %d calls: %d refused, %d lost all, %d wrong claims, %d stuck, %d left over",
@@ -462,7 +462,7 @@ static void forge_manifest(const char *dir)
     for (int i = 0; i < 4; i++) {
         struct sy_file_sum sum;
         snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        sy_file_sum("test", path, &sum, NULL);
+        sy_file_sum("test", NULL, path, &sum, NULL);
         sy_hash_hex(sum.hash, hex);
         sy_str_printf(&s, "%s\"%s\":{\"bytes\":%llu,\"hash\":\"%s\"}", i ? "," : "", names[i],
                       (unsigned long long)sum.bytes, hex);

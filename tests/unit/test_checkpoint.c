@@ -268,7 +268,7 @@ static void test_beside(void)
     tap_ok(saves >= 2 && !alarms, "%d events, %d alarms", saves, alarms);
     sy_free(list);
     sy_trainer_free(t);
-    sy_checkpoint_discard(dir, 30, &err);
+    sy_checkpoint_discard(dir, NULL, 30, &err);
     tap_ok(sy_checkpoint_find(dir, -1, &s, &err) || s.step <= 30, "discarded those after step 30");
 }
 
@@ -351,8 +351,8 @@ static void test_share(void)
     const char *dir = fresh("fork");
     tiny_run_to(a, 6);
     sy_trainer_checkpoint(a, path, sizeof path, &err);
-    tap_ok(!sy_checkpoint_share(path, dir, &s, &err) && s.step == 6, "shared: %s %s", s.path, err.msg);
-    sy_checkpoint_discard(sy_trainer_dir(a), 0, &err);
+    tap_ok(!sy_checkpoint_share(path, dir, NULL, "", &s, &err) && s.step == 6, "shared: %s %s", s.path, err.msg);
+    sy_checkpoint_discard(sy_trainer_dir(a), NULL, 0, &err);
     tap_ok(!sy_trainer_load(b, s.path, false, &err) && tiny_hash(a) == tiny_hash(b),
            "it outlives its origin %s", err.msg);
     sy_trainer_free(a);

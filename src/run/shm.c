@@ -1,0 +1,123 @@
+/* run.sqlite-shm, the index of SQLite's log, is a file that is mapped: whoever cuts it makes our next access SIGBUS.
+ * The handler here makes the file as long as it was, with zeros, and the access goes on; what it read is then not
+ * to be believed, so:
+ *
+ *     count of such cuts --another than at the last look--> the transaction is rolled back, the index's header is
+ *                                                           cleared, and SQLite makes the index anew from the log
+ *
+ *  1. The log itself is untouched, so nothing that was committed is lost.
+ *  2. Only mappings that SQLite made are minded; any other SIGBUS goes where it went before.
+ *  3. The handler reads atomics, and calls ftruncate, mmap and sigaction. */
+#include "run/store_int.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { REGIONS = 512, FAULTS_MOST = 1000, HEADER = 136 }; /* bytes: two copies of the header, and what readers have read */
+
+static struct region {
+    atomic_uintptr_t at; /* 0: free */
+    size_t bytes;
+    off_t offset;
+    int fd;
+    atomic_uint faults;
+} regions[REGIONS];
+
+static atomic_uint cuts;
+static struct sigaction before;
+
+unsigned sy__shm_cuts(void) { return atomic_load(&cuts); }
+
+static struct region *region_of(uintptr_t at)
+{
+    for (int i = 0; i < REGIONS; i++) {
+        uintptr_t begin = atomic_load(&regions[i].at);
+        if (begin && at >= begin && at - begin < regions[i].bytes)
+            return &regions[i];
+    }
+    return NULL;
+}
+
+static void on_bus(int sig, siginfo_t *info, void *context)
+{
+    (void)context;
+    int had = errno;
+    struct region *r = region_of((uintptr_t)info->si_addr);
+    if (!r)
+        sigaction(sig, &before, NULL); /* the access comes again */
+    else {
+        struct stat st;
+        off_t end = r->offset + (off_t)r->bytes;
+        bool failed = fstat(r->fd, &st) || (st.st_size < end && ftruncate(r->fd, end));
+        atomic_fetch_add(&cuts, 1);
+        /* Long enough already: another thread was first, unless that goes on (a full disk). */
+        if (failed || atomic_fetch_add(&r->faults, 1) > FAULTS_MOST)
+            mmap((void *)atomic_load(&r->at), r->bytes, PROT_READ | PROT_WRITE,
+                 MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    }
+    errno = had;
+}
+
+/* ---- what SQLite maps ---- */
+
+static void *noted_mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
+{
+    void *p = mmap(at, n, protection, flags, fd, offset);
+    for (int i = 0; p != MAP_FAILED && i < REGIONS; i++) {
+        uintptr_t none = 0;
+        if (!atomic_compare_exchange_strong(&regions[i].at, &none, UINTPTR_MAX))
+            continue;
+        regions[i].bytes = n;
+        regions[i].offset = offset;
+        regions[i].fd = fd;
+        atomic_store(&regions[i].faults, 0);
+        atomic_store(&regions[i].at, (uintptr_t)p);
+        break;
+    }
+    return p;
+}
+
+static int noted_munmap(void *at, size_t n)
+{
+    for (int i = 0; i < REGIONS; i++)
+        if (atomic_load(&regions[i].at) == (uintptr_t)at)
+            atomic_store(&regions[i].at, 0);
+    return munmap(at, n);
+}
+
+static void set_up(void)
+{
+    struct sigaction a = {.sa_flags = SA_SIGINFO};
+    sqlite3_vfs *v = sqlite3_vfs_find(NULL);
+    if (!v || v->iVersion < 3 || v->xSetSystemCall(v, "mmap", (sqlite3_syscall_ptr)noted_mmap) ||
+        v->xSetSystemCall(v, "munmap", (sqlite3_syscall_ptr)noted_munmap))
+        return;
+    sigemptyset(&a.sa_mask);
+    a.sa_sigaction = on_bus;
+    sigaction(SIGBUS, &a, &before);
+}
+
+void sy__shm_mind(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_up);
+}
+
+/* ---- an index that is not to be believed ---- */
+
+void sy__shm_forget(const struct stat *file)
+{
+    for (int i = 0; i < REGIONS; i++) {
+        struct stat st;
+        uintptr_t at = atomic_load(&regions[i].at);
+        if (at && at != UINTPTR_MAX && !regions[i].offset && !fstat(regions[i].fd, &st) &&
+            st.st_dev == file->st_dev && st.st_ino == file->st_ino)
+            memset((void *)at, 0, HEADER);
+    }
+}
