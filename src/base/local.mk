@@ -4,8 +4,6 @@ sy_libs += libbase.a
 libbase_a_SOURCES = \
     %D%/assert.c %D%/clock.c %D%/dir.c %D%/err.c %D%/file.c %D%/hash.c %D%/json.c %D%/machine.c %D%/mem.c %D%/pool.c \
     %D%/rng.c %D%/str.c %D%/thread.c %D%/utf8.c \
-    %D%/assert.h %D%/clock.h %D%/file.h %D%/hash.h %D%/json.h %D%/machine.h %D%/mem.h %D%/pool.h %D%/rng.h \
-    %D%/number.h %D%/str.h %D%/thread.h %D%/utf8.h
-    %D%/assert.h %D%/clock.h %D%/dir.h %D%/file.h %D%/hash.h %D%/json.h %D%/machine.h %D%/mem.h %D%/pool.h %D%/rng.h \
-    %D%/str.h %D%/thread.h %D%/utf8.h
+    %D%/assert.h %D%/clock.h %D%/dir.h %D%/file.h %D%/hash.h %D%/json.h %D%/machine.h %D%/mem.h %D%/pool.h \
+    %D%/rng.h %D%/number.h %D%/str.h %D%/thread.h %D%/utf8.h
 pkginclude_HEADERS += include/switchyard/err.h

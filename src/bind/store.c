@@ -70,6 +70,9 @@ static void detach(struct box *b)
         return;
     lsy_store_link(b->run, NULL);
     sy_store_detach(b->store);
+    if (b->alarmed) /* it was this store's */
+        sy_trainer_set_alarm(b->trainer, SY_ALARM_RECORD, NULL);
+    b->alarmed = false;
     b->trainer = NULL;
     for (struct box **at = &attached; *at; at = &(*at)->next)
         if (*at == b) {

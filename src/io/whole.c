@@ -69,7 +69,7 @@ int sy_file_head(const char *op, const char *path, void *head, size_t most, size
                  uint64_t *size, struct sy_err *err)
 {
     struct sy__in in;
-    if (sy__in_open(&in, op, path, err) != 0)
+    if (sy__in_open(&in, op, NULL, path, err) != 0)
         return -1;
     *size = in.size;
     *n = in.size < most ? (size_t)in.size : most;

@@ -367,6 +367,28 @@ static int copy_db(struct sy_store *s, const char *path, struct sy_err *err)
     return rc == SQLITE_OK ? 0 : -1;
 }
 
+/* The file that was copied gets the name, and is open in place of the one before, which stays until then: it may be all
+ * that there is. */
+static int exchange_db(struct sy_store *s, struct sy_err *err)
+{
+    struct sy__file file = s->db_file, wal = s->wal_file;
+    for (int i = 1; i < DB_FILES; i++)
+        unlinkat(s->dir.fd, db_files[i], 0); /* of the one before */
+    if (renameat(s->dir.fd, "run.sqlite.new", s->dir.fd, "run.sqlite"))
+        return sy_err_sys(err, errno, "%s: cannot write run.sqlite anew", s->where);
+    sqlite3 *old = sy__db_lay_aside(s);
+    if (!sy__db_open(s, SY__WRITE, err)) {
+        int keep = 1;
+        sqlite3_file_control(old, "main", SQLITE_FCNTL_PERSIST_WAL, &keep); /* they are the new one's */
+        sqlite3_close(old);
+        return 0;
+    }
+    s->db = old;
+    s->db_file = file;
+    s->wal_file = wal;
+    return -1;
+}
+
 /* run.sqlite or its log is no more: a new one, from what we have open. */
 static int write_anew(struct sy_store *s, struct sy_err *err)
 {
@@ -374,30 +396,31 @@ static int write_anew(struct sy_store *s, struct sy_err *err)
     if (!sy_dir_where(&s->dir, place, sizeof place) || join(path, place, "run.sqlite.new", err))
         return sy_err_set(err, SY_E_IO, "%s: its directory cannot be reached", s->where);
     unlinkat(s->dir.fd, "run.sqlite.new", 0);
-    if (copy_db(s, path, err))
+    if (copy_db(s, path, err) || exchange_db(s, err))
         return -1;
-    sy__db_close(s);
-    for (int i = 1; i < DB_FILES; i++)
-        unlinkat(s->dir.fd, db_files[i], 0); /* of the one before */
-    if (renameat(s->dir.fd, "run.sqlite.new", s->dir.fd, "run.sqlite"))
-        return sy_err_sys(err, errno, "%s: cannot write run.sqlite anew", s->where);
     sy__forget_series(s);
-    return sy__db_open(s, SY__WRITE, err);
+    return 0;
 }
 
+/* At the second look only: who deletes the whole folder is not to find new files in it. */
 static int check_db(struct sy_store *s, struct sy_err *err)
 {
     struct sy__file now, wal;
     note_file(s, "run.sqlite", &now);
     note_file(s, "run.sqlite-wal", &wal);
-    if (!s->db) /* writing it anew failed half way */
-        return sy__db_open(s, SY__WRITE, err);
+    bool whole = now.there && (!s->wal_file.there || is_file(&wal, &s->wal_file));
+    bool mend = s->missing;
+    s->missing = !whole;
     if (now.there && !is_file(&now, &s->db_file))
         return sy_err_set(err, SY_E_IO, "%s: %s/run.sqlite is another file now", s->where, s->dir.path);
-    bool whole = now.there && (!s->wal_file.there || is_file(&wal, &s->wal_file));
     if (whole && wal.there && !s->wal_file.there)
         s->wal_file = wal;
-    return whole ? 0 : write_anew(s, err);
+    if (whole)
+        return 0;
+    if (!mend)
+        return sy_err_set(err, SY_E_IO, "%s: %s/run.sqlite%s was deleted", s->where, s->dir.path,
+                          now.there ? "-wal" : "");
+    return write_anew(s, err);
 }
 
 static int check_lock(struct sy_store *s, struct sy_err *err)

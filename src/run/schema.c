@@ -314,18 +314,24 @@ static int connect(struct sy_store *s, enum sy__mode mode, bool immutable, struc
                 s->where, err);
 }
 
+sqlite3 *sy__db_lay_aside(struct sy_store *s)
+{
+    sqlite3 *db = s->db;
+    for (int i = 0; i < SY__QUERIES; i++) {
+        sqlite3_finalize(s->query[i]);
+        s->query[i] = NULL;
+    }
+    s->db = NULL;
+    return db;
+}
+
 void sy__db_close(struct sy_store *s)
 {
     int keep = 1;
     sy__place_guard(s);
     if (s->db && !sy__place_is_ours(s))
         sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
-    for (int i = 0; i < SY__QUERIES; i++) {
-        sqlite3_finalize(s->query[i]);
-        s->query[i] = NULL;
-    }
-    sqlite3_close(s->db);
-    s->db = NULL;
+    sqlite3_close(sy__db_lay_aside(s));
 }
 
 static int note_wal(void *ctx, sqlite3 *db, const char *name, int pages)

@@ -27,7 +27,8 @@
 #include <unistd.h>
 
 #define FLUSH_SECONDS 1
-#define IDLE_SECONDS 60
+#define IDLE_SECONDS 60 /* of a run that stands still */
+#define LOOK_SECONDS 2  /* meanwhile, for its files alone */
 
 const char *sy_runs_dir(void)
 {
@@ -371,6 +372,29 @@ static bool stands_still(const struct sy_store *s)
     return still && !s->alarm && !s->items;
 }
 
+/* True: that time is over, and nobody woke us.  s->lock is held. */
+static bool sleeps(struct sy_store *s, int seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += seconds;
+    return pthread_cond_timedwait(&s->wake, &s->lock, &until) == ETIMEDOUT;
+}
+
+/* Of a run that stands still: its files are looked at now and then.  s->lock is held. */
+static void sleep_long(struct sy_store *s)
+{
+    bool same = true;
+    for (int i = 0; i < IDLE_SECONDS && same && sleeps(s, LOOK_SECONDS); i += LOOK_SECONDS) {
+        pthread_mutex_unlock(&s->lock);
+        pthread_mutex_lock(&s->db_lock);
+        same = sy__place_is_ours(s);
+        pthread_mutex_unlock(&s->db_lock);
+        pthread_mutex_lock(&s->lock);
+        same &= !s->quit && !s->news && !s->items;
+    }
+}
+
 /* `news` is kept: what changes during a flush is not slept over. */
 static void *flush_thread(void *arg)
 {
@@ -378,11 +402,11 @@ static void *flush_thread(void *arg)
     sy_mem_uncounted();
     pthread_mutex_lock(&s->lock);
     while (!s->quit) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
         s->idle = s->status_of && !s->news && stands_still(s);
-        until.tv_sec += s->idle ? IDLE_SECONDS : FLUSH_SECONDS;
-        pthread_cond_timedwait(&s->wake, &s->lock, &until);
+        if (s->idle)
+            sleep_long(s);
+        else
+            sleeps(s, FLUSH_SECONDS);
         s->idle = s->news = false;
         pthread_mutex_unlock(&s->lock);
         sy__flush(s, NULL);

@@ -104,6 +104,7 @@ struct sy_store {
     int nseries;
     int wal_pages; /* of the log, after the last commit */
     struct sy__file db_file, wal_file; /* what is open */
+    bool missing; /* one of them, at the last look */
     off_t shm_bytes;
     unsigned cuts; /* of -shm, as of the last look */
     bool began;
@@ -163,6 +164,7 @@ enum sy__mode { SY__CREATE, SY__WRITE, SY__READ };
 /* Open s->path/run.sqlite into s->db, checked and limited. */
 int sy__db_open(struct sy_store *s, enum sy__mode mode, struct sy_err *err);
 void sy__db_close(struct sy_store *s);
+sqlite3 *sy__db_lay_aside(struct sy_store *s); /* without its statements, to be closed by the caller */
 /* Make the tables of our version inside the caller's transaction. */
 int sy__schema_create(struct sy_store *s, struct sy_err *err);
 /* Failure of SQLite as ours: FORMAT for a damaged file, IO for the disk.  Returns -1. */
