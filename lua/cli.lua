@@ -22,7 +22,7 @@ local function number(command, option, kind, text)
   return v
 end
 
--- Words and options {["--steps"] = "integer", ["--force"] = "flag"}; `most` words.
+-- Words and options {["--steps"] = "integer", ["--family"] = "text", ["--force"] = "flag"}; `most` words.
 local function parse(command, args, known, least, most, wanted)
   local words, given, i, plain = {}, {}, 1, false
   while i <= #args do
@@ -44,7 +44,7 @@ local function parse(command, args, known, least, most, wanted)
     else
       if not args[i]:find "=" then i = i + 1; value = args[i] end
       if not value then usage("%s: option '%s' needs an argument", command, name) end
-      given[name:sub(3)] = number(command, name, kind, value)
+      given[name:sub(3)] = kind == "text" and value or number(command, name, kind, value)
     end
     i = i + 1
   end
@@ -84,11 +84,11 @@ function commands.generate(args)
 end
 
 function commands.export(args)
-  local words, o = parse("export", args, {["--code"] = "flag"}, 2, 2, "takes a run and a folder")
+  local words, o = parse("export", args, {["--code"] = "flag", ["--family"] = "text"}, 2, 2, "takes a run and a folder")
   local m, step = require("switchyard.stored").model("export", words[1], o.code)
-  local ok, why = m:save(words[2])
+  local ok, why = m:save(words[2], {family = o.family})
   if not ok then error(why, 0) end
-  print(engine.clean(("%s: the model at step %d"):format(words[2], step)))
+  print(engine.clean(("%s: the model at step %d%s"):format(words[2], step, why and "; " .. why or "")))
 end
 
 --- cli.run(name, words...): ends the program with the status, unless there are runs to wait for

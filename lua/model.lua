@@ -89,6 +89,7 @@ function Model.new(name, given)
     _info = {}, _state_names = {}, _input_names = {}, _moe = {}, _programs = {},
   }, Model)
   cfg.vocab_tokenizer = nil
+  m._build = family.build
   m._forward = family.build(cfg)
   if type(m._forward) ~= "function" then
     error("model." .. name .. ": its function must return a function of the token ids, not a " .. type(m._forward), 0)
@@ -466,8 +467,9 @@ function Model:__tostring() return require("switchyard.card").model(self) end
 
 -- ---- on disk ----
 
---- m:save(path) -> true: a folder of model.safetensors, config.json and tokenizer.json
-function Model:save(path) return require("switchyard.model_file").save(self, path) end
+--- m:save(path, {family=}) -> true: a folder of model.safetensors, config.json, tokenizer.json and
+-- tokenizer_config.json; a second result says why transformers cannot load it, where it cannot
+function Model:save(path, given) return require("switchyard.model_file").save(self, path, given) end
 
 --- model.load(path) -> m
 function model.load(path)

@@ -1,14 +1,17 @@
--- Models on disk: a folder of model.safetensors, config.json and tokenizer.json.
+-- Models on disk: a folder of model.safetensors, config.json, tokenizer.json and tokenizer_config.json.
 --
 -- Tensors have the names of Hugging Face: a parameter that stacks experts, (E, ...) and named
 -- "....experts.gate_proj.weight", is saved one tensor an expert, "....experts.0.gate_proj.weight".
--- config.json holds what Hugging Face's loaders read and, under "switchyard", what makes the model again:
+-- config.json holds what Hugging Face's loaders read (huggingface.lua) and, under "switchyard", what makes the model
+-- again, and "transformers", why those cannot load it, where they cannot:
 --   {"format": 1, "family": "moe", "config": {...}, "inputs": {"mask.1": [0.0, "-inf"]}, "single_gate": "score"}
 -- (single_gate: what the sigmoid router makes of the gate of a lone expert; where it is missing, it was 1.)
 -- The folder is written beside its place and then takes it: the old model or the new one, never half.
 
 local engine = require "switchyard.engine"
 local json = require "switchyard.json"
+local options = require "switchyard.options"
+local hf = require "switchyard.huggingface"
 local file = {}
 local empty_list = json.empty_list
 
@@ -34,63 +37,18 @@ end
 
 -- ---- config.json ----
 
--- What every decoder of our two families has in Hugging Face's words.
-local function shared_fields(m)
-  local c, theta = m.cfg, m.cfg.theta + 0.0
-  return {
-    hidden_size = c.dim, num_hidden_layers = c.layers, num_attention_heads = c.heads,
-    num_key_value_heads = c.kv_heads or c.heads, head_dim = c.head_dim or c.dim // c.heads,
-    max_position_embeddings = c.context, vocab_size = c.vocab, tie_word_embeddings = c.tie,
-    rms_norm_eps = 1e-5, rope_theta = theta, rope_parameters = {rope_type = "default", rope_theta = theta},
-    hidden_act = "silu", attention_bias = false, attention_dropout = 0.0, initializer_range = 0.02,
-    torch_dtype = "float32", use_cache = true, bos_token_id = m.tokenizer.bos, eos_token_id = m.tokenizer.eot,
-  }
-end
-
-local function dense_fields(m, f)
-  f.intermediate_size = m.cfg.ffn_dim
-  f.model_type = m.cfg.qk_norm and "qwen3" or "llama"
-  f.architectures = {m.cfg.qk_norm and "Qwen3ForCausalLM" or "LlamaForCausalLM"}
-end
-
-local function moe_fields(m, f)
-  local c = m.cfg
-  f.moe_intermediate_size, f.num_experts_per_tok = c.expert_dim, c.top_k
-  f.intermediate_size = c.ffn_dim or c.expert_dim * c.top_k
-  f.router_aux_loss_coef, f.router_z_loss_coef = c.balance.aux, c.balance.z
-  if c.router == "sigmoid" then
-    f.model_type, f.architectures = "glm4_moe", {"Glm4MoeForCausalLM"}
-    f.n_routed_experts, f.n_shared_experts, f.first_k_dense_replace = c.experts, c.shared_experts, c.dense_layers
-    f.norm_topk_prob, f.routed_scaling_factor, f.n_group, f.topk_group = c.normalize and c.top_k > 1, c.scale + 0.0, 1, 1
-    f.use_qk_norm, f.num_nextn_predict_layers = c.qk_norm, 0
-    f.partial_rotary_factor, f.rope_parameters.partial_rotary_factor = 1.0, 1.0
-  else
-    f.model_type, f.architectures = "qwen3_moe", {"Qwen3MoeForCausalLM"}
-    f.num_experts, f.decoder_sparse_step = c.experts, 1
-    f.norm_topk_prob = c.normalize and c.top_k > 1
-    f.mlp_only_layers = c.dense_layers == 0 and empty_list or {}
-    for l = 1, c.dense_layers do f.mlp_only_layers[l] = l - 1 end
-  end
-end
-
 local function numbers(t)
   local list = t:view(-1):table()
   return #list == 0 and empty_list or list
 end
 
-local function config_text(m)
-  local f
-  if m.family == "dense" or m.family == "moe" then
-    f = shared_fields(m);
-    (m.family == "dense" and dense_fields or moe_fields)(m, f)
-  else
-    f = {model_type = "switchyard", vocab_size = m.cfg.vocab}
-  end
+local function config_text(m, family)
+  local f, reason = hf.fields(m, family)
   local inputs = {}
   for name, t in pairs(m.inputs) do inputs[name] = numbers(t) end
   f.switchyard = {format = FORMAT, family = m.family, config = json.plain(m.cfg, "save: config.json", "config"), inputs = inputs,
-                  single_gate = "score"}
-  return json.text(f) .. "\n"
+                  single_gate = "score", transformers = reason}
+  return json.text(f) .. "\n", reason
 end
 
 -- ---- saving ----
@@ -101,23 +59,42 @@ local function check_path(what, path)
   end
 end
 
+local rows = {{"family", "string"}}
+
+-- The reason why a family that was asked for cannot say the model is an error; otherwise it is told.
+local function check_family(m, given)
+  local family = options.read("save", given, rows).family
+  if not family then return end
+  local why = hf.why_not(m, hf.check_name("save", family))
+  if why then engine.error(("save: family '%s' cannot say this model: %s"):format(family, why)) end
+  return family
+end
+
 local function write_files(m, folder, text)
   local ok, why, code = engine.no_grad(tensor.save, folder .. "/model.safetensors",
     engine.no_grad(entries, m), {format = "pt"})
   if ok then ok, why, code = engine.file_write(folder .. "/config.json", text) end
   if ok then ok, why, code = m.tokenizer:save(folder .. "/tokenizer.json") end
+  if ok then
+    ok, why, code = engine.file_write(folder .. "/tokenizer_config.json", json.text(hf.tokenizer_config(m)) .. "\n")
+  end
   return ok, why, code
 end
 
---- file.save(m, path) -> true, or nil, message, code
-function file.save(m, path)
+--- file.save(m, path, {family=}) -> true and, where transformers cannot load it, why; or nil, message, code
+function file.save(m, path, given)
   check_path("save", path)
-  local text = config_text(m)
+  local text, reason = config_text(m, check_family(m, given))
   local temp, why, code = engine.folder_begin(path)
   if not temp then return nil, why, code end
   local fine, ok
   fine, ok, why, code = pcall(m._quietly, m, write_files, m, temp, text)
-  if fine and ok then return engine.folder_commit(temp, path) end
+  if fine and ok then
+    ok, why, code = engine.folder_commit(temp, path)
+    if not ok then return nil, why, code end
+    if not reason then return true end
+    return true, "transformers cannot load it: " .. reason
+  end
   engine.folder_drop(temp)
   if not fine then error(ok, 0) end
   return nil, why, code

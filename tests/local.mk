@@ -34,8 +34,8 @@ unit_tests += %D%/unit/test_scroll
 script_tests += %D%/screens/keys.sh %D%/screens/terminal.sh %D%/screens/live.sh %D%/screens/gone.sh
 EXTRA_DIST += %D%/screens/lib.sh
 EXTRA_DIST += %D%/layers.txt
-EXTRA_DIST += %D%/peers/tokenizer.py %D%/peers/layouts.py
-script_tests += %D%/peers/layouts.lua %D%/lua/tokenizer.lua
+EXTRA_DIST += %D%/peers/tokenizer.py %D%/peers/layouts.py %D%/peers/huggingface.py
+script_tests += %D%/peers/layouts.lua %D%/peers/huggingface.lua %D%/lua/tokenizer.lua
 # Made by `tests/peers/layouts.py --golden`.
 EXTRA_DIST += %D%/tokenizers
 EXTRA_DIST += %D%/peers/parity.py

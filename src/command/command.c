@@ -440,6 +440,7 @@ const struct sy_command sy_commands[] = {
      "  --seed N         equal seeds write equal texts (1)\n"
      "  --code           as of resume", NULL},
     {"export", "RUN DIR", "write the model of a run's newest checkpoint as a folder",
+     "  --family NAME    as transformers' llama, qwen3, qwen3_moe or glm4_moe, or not at all\n"
      "  --code           as of resume", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

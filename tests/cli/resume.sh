@@ -62,6 +62,9 @@ run generate a "the " --tokens 12 --temperature 0
 ok '[ $code -eq 0 ] && grep -q "^the " "$folder/out"' 'generate'
 run export a "$folder/model"
 ok '[ $code -eq 0 ] && [ -f "$folder/model/config.json" ] && [ -f "$folder/model/model.safetensors" ]' 'export'
+ok 'grep -q "^$folder/model: the model at step [0-9]*; transformers cannot load it: qk_norm = false, where" "$folder/out"' \
+    'export says why transformers cannot load it'
+wrong 1 "family 'qwen3_moe' cannot say this model: qk_norm = false" export a "$folder/model3" --family qwen3_moe
 run -e "print(#model.load('$folder/model').params)"
 ok '[ $code -eq 0 ]' 'which loads'
 run "$folder/train.lua" a 60

@@ -47,7 +47,7 @@ end
 
 local ids = {1, 2, 3, 200, 299}
 for name, m in pairs {
-  softmax = model.moe(with {experts = 4, expert_dim = 8, balance = {aux = 0.5}}),
+  softmax = model.moe(with {experts = 4, expert_dim = 8, balance = {aux = 0.5}, qk_norm = true}),
   sigmoid = model.moe(with {experts = 4, expert_dim = 8, router = "sigmoid", shared_experts = 1, dense_layers = 1}),
   dense = model.dense(with {ffn_dim = 24, tie = true, theta = 500.5}),
 } do
@@ -61,7 +61,8 @@ for name, m in pairs {
     if type(v) ~= "table" then same = same and back.cfg[k] == v end
   end
   ok(same, name .. ": the same configuration")
-  ok(names(at(name)) == "config.json model.safetensors tokenizer.json ", name .. ": three files", names(at(name)))
+  ok(names(at(name)) == "config.json model.safetensors tokenizer.json tokenizer_config.json ", name .. ": its files",
+    names(at(name)))
   back:save(at "again")
   ok(read("again/model.safetensors") == read(name .. "/model.safetensors") and
     read("again/config.json") == read(name .. "/config.json"), name .. ": saved again, the same bytes")
@@ -122,6 +123,66 @@ local bad = model.mini {vocab = 20, width = 4, f = print}
 local fine, why = pcall(bad.save, bad, at "bad")
 ok(not fine and why:find("config.f", 1, true) and not io.open(at "bad"), "what config.json cannot hold raises", why)
 
+-- ---- what transformers can load, and what it cannot ----
+
+-- Saved as ours, loaded again; config.json names no family of transformers' and holds the reason, which is told.
+local function ours_alone(what, model_, ...)
+  local saved, reason = model_:save(at "alone")
+  local text = read "alone/config.json"
+  local c = engine.json(text)
+  local told = saved == true and type(reason) == "string" and not reason:find "\n"
+  for _, word in ipairs {...} do told = told and reason:find(word, 1, true) ~= nil end
+  ok(told and c.model_type == "switchyard" and c.architectures == nil and
+    reason == "transformers cannot load it: " .. c.switchyard.transformers and model.load(at "alone"),
+    what .. ": ours alone, and why", tostring(reason) .. "\n" .. text)
+end
+local function moe(extra)
+  extra.experts, extra.expert_dim = extra.experts or 4, 8
+  return model.moe(with(extra))
+end
+ours_alone("qk_norm = false", moe {}, "qk_norm = false", "qwen3_moe has true")
+ours_alone("softmax with shared experts", moe {qk_norm = true, shared_experts = 2}, "shared_experts = 2", "qwen3_moe has 0")
+ours_alone("sigmoid without shared experts", moe {router = "sigmoid"}, "shared_experts = 0", "glm4_moe has 1 or more")
+ours_alone("sigmoid, one expert", moe {router = "sigmoid", shared_experts = 1, experts = 1, top_k = 1}, "experts = 1", "2 or more")
+ours_alone("two reasons", moe {shared_experts = 1}, "qk_norm = false", "; shared_experts = 1")
+ours_alone("capacity", moe {qk_norm = true, capacity = 1.25}, "capacity = 1.25", "capacity = nil")
+local off = moe {qk_norm = true}
+engine.put(off.inputs["mask.2"], {0, -math.huge, 0, -math.huge})
+ours_alone("experts that are off", off, "2 of layer 2", "expert:enable")
+ours_alone("a model of one's own", mini, "model.mini")
+
+local nn = require "switchyard.nn"
+function nn.routers.mine(...) return nn.routers.softmax(...) end
+ours_alone("a router of one's own", moe {qk_norm = true, router = "mine"}, "router = 'mine'", "softmax")
+local before = nn.routers.softmax
+nn.routers.softmax = function(...) return before(...) end
+ours_alone("softmax made anew", moe {qk_norm = true}, "router = 'softmax' is one's own")
+nn.routers.softmax = before
+
+for name, m in pairs {
+  llama = model.dense(with {ffn_dim = 24}), qwen3 = model.dense(with {ffn_dim = 24, qk_norm = true}),
+  qwen3_moe = moe {qk_norm = true, tie = true, dense_layers = 1, normalize = false},
+  glm4_moe = moe {router = "sigmoid", shared_experts = 1, normalize = false},
+} do
+  local saved, reason = m:save(at "family", {family = name})
+  local c = engine.json(read "family/config.json")
+  ok(saved == true and reason == nil and c.model_type == name and #c.architectures == 1, name .. ": asked for", reason)
+  ok(c.norm_topk_prob == (c.num_experts_per_tok and m.cfg.normalize), name .. ": its gates are told")
+  for _, other in ipairs {"llama", "qwen3", "qwen3_moe", "glm4_moe"} do
+    if other ~= name then
+      tap.refuses(function() m:save(at "never", {family = other}) end, name .. " as " .. other,
+        "save: family '" .. other .. "' cannot say this model: ", "where " .. other .. " has")
+    end
+  end
+end
+ok(not io.open(at "never/config.json"), "nothing is written then")
+tap.refuses(function() mini:save(at "never", {family = "qwen3_moe"}) end, "one's own as a family", "model.mini")
+tap.refuses(function() mini:save(at "never", {family = "qwen3moe"}) end, "an unknown family", "'qwen3moe'", "qwen3_moe")
+
+local c = engine.json(read "tok/tokenizer_config.json")
+ok(c.tokenizer_class == "PreTrainedTokenizerFast" and c.eos_token == "<|endoftext|>" and c.bos_token == nil,
+  "tokenizer_config.json names the tokens")
+
 -- ---- what is in the way ----
 
 assert(os.execute("mkdir '" .. at "mine" .. "'"))
@@ -181,6 +242,13 @@ ok(math.type(v.a[1]) == "integer" and math.type(v.a[2]) == "float" and v.a[3] ==
   v.a[5] == "xé" and next(v.b) == nil, "json: every kind of value")
 ok(engine.json "[1" == nil and engine.json_scalar(2.0) == "2.0" and engine.json_scalar "a\"\n" == '"a\\"\\n"',
   "json: refused, written")
+
+-- ---- a page of ours made anew ----
+
+model.define("dense", function(cfg)
+  return function(x) return nn.head(nn.embedding(x, nn.param("embed", {cfg.vocab, 4})), nn.param("out", {cfg.vocab, 4})) end
+end)
+ours_alone("model.dense made anew", model.dense {vocab = 20, layers = 1}, "model.dense is a model of one's own")
 
 os.execute("rm -rf '" .. folder .. "'")
 tap.done()
