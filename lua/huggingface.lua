@@ -41,8 +41,7 @@ local function foreign(m, list)
   end
   local router = m.family == "moe" and c.router
   if router and (not routers[router] or routers[router] ~= nn.routers[router]) then
-    list[#list + 1] = ("router = '%s' is one's own, where the families have 'softmax' (qwen3_moe) or 'sigmoid' (glm4_moe)")
-      :format(router)
+    list[#list + 1] = ("router = '%s' is one's own, where qwen3_moe has 'softmax' and glm4_moe 'sigmoid'"):format(router)
   end
   if c.capacity then
     list[#list + 1] = ("capacity = %g leaves tokens out, where the families are dropless (capacity = nil)"):format(c.capacity)

@@ -3,9 +3,9 @@
  *   engine.tokenizer_load_bare(path)  as sy_tokenizer_load_bare: for runs that were recorded so
  *   engine.tokenizer_is_bare(tok)     */
 #include "bind/bind_int.h"
-#include "bind/handle.h"
 #include "bind/data.h"
 #include "bind/engine.h"
+#include "bind/handle.h"
 
 #include "base/hash.h"
 

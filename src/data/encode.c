@@ -580,8 +580,7 @@ static int encode_pieces(struct job *job, int64_t pieces, const int64_t *of, str
 }
 
 int sy__encode_many(struct sy__encoders *set, const struct sy__text *texts, int64_t count,
-                    struct sy__ids *out, int64_t *ends, struct sy__place *place,
-                    struct sy_err *err)
+                    struct sy__ids *out, int64_t *ends, struct sy__place *place, struct sy_err *err)
 {
     if (count == 0)
         return 0;
@@ -598,8 +597,7 @@ int sy__encode_many(struct sy__encoders *set, const struct sy__text *texts, int6
         rc = encode_pieces(&job, pieces, of, out, ends, err);
         if (job.failed && place)
             *place = (struct sy__place){
-                of[job.bad],
-                (size_t)(piece[job.bad].text - texts[of[job.bad]].text) + job.at};
+                of[job.bad], (size_t)(piece[job.bad].text - texts[of[job.bad]].text) + job.at};
     } else {
         rc = no_memory(err);
     }

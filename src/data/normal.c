@@ -2,7 +2,8 @@
  *
  * Forms NFC to NFKD (UAX 15): decompose each character, put marks in order of their combining
  * class, compose.  An ASCII character never joins what stands before it, so text is taken in
- * stretches of other characters with one ASCII character in front, and ASCII is only copied.
+ * stretches of other characters with one ASCII character in front, and ASCII is only copied.  Nor
+ * do U+4000..U+9FFF, ideographs, so that a stretch of Chinese may end at STRETCH bytes.
  * Marks are put in order by counting: a text of nothing but marks costs no more than any. */
 #include "data/normal_int.h"
 
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#define STRETCH 4096
 #define EXPANDS 24 /* characters that one may become; Unicode's most is 18 */
 
 static int no_memory(struct sy_err *err)
@@ -167,6 +169,12 @@ static bool is_low(const char *s, size_t n)
     return true;
 }
 
+/* Whether a byte begins a character of U+4000..U+9FFF. */
+static bool is_ideograph(char byte)
+{
+    return (unsigned char)byte >= 0xe4 && (unsigned char)byte <= 0xe9;
+}
+
 static int form(struct sy__normal_run *r, enum sy__normal_kind kind, const char *s, size_t n,
                 struct sy_str *out, struct sy_err *err)
 {
@@ -176,7 +184,7 @@ static int form(struct sy__normal_run *r, enum sy__normal_kind kind, const char 
             i++;
         size_t ascii = i == n || i == from ? i : i - 1; /* the last may be a letter of what comes */
         sy_str_add(out, s + from, ascii - from);
-        while (i < n && (unsigned char)s[i] >= 128)
+        while (i < n && (unsigned char)s[i] >= 128 && !(i - ascii > STRETCH && is_ideograph(s[i])))
             i++;
         if (kind == SY__NORMAL_NFC && is_low(s + ascii, i - ascii))
             sy_str_add(out, s + ascii, i - ascii);
@@ -200,8 +208,8 @@ static int lower(const char *s, size_t n, struct sy_str *out)
         if (c == 0x130)
             sy_str_puts(out, "i\xcc\x87");
         else
-            sy_str_add(out, u, (size_t)sy_utf8_encode(
-                                   (uint32_t)utf8proc_tolower((utf8proc_int32_t)c), u));
+            sy_str_add(out, u,
+                       (size_t)sy_utf8_encode((uint32_t)utf8proc_tolower((utf8proc_int32_t)c), u));
     }
     return 0;
 }

@@ -70,10 +70,10 @@ static int property(struct spelling *s)
     if (end == s->n)
         return refuse(s, "\\p without an end");
     size_t not = s->re[open] == '^';
-    sy_str_add(s->out, s->re + s->at, 3 + not);
+    sy_str_add(s->out, s->re + s->at, 3 + not );
     if (end - open - not > 2)
         sy_str_puts(s->out, "sc:");
-    sy_str_add(s->out, s->re + open + not, end + 1 - open - not);
+    sy_str_add(s->out, s->re + open + not, end + 1 - open - not );
     s->at = end + 1;
     return 0;
 }
@@ -100,12 +100,23 @@ static const struct letter {
     char c;
     const char *outside, *inside;
 } letters[] = {
-    {'s', "[" WHITE "]", WHITE}, {'S', NO_WHITE, NO_WHITE},    {'w', "[" WORD FRACTIONS "]", WORD},
-    {'W', "[^" WORD FRACTIONS "]", ""},    {'d', NULL, NULL},            {'D', NULL, NULL},
-    {'n', NULL, NULL},           {'r', NULL, NULL},            {'t', NULL, NULL},
-    {'f', NULL, NULL},           {'a', NULL, NULL},            {'e', NULL, NULL},
-    {'v', "\\x0b", "\\x0b"},     {'h', "[0-9a-fA-F]", "0-9a-fA-F"}, {'A', NULL, ""},
-    {'z', NULL, ""},             {'Z', NULL, ""},
+    {'s', "[" WHITE "]", WHITE},
+    {'S', NO_WHITE, NO_WHITE},
+    {'w', "[" WORD FRACTIONS "]", WORD},
+    {'W', "[^" WORD FRACTIONS "]", ""},
+    {'d', NULL, NULL},
+    {'D', NULL, NULL},
+    {'n', NULL, NULL},
+    {'r', NULL, NULL},
+    {'t', NULL, NULL},
+    {'f', NULL, NULL},
+    {'a', NULL, NULL},
+    {'e', NULL, NULL},
+    {'v', "\\x0b", "\\x0b"},
+    {'h', "[0-9a-fA-F]", "0-9a-fA-F"},
+    {'A', NULL, ""},
+    {'z', NULL, ""},
+    {'Z', NULL, ""},
 };
 
 static int escaped(struct spelling *s, bool inside)
@@ -157,7 +168,7 @@ static int class(struct spelling *s)
 
 static int group(struct spelling *s)
 {
-    static const char *const known[] = {"(?:",  "(?=",   "(?!",   "(?<=", "(?<!",
+    static const char *const known[] = {"(?:", "(?=",  "(?!",   "(?<=", "(?<!",
                                         "(?>", "(?i:", "(?-i:", NULL};
     if (!follows(s, "(?"))
         copy(s, 1);
@@ -206,7 +217,7 @@ int sy__pattern_spell(struct sy_str *out, const char *re, size_t n, struct sy_er
         if (rc)
             return -1;
     }
-    return out->failed ? sy_err_set(err, SY_E_MEMORY,
-                                    "tokenizer: out of memory for the splitting pattern")
-                       : 0;
+    return out->failed
+               ? sy_err_set(err, SY_E_MEMORY, "tokenizer: out of memory for the splitting pattern")
+               : 0;
 }

@@ -308,7 +308,7 @@ static int match_at(struct sy__splitter *s, size_t *from, size_t *to, struct sy_
     *from = *to = s->valid;
     for (;;) {
         int rc = s->poll && s->poll->stop && s->poll->stop() ? PCRE2_ERROR_CALLOUT
-                                                              : search(s, text, n, at);
+                                                             : search(s, text, n, at);
         if (rc == PCRE2_ERROR_NOMATCH)
             return 0;
         if (rc < 0)

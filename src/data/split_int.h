@@ -8,7 +8,8 @@
  *  3. A pattern is shared by threads, a splitter belongs to one.
  *  4. Patterns of tokenizer.json are written for Oniguruma.  What PCRE2 reads otherwise is spelled
  *     out so that both match the same, or refused by name; nothing is matched approximately.
- *  5. A search has a limit of steps that grows with the text, so that linear work never meets it. */
+ *  5. A search has a limit of steps that grows with the text, so that linear work never meets it.
+ */
 #ifndef SY_DATA_SPLIT_INT_H
 #define SY_DATA_SPLIT_INT_H
 
@@ -40,7 +41,8 @@ struct sy__pattern *sy__pattern_new(const char *regex, size_t n, struct sy_err *
 /* The pattern that matches a text as it stands. */
 struct sy__pattern *sy__pattern_literal(const char *text, size_t n, struct sy_err *err);
 void sy__pattern_free(struct sy__pattern *p);
-/* Append Oniguruma's regular expression in PCRE2's words (pattern_spell.c).  UNSUPPORTED, MEMORY. */
+/* Append Oniguruma's regular expression in PCRE2's words (pattern_spell.c).  UNSUPPORTED, MEMORY.
+ */
 int sy__pattern_spell(struct sy_str *out, const char *re, size_t n, struct sy_err *err);
 /* The regular expression of a GGUF name, or NULL; all names, NULL-terminated. */
 const char *sy__pattern_regex(const char *name);

@@ -252,12 +252,20 @@ static int fill(struct sy_tokenizer *t, const struct sy__recipe *r, struct sy_er
 
 struct sy_tokenizer *sy__tokenizer_make(struct sy__recipe *r, struct sy_err *err)
 {
-    static const char *const eot[] = {
-        SY__EOT_NAME, "<|end_of_text|>", "<eos>", "</s>",
-        "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", NULL};
-    static const char *const bos[] = {
-        "<|begin_of_text|>", "<|startoftext|>", "<bos>", "<s>",
-        "<\xef\xbd\x9c" "begin\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", NULL};
+    static const char *const eot[] = {SY__EOT_NAME,
+                                      "<|end_of_text|>",
+                                      "<eos>",
+                                      "</s>",
+                                      "<\xef\xbd\x9c"
+                                      "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+                                      NULL};
+    static const char *const bos[] = {"<|begin_of_text|>",
+                                      "<|startoftext|>",
+                                      "<bos>",
+                                      "<s>",
+                                      "<\xef\xbd\x9c"
+                                      "begin\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+                                      NULL};
     struct sy_tokenizer *t = sy_calloc(1, sizeof *t);
     if (!t) {
         sy__recipe_free(r);
@@ -343,8 +351,8 @@ static size_t without_spaces(char *out, const char *bytes, size_t n)
     return k;
 }
 
-static size_t decode_into(const struct sy_tokenizer *tok, const int32_t *ids, int64_t n, bool goes_on,
-                          char *out)
+static size_t decode_into(const struct sy_tokenizer *tok, const int32_t *ids, int64_t n,
+                          bool goes_on, char *out)
 {
     const struct sy__strip *s = &tok->strip;
     char *p = out;

@@ -30,7 +30,7 @@ struct sy__template { /* ids that a post-processor puts around a text */
 };
 
 struct sy__strip { /* what a decoder takes away at the ends of the whole text */
-    char c[5];    /* UTF-8 */
+    char c[5];     /* UTF-8 */
     int32_t start, stop;
     bool spaces; /* every space of the first token (Metaspace) */
 };
@@ -55,7 +55,7 @@ struct sy_tokenizer {
     bool chars;             /* merging begins with characters, not with bytes */
     bool ignore_merges;     /* a word that is a token is taken whole */
     bool fuse_unk, cuttable;
-    bool bare; /* read as before added tokens were looked for in text */
+    bool bare;   /* read as before added tokens were looked for in text */
     int32_t unk; /* for a character that has no token and no bytes; -1: it is left out */
     struct sy__template around;
     struct sy__strip strip;
@@ -84,8 +84,8 @@ struct sy__recipe {
     struct sy__pretok pretok;   /* owned */
     struct sy__words vocab;     /* owned */
     bool chars, ignore_merges, byte_fallback, fuse_unk;
-    int32_t unk;               /* -1: none */
-    int32_t byte[256];         /* with byte_fallback */
+    int32_t unk;                /* -1: none */
+    int32_t byte[256];          /* with byte_fallback */
     struct sy__template around; /* owned */
     struct sy__strip strip;
     char *source; /* owned */

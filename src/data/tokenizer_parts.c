@@ -165,9 +165,8 @@ static int add_regex(struct sy__reader *p, const char *regex, enum sy__behavior 
 
 static int read_behavior(struct sy__reader *p, const struct sy_json *part, const char *otherwise)
 {
-    static const char *const names[] = {"Isolated",           "Removed",
-                                        "MergedWithPrevious", "MergedWithNext",
-                                        "Contiguous",         NULL}; /* as the enum */
+    static const char *const names[] = {"Isolated",       "Removed",    "MergedWithPrevious",
+                                        "MergedWithNext", "Contiguous", NULL}; /* as the enum */
     const struct sy_json *v = sy_json_get(part, "behavior");
     for (int i = 0; names[i]; i++)
         if (v ? is(part, "behavior", names[i]) : !strcmp(names[i], otherwise))
@@ -262,9 +261,9 @@ static int read_stage(struct sy__reader *p, const struct sy_json *part)
                          SY__ISOLATED, false);
     if (is(part, "type", "Punctuation")) {
         int behavior = read_behavior(p, part, "Isolated");
-        return behavior < 0 ? -1
-                            : add_regex(p, "[\\p{P}$+<=>\\^`|~]", (enum sy__behavior)behavior,
-                                        false);
+        return behavior < 0
+                   ? -1
+                   : add_regex(p, "[\\p{P}$+<=>\\^`|~]", (enum sy__behavior)behavior, false);
     }
     if (is(part, "type", "Whitespace"))
         return add_regex(p, "[\\w" JOINERS "]+|[^\\w\\s" JOINERS "]+", SY__REMOVED, true);
@@ -388,8 +387,7 @@ static int put_id(struct around *a, const struct sy_json *id)
     struct sy__template *t = &a->p->r.around;
     if (!id || id->type != SY_JSON_INT || id->integer < 0 || id->integer >= a->size)
         return sy__read_bad(a->p, "the post-processor names an id that is not there");
-    int32_t *grown =
-        sy_realloc(t->id, (size_t)(t->before + t->after + 1) * sizeof *grown);
+    int32_t *grown = sy_realloc(t->id, (size_t)(t->before + t->after + 1) * sizeof *grown);
     if (!grown)
         return sy__read_no_memory(a->p);
     t->id = grown;

@@ -8,7 +8,9 @@
  *  2. The text of a token is its bytes where the model works on bytes, else its name; merges are
  *     looked up by it.  What a token decodes to may differ: an added token stands for its name.
  *  3. A token of a byte-level vocabulary that spells no bytes is there, but no text gives it.
- *  4. Truncation and padding are not applied: they belong to batches (transformers ignores the
+ *  4. Letters, marks and normal forms are those of the Unicode that PCRE2 and utf8proc know:
+ *     characters that a later version brought may be taken otherwise there.
+ *  5. Truncation and padding are not applied: they belong to batches (transformers ignores the
  *     file's, too). */
 #include "base/file.h"
 #include "base/hash.h"
@@ -20,7 +22,7 @@
 #include <sys/stat.h>
 
 #define FILE_MAX ((size_t)256 << 20)
-#define HOLES_MAX 4096 /* ids without a token, beside as many as there are tokens */
+#define HOLES_MAX 4096      /* ids without a token, beside as many as there are tokens */
 #define MARK "\xe2\x96\x81" /* U+2581, SentencePiece's space */
 
 #define get sy__read_get
@@ -29,7 +31,7 @@
 
 struct text { /* of a token, in `bytes` */
     size_t at, n;
-    bool odd; /* a byte-level vocabulary's name that spells no bytes */
+    bool odd;         /* a byte-level vocabulary's name that spells no bytes */
     const char *name; /* of an added token, when it was normalized */
     size_t name_n;
 };
@@ -74,8 +76,14 @@ int sy__read_unsupported(struct sy__reader *p, const char *what, const struct sy
     return -1;
 }
 
-static int bad(struct reader *p, const char *what) { return sy__read_bad(&p->part, what); }
-static int no_memory(struct reader *p) { return sy__read_no_memory(&p->part); }
+static int bad(struct reader *p, const char *what)
+{
+    return sy__read_bad(&p->part, what);
+}
+static int no_memory(struct reader *p)
+{
+    return sy__read_no_memory(&p->part);
+}
 
 static int bad_at(struct reader *p, const char *what, int64_t value)
 {
@@ -381,8 +389,8 @@ static int read_merges(struct reader *p, const struct sy_json *model)
 
 /* ---- what tokens decode to ---- */
 
-static void replace_all(struct sy_str *out, const char *s, size_t n, const char *old,
-                        size_t old_n, const char *new, size_t new_n)
+static void replace_all(struct sy_str *out, const char *s, size_t n, const char *old, size_t old_n,
+                        const char *new, size_t new_n)
 {
     const char *end = s + n, *at;
     sy_str_clear(out);
@@ -397,7 +405,9 @@ static void replace_all(struct sy_str *out, const char *s, size_t n, const char 
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'                 ? c - '0'
+           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                : -1;
 }
 
 /* The byte of <0x0A>, or -1. */
@@ -621,8 +631,7 @@ static void describe_texts(struct reader *p)
 
 static int read_model(struct reader *p, const struct sy_json *root)
 {
-    static const char *const off[] = {"dropout", "continuing_subword_prefix",
-                                      "end_of_word_suffix"};
+    static const char *const off[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix"};
     struct sy__reader *part = &p->part;
     const struct sy_json *model = get(root, "model", SY_JSON_OBJECT);
     if (!model)
@@ -642,8 +651,7 @@ static int read_model(struct reader *p, const struct sy_json *root)
         return -1;
     if (part->r.chars && read_unknown(p, model))
         return -1;
-    if (!part->bare &&
-        (sy__read_decoder(part, root) || sy__read_post(part, root, p->size)))
+    if (!part->bare && (sy__read_decoder(part, root) || sy__read_post(part, root, p->size)))
         return -1;
     if (normalize_added(p))
         return -1;

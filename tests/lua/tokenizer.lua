@@ -94,6 +94,9 @@ for _, name in ipairs {"deepseek", "llama2", "metaspace", "gemma", "strips"} do
   ok(pcall(tok.encode, tok, (" "):rep(1000000)), name .. ": a megabyte of spaces")
 end
 
+local chinese = ("\u{4f60}\u{597d}"):rep(30000) .. "e\u{301}" .. ("\u{304b}\u{3099}"):rep(30000)
+is(qwen:decode(qwen:encode(chinese)), ("\u{4f60}\u{597d}"):rep(30000) .. "\u{e9}" .. ("\u{304c}"):rep(30000), "a long text to NFC")
+
 -- ---- limits ----
 
 local base = read(place .. "deepseek3.json") -- Splits are in a Sequence there

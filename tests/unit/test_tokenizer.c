@@ -563,6 +563,56 @@ static void without_memory(const struct sy_str *json)
            "training, encoding with each of %d allocations failing: %d errors", (int)n, failed);
 }
 
+/* A model of characters with every kind of part that has memory of its own. */
+static const char pieces_json[] =
+    "{\"added_tokens\": [{\"id\": 0, \"content\": \"?\", \"special\": true},"
+    " {\"id\": 8, \"content\": \"e\xcc\x81x\", \"special\": false, \"lstrip\": true}],"
+    " \"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"},"
+    " {\"type\": \"Replace\", \"pattern\": {\"Regex\": \"q+\"}, \"content\": \"a\"},"
+    " {\"type\": \"Replace\", \"pattern\": {\"String\": \"..\"}, \"content\": \"b\"}]},"
+    " \"pre_tokenizer\": {\"type\": \"Metaspace\", \"replacement\": \"_\"},"
+    " \"post_processor\": {\"type\": \"RobertaProcessing\", \"cls\": [\"a\", 2], \"sep\": [\"b\", "
+    "3]},"
+    " \"decoder\": {\"type\": \"Metaspace\", \"replacement\": \"_\"},"
+    " \"model\": {\"type\": \"BPE\", \"unk_token\": \"?\", \"fuse_unk\": true,"
+    " \"vocab\": {\"?\": 0, \"_\": 1, \"a\": 2, \"b\": 3, \"_a\": 4, \"_ab\": 5, \"aa\": 6, "
+    "\"\xc3\xa9\": 7},"
+    " \"merges\": [\"_ a\", \"_a b\", \"a a\"]}}";
+
+static void pieces_of_all_kinds(void)
+{
+    static const char text[] = "ab qq..  zzb e\xcc\x81x e\xcc\x81";
+    static const int32_t want[] = {2, 5, 5, 1, 1, 0, 3, 8, 1, 7, 3}; /* the library's */
+    const struct sy_encode_options o = {.special = true};
+    int64_t n = 0, i, failed = 0, wrong = 0;
+    size_t live = sy_mem_live();
+    for (i = 0; i <= n; i++) {
+        struct sy_err err = SY_ERR_INIT;
+        int32_t *ids = NULL;
+        uint64_t before = sy_mem_count();
+        sy_mem_fail_at((uint64_t)i); /* 0, the first time: none */
+        struct sy_tokenizer *t = sy_tokenizer_parse(pieces_json, sizeof pieces_json - 1, "x", &err);
+        int64_t k = t ? sy_tokenizer_encode_with(t, text, sizeof text - 1, &o, &ids, &err) : -1;
+        sy_mem_fail_at(0);
+        n = i ? n : (int64_t)(sy_mem_count() - before);
+        failed += k < 0;
+        bool same = k == sizeof want / sizeof *want && !memcmp(ids, want, sizeof want);
+        wrong += k < 0 ? err.code != SY_E_MEMORY : !same;
+        sy_free(ids);
+        sy_tokenizer_unref(t);
+    }
+    tap_ok(!wrong && failed > 40 && sy_mem_live() == live,
+           "a model of characters, with each of %d allocations failing: %d errors, %d wrong",
+           (int)n, (int)failed, (int)wrong);
+    struct sy_str json = SY_STR_INIT;
+    sy_str_puts(&json, pieces_json);
+    replaced(&json, "\"unk_token\": \"?\", ", "", SY_E_UNSUPPORTED);
+    replaced(&json, "\"id\": 8", "\"id\": 11", SY_E_FORMAT);
+    replaced(&json, "\"q+\"", "\"q{2}+\"", SY_E_UNSUPPORTED);
+    replaced(&json, "\"decoder\": {", "\"decoder\": null, \"d\": {", SY_E_OK);
+    sy_str_free(&json);
+}
+
 static void files(void)
 {
     char path[] = "/tmp/sy_tokenizer_XXXXXX";
@@ -636,6 +686,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < 4; i++)
         many_threads(sy__pattern_names()[i]);
     long_word();
+    pieces_of_all_kinds();
     files();
     return tap_done();
 }
