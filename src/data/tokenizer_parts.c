@@ -51,7 +51,29 @@ static int name_out(struct sy__reader *p, struct sy_str *out, const struct sy_js
     return out->failed ? sy__read_no_memory(p) : 0;
 }
 
-/* {"String": ...} or {"Regex": ...}: a pattern, named in `beyond`. */
+/* What compiling gave; the file's name goes into its error. */
+static struct sy__pattern *of_file(struct sy__reader *p, struct sy__pattern *pattern,
+                                   const struct sy_err *why)
+{
+    if (!pattern)
+        sy_err_set(p->err, why->code, "tokenizer: %s: %s", p->name,
+                   why->msg + (strncmp(why->msg, "tokenizer: ", 11) ? 0 : 11));
+    return pattern;
+}
+
+static struct sy__pattern *literal(struct sy__reader *p, const char *text, size_t n)
+{
+    struct sy_err why = SY_ERR_INIT;
+    return of_file(p, sy__pattern_literal(text, n, &why), &why);
+}
+
+static struct sy__pattern *regular(struct sy__reader *p, const char *regex, size_t n)
+{
+    struct sy_err why = SY_ERR_INIT;
+    return of_file(p, sy__pattern_new(regex, n, &why), &why);
+}
+
+/* {"String": ...} or {"Regex": ...} */
 static struct sy__pattern *pattern_of(struct sy__reader *p, const struct sy_json *part)
 {
     const struct sy_json *v = get(part, "pattern", SY_JSON_OBJECT);
@@ -62,8 +84,7 @@ static struct sy__pattern *pattern_of(struct sy__reader *p, const struct sy_json
         sy__read_bad(p, "splitting pattern is malformed");
         return NULL;
     }
-    return regex ? sy__pattern_new(s->string, s->string_len, p->err)
-                 : sy__pattern_literal(s->string, s->string_len, p->err);
+    return regex ? regular(p, s->string, s->string_len) : literal(p, s->string, s->string_len);
 }
 
 /* ---- normalizers ---- */
@@ -160,7 +181,7 @@ static int add_split(struct sy__reader *p, struct sy__pattern *pattern, enum sy_
 static int add_regex(struct sy__reader *p, const char *regex, enum sy__behavior behavior,
                      bool invert)
 {
-    return add_split(p, sy__pattern_new(regex, strlen(regex), p->err), behavior, invert);
+    return add_split(p, regular(p, regex, strlen(regex)), behavior, invert);
 }
 
 static int read_behavior(struct sy__reader *p, const struct sy_json *part, const char *otherwise)
@@ -219,8 +240,7 @@ static int read_metaspace(struct sy__reader *p, const struct sy_json *part)
     stage->prepend = (enum sy__prepend)scheme;
     if (!is_on(part, "split", true))
         return 0;
-    return add_split(p, sy__pattern_literal(stage->mark, strlen(stage->mark), p->err),
-                     SY__MERGED_WITH_NEXT, false);
+    return add_split(p, literal(p, stage->mark, strlen(stage->mark)), SY__MERGED_WITH_NEXT, false);
 }
 
 static int read_split(struct sy__reader *p, const struct sy_json *part)
@@ -243,7 +263,7 @@ static int read_delimiter(struct sy__reader *p, const struct sy_json *part)
     char c[5];
     if (one_char(p, part, "delimiter", c))
         return -1;
-    return add_split(p, sy__pattern_literal(c, strlen(c), p->err), SY__REMOVED, false);
+    return add_split(p, literal(p, c, strlen(c)), SY__REMOVED, false);
 }
 
 #define JOINERS "\\x{200c}\\x{200d}" /* of \w in Rust's regex crate, not in Oniguruma's */
