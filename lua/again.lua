@@ -14,7 +14,7 @@ local PLAN = {} -- hyper-parameters that need a new plan
 for _, h in ipairs(engine.hyper()) do PLAN[h.name] = h.live == "plan" or nil end
 -- Kinds that change what follows; all others are for people.
 local EFFECT = {set = true, schedule = true, input = true, freeze = true, unfreeze = true, config = true, reset = true,
-  skip = true}
+  skip = true, rules = true}
 
 -- ---- entries ----
 
@@ -196,6 +196,16 @@ local function base(path, config, step)
   end
 end
 
+--- What comes is by the rules of now (include/switchyard/hyper.h); what was stays by those of then.
+local function renew(r)
+  local h = r._h
+  if h:rules() >= engine.rules then return end
+  local text = ("what comes is by the rules of this program (%d), what was before by those of then (%d)")
+    :format(engine.rules, h:rules())
+  h:apply{kind = "rules", value = engine.rules, text = text}
+  engine.event(r.name, "rules", text)
+end
+
 -- ---- making runs again ----
 
 local function check_start(what, r)
@@ -217,7 +227,12 @@ end
 local function make(what, path, config, name, given)
   local m = record.model(what, path, config, given.code)
   local d = given.data or record.data(what, path, config)
-  local r = Run._make(m, d, Run._read_options(m, read_options(config, name)))
+  local o = Run._read_options(m, read_options(config, name))
+  if (config.rules or 1) > engine.rules then
+    error(("%s: run '%s' was made by rules %d, this program knows 1 to %d"):format(what, name, config.rules, engine.rules), 0)
+  end
+  o.rules = config.rules or 1 -- what the trainer decided by then; its journal may say otherwise later
+  local r = Run._make(m, d, o)
   rawset(r, "_config", config)
   rawset(r, "_path", path)
   r._h:pause()
@@ -251,6 +266,6 @@ end
 return {
   EFFECT = EFFECT, stored_journal = stored_journal, behind = behind, before = before, apply = apply,
   progress = progress, walk = walk, go_through = go_through,
-  base = base, routing = routing, reshape = reshape, read_inputs = read_inputs, load = load, must_load = must_load,
+  base = base, routing = routing, reshape = reshape, read_inputs = read_inputs, load = load, must_load = must_load, renew = renew,
   check_start = check_start, make = make, open = open, guarded = guarded, alone = alone,
 }

@@ -57,7 +57,11 @@ docs.entries = {
    .. "The run has a directory from its first moment on, runs/NAME/ (SWITCHYARD_RUNS, --runs), with its configuration, "
    .. "code, series, journal and checkpoints: see train.resume. "
    .. "A script waits for its runs before it ends. Any of lr, clip, batch ... can be changed while it goes on: r.lr = 3e-4 "
-   .. "holds from the next step; batch, context and accumulate trace and plan again; seed is fixed. A step whose loss or "
+   .. "holds from the next step; batch, context and accumulate trace and plan again; seed is fixed. "
+   .. "After r.steps = n the learning rate goes on "
+   .. "from where it stands to min_lr at the new end, without a jump (wsd: it stays until the last decay share of all steps); "
+   .. "what had come to min_lr stays there, and a line says so: go back with r:rewind, or set r.lr and r.schedule = "
+   .. "\"constant\", for another rate. A step whose loss or "
    .. "gradient is not finite, or over skip_sigma deviations from those of the last 128, is skipped (see r:why); "
    .. "max_skips of them in a row end the run in state failed with the parameters from before. Errors: an unknown option, a value out of range, "
    .. "text shorter than a window, a vocabulary smaller than the data's, a model that another run trains, a name that "
@@ -70,7 +74,8 @@ docs.entries = {
    .. "that checkpoint is changed again at its step. Data, tokenizer, program or kernels that are not as they were are "
    .. "named in an error; force goes on all the same and writes that into the journal. code = true runs the stored "
    .. "script up to its first train(), for a model that it defines; data gives the data set where it cannot be read "
-   .. "again. Errors: a run that is open, here or in another process (which is named).", nil, options = "train.resume"},
+   .. "again. steps = n is r.steps = n (see train). What the run had done by the rules of an older program stays so, and "
+   .. "what comes is by those of now; the journal says where. Errors: a run that is open, here or in another process (which is named).", nil, options = "train.resume"},
   {"replay", "replay(name, {step=, code=, data=}) -> {identical=, step=, difference=, text=}",
    "Repeat a run from its beginning with the entries of its journal, in memory, and compare losses bit by bit at every "
    .. "stored step and parameters and moments at every checkpoint. step is the last that was compared, or the first that "

@@ -131,7 +131,7 @@ end
 function record.config(m, d, o, initial, code)
   local given = {}
   for k, v in pairs(o) do
-    if k ~= "name" and k ~= "paused" and type(v) ~= "table" then given[k] = v end
+    if k ~= "name" and k ~= "paused" and k ~= "rules" and type(v) ~= "table" then given[k] = v end
   end
   given.sampling = o.sampling_name
   given.sampling_name = nil
@@ -142,7 +142,7 @@ function record.config(m, d, o, initial, code)
     for i, a in ipairs(arg) do args[i] = tostring(a) end
   end
   return {
-    format = 1, version = engine.version, exact = engine.exact, initial = initial, args = args,
+    format = 1, version = engine.version, exact = engine.exact, rules = o.rules, initial = initial, args = args,
     model = {family = m.family, config = fine and cfg or nil, why = not fine and tostring(cfg) or nil,
              code = family_file(m, code)},
     script = code[1] and code[1].file or nil,

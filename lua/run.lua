@@ -199,7 +199,7 @@ local function start(m, d, given)
   if d.vocab > m.cfg.vocab then
     error(("train: the data has token ids up to %d, the model's vocab is %d"):format(d.vocab - 1, m.cfg.vocab), 0)
   end
-  o.name = o.name or fresh_name()
+  o.name, o.rules = o.name or fresh_name(), engine.rules
   Run._check_name("train", o.name, not o.save)
   local r = Run._make(m, d, o)
   if o.save then keep_record(r, "train") end
@@ -501,6 +501,8 @@ function Run.__newindex(r, name, value)
   if not ok then options.raise(kind, 2) end
   if kind == "plan" then
     set_shape(r, function() r._h:set(name, old) end)
+  elseif name == "steps" and value ~= old then -- at the end of what it had, a run may learn at another rate than is thought
+    engine.event(r.name, "schedule", ("steps = %d: %s"):format(value, r._h:outlook()))
   end
 end
 

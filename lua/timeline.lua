@@ -134,6 +134,7 @@ local function go_on(store, name, o)
       h:repeating(false)
       return from
     end)
+    again.renew(r)
     tell_resumed(r, store, at)
     for _, e in ipairs(store:entries "samples" or {}) do r.samples[#r.samples + 1] = {step = e.step, text = e.text} end
     if o.steps then r.steps = o.steps end
@@ -277,6 +278,7 @@ local function rewind(r, step)
       engine.shield(function()
         cut(r, step, {step = now})
         h:repeating(false)
+        again.renew(r)
       end)
     end)
     drop_undo(r._store:path())
@@ -369,6 +371,7 @@ local function fill_fork(child, r, path, image, journal, step)
   for _, e in ipairs(journal) do store:add("journal", e.step, e.kind, e.text, record.pack(e)) end
   go_through(child, behind(journal, image), step, "forking")
   h:repeating(false)
+  again.renew(child)
   store:add("events", step, "fork", ("of %s at step %d"):format(r.name, step))
   store:flush()
 end

@@ -57,6 +57,8 @@ script_tests += %D%/cli/train.sh
 script_tests += %D%/lua/hostile.lua %D%/cli/escapes.sh
 script_tests += %D%/cli/runs.sh %D%/cli/kill.sh %D%/cli/resume.sh %D%/lua/timeline.lua
 script_tests += %D%/lua/disk.lua
+script_tests += %D%/cli/runs.sh %D%/cli/kill.sh %D%/cli/resume.sh %D%/lua/timeline.lua \
+    %D%/lua/schedule.lua
 EXTRA_DIST += %D%/cli/lib.sh %D%/cli/prompt.pty %D%/cli/live.pty %D%/cli/jobs.pty %D%/cli/jobs.lua
 # A person at a terminal, for cli/*.pty.
 check_PROGRAMS += %D%/cli/pty

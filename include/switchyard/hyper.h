@@ -6,6 +6,7 @@
 #include "switchyard/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum sy_live {
@@ -22,8 +23,8 @@ enum sy_live {
     X(accumulate, true, 1, 1e6, 1, PLAN, "micro-batches of a step")                                \
     X(lr, false, 0, 1e6, 1e-3, NEXT, "learning rate at its highest")                               \
     X(min_lr, false, 0, 1e6, -1, NEXT, "learning rate at the end; default: a tenth of lr")         \
-    X(warmup, true, 0, 1e12, -1, NEXT, "steps of linear warm-up; default: a tenth of steps, at most 100") \
-    X(decay, false, 0, 1, 0.2, NEXT, "share of the steps in which wsd decays")                     \
+    X(warmup, true, 0, 1e12, -1, NEXT, "steps of linear warm-up; default: a tenth of the steps at the start, at most 100") \
+    X(decay, false, 0, 1, 0.2, NEXT, "share of the steps in which wsd decays; 0: never")                     \
     X(beta1, false, 0, 0.999999, 0.9, NEXT, "AdamW: decay of the first moment")                           \
     X(beta2, false, 0, 0.9999999, 0.95, NEXT, "AdamW: decay of the second moment")                         \
     X(eps, false, 1e-30, 1, 1e-8, NEXT, "AdamW: added to the denominator")                             \
@@ -55,9 +56,19 @@ struct sy_hyper_spec {
 
 enum sy_schedule { SY_COSINE, SY_WSD, SY_LINEAR, SY_CONSTANT, SY_SCHEDULE_COUNT };
 
+/* What a trainer decides by itself, by versions; a run keeps its own until its journal says otherwise (kind "rules"):
+ *   1  warm-up is a tenth of whatever `steps` is now, and a change of `steps` computes the rate anew, jumps and all;
+ *      wsd with decay 0 falls to min_lr after the warm-up; AdamW's time counts steps that were skipped
+ *   2  as below */
+#define SY_RULES 2
+
 struct sy_hyper {
     double v[SY_HYPER_COUNT];
     enum sy_schedule schedule;
+    int rules;
+    double planned; /* `steps` of the start, by which the default of warmup goes; 0: that of now */
+    int64_t from;   /* the schedule was begun anew after this step; 0: it was not */
+    double share;   /* of lr over min_lr that was left then */
 };
 
 const struct sy_hyper_spec *sy_hyper_spec(enum sy_hyper_id id);
@@ -77,5 +88,11 @@ int sy_schedule_parse(const char *name); /* or -1 */
  * min_lr at `steps`, constant, or wsd: constant, then linear to min_lr over the last `decay` share.
  * Sources: Loshchilov & Hutter 2017 (cosine); Hu et al. 2024, MiniCPM (warm-up, stable, decay). */
 double sy_hyper_lr(const struct sy_hyper *h, int64_t step);
+/* A value changes after `step`.  When it is `steps`, the warm-up stays what it was, and the schedule goes from the rate
+ * that stands then to min_lr at the new end, without a jump: a run that had come to min_lr stays there; wsd holds the
+ * rate that stands until the last `decay` share of all steps. */
+void sy_hyper_put(struct sy_hyper *h, enum sy_hyper_id id, double value, int64_t step);
+/* What the learning rate will do after `step`, for people: "lr falls from 0.00055 to 0.0001 at step 2000 (cosine)" */
+void sy_hyper_outlook(const struct sy_hyper *h, int64_t step, char *text, size_t n);
 
 #endif

@@ -115,6 +115,9 @@ struct sy_corpus *sy_trainer_corpus(const struct sy_trainer *t);
 int sy_trainer_set(struct sy_trainer *t, enum sy_hyper_id id, double value, struct sy_err *err);
 double sy_trainer_get(struct sy_trainer *t, enum sy_hyper_id id);
 void sy_trainer_set_schedule(struct sy_trainer *t, enum sy_schedule s);
+/* What the learning rate will do with all that was set (sy_hyper_outlook). */
+void sy_trainer_outlook(struct sy_trainer *t, char *text, size_t n);
+int sy_trainer_rules(struct sy_trainer *t); /* SY_RULES, or those of an older run */
 enum sy_schedule sy_trainer_schedule(struct sy_trainer *t);
 /* Value of a named input (nn.input) from the next border on: n numbers.  NAME, SHAPE. */
 int sy_trainer_set_input(struct sy_trainer *t, const char *name, const float *values, int64_t n,
@@ -158,6 +161,7 @@ int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t n, double *
  *  config      option of the plan     value or text                 the host: needs a new plan
  *  reset       parameters' prefix     expert, value = seed          the host
  *  skip        -                      value = step: is left out    sy_trainer_apply
+ *  rules       -                      value = SY_RULES of then     sy_trainer_apply
  *  skipped     -                      value = step: the rule did   nobody: the rule decides again
  *  note, hook, failed, resume: for people */
 struct sy_journal_entry {

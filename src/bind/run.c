@@ -64,6 +64,9 @@ static void read_hyper(lua_State *L, int arg, struct sy_hyper *h)
     int s = lua_isnil(L, -1) ? SY_COSINE : sy_schedule_parse(luaL_checkstring(L, -1));
     h->schedule = s < 0 ? SY_COSINE : (enum sy_schedule)s;
     lua_pop(L, 1);
+    lua_getfield(L, arg, "rules");
+    h->rules = (int)luaL_optinteger(L, -1, SY_RULES);
+    lua_pop(L, 1);
 }
 
 /* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function) -> run, running */
@@ -176,6 +179,22 @@ static int run_get(lua_State *L)
         lua_pushnil(L);
     else
         lsy_push_hyper(L, (enum sy_hyper_id)id, sy_trainer_get(t, (enum sy_hyper_id)id));
+    return 1;
+}
+
+/* run:outlook() -> text: what the learning rate will do */
+static int run_outlook(lua_State *L)
+{
+    char text[256];
+    sy_trainer_outlook(check_run(L)->trainer, text, sizeof text);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+/* run:rules() -> integer */
+static int run_rules(lua_State *L)
+{
+    lua_pushinteger(L, sy_trainer_rules(check_run(L)->trainer));
     return 1;
 }
 
@@ -564,7 +583,8 @@ static const luaL_Reg run_methods[] = {
     {"release", run_release}, {"eval", run_eval},           {"hash", run_hash},
     {"replan", run_replan},   {"freeze", run_freeze},       {"note", run_note},
     {"every", run_every},     {"repeating", run_repeating}, {"in_hook", run_in_hook},
-    {"settle", run_settle},   {"input", run_input},
+    {"settle", run_settle},   {"input", run_input},         {"outlook", run_outlook},
+    {"rules", run_rules},
     {"series", run_series},   {"history", run_history},     {"last", run_last},
     {"profile", run_profile}, {"clear_moments", run_clear_moments}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"trainer", l_trainer}, {NULL, NULL}};

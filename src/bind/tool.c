@@ -358,6 +358,7 @@ void lsy_open_tools(lua_State *L)
     lua_pushliteral(L, PACKAGE_VERSION);
     lua_setfield(L, -2, "version");
     lsy_set_integer(L, "exact", SY_EXACT_VERSION);
+    lsy_set_integer(L, "rules", SY_RULES);
     lua_newtable(L); /* what ran that lies in no file: a list of texts (chunk.c) */
     lua_setfield(L, -2, "chunks");
     lua_pop(L, 1);

@@ -28,7 +28,9 @@
 #include "tensor/tensor.h"
 #include "train/spike.h"
 
-#define SY_CHECKPOINT_FORMAT 2 /* 1, without the window of the spike rule, is read as well */
+/* Read as well: 1, without the window of the spike rule; 2, without the number of the rules (switchyard/hyper.h), which
+ * is 1 there. */
+#define SY_CHECKPOINT_FORMAT 3
 /* Raised whenever any kernel or sampler gives other bits than before: resumes across it are not exact. */
 #define SY_EXACT_VERSION 1
 #define SY_PATH_MAX 1024

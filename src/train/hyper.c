@@ -2,6 +2,7 @@
 #include "switchyard/hyper.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct sy_hyper_spec specs[SY_HYPER_COUNT] = {
@@ -37,6 +38,9 @@ void sy_hyper_defaults(struct sy_hyper *h)
     for (int i = 0; i < SY_HYPER_COUNT; i++)
         h->v[i] = specs[i].preset;
     h->schedule = SY_COSINE;
+    h->rules = SY_RULES;
+    h->planned = h->share = 0;
+    h->from = 0;
 }
 
 int sy_hyper_check(enum sy_hyper_id id, double value, struct sy_err *err)
@@ -54,22 +58,78 @@ int sy_hyper_check(enum sy_hyper_id id, double value, struct sy_err *err)
 
 static double warmup_of(const struct sy_hyper *h)
 {
-    double w = h->v[SY_HYPER_warmup], tenth = floor(h->v[SY_HYPER_steps] / 10);
+    double w = h->v[SY_HYPER_warmup], steps = h->planned > 0 ? h->planned : h->v[SY_HYPER_steps];
+    double tenth = floor(steps / 10);
     return w >= 0 ? w : tenth < 100 ? tenth : 100;
+}
+
+static double least_of(const struct sy_hyper *h)
+{
+    return h->v[SY_HYPER_min_lr] < 0 ? h->v[SY_HYPER_lr] / 10 : h->v[SY_HYPER_min_lr];
+}
+
+/* Last step before the rate falls. */
+static double top_of(const struct sy_hyper *h)
+{
+    double begin = fmax(warmup_of(h), (double)h->from);
+    return h->schedule == SY_WSD ? fmax(begin, h->v[SY_HYPER_steps] * (1 - h->v[SY_HYPER_decay])) : begin;
+}
+
+/* What is left of lr over min_lr at a step behind the warm-up. */
+static double share_at(const struct sy_hyper *h, double at)
+{
+    double steps = h->v[SY_HYPER_steps], first = top_of(h);
+    if (h->schedule == SY_CONSTANT)
+        return 1;
+    double part = steps > first ? (at - first) / (steps - first) : h->rules < 2 || at > first;
+    part = part < 0 ? 0 : part > 1 ? 1 : part;
+    double shape = h->schedule == SY_COSINE ? 0.5 * (1 + cos(acos(-1.0) * part)) : 1 - part;
+    return h->from ? h->share * shape : shape;
 }
 
 double sy_hyper_lr(const struct sy_hyper *h, int64_t step)
 {
-    double lr = h->v[SY_HYPER_lr], steps = h->v[SY_HYPER_steps], warmup = warmup_of(h);
-    double least = h->v[SY_HYPER_min_lr] < 0 ? lr / 10 : h->v[SY_HYPER_min_lr];
-    double at = (double)step;
+    double lr = h->v[SY_HYPER_lr], least = least_of(h), warmup = warmup_of(h), at = (double)step;
     if (at <= warmup)
         return lr * at / warmup;
     if (h->schedule == SY_CONSTANT)
         return lr;
-    double first = h->schedule == SY_WSD ? fmax(warmup, steps * (1 - h->v[SY_HYPER_decay])) : warmup;
-    double part = steps > first ? (at - first) / (steps - first) : 1;
-    part = part < 0 ? 0 : part > 1 ? 1 : part;
-    double share = h->schedule == SY_COSINE ? 0.5 * (1 + cos(acos(-1.0) * part)) : 1 - part;
-    return least + (lr - least) * share;
+    return least + (lr - least) * share_at(h, at);
+}
+
+/* Behind the warm-up, and once a step: whoever takes a change back has lost nothing. */
+static void begin_anew(struct sy_hyper *h, int64_t step)
+{
+    if (!(h->planned > 0))
+        h->planned = h->v[SY_HYPER_steps];
+    if ((double)step <= warmup_of(h) || step == h->from)
+        return;
+    h->share = share_at(h, (double)step);
+    h->from = step;
+}
+
+void sy_hyper_put(struct sy_hyper *h, enum sy_hyper_id id, double value, int64_t step)
+{
+    if (id == SY_HYPER_steps && h->rules >= 2)
+        begin_anew(h, step);
+    h->v[id] = value;
+}
+
+void sy_hyper_outlook(const struct sy_hyper *h, int64_t step, char *text, size_t n)
+{
+    double steps = h->v[SY_HYPER_steps], warmup = warmup_of(h), top = fmax(top_of(h), (double)step);
+    double now = sy_hyper_lr(h, step > 0 ? step : 1), last = sy_hyper_lr(h, (int64_t)steps);
+    const char *name = schedules[h->schedule];
+    if ((double)step >= steps)
+        snprintf(text, n, "no steps are left");
+    else if ((double)step < warmup)
+        snprintf(text, n, "lr rises to %.4g at step %.0f, then %s to %.4g at step %.0f",
+                 sy_hyper_lr(h, (int64_t)fmin(warmup, steps)), fmin(warmup, steps), name, last, steps);
+    else if (fabs(last - now) <= 1e-9 * now)
+        snprintf(text, n, "lr stays at %.4g up to step %.0f (%s)", now, steps, name);
+    else if (top > (double)step)
+        snprintf(text, n, "lr stays at %.4g up to step %.0f, then falls to %.4g at step %.0f (%s)", now, top, last,
+                 steps, name);
+    else
+        snprintf(text, n, "lr goes from %.4g to %.4g at step %.0f (%s)", now, last, steps, name);
 }

@@ -141,7 +141,8 @@ static int apply_set(struct sy_trainer *t, const struct sy_journal_entry *e, str
     if (sy_hyper_check((enum sy_hyper_id)id, e->value, err))
         return sy_err_prefix(err, "journal: step %lld", (long long)e->step);
     pthread_mutex_lock(&t->lock);
-    t->hyper.v[id] = t->wanted.v[id] = e->value;
+    sy_hyper_put(&t->hyper, (enum sy_hyper_id)id, e->value, t->status.step);
+    t->wanted.v[id] = e->value;
     t->status.steps = (int64_t)t->hyper.v[SY_HYPER_steps];
     pthread_mutex_unlock(&t->lock);
     return 0;
@@ -160,6 +161,19 @@ static int apply_schedule(struct sy_trainer *t, const struct sy_journal_entry *e
     return 0;
 }
 
+static int apply_rules(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err)
+{
+    if (!(e->value >= 1 && e->value <= SY_RULES && e->value == floor(e->value)))
+        return sy_err_set(err, SY_E_UNSUPPORTED, "journal: step %lld: rules %g, this program knows 1 to %d",
+                          (long long)e->step, e->value, SY_RULES);
+    pthread_mutex_lock(&t->lock);
+    t->hyper.rules = (int)e->value;
+    if (!(t->hyper.planned > 0))
+        t->hyper.planned = t->hyper.v[SY_HYPER_steps];
+    pthread_mutex_unlock(&t->lock);
+    return 0;
+}
+
 static bool of_the_plan(const struct sy_journal_entry *e)
 {
     int id = strcmp(e->kind, "set") ? -1 : sy_hyper_find(e->key);
@@ -173,6 +187,8 @@ int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, str
         rc = apply_set(t, e, err);
     else if (!strcmp(e->kind, "schedule"))
         rc = apply_schedule(t, e, err);
+    else if (!strcmp(e->kind, "rules"))
+        rc = apply_rules(t, e, err);
     else if (!strcmp(e->kind, "input")) {
         if (!sy__input_write(t, e->key, e->values, e->n))
             rc = sy_err_set(err, SY_E_NAME, "journal: step %lld: no input '%s' of %lld numbers",

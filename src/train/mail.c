@@ -43,11 +43,14 @@ static void apply_inputs(struct sy_trainer *t)
     }
 }
 
+/* A number of steps also says what becomes of the schedule. */
 static void journal_set(struct sy_trainer *t, enum sy_hyper_id id, double value)
 {
     struct sy_journal_entry e = {.kind = "set", .expert = -1, .value = value};
     snprintf(e.key, sizeof e.key, "%s", sy_hyper_spec(id)->name);
-    snprintf(e.text, sizeof e.text, "%s = %g", e.key, value);
+    int n = snprintf(e.text, sizeof e.text, id == SY_HYPER_steps ? "%s = %.0f: " : "%s = %g", e.key, value);
+    if (id == SY_HYPER_steps)
+        sy_hyper_outlook(&t->hyper, t->status.step, e.text + n, sizeof e.text - (size_t)n);
     sy__journal_add(t, &e);
 }
 
@@ -59,16 +62,25 @@ static void journal_schedule(struct sy_trainer *t, enum sy_schedule s)
     sy__journal_add(t, &e);
 }
 
+/* All that is wanted, one value after the other, as a replay of the journal has them. */
+static void put_wanted(const struct sy_trainer *t, struct sy_hyper *h)
+{
+    for (int i = 0; i < SY_HYPER_COUNT; i++)
+        if (h->v[i] != t->wanted.v[i])
+            sy_hyper_put(h, (enum sy_hyper_id)i, t->wanted.v[i], t->status.step);
+    h->schedule = t->wanted.schedule;
+}
+
 /* What belongs to the plan takes effect, and is written down, when the plan comes (replan). */
 static void apply_hyper(struct sy_trainer *t)
 {
+    struct sy_hyper was = t->hyper;
+    put_wanted(t, &t->hyper);
     for (int i = 0; i < SY_HYPER_COUNT; i++)
-        if (t->hyper.v[i] != t->wanted.v[i] &&
-            sy_hyper_spec((enum sy_hyper_id)i)->live != SY_LIVE_PLAN)
-            journal_set(t, (enum sy_hyper_id)i, t->wanted.v[i]);
-    if (t->hyper.schedule != t->wanted.schedule)
-        journal_schedule(t, t->wanted.schedule);
-    t->hyper = t->wanted;
+        if (was.v[i] != t->hyper.v[i] && sy_hyper_spec((enum sy_hyper_id)i)->live != SY_LIVE_PLAN)
+            journal_set(t, (enum sy_hyper_id)i, t->hyper.v[i]);
+    if (was.schedule != t->hyper.schedule)
+        journal_schedule(t, t->hyper.schedule);
     t->status.steps = (int64_t)t->hyper.v[SY_HYPER_steps];
 }
 
@@ -119,6 +131,24 @@ double sy_trainer_get(struct sy_trainer *t, enum sy_hyper_id id)
     double v = t->wanted.v[id];
     pthread_mutex_unlock(&t->lock);
     return v;
+}
+
+void sy_trainer_outlook(struct sy_trainer *t, char *text, size_t n)
+{
+    pthread_mutex_lock(&t->lock);
+    struct sy_hyper h = t->hyper;
+    int64_t step = t->status.step;
+    put_wanted(t, &h);
+    pthread_mutex_unlock(&t->lock);
+    sy_hyper_outlook(&h, step, text, n);
+}
+
+int sy_trainer_rules(struct sy_trainer *t)
+{
+    pthread_mutex_lock(&t->lock);
+    int rules = t->hyper.rules;
+    pthread_mutex_unlock(&t->lock);
+    return rules;
 }
 
 void sy_trainer_set_schedule(struct sy_trainer *t, enum sy_schedule s)

@@ -1,7 +1,7 @@
 /* state.json of a checkpoint: what is neither a parameter nor a tensor.
  *
- *     {"format": 1, "exact": 1, "run": "bold-ferret", "step": 500, ..., "data": "HASH", "tokenizer": "HASH",
- *      "program": "HASH", "hyper": {"schedule": "cosine", "lr": 0.001, ...},
+ *     {"format": 3, "exact": 1, "run": "bold-ferret", "step": 500, ..., "data": "HASH", "tokenizer": "HASH",
+ *      "program": "HASH", "hyper": {"schedule": "cosine", "rules": 2, "planned": 1000, "from": 0, "share": 0, "lr": 0.001, ...},
  *      "skipped": 0, "window": {"loss": [2.3, ...], "norm": [0.4, ...], "in_a_row": 0, "quiet_until": 64},
  *      "frozen": [["layers.1.moe.experts.up", 3], ...],
  *      "journal": [{"step": 10, "kind": "set", "key": "lr", "value": 0.01, "expert": -1, "n": 0, "text": "lr = 0.01"}]}
@@ -50,6 +50,10 @@ static void put_integer(struct sy_str *s, const char *key, int64_t v)
 static void put_hyper(struct sy_str *s, const struct sy_hyper *h)
 {
     sy_str_printf(s, ",\"hyper\":{\"schedule\":\"%s\"", sy_schedule_name(h->schedule));
+    put_integer(s, "rules", h->rules);
+    put_number(s, "planned", h->planned);
+    put_integer(s, "from", h->from);
+    put_number(s, "share", h->share);
     for (int i = 0; i < SY_HYPER_COUNT; i++)
         put_number(s, sy_hyper_spec((enum sy_hyper_id)i)->name, h->v[i]);
     sy_str_puts(s, "}");
@@ -241,6 +245,21 @@ static void read_window(const struct sy_json *object, struct sy_window *w, struc
     w->quiet_until = integer(&r, "quiet_until", 0, (int64_t)1 << 53);
 }
 
+/* What the schedule was begun anew with: came with format 3; before, it never was. */
+static void read_schedule(const struct reader *r, struct sy_hyper *h)
+{
+    h->rules = (int)integer(r, "rules", 1, INT32_MAX);
+    if (h->rules > SY_RULES)
+        sy_err_set(r->err, SY_E_UNSUPPORTED, "checkpoint: it was made by rules %d, this program knows 1 to %d",
+                   h->rules, SY_RULES);
+    h->planned = number(r, "planned");
+    h->from = integer(r, "from", 0, (int64_t)1 << 52);
+    h->share = number(r, "share");
+    if (!(h->planned >= 0 && h->planned <= 1e12 && h->share >= 0 && h->share <= 1))
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: 'planned' is %g, 'share' is %g", h->planned,
+                   h->share);
+}
+
 /* format: those that came with a later one may be missing. */
 static void read_hyper(const struct sy_json *object, struct sy_hyper *h, int format, struct sy_err *err)
 {
@@ -249,6 +268,9 @@ static void read_hyper(const struct sy_json *object, struct sy_hyper *h, int for
     if (s < 0)
         sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: unknown schedule");
     h->schedule = s < 0 ? SY_COSINE : (enum sy_schedule)s;
+    h->rules = 1;
+    if (format >= 3)
+        read_schedule(&r, h);
     for (int i = 0; i < SY_HYPER_COUNT; i++) {
         const struct sy_hyper_spec *spec = sy_hyper_spec((enum sy_hyper_id)i);
         bool missing = format < 2 && !sy_json_get(object, spec->name);

@@ -28,7 +28,10 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
         return NULL;
     }
     t->c = *config;
-    t->hyper = t->wanted = config->hyper;
+    t->hyper = config->hyper;
+    if (t->hyper.rules >= 2)
+        t->hyper.planned = t->hyper.v[SY_HYPER_steps];
+    t->wanted = t->hyper;
     t->pause_at = -1;
     t->saved.step = -1;
     t->inputs_end = &t->inputs;

@@ -103,7 +103,7 @@ local before = r:why(325).before
 local texts = {}
 for _, e in ipairs(before) do texts[#texts + 1] = e.step == 320 and e.text or nil end
 table.sort(texts)
-is(table.concat(texts, ", "), "look here, lr = 0.001, steps = 330", "what was changed before")
+is(table.concat(texts, "; "), "look here; lr = 0.001; steps = 330: lr stays at 0.0001 up to step 330 (cosine)", "what was changed before")
 local gone = r:history "grad_norm.2"
 local sum, norm = 0, r:history "grad_norm":table()[gone.shape[1]][2]
 for _, name in ipairs(r:series()) do

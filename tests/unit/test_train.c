@@ -219,6 +219,69 @@ static void test_hyper(void)
     tap_ok(isfinite(sy_hyper_lr(&h, 1)), "schedule: no steps, no warm-up");
 }
 
+/* The largest rise from one step to the next, and the rate at the last one. */
+static double largest_rise(const struct sy_hyper *h, int64_t first, int64_t last)
+{
+    double rise = -1;
+    for (int64_t i = first; i < last; i++)
+        rise = fmax(rise, sy_hyper_lr(h, i + 1) - sy_hyper_lr(h, i));
+    return rise;
+}
+
+static void test_more_steps(void)
+{
+    char text[200];
+    for (int s = 0; s < SY_SCHEDULE_COUNT; s++) {
+        struct sy_hyper h;
+        sy_hyper_defaults(&h);
+        h.schedule = (enum sy_schedule)s;
+        h.planned = 1000;
+        for (int k = 0; k < 4; k++) { /* changed in the warm-up, half way, while wsd decays, at the end */
+            int64_t at = (const int64_t[]){50, 500, 900, 1000}[k];
+            for (int to = 0; to < 3; to++) {
+                double steps = (const double[]){2000, 1100, 930}[to], was = sy_hyper_lr(&h, at);
+                struct sy_hyper m = h;
+                sy_hyper_put(&m, SY_HYPER_steps, steps, at);
+                int64_t last = (int64_t)steps;
+                bool same = true;
+                for (int64_t i = 1; i <= (at < 100 ? 100 : at); i++)
+                    same &= sy_hyper_lr(&m, i) == sy_hyper_lr(&h, i) || i < at;
+                tap_ok(near(sy_hyper_lr(&m, at), was, 1e-18) && same && m.planned == 1000 &&
+                           (last <= at || largest_rise(&m, at < 100 ? 100 : at, last) <= 1e-18) &&
+                           (s == SY_CONSTANT || last <= at || near(sy_hyper_lr(&m, last), 1e-4, 1e-15)),
+                       "%s, %.0f steps from step %lld on: from where it stands to min_lr, no jump",
+                       sy_schedule_name(h.schedule), steps, (long long)at);
+            }
+        }
+    }
+    struct sy_hyper h;
+    sy_hyper_defaults(&h);
+    h.schedule = SY_WSD;
+    sy_hyper_put(&h, SY_HYPER_steps, 2000, 500);
+    tap_ok(sy_hyper_lr(&h, 1600) == 1e-3 && sy_hyper_lr(&h, 1601) < 1e-3, "wsd: the stable phase goes on, the last fifth decays");
+    sy_hyper_outlook(&h, 500, text, sizeof text);
+    tap_is_str(text, "lr stays at 0.001 up to step 1600, then falls to 0.0001 at step 2000 (wsd)", "as it says");
+    sy_hyper_put(&h, SY_HYPER_steps, 3000, 1800);
+    tap_ok(near(sy_hyper_lr(&h, 2400), 0.55e-3, 1e-12) && sy_hyper_lr(&h, 2401) < 0.55e-3, "wsd: in its decay it holds the rate that stands");
+    sy_hyper_put(&h, SY_HYPER_steps, 100, 1800);
+    sy_hyper_put(&h, SY_HYPER_steps, 3000, 1800);
+    tap_ok(near(sy_hyper_lr(&h, 2400), 0.55e-3, 1e-12), "a change that is taken back at once has lost nothing");
+    sy_hyper_defaults(&h);
+    h.schedule = SY_WSD;
+    h.v[SY_HYPER_decay] = 0;
+    tap_ok(sy_hyper_lr(&h, 101) == 1e-3 && sy_hyper_lr(&h, 1000) == 1e-3, "wsd, decay 0: stable to the end");
+    h.rules = 1;
+    tap_ok(near(sy_hyper_lr(&h, 101), 1e-4, 1e-12), "... but not by the rules of before");
+    sy_hyper_defaults(&h);
+    sy_hyper_put(&h, SY_HYPER_steps, 2000, 1000);
+    sy_hyper_outlook(&h, 1000, text, sizeof text);
+    tap_is_str(text, "lr stays at 0.0001 up to step 2000 (cosine)", "what was done stays at min_lr");
+    sy_hyper_outlook(&h, 20, text, sizeof text);
+    sy_hyper_defaults(&h);
+    sy_hyper_outlook(&h, 20, text, sizeof text);
+    tap_is_str(text, "lr rises to 0.001 at step 100, then cosine to 0.0001 at step 1000", "in the warm-up");
+}
+
 /* ---- metrics ---- */
 
 static void test_metrics(void)
@@ -254,6 +317,7 @@ int main(void)
     test_params();
     test_out_of_memory();
     test_hyper();
+    test_more_steps();
     test_metrics();
     return tap_done();
 }

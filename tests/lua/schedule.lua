@@ -1,0 +1,108 @@
+-- More or fewer steps than a run was begun with: the learning rate goes on from where it stands, the run says so, and all
+-- of it is exact over resume, rewind, fork and replay.  Runs by older rules keep them for what they had done.
+local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local engine = require "switchyard.engine"
+local folder = engine.runs_dir()
+local program = os.getenv "SWITCHYARD" or "./switchyard"
+local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+
+local function run(name, more, change)
+  local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16}
+  local o = {steps = 40, batch = 2, lr = 1e-3, eval_every = 0, checkpoint_every = 15, name = name, paused = true}
+  for k, v in pairs(more or {}) do o[k] = v end
+  local r = train(m, d, o)
+  if change then every(r, 1, function() if change[r.step] then r.steps = change[r.step] end end) end
+  return r:resume():wait()
+end
+
+-- Rates by step, and whether they rise anywhere behind the warm-up of 4 steps.
+local function rates(r)
+  local list, rises = {}, false
+  for _, row in ipairs(r:history "lr":table()) do
+    list[row[1] // 1 | 0] = row[2]
+    rises = rises or row[1] > 4 and row[2] > list[row[1] // 1 - 1 | 0] * (1 + 1e-6)
+  end
+  return list, rises
+end
+
+local function last_text(r, kind)
+  local text
+  for _, e in ipairs(r:journal()) do text = e.kind == kind and e.text or text end
+  return text
+end
+
+-- ---- a run that was done ----
+
+local r = run "done"
+t.near(r.current_lr, 1e-4, 1e-9, "cosine comes to min_lr")
+r:close()
+r = train.resume("done", {steps = 80}):wait()
+local lr, rises = rates(r)
+t.ok(r.step == 80 and not rises, "resume with more steps: the rate does not rise again")
+t.near(lr[41], 1e-4, 1e-9, "it stays where it was")
+t.is(last_text(r, "set"), "steps = 80: lr stays at 0.0001 up to step 80 (cosine)", "the journal says so")
+local whole = r:hash()
+t.ok(replay("done").identical, "its replay is identical")
+r:close()
+
+r = run "live" -- the same without leaving
+r.steps = 80
+t.is(r:resume():wait():hash(), whole, "r.steps is the same, to the bit")
+r:rewind(55)
+t.is(r:resume():wait():hash(), whole, "rewound behind the change")
+local fork = r:fork{step = 50, name = "forked"}:wait()
+t.is(fork:hash(), whole, "a fork from behind it")
+fork:close()
+r:rewind(40):resume():wait()
+t.is(r.step, 40, "rewound to before it: it is gone")
+r:close()
+
+local f <close> = assert(io.popen(("'%s' -E --runs '%s' resume live --steps 60 2>&1"):format(program, folder)))
+local said = f:read "a"
+t.ok(said:find("steps = 60: lr stays at 0.0001 up to step 60 (cosine)", 1, true), "switchyard resume says it", said)
+
+-- ---- in the middle of each schedule, longer and shorter, once and again ----
+
+for _, schedule in ipairs{"cosine", "linear", "wsd", "constant"} do
+  for _, change in ipairs{{[20] = 60}, {[20] = 30}, {[2] = 60}, {[36] = 60, [45] = 50}} do
+    local steps = {}
+    for step, n in pairs(change) do steps[#steps + 1] = ("%d at %d"):format(n, step) end
+    table.sort(steps)
+    local name = schedule .. table.concat(steps):gsub(" ", "-")
+    r = run(name, {schedule = schedule}, change)
+    lr, rises = rates(r)
+    local last = lr[r.step]
+    t.ok(not rises and math.abs(lr[4] - 1e-3) < 1e-8 and math.abs(last - (schedule == "constant" and 1e-3 or 1e-4)) < 1e-8,
+      ("%s, steps %s: falls from lr to min_lr"):format(schedule, table.concat(steps, ", ")))
+    local hash = r:hash()
+    r:rewind(change[36] and 47 or 25)
+    r:close()
+    t.is(train.resume(name):wait():hash(), hash, "... rewound, closed and resumed: the same")
+    t.ok(replay(name).identical, "... and replayed")
+    runs(name):close()
+  end
+end
+
+-- ---- runs by older rules ----
+
+engine.rules = 1
+r = run("old", {schedule = "wsd", decay = 0}, {[20] = 60})
+engine.rules = 2
+lr = rates(r)
+t.ok(math.abs(lr[5] - 1e-4) < 1e-8 and lr[21] == lr[20], "rules 1: wsd with decay 0 falls at once")
+r:close()
+local was = replay "old"
+t.ok(was.identical, "its replay is by its rules: " .. was.text)
+r = train.resume("old", {steps = 100}):wait()
+t.ok(last_text(r, "rules") and last_text(r, "set"):find "^steps = 100: lr stays at 0.001", "what comes is by those of now, and it says so")
+lr = rates(r)
+t.ok(math.abs(lr[60] - 1e-4) < 1e-8 and math.abs(lr[61] - 1e-3) < 1e-8, "the rates before and after")
+whole = r:hash()
+t.ok(replay("old").identical, "the whole is replayed, each part by its rules")
+r:rewind(30)
+t.ok(last_text(r, "rules"), "rewound to before: what comes is by those of now")
+r:close()
+train.resume("old"):wait():close()
+t.ok(replay("old").identical, "and that is replayed as well")
+
+t.done()
