@@ -220,6 +220,7 @@ local function read_options(config, name, more)
   for k, v in pairs(config.train) do o[k] = v end
   o.name, o.paused = name, true
   for k, v in pairs(more or {}) do o[k] = v end
+  if (config.rules or 1) < 2 and o.sampling ~= "sequential" then o.skip_sigma = o.skip_sigma or 6 end -- the default of then
   return o
 end
 

@@ -17,7 +17,7 @@ local function value_at(r, name, step)
   return rows and rows[1] and rows[1][1] == step and rows[1][2] or nil
 end
 
--- Values of the accepted steps among the last before `step`.
+-- Values of the accepted steps among the last before `step`, the newest first.
 local function before(r, name, step, n)
   local skipped, values = {}, {}
   for _, row in ipairs(r._h:rows_until("skipped", step - 1, 4 * n) or {}) do skipped[row[1]] = true end
@@ -36,17 +36,13 @@ local function mean_of(values)
 end
 
 -- {value=, mean=, deviation=, sigma=} of a series at a step against the steps before, as the spike rule has it
--- (src/train/spike.h): of gradient norms the logarithms, and `factor` instead of a deviation.
+-- (src/train/spike.h; mean: what is usual): of gradient norms the logarithms, and `factor` instead of a deviation.
 local function against(r, name, step, logs)
   local values = before(r, name, step, WINDOW)
   local value = value_at(r, name, step)
   if #values < LEAST then return {value = value} end
-  local function as(v) return logs and math.log(math.max(v, 1e-30)) or v end
-  for i, v in ipairs(values) do values[i] = as(v) end
-  local mean, square = mean_of(values), 0
-  for _, v in ipairs(values) do square = square + (v - mean) ^ 2 end
-  local deviation = math.max(math.sqrt(square / #values), logs and math.log(1.05) or 0.01 * math.abs(mean))
-  local sigma = value and (as(value) - mean) / deviation or nil
+  local mean, deviation, sigma = r._h:against(values, value or 0, logs or false)
+  sigma = value and sigma
   if logs then return {value = value, mean = math.exp(mean), factor = math.exp(deviation), sigma = sigma} end
   return {value = value, mean = mean, deviation = deviation, sigma = sigma}
 end
@@ -265,12 +261,8 @@ local function why(r, step)
   if spike then losses, states = r._h:spike_detail(step) end
   local code = value_at(r, "skipped", step)
   local w = {run = r.name, step = step, skipped = code ~= nil or spike ~= nil and spike.skipped,
-             reason = code and reasons[math.tointeger(code)]}
+             reason = reasons[code and math.tointeger(code) or spike and spike.reason]}
   w.loss, w.grad_norm = loss_of(r, step, spike), norm_of(r, step, spike)
-  if spike and not w.reason then
-    local finite = w.loss.value and w.grad_norm.value
-    w.reason = not finite and "not finite" or (w.loss.sigma or 0) > 5.99 and "loss spike" or "gradient spike"
-  end
   w.layers, w.experts = gradients(r, step)
   w.routers = routers(r, step, states)
   w.sequences = sequences(r, step, losses)

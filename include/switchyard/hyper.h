@@ -34,8 +34,8 @@ enum sy_live {
     X(eval_batches, true, 1, 1e9, 20, NEXT, "batches of an evaluation")                            \
     X(sample_every, true, 0, 1e12, 0, NEXT, "steps between samples; 0: never")                     \
     X(checkpoint_every, true, 0, 1e12, 500, NEXT, "steps between checkpoints; 0: never but at the end")           \
-    X(skip_sigma, false, 0, 1e6, 6, NEXT, "a step whose loss or gradient norm is so many deviations over the last 128 is skipped, as is one that is not finite; 0: never") \
-    X(max_skips, true, 1, 1e6, 5, NEXT, "so many steps to be skipped in a row end the run")       \
+    X(skip_sigma, false, 0, 1e6, 30, NEXT, "a step whose loss is so many deviations, and a 20th of that in nats, over what is usual is skipped; 0: none but what is not finite") \
+    X(max_skips, true, 1, 1e6, 5, NEXT, "so many steps in a row that are not finite end the run")       \
     X(auto_rewind, true, 0, 1, 0, NEXT, "instead of ending there: go back and leave out the data around it") \
     X(seed, true, 0, 9007199254740992.0, 1, NEVER, "of data order and random operations")
 
@@ -58,7 +58,8 @@ enum sy_schedule { SY_COSINE, SY_WSD, SY_LINEAR, SY_CONSTANT, SY_SCHEDULE_COUNT 
 
 /* What a trainer decides by itself, by versions; a run keeps its own until its journal says otherwise (kind "rules"):
  *   1  warm-up is a tenth of whatever `steps` is now, and a change of `steps` computes the rate anew, jumps and all;
- *      wsd with decay 0 falls to min_lr after the warm-up; AdamW's time counts steps that were skipped
+ *      wsd with decay 0 falls to min_lr after the warm-up; AdamW's time counts steps that were skipped; the spike rule
+ *      knows standard deviations alone (6), and ends the run after max_skips
  *   2  as below */
 #define SY_RULES 2
 

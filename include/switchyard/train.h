@@ -187,9 +187,11 @@ int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, str
 /* X(ID, name, condition).  An alarm is told once an episode: again when its condition held no longer meanwhile,
  * and (but for DISK) 1,000 steps have gone since. */
 #define SY_ALARM_MAP(X)                                                                            \
-    X(LOSS, "loss spike", "the loss is skip_sigma (or 6) deviations over the last 128 steps")      \
-    X(NORM, "gradient spike", "the same of the gradient norm's logarithm")                                   \
+    X(LOSS, "loss spike", "the loss is skip_sigma (or 30) deviations, and a 20th of that in nats, over what is usual") \
+    X(NORM, "gradient spike", "the gradient norm is as many deviations over what is usual, and 1,000 times clip") \
+    X(RULE, "spike rule", "after 3 skipped spikes in a row the next is learned from, and what is usual is measured anew") \
     X(NONFINITE, "not finite", "a loss or a gradient is NaN or infinite, and the step is skipped") \
+    X(DIVERGE, "divergence", "for 32 steps the smoothed loss is 1 nat and half of what was learned over its best") \
     X(DEAD, "dead experts", "enabled experts get less than 1% of a fair share over 128 steps")     \
     X(COLLAPSE, "router collapse", "as many experts as a token uses get over 90% over 128 steps")  \
     X(DATA, "data exhausted", "by sampling epoch or sequential all text was seen four times")      \
@@ -222,9 +224,10 @@ void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, const char *te
 struct sy_spike {
     int64_t step;
     double loss, grad_norm; /* may be not finite */
-    /* Of the window before; NaN: too short.  Mean and deviation (a factor) of the norm are those of logarithms. */
+    /* Of the window before (train/spike.h); NaN: too short.  Those of the norm are of logarithms: a deviation is a factor. */
     double loss_mean, loss_deviation, loss_sigma, norm_mean, norm_factor, norm_sigma;
     bool skipped;
+    int reason;     /* as the series "skipped" has it: 1 loss, 2 gradient norm, 3 not finite */
     int64_t rows;   /* sequences of the step: all micro-batches */
     int64_t values; /* numbers of the states at that step, all after another */
 };

@@ -7,6 +7,7 @@
  *   run:row_ids(start, n) -> list of token ids
  *   run:spikes() -> list of {step=, loss=, ...}, the oldest first
  *   run:spike_detail(step) -> losses of its rows, states (all numbers after another); nothing when unknown
+ *   run:against(values, value, logs) -> usual, deviation, deviations above (the spike rule's)
  *   run:alarms() -> list of {name=, condition=, on=, step=, text=}
  *   run:rewind_wanted() -> first, last of the steps to leave out; nothing when none is wanted
  *   engine.clean(text) -> without what a terminal would obey */
@@ -16,7 +17,9 @@
 #include "base/utf8.h"
 #include "run/metrics.h"
 #include "switchyard/train.h"
+#include "train/spike.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -101,6 +104,30 @@ static int run_row_ids(lua_State *L)
     return 1;
 }
 
+/* run:against(values, value, logs) -> usual, deviation, deviations above: the spike rule's (train/spike.h); values: the
+ * newest first.  Nothing: they are too few. */
+static int run_against(lua_State *L)
+{
+    int rules = sy_trainer_rules(lsy_check_trainer(L, 1));
+    double value = luaL_checknumber(L, 3);
+    bool logs = lua_toboolean(L, 4);
+    struct sy_window w = {.n = 0};
+    luaL_checktype(L, 2, LUA_TTABLE);
+    for (lua_Integer i = luaL_len(L, 2); i >= 1; i--) {
+        lua_geti(L, 2, i);
+        double v = luaL_checknumber(L, -1);
+        lua_pop(L, 1);
+        sy_window_add(&w, v, v);
+    }
+    struct sy_sigma s = logs ? sy_window_norm(&w, value, rules) : sy_window_loss(&w, value, rules);
+    if (isnan(s.mean))
+        return 0;
+    lua_pushnumber(L, s.mean);
+    lua_pushnumber(L, s.deviation);
+    lua_pushnumber(L, s.above);
+    return 3;
+}
+
 static void push_spike(lua_State *L, const struct sy_spike *s)
 {
     lua_createtable(L, 0, 10);
@@ -111,6 +138,7 @@ static void push_spike(lua_State *L, const struct sy_spike *s)
     lsy_set_number(L, "grad_norm", s->grad_norm);
     lsy_set_number(L, "norm_mean", s->norm_mean);
     lsy_set_number(L, "norm_factor", s->norm_factor);
+    lsy_set_integer(L, "reason", s->reason);
     lsy_set_number(L, "loss_sigma", s->loss_sigma);
     lsy_set_number(L, "norm_sigma", s->norm_sigma);
     lsy_set_boolean(L, "skipped", s->skipped);
@@ -200,6 +228,7 @@ static int l_clean(lua_State *L)
 
 static const luaL_Reg methods[] = {
     {"rows", run_rows},     {"row_ids", run_row_ids}, {"rows_until", run_until}, {"spikes", run_spikes}, {"spike_detail", run_spike_detail},
+    {"against", run_against},
     {"alarms", run_alarms}, {"rewind_wanted", run_rewind_wanted}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"clean", l_clean}, {NULL, NULL}};
 

@@ -8,6 +8,7 @@
  *     and src/bind/store.c tells it.
  *  2. Alarms change nothing of the run, and are not part of its state. */
 #include "base/mem.h"
+#include "run/metrics.h"
 #include "train/trainer_int.h"
 
 #include <math.h>
@@ -22,6 +23,10 @@
 #define DEAD 0.01    /* of a fair share */
 #define COLLAPSED 0.9 /* of all assignments */
 #define EPOCHS 4     /* more add little: Muennighoff et al. 2023, "Scaling data-constrained language models" */
+#define LEVEL 0.95   /* of the smoothed loss at each step: some 20 steps */
+#define LOST 0.5     /* of what was learned: nats of the best smoothed loss under that of knowing nothing */
+#define LOST_NATS 1.0 /* at least */
+#define LOST_STEPS 32 /* in a row */
 #define SLOW 0.4     /* of the usual tokens a second */
 #define SLOW_SECONDS 60.0
 
@@ -107,6 +112,8 @@ void sy__alarms_reset(struct sy_trainer *t)
     memset(a->loads, 0, (size_t)t->sum_count * sizeof *a->loads);
     a->load_steps = a->dead = 0;
     a->usual = a->usual_weight = a->slow = 0;
+    a->level = a->level_weight = 0;
+    a->lost = 0;
 }
 
 /* ---- loads ---- */
@@ -232,6 +239,57 @@ static void judge_loads(struct sy_trainer *t, int64_t step)
     a->load_steps = 0;
 }
 
+/* ---- the loss ---- */
+
+static double limit_of(const struct sy__alarms *a, double nothing)
+{
+    return fmax(LOST_NATS, LOST * (nothing - a->best));
+}
+
+/* Smooth one more loss, an outlier as 4 limits: alone it then makes a fifth of one.  How far it is over its best, in
+ * limits. */
+static double follow_loss(struct sy__alarms *a, double loss, double nothing)
+{
+    if (a->level_weight > 0)
+        loss = fmin(loss, a->level / a->level_weight + 4 * limit_of(a, nothing));
+    a->level = LEVEL * a->level + loss;
+    a->level_weight = LEVEL * a->level_weight + 1;
+    double now = a->level / a->level_weight;
+    a->best = a->level_weight <= 1 || now < a->best ? now : a->best;
+    double over = (now - a->best) / limit_of(a, nothing);
+    a->lost = over > 1 ? a->lost + 1 : 0;
+    return over;
+}
+
+/* What was before `step`, after a rewind or in another process: from the series. */
+static void recall_losses(struct sy_trainer *t, int64_t step, double nothing)
+{
+    int64_t steps[256];
+    float values[256];
+    int n, series = t->series[LOSS];
+    for (int64_t at = 0; (n = (int)sy_metrics_read(t->metrics, series, 0, at, 256, steps, values)) > 0; at += n)
+        for (int i = 0; i < n; i++)
+            if (steps[i] < step)
+                follow_loss(&t->alarms, (double)values[i], nothing);
+}
+
+/* Healthy runs (390 small ones, see spike.h) came to 0.27 of the limit. */
+static void judge_loss(struct sy_trainer *t, int64_t step)
+{
+    struct sy__alarms *a = &t->alarms;
+    double nothing = log((double)sy_corpus_vocab(t->c.corpus)), loss = t->status.loss;
+    if (!isfinite(loss))
+        return;
+    if (!(a->level_weight > 0))
+        recall_losses(t, step, nothing);
+    double over = follow_loss(a, loss, nothing);
+    if (a->lost >= LOST_STEPS)
+        sy__alarm(t, SY_ALARM_DIVERGE, step, "the loss is %.4g; smoothed over some 20 steps it was %.4g at best", loss,
+                  a->best);
+    else if (over < 0.5)
+        sy__alarm_end(t, SY_ALARM_DIVERGE);
+}
+
 /* ---- data and speed ---- */
 
 static void judge_data(struct sy_trainer *t, int64_t step)
@@ -265,6 +323,9 @@ void sy__alarm_step(struct sy_trainer *t, int64_t step, double seconds, bool obs
     for (int i = 0; i < 3; i++)
         if (step - t->alarms.calm[spikes[i]] > CALM)
             sy__alarm_end(t, spikes[i]);
+    if (t->window.n >= SY_WINDOW_LEAST)
+        sy__alarm_end(t, SY_ALARM_RULE);
+    judge_loss(t, step);
     if (observed)
         judge_loads(t, step);
     judge_data(t, step);

@@ -2,7 +2,7 @@
  *
  *     {"format": 3, "exact": 1, "run": "bold-ferret", "step": 500, ..., "data": "HASH", "tokenizer": "HASH",
  *      "program": "HASH", "hyper": {"schedule": "cosine", "rules": 2, "planned": 1000, "from": 0, "share": 0, "lr": 0.001, ...},
- *      "skipped": 0, "window": {"loss": [2.3, ...], "norm": [0.4, ...], "in_a_row": 0, "quiet_until": 64},
+ *      "skipped": 0, "window": {"loss": [2.3, ...], "norm": [0.4, ...], "in_a_row": 0, "spikes": 0, "quiet_until": 64},
  *      "frozen": [["layers.1.moe.experts.up", 3], ...],
  *      "journal": [{"step": 10, "kind": "set", "key": "lr", "value": 0.01, "expert": -1, "n": 0, "text": "lr = 0.01"}]}
  *
@@ -75,6 +75,7 @@ static void put_window(struct sy_str *s, const struct sy_window *w)
     put_list(s, "loss", w->loss, w->n);
     put_list(s, "norm", w->norm, w->n);
     put_integer(s, "in_a_row", w->in_a_row);
+    put_integer(s, "spikes", w->spikes);
     put_integer(s, "quiet_until", w->quiet_until);
     sy_str_puts(s, "}");
 }
@@ -242,12 +243,16 @@ static void read_window(const struct sy_json *object, struct sy_window *w, struc
     if (read_list(&r, "norm", w->norm) != w->n)
         sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: the window's lists differ in length");
     w->in_a_row = integer(&r, "in_a_row", 0, INT32_MAX);
+    w->spikes = sy_json_get(object, "spikes") ? integer(&r, "spikes", 0, INT32_MAX) : 0;
     w->quiet_until = integer(&r, "quiet_until", 0, (int64_t)1 << 53);
 }
 
-/* What the schedule was begun anew with: came with format 3; before, it never was. */
+/* Missing: a run by the first rules. */
 static void read_schedule(const struct reader *r, struct sy_hyper *h)
 {
+    h->rules = 1;
+    if (!sy_json_get(r->object, "rules"))
+        return;
     h->rules = (int)integer(r, "rules", 1, INT32_MAX);
     if (h->rules > SY_RULES)
         sy_err_set(r->err, SY_E_UNSUPPORTED, "checkpoint: it was made by rules %d, this program knows 1 to %d",
@@ -268,13 +273,12 @@ static void read_hyper(const struct sy_json *object, struct sy_hyper *h, int for
     if (s < 0)
         sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: unknown schedule");
     h->schedule = s < 0 ? SY_COSINE : (enum sy_schedule)s;
-    h->rules = 1;
-    if (format >= 3)
-        read_schedule(&r, h);
+    read_schedule(&r, h);
     for (int i = 0; i < SY_HYPER_COUNT; i++) {
         const struct sy_hyper_spec *spec = sy_hyper_spec((enum sy_hyper_id)i);
         bool missing = format < 2 && !sy_json_get(object, spec->name);
-        double v = missing ? spec->preset : number(&r, spec->name);
+        double preset = i == SY_HYPER_skip_sigma ? 6 : spec->preset; /* of then */
+        double v = missing ? preset : number(&r, spec->name);
         bool automatic = v < 0 && v == spec->preset; /* min_lr, warmup: computed from others */
         if (!automatic && sy_hyper_check((enum sy_hyper_id)i, v, err))
             sy_err_prefix(err, "checkpoint: state.json");

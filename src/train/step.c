@@ -2,7 +2,8 @@
  *
  *     left out by the journal? --yes--> it counts, nothing else
  *     a value not finite, or a spike? --yes--> skipped: it counts, the series have it, nothing is updated
- *                                        \--max_skips in a row--> the run fails, or is to be rewound
+ *                  |                      \--spikes, too many in a row--> learned from, the window begins anew
+ *                  \--not finite, max_skips in a row--> the run fails, or is to be rewound
  *
  *  1. Runs on the trainer's thread, between two borders; nothing of Lua runs, and nothing is allocated
  *     but for what is kept of a step that stood out.
@@ -181,11 +182,11 @@ static void describe(const struct doing *d, const struct sy_spike *s, char *text
     if (d->verdict == NOT_FINITE)
         snprintf(text, n, "%s", d->why.msg);
     else if (d->verdict == LOSS_SPIKE)
-        snprintf(text, n, "%.4g is %.1f deviations over %.4g, the mean of the steps before", s->loss,
-                 s->loss_sigma, s->loss_mean);
+        snprintf(text, n, "%.4g is %.1f deviations over %.4g, which was usual", s->loss, s->loss_sigma,
+                 s->loss_mean);
     else
-        snprintf(text, n, "%.4g is %.1f deviations over %.4g, the mean of the steps before",
-                 s->grad_norm, s->norm_sigma, s->norm_mean);
+        snprintf(text, n, "%.4g is %.1f deviations over %.4g, which was usual", s->grad_norm,
+                 s->norm_sigma, s->norm_mean);
 }
 
 static const char *subject(const struct doing *d)
@@ -193,15 +194,23 @@ static const char *subject(const struct doing *d)
     return d->verdict == LOSS_SPIKE ? "loss " : d->verdict == NORM_SPIKE ? "gradient norm " : "";
 }
 
-/* Also where nothing is to be skipped: then 6 deviations are news. */
+/* Also where nothing is to be skipped: then it is news by the default. */
 static void judge(const struct sy_trainer *t, struct doing *d, struct sy_spike *s)
 {
     const struct sy_window *w = &t->window;
-    double limit = t->hyper.v[SY_HYPER_skip_sigma] > 0 ? t->hyper.v[SY_HYPER_skip_sigma] : 6;
-    struct sy_sigma loss = sy_window_loss(w, d->loss), norm = sy_window_norm(w, d->norm);
-    if (d->verdict == ACCEPTED)
-        d->verdict = loss.above > limit ? LOSS_SPIKE : norm.above > limit ? NORM_SPIKE : ACCEPTED;
-    *s = (struct sy_spike){.step = d->step, .loss = d->loss, .grad_norm = d->norm,
+    const double *h = t->hyper.v;
+    int rules = t->hyper.rules;
+    double preset = rules < 2 ? 6 : sy_hyper_spec(SY_HYPER_skip_sigma)->preset;
+    double limit = h[SY_HYPER_skip_sigma] > 0 ? h[SY_HYPER_skip_sigma] : preset;
+    struct sy_spike_floor floor = sy_spike_floor(rules, limit, h[SY_HYPER_clip]);
+    if (rules >= 2 && d->verdict == ACCEPTED && !sy_window_suspects(w, d->loss, d->norm, floor))
+        return;
+    struct sy_sigma loss = sy_window_loss(w, d->loss, rules), norm = sy_window_norm(w, d->norm, rules);
+    if (d->verdict == ACCEPTED && loss.above > limit && d->loss > loss.mean + floor.nats)
+        d->verdict = LOSS_SPIKE;
+    else if (d->verdict == ACCEPTED && norm.above > limit && d->norm > floor.norm)
+        d->verdict = NORM_SPIKE;
+    *s = (struct sy_spike){.step = d->step, .reason = (int)d->verdict, .loss = d->loss, .grad_norm = d->norm,
                            .loss_mean = loss.mean, .loss_deviation = loss.deviation,
                            .loss_sigma = loss.above, .norm_mean = exp(norm.mean),
                            .norm_factor = exp(norm.deviation), .norm_sigma = norm.above};
@@ -212,7 +221,10 @@ static bool skips(struct sy_trainer *t, const struct doing *d)
     pthread_mutex_lock(&t->lock); /* whoever writes into the journal sets it */
     bool quiet = d->step <= t->window.quiet_until;
     pthread_mutex_unlock(&t->lock);
-    return t->hyper.v[SY_HYPER_skip_sigma] > 0 && (d->verdict == NOT_FINITE || !quiet);
+    bool on = t->hyper.v[SY_HYPER_skip_sigma] > 0;
+    if (d->verdict == NOT_FINITE)
+        return on || t->hyper.rules >= 2;
+    return on && !quiet;
 }
 
 static void raise_alarm(struct sy_trainer *t, const struct doing *d, const char *text, bool skipped)
@@ -225,7 +237,8 @@ static void raise_alarm(struct sy_trainer *t, const struct doing *d, const char 
 static int give_up(struct sy_trainer *t, const struct doing *d, const char *text, struct sy_err *err)
 {
     int64_t row = t->window.in_a_row + 1;
-    bool rewinds = t->hyper.v[SY_HYPER_auto_rewind] > 0 && t->hyper.v[SY_HYPER_skip_sigma] > 0;
+    bool rewinds = t->hyper.v[SY_HYPER_auto_rewind] > 0 &&
+                   (t->hyper.rules >= 2 || t->hyper.v[SY_HYPER_skip_sigma] > 0);
     char count[48] = "";
     if (row > 1)
         snprintf(count, sizeof count, "; %lld steps in a row", (long long)row);
@@ -242,6 +255,13 @@ static int give_up(struct sy_trainer *t, const struct doing *d, const char *text
 
 /* ---- update ---- */
 
+/* Steps that were learned from, this one included: AdamW's moments have seen no others, so its bias correction is that
+ * of so many. */
+static int64_t updates_of(const struct sy_trainer *t, const struct doing *d)
+{
+    return t->hyper.rules < 2 ? d->step : d->step - t->status.skipped;
+}
+
 static int update(struct sy_trainer *t, struct doing *d)
 {
     const struct sy_plan *plan = t->c.plan;
@@ -252,7 +272,7 @@ static int update(struct sy_trainer *t, struct doing *d)
     sy__saver_copied(t);
     struct sy_update u = {.lr = d->lr, .beta1 = h[SY_HYPER_beta1], .beta2 = h[SY_HYPER_beta2],
                           .eps = h[SY_HYPER_eps], .weight_decay = h[SY_HYPER_weight_decay],
-                          .grad_scale = scale, .t = d->step};
+                          .grad_scale = scale, .t = updates_of(t, d)};
     sy_params_adamw(t->c.params, &u);
     return sy_program_update_states(plan->accumulate > 1 ? plan->more.program : plan->first.program);
 }
@@ -384,28 +404,58 @@ static int accept(struct sy_trainer *t, struct doing *d)
     if (update(t, d))
         return -1;
     d->optimizer += sy_now() - start;
-    t->window.in_a_row = 0;
+    t->window.in_a_row = t->window.spikes = 0;
     sy_window_add(&t->window, d->loss, d->norm);
     record(t, d, false);
     return 0;
+}
+
+/* So many spikes in a row are not the data's fault: the parameters have moved, and skipping leaves them. */
+static bool too_many_spikes(const struct sy_trainer *t, const struct doing *d)
+{
+    return t->hyper.rules >= 2 && d->verdict != NOT_FINITE && t->window.spikes >= SY_SPIKES;
+}
+
+static int begin_anew(struct sy_trainer *t, struct doing *d)
+{
+    sy__alarm(t, SY_ALARM_RULE, d->step, "%s%.4g after %d skipped steps in a row: it is learned from, and what is usual "
+              "is measured anew", subject(d), d->verdict == LOSS_SPIKE ? d->loss : d->norm, SY_SPIKES);
+    t->window.n = 0;
+    return accept(t, d);
+}
+
+/* Would skipping this step be one too often?  By the rules 1 spikes count as well. */
+static bool ends_the_run(const struct sy_trainer *t, const struct doing *d, bool skipped)
+{
+    if (d->verdict != NOT_FINITE && (t->hyper.rules >= 2 || !skipped))
+        return false;
+    return !skipped || (double)(t->window.in_a_row + 1) >= t->hyper.v[SY_HYPER_max_skips];
+}
+
+static void count_skipped(struct sy_window *w, const struct doing *d, int rules)
+{
+    bool spike = d->verdict != NOT_FINITE;
+    w->spikes += spike;
+    w->in_a_row = spike && rules >= 2 ? 0 : w->in_a_row + 1;
 }
 
 /* A step that stood out: 0, or what sy__step returns. */
 static int stands_out(struct sy_trainer *t, struct doing *d, struct sy_spike *s, struct sy_err *err)
 {
     char text[sizeof d->why.msg];
-    bool skipped = skips(t, d);
+    bool anew = skips(t, d) && too_many_spikes(t, d), skipped = skips(t, d) && !anew;
     describe(d, s, text, sizeof text);
     s->skipped = skipped || d->verdict == NOT_FINITE;
-    bool ends = s->skipped &&
-                (!skipped || (double)(t->window.in_a_row + 1) >= t->hyper.v[SY_HYPER_max_skips]);
+    bool ends = ends_the_run(t, d, skipped);
     sy__spike_keep(t, s);
     raise_alarm(t, d, text, skipped && !ends);
     if (ends)
         return give_up(t, d, text, err);
+    if (anew)
+        return begin_anew(t, d);
     if (!skipped)
         return accept(t, d);
-    t->window.in_a_row++;
+    count_skipped(&t->window, d, t->hyper.rules);
     record(t, d, true);
     journal_skipped(t, d, text);
     return 0;

@@ -45,6 +45,8 @@ struct sy__alarms {
     int64_t load_steps, dead;
     int64_t calm[SY_ALARM_COUNT]; /* last step at which the condition held */
     int64_t told[SY_ALARM_COUNT]; /* step of the last event; -1: none */
+    double level, level_weight, best; /* the loss, smoothed, and at its best */
+    int64_t lost;                     /* steps in a row that it is far over that */
     double usual, usual_weight, slow; /* seconds a step, slowly smoothed; seconds that it has been slow */
 };
 

@@ -155,8 +155,49 @@ is(on["dead experts"], "alarm: step 128: dead experts: 3 experts are under 1% of
   "dead experts are named, but not the disabled one")
 is(on["router collapse"], "alarm: step 128: router collapse: layer 1: 2 of 6 experts got 100% of the tokens over 128 steps",
   "a collapsed router")
-is(#r:alarms(), 10, "the table of alarms")
+is(#r:alarms(), 12, "the table of alarms")
 ok(tostring(r:alarms()):find "ON  dead experts", "prints")
+r:close()
+
+-- ---- a text that is learned by heart: its bumps heal by themselves, and are no spikes ----
+
+local verse = data.string(("so it goes "):rep(100))
+for _, c in ipairs{{4e-3, 1}, {8e-3, 3}} do
+  m = model.moe{layers = 2, dim = 48, heads = 4, context = 32, vocab = 256, experts = 4, top_k = 2, expert_dim = 48, seed = c[2]}
+  r = train(m, verse, {steps = 360, batch = 6, lr = c[1], save = false, eval_every = 0, seed = c[2]}):wait()
+  local rung = {}
+  for _, a in ipairs(r:alarms()) do rung[#rung + 1] = a.text end
+  is(("%s %d %d"):format(r.state, r.skipped, #rung), "done 0 0", ("lr %g: done, no step skipped, no alarm"):format(c[1]))
+  r:close()
+end
+
+-- ---- divergence ----
+
+local function diverges(lr, steps, more)
+  local d1 = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = 256, experts = 4, top_k = 2, expert_dim = 16}
+  local o = {steps = steps, batch = 2, lr = lr, eval_every = 0, warmup = 10}
+  for k, v in pairs(more or {}) do o[k] = v end
+  local run = train(d1, verse, o):wait()
+  for _, a in ipairs(run:alarms()) do
+    if a.name == "divergence" then return run, a end
+  end
+end
+
+local a
+r, a = diverges(10, 60, {name = "diverges"})
+ok(a.on and a.text:find "the loss is %d+.* it was [45]%.%d+ at best", "lr = 10 is seen: " .. tostring(a.text))
+is(r.state, "done", "and told only")
+r:close()
+r = train.resume("diverges", {steps = 62}):wait()
+for _, b in ipairs(r:alarms()) do a = b.name == "divergence" and b or a end
+ok(a.on and a.step == 61, "another process knows what the best was")
+r.steps = 400 -- at a tenth of it
+r:resume():wait()
+for _, b in ipairs(r:alarms()) do a = b.name == "divergence" and b or a end
+ok(not a.on, ("it is off when the loss comes back (%.2f)"):format(r.loss))
+r:close()
+r, a = diverges(3e-3, 100)
+ok(not a.text, "none of it in a healthy run")
 r:close()
 
 -- ---- rewinding by itself ----

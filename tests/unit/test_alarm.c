@@ -4,6 +4,7 @@
 
 #include "train/trainer_int.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -84,6 +85,51 @@ static void throughput(void)
     sy_trainer_free(t);
 }
 
+/* n steps with losses from `from` to `to`. */
+static void lose(struct sy_trainer *t, int64_t *step, int n, double from, double to)
+{
+    for (int i = 1; i <= n; i++) {
+        t->status.loss = from + (to - from) * i / n;
+        take(t, step, 1, 1);
+    }
+}
+
+static void divergence(void)
+{
+    struct told told;
+    struct sy_trainer *t = make(&told);
+    int64_t step = 0;
+    if (!t)
+        return;
+    lose(t, &step, 100, 3.5, 1); /* of log 32 = 3.47 */
+    lose(t, &step, 400, 1, 2.0);
+    tap_ok(!told.count, "divergence: 1 nat of the 2.5 that were learned is lost: nothing yet");
+    lose(t, &step, 20, 3.4, 3.4);
+    lose(t, &step, 60, 1, 1);
+    tap_ok(!told.count, "20 steps are a bump");
+    lose(t, &step, 1, 1000, 1000);
+    lose(t, &step, 60, 1, 1);
+    tap_ok(!told.count, "and one step is an outlier, however far");
+    lose(t, &step, 60, 3.4, 3.4);
+    tap_ok(told.count == 1 && on(t, SY_ALARM_DIVERGE) && strstr(told.text, "divergence: the loss is 3.4;") &&
+               strstr(told.text, "at best"),
+           "32 steps are told: %s", told.text);
+    lose(t, &step, 100, 1.9, 1.9);
+    tap_ok(on(t, SY_ALARM_DIVERGE), "still on where it would not come on");
+    t->status.loss = (double)NAN;
+    take(t, &step, 100, 1);
+    tap_ok(on(t, SY_ALARM_DIVERGE), "what is not finite says nothing");
+    lose(t, &step, 100, 1.2, 1.2);
+    tap_ok(!on(t, SY_ALARM_DIVERGE) && told.count == 1, "off when the loss is back");
+    sy__alarms_reset(t);
+    lose(t, &step, 100, 3.4, 3.4);
+    lose(t, &step, 100, 4.3, 4.3);
+    tap_ok(told.count == 1, "who has learned nothing may lose a nat");
+    lose(t, &step, 60, 5, 5);
+    tap_ok(told.count == 2, "more is told");
+    sy_trainer_free(t);
+}
+
 static void new_shapes(void)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -134,6 +180,7 @@ static void random_windows(void)
 int main(void)
 {
     throughput();
+    divergence();
     new_shapes();
     epochs(SY_SAMPLE_SEQUENTIAL, 1);
     epochs(SY_SAMPLE_EPOCH, 3);

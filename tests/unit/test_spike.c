@@ -94,6 +94,21 @@ static int entries(struct sy_trainer *t, const char *kind)
     return n;
 }
 
+static char *folder(void)
+{
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/sy-spike-XXXXXX");
+    return mkdtemp(path);
+}
+
+static void remove_folder(const char *path)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", path);
+    if (system(command))
+        tap_note("%s stays", path);
+}
+
 /* ---- statistics ---- */
 
 static void test_window(void)
@@ -101,12 +116,15 @@ static void test_window(void)
     struct sy_window w = {.n = 0};
     for (int i = 0; i < SY_WINDOW_LEAST - 1; i++)
         sy_window_add(&w, 2 + 0.1 * (i % 2), 1);
-    tap_ok(isnan(sy_window_loss(&w, 9).above) && isnan(sy_window_norm(&w, 9).above), "few steps say nothing");
+    tap_ok(isnan(sy_window_loss(&w, 9, SY_RULES).above) && isnan(sy_window_norm(&w, 9, SY_RULES).above), "few steps say nothing");
     sy_window_add(&w, 2.1, 1);
-    struct sy_sigma s = sy_window_loss(&w, 2.55);
+    struct sy_sigma s = sy_window_loss(&w, 2.55, 1);
     tap_ok(fabs(s.mean - 2.05) < 1e-12 && fabs(s.deviation - 0.05) < 1e-12 && fabs(s.above - 10) < 1e-9,
-           "mean %.3f, deviation %.3f, %.3f above", s.mean, s.deviation, s.above);
-    s = sy_window_norm(&w, 1.05 * 1.05);
+           "rules 1: mean %.3f, deviation %.3f, %.3f above", s.mean, s.deviation, s.above);
+    s = sy_window_loss(&w, 2.55, SY_RULES);
+    tap_ok(fabs(s.mean - 2.05) < 1e-12 && fabs(s.deviation - 0.1 / 0.954) < 1e-12 && fabs(s.above - 4.77) < 1e-9,
+           "usual %.3f, deviation %.3f, %.3f above", s.mean, s.deviation, s.above);
+    s = sy_window_norm(&w, 1.05 * 1.05, SY_RULES);
     tap_ok(fabs(s.above - 2) < 1e-9, "a norm that stands still: factors of 1.05 (%.3f)", s.above);
     sy_window_add(&w, (double)NAN, 1);
     sy_window_add(&w, 2, (double)INFINITY);
@@ -115,6 +133,30 @@ static void test_window(void)
         sy_window_add(&w, i, 1);
     tap_ok(w.n == SY_WINDOW && w.loss[0] == SY_WINDOW && w.loss[SY_WINDOW - 1] == 2 * SY_WINDOW - 1,
            "the last %d, the oldest first", w.n);
+}
+
+/* A loss that falls from 5 to 1 with some noise, and an outlier that was accepted. */
+static void test_hidden(void)
+{
+    struct sy_window w = {.n = 0};
+    for (int i = 0; i < 100; i++)
+        sy_window_add(&w, i == 80 ? 5 : 1 + 4 * exp(-i / 30.0) + 0.03 * (i % 3), 1);
+    struct sy_sigma was = sy_window_loss(&w, 4, 1), s = sy_window_loss(&w, 4, SY_RULES);
+    tap_ok(was.above < 6 && s.above > 30, "neither a falling loss nor an accepted outlier hides one: %.0f deviations, not %.1f",
+           s.above, was.above);
+    struct sy_spike_floor floor = sy_spike_floor(SY_RULES, 30, 1);
+    tap_ok(floor.nats == 1.5 && floor.norm == 1000 && sy_spike_floor(SY_RULES, 30, 0).norm == 1000 &&
+               sy_spike_floor(SY_RULES, 30, 0.5).norm == 500,
+           "the floors");
+    tap_ok(sy_window_suspects(&w, 4, 1, floor) && !sy_window_suspects(&w, 2, 1, floor) &&
+               sy_window_suspects(&w, 1, 1001, floor) && !sy_window_suspects(&w, 1, 999, floor),
+           "who is suspected");
+    memset(&w, 0, sizeof w);
+    for (int i = 0; i < SY_WINDOW; i++)
+        sy_window_add(&w, 4e-10 * (1 + i % 2), 1e-6);
+    tap_ok(sy_window_loss(&w, 2e-8, SY_RULES).above > 30 && !sy_window_suspects(&w, 2e-8, 1e-3, floor) &&
+               !sy_window_suspects(&w, 0.6, 2.2, floor),
+           "what is known by heart: 2e-8 over 4e-10 is nothing, nor is 0.6 nats, nor a norm of 2.2");
 }
 
 /* ---- told once ---- */
@@ -261,16 +303,134 @@ static void test_nonfinite(void)
            "it says from where the parameters are");
     sy_trainer_free(t);
 
-    for (int i = 0; i < 2; i++) {
-        p = (struct plot){.bad = {5}, .nbad = 1, .value = NAN};
-        t = make(&p, 1);
-        sy_trainer_set(t, i ? SY_HYPER_max_skips : SY_HYPER_skip_sigma, i ? 1 : 0, &err);
-        tiny_run_to(t, STEPS);
-        s = status(t);
-        tap_ok(s.state == SY_RUN_FAILED && s.step == 4 && strstr(s.error.msg, "parameters are those of step 4"),
-               "%s: the first ends the run: %s", i ? "max_skips 1" : "skip_sigma 0", s.error.msg);
-        sy_trainer_free(t);
+    p = (struct plot){.bad = {5}, .nbad = 1, .value = NAN};
+    t = make(&p, 1);
+    sy_trainer_set(t, SY_HYPER_max_skips, 1, &err);
+    tiny_run_to(t, STEPS);
+    s = status(t);
+    tap_ok(s.state == SY_RUN_FAILED && s.step == 4 && strstr(s.error.msg, "parameters are those of step 4"),
+           "max_skips 1: the first ends the run: %s", s.error.msg);
+    sy_trainer_free(t);
+    p = (struct plot){.bad = {5, 6}, .nbad = 2, .value = NAN};
+    t = make(&p, 1);
+    sy_trainer_set(t, SY_HYPER_skip_sigma, 0, &err);
+    tiny_run_to(t, STEPS);
+    s = status(t);
+    tap_ok(s.state == SY_RUN_DONE && s.skipped == 2, "skip_sigma 0: what is not finite is skipped all the same");
+    sy_trainer_free(t);
+}
+
+/* ---- spikes that stay ---- */
+
+/* The mask is written from some step on and never taken away. */
+static void on_step_moved(void *ctx, const struct sy_status *s, bool evaluated)
+{
+    struct plot *p = ctx;
+    (void)evaluated;
+    if (s->state == SY_RUN_RUNNING && p->t && s->step + 1 >= p->bad[0])
+        write_mask(p->t, p->value);
+}
+
+static struct sy_trainer *make_moved(struct plot *p)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct tiny_options o = {.steps = STEPS, .seed = 1, .width = WIDTH, .on_event = on_event, .on_step = on_step_moved,
+                             .ctx = p};
+    if (!(p->t = tiny_trainer(&o, &err)))
+        exit(1);
+    sy_trainer_set(p->t, SY_HYPER_eval_every, 0, &err);
+    sy_trainer_set(p->t, SY_HYPER_max_skips, 2, &err);
+    return p->t;
+}
+
+static void test_moved(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_alarm_state a;
+    struct plot p = {.bad = {90}, .value = 60}, q = p;
+    char *dir = folder(), path[SY_PATH_MAX];
+    struct sy_trainer *t = make_moved(&p);
+    tiny_run_to(t, 92);
+    uint64_t before = tiny_hash(t);
+    tap_ok(status(t).skipped == 3, "three spikes in a row are skipped");
+    tiny_run_to(t, 93);
+    sy_trainer_alarm(t, SY_ALARM_RULE, &a);
+    tap_ok(tiny_hash(t) != before && status(t).skipped == 3 && a.on && p.alarms == 2,
+           "the fourth is learned from, and an alarm says so: %s", a.text);
+    sy_trainer_set_dir(t, dir, 2, 0, &err);
+    tiny_run_to(t, STEPS);
+    tap_ok(status(t).state == SY_RUN_DONE && status(t).skipped == 3, "the run goes on to its end: %s", status(t).error.msg);
+    before = tiny_hash(t);
+    sy_trainer_free(t);
+    for (int step = 91; step <= 94; step++) {
+        struct plot r = q;
+        struct sy_trainer *b = make_moved(&r), *from = make_moved(&q);
+        q.t = from;
+        tiny_run_to(from, step);
+        sy_trainer_set_dir(from, dir, 2, 0, &err);
+        int bad = sy_trainer_checkpoint(from, path, sizeof path, &err) || sy_trainer_load(b, path, false, &err);
+        tiny_run_to(b, STEPS);
+        tap_ok(!bad && tiny_hash(b) == before && status(b).skipped == 3, "resumed at step %d: the same bits %s", step, err.msg);
+        sy_trainer_free(b);
+        sy_trainer_free(from);
     }
+    remove_folder(dir);
+}
+
+/* By the rules of before five in a row ended the run, and deviations alone were enough. */
+static void test_rules_1(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_journal_entry e = {.kind = "rules", .value = 1, .expert = -1};
+    struct plot p = {.bad = {90}, .value = 60};
+    struct sy_trainer *t = make_moved(&p);
+    tap_ok(!sy_trainer_apply(t, &e, &err) && sy_trainer_rules(t) == 1, "rules 1 %s", err.msg);
+    sy_trainer_set(t, SY_HYPER_skip_sigma, 6, &err);
+    sy_trainer_set(t, SY_HYPER_max_skips, 5, &err);
+    tiny_run_to(t, STEPS);
+    tap_ok(status(t).state == SY_RUN_FAILED && status(t).step == 93 && strstr(status(t).error.msg, "5 steps in a row"),
+           "rules 1: five in a row end the run: %s", status(t).error.msg);
+    e.value = SY_RULES;
+    tap_ok(!sy_trainer_apply(t, &e, &err) && sy_trainer_get(t, SY_HYPER_skip_sigma) == 30, "rules 2: 6 are 30 there");
+    e.value = SY_RULES + 1;
+    tap_ok(sy_trainer_apply(t, &e, &err) && err.code == SY_E_UNSUPPORTED, "%s", err.msg);
+    sy_trainer_free(t);
+}
+
+/* Steps that were left out are no updates: the first update has a bias correction of 1, so every parameter with a
+ * gradient moves by lr. */
+static double largest_move(int rules)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct plot p = {.nbad = 0};
+    struct sy_trainer *t = make(&p, 1);
+    struct sy_params *ps = sy_trainer_params(t);
+    struct sy_journal_entry e = {.kind = "rules", .value = rules, .expert = -1};
+    sy_trainer_apply(t, &e, &err);
+    sy_trainer_set(t, SY_HYPER_warmup, 0, &err);
+    sy_trainer_set(t, SY_HYPER_weight_decay, 0, &err);
+    for (int i = 1; i <= 9; i++) {
+        e = (struct sy_journal_entry){.kind = "skip", .value = i, .expert = -1};
+        sy_trainer_apply(t, &e, &err);
+    }
+    float *was = sy_alloc((size_t)ps->floats * sizeof *was);
+    double move = 0;
+    tiny_run_to(t, 9);
+    memcpy(was, ps->p, (size_t)ps->floats * sizeof *was);
+    tiny_run_to(t, 10);
+    for (int64_t i = 0; i < ps->floats; i++)
+        move = fmax(move, fabs((double)ps->p[i] - (double)was[i]));
+    move /= status(t).lr;
+    sy_free(was);
+    sy_trainer_free(t);
+    return move;
+}
+
+static void test_time(void)
+{
+    double now = largest_move(2), before = largest_move(1);
+    tap_ok(fabs(now - 1) < 0.01, "AdamW: nine steps left out, the first update moves by %.3f lr", now);
+    tap_ok(before < 0.9, "rules 1: by %.3f lr", before);
 }
 
 static void test_never(void)
@@ -306,21 +466,6 @@ static void test_rewind(void)
 }
 
 /* ---- state ---- */
-
-static char *folder(void)
-{
-    static char path[64];
-    snprintf(path, sizeof path, "/tmp/sy-spike-XXXXXX");
-    return mkdtemp(path);
-}
-
-static void remove_folder(const char *path)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", path);
-    if (system(command))
-        tap_note("%s stays", path);
-}
 
 static void test_resume(int threads)
 {
@@ -369,7 +514,7 @@ static void test_format(void)
     tiny_run_to(t, 70);
     sy_trainer_checkpoint(t, path, sizeof path, &err);
     struct sy_image *image = sy_checkpoint_read(path, &err);
-    tap_ok(image && image->format == 2 && image->window.n == 70 && image->window.loss[69] == status(t).loss &&
+    tap_ok(image && image->format == SY_CHECKPOINT_FORMAT && image->window.n == 70 && image->window.loss[69] == status(t).loss &&
                image->window.norm[69] == status(t).grad_norm,
            "the window is in the checkpoint, to the bit %s", err.msg);
     sy_image_free(image);
@@ -387,6 +532,11 @@ static void test_format(void)
     image = sy__state_parse(s.data, strlen(s.data), &err);
     tap_ok(image && image->format == 1 && image->window.n == 0 && image->hyper.v[SY_HYPER_skip_sigma] == 6,
            "format 1 is read: without a window %s", err.msg);
+    tap_ok(image && image->hyper.rules == 2, "... of the rules that it says");
+    sy_image_free(image);
+    cut(s.data, ",\"rules\":", ",\"steps\"");
+    image = sy__state_parse(s.data, strlen(s.data), &err);
+    tap_ok(image && image->hyper.rules == 1 && image->hyper.planned == 0, "without them it is of the first %s", err.msg);
     sy_image_free(image);
     s.data[strcspn(s.data, ":") + 1] = '2';
     err.code = SY_E_OK;
@@ -399,6 +549,7 @@ static void test_format(void)
 int main(void)
 {
     test_window();
+    test_hidden();
     test_told();
     test_skip(1);
     test_skip(2);
@@ -406,6 +557,9 @@ int main(void)
     test_quiet();
     test_nonfinite();
     test_never();
+    test_moved();
+    test_rules_1();
+    test_time();
     test_rewind();
     test_resume(2);
     test_format();
