@@ -1,7 +1,7 @@
 -- Help: ?name at the prompt, help "name", ??name (source), and the reference as a manual page.
 --
 -- Entries are {name=, signature=, text=, example=}: those of the C bindings and of the op table come
--- from engine.docs(), those of what is written in Lua from docs.lua; a script adds its own with help.add{...}.
+-- from engine.docs(), those of what is written in Lua from docs.lua and compose.lua; a script adds its own with help.add{...}.
 -- An entry with options = function() -> rows lists them with their defaults.
 
 local engine = require "switchyard.engine"
@@ -9,17 +9,21 @@ local foreign = require "switchyard.foreign"
 
 local help, added = {}, {}
 
---- Add an entry; of several with one name the first counts.
+--- Add an entry; of several with one name the first counts, a row of the op table last.
 function help.add(entry) added[#added + 1] = entry end
 
 --- All entries by name, and in order.
 function help.entries()
   local by_name, list = {}, {}
+  local at = {}
   local function put(e)
-    if not by_name[e.name] then list[#list + 1] = e end
-    by_name[e.name] = by_name[e.name] or e
+    local before = by_name[e.name]
+    if before and not (before.op and not e.op) then return end -- a method in place of its row
+    at[e.name] = at[e.name] or #list + 1
+    list[at[e.name]], by_name[e.name] = e, e
   end
   for _, e in ipairs(engine.docs()) do put(e) end
+  for _, e in ipairs(require("switchyard.compose").docs()) do put(e) end
   for _, e in ipairs(require("switchyard.docs").list()) do put(e) end
   for _, e in ipairs(added) do put(e) end
   return by_name, list

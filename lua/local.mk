@@ -5,6 +5,7 @@ lua_sources += %D%/prelude.lua %D%/help.lua %D%/show.lua %D%/card.lua %D%/comple
 lua_sources += %D%/surgery.lua %D%/record.lua %D%/again.lua %D%/timeline.lua %D%/replay.lua %D%/stored.lua %D%/cli.lua
 lua_sources += %D%/json.lua %D%/huggingface.lua %D%/model_file.lua
 lua_sources += %D%/docs.lua
+lua_sources += %D%/compose.lua %D%/shapes.lua %D%/numbers.lua %D%/select.lua %D%/einsum.lua
 lua_sources += %D%/why.lua
 lua_sources += %D%/hooks.lua
 lua_sources += %D%/compare.lua

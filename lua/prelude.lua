@@ -7,6 +7,7 @@ help = require "switchyard.help"
 debug.setmetatable(0, {__index = {item = function(x) return x end}})
 
 tensor.gradcheck = require("switchyard.gradcheck")
+require("switchyard.compose").open()
 
 nn = require "switchyard.nn"
 model = require "switchyard.model"

@@ -48,6 +48,8 @@ struct sy_tensor *sy_tensor_grad(const struct sy_tensor *t); /* borrowed, or NUL
 
 /* Element i in row-major order of the logical shape, converted to double. */
 double sy_tensor_get(const struct sy_tensor *t, int64_t i);
+/* The same of an integer, exactly. */
+int64_t sy_tensor_get_int(const struct sy_tensor *t, int64_t i);
 void sy_tensor_set(struct sy_tensor *t, int64_t i, double v);
 /* "(4, 3)"; for messages. Writes at most n bytes. */
 char *sy_shape_text(int ndim, const int64_t *shape, char *out, size_t n);

@@ -135,6 +135,14 @@ void lsy_tensor_text(lua_State *L, struct sy_tensor *t);
 /* The table at the top is a list that print shows as the prompt does (print.c).  [-0, +0, m] */
 void lsy_list(lua_State *L);
 
+/* ---- writing (write.c) ---- */
+
+/* `to`'s elements become the number, boolean or tensor at arg, which broadcasts; raises where shapes
+ * differ or an integer dtype cannot hold a value. */
+void lsy_assign(lua_State *L, struct sy_tensor *to, int arg);
+/* A copy with bytes of its own, without gradient, pushed.  [-0, +1, e] */
+struct sy_tensor *lsy_copy(lua_State *L, struct sy_tensor *t);
+
 /* ---- docs (doc.c) ---- */
 
 struct lsy_doc {
@@ -151,6 +159,7 @@ void lsy_docs(lua_State *L, const struct lsy_doc *rows, size_t n);
 
 void lsy_open_tensor(lua_State *L);
 void lsy_open_make(lua_State *L);
+void lsy_open_write(lua_State *L);
 void lsy_open_tensor_file(lua_State *L);
 void lsy_open_engine(lua_State *L);
 void lsy_open_print(lua_State *L);

@@ -116,7 +116,7 @@ static int docs(lua_State *L)
         }
     for (int i = 0; i < SY_OP_COUNT; i++) {
         const struct sy_op *op = sy_op_get((enum sy_opcode)i);
-        if (op->flags & SY_OP_INTERNAL)
+        if (op->flags & SY_OP_INTERNAL || !*op->inputs) /* draws: see make.c */
             continue;
         push_op(L, op);
         lua_pushboolean(L, 1);

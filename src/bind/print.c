@@ -1,10 +1,15 @@
-/* Tensors as text: a line with shape, dtype and statistics, then the elements with one scale in
- * common, elided past a screenful; a narrow matrix has columns of whole numbers, as a series has its
- * steps.  Lists that print shows as the prompt does.  Layer bind.
+/* Tensors as text: a line with shape, dtype and statistics, then the elements, elided past a
+ * screenful; a narrow matrix has columns of whole numbers, as a series has its steps.  Lists that
+ * print shows as the prompt does.  Layer bind.
  *
  *     f32 (4, 3)   min -1.2346   mean 0.1   max 2.5
  *        0.1235  -1.2346   2.5000
  *        ...
+ *
+ *  1. What is not 0 does not print as 0: elements have a scale in common where their magnitudes are
+ *     within WIDE of each other; else large or small ones have an exponent each, and among ordinary
+ *     ones the few that 4 decimals do not show.
+ *  2. Integers print exactly, also those that a double cannot hold.
  */
 #include "bind/bind_int.h"
 #include "bind/chunk_int.h"
@@ -17,12 +22,16 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ROWS 20   /* rows before elision, */
 #define EDGE_ROWS 4
 #define NARROW 8 /* columns that may each have a style */
 #define BLOCKS 4 /* matrices of a tensor with more dimensions */
+#define WIDE 1e4
+#define DECIMALS 4
+#define UNSEEN 0.5e-4 /* prints as 0 with so many */
 
 struct stats {
     double min, max, sum, abs_min, abs_max; /* of finite elements; abs_min of those not 0 */
@@ -31,8 +40,8 @@ struct stats {
 };
 
 struct style {
-    bool integer;
-    int width, decimals, scale; /* elements are printed divided by 10^scale */
+    bool integer, exponent, tiny; /* each with an exponent; those that would print as 0 */
+    int width, decimals, scale;   /* elements are printed divided by 10^scale */
 };
 
 /* Elements first, first + step ... */
@@ -59,18 +68,41 @@ static struct stats measure(const struct sy_tensor *t, int64_t first, int64_t st
     return s;
 }
 
+static bool is_integer(const struct sy_tensor *t)
+{
+    return t->dtype != SY_F32 && t->dtype != SY_F64 && t->dtype != SY_BF16;
+}
+
+/* How elements that are not whole are shown. */
+static void choose_notation(struct style *y, const struct stats *s)
+{
+    int exponent = s->abs_max > 0 ? (int)floor(log10(s->abs_max)) : 0;
+    bool wide = s->abs_max >= WIDE * s->abs_min, ordinary = exponent >= -2 && exponent < 5;
+    y->decimals = DECIMALS;
+    y->exponent = !ordinary && wide;
+    y->scale = ordinary || wide ? 0 : exponent;
+    y->tiny = ordinary && s->abs_min < UNSEEN;
+}
+
+static int max_int(int a, int b) { return a > b ? a : b; }
+
+static int width_of(const struct style *y, const struct stats *s)
+{
+    char probe[400];
+    double big = s->finite ? s->abs_max : 0, small = s->abs_min < HUGE_VAL ? s->abs_min : 0;
+    if (y->exponent)
+        return max_int(snprintf(probe, sizeof probe, "%.*e", y->decimals, big),
+                       snprintf(probe, sizeof probe, "%.*e", y->decimals, small));
+    int width = snprintf(probe, sizeof probe, "%.*f", y->decimals, big / pow(10, y->scale));
+    return y->tiny ? max_int(width, snprintf(probe, sizeof probe, "%.1e", small)) : width;
+}
+
 static struct style style_of(const struct sy_tensor *t, const struct stats *s)
 {
-    struct style y = {0};
-    char probe[64];
-    bool integer = t->dtype != SY_F32 && t->dtype != SY_F64 && t->dtype != SY_BF16;
-    int exponent = s->abs_max > 0 ? (int)floor(log10(s->abs_max)) : 0;
-    y.integer = integer || (s->whole && s->abs_max < 1e6);
-    y.decimals = y.integer ? 0 : 4;
-    if (!y.integer && (exponent >= 5 || exponent < -2))
-        y.scale = exponent;
-    double big = s->finite ? s->abs_max / pow(10, y.scale) : 0;
-    y.width = snprintf(probe, sizeof probe, "%.*f", y.decimals, big) + (s->finite && s->min < 0);
+    struct style y = {.integer = is_integer(t) || (s->whole && s->abs_max < 1e9)};
+    if (!y.integer)
+        choose_notation(&y, s);
+    y.width = width_of(&y, s) + (s->finite && s->min < 0);
     if (s->nans && y.width < 3)
         y.width = 3;
     if (s->infs && y.width < 4)
@@ -88,6 +120,10 @@ static void put_element(struct sy_str *out, const struct sy_tensor *t, int64_t i
         sy_str_printf(out, "  %5s", v != 0 ? "true" : "false");
     else if (isnan(v) || isinf(v))
         sy_str_printf(out, "  %*s", y->width, isnan(v) ? "nan" : v > 0 ? "inf" : "-inf");
+    else if (is_integer(t))
+        sy_str_printf(out, "  %*lld", y->width, (long long)sy_tensor_get_int(t, i));
+    else if (y->exponent || (y->tiny && v != 0 && fabs(v) < UNSEEN))
+        sy_str_printf(out, "  %*.*e", y->width, y->exponent ? y->decimals : 1, v);
     else
         sy_str_printf(out, "  %*.*f", y->width, y->decimals, v / pow(10, y->scale) + 0.0); /* no -0 */
 }
@@ -183,9 +219,10 @@ static void put_head(struct sy_str *out, const struct sy_tensor *t, const struct
     char shape[128];
     sy_str_printf(out, "%s %s", sy_dtype_name(t->dtype),
                   sy_shape_text(t->ndim, t->shape, shape, sizeof shape));
+    int digits = is_integer(t) ? 19 : 5;
     if (s->finite && t->dtype != SY_BOOL)
-        sy_str_printf(out, "   min %.5g   mean %.5g   max %.5g", s->min,
-                      s->sum / (double)s->finite, s->max);
+        sy_str_printf(out, "   min %.*g   mean %.5g   max %.*g", digits, s->min + 0.0,
+                      s->sum / (double)s->finite, digits, s->max);
     if (s->nans)
         sy_str_printf(out, "   NaN %lld", (long long)s->nans);
     if (s->infs)
@@ -194,6 +231,20 @@ static void put_head(struct sy_str *out, const struct sy_tensor *t, const struct
         sy_str_printf(out, "   × 1e%d", y->scale);
     if (t->requires_grad)
         sy_str_puts(out, "   grad");
+}
+
+/* As few digits as tell a float from its neighbours. */
+static int digits_of(const struct sy_tensor *t, double v)
+{
+    char text[40];
+    int least = t->dtype == SY_F64 ? 15 : 6, most = t->dtype == SY_F64 ? 17 : 9;
+    for (int n = least; n < most; n++) {
+        snprintf(text, sizeof text, "%.*g", n, v);
+        double back = strtod(text, NULL);
+        if (t->dtype == SY_F64 ? back == v : (float)back == (float)v)
+            return n;
+    }
+    return most;
 }
 
 static void put_tensor(struct sy_str *out, const struct sy_tensor *t)
@@ -208,8 +259,12 @@ static void put_tensor(struct sy_str *out, const struct sy_tensor *t)
         double v = sy_tensor_get(t, 0);
         if (t->dtype == SY_BOOL)
             sy_str_puts(out, v != 0 ? "true" : "false");
+        else if (is_integer(t))
+            sy_str_printf(out, "%lld", (long long)sy_tensor_get_int(t, 0));
+        else if (v == floor(v) && fabs(v) < 1e9)
+            sy_str_printf(out, "%.0f", v + 0.0);
         else
-            sy_str_printf(out, "%.*g", t->dtype == SY_F64 ? 15 : t->dtype == SY_F32 ? 7 : 14, v);
+            sy_str_printf(out, "%.*g", digits_of(t, v), v);
         return;
     }
     struct stats s = measure(t, 0, 1);

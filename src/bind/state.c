@@ -297,6 +297,7 @@ static int open_all(lua_State *L)
     lsy_open_print(L);
     lsy_open_tensor(L);
     lsy_open_make(L);
+    lsy_open_write(L);
     lsy_open_tensor_file(L);
     lsy_open_tokenizer(L);
     lsy_open_data(L);

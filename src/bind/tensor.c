@@ -9,6 +9,8 @@
  *     was live after the last full collection, the next push collects (lsy_tensor_pressure).
  */
 #include "bind/bind_int.h"
+#include "bind/chunk.h"
+#include "bind/chunk_int.h"
 #include "bind/state.h"
 
 #include "base/hash.h"
@@ -147,10 +149,8 @@ static void push_number(lua_State *L, const struct sy_tensor *t, int64_t i)
         lua_pushnumber(L, sy_tensor_get(t, i));
     else if (t->dtype == SY_BOOL)
         lua_pushboolean(L, sy_tensor_get(t, i) != 0);
-    else if (t->dtype == SY_I64 && sy_tensor_contiguous(t))
-        lua_pushinteger(L, ((const int64_t *)sy_tensor_data(t))[i]);
     else
-        lua_pushinteger(L, (lua_Integer)sy_tensor_get(t, i));
+        lua_pushinteger(L, (lua_Integer)sy_tensor_get_int(t, i));
 }
 
 static int index_number(lua_State *L, struct sy_tensor *t)
@@ -172,6 +172,14 @@ static int index_number(lua_State *L, struct sy_tensor *t)
 
 /* ---- fields ---- */
 
+static int apply_one(lua_State *L, enum sy_opcode code, struct sy_tensor *t,
+                     const struct sy_attrs *attrs)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    return sy_apply(code, &t, 1, attrs, slot, &err) ? lsy_raise(L, &err) : 1;
+}
+
 static int push_shape(lua_State *L, const struct sy_tensor *t)
 {
     lua_createtable(L, t->ndim, 0);
@@ -183,8 +191,21 @@ static int push_shape(lua_State *L, const struct sy_tensor *t)
     return 1;
 }
 
+/* a.T: a matrix with rows and columns exchanged. */
+static int push_transposed(lua_State *L, struct sy_tensor *t)
+{
+    char text[128];
+    struct sy_attrs attrs = {.i = {2, 1, 0}};
+    if (t->ndim != 2)
+        return lsy_error(L, "T: needs a matrix: the tensor is %s; a:transpose(dim, dim) exchanges two dimensions",
+                         sy_shape_text(t->ndim, t->shape, text, sizeof text));
+    return apply_one(L, SY_OP_PERMUTE_, t, &attrs);
+}
+
 static int push_field(lua_State *L, struct sy_tensor *t, const char *name)
 {
+    if (!strcmp(name, "T"))
+        return push_transposed(L, t);
     if (!strcmp(name, "shape"))
         return push_shape(L, t);
     if (!strcmp(name, "dtype"))
@@ -204,8 +225,8 @@ static int push_field(lua_State *L, struct sy_tensor *t, const char *name)
 
 static int unknown_field(lua_State *L, const char *name)
 {
-    const char *names[256] = {"shape", "dtype", "size", "ndim", "bytes", "grad", "requires_grad"};
-    int n = 7;
+    const char *names[256] = {"shape", "dtype", "size", "ndim", "bytes", "grad", "requires_grad", "T"};
+    int n = 8;
     lua_pushnil(L);
     while (n < 255 && lua_next(L, lua_upvalueindex(1))) {
         names[n++] = lua_tostring(L, -2);
@@ -219,12 +240,21 @@ static int unknown_field(lua_State *L, const char *name)
                 : lsy_error(L, "tensor: no field or method '%s'", name);
 }
 
+/* A list of selectors, or a tensor of places or of truth values. */
+static bool is_selection(lua_State *L, int arg) { return lua_istable(L, arg) || lsy_test_tensor(L, arg); }
+
 /* __index; upvalue 1: the table of methods. */
 static int tensor_index(lua_State *L)
 {
     struct sy_tensor *t = lsy_check_tensor(L, 1, "index", "the indexed value");
     if (lua_type(L, 2) == LUA_TNUMBER)
         return index_number(L, t);
+    if (is_selection(L, 2)) {
+        lsy_push_function(L, "switchyard.select", "index");
+        lua_insert(L, 1);
+        lua_call(L, 2, 1);
+        return 1;
+    }
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
     if (name && t->requires_grad && !t->node && !strcmp(name, "grad")) {
         lsy_push_tensor_ref(L, sy_tensor_grad(t));
@@ -238,41 +268,9 @@ static int tensor_index(lua_State *L)
     return push_field(L, t, name) ? 1 : unknown_field(L, name);
 }
 
-/* ---- writing ---- */
+/* ---- writing (see write.c) ---- */
 
-static int fill(lua_State *L, struct sy_tensor *t, int arg)
-{
-    double v = lua_isboolean(L, arg) ? lua_toboolean(L, arg) : lua_tonumber(L, arg);
-    int64_t n = sy_tensor_count(t);
-    for (int64_t i = 0; i < n; i++)
-        sy_tensor_set(t, i, v);
-    return 0;
-}
-
-static int copy_into(lua_State *L, struct sy_tensor *to, struct sy_tensor *from)
-{
-    char a[128], b[128];
-    if (!sy_tensor_same_shape(to, from))
-        return lsy_error(L, "assign: shapes differ: left side is %s, right side is %s",
-                         sy_shape_text(to->ndim, to->shape, a, sizeof a),
-                         sy_shape_text(from->ndim, from->shape, b, sizeof b));
-    int64_t n = sy_tensor_count(to);
-    if (to->dtype == from->dtype && sy_tensor_contiguous(to) && sy_tensor_contiguous(from))
-        memmove(sy_data(to), sy_data(from), sy_tensor_bytes(to));
-    else
-        for (int64_t i = 0; i < n; i++)
-            sy_tensor_set(to, i, sy_tensor_get(from, i));
-    return 0;
-}
-
-static int assign(lua_State *L, struct sy_tensor *t, int arg)
-{
-    if (lua_type(L, arg) == LUA_TNUMBER || lua_isboolean(L, arg))
-        return fill(L, t, arg);
-    return copy_into(L, t, lsy_check_data(L, arg, "assign", "the value (a number or a tensor)"));
-}
-
-/* a[i] = number or tensor; a.grad = nil. */
+/* a[i] = number or tensor, a[{...}] and a[mask] too (lua/select.lua); a.grad = nil. */
 static int tensor_newindex(lua_State *L)
 {
     struct sy_tensor *t = lsy_check_tensor(L, 1, "assign", "the left side");
@@ -282,22 +280,30 @@ static int tensor_newindex(lua_State *L)
         t->grad = NULL;
         return 0;
     }
-    if (lua_type(L, 2) != LUA_TNUMBER)
-        return lsy_error(L, "assign: only elements (a[i] = ...) and a.grad = nil can be assigned");
+    bool selection = is_selection(L, 2);
+    if (lua_type(L, 2) != LUA_TNUMBER && !selection)
+        return lsy_error(L, "assign: only elements (a[i] = ..., a[{...}], a[mask]) and a.grad = nil can be assigned");
     lsy_check_data(L, 1, "assign", "the left side");
     if (t->node)
         return lsy_error(L, "assign: the tensor is the result of an operation with a gradient");
+    if (selection) {
+        lsy_push_function(L, "switchyard.select", "assign");
+        lua_insert(L, 1);
+        lua_call(L, 3, 0);
+        return 0;
+    }
     int64_t i = check_index(L, 2, t);
     struct sy_tensor **slot = lsy_new_tensor(L);
     if (!(*slot = plain_row(t, i, &err)))
         return lsy_raise(L, &err);
-    return assign(L, *slot, 3);
+    lsy_assign(L, *slot, 3);
+    return 0;
 }
 
 static int tensor_fill(lua_State *L)
 {
     struct sy_tensor *t = lsy_check_data(L, 1, "fill", "the tensor");
-    assign(L, t, 2);
+    lsy_assign(L, t, 2);
     lua_settop(L, 1);
     return 1;
 }
@@ -366,10 +372,11 @@ static int tensor_hash(lua_State *L)
 static int tensor_equal(lua_State *L)
 {
     struct sy_tensor *a = lsy_check_data(L, 1, "equal", "a"), *b = lsy_check_data(L, 2, "equal", "b");
-    bool same = sy_tensor_same_shape(a, b);
+    bool same = sy_tensor_same_shape(a, b), whole = a->dtype == SY_I64 && b->dtype == SY_I64;
     int64_t n = same ? sy_tensor_count(a) : 0;
     for (int64_t i = 0; same && i < n; i++)
-        same = sy_tensor_get(a, i) == sy_tensor_get(b, i);
+        same = whole ? sy_tensor_get_int(a, i) == sy_tensor_get_int(b, i)
+                     : sy_tensor_get(a, i) == sy_tensor_get(b, i);
     lua_pushboolean(L, same);
     return 1;
 }
@@ -392,14 +399,6 @@ static int tensor_allclose(lua_State *L)
 }
 
 /* ---- views by hand: what counts from 1, or takes a form of its own ---- */
-
-static int apply_one(lua_State *L, enum sy_opcode code, struct sy_tensor *t,
-                     const struct sy_attrs *attrs)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_tensor **slot = lsy_new_tensor(L);
-    return sy_apply(code, &t, 1, attrs, slot, &err) ? lsy_raise(L, &err) : 1;
-}
 
 /* a:narrow(dim, first, n) */
 static int tensor_narrow(lua_State *L)
@@ -476,13 +475,7 @@ static int tensor_detach(lua_State *L)
 
 static int tensor_clone(lua_State *L)
 {
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_tensor *t = lsy_check_data(L, 1, "clone", "the tensor");
-    struct sy_tensor **slot = lsy_new_tensor(L);
-    *slot = sy_tensor_empty(t->dtype, t->ndim, t->shape, &err);
-    if (!*slot)
-        return lsy_raise(L, &err);
-    copy_into(L, *slot, t);
+    lsy_copy(L, lsy_check_data(L, 1, "clone", "the tensor"));
     return 1;
 }
 
@@ -572,7 +565,8 @@ static int tensor_unm(lua_State *L)
 static void set_operators(lua_State *L)
 {
     static const char *const names[][2] = {{"__add", "add"}, {"__sub", "sub"}, {"__mul", "mul"},
-                                           {"__div", "div"}, {"__pow", "pow"}};
+                                           {"__div", "div"}, {"__pow", "pow"},
+                                           {"__mod", "mod"}, {"__idiv", "idiv"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         lua_getfield(L, -1, names[i][1]);
         lua_setfield(L, -3, names[i][0]);
@@ -583,11 +577,16 @@ static void set_operators(lua_State *L)
 }
 
 static const struct lsy_doc docs[] = {
-    {"tensor", "a[i]  a.shape  a.dtype  a.size  #a",
+    {"tensor", "a[i]  a[{i, {first, last}, {}}]  a[mask]  a[places]  a.shape  a.dtype  a.size  a.ndim  a.T  #a",
      "Arrays of f32 (the default), f64, bf16, i32, i64, u8 or bool with up to 8 dimensions, counted "
-     "1..n or -1..-n from the end. a[i] is row i, a view; a[i][j] of a matrix is a number. Operators "
-     "+ - * / ^ work elementwise with broadcasting. a[i] = x writes a number or a tensor.",
-     "a = tensor.randn(4, 3, {seed = 1})\na[2][3]\n(a * 2):sum(1)"},
+     "1..n or -1..-n from the end. a[i] is row i, a view; a[i][j] of a matrix is a number. a[{...}] has a "
+     "selector for each of the first dimensions: a number, a range {first, last} with both ends or {first, "
+     "last, step}, {} for all, or a tensor of places; numbers and ranges give a view. a[mask] has the elements "
+     "where a bool tensor is true, a[places] those rows. All can be written: a[{{}, 2}] = x, of a number or "
+     "a tensor that broadcasts. Operators + - * / ^ % // work elementwise with broadcasting, & | ~ on truth "
+     "values; a:eq(b), a:lt(b) compare elementwise, a == b asks whether both are the same tensor. a.T is a "
+     "matrix transposed.",
+     "a = tensor.randn(4, 3, {seed = 1})\na[2][3]\na[{{2, 3}, -1}]\na[a:lt(0)] = 0\n(a * 2):sum(1)"},
     {"tensor:item", "a:item() -> number", "The one element of a as a number.",
      "tensor{1, 2, 3}:sum():item()"},
     {"tensor:table", "a:table() -> table", "The elements as nested tables.", "tensor.eye(2):table()"},
@@ -613,7 +612,8 @@ static const struct lsy_doc docs[] = {
      "Two dimensions exchanged (the last two unless given); a view.",
      "tensor.zeros(2, 3):transpose(1, 2).shape"},
     {"tensor:clone", "a:clone() -> tensor", "A copy with bytes of its own.", NULL},
-    {"tensor:fill", "a:fill(x) -> a", "Write a number into all elements, or copy a tensor of a's shape.",
+    {"tensor:fill", "a:fill(x) -> a", "Write a number into all elements, or a tensor that broadcasts to a's shape. Errors: a number that an integer "
+     "dtype cannot hold.",
      "tensor.zeros(2, 2):fill(7)"},
 };
 

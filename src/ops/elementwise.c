@@ -141,6 +141,16 @@ int sy__vjp_div(struct sy_vjp *x)
     return 0;
 }
 
+/* y = a - floor(a/b) b: da = dy, db = -floor(a/b) dy */
+int sy__vjp_mod(struct sy_vjp *x)
+{
+    if (x->want[0])
+        give(x, 0, x->dout[0]);
+    if (x->want[1])
+        give(x, 1, sy_b_neg(sy_b_mul(x->dout[0], sy_b_apply(SY_OP_IDIV_, NULL, 2, x->in[0], x->in[1]))));
+    return 0;
+}
+
 static struct sy_tensor *where(struct sy_tensor *c, struct sy_tensor *a, struct sy_tensor *b)
 {
     return sy_b_apply(SY_OP_WHERE_, NULL, 3, c, a, b);

@@ -32,8 +32,9 @@ static inline int64_t index_at(enum sy_dtype d, const void *p, int64_t i)
                          : ((const uint8_t *)p)[i];
 }
 
-/* The first index of t that is not in 0..n-1, or -1 for none; its value in *value. */
-static int check_range(const struct sy_tensor *t, int64_t n, const char *op, const char *what,
+/* An error for the first index of t that is not in 0..n-1.  `base` is what users count from: 0 for
+ * token ids, 1 for places. */
+static int check_range(const struct sy_tensor *t, int64_t n, int base, const char *op, const char *what,
                        struct sy_err *err)
 {
     const void *p = sy_data(t);
@@ -41,8 +42,10 @@ static int check_range(const struct sy_tensor *t, int64_t n, const char *op, con
     for (int64_t i = 0; i < count; i++) {
         int64_t v = index_at(t->dtype, p, i);
         if (v < 0 || v >= n)
-            return sy_err_set(err, SY_E_RANGE, "%s: index %lld is out of range: %s is %lld", op,
-                              (long long)v, what, (long long)n);
+            return base ? sy_err_set(err, SY_E_RANGE, "%s: index %lld is outside 1..%lld: %s is %lld", op,
+                                     (long long)v + 1, (long long)n, what, (long long)n)
+                        : sy_err_set(err, SY_E_RANGE, "%s: index %lld is out of range: %s is %lld", op,
+                                     (long long)v, what, (long long)n);
     }
     return 0;
 }
@@ -98,7 +101,7 @@ int sy__run_gather(const struct sy_run *x)
                               .out = {sy__line_operand(x->out[0], c.m)},
                               .rows = gather_rows,
                               .ctx = &c};
-    if (check_range(index, c.n, "gather", "the dimension", x->err))
+    if (check_range(index, c.n, 1, "gather", "the dimension", x->err))
         return -1;
     return sy__lines_run(&w, "gather", x->err);
 }
@@ -171,7 +174,7 @@ int sy__run_scatter_add(const struct sy_run *x)
                               .out = {sy__line_operand(x->out[0], c.n)},
                               .rows = scatter_rows,
                               .ctx = &c};
-    if (check_range(index, c.n, "scatter_add", "n", x->err))
+    if (check_range(index, c.n, 1, "scatter_add", "n", x->err))
         return -1;
     return sy__lines_run(&w, "scatter_add", x->err);
 }
@@ -235,7 +238,7 @@ static int select_rows(const struct sy_run *x, const char *op, const char *what)
     for (int d = 1; d < w->ndim; d++)
         bytes *= (size_t)w->shape[d];
     struct row_copy c = {sy_data(w), sy_data(x->out[0]), bytes, ids->dtype, sy_data(ids)};
-    if (check_range(ids, w->shape[0], op, what, x->err))
+    if (check_range(ids, w->shape[0], !strcmp(op, "index_select"), op, what, x->err))
         return -1;
     sy__parallel(sy_tensor_count(ids), (int64_t)(131072 / (bytes + 1)) + 1, copy_rows, &c);
     return 0;
@@ -332,7 +335,7 @@ int sy__run_embedding_backward(const struct sy_run *x)
 {
     int64_t n = x->attrs->i[0], *first = x->scratch, *token = first + n + 1;
     const struct sy_tensor *dy = x->in[1];
-    if (check_range(x->in[0], n, "embedding_backward", "V", x->err))
+    if (check_range(x->in[0], n, 0, "embedding_backward", "V", x->err))
         return -1;
     sort_ids(x->in[0], n, first, token);
     struct row_sums c = {dy->dtype, first, token, sy_data(dy), sy_data(x->out[0]), dy->shape[1]};
@@ -370,7 +373,7 @@ int sy__run_one_hot(const struct sy_run *x)
     const struct sy_tensor *ids = x->in[0];
     int64_t n = x->attrs->i[0], count = sy_tensor_count(ids);
     float *y = sy_data(x->out[0]);
-    if (check_range(ids, n, "one_hot", "n", x->err))
+    if (check_range(ids, n, 0, "one_hot", "n", x->err))
         return -1;
     memset(y, 0, (size_t)(count * n) * sizeof *y);
     for (int64_t i = 0; i < count; i++)
@@ -391,7 +394,7 @@ int sy__run_bincount(const struct sy_run *x)
     const struct sy_tensor *ids = x->in[0];
     int64_t n = x->attrs->i[0], count = sy_tensor_count(ids);
     float *y = sy_data(x->out[0]);
-    if (check_range(ids, n, "bincount", "n", x->err))
+    if (check_range(ids, n, 0, "bincount", "n", x->err))
         return -1;
     memset(y, 0, (size_t)n * sizeof *y);
     for (int64_t i = 0; i < count; i++)

@@ -246,6 +246,67 @@ RUN2_ALL(div)
 BINARY_FLOATS(pow, POW, pow(a, b))
 RUN2_FLOATS(pow, GRAIN_HEAVY)
 
+/* Lua's % and //, whose integers must not be divided by 0: looked at before. */
+static double mod_double(double a, double b)
+{
+    double m = fmod(a, b);
+    return m > 0 ? b < 0 ? m + b : m : m < 0 && b > 0 ? m + b : m;
+}
+
+static float mod_float(float a, float b)
+{
+    float m = fmodf(a, b);
+    return m > 0 ? b < 0 ? m + b : m : m < 0 && b > 0 ? m + b : m;
+}
+
+static int64_t mod_int(int64_t a, int64_t b)
+{
+    if (b == -1) /* the smallest integer has no quotient */
+        return 0;
+    int64_t m = a % b;
+    return m != 0 && (m ^ b) < 0 ? m + b : m;
+}
+
+static int64_t idiv_int(int64_t a, int64_t b)
+{
+    if (b == -1)
+        return (int64_t)(0 - (uint64_t)a);
+    return a / b - (a % b != 0 && (a ^ b) < 0);
+}
+
+LOOP2(mod_f32, float, float, mod_float(a, b))
+LOOP2(mod_f64, double, double, mod_double(a, b))
+LOOP2(mod_i32, int32_t, int32_t, mod_int(a, b))
+LOOP2(mod_i64, int64_t, int64_t, mod_int(a, b))
+LOOP2(mod_u8, uint8_t, uint8_t, mod_int(a, b))
+LOOP2(idiv_f32, float, float, floorf(a / b))
+LOOP2(idiv_f64, double, double, floor(a / b))
+LOOP2(idiv_i32, int32_t, int32_t, idiv_int(a, b))
+LOOP2(idiv_i64, int64_t, int64_t, idiv_int(a, b))
+LOOP2(idiv_u8, uint8_t, uint8_t, idiv_int(a, b))
+
+static int no_zeros(const struct sy_run *x, const char *name)
+{
+    const struct sy_tensor *b = x->in[1];
+    int64_t n = b->dtype == SY_F32 || b->dtype == SY_F64 ? 0 : sy_tensor_count(b);
+    for (int64_t i = 0; i < n; i++)
+        if (sy_tensor_get(b, i) == 0)
+            return sy_err_set(x->err, SY_E_RANGE, "%s: integers divided by 0: element %lld of b", name,
+                              (long long)i + 1);
+    return 0;
+}
+
+#define DIVISION(name)                                                                             \
+    int sy__run_##name(const struct sy_run *x)                                                     \
+    {                                                                                              \
+        static const loop_fn loops[SY_DTYPE_COUNT] = {                                             \
+            [SY_F32] = name##_f32, [SY_F64] = name##_f64, [SY_I32] = name##_i32,                   \
+            [SY_I64] = name##_i64, [SY_U8] = name##_u8,   [SY_BOOL] = name##_u8};                  \
+        return no_zeros(x, #name) ? -1 : run_map(x, 2, loops, GRAIN_HEAVY);                        \
+    }
+DIVISION(mod)
+DIVISION(idiv)
+
 #define EXTREME(name, NAME, op)                                                                    \
     BINARY_FLOATS(name, NAME, a op b || a != a ? a : b)                                            \
     LOOP2(name##_i32, int32_t, int32_t, a op b ? a : b)                                            \

@@ -362,16 +362,20 @@ static void prod_rows(void *ctx, int64_t rows, const void *const *in, void *cons
         prod_f64(c, rows, in[0], out[0]);
 }
 
-/* Two passes, sums in 16 lanes. */
+ROW_SUM(row_sum_wide, float, double)
+
+/* Two passes, sums in 16 lanes of double: a mean in float is too far off where it is large. */
 #define VARIANCE(fn, T, row_sum_fn)                                                                \
     static T fn(const T *x, int64_t n, double correction)                                          \
     {                                                                                              \
-        T mean = row_sum_fn(x, n) / (T)n, lane[16] = {0};                                          \
-        for (int64_t i = 0; i < n; i++)                                                            \
-            lane[i % 16] += (x[i] - mean) * (x[i] - mean);                                         \
-        return row_sum_fn(lane, 16) / (T)((double)n - correction);                                 \
+        double mean = row_sum_fn(x, n) / (double)n, lane[16] = {0};                                \
+        for (int64_t i = 0; i < n; i++) {                                                          \
+            double d = (double)x[i] - mean;                                                        \
+            lane[i % 16] += d * d;                                                                 \
+        }                                                                                          \
+        return (T)(row_sum_f64(lane, 16) / ((double)n - correction));                              \
     }
-VARIANCE(variance_f32, float, row_sum_f32)
+VARIANCE(variance_f32, float, row_sum_wide)
 VARIANCE(variance_f64, double, row_sum_f64)
 ROWS_TYPE(var_f32, float, float, r = variance_f32(x, c->n, c->correction))
 ROWS_TYPE(var_f64, double, double, r = variance_f64(x, c->n, c->correction))
@@ -521,10 +525,20 @@ int sy__vjp_min(struct sy_vjp *x)
     return vjp_pick(x, SY_OP_ARGMIN_);
 }
 
-/* dy y / x: wrong (NaN) where x is 0 */
+/* The product of the others: y / x; where x alone is 0 the product of those that are not, where
+ * another is 0 as well, 0. */
 int sy__vjp_prod(struct sy_vjp *x)
 {
-    x->din[0] = sy_b_div(spread(x, sy_b_mul(x->dout[0], x->out[0])), x->in[0]);
+    struct sy_tensor *t = x->in[0], *zero = sy_b_const(t, 0), *one = sy_b_const(t, 1);
+    struct sy_attrs over = {.i = {x->attrs->i[0], true}}, type = {.i = {t->dtype}};
+    struct sy_tensor *is_zero = sy_b_apply(SY_OP_EQ_, NULL, 2, t, zero);
+    struct sy_tensor *others = sy_b_apply(SY_OP_WHERE_, NULL, 3, is_zero, one, t);
+    struct sy_tensor *count = sy_b_apply(SY_OP_SUM_, &over, 1, sy_b_apply(SY_OP_CAST_, &type, 1, is_zero));
+    struct sy_tensor *single = sy_b_apply(SY_OP_EQ_, NULL, 2, count, one);
+    struct sy_tensor *rest = sy_b_mul(spread(x, x->dout[0]), sy_b_apply(SY_OP_PROD_, &over, 1, others));
+    struct sy_tensor *at_zero = sy_b_apply(SY_OP_WHERE_, NULL, 3, single, rest, zero);
+    struct sy_tensor *beside = sy_b_div(spread(x, sy_b_mul(x->dout[0], x->out[0])), others);
+    x->din[0] = sy_b_apply(SY_OP_WHERE_, NULL, 3, is_zero, at_zero, beside);
     return 0;
 }
 

@@ -155,22 +155,24 @@ int sy__vjp_log_softmax(struct sy_vjp *x)
     return 0;
 }
 
-/* ---- cumsum: one chain, ascending (or descending) ---- */
+/* ---- cumsum: one chain, ascending (or descending); of f32 in double, for a long one would stand still
+ * where its sum is 2^24 times what is added ---- */
 
-#define CUMSUM(fn, T, A)                                                                           \
-    static void fn(const T *x, A *y, int64_t n, bool reverse)                                      \
+#define CUMSUM(fn, T, A, R)                                                                        \
+    static void fn(const T *x, R *y, int64_t n, bool reverse)                                      \
     {                                                                                              \
         A sum = 0;                                                                                 \
         for (int64_t i = 0; i < n; i++) {                                                          \
             int64_t at = reverse ? n - 1 - i : i;                                                  \
-            y[at] = sum += (A)x[at];                                                               \
+            sum += (A)x[at];                                                                       \
+            y[at] = (R)sum;                                                                        \
         }                                                                                          \
     }
-CUMSUM(cumsum_f32, float, float)
-CUMSUM(cumsum_f64, double, double)
-CUMSUM(cumsum_i32, int32_t, int64_t)
-CUMSUM(cumsum_i64, int64_t, int64_t)
-CUMSUM(cumsum_u8, uint8_t, int64_t)
+CUMSUM(cumsum_f32, float, double, float)
+CUMSUM(cumsum_f64, double, double, double)
+CUMSUM(cumsum_i32, int32_t, int64_t, int64_t)
+CUMSUM(cumsum_i64, int64_t, int64_t, int64_t)
+CUMSUM(cumsum_u8, uint8_t, int64_t, int64_t)
 
 static void cumsum_rows(void *ctx, int64_t rows, const void *const *in, void *const *out)
 {

@@ -464,6 +464,77 @@ int sy__vjp_narrow(struct sy_vjp *x)
     return 0;
 }
 
+int sy__infer_slice(struct sy_infer *x)
+{
+    const struct sy_tensor *t = x->in[0];
+    int64_t *dim = &x->attrs->i[0], first = x->attrs->i[1], n = x->attrs->i[2], step = x->attrs->i[3];
+    char text[128];
+    if (sy__dim(x, dim, t))
+        return -1;
+    int64_t size = t->shape[*dim];
+    if (step < 1 || first < 0 || n < 0 || first > size || (n > 0 && (n - 1) > (size - 1 - first) / step))
+        return sy_err_set(x->err, SY_E_RANGE,
+                          "slice: %lld elements from the %lld-th along dimension %lld, every %lld: the tensor is %s",
+                          (long long)n, (long long)first + 1, (long long)*dim + 1, (long long)step,
+                          sy_shape_text(t->ndim, t->shape, text, sizeof text));
+    sy_meta_like(&x->out[0], t);
+    x->out[0].shape[*dim] = n;
+    memcpy(x->view_stride, t->stride, sizeof x->view_stride);
+    x->view_stride[*dim] *= step;
+    x->view_offset = t->offset + first * t->stride[*dim];
+    return 0;
+}
+
+int sy__infer_select(struct sy_infer *x)
+{
+    const struct sy_tensor *t = x->in[0];
+    int64_t *dim = &x->attrs->i[0], at = x->attrs->i[1];
+    char text[128];
+    if (sy__dim(x, dim, t))
+        return -1;
+    if (at < 0 || at >= t->shape[*dim])
+        return sy_err_set(x->err, SY_E_RANGE, "select: no element %lld along dimension %lld: the tensor is %s",
+                          (long long)at + 1, (long long)*dim + 1,
+                          sy_shape_text(t->ndim, t->shape, text, sizeof text));
+    struct sy_meta *m = &x->out[0];
+    m->dtype = t->dtype;
+    m->ndim = 0;
+    for (int d = 0; d < t->ndim; d++)
+        if (d != *dim) {
+            x->view_stride[m->ndim] = t->stride[d];
+            m->shape[m->ndim++] = t->shape[d];
+        }
+    x->view_offset = t->offset + at * t->stride[*dim];
+    return 0;
+}
+
+int sy__vjp_select(struct sy_vjp *x)
+{
+    const struct sy_tensor *t = x->in[0];
+    int64_t dim = x->attrs->i[0], at = x->attrs->i[1], shape[SY_MAX_DIMS];
+    struct sy_attrs around = {.i = {dim, at, t->shape[dim] - at - 1}};
+    memcpy(shape, t->shape, sizeof shape);
+    shape[dim] = 1;
+    x->din[0] = sy_b_apply(SY_OP_PAD_, &around, 1, sy_b_reshape(x->dout[0], t->ndim, shape));
+    return 0;
+}
+
+/* dy with step - 1 zeros behind each element along dim, then zeros before and after. */
+int sy__vjp_slice(struct sy_vjp *x)
+{
+    const struct sy_tensor *t = x->in[0];
+    int64_t dim = x->attrs->i[0], first = x->attrs->i[1], n = x->attrs->i[2], step = x->attrs->i[3];
+    struct sy__lines l = sy__lines_of(t->ndim, t->shape, dim);
+    int64_t apart[4] = {l.outer, n, 1, l.inner}, line[3] = {l.outer, n * step, l.inner};
+    int64_t there = n * step < l.n - first ? n * step : l.n - first;
+    struct sy_attrs spread = {.i = {2, 0, step - 1}}, cut = {.i = {1, 0, there}};
+    struct sy_attrs around = {.i = {1, first, l.n - first - there}};
+    struct sy_tensor *g = sy_b_apply(SY_OP_PAD_, &spread, 1, sy_b_reshape(x->dout[0], 4, apart));
+    g = sy_b_apply(SY_OP_NARROW_, &cut, 1, sy_b_reshape(g, 3, line));
+    x->din[0] = sy_b_reshape_like(sy_b_apply(SY_OP_PAD_, &around, 1, g), t);
+    return 0;
+}
+
 /* ---- pad and cat ---- */
 
 int sy__infer_pad(struct sy_infer *x)

@@ -300,6 +300,13 @@ double sy_tensor_get(const struct sy_tensor *t, int64_t i)
     }
 }
 
+int64_t sy_tensor_get_int(const struct sy_tensor *t, int64_t i)
+{
+    if (t->dtype == SY_I64)
+        return ((const int64_t *)sy_data(t))[element_offset(t, i)];
+    return (int64_t)sy_tensor_get(t, i);
+}
+
 static uint16_t bf16_of(float v)
 {
     union float_bits bits = {v};

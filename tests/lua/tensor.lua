@@ -109,6 +109,33 @@ is(tostring(tensor{1.5}:sum()), "1.5", "tostring of a scalar")
 ok(tostring(tensor{1, 0 / 0}):find "NaN 1", "tostring counts NaN")
 ok(#tostring(tensor.zeros(1000, 1000)) < 4000, "tostring elides")
 
+-- What is not 0 does not print as 0.
+local function elements(x) return (tostring(x):match "\n(.*)":gsub("%s+", " "):match "^ ?(.*)$") end
+is(elements(tensor{1e-8, 1, 1e8}), "1.0000e-08 1.0000e+00 1.0000e+08", "magnitudes far apart")
+is(elements(tensor{1e-8, 1, 100.5}), "1.0e-08 1.0000 100.5000", "one small element among ordinary ones")
+is(elements(tensor{1.5e-8, 2e-8, -1e-7}), "0.1500 0.2000 -1.0000", "small ones alike have a scale in common")
+ok(tostring(tensor{1.5e-8, 2e-8, -1e-7}):find("× 1e-7", 1, true), "which is told")
+is(elements(tensor{2.5e6, 0.5}), "2.5000e+06 5.0000e-01", "a large one beside an ordinary one")
+is(elements(tensor{1, 1e8}), "1 100000000", "whole numbers are whole")
+is(elements(tensor{0 / 0, 1e-8, 1, 1 / 0, -1 / 0}), "nan 1.0e-08 1.0000 inf -inf", "beside NaN and infinity")
+is(elements(tensor({1e-300, 1e300}, {dtype = "f64"})), "1.0000e-300 1.0000e+300", "the ends of f64")
+is(elements(tensor{{1, 0.5}, {2, 1e-9}}), "1 0.5000 2 1.0e-09", "columns")
+for seed = 1, 20 do -- whatever the exponents
+  local x = tensor.randn(30, {seed = seed}) * 10 ^ (tensor.rand(30, {seed = seed + 100}) * (seed * 3) - seed * 1.5)
+  local shown, all = 0, true
+  for word in elements(x):gmatch "%S+" do
+    shown = shown + 1
+    all = all and tonumber(word) ~= 0
+  end
+  ok(shown == 30 and all, "no element of 30 shows as 0, seed " .. seed, tostring(x))
+end
+local big = tensor.zeros(2, {dtype = "i64"})
+big[1] = 9007199254740993
+is(elements(big), "9007199254740993 0", "integers print exactly")
+is(tostring(tensor{16777220}:sum()), "16777220", "a scalar that is whole")
+is(tostring(tensor{1 / 3}:sum()), "0.33333334", "with the digits that tell it from its neighbours")
+is(tostring(tensor{0.1}:sum()), "0.1", "and no more")
+
 -- gradients
 local w = tensor.randn(3, 3, {seed = 2}):grad(true)
 is(w.grad, nil, "no gradient yet")
