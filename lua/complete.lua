@@ -266,7 +266,7 @@ local function add_texts(set, line, stack, at)
   elseif called and called:find ":history$" then
     add_names(set, series_of(walk(called:match "^(.*):")), prefix)
   elseif called == "help" then
-    for name in pairs((help.entries())) do add_names(set, {name}, prefix) end
+    for _, name in ipairs(help.words()) do add_names(set, {name}, prefix) end
   else
     return false
   end
@@ -305,7 +305,7 @@ end
 
 local function add_topics(set, query)
   local list = {}
-  for name in pairs((help.entries())) do list[#list + 1] = name end
+  for _, name in ipairs(help.words()) do list[#list + 1] = name end
   add_cut(set, list, query)
 end
 

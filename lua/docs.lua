@@ -219,8 +219,15 @@ docs.entries = {
    .. "?run:history lists. Source: Shazeer et al. 2017; Fedus et al. 2021 "
    .. "(balance); Zoph et al. 2022 (z)."},
   {"nn.routers", "nn.routers.name = function(logits, K, options) ... return gates, experts, p, update end",
-   "Routers by name. logits (N,E) -> gates (N,K), experts (N,K) from 1, p (N,E) whose rows sum to 1 for the balance loss, and "
-   .. "optionally update(load), which gets the experts' shares of the step's tokens (E), all micro-batches together. examples/router.lua adds one.",
+   "Routers by name: router = \"mine\" in model.moe or nn.moe uses nn.routers.mine. It is given: logits (N,E), f32, the scores of "
+   .. "N = B*T tokens for E experts, -inf for a disabled one; K, experts a token; and options, the table of nn.moe with its defaults "
+   .. "(experts, top_k, expert_dim, router, aux, z, gamma, capacity, shared_experts, normalize, scale). It returns: gates (N,K), the "
+   .. "weights of the chosen, through which the gradient goes; experts (N,K), i32 from 1, as topk gives them; p (N,E), whose rows sum to 1, for the "
+   .. "balance loss and the series gate.L; and optionally update(load), called in training with the experts' shares of "
+   .. "the step's tokens (E), all micro-batches together. The function is recorded once for each layer, shape and mode: what it computes "
+   .. "must be operations on its arguments. Inside, nn.param and nn.state make what it learns or keeps (names begin with the layer's), "
+   .. "nn.input numbers that can be set while it runs, nn.observe series, nn.mode() tells training from evaluation, and tensor.rand and its like "
+   .. "draw anew in each step. examples/router.lua adds one.",
    "function nn.routers.mine(logits, K, o)\n"
    .. "  local s = logits:softplus()\n"
    .. "  local gates, experts = s:topk(K, -1)\n"
@@ -240,8 +247,9 @@ docs.entries = {
   {"tensor.gradcheck", "tensor.gradcheck(f, {inputs}) -> number", "Largest relative error of the gradients of f, a function from "
    .. "tensors to a scalar, against central differences in f64. Small tensors only.",
    "tensor.gradcheck(function(x) return (x * x):sum() end, {tensor.randn(3, {seed = 1, dtype = \"f64\"})})"},
-  {"help", "?name    help \"name\"    ??name", "The entry of a function, a method or a topic; ??name prints the source of a "
-   .. "function that is written in Lua.", 'help "train"'},
+  {"help", "?name    help \"name\"    help(value)    ??name", "The entry of a function, a method or a topic, what an option of this name does, "
+   .. "and what a term of the field means (?lr, ?capacity, ?mfu); a name of Python's, NumPy's or PyTorch's leads to ours. ??name prints the source "
+   .. "of a function that is written in Lua.", 'help "train"'},
   {"sleep", "sleep(seconds)", "Wait. At the prompt the line goes on as a job: the next one can be typed meanwhile.", "sleep(0.01)"},
   {"quit", "quit(status=0)", "End the program: live runs are stopped first."},
 }
@@ -260,7 +268,7 @@ function docs.list()
   local list, known = {}, {}
   for i, e in ipairs(docs.entries) do
     known[e[1]] = true
-    list[i] = {name = e[1], signature = e[2], text = e[3], example = e[4],
+    list[i] = {name = e[1], signature = e[2], text = e[3], example = e[4], own = true,
                options = e.options and function() return rows_of(e.options) end}
   end
   for _, e in ipairs(require("switchyard.commands").docs()) do list[#list + 1] = e end

@@ -6,6 +6,8 @@
 
 local engine = require "switchyard.engine"
 local foreign = require "switchyard.foreign"
+local glossary = require "switchyard.glossary"
+local method = require "switchyard.method"
 
 local help, added = {}, {}
 
@@ -29,7 +31,7 @@ function help.entries()
   return by_name, list
 end
 
-local function last_part(name) return name:match "([%w_]+)$" end
+local function last_part(name) return name:match "^[%w_.:?]*%f[%w_]([%w_]+)$" end
 
 -- What a value is, as the names of entries begin: "model" for one made by model.moe; nil when not known.
 local function kind_of(v)
@@ -38,46 +40,65 @@ local function kind_of(v)
   return type(kind) == "string" and kind:match "[%w_]+$" or nil
 end
 
--- Exact name, then with : for . and under "tensor", then by the kind of a global (m:loss where m is a
--- model), then by last part.
+-- What the docs call a value of a kind: r.lr, m:loss.
+local OWNERS = {r = "run", m = "model", d = "data", x = "expert", a = "tensor", b = "tensor", tok = "tokenizer"}
+
+-- A name with what stands before its last part as a kind where it is known: r.lr is run and .lr, whether r is a run here
+-- or only in the docs; nil: there is nothing before it, or it is not known.
+local function of_kind(name)
+  local first, rest = name:match "^([%a_][%w_]*)([.:].+)$"
+  local kind = first and (kind_of(rawget(_G, first)) or rawget(_G, first) == nil and OWNERS[first])
+  return kind or nil, rest
+end
+
+-- Exact name, then with : for . and under "tensor", then by the kind of a global (m:loss where m is a model), then by
+-- last part, but of what has a kind only its own.
 local function find(name)
   local by_name, list = help.entries()
   local function exact(n)
     return by_name[n] or by_name[n:gsub("%.", ":")] or by_name[n:gsub(":", ".")]
   end
   local e = exact(name) or by_name["tensor:" .. name] or by_name["tensor." .. name]
-  if e then return e end
+  if e then return e, list end
   local plain = name:gsub("%(.*$", "")
-  local first, rest = plain:match "^([%a_][%w_]*)(.*)$"
-  local kind = first and kind_of(rawget(_G, first))
-  e = kind and exact(kind .. rest)
-  if e then return e end
+  local kind, rest = of_kind(plain)
+  e = exact(plain) or kind and exact(kind .. rest) or not rest and kind_of(rawget(_G, plain)) and exact(kind_of(rawget(_G, plain)))
+  if e or kind then return e or nil, list end
   for _, entry in ipairs(list) do
-    if last_part(entry.name) == last_part(plain) then return entry end
+    if last_part(entry.name) and last_part(entry.name) == last_part(plain) then return entry, list end
   end
   return nil, list
 end
 
+local function has_word(text, word) return ("." .. text .. "."):find("[^%w_]" .. word .. "[^%w_]") ~= nil end
+
+-- Names that what was asked may have meant: misspelt ones, those that it is a part of, those whose texts have the word.
 local function near(name, list)
-  local hits, words, of = {}, {}, {}
-  for _, e in ipairs(list) do -- misspelt: the nearest whole name, or last part of one
-    for _, word in ipairs {e.name, last_part(e.name)} do
-      words[#words + 1], of[word] = word, of[word] or e.name
-    end
+  local hits, words, of, known = {}, {}, {}, {}
+  local function hit(n)
+    if n and not known[n] then known[n], hits[#hits + 1] = true, n end
   end
-  local nearest = of[engine.nearest(name, words)]
-  if nearest then hits[1] = nearest end
+  local function candidate(word, n) words[#words + 1], of[word] = word, of[word] or n end
   for _, e in ipairs(list) do
-    if e.name:lower():find(name:lower(), 1, true) or e.text:lower():find(name:lower(), 1, true) then
-      if e.name ~= nearest then
-      hits[#hits + 1] = e.name
-      end
-    end
+    candidate(e.name, e.name)
+    candidate(last_part(e.name) or e.name, e.name)
+    for _, row in ipairs(e.options and e.options() or {}) do candidate(row[1], row[1]) end
+  end
+  for _, term in ipairs(glossary) do candidate(term.name, term.name) end
+  hit(of[engine.nearest(name, words)])
+  local plain = name:lower()
+  if not plain:find "^[%w_]+$" or #plain < 3 then return hits end
+  for _, e in ipairs(list) do
+    if #plain > 3 and e.name:lower():find(plain, 1, true) then hit(e.name) end
+  end
+  for _, e in ipairs(list) do
+    if has_word(e.text:lower(), plain) then hit(e.name) end
   end
   return hits
 end
 
-local function wrap(text, indent, width)
+--- Lines of at most `width` characters behind an indent.
+function help.wrap(text, indent, width)
   local out, line = {}, ""
   for word in text:gmatch "%S+" do
     if #line + #word + 1 > width and line ~= "" then
@@ -91,15 +112,19 @@ local function wrap(text, indent, width)
   return table.concat(out, "\n")
 end
 
+local wrap = help.wrap
+
 local function indented(text, indent) return indent .. text:gsub("\n", "\n" .. indent) end
 
--- "name=default" of a row of options.
-local function option_text(row)
+--- "name=default" of a row of options.
+function help.option_text(row)
   local told = row.help and row.help:find "default: " -- in words
   if told or row[3] == nil or type(row[3]) == "table" then return row[1] end
   local text = math.type(row[3]) == "float" and ("%g"):format(row[3]) or tostring(row[3])
   return row[1] .. "=" .. text
 end
+
+local option_text = help.option_text
 
 local function option_lines(rows)
   local out = {}
@@ -119,15 +144,134 @@ function help.options(name)
   return e and e.options and e.options() or nil
 end
 
---- The text that ?name prints, or nil and a list of near names.
-function help.text(name)
-  local e, list = find(name)
-  if not e then return nil, near(name, list) end
+-- ---- what else a name is: an option, a field of a run, a term ----
+
+local LIVE = {next = "r.%s = x holds from the next step on.", plan = "r.%s = x traces and plans again.", never = "It is fixed for the run."}
+local OF_MODELS = {top_k = "plan", capacity = "plan"}
+
+-- What changes an option of this entry in a live run.
+local function live_text(name, of)
+  local live = of:find "^model%." and OF_MODELS[name]
+  for _, h in ipairs(of == "train" and engine.hyper() or {}) do
+    if h.name == name then live = h.live end
+  end
+  return live and " " .. LIVE[live]:format(name) or ""
+end
+
+local function range_text(row)
+  if type(row[4]) ~= "number" or row[2] ~= "number" and row[2] ~= "integer" then return "" end
+  local text = row[5] and row[5] < 1e12 and ("from %.10g to %.10g"):format(row[4], row[5]) or ("at least %.10g"):format(row[4])
+  return "; " .. text
+end
+
+-- Rows of options of this name with the entries that have them: the same row of several is told once.
+local function options_named(name, list)
+  local found, at = {}, {}
+  for _, e in ipairs(list) do
+    for _, row in ipairs(e.options and e.options() or {}) do
+      if row[1] == name then
+        local text = row.help or row[2]
+        if not at[text] then
+          at[text] = {row = row, of = {}}
+          found[#found + 1] = at[text]
+        end
+        table.insert(at[text].of, e.name)
+      end
+    end
+  end
+  return found
+end
+
+local function option_entry(o)
+  local text = (o.row.help or "a " .. o.row[2]) .. range_text(o.row) .. "." .. live_text(o.row[1], o.of[1])
+  return ("%s    an option of %s\n%s"):format(option_text(o.row), table.concat(o.of, ", "), wrap(text, "    ", 76))
+end
+
+-- The part of a text that tells of a field: "mfu the share of ...".
+local function clause(text, field)
+  for part in text:gmatch "[^.;:]+" do
+    if part:find("^%s*" .. field .. "%f[^%w_]") or part:find(" and " .. field .. " ") then return part:match "^%s*(.*)$" end
+  end
+end
+
+-- "an option of ...": names of entries, of many the first.
+local function options_text(name, names, more)
+  local MOST = 6
+  local rest = #names > MOST and (" and %d more"):format(#names - MOST) or ""
+  return ("%s    %san option of %s%s"):format(name, more and "also " or "", table.concat(names, ", ", 1, math.min(#names, MOST)), rest)
+end
+
+-- Entries in whose signature the name stands as an option (temperature=0.8) or a field (r.mfu).
+local function in_signatures(name, list, found)
+  local out, options_of, listed = {}, {}, {}
+  for _, o in ipairs(found) do
+    for _, n in ipairs(o.of) do listed[n] = true end
+  end
+  for _, e in ipairs(list) do
+    if not listed[e.name] and e.signature:find("[{,(]%s*" .. name .. "=") then
+      options_of[#options_of + 1] = e.name
+    elseif e.signature:find("%f[%w_]%a%." .. name .. "%f[^%w_]") then
+      local part = clause(e.text, name)
+      out[#out + 1] = ("%s    a field: ?%s"):format(e.signature:match("%f[%w_]%a%." .. name .. "%f[^%w_]"), e.name)
+        .. (part and "\n" .. wrap(part .. ".", "    ", 76) or "")
+    end
+  end
+  if #options_of > 0 then table.insert(out, 1, options_text(name, options_of, #found > 0)) end
+  return out
+end
+
+local function term_entry(name)
+  local term = glossary.find(name)
+  if not term then return nil end
+  return term.name .. "    a term\n" .. wrap(term.text .. (term.see and " See ?" .. term.see .. "." or ""), "    ", 76)
+end
+
+-- Texts of all that the name is besides an entry.
+local function other_meanings(name, list)
+  local out = {}
+  local word = name:match "^[%w_]+$" or name:match "^[%a_][%w_]*[.:]([%w_]+)$"
+  if word then
+    local found = options_named(word, list)
+    for _, o in ipairs(found) do out[#out + 1] = option_entry(o) end
+    for _, text in ipairs(in_signatures(word, list, found)) do out[#out + 1] = text end
+  end
+  out[#out + 1] = term_entry(name)
+  return out
+end
+
+local function entry_text(e)
   local out = {e.signature, wrap(e.text, "    ", 76)}
   local rows = e.options and e.options()
   if rows then out[#out + 1] = option_lines(rows) end
   if e.example then out[#out + 1] = indented(e.example, "        ") end
   return table.concat(out, "\n")
+end
+
+--- All that ?name knows: names of entries, options and terms of one word; of options those of this program's own
+--- entries, for completion runs nothing of the user's.
+function help.words()
+  local words, seen = {}, {}
+  local function add(word)
+    if not seen[word] then seen[word], words[#words + 1] = true, word end
+  end
+  local _, list = help.entries()
+  for _, e in ipairs(list) do
+    add(e.name)
+    for _, row in ipairs(e.own and e.options and e.options() or {}) do add(row[1]) end
+  end
+  for _, term in ipairs(glossary) do
+    if not term.name:find " " then add(term.name) end
+  end
+  return words
+end
+
+--- The text that ?name prints, of its entry and of what else it is; or nil and a list of near names.
+function help.text(name)
+  local e, list = find(name)
+  local texts = other_meanings(name, list)
+  if e then table.insert(texts, 1, entry_text(e)) end
+  if #texts == 0 then return nil, near(name, list) end
+  return table.concat(texts, "\n")
 end
 
 local function topics(list)
@@ -149,24 +293,44 @@ Type Lua; values print themselves (a ; at the end hides them).
 What waits for long (r:wait(), r:eval(), sleep) goes on as a job beside the
 prompt: :jobs lists them, :kill N ends one.]]
 
---- ?name; without a name an introduction with the topics.
-function help.print(name)
-  if not name or name == "" or name == "help" then
-    local _, list = help.entries()
-    print(INTRO)
-    print(wrap("Topics: " .. table.concat((topics(list)), " "), "", 78))
-    return
+-- The name of the entry of a value: a function, a run, a tensor ...; or nil.
+local function name_of(value)
+  local _, list = help.entries()
+  if type(value) == "function" or type(value) == "table" then
+    for _, e in ipairs(list) do
+      if rawequal(help.resolve(e.name), value) then return e.name end
+    end
   end
+  local kind = kind_of(value)
+  return kind and help.entry(kind) and kind or nil
+end
+
+local function introduce()
+  local _, list = help.entries()
+  print(INTRO)
+  print(wrap("Topics: " .. table.concat((topics(list)), " "), "", 78))
+end
+
+local function print_known(name, text, list)
+  if text then print(text) end
+  local names = {}
+  for _, e in ipairs(list) do
+    if e.name:match "^[%a_]+" == name and e.name ~= name then names[#names + 1] = last_part(e.name) end
+  end
+  if #names > 0 then print(wrap((text and "See also: " or "In " .. name .. ": ") .. table.concat(names, " "), "    ", 76)) end
+end
+
+--- ?name, help "name" or help(value); without a name an introduction with the topics.
+function help.print(name)
+  if name ~= nil and type(name) ~= "string" then
+    name = name_of(name) or engine.error("help: takes a name or what has one (help \"train\", help(train)): it is a " .. type(name))
+  end
+  if not name or name == "" or name == "help" then return introduce() end
   local text, hits = help.text(name)
   local _, list = help.entries()
   local _, known = topics(list)
   if text or known[name] then
-    if text then print(text) end
-    local names = {}
-    for _, e in ipairs(list) do
-      if e.name:match "^[%a_]+" == name and e.name ~= name then names[#names + 1] = last_part(e.name) end
-    end
-    if #names > 0 then print(wrap((text and "See also: " or "In " .. name .. ": ") .. table.concat(names, " "), "    ", 76)) end
+    print_known(name, text, list)
   elseif foreign.name(name) then
     print(engine.clean(("nothing is called '%s' here; %s"):format(name, foreign.name(name))))
   elseif #hits > 0 then
@@ -197,6 +361,9 @@ local function resolve(name)
   return of and look(of) or v
 end
 
+--- The value that a name of an entry stands for, or nil.
+help.resolve = resolve
+
 --- A function (or a table that can be called) that has an entry: its signature and the first sentence; or nil.
 function help.brief(f)
   local _, list = help.entries()
@@ -207,6 +374,7 @@ end
 
 -- Where a function of Lua stands, and its lines; nil for one of C's or one that was typed.
 local function function_source(f)
+  f = method.written(f)
   local info = debug.getinfo(f, "S")
   if info.what == "C" then return nil end
   local text, where
@@ -247,87 +415,6 @@ function help.source(name)
   if not where then engine.error("help: '" .. name .. "' is written in C or was typed; ?" .. name .. " describes it") end
   print(where)
   print(text)
-end
-
--- ---- the manual page ----
-
-local function roff(s)
-  return (s:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("'", "\\(aq"):gsub("`", "\\(ga"):gsub("^%.", "\\&."):gsub("\n%.", "\n\\&."))
-end
-
--- A sentence begins a new line, as mdoc wants it.
-local function prose(text)
-  local out = {}
-  for sentence in (text:gsub("([%a%d)][.;:]) (%u)", "%1\n%2") .. "\n"):gmatch "(.-)\n" do
-    out[#out + 1] = roff(wrap(sentence, "", 72))
-  end
-  return table.concat(out, "\n")
-end
-
-local TITLES = {tensor = "tensors", tokenizer = "tokenizers", data = "data sets", model = "models", train = "training",
-                every = "training", runs = "training", compare = "training", run = "training", expert = "training",
-                nn = "parts of models", help = "prompt", quit = "prompt", sleep = "prompt"}
-for _, row in ipairs(require("switchyard.commands").rows()) do TITLES[row.name] = "prompt" end
-
-local function dump_entry(e)
-  print(".It Li \"" .. roff(e.signature):gsub('"', '\\(dq') .. "\"")
-  print(prose(e.text))
-  local rows = e.options and e.options()
-  if rows then
-    print ".Bl -tag -width 18n -compact"
-    for _, row in ipairs(rows) do
-      print(".It Li " .. roff(option_text(row)))
-      print(prose(row.help or row[2]))
-    end
-    print ".El"
-  end
-  if e.example then print(".Bd -literal -offset indent -compact\n" .. roff(e.example) .. "\n.Ed") end
-end
-
-local HEAD = [[
-.\" Made by switchyard --dump-help from the op table and the docs beside the bindings.
-.Dd November 23, 2026
-.Dt SWITCHYARD-LUA 7
-.Os
-.Sh NAME
-.Nm switchyard-lua
-.Nd the Lua interface of switchyard
-.Sh DESCRIPTION
-Everything is a global at the prompt and in scripts.
-Reading a name that is not defined is an error that names the nearest;
-_G.name is nil then, and a script that begins with
-.Ql _ENV = _G
-reads names as Lua does.
-Counting starts at 1, token ids at 0.
-Dimensions are 1..n, or \-1..\-n from the end.
-Options are the fields of one table;
-an unknown one is an error that names the nearest.
-A mistake raises an error of one line; what the world may do
-(a file that cannot be read) returns nil, a message and a code.
-.Pp
-B is the batch, T the tokens of a sequence, N = B*T, C the width of the model,
-H heads, D the width of a head, E experts, K experts a token,
-F the width of an expert, V the vocabulary, L layers.]]
-
---- Write the reference as mdoc to standard output.
-function help.dump()
-  local _, list = help.entries()
-  local sections, by_title = {}, {}
-  for _, e in ipairs(list) do
-    local title = TITLES[e.name:match "^[%a_]+"] or e.name
-    if not by_title[title] then
-      by_title[title] = {title = title}
-      sections[#sections + 1] = by_title[title]
-    end
-    table.insert(by_title[title], e)
-  end
-  print(HEAD)
-  for _, section in ipairs(sections) do
-    print(".Sh " .. section.title:upper() .. "\n.Bl -tag -width 4n")
-    for _, e in ipairs(section) do dump_entry(e) end
-    print ".El"
-  end
-  print ".Sh SEE ALSO\n.Xr switchyard 1"
 end
 
 return setmetatable(help, {

@@ -19,4 +19,10 @@ local stored = require "switchyard.stored"
 train = setmetatable({resume = timeline.resume}, {__call = run.train})
 every, runs, compare, replay = run.every, stored.runs, require("switchyard.compare").compare, require("switchyard.replay").replay
 
+local function is(class) return function(v) return getmetatable(v) == class end end
+local guard, Model, Expert = require("switchyard.method").guard, model.Model, require("switchyard.surgery").Expert
+guard(run.Run.methods, "a run", "r", is(run.Run))
+guard(Model, "a model", "m", is(Model))
+guard(Expert, "an expert", "x", is(Expert))
+
 require("switchyard.commands").open()

@@ -5,6 +5,7 @@ local engine = require "switchyard.engine"
 local surgery = {}
 
 local Expert = {}
+surgery.Expert = Expert
 Expert.__index = Expert
 Expert.__name = "expert"
 

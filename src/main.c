@@ -355,7 +355,7 @@ static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
     sy_prompt_signals(false);
     sy_host_adopt(L);
     if (p->dump_help)
-        return status_of(sy_chunk_call(L, "switchyard.help", "dump", PACKAGE_VERSION));
+        return status_of(sy_chunk_call(L, "switchyard.manual", "dump", PACKAGE_VERSION));
     if (p->interactive && sy_prompt_has_screen(p->plain || p->json))
         return run_prompt(L, &scripts, true, terminal);
     sy_host_chunk(true); /* until all is saved: Ctrl-C between two chunks, or after them, counts */

@@ -10,6 +10,7 @@
  *     only dimensions are converted.
  */
 #include "bind/bind_int.h"
+#include "bind/engine.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -157,8 +158,8 @@ static int too_many(struct call *c, int arg)
 {
     char text[24];
     snprintf(text, sizeof text, "%d", arg);
-    return lsy_error(c->L, "%s: argument %s is one too many (%s%s%s)", c->r->op->name, text,
-                     c->r->op->inputs, *c->r->op->attrs ? " " : "", c->r->op->attrs);
+    lsy_push_signature(c->L, c->r->op);
+    return lsy_error(c->L, "%s: argument %s is one too many: %s", c->r->op->name, text, lua_tostring(c->L, -1));
 }
 
 static void take_tensor(struct call *c, int arg, struct sy_tensor *t)
@@ -334,17 +335,21 @@ static void make_constants(struct call *c)
     }
 }
 
+static int missing(struct call *c, const char *name)
+{
+    lsy_push_signature(c->L, c->r->op);
+    return lsy_error(c->L, "%s: %s is missing: %s", c->r->op->name, name, lua_tostring(c->L, -1));
+}
+
 static void check_complete(struct call *c)
 {
     char name[24];
     for (int i = 0; i < c->r->required; i++)
         if (!c->in[i])
-            lsy_error(c->L, "%s: %s is missing (takes %s%s%s)", c->r->op->name,
-                      sy_op_input_name(c->r->op, i, name), c->r->op->inputs,
-                      *c->r->op->attrs ? ", " : "", c->r->op->attrs);
+            missing(c, sy_op_input_name(c->r->op, i, name));
     for (int i = 0; i < c->r->nattrs; i++)
         if (!c->r->attrs[i].has_default && !(c->given >> i & 1))
-            lsy_error(c->L, "%s: %s is missing", c->r->op->name, c->r->attrs[i].name);
+            missing(c, c->r->attrs[i].name);
 }
 
 /* t + delta, on the stack: indices between the user (from 1) and the engine (from 0).  What was just

@@ -82,6 +82,8 @@ has("?tensor.ze", "zeros")
 has("? run:wa", "wait")
 has('help "train', "train.resume")
 hasnt("?whi", "while")
+has("?warm", "warmup") -- an option
+has("?perpl", "perplexity") -- a term
 
 -- nothing of the user's runs, nothing is raised
 local ran = 0

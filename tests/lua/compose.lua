@@ -146,12 +146,11 @@ local function strided(x)
 end
 
 local function recorded(f, inputs)
-  local graph = engine.trace()
-  local places = {}
-  for i, x in ipairs(inputs) do places[i] = graph:input("x" .. i, x.dtype, x.shape) end
-  local good, y = pcall(function() return f(table.unpack(places)):contiguous() end)
-  graph:finish()
-  if not good then error(y, 0) end
+  local places, y = {}, nil
+  local graph = engine.record("fp32", function(g)
+    for i, x in ipairs(inputs) do places[i] = g:input("x" .. i, x.dtype, x.shape) end
+    y = f(table.unpack(places)):contiguous()
+  end)
   local program = engine.program(graph, {y})
   for i, x in ipairs(inputs) do engine.copy(places[i], x:contiguous()) end
   program:run()

@@ -108,6 +108,101 @@ end
 _G.mine = nil
 ok(help.text "no such thing" == nil, "what is unknown has no text")
 
+-- ---- options, fields, terms ----
+
+local function shows(asked, ...)
+  local text = help.text(asked) or ""
+  for _, part in ipairs {...} do
+    if not ok(text:gsub("%s+", " "):find(part, 1, true), "?" .. asked .. ": " .. part, text) then return end
+  end
+end
+
+shows("lr", "an option of train", "learning rate at its highest; from 0 to 1000000.", "r.lr = x holds from the next step")
+shows("r.lr", "an option of train")
+shows("batch", "r.batch = x traces and plans again")
+shows("capacity", "an option of model.moe", "also an option of tensor:moe_dispatch, nn.moe", "capacity factor a term")
+shows("top_k", "an option of model.moe", "also an option of model:generate", "Experts a token (K)")
+shows("mfu", "r.mfu a field: ?run", "the share of the FMA peak", "Model FLOPs utilization")
+shows("r.mfu", "a field: ?run")
+shows("temperature", "an option of model:generate", "a term")
+shows("z-loss", "keeps them small")
+shows("z_loss", "keeps them small")
+shows("load-balancing loss", "Fedus et al. 2021")
+shows("Capacity Factor", "N*K/E")
+shows("experts", "an option of model.moe", "expert a term")
+for _, term in ipairs {"perplexity", "switch", "epoch", "checkpoint", "journal", "gate", "router", "nats", "spike", "dead expert"} do shows(term, "a term") end
+shows("seed", "tensor.seed(n)", "an option of train", "also an option of tensor.rand")
+ok(not help.text("x"), "?x is no option of whatever has an x = in its signature")
+for _, row in ipairs(help.options "train") do shows(row[1], "an option of train") end
+for _, row in ipairs(help.options "model.moe") do shows(row[1], "an option of ") end
+
+local glossary = require "switchyard.glossary"
+for _, term in ipairs(glossary) do
+  ok(not term.see or help.entry(term.see), term.name .. " leads to an entry", term.see)
+  ok(glossary.find(term.name) == term and term.text:find "%.$", term.name .. " is found and its text is a sentence")
+end
+
+-- ---- near names, only when near ----
+
+local function near(asked) return table.concat(select(2, help.text(asked)) or {}, " ") end
+ok(near "stpes" == "steps" and near "capcity" == "capacity", "a misspelt option", near "stpes" .. ", " .. near "capcity")
+ok(near "trian":find "^train", "a misspelt function", near "trian")
+ok(near "foo" == "" and near "xyzzy" == "", "nothing is near to what is not", near "foo")
+ok(not near("lrx"):find "contiguous", "a part of a word in a text is not near", near "lrx")
+
+-- ---- one entry for a name, its forms work ----
+
+local entry_of = {}
+for _, e in ipairs(list) do
+  local name = e.name:gsub(":", ".")
+  ok(not entry_of[name] or name == "tensor.save", e.name .. " has one entry") -- a:save is of one, tensor.save of several
+  entry_of[name] = true
+end
+for _, f in ipairs {"tensor.rand(2, 3, {seed = 1, dtype = 'f64'})", "tensor.randn(2, {seed = 1, grad = true})", "tensor.randint(1, 6, 2, 3, {seed = 1})"} do
+  local fine, why = pcall(load("return " .. f))
+  ok(fine, f, why)
+end
+
+-- ---- values ----
+
+local function printed(value)
+  local lines, before = {}, print
+  local env = tap.globals_of(help.print)
+  before = env.print
+  env.print = function(...) lines[#lines + 1] = table.concat({...}, " ") end
+  local fine, why = pcall(help, value)
+  env.print = before
+  return fine and table.concat(lines, "\n") or tostring(why)
+end
+for value, first in pairs {[train] = "train(m, d", [r] = "r.step ", [m] = "m.params", [tensor.ones] = "tensor.ones(n", [r.wait] = "r:wait(step)",
+                           [tensor.ones(2)] = "a[i]", [nn.moe] = "nn.moe(x", [tensor.einsum] = "tensor.einsum("} do
+  ok(printed(value):find(first, 1, true) == 1, "help of a value: " .. first, printed(value):sub(1, 200))
+end
+tap.refuses(function() help(3) end, "help of a number", "help: takes a name or what has one", "it is a number")
+ok(printed "numel" == "nothing is called 'numel' here; the number of elements is a.size", "?numel", printed "numel")
+
+-- ---- what a router is given is written down ----
+
+local given
+function nn.routers.probe(logits, K, o)
+  given = o
+  return nn.routers.softmax(logits, K, o)
+end
+model.moe{layers = 1, dim = 16, heads = 2, context = 8, vocab = 16, experts = 4, top_k = 2, expert_dim = 16, router = "probe", capacity = 1}
+nn.routers.probe = nil
+local text = help.text "nn.routers"
+for name in pairs(given) do ok(text:find("%f[%w_]" .. name .. "%f[^%w_]"), "?nn.routers names the option " .. name, text) end
+
+-- ---- methods that are called with a dot ----
+
+for _, case in ipairs {{function() local x = r.wait() return x end, "wait: takes a run first: write r:wait(...), with a colon"},
+                       {function() local x = r.eval(3) return x end, "eval: takes a run first"},
+                       {function() local x = m.loss(d) return x end, "loss: takes a model first: write m:loss(...)"},
+                       {function() local x = m.generate "a" return x end, "generate: takes a model first"},
+                       {function() local x = r.layers[1].experts[1].disable() return x end, "disable: takes an expert first: write x:disable(...)"}} do
+  tap.refuses(case[1], case[2], "tests/lua/docs.lua:", case[2])
+end
+
 -- ---- every example runs ----
 
 local function sandbox()
