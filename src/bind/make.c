@@ -119,17 +119,18 @@ static void split_shape_table(lua_State *L, int arg)
     lua_remove(L, arg);
 }
 
-static void fill_all(struct sy_tensor *t, double v)
+/* All elements as the number or boolean on top of the stack. */
+static void fill_all(lua_State *L, const char *what, struct sy_tensor *t)
 {
-    int64_t n = sy_tensor_count(t);
-    if (v == 0)
+    char *p = sy_data(t);
+    size_t size = sy_dtype_size(t->dtype), done = size, bytes = sy_tensor_bytes(t);
+    if (!bytes)
         return;
-    if (t->dtype == SY_F32)
-        for (int64_t i = 0; i < n; i++)
-            ((float *)sy_data(t))[i] = (float)v;
-    else
-        for (int64_t i = 0; i < n; i++)
-            sy_tensor_set(t, i, v);
+    lsy_put(L, what, t, 0, lua_gettop(L));
+    for (size_t n; done < bytes; done += n) {
+        n = done < bytes - done ? done : bytes - done;
+        memcpy(p + done, p, n);
+    }
 }
 
 static int make_zeros(lua_State *L)
@@ -144,7 +145,10 @@ static int make_ones(lua_State *L)
 {
     struct options o = {.dtype = SY_F32};
     split_shape_table(L, 1);
-    fill_all(shaped(L, "ones", 1, &o), 1);
+    struct sy_tensor *t = shaped(L, "ones", 1, &o);
+    lua_pushinteger(L, 1);
+    fill_all(L, "ones", t);
+    lua_pop(L, 1);
     return 1;
 }
 
@@ -155,10 +159,25 @@ static int make_full(lua_State *L)
     int value = lua_istable(L, 1) ? 2 : lua_gettop(L) - (lua_istable(L, -1) ? 1 : 0);
     if (value < 1 || (lua_type(L, value) != LUA_TNUMBER && !lua_isboolean(L, value)))
         return lsy_error(L, "full: takes a shape and a number: tensor.full({2, 3}, 7)");
-    double v = lua_isboolean(L, value) ? lua_toboolean(L, value) : lua_tonumber(L, value);
-    lua_remove(L, value);
-    fill_all(shaped(L, "full", 1, &o), v);
+    lua_pushvalue(L, value); /* below all others, out of the way of the shape */
+    lua_insert(L, 1);
+    lua_remove(L, value + 1);
+    struct sy_tensor *t = shaped(L, "full", 2, &o);
+    lua_pushvalue(L, 1);
+    fill_all(L, "full", t);
+    lua_pop(L, 1);
     return 1;
+}
+
+/* Integers get whole numbers only, that a double counts exactly. */
+static void check_range(lua_State *L, enum sy_dtype d, double first, double step, int64_t n)
+{
+    double ends[3] = {first, first + step, first + (double)(n - 1) * step};
+    for (int i = 0; i < 3 && n > (i == 1); i++) {
+        lsy_check_fits(L, "arange", d, ends[i]);
+        if (d == SY_I64 && fabs(ends[i]) > 0x1p53)
+            lsy_error(L, "arange: %.17g is beyond 2^53: elements would be rounded", ends[i]);
+    }
 }
 
 static int make_arange(lua_State *L)
@@ -179,6 +198,7 @@ static int make_arange(lua_State *L)
     if (!(v[2] != 0) || !isfinite(count))
         return lsy_error(L, "arange: step must be a finite number other than 0");
     int64_t size = count > 0 ? count < 9e18 ? (int64_t)count : INT64_MAX : 0;
+    check_range(L, (enum sy_dtype)o.dtype, v[0], v[2], size);
     struct sy_tensor *t = make(L, "arange", o.dtype, 1, &size);
     for (int64_t i = 0; i < size; i++)
         sy_tensor_set(t, i, v[0] + (double)i * v[2]);
@@ -291,6 +311,8 @@ static int make_randint(lua_State *L)
     d.low = lsy_check_int(L, 1, "randint", "low", INT64_MIN / 4, INT64_MAX / 4);
     d.high = lsy_check_int(L, 2, "randint", "high", d.low, INT64_MAX / 4);
     d.ndim = read_shape(L, "randint", 3, &d.o, true, d.shape);
+    lsy_check_fits(L, "randint", (enum sy_dtype)d.o.dtype, (double)d.low);
+    lsy_check_fits(L, "randint", (enum sy_dtype)d.o.dtype, (double)d.high);
     if (is_recorded(&d))
         return record_draw(L, &d);
     struct sy_tensor *t = make_with(L, "randint", &d.o, d.ndim, d.shape);
@@ -335,10 +357,8 @@ static void measure(lua_State *L, int arg, struct nest *n)
 static int64_t store(lua_State *L, int idx, struct nest *n, int dim, struct sy_tensor *t, int64_t at)
 {
     if (dim == n->ndim) {
-        if (lua_isboolean(L, idx))
-            sy_tensor_set(t, at, lua_toboolean(L, idx));
-        else if (lua_type(L, idx) == LUA_TNUMBER)
-            sy_tensor_set(t, at, lua_tonumber(L, idx));
+        if (lua_isboolean(L, idx) || lua_type(L, idx) == LUA_TNUMBER)
+            lsy_put(L, n->what, t, at, idx);
         else
             lsy_error(L, "%s: element %lld must be a number: it is a %s", n->what, (long long)at + 1,
                       luaL_typename(L, idx));

@@ -67,7 +67,7 @@ static bool broadcast(struct sy_tensor *view, const struct sy_tensor *from, cons
 
 /* ---- values ---- */
 
-static bool fits(enum sy_dtype d, double v)
+bool lsy_fits(enum sy_dtype d, double v)
 {
     switch (d) {
     case SY_U8: return v == trunc(v) && v >= 0 && v <= 255;
@@ -77,23 +77,30 @@ static bool fits(enum sy_dtype d, double v)
     }
 }
 
-static void check_fits(lua_State *L, enum sy_dtype d, double v)
+void lsy_check_fits(lua_State *L, const char *what, enum sy_dtype d, double v)
 {
-    if (!fits(d, v))
-        lsy_error(L, "assign: %.14g does not fit into %s", v, sy_dtype_name(d));
+    if (!lsy_fits(d, v))
+        lsy_error(L, "%s: %.14g does not fit into %s", what, v, sy_dtype_name(d));
+}
+
+void lsy_put(lua_State *L, const char *what, struct sy_tensor *t, int64_t i, int arg)
+{
+    double v = lua_isboolean(L, arg) ? lua_toboolean(L, arg) : lua_tonumber(L, arg);
+    lsy_check_fits(L, what, t->dtype, v);
+    if (t->dtype == SY_I64 && lua_isinteger(L, arg)) /* more digits than a double has */
+        ((int64_t *)sy_data(t))[i] = lua_tointeger(L, arg);
+    else
+        sy_tensor_set(t, i, v);
 }
 
 /* The number or boolean at arg as a scalar of that dtype, on the stack. */
 static struct sy_tensor *scalar(lua_State *L, int arg, enum sy_dtype d)
 {
     struct sy_err err = SY_ERR_INIT;
-    double v = lua_isboolean(L, arg) ? lua_toboolean(L, arg) : lua_tonumber(L, arg);
-    check_fits(L, d, v);
     struct sy_tensor **slot = lsy_new_tensor(L);
-    if (!(*slot = sy_tensor_scalar(d, v, &err)))
+    if (!(*slot = sy_tensor_scalar(d, 0, &err)))
         lsy_raise(L, &err);
-    if (d == SY_I64 && lua_isinteger(L, arg)) /* more digits than a double has */
-        *(int64_t *)sy_data(*slot) = lua_tointeger(L, arg);
+    lsy_put(L, "assign", *slot, 0, arg);
     return *slot;
 }
 
@@ -126,7 +133,7 @@ static struct sy_tensor *converted(lua_State *L, struct sy_tensor *t, enum sy_dt
 {
     int64_t n = d == SY_U8 || d == SY_I32 || d == SY_I64 ? sy_tensor_count(t) : 0;
     for (int64_t i = 0; i < n; i++)
-        check_fits(L, d, sy_tensor_get(t, i));
+        lsy_check_fits(L, "assign", d, sy_tensor_get(t, i));
     return cast(L, t, d);
 }
 

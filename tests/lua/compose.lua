@@ -247,6 +247,9 @@ whole[1] = 9007199254740993
 is(whole[1], 9007199254740993, "an integer that no double holds is written and read")
 is(whole:view(2, 1):tile(1, 2):transpose()[1][1], 9007199254740993, "also of a strided tensor")
 ok(not tensor.equal(whole, whole - 1), "and told from its neighbour")
+is(tensor({9007199254740993}, {dtype = "i64"})[1], 9007199254740993, "in a table")
+is(tensor.full({2, 2}, 9007199254740993, {dtype = "i64"})[2][2], 9007199254740993, "in tensor.full")
+is(list(tensor.arange(3, 0, -1, {dtype = "u8"})) .. list(tensor.arange(0, {dtype = "i32"})), "3 2 1", "ranges of integers")
 local leaf = tensor.ones(3):grad(true)
 leaf[{{2, 3}}] = 4
 is(list(leaf), "1 4 4", "a leaf with a gradient")
@@ -283,6 +286,12 @@ for _, case in ipairs {
   {function() i3[2] = 0.5 end, "assign: 0.5 does not fit into i32"},
   {function() i3[2] = 3e9 end, "assign: 3000000000 does not fit into i32"},
   {function() i3:fill(tensor{1, 2, 0.5}) end, "assign: 0.5 does not fit into i32"},
+  {function() return tensor({1, 0.5}, {dtype = "i32"}) end, "tensor: 0.5 does not fit into i32"},
+  {function() return tensor.full({2}, 300, {dtype = "u8"}) end, "full: 300 does not fit into u8"},
+  {function() return tensor.arange(0, 1, 0.25, {dtype = "i32"}) end, "arange: 0.25 does not fit into i32"},
+  {function() return tensor.arange(254, 258, 1, {dtype = "u8"}) end, "arange: 257 does not fit into u8"},
+  {function() return tensor.arange(2 ^ 53, 2 ^ 53 + 3, 1, {dtype = "i64"}) end, "is beyond 2^53: elements would be rounded"},
+  {function() return tensor.randint(0, 300, 5, {dtype = "u8"}) end, "randint: 300 does not fit into u8"},
   {function() return i3 % 0 end, "mod: integers divided by 0: element 1 of b"},
   {function() return i3 // i3 end, "idiv: integers divided by 0: element 1 of b"},
   {function() return tensor.einsum("ij,jk", x23, x23) end, "einsum: j is 3 and 2: operand 2 is (2, 3)"},
