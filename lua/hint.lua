@@ -92,8 +92,8 @@ end
 -- A field was called: `a:size()`.
 local function not_called(first)
   local kind, name = first:match "attempt to call a (%a+) value %(method '([%a_][%w_]*)'%)"
-  if kind == "number" or kind == "string" or kind == "boolean" then
-    return ("%s is a %s, not a method: .%s"):format(name, kind, name)
+  if kind == "number" or kind == "string" or kind == "boolean" or kind == "table" then
+    return ("%s is a field, not a method: .%s"):format(name, name)
   end
 end
 

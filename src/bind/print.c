@@ -309,6 +309,21 @@ static int list_text(lua_State *L)
     return 1;
 }
 
+/* Two lists: of one length, with equal elements. */
+static int list_equal(lua_State *L)
+{
+    lua_Integer n = luaL_len(L, 1);
+    bool same = n == luaL_len(L, 2);
+    for (lua_Integer i = 1; same && i <= n; i++) {
+        lua_geti(L, 1, i);
+        lua_geti(L, 2, i);
+        same = lua_compare(L, -2, -1, LUA_OPEQ);
+        lua_pop(L, 2);
+    }
+    lua_pushboolean(L, same);
+    return 1;
+}
+
 void lsy_list(lua_State *L)
 {
     luaL_newmetatable(L, "switchyard.list");
@@ -317,6 +332,7 @@ void lsy_list(lua_State *L)
     if (!whole) {
         lua_pushnil(L);
         lua_setfield(L, -2, "__name"); /* an error calls it a table */
+        lsy_set(L, "__eq", list_equal);
         lsy_set(L, "__tostring", list_text);
     }
     lua_setmetatable(L, -2);

@@ -488,10 +488,35 @@ static int tensor_len(lua_State *L)
     return 1;
 }
 
+/* a == b, of two tensors: the same one, or equal in shape and all elements.  What is only recorded has none. */
 static int tensor_eq(lua_State *L)
 {
-    lua_pushboolean(L, lsy_test_tensor(L, 1) == lsy_test_tensor(L, 2));
-    return 1;
+    struct sy_tensor *a = lsy_test_tensor(L, 1), *b = lsy_test_tensor(L, 2);
+    if (a == b || !a || !b || !sy_tensor_data(a) || !sy_tensor_data(b)) {
+        lua_pushboolean(L, a == b);
+        return 1;
+    }
+    return tensor_equal(L);
+}
+
+/* pairs(a): i and a[i] */
+static int next_row(lua_State *L)
+{
+    struct sy_tensor *t = lsy_check_tensor(L, 1, "pairs", "the tensor");
+    lua_Integer i = luaL_optinteger(L, 2, 0) + 1;
+    if (!t->ndim || i > t->shape[0])
+        return 0;
+    lua_pushinteger(L, i);
+    lua_geti(L, 1, i);
+    return 2;
+}
+
+static int tensor_pairs(lua_State *L)
+{
+    lua_pushcfunction(L, next_row);
+    lua_pushvalue(L, 1);
+    lua_pushnil(L);
+    return 3;
 }
 
 /* A number, or a tensor of one element, as a number. */
@@ -540,7 +565,7 @@ static int tensor_concat(lua_State *L)
 
 static const luaL_Reg metamethods[] = {
     {"__gc", tensor_gc},     {"__close", tensor_gc}, {"__newindex", tensor_newindex},
-    {"__call", tensor_call}, {"__len", tensor_len},   {"__eq", tensor_eq},    {"__lt", tensor_lt},
+    {"__call", tensor_call}, {"__len", tensor_len}, {"__pairs", tensor_pairs},   {"__eq", tensor_eq},    {"__lt", tensor_lt},
     {"__le", tensor_le},     {"__concat", tensor_concat}, {"__tostring", tensor_tostring},
     {NULL, NULL}};
 
@@ -584,8 +609,9 @@ static const struct lsy_doc docs[] = {
      "last, step}, {} for all, or a tensor of places; numbers and ranges give a view. a[mask] has the elements "
      "where a bool tensor is true, a[places] those rows. All can be written: a[{{}, 2}] = x, of a number or "
      "a tensor that broadcasts. Operators + - * / ^ % // work elementwise with broadcasting, & | ~ on truth "
-     "values; a:eq(b), a:lt(b) compare elementwise, a == b asks whether both are the same tensor. a.T is a "
-     "matrix transposed.",
+     "values; a:eq(b), a:lt(b) compare elementwise; a == b is whether all "
+     "elements of two tensors are equal (of a tensor and a number it is false: a:item() == 5). for i, x in pairs(a) goes "
+     "through the rows. a.T is a matrix transposed.",
      "a = tensor.randn(4, 3, {seed = 1})\na[2][3]\na[{{2, 3}, -1}]\na[a:lt(0)] = 0\n(a * 2):sum(1)"},
     {"tensor:item", "a:item() -> number", "The one element of a as a number.",
      "tensor{1, 2, 3}:sum():item()"},

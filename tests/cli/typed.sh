@@ -63,7 +63,7 @@ expect "texts added" "texts are joined by .." '"a" + "b"'
 expect "a method of PyTorch's" "no field or method 'clip'; it is a:clamp(lo, hi)" 'tensor.ones(3):clip(0, 1)'
 expect "a function of NumPy's" "(field 'concatenate'); it is tensor.cat" 'tensor.concatenate()'
 expect "a module of PyTorch's" "undefined name 'torch'; tensors are in tensor" 'torch.zeros(3)'
-expect "a field that is called" "size is a number, not a method: .size" 'tensor.ones(3):size()'
+expect "a field that is called" "size is a field, not a method: .size" 'tensor.ones(3):size()'
 expect "an option of NumPy's" "unknown option 'axis' (did you mean 'dim'?)" 'tensor.ones(3):sum{axis = 1}'
 expect "an option of transformers'" "unknown option 'num_experts_per_tok' (did you mean 'top_k'?)" 'model.moe{num_experts_per_tok = 2}'
 printf 'local x = 1\nif x != 2 then print(x) end\n' > "$folder/python.lua"

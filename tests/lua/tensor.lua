@@ -155,6 +155,13 @@ ok(tensor.gradcheck(function(p, q) return (p * q):tanh() end,
 local engine = require "switchyard.engine"
 ok(tensor.gradcheck(function(p) return p * p:detach() end, {tensor.ones(3)}) > 0.1, "gradcheck finds a wrong one")
 
+-- equality, rows
+ok(tensor{1, 2} == tensor{1, 2} and tensor{1, 2} ~= tensor{1, 3} and tensor{1, 2} ~= tensor{{1, 2}}, "== of tensors is of their elements")
+ok(tensor.ones(2, 3).shape == tensor.zeros(2, 3).shape and tensor.ones(2, 3).shape ~= tensor.ones(3, 2).shape, "== of shapes")
+local rows = {}
+for i, row in pairs(tensor{{1, 2}, {3, 4}}) do rows[i] = list(row) end
+is(table.concat(rows, " "), "1.0 2.0 3.0 4.0", "pairs goes through the rows")
+
 -- files
 local path = os.tmpname()
 for _, ending in ipairs{".npy", ".safetensors"} do
