@@ -28,15 +28,20 @@ function compose.shape_text(x) return "(" .. table.concat(x.shape, ", ") .. ")" 
 
 function compose.is_tensor(x) return type(x) == "userdata" and debug.getmetatable(x) == meta end
 
+-- What a value is, for a message.
+function compose.kind(v)
+  return v == nil and "missing" or compose.is_tensor(v) and "a tensor" or "a " .. type(v)
+end
+
 function compose.want_tensor(what, x, name)
-  if not compose.is_tensor(x) then compose.fail(what, "%s must be a tensor: it is %s", name or "x", x == nil and "missing" or "a " .. type(x)) end
+  if not compose.is_tensor(x) then compose.fail(what, "%s must be a tensor: it is %s", name or "x", compose.kind(x)) end
   return x
 end
 
 function compose.whole(what, v, name, least, most)
   local i = math.tointeger(v)
   if type(v) ~= "number" or not i then
-    compose.fail(what, "%s must be a whole number: it is %s", name, v == nil and "missing" or type(v) == "number" and tostring(v) or "a " .. type(v))
+    compose.fail(what, "%s must be a whole number: it is %s", name, type(v) == "number" and tostring(v) or compose.kind(v))
   end
   if least and i < least or most and i > most then
     compose.fail(what, "%s must be %s: it is %d", name, most and ("from %d to %d"):format(least, most) or "at least " .. least, i)

@@ -215,6 +215,7 @@ local LINES = {
   {":=", "it is x = 1"},
   {"=>", "a function without a name is function(x) return x end"},
   {"%f[%w_][frbu]%f['\"]", 'a text with values in it is ("%d"):format(x)'},
+  {"%f[%w_][%w_.:]+%([^(){}]*%f[%w_][%a_][%w_]*%s*=[^=]", "options stand in a table: f(x, {name = value})"},
   {"[%w_%)%]]%s*@%s*[%w_%(]", "a matrix product is a:matmul(b)"},
   {"[%w_%]%)]%s*%[[^%]]*:[^%]]*%]", "a part of a tensor is a[{{first, last}}], a column a[{{}, 2}]: ?tensor"},
   {"%[[^%]{]*,[^%]{]*%]", "a list is {1, 2}; an element of a tensor is a[i][j], or a[{i, j}]"},

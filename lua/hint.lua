@@ -91,9 +91,10 @@ end
 
 -- A field was called: `a:size()`.
 local function not_called(first)
-  local kind, name = first:match "attempt to call a (%a+) value %(method '([%a_][%w_]*)'%)"
+  local kind, name = first:match "attempt to call a (%a+) value %(%a+ '([%a_][%w_]*)'%)"
   if kind == "number" or kind == "string" or kind == "boolean" or kind == "table" then
-    return ("%s is a field, not a method: .%s"):format(name, name)
+    return first:find "%(method" and ("%s is a field, not a method: .%s"):format(name, name)
+      or first:find "%(field" and ("%s is no function"):format(name) or nil
   end
 end
 

@@ -166,7 +166,7 @@ row("linspace", "tensor.linspace(first, last, n, {dtype=, grad=})", "n numbers a
   function(first, last, n, o)
     o = named("linspace", {"dtype", "grad"}, o)
     for name, v in pairs {first = first, last = last} do
-      if type(v) ~= "number" then fail("linspace", "%s must be a number: it is a %s", name, type(v)) end
+      if type(v) ~= "number" then fail("linspace", "%s must be a number: it is %s", name, compose.kind(v)) end
     end
     if type(first) ~= "number" or type(last) ~= "number" then fail("linspace", "takes first, last and n: tensor.linspace(0, 1, 5)") end
     n = whole("linspace", n, "n", 0)

@@ -15,7 +15,7 @@ end
 
 -- The list of tensors of stack and cat.
 local function tensors(what, list)
-  if type(list) ~= "table" then fail(what, "takes a list of tensors: it is a %s", type(list)) end
+  if type(list) ~= "table" then fail(what, "takes a list of tensors, tensor.%s({a, b}, dim): it is %s", what, compose.kind(list)) end
   if #list == 0 then fail(what, "the list has no tensors") end
   for i = 1, #list do want_tensor(what, list[i], "element " .. i) end
   return list

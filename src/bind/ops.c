@@ -2,6 +2,7 @@
  *
  *  1. Tensors fill the row's inputs in order.  Numbers fill inputs too while fewer tensors were given
  *     than the row requires (`2 * a`, `a:where(c, 0)`); they become constants of the tensors' dtype.
+ *     A number alone is no operand: `a.sum(1)` was meant to be a:sum(1).
  *     All other numbers, strings and booleans are attributes in the row's order; tensors and
  *     attributes may stand in any order among each other (`a:gather(dim, index)`).
  *  2. A last argument that is a table with names is options: attributes, and optional inputs, by name.
@@ -269,6 +270,14 @@ static void take_number(struct call *c, int arg)
     c->missing--;
 }
 
+static int number_alone(struct call *c)
+{
+    char name[24];
+    lsy_push_signature(c->L, c->r->op);
+    return lsy_error(c->L, "%s: %s must be a tensor: it is %s: %s", c->r->op->name, sy_op_input_name(c->r->op, 0, name),
+                     lua_tostring(c->L, 1), lua_tostring(c->L, -1));
+}
+
 static void read_arguments(struct call *c, int top)
 {
     lua_State *L = c->L;
@@ -280,6 +289,8 @@ static void read_arguments(struct call *c, int top)
     for (int i = 1; i <= last; i++)
         tensors += lsy_test_tensor(L, i) != NULL;
     c->missing = c->r->required - tensors;
+    if (!tensors && c->r->required == 1 && last && lua_type(L, 1) == LUA_TNUMBER) /* a.sum(1) */
+        number_alone(c);
     for (int i = 1; i <= last; i++) {
         struct sy_tensor *t = lsy_test_tensor(L, i);
         if (t)

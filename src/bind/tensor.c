@@ -137,9 +137,10 @@ static int64_t check_index(lua_State *L, int arg, const struct sy_tensor *t)
     if (i < 0)
         i += t->shape[0] + 1;
     if (i < 1 || i > t->shape[0])
-        lsy_error(L, "index: %lld is outside 1..%lld: the tensor is %s",
+        lsy_error(L, "index: %lld is outside 1..%lld: the tensor is %s%s",
                   (long long)lua_tointeger(L, arg), (long long)t->shape[0],
-                  sy_shape_text(t->ndim, t->shape, text, sizeof text));
+                  sy_shape_text(t->ndim, t->shape, text, sizeof text),
+                  i == t->shape[0] + 1 ? " (pairs(a) ends at the last, ipairs(a) does not)" : "");
     return i - 1;
 }
 
@@ -449,12 +450,13 @@ static int tensor_grad(lua_State *L)
     return 1;
 }
 
-/* w:grad(on) reads w.grad first, and that may be the gradient: so calling a tensor is that method. */
+/* w:grad(on) reads w.grad first, and that may be the gradient: so calling a gradient is that method. */
 static int tensor_call(lua_State *L)
 {
+    struct sy_tensor *called = lsy_test_tensor(L, 1), *w = lsy_test_tensor(L, 2);
+    if (!w || sy_tensor_grad(w) != called)
+        return lsy_error(L, "a tensor cannot be called; elements are a[i], for i, x in pairs(a) goes through them");
     lua_remove(L, 1);
-    if (!lsy_test_tensor(L, 1))
-        return lsy_error(L, "a tensor cannot be called; elements are a[i]");
     return tensor_grad(L);
 }
 

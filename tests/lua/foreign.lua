@@ -59,11 +59,11 @@ is(foreign.option("learning_rate", {"dim"}), nil, "and to none where it is not")
 for _, line in ipairs {"x != 1", "x += 1", "import torch", "from torch import nn", "def f(x):", "f = lambda x: x",
                        "for i in range(3):", "while True:", "if x == 1:", "elif x:", "else:", "x ** 2", "x++", "a && b",
                        "a || b", "!x", "x is None", "x is not None", "1 if x else 2", "x ? 1 : 2", "a @ b", "a[1:2]", "a[:, 1]",
-                       "x = [1, 2]", "f'{x}'", "let x = 1", "x => x", "{'a': 1}", "try:", "continue", "class A:"} do
+                       "x = [1, 2]", "f'{x}'", "zeros(3, dtype='f32')", "let x = 1", "x => x", "{'a': 1}", "try:", "continue", "class A:"} do
   ok(foreign.line(line), "a line of another language: " .. line)
 end
 for _, line in ipairs {"x = 1", "for i = 1, 3 do print(i) end", "if x ~= 1 then y = 2 else y = 3 end", "a[1][2]", "a[{1, 2}]",
-                       "print('x != 1')", "-- x += 1", "t = {a = 1, b = 2}", "m:loss(d)", "local x <const> = 3",
+                       "print('x != 1')", "-- x += 1", "t = {a = 1, b = 2}", "m:loss(d)", "f(x, {a = 1})", "f(a == b)", "local x <const> = 3",
                        "a[{{1, 2}, {}}]", "x = a and b or c", "print(\"import this\")", "class_of = 1"} do
   is(foreign.line(line), nil, "a line of Lua's: " .. line)
 end

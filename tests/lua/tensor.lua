@@ -189,6 +189,9 @@ ok(not good and why:find("tensor.lua:" .. where .. ": matmul: ", 1, true), "erro
 raises(function() x:sum{dims = 1} end, "sum: unknown option 'dims' (did you mean 'dim'?); options: dim, keep")
 raises(function() x:sum(2) end, "no dimension 2")
 raises(function() return x[4] end, "index: 4 is outside 1..3")
+raises(function() for _ in ipairs(x) do end end, "pairs(a) ends at the last, ipairs(a) does not")
+raises(function() return x.sum(1) end, "sum: x must be a tensor: it is 1: x:sum(dim=all, keep=false) -> y")
+raises(function() return tensor.ones(2, 2):T() end, "a tensor cannot be called")
 raises(function() tensor.zeros(2, {dtyp = 1}) end, "unknown option 'dtyp' (did you mean 'dtype'?)")
 raises(function() return x.nothing end, "no field or method 'nothing'")
 
