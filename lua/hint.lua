@@ -104,7 +104,7 @@ local function of_types(first, source)
     return "texts are joined by .."
   end
   if first:find "%(global '[frbu]'%)" or first:find "undefined name '[frbu]'$" then return foreign.line(source or "") end
-  if first:find "get length of a nil value" and (source or ""):find "^%s*#%s*%a" then return "comments begin with --" end
+  if (first:find "get length of a nil value" or first:find "undefined name '") and (source or ""):find "^%s*#%s*%a" then return "comments begin with --" end
 end
 
 local function phrase_for(first, source)

@@ -59,6 +59,7 @@ expect "a block of Python in an unfinished one" "it is elseif x then" 'if x then
 expect "a part of Python's" "a part of a tensor is a[{{first, last}}]" 'x = tensor.ones(3)' 'x[1:2]'
 expect "a formatted text of Python" 'a text with values in it is ("%d"):format(x)' 'print(f"a{x}")'
 expect "a comment of Python" "comments begin with --" '# a comment'
+expect "one of a word" "undefined name 'hi'; comments begin with --" '# hi'
 expect "texts added" "texts are joined by .." '"a" + "b"'
 expect "a method of PyTorch's" "no field or method 'clip'; it is a:clamp(lo, hi)" 'tensor.ones(3):clip(0, 1)'
 expect "a function of NumPy's" "(field 'concatenate'); it is tensor.cat" 'tensor.concatenate()'
