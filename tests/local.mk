@@ -66,6 +66,16 @@ EXTRA_DIST += %D%/cli/lib.sh %D%/cli/prompt.pty %D%/cli/live.pty %D%/cli/jobs.pt
 check_PROGRAMS += %D%/cli/pty
 tests_cli_pty_SOURCES = %D%/cli/pty.c
 tests_cli_pty_LDADD = -lutil
+# Keys at random; `make check-keys` types 200,000, best where the sanitizers are on.
+script_tests += %D%/cli/fuzz_keys.sh
+check_PROGRAMS += %D%/cli/keys
+tests_cli_keys_SOURCES = %D%/cli/keys.c
+tests_cli_keys_LDADD = -lutil
+CHECK_KEYS = 200000
+
+check-keys:
+	SY_KEYS=$(CHECK_KEYS) SY_TEST_TIMEOUT=7200 $(MAKE) $(AM_MAKEFLAGS) check TESTS='%D%/cli/fuzz_keys.sh'
+.PHONY: check-keys
 unit_tests += %D%/unit/test_tap
 unit_tests += %D%/unit/test_graph
 unit_tests += %D%/unit/test_io

@@ -9,25 +9,19 @@
 #ifdef HAVE_READLINE
 #include "repl/edit_int.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <readline/readline.h>
-#include <readline/history.h>
 
-#define HISTORY_LINES 10000
 #define ESC_MS 50
 
 static char *entered; /* by on_line; malloc'd by Readline */
 static bool got_line, got_end, leaving;
-static char *history_file;
 
 static void on_line(char *text)
 {
@@ -44,6 +38,7 @@ static int typed_point;
 
 void sy__typed_keep(void)
 {
+    sy__search_end(false);
     sy_free(typed);
     typed = rl_end ? sy_strdup(rl_line_buffer) : NULL;
     typed_point = rl_point;
@@ -57,22 +52,6 @@ void sy__typed_restore(void)
     rl_point = typed_point;
     sy_free(typed);
     typed = NULL;
-}
-
-static void open_history(const char *path)
-{
-    struct sy_err err = SY_ERR_INIT;
-    using_history();
-    stifle_history(HISTORY_LINES);
-    if (!path || !(history_file = sy_strdup(path)))
-        return;
-    char *slash = strrchr(history_file, '/');
-    if (slash && slash != history_file) {
-        *slash = 0;
-        sy_dir_make(history_file, &err); /* without it there is no history: no reason to stop */
-        *slash = '/';
-    }
-    read_history(history_file);
 }
 
 void sy__readline_open(const struct sy_edit_options *options)
@@ -91,28 +70,18 @@ void sy__readline_open(const struct sy_edit_options *options)
     rl_variable_bind("blink-matching-paren", "off"); /* it sleeps */
     if (rl_editing_mode == 0) /* vi: a lone Esc must not be waited for */
         rl_variable_bind("keyseq-timeout", "25");
-    open_history(options->history);
+    sy__guard_size();
+    sy__guard_open();
+    sy__keys_guard();
+    sy__history_open(options->history);
     if (options->complete)
         sy__complete_open(options->complete);
-}
-
-void sy__readline_remember(const char *line)
-{
-    const HIST_ENTRY *before = history_length ? history_get(history_base + history_length - 1) : NULL;
-    if (!*line || (before && !strcmp(before->line, line)))
-        return;
-    add_history(line);
-    if (history_file && append_history(1, history_file) == ENOENT && !write_history(history_file))
-        return;
 }
 
 void sy__readline_close(void)
 {
     rl_callback_handler_remove();
-    if (history_file)
-        history_truncate_file(history_file, HISTORY_LINES);
-    sy_free(history_file);
-    history_file = NULL;
+    sy__history_close();
 }
 
 /* ---- events ---- */
@@ -133,8 +102,9 @@ static void show_notices(void)
 /* Ctrl-C.  True when the line was empty. */
 static bool clear_line(void)
 {
+    sy__search_end(true);
     bool empty = rl_end == 0;
-    rl_callback_sigcleanup();
+    sy__keys_settle();
     if (!empty) {
         rl_point = rl_end;
         rl_redisplay();
@@ -164,7 +134,7 @@ static bool on_wake(char what, const char *prompt, enum sy_edit_event *event)
 {
     switch (what) {
     case SY_WAKE_NOTICE: show_notices(); return false;
-    case SY_WAKE_SIZE: rl_resize_terminal(); return false;
+    case SY_WAKE_SIZE: rl_resize_terminal(); sy__guard_size(); return false;
     case SY_WAKE_STOP: suspend(prompt); return false;
     case SY_WAKE_INTERRUPT: *event = SY_EDIT_INTERRUPT; return clear_line();
     case SY_WAKE_END: *event = SY_EDIT_TERMINATE; return true;
@@ -188,7 +158,7 @@ static bool wait_event(const char *prompt, enum sy_edit_event *event)
     int n = poll(p, 2, sy__lone_escape() ? ESC_MS : -1);
     char what;
     if (n == 0) {
-        rl_callback_sigcleanup();
+        sy__keys_settle();
         return false;
     }
     while ((what = sy_wake_take()))

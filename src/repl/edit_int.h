@@ -17,7 +17,30 @@ bool sy__lone_escape(void); /* is Readline waiting for what follows an Esc? */
 void sy__keys_define(const struct sy_edit_options *options);
 void sy__keys_bind(void);
 void *sy__keys_panes(void); /* a Keymap */
+/* Functions of Readline's replaced by ours wherever they are bound (guard.c). */
+struct sy__instead {
+    int (*theirs)(int count, int key), (*ours)(int count, int key);
+};
+void sy__keys_replace(const struct sy__instead *list, size_t n);
+void sy__keys_guard(void); /* after the inputrc was read: all of them */
+void sy__keys_settle(void); /* between two keys: end a half one, or a prefix */
+void sy__guard_open(void);
+void sy__guard_size(void); /* after the terminal was asked for its size */
 void sy__act(int action);    /* as if its key was pressed */
+/* The lines of before (history.c).  Line 0 is the oldest, that of count is the one being typed. */
+void sy__history_open(const char *path); /* NULL: no file */
+void sy__history_close(void);
+void sy__history_bind(void);
+int sy__history_count(void);
+int sy__history_at(void);
+const char *sy__history_line(int i);     /* borrowed; NULL: none */
+bool sy__history_go(int to, int point);  /* point < 0: at the end.  false: there is no such line */
+int sy__history_prefix(int direction, bool again); /* what begins as the line does before point */
+/* The search while its text is typed (search.c): Readline functions, and its end before anything
+ * that is no key. */
+int sy__search_back(int count, int key);
+int sy__search_on(int count, int key);
+void sy__search_end(bool give_up);
 /* What is typed, kept between the plain display and a screen's (edit.c). */
 void sy__typed_keep(void);
 void sy__typed_restore(void);

@@ -73,27 +73,27 @@ static bool in_history; /* the last of these keys went there: so do the next */
 static int line_up(int count, int key);
 static int line_down(int count, int key);
 
-static int line_or_history(int direction, int count, int key)
+static int line_or_history(int direction)
 {
     bool again = rl_last_func == line_up || rl_last_func == line_down;
     if (!(again && in_history) && move_line(direction)) {
         in_history = false;
         return 0;
     }
-    /* Readline begins a new search unless the last function was one of its own. */
-    rl_last_func = again && in_history ? rl_history_search_backward : NULL;
+    int rc = sy__history_prefix(direction, again && in_history);
     in_history = true;
-    return direction < 0 ? rl_history_search_backward(count, key)
-                         : rl_history_search_forward(count, key);
+    return rc;
 }
 
 static int line_up(int count, int key)
 {
-    return line_or_history(-1, count, key);
+    (void)count, (void)key;
+    return line_or_history(-1);
 }
 static int line_down(int count, int key)
 {
-    return line_or_history(1, count, key);
+    (void)count, (void)key;
+    return line_or_history(1);
 }
 
 void sy__keys_define(const struct sy_edit_options *options)

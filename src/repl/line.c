@@ -181,7 +181,7 @@ void sy_line_end(void)
     sy_line_set_panes(false);
     if (asking)
         put_back();
-    rl_callback_sigcleanup();
+    sy__keys_settle();
     sy__typed_keep();
     rl_callback_handler_remove();
     rl_instream = stdin;
@@ -220,13 +220,10 @@ int sy_line_timeout(void)
 
 void sy_line_expire(void)
 {
-    bool panes = before_panes != NULL;
     if (!sy__lone_escape())
         return;
-    rl_callback_sigcleanup();
+    sy__keys_settle();
     changed = true;
-    if (panes)
-        sy__act(opt.leave);
 }
 
 void sy_line_set_panes(bool on)
@@ -234,6 +231,7 @@ void sy_line_set_panes(bool on)
     if (on == (before_panes != NULL))
         return;
     changed = true;
+    sy__search_end(false);
     if (on) {
         before_panes = rl_get_keymap();
         rl_set_keymap(sy__keys_panes());
@@ -287,13 +285,15 @@ void sy_line_set_text(const char *text)
 void sy_line_set_size(int rows, int columns)
 {
     rl_set_screen_size(rows, columns);
+    sy__guard_size();
 }
 
 bool sy_line_cancel(void)
 {
-    bool empty = rl_end == 0 && !RL_ISSTATE(RL_STATE_ISEARCH | RL_STATE_NSEARCH);
+    sy__search_end(true);
+    bool empty = rl_end == 0;
     Keymap panes = before_panes ? rl_get_keymap() : NULL;
-    rl_callback_sigcleanup();
+    sy__keys_settle();
     char *prompt = sy_strdup(rl_prompt ? rl_prompt : "");
     rl_callback_handler_remove();
     rl_clear_message();
@@ -316,6 +316,7 @@ void sy_line_ask(const char *prompt)
 {
     if (asking)
         return;
+    sy__search_end(true);
     sy_line_set_panes(false);
     waiting = sy_strdup(rl_line_buffer);
     waiting_point = rl_point;

@@ -28,9 +28,35 @@ type 'x ='
 press Up
 sees 'yard> x = 6 * 7; print("answer", x)' "Up looks for what begins so"
 press C-c
+press Up Up
+sees 'yard> 1 + 1' "Up on an empty line goes back"
+press Down Down
+cursor 6,22 "and Down to what was typed"
+type '1 +'
+press Up
+cursor 9,22 "the cursor stays where the beginning ends"
+press C-k
+type ' 41'
+press Down
+sees 'yard> 1 +' "Down: what was typed"
+press Up Enter
+sees 'yard> 1 + 1' "what was changed in a line of before is not kept"
 press C-r
 type 'answer'
 sees "(reverse-i-search)" "a search shows its prompt"
+sees "\`answer': x = 6 * 7; print(" "and the line that it finds"
+press C-r
+sees "(failed reverse-i-search)" "there is no other"
+press C-g
+lacks "i-search)" "Ctrl-G gives up"
+press C-r
+type '1 '
+sees "\`1 ': 1 + 1"
+press Right
+lacks "i-search)" "another key takes the line, and acts on it"
+cursor 7,22 "there"
+press C-u C-r
+type 'answer'
 press C-c
 lacks "(reverse-i-search)" "Ctrl-C ends it"
 

@@ -1,0 +1,142 @@
+/* Readline's functions, where they can bring the program down.  Layer repl.
+ *
+ * Its way out of an abort is a longjmp to the last setjmp, and in the callback interface that may
+ * have been in a function that has returned: of several keys read ahead the first is dispatched in
+ * readline_internal_char, which sets it, the next ones below rl_callback_read_char, which does not
+ * set it again (8.2: vi's ESC [ 1, then a byte without a function).  So here
+ *
+ *  1. no key aborts: Ctrl-G gives up by itself, and what is bound to nothing rings (a sequence that
+ *     nobody knows is swallowed whole);
+ *  2. no half of a key stays behind (sy__keys_settle);
+ *  3. no function that aborts when it has nothing to do is reached in that case. */
+#include "config.h"
+
+#ifdef HAVE_READLINE
+#include "repl/edit_int.h"
+
+#include <stdio.h>
+
+#include <readline/readline.h>
+
+#define SEQUENCE_MAX 16 /* bytes of a key */
+#define ROWS_MIN 2
+#define COLUMNS_MIN 10
+#define NO_KEY 034 /* Ctrl-\\: a signal, which never comes as a key */
+#define KEYS 256 /* of a keymap; one more entry is for "anything else" */
+
+static int nothing(int count, int key)
+{
+    (void)count, (void)key;
+    rl_ding();
+    return 0;
+}
+
+static int quiet(int count, int key)
+{
+    (void)count, (void)key;
+    return 0;
+}
+
+static int give_up(int count, int key)
+{
+    rl_clear_message();
+    rl_deactivate_mark();
+    return nothing(count, key);
+}
+
+static int yank_before(int count, int key)
+{
+    bool after = rl_last_func == rl_yank || rl_last_func == yank_before;
+    rl_last_func = rl_yank;
+    return after ? rl_yank_pop(count, key) : nothing(count, key);
+}
+
+static int read_again(int count, int key)
+{
+    int rc = rl_re_read_init_file(count, key);
+    sy__keys_guard(); /* it may have bound them anew */
+    return rc;
+}
+
+static const struct sy__instead guarded[] = {
+    {rl_abort, give_up},
+    {rl_yank_pop, yank_before},
+    {rl_vi_yank_pop, nothing},
+    {rl_re_read_init_file, read_again},
+    {rl_arrow_keys, nothing}, /* moves in the history by itself */
+    {rl_start_kbd_macro, nothing}, /* replayed, its keys are read ahead */
+    {rl_end_kbd_macro, nothing},
+    {rl_call_last_kbd_macro, nothing},
+    {rl_print_last_kbd_macro, nothing},
+};
+
+/* What shadows a shorter key (ESC alone, in vi's keys) is found by Readline itself. */
+static void replace_in(Keymap map, const struct sy__instead *list, size_t n, bool fill, bool below)
+{
+    bool shadows = map[KEYS].function != NULL;
+    for (int key = 0; key <= KEYS; key++) {
+        if (map[key].type == ISKMAP && map[key].function)
+            replace_in((Keymap)(void *)map[key].function, list, n, below, below);
+        if (map[key].type != ISFUNC)
+            continue;
+        if (fill && !shadows && key < KEYS && !map[key].function)
+            map[key].function = key == NO_KEY ? quiet : nothing;
+        for (size_t i = 0; i < n; i++)
+            if (map[key].function == list[i].theirs)
+                map[key].function = list[i].ours;
+    }
+}
+
+void sy__keys_replace(const struct sy__instead *list, size_t n)
+{
+    const Keymap maps[] = {emacs_standard_keymap, vi_insertion_keymap, vi_movement_keymap};
+    for (int i = 0; i < 3; i++)
+        replace_in(maps[i], list, n, false, false);
+}
+
+void sy__keys_guard(void)
+{
+    const Keymap maps[] = {emacs_standard_keymap, vi_insertion_keymap, vi_movement_keymap,
+                           sy__keys_panes()};
+    for (int i = 0; i < 4; i++)
+        replace_in(maps[i], guarded, sizeof guarded / sizeof *guarded, i < 3, true);
+    maps[3][NO_KEY].type = ISFUNC;
+    maps[3][NO_KEY].function = quiet;
+    sy__history_bind();
+}
+
+/* What has begun is brought to its end by a key that does nothing: rl_callback_sigcleanup, which is
+ * meant for that, leaves what was typed so far on a list, and later keys are taken for its end. */
+void sy__keys_settle(void)
+{
+    if (!RL_ISSTATE(RL_STATE_CALLBACK))
+        return;
+    for (int i = 0; i < SEQUENCE_MAX && RL_ISSTATE(RL_STATE_MULTIKEY); i++) {
+        rl_execute_next(NO_KEY);
+        rl_callback_read_char();
+    }
+    rl_callback_sigcleanup();
+}
+
+/* Readline divides by the columns that are left of a line. */
+void sy__guard_size(void)
+{
+    int rows, columns;
+    rl_get_screen_size(&rows, &columns);
+    if (rows < ROWS_MIN || columns < COLUMNS_MIN)
+        rl_set_screen_size(rows < ROWS_MIN ? ROWS_MIN : rows,
+                           columns < COLUMNS_MIN ? COLUMNS_MIN : columns);
+}
+
+/* With something to yank: an empty text. */
+void sy__guard_open(void)
+{
+    rl_kill_text(0, 1);
+    rl_free_undo_list();
+    rl_completion_query_items = 0; /* it would wait for the answer */
+    rl_variable_bind("page-completions", "off");
+}
+
+#else
+typedef int sy__no_guard;
+#endif
