@@ -66,7 +66,8 @@ local MEMBERS = read [[
   it is a:clamp(lo, hi)                                            <- clip clamp_ hardtanh
   the number of elements is a.size                                 <- numel nelement
   it is a.ndim                                                     <- dim rank
-  another dtype is a:cast "f64" (f32 f64 bf16 i32 i64 u8 bool)     <- astype type float double half long int short byte bool bfloat16 to as_type
+  all is on the CPU, another dtype is a:cast "f64"                 <- to
+  another dtype is a:cast "f64" (f32 f64 bf16 i32 i64 u8 bool)     <- astype type float double half long int short byte bool bfloat16 as_type
   its values are a:table()                                         <- numpy tolist asnumpy
   it is a:matmul(b)                                                <- mm bmm mv addmm inner tensordot matmul_ vdot
   it is tensor.cat({a, b}, dim), or a:cat(b, dim)                  <- concat concatenate hstack vstack column_stack append
@@ -119,7 +120,7 @@ local MEMBERS = read [[
   parameters are m.params, by number and by name                   <- parameters named_parameters state_dict weights
   it is m:save "folder"; reading is model.load "folder"            <- save_pretrained load_state_dict load_weights
   scores of the next token are m:logits(text), the loss m:loss(text)  <- forward
-  evaluation and training choose their mode themselves: m:loss(d), r:eval()  <- eval train_mode
+  evaluation and training choose their mode themselves: train(m, d), m:loss(d), r:eval()  <- eval train_mode
   printed, a model shows its parameters; m:count() counts them     <- summary num_parameters
   it is r:checkpoint()                                             <- save_checkpoint
   it is r:history "loss"                                           <- metrics log_metrics
@@ -183,14 +184,14 @@ local LINES = {
   {"^%s*def%s", "a function is function f(x) ... end"},
   {"%f[%w]lambda%s", "a function without a name is function(x) return x end"},
   {"^%s*class%s", "there are no classes: a model is a function, see ?model.define"},
-  {"^%s*for%s.-%sin%s.*:%s*$", "a loop is for i = 1, n do ... end, over a list for i, x in ipairs(t) do ... end"},
-  {"^%s*while%s.*:%s*$", "a loop is while x do ... end"},
-  {"^%s*if%s.*:%s*$", "a condition is if x then ... end"},
-  {"^%s*eli?f?s?e?%s.*:%s*$", "it is elseif x then"},
-  {"^%s*else%s*:%s*$", "it is else, without a colon"},
+  {"^%s*for%s.-%sin%s.*[^:]:%s", "a loop is for i = 1, n do ... end, over a list for i, x in ipairs(t) do ... end"},
+  {"^%s*while%s.*[^:]:%s", "a loop is while x do ... end"},
+  {"^%s*if%s.*[^:]:%s", "a condition is if x then ... end"},
+  {"^%s*eli?f?s?e?%s.*[^:]:%s", "it is elseif x then"},
+  {"^%s*else%s*:%s", "it is else, without a colon"},
   {"^%s*elif%s", "it is elseif x then"},
   {"^%s*try%s*:", "it is pcall(f, ...), which returns false and the message of an error"},
-  {"^%s*with%s.*:%s*$", "there is no with: files close by f:close(), or local f <close> = io.open(path)"},
+  {"^%s*with%s.*[^:]:%s", "there is no with: files close by f:close(), or local f <close> = io.open(path)"},
   {"^%s*raise%s", 'it is error("text")'},
   {"^%s*del%s", "it is x = nil"},
   {"^%s*pass%s*$", "an empty block has nothing in it"},
@@ -256,9 +257,15 @@ function foreign.option(name, names)
   end
 end
 
+--- What is asked about, a name with or without what it belongs to, or an operator: a phrase, or nil.
+function foreign.ask(text)
+  local last = text:match "[.:]([%a_][%w_]*)$"
+  return last and foreign.member(last) or foreign.name(text) or not text:find "%w" and foreign.line("a " .. text .. " b") or nil
+end
+
 --- What a line of another language is in Lua: a phrase, or nil.
 function foreign.line(line)
-  line = bare(line)
+  line = bare(line) .. " " -- so that what ends a line and what goes on behind a colon look alike
   for _, row in ipairs(LINES) do
     if line:find(row[1]) then return row[2] end
   end
@@ -267,7 +274,7 @@ end
 --- Whether a line that Lua would go on with is one of Python's blocks: its phrase, or nil.
 function foreign.block(text)
   local last = text:match "([^\n]*)%s*$"
-  if bare(last):find ":%s*$" then return foreign.line(last) end
+  if (bare(last) .. " "):find "[^:]:%s" then return foreign.line(last) end
 end
 
 return foreign

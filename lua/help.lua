@@ -229,7 +229,7 @@ end
 -- Texts of all that the name is besides an entry.
 local function other_meanings(name, list)
   local out = {}
-  local word = name:match "^[%w_]+$" or name:match "^[%a_][%w_]*[.:]([%w_]+)$"
+  local word = name:match "^[%w_]+$" or of_kind(name) ~= "tensor" and not name:find "^tensor[.:]" and name:match "^[%a_][%w_]*[.:]([%w_]+)$"
   if word then
     local found = options_named(word, list)
     for _, o in ipairs(found) do out[#out + 1] = option_entry(o) end
@@ -331,8 +331,8 @@ function help.print(name)
   local _, known = topics(list)
   if text or known[name] then
     print_known(name, text, list)
-  elseif foreign.name(name) then
-    print(engine.clean(("nothing is called '%s' here; %s"):format(name, foreign.name(name))))
+  elseif foreign.ask(name) then
+    print(engine.clean(("nothing is called '%s' here; %s"):format(name, foreign.ask(name))))
   elseif #hits > 0 then
     local more = #hits > 12 and " …" or ""
     print("nothing is called '" .. engine.clean(name) .. "'; near: " .. table.concat(hits, " ", 1, math.min(#hits, 12)) .. more)

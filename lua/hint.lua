@@ -78,7 +78,7 @@ local function member(kind, name, source)
   for path in (source or ""):gmatch("([%a_][%w_.%[%]]*)%s*%" .. mark .. "%s*" .. name .. "%f[^%w_]") do
     local names = members(path, mark)
     local found = engine.nearest(name, names) or longer(name, names)
-    if found then return did_you_mean(name, found) end
+    if found or #names > 0 then return did_you_mean(name, found) end
   end
   return did_you_mean(name, engine.nearest(name, documented(mark)))
 end
@@ -100,6 +100,9 @@ end
 
 -- Texts added, formatted as f"..." is, and what begins with # as comments of Python's do.
 local function of_types(first, source)
+  if first:find "attempt to mod a 'string'" or first:find "string value" and (source or ""):find "['\"]%s*%%" then
+    return 'formatting is ("%d"):format(x)'
+  end
   if first:find "attempt to perform arithmetic on a string value" or first:find "attempt to add a '" then
     return "texts are joined by .."
   end

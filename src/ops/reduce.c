@@ -96,9 +96,9 @@ int sy__infer_reduce(struct sy_infer *x)
     }
 ROW_SUM(row_sum_f32, float, float)
 ROW_SUM(row_sum_f64, double, double)
-ROW_SUM(row_sum_i32, int32_t, int64_t)
-ROW_SUM(row_sum_i64, int64_t, int64_t)
-ROW_SUM(row_sum_u8, uint8_t, int64_t)
+ROW_SUM(row_sum_i32, int32_t, uint64_t) /* wraps */
+ROW_SUM(row_sum_i64, int64_t, uint64_t)
+ROW_SUM(row_sum_u8, uint8_t, uint64_t)
 
 /* y[j] = sum over r of x[r * inner + j] */
 #define COL_SUM(fn, T, A)                                                                          \
@@ -112,9 +112,9 @@ ROW_SUM(row_sum_u8, uint8_t, int64_t)
     }
 COL_SUM(col_sum_f32, float, float)
 COL_SUM(col_sum_f64, double, double)
-COL_SUM(col_sum_i32, int32_t, int64_t)
-COL_SUM(col_sum_i64, int64_t, int64_t)
-COL_SUM(col_sum_u8, uint8_t, int64_t)
+COL_SUM(col_sum_i32, int32_t, uint64_t)
+COL_SUM(col_sum_i64, int64_t, uint64_t)
+COL_SUM(col_sum_u8, uint8_t, uint64_t)
 
 struct summing {
     enum sy_dtype dtype;
@@ -135,13 +135,13 @@ static void row_sum(enum sy_dtype dtype, const void *x, int64_t n, void *y)
         *(double *)y = row_sum_f64(x, n);
         break;
     case SY_I32:
-        *(int64_t *)y = row_sum_i32(x, n);
+        *(int64_t *)y = (int64_t)row_sum_i32(x, n);
         break;
     case SY_I64:
-        *(int64_t *)y = row_sum_i64(x, n);
+        *(int64_t *)y = (int64_t)row_sum_i64(x, n);
         break;
     default:
-        *(int64_t *)y = row_sum_u8(x, n);
+        *(int64_t *)y = (int64_t)row_sum_u8(x, n);
         break;
     }
 }

@@ -170,9 +170,9 @@ int sy__vjp_log_softmax(struct sy_vjp *x)
     }
 CUMSUM(cumsum_f32, float, double, float)
 CUMSUM(cumsum_f64, double, double, double)
-CUMSUM(cumsum_i32, int32_t, int64_t, int64_t)
-CUMSUM(cumsum_i64, int64_t, int64_t, int64_t)
-CUMSUM(cumsum_u8, uint8_t, int64_t, int64_t)
+CUMSUM(cumsum_i32, int32_t, uint64_t, int64_t) /* wraps */
+CUMSUM(cumsum_i64, int64_t, uint64_t, int64_t)
+CUMSUM(cumsum_u8, uint8_t, uint64_t, int64_t)
 
 static void cumsum_rows(void *ctx, int64_t rows, const void *const *in, void *const *out)
 {

@@ -60,6 +60,8 @@ expect "a part of Python's" "a part of a tensor is a[{{first, last}}]" 'x = tens
 expect "a formatted text of Python" 'a text with values in it is ("%d"):format(x)' 'print(f"a{x}")'
 expect "a comment of Python" "comments begin with --" '# a comment'
 expect "one of a word" "undefined name 'hi'; comments begin with --" '# hi'
+expect "a text formatted" 'formatting is ("%d"):format(x)' '"%d" % 3'
+expect "a method of a model of PyTorch's" "(method 'to'); all is on the CPU" "$model" 'm:to("cuda")'
 expect "texts added" "texts are joined by .." '"a" + "b"'
 expect "a method of PyTorch's" "no field or method 'clip'; it is a:clamp(lo, hi)" 'tensor.ones(3):clip(0, 1)'
 expect "a function of NumPy's" "(field 'concatenate'); it is tensor.cat" 'tensor.concatenate()'

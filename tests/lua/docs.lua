@@ -179,6 +179,8 @@ for value, first in pairs {[train] = "train(m, d", [r] = "r.step ", [m] = "m.par
   ok(printed(value):find(first, 1, true) == 1, "help of a value: " .. first, printed(value):sub(1, 200))
 end
 tap.refuses(function() help(3) end, "help of a number", "help: takes a name or what has one", "it is a number")
+ok(printed "tensor.clip":find("it is a:clamp(lo, hi)", 1, true), "?tensor.clip is no option of train", printed "tensor.clip")
+ok(printed "!=" == "nothing is called '!=' here; not equal is ~= in Lua", "?!=", printed "!=")
 ok(printed "numel" == "nothing is called 'numel' here; the number of elements is a.size", "?numel", printed "numel")
 
 -- ---- what a router is given is written down ----

@@ -59,14 +59,18 @@ is(foreign.option("learning_rate", {"dim"}), nil, "and to none where it is not")
 for _, line in ipairs {"x != 1", "x += 1", "import torch", "from torch import nn", "def f(x):", "f = lambda x: x",
                        "for i in range(3):", "while True:", "if x == 1:", "elif x:", "else:", "x ** 2", "x++", "a && b",
                        "a || b", "!x", "x is None", "x is not None", "1 if x else 2", "x ? 1 : 2", "a @ b", "a[1:2]", "a[:, 1]",
-                       "x = [1, 2]", "f'{x}'", "zeros(3, dtype='f32')", "let x = 1", "x => x", "{'a': 1}", "try:", "continue", "class A:"} do
+                       "x = [1, 2]", "f'{x}'", "zeros(3, dtype='f32')", "let x = 1", "x => x", "{'a': 1}", "try:", "continue", "if x == 1: print(x)", "while True: print(1)", "else: x", "for i in y: print(i)", "class A:"} do
   ok(foreign.line(line), "a line of another language: " .. line)
 end
 for _, line in ipairs {"x = 1", "for i = 1, 3 do print(i) end", "if x ~= 1 then y = 2 else y = 3 end", "a[1][2]", "a[{1, 2}]",
-                       "print('x != 1')", "-- x += 1", "t = {a = 1, b = 2}", "m:loss(d)", "f(x, {a = 1})", "f(a == b)", "local x <const> = 3",
+                       "print('x != 1')", "-- x += 1", "t = {a = 1, b = 2}", "m:loss(d)", "if m:loss(d) > 1 then x = 1 end", "goto next", "::next:: x = 1", "while r:wait(3) do end", "f(x, {a = 1})", "f(a == b)", "local x <const> = 3",
                        "a[{{1, 2}, {}}]", "x = a and b or c", "print(\"import this\")", "class_of = 1"} do
   is(foreign.line(line), nil, "a line of Lua's: " .. line)
 end
+is(foreign.ask "!=", "not equal is ~= in Lua", "an operator")
+ok(foreign.ask "+=" and foreign.ask "**" and foreign.ask "@" and not foreign.ask "+" and not foreign.ask "~=", "more of them")
+is(foreign.ask "nn.Linear", foreign.member "Linear", "a name of a module")
+ok(foreign.block "while True: print(1)" and not foreign.block "while x do\n  ::again::", "a block in a line, a label")
 is(foreign.block "if x then\n  y = a", nil, "an unfinished block of Lua's")
 
 is(hint.global "None", "nothing is nil", "hint.global: what others have")
