@@ -22,6 +22,7 @@ every, runs, compare, replay = run.every, stored.runs, require("switchyard.compa
 local function is(class) return function(v) return getmetatable(v) == class end end
 local guard, Model, Expert = require("switchyard.method").guard, model.Model, require("switchyard.surgery").Expert
 guard(run.Run.methods, "a run", "r", is(run.Run))
+guard(stored.Stored.methods, "a stored run", "s", is(stored.Stored))
 guard(Model, "a model", "m", is(Model))
 guard(Expert, "an expert", "x", is(Expert))
 

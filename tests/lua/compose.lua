@@ -215,6 +215,37 @@ for _, case in ipairs {{"ref", 3}, {"avx2", 1}, {"avx512", 2}} do
   if not got then tap.skip(title, line) else is(got, alone, title) end
 end
 
+-- ---- in a model that trains ----
+
+model.define("composed", function(cfg)
+  return function(ids)
+    local C, V = cfg.dim, cfg.vocab
+    local embed = nn.param("embed", {V, C})
+    local x = nn.embedding(ids, embed)
+    local T = x.shape[2]
+    local q = tensor.einsum("btc,dc->btd", x, nn.param("q", {C, C}))
+    local scores = tensor.einsum("btd,bsd->bts", q, x) / math.sqrt(C)
+    scores = scores:masked_fill(~tensor.ones(T, T):tril():gt(0), -1e9)
+    local y = tensor.einsum("bts,bsc->btc", scores:softmax(-1), x)
+    local halves = y:chunk(2, -1)
+    y = tensor.cat({halves[2], halves[1]}, -1) + x[{{}, {}, {1, -1, 1}}]
+    return nn.head(y / (y:std(-1, true) + 1e-3) + y:roll(1, -1) * (y % 1), embed)
+  end
+end, {{"dim", "integer", 16}, {"vocab", "vocab", 256}, {"context", "integer", 16}, {"seed", "integer", 1}})
+
+local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
+local function trained(threads, name)
+  tensor.threads(threads)
+  local run = train(model.composed{vocab = d.vocab}, d, {steps = 12, batch = 4, context = 16, lr = 3e-3, eval_every = 0,
+                                                        checkpoint_every = 5, name = name}):wait()
+  return run.state .. " " .. run:hash(), run
+end
+local one_thread, first_run = trained(1, "composed-1")
+is(trained(2, "composed-2"), one_thread, "a model of compositions trains to the same bits on two threads")
+ok(first_run.state == "done" and first_run.loss < first_run:history "loss"[1][2], "and learns")
+first_run:rewind(7):resume():wait()
+is("done " .. first_run:hash(), one_thread, "and again from a rewind")
+
 -- ---- writing ----
 
 local a = tensor.zeros(3, 4)

@@ -197,7 +197,9 @@ for name in pairs(given) do ok(text:find("%f[%w_]" .. name .. "%f[^%w_]"), "?nn.
 
 -- ---- methods that are called with a dot ----
 
-for _, case in ipairs {{function() local x = r.wait() return x end, "wait: takes a run first: write r:wait(...), with a colon"},
+local past = setmetatable({_name = "none"}, require("switchyard.stored").Stored)
+for _, case in ipairs {{function() local x = past.history "loss" return x end, "history: takes a stored run first: write s:history(...)"},
+                       {function() local x = r.wait() return x end, "wait: takes a run first: write r:wait(...), with a colon"},
                        {function() local x = r.eval(3) return x end, "eval: takes a run first"},
                        {function() local x = m.loss(d) return x end, "loss: takes a model first: write m:loss(...)"},
                        {function() local x = m.generate "a" return x end, "generate: takes a model first"},
