@@ -1,14 +1,15 @@
 /* Every row of the op table as a Lua function and a method.  Layer bind.
  *
- *  1. Tensors fill the row's inputs in order.  Numbers fill inputs too while fewer tensors were given
- *     than the row requires (`2 * a`, `a:where(c, 0)`); they become constants of the tensors' dtype.
- *     A number alone is no operand: `a.sum(1)` was meant to be a:sum(1).
- *     All other numbers, strings and booleans are attributes in the row's order; tensors and
- *     attributes may stand in any order among each other (`a:gather(dim, index)`).
- *  2. A last argument that is a table with names is options: attributes, and optional inputs, by name.
- *  3. Dimensions and indices count from 1 for users, from 0 in the engine.  Which inputs and outputs
- *     hold indices is in `indexed`; the embedded library has the raw rows instead (engine.raw), where
- *     only dimensions are converted.
+ *  1. Tensors fill the row's inputs in order.  Numbers fill inputs too while fewer tensors were
+ * given than the row requires (`2 * a`, `a:where(c, 0)`); they become constants of the tensors'
+ * dtype. A number alone is no operand: `a.sum(1)` was meant to be a:sum(1). All other numbers,
+ * strings and booleans are attributes in the row's order; tensors and attributes may stand in any
+ * order among each other (`a:gather(dim, index)`).
+ *  2. A last argument that is a table with names is options: attributes, and optional inputs, by
+ * name.
+ *  3. Dimensions and indices count from 1 for users, from 0 in the engine.  Which inputs and
+ * outputs hold indices is in `indexed`; the embedded library has the raw rows instead (engine.raw),
+ * where only dimensions are converted.
  */
 #include "bind/bind_int.h"
 #include "bind/engine.h"
@@ -160,7 +161,8 @@ static int too_many(struct call *c, int arg)
     char text[24];
     snprintf(text, sizeof text, "%d", arg);
     lsy_push_signature(c->L, c->r->op);
-    return lsy_error(c->L, "%s: argument %s is one too many: %s", c->r->op->name, text, lua_tostring(c->L, -1));
+    return lsy_error(c->L, "%s: argument %s is one too many: %s", c->r->op->name, text,
+                     lua_tostring(c->L, -1));
 }
 
 static void take_tensor(struct call *c, int arg, struct sy_tensor *t)
@@ -274,8 +276,9 @@ static int number_alone(struct call *c)
 {
     char name[24];
     lsy_push_signature(c->L, c->r->op);
-    return lsy_error(c->L, "%s: %s must be a tensor: it is %s: %s", c->r->op->name, sy_op_input_name(c->r->op, 0, name),
-                     lua_tostring(c->L, 1), lua_tostring(c->L, -1));
+    return lsy_error(c->L, "%s: %s must be a tensor: it is %s: %s", c->r->op->name,
+                     sy_op_input_name(c->r->op, 0, name), lua_tostring(c->L, 1),
+                     lua_tostring(c->L, -1));
 }
 
 static void read_arguments(struct call *c, int top)

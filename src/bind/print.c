@@ -84,7 +84,10 @@ static void choose_notation(struct style *y, const struct stats *s)
     y->tiny = ordinary && s->abs_min < UNSEEN;
 }
 
-static int max_int(int a, int b) { return a > b ? a : b; }
+static int max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
 
 static int width_of(const struct style *y, const struct stats *s)
 {

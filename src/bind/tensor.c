@@ -198,8 +198,10 @@ static int push_transposed(lua_State *L, struct sy_tensor *t)
     char text[128];
     struct sy_attrs attrs = {.i = {2, 1, 0}};
     if (t->ndim != 2)
-        return lsy_error(L, "T: needs a matrix: the tensor is %s; a:transpose(dim, dim) exchanges two dimensions",
-                         sy_shape_text(t->ndim, t->shape, text, sizeof text));
+        return lsy_error(
+            L,
+            "T: needs a matrix: the tensor is %s; a:transpose(dim, dim) exchanges two dimensions",
+            sy_shape_text(t->ndim, t->shape, text, sizeof text));
     return apply_one(L, SY_OP_PERMUTE_, t, &attrs);
 }
 
@@ -226,7 +228,8 @@ static int push_field(lua_State *L, struct sy_tensor *t, const char *name)
 
 static int unknown_field(lua_State *L, const char *name)
 {
-    const char *names[256] = {"shape", "dtype", "size", "ndim", "bytes", "grad", "requires_grad", "T"};
+    const char *names[256] = {"shape", "dtype", "size",          "ndim",
+                              "bytes", "grad",  "requires_grad", "T"};
     int n = 8;
     lua_pushnil(L);
     while (n < 255 && lua_next(L, lua_upvalueindex(1))) {
@@ -242,7 +245,10 @@ static int unknown_field(lua_State *L, const char *name)
 }
 
 /* A list of selectors, or a tensor of places or of truth values. */
-static bool is_selection(lua_State *L, int arg) { return lua_istable(L, arg) || lsy_test_tensor(L, arg); }
+static bool is_selection(lua_State *L, int arg)
+{
+    return lua_istable(L, arg) || lsy_test_tensor(L, arg);
+}
 
 /* __index; upvalue 1: the table of methods. */
 static int tensor_index(lua_State *L)
@@ -283,7 +289,8 @@ static int tensor_newindex(lua_State *L)
     }
     bool selection = is_selection(L, 2);
     if (lua_type(L, 2) != LUA_TNUMBER && !selection)
-        return lsy_error(L, "assign: only elements (a[i] = ..., a[{...}], a[mask]) and a.grad = nil can be assigned");
+        return lsy_error(L, "assign: only elements (a[i] = ..., a[{...}], a[mask]) and a.grad = "
+                            "nil can be assigned");
     lsy_check_data(L, 1, "assign", "the left side");
     if (t->node)
         return lsy_error(L, "assign: the tensor is the result of an operation with a gradient");
@@ -450,12 +457,15 @@ static int tensor_grad(lua_State *L)
     return 1;
 }
 
-/* w:grad(on) reads w.grad first, and that may be the gradient: so calling a gradient is that method. */
+/* w:grad(on) reads w.grad first, and that may be the gradient: so calling a gradient is that
+ * method. */
 static int tensor_call(lua_State *L)
 {
     struct sy_tensor *called = lsy_test_tensor(L, 1), *w = lsy_test_tensor(L, 2);
     if (!w || sy_tensor_grad(w) != called)
-        return lsy_error(L, "a tensor cannot be called; elements are a[i], for i, x in pairs(a) goes through them");
+        return lsy_error(
+            L,
+            "a tensor cannot be called; elements are a[i], for i, x in pairs(a) goes through them");
     lua_remove(L, 1);
     return tensor_grad(L);
 }
@@ -490,7 +500,8 @@ static int tensor_len(lua_State *L)
     return 1;
 }
 
-/* a == b, of two tensors: the same one, or equal in shape and all elements.  What is only recorded has none. */
+/* a == b, of two tensors: the same one, or equal in shape and all elements.  What is only recorded
+ * has none. */
 static int tensor_eq(lua_State *L)
 {
     struct sy_tensor *a = lsy_test_tensor(L, 1), *b = lsy_test_tensor(L, 2);
@@ -565,11 +576,18 @@ static int tensor_concat(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg metamethods[] = {
-    {"__gc", tensor_gc},     {"__close", tensor_gc}, {"__newindex", tensor_newindex},
-    {"__call", tensor_call}, {"__len", tensor_len}, {"__pairs", tensor_pairs},   {"__eq", tensor_eq},    {"__lt", tensor_lt},
-    {"__le", tensor_le},     {"__concat", tensor_concat}, {"__tostring", tensor_tostring},
-    {NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__gc", tensor_gc},
+                                       {"__close", tensor_gc},
+                                       {"__newindex", tensor_newindex},
+                                       {"__call", tensor_call},
+                                       {"__len", tensor_len},
+                                       {"__pairs", tensor_pairs},
+                                       {"__eq", tensor_eq},
+                                       {"__lt", tensor_lt},
+                                       {"__le", tensor_le},
+                                       {"__concat", tensor_concat},
+                                       {"__tostring", tensor_tostring},
+                                       {NULL, NULL}};
 
 static const luaL_Reg methods[] = {
     {"item", tensor_item},     {"table", tensor_table},       {"hash", tensor_hash},
@@ -591,9 +609,9 @@ static int tensor_unm(lua_State *L)
 /* Operators are the rows themselves.  Stack: metatable, methods. */
 static void set_operators(lua_State *L)
 {
-    static const char *const names[][2] = {{"__add", "add"}, {"__sub", "sub"}, {"__mul", "mul"},
-                                           {"__div", "div"}, {"__pow", "pow"},
-                                           {"__mod", "mod"}, {"__idiv", "idiv"}};
+    static const char *const names[][2] = {{"__add", "add"},  {"__sub", "sub"}, {"__mul", "mul"},
+                                           {"__div", "div"},  {"__pow", "pow"}, {"__mod", "mod"},
+                                           {"__idiv", "idiv"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         lua_getfield(L, -1, names[i][1]);
         lua_setfield(L, -3, names[i][0]);
@@ -604,27 +622,39 @@ static void set_operators(lua_State *L)
 }
 
 static const struct lsy_doc docs[] = {
-    {"tensor", "a[i]  a[{i, {first, last}, {}}]  a[mask]  a[places]  a.shape  a.dtype  a.size  a.ndim  a.T  #a",
-     "Arrays of f32 (the default), f64, bf16, i32, i64, u8 or bool with up to 8 dimensions, counted "
-     "1..n or -1..-n from the end. a[i] is row i, a view; a[i][j] of a matrix is a number. a[{...}] has a "
-     "selector for each of the first dimensions: a number, a range {first, last} with both ends or {first, "
-     "last, step}, {} for all, or a tensor of places; numbers and ranges give a view. a[mask] has the elements "
-     "where a bool tensor is true, a[places] those rows. All can be written: a[{{}, 2}] = x, of a number or "
-     "a tensor that broadcasts. Operators + - * / ^ % // work elementwise with broadcasting, & | ~ on truth "
+    {"tensor",
+     "a[i]  a[{i, {first, last}, {}}]  a[mask]  a[places]  a.shape  a.dtype  a.size  a.ndim  a.T  "
+     "#a",
+     "Arrays of f32 (the default), f64, bf16, i32, i64, u8 or bool with up to 8 dimensions, "
+     "counted "
+     "1..n or -1..-n from the end. a[i] is row i, a view; a[i][j] of a matrix is a number. "
+     "a[{...}] has a "
+     "selector for each of the first dimensions: a number, a range {first, last} with both ends or "
+     "{first, "
+     "last, step}, {} for all, or a tensor of places; numbers and ranges give a view. a[mask] has "
+     "the elements "
+     "where a bool tensor is true, a[places] those rows. All can be written: a[{{}, 2}] = x, of a "
+     "number or "
+     "a tensor that broadcasts. Operators + - * / ^ % // work elementwise with broadcasting, & | ~ "
+     "on truth "
      "values; a:eq(b), a:lt(b) compare elementwise; a == b is whether all "
-     "elements of two tensors are equal (of a tensor and a number it is false: a:item() == 5). for i, x in pairs(a) goes "
+     "elements of two tensors are equal (of a tensor and a number it is false: a:item() == 5). for "
+     "i, x in pairs(a) goes "
      "through the rows. a.T is a matrix transposed.",
-     "a = tensor.randn(4, 3, {seed = 1})\na[2][3]\na[{{2, 3}, -1}]\na[a:lt(0)] = 0\n(a * 2):sum(1)"},
+     "a = tensor.randn(4, 3, {seed = 1})\na[2][3]\na[{{2, 3}, -1}]\na[a:lt(0)] = 0\n(a * "
+     "2):sum(1)"},
     {"tensor:item", "a:item() -> number", "The one element of a as a number.",
      "tensor{1, 2, 3}:sum():item()"},
-    {"tensor:table", "a:table() -> table", "The elements as nested tables.", "tensor.eye(2):table()"},
-    {"tensor:hash", "a:hash() -> string", "16 hex digits of the elements' bytes in row-major order.",
-     "tensor.zeros(3):hash()"},
+    {"tensor:table", "a:table() -> table", "The elements as nested tables.",
+     "tensor.eye(2):table()"},
+    {"tensor:hash", "a:hash() -> string",
+     "16 hex digits of the elements' bytes in row-major order.", "tensor.zeros(3):hash()"},
     {"tensor:equal", "a:equal(b) -> boolean",
      "True when shapes and all elements are equal; a NaN equals nothing.",
      "tensor.ones(2):equal(tensor.full({2}, 1))"},
     {"tensor:allclose", "a:allclose(b, rtol, atol) -> boolean",
-     "True when shapes are equal and |a - b| <= atol + rtol * |b| everywhere. rtol is 1e-5 and atol "
+     "True when shapes are equal and |a - b| <= atol + rtol * |b| everywhere. rtol is 1e-5 and "
+     "atol "
      "1e-8 unless given.",
      "tensor.ones(2):allclose(tensor.ones(2) * 1.000001)"},
     {"tensor:grad", "a:grad(on) -> a",
@@ -640,7 +670,9 @@ static const struct lsy_doc docs[] = {
      "Two dimensions exchanged (the last two unless given); a view.",
      "tensor.zeros(2, 3):transpose(1, 2).shape"},
     {"tensor:clone", "a:clone() -> tensor", "A copy with bytes of its own.", NULL},
-    {"tensor:fill", "a:fill(x) -> a", "Write a number into all elements, or a tensor that broadcasts to a's shape. Errors: a number that an integer "
+    {"tensor:fill", "a:fill(x) -> a",
+     "Write a number into all elements, or a tensor that broadcasts to a's shape. Errors: a number "
+     "that an integer "
      "dtype cannot hold.",
      "tensor.zeros(2, 2):fill(7)"},
 };

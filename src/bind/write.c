@@ -1,8 +1,9 @@
-/* Writing into tensors: a[i] = v, a[{...}] = v, a[mask] = v, a:fill(v), and what lua/select.lua needs for lists and
- * masks.  Layer bind.
+/* Writing into tensors: a[i] = v, a[{...}] = v, a[mask] = v, a:fill(v), and what lua/select.lua
+ * needs for lists and masks.  Layer bind.
  *
- *  1. A value is a number or a tensor that broadcasts to what is written.  Numbers and tensors of other dtypes are
- *     converted; into integers only what they hold exactly goes: 0.5 into i32 is an error and nothing is written.
+ *  1. A value is a number or a tensor that broadcasts to what is written.  Numbers and tensors of
+ * other dtypes are converted; into integers only what they hold exactly goes: 0.5 into i32 is an
+ * error and nothing is written.
  *  2. What shares the storage of what is written is copied first.
  */
 #include "bind/bind_int.h"
@@ -19,7 +20,8 @@
     for (int64_t i = 0; i < n; i++)                                                                \
     ((T *)(void *)to)[i * step_to] = ((const T *)(const void *)from)[i * step_from]
 
-static void copy_line(char *to, int64_t step_to, const char *from, int64_t step_from, int64_t n, size_t size)
+static void copy_line(char *to, int64_t step_to, const char *from, int64_t step_from, int64_t n,
+                      size_t size)
 {
     if (step_to == 1 && step_from == 1)
         memcpy(to, from, (size_t)n * size);
@@ -34,7 +36,8 @@ static void copy_line(char *to, int64_t step_to, const char *from, int64_t step_
 }
 
 /* Dimensions from dim on; strides of `from` are those of its broadcast to `to`'s shape. */
-static void copy_dims(const struct sy_tensor *to, char *at, const struct sy_tensor *from, const char *source, int dim)
+static void copy_dims(const struct sy_tensor *to, char *at, const struct sy_tensor *from,
+                      const char *source, int dim)
 {
     int64_t size = (int64_t)sy_dtype_size(to->dtype);
     if (dim == to->ndim) {
@@ -46,11 +49,13 @@ static void copy_dims(const struct sy_tensor *to, char *at, const struct sy_tens
         return;
     }
     for (int64_t i = 0; i < to->shape[dim]; i++)
-        copy_dims(to, at + i * to->stride[dim] * size, from, source + i * from->stride[dim] * size, dim + 1);
+        copy_dims(to, at + i * to->stride[dim] * size, from, source + i * from->stride[dim] * size,
+                  dim + 1);
 }
 
 /* `from` with the strides of its broadcast to `to`'s shape; false: it does not broadcast. */
-static bool broadcast(struct sy_tensor *view, const struct sy_tensor *from, const struct sy_tensor *to)
+static bool broadcast(struct sy_tensor *view, const struct sy_tensor *from,
+                      const struct sy_tensor *to)
 {
     int extra = to->ndim - from->ndim;
     *view = *from;
@@ -70,10 +75,14 @@ static bool broadcast(struct sy_tensor *view, const struct sy_tensor *from, cons
 bool lsy_fits(enum sy_dtype d, double v)
 {
     switch (d) {
-    case SY_U8: return v == trunc(v) && v >= 0 && v <= 255;
-    case SY_I32: return v == trunc(v) && v >= INT32_MIN && v <= INT32_MAX;
-    case SY_I64: return v == trunc(v) && v >= -0x1p63 && v < 0x1p63;
-    default: return true;
+    case SY_U8:
+        return v == trunc(v) && v >= 0 && v <= 255;
+    case SY_I32:
+        return v == trunc(v) && v >= INT32_MIN && v <= INT32_MAX;
+    case SY_I64:
+        return v == trunc(v) && v >= -0x1p63 && v < 0x1p63;
+    default:
+        return true;
     }
 }
 
@@ -171,8 +180,10 @@ static struct sy_tensor *row_at(struct sy_tensor *row, const struct sy_tensor *t
     return row;
 }
 
-/* Places as the rows' numbers from 0, in a block on the stack; all are looked at before any is written. */
-static int64_t *check_places(lua_State *L, const struct sy_tensor *places, const struct sy_tensor *t)
+/* Places as the rows' numbers from 0, in a block on the stack; all are looked at before any is
+ * written. */
+static int64_t *check_places(lua_State *L, const struct sy_tensor *places,
+                             const struct sy_tensor *t)
 {
     char text[128];
     int64_t n = sy_tensor_count(places), rows = t->ndim ? t->shape[0] : 0;
@@ -182,14 +193,14 @@ static int64_t *check_places(lua_State *L, const struct sy_tensor *places, const
     for (int64_t i = 0; i < n; i++) {
         at[i] = (int64_t)sy_tensor_get(places, i) - 1;
         if (at[i] < 0 || at[i] >= rows)
-            lsy_error(L, "index: %lld is outside 1..%lld: the tensor is %s", (long long)at[i] + 1, (long long)rows,
-                      sy_shape_text(t->ndim, t->shape, text, sizeof text));
+            lsy_error(L, "index: %lld is outside 1..%lld: the tensor is %s", (long long)at[i] + 1,
+                      (long long)rows, sy_shape_text(t->ndim, t->shape, text, sizeof text));
     }
     return at;
 }
 
-/* engine.write_at(x, places, v): row places[i] of x becomes v, or v[i] of a tensor (n, ...); of a place that is there
- * twice the last counts. */
+/* engine.write_at(x, places, v): row places[i] of x becomes v, or v[i] of a tensor (n, ...); of a
+ * place that is there twice the last counts. */
 static int engine_write_at(lua_State *L)
 {
     struct sy_tensor *x = lsy_check_data(L, 1, "assign", "the left side");
@@ -221,15 +232,17 @@ static void put_place(const struct sy_tensor *t, int64_t i, int32_t *to)
         to[d] = (int32_t)(i % t->shape[d] + 1);
 }
 
-/* engine.places(t, flat) -> i32: where t is not 0, from 1: (n) in row-major order, or (n, dimensions) */
+/* engine.places(t, flat) -> i32: where t is not 0, from 1: (n) in row-major order, or (n,
+ * dimensions) */
 static int engine_places(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_tensor *t = lsy_check_data(L, 1, "nonzero", "the tensor");
     bool flat = lua_toboolean(L, 2);
     if (sy_context()->record)
-        return lsy_error(L, "nonzero: places depend on values, and a model's function is only recorded: it has "
-                            "none; mask:where(x, 0) keeps the shape");
+        return lsy_error(
+            L, "nonzero: places depend on values, and a model's function is only recorded: it has "
+               "none; mask:where(x, 0) keeps the shape");
     int64_t count = sy_tensor_count(t), n = 0, shape[2] = {0, t->ndim};
     if (count > INT32_MAX)
         return lsy_error(L, "nonzero: %lld elements: places are i32", (long long)count);
@@ -255,7 +268,8 @@ static int engine_places(lua_State *L)
 /* engine.shares(a, b) -> whether both have their elements in the same storage */
 static int engine_shares(lua_State *L)
 {
-    struct sy_tensor *a = lsy_check_tensor(L, 1, "shares", "a"), *b = lsy_check_tensor(L, 2, "shares", "b");
+    struct sy_tensor *a = lsy_check_tensor(L, 1, "shares", "a"),
+                     *b = lsy_check_tensor(L, 2, "shares", "b");
     lua_pushboolean(L, a->storage == b->storage);
     return 1;
 }

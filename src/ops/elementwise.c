@@ -147,7 +147,8 @@ int sy__vjp_mod(struct sy_vjp *x)
     if (x->want[0])
         give(x, 0, x->dout[0]);
     if (x->want[1])
-        give(x, 1, sy_b_neg(sy_b_mul(x->dout[0], sy_b_apply(SY_OP_IDIV_, NULL, 2, x->in[0], x->in[1]))));
+        give(x, 1,
+             sy_b_neg(sy_b_mul(x->dout[0], sy_b_apply(SY_OP_IDIV_, NULL, 2, x->in[0], x->in[1]))));
     return 0;
 }
 

@@ -34,18 +34,19 @@ static inline int64_t index_at(enum sy_dtype d, const void *p, int64_t i)
 
 /* An error for the first index of t that is not in 0..n-1.  `base` is what users count from: 0 for
  * token ids, 1 for places. */
-static int check_range(const struct sy_tensor *t, int64_t n, int base, const char *op, const char *what,
-                       struct sy_err *err)
+static int check_range(const struct sy_tensor *t, int64_t n, int base, const char *op,
+                       const char *what, struct sy_err *err)
 {
     const void *p = sy_data(t);
     int64_t count = sy_tensor_count(t);
     for (int64_t i = 0; i < count; i++) {
         int64_t v = index_at(t->dtype, p, i);
         if (v < 0 || v >= n)
-            return base ? sy_err_set(err, SY_E_RANGE, "%s: index %lld is outside 1..%lld: %s is %lld", op,
+            return base ? sy_err_set(err, SY_E_RANGE,
+                                     "%s: index %lld is outside 1..%lld: %s is %lld", op,
                                      (long long)v + 1, (long long)n, what, (long long)n)
-                        : sy_err_set(err, SY_E_RANGE, "%s: index %lld is out of range: %s is %lld", op,
-                                     (long long)v, what, (long long)n);
+                        : sy_err_set(err, SY_E_RANGE, "%s: index %lld is out of range: %s is %lld",
+                                     op, (long long)v, what, (long long)n);
     }
     return 0;
 }

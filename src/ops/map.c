@@ -291,8 +291,8 @@ static int no_zeros(const struct sy_run *x, const char *name)
     int64_t n = b->dtype == SY_F32 || b->dtype == SY_F64 ? 0 : sy_tensor_count(b);
     for (int64_t i = 0; i < n; i++)
         if (sy_tensor_get(b, i) == 0)
-            return sy_err_set(x->err, SY_E_RANGE, "%s: integers divided by 0: element %lld of b", name,
-                              (long long)i + 1);
+            return sy_err_set(x->err, SY_E_RANGE, "%s: integers divided by 0: element %lld of b",
+                              name, (long long)i + 1);
     return 0;
 }
 

@@ -533,9 +533,11 @@ int sy__vjp_prod(struct sy_vjp *x)
     struct sy_attrs over = {.i = {x->attrs->i[0], true}}, type = {.i = {t->dtype}};
     struct sy_tensor *is_zero = sy_b_apply(SY_OP_EQ_, NULL, 2, t, zero);
     struct sy_tensor *others = sy_b_apply(SY_OP_WHERE_, NULL, 3, is_zero, one, t);
-    struct sy_tensor *count = sy_b_apply(SY_OP_SUM_, &over, 1, sy_b_apply(SY_OP_CAST_, &type, 1, is_zero));
+    struct sy_tensor *count =
+        sy_b_apply(SY_OP_SUM_, &over, 1, sy_b_apply(SY_OP_CAST_, &type, 1, is_zero));
     struct sy_tensor *single = sy_b_apply(SY_OP_EQ_, NULL, 2, count, one);
-    struct sy_tensor *rest = sy_b_mul(spread(x, x->dout[0]), sy_b_apply(SY_OP_PROD_, &over, 1, others));
+    struct sy_tensor *rest =
+        sy_b_mul(spread(x, x->dout[0]), sy_b_apply(SY_OP_PROD_, &over, 1, others));
     struct sy_tensor *at_zero = sy_b_apply(SY_OP_WHERE_, NULL, 3, single, rest, zero);
     struct sy_tensor *beside = sy_b_div(spread(x, sy_b_mul(x->dout[0], x->out[0])), others);
     x->din[0] = sy_b_apply(SY_OP_WHERE_, NULL, 3, is_zero, at_zero, beside);

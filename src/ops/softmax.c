@@ -155,8 +155,8 @@ int sy__vjp_log_softmax(struct sy_vjp *x)
     return 0;
 }
 
-/* ---- cumsum: one chain, ascending (or descending); of f32 in double, for a long one would stand still
- * where its sum is 2^24 times what is added ---- */
+/* ---- cumsum: one chain, ascending (or descending); of f32 in double, for a long one would stand
+ * still where its sum is 2^24 times what is added ---- */
 
 #define CUMSUM(fn, T, A, R)                                                                        \
     static void fn(const T *x, R *y, int64_t n, bool reverse)                                      \

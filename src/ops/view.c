@@ -467,14 +467,17 @@ int sy__vjp_narrow(struct sy_vjp *x)
 int sy__infer_slice(struct sy_infer *x)
 {
     const struct sy_tensor *t = x->in[0];
-    int64_t *dim = &x->attrs->i[0], first = x->attrs->i[1], n = x->attrs->i[2], step = x->attrs->i[3];
+    int64_t *dim = &x->attrs->i[0], first = x->attrs->i[1], n = x->attrs->i[2],
+            step = x->attrs->i[3];
     char text[128];
     if (sy__dim(x, dim, t))
         return -1;
     int64_t size = t->shape[*dim];
-    if (step < 1 || first < 0 || n < 0 || first > size || (n > 0 && (n - 1) > (size - 1 - first) / step))
+    if (step < 1 || first < 0 || n < 0 || first > size ||
+        (n > 0 && (n - 1) > (size - 1 - first) / step))
         return sy_err_set(x->err, SY_E_RANGE,
-                          "slice: %lld elements from the %lld-th along dimension %lld, every %lld: the tensor is %s",
+                          "slice: %lld elements from the %lld-th along dimension %lld, every %lld: "
+                          "the tensor is %s",
                           (long long)n, (long long)first + 1, (long long)*dim + 1, (long long)step,
                           sy_shape_text(t->ndim, t->shape, text, sizeof text));
     sy_meta_like(&x->out[0], t);
@@ -493,7 +496,8 @@ int sy__infer_select(struct sy_infer *x)
     if (sy__dim(x, dim, t))
         return -1;
     if (at < 0 || at >= t->shape[*dim])
-        return sy_err_set(x->err, SY_E_RANGE, "select: no element %lld along dimension %lld: the tensor is %s",
+        return sy_err_set(x->err, SY_E_RANGE,
+                          "select: no element %lld along dimension %lld: the tensor is %s",
                           (long long)at + 1, (long long)*dim + 1,
                           sy_shape_text(t->ndim, t->shape, text, sizeof text));
     struct sy_meta *m = &x->out[0];
