@@ -233,6 +233,7 @@ local function make(what, path, config, name, given)
     error(("%s: run '%s' was made by rules %d, this program knows 1 to %d"):format(what, name, config.rules, engine.rules), 0)
   end
   o.rules = config.rules or 1 -- what the trainer decided by then; its journal may say otherwise later
+  o.by_step = not config.order -- it began before windows were counted
   local r = Run._make(m, d, o)
   rawset(r, "_config", config)
   rawset(r, "_path", path)

@@ -289,13 +289,14 @@ function Model:loss(x, given)
     end
     local p = loss_program(self, o.batch, self.cfg.context)
     self:_write_inputs(p.d)
-    local sum = 0
-    for i = 1, o.batches do
-      engine.eval_batch(x, self.cfg.seed, i - 1, p.tokens, p.targets)
+    local n = engine.eval_windows(x, self.cfg.context, o.batches)
+    local sum, at = 0, 0
+    while at < n do
+      local rows = engine.eval_batch(x, at, n, p.tokens, p.targets, p.d.documents)
       p.run:run()
-      sum = sum + p.d.loss:item()
+      sum, at = sum + p.d.loss:item() * rows, at + rows
     end
-    return sum / o.batches
+    return sum / n
   end)
 end
 

@@ -143,6 +143,7 @@ function record.config(m, d, o, initial, code)
   end
   return {
     format = 1, version = engine.version, exact = engine.exact, rules = o.rules, initial = initial, args = args,
+    order = 2, -- windows are counted; nil: they are numbered by step (src/train/order.c), and evaluations saw others
     model = {family = m.family, config = fine and cfg or nil, why = not fine and tostring(cfg) or nil,
              code = family_file(m, code)},
     script = code[1] and code[1].file or nil,

@@ -15,7 +15,9 @@ local rows = {
 }
 module.rows = rows
 
-local COMPARED = {"loss", "val_loss", "grad_norm", "lr"}
+local COMPARED = {"loss", "grad_norm", "lr", "val_loss"}
+-- Runs from before windows were counted were evaluated on others.
+local NOT_EVALUATED = {"loss", "grad_norm", "lr"}
 
 -- Steps and values of a series as two lists; nothing when there is none.
 local function flat(history)
@@ -23,14 +25,14 @@ local function flat(history)
 end
 
 -- Compares the rows of the replay with those stored behind step `begin`, a stretch at a time.
-local function comparer(store, h, begin)
+local function comparer(store, h, begin, compared)
   local stored, at = {}, {}
-  for _, name in ipairs(COMPARED) do
+  for _, name in ipairs(compared) do
     stored[name], at[name] = flat((store:history(name))), 1
   end
   return function(upto)
     local worst
-    for _, name in ipairs(COMPARED) do
+    for _, name in ipairs(compared) do
       local now, was, i = flat(h:history(name)), stored[name], at[name]
       local by_step = {}
       for k = 1, #now, 2 do by_step[now[k]] = now[k + 1] end
@@ -131,11 +133,15 @@ local function repeated(name_or_dir, given, say)
     again.check_start(what, r)
   end
   local checkpoints, damaged = stored(path, config)
-  local worst = repeat_all(r, entries, checkpoints, last, comparer(store, h, begin), say)
+  local compare = comparer(store, h, begin, config.order and COMPARED or NOT_EVALUATED)
+  local worst = repeat_all(r, entries, checkpoints, last, compare, say)
   local result = {name = name, identical = not worst, step = worst and worst.step or last,
                   difference = worst and worst.what, hash = r._m:_quietly(h.hash, h)}
   result.text = worst and ("differs first at step %d: %s"):format(worst.step, worst.what)
                 or ("identical through step %d"):format(last)
+  if not (worst or config.order) then
+    result.text = result.text .. "; val_loss is not compared: the run is of a version that evaluated on other windows"
+  end
   if #damaged > 0 then
     result.text = result.text .. ("; not compared, for it is damaged: the checkpoint of step %s"):format(table.concat(damaged, ", "))
   end

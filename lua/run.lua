@@ -62,7 +62,7 @@ local function rows()
     {"keep", "integer", 2, 2, 1000000, help = "newest checkpoints that stay"},
     {"keep_every", "integer", 0, 0, 1 << 53, help = "checkpoints of steps divisible by it stay as well; 0: none"},
     {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
-    {"sampling", "string", "random", help = "windows of text: random, epoch or sequential"},
+    {"sampling", "string", "random", help = "windows of text: random (anywhere), epoch (each once a pass, shuffled) or sequential (in order)"},
   } do list[#list + 1] = row end
   return list
 end

@@ -91,11 +91,14 @@ local function take_directory(h, store, config, info)
   store:attach(h)
 end
 
+local OTHERS = ", by the data order of the version that began it; evaluations see other windows than there"
+
 local function tell_resumed(r, store, at)
   local now = r._h:status().step
   store:add("events", now, "resume", ("from step %d"):format(at))
   engine.event(r.name, "resume", ("resumed at step %d"):format(at) ..
-    (now > at and (", repeated up to %d, where its last change was"):format(now) or ""))
+    (now > at and (", repeated up to %d, where its last change was"):format(now) or "") ..
+    (r._config.order and "" or OTHERS))
 end
 
 local function go_on(store, name, o)

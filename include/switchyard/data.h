@@ -1,8 +1,8 @@
 /* Corpora (token ids with their documents) and the sampler that cuts batches out of them.
  *
  *  1. A corpus never changes after it was made, and is counted: any number of runs share one.
- *  2. A batch is a pure function of (corpus, seed, step, micro-batch, row): there is no state to
- *     save, and any number of threads draws the same windows.
+ *  2. A batch is a pure function of (corpus, seed, place, row): the place, how many windows were drawn
+ *     before, is all the state there is, and any number of threads draws the same windows.
  *  3. Every token belongs to one document; document numbers count from 0 in file order.
  *  4. Tokens 0..train-1 are for training, the rest for validation. */
 #ifndef SWITCHYARD_DATA_H
@@ -112,33 +112,55 @@ enum sy_sample_mode {
     SY_SAMPLE_SEQUENTIAL /* windows in order, over and over */
 };
 
-/* How batches are cut.  Batch and accumulate may change between steps; EPOCH and SEQUENTIAL then
- * jump to another place of the order. */
+/* How batches are cut.  All may change between steps; see sy_place_turn for T. */
 struct sy_sampler {
     const struct sy_corpus *corpus; /* borrowed */
     enum sy_split split;
     enum sy_sample_mode mode;
     int64_t batch, context; /* B, T >= 1 */
-    int64_t accumulate;     /* micro-batches a step; 0 is 1 */
     uint64_t seed;
+};
+
+/* Where a run is in its data.  Begins as zeros; the caller adds to `windows` what a step has drawn. */
+struct sy_place {
+    uint64_t windows; /* drawn so far: the number of the next row */
+    uint64_t first;   /* number of the row from which on the context is as now */
+    uint64_t epochs;  /* passes over the text that had begun before that row, but for the one at hand */
+    int64_t token;    /* SEQUENTIAL: how far that one was; 0: nowhere yet */
+    int64_t step;     /* 0; or the step whose rows are drawn, in runs from before windows were counted:
+                       * RANDOM then draws by step, micro-batch and row */
 };
 
 /* Fails unless the split holds a window: `data: 212 tokens are fewer than batch context 256 + 1`.
  * Errors: RANGE. */
 int sy_sampler_check(const struct sy_sampler *s, struct sy_err *err);
+/* What follows needs a sampler that has passed it, and allocates nothing. */
+
 /* Windows of T that do not overlap; one epoch of SY_SAMPLE_EPOCH and SY_SAMPLE_SEQUENTIAL. */
 int64_t sy_sampler_windows(const struct sy_sampler *s);
+/* First token of the window of row `row`, counted from the place over all micro-batches of a step. */
+int64_t sy_sampler_start(const struct sy_sampler *s, const struct sy_place *p, int64_t row);
+/* Rows first .. first + B - 1 from the place: inputs (B,T) i32, targets (B,T) i32 = inputs one further on,
+ * documents (B,T) i32 = number of each input's document (NULL: not wanted). */
+void sy_sampler_batch(const struct sy_sampler *s, const struct sy_place *p, int64_t first,
+                      int32_t *inputs, int32_t *targets, int32_t *documents);
+/* The context of s changes now.  SEQUENTIAL goes on at the token that it had come to, so that nothing is seen
+ * twice or left out; EPOCH begins a new epoch, for the windows that were left are of the old length. */
+void sy_place_turn(const struct sy_sampler *s, struct sy_place *p);
+/* Passes over the text that have begun, by EPOCH and SEQUENTIAL. */
+int64_t sy_place_epochs(const struct sy_sampler *s, const struct sy_place *p);
 
-/* Batch `micro` (0..accumulate-1) of `step`: inputs (B,T) i32, targets (B,T) i32 = inputs one
- * further on, documents (B,T) i32 = number of each input's document (NULL: not wanted).  Allocates
- * nothing.  The sampler must have passed sy_sampler_check. */
-void sy_sampler_batch(const struct sy_sampler *s, uint64_t step, int64_t micro, int32_t *inputs,
-                      int32_t *targets, int32_t *documents);
-/* The same for evaluation batch `index`: a stream of its own, so that every evaluation of a run
- * sees the same windows and training's draws are untouched. */
-void sy_sampler_eval(const struct sy_sampler *s, int64_t index, int32_t *inputs, int32_t *targets,
-                     int32_t *documents);
-/* First token of a row's window, for r:why. */
-int64_t sy_sampler_start(const struct sy_sampler *s, uint64_t step, int64_t micro, int64_t row);
+/* ---- evaluation ---- */
+
+/* The windows of an evaluation depend on the corpus, the split and T alone, neither on seed, mode nor batch:
+ * all W windows of the split once, in a shuffled order, of which an evaluation takes the first so many. */
+#define SY_EVAL_ROWS 16 /* windows that count as one batch of an evaluation, whatever B is */
+/* Of so many batches: batches * SY_EVAL_ROWS, or W where there are fewer. */
+int64_t sy_eval_windows(const struct sy_sampler *s, int64_t batches);
+/* First token of window `number`, from 0. */
+int64_t sy_eval_start(const struct sy_sampler *s, int64_t number);
+/* Windows first .. first + B - 1 as sy_sampler_batch; from `end` on rows have targets -1, which count nothing. */
+void sy_eval_batch(const struct sy_sampler *s, int64_t first, int64_t end, int32_t *inputs,
+                   int32_t *targets, int32_t *documents);
 
 #endif

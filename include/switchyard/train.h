@@ -78,6 +78,7 @@ struct sy_train_config {
     struct sy_hyper hyper;
     struct sy_corpus *corpus;      /* another count is taken */
     enum sy_sample_mode sampling;
+    bool by_step;                  /* the run began before windows were counted, and keeps its order */
     double flops_per_token;        /* of the model: 6 a multiply-add weight plus attention; for MFU */
     double peak;                   /* FLOP/s measured on this machine (sy_cpu_peak); 0: no MFU.  A step that is
                                     * faster shows that others kept the machine busy then: it is measured again */
@@ -143,12 +144,16 @@ void sy_trainer_release(struct sy_trainer *t);
 /* Wait until `step` is reached or the run no longer runs; false after `seconds`. */
 bool sy_trainer_wait(struct sy_trainer *t, int64_t step, double seconds);
 
-/* Mean loss over n evaluation batches, without auxiliary losses (caller holds).  NaN and an error
- * when the corpus has no validation text. */
+/* Windows of an evaluation of so many batches (sy_eval_windows; caller holds).  -1 and an error when the
+ * corpus has no validation text. */
+int64_t sy_trainer_eval_windows(struct sy_trainer *t, int64_t batches, struct sy_err *err);
+/* Mean loss in nats a token over the first n windows, without auxiliary losses (caller holds).  NaN and an
+ * error when there are none. */
 double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err);
-/* In slices: add the losses of evaluation batches first ... first + n - 1 (from 0) to *sum.  Slices in
- * order from a sum of 0 give the bits of sy_trainer_eval.  0, or -1 and err. */
-int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t n, double *sum,
+/* In slices: add to *sum the losses of windows first .. end - 1, from 0, each the mean of its tokens.  Slices
+ * that begin at multiples of the plan's batch, in order from a sum of 0, give the bits of sy_trainer_eval
+ * times n.  0, or -1 and err. */
+int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, double *sum,
                         struct sy_err *err);
 
 /* ---- the journal: what was done to the run, in order ---- */
@@ -241,7 +246,7 @@ bool sy_trainer_spike_detail(struct sy_trainer *t, int64_t step, float *losses, 
 struct sy_row { /* a sequence of a step */
     int64_t micro, row, start; /* start: first token in the corpus */
 };
-/* Sequences first .. first+n-1 of a step, past or to come: a pure function of the run's journal.  Returns how
+/* Sequences first .. first+n-1 of a step, past or to come, by the run's journal.  Returns how
  * many there are of them; *context gets their length. */
 int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64_t n,
                         struct sy_row *out, int64_t *context);

@@ -302,6 +302,8 @@ static void push_image(lua_State *L, const struct sy_image *image)
     lsy_set_number(L, "loss", image->status.loss);
     lsy_set_number(L, "val_loss", image->status.val_loss);
     lsy_set_integer(L, "sampling", image->sampling);
+    if (!image->by_step)
+        lsy_set_integer(L, "windows", (lua_Integer)image->place.windows);
     sy_hash_hex(image->hash, hex);
     lsy_set_text(L, "hash", image->hash ? hex : NULL);
     lua_createtable(L, 0, SY_HYPER_COUNT);

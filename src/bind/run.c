@@ -22,7 +22,7 @@
 #include <math.h>
 #include <string.h>
 
-#define EVAL_SLICE 4 /* batches */
+#define EVAL_SLICE 4 /* batches of the plan */
 
 static struct run *check_run(lua_State *L)
 {
@@ -80,6 +80,8 @@ static int l_trainer(lua_State *L)
     read_hyper(L, 5, &c.hyper);
     lua_getfield(L, 5, "sampling");
     c.sampling = (enum sy_sample_mode)luaL_optinteger(L, -1, SY_SAMPLE_RANDOM);
+    lua_getfield(L, 5, "by_step");
+    c.by_step = lua_toboolean(L, -1);
     c.flops_per_token = luaL_checknumber(L, 6);
     c.bf16 = lua_toboolean(L, 7);
     c.peak = sy_cpu_peak(c.bf16);
@@ -343,26 +345,30 @@ static int run_hold(lua_State *L) { return lsy_held(L, nothing); }
 static int run_release(lua_State *L) { sy_trainer_release(check_run(L)->trainer); return 0; }
 
 /* run:eval(batches) -> number.  Between slices Ctrl-C is seen, other jobs go on and other runs' hooks are
- * served, which may close this run.  ctx batches are done, their sum stands on top of the stack. */
+ * served, which may close this run, or change its shapes.  ctx windows are done, their sum stands on top of
+ * the stack. */
 static int eval_k(lua_State *L, int status, lua_KContext ctx)
 {
     struct sy_err err = SY_ERR_INIT;
-    int64_t n = lsy_check_int(L, 2, "eval", "number of batches", 1, INT32_MAX);
+    int64_t batches = lsy_check_int(L, 2, "eval", "number of batches", 1, INT32_MAX), at = ctx;
     (void)status;
-    for (int64_t at = ctx; at < n; at += EVAL_SLICE) {
-        int64_t some = n - at < EVAL_SLICE ? n - at : EVAL_SLICE;
-        double sum = lua_tonumber(L, 3);
+    for (;;) {
         if (sy_host_wait(L, 0) < 0)
             return lsy_raise_interrupted(L);
-        if (sy_trainer_eval_sum(check_run(L)->trainer, at, some, &sum, &err))
+        struct sy_trainer *t = check_run(L)->trainer;
+        int64_t n = sy_trainer_eval_windows(t, batches, &err);
+        int64_t slice = EVAL_SLICE * sy_trainer_plan(t)->batch, end = n - at < slice ? n : at + slice;
+        double sum = lua_tonumber(L, 3);
+        if (n < 0 || sy_trainer_eval_sum(t, at, end, &sum, &err))
             return lsy_fail_or_raise(L, &err);
+        at = end;
         lua_settop(L, 2);
-        lua_pushnumber(L, sum);
-        if (at + some < n && lsy_may_yield(L))
-            return lsy_yield(L, "r:eval()", 0, (lua_KContext)(at + some), eval_k);
+        lua_pushnumber(L, at < n ? sum : sum / (double)n);
+        if (at >= n)
+            return 1;
+        if (lsy_may_yield(L))
+            return lsy_yield(L, "r:eval()", 0, (lua_KContext)at, eval_k);
     }
-    lua_pushnumber(L, lua_tonumber(L, 3) / (double)n);
-    return 1;
 }
 
 static int run_eval(lua_State *L)

@@ -1,17 +1,23 @@
-/* The sampler: batches as a pure function of (seed, step, micro-batch, row) (data.h).
+/* The sampler: windows of a corpus as a pure function of (seed, place, row) (data.h).
  *
- * RANDOM draws row r of micro-batch m of step s with Philox at index m << 32 | r, so a row keeps
- * its window when the batch grows.  EPOCH numbers all rows ever drawn, g = (s*accumulate + m)*B +
- * r; with W windows an epoch, row g takes window p(g mod W) of epoch g / W, where p is a
- * permutation of 0..W-1 from a Feistel network over the next power of four, walked until it falls
- * below W (Black and Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking).  The
- * windows of an epoch are shifted by a random offset, so that the tokens left over are not always
- * the last ones and borders between windows move. */
+ * Every row ever drawn has a number g, counted over the whole run: place.windows + row.
+ *
+ * RANDOM draws row g with Philox at index g.  EPOCH and SEQUENTIAL go by a = g - place.first, the rows since
+ * the present context holds.  With W windows an epoch, EPOCH takes window p(a mod W) of epoch a / W, where p
+ * is a permutation of 0..W-1 from a Feistel network over the next power of four, walked until it falls below
+ * W (Black and Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking).  The windows of an
+ * epoch are shifted by a random offset, so that the tokens left over are not always the last ones and borders
+ * between windows move.
+ *
+ *     SEQUENTIAL   0 ....... token |--T--|--T--|--T--| . |   then from 0 over and over
+ *                                   a=0                ^ fewer than T are left: the epoch ends
+ *
+ * Evaluation takes the windows of its part in one such permutation with a key of its own. */
 #include "base/rng.h"
 #include "data/corpus_int.h"
 
 /* Streams of SY_RNG_DATA, so that no use can see another's draws. */
-enum stream { STREAM_TRAIN, STREAM_EVAL_TRAIN, STREAM_EVAL_VAL, STREAM_ORDER, STREAM_SHIFT };
+enum stream { STREAM_TRAIN, STREAM_EVAL = 2, STREAM_ORDER, STREAM_SHIFT };
 
 #define ROUNDS 6
 
@@ -30,9 +36,6 @@ int sy_sampler_check(const struct sy_sampler *s, struct sy_err *err)
     if (s->batch < 1 || s->context < 1 || s->batch > INT32_MAX || s->context > INT32_MAX)
         return sy_err_set(err, SY_E_RANGE, "data: batch %lld and context %lld must be 1 or more",
                           (long long)s->batch, (long long)s->context);
-    if (s->accumulate < 0 || s->accumulate > INT32_MAX)
-        return sy_err_set(err, SY_E_RANGE, "data: accumulate %lld must be 1 or more",
-                          (long long)s->accumulate);
     if (span_tokens(s) < s->context + 1)
         return sy_err_set(err, SY_E_RANGE,
                           "data: %lld %stokens are fewer than batch context %lld + 1",
@@ -74,34 +77,63 @@ static uint64_t permute(const struct sy_rng *r, uint64_t x, uint64_t n)
     return x;
 }
 
-/* First token of the window that row number g of all takes. */
-static int64_t ordered_start(const struct sy_sampler *s, uint64_t g)
+/* Windows that SEQUENTIAL has left in the pass at hand, from the row place.first on. */
+static uint64_t windows_ahead(const struct sy_sampler *s, const struct sy_place *p)
 {
-    uint64_t windows = (uint64_t)sy_sampler_windows(s), epoch = g / windows, at = g % windows;
-    if (s->mode == SY_SAMPLE_SEQUENTIAL)
-        return span_first(s) + (int64_t)at * s->context;
+    int64_t left = span_tokens(s) - 1 - p->token;
+    return p->token > 0 && left > 0 ? (uint64_t)(left / s->context) : 0;
+}
+
+static int64_t sequential_start(const struct sy_sampler *s, const struct sy_place *p, uint64_t a)
+{
+    uint64_t ahead = windows_ahead(s, p);
+    if (a < ahead)
+        return p->token + (int64_t)a * s->context;
+    return (int64_t)((a - ahead) % (uint64_t)sy_sampler_windows(s)) * s->context;
+}
+
+static int64_t epoch_start(const struct sy_sampler *s, const struct sy_place *p, uint64_t a)
+{
+    uint64_t windows = (uint64_t)sy_sampler_windows(s), epoch = p->epochs + a / windows;
     struct sy_rng order = stream(s, STREAM_ORDER, epoch), shift = stream(s, STREAM_SHIFT, epoch);
     int64_t spare = span_tokens(s) - 1 - (int64_t)windows * s->context;
     int64_t offset = (int64_t)sy_rng_below(&shift, 0, (uint64_t)spare + 1);
-    return span_first(s) + offset + (int64_t)permute(&order, at, windows) * s->context;
+    return offset + (int64_t)permute(&order, a % windows, windows) * s->context;
 }
 
-static int64_t random_start(const struct sy_sampler *s, enum stream which, uint64_t step,
-                            int64_t micro, int64_t row)
+static int64_t random_start(const struct sy_sampler *s, const struct sy_place *p, int64_t row)
 {
-    struct sy_rng r = stream(s, which, step);
-    uint64_t index = (uint64_t)micro << 32 | (uint64_t)row;
-    return span_first(s) +
-           (int64_t)sy_rng_below(&r, index, (uint64_t)(span_tokens(s) - s->context));
+    struct sy_rng r = stream(s, STREAM_TRAIN, (uint64_t)p->step);
+    uint64_t index = p->windows + (uint64_t)row;
+    if (p->step)
+        index = (uint64_t)(row / s->batch) << 32 | (uint64_t)(row % s->batch);
+    return (int64_t)sy_rng_below(&r, index, (uint64_t)(span_tokens(s) - s->context));
 }
 
-int64_t sy_sampler_start(const struct sy_sampler *s, uint64_t step, int64_t micro, int64_t row)
+int64_t sy_sampler_start(const struct sy_sampler *s, const struct sy_place *p, int64_t row)
 {
-    uint64_t accumulate = s->accumulate ? (uint64_t)s->accumulate : 1;
+    uint64_t a = p->windows - p->first + (uint64_t)row;
     if (s->mode == SY_SAMPLE_RANDOM)
-        return random_start(s, STREAM_TRAIN, step, micro, row);
-    uint64_t g = (step * accumulate + (uint64_t)micro) * (uint64_t)s->batch + (uint64_t)row;
-    return ordered_start(s, g);
+        return span_first(s) + random_start(s, p, row);
+    return span_first(s) +
+           (s->mode == SY_SAMPLE_EPOCH ? epoch_start(s, p, a) : sequential_start(s, p, a));
+}
+
+int64_t sy_place_epochs(const struct sy_sampler *s, const struct sy_place *p)
+{
+    bool within = s->mode == SY_SAMPLE_SEQUENTIAL && p->token > 0;
+    uint64_t a = p->windows - p->first, ahead = within ? windows_ahead(s, p) : 0;
+    uint64_t windows = (uint64_t)sy_sampler_windows(s);
+    return (int64_t)(p->epochs + within + (a > ahead ? (a - ahead + windows - 1) / windows : 0));
+}
+
+void sy_place_turn(const struct sy_sampler *s, struct sy_place *p)
+{
+    uint64_t begun = (uint64_t)sy_place_epochs(s, p);
+    if (s->mode == SY_SAMPLE_SEQUENTIAL && p->windows > p->first)
+        p->token = sy_sampler_start(s, p, -1) - span_first(s) + s->context;
+    p->epochs = s->mode == SY_SAMPLE_SEQUENTIAL && p->token > 0 ? begun - 1 : begun;
+    p->first = p->windows;
 }
 
 static void fill_documents(const struct sy_corpus *c, int64_t start, int64_t n, int32_t *out)
@@ -124,22 +156,33 @@ static void fill_row(const struct sy_sampler *s, int64_t start, int64_t row, int
         fill_documents(s->corpus, start, n, documents + at);
 }
 
-void sy_sampler_batch(const struct sy_sampler *s, uint64_t step, int64_t micro, int32_t *inputs,
-                      int32_t *targets, int32_t *documents)
+void sy_sampler_batch(const struct sy_sampler *s, const struct sy_place *p, int64_t first,
+                      int32_t *inputs, int32_t *targets, int32_t *documents)
 {
     for (int64_t row = 0; row < s->batch; row++)
-        fill_row(s, sy_sampler_start(s, step, micro, row), row, inputs, targets, documents);
+        fill_row(s, sy_sampler_start(s, p, first + row), row, inputs, targets, documents);
 }
 
-void sy_sampler_eval(const struct sy_sampler *s, int64_t index, int32_t *inputs, int32_t *targets,
-                     int32_t *documents)
+int64_t sy_eval_windows(const struct sy_sampler *s, int64_t batches)
 {
-    enum stream which = s->split == SY_SPLIT_VAL ? STREAM_EVAL_VAL : STREAM_EVAL_TRAIN;
+    int64_t all = sy_sampler_windows(s);
+    return batches < all / SY_EVAL_ROWS + 1 && batches * SY_EVAL_ROWS < all ? batches * SY_EVAL_ROWS : all;
+}
+
+int64_t sy_eval_start(const struct sy_sampler *s, int64_t number)
+{
+    struct sy_rng key = {0, SY_RNG_DATA + 256 * STREAM_EVAL, 0};
+    uint64_t windows = (uint64_t)sy_sampler_windows(s);
+    return span_first(s) + (int64_t)permute(&key, (uint64_t)number % windows, windows) * s->context;
+}
+
+void sy_eval_batch(const struct sy_sampler *s, int64_t first, int64_t end, int32_t *inputs,
+                   int32_t *targets, int32_t *documents)
+{
     for (int64_t row = 0; row < s->batch; row++) {
-        int64_t start =
-            s->mode == SY_SAMPLE_RANDOM
-                ? random_start(s, which, (uint64_t)index, 0, row)
-                : ordered_start(s, (uint64_t)index * (uint64_t)s->batch + (uint64_t)row);
-        fill_row(s, start, row, inputs, targets, documents);
+        bool counts = first + row < end;
+        fill_row(s, sy_eval_start(s, counts ? first + row : first), row, inputs, targets, documents);
+        for (int64_t i = 0; !counts && i < s->context; i++)
+            targets[row * s->context + i] = -1;
     }
 }

@@ -294,11 +294,10 @@ static void judge_loss(struct sy_trainer *t, int64_t step)
 
 static void judge_data(struct sy_trainer *t, int64_t step)
 {
-    const struct sy_sampler *s = &t->sampler;
-    double seen = (double)step * (double)s->accumulate * (double)s->batch;
-    if (s->mode != SY_SAMPLE_RANDOM && seen > (double)EPOCHS * (double)sy_sampler_windows(s))
-        sy__alarm(t, SY_ALARM_DATA, step, "every window of the text was seen %d times; more data would help",
-                  EPOCHS);
+    struct sy_place p = t->place; /* of this step */
+    p.windows += (uint64_t)t->c.plan->batch * (uint64_t)t->c.plan->accumulate;
+    if (t->sampler.mode != SY_SAMPLE_RANDOM && sy_place_epochs(&t->sampler, &p) > EPOCHS)
+        sy__alarm(t, SY_ALARM_DATA, step, "all text was seen %d times; more data would help", EPOCHS);
 }
 
 static void judge_speed(struct sy_trainer *t, int64_t step, double seconds)

@@ -12,7 +12,7 @@
  *  2. A folder is a checkpoint when MANIFEST and every hash in it hold; its name is only where to look.
  *  3. A checkpoint lies between two optimizer steps: one that is asked for while a step of several
  *     micro-batches runs takes effect at its end.  The step number is all the state that randomness
- *     and data order have, so there is nothing else to save.
+ *     has, and the place (sy_place) all that the data order has.
  *  4. A checkpoint bears the id of its run (128 random bits; none in those of before).  One that bears
  *     another is not the run's: it is never replaced, deleted or taken for its own.
  *  5. Who writes holds the folder open (base/dir.h): a folder that gets another name goes on being
@@ -29,7 +29,7 @@
 #include "train/spike.h"
 
 /* Read as well: 1, without the window of the spike rule; 2, without the number of the rules (switchyard/hyper.h), which
- * is 1 there. */
+ * is 1 there, and without the place in the data. */
 #define SY_CHECKPOINT_FORMAT 3
 /* Raised whenever any kernel or sampler gives other bits than before: resumes across it are not exact. */
 #define SY_EXACT_VERSION 1
@@ -57,6 +57,8 @@ struct sy_image {
     struct sy_hyper hyper;
     struct sy_window window;
     enum sy_sample_mode sampling;
+    struct sy_place place; /* in the data */
+    bool by_step;          /* there is none: a run from before windows were counted */
     uint64_t data, tokenizer, program; /* hashes; tokenizer 0: none */
     uint64_t hash;                     /* as sy_params_hash; when read, 0: not told */
     int format, exact;

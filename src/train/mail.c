@@ -47,8 +47,10 @@ static void apply_inputs(struct sy_trainer *t)
 static void journal_set(struct sy_trainer *t, enum sy_hyper_id id, double value)
 {
     struct sy_journal_entry e = {.kind = "set", .expert = -1, .value = value};
+    bool anew = id == SY_HYPER_context && t->c.sampling == SY_SAMPLE_EPOCH && !t->c.by_step;
     snprintf(e.key, sizeof e.key, "%s", sy_hyper_spec(id)->name);
-    int n = snprintf(e.text, sizeof e.text, id == SY_HYPER_steps ? "%s = %.0f: " : "%s = %g", e.key, value);
+    int n = snprintf(e.text, sizeof e.text, "%s = %.*g%s", e.key, id == SY_HYPER_steps ? 17 : 6, value,
+                     id == SY_HYPER_steps ? ": " : anew ? ": a new epoch begins" : "");
     if (id == SY_HYPER_steps)
         sy_hyper_outlook(&t->hyper, t->status.step, e.text + n, sizeof e.text - (size_t)n);
     sy__journal_add(t, &e);
@@ -212,7 +214,7 @@ int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_p
     sy__inputs_copy(old, plan);
     t->c.flops_per_token = flops_per_token;
     t->smooth_seconds = t->smooth_weight = 0; /* of steps of another size */
-    sy__step_sampler(t);
+    sy__order_plan(t);
     journal_plan(t, old, plan);
     sy_plan_free(old);
     return 0;

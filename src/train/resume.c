@@ -336,6 +336,7 @@ static void put_status(struct loading *l)
     t->rewind_first = t->rewind_last = 0;
     t->status = l->image->status;
     t->status.state = SY_RUN_PAUSED;
+    sy__order_load(t, &l->image->place, l->image->by_step);
     sy__alarms_reset(t);
     t->hyper = t->wanted = l->image->hyper;
     t->pause_asked = true;

@@ -149,6 +149,8 @@ static void take_numbers(struct sy_trainer *t, struct sy_image *image)
     image->p = ps->p;
     image->m = ps->m;
     image->v = ps->v;
+    image->place = t->place;
+    image->by_step = t->c.by_step;
 }
 
 /* All but p, m, v, which stay where they are. */

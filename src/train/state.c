@@ -80,6 +80,12 @@ static void put_window(struct sy_str *s, const struct sy_window *w)
     sy_str_puts(s, "}");
 }
 
+static void put_place(struct sy_str *s, const struct sy_place *p)
+{
+    sy_str_printf(s, ",\"place\":{\"windows\":%" PRIu64 ",\"first\":%" PRIu64 ",\"epochs\":%" PRIu64
+                     ",\"token\":%" PRId64 "}", p->windows, p->first, p->epochs, p->token);
+}
+
 static void put_frozen(struct sy_str *s, const struct sy_image *image)
 {
     sy_str_puts(s, ",\"frozen\":[");
@@ -143,6 +149,8 @@ void sy__state_print(struct sy_str *s, const struct sy_image *image)
     put_hash(s, "program", image->program);
     put_hash(s, "hash", image_hash(image));
     put_integer(s, "sampling", image->sampling);
+    if (!image->by_step)
+        put_place(s, &image->place);
     put_integer(s, "skipped", at->skipped);
     put_window(s, &image->window);
     put_hyper(s, &image->hyper);
@@ -234,6 +242,19 @@ static int read_list(const struct reader *r, const char *key, double *to)
         to[n++] = good ? v->real : 0;
     }
     return n;
+}
+
+/* Missing: what was so before there was one. */
+static void read_place(const struct sy_json *object, struct sy_image *image, struct sy_err *err)
+{
+    struct reader r = {object, err};
+    image->by_step = !object;
+    if (!object)
+        return;
+    image->place.windows = (uint64_t)integer(&r, "windows", 0, (int64_t)1 << 62);
+    image->place.first = (uint64_t)integer(&r, "first", 0, (int64_t)image->place.windows);
+    image->place.epochs = (uint64_t)integer(&r, "epochs", 0, (int64_t)1 << 62);
+    image->place.token = integer(&r, "token", 0, (int64_t)1 << 52);
 }
 
 static void read_window(const struct sy_json *object, struct sy_window *w, struct sy_err *err)
@@ -393,6 +414,7 @@ static void read_all(const struct reader *r, struct sy_image *image)
         read_frozen(frozen, image, err);
         read_journal(journal, image, err);
     }
+    read_place(sy_json_get(r->object, "place") ? field(r, "place", SY_JSON_OBJECT) : NULL, image, err);
     const struct sy_json *window = image->format >= 2 ? field(r, "window", SY_JSON_OBJECT) : NULL;
     if (window) {
         image->status.skipped = integer(r, "skipped", 0, image->status.step);

@@ -56,15 +56,6 @@ int sy__step_observe(struct sy_trainer *t, struct sy_err *err)
     return sy__alarm_loads(t, err);
 }
 
-void sy__step_sampler(struct sy_trainer *t)
-{
-    t->sampler = (struct sy_sampler){.corpus = t->c.corpus, .split = SY_SPLIT_TRAIN,
-                                     .mode = t->c.sampling, .batch = t->c.plan->batch,
-                                     .context = t->c.plan->context,
-                                     .accumulate = t->c.plan->accumulate,
-                                     .seed = (uint64_t)t->c.hyper.v[SY_HYPER_seed]};
-}
-
 int sy__step_series(struct sy_trainer *t, struct sy_err *err)
 {
     for (int i = 0; i < SY__SERIES; i++)
@@ -141,8 +132,8 @@ static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_er
         struct sy_phase *p = a ? &plan->more : &plan->first;
         uint64_t number = draws_of(d->step, a);
         double start = sy_now();
-        sy_sampler_batch(&t->sampler, (uint64_t)d->step, a, sy_data(p->tokens), sy_data(p->targets),
-                         p->documents ? sy_data(p->documents) : NULL);
+        sy_sampler_batch(&t->sampler, &t->place, a * plan->batch, sy_data(p->tokens),
+                         sy_data(p->targets), p->documents ? sy_data(p->documents) : NULL);
         double sampled = sy_now();
         if (sy_program_run(p->program, seed, number, err))
             return sy_err_prefix(err, "step %lld", (long long)d->step);
@@ -461,7 +452,7 @@ static int stands_out(struct sy_trainer *t, struct doing *d, struct sy_spike *s,
     return 0;
 }
 
-int sy__step(struct sy_trainer *t, struct sy_err *err)
+static int do_step(struct sy_trainer *t, struct sy_err *err)
 {
     struct doing d = {.step = t->status.step + 1, .why = SY_ERR_INIT};
     struct sy_spike s;
@@ -478,4 +469,12 @@ int sy__step(struct sy_trainer *t, struct sy_err *err)
     d.optimizer = sy_now() - start;
     judge(t, &d, &s);
     return d.verdict == ACCEPTED ? accept(t, &d) : stands_out(t, &d, &s, err);
+}
+
+int sy__step(struct sy_trainer *t, struct sy_err *err)
+{
+    int rc = do_step(t, err);
+    if (!rc)
+        sy__order_done(t);
+    return rc;
 }

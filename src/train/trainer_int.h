@@ -1,5 +1,5 @@
-/* The trainer's inside, shared by trainer.c (border, thread), mail.c, step.c, eval.c, plan.c, journal.c,
- * snapshot.c and resume.c. */
+/* The trainer's inside, shared by trainer.c (border, thread), mail.c, step.c, eval.c, plan.c, order.c,
+ * journal.c, snapshot.c and resume.c. */
 #ifndef SY_TRAIN_TRAINER_INT_H
 #define SY_TRAIN_TRAINER_INT_H
 
@@ -98,6 +98,7 @@ struct sy_trainer {
     float *sums;                   /* of observations over micro-batches */
     int sum_count;
     struct sy_sampler sampler;
+    struct sy_place place; /* of the next step; the trainer thread's own, or the holder's */
     struct sy__saver saver;
     struct sy__norms norms;
     struct sy__alarms alarms;
@@ -146,8 +147,14 @@ void sy__mail_apply(struct sy_trainer *t);
 int sy__step(struct sy_trainer *t, struct sy_err *err);
 int sy__step_series(struct sy_trainer *t, struct sy_err *err);  /* make all series, once */
 int sy__step_observe(struct sy_trainer *t, struct sy_err *err); /* those of a new plan */
-void sy__step_sampler(struct sy_trainer *t);
 void sy__put(struct sy_trainer *t, enum sy__series s, int64_t step, double v);
+
+/* order.c: where the run is in its data, t->sampler and t->place.  At its beginning; after a step; when the
+ * plan was exchanged; when a checkpoint was loaded. */
+void sy__order_begin(struct sy_trainer *t);
+void sy__order_done(struct sy_trainer *t);
+void sy__order_plan(struct sy_trainer *t);
+void sy__order_load(struct sy_trainer *t, const struct sy_place *place, bool by_step);
 
 /* norms.c: gradient norms by layer, router and expert. */
 int sy__norms_make(struct sy_trainer *t, struct sy_err *err);

@@ -1,9 +1,7 @@
-/* What is known of a step: the sequences it was made of, and for steps that stood out what each of them cost
- * and the states before it.  Layer train.
+/* What is known of a step that stood out: what each of its sequences (order.c) cost, and the states before
+ * it.  Layer train.
  *
- *  1. Sequences are derived again from the journal: the sampler is a pure function of (seed, step), and the
- *     shapes of a step are those of the start and of the journal's entries before it.
- *  2. Losses of single sequences are measured at once, while the parameters are still those of before the
+ *     Losses of single sequences are measured at once, while the parameters are still those of before the
  *     step: the evaluation's program runs with one sequence in all its rows.  That is a forward pass
  *     each, so it is done where a step stood out, and of many sequences only the worst is looked for. */
 #include "base/mem.h"
@@ -16,44 +14,6 @@
 #define EACH_MOST 8   /* sequences that are measured one by one */
 #define MICRO_MOST 16 /* micro-batches that are looked at */
 #define VALUES_MOST 65536 /* numbers of states that are kept */
-
-/* ---- sequences ---- */
-
-/* The lock is held. */
-static struct sy_sampler sampler_of(const struct sy_trainer *t, int64_t step)
-{
-    struct sy_sampler s = t->sampler;
-    int64_t shape[3] = {t->shape[0], t->shape[1], t->shape[2]};
-    for (int i = 0; i < t->njournal && t->journal[i].step < step; i++) {
-        const struct sy_journal_entry *e = &t->journal[i];
-        int id = strcmp(e->kind, "set") ? -1 : sy_hyper_find(e->key);
-        int which = id == SY_HYPER_batch ? 0 : id == SY_HYPER_context ? 1 : id == SY_HYPER_accumulate ? 2 : -1;
-        if (which >= 0 && e->value >= 1 && e->value < 1e9)
-            shape[which] = (int64_t)e->value;
-    }
-    s.batch = shape[0];
-    s.context = shape[1];
-    s.accumulate = shape[2];
-    return s;
-}
-
-int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64_t n,
-                        struct sy_row *out, int64_t *context)
-{
-    pthread_mutex_lock(&t->lock);
-    struct sy_sampler s = sampler_of(t, step);
-    pthread_mutex_unlock(&t->lock);
-    int64_t rows = s.batch * s.accumulate;
-    *context = s.context;
-    if (step < 1 || first < 0 || sy_sampler_check(&s, NULL))
-        return 0;
-    n = n < rows - first ? n : rows - first;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t micro = (first + i) / s.batch, row = (first + i) % s.batch;
-        out[i] = (struct sy_row){micro, row, sy_sampler_start(&s, (uint64_t)step, micro, row)};
-    }
-    return n < 0 ? 0 : n;
-}
 
 /* ---- keeping ---- */
 
@@ -83,9 +43,9 @@ static double mean_loss(struct sy_trainer *t, int64_t step, const struct batch *
     return sy_tensor_get(p->loss, 0);
 }
 
-static void draw(struct sy_trainer *t, int64_t step, int64_t micro, const struct batch *b)
+static void draw(struct sy_trainer *t, int64_t micro, const struct batch *b)
 {
-    sy_sampler_batch(&t->sampler, (uint64_t)step, micro, b->tokens, b->targets, b->documents);
+    sy_sampler_batch(&t->sampler, &t->place, micro * t->sampler.batch, b->tokens, b->targets, b->documents);
 }
 
 static void measure_each(struct sy_trainer *t, int64_t step, const struct batch *b, float *losses, int64_t rows)
@@ -93,7 +53,7 @@ static void measure_each(struct sy_trainer *t, int64_t step, const struct batch 
     int64_t B = t->sampler.batch;
     for (int64_t i = 0; i < rows; i++) {
         if (i % B == 0)
-            draw(t, step, i / B, b);
+            draw(t, i / B, b);
         losses[i] = (float)mean_loss(t, step, b, i % B, 1);
     }
 }
@@ -103,15 +63,15 @@ static bool worse(double a, double b) { return !isfinite(a) || (isfinite(b) && a
 static int64_t worst_micro(struct sy_trainer *t, int64_t step, const struct batch *b, double *loss)
 {
     int64_t worst = 0;
-    for (int64_t a = 0; a < t->sampler.accumulate && a < MICRO_MOST; a++) {
-        draw(t, step, a, b);
+    for (int64_t a = 0; a < t->c.plan->accumulate && a < MICRO_MOST; a++) {
+        draw(t, a, b);
         double l = mean_loss(t, step, b, 0, t->sampler.batch);
         if (!a || worse(l, *loss)) {
             worst = a;
             *loss = l;
         }
     }
-    draw(t, step, worst, b);
+    draw(t, worst, b);
     return worst;
 }
 
@@ -189,7 +149,7 @@ void sy__spike_keep(struct sy_trainer *t, const struct sy_spike *s)
     struct sy__spike k = {.s = *s};
     if (!t->spikes && !(t->spikes = sy_calloc(SY__SPIKES, sizeof *t->spikes)))
         return;
-    k.s.rows = t->sampler.batch * t->sampler.accumulate;
+    k.s.rows = t->sampler.batch * t->c.plan->accumulate;
     k.s.values = count_values(t->c.params);
     k.losses = sy_alloc((size_t)k.s.rows * sizeof *k.losses);
     k.states = k.s.values ? sy_alloc((size_t)k.s.values * sizeof *k.states) : NULL;

@@ -93,7 +93,7 @@ end
 ok(not pcall(r.why, r, 400) and not pcall(r.why, r, 0) and not pcall(r.why, r, "x"), "steps that are none")
 local plain = r:why(200)
 ok(plain.loss.value and plain.loss.mean and #plain.sequences == 2 and not plain.sequences[1].loss, "any other step")
-is(plain.sequences[1].text, drawn:sub(1, 9000):sub(plain.sequences[1].start + 1, plain.sequences[1].start + 32),
+is(plain.sequences[1].text, (drawn:sub(1, 9000) .. noise .. drawn:sub(9001)):sub(plain.sequences[1].start + 1, plain.sequences[1].start + 32),
   "its texts")
 r.lr = 1e-3
 r:note "look here"

@@ -152,13 +152,15 @@ static void epochs(enum sy_sample_mode mode, int64_t accumulate)
     if (!t)
         return;
     t->sampler.mode = mode;
-    t->sampler.accumulate = accumulate;
+    t->c.plan->accumulate = accumulate;
     int64_t each = t->sampler.batch * accumulate, windows = sy_sampler_windows(&t->sampler);
     int64_t last = 4 * windows / each;
+    t->place.windows = (uint64_t)((last - 1) * each); /* before that step */
     sy__alarm_step(t, last, 1, false);
     tap_ok(!told.count, "data: %lld windows four times: nothing yet", (long long)windows);
+    t->place.windows += (uint64_t)each;
     sy__alarm_step(t, last + 1, 1, false);
-    tap_ok(told.count == 1 && on(t, SY_ALARM_DATA) && strstr(told.text, "data exhausted: every window of the text was seen 4 times"),
+    tap_ok(told.count == 1 && on(t, SY_ALARM_DATA) && strstr(told.text, "data exhausted: all text was seen 4 times"),
            "a fifth time: told");
     sy__alarm_step(t, last + 5000, 1, false);
     tap_ok(told.count == 1 && on(t, SY_ALARM_DATA), "once");

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/rng.h"
 #include "base/str.h"
 #include "switchyard/data.h"
 #include "unit/tap.h"
@@ -434,27 +435,35 @@ static void synthetic(void)
 
 enum { B = 3, T = 7 };
 
+static int64_t start_of(const struct sy_sampler *s, uint64_t number)
+{
+    return sy_sampler_start(s, &(struct sy_place){.windows = number}, 0);
+}
+
 static void purity(const struct sy_corpus *c)
 {
-    struct sy_sampler s = {.corpus = c, .batch = B, .context = T, .accumulate = 2, .seed = 5};
+    struct sy_sampler s = {.corpus = c, .batch = B, .context = T, .seed = 5};
     int32_t in[B * T], out[B * T], doc[B * T], again[B * T], wide[2 * B * T], next[2 * B * T];
     int64_t train = sy_corpus_train(c), low = train, high = 0;
     int bad = 0;
     for (int mode = SY_SAMPLE_RANDOM; mode <= SY_SAMPLE_SEQUENTIAL; mode++) {
         s.mode = (enum sy_sample_mode)mode;
         for (uint64_t step = 0; step < 300; step++) {
-            sy_sampler_batch(&s, step, (int64_t)(step % 2), in, out, doc);
-            sy_sampler_batch(&s, step + 1, 0, again, next, NULL);
-            sy_sampler_batch(&s, step, (int64_t)(step % 2), again, out, NULL);
+            struct sy_place p = {.windows = step * 2 * B}, q = {.windows = p.windows + 2 * B};
+            int64_t first = step % 2 ? B : 0;
+            sy_sampler_batch(&s, &p, first, in, out, doc);
+            sy_sampler_batch(&s, &q, 0, again, next, NULL);
+            sy_sampler_batch(&s, &p, first, again, out, NULL);
             bad += memcmp(in, again, sizeof in) != 0;
             for (int r = 0; r < B; r++) {
-                int64_t at = sy_sampler_start(&s, step, (int64_t)(step % 2), r);
+                int64_t at = sy_sampler_start(&s, &p, first + r);
                 int32_t ids[T + 1];
                 low = at < low ? at : low;
                 high = at > high ? at : high;
                 bad += at < 0 || at + T + 1 > train || sy_corpus_read(c, at, T + 1, ids, NULL) ||
                        memcmp(ids, in + r * T, sizeof ids - 4) ||
-                       memcmp(ids + 1, out + r * T, sizeof ids - 4);
+                       memcmp(ids + 1, out + r * T, sizeof ids - 4) ||
+                       at != start_of(&s, p.windows + (uint64_t)(first + r));
                 for (int i = 0; i < T; i++)
                     bad += doc[r * T + i] != sy_corpus_document_at(c, at + i);
             }
@@ -462,17 +471,19 @@ static void purity(const struct sy_corpus *c)
         tap_is_int(bad, 0, "mode %d: 300 batches: pure, in bounds, targets one on, documents",
                    mode);
     }
+    struct sy_place p = {.windows = 9};
     s.mode = SY_SAMPLE_RANDOM;
-    sy_sampler_batch(&s, 9, 1, in, out, NULL);
+    sy_sampler_batch(&s, &p, 0, in, out, NULL);
     s.batch = 2 * B;
-    sy_sampler_batch(&s, 9, 1, wide, next, NULL);
+    sy_sampler_batch(&s, &p, 0, wide, next, NULL);
     tap_ok(!memcmp(in, wide, sizeof in), "a larger batch keeps its first rows");
+    s.batch = B;
+    p.windows += B;
+    sy_sampler_batch(&s, &p, 0, in, out, NULL);
+    tap_ok(!memcmp(in, wide + B * T, sizeof in), "and its others are those of the next");
     s.seed++;
-    sy_sampler_batch(&s, 9, 1, next, wide, NULL);
+    sy_sampler_batch(&s, &p, 0, next, wide, NULL);
     tap_ok(memcmp(in, next, sizeof in) != 0, "another seed, another batch");
-    s.seed--;
-    sy_sampler_batch(&s, 9, 0, next, wide, NULL);
-    tap_ok(memcmp(in, next, sizeof in) != 0, "another micro-batch, another batch");
     tap_ok(low == 0 && high == train - T - 1, "starts from %lld to %lld of %lld tokens",
            (long long)low, (long long)high, (long long)train);
 }
@@ -485,9 +496,9 @@ static void epochs(const struct sy_corpus *c)
     char *seen = calloc((size_t)w, 1);
     for (uint64_t epoch = 0; epoch < 5; epoch++) {
         memset(seen, 0, (size_t)w);
-        int64_t offset = sy_sampler_start(&s, epoch * (uint64_t)w, 0, 0) % T;
+        int64_t offset = start_of(&s, epoch * (uint64_t)w) % T;
         for (int64_t i = 0; i < w; i++) {
-            int64_t at = sy_sampler_start(&s, epoch * (uint64_t)w + (uint64_t)i, 0, 0);
+            int64_t at = start_of(&s, epoch * (uint64_t)w + (uint64_t)i);
             moved += at / T != i;
             bad += at % T != offset || at / T >= w || seen[at / T]++;
         }
@@ -497,20 +508,101 @@ static void epochs(const struct sy_corpus *c)
     free(seen);
 }
 
+/* Tokens of the training part that rows 0 .. n-1 of the place cover, each once: how many, or -1. */
+static int64_t covered(const struct sy_sampler *s, const struct sy_place *p, int64_t n, char *seen)
+{
+    int64_t sum = 0;
+    for (int64_t row = 0; row < n; row++)
+        for (int64_t i = 0; i < s->context; i++)
+            if (sum >= 0)
+                sum = seen[sy_sampler_start(s, p, row) + i]++ ? -1 : sum + 1;
+    return sum;
+}
+
+/* Another context within a pass: no token twice, and fewer than a window left out. */
+static void turns(const struct sy_corpus *c)
+{
+    const int64_t contexts[] = {T, 2 * T + 1, 3, 5 * T, T};
+    int64_t train = sy_corpus_train(c), sum = 0;
+    char *seen = calloc((size_t)train, 1);
+    struct sy_sampler s = {
+        .corpus = c, .mode = SY_SAMPLE_SEQUENTIAL, .batch = 1, .context = T, .seed = 3};
+    struct sy_place p = {0};
+    for (int i = 0; i < 5; i++) {
+        if (i)
+            sy_place_turn(&s, &p);
+        s.context = contexts[i];
+        int64_t n = i < 4 ? 5 : (train - 1 - sum) / T; /* to the end of the text */
+        int64_t more = covered(&s, &p, n, seen);
+        sum = sum < 0 || more < 0 ? -1 : sum + more;
+        p.windows += (uint64_t)n;
+    }
+    tap_ok(sum > train - 1 - T && sum < train, "sequential, five contexts: %lld of %lld tokens once",
+           (long long)sum, (long long)train);
+    tap_is_int(sy_place_epochs(&s, &p), 1, "in one pass");
+    tap_is_int(sy_sampler_start(&s, &p, 0), 0, "then from the beginning");
+    p.windows++;
+    tap_is_int(sy_place_epochs(&s, &p), 2, "which is the second");
+
+    s.mode = SY_SAMPLE_EPOCH;
+    p = (struct sy_place){.windows = 10};
+    sy_place_turn(&s, &p);
+    s.context = 3;
+    memset(seen, 0, (size_t)train);
+    int64_t w = sy_sampler_windows(&s);
+    tap_is_int(covered(&s, &p, w, seen), 3 * w, "epoch: another context begins a whole one");
+    tap_is_int(sy_place_epochs(&s, &p), 1, "after that which it ends");
+    tap_ok(sy_sampler_start(&s, &p, 0) != start_of(&s, 0) || sy_sampler_start(&s, &p, 1) != start_of(&s, 1),
+           "in an order of its own");
+    free(seen);
+}
+
+/* Runs from before windows were counted: RANDOM by step, micro-batch and row. */
+static void by_step(const struct sy_corpus *c)
+{
+    struct sy_sampler s = {.corpus = c, .batch = B, .context = T, .seed = 5};
+    struct sy_rng r = {5, SY_RNG_DATA, 9};
+    struct sy_place p = {.windows = 9 * 2 * B, .step = 9};
+    uint64_t n = (uint64_t)(sy_corpus_train(c) - T);
+    int bad = 0;
+    for (int64_t row = 0; row < 2 * B; row++)
+        bad += sy_sampler_start(&s, &p, row) !=
+               (int64_t)sy_rng_below(&r, (uint64_t)(row / B) << 32 | (uint64_t)(row % B), n);
+    tap_is_int(bad, 0, "draws of step 9 as they were");
+}
+
 static void evaluation(const struct sy_corpus *c)
 {
     struct sy_sampler s = {.corpus = c, .split = SY_SPLIT_VAL, .batch = B, .context = T, .seed = 5};
-    int32_t a[B * T], b[B * T], x[B * T], doc[B * T];
-    int64_t first = sy_corpus_document_at(c, sy_corpus_train(c));
-    bool in_val = true;
-    for (int64_t i = 0; i < 50; i++) {
-        sy_sampler_eval(&s, i, a, x, doc);
-        for (int j = 0; j < B * T; j++)
-            in_val = in_val && doc[j] >= first;
+    int32_t a[B * T], x[B * T], doc[B * T];
+    int64_t first = sy_corpus_train(c), w = sy_sampler_windows(&s), bad = 0, moved = 0, seen = 0;
+    char *known = calloc((size_t)w, 1);
+    for (int64_t i = 0; i < w; i++) {
+        int64_t at = sy_eval_start(&s, i) - first;
+        bad += at < 0 || at % T || at / T >= w || known[at / T]++;
+        moved += at / T != i;
     }
-    tap_ok(in_val, "evaluation stays in the validation part");
-    sy_sampler_eval(&s, 49, b, x, NULL);
-    tap_ok(!memcmp(a, b, sizeof a), "and is the same every time");
+    tap_ok(!bad && moved > w / 2, "evaluation: each of %lld windows once, shuffled", (long long)w);
+    tap_ok(sy_eval_windows(&s, 1000) == w && sy_eval_windows(&s, INT64_MAX) == w &&
+               w < SY_EVAL_ROWS && sy_eval_windows(&s, 1) == w,
+           "of which there are no more than that");
+    s.context = 1;
+    tap_is_int(sy_eval_windows(&s, 2), 2 * SY_EVAL_ROWS, "else %d a batch", SY_EVAL_ROWS);
+    s.context = T;
+    for (int64_t at = 0; at < w; at += B) {
+        sy_eval_batch(&s, at, w, a, x, doc);
+        for (int j = 0; j < B * T; j++)
+            bad += at + j / T < w ? doc[j] != sy_corpus_document_at(c, sy_eval_start(&s, at + j / T) + j % T)
+                                  : x[j] != -1;
+        seen += w - at < B ? w - at : B;
+    }
+    tap_ok(!bad && seen == w, "documents; what is over counts nothing");
+    struct sy_sampler other = {.corpus = c, .split = SY_SPLIT_VAL, .mode = SY_SAMPLE_SEQUENTIAL,
+                               .batch = 1, .context = T, .seed = 77};
+    for (int64_t i = 0; i < w; i++)
+        bad += sy_eval_start(&other, i) != sy_eval_start(&s, i);
+    tap_is_int(bad, 0, "and none of it is of seed, mode or batch");
+    free(known);
 }
 
 static void too_short(void)
@@ -531,8 +623,9 @@ static void too_short(void)
     s.context = 211;
     int32_t in[211], out[211];
     tap_ok(!sy_sampler_check(&s, &err), "context 211 fits exactly %s", err.msg);
-    sy_sampler_batch(&s, 77, 0, in, out, NULL);
-    tap_is_int(sy_sampler_start(&s, 77, 0, 0), 0, "in one place");
+    struct sy_place place = {.windows = 77};
+    sy_sampler_batch(&s, &place, 0, in, out, NULL);
+    tap_is_int(sy_sampler_start(&s, &place, 0), 0, "in one place");
     s.batch = 0;
     tap_ok(sy_sampler_check(&s, &err) && err.code == SY_E_RANGE, "%s", err.msg);
     sy_corpus_unref(c);
@@ -547,6 +640,8 @@ static void sampling(void)
     tap_is_int(sy_corpus_train(c), 900, "split at a document");
     purity(c);
     epochs(c);
+    turns(c);
+    by_step(c);
     evaluation(c);
     sy_corpus_unref(c);
     too_short();

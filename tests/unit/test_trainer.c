@@ -283,9 +283,11 @@ static void test_evaluation(struct sy_corpus *corpus)
     struct sy_trainer *t = make(corpus);
     for (int i = 0; i < V * V; i++)
         params->p[i] = (float)(i % 17) * 0.1f; /* so that batches differ */
+    tap_ok(sy_trainer_eval_windows(t, 1, &err) == SY_EVAL_ROWS, "a batch of an evaluation is %d windows",
+           SY_EVAL_ROWS);
     double whole = sy_trainer_eval(t, 7, &err);
-    for (int64_t at = 0; at < 7; at += 3)
-        sy_trainer_eval_sum(t, at, at < 6 ? 3 : 1, &sum, &err);
+    for (int64_t at = 0; at < 7; at += 2 * B)
+        sy_trainer_eval_sum(t, at, at + 2 * B < 7 ? at + 2 * B : 7, &sum, &err);
     tap_ok(!err.code && sum / 7 == whole && whole > 0, "slices: %.17g, whole: %.17g", sum / 7, whole);
     struct sy_plan *plan = sy_trainer_plan(t);
     struct sy_tensor *tokens = plan->eval.tokens;

@@ -1,0 +1,126 @@
+/* Where a run is in its data: the place of the next step, and of any other.  Layer train.
+ *
+ *  1. The place is how many windows were drawn (sy_place), so that a change of batch, accumulate or context
+ *     between two steps sees no window twice and leaves none out.
+ *  2. A step draws batch * accumulate windows whatever comes of it: those of one that is skipped or left out
+ *     are gone, for they are what made it stand out.
+ *  3. t->place is that of the next step.  It is a function of the journal, in which every change of a shape
+ *     stands: of past steps it is derived from that again.
+ *  4. Runs from before windows were counted (by_step) go on by their own rule, in which step N begins at
+ *     window N * accumulate * batch of now. */
+#include "train/trainer_int.h"
+
+#include <string.h>
+
+static struct sy_place of_step(int64_t step, int64_t batch, int64_t accumulate)
+{
+    return (struct sy_place){.windows = (uint64_t)step * (uint64_t)accumulate * (uint64_t)batch,
+                             .step = step};
+}
+
+static void set_by_step(struct sy_trainer *t)
+{
+    t->place = of_step(t->status.step + 1, t->c.plan->batch, t->c.plan->accumulate);
+}
+
+void sy__order_begin(struct sy_trainer *t)
+{
+    const struct sy_plan *plan = t->c.plan;
+    t->sampler = (struct sy_sampler){.corpus = t->c.corpus, .split = SY_SPLIT_TRAIN,
+                                     .mode = t->c.sampling, .batch = plan->batch,
+                                     .context = plan->context,
+                                     .seed = (uint64_t)t->hyper.v[SY_HYPER_seed]};
+    t->place = (struct sy_place){0};
+    if (t->c.by_step)
+        set_by_step(t);
+}
+
+void sy__order_done(struct sy_trainer *t)
+{
+    t->place.windows += (uint64_t)t->c.plan->batch * (uint64_t)t->c.plan->accumulate;
+    if (t->c.by_step)
+        set_by_step(t);
+}
+
+void sy__order_plan(struct sy_trainer *t)
+{
+    const struct sy_plan *plan = t->c.plan;
+    if (plan->context != t->sampler.context)
+        sy_place_turn(&t->sampler, &t->place);
+    t->sampler.batch = plan->batch;
+    t->sampler.context = plan->context;
+    if (t->c.by_step)
+        set_by_step(t);
+}
+
+void sy__order_load(struct sy_trainer *t, const struct sy_place *place, bool by_step)
+{
+    t->c.by_step = by_step;
+    t->place = *place;
+    if (by_step)
+        set_by_step(t);
+}
+
+/* ---- of any step ---- */
+
+/* BATCH, CONTEXT, ACCUMULATE, or -1: the entry changes none of them. */
+enum { BATCH, CONTEXT, ACCUMULATE };
+static int shape_of(const struct sy_journal_entry *e)
+{
+    int id = strcmp(e->kind, "set") ? -1 : sy_hyper_find(e->key);
+    int which = id == SY_HYPER_batch        ? BATCH
+                : id == SY_HYPER_context    ? CONTEXT
+                : id == SY_HYPER_accumulate ? ACCUMULATE
+                                            : -1;
+    return e->value >= 1 && e->value < 1e9 ? which : -1;
+}
+
+/* How `step` draws; the lock is held.  -1: the corpus is too short for what the journal says. */
+static int derive(const struct sy_trainer *t, int64_t step, struct sy_sampler *s, struct sy_place *p,
+                  int64_t *accumulate)
+{
+    int64_t shape[3] = {t->shape[0], t->shape[1], t->shape[2]}, done = 0;
+    *s = t->sampler;
+    *p = (struct sy_place){0};
+    for (int i = 0; i < t->njournal && t->journal[i].step < step; i++) {
+        const struct sy_journal_entry *e = &t->journal[i];
+        int which = shape_of(e);
+        if (which < 0)
+            continue;
+        s->context = shape[CONTEXT];
+        if (sy_sampler_check(s, NULL))
+            return -1;
+        p->windows += (uint64_t)(e->step - done) * (uint64_t)(shape[BATCH] * shape[ACCUMULATE]);
+        done = e->step;
+        if (which == CONTEXT && (int64_t)e->value != shape[CONTEXT])
+            sy_place_turn(s, p);
+        shape[which] = (int64_t)e->value;
+    }
+    p->windows += (uint64_t)(step - 1 - done) * (uint64_t)(shape[BATCH] * shape[ACCUMULATE]);
+    s->batch = shape[BATCH];
+    s->context = shape[CONTEXT];
+    *accumulate = shape[ACCUMULATE];
+    if (t->c.by_step)
+        *p = of_step(step, shape[BATCH], shape[ACCUMULATE]);
+    return sy_sampler_check(s, NULL);
+}
+
+int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64_t n,
+                        struct sy_row *out, int64_t *context)
+{
+    struct sy_sampler s;
+    struct sy_place p;
+    int64_t accumulate;
+    pthread_mutex_lock(&t->lock);
+    int rc = step < 1 || first < 0 ? -1 : derive(t, step, &s, &p, &accumulate);
+    pthread_mutex_unlock(&t->lock);
+    if (rc)
+        return 0;
+    int64_t rows = s.batch * accumulate;
+    *context = s.context;
+    n = n < rows - first ? n : rows - first;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (struct sy_row){(first + i) / s.batch, (first + i) % s.batch,
+                                 sy_sampler_start(&s, &p, first + i)};
+    return n < 0 ? 0 : n;
+}
