@@ -1,8 +1,7 @@
 -- r:why(step): what is known of one step: its sequences, which layers and experts had large gradients, what was
 -- changed just before.  r:alarms(): the table of alarms.
 --
--- The sequences are derived again (the sampler is a pure function of the run's seed and the step); norms and loads
--- are stored series; losses of single sequences and states were measured when a step stood out (src/train/why.c).
+-- The sequences are derived again (src/train/order.c), as long as the data is the same; norms and loads are stored series; losses of single sequences and states were measured when a step stood out (src/train/why.c).
 
 local engine = require "switchyard.engine"
 
@@ -143,6 +142,13 @@ local function sequences(r, step, losses)
   return list
 end
 
+-- Step up to which the run had other data, if `step` is of then: which sequences it saw cannot be told.
+local function other_data(r, step)
+  for _, e in ipairs(r._h:journal()) do
+    if e.kind == "resume" and e.step >= step and e.text:find "the data[^;]* changed" then return e.step end
+  end
+end
+
 -- ---- the journal ----
 
 local function changes(r, step)
@@ -213,7 +219,8 @@ function Why.__tostring(w)
   for i, x in ipairs(w.routers) do
     if i <= 12 then add(router_line(x)) end
   end
-  add(("  %d sequences%s"):format(#w.sequences, #w.sequences > 0 and w.sequences[1].loss and ", the worst first:" or ":"))
+  if w.other_data then add(("  which sequences is not known: the run had other data up to step %d"):format(w.other_data)) end
+  add(not w.other_data and ("  %d sequences%s"):format(#w.sequences, #w.sequences > 0 and w.sequences[1].loss and ", the worst first:" or ":"))
   for i = 1, math.min(SHOWN, #w.sequences) do add(sequence_line(w.sequences[i])) end
   if #w.sequences > SHOWN then add(("    ... %d more"):format(#w.sequences - SHOWN)) end
   if #w.before == 0 then add(("  nothing was changed in the %d steps before"):format(BEFORE)) end
@@ -265,7 +272,8 @@ local function why(r, step)
   w.loss, w.grad_norm = loss_of(r, step, spike), norm_of(r, step, spike)
   w.layers, w.experts = gradients(r, step)
   w.routers = routers(r, step, states)
-  w.sequences = sequences(r, step, losses)
+  w.other_data = other_data(r, step)
+  w.sequences = w.other_data and {} or sequences(r, step, losses)
   w.before = changes(r, step)
   return setmetatable(w, Why)
 end

@@ -175,6 +175,27 @@ do
   r:close()
 end
 
+-- ---- other data: what was seen before cannot be told ----
+
+do
+  local name = os.tmpname()
+  local function write(text)
+    local f <close> = io.open(name, "w")
+    f:write(text)
+  end
+  write(("to be or not to be "):rep(60))
+  local r = run({sampling = "sequential", steps = 6, save = true, name = "data"}, nil, nil, data.text(name, {val = 0}))
+  is(#r:why(6).sequences, 4, "known")
+  r:close()
+  write(("that is the question "):rep(60))
+  r = train.resume("data", {steps = 9, force = true}):wait()
+  local w = r:why(6)
+  ok(#w.sequences == 0 and tostring(w):find("not known: the run had other data up to step 6", 1, true), "not known any more", tostring(w))
+  is(#r:why(7).sequences, 4, "of steps since it is")
+  r:close()
+  os.remove(name)
+end
+
 -- ---- runs from before windows were counted keep their order ----
 
 do
