@@ -38,18 +38,24 @@ docs.entries = {
   {"model:count", "m:count() -> {total=, active=, flops_per_token=}",
    "Parameters in all, those that one token uses, and the model FLOPs of a training step a token: 6 for each "
    .. "multiply-add weight it uses, plus causal attention at half.", "m:count().active"},
-  {"model:generate", "m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false}) -> text",
-   "The prompt (a text or token ids) and what the model writes after it, with a key-value cache. temperature 0 takes "
-   .. "the likeliest token; top_k 0 keeps all; top_p keeps the likeliest of that mass. Equal seeds write equal texts. "
-   .. "While a run trains the model it waits for the end of a step. stream prints as it goes. Source: Fan et al. 2018; "
-   .. "Holtzman et al. 2020.", "m:generate({1, 2, 3}, {tokens = 5})"},
+  {"model:generate", "m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false, stop=true}) -> text",
+   "The prompt (a text or token ids) and what the model writes after it, with a key-value cache. It ends after so many "
+   .. "tokens or at the tokenizer's end-of-text (tok.eot). "
+   .. "While a run trains the model it waits for the end of a step. Errors: a model of one's own that looks at other tokens "
+   .. "otherwise than by nn.attention: it cannot write one token after another. Source: Fan et al. 2018; "
+   .. "Holtzman et al. 2020.", "m:generate({1, 2, 3}, {tokens = 5})", options = "model:generate"},
   {"model:logits", "m:logits(text or ids) -> tensor (T,V)",
-   "Scores of the next token after each token, f32. Errors: no tokens; an id outside the vocabulary.",
-   "m:logits{1, 2, 3}:argmax(-1)"},
-  {"model:loss", "m:loss(dataset or text, {batches=20, batch=16}) -> number",
-   "Mean cross entropy in nats a token, without any auxiliary loss: of a data set on its validation part, of a text "
-   .. "on consecutive windows of the model's context. Errors: a text of fewer than 2 tokens.",
-   "m:loss(d, {batches = 2})"},
+   "Scores of the next token after each token, f32: row t is about the token after the t-th. Columns count from 1, token "
+   .. "ids from 0: column i is that of id i - 1, and argmax(-1) - 1 are the likeliest ids. Errors: no tokens; an id outside "
+   .. "the vocabulary.",
+   "m:logits{1, 2, 3}:argmax(-1) - 1"},
+  {"model:loss", "m:loss(dataset, text or ids, {batches=20, batch=16, context=}) -> number",
+   "Mean cross entropy in nats a token, without any auxiliary loss. Of a text every token but the first is predicted "
+   .. "once, in windows of the model's context that overlap by half: the first window predicts all of its tokens, a further "
+   .. "one those of its latter half, which have half a context or more before them. Of a data set: the windows of r:eval, "
+   .. "each within its documents if the model is (documents = true). batch is how many windows are computed at once. "
+   .. "Errors: a text of fewer than 2 tokens.",
+   'm:loss(d, {batches = 2}), m:loss{1, 2, 3}', options = "model:loss"},
 
   -- ---- training ----
   {"train", "train(m, d, {steps=1000, batch=16, lr=1e-3, ...}) -> r",
@@ -115,8 +121,11 @@ docs.entries = {
    .. "model stays.", 'train(model.dense{layers = 1, dim = 8, heads = 2, vocab = d.vocab, context = 8}, d,'
    .. ' {steps = 1, batch = 1, context = 8, name = "brief"}):wait():close()'},
   {"run:steps", "r:steps(n) -> r", "Do n more steps, then pause.", "r:steps(1):wait().step"},
-  {"run:eval", "r:eval(batches) -> number", "Nats a token on the validation part, without auxiliary losses; eval_batches "
-   .. "batches unless given. Equal parameters give equal numbers.", "r:eval(2)"},
+  {"run:eval", "r:eval(batches) -> number", "Nats a token on the validation part, without auxiliary losses, over batches "
+   .. "(unless given: eval_batches) of 16 windows of context tokens. The windows are the first so many of a shuffled list "
+   .. "of all that fit into the validation part, or all of them: they depend on the text and the context, not on batch, "
+   .. "seed or sampling. Experts drop no token in an evaluation, whatever capacity is. Equal parameters give equal "
+   .. "numbers.", "r:eval(2)"},
   {"run:sample", "r:sample(prompt, options) -> text", "m:generate between two steps.", "r:sample({1, 2}, {tokens = 3})"},
   {"run:note", "r:note(text) -> r", "Write a line of at most 511 bytes into the run's journal.", 'r:note "the loss fell here"'},
   {"run:journal", "r:journal() -> list of {step=, kind=, text=}", "What was changed or noted, and after which step.",
@@ -220,7 +229,8 @@ docs.entries = {
   {"nn.moe", "nn.moe(x, {experts=E, top_k=K, expert_dim=F, router=\"softmax\", aux=0.01, z=0.001, capacity=, "
    .. "shared_experts=0}) -> y",
    "x (...,C) -> (...,C): every token goes to K of E SwiGLU experts. No token is dropped unless capacity is given: "
-   .. "then an expert takes at most ceil(capacity * N*K/E) of the N tokens. The router computes in fp32. Observes what "
+   .. "then an expert takes at most ceil(capacity * N*K/E) of the N tokens of a training batch; evaluation (r:eval, m:loss, "
+   .. "m:logits) and generation drop none, so that a token's result does not depend on those beside it. The router computes in fp32. Observes what "
    .. "?run:history lists. Source: Shazeer et al. 2017; Fedus et al. 2021 "
    .. "(balance); Zoph et al. 2022 (z)."},
   {"nn.routers", "nn.routers.name = function(logits, K, options) ... return gates, experts, p, update end",
@@ -263,7 +273,8 @@ docs.entries = {
 local function rows_of(what)
   if what == "train" then return require("switchyard.run").rows() end
   local timeline = require "switchyard.timeline"
-  local rows = {["train.resume"] = timeline.resume_rows, replay = require("switchyard.replay").rows, ["run:fork"] = timeline.fork_rows}
+  local rows = {["model:generate"] = require("switchyard.generate").rows, ["model:loss"] = require("switchyard.model")._loss_rows,
+    ["train.resume"] = timeline.resume_rows, replay = require("switchyard.replay").rows, ["run:fork"] = timeline.fork_rows}
   if rows[what] then return rows[what] end
   return require("switchyard.model")._rows()[what:match "^model%.(.*)$"]
 end

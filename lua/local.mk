@@ -1,6 +1,6 @@
 # The Lua side, embedded in the binary: add a file as  lua_sources += %D%/name.lua
 lua_sources =
-lua_sources += %D%/options.lua %D%/nn.lua %D%/model.lua %D%/models.lua %D%/run.lua
+lua_sources += %D%/options.lua %D%/nn.lua %D%/model.lua %D%/generate.lua %D%/models.lua %D%/run.lua
 lua_sources += %D%/prelude.lua %D%/help.lua %D%/show.lua %D%/card.lua %D%/complete.lua %D%/commands.lua %D%/hint.lua %D%/foreign.lua \
     %D%/glossary.lua %D%/manual.lua %D%/method.lua %D%/gradcheck.lua
 lua_sources += %D%/surgery.lua %D%/record.lua %D%/again.lua %D%/timeline.lua %D%/replay.lua %D%/stored.lua %D%/cli.lua

@@ -10,7 +10,6 @@ local options = require "switchyard.options"
 local model = {}
 local families = {} -- name -> {build=, rows=}
 local Model = {}
-local PREFILL = 32 -- tokens of a program that reads a prompt
 
 -- ---- making ----
 
@@ -212,42 +211,42 @@ function Model:_quietly(f, ...)
   return f(...)
 end
 
-local function check_ids(m, what, ids)
-  local n = engine.length(what, ids)
-  if n == 0 then error(what .. ": no tokens given", 0) end
-  for i = 1, n do
-    local id = math.type(ids[i]) and math.tointeger(ids[i])
-    if not id or id < 0 or id >= m.cfg.vocab then
-      error(("%s: token %d is %s, must be from 0 to %d"):format(what, i, tostring(ids[i]), m.cfg.vocab - 1), 0)
-    end
-  end
-end
-
-local function as_ids(m, what, x)
-  if type(x) == "string" then return m.tokenizer:encode(x) end
+--- The token ids of a text or of a list or tensor of ids, which stays the caller's.
+function Model:_ids(what, x)
+  if type(x) == "string" then x = self.tokenizer:encode(x) end
   if type(x) == "userdata" and x.table then x = x:view(-1):table() end
   if type(x) ~= "table" then error(what .. ": takes a text or token ids, got " .. type(x), 0) end
+  for i = 1, engine.length(what, x) do
+    local id = math.type(x[i]) and math.tointeger(x[i])
+    if not id or id < 0 or id >= self.cfg.vocab then
+      error(("%s: token %d is %s, must be from 0 to %d"):format(what, i, tostring(x[i]), self.cfg.vocab - 1), 0)
+    end
+  end
   return x
-end
-
---- m:logits(ids or text) -> (T,V): scores of the next token after each
-function Model:logits(x)
-  local ids = as_ids(self, "logits", x)
-  local T = #ids
-  check_ids(self, "logits", ids)
-  local p = self:_program("logits." .. T, function()
-    local d = self:_record({mode = "eval"}, 1, T, function(d) d.logits = Model.logits_of(d.result) end)
-    return {run = engine.program(d.graph, {d.logits}), d = d}
-  end, true)
-  engine.put(p.d.graph:input("tokens", "i32", {1, T}), ids)
-  self:_write_inputs(p.d)
-  self:_quietly(function() p.run:run() end)
-  return engine.clone(p.d.logits)
 end
 
 --- Current values of nn.input into a program of our own.
 function Model:_write_inputs(d)
   for name, t in pairs(d.inputs) do engine.copy(t, self.inputs[name]) end
+end
+
+-- Logits of T tokens, {run=, d=}.
+function Model:_logits_program(T)
+  return self:_program("logits." .. T, function()
+    local d = self:_record({mode = "eval"}, 1, T, function(d) d.logits = Model.logits_of(d.result) end)
+    return {run = engine.program(d.graph, {d.logits}), d = d, tokens = d.graph:input("tokens", "i32", {1, T})}
+  end, true)
+end
+
+--- m:logits(ids or text) -> (T,V): scores of the next token after each
+function Model:logits(x)
+  local ids = self:_ids("logits", x)
+  if #ids == 0 then error("logits: no tokens given", 0) end
+  local p = self:_logits_program(#ids)
+  engine.put(p.tokens, ids)
+  self:_write_inputs(p.d)
+  self:_quietly(function() p.run:run() end)
+  return engine.clone(p.d.logits)
 end
 
 local function loss_program(m, B, T)
@@ -257,175 +256,75 @@ local function loss_program(m, B, T)
       targets = d.graph:input("targets", "i32", {B, T})
       d.loss = Model.loss_of(d.result, targets)
     end)
-    return {run = engine.program(d.graph, {d.loss}), d = d, targets = targets,
+    return {run = engine.program(d.graph, {d.loss}), d = d, targets = targets, rows = B,
             tokens = d.graph:input("tokens", "i32", {B, T})}
   end, true)
 end
 
+-- Window of T tokens that ends before token `last` of ids (from 1), in a row of p; targets up to `done` count nothing.
+local function put_window(p, row, ids, T, last, done)
+  local first = last - T
+  local targets = table.move(ids, first + 1, last, 1, {})
+  for i = 1, math.min(T, done - first) do targets[i] = -1 end
+  engine.put(p.tokens[row], table.move(ids, first, last - 1, 1, {}))
+  engine.put(p.targets[row], targets)
+end
+
+local TOGETHER = 512 -- tokens that go through a program at once, where a text has so many
+
+-- Every token but the first is predicted once: by the first window all of its own, by each further one those of its
+-- latter half, so that they have at least half a context before them; the last window ends with the text.
 local function text_loss(m, ids)
-  local T = math.min(m.cfg.context, #ids - 1)
-  if T < 1 then error("loss: a text of at least 2 tokens is needed, got " .. #ids, 0) end
-  local p = loss_program(m, 1, T)
+  local n = #ids - 1
+  if n < 1 then error("loss: a text of at least 2 tokens is needed, got " .. #ids, 0) end
+  local T = math.min(m.cfg.context, n)
+  local half = math.max(1, T // 2)
+  local p = loss_program(m, n == T and 1 or math.max(1, TOGETHER // T), T)
   m:_write_inputs(p.d)
-  local sum, n = 0, 0
-  for first = 1, #ids - T, T do
-    engine.put(p.tokens, table.move(ids, first, first + T - 1, 1, {}))
-    engine.put(p.targets, table.move(ids, first + 1, first + T, 1, {}))
+  if p.d.documents then p.d.documents:fill(0) end -- it is one
+  local sum, done = 0, 0
+  while done < n do
+    local before, row = done, 0
+    p.targets:fill(-1)
+    while done < n and row < p.rows do
+      local upto = math.min(done == 0 and T or done + half, n)
+      row = row + 1
+      put_window(p, row, ids, T, upto + 1, done + 1)
+      done = upto
+    end
     p.run:run()
-    sum, n = sum + p.d.loss:item(), n + 1
+    sum = sum + p.d.loss:item() * (done - before)
   end
   return sum / n
 end
 
---- m:loss(dataset or text, {batches=20, batch=16}) -> nats a token, without any auxiliary loss.  A dataset: on its
--- validation part; a text: on consecutive windows of the model's context.
-function Model:loss(x, given)
-  local o = options.read("loss", given, {{"batches", "integer", 20, 1}, {"batch", "integer", 16, 1}})
-  return self:_quietly(function()
-    if type(x) == "string" or type(x) == "table" then
-      local ids = as_ids(self, "loss", x)
-      check_ids(self, "loss", ids)
-      return text_loss(self, ids)
-    end
-    local p = loss_program(self, o.batch, self.cfg.context)
-    self:_write_inputs(p.d)
-    local n = engine.eval_windows(x, self.cfg.context, o.batches)
-    local sum, at = 0, 0
-    while at < n do
-      local rows = engine.eval_batch(x, at, n, p.tokens, p.targets, p.d.documents)
-      p.run:run()
-      sum, at = sum + p.d.loss:item() * rows, at + rows
-    end
-    return sum / n
-  end)
-end
-
--- ---- generation ----
-
---- A program that reads T tokens at positions len-T..len-1 into the key-value cache and gives the logits
--- after each.  All decode programs of one generation share the caches of `own`.
-function Model:_decoder(own, T)
-  if not own[T] then
-    local d = {mode = "decode"}
-    local S, count = self.cfg.context, 0
-    function d.attend(q, k, v)
-      count = count + 1
-      local shape = k.shape
-      local c = own.caches[count]
-      if not c then
-        c = {k = tensor.zeros(1, S, shape[3], shape[4]), v = tensor.zeros(1, S, shape[3], shape[4])}
-        own.caches[count] = c
-      end
-      return engine.raw.attention_cached(q, k, v, c.k, c.v, d.graph:input("len", "i32", {1}))
-    end
-    local logits
-    self:_record(d, 1, T, function() logits = Model.logits_of(d.result) end)
-    own[T] = {run = engine.program(d.graph, {logits}), d = d, logits = logits,
-              tokens = d.graph:input("tokens", "i32", {1, T}), len = d.graph:input("len", "i32", {1}),
-              positions = d.positions}
-    self:_write_inputs(d)
+-- Mean over the evaluation's windows of a data set, as r:eval takes them.
+local function data_loss(m, d, o)
+  local T = o.context or m.cfg.context
+  local p = loss_program(m, o.batch, T)
+  m:_write_inputs(p.d)
+  local n = engine.eval_windows(d, T, o.batches)
+  local sum, at = 0, 0
+  while at < n do
+    local rows = engine.eval_batch(d, at, n, p.tokens, p.targets, p.d.documents)
+    p.run:run()
+    sum, at = sum + p.d.loss:item() * rows, at + rows
   end
-  return own[T]
+  return sum / n
 end
 
--- What a generation needs for itself: that of the last one, or new while another goes on (a job, a hook).
-function Model:_take_decoders()
-  local own = self._programs.decoders or {caches = {}}
-  self._programs.decoders = nil
-  for T, p in pairs(own) do
-    if T ~= "caches" then self:_write_inputs(p.d) end
-  end
-  return own, self._programs
-end
-
--- Read ids into the cache from position `at` (0-based); returns the program that holds the last logits, its row.
--- What the model draws is keyed by seed and position.
-local function feed(m, own, ids, first, at, seed)
-  local i, p, T = first, nil, nil
-  while i <= #ids do
-    T = #ids - i + 1 >= PREFILL and PREFILL or 1
-    p = m:_decoder(own, T)
-    local chunk, places = {}, {}
-    for j = 1, T do
-      chunk[j] = ids[i + j - 1]
-      places[j] = at + j - 1
-    end
-    engine.put(p.tokens, chunk)
-    engine.put(p.positions, places)
-    engine.put(p.len, {at + T})
-    p.run:run(seed, at)
-    i, at = i + T, at + T
-  end
-  return p, T, at
-end
-
--- Longest prefix of s that ends with a whole UTF-8 character (or all, if it is not UTF-8).
-local function whole(s)
-  for back = 1, math.min(3, #s) do
-    local b = s:byte(#s - back + 1)
-    if b >= 0xC0 then
-      local need = b >= 0xF0 and 4 or b >= 0xE0 and 3 or 2
-      return need > back and #s - back or #s
-    elseif b < 0x80 then
-      return #s
-    end
-  end
-  return #s
-end
-
-local generate_rows = {
-  {"tokens", "integer", 200, 0, 1 << 30}, {"temperature", "number", 0.8, 0, 100},
-  {"top_k", "integer", 40, 0, 1 << 24}, {"top_p", "number", 1, 0, 1}, {"seed", "integer", 1, 0, 1 << 53},
-  {"stream", "boolean", false},
+model._loss_rows = {
+  {"batches", "integer", 20, 1, help = "of a data set: windows of the validation part, 16 each"},
+  {"batch", "integer", 16, 1, 1 << 20, help = "windows that are computed at once"},
+  {"context", "integer", nil, 1, 1 << 24, help = "tokens of a window; default: the model's context"},
 }
 
--- A function that writes what ids stand for, from where it was, as far as its characters are whole.
-local function shower(m)
-  local done = 0
-  return function(ids)
-    local text = m.tokenizer:decode(ids, {continued = true})
-    local upto = whole(text)
-    if upto > done then engine.write(text:sub(done + 1, upto)) end
-    done = math.max(done, upto)
-  end
-end
-
---- m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false}) -> text with the prompt
-function Model:generate(prompt, given)
-  local o = options.read("generate", given, generate_rows)
-  local ids = as_ids(self, "generate", prompt)
-  if #ids == 0 then ids = {10 % self.cfg.vocab} end
-  check_ids(self, "generate", ids)
+--- m:loss(dataset, text or ids, {batches=20, batch=16, context=}) -> nats a token, without any auxiliary loss
+function Model:loss(x, given)
+  local o = options.read("loss", given, model._loss_rows)
   return self:_quietly(function()
-    local S = self.cfg.context
-    if #ids > S - 1 then ids = table.move(ids, #ids - S // 2 + 1, #ids, 1, {}) end
-    local text = type(prompt) == "string" and prompt or self.tokenizer:decode(ids)
-    local ended = not o.stream
-    local line <close> = setmetatable({}, {__close = function()
-      if not ended then engine.write("\n") end -- what ended it stands on a line of its own
-    end})
-    if o.stream then engine.write(text) end
-    local show = shower(self)
-    local own, programs = self:_take_decoders()
-    local p, row, at = feed(self, own, ids, 1, 0, o.seed)
-    local fresh = {}
-    for n = 1, o.tokens do
-      local id = engine.draw(p.logits, row, o.temperature, o.top_k, o.top_p, o.seed, n)
-      ids[#ids + 1] = id
-      fresh[#fresh + 1] = id
-      if o.stream then show(fresh) end
-      engine.breathe(o.stream)
-      if n < o.tokens then
-        if at == S then -- the cache is full: go on from the latter half
-          ids = table.move(ids, #ids - S // 2 + 1, #ids, 1, {})
-          p, row, at = feed(self, own, ids, 1, 0, o.seed)
-        else
-          p, row, at = feed(self, own, ids, #ids, at, o.seed)
-        end
-      end
-    end
-    programs.decoders = own -- lost after an error, and when programs were made anew meanwhile
-    return text .. self.tokenizer:decode(fresh, {continued = true})
+    if engine.is_data(x) then return data_loss(self, x, o) end
+    return text_loss(self, self:_ids("loss", x))
   end)
 end
 
@@ -495,5 +394,6 @@ end})
 
 Model.__index = Model
 Model.__name = "model"
+Model.generate = require("switchyard.generate").generate
 model.Model = Model
 return model

@@ -72,7 +72,7 @@ end, with {
   {"ffn_dim", "integer", nil, 1, 1 << 22, help = "width of those; default: expert_dim * top_k"},
   {"router", "string", "softmax", help = "softmax, sigmoid, or a name in nn.routers"},
   {"balance", "table", {}, help = "aux= weight of the load-balancing loss (0.01), z= of the router z-loss (0.001), gamma= step of the sigmoid router's bias (0.001)"},
-  {"capacity", "number", nil, 0.01, 1e6, help = "slots of an expert as a factor of N*K/E; default: dropless"},
+  {"capacity", "number", nil, 0.01, 1e6, help = "slots of an expert in training as a factor of N*K/E; default: dropless"},
   {"normalize", "boolean", true, help = "the K gates of a token sum to 1; a single one (top_k = 1) is its score"},
   {"scale", "number", 1, 0, 1e3, help = "factor on the sigmoid router's gates"},
 })

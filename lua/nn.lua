@@ -259,6 +259,7 @@ function nn.attention(x, o)
     y = d.attend(q, k, v)
   else
     local doc = o.documents and d.mode ~= "build" and d.graph:input("documents", "i32", {B, T}) or nil
+    d.documents = doc or d.documents
     y = q:attention(k, v, {mask = mask, doc = doc})
   end
   local out = nn.param("o_proj.weight", {C, H * D}, 0.02 / math.sqrt(2 * d.model.cfg.layers))
@@ -365,7 +366,7 @@ function nn.moe(x, o)
       or error("moe: unknown router '" .. tostring(o.router) .. "'", 2)
   local gates, experts, p, update = route(logits + mask, K, o)
   local capacity = 0
-  if o.capacity and d.mode ~= "decode" then capacity = math.ceil(o.capacity * N * K / E) end
+  if o.capacity and d.mode == "train" then capacity = math.ceil(o.capacity * N * K / E) end
   local rows, pos, offsets = experts:moe_dispatch({experts = E, capacity = capacity})
   local each = {experts = E, active = K}
   local init = 0.02 / math.sqrt(2 * d.model.cfg.layers)

@@ -345,8 +345,8 @@ static int run_hold(lua_State *L) { return lsy_held(L, nothing); }
 static int run_release(lua_State *L) { sy_trainer_release(check_run(L)->trainer); return 0; }
 
 /* run:eval(batches) -> number.  Between slices Ctrl-C is seen, other jobs go on and other runs' hooks are
- * served, which may close this run, or change its shapes.  ctx windows are done, their sum stands on top of
- * the stack. */
+ * served, which may close this run or change its shapes.  ctx windows are done; on the stack: batches, the sum
+ * of their losses, their context. */
 static int eval_k(lua_State *L, int status, lua_KContext ctx)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -357,8 +357,11 @@ static int eval_k(lua_State *L, int status, lua_KContext ctx)
             return lsy_raise_interrupted(L);
         struct sy_trainer *t = check_run(L)->trainer;
         int64_t n = sy_trainer_eval_windows(t, batches, &err);
-        int64_t slice = EVAL_SLICE * sy_trainer_plan(t)->batch, end = n - at < slice ? n : at + slice;
+        const struct sy_plan *plan = sy_trainer_plan(t);
+        int64_t slice = EVAL_SLICE * plan->batch, end = n - at < slice ? n : at + slice;
         double sum = lua_tonumber(L, 3);
+        if (at && lua_tointeger(L, 4) != plan->context)
+            return lsy_error(L, "eval: the context was changed meanwhile: it has other windows");
         if (n < 0 || sy_trainer_eval_sum(t, at, end, &sum, &err))
             return lsy_fail_or_raise(L, &err);
         at = end;
@@ -366,6 +369,7 @@ static int eval_k(lua_State *L, int status, lua_KContext ctx)
         lua_pushnumber(L, at < n ? sum : sum / (double)n);
         if (at >= n)
             return 1;
+        lua_pushinteger(L, plan->context);
         if (lsy_may_yield(L))
             return lsy_yield(L, "r:eval()", 0, (lua_KContext)at, eval_k);
     }

@@ -164,6 +164,13 @@ static int l_hyper(lua_State *L)
     return 1;
 }
 
+/* engine.is_data(value) -> whether it is a data set */
+static int l_is_data(lua_State *L)
+{
+    lua_pushboolean(L, luaL_testudata(L, 1, "switchyard.data") != NULL);
+    return 1;
+}
+
 /* Contiguous (B,T) i32, of the shape of `like` unless that is NULL. */
 static struct sy_tensor *check_ids(lua_State *L, int arg, const struct sy_tensor *like)
 {
@@ -365,7 +372,7 @@ static const luaL_Reg functions[] = {
     {"draw", l_draw},
     {"hyper", l_hyper},
     {"batch", l_batch},
-    {"eval_batch", l_eval_batch}, {"eval_windows", l_eval_windows},
+    {"eval_batch", l_eval_batch}, {"eval_windows", l_eval_windows}, {"is_data", l_is_data},
     {"check_batch", l_check_batch},
     {"nearest", l_nearest},
     {"entropy", l_entropy},
