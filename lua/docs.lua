@@ -158,7 +158,8 @@ docs.entries = {
    .. "loss and gradient norm against the 128 steps before (mean is what was usual: the median of the last 32; a deviation "
    .. "is the median change of a step), the layers and experts with the largest gradients, the "
    .. "routers, the sequences with their documents and texts, and what the journal says of the 50 steps before. Where a "
-   .. "step stood out, the loss of each sequence alone (of more than 8 that of the worst). Skipped are single steps: the step counts, nothing is learned from "
+   .. "step stood out, the loss of each sequence alone (of more than 8 that of the worst). Which sequences a step saw is not "
+   .. "known any more when the data was exchanged later (train.resume with force). Skipped are single steps: the step counts, nothing is learned from "
    .. "it, and it is in the journal and in the series skipped (1 loss, 2 gradient norm, 3 not finite, 4 left out by a "
    .. "journal). For 64 steps after a change of the run only what is not finite is skipped.", "r:why(1)"},
   {"run:alarms", "r:alarms() -> list of {name=, condition=, on=, step=, text=}", "The alarms there are, and what each said "

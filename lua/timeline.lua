@@ -300,16 +300,24 @@ end
 
 local BACK, TRIES = 32, 3 -- steps before the first that was skipped, doubled each time; times
 
+-- The last of the steps after `to` that draw the windows up to number `upto`, as many a step as now.
+local function step_of(r, to, upto)
+  local each = r._h:get "batch" * r._h:get "accumulate"
+  return to + (upto - r._h:windows(to + 1) + each - 1) // each
+end
+
 local function leave_out(r, first, last)
   local back = BACK << (r._rewinds or 0)
   local to = math.max(0, first - 1 - back)
+  local upto, stood_out = r._h:windows(last + 1), last
   rewind(r, to)
+  if upto then last = step_of(r, to, upto) end -- changes of batch or accumulate meanwhile are gone
   for step = to + 1, last do
     r._h:apply{kind = "skip", value = step, text = ("step %d is left out"):format(step)}
   end
-  r._h:note("rewind", ("steps %d to %d stood out: rewound to %d, left out up to %d"):format(first, last, to, last))
+  r._h:note("rewind", ("steps %d to %d stood out: rewound to %d, left out up to %d"):format(first, stood_out, to, last))
   engine.event(r.name, "rewind", ("steps %d to %d stood out: rewound to step %d; the data of steps %d to %d are left out")
-    :format(first, last, to, to + 1, last))
+    :format(first, stood_out, to, to + 1, last))
 end
 
 --- After max_skips with auto_rewind: back to before it began, without the data of then.  What cannot be done so

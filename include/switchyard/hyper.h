@@ -31,7 +31,7 @@ enum sy_live {
     X(weight_decay, false, 0, 1e3, 0.1, NEXT, "AdamW: decoupled decay of parameters with 2 dimensions or more") \
     X(clip, false, 0, 1e9, 1.0, NEXT, "largest global gradient norm; 0: no clipping")              \
     X(eval_every, true, 0, 1e12, 100, NEXT, "steps between evaluations; 0: never")                 \
-    X(eval_batches, true, 1, 1e9, 20, NEXT, "of 16 windows each, in an evaluation")                            \
+    X(eval_batches, true, 1, 1e9, 20, NEXT, "batches of an evaluation, of 16 windows each whatever batch is")                            \
     X(sample_every, true, 0, 1e12, 0, NEXT, "steps between samples; 0: never")                     \
     X(checkpoint_every, true, 0, 1e12, 500, NEXT, "steps between checkpoints; 0: never but at the end")           \
     X(skip_sigma, false, 0, 1e6, 30, NEXT, "a step whose loss is so many deviations, and a 20th of that in nats, over what is usual is skipped; 0: none but what is not finite") \

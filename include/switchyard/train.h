@@ -250,6 +250,8 @@ struct sy_row { /* a sequence of a step */
  * many there are of them; *context gets their length. */
 int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64_t n,
                         struct sy_row *out, int64_t *context);
+/* Windows that were, or would be, drawn before a step, by the run's journal; -1: its windows are not counted. */
+int64_t sy_trainer_windows(struct sy_trainer *t, int64_t step);
 /* After event "rewind": the steps that were to be skipped in a row.  false: there were none. */
 bool sy_trainer_rewind_wanted(struct sy_trainer *t, int64_t *first, int64_t *last);
 

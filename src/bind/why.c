@@ -3,6 +3,7 @@
  *
  *   run:rows(step) -> list of {micro=, row=, start=, document=, documents=, source=, line=, domain=}, all counted
  *                     from 1 but start (a token's place in the data); context= their length
+ *   run:windows(step) -> how many windows of the data were drawn before the step; nil: they are not counted
  *   run:rows_until(series, step, n) -> list of the last n rows up to step, {step, value...} each; nil: no such series
  *   run:row_ids(start, n) -> list of token ids
  *   run:spikes() -> list of {step=, loss=, ...}, the oldest first
@@ -58,6 +59,15 @@ static int run_rows(lua_State *L)
     }
     if (i)
         lsy_set_integer(L, "context", context);
+    return 1;
+}
+
+static int run_windows(lua_State *L)
+{
+    int64_t n = sy_trainer_windows(lsy_check_trainer(L, 1), luaL_checkinteger(L, 2));
+    if (n < 0)
+        return 0;
+    lua_pushinteger(L, n);
     return 1;
 }
 
@@ -227,7 +237,7 @@ static int l_clean(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    {"rows", run_rows},     {"row_ids", run_row_ids}, {"rows_until", run_until}, {"spikes", run_spikes}, {"spike_detail", run_spike_detail},
+    {"rows", run_rows},     {"windows", run_windows},     {"row_ids", run_row_ids}, {"rows_until", run_until}, {"spikes", run_spikes}, {"spike_detail", run_spike_detail},
     {"against", run_against},
     {"alarms", run_alarms}, {"rewind_wanted", run_rewind_wanted}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"clean", l_clean}, {NULL, NULL}};

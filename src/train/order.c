@@ -105,6 +105,17 @@ static int derive(const struct sy_trainer *t, int64_t step, struct sy_sampler *s
     return sy_sampler_check(s, NULL);
 }
 
+int64_t sy_trainer_windows(struct sy_trainer *t, int64_t step)
+{
+    struct sy_sampler s;
+    struct sy_place p;
+    int64_t accumulate;
+    pthread_mutex_lock(&t->lock);
+    int rc = step < 1 || t->c.by_step ? -1 : derive(t, step, &s, &p, &accumulate);
+    pthread_mutex_unlock(&t->lock);
+    return rc ? -1 : (int64_t)p.windows;
+}
+
 int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64_t n,
                         struct sy_row *out, int64_t *context)
 {

@@ -146,6 +146,7 @@ for _, sampling in ipairs{"random", "epoch", "sequential"} do
   local r = run({sampling = sampling, steps = 20, lr = 0, save = true, name = name, checkpoint_every = 6}, shapes)
   truth(r, sampling .. ": r:why names the windows that were trained on")
   local all, hash = starts(r, 1, 20), r:hash()
+  is(engine.read_checkpoint(r:checkpoint()).windows, r._h:windows(21), "the place that was kept is that which is derived")
   r:rewind(7):close()
   r = train.resume(name, {paused = true})
   is(r.step, 7, "rewound and resumed")

@@ -219,6 +219,20 @@ is(left[1] .. " " .. left[#left], "69 103", "... namely")
 is(r:why(80).reason, "left out", "r:why knows")
 ok(replay(r.name).identical, "its replay is identical")
 r:close()
+
+r = small(4, {auto_rewind = true, max_skips = 3, checkpoint_every = 20})
+broken = false
+every(r, 1, function()
+  if broken then return end
+  if r.step == 95 then r.batch = 4 end
+  broken = r.step == 100
+  if broken then r.z, r.aux = 1e30, 1e38 end
+end)
+r:wait()
+left = {}
+for _, e in ipairs(r:journal()) do left[#left + 1] = e.kind == "skip" and math.tointeger(e.value) or nil end
+is(left[1] .. " " .. left[#left], "69 111", "the windows of then are left out, though the batch is again the one before")
+r:close()
 os.remove(poisoned)
 
 t.done()
