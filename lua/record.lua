@@ -234,8 +234,14 @@ function record.create(r, more)
   rawset(r, "_store", store)
   rawset(r, "_config", config)
   for _, e in ipairs(journal) do store:add("journal", e.step, e.kind, e.text, record.pack(e)) end
+<<<<<<< HEAD
   store:attach(r._h)
   ok, why = r._h:set_dir(store:path(), o.keep, o.keep_every)
+=======
+  ok, why, kind = store:attach(r._h)
+  if not ok then return nil, why, kind end
+  ok, why = r._h:set_dir(path, o.keep, o.keep_every)
+>>>>>>> 9125c1d (base, run, cpu, main: what the system does not give is told, and ends well)
   if not ok then return nil, why, "IO" end
   return true
 end

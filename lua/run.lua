@@ -149,11 +149,11 @@ end
 
 --- Among runs() from now on; its thread runs, paused if o.paused.
 function Run._launch(r)
-  runs.list[#runs.list + 1] = r
-  runs.by_name[r.name] = r
   say_size(r)
   if r._o.paused then r._h:pause() end
-  r._h:start()
+  r._h:start() -- or there was no thread to be had
+  runs.list[#runs.list + 1] = r
+  runs.by_name[r.name] = r
   return r
 end
 
@@ -187,6 +187,17 @@ local function keep_record(r, what, more)
 end
 Run._keep_record = keep_record
 
+-- A run that could not begin: its name is free again, and the model is nobody's.
+local function give_back(r)
+  local store, m = rawget(r, "_store"), r._m
+  rawset(r, "_store", nil)
+  r._h:close()
+  m._run, m._owner = nil, nil
+  if not store then return end
+  record.remove(store:path(), m)
+  store:close()
+end
+
 Run._read_options, Run._fresh_name = read_options, fresh_name
 
 local function start(m, d, given)
@@ -203,7 +214,9 @@ local function start(m, d, given)
   Run._check_name("train", o.name, not o.save)
   local r = Run._make(m, d, o)
   if o.save then keep_record(r, "train") end
-  return Run._launch(r)
+  local ok, why = pcall(Run._launch, r)
+  if not ok then give_back(r) error(why, 0) end
+  return r
 end
 
 --- train(m, d, options) -> run, at once; the run goes on in its own thread

@@ -88,7 +88,7 @@ local function take_directory(h, store, config, info)
   h:set_config(info.config, config.id)
   drop_undo(path) -- of a rewind that was killed
   assert(h:set_dir(path, config.train.keep, config.train.keep_every))
-  store:attach(h)
+  assert(store:attach(h))
 end
 
 local OTHERS = ", by the data order of the version that began it; evaluations see other windows than there"

@@ -22,6 +22,7 @@
 #include "repl/tell.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -461,11 +462,33 @@ static void report_bug(const char *cond, const char *file, int line, const char 
             PACKAGE_VERSION, cond, func, file, line);
 }
 
-int main(int argc, char **argv)
+/* What was printed and got lost is a failure, which is told once; but not to whom reads no more (| head). */
+static int close_output(int status)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    int cause = fflush(stdout) ? errno : 0;
+    if (!cause && !ferror(stdout))
+        return status;
+    if (cause == EPIPE || (poll(&out, 1, 0) > 0 && out.revents & POLLERR))
+        return status;
+    if (!status || !sy_chunk_told_output())
+        sy_tell("standard output cannot be written%s%s", cause ? ": " : "", cause ? strerror(cause) : "");
+    return status ? status : 1;
+}
+
+/* Without the destructors of libraries: OpenBLAS waits for threads of its own, which, where addresses are
+ * short (ulimit -v), wait for memory for ever.  Nothing of ours is left to them. */
+static int leave(int status)
+{
+#ifndef SY_SANITIZED /* which report at the end */
+    _exit(status);
+#endif
+    return status;
+}
+
+static int run_program(int argc, char **argv)
 {
     struct plan p = {0};
-    sy_thread_main();
-    sy_assert_set_handler(report_bug);
     int status = read_options(argc, argv, &p);
     if (status)
         return status;
@@ -477,7 +500,12 @@ int main(int argc, char **argv)
         printf("%s %s\n", PACKAGE_NAME, PACKAGE_VERSION);
     else
         status = start(&p, argc, argv);
-    if (fflush(stdout) && !status && errno != EPIPE)
-        status = 1;
     return status;
+}
+
+int main(int argc, char **argv)
+{
+    sy_thread_main();
+    sy_assert_set_handler(report_bug);
+    return leave(close_output(run_program(argc, argv)));
 }

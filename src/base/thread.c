@@ -42,8 +42,14 @@ void sy_thread_main(void)
     use(spare, sizeof spare, NULL);
 }
 
+static _Atomic int fail_at;
+
+void sy_thread_fail_at(int n) { fail_at = n; }
+
 int sy_thread_start(pthread_t *thread, void *(*fn)(void *ctx), void *ctx)
 {
+    if (fail_at > 0 && --fail_at == 0)
+        return EAGAIN;
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
     struct start start = {fn, ctx, {{0}}};
     sigset_t all, before;

@@ -12,6 +12,9 @@
 /* As pthread_create: 0 or an errno.  The caller joins it. */
 int sy_thread_start(pthread_t *thread, void *(*fn)(void *ctx), void *ctx);
 
+/* Tests: let the n-th start from now (1 = the next) fail with EAGAIN; 0: none. */
+void sy_thread_fail_at(int n);
+
 /* The alternate signal stack of the main thread, which calls it. */
 void sy_thread_main(void);
 

@@ -272,6 +272,10 @@ static int print_aside(lua_State *L)
     return 0;
 }
 
+static bool told_output;
+
+bool sy_chunk_told_output(void) { return told_output; }
+
 /* print as Lua has it, but a closed pipe (| head) ends the chunk, silently. */
 static int print(lua_State *L)
 {
@@ -287,11 +291,12 @@ static int print(lua_State *L)
         lua_pop(L, 1);
     }
     putchar('\n');
-    if (fflush(stdout) && errno == EPIPE)
-        closed = true;
-    if (ferror(stdout))
-        return luaL_error(L, "print: standard output cannot be written");
-    return 0;
+    int cause = fflush(stdout) ? errno : 0;
+    closed |= cause == EPIPE;
+    if (!ferror(stdout))
+        return 0;
+    told_output = true;
+    return luaL_error(L, "print: standard output cannot be written: %s", strerror(cause ? cause : EIO));
 }
 
 /* ---- completion ---- */

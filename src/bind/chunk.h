@@ -45,6 +45,9 @@ enum sy_chunk_result sy_chunk_command(struct lua_State *L, char *const *words, i
 /* The exit status that quit(n) or os.exit(n) at the prompt asked for. */
 int sy_chunk_status(void);
 
+/* Has print told already that standard output cannot be written? */
+bool sy_chunk_told_output(void);
+
 /* f is called on the Lua thread when quit() ended a job: the prompt is to end. */
 void sy_chunk_on_quit(void (*f)(void));
 

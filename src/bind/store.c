@@ -6,7 +6,8 @@
  *   engine.store_open(name, {dir=, write=false}) -> store; or nil, message, code
  *   engine.store_name_ok(name, new) -> true; or false, why
  *
- *   store:attach(run)      the store's thread writes the run's metrics and status from now on
+ *   store:attach(run)      the store's thread writes the run's metrics and status from now on -> true; or nil, message,
+ *                          code: there is no thread
  *   store:detach()         write what is left and let go; closing either does it, too
  *   store:flush(), store:close(), store:remove()     -> true; or nil, message, code
  *   store:inherit(other)             all of a store whose folder was deleted, into one that is claimed
@@ -127,6 +128,14 @@ static void read_status(void *ctx, struct sy_store_status *out)
     strncpy(out->state, sy_run_state_name(s.state), sizeof out->state - 1);
 }
 
+static int done(lua_State *L, int rc, const struct sy_err *err)
+{
+    if (rc)
+        return lsy_fail_or_raise(L, err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 static int store_attach(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -139,12 +148,12 @@ static int store_attach(lua_State *L)
     b->run = lua_touserdata(L, 2);
     if (sy_store_attach(b->store, sy_trainer_metrics(t), read_status, b, &err)) {
         b->trainer = NULL;
-        return lsy_raise(L, &err);
+        return done(L, -1, &err);
     }
     b->next = attached;
     attached = b;
     lsy_store_link(b->run, b->store);
-    return 0;
+    return done(L, 0, &err);
 }
 
 static int store_detach(lua_State *L)
@@ -160,14 +169,6 @@ static int store_gc(lua_State *L)
     sy_store_close(b->store, NULL);
     b->store = NULL;
     return 0;
-}
-
-static int done(lua_State *L, int rc, const struct sy_err *err)
-{
-    if (rc)
-        return lsy_fail_or_raise(L, err);
-    lua_pushboolean(L, 1);
-    return 1;
 }
 
 static int store_close(lua_State *L)

@@ -13,7 +13,7 @@
  *     What lies in a group and is not seen has P = 0, and zeros do not change a chain.
  *  2. Every sum runs in an order that shapes and masks alone decide: the heads of a group ascending,
  *     queries ascending, keys ascending.
- *  3. Without memory for scratch the outputs become NaN, which stops a training with a message.
+ *  3. Without memory for scratch a task leaves its outputs as they are, and the call says so.
  *  4. Scratch slots PACK_A, PACK_B and GEMM: not from inside an epilogue of a grouped product.
  *
  * Source: Dao et al. 2022 (FlashAttention), algorithms 1 and 4; Dao 2023, section 3.1.
@@ -28,6 +28,7 @@
 #include "cpu/int64.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 enum {
@@ -35,6 +36,12 @@ enum {
     BLOCK = 256, /* keys of a block; backward also queries */
     CHUNK = 512, /* queries of a forward task */
     LD = BLOCK + 16 /* of score buffers: not a power of two */
+};
+
+/* What the tasks of a call share. */
+struct work {
+    const struct sy_attn *a;
+    atomic_bool failed;
 };
 
 /* -- one head's operands ------------------------------------------------------------------------- */
@@ -221,24 +228,17 @@ static void forward_rows(const struct head *x, const struct forward *f, int64_t 
     }
 }
 
-static void fill_nan(float *base, int64_t ld, int64_t rows, int64_t d)
-{
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < d; j++)
-            base[i * ld + j] = NAN;
-}
-
 /* Tasks are numbered from the last chunk down: under a causal mask it is the longest. */
 static void forward_task(void *ctx, int64_t task)
 {
-    const struct sy_attn *a = ctx;
+    struct work *work = ctx;
+    const struct sy_attn *a = work->a;
     const int64_t heads = a->b * a->g, chunk = ceil_div(a->t, CHUNK) - 1 - task / heads;
     const struct head x = head_of(a, task % heads / a->g, task % heads % a->g);
     const int64_t share = a->h / a->g, end = min64((chunk + 1) * CHUNK, a->t);
     struct forward f;
     if (!forward_scratch(&x, &f)) {
-        fill_nan(a->o + (x.b * a->t + chunk * CHUNK) * a->ldo + x.g * share * a->d, a->ldo,
-                 end - chunk * CHUNK, share * a->d);
+        atomic_store(&work->failed, true);
         return;
     }
     forward_pack(&x, &f);
@@ -247,10 +247,12 @@ static void forward_task(void *ctx, int64_t task)
             forward_rows(&x, &f, h, t, min64(ROWS, end - t));
 }
 
-void sy_attention(const struct sy_attn *a)
+bool sy_attention(const struct sy_attn *a)
 {
+    struct work work = {a, false};
     if (a->b > 0 && a->t > 0 && a->g > 0)
-        sy_pool_run(a->b * a->g * ceil_div(a->t, CHUNK), forward_task, (void *)(uintptr_t)a);
+        sy_pool_run(a->b * a->g * ceil_div(a->t, CHUNK), forward_task, &work);
+    return !atomic_load(&work.failed);
 }
 
 /* -- backward ------------------------------------------------------------------------------------ */
@@ -391,7 +393,8 @@ static void backward_block(const struct head *x, struct backward *f)
 
 static void backward_task(void *ctx, int64_t task)
 {
-    const struct sy_attn *a = ctx;
+    struct work *work = ctx;
+    const struct sy_attn *a = work->a;
     const struct head x = head_of(a, task / a->g, task % a->g);
     const int64_t share = a->h / a->g, h0 = x.g * share;
     float *dq = a->dq + x.b * a->t * a->lddq + h0 * a->d;
@@ -399,9 +402,7 @@ static void backward_task(void *ctx, int64_t task)
     float *dv = a->dv + x.b * a->s * a->lddv + x.g * a->d;
     struct backward f;
     if (!backward_scratch(&x, &f)) {
-        fill_nan(dq, a->lddq, a->t, share * a->d);
-        fill_nan(dk, a->lddk, a->s, a->d);
-        fill_nan(dv, a->lddv, a->s, a->d);
+        atomic_store(&work->failed, true);
         return;
     }
     zero_rows(dq, a->lddq, a->t, share * a->d);
@@ -418,8 +419,10 @@ static void backward_task(void *ctx, int64_t task)
     }
 }
 
-void sy_attention_backward(const struct sy_attn *a)
+bool sy_attention_backward(const struct sy_attn *a)
 {
+    struct work work = {a, false};
     if (a->b > 0 && a->g > 0 && a->t + a->s > 0)
-        sy_pool_run(a->b * a->g, backward_task, (void *)(uintptr_t)a);
+        sy_pool_run(a->b * a->g, backward_task, &work);
+    return !atomic_load(&work.failed);
 }

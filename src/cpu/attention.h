@@ -18,6 +18,7 @@
 
 #include "cpu/gemm.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum sy_attn_mask { SY_ATTN_FULL, SY_ATTN_CAUSAL, SY_ATTN_PREFIX };
@@ -39,7 +40,8 @@ struct sy_attn {
     int64_t lddq, lddk, lddv;
 };
 
-void sy_attention(const struct sy_attn *a);          /* writes o, lse */
-void sy_attention_backward(const struct sy_attn *a); /* reads q k v o lse d_o, writes dq dk dv */
+/* False: there was no memory for scratch, and some of the outputs are not written. */
+bool sy_attention(const struct sy_attn *a);          /* writes o, lse */
+bool sy_attention_backward(const struct sy_attn *a); /* reads q k v o lse d_o, writes dq dk dv */
 
 #endif

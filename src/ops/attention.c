@@ -205,6 +205,11 @@ static double scale64(const struct sy_run *x, int64_t d)
     return x->attrs->f[0] != 0 ? x->attrs->f[0] : 1 / sqrt((double)d);
 }
 
+static int no_scratch(const struct sy_run *x)
+{
+    return sy_err_set(x->err, SY_E_MEMORY, "attention: out of memory: a thread's packed keys, values and queries do not fit");
+}
+
 int sy__run_attention(const struct sy_run *x)
 {
     struct sy_attn a = describe(x, x->in, x->in + 3);
@@ -224,8 +229,7 @@ int sy__run_attention(const struct sy_run *x)
     a.v = sy_data(x->in[2]);
     a.o = sy_data(x->out[0]);
     a.lse = data_of(x->out[1]);
-    sy_attention(&a);
-    return 0;
+    return sy_attention(&a) ? 0 : no_scratch(x);
 }
 
 int sy__run_attention_backward(const struct sy_run *x)
@@ -258,8 +262,7 @@ int sy__run_attention_backward(const struct sy_run *x)
     a.dq = sy_data(x->out[0]);
     a.dk = sy_data(x->out[1]);
     a.dv = sy_data(x->out[2]);
-    sy_attention_backward(&a);
-    return 0;
+    return sy_attention_backward(&a) ? 0 : no_scratch(x);
 }
 
 /* ---- gradient and cost ---- */

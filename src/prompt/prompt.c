@@ -18,6 +18,7 @@
 #include "desk/desk.h"
 #include "desk/signals.h"
 #include "repl/edit.h"
+#include "repl/tell.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -414,7 +415,7 @@ int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start)
     sy_chunk_on_quit(on_quit);
     sy_host_clear_interrupt(); /* of the init file */
     if (!open || sy_host_start(L)) {
-        fputs("switchyard: cannot start the prompt\n", stderr);
+        sy_tell("cannot start the prompt: %s", open ? "the system allows no more threads" : "no terminal, or no memory");
         return 1;
     }
     if (!bench && start->greeting)

@@ -431,6 +431,16 @@ void sy_store_wake(struct sy_store *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+static void watch(struct sy_store *s, struct sy_metrics *metrics,
+                  void (*status)(void *ctx, struct sy_store_status *out), void *ctx)
+{
+    pthread_mutex_lock(&s->db_lock);
+    s->metrics = metrics;
+    s->status_of = status;
+    s->ctx = ctx;
+    pthread_mutex_unlock(&s->db_lock);
+}
+
 int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
                     void (*status)(void *ctx, struct sy_store_status *out), void *ctx,
                     struct sy_err *err)
@@ -438,15 +448,14 @@ int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
     if (check_writable(s, err))
         return -1;
     sy_store_detach(s);
-    pthread_mutex_lock(&s->db_lock);
-    s->metrics = metrics;
-    s->status_of = status;
-    s->ctx = ctx;
-    pthread_mutex_unlock(&s->db_lock);
+    watch(s, metrics, status, ctx);
     s->quit = false;
     int rc = sy_thread_start(&s->thread, flush_thread, s);
     s->threaded = !rc;
-    return rc ? sy_err_sys(err, rc, "%s: cannot start a thread", s->where) : 0;
+    if (!rc)
+        return 0;
+    watch(s, NULL, NULL, NULL); /* the caller's things may go any time */
+    return sy_err_sys(err, rc, "%s: cannot start the thread that writes", s->where);
 }
 
 void sy_store_detach(struct sy_store *s)

@@ -267,7 +267,10 @@ int sy_trainer_start(struct sy_trainer *t, struct sy_err *err)
     pthread_mutex_unlock(&t->lock);
     int rc = sy_thread_start(&t->thread, train_thread, t);
     if (rc) {
+        pthread_mutex_lock(&t->lock);
         t->alive = false;
+        t->status.state = SY_RUN_PAUSED; /* nobody waits for its steps */
+        pthread_mutex_unlock(&t->lock);
         return sy_err_sys(err, rc, "train: cannot start a thread");
     }
     t->started = true;

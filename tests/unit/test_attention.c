@@ -5,10 +5,12 @@
 #include "cpu/attention.h"
 #include "cpu/cpu.h"
 
+#include "base/mem.h"
 #include "base/pool.h"
 #include "unit/tap.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,11 +291,43 @@ static void test_extremes(void)
     release(&c);
 }
 
+/* A thread of its own has no scratch yet. */
+static void *without_memory(void *ctx)
+{
+    struct data *c = ctx;
+    bool *failed = calloc(2, sizeof *failed);
+    sy_mem_fail_at(1);
+    failed[0] = !sy_attention(&c->a);
+    sy_mem_fail_at(1);
+    failed[1] = !sy_attention_backward(&c->a);
+    sy_mem_fail_at(0);
+    return failed;
+}
+
+static void test_memory(void)
+{
+    struct data c = make(&cases[0].x);
+    float *out = calloc(c.outs, sizeof *out);
+    pthread_t thread;
+    void *result;
+    sy_pool_set_threads(1, NULL);
+    run(&c, out);
+    pthread_create(&thread, NULL, without_memory, &c);
+    pthread_join(thread, &result);
+    bool *failed = result;
+    tap_ok(failed[0], "forward without scratch says so");
+    tap_ok(failed[1], "and backward");
+    free(failed);
+    free(out);
+    release(&c);
+}
+
 int main(void)
 {
     for (int i = 0; i < CASES; i++)
         test_case(i);
     test_threads();
     test_extremes();
+    test_memory();
     return tap_done();
 }

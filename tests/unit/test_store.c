@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "run/codec.h"
 #include "run/lock.h"
 #include "run/metrics.h"
@@ -344,6 +345,26 @@ static void test_no_room(void)
 }
 
 /* ---- round trip ---- */
+
+static void count_status(void *ctx, struct sy_store_status *out)
+{
+    ++*(int *)ctx;
+    *out = (struct sy_store_status){.state = "running"};
+}
+
+/* No thread to be had: who attached is told, and never asked anything afterwards. */
+static void test_no_thread(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    struct sy_store *s = make("threadless", NULL);
+    int asked = 0;
+    sy_thread_fail_at(1);
+    tap_ok(sy_store_attach(s, m, count_status, &asked, &err) && err.code == SY_E_IO, "no thread: %s", err.msg);
+    sy_metrics_free(m);
+    tap_ok(!sy_store_close(s, &err), "it closes");
+    tap_is_int(asked, 0, "without asking");
+}
 
 static void give_status(void *ctx, struct sy_store_status *out)
 {
@@ -1213,6 +1234,7 @@ int main(void)
     test_version_1();
     test_list();
     test_idle();
+    test_no_thread();
     tap_is_int((int64_t)sy_mem_live(), (int64_t)before, "nothing leaks");
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
     return system(command) ? 99 : tap_done();

@@ -4,6 +4,7 @@
 
 #include "base/thread.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/resource.h>
@@ -80,6 +81,12 @@ int main(void)
     tap_ok(sigismember(&before, SIGTERM) == sigismember(&after, SIGTERM) &&
                sigismember(&before, SIGINT) == sigismember(&after, SIGINT),
            "who starts it is as before");
+    sy_thread_fail_at(2);
+    rc = sy_thread_start(&thread, mask_of, &mask);
+    tap_ok(rc == 0 && pthread_join(thread, NULL) == 0 && sy_thread_start(&thread, mask_of, &mask) == EAGAIN,
+           "one that is to fail fails");
+    rc = sy_thread_start(&thread, mask_of, &mask);
+    tap_ok(rc == 0 && pthread_join(thread, NULL) == 0, "and the next does not");
     tap_is_int(overflow(true), 42, "its stack is full: the handler runs");
     tap_is_int(overflow(false), 42, "so it does for the main thread");
     return tap_done();

@@ -4,6 +4,7 @@
 #include "unit/tap.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "base/mem.h"
 #include "ops/build.h"
 #include "run/metrics.h"
@@ -321,6 +322,20 @@ static void test_peak(struct sy_corpus *corpus)
     peak = 0;
 }
 
+/* No thread to be had: an error, nobody waits for steps, and it may begin later. */
+static void test_no_thread(struct sy_corpus *corpus)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_status s;
+    struct sy_trainer *t = make(corpus);
+    sy_thread_fail_at(1);
+    tap_ok(sy_trainer_start(t, &err) && err.code == SY_E_IO, "without a thread it does not start: %s", err.msg);
+    sy_trainer_status(t, &s);
+    tap_ok(s.state == SY_RUN_PAUSED && sy_trainer_wait(t, STEPS, 60), "and is not waited for");
+    tap_ok(!sy_trainer_start(t, NULL) && sy_trainer_wait(t, STEPS, 60), "it starts when there is one");
+    finish(t);
+}
+
 int main(void)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -340,6 +355,7 @@ int main(void)
     test_announced_once(corpus);
     test_evaluation(corpus);
     test_peak(corpus);
+    test_no_thread(corpus);
     sy_corpus_unref(corpus);
     return tap_done();
 }
