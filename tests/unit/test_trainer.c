@@ -4,8 +4,8 @@
 #include "unit/tap.h"
 
 #include "base/clock.h"
-#include "base/thread.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "ops/build.h"
 #include "run/metrics.h"
 #include "switchyard/train.h"
