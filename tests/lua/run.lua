@@ -342,7 +342,9 @@ do
   own.sleep = sleep
   local long = ("ä line "):rep(63)
   r:note(long)
-  is(r:journal()[#r:journal()].text, long, "one of 504 bytes, whole")
+  local whole = false -- what was set above takes effect before it or after it
+  for _, e in ipairs(r:journal()) do whole = whole or e.text == long end
+  ok(whole, "one of 504 bytes, whole")
   for _, bad in ipairs{("x"):rep(512), "a\0b"} do
     local fine, why = pcall(r.note, r, bad)
     ok(not fine and why:find("note: a text of " .. #bad .. " bytes: at most 511 bytes, none of them 0", 1, true),
