@@ -93,6 +93,7 @@ end
 
 --- cli.run(name, words...): ends the program with the status, unless there are runs to wait for
 function cli.run(name, ...)
+  require("switchyard.record").output = io.stderr
   local ok, why = pcall(commands[name], {...})
   if ok then return end
   if type(why) ~= "string" or why:find "interrupted$" then error(why, 0) end

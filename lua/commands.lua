@@ -226,7 +226,7 @@ end
 
 row("jobs", "", "jobs()", "What goes on beside the prompt: code that waits for a run (r:wait(), r:eval()) or sleeps. A line that has to "
   .. "wait for long becomes a job; what it prints stands behind its number.", list_jobs, {read = one_name, example = "jobs()"})
-row("kill", "N", "kill(n)", "End job N, as Ctrl-C ends the newest one. Runs are not touched. Errors: there is no such job.", kill, {read = number})
+row("kill", "N", "kill(n)", "End job N, as Ctrl-C twice ends the newest one. Runs are not touched. Errors: there is no such job.", kill, {read = number})
 row("pause", "[RUN]", "pause(r)", "Pause a run after its step: the newest live one, or the named.", pause,
   {read = one_name, quiet = true, example = "pause(r)"})
 row("resume", "[RUN]", "resume(r)", "Go on with a run.", resume, {read = one_name, quiet = true, example = "resume(r)"})

@@ -305,6 +305,20 @@ local function load_tokenizer(what, path, t)
   return tok
 end
 
+-- f(...) with what it prints going to this file (nil: as ever); of a command, whose standard output has its result.
+local function beside(file, f, ...)
+  if not file then return f(...) end
+  local io, print, write, stdout = _G.io, _G.print, _G.io.write, _G.io.stdout
+  _G.print = function(...)
+    local texts = table.pack(...)
+    for i = 1, texts.n do texts[i] = tostring(texts[i]) end
+    file:write(table.concat(texts, "\t"), "\n")
+  end
+  io.write, io.stdout = function(...) return file:write(...) end, file
+  local back <close> = setmetatable({}, {__close = function() _G.print, io.write, io.stdout = print, write, stdout end})
+  return f(...)
+end
+
 -- Run a stored script up to its first train(): it defines the model's family, or its router, on the way.
 local function run_code(what, path, config)
   local name = config.model.code or config.script
@@ -320,7 +334,7 @@ local function run_code(what, path, config)
   if not f then error(("%s: %s"):format(what, wrong), 0) end
   local before = package.path
   package.path = path .. "/code/?.lua;" .. before
-  local ok, e = pcall(f, table.unpack(config.args or {}))
+  local ok, e = beside(record.output, pcall, f, table.unpack(config.args or {}))
   package.path = before
   if not ok and e ~= stop and not model._family(config.model.family) then
     error(("%s: %s"):format(what, tostring(e)), 0)

@@ -127,10 +127,10 @@ local function go_on(store, name, o)
       error(("%s: %s; {force = true} (--force) goes on all the same"):format(what, changed), 0)
     end
     take_directory(h, store, config, info)
+    h:repeating(true) -- before its thread may tell that it is paused
     Run._launch(r)
     launched = true
     local at = alone(r, "resumed", function()
-      h:repeating(true)
       local from, entries = come_back(r, store, changed, o.force)
       -- A change of now is one behind what had been done.
       go_through(r, entries, o.steps and math.max(info.step, from) or nil, "repeating")
@@ -374,8 +374,8 @@ end
 
 local function fill_fork(child, r, path, image, journal, step)
   local h, store = child._h, child._store
+  h:repeating(true) -- before its thread may tell that it is paused
   Run._launch(child)
-  h:repeating(true)
   must_load(child, path, image, false)
   r._store:flush()
   r._store:restore(h, image.step) -- the parent's series: copied, so that the fork stands alone

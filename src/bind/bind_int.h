@@ -209,7 +209,7 @@ int lsy_resume(lua_State *L, lua_State *co, int nargs, int *nresults, bool may_w
  *             sy_host_wait(L, seconds);
  *         }
  *
- * It is called again after every lsy_wake, and after `seconds`.  what: a static text for :jobs. */
+ * It is called again after every lsy_wake, and after `seconds`.  what: a text for :jobs, copied. */
 bool lsy_may_yield(lua_State *L);
 int lsy_yield(lua_State *L, const char *what, double seconds, lua_KContext ctx, lua_KFunction k);
 void lsy_wake(void); /* any thread: what a job waits for may have come */

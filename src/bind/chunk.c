@@ -6,6 +6,7 @@
 #include "bind/host.h"
 #include "bind/interrupt.h"
 #include "bind/job_int.h"
+#include "bind/progress.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -252,9 +253,10 @@ static bool aside;
 
 void sy_chunk_aside(bool on) { aside = on; }
 
-/* The same text as print's as one message of the host's, of a hook or of a job. */
+/* The same text as print's as one message: an object with --json; of a hook or of a job. */
 static int print_aside(lua_State *L)
 {
+    size_t len;
     int n = lua_gettop(L);
     luaL_Buffer b;
     luaL_buffinit(L, &b);
@@ -265,10 +267,13 @@ static int print_aside(lua_State *L)
         luaL_addvalue(&b);
     }
     luaL_pushresult(&b);
-    if (aside)
-        sy_host_print(lua_tostring(L, -1));
+    const char *text = lua_tolstring(L, -1, &len);
+    if (lsy_progress_get() == LSY_PROGRESS_JSON)
+        lsy_progress_text("print", text, len);
+    else if (aside)
+        sy_host_print(text);
     else
-        lsy_job_print(lua_tostring(L, -1));
+        lsy_job_print(text);
     return 0;
 }
 
@@ -276,12 +281,25 @@ static bool told_output;
 
 bool sy_chunk_told_output(void) { return told_output; }
 
+static int check_output(lua_State *L, int cause)
+{
+    closed |= cause == EPIPE;
+    if (!ferror(stdout))
+        return 0;
+    told_output = true;
+    return luaL_error(L, "print: standard output cannot be written: %s", strerror(cause ? cause : EIO));
+}
+
 /* print as Lua has it, but a closed pipe (| head) ends the chunk, silently. */
 static int print(lua_State *L)
 {
     int n = lua_gettop(L);
     if (aside || *lsy_job_tag())
         return print_aside(L);
+    if (lsy_progress_get() == LSY_PROGRESS_JSON) {
+        print_aside(L);
+        return check_output(L, 0);
+    }
     for (int i = 1; i <= n; i++) {
         size_t len;
         const char *s = luaL_tolstring(L, i, &len);
@@ -291,12 +309,7 @@ static int print(lua_State *L)
         lua_pop(L, 1);
     }
     putchar('\n');
-    int cause = fflush(stdout) ? errno : 0;
-    closed |= cause == EPIPE;
-    if (!ferror(stdout))
-        return 0;
-    told_output = true;
-    return luaL_error(L, "print: standard output cannot be written: %s", strerror(cause ? cause : EIO));
+    return check_output(L, fflush(stdout) ? errno : 0);
 }
 
 /* ---- completion ---- */

@@ -14,9 +14,11 @@
 
 #include <math.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #define GRACE 0.2 /* seconds that a chunk may wait before it becomes a job */
+#define ASKED 5   /* seconds in which a second Ctrl-C ends the job that the first one named */
 #define HOG 0.1   /* seconds after which Ctrl-C ends the job that runs, not the newest one */
 
 static atomic_bool detaching;
@@ -68,7 +70,6 @@ struct lsy_job *lsy_job_new(lua_State *L, int nargs, const char *text, size_t n)
     j->nargs = nargs;
     j->began = sy_now();
     j->until = HUGE_VAL;
-    j->what = "";
     name_text(j, text, n);
     return j;
 }
@@ -255,7 +256,20 @@ void sy_jobs_end(lua_State *L)
         lsy_jobs_serve(L);
 }
 
-static void end_newest(lua_State *L, void *ctx)
+static struct {
+    int job; /* that was named */
+    double until;
+} asked; /* Lua thread only */
+
+static void tell_asked(const struct lsy_job *j)
+{
+    char text[256];
+    snprintf(text, sizeof text, "[job %d] goes on (%s%s%s); Ctrl-C again or :kill %d ends it", j->number,
+             lsy_job_state(j), *j->what ? ": " : "", j->what, j->number);
+    sy_host_print(text);
+}
+
+static void ask_or_end(lua_State *L, void *ctx)
 {
     struct lsy_job *newest = NULL;
     (void)L;
@@ -263,8 +277,16 @@ static void end_newest(lua_State *L, void *ctx)
     for (struct lsy_job *j = first; j; j = j->next)
         if (j->state != SY_JOB_ENDED)
             newest = j;
-    if (newest)
+    if (!newest)
+        return;
+    if (asked.job == newest->number && sy_now() < asked.until) {
         newest->killed = true;
+        asked.job = 0;
+        return;
+    }
+    asked.job = newest->number;
+    asked.until = sy_now() + ASKED;
+    tell_asked(newest);
 }
 
 /* A signal's handler, on the Lua thread. */
@@ -283,7 +305,7 @@ bool sy_job_interrupt(void)
     long long since = atomic_load(&running_since);
     if (since && sy_now() * 1e3 - (double)since > HOG * 1e3)
         return sy_host_urge();
-    sy_host_post(end_newest, NULL, nothing);
+    sy_host_post(ask_or_end, NULL, nothing);
     return true;
 }
 
@@ -296,7 +318,7 @@ bool lsy_may_yield(lua_State *L)
 
 int lsy_yield(lua_State *L, const char *what, double seconds, lua_KContext ctx, lua_KFunction k)
 {
-    current->what = what;
+    snprintf(current->what, sizeof current->what, "%s", what);
     current->works = seconds == 0;
     current->until = sy_now() + seconds;
     lsy_state(L)->waiting = true;

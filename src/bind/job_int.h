@@ -19,7 +19,7 @@ struct lsy_job {
     bool script;        /* from a file: errors with a traceback */
     unsigned seen;      /* changes that it has looked at */
     double began, resumed, until; /* sy_now(); until: wake by itself */
-    const char *what;   /* what it waits for; static */
+    char what[112];     /* what it waits for */
     bool listens;       /* WAITING: lsy_wake is for it */
     bool works;         /* it only lets others go first */
     char text[96];      /* the first line of its code */

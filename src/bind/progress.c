@@ -148,6 +148,20 @@ void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluate
     pthread_mutex_unlock(&lock);
 }
 
+void lsy_progress_text(const char *kind, const char *text, size_t n)
+{
+    struct sy_str o = SY_STR_INIT;
+    sy_str_puts(&o, "{\"event\":");
+    sy_json_quote(&o, kind, strlen(kind));
+    sy_str_puts(&o, ",\"text\":");
+    sy_json_quote(&o, text, n);
+    sy_str_puts(&o, "}\n");
+    pthread_mutex_lock(&lock);
+    say(&o);
+    pthread_mutex_unlock(&lock);
+    sy_str_free(&o);
+}
+
 void lsy_progress_event(const char *run, const char *kind, const char *text)
 {
     struct sy_str o = SY_STR_INIT;

@@ -14,6 +14,8 @@ void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluate
 /* What happened to a run: "[run] text", or {"event":kind,"run":...,"text":...}. */
 void lsy_progress_event(const char *run, const char *kind, const char *text);
 /* A line of text, or {"event":"note","text":...}. */
+/* n bytes that a script printed or a command wrote, as an event of that kind: with --json. */
+void lsy_progress_text(const char *kind, const char *text, size_t n);
 void lsy_progress_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

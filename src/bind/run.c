@@ -20,6 +20,7 @@
 #include "train/params.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define EVAL_SLICE 4 /* batches of the plan */
@@ -268,17 +269,26 @@ static int run_steps(lua_State *L)
     return 0;
 }
 
+static const char *wait_text(struct sy_trainer *t, int64_t step, char text[112])
+{
+    struct sy_status s;
+    sy_trainer_status(t, &s);
+    snprintf(text, 112, "r:wait(), run '%s' to step %lld", sy_trainer_name(t), (long long)(step < s.steps ? step : s.steps));
+    return text;
+}
+
 /* run:wait(step).  Elsewhere than in a job in slices, so that Ctrl-C ends it and hooks of other runs are
  * served; it looks at the run anew each time, for a hook or another job may close it. */
 static int wait_k(lua_State *L, int status, lua_KContext ctx)
 {
+    char what[112];
     int64_t step = luaL_optinteger(L, 2, INT64_MAX);
     (void)status;
     while (!sy_trainer_wait(check_run(L)->trainer, step, 0)) {
         if (lsy_interrupt_wanted())
             return lsy_raise_interrupted(L);
         if (lsy_may_yield(L))
-            return lsy_yield(L, "r:wait()", HUGE_VAL, ctx, wait_k);
+            return lsy_yield(L, wait_text(check_run(L)->trainer, step, what), HUGE_VAL, ctx, wait_k);
         if (!sy_trainer_wait(check_run(L)->trainer, step, 0.005) && sy_host_wait(L, 0.015) < 0)
             return lsy_raise_interrupted(L);
     }
@@ -318,8 +328,11 @@ static int held_k(lua_State *L, int status, lua_KContext then)
         struct sy_trainer *t = lsy_check_trainer(L, 1);
         if (sy_trainer_held(t, 0))
             return ((lua_CFunction)then)(L);
-        if (lsy_may_yield(L) && !lsy_interrupt_wanted())
-            return lsy_yield(L, "the end of a step", HUGE_VAL, then, held_k);
+        if (lsy_may_yield(L) && !lsy_interrupt_wanted()) {
+            char what[112];
+            snprintf(what, sizeof what, "the end of a step of run '%s'", sy_trainer_name(t));
+            return lsy_yield(L, what, HUGE_VAL, then, held_k);
+        }
         if (!sy_trainer_held(t, 0.005) && sy_host_wait(L, 0.005) < 0) {
             sy_trainer_release(lsy_check_trainer(L, 1));
             return lsy_raise_interrupted(L);

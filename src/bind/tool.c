@@ -273,6 +273,10 @@ static int l_write(lua_State *L)
     struct sy_str s = SY_STR_INIT;
     size_t n;
     const char *text = luaL_checklstring(L, 1, &n);
+    if (lsy_progress_get() == LSY_PROGRESS_JSON) {
+        lsy_progress_text("text", text, n);
+        return 0;
+    }
     sy_utf8_sanitize(&s, text, n);
     const char *safe = s.data ? s.data : "";
     if (!lsy_job_write(safe, s.len)) {
