@@ -234,14 +234,9 @@ function record.create(r, more)
   rawset(r, "_store", store)
   rawset(r, "_config", config)
   for _, e in ipairs(journal) do store:add("journal", e.step, e.kind, e.text, record.pack(e)) end
-<<<<<<< HEAD
-  store:attach(r._h)
-  ok, why = r._h:set_dir(store:path(), o.keep, o.keep_every)
-=======
   ok, why, kind = store:attach(r._h)
   if not ok then return nil, why, kind end
-  ok, why = r._h:set_dir(path, o.keep, o.keep_every)
->>>>>>> 9125c1d (base, run, cpu, main: what the system does not give is told, and ends well)
+  ok, why = r._h:set_dir(store:path(), o.keep, o.keep_every)
   if not ok then return nil, why, "IO" end
   return true
 end
@@ -259,8 +254,9 @@ local function move_to(r, store, old)
     return nil, why
   end
   rawset(r, "_store", store)
-  store:attach(r._h)
+  ok, why = store:attach(r._h)
   old:close() -- of it nothing is left to be written
+  if not ok then return nil, why end
   return r._h:set_dir(store:path(), r._o.keep, r._o.keep_every)
 end
 

@@ -189,12 +189,12 @@ Run._keep_record = keep_record
 
 -- A run that could not begin: its name is free again, and the model is nobody's.
 local function give_back(r)
-  local store, m = rawget(r, "_store"), r._m
+  local store = rawget(r, "_store")
   rawset(r, "_store", nil)
   r._h:close()
-  m._run, m._owner = nil, nil
+  r._m._run, r._m._owner = nil, nil
   if not store then return end
-  record.remove(store:path(), m)
+  store:remove()
   store:close()
 end
 
