@@ -166,19 +166,11 @@ function record.pack(e)
   return ("<i8 d s4 s4 s4"):pack((e.expert or 0) - 1, e.value or 0, e.kind, e.key or "", table.concat(values))
 end
 
-local function write_text(path, text)
-  local f, why = io.open(path, "wb")
-  local ok = f and f:write(text)
-  if f then ok = f:close() and ok end
-  if not ok then return nil, why or "cannot write " .. path end
-  return true
-end
-
 local function write_code(path, code)
   if #code == 0 then return true end
   local ok, why = engine.dir_make(path .. "/code")
   for _, s in ipairs(code) do
-    if ok then ok, why = write_text(path .. "/code/" .. s.file, s.text) end
+    if ok then ok, why = engine.file_write(path .. "/code/" .. s.file, s.text) end
   end
   return ok, why
 end
@@ -192,7 +184,7 @@ local function write_files(r, path, config, code, begin)
     ok, why = r._d.tokenizer:save(path .. "/data-tokenizer.json")
   end
   if ok and config.data.kind == "string" then
-    ok, why = write_text(path .. "/data.txt", engine.data_spec(r._d).source)
+    ok, why = engine.file_write(path .. "/data.txt", engine.data_spec(r._d).source)
   end
   if ok then ok, why = write_code(path, code) end
   if ok and begin and (not r._fresh or r.step > 0) then ok, why = r._h:checkpoint_to(path, "start") end

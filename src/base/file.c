@@ -3,11 +3,15 @@
 
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -159,6 +163,46 @@ static int write_temporary(const char *temporary, const void *data, size_t n)
     return status;
 }
 
+/* The process of a name's end, PID-N; 0: it is another's name. */
+static pid_t owner_of(const char *end)
+{
+    char *rest;
+    errno = 0;
+    long pid = *end >= '0' && *end <= '9' ? strtol(end, &rest, 10) : 0;
+    bool good = pid > 0 && pid < INT32_MAX && !errno && *rest == '-' && rest[1] &&
+                strspn(rest + 1, "0123456789") == strlen(rest + 1);
+    return good ? (pid_t)pid : 0;
+}
+
+void sy_file_stale(const char *path, void (*drop)(const char *temporary, void *ctx), void *ctx)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    struct sy_str folder = SY_STR_INIT, start = SY_STR_INIT, whole = SY_STR_INIT;
+    sy_str_printf(&folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    sy_str_printf(&start, "%s.tmp-", name);
+    DIR *d = folder.failed || start.failed ? NULL : opendir(folder.data);
+    for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        pid_t owner = strncmp(e->d_name, start.data, start.len) ? 0 : owner_of(e->d_name + start.len);
+        if (!owner || owner == getpid() || !kill(owner, 0) || errno != ESRCH)
+            continue;
+        sy_str_clear(&whole);
+        sy_str_printf(&whole, "%s%s", slash ? folder.data : "", e->d_name);
+        if (!whole.failed)
+            drop(whole.data, ctx);
+    }
+    if (d)
+        closedir(d);
+    sy_str_free(&folder);
+    sy_str_free(&start);
+    sy_str_free(&whole);
+}
+
+static void drop_file(const char *temporary, void *ctx)
+{
+    (void)ctx;
+    unlink(temporary);
+}
+
 int sy_file_replace(const char *path, const void *data, size_t n, struct sy_err *err)
 {
     static _Atomic uint32_t serial;
@@ -170,6 +214,7 @@ int sy_file_replace(const char *path, const void *data, size_t n, struct sy_err 
         return sy_err_set(err, SY_E_MEMORY, "%s: no memory for its name", path);
     }
     int status = 0;
+    sy_file_stale(path, drop_file, NULL);
     if (write_temporary(temporary.data, data, n) != 0 || rename(temporary.data, path) != 0) {
         status = fail(err, errno, path, "write");
         unlink(temporary.data);

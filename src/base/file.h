@@ -14,5 +14,8 @@ int sy_file_open(int at, const char *path, int flags);
 int sy_file_read(const char *path, size_t max, struct sy_str *out, struct sy_err *err);
 /* Write to a temporary beside it, fsync, rename, fsync the directory: old or new, never half. */
 int sy_file_replace(const char *path, const void *data, size_t n, struct sy_err *err);
+/* PATH.tmp-PID-N, what is made before it gets the name PATH: call drop for each whose process is not there any
+ * more (it was killed meanwhile). */
+void sy_file_stale(const char *path, void (*drop)(const char *temporary, void *ctx), void *ctx);
 int sy_dir_make(const char *path, struct sy_err *err); /* with parents; existing is fine */
 #endif

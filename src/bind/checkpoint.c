@@ -207,6 +207,8 @@ static void read_entry(lua_State *L, int arg, struct sy_journal_entry *e)
     read_text(L, arg, "kind", e->kind, sizeof e->kind);
     read_text(L, arg, "key", e->key, sizeof e->key);
     read_text(L, arg, "text", e->text, sizeof e->text);
+    lua_getfield(L, arg, "step");
+    e->step = luaL_optinteger(L, -1, 0);
     lua_getfield(L, arg, "value");
     e->value = lua_isboolean(L, -1) ? lua_toboolean(L, -1) : luaL_optnumber(L, -1, 0);
     lua_getfield(L, arg, "expert");
@@ -222,7 +224,7 @@ static void read_entry(lua_State *L, int arg, struct sy_journal_entry *e)
         e->values = sy_data(x);
         e->n = sy_tensor_count(x);
     }
-    lua_pop(L, 3);
+    lua_pop(L, 4);
 }
 
 static int run_record(lua_State *L)

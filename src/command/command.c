@@ -407,7 +407,10 @@ static int command_log(int argc, char **argv, bool json)
         return status;
     if (!w.count)
         return fail("log: which run? `switchyard runs` lists those in %s", sy_runs_dir());
-    struct sy_store *s = sy_store_open_read(sy_runs_dir(), w.list[0], &err);
+    char room[4096];
+    const char *folder, *name;
+    sy_run_locate(w.list[0], room, &folder, &name);
+    struct sy_store *s = sy_store_open_read(folder, name, &err);
     if (!s)
         return fail_error(&err);
     status = print_log(s, &w);

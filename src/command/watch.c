@@ -42,7 +42,10 @@ static int fail(const struct sy_err *err)
 static int add(const char *name)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct sy_source *s = w.n < RUNS ? sy_source_stored(sy_runs_dir(), name, &err) : NULL;
+    char room[4096];
+    const char *folder, *last;
+    sy_run_locate(name, room, &folder, &last);
+    struct sy_source *s = w.n < RUNS ? sy_source_stored(folder, last, &err) : NULL;
     if (!s) {
         if (!err.code)
             sy_err_set(&err, SY_E_RANGE, "watch: at most %d runs", RUNS);

@@ -80,6 +80,11 @@ static int make_parent(const char *path, struct sy_err *err)
     return r;
 }
 
+static void drop_folder(const char *temporary, void *ctx)
+{
+    sy_folder_drop(temporary, *(const char *const *const *)ctx);
+}
+
 int sy_folder_begin(const char *path, const char *const *known, char **temp, struct sy_err *err)
 {
     static atomic_uint serial;
@@ -87,6 +92,8 @@ int sy_folder_begin(const char *path, const char *const *known, char **temp, str
     struct sy_str name = SY_STR_INIT;
     char *target = target_of(path, err);
     int r = target && !check_old(target, known, &exists, err) && !make_parent(target, err) ? 0 : -1;
+    if (!r)
+        sy_file_stale(target, drop_folder, &known);
     while (!r) {
         sy_str_clear(&name);
         sy_str_printf(&name, "%s.tmp-%ld-%u", target, (long)getpid(), atomic_fetch_add(&serial, 1));

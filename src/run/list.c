@@ -10,6 +10,23 @@
 #include <string.h>
 #include <sys/stat.h>
 
+void sy_run_locate(const char *word, char room[4096], const char **folder, const char **name)
+{
+    size_t n = strlen(word);
+    while (n > 1 && word[n - 1] == '/')
+        n--;
+    *folder = sy_runs_dir();
+    *name = word;
+    if (n >= 4096 || !memchr(word, '/', n))
+        return; /* the name is looked at when it is opened */
+    memcpy(room, word, n);
+    room[n] = 0;
+    char *slash = strrchr(room, '/');
+    *slash = 0;
+    *folder = slash > room ? room : "/";
+    *name = slash + 1;
+}
+
 static bool has_store(const char *dir, const char *name)
 {
     char path[4096];

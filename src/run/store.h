@@ -41,6 +41,9 @@ struct sy_store;
 
 /* Where runs are kept: SWITCHYARD_RUNS, or "runs".  Borrowed. */
 const char *sy_runs_dir(void);
+/* The folder and the name of the run of which `word` is the name, or the path of its directory.  Both are
+ * borrowed: from room, word or sy_runs_dir. */
+void sy_run_locate(const char *word, char room[4096], const char **folder, const char **name);
 /* May a run be called so?  1 to 64 bytes of UTF-8, no '/' or '\', no control characters, no '.' or
  * '-' in front.  err (or NULL) has the reason. */
 bool sy_store_name_ok(const char *name, struct sy_err *err);

@@ -154,15 +154,16 @@ void sy__checkpoint_clean(const struct sy_dir *dir)
 static int check_space(const struct sy_dir *dir, uint64_t bytes, struct sy_err *err)
 {
     uint64_t free_bytes;
-    char wants[16], has[16];
+    char wants[16], has[16], kept[16];
     if (sy_sys_space(dir, dir->path, &free_bytes))
         return sy__failed("ask for the space of", dir->path, err);
     if (free_bytes >= bytes && free_bytes - bytes >= MARGIN)
         return 0;
     sy_human_bytes((double)bytes, wants);
     sy_human_bytes((double)free_bytes, has);
-    return sy_err_set(err, SY_E_IO, OP ": the disk is full: %s wanted in %s, %s are free", wants,
-                      dir->path, has);
+    sy_human_bytes((double)MARGIN, kept);
+    return sy_err_set(err, SY_E_IO, OP ": the disk is full: %s wanted in %s and %s to stay free, %s are free",
+                      wants, dir->path, kept, has);
 }
 
 /* Where the checkpoint is that had the name before. */

@@ -78,7 +78,15 @@ run 1 --runs "$folder/runs" log first load.1.9
 says 'has 4 columns, not 9'
 run 1 --runs "$folder/runs" log third
 says "run 'third': there is no "
+run 0 log "$folder/runs/first" loss
+has "^20"
+run 0 --runs "$folder/none" log "$folder/runs/first/" loss --csv
+has "^20,"
+run 0 watch "$folder/runs/first" --plain
+has "step 20/30\\|step 30/30"
 run 1 --runs "$folder/runs" log ../first
+says "there is no"
+run 1 --runs "$folder/runs" log ..
 says "must not"
 run 2 --runs "$folder/runs" log
 says 'which run'

@@ -182,6 +182,17 @@ do
   t.ok(got.identical and got.text:find("damaged: the checkpoint of step 6", 1, true), "a damaged checkpoint is named", got.text)
 end
 
+-- ---- what killed processes leave ----
+
+do
+  local m = model.odd{vocab = d.vocab}
+  local left = folder .. "/saved.tmp-2147483646-0" -- no such process
+  engine.dir_make(left)
+  write(left .. "/config.json", "{")
+  t.ok(m:save(folder .. "/saved"), "a model is saved beside what a killed process has left")
+  t.ok(not io.open(left), "which is gone then")
+end
+
 -- ---- journals that were made up ----
 
 do
@@ -199,8 +210,9 @@ do
   for _, expert in ipairs {math.mininteger, math.maxinteger, -1, 1 << 40} do
     t.raises(function() r._h:apply{kind = "freeze", key = "w", expert = expert} end, "expert must be")
   end
+  t.raises(function() r._h:apply{kind = "set", key = "lr", value = -1, step = 7} end, "journal: step 7: ")
   for _, value in ipairs {1e300, -1e300, 0 / 0} do
-    t.raises(function() r._h:apply{kind = "skip", value = value} end, "cannot skip")
+    t.raises(function() r._h:apply{kind = "skip", value = value, step = 9} end, "journal: step 9: cannot skip")
     r._h:record{kind = "skip", value = value}
   end
 end

@@ -95,6 +95,22 @@ static void reading(void)
     sy_str_free(&s);
 }
 
+/* Of processes that were killed while they wrote. */
+static void stale(void)
+{
+    struct stat st;
+    sy_file_replace(path("k"), "old", 3, NULL);
+    sy_file_replace(path("k.tmp-2147483646-0"), "half", 4, NULL); /* no such process */
+    sy_file_replace(path("k.tmp-1-0"), "half", 4, NULL);          /* there is always one */
+    sy_file_replace(path("k.tmp-2147483646-x"), "mine", 4, NULL);
+    sy_file_replace(path("kk.tmp-2147483646-0"), "mine", 4, NULL);
+    tap_ok(!sy_file_replace(path("k"), "new", 3, NULL) && stat(path("k.tmp-2147483646-0"), &st) && errno == ENOENT,
+           "what a process that was killed has left goes with the next write");
+    tap_ok(!stat(path("k.tmp-1-0"), &st) && !stat(path("k.tmp-2147483646-x"), &st) &&
+               !stat(path("kk.tmp-2147483646-0"), &st),
+           "and nothing else");
+}
+
 static void folders(void)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -132,6 +148,7 @@ int main(void)
     replacing();
     reading();
     opening();
+    stale();
     folders();
     out_of_memory();
     double from = sy_now();
