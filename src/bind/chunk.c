@@ -7,6 +7,7 @@
 #include "bind/interrupt.h"
 #include "bind/job_int.h"
 #include "bind/progress.h"
+#include "bind/shell.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -370,5 +371,6 @@ void lsy_open_chunk(lua_State *L)
     lua_register(L, "print", print);
     lua_getglobal(L, "os");
     lsy_set(L, "exit", quit);
+    lsy_set(L, "execute", lsy_execute);
     lua_pop(L, 1);
 }

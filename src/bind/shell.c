@@ -4,19 +4,26 @@
  *     terminal gives Ctrl-C to both, and what the command makes of it is its affair.
  *  2. Behind a screen (host.h) it has a group of its own and nothing to read; Ctrl-C reaches it
  *     through us: SIGINT, and SIGKILL when it comes again.
- *  3. Its signals are as at a login: the Lua thread's mask is not passed on. */
+ *  3. os.execute: an end that is asked of us is asked of the command (SIGTERM, then SIGKILL), and hooks of
+ *     runs are served meanwhile.  system() would sleep through it.
+ *  4. Its signals are as at a login: the Lua thread's mask is not passed on. */
 #include "bind/shell.h"
+#include "bind/bind_int.h"
 #include "bind/host.h"
 #include "bind/interrupt.h"
+
+#include "base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/wait.h>
 
-#define LOOK 0.02 /* seconds between two looks at the command */
+#define LOOK 0.02         /* seconds between two looks at the command */
+#define END_SECONDS 2.0   /* that a command has between SIGTERM and SIGKILL */
 
 extern char **environ;
 
@@ -66,4 +73,42 @@ int lsy_shell(struct lua_State *L, const char *command)
     if (got < 0)
         return -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -2;
+}
+
+/* The command is to end, too: it gets some time.  Its status, or -1. */
+static int end_command(pid_t pid, bool group)
+{
+    double until = sy_now() + END_SECONDS;
+    int status;
+    pid_t got;
+    kill(group ? -pid : pid, SIGTERM);
+    while ((got = waitpid(pid, &status, WNOHANG)) == 0 && sy_now() < until)
+        sy_sleep(LOOK);
+    if (got == 0) {
+        kill(group ? -pid : pid, SIGKILL);
+        got = waitpid(pid, &status, 0);
+    }
+    return got < 0 ? -1 : status;
+}
+
+int lsy_execute(lua_State *L)
+{
+    const char *command = luaL_optstring(L, 1, NULL);
+    bool own_group = sy_host_has_screen();
+    int status = -1;
+    pid_t pid, got;
+    if (!command) {
+        lua_pushboolean(L, 1); /* there is a shell */
+        return 1;
+    }
+    fflush(NULL); /* what was written before it stands before what it writes */
+    if ((errno = start(command, own_group, &pid)) != 0)
+        return luaL_fileresult(L, 0, NULL);
+    while ((got = waitpid(pid, &status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
+        if (sy_host_wait(L, LOOK) >= 0)
+            continue;
+        end_command(pid, own_group);
+        return lsy_raise_interrupted(L);
+    }
+    return luaL_execresult(L, got < 0 ? -1 : status);
 }

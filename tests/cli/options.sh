@@ -143,6 +143,35 @@ for code in 'while true do end' \
     told; report $? "SIGINT: $code => $got"
 done
 
+# ... in os.execute, by a signal to the program alone; the command ends as well
+cat > "$folder/execute.lua" << 'EOF'
+print "begun"
+io.stdout:flush()
+print(os.execute("echo $$ > '" .. arg[1] .. "/child'; exec sleep 1000"))
+EOF
+for signal in INT TERM; do
+    rm -f "$folder/child"
+    "$SWITCHYARD" -E "$folder/execute.lua" "$folder" > "$folder/out" 2> "$folder/err" &
+    pid=$!
+    while [ ! -s "$folder/child" ] && kill -0 $pid 2> /dev/null; do sleep 0.05; done
+    kill -$signal $pid
+    wait $pid
+    got=$?
+    [ $got -eq $([ $signal = INT ] && echo 130 || echo 143) ] && ! kill -0 "$(cat "$folder/child")" 2> /dev/null
+    report $? "SIG$signal in os.execute, once => $got"
+done
+cat > "$folder/execute.lua" << 'EOF'
+assert(os.execute() == true)
+print(os.execute "exit 3")
+print(os.execute "kill -9 $$")
+print(os.execute "true")
+io.write "first "
+os.execute "echo second"
+EOF
+timeout 60 "$SWITCHYARD" -E "$folder/execute.lua" > "$folder/out" 2> "$folder/err"
+[ "$(cat "$folder/out")" = "$(printf 'nil\texit\t3\nnil\tsignal\t9\ntrue\texit\t0\nfirst second')" ]
+report $? "what os.execute gives"
+
 # ... in C, while a splitting pattern is slow: minutes of it
 cat > "$folder/slow.lua" << 'EOF'
 local folder = arg[1]
