@@ -41,8 +41,10 @@ int sy__source_add(struct sy_source *s, const char *name, int width)
         s->room = room;
     }
     char *copy = sy_strdup(name);
-    if (!copy)
+    if (!copy || sy_names_add(&s->names, copy) < 0) {
+        sy_free(copy);
         return -1;
+    }
     s->list[s->count++] = (struct sy__source_series){copy, width};
     return 0;
 }
@@ -60,6 +62,7 @@ void sy_source_unref(struct sy_source *s)
     for (int i = 0; i < s->count; i++)
         sy_free(s->list[i].name);
     sy_free(s->list);
+    sy_names_free(&s->names);
     pthread_mutex_destroy(&s->lock);
     s->ops->free(s);
 }
@@ -94,13 +97,10 @@ int sy_source_count(struct sy_source *s)
 
 int sy_source_find(struct sy_source *s, const char *name)
 {
-    int found = -1;
     pthread_mutex_lock(&s->lock);
     if (!s->closed)
         s->ops->look(s);
-    for (int i = 0; i < s->count && found < 0; i++)
-        if (!strcmp(s->list[i].name, name))
-            found = i;
+    int found = sy_names_find(&s->names, name);
     pthread_mutex_unlock(&s->lock);
     return found;
 }

@@ -142,14 +142,15 @@ static int load_tail(struct sy_store *s, struct sy__series *e, struct sy_err *er
 static struct sy__series *series_at(struct sy_store *s, int i, struct sy_err *err)
 {
     if (i >= s->nseries) {
-        struct sy__series **grown = sy_realloc(s->series, ((size_t)i + 1) * sizeof *grown);
+        int room = sy_metrics_count(s->metrics); /* all that there are */
+        struct sy__series **grown = sy_realloc(s->series, (size_t)room * sizeof *grown);
         if (!grown) {
             sy_err_set(err, SY_E_MEMORY, "%s: out of memory for metrics", s->where);
             return NULL;
         }
-        memset(grown + s->nseries, 0, (size_t)(i + 1 - s->nseries) * sizeof *grown);
+        memset(grown + s->nseries, 0, (size_t)(room - s->nseries) * sizeof *grown);
         s->series = grown;
-        s->nseries = i + 1;
+        s->nseries = room;
     }
     if (s->series[i])
         return s->series[i];

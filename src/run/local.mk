@@ -2,7 +2,7 @@
 noinst_LIBRARIES += librun.a
 sy_libs += librun.a
 librun_a_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS) $(ZSTD_CFLAGS)
-librun_a_SOURCES = %D%/metrics.h %D%/metrics.c
+librun_a_SOURCES = %D%/metrics.h %D%/metrics.c %D%/names.h %D%/names.c
 librun_a_SOURCES += %D%/store.h %D%/store_int.h %D%/store.c %D%/place.c %D%/shm.c %D%/schema.c %D%/flush.c %D%/read.c \
     %D%/list.c %D%/lock.h %D%/lock.c %D%/codec.h %D%/codec.c
 librun_a_SOURCES += %D%/board.h %D%/source_int.h %D%/board.c %D%/stored.c \

@@ -2,6 +2,7 @@
 #include "run/metrics.h"
 
 #include "base/mem.h"
+#include "run/names.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -23,6 +24,7 @@ struct sy_metrics {
     pthread_mutex_t lock;
     struct series **series; /* owned; addresses stay, so names may be handed out */
     int count, room;
+    struct sy_names names; /* of series */
     int64_t lost;
     int64_t *cuts; /* owned; step of each truncation */
     uint64_t ncuts, cuts_room;
@@ -57,6 +59,7 @@ void sy_metrics_free(struct sy_metrics *m)
     for (int i = 0; i < m->count; i++)
         free_series(m->series[i]);
     sy_free(m->series);
+    sy_names_free(&m->names);
     sy_free(m->cuts);
     pthread_mutex_destroy(&m->lock);
     sy_free(m);
@@ -94,14 +97,6 @@ static struct series *new_series(const char *name, int width)
     return s;
 }
 
-static int find(const struct sy_metrics *m, const char *name)
-{
-    for (int i = 0; i < m->count; i++)
-        if (!strcmp(m->series[i]->name, name))
-            return i;
-    return -1;
-}
-
 static int append(struct sy_metrics *m, struct series *s)
 {
     if (m->count == m->room) {
@@ -112,6 +107,8 @@ static int append(struct sy_metrics *m, struct series *s)
         m->series = grown;
         m->room = room;
     }
+    if (sy_names_add(&m->names, s->name) < 0)
+        return -1;
     m->series[m->count] = s;
     return m->count++;
 }
@@ -119,7 +116,7 @@ static int append(struct sy_metrics *m, struct series *s)
 int sy_metrics_series(struct sy_metrics *m, const char *name, int width, struct sy_err *err)
 {
     pthread_mutex_lock(&m->lock);
-    int i = find(m, name);
+    int i = sy_names_find(&m->names, name);
     int had = i < 0 ? width : m->series[i]->width;
     if (i < 0) {
         struct series *s = new_series(name, width);
@@ -175,7 +172,7 @@ int sy_metrics_width(struct sy_metrics *m, int series) { return series_at(m, ser
 int sy_metrics_find(struct sy_metrics *m, const char *name)
 {
     pthread_mutex_lock(&m->lock);
-    int i = find(m, name);
+    int i = sy_names_find(&m->names, name);
     pthread_mutex_unlock(&m->lock);
     return i;
 }

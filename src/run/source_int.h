@@ -3,6 +3,7 @@
 #define SY_RUN_SOURCE_INT_H
 
 #include "run/board.h"
+#include "run/names.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -34,6 +35,7 @@ struct sy_source {
     struct sy_source_status status; /* the last that was known */
     struct sy__source_series *list; /* owned */
     int count, room;
+    struct sy_names names; /* of list */
 };
 
 int sy__source_init(struct sy_source *s, const struct sy__source_ops *ops, const char *name);

@@ -75,18 +75,10 @@ static void take_marks(struct stored *r, enum sy_store_table table, int64_t *las
 
 /* ---- what is new ---- */
 
-static int find(const struct sy_source *s, const char *name)
-{
-    for (int i = 0; i < s->count; i++)
-        if (!strcmp(s->list[i].name, name))
-            return i;
-    return -1;
-}
-
 static void take_series(struct stored *r, const struct sy_store_series *list, int count)
 {
     for (int i = 0; i < count; i++)
-        if (find(&r->s, list[i].name) < 0)
+        if (sy_names_find(&r->s.names, list[i].name) < 0)
             sy__source_add(&r->s, list[i].name, list[i].width);
 }
 

@@ -9,6 +9,7 @@
 #include "train/params.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define COUNT 4
@@ -298,6 +299,15 @@ static void test_metrics(void)
     }
     int64_t steps[4];
     float values[4];
+    int wrong = 0, had = sy_metrics_count(m);
+    for (int round = 0; round < 2; round++) /* made, then found */
+        for (int k = 0; k < 5000; k++) {
+            char name[24];
+            snprintf(name, sizeof name, "many.%d", k);
+            wrong += sy_metrics_series(m, name, 1, NULL) != had + k || sy_metrics_find(m, name) != had + k;
+        }
+    tap_ok(!wrong && sy_metrics_count(m) == had + 5000 && sy_metrics_find(m, "many.5000") < 0,
+           "metrics: 5000 series by their names");
     tap_ok(sy_metrics_read(m, b, 2, 1022, 4, steps, values) == 4 && steps[0] == 1023 &&
                values[0] == 3069.0f && steps[3] == 1026 && values[3] == 3078.0f,
            "metrics: read across two chunks");
