@@ -48,6 +48,13 @@ struct sy_host_runs {
 };
 extern struct sy_host_runs sy_host_runs;
 
+/* When a fault is about to end the program (rescue.c): between open and close, save the live runs
+ * by a thread of its own, wait for that, for a minute at most, and tell of it on standard error.
+ * sy_rescue is async-signal-safe; any thread. */
+void sy_rescue_open(void);
+void sy_rescue(int signal_number);
+void sy_rescue_close(void);
+
 /* What the workbench offers to Lua (NULL: there is no screen).  Set once, before the Lua thread starts. */
 struct sy_host_screen {
     /* :overlay :dump :theme :plain :watch, or a name that the screen adds, with the text behind it.  On

@@ -14,7 +14,7 @@ libbind_a_SOURCES += %D%/engine.h %D%/engine.c %D%/ops.c %D%/tensor.c %D%/make.c
 libbind_a_SOURCES += %D%/model_file.c
 libbind_a_SOURCES += %D%/strict.c
 libbind_a_SOURCES += %D%/handle.h %D%/handle.c %D%/trace.c %D%/train.c %D%/run.h %D%/run_int.h %D%/run.c \
-    %D%/run_told.c %D%/run_all.c \
+    %D%/run_told.c %D%/run_all.c %D%/rescue.c \
     %D%/tool.c %D%/progress.h %D%/progress.c
 libbind_a_SOURCES += %D%/checkpoint.c %D%/why.c
 libbind_a_SOURCES += %D%/store_int.h %D%/store.c %D%/store_read.c %D%/look.h %D%/look.c

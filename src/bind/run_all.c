@@ -44,11 +44,13 @@ void lsy_runs_add(struct run *r)
 {
     r->next = open_runs;
     open_runs = r;
+    lsy_rescue_add(r);
 }
 
 void lsy_runs_forget(struct run *r)
 {
     any_failed |= state_of(r) == SY_RUN_FAILED;
+    lsy_rescue_forget(r);
     for (struct run **at = &open_runs; *at; at = &(*at)->next)
         if (*at == r) {
             *at = r->next;

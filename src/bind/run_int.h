@@ -13,6 +13,8 @@
 struct run {
     struct sy_trainer *trainer;
     struct run *next; /* of open_runs */
+    struct run *next_rescued; /* rescue.c */
+    bool rescued;
     pthread_mutex_t lock;
     int64_t every[MAX_HOOKS]; /* guarded by lock, with the next two */
     int nhooks;
@@ -41,6 +43,9 @@ void lsy_runs_forget(struct run *r);
 /* Stop it at the next border, with a last checkpoint when it has a directory, and wait for that.  The trainer may be
  * waiting for us to call a hook: that call is dropped. */
 void lsy_run_stop(struct run *r);
+/* rescue.c: those that are saved when a fault ends the program, from its start to its end. */
+void lsy_rescue_add(struct run *r);
+void lsy_rescue_forget(struct run *r);
 /* A script that ends now did not do what it was asked. */
 void lsy_run_failed(void);
 

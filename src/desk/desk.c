@@ -521,7 +521,7 @@ static void turn(void)
         hang_up();
     else if (n > 0 && p[0].revents & POLLIN) {
         take_keys();
-        if (!d->away && !d->ended) /* before anything that takes longer */
+        if (!d->away && !d->ended && !sy_signals_crashed()) /* before anything that takes longer */
             sy__compose(sy_now());
     }
     if (n > 0 && p[1].revents)
@@ -548,6 +548,8 @@ enum sy_desk_end sy_desk_run(void)
 {
     struct sy_desk *d = &sy__desk;
     while (!d->ended) {
+        while (sy_signals_crashed()) /* it ends the program when the runs are saved */
+            pause();
         if (!d->away)
             sy__compose(sy_now());
         turn();

@@ -7,10 +7,15 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <time.h>
 #include <unistd.h>
 
+#define LAST_FRAME_MS 200
+
 static volatile sig_atomic_t came[SY_SIGNAL_COUNT], ended_by;
+static volatile sig_atomic_t crashed;
 static bool (*first)(int number);
+static void (*rescue)(int number);
 
 /* What ends a program that does nothing about it; SIGALRM: an end that took too long. */
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE,  SIGILL,  SIGABRT, SIGQUIT,
@@ -55,13 +60,37 @@ void sy_desk_restore(void)
     sy_capture_restore();
 }
 
+static void pause_ms(long ms)
+{
+    const struct timespec t = {0, ms * 1000000};
+    nanosleep(&t, NULL);
+}
+
+/* Elsewhere than on the loop's thread: that one may be drawing. */
 static void on_crash(int number)
 {
+    crashed = 1;
+    if (getpid() != gettid()) {
+        sy_edit_wake(SY_WAKE_STOP);
+        pause_ms(LAST_FRAME_MS);
+    }
     sy_desk_restore();
     if (number == SIGALRM && ended_by)
         _exit(128 + ended_by);
+    if (rescue)
+        rescue(number);
     signal(number, SIG_DFL);
     raise(number);
+}
+
+bool sy_signals_crashed(void)
+{
+    return crashed;
+}
+
+void sy_signals_rescue(void (*save)(int number))
+{
+    rescue = save;
 }
 
 static void handle(int number, void (*handler)(int), int flags, struct sigaction *old)

@@ -19,6 +19,9 @@ enum sy_signal {
 /* Install them.  `interrupt` (or NULL) is asked first at Ctrl-C, in the handler: true: it is done.
  */
 void sy_signals_begin(bool (*interrupt)(int number));
+/* Called before a fault ends the program, the terminal restored, in the handler; on any thread. */
+void sy_signals_rescue(void (*save)(int number));
+bool sy_signals_crashed(void); /* another thread waits for that: the terminal is not ours any more */
 /* Those that the desk alone has (size, stop, continue, quit) as they were before. */
 void sy_signals_end(void);
 /* Another handler for what ends the program on the spot: another screen has the terminal. */

@@ -106,6 +106,7 @@ static void on_fatal(int number)
     sy_edit_restore_terminal();
     if (number == SIGALRM && leaving_by)
         _exit(128 + leaving_by);
+    sy_rescue(number);
     signal(number, SIG_DFL);
     raise(number);
 }
@@ -420,7 +421,10 @@ int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start)
     }
     if (!bench && start->greeting)
         puts(start->greeting);
+    sy_signals_rescue(sy_rescue);
+    sy_rescue_open();
     run_session(&s, start, bench);
+    sy_rescue_close();
     sy__workbench_free();
     sy_edit_close();
     sy_str_free(&s.text);

@@ -113,6 +113,28 @@ found=$(find "$dir/runs/ended" -name "step-*" 2> /dev/null | wc -l)
 [ "$found" -ge 1 ]
 report $? "and the run is saved"
 
+# a fault of the prompt's: the run is saved by threads that have nothing to do with it
+for signal in SEGV ABRT QUIT; do
+    start 80 24 "$program -E --runs $dir/runs -i $dir/run.lua fault-$signal"
+    until_true has "RUN"
+    kill -"$signal" "$(pid_of "$program")"
+    sees "saving the runs first" "SIG$signal with a live run: it says so"
+    sees "[fault-$signal] saved at step" "and where it was saved"
+    sees " same" "and ends, the terminal as it was"
+    [ "$(find "$dir/runs/fault-$signal" -name "step-*" 2> /dev/null | wc -l)" -ge 1 ]
+    report $? "a checkpoint"
+    "$program" -E --runs "$dir/runs" \
+        -e "for _, e in ipairs(runs('fault-$signal'):events()) do print(e.text) end" > "$dir/events" 2>&1
+    grep -q "saved while signal" "$dir/events"
+    report $? "and the run knows why"
+done
+start 80 24 "SWITCHYARD_SCREEN=plain $program -E --runs $dir/runs -i $dir/run.lua fault-plain"
+sees "yard>"
+sees "fault-plain" "a run on the plain screen"
+kill -SEGV "$(pid_of "$program")"
+sees "[fault-plain] saved at step" "SIGSEGV on the plain screen: saved"
+sees " same"
+
 # an editor has the terminal
 printf '#!/bin/sh\ntrap "" TERM\necho EDITING\nexec sleep 1000\n' > "$dir/edit"
 chmod +x "$dir/edit"
