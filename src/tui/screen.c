@@ -11,7 +11,9 @@
  *     goes first, then both.
  *  3. A character of whose width curses thinks otherwise than the grid becomes '?': columns hold.
  *  4. What restore writes is put together while all is well, so that it only writes.
- *  5. The region that scrolls is the whole screen after every repaint and after we left: curses narrows and
+ *  5. Nothing is written beside curses before it has entered the alternate screen, which keeps the
+ *     cursor for the return: setting the region moves it.
+ *  6. The region that scrolls is the whole screen after every repaint and after we left: curses narrows and
  *     widens it as it scrolls, and a size that changes between leaves one of the old size behind. */
 #include "tui/screen.h"
 #include "config.h"
@@ -241,6 +243,7 @@ int sy_screen_open(int in, int out, struct sy_err *err)
     prepare_restore();
     sc.active = sc.stale = true;
     sc.cursor = -1;
+    refresh(); /* enters the alternate screen */
     put(PASTE_ON);
     if (sc.mouse) /* as before the plain screen */
         put(MOUSE_ON);

@@ -43,6 +43,62 @@ sees "after   1"
 press C-d
 sees "status=0 same"
 
+# what stood there stays, and what comes next comes below it
+above() # ROWS WHAT: the lines of before are as they were
+{
+    [ "$1" = 0 ] || is "$(screen | sed -n "1,$1p")" "$(seq "$1")" "$2, begun in row $1: the lines above stay"
+}
+row_of() { screen | grep -nF -e "$1" | head -1 | cut -d: -f1; }
+below() { [ "$(row_of "$1")" -gt "$2" ]; } # TEXT ROWS
+for rows in 0 1 7 15; do
+    start 80 24 "seq $rows; $program -E"
+    sees "F1 help"
+    press C-d
+    sees "status=0 same"
+    above $rows "Ctrl-D"
+    below "status=0" $rows
+    report $? "status=0 is below row $rows"
+    start 80 24 "seq $rows; $program -E"
+    sees "F1 help"
+    press C-x a
+    lacks "F1 help"
+    type 'plain'
+    sees "yard> plain"
+    above $rows "C-x a"
+    below "yard> plain" $rows
+    report $? "the prompt is below row $rows"
+    start 80 24 "seq $rows; $program -E"
+    sees "F1 help"
+    kill -SEGV "$(pid_of "$program")"
+    sees " same"
+    above $rows "SIGSEGV"
+    below " same" $rows
+    report $? "the status is below row $rows"
+done
+start 80 24 "seq 40; $program -E"
+sees "F1 help"
+press C-d
+sees "status=0 same"
+is "$(screen | head -1)" "$(seq 40 | sed -n "$((41 - $(row_of switchyard) + 1))p")" "begun in the last row: they moved up"
+if command -v bash > /dev/null; then
+    for rows in 1 7 15; do
+        start 80 24 "seq $rows; bash --norc --noprofile -i"
+        until_true has "bash-"
+        enter "$program -E"
+        sees "F1 help"
+        press C-z
+        sees "Stopped"
+        above $rows "Ctrl-Z"
+        below "Stopped" "$(row_of "$program -E")"
+        report $? "Stopped is below the command"
+        enter "fg"
+        sees "F1 help"
+        press C-d
+        sees "leaves."
+        above $rows "fg and Ctrl-D"
+    done
+fi
+
 # bg and fg, under a shell that has jobs
 if command -v bash > /dev/null; then
     start 80 24 "$program -E"
