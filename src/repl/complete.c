@@ -13,6 +13,8 @@
 #include <readline/readline.h>
 
 static sy_edit_complete client;
+static char *found; /* what it answered */
+static bool files;  /* ... or that a file's name is wanted */
 
 /* Longest common prefix of all lines of the block, for element 0; malloc'd as Readline wants it. */
 static char *common_prefix(const char *block)
@@ -48,16 +50,25 @@ static char **matches_of(const char *block)
     return list;
 }
 
+/* Asked first: where the word begins depends on what it is.  A file's name has dots, slashes and
+ * tildes in it, and a string with a quotation mark before it is one name. */
+static char *ask(void)
+{
+    static char of_files[] = " \t\n\"'[=";
+    sy_free(found);
+    files = false;
+    found = client(rl_line_buffer, (size_t)rl_point, &files);
+    return files ? of_files : NULL;
+}
+
 static char **attempt(const char *text, int start, int end)
 {
-    bool files = false;
-    (void)text;
-    (void)start;
-    char *block = client(rl_line_buffer, (size_t)end, &files);
+    (void)text, (void)start, (void)end;
     rl_attempted_completion_over = !files;
     rl_completion_append_character = 0;
-    char **list = block && *block ? matches_of(block) : NULL;
-    sy_free(block);
+    char **list = found && *found ? matches_of(found) : NULL;
+    sy_free(found);
+    found = NULL;
     return list;
 }
 
@@ -65,6 +76,8 @@ void sy__complete_open(sy_edit_complete complete)
 {
     client = complete;
     rl_attempted_completion_function = attempt;
+    rl_completion_word_break_hook = ask;
+    rl_variable_bind("expand-tilde", "on"); /* Lua would not */
     /* Not the basic ones: Readline has copied those when it was initialized. */
     rl_completer_word_break_characters = " \t\n\"\\'><=;:+-*/%^~#{}()[].,?!";
     rl_completer_quote_characters = "\"'";

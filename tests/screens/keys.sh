@@ -72,6 +72,30 @@ press Tab
 sees "tensor.gradcheck" "the only one is taken"
 press C-u
 
+# files of any folder, in strings, shell commands and those of the prompt
+mkdir -p "$dir/deep/inner" "$dir/beside"
+touch "$dir/deep/inner/only.lua" "$dir/beside/text.txt"
+completes() # TYPED BECOMES
+{
+    press C-c
+    type "$1"
+    press Tab
+    sees "yard> $2" "Tab: $1"
+}
+start 80 24 "cd $dir/deep && $program -E"
+sees "F1 help"
+completes 'dofile "inn' 'dofile "inner/'
+completes 'dofile "./inn' 'dofile "./inner/'
+completes 'dofile "inner/on' 'dofile "inner/only.lua'
+completes "d = data.text '../bes" "d = data.text '../beside/"
+completes "d = data.text('$dir/bes" "d = data.text('$dir/beside/"
+completes 'd = data.text "~/bes' "d = data.text \"$dir/beside/"
+completes "d = data.text{'x', '~/beside/te" "d = data.text{'x', '$dir/beside/text.txt"
+completes '!cat ../beside/te' '!cat ../beside/text.txt'
+completes ":dump $dir/bes" ":dump $dir/beside/"
+start 80 24 "$program -E"
+sees "F1 help"
+
 # several lines
 enter 'for i = 1, 2 do'
 sees "  ..>" "an unfinished chunk goes on"
