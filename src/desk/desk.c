@@ -30,6 +30,7 @@
 #define PRINTED_MAX 1000 /* lines that the normal screen gets at most */
 #define RUNS_MAX 256
 #define AWAY_SECONDS 0.3 /* a shell's fg tells nothing to who is running already: look */
+#define LEAVES "q goes to the prompt"
 #define AGAIN 3          /* frames after something woke the loop: a run may have stopped */
 
 struct sy_desk sy__desk = {.coloured = true};
@@ -146,8 +147,6 @@ static void on_enter(void *ctx, const char *line)
         sy_free(copy);
         return;
     }
-    if (line && !*line && sy_panel_help(d->panel))
-        return; /* it took the list of keys away */
     sy_scroll_end(d->scroll);
     if (line)
         d->client->enter(line);
@@ -180,6 +179,29 @@ static void on_mouse(void *ctx, int button, int x, int y, bool press)
         d->next_scroll = 0;
     } else if (press && button == 0 && sy_panel_click(d->panel, x, y))
         d->redraw_panel = true;
+}
+
+static void on_unknown(void *ctx, int key)
+{
+    struct sy_desk *d = ctx;
+    char text[80];
+    sy_screen_bell();
+    if (key >= ' ' && key < 127)
+        snprintf(text, sizeof text, "no key '%c' in the panels; ? lists them, %s", key, LEAVES);
+    else if (key < ' ')
+        snprintf(text, sizeof text, "no key C-%c in the panels; ? lists them, %s", key + 96, LEAVES);
+    else
+        snprintf(text, sizeof text, "no such key in the panels; ? lists them, %s", LEAVES);
+    if (d->client->panes) /* nothing to leave them for */
+        *strchr(text, ',') = 0;
+    sy_desk_message(text);
+}
+
+static void on_any(void *ctx)
+{
+    struct sy_desk *d = ctx;
+    sy_panel_show_help(d->panel, false);
+    d->redraw_scroll = d->redraw_panel = true;
 }
 
 static void on_interrupt(void *ctx)
@@ -229,6 +251,8 @@ static int begin_line(struct sy_err *err)
                                 .list = on_list,
                                 .bell = on_bell,
                                 .mouse = on_mouse,
+                                .unknown = on_unknown,
+                                .any = on_any,
                                 .interrupt = on_interrupt,
                                 .closed = on_closed,
                                 .ctx = d};
@@ -364,18 +388,13 @@ static bool readable(int fd)
     return poll(&p, 1, 0) > 0 && (p.revents & POLLIN);
 }
 
-/* After keys: candidates and help go with the next key; an asked-for filter shows while it is
- * typed. */
-static void after_keys(bool had_help)
+/* After keys: candidates go with the next key; an asked-for filter shows while it is typed. */
+static void after_keys(void)
 {
     struct sy_desk *d = &sy__desk;
     struct sy_line_view v;
     if (d->popup_count && !d->popup_new)
         sy__popup_close();
-    if (had_help && sy_panel_help(d->panel)) {
-        sy_panel_show_help(d->panel, false);
-        d->redraw_scroll = d->redraw_panel = true;
-    }
     if (d->client->hint && !d->told)
         sy_panel_message(d->panel, d->client->hint);
     d->told = false;
@@ -399,7 +418,7 @@ static void take_keys(void)
         sy_line_read();
         if (help && !sy_panel_help(d->panel)) /* it lay over all of the screen */
             d->relayout = true;
-        after_keys(help);
+        after_keys();
         if (!readable(sy_capture_in()))
             break;
     }
@@ -515,7 +534,7 @@ static void turn(void)
     take_signals(); /* before keys: they may be a shell's by now, and reading them stops us */
     if (n == 0 && escape >= 0) {
         sy_line_expire();
-        after_keys(false);
+        after_keys();
     }
     if (n > 0 && p[0].revents & (POLLHUP | POLLERR | POLLNVAL)) /* with POLLIN as well: an end */
         hang_up();

@@ -27,6 +27,7 @@ void sy__act_on_panes(void)
         sy_line_set_panes(on);
         d->redraw_panel = d->redraw_input = true;
     }
+    sy_line_set_any(sy_panel_help(d->panel));
 }
 
 static void scroll_pages(int64_t pages)

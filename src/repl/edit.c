@@ -3,7 +3,8 @@
  *     poll(terminal, pipe) -> rl_callback_read_char -> on_line -> sy__readline_line returns
  *
  * A notice clears the visible line, is printed, and the line is drawn again below it.  A lone Esc
- * would swallow the next key: while Readline waits for what follows it, poll waits 50 ms at most. */
+ * would swallow the next key: while Readline waits for what follows it, poll waits for keyseq-timeout
+ * at most. */
 #include "config.h"
 
 #ifdef HAVE_READLINE
@@ -18,7 +19,8 @@
 
 #include <readline/readline.h>
 
-#define ESC_MS 50
+#define ESC_MS "200" /* what follows an Esc may come over a network */
+#define VI_ESC_MS "25"
 
 static char *entered; /* by on_line; malloc'd by Readline */
 static bool got_line, got_end, leaving;
@@ -62,14 +64,15 @@ void sy__readline_open(const struct sy_edit_options *options)
     rl_change_environment = 0;
     sy__keys_define(options);
     rl_variable_bind("show-all-if-ambiguous", "on");
+    rl_variable_bind("keyseq-timeout", ESC_MS);
     rl_initialize(); /* reads the user's file */
     sy__keys_bind();
     rl_set_keymap_from_edit_mode(); /* whatever "set keymap" left */
     rl_read_init_file(NULL);        /* again: it may change any of our keys */
     rl_set_keymap_from_edit_mode();
     rl_variable_bind("blink-matching-paren", "off"); /* it sleeps */
-    if (rl_editing_mode == 0) /* vi: a lone Esc must not be waited for */
-        rl_variable_bind("keyseq-timeout", "25");
+    if (rl_editing_mode == 0 && sy__escape_ms() == atoi(ESC_MS)) /* nobody has set it */
+        rl_variable_bind("keyseq-timeout", VI_ESC_MS); /* Readline sleeps in it */
     sy__guard_size();
     sy__guard_open();
     sy__keys_guard();
@@ -155,7 +158,7 @@ void sy__readline_clear(void) { rl_clear_screen(1, 0); }
 static bool wait_event(const char *prompt, enum sy_edit_event *event)
 {
     struct pollfd p[2] = {{.fd = 0, .events = POLLIN}, {.fd = sy_wake_fd(), .events = POLLIN}};
-    int n = poll(p, 2, sy__lone_escape() ? ESC_MS : -1);
+    int n = poll(p, 2, sy__lone_escape() ? sy__escape_ms() : -1);
     char what;
     if (n == 0) {
         sy__keys_settle();

@@ -15,6 +15,7 @@
 #include "repl/edit_int.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <readline/readline.h>
 
@@ -116,6 +117,40 @@ void sy__keys_settle(void)
         rl_callback_read_char();
     }
     rl_callback_sigcleanup();
+}
+
+/* A keymap in which every key, however long, calls f, and does nothing else. */
+static Keymap every_key(Keymap like, rl_command_func_t *f)
+{
+    Keymap map = rl_make_bare_keymap();
+    for (int key = 0; key < KEYS; key++) {
+        bool longer = like[key].type == ISKMAP && like[key].function;
+        map[key].type = longer ? ISKMAP : ISFUNC;
+        map[key].function =
+            longer ? (rl_command_func_t *)(void *)every_key((Keymap)(void *)like[key].function, f) : f;
+    }
+    return map;
+}
+
+/* Alone, a key that begins others is one, too. */
+void *sy__keys_any(int (*f)(int count, int key))
+{
+    Keymap map = every_key(emacs_standard_keymap, f);
+    for (int key = 0; key < KEYS; key++)
+        if (map[key].type == ISKMAP) {
+            Keymap longer = (Keymap)(void *)map[key].function;
+            longer[NO_KEY].function = NULL;
+            longer[KEYS].type = ISFUNC;
+            longer[KEYS].function = f;
+        }
+    return map;
+}
+
+int sy__escape_ms(void)
+{
+    const char *text = rl_variable_value("keyseq-timeout");
+    int ms = text ? atoi(text) : 0;
+    return ms > 0 ? ms : -1;
 }
 
 /* Readline divides by the columns that are left of a line. */

@@ -135,9 +135,8 @@ void sy__keys_bind(void)
     }
     bind_all("\\e\\C-m", insert_newline, emacs_standard_keymap);
     bind_all("\\e\\C-m", insert_newline, vi_insertion_keymap);
-    for (int i = 0; i < nkeys; i++) /* function keys act in panes, too */
-        if (keys[i].pane || strstr(keys[i].keys, "\\e"))
-            bind_all(keys[i].keys, functions[keys[i].action], panes);
+    for (int i = 0; i < nkeys; i++)
+        bind_all(keys[i].keys, functions[keys[i].action], panes);
 }
 
 void *sy__keys_panes(void)

@@ -2,14 +2,16 @@
  *
  *     keymaps:   prompt (emacs or vi)  <--sy_line_set_panes-->  panes (bare)
  *
- * Any key that panes do not have gives the keymap back and is read again there: the letter stands
- * at the prompt.  Readline's own output goes to a stream that only listens for bells. */
+ *                 \__ any key (sy_line_set_any), over one of both __/
+ *
+ * Readline's own output goes to a stream that only listens for bells. */
 #include "repl/line.h"
 #include "config.h"
 
 #ifdef HAVE_READLINE
 #include "repl/edit_int.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -26,7 +28,9 @@
 static struct sy_line_options opt;
 static FILE *in, *nowhere;
 static bool changed;
+static double last_key;     /* seconds */
 static Keymap before_panes; /* NULL: the prompt has the keys */
+static Keymap before_any;   /* NULL: keys are what they are */
 
 /* A question: what was typed waits. */
 static char *waiting, *prompt_waiting;
@@ -89,13 +93,21 @@ static void show_list(char **words, int n, int longest)
 static int pane_other(int count, int key)
 {
     (void)count;
-    if (opt.only && key >= ' ' && key != opt.only) {
-        rl_ding();
+    if (key != opt.only || !opt.only) {
+        opt.unknown(opt.ctx, key);
         return 0;
     }
     sy_line_set_panes(false);
     sy__act(opt.leave);
     rl_execute_next(key);
+    return 0;
+}
+
+static int any_key(int count, int key)
+{
+    (void)count, (void)key;
+    sy_line_set_any(false);
+    opt.any(opt.ctx);
     return 0;
 }
 
@@ -116,6 +128,21 @@ static int mouse(int count, int key)
     return 0;
 }
 
+/* A paste is text wherever it comes: for the prompt, or, where there is none, for nothing. */
+static int paste(int count, int key)
+{
+    if (before_any)
+        any_key(count, key);
+    if (before_panes && !opt.only) {
+        sy_line_set_panes(false);
+        sy__act(opt.leave);
+    }
+    int rc = rl_bracketed_paste_begin(count, key);
+    if (before_panes && opt.only)
+        rl_replace_line("", 1);
+    return rc;
+}
+
 /* ---- beginning and ending ---- */
 
 /* Where the user has no key of his own for it, leave the panes. */
@@ -125,6 +152,7 @@ static void fill_panes(void)
     const Keymap maps[] = {emacs_standard_keymap, vi_insertion_keymap, vi_movement_keymap, panes};
     for (int m = 0; m < 4; m++)
         rl_bind_keyseq_in_map("\\e[<", mouse, maps[m]);
+    rl_bind_keyseq_in_map("\\e[200~", paste, panes);
     for (int key = 0; key < ANY_KEY; key++)
         if (panes[key].type == ISFUNC && !panes[key].function)
             panes[key].function = pane_other;
@@ -178,6 +206,7 @@ void sy_line_end(void)
 {
     if (!in)
         return;
+    sy_line_set_any(false);
     sy_line_set_panes(false);
     if (asking)
         put_back();
@@ -203,6 +232,7 @@ void sy_line_read(void)
     if (!in)
         return;
     rl_callback_read_char();
+    last_key = sy_now();
     if (answered)
         put_back();
     if (closed)
@@ -215,21 +245,42 @@ void sy_line_read(void)
 
 int sy_line_timeout(void)
 {
-    return in && sy__lone_escape() ? SY_LINE_ESC_MS : -1;
+    int ms = in && sy__lone_escape() ? sy__escape_ms() : -1;
+    double left = ms < 0 ? -1 : last_key * 1e3 + ms - sy_now() * 1e3;
+    return ms < 0 ? -1 : left > 0 ? (int)left + 1 : 0;
 }
 
 void sy_line_expire(void)
 {
-    if (!sy__lone_escape())
+    if (sy_line_timeout()) /* too early, or nothing to wait for */
         return;
     sy__keys_settle();
     changed = true;
+}
+
+void sy_line_set_any(bool on)
+{
+    static Keymap any;
+    if (on == (before_any != NULL))
+        return;
+    sy__search_end(false);
+    if (on && !any) {
+        any = sy__keys_any(any_key);
+        rl_bind_keyseq_in_map("\\e[<", mouse, any);
+        rl_bind_keyseq_in_map("\\e[200~", paste, any);
+    }
+    if (on)
+        before_any = rl_get_keymap();
+    rl_set_keymap(on ? any : before_any);
+    if (!on)
+        before_any = NULL;
 }
 
 void sy_line_set_panes(bool on)
 {
     if (on == (before_panes != NULL))
         return;
+    sy_line_set_any(false);
     changed = true;
     sy__search_end(false);
     if (on) {
@@ -291,6 +342,7 @@ void sy_line_set_size(int rows, int columns)
 bool sy_line_cancel(void)
 {
     sy__search_end(true);
+    sy_line_set_any(false);
     bool empty = rl_end == 0;
     Keymap panes = before_panes ? rl_get_keymap() : NULL;
     sy__keys_settle();
@@ -317,6 +369,7 @@ void sy_line_ask(const char *prompt)
     if (asking)
         return;
     sy__search_end(true);
+    sy_line_set_any(false);
     sy_line_set_panes(false);
     waiting = sy_strdup(rl_line_buffer);
     waiting_point = rl_point;
@@ -377,6 +430,10 @@ void sy_line_set_panes(bool on)
 bool sy_line_panes(void)
 {
     return false;
+}
+void sy_line_set_any(bool on)
+{
+    (void)on;
 }
 bool sy_line_cancel(void)
 {

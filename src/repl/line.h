@@ -6,7 +6,7 @@
  *  1. One thread; nothing here sleeps, but for the end of a paste that has begun and a completion.
  *  2. Readline writes nothing: no terminal modes, no signals, no redisplay of its own.
  *  3. Every key goes through Readline's keymaps, those of panes, too (edit.h, 3).
- *  4. A lone Esc is a key after SY_LINE_ESC_MS: sy_line_timeout says when to call sy_line_expire.
+ *  4. A lone Esc is a key after keyseq-timeout: sy_line_timeout says when to call sy_line_expire.
  */
 #ifndef SY_REPL_LINE_H
 #define SY_REPL_LINE_H
@@ -16,12 +16,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SY_LINE_ESC_MS 50
-
 struct sy_line_options {
     int in;    /* the terminal; borrowed */
-    int leave; /* the action of Esc and of keys that panes do not have */
-    char only; /* 0, or the one letter that leaves the panes: others do nothing there */
+    int leave; /* the action of Esc */
+    char only; /* 0, or a letter that leaves the panes for the prompt, where it is read again */
+    void (*unknown)(void *ctx, int key); /* a key that panes do not have */
+    void (*any)(void *ctx);              /* sy_line_set_any: a key came, which is over with that */
     void (*enter)(void *ctx, const char *line);         /* NULL: end (Ctrl-D on an empty line) */
     void (*list)(void *ctx, char *const *words, int n); /* candidates of a completion */
     void (*bell)(void *ctx);
@@ -47,7 +47,7 @@ void sy_line_end(void);
 
 void sy_line_read(void);
 int sy_line_timeout(void); /* milliseconds, -1: nothing to wait for */
-void sy_line_expire(void);
+void sy_line_expire(void); /* does nothing before that */
 /* What is to be seen.  true: it changed since the last call. */
 bool sy_line_view(struct sy_line_view *view);
 
@@ -56,6 +56,7 @@ void sy_line_set_text(const char *text); /* instead of what is typed; the cursor
 void sy_line_set_size(int rows, int columns);
 void sy_line_set_panes(bool on);
 bool sy_line_panes(void);
+void sy_line_set_any(bool on); /* the next key, whatever it is, is for `any` alone */
 /* Ctrl-C: give up searches and half-typed keys, clear the line.  true: there was nothing. */
 bool sy_line_cancel(void);
 

@@ -395,10 +395,6 @@ static void filter(struct sy_panel *p, struct sy_request *req)
 
 static void leave(struct sy_panel *p, struct sy_request *req)
 {
-    if (p->help) {
-        p->help = false;
-        return;
-    }
     if (drop_filter(p))
         return;
     sy_panel_set_pane_mode(p, false);
@@ -501,8 +497,11 @@ bool sy_panel_action(struct sy_panel *p, enum sy_action a, struct sy_request *re
     *req = (struct sy_request){0};
     if (a <= SY_ACT_NONE || a >= SY_ACT_COUNT || !actions[a])
         return false;
-    if (p->help && a != SY_ACT_HELP && a != SY_ACT_PROMPT_HELP && a != SY_ACT_LEAVE)
-        p->help = false; /* any key takes it away and does what it does */
+    if (p->help) { /* any key takes it away, and no more */
+        p->help = false;
+        p->dirty = true;
+        return true;
+    }
     p->said = false;
     actions[a](p, req);
     req->said = p->said;

@@ -149,13 +149,43 @@ press Escape
 lacks "PANES" "a lone Esc as well"
 press F6
 type 'w'
-sees "yard> w" "any other letter is typed at the prompt"
+sees "no key 'w' in the panels" "what is no key there is told"
+sees "PANES" "and stays there"
+lacks "yard> w" "and is not typed"
+press M-w
+lacks "PANES"
+press C-u F6
+tm set-buffer -b paste 'p pasted'
+tm paste-buffer -p -b paste -t "$terminal"
+sees "yard> p pasted" "a paste is text, there as well"
+lacks "PANES"
 press C-u
 press F1
 sees "keys act on the panels" "F1 shows the keys"
 press Space
 lacks "keys act on the panels" "until the next one"
-press C-u C-l
+for key in z Up F6; do
+    press F1
+    sees "keys act on the panels"
+    press $key
+    lacks "keys act on the panels" "$key takes them away"
+done
+press F1
+sees "keys act on the panels"
+press C-x a
+lacks "keys act on the panels" "C-x a is one key"
+sees "F1 help" "and does nothing else"
+cursor 6,22 "nor any of them"
+press F6
+sees "PANES"
+press '?'
+sees "keys act on the panels"
+press q
+lacks "keys act on the panels" "q takes the list away"
+sees "PANES" "and does not leave"
+press q
+lacks "PANES"
+press C-l
 press F1
 sees "keys act on the panels"
 press Enter
@@ -177,6 +207,19 @@ sees "F1 help" "and back"
 sees 'yard> "kept' "with what was typed"
 press C-c
 sees "yard>"
+
+# what follows an Esc may come later: as late as keyseq-timeout says
+echo 'set keyseq-timeout 60000' > "$dir/inputrc"
+start 80 24 "INPUTRC=$dir/inputrc $program -E"
+sees "F1 help"
+enter 'split = 6 * 7'
+type "$(printf '\033')"
+sleep 0.5
+type '[A'
+until_true eval '[ "$(screen | grep -cF "yard> split = 6 * 7")" = 2 ]'
+report $? "an Esc half a second before the rest of its key"
+start 80 24 "$program -E"
+sees "F1 help"
 
 # scrolling
 enter 'for i = 1, 300 do print("row " .. i) end'
