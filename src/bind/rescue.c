@@ -101,11 +101,12 @@ static void save(struct run *r, double end)
     snprintf(text, sizeof text, "saved while signal %d (%s) ended the program", atomic_load(&number),
              strsignal(atomic_load(&number)));
     pthread_mutex_lock(&r->lock);
-    if (r->store) {
-        sy_store_post(r->store, SY_STORE_EVENTS, s.step, "note", text, NULL, 0);
-        sy_store_flush(r->store, &err);
+    struct sy_store *store = r->store;
+    pthread_mutex_unlock(&r->lock); /* the trainer takes it with its own lock, which a flush takes */
+    if (store) {
+        sy_store_post(store, SY_STORE_EVENTS, s.step, "note", text, NULL, 0);
+        sy_store_flush(store, &err);
     }
-    pthread_mutex_unlock(&r->lock);
     say("[%s] saved at step %lld; switchyard resume %s goes on\n", name, (long long)saved.step, name);
 }
 

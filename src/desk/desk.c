@@ -455,6 +455,7 @@ static void stop(void)
 static void take_signals(void)
 {
     struct sy_desk *d = &sy__desk;
+    sy_signals_end_now();
     if (sy_signals_take(SY_SIGNAL_END))
         d->client->terminate(sy_signals_ended_by());
     if (sy_signals_take(SY_SIGNAL_INTERRUPT))

@@ -11,9 +11,10 @@
 #include <unistd.h>
 
 #define LAST_FRAME_MS 200
+#define STUCK_SECONDS 2
 
 static volatile sig_atomic_t came[SY_SIGNAL_COUNT], ended_by;
-static volatile sig_atomic_t crashed;
+static volatile sig_atomic_t crashed, later;
 static bool (*first)(int number);
 static void (*rescue)(int number);
 
@@ -93,6 +94,39 @@ void sy_signals_rescue(void (*save)(int number))
     rescue = save;
 }
 
+/* A signal that somebody sends may come while the loop holds a lock that saving needs: the loop ends
+ * the program when it holds none, or an alarm does when it does not come to that. */
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    bool from_outside = number == SIGQUIT || (info->si_code <= 0 && info->si_pid != getpid());
+    if (number == SIGALRM && later) /* it did not */
+        number = later;
+    else if (from_outside && getpid() == gettid() && !later && number != SIGALRM) {
+        later = number;
+        alarm(STUCK_SECONDS);
+        sy_edit_wake(SY_WAKE_END);
+        return;
+    }
+    on_crash(number);
+}
+
+void sy_signals_end_now(void)
+{
+    if (later)
+        on_crash(later);
+}
+
+static void handle_faults(void)
+{
+    struct sigaction a = {.sa_flags = (int)(SA_SIGINFO | SA_RESETHAND | SA_ONSTACK)}, now;
+    a.sa_sigaction = on_fault;
+    sigemptyset(&a.sa_mask);
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+        if (!sigaction(crashes[i], NULL, &now) && now.sa_handler != SIG_IGN)
+            sigaction(crashes[i], &a, NULL);
+}
+
 static void handle(int number, void (*handler)(int), int flags, struct sigaction *old)
 {
     struct sigaction a = {.sa_flags = flags};
@@ -122,7 +156,7 @@ void sy_signals_begin(bool (*interrupt)(int number))
     handle(SIGWINCH, on_signal, SA_RESTART, NULL);
     handle(SIGTSTP, on_signal, SA_RESTART, NULL);
     handle(SIGCONT, on_signal, SA_RESTART, NULL);
-    sy_signals_fatal(on_crash);
+    handle_faults();
 }
 
 void sy_signals_end(void)
