@@ -104,7 +104,8 @@ end
 
 -- ---- alerts: a condition over a run's fields, looked at between two steps ----
 
-local alerts = setmetatable({}, {__mode = "k"}) -- run -> list of {text, test, on}
+local alerts = setmetatable({}, {__mode = "k"}) -- run -> list of {text, test, held}
+local CALM = 100 -- steps at which a condition must not hold before it rings again: a loss jumps about its trend
 
 -- Fields of the run first, then globals; a number that is not there yet is NaN, of which every comparison is false.
 local function condition(what, text, r)
@@ -123,11 +124,11 @@ end
 local function check_alerts(r)
   for _, a in ipairs(alerts[r] or {}) do
     local ok, fires = pcall(a.test, r)
-    fires = ok and fires
-    if fires and not a.on then
+    local rings = ok and fires and not (a.held and r.step - a.held <= CALM)
+    if ok and fires then a.held = r.step end
+    if rings then
       print(("[%s] alert at step %d: %s (loss %.4g)\a"):format(r.name, r.step, a.text, r.loss or 0 / 0))
     end
-    a.on = fires
   end
 end
 
@@ -149,7 +150,7 @@ local function alert(text, r)
   if not alerts[r] then
     alerts[r] = {hook = hooks.add(r, 1, check_alerts, true)}
   end
-  table.insert(alerts[r], {text = type(text) == "string" and trim(text) or "function", test = test, on = false})
+  table.insert(alerts[r], {text = type(text) == "string" and trim(text) or "function", test = test})
 end
 
 -- ---- what there is ----
@@ -234,7 +235,7 @@ row("stop", "[RUN]", "stop(r)", "Stop a run for good, saved when it has a direct
 row("who", "", "who()", "The variables that were defined here: name, and what they hold.", who, {read = one_name, example = "who()"})
 row("watch", "[RUN]", "watch(name)", "Show a run on the panel: of this session, or a stored one by name.", on_screen "watch", {screen = true})
 row("alert", "CONDITION", "alert(condition, r)", "Print a line and ring when the condition over the fields of the newest run (loss, val_loss, grad_norm, "
-  .. "tok_s, load_max_mean, dead ...) becomes true, looked at after each step. Without one: those that are set; off: none. "
+  .. "tok_s, load_max_mean, dead ...) becomes true, looked at after each step; again when it has not been so for 100 steps. Without one: those that are set; off: none. "
   .. "alert(condition, r) is for another run; the condition may be a function of the run. Errors: an unknown field.", alert,
   {read = alert_arguments, example = 'alert("loss > 4 or dead > 3", r)'})
 row("hooks", "[RUN]", "hooks(r)", "The functions that every(r, n, f) calls between steps, by number: hooks(r)[1]:remove() takes the first away.",
@@ -249,6 +250,12 @@ row("overlay", "[RUN ...]", "overlay(r, ...)", "Draw the curves of other runs, l
 row("dump", "FILE", "dump(path)", "Write the screen to a file: text, ANSI (.ans) or SVG (.svg).", on_screen "dump", {screen = true})
 row("theme", "[NAME]", "theme(name)", "Colours of the panel: auto, dark, light ... (:theme lists them); auto is light where COLORFGBG says "
   .. "that the terminal is.", on_screen "theme", {screen = true})
+row("filter", "[TEXT]", "filter(text)", "Charts of all series whose names have the text in them, in place of the panels; without one the panels.",
+  on_screen "filter", {screen = true})
+row("split", "SHARE", "split(share)", "The panels' share of the height, 0.1 to 0.9; 0: as it was.", on_screen "split", {screen = true})
+row("highlight", "on|off", "highlight(on)", "Colours of Lua in the line that is typed.", on_screen "highlight", {screen = true})
+row("mouse", "on|off", "mouse(on)", "The wheel scrolls and a click chooses a panel; the terminal's own selection then takes Shift.",
+  on_screen "mouse", {screen = true})
 row("plain", "", "plain()", "Between the panel and plain text (to copy from, for screen readers).", on_screen "plain", {screen = true})
 
 --- The rows, in order, for completion, help and tests.

@@ -43,6 +43,13 @@ expect ":alert" "alert at step" "$model" "$text" "$train" 'r:pause():wait(); r.s
 expect ":alert off" "hooks	0" "$model" "$text" "$train" 'for i = 1, 100 do alert("loss > 9", r) alert("off", r) end print("hooks", #r._hooks)'
 expect ":alert of an unknown field" "did you mean 'loss'" "$model" "$text" "$train" ':alert los > 4'
 expect ":alert that does not parse" "alert: unexpected symbol" "$model" "$text" "$train" ':alert > > 4'
+expect ":alert while it comes and goes" "done at step" "$model" "$text" "$train" 'r:pause():wait(); r.steps = r.step + 40' \
+    'alert("loss > 0 and step % 2 == 0", r) r:resume():wait();'
+ok '[ "$(grep -c "alert at step" "$folder/out")" = 1 ]' "rings once"
+printf ':help\n' | "$SWITCHYARD" -E -i > "$folder/out" 2> /dev/null
+missing=$(sed -n '/commands\[\] = {/,/};/p' "${srcdir:-.}/src/desk/command.c" | grep -o '{"[a-z]*"' | tr -d '{"' |
+    while read -r name; do grep -q "^  :$name " "$folder/out" || echo "$name"; done)
+ok '[ -z "$missing" ]' ":help lists what the screen knows; missing: ${missing:-nothing}"
 expect ":q leaves" "before" 'print("before")' ':q' 'print("after")'
 
 expect "a shell's output" "from the shell" '!echo from the shell'
