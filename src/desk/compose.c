@@ -205,9 +205,28 @@ static bool scroll_moved(void)
     return r.x != was.x || r.y != was.y || r.w != was.w || r.h != was.h;
 }
 
+/* Whole seconds that a chunk has run; -1: none does, or not for long. */
+static int busy_seconds(double now)
+{
+    const struct sy_desk *d = &sy__desk;
+    return d->busy && now >= d->busy_since + BUSY_SECONDS ? (int)(now - d->busy_since) : -1;
+}
+
+static void tell_busy(double now)
+{
+    struct sy_desk *d = &sy__desk;
+    int seconds = busy_seconds(now);
+    if (seconds == d->busy_told)
+        return;
+    d->busy_told = seconds;
+    sy_panel_set_busy(d->panel, seconds);
+    d->redraw_panel = d->redraw_input = true;
+}
+
 void sy__compose(double now)
 {
     struct sy_desk *d = &sy__desk;
+    tell_busy(now);
     struct sy_input in = input_now();
     lay_out(&in);
     bool panel = frame_wanted(now), help = sy_panel_help(d->panel);
@@ -215,8 +234,6 @@ void sy__compose(double now)
         d->redraw_scroll = true;
     if (scroll_moved())
         d->redraw_scroll = d->redraw_input = panel = true;
-    if (d->busy && !d->dim && now >= d->busy_since + BUSY_SECONDS)
-        d->redraw_input = true;
     bool scroll = d->redraw_scroll && (now >= d->next_scroll || panel);
     if (!panel && !scroll && !d->redraw_input)
         return;
@@ -241,9 +258,10 @@ double sy__compose_due(double now)
     if (d->redraw_panel || d->redraw_input || d->relayout || sy_panel_loading(d->panel))
         return 0;
     double due = d->redraw_scroll ? fmax(0, d->next_scroll - now) : -1;
-    if (d->busy && !d->dim) {
-        double dim = fmax(0, d->busy_since + BUSY_SECONDS - now);
-        due = due < 0 || dim < due ? dim : due;
+    if (d->busy || d->busy_told >= 0) {
+        double at = !d->busy ? now : d->busy_since + (d->busy_told < 0 ? BUSY_SECONDS : d->busy_told + 1);
+        double news = fmax(0, at - now);
+        due = due < 0 || news < due ? news : due;
     }
     return due;
 }

@@ -33,7 +33,7 @@
 #define LEAVES "q goes to the prompt"
 #define AGAIN 3          /* frames after something woke the loop: a run may have stopped */
 
-struct sy_desk sy__desk = {.coloured = true};
+struct sy_desk sy__desk = {.coloured = true, .busy_told = -1};
 
 /* ---- posts from other threads ---- */
 

@@ -30,6 +30,7 @@ struct sy_desk {
     int again;      /* frames that come even when no run lives */
     bool busy, dim; /* dim: it shows */
     double busy_since;
+    int busy_told; /* seconds in the status line; -1: nothing */
     void (*answer)(const char *text);
     bool filtering, told; /* told: a message came with this key */
 

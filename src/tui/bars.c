@@ -223,6 +223,12 @@ static void draw_status(const struct sy_panel *p, struct sy_grid *g)
         snprintf(more, sizeof more, "%d of %d", p->front + 1, p->nruns);
         x = bar_text(p, g, x, more, SY_ROLE_DIM) + 1;
     }
+    if (p->busy > 0) {
+        snprintf(more, sizeof more, "running for %d s, C-c interrupts", p->busy - 1);
+        x = bar_text(p, g, x + 2 * (x > 1), more, SY_ROLE_WARN);
+        draw_notice(p, g, x);
+        return;
+    }
     int notice = p->message[0] ? sy_text_width(p->message, strlen(p->message)) + 3 : 0;
     x = bar_text(p, g, x + 2 * (x > 1), hints(p, p->w - x - 3 - notice), SY_ROLE_DIM);
     draw_notice(p, g, x);

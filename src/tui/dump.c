@@ -135,8 +135,8 @@ static void write_golden(const struct sy_grid *g, struct sy_str *out)
 #define CELL_W 9.0
 #define CELL_H 18.0
 #define PAD 12.0
-#define PAPER "#14171c"
-#define INK "#d4d7dc"
+/* What a pen without colours of its own stands on, and is: dark, light. */
+static const char *const papers[2] = {"#14171c", "#fbfbf9"}, *const inks[2] = {"#d4d7dc", "#1c1f24"};
 
 /* xterm's 256 colours, the first eight a little softer. */
 static void colour_text(int c, char out[8])
@@ -164,9 +164,11 @@ struct ink {
     bool has_bg;
 };
 
-static struct ink ink_of(struct sy_pen p)
+static struct ink ink_of(const struct sy_grid *g, struct sy_pen p)
 {
-    struct ink k = {INK, PAPER, p.bg >= 0};
+    struct ink k = {.has_bg = p.bg >= 0};
+    memcpy(k.fg, inks[g->light], sizeof k.fg);
+    memcpy(k.bg, papers[g->light], sizeof k.bg);
     if (p.fg >= 0)
         colour_text(p.fg, k.fg);
     if (p.bg >= 0)
@@ -199,9 +201,9 @@ static void add_box(struct sy_str *out, double x, double y, double w, double h, 
 static void add_backgrounds(const struct sy_grid *g, int y, struct sy_str *out)
 {
     for (int x = 0, end; x < g->w; x = end) {
-        struct ink k = ink_of(cell_at(g, x, y)->pen);
+        struct ink k = ink_of(g, cell_at(g, x, y)->pen);
         for (end = x + 1; end < g->w; end++) {
-            struct ink other = ink_of(cell_at(g, end, y)->pen);
+            struct ink other = ink_of(g, cell_at(g, end, y)->pen);
             if (other.has_bg != k.has_bg || strcmp(other.bg, k.bg) != 0)
                 break;
         }
@@ -286,7 +288,7 @@ static void add_escaped(struct sy_str *out, const struct sy_cell *c)
 static int add_text(const struct sy_grid *g, int x, int y, struct sy_str *out)
 {
     struct sy_pen pen = cell_at(g, x, y)->pen;
-    struct ink k = ink_of(pen);
+    struct ink k = ink_of(g, pen);
     int end = x;
     struct sy_str places = SY_STR_INIT, text = SY_STR_INIT;
     for (; end < g->w && same_pen(cell_at(g, end, y)->pen, pen); end++) {
@@ -325,14 +327,14 @@ static void write_svg(const struct sy_grid *g, struct sy_str *out)
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.5g %.5g\" width=\"%.5g\" "
         "height=\"%.5g\" font-family=\"'DejaVu Sans Mono','Menlo','Consolas',monospace\" "
         "font-size=\"15\" shape-rendering=\"crispEdges\" xml:space=\"preserve\">\n"
-        "<rect width=\"100%%\" height=\"100%%\" rx=\"8\" fill=\"" PAPER "\"/>\n",
-        w, h, w, h);
+        "<rect width=\"100%%\" height=\"100%%\" rx=\"8\" fill=\"%s\"/>\n",
+        w, h, w, h, papers[g->light]);
     for (int y = 0; y < g->h; y++)
         add_backgrounds(g, y, out);
     for (int y = 0; y < g->h; y++)
         for (int x = 0; x < g->w;) {
             const struct sy_cell *c = cell_at(g, x, y);
-            struct ink k = ink_of(c->pen);
+            struct ink k = ink_of(g, c->pen);
             if (c->ch == ' ' || !c->ch)
                 x++;
             else if ((c->ch & ~0xFFu) == 0x2800)

@@ -19,7 +19,7 @@ int sy_grid_resize(struct sy_grid *g, int w, int h, struct sy_err *err)
         if (!cell)
             return sy_err_set(err, SY_E_MEMORY, "screen: out of memory for %d x %d cells", w, h);
         sy_free(g->cell);
-        *g = (struct sy_grid){w, h, cell};
+        *g = (struct sy_grid){w, h, cell, g->light};
     }
     for (size_t i = 0; i < n; i++)
         g->cell[i] = blank;

@@ -32,6 +32,7 @@ struct sy_rect {
 struct sy_grid {
     int w, h;
     struct sy_cell *cell; /* owned; [h][w] */
+    bool light;           /* what a pen without colours stands on; for pictures */
 };
 
 /* All spaces.  0, or -1 (MEMORY) with the grid as it was. */

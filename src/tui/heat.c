@@ -177,19 +177,25 @@ static void table_title(const struct sy_panel *p, const struct sy__table *t, cha
                  (long long)(t->shown >= 0 ? t->shown : t->step));
 }
 
-/* The ramp's key, 0 to 2, at the right end. */
-static void draw_key(const struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g)
+#define KEY_ROOM 16
+
+/* The ramp's key, 0 to 2, at the right end of a row of the frame, of which so much is used. */
+static bool draw_key(const struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g, int y,
+                     int used)
 {
+    if (used + KEY_ROOM > slot->r.w)
+        return false;
     struct sy_pen dim = sy_look_pen(&p->look, SY_ROLE_DIM);
     for (int i = 0; i < 8; i++) {
         int c = sy_look_heat(&p->look, i / 7.0), x = slot->r.x + slot->r.w - 12 + i;
         struct sy_pen pen = {c >= 0 ? (int16_t)c : dim.fg, -1, 0};
         bool block = c >= 0 && p->look.symbols != SY_SYMBOLS_ASCII;
-        sy_grid_put(g, x, slot->r.y + slot->r.h - 1,
+        sy_grid_put(g, x, y,
                     block ? 0x2588 : (uint32_t)sy_look_ramp(i / 7.0), pen);
     }
-    sy_frame_foot(g, slot->r, slot->r.w - 14, "0", dim);
-    sy_frame_foot(g, slot->r, slot->r.w - 5, "2", dim);
+    sy_grid_text(g, slot->r.x + slot->r.w - 13, y, 1, "0", dim);
+    sy_grid_text(g, slot->r.x + slot->r.w - 4, y, 1, "2", dim);
+    return true;
 }
 
 /* As many figures as there is room for. */
@@ -211,7 +217,7 @@ static int load_foot(const struct sy_panel *p, const struct figures *f, int room
 }
 
 static void table_foot(const struct sy_panel *p, const struct figures *f,
-                       const struct sy__slot *slot, struct sy_grid *g)
+                       const struct sy__slot *slot, struct sy_grid *g, int title_width)
 {
     char text[128], fine[160], value[16];
     struct sy_pen dim = sy_look_pen(&p->look, SY_ROLE_DIM);
@@ -222,8 +228,8 @@ static void table_foot(const struct sy_panel *p, const struct figures *f,
             snprintf(value, sizeof value, "%d", f->dead);
             sy_frame_foot(g, slot->r, 6, value, sy_look_pen(&p->look, SY_ROLE_BAD));
         }
-        if (n + 16 <= slot->r.w)
-            draw_key(p, slot, g);
+        if (!draw_key(p, slot, g, slot->r.y + slot->r.h - 1, n))
+            draw_key(p, slot, g, slot->r.y, title_width + 2);
         return;
     }
     sy_value_text(f->most, p->heat == SY__HEAT_DROP ? SY_UNIT_PERCENT : SY_UNIT_PLAIN, value);
@@ -286,7 +292,7 @@ void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy
     struct figures f = figures_of(t);
     struct sy_heat h = heat_of(p, f.largest);
     sy_heat_draw(&h, &p->look, g, in);
-    table_foot(p, &f, slot, g);
+    table_foot(p, &f, slot, g, sy_text_width(title, strlen(title)));
 }
 
 /* ---- one layer over time ---- */

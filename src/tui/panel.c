@@ -267,6 +267,7 @@ bool sy_panel_update(struct sy_panel *p, double now, double budget)
 
 void sy_panel_draw(struct sy_panel *p, struct sy_grid *g)
 {
+    g->light = p->look.light;
     sy_grid_fill(g, p->areas.panes, ' ', sy_look_pen(&p->look, SY_ROLE_TEXT));
     if (!p->nruns)
         sy__welcome_draw(p, g);
@@ -302,6 +303,12 @@ void sy_panel_set_pane_mode(struct sy_panel *p, bool on)
         }
     }
     p->dirty = true;
+}
+
+void sy_panel_set_busy(struct sy_panel *p, int seconds)
+{
+    p->dirty |= p->busy != seconds + 1;
+    p->busy = seconds + 1;
 }
 
 void sy_panel_set_only_panes(struct sy_panel *p)

@@ -68,6 +68,8 @@ bool sy_panel_loading(const struct sy_panel *p);
 /* Seen at the right of the status line until the next message (NULL: none). */
 void sy_panel_message(struct sy_panel *p, const char *text);
 /* Seen in the status line: keys act on panes; the scrollback is scrolled up by so many rows. */
+/* Seen in the status line: a chunk runs, for so many seconds (-1: none does). */
+void sy_panel_set_busy(struct sy_panel *p, int seconds);
 /* There is no prompt to leave pane mode for: the hints say what leaves instead. */
 void sy_panel_set_only_panes(struct sy_panel *p);
 void sy_panel_set_pane_mode(struct sy_panel *p, bool on);

@@ -70,6 +70,7 @@ struct sy_panel {
 
     struct sy__run **runs; /* owned */
     int nruns, front;
+    int busy; /* seconds that a chunk runs, and 1; 0: none does */
     bool use_board, overlay, only_panes;
     uint64_t board_version;
     char wanted[65];  /* run to be selected when it comes */

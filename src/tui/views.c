@@ -98,12 +98,19 @@ static double decay_of(const struct sy_panel *p)
     return sy__decays[p->smooth];
 }
 
+/* A loss over a set for evaluation is a mean already, of steps far apart. */
+static bool is_smoothed(const struct sy_panel *p, const char *series)
+{
+    return p->smooth && strncmp(series, "val_", 4) != 0;
+}
+
 static void want_view(struct sy_panel *p, struct sy__run *r, const struct sy__slot *s)
 {
     if (s->series[0]) {
         int id = sy_source_find(r->source, s->series);
         bool vector = id >= 0 && sy_source_width(r->source, id) > 1;
-        sy__feed(r, s->series, vector ? SY__LARGEST : SY__FIRST, decay_of(p));
+        sy__feed(r, s->series, vector ? SY__LARGEST : SY__FIRST,
+                 is_smoothed(p, s->series) ? decay_of(p) : 0);
         return;
     }
     switch (s->view) {
@@ -183,7 +190,7 @@ static void chart_title(const struct sy_panel *p, const struct sy__slot *s, cons
         n += snprintf(out + n, size - (size_t)n, " · largest");
     if (p->log[s->view])
         n += snprintf(out + n, size - (size_t)n, " · log");
-    if (p->smooth)
+    if (is_smoothed(p, c->series))
         n += snprintf(out + n, size - (size_t)n, " · %s", decay_names[p->smooth]);
     if (p->x_kind != SY_X_STEP)
         n += snprintf(out + n, size - (size_t)n, " · by %s", sy_x_name(p->x_kind));

@@ -251,8 +251,10 @@ sees "rubbish"
 press C-c
 lacks "rubbish" "Ctrl-C clears what is typed"
 enter 'while true do end'
+sees "s, C-c interrupts" "what runs is seen, and how it ends"
 press C-c
 sees "interrupted" "it ends a loop"
+lacks "C-c interrupts" "and the sign with it"
 enter 'coroutine.wrap(function() while true do end end)()'
 sees "coroutine.wrap"
 press C-l

@@ -14,7 +14,7 @@ static const struct sy_pen plain = {-1, -1, 0};
 static const char *row(struct sy_grid *g, int y)
 {
     static struct sy_str out;
-    struct sy_grid one = {g->w, 1, g->cell + (size_t)y * (size_t)g->w};
+    struct sy_grid one = {g->w, 1, g->cell + (size_t)y * (size_t)g->w, false};
     sy_str_clear(&out);
     sy_grid_write(&one, SY_DUMP_TEXT, &out);
     if (!g->cell)
@@ -136,6 +136,12 @@ static void dumping(void)
     tap_ok(strstr(out.data, "a&lt;&amp;") && strstr(out.data, "</svg>") &&
                sy_utf8_valid(out.data, out.len) == out.len,
            "SVG is escaped");
+    tap_ok(strstr(out.data, "rx=\"8\" fill=\"#14171c\"") != NULL, "on dark");
+    sy_str_clear(&out);
+    g.light = true;
+    sy_grid_write(&g, SY_DUMP_SVG, &out);
+    tap_ok(strstr(out.data, "rx=\"8\" fill=\"#fbfbf9\"") && !strstr(out.data, "#d4d7dc"),
+           "a light theme's on light, in dark letters");
     sy_str_free(&out);
     sy_grid_free(&g);
 }

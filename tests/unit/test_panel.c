@@ -439,6 +439,26 @@ static void rare_rows(void)
     close_stage(&stage);
 }
 
+/* What is a mean already ends where its last value is. */
+static void not_smoothed(void)
+{
+    struct sy_str text = SY_STR_INIT;
+    open_stage(&stage, 80, 24, fine, 1);
+    sy_panel_filter(stage.panel, "val_loss", NULL);
+    draw(&stage);
+    sy_grid_write(&stage.grid, SY_DUMP_TEXT, &text);
+    tap_ok(text.data && strstr(text.data, "val_loss ") && !strstr(text.data, "ema"),
+           "a validation loss is not smoothed");
+    const struct sy__run *r = sy__front(stage.panel);
+    const struct sy_pyramid *rows = NULL;
+    for (int i = 0; i < r->nfeeds; i++)
+        if (!strcmp(r->feeds[i]->name, "val_loss"))
+            rows = sy__feed_rows(r->feeds[i], 0);
+    tap_ok(rows && sy_pyramid_decay(rows) == 0, "nor are the rows that are drawn");
+    sy_str_free(&text);
+    close_stage(&stage);
+}
+
 /* Runs that know a layer's share of dropped tokens only: it is not called an expert's. */
 static void early_drops(void)
 {
@@ -681,6 +701,7 @@ int main(void)
     sizes();
     narrow_header();
     rare_rows();
+    not_smoothed();
     early_drops();
     keys();
     rewind_run();
