@@ -240,15 +240,40 @@ bool sy__has_prompts(const char *text)
     return false;
 }
 
+static size_t prompts_before(const char *line, size_t n)
+{
+    size_t cut = 0;
+    while (n - cut >= 6 && sy__is_prompted(line + cut))
+        cut += 6;
+    return cut;
+}
+
+bool sy__session_next(const char **text, struct sy_str *one)
+{
+    const char *s = *text;
+    sy_str_free(one);
+    for (size_t n; *s; s += n + (s[n] == '\n')) {
+        n = strcspn(s, "\n");
+        bool begins = !strncmp(s, SY_PROMPT, 6);
+        if (begins && one->len)
+            break; /* the next */
+        if (!sy__is_prompted(s))
+            continue;
+        size_t cut = prompts_before(s, n);
+        if (one->len)
+            sy_str_puts(one, "\n");
+        sy_str_add(one, s + cut, n - cut);
+    }
+    *text = s;
+    return one->len > 0;
+}
+
 void sy__add_line(struct sy_session *s, const char *line, size_t n)
 {
-    while (n >= 6 && sy__is_prompted(line)) { /* pasted from a session */
-        line += 6;
-        n -= 6;
-    }
+    size_t cut = prompts_before(line, n); /* pasted from a session */
     if (s->text.len)
         sy_str_puts(&s->text, "\n");
-    sy_str_add(&s->text, line, n);
+    sy_str_add(&s->text, line + cut, n - cut);
 }
 
 /* ---- the plain screen ---- */
@@ -271,16 +296,14 @@ static void feed(struct sy_session *s, const char *line, size_t n)
     must_end(s); /* while the chunk still runs */
 }
 
-/* A pasted block with prompts in it: the prompted lines, not the output between them. */
+/* A pasted block with prompts in it: what was entered, not the output between. */
 static void feed_session(struct sy_session *s, const char *text)
 {
     sy_job_detach(false); /* its lines depend on each other */
-    while (*text && !s->ended) {
-        size_t n = strcspn(text, "\n");
-        if (sy__is_prompted(text))
-            feed(s, text, n);
-        text += n + (text[n] == '\n');
-    }
+    struct sy_str one = SY_STR_INIT;
+    while (!s->ended && sy__session_next(&text, &one))
+        feed(s, one.data, one.len);
+    sy_str_free(&one);
     sy_job_detach(sy_edit_is_terminal());
 }
 

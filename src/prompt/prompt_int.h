@@ -34,6 +34,9 @@ void sy__add_line(struct sy_session *s, const char *line, size_t n);
 /* Is this a pasted session, and which of its lines (of n bytes) is typed input? */
 bool sy__has_prompts(const char *text);
 bool sy__is_prompted(const char *line);
+/* Of a pasted session the next that was entered, its rows without their prompts, in *one, which is
+ * freed at the end; *text moves on. */
+bool sy__session_next(const char **text, struct sy_str *one);
 int sy__live_runs(void);
 bool sy__quit_asked(void); /* by a job: sy_chunk_status has the status */
 void sy__leave_question(char *out, size_t n, int runs);

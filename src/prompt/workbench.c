@@ -86,6 +86,20 @@ static void begin(void)
     sy_desk_set_busy(true);
 }
 
+/* As it may be pasted back: with a prompt before each row. */
+static void echo(const char *text, bool first)
+{
+    const char *prompt = first ? SY_PROMPT : SY_CONTINUATION;
+    for (bool more = true; more; prompt = SY_CONTINUATION) {
+        size_t n = strcspn(text, "\n");
+        char *row = sy_strndup(text, n);
+        sy_desk_echo(prompt, row ? row : "");
+        sy_free(row);
+        more = text[n] && text[n + 1];
+        text += n + (text[n] == '\n');
+    }
+}
+
 static void run_next(void)
 {
     if (w.busy || w.leaving)
@@ -96,8 +110,7 @@ static void run_next(void)
     sy_job_detach(!l->pasted);
     w.pasted = l->pasted;
     sy__add_line(w.s, l->text, strlen(l->text));
-    bool first = w.s->text.len == strlen(l->text) || !strchr(w.s->text.data, '\n');
-    sy_desk_echo(first ? SY_PROMPT : SY_CONTINUATION, l->text);
+    echo(l->text, w.s->text.len == strlen(l->text) || !strchr(w.s->text.data, '\n'));
     begin();
     if (l->text[0] == '!') /* it may write to the terminal behind our back */
         sy_desk_repaint();
@@ -105,15 +118,11 @@ static void run_next(void)
     sy_free(l);
 }
 
-/* A pasted session: the prompted lines, not the output between them. */
+/* A pasted session: what was entered, not the output between. */
 static void push_session(const char *text)
 {
-    while (*text) {
-        size_t n = strcspn(text, "\n");
-        if (sy__is_prompted(text))
-            push(text, n, true);
-        text += n + (text[n] == '\n');
-    }
+    for (struct sy_str one = SY_STR_INIT; sy__session_next(&text, &one);)
+        push(one.data, one.len, true);
 }
 
 static void enter(const char *line)

@@ -60,11 +60,21 @@ static bool is_ours(uint32_t c)
            c == 0x2026 || c == 0xFFFD;
 }
 
+/* What makes one picture of two or widens one, on some terminals: then columns are others than ours,
+ * and what was deleted stays.  It takes no room and is never sent. */
+static bool is_joining(uint32_t c)
+{
+    return c == 0x200D || c == 0xFE0E || c == 0xFE0F || (c >= 0x1F3FB && c <= 0x1F3FF);
+}
+
+#define FLAG_A 0x1F1E6 /* letters of which two are a flag, somewhere: here they are letters */
+#define FLAG_Z 0x1F1FF
+
 int sy_char_width(uint32_t c)
 {
-    if (c < 0x7F || is_ours(c) || is_unsafe(c))
+    if (c < 0x7F || is_ours(c) || is_unsafe(c) || (c >= FLAG_A && c <= FLAG_Z))
         return 1;
-    if (c == 0x200D)
+    if (is_joining(c))
         return 0;
     int w = wcwidth((wchar_t)c);
     return w < 0 ? 1 : w;
@@ -76,6 +86,8 @@ static size_t next_char(const char *s, size_t n, uint32_t *c)
     int k = sy_utf8_decode(s, n, c);
     if (k <= 0 || is_unsafe(*c))
         *c = 0xFFFD;
+    else if (*c >= FLAG_A && *c <= FLAG_Z)
+        *c = 'A' + *c - FLAG_A;
     else if (sy_char_width(*c) == 1 && *c >= 0x7F && !is_ours(*c) && wcwidth((wchar_t)*c) < 0)
         *c = 0xFFFD; /* no font has it: its width would be a guess */
     return k > 0 ? (size_t)k : 1;
@@ -122,7 +134,7 @@ static void split_wide(struct sy_grid *g, int x, int y)
 
 static void add_mark(struct sy_grid *g, int x, int y, uint32_t ch)
 {
-    struct sy_cell *c = sy_grid_at(g, x - 1, y);
+    struct sy_cell *c = is_joining(ch) ? NULL : sy_grid_at(g, x - 1, y);
     if (c && c->ch == 0)
         c = sy_grid_at(g, x - 2, y);
     for (int i = 0; c && i < SY_MARKS; i++)
@@ -136,6 +148,8 @@ void sy_grid_put(struct sy_grid *g, int x, int y, uint32_t ch, struct sy_pen pen
 {
     if (is_unsafe(ch))
         ch = 0xFFFD;
+    if (ch >= FLAG_A && ch <= FLAG_Z)
+        ch = 'A' + ch - FLAG_A;
     int width = sy_char_width(ch);
     if (width == 0) {
         add_mark(g, x, y, ch);

@@ -115,12 +115,35 @@ yard> print("pasted " .. c * c)'
 tm paste-buffer -p -b paste -t "$terminal"
 press Enter
 sees "pasted 9" "a pasted session: its prompted lines"
+tm set-buffer -b paste 'local p = 6
+local q = 7
+print("echo", p * q)'
+tm paste-buffer -p -b paste -t "$terminal"
+press Enter
+sees "echo    42"
+sees "yard> local p = 6" "what was entered is told with a prompt before each row"
+sees '  ..> local q = 7'
+press C-l
+echoed=$(printf 'yard> local p = 6\n  ..> local q = 8\n  ..> print("echo", p * q)\necho    42\nyard> print("and", 1)')
+tm set-buffer -b paste "$echoed"
+tm paste-buffer -p -b paste -t "$terminal"
+press Enter
+sees "echo    48" "and may be pasted back, as one"
+sees "and     1" "and what comes after it"
 
 # wide characters and marks
 type '"漢字e'"$(printf '\314\201')"'x"'
 cursor 14,22 "wide characters take two columns, marks none"
 press BSpace BSpace
 cursor 12,22
+press C-u
+type '"👩‍💻👍🏽🇩🇪❤️x'
+sees '"👩💻👍DE❤x' "what would join is drawn apart"
+cursor 17,22 "so that columns hold"
+press C-u
+type 'clean'
+sees "yard> clean"
+lacks "💻"
 press C-u
 
 # an editor outside

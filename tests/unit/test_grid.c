@@ -118,6 +118,20 @@ static void comparing(void)
     sy_grid_free(&b);
 }
 
+/* Pictures that some terminals make of several characters: none of ours does. */
+static void joining(void)
+{
+    struct sy_grid g = {0};
+    sy_grid_resize(&g, 12, 1, NULL);
+    const char *text = "\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb\xf0\x9f\x91\x8d\xf0\x9f\x8f\xbd"
+                       "\xf0\x9f\x87\xa9\xf0\x9f\x87\xaa\xe2\x9d\xa4\xef\xb8\x8fx";
+    tap_is_int(sy_text_width(text, strlen(text)), 10, "columns of what joins elsewhere");
+    sy_grid_text(&g, 0, 0, 12, text, plain);
+    tap_is_str(row(&g, 0), "\xf0\x9f\x91\xa9\xf0\x9f\x92\xbb\xf0\x9f\x91\x8d" "DE\xe2\x9d\xa4x",
+               "each stands for itself, and what joins is not sent");
+    sy_grid_free(&g);
+}
+
 static void dumping(void)
 {
     struct sy_grid g = {0};
@@ -210,6 +224,7 @@ int main(void)
     texts();
     hostile();
     comparing();
+    joining();
     dumping();
     looks();
     tap_is_int((int64_t)sy_mem_live(), 0, "nothing left");
