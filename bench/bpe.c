@@ -30,15 +30,10 @@ static int collect(void *ctx, const struct sy__batch *batch, struct sy_err *err)
 
 static int read_text(const char *path, struct sy_str *text, struct sy_err *err)
 {
-    if (!strcmp(path, DICTIONARY)) { /* gzip by another name */
-        struct sy_str packed = SY_STR_INIT;
-        int rc = sy__file_text(path, &packed, err) || sy__gunzip(path, &packed, text, err);
-        sy_str_free(&packed);
-        return rc ? -1 : 0;
-    }
     struct sy__files files = {0};
+    struct sy__tally tally = {.bad = 0};
     int rc = sy__files_find(&files, &path, 1, err) ||
-             sy__sources_read(&files, NULL, NULL, 1, collect, text, err);
+             sy__sources_read(&files, &(struct sy_read_options){0}, NULL, 1, collect, text, &tally, err);
     sy__files_free(&files);
     return rc ? -1 : 0;
 }

@@ -106,7 +106,7 @@ end
 
 local function data_config(d)
   local spec = engine.data_spec(d) or {}
-  local out = {kind = spec.kind, hash = d.hash, tokens = d.tokens, cwd = engine.cwd(), options = {}}
+  local out = {kind = spec.kind, hash = d.hash, tokens = d.tokens, cwd = engine.cwd(), options = {}, reader = 2}
   for k, v in pairs(spec.options or {}) do
     if k ~= "tokenizer" then out.options[k] = v end
   end
@@ -354,14 +354,47 @@ end
 local function absolute(cwd, source)
   if type(source) == "table" then
     local out = {}
-    for i, p in ipairs(source) do out[i] = absolute(cwd, p) end
+    for k, p in pairs(source) do out[k] = absolute(cwd, p) end
     return out
   end
   return source:sub(1, 1) == "/" and source or cwd .. "/" .. source
 end
 
 local function source_text(source)
-  return type(source) == "table" and table.concat(source, ", ") or tostring(source)
+  if type(source) ~= "table" then return tostring(source) end
+  if source.train then return source_text(source.train) .. "; for validation " .. source_text(source.val) end
+  return table.concat(source, ", ")
+end
+
+local function read_source(kind, source, o)
+  local read = engine["data_" .. kind]
+  if type(source) ~= "table" or not source.train then return read(source, o) end
+  local all = {train = source.train, val = source.val}
+  for k, v in pairs(o) do all[k] = v end
+  return read(all)
+end
+
+local function read_files(c, o)
+  local d, why = read_source(c.kind, absolute(c.cwd, c.source), o)
+  return d or read_source(c.kind, c.source, o), why
+end
+
+-- How runs of before files were told by their content (they have no `reader`) took what was not .jsonl.
+local BEFORE = {text = "bytes", shards = "u16"}
+
+local function from_files(c, o)
+  local fine, d, why = pcall(read_files, c, o)
+  if c.reader or (fine and d and d.hash == c.hash) then
+    if not fine then error(d, 0) end
+    return d, why
+  end
+  local old = {}
+  for k, v in pairs(o) do old[k] = v end
+  old.field, old.format = nil, BEFORE[c.kind]
+  local again, before = pcall(read_files, c, old)
+  if again and before and before.hash == c.hash then return before end
+  if not fine then return nil, d end
+  return d, why
 end
 
 --- The data set; raises when it cannot be read.
@@ -377,9 +410,8 @@ function record.data(what, path, config)
     local text
     text, why = engine.file_read(path .. "/data.txt")
     d = text and data.string(text, o)
-  elseif c.kind == "text" or c.kind == "shards" then
-    d, why = data[c.kind](absolute(c.cwd, c.source), o)
-    if not d then d = data[c.kind](c.source, o) end
+  elseif BEFORE[c.kind] then
+    d, why = from_files(c, o)
   else
     why = "how it was made is not known"
   end
@@ -392,7 +424,8 @@ function record.difference(config, m, d)
   local t, list = config.tokenizer, {}
   local name = config.data.source and " (" .. source_text(config.data.source) .. ")" or ""
   if d.hash ~= config.data.hash then
-    list[#list + 1] = ("the data%s changed: hash %s, was %s"):format(name, d.hash, config.data.hash)
+    list[#list + 1] = ("the data%s changed: hash %s, was %s%s"):format(name, d.hash, config.data.hash, config.data.reader and ""
+      or " (files were read otherwise then: what was not .jsonl as it lay there)")
   end
   local tok = d.tokenizer
   if t.data and (not tok or tok.hash ~= t.data.hash) then

@@ -113,7 +113,7 @@ unit_tests += %D%/unit/test_rng
 unit_tests += %D%/unit/test_str
 unit_tests += %D%/unit/test_thread
 unit_tests += %D%/unit/test_highlight
-unit_tests += %D%/unit/test_data
+unit_tests += %D%/unit/test_data %D%/unit/test_reading
 unit_tests += %D%/unit/test_store
 %C%_unit_test_store_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS) $(ZSTD_CFLAGS)
 %C%_unit_test_store_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=ZSTD_decompress
@@ -134,7 +134,7 @@ unit_tests += %D%/fuzz/test_fuzz
 fuzz_sources = %D%/fuzz/fuzz.h %D%/fuzz/targets.c
 %C%_fuzz_test_fuzz_SOURCES = %D%/fuzz/test_fuzz.c $(fuzz_sources)
 EXTRA_DIST += %D%/fuzz/libfuzzer.c %D%/fuzz/corpus
-fuzz_names = json safetensors npy tokenizer shards checkpoint chunk store
+fuzz_names = json safetensors npy tokenizer shards checkpoint chunk store reading
 FUZZ_CC = clang
 FUZZ_SECONDS = 120
 

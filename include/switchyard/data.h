@@ -10,6 +10,7 @@
 
 #include "switchyard/err.h"
 #include "switchyard/progress.h"
+#include "switchyard/reading.h"
 #include "switchyard/tokenizer.h"
 
 #include <stdbool.h>
@@ -20,22 +21,34 @@ struct sy_corpus;
 struct sy_text_options {
     struct sy_tokenizer *tokenizer; /* another count is taken; NULL: bytes */
     double val;                     /* share for validation, 0 <= val < 1 */
-    const char *field;              /* of .jsonl lines; NULL: "text" */
+    const char *const *val_paths;   /* validation is of these instead, when there are any */
+    int val_count;
+    struct sy_read_options read;
     const struct sy_progress *progress;
 };
 
-/* Read text.  A path is a file, a folder (recursive, names in byte order, hidden files left out)
- * or a glob pattern.  Names ending in .jsonl hold one document a line, all others are one document
- * a file; either may be compressed (.gz, .zst).  A file that is reached twice is read once.
+/* Read text.  A path is a regular file, a folder (recursive, names in byte order, hidden files left
+ * out) or a glob pattern.  Names do not care about case, and may end in .gz or .zst; what is packed
+ * so is recognised by its content, too.  A file that is reached twice is read once.
+ *
+ * JSON (.jsonl, .ndjson, .json) gives the string `field` of each line, of each element of an array,
+ * or of one object; a line or element that is a string is a document itself, unless a field was
+ * asked for.  NaN and Infinity are read; a field that stands twice, is missing or is no string is a
+ * bad item.  All else is text, one document a file, a byte-order mark at its start left out.  A file
+ * with a zero byte, with more than one control character in 32 bytes, or of a known binary format
+ * is no text: refused when it was named, left out and counted when a folder or glob has it.  The
+ * folder of a model is refused.
  * Between two documents stands the tokenizer's end-of-text, or a newline where it has none and the
  * document does not end in one; it belongs to the document before it.
  *
  * Validation: the last `val` of the tokens, as nanoGPT takes them: train = floor(n * (1 - val)).
  * If a document starts near that place (validation stays within half and one and a half of what
- * was asked for), the border moves to the nearest such start, so that documents stay whole.
+ * was asked for), the border moves to the nearest such start, so that documents stay whole.  With
+ * val_paths the border is where the first of their documents begins; no file may be on both sides.
  *
- * Shared: count 1.  Errors: NOTFOUND, IO, FORMAT (empty, corrupt, or truncated file; a .jsonl line
- * without the field), RANGE, MEMORY, CANCELLED; each names the file. */
+ * Shared: count 1.  Errors: NOTFOUND, IO, FORMAT (empty, corrupt, binary, or truncated file; a bad
+ * item of JSON; a file that unpacks to too much), RANGE (val, a field without JSON, a file on both
+ * sides), MEMORY, CANCELLED; each names the file, and the line of JSON. */
 struct sy_corpus *sy_corpus_text(const char *const *paths, int count,
                                  const struct sy_text_options *options, struct sy_err *err);
 /* One document from memory, for texts typed at the prompt. */
@@ -60,16 +73,24 @@ struct sy_synthetic_options {
 struct sy_corpus *sy_corpus_synthetic(const struct sy_synthetic_options *options,
                                       struct sy_err *err);
 
+enum sy_shard_format { SY_SHARD_AUTO, SY_SHARD_U16, SY_SHARD_U32, SY_SHARD_I32, SY_SHARD_I64 };
+
 struct sy_shard_options {
-    int32_t vocab; /* every id is checked against it; required for nanoGPT bins, which do not
-                      say; 0 elsewhere: the largest id + 1 */
+    int32_t vocab; /* every id is checked against it; required for bare ids, which do not say; 0
+                      elsewhere: the largest id + 1 */
     double val;
+    const char *const *val_paths; /* as in sy_text_options */
+    int val_count;
+    enum sy_shard_format format; /* not AUTO: every file is bare ids of this width */
     const struct sy_progress *progress;
 };
 
-/* Token files of other programs: llm.c (.bin with header), nanoGPT (.bin, u16 without header),
- * Megatron (.idx beside .bin).  Paths as in sy_corpus_text; one document a file, but Megatron's
- * documents are kept.  Errors: as above; FORMAT for any size, offset or id that does not fit. */
+/* Token files of other programs: .npy arrays of whole numbers (one dimension; or two, a document a
+ * row), llm.c (.bin with header), Megatron (.idx beside .bin), each told by its content; nanoGPT
+ * (bare u16 ids) by the name .bin, when nothing says that it is something else.  Other files are
+ * refused when they were named, and left out and counted when a folder or glob has them.  Paths as
+ * in sy_corpus_text; one document a file, but Megatron's documents are kept.  Errors: as above;
+ * FORMAT for any size, offset or id that does not fit. */
 struct sy_corpus *sy_corpus_shards(const char *const *paths, int count,
                                    const struct sy_shard_options *options, struct sy_err *err);
 
@@ -80,8 +101,11 @@ int64_t sy_corpus_tokens(const struct sy_corpus *c); /* training and validation 
 int64_t sy_corpus_train(const struct sy_corpus *c);  /* the first so many are for training */
 int32_t sy_corpus_vocab(const struct sy_corpus *c);  /* V: ids are below it */
 /* Hash of the text's bytes (uncompressed, in order) or, for shards and synthetic text, of the ids:
- * equal hashes are equal data, wherever the files lie. */
+ * equal hashes are equal data, wherever the files lie.  With val_paths the border counts, too. */
 uint64_t sy_corpus_hash(const struct sy_corpus *c);
+/* What was read as what, borrowed: "6 files as JSON lines, field 'text'; 2 as text"; NULL for text
+ * that is of no file.  *plain: one text file, nothing worth saying. */
+const char *sy_corpus_reading(const struct sy_corpus *c, bool *plain);
 /* Borrowed, NULL for synthetic text and shards. */
 struct sy_tokenizer *sy_corpus_tokenizer(const struct sy_corpus *c);
 /* Copy ids first..first+n-1.  Errors: RANGE. */

@@ -14,6 +14,7 @@
 
 #include "switchyard/err.h"
 #include "switchyard/progress.h"
+#include "switchyard/reading.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,7 +28,9 @@ struct sy_tokenizer *sy_tokenizer_bytes(struct sy_err *err);
 struct sy_bpe_options {
     int32_t vocab;       /* ids in all: 256 bytes, merges, end-of-text; 257..1048576 */
     const char *pattern; /* "qwen2" (NULL), "gpt-2", "llama-bpe", "gpt-4o": GGUF's names */
-    const char *field;   /* of .jsonl lines; NULL: "text" */
+    struct sy_read_options read;
+    char **reading; /* gets what was read as what, owned (sy_free), or NULL: one plain text; NULL:
+                       not wanted */
     const struct sy_progress *progress;
 };
 

@@ -28,6 +28,7 @@ struct parser {
     struct sy_json *node; /* the next free one */
     char *strings;        /* the next free byte */
     int depth;
+    bool loose;
     struct sy_err *err;
 };
 
@@ -205,7 +206,7 @@ static int parse_number(struct parser *p, struct sy_json *v)
     p->strings[p->at - from] = '\0';
     v->type = SY_JSON_REAL;
     v->real = to_double(p->strings);
-    if (!isfinite(v->real)) {
+    if (!isfinite(v->real) && !p->loose) {
         p->at = from;
         return fail(p, "number too large");
     }
@@ -317,7 +318,7 @@ static int parse_container(struct parser *p, struct sy_json *v, enum sy_json_typ
     if (parse_children(p, v, type == SY_JSON_ARRAY ? ']' : '}') != 0)
         return -1;
     p->depth--;
-    return type == SY_JSON_OBJECT ? check_keys(p, v) : 0;
+    return type == SY_JSON_OBJECT && !p->loose ? check_keys(p, v) : 0;
 }
 
 static int parse_word(struct parser *p, const char *word)
@@ -329,8 +330,31 @@ static int parse_word(struct parser *p, const char *word)
     return 0;
 }
 
+/* NaN, Infinity and -Infinity, as Python's json writes them; 0: none of them stands here. */
+static size_t loose_number(const struct parser *p, double *out)
+{
+    static const struct {
+        const char *word;
+        double value;
+    } words[] = {{"NaN", (double)NAN}, {"Infinity", HUGE_VAL}, {"-Infinity", -HUGE_VAL}};
+    for (size_t i = 0; p->loose && i < 3; i++) {
+        size_t n = strlen(words[i].word);
+        if (p->n - p->at >= n && memcmp(p->text + p->at, words[i].word, n) == 0) {
+            *out = words[i].value;
+            return n;
+        }
+    }
+    return 0;
+}
+
 static int parse_value(struct parser *p, struct sy_json *v)
 {
+    size_t special = loose_number(p, &v->real);
+    if (special) {
+        v->type = SY_JSON_REAL;
+        p->at += special;
+        return 0;
+    }
     switch (peek(p)) {
     case '{':
         return parse_container(p, v, SY_JSON_OBJECT);
@@ -393,12 +417,13 @@ static struct sy_json *make_document(const char *text, size_t n, struct parser *
     return root;
 }
 
-struct sy_json *sy_json_parse(const char *text, size_t n, struct sy_err *err)
+static struct sy_json *parse(const char *text, size_t n, bool loose, struct sy_err *err)
 {
     struct parser p;
     struct sy_json *root = make_document(text, n, &p, err);
     if (!root)
         return NULL;
+    p.loose = loose;
     skip_space(&p);
     int status = parse_value(&p, root);
     skip_space(&p);
@@ -409,6 +434,16 @@ struct sy_json *sy_json_parse(const char *text, size_t n, struct sy_err *err)
         return NULL;
     }
     return root;
+}
+
+struct sy_json *sy_json_parse(const char *text, size_t n, struct sy_err *err)
+{
+    return parse(text, n, false, err);
+}
+
+struct sy_json *sy_json_parse_loose(const char *text, size_t n, struct sy_err *err)
+{
+    return parse(text, n, true, err);
 }
 
 void sy_json_free(struct sy_json *root)

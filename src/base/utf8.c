@@ -38,7 +38,12 @@ size_t sy_utf8_valid(const char *s, size_t n)
 {
     size_t i = 0;
     while (i < n) {
+        uint64_t eight;
         uint32_t code;
+        if (n - i >= 8 && (memcpy(&eight, s + i, 8), !(eight & 0x8080808080808080u))) {
+            i += 8; /* ASCII, most of most texts */
+            continue;
+        }
         int length = sy_utf8_decode(s + i, n - i, &code);
         if (length == 0)
             break;

@@ -11,24 +11,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#define META "switchyard.data"
+#define META LSY_DATA_META
 
-struct data {
-    struct sy_corpus *corpus; /* counted; NULL while it is made and after __close */
-    int part;                 /* 0 all, 1 training, 2 validation */
-};
-
-static struct data *new_data(lua_State *L)
+struct lsy_data *lsy_new_data(lua_State *L)
 {
-    struct data *d = lua_newuserdatauv(L, sizeof *d, 1); /* the value: how it was made, for another process */
+    struct lsy_data *d = lua_newuserdatauv(L, sizeof *d, 1); /* the value: how it was made, for another process */
     memset(d, 0, sizeof *d);
     luaL_setmetatable(L, META);
     return d;
 }
 
-static struct data *check_data(lua_State *L, int arg)
+static struct lsy_data *check_data(lua_State *L, int arg)
 {
-    struct data *d = luaL_testudata(L, arg, META);
+    struct lsy_data *d = luaL_testudata(L, arg, META);
     if (!d || !d->corpus)
         lsy_error(L, "data: a data set is wanted here (see ?data): it is a %s%s", luaL_typename(L, arg),
                   lua_isnil(L, arg) ? lsy_last_failure() : "");
@@ -41,170 +36,30 @@ int lsy_push_corpus(lua_State *L, struct sy_corpus *c, const struct sy_err *err)
 {
     if (!c)
         return lsy_fail_or_raise(L, err);
-    new_data(L)->corpus = c;
+    lsy_new_data(L)->corpus = c;
     return 1;
 }
 
 static int gc(lua_State *L)
 {
-    struct data *d = luaL_checkudata(L, 1, META);
+    struct lsy_data *d = luaL_checkudata(L, 1, META);
     sy_corpus_unref(d->corpus);
     d->corpus = NULL;
     return 0;
 }
 
-/* ---- making ---- */
-
-struct options {
-    int tokenizer; /* stack index, 0: none */
-    double val;
-    const char *field;
-    int64_t domains, tokens, states, branch, order, document, seed, vocab;
-};
-
-#define OPT(n, k, lo, hi) {.name = #n, .kind = k, .at = offsetof(struct options, n), .min = lo, .max = hi}
-
-static const struct lsy_option text_rows[] = {
-    OPT(tokenizer, LSY_VALUE, 0, 0), OPT(val, LSY_REAL, 0, 0.999), OPT(field, LSY_STRING, 0, 0)};
-static const struct lsy_option synthetic_rows[] = {
-    OPT(domains, LSY_INT, 1, 4096), OPT(tokens, LSY_INT, 1, 1099511627776.0),
-    OPT(states, LSY_INT, 2, 4096),  OPT(branch, LSY_INT, 1, 4096),
-    OPT(order, LSY_INT, 1, 2),      OPT(document, LSY_INT, 1, 1 << 30),
-    OPT(val, LSY_REAL, 0, 0.999),   OPT(seed, LSY_INT, 0, 9.2e18)};
-static const struct lsy_option shard_rows[] = {OPT(vocab, LSY_INT, 1, 1 << 30),
-                                               OPT(val, LSY_REAL, 0, 0.999)};
-
-static struct sy_text_options text_options(lua_State *L, int arg, const char *what,
-                                           const struct lsy_watch *watch)
-{
-    struct options o = {.val = 0.1};
-    LSY_OPTIONS(L, arg, what, text_rows, &o);
-    return (struct sy_text_options){.tokenizer = o.tokenizer ? lsy_check_tokenizer(L, o.tokenizer) : NULL,
-                                    .val = o.val, .field = o.field, .progress = &watch->progress};
-}
-
-/* Put the corpus into the slot d on top of the stack, or report. */
-static int deliver(lua_State *L, struct data *d, struct sy_corpus *c, struct lsy_watch *watch,
-                   const struct sy_err *err)
-{
-    lsy_watch_end(watch);
-    d->corpus = c;
-    return c ? 1 : lsy_watch_fail(L, err);
-}
-
-/* Remember how the data set at -1 was made: {kind=, source=, options=}; lists and options are copied, for the
- * caller may change his.  source and options: stack indices, 0: none. */
-static void copy_table(lua_State *L, int arg)
-{
-    lua_newtable(L);
-    lua_pushnil(L);
-    while (lua_next(L, arg)) {
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_settable(L, -4);
-    }
-}
-
-static void remember(lua_State *L, const char *kind, int source, int options)
-{
-    const int args[2] = {source, options};
-    const char *const names[2] = {"source", "options"};
-    lua_createtable(L, 0, 3);
-    lsy_set_text(L, "kind", kind);
-    for (int i = 0; i < 2; i++)
-        if (args[i] && !lua_isnoneornil(L, args[i])) {
-            if (lua_istable(L, args[i]))
-                copy_table(L, args[i]);
-            else
-                lua_pushvalue(L, args[i]);
-            lua_setfield(L, -2, names[i]);
-        }
-    lua_setiuservalue(L, -2, 1);
-}
-
-/* engine.data_spec(d) -> {kind="text", source=path or list, options={...}}, or nil */
-static int data_spec(lua_State *L)
-{
-    check_data(L, 1);
-    lua_getiuservalue(L, 1, 1);
-    return 1;
-}
-
-static int make_text(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct lsy_watch watch;
-    int count;
-    lua_settop(L, 2);
-    struct sy_text_options o = text_options(L, 2, "text", &watch);
-    const char *const *paths = lsy_check_paths(L, 1, "data.text", &count);
-    struct data *d = new_data(L);
-    remember(L, "text", 1, 2);
-    lsy_watch_begin(&watch, "reading text");
-    return deliver(L, d, sy_corpus_text(paths, count, &o, &err), &watch, &err);
-}
-
-static int make_string(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct lsy_watch watch;
-    size_t n;
-    lua_settop(L, 2);
-    struct sy_text_options o = text_options(L, 2, "string", &watch);
-    const char *text = luaL_checklstring(L, 1, &n);
-    struct data *d = new_data(L);
-    remember(L, "string", 1, 2);
-    lsy_watch_begin(&watch, "reading text");
-    return deliver(L, d, sy_corpus_string(text, n, &o, &err), &watch, &err);
-}
-
-static int make_synthetic(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct lsy_watch watch;
-    struct options o = {.domains = 8, .tokens = 1000000, .val = 0.1, .seed = 1};
-    LSY_OPTIONS(L, 1, "synthetic", synthetic_rows, &o);
-    if (lsy_room((size_t)o.tokens * 4, "synthetic", &err))
-        return lsy_raise(L, &err);
-    struct sy_synthetic_options s = {
-        .domains = (int)o.domains, .tokens = o.tokens, .states = (int)o.states,
-        .branch = (int)o.branch, .order = (int)o.order, .document = (int)o.document, .val = o.val,
-        .seed = (uint64_t)o.seed};
-    struct data *d = new_data(L);
-    remember(L, "synthetic", 0, 1);
-    lsy_watch_begin(&watch, "writing text");
-    return deliver(L, d, sy_corpus_synthetic(&s, &err), &watch, &err);
-}
-
-static int make_shards(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct lsy_watch watch;
-    struct options o = {.val = 0.1};
-    int count;
-    lua_settop(L, 2);
-    LSY_OPTIONS(L, 2, "shards", shard_rows, &o);
-    const char *const *paths = lsy_check_paths(L, 1, "data.shards", &count);
-    struct sy_shard_options s = {.vocab = (int32_t)o.vocab, .val = o.val,
-                                 .progress = &watch.progress};
-    struct data *d = new_data(L);
-    remember(L, "shards", 1, 2);
-    lsy_watch_begin(&watch, "reading shards");
-    return deliver(L, d, sy_corpus_shards(paths, count, &s, &err), &watch, &err);
-}
-
 /* ---- fields and methods ---- */
 
-static void bounds(const struct data *d, int64_t *first, int64_t *n)
+static void bounds(const struct lsy_data *d, int64_t *first, int64_t *n)
 {
     int64_t all = sy_corpus_tokens(d->corpus), train = sy_corpus_train(d->corpus);
     *first = d->part == 2 ? train : 0;
     *n = d->part == 0 ? all : d->part == 1 ? train : all - train;
 }
 
-static int push_part(lua_State *L, const struct data *d, int part)
+static int push_part(lua_State *L, const struct lsy_data *d, int part)
 {
-    struct data *p = new_data(L);
+    struct lsy_data *p = lsy_new_data(L);
     p->corpus = sy_corpus_ref(d->corpus);
     p->part = part;
     lua_getiuservalue(L, 1, 1);
@@ -216,11 +71,14 @@ static int push_part(lua_State *L, const struct data *d, int part)
 static int sample(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct options o = {.seed = -1};
-    static const struct lsy_option rows[] = {OPT(seed, LSY_INT, 0, 9.2e18)};
+    struct options {
+        int64_t seed;
+    } o = {-1};
+    static const struct lsy_option rows[] = {
+        {.name = "seed", .kind = LSY_INT, .at = offsetof(struct options, seed), .max = 9.2e18}};
     static uint64_t draws;
     int64_t first, all;
-    struct data *d = check_data(L, 1);
+    struct lsy_data *d = check_data(L, 1);
     bounds(d, &first, &all);
     int64_t n = lua_isnoneornil(L, 2) ? (all < 200 ? all : 200) : lsy_check_int(L, 2, "sample", "n", 1, all);
     LSY_OPTIONS(L, 3, "sample", rows, &o);
@@ -253,7 +111,7 @@ static int read_ids(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     int64_t begin, all;
-    struct data *d = check_data(L, 1);
+    struct lsy_data *d = check_data(L, 1);
     bounds(d, &begin, &all);
     int64_t first = lua_isnoneornil(L, 2) ? 1 : lsy_check_int(L, 2, "ids", "first", 1, all);
     int64_t n = lua_isnoneornil(L, 3) ? all - first + 1 : lsy_check_int(L, 3, "ids", "n", 0, all - first + 1);
@@ -266,7 +124,7 @@ static int read_ids(lua_State *L)
 
 static int entropy_of(lua_State *L)
 {
-    struct data *d = check_data(L, 1);
+    struct lsy_data *d = check_data(L, 1);
     int domain = (int)lsy_check_int(L, 2, "domain_entropy", "domain", 1, sy_corpus_domains(d->corpus));
     lua_pushnumber(L, sy_corpus_entropy(d->corpus, domain - 1));
     return 1;
@@ -298,7 +156,7 @@ static int document(lua_State *L)
     return 1;
 }
 
-static int push_number_field(lua_State *L, const struct data *d, const char *name)
+static int push_number_field(lua_State *L, const struct lsy_data *d, const char *name)
 {
     int64_t first, n;
     bounds(d, &first, &n);
@@ -324,10 +182,10 @@ static int push_number_field(lua_State *L, const struct data *d, const char *nam
 static int field(lua_State *L)
 {
     static const char *const fields[] = {"tokens", "vocab", "documents", "domains", "entropy", "val",
-                                         "train", "tokenizer", "hash", "sample", "ids",
+                                         "train", "tokenizer", "hash", "reading", "sample", "ids",
                                          "document", "domain_entropy", NULL};
     char hex[17];
-    struct data *d = check_data(L, 1);
+    struct lsy_data *d = check_data(L, 1);
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
     if (push_number_field(L, d, name))
         return 1;
@@ -335,6 +193,11 @@ static int field(lua_State *L)
         return push_part(L, d, 2);
     if (!strcmp(name, "train"))
         return push_part(L, d, 1);
+    if (!strcmp(name, "reading")) {
+        bool plain;
+        lua_pushstring(L, sy_corpus_reading(d->corpus, &plain));
+        return 1;
+    }
     if (!strcmp(name, "hash")) {
         sy_hash_hex(sy_corpus_hash(d->corpus), hex);
         lua_pushstring(L, hex);
@@ -352,7 +215,7 @@ static int field(lua_State *L)
 static int to_string(lua_State *L)
 {
     char text[160];
-    struct data *d = check_data(L, 1);
+    struct lsy_data *d = check_data(L, 1);
     long long all = sy_corpus_tokens(d->corpus), train = sy_corpus_train(d->corpus);
     int at = snprintf(text, sizeof text, "data: %lld tokens, %lld for training, %lld for validation; "
                                          "vocabulary %d", all, train, all - train,
@@ -370,25 +233,10 @@ static const luaL_Reg metamethods[] = {
 static const luaL_Reg methods[] = {
     {"sample", sample}, {"ids", read_ids}, {"document", document},
     {"domain_entropy", entropy_of}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"text", make_text},           {"string", make_string},
-                                     {"synthetic", make_synthetic}, {"shards", make_shards},
-                                     {NULL, NULL}};
 static const struct lsy_doc docs[] = {
-    {"data", "d.tokens  d.val.tokens  d.train.tokens  d.vocab  d.documents  d.tokenizer  d.hash",
-     "A data set: token ids, the last part of them for validation (d.val). A failure to read gives nil, "
-     "message, code.", "d = data.synthetic{domains = 4, tokens = 1e5, seed = 1}\nd.val.tokens"},
-    {"data.text", "data.text(path, {tokenizer=, val=, field=}) -> d",
-     "Text of a file, a folder, a pattern (*.txt), or a list of them; .jsonl (its field), .gz and .zst "
-     "too. tokenizer is bytes and val 0.1 unless given.", NULL},
-    {"data.string", "data.string(text, {tokenizer=, val=}) -> d", "A text from memory.",
-     "data.string(string.rep(\"to be or not \", 100)).tokens"},
-    {"data.synthetic",
-     "data.synthetic{domains=, tokens=, states=, branch=, order=, document=, val=, seed=} -> d",
-     "Text of sparse Markov chains, one a domain, whose entropy is known: d.entropy in nats a token, "
-     "d.domains, d:domain_entropy(i).",
-     "data.synthetic{domains = 8, tokens = 1e5, seed = 1}.entropy"},
-    {"data.shards", "data.shards(path, {vocab=, val=}) -> d",
-     "Token files of llm.c (.bin), nanoGPT (.bin; vocab must be given) and Megatron (.idx, .bin).", NULL},
+    {"data", "d.tokens  d.val.tokens  d.train.tokens  d.vocab  d.documents  d.tokenizer  d.hash  d.reading",
+     "A data set: token ids, the last part of them for validation (d.val). d.reading says which files were read "
+     "as what. A failure to read gives nil, message, code.", "d = data.synthetic{domains = 4, tokens = 1e5, seed = 1}\nd.val.tokens"},
     {"data:domain_entropy", "d:domain_entropy(i) -> number",
      "Entropy in nats a token of domain i of a synthetic data set, from 1 to d.domains.",
      "data.synthetic{domains = 2, tokens = 1e4, seed = 1}:domain_entropy(1)"},
@@ -404,10 +252,6 @@ static const struct lsy_doc docs[] = {
 void lsy_open_data(lua_State *L)
 {
     lsy_value_meta(L, META, "data", metamethods, methods, field);
-    luaL_newlib(L, functions);
-    lua_setglobal(L, "data");
     LSY_DOCS(L, docs);
-    lsy_push_engine(L);
-    lsy_set(L, "data_spec", data_spec);
-    lua_pop(L, 1);
+    lsy_open_data_make(L);
 }

@@ -6,6 +6,7 @@
 #include "bind/data.h"
 #include "bind/engine.h"
 #include "bind/handle.h"
+#include "bind/progress.h"
 
 #include "base/hash.h"
 
@@ -92,28 +93,35 @@ static int make_bytes(lua_State *L)
 static int make_bpe(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct {
+    struct options {
         int64_t vocab;
-        const char *pattern, *field;
-    } o = {4096, NULL, NULL};
+        const char *pattern;
+        struct lsy_reading reading;
+    } o = {.vocab = 4096};
     static const struct lsy_option rows[] = {
-        {.name = "vocab", .kind = LSY_INT, .at = 0, .min = 257, .max = 1048576},
-        {.name = "pattern", .kind = LSY_STRING, .at = sizeof(int64_t)},
-        {.name = "field", .kind = LSY_STRING, .at = sizeof(int64_t) + sizeof(char *)},
-    };
+        {.name = "vocab", .kind = LSY_INT, .at = offsetof(struct options, vocab), .min = 257,
+         .max = 1048576},
+        {.name = "pattern", .kind = LSY_STRING, .at = offsetof(struct options, pattern)},
+        LSY_READING_ROWS(struct options)};
     struct lsy_watch watch;
     int count;
     LSY_OPTIONS(L, 2, "train_bpe", rows, &o);
     const char *const *paths = lsy_check_paths(L, 1, "train_bpe", &count);
+    void **reading = lsy_new_block(L);
     struct sy_bpe_options options = {.vocab = (int32_t)o.vocab,
                                      .pattern = o.pattern,
-                                     .field = o.field,
+                                     .read = lsy_reading(&o.reading),
+                                     .reading = (char **)reading,
                                      .progress = &watch.progress};
     struct sy_tokenizer **slot = new_slot(L);
     lsy_watch_begin(&watch, "training a tokenizer");
     *slot = sy_bpe_train(paths, count, &options, &err);
     lsy_watch_end(&watch);
-    return *slot ? 1 : lsy_watch_fail(L, &err);
+    if (!*slot)
+        return lsy_watch_fail(L, &err);
+    if (*reading)
+        lsy_progress_line("train_bpe: %s", (const char *)*reading);
+    return 1;
 }
 
 static int load(lua_State *L)
@@ -299,12 +307,10 @@ static const struct lsy_doc docs[] = {
      "tok = tokenizer.bytes()\ntok:decode(tok:encode(\"To be\"))"},
     {"tokenizer.bytes", "tokenizer.bytes() -> tok", "One id a byte: 256 ids.",
      "tokenizer.bytes().size"},
-    {"tokenizer.train_bpe", "tokenizer.train_bpe(path, {vocab=, pattern=, field=}) -> tok",
+    {"tokenizer.train_bpe", "tokenizer.train_bpe(path, {vocab=, pattern=, field=, format=, on_error=, unpack_max=}) -> tok",
      "Byte-level BPE with vocab ids (4096 unless given), trained on files, folders, patterns or a "
-     "list "
-     "of them. pattern is qwen2, gpt-2, llama-bpe or gpt-4o; field names the text in .jsonl. A "
-     "file "
-     "that cannot be read gives nil, message, code.",
+     "list of them. pattern is qwen2, gpt-2, llama-bpe or gpt-4o; the other options say how files "
+     "are read, as for data.text. A file that cannot be read gives nil, message, code.",
      NULL},
     {"tokenizer.load", "tokenizer.load(path) -> tok",
      "Read a tokenizer.json (or a folder with one): BPE, byte-level or SentencePiece's, with the "

@@ -589,17 +589,36 @@ static struct sy_tokenizer *learn(struct trainer *t, struct sy_err *err)
     return tok;
 }
 
+/* What was read as what, for the caller; one plain text is not worth saying. */
+static int keep_reading(const struct sy__tally *tally, const struct sy_bpe_options *options,
+                        struct sy_err *err)
+{
+    struct sy_str text = SY_STR_INIT;
+    bool plain = sy__tally_text(tally, options->read.field, &text);
+    *options->reading = NULL;
+    if (!plain && !text.failed) {
+        *options->reading = text.data;
+        return 0;
+    }
+    int rc = text.failed ? sy_err_set(err, SY_E_MEMORY, "train_bpe: out of memory") : 0;
+    sy_str_free(&text);
+    return rc;
+}
+
 struct sy_tokenizer *sy_bpe_train(const char *const *paths, int count,
                                   const struct sy_bpe_options *options, struct sy_err *err)
 {
     struct trainer t;
     struct sy__files files = {0};
+    struct sy__tally tally = {.bad = 0};
     int rc = begin(&t, options, err);
     if (!rc)
         rc = sy__files_find(&files, paths, count, err) ||
-             sy__sources_read(&files, options->field, options->progress, COUNT_SHARE, count_batch,
-                              &t, err);
+             sy__sources_read(&files, &options->read, options->progress, COUNT_SHARE, count_batch,
+                              &t, &tally, err);
     sy__files_free(&files);
+    if (!rc && options->reading)
+        rc = keep_reading(&tally, options, err);
     if (rc) {
         end(&t);
         return NULL;

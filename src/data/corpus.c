@@ -28,6 +28,7 @@ struct sy_corpus *sy__corpus_new(int32_t vocab, struct sy_tokenizer *tokenizer, 
     atomic_init(&c->refs, 1);
     c->vocab = vocab;
     c->width = vocab <= 256 ? 1 : vocab <= 65536 ? 2 : 4;
+    c->val_file = INT64_MAX;
     c->tokenizer = tokenizer ? sy_tokenizer_ref(tokenizer) : NULL;
     return c;
 }
@@ -44,6 +45,7 @@ void sy_corpus_unref(struct sy_corpus *c)
         return;
     sy_tokenizer_unref(c->tokenizer);
     sy__files_free(&c->files);
+    sy_str_free(&c->reading);
     sy_free(c->ids);
     sy_free(c->doc);
     sy_free(c->entropy);
@@ -57,6 +59,17 @@ int sy__check_val(double val, struct sy_err *err)
     if (!(val >= 0 && val < 1))
         return sy_err_set(err, SY_E_RANGE, "data: val is %g, must be 0 or more and below 1", val);
     return 0;
+}
+
+int sy__corpus_find(struct sy_corpus *c, const char *const *paths, int count,
+                    const char *const *val_paths, int val_count, struct sy_err *err)
+{
+    if (sy__files_find(&c->files, paths, count, err))
+        return -1;
+    if (!val_count)
+        return 0;
+    c->val_file = c->files.count;
+    return sy__files_find(&c->files, val_paths, val_count, err);
 }
 
 int sy__corpus_begin(struct sy_corpus *c, int32_t file, int64_t line, int32_t domain,
@@ -132,12 +145,28 @@ static int64_t near_document(const struct sy_corpus *c, int64_t cut)
     return best < 0 ? cut : best;
 }
 
+/* The first document of a file for validation. */
+static int find_border(struct sy_corpus *c, struct sy_err *err)
+{
+    int64_t d = 0;
+    while (d < c->docs && c->doc[d].file < c->val_file)
+        d++;
+    if (d == 0 || d == c->docs)
+        return sy_err_set(err, SY_E_FORMAT, "data: %s: no text in the files for %s",
+                          c->files.file[d ? c->val_file : 0].path, d ? "validation" : "training");
+    c->train = c->doc[d].first;
+    return 0;
+}
+
 int sy__corpus_finish(struct sy_corpus *c, double val, struct sy_err *err)
 {
     if (c->tokens == 0)
         return sy_err_set(err, SY_E_FORMAT, "data: no tokens");
     c->train = c->tokens;
-    if (val > 0) {
+    if (c->val_file < INT64_MAX) {
+        if (find_border(c, err))
+            return -1;
+    } else if (val > 0) {
         c->train = (int64_t)((double)c->tokens * (1 - val));
         if (c->docs > 1)
             c->train = near_document(c, c->train);
@@ -158,7 +187,14 @@ uint64_t sy__corpus_id_hash(const struct sy_corpus *c)
     sy_hash_update(&h, c->ids, (size_t)(c->tokens * c->width));
     for (int64_t i = 0; i < c->docs; i++)
         sy_hash_update(&h, &c->doc[i].first, sizeof c->doc[i].first);
+    sy__corpus_hash_border(c, &h);
     return sy_hash_final(&h);
+}
+
+void sy__corpus_hash_border(const struct sy_corpus *c, struct sy_hash *h)
+{
+    if (c->val_file < INT64_MAX)
+        sy_hash_update(h, &c->train, sizeof c->train);
 }
 
 /* ---- reading ---- */
@@ -207,6 +243,12 @@ int32_t sy_corpus_vocab(const struct sy_corpus *c)
 uint64_t sy_corpus_hash(const struct sy_corpus *c)
 {
     return c->hash;
+}
+
+const char *sy_corpus_reading(const struct sy_corpus *c, bool *plain)
+{
+    *plain = c->plain;
+    return c->reading.len ? c->reading.data : NULL;
 }
 
 struct sy_tokenizer *sy_corpus_tokenizer(const struct sy_corpus *c)

@@ -2,6 +2,7 @@
 #ifndef SY_DATA_CORPUS_INT_H
 #define SY_DATA_CORPUS_INT_H
 
+#include "base/hash.h"
 #include "data/source_int.h"
 #include "switchyard/data.h"
 
@@ -21,6 +22,9 @@ struct sy_corpus {
     struct sy__doc *doc; /* owned, ascending by first; doc[0].first is 0 */
     int64_t docs, docs_cap;
     struct sy__files files;
+    int64_t val_file;     /* files from here on are for validation; INT64_MAX: none is */
+    struct sy_str reading; /* what was read as what; of no file: empty */
+    bool plain;
     struct sy_tokenizer *tokenizer; /* counted, or NULL */
     uint64_t hash;
     int domains;
@@ -34,8 +38,13 @@ int sy__corpus_begin(struct sy_corpus *c, int32_t file, int64_t line, int32_t do
 int sy__corpus_append(struct sy_corpus *c, const int32_t *ids, int64_t n, struct sy_err *err);
 /* The byte tokenizer's ids, as they are: for a corpus of width 1. */
 int sy__corpus_append_bytes(struct sy_corpus *c, const char *bytes, int64_t n, struct sy_err *err);
+/* Expand the paths, and behind them those for validation, if there are any. */
+int sy__corpus_find(struct sy_corpus *c, const char *const *paths, int count,
+                    const char *const *val_paths, int val_count, struct sy_err *err);
 int sy__corpus_finish(struct sy_corpus *c, double val, struct sy_err *err); /* split */
+/* The border of separate files counts into the hash of the data. */
 uint64_t sy__corpus_id_hash(const struct sy_corpus *c);
+void sy__corpus_hash_border(const struct sy_corpus *c, struct sy_hash *h);
 int sy__check_val(double val, struct sy_err *err);
 
 static inline int32_t sy__corpus_id(const struct sy_corpus *c, int64_t i)

@@ -70,8 +70,10 @@ static int gz_step(z_stream *z, const char *path, const struct sy_str *in, size_
     return 0;
 }
 
-int sy__gunzip(const char *path, const struct sy_str *in, struct sy_str *out, struct sy_err *err)
+int sy__gunzip(const char *path, const struct sy_str *in, size_t most, struct sy_str *out,
+               struct sy_err *err)
 {
+    size_t before = out->len;
     z_stream z = {.zalloc = z_alloc, .zfree = z_free};
     if (in->len == 0)
         return truncated(path, in, err);
@@ -82,16 +84,26 @@ int sy__gunzip(const char *path, const struct sy_str *in, struct sy_str *out, st
     }
     size_t at = 0;
     int rc = 0;
-    while (!rc)
+    while (!rc && out->len - before <= most)
         rc = gz_step(&z, path, in, &at, piece, out, err);
     inflateEnd(&z);
     sy_free(piece);
-    return rc < 0 ? -1 : 0;
+    return rc < 0 ? -1 : out->len - before > most;
 }
 
-int sy__unzstd(const char *path, const struct sy_str *in, struct sy_str *out, struct sy_err *err)
+/* The first frame says how much it holds (or that it does not know, which is a huge number, too). */
+static bool says_more(const struct sy_str *in, size_t most)
 {
-    size_t left = 0;
+    unsigned long long said = ZSTD_getFrameContentSize(in->data, in->len);
+    return said != ZSTD_CONTENTSIZE_UNKNOWN && said != ZSTD_CONTENTSIZE_ERROR && said > most;
+}
+
+int sy__unzstd(const char *path, const struct sy_str *in, size_t most, struct sy_str *out,
+               struct sy_err *err)
+{
+    size_t left = 0, before = out->len;
+    if (in->len && says_more(in, most))
+        return 1;
     char *piece = sy_alloc(PIECE);
     ZSTD_DStream *z = piece ? ZSTD_createDStream() : NULL;
     ZSTD_inBuffer from = {in->data, in->len, 0};
@@ -102,6 +114,8 @@ int sy__unzstd(const char *path, const struct sy_str *in, struct sy_str *out, st
         if (ZSTD_isError(left))
             break;
         sy_str_add(out, piece, to.pos);
+        if (out->failed || out->len - before > most)
+            break;
         more = to.pos == PIECE && left;
     }
     ZSTD_freeDStream(z);
@@ -111,5 +125,7 @@ int sy__unzstd(const char *path, const struct sy_str *in, struct sy_str *out, st
     if (ZSTD_isError(left))
         return sy_err_set(err, SY_E_FORMAT, "data: %s: corrupt .zst: %s (near byte %zu of %zu)",
                           path, ZSTD_getErrorName(left), from.pos, from.size);
+    if (out->len - before > most)
+        return 1;
     return left || in->len == 0 ? truncated(path, in, err) : 0;
 }

@@ -1,8 +1,10 @@
 /* Token files of other programs (data.h).  All numbers are little-endian.
  *
+ *     .npy       of whole numbers: one dimension, or rows that are documents (io.h)
  *     llm.c      i32 header[256]: magic, version, tokens, zeros; then the tokens
  *                magic 20240520, version 1: u16;  magic 20240801, version 7: u32
- *     nanoGPT    u16 tokens, nothing else; the vocabulary is known only to the user
+ *     bare ids   nothing else; the vocabulary is known only to the user.  nanoGPT's .bin are u16;
+ *                wider ones are asked for by format
  *     Megatron   NAME.idx  "MMIDIDX\0\0", u64 1, u8 type, u64 S, u64 D, i32 length[S],
  *                          i64 offset[S] in bytes, i64 document[D] (first sequence of each; the
  *                          last is S); i8 mode[S] may follow
@@ -10,28 +12,37 @@
  *
  *  1. The files are hostile: sizes must come out exactly, every offset and id is checked before it
  *     is used, and counts are compared with the bytes there are before anything is multiplied.
- *  2. A pair NAME.idx, NAME.bin is one source, whichever of the two was named. */
+ *  2. A pair NAME.idx, NAME.bin is one source, whichever of the two was named.
+ *  3. What a file is, its content says (io.h, sy_file_kind).  Only what says nothing and is no text
+ *     is nanoGPT's, when its name ends in .bin.  All other files are refused when they were named,
+ *     and else left out and counted. */
 #include "base/file.h"
 #include "base/mem.h"
 #include "data/corpus_int.h"
 #include "data/words_int.h"
+#include "base/utf8.h"
+#include "switchyard/io.h"
 
 #include <string.h>
 #include <unistd.h>
 
-#define GPT2_MAGIC 20240520
 #define LLAMA3_MAGIC 20240801
 #define HEADER 1024
 #define PIECE 65536 /* tokens converted at a time */
 
 enum element { U8 = 1, I16 = 3, I32 = 4, I64 = 5, U16 = 8, U32 = 100 }; /* Megatron's numbers */
 
+enum { NPY, LLMC, MEGATRON, BARE, KINDS }; /* what files are */
+
 struct loader {
     struct sy_corpus *c;
     const struct sy_shard_options *options;
     struct sy__words done; /* names, without ending, of Megatron pairs already read */
     int32_t *ids;          /* [PIECE] */
+    int64_t *wide;         /* [PIECE], as an array has them */
     int64_t largest;       /* id so far */
+    int64_t read[KINDS], left;
+    struct sy_err first_left;
     struct sy_err *err;
 };
 
@@ -93,23 +104,34 @@ static int widen(struct loader *l)
     return 0;
 }
 
+/* Token `at` of a file goes to l->ids[i]. */
+static int take_id(struct loader *l, const char *path, int64_t at, uint64_t id, int64_t i)
+{
+    int64_t limit = l->options->vocab ? l->options->vocab : INT32_MAX;
+    if (id >= (uint64_t)limit)
+        return sy_err_set(l->err, SY_E_FORMAT, "data: %s: id %lld of token %lld is outside 0..%lld",
+                          path, (long long)id, (long long)at, (long long)limit - 1);
+    l->largest = (int64_t)id > l->largest ? (int64_t)id : l->largest;
+    l->ids[i] = (int32_t)id;
+    return 0;
+}
+
+static int append_ids(struct loader *l, int64_t n) /* of l->ids */
+{
+    if (l->largest > 65535 && l->c->width < 4 && widen(l))
+        return -1;
+    return sy__corpus_append(l->c, l->ids, n, l->err);
+}
+
 static int add_ids(struct loader *l, const char *path, const char *p, int64_t n, enum element e)
 {
-    int64_t size = element_size(e), limit = l->options->vocab ? l->options->vocab : INT32_MAX;
+    int64_t size = element_size(e);
     for (int64_t at = 0; at < n; at += PIECE) {
         int64_t k = n - at < PIECE ? n - at : PIECE;
-        for (int64_t i = 0; i < k; i++) {
-            uint64_t id = element(p + (at + i) * size, e);
-            if (id >= (uint64_t)limit)
-                return sy_err_set(l->err, SY_E_FORMAT,
-                                  "data: %s: id %lld of token %lld is outside 0..%lld", path,
-                                  (long long)id, (long long)(at + i), (long long)limit - 1);
-            l->largest = (int64_t)id > l->largest ? (int64_t)id : l->largest;
-            l->ids[i] = (int32_t)id;
-        }
-        if (l->largest > 65535 && l->c->width < 4 && widen(l))
-            return -1;
-        if (sy__corpus_append(l->c, l->ids, k, l->err))
+        for (int64_t i = 0; i < k; i++)
+            if (take_id(l, path, at + i, element(p + (at + i) * size, e), i))
+                return -1;
+        if (append_ids(l, k))
             return -1;
     }
     return 0;
@@ -138,33 +160,85 @@ static int add_llmc(struct loader *l, int32_t file, const char *path, const stru
                : 0;
 }
 
-static int add_nanogpt(struct loader *l, int32_t file, const char *path, const struct sy_str *s)
+static int add_bare(struct loader *l, int32_t file, const char *path, const struct sy_str *s,
+                    enum element e)
 {
+    int64_t size = element_size(e);
     if (l->options->vocab == 0)
-        return bad(l, path,
-                   "no known header; a nanoGPT file does not say its vocabulary: give "
-                   "vocab=");
-    if (s->len % 2)
+        return bad(l, path, "bare ids do not say their vocabulary: give vocab=");
+    if (s->len % (size_t)size)
         return sy_err_set(l->err, SY_E_FORMAT,
-                          "data: %s: %zu bytes are no whole number of 16-bit tokens", path, s->len);
+                          "data: %s: %zu bytes are no whole number of %d-bit tokens", path, s->len,
+                          (int)(8 * size));
     return sy__corpus_begin(l->c, file, 0, -1, l->err) ||
-                   add_ids(l, path, s->data, (int64_t)(s->len / 2), U16)
+                   add_ids(l, path, s->data, (int64_t)s->len / size, e)
                ? -1
                : 0;
 }
 
-static int add_bin(struct loader *l, int32_t file, const char *path)
+/* llm.c's, or bare ids. */
+static int add_whole(struct loader *l, int32_t file, const char *path, bool llmc)
 {
+    static const enum element of[] = {U16, U16, U32, I32, I64}; /* sy_shard_format */
     struct sy_str s = SY_STR_INIT;
     int rc = sy_file_read(path, 0, &s, l->err);
-    uint64_t magic = !rc && s.len >= 4 ? get(s.data, 4) : 0;
     if (!rc && s.len == 0)
         rc = bad(l, path, "file is empty");
-    else if (!rc && (magic == GPT2_MAGIC || magic == LLAMA3_MAGIC))
-        rc = add_llmc(l, file, path, &s, magic == LLAMA3_MAGIC);
     else if (!rc)
-        rc = add_nanogpt(l, file, path, &s);
+        rc = llmc ? add_llmc(l, file, path, &s, s.len >= 4 && get(s.data, 4) == LLAMA3_MAGIC)
+                  : add_bare(l, file, path, &s, of[l->options->format]);
     sy_str_free(&s);
+    return rc;
+}
+
+/* ---- NumPy ---- */
+
+/* Tokens first..first+n-1 of the array. */
+static int add_part(struct loader *l, const char *path, const struct sy_npy *npy, int64_t first,
+                    int64_t n)
+{
+    enum sy_dtype dtype = sy_npy_info(npy)->dtype;
+    for (int64_t at = 0; at < n; at += PIECE) {
+        int64_t k = n - at < PIECE ? n - at : PIECE;
+        if (sy_npy_read_part(npy, (uint64_t)(first + at), (uint64_t)k, l->wide, l->err))
+            return sy_err_prefix(l->err, "data");
+        for (int64_t i = 0; i < k; i++) {
+            int64_t id = dtype == SY_I64   ? l->wide[i]
+                         : dtype == SY_I32 ? ((const int32_t *)l->wide)[i]
+                                           : ((const uint8_t *)l->wide)[i];
+            if (take_id(l, path, first + at + i, (uint64_t)id, i))
+                return -1;
+        }
+        if (append_ids(l, k))
+            return -1;
+    }
+    return 0;
+}
+
+static int add_array(struct loader *l, int32_t file, const char *path, const struct sy_npy *npy)
+{
+    const struct sy_array *a = sy_npy_info(npy);
+    if (a->ndim < 1 || a->ndim > 2)
+        return sy_err_set(l->err, SY_E_FORMAT,
+                          "data: %s: token ids have one dimension, or rows of them: it has %d",
+                          path, a->ndim);
+    if (a->dtype != SY_U8 && a->dtype != SY_I32 && a->dtype != SY_I64)
+        return sy_err_set(l->err, SY_E_FORMAT, "data: %s: token ids are whole numbers: it has %s",
+                          path, a->type);
+    int64_t rows = a->ndim == 2 ? a->shape[0] : 1, n = a->shape[a->ndim - 1];
+    if (rows == 0 || n == 0)
+        return bad(l, path, "the array is empty");
+    for (int64_t r = 0; r < rows; r++)
+        if (sy__corpus_begin(l->c, file, 0, -1, l->err) || add_part(l, path, npy, r * n, n))
+            return -1;
+    return 0;
+}
+
+static int add_npy(struct loader *l, int32_t file, const char *path)
+{
+    struct sy_npy *npy = sy_npy_open(path, l->err);
+    int rc = npy ? add_array(l, file, path, npy) : sy_err_prefix(l->err, "data");
+    sy_npy_close(npy);
     return rc;
 }
 
@@ -263,24 +337,110 @@ static int add_megatron(struct loader *l, int32_t file, const struct sy_str *bas
 
 /* ---- all files ---- */
 
+static int leave_out(struct loader *l, const struct sy__file *f, const struct sy_err *why)
+{
+    if (f->named)
+        return sy_err_set(l->err, SY_E_FORMAT, "data: %s %s", f->path, why->msg);
+    sy_err_set(&l->first_left, SY_E_FORMAT, "%s %s", f->path, why->msg);
+    l->left++;
+    return 0;
+}
+
+/* Text or not, as far as its head says: a token file of nanoGPT is none. */
+static bool head_is_text(const char *head, size_t n)
+{
+    size_t valid = sy_utf8_valid(head, n);
+    return n && n - valid < 4 && !memchr(head, 0, n);
+}
+
+/* Why a file that says nothing of itself is not read as bare ids. */
+static void refuse_unknown(const char *path, const struct sy_file_kind *kind, bool text,
+                           struct sy_err *why)
+{
+    if (kind)
+        sy_err_set(why, SY_E_FORMAT, "is %s%s%s", kind->what, *kind->advice ? ": " : "",
+                   kind->advice);
+    else if (text)
+        sy_err_set(why, SY_E_FORMAT, "is text: data.text reads it");
+    else if (!sy__ends_with(path, ".bin"))
+        sy_err_set(why, SY_E_FORMAT,
+                   "is not a token file: .npy, llm.c and Megatron are told by their content, "
+                   "nanoGPT by the name .bin; format = \"u16\" reads bare ids");
+}
+
+/* MEGATRON when there is an index beside it. */
+static int pair_of(struct loader *l, const char *path, struct sy_str *base)
+{
+    struct sy_str beside = SY_STR_INIT;
+    size_t n = strlen(path);
+    bool idx = sy__ends_with(path, ".idx"), bin = sy__ends_with(path, ".bin");
+    sy_str_add(base, path, idx || bin ? n - 4 : n);
+    sy_str_printf(&beside, "%s.idx", base->data ? base->data : "");
+    int rc = base->failed || beside.failed ? no_memory(l) : 0;
+    bool pair = !rc && (idx || (bin && !access(beside.data, F_OK)));
+    sy_str_free(&beside);
+    return rc ? -1 : pair ? MEGATRON : BARE;
+}
+
+/* What the file is: NPY..BARE, KINDS when it is left out, or -1. */
+static int what_is(struct loader *l, const struct sy__file *f, struct sy_str *base)
+{
+    char head[SY_KIND_HEAD];
+    size_t n;
+    uint64_t size;
+    struct sy_err why = SY_ERR_INIT;
+    if (l->options->format != SY_SHARD_AUTO)
+        return BARE;
+    int pair = pair_of(l, f->path, base);
+    if (pair != BARE)
+        return pair;
+    if (sy_file_head("data", f->path, head, sizeof head, &n, &size, l->err))
+        return -1;
+    const struct sy_file_kind *kind = sy_file_kind(head, n, size);
+    if (kind && kind->kind == SY_KIND_NPY)
+        return NPY;
+    if (kind && kind->kind == SY_KIND_LLMC)
+        return LLMC;
+    refuse_unknown(f->path, kind, head_is_text(head, n), &why);
+    if (!why.code)
+        return BARE;
+    return leave_out(l, f, &why) ? -1 : KINDS;
+}
+
 static int add_file(struct loader *l, int32_t file)
 {
-    const char *path = l->c->files.file[file].path;
-    size_t n = strlen(path);
-    bool idx = n > 4 && !strcmp(path + n - 4, ".idx"), bin = n > 4 && !strcmp(path + n - 4, ".bin");
-    struct sy_str base = SY_STR_INIT, beside = SY_STR_INIT;
-    sy_str_add(&base, path, idx || bin ? n - 4 : n);
-    sy_str_printf(&beside, "%s.idx", base.data ? base.data : "");
-    int rc;
-    if (base.failed || beside.failed)
-        rc = no_memory(l);
-    else if (idx || (bin && !access(beside.data, F_OK)))
-        rc = add_megatron(l, file, &base);
-    else
-        rc = add_bin(l, file, path);
+    const struct sy__file *f = &l->c->files.file[file];
+    struct sy_str base = SY_STR_INIT;
+    int kind = what_is(l, f, &base);
+    int rc = kind == NPY        ? add_npy(l, file, f->path)
+             : kind == MEGATRON ? add_megatron(l, file, &base)
+             : kind < 0         ? -1
+             : kind < KINDS     ? add_whole(l, file, f->path, kind == LLMC)
+                                : 0;
+    if (!rc && kind < KINDS)
+        l->read[kind]++;
     sy_str_free(&base);
-    sy_str_free(&beside);
     return rc;
+}
+
+/* "2 files as .npy; 1 as llm.c": what was read as what. */
+static void tell(struct loader *l)
+{
+    static const char *const names[KINDS] = {".npy", "llm.c's", "Megatron's", "bare ids"};
+    struct sy_str *out = &l->c->reading;
+    int kinds = 0;
+    int64_t files = 0;
+    for (int i = 0; i < KINDS; i++)
+        if (l->read[i]) {
+            sy_str_printf(out, "%s%lld%s as %s", kinds ? "; " : "", (long long)l->read[i],
+                          kinds ? "" : l->read[i] == 1 ? " file" : " files", names[i]);
+            kinds++;
+            files += l->read[i];
+        }
+    if (l->left)
+        sy_str_printf(out, "; %lld %s left out (%s)", (long long)l->left,
+                      l->left == 1 ? "file" : "files", l->first_left.msg);
+    l->c->plain = files == 1 && !l->left && !l->read[BARE];
 }
 
 static int add_all(struct loader *l)
@@ -290,6 +450,9 @@ static int add_all(struct loader *l)
         if (sy__progress(l->options->progress, (double)i / (double)count, "data", l->err) ||
             add_file(l, (int32_t)i))
             return -1;
+    if (l->left && l->c->docs == 0)
+        return sy_err_set(l->err, SY_E_FORMAT, "data: no token files: %s", l->first_left.msg);
+    tell(l);
     return sy__progress(l->options->progress, 1, "data", l->err);
 }
 
@@ -307,11 +470,14 @@ struct sy_corpus *sy_corpus_shards(const char *const *paths, int count,
         return NULL;
     struct loader l = {.c = c, .options = options, .largest = -1, .err = err};
     l.ids = sy_calloc(PIECE, sizeof *l.ids);
-    int rc = l.ids ? 0 : no_memory(&l);
-    rc = rc || sy__files_find(&c->files, paths, count, err) || add_all(&l) ||
-         sy__corpus_finish(c, options->val, err);
+    l.wide = sy_calloc(PIECE, sizeof *l.wide);
+    int rc = l.ids && l.wide ? 0 : no_memory(&l);
+    rc = rc ||
+         sy__corpus_find(c, paths, count, options->val_paths, options->val_count, err) ||
+         add_all(&l) || sy__corpus_finish(c, options->val, err);
     sy__words_free(&l.done);
     sy_free(l.ids);
+    sy_free(l.wide);
     if (rc) {
         sy_corpus_unref(c);
         return NULL;

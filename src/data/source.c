@@ -1,25 +1,27 @@
-/* Reading text: paths to files to documents (source_int.h).
+/* Reading text: files to documents (source_int.h).
  *
- *  1. The order of documents is a function of the given paths and the file names only: folders and
- *     globs are sorted by bytes, never by locale or by the order on disk.
- *  2. A file is read once, however many names (links, globs, repeated paths) lead to it.
- *  3. Files are read as a whole; documents are handed on in batches, so that texts of many
- *     files never lie in memory together. */
+ *  1. Files are read as a whole; documents are handed on in batches, so that texts of many files
+ *     never lie in memory together.
+ *  2. What a file is, its content says first (io.h, sy_file_kind) and then its name: JSON is what is
+ *     named so, all else is text, one document a file.  What is no text is refused by name when the
+ *     user wrote that name, and otherwise left out and counted.
+ *  3. Whatever is left out, passed over or odd stands in the tally, which the user is shown. */
 #include "data/source_int.h"
 
 #include "base/file.h"
-#include "base/json.h"
+#include "base/machine.h"
 #include "base/mem.h"
-#include "data/words_int.h"
+#include "base/utf8.h"
+#include "switchyard/io.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <glob.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <strings.h>
 
-#define DEPTH_MAX 64 /* folders within folders */
+#define UNPACK_LEAST ((size_t)256 << 20) /* bytes that any compressed file may unpack to, */
+#define UNPACK_RATIO 100                 /* and how many times its own size */
+#define LARGE ((int64_t)64 << 20)        /* plain files that are compared with the memory left */
+#define CONTROLS 32                      /* at most one byte in so many of a text is a control */
+#define CONTROLS_IN ((size_t)1 << 20)    /* of its first so many */
 
 static int no_memory(struct sy_err *err)
 {
@@ -39,216 +41,139 @@ int sy__batch_progress(const struct sy_progress *p, const struct sy__batch *b, d
     return sy__progress(p, b->from + (b->to - b->from) * part, op, err);
 }
 
-/* ---- finding files ---- */
+/* ---- names ---- */
 
-struct finder {
-    struct sy__files *out;
-    struct sy__words seen; /* device and inode of each file */
-    int64_t met;           /* files met, also for the second time */
-};
-
-/* 1 when the file was met before. */
-static int seen_before(struct finder *f, const struct stat *st, struct sy_err *err)
+static bool ends(const char *s, size_t n, const char *end)
 {
-    uint64_t id[2] = {st->st_dev, st->st_ino};
-    int64_t *value = sy__words_at(&f->seen, (const char *)id, sizeof id);
-    if (!value)
-        return no_memory(err);
-    f->met++;
-    return (*value)++ ? 1 : 0;
+    size_t k = strlen(end);
+    return n >= k && !strncasecmp(s + n - k, end, k);
 }
 
-static int add_file(struct finder *f, const char *path, const struct stat *st, bool named,
-                    struct sy_err *err)
+bool sy__ends_with(const char *name, const char *end)
 {
-    struct sy__files *o = f->out;
-    int seen = seen_before(f, st, err);
-    if (seen)
-        return seen < 0 ? -1 : 0;
-    if (o->count == o->cap) {
-        int64_t cap = o->cap ? o->cap * 2 : 16;
-        struct sy__file *file = sy_realloc(o->file, (size_t)cap * sizeof *file);
-        if (!file)
-            return no_memory(err);
-        o->file = file;
-        o->cap = cap;
-    }
-    char *copy = sy_strdup(path);
-    if (!copy)
-        return no_memory(err);
-    o->file[o->count++] = (struct sy__file){copy, st->st_size, named};
-    return 0;
+    return ends(name, strlen(name), end);
 }
 
-static int by_bytes(const void *a, const void *b)
+bool sy__named(const char *path, const char *end)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void free_names(char **names, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        sy_free(names[i]);
-    sy_free(names);
-}
-
-/* Names in a folder, sorted, without hidden ones.  Owned. */
-static int list_folder(const char *path, char ***names, size_t *n, struct sy_err *err)
-{
-    size_t cap = 0;
-    *names = NULL;
-    *n = 0;
-    DIR *dir = opendir(path);
-    if (!dir)
-        return sy_err_sys(err, errno, "data: %s", path);
-    int rc = 0;
-    for (struct dirent *e; !rc && (e = readdir(dir));) {
-        if (e->d_name[0] == '.')
-            continue;
-        if (*n == cap) {
-            cap = cap ? cap * 2 : 32;
-            char **grown = sy_realloc(*names, cap * sizeof *grown);
-            if (!grown) {
-                rc = no_memory(err);
-                break;
-            }
-            *names = grown;
-        }
-        struct sy_str full = SY_STR_INIT;
-        size_t len = strlen(path);
-        sy_str_printf(&full, "%s%s%s", path, len && path[len - 1] == '/' ? "" : "/", e->d_name);
-        if (full.failed) {
-            sy_str_free(&full);
-            rc = no_memory(err);
-        } else {
-            (*names)[(*n)++] = full.data;
-        }
-    }
-    closedir(dir);
-    if (*n)
-        qsort(*names, *n, sizeof **names, by_bytes);
-    return rc;
-}
-
-static int add_path(struct finder *f, const char *path, bool named, int depth, struct sy_err *err);
-
-static int add_folder(struct finder *f, const char *path, int depth, struct sy_err *err)
-{
-    char **names;
-    size_t n;
-    if (depth == DEPTH_MAX)
-        return sy_err_set(err, SY_E_IO, "data: %s: over %d folders deep", path, DEPTH_MAX);
-    int rc = list_folder(path, &names, &n, err);
-    for (size_t i = 0; i < n && !rc; i++)
-        rc = add_path(f, names[i], false, depth + 1, err);
-    free_names(names, n);
-    return rc;
-}
-
-static int add_path(struct finder *f, const char *path, bool named, int depth, struct sy_err *err)
-{
-    struct stat st, link;
-    if (stat(path, &st)) {
-        if (!named) /* gone since, or a link to nowhere */
-            return 0;
-        return sy_err_set(err, errno == ENOENT || errno == ENOTDIR ? SY_E_NOTFOUND : SY_E_IO,
-                          "data: %s: %s", path, strerror(errno));
-    }
-    if (S_ISDIR(st.st_mode)) {
-        /* a linked folder inside a folder may lead back up */
-        if (depth && (lstat(path, &link) || S_ISLNK(link.st_mode)))
-            return 0;
-        return add_folder(f, path, depth, err);
-    }
-    if (!S_ISREG(st.st_mode))
-        return named ? sy_err_set(err, SY_E_IO, "data: %s: not a file or folder", path) : 0;
-    return add_file(f, path, &st, named, err);
-}
-
-static int add_glob(struct finder *f, const char *pattern, struct sy_err *err)
-{
-    glob_t g = {0};
-    int rc = glob(pattern, GLOB_NOSORT, NULL, &g);
-    if (rc) {
-        globfree(&g);
-        if (rc == GLOB_NOSPACE)
-            return no_memory(err);
-        return sy_err_set(err, SY_E_NOTFOUND, "data: %s: no file matches", pattern);
-    }
-    qsort(g.gl_pathv, g.gl_pathc, sizeof *g.gl_pathv, by_bytes);
-    for (size_t i = 0; i < g.gl_pathc && !rc; i++)
-        rc = add_path(f, g.gl_pathv[i], false, 0, err);
-    globfree(&g);
-    return rc;
-}
-
-int sy__files_find(struct sy__files *out, const char *const *paths, int count, struct sy_err *err)
-{
-    struct finder f = {.out = out};
-    int rc = 0;
-    for (int i = 0; i < count && !rc; i++) {
-        int64_t before = f.met;
-        struct stat st;
-        bool pattern = strpbrk(paths[i], "*?[") && stat(paths[i], &st);
-        rc = pattern ? add_glob(&f, paths[i], err) : add_path(&f, paths[i], true, 0, err);
-        if (!rc && f.met == before)
-            rc = sy_err_set(err, SY_E_NOTFOUND, "data: %s: holds no files", paths[i]);
-    }
-    if (!rc && out->count == 0)
-        rc = sy_err_set(err, SY_E_NOTFOUND, "data: no files given");
-    sy__words_free(&f.seen);
-    return rc;
-}
-
-void sy__files_free(struct sy__files *f)
-{
-    for (int64_t i = 0; i < f->count; i++)
-        sy_free(f->file[i].path);
-    sy_free(f->file);
-    *f = (struct sy__files){0};
+    size_t n = strlen(path);
+    n -= ends(path, n, ".gz") ? 3 : ends(path, n, ".zst") ? 4 : 0;
+    return ends(path, n, end);
 }
 
 /* ---- files to text ---- */
 
-static bool ends_with(const char *s, size_t n, const char *end)
+/* What a file of `packed` bytes may unpack to: as much as is allowed, and as there is memory. */
+static size_t unpack_limit(size_t packed, int64_t allowed)
 {
-    size_t k = strlen(end);
-    return n >= k && !memcmp(s + n - k, end, k);
+    size_t most = packed > SIZE_MAX / UNPACK_RATIO ? SIZE_MAX : packed * UNPACK_RATIO;
+    most = most < UNPACK_LEAST ? UNPACK_LEAST : most;
+    most = allowed > 0 ? (size_t)allowed : most;
+    return most;
 }
 
-static size_t plain_len(const char *path) /* without .gz or .zst */
+static int too_large(const char *path, size_t packed, size_t most, bool memory, struct sy_err *err)
 {
-    size_t n = strlen(path);
-    return ends_with(path, n, ".gz") ? n - 3 : ends_with(path, n, ".zst") ? n - 4 : n;
+    char from[16], to[16];
+    sy_human_bytes((double)packed, from);
+    sy_human_bytes((double)most, to);
+    if (memory)
+        return sy_err_set(err, SY_E_FORMAT,
+                          "data: %s: its %s unpack to more than the %s of memory that are left",
+                          path, from, to);
+    return sy_err_set(err, SY_E_FORMAT,
+                      "data: %s: its %s unpack to more than %s: unpack_max = %.3g (bytes) allows "
+                      "twice as much", path, from, to, 2 * (double)most);
 }
 
-int sy__file_text(const char *path, struct sy_str *out, struct sy_err *err)
+static int unpack(const char *path, bool gzip, const struct sy_str *packed, int64_t allowed,
+                  struct sy_str *out, struct sy_err *err)
 {
-    size_t n = strlen(path);
-    bool gz = ends_with(path, n, ".gz"), zst = ends_with(path, n, ".zst");
-    if (!gz && !zst)
+    size_t most = unpack_limit(packed->len, allowed), left = sy_machine_available();
+    bool memory = left < most;
+    most = memory ? left : most;
+    int rc = gzip ? sy__gunzip(path, packed, most, out, err)
+                  : sy__unzstd(path, packed, most, out, err);
+    return rc > 0 ? too_large(path, packed->len, most, memory, err) : rc;
+}
+
+static int check_room(const char *path, uint64_t size, struct sy_err *err)
+{
+    char wanted[16], free[16];
+    size_t left = size > (uint64_t)LARGE ? sy_machine_available() : SIZE_MAX;
+    if (size <= left)
+        return 0;
+    sy_human_bytes((double)size, wanted);
+    sy_human_bytes((double)left, free);
+    return sy_err_set(err, SY_E_MEMORY, "data: %s: has %s, of memory %s are left", path, wanted,
+                      free);
+}
+
+int sy__file_text(const char *path, int64_t unpack_max, struct sy_str *out, struct sy_err *err)
+{
+    unsigned char head[SY_KIND_HEAD];
+    size_t n;
+    uint64_t size;
+    if (sy_file_head("data", path, head, sizeof head, &n, &size, err) ||
+        check_room(path, size, err))
+        return -1;
+    const struct sy_file_kind *kind = sy_file_kind(head, n, size);
+    bool gzip = sy__ends_with(path, ".gz"), zstd = sy__ends_with(path, ".zst");
+    gzip = kind && kind->kind == SY_KIND_GZIP ? true : kind && kind->kind == SY_KIND_ZSTD ? false : gzip;
+    if (!gzip && !zstd && !(kind && kind->kind == SY_KIND_ZSTD))
         return sy_file_read(path, 0, out, err);
     struct sy_str packed = SY_STR_INIT;
     int rc = sy_file_read(path, 0, &packed, err);
     if (!rc)
-        rc = gz ? sy__gunzip(path, &packed, out, err) : sy__unzstd(path, &packed, out, err);
+        rc = unpack(path, gzip, &packed, unpack_max, out, err);
     sy_str_free(&packed);
     return rc;
 }
 
-/* ---- text to documents ---- */
+/* ---- is it text? ---- */
 
-struct reader {
-    const struct sy__files *files;
-    const char *field;
-    struct sy__batch batch;
-    sy__batch_fn fn;
-    void *ctx;
-    int64_t handed;  /* documents so far */
-    double from, to; /* of the file being read, as progress */
-};
+static size_t controls(const unsigned char *p, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += (p[i] < 0x20 && !(p[i] >= '\b' && p[i] <= '\r') && p[i] != 0x1b) || p[i] == 0x7f;
+    return count;
+}
 
-static int add_document(struct reader *r, struct sy__document doc, struct sy_err *err)
+/* Why it is none, into why. */
+static bool not_text(const char *text, size_t n, struct sy_err *why)
+{
+    const struct sy_file_kind *kind = sy_file_kind(text, n < SY_KIND_HEAD ? n : SY_KIND_HEAD, n);
+    size_t looked = n < CONTROLS_IN ? n : CONTROLS_IN;
+    const char *zero = n ? memchr(text, 0, n) : NULL;
+    bool binary = zero || controls((const unsigned char *)text, looked) > looked / CONTROLS;
+    if (kind && (kind->sure || binary))
+        sy_err_set(why, SY_E_FORMAT, "is %s%s%s", kind->what, *kind->advice ? ": " : "",
+                   kind->advice);
+    else if (zero)
+        sy_err_set(why, SY_E_FORMAT, "is not text: byte %zu is zero", (size_t)(zero - text));
+    else if (binary)
+        sy_err_set(why, SY_E_FORMAT, "is not text: one byte in %d is a control character or more",
+                   CONTROLS);
+    return why->code != SY_E_OK;
+}
+
+/* Names that promise numbers, whatever the file holds. */
+static bool named_binary(const char *path, struct sy_err *why)
+{
+    static const char *const names[] = {".npy", ".npz", ".safetensors", ".gguf", ".bin", ".idx",
+                                        ".pt",  ".pth", ".pkl",         ".parquet", ".arrow"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (sy__named(path, names[i])) {
+            sy_err_set(why, SY_E_FORMAT, "is named %s, which is no text", names[i]);
+            return true;
+        }
+    return false;
+}
+
+/* ---- documents ---- */
+
+int sy__reader_add(struct sy__reader *r, struct sy__document doc, struct sy_err *err)
 {
     struct sy__batch *b = &r->batch;
     if (b->docs == b->cap) {
@@ -263,11 +188,11 @@ static int add_document(struct reader *r, struct sy__document doc, struct sy_err
     return 0;
 }
 
-static int hand_over(struct reader *r, struct sy_err *err)
+int sy__reader_hand(struct sy__reader *r, bool all, struct sy_err *err)
 {
     if (r->batch.text.failed)
         return no_memory(err);
-    if (r->batch.docs == 0)
+    if (r->batch.docs == 0 || (!all && r->batch.text.len < SY__BATCH))
         return 0;
     int rc = r->fn(r->ctx, &r->batch, err);
     r->handed += r->batch.docs;
@@ -280,85 +205,117 @@ static int hand_over(struct reader *r, struct sy_err *err)
     return rc;
 }
 
-static int json_line(struct reader *r, int64_t file, int64_t line, const char *text, size_t n,
+/* A file that is not read: its name was given, or it is counted. */
+static int leave_out(struct sy__reader *r, const struct sy__file *f, const struct sy_err *why,
                      struct sy_err *err)
 {
-    struct sy_err why = SY_ERR_INIT;
-    struct sy_json *root = sy_json_parse(text, n, &why);
-    bool object = root && root->type == SY_JSON_OBJECT;
-    const struct sy_json *s = object ? sy_json_get(root, r->field) : NULL;
-    int rc = 0;
-    if (why.code == SY_E_MEMORY)
-        rc = no_memory(err);
-    else if (!root)
-        rc = sy_err_set(err, SY_E_FORMAT, "not JSON: %s", why.msg);
-    else if (!object)
-        rc = sy_err_set(err, SY_E_FORMAT, "not a JSON object");
-    else if (!s)
-        rc = sy_err_set(err, SY_E_FORMAT, "no field '%s'", r->field);
-    else if (s->type != SY_JSON_STRING)
-        rc = sy_err_set(err, SY_E_FORMAT, "field '%s' is not a string", r->field);
-    if (rc && why.code != SY_E_MEMORY)
-        sy_err_prefix(err, "data: %s: line %lld", r->files->file[file].path, (long long)line);
-    if (!rc && s->string_len) {
-        size_t start = r->batch.text.len;
-        sy_str_add(&r->batch.text, s->string, s->string_len);
-        rc = add_document(r, (struct sy__document){start, s->string_len, file, line}, err);
+    if (f->named)
+        return sy_err_set(err, why->code, "data: %s %s", f->path, why->msg);
+    sy_err_set(&r->tally->first_left, why->code, "%s %s", f->path, why->msg);
+    r->tally->left++;
+    return 0;
+}
+
+static int empty(const struct sy__file *f, struct sy_err *err)
+{
+    return f->named ? sy_err_set(err, SY_E_FORMAT, "data: %s: file is empty", f->path) : 0;
+}
+
+/* What is odd about a text that is read all the same. */
+static void look_at(struct sy__reader *r, const struct sy__file *f, const char *text, size_t n)
+{
+    struct sy__tally *t = r->tally;
+    size_t valid = sy_utf8_valid(text, n);
+    if (valid < n) {
+        sy_err_set(&t->first_odd, SY_E_FORMAT, "%s at byte %zu", f->path, valid);
+        t->odd++;
     }
-    sy_json_free(root);
+    if (r->options.format == SY_READ_AUTO && sy__json_looks(text, n)) {
+        sy_err_set(&t->first_like, SY_E_FORMAT, "%s", f->path);
+        t->like++;
+    }
+}
+
+/* The bytes from `start` on are the file's: one document. */
+static int text_document(struct sy__reader *r, int64_t file, size_t start, struct sy_err *err)
+{
+    const struct sy__file *f = &r->files->file[file];
+    const char *text = r->batch.text.data + start;
+    size_t n = r->batch.text.len - start;
+    struct sy_err why = SY_ERR_INIT;
+    bool bytes = r->options.format == SY_READ_BYTES;
+    if (!bytes && n >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) {
+        text += 3, start += 3, n -= 3;
+    }
+    if (n == 0)
+        return empty(f, err);
+    if (!bytes && not_text(text, n, &why)) {
+        r->batch.text.len = start;
+        return leave_out(r, f, &why, err);
+    }
+    if (!bytes)
+        look_at(r, f, text, n);
+    r->tally->files[bytes ? SY__BYTES : SY__TEXT]++;
+    return sy__reader_add(r, (struct sy__document){start, n, file, 0}, err);
+}
+
+static int read_json(struct sy__reader *r, int64_t file, struct sy_err *err)
+{
+    const struct sy__file *f = &r->files->file[file];
+    struct sy_str text = SY_STR_INIT;
+    struct sy_err why = SY_ERR_INIT;
+    int64_t before = r->handed + r->batch.docs, bad = r->tally->bad;
+    int rc = sy__file_text(f->path, r->options.unpack_max, &text, err);
+    const struct sy_file_kind *k =
+        sy_file_kind(text.data, text.len < SY_KIND_HEAD ? text.len : SY_KIND_HEAD, text.len);
+    if (!rc && k && k->sure && not_text(text.data, text.len, &why))
+        rc = leave_out(r, f, &why, err);
+    else if (!rc && text.len)
+        rc = sy__json_documents(r, file, text.data, text.len, err);
+    if (!rc && !why.code && r->handed + r->batch.docs == before && r->tally->bad == bad)
+        rc = empty(f, err);
+    sy_str_free(&text);
     return rc;
 }
 
-static bool is_blank(const char *p, size_t n)
+static bool is_json(const struct sy__reader *r, const char *path)
 {
-    for (size_t i = 0; i < n; i++)
-        if (p[i] != ' ' && p[i] != '\t' && p[i] != '\r')
-            return false;
-    return true;
+    if (r->options.format != SY_READ_AUTO)
+        return r->options.format == SY_READ_JSON;
+    return sy__named(path, ".jsonl") || sy__named(path, ".ndjson") || sy__named(path, ".json");
 }
 
-static int json_lines(struct reader *r, int64_t file, const struct sy_str *text, struct sy_err *err)
-{
-    int64_t line = 1;
-    for (size_t at = 0; at < text->len; line++) {
-        const char *p = text->data + at, *nl = memchr(p, '\n', text->len - at);
-        size_t n = nl ? (size_t)(nl - p) : text->len - at;
-        at += n + 1;
-        if (is_blank(p, n))
-            continue;
-        if (json_line(r, file, line, p, n, err))
-            return -1;
-        r->batch.to = r->from + (r->to - r->from) * (double)at / (double)(text->len + 1);
-        if (r->batch.text.len >= SY__BATCH && hand_over(r, err))
-            return -1;
-    }
-    return 0;
-}
-
-static int read_file(struct reader *r, int64_t file, struct sy_err *err)
+static int read_file(struct sy__reader *r, int64_t file, struct sy_err *err)
 {
     const struct sy__file *f = &r->files->file[file];
-    if (ends_with(f->path, plain_len(f->path), ".jsonl")) {
-        struct sy_str lines = SY_STR_INIT;
-        int64_t before = r->handed + r->batch.docs;
-        int rc = sy__file_text(f->path, &lines, err) || json_lines(r, file, &lines, err) ? -1 : 0;
-        sy_str_free(&lines);
-        if (!rc && f->named && r->handed + r->batch.docs == before)
-            return sy_err_set(err, SY_E_FORMAT, "data: %s: file is empty", f->path);
-        return rc;
-    }
+    struct sy_err why = SY_ERR_INIT;
     size_t start = r->batch.text.len;
-    if (sy__file_text(f->path, &r->batch.text, err))
+    if (is_json(r, f->path))
+        return read_json(r, file, err);
+    if (sy__file_text(f->path, r->options.unpack_max, &r->batch.text, err))
         return -1;
-    size_t n = r->batch.text.len - start;
-    if (n)
-        return add_document(r, (struct sy__document){start, n, file, 0}, err);
-    if (f->named)
-        return sy_err_set(err, SY_E_FORMAT, "data: %s: file is empty", f->path);
-    return 0;
+    if (r->options.format == SY_READ_AUTO && named_binary(f->path, &why) &&
+        !not_text(r->batch.text.data + start, r->batch.text.len - start, &(struct sy_err)SY_ERR_INIT)) {
+        r->batch.text.len = start;
+        return leave_out(r, f, &why, err);
+    }
+    return text_document(r, file, start, err);
 }
 
-static int read_all(struct reader *r, const struct sy_progress *progress, double share,
+/* ---- all of them ---- */
+
+static int nothing(const struct sy__reader *r, struct sy_err *err)
+{
+    const struct sy__tally *t = r->tally;
+    if (t->bad)
+        return sy_err_set(err, SY_E_FORMAT, "data: nothing could be read: %s", t->first_bad.msg);
+    if (t->left)
+        return sy_err_set(err, SY_E_FORMAT, "data: nothing to read: %s", t->first_left.msg);
+    return sy_err_set(err, SY_E_FORMAT, "data: %s: %s", r->files->file[0].path,
+                      r->files->count == 1 ? "file is empty" : "and all other files are empty");
+}
+
+static int read_all(struct sy__reader *r, const struct sy_progress *progress, double share,
                     struct sy_err *err)
 {
     double total = 1, done = 0;
@@ -371,24 +328,64 @@ static int read_all(struct reader *r, const struct sy_progress *progress, double
         if (sy__progress(progress, r->batch.from, "data", err) || read_file(r, i, err))
             return -1;
         r->batch.to = r->to;
-        if (r->batch.text.len >= SY__BATCH && hand_over(r, err))
+        if (sy__reader_hand(r, false, err))
             return -1;
     }
-    if (hand_over(r, err))
+    if (sy__reader_hand(r, true, err))
         return -1;
     if (r->handed == 0)
-        return sy_err_set(err, SY_E_FORMAT, "data: %s: %s", r->files->file[0].path,
-                          r->files->count == 1 ? "file is empty" : "and all other files are empty");
+        return nothing(r, err);
+    if (r->options.field && !r->tally->files[SY__LINES] && !r->tally->files[SY__JSON])
+        return sy_err_set(err, SY_E_RANGE,
+                          "data: field '%s' is of JSON, and %s is read as text (format = \"json\" "
+                          "reads it as JSON)", r->options.field, r->files->file[0].path);
     return sy__progress(progress, share, "data", err);
 }
 
-int sy__sources_read(const struct sy__files *files, const char *field,
+int sy__sources_read(const struct sy__files *files, const struct sy_read_options *options,
                      const struct sy_progress *progress, double share, sy__batch_fn fn, void *ctx,
-                     struct sy_err *err)
+                     struct sy__tally *tally, struct sy_err *err)
 {
-    struct reader r = {.files = files, .field = field ? field : "text", .fn = fn, .ctx = ctx};
+    struct sy__reader r = {
+        .files = files, .options = *options, .fn = fn, .ctx = ctx, .tally = tally};
     int rc = read_all(&r, progress, share, err);
     sy_str_free(&r.batch.text);
     sy_free(r.batch.doc);
     return rc;
+}
+
+/* ---- what was read as what ---- */
+
+bool sy__tally_text(const struct sy__tally *t, const char *field, struct sy_str *out)
+{
+    static const char *const as[SY__FORMS] = {"JSON lines", "JSON", "text", "bytes"};
+    bool first = true, plain = true;
+    for (int i = 0; i < SY__FORMS; i++) {
+        if (!t->files[i])
+            continue;
+        sy_str_printf(out, "%s%lld%s as %s", first ? "" : "; ", (long long)t->files[i],
+                      !first ? "" : t->files[i] == 1 ? " file" : " files", as[i]);
+        if (i == SY__LINES || i == SY__JSON)
+            sy_str_printf(out, ", field '%s'", field ? field : "text");
+        plain = first && i == SY__TEXT && t->files[i] == 1;
+        first = false;
+    }
+    const struct {
+        int64_t count;
+        const char *one, *many, *what, *more;
+    } notes[] = {
+        {t->bad, "bad line passed over", "bad lines passed over", t->first_bad.msg, ""},
+        {t->left, "file left out", "files left out", t->first_left.msg, ""},
+        {t->odd, "is not UTF-8", "are not UTF-8", t->first_odd.msg, ": bytes are kept"},
+        {t->like, "looks like JSON lines", "look like JSON lines", t->first_like.msg,
+         ": format = \"json\" reads it so"},
+    };
+    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
+        if (notes[i].count) {
+            sy_str_printf(out, "; %lld %s (%s%s)", (long long)notes[i].count,
+                          notes[i].count == 1 ? notes[i].one : notes[i].many, notes[i].what,
+                          notes[i].more);
+            plain = false;
+        }
+    return plain;
 }

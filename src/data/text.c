@@ -184,6 +184,7 @@ static struct sy_corpus *end(struct builder *b, double val, int rc, struct sy_er
         sy_corpus_unref(c);
         return NULL;
     }
+    sy__corpus_hash_border(c, &b->hash);
     c->hash = sy_hash_final(&b->hash);
     return c;
 }
@@ -192,11 +193,14 @@ struct sy_corpus *sy_corpus_text(const char *const *paths, int count,
                                  const struct sy_text_options *options, struct sy_err *err)
 {
     struct builder b;
+    struct sy__tally tally = {.bad = 0};
     int rc = begin(&b, options, err);
     if (!rc)
-        rc =
-            sy__files_find(&b.c->files, paths, count, err) ||
-            sy__sources_read(&b.c->files, options->field, options->progress, 1, add_batch, &b, err);
+        rc = sy__corpus_find(b.c, paths, count, options->val_paths, options->val_count, err) ||
+             sy__sources_read(&b.c->files, &options->read, options->progress, 1, add_batch, &b,
+                              &tally, err);
+    if (!rc)
+        b.c->plain = sy__tally_text(&tally, options->read.field, &b.c->reading);
     return end(&b, options->val, rc, err);
 }
 

@@ -60,6 +60,7 @@ static void json(const uint8_t *data, size_t n)
 {
     struct sy_err err = SY_ERR_INIT;
     sy_json_free(sy_json_parse((const char *)data, n, &err));
+    sy_json_free(sy_json_parse_loose((const char *)data, n, &err));
 }
 
 static void safetensors(const uint8_t *data, size_t n)
@@ -104,19 +105,39 @@ static void tokenizer(const uint8_t *data, size_t n)
     sy_tokenizer_unref(t);
 }
 
-/* The first byte says whether it is a .bin, or an .idx beside one. */
+/* The first byte says whether it is a .bin (or whatever its content says), or an .idx beside one, and as what
+ * it is read. */
 static void shards(const uint8_t *data, size_t n)
 {
     static const uint8_t tokens[64] = {1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0};
     struct sy_shard_options o = {.vocab = n && data[0] & 2 ? 0 : 300, .val = 0.1};
     if (!n)
         return;
+    o.format = (enum sy_shard_format)((data[0] >> 4) % 5);
     bool index = data[0] & 1;
     remove(fuzz_path("x.idx"));
     const char *path = put("x.bin", index ? tokens : data + 1, index ? sizeof tokens : n - 1);
     if (index)
         path = put("x.idx", data + 1, n - 1);
     sy_corpus_unref(sy_corpus_shards(&path, 1, &o, NULL));
+}
+
+/* The first byte chooses the name, the format, and whether bad items are passed over. */
+static void reading(const uint8_t *data, size_t n)
+{
+    static const char *const names[] = {"x.txt", "x.jsonl", "x.json", "x.JSON.GZ", "x.zst", "x"};
+    struct sy_text_options o = {.val = 0.1, .read.unpack_max = 1 << 20};
+    bool plain;
+    if (!n)
+        return;
+    o.read.skip = data[0] & 8;
+    o.read.format = (enum sy_read_format)(data[0] >> 4 & 3);
+    o.read.field = data[0] & 64 ? "body" : NULL;
+    const char *path = put(names[(data[0] & 7) % 6], data + 1, n - 1);
+    struct sy_corpus *c = sy_corpus_text(&path, 1, &o, NULL);
+    if (c && !sy_corpus_reading(c, &plain))
+        abort();
+    sy_corpus_unref(c);
 }
 
 /* The first byte says whether it is state.json, or a MANIFEST up to its sum, which is made right. */
@@ -202,4 +223,5 @@ static void store(const uint8_t *data, size_t n)
 const struct fuzz_target fuzz_targets[] = {
     {"json", json},     {"safetensors", safetensors}, {"npy", npy},     {"tokenizer", tokenizer},
     {"shards", shards}, {"checkpoint", checkpoint},   {"chunk", chunk}, {"store", store},
+    {"reading", reading},
     {NULL, NULL}};

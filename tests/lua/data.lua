@@ -111,6 +111,50 @@ ok(none == nil and code == "FORMAT" and why:find "b.jsonl", "a line without the 
 none, why, code = data.text(folder .. "/absent.txt")
 ok(none == nil and code == "NOTFOUND" and why:find "absent.txt", "no file: nil, message, code")
 
+-- ---- what files are read as ----
+
+local lines = '{"text": "one"}\n{"text": "two"}\n'
+for _, name in ipairs {"l.ndjson", "l.JSONL", "l.json"} do
+  local l = data.text(write(name, lines), {val = 0})
+  ok(l and l.documents == 2 and l.reading == "1 file as JSON lines, field 'text'", name .. " is JSON lines")
+end
+local l = data.text(write("mark.jsonl", "\xEF\xBB\xBF" .. lines), {val = 0})
+is(l and l.documents, 2, "after a byte-order mark, too")
+is(data.text(write("mark.txt", "\xEF\xBB\xBFtext"), {val = 0}).tokens, 4, "which is no text")
+l = data.text(write("python.jsonl", '{"text": "one", "score": NaN}\n{"text": "two", "score": -Infinity}\n'), {val = 0})
+is(l and l.documents, 2, "NaN and Infinity, as Python writes them")
+write("bad.jsonl", '{"text": "one"}\n{"text": "two"\n{"text": "a", "text": "b"}\n{"text": "three"}\n')
+none, why, code = data.text(folder .. "/bad.jsonl")
+ok(none == nil and code == "FORMAT" and why:find("bad.jsonl: line 2: not JSON", 1, true), "a bad line is named: " .. tostring(why))
+l = data.text(folder .. "/bad.jsonl", {val = 0, on_error = "skip"})
+ok(l and l.documents == 2 and l.reading:find("2 bad lines passed over", 1, true), "or passed over, and counted: " .. tostring(l and l.reading))
+refuses(function() data.text(folder .. "/bad.jsonl", {on_error = "ignore"}) end, "on_error is checked", "'ignore'", "stop, skip")
+none, why, code = data.text(write("x.npz", "PK\3\4" .. ("\0"):rep(60)))
+ok(none == nil and code == "FORMAT" and why:find("x.npz is a zip archive", 1, true), "what is no text is named: " .. tostring(why))
+none, why = data.text(write("ids.npy", "\x93NUMPY\1\0" .. ("\0"):rep(60)))
+ok(none == nil and why:find("data.shards", 1, true), "and what reads it: " .. tostring(why))
+refuses(function() data.text(corpus, {field = "body"}) end, "a field of what is no JSON", "field 'body'", "one.txt")
+is(data.text(folder .. "/l.json", {format = "text", val = 0}).tokens, #lines, "JSON as text, when asked for")
+refuses(function() data.text(corpus, {format = "jsom"}) end, "formats are checked", "'json'")
+local packed = write("z.gz", "\31\139\8\0\0\0\0\0\2\3\75\76\76\4\0\45\115\7\240\3\0\0\0") -- "aaa"
+none, why = data.text(packed, {unpack_max = 2})
+ok(none == nil and tostring(why):find("more than 2 B", 1, true), "packed files have a bound: " .. tostring(why))
+is(tokenizer.train_bpe(folder .. "/bad.jsonl", {vocab = 300, on_error = "skip"}).kind, "bpe", "train_bpe reads the same way")
+none, why = tokenizer.train_bpe(folder .. "/x.npz", {vocab = 300})
+ok(none == nil and why:find("zip archive", 1, true), "and refuses the same")
+
+-- ---- other files for validation ----
+
+local apart = data.text {train = {corpus}, val = folder .. "/sub/*.txt", tokenizer = bpe}
+ok(apart and apart.val:sample(2, {seed = 1}) and apart.documents == 2, "data.text{train=, val=}")
+is(apart and bpe:decode(apart.val:ids()), "first document\n", "validation is of the other file")
+is(data.text({train = corpus, val = 0.25}).train.tokens, d.train.tokens, "val may be a share there, too")
+refuses(function() data.text {train = corpus, val = corpus} end, "a file on both sides", "one.txt", "training")
+refuses(function() data.text {val = corpus} end, "val without train", "train =")
+refuses(function() data.text({train = corpus, val = 0.1}, {val = 0.1}) end, "options in two tables", "same table")
+refuses(function() data.text {train = corpus, val = 0.1, vall = 2} end, "options there are checked", "'vall'")
+refuses(function() data.text {train = corpus, val = {1}} end, "paths there are checked", "path 1")
+
 -- ---- synthetic text, shards ----
 
 local s = data.synthetic {domains = 3, tokens = 1e4, states = 8, branch = 2, seed = 5}
@@ -133,6 +177,23 @@ is(table.concat(t:ids():table(), " "), "1 2 3 9", "shards: nanoGPT's ids")
 is(t.vocab, 10, "shards: V")
 none, why, code = data.shards(shard, {vocab = 9})
 ok(none == nil and code == "FORMAT", "an id that is too large: nil, message, code")
+
+local function array(name, descr, data)
+  local dict = ("{'descr': '%s', 'fortran_order': False, 'shape': (4,), }\n"):format(descr)
+  return write(name, "\x93NUMPY\1\0" .. ("<s2"):pack(dict) .. data)
+end
+for _, row in ipairs {{"<u2", "<I2I2I2I2"}, {"<u4", "<I4I4I4I4"}, {"<i4", "<i4i4i4i4"}, {"<i8", "<i8i8i8i8"}} do
+  t = data.shards(array("ids.npy", row[1], row[2]:pack(1, 2, 3, 9)), {val = 0})
+  ok(t and table.concat(t:ids():table(), " ") == "1 2 3 9" and t.vocab == 10, "shards: an .npy of " .. row[1])
+end
+none, why = data.shards(folder .. "/x.npz", {vocab = 60000})
+ok(none == nil and why:find("x.npz is a zip archive", 1, true), "shards: an archive is no token file: " .. tostring(why))
+none, why = data.shards(write("tokens.raw", string.pack("<I2I2I2I2", 1, 2, 3, 9)), {vocab = 10})
+ok(none == nil and why:find("not a token file", 1, true), "shards: nor is an unknown file")
+t = data.shards(folder .. "/tokens.raw", {vocab = 10, val = 0, format = "u16"})
+is(t and t.tokens, 4, "shards: but for one who says what it is")
+t = data.shards {train = shard, val = folder .. "/ids.npy", vocab = 10}
+ok(t and t.train.tokens == 4 and t.val.tokens == 4, "shards: other files for validation")
 
 -- ---- what holds them ----
 

@@ -418,6 +418,46 @@ do
     "the tokenizer of the data changed", "a changed tokenizer is named")
 end
 
+-- ---- data of several files, and as older versions read it ----
+
+do
+  local function write(name, text)
+    local f <close> = assert(io.open(folder .. "/" .. name, "wb"))
+    f:write(text)
+    return folder .. "/" .. name
+  end
+  local lines = write("a.jsonl", ('{"body": "to be or not to be, that is the question."}\n'):rep(40))
+  local val = write("v.txt", ("to be or not to be, that was the question. "):rep(20))
+  local d = assert(data.text{train = {lines}, val = val, field = "body"})
+  local r = train(model.dense{layers = 1, dim = 16, heads = 2, context = 16, ffn_dim = 16}, d,
+    {steps = 5, batch = 2, name = "apart", eval_every = 5, eval_batches = 1}):wait()
+  local last = r:hash()
+  r:close()
+  r = train.resume("apart", {steps = 5}):wait()
+  t.is(r:hash(), last, "files for training and for validation are read again")
+  r:close()
+  local out = child [[replay apart]]
+  t.ok(not out:find("data.text", 1, true), "without a word about it: " .. out)
+  write("v.txt", ("to be or not to be, that may be the question. "):rep(20))
+  t.raises(function() train.resume "apart" end, "a.jsonl; for validation", "and named when they changed")
+
+  -- runs of before files were told by their content: what was not .jsonl was taken as it lay there
+  local record = require "switchyard.record"
+  local function stored(kind, source, hash, options)
+    return {data = {kind = kind, source = source, cwd = "/", hash = hash, options = options},
+            tokenizer = {data = kind == "text" and {kind = "bytes"} or nil}}
+  end
+  for _, name in ipairs{"b.json", "c.ndjson", "d.txt"} do
+    local path = write(name, "\xEF\xBB\xBF{\"text\": \"one\"}\n")
+    local before = data.text(path, {format = "bytes"}).hash
+    local again = record.data("test", folder, stored("text", {path}, before, {val = 0.1, field = "body"}))
+    t.is(again.hash, before, "a run of an older version has its data: " .. name)
+  end
+  local raw = write("tokens.dat", string.pack("<I2I2I2I2", 1, 2, 3, 4))
+  local before = data.shards(raw, {vocab = 9, format = "u16"}).hash
+  t.is(record.data("test", folder, stored("shards", raw, before, {vocab = 9})).hash, before, "and its shards")
+end
+
 -- ---- names and places ----
 
 do

@@ -237,12 +237,12 @@ static void json_lines(void)
     refused("n.jsonl", SY_E_FORMAT, "n.jsonl: line 1: field 'text' is not a string");
     put_text("j.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"\n");
     refused("j.jsonl", SY_E_FORMAT, "j.jsonl: line 2: not JSON");
-    put_text("s.jsonl", "\"text\"\n");
-    refused("s.jsonl", SY_E_FORMAT, "s.jsonl: line 1: not a JSON object");
+    put_text("s.jsonl", "\"text\"\n7\n");
+    refused("s.jsonl", SY_E_FORMAT, "s.jsonl: line 2: neither a JSON object nor a string");
     put_text("e.jsonl", "\n\n");
     refused("e.jsonl", SY_E_FORMAT, "e.jsonl: file is empty");
     const char *path = in_folder("f.jsonl");
-    struct sy_text_options o = {.field = "body"};
+    struct sy_text_options o = {.read.field = "body"};
     err = (struct sy_err)SY_ERR_INIT;
     c = sy_corpus_text(&path, 1, &o, &err);
     tap_ok(!c && strstr(err.msg, "line 1: no field 'body'"), "%s", err.msg);

@@ -65,6 +65,28 @@ static void refusals(void)
     }
 }
 
+/* What Python's json.dumps writes, and nothing else that is not JSON. */
+static void loose(void)
+{
+    static const char text[] =
+        "{\"a\":NaN,\"b\":[Infinity,-Infinity,1e999],\"a\":2,\"c\":\"NaN\"}";
+    static const char *const refused[] = {"nan",   "NAN", "Inf", "-NaN", "+Infinity", "-infinity",
+                                          "{\"a\":Na}", "NaNs", "[1,]", "1 2"};
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_json *root = sy_json_parse_loose(text, strlen(text), &err);
+    const struct sy_json *b = sy_json_get(root, "b");
+    tap_ok(root && root->count == 4 && isnan(sy_json_get(root, "a")->real) && b &&
+               isinf(b->first->real) && b->first->next->real < 0 && isinf(b->first->next->next->real),
+           "loose: NaN, Infinity, large numbers, a key twice %s", err.msg);
+    sy_json_free(root);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        err = (struct sy_err)SY_ERR_INIT;
+        root = sy_json_parse_loose(refused[i], strlen(refused[i]), &err);
+        tap_ok(!root && err.code == SY_E_FORMAT, "loose, and still refused: %s", err.msg);
+        sy_json_free(root);
+    }
+}
+
 static void deep(int depth, bool fine)
 {
     char text[200];
@@ -178,6 +200,7 @@ int main(void)
     setlocale(LC_ALL, "");
     values();
     refusals();
+    loose();
     deep(64, true);
     deep(65, false);
     many_keys();
