@@ -91,19 +91,16 @@ int sy__gunzip(const char *path, const struct sy_str *in, size_t most, struct sy
     return rc < 0 ? -1 : out->len - before > most;
 }
 
-/* The first frame says how much it holds (or that it does not know, which is a huge number, too). */
-static bool says_more(const struct sy_str *in, size_t most)
+uint64_t sy__zstd_says(const struct sy_str *in)
 {
-    unsigned long long said = ZSTD_getFrameContentSize(in->data, in->len);
-    return said != ZSTD_CONTENTSIZE_UNKNOWN && said != ZSTD_CONTENTSIZE_ERROR && said > most;
+    unsigned long long said = in->len ? ZSTD_getFrameContentSize(in->data, in->len) : 0;
+    return said == ZSTD_CONTENTSIZE_UNKNOWN || said == ZSTD_CONTENTSIZE_ERROR ? 0 : said;
 }
 
 int sy__unzstd(const char *path, const struct sy_str *in, size_t most, struct sy_str *out,
                struct sy_err *err)
 {
     size_t left = 0, before = out->len;
-    if (in->len && says_more(in, most))
-        return 1;
     char *piece = sy_alloc(PIECE);
     ZSTD_DStream *z = piece ? ZSTD_createDStream() : NULL;
     ZSTD_inBuffer from = {in->data, in->len, 0};

@@ -20,6 +20,11 @@
 
 #define NAMES_MAX 6 /* fields named in a message */
 
+static int no_memory(struct sy_err *err)
+{
+    return sy_err_set(err, SY_E_MEMORY, "data: out of memory");
+}
+
 static bool is_blank(const char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -41,9 +46,10 @@ static int no_field(const struct sy_json *object, const char *field, struct sy_e
     int k = 0;
     for (const struct sy_json *m = object->first; m && k < NAMES_MAX; m = m->next, k++)
         sy_str_printf(&names, "%s'%.40s'", k ? ", " : "", m->key);
+    if (names.failed)
+        no_memory(err);
     sy_err_set(err, SY_E_FORMAT, "no field '%s' (it has %s%s)", field,
-               names.len && !names.failed ? names.data : "none",
-               object->count > NAMES_MAX ? ", ..." : "");
+               names.len ? names.data : "none", object->count > NAMES_MAX ? ", ..." : "");
     sy_str_free(&names);
     return -1;
 }
@@ -57,7 +63,8 @@ static const struct sy_json *item_text(const struct sy_json *root, const char *f
     if (root->type == SY_JSON_STRING && !field)
         return root;
     if (root->type != SY_JSON_OBJECT) {
-        sy_err_set(err, SY_E_FORMAT, field ? "not a JSON object" : "neither a JSON object nor a string");
+        sy_err_set(err, SY_E_FORMAT,
+                   field ? "not a JSON object" : "neither a JSON object nor a string");
         return NULL;
     }
     field = field ? field : "text";
@@ -71,8 +78,9 @@ static const struct sy_json *item_text(const struct sy_json *root, const char *f
     if (times == 0)
         no_field(root, field, err);
     else
-        sy_err_set(err, SY_E_FORMAT, times > 1 ? "field '%s' stands there twice"
-                                               : "field '%s' is not a string", field);
+        sy_err_set(err, SY_E_FORMAT,
+                   times > 1 ? "field '%s' stands there twice" : "field '%s' is not a string",
+                   field);
     return NULL;
 }
 
@@ -81,7 +89,7 @@ static int bad_item(struct sy__reader *r, int64_t file, int64_t line, const stru
 {
     const char *path = r->files->file[file].path;
     if (why->code == SY_E_MEMORY)
-        return sy_err_set(err, SY_E_MEMORY, "data: out of memory");
+        return no_memory(err);
     if (!r->options.skip)
         return sy_err_set(err, SY_E_FORMAT, "data: %s: line %lld: %s", path, (long long)line,
                           why->msg);
@@ -220,16 +228,17 @@ static size_t first_line(const char *text, size_t n, const char **line)
     return n;
 }
 
-/* An object over several lines: its first line does not end one, and the whole is one. */
-static bool is_one_object(const char *path, const char *line, size_t n, const char *text,
-                          size_t size)
+/* An object over several lines: its first line ends none, and the whole is one.  1, 0 or -1. */
+static int is_one_object(const char *path, const char *line, size_t n, const char *text,
+                         size_t size, struct sy_err *err)
 {
-    if (sy__named(path, ".jsonl") || sy__named(path, ".ndjson") || *line != '{' ||
+    struct sy_err why = SY_ERR_INIT;
+    if (sy__named(path, ".jsonl") || sy__named(path, ".ndjson") || n == 0 || *line != '{' ||
         line[n - 1] == '}')
-        return false;
-    struct sy_json *root = sy_json_parse_loose(text, size, NULL);
+        return 0;
+    struct sy_json *root = sy_json_parse_loose(text, size, &why);
     sy_json_free(root);
-    return root != NULL;
+    return root ? 1 : why.code == SY_E_MEMORY ? no_memory(err) : 0;
 }
 
 static int read_one(struct sy__reader *r, int64_t file, const char *text, size_t n,
@@ -247,7 +256,9 @@ int sy__json_documents(struct sy__reader *r, int64_t file, const char *text, siz
     n -= mark;
     size_t k = first_line(text, n, &line);
     bool array = k && *line == '[';
-    bool object = k && !array && is_one_object(r->files->file[file].path, line, k, text, n);
+    int object = is_one_object(r->files->file[file].path, line, k, text, n, err);
+    if (object < 0)
+        return -1;
     r->tally->files[array || object ? SY__JSON : SY__LINES]++;
     return array    ? read_array(r, file, text, n, err)
            : object ? read_one(r, file, text, n, err)

@@ -2,8 +2,8 @@
  *
  *  1. Files are read as a whole; documents are handed on in batches, so that texts of many files
  *     never lie in memory together.
- *  2. What a file is, its content says first (io.h, sy_file_kind) and then its name: JSON is what is
- *     named so, all else is text, one document a file.  What is no text is refused by name when the
+ *  2. What a file is, its content says first (io.h, sy_file_kind) and then its name: JSON is what
+ * is named so, all else is text, one document a file.  What is no text is refused by name when the
  *     user wrote that name, and otherwise left out and counted.
  *  3. Whatever is left out, passed over or odd stands in the tally, which the user is shown. */
 #include "data/source_int.h"
@@ -63,50 +63,64 @@ bool sy__named(const char *path, const char *end)
 
 /* ---- files to text ---- */
 
-/* What a file of `packed` bytes may unpack to: as much as is allowed, and as there is memory. */
+/* What a file of `packed` bytes may unpack to. */
 static size_t unpack_limit(size_t packed, int64_t allowed)
 {
     size_t most = packed > SIZE_MAX / UNPACK_RATIO ? SIZE_MAX : packed * UNPACK_RATIO;
-    most = most < UNPACK_LEAST ? UNPACK_LEAST : most;
-    most = allowed > 0 ? (size_t)allowed : most;
-    return most;
+    return allowed > 0 ? (size_t)allowed : most < UNPACK_LEAST ? UNPACK_LEAST : most;
 }
 
-static int too_large(const char *path, size_t packed, size_t most, bool memory, struct sy_err *err)
+/* `said`: what it unpacks to, 0 when that is not known beforehand. */
+static int too_large(const char *path, size_t packed, size_t most, uint64_t said,
+                     struct sy_err *err)
 {
-    char from[16], to[16];
+    char from[16], to[16], all[16];
     sy_human_bytes((double)packed, from);
     sy_human_bytes((double)most, to);
-    if (memory)
+    sy_human_bytes((double)said, all);
+    if (said)
         return sy_err_set(err, SY_E_FORMAT,
-                          "data: %s: its %s unpack to more than the %s of memory that are left",
-                          path, from, to);
+                          "data: %s: its %s unpack to %s, and %s are allowed: unpack_max = %llu "
+                          "allows it",
+                          path, from, all, to, (unsigned long long)said);
     return sy_err_set(err, SY_E_FORMAT,
-                      "data: %s: its %s unpack to more than %s: unpack_max = %.3g (bytes) allows "
-                      "twice as much", path, from, to, 2 * (double)most);
+                      "data: %s: its %s unpack to more than the %s that are allowed: "
+                      "unpack_max = BYTES allows more",
+                      path, from, to);
+}
+
+static int no_room(const char *path, const char *verb, uint64_t size, size_t left,
+                   struct sy_err *err)
+{
+    char wanted[16], free[16];
+    sy_human_bytes((double)size, wanted);
+    sy_human_bytes((double)left, free);
+    return sy_err_set(err, SY_E_MEMORY, "data: %s: %s %s, and %s of memory are left", path, verb,
+                      wanted, free);
 }
 
 static int unpack(const char *path, bool gzip, const struct sy_str *packed, int64_t allowed,
                   struct sy_str *out, struct sy_err *err)
 {
     size_t most = unpack_limit(packed->len, allowed), left = sy_machine_available();
-    bool memory = left < most;
-    most = memory ? left : most;
-    int rc = gzip ? sy__gunzip(path, packed, most, out, err)
-                  : sy__unzstd(path, packed, most, out, err);
-    return rc > 0 ? too_large(path, packed->len, most, memory, err) : rc;
+    uint64_t said = gzip ? 0 : sy__zstd_says(packed);
+    if (said > most)
+        return too_large(path, packed->len, most, said, err);
+    if (said > left)
+        return no_room(path, "unpacks to", said, left, err);
+    size_t stop = left < most ? left : most;
+    int rc =
+        gzip ? sy__gunzip(path, packed, stop, out, err) : sy__unzstd(path, packed, stop, out, err);
+    if (rc <= 0)
+        return rc;
+    return left < most ? no_room(path, "unpacks to more than", stop, left, err)
+                       : too_large(path, packed->len, most, 0, err);
 }
 
 static int check_room(const char *path, uint64_t size, struct sy_err *err)
 {
-    char wanted[16], free[16];
     size_t left = size > (uint64_t)LARGE ? sy_machine_available() : SIZE_MAX;
-    if (size <= left)
-        return 0;
-    sy_human_bytes((double)size, wanted);
-    sy_human_bytes((double)left, free);
-    return sy_err_set(err, SY_E_MEMORY, "data: %s: has %s, of memory %s are left", path, wanted,
-                      free);
+    return size > left ? no_room(path, "has", size, left, err) : 0;
 }
 
 int sy__file_text(const char *path, int64_t unpack_max, struct sy_str *out, struct sy_err *err)
@@ -118,9 +132,9 @@ int sy__file_text(const char *path, int64_t unpack_max, struct sy_str *out, stru
         check_room(path, size, err))
         return -1;
     const struct sy_file_kind *kind = sy_file_kind(head, n, size);
-    bool gzip = sy__ends_with(path, ".gz"), zstd = sy__ends_with(path, ".zst");
-    gzip = kind && kind->kind == SY_KIND_GZIP ? true : kind && kind->kind == SY_KIND_ZSTD ? false : gzip;
-    if (!gzip && !zstd && !(kind && kind->kind == SY_KIND_ZSTD))
+    enum sy_kind what = kind ? kind->kind : SY_KIND_OTHER;
+    bool gzip = what == SY_KIND_GZIP || (what != SY_KIND_ZSTD && sy__ends_with(path, ".gz"));
+    if (!gzip && what != SY_KIND_ZSTD && !sy__ends_with(path, ".zst"))
         return sy_file_read(path, 0, out, err);
     struct sy_str packed = SY_STR_INIT;
     int rc = sy_file_read(path, 0, &packed, err);
@@ -161,7 +175,7 @@ static bool not_text(const char *text, size_t n, struct sy_err *why)
 /* Names that promise numbers, whatever the file holds. */
 static bool named_binary(const char *path, struct sy_err *why)
 {
-    static const char *const names[] = {".npy", ".npz", ".safetensors", ".gguf", ".bin", ".idx",
+    static const char *const names[] = {".npy", ".npz", ".safetensors", ".gguf",    ".bin",  ".idx",
                                         ".pt",  ".pth", ".pkl",         ".parquet", ".arrow"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (sy__named(path, names[i])) {
@@ -295,7 +309,8 @@ static int read_file(struct sy__reader *r, int64_t file, struct sy_err *err)
     if (sy__file_text(f->path, r->options.unpack_max, &r->batch.text, err))
         return -1;
     if (r->options.format == SY_READ_AUTO && named_binary(f->path, &why) &&
-        !not_text(r->batch.text.data + start, r->batch.text.len - start, &(struct sy_err)SY_ERR_INIT)) {
+        !not_text(r->batch.text.data + start, r->batch.text.len - start,
+                  &(struct sy_err)SY_ERR_INIT)) {
         r->batch.text.len = start;
         return leave_out(r, f, &why, err);
     }
@@ -338,7 +353,8 @@ static int read_all(struct sy__reader *r, const struct sy_progress *progress, do
     if (r->options.field && !r->tally->files[SY__LINES] && !r->tally->files[SY__JSON])
         return sy_err_set(err, SY_E_RANGE,
                           "data: field '%s' is of JSON, and %s is read as text (format = \"json\" "
-                          "reads it as JSON)", r->options.field, r->files->file[0].path);
+                          "reads it as JSON)",
+                          r->options.field, r->files->file[0].path);
     return sy__progress(progress, share, "data", err);
 }
 
@@ -364,7 +380,10 @@ bool sy__tally_text(const struct sy__tally *t, const char *field, struct sy_str 
         if (!t->files[i])
             continue;
         sy_str_printf(out, "%s%lld%s as %s", first ? "" : "; ", (long long)t->files[i],
-                      !first ? "" : t->files[i] == 1 ? " file" : " files", as[i]);
+                      !first             ? ""
+                      : t->files[i] == 1 ? " file"
+                                         : " files",
+                      as[i]);
         if (i == SY__LINES || i == SY__JSON)
             sy_str_printf(out, ", field '%s'", field ? field : "text");
         plain = first && i == SY__TEXT && t->files[i] == 1;

@@ -41,6 +41,7 @@ int sy__gunzip(const char *path, const struct sy_str *in, size_t most, struct sy
                struct sy_err *err);
 int sy__unzstd(const char *path, const struct sy_str *in, size_t most, struct sy_str *out,
                struct sy_err *err);
+uint64_t sy__zstd_says(const struct sy_str *in); /* bytes of its first frame; 0: it does not say */
 
 /* ---- documents (source.c, json_text.c) ---- */
 
