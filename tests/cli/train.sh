@@ -173,4 +173,19 @@ ok 'grep -q "{\"event\":\"stopped\",\"run\":\"a-pause\"}" "$folder/out"' 'and st
 ok 'grep -q "{\"event\":\"checkpoint\",\"run\":\"a-pause\",\"text\":" "$folder/out"' '--json: a checkpoint is an event'
 ok 'grep -q "{\"event\":\"hook\",\"run\":\"a-pause\",\"text\":\"hook at step 1" "$folder/out"' '--json: a failed hook as well'
 
+# ---- what was read as what is said, where everything else is said ----
+
+mkdir "$folder/texts"
+printf '{"text": "one"}\n{"text": "two"}\n' > "$folder/texts/a.ndjson"
+printf 'three\n' > "$folder/texts/b.txt"
+printf '\211PNG\r\n' > "$folder/texts/c.png"
+echo 'assert(data.text(arg[1]))' > "$folder/read.lua"
+said="data.text: 1 file as JSON lines, field 'text'; 1 as text; 1 file left out ($folder/texts/c.png is a PNG image)"
+run "$folder/read.lua" "$folder/texts"
+ok '[ "$(cat "$folder/out")" = "$said" ]' 'a script says what was read as what'
+run --json "$folder/read.lua" "$folder/texts"
+ok '[ "$(cat "$folder/out")" = "{\"event\":\"note\",\"text\":\"$said\"}" ]' '--json: as a note'
+run "$folder/read.lua" "$folder/texts/b.txt"
+ok '[ $code -eq 0 ] && [ ! -s "$folder/out" ]' 'one plain text is not worth saying'
+
 finish
