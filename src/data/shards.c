@@ -349,8 +349,8 @@ static int leave_out(struct loader *l, const struct sy__file *f, const struct sy
 /* Text or not, as far as its head says: a token file of nanoGPT is none. */
 static bool head_is_text(const char *head, size_t n)
 {
-    size_t valid = sy_utf8_valid(head, n);
-    return n && n - valid < 4 && !memchr(head, 0, n);
+    size_t cut = n == SY_KIND_HEAD ? 3 : 0; /* of a character at the end */
+    return n && n - sy_utf8_valid(head, n) <= cut && !memchr(head, 0, n);
 }
 
 /* Why a file that says nothing of itself is not read as bare ids. */
@@ -426,7 +426,9 @@ static int add_file(struct loader *l, int32_t file)
 /* "2 files as .npy; 1 as llm.c": what was read as what. */
 static void tell(struct loader *l)
 {
-    static const char *const names[KINDS] = {".npy", "llm.c's", "Megatron's", "bare ids"};
+    static const char *const bare[] = {"bare u16 ids", "bare u16 ids", "bare u32 ids",
+                                       "bare i32 ids", "bare i64 ids"}; /* sy_shard_format */
+    const char *names[KINDS] = {".npy", "llm.c's", "Megatron's", bare[l->options->format]};
     struct sy_str *out = &l->c->reading;
     int kinds = 0;
     int64_t files = 0;

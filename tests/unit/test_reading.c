@@ -507,14 +507,19 @@ static void token_arrays(void)
 
     put("tokens.dat", u16, sizeof u16);
     bad_shards("tokens.dat", 60, SY_SHARD_AUTO, "is not a token file");
-    good("tokens.dat", 60, SY_SHARD_U16, 1, "1 file as bare ids");
+    good("tokens.dat", 60, SY_SHARD_U16, 1, "1 file as bare u16 ids");
     put("tokens.BIN", u16, sizeof u16);
-    good("tokens.BIN", 60, SY_SHARD_AUTO, 1, "bare ids");
+    good("tokens.BIN", 60, SY_SHARD_AUTO, 1, "bare u16 ids");
+    struct sy_err err;
+    put("one.bin", "\xc3\x28", 2);
+    struct sy_corpus *c = shards("one.bin", 60000, SY_SHARD_AUTO, &err);
+    tap_ok(c && sy_corpus_tokens(c) == 1, "one id that is no text %s", err.msg);
+    sy_corpus_unref(c);
     put("wide.bin", u32, sizeof u32);
-    good("wide.bin", 60, SY_SHARD_U32, 1, "bare ids");
-    good("wide.bin", 60, SY_SHARD_I32, 1, "bare ids");
+    good("wide.bin", 60, SY_SHARD_U32, 1, "bare u32 ids");
+    good("wide.bin", 60, SY_SHARD_I32, 1, "bare i32 ids");
     put("wider", i64, sizeof i64);
-    good("wider", 60, SY_SHARD_I64, 1, "bare ids");
+    good("wider", 60, SY_SHARD_I64, 1, "bare i64 ids");
     bad_shards("wider", 0, SY_SHARD_I64, "give vocab=");
     put("odd", u16, 11);
     bad_shards("odd", 60, SY_SHARD_U32, "11 bytes are no whole number of 32-bit tokens");
@@ -533,10 +538,10 @@ static void token_arrays(void)
     bad_shards("some/pipe", 60, SY_SHARD_AUTO, "not a regular file");
     alarm(0);
 
-    struct sy_err err = SY_ERR_INIT;
+    err = (struct sy_err)SY_ERR_INIT;
     const char *train[] = {at("tokens/u16.npy")}, *val[] = {at("rows.npy")};
     struct sy_shard_options o = {.val = 0.5, .val_paths = val, .val_count = 1};
-    struct sy_corpus *c = sy_corpus_shards(train, 1, &o, &err);
+    c = sy_corpus_shards(train, 1, &o, &err);
     tap_ok(c && sy_corpus_train(c) == 6 && sy_corpus_tokens(c) == 12, "separate files: %s", err.msg);
     sy_corpus_unref(c);
 }
