@@ -147,6 +147,7 @@ function record.config(m, d, o, initial, code)
     model = {family = m.family, config = fine and cfg or nil, why = not fine and tostring(cfg) or nil,
              code = family_file(m, code)},
     script = code[1] and code[1].file or nil,
+    bf16 = o.precision == "bf16" and engine.bf16 or nil,
     flops_per_token = m:count(o.context).flops_per_token, -- for charts by FLOPs
     train = given, data = data_config(d), tokenizer = tokenizers(m, d),
   }
@@ -419,7 +420,16 @@ function record.data(what, path, config)
   return d
 end
 
---- What of data and tokenizers is not as it was: a text, or nil.
+--- What of the kernels is not as it was, where that changes bits: a text, or nil.
+function record.kernels_differ(config)
+  if config.exact ~= engine.exact then
+    return ("the kernels changed: version %d, was %s"):format(engine.exact, config.exact)
+  elseif config.bf16 and config.bf16 ~= engine.bf16 then
+    return ("the kernels changed: bf16 products are by %s, were by %s"):format(engine.bf16, config.bf16)
+  end
+end
+
+--- What of data, tokenizers and kernels is not as it was: a text, or nil.
 function record.difference(config, m, d)
   local t, list = config.tokenizer, {}
   local name = config.data.source and " (" .. source_text(config.data.source) .. ")" or ""
@@ -433,9 +443,7 @@ function record.difference(config, m, d)
   elseif m.tokenizer.hash ~= t.model.hash then
     list[#list + 1] = ("the tokenizer changed: hash %s, was %s"):format(m.tokenizer.hash, t.model.hash)
   end
-  if config.exact ~= engine.exact then
-    list[#list + 1] = ("the kernels changed: version %d, was %s"):format(engine.exact, config.exact)
-  end
+  list[#list + 1] = record.kernels_differ(config)
   return #list > 0 and table.concat(list, "; ") or nil
 end
 

@@ -137,7 +137,8 @@ local function repeated(name_or_dir, given, say)
   local worst = repeat_all(r, entries, checkpoints, last, compare, say)
   local result = {name = name, identical = not worst, step = worst and worst.step or last,
                   difference = worst and worst.what, hash = r._m:_quietly(h.hash, h)}
-  result.text = worst and ("differs first at step %d: %s"):format(worst.step, worst.what)
+  local kernels = worst and record.kernels_differ(config)
+  result.text = worst and ("differs first at step %d: %s%s"):format(worst.step, worst.what, kernels and "; " .. kernels or "")
                 or ("identical through step %d"):format(last)
   if not (worst or config.order) then
     result.text = result.text .. "; val_loss is not compared: the run is of a version that evaluated on other windows"

@@ -12,6 +12,7 @@
 #include "base/utf8.h"
 #include "bind/data.h"
 #include "bind/progress.h"
+#include "cpu/cpu.h"
 #include "run/store.h"
 #include "switchyard/data.h"
 #include "switchyard/hyper.h"
@@ -400,6 +401,7 @@ void lsy_open_tools(lua_State *L)
     lua_setfield(L, -2, "version");
     lsy_set_integer(L, "exact", SY_EXACT_VERSION);
     lsy_set_integer(L, "rules", SY_RULES);
+    lsy_set_text(L, "bf16", sy_cpu_bf16());
     lua_newtable(L); /* what ran that lies in no file: a list of texts (chunk.c) */
     lua_setfield(L, -2, "chunks");
     lua_pop(L, 1);

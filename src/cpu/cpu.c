@@ -163,6 +163,8 @@ static double peak_once(struct peak *p, int64_t tasks)
     return flops / seconds;
 }
 
+const char *sy_cpu_bf16(void) { return sy_cpu()->gemm->pairs ? "vdpbf16ps" : "fp32"; }
+
 double sy_cpu_peak(int bf16)
 {
     static const double SLICE = 0.005;

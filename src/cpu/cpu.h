@@ -40,6 +40,10 @@ const struct sy_kernels *sy_cpu(void);
 /* Tests: force a set by name; UNSUPPORTED where the CPU lacks it.  Not while anything runs. */
 int sy_cpu_force(const char *name, struct sy_err *err);
 
+/* By what bf16 products are made: "vdpbf16ps" (which flushes denormals), or "fp32" FMAs over the rounded
+ * operands, as all other sets do.  The one thing in which sets differ: bf16 runs are not the same across it. */
+const char *sy_cpu_bf16(void);
+
 /* Peak of the FMA units in FLOP/s, measured now on the pool's threads (registers only, ~20 ms):
  * fp32, or bf16 dot products where the CPU has them (else the fp32 figure). */
 double sy_cpu_peak(int bf16);

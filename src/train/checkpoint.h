@@ -62,6 +62,7 @@ struct sy_image {
     uint64_t data, tokenizer, program; /* hashes; tokenizer 0: none */
     uint64_t hash;                     /* as sy_params_hash; when read, 0: not told */
     int format, exact;
+    char bf16[16]; /* of a bf16 run: sy_cpu_bf16; "": fp32, or not told */
     const struct sy_params *params; /* borrowed: the layout, never the values */
     const float *p, *m, *v;         /* borrowed */
     struct sy_image_value *values;

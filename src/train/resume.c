@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cpu/cpu.h"
 #include "run/metrics.h"
 #include "switchyard/io.h"
 #include "train/params.h"
@@ -60,6 +61,9 @@ static int compare(struct loading *l, bool force, struct sy_err *err)
     if (image->exact != SY_EXACT_VERSION && l->ndifferences < 3)
         snprintf(l->differences[l->ndifferences++], sizeof l->differences[0],
                  "the kernels changed: version %d, was %d", SY_EXACT_VERSION, image->exact);
+    if (t->c.bf16 && *image->bf16 && strcmp(image->bf16, sy_cpu_bf16()) && l->ndifferences < 3)
+        snprintf(l->differences[l->ndifferences++], sizeof l->differences[0],
+                 "the kernels changed: bf16 products are by %s, were by %s", sy_cpu_bf16(), image->bf16);
     if (image->sampling != t->c.sampling && l->ndifferences < 3)
         snprintf(l->differences[l->ndifferences++], sizeof l->differences[0],
                  "sampling changed: mode %d, was %d", (int)t->c.sampling, (int)image->sampling);

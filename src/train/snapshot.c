@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
+#include "cpu/cpu.h"
 #include "train/params.h"
 #include "train/trainer_int.h"
 
@@ -142,6 +143,7 @@ static void take_numbers(struct sy_trainer *t, struct sy_image *image)
     image->hyper.v[SY_HYPER_context] = (double)t->c.plan->context;
     image->hyper.v[SY_HYPER_accumulate] = (double)t->c.plan->accumulate;
     image->sampling = t->c.sampling;
+    snprintf(image->bf16, sizeof image->bf16, "%s", t->c.bf16 ? sy_cpu_bf16() : "");
     image->data = sy_corpus_hash(t->c.corpus);
     image->tokenizer = tokenizer ? sy_tokenizer_hash(tokenizer) : 0;
     image->program = sy_program_fingerprint(t->c.plan->first.program);

@@ -135,6 +135,8 @@ void sy__state_print(struct sy_str *s, const struct sy_image *image)
     const struct sy_status *at = &image->status;
     sy_str_printf(s, "{\"format\":%d,\"exact\":%d", SY_CHECKPOINT_FORMAT, SY_EXACT_VERSION);
     put_text(s, "run", image->run);
+    if (*image->bf16)
+        put_text(s, "bf16", image->bf16);
     if (image->config)
         put_text(s, "config", image->config);
     put_integer(s, "step", at->step);
@@ -397,6 +399,8 @@ static void read_all(const struct reader *r, struct sy_image *image)
                    image->format, SY_CHECKPOINT_FORMAT);
     image->exact = (int)integer(r, "exact", 0, INT32_MAX);
     image->run = copy_text(text(r, "run"), err);
+    if (sy_json_get(r->object, "bf16"))
+        snprintf(image->bf16, sizeof image->bf16, "%s", text(r, "bf16"));
     if (sy_json_get(r->object, "config"))
         image->config = copy_text(text(r, "config"), err);
     read_status(r, &image->status);

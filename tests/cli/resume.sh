@@ -180,4 +180,33 @@ else
     skip "no perl to undo an ignored SIGINT"
 fi
 
+
+# ---- bf16: its bits depend on how the CPU multiplies ----
+
+cat > "$folder/bf16.lua" <<'END'
+local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 4, top_k = 2, expert_dim = 16}
+train(m, d, {steps = 12, batch = 2, eval_every = 0, checkpoint_every = 5, name = arg[1], precision = arg[1]})
+END
+kinds() { for set in avx512 avx2 ref; do SWITCHYARD_CPU=$set "$SWITCHYARD" -e 'print(require("switchyard.engine").bf16, "'$set'")' 2> /dev/null; done; }
+one=$(kinds | awk '$1 == "vdpbf16ps" { print $2; exit }')
+other=$(kinds | awk '$1 == "fp32" { print $2; exit }')
+if [ -n "$one" ] && [ -n "$other" ]; then
+    for kind in bf16 fp32; do
+        SWITCHYARD_CPU=$one "$SWITCHYARD" "$folder/bf16.lua" $kind > "$folder/out" 2>&1
+        SWITCHYARD_CPU=$other "$SWITCHYARD" resume $kind --steps 14 > "$folder/out" 2>&1
+        code=$?
+        [ $kind = bf16 ] && ok '[ $code -eq 1 ] && grep -q "the kernels changed: bf16 products are by fp32, were by vdpbf16ps.*--force" "$folder/out"' \
+            'bf16 on other kernels is named'
+        [ $kind = fp32 ] && ok '[ $code -eq 0 ]' 'fp32 goes on with any'
+    done
+    SWITCHYARD_CPU=$one "$SWITCHYARD" resume bf16 --steps 13 > "$folder/out" 2>&1
+    ok '[ $? -eq 0 ]' 'on those of before it goes on'
+    SWITCHYARD_CPU=$other "$SWITCHYARD" resume bf16 --steps 14 --force > "$folder/out" 2>&1
+    ok '[ $? -eq 0 ] && run -e "for _, e in ipairs(runs \"bf16\":journal()) do print(e.text) end" && grep -q "bf16 products are by fp32" "$folder/out"' \
+        '--force goes on and the journal says so'
+else
+    skip 'one way of bf16 products on this machine'
+fi
+
 finish
