@@ -184,6 +184,7 @@ local function keep_record(r, what, more)
     store:close()
   end
   engine.event(r.name, "alarm", ("alarm: step %d: directory: %s; the run goes on, nothing of it is saved"):format(r.step, why))
+  r._h:homeless(why)
 end
 Run._keep_record = keep_record
 

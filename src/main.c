@@ -1,7 +1,7 @@
 /* The program: options, then scripts, chunks or the prompt.  Stands above every layer.
  *
  * Options are one table; --help, the search for the nearest name and completion come from it.
- * Exit status: 0; 1 an error in Lua (of a pipe: in any line) or a failed run; 2 usage; 130 interrupted. */
+ * Exit status: 0; 1 an error in Lua (of a pipe: in any line), a failed run or one that could not be saved; 2 usage; 130 interrupted. */
 #include "config.h"
 #include "command/command.h"
 #include "desk/desk.h"
@@ -310,7 +310,7 @@ static int finish_runs(struct lua_State *L, int status, bool ended)
     }
     if (sy_host_runs.stop_all)
         sy_host_runs.stop_all(L);
-    return status;
+    return !status && sy_host_runs.unsaved && sy_host_runs.unsaved() ? 1 : status;
 }
 
 struct scripts {

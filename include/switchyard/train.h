@@ -289,6 +289,8 @@ int sy_trainer_checkpoint_to(struct sy_trainer *t, const char *dir, const char *
                              struct sy_saved *out, struct sy_err *err);
 /* Steps that were done before are done again: no checkpoint comes of them. */
 void sy_trainer_repeating(struct sy_trainer *t, bool on);
+/* Did its last save fail, and why (err, or NULL)?  So what came since the newest checkpoint would be lost. */
+bool sy_trainer_unsaved(struct sy_trainer *t, struct sy_err *err);
 /* The newest checkpoint of this trainer; false when there is none. */
 bool sy_trainer_saved(struct sy_trainer *t, struct sy_saved *out);
 

@@ -41,6 +41,7 @@ static int run_set_dir(lua_State *L)
     sy_trainer_release(t);
     if (rc)
         return lsy_fail_or_raise(L, &err);
+    lsy_run_housed(lua_touserdata(L, 1));
     lua_pushboolean(L, 1);
     return 1;
 }

@@ -45,6 +45,7 @@ struct sy_host_runs {
     int (*live)(void);                     /* how many runs train now */
     int (*wait_all)(struct lua_State *L);  /* at the end of a script: wait; 0, or 1: a run failed */
     void (*stop_all)(struct lua_State *L); /* at the end: save each, stop */
+    bool (*unsaved)(void);                 /* then: what could not be saved was told, and the status is 1 */
 };
 extern struct sy_host_runs sy_host_runs;
 

@@ -38,6 +38,7 @@ static int run_gc(lua_State *L)
     struct run *r = luaL_checkudata(L, 1, META_RUN);
     if (r->trainer) {
         lsy_run_stop(r);
+        lsy_run_check_saved(r);
         lsy_runs_forget(r);
         lsy_store_release(r->trainer);
         lsy_look_close(r->look);
@@ -122,6 +123,14 @@ static int run_start(lua_State *L)
     if (sy_trainer_start(r->trainer, &err))
         return lsy_raise(L, &err);
     sy_board_changed(); /* who looked between these two has seen a run that pauses */
+    return 0;
+}
+
+/* run:homeless(why): it could not be given its directory */
+static int run_homeless(lua_State *L)
+{
+    struct run *r = check_run(L);
+    snprintf(r->homeless, sizeof r->homeless, "%s", luaL_checkstring(L, 2));
     return 0;
 }
 
@@ -599,7 +608,7 @@ struct sy_params *lsy_run_params(lua_State *L, int arg)
 /* ---- registration ---- */
 
 static const luaL_Reg run_methods[] = {
-    {"start", run_start},     {"close", run_close},         {"status", run_status},
+    {"start", run_start},     {"close", run_close}, {"homeless", run_homeless},         {"status", run_status},
     {"get", run_get},         {"set", run_set},             {"set_input", run_set_input},
     {"pause", run_pause},     {"resume", run_resume},       {"stop", run_stop},
     {"steps", run_steps},     {"wait", run_wait},           {"hold", run_hold},

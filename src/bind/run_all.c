@@ -9,13 +9,40 @@
 #include "bind/progress.h"
 #include "run/store.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* All that are open; Lua thread only. */
 static struct run *open_runs;
 static bool any_failed; /* of those that were closed, or in a hook */
 
+static bool any_unsaved;
+
 void lsy_run_failed(void) { any_failed = true; }
+
+void lsy_unsaved(const char *name, const char *why)
+{
+    char line[640];
+    any_unsaved = true;
+    snprintf(line, sizeof line, "not saved: %.600s", why);
+    lsy_progress_event(name, "alarm", line);
+}
+
+void lsy_run_check_saved(struct run *r)
+{
+    struct sy_err why = SY_ERR_INIT;
+    if (r->told_unsaved)
+        return;
+    if (*r->homeless)
+        sy_err_set(&why, SY_E_IO, "nothing of it: %s", r->homeless);
+    else if (!sy_trainer_unsaved(r->trainer, &why) && r->store)
+        sy_store_flush(r->store, &why);
+    r->told_unsaved = why.code != SY_E_OK;
+    if (r->told_unsaved)
+        lsy_unsaved(sy_trainer_name(r->trainer), why.msg);
+}
+
+static bool unsaved(void) { return any_unsaved; }
 
 static enum sy_run_state state_of(const struct run *r)
 {
@@ -122,12 +149,14 @@ static void stop_all(lua_State *L)
         }
     for (struct run *r = open_runs; r; r = r->next)
         lsy_run_stop(r);
-    for (struct run *r = open_runs; r; r = r->next)
+    for (struct run *r = open_runs; r; r = r->next) {
         if (r->ending)
             tell_how_to_go_on(r);
+        lsy_run_check_saved(r);
+    }
 }
 
 void lsy_runs_open(void)
 {
-    sy_host_runs = (struct sy_host_runs){live_runs, wait_all, stop_all};
+    sy_host_runs = (struct sy_host_runs){live_runs, wait_all, stop_all, unsaved};
 }

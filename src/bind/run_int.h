@@ -22,6 +22,8 @@ struct run {
     lua_State *L;  /* main state, Lua thread only */
     bool in_hook;  /* Lua thread only */
     bool ending;   /* with the program, while it could have gone on; Lua thread only */
+    bool told_unsaved; /* Lua thread only */
+    char homeless[240]; /* why it has no directory, though it should; Lua thread only */
     int64_t hook_step;
     atomic_bool closing; /* no hook is called any more */
     atomic_bool renewing; /* its directory was deleted, and is to be made anew */
@@ -48,5 +50,7 @@ void lsy_rescue_add(struct run *r);
 void lsy_rescue_forget(struct run *r);
 /* A script that ends now did not do what it was asked. */
 void lsy_run_failed(void);
+/* It has ended: what could not be saved of it is told, once, and the program's status is 1. */
+void lsy_run_check_saved(struct run *r);
 
 #endif

@@ -213,6 +213,8 @@ void lsy_run_mark(void *run, int64_t step, const char *kind, const char *text)
     lsy_look_event(r->look, step, kind, text);
 }
 
+void lsy_run_housed(void *run) { *((struct run *)run)->homeless = 0; }
+
 void lsy_told_change(void *ctx)
 {
     struct run *r = ctx;

@@ -449,9 +449,10 @@ int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start)
     run_session(&s, start, bench);
     sy_rescue_close();
     sy__workbench_free();
+    sy_edit_show_notices(); /* how to go on, and what was not saved */
     sy_edit_close();
     sy_str_free(&s.text);
     sy_free(history);
     sy_host_stop();
-    return s.status;
+    return !s.status && sy_host_runs.unsaved && sy_host_runs.unsaved() ? 1 : s.status;
 }

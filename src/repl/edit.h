@@ -69,6 +69,7 @@ char *sy_notice_take(void);
 
 void sy_edit_wake(char what);           /* async-signal-safe */
 void sy_edit_notice(const char *text);  /* any thread */
+void sy_edit_show_notices(void);        /* those that are left, when no line is read any more */
 void sy_edit_restore_terminal(void);    /* async-signal-safe; before a fatal end */
 
 #endif

@@ -139,7 +139,7 @@ void sy_edit_leave(void)
 #endif
 }
 
-static void show_notices(void)
+void sy_edit_show_notices(void)
 {
     char *text;
     while ((text = sy_notice_take())) {
@@ -160,7 +160,7 @@ bool sy_edit_wait(int milliseconds)
             if (c == SY_WAKE_END)
                 return false;
             if (c == SY_WAKE_NOTICE)
-                show_notices();
+                sy_edit_show_notices();
         }
         if (poll(&p, 1, milliseconds) == 0)
             return false;

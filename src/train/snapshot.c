@@ -256,6 +256,9 @@ static void report(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
     char text[SY_PATH_MAX + 160], size[16];
+    pthread_mutex_lock(&t->lock);
+    t->unsaved = s->err;
+    pthread_mutex_unlock(&t->lock);
     if (s->err.code) {
         sy__alarm(t, SY_ALARM_DISK, t->status.step, "%s; the run goes on, older checkpoints stay", s->err.msg);
         return;
@@ -480,6 +483,16 @@ void sy_trainer_repeating(struct sy_trainer *t, bool on)
     t->saver.off = on;
     t->saver.due = false;
     sy_trainer_release(t);
+}
+
+bool sy_trainer_unsaved(struct sy_trainer *t, struct sy_err *err)
+{
+    pthread_mutex_lock(&t->lock);
+    bool unsaved = t->unsaved.code != SY_E_OK;
+    if (unsaved)
+        sy_err_set(err, t->unsaved.code, "%s", t->unsaved.msg);
+    pthread_mutex_unlock(&t->lock);
+    return unsaved;
 }
 
 bool sy_trainer_saved(struct sy_trainer *t, struct sy_saved *out)

@@ -120,6 +120,7 @@ struct sy_trainer {
     struct sy_journal_entry *journal;
     int njournal, journal_room;
     struct sy_saved saved; /* the newest checkpoint */
+    struct sy_err unsaved; /* why the last one failed; none: it did not */
     int64_t *skips;        /* steps that the journal leaves out, ascending */
     int nskips, skip_room;
     struct sy__spike *spikes; /* ring of SY__SPIKES, made at the first one */

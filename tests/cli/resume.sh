@@ -132,7 +132,8 @@ END
     exec "$SWITCHYARD" "$folder/quota.lua"
 ) > "$folder/out" 2> "$folder/err"
 code=$?
-ok '[ $code -eq 0 ] && grep -q "^done	60" "$folder/out"' 'a quota: the run goes on'
+ok '[ $code -eq 1 ] && grep -q "^done	60" "$folder/out"' 'a quota: the run goes on; the status says that it was not saved'
+ok '[ "$(grep -c "^\[quota\] not saved: .*File too large" "$folder/out")" -eq 1 ]' 'and one line does'
 ok 'grep -q "^\[quota\].*File too large; the run goes on, older checkpoints stay" "$folder/out"' 'an alarm says so'
 ok '! ls -d "$SWITCHYARD_RUNS"/quota/step-* > /dev/null 2>&1' 'nothing half is left'
 run resume quota --steps 70
@@ -140,6 +141,34 @@ ok '[ $code -eq 0 ] && grep -q "^step 70/70" "$folder/out"' 'and it can be resum
 run -e 'local e, t = require "switchyard.engine", 0; e.now = function() t = t + 3 return t end; require("switchyard.cli").run("replay", "quota")'
 ok '[ "$(cat "$folder/out")" = "identical through step 70" ]' 'to the same bits; standard output has the one line'
 ok 'grep -q "^\[quota\] replaying: step [0-9]*/70$" "$folder/err"' 'and progress goes to standard error'
+
+# limited BLOCKS COMMAND...: files may not become larger
+limited()
+{
+    (
+        ulimit -f "$1" 2> /dev/null
+        shift
+        exec "$@"
+    ) > "$folder/out" 2> "$folder/err"
+    code=$?
+}
+sed 's/:wait()/; r:steps(60):wait(); quit(0)/; s/name = "quota"/name = "quit", paused = true/' "$folder/quota.lua" > "$folder/quit.lua"
+limited 200 "$SWITCHYARD" "$folder/quit.lua"
+ok '[ $code -eq 1 ] && grep -q "^\[quit\] not saved: " "$folder/out"' 'quit(0) with a run that cannot be saved: a line and status 1'
+sed 's/quit", pa/prompt", pa/' "$folder/quit.lua" | tr '\n' ' ' > "$folder/lines"
+echo >> "$folder/lines"
+limited 200 "$SWITCHYARD" -i < "$folder/lines"
+ok '[ $code -eq 1 ] && grep -q "^\[prompt\] not saved: " "$folder/out"' 'at the prompt, too'
+sed 's/"quota"}/"nowhere"}/' "$folder/quota.lua" > "$folder/nowhere.lua"
+limited 4 "$SWITCHYARD" "$folder/nowhere.lua"
+ok '[ $code -eq 1 ] && grep -q "^done	60" "$folder/out" && grep -q "^\[nowhere\] not saved: nothing of it: " "$folder/out"' \
+    'a run that has no directory for want of room'
+sed 's/"quota"}/"closed"}/; s/:wait()/:wait():close()/; /^print/d' "$folder/quota.lua" > "$folder/closed.lua"
+limited 200 "$SWITCHYARD" "$folder/closed.lua"
+ok '[ $code -eq 1 ] && [ "$(grep -c "^\[closed\] not saved: " "$folder/out")" -eq 1 ]' 'a run that was closed before the end'
+echo 'for i = 1, 600 do r:note(("a note of many words "):rep(20)) end' | cat "$folder/quota.lua" - | sed 's/"quota"}/"notes"}/; s/layers = 2/layers = 1/; s/dim = 32/dim = 8/g' > "$folder/notes.lua"
+limited 320 "$SWITCHYARD" "$folder/notes.lua"
+ok '[ $code -eq 1 ] && grep -q "^\[notes\] not saved: run .notes.: run.sqlite: " "$folder/out"' 'a journal that could not be written'
 
 # ---- Ctrl-C during a rewind: the run is where it was ----
 
