@@ -90,11 +90,13 @@ docs.entries = {
    .. "named in an error; force goes on all the same and writes that into the journal. code = true runs the stored "
    .. "script up to its first train(), for a model that it defines; data gives the data set where it cannot be read "
    .. "again. steps = n is r.steps = n (see train). What the run had done by the rules of an older program stays so, and "
-   .. "what comes is by those of now; the journal says where. Errors: a run that is open, here or in another process (which is named).", nil, options = "train.resume"},
+   .. "what comes is by those of now; the journal says where. Errors: a run that is open, here or in another process (which is named); a "
+   .. "checkpoint in its directory that is another run's.", nil, options = "train.resume"},
   {"replay", "replay(name, {step=, code=, data=}) -> {identical=, step=, difference=, text=}",
    "Repeat a run from its beginning with the entries of its journal, in memory, and compare losses bit by bit at every "
    .. "stored step and parameters and moments at every checkpoint. step is the last that was compared, or the first that "
-   .. "differs. On any number of threads and any kernel set a run of fp32 is identical.", nil, options = "replay"},
+   .. "differs. On any number of threads and any kernel set a run of fp32 is identical; one of bf16 where bf16 is multiplied in "
+   .. "the same way.", nil, options = "replay"},
   {"every", "every(r, n, function(r) ... end) -> hook",
    "Call the function after every n-th step of the run, between two steps: it may read and change the run. An error in "
    .. "it is told and pauses the run. hook:remove() takes it away, hooks(r) lists those of a run.", "every(r, 100, function(r) print(r.step, r.loss) end)"},

@@ -1,7 +1,8 @@
 /* The program: options, then scripts, chunks or the prompt.  Stands above every layer.
  *
  * Options are one table; --help, the search for the nearest name and completion come from it.
- * Exit status: 0; 1 an error in Lua (of a pipe: in any line), a failed run or one that could not be saved; 2 usage; 130 interrupted. */
+ * Exit status: 0; 1 an error in Lua (of a pipe: in any line), a failed run or one that could not be saved; 2 usage;
+ * 130 interrupted. */
 #include "config.h"
 #include "command/command.h"
 #include "desk/desk.h"
@@ -194,7 +195,7 @@ static void print_help(void)
         printf("  %s %s\n%17s%s\n", c->name, c->arguments, "", c->help);
     puts("\n"
          "Environment: SWITCHYARD_CPU (ref, avx2, avx512), SWITCHYARD_THREADS, SWITCHYARD_RUNS.\n"
-         "Exit status: 0; 1 an error in Lua or a failed run; 2 usage; 130 interrupted.");
+         "Exit status: 0; 1 an error in Lua, a failed run or one that was not saved; 2 usage; 130 interrupted.");
 }
 
 /* ---- the machine ---- */

@@ -27,12 +27,12 @@ void lsy_open_store(lua_State *L);
 struct sy_store;
 void lsy_run_set_store(lua_State *L, int arg, struct sy_store *store);
 void lsy_store_link(void *run, struct sy_store *store);
-/* A mark on the charts of a run (a userdata); any thread, while a store is attached. */
 /* Something of a run is lost that should have been saved: one line, and the program's status is 1. */
 void lsy_run_housed(void *run); /* it has a directory now */
 void lsy_unsaved(const char *name, const char *why);
 /* Its directory was deleted: lua/record.lua makes it anew, soon; any thread. */
 void lsy_run_renew(void *run);
+/* A mark on the charts of a run (a userdata); any thread, while a store is attached. */
 void lsy_run_mark(void *run, int64_t step, const char *kind, const char *text);
 void lsy_open_why(lua_State *L); /* why.c; after the run's metatable */
 /* A hyper-parameter's value as Lua has it: true or false, a whole number, a number.  [-0, +1, -] */

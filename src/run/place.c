@@ -334,6 +334,10 @@ bool sy__place_guard(struct sy_store *s)
     s->cuts = cuts;
     if (s->dir.fd < 0 || stat_in(s, "run.sqlite-shm", &st) || !S_ISREG(st.st_mode))
         return cut;
+    struct sy__file now = {true, st.st_dev, st.st_ino};
+    if (!is_file(&now, &s->shm_file)) /* another than was cut */
+        s->shm_bytes = 0;
+    s->shm_file = now;
     if (st.st_size > s->shm_bytes && st.st_size % SHM_UNIT == 0)
         s->shm_bytes = st.st_size;
     char place[PATH_MOST], path[PATH_MOST];

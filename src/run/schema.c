@@ -43,6 +43,8 @@ static const char *const migrations[] = {
     "data BLOB NOT NULL);",
     /* 1 -> 2: chunks may be packed (codec.h), which version 1 cannot read */
     "",
+    /* 2 -> 3: the configuration may have an id, which checkpoints are to bear: version 2 writes none */
+    "",
 };
 #define VERSION ((int)(sizeof migrations / sizeof *migrations))
 enum { DEFINITION_MOST = 8192, DEFINITIONS_MOST = 65536 }; /* bytes; ours take a tenth */

@@ -105,6 +105,7 @@ struct sy_store {
     int wal_pages; /* of the log, after the last commit */
     struct sy__file db_file, wal_file; /* what is open */
     bool missing; /* one of them, at the last look */
+    struct sy__file shm_file; /* and how long it was */
     off_t shm_bytes;
     unsigned cuts; /* of -shm, as of the last look */
     bool began;

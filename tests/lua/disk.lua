@@ -106,6 +106,25 @@ do -- what a dead fork left where a new run is made
   t.ok(child "replay e":find "identical through step 3", "and the run begins where it should")
 end
 
+do -- a run that was made before runs had ids
+  local r = run("none", 0, nil, {save = true})
+  local index = debug.getmetatable(r._store).__index
+  local id = index.id
+  r:close()
+  index.id = function() end
+  r = run("before", 12)
+  index.id = id
+  r:close()
+  t.is(engine.checkpoints(folder .. "/before")[1].id .. tostring(runs "before".config.id), "nil", "made as before")
+  r = train.resume("before", {steps = 15}):wait()
+  t.is(r.step .. r:rewind(5).step, "155", "it is resumed and rewound")
+  r:fork{name = "after"}:wait():close()
+  r:close()
+  t.ok(child "replay before":find "identical" and child "replay after":find "identical", "it and its fork replay")
+  sh "cp -r RUNS/a/step-000040 RUNS/before/"
+  t.ok(child "resume before":find "belongs to another run", "another's checkpoint is refused there, too")
+end
+
 do -- a copy of a run is a run
   sh "cp -r RUNS/a RUNS/copy"
   local r = train.resume("copy", {steps = 42}):wait()
@@ -119,19 +138,28 @@ do -- a copy of a run is a run
 end
 
 do -- a live run's directory is deleted, and a new run has its name
-  local r = run("x", 5)
-  local text, code = child([[-e 'local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
-    train(model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
-      expert_dim = 16}, d, {name = "x", steps = 20, batch = 2, checkpoint_every = 10})']],
-    folder .. "/../elsewhere")
+  local script = [[
+    local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+    local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
+      expert_dim = 16}
+    r = train(m, d, {name = "x", steps = 20, batch = 2, checkpoint_every = 10, paused = arg[1] ~= nil})
+    if not arg[1] then r:wait() quit() end
+    r:steps(5):wait()
+    os.execute(arg[1])
+    r:steps(15):wait()
+    print("checkpoint", r:checkpoint())
+    r._store:flush() r._store:flush()
+    for _, a in ipairs(r:alarms()) do if a.on then print("alarm", a.name, a.text) end end
+    quit(0)]]
+  put("../x.lua", script)
+  local text, code = child(folder .. "/../x.lua", folder .. "/../elsewhere")
   t.ok(code == 0, "another run of its name", text)
-  sh "mv RUNS/x RUNS/../trash; mv RUNS/../elsewhere/x RUNS/x; until rm -rf RUNS/../trash; do :; done"
-  local had = child "-e 'print(replay \"x\".hash)'"
-  r:steps(20):wait()
-  local ok, why = r:checkpoint()
-  t.ok(not ok and why:find "cannot", "the first cannot save: " .. tostring(why))
-  t.ok(alarm(r):find "its directory .*x was deleted", "it is told: " .. alarm(r))
-  r:close()
+  local had = child("-e 'print(replay \"x\".hash)'", folder .. "/../elsewhere")
+  text, code = child(("%s/../x.lua 'cd %s; mv x ../trash; mv ../elsewhere/x x; until rm -rf ../trash; do :; done'")
+    :format(folder, folder))
+  t.ok(text:find "checkpoint\tnil\tcheckpoint: cannot", "the first cannot save", text)
+  t.ok(text:find "alarm\trecord\t[^\n]*x was deleted" or text:find "alarm\trecord\t[^\n]*x was moved", "it is told", text)
+  t.ok(code == 1 and text:find "%[x%] not saved: ", "and the status is 1, after a line")
   t.is(child "-e 'print(replay \"x\".hash)'", had, "the second is as it was, its log and all")
   t.is(#engine.checkpoints(folder .. "/x"), 2, "with its own checkpoints alone")
 end

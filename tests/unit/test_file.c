@@ -2,6 +2,7 @@
 #include "unit/tap.h"
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/file.h"
 #include "base/mem.h"
 
@@ -69,6 +70,39 @@ static void opening(void)
                access(path("new"), F_OK), "nor is its target made");
     close(at);
     sy_str_free(&s);
+}
+
+/* A folder that is held open: what is done in it is done there, whatever has its name. */
+static void held(void)
+{
+    struct sy_err err = SY_ERR_INIT, none = SY_ERR_INIT;
+    struct sy_dir d, sub;
+    struct stat st;
+    char where[300];
+    tap_ok(!sy_dir_open(&d, NULL, path("held/deep"), true, &err), "made with its parents %s", err.msg);
+    sy_dir_close(&d);
+    tap_ok(!sy_dir_open(&d, NULL, path("held"), false, &err) && sy_dir_state(&d) == SY_DIR_NAMED, "open");
+    const char *p = path("held/x"), *q = path("held-back/x"), *r = path("held");
+    tap_ok(sy_dir_at(&d, &p) == d.fd && !strcmp(p, "x"), "a path in it");
+    tap_ok(sy_dir_at(&d, &q) == AT_FDCWD && *q == '/', "one that begins alike is not");
+    tap_ok(sy_dir_at(&d, &r) == d.fd && !strcmp(r, "."), "nor is it missing in itself");
+    rename(path("held"), path("moved"));
+    mkdir(path("held"), 0777);
+    tap_ok(sy_dir_state(&d) == SY_DIR_MOVED && sy_dir_where(&d, where, sizeof where) &&
+               strstr(where, "/moved"), "moved to %s", where);
+    tap_ok(!sy_dir_open(&sub, &d, path("held/new"), true, &err) && !stat(path("moved/new"), &st) &&
+               stat(path("held/new"), &st), "a folder is made in it, not in what has its name %s", err.msg);
+    sy_dir_close(&sub);
+    tap_ok(!symlink("/", path("moved/out")) &&
+               sy_dir_open(&sub, &d, path("held/out"), false, &err) == -1 &&
+               strstr(err.msg, "symbolic link"), "a link is not entered: %s", err.msg);
+    tap_ok(!sy_dir_stat(&d, path("held/out"), &st) && S_ISLNK(st.st_mode), "and seen as one");
+    tap_ok(!sy_dir_remove(NULL, path("moved"), &none) && sy_dir_state(&d) == SY_DIR_REMOVED &&
+               !access("/", F_OK), "deleted with all in it, links as links %s", none.msg);
+    tap_ok(!sy_dir_where(&d, where, sizeof where), "it is nowhere");
+    tap_ok(!sy_dir_remove(NULL, path("moved"), &none), "deleted already");
+    sy_dir_close(&d);
+    rmdir(path("held"));
 }
 
 static void reading(void)
@@ -145,6 +179,7 @@ int main(void)
 {
     if (!mkdtemp(folder))
         return 1;
+    held();
     replacing();
     reading();
     opening();

@@ -1145,7 +1145,7 @@ static void test_version_1(void)
     s = sy_store_open_read(dir, "seed", &err);
     tap_ok(old_rows(s, 900), "with chunks of both kinds in a row %s", err.msg);
     sy_store_close(s, NULL);
-    tap_is_int(version_of("seed"), 2, "as version 2");
+    tap_is_int(version_of("seed"), 3, "as our version");
     sy_metrics_free(m);
 }
 
