@@ -463,12 +463,13 @@ static void report_bug(const char *cond, const char *file, int line, const char 
             PACKAGE_VERSION, cond, func, file, line);
 }
 
-/* What was printed and got lost is a failure, which is told once; but not to whom reads no more (| head). */
+/* What was printed and got lost is a failure, which is told once; but not to whom reads no more (| head), nor at a
+ * terminal, where an interrupt cuts off what is being written. */
 static int close_output(int status)
 {
     struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
     int cause = fflush(stdout) ? errno : 0;
-    if (!cause && !ferror(stdout))
+    if ((!cause && !ferror(stdout)) || isatty(STDOUT_FILENO))
         return status;
     if (cause == EPIPE || (poll(&out, 1, 0) > 0 && out.revents & POLLERR))
         return status;
