@@ -10,8 +10,6 @@ libbind_a_SOURCES += %D%/bind_int.h %D%/state.h %D%/state.c %D%/interrupt.h %D%/
 libbind_a_SOURCES += %D%/job.h %D%/job_int.h %D%/job.c %D%/job_lua.c %D%/shell.h %D%/shell.c \
     %D%/chunk.h %D%/chunk_int.h %D%/chunk.c %D%/typed.c
 libbind_a_SOURCES += %D%/engine.h %D%/engine.c %D%/ops.c %D%/tensor.c %D%/make.c %D%/print.c %D%/write.c \
-    %D%/tensor_file.c %D%/tokenizer.c %D%/data.c %D%/data.h %D%/watch.c
-libbind_a_SOURCES += %D%/engine.h %D%/engine.c %D%/ops.c %D%/tensor.c %D%/make.c %D%/print.c \
     %D%/tensor_file.c %D%/tokenizer.c %D%/data.c %D%/data_make.c %D%/data.h %D%/watch.c
 libbind_a_SOURCES += %D%/model_file.c
 libbind_a_SOURCES += %D%/strict.c
