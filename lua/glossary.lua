@@ -82,8 +82,8 @@ local rows = {
     "replay", "reproducibility", "determinism", "exact"},
   {"hook", "A function that is called between two steps of a run.", "every", "callback"},
   {"alarm", "A line that tells of a run that goes wrong: a dead expert, a loss that rises.", "run:alarms"},
-  {"skipped step", "A step whose loss or gradient is not finite or far from those before: nothing is learned "
-    .. "from it, and r:why tells of it.", "run:why", "spike", "skip"},
+  {"skipped step", "A step whose loss or gradient is not finite, or whose loss is far over what is usual: nothing is "
+    .. "learned from it, and r:why tells of it.", "run:why", "spike", "skip"},
   {"entropy", "Of the loads: -sum of share times ln share, in nats; ln E when all experts get the same.",
     "run:history"},
   {"seed", "The number from which all that is drawn follows: the same seed, the same run.", "train", "random seed"},
