@@ -24,6 +24,9 @@ struct sy__instead {
 void sy__keys_replace(const struct sy__instead *list, size_t n);
 void sy__keys_guard(void); /* after the inputrc was read: all of them */
 void sy__keys_settle(void); /* between two keys: end a half one, or a prefix */
+/* The rest of a key that is bound to nothing goes with it; the end of that, before anything else. */
+void sy__rest_begin(int key);
+void sy__rest_end(void);
 void *sy__keys_any(int (*f)(int count, int key)); /* a Keymap: whatever comes is f's, and f's alone */
 int sy__escape_ms(void); /* keyseq-timeout: how long what follows an Esc may take; -1: for ever */
 void sy__guard_open(void);

@@ -25,10 +25,48 @@
 #define NO_KEY 034 /* Ctrl-\\: a signal, which never comes as a key */
 #define KEYS 256 /* of a keymap; one more entry is for "anything else" */
 
+/* ---- keys that are bound to nothing ---- */
+
+static Keymap rest, before_rest; /* before_rest: NULL while no key is cut short */
+
+void sy__rest_end(void)
+{
+    if (before_rest)
+        rl_set_keymap(before_rest);
+    before_rest = NULL;
+}
+
+static int on_rest(int count, int key)
+{
+    (void)count;
+    if (key >= ' ' && key < '@')
+        return 0; /* there is more of it */
+    sy__rest_end();
+    if (key < ' ')
+        rl_execute_next(key);
+    return 0;
+}
+
+/* ESC [, digits and semicolons, a letter: where Readline has given up, what is left is no text. */
+void sy__rest_begin(int key)
+{
+    const char *typed = rl_executing_keyseq;
+    bool begun = rl_key_sequence_length > 2 && typed[0] == '\033' && typed[1] == '[';
+    if (!begun || before_rest || key < ' ' || key >= '@' || (!rest && !(rest = rl_make_bare_keymap())))
+        return;
+    for (int i = 0; i < KEYS; i++) {
+        rest[i].type = ISFUNC;
+        rest[i].function = on_rest;
+    }
+    before_rest = rl_get_keymap();
+    rl_set_keymap(rest);
+}
+
 static int nothing(int count, int key)
 {
-    (void)count, (void)key;
+    (void)count;
     rl_ding();
+    sy__rest_begin(key);
     return 0;
 }
 

@@ -105,8 +105,9 @@ static int pane_other(int count, int key)
 
 static int any_key(int count, int key)
 {
-    (void)count, (void)key;
+    (void)count;
     sy_line_set_any(false);
+    sy__rest_begin(key);
     opt.any(opt.ctx);
     return 0;
 }

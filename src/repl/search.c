@@ -62,6 +62,7 @@ static void remember_text(void)
 
 void sy__search_end(bool give_up)
 {
+    sy__rest_end();
     if (!before)
         return;
     rl_set_keymap(before);

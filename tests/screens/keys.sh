@@ -96,6 +96,12 @@ completes ":dump $dir/bes" ":dump $dir/beside/"
 start 80 24 "$program -E"
 sees "F1 help"
 
+# a key of the terminal that nobody knows leaves nothing at the prompt
+type "$(printf '\033[25;2~\033[201~x')"
+sees "yard> x" "the rest of an unknown key goes with it"
+cursor 7,22
+press C-u
+
 # several lines
 enter 'for i = 1, 2 do'
 sees "  ..>" "an unfinished chunk goes on"
