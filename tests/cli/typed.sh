@@ -1,6 +1,6 @@
 #!/bin/sh
 # Lines that are typed, from a pipe (-i): what each answers.  Lines of a pipe depend on each other: a wait is waited for.
-# shellcheck source=tests/cli/lib.sh
+# shellcheck source=tests/cli/lib.sh disable=SC2016
 . "${srcdir:-.}/tests/cli/lib.sh"
 
 # expect NAME TEXT LINE...: the answers to the lines hold the text

@@ -245,7 +245,8 @@ enter 'split = 6 * 7'
 type "$(printf '\033')"
 sleep 0.5
 type '[A'
-until_true eval '[ "$(screen | grep -cF "yard> split = 6 * 7")" = 2 ]'
+split_twice() { [ "$(screen | grep -cF 'yard> split = 6 * 7')" = 2 ]; }
+until_true split_twice
 report $? "an Esc half a second before the rest of its key"
 start 80 24 "$program -E"
 sees "F1 help"
