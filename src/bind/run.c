@@ -510,21 +510,28 @@ static int run_series(lua_State *L)
     return 1;
 }
 
-/* One column of a series into column `to` of rows of `width` numbers, whose first is the step. */
-static void read_column(struct sy_metrics *m, int series, int column, double *out, int64_t n, int width, int to)
+#define HISTORY_ROWS 256 /* at a time */
+
+/* Rows of step and columns first..first+columns-1, at most `most`, from wherever they are; how many. */
+static int64_t read_history(struct sy_metrics *m, int s, int first, int columns, int64_t most, int64_t *steps,
+                            float *values, double *out)
 {
-    for (int64_t i = 0; i < n; i++) {
-        int64_t step;
-        float value;
-        if (sy_metrics_read(m, series, column, i, 1, &step, &value) == 1) {
-            out[width * i] = (double)step;
-            out[width * i + to] = (double)value;
+    int64_t n = 0, got, width = sy_metrics_width(m, s), after = -1;
+    while (n < most && (got = sy_metrics_rows_after(m, s, after, HISTORY_ROWS, steps, values)) > 0) {
+        got = got < most - n ? got : most - n;
+        for (int64_t i = 0; i < got; i++, n++) {
+            double *row = out + n * (1 + columns);
+            row[0] = (double)steps[i];
+            for (int c = 0; c < columns; c++)
+                row[1 + c] = (double)values[i * width + first + c];
         }
+        after = steps[got - 1];
     }
+    return n;
 }
 
 /* run:history(name, column) -> tensor f64 (n,2) of step, value; without a column (n,1+W) of step and all W
- * values; nil for an unknown series */
+ * values; nil for an unknown series.  Of vectors the older rows come from the store. */
 static int run_history(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -534,12 +541,20 @@ static int run_history(lua_State *L)
     if (s < 0 || first < 0 || first >= sy_metrics_width(m, s))
         return 0;
     int columns = lua_isnoneornil(L, 3) ? sy_metrics_width(m, s) : 1;
-    int64_t shape[2] = {sy_metrics_rows(m, s), 1 + columns};
-    struct sy_tensor **slot = lsy_new_tensor(L);
+    int64_t shape[2] = {sy_metrics_rows(m, s), 1 + columns}; /* as many at most */
+    int64_t *steps = lua_newuserdatauv(L, HISTORY_ROWS * sizeof *steps, 0);
+    float *values = lua_newuserdatauv(L, HISTORY_ROWS * (size_t)sy_metrics_width(m, s) * sizeof *values, 0);
+    struct sy_tensor **all = lsy_new_tensor(L);
+    if (!(*all = sy_tensor_zeros(SY_F64, 2, shape, &err)))
+        return lsy_raise(L, &err);
+    int64_t n = read_history(m, s, (int)first, columns, shape[0], steps, values, sy_data(*all));
+    if (n == shape[0])
+        return 1;
+    struct sy_tensor **slot = lsy_new_tensor(L); /* rewound, or cut meanwhile */
+    shape[0] = n;
     if (!(*slot = sy_tensor_zeros(SY_F64, 2, shape, &err)))
         return lsy_raise(L, &err);
-    for (int c = 0; c < columns; c++)
-        read_column(m, s, (int)first + c, sy_data(*slot), shape[0], 1 + columns, 1 + c);
+    memcpy(sy_data(*slot), sy_data(*all), sy_tensor_bytes(*slot));
     return 1;
 }
 

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #define ROWS_MOST 4096
+#define UNTIL_ROWS 256 /* at a time */
 #define SPIKES_MOST 64
 
 static void set_document(lua_State *L, const struct sy_corpus *c, int64_t start, int64_t context)
@@ -71,29 +72,52 @@ static int run_windows(lua_State *L)
     return 1;
 }
 
+/* Rows of the steps from + 1 to `upto` on top of the stack as a list; how many. */
+static int64_t push_rows(lua_State *L, struct sy_metrics *m, int s, int64_t from, int64_t upto, float *values)
+{
+    int64_t steps[UNTIL_ROWS], got, n = 0;
+    int width = sy_metrics_width(m, s);
+    lua_newtable(L);
+    while ((got = sy_metrics_rows_after(m, s, from, UNTIL_ROWS, steps, values)) > 0) {
+        for (int64_t i = 0; i < got; i++) {
+            if (steps[i] > upto)
+                return n;
+            lua_createtable(L, width + 1, 0);
+            lua_pushinteger(L, steps[i]);
+            lua_rawseti(L, -2, 1);
+            for (int k = 0; k < width; k++) {
+                lua_pushnumber(L, (lua_Number)values[i * width + k]);
+                lua_rawseti(L, -2, k + 2);
+            }
+            lua_rawseti(L, -2, ++n);
+        }
+        from = steps[got - 1];
+    }
+    return n;
+}
+
+/* Steps of a series may be far apart: a longer stretch is looked at until it has as many. */
 static int run_until(lua_State *L)
 {
     struct sy_metrics *m = sy_trainer_metrics(lsy_check_trainer(L, 1));
     int s = sy_metrics_find(m, luaL_checkstring(L, 2));
-    int64_t n = lsy_check_int(L, 4, "why", "number of rows", 1, 1 << 20);
+    int64_t upto = luaL_checkinteger(L, 3), n = lsy_check_int(L, 4, "why", "number of rows", 1, 1 << 20);
     if (s < 0)
         return 0;
-    int64_t end = sy_metrics_after(m, s, luaL_checkinteger(L, 3)), first = end > n ? end - n : 0;
-    int width = sy_metrics_width(m, s);
-    float *values = lua_newuserdatauv(L, ((size_t)width + 1) * sizeof *values, 0);
-    lua_createtable(L, (int)(end - first), 0);
-    for (int64_t i = first; i < end; i++) {
-        int64_t step;
-        if (sy_metrics_copy(m, s, i, 1, &step, values) != 1)
-            break; /* rewound meanwhile */
-        lua_createtable(L, width + 1, 0);
-        lua_pushinteger(L, step);
-        lua_rawseti(L, -2, 1);
-        for (int k = 0; k < width; k++) {
-            lua_pushnumber(L, (lua_Number)values[k]);
-            lua_rawseti(L, -2, k + 2);
-        }
-        lua_rawseti(L, -2, i - first + 1);
+    upto = upto < (int64_t)1 << 52 ? upto : (int64_t)1 << 52;
+    float *values = lua_newuserdatauv(L, UNTIL_ROWS * (size_t)sy_metrics_width(m, s) * sizeof *values, 0);
+    int64_t got = 0, span = n;
+    for (;; span *= 4) {
+        got = push_rows(L, m, s, upto > span ? upto - span : -1, upto, values);
+        if (got >= n || upto <= span)
+            break;
+        lua_pop(L, 1);
+    }
+    int64_t more = got > n ? got - n : 0; /* the oldest are too many */
+    lua_createtable(L, (int)(got - more), 0);
+    for (int64_t i = more; i < got; i++) {
+        lua_rawgeti(L, -2, i + 1);
+        lua_rawseti(L, -2, i - more + 1);
     }
     return 1;
 }

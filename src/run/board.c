@@ -217,18 +217,12 @@ static void live_status(struct sy_source *s, struct sy_source_status *out)
 static int64_t live_after(struct sy_source *s, int series, int64_t after, int64_t n, int64_t *steps,
                           float *values)
 {
-    struct sy_metrics *m = live_of(s)->c.metrics;
-    int64_t first = sy_metrics_after(m, series, after);
-    return sy_metrics_copy(m, series, first, n, steps, values);
+    return sy_metrics_rows_after(live_of(s)->c.metrics, series, after, n, steps, values);
 }
 
 static int64_t live_at(struct sy_source *s, int series, int64_t step, float *values)
 {
-    struct sy_metrics *m = live_of(s)->c.metrics;
-    int64_t row = sy_metrics_after(m, series, step) - 1, found = -1;
-    if (row >= 0 && sy_metrics_copy(m, series, row, 1, &found, values) == 1)
-        return found;
-    return -1;
+    return sy_metrics_at(live_of(s)->c.metrics, series, step, values);
 }
 
 static int64_t live_cut(struct sy_source *s, uint64_t *seen)

@@ -471,6 +471,14 @@ static void set_alarm(struct sy_store *s, enum sy_store_alarm alarm, const struc
         sy_store_add(s, SY_STORE_EVENTS, step, "store", text, NULL, 0, NULL);
 }
 
+/* What is on the disk need not be in memory as well. */
+static void forget_written(struct sy_store *s)
+{
+    for (int i = 0; s->metrics && i < s->nseries; i++)
+        if (s->series[i])
+            sy_metrics_forget(s->metrics, i, s->series[i]->last_step);
+}
+
 int sy__flush(struct sy_store *s, struct sy_err *err)
 {
     struct batch b;
@@ -488,6 +496,7 @@ int sy__flush(struct sy_store *s, struct sy_err *err)
     if (!rc && !(rc = transact(s, &b, &why))) {
         s->written = b.status;
         drop_items(s, b.count);
+        forget_written(s);
         rc = checkpoint(s, &why);
     }
     if (moved && !rc)

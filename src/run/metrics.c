@@ -5,6 +5,7 @@
 #include "run/names.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 
 struct chunk {
@@ -15,8 +16,8 @@ struct chunk {
 struct series {
     char *name; /* owned */
     int width;
-    int64_t rows;
-    struct chunk **chunks; /* owned; at least one */
+    int64_t rows, first;   /* rows before `first`, a whole number of chunks, are not here any more */
+    struct chunk **chunks; /* owned; at least one; NULL: gone */
     int nchunks, room;
 };
 
@@ -28,7 +29,11 @@ struct sy_metrics {
     int64_t lost;
     int64_t *cuts; /* owned; step of each truncation */
     uint64_t ncuts, cuts_room;
+    pthread_mutex_t archive_lock; /* taken before the lock, held while the archive is read */
+    struct sy_metrics_archive archive;
 };
+
+#define KEPT 2 /* chunks of a series that stay whole */
 
 struct sy_metrics *sy_metrics_new(struct sy_err *err)
 {
@@ -38,6 +43,7 @@ struct sy_metrics *sy_metrics_new(struct sy_err *err)
         return NULL;
     }
     pthread_mutex_init(&m->lock, NULL);
+    pthread_mutex_init(&m->archive_lock, NULL);
     return m;
 }
 
@@ -62,6 +68,7 @@ void sy_metrics_free(struct sy_metrics *m)
     sy_names_free(&m->names);
     sy_free(m->cuts);
     pthread_mutex_destroy(&m->lock);
+    pthread_mutex_destroy(&m->archive_lock);
     sy_free(m);
 }
 
@@ -190,7 +197,7 @@ int64_t sy_metrics_read(struct sy_metrics *m, int series, int column, int64_t fi
 {
     pthread_mutex_lock(&m->lock);
     const struct series *s = m->series[series];
-    n = first + n > s->rows ? s->rows - first : n;
+    n = first < s->first ? 0 : first + n > s->rows ? s->rows - first : n;
     for (int64_t i = 0; i < n; i++) {
         const struct chunk *c = s->chunks[(first + i) / SY_METRICS_CHUNK];
         int64_t at = (first + i) % SY_METRICS_CHUNK;
@@ -212,7 +219,7 @@ int64_t sy_metrics_copy(struct sy_metrics *m, int series, int64_t first, int64_t
     pthread_mutex_lock(&m->lock);
     const struct series *s = m->series[series];
     size_t width = (size_t)s->width;
-    n = first + n > s->rows ? s->rows - first : n;
+    n = first < s->first ? 0 : first + n > s->rows ? s->rows - first : n;
     for (int64_t i = 0; i < n; i++) {
         const struct chunk *c = s->chunks[(first + i) / SY_METRICS_CHUNK];
         size_t at = (size_t)((first + i) % SY_METRICS_CHUNK);
@@ -227,7 +234,7 @@ int64_t sy_metrics_after(struct sy_metrics *m, int series, int64_t step)
 {
     pthread_mutex_lock(&m->lock);
     const struct series *s = m->series[series];
-    int64_t low = 0, high = s->rows; /* rows before low are not after, those from high on are */
+    int64_t low = s->first, high = s->rows; /* rows before low are not after, those from high on are */
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
         if (step_at(s, middle) > step)
@@ -244,7 +251,7 @@ int64_t sy_metrics_last(struct sy_metrics *m, int series, float *values)
     int64_t step = -1;
     pthread_mutex_lock(&m->lock);
     const struct series *s = m->series[series];
-    if (s->rows) {
+    if (s->rows > s->first) {
         const struct chunk *c = s->chunks[(s->rows - 1) / SY_METRICS_CHUNK];
         int64_t at = (s->rows - 1) % SY_METRICS_CHUNK;
         step = c->steps[at];
@@ -277,7 +284,7 @@ void sy_metrics_truncate(struct sy_metrics *m, int64_t step)
     note_cut(m, step);
     for (int i = 0; i < m->count; i++) {
         struct series *s = m->series[i];
-        while (s->rows && s->chunks[(s->rows - 1) / SY_METRICS_CHUNK]
+        while (s->rows > s->first && s->chunks[(s->rows - 1) / SY_METRICS_CHUNK]
                                   ->steps[(s->rows - 1) % SY_METRICS_CHUNK] > step)
             s->rows--;
     }
@@ -293,4 +300,73 @@ int64_t sy_metrics_cut(struct sy_metrics *m, uint64_t *seen)
     *seen = m->ncuts;
     pthread_mutex_unlock(&m->lock);
     return least;
+}
+
+/* ---- what is elsewhere ---- */
+
+void sy_metrics_forget(struct sy_metrics *m, int series, int64_t step)
+{
+    pthread_mutex_lock(&m->lock);
+    struct series *s = m->series[series];
+    int64_t end = s->rows - KEPT * SY_METRICS_CHUNK;
+    while (s->first + SY_METRICS_CHUNK <= end && step_at(s, s->first + SY_METRICS_CHUNK - 1) <= step) {
+        int64_t c = s->first / SY_METRICS_CHUNK;
+        sy_free(s->chunks[c]);
+        s->chunks[c] = NULL;
+        s->first += SY_METRICS_CHUNK;
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
+int64_t sy_metrics_first(struct sy_metrics *m, int series)
+{
+    pthread_mutex_lock(&m->lock);
+    int64_t first = m->series[series]->first;
+    pthread_mutex_unlock(&m->lock);
+    return first;
+}
+
+void sy_metrics_set_archive(struct sy_metrics *m, const struct sy_metrics_archive *archive)
+{
+    pthread_mutex_lock(&m->archive_lock);
+    m->archive = archive ? *archive : (struct sy_metrics_archive){NULL, NULL, NULL};
+    pthread_mutex_unlock(&m->archive_lock);
+}
+
+/* May rows behind this step, or the newest up to it, be among those that are gone? */
+static bool is_gone(struct sy_metrics *m, const struct series *s, int64_t step)
+{
+    pthread_mutex_lock(&m->lock);
+    bool gone = s->first && (s->rows == s->first || step < step_at(s, s->first));
+    pthread_mutex_unlock(&m->lock);
+    return gone;
+}
+
+int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
+                              float *values)
+{
+    const struct series *s = series_at(m, series);
+    int64_t got = 0;
+    if (is_gone(m, s, after)) {
+        pthread_mutex_lock(&m->archive_lock);
+        if (m->archive.after)
+            got = m->archive.after(m->archive.ctx, s->name, s->width, after, n, steps, values);
+        pthread_mutex_unlock(&m->archive_lock);
+    }
+    return got > 0 ? got : sy_metrics_copy(m, series, sy_metrics_after(m, series, after), n, steps, values);
+}
+
+int64_t sy_metrics_at(struct sy_metrics *m, int series, int64_t step, float *values)
+{
+    const struct series *s = series_at(m, series);
+    int64_t found = -1, row = sy_metrics_after(m, series, step) - 1;
+    if (row >= 0 && sy_metrics_copy(m, series, row, 1, &found, values) == 1)
+        return found;
+    if (!is_gone(m, s, step))
+        return -1;
+    pthread_mutex_lock(&m->archive_lock);
+    if (!m->archive.at || m->archive.at(m->archive.ctx, s->name, s->width, step, &found, values) != 1)
+        found = -1;
+    pthread_mutex_unlock(&m->archive_lock);
+    return found;
 }

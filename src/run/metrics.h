@@ -4,6 +4,8 @@
  *  1. One writer (the trainer), any number of readers; a lock held for a copy of one row.
  *  2. Steps of a series ascend strictly.
  *  3. A new chunk is taken every SY_METRICS_CHUNK rows, so most steps allocate nothing.
+ *  4. Only the newest chunks stay once a store has the rows (sy_metrics_forget): what is older comes from
+ *     there, vectors as halves.  Of a run that has no store all stays.
  */
 #ifndef SY_RUN_METRICS_H
 #define SY_RUN_METRICS_H
@@ -35,6 +37,23 @@ int64_t sy_metrics_read(struct sy_metrics *m, int series, int column, int64_t fi
 /* The same with all columns: values[n * width]. */
 int64_t sy_metrics_copy(struct sy_metrics *m, int series, int64_t first, int64_t n, int64_t *steps,
                         float *values);
+/* Rows up to a step are elsewhere as well: their chunks go, but for the newest ones. */
+void sy_metrics_forget(struct sy_metrics *m, int series, int64_t step);
+/* Rows of this number and those behind it are here; 0: all. */
+int64_t sy_metrics_first(struct sy_metrics *m, int series);
+/* Where the others are.  Called on the threads of readers, one at a time; NULL ends it, and waits for a
+ * reader that is there.  after, at: as sy_store_after and sy_store_at; -1: they cannot be had. */
+struct sy_metrics_archive {
+    int64_t (*after)(void *ctx, const char *name, int width, int64_t after, int64_t n, int64_t *steps, float *values);
+    int (*at)(void *ctx, const char *name, int width, int64_t step, int64_t *found, float *values);
+    void *ctx;
+};
+void sy_metrics_set_archive(struct sy_metrics *m, const struct sy_metrics_archive *archive);
+/* Rows behind a step, oldest first, at most n, all columns, wherever they are; how many. */
+int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
+                              float *values);
+/* The newest row up to a step, wherever it is: its step, or -1. */
+int64_t sy_metrics_at(struct sy_metrics *m, int series, int64_t step, float *values);
 /* Number of the first row with a step greater than this; the count of rows when there is none. */
 int64_t sy_metrics_after(struct sy_metrics *m, int series, int64_t step);
 /* Newest row into values[width]; its step, or -1 when there is none. */

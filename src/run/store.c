@@ -431,6 +431,19 @@ void sy_store_wake(struct sy_store *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* ---- rows that its metrics have no more ---- */
+
+static int64_t archive_after(void *ctx, const char *name, int width, int64_t after, int64_t n, int64_t *steps,
+                             float *values)
+{
+    return sy_store_after(ctx, name, width, after, n, steps, values, NULL);
+}
+
+static int archive_at(void *ctx, const char *name, int width, int64_t step, int64_t *found, float *values)
+{
+    return sy_store_at(ctx, name, width, step, found, values, NULL);
+}
+
 static void watch(struct sy_store *s, struct sy_metrics *metrics,
                   void (*status)(void *ctx, struct sy_store_status *out), void *ctx)
 {
@@ -439,6 +452,8 @@ static void watch(struct sy_store *s, struct sy_metrics *metrics,
     s->status_of = status;
     s->ctx = ctx;
     pthread_mutex_unlock(&s->db_lock);
+    if (metrics) /* the lock of the archive comes first, for whoever takes both */
+        sy_metrics_set_archive(metrics, &(struct sy_metrics_archive){archive_after, archive_at, s});
 }
 
 int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
@@ -454,6 +469,7 @@ int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
     s->threaded = !rc;
     if (!rc)
         return 0;
+    sy_metrics_set_archive(metrics, NULL);
     watch(s, NULL, NULL, NULL); /* the caller's things may go any time */
     return sy_err_sys(err, rc, "%s: cannot start the thread that writes", s->where);
 }
@@ -467,8 +483,10 @@ void sy_store_detach(struct sy_store *s)
     if (s->threaded)
         pthread_join(s->thread, NULL);
     s->threaded = false;
-    if (s->metrics)
+    if (s->metrics) {
         sy__flush(s, NULL);
+        sy_metrics_set_archive(s->metrics, NULL);
+    }
     pthread_mutex_lock(&s->db_lock);
     s->metrics = NULL;
     s->status_of = NULL;

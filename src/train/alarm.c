@@ -264,13 +264,14 @@ static double follow_loss(struct sy__alarms *a, double loss, double nothing)
 /* What was before `step`, after a rewind or in another process: from the series. */
 static void recall_losses(struct sy_trainer *t, int64_t step, double nothing)
 {
-    int64_t steps[256];
+    int64_t steps[256], n, after = -1;
     float values[256];
-    int n, series = t->series[LOSS];
-    for (int64_t at = 0; (n = (int)sy_metrics_read(t->metrics, series, 0, at, 256, steps, values)) > 0; at += n)
-        for (int i = 0; i < n; i++)
+    while ((n = sy_metrics_rows_after(t->metrics, t->series[LOSS], after, 256, steps, values)) > 0) {
+        for (int64_t i = 0; i < n; i++)
             if (steps[i] < step)
                 follow_loss(&t->alarms, (double)values[i], nothing);
+        after = steps[n - 1];
+    }
 }
 
 /* Healthy runs (390 small ones, see spike.h) came to 0.27 of the limit. */

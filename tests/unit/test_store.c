@@ -346,6 +346,53 @@ static void test_no_room(void)
 
 /* ---- round trip ---- */
 
+/* Rows leave the memory once they are written, and come from the store. */
+static void test_forgotten(void)
+{
+    enum { MANY = 9000, WIDE = 8 };
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    struct sy_store *s = make("forgotten", NULL);
+    int one = sy_metrics_series(m, "loss", 1, NULL), wide = sy_metrics_series(m, "load.1", WIDE, NULL);
+    float row[WIDE], values[256 * WIDE];
+    int64_t steps[256], n, after = -1, seen = 0;
+    sy_store_attach(s, m, NULL, NULL, NULL);
+    for (int64_t step = 1; step <= MANY; step++) {
+        for (int k = 0; k < WIDE; k++)
+            row[k] = (float)((step + k) % 1000); /* a half has it */
+        sy_metrics_add(m, one, step, row);
+        sy_metrics_add(m, wide, step, row);
+    }
+    size_t before = sy_mem_live();
+    sy_store_flush(s, NULL);
+    tap_ok(sy_mem_live() + 5000 * WIDE * sizeof(float) < before, "memory is given back");
+    tap_ok(sy_metrics_first(m, one) >= MANY - 3 * SY_METRICS_CHUNK && sy_metrics_first(m, wide) >= MANY - 3 * SY_METRICS_CHUNK,
+           "from row %lld on they are here", (long long)sy_metrics_first(m, wide));
+    int wrong = 0;
+    while ((n = sy_metrics_rows_after(m, wide, after, 256, steps, values)) > 0)
+        for (int64_t i = 0; i < n; i++) {
+            after = steps[i];
+            wrong += after != ++seen || values[i * WIDE + 1] != (float)((after + 1) % 1000);
+        }
+    tap_ok(!wrong && seen == MANY, "all rows come, in their order (%lld)", (long long)seen);
+    tap_ok(sy_metrics_at(m, wide, 5, values) == 5 && values[0] == 5 && sy_metrics_at(m, wide, MANY, values) == MANY &&
+               sy_metrics_at(m, wide, 0, values) < 0,
+           "so does one");
+    sy_store_truncate_rows(s, 2000, NULL); /* below what is here */
+    tap_ok(sy_metrics_at(m, wide, MANY, values) == 2000, "after a rewind the newest is the store's");
+    for (int64_t step = 2001; step <= 2100; step++)
+        sy_metrics_add(m, wide, step, row);
+    sy_store_flush(s, NULL);
+    seen = wrong = 0;
+    after = -1;
+    while ((n = sy_metrics_rows_after(m, wide, after, 256, steps, values)) > 0)
+        for (int64_t i = 0; i < n; i++)
+            wrong += (after = steps[i]) != ++seen;
+    tap_ok(!wrong && seen == 2100, "and goes on from there (%lld)", (long long)seen);
+    sy_store_close(s, NULL);
+    tap_is_int(sy_metrics_rows_after(m, wide, -1, 256, steps, values), 100, "without a store there is what is here");
+    sy_metrics_free(m);
+}
+
 static void count_status(void *ctx, struct sy_store_status *out)
 {
     ++*(int *)ctx;
@@ -1234,6 +1281,7 @@ int main(void)
     test_version_1();
     test_list();
     test_idle();
+    test_forgotten();
     test_no_thread();
     tap_is_int((int64_t)sy_mem_live(), (int64_t)before, "nothing leaks");
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
