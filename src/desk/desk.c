@@ -287,7 +287,7 @@ int sy_desk_open(const struct sy_desk_client *client, struct sy_err *err)
         sy_desk_close();
         return -1;
     }
-    d->ended = d->away = false;
+    d->ended = d->away = d->busy = d->dim = false; /* what ran when the plain screen was asked for is over */
     d->relayout = true;
     d->pace = 1.0 / SY_DESK_FPS;
     resize();

@@ -183,6 +183,7 @@ int sy_line_begin(const struct sy_line_options *options, const char *prompt)
     pasting = interrupted = closed = false;
     rl_completion_display_matches_hook = show_list;
     fill_panes();
+    sy__keys_guard(); /* those that were just bound, too */
     rl_callback_handler_install(prompt, on_line);
     sy__typed_restore();
     changed = true;

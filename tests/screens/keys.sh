@@ -285,6 +285,17 @@ sees "s, C-c interrupts" "what runs is seen, and how it ends"
 press C-c
 sees "interrupted" "it ends a loop"
 lacks "C-c interrupts" "and the sign with it"
+enter 'for i = 1, 3e8 do end'
+sees "C-c interrupts"
+press C-x a
+lacks "F1 help" "the plain screen, asked for while something runs"
+sees "yard>"
+press C-x a
+sees "F1 help" "and back, when it is over"
+press F6
+sees "PANES"
+press C-c
+lacks "PANES" "nothing is taken to run still"
 enter 'coroutine.wrap(function() while true do end end)()'
 sees "coroutine.wrap"
 press C-l
