@@ -374,10 +374,13 @@ static int open_reader(struct sy_store *s, struct sy_err *err)
     return connect(s, SY__READ, true, err) || check_file(s, SY__READ, err) ? -1 : 0;
 }
 
+/* What cannot be opened for writing SQLite opens for reading, and would say so at each write to come. */
 static int open_writer(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
 {
     if (connect(s, mode, false, err))
         return -1;
+    if (sqlite3_db_readonly(s->db, "main") > 0)
+        return sy_err_set(err, SY_E_IO, "%s: run.sqlite cannot be opened for writing", s->where);
     if (mode == SY__CREATE) {
         int64_t tables;
         if (number_of(s->db, "SELECT count(*) FROM sqlite_schema", s->where, &tables, err))
