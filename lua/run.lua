@@ -202,6 +202,7 @@ end
 Run._read_options, Run._fresh_name = read_options, fresh_name
 
 local function start(m, d, given)
+  engine.check_alive "train"
   if type(m) ~= "table" or not m._forward then error("train: argument 1 must be a model, got " .. type(m), 0) end
   if type(d) ~= "userdata" then error("train: argument 2 must be a dataset (see data.text), got " .. type(d), 0) end
   local o = read_options(m, given)

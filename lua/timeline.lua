@@ -147,6 +147,7 @@ local function go_on(store, name, o)
 end
 
 local function resume(name_or_dir, given)
+  engine.check_alive "train.resume"
   local o = options.read("train.resume", given, resume_rows)
   local _, name = record.locate("train.resume", name_or_dir)
   if Run._live(name) then

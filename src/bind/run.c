@@ -71,12 +71,18 @@ static void read_hyper(lua_State *L, int arg, struct sy_hyper *h)
     lua_pop(L, 1);
 }
 
+/* engine.check_alive(what): raises in a finalizer that runs at the end, where nothing that is made is freed again */
+static int l_check_alive(lua_State *L)
+{
+    return lsy_state(L)->closing ? lsy_error(L, "%s: the program is ending", luaL_checkstring(L, 1)) : 0;
+}
+
 /* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function) -> run, running */
 static int l_trainer(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_train_config c = {.name = luaL_checkstring(L, 1)};
-    if (lsy_state(L)->closing)
+    if (lsy_state(L)->closing) /* whoever came here otherwise than by train and train.resume */
         return lsy_error(L, "train: the program is ending");
     c.corpus = lsy_check_corpus(L, 4);
     read_hyper(L, 5, &c.hyper);
@@ -634,7 +640,7 @@ static const luaL_Reg run_methods[] = {
     {"rules", run_rules},
     {"series", run_series},   {"history", run_history},     {"last", run_last},
     {"profile", run_profile}, {"clear_moments", run_clear_moments}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"trainer", l_trainer}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"trainer", l_trainer}, {"check_alive", l_check_alive}, {NULL, NULL}};
 
 void lsy_open_run(lua_State *L)
 {
