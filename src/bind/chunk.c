@@ -372,5 +372,8 @@ void lsy_open_chunk(lua_State *L)
     lua_getglobal(L, "os");
     lsy_set(L, "exit", quit);
     lsy_set(L, "execute", lsy_execute);
+    lua_getglobal(L, "io");
+    lsy_set(L, "popen", lsy_popen);
+    lua_pop(L, 1);
     lua_pop(L, 1);
 }

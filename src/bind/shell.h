@@ -9,5 +9,7 @@ struct lua_State;
 int lsy_shell(struct lua_State *L, const char *command);
 /* os.execute(command) of Lua, which an interruption or a SIGTERM to us alone ends as well. */
 int lsy_execute(struct lua_State *L);
+/* io.popen(command, mode) of Lua: so does closing its stream. */
+int lsy_popen(struct lua_State *L);
 
 #endif

@@ -143,34 +143,46 @@ for code in 'while true do end' \
     told; report $? "SIGINT: $code => $got"
 done
 
-# ... in os.execute, by a signal to the program alone; the command ends as well
+# ... in os.execute and while a stream of io.popen is read or closed, by a signal to the program alone; the command ends as well
 cat > "$folder/execute.lua" << 'EOF'
 print "begun"
 io.stdout:flush()
-print(os.execute("echo $$ > '" .. arg[1] .. "/child'; exec sleep 1000"))
+local command = "echo $$ > '" .. arg[1] .. "/child'; exec sleep 1000"
+if arg[2] == "execute" then print(os.execute(command)) end
+local f = io.popen(command)
+if arg[2] == "read" then print(f:read "a") else print(f:close()) end
 EOF
 for signal in INT TERM; do
+for how in execute read close; do
     rm -f "$folder/child"
-    "$SWITCHYARD" -E "$folder/execute.lua" "$folder" > "$folder/out" 2> "$folder/err" &
+    "$SWITCHYARD" -E "$folder/execute.lua" "$folder" $how > "$folder/out" 2> "$folder/err" &
     pid=$!
     while [ ! -s "$folder/child" ] && kill -0 $pid 2> /dev/null; do sleep 0.05; done
     kill -$signal $pid
     wait $pid
     got=$?
-    [ $got -eq $([ $signal = INT ] && echo 130 || echo 143) ] && ! kill -0 "$(cat "$folder/child")" 2> /dev/null
-    report $? "SIG$signal in os.execute, once => $got"
+    [ "$got" -eq "$([ $signal = INT ] && echo 130 || echo 143)" ] && ! kill -0 "$(cat "$folder/child")" 2> /dev/null
+    report $? "SIG$signal while a command runs ($how), once => $got"
+done
 done
 cat > "$folder/execute.lua" << 'EOF'
 assert(os.execute() == true)
 print(os.execute "exit 3")
 print(os.execute "kill -9 $$")
 print(os.execute "true")
+print(io.popen "exit 5":close())
+print(io.popen "kill -9 $$":close())
+print(io.popen "echo read":read "a")
+print(pcall(io.popen, "true", "rw"))
+local f = io.popen("cat; sleep 0.2; echo ended", "w")
+f:write "written "
+f:close()
 io.write "first "
 os.execute "echo second"
 EOF
 timeout 60 "$SWITCHYARD" -E "$folder/execute.lua" > "$folder/out" 2> "$folder/err"
-[ "$(cat "$folder/out")" = "$(printf 'nil\texit\t3\nnil\tsignal\t9\ntrue\texit\t0\nfirst second')" ]
-report $? "what os.execute gives"
+[ "$(cat "$folder/out")" = "$(printf 'nil\texit\t3\nnil\tsignal\t9\ntrue\texit\t0\nnil\texit\t5\nnil\tsignal\t9\nread\n\nfalse\tbad argument #2 to '"'io.popen'"' (invalid mode)\nwritten ended\nfirst second')" ]
+report $? "what os.execute and io.popen give"
 
 # ... in C, while a splitting pattern is slow: minutes of it
 cat > "$folder/slow.lua" << 'EOF'
