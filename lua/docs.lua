@@ -72,7 +72,7 @@ docs.entries = {
    .. "After r.steps = n the learning rate goes on "
    .. "from where it stands to min_lr at the new end, without a jump (wsd: it stays until the last decay share of all steps); "
    .. "what had come to min_lr stays there, and a line says so: go back with r:rewind, or set r.lr and r.schedule = "
-   .. "\"constant\", for another rate. A step "
+   .. "\"constant\", for another rate. A run that was done or paused then needs r:resume(); n below its step is refused. A step "
    .. "whose loss or gradient is not finite is skipped; max_skips of them in a row end the run in state failed with the "
    .. "parameters from before. A step whose loss is over what is usual by more than skip_sigma deviations and skip_sigma / 20 "
    .. "nats is skipped as well (see r:why); after three of these in a row the next is learned from, so this never ends a run. "

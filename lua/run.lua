@@ -485,6 +485,32 @@ local function set_shape(r, undo, after)
   end
 end
 
+-- It would end the run at once, or never.
+local function check_steps(r, value)
+  local s = r._h:status()
+  if type(value) == "number" and value < s.step then
+    error(("train: steps is %s, the run is at step %d already; r:stop() ends it"):format(value, s.step), 3)
+  end
+end
+
+-- What a run that does not train needs to do so.
+local function waiting(r, steps)
+  local s = r._h:status()
+  return s.state ~= "running" and s.step < steps and ("; it is %s: r:resume() goes on"):format(s.state) or ""
+end
+
+-- At the end of what it had, a run may learn at another rate than is thought.
+local function tell_steps(r, steps, goes_on)
+  engine.event(r.name, "schedule", ("steps = %d: %s%s"):format(steps, r._h:outlook(), goes_on and "" or waiting(r, steps)))
+end
+
+--- r.steps = steps of a paused run that is checked; goes_on: the caller resumes it
+function Run._set_steps(r, steps, goes_on)
+  local old = r._h:get("steps")
+  r._h:set("steps", steps)
+  if steps ~= old then tell_steps(r, steps, goes_on) end
+end
+
 function Run.__newindex(r, name, value)
   local ok, kind, old
   check_alone(r, tostring(name))
@@ -512,12 +538,13 @@ function Run.__newindex(r, name, value)
     ok, kind = pcall(options.unknown, "train", "field", name, field_names(r))
     options.raise(kind, 2)
   end
+  if name == "steps" then check_steps(r, value) end
   ok, kind = pcall(r._h.set, r._h, name, value)
   if not ok then options.raise(kind, 2) end
   if kind == "plan" then
     set_shape(r, function() r._h:set(name, old) end)
-  elseif name == "steps" and value ~= old then -- at the end of what it had, a run may learn at another rate than is thought
-    engine.event(r.name, "schedule", ("steps = %d: %s"):format(value, r._h:outlook()))
+  elseif name == "steps" and value ~= old then
+    tell_steps(r, value)
   end
 end
 

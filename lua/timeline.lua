@@ -140,7 +140,7 @@ local function go_on(store, name, o)
     again.renew(r)
     tell_resumed(r, store, at)
     for _, e in ipairs(store:entries "samples" or {}) do r.samples[#r.samples + 1] = {step = e.step, text = e.text} end
-    if o.steps then r.steps = o.steps end
+    if o.steps then Run._set_steps(r, o.steps, not o.paused) end
     if not o.paused then h:resume() end
   end)
   return r

@@ -113,15 +113,14 @@ static struct run *running_one(void)
 static int wait_all(lua_State *L)
 {
     struct run *r;
-    bool failed = any_failed;
     while ((r = running_one()))
         if (!sy_trainer_wait(r->trainer, INT64_MAX, 0.005) && sy_host_wait(L, 0.02) < 0)
             return 130;
     if (sy_host_was_interrupted()) /* in a hook, which paused its run */
         return 130;
     for (r = open_runs; r; r = r->next)
-        failed |= state_of(r) == SY_RUN_FAILED;
-    return failed;
+        any_failed |= state_of(r) == SY_RUN_FAILED;
+    return any_failed; /* a hook may have failed while we waited */
 }
 
 /* The last that is seen of a run that could have gone on: how it does. */

@@ -173,6 +173,39 @@ ok 'grep -q "{\"event\":\"stopped\",\"run\":\"a-pause\"}" "$folder/out"' 'and st
 ok 'grep -q "{\"event\":\"checkpoint\",\"run\":\"a-pause\",\"text\":" "$folder/out"' '--json: a checkpoint is an event'
 ok 'grep -q "{\"event\":\"hook\",\"run\":\"a-pause\",\"text\":\"hook at step 1" "$folder/out"' '--json: a failed hook as well'
 
+# ---- r.steps of a run that does not train: what it needs is said; of one that does, nothing ----
+
+cat > "$folder/more.lua" <<'END'
+local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2, expert_dim = 16}
+local r = train(m, d, {steps = 2, batch = 2, name = "more", eval_every = 0}):wait()
+r.steps = 4
+r:resume():wait():close()
+train.resume("more", {steps = 6}):wait():close()
+train.resume("more", {steps = 7, paused = true})
+END
+run "$folder/more.lua"
+ok '[ $code -eq 0 ] && grep -q "steps = 4: .*; it is done: r:resume() goes on$" "$folder/out"' "r.steps of a run that is done says what it needs"
+ok 'grep -q "steps = 6: " "$folder/out" && ! grep -q "steps = 6: .*r:resume" "$folder/out" &&
+    grep -q "steps = 7: .*; it is paused: r:resume() goes on$" "$folder/out"' "one that is resumed at once does not"
+
+# ---- a hook that fails while the script's end waits, or before, or in a run that was closed or went on: always 1 ----
+
+cat > "$folder/hooked.lua" <<'END'
+local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2, expert_dim = 16}
+local r = train(m, d, {steps = 5, batch = 2, save = false, eval_every = 0, paused = true})
+local hook = every(r, 1, function() error "oops" end)
+r:resume()
+if arg[1] == "wait" then r:wait() end
+if arg[1] == "close" then r:wait() r:close() end
+if arg[1] == "go on" then r:wait() hook:remove() r:resume():wait() end
+END
+for how in end wait close "go on"; do
+    run "$folder/hooked.lua" "$how"
+    ok '[ $code -eq 1 ] && grep -q "hook at step 1: .*oops" "$folder/out"' "a failed hook, $how: status 1"
+done
+
 # ---- what was read as what is said, where everything else is said ----
 
 mkdir "$folder/texts"
