@@ -38,8 +38,8 @@ struct sy_rope {
 };
 
 struct sy_row_kernels {
-    /* Reductions, out (rows).  max and min propagate NaN; argmax: lowest index of the largest, NaN
-     * never wins. */
+    /* Reductions, out (rows).  max and min propagate NaN; argmax: lowest index of the largest,
+     * which a NaN is. */
     void (*sum)(float *out, const float *x, int64_t ld, int64_t rows, int64_t n);
     void (*sumsq)(float *out, const float *x, int64_t ld, int64_t rows, int64_t n);
     void (*max)(float *out, const float *x, int64_t ld, int64_t rows, int64_t n);
@@ -103,7 +103,7 @@ struct sy_row_kernels {
     void (*rope)(float *y, int64_t ldy, const float *x, int64_t ldx, const struct sy_rope *r,
                  int64_t rows);
 
-    /* The k largest of each row, descending; equal values by ascending index; NaN counts as -inf.
+    /* The k largest of each row, descending; equal values by ascending index; NaN is the largest.
      * val, idx (rows, k), 1 <= k <= min(n, 64).  val (NULL). */
     void (*topk)(float *val, int32_t *idx, const float *x, int64_t ld, int64_t rows, int64_t n,
                  int64_t k);

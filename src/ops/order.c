@@ -1,7 +1,7 @@
 /* sort and topk.
  *
  * Every element becomes an unsigned key of the same order (sign flipped for integers, the usual
- * trick for floats; NaN sorts last; -0 equals 0), and (key, index) pairs are merged bottom up: the
+ * trick for floats; NaN is the largest; -0 equals 0), and (key, index) pairs are merged bottom up: the
  * sort is stable, so ties keep the lower index, and it takes n log n whatever the data.
  */
 #include "ops/build.h"
@@ -23,7 +23,7 @@ struct order_ctx {
     enum sy_dtype dtype;
     int64_t n, keep; /* elements of a row; how many go out */
     bool descending;
-    bool few; /* topk of so few that the kernel does it (there NaN counts as -inf) */
+    bool few; /* topk of so few that the kernel does it */
     atomic_bool failed;
 };
 
@@ -34,7 +34,7 @@ static uint64_t float_key(double v, bool descending)
         uint64_t u;
     } b = {v + 0.0};
     if (v != v)
-        return UINT64_MAX;
+        return descending ? 0 : UINT64_MAX;
     if (v == 0)
         b.d = 0;
     uint64_t k = b.u >> 63 ? ~b.u : b.u | 1ull << 63;

@@ -330,11 +330,11 @@ struct row_ctx {
     for (int64_t i = 1; i < c->n; i++)                                                             \
         if (x[i] op r || x[i] != x[i])                                                             \
     r = x[i]
-/* NaN never wins; of equal ones the first does. */
+/* NaN wins, as in PICK; of equal ones the first does. */
 #define PICK_INDEX(op)                                                                             \
     r = 0;                                                                                         \
     for (int64_t i = 1; i < c->n; i++)                                                             \
-        if (x[i] op x[r] || (x[r] != x[r] && x[i] == x[i]))                                        \
+        if (x[r] == x[r] && (x[i] op x[r] || x[i] != x[i]))                                        \
     r = (int32_t)i
 
 #define SAME double, int32_t, int64_t, uint8_t

@@ -87,6 +87,15 @@ is(shape(tensor.ones(2, 3):sum(2, {keep = true})), "2x1", "options after argumen
 is(tensor{1, 5, 2}:argmax():item(), 2, "argmax counts from 1")
 local values, index = tensor{1, 5, 2}:topk(2)
 is(list(values) .. " " .. list(index), "5.0 2.0 2 3", "topk: values and places from 1")
+for _, dtype in ipairs {"f32", "f64"} do -- NaN is the largest, as PyTorch has it; max and argmax agree
+  local a = tensor({1, 0 / 0, 7, 0 / 0, 2}, {dtype = dtype})
+  is(a:argmax():item() .. a:argmin():item(), "22", dtype .. ": argmax and argmin find the first NaN")
+  ok(a:max():item() ~= a:max():item() and a[a:argmax():item()]:item() ~= a:max():item(), dtype .. ": as max does")
+  is(list(select(2, a:topk(3))), "2 4 3", dtype .. ": topk")
+  is(list(select(2, a:sort())), "1 5 3 2 4", dtype .. ": sort: last")
+  is(list(select(2, a:sort{descending = true})), "2 4 3 5 1", dtype .. ": descending: first")
+  is(list(select(2, tensor.full({70}, 0 / 0, {dtype = dtype}):topk(70))):sub(1, 6), "1 2 3 ", dtype .. ": in their order")
+end
 local sorted, places = tensor{3, 1, 2}:sort()
 is(list(sorted) .. " " .. list(places), "1.0 2.0 3.0 2 3 1", "sort")
 is(list(tensor{{1, 2}, {3, 4}}:gather(2, tensor({{2}, {1}}, {dtype = "i32"}))), "2.0 3.0", "gather(dim, index), from 1")

@@ -162,12 +162,12 @@ static void test_picking(void)
     struct sy_tensor *ids = make(SY_U8, "2x2", 2.0, 0.0, 1.0, 2.0),
                      *b = make(SY_BOOL, "2", 1.0, 1.0);
     is(get(SY_OP_MAX_, &I(1), 0, 1, x), make(SY_F32, "2", 5.0, (double)NAN), 0, "max: NaN wins");
-    is(get(SY_OP_ARGMAX_, &I(1), 0, 1, x), make(SY_I32, "2", 1.0, 2.0), 0,
-       "argmax: first, never NaN");
-    is(get(SY_OP_SORT_, &I(1, 1), 1, 1, x), make(SY_I32, "2x3", 1.0, 2.0, 0.0, 2.0, 0.0, 1.0), 0,
-       "sort descending is stable, NaN last");
-    is(get(SY_OP_TOPK_, &I(2, 1), 1, 1, x), make(SY_I32, "2x2", 1.0, 2.0, 2.0, 0.0), 0,
-       "topk: ties to the lower index");
+    is(get(SY_OP_ARGMAX_, &I(1), 0, 1, x), make(SY_I32, "2", 1.0, 1.0), 0,
+       "argmax: first, NaN wins");
+    is(get(SY_OP_SORT_, &I(1, 1), 1, 1, x), make(SY_I32, "2x3", 1.0, 2.0, 0.0, 1.0, 2.0, 0.0), 0,
+       "sort descending is stable, NaN first");
+    is(get(SY_OP_TOPK_, &I(2, 1), 1, 1, x), make(SY_I32, "2x2", 1.0, 2.0, 1.0, 2.0), 0,
+       "topk: ties to the lower index, NaN is the largest");
     is(get(SY_OP_SUM_, NULL, 0, 1, b), make(SY_I64, "", 2.0), 0, "sum of bool is i64");
     is(get(SY_OP_CUMSUM_, &I(0), 0, 1, ids), make(SY_I64, "2x2", 2.0, 0.0, 3.0, 2.0), 0,
        "cumsum of u8");

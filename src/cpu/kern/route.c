@@ -1,12 +1,18 @@
 /* Row kernels of routing (cpu/kern_row.h): top-k, gather, gather-sum. */
 #include "cpu/kern/row_int.h"
 
+/* The order of topk: NaN is the largest, and no NaN is larger than another. */
+SY_INLINE bool above(float a, float b)
+{
+    return a > b || (a != a && b == b);
+}
+
 /* Insert (v, at) into the descending list of `len` entries; behind its equals, whose index is
  * lower.  The list has room for one more. */
 SY_INLINE void insert(float *val, int32_t *idx, int64_t len, float v, int32_t at)
 {
     int64_t j = len;
-    for (; j > 0 && val[j - 1] < v; j--) {
+    for (; j > 0 && above(v, val[j - 1]); j--) {
         val[j] = val[j - 1];
         idx[j] = idx[j - 1];
     }
@@ -14,24 +20,19 @@ SY_INLINE void insert(float *val, int32_t *idx, int64_t len, float v, int32_t at
     idx[j] = at;
 }
 
-SY_INLINE float no_nan(float x)
-{
-    return x == x ? x : -__builtin_inff();
-}
-
 /* The list starts with the first k; after that only what beats the last entry is inserted, which
- * one vector comparison finds. */
+ * a vector comparison finds: not (x <= last) holds of a NaN too. */
 static void topk_row(float *val, int32_t *idx, const float *x, int64_t n, int64_t k)
 {
     int64_t i = 0;
     for (; i < k; i++)
-        insert(val, idx, i, no_nan(x[i]), (int32_t)i);
+        insert(val, idx, i, x[i], (int32_t)i);
     for (; i < n; i += SY_W) {
         vf v = vf_load_part(x + i, n - i, -__builtin_inff());
-        uint32_t hit = vm_mask(vf_gt(v, vf_set1(val[k - 1])));
+        uint32_t hit = ~vm_mask(vf_le(v, vf_set1(val[k - 1]))) & ((1u << SY_W) - 1);
         for (; hit; hit &= hit - 1) {
             int64_t at = i + __builtin_ctz(hit);
-            if (x[at] > val[k - 1])
+            if (above(x[at], val[k - 1]))
                 insert(val, idx, k - 1, x[at], (int32_t)at);
         }
     }

@@ -46,13 +46,21 @@ static void min(float *out, const float *x, int64_t ld, int64_t rows, int64_t n)
     }
 }
 
-/* Two passes: the largest value, then the first place that holds it. */
+/* Two passes: the largest value, then the first place that holds it; NaN is the largest. */
 static void argmax(int32_t *out, const float *x, int64_t ld, int64_t rows, int64_t n)
 {
     for (int64_t r = 0; r < rows; r++, x += ld) {
-        const vf top = vf_set1(row_max(x, n));
         int64_t i = 0;
         uint32_t hit = 0;
+        float largest;
+        max(&largest, x, ld, 1, n);
+        if (largest != largest) {
+            while (x[i] == x[i])
+                i++;
+            out[r] = (int32_t)i;
+            continue;
+        }
+        const vf top = vf_set1(largest);
         for (; i < n && !hit; i += SY_W)
             hit = vm_mask(vf_eq(vf_load_part(x + i, n - i, __builtin_nanf("")), top));
         out[r] = hit ? (int32_t)(i - SY_W + __builtin_ctz(hit)) : 0;
