@@ -2,7 +2,7 @@
 -- names of runs and series in strings, :commands, ?names, keywords.
 --
 --  1. It never raises, runs no code of the user's, and leaves nothing behind: tables are read raw, and of the
---     functions __index only those of a live run, of the lists in surgery.lua and of our userdata are called.  A
+--     functions __index only those of a live run, of fields.lua and of our userdata are called.  A
 --     stored run's would open files and build its model.
 --  2. It takes no time that is felt, whatever stands in the line or in a table: patterns that end at the cursor look
 --     no more than REACH bytes back, and no more than MOST keys are looked at.
@@ -15,6 +15,7 @@ local commands = require "switchyard.commands"
 local nn = require "switchyard.nn"
 local Run = require("switchyard.run").Run
 local Stored = require("switchyard.stored").Stored
+local fields = require "switchyard.fields"
 
 local REACH, MOST = 256, 50000
 
@@ -103,12 +104,11 @@ end
 -- Whether this function __index answers at once and without effect.
 local function harmless(index, v, meta)
   if type(index) ~= "function" then return false end
-  local info = debug.getinfo(index, "S")
   if type(v) == "userdata" then
     local name = rawget(meta, "__name")
-    return info.what == "C" and type(name) == "string" and name:sub(1, 11) == "switchyard."
+    return debug.getinfo(index, "S").what == "C" and type(name) == "string" and name:sub(1, 11) == "switchyard."
   end
-  return info.source == "=switchyard:surgery.lua" or is_live(v)
+  return fields.is_quiet(index) or is_live(v)
 end
 
 -- Field of a value; nil when there is none or it would take the user's code to know.
@@ -189,7 +189,7 @@ local function add_members(set, v, prefix, methods)
   -- What a run can be asked for besides: hyper-parameters and inputs of its model.
   if not methods and is_live(v) then
     for _, h in ipairs(engine.hyper()) do if begins(h.name, prefix) then set[h.name] = true end end
-    add_keys(set, rawget(rawget(v, "_m"), "inputs"), prefix)
+    add_keys(set, rawget(v, "_m").inputs, prefix)
   end
 end
 

@@ -344,7 +344,7 @@ end
 -- What entries of methods begin with, where no variable is called so.
 local function kind(name)
   local Run = name == "run" and require("switchyard.run").Run
-  return Run and Run.methods or name == "model" and require("switchyard.model").Model or nil
+  return Run and Run.methods or name == "model" and require("switchyard.model")._Model or nil
 end
 
 local function resolve(name)

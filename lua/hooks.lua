@@ -4,21 +4,19 @@
 --  2. The trainer's thread only knows that there are hooks of an interval (r._h:every); here is which.
 
 local engine = require "switchyard.engine"
+local fields = require "switchyard.fields"
 local hooks = {}
 
-local Hook = {}
 local methods = {}
-Hook.__name = "hook"
+local Hook = fields.class("hook", methods, "run n f", function(_, name, setting)
+  return setting and (name == "n" or name == "f" or name == "run") and
+    ("%s cannot be set; hook:remove(), and every(r, n, f) makes another"):format(name)
+end)
 
 local function where(f)
   local info = debug.getinfo(f, "S")
   if info.what == "C" then return "a function of the program" end
   return info.short_src .. (info.linedefined > 0 and ":" .. info.linedefined or "")
-end
-
-function Hook.__index(hook, name)
-  if methods[name] then return methods[name] end
-  error(("hook: no field '%s'; there are run, n and f, and the method remove"):format(tostring(name)), 2)
 end
 
 function Hook:__tostring()
@@ -30,7 +28,7 @@ end
 function hooks.number(hook)
   local n = 0
   for _, other in ipairs(hook.run._hooks) do
-    n = n + (other.own and 0 or 1)
+    n = n + (other._own and 0 or 1)
     if rawequal(other, hook) then return n end
   end
 end
@@ -47,7 +45,8 @@ end
 --- f(r) after every n-th step; own: the program's, not listed
 function hooks.add(run, n, f, own)
   run._h:every(n)
-  local hook = setmetatable({run = run, n = n, f = f, own = own or false}, Hook)
+  local hook = fields.object(Hook, {run = run, n = n, f = f})
+  hook._own = own
   local list = {table.unpack(run._hooks)}
   list[#list + 1] = hook
   rawset(run, "_hooks", list)
@@ -58,7 +57,7 @@ end
 function hooks.list(run)
   local list = {}
   for _, hook in ipairs(run._hooks) do
-    if not hook.own then list[#list + 1] = hook end
+    if not hook._own then list[#list + 1] = hook end
   end
   return setmetatable(list, {__tostring = function()
     local lines = {}
@@ -72,7 +71,7 @@ function hooks.call(run, step)
   for _, hook in ipairs(run._hooks) do
     if step % hook.n == 0 then
       local ok, why = pcall(hook.f, run)
-      if not ok and type(why) == "string" and not hook.own then
+      if not ok and type(why) == "string" and not hook._own then
         local n = hooks.number(hook)
         error(why .. (n and ("; hooks(%q)[%d]:remove() takes this hook away"):format(run.name, n) or ""), 0)
       end

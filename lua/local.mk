@@ -10,6 +10,7 @@ lua_sources += %D%/compose.lua %D%/shapes.lua %D%/numbers.lua %D%/select.lua %D%
 lua_sources += %D%/why.lua
 lua_sources += %D%/hooks.lua
 lua_sources += %D%/compare.lua
+lua_sources += %D%/fields.lua
 
 EXTRA_DIST += %D%/embed.sh $(lua_sources)
 CLEANFILES += src/bind/embedded_lua.c

@@ -4,12 +4,27 @@
 -- once to make the parameters, and again whenever a program of another shape or mode is wanted.
 
 local engine = require "switchyard.engine"
+local fields = require "switchyard.fields"
 local nn = require "switchyard.nn"
 local options = require "switchyard.options"
 
 local model = {}
 local families = {} -- name -> {build=, rows=}
-local Model = {}
+
+-- What a user may have meant to set: what models are made with, and what their runs change.
+local function instead(m, name)
+  if m.cfg[name] ~= nil or name == "vocab" then
+    local run = (name == "top_k" or name == "capacity" or name == "context") and ("; a run's is r.%s"):format(name) or ""
+    return ("%s is chosen when a model is made, model.%s{%s = ...}, and is m.cfg.%s%s"):format(name, m.family, name, name, run)
+  end
+  if m.inputs[name] then return ("%s is set through a run, r.%s = ..., and is m.inputs.%s"):format(name, name, name) end
+end
+
+local Model = {} -- methods
+local Class = fields.class("model", Model, "family cfg tokenizer params states inputs layers", instead)
+local Layer = fields.class("layer", {}, "number moe")
+local Mixture = fields.class("layer", {}, "experts top_k")
+local Expert = fields.class("expert", {}, "number layer")
 
 -- ---- making ----
 
@@ -82,11 +97,12 @@ function model._family(name) return families[name] end
 function Model.new(name, given)
   local family = families[name]
   local cfg = read_config(name, family, given)
-  local m = setmetatable({
+  local m = fields.object(Class, {
     family = name, cfg = cfg, tokenizer = cfg.vocab_tokenizer or tokenizer.bytes(),
-    params = {}, states = {}, inputs = {}, layers = {},
-    _info = {}, _state_names = {}, _input_names = {}, _moe = {}, _programs = {},
-  }, Model)
+    params = fields.only({}, "params", "parameter", true), states = fields.only({}, "states", "state", true),
+    inputs = fields.only({}, "inputs", "input", true), layers = {},
+  })
+  m._info, m._state_names, m._input_names, m._moe, m._programs = {}, {}, {}, {}, {}
   cfg.vocab_tokenizer = nil
   m._build = family.build
   m._forward = family.build(cfg)
@@ -353,17 +369,17 @@ end
 
 function Model:_make_layers()
   for l = 1, self.cfg.layers or 0 do
-    local layer = {number = l}
-    local moe = self._moe[l]
+    local moe, mixture = self._moe[l], nil
     if moe then
-      layer.moe = {experts = {}, top_k = moe.top_k}
-      for e = 1, moe.experts do layer.moe.experts[e] = {number = e, layer = l} end
+      local experts = {}
+      for e = 1, moe.experts do experts[e] = fields.object(Expert, {number = e, layer = l}) end
+      mixture = fields.object(Mixture, {experts = experts, top_k = moe.top_k})
     end
-    self.layers[l] = layer
+    self.layers[l] = fields.object(Layer, {number = l, moe = mixture})
   end
 end
 
-function Model:__tostring() return require("switchyard.card").model(self) end
+function Class.__tostring(m) return require("switchyard.card").model(m) end
 
 -- ---- on disk ----
 
@@ -380,20 +396,6 @@ function model.load(path)
   end)
 end
 
--- A model that is not there; nil only for what looks without a name in the text (pairs, rawget).
-setmetatable(model, {__index = function(_, name)
-  if type(name) ~= "string" or debug.getinfo(2, "S").what == "C" then return nil end
-  local names = {}
-  for known, v in pairs(model) do
-    if type(v) == "function" and known:sub(1, 1) ~= "_" then names[#names + 1] = known end
-  end
-  table.sort(names)
-  local _, why = pcall(options.unknown, "model", "model", name, names)
-  error(why, 2)
-end})
-
-Model.__index = Model
-Model.__name = "model"
 Model.generate = require("switchyard.generate").generate
-model.Model = Model
-return model
+model._Model, model._Class = Model, Class
+return fields.only(model, "model", "model")

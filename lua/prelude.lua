@@ -20,10 +20,13 @@ train = setmetatable({resume = timeline.resume}, {__call = run.train})
 every, runs, compare, replay = run.every, stored.runs, require("switchyard.compare").compare, require("switchyard.replay").replay
 
 local function is(class) return function(v) return getmetatable(v) == class end end
-local guard, Model, Expert = require("switchyard.method").guard, model.Model, require("switchyard.surgery").Expert
+local guard, Expert = require("switchyard.method").guard, require("switchyard.surgery").Expert
 guard(run.Run.methods, "a run", "r", is(run.Run))
 guard(stored.Stored.methods, "a stored run", "s", is(stored.Stored))
-guard(Model, "a model", "m", is(Model))
-guard(Expert, "an expert", "x", is(Expert))
+guard(model._Model, "a model", "m", is(model._Class))
+guard(Expert.methods, "an expert", "x", is(Expert))
+
+local only = require("switchyard.fields").only
+for name, t in pairs {tensor = tensor, nn = nn, data = data, tokenizer = tokenizer, train = train} do only(t, name, "function") end
 
 require("switchyard.commands").open()

@@ -10,7 +10,7 @@ local nn = require "switchyard.nn"
 local options = require "switchyard.options"
 local record = require "switchyard.record"
 local surgery = require "switchyard.surgery"
-local Model = require("switchyard.model").Model
+local Model = require("switchyard.model")._Model
 
 local runs = {list = {}, by_name = {}}
 local Run = {}

@@ -2,12 +2,16 @@
 -- between two steps and is written into the journal with all that a replay needs (lua/again.lua does it again).
 
 local engine = require "switchyard.engine"
+local fields = require "switchyard.fields"
 local surgery = {}
 
-local Expert = {}
+local methods = {}
+local INSTEAD = {enabled = "x:enable() and x:disable() do that", disabled = "x:disable() and x:enable() do that",
+                 frozen = "x:freeze() and x:unfreeze() do that", load = "loads are of the layer: r.layers[l].load"}
+local Expert = fields.class("expert", methods, "run layer number", function(_, name, setting)
+  return INSTEAD[name] and ("there is no field '%s'%s; %s"):format(name, setting and " to set" or "", INSTEAD[name])
+end)
 surgery.Expert = Expert
-Expert.__index = Expert
-Expert.__name = "expert"
 
 local function set_mask(e, off)
   local name = "mask." .. e.layer
@@ -37,8 +41,8 @@ function Expert.__tostring(e)
 end
 
 --- expert:disable(): no token is sent to it from the next step on;  expert:enable() undoes it
-function Expert:disable() set_mask(self, true) return self end
-function Expert:enable() set_mask(self, false) return self end
+function methods:disable() set_mask(self, true) return self end
+function methods:enable() set_mask(self, false) return self end
 
 local function prefix(e) return e.run._m._moe[e.layer].path .. ".experts." end
 
@@ -49,8 +53,8 @@ local function freeze(e, kind)
 end
 
 --- expert:freeze(): its parameters stay as they are;  expert:unfreeze() undoes it
-function Expert:freeze() return freeze(self, "freeze") end
-function Expert:unfreeze() return freeze(self, "unfreeze") end
+function methods:freeze() return freeze(self, "freeze") end
+function methods:unfreeze() return freeze(self, "unfreeze") end
 
 --- Parameters under a prefix of one expert drawn anew, its moments cleared (the run is held).
 function surgery.redraw(m, h, under, expert, seed)
@@ -63,7 +67,7 @@ function surgery.redraw(m, h, under, expert, seed)
 end
 
 --- expert:reset(): parameters drawn anew, moments cleared
-function Expert:reset()
+function methods:reset()
   local m, h = self.run._m, self.run._h
   m:_quietly(function()
     local seed = m.cfg.seed + 1 + self.run.step
@@ -74,32 +78,37 @@ function Expert:reset()
   return self
 end
 
--- A list whose items are made when asked for.  What is not there is an error that names the range; nil only for
--- ipairs and its like, which look for the end.
-local function numbered(what, kind, n, make)
-  return setmetatable({}, {
-    __len = function() return n end,
-    __index = function(_, i)
-      if math.type(i) == "integer" and i >= 1 and i <= n then return make(i) end
-      if debug.getinfo(2, "S").what == "C" then return nil end
-      error(("%s: there is no %s %s; they are numbered 1 to %d"):format(what, kind, tostring(i), n), 2)
-    end,
-  })
+-- Layers have no settings of their own; what the run has is said where it is.
+local Layer = fields.class("layer", {}, "number load experts", function(layer, name, setting)
+  local run = layer._run
+  if name == "top_k" or name == "capacity" or run._h:get(name) ~= nil or run._m.inputs[name] then
+    return ("%s is the run's, for all layers: r.%s%s"):format(name, name, setting and " = ..." or "")
+  end
+  if name == "frozen" then return "experts are frozen one by one: r.layers[l].experts[e]:freeze()" end
+end)
+
+local function layer_of(r, l)
+  local moe = r._m.layers[l].moe
+  local row = r._h:last("load." .. l)
+  local out = fields.object(Layer, {number = l, load = row and tensor(row) or nil})
+  out._run = r
+  if moe then
+    out.experts = fields.numbered(("%s: layer %d"):format(r.name, l), "expert", #moe.experts,
+      function(e) return fields.object(Expert, {run = r, layer = l, number = e}) end,
+      "r.layers[l].experts[e]:disable() takes one out")
+  end
+  return out
+end
+
+function Layer.__tostring(layer)
+  local n = layer.experts and #layer.experts
+  return ("layer %d of run %s%s"):format(layer.number, layer._run.name, n and (": %d experts"):format(n) or "")
 end
 
 --- r.layers: a list whose elements have number, load and, in layers with a mixture, experts
 function surgery.layers(r)
-  return numbered(r.name, "layer", #r._m.layers, function(l)
-    local layer = r._m.layers[l]
-    local out = {number = l}
-    local row = r._h:last("load." .. l)
-    out.load = row and tensor(row) or nil
-    if layer.moe then
-      out.experts = numbered(("%s: layer %d"):format(r.name, l), "expert", #layer.moe.experts,
-        function(e) return setmetatable({run = r, layer = l, number = e}, Expert) end)
-    end
-    return out
-  end)
+  return fields.numbered(r.name, "layer", #r._m.layers, function(l) return layer_of(r, l) end,
+    "the layers are the model's")
 end
 
 --- Experts of the layer that has the fewest enabled.

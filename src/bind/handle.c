@@ -50,10 +50,20 @@ void lsy_add_methods(lua_State *L, const char *name, const luaL_Reg *methods)
     lua_pop(L, 2);
 }
 
+/* __newindex of what has no field to set; upvalue 1: what it is called. */
+static int cannot_set(lua_State *L)
+{
+    return lsy_error(L, "%s: %s cannot be set", lua_tostring(L, lua_upvalueindex(1)),
+                     luaL_tolstring(L, 2, NULL));
+}
+
 void lsy_value_meta(lua_State *L, const char *name, const char *kind, const luaL_Reg *metamethods,
                     const luaL_Reg *methods, lua_CFunction index)
 {
     luaL_newmetatable(L, name);
+    lua_pushstring(L, kind);
+    lua_pushcclosure(L, cannot_set, 1);
+    lua_setfield(L, -2, "__newindex");
     luaL_setfuncs(L, metamethods, 0);
     lua_newtable(L);
     luaL_setfuncs(L, methods, 0);

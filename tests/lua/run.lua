@@ -107,7 +107,7 @@ do
   ok(tostring(bad):find "removed", "what is removed says so")
   bad:remove()
   is(#hooks(r), 1, "removed twice is removed")
-  refuses(function() return bad.inteval end, "a field that a hook has not", "hook: no field 'inteval'")
+  refuses(function() return bad.inteval end, "a field that a hook has not", "hook: unknown field 'inteval'")
   local once
   r = train(make(), d, {steps = 4, batch = 4, paused = true})
   once = every(r, 1, function() calls = calls + 1 once:remove() end)
