@@ -5,6 +5,7 @@
 -- Exit status: 0; 1 what failed, or a replay that differs; 2 usage.
 
 local engine = require "switchyard.engine"
+local generate = require "switchyard.generate"
 local cli = {}
 
 local function tell(text) io.stderr:write("switchyard: ", engine.clean((text:gsub("\n.*", ""))), "\n") end
@@ -74,12 +75,22 @@ function commands.replay(args)
   if not result.identical then os.exit(1) end
 end
 
+-- The prompt of a command: text, or token ids for a model that has no tokenizer.
+local function prompt_of(m, text)
+  if not text then return generate.opening(m) end
+  if m.tokenizer or not text:match "^[%d%s]*$" then return text end
+  local ids = {}
+  for id in text:gmatch "%d+" do ids[#ids + 1] = math.tointeger(tonumber(id)) or -1 end
+  return ids
+end
+
 function commands.generate(args)
   local words, o = parse("generate", args, {["--tokens"] = "integer", ["--temperature"] = "number", ["--top-k"] = "integer",
     ["--top-p"] = "number", ["--seed"] = "integer", ["--code"] = "flag"}, 1, 2, WHICH)
   local m = require("switchyard.stored").model("generate", words[1], o.code)
-  local text = m:generate(words[2] or "\n", {tokens = o.tokens, temperature = o.temperature, top_k = o["top-k"],
+  local text = m:generate(prompt_of(m, words[2]), {tokens = o.tokens, temperature = o.temperature, top_k = o["top-k"],
     top_p = o["top-p"], seed = o.seed})
+  if type(text) == "table" then text = generate.text_of(m, text) end
   engine.write(text:sub(-1) == "\n" and text or text .. "\n")
 end
 

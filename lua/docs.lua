@@ -13,7 +13,9 @@ docs.entries = {
   {"model", "m.params  m.layers[l].moe.experts[e]  m.states  m.inputs  m.cfg  m.tokenizer  m.family",
    "Models are made by model.moe{...}, model.dense{...}, or what model.define made. m.params holds the parameters in "
    .. "order and by name; m.states what belongs to the model without a gradient; m.inputs what can be changed while it "
-   .. "runs (masks, weights of losses). Printed, a model shows its parameters and their shapes.",
+   .. "runs (masks, weights of losses). m.tokenizer is the one given as vocab; where vocab is a number it is that of the "
+   .. "data that trains the model, and nil before (256 ids are taken for bytes until then) or when the data is ids alone: "
+   .. "then the model reads and writes ids, and text is refused. Printed, a model shows its parameters and their shapes.",
    "m.params[1].shape"},
   {"model.moe", "model.moe{layers=6, dim=384, experts=8, top_k=2, ...} -> m",
    "A decoder of pre-norm blocks: grouped-query attention with RoPE, then a mixture of SwiGLU experts of which each "
@@ -39,7 +41,8 @@ docs.entries = {
    "Parameters in all, those that one token uses, and the model FLOPs of a training step a token: 6 for each "
    .. "multiply-add weight it uses, plus causal attention at half.", "m:count().active"},
   {"model:generate", "m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false, stop=true}) -> text",
-   "The prompt (a text or token ids) and what the model writes after it, with a key-value cache. It ends after so many "
+   "The prompt (a text or token ids) and what the model writes after it, with a key-value cache; a list of ids where the "
+   .. "model has no tokenizer. It ends after so many "
    .. "tokens or at the tokenizer's end-of-text (tok.eot). "
    .. "While a run trains the model it waits for the end of a step. Errors: a model of one's own that looks at other tokens "
    .. "otherwise than by nn.attention: it cannot write one token after another. Source: Fan et al. 2018; "
@@ -79,7 +82,7 @@ docs.entries = {
    .. "30 is from 390 runs of small models: ordinary text came to 26 deviations and 1.7 nats, a text learned by heart to 0.6 "
    .. "nats, a document of noise in a batch of 2 to 34 and 1.9; fewer than 128 tokens a step make it less sure. A gradient "
    .. "norm is a reason from 1,000 times clip on: below, clipping sees to it. AdamW's time does not count what was skipped. Errors: an unknown option, a value out of range, "
-   .. "text shorter than a window, a vocabulary smaller than the data's, a model that another run trains, a name that "
+   .. "text shorter than a window, a vocabulary smaller than the data's, data of another tokenizer than the model's, a model that another run trains, a name that "
    .. "exists on disk. Source: "
    .. "Loshchilov and Hutter 2019 (AdamW).",
    "r:stop():wait()\ntrain(m, d, {steps = 2, batch = 2, eval_every = 0}):wait()", options = "train"},

@@ -128,11 +128,19 @@ local rows = {
   {"stop", "boolean", true, help = "end where the model writes the tokenizer's end-of-text, which is not shown"},
 }
 
+-- What ids stand for; without a tokenizer their numbers, with a space behind each.
+local function text_of(m, ids, o)
+  if m.tokenizer then return m.tokenizer:decode(ids, o) end
+  local numbers = {}
+  for i = 1, #ids do numbers[i] = ("%d "):format(ids[i]) end
+  return table.concat(numbers)
+end
+
 -- A function that writes what ids stand for, from where it was, as far as its characters are whole.
 local function shower(m)
   local done = 0
   return function(ids)
-    local text = m.tokenizer:decode(ids, {continued = true})
+    local text = text_of(m, ids, {continued = true})
     local upto = whole(text)
     if upto > done then engine.write(text:sub(done + 1, upto)) end
     done = math.max(done, upto)
@@ -146,11 +154,11 @@ end
 
 -- Draw up to o.tokens after `ids`, which are ours; show(fresh) after each.  Returns those drawn.
 local function write_on(m, own, ids, o, show)
-  local S, fresh = m.cfg.context, {}
-  local stop = o.stop and m.tokenizer.eot
+  local S, fresh, known = m.cfg.context, {}, m.tokenizer and m.tokenizer.size -- of a larger vocab the rest has no text
+  local stop = o.stop and m.tokenizer and m.tokenizer.eot
   local p, row, at = feed(m, own, ids, 1, 0, o.seed)
   for n = 1, o.tokens do
-    local id = engine.draw(p.logits, row, o.temperature, o.top_k, o.top_p, o.seed, n)
+    local id = engine.draw(p.logits, row, o.temperature, o.top_k, o.top_p, o.seed, n, known)
     if id == stop then break end
     ids[#ids + 1], fresh[n] = id, id
     show(fresh)
@@ -167,12 +175,20 @@ local function write_on(m, own, ids, o, show)
   return fresh
 end
 
+-- What a generation returns: the prompt, as it was given, and what was drawn after it.
+local function whole_text(m, prompt, ids, fresh)
+  if not m.tokenizer then
+    return engine.list(table.move(fresh, 1, #fresh, #ids + 1, table.move(ids, 1, #ids, 1, {})))
+  end
+  return (type(prompt) == "string" and prompt or m.tokenizer:decode(ids)) .. m.tokenizer:decode(fresh, {continued = true})
+end
+
 --- m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false, stop=true}) -> text with
--- the prompt
+-- the prompt; ids with those of the prompt, where the model has no tokenizer
 local function generate(self, prompt, given)
   local o = options.read("generate", given, rows)
-  local ids = self:_ids("generate", prompt)
-  local text = type(prompt) == "string" and prompt or self.tokenizer:decode(ids)
+  local given_ids = self:_ids("generate", prompt)
+  local ids = given_ids
   if #ids == 0 then ids = {10 % self.cfg.vocab} end
   return self:_quietly(function()
     local S = self.cfg.context
@@ -180,13 +196,16 @@ local function generate(self, prompt, given)
     local line <close> = setmetatable({}, {__close = function()
       if o.stream then engine.write("\n") end -- what ended it stands on a line of its own
     end})
-    if o.stream then engine.write(text) end
+    if o.stream then engine.write(type(prompt) == "string" and prompt or text_of(self, given_ids)) end
     local own, programs = take_decoders(self)
     check_decodes(self, own, o.seed)
     local fresh = write_on(self, own, ids, o, o.stream and shower(self) or function() end)
     programs.decoders = own -- lost after an error, and when programs were made anew meanwhile
-    return text .. self.tokenizer:decode(fresh, {continued = true})
+    return whole_text(self, prompt, given_ids, fresh)
   end)
 end
 
-return {generate = generate, rows = rows}
+--- What a generation begins with when nothing is given.
+local function opening(m) return m.tokenizer and "\n" or {} end
+
+return {generate = generate, opening = opening, text_of = text_of, rows = rows}

@@ -125,14 +125,14 @@ end
 -- ---- config.json ----
 
 local function shared_fields(m)
-  local c, theta = m.cfg, m.cfg.theta + 0.0
+  local c, theta, tok = m.cfg, m.cfg.theta + 0.0, m.tokenizer or {}
   return {
     hidden_size = c.dim, num_hidden_layers = c.layers, num_attention_heads = c.heads,
     num_key_value_heads = c.kv_heads or c.heads, head_dim = c.head_dim or c.dim // c.heads,
     max_position_embeddings = c.context, vocab_size = c.vocab, tie_word_embeddings = c.tie,
     rms_norm_eps = 1e-5, rope_theta = theta, rope_parameters = {rope_type = "default", rope_theta = theta},
     hidden_act = "silu", attention_bias = false, attention_dropout = 0.0, initializer_range = 0.02,
-    torch_dtype = "float32", use_cache = true, bos_token_id = m.tokenizer.bos, eos_token_id = m.tokenizer.eot,
+    torch_dtype = "float32", use_cache = true, bos_token_id = tok.bos, eos_token_id = tok.eot,
     intermediate_size = c.ffn_dim,
   }
 end

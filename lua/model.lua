@@ -94,16 +94,24 @@ end
 --- The family of a name, {build=, rows=}, or nil.
 function model._family(name) return families[name] end
 
+-- A model's tokenizer is the one that vocab was.  Where vocab was a number there is none before training (train takes
+-- the data's), but that 256 ids are taken for bytes as long as nothing says otherwise.
+local BYTES = 256
+
 function Model.new(name, given)
   local family = families[name]
   local cfg = read_config(name, family, given)
   local m = fields.object(Class, {
-    family = name, cfg = cfg, tokenizer = cfg.vocab_tokenizer or tokenizer.bytes(),
+    family = name, cfg = cfg, tokenizer = cfg.vocab_tokenizer,
     params = fields.only({}, "params", "parameter", true), states = fields.only({}, "states", "state", true),
     inputs = fields.only({}, "inputs", "input", true), layers = {},
   })
   m._info, m._state_names, m._input_names, m._moe, m._programs = {}, {}, {}, {}, {}
   cfg.vocab_tokenizer = nil
+  if not m.tokenizer and cfg.vocab == BYTES then
+    m.tokenizer = tokenizer.bytes()
+    m._assumed = m.tokenizer
+  end
   m._build = family.build
   m._forward = family.build(cfg)
   if type(m._forward) ~= "function" then
@@ -227,9 +235,30 @@ function Model:_quietly(f, ...)
   return f(...)
 end
 
+local function named(tok) return ("%s with %d ids, hash %s"):format(tok.kind, tok.size, tok.hash) end
+
+--- The tokenizer of the model and of a data set: the model's, or where none was given the data's; nil where neither has
+-- one.  Raises where these are two.
+function Model:_agreed_tokenizer(what, d)
+  local its, mine = d.tokenizer, nil
+  if not rawequal(self.tokenizer, self._assumed) then mine = self.tokenizer end
+  if mine and its and mine ~= its then
+    error(("%s: the data's tokenizer (%s) is not the model's (%s): read the data with the model's, data.text(path, "
+      .. "{tokenizer = m.tokenizer}), or make the model with the data's, vocab = d.tokenizer"):format(what, named(its), named(mine)), 0)
+  end
+  return mine or its
+end
+
+--- The ids of a text; raises where the model has no tokenizer.
+function Model:_encode(what, text)
+  if self.tokenizer then return self.tokenizer:encode(text) end
+  error(("%s: the model has no tokenizer (its vocab is the number %d, and it was trained on no text): give token ids, "
+    .. "or make it with vocab = tok"):format(what, self.cfg.vocab), 0)
+end
+
 --- The token ids of a text or of a list or tensor of ids, which stays the caller's.
 function Model:_ids(what, x)
-  if type(x) == "string" then x = self.tokenizer:encode(x) end
+  if type(x) == "string" then x = self:_encode(what, x) end
   if type(x) == "userdata" and x.table then x = x:view(-1):table() end
   if type(x) ~= "table" then error(what .. ": takes a text or token ids, got " .. type(x), 0) end
   for i = 1, engine.length(what, x) do
@@ -339,7 +368,10 @@ model._loss_rows = {
 function Model:loss(x, given)
   local o = options.read("loss", given, model._loss_rows)
   return self:_quietly(function()
-    if engine.is_data(x) then return data_loss(self, x, o) end
+    if engine.is_data(x) then
+      self:_agreed_tokenizer("loss", x)
+      return data_loss(self, x, o)
+    end
     return text_loss(self, self:_ids("loss", x))
   end)
 end
@@ -383,8 +415,8 @@ function Class.__tostring(m) return require("switchyard.card").model(m) end
 
 -- ---- on disk ----
 
---- m:save(path, {family=}) -> true: a folder of model.safetensors, config.json, tokenizer.json and
--- tokenizer_config.json; a second result says why transformers cannot load it, where it cannot
+--- m:save(path, {family=}) -> true: a folder of model.safetensors, config.json and, of a model with a tokenizer,
+-- tokenizer.json and tokenizer_config.json; a second result says why transformers cannot load it, where it cannot
 function Model:save(path, given) return require("switchyard.model_file").save(self, path, given) end
 
 --- model.load(path) -> m

@@ -1,10 +1,12 @@
--- Models on disk: a folder of model.safetensors, config.json, tokenizer.json and tokenizer_config.json.
+-- Models on disk: a folder of model.safetensors, config.json and, of a model with a tokenizer, tokenizer.json and
+-- tokenizer_config.json.
 --
 -- Tensors have the names of Hugging Face: a parameter that stacks experts, (E, ...) and named
 -- "....experts.gate_proj.weight", is saved one tensor an expert, "....experts.0.gate_proj.weight".
 -- config.json holds what Hugging Face's loaders read (huggingface.lua) and, under "switchyard", what makes the model
 -- again, and "transformers", why those cannot load it, where they cannot:
 --   {"format": 1, "family": "moe", "config": {...}, "inputs": {"mask.1": [0.0, "-inf"]}, "single_gate": "score"}
+-- "tokenizer": false stands there for a model that has none.
 -- (single_gate: what the sigmoid router makes of the gate of a lone expert; where it is missing, it was 1.)
 -- The folder is written beside its place and then takes it: the old model or the new one, never half.
 
@@ -48,6 +50,7 @@ local function config_text(m, family)
   for name, t in pairs(m.inputs) do inputs[name] = numbers(t) end
   f.switchyard = {format = FORMAT, family = m.family, config = json.plain(m.cfg, "save: config.json", "config"), inputs = inputs,
                   single_gate = "score", transformers = reason}
+  if not m.tokenizer then f.switchyard.tokenizer = false end
   return json.text(f) .. "\n", reason
 end
 
@@ -70,14 +73,18 @@ local function check_family(m, given)
   return family
 end
 
+local function write_tokenizer(m, folder)
+  if not m.tokenizer then return true end
+  local ok, why, code = m.tokenizer:save(folder .. "/tokenizer.json")
+  if not ok then return nil, why, code end
+  return engine.file_write(folder .. "/tokenizer_config.json", json.text(hf.tokenizer_config(m)) .. "\n")
+end
+
 local function write_files(m, folder, text)
   local ok, why, code = engine.no_grad(tensor.save, folder .. "/model.safetensors",
     engine.no_grad(entries, m), {format = "pt"})
   if ok then ok, why, code = engine.file_write(folder .. "/config.json", text) end
-  if ok then ok, why, code = m.tokenizer:save(folder .. "/tokenizer.json") end
-  if ok then
-    ok, why, code = engine.file_write(folder .. "/tokenizer_config.json", json.text(hf.tokenizer_config(m)) .. "\n")
-  end
+  if ok then ok, why, code = write_tokenizer(m, folder) end
   return ok, why, code
 end
 
@@ -156,10 +163,9 @@ function file.load(path, make)
   if not m then
     return malformed(path, "the model is a '%s', which is not defined here (see model.define)", ours.family)
   end
-  local tok
-  tok, why, code = tokenizer.load(path .. "/tokenizer.json")
-  if not tok then return nil, why, code end
-  m.tokenizer = tok
+  m.tokenizer = nil
+  if ours.tokenizer ~= false then m.tokenizer, why, code = tokenizer.load(path .. "/tokenizer.json") end
+  if ours.tokenizer ~= false and not m.tokenizer then return nil, why, code end
   local ok
   ok, why, code = engine.read_tensors(path .. "/model.safetensors", engine.no_grad(entries, m))
   if ok then ok, why, code = put_inputs(m, path, ours.inputs) end

@@ -116,15 +116,15 @@ end
 
 -- matched: added tokens were looked for in text, and the text was normalized.  Runs without it are older: their
 -- tokenizers are read as they were then, so that their data has the same ids.
+local function told(tok, file)
+  return {kind = tok.kind, hash = tok.hash, matched = not engine.tokenizer_is_bare(tok),
+          file = tok.kind ~= "bytes" and file or nil}
+end
+
 local function tokenizers(m, d)
   local mine, other = m.tokenizer, d.tokenizer
-  local out = {model = {kind = mine.kind, hash = mine.hash, matched = not engine.tokenizer_is_bare(mine)}}
-  if mine.kind ~= "bytes" then out.model.file = "tokenizer.json" end
-  if other then
-    out.data = {kind = other.kind, hash = other.hash, matched = not engine.tokenizer_is_bare(other)}
-    if other.kind ~= "bytes" then out.data.file = other == mine and "tokenizer.json" or "data-tokenizer.json" end
-  end
-  return out
+  return {model = mine and told(mine, "tokenizer.json"),
+          data = other and told(other, other == mine and "tokenizer.json" or "data-tokenizer.json")}
 end
 
 --- The configuration of a run as a table of plain values.  initial: hash of the state it begins with.
@@ -180,7 +180,7 @@ end
 local function write_files(r, path, config, code, begin)
   local t = config.tokenizer
   local ok, why = true, nil
-  if t.model.file then ok, why = r._m.tokenizer:save(path .. "/" .. t.model.file) end
+  if t.model and t.model.file then ok, why = r._m.tokenizer:save(path .. "/" .. t.model.file) end
   if ok and t.data and t.data.file == "data-tokenizer.json" then
     ok, why = r._d.tokenizer:save(path .. "/data-tokenizer.json")
   end
@@ -437,11 +437,11 @@ function record.difference(config, m, d)
     list[#list + 1] = ("the data%s changed: hash %s, was %s%s"):format(name, d.hash, config.data.hash, config.data.reader and ""
       or " (files were read otherwise then: what was not .jsonl as it lay there)")
   end
-  local tok = d.tokenizer
+  local tok, mine = d.tokenizer, m.tokenizer
   if t.data and (not tok or tok.hash ~= t.data.hash) then
     list[#list + 1] = ("the tokenizer of the data changed: hash %s, was %s"):format(tok and tok.hash or "none", t.data.hash)
-  elseif m.tokenizer.hash ~= t.model.hash then
-    list[#list + 1] = ("the tokenizer changed: hash %s, was %s"):format(m.tokenizer.hash, t.model.hash)
+  elseif (mine and mine.hash) ~= (t.model and t.model.hash) then
+    list[#list + 1] = ("the tokenizer changed: hash %s, was %s"):format(mine and mine.hash or "none", t.model and t.model.hash or "none")
   end
   list[#list + 1] = record.kernels_differ(config)
   return #list > 0 and table.concat(list, "; ") or nil

@@ -5,6 +5,7 @@
 
 local engine = require "switchyard.engine"
 local card = require "switchyard.card"
+local generate = require "switchyard.generate"
 local hooks = require "switchyard.hooks"
 local nn = require "switchyard.nn"
 local options = require "switchyard.options"
@@ -214,7 +215,9 @@ local function start(m, d, given)
   end
   o.name, o.rules = o.name or fresh_name(), engine.rules
   Run._check_name("train", o.name, not o.save)
+  local tok = m:_agreed_tokenizer("train", d)
   local r = Run._make(m, d, o)
+  m.tokenizer, m._assumed = tok, nil
   if o.save then keep_record(r, "train") end
   local ok, why = pcall(Run._launch, r)
   if not ok then give_back(r) error(why, 0) end
@@ -294,7 +297,7 @@ function methods:eval(batches)
 end
 
 --- r:sample(prompt, options) -> text of the model as it is between two steps
-function methods:sample(prompt, given) return self._m:generate(prompt or "\n", given) end
+function methods:sample(prompt, given) return self._m:generate(prompt or generate.opening(self._m), given) end
 
 --- r:checkpoint() -> path of the folder written: parameters, moments, states, step, journal
 function methods:checkpoint()
@@ -362,7 +365,8 @@ end
 
 --- r.samples: texts generated every r.sample_every steps, as {step=, text=}
 local function take_sample(r, step)
-  local text = r:sample("\n", {tokens = 80, seed = step})
+  local text = r:sample(nil, {tokens = 80, seed = step})
+  if type(text) == "table" then text = generate.text_of(r._m, text) end
   r.samples[#r.samples + 1] = {step = step, text = text}
   if r._store then r._store:sample(step, text) end
   engine.line(("sample at step %d: %s"):format(step, text))

@@ -118,7 +118,7 @@ static int32_t draw(struct choice *c, int64_t n, double temperature, int64_t top
     return c[m - 1].id;
 }
 
-/* engine.draw(logits, row, temperature, top_k, top_p, seed, index) -> id */
+/* engine.draw(logits, row, temperature, top_k, top_p, seed, index, ids) -> id, below ids where that is given */
 static int l_draw(lua_State *L)
 {
     struct sy_tensor *t = lsy_check_data(L, 1, "generate", "logits");
@@ -132,13 +132,14 @@ static int l_draw(lua_State *L)
     if (row < 1 || row > rows)
         return lsy_error(L, "generate: row %d of the logits is wanted, there are %d", (int)row,
                          (int)rows);
+    int64_t ids = luaL_optinteger(L, 8, n), among = ids > 0 && ids < n ? ids : n;
     const float *x = (const float *)sy_data(t) + (row - 1) * n;
-    struct choice *c = sy_alloc((size_t)n * sizeof *c); /* nothing raises from here to its end */
+    struct choice *c = sy_alloc((size_t)among * sizeof *c); /* nothing raises from here to its end */
     if (!c)
         return lsy_error(L, "generate: out of memory");
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < among; i++)
         c[i] = (struct choice){isnan(x[i]) ? -INFINITY : x[i], (int32_t)i};
-    int32_t id = draw(c, n, temperature, top_k, top_p, u);
+    int32_t id = draw(c, among, temperature, top_k, top_p, u);
     sy_free(c);
     lua_pushinteger(L, id);
     return 1;

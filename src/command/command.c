@@ -435,7 +435,7 @@ const struct sy_command sy_commands[] = {
      "  --step N         the last to compare\n"
      "  --code           as of resume", NULL},
     {"generate", "RUN \"PROMPT\" [--tokens N] [--temperature X] [--seed N]",
-     "write a text with the model of a run's newest checkpoint",
+     "write a text with the model of a run's newest checkpoint (token ids, where it has no tokenizer)",
      "  --tokens N       how many (200)\n"
      "  --temperature X  0: the likeliest token (0.8)\n"
      "  --top-k N        from the N likeliest (40; 0: all)\n"

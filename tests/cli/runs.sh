@@ -50,6 +50,12 @@ run 0 --runs "$folder/runs" runs
 has '^run  *state'
 has '^first .*done .*30/30 .*kB  '
 has '^empty .*new .*0/0 '
+run 0 --runs "$folder/runs" generate memory "5 7 9" --tokens 2
+has '^5 7 9 [0-9]* [0-9]* $'
+run 0 --runs "$folder/runs" generate memory --tokens 2
+has '^[0-9]* [0-9]* $'
+run 1 --runs "$folder/runs" generate memory "to be"
+says 'generate: the model has no tokenizer'
 run 0 runs --runs "$folder/runs" --json
 has '^{"name":"first","state":"done","step":30,"steps":30,.*"spark":\[[0-9.,]*\]}$'
 "$SWITCHYARD" -e 'for line in io.lines "'"$folder/out"'" do assert(line:match "^{.*}$") end' > "$folder/out2" 2> "$folder/err"

@@ -90,7 +90,7 @@ while r.state == "running" or r.state == "paused" do
   local what = state % 7
   if what == 0 then r:eval(1)
   elseif what == 1 then r:pause(); r:resume()
-  elseif what == 2 then m:generate("a", {tokens = 3, seed = state})
+  elseif what == 2 then m:generate({1}, {tokens = 3, seed = state})
   elseif what == 3 then busy = busy + (tensor.randn(40, 40):matmul(tensor.randn(40, 40))):sum():item() * 0 + 1
   elseif what == 4 then r:steps(3); r:wait()
   elseif what == 5 then busy = busy + (r.loss and 1 or 0); r:history "loss"; tostring(r)

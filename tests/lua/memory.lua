@@ -91,7 +91,7 @@ local function once(name)
   every(run, 3, function(self) self:eval(1) end)
   every(run, 6, function(self) self.batch = 3 end)
   run:resume():wait()
-  model_:generate("a", {tokens = 4})
+  model_:generate({1}, {tokens = 4})
   model_:loss(d, {batches = 1, batch = 2})
   run:history "loss"
   run:close()

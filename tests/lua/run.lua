@@ -119,7 +119,7 @@ do
   local evals, texts = {}, 0
   r = start(make(), {steps = 4}, function(self)
     evals[self.step] = self:eval(2)
-    texts = texts + #self:sample("a", {tokens = 2})
+    texts = texts + #self:sample({7}, {tokens = 2})
     self:hash()
   end):wait()
   is(#evals .. r.state, "4done", "eval, sample and hash in a hook")

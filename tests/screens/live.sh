@@ -29,7 +29,7 @@ press Enter
 type '/'
 press Enter
 press Escape
-enter 'r:sample("ab")'
+enter 'r:sample{1, 2}'
 sees "yard>" "a sample"
 enter 'for i = 1, 3000 do print("line " .. i) end print("flo" .. "od")'
 sees "flood" "a flood of lines beside it"
