@@ -67,6 +67,7 @@ docs.entries = {
    .. "code, series, journal and checkpoints: see train.resume. "
    .. "A script waits for its runs before it ends. Any of lr, clip, batch ... can be changed while it goes on: r.lr = 3e-4 "
    .. "holds from the next step; batch, context and accumulate trace and plan again; seed is fixed. "
+   .. "A validation part shorter than context + 1 is no validation, and a line says so. "
    .. "sampling: random windows begin anywhere, drawn with replacement; epoch takes every window once a pass over the text, "
    .. "shuffled anew for each; sequential goes in order, over and over. The windows drawn so far are counted and are the "
    .. "run's place in the data: each step takes the next batch * accumulate, so when these change nothing is seen twice or "

@@ -120,6 +120,13 @@ local function say_size(r)
       engine.bytes(c.total * 16), engine.bytes(r._arena), where))
 end
 
+-- r.val_loss stays nil where the validation part has no window, which is said unless it was wanted so.
+local function say_no_validation(r)
+  local options, n, context = (engine.data_spec(r._d) or {}).options, r._d.val.tokens, r._h:get "context"
+  if n > context or r._h:get "eval_every" == 0 or options and options.val == 0 then return end
+  engine.line(("%s: no validation: %d validation tokens are fewer than context %d + 1"):format(r.name, n, context))
+end
+
 local function tensors_of(m)
   local names, experts, states = {}, {}, {}
   for i, info in ipairs(m._info) do
@@ -151,6 +158,7 @@ end
 --- Among runs() from now on; its thread runs, paused if o.paused.
 function Run._launch(r)
   say_size(r)
+  say_no_validation(r)
   if r._o.paused then r._h:pause() end
   r._h:start() -- or there was no thread to be had
   runs.list[#runs.list + 1] = r
@@ -550,6 +558,7 @@ function Run.__newindex(r, name, value)
   elseif name == "steps" and value ~= old then
     tell_steps(r, value)
   end
+  if (name == "context" or name == "eval_every") and value ~= old then say_no_validation(r) end
 end
 
 function Run.__tostring(r)

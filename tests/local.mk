@@ -36,6 +36,7 @@ EXTRA_DIST += %D%/screens/lib.sh
 EXTRA_DIST += %D%/layers.txt
 EXTRA_DIST += %D%/peers/tokenizer.py %D%/peers/layouts.py %D%/peers/huggingface.py
 script_tests += %D%/lua/vocab.lua
+script_tests += %D%/cli/short.sh
 script_tests += %D%/peers/layouts.lua %D%/peers/huggingface.lua %D%/lua/tokenizer.lua
 # Made by `tests/peers/layouts.py --golden`.
 EXTRA_DIST += %D%/tokenizers
