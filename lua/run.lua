@@ -218,12 +218,12 @@ local function start(m, d, given)
   if m._run and (m._run:status().state == "running" or m._run:status().state == "paused") then
     error("train: this model is being trained by run '" .. m._run_name .. "'; stop it first (r:stop())", 0)
   end
+  local tok = m:_agreed_tokenizer("train", d)
   if d.vocab > m.cfg.vocab then
     error(("train: the data has token ids up to %d, the model's vocab is %d"):format(d.vocab - 1, m.cfg.vocab), 0)
   end
   o.name, o.rules = o.name or fresh_name(), engine.rules
   Run._check_name("train", o.name, not o.save)
-  local tok = m:_agreed_tokenizer("train", d)
   local r = Run._make(m, d, o)
   m.tokenizer, m._assumed = tok, nil
   if o.save then keep_record(r, "train") end

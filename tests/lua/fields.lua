@@ -73,7 +73,7 @@ end
 local names = {}
 for name in pairs(m) do names[#names + 1] = name end
 table.sort(names)
-is(table.concat(names, " "), "cfg family inputs layers params states tokenizer", "pairs of a model")
+is(table.concat(names, " "), "cfg family inputs layers params states", "pairs of a model")
 is(tostring(m.layers[1].moe.experts[1]), "{layer = 1, number = 1}", "an expert of a model is printed")
 nn.my_own = function() return 5 end
 is(nn.my_own(), 5, "what a user adds to a table of functions is there")

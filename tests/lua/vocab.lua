@@ -66,8 +66,6 @@ ok(pcall(wide.generate, wide, "the", {tokens = 200, temperature = 100, top_k = 0
 for name, case in pairs {["bpe, data in bytes"] = {make(bpe), data.text(folder .. "/text")},
                          ["bytes, data in bpe"] = {make(bytes), d},
                          ["learned, data in bytes"] = {wide, data.text(folder .. "/text")}} do
-  if case[1].cfg.vocab < case[2].vocab then case[1] = model.dense{layers = 1, dim = 16, heads = 2, context = 16, ffn_dim = 16,
-    vocab = 400} case[1].tokenizer = bytes end
   refuses(function() run(case[1], case[2]) end, name .. ": refused", "train: the data's tokenizer", "is not the model's",
     case[1].tokenizer.hash, case[2].tokenizer.hash, "tokenizer = m.tokenizer")
   refuses(function() case[1]:loss(case[2]) end, name .. ": its loss as well", "loss: the data's tokenizer")
