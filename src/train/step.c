@@ -300,9 +300,19 @@ static void check_peak(struct sy_trainer *t, double seconds)
         t->c.peak = fmax(sy_cpu_peak(t->c.bf16), rate);
 }
 
+/* A step in which the process was stopped (Ctrl-Z) tells nothing of the speed; a second one in a row does. */
+static bool was_stopped(struct sy_trainer *t, double seconds)
+{
+    double usual = t->smooth_weight > 0 ? t->smooth_seconds / t->smooth_weight : seconds;
+    t->long_step = !t->long_step && seconds > 0.2 && seconds > 10 * usual;
+    return t->long_step;
+}
+
 static void note_speed(struct sy_trainer *t, struct sy_status *s, double seconds, bool trained)
 {
     double tokens = tokens_of(t);
+    if (was_stopped(t, seconds))
+        seconds = t->smooth_seconds / t->smooth_weight;
     t->smooth_seconds = 0.9 * t->smooth_seconds + seconds;
     t->smooth_weight = 0.9 * t->smooth_weight + 1;
     double each = t->smooth_seconds / t->smooth_weight;

@@ -130,6 +130,7 @@ struct sy_trainer {
     /* the trainer thread's own, or the holder's */
     struct sy_hyper hyper;
     double smooth_seconds, smooth_weight;
+    bool long_step; /* the newest step counts for no speed: was_stopped() */
 };
 
 /* trainer.c; the lock is held. */

@@ -206,6 +206,37 @@ for how in end wait close "go on"; do
     ok '[ $code -eq 1 ] && grep -q "hook at step 1: .*oops" "$folder/out"' "a failed hook, $how: status 1"
 done
 
+sed 's/error "oops"/return tensor.concatenate{1}/' "$folder/hooked.lua" > "$folder/hinted.lua"
+run "$folder/hinted.lua" end
+ok '[ $code -eq 1 ] && grep -q "hook at step 1: .*concatenate.*; it is tensor.cat" "$folder/out"' "an error of a hook has its hint"
+
+# ---- stopped in a step and continued (Ctrl-Z, fg): the pause is no part of the speed ----
+
+cat > "$folder/stopped.lua" <<'END'
+local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
+local m = model.moe{layers = 2, dim = 64, heads = 2, context = 64, vocab = d.vocab, experts = 4, expert_dim = 64}
+train(m, d, {steps = 1000000, batch = 4, save = false, eval_every = 0})
+END
+# steps N: until the run has done so many
+steps()
+{
+    tries=0
+    while [ "$(grep -c '"loss"' "$folder/out")" -lt "$1" ] && [ $tries -lt 600 ]; do sleep 0.1; tries=$((tries + 1)); done
+}
+"$SWITCHYARD" --json "$folder/stopped.lua" > "$folder/out" 2> "$folder/err" &
+pid=$!
+steps 30
+kill -STOP $pid
+sleep 4
+before=$(grep -c '"loss"' "$folder/out")
+kill -CONT $pid
+steps $((before + 20))
+kill -TERM $pid
+wait $pid
+sed -n 's/.*"tok_s":\([0-9]*\).*/\1/p' "$folder/out" | sed -n "11,$((before + 20))p" | sort -n > "$folder/speeds"
+ok 'awk "{ v[NR] = \$1 } END { exit !(NR > 20 && v[1] > v[int(NR / 2)] / 10) }" "$folder/speeds"' \
+    "tok/s after a stop is that of the steps: $(head -n 1 "$folder/speeds") at least"
+
 # ---- what was read as what is said, where everything else is said ----
 
 mkdir "$folder/texts"
