@@ -69,7 +69,8 @@ docs.entries = {
    .. "holds from the next step; batch, context and accumulate trace and plan again; seed is fixed. "
    .. "A validation part shorter than context + 1 is no validation, and a line says so. "
    .. "sampling: random windows begin anywhere, drawn with replacement; epoch takes every window once a pass over the text, "
-   .. "shuffled anew for each; sequential goes in order, over and over. The windows drawn so far are counted and are the "
+   .. "shuffled anew for each, of which each begins at an offset of its own: up to a window's tokens at the text's ends "
+   .. "are left out of a pass; sequential goes in order, over and over. The windows drawn so far are counted and are the "
    .. "run's place in the data: each step takes the next batch * accumulate, so when these change nothing is seen twice or "
    .. "left out, and a step that is skipped has used its own up. When context changes, sequential goes on at the token "
    .. "that it had come to, and epoch begins a new pass. "
@@ -117,8 +118,8 @@ docs.entries = {
   {"run.layers", "r.layers[l].load -> tensor (E)    r.layers[l].experts[e]",
    "Load of the experts at the last step as a fraction of a fair share: 1 is fair, 0 is unused. nil for a layer "
    .. "without experts. l and e count from 1.", "r.layers[1].load"},
-  {"run:wait", "r:wait(step) -> r", "Wait until the run has done that step, or has ended or paused. Ctrl-C ends the wait, "
-   .. "not the run.", "r:wait(3).step"},
+  {"run:wait", "r:wait(step) -> r", "Wait until the run has done that step, or has ended or paused: with a step behind its "
+   .. "end, or without one, then. Ctrl-C ends the wait, not the run. Errors: a step below 0.", "r:wait(3).step"},
   {"run:pause", "r:pause() -> r", "Stop after the step that is being done; r:resume() goes on.", "r:pause():wait().state"},
   {"run:resume", "r:resume() -> r", "Go on after r:pause(), r:steps(n) or r:stop(); after r.steps = n a run "
    .. "that was done goes on as well.", "r:resume()"},
@@ -146,8 +147,9 @@ docs.entries = {
    .. "anything fails, or Ctrl-C ends it, the run is as it was before. Errors: a step not yet trained; a disk too full to "
    .. "keep the state of now meanwhile.", "s = r.step\nr:rewind(s - 1).step"},
   {"run:fork", "r:fork{step=, name=, paused=} -> r2", "A new run that leaves this one after that step (unless given: now) "
-   .. "and trains at once, with a model of its own; r is untouched. Checkpoints are shared by hard links; the series up to "
-   .. "that step are copied.", 'r:fork{name = "other"}:wait(r.step + 1):close()', options = "run:fork"},
+   .. "and trains at once, with a model of its own; r is untouched. It is as that step ended: what was set then, "
+   .. "before the next one (r:rewind(800), then r.lr = 5e-4), is not in r:fork{step = 800}; r:fork{} has all that was set until now. "
+   .. "Checkpoints are shared by hard links; the series up to that step are copied.", 'r:fork{name = "other"}:wait(r.step + 1):close()', options = "run:fork"},
   {"run:hash", "r:hash() -> string", "16 hex digits of parameters, moments and states. Equal hashes are equal runs: for "
    .. "fp32 the same under any number of threads and on every kernel set.", "r:hash()"},
   {"run:history", "r:history(name) -> tensor (n,2) of step, value, or (n,1+E) of step and E values",
@@ -283,10 +285,10 @@ local function rows_of(what)
   local rows = {["model:generate"] = require("switchyard.generate").rows, ["model:loss"] = require("switchyard.model")._loss_rows,
     ["train.resume"] = timeline.resume_rows, replay = require("switchyard.replay").rows, ["run:fork"] = timeline.fork_rows}
   if rows[what] then return rows[what] end
-  return require("switchyard.model")._rows()[what:match "^model%.(.*)$"]
+  return require("switchyard.model")._rows()[what:match "^model%.(.*)$"] or nil
 end
 
---- The entries as help.lua wants them; models that model.define made meanwhile have one of their options.
+--- The entries as help.lua wants them; models that model.define made meanwhile have one, with their options.
 function docs.list()
   local list, known = {}, {}
   for i, e in ipairs(docs.entries) do

@@ -123,8 +123,14 @@ local MEMBERS = read [[
   evaluation and training choose their mode themselves: train(m, d), m:loss(d), r:eval()  <- eval train_mode
   printed, a model shows its parameters; m:count() counts them     <- summary num_parameters
   it is r:checkpoint()                                             <- save_checkpoint
+  it is m:generate(prompt), between two steps of a run r:sample(prompt)  <- sample
   it is r:history "loss"                                           <- metrics log_metrics
   it is every(r, n, function(r) ... end)                           <- callback add_callback
+]]
+
+-- Too short to be taken for one where it stands alone.
+local LETTERS = read [[
+  it is a.T, or a:transpose(1, 2)                                  <- t
 ]]
 
 -- ---- options ----
@@ -245,7 +251,7 @@ end
 
 --- The same of a method or a field: those first.
 function foreign.member(name)
-  return MEMBERS[name] or foreign.name(name)
+  return MEMBERS[name] or LETTERS[name] or foreign.name(name)
 end
 
 --- Which of the options in `names` others call so, or nil.

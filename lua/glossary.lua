@@ -46,6 +46,9 @@ local rows = {
     .. "1.443 bits.", "model:loss", "nat"},
   {"perplexity", "exp of the loss in nats a token: among so many equally likely tokens the model hesitates. "
     .. "Here losses are shown, and math.exp(r.val_loss) is the perplexity.", "model:loss", "ppl"},
+  {"loss", "What training makes smaller: the mean cross entropy in nats a token. r.loss is that of the newest step on its own "
+    .. "batch, r.val_loss of the newest evaluation, m:loss(text) of any text; what a router adds (aux, z) is in none of them. "
+    .. "ln of the vocabulary's size is that of a model that knows nothing.", "run"},
   {"cross entropy", "The mean over tokens of -ln of the probability that the model gave to the right one, in "
     .. "nats.", "tensor:cross_entropy", "nll"},
   {"validation loss", "The loss on text that is not trained on (val= of a data set); where it rises while loss "

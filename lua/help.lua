@@ -320,6 +320,21 @@ local function print_known(name, text, list)
   if #names > 0 then print(wrap((text and "See also: " or "In " .. name .. ": ") .. table.concat(names, " "), "    ", 76)) end
 end
 
+-- Words and functions of Lua's, which its own manual describes.
+local LUAS = {}
+for name in ([[and break do else elseif end false for function goto if in local nil not or repeat return then true until while
+  assert collectgarbage dofile error getmetatable ipairs load loadfile next pairs pcall print rawequal rawget rawlen rawset
+  require select setmetatable tonumber tostring type warn xpcall coroutine debug io math os package string table utf8
+]]):gmatch "%S+" do LUAS[name] = true end
+
+-- What is said of such a name, or of a function of such a library; or nil.
+local function luas_own(name)
+  local library = name:match "^(%l[%w]*)%.[%w_]+$"
+  if LUAS[name] or library and LUAS[library] and type(rawget(_G, library)) == "table" and help.resolve(name) ~= nil then
+    return name .. " is Lua's own; see the Lua manual (www.lua.org/manual/5.4)", library
+  end
+end
+
 --- ?name, help "name" or help(value); without a name an introduction with the topics.
 function help.print(name)
   if name ~= nil and type(name) ~= "string" then
@@ -329,8 +344,12 @@ function help.print(name)
   local text, hits = help.text(name)
   local _, list = help.entries()
   local _, known = topics(list)
-  if text or known[name] then
-    print_known(name, text, list)
+  local own, within = luas_own(name)
+  if not within and (text or known[name]) then print_known(name, text, list) end
+  if own then
+    print(own)
+  elseif text or known[name] then
+    return
   elseif foreign.ask(name) then
     print(engine.clean(("nothing is called '%s' here; %s"):format(name, foreign.ask(name))))
   elseif #hits > 0 then

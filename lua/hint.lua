@@ -83,9 +83,18 @@ local function member(kind, name, source)
   return did_you_mean(name, engine.nearest(name, documented(mark)))
 end
 
+-- A name that a job will set: `x = r:wait().loss` was typed and has not ended.
+local function comes(name)
+  for _, job in ipairs(engine.jobs()) do
+    if (" " .. job.text):find("[^%w_.:]" .. name .. "%s*=[^=]") then
+      return ("job %d, which sets it, has not ended"):format(job.number)
+    end
+  end
+end
+
 --- What is said of a name that is not defined, where it is read (src/bind/strict.c).
 function hint.undefined(name)
-  local phrase = hint.global(name)
+  local phrase = comes(name) or hint.global(name)
   return ("undefined name '%s'%s"):format(name, phrase and "; " .. phrase or "")
 end
 

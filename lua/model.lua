@@ -84,10 +84,10 @@ function model.define(name, build, rows)
   return model[name]
 end
 
--- For the docs: option rows of every model that has some, by name.
+-- For the docs: option rows of every model by name, false of one without.
 function model._rows()
   local all = {}
-  for name, family in pairs(families) do all[name] = family.rows end
+  for name, family in pairs(families) do all[name] = family.rows or false end
   return all
 end
 

@@ -63,7 +63,7 @@ local function rows()
     {"keep", "integer", 2, 2, 1000000, help = "newest checkpoints that stay"},
     {"keep_every", "integer", 0, 0, 1 << 53, help = "checkpoints of steps divisible by it stay as well; 0: none"},
     {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
-    {"sampling", "string", "random", help = "windows of text: random (anywhere), epoch (each once a pass, shuffled) or sequential (in order)"},
+    {"sampling", "string", "random", help = "windows of text: random (anywhere), epoch (each once a pass, shuffled; up to a window's tokens are left out of a pass) or sequential (in order)"},
   } do list[#list + 1] = row end
   return list
 end
@@ -254,6 +254,7 @@ function methods:wait(step)
   if step ~= nil and math.type(step) ~= "integer" then
     error("wait: the step must be a whole number: it is " .. tostring(step), 2)
   end
+  if step and step < 0 then error(("wait: the step is %d, must be at least 0"):format(step), 2) end
   repeat -- what works on the run pauses it now and then
     while rawget(self, "_busy") do sleep(0.02) end
     self._h:wait(step)

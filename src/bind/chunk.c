@@ -45,7 +45,7 @@ static int add_hint(lua_State *L)
     return 1;
 }
 
-static void hint(lua_State *L)
+void lsy_hint(lua_State *L)
 {
     const char *message = lua_tostring(L, -1);
     if (!message || (!strstr(message, "attempt to ") && !strstr(message, " near ") &&
@@ -64,7 +64,7 @@ static void error_text(lua_State *L, bool one_line, struct sy_str *safe)
 {
     int top = lua_gettop(L) - 1;
     size_t n;
-    hint(L);
+    lsy_hint(L);
     if (lua_isstring(L, -1) || luaL_getmetafield(L, -1, "__tostring") != LUA_TNIL)
         luaL_tolstring(L, lua_isfunction(L, -1) ? -2 : -1, &n);
     else

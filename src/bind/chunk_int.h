@@ -11,6 +11,8 @@ void lsy_chunk_tell(struct lua_State *L, bool one_line);
 /* The same unless it comes of quit(), of an interrupt or of a closed pipe; what the chunk came
  * to. */
 enum sy_chunk_result lsy_chunk_failed(struct lua_State *L, bool one_line);
+/* Let the message at -1 end with what helps, where lua/hint.lua knows something.  [-0, +0, m] */
+void lsy_hint(struct lua_State *L);
 /* require(module)[name].  [-0, +1, e] */
 void lsy_push_function(struct lua_State *L, const char *module, const char *name);
 /* (module, function, value) -> require(module)[function](value) */

@@ -131,6 +131,12 @@ static void split_source(lua_State *L, const char *what)
             return; /* it stays at 3 */
         }
         lua_pop(L, 1);
+    } else if (lua_istable(L, 2)) {
+        int type = lua_getfield(L, 2, "val");
+        lua_pop(L, 1);
+        if (type == LUA_TSTRING || type == LUA_TTABLE)
+            lsy_error(L, "%s: val is a share, from 0 to 0.999; files of its own are named so: %s{train = ..., val = ...}",
+                      what, what);
     }
     lua_pushnil(L);
 }

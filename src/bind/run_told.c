@@ -6,7 +6,7 @@
 #include "bind/run_int.h"
 
 #include "base/str.h"
-#include "bind/chunk.h"
+#include "bind/chunk_int.h"
 #include "bind/host.h"
 #include "bind/job_int.h"
 #include "bind/look.h"
@@ -56,8 +56,10 @@ static void call_hooks(lua_State *L, void *ctx)
     lua_pushinteger(L, (lua_Integer)r->hook_step);
     r->in_hook = true;
     sy_chunk_aside(true);
-    if (lua_pcall(L, 1, 0, top + 1) != LUA_OK)
+    if (lua_pcall(L, 1, 0, top + 1) != LUA_OK) {
+        lsy_hint(L);
         hook_failed(r, luaL_tolstring(L, -1, NULL));
+    }
     sy_chunk_aside(false);
     r->in_hook = false;
     lua_settop(L, top);

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 __attribute__((format(printf, 1, 0))) static int fail(const char *fmt, const char *what)
 {
@@ -240,7 +241,7 @@ static int command_runs(int argc, char **argv, bool json)
     if (w.format == JSON)
         print_runs_json(&runs);
     else if (!runs.count) {
-        fputs("no runs in ", stdout);
+        fputs(access(sy_runs_dir(), F_OK) ? "no runs: there is no folder " : "no runs in ", stdout);
         sy_tell_text(sy_runs_dir());
         puts("");
     } else

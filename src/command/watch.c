@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RUNS 64
 #define LINE_SECONDS 2.0
@@ -71,7 +72,8 @@ static int add_live(void)
             status = add(runs.list[i].name);
     sy_runs_free(&runs);
     if (!status && !w.n) {
-        sy_err_set(&err, SY_E_NOTFOUND, "watch: no runs in %s", sy_runs_dir());
+        sy_err_set(&err, SY_E_NOTFOUND, access(sy_runs_dir(), F_OK) ? "watch: no runs: there is no folder %s" : "watch: no runs in %s",
+                   sy_runs_dir());
         status = fail(&err);
     }
     return status;

@@ -44,7 +44,11 @@ r:close() -- while the store is attached
 assert(s:close() and not pcall(s.flush, s))
 LUA
 run 0 --runs "$folder/runs" runs
+has "no runs: there is no folder $folder/runs"
+mkdir "$folder/runs"
+run 0 --runs "$folder/runs" runs
 has "no runs in $folder/runs"
+run 0 --runs "$folder/runs" --json runs
 run 0 --runs "$folder/runs" "$folder/make.lua"
 run 0 --runs "$folder/runs" runs
 has '^run  *state'

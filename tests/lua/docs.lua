@@ -183,6 +183,24 @@ ok(printed "tensor.clip":find("it is a:clamp(lo, hi)", 1, true), "?tensor.clip i
 ok(printed "!=" == "nothing is called '!=' here; not equal is ~= in Lua", "?!=", printed "!=")
 ok(printed "numel" == "nothing is called 'numel' here; the number of elements is a.size", "?numel", printed "numel")
 
+-- ---- Lua's own, which no entry of ours describes, and what is another's here ----
+
+for _, name in ipairs {"print", "pairs", "error", "for", "end", "math.abs", "string.format", "io.open", "os"} do
+  ok(printed(name) == name .. " is Lua's own; see the Lua manual (www.lua.org/manual/5.4)", "?" .. name, printed(name))
+end
+ok(printed "string":find "^data.string%(" and printed "string":find "string is Lua's own; see", "?string is both", printed "string")
+ok(not printed("train"):find "Lua's own" and not printed("math.nosuch"):find "Lua's own", "and nothing else is")
+ok(printed "m:sample":find("it is m:generate(prompt)", 1, true), "?m:sample", printed "m:sample")
+shows("loss", "m:loss(dataset", "r.loss a field", "loss a term", "What training makes smaller")
+shows("train", "up to a window's tokens at the text's ends are left out of a pass")
+shows("r:fork", "what was set then, before the next one", "is not in r:fork{step = 800}")
+
+-- ---- a model of one's own has an entry, so the prompt shows it ----
+
+local made = model.define("docs_own", function(cfg) end)
+ok(require("switchyard.show").text(made):find("model.docs_own{...}", 1, true), "what model.define gives is shown by its name",
+  require("switchyard.show").text(made))
+
 -- ---- what a router is given is written down ----
 
 local given

@@ -27,7 +27,7 @@ local function exists(path)
 end
 
 local names = 0
-for _, list in ipairs {upvalue(foreign.name, "NAMES"), upvalue(foreign.name, "MEMBERS")} do
+for _, list in ipairs {upvalue(foreign.name, "NAMES"), upvalue(foreign.name, "MEMBERS"), upvalue(foreign.member, "LETTERS")} do
   for name, phrase in pairs(list) do
     names = names + 1
     for path in phrase:gmatch "%f[%w_]([%a_][%w_]*[.:][%a_][%w_]*)" do
@@ -52,6 +52,13 @@ for name in pairs(upvalue(foreign.option, "OPTIONS")) do
   if not foreign.option(name, ours) then listed[#listed + 1] = name end
 end
 is(table.concat(listed, " "), "", "options of others lead to options of ours")
+tap.refuses(function() return known.a:t() end, "a:t()", "no field or method 't'; it is a.T")
+is(hint.undefined "t", "undefined name 't'", "a letter alone is no method")
+for _, what in ipairs {"text", "shards"} do
+  for _, val in ipairs {"va.txt", {"va.txt"}} do
+    tap.refuses(function() data[what]("x", {val = val}) end, what .. ": val of files", "val is a share", "data." .. what .. "{train = ..., val = ...}")
+  end
+end
 is(foreign.option("d_ff", {"ffn_dim"}), "ffn_dim", "to the one that is there")
 is(foreign.option("learning_rate", {"dim"}), nil, "and to none where it is not")
 

@@ -59,6 +59,8 @@ do
   is(r.state, "done", "and is done again")
   ok(tostring(r):find(("step %d/%d"):format(at + 7, at + 7), 1, true), "steps as it prints")
   refuses(function() r:steps(1) end, "steps(1) of a run that is done", "steps", "done", "r.steps")
+  refuses(function() r:wait(-1) end, "wait(-1)", "wait: the step is -1", "at least 0")
+  is(r:wait(1000).step, at + 7, "a step behind the end of a run that is done: at its end")
   refuses(function() r.steps = at + 6 end, "fewer steps than were done", "steps is " .. at + 6, "at step " .. at + 7, "r:stop()")
   is(r._h:get("steps"), at + 7, "and they stay as they were")
 end
