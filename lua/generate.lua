@@ -152,13 +152,22 @@ local function latter_half(ids, S)
   return table.move(ids, #ids - math.max(1, S // 2) + 1, #ids, 1, {})
 end
 
+-- The n-th id.  One that the tokenizer does not have (the vocab may be larger) is drawn again, among those it has; what
+-- meets none is as it is without this.
+local function draw(m, p, row, o, n)
+  local known = m.tokenizer and m.tokenizer.size
+  local id = engine.draw(p.logits, row, o.temperature, o.top_k, o.top_p, o.seed, n)
+  if not known or id < known then return id end
+  return engine.draw(p.logits, row, o.temperature, o.top_k, o.top_p, o.seed, -n, known)
+end
+
 -- Draw up to o.tokens after `ids`, which are ours; show(fresh) after each.  Returns those drawn.
 local function write_on(m, own, ids, o, show)
-  local S, fresh, known = m.cfg.context, {}, m.tokenizer and m.tokenizer.size -- of a larger vocab the rest has no text
+  local S, fresh = m.cfg.context, {}
   local stop = o.stop and m.tokenizer and m.tokenizer.eot
   local p, row, at = feed(m, own, ids, 1, 0, o.seed)
   for n = 1, o.tokens do
-    local id = engine.draw(p.logits, row, o.temperature, o.top_k, o.top_p, o.seed, n, known)
+    local id = draw(m, p, row, o, n)
     if id == stop then break end
     ids[#ids + 1], fresh[n] = id, id
     show(fresh)
