@@ -148,9 +148,9 @@ void sy__keys_guard(void)
  * meant for that, leaves what was typed so far on a list, and later keys are taken for its end. */
 void sy__keys_settle(void)
 {
-    if (!RL_ISSTATE(RL_STATE_CALLBACK))
-        return;
     for (int i = 0; i < SEQUENCE_MAX && RL_ISSTATE(RL_STATE_MULTIKEY); i++) {
+        if (!RL_ISSTATE(RL_STATE_CALLBACK)) /* a line was entered */
+            return;
         rl_execute_next(NO_KEY);
         rl_callback_read_char();
     }

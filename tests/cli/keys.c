@@ -233,6 +233,8 @@ static bool begin(const char *program, int mode)
     if (openpty(&terminal, &slave, NULL, NULL, &size))
         return false;
     tcgetattr(slave, &found);
+    found.c_lflag |= NOFLSH; /* else Ctrl-C throws away what was written and is not read yet */
+    tcsetattr(slave, TCSANOW, &found);
     write_history();
     fcntl(terminal, F_SETFL, O_NONBLOCK);
     fcntl(terminal, F_SETFD, FD_CLOEXEC);
