@@ -11,29 +11,35 @@
 local engine = require "switchyard.engine"
 local options = require "switchyard.options"
 local nn = {}
-local lua_math = package.loaded.math -- the users', of which ours is a copy
 local now -- the description being recorded, or nil
 
 local function description(what)
   return now or error(what .. ": only inside a model's function (see model.define)", 3)
 end
 
--- The function runs once for each program: what Lua itself draws would be frozen into each, another in every one.
-local function no_draw()
-  error("math.random: a model's function is run once and then repeated without Lua, so this would be one number for "
-    .. "all steps: use tensor.rand, randn or randint, or draw outside the function", 2)
+-- The function runs once for each program: what Lua itself draws would be frozen into each, another in every one.  The
+-- users' function (ours is a copy) is exchanged once, so that `local random = math.random` is this one, too.
+do
+  local lua_math = package.loaded.math
+  local random = lua_math.random
+  function lua_math.random(...)
+    if now then
+      error("math.random: a model's function is run once and then repeated without Lua, so this would be one number for "
+        .. "all steps: use tensor.rand, randn or randint, or draw outside the function", 2)
+    end
+    return random(...)
+  end
 end
 
 --- nn.describe(d, f, ...): run f under description d; ends the description even when f fails.
 function nn.describe(d, f, ...)
-  local before, random = now, lua_math.random
+  local before = now
   now = d
   d.path, d.aux, d.layer = {}, {}, nil
-  lua_math.random = no_draw
   local ok, a, b = xpcall(f, function(e)
     return type(e) == "string" and e or debug.traceback(tostring(e))
   end, ...)
-  now, lua_math.random = before, random
+  now = before
   if not ok then error(a, 0) end
   return a, b
 end

@@ -291,6 +291,9 @@ int sy_trainer_checkpoint_to(struct sy_trainer *t, const char *dir, const char *
 void sy_trainer_repeating(struct sy_trainer *t, bool on);
 /* Did its last save fail, and why (err, or NULL)?  So what came since the newest checkpoint would be lost. */
 bool sy_trainer_unsaved(struct sy_trainer *t, struct sy_err *err);
+/* Another process writes the run's directory: no checkpoint comes of this one any more, and it ends unsaved for this
+ * reason.  Any thread. */
+void sy_trainer_give_up_dir(struct sy_trainer *t, const char *why);
 /* The newest checkpoint of this trainer; false when there is none. */
 bool sy_trainer_saved(struct sy_trainer *t, struct sy_saved *out);
 

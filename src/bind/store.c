@@ -99,9 +99,13 @@ static void tell_alarm(struct box *b)
     enum sy_store_alarm alarm = sy_store_alarm(b->store, text);
     if (alarm) {
         sy_trainer_status(b->trainer, &s);
-        snprintf(line, sizeof line, "alarm: step %lld: record: %.480s; the run goes on%s", (long long)s.step,
-                 text, alarm == SY_STORE_WAITS ? ", what is to be written waits" : "");
+        snprintf(line, sizeof line, "alarm: step %lld: record: %.480s; the run goes on%s", (long long)s.step, text,
+                 alarm == SY_STORE_WAITS   ? ", what is to be written waits"
+                 : alarm == SY_STORE_TAKEN ? ", nothing of it is written any more"
+                                           : "");
     }
+    if (alarm == SY_STORE_TAKEN)
+        sy_trainer_give_up_dir(b->trainer, text);
     if (alarm || b->alarmed) /* each time: a rewind puts alarms out */
         sy_trainer_set_alarm(b->trainer, SY_ALARM_RECORD, alarm ? line : NULL);
     if (alarm && !b->alarmed) {

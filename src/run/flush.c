@@ -501,7 +501,7 @@ int sy__flush(struct sy_store *s, struct sy_err *err)
     }
     if (moved && !rc)
         sy__place_tell_moved(s, &why);
-    set_alarm(s, rc ? SY_STORE_WAITS : moved ? SY_STORE_MOVED : SY_STORE_FINE, &why);
+    set_alarm(s, s->taken ? SY_STORE_TAKEN : rc ? SY_STORE_WAITS : moved ? SY_STORE_MOVED : SY_STORE_FINE, &why);
     pthread_mutex_unlock(&s->db_lock);
     return rc ? sy_err_set(err, why.code, "%s", why.msg) : 0;
 }

@@ -6,9 +6,10 @@
  *
  *     each flush: is the folder still DIR/NAME?      another name: written there, under an alarm
  *                                                    deleted: an alarm; who made it makes it anew
- *                 is `lock` still ours?              taken anew, or an alarm
+ *                 is `lock` still ours?              taken anew; when another process has it: nothing is
+ *                                                    written any more
  *                 is run.sqlite what we have open?   deleted: written anew from what is open
- *                                                    another file: an alarm, it is not touched
+ *                                                    another file, or cut: an alarm, it is not touched
  *
  *  1. The folder is held open (base/dir.h).  SQLite opens by path: what it opened is compared with what
  *     is in the folder.
@@ -314,6 +315,7 @@ void sy__place_opened(struct sy_store *s)
     note_file(s, "run.sqlite", &s->db_file);
     s->cuts = sy__shm_cuts();
     s->wal_file.there = false; /* it is made when it is needed */
+    s->db_bytes = 0;
     s->shm_bytes = 0;
 }
 
@@ -406,6 +408,15 @@ static int write_anew(struct sy_store *s, struct sy_err *err)
     return 0;
 }
 
+static bool was_cut(struct sy_store *s)
+{
+    struct stat st;
+    if (stat_in(s, "run.sqlite", &st))
+        return false;
+    s->db_bytes = st.st_size > s->db_bytes ? st.st_size : s->db_bytes;
+    return st.st_size < s->db_bytes;
+}
+
 /* At the second look only: who deletes the whole folder is not to find new files in it. */
 static int check_db(struct sy_store *s, struct sy_err *err)
 {
@@ -417,6 +428,8 @@ static int check_db(struct sy_store *s, struct sy_err *err)
     s->missing = !whole;
     if (now.there && !is_file(&now, &s->db_file))
         return sy_err_set(err, SY_E_IO, "%s: %s/run.sqlite is another file now", s->where, s->dir.path);
+    if (was_cut(s))
+        return sy_err_set(err, SY_E_FORMAT, "%s: %s/run.sqlite was cut by another program", s->where, s->dir.path);
     if (whole && wal.there && !s->wal_file.there)
         s->wal_file = wal;
     if (whole)
@@ -434,6 +447,8 @@ static int check_lock(struct sy_store *s, struct sy_err *err)
     struct sy_lock *old = s->owner;
     if (take_lock(s, err)) {
         s->owner = old;
+        s->taken |= err->code == SY_E_STATE;
+        err->code = SY_E_IO; /* the world's failing, not whoever calls */
         return sy_err_prefix(err, "its lock was deleted");
     }
     sy_lock_sign(s->owner, s->id);
@@ -445,6 +460,8 @@ int sy__place_check(struct sy_store *s, bool *moved, struct sy_err *err)
 {
     enum sy_dir_state state = sy_dir_state(&s->dir);
     *moved = state == SY_DIR_MOVED;
+    if (s->taken)
+        return sy_err_set(err, SY_E_IO, "%s: its lock was deleted, and another process writes it", s->where);
     atomic_store(&s->lost, state == SY_DIR_REMOVED);
     if (state == SY_DIR_REMOVED)
         return sy_err_set(err, SY_E_IO, "%s: its directory %s was deleted", s->where, s->dir.path);

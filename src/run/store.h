@@ -133,8 +133,8 @@ int sy_store_truncate(struct sy_store *s, int64_t step, int64_t journal_last, st
 /* The same but for the journal, which stays: a resume comes to these steps again. */
 int sy_store_truncate_rows(struct sy_store *s, int64_t step, struct sy_err *err);
 /* What is wrong at present, and why: MOVED: the folder has another name, and is written there; WAITS: what
- * is to be written waits. */
-enum sy_store_alarm { SY_STORE_FINE, SY_STORE_MOVED, SY_STORE_WAITS };
+ * is to be written waits; TAKEN: another process writes the run, and this one never does again. */
+enum sy_store_alarm { SY_STORE_FINE, SY_STORE_MOVED, SY_STORE_WAITS, SY_STORE_TAKEN };
 enum sy_store_alarm sy_store_alarm(struct sy_store *s, char text[496]);
 
 /* ---- reading ---- */

@@ -94,6 +94,8 @@ struct sy_store {
     bool writable;
     bool building;      /* the folder has not got its name yet */
     atomic_bool lost;   /* the folder was deleted */
+    bool taken;         /* another process writes the run: we never do again */
+    off_t db_bytes;     /* of run.sqlite, the most that was seen: it never shrinks by itself */
     struct sy_dir dir;  /* the run's folder, held open */
     struct sy_lock *owner;
 

@@ -303,9 +303,21 @@ static void begin(struct sy_trainer *t, bool beside)
     s->result = (struct sy_saved){.step = -1};
 }
 
+void sy_trainer_give_up_dir(struct sy_trainer *t, const char *why)
+{
+    if (atomic_exchange(&t->saver.given_up, true))
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->unsaved = (struct sy_err)SY_ERR_INIT;
+    sy_err_set(&t->unsaved, SY_E_STATE, "%s", why);
+    pthread_mutex_unlock(&t->lock);
+}
+
 int sy__saver_save(struct sy_trainer *t, struct sy_err *err)
 {
     struct sy__saver *s = &t->saver;
+    if (atomic_load(&s->given_up))
+        return sy_err_set(err, SY_E_IO, "checkpoint: another process writes run '%s'", t->name);
     sy__saver_join(t);
     begin(t, false);
     double start = sy_now();
@@ -366,7 +378,7 @@ void sy__saver_border(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
     int64_t every = (int64_t)t->hyper.v[SY_HYPER_checkpoint_every], step = t->status.step;
-    if (s->dir.fd < 0 || s->off)
+    if (s->dir.fd < 0 || s->off || atomic_load(&s->given_up))
         return;
     if (s->flying && atomic_load(&s->landed))
         sy__saver_join(t);
@@ -390,7 +402,7 @@ void sy__saver_border(struct sy_trainer *t)
 
 bool sy__saver_wants_last(const struct sy_trainer *t)
 {
-    return t->saver.dir.fd >= 0 && !t->saver.ended && !t->saver.off;
+    return t->saver.dir.fd >= 0 && !t->saver.ended && !t->saver.off && !atomic_load(&t->saver.given_up);
 }
 
 void sy__saver_init(struct sy_trainer *t)

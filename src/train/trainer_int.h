@@ -70,6 +70,7 @@ struct sy__saver {
     int64_t keep_every; /* steps divisible by this stay as well; 0: none */
     float *copy; /* second buffer of p, m, v; kept from the first asynchronous save on */
     bool off;    /* sy_trainer_repeating */
+    atomic_bool given_up; /* sy_trainer_give_up_dir */
     bool due;    /* one waits for its turn */
     bool told;   /* that saving is synchronous */
     bool ended;  /* the state at the end was saved, or could not be; no step since */

@@ -230,6 +230,56 @@ do
   whole("db", 25, "files deleted")
 end
 
+-- What cannot be mended, each in a process of its own, for it ends with status 1: `act` is done between steps 5 and 10
+-- of a run, whose alarms are looked at until one has the text.
+local function unmended(name, act, alarm)
+  put(name .. ".lua", ([[
+    local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+    local r = train(model.dense{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, ffn_dim = 8}, d,
+      {name = %q, paused = true, steps = 40, batch = 2, checkpoint_every = 10})
+    r:steps(5):wait()
+    os.execute(%q)
+    r:steps(5):wait()
+    for _ = 1, 1000 do
+      if tostring(r:alarms()):find(%q, 1, true) then print("SEEN") break end
+      sleep(0.02)
+    end
+    r:steps(15):wait()
+    print("SAVED", r:checkpoint())
+  ]]):format(name, (act:gsub("RUNS", folder)), alarm))
+  return child(folder .. "/" .. name .. ".lua")
+end
+
+do -- the lock of a run that another process holds, which stands still, put in place of ours
+  put("holder.lua", ([[
+    local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+    local r = train(model.dense{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, ffn_dim = 8}, d,
+      {name = "holder", paused = true, steps = 5, batch = 2})
+    print "ready" io.stdout:flush()
+    while not io.open %q do sleep(0.02) end]]):format(folder .. "/stop"))
+  local holder = io.popen(("'%s' -E --runs '%s-other' '%s/holder.lua' 2>&1"):format(program, folder, folder))
+  for line in holder:lines() do if line == "ready" then break end end
+  local lock = assert(io.open(folder .. "-other/holder/lock"))
+  local pid = lock:read "a":match "%d+"
+  lock:close()
+  sh("kill -STOP " .. pid) -- it would take its own anew
+  local text, code = unmended("twice", "mv RUNS-other/holder/lock RUNS/twice/lock", "nothing of it is written any more")
+  sh("kill -CONT " .. pid)
+  put("stop", "")
+  holder:close()
+  t.ok(text:find "SEEN" and code == 1, "the lock was deleted and another process has one: an alarm, status 1", text)
+  t.ok(text:find "SAVED\tnil\tcheckpoint: another process writes run 'twice'", "no checkpoint is written any more", text)
+  t.ok(not get "twice/step-000020/MANIFEST", "nor one that is due")
+  local rows = child "log twice loss"
+  t.ok(rows:find "\n5%s" and not rows:find "\n15%s", "nor rows", rows)
+  sh "rm -rf RUNS-other"
+end
+
+do
+  local text, code = unmended("cut", "truncate -s 0 RUNS/cut/run.sqlite", "run.sqlite was cut by another program")
+  t.ok(text:find "SEEN" and code == 1, "a store that is cut where it lies: an alarm, status 1", text)
+end
+
 do
   local r = run("shm", 5)
   sh "truncate -s 0 RUNS/shm/run.sqlite-shm"

@@ -92,6 +92,8 @@ local function body(f)
   return function() model.frozen{vocab = 8, layers = 1, context = 4} end
 end
 t.refuses(body(function() return math.random() end), "math.random is refused", "math.random", "tensor.rand")
+local random = math.random
+t.refuses(body(function() return random(3) end), "also under another name", "math.random")
 ok(pcall(math.random), "... and itself again afterwards")
 t.refuses(body(function() nn.state("s", tensor.randn(3)) end), "a state that begins with a draw", "state", "'s'", "seed=")
 t.refuses(body(function() nn.state("s", tensor.zeros(3) + 1) end), "... with anything computed", "state", "'s'")
