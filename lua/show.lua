@@ -14,11 +14,12 @@ local function width() return math.max(20, engine.columns()) - 4 end
 
 local function is_name(k) return type(k) == "string" and k:match "^[%a_][%w_]*$" end
 
-local List = getmetatable(engine.list {}) -- whose text is made here
+local list_text = rawget(getmetatable(engine.list {}), "__tostring") -- is made here
 
 local function has_tostring(v)
   local meta = debug.getmetatable(v)
-  return type(meta) == "table" and meta ~= List and rawget(meta, "__tostring") ~= nil
+  local made = type(meta) == "table" and rawget(meta, "__tostring")
+  return made and made ~= list_text
 end
 
 local function key_order(a, b)

@@ -134,6 +134,8 @@ void lsy_ops_fill(lua_State *L, bool raw);
 void lsy_tensor_text(lua_State *L, struct sy_tensor *t);
 /* The table at the top is a list that print shows as the prompt does (print.c).  [-0, +0, m] */
 void lsy_list(lua_State *L);
+/* The same of a shape: to read a place that it has not is an error, negative ones count from the end. */
+void lsy_shape_list(lua_State *L);
 
 /* ---- writing (write.c) ---- */
 

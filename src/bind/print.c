@@ -327,19 +327,46 @@ static int list_equal(lua_State *L)
     return 1;
 }
 
-void lsy_list(lua_State *L)
+/* Whether a line of a user's asks: not C (ipairs, table.unpack), which looks for the end, nor our own modules. */
+static bool user_asks(lua_State *L)
 {
-    luaL_newmetatable(L, "switchyard.list");
+    lua_Debug at;
+    return lua_getstack(L, 1, &at) && lua_getinfo(L, "S", &at) && strcmp(at.what, "C") != 0 &&
+           strncmp(at.source, "=switchyard:", 12) != 0;
+}
+
+/* __index of a shape: places from -1 count from the end, others that it has not are refused. */
+static int shape_index(lua_State *L)
+{
+    lua_Integer n = (lua_Integer)lua_rawlen(L, 1), i = lua_isinteger(L, 2) ? lua_tointeger(L, 2) : 0;
+    if (i < 0 && i >= -n) {
+        lua_rawgeti(L, 1, n + 1 + i);
+        return 1;
+    }
+    if (!user_asks(L))
+        return 0;
+    return lsy_error(L, "shape: no dimension %s: it has %d", luaL_tolstring(L, 2, NULL), (int)n);
+}
+
+static void set_list(lua_State *L, const char *meta, lua_CFunction index)
+{
+    luaL_newmetatable(L, meta);
     bool whole = lua_getfield(L, -1, "__tostring") != LUA_TNIL; /* no: memory was out meanwhile */
     lua_pop(L, 1);
     if (!whole) {
         lua_pushnil(L);
         lua_setfield(L, -2, "__name"); /* an error calls it a table */
         lsy_set(L, "__eq", list_equal);
+        if (index)
+            lsy_set(L, "__index", index);
         lsy_set(L, "__tostring", list_text);
     }
     lua_setmetatable(L, -2);
 }
+
+void lsy_list(lua_State *L) { set_list(L, "switchyard.list", NULL); }
+
+void lsy_shape_list(lua_State *L) { set_list(L, "switchyard.shape", shape_index); }
 
 /* engine.list(t) -> t, which prints as the prompt shows it */
 static int engine_list(lua_State *L)

@@ -188,7 +188,7 @@ static int push_shape(lua_State *L, const struct sy_tensor *t)
         lua_pushinteger(L, t->shape[i]);
         lua_rawseti(L, -2, i + 1);
     }
-    lsy_list(L);
+    lsy_shape_list(L);
     return 1;
 }
 

@@ -75,6 +75,18 @@ for name in pairs(m) do names[#names + 1] = name end
 table.sort(names)
 is(table.concat(names, " "), "cfg family inputs layers params states", "pairs of a model")
 is(tostring(m.layers[1].moe.experts[1]), "{layer = 1, number = 1}", "an expert of a model is printed")
+local a = tensor.ones(2, 3)
+is(a.shape[1] .. a.shape[2] .. a.shape[-1] .. a.shape[-2], "2332", "places of a shape, from the end too")
+for _, place in ipairs {0, 3, -3, 1.5, "foo"} do
+  refuses(function() return a.shape[place] end, "a.shape[" .. place .. "]", "shape: no dimension " .. place .. ": it has 2")
+end
+is(#{table.unpack(a.shape, 1, 2)} .. table.concat(a.shape, "x") .. select("#", table.unpack(a.shape)), "22x32", "as lists are")
+is(rawget(a.shape, 5), nil, "rawget of a shape")
+local places = 0
+for _ in ipairs(a.shape) do places = places + 1 end
+is(places, 2, "ipairs of a shape")
+ok(a.shape == tensor.zeros(2, 3).shape and tostring(a.shape) == "{2, 3}", "equal, and printed")
+ok(tensor.ones(a.shape).size == 6 and a:view(a.shape).ndim == 2, "given to what takes a shape")
 nn.my_own = function() return 5 end
 is(nn.my_own(), 5, "what a user adds to a table of functions is there")
 nn.my_own = nil
