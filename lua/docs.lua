@@ -206,8 +206,8 @@ docs.entries = {
   {"nn.micro_batches", "nn.micro_batches() -> number", "Micro-batches of a step (accumulate) in training, else 1."},
   {"nn.observe", "nn.observe(name, x)", "Put a scalar or a vector out at every training step; r:history(name) has it then. "
    .. "Inside nn.layer the layer's number is appended: load.2."},
-  {"nn.input", "nn.input(name, default) -> tensor", "A number or a tensor (f32) that is read anew at every step: r[name] = "
-   .. "value changes it while the run goes on, at no cost. A tensor's name gets the layer's number inside nn.layer."},
+  {"nn.input", "nn.input(name, default, least, most) -> tensor", "A number or a tensor (f32) that is read anew at every step: r[name] = "
+   .. "value changes it while the run goes on, at no cost; least and most, if given, are what it may be set to. A tensor's name gets the layer's number inside nn.layer."},
   {"nn.loss", "nn.loss(name, value, weight)", "Add value * weight (scalars) to the training loss, never to an evaluation's, and "
    .. "observe value under name."},
   {"nn.scope", "nn.scope(name, f, ...) -> what f returns", "Names of parameters made in f begin with name and a dot."},

@@ -106,7 +106,7 @@ function Model.new(name, given)
     params = fields.only({}, "params", "parameter", true), states = fields.only({}, "states", "state", true),
     inputs = fields.only({}, "inputs", "input", true), layers = {},
   })
-  m._info, m._state_names, m._input_names, m._moe, m._programs = {}, {}, {}, {}, {}
+  m._info, m._state_names, m._input_names, m._ranges, m._moe, m._programs = {}, {}, {}, {}, {}, {}
   cfg.vocab_tokenizer = nil
   if not m.tokenizer and cfg.vocab == BYTES then
     m.tokenizer = tokenizer.bytes()
@@ -148,8 +148,9 @@ function Model:_add_state(key, t)
   self._state_names[#self._state_names + 1] = key
 end
 
-function Model:_add_input(name, t)
-  self.inputs[name] = t
+-- range: what it may be set to, a row of options.lua, or nil
+function Model:_add_input(name, t, range)
+  self.inputs[name], self._ranges[name] = t, range
   self._input_names[#self._input_names + 1] = name
 end
 

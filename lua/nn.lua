@@ -171,16 +171,19 @@ function nn.observe(name, x)
   d.graph:observe(d.layer and name .. "." .. d.layer or name, x)
 end
 
---- nn.input(name, default) -> tensor read anew at every step; r[name] = value changes it while it runs.
--- default: a number, or a tensor (f32).  Inside nn.layer the layer's number is appended.
-function nn.input(name, default)
+--- nn.input(name, default, least, most) -> tensor read anew at every step; r[name] = value changes it while it runs.
+-- default: a number, or a tensor (f32).  Inside nn.layer the layer's number is appended.  least, most: what it may be
+-- set to, elements of a tensor too.
+function nn.input(name, default, least, most)
   local d = description("input")
   if d.layer and type(default) ~= "number" then name = name .. "." .. d.layer end
   local value = d.model.inputs[name]
   if not value then
     value = type(default) == "number" and tensor(default) or default
     check_values("input", name, value)
-    d.model:_add_input(name, value)
+    local range = (least or most) and {name, "number", nil, least, most} or nil
+    if range then options.check_range("input", default, range) end
+    d.model:_add_input(name, value, range)
   end
   local known = d.inputs[name]
   if known then return known end
@@ -304,30 +307,6 @@ function nn.routers.softmax(logits, K, o)
   return gates, experts, p
 end
 
---- sigmoid scores; a bias that no gradient moves chooses, the scores weigh (DeepSeek-V3, 2024).  After
--- each step bias += gamma * sign(mean load - load).  normalize=false: the K scores as they are.
-function nn.routers.sigmoid(logits, K, o)
-  local E = logits.shape[2]
-  local s = logits:sigmoid()
-  local bias = nn.state("gate.e_score_correction_bias", tensor.zeros(E))
-  local _, experts = (s + bias):topk(K, -1)
-  local gates = s:gather(-1, experts)
-  if o.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
-  gates = gates * (o.scale or 1)
-  nn.observe("bias", bias:max() - bias:min())
-  local function update(load)
-    nn.update(bias, bias + (load * -1 + 1 / E):sign() * nn.input("gamma", o.gamma or 1e-3))
-  end
-  return gates, experts, s / (s:sum(-1, true) + 1e-20), update
-end
-
--- Loads of all micro-batches of a step: counts are whole numbers, so the bits are those of one large batch.
-local function step_load(load, assignments)
-  local n = nn.micro_batches()
-  if n == 1 then return load end
-  return nn.step_sum("load", (load * assignments):round()) / (assignments * n)
-end
-
 local moe_rows = {
   {"experts", "integer", nil, 1}, {"top_k", "integer", nil, 1}, {"expert_dim", "integer", nil, 1},
   {"router", "string", "softmax"}, {"aux", "number", 0.01, 0, 1e6}, {"z", "number", 0.001, 0, 1e6},
@@ -342,6 +321,37 @@ local function observe_health(load, importance, p, gates)
   nn.observe("gate", importance)
   nn.observe("gate_entropy", (p * (p + 1e-20):log()):sum() * (-1 / p.shape[1]))
   nn.observe("confidence", gates:max(-1):mean())
+end
+
+-- An option that may be changed while the model is trained, within the range of its row.
+local function setting(name, o)
+  for _, row in ipairs(moe_rows) do
+    if row[1] == name then return nn.input(name, o[name] or row[3], row[4], row[5]) end
+  end
+end
+
+--- sigmoid scores; a bias that no gradient moves chooses, the scores weigh (DeepSeek-V3, 2024).  After
+-- each step bias += gamma * sign(mean load - load).  normalize=false: the K scores as they are.
+function nn.routers.sigmoid(logits, K, o)
+  local E = logits.shape[2]
+  local s = logits:sigmoid()
+  local bias = nn.state("gate.e_score_correction_bias", tensor.zeros(E))
+  local _, experts = (s + bias):topk(K, -1)
+  local gates = s:gather(-1, experts)
+  if o.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
+  gates = gates * (o.scale or 1)
+  nn.observe("bias", bias:max() - bias:min())
+  local function update(load)
+    nn.update(bias, bias + (load * -1 + 1 / E):sign() * setting("gamma", o))
+  end
+  return gates, experts, s / (s:sum(-1, true) + 1e-20), update
+end
+
+-- Loads of all micro-batches of a step: counts are whole numbers, so the bits are those of one large batch.
+local function step_load(load, assignments)
+  local n = nn.micro_batches()
+  if n == 1 then return load end
+  return nn.step_sum("load", (load * assignments):round()) / (assignments * n)
 end
 
 -- Of all assignments, and of each expert's own; slots: an expert's, as a share of all assignments.
@@ -384,8 +394,8 @@ function nn.moe(x, o)
     local load, importance = experts:moe_load({experts = E}), p:mean(1)
     observe_health(load, importance, p, gates)
     if capacity > 0 then observe_drops(load, pos, capacity / (N * K)) end
-    nn.loss("balance", (load * importance):sum() * E, nn.input("aux", o.aux or 0.01))
-    nn.loss("z", logits:logsumexp(-1):square():mean(), nn.input("z", o.z or 0.001))
+    nn.loss("balance", (load * importance):sum() * E, setting("aux", o))
+    nn.loss("z", logits:logsumexp(-1):square():mean(), setting("z", o))
     if update then update(step_load(load, N * K)) end
   end
   if (o.shared_experts or 0) > 0 then

@@ -75,6 +75,13 @@ local function check_number(what, name, v, row)
   return v
 end
 
+--- Raise if a number, or an element of a tensor, is outside of the range of a row.
+function options.check_range(what, v, row)
+  if type(v) == "userdata" then v = v:table() end
+  if type(v) ~= "table" then return check_number(what, row[1], v, row) end
+  for _, element in ipairs(v) do options.check_range(what, element, row) end
+end
+
 local function check(what, name, v, row)
   local kind = row[2]
   if kind == "integer" or kind == "number" then return check_number(what, name, v, row) end

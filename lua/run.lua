@@ -542,6 +542,11 @@ function Run.__newindex(r, name, value)
     if type(fresh) ~= "userdata" or fresh.size ~= input.size then
       error(("train: %s takes %s"):format(name, input.size == 1 and "a number" or input.size .. " numbers"), 2)
     end
+    local range = r._m._ranges[name]
+    if range then
+      ok, kind = pcall(options.check_range, "train", value, range)
+      if not ok then options.raise(kind, 2) end
+    end
     engine.copy(input, fresh)
     return r._h:set_input(name, fresh)
   end

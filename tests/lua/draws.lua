@@ -97,6 +97,8 @@ t.refuses(body(function() return random(3) end), "also under another name", "mat
 ok(pcall(math.random), "... and itself again afterwards")
 t.refuses(body(function() nn.state("s", tensor.randn(3)) end), "a state that begins with a draw", "state", "'s'", "seed=")
 t.refuses(body(function() nn.state("s", tensor.zeros(3) + 1) end), "... with anything computed", "state", "'s'")
+t.refuses(body(function() nn.input("i", -1, 0, 1) end), "an input outside of its range", "input: i must be from 0 to 1: it is -1")
+t.refuses(body(function() nn.input("i", tensor{{0, 2}}, 0, 1) end), "an element of one", "input: i must be from 0 to 1: it is 2")
 t.refuses(body(function() nn.input("i", tensor.zeros(3) + 1) end), "an input likewise", "input", "'i'")
 t.refuses(body(function() tensor.randn(3, {grad = true}) end), "a draw that wants a gradient", "randn", "nn.param")
 t.refuses(body(function() return tensor.randn(3):item() end), "a draw has no value while it is recorded", "no values")

@@ -176,6 +176,12 @@ do
   refuses(function() r.top_k = 5 end, "r.top_k over experts", "top_k", "5", "4")
   refuses(function() r.top_k = 0 end, "r.top_k = 0", "top_k", "0")
   refuses(function() r.top_k = "x" end, "r.top_k = 'x'", "top_k", "x")
+  refuses(function() r.aux = -1 end, "r.aux = -1", "train: aux must be from 0 to 1000000: it is -1")
+  refuses(function() r.z = 1e7 end, "r.z = 1e7", "z must be from 0 to 1000000")
+  refuses(function() r.aux = 0 / 0 end, "r.aux = nan", "it is nan")
+  r.aux = 0.5
+  near(r.aux, 0.5, 0, "and what it refuses changes nothing")
+  r.aux = 0.01
   refuses(function() r.capacity = -1 end, "r.capacity = -1", "capacity", "-1")
   refuses(function() r.capacity = "x" end, "r.capacity = 'x'", "capacity", "number")
   refuses(function() r.aux = "x" end, "r.aux = 'x'", "aux", "number")
