@@ -108,28 +108,74 @@ local alerts = setmetatable({}, {__mode = "k"}) -- run -> list of {text, test, h
 local CALM = 100 -- steps at which a condition must not hold before it rings again: a loss jumps about its trend
 
 -- Fields of the run first, then globals; a number that is not there yet is NaN, of which every comparison is false.
-local function condition(what, text, r)
-  local function look(_, name)
-    local ok, v = pcall(function() return r[name] end)
-    if ok then return v == nil and 0 / 0 or v end
-    v = rawget(_G, name)
-    if v == nil then error(v == nil and tostring((select(2, pcall(function() return r[name] end)))):gsub("^.-:%d+: ", ""), 0) end
-    return v
+local function meaning(name, r)
+  local ok, v = pcall(function() return r[name] end)
+  if ok then return v == nil and 0 / 0 or v end
+  local of_users = rawget(_G, name)
+  if of_users == nil then error((tostring(v):gsub("^.-:%d+: ", "")), 0) end
+  return of_users
+end
+
+local WORDS = {}
+for word in ("and break do else elseif end false for function goto if in local nil not or repeat return then true until while")
+  :gmatch "%a+" do WORDS[word] = true end
+
+-- Names that a condition means: also those that and/or do not come to now.  Not fields behind a point, nor names of its own.
+local function names_of(text)
+  local names, own = {}, {}
+  text = text:gsub("%[(=*)%[.-%]%1%]", "''"):gsub("\\.", ""):gsub("(['\"]).-%1", "''"):gsub("%-%-[^\n]*", "")
+  for list in text:gmatch "function%s*%(([^)]*)%)" do
+    for name in list:gmatch "[%a_][%w_]*" do own[name] = true end
   end
+  for list in text:gmatch "%f[%w_]local%s+([%w_%s,]*)" do
+    for name in list:gmatch "[%a_][%w_]*" do own[name] = true end
+  end
+  for name in text:gmatch "[{,]%s*([%a_][%w_]*)%s*=[^=]" do own[name] = true end
+  text = text:gsub("%.%.", " , "):gsub("[.:]%s*[%a_][%w_]*", "")
+  for name in text:gmatch "%f[%w_]([%a_][%w_]*)" do
+    if not WORDS[name] and not own[name] then names[#names + 1] = name end
+  end
+  return names
+end
+
+local function condition(what, text, r)
+  local function look(_, name) return meaning(name, r) end
   local f, why = load("return " .. text, "=alert", "t", setmetatable({}, {__index = look}))
   if not f then engine.error(what .. ": " .. why:gsub("^alert:%d+: ", "")) end
+  for _, name in ipairs(names_of(text)) do
+    local ok, unknown = pcall(meaning, name, r)
+    if not ok then engine.error(what .. ": " .. unknown) end
+  end
   return f
 end
 
-local function check_alerts(r)
-  for _, a in ipairs(alerts[r] or {}) do
-    local ok, fires = pcall(a.test, r)
-    local rings = ok and fires and not (a.held and r.step - a.held <= CALM)
-    if ok and fires then a.held = r.step end
-    if rings then
-      print(("[%s] alert at step %d: %s (loss %.4g)\a"):format(r.name, r.step, a.text, r.loss or 0 / 0))
-    end
+local function remove_alert(r, gone)
+  local list = alerts[r]
+  for i, a in ipairs(list or {}) do
+    if a == gone then table.remove(list, i) break end
   end
+  if list and #list == 0 then
+    list.hook:remove()
+    alerts[r] = nil
+  end
+end
+
+-- One whose condition raises says so once.
+local function check_alert(r, a)
+  local ok, fires = pcall(a.test, r)
+  if not ok then
+    remove_alert(r, a)
+    return print(("[%s] alert at step %d: %s: taken away: %s"):format(r.name, r.step, a.text, tostring(fires)))
+  end
+  local rings = fires and not (a.held and r.step - a.held <= CALM)
+  if fires then a.held = r.step end
+  if rings then
+    print(("[%s] alert at step %d: %s (loss %.4g)\a"):format(r.name, r.step, a.text, r.loss or 0 / 0))
+  end
+end
+
+local function check_alerts(r)
+  for _, a in ipairs {table.unpack(alerts[r] or {})} do check_alert(r, a) end
 end
 
 local function alert(text, r)
@@ -236,7 +282,7 @@ row("who", "", "who()", "The variables that were defined here: name, and what th
 row("watch", "[RUN]", "watch(name)", "Show a run on the panel: of this session, or a stored one by name.", on_screen "watch", {screen = true})
 row("alert", "CONDITION", "alert(condition, r)", "Print a line and ring when the condition over the fields of the newest run (loss, val_loss, grad_norm, "
   .. "tok_s, load_max_mean, dead ...) becomes true, looked at after each step; again when it has not been so for 100 steps. Without one: those that are set; off: none. "
-  .. "alert(condition, r) is for another run; the condition may be a function of the run. Errors: an unknown field.", alert,
+  .. "alert(condition, r) is for another run; the condition may be a function of the run. One that raises at a step is told once and taken away. Errors: an unknown field, wherever it stands.", alert,
   {read = alert_arguments, example = 'alert("loss > 4 or dead > 3", r)'})
 row("hooks", "[RUN]", "hooks(r)", "The functions that every(r, n, f) calls between steps, by number: hooks(r)[1]:remove() takes the first away.",
   list_hooks, {read = one_name, example = "hooks(r)"})

@@ -46,6 +46,9 @@ expect ":alert that does not parse" "alert: unexpected symbol" "$model" "$text" 
 expect ":alert while it comes and goes" "done at step" "$model" "$text" "$train" 'r:pause():wait(); r.steps = r.step + 40' \
     'alert("loss > 0 and step % 2 == 0", r) r:resume():wait();'
 ok '[ "$(grep -c "alert at step" "$folder/out")" = 1 ]' "rings once"
+expect ":alert that raises at a step" "taken away: oops" "$model" "$text" "$train" 'r:pause():wait(); r.steps = r.step + 9' \
+    'n = r.step + 2; alert(function(r) if r.step > n then error("oops", 0) end end, r)' 'r:resume():wait(); print(alert(nil, r) .. " " .. r.state)'
+ok '[ "$(grep -c "taken away" "$folder/out")" = 1 ] && grep -q "no alerts done" "$folder/out"' "is told once"
 printf ':help\n' | "$SWITCHYARD" -E -i > "$folder/out" 2> /dev/null
 missing=$(sed -n '/commands\[\] = {/,/};/p' "${srcdir:-.}/src/desk/command.c" | grep -o '{"[a-z]*"' | tr -d '{"' |
     while read -r name; do grep -q "^  :$name " "$folder/out" || echo "$name"; done)

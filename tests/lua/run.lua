@@ -117,6 +117,19 @@ do
   is(r:resume():wait().state .. calls, "done1", "a hook may remove itself")
   alert("loss > 1e9", r)
   is(#hooks(r), 0, "alerts are not among them")
+  alert("off", r)
+  for condition, near in pairs {["loss < 3 and val_loos > 2"] = "val_loss", ["loss < 1e9 or stepp > 3"] = "step",
+                                ["loss > 1e9 and (step > 3 or math.abs(los) > 2)"] = "loss", ["loss < 1e9 or foo"] = "foo"} do
+    refuses(function() alert(condition, r) end, "alert: " .. condition, "alert: ", "unknown field", near)
+  end
+  is(alert(nil, r), "no alerts", "none of them is set")
+  for _, condition in ipairs {'loss > 1e9 and state == "foo.bar"', "loss > 1e9 or math.huge < step", "step == 1e9 and loss..'' == 'x'",
+                              "loss > 1e9 and ({foo = 1}).foo == 2", "loss > 1e9 and (function(x) return x end)(step)",
+                              "step > 0x1f00 and name:upper() == 'X' or step > 3e7", "dead==1e9 or step==1e9"} do
+    alert(condition, r)
+    alert("off", r)
+  end
+  ok(true, "names of its own, of others, in texts")
 
   local evals, texts = {}, 0
   r = start(make(), {steps = 4}, function(self)
