@@ -156,9 +156,10 @@ refused("an enormous context", function()
 end)
 r = train(fits, d, {steps = 100000, batch = 4, eval_every = 0, name = "lives"})
 r:wait(5) -- threads have their scratch then
+r:pause():wait() -- its series would grow meanwhile
 refused("a live batch", function() r.batch = 1000000 end)
 is(r.batch, 4, "the batch is what it was")
-is(r:wait(r.step + 5).state, "running", "and the run goes on")
+is(r:resume():wait(r.step + 5).state, "running", "and the run goes on")
 r:stop():wait()
 
 tap.done()
