@@ -157,6 +157,7 @@ end)
 r = train(fits, d, {steps = 100000, batch = 4, eval_every = 0, name = "lives"})
 r:wait(5) -- threads have their scratch then
 r:pause():wait() -- its series would grow meanwhile
+r:events() -- the store has written once, and has its buffers
 refused("a live batch", function() r.batch = 1000000 end)
 is(r.batch, 4, "the batch is what it was")
 is(r:resume():wait(r.step + 5).state, "running", "and the run goes on")
