@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2016  # conditions are evaluated in ok
 # What a terminal would obey does not come out, whatever brought it in: arguments, names, files, data, models, journals.
 # One hostile text at every exit; what a script prints by itself is its own business.
 # shellcheck source=tests/cli/lib.sh

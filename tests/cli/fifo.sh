@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2016,SC2015,SC2086  # conditions are evaluated in ok; words are split on purpose
 # What is no regular file in the place of one: nothing waits for it, and what cannot be read is named.
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2016,SC3045  # conditions are evaluated in ok; ulimit -v is in every sh of Debian
 # What the system does not give: output that cannot be written, threads and memory that are not to be had.
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"

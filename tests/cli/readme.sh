@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2034  # a count
 # The README's first lines do what it says of them, as a script and typed line by line: smaller, for the time.
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2016  # conditions are evaluated in ok
 # What goes to standard output, and as what: objects alone with --json, a command's result alone.
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"
