@@ -422,6 +422,8 @@ static int transact(struct sy_store *s, const struct batch *b, struct sy_err *er
         rc = sy__run(s, SY__COMMIT, err);
     if (rc)
         roll_back(s);
+    if (rc && err->code == SY_E_FORMAT)
+        sy__place_check_cut(s, err); /* since the look before: the cause, not what came of it */
     s->began = false;
     if (b->sync)
         sy__run(s, SY__SYNC_NORMAL, NULL);

@@ -312,10 +312,11 @@ static bool is_file(const struct sy__file *a, const struct sy__file *b)
 
 void sy__place_opened(struct sy_store *s)
 {
+    struct stat st;
     note_file(s, "run.sqlite", &s->db_file);
     s->cuts = sy__shm_cuts();
     s->wal_file.there = false; /* it is made when it is needed */
-    s->db_bytes = 0;
+    s->db_bytes = stat_in(s, "run.sqlite", &st) ? 0 : st.st_size;
     s->shm_bytes = 0;
 }
 
@@ -408,13 +409,16 @@ static int write_anew(struct sy_store *s, struct sy_err *err)
     return 0;
 }
 
-static bool was_cut(struct sy_store *s)
+int sy__place_check_cut(struct sy_store *s, struct sy_err *err)
 {
     struct stat st;
     if (stat_in(s, "run.sqlite", &st))
-        return false;
-    s->db_bytes = st.st_size > s->db_bytes ? st.st_size : s->db_bytes;
-    return st.st_size < s->db_bytes;
+        return 0;
+    if (st.st_size < s->db_bytes)
+        return sy_err_set(err, SY_E_FORMAT, "%s: %s/run.sqlite was cut by another program", s->where,
+                          s->dir.path);
+    s->db_bytes = st.st_size;
+    return 0;
 }
 
 /* At the second look only: who deletes the whole folder is not to find new files in it. */
@@ -428,8 +432,8 @@ static int check_db(struct sy_store *s, struct sy_err *err)
     s->missing = !whole;
     if (now.there && !is_file(&now, &s->db_file))
         return sy_err_set(err, SY_E_IO, "%s: %s/run.sqlite is another file now", s->where, s->dir.path);
-    if (was_cut(s))
-        return sy_err_set(err, SY_E_FORMAT, "%s: %s/run.sqlite was cut by another program", s->where, s->dir.path);
+    if (sy__place_check_cut(s, err))
+        return -1;
     if (whole && wal.there && !s->wal_file.there)
         s->wal_file = wal;
     if (whole)

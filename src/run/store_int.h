@@ -146,6 +146,7 @@ bool sy__place_guard(struct sy_store *s);
 /* Are folder, lock and database those that were opened?  Mends what it can; db_lock is held.  *moved: they
  * are, under another name. */
 int sy__place_check(struct sy_store *s, bool *moved, struct sy_err *err);
+int sy__place_check_cut(struct sy_store *s, struct sy_err *err); /* FORMAT: run.sqlite is shorter than it was */
 void sy__place_tell_moved(const struct sy_store *s, struct sy_err *err);
 
 /* ---- shm.c ---- */

@@ -1255,6 +1255,24 @@ static void test_idle(void)
     sy_metrics_free(m);
 }
 
+/* Before the first flush, and after one: what is said is the cause, not that SQLite finds it damaged. */
+static void test_cut_file(void)
+{
+    for (int flushed = 0; flushed < 2; flushed++) {
+        struct sy_err err = SY_ERR_INIT;
+        char name[16], path[64];
+        snprintf(name, sizeof name, "shorter%d", flushed);
+        snprintf(path, sizeof path, "%s/%s/run.sqlite", dir, name);
+        struct sy_store *s = make(name, &err);
+        tap_ok(!flushed || !sy_store_flush(s, &err), "run.sqlite %s", err.msg);
+        tap_ok(!truncate(path, 0), "is cut %s flush", flushed ? "after a" : "before the first");
+        sy_store_add(s, SY_STORE_EVENTS, 1, "test", "", NULL, 0, NULL);
+        tap_ok(sy_store_flush(s, &err) && err.code == SY_E_FORMAT && strstr(err.msg, "was cut by another"), "%s",
+               err.msg);
+        sy_store_close(s, NULL);
+    }
+}
+
 int main(void)
 {
     size_t before = sy_mem_live();
@@ -1278,6 +1296,7 @@ int main(void)
     test_memory();
     test_damage();
     test_foreign();
+    test_cut_file();
     test_version_1();
     test_list();
     test_idle();
