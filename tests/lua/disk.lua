@@ -230,7 +230,8 @@ do
   whole("db", 25, "files deleted")
 end
 
--- What cannot be mended, each in a process of its own, for it ends with status 1: `act` is done between steps 5 and 10
+-- What cannot be mended, each in a process of its own, for it ends with status 1: `act` is done between steps 5, which
+-- are on the disk, and 10
 -- of a run, whose alarms are looked at until one has the text.
 local function unmended(name, act, alarm)
   put(name .. ".lua", ([[
@@ -238,6 +239,7 @@ local function unmended(name, act, alarm)
     local r = train(model.dense{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, ffn_dim = 8}, d,
       {name = %q, paused = true, steps = 40, batch = 2, checkpoint_every = 10})
     r:steps(5):wait()
+    r._store:flush()
     os.execute(%q)
     r:steps(5):wait()
     for _ = 1, 1000 do
