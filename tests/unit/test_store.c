@@ -1260,7 +1260,7 @@ static void test_cut_file(void)
 {
     for (int flushed = 0; flushed < 2; flushed++) {
         struct sy_err err = SY_ERR_INIT;
-        char name[16], path[64];
+        char name[16], path[128];
         snprintf(name, sizeof name, "shorter%d", flushed);
         snprintf(path, sizeof path, "%s/%s/run.sqlite", dir, name);
         struct sy_store *s = make(name, &err);
