@@ -8,17 +8,13 @@
 #include <stdbool.h>
 #include <string.h>
 
-struct chunk {
-    int64_t steps[SY_METRICS_CHUNK];
-    float values[]; /* [SY_METRICS_CHUNK][width] */
-};
-
 struct series {
     char *name; /* owned */
     int width;
-    int64_t rows, first;   /* rows before `first`, a whole number of chunks, are not here any more */
-    struct chunk **chunks; /* owned; at least one; NULL: gone */
+    int64_t rows, first; /* rows before `first`, a whole number of chunks, are not here any more */
+    char **chunks;       /* owned; at least one; NULL: gone.  Row after row: an int64_t, the values */
     int nchunks, room;
+    int64_t newest; /* rows that the newest chunk has room for; the others have SY_METRICS_CHUNK */
 };
 
 struct sy_metrics {
@@ -34,6 +30,40 @@ struct sy_metrics {
 };
 
 #define KEPT 2 /* chunks of a series that stay whole */
+#define FIRST 16 /* rows of a new series */
+#define GROWTH 4
+
+/* ---- rows in chunks ---- */
+
+static size_t row_bytes(const struct series *s)
+{
+    return sizeof(int64_t) + (size_t)s->width * sizeof(float);
+}
+
+static char *row_at(const struct series *s, int64_t row)
+{
+    return s->chunks[row / SY_METRICS_CHUNK] + (size_t)(row % SY_METRICS_CHUNK) * row_bytes(s);
+}
+
+static int64_t step_at(const struct series *s, int64_t row)
+{
+    int64_t step; /* rows are not aligned for it */
+    memcpy(&step, row_at(s, row), sizeof step);
+    return step;
+}
+
+static void get_values(const struct series *s, int64_t row, int column, int n, float *values)
+{
+    memcpy(values, row_at(s, row) + sizeof(int64_t) + (size_t)column * sizeof(float),
+           (size_t)n * sizeof(float));
+}
+
+static void put_row(struct series *s, int64_t row, int64_t step, const float *values)
+{
+    char *to = row_at(s, row);
+    memcpy(to, &step, sizeof step);
+    memcpy(to + sizeof step, values, (size_t)s->width * sizeof(float));
+}
 
 struct sy_metrics *sy_metrics_new(struct sy_err *err)
 {
@@ -72,22 +102,42 @@ void sy_metrics_free(struct sy_metrics *m)
     sy_free(m);
 }
 
-static int add_chunk(struct series *s)
+static int add_chunk(struct series *s, int64_t rows)
 {
     if (s->nchunks == s->room) {
-        int room = s->room ? 2 * s->room : 8;
-        struct chunk **grown = sy_realloc(s->chunks, (size_t)room * sizeof *grown);
+        int room = s->room ? 2 * s->room : 1;
+        char **grown = sy_realloc(s->chunks, (size_t)room * sizeof *grown);
         if (!grown)
             return -1;
         s->chunks = grown;
         s->room = room;
     }
-    size_t bytes = sizeof(struct chunk) + (size_t)SY_METRICS_CHUNK * (size_t)s->width * sizeof(float);
-    struct chunk *c = sy_alloc(bytes);
+    char *c = sy_alloc((size_t)rows * row_bytes(s));
     if (!c)
         return -1;
     s->chunks[s->nchunks++] = c;
+    s->newest = rows;
     return 0;
+}
+
+/* Of many series most have few rows, so the first chunk begins small. */
+static int grow_newest(struct series *s)
+{
+    int64_t rows = GROWTH * s->newest < SY_METRICS_CHUNK ? GROWTH * s->newest : SY_METRICS_CHUNK;
+    char *grown = sy_realloc(s->chunks[s->nchunks - 1], (size_t)rows * row_bytes(s));
+    if (!grown)
+        return -1;
+    s->chunks[s->nchunks - 1] = grown;
+    s->newest = rows;
+    return 0;
+}
+
+static int make_room(struct series *s)
+{
+    int64_t c = s->rows / SY_METRICS_CHUNK, at = s->rows % SY_METRICS_CHUNK;
+    if (c >= s->nchunks)
+        return add_chunk(s, SY_METRICS_CHUNK);
+    return c == s->nchunks - 1 && at >= s->newest ? grow_newest(s) : 0;
 }
 
 static struct series *new_series(const char *name, int width)
@@ -97,7 +147,7 @@ static struct series *new_series(const char *name, int width)
         return NULL;
     s->width = width;
     s->name = sy_strdup(name);
-    if (!s->name || add_chunk(s)) {
+    if (!s->name || add_chunk(s, FIRST)) {
         free_series(s);
         return NULL;
     }
@@ -144,14 +194,10 @@ void sy_metrics_add(struct sy_metrics *m, int series, int64_t step, const float 
 {
     pthread_mutex_lock(&m->lock);
     struct series *s = m->series[series];
-    int64_t at = s->rows % SY_METRICS_CHUNK, c = s->rows / SY_METRICS_CHUNK;
-    if (c >= s->nchunks && add_chunk(s)) {
+    if (make_room(s))
         m->lost++;
-    } else {
-        s->chunks[c]->steps[at] = step;
-        memcpy(s->chunks[c]->values + at * s->width, values, (size_t)s->width * sizeof *values);
-        s->rows++;
-    }
+    else
+        put_row(s, s->rows++, step, values);
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -199,18 +245,11 @@ int64_t sy_metrics_read(struct sy_metrics *m, int series, int column, int64_t fi
     const struct series *s = m->series[series];
     n = first < s->first ? 0 : first + n > s->rows ? s->rows - first : n;
     for (int64_t i = 0; i < n; i++) {
-        const struct chunk *c = s->chunks[(first + i) / SY_METRICS_CHUNK];
-        int64_t at = (first + i) % SY_METRICS_CHUNK;
-        steps[i] = c->steps[at];
-        values[i] = c->values[at * s->width + column];
+        steps[i] = step_at(s, first + i);
+        get_values(s, first + i, column, 1, values + i);
     }
     pthread_mutex_unlock(&m->lock);
     return n < 0 ? 0 : n;
-}
-
-static int64_t step_at(const struct series *s, int64_t row)
-{
-    return s->chunks[row / SY_METRICS_CHUNK]->steps[row % SY_METRICS_CHUNK];
 }
 
 int64_t sy_metrics_copy(struct sy_metrics *m, int series, int64_t first, int64_t n, int64_t *steps,
@@ -218,13 +257,10 @@ int64_t sy_metrics_copy(struct sy_metrics *m, int series, int64_t first, int64_t
 {
     pthread_mutex_lock(&m->lock);
     const struct series *s = m->series[series];
-    size_t width = (size_t)s->width;
     n = first < s->first ? 0 : first + n > s->rows ? s->rows - first : n;
     for (int64_t i = 0; i < n; i++) {
-        const struct chunk *c = s->chunks[(first + i) / SY_METRICS_CHUNK];
-        size_t at = (size_t)((first + i) % SY_METRICS_CHUNK);
-        steps[i] = c->steps[at];
-        memcpy(values + (size_t)i * width, c->values + at * width, width * sizeof *values);
+        steps[i] = step_at(s, first + i);
+        get_values(s, first + i, 0, s->width, values + i * s->width);
     }
     pthread_mutex_unlock(&m->lock);
     return n < 0 ? 0 : n;
@@ -252,10 +288,8 @@ int64_t sy_metrics_last(struct sy_metrics *m, int series, float *values)
     pthread_mutex_lock(&m->lock);
     const struct series *s = m->series[series];
     if (s->rows > s->first) {
-        const struct chunk *c = s->chunks[(s->rows - 1) / SY_METRICS_CHUNK];
-        int64_t at = (s->rows - 1) % SY_METRICS_CHUNK;
-        step = c->steps[at];
-        memcpy(values, c->values + at * s->width, (size_t)s->width * sizeof *values);
+        step = step_at(s, s->rows - 1);
+        get_values(s, s->rows - 1, 0, s->width, values);
     }
     pthread_mutex_unlock(&m->lock);
     return step;
@@ -284,8 +318,7 @@ void sy_metrics_truncate(struct sy_metrics *m, int64_t step)
     note_cut(m, step);
     for (int i = 0; i < m->count; i++) {
         struct series *s = m->series[i];
-        while (s->rows > s->first && s->chunks[(s->rows - 1) / SY_METRICS_CHUNK]
-                                  ->steps[(s->rows - 1) % SY_METRICS_CHUNK] > step)
+        while (s->rows > s->first && step_at(s, s->rows - 1) > step)
             s->rows--;
     }
     pthread_mutex_unlock(&m->lock);

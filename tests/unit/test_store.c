@@ -393,6 +393,56 @@ static void test_forgotten(void)
     sy_metrics_free(m);
 }
 
+/* Of 100,000 series most have few rows. */
+static void test_small(void)
+{
+    enum { NAMES = 1000, ROWS = 3 * SY_METRICS_CHUNK };
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    size_t before = sy_mem_live();
+    char name[32];
+    for (int i = 0; i < NAMES; i++) {
+        const float v = (float)i;
+        snprintf(name, sizeof name, "user.%d", i);
+        sy_metrics_add(m, sy_metrics_series(m, name, 1, NULL), 1, &v);
+    }
+    size_t each = (sy_mem_live() - before) / NAMES;
+    tap_ok(each < 600, "a series of one row takes %zu bytes", each);
+    int wide = sy_metrics_series(m, "wide", 3, NULL), wrong = 0;
+    for (int64_t step = 1; step <= ROWS; step++) {
+        const float row[3] = {(float)step, (float)step / 2, -(float)step};
+        sy_metrics_add(m, wide, step, row);
+    }
+    for (int64_t i = 0; i < ROWS; i++) {
+        int64_t step = 0;
+        float row[3];
+        wrong += sy_metrics_copy(m, wide, i, 1, &step, row) != 1 || step != i + 1 || row[0] != (float)step ||
+                 row[1] != (float)step / 2 || row[2] != -(float)step;
+    }
+    tap_is_int(wrong, 0, "it grows and keeps its rows");
+    sy_metrics_free(m);
+}
+
+/* Without memory a row is lost, and the ones before it and behind it are not. */
+static void test_small_lost(void)
+{
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    int one = sy_metrics_series(m, "loss", 1, NULL);
+    int64_t steps[64];
+    float values[64];
+    for (int64_t step = 1; step <= 40; step++) {
+        const float v = (float)step;
+        if (step == 17) /* where the room ends */
+            sy_mem_fail_at(1);
+        sy_metrics_add(m, one, step, &v);
+        sy_mem_fail_at(0);
+    }
+    int64_t n = sy_metrics_read(m, one, 0, 0, 64, steps, values);
+    tap_ok(n == 39 && sy_metrics_lost(m) == 1 && steps[15] == 16 && steps[16] == 18 && steps[38] == 40 &&
+               values[38] == 40,
+           "%lld rows, %lld lost", (long long)n, (long long)sy_metrics_lost(m));
+    sy_metrics_free(m);
+}
+
 static void count_status(void *ctx, struct sy_store_status *out)
 {
     ++*(int *)ctx;
@@ -1301,6 +1351,8 @@ int main(void)
     test_list();
     test_idle();
     test_forgotten();
+    test_small();
+    test_small_lost();
     test_no_thread();
     tap_is_int((int64_t)sy_mem_live(), (int64_t)before, "nothing leaks");
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
