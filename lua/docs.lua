@@ -120,10 +120,12 @@ docs.entries = {
    .. "without experts. l and e count from 1.", "r.layers[1].load"},
   {"run:wait", "r:wait(step) -> r", "Wait until the run has done that step, or has ended or paused: with a step behind its "
    .. "end, or without one, then. Ctrl-C ends the wait, not the run. Errors: a step below 0.", "r:wait(3).step"},
-  {"run:pause", "r:pause() -> r", "Stop after the step that is being done; r:resume() goes on.", "r:pause():wait().state"},
+  {"run:pause", "r:pause() -> r", "Stop after the step that is being done; r:resume() goes on. Where that "
+   .. "takes long, a line says which micro-batch it is at.", "r:pause():wait().state"},
   {"run:resume", "r:resume() -> r", "Go on after r:pause(), r:steps(n) or r:stop(); after r.steps = n a run "
    .. "that was done goes on as well.", "r:resume()"},
-  {"run:stop", "r:stop() -> r", "End the run after the step that is being done.", "r:stop():wait().state"},
+  {"run:stop", "r:stop() -> r", "End the run. A step that is being done is given up: it is as if it had never begun, and "
+   .. "r:resume() or another process does it anew.", "r:stop():wait().state"},
   {"run:close", "r:close()", "Stop the run and give back its memory: gradients, moments, activations, series. The "
    .. "model stays.", 'train(model.dense{layers = 1, dim = 8, heads = 2, vocab = d.vocab, context = 8}, d,'
    .. ' {steps = 1, batch = 1, context = 8, name = "brief"}):wait():close()'},

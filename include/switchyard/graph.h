@@ -79,6 +79,10 @@ size_t sy_program_bytes(const struct sy_program *p); /* arena it wants */
 int sy_program_attach(struct sy_program *p, void *arena, struct sy_err *err);
 /* One pass, then what is carried.  seed and step key the random operations.  Errors: those of operations at run time. */
 int sy_program_run(struct sy_program *p, uint64_t seed, uint64_t step, struct sy_err *err);
+/* The same, but `ends` is asked before each operation, and true gives the pass up: 1; nothing is carried or updated,
+ * and outputs and gradients are worth nothing, as after an error. */
+int sy_program_run_until(struct sy_program *p, uint64_t seed, uint64_t step, bool (*ends)(void *ctx), void *ctx,
+                         struct sy_err *err);
 /* Only the state updates (after the last micro-batch), when spec.updates was false. */
 int sy_program_update_states(struct sy_program *p);
 

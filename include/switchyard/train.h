@@ -15,6 +15,8 @@
  *  2. A step: batch -> program (once a micro-batch) -> norm and check -> AdamW -> state updates.
  *     Nothing is allocated in it and nothing of Lua runs, but for the callbacks at its end.
  *     A step that the spike rule skips (train/spike.h) ends after the check: it counts, and has changed nothing.
+ *     A step, or the evaluation after it, that is under way when an end is asked for (stop, free) is given up between
+ *     two operations: it is as if it had never begun, and a resume does it anew.  Pause and hold wait for it.
  *  3. hold() parks the trainer at a border; the holder alone may then touch parameters, programs'
  *     inputs, and states, until release().
  */
@@ -67,6 +69,7 @@ struct sy_status {
     int64_t dead;           /* experts without a token at this step, all layers */
     int64_t val_step;       /* step of val_loss */
     int64_t skipped;        /* steps that the spike rule skipped */
+    bool owes_eval;         /* the evaluation of this step was given up, and comes before the next step */
     uint32_t alarms;        /* bit i: alarm i is on (enum sy_alarm) */
     struct sy_err error;    /* when FAILED */
 };
@@ -88,7 +91,8 @@ struct sy_train_config {
     void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);
     /* "checkpoint" (saved), "note", "alarm" ("alarm: step N: NAME: ...", SY_ALARM_MAP), "skip" (a step was
      * skipped), or "rewind" (max_skips and auto_rewind: the run is paused, sy_trainer_rewind_wanted says for
-     * which steps), with a line for people; at a border, on the thread that stands there. */
+     * which steps), with a line for people; at a border, on the thread that stands there, but for a note on
+     * what takes long, which comes from the midst of a step. */
     void (*on_event)(void *ctx, const char *kind, const char *text);
     /* Something that sy_trainer_wait or sy_trainer_held look at has changed.  Called with the trainer locked: it may
      * only wake whoever looks. */

@@ -131,9 +131,17 @@ int sy_program_update_states(struct sy_program *p) { return update(p, false); }
 
 int sy_program_run(struct sy_program *p, uint64_t seed, uint64_t step, struct sy_err *err)
 {
+    return sy_program_run_until(p, seed, step, NULL, NULL, err);
+}
+
+int sy_program_run_until(struct sy_program *p, uint64_t seed, uint64_t step, bool (*ends)(void *ctx), void *ctx,
+                         struct sy_err *err)
+{
     uint64_t before = sy_now_ns();
     for (int i = 0; i < p->ninstrs; i++) {
         struct sy__instr *x = &p->instrs[i];
+        if (ends && ends(ctx))
+            return 1;
         if (run_instr(x, seed, step, err))
             return -1;
         uint64_t now = sy_now_ns();

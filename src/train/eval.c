@@ -1,6 +1,7 @@
 /* Evaluation: mean loss over fixed windows of the validation text, without auxiliary losses.  The windows
  * depend on the text, the context and their number alone (sy_eval_windows); the plan's batch says only how
- * many go through the program at once.  Layer train. */
+ * many go through the program at once.  One that an end gives up is owed: it is done before the next step.  Layer train. */
+#include "base/clock.h"
 #include "train/trainer_int.h"
 
 #include <math.h>
@@ -19,8 +20,9 @@ int64_t sy_trainer_eval_windows(struct sy_trainer *t, int64_t batches, struct sy
     return sy_sampler_check(&s, err) ? -1 : sy_eval_windows(&s, batches);
 }
 
-int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, double *sum,
-                        struct sy_err *err)
+/* going NULL: it is not given up.  0, -1, or SY__GIVEN_UP. */
+static int add_losses(struct sy_trainer *t, int64_t first, int64_t end, struct sy__going *going, double *sum,
+                      struct sy_err *err)
 {
     struct sy_phase *p = &t->c.plan->eval;
     struct sy_sampler s = validation(t);
@@ -30,11 +32,20 @@ int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, double
         int64_t rows = end - at < s.batch ? end - at : s.batch;
         sy_eval_batch(&s, at, end, sy_data(p->tokens), sy_data(p->targets),
                       p->documents ? sy_data(p->documents) : NULL);
-        if (sy_program_run(p->program, s.seed, (uint64_t)at, err))
-            return -1;
+        if (going)
+            going->at = at;
+        int rc = sy_program_run_until(p->program, s.seed, (uint64_t)at, going ? sy__poll : NULL, going, err);
+        if (rc)
+            return rc > 0 ? SY__GIVEN_UP : -1;
         *sum += sy_tensor_get(p->loss, 0) * (double)rows;
     }
     return 0;
+}
+
+int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, double *sum,
+                        struct sy_err *err)
+{
+    return add_losses(t, first, end, NULL, sum, err);
 }
 
 double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err)
@@ -48,23 +59,57 @@ static bool has_validation(const struct sy_trainer *t)
     return sy_corpus_tokens(t->c.corpus) - sy_corpus_train(t->c.corpus) > t->c.plan->context;
 }
 
-bool sy__eval_if_due(struct sy_trainer *t)
+static void set_owed(struct sy_trainer *t, bool owed)
 {
-    int64_t every = (int64_t)t->hyper.v[SY_HYPER_eval_every], step = t->status.step;
+    pthread_mutex_lock(&t->lock);
+    t->status.owes_eval = owed;
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void put_loss(struct sy_trainer *t, double loss)
+{
+    pthread_mutex_lock(&t->lock);
+    t->status.val_loss = loss;
+    t->status.val_step = t->status.step;
+    pthread_mutex_unlock(&t->lock);
+    sy__put(t, VAL_LOSS, t->status.step, loss);
+}
+
+static bool evaluate(struct sy_trainer *t)
+{
     struct sy_err err = SY_ERR_INIT;
-    if (!every || (step % every && step != t->status.steps) || !has_validation(t))
-        return false;
     int64_t n = sy_trainer_eval_windows(t, (int64_t)t->hyper.v[SY_HYPER_eval_batches], &err);
-    double loss = n < 0 ? (double)NAN : sy_trainer_eval(t, n, &err);
-    if (err.code) { /* told once, until one succeeds again: each would say the same */
-        sy__alarm(t, SY_ALARM_EVAL, step, "no evaluation: %s; the run goes on", err.msg);
+    struct sy__going g = {.t = t, .what = "the evaluation of step", .unit = "window", .step = t->status.step,
+                          .of = n, .begun = sy_now()};
+    double sum = 0;
+    int rc = n < 0 ? -1 : add_losses(t, 0, n, &g, &sum, &err);
+    set_owed(t, rc == SY__GIVEN_UP);
+    if (rc == SY__GIVEN_UP) {
+        sy__given_up(&g);
+        return false;
+    }
+    if (rc) { /* told once, until one succeeds again: each would say the same */
+        sy__alarm(t, SY_ALARM_EVAL, g.step, "no evaluation: %s; the run goes on", err.msg);
         return false;
     }
     sy__alarm_end(t, SY_ALARM_EVAL);
-    pthread_mutex_lock(&t->lock);
-    t->status.val_loss = loss;
-    t->status.val_step = step;
-    pthread_mutex_unlock(&t->lock);
-    sy__put(t, VAL_LOSS, step, loss);
+    put_loss(t, sum / (double)n);
     return true;
+}
+
+bool sy__eval_if_due(struct sy_trainer *t)
+{
+    int64_t every = (int64_t)t->hyper.v[SY_HYPER_eval_every], step = t->status.step;
+    return every && (step % every == 0 || step == t->status.steps) && has_validation(t) && evaluate(t);
+}
+
+/* Its step's hooks were called before it was given up: only a line tells of it. */
+void sy__eval_owed(struct sy_trainer *t)
+{
+    char text[128];
+    if (!evaluate(t) || !t->c.on_event)
+        return;
+    snprintf(text, sizeof text, "the evaluation of step %lld, which was given up before: val_loss %.4g",
+             (long long)t->status.step, t->status.val_loss);
+    t->c.on_event(t->c.ctx, "note", text);
 }

@@ -230,6 +230,7 @@ static void ask(struct sy_trainer *t, bool pause, bool stop, int64_t for_steps)
     if (!pause)
         t->rewind_first = t->rewind_last = 0; /* it goes on without */
     t->pause_at = for_steps > 0 ? t->status.step + for_steps : -1;
+    sy__asked(t);
     /* RUNNING at once, so that wait() right after resume() waits; the border says what it comes to. */
     if (!pause && !stop && t->alive && s != SY_RUN_FAILED && (s != SY_RUN_DONE || sy__has_more(t)))
         sy__set_state(t, SY_RUN_RUNNING);
@@ -260,6 +261,7 @@ void sy_trainer_hold(struct sy_trainer *t)
 {
     pthread_mutex_lock(&t->lock);
     t->holds++;
+    sy__asked(t);
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
 }
@@ -280,6 +282,7 @@ void sy_trainer_release(struct sy_trainer *t)
 {
     pthread_mutex_lock(&t->lock);
     t->holds--;
+    sy__asked(t);
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
 }

@@ -345,6 +345,7 @@ static void put_status(struct loading *l)
     t->hyper = t->wanted = l->image->hyper;
     t->pause_asked = true;
     t->stop_asked = false;
+    sy__asked(t);
     t->pause_at = -1;
     t->smooth_seconds = t->smooth_weight = 0;
     t->saver.ended = t->saver.due = false;

@@ -7,7 +7,7 @@
  *
  *  1. Runs on the trainer's thread, between two borders; nothing of Lua runs, and nothing is allocated
  *     but for what is kept of a step that stood out.
- *  2. A step that fails or is skipped has changed no parameter, no moment and no state.
+ *  2. A step that fails, is skipped or is given up has changed no parameter, no moment and no state.
  *  3. What depends on the clock (time, tokens a second) never reaches a parameter.  Layer train. */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -82,6 +82,7 @@ struct doing { /* a step */
     double data, compute, optimizer; /* seconds */
     enum verdict verdict;
     struct sy_err why; /* NOT_FINITE: where */
+    struct sy__going going;
 };
 
 static const char *leaf_name(void *ctx, const struct sy_tensor *leaf)
@@ -122,7 +123,7 @@ static void add_observed(struct sy_trainer *t, const struct sy_program *p)
  * often accumulate is changed. */
 static uint64_t draws_of(int64_t step, int64_t micro) { return (uint64_t)micro << 40 | (uint64_t)step; }
 
-/* Forward and backward over all micro-batches; gradients are then sums over them. */
+/* Forward and backward over all micro-batches; gradients are then sums over them.  0, -1 or SY__GIVEN_UP. */
 static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_err *err)
 {
     struct sy_plan *plan = t->c.plan;
@@ -135,8 +136,10 @@ static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_er
         sy_sampler_batch(&t->sampler, &t->place, a * plan->batch, sy_data(p->tokens),
                          sy_data(p->targets), p->documents ? sy_data(p->documents) : NULL);
         double sampled = sy_now();
-        if (sy_program_run(p->program, seed, number, err))
-            return sy_err_prefix(err, "step %lld", (long long)d->step);
+        d->going.at = a;
+        int rc = sy_program_run_until(p->program, seed, number, sy__poll, &d->going, err);
+        if (rc)
+            return rc > 0 ? SY__GIVEN_UP : sy_err_prefix(err, "step %lld", (long long)d->step);
         d->data += sampled - start;
         d->compute += sy_now() - sampled;
         double l = sy_tensor_get(p->loss, 0);
@@ -448,7 +451,8 @@ static int stands_out(struct sy_trainer *t, struct doing *d, struct sy_spike *s,
     describe(d, s, text, sizeof text);
     s->skipped = skipped || d->verdict == NOT_FINITE;
     bool ends = ends_the_run(t, d, skipped);
-    sy__spike_keep(t, s);
+    if (!sy__spike_keep(t, s, &d->going))
+        return SY__GIVEN_UP;
     raise_alarm(t, d, text, skipped && !ends);
     if (ends)
         return give_up(t, d, text, err);
@@ -471,14 +475,20 @@ static int do_step(struct sy_trainer *t, struct sy_err *err)
         return 0;
     }
     d.lr = sy_hyper_lr(&t->hyper, d.step);
-    if (compute_gradients(t, &d, err))
-        return -1;
-    double start = sy_now();
-    if (d.verdict == ACCEPTED)
-        measure_gradients(t, &d);
-    d.optimizer = sy_now() - start;
-    judge(t, &d, &s);
-    return d.verdict == ACCEPTED ? accept(t, &d) : stands_out(t, &d, &s, err);
+    d.going = (struct sy__going){.t = t, .what = "step", .unit = "micro-batch", .step = d.step,
+                                 .of = t->c.plan->accumulate, .begun = sy_now()};
+    int rc = compute_gradients(t, &d, err);
+    if (!rc) {
+        double start = sy_now();
+        if (d.verdict == ACCEPTED)
+            measure_gradients(t, &d);
+        d.optimizer = sy_now() - start;
+        judge(t, &d, &s);
+        rc = d.verdict == ACCEPTED ? accept(t, &d) : stands_out(t, &d, &s, err);
+    }
+    if (rc == SY__GIVEN_UP)
+        sy__given_up(&d.going);
+    return rc;
 }
 
 int sy__step(struct sy_trainer *t, struct sy_err *err)

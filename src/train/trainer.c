@@ -68,6 +68,7 @@ void sy_trainer_free(struct sy_trainer *t)
         return;
     pthread_mutex_lock(&t->lock);
     t->quit_asked = true;
+    sy__asked(t);
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
     if (t->started)
@@ -110,7 +111,7 @@ void sy__set_state(struct sy_trainer *t, enum sy_run_state s)
 
 bool sy__has_more(const struct sy_trainer *t)
 {
-    return (double)t->status.step < t->wanted.v[SY_HYPER_steps];
+    return t->status.owes_eval || (double)t->status.step < t->wanted.v[SY_HYPER_steps];
 }
 
 /* The state that this border asks for, or RUNNING.  FAILED stays, DONE until resume() (ask). */
@@ -222,6 +223,7 @@ static void want_rewind(struct sy_trainer *t, const struct sy_err *err)
 {
     pthread_mutex_lock(&t->lock);
     t->pause_asked = true;
+    sy__asked(t);
     pthread_mutex_unlock(&t->lock);
     if (t->c.on_event)
         t->c.on_event(t->c.ctx, "rewind", err->msg);
@@ -232,7 +234,13 @@ static void *train_thread(void *arg)
     struct sy_trainer *t = arg;
     while (border(t)) {
         struct sy_err err = SY_ERR_INIT;
+        if (t->status.owes_eval) {
+            sy__eval_owed(t);
+            continue;
+        }
         int rc = sy__step(t, &err);
+        if (rc == SY__GIVEN_UP)
+            continue;
         if (rc) {
             if (rc < 0)
                 fail(t, &err);

@@ -50,6 +50,17 @@ struct sy__alarms {
     double usual, usual_weight, slow; /* seconds a step, slowly smoothed; seconds that it has been slow */
 };
 
+/* What is under way between two borders, for those who wait for its end or ask to give it up (poll.c). */
+struct sy__going {
+    struct sy_trainer *t;
+    const char *what, *unit; /* "the step", "micro-batch" */
+    int64_t step, at, of;    /* at: from 0, of its units */
+    double begun, waits;     /* waits: somebody does since then; 0: nobody */
+    bool told;
+};
+
+enum sy__asked { SY__NOTHING, SY__WAIT, SY__END };
+
 struct sy__spike { /* one that is kept */
     struct sy_spike s;
     float *losses, *states; /* owned; NULL: no memory then */
@@ -108,6 +119,7 @@ struct sy_trainer {
     pthread_t thread;
     bool started; /* a thread exists that must be joined */
 
+    atomic_int asked; /* enum sy__asked, of what the lock guards: for who is not at a border */
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
     bool alive; /* the thread is in its loop */
@@ -145,8 +157,16 @@ enum sy_run_state sy__wanted_state(const struct sy_trainer *t);
 /* mail.c: what was asked for becomes so.  The lock is held, at a border. */
 void sy__mail_apply(struct sy_trainer *t);
 
-/* step.c.  One step; 0; 1: the run is to be rewound, and err says why; or -1 and err.  But for 0 nothing has
- * changed except the gradients. */
+/* poll.c.  Is what is under way to be given up?  Says, once, who waits for what when that takes long. */
+bool sy__poll(void *going);
+/* It was: one line where it had taken long. */
+void sy__given_up(const struct sy__going *g);
+/* pause_asked, stop_asked, quit_asked or holds were changed; the lock is held. */
+void sy__asked(struct sy_trainer *t);
+
+/* step.c.  One step; 0; 1: the run is to be rewound, and err says why; SY__GIVEN_UP; or -1 and err.  But for 0 nothing
+ * has changed except the gradients. */
+#define SY__GIVEN_UP 2
 int sy__step(struct sy_trainer *t, struct sy_err *err);
 int sy__step_series(struct sy_trainer *t, struct sy_err *err);  /* make all series, once */
 int sy__step_observe(struct sy_trainer *t, struct sy_err *err); /* those of a new plan */
@@ -177,9 +197,9 @@ void sy__alarms_reset(struct sy_trainer *t); /* another state of the run; the lo
 bool sy__expert_enabled(const struct sy_trainer *t, int i, int expert);
 int sy__alarm_loads(struct sy_trainer *t, struct sy_err *err); /* room for those of a new plan */
 
-/* why.c.  What is seen of a step that stands out; before anything is changed by it. */
+/* why.c.  What is seen of a step that stands out; before anything is changed by it.  false: the step was given up. */
 #define SY__SPIKES 64
-void sy__spike_keep(struct sy_trainer *t, const struct sy_spike *s);
+bool sy__spike_keep(struct sy_trainer *t, const struct sy_spike *s, struct sy__going *g);
 void sy__spikes_free(struct sy_trainer *t);
 void sy__spikes_truncate(struct sy_trainer *t, int64_t step); /* a rewound run's other future */
 
@@ -190,6 +210,7 @@ bool sy__skip_listed(struct sy_trainer *t, int64_t step);
 
 /* eval.c: whether there was an evaluation. */
 bool sy__eval_if_due(struct sy_trainer *t);
+void sy__eval_owed(struct sy_trainer *t); /* the one that was given up */
 
 /* plan.c: values of inputs of the same name and shape. */
 void sy__inputs_copy(const struct sy_plan *from, struct sy_plan *to);

@@ -33,12 +33,13 @@ static void copy_rows(const struct sy_phase *p, const struct batch *b, int64_t f
             memcpy(to[k] + r * T, from[k] + (first + r % n) * T, (size_t)T * sizeof(int32_t));
 }
 
-/* Mean loss of some sequences of the micro-batch in b. */
-static double mean_loss(struct sy_trainer *t, int64_t step, const struct batch *b, int64_t first, int64_t n)
+/* Mean loss of some sequences of the micro-batch in b; NaN as well when the step is given up. */
+static double mean_loss(struct sy__going *g, const struct batch *b, int64_t first, int64_t n)
 {
+    const struct sy_trainer *t = g->t;
     struct sy_phase *p = &t->c.plan->eval;
     copy_rows(p, b, first, n, t->sampler.context, t->sampler.batch);
-    if (sy_program_run(p->program, t->sampler.seed, (uint64_t)step, NULL))
+    if (sy_program_run_until(p->program, t->sampler.seed, (uint64_t)g->step, sy__poll, g, NULL))
         return (double)NAN;
     return sy_tensor_get(p->loss, 0);
 }
@@ -48,24 +49,26 @@ static void draw(struct sy_trainer *t, int64_t micro, const struct batch *b)
     sy_sampler_batch(&t->sampler, &t->place, micro * t->sampler.batch, b->tokens, b->targets, b->documents);
 }
 
-static void measure_each(struct sy_trainer *t, int64_t step, const struct batch *b, float *losses, int64_t rows)
+static void measure_each(struct sy__going *g, const struct batch *b, float *losses, int64_t rows)
 {
+    struct sy_trainer *t = g->t;
     int64_t B = t->sampler.batch;
     for (int64_t i = 0; i < rows; i++) {
         if (i % B == 0)
             draw(t, i / B, b);
-        losses[i] = (float)mean_loss(t, step, b, i % B, 1);
+        losses[i] = (float)mean_loss(g, b, i % B, 1);
     }
 }
 
 static bool worse(double a, double b) { return !isfinite(a) || (isfinite(b) && a > b); }
 
-static int64_t worst_micro(struct sy_trainer *t, int64_t step, const struct batch *b, double *loss)
+static int64_t worst_micro(struct sy__going *g, const struct batch *b, double *loss)
 {
+    struct sy_trainer *t = g->t;
     int64_t worst = 0;
     for (int64_t a = 0; a < t->c.plan->accumulate && a < MICRO_MOST; a++) {
         draw(t, a, b);
-        double l = mean_loss(t, step, b, 0, t->sampler.batch);
+        double l = mean_loss(g, b, 0, t->sampler.batch);
         if (!a || worse(l, *loss)) {
             worst = a;
             *loss = l;
@@ -76,23 +79,25 @@ static int64_t worst_micro(struct sy_trainer *t, int64_t step, const struct batc
 }
 
 /* By halves: the one that is worse than the whole has it.  log2(B) + 2 passes instead of B. */
-static void find_worst(struct sy_trainer *t, int64_t step, const struct batch *b, float *losses)
+static void find_worst(struct sy__going *g, const struct batch *b, float *losses)
 {
+    const struct sy_trainer *t = g->t;
     double mean = 0;
-    int64_t micro = worst_micro(t, step, b, &mean), first = 0, n = t->sampler.batch;
+    int64_t micro = worst_micro(g, b, &mean), first = 0, n = t->sampler.batch;
     while (n > 1) {
         int64_t half = n / 2;
-        double l = mean_loss(t, step, b, first, half);
+        double l = mean_loss(g, b, first, half);
         bool here = isfinite(mean) ? !(l < mean) : !isfinite(l);
         mean = here ? l : isfinite(mean) ? (mean * (double)n - l * (double)half) / (double)(n - half) : mean;
         first += here ? 0 : half;
         n = here ? half : n - half;
     }
-    losses[micro * t->sampler.batch + first] = (float)mean_loss(t, step, b, first, 1);
+    losses[micro * t->sampler.batch + first] = (float)mean_loss(g, b, first, 1);
 }
 
-static void measure(struct sy_trainer *t, int64_t step, float *losses, int64_t rows)
+static void measure(struct sy__going *g, float *losses, int64_t rows)
 {
+    const struct sy_trainer *t = g->t;
     const struct sy_phase *p = &t->c.plan->eval;
     size_t each = (size_t)(t->sampler.batch * t->sampler.context);
     int32_t *ids = p->program ? sy_alloc(3 * each * sizeof *ids) : NULL;
@@ -100,9 +105,9 @@ static void measure(struct sy_trainer *t, int64_t step, float *losses, int64_t r
     for (int64_t i = 0; i < rows; i++)
         losses[i] = -1;
     if (ids && rows <= EACH_MOST)
-        measure_each(t, step, &b, losses, rows);
+        measure_each(g, &b, losses, rows);
     else if (ids)
-        find_worst(t, step, &b, losses);
+        find_worst(g, &b, losses);
     sy_free(ids);
 }
 
@@ -144,11 +149,11 @@ static void insert(struct sy_trainer *t, const struct sy__spike *k)
     free_spike(&gone);
 }
 
-void sy__spike_keep(struct sy_trainer *t, const struct sy_spike *s)
+bool sy__spike_keep(struct sy_trainer *t, const struct sy_spike *s, struct sy__going *g)
 {
     struct sy__spike k = {.s = *s};
     if (!t->spikes && !(t->spikes = sy_calloc(SY__SPIKES, sizeof *t->spikes)))
-        return;
+        return true;
     k.s.rows = t->sampler.batch * t->c.plan->accumulate;
     k.s.values = count_values(t->c.params);
     k.losses = sy_alloc((size_t)k.s.rows * sizeof *k.losses);
@@ -156,12 +161,17 @@ void sy__spike_keep(struct sy_trainer *t, const struct sy_spike *s)
     if (!k.losses)
         k.s.rows = 0;
     else
-        measure(t, s->step, k.losses, k.s.rows);
+        measure(g, k.losses, k.s.rows);
+    if (sy__poll(g)) {
+        free_spike(&k);
+        return false;
+    }
     if (!k.states)
         k.s.values = 0;
     else
         copy_values(t->c.params, k.states);
     insert(t, &k);
+    return true;
 }
 
 void sy__spikes_free(struct sy_trainer *t)

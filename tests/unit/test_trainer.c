@@ -10,10 +10,13 @@
 #include "run/metrics.h"
 #include "switchyard/train.h"
 #include "train/params.h"
+#include "train/trainer_int.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define V 256
@@ -81,12 +84,14 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
         last_step = s->step;
 }
 
-static atomic_int alarms;
+static atomic_int alarms, waits, given_up;
 
 static void on_event(void *ctx, const char *kind, const char *text)
 {
     (void)ctx;
     atomic_fetch_add(&alarms, !strcmp(kind, "alarm") && strstr(text, "no evaluation"));
+    atomic_fetch_add(&waits, !strcmp(kind, "note") && strstr(text, "waits for the end of step 6"));
+    atomic_fetch_add(&given_up, !strcmp(kind, "note") && strstr(text, "step 6 was given up: micro-batch"));
 }
 
 static double peak; /* of the next trainer */
@@ -274,6 +279,109 @@ static void test_announced_once(struct sy_corpus *corpus)
     tap_ok(again == 0, "%d of %lld steps were announced twice", again, (long long)s.step);
 }
 
+/* Pause it in the midst of a step, not before, until it says that the pause waits. */
+static bool pause_in_step(struct sy_trainer *t)
+{
+    struct sy_status s;
+    double until = sy_now() + 120;
+    while (!atomic_load(&waits) && sy_now() < until) {
+        sy_trainer_resume(t);
+        while (sy_trainer_held(t, 0))
+            continue;
+        sy_trainer_pause(t);
+        do {
+            sy_trainer_wait(t, INT64_MAX, 0.01);
+            sy_trainer_status(t, &s);
+        } while (s.state == SY_RUN_RUNNING && !atomic_load(&waits) && sy_now() < until);
+    }
+    return atomic_load(&waits) > 0;
+}
+
+static int64_t rows_of(struct sy_trainer *t, const char *name)
+{
+    struct sy_metrics *m = sy_trainer_metrics(t);
+    return sy_metrics_rows(m, sy_metrics_find(m, name));
+}
+
+/* A step of ten million micro-batches: a pause says that it waits, a stop gives the step up. */
+static void test_given_up(struct sy_corpus *corpus, uint64_t alone)
+{
+    struct sy_journal_entry list[8];
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_status s;
+    struct sy_trainer *t = make(corpus);
+    sy_trainer_pause(t);
+    sy_trainer_start(t, &err);
+    sy_trainer_steps(t, 5);
+    sy_trainer_wait(t, INT64_MAX, 60);
+    sy_trainer_hold(t);
+    while (!sy_trainer_held(t, 1))
+        continue;
+    uint64_t before = sy_params_hash(params);
+    int entries = sy_trainer_journal(t, 0, list, 8);
+    sy_trainer_plan(t)->accumulate = 10000000;
+    sy_trainer_release(t);
+    tap_ok(pause_in_step(t), "a pause says that it waits for a long step");
+    sy_trainer_stop(t);
+    tap_ok(sy_trainer_wait(t, INT64_MAX, 120), "a stop does not");
+    sy_trainer_status(t, &s);
+    tap_ok(s.state == SY_RUN_STOPPED && s.step == 5, "%s at step %lld", sy_run_state_name(s.state), (long long)s.step);
+    tap_ok(sy_params_hash(params) == before && sy_trainer_journal(t, 0, list, 8) == entries &&
+               rows_of(t, "loss") == 5 && sy_trainer_windows(t, 6) == 5 * 2 * B,
+           "nothing of the step counts");
+    tap_is_int(atomic_load(&given_up), 1, "one line says so");
+    sy_trainer_hold(t);
+    while (!sy_trainer_held(t, 1))
+        continue;
+    sy_trainer_plan(t)->accumulate = 2;
+    sy_trainer_release(t);
+    sy_trainer_resume(t);
+    sy_trainer_wait(t, INT64_MAX, 120);
+    tap_ok(sy_params_hash(params) == alone, "resumed: as if it had never begun");
+    finish(t);
+}
+
+static bool stored_owes(struct sy_trainer *t)
+{
+    char dir[] = "/tmp/test_trainer.XXXXXX", command[64];
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_saved saved;
+    bool owes = false;
+    if (!mkdtemp(dir))
+        return false;
+    struct sy_image *image = sy_trainer_checkpoint_to(t, dir, "a", &saved, &err) ? NULL : sy_checkpoint_read(saved.path, &err);
+    owes = image && image->status.owes_eval;
+    if (!owes)
+        tap_note("%s", err.msg);
+    sy_image_free(image);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    return system(command) == 0 && owes;
+}
+
+/* An evaluation that is given up is done when the run goes on. */
+static void test_owed(struct sy_corpus *corpus, uint64_t alone)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_status s;
+    int64_t step = -1;
+    float value;
+    struct sy_trainer *t = make(corpus);
+    sy_trainer_stop(t);
+    bool evaluated = sy__eval_if_due(t);
+    sy_trainer_status(t, &s);
+    tap_ok(!evaluated && s.owes_eval && !rows_of(t, "val_loss"), "an evaluation is given up");
+    tap_ok(stored_owes(t), "a checkpoint knows of it");
+    sy_trainer_resume(t);
+    sy_trainer_start(t, &err);
+    sy_trainer_wait(t, INT64_MAX, 120);
+    sy_trainer_status(t, &s);
+    struct sy_metrics *m = sy_trainer_metrics(t);
+    sy_metrics_read(m, sy_metrics_find(m, "val_loss"), 0, 0, 1, &step, &value);
+    tap_ok(!s.owes_eval && step == 0 && rows_of(t, "val_loss") == STEPS / 50 + 1, "and is done before the next step");
+    tap_ok(sy_params_hash(params) == alone, "with the same bits");
+    finish(t);
+}
+
 /* Evaluation in slices has the bits of one; one that fails is told once and the run goes on. */
 static void test_evaluation(struct sy_corpus *corpus)
 {
@@ -353,6 +461,8 @@ int main(void)
     test_states(corpus);
     test_free(corpus);
     test_announced_once(corpus);
+    test_given_up(corpus, alone);
+    test_owed(corpus, alone);
     test_evaluation(corpus);
     test_peak(corpus);
     test_no_thread(corpus);

@@ -1,0 +1,55 @@
+/* A step or an evaluation that takes long, and those who do not want to wait for it.  Layer train.
+ *
+ *     asked for         what is under way
+ *     stop, free        is given up between two operations (sy_program_run_until)
+ *     pause, hold       goes on to its end; after LONG seconds a line says so
+ *
+ *  1. Asked before each operation, so one atomic read is what it may cost.
+ *  2. Time decides what is said, and nothing else. */
+#include "base/clock.h"
+#include "train/trainer_int.h"
+
+#include <stdio.h>
+
+#define LONG 2.0
+
+void sy__asked(struct sy_trainer *t)
+{
+    bool ends = t->stop_asked || t->quit_asked, waits = t->pause_asked || t->holds > 0;
+    atomic_store(&t->asked, ends ? SY__END : waits ? SY__WAIT : SY__NOTHING);
+}
+
+static void tell(const struct sy__going *g, const char *before, const char *after)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%s%s %lld%s: %s %lld of %lld", before, g->what, (long long)g->step, after, g->unit,
+             (long long)g->at + 1, (long long)g->of);
+    if (g->t->c.on_event)
+        g->t->c.on_event(g->t->c.ctx, "note", text);
+}
+
+static void note_wait(struct sy__going *g)
+{
+    double now = sy_now();
+    if (!g->waits)
+        g->waits = now;
+    if (now - g->waits < LONG)
+        return;
+    g->told = true;
+    tell(g, "what was asked for waits for the end of ", " (a stop gives it up)");
+}
+
+bool sy__poll(void *going)
+{
+    struct sy__going *g = going;
+    enum sy__asked asked = (enum sy__asked)atomic_load_explicit(&g->t->asked, memory_order_relaxed);
+    if (asked == SY__WAIT && !g->told)
+        note_wait(g);
+    return asked == SY__END;
+}
+
+void sy__given_up(const struct sy__going *g)
+{
+    if (sy_now() - g->begun > LONG)
+        tell(g, "", " was given up");
+}
