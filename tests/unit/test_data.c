@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "switchyard/data.h"
+#include "unit/data_folder.h"
 #include "unit/tap.h"
 
 #include <math.h>
@@ -13,44 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 #include <zstd.h>
-
-static char folder[] = "/tmp/sy_data_XXXXXX";
-
-static const char *in_folder(const char *name)
-{
-    static char path[4][256];
-    static int next;
-    next = (next + 1) % 4;
-    snprintf(path[next], sizeof path[next], "%s/%s", folder, name);
-    return path[next];
-}
-
-static void put(const char *name, const void *data, size_t n)
-{
-    struct sy_err err = SY_ERR_INIT;
-    if (sy_file_replace(in_folder(name), data, n, &err))
-        tap_note("%s", err.msg);
-}
-
-static void put_text(const char *name, const char *text)
-{
-    put(name, text, strlen(text));
-}
-
-static size_t gzip(const char *text, size_t n, unsigned char *out, size_t cap)
-{
-    z_stream z = {0};
-    deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
-    z.next_in = (unsigned char *)(uintptr_t)text;
-    z.avail_in = (unsigned)n;
-    z.next_out = out;
-    z.avail_out = (unsigned)cap;
-    deflate(&z, Z_FINISH);
-    deflateEnd(&z);
-    return z.total_out;
-}
 
 static struct sy_corpus *read_paths(const char *const *paths, int n, double val, struct sy_err *err)
 {
@@ -61,39 +25,7 @@ static struct sy_corpus *read_paths(const char *const *paths, int n, double val,
 
 static struct sy_corpus *read_one(const char *name, struct sy_err *err)
 {
-    const char *path = in_folder(name);
-    return read_paths(&path, 1, 0, err);
-}
-
-/* All of a corpus's bytes, for the byte tokenizer. */
-static const char *text_of(const struct sy_corpus *c)
-{
-    static char text[4096];
-    int32_t ids[4095];
-    int64_t n = c ? sy_corpus_tokens(c) : 0;
-    if (n > 4095 || (c && sy_corpus_read(c, 0, n, ids, NULL)))
-        n = 0;
-    for (int64_t i = 0; i < n; i++)
-        text[i] = (char)ids[i];
-    text[n] = 0;
-    return text;
-}
-
-static void is_text(const char *name, const char *want)
-{
-    struct sy_err err;
-    struct sy_corpus *c = read_one(name, &err);
-    tap_is_str(c ? text_of(c) : err.msg, want, "%s", name);
-    sy_corpus_unref(c);
-}
-
-static void refused(const char *name, enum sy_code code, const char *part)
-{
-    struct sy_err err;
-    struct sy_corpus *c = read_one(name, &err);
-    tap_ok(!c && err.code == code && strstr(err.msg, part) && !strchr(err.msg, '\n'), "%s: %s",
-           sy_code_name(err.code), err.msg);
-    sy_corpus_unref(c);
+    return read_with(name, (struct sy_read_options){0}, err);
 }
 
 static void plain_files(void)
@@ -101,7 +33,7 @@ static void plain_files(void)
     put_text("a.txt", "one\n");
     put_text("empty.txt", "");
     put_text("noend.md", "two");
-    is_text("a.txt", "one\n");
+    is_text("a.txt", "one\n", NULL);
     refused("none.txt", SY_E_NOTFOUND, "none.txt");
     refused("empty.txt", SY_E_FORMAT, "empty.txt: file is empty");
     refused("*.tex", SY_E_NOTFOUND, "*.tex");
@@ -138,8 +70,8 @@ static void folders(void)
     put_text("tree/.hidden", "H\n");
     if (symlink("../..", in_folder("tree/b/up")) || symlink("z.txt", in_folder("tree/a-link")))
         tap_note("no links");
-    is_text("tree", "B\nZ\nY\n");
-    is_text("tree/*.txt", "B\nZ\n");
+    is_text("tree", "B\nZ\nY\n", NULL);
+    is_text("tree/*.txt", "B\nZ\n", NULL);
     refused("bare", SY_E_NOTFOUND, "holds no files");
     const char *twice[] = {in_folder("tree/z.txt"), in_folder("tree")};
     struct sy_corpus *c = read_paths(twice, 2, 0, &err);
@@ -156,10 +88,10 @@ static void compressed(void)
     text[sizeof text - 1] = 0;
     size_t n = gzip(text, sizeof text - 1, z, sizeof z);
     put("t.gz", z, n);
-    is_text("t.gz", text);
+    is_text("t.gz", text, NULL);
     memset(z + n, 0, 100);
     put("pad.gz", z, n + 100);
-    is_text("pad.gz", text);
+    is_text("pad.gz", text, NULL);
     memcpy(z + n, z, n);
     put("two.gz", z, 2 * n);
     struct sy_err err;
@@ -183,7 +115,7 @@ static void compressed(void)
 
     n = ZSTD_compress(z, sizeof z, text, sizeof text - 1, 3);
     put("t.zst", z, n);
-    is_text("t.zst", text);
+    is_text("t.zst", text, NULL);
     bad = 0;
     for (size_t k = 0; k < n; k++) {
         put("cut.zst", z, k);
@@ -221,9 +153,9 @@ static void json_lines(void)
         "{\"text\": \"first\\n\", \"id\": 1}\n\n{\"id\": 2, \"text\": \"caf\\u00e9\"}\r\n"
         "{\"text\": \"\"}\n{\"text\": \"third\"}";
     put_text("l.jsonl", lines);
-    is_text("l.jsonl", "first\ncaf\xc3\xa9\nthird");
+    is_text("l.jsonl", "first\ncaf\xc3\xa9\nthird", NULL);
     put("l.jsonl.gz", z, gzip(lines, strlen(lines), z, sizeof z));
-    is_text("l.jsonl.gz", "first\ncaf\xc3\xa9\nthird");
+    is_text("l.jsonl.gz", "first\ncaf\xc3\xa9\nthird", NULL);
     struct sy_err err;
     struct sy_document doc = {0};
     struct sy_corpus *c = read_one("l.jsonl", &err);
@@ -793,42 +725,15 @@ static void shards(void)
     tap_is_int(bad, 0, "and 0xff in any byte of it: %s", err.msg);
 }
 
-static void without_memory(void)
+static struct sy_corpus *read_all(struct sy_err *err)
 {
-    struct sy_err err = SY_ERR_INIT;
     const char *paths[] = {in_folder("tree"), in_folder("t.gz"), in_folder("l.jsonl")};
-    struct sy_text_options o = {.val = 0.1};
-    size_t live = sy_mem_live();
-    uint64_t n = 1;
-    int wrong = 0, failed = 0;
-    for (uint64_t i = 0; i <= n; i++) {
-        uint64_t before = sy_mem_count();
-        err = (struct sy_err)SY_ERR_INIT;
-        sy_mem_fail_at(i);
-        struct sy_corpus *c = sy_corpus_text(paths, 3, &o, &err);
-        sy_mem_fail_at(0);
-        n = i ? n : sy_mem_count() - before;
-        failed += !c;
-        wrong += !c != (err.code == SY_E_MEMORY);
-        if (!c && err.code != SY_E_MEMORY)
-            tap_note("%s", err.msg);
-        sy_corpus_unref(c);
-    }
-    tap_ok(!wrong && failed > 20 && sy_mem_live() == live,
-           "reading with each of %d allocations failing: %d errors", (int)n, failed);
-}
-
-static void clean_up(void)
-{
-    char command[64];
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    if (system(command))
-        tap_note("%s is left", folder);
+    return read_paths(paths, 3, 0.1, err);
 }
 
 int main(void)
 {
-    if (!mkdtemp(folder))
+    if (!make_folder())
         return 99;
     sy_pool_threads(); /* its memory is not ours */
     plain_files();
@@ -841,7 +746,7 @@ int main(void)
     synthetic();
     sampling();
     shards();
-    without_memory();
-    clean_up();
+    without_memory(read_all, "reading");
+    remove_folder();
     return tap_done();
 }

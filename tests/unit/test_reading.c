@@ -4,9 +4,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/pool.h"
-#include "base/str.h"
 #include "switchyard/data.h"
-#include "switchyard/io.h"
+#include "unit/data_folder.h"
 #include "unit/tap.h"
 
 #include <stdio.h>
@@ -14,105 +13,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #define MARK "\xEF\xBB\xBF"
-
-static char folder[] = "/tmp/sy_reading_XXXXXX";
-
-static const char *at(const char *name)
-{
-    static char path[16][256];
-    static int next;
-    next = (next + 1) % 16;
-    snprintf(path[next], sizeof path[next], "%s/%s", folder, name);
-    return path[next];
-}
-
-static void put(const char *name, const void *data, size_t n)
-{
-    struct sy_err err = SY_ERR_INIT;
-    if (sy_file_replace(at(name), data, n, &err))
-        tap_note("%s", err.msg);
-}
-
-static void put_text(const char *name, const char *text)
-{
-    put(name, text, strlen(text));
-}
-
-static void put_gzip(const char *name, const char *text, size_t n)
-{
-    static unsigned char out[1 << 20];
-    z_stream z = {0};
-    deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
-    z.next_in = (unsigned char *)(uintptr_t)text;
-    z.avail_in = (unsigned)n;
-    z.next_out = out;
-    z.avail_out = sizeof out;
-    deflate(&z, Z_FINISH);
-    deflateEnd(&z);
-    put(name, out, z.total_out);
-}
-
-static struct sy_corpus *read_with(const char *name, struct sy_read_options read, struct sy_err *err)
-{
-    const char *path = at(name);
-    struct sy_text_options o = {.read = read};
-    *err = (struct sy_err)SY_ERR_INIT;
-    return sy_corpus_text(&path, 1, &o, err);
-}
-
-static const char *text_of(const struct sy_corpus *c)
-{
-    static char text[4096];
-    int32_t ids[4095];
-    int64_t n = c ? sy_corpus_tokens(c) : 0;
-    if (n > 4095 || (c && sy_corpus_read(c, 0, n, ids, NULL)))
-        n = 0;
-    for (int64_t i = 0; i < n; i++)
-        text[i] = (char)ids[i];
-    text[n] = 0;
-    return text;
-}
-
-static const char *reading_of(const struct sy_corpus *c)
-{
-    bool plain;
-    const char *text = c ? sy_corpus_reading(c, &plain) : NULL;
-    return text ? text : "";
-}
-
-static void is_with(const char *name, struct sy_read_options o, const char *want,
-                    const char *reading)
-{
-    struct sy_err err;
-    struct sy_corpus *c = read_with(name, o, &err);
-    tap_is_str(c ? text_of(c) : err.msg, want, "%s", name);
-    tap_ok(strstr(reading_of(c), reading) != NULL, "%s: %s", name, reading_of(c));
-    sy_corpus_unref(c);
-}
-
-static void is_text(const char *name, const char *want, const char *reading)
-{
-    is_with(name, (struct sy_read_options){0}, want, reading);
-}
-
-static void refused_with(const char *name, struct sy_read_options o, enum sy_code code,
-                         const char *part)
-{
-    struct sy_err err;
-    struct sy_corpus *c = read_with(name, o, &err);
-    tap_ok(!c && err.code == code && strstr(err.msg, part) && !strchr(err.msg, '\n'), "%s: %s: %s",
-           name, sy_code_name(err.code), c ? reading_of(c) : err.msg);
-    sy_corpus_unref(c);
-}
-
-static void refused(const char *name, enum sy_code code, const char *part)
-{
-    refused_with(name, (struct sy_read_options){0}, code, part);
-}
 
 /* ---- names ---- */
 
@@ -149,7 +52,7 @@ static void names(void)
     struct sy_corpus *c = read_with("plain.txt", (struct sy_read_options){0}, &err);
     tap_ok(c && sy_corpus_reading(c, &plain) && plain, "one plain text: nothing worth saying");
     sy_corpus_unref(c);
-    sy_dir_make(at("mixed"), NULL);
+    sy_dir_make(in_folder("mixed"), NULL);
     put_text("mixed/a.jsonl", LINES);
     put_text("mixed/b.ndjson", LINES);
     put_text("mixed/c.json", "[\"three\"]");
@@ -315,28 +218,28 @@ static void binary(void)
 
 static void folders(void)
 {
-    sy_dir_make(at("some/sub"), NULL);
+    sy_dir_make(in_folder("some/sub"), NULL);
     put_text("some/a.txt", "a\n");
     HEAD("some/sub/logo.png", "\x89PNG");
     HEAD("some/z.npy", "\x93NUMPY\1");
     is_text("some", "a\n", "1 file as text; 2 files left out (");
     is_text("some", "a\n", "some/sub/logo.png is a PNG image)");
     is_text("some/*", "a\n", "2 files left out");
-    const char *both[] = {at("some"), at("some/z.npy")};
+    const char *both[] = {in_folder("some"), in_folder("some/z.npy")};
     struct sy_text_options o = {.val = 0};
     struct sy_err err = SY_ERR_INIT;
     struct sy_corpus *c = sy_corpus_text(both + 1, 1, &o, &err);
     tap_ok(!c && strstr(err.msg, "z.npy is an .npy array"), "named, it is refused: %s", err.msg);
-    sy_dir_make(at("none"), NULL);
+    sy_dir_make(in_folder("none"), NULL);
     HEAD("none/z.npy", "\x93NUMPY\1");
     refused("none", SY_E_FORMAT, "nothing to read: ");
-    sy_dir_make(at("model"), NULL);
+    sy_dir_make(in_folder("model"), NULL);
     put_text("model/config.json", "{\"text\": \"hidden\"}");
     put_text("model/README.md", "words");
     HEAD("model/model.safetensors", "\x20\0\0\0\0\0\0\0{\"a\":");
     refused("model", SY_E_FORMAT, "model: is the folder of a model (config.json, model.safetensors)");
     alarm(20); /* whoever opens a pipe without a writer waits for one */
-    mkfifo(at("some/pipe"), 0600);
+    mkfifo(in_folder("some/pipe"), 0600);
     refused("some/pipe", SY_E_IO, "not a regular file");
     is_text("some", "a\n", "1 file as text");
     alarm(0);
@@ -381,7 +284,7 @@ static void bombs(void)
 
 static struct sy_corpus *split(const char *train, const char *val, struct sy_err *err)
 {
-    const char *paths[] = {at(train)}, *val_paths[] = {at(val)};
+    const char *paths[] = {in_folder(train)}, *val_paths[] = {in_folder(val)};
     struct sy_text_options o = {.val = 0.1, .val_paths = val_paths, .val_count = 1};
     *err = (struct sy_err)SY_ERR_INIT;
     return sy_corpus_text(paths, 1, &o, err);
@@ -416,7 +319,7 @@ static void validation(void)
     tap_ok(!c && err.code == SY_E_RANGE && strstr(err.msg, "d.txt: is among the files for training"),
            "%s", err.msg);
     put_text("hole.jsonl", "\n\n");
-    sy_dir_make(at("holes"), NULL);
+    sy_dir_make(in_folder("holes"), NULL);
     put_text("holes/hole.jsonl", "\n\n");
     c = split("t.txt", "holes", &err);
     tap_ok(!c && strstr(err.msg, "no text in the files for validation"), "%s", err.msg);
@@ -444,7 +347,7 @@ static void put_npy(const char *name, const char *descr, const char *shape, cons
 static struct sy_corpus *shards(const char *name, int32_t vocab, enum sy_shard_format format,
                                 struct sy_err *err)
 {
-    const char *path = at(name);
+    const char *path = in_folder(name);
     struct sy_shard_options o = {.vocab = vocab, .format = format};
     *err = (struct sy_err)SY_ERR_INIT;
     return sy_corpus_shards(&path, 1, &o, err);
@@ -480,7 +383,7 @@ static void token_arrays(void)
     const uint32_t u32[] = {0, 10, 20, 30, 40, 50};
     const int64_t i64[] = {0, 10, 20, 30, 40, 50}, low[] = {0, -1};
     const float f32[] = {0, 1};
-    sy_dir_make(at("tokens"), NULL);
+    sy_dir_make(in_folder("tokens"), NULL);
     put_npy("tokens/u16.npy", "<u2", "(6,)", u16, sizeof u16);
     put_npy("u32.NPY", "<u4", "(6,)", u32, sizeof u32);
     put_npy("i32.npy", "<i4", "(6,)", u32, sizeof u32);
@@ -539,7 +442,7 @@ static void token_arrays(void)
     alarm(0);
 
     err = (struct sy_err)SY_ERR_INIT;
-    const char *train[] = {at("tokens/u16.npy")}, *val[] = {at("rows.npy")};
+    const char *train[] = {in_folder("tokens/u16.npy")}, *val[] = {in_folder("rows.npy")};
     struct sy_shard_options o = {.val = 0.5, .val_paths = val, .val_count = 1};
     c = sy_corpus_shards(train, 1, &o, &err);
     tap_ok(c && sy_corpus_train(c) == 6 && sy_corpus_tokens(c) == 12, "separate files: %s", err.msg);
@@ -550,53 +453,24 @@ static void token_arrays(void)
 
 static struct sy_corpus *read_all(struct sy_err *err)
 {
-    const char *paths[] = {at("mixed"), at("some"), at("a.json.gz"), at("bad.jsonl"), at("latin.txt")};
-    const char *val[] = {at("packed.ndjson"), at("a1.json"), at("one.json")};
+    const char *paths[] = {in_folder("mixed"), in_folder("some"), in_folder("a.json.gz"),
+                           in_folder("bad.jsonl"), in_folder("latin.txt")};
+    const char *val[] = {in_folder("packed.ndjson"), in_folder("a1.json"), in_folder("one.json")};
     struct sy_text_options o = {.val_paths = val, .val_count = 3, .read.skip = true};
     return sy_corpus_text(paths, 5, &o, err);
 }
 
-static void without_memory(struct sy_corpus *(*make)(struct sy_err *), const char *what)
-{
-    struct sy_err err = SY_ERR_INIT;
-    size_t live = sy_mem_live();
-    uint64_t n = 1;
-    int wrong = 0, failed = 0;
-    for (uint64_t i = 0; i <= n; i++) {
-        uint64_t before = sy_mem_count();
-        err = (struct sy_err)SY_ERR_INIT;
-        sy_mem_fail_at(i);
-        struct sy_corpus *c = make(&err);
-        sy_mem_fail_at(0);
-        n = i ? n : sy_mem_count() - before;
-        failed += !c;
-        wrong += !c != (err.code == SY_E_MEMORY);
-        if (!c && err.code != SY_E_MEMORY)
-            tap_note("%d: %s", (int)i, err.msg);
-        sy_corpus_unref(c);
-    }
-    tap_ok(!wrong && failed > 20 && sy_mem_live() == live,
-           "%s with each of %d allocations failing: %d errors", what, (int)n, failed);
-}
-
 static struct sy_corpus *read_shards(struct sy_err *err)
 {
-    const char *paths[] = {at("tokens"), at("rows.npy"), at("u32.NPY"), at("tokens.BIN")};
+    const char *paths[] = {in_folder("tokens"), in_folder("rows.npy"), in_folder("u32.NPY"),
+                           in_folder("tokens.BIN")};
     struct sy_shard_options o = {.vocab = 60};
     return sy_corpus_shards(paths, 4, &o, err);
 }
 
-static void clean_up(void)
-{
-    char command[64];
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    if (system(command))
-        tap_note("%s is left", folder);
-}
-
 int main(void)
 {
-    if (!mkdtemp(folder))
+    if (!make_folder())
         return 99;
     sy_pool_threads(); /* its memory is not ours */
     names();
@@ -610,6 +484,6 @@ int main(void)
     token_arrays();
     without_memory(read_all, "text");
     without_memory(read_shards, "shards");
-    clean_up();
+    remove_folder();
     return tap_done();
 }
