@@ -41,6 +41,7 @@ script_tests += %D%/peers/layouts.lua %D%/peers/huggingface.lua %D%/lua/tokenize
 # Made by `tests/peers/layouts.py --golden`.
 EXTRA_DIST += %D%/tokenizers
 EXTRA_DIST += %D%/peers/parity.py
+EXTRA_DIST += %D%/peers/peers.lua
 script_tests += %D%/lists.sh
 script_tests += %D%/symbols.sh
 script_tests += %D%/lua/docs.lua %D%/lua/show.lua %D%/lua/complete.lua %D%/cli/examples.sh

@@ -1,19 +1,12 @@
 -- Models that m:save says transformers can load, loaded there: the same logits, the same ids of a text; and those
 -- that it says cannot be are not loaded.  Skips where $PYTHON (default python3) has no transformers and torch.  TAP.
 
-local engine = require "switchyard.engine"
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
+local peers = dofile(os.getenv "srcdir" .. "/tests/peers/peers.lua")
 
-local python = os.getenv "PYTHON" or "python3"
-local probe = "import importlib.util as u, sys; sys.exit(not all(u.find_spec(m) for m in ('transformers', 'torch', 'numpy')))"
-if not os.execute(("%s -c \"%s\" 2>/dev/null"):format(python, probe)) then
-  print("1..0 # SKIP " .. python .. " lacks transformers or torch (set PYTHON)")
-  os.exit(0)
-end
+peers.needs("transformers", "torch", "numpy")
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir '" .. folder .. "'"))
+local folder = peers.folder()
 local function write(name, text)
   local f <close> = assert(io.open(folder .. "/" .. name, "wb"))
   f:write(text)
@@ -26,31 +19,13 @@ local corpus = write("corpus.txt", ("the cat sat on the mat. don't x = 1;\n"):re
 local bpe = tokenizer.train_bpe(corpus, {vocab = 300})
 local function layout(name) return assert(tokenizer.load(os.getenv "srcdir" .. "/tests/tokenizers/" .. name .. ".json")) end
 
--- Weights large enough that every part of the model matters.
-local function stir(m)
-  for i, p in ipairs(m.params) do
-    if #p.shape > 1 then
-      engine.fill(p, 0.12, 7, i)
-    else
-      local v = {}
-      for j = 1, p.size do v[j] = 1 + 0.2 * math.sin(i + j) end
-      engine.put(p, v)
-    end
-  end
-  for _, s in pairs(m.states) do
-    local v = {}
-    for j = 1, s.size do v[j] = 0.05 * math.cos(3 * j) end
-    engine.put(s, v)
-  end
-end
-
 local exact = {}
 local function case(name, make, cfg, tok)
   for k, v in pairs {layers = 2, dim = 32, heads = 4, kv_heads = 2, context = 64, vocab = tok or bpe} do
     if cfg[k] == nil then cfg[k] = v end
   end
   local m = make(cfg)
-  stir(m)
+  peers.stir(m)
   local saved, why = m:save(folder .. "/" .. name)
   assert(saved, why)
   exact[name] = not why
@@ -77,7 +52,7 @@ case("softmax-shared", model.moe, {experts = 4, expert_dim = 24, qk_norm = true,
 case("sigmoid-no-shared", model.moe, {experts = 4, expert_dim = 24, router = "sigmoid"})
 case("capacity", model.moe, {experts = 4, expert_dim = 24, qk_norm = true, capacity = 1.2})
 
-local pipe = io.popen(("'%s' '%s/tests/peers/huggingface.py' '%s' 2>&1"):format(python, os.getenv "srcdir" or ".", folder))
+local pipe = io.popen(("'%s' '%s/tests/peers/huggingface.py' '%s' 2>&1"):format(peers.python, os.getenv "srcdir" or ".", folder))
 local seen = 0
 for line in pipe:lines() do
   local name, said = line:match "^([%w_-]+): (.*)$"

@@ -3,17 +3,15 @@
 
 local engine = require "switchyard.engine"
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
+local peers = dofile(os.getenv "srcdir" .. "/tests/peers/peers.lua")
 
-local python = os.getenv "PYTHON" or "python3"
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir '" .. folder .. "'"))
+local folder = peers.folder()
 local done, _, status = os.execute(("'%s' '%s/tests/peers/layouts.py' '%s' %d"):format(
-  python, os.getenv "srcdir" or ".", folder, os.getenv "SY_TEST_FAST" and 500 or 2000))
+  peers.python, os.getenv "srcdir" or ".", folder, os.getenv "SY_TEST_FAST" and 500 or 2000))
 if not done then
   os.execute("rm -rf '" .. folder .. "'")
   if status == 77 then
-    print("1..0 # SKIP " .. python .. " lacks tokenizers (set PYTHON)")
+    print("1..0 # SKIP " .. peers.python .. " lacks tokenizers (set PYTHON)")
     os.exit(0)
   end
   error "layouts.py failed"

@@ -3,19 +3,12 @@
 
 local engine = require "switchyard.engine"
 
-local python = os.getenv "PYTHON" or "python3"
+local peers = dofile(os.getenv "srcdir" .. "/tests/peers/peers.lua")
 local script = (os.getenv "srcdir" or ".") .. "/tests/peers/parity.py"
 local STEPS, B, T = os.getenv "SY_TEST_FAST" and 20 or 200, 4, 24
 
-local probe = "import importlib.util as u, sys; sys.exit(not (u.find_spec('torch') and u.find_spec('numpy')))"
-if not os.execute(("%s -c \"%s\" 2>/dev/null"):format(python, probe)) then
-  print("1..0 # SKIP " .. python .. " lacks torch or numpy (set PYTHON)")
-  os.exit(0)
-end
-
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir '" .. folder .. "'"))
+peers.needs("torch", "numpy")
+local folder = peers.folder()
 
 -- Checks are collected, then done by one process: PyTorch takes seconds to load.
 local checks = {}
@@ -29,24 +22,6 @@ local function place()
   local path = folder .. "/" .. places
   assert(os.execute("mkdir '" .. path .. "'"))
   return path
-end
-
--- Weights large enough that every part of the model matters; fresh ones are nearly a bigram table.
-local function stir(m)
-  for i, p in ipairs(m.params) do
-    if #p.shape > 1 then
-      engine.fill(p, 0.12, 7, i)
-    else
-      local v = {}
-      for j = 1, p.size do v[j] = 1 + 0.2 * math.sin(i + j) end
-      engine.put(p, v)
-    end
-  end
-  for _, s in pairs(m.states) do
-    local v = {}
-    for j = 1, s.size do v[j] = 0.05 * math.cos(3 * j) end
-    engine.put(s, v)
-  end
 end
 
 local function check_logits(name, m)
@@ -107,7 +82,7 @@ local cases = {
 for _, case in ipairs(cases) do
   local name, make, cfg, gamma = table.unpack(case)
   local m = make(with(cfg))
-  stir(m)
+  peers.stir(m)
   check_logits(name, m)
   check_training(name, make(with(cfg)), d, gamma)
 end
@@ -115,7 +90,7 @@ end
 local list <close> = assert(io.open(folder .. "/checks", "w"))
 for _, c in ipairs(checks) do list:write(c.command, "\n") end
 list:flush()
-local pipe = io.popen(("%s '%s' each %s/checks 2>&1"):format(python, script, folder))
+local pipe = io.popen(("%s '%s' each %s/checks 2>&1"):format(peers.python, script, folder))
 local done, failed = 0, 0
 for line in pipe:lines() do
   local status = line:match "^status (%d+)$"
