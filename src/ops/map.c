@@ -199,6 +199,11 @@ static void compare_f32(const struct map *m, const struct sy__span *s, enum sy_c
         family(m, s, index);                                                                       \
     }
 
+#define FLOAT_LOOPS(name) {[SY_F32] = name##_f32, [SY_F64] = name##_f64}
+#define ALL_LOOPS(name)                                                                            \
+    {[SY_F32] = name##_f32, [SY_F64] = name##_f64, [SY_I32] = name##_i32,                          \
+     [SY_I64] = name##_i64, [SY_U8] = name##_u8,   [SY_BOOL] = name##_u8}
+
 /* ---- a and b in, the same type out ---- */
 
 #define BINARY_FLOATS(name, NAME, E64)                                                             \
@@ -213,17 +218,14 @@ static void compare_f32(const struct map *m, const struct sy__span *s, enum sy_c
 #define RUN2_FLOATS(name, grain)                                                                   \
     int sy__run_##name(const struct sy_run *x)                                                     \
     {                                                                                              \
-        static const loop_fn loops[SY_DTYPE_COUNT] = {                                             \
-            [SY_F32] = name##_f32, [SY_F64] = name##_f64};                                         \
+        static const loop_fn loops[SY_DTYPE_COUNT] = FLOAT_LOOPS(name);                            \
         return run_map(x, 2, loops, grain);                                                        \
     }
 
 #define RUN2_ALL(name)                                                                             \
     int sy__run_##name(const struct sy_run *x)                                                     \
     {                                                                                              \
-        static const loop_fn loops[SY_DTYPE_COUNT] = {                                             \
-            [SY_F32] = name##_f32, [SY_F64] = name##_f64, [SY_I32] = name##_i32,                   \
-            [SY_I64] = name##_i64, [SY_U8] = name##_u8,   [SY_BOOL] = name##_u8};                  \
+        static const loop_fn loops[SY_DTYPE_COUNT] = ALL_LOOPS(name);                              \
         return run_map(x, 2, loops, GRAIN_LIGHT);                                                  \
     }
 
@@ -299,9 +301,7 @@ static int no_zeros(const struct sy_run *x, const char *name)
 #define DIVISION(name)                                                                             \
     int sy__run_##name(const struct sy_run *x)                                                     \
     {                                                                                              \
-        static const loop_fn loops[SY_DTYPE_COUNT] = {                                             \
-            [SY_F32] = name##_f32, [SY_F64] = name##_f64, [SY_I32] = name##_i32,                   \
-            [SY_I64] = name##_i64, [SY_U8] = name##_u8,   [SY_BOOL] = name##_u8};                  \
+        static const loop_fn loops[SY_DTYPE_COUNT] = ALL_LOOPS(name);                              \
         return no_zeros(x, #name) ? -1 : run_map(x, 2, loops, GRAIN_HEAVY);                        \
     }
 DIVISION(mod)
@@ -337,17 +337,14 @@ COMPARE(ge, GE, >=)
     LOOP1(name##_f64, double, double, E64)                                                         \
     int sy__run_##name(const struct sy_run *x)                                                     \
     {                                                                                              \
-        static const loop_fn loops[SY_DTYPE_COUNT] = {                                             \
-            [SY_F32] = name##_f32, [SY_F64] = name##_f64};                                         \
+        static const loop_fn loops[SY_DTYPE_COUNT] = FLOAT_LOOPS(name);                            \
         return run_map(x, 1, loops, grain);                                                        \
     }
 
 #define RUN1_ALL(name)                                                                             \
     int sy__run_##name(const struct sy_run *x)                                                     \
     {                                                                                              \
-        static const loop_fn loops[SY_DTYPE_COUNT] = {                                             \
-            [SY_F32] = name##_f32, [SY_F64] = name##_f64, [SY_I32] = name##_i32,                   \
-            [SY_I64] = name##_i64, [SY_U8] = name##_u8,   [SY_BOOL] = name##_u8};                  \
+        static const loop_fn loops[SY_DTYPE_COUNT] = ALL_LOOPS(name);                              \
         return run_map(x, 1, loops, GRAIN_LIGHT);                                                  \
     }
 
