@@ -348,6 +348,7 @@ static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
 {
     bool terminal = p->terminal = isatty(0) && isatty(1), ended = false;
     struct scripts scripts = {p, argc, argv};
+    struct sy_err err = SY_ERR_INIT;
     int status = 0;
     if (!p->nchunks && p->script >= argc && terminal)
         p->interactive = true;
@@ -358,6 +359,10 @@ static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
     sy_host_adopt(L);
     if (p->dump_help)
         return status_of(sy_chunk_call(L, "switchyard.manual", "dump", PACKAGE_VERSION));
+    if (p->json && !(p->interactive && terminal) && lsy_progress_alone(&err)) {
+        sy_tell("%s", err.msg);
+        return 1;
+    }
     if (p->interactive && sy_prompt_has_screen(p->plain || p->json))
         return run_prompt(L, &scripts, true, terminal);
     sy_host_chunk(true); /* until all is saved: Ctrl-C between two chunks, or after them, counts */
@@ -467,9 +472,12 @@ static void report_bug(const char *cond, const char *file, int line, const char 
  * terminal, where an interrupt cuts off what is being written. */
 static int close_output(int status)
 {
-    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    int cause = fflush(stdout) ? errno : 0;
-    if ((!cause && !ferror(stdout)) || isatty(STDOUT_FILENO))
+    FILE *f = lsy_progress_stream();
+    if (f != stdout)
+        fflush(stdout); /* what a script has begun to write to standard error */
+    struct pollfd out = {.fd = fileno(f), .events = POLLOUT};
+    int cause = fflush(f) ? errno : lsy_progress_cause();
+    if ((!cause && !ferror(f)) || isatty(fileno(f)))
         return status;
     if (cause == EPIPE || (poll(&out, 1, 0) > 0 && out.revents & POLLERR))
         return status;

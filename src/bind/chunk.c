@@ -285,7 +285,7 @@ bool sy_chunk_told_output(void) { return told_output; }
 static int check_output(lua_State *L, int cause)
 {
     closed |= cause == EPIPE;
-    if (!ferror(stdout))
+    if (!ferror(lsy_progress_stream()))
         return 0;
     told_output = true;
     return luaL_error(L, "print: standard output cannot be written: %s", strerror(cause ? cause : EIO));
@@ -299,7 +299,7 @@ static int print(lua_State *L)
         return print_aside(L);
     if (lsy_progress_get() == LSY_PROGRESS_JSON) {
         print_aside(L);
-        return check_output(L, 0);
+        return check_output(L, lsy_progress_cause());
     }
     for (int i = 1; i <= n; i++) {
         size_t len;

@@ -11,11 +11,14 @@
 #include "base/str.h"
 #include "base/utf8.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #define INTERVAL 2.0 /* seconds between lines */
 
@@ -23,15 +26,62 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static enum lsy_progress mode = LSY_PROGRESS_NONE;
 static double last_line;
 static char last_run[64]; /* with several runs a line names its own */
+static FILE *alone;       /* of the objects; NULL: they share standard output */
+static int cause;         /* guarded by lock */
 
 void lsy_progress_mode(enum lsy_progress m) { mode = m; }
 enum lsy_progress lsy_progress_get(void) { return mode; }
+
+/* Descriptor 1 becomes a second standard error, or /dev/null where there is none. */
+static int turn_output(void)
+{
+    if (dup2(STDERR_FILENO, STDOUT_FILENO) >= 0)
+        return 0;
+    int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int rc = nothing < 0 ? -1 : dup2(nothing, STDOUT_FILENO);
+    if (nothing >= 0 && nothing != STDOUT_FILENO)
+        close(nothing);
+    return rc < 0 ? -1 : 0;
+}
+
+int lsy_progress_alone(struct sy_err *err)
+{
+    int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!f || turn_output()) {
+        int why = errno;
+        if (f)
+            fclose(f);
+        else if (fd >= 0)
+            close(fd);
+        return sy_err_sys(err, why, "--json: standard output cannot be written");
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* between the lines of others on standard error */
+    alone = f;
+    return 0;
+}
+
+FILE *lsy_progress_stream(void) { return alone ? alone : stdout; }
+
+int lsy_progress_cause(void)
+{
+    pthread_mutex_lock(&lock);
+    int c = cause;
+    pthread_mutex_unlock(&lock);
+    return c;
+}
 
 /* As one message: the newline at its end is the printer's. */
 static void say(struct sy_str *o)
 {
     if (!o->len || o->failed)
         return;
+    if (alone) {
+        errno = 0;
+        if ((fwrite(o->data, 1, o->len, alone) < o->len || fflush(alone)) && !cause)
+            cause = errno;
+        return;
+    }
     o->data[o->len - 1] = 0;
     sy_host_print(o->data);
 }

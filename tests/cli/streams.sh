@@ -14,20 +14,39 @@ model.define("own", function(cfg)
     return nn.head(nn.embedding(ids, w), w)
   end
 end, {{"vocab", "integer", 256, help = "x"}, {"context", "integer", 8, help = "x"}, {"seed", "integer", 1, help = "x"}})
-local r = train(model.own{}, d, {steps = 4, batch = 2, name = "first", checkpoint_every = 2, keep = 4})
+local r = train(model.own{}, d, {steps = 4, batch = 2, name = "first", checkpoint_every = 2, keep = 4, paused = true})
 every(r, 2, function() print("from a hook") end)
-r:wait()
+r:resume():wait()
 print('"quoted"\27[31m')
 LUA
 sy() { "$SWITCHYARD" -E --runs "$SWITCHYARD_RUNS" "$@" > "$folder/out" 2> "$folder/err"; }
 
-sed '/io.write/d' "$folder/run.lua" > "$folder/json.lua"
+# every way to standard output that is not an object of ours
+cat "$folder/run.lua" - > "$folder/json.lua" << 'LUA'
+io.stdout:write("by its stream\n")
+os.execute "echo a command"
+local f = io.popen("cat", "w")
+f:write("a pipe\n")
+f:close()
+io.write("the last, unfinished")
+LUA
 sy --json "$folder/json.lua"
 report $? "a script with --json"
 ok '! grep -qv "^{.*}$" "$folder/out"' "every line is an object"
+for text in "written by the script" "by its stream" "a command" "a pipe" "the last, unfinished"; do
+    ok 'grep -qx "$text" "$folder/err"' "on standard error: $text"
+done
 ok 'grep -qF "{\"event\":\"print\",\"text\":\"from the script\\t1\\tnil\"}" "$folder/out"' "what it prints is one"
 ok 'grep -qF "{\"event\":\"print\",\"text\":\"from a hook\"}" "$folder/out"' "in a hook as well"
 ok 'grep -qF "\\\"quoted\\\"\\u001b[31m" "$folder/out"' "quoted"
+printf '%s\n' '1 + 1' 'io.write("a line\n")' '!echo a child' | sy --json -i
+ok '! grep -qv "^{.*}$" "$folder/out" && grep -qF "{\"event\":\"print\",\"text\":\"2\"}" "$folder/out"' \
+    "lines of a pipe with -i as well"
+"$SWITCHYARD" -E --json -e 'for i = 1, 1e5 do print(i) end' 2> "$folder/err" | head -n 1 > "$folder/out"
+ok '[ ! -s "$folder/err" ] && [ "$(cat "$folder/out")" = "{\"event\":\"print\",\"text\":\"1\"}" ]' \
+    "who reads no more is not complained to"
+"$SWITCHYARD" -E --json -e 'io.write("x") print(1)' > "$folder/out" 2>&-
+ok '[ $? -eq 0 ] && [ "$(cat "$folder/out")" = "{\"event\":\"print\",\"text\":\"1\"}" ]' "without a standard error, too"
 rm -rf "$SWITCHYARD_RUNS"
 
 sy "$folder/run.lua"
