@@ -17,20 +17,6 @@ local function description(what)
   return now or error(what .. ": only inside a model's function (see model.define)", 3)
 end
 
--- The function runs once for each program: what Lua itself draws would be frozen into each, another in every one.  The
--- users' function (ours is a copy) is exchanged once, so that `local random = math.random` is this one, too.
-do
-  local lua_math = package.loaded.math
-  local random = lua_math.random
-  function lua_math.random(...)
-    if now then
-      error("math.random: a model's function is run once and then repeated without Lua, so this would be one number for "
-        .. "all steps: use tensor.rand, randn or randint, or draw outside the function", 2)
-    end
-    return random(...)
-  end
-end
-
 --- nn.describe(d, f, ...): run f under description d; ends the description even when f fails.
 function nn.describe(d, f, ...)
   local before = now

@@ -450,7 +450,13 @@ function Run.__index(r, name)
   if name == "model" then return r._m end
   local v = r._h:get(name)
   if v ~= nil then return v end
-  if fields[name] then return r._h:status()[name] end
+  if fields[name] then
+    if nn.mode() then
+      error(("r.%s: a model's function is run once and then repeated without Lua, so this would be the same in all "
+        .. "steps: what changes from step to step is an nn.input, which r.NAME = value sets"):format(name), 2)
+    end
+    return r._h:status()[name]
+  end
   if name == "top_k" or name == "capacity" then return r._m.cfg[name] end
   local input = model_inputs(r, name)
   if input then return input.size == 1 and input:item() or input end

@@ -167,6 +167,7 @@ void lsy_docs(lua_State *L, const struct lsy_doc *rows, size_t n);
 void lsy_open_tensor(lua_State *L);
 void lsy_open_make(lua_State *L);
 void lsy_open_write(lua_State *L);
+void lsy_open_frozen(lua_State *L);
 void lsy_open_tensor_file(lua_State *L);
 void lsy_open_engine(lua_State *L);
 void lsy_open_print(lua_State *L);

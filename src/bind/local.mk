@@ -13,6 +13,7 @@ libbind_a_SOURCES += %D%/engine.h %D%/engine.c %D%/ops.c %D%/tensor.c %D%/make.c
     %D%/tensor_file.c %D%/tokenizer.c %D%/data.c %D%/data_make.c %D%/data.h %D%/watch.c
 libbind_a_SOURCES += %D%/model_file.c
 libbind_a_SOURCES += %D%/strict.c
+libbind_a_SOURCES += %D%/frozen.c
 libbind_a_SOURCES += %D%/handle.h %D%/handle.c %D%/trace.c %D%/train.c %D%/run.h %D%/run_int.h %D%/run.c \
     %D%/run_told.c %D%/run_all.c %D%/rescue.c \
     %D%/tool.c %D%/progress.h %D%/progress.c

@@ -303,6 +303,7 @@ static int open_all(lua_State *L)
     lsy_open_data(L);
     lsy_open_model_file(L);
     make_globals(L);
+    lsy_open_frozen(L); /* those are ours already, as they were */
     lua_getglobal(L, "require");
     lua_pushliteral(L, "switchyard.prelude");
     lua_call(L, 1, 0);

@@ -95,6 +95,24 @@ t.refuses(body(function() return math.random() end), "math.random is refused", "
 local random = math.random
 t.refuses(body(function() return random(3) end), "also under another name", "math.random")
 ok(pcall(math.random), "... and itself again afterwards")
+local moment = os.time
+for what, f in pairs {
+  ["math.randomseed"] = function() math.randomseed() end, ["os.time"] = function() moment() end,
+  ["os.clock"] = function() os.clock() end, ["os.date"] = function() os.date() end,
+  ["os.tmpname"] = function() os.tmpname() end, ["os.execute"] = function() os.execute "true" end,
+  ["io.read"] = function() io.read() end, ["io.lines"] = function() io.lines() end,
+  ["io.popen"] = function() io.popen "true" end,
+} do
+  t.refuses(body(f), what .. " likewise", "draws.lua", what .. ": a model's function is run once", "the same in all steps")
+end
+for _, name in ipairs{"step", "loss", "state", "current_lr"} do
+  t.refuses(body(function() return r[name] end), "r." .. name .. " likewise", "r." .. name .. ": a model's function", "nn.input")
+end
+ok(pcall(body(function()
+  local same = os.time{year = 2000, month = 1, day = 1}
+  return os.date("%F", same), os.getenv "HOME", r.name, io.lines(os.getenv("srcdir") .. "/tests/lua/tap.lua")()
+end)), "what is always the same is not")
+ok(os.time() and os.clock() and os.date() and r.step, "... nor anything outside of such a function")
 t.refuses(body(function() nn.state("s", tensor.randn(3)) end), "a state that begins with a draw", "state", "'s'", "seed=")
 t.refuses(body(function() nn.state("s", tensor.zeros(3) + 1) end), "... with anything computed", "state", "'s'")
 t.refuses(body(function() nn.input("i", -1, 0, 1) end), "an input outside of its range", "input: i must be from 0 to 1: it is -1")
