@@ -70,7 +70,9 @@ end
 function hooks.call(run, step)
   for _, hook in ipairs(run._hooks) do
     if step % hook.n == 0 then
+      rawset(run, "_in_hook", true)
       local ok, why = pcall(hook.f, run)
+      rawset(run, "_in_hook", false)
       if not ok and type(why) == "string" and not hook._own then
         local n = hooks.number(hook)
         error(why .. (n and ("; hooks(%q)[%d]:remove() takes this hook away"):format(run.name, n) or ""), 0)

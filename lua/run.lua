@@ -269,9 +269,18 @@ end
 function methods:pause() self._h:pause() return self end
 function methods:stop() self._h:stop() return self end
 
+-- What a run that has ended needs before it goes on; nil: nothing.
+local function wanting(r)
+  local s = r._h:status()
+  if s.state == "failed" then return ("the run failed at step %d; r:rewind(step) goes back before that"):format(s.step) end
+  if s.state == "done" and s.step >= r._h:get "steps" then return ("the run is done at step %d; set r.steps first"):format(s.step) end
+end
+
 --- r:resume(): go on; after r.steps = n a run that was done goes on as well
 function methods:resume()
   check_goes_on(self, "resume")
+  local wants = wanting(self)
+  if wants then engine.event(self.name, "note", "resume has no effect: " .. wants) end
   self._h:resume()
   return self
 end
@@ -280,10 +289,8 @@ end
 function methods:steps(n)
   if math.type(n) ~= "integer" or n < 1 then error("steps: must be a whole number from 1: it is " .. tostring(n), 2) end
   check_goes_on(self, "steps")
-  local s = self._h:status()
-  if s.state == "done" and s.step >= self._h:get("steps") then
-    error(("steps: the run is done at step %d; set r.steps first"):format(s.step), 2)
-  end
+  local wants = wanting(self)
+  if wants then error("steps: " .. wants, 2) end
   self._h:steps(n)
   return self
 end
@@ -530,8 +537,32 @@ function Run._set_steps(r, steps, goes_on)
   if steps ~= old then tell_steps(r, steps, goes_on) end
 end
 
+-- Behind the end of what a run does, or by its schedule, a value may come to nothing: r.NAME shows it all the same, so a
+-- line says why; for a hook, which sets it at every step, once.  effect: on the rate of the steps that are left.
+local function tell_set(r, name, value, effect)
+  local s, steps, text = r._h:status(), r._h:get "steps", nil
+  local set = ("%s = %s"):format(name, type(value) == "number" and ("%.6g"):format(value) or tostring(value))
+  if s.state == "failed" then
+    text = ("%s has no effect: the run failed at step %d; r:rewind(step), then set it"):format(set, s.step)
+  elseif name == "steps" then
+    return tell_steps(r, value)
+  elseif s.state == "done" and s.step >= steps and name ~= "eval_batches" then
+    text = ("%s has no effect yet: the run is done at step %d; r.steps = n and r:resume() go on with it"):format(set, s.step)
+  elseif name == "checkpoint_every" and not r._o.save and not r._h:dir() then
+    text = ("%s has no effect: the run has no directory (save = false)"):format(set)
+  elseif effect ~= "rate" then
+    text = ("%s %s: %s%s"):format(set, effect == "none" and "has no effect" or "moves min_lr alone", r._h:outlook(),
+      name == "lr" and '; r.schedule = "constant" holds r.lr' or "")
+  end
+  local told, key = rawget(r, "_told") or {}, name .. effect
+  if not text or rawget(r, "_in_hook") and told[key] then return end
+  told[key] = true
+  rawset(r, "_told", told)
+  engine.event(r.name, "note", text)
+end
+
 function Run.__newindex(r, name, value)
-  local ok, kind, old
+  local ok, kind, old, effect
   check_alone(r, tostring(name))
   if name == "top_k" or name == "capacity" then
     local cfg = r._m.cfg
@@ -563,14 +594,15 @@ function Run.__newindex(r, name, value)
     options.raise(kind, 2)
   end
   if name == "steps" then check_steps(r, value) end
+  effect = r._h:effect(name, value)
   ok, kind = pcall(r._h.set, r._h, name, value)
   if not ok then options.raise(kind, 2) end
   if kind == "plan" then
     set_shape(r, function() r._h:set(name, old) end)
-  elseif name == "steps" and value ~= old then
-    tell_steps(r, value)
   end
-  if (name == "context" or name == "eval_every") and value ~= old then say_no_validation(r) end
+  if value == old then return end
+  tell_set(r, name, value, effect)
+  if name == "context" or name == "eval_every" then say_no_validation(r) end
 end
 
 function Run.__tostring(r)

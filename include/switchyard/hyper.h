@@ -95,5 +95,12 @@ double sy_hyper_lr(const struct sy_hyper *h, int64_t step);
 void sy_hyper_put(struct sy_hyper *h, enum sy_hyper_id id, double value, int64_t step);
 /* What the learning rate will do after `step`, for people: "lr falls from 0.00055 to 0.0001 at step 2000 (cosine)" */
 void sy_hyper_outlook(const struct sy_hyper *h, int64_t step, char *text, size_t n);
+/* What changing a to b means for the steps behind `step`, which both have as many of. */
+enum sy_hyper_effect {
+    SY_EFFECT_RATE,  /* some step has another rate */
+    SY_EFFECT_LEAST, /* lr itself is not reached any more: it moves min_lr alone */
+    SY_EFFECT_NONE
+};
+enum sy_hyper_effect sy_hyper_effect(const struct sy_hyper *a, const struct sy_hyper *b, int64_t step);
 
 #endif

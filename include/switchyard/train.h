@@ -122,6 +122,9 @@ double sy_trainer_get(struct sy_trainer *t, enum sy_hyper_id id);
 void sy_trainer_set_schedule(struct sy_trainer *t, enum sy_schedule s);
 /* What the learning rate will do with all that was set (sy_hyper_outlook). */
 void sy_trainer_outlook(struct sy_trainer *t, char *text, size_t n);
+/* What a value of id, or with SY_HYPER_COUNT a schedule, would do to the rate of the steps that are left; RATE where
+ * these are fewer than two.  Only lr, min_lr, warmup, decay and the schedule bear on it. */
+enum sy_hyper_effect sy_trainer_effect(struct sy_trainer *t, enum sy_hyper_id id, double value);
 int sy_trainer_rules(struct sy_trainer *t); /* SY_RULES, or those of an older run */
 enum sy_schedule sy_trainer_schedule(struct sy_trainer *t);
 /* Value of a named input (nn.input) from the next border on: n numbers.  NAME, SHAPE. */

@@ -216,6 +216,24 @@ static int run_rules(lua_State *L)
     return 1;
 }
 
+/* run:effect(name, value) -> "rate", "least" or "none": what run:set would do to the rate of the steps that are left
+ * (sy_trainer_effect); of what run:set refuses "rate" */
+static int run_effect(lua_State *L)
+{
+    static const char *const names[] = {"rate", "least", "none"};
+    struct sy_trainer *t = check_run(L)->trainer;
+    const char *name = luaL_checkstring(L, 2);
+    int id = sy_hyper_find(name);
+    enum sy_hyper_effect e = SY_EFFECT_RATE;
+    int s = !strcmp(name, "schedule") && lua_isstring(L, 3) ? sy_schedule_parse(lua_tostring(L, 3)) : -1;
+    if (s >= 0)
+        e = sy_trainer_effect(t, SY_HYPER_COUNT, s);
+    else if (id >= 0 && lua_isnumber(L, 3))
+        e = sy_trainer_effect(t, (enum sy_hyper_id)id, lua_tonumber(L, 3));
+    lua_pushstring(L, names[e]);
+    return 1;
+}
+
 /* run:set(name, value) -> "next" or "plan" (the caller must trace again) */
 static int run_set(lua_State *L)
 {
@@ -637,6 +655,7 @@ static const luaL_Reg run_methods[] = {
     {"replan", run_replan},   {"freeze", run_freeze},       {"note", run_note},
     {"every", run_every},     {"repeating", run_repeating}, {"in_hook", run_in_hook},
     {"settle", run_settle},   {"input", run_input},         {"outlook", run_outlook},
+    {"effect", run_effect},
     {"rules", run_rules},
     {"series", run_series},   {"history", run_history},     {"last", run_last},
     {"profile", run_profile}, {"clear_moments", run_clear_moments}, {NULL, NULL}};

@@ -133,3 +133,35 @@ void sy_hyper_outlook(const struct sy_hyper *h, int64_t step, char *text, size_t
     else
         snprintf(text, n, "lr goes from %.4g to %.4g at step %.0f (%s)", now, last, steps, name);
 }
+
+/* ---- what a change comes to ---- */
+
+#define PROBES 256
+
+/* At every step that is left, or at so many of them and where either schedule bends. */
+static bool same_rate(const struct sy_hyper *a, const struct sy_hyper *b, int64_t step)
+{
+    int64_t last = (int64_t)a->v[SY_HYPER_steps], n = last - step < PROBES ? last - step : PROBES;
+    const double bends[] = {warmup_of(a), warmup_of(b), top_of(a), top_of(b)};
+    bool same = true;
+    for (int64_t i = 1; i <= n && same; i++) {
+        int64_t at = step + (int64_t)((double)(last - step) * ((double)i / (double)n));
+        same = sy_hyper_lr(a, at) == sy_hyper_lr(b, at);
+    }
+    for (size_t i = 0; i < 2 * sizeof bends / sizeof *bends && same; i++) {
+        int64_t at = (int64_t)fmin(bends[i / 2], (double)last) + (int64_t)(i % 2);
+        same = at <= step || at > last || sy_hyper_lr(a, at) == sy_hyper_lr(b, at);
+    }
+    return same;
+}
+
+enum sy_hyper_effect sy_hyper_effect(const struct sy_hyper *a, const struct sy_hyper *b, int64_t step)
+{
+    struct sy_hyper other = *b; /* lr is another, what it stands for is not */
+    if (same_rate(a, b, step))
+        return SY_EFFECT_NONE;
+    other.v[SY_HYPER_min_lr] = least_of(b);
+    other.v[SY_HYPER_lr] = 2 * b->v[SY_HYPER_lr] + 1;
+    bool lr = a->v[SY_HYPER_lr] != b->v[SY_HYPER_lr];
+    return lr && same_rate(b, &other, step) ? SY_EFFECT_LEAST : SY_EFFECT_RATE;
+}

@@ -145,6 +145,29 @@ void sy_trainer_outlook(struct sy_trainer *t, char *text, size_t n)
     sy_hyper_outlook(&h, step, text, n);
 }
 
+static bool bears_on_rate(enum sy_hyper_id id)
+{
+    return id == SY_HYPER_lr || id == SY_HYPER_min_lr || id == SY_HYPER_warmup || id == SY_HYPER_decay ||
+           id == SY_HYPER_COUNT;
+}
+
+enum sy_hyper_effect sy_trainer_effect(struct sy_trainer *t, enum sy_hyper_id id, double value)
+{
+    pthread_mutex_lock(&t->lock);
+    struct sy_hyper was = t->hyper;
+    int64_t step = t->status.step;
+    put_wanted(t, &was);
+    pthread_mutex_unlock(&t->lock);
+    struct sy_hyper is = was;
+    if (!bears_on_rate(id) || (double)(step + 1) >= was.v[SY_HYPER_steps])
+        return SY_EFFECT_RATE;
+    if (id == SY_HYPER_COUNT)
+        is.schedule = (enum sy_schedule)value;
+    else
+        sy_hyper_put(&is, id, value, step);
+    return sy_hyper_effect(&was, &is, step);
+}
+
 int sy_trainer_rules(struct sy_trainer *t)
 {
     pthread_mutex_lock(&t->lock);

@@ -83,6 +83,77 @@ for _, schedule in ipairs{"cosine", "linear", "wsd", "constant"} do
   end
 end
 
+-- ---- what has no effect says so ----
+
+-- The lines that a piece of code prints of its run.
+local function told(code)
+  local path = folder .. "/told.lua"
+  local file <close> = assert(io.open(path, "w"))
+  file:write([[
+    local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+    local function run(more)
+      local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16}
+      local o = {steps = 40, batch = 2, lr = 1e-3, eval_every = 0, save = false, name = "told", paused = true}
+      for k, v in pairs(more or {}) do o[k] = v end
+      return train(m, d, o)
+    end
+    ]], code)
+  file:flush()
+  local p <close> = assert(io.popen(("'%s' -E '%s' 2>&1"):format(program, path)))
+  local text = p:read "a"
+  return setmetatable({text = text}, {__call = function(_, what, ...)
+    for _, line in ipairs{...} do t.ok(text:find("[told] " .. line .. "\n", 1, true), what .. ": " .. line, text) end
+    if not ... then t.ok(not text:find "effect", what, text) end
+  end})
+end
+
+told[[local r = run{min_lr = 1e-4}:resume():wait()
+  r.clip = 2
+  r:resume()
+  r.steps = 80
+  r.lr = 1e-2
+  r.decay = 0.5
+  r.schedule = "constant"
+  r.min_lr = 2e-5]]("behind the end",
+  "clip = 2 has no effect yet: the run is done at step 40; r.steps = n and r:resume() go on with it",
+  "resume has no effect: the run is done at step 40; set r.steps first",
+  'lr = 0.01 has no effect: lr stays at 0.0001 up to step 80 (cosine); r.schedule = "constant" holds r.lr',
+  "decay = 0.5 has no effect: lr stays at 0.0001 up to step 80 (cosine)",
+  "min_lr = 2e-05 has no effect: lr stays at 0.01 up to step 80 (constant)")
+told[[local r = run():resume():wait()
+  r.steps = 80
+  r.lr = 2e-3]]("where min_lr is a tenth of lr",
+  'lr = 0.002 moves min_lr alone: lr stays at 0.0002 up to step 80 (cosine); r.schedule = "constant" holds r.lr')
+told[[local r = run{schedule = "wsd"}
+  r:steps(6):wait()
+  r.warmup = 3
+  r.checkpoint_every = 7]]("on the way",
+  "warmup = 3 has no effect: lr stays at 0.001 up to step 32, then falls to 0.0001 at step 40 (wsd)",
+  "checkpoint_every = 7 has no effect: the run has no directory (save = false)")
+told[[local r = run{lr = 1e6, clip = 0, warmup = 0, max_skips = 1}:resume():wait()
+  assert(r.state == "failed")
+  r.lr = 1
+  r.steps = 50
+  r:resume()]]("of a run that failed",
+  "lr = 1 has no effect: the run failed at step 3; r:rewind(step), then set it",
+  "steps = 50 has no effect: the run failed at step 3; r:rewind(step), then set it",
+  "resume has no effect: the run failed at step 3; r:rewind(step) goes back before that")
+local once = told[[local r = run{min_lr = 1e-4}:resume():wait()
+  r.steps = 80
+  every(r, 1, function() r.lr = r.lr * 2 end)
+  r:resume():wait()]]
+once("of a hook", 'lr = 0.002 has no effect: lr stays at 0.0001 up to step 80 (cosine); r.schedule = "constant" holds r.lr')
+t.ok(select(2, once.text:gsub("has no effect", "")) == 1, "... once", once.text)
+told[[local r = run{schedule = "wsd"}
+  every(r, 1, function() r.lr = 1e-3 + r.step * 1e-4 end)
+  r:steps(6):wait()
+  for name, value in ("decay=.4 warmup=20 clip=2 lr=1e-2 min_lr=1e-5 batch=4 eval_batches=3"):gmatch "(%S+)=(%S+)" do
+    r[name] = tonumber(value)
+  end
+  r.schedule = "linear"
+  r:resume():wait()
+  r.eval_batches = 4]]("what has an effect is not spoken of")
+
 -- ---- runs by older rules ----
 
 engine.rules = 1

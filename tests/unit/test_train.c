@@ -283,6 +283,43 @@ static void test_more_steps(void)
     tap_is_str(text, "lr rises to 0.001 at step 100, then cosine to 0.0001 at step 1000", "in the warm-up");
 }
 
+/* Every value of what bears on the rate, set at many steps: NONE where no step that is left has another rate. */
+static void test_effect(void)
+{
+    static const struct {
+        enum sy_hyper_id id;
+        double values[4];
+    } sets[] = {{SY_HYPER_lr, {0, 1e-3, 1e-2, 1e-4}},
+                {SY_HYPER_min_lr, {-1, 0, 1e-4, 1e-3}},
+                {SY_HYPER_warmup, {-1, 0, 400, 5000}},
+                {SY_HYPER_decay, {0, 0.2, 0.001, 1}}};
+    int wrong = 0, none = 0;
+    for (int k = 0; k < SY_SCHEDULE_COUNT * 2 * 16 * 9; k++) {
+        struct sy_hyper a;
+        sy_hyper_defaults(&a);
+        a.schedule = (enum sy_schedule)(k % SY_SCHEDULE_COUNT);
+        int64_t step = (k / SY_SCHEDULE_COUNT / 32) * 250;
+        if (k / SY_SCHEDULE_COUNT % 2) /* more steps than it was begun with */
+            sy_hyper_put(&a, SY_HYPER_steps, 2001, 1000);
+        struct sy_hyper b = a;
+        int set = k / SY_SCHEDULE_COUNT / 2 % 16;
+        b.v[sets[set / 4].id] = sets[set / 4].values[set % 4];
+        bool same = true;
+        for (int64_t i = step + 1; i <= (int64_t)a.v[SY_HYPER_steps]; i++)
+            same &= sy_hyper_lr(&a, i) == sy_hyper_lr(&b, i);
+        wrong += same != (sy_hyper_effect(&a, &b, step) == SY_EFFECT_NONE);
+        none += same;
+    }
+    tap_ok(wrong == 0 && none > 100, "what a change does to the rate is found: %d of them do nothing", none);
+    struct sy_hyper a, b;
+    sy_hyper_defaults(&a);
+    sy_hyper_put(&a, SY_HYPER_steps, 2000, 1000);
+    b = a;
+    b.v[SY_HYPER_lr] = 1e-2;
+    tap_is_int(sy_hyper_effect(&a, &b, 1000), SY_EFFECT_LEAST, "lr of what has come to a tenth of it");
+    tap_is_int(sy_hyper_effect(&a, &b, 50), SY_EFFECT_RATE, "... and of what has not");
+}
+
 /* ---- metrics ---- */
 
 static void test_metrics(void)
@@ -328,6 +365,7 @@ int main(void)
     test_out_of_memory();
     test_hyper();
     test_more_steps();
+    test_effect();
     test_metrics();
     return tap_done();
 }
