@@ -8,7 +8,9 @@
  *  1. no key aborts: Ctrl-G gives up by itself, and what is bound to nothing rings (a sequence that
  *     nobody knows is swallowed whole);
  *  2. no half of a key stays behind (sy__keys_settle);
- *  3. no function that aborts when it has nothing to do is reached in that case. */
+ *  3. no function that aborts when it has nothing to do is reached in that case;
+ *  4. no motion of vi's that looks for an end is begun in bytes that are no characters: there it may
+ *     go to and fro for ever (8.2: E before an incomplete last character). */
 #include "config.h"
 
 #ifdef HAVE_READLINE
@@ -16,6 +18,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <wchar.h>
 
 #include <readline/readline.h>
 
@@ -97,6 +100,33 @@ static int read_again(int count, int key)
     return rc;
 }
 
+static bool is_text(void)
+{
+    mbstate_t state = {0};
+    for (size_t left = (size_t)rl_end, n; left; left -= n) {
+        n = mbrtowc(NULL, rl_line_buffer + rl_end - left, left, &state);
+        if (n > left)
+            return false;
+        n += !n; /* a zero byte */
+    }
+    return true;
+}
+
+#define IN_TEXT(name)                                                                              \
+    static int name(int count, int key)                                                            \
+    {                                                                                              \
+        return is_text() ? rl_vi_##name(count, key) : nothing(count, key);                         \
+    }
+IN_TEXT(next_word)
+IN_TEXT(end_word)
+IN_TEXT(fword)
+IN_TEXT(fWord)
+IN_TEXT(eword)
+IN_TEXT(eWord)
+IN_TEXT(match)
+IN_TEXT(complete)
+IN_TEXT(char_search)
+
 static const struct sy__instead guarded[] = {
     {rl_abort, give_up},
     {rl_yank_pop, yank_before},
@@ -107,6 +137,15 @@ static const struct sy__instead guarded[] = {
     {rl_end_kbd_macro, nothing},
     {rl_call_last_kbd_macro, nothing},
     {rl_print_last_kbd_macro, nothing},
+    {rl_vi_next_word, next_word},
+    {rl_vi_end_word, end_word},
+    {rl_vi_fword, fword},
+    {rl_vi_fWord, fWord},
+    {rl_vi_eword, eword},
+    {rl_vi_eWord, eWord},
+    {rl_vi_match, match},
+    {rl_vi_complete, complete},
+    {rl_vi_char_search, char_search},
 };
 
 /* What shadows a shorter key (ESC alone, in vi's keys) is found by Readline itself. */

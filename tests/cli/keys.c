@@ -361,6 +361,8 @@ static const struct {
     {24, 80, "\022\033\013\033[17~"},
     {24, 80, "\033\012\033[1\377"},  /* vi's keys from here on, but in the next session */
     {24, 80, "\033[17~\030\025\031"}, /* half a key of the panes */
+    {24, 80, "(\351\220\033\033E"}, /* half a character */
+    {24, 80, "\342\200\033\033w%*0tu"},
     {1, 2, "\ttensor.\t\t"},
     {1, 1, "\033[Ax\033[A"},
 };
