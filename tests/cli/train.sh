@@ -234,7 +234,8 @@ steps $((before + 20))
 kill -TERM $pid
 wait $pid
 sed -n 's/.*"tok_s":\([0-9]*\).*/\1/p' "$folder/out" | sed -n "11,$((before + 20))p" | sort -n > "$folder/speeds"
-ok 'awk "{ v[NR] = \$1 } END { exit !(NR > 20 && v[1] > v[int(NR / 2)] / 10) }" "$folder/speeds"' \
+# a step of 4 s among ten is at most 640 tokens a second; a machine with much else to do has slow ones, too
+ok 'awk "{ v[NR] = \$1 } END { exit !(NR > 20 && (v[1] > 700 || v[1] > v[int(NR / 2)] / 10)) }" "$folder/speeds"' \
     "tok/s after a stop is that of the steps: $(head -n 1 "$folder/speeds") at least"
 
 # ---- what was read as what is said, where everything else is said ----

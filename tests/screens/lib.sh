@@ -104,15 +104,16 @@ lacks() { until_true has_not "$1"; report $? "${2:-without: $1}"; }
 cursor() { until_true cursor_is "$1"; report $? "${2:-cursor at $1}"; }
 is() { [ "$1" = "$2" ]; report $? "$3"; }
 
-# A region that scrolls, as curses leaves one behind when the size changes while it scrolls.
+# A region that scrolls, as curses leaves one behind when the size changes while it scrolls.  Written again
+# when what the program is still drawing has ended it.
 narrow_region()
 {
-    printf '\0337\033[1;5r\0338' > "$(tm display-message -t "$terminal" -p '#{pane_tty}')"
     until_true region_is_narrow
     report $? "a region that scrolls"
 }
 region_is_narrow()
 {
+    printf '\0337\033[1;5r\0338' > "$(tm display-message -t "$terminal" -p '#{pane_tty}')"
     region=$(tm display-message -t "$terminal" -p '#{scroll_region_upper},#{scroll_region_lower}')
     [ "$region" = 0,4 ]
 }
