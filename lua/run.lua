@@ -59,7 +59,8 @@ local function rows()
     {"precision", "string", "fp32", help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
     {"recompute", "boolean", false, help = "keep only what passes between layers and compute the rest again in the backward pass: less memory, more time"},
     {"name", "string", nil, help = "of the run and its directory; default: two words"},
-    {"save", "boolean", true, help = "false: the run has no directory, and nothing of it is kept"},
+    {"save", "boolean", true, help = "false: the run has no directory, and nothing of it is kept; its series "
+      .. "stay in memory, older rows packed (vectors as halves): with 6 layers of 64 experts at most 1 KB a step"},
     {"keep", "integer", 2, 2, 1000000, help = "newest checkpoints that stay"},
     {"keep_every", "integer", 0, 0, 1 << 53, help = "checkpoints of steps divisible by it stay as well; 0: none"},
     {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
@@ -227,7 +228,10 @@ local function start(m, d, given)
   local r = Run._make(m, d, o)
   m.tokenizer, m._assumed = tok, nil
   if o.save then keep_record(r, "train") end
-  local ok, why = pcall(Run._launch, r)
+  local ok, why = pcall(function()
+    if not o.save then r._h:pack_rows() end
+    Run._launch(r)
+  end)
   if not ok then give_back(r) error(why, 0) end
   return r
 end

@@ -109,6 +109,8 @@ void sy_trainer_free(struct sy_trainer *t); /* stops and joins first */
 
 void sy_trainer_status(struct sy_trainer *t, struct sy_status *out);
 struct sy_metrics *sy_trainer_metrics(struct sy_trainer *t);
+/* The run has no store and will have none: its older rows are packed in memory (run/attic.h).  Before it starts. */
+int sy_trainer_pack_rows(struct sy_trainer *t, struct sy_err *err);
 struct sy_params *sy_trainer_params(struct sy_trainer *t); /* touch only while held or not running */
 struct sy_plan *sy_trainer_plan(struct sy_trainer *t);     /* likewise */
 const char *sy_trainer_name(const struct sy_trainer *t);

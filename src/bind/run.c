@@ -132,6 +132,15 @@ static int run_start(lua_State *L)
     return 0;
 }
 
+/* run:pack_rows(): it is to have none */
+static int run_pack_rows(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (sy_trainer_pack_rows(lsy_check_trainer(L, 1), &err))
+        return lsy_error(L, "train: %s", err.msg);
+    return 0;
+}
+
 /* run:homeless(why): it could not be given its directory */
 static int run_homeless(lua_State *L)
 {
@@ -647,7 +656,7 @@ struct sy_params *lsy_run_params(lua_State *L, int arg)
 /* ---- registration ---- */
 
 static const luaL_Reg run_methods[] = {
-    {"start", run_start},     {"close", run_close}, {"homeless", run_homeless},         {"status", run_status},
+    {"start", run_start},     {"close", run_close}, {"homeless", run_homeless}, {"pack_rows", run_pack_rows}, {"status", run_status},
     {"get", run_get},         {"set", run_set},             {"set_input", run_set_input},
     {"pause", run_pause},     {"resume", run_resume},       {"stop", run_stop},
     {"steps", run_steps},     {"wait", run_wait},           {"hold", run_hold},

@@ -8,3 +8,4 @@ librun_a_SOURCES += %D%/store.h %D%/store_int.h %D%/store.c %D%/place.c %D%/shm.
 librun_a_SOURCES += %D%/board.h %D%/source_int.h %D%/board.c %D%/stored.c \
     %D%/pyramid.h %D%/pyramid.c
 librun_a_SOURCES += %D%/differ.h %D%/differ.c
+librun_a_SOURCES += %D%/attic.h %D%/attic.c

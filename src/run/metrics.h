@@ -5,8 +5,8 @@
  *  2. Steps of a series ascend strictly.
  *  3. A new chunk is taken every SY_METRICS_CHUNK rows, so most steps allocate nothing.  The first of a series
  *     has room for 16 rows, then 64, 256 and all: there may be 100,000 series of few rows.
- *  4. Only the newest chunks stay once a store has the rows (sy_metrics_forget): what is older comes from
- *     there, vectors as halves.  Of a run that has no store all stays.
+ *  4. Only the newest chunks stay once a store or an attic has the rows (sy_metrics_forget): what is older comes
+ *     from there, vectors as halves.
  */
 #ifndef SY_RUN_METRICS_H
 #define SY_RUN_METRICS_H

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/thread.h"
+#include "run/attic.h"
 #include "run/metrics.h"
 #include "train/checkpoint.h"
 #include "train/params.h"
@@ -78,6 +79,7 @@ void sy_trainer_free(struct sy_trainer *t)
     sy_plan_free(t->c.plan);
     sy_params_free(t->c.params);
     sy_corpus_unref(t->c.corpus);
+    sy_attic_free(t->attic);
     sy_metrics_free(t->metrics);
     sy_free(t->observed);
     sy_free(t->sums);
@@ -205,6 +207,8 @@ static bool border(struct sy_trainer *t)
 
 /* ---- the thread ---- */
 
+#define PACK_EVERY 256 /* steps */
+
 static void fail(struct sy_trainer *t, const struct sy_err *err)
 {
     struct sy_journal_entry e = {.kind = "failed", .expert = -1};
@@ -255,6 +259,8 @@ static void *train_thread(void *arg)
         sy_trainer_status(t, &now);
         announce(t, &now, evaluated);
         sy__saver_border(t);
+        if (t->attic && now.step % PACK_EVERY == 0)
+            sy_attic_pack(t->attic);
     }
     sy__saver_join(t);
     pthread_mutex_lock(&t->lock);
@@ -263,6 +269,13 @@ static void *train_thread(void *arg)
     sy__tell_change(t);
     pthread_mutex_unlock(&t->lock);
     return NULL;
+}
+
+int sy_trainer_pack_rows(struct sy_trainer *t, struct sy_err *err)
+{
+    if (!t->attic)
+        t->attic = sy_attic_new(t->metrics, err);
+    return t->attic ? 0 : -1;
 }
 
 int sy_trainer_start(struct sy_trainer *t, struct sy_err *err)

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
+#include "run/attic.h"
 #include "run/codec.h"
 #include "run/lock.h"
 #include "run/metrics.h"
@@ -390,6 +391,45 @@ static void test_forgotten(void)
     tap_ok(!wrong && seen == 2100, "and goes on from there (%lld)", (long long)seen);
     sy_store_close(s, NULL);
     tap_is_int(sy_metrics_rows_after(m, wide, -1, 256, steps, values), 100, "without a store there is what is here");
+    sy_metrics_free(m);
+}
+
+/* Of a run that has no store: older rows are packed, where there is memory for it, and come in their order. */
+static void test_attic(void)
+{
+    enum { MANY = 9000, WIDE = 8 };
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    struct sy_attic *a = sy_attic_new(m, NULL);
+    int one = sy_metrics_series(m, "loss", 1, NULL), wide = sy_metrics_series(m, "load.1", WIDE, NULL), wrong = 0;
+    float row[WIDE], values[300 * WIDE];
+    int64_t steps[300], n, after = -1, seen = 0;
+    for (int64_t step = 1; step <= MANY; step++) {
+        for (int k = 0; k < WIDE; k++)
+            row[k] = (float)((step + k) % 1000); /* a half has it */
+        sy_metrics_add(m, one, 2 * step, row);
+        sy_metrics_add(m, wide, 2 * step, row);
+    }
+    size_t before = sy_mem_live();
+    for (uint64_t fail = 1; fail < 60; fail++) { /* one after the other cannot be had */
+        sy_mem_fail_at(fail);
+        sy_attic_pack(a);
+    }
+    sy_mem_fail_at(0);
+    sy_attic_pack(a);
+    tap_ok(sy_mem_live() + 5000 * WIDE * sizeof(float) < before, "memory is given back");
+    tap_ok(sy_metrics_first(m, one) >= MANY - 4 * SY_METRICS_CHUNK && sy_metrics_first(m, wide) >= MANY - 4 * SY_METRICS_CHUNK,
+           "from row %lld on they are as they were", (long long)sy_metrics_first(m, wide));
+    while ((n = sy_metrics_rows_after(m, wide, after, 300, steps, values)) > 0)
+        for (int64_t i = 0; i < n; i++) {
+            after = steps[i];
+            wrong += after != 2 * ++seen || values[i * WIDE + 1] != (float)((seen + 1) % 1000);
+        }
+    tap_ok(!wrong && seen == MANY, "all rows come, in their order (%lld)", (long long)seen);
+    for (int64_t step = 2; step <= 2 * MANY + 1; step++)
+        wrong += sy_metrics_at(m, one, step, values) != step / 2 * 2 || values[0] != (float)(step / 2 % 1000);
+    tap_is_int(wrong, 0, "so does one");
+    tap_is_int(sy_metrics_at(m, one, 1, values), -1, "before the first there is none");
+    sy_attic_free(a);
     sy_metrics_free(m);
 }
 
@@ -1352,6 +1392,7 @@ int main(void)
     test_list();
     test_idle();
     test_forgotten();
+    test_attic();
     test_small();
     test_small_lost();
     test_no_thread();

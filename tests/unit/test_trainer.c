@@ -382,6 +382,27 @@ static void test_owed(struct sy_corpus *corpus, uint64_t alone)
     finish(t);
 }
 
+/* A run without a store keeps its older rows packed, and all of them. */
+static void test_packed(struct sy_corpus *corpus)
+{
+    enum { MANY = 5000 };
+    struct sy_err err = SY_ERR_INIT;
+    int64_t steps[256], after = -1, n, seen = 0;
+    float values[256];
+    struct sy_trainer *t = make(corpus);
+    struct sy_metrics *m = sy_trainer_metrics(t);
+    int loss = sy_metrics_find(m, "loss");
+    sy_trainer_set(t, SY_HYPER_steps, MANY, &err);
+    tap_ok(!sy_trainer_pack_rows(t, &err) && !sy_trainer_start(t, &err), "its rows are to be packed %s", err.msg);
+    sy_trainer_wait(t, INT64_MAX, 600);
+    tap_ok(sy_metrics_first(m, loss) > 0, "up to row %lld they are", (long long)sy_metrics_first(m, loss));
+    while ((n = sy_metrics_rows_after(m, loss, after, 256, steps, values)) > 0)
+        for (int64_t i = 0; i < n; i++)
+            seen += (after = steps[i]) == seen + 1;
+    tap_is_int(seen, MANY, "every step has its loss");
+    finish(t);
+}
+
 /* Evaluation in slices has the bits of one; one that fails is told once and the run goes on. */
 static void test_evaluation(struct sy_corpus *corpus)
 {
@@ -463,6 +484,7 @@ int main(void)
     test_announced_once(corpus);
     test_given_up(corpus, alone);
     test_owed(corpus, alone);
+    test_packed(corpus);
     test_evaluation(corpus);
     test_peak(corpus);
     test_no_thread(corpus);

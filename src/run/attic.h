@@ -1,0 +1,19 @@
+/* The older rows of a run that has no store, packed in memory (codec.h).  Layer run.
+ *
+ *  1. One writer, which is that of the metrics; readers come by way of sy_metrics_rows_after and _at.
+ *  2. A row is packed first and forgotten by the metrics then, so it is always somewhere; without memory it stays.
+ *  3. Nothing is taken out again: such a run cannot be rewound. */
+#ifndef SY_RUN_ATTIC_H
+#define SY_RUN_ATTIC_H
+
+#include "run/metrics.h"
+
+struct sy_attic;
+
+/* The archive of m from now on.  Owned; freed before m.  NULL: MEMORY. */
+struct sy_attic *sy_attic_new(struct sy_metrics *m, struct sy_err *err);
+void sy_attic_free(struct sy_attic *a);
+/* Pack what is old enough: all but the newest few thousand rows of each series. */
+void sy_attic_pack(struct sy_attic *a);
+
+#endif
