@@ -1,8 +1,7 @@
 /* bench/layers: time of each operation of a training step, forward and backward, at the shapes of
  * the benchmark models, against the FMA peak measured in the same run.
  *
- *     bench/layers [shapes, "R1 R2 R3 R5"] [fp32|bf16] [rounds, 15] [only operations named so,
- * "moe"]
+ *     bench/layers [shapes, "R1 R2 R3 R5"] [fp32|bf16] [rounds, 15] [operations, "moe"]
  *
  * Figures are the best decile of the rounds; with SWITCHYARD_THREADS=1 they are processor time,
  * which a busy machine disturbs less.  "raw" is the experts' grouped products alone: what

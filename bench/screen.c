@@ -2,10 +2,12 @@
  *
  *     first frame          from exec to the prompt on the screen
  *     key to echo          a '~' is typed, and its coming back is timed: idle, while a run trains
- * on all processors, and while a print flood runs as well bytes a second       to an 80x24 terminal
- * while a run trains wake-ups when idle   context switches of all threads in ten seconds screen's
- * thread      the processor time that panel and screen take, whatever else runs cost of the panel
- * steps a second of one run with the panel and on the plain screen, alternating
+ *                          on all processors, and while a print flood runs as well
+ *     bytes a second       to an 80x24 terminal while a run trains
+ *     wake-ups when idle   context switches of all threads in ten seconds
+ *     screen's thread      the processor time that panel and screen take, whatever else runs
+ *     cost of the panel    steps a second of one run with the panel and on the plain screen,
+ *                          in turn
  *
  * Each figure stands beside its target.  Whoever runs it: nothing else should run. */
 #include <ctype.h>

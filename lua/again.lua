@@ -1,8 +1,11 @@
--- What resuming, rewinding, forking and replaying have in common: entries of the journal, repeating steps with
--- them, loading a checkpoint into a run, and making a run again from its directory.  See lua/timeline.lua.
+-- What resuming, rewinding, forking and replaying have in common: entries of the journal, repeating
+-- steps with them, loading a checkpoint into a run, and making a run again from its directory.  See
+-- lua/timeline.lua.
 --
---   1. The journal in a checkpoint is a prefix of the run's; what is to be repeated are the entries behind it.
---   2. While steps are repeated nothing is announced, saved or written down, and no hook runs (h:repeating).
+--   1. The journal in a checkpoint is a prefix of the run's; what is to be repeated are the entries
+--      behind it.
+--   2. While steps are repeated nothing is announced, saved or written down, and no hook runs
+--      (h:repeating).
 
 local engine = require "switchyard.engine"
 local record = require "switchyard.record"
@@ -109,7 +112,8 @@ local function walk(r, target, last, tell)
   end
 end
 
---- Entries at their steps, and steps up to `target` (nil: the last entry's).  The run is paused before and after.
+--- Entries at their steps, and steps up to `target` (nil: the last entry's).  The run is paused
+-- before and after.
 local function go_through(r, entries, target, what)
   local last = target or #entries > 0 and entries[#entries].step or 0
   local tell = progress(r, what)
@@ -133,8 +137,8 @@ end
 
 local SHAPE = {"batch", "context", "accumulate"}
 
---- A plan as the checkpoint was made with.  always: whatever the shape seems to be, for a change may have ended
--- half done.
+--- A plan as the checkpoint was made with.  always: whatever the shape seems to be, for a change
+-- may have ended half done.
 local function reshape(r, image, always)
   local h, cfg, other = r._h, r._m.cfg, always
   for _, name in ipairs(SHAPE) do
@@ -175,8 +179,9 @@ local function must_load(r, path, image, force)
   if not ok then error(why, 0) end
 end
 
---- The newest checkpoint of a run's directory that is whole, at most of this step, and holds no entry of the
--- journal that took effect after it: path, image; nil: there is none.  Raises for what is another run's.
+--- The newest checkpoint of a run's directory that is whole, at most of this step, and holds no
+-- entry of the journal that took effect after it: path, image; nil: there is none.  Raises for what
+-- is another run's.
 local function base(path, config, step)
   local list = {}
   for _, dir in ipairs {path .. "/start", path} do

@@ -38,7 +38,8 @@ local function form(node)
   return table.concat(out, ";")
 end
 
--- Neighbours with numbers for names and the same form become one line, 1-6 (parameters are counted from 0).
+-- Neighbours with numbers for names and the same form become one line, 1-6 (parameters are counted
+-- from 0).
 local function fold(node)
   local out = {}
   for _, child in ipairs(node) do
@@ -102,8 +103,8 @@ end
 
 local blocks = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}
 
---- Sparkline of a series (n,2) in `width` cells: the largest of equal stretches, so that no spike is hidden; ! where
--- one is no number (as src/command/command.c).
+--- Sparkline of a series (n,2) in `width` cells: the largest of equal stretches, so that no spike
+-- is hidden; ! where one is no number (as src/command/command.c).
 function card.sparkline(h, width)
   local n = h.shape[1]
   if n == 0 then return "" end

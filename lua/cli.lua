@@ -1,6 +1,6 @@
--- switchyard resume | replay | generate | export: the commands that need Lua.  src/main.c calls run(name, words...);
--- what is an option of every command (--runs, --json, --threads, --help) it has taken already, and the table of
--- commands with their help is in src/command/command.c.
+-- switchyard resume | replay | generate | export: the commands that need Lua.  src/main.c calls
+-- run(name, words...); what is an option of every command (--runs, --json, --threads, --help) it
+-- has taken already, and the table of commands with their help is in src/command/command.c.
 --
 -- Exit status: 0; 1 what failed, or a replay that differs; 2 usage.
 
@@ -23,7 +23,8 @@ local function number(command, option, kind, text)
   return v
 end
 
--- Words and options {["--steps"] = "integer", ["--family"] = "text", ["--force"] = "flag"}; `most` words.
+-- Words and options {["--steps"] = "integer", ["--family"] = "text", ["--force"] = "flag"}; `most`
+-- words.
 local function parse(command, args, known, least, most, wanted)
   local words, given, i, plain = {}, {}, 1, false
   while i <= #args do

@@ -1,7 +1,9 @@
--- :commands of the prompt.  One table: what is typed behind the colon, the help, and the Lua function of the same
--- name that does it.  Completion, :help, ?name and the manual are made from it.
+-- :commands of the prompt.  One table: what is typed behind the colon, the help, and the Lua
+-- function of the same name that does it.  Completion, :help, ?name and the manual are made from
+-- it.
 --
--- A row is {name, args, call, help, f, read = text -> arguments of f, or nil and what is wrong, example, quiet, screen}.
+-- A row is {name, args, call, help, f, read = text -> arguments of f, or nil and what is wrong,
+-- example, quiet, screen}.
 
 local engine = require "switchyard.engine"
 local hooks = require "switchyard.hooks"
@@ -14,7 +16,8 @@ local rows, by_name = {}, {}
 
 local function trim(s) return s:match "^%s*(.-)%s*$" end
 
--- The run that is meant: the one given, by name or itself, else the newest that goes on, else the newest.
+-- The run that is meant: the one given, by name or itself, else the newest that goes on, else the
+-- newest.
 local function a_run(what, r)
   if type(r) == "string" then
     local ok, found = pcall(runs, r)
@@ -107,7 +110,8 @@ end
 local alerts = setmetatable({}, {__mode = "k"}) -- run -> list of {text, test, held}
 local CALM = 100 -- steps at which a condition must not hold before it rings again: a loss jumps about its trend
 
--- Fields of the run first, then globals; a number that is not there yet is NaN, of which every comparison is false.
+-- Fields of the run first, then globals; a number that is not there yet is NaN, of which every
+-- comparison is false.
 local function meaning(name, r)
   local ok, v = pcall(function() return r[name] end)
   if ok then return v == nil and 0 / 0 or v end
@@ -120,7 +124,8 @@ local WORDS = {}
 for word in ("and break do else elseif end false for function goto if in local nil not or repeat return then true until while")
   :gmatch "%a+" do WORDS[word] = true end
 
--- Names that a condition means: also those that and/or do not come to now.  Not fields behind a point, nor names of its own.
+-- Names that a condition means: also those that and/or do not come to now.  Not fields behind a
+-- point, nor names of its own.
 local function names_of(text)
   local names, own = {}, {}
   text = text:gsub("%[(=*)%[.-%]%1%]", "''"):gsub("\\.", ""):gsub("(['\"]).-%1", "''"):gsub("%-%-[^\n]*", "")

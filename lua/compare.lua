@@ -1,5 +1,5 @@
--- compare{...}: runs side by side, live and stored: how they stand, and the options that they were started with in which
--- they differ.
+-- compare{...}: runs side by side, live and stored: how they stand, and the options that they were
+-- started with in which they differ.
 
 local engine = require "switchyard.engine"
 local options = require "switchyard.options"

@@ -1,13 +1,13 @@
--- Candidates for what stands before the cursor: globals, fields, methods, names of options inside a call's table,
--- names of runs and series in strings, :commands, ?names, keywords.
+-- Candidates for what stands before the cursor: globals, fields, methods, names of options inside a
+-- call's table, names of runs and series in strings, :commands, ?names, keywords.
 --
---  1. It never raises, runs no code of the user's, and leaves nothing behind: tables are read raw, and of the
---     functions __index only those of a live run, of fields.lua and of our userdata are called.  A
---     stored run's would open files and build its model.
---  2. It takes no time that is felt, whatever stands in the line or in a table: patterns that end at the cursor look
---     no more than REACH bytes back, and no more than MOST keys are looked at.
---  3. A candidate replaces the word before the cursor as the line editor sees it: behind the last space or
---     punctuation, or all of an unfinished string.
+--  1. It never raises, runs no code of the user's, and leaves nothing behind: tables are read raw,
+--     and of the functions __index only those of a live run, of fields.lua and of our userdata are
+--     called.  A stored run's would open files and build its model.
+--  2. It takes no time that is felt, whatever stands in the line or in a table: patterns that end
+--     at the cursor look no more than REACH bytes back, and no more than MOST keys are looked at.
+--  3. A candidate replaces the word before the cursor as the line editor sees it: behind the last
+--     space or punctuation, or all of an unfinished string.
 
 local engine = require "switchyard.engine"
 local help = require "switchyard.help"

@@ -1,11 +1,12 @@
--- What methods of tensors are made of that are compositions of rows of the op table: so they have gradients, are
--- recorded in a model's function, take strided views, and give the same bits on any number of threads and every
--- kernel set, because the rows do.  Here are their arguments and how they become methods; shapes.lua, numbers.lua,
--- select.lua and einsum.lua have them.
+-- What methods of tensors are made of that are compositions of rows of the op table: so they have
+-- gradients, are recorded in a model's function, take strided views, and give the same bits on any
+-- number of threads and every kernel set, because the rows do.  Here are their arguments and how
+-- they become methods; shapes.lua, numbers.lua, select.lua and einsum.lua have them.
 --
---  1. compose.row(name, signature, text, example or nil, f): f becomes a method and a function of `tensor`, the rest
---     its entry in the help.  An error from inside begins with the row's name.
---  2. Counting is from 1.  Dimensions are checked in Lua, so that messages name the tensor that was given.
+--  1. compose.row(name, signature, text, example or nil, f): f becomes a method and a function of
+--     `tensor`, the rest its entry in the help.  An error from inside begins with the row's name.
+--  2. Counting is from 1.  Dimensions are checked in Lua, so that messages name the tensor that was
+--     given.
 
 local engine = require "switchyard.engine"
 local options = require "switchyard.options"

@@ -1,10 +1,12 @@
--- Docs of what is written in Lua: rows for ?name, completion and the manual page, beside those of the C bindings
--- and of the op table.  Loaded when help is first asked for.  tests/lua/docs.lua holds that every public function
--- and method has a row, that every row names something that exists, and that the examples run.
+-- Docs of what is written in Lua: rows for ?name, completion and the manual page, beside those of
+-- the C bindings and of the op table.  Loaded when help is first asked for.  tests/lua/docs.lua
+-- holds that every public function and method has a row, that every row names something that
+-- exists, and that the examples run.
 --
--- An entry is {name, signature, text, example or nil, options = what or nil}; names of methods have a colon after
--- what they belong to (model:loss).  `options` names a table of options, listed with defaults and ranges.
--- Examples know: d (data.synthetic), m (a model.moe of it), r (a run of both), a and b (tensors (4,3)), tok.
+-- An entry is {name, signature, text, example or nil, options = what or nil}; names of methods have
+-- a colon after what they belong to (model:loss).  `options` names a table of options, listed with
+-- defaults and ranges.  Examples know: d (data.synthetic), m (a model.moe of it), r (a run of
+-- both), a and b (tensors (4,3)), tok.
 
 local docs = {}
 
@@ -291,7 +293,8 @@ local function rows_of(what)
   return require("switchyard.model")._rows()[what:match "^model%.(.*)$"] or nil
 end
 
---- The entries as help.lua wants them; models that model.define made meanwhile have one, with their options.
+--- The entries as help.lua wants them; models that model.define made meanwhile have one, with their
+-- options.
 function docs.list()
   local list, known = {}, {}
   for i, e in ipairs(docs.entries) do

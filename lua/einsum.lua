@@ -1,4 +1,5 @@
--- tensor.einsum (see compose.lua): each pair of operands becomes one matrix product over the letters that both have.
+-- tensor.einsum (see compose.lua): each pair of operands becomes one matrix product over the
+-- letters that both have.
 
 local compose = require "switchyard.compose"
 local fail, shape_text, want_tensor, is_float, row

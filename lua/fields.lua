@@ -1,10 +1,12 @@
--- Objects that have what they have: a name that is none of theirs is an error that names the nearest one, where it
--- is read and where it is set; and what cannot be set says so, with what to use instead.
+-- Objects that have what they have: a name that is none of theirs is an error that names the
+-- nearest one, where it is read and where it is set; and what cannot be set says so, with what to
+-- use instead.
 --
---  1. An object is {_fields = values} with a class for a metatable, so that its fields are set by nobody unseen.
---     Names that begin with _ are the program's own: raw, and nil when they are not there.
---  2. The program's own modules may set fields, and look for names that are not there, as does what is written in C
---     (pairs, rawget, completion): only lines of users are refused.
+--  1. An object is {_fields = values} with a class for a metatable, so that its fields are set by
+--     nobody unseen.  Names that begin with _ are the program's own: raw, and nil when they are not
+--     there.
+--  2. The program's own modules may set fields, and look for names that are not there, as does what
+--     is written in C (pairs, rawget, completion): only lines of users are refused.
 --  3. What these functions __index do is without effect: completion calls them (lua/complete.lua).
 
 local options = require "switchyard.options"
@@ -20,8 +22,8 @@ fields.of_users = of_users
 
 local function is_private(name) return type(name) == "string" and name:sub(1, 1) == "_" end
 
--- Raise for the line that reads or sets, `level` above the caller: "model: unknown field 'contxt' (did you mean
--- 'context'?)".  The names are the keys of the tables that follow.
+-- Raise for the line that reads or sets, `level` above the caller: "model: unknown field 'contxt'
+-- (did you mean 'context'?)".  The names are the keys of the tables that follow.
 local function unknown(level, what, kind, name, ...)
   local names = {}
   for _, set in ipairs {...} do
@@ -34,7 +36,8 @@ local function unknown(level, what, kind, name, ...)
   options.raise(why, level + 1)
 end
 
---- A class: methods; names, a text of its fields' names; instead(object, name) -> what is said of a name that is
+--- A class: methods; names, a text of its fields' names; instead(object, name) -> what is said of a
+-- name that is
 --- set, or read and not there; nil: nothing is.
 function fields.class(what, methods, names, instead)
   local class, known = {__name = what, methods = methods, fields = {}}, nil
@@ -68,7 +71,8 @@ end
 --- An object of a class; values: its fields, by name.
 function fields.object(class, values) return setmetatable({_fields = values}, class) end
 
---- A list of n items that are made when asked for.  What is not there is an error that names the range; nil only for
+--- A list of n items that are made when asked for.  What is not there is an error that names the
+-- range; nil only for
 --- ipairs and its like, which look for the end.  instead: what is said to whoever sets one.
 function fields.numbered(what, kind, n, make, instead)
   local function item(_, i)
@@ -86,7 +90,8 @@ function fields.numbered(what, kind, n, make, instead)
   })
 end
 
---- Names that a table has not are refused to those who read them, with the nearest; and if `closed`, to those who
+--- Names that a table has not are refused to those who read them, with the nearest; and if
+-- `closed`, to those who
 --- set them.  kind: what the table has (function, model).
 function fields.only(t, what, kind, closed)
   local meta = getmetatable(t) or {}

@@ -1,7 +1,9 @@
--- What Python, NumPy, PyTorch and the configurations of others call something, and what it is called here.  Help,
--- unknown names, unknown options and syntax errors of what was typed are answered from these tables.
+-- What Python, NumPy, PyTorch and the configurations of others call something, and what it is
+-- called here.  Help, unknown names, unknown options and syntax errors of what was typed are
+-- answered from these tables.
 --
---  1. A phrase stands behind a semicolon of an error's message and alone behind ?name; it has no full stop.
+--  1. A phrase stands behind a semicolon of an error's message and alone behind ?name; it has no
+--     full stop.
 --  2. A name that exists here is not in the tables: what exists is found before.
 
 local foreign = {}
@@ -263,7 +265,8 @@ function foreign.option(name, names)
   end
 end
 
---- What is asked about, a name with or without what it belongs to, or an operator: a phrase, or nil.
+--- What is asked about, a name with or without what it belongs to, or an operator: a phrase, or
+-- nil.
 function foreign.ask(text)
   local last = text:match "[.:]([%a_][%w_]*)$"
   return last and foreign.member(last) or foreign.name(text) or not text:find "%w" and foreign.line("a " .. text .. " b") or nil

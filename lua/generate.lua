@@ -1,8 +1,9 @@
 -- m:generate: texts of a model, token by token against a cache of keys and values.
 --
---   1. Tokens are read and written by the same function of the model as any other pass, in mode "decode": nn.attention
---      sees the tokens before through the cache, everything else sees the tokens at hand alone.  A model that looks at
---      others in a way of its own would write garbage, so each generation begins with a comparison (check_decodes).
+--   1. Tokens are read and written by the same function of the model as any other pass, in mode
+--      "decode": nn.attention sees the tokens before through the cache, everything else sees the
+--      tokens at hand alone.  A model that looks at others in a way of its own would write garbage,
+--      so each generation begins with a comparison (check_decodes).
 --   2. Experts drop no token here, as in evaluation (nn.moe).
 
 local engine = require "switchyard.engine"
@@ -20,8 +21,8 @@ local function cache(own, number, k, S)
   return c
 end
 
---- A program that reads T tokens at positions len-T..len-1 into the key-value cache and gives the logits
--- after each.  All decode programs of one generation share the caches of `own`.
+--- A program that reads T tokens at positions len-T..len-1 into the key-value cache and gives the
+-- logits after each.  All decode programs of one generation share the caches of `own`.
 local function decoder(m, own, T)
   if own[T] then return own[T] end
   local d, count, logits = {mode = "decode"}, 0, nil
@@ -38,7 +39,8 @@ local function decoder(m, own, T)
   return own[T]
 end
 
--- What a generation needs for itself: that of the last one, or new while another goes on (a job, a hook).
+-- What a generation needs for itself: that of the last one, or new while another goes on (a job, a
+-- hook).
 local function take_decoders(m)
   local own = m._programs.decoders or {caches = {}}
   m._programs.decoders = nil
@@ -48,8 +50,9 @@ local function take_decoders(m)
   return own, m._programs
 end
 
--- Read ids first .. last (default: all from there) into the cache from position `at` (0-based); returns the program
--- that holds the last logits, its row, the next position.  What the model draws is keyed by seed and position.
+-- Read ids first .. last (default: all from there) into the cache from position `at` (0-based);
+-- returns the program that holds the last logits, its row, the next position.  What the model draws
+-- is keyed by seed and position.
 local function feed(m, own, ids, first, at, seed, last)
   local i, p, T = first, nil, nil
   last = last or #ids
@@ -84,8 +87,8 @@ end
 
 local function difference(a, b) return (a - b):abs():max():item() end
 
--- Tokens one by one must get the logits that they get in a whole text; looked at once while no step changes the
--- model.  What draws at random when it is evaluated has no such logits.
+-- Tokens one by one must get the logits that they get in a whole text; looked at once while no step
+-- changes the model.  What draws at random when it is evaluated has no such logits.
 local function check_decodes(m, own, seed)
   local step = m._run and m._run:status().step or 0
   if own.checked == step then return end
@@ -152,8 +155,8 @@ local function latter_half(ids, S)
   return table.move(ids, #ids - math.max(1, S // 2) + 1, #ids, 1, {})
 end
 
--- The n-th id.  One that the tokenizer does not have (the vocab may be larger) is drawn again, among those it has; what
--- meets none is as it is without this.
+-- The n-th id.  One that the tokenizer does not have (the vocab may be larger) is drawn again,
+-- among those it has; what meets none is as it is without this.
 local function draw(m, p, row, o, n)
   local known = m.tokenizer and m.tokenizer.size
   local id = engine.draw(p.logits, row, o.temperature, o.top_k, o.top_p, o.seed, n)
@@ -192,8 +195,9 @@ local function whole_text(m, prompt, ids, fresh)
   return (type(prompt) == "string" and prompt or m.tokenizer:decode(ids)) .. m.tokenizer:decode(fresh, {continued = true})
 end
 
---- m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false, stop=true}) -> text with
--- the prompt; ids with those of the prompt, where the model has no tokenizer
+--- m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false,
+-- stop=true}) -> text with the prompt; ids with those of the prompt, where the model has no
+-- tokenizer
 local function generate(self, prompt, given)
   local o = options.read("generate", given, rows)
   local given_ids = self:_ids("generate", prompt)

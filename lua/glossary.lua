@@ -1,5 +1,5 @@
--- Terms of the field as this program uses them, for ?term and the manual: {name, what it is, see, other names ...}.
--- A name may have spaces; in questions they, - and _ are the same.
+-- Terms of the field as this program uses them, for ?term and the manual: {name, what it is, see,
+-- other names ...}.  A name may have spaces; in questions they, - and _ are the same.
 
 local glossary = {}
 

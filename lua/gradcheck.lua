@@ -1,7 +1,7 @@
 -- tensor.gradcheck(f, {inputs}, {eps=}): gradients of f against central differences in f64.
 --
--- f's result is made a scalar by a fixed weighted sum, so every element of it counts. The error of an
--- element is |analytic - numeric| / max(1, |analytic|, |numeric|); the largest is returned.
+-- f's result is made a scalar by a fixed weighted sum, so every element of it counts. The error of
+-- an element is |analytic - numeric| / max(1, |analytic|, |numeric|); the largest is returned.
 
 local engine = require "switchyard.engine"
 

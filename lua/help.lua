@@ -1,8 +1,9 @@
 -- Help: ?name at the prompt, help "name", ??name (source), and the reference as a manual page.
 --
--- Entries are {name=, signature=, text=, example=}: those of the C bindings and of the op table come
--- from engine.docs(), those of what is written in Lua from docs.lua and compose.lua; a script adds its own with help.add{...}.
--- An entry with options = function() -> rows lists them with their defaults.
+-- Entries are {name=, signature=, text=, example=}: those of the C bindings and of the op table
+-- come from engine.docs(), those of what is written in Lua from docs.lua and compose.lua; a script
+-- adds its own with help.add{...}.  An entry with options = function() -> rows lists them with
+-- their defaults.
 
 local engine = require "switchyard.engine"
 local foreign = require "switchyard.foreign"
@@ -33,7 +34,8 @@ end
 
 local function last_part(name) return name:match "^[%w_.:?]*%f[%w_]([%w_]+)$" end
 
--- What a value is, as the names of entries begin: "model" for one made by model.moe; nil when not known.
+-- What a value is, as the names of entries begin: "model" for one made by model.moe; nil when not
+-- known.
 local function kind_of(v)
   local meta = type(v) ~= "function" and debug.getmetatable(v)
   local kind = type(meta) == "table" and (rawget(meta, "__name") or rawget(meta, "__metatable"))
@@ -43,16 +45,16 @@ end
 -- What the docs call a value of a kind: r.lr, m:loss.
 local OWNERS = {r = "run", m = "model", d = "data", x = "expert", a = "tensor", b = "tensor", tok = "tokenizer"}
 
--- A name with what stands before its last part as a kind where it is known: r.lr is run and .lr, whether r is a run here
--- or only in the docs; nil: there is nothing before it, or it is not known.
+-- A name with what stands before its last part as a kind where it is known: r.lr is run and .lr,
+-- whether r is a run here or only in the docs; nil: there is nothing before it, or it is not known.
 local function of_kind(name)
   local first, rest = name:match "^([%a_][%w_]*)([.:].+)$"
   local kind = first and (kind_of(rawget(_G, first)) or rawget(_G, first) == nil and OWNERS[first])
   return kind or nil, rest
 end
 
--- Exact name, then with : for . and under "tensor", then by the kind of a global (m:loss where m is a model), then by
--- last part, but of what has a kind only its own.
+-- Exact name, then with : for . and under "tensor", then by the kind of a global (m:loss where m is
+-- a model), then by last part, but of what has a kind only its own.
 local function find(name)
   local by_name, list = help.entries()
   local function exact(n)
@@ -72,7 +74,8 @@ end
 
 local function has_word(text, word) return ("." .. text .. "."):find("[^%w_]" .. word .. "[^%w_]") ~= nil end
 
--- Names that what was asked may have meant: misspelt ones, those that it is a part of, those whose texts have the word.
+-- Names that what was asked may have meant: misspelt ones, those that it is a part of, those whose
+-- texts have the word.
 local function near(name, list)
   local hits, words, of, known = {}, {}, {}, {}
   local function hit(n)
@@ -164,7 +167,8 @@ local function range_text(row)
   return "; " .. text
 end
 
--- Rows of options of this name with the entries that have them: the same row of several is told once.
+-- Rows of options of this name with the entries that have them: the same row of several is told
+-- once.
 local function options_named(name, list)
   local found, at = {}, {}
   for _, e in ipairs(list) do
@@ -247,7 +251,8 @@ local function entry_text(e)
   return table.concat(out, "\n")
 end
 
---- All that ?name knows: names of entries, options and terms of one word; of options those of this program's own
+--- All that ?name knows: names of entries, options and terms of one word; of options those of this
+-- program's own
 --- entries, for completion runs nothing of the user's.
 function help.words()
   local words, seen = {}, {}
@@ -265,7 +270,8 @@ function help.words()
   return words
 end
 
---- The text that ?name prints, of its entry and of what else it is; or nil and a list of near names.
+--- The text that ?name prints, of its entry and of what else it is; or nil and a list of near
+-- names.
 function help.text(name)
   local e, list = find(name)
   local texts = other_meanings(name, list)
@@ -383,7 +389,8 @@ end
 --- The value that a name of an entry stands for, or nil.
 help.resolve = resolve
 
---- A function (or a table that can be called) that has an entry: its signature and the first sentence; or nil.
+--- A function (or a table that can be called) that has an entry: its signature and the first
+-- sentence; or nil.
 function help.brief(f)
   local _, list = help.entries()
   for _, e in ipairs(list) do

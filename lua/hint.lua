@@ -1,5 +1,5 @@
--- What a message of Lua's own is to end with: the nearest name for an unknown one, or what something of another
--- language or library is called here (foreign.lua).
+-- What a message of Lua's own is to end with: the nearest name for an unknown one, or what
+-- something of another language or library is called here (foreign.lua).
 --
 --     attempt to call a nil value (method 'wiat')   ->  ... (method 'wiat'); did you mean 'wait'?
 --     syntax error near '!'                         ->  ... near '!'; not equal is ~= in Lua
@@ -65,7 +65,8 @@ local function did_you_mean(name, found)
   return found and found ~= name and ("did you mean '%s'?"):format(found) or nil
 end
 
---- What a name that no global has was meant to be, as a phrase that goes behind a semicolon; or nil.
+--- What a name that no global has was meant to be, as a phrase that goes behind a semicolon; or
+-- nil.
 function hint.global(name)
   return foreign.name(name) or did_you_mean(name, engine.nearest(name, globals()))
 end

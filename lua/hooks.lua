@@ -1,7 +1,9 @@
--- Hooks: functions of the user's that run between two steps of a run.  every(r, n, f) -> a hook; hooks(r) lists them.
+-- Hooks: functions of the user's that run between two steps of a run.  every(r, n, f) -> a hook;
+-- hooks(r) lists them.
 --
 --  1. The list is exchanged, never changed: a hook may add and remove hooks, from the next step on.
---  2. The trainer's thread only knows that there are hooks of an interval (r._h:every); here is which.
+--  2. The trainer's thread only knows that there are hooks of an interval (r._h:every); here is
+--     which.
 
 local engine = require "switchyard.engine"
 local fields = require "switchyard.fields"

@@ -1,8 +1,10 @@
--- Our models in the words of Hugging Face's transformers: which family a model is there, and what it cannot say.
+-- Our models in the words of Hugging Face's transformers: which family a model is there, and what
+-- it cannot say.
 --
--- A family is exact or it is refused: a folder whose config.json names a family computes the same there.  What is
--- not exact has the model_type "switchyard", which transformers does not know, and the reason beside it.
--- The reasons name the setting that differs and what the family has in its place.
+-- A family is exact or it is refused: a folder whose config.json names a family computes the same
+-- there.  What is not exact has the model_type "switchyard", which transformers does not know, and
+-- the reason beside it.  The reasons name the setting that differs and what the family has in its
+-- place.
 
 local nn = require "switchyard.nn"
 local model = require "switchyard.model"
@@ -144,8 +146,8 @@ local function moe_fields(c, f)
   f.router_aux_loss_coef, f.router_z_loss_coef = c.balance.aux, c.balance.z
 end
 
---- config.json's fields for a model, and why transformers cannot load it (nil: it can).  name: the family, or
--- nil for the one that is meant.
+--- config.json's fields for a model, and why transformers cannot load it (nil: it can).  name: the
+-- family, or nil for the one that is meant.
 function hf.fields(m, name)
   name = name or hf.family(m)
   if not name then return {model_type = "switchyard", vocab_size = m.cfg.vocab}, hf.why_not(m, "llama") end

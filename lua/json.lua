@@ -1,4 +1,5 @@
--- Tables as JSON.  Reading is engine.json(text), which keeps integers and reals apart; null is engine.null.
+-- Tables as JSON.  Reading is engine.json(text), which keeps integers and reals apart; null is
+-- engine.null.
 
 local engine = require "switchyard.engine"
 local json = {}
@@ -38,7 +39,8 @@ end
 --- json.text(v) -> text, indented, keys in order; what is not finite becomes a string
 function json.text(v) return write(v, "") end
 
---- json.plain(v, what, name) -> a copy that JSON can hold; raises "WHAT cannot hold NAME.FIELD: ..." for what it cannot
+--- json.plain(v, what, name) -> a copy that JSON can hold; raises "WHAT cannot hold NAME.FIELD:
+-- ..." for what it cannot
 function json.plain(v, what, name)
   local kind = type(v)
   if kind == "table" then

@@ -1,4 +1,5 @@
--- The reference as a manual page, switchyard-lua(7): every entry of the help and the glossary, as mdoc.
+-- The reference as a manual page, switchyard-lua(7): every entry of the help and the glossary, as
+-- mdoc.
 
 local glossary = require "switchyard.glossary"
 local help = require "switchyard.help"

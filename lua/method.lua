@@ -1,5 +1,5 @@
--- Methods that are called with a dot (r.wait() for r:wait()): without this their first argument would be taken for what
--- they belong to, and the message would be about something inside.
+-- Methods that are called with a dot (r.wait() for r:wait()): without this their first argument
+-- would be taken for what they belong to, and the message would be about something inside.
 
 local method = {}
 local plain = setmetatable({}, {__mode = "k"}) -- guarded -> as written
@@ -15,7 +15,8 @@ local function guarded(name, f, article, owner, is)
   return g
 end
 
---- Guard the functions of `methods` that were written with a colon.  owner: how the docs call it (r); is: whether a
+--- Guard the functions of `methods` that were written with a colon.  owner: how the docs call it
+-- (r); is: whether a
 --- value may be their first argument.
 function method.guard(methods, article, owner, is)
   for name, f in pairs(methods) do

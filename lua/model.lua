@@ -1,7 +1,7 @@
 -- model: model.define(name, build, options) makes model.name{...}; what every model can do.
 --
--- build(cfg) returns forward(ids (B,T) i32), which returns nn.head(x, w) or logits (B*T, V).  It is run
--- once to make the parameters, and again whenever a program of another shape or mode is wanted.
+-- build(cfg) returns forward(ids (B,T) i32), which returns nn.head(x, w) or logits (B*T, V).  It is
+-- run once to make the parameters, and again whenever a program of another shape or mode is wanted.
 
 local engine = require "switchyard.engine"
 local fields = require "switchyard.fields"
@@ -94,8 +94,9 @@ end
 --- The family of a name, {build=, rows=}, or nil.
 function model._family(name) return families[name] end
 
--- A model's tokenizer is the one that vocab was.  Where vocab was a number there is none before training (train takes
--- the data's), but that 256 ids are taken for bytes as long as nothing says otherwise.
+-- A model's tokenizer is the one that vocab was.  Where vocab was a number there is none before
+-- training (train takes the data's), but that 256 ids are taken for bytes as long as nothing says
+-- otherwise.
 local BYTES = 256
 
 function Model.new(name, given)
@@ -168,8 +169,9 @@ end
 
 -- ---- recording ----
 
---- Record forward over (B,T) ids into a new graph: returns the description, the graph in d.graph, the
--- result of the model's function in d.result.  `after` records as well, or gives the graph to engine.phase.
+--- Record forward over (B,T) ids into a new graph: returns the description, the graph in d.graph,
+-- the result of the model's function in d.result.  `after` records as well, or gives the graph to
+-- engine.phase.
 function Model:_record(d, B, T, after)
   d.model, d.inputs = self, {}
   engine.record(d.precision or "fp32", function(graph)
@@ -208,7 +210,8 @@ end
 
 -- ---- programs for use: logits, loss, decoding ----
 
--- Programs are kept, but of those that are made for one length of a text (`per_length`) only the last ones used.
+-- Programs are kept, but of those that are made for one length of a text (`per_length`) only the
+-- last ones used.
 local KEPT = 8
 
 function Model:_program(key, make, per_length)
@@ -238,8 +241,8 @@ end
 
 local function named(tok) return ("%s with %d ids, hash %s"):format(tok.kind, tok.size, tok.hash) end
 
---- The tokenizer of the model and of a data set: the model's, or where none was given the data's; nil where neither has
--- one.  Raises where these are two.
+--- The tokenizer of the model and of a data set: the model's, or where none was given the data's;
+-- nil where neither has one.  Raises where these are two.
 function Model:_agreed_tokenizer(what, d)
   local its, mine = d.tokenizer, nil
   if not rawequal(self.tokenizer, self._assumed) then mine = self.tokenizer end
@@ -307,7 +310,8 @@ local function loss_program(m, B, T)
   end, true)
 end
 
--- Window of T tokens that ends before token `last` of ids (from 1), in a row of p; targets up to `done` count nothing.
+-- Window of T tokens that ends before token `last` of ids (from 1), in a row of p; targets up to
+-- `done` count nothing.
 local function put_window(p, row, ids, T, last, done)
   local first = last - T
   local targets = table.move(ids, first + 1, last, 1, {})
@@ -318,8 +322,9 @@ end
 
 local TOGETHER = 512 -- tokens that go through a program at once, where a text has so many
 
--- Every token but the first is predicted once: by the first window all of its own, by each further one those of its
--- latter half, so that they have at least half a context before them; the last window ends with the text.
+-- Every token but the first is predicted once: by the first window all of its own, by each further
+-- one those of its latter half, so that they have at least half a context before them; the last
+-- window ends with the text.
 local function text_loss(m, ids)
   local n = #ids - 1
   if n < 1 then error("loss: a text of at least 2 tokens is needed, got " .. #ids, 0) end
@@ -365,7 +370,8 @@ model._loss_rows = {
   {"context", "integer", nil, 1, 1 << 24, help = "tokens of a window; default: the model's context"},
 }
 
---- m:loss(dataset, text or ids, {batches=20, batch=16, context=}) -> nats a token, without any auxiliary loss
+--- m:loss(dataset, text or ids, {batches=20, batch=16, context=}) -> nats a token, without any
+-- auxiliary loss
 function Model:loss(x, given)
   local o = options.read("loss", given, model._loss_rows)
   return self:_quietly(function()
@@ -385,8 +391,9 @@ local function product(shape)
   return n
 end
 
---- m:count() -> {total=, active=, flops_per_token=}: parameters, those that one token uses, and model FLOPs of a
--- training step a token: 6 for each multiply-add weight it uses, plus causal attention at half.
+--- m:count() -> {total=, active=, flops_per_token=}: parameters, those that one token uses, and
+-- model FLOPs of a training step a token: 6 for each multiply-add weight it uses, plus causal
+-- attention at half.
 function Model:count(context)
   local total, active, weights = 0, 0, 0
   for i, p in ipairs(self.params) do
@@ -416,8 +423,9 @@ function Class.__tostring(m) return require("switchyard.card").model(m) end
 
 -- ---- on disk ----
 
---- m:save(path, {family=}) -> true: a folder of model.safetensors, config.json and, of a model with a tokenizer,
--- tokenizer.json and tokenizer_config.json; a second result says why transformers cannot load it, where it cannot
+--- m:save(path, {family=}) -> true: a folder of model.safetensors, config.json and, of a model with
+-- a tokenizer, tokenizer.json and tokenizer_config.json; a second result says why transformers
+-- cannot load it, where it cannot
 function Model:save(path, given) return require("switchyard.model_file").save(self, path, given) end
 
 --- model.load(path) -> m

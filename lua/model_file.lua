@@ -1,14 +1,16 @@
--- Models on disk: a folder of model.safetensors, config.json and, of a model with a tokenizer, tokenizer.json and
--- tokenizer_config.json.
+-- Models on disk: a folder of model.safetensors, config.json and, of a model with a tokenizer,
+-- tokenizer.json and tokenizer_config.json.
 --
 -- Tensors have the names of Hugging Face: a parameter that stacks experts, (E, ...) and named
 -- "....experts.gate_proj.weight", is saved one tensor an expert, "....experts.0.gate_proj.weight".
--- config.json holds what Hugging Face's loaders read (huggingface.lua) and, under "switchyard", what makes the model
--- again, and "transformers", why those cannot load it, where they cannot:
---   {"format": 1, "family": "moe", "config": {...}, "inputs": {"mask.1": [0.0, "-inf"]}, "single_gate": "score"}
+-- config.json holds what Hugging Face's loaders read (huggingface.lua) and, under "switchyard",
+-- what makes the model again, and "transformers", why those cannot load it, where they cannot:
+--   {"format": 1, "family": "moe", "config": {...}, "inputs": {"mask.1": [0.0, "-inf"]},
+--   "single_gate": "score"}
 -- "tokenizer": false stands there for a model that has none.
--- (single_gate: what the sigmoid router makes of the gate of a lone expert; where it is missing, it was 1.)
--- The folder is written beside its place and then takes it: the old model or the new one, never half.
+-- (single_gate: what the sigmoid router makes of the gate of a lone expert; where it is missing, it
+-- was 1.) The folder is written beside its place and then takes it: the old model or the new one,
+-- never half.
 
 local engine = require "switchyard.engine"
 local json = require "switchyard.json"
@@ -64,7 +66,8 @@ end
 
 local rows = {{"family", "string"}}
 
--- The reason why a family that was asked for cannot say the model is an error; otherwise it is told.
+-- The reason why a family that was asked for cannot say the model is an error; otherwise it is
+-- told.
 local function check_family(m, given)
   local family = options.read("save", given, rows).family
   if not family then return end
@@ -88,7 +91,8 @@ local function write_files(m, folder, text)
   return ok, why, code
 end
 
---- file.save(m, path, {family=}) -> true and, where transformers cannot load it, why; or nil, message, code
+--- file.save(m, path, {family=}) -> true and, where transformers cannot load it, why; or nil,
+-- message, code
 function file.save(m, path, given)
   check_path("save", path)
   local text, reason = config_text(m, check_family(m, given))
@@ -152,8 +156,8 @@ local function put_inputs(m, path, inputs)
   return true
 end
 
---- file.load(path, make) -> model, or nil, message, code.  make(family, config) makes a new model, or
--- returns nil for a family that nobody defined.
+--- file.load(path, make) -> model, or nil, message, code.  make(family, config) makes a new model,
+-- or returns nil for a family that nobody defined.
 function file.load(path, make)
   check_path("model.load", path)
   local ours, why, code = read_config(path)

@@ -1,6 +1,6 @@
--- model.moe: a decoder of pre-norm blocks: grouped-query attention with RoPE, then a mixture of SwiGLU
--- experts.  model.dense is the same with one dense feed-forward layer a block.  Copy this page to write
--- your own: model.define(name, function(cfg) ... end) makes model.name{...}.
+-- model.moe: a decoder of pre-norm blocks: grouped-query attention with RoPE, then a mixture of
+-- SwiGLU experts.  model.dense is the same with one dense feed-forward layer a block.  Copy this
+-- page to write your own: model.define(name, function(cfg) ... end) makes model.name{...}.
 
 local nn = require "switchyard.nn"
 local model = require "switchyard.model"

@@ -5,8 +5,9 @@
 --   "train"   forward with auxiliary losses; the engine derives the backward pass
 --   "eval"    forward alone: no auxiliary loss, no dropout
 --   "decode"  a few tokens against a key-value cache
--- In each the same lines of Lua run, and the engine records what they apply.  B batch, T tokens of a
--- sequence, C width, H heads, D head width, E experts, K experts a token, F expert width, V vocabulary.
+-- In each the same lines of Lua run, and the engine records what they apply.  B batch, T tokens of
+-- a sequence, C width, H heads, D head width, E experts, K experts a token, F expert width, V
+-- vocabulary.
 
 local engine = require "switchyard.engine"
 local options = require "switchyard.options"
@@ -49,7 +50,8 @@ local function full_name(name)
   return #path == 0 and name or table.concat(path, ".") .. "." .. name
 end
 
---- nn.layer(l, f, ...): like scope("model.layers.(l-1)"); l, from 1, is what charts and r.layers count by
+--- nn.layer(l, f, ...): like scope("model.layers.(l-1)"); l, from 1, is what charts and r.layers
+-- count by
 function nn.layer(l, f, ...)
   local d = description("layer")
   local before = d.layer
@@ -63,9 +65,9 @@ function nn.layer(l, f, ...)
   return leave(nn.scope("model.layers." .. l - 1, f, ...))
 end
 
---- nn.param(name, shape, init, options) -> tensor: the parameter of this name under the scopes around it.
--- init: standard deviation of a normal, "zeros" or "ones" (default 0.02).  options.experts: the first
--- dimension counts experts, of which a token uses options.active.
+--- nn.param(name, shape, init, options) -> tensor: the parameter of this name under the scopes
+-- around it.  init: standard deviation of a normal, "zeros" or "ones" (default 0.02).
+-- options.experts: the first dimension counts experts, of which a token uses options.active.
 function nn.param(name, shape, init, options)
   local d = description("param")
   local key = full_name(name)
@@ -95,7 +97,8 @@ function nn.param(name, shape, init, options)
     t = zeros()
   else
     t = zeros()
-    -- Filled when all are there: untouched zeros cost nothing, so what is too large is refused before.
+    -- Filled when all are there: untouched zeros cost nothing, so what is too large is refused
+    -- before.
     d.fills[#d.fills + 1] = {t, init or 0.02, d.model.cfg.seed, #d.model.params + 1}
   end
   local o = options or {}
@@ -109,9 +112,9 @@ local function check_values(what, name, t)
     .. "by tensor.zeros, full, tensor{...}, or a draw with seed="):format(what, name), 3)
 end
 
---- nn.state(name, t) -> tensor: a tensor that is no parameter but belongs to the model (router bias, running
--- loads): no gradient, saved with the model.  nn.update(state, value) sets it at the end of each step (with
--- accumulate to what value is in the last micro-batch: see nn.step_sum).
+--- nn.state(name, t) -> tensor: a tensor that is no parameter but belongs to the model (router
+-- bias, running loads): no gradient, saved with the model.  nn.update(state, value) sets it at the
+-- end of each step (with accumulate to what value is in the last micro-batch: see nn.step_sum).
 function nn.state(name, t)
   local d = description("state")
   local key = full_name(name)
@@ -133,8 +136,9 @@ function nn.micro_batches()
   return d.mode == "train" and d.accumulate or 1
 end
 
---- nn.step_sum(name, x) -> tensor: the sum of x over the step's micro-batches up to this one.  A state is updated
--- with what its value is in the last one, so updates made of this see the whole step.
+--- nn.step_sum(name, x) -> tensor: the sum of x over the step's micro-batches up to this one.  A
+-- state is updated with what its value is in the last one, so updates made of this see the whole
+-- step.
 function nn.step_sum(name, x)
   local d = description("step_sum")
   if nn.micro_batches() == 1 then return x end
@@ -149,17 +153,17 @@ function nn.step_sum(name, x)
   return x
 end
 
---- nn.observe(name, x): put x (a scalar or a vector) out at every step; r:history(name) has it then.
--- Inside nn.layer the layer's number is appended: "load" becomes "load.2".
+--- nn.observe(name, x): put x (a scalar or a vector) out at every step; r:history(name) has it
+-- then.  Inside nn.layer the layer's number is appended: "load" becomes "load.2".
 function nn.observe(name, x)
   local d = description("observe")
   if d.mode ~= "train" then return end
   d.graph:observe(d.layer and name .. "." .. d.layer or name, x)
 end
 
---- nn.input(name, default, least, most) -> tensor read anew at every step; r[name] = value changes it while it runs.
--- default: a number, or a tensor (f32).  Inside nn.layer the layer's number is appended.  least, most: what it may be
--- set to, elements of a tensor too.
+--- nn.input(name, default, least, most) -> tensor read anew at every step; r[name] = value changes
+-- it while it runs.  default: a number, or a tensor (f32).  Inside nn.layer the layer's number is
+-- appended.  least, most: what it may be set to, elements of a tensor too.
 function nn.input(name, default, least, most)
   local d = description("input")
   if d.layer and type(default) ~= "number" then name = name .. "." .. d.layer end
@@ -179,7 +183,8 @@ function nn.input(name, default, least, most)
   return t
 end
 
---- nn.loss(name, value): add a scalar to the training loss (never to the evaluation's); observed as `name`.
+--- nn.loss(name, value): add a scalar to the training loss (never to the evaluation's); observed as
+-- `name`.
 function nn.loss(name, value, weight)
   local d = description("loss")
   if d.mode ~= "train" then return end
@@ -224,9 +229,9 @@ local attention_rows = {
   {"documents", "boolean", false},
 }
 
---- nn.attention(x (B,T,C), {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=, documents=}) -> (B,T,C):
--- projections, RoPE, causal grouped-query attention; documents: a token sees only its own document.
--- Vaswani et al. 2017; Ainslie et al. 2023
+--- nn.attention(x (B,T,C), {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=, documents=}) ->
+-- (B,T,C): projections, RoPE, causal grouped-query attention; documents: a token sees only its own
+-- document.  Vaswani et al. 2017; Ainslie et al. 2023
 function nn.attention(x, o)
   local d = description("attention")
   o = options.read("attention", o, attention_rows)
@@ -272,20 +277,22 @@ end
 
 -- ---- mixture of experts ----
 
---- nn.routers[name](logits (N,E), K, options) -> gates (N,K), experts (N,K) from 1, probabilities (N,E) for the
--- balance loss, update: function called with the loads (E).  Add your own: a function of the logits.
+--- nn.routers[name](logits (N,E), K, options) -> gates (N,K), experts (N,K) from 1, probabilities
+-- (N,E) for the balance loss, update: function called with the loads (E).  Add your own: a function
+-- of the logits.
 nn.routers = {}
 
---- nn.normalize_gates(gates (N,K)) -> gates that sum to 1 over a token's experts.  One gate alone stays as it is:
--- divided by itself it would be 1 whatever the logits are, and the router would learn nothing of the loss.
--- least: added to the sum, where it may be 0.
+--- nn.normalize_gates(gates (N,K)) -> gates that sum to 1 over a token's experts.  One gate alone
+-- stays as it is: divided by itself it would be 1 whatever the logits are, and the router would
+-- learn nothing of the loss.  least: added to the sum, where it may be 0.
 function nn.normalize_gates(gates, least)
   if gates.shape[#gates.shape] == 1 then return gates end
   local sum = gates:sum(-1, true)
   return gates / (least and sum + least or sum)
 end
 
---- softmax over all experts, the K largest, made to sum to 1 (normalize=false: not).  Lepikhin 2020; OLMoE
+--- softmax over all experts, the K largest, made to sum to 1 (normalize=false: not).  Lepikhin
+-- 2020; OLMoE
 function nn.routers.softmax(logits, K, o)
   local p = logits:softmax(-1)
   local gates, experts = p:topk(K, -1)
@@ -316,8 +323,9 @@ local function setting(name, o)
   end
 end
 
---- sigmoid scores; a bias that no gradient moves chooses, the scores weigh (DeepSeek-V3, 2024).  After
--- each step bias += gamma * sign(mean load - load).  normalize=false: the K scores as they are.
+--- sigmoid scores; a bias that no gradient moves chooses, the scores weigh (DeepSeek-V3, 2024).
+-- After each step bias += gamma * sign(mean load - load).  normalize=false: the K scores as they
+-- are.
 function nn.routers.sigmoid(logits, K, o)
   local E = logits.shape[2]
   local s = logits:sigmoid()
@@ -333,7 +341,8 @@ function nn.routers.sigmoid(logits, K, o)
   return gates, experts, s / (s:sum(-1, true) + 1e-20), update
 end
 
--- Loads of all micro-batches of a step: counts are whole numbers, so the bits are those of one large batch.
+-- Loads of all micro-batches of a step: counts are whole numbers, so the bits are those of one
+-- large batch.
 local function step_load(load, assignments)
   local n = nn.micro_batches()
   if n == 1 then return load end
@@ -346,9 +355,9 @@ local function observe_drops(load, pos, slots)
   nn.observe("dropped", (load - slots):relu() / load:maximum(slots))
 end
 
---- nn.moe(x (...,C), {experts=E, top_k=K, expert_dim=F, router="softmax", aux=0.01, z=0.001, capacity=,
--- shared_experts=0}): route every token to K of E SwiGLU experts.  Dropless unless capacity (a factor
--- of N*K/E) is given.  Observes what ?run:history lists.
+--- nn.moe(x (...,C), {experts=E, top_k=K, expert_dim=F, router="softmax", aux=0.01, z=0.001,
+-- capacity=, shared_experts=0}): route every token to K of E SwiGLU experts.  Dropless unless
+-- capacity (a factor of N*K/E) is given.  Observes what ?run:history lists.
 function nn.moe(x, o)
   local d = description("moe")
   o = options.read("moe", o, moe_rows)
@@ -391,8 +400,8 @@ function nn.moe(x, o)
   return y:view(table.unpack(shape))
 end
 
---- nn.head(x (B,T,C), w (V,C)): the model's result: logits x w^T, or fused with the cross entropy when
--- a loss is wanted, so that N x V numbers never exist.
+--- nn.head(x (B,T,C), w (V,C)): the model's result: logits x w^T, or fused with the cross entropy
+-- when a loss is wanted, so that N x V numbers never exist.
 function nn.head(x, w)
   return {hidden = x:view(-1, x.shape[#x.shape]), weight = w}
 end

@@ -10,8 +10,8 @@ local function fail(what, ...)
   error(what .. ": " .. string.format(...), 0)
 end
 
---- Raise again what a pcall caught, with the position of the caller `level` functions up, unless the
--- message begins with a position already.
+--- Raise again what a pcall caught, with the position of the caller `level` functions up, unless
+-- the message begins with a position already.
 function options.raise(message, level)
   if type(message) == "string" and not message:match "^[^\n]-:%d+: " then
     error(message, level + 1)
@@ -19,8 +19,8 @@ function options.raise(message, level)
   error(message, 0)
 end
 
---- f(...), for `return options.call(f, ...)` in a function of the user's: what it raises has the place of the
--- line that called that function.
+--- f(...), for `return options.call(f, ...)` in a function of the user's: what it raises has the
+-- place of the line that called that function.
 function options.call(f, ...)
   local ok, result = pcall(f, ...)
   if not ok then options.raise(result, 2) end
@@ -37,7 +37,8 @@ local function some(names, room)
   return table.concat(names, ", ", 1, n) .. (n < #names and (", and %d more"):format(#names - n) or "")
 end
 
---- "unknown option 'expert' (did you mean 'experts'?); there are: ..."; what others call an option leads to ours; of fields, series and runs, which may be
+--- "unknown option 'expert' (did you mean 'experts'?); there are: ..."; what others call an option
+-- leads to ours; of fields, series and runs, which may be
 --- many, only the nearest, or two lines of them.
 function options.unknown(what, kind, name, names)
   local near = foreign.option(tostring(name), names) or engine.nearest(tostring(name), names)

@@ -1,16 +1,21 @@
 -- The directory of a run, runs/NAME/: all that another process needs to go on with it.
 --
 --   run.sqlite          configuration, metrics, journal, events, samples, code    (src/run/store.h)
---   step-N/             checkpoints                                               (src/train/checkpoint.h)
---   start/step-N/       the state at the beginning, where the seed does not give it: a model that was loaded
---                       or trained before; a fork (hard links of its parent's where it has them)
---   tokenizer.json      of the model; data-tokenizer.json, where the data has another; data.txt: a text from memory
+--   step-N/             checkpoints                                        (src/train/checkpoint.h)
+--   start/step-N/       the state at the beginning, where the seed does not give it: a model that
+--                       was loaded or trained before; a fork (hard links of its parent's where it
+--                       has them)
+--   tokenizer.json      of the model
+--   data-tokenizer.json where the data has another
+--   data.txt            a text from memory
 --   code/               the scripts and modules that had run
 --
--- It is made whole as runs/.NAME.new/ and then renamed.  `id` of the configuration is the run's identity: it is in the
--- store, in `lock` and in every checkpoint, and what bears another is refused (record.check_id).
+-- It is made whole as runs/.NAME.new/ and then renamed.  `id` of the configuration is the run's
+-- identity: it is in the store, in `lock` and in every checkpoint, and what bears another is
+-- refused (record.check_id).
 --
--- Training needs none of it: where the directory cannot be made, an alarm says so and the run goes on without.
+-- Training needs none of it: where the directory cannot be made, an alarm says so and the run goes
+-- on without.
 
 local engine = require "switchyard.engine"
 local json = require "switchyard.json"
@@ -114,8 +119,8 @@ local function data_config(d)
   return out
 end
 
--- matched: added tokens were looked for in text, and the text was normalized.  Runs without it are older: their
--- tokenizers are read as they were then, so that their data has the same ids.
+-- matched: added tokens were looked for in text, and the text was normalized.  Runs without it are
+-- older: their tokenizers are read as they were then, so that their data has the same ids.
 local function told(tok, file)
   return {kind = tok.kind, hash = tok.hash, matched = not engine.tokenizer_is_bare(tok),
           file = tok.kind ~= "bytes" and file or nil}
@@ -127,7 +132,8 @@ local function tokenizers(m, d)
           data = other and told(other, other == mine and "tokenizer.json" or "data-tokenizer.json")}
 end
 
---- The configuration of a run as a table of plain values.  initial: hash of the state it begins with.
+--- The configuration of a run as a table of plain values.  initial: hash of the state it begins
+-- with.
 function record.config(m, d, o, initial, code)
   local given = {}
   for k, v in pairs(o) do
@@ -192,14 +198,14 @@ local function write_files(r, path, config, code, begin)
   return ok, why
 end
 
---- The name is ours from now on: a store to be filled, or nil, why, code (STATE: it is taken).  What is to be in the
--- directory goes to its path(), which is another when it has been filled.
+--- The name is ours from now on: a store to be filled, or nil, why, code (STATE: it is taken).
+-- What is to be in the directory goes to its path(), which is another when it has been filled.
 function record.claim(name) return engine.store_claim(name, engine.runs_dir()) end
 
---- The directory of a new run r, which has not started: true; or nil and why there is none, code STATE when
--- the name is taken.  more: parent=, parent_step=, config=, store= (claimed) of a fork.  The lock comes first, so that
--- two who want a name do not write each other's files; what makes it a run comes last: who is killed before has none,
--- and may begin again.
+--- The directory of a new run r, which has not started: true; or nil and why there is none, code
+-- STATE when the name is taken.  more: parent=, parent_step=, config=, store= (claimed) of a fork.
+-- The lock comes first, so that two who want a name do not write each other's files; what makes it
+-- a run comes last: who is killed before has none, and may begin again.
 function record.create(r, more)
   more = more or {}
   local name, m, d, o = r._o.name, r._m, r._d, r._o
@@ -253,8 +259,8 @@ local function move_to(r, store, old)
   return r._h:set_dir(store:path(), r._o.keep, r._o.keep_every)
 end
 
---- The directory of a live run was deleted: it is made anew with all that is still known, and a checkpoint of now.
--- What cannot be done now is tried again; the store's alarm has told of it.
+--- The directory of a live run was deleted: it is made anew with all that is still known, and a
+-- checkpoint of now.  What cannot be done now is tried again; the store's alarm has told of it.
 function record.renew(r)
   local old, h = r._store, r._h
   if not old or not old:lost() or rawget(r, "_busy") then return end
@@ -294,7 +300,8 @@ local function load_tokenizer(what, path, t)
   return tok
 end
 
--- f(...) with what it prints going to this file (nil: as ever); of a command, whose standard output has its result.
+-- f(...) with what it prints going to this file (nil: as ever); of a command, whose standard output
+-- has its result.
 local function beside(file, f, ...)
   if not file then return f(...) end
   local io, print, write, stdout = _G.io, _G.print, _G.io.write, _G.io.stdout
@@ -308,7 +315,8 @@ local function beside(file, f, ...)
   return f(...)
 end
 
--- Run a stored script up to its first train(): it defines the model's family, or its router, on the way.
+-- Run a stored script up to its first train(): it defines the model's family, or its router, on the
+-- way.
 local function run_code(what, path, config)
   local name = config.model.code or config.script
   if not tostring(name):match "^[%w._-]+$" then error(("%s: a strange name of a script: %s"):format(what, tostring(name)), 0) end
@@ -380,7 +388,8 @@ local function read_files(c, o)
   return d or read_source(c.kind, c.source, o), why
 end
 
--- How runs of before files were told by their content (they have no `reader`) took what was not .jsonl.
+-- How runs of before files were told by their content (they have no `reader`) took what was not
+-- .jsonl.
 local BEFORE = {text = "bytes", shards = "u16"}
 
 local function from_files(c, o)

@@ -1,5 +1,6 @@
--- replay: a run repeated from its beginning with the entries of its journal, in memory, and compared bit by bit:
--- losses, gradient norm and learning rate at every stored step, parameters and moments at every checkpoint.
+-- replay: a run repeated from its beginning with the entries of its journal, in memory, and
+-- compared bit by bit: losses, gradient norm and learning rate at every stored step, parameters and
+-- moments at every checkpoint.
 
 local engine = require "switchyard.engine"
 local options = require "switchyard.options"
@@ -62,8 +63,8 @@ local function stops(entries, checkpoints, last)
   return list
 end
 
--- Checkpoints by their steps: where they lie, and how many entries of the journal they have; and the steps of those
--- that are not whole.
+-- Checkpoints by their steps: where they lie, and how many entries of the journal they have; and
+-- the steps of those that are not whole.
 local function stored(path, config)
   local list, damaged = {}, {}
   for _, c in ipairs(engine.checkpoints(path) or {}) do
@@ -82,8 +83,8 @@ local function compare_state(r, c)
   if r._m:_quietly(r._h.hash, r._h) ~= hash then return "parameters or moments differ" end
 end
 
--- Repeat everything; the first difference, or nil.  Entries of a step come before its checkpoint as far as the
--- checkpoint has them.
+-- Repeat everything; the first difference, or nil.  Entries of a step come before its checkpoint as
+-- far as the checkpoint has them.
 local function repeat_all(r, entries, checkpoints, last, differs, say)
   local h, i = r._h, 1
   local tell = again.progress(r, "replaying", say)

@@ -1,7 +1,7 @@
 -- train(m, d, {...}) -> run, and what a run can do (API.md, Training).
 --
--- A run's program is traced here, its steps are executed by the trainer's thread in C.  Setting a field
--- takes effect between two steps; what changes a shape traces and plans again meanwhile.
+-- A run's program is traced here, its steps are executed by the trainer's thread in C.  Setting a
+-- field takes effect between two steps; what changes a shape traces and plans again meanwhile.
 
 local engine = require "switchyard.engine"
 local card = require "switchyard.card"
@@ -121,7 +121,8 @@ local function say_size(r)
       engine.bytes(c.total * 16), engine.bytes(r._arena), where))
 end
 
--- r.val_loss stays nil where the validation part has no window, which is said unless it was wanted so.
+-- r.val_loss stays nil where the validation part has no window, which is said unless it was wanted
+-- so.
 local function say_no_validation(r)
   local options, n, context = (engine.data_spec(r._d) or {}).options, r._d.val.tokens, r._h:get "context"
   if n > context or r._h:get "eval_every" == 0 or options and options.val == 0 then return end
@@ -340,7 +341,8 @@ function methods:hash()
   return self._m:_quietly(function() return self._h:hash() end)
 end
 
---- r:history(name) -> tensor (n,2) of step, value (loss, val_loss, load.2.5 ...), or (n,1+E) of step, E values (load.2)
+--- r:history(name) -> tensor (n,2) of step, value (loss, val_loss, load.2.5 ...), or (n,1+E) of
+-- step, E values (load.2)
 function methods:history(name)
   local h = self._h:history(name)
   if h then return h end
@@ -420,12 +422,13 @@ local function field_names(r, reading)
   return names
 end
 
--- Not while lua/timeline.lua works on the run (r._busy says at what): it may be a job beside what is typed.
+-- Not while lua/timeline.lua works on the run (r._busy says at what): it may be a job beside what
+-- is typed.
 local ALONE = {}
 for name in ("resume steps pause stop close eval sample checkpoint rewind fork layers"):gmatch "%S+" do ALONE[name] = true end
 
--- What is typed meanwhile waits, in its order: `r:rewind(800)`, `r.lr = 5e-4`, `r:resume()` line by line are the same as
--- in a script.  A hook cannot wait for what it holds up.
+-- What is typed meanwhile waits, in its order: `r:rewind(800)`, `r.lr = 5e-4`, `r:resume()` line by
+-- line are the same as in a script.  A hook cannot wait for what it holds up.
 local function check_alone(r, name)
   if not rawget(r, "_busy") then return end
   if not coroutine.isyieldable() then
@@ -475,7 +478,8 @@ function Run.__index(r, name)
   error(why, 2)
 end
 
--- Trace and plan with changed shapes, then exchange the program between two steps; `after` before anything else.
+-- Trace and plan with changed shapes, then exchange the program between two steps; `after` before
+-- anything else.
 local function replan(r, after)
   local m, h = r._m, r._h
   m:_quietly(function()

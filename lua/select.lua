@@ -1,9 +1,9 @@
--- Elements by lists, ranges, places and masks: a[{...}], a[mask], a[places], read and written, and the methods that do
--- the same (see compose.lua).
+-- Elements by lists, ranges, places and masks: a[{...}], a[mask], a[places], read and written, and
+-- the methods that do the same (see compose.lua).
 --
 --  1. Numbers and ranges give views; places and masks give copies.
---  2. What depends on values (masks as an index, nonzero, unique) needs them: it is refused inside a model's function,
---     which is only recorded.
+--  2. What depends on values (masks as an index, nonzero, unique) needs them: it is refused inside
+--     a model's function, which is only recorded.
 
 local engine = require "switchyard.engine"
 local compose = require "switchyard.compose"

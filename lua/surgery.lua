@@ -1,5 +1,6 @@
--- Experts of a live run: r.layers[l].experts[e]:disable() :enable() :freeze() :unfreeze() :reset().  Each falls
--- between two steps and is written into the journal with all that a replay needs (lua/again.lua does it again).
+-- Experts of a live run: r.layers[l].experts[e]:disable() :enable() :freeze() :unfreeze() :reset().
+-- Each falls between two steps and is written into the journal with all that a replay needs
+-- (lua/again.lua does it again).
 
 local engine = require "switchyard.engine"
 local fields = require "switchyard.fields"

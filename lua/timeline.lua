@@ -1,15 +1,19 @@
 -- The timeline of runs: train.resume, r:rewind, r:fork.
 --
--- A run is a function of its configuration and its journal, so any state of it is had again from the nearest
--- checkpoint below by repeating the steps between, with the journal's entries at their steps (lua/again.lua):
+-- A run is a function of its configuration and its journal, so any state of it is had again from
+-- the nearest checkpoint below by repeating the steps between, with the journal's entries at their
+-- steps (lua/again.lua):
 --
---     start --- step-200 --- step-400 ----x lr --- 640            rewind(500): load step-400, repeat 100 steps
---                               \________ repeat _____/            resume after kill -9 at 640: load step-400,
---                                                                  repeat up to the last entry (x), go on
+--     start --- step-200 --- step-400 ----x lr --- 640
+--                               \________ repeat _____/
 --
---   1. A rewind first puts the state of now into undo/; whatever fails or is interrupted leads back to it.
---   2. What left the timeline goes in this order: checkpoints, then the store.  A death in between leaves the run
---      as it was before the rewind.
+--     rewind(500)                  load step-400, repeat 100 steps
+--     resume after kill -9 at 640  load step-400, repeat up to the last entry (x), go on
+--
+--   1. A rewind first puts the state of now into undo/; whatever fails or is interrupted leads back
+--      to it.
+--   2. What left the timeline goes in this order: checkpoints, then the store.  A death in between
+--      leaves the run as it was before the rewind.
 
 local engine = require "switchyard.engine"
 local json = require "switchyard.json"
@@ -34,7 +38,8 @@ local resume_rows = {
 }
 timeline.resume_rows = resume_rows
 
--- Changes that a checkpoint has and the store has not: the run was killed, or its disk was full, before they were there.
+-- Changes that a checkpoint has and the store has not: the run was killed, or its disk was full,
+-- before they were there.
 local function complete(store, entries)
   local known = {}
   local function key(e) return ("%d %s %s %s %d"):format(e.step, e.kind, e.key or "", e.value, e.expert or 0) end
@@ -46,8 +51,8 @@ local function complete(store, entries)
   end
 end
 
--- The state that a killed run can be had at from its checkpoints alone.  changed: what is not as it was (forced).
--- Returns the step, and the entries behind it.
+-- The state that a killed run can be had at from its checkpoints alone.  changed: what is not as it
+-- was (forced).  Returns the step, and the entries behind it.
 local function come_back(r, store, changed, force)
   local h, journal = r._h, stored_journal(store)
   local from, image = base(store:path(), r._config)
@@ -172,7 +177,8 @@ local function check_step(what, step, now)
   if step > now then error(("%s: step %d has not been trained: the run is at step %d"):format(what, step, now), 0) end
 end
 
--- The state of step 0 as a checkpoint in start/, from the seed; needs memory for a second run meanwhile.
+-- The state of step 0 as a checkpoint in start/, from the seed; needs memory for a second run
+-- meanwhile.
 local function make_start(what, r)
   local path = r._store:path()
   local fresh = make(what, path, r._config, r.name, {data = r._d})
@@ -201,8 +207,8 @@ local function find(what, r, step)
   return from, image
 end
 
--- The state of now (r is held or paused) as a checkpoint of run `id` in dir/sub: by hard links, where it was saved
--- already.
+-- The state of now (r is held or paused) as a checkpoint of run `id` in dir/sub: by hard links,
+-- where it was saved already.
 local function put_now(r, dir, sub, id)
   local h = r._h
   local now, entries = h:status().step, #h:journal()
@@ -301,7 +307,8 @@ end
 
 local BACK, TRIES = 32, 3 -- steps before the first that was skipped, doubled each time; times
 
--- The last of the steps after `to` that draw the windows up to number `upto`, as many a step as now.
+-- The last of the steps after `to` that draw the windows up to number `upto`, as many a step as
+-- now.
 local function step_of(r, to, upto)
   local each = r._h:get "batch" * r._h:get "accumulate"
   return to + (upto - r._h:windows(to + 1) + each - 1) // each
@@ -321,8 +328,8 @@ local function leave_out(r, first, last)
     :format(first, stood_out, to, to + 1, last))
 end
 
---- After max_skips with auto_rewind: back to before it began, without the data of then.  What cannot be done so
--- often, or at all, ends as without auto_rewind.
+--- After max_skips with auto_rewind: back to before it began, without the data of then.  What
+-- cannot be done so often, or at all, ends as without auto_rewind.
 function timeline.auto_rewind(r)
   local first, last = r._h:rewind_wanted()
   if not first or rawget(r, "_busy") then return end
@@ -349,7 +356,8 @@ local fork_rows = {
 }
 timeline.fork_rows = fork_rows
 
--- The parent as it is now: its step and journal; without a step of its own the fork begins with that.
+-- The parent as it is now: its step and journal; without a step of its own the fork begins with
+-- that.
 local function look(r, o, store)
   local h = r._h
   h:hold()

@@ -1,7 +1,9 @@
--- r:why(step): what is known of one step: its sequences, which layers and experts had large gradients, what was
--- changed just before.  r:alarms(): the table of alarms.
+-- r:why(step): what is known of one step: its sequences, which layers and experts had large
+-- gradients, what was changed just before.  r:alarms(): the table of alarms.
 --
--- The sequences are derived again (src/train/order.c), as long as the data is the same; norms and loads are stored series; losses of single sequences and states were measured when a step stood out (src/train/why.c).
+-- The sequences are derived again (src/train/order.c), as long as the data is the same; norms and
+-- loads are stored series; losses of single sequences and states were measured when a step stood
+-- out (src/train/why.c).
 
 local engine = require "switchyard.engine"
 
@@ -34,8 +36,9 @@ local function mean_of(values)
   return #values > 0 and sum / #values or nil
 end
 
--- {value=, mean=, deviation=, sigma=} of a series at a step against the steps before, as the spike rule has it
--- (src/train/spike.h; mean: what is usual): of gradient norms the logarithms, and `factor` instead of a deviation.
+-- {value=, mean=, deviation=, sigma=} of a series at a step against the steps before, as the spike
+-- rule has it (src/train/spike.h; mean: what is usual): of gradient norms the logarithms, and
+-- `factor` instead of a deviation.
 local function against(r, name, step, logs)
   local values = before(r, name, step, WINDOW)
   local value = value_at(r, name, step)
@@ -53,8 +56,8 @@ local function by_ratio(a, b)
   return a.name < b.name
 end
 
--- Entries {norm=, usual=, ratio=, at=} of all columns of a series: at the step (wide series: at most 9 steps before
--- it) and on average before.
+-- Entries {norm=, usual=, ratio=, at=} of all columns of a series: at the step (wide series: at
+-- most 9 steps before it) and on average before.
 local function norm_entries(r, name, width, step)
   local rows, out = r._h:rows_until(name, step, width == 1 and BEFORE or 6), {}
   local now = table.remove(rows)
@@ -142,7 +145,8 @@ local function sequences(r, step, losses)
   return list
 end
 
--- Step up to which the run had other data, if `step` is of then: which sequences it saw cannot be told.
+-- Step up to which the run had other data, if `step` is of then: which sequences it saw cannot be
+-- told.
 local function other_data(r, step)
   for _, e in ipairs(r._h:journal()) do
     if e.kind == "resume" and e.step >= step and e.text:find "the data[^;]* changed" then return e.step end
@@ -237,7 +241,8 @@ local function find_spike(r, step)
   end
 end
 
--- What was measured at a spike, where there was one: also what is not finite, which series do not hold.
+-- What was measured at a spike, where there was one: also what is not finite, which series do not
+-- hold.
 local function loss_of(r, step, spike)
   if not spike then return against(r, "loss", step) end
   return {value = spike.loss, mean = spike.loss_mean, deviation = spike.loss_deviation, sigma = spike.loss_sigma}
@@ -258,8 +263,8 @@ local function check_step(r, step)
   end
 end
 
---- r:why(step) -> what is known of the step, by default of the newest one that stood out, else of the newest:
--- a table, printed as a card
+--- r:why(step) -> what is known of the step, by default of the newest one that stood out, else of
+-- the newest: a table, printed as a card
 local function why(r, step)
   local spike = find_spike(r, step)
   step = step or spike and spike.step or math.max(1, r._h:status().step)
@@ -288,7 +293,8 @@ function Alarms.__tostring(list)
   return table.concat(lines, "\n")
 end
 
---- r:alarms() -> list of {name=, condition=, on=, step=, text=}: all alarms there are, and what they said last
+--- r:alarms() -> list of {name=, condition=, on=, step=, text=}: all alarms there are, and what
+-- they said last
 local function alarms(r) return setmetatable(r._h:alarms(), Alarms) end
 
 return {why = why, alarms = alarms}

@@ -1,8 +1,8 @@
 /* Corpora (token ids with their documents) and the sampler that cuts batches out of them.
  *
  *  1. A corpus never changes after it was made, and is counted: any number of runs share one.
- *  2. A batch is a pure function of (corpus, seed, place, row): the place, how many windows were drawn
- *     before, is all the state there is, and any number of threads draws the same windows.
+ *  2. A batch is a pure function of (corpus, seed, place, row): the place, how many windows were
+ *     drawn before, is all the state there is, and any number of threads draws the same windows.
  *  3. Every token belongs to one document; document numbers count from 0 in file order.
  *  4. Tokens 0..train-1 are for training, the rest for validation. */
 #ifndef SWITCHYARD_DATA_H
@@ -34,10 +34,10 @@ struct sy_text_options {
  * JSON (.jsonl, .ndjson, .json) gives the string `field` of each line, of each element of an array,
  * or of one object; a line or element that is a string is a document itself, unless a field was
  * asked for.  NaN and Infinity are read; a field that stands twice, is missing or is no string is a
- * bad item.  All else is text, one document a file, a byte-order mark at its start left out.  A file
- * with a zero byte, with more than one control character in 32 bytes, or of a known binary format
- * is no text: refused when it was named, left out and counted when a folder or glob has it.  The
- * folder of a model is refused.
+ * bad item.  All else is text, one document a file, a byte-order mark at its start left out.  A
+ * file with a zero byte, with more than one control character in 32 bytes, or of a known binary
+ * format is no text: refused when it was named, left out and counted when a folder or glob has it.
+ * The folder of a model is refused.
  * Between two documents stands the tokenizer's end-of-text, or a newline where it has none and the
  * document does not end in one; it belongs to the document before it.
  *
@@ -145,7 +145,8 @@ struct sy_sampler {
     uint64_t seed;
 };
 
-/* Where a run is in its data.  Begins as zeros; the caller adds to `windows` what a step has drawn. */
+/* Where a run is in its data.  Begins as zeros; the caller adds to `windows` what a step has
+ * drawn. */
 struct sy_place {
     uint64_t windows; /* drawn so far: the number of the next row */
     uint64_t first;   /* number of the row from which on the context is as now */
@@ -162,28 +163,32 @@ int sy_sampler_check(const struct sy_sampler *s, struct sy_err *err);
 
 /* Windows of T that do not overlap; one epoch of SY_SAMPLE_EPOCH and SY_SAMPLE_SEQUENTIAL. */
 int64_t sy_sampler_windows(const struct sy_sampler *s);
-/* First token of the window of row `row`, counted from the place over all micro-batches of a step. */
+/* First token of the window of row `row`, counted from the place over all micro-batches of a
+ * step. */
 int64_t sy_sampler_start(const struct sy_sampler *s, const struct sy_place *p, int64_t row);
-/* Rows first .. first + B - 1 from the place: inputs (B,T) i32, targets (B,T) i32 = inputs one further on,
- * documents (B,T) i32 = number of each input's document (NULL: not wanted). */
+/* Rows first .. first + B - 1 from the place: inputs (B,T) i32, targets (B,T) i32 = inputs one
+ * further on, documents (B,T) i32 = number of each input's document (NULL: not wanted). */
 void sy_sampler_batch(const struct sy_sampler *s, const struct sy_place *p, int64_t first,
                       int32_t *inputs, int32_t *targets, int32_t *documents);
-/* The context of s changes now.  SEQUENTIAL goes on at the token that it had come to, so that nothing is seen
- * twice or left out; EPOCH begins a new epoch, for the windows that were left are of the old length. */
+/* The context of s changes now.  SEQUENTIAL goes on at the token that it had come to, so that
+ * nothing is seen twice or left out; EPOCH begins a new epoch, for the windows that were left are
+ * of the old length. */
 void sy_place_turn(const struct sy_sampler *s, struct sy_place *p);
 /* Passes over the text that have begun, by EPOCH and SEQUENTIAL. */
 int64_t sy_place_epochs(const struct sy_sampler *s, const struct sy_place *p);
 
 /* ---- evaluation ---- */
 
-/* The windows of an evaluation depend on the corpus, the split and T alone, neither on seed, mode nor batch:
- * all W windows of the split once, in a shuffled order, of which an evaluation takes the first so many. */
+/* The windows of an evaluation depend on the corpus, the split and T alone, neither on seed, mode
+ * nor batch: all W windows of the split once, in a shuffled order, of which an evaluation takes the
+ * first so many. */
 #define SY_EVAL_ROWS 16 /* windows that count as one batch of an evaluation, whatever B is */
 /* Of so many batches: batches * SY_EVAL_ROWS, or W where there are fewer. */
 int64_t sy_eval_windows(const struct sy_sampler *s, int64_t batches);
 /* First token of window `number`, from 0. */
 int64_t sy_eval_start(const struct sy_sampler *s, int64_t number);
-/* Windows first .. first + B - 1 as sy_sampler_batch; from `end` on rows have targets -1, which count nothing. */
+/* Windows first .. first + B - 1 as sy_sampler_batch; from `end` on rows have targets -1, which
+ * count nothing. */
 void sy_eval_batch(const struct sy_sampler *s, int64_t first, int64_t end, int32_t *inputs,
                    int32_t *targets, int32_t *documents);
 

@@ -30,11 +30,12 @@ struct sy_tensor *sy_graph_input(struct sy_graph *g, const char *name, enum sy_d
 struct sy_tensor *sy_graph_find_input(const struct sy_graph *g, const char *name); /* or NULL */
 /* Put out x (f32, small) at every run under this name. */
 int sy_graph_observe(struct sy_graph *g, const char *name, struct sy_tensor *x, struct sy_err *err);
-/* At the end of every step (sy_program_update_states): state's bytes = value's (same dtype and shape). */
+/* At the end of every step (sy_program_update_states): state's bytes = value's (same dtype and
+ * shape). */
 int sy_graph_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
                     struct sy_err *err);
-/* The same at the end of every run, whether it is the last of a step or not: for what gathers over the
- * micro-batches of a step.  Such a tensor is no state: nobody saves it. */
+/* The same at the end of every run, whether it is the last of a step or not: for what gathers over
+ * the micro-batches of a step.  Such a tensor is no state: nobody saves it. */
 int sy_graph_carry(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
                    struct sy_err *err);
 
@@ -43,19 +44,22 @@ const char *sy_graph_input_name(const struct sy_graph *g, int i);
 struct sy_tensor *sy_graph_input_at(const struct sy_graph *g, int i); /* borrowed */
 
 /* Gradients of scalar y with respect to leaves wrt[0..n): grads[i] owned, or NULL where none flows.
- * In a trace this appends nodes, else it computes.  Errors: SHAPE (y not a scalar), those of vjps. */
+ * In a trace this appends nodes, else it computes.  Errors: SHAPE (y not a scalar), those of
+ * vjps. */
 int sy_grad(struct sy_tensor *y, struct sy_tensor *const *wrt, int n, struct sy_tensor **grads,
             struct sy_err *err);
 /* Eager: add dy/dx to x.grad for every leaf x that asks for it. */
 int sy_tensor_backward(struct sy_tensor *y, struct sy_err *err);
 
 /* Segments are stretches of the forward pass (a model's layers) that may be computed again in the
- * backward pass instead of being kept: nodes recorded from now on belong to this one; 0: to none. */
+ * backward pass instead of being kept: nodes recorded from now on belong to this one; 0: to
+ * none. */
 void sy_graph_segment(struct sy_graph *g, int32_t segment);
 int sy_graph_length(const struct sy_graph *g); /* nodes so far */
-/* After sy_grad, which appended the nodes from `first` on: whatever these read of a segment's inside
- * is computed again just before its first use.  Kept are what leaves a segment, leaves, and results of operations marked SY_OP_KEEP.
- * Same bits, less memory, about a third more time.  Source: Chen et al. 2016, "Training deep nets with sublinear memory cost". */
+/* After sy_grad, which appended the nodes from `first` on: whatever these read of a segment's
+ * inside is computed again just before its first use.  Kept are what leaves a segment, leaves, and
+ * results of operations marked SY_OP_KEEP.  Same bits, less memory, about a third more time.
+ * Source: Chen et al. 2016, "Training deep nets with sublinear memory cost". */
 int sy_graph_recompute(struct sy_graph *g, int first, struct sy_err *err);
 
 /* What a program must deliver. */
@@ -77,7 +81,8 @@ size_t sy_program_bytes(const struct sy_program *p); /* arena it wants */
 /* Use this memory (64-byte aligned, at least sy_program_bytes; programs that never run at the same
  * time may share it), or NULL: its own. */
 int sy_program_attach(struct sy_program *p, void *arena, struct sy_err *err);
-/* One pass, then what is carried.  seed and step key the random operations.  Errors: those of operations at run time. */
+/* One pass, then what is carried.  seed and step key the random operations.  Errors: those of
+ * operations at run time. */
 int sy_program_run(struct sy_program *p, uint64_t seed, uint64_t step, struct sy_err *err);
 /* The same, but `ends` is asked before each operation, and true gives the pass up: 1; nothing is carried or updated,
  * and outputs and gradients are worth nothing, as after an error. */
@@ -92,15 +97,16 @@ const struct sy_tensor *sy_program_observe_at(const struct sy_program *p, int i)
 
 double sy_program_flops(const struct sy_program *p); /* of one run, by the operations' cost rows */
 int sy_program_length(const struct sy_program *p);   /* instructions */
-/* Hash of operations, attributes, dtypes, shapes and who feeds whom: equal for the same description on
- * every machine, with any number of threads.  Values of leaves are not in it. */
+/* Hash of operations, attributes, dtypes, shapes and who feeds whom: equal for the same description
+ * on every machine, with any number of threads.  Values of leaves are not in it. */
 uint64_t sy_program_fingerprint(const struct sy_program *p);
 /* Profile: seconds spent in each kind of operation since the last call, as "name seconds calls\n"
  * lines, slowest first.  Owned string (sy_free), or NULL. */
 char *sy_program_profile(struct sy_program *p);
-/* Run once more with the inputs as they stand, looking at every result: describes the first one that is not
- * finite ("softmax -> (4096, 8)", with the leaf it used when leaf_name knows one) and returns 1; 0 when all are finite.
- * A program is a pure function of its leaves, so this finds what the failed run met.  State is not updated. */
+/* Run once more with the inputs as they stand, looking at every result: describes the first one
+ * that is not finite ("softmax -> (4096, 8)", with the leaf it used when leaf_name knows one) and
+ * returns 1; 0 when all are finite.  A program is a pure function of its leaves, so this finds what
+ * the failed run met.  State is not updated. */
 typedef const char *(*sy_leaf_name)(void *ctx, const struct sy_tensor *leaf);
 int sy_program_find_nonfinite(struct sy_program *p, uint64_t seed, uint64_t step,
                               sy_leaf_name leaf_name, void *ctx, char *out, size_t n);

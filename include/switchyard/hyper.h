@@ -56,10 +56,13 @@ struct sy_hyper_spec {
 
 enum sy_schedule { SY_COSINE, SY_WSD, SY_LINEAR, SY_CONSTANT, SY_SCHEDULE_COUNT };
 
-/* What a trainer decides by itself, by versions; a run keeps its own until its journal says otherwise (kind "rules"):
- *   1  warm-up is a tenth of whatever `steps` is now, and a change of `steps` computes the rate anew, jumps and all;
- *      wsd with decay 0 falls to min_lr after the warm-up; AdamW's time counts steps that were skipped; the spike rule
- *      knows standard deviations alone (6), and ends the run after max_skips
+/* What a trainer decides by itself, by versions; a run keeps its own until its journal says
+ * otherwise (kind "rules"):
+ *   1  warm-up is a tenth of whatever `steps` is now, and a change of `steps` computes the rate
+ *   anew, jumps and all;
+ *      wsd with decay 0 falls to min_lr after the warm-up; AdamW's time counts steps that were
+ *      skipped; the spike rule knows standard deviations alone (6), and ends the run after
+ *      max_skips
  *   2  as below */
 #define SY_RULES 2
 
@@ -89,11 +92,13 @@ int sy_schedule_parse(const char *name); /* or -1 */
  * min_lr at `steps`, constant, or wsd: constant, then linear to min_lr over the last `decay` share.
  * Sources: Loshchilov & Hutter 2017 (cosine); Hu et al. 2024, MiniCPM (warm-up, stable, decay). */
 double sy_hyper_lr(const struct sy_hyper *h, int64_t step);
-/* A value changes after `step`.  When it is `steps`, the warm-up stays what it was, and the schedule goes from the rate
- * that stands then to min_lr at the new end, without a jump: a run that had come to min_lr stays there; wsd holds the
- * rate that stands until the last `decay` share of all steps. */
+/* A value changes after `step`.  When it is `steps`, the warm-up stays what it was, and the
+ * schedule goes from the rate that stands then to min_lr at the new end, without a jump: a run that
+ * had come to min_lr stays there; wsd holds the rate that stands until the last `decay` share of
+ * all steps. */
 void sy_hyper_put(struct sy_hyper *h, enum sy_hyper_id id, double value, int64_t step);
-/* What the learning rate will do after `step`, for people: "lr falls from 0.00055 to 0.0001 at step 2000 (cosine)" */
+/* What the learning rate will do after `step`, for people: "lr falls from 0.00055 to 0.0001 at step
+ * 2000 (cosine)" */
 void sy_hyper_outlook(const struct sy_hyper *h, int64_t step, char *text, size_t n);
 /* What changing a to b means for the steps behind `step`, which both have as many of. */
 enum sy_hyper_effect {

@@ -1,7 +1,8 @@
 /* Array files: safetensors and .npy, reading and writing.
  *
  *  1. Files are hostile: every count, offset and size is checked against the file's real size
- *     before anything is allocated or read.  Reading is by pread, so a file that shrinks gives an error.
+ *     before anything is allocated or read.  Reading is by pread, so a file that shrinks gives an
+ *     error.
  *  2. Nothing is read but the header until an array is asked for, and arrays go straight between
  *     the file and the caller's memory.
  *  3. Writing is atomic: a temporary file beside the target, fsync, rename, fsync of the folder.
@@ -85,7 +86,8 @@ int sy_file_write(const char *op, const struct sy_dir *in, const char *path, con
 /* Read a file's size and hash by pread, a megabyte at a time. */
 int sy_file_sum(const char *op, const struct sy_dir *in, const char *path, struct sy_file_sum *sum,
                 struct sy_err *err);
-/* A whole file of at most `most` bytes into an owned block (sy_free), with a NUL behind it.  FORMAT when larger. */
+/* A whole file of at most `most` bytes into an owned block (sy_free), with a NUL behind it.  FORMAT
+ * when larger. */
 char *sy_file_load(const char *op, const struct sy_dir *in, const char *path, uint64_t most,
                    uint64_t *n, struct sy_err *err);
 

@@ -1,7 +1,8 @@
 /* Tensors: a dtype, a shape, and a view of counted storage.
  *
- *  1. A tensor is *shared*: sy_tensor_ref / sy_tensor_unref.  Its storage is counted apart, so views
- *     (narrow, permute, ...) share bytes.  Tensors of one graph belong to one thread at a time.
+ *  1. A tensor is *shared*: sy_tensor_ref / sy_tensor_unref.  Its storage is counted apart, so
+ *     views (narrow, permute, ...) share bytes.  Tensors of one graph belong to one thread at a
+ *     time.
  *  2. Strides are in elements and never negative; 0 is a broadcast dimension.
  *  3. In a trace a tensor may have no bytes yet: sy_tensor_data is NULL until a program is planned.
  *  4. At most SY_MAX_DIMS dimensions; a scalar has 0.

@@ -8,10 +8,11 @@
  *                  |  stop asked         |  |
  *                  |  STOPPED <----------+  |
  *                  +------------------------+
- *                     FAILED: a loss, a gradient or an operation failed; parameters are those of the last good step
+ *                     FAILED: a loss, a gradient or an operation failed; parameters are those of
+ *                     the last good step
  *
- *  1. Everything that others ask (a hyper-parameter, pause, hold) takes effect at the border between
- *     two steps, so a run is a function of its journal.
+ *  1. Everything that others ask (a hyper-parameter, pause, hold) takes effect at the border
+ *     between two steps, so a run is a function of its journal.
  *  2. A step: batch -> program (once a micro-batch) -> norm and check -> AdamW -> state updates.
  *     Nothing is allocated in it and nothing of Lua runs, but for the callbacks at its end.
  *     A step that the spike rule skips (train/spike.h) ends after the check: it counts, and has changed nothing.
@@ -84,20 +85,22 @@ struct sy_train_config {
     bool by_step;                  /* the run began before windows were counted, and keeps its order */
     double flops_per_token;        /* of the model: 6 a multiply-add weight plus attention; for MFU */
     double peak;                   /* FLOP/s measured on this machine (sy_cpu_peak); 0: no MFU.  A step that is
-                                    * faster shows that others kept the machine busy then: it is measured again */
+                                    * faster shows that others kept the machine busy then: it is
+                                    * measured again */
     bool bf16;                     /* that of bf16 */
-    /* Called on the trainer's thread at the border after a step (also after an evaluation: `evaluated`) and when
-     * the state changes.  May call into the host and wait for it. */
+    /* Called on the trainer's thread at the border after a step (also after an evaluation:
+     * `evaluated`) and when the state changes.  May call into the host and wait for it. */
     void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);
     /* "checkpoint" (saved), "note", "alarm" ("alarm: step N: NAME: ...", SY_ALARM_MAP), "skip" (a step was
      * skipped), or "rewind" (max_skips and auto_rewind: the run is paused, sy_trainer_rewind_wanted says for
      * which steps), with a line for people; at a border, on the thread that stands there, but for a note on
      * what takes long, which comes from the midst of a step. */
     void (*on_event)(void *ctx, const char *kind, const char *text);
-    /* Something that sy_trainer_wait or sy_trainer_held look at has changed.  Called with the trainer locked: it may
-     * only wake whoever looks. */
+    /* Something that sy_trainer_wait or sy_trainer_held look at has changed.  Called with the
+     * trainer locked: it may only wake whoever looks. */
     void (*on_change)(void *ctx);
-    /* An entry came to the journal: under the trainer's lock, so neither ask the trainer nor wait. */
+    /* An entry came to the journal: under the trainer's lock, so neither ask the trainer nor
+     * wait. */
     void (*on_journal)(void *ctx, const struct sy_journal_entry *e);
     void *ctx;
 };
@@ -153,15 +156,15 @@ void sy_trainer_release(struct sy_trainer *t);
 /* Wait until `step` is reached or the run no longer runs; false after `seconds`. */
 bool sy_trainer_wait(struct sy_trainer *t, int64_t step, double seconds);
 
-/* Windows of an evaluation of so many batches (sy_eval_windows; caller holds).  -1 and an error when the
- * corpus has no validation text. */
+/* Windows of an evaluation of so many batches (sy_eval_windows; caller holds).  -1 and an error
+ * when the corpus has no validation text. */
 int64_t sy_trainer_eval_windows(struct sy_trainer *t, int64_t batches, struct sy_err *err);
-/* Mean loss in nats a token over the first n windows, without auxiliary losses (caller holds).  NaN and an
- * error when there are none. */
+/* Mean loss in nats a token over the first n windows, without auxiliary losses (caller holds).  NaN
+ * and an error when there are none. */
 double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err);
-/* In slices: add to *sum the losses of windows first .. end - 1, from 0, each the mean of its tokens.  Slices
- * that begin at multiples of the plan's batch, in order from a sum of 0, give the bits of sy_trainer_eval
- * times n.  0, or -1 and err. */
+/* In slices: add to *sum the losses of windows first .. end - 1, from 0, each the mean of its
+ * tokens.  Slices that begin at multiples of the plan's batch, in order from a sum of 0, give the
+ * bits of sy_trainer_eval times n.  0, or -1 and err. */
 int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, double *sum,
                         struct sy_err *err);
 
@@ -171,7 +174,7 @@ int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, double
  *  set         hyper-parameter        value                         sy_trainer_apply
  *  schedule    schedule's name                                      sy_trainer_apply
  *  input       input's name           values[n]                     sy_trainer_apply
- *  freeze      parameters' prefix     expert (-1: all), value 1/0   sy_trainer_apply ("unfreeze": value 0)
+ *  freeze      parameters' prefix     expert (-1: all), value 1/0   sy_trainer_apply (0: "unfreeze")
  *  config      option of the plan     value or text                 the host: needs a new plan
  *  reset       parameters' prefix     expert, value = seed          the host
  *  skip        -                      value = step: is left out    sy_trainer_apply
@@ -192,14 +195,15 @@ int sy_trainer_journal(struct sy_trainer *t, int first, struct sy_journal_entry 
 void sy_trainer_note(struct sy_trainer *t, const char *kind, const char *text);
 /* Any entry: written down with the step of now, nothing else is done. */
 void sy_trainer_record(struct sy_trainer *t, const struct sy_journal_entry *e);
-/* Do what the entry says, now, and record it (caller holds).  A set that belongs to the plan (batch, context,
- * accumulate) only changes the number: the caller exchanges the plan.  UNSUPPORTED for what the host must do. */
+/* Do what the entry says, now, and record it (caller holds).  A set that belongs to the plan
+ * (batch, context, accumulate) only changes the number: the caller exchanges the plan.  UNSUPPORTED
+ * for what the host must do. */
 int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err);
 
 /* ---- alarms ---- */
 
-/* X(ID, name, condition).  An alarm is told once an episode: again when its condition held no longer meanwhile,
- * and (but for DISK) 1,000 steps have gone since. */
+/* X(ID, name, condition).  An alarm is told once an episode: again when its condition held no
+ * longer meanwhile, and (but for DISK) 1,000 steps have gone since. */
 #define SY_ALARM_MAP(X)                                                                            \
     X(LOSS, "loss spike", "the loss is skip_sigma (or 30) deviations, and a 20th of that in nats, over what is usual") \
     X(NORM, "gradient spike", "the gradient norm is as many deviations over what is usual, and 1,000 times clip") \
@@ -229,7 +233,8 @@ struct sy_alarm_state {
 const char *sy_alarm_name(enum sy_alarm id);
 const char *sy_alarm_condition(enum sy_alarm id);
 void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_state *out);
-/* On with this text, which the caller tells, or off (NULL).  For RECORD, which the host finds out; any thread. */
+/* On with this text, which the caller tells, or off (NULL).  For RECORD, which the host finds out;
+ * any thread. */
 void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, const char *text);
 
 /* ---- why: what is known of a step ---- */
@@ -238,7 +243,8 @@ void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, const char *te
 struct sy_spike {
     int64_t step;
     double loss, grad_norm; /* may be not finite */
-    /* Of the window before (train/spike.h); NaN: too short.  Those of the norm are of logarithms: a deviation is a factor. */
+    /* Of the window before (train/spike.h); NaN: too short.  Those of the norm are of logarithms: a
+     * deviation is a factor. */
     double loss_mean, loss_deviation, loss_sigma, norm_mean, norm_factor, norm_sigma;
     bool skipped;
     int reason;     /* as the series "skipped" has it: 1 loss, 2 gradient norm, 3 not finite */
@@ -248,8 +254,8 @@ struct sy_spike {
 /* The newest `n` at most, by rising step; returns how many. */
 int sy_trainer_spikes(struct sy_trainer *t, struct sy_spike *out, int n);
 /* Loss of each sequence alone, with the parameters before the step and without auxiliary losses
- * (row = micro-batch * batch + row in it), -1 where it was not measured (of many only the worst is); and the states before the step.
- * false: that step is not among them. */
+ * (row = micro-batch * batch + row in it), -1 where it was not measured (of many only the worst
+ * is); and the states before the step.  false: that step is not among them. */
 bool sy_trainer_spike_detail(struct sy_trainer *t, int64_t step, float *losses, float *states);
 
 struct sy_row { /* a sequence of a step */
@@ -259,7 +265,8 @@ struct sy_row { /* a sequence of a step */
  * many there are of them; *context gets their length. */
 int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64_t n,
                         struct sy_row *out, int64_t *context);
-/* Windows that were, or would be, drawn before a step, by the run's journal; -1: its windows are not counted. */
+/* Windows that were, or would be, drawn before a step, by the run's journal; -1: its windows are
+ * not counted. */
 int64_t sy_trainer_windows(struct sy_trainer *t, int64_t step);
 /* After event "rewind": the steps that were to be skipped in a row.  false: there were none. */
 bool sy_trainer_rewind_wanted(struct sy_trainer *t, int64_t *first, int64_t *last);
@@ -280,28 +287,30 @@ struct sy_saved {
 
 /* From the next border on a checkpoint every checkpoint_every steps, and one at the end (done,
  * stopped, failed), into dir/step-N.  keep: how many of the newest stay (at least 2); keep_every:
- * steps divisible by it stay too (0: none).  Leftovers of broken saves in dir are removed.  Makes dir. */
+ * steps divisible by it stay too (0: none).  Leftovers of broken saves in dir are removed.  Makes
+ * dir. */
 int sy_trainer_set_dir(struct sy_trainer *t, const char *dir, int keep, int64_t keep_every,
                        struct sy_err *err);
 const char *sy_trainer_dir(const struct sy_trainer *t); /* or NULL */
-/* Text that goes into every checkpoint: what the host needs to make model, data and plan again; and the
- * run's id (32 hex digits, or ""), by which its checkpoints are known from others'. */
+/* Text that goes into every checkpoint: what the host needs to make model, data and plan again; and
+ * the run's id (32 hex digits, or ""), by which its checkpoints are known from others'. */
 int sy_trainer_set_config(struct sy_trainer *t, const char *text, const char *id, struct sy_err *err);
 /* Bytes that a checkpoint will take. */
 uint64_t sy_checkpoint_bytes(struct sy_trainer *t);
-/* Save between two steps and wait until it is verified.  path[n] gets the folder's name (NULL: not wanted).
- * The trainer's own callbacks may call it.  STATE without a directory; IO, MEMORY. */
+/* Save between two steps and wait until it is verified.  path[n] gets the folder's name (NULL: not
+ * wanted).  The trainer's own callbacks may call it.  STATE without a directory; IO, MEMORY. */
 int sy_trainer_checkpoint(struct sy_trainer *t, char *path, size_t n, struct sy_err *err);
-/* The same into another folder (caller holds), which is made; it then has two at most.  The run's own are untouched,
- * and nothing is announced. */
+/* The same into another folder (caller holds), which is made; it then has two at most.  The run's
+ * own are untouched, and nothing is announced. */
 int sy_trainer_checkpoint_to(struct sy_trainer *t, const char *dir, const char *sub,
                              struct sy_saved *out, struct sy_err *err);
 /* Steps that were done before are done again: no checkpoint comes of them. */
 void sy_trainer_repeating(struct sy_trainer *t, bool on);
-/* Did its last save fail, and why (err, or NULL)?  So what came since the newest checkpoint would be lost. */
+/* Did its last save fail, and why (err, or NULL)?  So what came since the newest checkpoint would
+ * be lost. */
 bool sy_trainer_unsaved(struct sy_trainer *t, struct sy_err *err);
-/* Another process writes the run's directory: no checkpoint comes of this one any more, and it ends unsaved for this
- * reason.  Any thread. */
+/* Another process writes the run's directory: no checkpoint comes of this one any more, and it ends
+ * unsaved for this reason.  Any thread. */
 void sy_trainer_give_up_dir(struct sy_trainer *t, const char *why);
 /* The newest checkpoint of this trainer; false when there is none. */
 bool sy_trainer_saved(struct sy_trainer *t, struct sy_saved *out);
@@ -311,8 +320,8 @@ int sy_checkpoint_find(const char *dir, int64_t step, struct sy_saved *out, stru
 /* All of dir, by rising step, each verified (`ok`) when asked to.  *list is owned (sy_free). */
 int sy_checkpoint_list(const char *dir, bool verify, struct sy_saved **list, int *n,
                        struct sy_err *err);
-/* Delete those of dir (or of dir/sub, which must be no link) with a greater step (a rewound run's other
- * future), the greatest first. */
+/* Delete those of dir (or of dir/sub, which must be no link) with a greater step (a rewound run's
+ * other future), the greatest first. */
 int sy_checkpoint_discard(const char *dir, const char *sub, int64_t step, struct sy_err *err);
 /* The checkpoint at `path` also in dir/sub (or dir) as one of run `id` (fork): by hard links, or by
  * copies where those are not possible, but for MANIFEST. */
@@ -320,12 +329,13 @@ int sy_checkpoint_share(const char *path, const char *dir, const char *sub, cons
                         struct sy_saved *out, struct sy_err *err);
 
 /* Put the trainer (caller holds, or it was not started) into the state of a checkpoint: parameters,
- * moments, states, inputs, hyper-parameters, frozen parameters, journal, metrics up to its step; paused
- * then.  Data, tokenizer, program or kernels that differ are an error (STATE) that names them; with
- * `force` it goes on and journals them.  FORMAT: its tensors are not those that it tells the hash of.
- * Nothing has changed when it fails. */
+ * moments, states, inputs, hyper-parameters, frozen parameters, journal, metrics up to its step;
+ * paused then.  Data, tokenizer, program or kernels that differ are an error (STATE) that names
+ * them; with `force` it goes on and journals them.  FORMAT: its tensors are not those that it tells
+ * the hash of.  Nothing has changed when it fails. */
 int sy_trainer_load(struct sy_trainer *t, const char *path, bool force, struct sy_err *err);
-/* What sy_params_hash would give if that were loaded (caller holds): of the tensors, whatever is told of them. */
+/* What sy_params_hash would give if that were loaded (caller holds): of the tensors, whatever is
+ * told of them. */
 int sy_trainer_stored_hash(struct sy_trainer *t, const char *path, uint64_t *hash, struct sy_err *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* The end of a program that found its own bug; see base/assert.h.  The only place in the engine that
- * may abort (tests/symbols.sh). */
+/* The end of a program that found its own bug; see base/assert.h.  The only place in the engine
+ * that may abort (tests/symbols.sh). */
 #include "base/assert.h"
 
 #include <stdatomic.h>

@@ -1,5 +1,6 @@
 /* SY_ASSERT: for our own bugs only.  Calls the handler (the program installs one that restores the
- * terminal and prints a report), then aborts.  Never used on user input or on the world's failures. */
+ * terminal and prints a report), then aborts.  Never used on user input or on the world's
+ * failures. */
 #ifndef SY_BASE_ASSERT_H
 #define SY_BASE_ASSERT_H
 

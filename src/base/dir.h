@@ -1,11 +1,12 @@
 /* Folders held open: what is done in one is done in that very folder, whatever has its name by now.
  * Layer base.
  *
- *  1. A path "in" a folder is the folder's own path, or that, '/' and more.  Messages and tests see it
- *     whole; the system call goes to the open folder.  A path that is not in it, and one without a
- *     folder (NULL), is taken as it stands.
- *  2. On the way down nothing is followed: a symbolic link in place of a folder of ours is refused, for
- *     what is written or deleted through it is somebody else's.  The outermost folder may be one. */
+ *  1. A path "in" a folder is the folder's own path, or that path, '/' and more.  Messages and
+ *     tests see it whole; the system call goes to the open folder.  A path that is not in it, and
+ *     one without a folder (NULL), is taken as it stands.
+ *  2. On the way down nothing is followed: a symbolic link in place of a folder of ours is refused,
+ *     for what is written or deleted through it is somebody else's.  The outermost folder may be
+ *     one. */
 #ifndef SY_BASE_DIR_H
 #define SY_BASE_DIR_H
 
@@ -22,8 +23,9 @@ struct sy_dir {
 };
 #define SY_DIR_INIT {-1, NULL}
 
-/* The folder at `path`, in `in` or (NULL) by its path.  make: make it, and by a path its parents, where
- * it is missing.  Errors: NOTFOUND, IO (no folder, a link in `in`), MEMORY; *out is then none. */
+/* The folder at `path`, in `in` or (NULL) by its path.  make: make it, and by a path its parents,
+ * where it is missing.  Errors: NOTFOUND, IO (no folder, a link in `in`), MEMORY; *out is then
+ * none. */
 int sy_dir_open(struct sy_dir *out, const struct sy_dir *in, const char *path, bool make,
                 struct sy_err *err);
 void sy_dir_close(struct sy_dir *d);
@@ -33,8 +35,8 @@ int sy_dir_at(const struct sy_dir *in, const char **path);
 int sy_dir_stat(const struct sy_dir *in, const char *path, struct stat *st);
 /* Its entries, with closedir; NULL and errno.  A link is followed only without `in`. */
 DIR *sy_dir_list(const struct sy_dir *in, const char *path);
-/* Delete a folder of ours and all that is in it (folders up to a depth of 8); links are deleted, not
- * followed.  A missing one is fine. */
+/* Delete a folder of ours and all that is in it (folders up to a depth of 8); links are deleted,
+ * not followed.  A missing one is fine. */
 int sy_dir_remove(const struct sy_dir *in, const char *path, struct sy_err *err);
 
 /* Has the folder its name still?  MOVED: it has another name, or none that can be reached, and what

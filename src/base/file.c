@@ -25,7 +25,8 @@ static int fail(struct sy_err *err, int cause, const char *path, const char *ver
     return sy_err_sys(err, cause, "%s: cannot %s", path, verb);
 }
 
-/* -- opening ------------------------------------------------------------------------------------- */
+/* -- opening
+ * ------------------------------------------------------------------------------------- */
 
 static int not_a_file(mode_t mode)
 {
@@ -48,7 +49,8 @@ int sy_file_open(int at, const char *path, int flags)
     return not_a_file(st.st_mode);
 }
 
-/* -- reading ------------------------------------------------------------------------------------- */
+/* -- reading
+ * ------------------------------------------------------------------------------------- */
 
 static int too_long(struct sy_err *err, const char *path, size_t max)
 {
@@ -112,7 +114,8 @@ int sy_file_read(const char *path, size_t max, struct sy_str *out, struct sy_err
     return status;
 }
 
-/* -- atomic replacement -------------------------------------------------------------------------- */
+/* -- atomic replacement
+ * -------------------------------------------------------------------------- */
 
 static int write_all(int fd, const char *data, size_t n)
 {
@@ -225,7 +228,8 @@ int sy_file_replace(const char *path, const void *data, size_t n, struct sy_err 
     return status;
 }
 
-/* -- folders ------------------------------------------------------------------------------------- */
+/* -- folders
+ * ------------------------------------------------------------------------------------- */
 
 static int make_one(const char *path, struct sy_err *err)
 {

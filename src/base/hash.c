@@ -1,7 +1,8 @@
 /* XXH64 with seed 0, after the published specification (xxHash fast digest algorithm, "XXH64
  * algorithm description", steps 1-6); see base/hash.h.
  *
- *  1. acc holds four lanes over whole 32-byte stripes; tail holds the tail_len < 32 bytes after them.
+ *  1. acc holds four lanes over whole 32-byte stripes; tail holds the tail_len < 32 bytes after
+ *     them.
  *  2. Bytes are read as little-endian words on every machine.
  */
 #include "base/hash.h"

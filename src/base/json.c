@@ -2,7 +2,8 @@
  *
  *  1. A document is one block: the root, all other nodes, all strings.  A first look at the text
  *     counts an upper bound of the nodes (a value follows '[', '{' or ','; those in strings do not
- *     count); strings, decoded and with their NUL, are never longer than their text with its quotes.
+ *     count); strings, decoded and with their NUL, are never longer than their text with its
+ *     quotes.
  *  2. parser.strings never overtakes the text read so far, so it always has room; a number is put
  *     there for strtod and forgotten again.
  *  3. Numbers are read and written with a point, whatever the locale.
@@ -54,7 +55,8 @@ static void skip_space(struct parser *p)
         p->at++;
 }
 
-/* -- strings ------------------------------------------------------------------------------------- */
+/* -- strings
+ * ------------------------------------------------------------------------------------- */
 
 static int hex4(struct parser *p, uint32_t *out)
 {
@@ -146,7 +148,8 @@ static int parse_string(struct parser *p, const char **out, size_t *len)
     return 0;
 }
 
-/* -- numbers ------------------------------------------------------------------------------------- */
+/* -- numbers
+ * ------------------------------------------------------------------------------------- */
 
 static locale_t c_locale;
 static pthread_once_t c_locale_once = PTHREAD_ONCE_INIT;
@@ -221,7 +224,8 @@ static int parse_number(struct parser *p, struct sy_json *v)
     return 0;
 }
 
-/* -- containers ---------------------------------------------------------------------------------- */
+/* -- containers
+ * ---------------------------------------------------------------------------------- */
 
 static int compare_keys(const void *a, const void *b)
 {
@@ -382,7 +386,8 @@ static int parse_value(struct parser *p, struct sy_json *v)
     }
 }
 
-/* -- documents ----------------------------------------------------------------------------------- */
+/* -- documents
+ * ----------------------------------------------------------------------------------- */
 
 static size_t count_nodes(const char *text, size_t n)
 {
@@ -462,7 +467,8 @@ const struct sy_json *sy_json_get(const struct sy_json *object, const char *key)
     return NULL;
 }
 
-/* -- writing ------------------------------------------------------------------------------------- */
+/* -- writing
+ * ------------------------------------------------------------------------------------- */
 
 static void quote_character(struct sy_str *out, uint32_t code, const char *s, int length)
 {

@@ -1,6 +1,6 @@
 /* JSON: a strict reader into a tree, and string escaping for writers.  RFC 8259; depth limit 64;
- * duplicate keys, trailing bytes, invalid UTF-8 and lone surrogates are refused; allocation is bounded by a constant
- * times the input's length. */
+ * duplicate keys, trailing bytes, invalid UTF-8 and lone surrogates are refused; allocation is
+ * bounded by a constant times the input's length. */
 #ifndef SY_BASE_JSON_H
 #define SY_BASE_JSON_H
 #include "base/str.h"
@@ -24,8 +24,9 @@ struct sy_json { /* owned by the root; a node's children are a list */
     struct sy_json *first, *next;
 };
 struct sy_json *sy_json_parse(const char *text, size_t n, struct sy_err *err); /* owned root */
-/* For data that other programs wrote: NaN, Infinity and -Infinity are numbers, as Python's json writes them, a number
- * may be too large for a double (infinite, too), and a key may stand twice: sy_json_get gives the first. */
+/* For data that other programs wrote: NaN, Infinity and -Infinity are numbers, as Python's json
+ * writes them, a number may be too large for a double (infinite, too), and a key may stand twice:
+ * sy_json_get gives the first. */
 struct sy_json *sy_json_parse_loose(const char *text, size_t n, struct sy_err *err);
 void sy_json_free(struct sy_json *root);
 const struct sy_json *sy_json_get(const struct sy_json *object, const char *key); /* or NULL */

@@ -1,7 +1,8 @@
 /* See machine.h.  Layer base.
  *
- *  1. Control groups, version 2: /sys/fs/cgroup/memory.max is our own group's in a container; outside of
- *     one the group's path stands in /proc/self/cgroup.  The smallest limit of the two counts.
+ *  1. Control groups, version 2: /sys/fs/cgroup/memory.max is our own group's in a container;
+ *     outside of one the group's path stands in /proc/self/cgroup.  The smallest limit of the two
+ *     counts.
  *  2. Of what a group uses, inactive pages of files are given back on demand. */
 #include "base/machine.h"
 

@@ -1,4 +1,5 @@
-/* How much memory there is: of the machine, or of the control group that we are in, whichever is less. */
+/* How much memory there is: of the machine, or of the control group that we are in, whichever is
+ * less. */
 #ifndef SY_BASE_MACHINE_H
 #define SY_BASE_MACHINE_H
 

@@ -287,8 +287,8 @@ void *sy_scratch(enum sy_scratch slot, size_t bytes)
     rounded = rounded / PAGE * PAGE;
     if (rounded == 0)
         rounded = PAGE;
-    /* Packed panels live in a level-2 cache for long: in one huge page their lines spread evenly over
-     * its sets, in small pages by chance (measured: 10% of a product's speed, run by run). */
+    /* Packed panels live in a level-2 cache for long: in one huge page their lines spread evenly
+     * over its sets, in small pages by chance (measured: 10% of a product's speed, run by run). */
     if (rounded >= LARGE / 32 && rounded < LARGE)
         rounded = LARGE;
     /* The contents need not survive, so the old block goes first: a lower peak. */

@@ -19,8 +19,8 @@ char *sy_strdup(const char *s);
 char *sy_strndup(const char *s, size_t n);
 
 uint64_t sy_mem_count(void); /* allocations so far (alloc, calloc, realloc that moved) */
-/* This thread's allocations are not counted from now on: it does something now and then beside the loops
- * that are watched (writes checkpoints, flushes a store), and when is a matter of time. */
+/* This thread's allocations are not counted from now on: it does something now and then beside the
+ * loops that are watched (writes checkpoints, flushes a store), and when is a matter of time. */
 void sy_mem_uncounted(void);
 size_t sy_mem_live(void);    /* bytes live */
 size_t sy_mem_peak(void);
@@ -41,10 +41,10 @@ enum sy_scratch {
     SY_SCRATCH_COUNT
 };
 void *sy_scratch(enum sy_scratch slot, size_t bytes);
-/* Which thread runs which task is chance.  So that what a thread's scratch needs is not: the most that a
- * task of the pool has asked for so far (up to some MiB) is remembered for each slot, and
- * sy_scratch_level brings this thread's up to that; the count rises whenever one of these marks does.
- * See sy_pool_level_scratch. */
+/* Which thread runs which task is chance.  So that what a thread's scratch needs is not: the most
+ * that a task of the pool has asked for so far (up to some MiB) is remembered for each slot, and
+ * sy_scratch_level brings this thread's up to that; the count rises whenever one of these marks
+ * does.  See sy_pool_level_scratch. */
 uint64_t sy_scratch_marks(void);
 void sy_scratch_level(void);
 

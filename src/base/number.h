@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* The whole number below or at x; what an int64_t cannot hold (NaN too) becomes the nearest that it can (0). */
+/* The whole number below or at x; what an int64_t cannot hold (NaN too) becomes the nearest that it
+ * can (0). */
 static inline int64_t sy_to_int64(double x)
 {
     if (!(x == x))

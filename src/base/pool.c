@@ -18,8 +18,8 @@
  *     saw before it last looked for work; the caller publishes, increments `wakeups`, then reads
  *     `sleepers`.  One of the two sees the other.  The caller's wait for `finished` is the same
  *     protocol with `caller_asleep`.
- *  4. sy_pool_each: under `busy`; every worker sees `round` differ from its own once, runs `each` and
- *     counts itself off `awaited`.  A worker is born with the round of its birth.
+ *  4. sy_pool_each: under `busy`; every worker sees `round` differ from its own once, runs `each`
+ *     and counts itself off `awaited`.  A worker is born with the round of its birth.
  *  5. More threads than processors: nobody spins for longer than a few yields, for the thread that
  *     is waited for may need this processor.
  */
@@ -74,7 +74,8 @@ static struct {
 static _Thread_local bool inside; /* this thread is running a task of the pool */
 static _Thread_local uint32_t my_round;
 
-/* -- waiting ------------------------------------------------------------------------------------- */
+/* -- waiting
+ * ------------------------------------------------------------------------------------- */
 
 static void wait_while(_Atomic uint32_t *word, uint32_t value)
 {
@@ -126,7 +127,8 @@ static bool spin(bool (*until)(void), uint64_t ns)
     return until();
 }
 
-/* -- tasks --------------------------------------------------------------------------------------- */
+/* -- tasks
+ * --------------------------------------------------------------------------------------- */
 
 static bool has_work(void)
 {
@@ -229,7 +231,8 @@ static void wait_for_end(void)
     }
 }
 
-/* -- starting and stopping ----------------------------------------------------------------------- */
+/* -- starting and stopping
+ * ----------------------------------------------------------------------- */
 
 static int processors(void)
 {
@@ -300,7 +303,8 @@ static void unlock(void)
     atomic_store_explicit(&pool.busy, false, memory_order_release);
 }
 
-/* -- public -------------------------------------------------------------------------------------- */
+/* -- public
+ * -------------------------------------------------------------------------------------- */
 
 void sy_pool_run(int64_t tasks, sy_task_fn fn, void *ctx)
 {

@@ -2,11 +2,13 @@
  * many as there are threads, and each task writes its own outputs, so results do not depend on the
  * number of threads.
  *
- *  1. One pool a process.  sy_pool_run returns when all tasks are done; the calling thread works too.
+ *  1. One pool a process.  sy_pool_run returns when all tasks are done; the calling thread works
+ *     too.
  *  2. One parallel region at a time.  A caller that finds the pool busy (another run's trainer, the
  *     prompt) runs its tasks itself, one by one: same bits, never a wait on another's region.
  *     Nested calls from inside a task run inline likewise.
- *  3. Workers spin briefly (some 20 us), then sleep on a futex/condition: an idle program has no wake-ups.
+ *  3. Workers spin briefly (some 20 us), then sleep on a futex/condition: an idle program has no
+ *     wake-ups.
  *  4. Tasks are taken in ascending order from one atomic counter.
  */
 #ifndef SY_BASE_POOL_H
@@ -31,11 +33,12 @@ int sy_pool_set_threads(int n, struct sy_err *err); /* 1..SY_POOL_MAX, else RANG
 void sy_pool_shutdown(void);
 bool sy_pool_inside(void); /* is this thread running a task? */
 
-/* Run fn(ctx) once on each thread of the pool and on this one, and wait for it: for what belongs to a
- * thread.  Slow; inside a task only this thread. */
+/* Run fn(ctx) once on each thread of the pool and on this one, and wait for it: for what belongs to
+ * a thread.  Slow; inside a task only this thread. */
 void sy_pool_each(void (*fn)(void *ctx), void *ctx);
-/* Give every thread the scratch that any has needed (base/mem.h), if that has grown since this thread
- * asked last: so a loop allocates after its first round only when it asks for more than ever before. */
+/* Give every thread the scratch that any has needed (base/mem.h), if that has grown since this
+ * thread asked last: so a loop allocates after its first round only when it asks for more than ever
+ * before. */
 void sy_pool_level_scratch(void);
 
 #endif

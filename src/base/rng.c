@@ -5,8 +5,8 @@
  *     for chance collisions of keys between different seeds of different purposes).
  *  2. Element i of a fill is word i % 4 of block i / 4, however a fill is cut up.
  *  3. Normals: Box-Muller on two 32-bit words.  log, sin and cos are polynomials in plain double
- *     arithmetic, without contraction (the build's -ffp-contract=off), and sqrt is IEEE's: hence the
- *     same bits on every machine.  Accurate to 1e-15, rounded to float at the end; |z| < 6.7.
+ *     arithmetic, without contraction (the build's -ffp-contract=off), and sqrt is IEEE's: hence
+ *     the same bits on every machine.  Accurate to 1e-15, rounded to float at the end; |z| < 6.7.
  */
 #include "base/rng.h"
 
@@ -15,7 +15,8 @@
 #include <math.h>
 #include <string.h>
 
-/* -- Philox4x32-10: Salmon et al. 2011, section 3.3 and table 2 ---------------------------------- */
+/* -- Philox4x32-10: Salmon et al. 2011, section 3.3 and table 2
+ * ---------------------------------- */
 
 #define M0 0xD2511F53u
 #define M1 0xCD9E8D57u
@@ -84,14 +85,15 @@ double sy_rng_uniform(const struct sy_rng *r, uint64_t index)
     return (double)(sy_rng_u64(r, index) >> 11) * 0x1p-53;
 }
 
-/* Lemire 2019 without the rejection step: a draw must not depend on how many came before it, and the
- * bias is below n / 2^64. */
+/* Lemire 2019 without the rejection step: a draw must not depend on how many came before it, and
+ * the bias is below n / 2^64. */
 uint64_t sy_rng_below(const struct sy_rng *r, uint64_t index, uint64_t n)
 {
     return (uint64_t)((unsigned __int128)sy_rng_u64(r, index) * n >> 64);
 }
 
-/* -- fills --------------------------------------------------------------------------------------- */
+/* -- fills
+ * --------------------------------------------------------------------------------------- */
 
 /* ln(x), 0 < x <= 1.  x = m 2^e with m in [sqrt 1/2, sqrt 2); s = (m-1)/(m+1);
  * ln m = 2 atanh(s) = 2 (s + s^3/3 + ...), |s| < 0.172. */

@@ -22,7 +22,8 @@ struct sy_rng {
     uint64_t step;
 };
 
-/* The bijection itself, for tests against the published vectors and for kernels that draw in place. */
+/* The bijection itself, for tests against the published vectors and for kernels that draw in
+ * place. */
 void sy_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 /* Four 32-bit words for one index. */

@@ -19,8 +19,8 @@ void sy_str_clear(struct sy_str *s); /* len 0, keeps the memory */
 void sy_str_free(struct sy_str *s);
 
 /* Edit distance for "did you mean": the nearest of `names` (NULL-terminated), or NULL when none is
- * within (len + 1)/3 edits, at least 1 (insert, delete, replace, swap of neighbours).  Of two letters
- * none may be replaced: the names of so few are all near each other. */
+ * within (len + 1)/3 edits, at least 1 (insert, delete, replace, swap of neighbours).  Of two
+ * letters none may be replaced: the names of so few are all near each other. */
 const char *sy_nearest(const char *word, const char *const *names);
 /* "18.4k", "1.2M", "312": three digits, for people. */
 void sy_human(double value, char out[16]);

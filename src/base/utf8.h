@@ -15,7 +15,8 @@ int sy_utf8_encode(uint32_t code, char out[4]); /* length, 0 when not a scalar v
 void sy_utf8_sanitize(struct sy_str *out, const char *s, size_t n);
 /* The same for what must stay one line: newline and tab, too. */
 void sy_utf8_line(struct sy_str *out, const char *s, size_t n);
-/* What a terminal would obey, or what reorders text: the characters that the sanitizer makes visible. */
+/* What a terminal would obey, or what reorders text: the characters that the sanitizer makes
+ * visible. */
 bool sy_utf8_is_control(uint32_t code);
 /* Nothing, or a space of another kind: what makes two names look like one. */
 bool sy_utf8_is_invisible(uint32_t code);

@@ -37,7 +37,8 @@ static inline struct lsy_state *lsy_state(lua_State *L)
 
 /* ---- errors (error.c) ---- */
 
-/* Raise err as "where: message".  [-0, +0, v]  Never returns; the int is for `return lsy_raise()`. */
+/* Raise err as "where: message".  [-0, +0, v]  Never returns; the int is for `return
+ * lsy_raise()`. */
 int lsy_raise(lua_State *L, const struct sy_err *err);
 /* The same with a message of our own: `return lsy_error(L, "zeros: no shape given")`. */
 int lsy_error(lua_State *L, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -48,7 +49,8 @@ const char *lsy_last_failure(void);
 void lsy_forget_failure(void);
 /* World's failures (IO, NOTFOUND, FORMAT, CANCELLED, UNSUPPORTED) as lsy_fail, all others raise. */
 int lsy_fail_or_raise(lua_State *L, const struct sy_err *err);
-/* Push the position of the nearest line outside the embedded library ("x.lua:3: ", or ""). [-0, +1, m] */
+/* Push the position of the nearest line outside the embedded library ("x.lua:3: ", or ""). [-0, +1,
+ * m] */
 void lsy_where(lua_State *L);
 /* Message handler of lua_pcall: error value -> text with traceback below it. */
 int lsy_traceback(lua_State *L);
@@ -134,15 +136,17 @@ void lsy_ops_fill(lua_State *L, bool raw);
 void lsy_tensor_text(lua_State *L, struct sy_tensor *t);
 /* The table at the top is a list that print shows as the prompt does (print.c).  [-0, +0, m] */
 void lsy_list(lua_State *L);
-/* The same of a shape: to read a place that it has not is an error, negative ones count from the end. */
+/* The same of a shape: to read a place that it has not is an error, negative ones count from the
+ * end. */
 void lsy_shape_list(lua_State *L);
 
 /* ---- writing (write.c) ---- */
 
-/* `to`'s elements become the number, boolean or tensor at arg, which broadcasts; raises where shapes
- * differ or an integer dtype cannot hold a value. */
+/* `to`'s elements become the number, boolean or tensor at arg, which broadcasts; raises where
+ * shapes differ or an integer dtype cannot hold a value. */
 void lsy_assign(lua_State *L, struct sy_tensor *to, int arg);
-/* Whether an element of that dtype can be v: integers hold whole numbers within their range only. */
+/* Whether an element of that dtype can be v: integers hold whole numbers within their range
+ * only. */
 bool lsy_fits(enum sy_dtype d, double v);
 void lsy_check_fits(lua_State *L, const char *what, enum sy_dtype d, double v); /* "full: 0.5 does not fit into i32" */
 /* Element i of the contiguous tensor t becomes the number or boolean at arg, exactly; or raises. */

@@ -35,7 +35,8 @@ void lsy_push_function(lua_State *L, const char *module, const char *name)
     lua_remove(L, -2);
 }
 
-/* Replace the message at -1 by one that ends with what helps, where lua/hint.lua knows something. */
+/* Replace the message at -1 by one that ends with what helps, where lua/hint.lua knows
+ * something. */
 static int add_hint(lua_State *L)
 {
     lsy_push_function(L, "switchyard.hint", "add");

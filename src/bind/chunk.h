@@ -16,8 +16,8 @@ enum sy_chunk_result {
     SY_CHUNK_QUIT /* quit or exit was typed, or quit() called */
 };
 
-/* Evaluate what was typed: ?name, ??name, !command, :command, an expression (whose values are printed unless a
- * ';' ends it) or statements.  An error is one line on standard error. */
+/* Evaluate what was typed: ?name, ??name, !command, :command, an expression (whose values are
+ * printed unless a ';' ends it) or statements.  An error is one line on standard error. */
 enum sy_chunk_result sy_chunk_eval(struct lua_State *L, const char *text, size_t n);
 
 /* Run a file (NULL: standard input) with arguments argv[0..n) as `...`.  An error goes to standard
@@ -35,8 +35,9 @@ int sy_chunk_set_arg(struct lua_State *L, char *const *argv, int argc, int scrip
 enum sy_chunk_result sy_chunk_call(struct lua_State *L, const char *module, const char *function,
                                    const char *text);
 
-/* Completions of the word that ends at `point` in line: an owned (sy_free) block of lines, the first
- * being the byte offset at which they stand, or NULL: none; *files: complete a file name instead. */
+/* Completions of the word that ends at `point` in line: an owned (sy_free) block of lines, the
+ * first being the byte offset at which they stand, or NULL: none; *files: complete a file name
+ * instead. */
 char *sy_chunk_complete(struct lua_State *L, const char *line, size_t point, bool *files);
 
 /* lua/cli.lua's run(words...): a command and its arguments. */
@@ -51,8 +52,8 @@ bool sy_chunk_told_output(void);
 /* f is called on the Lua thread when quit() ended a job: the prompt is to end. */
 void sy_chunk_on_quit(void (*f)(void));
 
-/* Lua thread: what is printed from now on comes from a hook, beside what the user types: the prompt shows it
- * above its line. */
+/* Lua thread: what is printed from now on comes from a hook, beside what the user types: the prompt
+ * shows it above its line. */
 void sy_chunk_aside(bool on);
 
 #endif

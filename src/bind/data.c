@@ -1,4 +1,5 @@
-/* data.*: corpora as userdata; d.val is the same corpus seen from its validation part.  Layer bind. */
+/* data.*: corpora as userdata; d.val is the same corpus seen from its validation part.  Layer
+ * bind. */
 #include "bind/data.h"
 #include "bind/bind_int.h"
 #include "bind/handle.h"

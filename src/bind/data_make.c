@@ -1,8 +1,8 @@
 /* data.text, data.string, data.synthetic and data.shards: making data sets.  Layer bind.
  *
- *  1. What was read as what is said in a line, unless it was one plain text.
+ *  1. A line says what the files were read as, unless it was one plain text.
  *  2. A data set remembers how it was made, so that another process can make it again: {kind=,
- *     source=, options=}; lists and options are copied, for the caller may change his. */
+ *     source=, options=}; lists and options are copied, for the caller may change the originals. */
 #include "bind/bind_int.h"
 #include "bind/data.h"
 #include "bind/engine.h"
@@ -90,7 +90,8 @@ static void remember(lua_State *L, const char *kind, int source, int val, int op
     lua_setiuservalue(L, -2, 1);
 }
 
-/* engine.data_spec(d) -> {kind="text", source=path, list or {train=, val=}, options={...}}, or nil */
+/* engine.data_spec(d) -> {kind="text", source=path, list or {train=, val=}, options={...}}, or
+ * nil */
 static int data_spec(lua_State *L)
 {
     lsy_check_corpus(L, 1);
@@ -108,8 +109,8 @@ static void take_field(lua_State *L, int from, const char *name)
     lua_setfield(L, from, name);
 }
 
-/* {train=, val=, option=...} at 1 becomes: source at 1, options at 2, validation's source at 3 (nil:
- * none, val is a share).  (source, options) stay as they are, with a nil at 3. */
+/* {train=, val=, option=...} at 1 becomes: source at 1, options at 2, validation's source at 3
+ * (nil: none, val is a share).  (source, options) stay as they are, with a nil at 3. */
 static void split_source(lua_State *L, const char *what)
 {
     lua_settop(L, 2);

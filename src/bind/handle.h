@@ -18,8 +18,8 @@ void *lsy_take_handle(lua_State *L, int arg, const char *meta);
 void lsy_handle_meta(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc);
 /* More methods for a metatable that lsy_handle_meta has made.  [-0, +0, m] */
 void lsy_add_methods(lua_State *L, const char *name, const luaL_Reg *methods);
-/* Make the metatable of values that users meet as a `kind`: metamethods, and the function that finds
- * their fields, whose upvalue 1 is the table of methods.  [-0, +0, m] */
+/* Make the metatable of values that users meet as a `kind`: metamethods, and the function that
+ * finds their fields, whose upvalue 1 is the table of methods.  [-0, +0, m] */
 void lsy_value_meta(lua_State *L, const char *name, const char *kind, const luaL_Reg *metamethods,
                     const luaL_Reg *methods, lua_CFunction index);
 

@@ -1,13 +1,13 @@
 /* The Lua thread and how others reach it.  Layer bind.
  *
- * One thread owns the lua_State.  In scripts, -e and pipes it is the main thread; at the prompt it is
- * a thread of its own, so that the terminal is never blocked.
+ * One thread owns the lua_State.  In scripts, -e and pipes it is the main thread; at the prompt it
+ * is a thread of its own, so that the terminal is never blocked.
  *
  *     any thread   --sy_host_call-->  queue  --> runs between two chunks, or inside sy_host_wait,
  *                                                sy_host_serve
  *
- *  1. Whoever waits on the Lua thread for something that another thread does (r:wait(), r:eval(), any
- *     message to a trainer) must wait with sy_host_wait or call sy_host_serve now and then: the
+ *  1. Whoever waits on the Lua thread for something that another thread does (r:wait(), r:eval(),
+ *     any message to a trainer) must wait with sy_host_wait or call sy_host_serve now and then: the
  *     trainer may be inside sy_host_call.
  *  2. A call that is posted is run, cancelled, or refused at shutdown; the waiter always returns.
  *  3. Calls run in the order of posting, each under lua_pcall of its own: an error that escapes is
@@ -56,10 +56,11 @@ void sy_rescue_open(void);
 void sy_rescue(int signal_number);
 void sy_rescue_close(void);
 
-/* What the workbench offers to Lua (NULL: there is no screen).  Set once, before the Lua thread starts. */
+/* What the workbench offers to Lua (NULL: there is no screen).  Set once, before the Lua thread
+ * starts. */
 struct sy_host_screen {
-    /* :overlay :dump :theme :plain :watch, or a name that the screen adds, with the text behind it.  On
-     * the Lua thread: hand it over to the screen's thread.  0: done, *reply (maybe "") is shown;
+    /* :overlay :dump :theme :plain :watch, or a name that the screen adds, with the text behind it.
+     * On the Lua thread: hand it over to the screen's thread.  0: done, *reply (maybe "") is shown;
      * -1: *reply says why not.  A name that is not known: -1 with an empty reply. */
     int (*command)(const char *name, const char *args, char *reply, size_t n);
 };
@@ -84,18 +85,18 @@ void sy_host_post(sy_host_fn fn, void *ctx, void (*done)(void *ctx));
 void sy_host_stop(void); /* refuse what is pending; end and join the thread that was started */
 bool sy_host_is_lua_thread(void);
 
-/* Interrupts.  A script's stays until the program ends.  At the prompt one belongs to the chunk that
- * was posted, also when it has not begun yet, and is cleared when that has ended (or by a hook of a
- * run that it ended meanwhile).
+/* Interrupts.  A script's stays until the program ends.  At the prompt one belongs to the chunk
+ * that was posted, also when it has not begun yet, and is cleared when that has ended (or by a hook
+ * of a run that it ended meanwhile).
  *
- * Async-signal-safe, any thread: end what runs on the Lua thread.  False: nothing runs (of a script),
- * or there is no Lua thread. */
+ * Async-signal-safe, any thread: end what runs on the Lua thread.  False: nothing runs (of a
+ * script), or there is no Lua thread. */
 bool sy_host_interrupt(void);
 /* End the job that runs on the Lua thread (job.h), not a chunk that the prompt waits for. */
 bool sy_host_urge(void);
-/* The program is to end: chunks, jobs and hooks are interrupted, those that begin from now on, too.  To be
- * posted afterwards: sy_host_runs.stop_all.  Async-signal-safe, any thread, once sy_host_start has
- * returned. */
+/* The program is to end: chunks, jobs and hooks are interrupted, those that begin from now on, too.
+ * To be posted afterwards: sy_host_runs.stop_all.  Async-signal-safe, any thread, once
+ * sy_host_start has returned. */
 void sy_host_end(void);
 bool sy_host_is_ending(void);
 /* Something that can be interrupted begins or ends on the Lua thread; may be nested. */

@@ -7,12 +7,14 @@
  *     puts a count hook on the running coroutine (lua_sethook is made for that).
  *  2. The flag stays until the chunk has ended, so a pcall in a loop does not swallow it: every
  *     coroutine that comes to run again is hooked again.
- *     It is cleared by whoever has told of it (host.h), never at a beginning: an interrupt that comes
- *     just before a chunk, or at its last instruction, is not lost.  One for good is not cleared.
+ *     It is cleared by whoever has told of it (host.h), never at a beginning: an interrupt that
+ *     comes just before a chunk, or at its last instruction, is not lost.  One for good is not
+ *     cleared.
  *  3. resume and wrap also pass on the waits of jobs (job.h): what is inside them may wait as well.
  *  4. The hook counts instructions of Lua code.  After the first error some are left to handlers
  *     (__close, code behind a pcall); if it has to raise again, it raises at every instruction.
- *  5. What must not stay half done runs in engine.shield(f, ...): an interruption waits for its end.
+ *  5. What must not stay half done runs in engine.shield(f, ...): an interruption waits for its
+ *     end.
  */
 #include "bind/bind_int.h"
 #include "bind/engine.h"

@@ -22,9 +22,9 @@ struct lua_State;
 /* May a chunk that waits become a job?  Off: it is waited for, as in a script (lines of a pipe
  * depend on each other).  Any thread; off at the start. */
 void sy_job_detach(bool on);
-/* Ctrl-C at the prompt with nothing typed: end the job that holds up the Lua thread; else say which job
- * the next one, within a few seconds, ends: the newest.  False: there is none.  Any thread, not from a
- * signal handler. */
+/* Ctrl-C at the prompt with nothing typed: end the job that holds up the Lua thread; else say which
+ * job the next one, within a few seconds, ends: the newest.  False: there is none.  Any thread, not
+ * from a signal handler. */
 bool sy_job_interrupt(void);
 int sy_job_count(void); /* jobs that have not ended; any thread */
 void sy_jobs_end(struct lua_State *L); /* all of them: the program is to end; Lua thread */

@@ -1,6 +1,6 @@
 /* Jobs as Lua sees them: what they print stands behind their number, sleep, engine.jobs,
- * engine.kill, engine.breathe; io.write, file:write, io.read and coroutine.yield that know of them.  See
- * job.h.  Layer bind. */
+ * engine.kill, engine.breathe; io.write, file:write, io.read and coroutine.yield that know of them.
+ * See job.h.  Layer bind. */
 #include "bind/host.h"
 #include "bind/job_int.h"
 

@@ -244,7 +244,8 @@ static bool is_recorded(const struct draw *d)
     return d->o.seed < 0 && sy_context()->record;
 }
 
-/* What the operations draw; bf16 and bool are made of these, as they are where they are drawn at once. */
+/* What the operations draw; bf16 and bool are made of these, as they are where they are drawn at
+ * once. */
 static int drawn_as(int dtype)
 {
     return dtype == SY_BF16 ? SY_F32 : dtype == SY_BOOL ? SY_U8 : dtype;

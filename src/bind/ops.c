@@ -1,16 +1,15 @@
 /* Every row of the op table as a Lua function and a method.  Layer bind.
  *
  *  1. Tensors fill the row's inputs in order.  Numbers fill inputs too while fewer tensors were
- * given than the row requires (`2 * a`, `a:where(c, 0)`); they become constants of the tensors'
- * dtype. A number alone is no operand: `a.sum(1)` was meant to be a:sum(1). All other numbers,
- * strings and booleans are attributes in the row's order; tensors and attributes may stand in any
- * order among each other (`a:gather(dim, index)`).
+ *     given than the row requires (`2 * a`, `a:where(c, 0)`); they become constants of the tensors'
+ *     dtype.  A number alone is no operand: `a.sum(1)` was meant to be a:sum(1).  All other
+ *     numbers, strings and booleans are attributes in the row's order; tensors and attributes may
+ *     stand in any order among each other (`a:gather(dim, index)`).
  *  2. A last argument that is a table with names is options: attributes, and optional inputs, by
- * name.
+ *     name.
  *  3. Dimensions and indices count from 1 for users, from 0 in the engine.  Which inputs and
- * outputs hold indices is in `indexed`; the embedded library has the raw rows instead (engine.raw),
- * where only dimensions are converted.
- */
+ *     outputs hold indices is in `indexed`; the embedded library has the raw rows instead
+ *     (engine.raw), where only dimensions are converted. */
 #include "bind/bind_int.h"
 #include "bind/engine.h"
 
@@ -315,7 +314,8 @@ static void read_arguments(struct call *c, int top)
     }
 }
 
-/* A constant for a number among tensors: of their dtype where it fits, else the next that holds it. */
+/* A constant for a number among tensors: of their dtype where it fits, else the next that holds
+ * it. */
 static struct sy_tensor *constant_of(const struct call *c, double v, struct sy_err *err)
 {
     enum sy_dtype d = SY_F32;
@@ -366,8 +366,9 @@ static void check_complete(struct call *c)
             missing(c, c->r->attrs[i].name);
 }
 
-/* t + delta, on the stack: indices between the user (from 1) and the engine (from 0).  What was just
- * shifted the other way is taken from before the shift, so that in a trace neither costs anything. */
+/* t + delta, on the stack: indices between the user (from 1) and the engine (from 0).  What was
+ * just shifted the other way is taken from before the shift, so that in a trace neither costs
+ * anything. */
 static struct sy_tensor *shifted(struct call *c, struct sy_tensor *t, double delta)
 {
     struct sy_err err = SY_ERR_INIT;

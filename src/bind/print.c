@@ -327,7 +327,8 @@ static int list_equal(lua_State *L)
     return 1;
 }
 
-/* Whether a line of a user's asks: not C (ipairs, table.unpack), which looks for the end, nor our own modules. */
+/* Whether a line of a user's asks: not C (ipairs, table.unpack), which looks for the end, nor our
+ * own modules. */
 static bool user_asks(lua_State *L)
 {
     lua_Debug at;

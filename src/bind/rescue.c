@@ -1,16 +1,16 @@
 /* The live runs, when a fault ends the program.  Layer bind.
  *
- *     handler of a fault --sy_rescue: a semaphore--> our thread --stop--> trainers: a last checkpoint
+ *     handler of a fault --sy_rescue: a semaphore--> our thread --stop--> trainers: a checkpoint
  *             \-- waits, sleeping ------------------------/ done
  *
- *  1. The thread that failed does nothing but wait: it may hold any lock, and what it was about is
- *     not to be trusted.  The trainers' threads, which have nothing to do with it, save at their
+ *  1. The thread that failed does nothing but wait: it may hold any lock, and what it was doing
+ *     cannot be trusted.  The trainers' threads, which have nothing to do with it, save at their
  *     borders as they do at any end.
  *  2. Nobody waits without a limit: a lock that the failed thread holds, or a fault in a trainer,
- *     would be for ever.  What was saved before stays what it is, for a checkpoint is only ever
- *     whole (train/checkpoint.h).
- *  3. The run says in its events what happened, so that who resumes it knows; replay proves that
- *     the fault has not touched it. */
+ *     would make the wait endless.  What was saved before stays as it is, for a checkpoint is only
+ *     ever whole (train/checkpoint.h).
+ *  3. The run says in its events what happened, so that whoever resumes it knows; replay proves
+ *     that the fault has not touched it. */
 #include "bind/run_int.h"
 
 #include "base/clock.h"

@@ -1,8 +1,9 @@
-/* Runs: the trainer (switchyard/train.h) as a userdata, and what Lua asks of it.  Layer bind; lua/run.lua makes of
- * it what users see.
+/* Runs: the trainer (switchyard/train.h) as a userdata, and what Lua asks of it.  Layer bind;
+ * lua/run.lua makes of it what users see.
  *
  *  1. A run's userdata is anchored in the registry: it lives until the program ends or run:close().
- *  2. None is made once the state is being closed (a __gc that trains): nobody would end its thread.
+ *  2. None is made once the state is being closed (a __gc that trains): nobody would end its
+ *     thread.
  *  3. Waiting for a trainer always serves the host's queue (host.h): it may be inside a hook. */
 #include "bind/run_int.h"
 
@@ -71,13 +72,15 @@ static void read_hyper(lua_State *L, int arg, struct sy_hyper *h)
     lua_pop(L, 1);
 }
 
-/* engine.check_alive(what): raises in a finalizer that runs at the end, where nothing that is made is freed again */
+/* engine.check_alive(what): raises in a finalizer that runs at the end, where nothing that is made
+ * is freed again */
 static int l_check_alive(lua_State *L)
 {
     return lsy_state(L)->closing ? lsy_error(L, "%s: the program is ending", luaL_checkstring(L, 1)) : 0;
 }
 
-/* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function) -> run, running */
+/* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function) -> run,
+ * running */
 static int l_trainer(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -319,8 +322,8 @@ static const char *wait_text(struct sy_trainer *t, int64_t step, char text[112])
     return text;
 }
 
-/* run:wait(step).  Elsewhere than in a job in slices, so that Ctrl-C ends it and hooks of other runs are
- * served; it looks at the run anew each time, for a hook or another job may close it. */
+/* run:wait(step).  Elsewhere than in a job in slices, so that Ctrl-C ends it and hooks of other
+ * runs are served; it looks at the run anew each time, for a hook or another job may close it. */
 static int wait_k(lua_State *L, int status, lua_KContext ctx)
 {
     char what[112];
@@ -399,9 +402,9 @@ static int run_hold(lua_State *L) { return lsy_held(L, nothing); }
 
 static int run_release(lua_State *L) { sy_trainer_release(check_run(L)->trainer); return 0; }
 
-/* run:eval(batches) -> number.  Between slices Ctrl-C is seen, other jobs go on and other runs' hooks are
- * served, which may close this run or change its shapes.  ctx windows are done; on the stack: batches, the sum
- * of their losses, their context. */
+/* run:eval(batches) -> number.  Between slices Ctrl-C is seen, other jobs go on and other runs'
+ * hooks are served, which may close this run or change its shapes.  ctx windows are done; on the
+ * stack: batches, the sum of their losses, their context. */
 static int eval_k(lua_State *L, int status, lua_KContext ctx)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -512,7 +515,8 @@ static void forget_hook(struct run *r, int64_t n)
         }
 }
 
-/* run:every(n): a hook of this interval exists (run.lua dispatches); run:every(n, true): one less */
+/* run:every(n): a hook of this interval exists (run.lua dispatches); run:every(n, true): one
+ * less */
 static int run_every(lua_State *L)
 {
     struct run *r = check_run(L);
@@ -545,7 +549,8 @@ static int run_series(lua_State *L)
 
 #define HISTORY_ROWS 256 /* at a time */
 
-/* Rows of step and columns first..first+columns-1, at most `most`, from wherever they are; how many. */
+/* Rows of step and columns first..first+columns-1, at most `most`, from wherever they are; how
+ * many. */
 static int64_t read_history(struct sy_metrics *m, int s, int first, int columns, int64_t most, int64_t *steps,
                             float *values, double *out)
 {
@@ -563,8 +568,8 @@ static int64_t read_history(struct sy_metrics *m, int s, int first, int columns,
     return n;
 }
 
-/* run:history(name, column) -> tensor f64 (n,2) of step, value; without a column (n,1+W) of step and all W
- * values; nil for an unknown series.  Of vectors the older rows come from the store. */
+/* run:history(name, column) -> tensor f64 (n,2) of step, value; without a column (n,1+W) of step
+ * and all W values; nil for an unknown series.  Of vectors the older rows come from the store. */
 static int run_history(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;

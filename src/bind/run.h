@@ -22,12 +22,13 @@ void lsy_open_checkpoint(lua_State *L); /* checkpoint.c; after the run's metatab
 /* Stores that write this trainer's metrics let go of it (store.c): before it is freed. */
 void lsy_store_release(const struct sy_trainer *t);
 void lsy_open_store(lua_State *L);
-/* Journal and events of the run at arg (of a run's userdata) go to this store from now on; NULL: to none.  The
- * store stays valid until then. */
+/* Journal and events of the run at arg (of a run's userdata) go to this store from now on; NULL: to
+ * none.  The store stays valid until then. */
 struct sy_store;
 void lsy_run_set_store(lua_State *L, int arg, struct sy_store *store);
 void lsy_store_link(void *run, struct sy_store *store);
-/* Something of a run is lost that should have been saved: one line, and the program's status is 1. */
+/* Something of a run is lost that should have been saved: one line, and the program's status is
+ * 1. */
 void lsy_run_housed(void *run); /* it has a directory now */
 void lsy_unsaved(const char *name, const char *why);
 /* Its directory was deleted: lua/record.lua makes it anew, soon; any thread. */

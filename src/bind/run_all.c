@@ -1,7 +1,8 @@
 /* All runs of the program: which are open, and what becomes of them at its end.  Layer bind.
  *
- *     script done --> wait_all: until none goes on --> its status      end in any way --> stop_all: a last
- *                     (a hook may start and close runs meanwhile)      checkpoint each, and how it goes on */
+ *     script done    --> wait_all: until none goes on (a hook may start and close runs meanwhile)
+ *                    --> its status
+ *     end in any way --> stop_all: a last checkpoint each, and how it goes on */
 #include "bind/run_int.h"
 
 #include "bind/host.h"

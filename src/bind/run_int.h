@@ -1,5 +1,5 @@
-/* A run's userdata, shared by run.c (what Lua asks), run_told.c (what the trainer tells) and run_all.c (all of them).
- * Layer bind. */
+/* A run's userdata, shared by run.c (what Lua asks), run_told.c (what the trainer tells) and
+ * run_all.c (all of them).  Layer bind. */
 #ifndef SY_BIND_RUN_INT_H
 #define SY_BIND_RUN_INT_H
 
@@ -42,8 +42,8 @@ void lsy_told_change(void *ctx);
 void lsy_runs_open(void);             /* let the host know them */
 void lsy_runs_add(struct run *r);     /* borrowed, until: */
 void lsy_runs_forget(struct run *r);
-/* Stop it at the next border, with a last checkpoint when it has a directory, and wait for that.  The trainer may be
- * waiting for us to call a hook: that call is dropped. */
+/* Stop it at the next border, with a last checkpoint when it has a directory, and wait for that.
+ * The trainer may be waiting for us to call a hook: that call is dropped. */
 void lsy_run_stop(struct run *r);
 /* rescue.c: those that are saved when a fault ends the program, from its start to its end. */
 void lsy_rescue_add(struct run *r);

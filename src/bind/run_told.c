@@ -1,8 +1,10 @@
-/* What the trainer tells of a run, on its thread, and who hears of it: hooks (on the Lua thread), progress lines, the
- * store, the panel, jobs that wait.  Layer bind.
+/* What the trainer tells of a run, on its thread, and who hears of it: hooks (on the Lua thread),
+ * progress lines, the store, the panel, jobs that wait.  Layer bind.
  *
- *  1. A callback never waits for the Lua thread but in a hook, and then in sy_host_call alone, which run:close() cancels.
- *  2. While steps are repeated (a resume, a rewind, a replay) nothing is told, no hook is called, nothing is written. */
+ *  1. A callback never waits for the Lua thread but in a hook, and then in sy_host_call alone,
+ *     which run:close() cancels.
+ *  2. While steps are repeated (a resume, a rewind, a replay) nothing is told, no hook is called,
+ *     nothing is written. */
 #include "bind/run_int.h"
 
 #include "base/str.h"
@@ -163,8 +165,8 @@ void lsy_told_event(void *ctx, const char *kind, const char *text)
         lsy_look_event(r->look, s.step, kind, text);
 }
 
-/* What a replay needs of an entry, little-endian: Lua's string.unpack("<i8 d s4 s4 s4"): expert (from 0, -1:
- * none), value, kind, key, values as f32.  lua/again.lua reads it. */
+/* What a replay needs of an entry, little-endian: Lua's string.unpack("<i8 d s4 s4 s4"): expert
+ * (from 0, -1: none), value, kind, key, values as f32.  lua/again.lua reads it. */
 static void pack_entry(struct sy_str *o, const struct sy_journal_entry *e)
 {
     const void *parts[3] = {e->kind, e->key, e->values};

@@ -4,8 +4,9 @@
  *     terminal gives Ctrl-C to both, and what the command makes of it is its affair.
  *  2. Behind a screen (host.h) it has a group of its own and nothing to read; Ctrl-C reaches it
  *     through us: SIGINT, and SIGKILL when it comes again.
- *  3. os.execute, and a stream of io.popen that is closed: an end that is asked of us is asked of the command (SIGTERM, then SIGKILL), and hooks of
- *     runs are served meanwhile.  system() and pclose() would sleep through it.
+ *  3. os.execute, and a stream of io.popen that is closed: an end that is asked of us is asked of
+ *     the command (SIGTERM, then SIGKILL), and hooks of runs are served meanwhile.  system() and
+ *     pclose() would sleep through it.
  *  4. Its signals are as at a login: the Lua thread's mask is not passed on. */
 #include "bind/shell.h"
 #include "bind/bind_int.h"

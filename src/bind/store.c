@@ -1,18 +1,20 @@
-/* Stores of runs (run/store.h) for the embedded library: opening, attaching to a run, writing; store_read.c has
- * what is read.  Layer bind; in the table `engine`:
+/* Stores of runs (run/store.h) for the embedded library: opening, attaching to a run, writing;
+ * store_read.c has what is read.  Layer bind; in the table `engine`:
  *
- *   engine.store_create{name=, dir=, steps=, config=, environment=, tokenizer=, data=, parent=, parent_step=}
+ *   engine.store_create{name=, dir=, steps=, config=, environment=, tokenizer=, data=, parent=,
+ *                       parent_step=}
  *                          -> store; or nil, message, code.  config and environment are JSON.
  *   engine.store_open(name, {dir=, write=false}) -> store; or nil, message, code
  *   engine.store_name_ok(name, new) -> true; or false, why
  *
- *   store:attach(run)      the store's thread writes the run's metrics and status from now on -> true; or nil, message,
- *                          code: there is no thread
+ *   store:attach(run)      the store's thread writes the run's metrics and status from now on
+ *                          -> true; or nil, message, code: there is no thread
  *   store:detach()         write what is left and let go; closing either does it, too
  *   store:flush(), store:close(), store:remove()     -> true; or nil, message, code
- *   store:inherit(other)             all of a store whose folder was deleted, into one that is claimed
+ *   store:inherit(other)   all of a store whose folder was deleted, into one that is claimed
  *   store:id() -> 32 hex digits      store:lost() -> whether its folder was deleted
- *   store:truncate(step, journal_id; false: but the journal) -> true; or nil, message, code.  The run must be held.
+ *   store:truncate(step, journal_id; false: but the journal) -> true; or nil, message, code.
+ *                          The run must be held.
  *   store:restore(run, step)          series up to step into the run's memory (held)
  *   store:status{state=, step=, steps=, tokens=, loss=, val_loss=}   for a store without a run
  *   store:add(table, step, kind, text, data) -> id   table: journal, samples, events, code
@@ -381,8 +383,8 @@ static int store_sample(lua_State *L)
     return add(L, SY_STORE_SAMPLES, luaL_checkinteger(L, 2), "", luaL_checkstring(L, 3), NULL, 0);
 }
 
-/* Rows of one series that the trainer's metrics lack, up to a step.  Those in memory are the newest: only what is
- * behind their last can be added. */
+/* Rows of one series that the trainer's metrics lack, up to a step.  Those in memory are the
+ * newest: only what is behind their last can be added. */
 static int restore_series(struct sy_store *s, struct sy_metrics *m, const char *name, int width,
                           int64_t upto, struct sy_err *err)
 {
@@ -405,8 +407,8 @@ static int restore_series(struct sy_store *s, struct sy_metrics *m, const char *
     return 0;
 }
 
-/* store:restore(run, step) -> true; or nil, message, code: all series of the store up to that step into the
- * memory of a run (held), behind what is there */
+/* store:restore(run, step) -> true; or nil, message, code: all series of the store up to that step
+ * into the memory of a run (held), behind what is there */
 static int store_restore(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;

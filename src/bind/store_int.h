@@ -1,4 +1,5 @@
-/* Stores for Lua, shared by store.c (opening, attaching, writing) and store_read.c (reading).  Layer bind. */
+/* Stores for Lua, shared by store.c (opening, attaching, writing) and store_read.c (reading).
+ * Layer bind. */
 #ifndef SY_BIND_STORE_INT_H
 #define SY_BIND_STORE_INT_H
 

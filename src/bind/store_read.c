@@ -2,8 +2,8 @@
  *
  *   engine.store_runs(dir) -> list of what store:info() gives, oldest first; error= in damaged ones
  *   store:entries(table, after, all) -> list of {id=, step=, time=, kind=, text=, data=, left=}
- *   store:history(name, column) -> tensor f64 (n,2) of step, value; without a column all values; nil, message, code
- *   store:series() -> {name = {width=, rows=, step=, last={}}}
+ *   store:history(name, column) -> tensor f64 (n,2) of step, value; without a column all values;
+ *   nil, message, code store:series() -> {name = {width=, rows=, step=, last={}}}
  *   store:info() -> table    store:alarm() -> text or nil
  *   store:path(), store:journal_last()
  *
@@ -229,7 +229,8 @@ static void push_values(lua_State *L, const struct sy_difference *o, int runs)
     lua_setfield(L, -2, "option");
 }
 
-/* engine.differ({configurations}) -> list of {value of each, ..., option=}, list of texts: what is not as in most */
+/* engine.differ({configurations}) -> list of {value of each, ..., option=}, list of texts: what is
+ * not as in most */
 static int l_differ(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;

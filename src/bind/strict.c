@@ -1,4 +1,5 @@
-/* Names that are not defined: an error where they are read, in scripts and at the prompt.  Layer bind.
+/* Names that are not defined: an error where they are read, in scripts and at the prompt.
+ * Layer bind.
  *
  *     _ENV of chunks (registry's globals)        _G, a plain table
  *     +--------------------------+
@@ -8,8 +9,9 @@
  *     |                          |   __newindex
  *     +--------------------------+ ------------> _G[name] = value
  *
- *  1. _G.x, rawget(_G, "x") and pairs(_G) are what they are in Lua; a chunk that begins with `_ENV = _G` reads
- *     names as Lua does.  So do modules found by `require`: libraries look for names that may not be there.
+ *  1. _G.x, rawget(_G, "x") and pairs(_G) are what they are in Lua; a chunk that begins with
+ *     `_ENV = _G` reads names as Lua does.  So do modules found by `require`: libraries look for
+ *     names that may not be there.
  *  2. The functions of the program see neither: state.c.
  *  3. _G may have a metatable of the user's: it is asked first. */
 #include "bind/bind_int.h"

@@ -2,11 +2,11 @@
  *
  *  1. A userdata holds one counted sy_tensor, or NULL while it is being made and after __close.
  *  2. a[i] is a view.  When nothing but one number is left of it, the number itself comes back,
- *     unless a gradient or a trace hangs on it: then it is a tensor of 0 dimensions.  Numbers have a
- *     method item() (see lua/prelude.lua), so a[2][3]:item() works in both cases.
+ *     unless a gradient or a trace hangs on it: then it is a tensor of 0 dimensions.  Numbers have
+ *     a method item() (see lua/prelude.lua), so a[2][3]:item() works in both cases.
  *  3. w.grad is the gradient (or nil) once w:grad(true) was called; before, it is that method.
- *  4. Lua's collector cannot see tensors' bytes: when the engine's memory has grown by a share of what
- *     was live after the last full collection, the next push collects (lsy_tensor_pressure).
+ *  4. Lua's collector cannot see tensors' bytes: when the engine's memory has grown by a share of
+ *     what was live after the last full collection, the next push collects (lsy_tensor_pressure).
  */
 #include "bind/bind_int.h"
 #include "bind/chunk.h"
@@ -52,7 +52,8 @@ void lsy_push_tensor(lua_State *L, struct sy_tensor *t, const struct sy_err *err
 {
     if (!t)
         lsy_raise(L, err);
-    /* Should the userdata not come about, t leaks: better than any alternative, and memory is out. */
+    /* Should the userdata not come about, t leaks: better than any alternative, and memory is
+     * out. */
     *lsy_new_tensor(L) = t;
 }
 

@@ -233,7 +233,8 @@ static int load_all(lua_State *L, struct file *f)
     return 1;
 }
 
-/* By its content; where that says nothing, by its name, and the reader says what is wrong with it. */
+/* By its content; where that says nothing, by its name, and the reader says what is wrong with
+ * it. */
 static enum sy_kind kind_of(lua_State *L, const char *path)
 {
     unsigned char head[SY_KIND_HEAD];

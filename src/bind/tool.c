@@ -25,7 +25,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* engine.fill(tensor, std, seed, index): normal with mean 0, element i a function of (seed, index, i) */
+/* engine.fill(tensor, std, seed, index): normal with mean 0, element i a function of (seed, index,
+ * i) */
 static int l_fill(lua_State *L)
 {
     struct sy_tensor *t = lsy_check_data(L, 1, "fill", "tensor");
@@ -118,7 +119,8 @@ static int32_t draw(struct choice *c, int64_t n, double temperature, int64_t top
     return c[m - 1].id;
 }
 
-/* engine.draw(logits, row, temperature, top_k, top_p, seed, index, ids) -> id, below ids where that is given */
+/* engine.draw(logits, row, temperature, top_k, top_p, seed, index, ids) -> id, below ids where that
+ * is given */
 static int l_draw(lua_State *L)
 {
     struct sy_tensor *t = lsy_check_data(L, 1, "generate", "logits");
@@ -183,8 +185,8 @@ static struct sy_tensor *check_ids(lua_State *L, int arg, const struct sy_tensor
     return x;
 }
 
-/* engine.batch(corpus, seed, windows, tokens, targets): what training by sampling "random" draws after so many
- * windows, into two i32 tensors (B,T) */
+/* engine.batch(corpus, seed, windows, tokens, targets): what training by sampling "random" draws
+ * after so many windows, into two i32 tensors (B,T) */
 static int l_batch(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -210,8 +212,9 @@ static int l_eval_windows(lua_State *L)
     return 1;
 }
 
-/* engine.eval_batch(corpus, first, end, tokens, targets, documents or nil): windows first .. end-1, from 0, as
- * far as there are rows; surplus rows have targets -1.  -> how many windows it has filled */
+/* engine.eval_batch(corpus, first, end, tokens, targets, documents or nil): windows first .. end-1,
+ * from 0, as far as there are rows; surplus rows have targets -1.  -> how many windows it has
+ * filled */
 static int l_eval_batch(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -289,7 +292,8 @@ static int l_write(lua_State *L)
     return 0;
 }
 
-/* engine.event(run, kind, text): a line of a run, "[run] text"; with --json an event of that kind */
+/* engine.event(run, kind, text): a line of a run, "[run] text"; with --json an event of that
+ * kind */
 static int l_event(lua_State *L)
 {
     lsy_progress_event(luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_checkstring(L, 3));

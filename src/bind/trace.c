@@ -1,11 +1,14 @@
-/* Tracing and forward programs for the embedded Lua library (generation, logits, loss).  Layer bind.
+/* Tracing and forward programs for the embedded Lua library (generation, logits, loss).  Layer
+ * bind.
  *
- *   engine.record(precision, f) -> graph    f(graph) records: graph:input() :observe() :update() :carry()
- *   engine.program(graph, {outputs})         planned, with an arena of its own; program:run(seed, step)
- *   engine.precision("bf16")                 of the matrix products recorded from now on
+ *   engine.record(precision, f) -> graph   f(graph) records: graph:input() :observe() :update()
+ *                                          :carry()
+ *   engine.program(graph, {outputs})       planned, with an arena of its own;
+ *                                          program:run(seed, step)
+ *   engine.precision("bf16")               of the matrix products recorded from now on
  *
- * What f records ends with f, however that ends: f runs inside this C call, so it cannot be left by a yield, and
- * neither an error nor an interruption leaves the thread recording.
+ * What f records ends with f, however that ends: f runs inside this C call, so it cannot be left by
+ * a yield, and neither an error nor an interruption leaves the thread recording.
  */
 #include "bind/handle.h"
 

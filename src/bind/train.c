@@ -1,6 +1,6 @@
 /* Lua's side of a training program: flat parameters, traced phases, plans.  Layer bind.  With run.c
- * the functions of the module "switchyard.engine" on which lua/run.lua builds train().  Arguments are
- * trusted to be of the right kind, but never to be in range.
+ * the functions of the module "switchyard.engine" on which lua/run.lua builds train().  Arguments
+ * are trusted to be of the right kind, but never to be in range.
  *
  *   engine.params(tensors, names, experts, states)      flat buffers (train/params.h)
  *   engine.phase(graph, kind, loss, total, params)      forward, backward, placement
@@ -106,8 +106,9 @@ static struct sy_params *check_params(lua_State *L, int arg)
     return live ? live : lsy_check_handle(L, arg, META_PARAMS);
 }
 
-/* engine.phase(graph, kind, loss, total, params or run, recompute): kind "first", "more" (adds gradients) or "eval".
- * Takes the graph, which must still record; its inputs are "tokens", "targets", "documents". */
+/* engine.phase(graph, kind, loss, total, params or run, recompute): kind "first", "more" (adds
+ * gradients) or "eval".  Takes the graph, which must still record; its inputs are "tokens",
+ * "targets", "documents". */
 static int l_phase(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -156,7 +157,8 @@ static void move_phase(lua_State *L, int arg, struct sy_phase *to)
     sy_free(p);
 }
 
-/* engine.plan(first, more or nil, eval, batch, context, accumulate, top_k or 0) -> plan, arena bytes */
+/* engine.plan(first, more or nil, eval, batch, context, accumulate, top_k or 0) -> plan, arena
+ * bytes */
 static int l_plan(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;

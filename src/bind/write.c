@@ -2,10 +2,9 @@
  * needs for lists and masks.  Layer bind.
  *
  *  1. A value is a number or a tensor that broadcasts to what is written.  Numbers and tensors of
- * other dtypes are converted; into integers only what they hold exactly goes: 0.5 into i32 is an
- * error and nothing is written.
- *  2. What shares the storage of what is written is copied first.
- */
+ *     other dtypes are converted; integers take only what they hold exactly: 0.5 into i32 is an
+ *     error, and nothing is written.
+ *  2. What shares the storage of what is written is copied first. */
 #include "bind/bind_int.h"
 #include "bind/engine.h"
 

@@ -1,5 +1,5 @@
-/* Subcommands: `switchyard runs`, `switchyard log RUN`: words that stand where a script would.  Layer
- * command, below main.  A command wins over a file of its name (./runs is the file). */
+/* Subcommands: `switchyard runs`, `switchyard log RUN`: words that stand where a script would.
+ * Layer command, below main.  A command wins over a file of its name (./runs is the file). */
 #ifndef SY_COMMAND_COMMAND_H
 #define SY_COMMAND_COMMAND_H
 
@@ -8,7 +8,8 @@
 struct sy_command {
     const char *name, *arguments, *help;
     const char *options; /* lines for its --help, or NULL */
-    /* NULL: lua/cli.lua does it.  argv[0] is the command's name; json: --json came before it.  Returns the exit status. */
+    /* NULL: lua/cli.lua does it.  argv[0] is the command's name; json: --json came before it.
+     * Returns the exit status. */
     int (*run)(int argc, char **argv, bool json);
 };
 /* Ended by a row without a name. */

@@ -3,16 +3,16 @@
  * A task is one key-value head of one sequence, in the forward pass also one CHUNK of queries.  Its
  * keys and values are packed once; queries are taken in groups of ROWS, keys in blocks of BLOCK:
  *
- *     forward      S = Q·K^T (rows x keys that the last row may see), softmax with a running maximum,
- *                  O = fade O + P·V
+ *     forward      S = Q·K^T (rows x keys that the last row may see), softmax with a running
+ *                  maximum, O = fade O + P·V
  *     backward     BLOCK queries x BLOCK keys at a time: S and dP = dO·V^T by groups of ROWS
- *                  queries, P and dS from lse, then dV += P^T·dO and dK += dS^T·Q by groups of ROWS keys,
- *                  dQ += dS·K by groups of ROWS queries
+ *                  queries, P and dS from lse, then dV += P^T·dO and dK += dS^T·Q by groups of ROWS
+ *                  keys, dQ += dS·K by groups of ROWS queries
  *
- *  1. Of a block above the diagonal nothing is computed; of one that the diagonal cuts, whole groups.
- *     What lies in a group and is not seen has P = 0, and zeros do not change a chain.
- *  2. Every sum runs in an order that shapes and masks alone decide: the heads of a group ascending,
- *     queries ascending, keys ascending.
+ *  1. Of a block above the diagonal nothing is computed; of one that the diagonal cuts, whole
+ *     groups.  What lies in a group and is not seen has P = 0, and zeros do not change a chain.
+ *  2. Every sum runs in an order that shapes and masks alone decide: the heads of a group
+ *     ascending, queries ascending, keys ascending.
  *  3. Without memory for scratch a task leaves its outputs as they are, and the call says so.
  *  4. Scratch slots PACK_A, PACK_B and GEMM: not from inside an epilogue of a grouped product.
  *
@@ -44,7 +44,8 @@ struct work {
     atomic_bool failed;
 };
 
-/* -- one head's operands ------------------------------------------------------------------------- */
+/* -- one head's operands
+ * ------------------------------------------------------------------------- */
 
 struct head {
     const struct sy_attn *a;
@@ -152,7 +153,8 @@ static void multiply(const struct head *x, int64_t k, const uint32_t *ap, const 
     }
 }
 
-/* -- forward ------------------------------------------------------------------------------------- */
+/* -- forward
+ * ------------------------------------------------------------------------------------- */
 
 struct forward {
     uint32_t *k, *v; /* packed, all keys: k in panels of keys, v in blocks of BLOCK keys */
@@ -255,7 +257,8 @@ bool sy_attention(const struct sy_attn *a)
     return !atomic_load(&work.failed);
 }
 
-/* -- backward ------------------------------------------------------------------------------------ */
+/* -- backward
+ * ------------------------------------------------------------------------------------ */
 
 /* A block of queries against a block of keys, of one query head. */
 struct backward {
@@ -348,8 +351,8 @@ static void backward_keys(const struct head *x, const struct backward *f, int64_
     const int64_t n = f->queries - first, token = x->b * a->s + f->k0 + at, column = x->g * a->d;
     if (n <= 0)
         return;
-    /* every group from `first` on has computed these keys, since limits only grow; but the keys at the
-     * end of this group that an early group left out must read as zero */
+    /* every group from `first` on has computed these keys, since limits only grow; but the keys at
+     * the end of this group that an early group left out must read as zero */
     const struct sy_mat p = {f->p + first * LD + at, LD, NULL, true};
     const struct sy_mat ds = {f->ds + first * LD + at, LD, NULL, true};
     pack_a(x, f->rows, &p, true, keys, n);

@@ -1,15 +1,16 @@
 /* Blocked attention on raw pointers, fp32, forward and backward; never materializes T x S.
  *
  * q (B, T, H, D), k and v (B, S, G, D), o (B, T, H, D): H query heads share G key-value heads
- * (H % G == 0, grouped-query); rows of one token are `ldq`, `ldk`, ... elements apart (so q, k, v may be slices of one fused
- * projection).  lse (B, H, T): log-sum-exp of each row's scaled scores, kept for the backward pass.
- * Softmax is in fp32 with a running maximum over key blocks whose size depends on the shape only.
+ * (H % G == 0, grouped-query); rows of one token are `ldq`, `ldk`, ... elements apart (so q, k, v
+ * may be slices of one fused projection).  lse (B, H, T): log-sum-exp of each row's scaled scores,
+ * kept for the backward pass.  Softmax is in fp32 with a running maximum over key blocks whose size
+ * depends on the shape only.
  *
  * Masks: SY_ATTN_FULL; SY_ATTN_CAUSAL (query t sees keys 0..t+S-T); SY_ATTN_PREFIX (causal, and
- * keys < prefix[b] are seen by all).  `doc` (B, T) and `doc_k` (B, S) i32 or NULL: a query sees only
- * keys of its own document number (doc_k NULL with doc given: self attention, doc_k = doc, S == T).
- * `len` (B) i32 or NULL: only keys < len[b] exist (key-value cache; causal then counts from len:
- * query t sees keys 0..len-T+t).
+ * keys < prefix[b] are seen by all).  `doc` (B, T) and `doc_k` (B, S) i32 or NULL: a query sees
+ * only keys of its own document number (doc_k NULL with doc given: self attention, doc_k = doc, S
+ * == T).  `len` (B) i32 or NULL: only keys < len[b] exist (key-value cache; causal then counts from
+ * len: query t sees keys 0..len-T+t).
  * A query that sees no key gives zeros and lse -inf, and zero gradients.
  * Source: Dao et al. 2022 (FlashAttention), Rabe & Staats 2021; Ainslie et al. 2023 (GQA).
  */

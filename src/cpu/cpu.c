@@ -181,8 +181,8 @@ double sy_cpu_peak(int bf16)
         double f = peak_once(&p, threads);
         best = f > best ? f : best;
     }
-    /* Other work on the machine makes a measurement low, nothing makes it high: the best one of this
-     * process with as many threads stands. */
+    /* Other work on the machine makes a measurement low, nothing makes it high: the best one of
+     * this process with as many threads stands. */
     static _Atomic double most[2][SY_POOL_MAX + 1];
     _Atomic double *seen = &most[bf16 != 0][threads];
     if (best > *seen)

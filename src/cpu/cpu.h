@@ -2,9 +2,9 @@
  *
  * Every hot loop of the engine sits in a kernel family: one struct of function pointers a family,
  * one instance an ISA.  `ref` is the specification in plain C and runs on any x86-64 (or any other
- * machine); `avx2` and `avx512` overlay it.  Selection happens once, at first use: the best set that
- * the CPU has, or SWITCHYARD_CPU=ref|avx2|avx512 (an unknown or unavailable name is an error line at
- * start-up, see sy_cpu_init).
+ * machine); `avx2` and `avx512` overlay it.  Selection happens once, at first use: the best set
+ * that the CPU has, or SWITCHYARD_CPU=ref|avx2|avx512 (an unknown or unavailable name is an error
+ * line at start-up, see sy_cpu_init).
  *
  * Exactness: every fp32 kernel gives the same bits in every set.
  *  1. GEMM: each output element is one chain of fused multiply-adds over k, ascending.
@@ -34,14 +34,16 @@ struct sy_kernels {
 };
 
 /* Choose the kernel set.  Called once by the program before anything else, so that a wrong
- * SWITCHYARD_CPU is reported; without it the first sy_cpu() chooses silently.  Errors: NAME, UNSUPPORTED. */
+ * SWITCHYARD_CPU is reported; without it the first sy_cpu() chooses silently.  Errors: NAME,
+ * UNSUPPORTED. */
 int sy_cpu_init(struct sy_err *err);
 const struct sy_kernels *sy_cpu(void);
 /* Tests: force a set by name; UNSUPPORTED where the CPU lacks it.  Not while anything runs. */
 int sy_cpu_force(const char *name, struct sy_err *err);
 
-/* By what bf16 products are made: "vdpbf16ps" (which flushes denormals), or "fp32" FMAs over the rounded
- * operands, as all other sets do.  The one thing in which sets differ: bf16 runs are not the same across it. */
+/* By what bf16 products are made: "vdpbf16ps" (which flushes denormals), or "fp32" FMAs over the
+ * rounded operands, as all other sets do.  The one thing in which sets differ: bf16 runs are not
+ * the same across it. */
 const char *sy_cpu_bf16(void);
 
 /* Peak of the FMA units in FLOP/s, measured now on the pool's threads (registers only, ~20 ms):

@@ -1,14 +1,14 @@
 /* Matrix products on packed panels: C = A·B (+ C), one problem or many in one parallel region.
  *
- * A problem's logical product is (M x K)·(K x N).  An operand is described by its *stored* row-major
- * matrix S: `trans` 0 means that the logical operand is S, 1 that it is S transposed.  `rows`, when
- * given, is an index list over the stored rows: logical stored row r is S[rows[r]].  Thus the
- * dispatch of a mixture of experts is the packing step, forward (rows of A are tokens) and backward
- * (k runs over tokens): no gathered copy exists.
+ * A problem's logical product is (M x K)·(K x N).  An operand is described by its *stored*
+ * row-major matrix S: `trans` 0 means that the logical operand is S, 1 that it is S transposed.
+ * `rows`, when given, is an index list over the stored rows: logical stored row r is S[rows[r]].
+ * Thus the dispatch of a mixture of experts is the packing step, forward (rows of A are tokens) and
+ * backward (k runs over tokens): no gathered copy exists.
  *
- *  1. Each element of C is one chain of FMAs over k ascending, from 0 or (accumulate) from C's value,
- *     whatever the tile, thread or ISA; with a second term the chain goes on over k2.  Hence the
- *     same bits everywhere in fp32.
+ *  1. Each element of C is one chain of FMAs over k ascending, from 0 or (accumulate) from C's
+ *     value, whatever the tile, thread or ISA; with a second term the chain goes on over k2.  Hence
+ *     the same bits everywhere in fp32.
  *  2. bf16: operands are rounded to nearest even at packing; products and sums are fp32
  *     (vdpbf16ps where the CPU has it, else fp32 FMAs over the rounded values).
  *  3. Tasks are blocks of C cut by shape; all problems' blocks go into one queue, largest first.
@@ -40,13 +40,15 @@ struct sy_gemm_problem {
     int64_t k2;
     struct sy_mat a2, b2;
     /* Second result with the same A, when dual_c is not NULL: dual_c (m, n, ldc) = A·dual_b.  Both
-     * blocks are ready when the epilogue sees them (gate and up of SwiGLU).  Not together with k2. */
+     * blocks are ready when the epilogue sees them (gate and up of SwiGLU).  Not together with
+     * k2. */
     struct sy_mat dual_b;
     float *dual_c;
 };
 
-/* Called by the thread that finished the block C[row0..row0+rows, col0..col0+cols] of problem p, while the block
- * is warm in its cache.  Column blocks of one row may be finished by different threads at the same time. */
+/* Called by the thread that finished the block C[row0..row0+rows, col0..col0+cols] of problem p,
+ * while the block is warm in its cache.  Column blocks of one row may be finished by different
+ * threads at the same time. */
 typedef void (*sy_gemm_epilogue)(void *ctx, int problem, int64_t row0, int64_t rows, int64_t col0,
                                  int64_t cols);
 

@@ -1,9 +1,9 @@
 /* Inside cpu: what a kernel set gives to the matrix product.
  *
- * A panel is a strip of an operand as a tile reads it: `kl` steps of `width` 32-bit lanes.  In fp32 a
- * step is one k; in bf16 on a CPU with dot products (`pairs`) a step is two neighbouring k, the even
- * one in the low half, and an odd last k is paired with zero.  Panels of A are `aw` lanes wide with at
- * most `mr` of them in use; panels of B are `nr` lanes wide.  Unused lanes hold anything.
+ * A panel is a strip of an operand as a tile reads it: `kl` steps of `width` 32-bit lanes.  In fp32
+ * a step is one k; in bf16 on a CPU with dot products (`pairs`) a step is two neighbouring k, the
+ * even one in the low half, and an odd last k is paired with zero.  Panels of A are `aw` lanes wide
+ * with at most `mr` of them in use; panels of B are `nr` lanes wide.  Unused lanes hold anything.
  *
  *     A panel, one step: [ row 0 | row 1 | ... | row mr-1 | unused to aw ]
  *     B panel, one step: [ col 0 | col 1 | ...            | col nr-1     ]
@@ -25,8 +25,8 @@ struct sy__strip {
     int64_t k0, kc;
 };
 
-/* Panels of `step` lanes each (the last one may have fewer), `width` lanes a step, one after another
- * in dst. */
+/* Panels of `step` lanes each (the last one may have fewer), `width` lanes a step, one after
+ * another in dst. */
 typedef void (*sy__pack_fn)(uint32_t *dst, int width, int step, const struct sy__strip *s);
 
 /* c[0..mr) x [0..nc) (+)= A panel · B panel; `load`: the chain starts from c, else from 0.

@@ -1,12 +1,12 @@
 /* Matrix product: cutting problems into tasks (see cpu/gemm.c for what a task does).
  *
- *  1. A task is a block of C with all of k.  Blocks are wide and low: a task packs its few rows of A
- *     once for all its columns, and the wide block of B stays packed in the thread's scratch for the
- *     tasks that follow (they are numbered down a column of blocks).
+ *  1. A task is a block of C with all of k.  Blocks are wide and low: a task packs its few rows of
+ *     A once for all its columns, and the wide block of B stays packed in the thread's scratch for
+ *     the tasks that follow (they are numbered down a column of blocks).
  *  2. Packing costs about PACK columns' worth of multiply-adds for each packed row, and the same
  *     for each packed column; `work` counts it, so narrow blocks do not look cheap.
- *  3. A region is cut into some TASKS tasks if they stay large enough to be worth a task, whatever the
- *     number of threads; regions of a few tasks are rounded up to a multiple of 24, which
+ *  3. A region is cut into some TASKS tasks if they stay large enough to be worth a task, whatever
+ *     the number of threads; regions of a few tasks are rounded up to a multiple of 24, which
  *     2, 3, 4, 6, 8 and 12 threads divide evenly.
  */
 #include "cpu/gemm_plan.h"
@@ -59,8 +59,8 @@ static void cut_rows(struct sy__plan *plan, const struct shape *s, double target
 {
     const int64_t cols = ceil_div(s->n, plan->col_blocks);
     const double row = block_work(s, 1, cols) - block_work(s, 0, cols);
-    /* without a resident B, each task packs its own: worth some rows; and where rows of A are stored
-     * columns, a few of them are a few bytes of each line that packing reads */
+    /* without a resident B, each task packs its own: worth some rows; and where rows of A are
+     * stored columns, a few of them are a few bytes of each line that packing reads */
     const int64_t least = !plan->resident ? 8 * kern->mr : plan->p->a.trans ? FEW : kern->mr;
     int64_t rows = max64((int64_t)(target / row), least);
     plan->row_blocks = (int32_t)ceil_div(s->m, min64(rows, s->m));

@@ -6,7 +6,7 @@
  *     them in ascending row order: give each block of rows, cut by shape, a partial of its own,
  *     and add the partials in order.
  *  2. Outputs may be the same array as an input of the same shape (y over x, dx over dy), not
- * otherwise overlapping.  `add`: the output is added to instead of written.
+ *     otherwise overlapping.  `add`: the output is added to instead of written.
  *  3. Sums over a row: 16 virtual lanes and one tree (cpu/cpu.h).  n >= 1, rows >= 0.
  *  4. Weights, biases and statistics marked (NULL) may be absent.
  */

@@ -9,8 +9,8 @@
  *  1. An item is an object whose field is a string, or (without field=) a string.  An empty text is
  *     no document.  What the other fields hold does not matter: NaN as Python writes it is read, a
  *     key may stand twice.  The field itself must not: which of the two was meant?
- *  2. Each item is parsed by itself, so that memory is that of the largest, and a bad one is one
- *     bad one: an error with its file and line, or, with skip, counted and passed over.
+ *  2. Each item is parsed by itself, so that memory is that of the largest, and a bad item spoils
+ *     no other: it is an error with its file and line, or, with skip, counted and passed over.
  *  3. A byte-order mark may stand before any line, for files are joined by cat. */
 #include "base/json.h"
 #include "base/mem.h"

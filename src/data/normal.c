@@ -4,7 +4,8 @@
  * class, compose.  An ASCII character never joins what stands before it, so text is taken in
  * stretches of other characters with one ASCII character in front, and ASCII is only copied.  Nor
  * do U+4000..U+9FFF, ideographs, so that a stretch of Chinese may end at STRETCH bytes.
- * Marks are put in order by counting: a text of nothing but marks costs no more than any. */
+ * Marks are put in order by counting: a text of nothing but marks costs no more than any
+ * other. */
 #include "data/normal_int.h"
 
 #include "base/mem.h"

@@ -1,7 +1,7 @@
 /* Regular expressions of tokenizer.json (Oniguruma, Ruby's syntax, UTF-8) in PCRE2's words.
  *
  *  1. What both read alike is copied; what they read differently is spelled out; what is left is
- *     refused with its place.  So a pattern that compiles matches what it matches there.
+ *     refused with its place.  So a pattern that compiles matches what it matches in Oniguruma.
  *  2. Oniguruma's \s is Unicode's White_Space and \w the letters, marks, decimal digits and
  *     connectors of Unicode, and outside of a class also six digits and fractions of Latin-1; PCRE2
  *     has others.  \p{Han} is a script, not its extensions.

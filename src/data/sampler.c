@@ -2,12 +2,12 @@
  *
  * Every row ever drawn has a number g, counted over the whole run: place.windows + row.
  *
- * RANDOM draws row g with Philox at index g.  EPOCH and SEQUENTIAL go by a = g - place.first, the rows since
- * the present context holds.  With W windows an epoch, EPOCH takes window p(a mod W) of epoch a / W, where p
- * is a permutation of 0..W-1 from a Feistel network over the next power of four, walked until it falls below
- * W (Black and Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking).  The windows of an
- * epoch are shifted by a random offset, so that the tokens left over are not always the last ones and borders
- * between windows move.
+ * RANDOM draws row g with Philox at index g.  EPOCH and SEQUENTIAL go by a = g - place.first, the
+ * rows since the present context holds.  With W windows an epoch, EPOCH takes window p(a mod W) of
+ * epoch a / W, where p is a permutation of 0..W-1 from a Feistel network over the next power of
+ * four, walked until it falls below W (Black and Rogaway 2002, "Ciphers with arbitrary finite
+ * domains", cycle walking).  The windows of an epoch are shifted by a random offset, so that the
+ * tokens left over are not always the last ones and borders between windows move.
  *
  *     SEQUENTIAL   0 ....... token |--T--|--T--|--T--| . |   then from 0 over and over
  *                                   a=0                ^ fewer than T are left: the epoch ends

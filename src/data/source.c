@@ -3,8 +3,8 @@
  *  1. Files are read as a whole; documents are handed on in batches, so that texts of many files
  *     never lie in memory together.
  *  2. What a file is, its content says first (io.h, sy_file_kind) and then its name: JSON is what
- * is named so, all else is text, one document a file.  What is no text is refused by name when the
- *     user wrote that name, and otherwise left out and counted.
+ *     is named so, all else is text, one document a file.  What is no text is refused by name when
+ *     the user wrote that name, and otherwise left out and counted.
  *  3. Whatever is left out, passed over or odd stands in the tally, which the user is shown. */
 #include "data/source_int.h"
 

@@ -1,5 +1,5 @@
 /* Tokenizers: making, sharing, decoding.  Encoding is in encode.c, training in bpe_train.c, the
- * file format in tokenizer_json.c.
+ * file format in tokenizer_read.c, tokenizer_parts.c and tokenizer_write.c.
  *
  *  1. A struct sy_tokenizer is filled by sy__tokenizer_make and never written again, but for the
  *     count of its owners.

@@ -3,7 +3,7 @@
  *
  *  1. The file is hostile: every id, token and merge is checked before it is used, the number of
  *     ids is bounded by the number of tokens, and what we cannot do exactly is refused by name:
- *     models but BPE, dropout, prefixes and suffixes of subwords, and the types that
+ *     models other than BPE, dropout, prefixes and suffixes of subwords, and the types that
  *     tokenizer_parts.c does not have.
  *  2. The text of a token is its bytes where the model works on bytes, else its name; merges are
  *     looked up by it.  What a token decodes to may differ: an added token stands for its name.

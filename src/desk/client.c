@@ -1,4 +1,5 @@
-/* What the client does to the open workbench: prompt, messages, looks, a dump of the screen.  See desk.h. */
+/* What the client does to the open workbench: prompt, messages, looks, a dump of the screen.  See
+ * desk.h. */
 #include "desk/desk_int.h"
 
 #include "base/clock.h"

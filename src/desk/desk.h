@@ -9,9 +9,9 @@
  *
  *  1. One thread, that which calls sy_desk_run, but for sy_desk_post.  It never waits for another.
  *  2. What is typed is drawn at once; panels at most SY_DESK_FPS times a second and only while a
- * run lives; the scrollback at most SY_DESK_SCROLL_FPS times.  Nothing to do: no wake-up.
+ *     run lives; the scrollback at most SY_DESK_SCROLL_FPS times.  Nothing to do: no wake-up.
  *  3. From open to close the standard streams are captured (capture.h); at its end the normal
- * screen has what the scrollback has got meanwhile. */
+ *     screen has what the scrollback has got meanwhile. */
 #ifndef SY_DESK_DESK_H
 #define SY_DESK_DESK_H
 

@@ -94,8 +94,8 @@ void sy_signals_rescue(void (*save)(int number))
     rescue = save;
 }
 
-/* A signal that somebody sends may come while the loop holds a lock that saving needs: the loop ends
- * the program when it holds none, or an alarm does when it does not come to that. */
+/* A signal that somebody sends may come while the loop holds a lock that saving needs: the loop
+ * ends the program when it holds none, or an alarm does when it does not come to that. */
 static void on_fault(int number, siginfo_t *info, void *context)
 {
     (void)context;

@@ -1,7 +1,7 @@
 /* Reverse-mode differentiation over nodes, eager and traced alike.
  *
- * The nodes that y depends on through inputs that want a gradient are visited from the newest to the
- * oldest (seq is a topological order).  Each one's vjp turns the gradients of its outputs into
+ * The nodes that y depends on through inputs that want a gradient are visited from the newest to
+ * the oldest (seq is a topological order).  Each one's vjp turns the gradients of its outputs into
  * gradients of its inputs, as applied operations; contributions to one tensor are added in the
  * order of the visit, which is fixed, so sums are reproducible.
  */

@@ -272,7 +272,8 @@ static int root_of(const struct sy_program *p, int i)
     return i;
 }
 
-/* Another input reads the same storage in another layout: its elements would be overwritten early. */
+/* Another input reads the same storage in another layout: its elements would be overwritten
+ * early. */
 static bool read_otherwise(const struct sy_node *n, int input)
 {
     const struct sy_tensor *t = n->in[input];

@@ -1,10 +1,11 @@
 /* Recomputation: a segment's inside is not kept for the backward pass but computed again there.
  *
- * Each backward node that reads a storage made inside a segment gets it from a copy of the node that made it,
- * put into the list just before; the copy's own inputs are replaced likewise, down to what is kept:
- * leaves, results that leave their segment, and results of operations marked SY_OP_KEEP.  A node is
- * copied once; lifetimes and places are the planner's business, which sees an ordinary list.
- * The copy has the original's attributes and draw number, so its bits are the same. */
+ * Each backward node that reads a storage made inside a segment gets it from a copy of the node
+ * that made it, put into the list just before; the copy's own inputs are replaced likewise, down to
+ * what is kept: leaves, results that leave their segment, and results of operations marked
+ * SY_OP_KEEP.  A node is copied once; lifetimes and places are the planner's business, which sees
+ * an ordinary list.  The copy has the original's attributes and draw number, so its bits are the
+ * same. */
 #include "graph/graph_int.h"
 
 #include "base/mem.h"

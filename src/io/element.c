@@ -1,8 +1,8 @@
 /* The element types of array files, and what each is read as.  Layer: io.
  *
- *  1. A type of ours is read as it stands.  One that we have not is read as the smallest of ours
- *     that holds all its values: half floats as f32, i8, i16 and u16 as i32, u32 and u64 as i64.
- *     So nothing is rounded; a u64 that i64 does not hold is refused when it comes.
+ *  1. A type of ours is read as it stands.  Any other is read as the smallest of ours that holds
+ *     all its values: half floats as f32, i8, i16 and u16 as i32, u32 and u64 as i64.  So nothing
+ *     is rounded; a u64 that does not fit into i64 is refused where it is met.
  *  2. What no type of ours holds (complex numbers, 8-bit floats) has no dtype, and is refused. */
 #include "io/io_int.h"
 

@@ -2,8 +2,8 @@
  *
  *  1. A magic with a byte that text never has is sure.  One of letters only (BZh, PAR1) may as well
  *     begin a text, so whoever asks must also know that the file is not text.
- *  2. safetensors have no magic: their first eight bytes are the length of a header that fits into
- *     the file and begins with '{'. */
+ *  2. safetensors files have no magic: their first eight bytes are the length of a header that fits
+ *     into the file and begins with '{'. */
 #include "io/io_int.h"
 
 #include <string.h>

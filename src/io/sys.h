@@ -1,8 +1,9 @@
 /* The system calls by which files are written and read, in one place, so that tests can fail any of
  * them, watch them, or end the program at any of them.  Layer: io.
  *
- * Every call behaves as the system's: 0 or a count, or -1 and errno.  `in` is the folder, held open, in
- * which the paths are, or NULL (base/dir.h).  A path beside a descriptor is for the hook. */
+ * Every call behaves as the system's: 0 or a count, or -1 and errno.  `in` is the folder, held
+ * open, in which the paths are, or NULL (base/dir.h).  A path beside a descriptor is for the
+ * hook. */
 #ifndef SY_IO_SYS_H
 #define SY_IO_SYS_H
 
@@ -39,8 +40,8 @@ struct sy_sys_call {
 };
 
 #define SY_SYS_SHORT (-1)
-/* Tests: called before every call, from whatever thread makes it.  0: go on; an errno: fail with it;
- * SY_SYS_SHORT: write or read half of it (at least a byte).  NULL: none. */
+/* Tests: called before every call, from whatever thread makes it.  0: go on; an errno: fail with
+ * it; SY_SYS_SHORT: write or read half of it (at least a byte).  NULL: none. */
 typedef int (*sy_sys_hook)(void *ctx, const struct sy_sys_call *call);
 void sy_sys_set_hook(sy_sys_hook hook, void *ctx);
 

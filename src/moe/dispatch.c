@@ -2,11 +2,12 @@
  *
  *  1. A stable counting sort: slots of an expert are in the order of tokens (moe_int.h).
  *  2. With a capacity, first choices of all tokens are served before second choices, and among
- * equal choices earlier tokens before later ones; what finds its expert full is dropped (GShard,
- *     Lepikhin et al. 2020, algorithm 1).  Kept choices are then sorted as if the others did not
- * exist.
+ *     equal choices earlier tokens before later ones; what finds its expert full is dropped
+ *     (GShard, Lepikhin et al. 2020, algorithm 1).  Kept choices are then sorted as if the others
+ *     did not exist.
  *  3. A negative expert is no choice: it takes no slot, and its pos is -1.
- *  All of it is a few passes over N*K integers, done by the calling thread.
+ *
+ * All of it is a few passes over N*K integers, done by the calling thread.
  */
 #include "moe/moe_int.h"
 

@@ -1,25 +1,29 @@
 /* The experts of a layer: all tokens through their K experts, forward and backward.
  *
  *     slot s holds token n = rows[s] for expert e:
- *     g = Wgate x[n]   u = Wup x[n]   h = act(g) u   y = Wdown h      out[n] = sum over k of
- * gate[n,k] y[pos[n,k]] (plain experts: g = Wup x[n], h = act(g))
+ *     g = Wgate x[n]   u = Wup x[n]   h = act(g) u   y = Wdown h
+ *     (plain experts: g = Wup x[n], h = act(g))
+ *     out[n] = sum over k of gate[n,k] y[pos[n,k]]
  *
  * Forward: a grouped product with two results (g, u) whose A rows are picked by `rows` while
  * packing and whose epilogue makes h; a grouped product for y; a sum per token.  g and u are kept.
  *
  * Backward, with s the gate of a slot and d = dout[n]:
  *     t = Wdown' d        dgate = <t, h>       hs = s h      dg = s t u act'(g)     du = s t act(g)
- *     dWdown += d hs'     dWgate += dg x'      dWup += du x'        dx[n] = sum over k of Wgate' dg
- * + Wup' du One grouped product gives t; its epilogue turns t into hs, g into dg and u into du
- * where they lie (row kernel expert_back).  All gradients of weights are one grouped product;
- * experts without slots get zeros.
+ *     dWdown += d hs'     dWgate += dg x'      dWup += du x'
+ *     dx[n] = sum over k of Wgate' dg + Wup' du
+ *
+ * One grouped product gives t; its epilogue turns t into hs, g into dg and u into du where they lie
+ * (row kernel expert_back).  All gradients of weights are one grouped product; experts without
+ * slots get zeros.
  *
  *  1. Parallel regions: two grouped products and one sum forward, three and one backward.
  *  2. No gathered copy of x or dout.  Workspace: (R,F) and (R,C) forward, one (R, max(C,F))
- * backward.
+ *     backward.
  *  3. Sums over tokens run in slot order, sums over choices in the order of k: same bits for any
- * number of threads. Source: Gale et al. 2022 (MegaBlocks: dropless, grouped); the fusion is ours.
- */
+ *     number of threads.
+ *
+ * Source: Gale et al. 2022 (MegaBlocks: dropless, grouped); the fusion is ours. */
 #include "moe/experts_int.h"
 
 #include "cpu/cpu.h"

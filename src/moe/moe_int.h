@@ -6,7 +6,7 @@
  *     offsets (E+1)    slots of expert e are offsets[e] .. offsets[e+1]; offsets[E] are in use
  *
  *  1. Within an expert, slots are in the order of tokens (and of choices inside a token), so every
- * sum over slots has one order.
+ *     sum over slots has one order.
  *  2. rows and pos are each other's inverse on the slots in use.
  */
 #ifndef SY_MOE_MOE_INT_H

@@ -1,8 +1,8 @@
 /* Attention as operations: checks, the call of cpu/attention.h in f32, and a plain reference in
  * f64.
  *
- *     o[b,t,h] = sum over visible s of softmax(scale <q[b,t,h], k[b,s,g]>) v[b,s,g],   g = h / (H /
- * G)
+ *     o[b,t,h] = sum over visible s of softmax(scale <q[b,t,h], k[b,s,g]>) v[b,s,g]
+ *     g = h / (H / G)
  *
  * Which keys a query sees: cpu/attention.h.  A query that sees none gives zeros.
  */

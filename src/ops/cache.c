@@ -1,8 +1,8 @@
 /* Attention against a key-value cache, for generation: the one operation that writes into an input.
  *
- * T new tokens stand at positions len-T .. len-1: their keys and values are written into the caches there, then
- * query t attends to keys 0 .. len-T+t.  A decode program runs it once a layer and reads the caches
- * nowhere else, so the write is safe; there is no gradient. */
+ * T new tokens stand at positions len-T .. len-1: their keys and values are written into the caches
+ * there, then query t attends to keys 0 .. len-T+t.  A decode program runs it once a layer and
+ * reads the caches nowhere else, so the write is safe; there is no gradient. */
 #include "ops/op.h"
 #include "ops/ops_int.h"
 

@@ -1,5 +1,5 @@
-/* The LAPACK calls for one element type; included by linalg.c once each with T, P (LAPACK's name) and
- * F (our name) defined.  No include guard for that reason. */
+/* The LAPACK calls for one element type; included by linalg.c once each with T, P (LAPACK's name)
+ * and F (our name) defined.  No include guard for that reason. */
 
 static void F(transpose)(const T *x, int64_t rows, int64_t cols, T *y)
 {
@@ -8,7 +8,8 @@ static void F(transpose)(const T *x, int64_t rows, int64_t cols, T *y)
             y[j * rows + i] = x[i * cols + j];
 }
 
-/* x (m,n): LAPACK sees x' = V S U'; its left vectors are our vh, row by row, and its right ones u. */
+/* x (m,n): LAPACK sees x' = V S U'; its left vectors are our vh, row by row, and its right ones
+ * u. */
 static int F(svd)(const struct sy_run *x)
 {
     int m = (int)x->in[0]->shape[0], n = (int)x->in[0]->shape[1], k = m < n ? m : n;

@@ -1,7 +1,6 @@
 /* Cross entropy, alone and fused with the head.
  *
- *     loss = mean over rows with target >= 0 of  lse(logits) - logits[target]          (nats a
- * token)
+ *     loss = mean over rows with target >= 0 of  lse(logits) - logits[target]     (nats a token)
  *
  * head_loss never holds the N x V logits: it goes through x in blocks of rows.  For each block the
  * logits (rows, V) become, where they lie, (softmax - onehot) / count, of which dx and dw take

@@ -87,7 +87,8 @@ int sy__lines_run(const struct sy__line_work *w, const char *name, struct sy_err
 /* NumPy's rule; error SHAPE.  Sets out->ndim and shape only. */
 int sy__broadcast(struct sy_infer *x, struct sy_meta *out);
 
-/* y (outer, inner) = sums of x (outer, n, inner); scratch as sy__sum_scratch says.  Integers give i64. */
+/* y (outer, inner) = sums of x (outer, n, inner); scratch as sy__sum_scratch says.  Integers give
+ * i64. */
 void sy__sum_lines(enum sy_dtype dtype, const void *x, struct sy__lines l, void *scratch, void *y);
 size_t sy__sum_scratch(struct sy__lines l);
 

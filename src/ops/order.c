@@ -1,8 +1,8 @@
 /* sort and topk.
  *
  * Every element becomes an unsigned key of the same order (sign flipped for integers, the usual
- * trick for floats; NaN is the largest; -0 equals 0), and (key, index) pairs are merged bottom up: the
- * sort is stable, so ties keep the lower index, and it takes n log n whatever the data.
+ * trick for floats; NaN is the largest; -0 equals 0), and (key, index) pairs are merged bottom up:
+ * the sort is stable, so ties keep the lower index, and it takes n log n whatever the data.
  */
 #include "ops/build.h"
 #include "ops/ops_int.h"

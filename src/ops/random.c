@@ -2,7 +2,7 @@
  *
  *  1. Element i of a draw depends on the key and i only, so tasks may be cut anywhere.
  *  2. dropout puts its key out beside y.  The gradient draws the same mask from that key: no mask
- * is kept, and it does not matter that the backward operation has another number.
+ *     is kept, and it does not matter that the backward operation has another number.
  */
 #include "ops/build.h"
 #include "ops/ops_int.h"

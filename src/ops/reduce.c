@@ -1,9 +1,9 @@
 /* Reductions along one dimension or over everything.
  *
  *  1. Along the last dimension: 16 lanes and a fixed tree (cpu/cpu.h).  Along another dimension:
- * one chain in ascending order for every result, in chunks of CHUNK rows that depend on the shape
- *     only; chunks are then added in ascending order.  Everything: rows of BLOCK elements, whose
- *     sums are summed likewise.
+ *     one chain in ascending order for every result, in chunks of CHUNK rows that depend on the
+ *     shape only; chunks are then added in ascending order.  Everything: rows of BLOCK elements,
+ *     whose sums are summed likewise.
  */
 #include "ops/build.h"
 #include "ops/ops_int.h"

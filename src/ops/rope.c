@@ -1,10 +1,11 @@
 /* Rotary position embedding: pairs of each head are turned by position * theta^(-2i/dims).
  *
  *  1. Angles are computed in double by our own polynomials and rounded once: the same bits
- * everywhere.
+ *     everywhere.
  *  2. A task takes a run of tokens, makes their table of cosines and sines once, and uses it for
- * all sequences of the batch that are at the same positions.  No table outlives the call.
+ *     all sequences of the batch that are at the same positions.  No table outlives the call.
  *  3. The gradient is the rotation by the negative angle.
+ *
  * Source: Su et al. 2021, eq. 34.
  */
 #include "cpu/cpu.h"

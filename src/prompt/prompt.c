@@ -7,8 +7,8 @@
  * Signals at the prompt: SIGINT ends the chunk that runs, else it goes to the editor.  In a script
  * it ends the script, as SIGTERM and SIGHUP do: its runs are saved; the third one ends the program
  * at once.  SIGTERM and SIGHUP at the prompt end what runs on the Lua thread (chunk, job or hook),
- * save the runs and leave; a second SIGTERM, or SY_END_SECONDS before saving begins, end the program
- * without that.  SIGINT while the prompt is left ends a hook that holds that up.
+ * save the runs and leave; a second SIGTERM, or SY_END_SECONDS before saving begins, end the
+ * program without that.  SIGINT while the prompt is left ends a hook that holds that up.
  */
 #include "prompt/prompt_int.h"
 
@@ -160,7 +160,8 @@ bool sy__quit_asked(void)
     return atomic_load(&quit_asked);
 }
 
-/* A signal or a job's quit(): seen also when its wake-up was taken by who waited for something else. */
+/* A signal or a job's quit(): seen also when its wake-up was taken by who waited for something
+ * else. */
 static bool must_end(struct sy_session *s)
 {
     if (!leaving_by && !sy__quit_asked())

@@ -3,8 +3,8 @@
  *     poll(terminal, pipe) -> rl_callback_read_char -> on_line -> sy__readline_line returns
  *
  * A notice clears the visible line, is printed, and the line is drawn again below it.  A lone Esc
- * would swallow the next key: while Readline waits for what follows it, poll waits for keyseq-timeout
- * at most. */
+ * would swallow the next key: while Readline waits for what follows it, poll waits for
+ * keyseq-timeout at most. */
 #include "config.h"
 
 #ifdef HAVE_READLINE

@@ -2,12 +2,12 @@
  *
  *  1. Only the main thread calls sy_edit_line and sy_edit_wait; they sleep in poll on the terminal
  *     and on a pipe, never inside Readline.
- *  2. Other threads and signal handlers reach it through that pipe: sy_edit_wake (async-signal-safe)
- *     and sy_edit_notice (a text that appears above the line being typed).
- *  3. Keys of the program's own are Readline functions with names: every one can be bound elsewhere in
- *     an inputrc under "$if switchyard", those of panes after "set keymap switchyard-panes".
- *  4. Between sy_edit_line calls the terminal is in the mode in which we found it, so a running chunk
- *     may read from it, and Ctrl-C and Ctrl-Z do what they always do.
+ *  2. Other threads and signal handlers reach it through that pipe: sy_edit_wake
+ *     (async-signal-safe) and sy_edit_notice (a text that appears above the line being typed).
+ *  3. Keys of the program's own are Readline functions with names: every one can be bound elsewhere
+ *     in an inputrc under "$if switchyard", those of panes after "set keymap switchyard-panes".
+ *  4. Between sy_edit_line calls the terminal is in the mode in which we found it, so a running
+ *     chunk may read from it, and Ctrl-C and Ctrl-Z do what they always do.
  */
 #ifndef SY_REPL_EDIT_H
 #define SY_REPL_EDIT_H
@@ -61,8 +61,8 @@ void sy_edit_remember(const char *line); /* into the history */
 void sy_edit_clear(void);                /* from an action: an empty screen */
 void sy_edit_leave(void);                /* from an action: let sy_edit_line return SY_EDIT_AWAY */
 
-/* For loops of their own (desk): the pipe to poll on, its next byte (0: none), the next notice (owned;
- * NULL: none). */
+/* For loops of their own (desk): the pipe to poll on, its next byte (0: none), the next notice
+ * (owned; NULL: none). */
 int sy_wake_fd(void);
 char sy_wake_take(void);
 char *sy_notice_take(void);

@@ -24,7 +24,8 @@ struct sy__instead {
 void sy__keys_replace(const struct sy__instead *list, size_t n);
 void sy__keys_guard(void); /* after the inputrc was read: all of them */
 void sy__keys_settle(void); /* between two keys: end a half one, or a prefix */
-/* The rest of a key that is bound to nothing goes with it; the end of that, before anything else. */
+/* The rest of a key that is bound to nothing goes with it; the end of that, before anything
+ * else. */
 void sy__rest_begin(int key);
 void sy__rest_end(void);
 void *sy__keys_any(int (*f)(int count, int key)); /* a Keymap: whatever comes is f's, and f's alone */

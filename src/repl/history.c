@@ -1,7 +1,7 @@
 /* The lines entered before, and every key that goes among them.  Layer repl.
  *
  * Readline keeps with each line of its history the undo list of what was edited there, with aliases
- * to the list in use; its searches free what is aliased still (8.2: Up ^U Up ^U Down Down Up x Up).
+ * to the list in use; its searches free what is still aliased (8.2: Up ^U Up ^U Down Down Up x Up).
  * So Readline's own place in the history never moves, nor are its lines ever edited:
  *
  *  1. Going to a line copies it into the buffer.  What is changed there is not kept when one goes

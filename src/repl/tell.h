@@ -1,5 +1,6 @@
-/* Lines to standard error from whoever talks to a person: "switchyard: ...", always one, and without what a
- * terminal would obey, whatever names, files and stores brought in.  Layer repl. */
+/* What the program tells a person by itself: "switchyard: ..." on standard error, always one line,
+ * and without what a terminal would obey, whatever names, files and stores brought in.  Layer
+ * repl. */
 #ifndef SY_REPL_TELL_H
 #define SY_REPL_TELL_H
 

@@ -1,5 +1,5 @@
-/* See differ.h.  A configuration is {train={...}, model={family=, config={...}}, data={...}, ...}: three tables are
- * walked, each of their fields is an option; of a table as value the text is compared. */
+/* See differ.h.  A configuration is {train={...}, model={family=, config={...}}, data={...}, ...}:
+ * of these three tables each field is an option.  Values that are tables are compared as text. */
 #include "run/differ.h"
 
 #include "base/json.h"

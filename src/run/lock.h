@@ -19,11 +19,12 @@
 struct sy_dir;
 struct sy_lock;
 
-/* Owned; release it.  `in`: the folder of path (base/dir.h), or NULL.  STATE: "`what` is being written
- * by process 4711". */
+/* Owned; release it.  `in`: the folder of path (base/dir.h), or NULL.  STATE: "`what` is being
+ * written by process 4711". */
 struct sy_lock *sy_lock_take(const struct sy_dir *in, const char *path, const char *what,
                              struct sy_err *err);
-/* Whose lock it is, for people who look into the file: the run's id, behind what names the process. */
+/* Whose lock it is, for people who look into the file: the run's id, behind what names the
+ * process. */
 void sy_lock_sign(struct sy_lock *lock, const char *id);
 /* Is it still the file of that name?  Not when somebody deleted it: then another may be locked. */
 bool sy_lock_named(const struct sy_lock *lock, const struct sy_dir *in, const char *path);

@@ -1,5 +1,6 @@
-/* Numbers of names, 0, 1, 2 ... in the order of their coming: a hash table (open addressing, never more than
- * half full).  Layer run.  The names are borrowed and must stay.  Not thread-safe. */
+/* Numbers for names: 0, 1, 2 ... in the order in which they come.  A hash table (open addressing,
+ * never more than half full).  Layer run.  The names are borrowed and must stay.  Not
+ * thread-safe. */
 #ifndef SY_RUN_NAMES_H
 #define SY_RUN_NAMES_H
 

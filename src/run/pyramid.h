@@ -5,7 +5,7 @@
  *  1. Rows are numbered from 0; their steps ascend strictly.  Steps are kept as arithmetic
  *     progressions: a run that records every step takes one.
  *  2. A node over 2^k rows exists when all its rows do, and never changes; so cutting off the end
- * is only forgetting.
+ *     is only forgetting.
  *  3. The moving average is over all finite values, before any thinning, and debiased:
  *     m_t = b m_(t-1) + (1-b) x_t, w_t the same of ones, ema = m/w (Kingma & Ba 2015, section 3).
  *     Its state is kept every 2^SY_PYRAMID_BASE rows.

@@ -43,7 +43,8 @@ static const char *const migrations[] = {
     "data BLOB NOT NULL);",
     /* 1 -> 2: chunks may be packed (codec.h), which version 1 cannot read */
     "",
-    /* 2 -> 3: the configuration may have an id, which checkpoints are to bear: version 2 writes none */
+    /* 2 -> 3: the configuration may have an id, which checkpoints are to bear: version 2 writes
+     * none */
     "",
 };
 #define VERSION ((int)(sizeof migrations / sizeof *migrations))
@@ -345,9 +346,9 @@ static int note_wal(void *ctx, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
-/* A page of 8 KiB wastes least: the chunk of a scalar takes about 0.8 KiB, of 64 loads 10 to 20 KiB.
- * Where there can be no WAL (a file system without shared memory) SQLite keeps its rollback journal:
- * then a reader may hold up a flush, which is tried again. */
+/* A page of 8 KiB wastes least: the chunk of a scalar takes about 0.8 KiB, of 64 loads 10 to 20
+ * KiB.  Where there can be no WAL (a file system without shared memory) SQLite keeps its rollback
+ * journal: then a reader may hold up a flush, which is tried again. */
 static int prepare_writer(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
 {
     if (mode == SY__CREATE && exec(s->db, "PRAGMA page_size=8192;", s->where, err))
@@ -374,7 +375,8 @@ static int open_reader(struct sy_store *s, struct sy_err *err)
     return connect(s, SY__READ, true, err) || check_file(s, SY__READ, err) ? -1 : 0;
 }
 
-/* What cannot be opened for writing SQLite opens for reading, and would say so at each write to come. */
+/* What cannot be opened for writing SQLite opens for reading, and would say so at each write to
+ * come. */
 static int open_writer(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
 {
     if (connect(s, mode, false, err))

@@ -1,12 +1,12 @@
-/* run.sqlite-shm, the index of SQLite's log, is a file that is mapped: whoever cuts it makes our next access SIGBUS.
- * The handler here makes the file as long as it was, with zeros, and the access goes on; what it read is then not
- * to be believed, so:
+/* run.sqlite-shm, the index of SQLite's log, is a mapped file: when somebody cuts it, our next
+ * access raises SIGBUS.  The handler here makes the file as long as it was, with zeros, and the
+ * access goes on; what was read then cannot be believed, so:
  *
- *     count of such cuts --another than at the last look--> the transaction is rolled back, the index's header is
- *                                                           cleared, and SQLite makes the index anew from the log
+ *     more such cuts than at the last look --> the transaction is rolled back, the index's header
+ *                                              cleared, and SQLite makes the index anew
  *
  *  1. The log itself is untouched, so nothing that was committed is lost.
- *  2. Only mappings that SQLite made are minded; any other SIGBUS goes where it went before.
+ *  2. Only mappings that SQLite made are looked after; any other SIGBUS goes where it went before.
  *  3. The handler reads atomics, and calls ftruncate, mmap and sigaction. */
 #include "run/store_int.h"
 

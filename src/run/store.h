@@ -1,8 +1,9 @@
 /* The store of a run: runs/NAME/run.sqlite, all that a run says about itself but its tensors (those
  * are in checkpoints beside it).  Layer run: knows metrics, no trainer.
  *
- *  1. One writer, held by a lock file (run/lock.h) that the kernel releases when its owner dies; any
- *     number of readers, in this process and others, which never make the writer wait: WAL mode.
+ *  1. One writer, held by a lock file (run/lock.h) that the kernel releases when its owner dies;
+ *     any number of readers, in this process and others, which never make the writer wait: WAL
+ *     mode.
  *  2. Every write is a transaction: a process killed anywhere leaves the state after the last one.
  *     Metrics may lag by a second (they are computed again by a resume); the journal may not: an
  *     entry is on the disk, synced, before sy_store_add returns.
@@ -15,13 +16,15 @@
  *  5. Columns of a series on disk ascend strictly in step; steps up to the last stored one are
  *     ignored when they come again, as they do in a resume or a replay.
  *
- *     trainer --row--> sy_metrics (memory) <--new rows, once a second-- flusher thread --> run.sqlite
- *     anyone --entry, status--> queue ------------------------------------^
+ *     trainer --row--> sy_metrics (memory) <--new rows, once a second-- flusher's thread
+ *     anyone --entry, status--> queue ------------------------------------^  \--> run.sqlite
  *
- *  6. A run is made whole under another name (.NAME.new) and renamed: what a death leaves is no run.  It has
- *     an identity, `id` of its configuration: 128 random bits in store, lock and checkpoints (train/checkpoint.h).
- *  7. Its folder is held open.  A folder that got another name is written on there, and what was deleted is
- *     written anew, under an alarm; what took its name is not touched.  No link is followed (place.c).
+ *  6. A run is made whole under another name (.NAME.new) and renamed: what a death leaves is no
+ *     run.  It has an identity, `id` of its configuration: 128 random bits in store, lock and
+ *     checkpoints (train/checkpoint.h).
+ *  7. Its folder is held open.  A folder that got another name is written on there, and what was
+ *     deleted is written anew, under an alarm; what took its name is not touched.  No link is
+ *     followed (place.c).
  *
  * All functions are safe to call from any thread, but for open and close. */
 #ifndef SY_RUN_STORE_H
@@ -41,8 +44,8 @@ struct sy_store;
 
 /* Where runs are kept: SWITCHYARD_RUNS, or "runs".  Borrowed. */
 const char *sy_runs_dir(void);
-/* The folder and the name of the run of which `word` is the name, or the path of its directory.  Both are
- * borrowed: from room, word or sy_runs_dir. */
+/* The folder and the name of the run of which `word` is the name, or the path of its directory.
+ * Both are borrowed: from room, word or sy_runs_dir. */
 void sy_run_locate(const char *word, char room[4096], const char **folder, const char **name);
 /* May a run be called so?  1 to 64 bytes of UTF-8, no '/' or '\', no control characters, no '.' or
  * '-' in front.  err (or NULL) has the reason. */
@@ -62,12 +65,14 @@ struct sy_store_config {
 };
 /* A new run, opened for writing.  STATE when the name is taken; IO. */
 struct sy_store *sy_store_create(const struct sy_store_config *config, struct sy_err *err);
-/* The same in two: a directory and its lock, so that only one prepares the run's files in sy_store_path; then (name and
- * dir of the configuration are not read) the run itself, under its name: sy_store_path is another now.  Between them there
- * is no run, only close is allowed, and sy_store_id is one for the configuration. */
+/* The same in two: a directory and its lock, so that only one prepares the run's files in
+ * sy_store_path; then (name and dir of the configuration are not read) the run itself, under its
+ * name: sy_store_path is another now.  Between them there is no run, only close is allowed, and
+ * sy_store_id is one for the configuration. */
 struct sy_store *sy_store_claim(const char *dir, const char *name, struct sy_err *err);
 int sy_store_fill(struct sy_store *s, const struct sy_store_config *config, struct sy_err *err);
-/* Fill a claimed one with all that another has, whose folder was deleted: that one is of no use then. */
+/* Fill a claimed one with all that another has, whose folder was deleted: that one is of no use
+ * then. */
 int sy_store_inherit(struct sy_store *s, struct sy_store *from, struct sy_err *err);
 /* Delete the run that did not come to be, folder and all; close is still to be called. */
 int sy_store_remove(struct sy_store *s, struct sy_err *err);
@@ -95,8 +100,9 @@ struct sy_store_status {
 };
 
 /* From now on a thread of the store writes the rows that come to `metrics` (borrowed until
- * sy_store_detach or close) each second, with the status that `status` gives (or NULL; called on that
- * thread); while that is paused or ended, after sy_store_wake, an entry, or a minute.  Costs the trainer nothing but the lock of metrics, for a copy of 256 rows. */
+ * sy_store_detach or close) each second, with the status that `status` gives (or NULL; called on
+ * that thread); while that is paused or ended, after sy_store_wake, an entry, or a minute.  Costs
+ * the trainer nothing but the lock of metrics, for a copy of 256 rows. */
 int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
                     void (*status)(void *ctx, struct sy_store_status *out), void *ctx,
                     struct sy_err *err);
@@ -117,23 +123,24 @@ enum sy_store_table {
  * other tables, -1 when memory is out or the store is for reading. */
 int64_t sy_store_add(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
                      const char *text, const void *data, size_t n, struct sy_err *err);
-/* The same without waiting, for the trainer's thread: the store's thread writes it at once, synced if
- * it is of the journal. */
+/* The same without waiting, for the trainer's thread: the store's thread writes it at once, synced
+ * if it is of the journal. */
 int64_t sy_store_post(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
                       const char *text, const void *data, size_t n);
 int64_t sy_store_journal_last(struct sy_store *s); /* newest id; 0: none */
 
 /* Write everything now.  -1: the reason, which is the alarm's as well; nothing is lost. */
 int sy_store_flush(struct sy_store *s, struct sy_err *err);
-/* Rewind: rows of metrics (attached ones in memory, too) after `step` go; journal entries and samples
- * after it, and journal entries newer than id `journal_last` (INT64_MAX: by the step alone), are
- * marked as having left the timeline.  The trainer must be held.  -1 and an error when the disk
- * fails: it is then done at the next flush. */
+/* Rewind: rows of metrics (attached ones in memory, too) after `step` go; journal entries and
+ * samples after it, and journal entries newer than id `journal_last` (INT64_MAX: by the step
+ * alone), are marked as having left the timeline.  The trainer must be held.  -1 and an error when
+ * the disk fails: it is then done at the next flush. */
 int sy_store_truncate(struct sy_store *s, int64_t step, int64_t journal_last, struct sy_err *err);
 /* The same but for the journal, which stays: a resume comes to these steps again. */
 int sy_store_truncate_rows(struct sy_store *s, int64_t step, struct sy_err *err);
-/* What is wrong at present, and why: MOVED: the folder has another name, and is written there; WAITS: what
- * is to be written waits; TAKEN: another process writes the run, and this one never does again. */
+/* What is wrong at present, and why: MOVED: the folder has another name, and is written there;
+ * WAITS: what is to be written waits; TAKEN: another process writes the run, and this one never
+ * does again. */
 enum sy_store_alarm { SY_STORE_FINE, SY_STORE_MOVED, SY_STORE_WAITS, SY_STORE_TAKEN };
 enum sy_store_alarm sy_store_alarm(struct sy_store *s, char text[496]);
 
@@ -181,12 +188,12 @@ int sy_store_history(struct sy_store *s, const char *name, int column, int64_t f
                      struct sy_history *out, struct sy_err *err);
 void sy_history_free(struct sy_history *h);
 /* Rows with a step greater than `after`, oldest first, at most `most` of them, all columns, into
- * steps[most] and values[most * width]; returns how many, -1: NAME, FORMAT, IO.  `width` is what the
- * caller took memory for: SHAPE when the series has another. */
+ * steps[most] and values[most * width]; returns how many, -1: NAME, FORMAT, IO.  `width` is what
+ * the caller took memory for: SHAPE when the series has another. */
 int64_t sy_store_after(struct sy_store *s, const char *name, int width, int64_t after, int64_t most,
                        int64_t *steps, float *values, struct sy_err *err);
-/* The newest row with a step of at most `step` into values[width]: 1 and its step in *found; 0: there
- * is none; -1. */
+/* The newest row with a step of at most `step` into values[width]: 1 and its step in *found; 0:
+ * there is none; -1. */
 int sy_store_at(struct sy_store *s, const char *name, int width, int64_t step, int64_t *found,
                 float *values, struct sy_err *err);
 

@@ -174,8 +174,8 @@ static void node_free(struct sy_node *n)
     sy_free(n);
 }
 
-/* A chain of nodes can be very long (an eager loop with gradients), so it is freed by a list and not by recursion: a
- * dead node found while another is being freed waits in the list. */
+/* A chain of nodes can be very long (an eager loop with gradients), so it is freed by a list and
+ * not by recursion: a dead node found while another is being freed waits in the list. */
 struct dead_list {
     struct sy_node **nodes;
     int count, room;

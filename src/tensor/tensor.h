@@ -28,7 +28,8 @@ struct sy_storage {
 };
 
 /* Attributes of an operation: what is not a tensor.  Meaning is in ops.def ("dim:dim=-1 ..."):
- * integers, dims and booleans fill i[] in order, reals f[]; a list takes i[n] = count and the next 8. */
+ * integers, dims and booleans fill i[] in order, reals f[]; a list takes i[n] = count and the next
+ * 8. */
 struct sy_attrs {
     int64_t i[14];
     double f[4];

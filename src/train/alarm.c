@@ -1,11 +1,13 @@
-/* Alarms: what a run tells its people unasked.  The table is SY_ALARM_MAP (switchyard/train.h).  Layer train.
+/* Alarms: what a run tells its people unasked.  The table is SY_ALARM_MAP (switchyard/train.h).
+ * Layer train.
  *
  *     off --condition--> on, told once --condition again--> on --no condition for a while--> off
  *
- * An alarm that was told less than AGAIN steps ago comes on without a word; a checkpoint that fails is always told.
+ * An alarm that was told less than AGAIN steps ago comes on without a word; a checkpoint that fails
+ * is always told.
  *
- *  1. on_event is the one way out: who prints, stores or draws alarms listens there.  But for RECORD: the store has it,
- *     and src/bind/store.c tells it.
+ *  1. on_event is the one way out: who prints, stores or draws alarms listens there.  But for
+ *     RECORD: the store has it, and src/bind/store.c tells it.
  *  2. Alarms change nothing of the run, and are not part of its state. */
 #include "base/mem.h"
 #include "run/metrics.h"
@@ -246,8 +248,8 @@ static double limit_of(const struct sy__alarms *a, double nothing)
     return fmax(LOST_NATS, LOST * (nothing - a->best));
 }
 
-/* Smooth one more loss, an outlier as 4 limits: alone it then makes a fifth of one.  How far it is over its best, in
- * limits. */
+/* Smooth one more loss, an outlier as 4 limits: alone it then makes a fifth of one.  How far it is
+ * over its best, in limits. */
 static double follow_loss(struct sy__alarms *a, double loss, double nothing)
 {
     if (a->level_weight > 0)

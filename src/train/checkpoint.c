@@ -1,8 +1,9 @@
-/* Folders of checkpoints: the commit, which ones stay, finding and sharing them.  See checkpoint.h for the
- * layout and the rules; checkpoint_files.c has what is inside.
+/* Folders of checkpoints: the commit, which ones stay, finding and sharing them.  See checkpoint.h
+ * for the layout and the rules; checkpoint_files.c has what is inside.
  *
- * A folder of this step that is there already (a rewound run comes by again) is exchanged at once for
- * the new one; where the system cannot, the old one is step-N.old for a moment, and found as such. */
+ * A folder of this step that is there already (a rewound run comes by again) is exchanged at once
+ * for the new one; where the system cannot, the old one is step-N.old for a moment, and found as
+ * such. */
 #include "train/checkpoint_int.h"
 
 #include "base/clock.h"
@@ -91,8 +92,8 @@ static int scan(const struct sy_dir *dir, struct entry **list, int *n, struct sy
     return 0;
 }
 
-/* Delete a folder of ours and what is in it; nothing to be done about a failure.  What is no folder, a
- * link above all, is not ours. */
+/* Delete a folder of ours and what is in it; nothing to be done about a failure.  What is no
+ * folder, a link above all, is not ours. */
 static void remove_folder(const struct sy_dir *dir, const char *path)
 {
     DIR *d = sy_dir_list(dir, path);
@@ -196,7 +197,8 @@ static int give_name(const struct sy_dir *dir, const char *temp, int64_t step, c
     return sy_sys_sync_folder(dir, dir->path) ? sy__failed("sync", dir->path, err) : 0;
 }
 
-/* The new one is no good: the one before gets its name again.  False: it could not, and temp must stay. */
+/* The new one is no good: the one before gets its name again.  False: it could not, and temp must
+ * stay. */
 static bool take_back(const struct sy_dir *dir, const char *temp, int64_t step, const char *path,
                       enum before before)
 {
@@ -220,8 +222,8 @@ static bool keeps(const struct entry *e, int newer, int keep, int64_t keep_every
     return newer < keep || (keep_every > 0 && e->step % keep_every == 0);
 }
 
-/* Folders that do not verify at a glance, or are another run's, are neither counted nor touched: they may
- * be someone's hope. */
+/* Folders that do not verify at a glance, or are another run's, are neither counted nor touched:
+ * they may be someone's hope. */
 static void retire(const struct sy_dir *dir, const struct sy_image *image, int keep,
                    int64_t keep_every)
 {
@@ -246,8 +248,8 @@ static void retire(const struct sy_dir *dir, const struct sy_image *image, int k
     sy_free(list);
 }
 
-/* temp is complete: give it the name and verify it there.  temp is gone afterwards, and the name is that
- * of what had it before when this fails. */
+/* temp is complete: give it the name and verify it there.  temp is gone afterwards, and the name is
+ * that of what had it before when this fails. */
 static int put_in_place(const struct sy_dir *dir, const char *temp, int64_t step, const char *path,
                         struct sy_saved *out, struct sy_err *err)
 {

@@ -1,20 +1,22 @@
 /* Checkpoints: the state of a training run as a folder that is whole or not there.  Layer train.
  *
- *     DIR/step-000500/model.safetensors      parameters, by their names
- *                     optimizer.safetensors  NAME.m and NAME.v
- *                     state.safetensors      state.N (nn.state), input.NAME, eval.NAME, journal.N
- *                     state.json             step, hyper-parameters, journal, hashes of what it depends on
- *                     MANIFEST               the run's id; size and XXH64 of each file, and of itself
+ *     DIR/step-000500/
+ *         model.safetensors      parameters, by their names
+ *         optimizer.safetensors  NAME.m and NAME.v
+ *         state.safetensors      state.N (nn.state), input.NAME, eval.NAME, journal.N
+ *         state.json             step, hyper-parameters, journal, hashes of what it depends on
+ *         MANIFEST               the run's id; size and XXH64 of each file, and of itself
  *
  *  1. Commit: space is asked for; all files are written and synchronized in step-N.tmp, MANIFEST
  *     last; the folder, rename, the parent; all is read back and verified; only then older ones go.
  *     An error at any of these ends this checkpoint, and the older ones stay.
- *  2. A folder is a checkpoint when MANIFEST and every hash in it hold; its name is only where to look.
+ *  2. A folder is a checkpoint when MANIFEST and every hash in it hold; its name is only where to
+ *     look.
  *  3. A checkpoint lies between two optimizer steps: one that is asked for while a step of several
  *     micro-batches runs takes effect at its end.  The step number is all the state that randomness
  *     has, and the place (sy_place) all that the data order has.
- *  4. A checkpoint bears the id of its run (128 random bits; none in those of before).  One that bears
- *     another is not the run's: it is never replaced, deleted or taken for its own.
+ *  4. A checkpoint bears the id of its run (128 random bits; none in those of before).  One that
+ *     bears another is not the run's: it is never replaced, deleted or taken for its own.
  *  5. Who writes holds the folder open (base/dir.h): a folder that gets another name goes on being
  *     written, and one that took its name is not.  Links in it are not followed.
  *  6. Files are hostile: read by pread, every size checked against what is there and what the run
@@ -28,10 +30,11 @@
 #include "tensor/tensor.h"
 #include "train/spike.h"
 
-/* Read as well: 1, without the window of the spike rule; 2, without the number of the rules (switchyard/hyper.h), which
- * is 1 there, and without the place in the data. */
+/* Read as well: 1, without the window of the spike rule; 2, without the number of the rules
+ * (switchyard/hyper.h), which is 1 there, and without the place in the data. */
 #define SY_CHECKPOINT_FORMAT 3
-/* Raised whenever any kernel or sampler gives other bits than before: resumes across it are not exact. */
+/* Raised whenever any kernel or sampler gives other bits than before: resumes across it are not
+ * exact. */
 #define SY_EXACT_VERSION 1
 #define SY_PATH_MAX 1024
 
@@ -76,8 +79,8 @@ struct sy_image {
 };
 void sy_image_free(struct sy_image *image);
 
-/* Write, verify, make the name's; then delete older ones but the newest `keep` and those whose step is
- * a multiple of keep_every.  Any thread.  Fills *out.  Errors: IO, MEMORY. */
+/* Write, verify, make the name's; then delete older ones but the newest `keep` and those whose step
+ * is a multiple of keep_every.  Any thread.  Fills *out.  Errors: IO, MEMORY. */
 int sy_checkpoint_write(const struct sy_dir *dir, int keep, int64_t keep_every,
                         const struct sy_image *image, struct sy_saved *out, struct sy_err *err);
 /* The same into dir/sub (or dir, without), which is made. */

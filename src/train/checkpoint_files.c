@@ -2,7 +2,8 @@
  *
  * MANIFEST is one line of JSON, the last member of which is the hash of all that stands before it:
  *
- *     {"format":2,"step":500,"config":"HASH","id":"RUN","files":{"model.safetensors":{"bytes":N,"hash":"HASH"},...},"sum":"HASH"}
+ *     {"format":2,"step":500,"config":"HASH","id":"RUN",
+ *      "files":{"model.safetensors":{"bytes":N,"hash":"HASH"},...},"sum":"HASH"}
  */
 #include "train/checkpoint_int.h"
 

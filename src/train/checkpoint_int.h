@@ -13,11 +13,12 @@ extern const char *const sy__file_names[SY__FILES]; /* MANIFEST is one more */
 int sy__path_join(char out[SY_PATH_MAX], const char *dir, const char *name, struct sy_err *err);
 /* "cannot WHAT PATH: " and errno's text; -1. */
 int sy__failed(const char *what, const char *path, struct sy_err *err);
-/* All files of a checkpoint into the empty folder `dir`, which is in `in`; MANIFEST last; synchronized.
- * 0, or -1 and err. */
+/* All files of a checkpoint into the empty folder `dir`, which is in `in`; MANIFEST last;
+ * synchronized.  0, or -1 and err. */
 int sy__files_write(const struct sy_dir *in, const char *dir, const struct sy_image *image,
                     struct sy_err *err);
-/* Whether MANIFEST holds and, with contents, what it says of the files.  0, or -1 and err; out in both cases. */
+/* Whether MANIFEST holds and, with contents, what it says of the files.  0, or -1 and err; out in
+ * both cases. */
 int sy__files_look(const struct sy_dir *in, const char *path, bool contents, struct sy_saved *out,
                    struct sy_err *err);
 /* The MANIFEST of `from` for another run, into `dir` (in `in`). */

@@ -1,7 +1,9 @@
-/* The mailbox of a trainer: what others ask of it, and how it takes effect at a border.  Layer train.
+/* The mailbox of a trainer: what others ask of it, and how it takes effect at a border.  Layer
+ * train.
  *
- *  1. Others write wishes (wanted, inputs, pause_asked ...) under the lock; only the trainer's thread,
- *     at a border where nobody holds it, makes them so (sy__mail_apply) and writes them down.
+ *  1. Others write wishes (wanted, inputs, pause_asked ...) under the lock; only the trainer's
+ *     thread, at a border where nobody holds it, makes them so (sy__mail_apply) and writes them
+ *     down.
  *  2. What belongs to the plan takes effect when the plan comes (sy_trainer_replan). */
 #include "base/mem.h"
 #include "train/trainer_int.h"
@@ -310,7 +312,8 @@ void sy_trainer_release(struct sy_trainer *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-/* Something will still happen that a waiter for `step` waits for: a step, or a state that was asked for. */
+/* Something will still happen that a waiter for `step` waits for: a step, or a state that was asked
+ * for. */
 static bool will_go_on(const struct sy_trainer *t, int64_t step)
 {
     if (!t->alive || t->status.step >= step)

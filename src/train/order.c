@@ -1,13 +1,13 @@
 /* Where a run is in its data: the place of the next step, and of any other.  Layer train.
  *
- *  1. The place is how many windows were drawn (sy_place), so that a change of batch, accumulate or context
- *     between two steps sees no window twice and leaves none out.
- *  2. A step draws batch * accumulate windows whatever comes of it: those of one that is skipped or left out
- *     are gone, for they are what made it stand out.
- *  3. t->place is that of the next step.  It is a function of the journal, in which every change of a shape
- *     stands: of past steps it is derived from that again.
- *  4. Runs from before windows were counted (by_step) go on by their own rule, in which step N begins at
- *     window N * accumulate * batch of now. */
+ *  1. The place is how many windows were drawn (sy_place), so that a change of batch, accumulate or
+ *     context between two steps sees no window twice and leaves none out.
+ *  2. A step draws batch * accumulate windows whatever comes of it: those of a step that is skipped
+ *     or left out are gone, for they are what made it stand out.
+ *  3. t->place is that of the next step.  It is a function of the journal, which has every change
+ *     of a shape: the places of past steps are derived from it again.
+ *  4. Runs from before windows were counted (by_step) go on by their own rule: step N begins at
+ *     window N * accumulate * batch, by what accumulate and batch are now. */
 #include "train/trainer_int.h"
 
 #include <string.h>

@@ -47,8 +47,8 @@ struct sy_params *sy_params_new(struct sy_tensor *const *tensors, const char *co
                                 int nstates, struct sy_err *err);
 void sy_params_free(struct sy_params *ps);
 
-/* Global norm of scale * gradient over chunks that are not frozen; *bad: parameter whose gradient is
- * not finite, or -1. */
+/* Global norm of scale * gradient over chunks that are not frozen; *bad: parameter whose gradient
+ * is not finite, or -1. */
 double sy_params_grad_norm(struct sy_params *ps, double scale, int *bad);
 
 struct sy_update {

@@ -1,4 +1,5 @@
-/* Plans: the programs of one shape, their one arena, and the inputs that they share by name.  Layer train. */
+/* Plans: the programs of one shape, their one arena, and the inputs that they share by name.  Layer
+ * train. */
 #include "base/mem.h"
 #include "train/trainer_int.h"
 

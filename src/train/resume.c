@@ -1,7 +1,7 @@
 /* Loading a checkpoint into a trainer.
  *
- *     verify all files -> parse state.json -> compare with this trainer -> read everything into memory of
- *     its own -> change the trainer, which cannot fail
+ *     verify all files -> parse state.json -> compare with this trainer -> read everything into
+ *     memory of its own -> change the trainer, which cannot fail
  *
  * so that a damaged file, a full memory or a wrong run leaves the trainer as it was. */
 #include "base/hash.h"

@@ -3,14 +3,14 @@
  *
  *     border, due --memory for a second buffer?--yes--> writer thread: copy p, m, v --> write
  *                                              \--no--> write here, training waits, said so once
- *     border, landed --> join, report                    border, due while flying --> the next border
- *                                                        (a multiple of keep_every waits for it)
+ *     border, landed           --> join, report
+ *     border, due while flying --> the next border (a multiple of keep_every waits for it)
  *
- *  1. At most one writer.  Until its copy is made nobody writes p, m or v: the next step computes its
- *     gradients meanwhile, and waits before its update (sy__saver_copied), as does who parks.  After that
- *     the writer reads only the image, which shares nothing that a step writes.
- *  2. The second buffer stays until the trainer ends.  Its pages are touched in the background when the
- *     run gets its directory, so that the first copy takes no longer than others. */
+ *  1. At most one writer.  Until its copy is made nobody writes p, m or v: the next step computes
+ *     its gradients meanwhile, and waits before its update (sy__saver_copied), as does who parks.
+ *     After that the writer reads only the image, which shares nothing that a step writes.
+ *  2. The second buffer stays until the trainer ends.  Its pages are touched in the background when
+ *     the run gets its directory, so that the first copy takes no longer than others. */
 #include "base/clock.h"
 #include "base/machine.h"
 #include "base/mem.h"

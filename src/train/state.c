@@ -5,10 +5,11 @@
  *      "skipped": 0, "window": {"loss": [2.3, ...], "norm": [0.4, ...], "in_a_row": 0, "spikes": 0, "quiet_until": 64},
  *      "owes_eval": 1 (only where the evaluation of the step was given up),
  *      "frozen": [["layers.1.moe.experts.up", 3], ...],
- *      "journal": [{"step": 10, "kind": "set", "key": "lr", "value": 0.01, "expert": -1, "n": 0, "text": "lr = 0.01"}]}
+ *      "journal": [{"step": 10, "kind": "set", "key": "lr", "value": 0.01, "expert": -1, "n": 0,
+ *                   "text": "lr = 0.01"}]}
  *
- * Hashes are 16 hex digits, since not every JSON reader has 64-bit integers.  A number that is not finite
- * is null.  The values of a journal's inputs lie in state.safetensors. */
+ * Hashes are 16 hex digits, since not every JSON reader has 64-bit integers.  A number that is not
+ * finite is null.  The values of a journal's inputs lie in state.safetensors. */
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -360,7 +361,8 @@ static void read_entry(const struct sy_json *j, struct sy_journal_entry *e, int6
     e->n = integer(&r, "n", 0, INT32_MAX);
 }
 
-/* Room grows with what was read, not with what a list says of itself: an entry is larger than "0,". */
+/* Room grows with what was read, not with what a list says of itself: an entry is larger than
+ * "0,". */
 static void read_journal(const struct sy_json *list, struct sy_image *image, struct sy_err *err)
 {
     int room = 0;

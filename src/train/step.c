@@ -1,8 +1,9 @@
 /* One step of a training run: micro-batches -> norms and check -> AdamW -> state updates -> series.
  *
  *     left out by the journal? --yes--> it counts, nothing else
- *     a value not finite, or a spike? --yes--> skipped: it counts, the series have it, nothing is updated
- *                  |                      \--spikes, too many in a row--> learned from, the window begins anew
+ *     a value not finite, or a spike? --yes--> skipped: it counts, the series have it, no update
+ *                  |                      \--spikes, too many in a row--> learned from, the window
+ *                  |                                                      begins anew
  *                  \--not finite, max_skips in a row--> the run fails, or is to be rewound
  *
  *  1. Runs on the trainer's thread, between two borders; nothing of Lua runs, and nothing is allocated
@@ -119,8 +120,8 @@ static void add_observed(struct sy_trainer *t, const struct sy_program *p)
     }
 }
 
-/* What random operations are keyed by beside the seed: no two micro-batches of a run have the same, however
- * often accumulate is changed. */
+/* What random operations are keyed by beside the seed: no two micro-batches of a run have the same,
+ * however often accumulate is changed. */
 static uint64_t draws_of(int64_t step, int64_t micro) { return (uint64_t)micro << 40 | (uint64_t)step; }
 
 /* Forward and backward over all micro-batches; gradients are then sums over them.  0, -1 or SY__GIVEN_UP. */
@@ -170,7 +171,8 @@ static void measure_gradients(struct sy_trainer *t, struct doing *d)
 
 /* ---- the spike rule ---- */
 
-/* What is said of a step that stood out, without its number and its subject: an alarm's name says that. */
+/* What is said of a step that stood out, without its number and its subject: an alarm's name says
+ * that. */
 static void describe(const struct doing *d, const struct sy_spike *s, char *text, size_t n)
 {
     if (d->verdict == NOT_FINITE)
@@ -249,8 +251,8 @@ static int give_up(struct sy_trainer *t, const struct doing *d, const char *text
 
 /* ---- update ---- */
 
-/* Steps that were learned from, this one included: AdamW's moments have seen no others, so its bias correction is that
- * of so many. */
+/* Steps that were learned from, this one included: AdamW's moments have seen no others, so its bias
+ * correction is that of so many. */
 static int64_t updates_of(const struct sy_trainer *t, const struct doing *d)
 {
     return t->hyper.rules < 2 ? d->step : d->step - t->status.skipped;
@@ -295,7 +297,8 @@ static double tokens_of(const struct sy_trainer *t)
     return (double)(t->c.plan->batch * t->c.plan->context * t->c.plan->accumulate);
 }
 
-/* Nothing is faster than the peak.  Steps that beat it get rarer, so this costs nothing; without the lock. */
+/* Nothing is faster than the peak.  Steps that beat it get rarer, so this costs nothing; without
+ * the lock. */
 static void check_peak(struct sy_trainer *t, double seconds)
 {
     double rate = tokens_of(t) * t->c.flops_per_token / seconds;
@@ -303,7 +306,8 @@ static void check_peak(struct sy_trainer *t, double seconds)
         t->c.peak = fmax(sy_cpu_peak(t->c.bf16), rate);
 }
 
-/* A step in which the process was stopped (Ctrl-Z) tells nothing of the speed; a second one in a row does. */
+/* A step in which the process was stopped (Ctrl-Z) tells nothing of the speed; a second one in a
+ * row does. */
 static bool was_stopped(struct sy_trainer *t, double seconds)
 {
     double usual = t->smooth_weight > 0 ? t->smooth_seconds / t->smooth_weight : seconds;
@@ -414,7 +418,8 @@ static int accept(struct sy_trainer *t, struct doing *d)
     return 0;
 }
 
-/* So many spikes in a row are not the data's fault: the parameters have moved, and skipping leaves them. */
+/* So many spikes in a row are not the data's fault: the parameters have moved, and skipping leaves
+ * them. */
 static bool too_many_spikes(const struct sy_trainer *t, const struct doing *d)
 {
     return t->hyper.rules >= 2 && d->verdict != NOT_FINITE && t->window.spikes >= SY_SPIKES;

@@ -137,7 +137,8 @@ static void park(struct sy_trainer *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-/* Whoever got a hold meanwhile keeps it: what they were promised is that nothing moves until release. */
+/* Whoever got a hold meanwhile keeps it: what they were promised is that nothing moves until
+ * release. */
 static void unpark(struct sy_trainer *t)
 {
     pthread_mutex_lock(&t->lock);

@@ -1,5 +1,5 @@
-/* The trainer's inside, shared by trainer.c (border, thread), mail.c, step.c, eval.c, plan.c, order.c,
- * journal.c, snapshot.c and resume.c. */
+/* The trainer's inside, shared by trainer.c (border, thread), mail.c, step.c, eval.c, plan.c,
+ * order.c, journal.c, snapshot.c and resume.c. */
 #ifndef SY_TRAIN_TRAINER_INT_H
 #define SY_TRAIN_TRAINER_INT_H
 
@@ -20,8 +20,9 @@ struct sy__observed {
     bool load, rare;          /* rare: see sy__rare_step */
 };
 
-/* Series of E values that nobody follows from step to step (gate.L, dropped.L, grad_norm.experts.L) would
- * be most of a store: they get a row at the first step, at every 10th, and at those that stand out. */
+/* Series of E values that nobody follows from step to step (gate.L, dropped.L, grad_norm.experts.L)
+ * would be most of a store: they get a row at the first step, at every 10th, and at those that
+ * stand out. */
 static inline bool sy__rare_step(int64_t step, bool stands_out)
 {
     return stands_out || step == 1 || step % 10 == 0;
@@ -173,8 +174,8 @@ int sy__step_series(struct sy_trainer *t, struct sy_err *err);  /* make all seri
 int sy__step_observe(struct sy_trainer *t, struct sy_err *err); /* those of a new plan */
 void sy__put(struct sy_trainer *t, enum sy__series s, int64_t step, double v);
 
-/* order.c: where the run is in its data, t->sampler and t->place.  At its beginning; after a step; when the
- * plan was exchanged; when a checkpoint was loaded. */
+/* order.c: where the run is in its data, t->sampler and t->place.  At its beginning; after a step;
+ * when the plan was exchanged; when a checkpoint was loaded. */
 void sy__order_begin(struct sy_trainer *t);
 void sy__order_done(struct sy_trainer *t);
 void sy__order_plan(struct sy_trainer *t);
@@ -186,8 +187,8 @@ void sy__norms_free(struct sy_trainer *t);
 void sy__norms_take(struct sy_trainer *t, double scale); /* after sy_params_grad_norm */
 void sy__norms_put(struct sy_trainer *t, int64_t step, bool rare); /* into the series */
 
-/* alarm.c.  Tell an alarm unless its episode goes on; the text after "alarm: step N: NAME: ".  At a border, without
- * the lock. */
+/* alarm.c.  Tell an alarm unless its episode goes on; the text after "alarm: step N: NAME: ".  At a
+ * border, without the lock. */
 void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void sy__alarm_end(struct sy_trainer *t, enum sy_alarm id); /* its episode */
@@ -228,7 +229,8 @@ void sy__inputs_drop(struct sy_trainer *t); /* those not yet in effect */
 /* At the border: start a checkpoint when one is due, and report the one that has landed. */
 void sy__saver_border(struct sy_trainer *t);
 void sy__saver_init(struct sy_trainer *t);
-/* Wait until parameters and moments may be written: before an update, and before anyone is let to them. */
+/* Wait until parameters and moments may be written: before an update, and before anyone is let to
+ * them. */
 void sy__saver_copied(struct sy_trainer *t);
 /* Whether a run that ends here has something to save. */
 bool sy__saver_wants_last(const struct sy_trainer *t);
@@ -237,7 +239,8 @@ int sy__saver_save(struct sy_trainer *t, struct sy_err *err);
 void sy__saver_join(struct sy_trainer *t); /* wait for the one in flight, report it */
 void sy__saver_free(struct sy_trainer *t);
 float *sy__saver_buffer(struct sy_trainer *t); /* room for p, m and v; NULL: no memory */
-/* Whether an input of the model's program is saved with its state; bytes of a value in the block of an image. */
+/* Whether an input of the model's program is saved with its state; bytes of a value in the block of
+ * an image. */
 bool sy__is_value(const struct sy_tensor *x);
 size_t sy__value_room(const struct sy_tensor *x);
 uint64_t sy__image_bytes(const struct sy_image *image);

@@ -1,9 +1,10 @@
-/* What is known of a step that stood out: what each of its sequences (order.c) cost, and the states before
- * it.  Layer train.
+/* What is known of a step that stood out: what each of its sequences (order.c) cost, and the states
+ * before it.  Layer train.
  *
- *     Losses of single sequences are measured at once, while the parameters are still those of before the
- *     step: the evaluation's program runs with one sequence in all its rows.  That is a forward pass
- *     each, so it is done where a step stood out, and of many sequences only the worst is looked for. */
+ *     Losses of single sequences are measured at once, while the parameters are still those of
+ *     before the step: the evaluation's program runs with one sequence in all its rows.  That is a
+ *     forward pass each, so it is done where a step stood out, and of many sequences only the worst
+ *     is looked for. */
 #include "base/mem.h"
 #include "train/params.h"
 #include "train/trainer_int.h"

@@ -60,8 +60,8 @@ static bool is_ours(uint32_t c)
            c == 0x2026 || c == 0xFFFD;
 }
 
-/* What makes one picture of two or widens one, on some terminals: then columns are others than ours,
- * and what was deleted stays.  It takes no room and is never sent. */
+/* What makes one picture of two or widens one, on some terminals: then columns are others than
+ * ours, and what was deleted stays.  It takes no room and is never sent. */
 static bool is_joining(uint32_t c)
 {
     return c == 0x200D || c == 0xFE0E || c == 0xFE0F || (c >= 0x1F3FB && c <= 0x1F3FF);

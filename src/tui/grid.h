@@ -3,7 +3,7 @@
  *
  *  1. A cell has one character of width 1 or 2 and up to SY_MARKS combining marks.  The right half
  *     of a wide character is a cell with ch 0.  No half is ever left alone: what overwrites one
- * half makes the other a space.
+ *     half makes the other a space.
  *  2. Everything that is put passes a sanitizer: control characters, DEL, C1, bidi controls and
  *     invalid UTF-8 become U+FFFD ('?' in ASCII looks), so no cell can move a terminal's cursor.
  *  3. Drawing outside the grid does nothing. */

@@ -3,7 +3,7 @@
  *  1. With 256 colours a cell shows two rows (a half block); without, one.
  *  2. What colours say, characters say too: dead entries have a cross, overloaded ones a '!'.
  *  3. Where there are more entries than room, neighbours share a cell, which shows the largest (of
- * a change: the one that changed most; a dead one among them keeps its cross). */
+ *     a change: the one that changed most; a dead one among them keeps its cross). */
 #ifndef SY_TUI_HEATMAP_H
 #define SY_TUI_HEATMAP_H
 

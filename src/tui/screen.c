@@ -13,8 +13,9 @@
  *  4. What restore writes is put together while all is well, so that it only writes.
  *  5. Nothing is written beside curses before it has entered the alternate screen, which keeps the
  *     cursor for the return: setting the region moves it.
- *  6. The region that scrolls is the whole screen after every repaint and after we left: curses narrows and
- *     widens it as it scrolls, and a size that changes between leaves one of the old size behind. */
+ *  6. The region that scrolls is the whole screen after every repaint and after we left: curses
+ *     narrows and widens it as it scrolls, and a size that changes between leaves one of the old
+ *     size behind. */
 #include "tui/screen.h"
 #include "config.h"
 

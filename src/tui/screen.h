@@ -8,7 +8,7 @@
  *  1. One thread, but for sy_screen_restore.  Nothing is ever read here: keys are Readline's.
  *  2. Nothing else writes to the terminal while the screen is open and not suspended.
  *  3. Ctrl-Z and Ctrl-\ are the terminal's signals; Ctrl-C is a key like others (as a signal it
- * would overtake what was typed before it, or take it away). */
+ *     would overtake what was typed before it, or take it away). */
 #ifndef SY_TUI_SCREEN_H
 #define SY_TUI_SCREEN_H
 

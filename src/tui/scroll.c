@@ -1,5 +1,6 @@
-/* The scrollback's lines: what is written becomes lines of text and colours.  See scroll.h; scroll_view.c
- * shows them.  Bytes go through a small automaton, for they come in pieces cut anywhere:
+/* The scrollback's lines: what is written becomes lines of text and colours.  See scroll.h;
+ * scroll_view.c shows them.  Bytes go through a small automaton, for they come in pieces cut
+ * anywhere:
  *
  *     TEXT --ESC--> ESC --[--> CSI --final byte--> TEXT      only ... m (colours) has an effect
  *                   ESC --] P X ^ _--> STRING --BEL, ESC \--> TEXT

@@ -3,8 +3,8 @@
  *     bytes of any kind --write--> lines (sanitized UTF-8 with colours) --draw--> rows of a grid
  *
  *  1. Bytes are read as a terminal would, in pieces cut anywhere: newline, carriage return (the
- * line begins anew), backspace, tabs, colours (SGR).  Any other escape sequence is dropped; control
- *     characters, bidi controls and invalid UTF-8 become visible text (base/utf8.h).
+ *     line begins anew), backspace, tabs, colours (SGR).  Any other escape sequence is dropped;
+ *     control characters, bidi controls and invalid UTF-8 become visible text (base/utf8.h).
  *  2. Memory is bounded: SY_SCROLL_LINES lines of at most SY_SCROLL_LINE bytes, SY_SCROLL_BYTES in
  *     all; the oldest go.  When memory is out, text is lost, nothing else.
  *  3. At the end the view follows what comes; scrolled up it stays on its lines while others come.

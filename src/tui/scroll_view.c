@@ -1,5 +1,6 @@
-/* The scrollback as it is seen.  See scroll.h.  A view is the line and row at the bottom of the rectangle;
- * rows are found by laying lines out again, from there upwards: a screenful, whatever the number of lines. */
+/* The scrollback as it is seen.  See scroll.h.  A view is the line and row at the bottom of the
+ * rectangle; rows are found by laying lines out again, from there upwards: a screenful, whatever
+ * the number of lines. */
 #include "tui/scroll_int.h"
 
 #include "base/utf8.h"

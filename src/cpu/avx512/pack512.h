@@ -5,8 +5,8 @@
  *     CONVERT(v)            for KSTEP 1: what becomes of 16 loaded floats
  *     JOIN(even, odd)       for KSTEP 2: 16 lanes of pairs from the vectors of two stored k rows
  *     NARROW(low, high)     for KSTEP 2: 16 lanes of pairs from 32 neighbouring floats
- * Stored rows along k are copied a vector at a time, in groups of 8 steps so that reading goes along
- * the stored rows; stored rows along the lanes are transposed in registers, 16 x 16 lanes.
+ * Stored rows along k are copied a vector at a time, in groups of 8 steps so that reading goes
+ * along the stored rows; stored rows along the lanes are transposed in registers, 16 x 16 lanes.
  */
 #ifndef SY_CPU_PACK512_H
 #define SY_CPU_PACK512_H

@@ -12,7 +12,8 @@
  *   vf_sigmoid   3 ulp             gradual underflow for x < -87
  *   vf_erf       4 ulp             odd
  *   vf_phi       4 ulp for x > -1, then growing with x*x (exp(-x*x/2) of a rounded square)
- * All pass NaN on.  (Measured over all floats or a dense grid: tests/unit/test_kern.c.)
+ *
+ * All pass NaN on.  (Measured over all floats or a dense grid: tests/unit/test_kern_map.c.)
  */
 #ifndef SY_CPU_KERN_VEC_MATH_H
 #define SY_CPU_KERN_VEC_MATH_H

@@ -1,7 +1,7 @@
 /* Matrix product, reference set: the specification in plain C (see cpu/gemm_int.h).
  *
- * fmaf() is the fused multiply-add of the C library, in hardware where the CPU has it, so the bits are
- * those of the other sets.
+ * fmaf() is the fused multiply-add of the C library, in hardware where the CPU has it, so the bits
+ * are those of the other sets.
  */
 #include "cpu/gemm_int.h"
 
