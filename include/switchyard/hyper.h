@@ -23,20 +23,27 @@ enum sy_live {
     X(accumulate, true, 1, 1e6, 1, PLAN, "micro-batches of a step")                                \
     X(lr, false, 0, 1e6, 1e-3, NEXT, "learning rate at its highest")                               \
     X(min_lr, false, 0, 1e6, -1, NEXT, "learning rate at the end; default: a tenth of lr")         \
-    X(warmup, true, 0, 1e12, -1, NEXT, "steps of linear warm-up; default: a tenth of the steps at the start, at most 100") \
-    X(decay, false, 0, 1, 0.2, NEXT, "share of the steps in which wsd decays; 0: never")                     \
-    X(beta1, false, 0, 0.999999, 0.9, NEXT, "AdamW: decay of the first moment")                           \
-    X(beta2, false, 0, 0.9999999, 0.95, NEXT, "AdamW: decay of the second moment")                         \
-    X(eps, false, 1e-30, 1, 1e-8, NEXT, "AdamW: added to the denominator")                             \
-    X(weight_decay, false, 0, 1e3, 0.1, NEXT, "AdamW: decoupled decay of parameters with 2 dimensions or more") \
+    X(warmup, true, 0, 1e12, -1, NEXT,                                                             \
+      "steps of linear warm-up; default: a tenth of the steps at the start, at most 100")          \
+    X(decay, false, 0, 1, 0.2, NEXT, "share of the steps in which wsd decays; 0: never")           \
+    X(beta1, false, 0, 0.999999, 0.9, NEXT, "AdamW: decay of the first moment")                    \
+    X(beta2, false, 0, 0.9999999, 0.95, NEXT, "AdamW: decay of the second moment")                 \
+    X(eps, false, 1e-30, 1, 1e-8, NEXT, "AdamW: added to the denominator")                         \
+    X(weight_decay, false, 0, 1e3, 0.1, NEXT,                                                      \
+      "AdamW: decoupled decay of parameters with 2 dimensions or more")                            \
     X(clip, false, 0, 1e9, 1.0, NEXT, "largest global gradient norm; 0: no clipping")              \
     X(eval_every, true, 0, 1e12, 100, NEXT, "steps between evaluations; 0: never")                 \
-    X(eval_batches, true, 1, 1e9, 20, NEXT, "batches of an evaluation, of 16 windows each whatever batch is")                            \
+    X(eval_batches, true, 1, 1e9, 20, NEXT,                                                        \
+      "batches of an evaluation, of 16 windows each whatever batch is")                            \
     X(sample_every, true, 0, 1e12, 0, NEXT, "steps between samples; 0: never")                     \
-    X(checkpoint_every, true, 0, 1e12, 500, NEXT, "steps between checkpoints; 0: never but at the end")           \
-    X(skip_sigma, false, 0, 1e6, 30, NEXT, "a step whose loss is so many deviations, and a 20th of that in nats, over what is usual is skipped; 0: none but what is not finite") \
-    X(max_skips, true, 1, 1e6, 5, NEXT, "so many steps in a row that are not finite end the run")       \
-    X(auto_rewind, true, 0, 1, 0, NEXT, "instead of ending there: go back and leave out the data around it") \
+    X(checkpoint_every, true, 0, 1e12, 500, NEXT,                                                  \
+      "steps between checkpoints; 0: never but at the end")                                        \
+    X(skip_sigma, false, 0, 1e6, 30, NEXT,                                                         \
+      "a step whose loss is so many deviations, and a 20th of that in nats, over what is usual "   \
+      "is skipped; 0: none but what is not finite")                                                \
+    X(max_skips, true, 1, 1e6, 5, NEXT, "so many steps in a row that are not finite end the run")  \
+    X(auto_rewind, true, 0, 1, 0, NEXT,                                                            \
+      "instead of ending there: go back and leave out the data around it")                         \
     X(seed, true, 0, 9007199254740992.0, 1, NEVER, "of data order and random operations")
 
 enum sy_hyper_id {

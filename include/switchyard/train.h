@@ -205,11 +205,16 @@ int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, str
 /* X(ID, name, condition).  An alarm is told once an episode: again when its condition held no
  * longer meanwhile, and (but for DISK) 1,000 steps have gone since. */
 #define SY_ALARM_MAP(X)                                                                            \
-    X(LOSS, "loss spike", "the loss is skip_sigma (or 30) deviations, and a 20th of that in nats, over what is usual") \
-    X(NORM, "gradient spike", "the gradient norm is as many deviations over what is usual, and 1,000 times clip") \
-    X(RULE, "spike rule", "after 3 skipped spikes in a row the next is learned from, and what is usual is measured anew") \
+    X(LOSS, "loss spike",                                                                          \
+      "the loss is skip_sigma (or 30) deviations, and a 20th of that in nats, over what is usual") \
+    X(NORM, "gradient spike",                                                                      \
+      "the gradient norm is as many deviations over what is usual, and 1,000 times clip")          \
+    X(RULE, "spike rule",                                                                          \
+      "after 3 skipped spikes in a row the next is learned from, and what is usual is measured "   \
+      "anew")                                                                                      \
     X(NONFINITE, "not finite", "a loss or a gradient is NaN or infinite, and the step is skipped") \
-    X(DIVERGE, "divergence", "for 32 steps the smoothed loss is 1 nat and half of what was learned over its best") \
+    X(DIVERGE, "divergence",                                                                       \
+      "for 32 steps the smoothed loss is 1 nat and half of what was learned over its best")        \
     X(DEAD, "dead experts", "enabled experts get less than 1% of a fair share over 128 steps")     \
     X(COLLAPSE, "router collapse", "as many experts as a token uses get over 90% over 128 steps")  \
     X(DATA, "data exhausted", "by sampling epoch or sequential all text was seen four times")      \
@@ -294,7 +299,8 @@ int sy_trainer_set_dir(struct sy_trainer *t, const char *dir, int keep, int64_t 
 const char *sy_trainer_dir(const struct sy_trainer *t); /* or NULL */
 /* Text that goes into every checkpoint: what the host needs to make model, data and plan again; and
  * the run's id (32 hex digits, or ""), by which its checkpoints are known from others'. */
-int sy_trainer_set_config(struct sy_trainer *t, const char *text, const char *id, struct sy_err *err);
+int sy_trainer_set_config(struct sy_trainer *t, const char *text, const char *id,
+                          struct sy_err *err);
 /* Bytes that a checkpoint will take. */
 uint64_t sy_checkpoint_bytes(struct sy_trainer *t);
 /* Save between two steps and wait until it is verified.  path[n] gets the folder's name (NULL: not
@@ -336,6 +342,7 @@ int sy_checkpoint_share(const char *path, const char *dir, const char *sub, cons
 int sy_trainer_load(struct sy_trainer *t, const char *path, bool force, struct sy_err *err);
 /* What sy_params_hash would give if that were loaded (caller holds): of the tensors, whatever is
  * told of them. */
-int sy_trainer_stored_hash(struct sy_trainer *t, const char *path, uint64_t *hash, struct sy_err *err);
+int sy_trainer_stored_hash(struct sy_trainer *t, const char *path, uint64_t *hash,
+                           struct sy_err *err);
 
 #endif

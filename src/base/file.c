@@ -185,7 +185,8 @@ void sy_file_stale(const char *path, void (*drop)(const char *temporary, void *c
     sy_str_printf(&start, "%s.tmp-", name);
     DIR *d = folder.failed || start.failed ? NULL : opendir(folder.data);
     for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
-        pid_t owner = strncmp(e->d_name, start.data, start.len) ? 0 : owner_of(e->d_name + start.len);
+        pid_t owner =
+            strncmp(e->d_name, start.data, start.len) ? 0 : owner_of(e->d_name + start.len);
         if (!owner || owner == getpid() || !kill(owner, 0) || errno != ESRCH)
             continue;
         sy_str_clear(&whole);

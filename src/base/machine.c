@@ -108,7 +108,8 @@ size_t sy_machine_memory(void)
     if (known)
         return known;
     size_t all = pages(_SC_PHYS_PAGES);
-    size_t group = number_in(GROUPS, "memory.max"), own = number_in(own_group(folder, sizeof folder), "memory.max");
+    size_t group = number_in(GROUPS, "memory.max"),
+           own = number_in(own_group(folder, sizeof folder), "memory.max");
     all = all ? all : (size_t)4 << 30;
     all = group ? least(all, group) : all;
     all = own ? least(all, own) : all;

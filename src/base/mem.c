@@ -270,8 +270,8 @@ void *sy_scratch(enum sy_scratch slot, size_t bytes)
     SY_ASSERT((unsigned)slot < SY_SCRATCH_COUNT);
     if (bytes <= s->size[slot] && s->block[slot]) {
         /* This thread has more, of something it did alone: the others do not. */
-        if (bytes > atomic_load_explicit(&marks[slot], memory_order_relaxed) && bytes <= MARK_MOST &&
-            sy_pool_inside())
+        if (bytes > atomic_load_explicit(&marks[slot], memory_order_relaxed) &&
+            bytes <= MARK_MOST && sy_pool_inside())
             raise_mark(slot, bytes);
         return s->block[slot];
     }

@@ -96,10 +96,11 @@ bool sy_utf8_is_control(uint32_t c)
 bool sy_utf8_is_invisible(uint32_t c)
 {
     static const uint32_t ranges[][2] = {
-        {0xA0, 0xA0},     {0xAD, 0xAD},     {0x34F, 0x34F},     {0x61C, 0x61C},     {0x115F, 0x1160},
-        {0x1680, 0x1680}, {0x17B4, 0x17B5}, {0x180B, 0x180F},   {0x2000, 0x200F},   {0x2028, 0x202F},
-        {0x205F, 0x206F}, {0x3000, 0x3000}, {0x3164, 0x3164},   {0xFE00, 0xFE0F},   {0xFEFF, 0xFEFF},
-        {0xFFA0, 0xFFA0}, {0xFFF0, 0xFFFB}, {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF}};
+        {0xA0, 0xA0},     {0xAD, 0xAD},       {0x34F, 0x34F},     {0x61C, 0x61C},
+        {0x115F, 0x1160}, {0x1680, 0x1680},   {0x17B4, 0x17B5},   {0x180B, 0x180F},
+        {0x2000, 0x200F}, {0x2028, 0x202F},   {0x205F, 0x206F},   {0x3000, 0x3000},
+        {0x3164, 0x3164}, {0xFE00, 0xFE0F},   {0xFEFF, 0xFEFF},   {0xFFA0, 0xFFA0},
+        {0xFFF0, 0xFFFB}, {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF}};
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (c >= ranges[i][0] && c <= ranges[i][1])
             return true;
@@ -111,7 +112,8 @@ static void sanitize(struct sy_str *out, const char *s, size_t n, const char *ke
     for (size_t i = 0; i < n;) {
         uint32_t code;
         int length = sy_utf8_decode(s + i, n - i, &code);
-        bool keep = length && (!sy_utf8_is_control(code) || (code && code < 0x80 && strchr(kept, (int)code)));
+        bool keep = length &&
+                    (!sy_utf8_is_control(code) || (code && code < 0x80 && strchr(kept, (int)code)));
         if (keep)
             sy_str_add(out, s + i, (size_t)length);
         else if (length < 2)

@@ -219,7 +219,8 @@ static void read_entry(lua_State *L, int arg, struct sy_journal_entry *e)
     lua_getfield(L, arg, "expert");
     e->expert = luaL_optinteger(L, -1, 0);
     if (e->expert < 0 || e->expert > INT32_MAX)
-        lsy_error(L, "journal: expert must be from 1 to %d: it is %lld", INT32_MAX, (long long)e->expert);
+        lsy_error(L, "journal: expert must be from 1 to %d: it is %lld", INT32_MAX,
+                  (long long)e->expert);
     e->expert--;
     lua_getfield(L, arg, "values");
     if (!lua_isnil(L, -1)) {
@@ -361,8 +362,8 @@ static int l_share_checkpoint(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_saved s;
-    if (sy_checkpoint_share(luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_optstring(L, 3, NULL),
-                            luaL_optstring(L, 4, ""), &s, &err))
+    if (sy_checkpoint_share(luaL_checkstring(L, 1), luaL_checkstring(L, 2),
+                            luaL_optstring(L, 3, NULL), luaL_optstring(L, 4, ""), &s, &err))
         return lsy_fail_or_raise(L, &err);
     lua_pushstring(L, s.path);
     return 1;

@@ -289,7 +289,8 @@ static int check_output(lua_State *L, int cause)
     if (!ferror(lsy_progress_stream()))
         return 0;
     told_output = true;
-    return luaL_error(L, "print: standard output cannot be written: %s", strerror(cause ? cause : EIO));
+    return luaL_error(L, "print: standard output cannot be written: %s",
+                      strerror(cause ? cause : EIO));
 }
 
 /* print as Lua has it, but a closed pipe (| head) ends the chunk, silently. */

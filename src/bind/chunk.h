@@ -26,7 +26,8 @@ enum sy_chunk_result sy_chunk_file(struct lua_State *L, const char *path, char *
 /* The same as a job (job.h), which begins when the Lua thread does: `-i FILE`. */
 enum sy_chunk_result sy_chunk_job(struct lua_State *L, const char *path, char *const *argv, int n);
 /* Run text under a name ("=(command line)"). */
-enum sy_chunk_result sy_chunk_text(struct lua_State *L, const char *text, size_t n, const char *name);
+enum sy_chunk_result sy_chunk_text(struct lua_State *L, const char *text, size_t n,
+                                   const char *name);
 /* require a module and make it a global of its name. */
 enum sy_chunk_result sy_chunk_require(struct lua_State *L, const char *module);
 /* Global `arg`: arg[0] = script, arg[1..] its arguments, arg[-1].. the program's. */

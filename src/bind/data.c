@@ -26,8 +26,8 @@ static struct lsy_data *check_data(lua_State *L, int arg)
 {
     struct lsy_data *d = luaL_testudata(L, arg, META);
     if (!d || !d->corpus)
-        lsy_error(L, "data: a data set is wanted here (see ?data): it is a %s%s", luaL_typename(L, arg),
-                  lua_isnil(L, arg) ? lsy_last_failure() : "");
+        lsy_error(L, "data: a data set is wanted here (see ?data): it is a %s%s",
+                  luaL_typename(L, arg), lua_isnil(L, arg) ? lsy_last_failure() : "");
     return d;
 }
 
@@ -81,9 +81,11 @@ static int sample(lua_State *L)
     int64_t first, all;
     struct lsy_data *d = check_data(L, 1);
     bounds(d, &first, &all);
-    int64_t n = lua_isnoneornil(L, 2) ? (all < 200 ? all : 200) : lsy_check_int(L, 2, "sample", "n", 1, all);
+    int64_t n = lua_isnoneornil(L, 2) ? (all < 200 ? all : 200)
+                                      : lsy_check_int(L, 2, "sample", "n", 1, all);
     LSY_OPTIONS(L, 3, "sample", rows, &o);
-    struct sy_rng r = {o.seed >= 0 ? (uint64_t)o.seed : 0, SY_RNG_USER + 256, o.seed >= 0 ? 0 : ++draws};
+    struct sy_rng r = {o.seed >= 0 ? (uint64_t)o.seed : 0, SY_RNG_USER + 256,
+                       o.seed >= 0 ? 0 : ++draws};
     if (all > n)
         first += (int64_t)sy_rng_below(&r, 0, (uint64_t)(all - n + 1));
     int32_t *ids = lua_newuserdatauv(L, (size_t)(n ? n : 1) * sizeof *ids, 0);
@@ -115,7 +117,8 @@ static int read_ids(lua_State *L)
     struct lsy_data *d = check_data(L, 1);
     bounds(d, &begin, &all);
     int64_t first = lua_isnoneornil(L, 2) ? 1 : lsy_check_int(L, 2, "ids", "first", 1, all);
-    int64_t n = lua_isnoneornil(L, 3) ? all - first + 1 : lsy_check_int(L, 3, "ids", "n", 0, all - first + 1);
+    int64_t n = lua_isnoneornil(L, 3) ? all - first + 1
+                                      : lsy_check_int(L, 3, "ids", "n", 0, all - first + 1);
     struct sy_tensor **slot = lsy_new_tensor(L);
     if (!(*slot = sy_tensor_empty(SY_I32, 1, &n, &err)) ||
         sy_corpus_read(d->corpus, begin + first - 1, n, sy_tensor_data(*slot), &err))
@@ -126,7 +129,8 @@ static int read_ids(lua_State *L)
 static int entropy_of(lua_State *L)
 {
     struct lsy_data *d = check_data(L, 1);
-    int domain = (int)lsy_check_int(L, 2, "domain_entropy", "domain", 1, sy_corpus_domains(d->corpus));
+    int domain =
+        (int)lsy_check_int(L, 2, "domain_entropy", "domain", 1, sy_corpus_domains(d->corpus));
     lua_pushnumber(L, sy_corpus_entropy(d->corpus, domain - 1));
     return 1;
 }
@@ -182,9 +186,10 @@ static int push_number_field(lua_State *L, const struct lsy_data *d, const char 
 
 static int field(lua_State *L)
 {
-    static const char *const fields[] = {"tokens", "vocab", "documents", "domains", "entropy", "val",
-                                         "train", "tokenizer", "hash", "reading", "sample", "ids",
-                                         "document", "domain_entropy", NULL};
+    static const char *const fields[] = {
+        "tokens", "vocab", "documents", "domains",        "entropy",
+        "val",    "train", "tokenizer", "hash",           "reading",
+        "sample", "ids",   "document",  "domain_entropy", NULL};
     char hex[17];
     struct lsy_data *d = check_data(L, 1);
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";

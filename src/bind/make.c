@@ -44,8 +44,8 @@ int lsy_room(size_t bytes, const char *what, struct sy_err *err)
         return 0;
     sy_human_bytes((double)bytes, want);
     sy_human_bytes((double)room, have);
-    return sy_err_set(err, SY_E_MEMORY, "%s: out of memory: %zu bytes (%s) wanted, %s are free", what,
-                      bytes, want, have);
+    return sy_err_set(err, SY_E_MEMORY, "%s: out of memory: %zu bytes (%s) wanted, %s are free",
+                      what, bytes, want, have);
 }
 
 /* A zeroed tensor on the stack. */
@@ -59,7 +59,8 @@ static struct sy_tensor *make(lua_State *L, const char *what, int dtype, int ndi
         if (shape[i] < 0)
             lsy_error(L, "%s: size of dimension %d must not be negative: it is %lld", what, i + 1,
                       (long long)shape[i]);
-    if (sy_shape_bytes((enum sy_dtype)dtype, ndim, shape, &bytes, &err) || lsy_room(bytes, what, &err) ||
+    if (sy_shape_bytes((enum sy_dtype)dtype, ndim, shape, &bytes, &err) ||
+        lsy_room(bytes, what, &err) ||
         !(*slot = sy_tensor_zeros((enum sy_dtype)dtype, ndim, shape, &err))) {
         lua_gc(L, LUA_GCCOLLECT);
         lsy_raise(L, &err);
@@ -320,8 +321,9 @@ static int make_randint(lua_State *L)
     struct sy_rng r = rng_of(&d.o);
     int64_t n = sy_tensor_count(t);
     for (int64_t i = 0; i < n; i++)
-        sy_tensor_set(t, i, (double)(d.low + (int64_t)sy_rng_below(&r, (uint64_t)i,
-                                                                   (uint64_t)(d.high - d.low) + 1)));
+        sy_tensor_set(t, i,
+                      (double)(d.low + (int64_t)sy_rng_below(&r, (uint64_t)i,
+                                                             (uint64_t)(d.high - d.low) + 1)));
     return 1;
 }
 
@@ -355,14 +357,15 @@ static void measure(lua_State *L, int arg, struct nest *n)
     lua_pop(L, 1);
 }
 
-static int64_t store(lua_State *L, int idx, struct nest *n, int dim, struct sy_tensor *t, int64_t at)
+static int64_t store(lua_State *L, int idx, struct nest *n, int dim, struct sy_tensor *t,
+                     int64_t at)
 {
     if (dim == n->ndim) {
         if (lua_isboolean(L, idx) || lua_type(L, idx) == LUA_TNUMBER)
             lsy_put(L, n->what, t, at, idx);
         else
-            lsy_error(L, "%s: element %lld must be a number: it is a %s", n->what, (long long)at + 1,
-                      luaL_typename(L, idx));
+            lsy_error(L, "%s: element %lld must be a number: it is a %s", n->what,
+                      (long long)at + 1, luaL_typename(L, idx));
         return at + 1;
     }
     if (!lua_istable(L, idx) || lsy_list_length(L, idx, n->what) != n->shape[dim])

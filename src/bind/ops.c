@@ -67,7 +67,8 @@ static int attr_error(lua_State *L, const struct row *r, const struct sy_attr_sp
 }
 
 /* Dimensions from 1 or from the end, as the engine's from 0 or from the end. */
-static int64_t dim_value(lua_State *L, const struct row *r, const struct sy_attr_spec *spec, int arg)
+static int64_t dim_value(lua_State *L, const struct row *r, const struct sy_attr_spec *spec,
+                         int arg)
 {
     int ok;
     int64_t d = lua_type(L, arg) == LUA_TNUMBER ? lua_tointegerx(L, arg, &ok) : (ok = 0);
@@ -79,7 +80,8 @@ static int64_t dim_value(lua_State *L, const struct row *r, const struct sy_attr
     return d > 0 ? d - 1 : d;
 }
 
-static int64_t int_value(lua_State *L, const struct row *r, const struct sy_attr_spec *spec, int arg)
+static int64_t int_value(lua_State *L, const struct row *r, const struct sy_attr_spec *spec,
+                         int arg)
 {
     int ok = 0;
     int64_t v = 0;

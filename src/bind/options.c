@@ -93,10 +93,13 @@ static const char *show(lua_State *L, int idx, char out[64])
         lua_pop(L, 1);
         break;
     case LUA_TSTRING: snprintf(out, 64, "it is '%.40s'", lua_tostring(L, idx)); break;
-    case LUA_TBOOLEAN: snprintf(out, 64, "it is %s", lua_toboolean(L, idx) ? "true" : "false"); break;
+    case LUA_TBOOLEAN:
+        snprintf(out, 64, "it is %s", lua_toboolean(L, idx) ? "true" : "false");
+        break;
     case LUA_TNIL:
     case LUA_TNONE: snprintf(out, 64, "it is missing"); break;
-    default: snprintf(out, 64, "it is a %s", lsy_test_tensor(L, idx) ? "tensor" : luaL_typename(L, idx));
+    default:
+        snprintf(out, 64, "it is a %s", lsy_test_tensor(L, idx) ? "tensor" : luaL_typename(L, idx));
     }
     return out;
 }

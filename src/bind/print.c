@@ -339,7 +339,8 @@ static bool user_asks(lua_State *L)
 /* __index of a shape: places from -1 count from the end, others that it has not are refused. */
 static int shape_index(lua_State *L)
 {
-    lua_Integer n = (lua_Integer)lua_rawlen(L, 1), i = lua_isinteger(L, 2) ? lua_tointeger(L, 2) : 0;
+    lua_Integer n = (lua_Integer)lua_rawlen(L, 1),
+                i = lua_isinteger(L, 2) ? lua_tointeger(L, 2) : 0;
     if (i < 0 && i >= -n) {
         lua_rawgeti(L, 1, n + 1 + i);
         return 1;

@@ -98,8 +98,8 @@ static void save(struct run *r, double end)
         say("[%s] step %lld could not be saved\n", name, (long long)s.step);
         return;
     }
-    snprintf(text, sizeof text, "saved while signal %d (%s) ended the program", atomic_load(&number),
-             strsignal(atomic_load(&number)));
+    snprintf(text, sizeof text, "saved while signal %d (%s) ended the program",
+             atomic_load(&number), strsignal(atomic_load(&number)));
     pthread_mutex_lock(&r->lock);
     struct sy_store *store = r->store;
     pthread_mutex_unlock(&r->lock); /* the trainer takes it with its own lock, which a flush takes */
@@ -107,7 +107,8 @@ static void save(struct run *r, double end)
         sy_store_post(store, SY_STORE_EVENTS, s.step, "note", text, NULL, 0);
         sy_store_flush(store, &err);
     }
-    say("[%s] saved at step %lld; switchyard resume %s goes on\n", name, (long long)saved.step, name);
+    say("[%s] saved at step %lld; switchyard resume %s goes on\n", name, (long long)saved.step,
+        name);
 }
 
 static void save_all(void)
@@ -184,6 +185,7 @@ void sy_rescue(int signal_number)
         sem_post(&asked);
     }
     /* What the thread itself waits for has limits; this is for one that meets a lock of ours. */
-    for (double waited = 0; !atomic_load(&finished) && waited < limit + 2 * LIMIT_LOCK; waited += 0.01)
+    for (double waited = 0; !atomic_load(&finished) && waited < limit + 2 * LIMIT_LOCK;
+         waited += 0.01)
         nanosleep(&slice, NULL);
 }

@@ -76,7 +76,8 @@ static void read_hyper(lua_State *L, int arg, struct sy_hyper *h)
  * is freed again */
 static int l_check_alive(lua_State *L)
 {
-    return lsy_state(L)->closing ? lsy_error(L, "%s: the program is ending", luaL_checkstring(L, 1)) : 0;
+    return lsy_state(L)->closing ? lsy_error(L, "%s: the program is ending", luaL_checkstring(L, 1))
+                                 : 0;
 }
 
 /* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function) -> run,
@@ -264,8 +265,8 @@ static int run_set(lua_State *L)
     int id = sy_hyper_find(name);
     bool flag = id >= 0 && sy_hyper_is_flag((enum sy_hyper_id)id);
     if (id < 0 || !(flag ? lua_isboolean(L, 3) : lua_isnumber(L, 3)))
-        return lsy_error(L, "train: %s must be %s, got %s", name, flag ? "true or false" : "a number",
-                         luaL_typename(L, 3));
+        return lsy_error(L, "train: %s must be %s, got %s", name,
+                         flag ? "true or false" : "a number", luaL_typename(L, 3));
     double value = flag ? lua_toboolean(L, 3) : lua_tonumber(L, 3);
     if (sy_trainer_set(t, (enum sy_hyper_id)id, value, &err))
         return lsy_raise(L, &err);
@@ -318,7 +319,8 @@ static const char *wait_text(struct sy_trainer *t, int64_t step, char text[112])
 {
     struct sy_status s;
     sy_trainer_status(t, &s);
-    snprintf(text, 112, "r:wait(), run '%s' to step %lld", sy_trainer_name(t), (long long)(step < s.steps ? step : s.steps));
+    snprintf(text, 112, "r:wait(), run '%s' to step %lld", sy_trainer_name(t),
+             (long long)(step < s.steps ? step : s.steps));
     return text;
 }
 
@@ -333,7 +335,8 @@ static int wait_k(lua_State *L, int status, lua_KContext ctx)
         if (lsy_interrupt_wanted())
             return lsy_raise_interrupted(L);
         if (lsy_may_yield(L))
-            return lsy_yield(L, wait_text(check_run(L)->trainer, step, what), HUGE_VAL, ctx, wait_k);
+            return lsy_yield(L, wait_text(check_run(L)->trainer, step, what), HUGE_VAL, ctx,
+                             wait_k);
         if (!sy_trainer_wait(check_run(L)->trainer, step, 0.005) && sy_host_wait(L, 0.015) < 0)
             return lsy_raise_interrupted(L);
     }
@@ -551,11 +554,12 @@ static int run_series(lua_State *L)
 
 /* Rows of step and columns first..first+columns-1, at most `most`, from wherever they are; how
  * many. */
-static int64_t read_history(struct sy_metrics *m, int s, int first, int columns, int64_t most, int64_t *steps,
-                            float *values, double *out)
+static int64_t read_history(struct sy_metrics *m, int s, int first, int columns, int64_t most,
+                            int64_t *steps, float *values, double *out)
 {
     int64_t n = 0, got, width = sy_metrics_width(m, s), after = -1;
-    while (n < most && (got = sy_metrics_rows_after(m, s, after, HISTORY_ROWS, steps, values)) > 0) {
+    while (n < most &&
+           (got = sy_metrics_rows_after(m, s, after, HISTORY_ROWS, steps, values)) > 0) {
         got = got < most - n ? got : most - n;
         for (int64_t i = 0; i < got; i++, n++) {
             double *row = out + n * (1 + columns);
@@ -581,7 +585,8 @@ static int run_history(lua_State *L)
     int columns = lua_isnoneornil(L, 3) ? sy_metrics_width(m, s) : 1;
     int64_t shape[2] = {sy_metrics_rows(m, s), 1 + columns}; /* as many at most */
     int64_t *steps = lua_newuserdatauv(L, HISTORY_ROWS * sizeof *steps, 0);
-    float *values = lua_newuserdatauv(L, HISTORY_ROWS * (size_t)sy_metrics_width(m, s) * sizeof *values, 0);
+    float *values =
+        lua_newuserdatauv(L, HISTORY_ROWS * (size_t)sy_metrics_width(m, s) * sizeof *values, 0);
     struct sy_tensor **all = lsy_new_tensor(L);
     if (!(*all = sy_tensor_zeros(SY_F64, 2, shape, &err)))
         return lsy_raise(L, &err);
@@ -673,7 +678,8 @@ static const luaL_Reg run_methods[] = {
     {"rules", run_rules},
     {"series", run_series},   {"history", run_history},     {"last", run_last},
     {"profile", run_profile}, {"clear_moments", run_clear_moments}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"trainer", l_trainer}, {"check_alive", l_check_alive}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"trainer", l_trainer}, {"check_alive", l_check_alive}, {NULL, NULL}};
 
 void lsy_open_run(lua_State *L)
 {

@@ -101,7 +101,8 @@ static void tell_alarm(struct box *b)
     enum sy_store_alarm alarm = sy_store_alarm(b->store, text);
     if (alarm) {
         sy_trainer_status(b->trainer, &s);
-        snprintf(line, sizeof line, "alarm: step %lld: record: %.480s; the run goes on%s", (long long)s.step, text,
+        snprintf(line, sizeof line, "alarm: step %lld: record: %.480s; the run goes on%s",
+                 (long long)s.step, text,
                  alarm == SY_STORE_WAITS   ? ", what is to be written waits"
                  : alarm == SY_STORE_TAKEN ? ", nothing of it is written any more"
                                            : "");
@@ -293,7 +294,8 @@ static int l_name_ok(lua_State *L)
     size_t n;
     const char *name = luaL_checklstring(L, 1, &n);
     bool fresh = lua_toboolean(L, 2);
-    bool ok = strlen(name) == n && (fresh ? sy_store_name_new(name, &err) : sy_store_name_ok(name, &err));
+    bool ok =
+        strlen(name) == n && (fresh ? sy_store_name_new(name, &err) : sy_store_name_ok(name, &err));
     lua_pushboolean(L, ok);
     lua_pushstring(L, err.code ? err.msg
                       : ok     ? NULL

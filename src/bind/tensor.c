@@ -380,7 +380,8 @@ static int tensor_hash(lua_State *L)
 
 static int tensor_equal(lua_State *L)
 {
-    struct sy_tensor *a = lsy_check_data(L, 1, "equal", "a"), *b = lsy_check_data(L, 2, "equal", "b");
+    struct sy_tensor *a = lsy_check_data(L, 1, "equal", "a"),
+                     *b = lsy_check_data(L, 2, "equal", "b");
     bool same = sy_tensor_same_shape(a, b), whole = a->dtype == SY_I64 && b->dtype == SY_I64;
     int64_t n = same ? sy_tensor_count(a) : 0;
     for (int64_t i = 0; same && i < n; i++)

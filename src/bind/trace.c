@@ -71,7 +71,8 @@ static int graph_input(lua_State *L)
         return lsy_error(L, "input: unknown dtype '%s'", lua_tostring(L, 3));
     lua_Integer ndim = luaL_len(L, 4);
     if (ndim < 0 || ndim > SY_MAX_DIMS)
-        return lsy_error(L, "input: %d dimensions: at most %d are possible", (int)ndim, SY_MAX_DIMS);
+        return lsy_error(L, "input: %d dimensions: at most %d are possible", (int)ndim,
+                         SY_MAX_DIMS);
     for (int i = 0; i < (int)ndim; i++) {
         lua_geti(L, 4, i + 1);
         shape[i] = luaL_checkinteger(L, -1);

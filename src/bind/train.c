@@ -53,7 +53,8 @@ static int l_params(lua_State *L)
         lua_pop(L, 2);
     }
     void **slot = lsy_new_handle(L, META_PARAMS);
-    if (lsy_room(sy_params_bytes(tensors, n), "train: parameters, gradients and AdamW state", &err) ||
+    if (lsy_room(sy_params_bytes(tensors, n), "train: parameters, gradients and AdamW state",
+                 &err) ||
         !(*slot = sy_params_new(tensors, names, experts, n, states, nstates, &err)))
         return lsy_raise(L, &err);
     return 1;

@@ -136,8 +136,8 @@ enum sy_chunk_result sy_chunk_job(lua_State *L, const char *path, char *const *a
 static enum sy_chunk_result became_job(struct lsy_job *j)
 {
     lsy_job_enlist(j, job_ended);
-    printf("[job %d] %s: %s (Ctrl-C twice or :kill %d ends it)\n", j->number, lsy_job_state(j), j->what,
-           j->number);
+    printf("[job %d] %s: %s (Ctrl-C twice or :kill %d ends it)\n", j->number, lsy_job_state(j),
+           j->what, j->number);
     fflush(stdout);
     return SY_CHUNK_JOB;
 }

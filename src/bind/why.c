@@ -32,7 +32,8 @@
 static void set_document(lua_State *L, const struct sy_corpus *c, int64_t start, int64_t context)
 {
     struct sy_document d;
-    int64_t first = sy_corpus_document_at(c, start), last = sy_corpus_document_at(c, start + context - 1);
+    int64_t first = sy_corpus_document_at(c, start),
+            last = sy_corpus_document_at(c, start + context - 1);
     if (first < 0 || sy_corpus_document(c, first, &d, NULL))
         return;
     lsy_set_integer(L, "document", first + 1);
@@ -74,7 +75,8 @@ static int run_windows(lua_State *L)
 }
 
 /* Rows of the steps from + 1 to `upto` on top of the stack as a list; how many. */
-static int64_t push_rows(lua_State *L, struct sy_metrics *m, int s, int64_t from, int64_t upto, float *values)
+static int64_t push_rows(lua_State *L, struct sy_metrics *m, int s, int64_t from, int64_t upto,
+                         float *values)
 {
     int64_t steps[UNTIL_ROWS], got, n = 0;
     int width = sy_metrics_width(m, s);
@@ -102,11 +104,13 @@ static int run_until(lua_State *L)
 {
     struct sy_metrics *m = sy_trainer_metrics(lsy_check_trainer(L, 1));
     int s = sy_metrics_find(m, luaL_checkstring(L, 2));
-    int64_t upto = luaL_checkinteger(L, 3), n = lsy_check_int(L, 4, "why", "number of rows", 1, 1 << 20);
+    int64_t upto = luaL_checkinteger(L, 3),
+            n = lsy_check_int(L, 4, "why", "number of rows", 1, 1 << 20);
     if (s < 0)
         return 0;
     upto = upto < (int64_t)1 << 52 ? upto : (int64_t)1 << 52;
-    float *values = lua_newuserdatauv(L, UNTIL_ROWS * (size_t)sy_metrics_width(m, s) * sizeof *values, 0);
+    float *values =
+        lua_newuserdatauv(L, UNTIL_ROWS * (size_t)sy_metrics_width(m, s) * sizeof *values, 0);
     int64_t got = 0, span = n;
     for (;; span *= 4) {
         got = push_rows(L, m, s, upto > span ? upto - span : -1, upto, values);
@@ -127,7 +131,8 @@ static int run_row_ids(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     const struct sy_corpus *c = sy_trainer_corpus(lsy_check_trainer(L, 1));
-    int64_t start = luaL_checkinteger(L, 2), n = lsy_check_int(L, 3, "why", "number of tokens", 1, 65536);
+    int64_t start = luaL_checkinteger(L, 2),
+            n = lsy_check_int(L, 3, "why", "number of tokens", 1, 65536);
     int32_t *ids = lua_newuserdatauv(L, (size_t)n * sizeof *ids, 0);
     if (sy_corpus_read(c, start, n, ids, &err))
         return lsy_raise(L, &err);

@@ -72,7 +72,9 @@ static int add_live(void)
             status = add(runs.list[i].name);
     sy_runs_free(&runs);
     if (!status && !w.n) {
-        sy_err_set(&err, SY_E_NOTFOUND, access(sy_runs_dir(), F_OK) ? "watch: no runs: there is no folder %s" : "watch: no runs in %s",
+        sy_err_set(&err, SY_E_NOTFOUND,
+                   access(sy_runs_dir(), F_OK) ? "watch: no runs: there is no folder %s"
+                                               : "watch: no runs in %s",
                    sy_runs_dir());
         status = fail(&err);
     }
@@ -212,7 +214,8 @@ static void print_json(const struct sy_source_status *s)
     print_field("lr", s->lr);
     print_field("tok_s", s->tok_s);
     print_field("mfu", s->mfu);
-    printf(",\"state\":%s,\"run\":%s}\n", state.data ? state.data : "\"\"", name.data ? name.data : "\"\"");
+    printf(",\"state\":%s,\"run\":%s}\n", state.data ? state.data : "\"\"",
+           name.data ? name.data : "\"\"");
     sy_str_free(&name);
     sy_str_free(&state);
 }

@@ -121,15 +121,15 @@ static int a_step(const struct head *x, int64_t n)
 }
 
 /* Stored rows p0.. become lanes, k runs along them; or stored rows k0.. become steps. */
-static void pack_b(const struct head *x, uint32_t *dst, const struct sy_mat *m, bool along_k, int64_t n,
-                   int64_t k)
+static void pack_b(const struct head *x, uint32_t *dst, const struct sy_mat *m, bool along_k,
+                   int64_t n, int64_t k)
 {
     const struct sy__strip s = {m, along_k, 0, n, 0, k};
     x->gemm->pack[x->a->precision](dst, x->gemm->nr, x->gemm->nr, &s);
 }
 
-static void pack_a(const struct head *x, uint32_t *dst, const struct sy_mat *m, bool along_k, int64_t n,
-                   int64_t k)
+static void pack_a(const struct head *x, uint32_t *dst, const struct sy_mat *m, bool along_k,
+                   int64_t n, int64_t k)
 {
     const struct sy__strip s = {m, along_k, 0, n, 0, k};
     x->gemm->pack[x->a->precision](dst, x->gemm->aw, a_step(x, n), &s);
@@ -194,7 +194,8 @@ static void forward_block(const struct head *x, const struct forward *f, int64_t
                           int64_t k0, float *o, float *top, float *sum)
 {
     const struct sy_attn *a = x->a;
-    const int64_t have = min64(BLOCK, x->keys - k0), n = min64(have, limit_of(x, t0 + rows - 1) - k0);
+    const int64_t have = min64(BLOCK, x->keys - k0),
+                  n = min64(have, limit_of(x, t0 + rows - 1) - k0);
     multiply(x, a->d, f->q, f->k + k0 * lanes_of(x, a->d), a->d, 0, f->s, LD, rows, n, false);
     for (int64_t i = 0; i < rows; i++) {
         const struct sy_attn_view v = view_of(x, t0 + i, k0);
@@ -331,7 +332,8 @@ static void backward_rows(const struct head *x, const struct backward *f, int64_
     for (int64_t i = 0; i < rows; i++) {
         const struct sy_attn_view v = view_of(x, t + i, f->k0);
         const int64_t o_at = (token + i) * a->ldo + column;
-        x->attn->backward(p + i * LD, ds + i * LD, n, &v, a->lse[(x->b * a->h + f->h) * a->t + t + i],
+        x->attn->backward(p + i * LD, ds + i * LD, n, &v,
+                          a->lse[(x->b * a->h + f->h) * a->t + t + i],
                           x->attn->dot(a->o + o_at, a->d_o + o_at, a->d));
     }
     const struct sy_mat m = {ds, LD, NULL, false};
@@ -356,11 +358,11 @@ static void backward_keys(const struct head *x, const struct backward *f, int64_
     const struct sy_mat p = {f->p + first * LD + at, LD, NULL, true};
     const struct sy_mat ds = {f->ds + first * LD + at, LD, NULL, true};
     pack_a(x, f->rows, &p, true, keys, n);
-    multiply(x, n, f->rows, f->d_o, f->queries, first, a->dv + token * a->lddv + column, a->lddv, keys,
-             a->d, true);
+    multiply(x, n, f->rows, f->d_o, f->queries, first, a->dv + token * a->lddv + column, a->lddv,
+             keys, a->d, true);
     pack_a(x, f->rows, &ds, true, keys, n);
-    multiply(x, n, f->rows, f->q, f->queries, first, a->dk + token * a->lddk + column, a->lddk, keys,
-             a->d, true);
+    multiply(x, n, f->rows, f->q, f->queries, first, a->dk + token * a->lddk + column, a->lddk,
+             keys, a->d, true);
 }
 
 static void zero_rows(float *base, int64_t ld, int64_t rows, int64_t n)
@@ -371,7 +373,8 @@ static void zero_rows(float *base, int64_t ld, int64_t rows, int64_t n)
 
 static void zero_tail(const struct head *x, const struct backward *f, int64_t at, int64_t rows)
 {
-    const int64_t n = needed(x, f, f->t0 + at, rows), end = min64(ceil_div(n, ROWS) * ROWS, f->keys);
+    const int64_t n = needed(x, f, f->t0 + at, rows),
+                  end = min64(ceil_div(n, ROWS) * ROWS, f->keys);
     for (int64_t i = at; i < at + rows; i++) {
         memset(f->p + i * LD + n, 0, (size_t)(end - n) * sizeof *f->p);
         memset(f->ds + i * LD + n, 0, (size_t)(end - n) * sizeof *f->ds);

@@ -221,8 +221,8 @@ static int ahead_share(struct ahead *a, struct sy__fetch *fetch, int64_t steps)
 
 /* c[rows x cols] (+)= packed A slice · packed B slice. */
 static void multiply(const struct region *r, const struct slice *s, const uint32_t *a,
-                     const uint32_t *b, float *c, int64_t ldc, int64_t rows, int64_t cols, bool load,
-                     struct ahead *ahead)
+                     const uint32_t *b, float *c, int64_t ldc, int64_t rows, int64_t cols,
+                     bool load, struct ahead *ahead)
 {
     const int nr = r->kern->nr, aw = r->kern->aw, mr = panel_rows(r, rows);
     const sy__tile_fn tile = r->kern->tile[r->precision];
@@ -243,8 +243,8 @@ static void multiply(const struct region *r, const struct slice *s, const uint32
 }
 
 static void multiply_both(const struct region *r, const struct block *b, const struct slice *s,
-                          const uint32_t *ap, const uint32_t *bp, int64_t c0, int64_t cols, bool load,
-                          struct ahead *ahead)
+                          const uint32_t *ap, const uint32_t *bp, int64_t c0, int64_t cols,
+                          bool load, struct ahead *ahead)
 {
     const struct sy_gemm_problem *p = b->plan->p;
     const int64_t at = b->r0 * p->ldc + c0;
@@ -476,6 +476,7 @@ void sy_gemm_f64(int64_t m, int64_t n, int64_t k, const double *a, int64_t lda, 
     extern void openblas_set_num_threads(int n);
     openblas_set_num_threads(1);
 #endif
-    cblas_dgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m,
-                (int)n, (int)k, 1.0, a, (int)lda, b, (int)ldb, accumulate ? 1.0 : 0.0, c, (int)ldc);
+    cblas_dgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans,
+                (int)m, (int)n, (int)k, 1.0, a, (int)lda, b, (int)ldb, accumulate ? 1.0 : 0.0, c,
+                (int)ldc);
 }

@@ -43,7 +43,8 @@ static double block_work(const struct shape *s, int64_t rows, int64_t cols)
 /* Columns: as wide as a resident block may be. */
 static void cut_columns(struct sy__plan *plan, const struct shape *s, int64_t lanes, bool whole)
 {
-    const int64_t fit = RESIDENT_LANES / (max64(lanes, 1) * s->copies) / SY_GEMM_COLS * SY_GEMM_COLS;
+    const int64_t fit =
+        RESIDENT_LANES / (max64(lanes, 1) * s->copies) / SY_GEMM_COLS * SY_GEMM_COLS;
     const int64_t wide = min64(fit, WIDE / s->copies);
     plan->resident = wide >= 128 / s->copies;
     plan->sub = plan->resident ? wide : STREAM / s->copies;

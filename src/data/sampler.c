@@ -166,7 +166,8 @@ void sy_sampler_batch(const struct sy_sampler *s, const struct sy_place *p, int6
 int64_t sy_eval_windows(const struct sy_sampler *s, int64_t batches)
 {
     int64_t all = sy_sampler_windows(s);
-    return batches < all / SY_EVAL_ROWS + 1 && batches * SY_EVAL_ROWS < all ? batches * SY_EVAL_ROWS : all;
+    return batches < all / SY_EVAL_ROWS + 1 && batches * SY_EVAL_ROWS < all ? batches * SY_EVAL_ROWS
+                                                                            : all;
 }
 
 int64_t sy_eval_start(const struct sy_sampler *s, int64_t number)
@@ -181,7 +182,8 @@ void sy_eval_batch(const struct sy_sampler *s, int64_t first, int64_t end, int32
 {
     for (int64_t row = 0; row < s->batch; row++) {
         bool counts = first + row < end;
-        fill_row(s, sy_eval_start(s, counts ? first + row : first), row, inputs, targets, documents);
+        fill_row(s, sy_eval_start(s, counts ? first + row : first), row, inputs, targets,
+                 documents);
         for (int64_t i = 0; !counts && i < s->context; i++)
             targets[row * s->context + i] = -1;
     }

@@ -259,7 +259,8 @@ double sy__compose_due(double now)
         return 0;
     double due = d->redraw_scroll ? fmax(0, d->next_scroll - now) : -1;
     if (d->busy || d->busy_told >= 0) {
-        double at = !d->busy ? now : d->busy_since + (d->busy_told < 0 ? BUSY_SECONDS : d->busy_told + 1);
+        double at =
+            !d->busy ? now : d->busy_since + (d->busy_told < 0 ? BUSY_SECONDS : d->busy_told + 1);
         double news = fmax(0, at - now);
         due = due < 0 || news < due ? news : due;
     }

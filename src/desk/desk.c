@@ -189,7 +189,8 @@ static void on_unknown(void *ctx, int key)
     if (key >= ' ' && key < 127)
         snprintf(text, sizeof text, "no key '%c' in the panels; ? lists them, %s", key, LEAVES);
     else if (key < ' ')
-        snprintf(text, sizeof text, "no key C-%c in the panels; ? lists them, %s", key + 96, LEAVES);
+        snprintf(text, sizeof text, "no key C-%c in the panels; ? lists them, %s", key + 96,
+                 LEAVES);
     else
         snprintf(text, sizeof text, "no such key in the panels; ? lists them, %s", LEAVES);
     if (d->client->panes) /* nothing to leave them for */

@@ -168,7 +168,8 @@ static int run_pass(struct pass *p, struct sy_tensor *y)
         return sy_err_set(p->err, SY_E_SHAPE, "backward: the tensor must be a scalar: it is %s",
                           sy_shape_text(y->ndim, y->shape, text, sizeof text));
     if (!y->requires_grad)
-        return sy_err_set(p->err, SY_E_STATE, "backward: nothing here wants a gradient (see grad(true))");
+        return sy_err_set(p->err, SY_E_STATE,
+                          "backward: nothing here wants a gradient (see grad(true))");
     struct sy_tensor *one = sy_tensor_empty(y->dtype, y->ndim, y->shape, p->err);
     if (!one)
         return -1;

@@ -57,7 +57,10 @@ size_t sy_program_bytes(const struct sy_program *p) { return p->arena_bytes; }
 double sy_program_flops(const struct sy_program *p) { return p->flops; }
 int sy_program_length(const struct sy_program *p) { return p->ninstrs; }
 int sy_program_observes(const struct sy_program *p) { return p->nobserves; }
-const char *sy_program_observe_name(const struct sy_program *p, int i) { return p->observes[i].name; }
+const char *sy_program_observe_name(const struct sy_program *p, int i)
+{
+    return p->observes[i].name;
+}
 
 const struct sy_tensor *sy_program_observe_at(const struct sy_program *p, int i)
 {

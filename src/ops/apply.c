@@ -37,8 +37,9 @@ static struct sy_tensor *as_contiguous(struct sy_tensor *t, struct sy_err *err)
 
 static int dtype_rank(enum sy_dtype d)
 {
-    static const int rank[SY_DTYPE_COUNT] = {[SY_BOOL] = 0, [SY_U8] = 1,   [SY_I32] = 2, [SY_I64] = 3,
-                                             [SY_BF16] = 4, [SY_F32] = 5, [SY_F64] = 6};
+    static const int rank[SY_DTYPE_COUNT] = {
+        [SY_BOOL] = 0, [SY_U8] = 1,  [SY_I32] = 2, [SY_I64] = 3,
+        [SY_BF16] = 4, [SY_F32] = 5, [SY_F64] = 6};
     return rank[d];
 }
 
@@ -98,7 +99,8 @@ static struct sy_tensor *make_output(const struct sy_op *op, const struct sy_inf
     if (sy_shape_bytes(m->dtype, m->ndim, m->shape, &bytes, x->err))
         return NULL;
     struct sy_storage *s = sy_storage_new(bytes, false, x->err);
-    struct sy_tensor *t = s ? sy_tensor_over(s, m->dtype, m->ndim, m->shape, NULL, 0, x->err) : NULL;
+    struct sy_tensor *t =
+        s ? sy_tensor_over(s, m->dtype, m->ndim, m->shape, NULL, 0, x->err) : NULL;
     sy_storage_unref(s);
     return t;
 }
@@ -398,8 +400,8 @@ int sy__dim(struct sy_infer *x, int64_t *dim, const struct sy_tensor *t)
     char text[128];
     int64_t d = *dim < 0 ? *dim + t->ndim : *dim;
     if (d < 0 || d >= t->ndim)
-        return sy_err_set(x->err, SY_E_RANGE, "%s: no dimension %lld: the tensor is %s", x->op->name,
-                          (long long)(*dim < 0 ? *dim : *dim + 1),
+        return sy_err_set(x->err, SY_E_RANGE, "%s: no dimension %lld: the tensor is %s",
+                          x->op->name, (long long)(*dim < 0 ? *dim : *dim + 1),
                           sy_shape_text(t->ndim, t->shape, text, sizeof text));
     *dim = d;
     return 0;
@@ -457,9 +459,10 @@ int sy__shape_error(struct sy_infer *x, const char *fmt, ...)
     for (int i = 0; i < x->nin && at < sizeof list; i++) {
         char name[24], text[128];
         if (x->in[i])
-            at += (size_t)snprintf(list + at, sizeof list - at, "%s%s is %s", at ? ", " : "",
-                                   sy_op_input_name(x->op, i, name),
-                                   sy_shape_text(x->in[i]->ndim, x->in[i]->shape, text, sizeof text));
+            at +=
+                (size_t)snprintf(list + at, sizeof list - at, "%s%s is %s", at ? ", " : "",
+                                 sy_op_input_name(x->op, i, name),
+                                 sy_shape_text(x->in[i]->ndim, x->in[i]->shape, text, sizeof text));
     }
     return sy_err_set(x->err, SY_E_SHAPE, "%s: %s: %s", x->op->name, reason, list);
 }

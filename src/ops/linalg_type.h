@@ -88,8 +88,10 @@ static int F(eigh)(const struct sy_run *x)
 
 static int F(solve)(const struct sy_run *x)
 {
-    int n = (int)x->in[0]->shape[0], k = x->in[1]->ndim == 2 ? (int)x->in[1]->shape[1] : 1, info = 0;
-    T *a = sy_alloc((size_t)n * (size_t)n * sizeof *a), *b = sy_alloc((size_t)n * (size_t)k * sizeof *b);
+    int n = (int)x->in[0]->shape[0], k = x->in[1]->ndim == 2 ? (int)x->in[1]->shape[1] : 1,
+        info = 0;
+    T *a = sy_alloc((size_t)n * (size_t)n * sizeof *a),
+      *b = sy_alloc((size_t)n * (size_t)k * sizeof *b);
     int *pivot = sy_alloc((size_t)n * sizeof *pivot);
     bool room = a && b && pivot;
     if (room) {

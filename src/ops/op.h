@@ -78,7 +78,14 @@ enum sy_op_flags {
     SY_OP_KEEP = 64      /* costs much and yields little: kept even where a layer is recomputed */
 };
 
-enum sy_attr_kind { SY_ATTR_INT, SY_ATTR_DIM, SY_ATTR_BOOL, SY_ATTR_REAL, SY_ATTR_LIST, SY_ATTR_DIMS };
+enum sy_attr_kind {
+    SY_ATTR_INT,
+    SY_ATTR_DIM,
+    SY_ATTR_BOOL,
+    SY_ATTR_REAL,
+    SY_ATTR_LIST,
+    SY_ATTR_DIMS
+};
 
 struct sy_attr_spec {
     char name[20];

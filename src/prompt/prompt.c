@@ -440,7 +440,8 @@ int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start)
     sy_chunk_on_quit(on_quit);
     sy_host_clear_interrupt(); /* of the init file */
     if (!open || sy_host_start(L)) {
-        sy_tell("cannot start the prompt: %s", open ? "the system allows no more threads" : "no terminal, or no memory");
+        sy_tell("cannot start the prompt: %s",
+                open ? "the system allows no more threads" : "no terminal, or no memory");
         return 1;
     }
     if (!bench && start->greeting)

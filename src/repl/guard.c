@@ -55,7 +55,8 @@ void sy__rest_begin(int key)
 {
     const char *typed = rl_executing_keyseq;
     bool begun = rl_key_sequence_length > 2 && typed[0] == '\033' && typed[1] == '[';
-    if (!begun || before_rest || key < ' ' || key >= '@' || (!rest && !(rest = rl_make_bare_keymap())))
+    if (!begun || before_rest || key < ' ' || key >= '@' ||
+        (!rest && !(rest = rl_make_bare_keymap())))
         return;
     for (int i = 0; i < KEYS; i++) {
         rest[i].type = ISFUNC;
@@ -204,7 +205,8 @@ static Keymap every_key(Keymap like, rl_command_func_t *f)
         bool longer = like[key].type == ISKMAP && like[key].function;
         map[key].type = longer ? ISKMAP : ISFUNC;
         map[key].function =
-            longer ? (rl_command_func_t *)(void *)every_key((Keymap)(void *)like[key].function, f) : f;
+            longer ? (rl_command_func_t *)(void *)every_key((Keymap)(void *)like[key].function, f)
+                   : f;
     }
     return map;
 }

@@ -31,8 +31,8 @@ static bool found;
 
 static void show_prompt(void)
 {
-    rl_message("(%s%s)`%s': ", found ? "" : "failed ", direction < 0 ? "reverse-i-search" : "i-search",
-               text.data ? text.data : "");
+    rl_message("(%s%s)`%s': ", found ? "" : "failed ",
+               direction < 0 ? "reverse-i-search" : "i-search", text.data ? text.data : "");
 }
 
 /* The nearest line with the text in it, from the line `at` on; that itself only if `here`. */

@@ -41,13 +41,15 @@ static struct sy_difference *option_of(struct sy_differences *d, const char *nam
         if (!strcmp(d->list[i].option, name))
             return &d->list[i];
     if (!(d->count & (d->count - 1))) {
-        struct sy_difference *grown = sy_realloc(d->list, (size_t)(d->count ? 2 * d->count : 1) * sizeof *grown);
+        struct sy_difference *grown =
+            sy_realloc(d->list, (size_t)(d->count ? 2 * d->count : 1) * sizeof *grown);
         if (!grown)
             return NULL;
         d->list = grown;
     }
     struct sy_difference *o = &d->list[d->count];
-    *o = (struct sy_difference){sy_strdup(name), sy_calloc((size_t)d->runs, sizeof *o->values), NULL};
+    *o = (struct sy_difference){sy_strdup(name), sy_calloc((size_t)d->runs, sizeof *o->values),
+                                NULL};
     d->count += o->option && o->values;
     if (o->option && o->values)
         return o;
@@ -78,11 +80,12 @@ static bool is_among(const struct sy_json *v, const char *const *names)
 }
 
 /* Fields of a table, but for some, as options whose names begin with `head`. */
-static int add_fields(struct sy_differences *d, int run, const char *head, const struct sy_json *table,
-                      const char *const *but)
+static int add_fields(struct sy_differences *d, int run, const char *head,
+                      const struct sy_json *table, const char *const *but)
 {
     char name[160];
-    for (const struct sy_json *v = table && table->type == SY_JSON_OBJECT ? table->first : NULL; v; v = v->next) {
+    for (const struct sy_json *v = table && table->type == SY_JSON_OBJECT ? table->first : NULL; v;
+         v = v->next) {
         snprintf(name, sizeof name, "%s%.*s", head, (int)v->key_len, v->key);
         if (!is_among(v, but) && add(d, run, name, v))
             return -1;
@@ -102,9 +105,12 @@ static const struct sy_json *get(const struct sy_json *v, const char *key)
 
 static int add_config(struct sy_differences *d, int run, const struct sy_json *root)
 {
-    static const char *const not_train[] = {"steps", "name", "save", "keep", "keep_every", "paused", NULL};
-    static const char *const not_data[] = {"cwd", "hash", "options", "tokens", NULL}, *const none[] = {NULL};
-    const struct sy_json *model = get(root, "model"), *data = get(root, "data"), *tokenizer = get(root, "tokenizer");
+    static const char *const not_train[] = {"steps",      "name",   "save", "keep",
+                                            "keep_every", "paused", NULL};
+    static const char *const not_data[] = {"cwd", "hash", "options", "tokens", NULL},
+                             *const none[] = {NULL};
+    const struct sy_json *model = get(root, "model"), *data = get(root, "data"),
+                         *tokenizer = get(root, "tokenizer");
     return add_fields(d, run, "", get(root, "train"), not_train) ||
            add_field(d, run, "model", get(model, "family")) ||
            add_fields(d, run, "model.", get(model, "config"), none) ||
@@ -112,7 +118,8 @@ static int add_config(struct sy_differences *d, int run, const struct sy_json *r
            add_fields(d, run, "data.", get(data, "options"), none) ||
            add_field(d, run, "data", get(data, "hash")) ||
            add_field(d, run, "tokenizer", get(get(tokenizer, "model"), "hash")) ||
-           add_field(d, run, "script", get(root, "script")) || add_field(d, run, "version", get(root, "version"));
+           add_field(d, run, "script", get(root, "script")) ||
+           add_field(d, run, "version", get(root, "version"));
 }
 
 /* ---- what differs ---- */
@@ -192,7 +199,8 @@ int sy_differ(const char *const *configs, int n, struct sy_differences *out, str
 {
     *out = (struct sy_differences){.runs = n};
     for (int i = 0; i < n; i++) {
-        struct sy_json *root = configs[i] ? sy_json_parse(configs[i], strlen(configs[i]), NULL) : NULL;
+        struct sy_json *root =
+            configs[i] ? sy_json_parse(configs[i], strlen(configs[i]), NULL) : NULL;
         int rc = add_config(out, i, root);
         sy_json_free(root);
         if (rc)

@@ -207,7 +207,8 @@ static int check_definitions(struct sy_store *s, int version, struct sy_err *err
     sqlite3 *fresh = NULL;
     int rc = sqlite3_open(":memory:", &fresh) == SQLITE_OK ? 0 : fail(fresh, s->where, err);
     if (!rc)
-        rc = migrate(fresh, 0, version, s->where, err) || definitions(fresh, s->where, &wants, err) ||
+        rc = migrate(fresh, 0, version, s->where, err) ||
+                     definitions(fresh, s->where, &wants, err) ||
                      definitions(s->db, s->where, &has, err)
                  ? -1
                  : 0;

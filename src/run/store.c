@@ -433,13 +433,14 @@ void sy_store_wake(struct sy_store *s)
 
 /* ---- rows that its metrics have no more ---- */
 
-static int64_t archive_after(void *ctx, const char *name, int width, int64_t after, int64_t n, int64_t *steps,
-                             float *values)
+static int64_t archive_after(void *ctx, const char *name, int width, int64_t after, int64_t n,
+                             int64_t *steps, float *values)
 {
     return sy_store_after(ctx, name, width, after, n, steps, values, NULL);
 }
 
-static int archive_at(void *ctx, const char *name, int width, int64_t step, int64_t *found, float *values)
+static int archive_at(void *ctx, const char *name, int width, int64_t step, int64_t *found,
+                      float *values)
 {
     return sy_store_at(ctx, name, width, step, found, values, NULL);
 }

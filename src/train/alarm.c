@@ -165,7 +165,8 @@ static int dead_of(const struct sy_trainer *t, int i, char *text, size_t room)
     for (int e = 0; e < o->width; e++)
         if (t->alarms.loads[o->first + e] < DEAD * WINDOW && sy__expert_enabled(t, i, e)) {
             if (!dead)
-                add_text(text, room, "%slayer %s:", *text ? ", " : "", name_of(t, i) + strlen("load."));
+                add_text(text, room, "%slayer %s:", *text ? ", " : "",
+                         name_of(t, i) + strlen("load."));
             if (dead++ < 8)
                 add_text(text, room, " %d", e + 1);
             else if (dead == 9)
@@ -268,7 +269,8 @@ static void recall_losses(struct sy_trainer *t, int64_t step, double nothing)
 {
     int64_t steps[256], n, after = -1;
     float values[256];
-    while ((n = sy_metrics_rows_after(t->metrics, t->series[LOSS], after, 256, steps, values)) > 0) {
+    while ((n = sy_metrics_rows_after(t->metrics, t->series[LOSS], after, 256, steps, values)) >
+           0) {
         for (int64_t i = 0; i < n; i++)
             if (steps[i] < step)
                 follow_loss(&t->alarms, (double)values[i], nothing);
@@ -300,7 +302,8 @@ static void judge_data(struct sy_trainer *t, int64_t step)
     struct sy_place p = t->place; /* of this step */
     p.windows += (uint64_t)t->c.plan->batch * (uint64_t)t->c.plan->accumulate;
     if (t->sampler.mode != SY_SAMPLE_RANDOM && sy_place_epochs(&t->sampler, &p) > EPOCHS)
-        sy__alarm(t, SY_ALARM_DATA, step, "all text was seen %d times; more data would help", EPOCHS);
+        sy__alarm(t, SY_ALARM_DATA, step, "all text was seen %d times; more data would help",
+                  EPOCHS);
 }
 
 static void judge_speed(struct sy_trainer *t, int64_t step, double seconds)

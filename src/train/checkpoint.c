@@ -101,7 +101,8 @@ static void remove_folder(const struct sy_dir *dir, const char *path)
         return;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
         char inner[SY_PATH_MAX];
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && !sy__path_join(inner, path, e->d_name, NULL))
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+            !sy__path_join(inner, path, e->d_name, NULL))
             sy_sys_unlink(dir, inner);
     }
     closedir(d);
@@ -239,7 +240,8 @@ static void retire(const struct sy_dir *dir, const struct sy_image *image, int k
             remove_checkpoint(dir, &list[i], NULL); /* replaced by the one just verified */
             continue;
         }
-        if (list[i].step > newest || step_path(path, dir, list[i].step, list[i].old ? ".old" : "", NULL) ||
+        if (list[i].step > newest ||
+            step_path(path, dir, list[i].step, list[i].old ? ".old" : "", NULL) ||
             sy__files_look(dir, path, false, &s, NULL) || strcmp(s.id, image->id) != 0)
             continue;
         if (!keeps(&list[i], newer++, keep, keep_every))
@@ -271,7 +273,8 @@ static int make_temp(const struct sy_dir *dir, const char *temp, struct sy_err *
 }
 
 /* What has the name may be replaced if it is this run's, or nobody's. */
-static int check_ours(const struct sy_dir *dir, const char *path, const char *id, struct sy_err *err)
+static int check_ours(const struct sy_dir *dir, const char *path, const char *id,
+                      struct sy_err *err)
 {
     struct sy_saved s;
     if (sy__files_look(dir, path, false, &s, NULL))

@@ -53,8 +53,8 @@ static int finish(struct sy_st_writer *w, const struct sy_dir *in, struct sy_fil
     return sy_st_finish_sum(w, sum, err);
 }
 
-static int write_model(const struct sy_image *image, const struct sy_dir *in, const char *path, struct sy_file_sum *sum,
-                       struct sy_err *err)
+static int write_model(const struct sy_image *image, const struct sy_dir *in, const char *path,
+                       struct sy_file_sum *sum, struct sy_err *err)
 {
     static const char *const meta[] = {"format", "pt", NULL};
     struct sy_st_writer *w = sy_st_begin(path, meta, err);
@@ -81,8 +81,8 @@ static int add_moment(struct sy_st_writer *w, const struct sy_param *p, const ch
     return rc;
 }
 
-static int write_optimizer(const struct sy_image *image, const struct sy_dir *in, const char *path, struct sy_file_sum *sum,
-                           struct sy_err *err)
+static int write_optimizer(const struct sy_image *image, const struct sy_dir *in, const char *path,
+                           struct sy_file_sum *sum, struct sy_err *err)
 {
     struct sy_st_writer *w = sy_st_begin(path, NULL, err);
     for (int i = 0; w && i < image->params->count; i++) {
@@ -95,8 +95,8 @@ static int write_optimizer(const struct sy_image *image, const struct sy_dir *in
     return finish(w, in, sum, err);
 }
 
-static int write_values(const struct sy_image *image, const struct sy_dir *in, const char *path, struct sy_file_sum *sum,
-                        struct sy_err *err)
+static int write_values(const struct sy_image *image, const struct sy_dir *in, const char *path,
+                        struct sy_file_sum *sum, struct sy_err *err)
 {
     struct sy_st_writer *w = sy_st_begin(path, NULL, err);
     int rc = w ? 0 : -1;
@@ -117,8 +117,8 @@ static int write_values(const struct sy_image *image, const struct sy_dir *in, c
     return -1;
 }
 
-static int write_state(const struct sy_image *image, const struct sy_dir *in, const char *path, struct sy_file_sum *sum,
-                       struct sy_err *err)
+static int write_state(const struct sy_image *image, const struct sy_dir *in, const char *path,
+                       struct sy_file_sum *sum, struct sy_err *err)
 {
     struct sy_str s = SY_STR_INIT;
     sy__state_print(&s, image);
@@ -368,7 +368,8 @@ static struct sy_image *read_state(const char *path, struct sy_err *err)
         image = sy__state_parse(text, n, err);
     sy_free(text);
     if (image && image->status.step != saved.step) {
-        sy_err_set(err, SY_E_FORMAT, OP ": %s: MANIFEST and state.json are of different steps", path);
+        sy_err_set(err, SY_E_FORMAT, OP ": %s: MANIFEST and state.json are of different steps",
+                   path);
         sy_image_free(image);
         image = NULL;
     }

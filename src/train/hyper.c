@@ -72,7 +72,8 @@ static double least_of(const struct sy_hyper *h)
 static double top_of(const struct sy_hyper *h)
 {
     double begin = fmax(warmup_of(h), (double)h->from);
-    return h->schedule == SY_WSD ? fmax(begin, h->v[SY_HYPER_steps] * (1 - h->v[SY_HYPER_decay])) : begin;
+    return h->schedule == SY_WSD ? fmax(begin, h->v[SY_HYPER_steps] * (1 - h->v[SY_HYPER_decay]))
+                                 : begin;
 }
 
 /* What is left of lr over min_lr at a step behind the warm-up. */
@@ -124,7 +125,8 @@ void sy_hyper_outlook(const struct sy_hyper *h, int64_t step, char *text, size_t
         snprintf(text, n, "no steps are left");
     else if ((double)step < warmup)
         snprintf(text, n, "lr rises to %.4g at step %.0f, then %s to %.4g at step %.0f",
-                 sy_hyper_lr(h, (int64_t)fmin(warmup, steps)), fmin(warmup, steps), name, last, steps);
+                 sy_hyper_lr(h, (int64_t)fmin(warmup, steps)), fmin(warmup, steps), name, last,
+                 steps);
     else if (fabs(last - now) <= 1e-9 * now)
         snprintf(text, n, "lr stays at %.4g up to step %.0f (%s)", now, steps, name);
     else if (top > (double)step)

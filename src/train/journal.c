@@ -25,10 +25,12 @@ void sy__journal_free(struct sy_journal_entry *list, int n)
 /* Does it change what is learned, so that the steps before say nothing about those after it? */
 static bool disturbs(const struct sy_journal_entry *e)
 {
-    static const char *const kinds[] = {"schedule", "input", "freeze", "unfreeze", "config", "reset", "resume"};
-    static const enum sy_hyper_id harmless[] = {SY_HYPER_steps, SY_HYPER_eval_every, SY_HYPER_eval_batches,
-                                                SY_HYPER_sample_every, SY_HYPER_checkpoint_every,
-                                                SY_HYPER_skip_sigma, SY_HYPER_max_skips, SY_HYPER_auto_rewind};
+    static const char *const kinds[] = {"schedule", "input", "freeze", "unfreeze",
+                                        "config",   "reset", "resume"};
+    static const enum sy_hyper_id harmless[] = {
+        SY_HYPER_steps,        SY_HYPER_eval_every,       SY_HYPER_eval_batches,
+        SY_HYPER_sample_every, SY_HYPER_checkpoint_every, SY_HYPER_skip_sigma,
+        SY_HYPER_max_skips,    SY_HYPER_auto_rewind};
     bool set = !strcmp(e->kind, "set");
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless && set; i++)
         set = strcmp(e->key, sy_hyper_spec(harmless[i])->name) != 0;
@@ -164,7 +166,8 @@ static int apply_schedule(struct sy_trainer *t, const struct sy_journal_entry *e
 static int apply_rules(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err)
 {
     if (!(e->value >= 1 && e->value <= SY_RULES && e->value == floor(e->value)))
-        return sy_err_set(err, SY_E_UNSUPPORTED, "journal: step %lld: rules %g, this program knows 1 to %d",
+        return sy_err_set(err, SY_E_UNSUPPORTED,
+                          "journal: step %lld: rules %g, this program knows 1 to %d",
                           (long long)e->step, e->value, SY_RULES);
     pthread_mutex_lock(&t->lock);
     if (t->hyper.rules < 2 && e->value >= 2) /* 6 standard deviations are about 30 of the newer ones */
@@ -200,12 +203,14 @@ int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, str
         sy_params_freeze(t->c.params, e->key, (int)e->expert, e->value > 0);
     else if (!strcmp(e->kind, "skipped"))
         return 0; /* the rule decides again */
-    else if (!strcmp(e->kind, "skip") && !(e->value >= 1 && e->value < 1e15 && e->value == floor(e->value)))
-        rc = sy_err_set(err, SY_E_RANGE, "journal: step %lld: cannot skip step %g", (long long)e->step,
-                        e->value);
+    else if (!strcmp(e->kind, "skip") &&
+             !(e->value >= 1 && e->value < 1e15 && e->value == floor(e->value)))
+        rc = sy_err_set(err, SY_E_RANGE, "journal: step %lld: cannot skip step %g",
+                        (long long)e->step, e->value);
     else if (!strcmp(e->kind, "config") || !strcmp(e->kind, "reset"))
-        return sy_err_set(err, SY_E_UNSUPPORTED, "journal: step %lld: '%s' is not the trainer's to do",
-                          (long long)e->step, e->kind);
+        return sy_err_set(err, SY_E_UNSUPPORTED,
+                          "journal: step %lld: '%s' is not the trainer's to do", (long long)e->step,
+                          e->kind);
     if (!rc && !of_the_plan(e)) /* those are recorded when the plan comes */
         sy_trainer_record(t, e);
     return rc;

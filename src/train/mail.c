@@ -51,8 +51,11 @@ static void journal_set(struct sy_trainer *t, enum sy_hyper_id id, double value)
     struct sy_journal_entry e = {.kind = "set", .expert = -1, .value = value};
     bool anew = id == SY_HYPER_context && t->c.sampling == SY_SAMPLE_EPOCH && !t->c.by_step;
     snprintf(e.key, sizeof e.key, "%s", sy_hyper_spec(id)->name);
-    int n = snprintf(e.text, sizeof e.text, "%s = %.*g%s", e.key, id == SY_HYPER_steps ? 17 : 6, value,
-                     id == SY_HYPER_steps ? ": " : anew ? ": a new epoch begins" : "");
+    int n =
+        snprintf(e.text, sizeof e.text, "%s = %.*g%s", e.key, id == SY_HYPER_steps ? 17 : 6, value,
+                 id == SY_HYPER_steps ? ": "
+                 : anew               ? ": a new epoch begins"
+                                      : "");
     if (id == SY_HYPER_steps)
         sy_hyper_outlook(&t->hyper, t->status.step, e.text + n, sizeof e.text - (size_t)n);
     sy__journal_add(t, &e);
@@ -121,7 +124,8 @@ int sy_trainer_set(struct sy_trainer *t, enum sy_hyper_id id, double value, stru
     if (sy_hyper_check(id, value, err))
         return -1;
     if (sy_hyper_spec(id)->live == SY_LIVE_NEVER)
-        return sy_err_set(err, SY_E_STATE, "train: %s is fixed for the run", sy_hyper_spec(id)->name);
+        return sy_err_set(err, SY_E_STATE, "train: %s is fixed for the run",
+                          sy_hyper_spec(id)->name);
     pthread_mutex_lock(&t->lock);
     t->wanted.v[id] = value;
     pthread_cond_broadcast(&t->changed);

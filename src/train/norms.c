@@ -77,7 +77,8 @@ static int find_slots(struct sy_trainer *t, int i, int *all, int *part, struct s
         return -1;
     if (!layer || (!p->experts && !ends_with(p->name, ".gate.weight")))
         return 0;
-    snprintf(name, sizeof name, p->experts ? "grad_norm.experts.%ld" : "grad_norm.router.%ld", layer);
+    snprintf(name, sizeof name, p->experts ? "grad_norm.experts.%ld" : "grad_norm.router.%ld",
+             layer);
     int known = sy_metrics_find(t->metrics, name), width = p->experts ? (int)p->experts : 1;
     if (known >= 0 && sy_metrics_width(t->metrics, known) != width)
         return 0; /* two kinds of experts in one layer: the first has the series */
@@ -100,7 +101,8 @@ int sy__norms_make(struct sy_trainer *t, struct sy_err *err)
             return -1;
         for (; c < ps->nchunks && ps->chunks[c].param == i; c++) {
             n->all[c] = all;
-            n->part[c] = part < 0 ? -1 : part + (ps->chunks[c].expert > 0 ? ps->chunks[c].expert : 0);
+            n->part[c] =
+                part < 0 ? -1 : part + (ps->chunks[c].expert > 0 ? ps->chunks[c].expert : 0);
         }
     }
     n->sum = sy_calloc((size_t)n->slots + 1, sizeof *n->sum);

@@ -76,8 +76,8 @@ static int shape_of(const struct sy_journal_entry *e)
 }
 
 /* How `step` draws; the lock is held.  -1: the corpus is too short for what the journal says. */
-static int derive(const struct sy_trainer *t, int64_t step, struct sy_sampler *s, struct sy_place *p,
-                  int64_t *accumulate)
+static int derive(const struct sy_trainer *t, int64_t step, struct sy_sampler *s,
+                  struct sy_place *p, int64_t *accumulate)
 {
     int64_t shape[3] = {t->shape[0], t->shape[1], t->shape[2]}, done = 0;
     *s = t->sampler;

@@ -27,8 +27,9 @@ static int check_one(const struct sy_tensor *t, const char *name, struct sy_err 
 {
     if (t->dtype != SY_F32 || !sy_tensor_contiguous(t) || t->offset ||
         sy_tensor_bytes(t) != t->storage->bytes)
-        return sy_err_set(err, SY_E_DTYPE, "train: parameter '%s' must be a whole f32 tensor, is %s",
-                          name, sy_dtype_name(t->dtype));
+        return sy_err_set(err, SY_E_DTYPE,
+                          "train: parameter '%s' must be a whole f32 tensor, is %s", name,
+                          sy_dtype_name(t->dtype));
     return 0;
 }
 
@@ -216,7 +217,8 @@ void sy_params_freeze(struct sy_params *ps, const char *prefix, int expert, bool
 {
     for (int i = 0; i < ps->nchunks; i++) {
         struct sy_chunk *c = &ps->chunks[i];
-        if ((expert < 0 || c->expert == expert) && !strncmp(ps->list[c->param].name, prefix, strlen(prefix)))
+        if ((expert < 0 || c->expert == expert) &&
+            !strncmp(ps->list[c->param].name, prefix, strlen(prefix)))
             c->frozen = frozen;
     }
 }

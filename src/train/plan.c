@@ -36,8 +36,8 @@ int sy_plan_attach(struct sy_plan *plan, struct sy_err *err)
     plan->arena = sy_alloc(most);
     plan->arena_bytes = most;
     if (!plan->arena)
-        return sy_err_set(err, SY_E_MEMORY, "train: out of memory: %zu bytes wanted for activations",
-                          most);
+        return sy_err_set(err, SY_E_MEMORY,
+                          "train: out of memory: %zu bytes wanted for activations", most);
     for (int i = 0; i < 3; i++)
         if (phases[i]->program && sy_program_attach(phases[i]->program, plan->arena, err))
             return -1;

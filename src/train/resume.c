@@ -70,7 +70,8 @@ static int compare(struct loading *l, bool force, struct sy_err *err)
     if (!l->ndifferences || force)
         return 0;
     return sy_err_set(err, SY_E_STATE, "resume: %s%s%s", l->differences[0],
-                      l->ndifferences > 1 ? "; " : "", l->ndifferences > 1 ? l->differences[1] : "");
+                      l->ndifferences > 1 ? "; " : "",
+                      l->ndifferences > 1 ? l->differences[1] : "");
 }
 
 /* ---- reading ---- */
@@ -117,8 +118,8 @@ static int check_count(const struct sy_st *st, const char *file, int64_t want, s
 {
     if (sy_st_count(st) == want)
         return 0;
-    return sy_err_set(err, SY_E_SHAPE, OP ": %s holds %" PRId64 " tensors, the run has %" PRId64, file,
-                      sy_st_count(st), want);
+    return sy_err_set(err, SY_E_SHAPE, OP ": %s holds %" PRId64 " tensors, the run has %" PRId64,
+                      file, sy_st_count(st), want);
 }
 
 static int read_flat(struct loading *l, struct sy_err *err)
@@ -202,7 +203,8 @@ static int read_journal_values(struct loading *l, const struct sy_st *st, struct
         snprintf(name, sizeof name, "journal.%d", i + 1);
         const struct sy_array *a = e->n ? sy_st_find(st, name) : NULL;
         if (e->n && (!a || a->bytes != (uint64_t)e->n * sizeof(float)))
-            return sy_err_set(err, SY_E_FORMAT, OP ": state.safetensors lacks the values of %s", name);
+            return sy_err_set(err, SY_E_FORMAT, OP ": state.safetensors lacks the values of %s",
+                              name);
         float *values = e->n ? sy_alloc(a->bytes) : NULL;
         e->values = values;
         if (e->n && !values)
@@ -307,7 +309,8 @@ static void put_flat(const struct loading *l)
         struct sy_chunk *c = &ps->chunks[i];
         c->frozen = false;
         for (int k = 0; k < l->image->nfrozen; k++)
-            c->frozen |= l->image->frozen[k].param == c->param && l->image->frozen[k].expert == c->expert;
+            c->frozen |=
+                l->image->frozen[k].param == c->param && l->image->frozen[k].expert == c->expert;
     }
 }
 
@@ -315,7 +318,8 @@ static void put_values(const struct loading *l)
 {
     struct sy_plan *plan = l->t->c.plan;
     for (int i = 0; i < l->ntargets; i++)
-        memcpy(sy_data(l->targets[i].tensor), l->targets[i].from, sy_tensor_bytes(l->targets[i].tensor));
+        memcpy(sy_data(l->targets[i].tensor), l->targets[i].from,
+               sy_tensor_bytes(l->targets[i].tensor));
     for (int i = 0; plan->more.graph && i < sy_graph_inputs(plan->first.graph); i++) {
         const struct sy_tensor *x = sy_graph_input_at(plan->first.graph, i);
         struct sy_tensor *y =
@@ -373,14 +377,17 @@ int sy_trainer_load(struct sy_trainer *t, const char *path, bool force, struct s
     struct loading l = {.t = t, .path = path};
     sy__saver_join(t); /* its buffer is ours now */
     l.image = sy_checkpoint_read(path, err);
-    int rc = l.image && !compare(&l, force, err) && !resolve_frozen(&l, err) && !read_all(&l, err) ? 0 : -1;
+    int rc = l.image && !compare(&l, force, err) && !resolve_frozen(&l, err) && !read_all(&l, err)
+                 ? 0
+                 : -1;
     if (!rc)
         put(&l);
     close_loading(&l);
     return rc;
 }
 
-int sy_trainer_stored_hash(struct sy_trainer *t, const char *path, uint64_t *hash, struct sy_err *err)
+int sy_trainer_stored_hash(struct sy_trainer *t, const char *path, uint64_t *hash,
+                           struct sy_err *err)
 {
     struct loading l = {.t = t, .path = path};
     sy__saver_join(t);

@@ -168,7 +168,8 @@ static struct sy_image *take(struct sy_trainer *t, struct sy_err *err)
     image->run = sy_strdup(t->name);
     memcpy(image->id, t->id, sizeof image->id);
     image->config = t->config ? sy_strdup(t->config) : NULL;
-    int rc = !image->run || (t->config && !image->config) ? no_memory(err) : take_journal(t, image, err);
+    int rc =
+        !image->run || (t->config && !image->config) ? no_memory(err) : take_journal(t, image, err);
     pthread_mutex_unlock(&t->lock);
     if (rc || take_values(t, image, err) || take_frozen(t->c.params, image, err)) {
         sy_image_free(image);
@@ -260,7 +261,8 @@ static void report(struct sy_trainer *t)
     t->unsaved = s->err;
     pthread_mutex_unlock(&t->lock);
     if (s->err.code) {
-        sy__alarm(t, SY_ALARM_DISK, t->status.step, "%s; the run goes on, older checkpoints stay", s->err.msg);
+        sy__alarm(t, SY_ALARM_DISK, t->status.step, "%s; the run goes on, older checkpoints stay",
+                  s->err.msg);
         return;
     }
     sy__alarm_end(t, SY_ALARM_DISK);
@@ -367,7 +369,8 @@ static void warm(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
     double every = t->hyper.v[SY_HYPER_checkpoint_every];
-    if (s->flying || s->copy || every <= 0 || every >= t->hyper.v[SY_HYPER_steps] || !sy__saver_buffer(t))
+    if (s->flying || s->copy || every <= 0 || every >= t->hyper.v[SY_HYPER_steps] ||
+        !sy__saver_buffer(t))
         return;
     s->warming = true;
     if (start_writer(t))
@@ -402,7 +405,8 @@ void sy__saver_border(struct sy_trainer *t)
 
 bool sy__saver_wants_last(const struct sy_trainer *t)
 {
-    return t->saver.dir.fd >= 0 && !t->saver.ended && !t->saver.off && !atomic_load(&t->saver.given_up);
+    return t->saver.dir.fd >= 0 && !t->saver.ended && !t->saver.off &&
+           !atomic_load(&t->saver.given_up);
 }
 
 void sy__saver_init(struct sy_trainer *t)
@@ -447,7 +451,8 @@ int sy_trainer_set_dir(struct sy_trainer *t, const char *dir, int keep, int64_t 
 
 const char *sy_trainer_dir(const struct sy_trainer *t) { return t->saver.dir.path; }
 
-int sy_trainer_set_config(struct sy_trainer *t, const char *text, const char *id, struct sy_err *err)
+int sy_trainer_set_config(struct sy_trainer *t, const char *text, const char *id,
+                          struct sy_err *err)
 {
     char *copy = sy_strdup(text);
     if (!copy)

@@ -80,7 +80,8 @@ struct sy_spike_floor sy_spike_floor(int rules, double sigma, double clip)
     return (struct sy_spike_floor){sigma / 20, 1000 * (clip > 0 ? clip : 1)};
 }
 
-bool sy_window_suspects(const struct sy_window *w, double loss, double norm, struct sy_spike_floor floor)
+bool sy_window_suspects(const struct sy_window *w, double loss, double norm,
+                        struct sy_spike_floor floor)
 {
     if (w->n < SY_WINDOW_LEAST)
         return false;

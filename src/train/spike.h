@@ -86,6 +86,7 @@ struct sy_spike_floor { /* what is no more than this is no spike, whatever its d
 /* sigma: skip_sigma; clip: 0: no clipping */
 struct sy_spike_floor sy_spike_floor(int rules, double sigma, double clip);
 /* Could it be a spike at all?  Costs little; most steps could not. */
-bool sy_window_suspects(const struct sy_window *w, double loss, double norm, struct sy_spike_floor floor);
+bool sy_window_suspects(const struct sy_window *w, double loss, double norm,
+                        struct sy_spike_floor floor);
 
 #endif

@@ -240,8 +240,10 @@ static int read_list(const struct reader *r, const char *key, double *to)
     const struct sy_json *list = field(r, key, SY_JSON_ARRAY);
     int n = 0;
     if (list && list->count > SY_WINDOW)
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' of the window is too long", key);
-    for (const struct sy_json *v = list && list->count <= SY_WINDOW ? list->first : NULL; v; v = v->next) {
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' of the window is too long",
+                   key);
+    for (const struct sy_json *v = list && list->count <= SY_WINDOW ? list->first : NULL; v;
+         v = v->next) {
         bool good = (v->type == SY_JSON_INT || v->type == SY_JSON_REAL) && isfinite(v->real);
         if (!good)
             sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' of the window holds no numbers", key);
@@ -288,12 +290,13 @@ static void read_schedule(const struct reader *r, struct sy_hyper *h)
     h->from = integer(r, "from", 0, (int64_t)1 << 52);
     h->share = number(r, "share");
     if (!(h->planned >= 0 && h->planned <= 1e12 && h->share >= 0 && h->share <= 1))
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: 'planned' is %g, 'share' is %g", h->planned,
-                   h->share);
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: 'planned' is %g, 'share' is %g",
+                   h->planned, h->share);
 }
 
 /* format: those that came with a later one may be missing. */
-static void read_hyper(const struct sy_json *object, struct sy_hyper *h, int format, struct sy_err *err)
+static void read_hyper(const struct sy_json *object, struct sy_hyper *h, int format,
+                       struct sy_err *err)
 {
     struct reader r = {object, err};
     int s = sy_schedule_parse(text(&r, "schedule"));
@@ -325,7 +328,8 @@ static void read_frozen(const struct sy_json *list, struct sy_image *image, stru
         if (e->type != SY_JSON_ARRAY || e->count != 2 || e->first->type != SY_JSON_STRING ||
             e->first->next->type != SY_JSON_INT || e->first->next->integer < -1 ||
             e->first->next->integer > INT32_MAX) {
-            sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: 'frozen' holds no [name, expert]");
+            sy_err_set(err, SY_E_FORMAT,
+                       "checkpoint: state.json: 'frozen' holds no [name, expert]");
             return;
         }
         image->frozen[image->nfrozen].expert = (int)e->first->next->integer;
@@ -344,7 +348,8 @@ static void copy_field(char *to, size_t room, const struct reader *r, const char
     snprintf(to, room, "%s", s);
 }
 
-static void read_entry(const struct sy_json *j, struct sy_journal_entry *e, int64_t last, struct sy_err *err)
+static void read_entry(const struct sy_json *j, struct sy_journal_entry *e, int64_t last,
+                       struct sy_err *err)
 {
     struct reader r = {j, err};
     if (j->type != SY_JSON_OBJECT) {
@@ -369,7 +374,8 @@ static void read_journal(const struct sy_json *list, struct sy_image *image, str
     for (const struct sy_json *j = list->first; j && err->code == SY_E_OK; j = j->next) {
         if (image->njournal == room) {
             room = room ? 2 * room : 16;
-            struct sy_journal_entry *grown = sy_realloc(image->journal, (size_t)room * sizeof *grown);
+            struct sy_journal_entry *grown =
+                sy_realloc(image->journal, (size_t)room * sizeof *grown);
             if (!grown) {
                 sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
                 return;
@@ -401,8 +407,9 @@ static void read_all(const struct reader *r, struct sy_image *image)
     struct sy_err *err = r->err;
     image->format = (int)integer(r, "format", 1, INT32_MAX);
     if (image->format > SY_CHECKPOINT_FORMAT)
-        sy_err_set(err, SY_E_UNSUPPORTED, "checkpoint: its format is %d, this program reads up to %d",
-                   image->format, SY_CHECKPOINT_FORMAT);
+        sy_err_set(err, SY_E_UNSUPPORTED,
+                   "checkpoint: its format is %d, this program reads up to %d", image->format,
+                   SY_CHECKPOINT_FORMAT);
     image->exact = (int)integer(r, "exact", 0, INT32_MAX);
     image->run = copy_text(text(r, "run"), err);
     if (sy_json_get(r->object, "bf16"))
@@ -424,7 +431,8 @@ static void read_all(const struct reader *r, struct sy_image *image)
         read_frozen(frozen, image, err);
         read_journal(journal, image, err);
     }
-    read_place(sy_json_get(r->object, "place") ? field(r, "place", SY_JSON_OBJECT) : NULL, image, err);
+    read_place(sy_json_get(r->object, "place") ? field(r, "place", SY_JSON_OBJECT) : NULL, image,
+               err);
     const struct sy_json *window = image->format >= 2 ? field(r, "window", SY_JSON_OBJECT) : NULL;
     if (window) {
         image->status.skipped = integer(r, "skipped", 0, image->status.step);

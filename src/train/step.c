@@ -96,8 +96,8 @@ static const char *leaf_name(void *ctx, const struct sy_tensor *leaf)
 }
 
 /* Says in d->why where; number: what the program ran with, so that it draws the same again. */
-static void find_nonfinite(struct sy_trainer *t, struct sy_phase *p, struct doing *d, uint64_t number,
-                           double loss)
+static void find_nonfinite(struct sy_trainer *t, struct sy_phase *p, struct doing *d,
+                           uint64_t number, double loss)
 {
     char where[256];
     uint64_t seed = (uint64_t)t->hyper.v[SY_HYPER_seed];
@@ -122,7 +122,10 @@ static void add_observed(struct sy_trainer *t, const struct sy_program *p)
 
 /* What random operations are keyed by beside the seed: no two micro-batches of a run have the same,
  * however often accumulate is changed. */
-static uint64_t draws_of(int64_t step, int64_t micro) { return (uint64_t)micro << 40 | (uint64_t)step; }
+static uint64_t draws_of(int64_t step, int64_t micro)
+{
+    return (uint64_t)micro << 40 | (uint64_t)step;
+}
 
 /* Forward and backward over all micro-batches; gradients are then sums over them.  0, -1 or SY__GIVEN_UP. */
 static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_err *err)
@@ -178,8 +181,8 @@ static void describe(const struct doing *d, const struct sy_spike *s, char *text
     if (d->verdict == NOT_FINITE)
         snprintf(text, n, "%s", d->why.msg);
     else if (d->verdict == LOSS_SPIKE)
-        snprintf(text, n, "%.4g is %.1f deviations over %.4g, which was usual", s->loss, s->loss_sigma,
-                 s->loss_mean);
+        snprintf(text, n, "%.4g is %.1f deviations over %.4g, which was usual", s->loss,
+                 s->loss_sigma, s->loss_mean);
     else
         snprintf(text, n, "%.4g is %.1f deviations over %.4g, which was usual", s->grad_norm,
                  s->norm_sigma, s->norm_mean);
@@ -201,7 +204,8 @@ static void judge(const struct sy_trainer *t, struct doing *d, struct sy_spike *
     struct sy_spike_floor floor = sy_spike_floor(rules, limit, h[SY_HYPER_clip]);
     if (rules >= 2 && d->verdict == ACCEPTED && !sy_window_suspects(w, d->loss, d->norm, floor))
         return;
-    struct sy_sigma loss = sy_window_loss(w, d->loss, rules), norm = sy_window_norm(w, d->norm, rules);
+    struct sy_sigma loss = sy_window_loss(w, d->loss, rules),
+                    norm = sy_window_norm(w, d->norm, rules);
     if (d->verdict == ACCEPTED && loss.above > limit && d->loss > loss.mean + floor.nats)
         d->verdict = LOSS_SPIKE;
     else if (d->verdict == ACCEPTED && norm.above > limit && d->norm > floor.norm)
@@ -230,7 +234,8 @@ static void raise_alarm(struct sy_trainer *t, const struct doing *d, const char 
 }
 
 /* In a row too many, or nothing may be skipped: no step.  -1, or 1 when it is to be rewound. */
-static int give_up(struct sy_trainer *t, const struct doing *d, const char *text, struct sy_err *err)
+static int give_up(struct sy_trainer *t, const struct doing *d, const char *text,
+                   struct sy_err *err)
 {
     int64_t row = t->window.in_a_row + 1;
     bool rewinds = t->hyper.v[SY_HYPER_auto_rewind] > 0 &&
@@ -270,7 +275,8 @@ static int update(struct sy_trainer *t, struct doing *d)
                           .eps = h[SY_HYPER_eps], .weight_decay = h[SY_HYPER_weight_decay],
                           .grad_scale = scale, .t = updates_of(t, d)};
     sy_params_adamw(t->c.params, &u);
-    return sy_program_update_states(plan->accumulate > 1 ? plan->more.program : plan->first.program);
+    return sy_program_update_states(plan->accumulate > 1 ? plan->more.program
+                                                         : plan->first.program);
 }
 
 /* ---- the record ---- */

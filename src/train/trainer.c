@@ -36,8 +36,13 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
     t->pause_at = -1;
     t->saved.step = -1;
     t->inputs_end = &t->inputs;
-    t->status = (struct sy_status){.state = SY_RUN_PAUSED, .loss = (double)NAN, .val_loss = (double)NAN,
-                                   .grad_norm = (double)NAN, .load_max_mean = (double)NAN, .tok_s = (double)NAN, .mfu = (double)NAN,
+    t->status = (struct sy_status){.state = SY_RUN_PAUSED,
+                                   .loss = (double)NAN,
+                                   .val_loss = (double)NAN,
+                                   .grad_norm = (double)NAN,
+                                   .load_max_mean = (double)NAN,
+                                   .tok_s = (double)NAN,
+                                   .mfu = (double)NAN,
                                    .steps = (int64_t)config->hyper.v[SY_HYPER_steps]};
     t->status.lr = sy_hyper_lr(&t->hyper, 1);
     t->shape[0] = config->plan->batch;

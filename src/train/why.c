@@ -23,8 +23,8 @@ struct batch { /* (B,T) each; documents NULL: not asked for */
 };
 
 /* Rows first .. first+n-1 of b, over and over, into all rows of the phase. */
-static void copy_rows(const struct sy_phase *p, const struct batch *b, int64_t first, int64_t n, int64_t T,
-                      int64_t B)
+static void copy_rows(const struct sy_phase *p, const struct batch *b, int64_t first, int64_t n,
+                      int64_t T, int64_t B)
 {
     int32_t *const to[3] = {sy_data(p->tokens), sy_data(p->targets),
                             p->documents ? sy_data(p->documents) : NULL};
@@ -47,7 +47,8 @@ static double mean_loss(struct sy__going *g, const struct batch *b, int64_t firs
 
 static void draw(struct sy_trainer *t, int64_t micro, const struct batch *b)
 {
-    sy_sampler_batch(&t->sampler, &t->place, micro * t->sampler.batch, b->tokens, b->targets, b->documents);
+    sy_sampler_batch(&t->sampler, &t->place, micro * t->sampler.batch, b->tokens, b->targets,
+                     b->documents);
 }
 
 static void measure_each(struct sy__going *g, const struct batch *b, float *losses, int64_t rows)
@@ -89,7 +90,9 @@ static void find_worst(struct sy__going *g, const struct batch *b, float *losses
         int64_t half = n / 2;
         double l = mean_loss(g, b, first, half);
         bool here = isfinite(mean) ? !(l < mean) : !isfinite(l);
-        mean = here ? l : isfinite(mean) ? (mean * (double)n - l * (double)half) / (double)(n - half) : mean;
+        mean = here             ? l
+               : isfinite(mean) ? (mean * (double)n - l * (double)half) / (double)(n - half)
+                                : mean;
         first += here ? 0 : half;
         n = here ? half : n - half;
     }

@@ -136,7 +136,8 @@ static void write_golden(const struct sy_grid *g, struct sy_str *out)
 #define CELL_H 18.0
 #define PAD 12.0
 /* What a pen without colours of its own stands on, and is: dark, light. */
-static const char *const papers[2] = {"#14171c", "#fbfbf9"}, *const inks[2] = {"#d4d7dc", "#1c1f24"};
+static const char *const papers[2] = {"#14171c", "#fbfbf9"}, *const inks[2] = {"#d4d7dc",
+                                                                               "#1c1f24"};
 
 /* xterm's 256 colours, the first eight a little softer. */
 static void colour_text(int c, char out[8])

@@ -180,8 +180,8 @@ static void table_title(const struct sy_panel *p, const struct sy__table *t, cha
 #define KEY_ROOM 16
 
 /* The ramp's key, 0 to 2, at the right end of a row of the frame, of which so much is used. */
-static bool draw_key(const struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g, int y,
-                     int used)
+static bool draw_key(const struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g,
+                     int y, int used)
 {
     if (used + KEY_ROOM > slot->r.w)
         return false;

@@ -57,8 +57,8 @@ static inline __attribute__((always_inline)) void tile(const int mr, int64_t kl,
     ROWS(ROW_STORE)
 }
 
-typedef void (*tile_fn)(int64_t kl, const float *a, const float *b, float *c, int64_t ldc, bool load,
-                        const struct sy__fetch *fetch);
+typedef void (*tile_fn)(int64_t kl, const float *a, const float *b, float *c, int64_t ldc,
+                        bool load, const struct sy__fetch *fetch);
 
 #define TILE_FN(i)                                                                                 \
     static void tile_##i(int64_t kl, const float *a, const float *b, float *c, int64_t ldc,       \
@@ -71,8 +71,8 @@ ROWS(TILE_FN)
 #define TILE_ROW(i) tile_##i,
 static const tile_fn tiles[MR] = {ROWS(TILE_ROW)};
 
-static void tile_any(int64_t kl, const uint32_t *a, const uint32_t *b, float *c, int64_t ldc, int mr,
-                     int nc, bool load, const struct sy__fetch *fetch)
+static void tile_any(int64_t kl, const uint32_t *a, const uint32_t *b, float *c, int64_t ldc,
+                     int mr, int nc, bool load, const struct sy__fetch *fetch)
 {
     float edge[MR * NR];
     if (nc == NR) {

@@ -15,8 +15,8 @@ void sy__pack512_fp32(uint32_t *dst, int width, int step, const struct sy__strip
     pack_any(dst, width, step, s);
 }
 
-void sy__tile512_fp32(int64_t kl, const uint32_t *a, const uint32_t *b, float *c, int64_t ldc, int mr,
-                      int nc, bool load, const struct sy__fetch *fetch)
+void sy__tile512_fp32(int64_t kl, const uint32_t *a, const uint32_t *b, float *c, int64_t ldc,
+                      int mr, int nc, bool load, const struct sy__fetch *fetch)
 {
     tile_any(kl, a, b, c, ldc, mr, nc, load, fetch);
 }

@@ -46,7 +46,8 @@ copy_group(uint32_t *out, const int width, const float *const (*row)[2], int64_t
         const float *even = row[g][0] + p, *odd = row[g][1] ? row[g][1] + p : NULL;
         _mm512_store_si512(out + g * width, copy_lanes(even, odd, m0));
         if (width > 16)
-            _mm512_store_si512(out + g * width + 16, copy_lanes(even + 16, odd ? odd + 16 : NULL, m1));
+            _mm512_store_si512(out + g * width + 16,
+                               copy_lanes(even + 16, odd ? odd + 16 : NULL, m1));
     }
 }
 
@@ -73,7 +74,8 @@ copy_width(uint32_t *dst, const int width, int step, const struct sy__strip *s)
             row[g][1] = pair ? sy__mat_row(s->mat, s->k0 + kk + 1) + s->p0 : NULL;
         }
         if (n == GROUP && (KSTEP == 1 || row[n - 1][1]))
-            copy_panels(dst + k * width, width, (const float *const(*)[2])row, step, s->np, kl, GROUP);
+            copy_panels(dst + k * width, width, (const float *const(*)[2])row, step, s->np, kl,
+                        GROUP);
         else
             copy_panels(dst + k * width, width, (const float *const(*)[2])row, step, s->np, kl, n);
     }

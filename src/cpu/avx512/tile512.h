@@ -89,8 +89,8 @@ ROWS(TILE_PAIR)
 #define TILE_ROW(i) {tile_##i##_1, tile_##i##_2},
 static const tile_fn tiles[MR][2] = {ROWS(TILE_ROW)};
 
-static void tile_any(int64_t kl, const uint32_t *a, const uint32_t *b, float *c, int64_t ldc, int mr,
-                     int nc, bool load, const struct sy__fetch *fetch)
+static void tile_any(int64_t kl, const uint32_t *a, const uint32_t *b, float *c, int64_t ldc,
+                     int mr, int nc, bool load, const struct sy__fetch *fetch)
 {
     int last = nc > 16 ? nc - 16 : nc;
     tiles[mr - 1][nc > 16](kl, (const float *)a, (const float *)b, c, ldc,
