@@ -153,14 +153,14 @@ local function all_names()
   return names
 end
 
-local LISTED, CELLS = "%-20s %-10s %15s %8s %8s %9s  %s", 20 -- as `switchyard runs` (src/command/command.c)
+local LISTED, CELLS = "%-16s %-8s %13s %7s %7s %9s  %s", 12 -- as `switchyard runs` (src/command/command.c)
 
 local function text(format, v) return v and v == v and format:format(v) or "-" end
 
 -- A line of runs(): of what store:info() gives, or of a live run's status.  differs: see engine.differ.
 local function listed(name, s, bytes, spark, differs)
   name = engine.clean(name)
-  if s.error and s.state ~= "failed" then return ("%-20s %-10s %s"):format(name, s.state, engine.clean(s.error)) end
+  if s.error and s.state ~= "failed" then return ("%-16s %-8s %s"):format(name, s.state, engine.clean(s.error)) end
   local row = LISTED:format(name, s.state, ("%d/%d"):format(s.step, s.steps), text("%.3f", s.loss),
     text("%.3f", s.val_loss), bytes and engine.bytes(bytes) or "-", spark)
   if s.parent then row = row .. ("  fork of %s at step %d"):format(engine.clean(s.parent), s.parent_step) end
@@ -181,7 +181,7 @@ local function listed_stored(info, differs)
   return listed(info.name, info, info.bytes, #pairs_of > 0 and Run.sparkline(tensor(pairs_of), CELLS) or "", differs)
 end
 
-local HEAD = LISTED:format("run", "state", "step", "loss", "val", "size", "loss, and options that are not those of most")
+local HEAD = LISTED:format("run", "state", "step", "loss", "val", "size", "loss, options")
 
 local function all_runs()
   local list, lines, configs, stored_ones = {}, {HEAD}, {}, on_disk()

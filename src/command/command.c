@@ -108,27 +108,36 @@ static void print_name(const char *name, bool csv)
 
 /* ---- runs ---- */
 
-#define SPARK_CELLS 20
+/* 80 columns, but for long names and the options behind; lua/stored.lua prints runs() so, too. */
+#define RUNS_COLUMNS "%-16s %-8s %13s %7s %7s %9s  %s"
+#define SPARK_CELLS 12
 
-static void spark_text(const struct sy_store_info *r, struct sy_str *out)
+/* The largest of a cell's stretch; not finite where one of it is not. */
+static double cell_value(const struct sy_store_info *r, int cell, int cells)
+{
+    double v = -(double)INFINITY;
+    for (int k = cell * r->sparks / cells; k < (cell + 1) * r->sparks / cells; k++) {
+        if (!isfinite(r->spark[k]))
+            return (double)NAN;
+        v = fmax(v, (double)r->spark[k]);
+    }
+    return v;
+}
+
+static void spark_text(const struct sy_store_info *r, struct sy_str *out) /* as in lua/card.lua */
 {
     static const char *const blocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-    double low = (double)INFINITY, high = -(double)INFINITY;
-    for (int i = 0; i < r->sparks; i++)
-        if (isfinite(r->spark[i])) {
-            low = fmin(low, (double)r->spark[i]);
-            high = fmax(high, (double)r->spark[i]);
-        }
+    double value[SPARK_CELLS], low = (double)INFINITY, high = -(double)INFINITY;
     int cells = r->sparks < SPARK_CELLS ? r->sparks : SPARK_CELLS;
-    for (int i = 0; i < cells; i++) { /* the largest of equal stretches, as in lua/card.lua */
-        double v = -(double)INFINITY;
-        bool bad = false;
-        for (int k = i * r->sparks / cells; k < (i + 1) * r->sparks / cells; k++) {
-            bad |= !isfinite(r->spark[k]);
-            v = fmax(v, (double)r->spark[k]);
-        }
-        int level = high > low ? (int)((v - low) / (high - low) * 8) : 0;
-        sy_str_puts(out, bad ? "!" : blocks[level < 0 ? 0 : level > 7 ? 7 : level]);
+    for (int i = 0; i < cells; i++) {
+        value[i] = cell_value(r, i, cells);
+        low = fmin(low, value[i]); /* the other where one is NaN */
+        high = fmax(high, value[i]);
+    }
+    for (int i = 0; i < cells; i++) {
+        bool fine = isfinite(value[i]);
+        int level = fine && high > low ? (int)((value[i] - low) / (high - low) * 8) : 0;
+        sy_str_puts(out, fine ? blocks[level < 7 ? level : 7] : "!");
     }
 }
 
@@ -178,7 +187,7 @@ static void print_named(const struct sy_store_info *r, const char *name, const s
     char step[48], loss[16] = "-", val[16] = "-", size[16];
     struct sy_str spark = SY_STR_INIT;
     if (r->error.code) {
-        printf("%-20s %-10s ", name, r->status.state);
+        printf("%-16s %-8s ", name, r->status.state);
         sy_tell_text(r->error.msg);
         puts("");
         return;
@@ -190,8 +199,7 @@ static void print_named(const struct sy_store_info *r, const char *name, const s
         snprintf(val, sizeof val, "%.3f", r->status.val_loss);
     sy_human_bytes((double)r->bytes, size);
     spark_text(r, &spark);
-    printf("%-20s %-10s %15s %8s %8s %9s  %s", name, r->status.state, step, loss, val, size,
-           spark.data ? spark.data : "");
+    printf(RUNS_COLUMNS, name, r->status.state, step, loss, val, size, spark.data ? spark.data : "");
     print_difference(d, i);
     puts("");
     sy_str_free(&spark);
@@ -217,8 +225,7 @@ static int print_table(const struct sy_runs *runs)
         sy_err_set(&err, SY_E_MEMORY, "runs: out of memory");
         return fail_error(&err);
     }
-    printf("%-20s %-10s %15s %8s %8s %9s  %s\n", "run", "state", "step", "loss", "val", "size",
-           "loss, and options that are not those of most");
+    printf(RUNS_COLUMNS "\n", "run", "state", "step", "loss", "val", "size", "loss, options");
     for (int i = 0; i < runs->count; i++)
         print_run(&runs->list[i], &d, i);
     sy_differences_free(&d);

@@ -54,6 +54,10 @@ run 0 --runs "$folder/runs" runs
 has '^run  *state'
 has '^first .*done .*30/30 .*kB  '
 has '^empty .*new .*0/0 '
+"$SWITCHYARD" -e 'for line in io.lines "'"$folder/out"'" do
+  if line:find "^run " or line:find "^first " then assert(utf8.len(line) <= 80, line) end
+end' 2> "$folder/err"
+report $? "80 columns hold a run and what its options do not add"
 run 0 --runs "$folder/runs" generate memory "5 7 9" --tokens 2
 has '^5 7 9 [0-9]* [0-9]* $'
 run 0 --runs "$folder/runs" generate memory --tokens 2

@@ -614,7 +614,7 @@ do
   t.raises(function() return s:history "los" end, "'loss'")
   local function line(text) return ("\n" .. text):match "\nmain +%S+ +%S+ +%S+ +%S+ +%S+ %S+ +(%S+)[^\n]*\n" end
   local mine, other = line(tostring(runs()) .. "\n"), line(child "runs")
-  t.ok(mine and #mine == 20 * 3, "its line of blocks: " .. tostring(mine))
+  t.ok(mine and #mine == 12 * 3, "its line of blocks: " .. tostring(mine))
   t.is(other, mine, "the same at the command line")
   local text = tostring(compare{"main", "parent", s})
   t.ok(text:find "\nmain +done +30/30" and text:find "\nparent +done", "compare takes names")
