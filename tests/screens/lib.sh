@@ -11,10 +11,11 @@
 # shellcheck shell=sh disable=SC2034
 set -u
 LIMIT=${SY_SCREEN_LIMIT:-60}
-if ! command -v tmux > /dev/null; then
-    echo "1..0 # SKIP tmux is not installed"
+for tool in tmux ps pgrep; do
+    command -v "$tool" > /dev/null && continue
+    echo "1..0 # SKIP $tool is not installed"
     exit 0
-fi
+done
 if ! "${SWITCHYARD:-./switchyard}" --has-workbench; then
     echo "1..0 # SKIP built without the workbench"
     exit 0
