@@ -3,7 +3,7 @@
 --
 --     switchyard examples/demo.lua [TEXT] [SECONDS]      default: what every Debian machine says of whose its programs are
 --
--- That is more than the demonstration reads, so validation falls to its end.
+-- A bare Debian has 0.7 million tokens of that, one with many programs more than the demonstration reads.
 
 local function copyrights()
   local there = io.open "/usr/share/doc/libc6/copyright"
