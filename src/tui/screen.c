@@ -9,7 +9,8 @@
  *     keys and hide them from poll.
  *  2. A colour pair is made when a pen first asks for it; when there are no more, the foreground
  *     goes first, then both.
- *  3. A character of whose width curses thinks otherwise than the grid becomes '?': columns hold.
+ *  3. A character of whose width curses thinks otherwise than the grid becomes '?' (a block one of
+ *     " .:-=+*#%@"): columns hold.
  *  4. What restore writes is put together while all is well, so that it only writes.
  *  5. Nothing is written beside curses before it has entered the alternate screen, which keeps the
  *     cursor for the return: setting the region moves it.
@@ -367,14 +368,21 @@ static attr_t attributes(struct sy_pen pen)
            (pen.attr & SY_REVERSE ? A_REVERSE : 0) | (pen.attr & SY_UNDERLINE ? A_UNDERLINE : 0);
 }
 
+/* For a character that cannot be shown: a sparkline's blocks keep their heights. */
+static wchar_t stand_in(uint32_t ch)
+{
+    return ch >= 0x2581 && ch <= 0x2588 ? (wchar_t)sy_look_ramp((ch - 0x2580) / 8.0) : L'?';
+}
+
 /* What curses may put for a cell whose right neighbour is `next`. */
 static void set_cell(cchar_t *out, const struct sy_cell *c, const struct sy_cell *next)
 {
     wchar_t text[SY_MARKS + 2] = {(wchar_t)c->ch};
     int wide = next && next->ch == 0 ? 2 : 1, n = 1, pair = pair_of(c->pen);
-    if (c->ch < ' ' || (c->ch > '~' && (!sc.utf8 || wcwidth((wchar_t)c->ch) != wide)))
-        text[0] = L'?';
-    for (int i = 0; i < SY_MARKS && c->mark[i] && text[0] != L'?'; i++)
+    bool shown = c->ch >= ' ' && (c->ch <= '~' || (sc.utf8 && wcwidth((wchar_t)c->ch) == wide));
+    if (!shown)
+        text[0] = stand_in(c->ch);
+    for (int i = 0; shown && i < SY_MARKS && c->mark[i]; i++)
         if (wcwidth((wchar_t)c->mark[i]) == 0)
             text[n++] = (wchar_t)c->mark[i];
     setcchar(out, text, attributes(c->pen), 0, &pair);

@@ -265,6 +265,8 @@ done
 ENVIRONMENT='env LC_ALL=C'
 start 80 24 "$program -E"
 sees "F1 help" "a locale without UTF-8"
+enter 'print("[\u{2581}\u{2584}\u{2588}\u{e9}]")'
+sees "[.+@?]" "a sparkline keeps its heights there"
 ENVIRONMENT='env'
 
 # vi
