@@ -94,6 +94,7 @@ if command -v bash > /dev/null; then
         enter "fg"
         sees "F1 help"
         press C-d
+        lacks "F1 help"
         sees "leaves."
         above $rows "fg and Ctrl-D"
     done
