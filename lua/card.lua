@@ -132,20 +132,22 @@ local function duration(s)
   return ("%ds"):format(s)
 end
 
--- What the alarms say now, and what one said last.
+-- What the alarms that are on say, in full; where none is, what one said last.
 local function alarm_lines(h)
   local fine, list = pcall(function() return h:alarms() end)
   if not fine or type(list) ~= "table" then return {} end
+  local function line(what, a)
+    return engine.clean(("  %s  step %d: %s"):format(what, a.step, (a.text:gsub("^alarm: step %d+: ", ""))))
+  end
   local on, last = {}, nil
+  local out = {""}
   for _, a in ipairs(list) do
     if a.on then on[#on + 1] = a.name end
+    if a.on and a.step and a.text then out[#out + 1] = line("alarm", a) end
     if a.step and a.text and (not last or a.step > last.step) then last = a end
   end
-  local out = {"  health  " .. (#on > 0 and table.concat(on, ", ") or "no alarm is on")}
-  if last then
-    local text = engine.clean(("  last alarm  step %d: %s"):format(last.step, (last.text:gsub("^alarm: step %d+: ", ""))))
-    out[2] = require("switchyard.show").clip(text, engine.columns() - 2)
-  end
+  out[1] = "  health  " .. (#on > 0 and table.concat(on, ", ") or "no alarm is on")
+  if last and #on == 0 then out[2] = require("switchyard.show").clip(line("last alarm", last), engine.columns() - 2) end
   return out
 end
 

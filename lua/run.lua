@@ -194,8 +194,9 @@ local function keep_record(r, what, more)
     rawset(r, "_store", nil)
     store:close()
   end
-  engine.event(r.name, "alarm", ("alarm: step %d: directory: %s; the run goes on, nothing of it is saved"):format(r.step, why))
-  r._h:homeless(why)
+  local text = ("alarm: step %d: record: nothing is written: %s; the run goes on"):format(r.step, why)
+  r._h:homeless(why, text)
+  engine.event(r.name, "alarm", text)
 end
 Run._keep_record = keep_record
 

@@ -221,7 +221,7 @@ int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, str
     X(SPEED, "throughput", "for a minute less than 40% of the tokens a second of before")          \
     X(DISK, "checkpoint", "a checkpoint could not be saved")                                       \
     X(EVAL, "evaluation", "an evaluation failed")                                                  \
-    X(RECORD, "record", "run.sqlite cannot be written")
+    X(RECORD, "record", "the run's directory cannot be made, or run.sqlite not be written")
 
 enum sy_alarm {
 #define X(id, name, condition) SY_ALARM_##id,

@@ -145,11 +145,12 @@ static int run_pack_rows(lua_State *L)
     return 0;
 }
 
-/* run:homeless(why): it could not be given its directory */
+/* run:homeless(why, alarm): it could not be given its directory; the alarm, which the caller tells, is on until it can */
 static int run_homeless(lua_State *L)
 {
     struct run *r = check_run(L);
     snprintf(r->homeless, sizeof r->homeless, "%s", luaL_checkstring(L, 2));
+    sy_trainer_set_alarm(r->trainer, SY_ALARM_RECORD, luaL_checkstring(L, 3));
     return 0;
 }
 

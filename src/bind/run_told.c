@@ -217,7 +217,13 @@ void lsy_run_mark(void *run, int64_t step, const char *kind, const char *text)
     lsy_look_event(r->look, step, kind, text);
 }
 
-void lsy_run_housed(void *run) { *((struct run *)run)->homeless = 0; }
+void lsy_run_housed(void *run)
+{
+    struct run *r = run;
+    if (*r->homeless)
+        sy_trainer_set_alarm(r->trainer, SY_ALARM_RECORD, NULL);
+    *r->homeless = 0;
+}
 
 void lsy_told_change(void *ctx)
 {

@@ -160,9 +160,26 @@ echo >> "$folder/lines"
 limited 200 "$SWITCHYARD" -i < "$folder/lines"
 ok '[ $code -eq 1 ] && grep -q "^\[prompt\] not saved: " "$folder/out"' 'at the prompt, too'
 sed 's/"quota"}/"nowhere"}/' "$folder/quota.lua" > "$folder/nowhere.lua"
+cat >> "$folder/nowhere.lua" <<'END'
+print(r)
+for _, a in ipairs(r:alarms()) do if a.on then print("on", a.name, a.step) end end
+END
 limited 4 "$SWITCHYARD" "$folder/nowhere.lua"
 ok '[ $code -eq 1 ] && grep -q "^done	60" "$folder/out" && grep -q "^\[nowhere\] not saved: nothing of it: " "$folder/out"' \
     'a run that has no directory for want of room'
+ok 'grep -q "^  health  record$" "$folder/out" && grep -q "^  alarm  step 0: record: nothing is written: .*; the run goes on$" "$folder/out"' \
+    'its card says that nothing is written, and why'
+ok 'grep -q "^on	record	0$" "$folder/out"' 'so do its alarms'
+: > "$folder/in-the-way"
+sed 's/"nowhere"}/"somewhere"}/' "$folder/nowhere.lua" > "$folder/somewhere.lua"
+cat >> "$folder/somewhere.lua" <<'END'
+os.remove(arg[1])
+print("saved", (r:checkpoint()))
+print(r)
+END
+run --runs "$folder/in-the-way/runs" "$folder/somewhere.lua" "$folder/in-the-way"
+ok '[ $code -eq 0 ] && grep -q "^on	record	0$" "$folder/out" && grep -q "^saved	.*step-000060" "$folder/out" &&
+    grep -q "^  health  no alarm is on$" "$folder/out"' 'until it can be made'
 sed 's/"quota"}/"closed"}/; s/:wait()/:wait():close()/; /^print/d' "$folder/quota.lua" > "$folder/closed.lua"
 limited 200 "$SWITCHYARD" "$folder/closed.lua"
 ok '[ $code -eq 1 ] && [ "$(grep -c "^\[closed\] not saved: " "$folder/out")" -eq 1 ]' 'a run that was closed before the end'
