@@ -26,6 +26,7 @@
 #define ROWS_MIN 2
 #define COLUMNS_MIN 10
 #define NO_KEY 034 /* Ctrl-\\: a signal, which never comes as a key */
+#define GIVE_UP 7 /* Ctrl-G */
 #define KEYS 256 /* of a keymap; one more entry is for "anything else" */
 
 /* ---- keys that are bound to nothing ---- */
@@ -179,6 +180,8 @@ void sy__keys_guard(void)
                            sy__keys_panes()};
     for (int i = 0; i < 4; i++)
         replace_in(maps[i], guarded, sizeof guarded / sizeof *guarded, i < 3, true);
+    if (maps[1][GIVE_UP].type == ISFUNC && maps[1][GIVE_UP].function == rl_insert)
+        maps[1][GIVE_UP].function = give_up; /* Ctrl-C comes as this key (line.c): it is no text */
     maps[3][NO_KEY].type = ISFUNC;
     maps[3][NO_KEY].function = quiet;
     sy__history_bind();

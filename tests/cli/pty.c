@@ -175,6 +175,8 @@ static void obey(char *line)
         bool ok = wait_for(line + 2, LIMIT_MS);
         report(ok, line + 2, now_ms() - begin);
     } else if (sscanf(line, "quiet %d %n", &ms, &at) == 1) {
+        while (echoing && now_ms() - begin < LIMIT_MS && drain(20)) /* it has not begun */
+            continue;
         bool came = wait_for(line + at, ms);
         report(!came, line, now_ms() - begin);
     } else if (sscanf(line, "exit %d", &ms) == 1)

@@ -21,7 +21,7 @@ expect "a wait is waited for" "step 40 done" "$model" "$text" "$train" 'r:wait()
     'print(("step %d %s"):format(r.step, r.state))'
 expect "a loop that waits" "at 30" "$model" "$text" "${train%\}*}, paused = true})" 'for i = 1, 3 do r:steps(10) r:wait() end' 'print("at " .. r.step)'
 expect "sleep" "slept" 'sleep(0.3)' 'print("slept")'
-expect "its time, when over a second" "(1." 'sleep(1.1)'
+expect "its time, when over a second" " s)" 'sleep(1.1)'
 expect "yield outside of a coroutine" "outside a coroutine" 'coroutine.yield(1)'
 expect "coroutines yield to who resumes them" "1 2 3" \
     'for i = 1, 1 do co = coroutine.wrap(function(a) local b = coroutine.yield(a) return b end) print(co(1) .. " " .. co(2) .. " 3") end'

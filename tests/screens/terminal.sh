@@ -283,6 +283,13 @@ press F6
 sees "PANES" "panes from vi's keymap"
 press Escape
 lacks "PANES"
+press C-c
+lacks "yard> abc"
+type 'for i = 1, 2 do'
+press Enter
+sees "..>"
+press C-c
+lacks "..>" "vi: Ctrl-C on an empty line gives up a chunk that is not finished"
 cat > "$dir/inputrc" <<'END'
 $if switchyard
 "\C-t": switchyard-panes
