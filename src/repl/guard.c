@@ -9,8 +9,8 @@
  *     nobody knows is swallowed whole);
  *  2. no half of a key stays behind (sy__keys_settle);
  *  3. no function that aborts when it has nothing to do is reached in that case;
- *  4. no motion of vi's that looks for an end is begun in bytes that are no characters: there it may
- *     go to and fro for ever (8.2: E before an incomplete last character). */
+ *  4. no motion of vi's that looks for an end is begun in bytes that are no characters: there it
+ *     may go to and fro for ever (8.2: E before an incomplete last character). */
 #include "config.h"
 
 #ifdef HAVE_READLINE
