@@ -309,6 +309,7 @@ static int finish_runs(struct lua_State *L, int status, bool ended)
         if (status == 130)
             sy_tell("interrupted");
     }
+    sy_prompt_saves();
     if (sy_host_runs.stop_all)
         sy_host_runs.stop_all(L);
     return !status && sy_host_runs.unsaved && sy_host_runs.unsaved() ? 1 : status;
@@ -366,11 +367,14 @@ static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
     if (p->interactive && sy_prompt_has_screen(p->plain || p->json))
         return run_prompt(L, &scripts, true, terminal);
     sy_host_chunk(true); /* until all is saved: Ctrl-C between two chunks, or after them, counts */
+    sy_rescue_open();
     status = run_scripts(L, &scripts, &ended);
     bool finish = !p->interactive || ended || status == 130;
     if (finish)
         status = finish_runs(L, status, ended);
     sy_host_chunk(false);
+    if (finish)
+        sy_rescue_close();
     return finish ? status : run_prompt(L, &scripts, false, terminal);
 }
 

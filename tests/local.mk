@@ -186,3 +186,4 @@ scratch = $(SHELL) $(top_srcdir)/tests/scratch.sh
 SH_LOG_COMPILER = $(test_limit) $(scratch) $(SHELL)
 LUA_LOG_DRIVER = $(tap_driver)
 LUA_LOG_COMPILER = $(test_limit) $(scratch) $(SHELL) -c 'exec ./switchyard$(EXEEXT) -E --runs "$$SWITCHYARD_RUNS" "$$@"' lua
+script_tests += %D%/cli/stuck.sh

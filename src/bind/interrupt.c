@@ -75,6 +75,7 @@ void sy_interrupt_clear(void)
     raised = 0;
 }
 bool lsy_interrupt_wanted(void) { return wanted != 0; }
+bool sy_interrupt_is_shielded(void) { return shielded != 0; }
 
 int lsy_raise_interrupted(lua_State *L)
 {

@@ -1,4 +1,5 @@
-/* The live runs, when a fault ends the program.  Layer bind.
+/* The live runs, when a fault ends the program, or an end that was asked for does not come: the Lua thread is in
+ * what cannot be interrupted, as a pattern of Lua's that takes for ever.  Layer bind.
  *
  *     handler of a fault --sy_rescue: a semaphore--> our thread --stop--> trainers: a checkpoint
  *             \-- waits, sleeping ------------------------/ done
@@ -92,7 +93,7 @@ static void save(struct run *r, double end)
     char text[128];
     const char *name = sy_trainer_name(r->trainer);
     while (!sy_trainer_wait(r->trainer, INT64_MAX, SLICE) && sy_now() < end)
-        continue;
+        sy_host_cancel(r);
     sy_trainer_status(r->trainer, &s);
     if (!sy_trainer_saved(r->trainer, &saved) || saved.step != s.step) {
         say("[%s] step %lld could not be saved\n", name, (long long)s.step);
@@ -128,8 +129,10 @@ static void save_all(void)
         say("switchyard: signal %d (%s): saving the runs first (Ctrl-C: not)\n", atomic_load(&number),
             strsignal(atomic_load(&number)));
     for (struct run *r = runs; r; r = r->next_rescued)
-        if (r->rescued)
-            sy_trainer_stop(r->trainer); /* all at once, then one after the other */
+        if (r->rescued) {
+            atomic_store(&r->closing, true); /* hooks would wait for the Lua thread */
+            sy_trainer_stop(r->trainer);     /* all at once, then one after the other */
+        }
     for (struct run *r = runs; r; r = r->next_rescued)
         if (r->rescued)
             save(r, end);

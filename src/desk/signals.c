@@ -76,10 +76,11 @@ static void on_crash(int number)
         pause_ms(LAST_FRAME_MS);
     }
     sy_desk_restore();
-    if (number == SIGALRM && ended_by)
-        _exit(128 + ended_by);
+    bool late = number == SIGALRM && ended_by;
     if (rescue)
-        rescue(number);
+        rescue(late ? ended_by : number);
+    if (late)
+        _exit(128 + ended_by);
     signal(number, SIG_DFL);
     raise(number);
 }

@@ -5,15 +5,17 @@
  *     Lua thread:                  eval, print -> done -> wakes the pipe
  *
  * Signals at the prompt: SIGINT ends the chunk that runs, else it goes to the editor.  In a script
- * it ends the script, as SIGTERM and SIGHUP do: its runs are saved; the third one ends the program
+ * it ends the script, as SIGTERM and SIGHUP do: its runs are saved; the third one, or SY_END_SECONDS
+ * before saving begins, has them saved by other threads (bind/rescue.c), the fourth ends the program
  * at once.  SIGTERM and SIGHUP at the prompt end what runs on the Lua thread (chunk, job or hook),
- * save the runs and leave; a second SIGTERM, or SY_END_SECONDS before saving begins, end the
- * program without that.  SIGINT while the prompt is left ends a hook that holds that up.
+ * save the runs and leave; SY_END_SECONDS are the limit as in a script, and a second SIGTERM ends the
+ * program without saving.  SIGINT while the prompt is left ends a hook that holds that up.
  */
 #include "prompt/prompt_int.h"
 
 #include "base/mem.h"
 #include "bind/host.h"
+#include "bind/interrupt.h"
 #include "bind/job.h"
 #include "desk/desk.h"
 #include "desk/signals.h"
@@ -40,16 +42,39 @@ int sy_prompt_ended_by(void)
     return ended_by;
 }
 
+/* What runs does not end: its runs are saved by other threads.  One more signal ends the program at once. */
+static void end_script(void)
+{
+    sigset_t these;
+    sigemptyset(&these);
+    sigaddset(&these, SIGINT);
+    sigaddset(&these, SIGTERM);
+    sigaddset(&these, SIGHUP);
+    pthread_sigmask(SIG_UNBLOCK, &these, NULL);
+    sy_rescue(ended_by);
+    signal(ended_by, SIG_DFL);
+    raise(ended_by);
+}
+
+static void on_late(int number)
+{
+    (void)number;
+    if (sy_interrupt_is_shielded())
+        sy__limit_end();
+    else if (!saving)
+        end_script();
+}
+
 /* May come to any thread, for libraries start some that block no signal: sy_host_interrupt brings
  * it to the Lua thread. */
 static void interrupt_script(int number)
 {
-    if (!ended_by)
+    if (!ended_by) {
         ended_by = number;
-    if (sy_host_is_lua_thread() && ++interrupts >= 3) {
-        signal(number, SIG_DFL);
-        raise(number);
+        sy__limit_end();
     }
+    if (sy_host_is_lua_thread() && ++interrupts >= 3)
+        end_script();
     if (!sy_host_interrupt())
         _exit(128 + number);
 }
@@ -104,9 +129,10 @@ static void on_stop(int number)
 static void on_fatal(int number)
 {
     sy_edit_restore_terminal();
-    if (number == SIGALRM && leaving_by)
+    bool late = number == SIGALRM && leaving_by;
+    sy_rescue(late ? leaving_by : number);
+    if (late)
         _exit(128 + leaving_by);
-    sy_rescue(number);
     signal(number, SIG_DFL);
     raise(number);
 }
@@ -131,7 +157,9 @@ void sy_prompt_signals(bool at_prompt)
     handle(SIGINT, on_interrupt, 0); /* no SA_RESTART: a read in a chunk must end */
     handle(SIGPIPE, SIG_IGN, 0);
     handle(SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails instead: no run is lost by it */
-    if (!at_prompt) { /* a batch system's end: the runs are saved, as after Ctrl-C */
+    if (!at_prompt) {
+        handle(SIGALRM, on_late, 0);
+        /* a batch system's end: the runs are saved, as after Ctrl-C */
         handle(SIGTERM, on_interrupt, 0);
         if (!ignored(SIGHUP)) /* nohup */
             handle(SIGHUP, on_interrupt, 0);
@@ -210,12 +238,17 @@ int sy__live_runs(void)
     return sy_host_runs.live ? sy_host_runs.live() : 0;
 }
 
+void sy_prompt_saves(void)
+{
+    saving = true;
+    alarm(0);
+}
+
 void sy__stop_runs(struct lua_State *L, void *ctx)
 {
     (void)ctx;
     sy_jobs_end(L);
-    saving = true;
-    alarm(0);
+    sy_prompt_saves();
     if (sy_host_runs.stop_all)
         sy_host_runs.stop_all(L);
 }

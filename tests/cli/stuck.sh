@@ -1,0 +1,58 @@
+#!/bin/sh
+# What Lua cannot interrupt, a pattern that takes for ever: the third signal has the runs saved by other threads.  TAP.
+# shellcheck disable=SC2016  # conditions are evaluated in ok
+# shellcheck source=tests/cli/lib.sh
+. "${srcdir:-.}/tests/cli/lib.sh"
+
+case ${SY_SANITIZERS:-} in
+*thread*) # it holds back signals until the next call of the system
+    skip "signals under ThreadSanitizer"
+    finish
+    exit
+    ;;
+esac
+
+cat > "$folder/stuck.lua" <<'END'
+local d = data.string(("to be or not to be, that is the question. "):rep(40))
+local m = model.dense{layers = 1, dim = 16, heads = 2, vocab = d.vocab, context = 16}
+local r = train(m, d, {steps = 1000000, batch = 2, eval_every = 0, checkpoint_every = 0, name = "stuck"})
+every(r, 1, function() end) -- which waits for the thread that is in the pattern
+r:wait(5)
+print "now"
+io.stdout:flush()
+string.find(("a"):rep(60), ("a*"):rep(40) .. "b")
+print "it was found"
+END
+
+# Until the file has the text; false after a minute.
+says()
+{
+    tries=0
+    until grep -q "$2" "$1"; do
+        tries=$((tries + 1))
+        [ $tries -lt 600 ] || return 1
+        sleep 0.1
+    done
+}
+
+: > "$folder/out"
+"$SWITCHYARD" "$folder/stuck.lua" > "$folder/out" 2> "$folder/err" &
+pid=$!
+says "$folder/out" now
+report $? "it is in the pattern"
+# Of each kind one: two of a kind may come as one.
+for signal in TERM HUP INT; do
+    kill -s $signal $pid
+    sleep 0.1
+done
+says "$folder/err" "saving the runs first" || kill -s TERM $pid # where SIGHUP is ignored
+wait $pid
+code=$?
+ok '[ $code -gt 128 ] && ! grep -q found "$folder/out"' "signals end it: status $code"
+saved=$(sed -n 's/.*\[stuck\] saved at step \([0-9]*\);.*/\1/p' "$folder/err")
+ok '[ "${saved:-0}" -ge 5 ]' "its run is saved, at step ${saved:-none}"
+last=$("$SWITCHYARD" log stuck loss | tail -n 1 | cut -f 1)
+ok '[ "$last" = "$saved" ]' "and so is every row of it ($last)"
+"$SWITCHYARD" -e 'local r = train.resume("stuck", {paused = true}) print(r:wait().step) r:stop():wait()' > "$folder/out" 2> "$folder/err"
+ok 'grep -q "^$saved\$" "$folder/out"' "it goes on from there"
+finish
