@@ -49,9 +49,9 @@ struct sy_host_runs {
 };
 extern struct sy_host_runs sy_host_runs;
 
-/* When a fault is about to end the program, or what is on the Lua thread does not end (rescue.c): between open and close, save the live runs
- * by a thread of its own, wait for that, for a minute at most, and tell of it on standard error.
- * sy_rescue is async-signal-safe; any thread. */
+/* When a fault is about to end the program, or what is on the Lua thread does not end (rescue.c):
+ * between open and close, save the live runs by a thread of its own, wait for that, for a minute at
+ * most, and tell of it on standard error.  sy_rescue is async-signal-safe; any thread. */
 void sy_rescue_open(void);
 void sy_rescue(int signal_number);
 void sy_rescue_close(void);

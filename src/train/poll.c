@@ -31,7 +31,7 @@ static void tell(const struct sy__going *g, const char *before, const char *afte
 static void note_wait(struct sy__going *g)
 {
     double now = sy_now();
-    if (!g->waits)
+    if (g->waits <= 0)
         g->waits = now;
     if (now - g->waits < LONG)
         return;
