@@ -572,7 +572,8 @@ end
 
 function Run.__newindex(r, name, value)
   local ok, kind, old, effect
-  check_alone(r, tostring(name))
+  if type(name) ~= "string" then error(("run: it has no field %s"):format(tostring(name)), 2) end
+  check_alone(r, name)
   if name == "top_k" or name == "capacity" then
     local cfg = r._m.cfg
     check_routing(r, name, value)

@@ -66,10 +66,9 @@ enum sy_schedule { SY_COSINE, SY_WSD, SY_LINEAR, SY_CONSTANT, SY_SCHEDULE_COUNT 
 /* What a trainer decides by itself, by versions; a run keeps its own until its journal says
  * otherwise (kind "rules"):
  *   1  warm-up is a tenth of whatever `steps` is now, and a change of `steps` computes the rate
- *   anew, jumps and all;
- *      wsd with decay 0 falls to min_lr after the warm-up; AdamW's time counts steps that were
- *      skipped; the spike rule knows standard deviations alone (6), and ends the run after
- *      max_skips
+ *      anew, jumps and all; wsd with decay 0 falls to min_lr after the warm-up; AdamW's time counts
+ *      steps that were skipped; the spike rule knows standard deviations alone (6), and ends the run
+ *      after max_skips
  *   2  as below */
 #define SY_RULES 2
 

@@ -1,27 +1,27 @@
 /* Checkpoints and the journal of runs for Lua.  Layer bind.  Methods of a run:
  *
- *   run:set_dir(path, keep, keep_every)   checkpoints go there from now on        run:dir()
+ *   run:set_dir(path, keep, keep_every)   checkpoints go there from now on
+ *   run:dir()                             that folder, or nil
  *   run:set_config(text, id)              goes into each
  *   run:checkpoint() -> path              save now, and wait for it; nil, message, code
- *   run:checkpoint_to(dir, sub) -> path, step  of the state of now, into another folder (sub in it:
- *   start, undo) run:saved() -> {step=, path=, bytes=, pause=, seconds=, asynchronous=}, of the
- *   newest; nil: none
+ *   run:checkpoint_to(dir, sub) -> path, step   of the state of now, into another folder (sub in it:
+ *                                         start, undo)
+ *   run:saved() -> {step=, path=, bytes=, pause=, seconds=, asynchronous=}   of the newest; nil: none
  *   run:checkpoint_bytes()                what one will take
  *   run:load(path, force) -> true         (held, or not started) nil, message, code
- *   run:stored_hash(path) -> 16 hex digits of the tensors in a checkpoint of it (held); nil,
- *   message, code
- *   run:journal() -> list of entries      run:apply(entry) (held)      run:record(entry)
+ *   run:stored_hash(path) -> 16 hex digits   of the tensors in a checkpoint of it (held); nil, message, code
+ *   run:journal() -> list of entries
+ *   run:apply(entry)                      (held)
+ *   run:record(entry)
  *
  * An entry is {step=, kind=, key=, text=, value=, expert= (from 1), values= (f32 tensor)}; see
  * switchyard/train.h for the kinds.  Functions of the module "switchyard.engine":
  *
  *   engine.checkpoints(dir, verify) -> list of {step=, path=, bytes=, ok=, id=}
  *   engine.find_checkpoint(dir, step) -> path, step      newest whole one, at most of this step
- *   engine.read_checkpoint(path) -> {run=, id=, config=, hash=, step=, tokens=, hyper={...},
- *   journal={...}}
+ *   engine.read_checkpoint(path) -> {run=, id=, config=, hash=, step=, tokens=, hyper=, journal=}
  *   engine.discard_checkpoints(dir, step, sub)           those with a greater step
- *   engine.share_checkpoint(path, dir, sub, id) -> path  the same in dir/sub as one of run id, by
- *   hard links
+ *   engine.share_checkpoint(path, dir, sub, id) -> path  the same in dir/sub as one of run id, by hard links
  */
 #include "bind/run.h"
 

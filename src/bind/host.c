@@ -242,6 +242,14 @@ void sy_host_cancel(const void *ctx)
     pthread_mutex_unlock(&host.lock);
 }
 
+void sy_host_try_cancel(const void *ctx)
+{
+    if (pthread_mutex_trylock(&host.lock))
+        return;
+    refuse(ctx, false);
+    pthread_mutex_unlock(&host.lock);
+}
+
 /* ---- printing ---- */
 
 void sy_host_set_printer(void (*printer)(const char *text)) { host.printer = printer; }

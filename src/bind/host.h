@@ -28,6 +28,7 @@ typedef void (*sy_host_fn)(struct lua_State *L, void *ctx);
 int sy_host_call(sy_host_fn fn, void *ctx);
 /* Let calls with this ctx that have not begun return -1. */
 void sy_host_cancel(const void *ctx);
+void sy_host_try_cancel(const void *ctx); /* unless the lock is held: for a thread that may not wait */
 /* On the Lua thread: run the calls that are pending now; returns how many. */
 int sy_host_serve(struct lua_State *L);
 /* The same, and wait for more, up to `seconds` or until sy_host_wake.  -1 when the user interrupts

@@ -1,5 +1,5 @@
-/* The live runs, when a fault ends the program, or an end that was asked for does not come: the Lua thread is in
- * what cannot be interrupted, as a pattern of Lua's that takes for ever.  Layer bind.
+/* The live runs, when a fault ends the program, or what runs does not end when it is told to: the Lua
+ * thread is in what cannot be interrupted, as a pattern of Lua's that takes for ever.  Layer bind.
  *
  *     handler of a fault --sy_rescue: a semaphore--> our thread --stop--> trainers: a checkpoint
  *             \-- waits, sleeping ------------------------/ done
@@ -93,7 +93,7 @@ static void save(struct run *r, double end)
     char text[128];
     const char *name = sy_trainer_name(r->trainer);
     while (!sy_trainer_wait(r->trainer, INT64_MAX, SLICE) && sy_now() < end)
-        sy_host_cancel(r);
+        sy_host_try_cancel(r);
     sy_trainer_status(r->trainer, &s);
     if (!sy_trainer_saved(r->trainer, &saved) || saved.step != s.step) {
         say("[%s] step %lld could not be saved\n", name, (long long)s.step);

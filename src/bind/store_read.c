@@ -3,8 +3,10 @@
  *   engine.store_runs(dir) -> list of what store:info() gives, oldest first; error= in damaged ones
  *   store:entries(table, after, all) -> list of {id=, step=, time=, kind=, text=, data=, left=}
  *   store:history(name, column) -> tensor f64 (n,2) of step, value; without a column all values;
- *   nil, message, code store:series() -> {name = {width=, rows=, step=, last={}}}
- *   store:info() -> table    store:alarm() -> text or nil
+ *                              nil, message, code
+ *   store:series() -> {name = {width=, rows=, step=, last={}}}
+ *   store:info() -> table
+ *   store:alarm() -> text or nil
  *   store:path(), store:journal_last()
  *
  *  1. What SQLite or malloc gave is owned by a userdata before anything may raise. */

@@ -1,16 +1,16 @@
 /* What is known of a run's steps, for lua/why.lua: sequences, spikes, alarms.  Layer bind; methods
  * of a run's handle.
  *
- *   run:rows(step) -> list of {micro=, row=, start=, document=, documents=, source=, line=,
- *   domain=}, all counted
- *                     from 1 but start (a token's place in the data); context= their length
- *   run:windows(step) -> how many windows of the data were drawn before the step; nil: they are not
- *   counted run:rows_until(series, step, n) -> list of the last n rows up to step, {step, value...}
- *   each; nil: no such series run:row_ids(start, n) -> list of token ids
+ *   run:rows(step) -> list of {micro=, row=, start=, document=, documents=, source=, line=, domain=},
+ *                     all counted from 1 but start (a token's place in the data); context= their length
+ *   run:windows(step) -> windows of the data that were drawn before the step; nil: they are not counted
+ *   run:rows_until(series, step, n) -> list of the last n rows up to step, {step, value...} each;
+ *                     nil: no such series
+ *   run:row_ids(start, n) -> list of token ids
  *   run:spikes() -> list of {step=, loss=, ...}, the oldest first
- *   run:spike_detail(step) -> losses of its rows, states (all numbers after another); nothing when
- *   unknown run:against(values, value, logs) -> usual, deviation, deviations above (the spike
- *   rule's) run:alarms() -> list of {name=, condition=, on=, step=, text=}
+ *   run:spike_detail(step) -> losses of its rows, states (all numbers one after another); nothing: unknown
+ *   run:against(values, value, logs) -> usual, deviation, deviations above (the spike rule's)
+ *   run:alarms() -> list of {name=, condition=, on=, step=, text=}
  *   run:rewind_wanted() -> first, last of the steps to leave out; nothing when none is wanted
  *   engine.clean(text) -> without what a terminal would obey */
 #include "bind/run.h"

@@ -42,6 +42,12 @@ int sy_prompt_ended_by(void)
     return ended_by;
 }
 
+static bool ignored(int number)
+{
+    struct sigaction now;
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 /* What runs does not end: its runs are saved by other threads.  One more signal ends the program at once. */
 static void end_script(void)
 {
@@ -51,6 +57,8 @@ static void end_script(void)
     sigaddset(&these, SIGTERM);
     sigaddset(&these, SIGHUP);
     pthread_sigmask(SIG_UNBLOCK, &these, NULL);
+    if (!ignored(SIGHUP))
+        signal(SIGHUP, SIG_DFL); /* as sy_rescue does with the others */
     sy_rescue(ended_by);
     signal(ended_by, SIG_DFL);
     raise(ended_by);
@@ -145,12 +153,6 @@ static void handle(int number, void (*handler)(int), int flags)
     sigaction(number, &a, NULL);
 }
 
-static bool ignored(int number)
-{
-    struct sigaction now;
-    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
-}
-
 void sy_prompt_signals(bool at_prompt)
 {
     prompting = at_prompt;
@@ -164,6 +166,10 @@ void sy_prompt_signals(bool at_prompt)
         if (!ignored(SIGHUP)) /* nohup */
             handle(SIGHUP, on_interrupt, 0);
         return;
+    }
+    if (!leaving_by) { /* what a script was told is over with it */
+        alarm(0);
+        ended_by = interrupts = 0;
     }
     handle(SIGWINCH, on_size, SA_RESTART);
     handle(SIGTERM, on_end, 0);

@@ -24,7 +24,7 @@ bool sy_prompt_has_screen(bool plain);
 int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start);
 /* Signal handlers for the prompt or, with at_prompt false, for scripts. */
 void sy_prompt_signals(bool at_prompt);
-/* An interrupted script is about to save its runs: that may take as long as it takes. */
+/* The live runs are about to be saved: that may take as long as it takes. */
 void sy_prompt_saves(void);
 /* The signal that ended a script (SIGINT, SIGTERM, SIGHUP), or 0. */
 int sy_prompt_ended_by(void);

@@ -105,6 +105,8 @@ static int read_again(int count, int key)
 static bool is_text(void)
 {
     mbstate_t state = {0};
+    if (MB_CUR_MAX == 1)
+        return true;
     for (size_t left = (size_t)rl_end, n; left; left -= n) {
         n = mbrtowc(NULL, rl_line_buffer + rl_end - left, left, &state);
         if (n > left)

@@ -422,8 +422,9 @@ static int transact(struct sy_store *s, const struct batch *b, struct sy_err *er
         rc = sy__run(s, SY__COMMIT, err);
     if (rc)
         roll_back(s);
-    if (rc && err->code == SY_E_FORMAT)
-        sy__place_check_cut(s, err); /* since the look before: the cause, not what came of it */
+    struct sy_err cut = SY_ERR_INIT;
+    if (rc && err->code == SY_E_FORMAT && sy__place_check_cut(s, &cut)) /* since the look before */
+        *err = cut; /* the cause, not what came of it */
     s->began = false;
     if (b->sync)
         sy__run(s, SY__SYNC_NORMAL, NULL);

@@ -40,6 +40,7 @@ says()
 pid=$!
 says "$folder/out" now
 report $? "it is in the pattern"
+sleep 1 # it is about to be: a signal before that ends the script as ever
 # Of each kind one: two of a kind may come as one.
 for signal in TERM HUP INT; do
     kill -s $signal $pid
@@ -55,4 +56,20 @@ last=$("$SWITCHYARD" log stuck loss | tail -n 1 | cut -f 1)
 ok '[ "$last" = "$saved" ]' "and so is every row of it ($last)"
 "$SWITCHYARD" -e 'local r = train.resume("stuck", {paused = true}) print(r:wait().step) r:stop():wait()' > "$folder/out" 2> "$folder/err"
 ok 'grep -q "^$saved\$" "$folder/out"' "it goes on from there"
+
+# What interrupts the init file is over with it: the limit of a minute is not one of the prompt behind it.
+if [ -z "${SY_TEST_FAST:-}" ] && can_front; then
+    mkdir -p "$folder/config/switchyard" && mkfifo "$folder/typed"
+    echo 'os.execute "kill -INT $PPID" while true do end' > "$folder/config/switchyard/init.lua"
+    (XDG_CONFIG_HOME=$folder/config in_front "$SWITCHYARD" -i < "$folder/typed" > "$folder/out" 2> "$folder/err") &
+    pid=$!
+    exec 3> "$folder/typed"
+    sleep 65
+    (trap '' PIPE; echo 'print "the prompt is there"' >&3) 2> /dev/null
+    exec 3>&-
+    wait $pid
+    code=$?
+    ok '[ $code -eq 0 ] && grep -q "interrupted" "$folder/err" && grep -q "prompt is there" "$folder/out"' \
+        "an interrupted init file, and the prompt 65 s later: status $code"
+fi
 finish

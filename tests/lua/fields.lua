@@ -92,5 +92,6 @@ is(nn.my_own(), 5, "what a user adds to a table of functions is there")
 nn.my_own = nil
 expert:freeze():unfreeze()
 r.top_k = 1
+refuses(function() r[true] = 1 end, "r[true] = 1", "run: it has no field true")
 is(m.cfg.top_k .. m.layers[1].moe.top_k, "11", "what the run sets, the model knows")
 t.done()
