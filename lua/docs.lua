@@ -128,7 +128,8 @@ docs.entries = {
   {"run:resume", "r:resume() -> r", "Go on after r:pause(), r:steps(n) or r:stop(); after r.steps = n a run "
    .. "that was done goes on as well.", "r:resume()"},
   {"run:stop", "r:stop() -> r", "End the run. A step that is being done is given up: it is as if it had never begun, and "
-   .. "r:resume() or another process does it anew.", "r:stop():wait().state"},
+   .. "r:resume() or another process does it anew. An evaluation that is not over 2 seconds later is left out, and "
+   .. "a line says so.", "r:stop():wait().state"},
   {"run:close", "r:close()", "Stop the run and give back its memory: gradients, moments, activations, series. The "
    .. "model stays.", 'train(model.dense{layers = 1, dim = 8, heads = 2, vocab = d.vocab, context = 8}, d,'
    .. ' {steps = 1, batch = 1, context = 8, name = "brief"}):wait():close()'},

@@ -16,8 +16,9 @@
  *  2. A step: batch -> program (once a micro-batch) -> norm and check -> AdamW -> state updates.
  *     Nothing is allocated in it and nothing of Lua runs, but for the callbacks at its end.
  *     A step that the spike rule skips (train/spike.h) ends after the check: it counts, and has changed nothing.
- *     A step, or the evaluation after it, that is under way when an end is asked for (stop, free) is given up between
- *     two operations: it is as if it had never begun, and a resume does it anew.  Pause and hold wait for it.
+ *     A step that is under way when an end is asked for (stop, free) is given up between two operations: it is as if
+ *     it had never begun, and a resume does it anew.  The evaluation after it has 2 seconds to end, else it is left
+ *     out: its step has no val_loss, and an event says so.  Pause and hold wait for both.
  *  3. hold() parks the trainer at a border; the holder alone may then touch parameters, programs'
  *     inputs, and states, until release().
  */
@@ -70,7 +71,6 @@ struct sy_status {
     int64_t dead;           /* experts without a token at this step, all layers */
     int64_t val_step;       /* step of val_loss */
     int64_t skipped;        /* steps that the spike rule skipped */
-    bool owes_eval;         /* the evaluation of this step was given up, and comes before the next step */
     uint32_t alarms;        /* bit i: alarm i is on (enum sy_alarm) */
     struct sy_err error;    /* when FAILED */
 };

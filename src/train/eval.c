@@ -1,6 +1,7 @@
 /* Evaluation: mean loss over fixed windows of the validation text, without auxiliary losses.  The windows
  * depend on the text, the context and their number alone (sy_eval_windows); the plan's batch says only how
- * many go through the program at once.  One that an end gives up is owed: it is done before the next step.  Layer train. */
+ * many go through the program at once.  One that an end gives up is left out, for later it would not be of its step:
+ * what has been set by then counts from now on, and a replay would have another.  Layer train. */
 #include "base/clock.h"
 #include "train/trainer_int.h"
 
@@ -59,13 +60,6 @@ static bool has_validation(const struct sy_trainer *t)
     return sy_corpus_tokens(t->c.corpus) - sy_corpus_train(t->c.corpus) > t->c.plan->context;
 }
 
-static void set_owed(struct sy_trainer *t, bool owed)
-{
-    pthread_mutex_lock(&t->lock);
-    t->status.owes_eval = owed;
-    pthread_mutex_unlock(&t->lock);
-}
-
 static void put_loss(struct sy_trainer *t, double loss)
 {
     pthread_mutex_lock(&t->lock);
@@ -80,10 +74,9 @@ static bool evaluate(struct sy_trainer *t)
     struct sy_err err = SY_ERR_INIT;
     int64_t n = sy_trainer_eval_windows(t, (int64_t)t->hyper.v[SY_HYPER_eval_batches], &err);
     struct sy__going g = {.t = t, .what = "the evaluation of step", .unit = "window", .step = t->status.step,
-                          .of = n, .begun = sy_now()};
+                          .of = n, .begun = sy_now(), .patience = t->patience, .left_out = true};
     double sum = 0;
     int rc = n < 0 ? -1 : add_losses(t, 0, n, &g, &sum, &err);
-    set_owed(t, rc == SY__GIVEN_UP);
     if (rc == SY__GIVEN_UP) {
         sy__given_up(&g);
         return false;
@@ -101,15 +94,4 @@ bool sy__eval_if_due(struct sy_trainer *t)
 {
     int64_t every = (int64_t)t->hyper.v[SY_HYPER_eval_every], step = t->status.step;
     return every && (step % every == 0 || step == t->status.steps) && has_validation(t) && evaluate(t);
-}
-
-/* Its step's hooks were called before it was given up: only a line tells of it. */
-void sy__eval_owed(struct sy_trainer *t)
-{
-    char text[128];
-    if (!evaluate(t) || !t->c.on_event)
-        return;
-    snprintf(text, sizeof text, "the evaluation of step %lld, which was given up before: val_loss %.4g",
-             (long long)t->status.step, t->status.val_loss);
-    t->c.on_event(t->c.ctx, "note", text);
 }

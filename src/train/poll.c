@@ -1,11 +1,13 @@
 /* A step or an evaluation that takes long, and those who do not want to wait for it.  Layer train.
  *
  *     asked for         what is under way
- *     stop, free        is given up between two operations (sy_program_run_until)
+ *     stop, free        a step is given up between two operations (sy_program_run_until); an evaluation
+ *                       only when it is not over in time (patience), for nobody does it anew
  *     pause, hold       goes on to its end; after LONG seconds a line says so
  *
  *  1. Asked before each operation, so one atomic read is what it may cost.
- *  2. Time decides what is said, and nothing else. */
+ *  2. Given up once is given up: who measures several passes gets one answer, though a resume come between.
+ *  3. Time decides what is said and whether there is a val_loss, and nothing else. */
 #include "base/clock.h"
 #include "train/trainer_int.h"
 
@@ -30,11 +32,6 @@ static void tell(const struct sy__going *g, const char *before, const char *afte
 
 static void note_wait(struct sy__going *g)
 {
-    double now = sy_now();
-    if (g->waits <= 0)
-        g->waits = now;
-    if (now - g->waits < LONG)
-        return;
     g->told = true;
     tell(g, "what was asked for waits for the end of ", " (a stop gives it up)");
 }
@@ -43,13 +40,24 @@ bool sy__poll(void *going)
 {
     struct sy__going *g = going;
     enum sy__asked asked = (enum sy__asked)atomic_load_explicit(&g->t->asked, memory_order_relaxed);
-    if (asked == SY__WAIT && !g->told)
+    if (asked == SY__NOTHING) {
+        g->waits = 0;
+        return g->ended;
+    }
+    double now = sy_now();
+    if (g->waits <= 0)
+        g->waits = now;
+    if (asked == SY__WAIT && !g->told && now - g->waits >= LONG)
         note_wait(g);
-    return asked == SY__END;
+    if (asked == SY__END && now - g->waits >= g->patience)
+        g->ended = true;
+    return g->ended;
 }
 
 void sy__given_up(const struct sy__going *g)
 {
-    if (sy_now() - g->begun > LONG)
+    if (g->left_out)
+        tell(g, "", " was given up and is left out");
+    else if (sy_now() - g->begun > LONG)
         tell(g, "", " was given up");
 }

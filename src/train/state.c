@@ -3,7 +3,6 @@
  *     {"format": 3, "exact": 1, "run": "bold-ferret", "step": 500, ..., "data": "HASH", "tokenizer": "HASH",
  *      "program": "HASH", "hyper": {"schedule": "cosine", "rules": 2, "planned": 1000, "from": 0, "share": 0, "lr": 0.001, ...},
  *      "skipped": 0, "window": {"loss": [2.3, ...], "norm": [0.4, ...], "in_a_row": 0, "spikes": 0, "quiet_until": 64},
- *      "owes_eval": 1 (only where the evaluation of the step was given up),
  *      "frozen": [["layers.1.moe.experts.up", 3], ...],
  *      "journal": [{"step": 10, "kind": "set", "key": "lr", "value": 0.01, "expert": -1, "n": 0,
  *                   "text": "lr = 0.01"}]}
@@ -156,8 +155,6 @@ void sy__state_print(struct sy_str *s, const struct sy_image *image)
     if (!image->by_step)
         put_place(s, &image->place);
     put_integer(s, "skipped", at->skipped);
-    if (at->owes_eval)
-        put_integer(s, "owes_eval", 1);
     put_window(s, &image->window);
     put_hyper(s, &image->hyper);
     put_frozen(s, image);
@@ -398,7 +395,6 @@ static void read_status(const struct reader *r, struct sy_status *s)
     s->grad_norm = number(r, "grad_norm");
     s->val_loss = number(r, "val_loss");
     s->val_step = integer(r, "val_step", 0, (int64_t)1 << 52);
-    s->owes_eval = sy_json_get(r->object, "owes_eval") && integer(r, "owes_eval", 0, 1);
     s->tok_s = s->mfu = s->eta = s->load_max_mean = (double)NAN;
 }
 

@@ -21,6 +21,8 @@ const char *sy_run_state_name(enum sy_run_state s) { return state_names[s]; }
 
 /* ---- making ---- */
 
+#define PATIENCE 2.0
+
 struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct sy_err *err)
 {
     struct sy_trainer *t = sy_calloc(1, sizeof *t);
@@ -34,6 +36,7 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
         t->hyper.planned = t->hyper.v[SY_HYPER_steps];
     t->wanted = t->hyper;
     t->pause_at = -1;
+    t->patience = PATIENCE;
     t->saved.step = -1;
     t->inputs_end = &t->inputs;
     t->status = (struct sy_status){.state = SY_RUN_PAUSED,
@@ -118,7 +121,7 @@ void sy__set_state(struct sy_trainer *t, enum sy_run_state s)
 
 bool sy__has_more(const struct sy_trainer *t)
 {
-    return t->status.owes_eval || (double)t->status.step < t->wanted.v[SY_HYPER_steps];
+    return (double)t->status.step < t->wanted.v[SY_HYPER_steps];
 }
 
 /* The state that this border asks for, or RUNNING.  FAILED stays, DONE until resume() (ask). */
@@ -244,10 +247,6 @@ static void *train_thread(void *arg)
     struct sy_trainer *t = arg;
     while (border(t)) {
         struct sy_err err = SY_ERR_INIT;
-        if (t->status.owes_eval) {
-            sy__eval_owed(t);
-            continue;
-        }
         int rc = sy__step(t, &err);
         if (rc == SY__GIVEN_UP)
             continue;

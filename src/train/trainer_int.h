@@ -54,10 +54,12 @@ struct sy__alarms {
 /* What is under way between two borders, for those who wait for its end or ask to give it up (poll.c). */
 struct sy__going {
     struct sy_trainer *t;
-    const char *what, *unit; /* "the step", "micro-batch" */
+    const char *what, *unit; /* "step", "micro-batch" */
     int64_t step, at, of;    /* at: from 0, of its units */
     double begun, waits;     /* waits: somebody does since then; 0: nobody */
-    bool told;
+    double patience;         /* seconds that an end waits for it */
+    bool told, ended;        /* ended: it is given up, whatever is asked for from then on */
+    bool left_out;           /* nobody does it anew once it is given up */
 };
 
 enum sy__asked { SY__NOTHING, SY__WAIT, SY__END };
@@ -144,6 +146,7 @@ struct sy_trainer {
 
     /* the trainer thread's own, or the holder's */
     struct sy_hyper hyper;
+    double patience; /* seconds that an end waits for an evaluation */
     double smooth_seconds, smooth_weight;
     bool long_step; /* the newest step counts for no speed: was_stopped() */
 };
@@ -161,7 +164,7 @@ void sy__mail_apply(struct sy_trainer *t);
 
 /* poll.c.  Is what is under way to be given up?  Says, once, who waits for what when that takes long. */
 bool sy__poll(void *going);
-/* It was: one line where it had taken long. */
+/* It was: one line where it had taken long, or something is missing now. */
 void sy__given_up(const struct sy__going *g);
 /* pause_asked, stop_asked, quit_asked or holds were changed; the lock is held. */
 void sy__asked(struct sy_trainer *t);
@@ -212,7 +215,6 @@ bool sy__skip_listed(struct sy_trainer *t, int64_t step);
 
 /* eval.c: whether there was an evaluation. */
 bool sy__eval_if_due(struct sy_trainer *t);
-void sy__eval_owed(struct sy_trainer *t); /* the one that was given up */
 
 /* plan.c: values of inputs of the same name and shape. */
 void sy__inputs_copy(const struct sy_plan *from, struct sy_plan *to);

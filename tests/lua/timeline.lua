@@ -662,4 +662,40 @@ do
   end
 end
 
+-- ---- a stop in a long evaluation: what is set behind it is not of its step ----
+
+do
+  local long, r = 1 << 15, nil
+  local function steps(h)
+    local out = {}
+    for i = 1, h and h.shape[1] or 0 do out[i] = ("%d"):format(h[i][1]:item()) end
+    return table.concat(out, " ")
+  end
+  repeat -- until it takes longer than a stop waits for it, on any machine
+    if r then r:close() end
+    local text = data.string(("to be or not to be, "):rep(long), {val = 0.5})
+    r = train(model.dense{layers = 1, dim = 8, heads = 2, vocab = text.vocab, context = 8}, text,
+              {steps = 40, batch = 1, context = 8, eval_every = 10, eval_batches = 1000000, checkpoint_every = 0,
+               name = "long" .. long})
+    r:wait(10):stop():wait()
+    long = long * 2
+  until not r.val_loss
+  t.is(r.step, 10, "stopped in an evaluation")
+  local said = 0
+  for _, e in ipairs(r:events()) do
+    said = said + (e.text:find "the evaluation of step 10 was given up and is left out: window %d+ of %d+" and 1 or 0)
+  end
+  t.is(said, 1, "a line says what is left out")
+  r.eval_batches = 1
+  r:resume():wait()
+  t.is(steps(r:history "val_loss"), "20 30 40", "the run goes on without it")
+  local again = replay(r.name)
+  t.ok(again.identical, "replayed: " .. again.text)
+  r:rewind(10)
+  r.eval_batches = 1
+  r:resume():wait()
+  t.is(steps(r:history "val_loss"), "20 30 40", "and so from that step")
+  r:close()
+end
+
 t.done()

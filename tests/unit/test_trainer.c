@@ -84,7 +84,7 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
         last_step = s->step;
 }
 
-static atomic_int alarms, waits, given_up;
+static atomic_int alarms, waits, given_up, left_out;
 
 static void on_event(void *ctx, const char *kind, const char *text)
 {
@@ -92,6 +92,8 @@ static void on_event(void *ctx, const char *kind, const char *text)
     atomic_fetch_add(&alarms, !strcmp(kind, "alarm") && strstr(text, "no evaluation"));
     atomic_fetch_add(&waits, !strcmp(kind, "note") && strstr(text, "waits for the end of step 6"));
     atomic_fetch_add(&given_up, !strcmp(kind, "note") && strstr(text, "step 6 was given up: micro-batch"));
+    atomic_fetch_add(&left_out, !strcmp(kind, "note") &&
+                                    strstr(text, "step 0 was given up and is left out: window 1 of"));
 }
 
 static double peak; /* of the next trainer */
@@ -341,44 +343,60 @@ static void test_given_up(struct sy_corpus *corpus, uint64_t alone)
     finish(t);
 }
 
-static bool stored_owes(struct sy_trainer *t)
+/* Steps of val_loss ascend strictly; whether none is the first step. */
+static bool none_of(struct sy_trainer *t, int64_t first)
 {
-    char dir[] = "/tmp/test_trainer.XXXXXX", command[64];
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_saved saved;
-    bool owes = false;
-    if (!mkdtemp(dir))
-        return false;
-    struct sy_image *image = sy_trainer_checkpoint_to(t, dir, "a", &saved, &err) ? NULL : sy_checkpoint_read(saved.path, &err);
-    owes = image && image->status.owes_eval;
-    if (!owes)
-        tap_note("%s", err.msg);
-    sy_image_free(image);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command) == 0 && owes;
+    int64_t steps[2 * STEPS], before = -1;
+    float values[2 * STEPS];
+    struct sy_metrics *m = sy_trainer_metrics(t);
+    int64_t n = sy_metrics_read(m, sy_metrics_find(m, "val_loss"), 0, 0, 2 * STEPS, steps, values);
+    for (int64_t i = 0; i < n; i++) {
+        if (steps[i] == first || steps[i] <= before)
+            return false;
+        before = steps[i];
+    }
+    return true;
 }
 
-/* An evaluation that is given up is done when the run goes on. */
-static void test_owed(struct sy_corpus *corpus, uint64_t alone)
+/* An evaluation that is not over in time is left out for good, one that is in time is done. */
+static void test_left_out(struct sy_corpus *corpus, uint64_t alone)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct sy_status s;
-    int64_t step = -1;
-    float value;
     struct sy_trainer *t = make(corpus);
     sy_trainer_stop(t);
-    bool evaluated = sy__eval_if_due(t);
-    sy_trainer_status(t, &s);
-    tap_ok(!evaluated && s.owes_eval && !rows_of(t, "val_loss"), "an evaluation is given up");
-    tap_ok(stored_owes(t), "a checkpoint knows of it");
+    t->patience = 0;
+    tap_ok(!sy__eval_if_due(t) && !rows_of(t, "val_loss"), "an evaluation is given up");
+    tap_is_int(atomic_load(&left_out), 1, "one line says so");
     sy_trainer_resume(t);
     sy_trainer_start(t, &err);
     sy_trainer_wait(t, INT64_MAX, 120);
-    sy_trainer_status(t, &s);
-    struct sy_metrics *m = sy_trainer_metrics(t);
-    sy_metrics_read(m, sy_metrics_find(m, "val_loss"), 0, 0, 1, &step, &value);
-    tap_ok(!s.owes_eval && step == 0 && rows_of(t, "val_loss") == STEPS / 50 + 1, "and is done before the next step");
+    tap_ok(rows_of(t, "val_loss") == STEPS / 50 && none_of(t, 0), "and stays so when the run goes on");
     tap_ok(sy_params_hash(params) == alone, "with the same bits");
+    finish(t);
+    t = make(corpus);
+    sy_trainer_stop(t);
+    t->patience = 1e9;
+    tap_ok(sy__eval_if_due(t) && rows_of(t, "val_loss") == 1, "a short one ends in spite of a stop");
+    finish(t);
+}
+
+/* What is under way has one answer, though a resume come between; who waits does so since the last time. */
+static void test_polled(struct sy_corpus *corpus)
+{
+    struct sy_trainer *t = make(corpus);
+    struct sy__going step = {.t = t, .what = "step", .unit = "micro-batch", .begun = sy_now()}, other = step;
+    sy_trainer_stop(t);
+    tap_ok(sy__poll(&step), "a stop gives a step up");
+    sy_trainer_resume(t);
+    tap_ok(sy__poll(&step) && !sy__poll(&other), "for good, and no other");
+    sy_trainer_pause(t);
+    tap_ok(!sy__poll(&other) && other.waits > 0, "a pause waits");
+    other.waits -= 10;
+    sy_trainer_resume(t);
+    sy__poll(&other);
+    sy_trainer_pause(t);
+    double now = sy_now();
+    tap_ok(!sy__poll(&other) && other.waits >= now, "the next one anew");
     finish(t);
 }
 
@@ -483,7 +501,8 @@ int main(void)
     test_free(corpus);
     test_announced_once(corpus);
     test_given_up(corpus, alone);
-    test_owed(corpus, alone);
+    test_left_out(corpus, alone);
+    test_polled(corpus);
     test_packed(corpus);
     test_evaluation(corpus);
     test_peak(corpus);
