@@ -321,11 +321,24 @@ end
 --- r:sample(prompt, options) -> text of the model as it is between two steps
 function methods:sample(prompt, given) return self._m:generate(prompt or generate.opening(self._m), given) end
 
+-- The directory of a run that had none; half of one goes again, and its name is free.
+local function late_record(r)
+  local undo <close> = setmetatable({}, {__close = function()
+    local store = r._store
+    if r._h:dir() or not store then return end
+    rawset(r, "_store", nil)
+    rawset(r, "_config", nil)
+    store:remove()
+    store:close()
+  end})
+  return record.create(r)
+end
+
 --- r:checkpoint() -> path of the folder written: parameters, moments, states, step, journal
 function methods:checkpoint()
   if not self._h:dir() then
     if self._store then return nil, "checkpoint: run '" .. self.name .. "' has no directory", "STATE" end
-    local ok, why, code = self._m:_quietly(record.create, self)
+    local ok, why, code = self._m:_quietly(late_record, self)
     if not ok then return nil, why, code end
   end
   return self._h:checkpoint()

@@ -112,8 +112,10 @@ void sy_trainer_free(struct sy_trainer *t); /* stops and joins first */
 
 void sy_trainer_status(struct sy_trainer *t, struct sy_status *out);
 struct sy_metrics *sy_trainer_metrics(struct sy_trainer *t);
-/* The run has no store and will have none: its older rows are packed in memory (run/attic.h).  Before it starts. */
+/* The run has no store: its older rows are packed in memory (run/attic.h) until it gets one.  Before it starts. */
 int sy_trainer_pack_rows(struct sy_trainer *t, struct sy_err *err);
+/* Now it has, with all rows in it: what was packed goes.  Held, or before it starts. */
+void sy_trainer_rows_stored(struct sy_trainer *t);
 struct sy_params *sy_trainer_params(struct sy_trainer *t); /* touch only while held or not running */
 struct sy_plan *sy_trainer_plan(struct sy_trainer *t);     /* likewise */
 const char *sy_trainer_name(const struct sy_trainer *t);

@@ -136,7 +136,7 @@ static int run_start(lua_State *L)
     return 0;
 }
 
-/* run:pack_rows(): it is to have none */
+/* run:pack_rows(): it has no store as yet */
 static int run_pack_rows(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;

@@ -157,6 +157,7 @@ static int store_attach(lua_State *L)
         b->trainer = NULL;
         return done(L, -1, &err);
     }
+    sy_trainer_rows_stored(t);
     b->next = attached;
     attached = b;
     lsy_store_link(b->run, b->store);

@@ -94,7 +94,8 @@ static int pack_box(struct sy_attic *a, int series, int width, float *values)
 {
     int64_t steps[SY_CHUNK_ROWS], first = sy_metrics_after(a->m, series, last_packed(a, series));
     struct sy_str s = SY_STR_INIT;
-    sy_metrics_copy(a->m, series, first, SY_CHUNK_ROWS, steps, values);
+    if (sy_metrics_copy(a->m, series, first, SY_CHUNK_ROWS, steps, values) < SY_CHUNK_ROWS)
+        return -1;
     sy__chunk_encode(&s, steps, values, SY_CHUNK_ROWS, width);
     int rc = put_box(a, series, &s, steps[SY_CHUNK_ROWS - 1]);
     sy_str_free(&s);
@@ -216,7 +217,7 @@ void sy_attic_free(struct sy_attic *a)
 {
     if (!a)
         return;
-    sy_metrics_set_archive(a->m, NULL);
+    sy_metrics_drop_archive(a->m, a);
     for (int i = 0; i < a->count; i++) {
         for (int k = 0; k < a->shelves[i].count; k++)
             sy_free(a->shelves[i].boxes[k].bytes);

@@ -201,6 +201,17 @@ static int write_counts(struct sy_store *s, const struct sy__series *e, const fl
     return rc;
 }
 
+/* Rows behind the last one into the tail: how many; -1: they cannot be had.  What only the archive has was
+ * written already, unless it is not ours. */
+static int64_t next_rows(struct sy_store *s, int i, struct sy__series *e)
+{
+    int64_t *steps = e->steps + e->tail, room = SY_CHUNK_ROWS - e->tail;
+    float *values = e->values + (size_t)e->tail * (size_t)e->width;
+    if (s->taking)
+        return sy_metrics_all_after(s->metrics, i, e->last_step, room, steps, values);
+    return sy_metrics_copy(s->metrics, i, sy_metrics_after(s->metrics, i, e->last_step), room, steps, values);
+}
+
 /* Rows of a series that are new go into its tail, and full tails to the disk.  A few hundred rows
  * at a time: the trainer waits no longer than such a copy. */
 static int write_series(struct sy_store *s, int i, struct sy_err *err)
@@ -210,11 +221,10 @@ static int write_series(struct sy_store *s, int i, struct sy_err *err)
     if (!e)
         return -1;
     for (;;) {
-        int64_t first = sy_metrics_after(s->metrics, i, e->last_step);
-        int64_t n =
-            sy_metrics_copy(s->metrics, i, first, SY_CHUNK_ROWS - e->tail, e->steps + e->tail,
-                            e->values + (size_t)e->tail * (size_t)e->width);
-        if (n <= 0)
+        int64_t n = next_rows(s, i, e);
+        if (n < 0)
+            return sy_err_set(err, SY_E_MEMORY, "%s: out of memory for metrics", s->where);
+        if (!n)
             break;
         e->tail += (int)n;
         e->last_step = e->steps[e->tail - 1];
@@ -474,10 +484,10 @@ static void set_alarm(struct sy_store *s, enum sy_store_alarm alarm, const struc
         sy_store_add(s, SY_STORE_EVENTS, step, "store", text, NULL, 0, NULL);
 }
 
-/* What is on the disk need not be in memory as well. */
+/* What is on the disk need not be in memory as well, where readers find it there. */
 static void forget_written(struct sy_store *s)
 {
-    for (int i = 0; s->metrics && i < s->nseries; i++)
+    for (int i = 0; s->metrics && !s->taking && i < s->nseries; i++)
         if (s->series[i])
             sy_metrics_forget(s->metrics, i, s->series[i]->last_step);
 }

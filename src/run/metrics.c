@@ -359,11 +359,29 @@ int64_t sy_metrics_first(struct sy_metrics *m, int series)
     return first;
 }
 
-void sy_metrics_set_archive(struct sy_metrics *m, const struct sy_metrics_archive *archive)
+struct sy_metrics_archive sy_metrics_set_archive(struct sy_metrics *m, const struct sy_metrics_archive *archive)
 {
     pthread_mutex_lock(&m->archive_lock);
-    m->archive = archive ? *archive : (struct sy_metrics_archive){NULL, NULL, NULL};
+    struct sy_metrics_archive before = m->archive;
+    m->archive = *archive;
     pthread_mutex_unlock(&m->archive_lock);
+    return before;
+}
+
+void sy_metrics_drop_archive(struct sy_metrics *m, const void *ctx)
+{
+    pthread_mutex_lock(&m->archive_lock);
+    if (m->archive.ctx == ctx)
+        m->archive = (struct sy_metrics_archive){NULL, NULL, NULL};
+    pthread_mutex_unlock(&m->archive_lock);
+}
+
+bool sy_metrics_has_archive(struct sy_metrics *m)
+{
+    pthread_mutex_lock(&m->archive_lock);
+    bool has = m->archive.after != NULL;
+    pthread_mutex_unlock(&m->archive_lock);
+    return has;
 }
 
 /* May rows behind this step, or the newest up to it, be among those that are gone? */
@@ -375,8 +393,8 @@ static bool is_gone(struct sy_metrics *m, const struct series *s, int64_t step)
     return gone;
 }
 
-int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
-                              float *values)
+int64_t sy_metrics_all_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
+                             float *values)
 {
     const struct series *s = series_at(m, series);
     int64_t got = 0;
@@ -386,7 +404,14 @@ int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, i
             got = m->archive.after(m->archive.ctx, s->name, s->width, after, n, steps, values);
         pthread_mutex_unlock(&m->archive_lock);
     }
-    return got > 0 ? got : sy_metrics_copy(m, series, sy_metrics_after(m, series, after), n, steps, values);
+    return got ? got : sy_metrics_copy(m, series, sy_metrics_after(m, series, after), n, steps, values);
+}
+
+int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
+                              float *values)
+{
+    int64_t got = sy_metrics_all_after(m, series, after, n, steps, values);
+    return got < 0 ? sy_metrics_copy(m, series, sy_metrics_after(m, series, after), n, steps, values) : got;
 }
 
 int64_t sy_metrics_at(struct sy_metrics *m, int series, int64_t step, float *values)

@@ -13,6 +13,7 @@
 
 #include "switchyard/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SY_METRICS_CHUNK 1024
@@ -42,15 +43,22 @@ int64_t sy_metrics_copy(struct sy_metrics *m, int series, int64_t first, int64_t
 void sy_metrics_forget(struct sy_metrics *m, int series, int64_t step);
 /* Rows of this number and those behind it are here; 0: all. */
 int64_t sy_metrics_first(struct sy_metrics *m, int series);
-/* Where the others are.  Called on the threads of readers, one at a time; NULL ends it, and waits for a
+/* Where the others are.  Called on the threads of readers, one at a time; another, or its end, waits for a
  * reader that is there.  after, at: as sy_store_after and sy_store_at; -1: they cannot be had. */
 struct sy_metrics_archive {
     int64_t (*after)(void *ctx, const char *name, int width, int64_t after, int64_t n, int64_t *steps, float *values);
     int (*at)(void *ctx, const char *name, int width, int64_t step, int64_t *found, float *values);
     void *ctx;
 };
-void sy_metrics_set_archive(struct sy_metrics *m, const struct sy_metrics_archive *archive);
-/* Rows behind a step, oldest first, at most n, all columns, wherever they are; how many. */
+/* Returns the one of before, which whoever sets another has to care for: rows may be nowhere else. */
+struct sy_metrics_archive sy_metrics_set_archive(struct sy_metrics *m, const struct sy_metrics_archive *archive);
+void sy_metrics_drop_archive(struct sy_metrics *m, const void *ctx); /* no more, if it is still that of ctx */
+bool sy_metrics_has_archive(struct sy_metrics *m);
+/* Rows behind a step, oldest first, at most n, all columns, wherever they are; how many.  -1: the oldest
+ * cannot be had. */
+int64_t sy_metrics_all_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
+                             float *values);
+/* The same, but then from the oldest that can. */
 int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
                               float *values);
 /* The newest row up to a step, wherever it is: its step, or -1. */

@@ -453,8 +453,19 @@ static void watch(struct sy_store *s, struct sy_metrics *metrics,
     s->status_of = status;
     s->ctx = ctx;
     pthread_mutex_unlock(&s->db_lock);
-    if (metrics) /* the lock of the archive comes first, for whoever takes both */
-        sy_metrics_set_archive(metrics, &(struct sy_metrics_archive){archive_after, archive_at, s});
+}
+
+/* Rows that only another archive has are written before ours takes its place: all, or none. */
+static int take_rows(struct sy_store *s, struct sy_metrics *metrics, struct sy_err *err)
+{
+    if (!sy_metrics_has_archive(metrics))
+        return 0;
+    watch(s, metrics, NULL, NULL);
+    s->taking = true; /* there is no thread yet */
+    int rc = sy__flush(s, err);
+    s->taking = false;
+    watch(s, NULL, NULL, NULL);
+    return rc;
 }
 
 int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
@@ -464,13 +475,16 @@ int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
     if (check_writable(s, err))
         return -1;
     sy_store_detach(s);
-    watch(s, metrics, status, ctx);
+    if (take_rows(s, metrics, err))
+        return -1;
+    watch(s, metrics, status, ctx); /* without its lock: that of the archive comes first, for whoever takes both */
+    struct sy_metrics_archive ours = {archive_after, archive_at, s}, before = sy_metrics_set_archive(metrics, &ours);
     s->quit = false;
     int rc = sy_thread_start(&s->thread, flush_thread, s);
     s->threaded = !rc;
     if (!rc)
         return 0;
-    sy_metrics_set_archive(metrics, NULL);
+    sy_metrics_set_archive(metrics, &before);
     watch(s, NULL, NULL, NULL); /* the caller's things may go any time */
     return sy_err_sys(err, rc, "%s: cannot start the thread that writes", s->where);
 }
@@ -486,7 +500,7 @@ void sy_store_detach(struct sy_store *s)
     s->threaded = false;
     if (s->metrics) {
         sy__flush(s, NULL);
-        sy_metrics_set_archive(s->metrics, NULL);
+        sy_metrics_drop_archive(s->metrics, s);
     }
     pthread_mutex_lock(&s->db_lock);
     s->metrics = NULL;

@@ -102,7 +102,10 @@ struct sy_store_status {
 /* From now on a thread of the store writes the rows that come to `metrics` (borrowed until
  * sy_store_detach or close) each second, with the status that `status` gives (or NULL; called on
  * that thread); while that is paused or ended, after sy_store_wake, an entry, or a minute.  Costs
- * the trainer nothing but the lock of metrics, for a copy of 256 rows. */
+ * the trainer nothing but the lock of metrics, for a copy of 256 rows.
+ *
+ * Metrics whose older rows are in another archive (run/attic.h): these are written at once, while
+ * nobody adds any, and then it is not needed any more.  -1: they could not be, and it still is. */
 int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
                     void (*status)(void *ctx, struct sy_store_status *out), void *ctx,
                     struct sy_err *err);

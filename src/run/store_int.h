@@ -114,6 +114,7 @@ struct sy_store {
     int64_t data_version; /* as sy_store_news saw it */
     struct sy_store_status written;
     struct sy_metrics *metrics; /* borrowed while attached */
+    bool taking;                /* the rows that another archive has of them, before we are theirs */
     void (*status_of)(void *ctx, struct sy_store_status *out);
     void *ctx;
 

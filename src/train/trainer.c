@@ -283,6 +283,12 @@ int sy_trainer_pack_rows(struct sy_trainer *t, struct sy_err *err)
     return t->attic ? 0 : -1;
 }
 
+void sy_trainer_rows_stored(struct sy_trainer *t)
+{
+    sy_attic_free(t->attic);
+    t->attic = NULL;
+}
+
 int sy_trainer_start(struct sy_trainer *t, struct sy_err *err)
 {
     if (t->started)

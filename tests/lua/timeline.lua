@@ -546,6 +546,37 @@ do -- nothing kept
   r:close()
 end
 
+do -- a directory that comes when older rows are packed already: it gets them all
+  local m = model.moe{layers = 1, dim = 8, heads = 2, context = 4, vocab = d.vocab, experts = 2, top_k = 1, expert_dim = 4}
+  local r = run("packed", {save = false, steps = 3200, batch = 1, context = 4, eval_every = 0, checkpoint_every = 0, paused = true}, nil, m)
+  r:steps(3100):wait()
+  local loss, load = r:history "loss", r:history "load.1"
+  local store = engine.store_claim("other", folder)
+  local index = debug.getmetatable(store).__index
+  store:close()
+  local attach = index.attach
+  index.attach = function() return nil, "the disk is full", "IO" end
+  local path, why = r:checkpoint()
+  index.attach = attach
+  t.is(tostring(path) .. why .. tostring(r.dir), "nilthe disk is fullnil", "no room for them: it has none")
+  t.ok(not io.open(folder .. "/packed"), "nor half of one")
+  t.is(r:history "loss".shape[1], 3100, "nothing is lost")
+  t.ok(r:checkpoint(), "room again: it has one")
+  local function same(what, last)
+    local l, v = r:history "loss", r:history "load.1"
+    t.ok(l.shape[1] == last and l:narrow(1, 1, 3100):equal(loss) and v.shape[1] == last and v:narrow(1, 1, 3100):equal(load), what)
+  end
+  same("all rows are there", 3100)
+  local written = engine.store_open("packed", {dir = folder})
+  t.ok(written:history "loss":equal(loss) and written:history "load.1":equal(load), "and in the directory")
+  written:close()
+  r:resume():wait()
+  same("it goes on", 3200)
+  r:rewind(3100)
+  same("and back", 3100)
+  r:close()
+end
+
 do -- two who want one name
   local other = engine.store_claim("wanted", folder)
   local refused = "run 'wanted' is being written by process"

@@ -990,6 +990,98 @@ static void test_file_limit(void)
     sy_metrics_free(m);
 }
 
+/* ---- a store that comes late ---- */
+
+/* Are rows 1 to `last` of a series all there, wherever, as add_rows wrote them? */
+static bool whole(struct sy_metrics *m, const char *name, int64_t last)
+{
+    int series = sy_metrics_find(m, name), width = sy_metrics_width(m, series), wrong = 0;
+    int64_t steps[256], n, after = 0;
+    float values[256 * WIDTH];
+    while ((n = sy_metrics_rows_after(m, series, after, 256, steps, values)) > 0)
+        for (int64_t i = 0; i < n; i++) {
+            wrong += steps[i] != ++after;
+            for (int e = 0; e < width; e++)
+                wrong += values[i * width + e] != (width > 1 ? load_at(after, e) : loss_at(after));
+        }
+    if (wrong || after != last)
+        tap_note("%s: up to step %lld, %d wrong", name, (long long)after, wrong);
+    return !wrong && after == last;
+}
+
+/* A store for packed rows, where something fails.  True: it was made, and has them all; *lost counts otherwise. */
+static bool store_late(int way, int *lost, struct sy_err *err)
+{
+    enum { MANY = 6000 };
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    struct sy_attic *a = sy_attic_new(m, NULL);
+    struct sy_store *s = make("late", NULL);
+    add_rows(m, 1, MANY);
+    sy_attic_pack(a);
+    calls = fail_at = 0;
+    failing = way == 0 ? 2 : 0;
+    if (way == 1)
+        sy_thread_fail_at(1);
+    if (way > 1)
+        sy_mem_fail_at((uint64_t)way - 1);
+    bool made = !sy_store_attach(s, m, NULL, NULL, err);
+    sy_mem_fail_at(0);
+    failing = 0;
+    *lost += !whole(m, "loss", MANY) || !whole(m, "load.1", MANY);
+    if (made)
+        *lost += good_rows(s, "loss", INT64_MAX) != MANY || good_rows(s, "load.1", INT64_MAX) != MANY;
+    sy_attic_free(a);
+    *lost += made && !whole(m, "load.1", MANY);
+    sy_store_close(s, NULL);
+    sy_metrics_free(m);
+    remove_run("late");
+    return made;
+}
+
+/* Rows in an attic go into a store that its run gets later: all of them, or they stay where they are. */
+static void test_attic_stored(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int lost = 0, failed = 0;
+    error_number = ENOSPC;
+    intercept(true);
+    tap_ok(!store_late(0, &lost, &err) && err.code == SY_E_IO && !lost, "no room: %s", err.msg);
+    intercept(false);
+    err = (struct sy_err)SY_ERR_INIT;
+    tap_ok(!store_late(1, &lost, &err) && err.code == SY_E_IO && !lost, "no thread: %s", err.msg);
+    err = (struct sy_err)SY_ERR_INIT;
+    for (int way = 2; way < 60; way++)
+        failed += !store_late(way, &lost, &err);
+    tap_ok(!lost && failed > 20 && err.code == SY_E_MEMORY, "no memory, %d times: %s", failed, err.msg);
+}
+
+/* The same to the end: the store has them, and the run is one like any other. */
+static void test_attic_leaves(void)
+{
+    enum { MANY = 9000, BACK = 1500 };
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    struct sy_attic *a = sy_attic_new(m, NULL);
+    struct sy_store *s = make("late", NULL);
+    add_rows(m, 1, MANY);
+    sy_attic_pack(a);
+    tap_ok(sy_metrics_first(m, 0) > 5000 && !sy_store_attach(s, m, NULL, NULL, &err), "a store for packed rows %s", err.msg);
+    sy_attic_free(a);
+    tap_is_int(good_rows(s, "loss", INT64_MAX), MANY, "it has all of them");
+    tap_is_int(good_rows(s, "load.1", INT64_MAX), MANY, "vectors as well");
+    tap_is_int(good_rows(s, "val_loss", INT64_MAX), MANY / 10 + 1, "and what is not of each step");
+    tap_ok(whole(m, "loss", MANY) && whole(m, "load.1", MANY), "so has whoever asks the metrics");
+    add_rows(m, MANY + 1, MANY + 4000);
+    tap_ok(!sy_store_flush(s, &err) && whole(m, "loss", MANY + 4000), "it goes on %s", err.msg);
+    tap_ok(!sy_store_truncate_rows(s, BACK, &err) && whole(m, "load.1", BACK), "back to what was packed %s", err.msg);
+    add_rows(m, BACK + 1, MANY);
+    tap_ok(!sy_store_flush(s, &err) && whole(m, "loss", MANY) && good_rows(s, "load.1", INT64_MAX) == MANY, "and again %s",
+           err.msg);
+    sy_store_close(s, NULL);
+    sy_metrics_free(m);
+    remove_run("late");
+}
+
 /* ---- memory ---- */
 
 static void test_memory(void)
@@ -1393,6 +1485,8 @@ int main(void)
     test_idle();
     test_forgotten();
     test_attic();
+    test_attic_stored();
+    test_attic_leaves();
     test_small();
     test_small_lost();
     test_no_thread();
