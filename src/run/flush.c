@@ -207,8 +207,11 @@ static int64_t next_rows(struct sy_store *s, int i, struct sy__series *e)
 {
     int64_t *steps = e->steps + e->tail, room = SY_CHUNK_ROWS - e->tail;
     float *values = e->values + (size_t)e->tail * (size_t)e->width;
-    if (s->taking)
-        return sy_metrics_all_after(s->metrics, i, e->last_step, room, steps, values);
+    int64_t n = 0;
+    if (s->taking.after)
+        n = s->taking.after(s->taking.ctx, sy_metrics_name(s->metrics, i), e->width, e->last_step, room, steps, values);
+    if (n)
+        return n;
     return sy_metrics_copy(s->metrics, i, sy_metrics_after(s->metrics, i, e->last_step), room, steps, values);
 }
 
@@ -487,7 +490,7 @@ static void set_alarm(struct sy_store *s, enum sy_store_alarm alarm, const struc
 /* What is on the disk need not be in memory as well, where readers find it there. */
 static void forget_written(struct sy_store *s)
 {
-    for (int i = 0; s->metrics && !s->taking && i < s->nseries; i++)
+    for (int i = 0; s->metrics && !s->taking.after && i < s->nseries; i++)
         if (s->series[i])
             sy_metrics_forget(s->metrics, i, s->series[i]->last_step);
 }

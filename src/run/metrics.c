@@ -376,12 +376,12 @@ void sy_metrics_drop_archive(struct sy_metrics *m, const void *ctx)
     pthread_mutex_unlock(&m->archive_lock);
 }
 
-bool sy_metrics_has_archive(struct sy_metrics *m)
+struct sy_metrics_archive sy_metrics_archive_of(struct sy_metrics *m)
 {
     pthread_mutex_lock(&m->archive_lock);
-    bool has = m->archive.after != NULL;
+    struct sy_metrics_archive archive = m->archive;
     pthread_mutex_unlock(&m->archive_lock);
-    return has;
+    return archive;
 }
 
 /* May rows behind this step, or the newest up to it, be among those that are gone? */
@@ -393,8 +393,8 @@ static bool is_gone(struct sy_metrics *m, const struct series *s, int64_t step)
     return gone;
 }
 
-int64_t sy_metrics_all_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
-                             float *values)
+int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
+                              float *values)
 {
     const struct series *s = series_at(m, series);
     int64_t got = 0;
@@ -404,14 +404,7 @@ int64_t sy_metrics_all_after(struct sy_metrics *m, int series, int64_t after, in
             got = m->archive.after(m->archive.ctx, s->name, s->width, after, n, steps, values);
         pthread_mutex_unlock(&m->archive_lock);
     }
-    return got ? got : sy_metrics_copy(m, series, sy_metrics_after(m, series, after), n, steps, values);
-}
-
-int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
-                              float *values)
-{
-    int64_t got = sy_metrics_all_after(m, series, after, n, steps, values);
-    return got < 0 ? sy_metrics_copy(m, series, sy_metrics_after(m, series, after), n, steps, values) : got;
+    return got > 0 ? got : sy_metrics_copy(m, series, sy_metrics_after(m, series, after), n, steps, values);
 }
 
 int64_t sy_metrics_at(struct sy_metrics *m, int series, int64_t step, float *values)

@@ -13,7 +13,6 @@
 
 #include "switchyard/err.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #define SY_METRICS_CHUNK 1024
@@ -53,12 +52,8 @@ struct sy_metrics_archive {
 /* Returns the one of before, which whoever sets another has to care for: rows may be nowhere else. */
 struct sy_metrics_archive sy_metrics_set_archive(struct sy_metrics *m, const struct sy_metrics_archive *archive);
 void sy_metrics_drop_archive(struct sy_metrics *m, const void *ctx); /* no more, if it is still that of ctx */
-bool sy_metrics_has_archive(struct sy_metrics *m);
-/* Rows behind a step, oldest first, at most n, all columns, wherever they are; how many.  -1: the oldest
- * cannot be had. */
-int64_t sy_metrics_all_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
-                             float *values);
-/* The same, but then from the oldest that can. */
+struct sy_metrics_archive sy_metrics_archive_of(struct sy_metrics *m); /* all NULL: none */
+/* Rows behind a step, oldest first, at most n, all columns, wherever they are; how many. */
 int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
                               float *values);
 /* The newest row up to a step, wherever it is: its step, or -1. */

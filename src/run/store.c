@@ -458,12 +458,13 @@ static void watch(struct sy_store *s, struct sy_metrics *metrics,
 /* Rows that only another archive has are written before ours takes its place: all, or none. */
 static int take_rows(struct sy_store *s, struct sy_metrics *metrics, struct sy_err *err)
 {
-    if (!sy_metrics_has_archive(metrics))
+    struct sy_metrics_archive other = sy_metrics_archive_of(metrics);
+    if (!other.after)
         return 0;
     watch(s, metrics, NULL, NULL);
-    s->taking = true; /* there is no thread yet */
+    s->taking = other; /* there is no thread yet */
     int rc = sy__flush(s, err);
-    s->taking = false;
+    s->taking = (struct sy_metrics_archive){NULL, NULL, NULL};
     watch(s, NULL, NULL, NULL);
     return rc;
 }

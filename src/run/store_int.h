@@ -6,6 +6,7 @@
 #include "base/dir.h"
 #include "run/codec.h"
 #include "run/lock.h"
+#include "run/metrics.h"
 #include "run/store.h"
 
 #include <pthread.h>
@@ -114,7 +115,8 @@ struct sy_store {
     int64_t data_version; /* as sy_store_news saw it */
     struct sy_store_status written;
     struct sy_metrics *metrics; /* borrowed while attached */
-    bool taking;                /* the rows that another archive has of them, before we are theirs */
+    struct sy_metrics_archive taking; /* another that they have, whose rows are taken before we are theirs; not by
+                                       * way of its lock, which comes before db_lock */
     void (*status_of)(void *ctx, struct sy_store_status *out);
     void *ctx;
 
