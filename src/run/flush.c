@@ -208,7 +208,7 @@ static int64_t next_rows(struct sy_store *s, int i, struct sy__series *e)
     int64_t *steps = e->steps + e->tail, room = SY_CHUNK_ROWS - e->tail;
     float *values = e->values + (size_t)e->tail * (size_t)e->width;
     int64_t n = 0;
-    if (s->taking.after)
+    if (s->taking.after && sy_metrics_is_gone(s->metrics, i, e->last_step))
         n = s->taking.after(s->taking.ctx, sy_metrics_name(s->metrics, i), e->width, e->last_step, room, steps, values);
     if (n)
         return n;

@@ -384,9 +384,9 @@ struct sy_metrics_archive sy_metrics_archive_of(struct sy_metrics *m)
     return archive;
 }
 
-/* May rows behind this step, or the newest up to it, be among those that are gone? */
-static bool is_gone(struct sy_metrics *m, const struct series *s, int64_t step)
+bool sy_metrics_is_gone(struct sy_metrics *m, int series, int64_t step)
 {
+    const struct series *s = series_at(m, series);
     pthread_mutex_lock(&m->lock);
     bool gone = s->first && (s->rows == s->first || step < step_at(s, s->first));
     pthread_mutex_unlock(&m->lock);
@@ -398,7 +398,7 @@ int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, i
 {
     const struct series *s = series_at(m, series);
     int64_t got = 0;
-    if (is_gone(m, s, after)) {
+    if (sy_metrics_is_gone(m, series, after)) {
         pthread_mutex_lock(&m->archive_lock);
         if (m->archive.after)
             got = m->archive.after(m->archive.ctx, s->name, s->width, after, n, steps, values);
@@ -413,7 +413,7 @@ int64_t sy_metrics_at(struct sy_metrics *m, int series, int64_t step, float *val
     int64_t found = -1, row = sy_metrics_after(m, series, step) - 1;
     if (row >= 0 && sy_metrics_copy(m, series, row, 1, &found, values) == 1)
         return found;
-    if (!is_gone(m, s, step))
+    if (!sy_metrics_is_gone(m, series, step))
         return -1;
     pthread_mutex_lock(&m->archive_lock);
     if (!m->archive.at || m->archive.at(m->archive.ctx, s->name, s->width, step, &found, values) != 1)

@@ -13,6 +13,7 @@
 
 #include "switchyard/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SY_METRICS_CHUNK 1024
@@ -42,6 +43,8 @@ int64_t sy_metrics_copy(struct sy_metrics *m, int series, int64_t first, int64_t
 void sy_metrics_forget(struct sy_metrics *m, int series, int64_t step);
 /* Rows of this number and those behind it are here; 0: all. */
 int64_t sy_metrics_first(struct sy_metrics *m, int series);
+/* May rows behind this step, or the newest up to it, be among those that are not here any more? */
+bool sy_metrics_is_gone(struct sy_metrics *m, int series, int64_t step);
 /* Where the others are.  Called on the threads of readers, one at a time; another, or its end, waits for a
  * reader that is there.  after, at: as sy_store_after and sy_store_at; -1: they cannot be had. */
 struct sy_metrics_archive {
