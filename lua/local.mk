@@ -1,16 +1,49 @@
-# The Lua side, embedded in the binary: add a file as  lua_sources += %D%/name.lua
-lua_sources =
-lua_sources += %D%/options.lua %D%/nn.lua %D%/model.lua %D%/generate.lua %D%/models.lua %D%/run.lua
-lua_sources += %D%/prelude.lua %D%/help.lua %D%/show.lua %D%/card.lua %D%/complete.lua %D%/commands.lua %D%/hint.lua %D%/foreign.lua \
-    %D%/glossary.lua %D%/manual.lua %D%/method.lua %D%/gradcheck.lua
-lua_sources += %D%/surgery.lua %D%/record.lua %D%/again.lua %D%/timeline.lua %D%/replay.lua %D%/stored.lua %D%/cli.lua
-lua_sources += %D%/json.lua %D%/huggingface.lua %D%/model_file.lua
-lua_sources += %D%/docs.lua
-lua_sources += %D%/compose.lua %D%/shapes.lua %D%/numbers.lua %D%/select.lua %D%/einsum.lua
-lua_sources += %D%/why.lua
-lua_sources += %D%/hooks.lua
-lua_sources += %D%/compare.lua
-lua_sources += %D%/fields.lua
+# The Lua side, embedded in the binary: add a file as  lua_sources += %D%/room/name.lua
+#
+#   core     options, fields, JSON: what the others are written with     tensor   methods made of others
+#   model    nn, decoders, generation, files                            run      train() and what a run can do
+#   prompt   completion, commands, how values look                       help     ?name, the manual, names of others
+#   command  `switchyard resume` and its like
+lua_sources = %D%/prelude.lua
+lua_sources += %D%/core/fields.lua
+lua_sources += %D%/core/json.lua
+lua_sources += %D%/core/method.lua
+lua_sources += %D%/core/options.lua
+lua_sources += %D%/tensor/compose.lua
+lua_sources += %D%/tensor/einsum.lua
+lua_sources += %D%/tensor/gradcheck.lua
+lua_sources += %D%/tensor/numbers.lua
+lua_sources += %D%/tensor/select.lua
+lua_sources += %D%/tensor/shapes.lua
+lua_sources += %D%/model/decoder.lua
+lua_sources += %D%/model/file.lua
+lua_sources += %D%/model/generate.lua
+lua_sources += %D%/model/huggingface.lua
+lua_sources += %D%/model/model.lua
+lua_sources += %D%/model/nn.lua
+lua_sources += %D%/run/compare.lua
+lua_sources += %D%/run/directory.lua
+lua_sources += %D%/run/fork.lua
+lua_sources += %D%/run/hooks.lua
+lua_sources += %D%/run/reconstruct.lua
+lua_sources += %D%/run/replay.lua
+lua_sources += %D%/run/resume.lua
+lua_sources += %D%/run/rewind.lua
+lua_sources += %D%/run/run.lua
+lua_sources += %D%/run/stored.lua
+lua_sources += %D%/run/surgery.lua
+lua_sources += %D%/run/why.lua
+lua_sources += %D%/prompt/card.lua
+lua_sources += %D%/prompt/commands.lua
+lua_sources += %D%/prompt/complete.lua
+lua_sources += %D%/prompt/hint.lua
+lua_sources += %D%/prompt/show.lua
+lua_sources += %D%/help/docs.lua
+lua_sources += %D%/help/foreign.lua
+lua_sources += %D%/help/glossary.lua
+lua_sources += %D%/help/help.lua
+lua_sources += %D%/help/manual.lua
+lua_sources += %D%/command/cli.lua
 
 EXTRA_DIST += %D%/embed.sh $(lua_sources)
 CLEANFILES += src/bind/embedded_lua.c

@@ -1,32 +1,33 @@
 -- Run once when the program starts: the globals that are written in Lua.
 -- What is found here is public; the modules behind it are `require "switchyard.NAME"`.
 
-help = require "switchyard.help"
+help = require "switchyard.help.help"
 
 -- a[i][j] of a matrix is a number; a number answers item() as a tensor of one element does.
 debug.setmetatable(0, {__index = {item = function(x) return x end}})
 
-tensor.gradcheck = require("switchyard.gradcheck")
-require("switchyard.compose").open()
+tensor.gradcheck = require("switchyard.tensor.gradcheck")
+require("switchyard.tensor.compose").open()
 
-nn = require "switchyard.nn"
-model = require "switchyard.model"
-require "switchyard.models"
+nn = require "switchyard.model.nn"
+model = require "switchyard.model.model"
+require "switchyard.model.decoder"
 
-local run = require "switchyard.run"
-local timeline = require "switchyard.timeline"
-local stored = require "switchyard.stored"
-train = setmetatable({resume = timeline.resume}, {__call = run.train})
-every, runs, compare, replay = run.every, stored.runs, require("switchyard.compare").compare, require("switchyard.replay").replay
+local run = require "switchyard.run.run"
+local resume = require "switchyard.run.resume"
+require "switchyard.run.fork"
+local stored = require "switchyard.run.stored"
+train = setmetatable({resume = resume.resume}, {__call = run.train})
+every, runs, compare, replay = run.every, stored.runs, require("switchyard.run.compare").compare, require("switchyard.run.replay").replay
 
 local function is(class) return function(v) return getmetatable(v) == class end end
-local guard, Expert = require("switchyard.method").guard, require("switchyard.surgery").Expert
+local guard, Expert = require("switchyard.core.method").guard, require("switchyard.run.surgery").Expert
 guard(run.Run.methods, "a run", "r", is(run.Run))
 guard(stored.Stored.methods, "a stored run", "s", is(stored.Stored))
 guard(model._Model, "a model", "m", is(model._Class))
 guard(Expert.methods, "an expert", "x", is(Expert))
 
-local only = require("switchyard.fields").only
+local only = require("switchyard.core.fields").only
 for name, t in pairs {tensor = tensor, nn = nn, data = data, tokenizer = tokenizer, train = train} do only(t, name, "function") end
 
-require("switchyard.commands").open()
+require("switchyard.prompt.commands").open()

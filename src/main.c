@@ -5,8 +5,8 @@
  * 130 interrupted. */
 #include "config.h"
 #include "command/command.h"
-#include "desk/desk.h"
-#include "desk/signals.h"
+#include "workbench/workbench.h"
+#include "workbench/signals.h"
 #include "prompt/prompt.h"
 
 #include "base/assert.h"
@@ -14,10 +14,10 @@
 #include "base/pool.h"
 #include "base/str.h"
 #include "base/thread.h"
-#include "bind/chunk.h"
-#include "bind/host.h"
-#include "bind/progress.h"
-#include "bind/state.h"
+#include "bind/prompt/chunk.h"
+#include "bind/thread/host.h"
+#include "bind/thread/progress.h"
+#include "bind/core/state.h"
 #include "cpu/cpu.h"
 #include "repl/edit.h"
 #include "repl/tell.h"
@@ -359,7 +359,7 @@ static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
     sy_prompt_signals(false);
     sy_host_adopt(L);
     if (p->dump_help)
-        return status_of(sy_chunk_call(L, "switchyard.manual", "dump", PACKAGE_VERSION));
+        return status_of(sy_chunk_call(L, "switchyard.help.manual", "dump", PACKAGE_VERSION));
     if (p->json && !(p->interactive && terminal) && lsy_progress_alone(&err)) {
         sy_tell("%s", err.msg);
         return 1;
@@ -465,7 +465,7 @@ static int start(struct plan *p, int argc, char **argv)
 
 static void report_bug(const char *cond, const char *file, int line, const char *func)
 {
-    sy_desk_restore();
+    sy_workbench_restore();
     sy_edit_restore_terminal();
     fprintf(stderr, "\nswitchyard %s: a bug of ours: %s does not hold in %s (%s:%d).\n"
                     "Please send this line with what you typed.\n",
@@ -509,7 +509,7 @@ static int run_program(int argc, char **argv)
     if (p.help)
         print_help();
     else if (p.has_workbench)
-        status = !sy_desk_built();
+        status = !sy_workbench_built();
     else if (p.version)
         printf("%s %s\n", PACKAGE_NAME, PACKAGE_VERSION);
     else

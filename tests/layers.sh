@@ -22,7 +22,10 @@ function layer_of(file, part) {
     split(file, part, "/")
     if (part[1] == "include") return public_layer(part[3])
     if (part[3] == "") return "main"
-    return part[2]
+    return room(part[2], part[3])
+}
+function room(folder, next_part) { # bind/run, where layers.txt tells rooms of a folder apart
+    return (folder "/" next_part) in allowed ? folder "/" next_part : folder
 }
 function public_layer(name, stem) {
     if (name in header) return header[name]
@@ -45,7 +48,7 @@ function check_local(name, part, to) {
     if (name == "config.h") return
     split(name, part, "/")
     if (part[2] == "") { complain("\"" name "\": include as \"folder/file.h\""); return }
-    to = part[1] == "switchyard" ? public_layer(part[2]) : part[1]
+    to = part[1] == "switchyard" ? public_layer(part[2]) : room(part[1], part[2])
     if (!(to in allowed)) complain("\"" name "\": no layer " to " in tests/layers.txt")
     else if (!permitted(from, to)) complain("\"" name "\": " from " may not include " to)
     else if (file ~ /^include\// && part[1] != "switchyard") complain("\"" name "\": a public header may include public headers only")

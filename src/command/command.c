@@ -108,7 +108,7 @@ static void print_name(const char *name, bool csv)
 
 /* ---- runs ---- */
 
-/* 80 columns, but for long names and the options behind; lua/stored.lua prints runs() so, too. */
+/* 80 columns, but for long names and the options behind; lua/run/stored.lua prints runs() so, too. */
 #define RUNS_COLUMNS "%-16s %-8s %13s %7s %7s %9s  %s"
 #define SPARK_CELLS 12
 
@@ -124,7 +124,7 @@ static double cell_value(const struct sy_store_info *r, int cell, int cells)
     return v;
 }
 
-static void spark_text(const struct sy_store_info *r, struct sy_str *out) /* as in lua/card.lua */
+static void spark_text(const struct sy_store_info *r, struct sy_str *out) /* as in lua/prompt/card.lua */
 {
     static const char *const blocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     double value[SPARK_CELLS], low = (double)INFINITY, high = -(double)INFINITY;

@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "desk/desk.h"
+#include "workbench/workbench.h"
 #include "repl/edit.h"
 #include "repl/tell.h"
 #include "run/board.h"
@@ -91,27 +91,27 @@ static void enter(const char *line)
         return;
     const char *args = line + used + strspn(line + used, " ");
     if (!strcmp(name, "q") || !strcmp(name, "quit"))
-        sy_desk_leave();
-    else if (!sy_desk_knows(name))
-        sy_desk_say(SY_ROLE_TEXT,
+        sy_workbench_leave();
+    else if (!sy_workbench_knows(name))
+        sy_workbench_say(SY_ROLE_TEXT,
                     "there are :q, :dump FILE, :overlay RUN ..., :watch RUN, :filter TEXT, "
                     ":theme NAME, :split SHARE");
     else {
-        sy_desk_command(name, args, reply, sizeof reply);
+        sy_workbench_command(name, args, reply, sizeof reply);
         if (*reply)
-            sy_desk_say(SY_ROLE_TEXT, reply);
+            sy_workbench_say(SY_ROLE_TEXT, reply);
     }
 }
 
 static void leave(void)
 {
-    sy_desk_leave();
+    sy_workbench_leave();
 }
 
 static void terminate(int number)
 {
     w.status = 128 + number;
-    sy_desk_leave();
+    sy_workbench_leave();
 }
 
 static void woken(void)
@@ -122,10 +122,10 @@ static void request(const struct sy_request *r)
 {
     if (r->said) /* a mark is ours as far as the map of changes goes */
         return;
-    sy_desk_message("watch only looks on: do it at the prompt of the run");
+    sy_workbench_message("watch only looks on: do it at the prompt of the run");
 }
 
-static const struct sy_desk_client client = {.prompt = "",
+static const struct sy_workbench_client client = {.prompt = "",
                                              .panes = true,
                                              .hint = HINT,
                                              .enter = enter,
@@ -144,26 +144,26 @@ static int to_board(struct sy_err *err)
         if (sy_board_add(w.source[i], err))
             return -1;
     sy_source_status(w.source[0], &first);
-    sy_panel_select(sy_desk_panel(), first.name);
+    sy_panel_select(sy_workbench_panel(), first.name);
     return 0;
 }
 
 static int show(void)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct sy_edit_options options = {.action = sy_desk_action};
-    options.keys = sy_desk_keys(&options.nkeys);
+    struct sy_edit_options options = {.action = sy_workbench_action};
+    options.keys = sy_workbench_keys(&options.nkeys);
     if (sy_edit_open(&options))
         return sy_err_set(&err, SY_E_IO, "watch: no pipe"), fail(&err);
-    if (sy_desk_open(&client, &err) || to_board(&err)) {
-        sy_desk_free();
+    if (sy_workbench_open(&client, &err) || to_board(&err)) {
+        sy_workbench_free();
         sy_edit_close();
         return fail(&err);
     }
-    sy_panel_set_split(sy_desk_panel(), 0.85);
-    sy_desk_message(NULL);
-    sy_desk_run();
-    sy_desk_free();
+    sy_panel_set_split(sy_workbench_panel(), 0.85);
+    sy_workbench_message(NULL);
+    sy_workbench_run();
+    sy_workbench_free();
     sy_edit_close();
     return w.status;
 }
@@ -202,7 +202,7 @@ static void print_field(const char *name, double v)
     sy_str_free(&number);
 }
 
-/* The names are those of --json while training (bind/progress.c). */
+/* The names are those of --json while training (bind/thread/progress.c). */
 static void print_json(const struct sy_source_status *s)
 {
     struct sy_str name = SY_STR_INIT, state = SY_STR_INIT;
@@ -278,7 +278,7 @@ int sy_command_watch(int argc, char **argv, bool json)
     if (!status && !n)
         status = add_live();
     if (!status)
-        status = !plain && !json && sy_desk_possible() ? show() : print_lines(json);
+        status = !plain && !json && sy_workbench_possible() ? show() : print_lines(json);
     for (int i = 0; i < w.n; i++)
         sy_source_unref(w.source[i]);
     return status;

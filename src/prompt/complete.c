@@ -4,8 +4,8 @@
 #include "prompt/prompt_int.h"
 
 #include "base/mem.h"
-#include "bind/host.h"
-#include "desk/desk.h"
+#include "bind/thread/host.h"
+#include "workbench/workbench.h"
 #include "repl/edit.h"
 
 #include <stdatomic.h>
@@ -51,7 +51,7 @@ static bool is_done(void *ctx)
 
 static bool wait_for(struct completion *c)
 {
-    return sy_desk_is_open() ? sy_desk_wait(is_done, c, WAIT_MS) : sy_edit_wait(WAIT_MS);
+    return sy_workbench_is_open() ? sy_workbench_wait(is_done, c, WAIT_MS) : sy_edit_wait(WAIT_MS);
 }
 
 char *sy__complete(const char *line, size_t point, bool *files)

@@ -6,7 +6,7 @@
  *
  * Signals at the prompt: SIGINT ends the chunk that runs, else it goes to the editor.  In a script
  * it ends the script, as SIGTERM and SIGHUP do: its runs are saved; the third one, or SY_END_SECONDS
- * before saving begins, has them saved by other threads (bind/rescue.c), the fourth ends the program
+ * before saving begins, has them saved by other threads (bind/thread/rescue.c), the fourth ends the program
  * at once.  SIGTERM and SIGHUP at the prompt end what runs on the Lua thread (chunk, job or hook),
  * save the runs and leave; SY_END_SECONDS are the limit as in a script, and a second SIGTERM ends the
  * program without saving.  SIGINT while the prompt is left ends a hook that holds that up.
@@ -14,11 +14,11 @@
 #include "prompt/prompt_int.h"
 
 #include "base/mem.h"
-#include "bind/host.h"
-#include "bind/interrupt.h"
-#include "bind/job.h"
-#include "desk/desk.h"
-#include "desk/signals.h"
+#include "bind/thread/host.h"
+#include "bind/thread/interrupt.h"
+#include "bind/thread/job.h"
+#include "workbench/workbench.h"
+#include "workbench/signals.h"
 #include "repl/edit.h"
 #include "repl/tell.h"
 
@@ -445,15 +445,15 @@ static char *history_path(void)
 bool sy_prompt_has_screen(bool plain)
 {
     const char *wanted = getenv("SWITCHYARD_SCREEN");
-    return !plain && !(wanted && !strcmp(wanted, "plain")) && sy_desk_possible();
+    return !plain && !(wanted && !strcmp(wanted, "plain")) && sy_workbench_possible();
 }
 
 /* Between the two screens until one is left. */
 static void run_session(struct sy_session *s, const struct sy_prompt_start *start, bool bench)
 {
     for (;;) {
-        enum sy_workbench_end how = bench ? sy__workbench_run(s, start) : SY_WORKBENCH_PLAIN;
-        if (how == SY_WORKBENCH_LEFT || plain_run(s))
+        enum sy__session_end how = bench ? sy__session_run(s, start) : SY__SESSION_PLAIN;
+        if (how == SY__SESSION_LEFT || plain_run(s))
             return;
         bench = true;
     }
@@ -467,9 +467,9 @@ int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start)
     struct sy_edit_options options = {.plain = start->plain,
                                       .history = history,
                                       .complete = sy__complete,
-                                      .action = sy_desk_action};
-    if (!start->plain && sy_desk_possible())
-        options.keys = sy_desk_keys(&options.nkeys);
+                                      .action = sy_workbench_action};
+    if (!start->plain && sy_workbench_possible())
+        options.keys = sy_workbench_keys(&options.nkeys);
     bool open = !sy_edit_open(&options);
     sy_job_detach(open &&
                   sy_edit_is_terminal()); /* before the Lua thread starts: it may have a job */
@@ -489,7 +489,7 @@ int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start)
     sy_rescue_open();
     run_session(&s, start, bench);
     sy_rescue_close();
-    sy__workbench_free();
+    sy__session_free();
     sy_edit_show_notices(); /* how to go on, and what was not saved */
     sy_edit_close();
     sy_str_free(&s.text);

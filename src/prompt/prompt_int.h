@@ -5,7 +5,7 @@
 #include "prompt/prompt.h"
 
 #include "base/str.h"
-#include "bind/chunk.h"
+#include "bind/prompt/chunk.h"
 
 #include <stdatomic.h>
 
@@ -51,9 +51,9 @@ char *sy__complete(const char *line, size_t point, bool *files);
 int sy__screen_command(const char *name, const char *args, char *reply, size_t n);
 bool sy__bench_wanted(void); /* :plain on the plain screen; asking answers */
 
-/* workbench.c.  false: it could not be opened (a message is in err). */
-enum sy_workbench_end { SY_WORKBENCH_LEFT, SY_WORKBENCH_PLAIN, SY_WORKBENCH_FAILED };
-enum sy_workbench_end sy__workbench_run(struct sy_session *s, const struct sy_prompt_start *start);
-void sy__workbench_free(void);
+/* session.c.  false: it could not be opened (a message is in err). */
+enum sy__session_end { SY__SESSION_LEFT, SY__SESSION_PLAIN, SY__SESSION_FAILED };
+enum sy__session_end sy__session_run(struct sy_session *s, const struct sy_prompt_start *start);
+void sy__session_free(void);
 
 #endif

@@ -1,15 +1,15 @@
 /* What Lua may ask of the screen: :dump, :overlay and their like.  Layer prompt.
  *
- *     Lua thread: command --post--> the desk's thread does it --> reply --> Lua thread goes on
+ *     Lua thread: command --post--> the workbench's thread does it --> reply --> Lua thread goes on
  *
- * The desk never waits for Lua but inside a completion, when no chunk runs; so the wait here is
+ * The workbench never waits for Lua but inside a completion, when no chunk runs; so the wait here is
  * short, and limited. */
 #include "prompt/prompt_int.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "bind/host.h"
-#include "desk/desk.h"
+#include "bind/thread/host.h"
+#include "workbench/workbench.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@
 #define LOOK 0.002
 
 struct request {
-    atomic_int owners; /* Lua's thread and the desk's */
+    atomic_int owners; /* Lua's thread and the workbench's */
     atomic_bool done;
     char *name, *args;
     char reply[512];
@@ -45,7 +45,7 @@ static void leave(struct request *r)
 static void obey(void *ctx)
 {
     struct request *r = ctx;
-    r->status = sy_desk_command(r->name, r->args, r->reply, sizeof r->reply);
+    r->status = sy_workbench_command(r->name, r->args, r->reply, sizeof r->reply);
     atomic_store(&r->done, true);
     leave(r);
 }
@@ -59,7 +59,7 @@ static int on_plain_screen(const char *name, const char *args, char *reply, size
         atomic_store(&bench_wanted, true);
         return 0;
     }
-    if (sy_desk_check(name, args, reply, n))
+    if (sy_workbench_check(name, args, reply, n))
         return -1;
     snprintf(reply, n, "%s: not on the plain screen; C-x a or :plain goes back to the panel", name);
     return -1;
@@ -67,14 +67,14 @@ static int on_plain_screen(const char *name, const char *args, char *reply, size
 
 int sy__screen_command(const char *name, const char *args, char *reply, size_t n)
 {
-    struct request *r = sy_desk_knows(name) ? sy_calloc(1, sizeof *r) : NULL;
+    struct request *r = sy_workbench_knows(name) ? sy_calloc(1, sizeof *r) : NULL;
     *reply = 0;
     if (!r)
         return -1;
     r->name = sy_strdup(name);
     r->args = sy_strdup(args);
     atomic_init(&r->owners, 2);
-    if (!r->name || !r->args || !sy_desk_post(obey, r)) {
+    if (!r->name || !r->args || !sy_workbench_post(obey, r)) {
         atomic_store(&r->owners, 1);
         leave(r);
         return on_plain_screen(name, args, reply, n);

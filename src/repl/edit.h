@@ -61,7 +61,7 @@ void sy_edit_remember(const char *line); /* into the history */
 void sy_edit_clear(void);                /* from an action: an empty screen */
 void sy_edit_leave(void);                /* from an action: let sy_edit_line return SY_EDIT_AWAY */
 
-/* For loops of their own (desk): the pipe to poll on, its next byte (0: none), the next notice
+/* For loops of their own (workbench): the pipe to poll on, its next byte (0: none), the next notice
  * (owned; NULL: none). */
 int sy_wake_fd(void);
 char sy_wake_take(void);

@@ -7,7 +7,7 @@
  * is always told.
  *
  *  1. on_event is the one way out: who prints, stores or draws alarms listens there.  But for
- *     RECORD: the store has it, and src/bind/store.c tells it.
+ *     RECORD: the store has it, and src/bind/run/store.c tells it.
  *  2. Alarms change nothing of the run, and are not part of its state. */
 #include "base/mem.h"
 #include "run/metrics.h"

@@ -1,8 +1,8 @@
 # train: add a source or header as  libtrain_a_SOURCES += %D%/name.c %D%/name.h
 noinst_LIBRARIES += libtrain.a
 sy_libs += libtrain.a
-libtrain_a_SOURCES = %D%/params.h %D%/params.c %D%/hyper.c %D%/trainer.c %D%/trainer_int.h %D%/mail.c %D%/step.c \
+libtrain_a_SOURCES = %D%/params.h %D%/params.c %D%/hyper.c %D%/trainer.c %D%/trainer_int.h %D%/mailbox.c %D%/step.c \
     %D%/order.c %D%/eval.c %D%/plan.c %D%/norms.c %D%/alarm.c %D%/why.c %D%/spike.c %D%/spike.h %D%/journal.c \
-    %D%/checkpoint.h %D%/checkpoint_int.h %D%/checkpoint.c %D%/checkpoint_files.c %D%/state.c %D%/snapshot.c %D%/resume.c
+    %D%/checkpoint.h %D%/checkpoint_int.h %D%/checkpoint.c %D%/checkpoint_files.c %D%/state.c %D%/saver.c %D%/resume.c
 libtrain_a_SOURCES += %D%/poll.c
 pkginclude_HEADERS += include/switchyard/hyper.h include/switchyard/train.h

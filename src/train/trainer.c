@@ -181,7 +181,7 @@ static bool border(struct sy_trainer *t)
     while (!t->quit_asked) {
         enum sy_run_state s = sy__wanted_state(t);
         if (!t->holds) {
-            sy__mail_apply(t);
+            sy__mailbox_apply(t);
             s = sy__wanted_state(t);
         }
         if (ends(s) && !t->holds && sy__saver_wants_last(t)) { /* before anyone hears of the end */

@@ -1,5 +1,5 @@
 /* The trainer's inside, shared by trainer.c (border, thread), mail.c, step.c, eval.c, plan.c,
- * order.c, journal.c, snapshot.c and resume.c. */
+ * order.c, journal.c, saver.c and resume.c. */
 #ifndef SY_TRAIN_TRAINER_INT_H
 #define SY_TRAIN_TRAINER_INT_H
 
@@ -159,8 +159,8 @@ bool sy__has_more(const struct sy_trainer *t); /* steps */
 /* The state that this border asks for, or RUNNING.  FAILED stays, DONE until resume(). */
 enum sy_run_state sy__wanted_state(const struct sy_trainer *t);
 
-/* mail.c: what was asked for becomes so.  The lock is held, at a border. */
-void sy__mail_apply(struct sy_trainer *t);
+/* mailbox.c: what was asked for becomes so.  The lock is held, at a border. */
+void sy__mailbox_apply(struct sy_trainer *t);
 
 /* poll.c.  Is what is under way to be given up?  Says, once, who waits for what when that takes long. */
 bool sy__poll(void *going);

@@ -138,7 +138,7 @@ ok 'grep -q "^\[quota\].*File too large; the run goes on, older checkpoints stay
 ok '! ls -d "$SWITCHYARD_RUNS"/quota/step-* > /dev/null 2>&1' 'nothing half is left'
 run resume quota --steps 70
 ok '[ $code -eq 0 ] && grep -q "^step 70/70" "$folder/out"' 'and it can be resumed'
-run -e 'local e, t = require "switchyard.engine", 0; e.now = function() t = t + 3 return t end; require("switchyard.cli").run("replay", "quota")'
+run -e 'local e, t = require "switchyard.engine", 0; e.now = function() t = t + 3 return t end; require("switchyard.command.cli").run("replay", "quota")'
 ok '[ "$(cat "$folder/out")" = "identical through step 70" ]' 'to the same bits; standard output has the one line'
 ok 'grep -q "^\[quota\] replaying: step [0-9]*/70$" "$folder/err"' 'and progress goes to standard error'
 
@@ -190,7 +190,7 @@ ok '[ $code -eq 1 ] && grep -q "^\[notes\] not saved: run .notes.: run.sqlite: "
 # ---- Ctrl-C during a rewind: the run is where it was ----
 
 cat > "$folder/rewind.lua" <<'END'
-local Run = require("switchyard.run").Run
+local Run = require("switchyard.run.run").Run
 local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
 local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 4, top_k = 2, expert_dim = 16}
 r = train(m, d, {steps = 30, batch = 4, eval_every = 0, checkpoint_every = 0, name = "back", paused = true})

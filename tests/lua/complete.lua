@@ -2,7 +2,7 @@
 
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is = tap.ok, tap.is
-local lines = require("switchyard.complete").lines
+local lines = require("switchyard.prompt.complete").lines
 
 local function all(line)
   local block = lines(line)
@@ -107,7 +107,7 @@ looks = {series = trap, _h = 1, _m = setmetatable({}, {__index = trap})}
 fake = setmetatable({_h = {}, _m = setmetatable({}, {__index = trap})}, debug.getmetatable(r))
 model.define("mine", trap, setmetatable({{"width", "integer"}, setmetatable({}, {__index = trap})},
                                         {__index = trap, __len = trap, __pairs = trap}))
-require("switchyard.help").add{name = "added", signature = "added{x=}", text = "", options = trap}
+require("switchyard.help.help").add{name = "added", signature = "added{x=}", text = "", options = trap}
 is(lines 'looks:history "', nil, "only a run's series are asked for")
 lines "looks." lines "fake.layers." lines "fake." lines "?looks.x" lines "added{"
 is(all "model.mine{w", "width = |", "options of a model of the user's")
@@ -116,7 +116,7 @@ nn = setmetatable({}, {__index = trap})
 has('model.moe{router = "s', "softmax")
 nn = real
 is(ran, 0, "nothing of the user's ran")
-local stored = setmetatable({_name = "live-one"}, require("switchyard.stored").Stored)
+local stored = setmetatable({_name = "live-one"}, require("switchyard.run.stored").Stored)
 old = stored
 has("old:", "journal", "series")
 is(all "old.model.", nil, "the model of a stored run is not built")
@@ -150,7 +150,7 @@ local fine = true
 for i = 0, #text do fine = fine and pcall(lines, text:sub(1, i)) end
 ok(fine, "every beginning of a line")
 
-tap.is(require("switchyard.hint").add("yard:1: attempt to call a nil value (field 'train')", 'tokenizer.train "f"'),
+tap.is(require("switchyard.prompt.hint").add("yard:1: attempt to call a nil value (field 'train')", 'tokenizer.train "f"'),
   "yard:1: attempt to call a nil value (field 'train'); did you mean 'train_bpe'?", "a name that was meant to be longer")
 
 tap.done()

@@ -1,4 +1,4 @@
--- Methods that are compositions (lua/compose.lua and what it opens), each: its values, its gradient against finite
+-- Methods that are compositions (lua/tensor/compose.lua and what it opens), each: its values, its gradient against finite
 -- differences, the same of strided inputs, recorded in a graph, on any number of threads and every kernel set.  A
 -- row without a case fails.  TAP.  With "worker" as argument: print a hash of all results (a child process).
 
@@ -181,7 +181,7 @@ for i, case in ipairs(cases) do
   end
   ::next::
 end
-for _, e in ipairs(require("switchyard.compose").docs()) do
+for _, e in ipairs(require("switchyard.tensor.compose").docs()) do
   local name = e.name:match "[%w_]+$"
   if not seen[name] then ok(false, name .. " has a case") end
 end
@@ -339,7 +339,7 @@ local line = debug.getinfo(1, "l").currentline
 refuses(function()
   local y = x23:stack()
   return y
-end, "the line of the mistake", ("tests/lua/compose.lua:%d: stack: takes a list of tensors, tensor.stack({a, b}, dim): it is a tensor"):format(line + 2))
+end, "the line of the mistake", ("tests/lua/tensor/compose.lua:%d: stack: takes a list of tensors, tensor.stack({a, b}, dim): it is a tensor"):format(line + 2))
 is(list(i3), "0 0 0", "and nothing was written")
 near(tensor{0, 0}:grad(true):norm():item(), 0, 0, "the norm of nothing")
 local z = tensor.zeros(2):grad(true)

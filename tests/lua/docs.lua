@@ -52,7 +52,7 @@ for name in ([[assert collectgarbage dofile error getmetatable ipairs load loadf
 
 local function public(name) return type(name) == "string" and name:match "^%l[%w_]*$" end
 
--- Found by name, but for lua/run.lua only.
+-- Found by name, but for lua/run/run.lua only.
 local INTERNAL = {["model:new"] = true, ["model:logits_of"] = true, ["model:loss_of"] = true}
 
 local function check_functions(t, prefixes)
@@ -136,7 +136,7 @@ ok(not help.text("x"), "?x is no option of whatever has an x = in its signature"
 for _, row in ipairs(help.options "train") do shows(row[1], "an option of train") end
 for _, row in ipairs(help.options "model.moe") do shows(row[1], "an option of ") end
 
-local glossary = require "switchyard.glossary"
+local glossary = require "switchyard.help.glossary"
 for _, term in ipairs(glossary) do
   ok(not term.see or help.entry(term.see), term.name .. " leads to an entry", term.see)
   ok(glossary.find(term.name) == term and term.text:find "%.$", term.name .. " is found and its text is a sentence")
@@ -198,8 +198,8 @@ shows("r:fork", "what was set then, before the next one", "is not in r:fork{step
 -- ---- a model of one's own has an entry, so the prompt shows it ----
 
 local made = model.define("docs_own", function(cfg) end)
-ok(require("switchyard.show").text(made):find("model.docs_own{...}", 1, true), "what model.define gives is shown by its name",
-  require("switchyard.show").text(made))
+ok(require("switchyard.prompt.show").text(made):find("model.docs_own{...}", 1, true), "what model.define gives is shown by its name",
+  require("switchyard.prompt.show").text(made))
 
 -- ---- what a router is given is written down ----
 
@@ -215,14 +215,14 @@ for name in pairs(given) do ok(text:find("%f[%w_]" .. name .. "%f[^%w_]"), "?nn.
 
 -- ---- methods that are called with a dot ----
 
-local past = setmetatable({_name = "none"}, require("switchyard.stored").Stored)
+local past = setmetatable({_name = "none"}, require("switchyard.run.stored").Stored)
 for _, case in ipairs {{function() local x = past.history "loss" return x end, "history: takes a stored run first: write s:history(...)"},
                        {function() local x = r.wait() return x end, "wait: takes a run first: write r:wait(...), with a colon"},
                        {function() local x = r.eval(3) return x end, "eval: takes a run first"},
                        {function() local x = m.loss(d) return x end, "loss: takes a model first: write m:loss(...)"},
                        {function() local x = m.generate "a" return x end, "generate: takes a model first"},
                        {function() local x = r.layers[1].experts[1].disable() return x end, "disable: takes an expert first: write x:disable(...)"}} do
-  tap.refuses(case[1], case[2], "tests/lua/docs.lua:", case[2])
+  tap.refuses(case[1], case[2], "tests/lua/help/docs.lua:", case[2])
 end
 
 -- ---- every example runs ----

@@ -1,7 +1,7 @@
--- What others call something leads to what exists here: every row of lua/foreign.lua.  TAP.
+-- What others call something leads to what exists here: every row of lua/help/foreign.lua.  TAP.
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is = tap.ok, tap.is
-local foreign, hint = require "switchyard.foreign", require "switchyard.hint"
+local foreign, hint = require "switchyard.help.foreign", require "switchyard.prompt.hint"
 
 -- The tables are upvalues of what reads them.
 local function upvalue(f, name)

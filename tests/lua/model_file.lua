@@ -152,7 +152,7 @@ engine.put(off.inputs["mask.2"], {0, -math.huge, 0, -math.huge})
 ours_alone("experts that are off", off, "2 of layer 2", "expert:enable")
 ours_alone("a model of one's own", mini, "model.mini")
 
-local nn = require "switchyard.nn"
+local nn = require "switchyard.model.nn"
 function nn.routers.mine(...) return nn.routers.softmax(...) end
 ours_alone("a router of one's own", moe {qk_norm = true, router = "mine"}, "router = 'mine'", "softmax")
 local before = nn.routers.softmax

@@ -4,7 +4,7 @@
 local users, own = _G, {}
 for name, value in pairs(users) do own[name] = value end
 local _ENV = own -- of this file
-local complete = require "switchyard.complete"
+local complete = require "switchyard.prompt.complete"
 local folder = require("switchyard.engine").runs_dir() .. "/names-model" -- as tests/scratch.sh made it
 local tap = loadfile(os.getenv "srcdir" .. "/tests/lua/tap.lua", "t", own)()
 local ok, is = tap.ok, tap.is

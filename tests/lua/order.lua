@@ -3,7 +3,7 @@
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local ok, is = t.ok, t.is
 local engine = require "switchyard.engine"
-local record = require "switchyard.record"
+local record = require "switchyard.run.directory"
 
 local T, W = 8, 48
 local letters = {}

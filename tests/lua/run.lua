@@ -1,7 +1,7 @@
 -- Runs as scripts see them: states, live changes, hooks, experts, series, optimizer, failures.  TAP.
 
 local engine = require "switchyard.engine"
-local nn = require "switchyard.nn"
+local nn = require "switchyard.model.nn"
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is, refuses = tap.ok, tap.is, tap.refuses
 
@@ -340,8 +340,8 @@ do
   is(kinds.freeze .. kinds.unfreeze .. kinds.reset, "111", "the journal has them")
   r:note "a note"
   is(r:journal()[#r:journal()].text, "a note", "note")
-  -- while lua/timeline.lua works on a run, what is typed waits in its order
-  local own = tap.globals_of(require("switchyard.run").Run.__newindex)
+  -- while a rewind works on a run, what is typed waits in its order
+  local own = tap.globals_of(require("switchyard.run.run").Run.__newindex)
   local sleep, did, jobs = own.sleep, {}, {}
   own.sleep = coroutine.yield
   rawset(r, "_busy", "rewound")

@@ -3,7 +3,7 @@
 
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is = tap.ok, tap.is
-local show = require "switchyard.show"
+local show = require "switchyard.prompt.show"
 
 -- Every line fits, in characters.
 local function fits(text, name)

@@ -70,7 +70,7 @@ ok(nothing == nil and message:find "no such file" and code == "NOTFOUND", "a mis
 raises(function() nothing:sample() end, "nil value")
 
 -- help and completion
-local help, complete = require "switchyard.help", require "switchyard.complete"
+local help, complete = require "switchyard.help.help", require "switchyard.prompt.complete"
 local _, entries = help.entries()
 local bad = 0
 for _, e in ipairs(entries) do

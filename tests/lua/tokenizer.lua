@@ -79,7 +79,7 @@ ok(#bare:encode "<|im_start|>" > 1 and #qwen:encode "<|im_start|>" == 1, "and fi
 is(bare:decode(bare:encode "e\u{301}"), "e\u{301}", "nor changes it")
 
 -- A run says that its tokenizer found them; where it does not say so, its data has the ids of then.
-local record = require "switchyard.record"
+local record = require "switchyard.run.directory"
 local d = data.string(("<think>the cat</think> sat. "):rep(40), {tokenizer = qwen})
 local r = train(model.moe {layers = 1, dim = 16, heads = 2, context = 16, experts = 2, top_k = 1, expert_dim = 16, vocab = qwen},
   d, {steps = 2, batch = 1, eval_every = 0, name = "matched"})

@@ -1,0 +1,78 @@
+-- model.moe: a decoder of pre-norm blocks: grouped-query attention with RoPE, then a mixture of
+-- SwiGLU experts.  model.dense is the same with one dense feed-forward layer a block.  Copy this
+-- page to write your own: model.define(name, function(cfg) ... end) makes model.name{...}.
+
+local nn = require "switchyard.model.nn"
+local model = require "switchyard.model.model"
+
+local function decoder(cfg, feed_forward)
+  local attention = {heads = cfg.heads, kv_heads = cfg.kv_heads, head_dim = cfg.head_dim, theta = cfg.theta,
+                     qk_norm = cfg.qk_norm, documents = cfg.documents}
+  return function(ids)
+    local C = cfg.dim
+    local embed = nn.param("model.embed_tokens.weight", {cfg.vocab, C})
+    local x = nn.embedding(ids, embed)
+    for l = 1, cfg.layers do
+      x = nn.layer(l, function()
+        local h = nn.rmsnorm(x, nn.param("input_layernorm.weight", {C}, "ones"))
+        local y = x + nn.dropout(nn.scope("self_attn", nn.attention, h, attention), cfg.dropout)
+        h = nn.rmsnorm(y, nn.param("post_attention_layernorm.weight", {C}, "ones"))
+        return y + nn.dropout(nn.scope("mlp", feed_forward, h, l), cfg.dropout)
+      end)
+    end
+    x = nn.rmsnorm(x, nn.param("model.norm.weight", {C}, "ones"))
+    return nn.head(x, cfg.tie and embed or nn.param("lm_head.weight", {cfg.vocab, C}))
+  end
+end
+
+local common = {
+  {"layers", "integer", 6, 1, 1024, help = "blocks (L)"},
+  {"dim", "integer", 384, 1, 1 << 20, help = "model width (C)"},
+  {"heads", "integer", 6, 1, 1 << 16, help = "query heads (H)"},
+  {"kv_heads", "integer", nil, 1, 1 << 16, help = "key-value heads; default: heads"},
+  {"head_dim", "integer", nil, 1, 1 << 16, help = "width of a head (D); default: dim / heads"},
+  {"context", "integer", 256, 1, 1 << 24, help = "tokens of a sequence (T)"},
+  {"vocab", "vocab", 256, help = "a tokenizer, or the number of ids (V); then the tokenizer is that of the data that trains it"},
+  {"theta", "number", 10000, 1, 1e12, help = "base of RoPE"},
+  {"documents", "boolean", false, help = "attention stays within a document of the data"},
+  {"qk_norm", "boolean", false, help = "RMSNorm on the heads of q and k"},
+  {"dropout", "number", 0, 0, 0.99, help = "share of each block's output zeroed in training"},
+  {"tie", "boolean", false, help = "the head shares the embedding's weights"},
+  {"seed", "integer", 1, 0, 1 << 53, help = "of the initial parameters"},
+}
+
+local function with(extra)
+  local all = table.move(common, 1, #common, 1, {})
+  return table.move(extra, 1, #extra, #all + 1, all)
+end
+
+model.define("dense", function(cfg)
+  return decoder(cfg, function(h) return nn.ffn(h, cfg.ffn_dim) end)
+end, with {
+  {"ffn_dim", "integer", 1024, 1, 1 << 22, help = "width of the feed-forward layer (F)"},
+})
+
+model.define("moe", function(cfg)
+  local experts = {
+    experts = cfg.experts, top_k = cfg.top_k, expert_dim = cfg.expert_dim, router = cfg.router,
+    aux = cfg.balance.aux, z = cfg.balance.z, gamma = cfg.balance.gamma, capacity = cfg.capacity,
+    shared_experts = cfg.shared_experts, normalize = cfg.normalize, scale = cfg.scale,
+  }
+  return decoder(cfg, function(h, l)
+    experts.top_k, experts.capacity = cfg.top_k, cfg.capacity -- may change while a run is live
+    if l <= cfg.dense_layers then return nn.ffn(h, cfg.ffn_dim or cfg.expert_dim * cfg.top_k) end
+    return nn.moe(h, experts)
+  end)
+end, with {
+  {"experts", "integer", 8, 1, 4096, help = "experts of a layer (E)"},
+  {"top_k", "integer", 2, 1, 64, help = "experts a token (K)"},
+  {"expert_dim", "integer", 1024, 1, 1 << 22, help = "width of an expert (F)"},
+  {"shared_experts", "integer", 0, 0, 64, help = "experts that every token uses"},
+  {"dense_layers", "integer", 0, 0, 1024, help = "leading layers without experts"},
+  {"ffn_dim", "integer", nil, 1, 1 << 22, help = "width of those; default: expert_dim * top_k"},
+  {"router", "string", "softmax", help = "softmax, sigmoid, or a name in nn.routers"},
+  {"balance", "table", {}, help = "aux= weight of the load-balancing loss (0.01), z= of the router z-loss (0.001), gamma= step of the sigmoid router's bias (0.001)"},
+  {"capacity", "number", nil, 0.01, 1e6, help = "slots of an expert in training as a factor of N*K/E; default: dropless"},
+  {"normalize", "boolean", true, help = "the K gates of a token sum to 1; a single one (top_k = 1) is its score"},
+  {"scale", "number", 1, 0, 1e3, help = "factor on the sigmoid router's gates"},
+})

@@ -1,0 +1,442 @@
+-- model: model.define(name, build, options) makes model.name{...}; what every model can do.
+--
+-- build(cfg) returns forward(ids (B,T) i32), which returns nn.head(x, w) or logits (B*T, V).  It is
+-- run once to make the parameters, and again whenever a program of another shape or mode is wanted.
+
+local engine = require "switchyard.engine"
+local fields = require "switchyard.core.fields"
+local nn = require "switchyard.model.nn"
+local options = require "switchyard.core.options"
+
+local model = {}
+local families = {} -- name -> {build=, rows=}
+
+-- What a user may have meant to set: what models are made with, and what their runs change.
+local function instead(m, name)
+  if m.cfg[name] ~= nil or name == "vocab" then
+    local run = (name == "top_k" or name == "capacity" or name == "context") and ("; a run's is r.%s"):format(name) or ""
+    return ("%s is chosen when a model is made, model.%s{%s = ...}, and is m.cfg.%s%s"):format(name, m.family, name, name, run)
+  end
+  if m.inputs[name] then return ("%s is set through a run, r.%s = ..., and is m.inputs.%s"):format(name, name, name) end
+end
+
+local Model = {} -- methods
+local Class = fields.class("model", Model, "family cfg tokenizer params states inputs layers", instead)
+local Layer = fields.class("layer", {}, "number moe")
+local Mixture = fields.class("layer", {}, "experts top_k")
+local Expert = fields.class("expert", {}, "number layer")
+
+-- ---- making ----
+
+local function check_config(what, cfg, given)
+  if cfg.heads and cfg.dim and not cfg.head_dim and cfg.dim % cfg.heads ~= 0 then
+    error(("%s: dim must be a multiple of heads: dim is %d%s, heads is %d%s"):format(what, cfg.dim,
+      given.dim and "" or " (the default)", cfg.heads, given.heads and "" or " (the default)"), 0)
+  end
+  if cfg.heads and cfg.dim and (cfg.head_dim or cfg.dim // cfg.heads) % 2 ~= 0 then
+    error(("%s: the width of a head must be even: it is %d"):format(what, cfg.head_dim or cfg.dim // cfg.heads), 0)
+  end
+  if cfg.heads and cfg.kv_heads and cfg.heads % cfg.kv_heads ~= 0 then
+    error(("%s: heads must be a multiple of kv_heads: heads is %d, kv_heads is %d")
+      :format(what, cfg.heads, cfg.kv_heads), 0)
+  end
+  if cfg.experts and cfg.top_k and cfg.top_k > cfg.experts then
+    error(("%s: top_k must be at most experts: top_k is %d, experts is %d")
+      :format(what, cfg.top_k, cfg.experts), 0)
+  end
+  if type(cfg.balance) == "table" then
+    cfg.balance = options.read(what .. ": balance", cfg.balance, {
+      {"aux", "number", 0.01, 0, 1e6}, {"z", "number", 0.001, 0, 1e6}, {"gamma", "number", 0.001, 0, 1}})
+  end
+  if cfg.router and not nn.routers[cfg.router] then
+    local names = {}
+    for name in pairs(nn.routers) do names[#names + 1] = name end
+    table.sort(names)
+    options.unknown(what, "router", cfg.router, names)
+  end
+end
+
+local function read_config(name, family, given)
+  local what = "model." .. name
+  local cfg
+  if family.rows then
+    cfg = options.read(what, given, family.rows)
+  else
+    cfg = {}
+    for k, v in pairs(given or {}) do cfg[k] = v end
+    if type(cfg.vocab) == "userdata" then cfg.vocab_tokenizer, cfg.vocab = cfg.vocab, cfg.vocab.size end
+    cfg.vocab, cfg.seed = cfg.vocab or 256, cfg.seed or 1
+    cfg.layers, cfg.context = cfg.layers or 1, cfg.context or 256
+  end
+  check_config(what, cfg, type(given) == "table" and given or {})
+  return cfg
+end
+
+--- model.define(name, build(cfg) -> forward(ids), options rows or nil)
+function model.define(name, build, rows)
+  if type(name) ~= "string" or type(build) ~= "function" then
+    error("model.define: takes a name and a function of the configuration", 2)
+  end
+  families[name] = {build = build, rows = rows}
+  model[name] = function(given)
+    return options.call(Model.new, name, given)
+  end
+  return model[name]
+end
+
+-- For the docs: option rows of every model by name, false of one without.
+function model._rows()
+  local all = {}
+  for name, family in pairs(families) do all[name] = family.rows or false end
+  return all
+end
+
+--- The family of a name, {build=, rows=}, or nil.
+function model._family(name) return families[name] end
+
+-- A model's tokenizer is the one that vocab was.  Where vocab was a number there is none before
+-- training (train takes the data's), but that 256 ids are taken for bytes as long as nothing says
+-- otherwise.
+local BYTES = 256
+
+function Model.new(name, given)
+  local family = families[name]
+  local cfg = read_config(name, family, given)
+  local m = fields.object(Class, {
+    family = name, cfg = cfg, tokenizer = cfg.vocab_tokenizer,
+    params = fields.only({}, "params", "parameter", true), states = fields.only({}, "states", "state", true),
+    inputs = fields.only({}, "inputs", "input", true), layers = {},
+  })
+  m._info, m._state_names, m._input_names, m._ranges, m._moe, m._programs = {}, {}, {}, {}, {}, {}
+  cfg.vocab_tokenizer = nil
+  if not m.tokenizer and cfg.vocab == BYTES then
+    m.tokenizer = tokenizer.bytes()
+    m._assumed = m.tokenizer
+  end
+  m._build = family.build
+  m._forward = family.build(cfg)
+  if type(m._forward) ~= "function" then
+    error("model." .. name .. ": its function must return a function of the token ids, not a " .. type(m._forward), 0)
+  end
+  local d = {mode = "build", fills = {}, bytes = 0}
+  local ok, why = pcall(m._record, m, d, 1, math.min(cfg.context, 4))
+  if d.short then
+    m.params, d.fills = {}, {}
+    collectgarbage()
+    local machine = tensor.memory().machine
+    error(("%s: out of memory: its parameters are %s%d bytes (%.3g GB), the machine has %d (%.3g GB)"):format(
+      "model." .. name, ok and "" or "at least ", d.bytes, d.bytes / 1e9, machine, machine / 1e9), 0)
+  end
+  if not ok then error(why, 0) end
+  for _, fill in ipairs(d.fills) do engine.fill(table.unpack(fill)) end
+  m._fresh = true -- its values are what the seed gives
+  m:_make_layers()
+  return m
+end
+
+-- ---- what a description tells the model while it runs ----
+
+function Model:_add_param(key, t, o)
+  self.params[#self.params + 1] = t
+  self.params[key] = t
+  local info = {name = key, experts = o.experts or 0, active = o.active or 1, init = o.init}
+  self._info[#self.params], self._info[key] = info, info
+  return t
+end
+
+function Model:_add_state(key, t)
+  self.states[key] = t
+  self._state_names[#self._state_names + 1] = key
+end
+
+-- range: what it may be set to, a row of options.lua, or nil
+function Model:_add_input(name, t, range)
+  self.inputs[name], self._ranges[name] = t, range
+  self._input_names[#self._input_names + 1] = name
+end
+
+function Model:_mark_lookup(w)
+  for i, p in ipairs(self.params) do
+    if rawequal(p, w) then self._info[i].lookup = true end
+  end
+end
+
+function Model:_add_moe(layer, E, K, path)
+  if not layer then return end
+  self._moe[layer] = {experts = E, top_k = K, path = path}
+  if self.layers[layer] then self.layers[layer].moe.top_k = K end
+end
+
+-- ---- recording ----
+
+--- Record forward over (B,T) ids into a new graph: returns the description, the graph in d.graph,
+-- the result of the model's function in d.result.  `after` records as well, or gives the graph to
+-- engine.phase.
+function Model:_record(d, B, T, after)
+  d.model, d.inputs = self, {}
+  engine.record(d.precision or "fp32", function(graph)
+    d.graph = graph
+    local ids = d.graph:input("tokens", "i32", {B, T})
+    if not d.positions then
+      d.positions = d.graph:input("positions", "i32", {T})
+      local p = {}
+      for t = 1, T do p[t] = t - 1 end
+      engine.put(d.positions, p)
+    end
+    nn.describe(d, function()
+      d.result = self._forward(ids)
+      if after then after(d) end
+    end)
+  end)
+  if d.mode == "build" then
+    self._attention_width = d.attention_width or 0
+    d.graph = nil
+  end
+  return d
+end
+
+--- Logits (N,V) of a result.
+function Model.logits_of(result)
+  if type(result) == "table" then return nn.linear(result.hidden, result.weight) end
+  return result:view(-1, result.shape[#result.shape])
+end
+
+--- Cross entropy in nats a token of a result and targets (B,T).
+function Model.loss_of(result, targets)
+  local flat = targets:view(-1)
+  if type(result) == "table" then return (result.hidden:head_loss(result.weight, flat)) end
+  return (result:view(-1, result.shape[#result.shape]):cross_entropy(flat))
+end
+
+-- ---- programs for use: logits, loss, decoding ----
+
+-- Programs are kept, but of those that are made for one length of a text (`per_length`) only the
+-- last ones used.
+local KEPT = 8
+
+function Model:_program(key, make, per_length)
+  local p = self._programs[key]
+  if not p then
+    p = make()
+    self._programs[key] = p
+  end
+  if per_length then
+    local keys = self._programs_used or {}
+    for i, k in ipairs(keys) do if k == key then table.remove(keys, i) break end end
+    keys[#keys + 1] = key
+    if #keys > KEPT then self._programs[table.remove(keys, 1)] = nil end
+    self._programs_used = keys
+  end
+  return p
+end
+
+--- Run f while the model's run, if it has a live one, is parked between two steps.
+function Model:_quietly(f, ...)
+  local run = self._run
+  if not run then return f(...) end
+  run:hold() -- either held, or it raised and is not
+  local guard <close> = setmetatable({}, {__close = function() run:release() end})
+  return f(...)
+end
+
+local function named(tok) return ("%s with %d ids, hash %s"):format(tok.kind, tok.size, tok.hash) end
+
+--- The tokenizer of the model and of a data set: the model's, or where none was given the data's;
+-- nil where neither has one.  Raises where these are two.
+function Model:_agreed_tokenizer(what, d)
+  local its, mine = d.tokenizer, nil
+  if not rawequal(self.tokenizer, self._assumed) then mine = self.tokenizer end
+  if mine and its and mine ~= its then
+    error(("%s: the data's tokenizer (%s) is not the model's (%s): read the data with the model's, data.text(path, "
+      .. "{tokenizer = m.tokenizer}), or make the model with the data's, vocab = d.tokenizer"):format(what, named(its), named(mine)), 0)
+  end
+  return mine or its
+end
+
+--- The ids of a text; raises where the model has no tokenizer.
+function Model:_encode(what, text)
+  if self.tokenizer then return self.tokenizer:encode(text) end
+  error(("%s: the model has no tokenizer (its vocab is the number %d, and it was trained on no text): give token ids, "
+    .. "or make it with vocab = tok"):format(what, self.cfg.vocab), 0)
+end
+
+--- The token ids of a text or of a list or tensor of ids, which stays the caller's.
+function Model:_ids(what, x)
+  if type(x) == "string" then x = self:_encode(what, x) end
+  if type(x) == "userdata" and x.table then x = x:view(-1):table() end
+  if type(x) ~= "table" then error(what .. ": takes a text or token ids, got " .. type(x), 0) end
+  for i = 1, engine.length(what, x) do
+    local id = math.type(x[i]) and math.tointeger(x[i])
+    if not id or id < 0 or id >= self.cfg.vocab then
+      error(("%s: token %d is %s, must be from 0 to %d"):format(what, i, tostring(x[i]), self.cfg.vocab - 1), 0)
+    end
+  end
+  return x
+end
+
+--- Current values of nn.input into a program of our own.
+function Model:_write_inputs(d)
+  for name, t in pairs(d.inputs) do engine.copy(t, self.inputs[name]) end
+end
+
+-- Logits of T tokens, {run=, d=}.
+function Model:_logits_program(T)
+  return self:_program("logits." .. T, function()
+    local d = self:_record({mode = "eval"}, 1, T, function(d) d.logits = Model.logits_of(d.result) end)
+    return {run = engine.program(d.graph, {d.logits}), d = d, tokens = d.graph:input("tokens", "i32", {1, T})}
+  end, true)
+end
+
+--- m:logits(ids or text) -> (T,V): scores of the next token after each
+function Model:logits(x)
+  local ids = self:_ids("logits", x)
+  if #ids == 0 then error("logits: no tokens given", 0) end
+  local p = self:_logits_program(#ids)
+  engine.put(p.tokens, ids)
+  self:_write_inputs(p.d)
+  self:_quietly(function() p.run:run() end)
+  return engine.clone(p.d.logits)
+end
+
+local function loss_program(m, B, T)
+  return m:_program("loss." .. B .. "." .. T, function()
+    local targets
+    local d = m:_record({mode = "eval"}, B, T, function(d)
+      targets = d.graph:input("targets", "i32", {B, T})
+      d.loss = Model.loss_of(d.result, targets)
+    end)
+    return {run = engine.program(d.graph, {d.loss}), d = d, targets = targets, rows = B,
+            tokens = d.graph:input("tokens", "i32", {B, T})}
+  end, true)
+end
+
+-- Window of T tokens that ends before token `last` of ids (from 1), in a row of p; targets up to
+-- `done` count nothing.
+local function put_window(p, row, ids, T, last, done)
+  local first = last - T
+  local targets = table.move(ids, first + 1, last, 1, {})
+  for i = 1, math.min(T, done - first) do targets[i] = -1 end
+  engine.put(p.tokens[row], table.move(ids, first, last - 1, 1, {}))
+  engine.put(p.targets[row], targets)
+end
+
+local TOGETHER = 512 -- tokens that go through a program at once, where a text has so many
+
+-- Every token but the first is predicted once: by the first window all of its own, by each further
+-- one those of its latter half, so that they have at least half a context before them; the last
+-- window ends with the text.
+local function text_loss(m, ids)
+  local n = #ids - 1
+  if n < 1 then error("loss: a text of at least 2 tokens is needed, got " .. #ids, 0) end
+  local T = math.min(m.cfg.context, n)
+  local half = math.max(1, T // 2)
+  local p = loss_program(m, n == T and 1 or math.max(1, TOGETHER // T), T)
+  m:_write_inputs(p.d)
+  if p.d.documents then p.d.documents:fill(0) end -- it is one
+  local sum, done = 0, 0
+  while done < n do
+    local before, row = done, 0
+    p.targets:fill(-1)
+    while done < n and row < p.rows do
+      local upto = math.min(done == 0 and T or done + half, n)
+      row = row + 1
+      put_window(p, row, ids, T, upto + 1, done + 1)
+      done = upto
+    end
+    p.run:run()
+    sum = sum + p.d.loss:item() * (done - before)
+  end
+  return sum / n
+end
+
+-- Mean over the evaluation's windows of a data set, as r:eval takes them.
+local function data_loss(m, d, o)
+  local T = o.context or m.cfg.context
+  local p = loss_program(m, o.batch, T)
+  m:_write_inputs(p.d)
+  local n = engine.eval_windows(d, T, o.batches)
+  local sum, at = 0, 0
+  while at < n do
+    local rows = engine.eval_batch(d, at, n, p.tokens, p.targets, p.d.documents)
+    p.run:run()
+    sum, at = sum + p.d.loss:item() * rows, at + rows
+  end
+  return sum / n
+end
+
+model._loss_rows = {
+  {"batches", "integer", 20, 1, help = "of a data set: windows of the validation part, 16 each"},
+  {"batch", "integer", 16, 1, 1 << 20, help = "windows that are computed at once"},
+  {"context", "integer", nil, 1, 1 << 24, help = "tokens of a window; default: the model's context"},
+}
+
+--- m:loss(dataset, text or ids, {batches=20, batch=16, context=}) -> nats a token, without any
+-- auxiliary loss
+function Model:loss(x, given)
+  local o = options.read("loss", given, model._loss_rows)
+  return self:_quietly(function()
+    if engine.is_data(x) then
+      self:_agreed_tokenizer("loss", x)
+      return data_loss(self, x, o)
+    end
+    return text_loss(self, self:_ids("loss", x))
+  end)
+end
+
+-- ---- looking ----
+
+local function product(shape)
+  local n = 1
+  for _, v in ipairs(shape) do n = n * v end
+  return n
+end
+
+--- m:count() -> {total=, active=, flops_per_token=}: parameters, those that one token uses, and
+-- model FLOPs of a training step a token: 6 for each multiply-add weight it uses, plus causal
+-- attention at half.
+function Model:count(context)
+  local total, active, weights = 0, 0, 0
+  for i, p in ipairs(self.params) do
+    local info = self._info[i]
+    local n = product(p.shape)
+    local used = info.experts > 0 and n // info.experts * info.active or n
+    total, active = total + n, active + used
+    if #p.shape >= 2 and (not info.lookup or self.cfg.tie) then weights = weights + used end
+  end
+  return {total = total, active = active,
+          flops_per_token = 6.0 * weights + 6.0 * (context or self.cfg.context) * self._attention_width}
+end
+
+function Model:_make_layers()
+  for l = 1, self.cfg.layers or 0 do
+    local moe, mixture = self._moe[l], nil
+    if moe then
+      local experts = {}
+      for e = 1, moe.experts do experts[e] = fields.object(Expert, {number = e, layer = l}) end
+      mixture = fields.object(Mixture, {experts = experts, top_k = moe.top_k})
+    end
+    self.layers[l] = fields.object(Layer, {number = l, moe = mixture})
+  end
+end
+
+function Class.__tostring(m) return require("switchyard.prompt.card").model(m) end
+
+-- ---- on disk ----
+
+--- m:save(path, {family=}) -> true: a folder of model.safetensors, config.json and, of a model with
+-- a tokenizer, tokenizer.json and tokenizer_config.json; a second result says why transformers
+-- cannot load it, where it cannot
+function Model:save(path, given) return require("switchyard.model.file").save(self, path, given) end
+
+--- model.load(path) -> m
+function model.load(path)
+  return require("switchyard.model.file").load(path, function(family, config)
+    local m = families[family] and Model.new(family, config)
+    if m then m._fresh = false end
+    return m
+  end)
+end
+
+Model.generate = require("switchyard.model.generate").generate
+model._Model, model._Class = Model, Class
+return fields.only(model, "model", "model")

@@ -1,0 +1,409 @@
+-- nn: what models are made of: plain functions over tensors and named parameters.
+--
+-- A model's function is run under a *description* (below), which knows the mode:
+--   "build"   once, when the model is made: parameters come into being
+--   "train"   forward with auxiliary losses; the engine derives the backward pass
+--   "eval"    forward alone: no auxiliary loss, no dropout
+--   "decode"  a few tokens against a key-value cache
+-- In each the same lines of Lua run, and the engine records what they apply.  B batch, T tokens of
+-- a sequence, C width, H heads, D head width, E experts, K experts a token, F expert width, V
+-- vocabulary.
+
+local engine = require "switchyard.engine"
+local options = require "switchyard.core.options"
+local nn = {}
+local now -- the description being recorded, or nil
+
+local function description(what)
+  return now or error(what .. ": only inside a model's function (see model.define)", 3)
+end
+
+--- nn.describe(d, f, ...): run f under description d; ends the description even when f fails.
+function nn.describe(d, f, ...)
+  local before = now
+  now = d
+  d.path, d.aux, d.layer = {}, {}, nil
+  local ok, a, b = xpcall(f, function(e)
+    return type(e) == "string" and e or debug.traceback(tostring(e))
+  end, ...)
+  now = before
+  if not ok then error(a, 0) end
+  return a, b
+end
+
+--- nn.mode() -> "build" "train" "eval" "decode", or nil outside a model's function
+function nn.mode() return now and now.mode end
+
+--- nn.scope(name, f, ...): names of parameters made in f begin with "name."; returns f's results
+function nn.scope(name, f, ...)
+  local path = description("scope").path
+  path[#path + 1] = name
+  local function leave(...)
+    path[#path] = nil
+    return ...
+  end
+  return leave(f(...))
+end
+
+local function full_name(name)
+  local path = now.path
+  return #path == 0 and name or table.concat(path, ".") .. "." .. name
+end
+
+--- nn.layer(l, f, ...): like scope("model.layers.(l-1)"); l, from 1, is what charts and r.layers
+-- count by
+function nn.layer(l, f, ...)
+  local d = description("layer")
+  local before = d.layer
+  d.layer = l
+  d.graph:segment(l)
+  local function leave(...)
+    d.layer = before
+    d.graph:segment(before or 0)
+    return ...
+  end
+  return leave(nn.scope("model.layers." .. l - 1, f, ...))
+end
+
+--- nn.param(name, shape, init, options) -> tensor: the parameter of this name under the scopes
+-- around it.  init: standard deviation of a normal, "zeros" or "ones" (default 0.02).
+-- options.experts: the first dimension counts experts, of which a token uses options.active.
+function nn.param(name, shape, init, options)
+  local d = description("param")
+  local key = full_name(name)
+  local p = d.model.params[key]
+  if p then
+    d.model._info[key].active = options and options.active or 1 -- K may have changed
+    return p
+  end
+  if d.mode ~= "build" then
+    error("param: '" .. key .. "' was not there when the model was made", 2)
+  end
+  local function zeros()
+    if d.short then return (tensor.zeros(1):expand(shape)) end
+    local ok, t = pcall(tensor.zeros, shape)
+    if ok then return t end
+    if not tostring(t):find("memory", 1, true) then error(t, 0) end
+    d.short = true -- the rest is only counted, so that the message has the whole
+    return (tensor.zeros(1):expand(shape))
+  end
+  local t
+  local bytes = 4.0
+  for _, n in ipairs(shape) do bytes = bytes * n end
+  d.bytes = d.bytes + bytes
+  if init == "ones" and not d.short then
+    t = tensor.ones(shape)
+  elseif init == "ones" or init == "zeros" then
+    t = zeros()
+  else
+    t = zeros()
+    -- Filled when all are there: untouched zeros cost nothing, so what is too large is refused
+    -- before.
+    d.fills[#d.fills + 1] = {t, init or 0.02, d.model.cfg.seed, #d.model.params + 1}
+  end
+  local o = options or {}
+  return d.model:_add_param(key, d.short and t or t:grad(true), {experts = o.experts, active = o.active, init = init})
+end
+
+-- What a state or an input begins with is read before any program runs.
+local function check_values(what, name, t)
+  if engine.has_values(t) then return end
+  error(("%s: what '%s' begins with is computed in the model's function, which is only recorded: make it outside, or "
+    .. "by tensor.zeros, full, tensor{...}, or a draw with seed="):format(what, name), 3)
+end
+
+--- nn.state(name, t) -> tensor: a tensor that is no parameter but belongs to the model (router
+-- bias, running loads): no gradient, saved with the model.  nn.update(state, value) sets it at the
+-- end of each step (with accumulate to what value is in the last micro-batch: see nn.step_sum).
+function nn.state(name, t)
+  local d = description("state")
+  local key = full_name(name)
+  if not d.model.states[key] then
+    check_values("state", name, t)
+    d.model:_add_state(key, t)
+  end
+  return d.model.states[key]
+end
+
+function nn.update(state, value)
+  local d = description("update")
+  if d.mode == "train" then d.graph:update(state, value) end
+end
+
+--- nn.micro_batches() -> number of micro-batches of a step (train's accumulate)
+function nn.micro_batches()
+  local d = description("micro_batches")
+  return d.mode == "train" and d.accumulate or 1
+end
+
+--- nn.step_sum(name, x) -> tensor: the sum of x over the step's micro-batches up to this one.  A
+-- state is updated with what its value is in the last one, so updates made of this see the whole
+-- step.
+function nn.step_sum(name, x)
+  local d = description("step_sum")
+  if nn.micro_batches() == 1 then return x end
+  local key = full_name(name)
+  local sum = d.carried[key]
+  if not sum then
+    sum = tensor.zeros(x.shape)
+    d.carried[key] = sum
+  end
+  if d.kind == "more" then x = sum + x end
+  d.graph:carry(sum, x)
+  return x
+end
+
+--- nn.observe(name, x): put x (a scalar or a vector) out at every step; r:history(name) has it
+-- then.  Inside nn.layer the layer's number is appended: "load" becomes "load.2".
+function nn.observe(name, x)
+  local d = description("observe")
+  if d.mode ~= "train" then return end
+  d.graph:observe(d.layer and name .. "." .. d.layer or name, x)
+end
+
+--- nn.input(name, default, least, most) -> tensor read anew at every step; r[name] = value changes
+-- it while it runs.  default: a number, or a tensor (f32).  Inside nn.layer the layer's number is
+-- appended.  least, most: what it may be set to, elements of a tensor too.
+function nn.input(name, default, least, most)
+  local d = description("input")
+  if d.layer and type(default) ~= "number" then name = name .. "." .. d.layer end
+  local value = d.model.inputs[name]
+  if not value then
+    value = type(default) == "number" and tensor(default) or default
+    check_values("input", name, value)
+    local range = (least or most) and {name, "number", nil, least, most} or nil
+    if range then options.check_range("input", default, range) end
+    d.model:_add_input(name, value, range)
+  end
+  local known = d.inputs[name]
+  if known then return known end
+  local t = d.graph:input(name, "f32", value.shape)
+  engine.copy(t, value)
+  d.inputs[name] = t
+  return t
+end
+
+--- nn.loss(name, value): add a scalar to the training loss (never to the evaluation's); observed as
+-- `name`.
+function nn.loss(name, value, weight)
+  local d = description("loss")
+  if d.mode ~= "train" then return end
+  nn.observe(name, value)
+  d.aux[#d.aux + 1] = weight and value * weight or value
+end
+
+-- ---- layers ----
+
+--- nn.linear(x (...,C), w (O,C), b (O) or nil) -> (...,O)
+function nn.linear(x, w, b) return b and x:linear(w, b) or x:linear(w) end
+
+--- nn.embedding(ids (B,T), w (V,C)) -> (B,T,C)
+function nn.embedding(ids, w)
+  description("embedding").model:_mark_lookup(w)
+  return w:embedding(ids)
+end
+
+--- nn.rmsnorm(x, w (C), eps = 1e-5): x / rms(x) * w.  Zhang & Sennrich 2019
+function nn.rmsnorm(x, w, eps) return (x:rmsnorm(w, {eps = eps or 1e-5})) end
+
+--- nn.layernorm(x, w, b, eps = 1e-5)
+function nn.layernorm(x, w, b, eps) return (x:layernorm(w, b, {eps = eps or 1e-5})) end
+
+function nn.gelu(x) return x:gelu() end
+function nn.swiglu(gate, up) return gate:swiglu(up) end
+
+--- nn.dropout(x, p): in training zero a share p of x and scale the rest; elsewhere x itself
+function nn.dropout(x, p)
+  if p == 0 or description("dropout").mode ~= "train" then return x end
+  return (x:dropout({p = p}))
+end
+
+--- nn.rope(x (B,T,H,D), theta = 10000): rotary position embedding, halves.  Su et al. 2021
+function nn.rope(x, theta)
+  return x:rope(description("rope").positions, {theta = theta or 10000})
+end
+
+local attention_rows = {
+  {"heads", "integer", nil, 1}, {"kv_heads", "integer", nil, 1}, {"head_dim", "integer", nil, 1},
+  {"theta", "number", 10000, 1, 1e12}, {"qk_norm", "boolean", false}, {"mask", "string", "causal"},
+  {"documents", "boolean", false},
+}
+
+--- nn.attention(x (B,T,C), {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=, documents=}) ->
+-- (B,T,C): projections, RoPE, causal grouped-query attention; documents: a token sees only its own
+-- document.  Vaswani et al. 2017; Ainslie et al. 2023
+function nn.attention(x, o)
+  local d = description("attention")
+  o = options.read("attention", o, attention_rows)
+  if not o.heads then error("attention: heads= is missing", 2) end
+  local B, T, C = table.unpack(x.shape)
+  local H, G = o.heads, o.kv_heads or o.heads
+  local D = o.head_dim or C // H
+  local mask = ({full = 0, causal = 1})[o.mask]
+      or error("attention: unknown mask '" .. tostring(o.mask) .. "'; there are causal and full", 2)
+  if d.mode == "decode" and mask == 0 then
+    error("attention: a model with mask = \"full\" sees the whole text: it cannot write one token after another", 0)
+  end
+  local function project(name, heads)
+    return nn.linear(x, nn.param(name .. "_proj.weight", {heads * D, C})):view(B, T, heads, D)
+  end
+  local q, k, v = project("q", H), project("k", G), project("v", G)
+  if o.qk_norm then
+    q = nn.rmsnorm(q, nn.param("q_norm.weight", {D}, "ones"))
+    k = nn.rmsnorm(k, nn.param("k_norm.weight", {D}, "ones"))
+  end
+  q, k = nn.rope(q, o.theta), nn.rope(k, o.theta)
+  d.attention_width = (d.attention_width or 0) + H * D
+  local y
+  if d.mode == "decode" then
+    y = d.attend(q, k, v)
+  else
+    local doc = o.documents and d.mode ~= "build" and d.graph:input("documents", "i32", {B, T}) or nil
+    d.documents = doc or d.documents
+    y = q:attention(k, v, {mask = mask, doc = doc})
+  end
+  local out = nn.param("o_proj.weight", {C, H * D}, 0.02 / math.sqrt(2 * d.model.cfg.layers))
+  return nn.linear(y:view(B, T, H * D), out)
+end
+
+--- nn.ffn(x (...,C), width F): SwiGLU feed-forward layer.  Shazeer 2020
+function nn.ffn(x, width)
+  local C = x.shape[#x.shape]
+  local gate = nn.linear(x, nn.param("gate_proj.weight", {width, C}))
+  local up = nn.linear(x, nn.param("up_proj.weight", {width, C}))
+  local init = 0.02 / math.sqrt(2 * description("ffn").model.cfg.layers)
+  return nn.linear(nn.swiglu(gate, up), nn.param("down_proj.weight", {C, width}, init))
+end
+
+-- ---- mixture of experts ----
+
+--- nn.routers[name](logits (N,E), K, options) -> gates (N,K), experts (N,K) from 1, probabilities
+-- (N,E) for the balance loss, update: function called with the loads (E).  Add your own: a function
+-- of the logits.
+nn.routers = {}
+
+--- nn.normalize_gates(gates (N,K)) -> gates that sum to 1 over a token's experts.  One gate alone
+-- stays as it is: divided by itself it would be 1 whatever the logits are, and the router would
+-- learn nothing of the loss.  least: added to the sum, where it may be 0.
+function nn.normalize_gates(gates, least)
+  if gates.shape[#gates.shape] == 1 then return gates end
+  local sum = gates:sum(-1, true)
+  return gates / (least and sum + least or sum)
+end
+
+--- softmax over all experts, the K largest, made to sum to 1 (normalize=false: not).  Lepikhin
+-- 2020; OLMoE
+function nn.routers.softmax(logits, K, o)
+  local p = logits:softmax(-1)
+  local gates, experts = p:topk(K, -1)
+  if o.normalize ~= false then gates = nn.normalize_gates(gates) end
+  return gates, experts, p
+end
+
+local moe_rows = {
+  {"experts", "integer", nil, 1}, {"top_k", "integer", nil, 1}, {"expert_dim", "integer", nil, 1},
+  {"router", "string", "softmax"}, {"aux", "number", 0.01, 0, 1e6}, {"z", "number", 0.001, 0, 1e6},
+  {"gamma", "number", 1e-3, 0, 1}, {"capacity", "number", nil, 0.01, 1e6}, {"shared_experts", "integer", 0, 0},
+  {"normalize", "boolean", true}, {"scale", "number", 1, 0, 1e3},
+}
+
+-- What tells a router that is well from one that is not; none of it is in the loss.
+local function observe_health(load, importance, p, gates)
+  nn.observe("load", load * load.size)
+  nn.observe("entropy", (load * (load + 1e-20):log()):sum() * -1)
+  nn.observe("gate", importance)
+  nn.observe("gate_entropy", (p * (p + 1e-20):log()):sum() * (-1 / p.shape[1]))
+  nn.observe("confidence", gates:max(-1):mean())
+end
+
+-- An option that may be changed while the model is trained, within the range of its row.
+local function setting(name, o)
+  for _, row in ipairs(moe_rows) do
+    if row[1] == name then return nn.input(name, o[name] or row[3], row[4], row[5]) end
+  end
+end
+
+--- sigmoid scores; a bias that no gradient moves chooses, the scores weigh (DeepSeek-V3, 2024).
+-- After each step bias += gamma * sign(mean load - load).  normalize=false: the K scores as they
+-- are.
+function nn.routers.sigmoid(logits, K, o)
+  local E = logits.shape[2]
+  local s = logits:sigmoid()
+  local bias = nn.state("gate.e_score_correction_bias", tensor.zeros(E))
+  local _, experts = (s + bias):topk(K, -1)
+  local gates = s:gather(-1, experts)
+  if o.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
+  gates = gates * (o.scale or 1)
+  nn.observe("bias", bias:max() - bias:min())
+  local function update(load)
+    nn.update(bias, bias + (load * -1 + 1 / E):sign() * setting("gamma", o))
+  end
+  return gates, experts, s / (s:sum(-1, true) + 1e-20), update
+end
+
+-- Loads of all micro-batches of a step: counts are whole numbers, so the bits are those of one
+-- large batch.
+local function step_load(load, assignments)
+  local n = nn.micro_batches()
+  if n == 1 then return load end
+  return nn.step_sum("load", (load * assignments):round()) / (assignments * n)
+end
+
+-- Of all assignments, and of each expert's own; slots: an expert's, as a share of all assignments.
+local function observe_drops(load, pos, slots)
+  nn.observe("drop", pos:moe_drops())
+  nn.observe("dropped", (load - slots):relu() / load:maximum(slots))
+end
+
+--- nn.moe(x (...,C), {experts=E, top_k=K, expert_dim=F, router="softmax", aux=0.01, z=0.001,
+-- capacity=, shared_experts=0}): route every token to K of E SwiGLU experts.  Dropless unless
+-- capacity (a factor of N*K/E) is given.  Observes what ?run:history lists.
+function nn.moe(x, o)
+  local d = description("moe")
+  o = options.read("moe", o, moe_rows)
+  for _, name in ipairs {"experts", "top_k", "expert_dim"} do
+    if not o[name] then error("moe: " .. name .. "= is missing", 2) end
+  end
+  local shape = x.shape
+  local C, E, K, F = shape[#shape], o.experts, o.top_k, o.expert_dim
+  local flat = x:view(-1, C)
+  local N = flat.shape[1]
+  -- The router is in fp32 whatever the precision of the experts (Fedus et al. 2021, section 2.4).
+  local precision = engine.precision("fp32")
+  local logits = nn.linear(flat, nn.param("gate.weight", {E, C}))
+  engine.precision(precision)
+  local mask = nn.input("mask", tensor.zeros(E))
+  local route = nn.routers[o.router or "softmax"]
+      or error("moe: unknown router '" .. tostring(o.router) .. "'", 2)
+  local gates, experts, p, update = route(logits + mask, K, o)
+  local capacity = 0
+  if o.capacity and d.mode == "train" then capacity = math.ceil(o.capacity * N * K / E) end
+  local rows, pos, offsets = experts:moe_dispatch({experts = E, capacity = capacity})
+  local each = {experts = E, active = K}
+  local init = 0.02 / math.sqrt(2 * d.model.cfg.layers)
+  local y = flat:moe_experts(gates, rows, pos, offsets,
+    nn.param("experts.up_proj.weight", {E, F, C}, nil, each),
+    nn.param("experts.down_proj.weight", {E, C, F}, init, each),
+    nn.param("experts.gate_proj.weight", {E, F, C}, nil, each))
+  if d.mode == "train" then
+    local load, importance = experts:moe_load({experts = E}), p:mean(1)
+    observe_health(load, importance, p, gates)
+    if capacity > 0 then observe_drops(load, pos, capacity / (N * K)) end
+    nn.loss("balance", (load * importance):sum() * E, setting("aux", o))
+    nn.loss("z", logits:logsumexp(-1):square():mean(), setting("z", o))
+    if update then update(step_load(load, N * K)) end
+  end
+  if (o.shared_experts or 0) > 0 then
+    y = y + nn.scope("shared_experts", nn.ffn, flat, F * o.shared_experts)
+  end
+  d.model:_add_moe(d.layer, E, K, table.concat(d.path, "."))
+  return y:view(table.unpack(shape))
+end
+
+--- nn.head(x (B,T,C), w (V,C)): the model's result: logits x w^T, or fused with the cross entropy
+-- when a loss is wanted, so that N x V numbers never exist.
+function nn.head(x, w)
+  return {hidden = x:view(-1, x.shape[#x.shape]), weight = w}
+end
+
+return nn

@@ -1,0 +1,284 @@
+-- What resuming, rewinding, forking and replaying have in common: entries of the journal, repeating
+-- steps with them, loading a checkpoint into a run, and making a run again from its directory.  See
+-- lua/run/resume.lua, rewind.lua, fork.lua, replay.lua.
+--
+--   1. The journal in a checkpoint is a prefix of the run's; what is to be repeated are the entries
+--      behind it.
+--   2. While steps are repeated nothing is announced, saved or written down, and no hook runs
+--      (h:repeating).
+
+local engine = require "switchyard.engine"
+local directory = require "switchyard.run.directory"
+local surgery = require "switchyard.run.surgery"
+local Run = require("switchyard.run.run").Run
+
+local SLICE = 0.3 -- seconds of steps between two looks at progress
+local PLAN = {} -- hyper-parameters that need a new plan
+for _, h in ipairs(engine.hyper()) do PLAN[h.name] = h.live == "plan" or nil end
+-- Kinds that change what follows; all others are for people.
+local EFFECT = {set = true, schedule = true, input = true, freeze = true, unfreeze = true, config = true, reset = true,
+  skip = true, rules = true}
+
+-- ---- entries ----
+
+--- Entries of a store's journal as h:journal() has them (src/bind/run/run.c, pack_entry).
+local function stored_journal(store)
+  local list = {}
+  for i, e in ipairs(assert(store:entries "journal")) do
+    local expert, value, _, key, values = -1, 0, nil, "", ""
+    if e.data then expert, value, _, key, values = ("<i8 d s4 s4 s4"):unpack(e.data) end
+    list[i] = {id = e.id, step = e.step, kind = e.kind, text = e.text, key = key ~= "" and key or nil, value = value,
+               expert = expert >= 0 and expert + 1 or nil, values = #values > 0 and engine.f32(values) or nil,
+               time = e.time}
+  end
+  table.sort(list, function(a, b) return a.step < b.step or a.step == b.step and a.id < b.id end)
+  return list
+end
+
+-- What comes behind a checkpoint's journal in that of its run.
+local function behind(journal, image)
+  local at_step, list = 0, {}
+  for _, e in ipairs(image.journal) do at_step = at_step + (e.step == image.step and 1 or 0) end
+  for _, e in ipairs(journal) do
+    if e.step > image.step or e.step == image.step and at_step <= 0 then list[#list + 1] = e end
+    if e.step == image.step then at_step = at_step - 1 end
+  end
+  return list
+end
+
+local function before(entries, step)
+  local list = {}
+  for _, e in ipairs(entries) do
+    if e.step < step then list[#list + 1] = e end
+  end
+  return list
+end
+
+local function config_value(e)
+  if e.text:match "= nil$" then return nil end
+  return e.key == "top_k" and math.tointeger(e.value) or e.value
+end
+
+local function apply(r, e)
+  local m, h = r._m, r._h
+  if e.kind == "set" and PLAN[e.key] then
+    h:apply(e)
+    Run._replan(r)
+  elseif e.kind == "config" then
+    m.cfg[e.key] = config_value(e)
+    Run._replan(r, function() h:record(e) end)
+  elseif e.kind == "reset" then
+    m:_quietly(function()
+      surgery.redraw(m, h, e.key, e.expert, math.tointeger(e.value))
+      h:record(e)
+    end)
+  elseif EFFECT[e.kind] then
+    h:apply(e)
+    if e.kind == "input" and m.inputs[e.key] then engine.copy(m.inputs[e.key], e.values) end
+  elseif e.kind ~= "skipped" then -- the rule writes that down again itself
+    h:record(e)
+  end
+end
+
+-- ---- repeating ----
+
+-- A function that tells of progress every 2 s: to say(text), or as an event.
+local function progress(r, what, say)
+  local told = engine.now()
+  return function(step, last)
+    if engine.now() - told < 2 then return end
+    told = engine.now()
+    local text = ("%s: step %d/%d"):format(what, step, last)
+    if say then say(("[%s] %s"):format(r.name, text)) else engine.event(r.name, what, text) end
+  end
+end
+
+-- Steps up to `target`, then paused.
+local function walk(r, target, last, tell)
+  local h, at = r._h, r._h:status().step
+  local n = 1
+  while at < target do
+    local begun = engine.now()
+    h:steps(math.min(n, target - at))
+    h:wait()
+    local s = h:status()
+    if s.step == at then
+      error(("step %d does not come: the run is %s%s"):format(at + 1, s.state, s.error and ": " .. s.error or ""), 0)
+    end
+    local each = (engine.now() - begun) / (s.step - at)
+    n = math.max(1, math.min(1000, SLICE / math.max(each, 1e-6) // 1))
+    at = s.step
+    tell(at, last)
+  end
+end
+
+--- Entries at their steps, and steps up to `target` (nil: the last entry's).  The run is paused
+-- before and after.
+local function go_through(r, entries, target, what)
+  local last = target or #entries > 0 and entries[#entries].step or 0
+  local tell = progress(r, what)
+  for _, e in ipairs(entries) do
+    walk(r, e.step, last, tell)
+    apply(r, e)
+  end
+  if target then walk(r, target, last, tell) end
+end
+
+-- ---- loading ----
+
+-- top_k and capacity at the end of a journal.
+local function routing(config, journal)
+  local shape = {top_k = config.model.config.top_k, capacity = config.model.config.capacity}
+  for _, e in ipairs(journal) do
+    if e.kind == "config" then shape[e.key] = config_value(e) end
+  end
+  return shape
+end
+
+local SHAPE = {"batch", "context", "accumulate"}
+
+--- A plan as the checkpoint was made with.  always: whatever the shape seems to be, for a change
+-- may have ended half done.
+local function reshape(r, image, always)
+  local h, cfg, other = r._h, r._m.cfg, always
+  for _, name in ipairs(SHAPE) do
+    if h:get(name) ~= image.hyper[name] then
+      h:apply{kind = "set", key = name, value = image.hyper[name]}
+      other = true
+    end
+  end
+  local shape = routing(r._config, image.journal)
+  for _, name in ipairs {"top_k", "capacity"} do
+    if cfg[name] ~= shape[name] then
+      cfg[name] = shape[name]
+      other = true
+    end
+  end
+  if other then Run._replan(r) end
+end
+
+-- Values of nn.input as the programs have them, for those of the model.
+local function read_inputs(r)
+  r._m:_quietly(function()
+    for name, t in pairs(r._m.inputs) do
+      local now = r._h:input(name)
+      if now then engine.copy(t, now) end
+    end
+  end)
+end
+
+local function load(r, path, image, force)
+  reshape(r, image, force)
+  local ok, why, code = r._h:load(path, force)
+  if ok then read_inputs(r) end
+  return ok, why, code
+end
+
+local function must_load(r, path, image, force)
+  local ok, why = load(r, path, image, force)
+  if not ok then error(why, 0) end
+end
+
+--- The newest checkpoint of a run's directory that is whole, at most of this step, and holds no
+-- entry of the journal that took effect after it: path, image; nil: there is none.  Raises for what
+-- is another run's.
+local function base(path, config, step)
+  local list = {}
+  for _, dir in ipairs {path .. "/start", path} do
+    for _, c in ipairs(engine.checkpoints(dir) or {}) do
+      if not step or c.step <= step then list[#list + 1] = c end
+    end
+  end
+  table.sort(list, function(a, b) return a.step < b.step end)
+  for i = #list, 1, -1 do
+    if list[i].ok then directory.check_id(list[i], config) end
+    local image = engine.read_checkpoint(list[i].path)
+    local fits = image and image.step == list[i].step
+    for _, e in ipairs(fits and step and image.journal or {}) do
+      if e.step >= step and EFFECT[e.kind] then fits = false end
+    end
+    if fits then return list[i].path, image end
+  end
+end
+
+--- What comes is by the rules of now (include/switchyard/hyper.h); what was stays by those of then.
+local function renew(r)
+  local h = r._h
+  if h:rules() >= engine.rules then return end
+  local text = ("what comes is by the rules of this program (%d), what was before by those of then (%d)")
+    :format(engine.rules, h:rules())
+  h:apply{kind = "rules", value = engine.rules, text = text}
+  engine.event(r.name, "rules", text)
+end
+
+-- ---- making runs again ----
+
+local function check_start(what, r)
+  if r._h:hash() ~= r._config.initial then
+    error(("%s: run '%s' did not begin with what the seed gives, and %s/start is gone: there is no state to begin with")
+      :format(what, r._config_name or r.name, r._path or "its directory"), 0)
+  end
+end
+
+local function read_options(config, name, more)
+  local o = {}
+  for k, v in pairs(config.train) do o[k] = v end
+  o.name, o.paused = name, true
+  for k, v in pairs(more or {}) do o[k] = v end
+  if (config.rules or 1) < 2 and o.sampling ~= "sequential" then o.skip_sigma = o.skip_sigma or 6 end -- the default of then
+  return o
+end
+
+-- A run of the configuration at step 0, paused and not among runs().
+local function make(what, path, config, name, given)
+  local m = directory.model(what, path, config, given.code)
+  local d = given.data or directory.data(what, path, config)
+  local o = Run._read_options(m, read_options(config, name))
+  if (config.rules or 1) > engine.rules then
+    error(("%s: run '%s' was made by rules %d, this program knows 1 to %d"):format(what, name, config.rules, engine.rules), 0)
+  end
+  o.rules = config.rules or 1 -- what the trainer decided by then; its journal may say otherwise later
+  o.by_step = not config.order -- it began before windows were counted
+  local r = Run._make(m, d, o)
+  rawset(r, "_config", config)
+  rawset(r, "_path", path)
+  r._h:pause()
+  return r
+end
+
+local function open(what, name_or_dir, write)
+  local folder, name = directory.locate(what, name_or_dir)
+  local store, why = engine.store_open(name, {dir = folder, write = write})
+  if not store then error(what .. ": " .. why, 0) end
+  return store, name
+end
+
+-- f(...); if it raises, undo() in full and raise again.
+local function guarded(undo, f, ...)
+  local results = table.pack(pcall(f, ...))
+  if not results[1] then
+    engine.shield(undo)
+    error(results[2], 0)
+  end
+  return table.unpack(results, 2, results.n)
+end
+
+-- f(...) with r for us alone, against other jobs and what is typed meanwhile.
+local function alone(r, doing, f, ...)
+  rawset(r, "_busy", doing)
+  local done <close> = setmetatable({}, {__close = function() rawset(r, "_busy", nil) end})
+  return f(...)
+end
+
+local function drop_undo(path)
+  local ok, why = engine.discard_checkpoints(path, -1, "undo")
+  if not ok then error("the state of now cannot be kept: " .. why, 0) end
+  os.remove(path .. "/undo")
+end
+
+return {
+  EFFECT = EFFECT, drop_undo = drop_undo, stored_journal = stored_journal, behind = behind, before = before, apply = apply,
+  progress = progress, walk = walk, go_through = go_through,
+  base = base, routing = routing, reshape = reshape, read_inputs = read_inputs, load = load, must_load = must_load, renew = renew,
+  check_start = check_start, make = make, open = open, guarded = guarded, alone = alone,
+}

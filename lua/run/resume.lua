@@ -1,0 +1,151 @@
+-- train.resume: a run goes on in another process, or after a kill -9.
+--
+--     step-400 --- x: lr at 520 --- 640, killed
+--     load step-400, repeat the steps up to the last entry of the journal (x), go on
+--
+-- The state is had again from the nearest checkpoint and the journal (lua/run/reconstruct.lua).
+
+local engine = require "switchyard.engine"
+local options = require "switchyard.core.options"
+local directory = require "switchyard.run.directory"
+local reconstruct = require "switchyard.run.reconstruct"
+local Run = require("switchyard.run.run").Run
+
+local base, behind, guarded, alone = reconstruct.base, reconstruct.behind, reconstruct.guarded, reconstruct.alone
+local go_through, stored_journal, check_start, make =
+  reconstruct.go_through, reconstruct.stored_journal, reconstruct.check_start, reconstruct.make
+local EFFECT = reconstruct.EFFECT
+
+local rows = {
+  {"steps", "integer", nil, 0, 10 ^ 12 // 1, help = "steps of the whole run from now on"},
+  {"force", "boolean", false, help = "go on although data, tokenizer or program changed; the journal says so"},
+  {"code", "boolean", false, help = "run the stored script up to its first train(), for a model that is defined there"},
+  {"data", "any", nil, help = "the data set, where it cannot be read again"},
+  {"paused", "boolean", false, help = "wait for r:resume()"},
+}
+
+-- Changes that a checkpoint has and the store has not: the run was killed, or its disk was full,
+-- before they were there.
+local function complete(store, entries)
+  local known = {}
+  local function key(e) return ("%d %s %s %s %d"):format(e.step, e.kind, e.key or "", e.value, e.expert or 0) end
+  for _, e in ipairs(stored_journal(store)) do known[key(e)] = (known[key(e)] or 0) + 1 end
+  for _, e in ipairs(entries) do
+    local k = key(e)
+    if (known[k] or 0) > 0 then known[k] = known[k] - 1
+    elseif EFFECT[e.kind] then store:add("journal", e.step, e.kind, e.text, directory.pack(e)) end
+  end
+end
+
+-- The state that a killed run can be had at from its checkpoints alone.  changed: what is not as it
+-- was (forced).  Returns the step, and the entries behind it.
+local function come_back(r, store, changed, force)
+  local h, journal = r._h, stored_journal(store)
+  local from, image = base(store:path(), r._config)
+  local at, entries = from and image.step or 0, from and behind(journal, image) or journal
+  if not from then check_start("train.resume", r) end
+  local ok, why, code = not changed, changed, "STATE"
+  if from and ok then ok, why, code = reconstruct.load(r, from, image, false) end
+  if not ok and not (force and code == "STATE") then error(why, 0) end
+  if not ok then -- the journal says so
+    if from then reconstruct.reshape(r, image) end
+    h:repeating(false)
+    if from then
+      assert(h:load(from, true))
+      reconstruct.read_inputs(r)
+    else
+      h:note("resume", why)
+    end
+    h:repeating(true)
+  end
+  for _, c in ipairs(engine.checkpoints(store:path()) or {}) do -- damaged; not to be found whole on a better day
+    if c.step > at then os.rename(c.path, c.path .. ".damaged") end
+  end
+  store:truncate(at, false) -- these rows come again, and may be others if something is changed on the way
+  store:restore(h, at)
+  if from then complete(store, h:journal()) end
+  return at, entries
+end
+
+-- The run writes into its directory again.
+local function take_directory(h, store, config, info)
+  local path = store:path()
+  h:set_config(info.config, config.id)
+  reconstruct.drop_undo(path) -- of a rewind that was killed
+  assert(h:set_dir(path, config.train.keep, config.train.keep_every))
+  assert(store:attach(h))
+end
+
+local OTHERS = ", by the data order of the version that began it; evaluations see other windows than there"
+
+local function tell_resumed(r, store, at)
+  local now = r._h:status().step
+  store:add("events", now, "resume", ("from step %d"):format(at))
+  engine.event(r.name, "resume", ("resumed at step %d"):format(at) ..
+    (now > at and (", repeated up to %d, where its last change was"):format(now) or "") ..
+    (r._config.order and "" or OTHERS))
+end
+
+local function go_on(store, name, o)
+  local what, path = "train.resume", store:path()
+  local config, info = directory.read(what, store)
+  for _, dir in ipairs {path, path .. "/start"} do -- before anything is made
+    for _, c in ipairs(engine.checkpoints(dir) or {}) do
+      if c.ok then directory.check_id(c, config) end
+    end
+  end
+  local _, newest
+  if o.steps then _, newest = base(path, config) end -- behind it by a second, if the run was killed
+  local now = math.max(info.step, newest and newest.step or 0)
+  if o.steps and o.steps < now then
+    error(("%s: steps is %d, the run is at step %d already"):format(what, o.steps, now), 0)
+  end
+  local r = make(what, path, config, name, o)
+  rawset(r, "_store", store)
+  local h, launched = r._h, false
+  local function undo()
+    if launched then r:close() else h:close() end
+  end
+  guarded(undo, function()
+    local changed = directory.difference(config, r._m, r._d)
+    if changed and not o.force then
+      error(("%s: %s; {force = true} (--force) goes on all the same"):format(what, changed), 0)
+    end
+    take_directory(h, store, config, info)
+    h:repeating(true) -- before its thread may tell that it is paused
+    Run._launch(r)
+    launched = true
+    local at = alone(r, "resumed", function()
+      local from, entries = come_back(r, store, changed, o.force)
+      -- A change of now is one behind what had been done.
+      go_through(r, entries, o.steps and math.max(info.step, from) or nil, "repeating")
+      h:repeating(false)
+      return from
+    end)
+    reconstruct.renew(r)
+    tell_resumed(r, store, at)
+    for _, e in ipairs(store:entries "samples" or {}) do r.samples[#r.samples + 1] = {step = e.step, text = e.text} end
+    if o.steps then Run._set_steps(r, o.steps, not o.paused) end
+    if not o.paused then h:resume() end
+  end)
+  return r
+end
+
+local function resume(name_or_dir, given)
+  engine.check_alive "train.resume"
+  local o = options.read("train.resume", given, rows)
+  local _, name = directory.locate("train.resume", name_or_dir)
+  if Run._live(name) then
+    error(("train.resume: run '%s' is open in this session: r = runs %q; r:resume()"):format(name, name), 0)
+  end
+  local store
+  store, name = reconstruct.open("train.resume", name_or_dir, true)
+  return guarded(function() store:close() end, go_on, store, name, o)
+end
+
+--- train.resume(name or directory, {steps=, force=, code=, data=, paused=}) -> run
+local function call(name_or_dir, given)
+  return options.call(resume, name_or_dir, given)
+end
+
+return {resume = call, rows = rows}

@@ -1,0 +1,644 @@
+-- train(m, d, {...}) -> run, and what a run can do (API.md, Training).
+--
+-- A run's program is traced here, its steps are executed by the trainer's thread in C.  Setting a
+-- field takes effect between two steps; what changes a shape traces and plans again meanwhile.
+
+local engine = require "switchyard.engine"
+local card = require "switchyard.prompt.card"
+local generate = require "switchyard.model.generate"
+local hooks = require "switchyard.run.hooks"
+local nn = require "switchyard.model.nn"
+local options = require "switchyard.core.options"
+local directory = require "switchyard.run.directory"
+local surgery = require "switchyard.run.surgery"
+local Model = require("switchyard.model.model")._Model
+
+local runs = {list = {}, by_name = {}}
+local Run = {}
+
+-- ---- tracing and planning ----
+
+-- carried: tensors that gather over micro-batches, by name; the same in `first` and `more`.
+local function trace(m, kind, params, o, carried)
+  local loss, total
+  local function result(d)
+    local targets = d.graph:input("targets", "i32", {o.batch, o.context})
+    loss = Model.loss_of(d.result, targets)
+    total = loss
+    for _, aux in ipairs(d.aux) do total = total + aux end
+    d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute)
+  end
+  local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision, kind = kind,
+    accumulate = o.accumulate, carried = carried}, o.batch, o.context, result)
+  return d.phase
+end
+
+--- Trace and plan: the plan, and the bytes of its arena.
+local function make_plan(m, params, o)
+  local carried = {}
+  local first = trace(m, "first", params, o, carried)
+  local more = o.accumulate > 1 and trace(m, "more", params, o, carried) or nil
+  local eval = trace(m, "eval", params, o)
+  return engine.plan(first, more, eval, o.batch, o.context, o.accumulate, m.cfg.top_k or 0)
+end
+
+-- ---- options ----
+
+local function rows()
+  local list = {}
+  for i, h in ipairs(engine.hyper()) do
+    local default = h.default
+    if default and default < 0 then default = nil end
+    if h.integer and default then default = math.tointeger(default) end
+    list[i] = {h.name, h.integer and "integer" or "number", default, h.least, h.most, help = h.help}
+    if h.flag then list[i] = {h.name, "boolean", default ~= 0, help = h.help} end
+  end
+  for _, row in ipairs {
+    {"schedule", "string", "cosine", help = "cosine, wsd, linear or constant"},
+    {"optimizer", "string", "adamw", help = "adamw"},
+    {"precision", "string", "fp32", help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
+    {"recompute", "boolean", false, help = "keep only what passes between layers and compute the rest again in the backward pass: less memory, more time"},
+    {"name", "string", nil, help = "of the run and its directory; default: two words"},
+    {"save", "boolean", true, help = "false: the run has no directory, and nothing of it is kept; its series "
+      .. "stay in memory, older rows packed (vectors as halves): with 6 layers of 64 experts at most 1 KB a step"},
+    {"keep", "integer", 2, 2, 1000000, help = "newest checkpoints that stay"},
+    {"keep_every", "integer", 0, 0, 1 << 53, help = "checkpoints of steps divisible by it stay as well; 0: none"},
+    {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
+    {"sampling", "string", "random", help = "windows of text: random (anywhere), epoch (each once a pass, shuffled; up to a window's tokens are left out of a pass) or sequential (in order)"},
+  } do list[#list + 1] = row end
+  return list
+end
+
+local function one_of(what, name, value, names)
+  for i, n in ipairs(names) do
+    if n == value then return i - 1 end
+  end
+  options.unknown(what, name, value, names)
+end
+
+local function read_options(m, given)
+  local o = options.read("train", given, rows())
+  one_of("train", "schedule", o.schedule, {"cosine", "wsd", "linear", "constant"})
+  one_of("train", "optimizer", o.optimizer, {"adamw"})
+  one_of("train", "precision", o.precision, {"fp32", "bf16"})
+  -- batches that are not drawn alike may differ from those before for a good reason
+  if o.sampling == "sequential" and not (given and given.skip_sigma) then o.skip_sigma = 0 end
+  o.sampling_name = o.sampling
+  o.sampling = one_of("train", "sampling", o.sampling, {"random", "epoch", "sequential"})
+  if not o.context or o.context == 0 then o.context = m.cfg.context end
+  if o.context > m.cfg.context then
+    error(("train: context is %d, more than the model's %d"):format(o.context, m.cfg.context), 0)
+  end
+  return o
+end
+
+local first_words = {"amber", "bold", "brisk", "calm", "clear", "cosmic", "crisp", "eager", "early", "fleet", "gentle",
+  "golden", "grand", "hidden", "icy", "jolly", "keen", "late", "light", "lucky", "mellow", "misty", "noble", "quiet",
+  "rapid", "royal", "rustic", "sharp", "silent", "silver", "sly", "solid", "steady", "sunny", "swift", "tidy", "vivid",
+  "warm", "wild", "young"}
+local second_words = {"badger", "beacon", "canyon", "cedar", "comet", "condor", "coral", "crane", "delta", "ember",
+  "falcon", "ferret", "finch", "fjord", "gecko", "glade", "harbor", "heron", "ibex", "junco", "kestrel", "lagoon",
+  "lark", "lynx", "maple", "marten", "meadow", "otter", "pike", "prairie", "quail", "raven", "reef", "sable", "signal",
+  "sparrow", "summit", "tern", "thicket", "willow"}
+
+local function fresh_name()
+  local at = engine.entropy()
+  for _ = 1, #first_words * #second_words do
+    local name = first_words[at % #first_words + 1] .. "-" .. second_words[at // 64 % #second_words + 1]
+    if not runs.by_name[name] and not directory.exists(name) then return name end
+    at = at + 67
+  end
+  return "run-" .. #runs.list + 1
+end
+
+-- ---- starting ----
+
+local function say_size(r)
+  local c, o = r._m:count(), r._o
+  local where = r._h:dir() and (", %s a checkpoint in %s"):format(engine.bytes(r._h:checkpoint_bytes()), r._h:dir()) or ""
+  engine.line(("%s: %.2f M parameters (%.2f M active), %d tokens a step, %s; memory: %s state, %s activations%s")
+    :format(r.name, c.total / 1e6, c.active / 1e6, o.batch * o.context * o.accumulate, o.precision,
+      engine.bytes(c.total * 16), engine.bytes(r._arena), where))
+end
+
+-- r.val_loss stays nil where the validation part has no window, which is said unless it was wanted
+-- so.
+local function say_no_validation(r)
+  local options, n, context = (engine.data_spec(r._d) or {}).options, r._d.val.tokens, r._h:get "context"
+  if n > context or r._h:get "eval_every" == 0 or options and options.val == 0 then return end
+  engine.line(("%s: no validation: %d validation tokens are fewer than context %d + 1"):format(r.name, n, context))
+end
+
+local function tensors_of(m)
+  local names, experts, states = {}, {}, {}
+  for i, info in ipairs(m._info) do
+    names[i], experts[i] = info.name, info.experts
+  end
+  for i, name in ipairs(m._state_names) do states[i] = m.states[name] end
+  return m.params, names, experts, states
+end
+
+--- A run that is not among runs() and does not train yet; o: what read_options gave, with a name.
+function Run._make(m, d, o)
+  engine.check_batch(d, o.batch, o.context)
+  m._programs = {} -- their memory is better used by the run; made anew when asked for
+  local params = engine.params(tensors_of(m))
+  local plan, arena = make_plan(m, params, o)
+  local r = setmetatable({}, Run)
+  local function dispatch(step) Run._dispatch(r, step) end
+  local handle = engine.trainer(o.name, params, plan, d, o, m:count(o.context).flops_per_token,
+    o.precision == "bf16", dispatch)
+  for k, v in pairs {_h = handle, _m = m, _o = o, _d = d, _arena = arena, _hooks = {}, samples = {},
+                     _fresh = m._fresh or false} do
+    rawset(r, k, v)
+  end
+  if m._owner then rawset(m._owner, "_successor", o.name) end
+  m._run, m._run_name, m._owner, m._fresh = handle, o.name, r, false
+  return r
+end
+
+--- Among runs() from now on; its thread runs, paused if o.paused.
+function Run._launch(r)
+  say_size(r)
+  say_no_validation(r)
+  if r._o.paused then r._h:pause() end
+  r._h:start() -- or there was no thread to be had
+  runs.list[#runs.list + 1] = r
+  runs.by_name[r.name] = r
+  return r
+end
+
+--- May a new run be called so?  Raises.  in_memory: the name may be taken on disk.
+function Run._check_name(what, name, in_memory)
+  local ok, why = engine.store_name_ok(name, true)
+  if not ok then error(what .. ": " .. why:gsub("^run: ", ""), 0) end
+  if runs.by_name[name] then error(what .. ": there is a run called '" .. name .. "' already", 0) end
+  if not in_memory and directory.taken(name) then
+    error(("%s: %s/%s exists already; resume it with train.resume %q, or take another name")
+      :format(what, engine.runs_dir(), name, name), 0)
+  end
+end
+
+function Run._live(name) return runs.by_name[name] end
+
+-- The directory of r; without it the run goes on.
+local function keep_record(r, what, more)
+  local ok, why, code = directory.create(r, more)
+  if ok then return end
+  if code == "STATE" then
+    r._h:close()
+    error(("%s: %s"):format(what, why), 0)
+  end
+  if r._store then -- half of a record is none
+    local store = r._store
+    rawset(r, "_store", nil)
+    store:close()
+  end
+  local text = ("alarm: step %d: record: nothing is written: %s; the run goes on"):format(r.step, why)
+  r._h:homeless(why, text)
+  engine.event(r.name, "alarm", text)
+end
+Run._keep_record = keep_record
+
+-- A run that could not begin: its name is free again, and the model is nobody's.
+local function give_back(r)
+  local store = rawget(r, "_store")
+  rawset(r, "_store", nil)
+  r._h:close()
+  r._m._run, r._m._owner = nil, nil
+  if not store then return end
+  store:remove()
+  store:close()
+end
+
+Run._read_options, Run._fresh_name = read_options, fresh_name
+
+local function start(m, d, given)
+  engine.check_alive "train"
+  if type(m) ~= "table" or not m._forward then error("train: argument 1 must be a model, got " .. type(m), 0) end
+  if type(d) ~= "userdata" then error("train: argument 2 must be a dataset (see data.text), got " .. type(d), 0) end
+  local o = read_options(m, given)
+  if m._run and (m._run:status().state == "running" or m._run:status().state == "paused") then
+    error("train: this model is being trained by run '" .. m._run_name .. "'; stop it first (r:stop())", 0)
+  end
+  local tok = m:_agreed_tokenizer("train", d)
+  if d.vocab > m.cfg.vocab then
+    error(("train: the data has token ids up to %d, the model's vocab is %d"):format(d.vocab - 1, m.cfg.vocab), 0)
+  end
+  o.name, o.rules = o.name or fresh_name(), engine.rules
+  Run._check_name("train", o.name, not o.save)
+  local r = Run._make(m, d, o)
+  m.tokenizer, m._assumed = tok, nil
+  if o.save then keep_record(r, "train") end
+  local ok, why = pcall(function()
+    if not o.save then r._h:pack_rows() end
+    Run._launch(r)
+  end)
+  if not ok then give_back(r) error(why, 0) end
+  return r
+end
+
+--- train(m, d, options) -> run, at once; the run goes on in its own thread
+local function train(_, m, d, given)
+  return options.call(start, m, d, given)
+end
+
+-- ---- methods ----
+
+local methods = {}
+
+-- Parameters belong to the newest run of a model: an older one cannot go on.
+local function check_goes_on(r, what)
+  local by = rawget(r, "_successor")
+  if by then error(("%s: the model of run '%s' has been trained by run '%s' since"):format(what, r.name, by), 3) end
+end
+
+Run._check_goes_on = check_goes_on
+
+--- r:wait(step): until that step, or until the run no longer runs
+function methods:wait(step)
+  if step ~= nil and math.type(step) ~= "integer" then
+    error("wait: the step must be a whole number: it is " .. tostring(step), 2)
+  end
+  if step and step < 0 then error(("wait: the step is %d, must be at least 0"):format(step), 2) end
+  repeat -- what works on the run pauses it now and then
+    while rawget(self, "_busy") do sleep(0.02) end
+    self._h:wait(step)
+  until not rawget(self, "_busy")
+  while self._h:rewind_wanted() do
+    Run._auto_rewind(self)
+    self._h:wait(step)
+  end
+  return self
+end
+
+function methods:pause() self._h:pause() return self end
+function methods:stop() self._h:stop() return self end
+
+-- What a run that has ended needs before it goes on; nil: nothing.
+local function wanting(r)
+  local s = r._h:status()
+  if s.state == "failed" then return ("the run failed at step %d; r:rewind(step) goes back before that"):format(s.step) end
+  if s.state == "done" and s.step >= r._h:get "steps" then return ("the run is done at step %d; set r.steps first"):format(s.step) end
+end
+
+--- r:resume(): go on; after r.steps = n a run that was done goes on as well
+function methods:resume()
+  check_goes_on(self, "resume")
+  local wants = wanting(self)
+  if wants then engine.event(self.name, "note", "resume has no effect: " .. wants) end
+  self._h:resume()
+  return self
+end
+
+--- r:steps(n): n more steps, then pause
+function methods:steps(n)
+  if math.type(n) ~= "integer" or n < 1 then error("steps: must be a whole number from 1: it is " .. tostring(n), 2) end
+  check_goes_on(self, "steps")
+  local wants = wanting(self)
+  if wants then error("steps: " .. wants, 2) end
+  self._h:steps(n)
+  return self
+end
+
+--- r:close(): stop, and give back its memory; the model stays
+function methods:close()
+  local name = self.name
+  self._h:close() -- its store lets go of it
+  if self._store then self._store:close() end
+  for i, r in ipairs(runs.list) do
+    if rawequal(r, self) then table.remove(runs.list, i) break end
+  end
+  runs.by_name[name] = nil
+  if rawequal(self._m._owner, self) then self._m._run, self._m._owner = nil, nil end
+end
+
+--- r:eval(batches) -> nats a token on the validation text, without auxiliary losses
+function methods:eval(batches)
+  return self._m:_quietly(function() return self._h:eval(batches or self._h:get("eval_batches")) end)
+end
+
+--- r:sample(prompt, options) -> text of the model as it is between two steps
+function methods:sample(prompt, given) return self._m:generate(prompt or generate.opening(self._m), given) end
+
+-- The directory of a run that had none; half of one goes again, and its name is free.
+local function late_record(r)
+  local undo <close> = setmetatable({}, {__close = function()
+    local store = r._store
+    if r._h:dir() or not store then return end
+    rawset(r, "_store", nil)
+    rawset(r, "_config", nil)
+    store:remove()
+    store:close()
+  end})
+  return directory.create(r)
+end
+
+--- r:checkpoint() -> path of the folder written: parameters, moments, states, step, journal
+function methods:checkpoint()
+  if not self._h:dir() then
+    if self._store then return nil, "checkpoint: run '" .. self.name .. "' has no directory", "STATE" end
+    local ok, why, code = self._m:_quietly(late_record, self)
+    if not ok then return nil, why, code end
+  end
+  return self._h:checkpoint()
+end
+
+function methods:note(text)
+  if type(text) ~= "string" then error("note: takes a text, got " .. type(text), 2) end
+  self._h:note("note", text)
+  return self
+end
+
+--- r:hash() -> 16 hex digits of parameters, moments and states
+function methods:hash()
+  return self._m:_quietly(function() return self._h:hash() end)
+end
+
+--- r:history(name) -> tensor (n,2) of step, value (loss, val_loss, load.2.5 ...), or (n,1+E) of
+-- step, E values (load.2)
+function methods:history(name)
+  local h = self._h:history(name)
+  if h then return h end
+  local base, column = tostring(name):match("^(.*)%.(%d+)$")
+  h = base and self._h:history(base, tonumber(column))
+  if h then return h end
+  local names = {}
+  for series in pairs(self._h:series()) do names[#names + 1] = series end
+  table.sort(names)
+  options.unknown("history", "series", name, names)
+end
+
+--- r:series() -> names of all stored series
+function methods:series()
+  local names = {}
+  for series in pairs(self._h:series()) do names[#names + 1] = series end
+  table.sort(names)
+  return names
+end
+
+--- r:events() -> list of {step=, time=, kind=, text=}: alarms, checkpoints, resumes, ends
+function methods:events()
+  if not self._store then return {} end
+  self._store:flush()
+  return card.events((self._store:entries "events"))
+end
+
+function methods:journal() return engine.list(self._h:journal()) end
+
+--- r:profile() -> text: seconds a kind of operation since the last call
+function methods:profile()
+  return self._m:_quietly(function() return self._h:profile() end)
+end
+
+--- every(r, n, f) -> hook: f(r) after every n-th step, between two steps
+local function every(r, n, f)
+  if getmetatable(r) ~= Run then error("every: argument 1 must be a run", 2) end
+  if math.type(n) ~= "integer" or n < 1 then error("every: the interval must be a whole number from 1: it is " .. tostring(n), 2) end
+  if type(f) ~= "function" then error("every: argument 3 must be a function, got " .. type(f), 2) end
+  return hooks.add(r, n, f)
+end
+
+--- r.samples: texts generated every r.sample_every steps, as {step=, text=}
+local function take_sample(r, step)
+  local text = r:sample(nil, {tokens = 80, seed = step})
+  if type(text) == "table" then text = generate.text_of(r._m, text) end
+  r.samples[#r.samples + 1] = {step = step, text = text}
+  if r._store then r._store:sample(step, text) end
+  engine.line(("sample at step %d: %s"):format(step, text))
+end
+
+function Run._dispatch(r, step)
+  if step == "rewind" then return Run._auto_rewind(r) end
+  if step == "renew" then return directory.renew(r) end
+  local every_n = r._h:get("sample_every")
+  if every_n > 0 and step % every_n == 0 then take_sample(r, step) end
+  hooks.call(r, step)
+end
+
+-- ---- fields ----
+
+-- Fields that are read only; those of the status may be nil for want of a value.
+local fields = {}
+for name in ("state step tokens loss val_loss current_lr grad_norm tok_s mfu eta load_max_mean dead skipped error " ..
+             "name dir model layers samples precision recompute"):gmatch "%S+" do fields[name] = true end
+
+local function model_inputs(r, name)
+  return r._m.inputs[name]
+end
+
+local function field_names(r, reading)
+  local names = {"top_k", "capacity", "schedule"}
+  for _, h in ipairs(engine.hyper()) do names[#names + 1] = h.name end
+  for _, name in ipairs(r._m._input_names) do names[#names + 1] = name end
+  for name in pairs(reading and fields or {}) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+-- Not while a rewind, fork, resume or replay works on the run (r._busy says at what): it may be a job beside what
+-- is typed.
+local ALONE = {}
+for name in ("resume steps pause stop close eval sample checkpoint rewind fork layers"):gmatch "%S+" do ALONE[name] = true end
+
+-- What is typed meanwhile waits, in its order: `r:rewind(800)`, `r.lr = 5e-4`, `r:resume()` line by
+-- line are the same as in a script.  A hook cannot wait for what it holds up.
+local function check_alone(r, name)
+  if not rawget(r, "_busy") then return end
+  if not coroutine.isyieldable() then
+    error(("%s: run '%s' is being %s"):format(name, r._o.name, rawget(r, "_busy")), 3)
+  end
+  local queue, me = rawget(r, "_queue") or {}, {}
+  rawset(r, "_queue", queue)
+  queue[#queue + 1] = me
+  local turn <close> = setmetatable({}, {__close = function() -- also of a job that was ended
+    for i = 1, #queue do
+      if queue[i] == me then return table.remove(queue, i) end
+    end
+  end})
+  while rawget(r, "_busy") or queue[1] ~= me do sleep(0.02) end
+end
+
+--- Does a live run have a field of this name, whatever its model?
+function Run.knows(name)
+  if fields[name] or ALONE[name] or name == "top_k" or name == "capacity" then return true end
+  for _, h in ipairs(engine.hyper()) do
+    if h.name == name then return true end
+  end
+  return false
+end
+
+function Run.__index(r, name)
+  if ALONE[name] then check_alone(r, name) end
+  if methods[name] then return methods[name] end
+  if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
+  if name == "name" or name == "precision" or name == "recompute" or name == "optimizer" then return r._o[name] end
+  if name == "layers" then return surgery.layers(r) end
+  if name == "dir" then return r._h:dir() end
+  if name == "model" then return r._m end
+  local v = r._h:get(name)
+  if v ~= nil then return v end
+  if fields[name] then
+    if nn.mode() then
+      error(("r.%s: a model's function is run once and then repeated without Lua, so this would be the same in all "
+        .. "steps: what changes from step to step is an nn.input, which r.NAME = value sets"):format(name), 2)
+    end
+    return r._h:status()[name]
+  end
+  if name == "top_k" or name == "capacity" then return r._m.cfg[name] end
+  local input = model_inputs(r, name)
+  if input then return input.size == 1 and input:item() or input end
+  local _, why = pcall(options.unknown, "run", "field", name, field_names(r, true))
+  error(why, 2)
+end
+
+-- Trace and plan with changed shapes, then exchange the program between two steps; `after` before
+-- anything else.
+local function replan(r, after)
+  local m, h = r._m, r._h
+  m:_quietly(function()
+    local o = {batch = h:get("batch"), context = h:get("context"), accumulate = h:get("accumulate"),
+               precision = r._o.precision, recompute = r._o.recompute}
+    engine.check_batch(r._d, o.batch, o.context)
+    if o.context > m.cfg.context then
+      error(("train: context is %d, more than the model's %d"):format(o.context, m.cfg.context), 0)
+    end
+    if o.context < 1 then error("train: context is 0, must be at least 1", 0) end
+    m._programs = {}
+    local plan = make_plan(m, h, o)
+    h:replan(plan, m:count(o.context).flops_per_token)
+    if after then after() end
+  end)
+end
+Run._replan = replan
+
+local function check_routing(r, name, value)
+  local most = r._m.cfg.experts
+  if not most then error("train: " .. name .. ": this model has no experts", 3) end
+  if name == "top_k" then
+    most = math.min(most, surgery.fewest_enabled(r))
+    if math.type(value) ~= "integer" or value < 1 or value > most then
+      error(("train: top_k must be a whole number from 1 to %d: it is %s"):format(most, tostring(value)), 3)
+    end
+  elseif value ~= nil and (type(value) ~= "number" or not (value >= 0.01 and value <= 1e6)) then
+    error("train: capacity must be a number from 0.01 to 1e6, or nil: it is " .. tostring(value), 3)
+  end
+end
+
+local function set_shape(r, undo, after)
+  local ok, why = pcall(replan, r, after)
+  if not ok then
+    undo()
+    options.raise(why, 3)
+  end
+end
+
+-- It would end the run at once, or never.
+local function check_steps(r, value)
+  local s = r._h:status()
+  if type(value) == "number" and value < s.step then
+    error(("train: steps is %s, the run is at step %d already; r:stop() ends it"):format(value, s.step), 3)
+  end
+end
+
+-- What a run that does not train needs to do so.
+local function waiting(r, steps)
+  local s = r._h:status()
+  return s.state ~= "running" and s.step < steps and ("; it is %s: r:resume() goes on"):format(s.state) or ""
+end
+
+-- At the end of what it had, a run may learn at another rate than is thought.
+local function tell_steps(r, steps, goes_on)
+  engine.event(r.name, "schedule", ("steps = %d: %s%s"):format(steps, r._h:outlook(), goes_on and "" or waiting(r, steps)))
+end
+
+--- r.steps = steps of a paused run that is checked; goes_on: the caller resumes it
+function Run._set_steps(r, steps, goes_on)
+  local old = r._h:get("steps")
+  r._h:set("steps", steps)
+  if steps ~= old then tell_steps(r, steps, goes_on) end
+end
+
+-- Behind the end of what a run does, or by its schedule, a value may come to nothing: r.NAME shows it all the same, so a
+-- line says why; for a hook, which sets it at every step, once.  effect: on the rate of the steps that are left.
+local function tell_set(r, name, value, effect)
+  local s, steps, text = r._h:status(), r._h:get "steps", nil
+  local set = ("%s = %s"):format(name, type(value) == "number" and ("%.6g"):format(value) or tostring(value))
+  if s.state == "failed" then
+    text = ("%s has no effect: the run failed at step %d; r:rewind(step), then set it"):format(set, s.step)
+  elseif name == "steps" then
+    return tell_steps(r, value)
+  elseif s.state == "done" and s.step >= steps and name ~= "eval_batches" then
+    text = ("%s has no effect yet: the run is done at step %d; r.steps = n and r:resume() go on with it"):format(set, s.step)
+  elseif name == "checkpoint_every" and not r._o.save and not r._h:dir() then
+    text = ("%s has no effect: the run has no directory (save = false)"):format(set)
+  elseif effect ~= "rate" then
+    text = ("%s %s: %s%s"):format(set, effect == "none" and "has no effect" or "moves min_lr alone", r._h:outlook(),
+      name == "lr" and '; r.schedule = "constant" holds r.lr' or "")
+  end
+  local told, key = rawget(r, "_told") or {}, name .. effect
+  if not text or rawget(r, "_in_hook") and told[key] then return end
+  told[key] = true
+  rawset(r, "_told", told)
+  engine.event(r.name, "note", text)
+end
+
+function Run.__newindex(r, name, value)
+  local ok, kind, old, effect
+  if type(name) ~= "string" then error(("run: it has no field %s"):format(tostring(name)), 2) end
+  check_alone(r, name)
+  if name == "top_k" or name == "capacity" then
+    local cfg = r._m.cfg
+    check_routing(r, name, value)
+    old = cfg[name]
+    cfg[name] = value
+    return set_shape(r, function() cfg[name] = old end, function()
+      r._h:record{kind = "config", key = name, value = value or 0, text = ("%s = %s"):format(name, tostring(value))}
+    end)
+  end
+  local input = model_inputs(r, name)
+  if input then
+    local fresh = type(value) == "number" and tensor.full(value) or value
+    if type(fresh) ~= "userdata" or fresh.size ~= input.size then
+      error(("train: %s takes %s"):format(name, input.size == 1 and "a number" or input.size .. " numbers"), 2)
+    end
+    local range = r._m._ranges[name]
+    if range then
+      ok, kind = pcall(options.check_range, "train", value, range)
+      if not ok then options.raise(kind, 2) end
+    end
+    engine.copy(input, fresh)
+    return r._h:set_input(name, fresh)
+  end
+  old = r._h:get(name)
+  if fields[name] or methods[name] and old == nil then error(("run: %s cannot be set"):format(name), 2) end
+  if old == nil then
+    ok, kind = pcall(options.unknown, "train", "field", name, field_names(r))
+    options.raise(kind, 2)
+  end
+  if name == "steps" then check_steps(r, value) end
+  effect = r._h:effect(name, value)
+  ok, kind = pcall(r._h.set, r._h, name, value)
+  if not ok then options.raise(kind, 2) end
+  if kind == "plan" then
+    set_shape(r, function() r._h:set(name, old) end)
+  end
+  if value == old then return end
+  tell_set(r, name, value, effect)
+  if name == "context" or name == "eval_every" then say_no_validation(r) end
+end
+
+function Run.__tostring(r)
+  if runs.by_name[r.name] ~= r then return ("run %s: closed"):format(r.name) end
+  return card.run(r.name, r._h)
+end
+
+Run.__name = "run"
+Run.methods, Run.fields = methods, fields -- for completion; rewind.lua and fork.lua add to both
+local why = require "switchyard.run.why"
+methods.why, methods.alarms = why.why, why.alarms
+
+Run.list = runs.list
+Run.sparkline = card.sparkline
+
+return {rows = rows, train = train, every = every, Run = Run}

@@ -1,0 +1,213 @@
+-- Runs as a list: those of this session and those on disk.  runs(), runs "name"; and the read-only view of a stored
+-- run, which has the fields and series of a live one.
+
+local engine = require "switchyard.engine"
+local options = require "switchyard.core.options"
+local directory = require "switchyard.run.directory"
+local reconstruct = require "switchyard.run.reconstruct"
+local Run = require("switchyard.run.run").Run
+local stored = {}
+
+-- ---- a stored run ----
+
+local Stored, methods = {}, {}
+local FIELDS = {}
+for name in ("name state step steps tokens loss val_loss dir parent parent_step created updated bytes pid live " ..
+             "config samples model"):gmatch "%S+" do FIELDS[name] = true end
+
+--- s:history(name) -> tensor (n,2) or (n,1+E), as of a live run
+function methods:history(name)
+  local h = self._store:history(name)
+  if h then return h end
+  local base, column = tostring(name):match "^(.*)%.(%d+)$"
+  h = base and self._store:history(base, math.tointeger(column))
+  if h then return h end
+  options.unknown("history", "series", name, self:series())
+end
+
+function methods:series()
+  local names = {}
+  for name in pairs(self._store:series()) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+--- s:journal() -> entries on the timeline; s:events() -> alarms, checkpoints, resumes
+function methods:journal() return engine.list(reconstruct.stored_journal(self._store)) end
+function methods:events() return require("switchyard.prompt.card").events((self._store:entries "events")) end
+
+function methods:close() self._store:close() end
+
+function Stored.__index(s, name)
+  if name == "_store" then
+    local store, why = engine.store_open(rawget(s, "_name"))
+    if not store then error(why, 0) end
+    rawset(s, "_store", store)
+    return store
+  end
+  if methods[name] then return methods[name] end
+  if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
+  if name == "samples" then return (s._store:entries "samples") end
+  if name == "dir" then return s._store:path() end
+  if name == "model" then
+    if not rawget(s, "_model") then rawset(s, "_model", (stored.model("runs", s._store:path()))) end
+    return rawget(s, "_model")
+  end
+  local info = assert(s._store:info())
+  if name == "config" then return (engine.json(info.config or "{}")) end
+  if FIELDS[name] then
+    local v = info[name]
+    if type(v) == "number" and v ~= v then return nil end
+    return v
+  end
+  if Run.methods[name] or Run.knows(name) then
+    error(("run: %s is of live runs: %q is stored; train.resume %q makes it live%s"):format(name, info.name, info.name,
+      Run.methods[name] and "" or ", s.config has what it was started with"), 2)
+  end
+  local names = {}
+  for k in pairs(FIELDS) do names[#names + 1] = k end
+  for k in pairs(methods) do names[#names + 1] = k end
+  table.sort(names)
+  local _, why = pcall(options.unknown, "run", "field", name, names)
+  error(why, 2)
+end
+
+function Stored.__newindex(_, name)
+  error(("run: %s cannot be set: the run is stored; train.resume makes it live"):format(tostring(name)), 2)
+end
+
+-- "run first: done, step 2000/2000, loss 2.913 ..." of what store:info() gives.
+local function line(name, s)
+  if s.error then return ("run %s: %s"):format(name, engine.clean(s.error)) end
+  local text = ("run %s: %s, step %d/%d"):format(name, s.state, s.step, s.steps)
+  if s.loss and s.loss == s.loss then text = text .. (", loss %.3f"):format(s.loss) end
+  if s.val_loss and s.val_loss == s.val_loss then text = text .. (", val %.3f"):format(s.val_loss) end
+  if s.parent then text = text .. (", fork of %s at step %d"):format(engine.clean(s.parent), s.parent_step) end
+  return text
+end
+
+function Stored.__tostring(s)
+  local info = assert(s._store:info())
+  local text = line(info.name, info) .. " (stored)"
+  if info.step > 0 then text = text .. "\n  loss " .. Run.sparkline(s:history "loss", 60) end
+  return text
+end
+
+Stored.__name = "stored run"
+Stored.methods, Stored.fields = methods, FIELDS
+stored.Stored = Stored
+
+--- The model of a stored run at its newest checkpoint, and the step; raises.
+function stored.model(what, name, code)
+  local folder, last = directory.locate(what, name)
+  local store, why = engine.store_open(last, {dir = folder})
+  if not store then error(what .. ": " .. why, 0) end
+  local close <close> = setmetatable({}, {__close = function() store:close() end})
+  local path = store:path()
+  local config = directory.read(what, store)
+  local from, image = reconstruct.base(path, config)
+  if not from then error(("%s: run '%s' has no checkpoint yet"):format(what, last), 0) end
+  local m = directory.model(what, path, config, code)
+  for k, v in pairs(reconstruct.routing(config, image.journal)) do m.cfg[k] = v end
+  local list = {}
+  for i, p in ipairs(m.params) do list[i] = {m._info[i].name, p} end
+  local ok, state
+  ok, why = engine.read_tensors(from .. "/model.safetensors", list)
+  if ok then state, why = tensor.load(from .. "/state.safetensors") end
+  if not ok or not state then error(what .. ": " .. why, 0) end
+  for i, key in ipairs(m._state_names) do engine.copy(m.states[key], state["state." .. i]) end
+  for key, t in pairs(m.inputs) do
+    local v = state["eval." .. key] or state["input." .. key]
+    if v then engine.copy(t, v) end
+  end
+  m._fresh = false
+  return m, image.step
+end
+
+local function open(name)
+  local folder, last = directory.locate("runs", name)
+  local store, why = engine.store_open(last, {dir = folder})
+  if not store then return nil, why end
+  return setmetatable({_store = store}, Stored)
+end
+
+-- One whose file is opened when something of it is asked for.
+local function closed(name)
+  return setmetatable({_name = name}, Stored)
+end
+
+-- ---- all runs ----
+
+local function on_disk()
+  local list = {}
+  for _, info in ipairs(engine.store_runs() or {}) do
+    if not Run._live(info.name) then list[#list + 1] = info end
+  end
+  return list
+end
+
+local function all_names()
+  local names = {}
+  for i, r in ipairs(Run.list) do names[i] = r.name end
+  for _, info in ipairs(on_disk()) do names[#names + 1] = info.name end
+  return names
+end
+
+local LISTED, CELLS = "%-16s %-8s %13s %7s %7s %9s  %s", 12 -- as `switchyard runs` (src/command/command.c)
+
+local function text(format, v) return v and v == v and format:format(v) or "-" end
+
+-- A line of runs(): of what store:info() gives, or of a live run's status.  differs: see engine.differ.
+local function listed(name, s, bytes, spark, differs)
+  name = engine.clean(name)
+  if s.error and s.state ~= "failed" then return ("%-16s %-8s %s"):format(name, s.state, engine.clean(s.error)) end
+  local row = LISTED:format(name, s.state, ("%d/%d"):format(s.step, s.steps), text("%.3f", s.loss),
+    text("%.3f", s.val_loss), bytes and engine.bytes(bytes) or "-", spark)
+  if s.parent then row = row .. ("  fork of %s at step %d"):format(engine.clean(s.parent), s.parent_step) end
+  if differs ~= "" then row = row .. "  " .. engine.clean(differs) end
+  return (row:gsub("%s+$", ""))
+end
+
+local function listed_live(r, differs)
+  local info = r._store and r._store:info() or {}
+  local s = r._h:status()
+  s.parent, s.parent_step = info.parent, info.parent_step
+  return listed(r.name, s, info.bytes, s.step > 0 and Run.sparkline(r._h:history "loss", CELLS) or "", differs)
+end
+
+local function listed_stored(info, differs)
+  local pairs_of = {}
+  for i, v in ipairs(info.spark) do pairs_of[i] = {i, v} end
+  return listed(info.name, info, info.bytes, #pairs_of > 0 and Run.sparkline(tensor(pairs_of), CELLS) or "", differs)
+end
+
+local HEAD = LISTED:format("run", "state", "step", "loss", "val", "size", "loss, options")
+
+local function all_runs()
+  local list, lines, configs, stored_ones = {}, {HEAD}, {}, on_disk()
+  for i, r in ipairs(Run.list) do list[i], configs[i] = r, directory.config_text(r) end
+  for _, info in ipairs(stored_ones) do
+    list[#list + 1], configs[#configs + 1] = closed(info.name), info.config or "{}"
+  end
+  local _, differs = engine.differ(configs)
+  for i, r in ipairs(Run.list) do lines[i + 1] = listed_live(r, differs[i]) end
+  for i, info in ipairs(stored_ones) do
+    lines[#lines + 1] = listed_stored(info, differs[#Run.list + i])
+  end
+  return setmetatable(list, {__tostring = function() return #lines > 1 and table.concat(lines, "\n") or "no runs yet" end})
+end
+
+--- runs() -> live runs, then those on disk, printed by columns;  runs "name" -> one of them
+function stored.runs(name)
+  if name == nil then return all_runs() end
+  local live = type(name) == "string" and Run._live(name)
+  if live then return live end
+  local s, why
+  if type(name) == "string" and (name:find "/" or engine.store_name_ok(name)) then s, why = open(name) end
+  if s then return s end
+  if why and not why:find "there is no" then error(why, 2) end
+  local _, unknown = pcall(options.unknown, "runs", "run", name, all_names())
+  options.raise(unknown, 2)
+end
+
+return stored

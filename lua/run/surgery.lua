@@ -1,0 +1,126 @@
+-- Experts of a live run: r.layers[l].experts[e]:disable() :enable() :freeze() :unfreeze() :reset().
+-- Each falls between two steps and is written into the journal with all that a replay needs
+-- (lua/run/reconstruct.lua does it again).
+
+local engine = require "switchyard.engine"
+local fields = require "switchyard.core.fields"
+local surgery = {}
+
+local methods = {}
+local INSTEAD = {enabled = "x:enable() and x:disable() do that", disabled = "x:disable() and x:enable() do that",
+                 frozen = "x:freeze() and x:unfreeze() do that", load = "loads are of the layer: r.layers[l].load"}
+local Expert = fields.class("expert", methods, "run layer number", function(_, name, setting)
+  return INSTEAD[name] and ("there is no field '%s'%s; %s"):format(name, setting and " to set" or "", INSTEAD[name])
+end)
+surgery.Expert = Expert
+
+local function set_mask(e, off)
+  local name = "mask." .. e.layer
+  local mask = e.run._m.inputs[name]
+  local E = mask.size
+  local values = mask:table()
+  if (values[e.number] ~= 0) == off then return end -- as it is
+  values[e.number] = off and -math.huge or 0
+  local enabled = 0
+  for i = 1, E do enabled = enabled + (values[i] == 0 and 1 or 0) end
+  local K = e.run._m.layers[e.layer].moe.top_k
+  if enabled < K then
+    error(("disable: %d experts would remain in layer %d, a token needs %d"):format(enabled, e.layer, K), 0)
+  end
+  local fresh = tensor(values)
+  e.run._m:_quietly(function()
+    e.run._h:settle() -- what was set before goes before
+    e.run._h:apply{kind = "input", key = name, values = fresh,
+                   text = ("layer %d expert %d %s"):format(e.layer, e.number, off and "disabled" or "enabled")}
+  end)
+  engine.copy(mask, fresh)
+end
+
+function Expert.__tostring(e)
+  local off = e.run._m.inputs["mask." .. e.layer]:table()[e.number] ~= 0
+  return ("layer %d expert %d of run %s: %s"):format(e.layer, e.number, e.run.name, off and "disabled" or "enabled")
+end
+
+--- expert:disable(): no token is sent to it from the next step on;  expert:enable() undoes it
+function methods:disable() set_mask(self, true) return self end
+function methods:enable() set_mask(self, false) return self end
+
+local function prefix(e) return e.run._m._moe[e.layer].path .. ".experts." end
+
+local function freeze(e, kind)
+  e.run._h:apply{kind = kind, key = prefix(e), expert = e.number, value = kind == "freeze" and 1 or 0,
+                 text = ("layer %d expert %d"):format(e.layer, e.number)}
+  return e
+end
+
+--- expert:freeze(): its parameters stay as they are;  expert:unfreeze() undoes it
+function methods:freeze() return freeze(self, "freeze") end
+function methods:unfreeze() return freeze(self, "unfreeze") end
+
+--- Parameters under a prefix of one expert drawn anew, its moments cleared (the run is held).
+function surgery.redraw(m, h, under, expert, seed)
+  for i, info in ipairs(m._info) do
+    if info.experts > 0 and info.name:sub(1, #under) == under then
+      engine.fill(m.params[i][expert], tonumber(info.init) or 0.02, seed, i)
+      h:clear_moments(info.name, expert - 1)
+    end
+  end
+end
+
+--- expert:reset(): parameters drawn anew, moments cleared
+function methods:reset()
+  local m, h = self.run._m, self.run._h
+  m:_quietly(function()
+    local seed = m.cfg.seed + 1 + self.run.step
+    surgery.redraw(m, h, prefix(self), self.number, seed)
+    h:record{kind = "reset", key = prefix(self), expert = self.number, value = seed,
+             text = ("layer %d expert %d"):format(self.layer, self.number)}
+  end)
+  return self
+end
+
+-- Layers have no settings of their own; what the run has is said where it is.
+local Layer = fields.class("layer", {}, "number load experts", function(layer, name, setting)
+  local run = layer._run
+  if name == "top_k" or name == "capacity" or run._h:get(name) ~= nil or run._m.inputs[name] then
+    return ("%s is the run's, for all layers: r.%s%s"):format(name, name, setting and " = ..." or "")
+  end
+  if name == "frozen" then return "experts are frozen one by one: r.layers[l].experts[e]:freeze()" end
+end)
+
+local function layer_of(r, l)
+  local moe = r._m.layers[l].moe
+  local row = r._h:last("load." .. l)
+  local out = fields.object(Layer, {number = l, load = row and tensor(row) or nil})
+  out._run = r
+  if moe then
+    out.experts = fields.numbered(("%s: layer %d"):format(r.name, l), "expert", #moe.experts,
+      function(e) return fields.object(Expert, {run = r, layer = l, number = e}) end,
+      "r.layers[l].experts[e]:disable() takes one out")
+  end
+  return out
+end
+
+function Layer.__tostring(layer)
+  local n = layer.experts and #layer.experts
+  return ("layer %d of run %s%s"):format(layer.number, layer._run.name, n and (": %d experts"):format(n) or "")
+end
+
+--- r.layers: a list whose elements have number, load and, in layers with a mixture, experts
+function surgery.layers(r)
+  return fields.numbered(r.name, "layer", #r._m.layers, function(l) return layer_of(r, l) end,
+    "the layers are the model's")
+end
+
+--- Experts of the layer that has the fewest enabled.
+function surgery.fewest_enabled(r)
+  local fewest = math.huge
+  for l in pairs(r._m._moe) do
+    local n = 0
+    for _, v in ipairs(r._m.inputs["mask." .. l]:table()) do n = n + (v == 0 and 1 or 0) end
+    fewest = math.min(fewest, n)
+  end
+  return fewest
+end
+
+return surgery

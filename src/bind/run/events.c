@@ -1,0 +1,236 @@
+/* What the trainer tells of a run, on its thread, and who hears of it: hooks (on the Lua thread),
+ * progress lines, the store, the panel, jobs that wait.  Layer bind.
+ *
+ *  1. A callback never waits for the Lua thread but in a hook, and then in sy_host_call alone,
+ *     which run:close() cancels.
+ *  2. While steps are repeated (a resume, a rewind, a replay) nothing is told, no hook is called,
+ *     nothing is written. */
+#include "bind/run/run_int.h"
+
+#include "base/str.h"
+#include "bind/prompt/chunk_int.h"
+#include "bind/thread/host.h"
+#include "bind/thread/job_int.h"
+#include "bind/run/look.h"
+#include "bind/thread/progress.h"
+#include "run/board.h"
+#include "run/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The program is to end and hooks are not called any more: no steps without them until stop_all. */
+static void stop_with_hooks(struct run *r)
+{
+    r->ending = true;
+    sy_trainer_stop(r->trainer);
+}
+
+/* One line; where the error came from is in the message itself. */
+static void hook_failed(struct run *r, const char *why)
+{
+    char line[512], text[600];
+    if (sy_host_is_ending()) { /* no fault of the hook's */
+        stop_with_hooks(r);
+        return;
+    }
+    snprintf(line, sizeof line, "%s", why);
+    line[strcspn(line, "\n")] = 0;
+    snprintf(text, sizeof text, "hook at step %lld: %s", (long long)r->hook_step, line);
+    lsy_progress_event(sy_trainer_name(r->trainer), "hook", text);
+    sy_trainer_note(r->trainer, "hook", line);
+    sy_trainer_pause(r->trainer);
+    lsy_run_failed(); /* it is paused now */
+}
+
+/* On the Lua thread: call the function that run.lua put into uservalue 1 with the step. */
+static void call_hooks(lua_State *L, void *ctx)
+{
+    struct run *r = ctx;
+    int top = lua_gettop(L);
+    if (sy_host_is_ending()) {
+        stop_with_hooks(r);
+        return;
+    }
+    lua_pushcfunction(L, lsy_traceback);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, r);
+    lua_getiuservalue(L, -1, 1);
+    lua_pushinteger(L, (lua_Integer)r->hook_step);
+    r->in_hook = true;
+    sy_chunk_aside(true);
+    if (lua_pcall(L, 1, 0, top + 1) != LUA_OK) {
+        lsy_hint(L);
+        hook_failed(r, luaL_tolstring(L, -1, NULL));
+    }
+    sy_chunk_aside(false);
+    r->in_hook = false;
+    lua_settop(L, top);
+}
+
+/* On the Lua thread, posted: nobody waits for it, and the run may be gone. */
+static void call_with(lua_State *L, void *ctx, const char *word)
+{
+    int top = lua_gettop(L);
+    lua_pushcfunction(L, lsy_traceback);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, ctx) == LUA_TUSERDATA) {
+        lua_getiuservalue(L, -1, 1);
+        lua_pushstring(L, word);
+        sy_chunk_aside(true);
+        if (lua_pcall(L, 1, 0, top + 1) != LUA_OK && luaL_testudata(L, top + 2, META_RUN))
+            hook_failed(ctx, luaL_tolstring(L, -1, NULL));
+        sy_chunk_aside(false);
+    }
+    lua_settop(L, top);
+}
+
+static void call_rewind(lua_State *L, void *ctx) { call_with(L, ctx, "rewind"); }
+static void nobody_waits(void *ctx) { (void)ctx; }
+
+static void call_renew(lua_State *L, void *ctx)
+{
+    call_with(L, ctx, "renew");
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, ctx) == LUA_TUSERDATA)
+        atomic_store(&((struct run *)ctx)->renewing, false);
+    lua_pop(L, 1);
+}
+
+void lsy_run_renew(void *run)
+{
+    struct run *r = run;
+    if (!atomic_load(&r->closing) && !atomic_exchange(&r->renewing, true))
+        sy_host_post(call_renew, r, nobody_waits);
+}
+
+static bool hooks_due(struct run *r, int64_t step)
+{
+    int64_t samples = (int64_t)sy_trainer_get(r->trainer, SY_HYPER_sample_every);
+    bool due = samples && step % samples == 0;
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < r->nhooks; i++)
+        due |= step % r->every[i] == 0;
+    pthread_mutex_unlock(&r->lock);
+    return due;
+}
+
+static void store_event(struct run *r, int64_t step, const char *kind, const char *text)
+{
+    pthread_mutex_lock(&r->lock);
+    if (r->store)
+        sy_store_post(r->store, SY_STORE_EVENTS, step, kind, text, NULL, 0);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void lsy_event_step(void *ctx, const struct sy_status *s, bool evaluated)
+{
+    struct run *r = ctx;
+    int64_t first, last;
+    if (atomic_load(&r->repeating) && s->state != SY_RUN_FAILED)
+        return;
+    if (s->state == SY_RUN_PAUSED && sy_trainer_rewind_wanted(r->trainer, &first, &last))
+        return; /* in a moment it goes on */
+    if (s->state != SY_RUN_RUNNING)
+        store_event(r, s->step, sy_run_state_name(s->state), s->error.code ? s->error.msg : "");
+    lsy_progress_step(sy_trainer_name(r->trainer), s, evaluated);
+    if (s->state == SY_RUN_RUNNING)
+        sy_board_stepped();
+    else
+        sy_board_changed();
+    if (s->state == SY_RUN_RUNNING && !atomic_load(&r->closing) && hooks_due(r, s->step)) {
+        r->hook_step = s->step;
+        sy_host_call(call_hooks, r);
+    }
+}
+
+/* What is saved or skipped needs no line where a person reads; what went wrong does. */
+void lsy_event_event(void *ctx, const char *kind, const char *text)
+{
+    struct run *r = ctx;
+    if (atomic_load(&r->repeating) && (!strcmp(kind, "alarm") || !strcmp(kind, "skip")))
+        return; /* told when it was done first */
+    if (!strcmp(kind, "rewind")) { /* told when it is done */
+        if (!atomic_load(&r->closing))
+            sy_host_post(call_rewind, r, nobody_waits);
+        return;
+    }
+    bool quiet = !strcmp(kind, "checkpoint") || !strcmp(kind, "skip");
+    if (!quiet || lsy_progress_get() == LSY_PROGRESS_JSON)
+        lsy_progress_event(sy_trainer_name(r->trainer), kind, text);
+    struct sy_status s;
+    sy_trainer_status(r->trainer, &s);
+    struct sy_saved saved;
+    if (!strcmp(kind, "checkpoint") && sy_trainer_saved(r->trainer, &saved))
+        s.step = saved.step; /* it was written while the run went on */
+    store_event(r, s.step, kind, text);
+    if (strcmp(kind, "skip")) /* those are in the journal */
+        lsy_look_event(r->look, s.step, kind, text);
+}
+
+/* What a replay needs of an entry, little-endian: Lua's string.unpack("<i8 d s4 s4 s4"): expert
+ * (from 0, -1: none), value, kind, key, values as f32.  lua/run/reconstruct.lua reads it. */
+static void pack_entry(struct sy_str *o, const struct sy_journal_entry *e)
+{
+    const void *parts[3] = {e->kind, e->key, e->values};
+    uint32_t n[3] = {(uint32_t)strlen(e->kind), (uint32_t)strlen(e->key),
+                     (uint32_t)((size_t)e->n * sizeof(float))};
+    sy_str_add(o, &e->expert, sizeof e->expert);
+    sy_str_add(o, &e->value, sizeof e->value);
+    for (int i = 0; i < 3; i++) {
+        sy_str_add(o, &n[i], sizeof n[i]);
+        if (n[i])
+            sy_str_add(o, parts[i], n[i]);
+    }
+}
+
+void lsy_event_journal(void *ctx, const struct sy_journal_entry *e)
+{
+    struct run *r = ctx;
+    struct sy_str o = SY_STR_INIT;
+    if (atomic_load(&r->repeating))
+        return;
+    pthread_mutex_lock(&r->lock);
+    if (r->store) {
+        pack_entry(&o, e);
+        if (!o.failed)
+            sy_store_post(r->store, SY_STORE_JOURNAL, e->step, e->kind, e->text, o.data, o.len);
+    }
+    pthread_mutex_unlock(&r->lock);
+    sy_str_free(&o);
+}
+
+void lsy_run_set_store(lua_State *L, int arg, struct sy_store *store)
+{
+    lsy_check_trainer(L, arg);
+    lsy_store_link(lua_touserdata(L, arg), store);
+}
+
+void lsy_store_link(void *run, struct sy_store *store)
+{
+    struct run *r = run;
+    pthread_mutex_lock(&r->lock);
+    r->store = store;
+    pthread_mutex_unlock(&r->lock);
+}
+
+void lsy_run_mark(void *run, int64_t step, const char *kind, const char *text)
+{
+    struct run *r = run;
+    lsy_look_event(r->look, step, kind, text);
+}
+
+void lsy_run_housed(void *run)
+{
+    struct run *r = run;
+    if (*r->homeless)
+        sy_trainer_set_alarm(r->trainer, SY_ALARM_RECORD, NULL);
+    *r->homeless = 0;
+}
+
+void lsy_event_change(void *ctx)
+{
+    struct run *r = ctx;
+    pthread_mutex_lock(&r->lock);
+    if (r->store)
+        sy_store_wake(r->store);
+    pthread_mutex_unlock(&r->lock);
+    lsy_wake();
+}

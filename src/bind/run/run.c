@@ -1,0 +1,693 @@
+/* Runs: the trainer (switchyard/train.h) as a userdata, and what Lua asks of it.  Layer bind;
+ * lua/run/run.lua makes of it what users see.
+ *
+ *  1. A run's userdata is anchored in the registry: it lives until the program ends or run:close().
+ *  2. None is made once the state is being closed (a __gc that trains): nobody would end its
+ *     thread.
+ *  3. Waiting for a trainer always serves the host's queue (host.h): it may be inside a hook. */
+#include "bind/run/run_int.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "bind/data/data.h"
+#include "bind/thread/host.h"
+#include "bind/run/look.h"
+#include "bind/thread/job_int.h"
+#include "cpu/cpu.h"
+#include "run/board.h"
+#include "run/metrics.h"
+#include "run/store.h"
+#include "switchyard/train.h"
+#include "train/params.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define EVAL_SLICE 4 /* batches of the plan */
+
+static struct run *check_run(lua_State *L)
+{
+    struct run *r = luaL_checkudata(L, 1, META_RUN);
+    if (!r->trainer)
+        lsy_error(L, "run: it was closed");
+    return r;
+}
+
+static int run_gc(lua_State *L)
+{
+    struct run *r = luaL_checkudata(L, 1, META_RUN);
+    if (r->trainer) {
+        lsy_run_stop(r);
+        lsy_run_check_saved(r);
+        lsy_runs_forget(r);
+        lsy_store_release(r->trainer);
+        lsy_look_close(r->look);
+        sy_trainer_free(r->trainer);
+        lsy_look_free(r->look);
+        r->look = NULL;
+        pthread_mutex_destroy(&r->lock);
+    }
+    r->trainer = NULL;
+    return 0;
+}
+
+static void read_hyper(lua_State *L, int arg, struct sy_hyper *h)
+{
+    sy_hyper_defaults(h);
+    for (int i = 0; i < SY_HYPER_COUNT; i++) {
+        lua_getfield(L, arg, sy_hyper_spec((enum sy_hyper_id)i)->name);
+        if (lua_isboolean(L, -1))
+            h->v[i] = lua_toboolean(L, -1);
+        else if (!lua_isnil(L, -1))
+            h->v[i] = luaL_checknumber(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_getfield(L, arg, "schedule");
+    int s = lua_isnil(L, -1) ? SY_COSINE : sy_schedule_parse(luaL_checkstring(L, -1));
+    h->schedule = s < 0 ? SY_COSINE : (enum sy_schedule)s;
+    lua_pop(L, 1);
+    lua_getfield(L, arg, "rules");
+    h->rules = (int)luaL_optinteger(L, -1, SY_RULES);
+    lua_pop(L, 1);
+}
+
+/* engine.check_alive(what): raises in a finalizer that runs at the end, where nothing that is made
+ * is freed again */
+static int l_check_alive(lua_State *L)
+{
+    return lsy_state(L)->closing ? lsy_error(L, "%s: the program is ending", luaL_checkstring(L, 1))
+                                 : 0;
+}
+
+/* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function) -> run,
+ * running */
+static int l_trainer(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_train_config c = {.name = luaL_checkstring(L, 1)};
+    if (lsy_state(L)->closing) /* whoever came here otherwise than by train and train.resume */
+        return lsy_error(L, "train: the program is ending");
+    c.corpus = lsy_check_corpus(L, 4);
+    read_hyper(L, 5, &c.hyper);
+    lua_getfield(L, 5, "sampling");
+    c.sampling = (enum sy_sample_mode)luaL_optinteger(L, -1, SY_SAMPLE_RANDOM);
+    lua_getfield(L, 5, "by_step");
+    c.by_step = lua_toboolean(L, -1);
+    c.flops_per_token = luaL_checknumber(L, 6);
+    c.bf16 = lua_toboolean(L, 7);
+    c.peak = sy_cpu_peak(c.bf16);
+    c.params = lsy_check_handle(L, 2, META_PARAMS);
+    c.plan = lsy_check_handle(L, 3, META_PLAN);
+    struct run *r = lua_newuserdatauv(L, sizeof *r, 1);
+    memset(r, 0, sizeof *r);
+    luaL_setmetatable(L, META_RUN);
+    lua_pushvalue(L, 8);
+    lua_setiuservalue(L, -2, 1);
+    c.on_step = lsy_event_step;
+    c.on_event = lsy_event_event;
+    c.on_change = lsy_event_change;
+    c.on_journal = lsy_event_journal;
+    c.ctx = r;
+    struct sy_trainer *t = sy_trainer_new(&c, &err);
+    if (!t)
+        return lsy_raise(L, &err);
+    lsy_take_handle(L, 2, META_PARAMS); /* the trainer's now */
+    lsy_take_handle(L, 3, META_PLAN);
+    pthread_mutex_init(&r->lock, NULL);
+    r->trainer = t;
+    r->flops_per_token = c.flops_per_token;
+    lsy_runs_add(r);
+    lua_pushvalue(L, -1); /* a run lives until the program ends or run:close() */
+    lua_rawsetp(L, LUA_REGISTRYINDEX, r);
+    return 1;
+}
+
+/* run:start(aside): aside: not to be looked at (a replay) */
+static int run_start(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct run *r = check_run(L);
+    if (!lua_toboolean(L, 2) && !r->look) /* before its thread may speak of it */
+        r->look = lsy_look_new(r->trainer, r->flops_per_token);
+    if (sy_trainer_start(r->trainer, &err))
+        return lsy_raise(L, &err);
+    sy_board_changed(); /* who looked between these two has seen a run that pauses */
+    return 0;
+}
+
+/* run:pack_rows(): it has no store as yet */
+static int run_pack_rows(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (sy_trainer_pack_rows(lsy_check_trainer(L, 1), &err))
+        return lsy_error(L, "train: %s", err.msg);
+    return 0;
+}
+
+/* run:homeless(why, alarm): it could not be given its directory; the alarm, which the caller tells, is on until it can */
+static int run_homeless(lua_State *L)
+{
+    struct run *r = check_run(L);
+    snprintf(r->homeless, sizeof r->homeless, "%s", luaL_checkstring(L, 2));
+    sy_trainer_set_alarm(r->trainer, SY_ALARM_RECORD, luaL_checkstring(L, 3));
+    return 0;
+}
+
+static int run_close(lua_State *L)
+{
+    struct run *r = luaL_checkudata(L, 1, META_RUN);
+    if (r->in_hook)
+        return lsy_error(L, "close: a hook cannot close its own run");
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, r);
+    return run_gc(L);
+}
+
+/* run:status() -> table */
+static int run_status(lua_State *L)
+{
+    struct sy_status s;
+    sy_trainer_status(check_run(L)->trainer, &s);
+    lua_createtable(L, 0, 16);
+    lsy_set_text(L, "state", sy_run_state_name(s.state));
+    lsy_set_integer(L, "step", s.step);
+    lsy_set_integer(L, "steps", s.steps);
+    lsy_set_integer(L, "tokens", s.tokens);
+    lsy_set_integer(L, "dead", s.dead);
+    lsy_set_integer(L, "skipped", s.skipped);
+    lsy_set_number(L, "loss", s.loss);
+    lsy_set_number(L, "val_loss", s.val_loss);
+    lsy_set_number(L, "current_lr", s.lr);
+    lsy_set_number(L, "grad_norm", s.grad_norm);
+    lsy_set_number(L, "tok_s", s.tok_s);
+    lsy_set_number(L, "mfu", s.mfu);
+    lsy_set_number(L, "eta", s.eta);
+    lsy_set_number(L, "load_max_mean", s.load_max_mean);
+    if (s.error.code)
+        lsy_set_text(L, "error", s.error.msg);
+    return 1;
+}
+
+void lsy_push_hyper(lua_State *L, enum sy_hyper_id id, double value)
+{
+    if (sy_hyper_is_flag(id))
+        lua_pushboolean(L, value > 0);
+    else if (sy_hyper_spec(id)->integer)
+        lua_pushinteger(L, (lua_Integer)value);
+    else
+        lua_pushnumber(L, value);
+}
+
+/* run:get(name) -> number (or the schedule's name); nil for an unknown one */
+static int run_get(lua_State *L)
+{
+    struct sy_trainer *t = check_run(L)->trainer;
+    const char *name = luaL_checkstring(L, 2);
+    int id = sy_hyper_find(name);
+    if (!strcmp(name, "schedule"))
+        lua_pushstring(L, sy_schedule_name(sy_trainer_schedule(t)));
+    else if (id < 0)
+        lua_pushnil(L);
+    else
+        lsy_push_hyper(L, (enum sy_hyper_id)id, sy_trainer_get(t, (enum sy_hyper_id)id));
+    return 1;
+}
+
+/* run:outlook() -> text: what the learning rate will do */
+static int run_outlook(lua_State *L)
+{
+    char text[256];
+    sy_trainer_outlook(check_run(L)->trainer, text, sizeof text);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+/* run:rules() -> integer */
+static int run_rules(lua_State *L)
+{
+    lua_pushinteger(L, sy_trainer_rules(check_run(L)->trainer));
+    return 1;
+}
+
+/* run:effect(name, value) -> "rate", "least" or "none": what run:set would do to the rate of the steps that are left
+ * (sy_trainer_effect); of what run:set refuses "rate" */
+static int run_effect(lua_State *L)
+{
+    static const char *const names[] = {"rate", "least", "none"};
+    struct sy_trainer *t = check_run(L)->trainer;
+    const char *name = luaL_checkstring(L, 2);
+    int id = sy_hyper_find(name);
+    enum sy_hyper_effect e = SY_EFFECT_RATE;
+    int s = !strcmp(name, "schedule") && lua_isstring(L, 3) ? sy_schedule_parse(lua_tostring(L, 3)) : -1;
+    if (s >= 0)
+        e = sy_trainer_effect(t, SY_HYPER_COUNT, s);
+    else if (id >= 0 && lua_isnumber(L, 3))
+        e = sy_trainer_effect(t, (enum sy_hyper_id)id, lua_tonumber(L, 3));
+    lua_pushstring(L, names[e]);
+    return 1;
+}
+
+/* run:set(name, value) -> "next" or "plan" (the caller must trace again) */
+static int run_set(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_trainer *t = check_run(L)->trainer;
+    const char *name = luaL_checkstring(L, 2);
+    if (!strcmp(name, "schedule")) {
+        int s = sy_schedule_parse(luaL_checkstring(L, 3));
+        if (s < 0)
+            return lsy_error(L, "train: unknown schedule '%s'; there are cosine, wsd, linear, constant",
+                             lua_tostring(L, 3));
+        sy_trainer_set_schedule(t, (enum sy_schedule)s);
+        lua_pushliteral(L, "next");
+        return 1;
+    }
+    int id = sy_hyper_find(name);
+    bool flag = id >= 0 && sy_hyper_is_flag((enum sy_hyper_id)id);
+    if (id < 0 || !(flag ? lua_isboolean(L, 3) : lua_isnumber(L, 3)))
+        return lsy_error(L, "train: %s must be %s, got %s", name,
+                         flag ? "true or false" : "a number", luaL_typename(L, 3));
+    double value = flag ? lua_toboolean(L, 3) : lua_tonumber(L, 3);
+    if (sy_trainer_set(t, (enum sy_hyper_id)id, value, &err))
+        return lsy_raise(L, &err);
+    lua_pushstring(L, sy_hyper_spec((enum sy_hyper_id)id)->live == SY_LIVE_PLAN ? "plan" : "next");
+    return 1;
+}
+
+/* run:set_input(name, tensor) */
+static int run_set_input(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_trainer *t = check_run(L)->trainer;
+    struct sy_tensor *x = lsy_check_data(L, 3, "run", "value");
+    if (x->dtype != SY_F32 || !sy_tensor_contiguous(x))
+        return lsy_error(L, "run: the value of an input must be contiguous f32");
+    if (sy_trainer_set_input(t, luaL_checkstring(L, 2), sy_data(x), sy_tensor_count(x), &err))
+        return lsy_raise(L, &err);
+    return 0;
+}
+
+/* run:input(name) -> tensor: the value that the program has now; nil: no program reads it (held) */
+static int run_input(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_plan *plan = sy_trainer_plan(check_run(L)->trainer);
+    const char *name = luaL_checkstring(L, 2);
+    struct sy_tensor *x = sy_graph_find_input(plan->first.graph, name);
+    if (!x && plan->eval.graph)
+        x = sy_graph_find_input(plan->eval.graph, name);
+    if (!x || x->dtype != SY_F32)
+        return 0;
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    if (!(*slot = sy_tensor_empty(SY_F32, x->ndim, x->shape, &err)))
+        return lsy_raise(L, &err);
+    memcpy(sy_data(*slot), sy_data(x), sy_tensor_bytes(x));
+    return 1;
+}
+
+static int run_pause(lua_State *L) { sy_trainer_pause(check_run(L)->trainer); return 0; }
+static int run_resume(lua_State *L) { sy_trainer_resume(check_run(L)->trainer); return 0; }
+static int run_stop(lua_State *L) { sy_trainer_stop(check_run(L)->trainer); return 0; }
+
+static int run_steps(lua_State *L)
+{
+    sy_trainer_steps(check_run(L)->trainer, luaL_checkinteger(L, 2));
+    return 0;
+}
+
+static const char *wait_text(struct sy_trainer *t, int64_t step, char text[112])
+{
+    struct sy_status s;
+    sy_trainer_status(t, &s);
+    snprintf(text, 112, "r:wait(), run '%s' to step %lld", sy_trainer_name(t),
+             (long long)(step < s.steps ? step : s.steps));
+    return text;
+}
+
+/* run:wait(step).  Elsewhere than in a job in slices, so that Ctrl-C ends it and hooks of other
+ * runs are served; it looks at the run anew each time, for a hook or another job may close it. */
+static int wait_k(lua_State *L, int status, lua_KContext ctx)
+{
+    char what[112];
+    int64_t step = luaL_optinteger(L, 2, INT64_MAX);
+    (void)status;
+    while (!sy_trainer_wait(check_run(L)->trainer, step, 0)) {
+        if (lsy_interrupt_wanted())
+            return lsy_raise_interrupted(L);
+        if (lsy_may_yield(L))
+            return lsy_yield(L, wait_text(check_run(L)->trainer, step, what), HUGE_VAL, ctx,
+                             wait_k);
+        if (!sy_trainer_wait(check_run(L)->trainer, step, 0.005) && sy_host_wait(L, 0.015) < 0)
+            return lsy_raise_interrupted(L);
+    }
+    return 0;
+}
+
+static int run_wait(lua_State *L)
+{
+    if (check_run(L)->in_hook)
+        return lsy_error(L, "wait: a hook cannot wait for its own run");
+    return wait_k(L, LUA_OK, 0);
+}
+
+struct sy_trainer *lsy_check_trainer(lua_State *L, int arg)
+{
+    struct run *r = luaL_checkudata(L, arg, META_RUN);
+    if (!r->trainer)
+        lsy_error(L, "run: it was closed");
+    return r->trainer;
+}
+
+void lsy_hold(lua_State *L, int arg)
+{
+    struct sy_trainer *t = lsy_check_trainer(L, arg);
+    sy_trainer_hold(t);
+    while (!sy_trainer_held(t, 0.005))
+        if (sy_host_wait(L, 0.005) < 0) {
+            sy_trainer_release(t);
+            lsy_raise_interrupted(L);
+        }
+}
+
+static int held_k(lua_State *L, int status, lua_KContext then)
+{
+    (void)status;
+    for (;;) {
+        struct sy_trainer *t = lsy_check_trainer(L, 1);
+        if (sy_trainer_held(t, 0))
+            return ((lua_CFunction)then)(L);
+        if (lsy_may_yield(L) && !lsy_interrupt_wanted()) {
+            char what[112];
+            snprintf(what, sizeof what, "the end of a step of run '%s'", sy_trainer_name(t));
+            return lsy_yield(L, what, HUGE_VAL, then, held_k);
+        }
+        if (!sy_trainer_held(t, 0.005) && sy_host_wait(L, 0.005) < 0) {
+            sy_trainer_release(lsy_check_trainer(L, 1));
+            return lsy_raise_interrupted(L);
+        }
+    }
+}
+
+int lsy_held(lua_State *L, lua_CFunction then)
+{
+    sy_trainer_hold(lsy_check_trainer(L, 1));
+    return held_k(L, LUA_OK, (lua_KContext)then);
+}
+
+/* run:hold(): parked afterwards; run:release() ends it. */
+static int nothing(lua_State *L)
+{
+    (void)L;
+    return 0;
+}
+
+static int run_hold(lua_State *L) { return lsy_held(L, nothing); }
+
+static int run_release(lua_State *L) { sy_trainer_release(check_run(L)->trainer); return 0; }
+
+/* run:eval(batches) -> number.  Between slices Ctrl-C is seen, other jobs go on and other runs'
+ * hooks are served, which may close this run or change its shapes.  ctx windows are done; on the
+ * stack: batches, the sum of their losses, their context. */
+static int eval_k(lua_State *L, int status, lua_KContext ctx)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int64_t batches = lsy_check_int(L, 2, "eval", "number of batches", 1, INT32_MAX), at = ctx;
+    (void)status;
+    for (;;) {
+        if (sy_host_wait(L, 0) < 0)
+            return lsy_raise_interrupted(L);
+        struct sy_trainer *t = check_run(L)->trainer;
+        int64_t n = sy_trainer_eval_windows(t, batches, &err);
+        const struct sy_plan *plan = sy_trainer_plan(t);
+        int64_t slice = EVAL_SLICE * plan->batch, end = n - at < slice ? n : at + slice;
+        double sum = lua_tonumber(L, 3);
+        if (at && lua_tointeger(L, 4) != plan->context)
+            return lsy_error(L, "eval: the context was changed meanwhile: it has other windows");
+        if (n < 0 || sy_trainer_eval_sum(t, at, end, &sum, &err))
+            return lsy_fail_or_raise(L, &err);
+        at = end;
+        lua_settop(L, 2);
+        lua_pushnumber(L, at < n ? sum : sum / (double)n);
+        if (at >= n)
+            return 1;
+        lua_pushinteger(L, plan->context);
+        if (lsy_may_yield(L))
+            return lsy_yield(L, "r:eval()", 0, (lua_KContext)at, eval_k);
+    }
+}
+
+static int run_eval(lua_State *L)
+{
+    lua_settop(L, 2);
+    lua_pushnumber(L, 0);
+    return eval_k(L, LUA_OK, 0);
+}
+
+static int run_hash(lua_State *L)
+{
+    char hex[17];
+    sy_hash_hex(sy_params_hash(sy_trainer_params(check_run(L)->trainer)), hex);
+    lua_pushstring(L, hex);
+    return 1;
+}
+
+/* run:replan(plan, flops_per_token) */
+static int run_replan(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct run *r = check_run(L);
+    struct sy_plan *plan = lsy_check_handle(L, 2, META_PLAN);
+    if (sy_trainer_replan(r->trainer, plan, luaL_checknumber(L, 3), &err))
+        return lsy_raise(L, &err);
+    lsy_take_handle(L, 2, META_PLAN); /* the trainer's now */
+    r->flops_per_token = lua_tonumber(L, 3);
+    lsy_look_set_flops(r->look, r->flops_per_token);
+    return 0;
+}
+
+static int run_freeze(lua_State *L)
+{
+    sy_params_freeze(sy_trainer_params(check_run(L)->trainer), luaL_checkstring(L, 2),
+                     (int)luaL_checkinteger(L, 3), lua_toboolean(L, 4));
+    return 0;
+}
+
+static struct sy_param *find_param(struct sy_params *ps, const char *name)
+{
+    for (int i = 0; i < ps->count; i++)
+        if (!strcmp(ps->list[i].name, name))
+            return &ps->list[i];
+    return NULL;
+}
+
+/* run:clear_moments(name, expert): zero Adam's state of a parameter, or of one expert of it */
+static int run_clear_moments(lua_State *L)
+{
+    struct sy_params *ps = sy_trainer_params(check_run(L)->trainer);
+    struct sy_param *p = find_param(ps, luaL_checkstring(L, 2));
+    int64_t expert = luaL_optinteger(L, 3, -1);
+    if (!p || expert >= (p->experts ? p->experts : 1))
+        return lsy_error(L, "run: no such parameter or expert: %s", lua_tostring(L, 2));
+    int64_t n = expert < 0 || !p->experts ? p->count : p->count / p->experts;
+    int64_t at = p->offset + (expert < 0 ? 0 : expert * n);
+    memset(ps->m + at, 0, (size_t)n * sizeof(float));
+    memset(ps->v + at, 0, (size_t)n * sizeof(float));
+    return 0;
+}
+
+/* run:note(kind, text) */
+static int run_note(lua_State *L)
+{
+    const size_t most = sizeof((struct sy_journal_entry *)NULL)->text - 1;
+    size_t n;
+    const char *text = luaL_checklstring(L, 3, &n);
+    if (n > most || strlen(text) < n)
+        return lsy_error(L, "note: a text of %s: at most %d bytes, none of them 0",
+                         lua_pushfstring(L, "%I bytes", (lua_Integer)n), (int)most);
+    sy_trainer_note(check_run(L)->trainer, luaL_checkstring(L, 2), text);
+    return 0;
+}
+
+/* The lock is held. */
+static void forget_hook(struct run *r, int64_t n)
+{
+    for (int i = r->nhooks - 1; i >= 0; i--)
+        if (r->every[i] == n) {
+            r->every[i] = r->every[--r->nhooks];
+            return;
+        }
+}
+
+/* run:every(n): a hook of this interval exists (run.lua dispatches); run:every(n, true): one
+ * less */
+static int run_every(lua_State *L)
+{
+    struct run *r = check_run(L);
+    int64_t n = luaL_checkinteger(L, 2);
+    if (lua_toboolean(L, 3)) {
+        pthread_mutex_lock(&r->lock);
+        forget_hook(r, n);
+        pthread_mutex_unlock(&r->lock);
+        return 0;
+    }
+    if (n < 1)
+        return lsy_error(L, "every: the interval is %d, must be at least 1", (int)n);
+    if (r->nhooks == MAX_HOOKS)
+        return lsy_error(L, "every: a run has at most %d hooks", MAX_HOOKS);
+    pthread_mutex_lock(&r->lock);
+    r->every[r->nhooks++] = n;
+    pthread_mutex_unlock(&r->lock);
+    return 0;
+}
+
+/* run:series() -> {name = width, ...} */
+static int run_series(lua_State *L)
+{
+    struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
+    lua_newtable(L);
+    for (int i = 0; i < sy_metrics_count(m); i++)
+        lsy_set_integer(L, sy_metrics_name(m, i), sy_metrics_width(m, i));
+    return 1;
+}
+
+#define HISTORY_ROWS 256 /* at a time */
+
+/* Rows of step and columns first..first+columns-1, at most `most`, from wherever they are; how
+ * many. */
+static int64_t read_history(struct sy_metrics *m, int s, int first, int columns, int64_t most,
+                            int64_t *steps, float *values, double *out)
+{
+    int64_t n = 0, got, width = sy_metrics_width(m, s), after = -1;
+    while (n < most &&
+           (got = sy_metrics_rows_after(m, s, after, HISTORY_ROWS, steps, values)) > 0) {
+        got = got < most - n ? got : most - n;
+        for (int64_t i = 0; i < got; i++, n++) {
+            double *row = out + n * (1 + columns);
+            row[0] = (double)steps[i];
+            for (int c = 0; c < columns; c++)
+                row[1 + c] = (double)values[i * width + first + c];
+        }
+        after = steps[got - 1];
+    }
+    return n;
+}
+
+/* run:history(name, column) -> tensor f64 (n,2) of step, value; without a column (n,1+W) of step
+ * and all W values; nil for an unknown series.  Of vectors the older rows come from the store. */
+static int run_history(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
+    int s = sy_metrics_find(m, luaL_checkstring(L, 2));
+    int64_t first = luaL_optinteger(L, 3, 1) - 1;
+    if (s < 0 || first < 0 || first >= sy_metrics_width(m, s))
+        return 0;
+    int columns = lua_isnoneornil(L, 3) ? sy_metrics_width(m, s) : 1;
+    int64_t shape[2] = {sy_metrics_rows(m, s), 1 + columns}; /* as many at most */
+    int64_t *steps = lua_newuserdatauv(L, HISTORY_ROWS * sizeof *steps, 0);
+    float *values =
+        lua_newuserdatauv(L, HISTORY_ROWS * (size_t)sy_metrics_width(m, s) * sizeof *values, 0);
+    struct sy_tensor **all = lsy_new_tensor(L);
+    if (!(*all = sy_tensor_zeros(SY_F64, 2, shape, &err)))
+        return lsy_raise(L, &err);
+    int64_t n = read_history(m, s, (int)first, columns, shape[0], steps, values, sy_data(*all));
+    if (n == shape[0])
+        return 1;
+    struct sy_tensor **slot = lsy_new_tensor(L); /* rewound, or cut meanwhile */
+    shape[0] = n;
+    if (!(*slot = sy_tensor_zeros(SY_F64, 2, shape, &err)))
+        return lsy_raise(L, &err);
+    memcpy(sy_data(*slot), sy_data(*all), sy_tensor_bytes(*slot));
+    return 1;
+}
+
+/* run:last(name) -> table of the newest row's values, and its step; nothing when there is none */
+static int run_last(lua_State *L)
+{
+    float row[4096];
+    struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
+    int s = sy_metrics_find(m, luaL_checkstring(L, 2));
+    int64_t step = s < 0 || sy_metrics_width(m, s) > 4096 ? -1 : sy_metrics_last(m, s, row);
+    if (step < 0)
+        return 0;
+    lua_createtable(L, sy_metrics_width(m, s), 0);
+    for (int i = 0; i < sy_metrics_width(m, s); i++) {
+        lua_pushnumber(L, (double)row[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_pushinteger(L, (lua_Integer)step);
+    return 2;
+}
+
+static int run_profile(lua_State *L)
+{
+    struct sy_plan *plan = sy_trainer_plan(check_run(L)->trainer);
+    char *s = sy_program_profile(plan->first.program);
+    lua_pushstring(L, s ? s : "");
+    sy_free(s);
+    return 1;
+}
+
+/* run:repeating(on): steps that were done before are done again */
+static int run_repeating(lua_State *L)
+{
+    struct run *r = check_run(L);
+    bool on = lua_toboolean(L, 2);
+    lsy_hold(L, 1); /* here and not in C only, so that the host is served while we wait */
+    sy_trainer_repeating(r->trainer, on);
+    atomic_store(&r->repeating, on);
+    sy_trainer_release(r->trainer);
+    return 0;
+}
+
+/* run:in_hook() -> is one of its hooks running? */
+static int run_in_hook(lua_State *L)
+{
+    lua_pushboolean(L, check_run(L)->in_hook);
+    return 1;
+}
+
+/* run:settle(): what was set is in effect and in the journal (held) */
+static int run_settle(lua_State *L)
+{
+    struct run *r = check_run(L);
+    lsy_hold(L, 1);
+    sy_trainer_settle(r->trainer);
+    sy_trainer_release(r->trainer);
+    return 0;
+}
+
+struct sy_params *lsy_run_params(lua_State *L, int arg)
+{
+    struct run *r = luaL_testudata(L, arg, META_RUN);
+    return r && r->trainer ? sy_trainer_params(r->trainer) : NULL;
+}
+
+/* ---- registration ---- */
+
+static const luaL_Reg run_methods[] = {
+    {"start", run_start},     {"close", run_close}, {"homeless", run_homeless}, {"pack_rows", run_pack_rows}, {"status", run_status},
+    {"get", run_get},         {"set", run_set},             {"set_input", run_set_input},
+    {"pause", run_pause},     {"resume", run_resume},       {"stop", run_stop},
+    {"steps", run_steps},     {"wait", run_wait},           {"hold", run_hold},
+    {"release", run_release}, {"eval", run_eval},           {"hash", run_hash},
+    {"replan", run_replan},   {"freeze", run_freeze},       {"note", run_note},
+    {"every", run_every},     {"repeating", run_repeating}, {"in_hook", run_in_hook},
+    {"settle", run_settle},   {"input", run_input},         {"outlook", run_outlook},
+    {"effect", run_effect},
+    {"rules", run_rules},
+    {"series", run_series},   {"history", run_history},     {"last", run_last},
+    {"profile", run_profile}, {"clear_moments", run_clear_moments}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"trainer", l_trainer}, {"check_alive", l_check_alive}, {NULL, NULL}};
+
+void lsy_open_run(lua_State *L)
+{
+    lsy_handle_meta(L, META_RUN, run_methods, run_gc);
+    lsy_add_functions(L, functions);
+    lsy_open_checkpoint(L);
+    lsy_open_store(L);
+    lsy_open_why(L);
+    lsy_runs_open();
+}

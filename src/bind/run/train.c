@@ -1,0 +1,206 @@
+/* Lua's side of a training program: flat parameters, traced phases, plans.  Layer bind.  With run.c
+ * the functions of the module "switchyard.engine" on which lua/run/run.lua builds train().  Arguments
+ * are trusted to be of the right kind, but never to be in range.
+ *
+ *   engine.params(tensors, names, experts, states)      flat buffers (train/params.h)
+ *   engine.phase(graph, kind, loss, total, params)      forward, backward, placement
+ *   engine.plan(first, more, eval, B, T, accumulate, K) the three phases over one arena
+ */
+#include "bind/run/run.h"
+
+#include "base/mem.h"
+#include "switchyard/graph.h"
+#include "train/params.h"
+
+#include <string.h>
+
+#define META_PHASE "switchyard.phase"
+
+/* ---- parameters ---- */
+
+static int params_gc(lua_State *L)
+{
+    sy_params_free(lsy_take_handle(L, 1, META_PARAMS));
+    return 0;
+}
+
+static void **tensor_list(lua_State *L, int arg, int *n)
+{
+    *n = (int)luaL_len(L, arg);
+    void **list = lua_newuserdatauv(L, (size_t)(*n + 1) * sizeof *list, 0);
+    for (int i = 0; i < *n; i++) {
+        lua_geti(L, arg, i + 1);
+        list[i] = lsy_check_tensor(L, -1, "train", "parameter");
+        lua_pop(L, 1);
+    }
+    return list;
+}
+
+/* engine.params(tensors, names, experts, states) */
+static int l_params(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int n, nstates;
+    struct sy_tensor **tensors = (struct sy_tensor **)tensor_list(L, 1, &n);
+    struct sy_tensor **states = (struct sy_tensor **)tensor_list(L, 4, &nstates);
+    const char **names = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *names, 0);
+    int64_t *experts = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *experts, 0);
+    for (int i = 0; i < n; i++) {
+        lua_geti(L, 2, i + 1);
+        names[i] = luaL_checkstring(L, -1);
+        lua_geti(L, 3, i + 1);
+        experts[i] = luaL_checkinteger(L, -1);
+        lua_pop(L, 2);
+    }
+    void **slot = lsy_new_handle(L, META_PARAMS);
+    if (lsy_room(sy_params_bytes(tensors, n), "train: parameters, gradients and AdamW state",
+                 &err) ||
+        !(*slot = sy_params_new(tensors, names, experts, n, states, nstates, &err)))
+        return lsy_raise(L, &err);
+    return 1;
+}
+
+/* ---- phases and plans ---- */
+
+static void phase_free(struct sy_phase *p)
+{
+    if (!p)
+        return;
+    sy_phase_drop(p);
+    sy_free(p);
+}
+
+static int phase_gc(lua_State *L)
+{
+    phase_free(lsy_take_handle(L, 1, META_PHASE));
+    return 0;
+}
+
+static int phase_bytes(lua_State *L)
+{
+    struct sy_phase *p = lsy_check_handle(L, 1, META_PHASE);
+    lua_pushinteger(L, (lua_Integer)sy_program_bytes(p->program));
+    lua_pushinteger(L, sy_program_length(p->program));
+    lua_pushnumber(L, sy_program_flops(p->program));
+    return 3;
+}
+
+/* Backward pass of `total` into the flat gradients.  Fills grads (owned). */
+static int derive(struct sy_graph *g, struct sy_tensor *total, struct sy_params *ps,
+                  struct sy_tensor **grads, struct sy_tensor **wrt, float **to, bool recompute,
+                  struct sy_err *err)
+{
+    int forward = sy_graph_length(g);
+    for (int i = 0; i < ps->count; i++) {
+        wrt[i] = ps->list[i].tensor;
+        to[i] = ps->g + ps->list[i].offset;
+    }
+    if (sy_grad(total, wrt, ps->count, grads, err))
+        return -1;
+    return recompute ? sy_graph_recompute(g, forward, err) : 0;
+}
+
+/* Flat parameters before a run has them, or those of a run (which the caller holds). */
+static struct sy_params *check_params(lua_State *L, int arg)
+{
+    struct sy_params *live = lsy_run_params(L, arg);
+    return live ? live : lsy_check_handle(L, arg, META_PARAMS);
+}
+
+/* engine.phase(graph, kind, loss, total, params or run, recompute): kind "first", "more" (adds
+ * gradients) or "eval".  Takes the graph, which must still record; its inputs are "tokens",
+ * "targets", "documents". */
+static int l_phase(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const char *kind = luaL_checkstring(L, 2);
+    struct sy_tensor *loss = lsy_check_tensor(L, 3, "phase", "loss");
+    struct sy_tensor *total = lsy_check_tensor(L, 4, "phase", "total");
+    bool eval = !strcmp(kind, "eval");
+    struct sy_params *ps = eval ? NULL : check_params(L, 5);
+    size_t n = ps ? (size_t)ps->count : 0;
+    struct sy_tensor **grads = lua_newuserdatauv(L, (3 * n + 1) * sizeof(void *), 0);
+    struct sy_tensor **wrt = grads + n;
+    float **to = (float **)(wrt + n);
+    void **slot = lsy_new_handle(L, META_PHASE);
+    struct sy_phase *p = *slot = sy_calloc(1, sizeof *p);
+    if (!p)
+        return lsy_error(L, "train: out of memory");
+    memset(grads, 0, n * sizeof *grads);
+    struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
+    int rc = ps ? derive(g, total, ps, grads, wrt, to, lua_toboolean(L, 6), &err) : 0;
+    p->graph = lsy_take_handle(L, 1, META_GRAPH);
+    sy_graph_end(p->graph);
+    p->tokens = sy_tensor_ref(sy_graph_find_input(p->graph, "tokens"));
+    p->targets = sy_tensor_ref(sy_graph_find_input(p->graph, "targets"));
+    p->documents = sy_tensor_ref(sy_graph_find_input(p->graph, "documents"));
+    p->loss = sy_tensor_ref(loss);
+    struct sy_program_spec spec = {.outputs = &loss, .noutputs = 1, .grads = grads, .grad_to = to,
+                                   .ngrads = (int)n, .add_grads = !strcmp(kind, "more")};
+    if (!rc)
+        p->program = sy_program_new(p->graph, &spec, &err);
+    for (size_t i = 0; i < n; i++)
+        sy_tensor_unref(grads[i]);
+    return p->program ? 1 : lsy_raise(L, &err);
+}
+
+static int plan_gc(lua_State *L)
+{
+    sy_plan_free(lsy_take_handle(L, 1, META_PLAN));
+    return 0;
+}
+
+static void move_phase(lua_State *L, int arg, struct sy_phase *to)
+{
+    struct sy_phase *p = lua_isnoneornil(L, arg) ? NULL : lsy_take_handle(L, arg, META_PHASE);
+    if (p)
+        *to = *p;
+    sy_free(p);
+}
+
+/* engine.plan(first, more or nil, eval, batch, context, accumulate, top_k or 0) -> plan, arena
+ * bytes */
+static int l_plan(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int64_t batch = luaL_checkinteger(L, 4), context = luaL_checkinteger(L, 5);
+    int64_t accumulate = luaL_checkinteger(L, 6);
+    size_t most = 0;
+    for (int i = 1; i <= 3; i++)
+        if (!lua_isnoneornil(L, i)) {
+            struct sy_phase *p = lsy_check_handle(L, i, META_PHASE);
+            size_t bytes = sy_program_bytes(p->program);
+            most = bytes > most ? bytes : most;
+        }
+    if (lsy_room(most, "train: activations", &err))
+        return lsy_raise(L, &err);
+    void **slot = lsy_new_handle(L, META_PLAN);
+    struct sy_plan *plan = *slot = sy_calloc(1, sizeof *plan);
+    if (!plan)
+        return lsy_error(L, "train: out of memory");
+    move_phase(L, 1, &plan->first);
+    move_phase(L, 2, &plan->more);
+    move_phase(L, 3, &plan->eval);
+    plan->batch = batch;
+    plan->context = context;
+    plan->accumulate = accumulate;
+    plan->top_k = luaL_optinteger(L, 7, 0);
+    if (sy_plan_attach(plan, &err))
+        return lsy_raise(L, &err);
+    lua_pushinteger(L, (lua_Integer)plan->arena_bytes);
+    return 2;
+}
+
+/* ---- registration ---- */
+
+static const luaL_Reg phase_methods[] = {{"size", phase_bytes}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"params", l_params}, {"phase", l_phase}, {"plan", l_plan}, {NULL, NULL}};
+
+void lsy_open_train(lua_State *L)
+{
+    lsy_handle_meta(L, META_PHASE, phase_methods, phase_gc);
+    lsy_handle_meta(L, META_PARAMS, NULL, params_gc);
+    lsy_handle_meta(L, META_PLAN, NULL, plan_gc);
+    lsy_add_functions(L, functions);
+}

@@ -1,0 +1,309 @@
+/* a:save(path), tensor.save(path, {...}) and tensor.load(path): .npy and .safetensors.  Layer
+ * bind. */
+#include "bind/core/bind_int.h"
+
+#include "ops/op.h"
+#include "switchyard/io.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static bool ends(const char *s, const char *with) /* in either case */
+{
+    size_t n = strlen(s), k = strlen(with);
+    return n >= k && !strcasecmp(s + n - k, with);
+}
+
+static int unknown_ending(lua_State *L, const char *what, const char *path)
+{
+    return lsy_error(L, "%s: the name must end in .npy or .safetensors: it is '%s'", what, path);
+}
+
+/* The tensor at arg with its elements in row-major order; what is made stays on the stack. */
+static struct sy_tensor *dense(lua_State *L, int arg)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tensor *t = lsy_check_data(L, arg, "save", "the tensor");
+    if (sy_tensor_contiguous(t))
+        return t;
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    if (sy_apply(SY_OP_CONTIGUOUS_, &t, 1, NULL, slot, &err))
+        lsy_raise(L, &err);
+    return *slot;
+}
+
+static int add(struct sy_st_writer *w, const char *name, struct sy_tensor *t, struct sy_err *err)
+{
+    return sy_st_add(w, name, t->dtype, t->ndim, t->shape, sy_data(t), err);
+}
+
+static int finish(lua_State *L, struct sy_st_writer *w, struct sy_err *err)
+{
+    if (err->code)
+        sy_st_abort(w);
+    else if (w)
+        sy_st_finish(w, err);
+    if (err->code)
+        return lsy_fail_or_raise(L, err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* a:save(path) */
+static int save_one(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_st_writer *w = NULL;
+    const char *path = luaL_checkstring(L, 2);
+    bool npy = ends(path, ".npy");
+    if (!npy && !ends(path, ".safetensors"))
+        return unknown_ending(L, "save", path);
+    struct sy_tensor *t = dense(L, 1);
+    if (npy)
+        sy_npy_write(path, t->dtype, t->ndim, t->shape, sy_data(t), &err);
+    else if ((w = sy_st_begin(path, NULL, &err)))
+        add(w, "tensor", t, &err);
+    return finish(L, w, &err);
+}
+
+/* ---- several tensors ---- */
+
+struct named {
+    const char *name; /* kept alive by the caller's table */
+    struct sy_tensor *tensor;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
+}
+
+/* One more pair, name at -2 and tensor at -1; keeps what dense made in the table `made`. */
+static struct named take_pair(lua_State *L, int made)
+{
+    struct named pair = {NULL, NULL};
+    if (lua_type(L, -2) != LUA_TSTRING)
+        lsy_error(L, "save: a tensor's name must be a string: it is a %s", luaL_typename(L, -2));
+    pair.name = lua_tostring(L, -2);
+    if (strlen(pair.name) != lua_rawlen(L, -2))
+        lsy_error(L, "save: a tensor's name holds a zero byte: '%s'", pair.name);
+    int top = lua_gettop(L);
+    pair.tensor = dense(L, top);
+    if (lua_gettop(L) > top)
+        lua_rawseti(L, made, (lua_Integer)lua_rawlen(L, made) + 1);
+    return pair;
+}
+
+/* Pairs of {name = tensor} in order of names, or of a list of {name, tensor} in its order.
+ * [-0, +2, v]: the array, and a table of what had to be made. */
+static struct named *take_pairs(lua_State *L, int arg, int64_t *count)
+{
+    int64_t n = 0, at = 0;
+    bool list = lsy_list_length(L, arg, "save") > 0;
+    for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1))
+        n++;
+    struct named *pairs = lua_newuserdatauv(L, (size_t)(n ? n : 1) * sizeof *pairs, 0);
+    lua_newtable(L);
+    int made = lua_gettop(L);
+    for (int64_t i = 1; list && i <= n; i++, lua_settop(L, made)) {
+        if (lua_rawgeti(L, arg, i) != LUA_TTABLE)
+            lsy_error(L, "save: element %d of the list must be {name, tensor}: it is a %s", (int)i,
+                      luaL_typename(L, -1));
+        lua_rawgeti(L, made + 1, 1);
+        lua_rawgeti(L, made + 1, 2);
+        pairs[at++] = take_pair(L, made);
+    }
+    for (lua_pushnil(L); !list && lua_next(L, arg); lua_pop(L, 1))
+        pairs[at++] = take_pair(L, made);
+    if (!list)
+        qsort(pairs, (size_t)n, sizeof *pairs, by_name);
+    lua_settop(L, made);
+    *count = n;
+    return pairs;
+}
+
+/* {key = string} at arg as sy_st_begin takes it; NULL without a table.  [-0, +1, v] */
+static const char *const *take_metadata(lua_State *L, int arg)
+{
+    size_t n = 0;
+    if (lua_isnoneornil(L, arg))
+        return NULL;
+    luaL_checktype(L, arg, LUA_TTABLE);
+    for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1), n++)
+        if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
+            lsy_error(L, "save: metadata are strings by names: there is a %s by a %s",
+                      luaL_typename(L, -1), luaL_typename(L, -2));
+    const char **meta = lua_newuserdatauv(L, (2 * n + 1) * sizeof *meta, 0);
+    n = 0;
+    for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
+        meta[n++] = lua_tostring(L, -2);
+        meta[n++] = lua_tostring(L, -1);
+    }
+    meta[n] = NULL;
+    return meta;
+}
+
+/* tensor.save(path, tensors, metadata) */
+static int save_many(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int64_t n;
+    lua_settop(L, 3);
+    if (lua_istable(L, 1) || lsy_test_tensor(L, 1)) { /* the other way round is fine too */
+        lua_pushvalue(L, 1);
+        lua_remove(L, 1);
+        lua_insert(L, 2);
+    }
+    const char *path = luaL_checkstring(L, 1);
+    if (lsy_test_tensor(L, 2)) {
+        lua_settop(L, 2);
+        lua_insert(L, 1);
+        return save_one(L);
+    }
+    luaL_checktype(L, 2, LUA_TTABLE);
+    if (!ends(path, ".safetensors"))
+        return lsy_error(L, "save: several tensors go into a .safetensors file only: it is '%s'",
+                         path);
+    const char *const *meta = take_metadata(L, 3);
+    const struct named *pairs = take_pairs(L, 2, &n);
+    struct sy_st_writer *w = sy_st_begin(path, meta, &err);
+    for (int64_t i = 0; w && i < n && !err.code; i++)
+        add(w, pairs[i].name, pairs[i].tensor, &err);
+    return finish(L, w, &err);
+}
+
+/* ---- reading ---- */
+
+/* New tensor of the array's shape, on the stack; NULL: err is set. */
+static struct sy_tensor *place(lua_State *L, const struct sy_array *a, struct sy_err *err)
+{
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    if (a->dtype == SY_DTYPE_COUNT) {
+        sy_err_set(err, SY_E_UNSUPPORTED, "load: '%s' holds %s, which has no dtype here", a->name,
+                   a->type);
+        return NULL;
+    }
+    if (lsy_room((size_t)a->bytes, "load", err))
+        return NULL;
+    return *slot = sy_tensor_empty(a->dtype, a->ndim, a->shape, err);
+}
+
+struct file {
+    struct sy_npy *npy;
+    struct sy_st *st;
+};
+
+static int file_gc(lua_State *L)
+{
+    struct file *f = luaL_checkudata(L, 1, "switchyard.array_file");
+    sy_npy_close(f->npy);
+    sy_st_close(f->st);
+    memset(f, 0, sizeof *f);
+    return 0;
+}
+
+static int load_npy(lua_State *L, struct file *f, const char *path)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tensor *t = NULL;
+    if ((f->npy = sy_npy_open(path, &err)))
+        t = place(L, sy_npy_info(f->npy), &err);
+    if (!t || sy_npy_read(f->npy, sy_data(t), &err))
+        return lsy_fail_or_raise(L, &err);
+    return 1;
+}
+
+static int load_all(lua_State *L, struct file *f)
+{
+    struct sy_err err = SY_ERR_INIT;
+    lua_newtable(L);
+    int list = lua_gettop(L);
+    for (int64_t i = 0; i < sy_st_count(f->st); i++) {
+        const struct sy_array *a = sy_st_at(f->st, i);
+        lua_pushstring(L, a->name);
+        struct sy_tensor *t = place(L, a, &err);
+        if (!t || sy_st_read(f->st, a, sy_data(t), &err))
+            return lsy_fail_or_raise(L, &err);
+        lua_rawset(L, list);
+    }
+    if (sy_st_count(f->st) == 1 && lua_getfield(L, list, "tensor") != LUA_TNIL)
+        return 1; /* written by a:save */
+    lua_settop(L, list);
+    return 1;
+}
+
+/* By its content; where that says nothing, by its name, and the reader says what is wrong with
+ * it. */
+static enum sy_kind kind_of(lua_State *L, const char *path)
+{
+    unsigned char head[SY_KIND_HEAD];
+    size_t n = 0;
+    uint64_t size = 0;
+    const struct sy_file_kind *k = NULL;
+    if (!sy_file_head("load", path, head, sizeof head, &n, &size, NULL))
+        k = sy_file_kind(head, n, size);
+    if (k && (k->kind == SY_KIND_NPY || k->kind == SY_KIND_SAFETENSORS))
+        return k->kind;
+    if (k && k->sure) {
+        lua_pushfstring(L, "load: %s is %s%s%s", path, k->what, *k->advice ? ": " : "", k->advice);
+        return SY_KIND_OTHER;
+    }
+    if (!ends(path, ".npy") && !ends(path, ".safetensors"))
+        unknown_ending(L, "load", path);
+    return ends(path, ".npy") ? SY_KIND_NPY : SY_KIND_SAFETENSORS;
+}
+
+static int load(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const char *path = luaL_checkstring(L, 1);
+    struct file *f = lua_newuserdatauv(L, sizeof *f, 0);
+    memset(f, 0, sizeof *f);
+    luaL_setmetatable(L, "switchyard.array_file");
+    lua_toclose(L, -1);
+    switch (kind_of(L, path)) {
+    case SY_KIND_NPY:
+        return load_npy(L, f, path);
+    case SY_KIND_SAFETENSORS:
+        break;
+    default:
+        sy_err_set(&err, SY_E_FORMAT, "%s", lua_tostring(L, -1));
+        return lsy_fail_or_raise(L, &err);
+    }
+    if (!(f->st = sy_st_open(path, &err)))
+        return lsy_fail_or_raise(L, &err);
+    return load_all(L, f);
+}
+
+static const struct lsy_doc docs[] = {
+    {"tensor:save", "a:save(path) -> true",
+     "Write a .npy or .safetensors file, the whole or nothing. Failure: nil, message, code.", NULL},
+    {"tensor.save", "tensor.save(path, {name = tensor, ...}, {key = \"text\"}) -> true",
+     "Write several tensors, and metadata, into a .safetensors file, the whole or nothing; a list "
+     "of "
+     "{name, tensor} keeps its order. Failure: nil, message, code.",
+     NULL},
+    {"tensor.load", "tensor.load(path) -> tensor",
+     "Read a .npy or .safetensors file, whichever it is by its content; a table of tensors by name "
+     "where there are several. Nothing is rounded: half floats (f16) become f32, i8, i16 and u16 "
+     "become i32, u32 and u64 i64. Fortran order is put in order. Failure: nil, message, code.",
+     NULL},
+};
+
+void lsy_open_tensor_file(lua_State *L)
+{
+    luaL_newmetatable(L, "switchyard.array_file");
+    lsy_set(L, "__gc", file_gc);
+    lsy_set(L, "__close", file_gc);
+    lua_pop(L, 1);
+    lua_getglobal(L, "tensor");
+    lsy_set(L, "load", load);
+    lsy_set(L, "save", save_many);
+    lua_pop(L, 1);
+    luaL_getmetatable(L, LSY_TENSOR_META);
+    lua_getfield(L, -1, "methods");
+    lsy_set(L, "save", save_one);
+    lua_pop(L, 2);
+    LSY_DOCS(L, docs);
+}

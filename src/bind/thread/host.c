@@ -1,0 +1,372 @@
+/* See host.h.  A queue of calls under one lock; the Lua thread sleeps on a condition. */
+#include "bind/thread/host.h"
+#include "bind/core/bind_int.h"
+#include "bind/thread/interrupt.h"
+#include "bind/thread/job_int.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/thread.h"
+#include "base/utf8.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define SLICE 0.05 /* seconds: how long an interrupt may go unnoticed while serving */
+#define LONG 1e6   /* seconds: for ever */
+
+struct call {
+    struct call *next;
+    sy_host_fn fn;
+    void *ctx;
+    void (*done)(void *ctx); /* posted: the call is owned by the queue */
+    bool finished, refused;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t work, finished;
+    struct call *first, **last;
+    bool stopping, woken;
+    pthread_t thread; /* the Lua thread */
+    atomic_bool known, started, ending;
+    atomic_int chunks; /* nested */
+    lua_State *L;
+    void (*printer)(const char *);
+} host = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER,
+          .finished = PTHREAD_COND_INITIALIZER, .last = &host.first};
+
+struct sy_host_runs sy_host_runs;
+struct sy_host_screen sy_host_screen;
+
+static atomic_int columns = 80;
+static atomic_bool screen_open;
+
+bool sy_host_has_screen(void) { return atomic_load(&screen_open); }
+void sy_host_set_screen(bool open) { atomic_store(&screen_open, open); }
+
+int sy_host_columns(void) { return atomic_load(&columns); }
+
+void sy_host_set_columns(int n)
+{
+    if (n > 0)
+        atomic_store(&columns, n);
+}
+
+bool sy_host_is_lua_thread(void)
+{
+    return atomic_load(&host.known) && pthread_equal(pthread_self(), host.thread);
+}
+
+/* ---- running calls ---- */
+
+static int guarded(lua_State *L)
+{
+    struct call *c = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    c->fn(L, c->ctx);
+    return 0;
+}
+
+static void run_call(lua_State *L, struct call *c)
+{
+    int top = lua_gettop(L);
+    bool outermost = !atomic_load(&host.chunks);
+    if (!lua_checkstack(L, 8))
+        return;
+    sy_host_chunk(true);
+    lua_pushcfunction(L, guarded);
+    lua_pushlightuserdata(L, c);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+        const char *text = lua_tostring(L, -1);
+        char line[512];
+        snprintf(line, sizeof line, "%s", text ? text : "an error without a message");
+        line[strcspn(line, "\n")] = 0;
+        struct sy_str safe = SY_STR_INIT;
+        sy_utf8_line(&safe, line, strlen(line));
+        sy_host_print(safe.data ? safe.data : "");
+        sy_str_free(&safe);
+        if (outermost)
+            sy_interrupt_clear();
+    }
+    lua_settop(L, top);
+    sy_host_chunk(false);
+}
+
+/* Take and run what is pending; the lock is held before and after. */
+static int run_pending(lua_State *L)
+{
+    int count = 0;
+    while (host.first && !host.stopping) {
+        struct call *c = host.first;
+        if (!(host.first = c->next))
+            host.last = &host.first;
+        pthread_mutex_unlock(&host.lock);
+        run_call(L, c);
+        count++;
+        void (*done)(void *) = c->done;
+        if (done) {
+            void *ctx = c->ctx;
+            sy_free(c);
+            done(ctx);
+        }
+        pthread_mutex_lock(&host.lock);
+        if (!done) {
+            c->finished = true;
+            pthread_cond_broadcast(&host.finished);
+        }
+    }
+    return count;
+}
+
+static void sleep_on(pthread_cond_t *cond, double seconds)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    double at = (double)t.tv_nsec * 1e-9 + seconds;
+    t.tv_sec += (time_t)at;
+    t.tv_nsec = (long)((at - (double)(time_t)at) * 1e9);
+    pthread_cond_timedwait(cond, &host.lock, &t);
+}
+
+int sy_host_serve(lua_State *L)
+{
+    pthread_mutex_lock(&host.lock);
+    int count = run_pending(L);
+    pthread_mutex_unlock(&host.lock);
+    return count;
+}
+
+int sy_host_wait(lua_State *L, double seconds)
+{
+    double until = sy_now() + seconds;
+    int count = 0;
+    bool interrupted = false;
+    pthread_mutex_lock(&host.lock);
+    while (!(interrupted = lsy_interrupt_wanted() || lsy_job_killed())) {
+        count += run_pending(L);
+        double left = until - sy_now();
+        if (host.woken || host.stopping || left <= 0)
+            break;
+        sleep_on(&host.work, left < SLICE ? left : SLICE);
+    }
+    host.woken = false;
+    pthread_mutex_unlock(&host.lock);
+    return interrupted ? -1 : count;
+}
+
+void sy_host_wake(void)
+{
+    pthread_mutex_lock(&host.lock);
+    host.woken = true;
+    pthread_cond_signal(&host.work);
+    pthread_mutex_unlock(&host.lock);
+}
+
+/* ---- posting ---- */
+
+static bool enqueue(struct call *c)
+{
+    if (host.stopping)
+        return false;
+    *host.last = c;
+    host.last = &c->next;
+    pthread_cond_signal(&host.work);
+    return true;
+}
+
+int sy_host_call(sy_host_fn fn, void *ctx)
+{
+    struct call c = {.fn = fn, .ctx = ctx};
+    if (sy_host_is_lua_thread()) {
+        run_call(host.L, &c);
+        return 0;
+    }
+    pthread_mutex_lock(&host.lock);
+    if (!enqueue(&c))
+        c.refused = true;
+    while (!c.finished && !c.refused)
+        pthread_cond_wait(&host.finished, &host.lock);
+    pthread_mutex_unlock(&host.lock);
+    return c.refused ? -1 : 0;
+}
+
+void sy_host_post(sy_host_fn fn, void *ctx, void (*done)(void *ctx))
+{
+    struct call *c = sy_calloc(1, sizeof *c);
+    bool taken = false;
+    if (c) {
+        c->fn = fn;
+        c->ctx = ctx;
+        c->done = done;
+        pthread_mutex_lock(&host.lock);
+        taken = enqueue(c);
+        pthread_mutex_unlock(&host.lock);
+    }
+    if (!taken) {
+        sy_free(c);
+        done(ctx);
+    }
+}
+
+/* Take calls out of the queue that match ctx (all when `every`), and let their waiters go. */
+static void refuse(const void *ctx, bool every)
+{
+    struct call **at = &host.first;
+    while (*at) {
+        struct call *c = *at;
+        if ((!every && c->ctx != ctx) || (c->done && !every)) {
+            at = &c->next;
+            continue;
+        }
+        *at = c->next;
+        if (c->done)
+            sy_free(c);
+        else
+            c->refused = true;
+    }
+    host.last = at;
+    pthread_cond_broadcast(&host.finished);
+}
+
+void sy_host_cancel(const void *ctx)
+{
+    pthread_mutex_lock(&host.lock);
+    refuse(ctx, false);
+    pthread_mutex_unlock(&host.lock);
+}
+
+void sy_host_try_cancel(const void *ctx)
+{
+    if (pthread_mutex_trylock(&host.lock))
+        return;
+    refuse(ctx, false);
+    pthread_mutex_unlock(&host.lock);
+}
+
+/* ---- printing ---- */
+
+void sy_host_set_printer(void (*printer)(const char *text)) { host.printer = printer; }
+
+void sy_host_print(const char *text)
+{
+    if (host.printer) {
+        host.printer(text);
+        return;
+    }
+    fprintf(stdout, "%s\n", text);
+    fflush(stdout);
+}
+
+/* ---- the thread ---- */
+
+void sy_host_adopt(lua_State *L)
+{
+    host.L = L;
+    host.thread = pthread_self();
+    atomic_store(&host.known, true);
+}
+
+static void *lua_thread(void *arg)
+{
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGINT); /* sent here to end a chunk */
+    sigaddset(&ours, SIGURG); /* ... or a job */
+    pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
+    sy_host_adopt(arg);
+    pthread_mutex_lock(&host.lock);
+    pthread_cond_broadcast(&host.finished);
+    while (!host.stopping) {
+        run_pending(arg);
+        host.woken = false;
+        pthread_mutex_unlock(&host.lock);
+        double next = lsy_jobs_serve(arg);
+        pthread_mutex_lock(&host.lock);
+        if (host.first || host.woken || host.stopping)
+            continue;
+        if (next > LONG)
+            pthread_cond_wait(&host.work, &host.lock);
+        else if (next > 0)
+            sleep_on(&host.work, next);
+    }
+    pthread_mutex_unlock(&host.lock);
+    return NULL;
+}
+
+static void on_urgent(int number)
+{
+    (void)number;
+    if (!sy_host_is_lua_thread())
+        return;
+    if (atomic_load(&host.ending))
+        sy_interrupt_for_good();
+    else
+        lsy_job_urged();
+}
+
+int sy_host_start(lua_State *L)
+{
+    struct sigaction urgent = {.sa_handler = on_urgent};
+    atomic_store(&host.known, false);
+    sigaction(SIGURG, &urgent, NULL);
+    pthread_t thread;
+    int rc = sy_thread_start(&thread, lua_thread, L);
+    if (rc)
+        return -1;
+    pthread_mutex_lock(&host.lock);
+    while (!atomic_load(&host.known))
+        pthread_cond_wait(&host.finished, &host.lock);
+    atomic_store(&host.started, true);
+    pthread_mutex_unlock(&host.lock);
+    return 0;
+}
+
+void sy_host_stop(void)
+{
+    pthread_mutex_lock(&host.lock);
+    host.stopping = true;
+    refuse(NULL, true);
+    pthread_cond_broadcast(&host.work);
+    pthread_mutex_unlock(&host.lock);
+    bool ours = atomic_exchange(&host.started, false); /* first: no handler signals who is joined */
+    if (ours && !sy_host_is_lua_thread())
+        pthread_join(host.thread, NULL);
+}
+
+/* ---- interrupts ---- */
+
+void sy_host_chunk(bool begins) { atomic_fetch_add(&host.chunks, begins ? 1 : -1); }
+
+bool sy_host_was_interrupted(void) { return lsy_interrupt_wanted(); }
+void sy_host_clear_interrupt(void) { sy_interrupt_clear(); }
+
+bool sy_host_urge(void) { return atomic_load(&host.started) && !pthread_kill(host.thread, SIGURG); }
+
+void sy_host_end(void)
+{
+    atomic_store(&host.ending, true);
+    sy_host_urge();
+}
+
+bool sy_host_is_ending(void) { return atomic_load(&host.ending); }
+
+bool sy_host_interrupt(void)
+{
+    if (!atomic_load(&host.known))
+        return false;
+    if (!pthread_equal(pthread_self(), host.thread)) {
+        pthread_kill(host.thread, SIGINT); /* the handler comes here again, there */
+        return true;
+    }
+    if (!atomic_load(&host.started) && !atomic_load(&host.chunks))
+        return false;
+    sy_interrupt_here();
+    return true;
+}

@@ -1,0 +1,268 @@
+/* Areas of the screen, drawn when they are due.  Layer workbench.
+ *
+ *     +-------------------------+
+ *     | panel (tui/panel.h)     |  at most SY_WORKBENCH_FPS a second, while a run lives or a key acted
+ *     +-------------------------+
+ *     | scrollback      [popup] |  at most SY_WORKBENCH_SCROLL_FPS
+ *     +-------------------------+
+ *     | yard> line              |  at once
+ *     +-------------------------+ */
+#include "workbench/workbench_int.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "repl/highlight.h"
+#include "tui/input.h"
+#include "tui/screen.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COLOURED 16384 /* bytes; longer lines stay without colours */
+#define SPANS 512
+#define BUDGET 0.004 /* seconds for reading news in a frame */
+#define POPUP_GAP 2
+#define BUSY_SECONDS 0.15 /* a chunk that takes longer is seen at the prompt */
+
+/* ---- the line ---- */
+
+/* Roles of the bytes of a line of Lua; NULL: it has no colours. */
+static const uint8_t *colour(const char *text, size_t n, size_t point)
+{
+    static const uint8_t roles[] = {
+        [SY_SPAN_KEYWORD] = SY_ROLE_EVENT, [SY_SPAN_STRING] = SY_ROLE_GOOD,
+        [SY_SPAN_NUMBER] = SY_ROLE_FOCUS,  [SY_SPAN_COMMENT] = SY_ROLE_DIM,
+        [SY_SPAN_WRONG] = SY_ROLE_BAD,     [SY_SPAN_COMMAND] = SY_ROLE_PROMPT};
+    static uint8_t role[COLOURED];
+    struct sy_span span[SPANS];
+    size_t from, to;
+    if (!n || n > COLOURED || sy_line_asking() || sy__workbench.client->panes ||
+        !sy__workbench.look.colours || !sy__workbench.coloured)
+        return NULL;
+    memset(role, SY_ROLE_TEXT, n);
+    for (size_t i = 0, count = sy_highlight(text, n, span, SPANS); i < count; i++)
+        memset(role + span[i].at, roles[span[i].kind], span[i].n);
+    if (sy_highlight_pair(text, n, point, &from, &to))
+        role[from] = role[to] = SY_ROLE_WARN;
+    return role;
+}
+
+static struct sy_input input_now(void)
+{
+    static char prompt[256];
+    struct sy_line_view v;
+    size_t k = 0;
+    sy_line_view(&v);
+    for (const char *s = v.prompt; *s && k + 1 < sizeof prompt; s++)
+        if (*s != '\001' && *s != '\002') /* Readline's marks around what takes no room */
+            prompt[k++] = *s;
+    prompt[k] = 0;
+    return (struct sy_input){.prompt = prompt,
+                             .text = v.text,
+                             .n = v.n,
+                             .point = v.point,
+                             .from = v.from,
+                             .to = v.to,
+                             .role = colour(v.text, v.n, v.point)};
+}
+
+static bool line_hidden(void)
+{
+    return sy__workbench.client->panes && sy_line_panes() && !sy_line_asking();
+}
+
+static int rows_wanted(const struct sy_input *in, int w, int h)
+{
+    int rows = sy_input_rows(in, w), most = h / 2 > 1 ? h / 2 : 1;
+    if (line_hidden())
+        return 0;
+    return rows < most ? rows : most;
+}
+
+static void draw_input(const struct sy_input *in)
+{
+    struct sy_workbench *d = &sy__workbench;
+    const struct sy_rect r = sy_panel_areas(d->panel)->input;
+    d->dim = d->busy && sy_now() >= d->busy_since + BUSY_SECONDS && !sy_line_asking();
+    enum sy_role role = d->dim ? SY_ROLE_DIM : SY_ROLE_PROMPT;
+    d->cursor_x = -1;
+    if (r.h > 0 && !line_hidden())
+        sy_input_draw(in, &d->grid, r, &d->look, sy_look_pen(&d->look, role), &d->cursor_x,
+                      &d->cursor_y);
+    if (sy_line_panes())
+        d->cursor_x = -1;
+}
+
+/* ---- the popup ---- */
+
+void sy__popup_close(void)
+{
+    struct sy_workbench *d = &sy__workbench;
+    if (!d->popup_count)
+        return;
+    for (int i = 0; i < d->popup_count; i++)
+        sy_free(d->popup[i]);
+    d->popup_count = d->popup_more = 0;
+    d->redraw_scroll = d->redraw_panel = true;
+}
+
+int sy__popup_set(char *const *words, int n)
+{
+    struct sy_workbench *d = &sy__workbench;
+    sy__popup_close();
+    for (int i = 0; i < n && d->popup_count < SY_POPUP_MAX; i++) {
+        const char *slash = strrchr(words[i], '/'); /* of a path its last part */
+        const char *word = slash && slash[1] ? slash + 1 : words[i];
+        if ((d->popup[d->popup_count] = sy_strdup(word)))
+            d->popup_count++;
+    }
+    d->popup_more = n - d->popup_count;
+    d->popup_new = d->redraw_scroll = true;
+    return 0;
+}
+
+/* Columns as in ls: down, then to the right; what has no room is counted. */
+static void draw_popup(void)
+{
+    struct sy_workbench *d = &sy__workbench;
+    const struct sy_areas *a = sy_panel_areas(d->panel);
+    struct sy_pen pen = sy_look_pen(&d->look, SY_ROLE_BAR);
+    int w = d->grid.w, room = a->input.y - a->header.h, widest = 1;
+    for (int i = 0; i < d->popup_count; i++) {
+        int k = sy_text_width(d->popup[i], strlen(d->popup[i]));
+        widest = k > widest ? k : widest;
+    }
+    widest = widest > w - POPUP_GAP ? w - POPUP_GAP : widest;
+    int columns = (w - 1) / (widest + POPUP_GAP),
+        most = room < d->grid.h / 2 ? room : d->grid.h / 2;
+    columns = columns < 1 ? 1 : columns;
+    int rows = (d->popup_count + columns - 1) / columns;
+    bool cut = rows > most || d->popup_more > 0;
+    if (most < 1)
+        return;
+    if (rows > most - cut)
+        rows = most - cut > 0 ? most - cut : 1;
+    int y = a->input.y - rows - (cut && most > 1), shown = 0;
+    sy_grid_fill(&d->grid, (struct sy_rect){0, y, w, a->input.y - y}, ' ', pen);
+    columns = cut ? columns : (d->popup_count + rows - 1) / rows;
+    for (int i = 0; i < d->popup_count && i < rows * columns; i++, shown++)
+        sy_grid_text(&d->grid, 1 + i / rows * (widest + POPUP_GAP), y + i % rows, widest,
+                     d->popup[i], pen);
+    if (cut && most > 1) {
+        char more[64];
+        snprintf(more, sizeof more, "and %d more: type on", d->popup_count + d->popup_more - shown);
+        sy_grid_text(&d->grid, 1, a->input.y - 1, w - 1, more, pen);
+    }
+}
+
+/* ---- all of it ---- */
+
+static void draw_scroll(void)
+{
+    struct sy_workbench *d = &sy__workbench;
+    const struct sy_areas *a = sy_panel_areas(d->panel);
+    sy_scroll_draw(d->scroll, &d->grid, a->scrollback, &d->look, !a->rule.h);
+    sy_panel_set_scrolled(d->panel, (int)fmin(1e9, (double)sy_scroll_below(d->scroll)));
+}
+
+static void lay_out(const struct sy_input *in)
+{
+    struct sy_workbench *d = &sy__workbench;
+    int w, h;
+    sy_screen_size(&w, &h);
+    int rows = rows_wanted(in, w, h);
+    if (!d->relayout && rows == d->input_rows && d->grid.w == w && d->grid.h == h)
+        return;
+    d->relayout = false;
+    d->input_rows = rows;
+    if (sy_grid_resize(&d->grid, w, h, NULL))
+        return;
+    sy_panel_layout(d->panel, w, h, rows);
+    d->redraw_panel = d->redraw_scroll = d->redraw_input = true;
+}
+
+static bool frame_wanted(double now)
+{
+    struct sy_workbench *d = &sy__workbench;
+    if (now < d->next_frame && !d->redraw_panel)
+        return false;
+    bool news = sy_panel_update(d->panel, now, BUDGET);
+    if (now >= d->next_frame) { /* a run that takes its time is looked at less often */
+        d->pace = news ? 1.0 / SY_WORKBENCH_FPS : fmin(0.5, d->pace * 1.1);
+        d->again -= d->again > 0;
+        d->next_frame = now + (sy_panel_loading(d->panel) ? 0 : d->pace);
+    }
+    return news || d->redraw_panel;
+}
+
+/* The panel lays itself out when a key or a run wants so: then what it left is drawn as well. */
+static bool scroll_moved(void)
+{
+    struct sy_workbench *d = &sy__workbench;
+    struct sy_rect r = sy_panel_areas(d->panel)->scrollback, was = d->scroll_at;
+    d->scroll_at = r;
+    return r.x != was.x || r.y != was.y || r.w != was.w || r.h != was.h;
+}
+
+/* Whole seconds that a chunk has run; -1: none does, or not for long. */
+static int busy_seconds(double now)
+{
+    const struct sy_workbench *d = &sy__workbench;
+    return d->busy && now >= d->busy_since + BUSY_SECONDS ? (int)(now - d->busy_since) : -1;
+}
+
+static void tell_busy(double now)
+{
+    struct sy_workbench *d = &sy__workbench;
+    int seconds = busy_seconds(now);
+    if (seconds == d->busy_told)
+        return;
+    d->busy_told = seconds;
+    sy_panel_set_busy(d->panel, seconds);
+    d->redraw_panel = d->redraw_input = true;
+}
+
+void sy__compose(double now)
+{
+    struct sy_workbench *d = &sy__workbench;
+    tell_busy(now);
+    struct sy_input in = input_now();
+    lay_out(&in);
+    bool panel = frame_wanted(now), help = sy_panel_help(d->panel);
+    if (sy_scroll_changed(d->scroll))
+        d->redraw_scroll = true;
+    if (scroll_moved())
+        d->redraw_scroll = d->redraw_input = panel = true;
+    bool scroll = d->redraw_scroll && (now >= d->next_scroll || panel);
+    if (!panel && !scroll && !d->redraw_input)
+        return;
+    if (scroll) {
+        draw_scroll();
+        d->next_scroll = now + 1.0 / SY_WORKBENCH_SCROLL_FPS;
+        d->redraw_scroll = false;
+    }
+    if (d->redraw_input || help)
+        draw_input(&in);
+    if (panel || help)
+        sy_panel_draw(d->panel, &d->grid);
+    if (d->popup_count && (panel || scroll))
+        draw_popup();
+    d->redraw_panel = d->redraw_input = false;
+    sy_screen_show(&d->grid, d->cursor_x, d->cursor_y);
+}
+
+double sy__compose_due(double now)
+{
+    struct sy_workbench *d = &sy__workbench;
+    if (d->redraw_panel || d->redraw_input || d->relayout || sy_panel_loading(d->panel))
+        return 0;
+    double due = d->redraw_scroll ? fmax(0, d->next_scroll - now) : -1;
+    if (d->busy || d->busy_told >= 0) {
+        double at =
+            !d->busy ? now : d->busy_since + (d->busy_told < 0 ? BUSY_SECONDS : d->busy_told + 1);
+        double news = fmax(0, at - now);
+        due = due < 0 || news < due ? news : due;
+    }
+    return due;
+}

@@ -1,0 +1,112 @@
+/* What keys do: most of it the panel does itself, the rest is here.  Layer workbench. */
+#include "workbench/workbench_int.h"
+
+#include "base/mem.h"
+#include "tui/screen.h"
+
+#include <stdio.h>
+#include <string.h>
+
+_Static_assert(SY_ACT_COUNT <= SY_EDIT_ACTIONS_MAX, "Readline has a function for each action");
+
+const struct sy_edit_key *sy_workbench_keys(int *n)
+{
+    static struct sy_edit_key list[SY_ACT_COUNT];
+    const struct sy_key *keys = sy_keys(n);
+    for (int i = 0; i < *n && i < SY_ACT_COUNT; i++)
+        list[i] = (struct sy_edit_key){(int)keys[i].action, keys[i].map == SY_MAP_PANE,
+                                       keys[i].name, keys[i].keys};
+    return list;
+}
+
+void sy__act_on_panes(void)
+{
+    struct sy_workbench *d = &sy__workbench;
+    bool on = sy_panel_pane_mode(d->panel);
+    if (on != sy_line_panes()) {
+        sy_line_set_panes(on);
+        d->redraw_panel = d->redraw_input = true;
+    }
+    sy_line_set_any(sy_panel_help(d->panel));
+}
+
+static void scroll_pages(int64_t pages)
+{
+    struct sy_workbench *d = &sy__workbench;
+    int h = sy_panel_areas(d->panel)->scrollback.h;
+    if (!sy_scroll_move(d->scroll, (int)pages * (h > 2 ? h - 1 : 1)))
+        sy_screen_bell();
+    d->redraw_scroll = true;
+    d->next_scroll = 0;
+}
+
+static void filter_answer(const char *text)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (sy_panel_filter(sy__workbench.panel, text ? text : "", &err))
+        sy_workbench_message(err.msg);
+    sy_panel_set_pane_mode(sy__workbench.panel, true);
+    sy__act_on_panes();
+}
+
+static void edit_line(void)
+{
+    struct sy_line_view v;
+    sy_line_view(&v);
+    char *text = sy__edit_outside(v.text);
+    if (text)
+        sy_line_set_text(text);
+    sy_free(text);
+}
+
+static bool request(const struct sy_request *r)
+{
+    struct sy_workbench *d = &sy__workbench;
+    switch (r->kind) {
+    case SY_REQ_FILTER:
+        sy_workbench_ask("filter: ", filter_answer);
+        d->filtering = true;
+        return true;
+    case SY_REQ_PLAIN:
+        sy_workbench_go_plain();
+        return true;
+    case SY_REQ_SCROLL:
+        scroll_pages(r->step);
+        return true;
+    case SY_REQ_PAUSE:
+    case SY_REQ_RESUME:
+    case SY_REQ_MARK:
+        if (d->client->request)
+            d->client->request(r);
+        return true;
+    case SY_REQ_CLEAR:
+        sy_scroll_clear_view(d->scroll);
+        sy_screen_repaint();
+        d->relayout = true;
+        return true;
+    case SY_REQ_EDITOR:
+        edit_line();
+        return true;
+    default:
+        return false;
+    }
+}
+
+void sy_workbench_action(int action)
+{
+    struct sy_workbench *d = &sy__workbench;
+    struct sy_request r = {0};
+    if (!d->open) { /* the plain screen: the way back, no more */
+        if (action == SY_ACT_CLEAR)
+            sy_edit_clear();
+        else if (action == SY_ACT_PLAIN && sy_workbench_possible())
+            sy_edit_leave();
+        return;
+    }
+    if (!sy_panel_action(d->panel, (enum sy_action)action, &r))
+        sy_screen_bell();
+    d->redraw_panel = true;
+    d->told |= r.said;
+    request(&r);
+    sy__act_on_panes();
+}
