@@ -339,7 +339,7 @@ local line = debug.getinfo(1, "l").currentline
 refuses(function()
   local y = x23:stack()
   return y
-end, "the line of the mistake", ("tests/lua/tensor/compose.lua:%d: stack: takes a list of tensors, tensor.stack({a, b}, dim): it is a tensor"):format(line + 2))
+end, "the line of the mistake", ("tests/lua/compose.lua:%d: stack: takes a list of tensors, tensor.stack({a, b}, dim): it is a tensor"):format(line + 2))
 is(list(i3), "0 0 0", "and nothing was written")
 near(tensor{0, 0}:grad(true):norm():item(), 0, 0, "the norm of nothing")
 local z = tensor.zeros(2):grad(true)
