@@ -406,7 +406,7 @@ local function function_source(f)
   local text, where
   local module = info.source:match "^=switchyard:(.*)%.lua$"
   if module then
-    text, where = engine.source(module), "lua/" .. module .. ".lua"
+    text, where = engine.source((module:gsub("/", "."))), "lua/" .. module .. ".lua"
   elseif info.source:sub(1, 1) == "@" then
     where = info.source:sub(2)
     local file = io.open(where)

@@ -222,7 +222,7 @@ for _, case in ipairs {{function() local x = past.history "loss" return x end, "
                        {function() local x = m.loss(d) return x end, "loss: takes a model first: write m:loss(...)"},
                        {function() local x = m.generate "a" return x end, "generate: takes a model first"},
                        {function() local x = r.layers[1].experts[1].disable() return x end, "disable: takes an expert first: write x:disable(...)"}} do
-  tap.refuses(case[1], case[2], "tests/lua/help/docs.lua:", case[2])
+  tap.refuses(case[1], case[2], "tests/lua/docs.lua:", case[2])
 end
 
 -- ---- every example runs ----

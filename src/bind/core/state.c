@@ -102,12 +102,13 @@ static int embedded_searcher(lua_State *L)
         for (const struct sy_embedded *e = sy_embedded_lua; e->name; e++) {
             if (strcmp(e->name, name + 11) != 0)
                 continue;
-            lua_pushfstring(L, "=switchyard:%s.lua", e->name);
+            const char *path = luaL_gsub(L, e->name, ".", "/");
+            lua_pushfstring(L, "=switchyard:%s.lua", path);
             if (luaL_loadbufferx(L, (const char *)e->data, e->size, lua_tostring(L, -1), "t"))
                 return lua_error(L);
             lua_getfield(L, LUA_REGISTRYINDEX, OWN_GLOBALS);
             lua_setupvalue(L, -2, 1);
-            lua_pushfstring(L, "lua/%s.lua", e->name);
+            lua_pushfstring(L, "lua/%s.lua", path);
             return 2;
         }
     }
