@@ -199,10 +199,11 @@ docs.entries = {
    "What models are made of: plain functions over tensors and named parameters, for use inside a model's function. "
    .. "B batch, T tokens of a sequence, C width, H heads, D head width, E experts, K experts a token, F expert width, "
    .. "V vocabulary.", "nn.rmsnorm(a, tensor.ones(3))"},
-  {"nn.param", "nn.param(name, shape, init=0.02, {experts=, active=}) -> tensor",
+  {"nn.param", "nn.param(name, shape, init=0.02, {experts=, active=, role=}) -> tensor",
    "The parameter of this name under the scopes around it, f32, made when the model is. init is the deviation of a "
    .. "normal, \"zeros\" or \"ones\". With experts the first dimension counts experts, of which a token uses active "
-   .. "(for m:count). Errors: outside a model's function; a name that was not there when the model was made."},
+   .. "(for m:count). role is what it is: weight, router, expert, embedding or head; by default expert with experts, embedding "
+   .. "or head where nn.embedding or nn.head uses it, else weight. Errors: outside a model's function; a name that was not there when the model was made."},
   {"nn.state", "nn.state(name, t) -> tensor", "A tensor that belongs to the model and is no parameter (a router's bias, running "
    .. "loads): no gradient. nn.update sets it."},
   {"nn.update", "nn.update(state, value)", "Set a state at the end of each training step; with accumulate to what value is "

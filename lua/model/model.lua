@@ -139,7 +139,7 @@ end
 function Model:_add_param(key, t, o)
   self.params[#self.params + 1] = t
   self.params[key] = t
-  local info = {name = key, experts = o.experts or 0, active = o.active or 1, init = o.init}
+  local info = {name = key, experts = o.experts or 0, active = o.active or 1, init = o.init, layer = o.layer, role = o.role}
   self._info[#self.params], self._info[key] = info, info
   return t
 end
@@ -155,9 +155,15 @@ function Model:_add_input(name, t, range)
   self._input_names[#self._input_names + 1] = name
 end
 
-function Model:_mark_lookup(w)
+--- What a parameter is by what it is used for: lookup: its rows are looked up; head: it gives the
+-- logits.  What it was declared as stays.
+function Model:_mark_use(w, use)
   for i, p in ipairs(self.params) do
-    if rawequal(p, w) then self._info[i].lookup = true end
+    local info = self._info[i]
+    if rawequal(p, w) then
+      info.lookup = info.lookup or use == "embedding"
+      info.role = info.role or use
+    end
   end
 end
 

@@ -65,9 +65,25 @@ function nn.layer(l, f, ...)
   return leave(nn.scope("model.layers." .. l - 1, f, ...))
 end
 
+local param_rows = {
+  {"experts", "integer", nil, 0}, {"active", "integer", nil, 1}, {"role", "string"},
+}
+
+local function param_options(given)
+  local o = options.read("param", given or {}, param_rows)
+  o.role = o.role or (o.experts or 0) > 0 and "expert" or nil
+  local roles = engine.roles()
+  for _, name in ipairs(roles) do
+    if not o.role or name == o.role then return o end
+  end
+  error(("param: no role '%s'; there are %s"):format(o.role, table.concat(roles, ", ")), 3)
+end
+
 --- nn.param(name, shape, init, options) -> tensor: the parameter of this name under the scopes
 -- around it.  init: standard deviation of a normal, "zeros" or "ones" (default 0.02).
 -- options.experts: the first dimension counts experts, of which a token uses options.active.
+-- options.role: what it is (src/train/params.h); by default "expert" with experts, and what
+-- nn.embedding and nn.head make of it.
 function nn.param(name, shape, init, options)
   local d = description("param")
   local key = full_name(name)
@@ -101,8 +117,9 @@ function nn.param(name, shape, init, options)
     -- before.
     d.fills[#d.fills + 1] = {t, init or 0.02, d.model.cfg.seed, #d.model.params + 1}
   end
-  local o = options or {}
-  return d.model:_add_param(key, d.short and t or t:grad(true), {experts = o.experts, active = o.active, init = init})
+  local o = param_options(options)
+  return d.model:_add_param(key, d.short and t or t:grad(true),
+    {experts = o.experts, active = o.active, init = init, layer = d.layer, role = o.role})
 end
 
 -- What a state or an input begins with is read before any program runs.
@@ -199,7 +216,7 @@ function nn.linear(x, w, b) return b and x:linear(w, b) or x:linear(w) end
 
 --- nn.embedding(ids (B,T), w (V,C)) -> (B,T,C)
 function nn.embedding(ids, w)
-  description("embedding").model:_mark_lookup(w)
+  description("embedding").model:_mark_use(w, "embedding")
   return w:embedding(ids)
 end
 
@@ -370,7 +387,7 @@ function nn.moe(x, o)
   local N = flat.shape[1]
   -- The router is in fp32 whatever the precision of the experts (Fedus et al. 2021, section 2.4).
   local precision = engine.precision("fp32")
-  local logits = nn.linear(flat, nn.param("gate.weight", {E, C}))
+  local logits = nn.linear(flat, nn.param("gate.weight", {E, C}, nil, {role = "router"}))
   engine.precision(precision)
   local mask = nn.input("mask", tensor.zeros(E))
   local route = nn.routers[o.router or "softmax"]
@@ -403,6 +420,7 @@ end
 --- nn.head(x (B,T,C), w (V,C)): the model's result: logits x w^T, or fused with the cross entropy
 -- when a loss is wanted, so that N x V numbers never exist.
 function nn.head(x, w)
+  description("head").model:_mark_use(w, "head")
   return {hidden = x:view(-1, x.shape[#x.shape]), weight = w}
 end
 

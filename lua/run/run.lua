@@ -130,12 +130,9 @@ local function say_no_validation(r)
 end
 
 local function tensors_of(m)
-  local names, experts, states = {}, {}, {}
-  for i, info in ipairs(m._info) do
-    names[i], experts[i] = info.name, info.experts
-  end
+  local states = {}
   for i, name in ipairs(m._state_names) do states[i] = m.states[name] end
-  return m.params, names, experts, states
+  return m.params, m._info, states
 end
 
 --- A run that is not among runs() and does not train yet; o: what read_options gave, with a name.

@@ -1,9 +1,11 @@
 /* Gradient norms by layer, router and expert, from the partial sums that the clipping pass leaves.
  *
- *     model.layers.1.self_attn.q_proj.weight        -> grad_norm.2             all of layer 2
- *     model.layers.1.mlp.gate.weight                -> grad_norm.2, grad_norm.router.2
- *     model.layers.1.mlp.experts.up_proj.weight     -> grad_norm.2, grad_norm.experts.2 (E)
- *     model.embed_tokens.weight                     -> grad_norm.embed_tokens
+ *     of layer 2                    -> grad_norm.2             all of the layer
+ *     a router of layer 2           -> grad_norm.2, grad_norm.router.2
+ *     experts of layer 2            -> grad_norm.2, grad_norm.experts.2 (E)
+ *     model.embed_tokens.weight     -> grad_norm.embed_tokens  outside of layers: by name
+ *
+ *  Layer and role are what the model declared (params.h).
  *
  *  1. A chunk belongs to at most one expert (params.h), so a norm is a sum over whole chunks.
  *  2. The wide series of experts get a row at rare steps (sy__rare_step). */
@@ -14,21 +16,9 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SERIES_MOST 256 /* of parameters outside of layers; the rest share one */
-
-/* Number of the layer, from 1; 0: outside of layers. */
-static long layer_of(const char *name)
-{
-    const char *at = !strncmp(name, "model.", 6) ? name + 6 : name;
-    if (strncmp(at, "layers.", 7))
-        return 0;
-    char *end;
-    long n = strtol(at + 7, &end, 10);
-    return end > at + 7 && *end == '.' && n >= 0 && n < 1000000 ? n + 1 : 0;
-}
 
 static bool ends_with(const char *s, const char *end)
 {
@@ -36,14 +26,14 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && !strcmp(s + n - m, end);
 }
 
-static void main_name(const char *param, long layer, int count, char out[96])
+static void main_name(const char *param, int layer, int count, char out[96])
 {
     const char *at = !strncmp(param, "model.", 6) ? param + 6 : param;
     size_t n = strlen(at);
     if (ends_with(at, ".weight"))
         n -= 7;
     if (layer)
-        snprintf(out, 96, "grad_norm.%ld", layer);
+        snprintf(out, 96, "grad_norm.%d", layer);
     else if (count < SERIES_MOST && n < 80)
         snprintf(out, 96, "grad_norm.%.*s", (int)n, at);
     else
@@ -69,16 +59,15 @@ static int slot_of(struct sy_trainer *t, const char *name, int width, struct sy_
 static int find_slots(struct sy_trainer *t, int i, int *all, int *part, struct sy_err *err)
 {
     const struct sy_param *p = &t->c.params->list[i];
-    long layer = layer_of(p->name);
     char name[96];
     *part = -1;
-    main_name(p->name, layer, t->norms.count, name);
+    main_name(p->name, p->layer, t->norms.count, name);
     if ((*all = slot_of(t, name, 1, err)) < 0)
         return -1;
-    if (!layer || (!p->experts && !ends_with(p->name, ".gate.weight")))
+    if (!p->layer || (!p->experts && p->role != SY_ROLE_ROUTER))
         return 0;
-    snprintf(name, sizeof name, p->experts ? "grad_norm.experts.%ld" : "grad_norm.router.%ld",
-             layer);
+    snprintf(name, sizeof name, p->experts ? "grad_norm.experts.%d" : "grad_norm.router.%d",
+             p->layer);
     int known = sy_metrics_find(t->metrics, name), width = p->experts ? (int)p->experts : 1;
     if (known >= 0 && sy_metrics_width(t->metrics, known) != width)
         return 0; /* two kinds of experts in one layer: the first has the series */

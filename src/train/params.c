@@ -13,6 +13,22 @@
 #define CHUNK 65536 /* floats of one task: 256 KB of each buffer */
 #define ALIGN 16    /* floats */
 
+static const char *const roles[] = {
+#define X(id, name, help) name,
+    SY_ROLE_MAP(X)
+#undef X
+};
+
+const char *sy_role_name(enum sy_role role) { return roles[role]; }
+
+int sy_role_find(const char *name)
+{
+    int i = SY_ROLE_COUNT;
+    while (--i >= 0 && strcmp(roles[i], name) != 0)
+        continue;
+    return i;
+}
+
 static int64_t padded(int64_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 size_t sy_params_bytes(struct sy_tensor *const *tensors, int n)
@@ -34,20 +50,22 @@ static int check_one(const struct sy_tensor *t, const char *name, struct sy_err 
 }
 
 static int fill_list(struct sy_params *ps, struct sy_tensor *const *tensors,
-                     const char *const *names, const int64_t *experts, int n, struct sy_err *err)
+                     const struct sy_param_spec *specs, int n, struct sy_err *err)
 {
     for (int i = 0; i < n; i++) {
         struct sy_param *p = &ps->list[i];
-        if (check_one(tensors[i], names[i], err))
+        if (check_one(tensors[i], specs[i].name, err))
             return -1;
         p->tensor = sy_tensor_ref(tensors[i]);
         ps->count++;
         p->offset = ps->floats;
         p->count = sy_tensor_count(tensors[i]);
         p->decay = tensors[i]->ndim >= 2;
-        p->experts = experts ? experts[i] : 0;
+        p->experts = specs[i].experts;
+        p->role = specs[i].role;
+        p->layer = specs[i].layer;
         ps->floats += padded(p->count);
-        if (!(p->name = sy_strdup(names[i])))
+        if (!(p->name = sy_strdup(specs[i].name)))
             return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
     }
     return 0;
@@ -102,9 +120,9 @@ static int make_buffers(struct sy_params *ps, struct sy_err *err)
     return 0;
 }
 
-struct sy_params *sy_params_new(struct sy_tensor *const *tensors, const char *const *names,
-                                const int64_t *experts, int n, struct sy_tensor *const *states,
-                                int nstates, struct sy_err *err)
+struct sy_params *sy_params_new(struct sy_tensor *const *tensors, const struct sy_param_spec *specs,
+                                int n, struct sy_tensor *const *states, int nstates,
+                                struct sy_err *err)
 {
     struct sy_params *ps = sy_calloc(1, sizeof *ps);
     if (ps) {
@@ -115,7 +133,7 @@ struct sy_params *sy_params_new(struct sy_tensor *const *tensors, const char *co
         sy_err_set(err, SY_E_MEMORY, "train: out of memory");
         goto fail;
     }
-    if (fill_list(ps, tensors, names, experts, n, err) || make_chunks(ps, err) ||
+    if (fill_list(ps, tensors, specs, n, err) || make_chunks(ps, err) ||
         make_buffers(ps, err))
         goto fail;
     for (; ps->nstates < nstates; ps->nstates++)

@@ -13,12 +13,40 @@
 
 #include "tensor/tensor.h"
 
+/* X(ID, name, what it is).  A model declares it (nn.param, nn.embedding, nn.head); nobody reads it out of a
+ * parameter's name. */
+#define SY_ROLE_MAP(X)                                                                             \
+    X(WEIGHT, "weight", "a projection, a norm, a bias: none of the others")                        \
+    X(ROUTER, "router", "gives the logits that experts are chosen by")                             \
+    X(EXPERT, "expert", "its first dimension counts experts")                                      \
+    X(EMBEDDING, "embedding", "rows are looked up by id; also when the head shares it")            \
+    X(HEAD, "head", "gives the logits of the next token")
+
+enum sy_role {
+#define X(id, name, help) SY_ROLE_##id,
+    SY_ROLE_MAP(X)
+#undef X
+        SY_ROLE_COUNT
+};
+const char *sy_role_name(enum sy_role role);
+int sy_role_find(const char *name); /* or -1 */
+
+/* What a model declares of a parameter. */
+struct sy_param_spec {
+    const char *name;
+    int64_t experts; /* leading dimension that counts experts, or 0 */
+    enum sy_role role;
+    int layer; /* from 1; 0: outside of layers */
+};
+
 struct sy_param {
     char *name;               /* owned */
     struct sy_tensor *tensor; /* shared; f32, contiguous */
     int64_t offset, count;    /* floats in the flat buffers */
     bool decay;               /* weight decay applies (two dimensions or more) */
-    int64_t experts;          /* leading dimension that counts experts, or 0 */
+    int64_t experts;          /* as declared, like the next two */
+    enum sy_role role;
+    int layer;
 };
 
 struct sy_chunk {
@@ -42,9 +70,9 @@ struct sy_params {
 
 /* Bytes that training these will take (4 buffers). */
 size_t sy_params_bytes(struct sy_tensor *const *tensors, int n);
-struct sy_params *sy_params_new(struct sy_tensor *const *tensors, const char *const *names,
-                                const int64_t *experts, int n, struct sy_tensor *const *states,
-                                int nstates, struct sy_err *err);
+struct sy_params *sy_params_new(struct sy_tensor *const *tensors, const struct sy_param_spec *specs,
+                                int n, struct sy_tensor *const *states, int nstates,
+                                struct sy_err *err);
 void sy_params_free(struct sy_params *ps);
 
 /* Global norm of scale * gradient over chunks that are not frozen; *bad: parameter whose gradient

@@ -651,6 +651,21 @@ do
     ok(norm > 1e-9, ("%s, top_k = 1: the loss moves the router (gradient norm %g)"):format(router, norm))
     r:close()
   end
+  -- what a parameter is it is declared to be, whatever its name
+  model.define("roles", function(cfg)
+    return function(ids)
+      local x = nn.embedding(ids, nn.param("e", {cfg.vocab, 8}))
+      x = nn.layer(1, function() return nn.linear(x, nn.param("gate.weight", {8, 8})) end)
+      x = nn.layer(2, function() return nn.linear(x, nn.param("chooser", {8, 8}, nil, {role = cfg.role or "router"})) end)
+      return nn.head(x, nn.param("h", {cfg.vocab, 8}))
+    end
+  end)
+  local r = train(model.roles{context = 8}, data.string(("to be or not "):rep(20)), {steps = 1, batch = 2, eval_every = 0, save = false}):wait()
+  ok(r:history "grad_norm.router.2" and r:history "grad_norm.1" and not pcall(r.history, r, "grad_norm.router.1"),
+    "a router is what is declared one, not what is called gate")
+  r:close()
+  refuses(function() model.roles{context = 8, role = "rooter"} end, "nn.param: an unknown role",
+    "no role 'rooter'; there are weight, router, expert, embedding, head")
   local m = model.moe{layers = 1, dim = 16, heads = 2, context = 64, experts = 4, expert_dim = 8}
   for t = 1, 40 do m:logits(("a"):rep(t)) end
   local kept = 0

@@ -14,8 +14,10 @@
 
 #define COUNT 4
 
-static const char *const names[COUNT] = {"a.weight", "a.bias", "moe.experts.up", "b.weight"};
-static const int64_t experts[COUNT] = {0, 0, 3, 0};
+static const struct sy_param_spec specs[COUNT] = {{"a.weight", 0, SY_ROLE_ROUTER, 1},
+                                                  {"a.bias", 0, SY_ROLE_WEIGHT, 1},
+                                                  {"moe.experts.up", 3, SY_ROLE_EXPERT, 1},
+                                                  {"b.weight", 0, SY_ROLE_HEAD, 0}};
 static const int64_t shapes[COUNT][3] = {{300, 300, 0}, {7, 0, 0}, {3, 5, 11}, {2, 3, 0}};
 static const int dims[COUNT] = {2, 1, 3, 2};
 
@@ -32,7 +34,7 @@ static struct sy_params *make(struct sy_tensor **tensors, struct sy_tensor *stat
         tensors[i] = sy_tensor_empty(SY_F32, dims[i], shapes[i], &err);
         fill(sy_tensor_data(tensors[i]), sy_tensor_count(tensors[i]), (uint64_t)i);
     }
-    struct sy_params *ps = sy_params_new(tensors, names, experts, COUNT, &state, 1, &err);
+    struct sy_params *ps = sy_params_new(tensors, specs, COUNT, &state, 1, &err);
     tap_ok(ps != NULL, "params: made %s", err.msg);
     return ps;
 }
@@ -40,11 +42,12 @@ static struct sy_params *make(struct sy_tensor **tensors, struct sy_tensor *stat
 static void test_layout(struct sy_params *ps, struct sy_tensor **tensors)
 {
     int64_t end = 0, covered = 0;
-    bool aligned = true, apart = true, moved = true, whole = true, small = true, ordered = true;
+    bool aligned = true, apart = true, moved = true, declared = true, whole = true, small = true, ordered = true;
     for (int i = 0; i < COUNT; i++) {
         const struct sy_param *p = &ps->list[i];
         aligned &= p->offset % 16 == 0;
         apart &= p->offset >= end;
+        declared &= p->role == specs[i].role && p->layer == specs[i].layer && p->experts == specs[i].experts;
         moved &= sy_tensor_data(tensors[i]) == (void *)(ps->p + p->offset);
         end = p->offset + p->count;
     }
@@ -60,6 +63,7 @@ static void test_layout(struct sy_params *ps, struct sy_tensor **tensors)
     }
     tap_ok(aligned && apart && end <= ps->floats, "params: each at a multiple of 16, apart");
     tap_ok(moved, "params: tensors moved into the flat buffer");
+    tap_ok(declared, "params: experts, role and layer are as declared");
     tap_ok(whole && small && ordered, "chunks: within a parameter and an expert, small, ordered");
     tap_is_int(covered, 300 * 300 + 7 + 3 * 5 * 11 + 6, "chunks: cover every number once");
     tap_ok(ps->list[0].decay && !ps->list[1].decay && ps->list[2].decay,
@@ -170,7 +174,7 @@ static void test_out_of_memory(void)
     struct sy_err err;
     int64_t shape[2] = {4, 4};
     struct sy_tensor *t = sy_tensor_zeros(SY_F32, 2, shape, NULL);
-    const char *name = "w";
+    const struct sy_param_spec spec = {.name = "w"};
     size_t live = sy_mem_live();
     struct sy_params *ps = NULL;
     int n = 0;
@@ -178,7 +182,7 @@ static void test_out_of_memory(void)
     while (!ps && n < 100) {
         err = (struct sy_err)SY_ERR_INIT;
         sy_mem_fail_at((uint64_t)++n);
-        ps = sy_params_new(&t, &name, NULL, 1, NULL, 0, &err);
+        ps = sy_params_new(&t, &spec, 1, NULL, 0, &err);
         sy_mem_fail_at(0);
         told &= ps || (err.code == SY_E_MEMORY && sy_mem_live() == live);
     }

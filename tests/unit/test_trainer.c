@@ -102,10 +102,10 @@ static struct sy_trainer *make(struct sy_corpus *corpus)
 {
     struct sy_err err = SY_ERR_INIT;
     const int64_t shape[2] = {V, V};
-    const char *name = "w";
+    const struct sy_param_spec spec = {.name = "w"};
     weights = sy_tensor_zeros(SY_F32, 2, shape, &err);
     sy_tensor_set_requires_grad(weights, true);
-    params = sy_params_new(&weights, &name, NULL, 1, NULL, 0, &err);
+    params = sy_params_new(&weights, &spec, 1, NULL, 0, &err);
     struct sy_train_config c = {.name = "test", .params = params, .plan = make_plan(&err),
                                 .corpus = corpus, .peak = peak, .flops_per_token = 1,
                                 .on_step = on_step, .on_event = on_event};

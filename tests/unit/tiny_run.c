@@ -106,14 +106,15 @@ static struct sy_plan *make_plan(struct sy_params *ps, const struct tiny_options
 
 static struct sy_params *make_params(int64_t width, struct sy_err *err)
 {
-    static const char *const names[PARAMS] = {"embed", "layers.1.experts.up", "head"};
-    int64_t experts[PARAMS] = {0, 4, 0};
+    static const struct sy_param_spec specs[PARAMS] = {{"embed", 0, SY_ROLE_EMBEDDING, 0},
+                                                       {"layers.1.experts.up", 4, SY_ROLE_EXPERT, 2},
+                                                       {"head", 0, SY_ROLE_HEAD, 0}};
     struct sy_tensor *list[PARAMS] = {random_param(0, V, width, err), random_param(1, width, width, err),
                                       random_param(2, V, width, err)};
     struct sy_tensor *state = sy_tensor_zeros(SY_F32, 1, &width, err);
     struct sy_params *ps = NULL;
     if (list[0] && list[1] && list[2] && state)
-        ps = sy_params_new(list, names, experts, PARAMS, &state, 1, err);
+        ps = sy_params_new(list, specs, PARAMS, &state, 1, err);
     for (int i = 0; i < PARAMS; i++)
         sy_tensor_unref(list[i]);
     sy_tensor_unref(state);

@@ -2,7 +2,8 @@
  * the functions of the module "switchyard.engine" on which lua/run/run.lua builds train().  Arguments
  * are trusted to be of the right kind, but never to be in range.
  *
- *   engine.params(tensors, names, experts, states)      flat buffers (train/params.h)
+ *   engine.params(tensors, specs, states)               flat buffers (train/params.h); a spec: name, experts, role, layer
+ *   engine.roles()                                      what a parameter may be, by name
  *   engine.phase(graph, kind, loss, total, params)      forward, backward, placement
  *   engine.plan(first, more, eval, B, T, accumulate, K) the three phases over one arena
  */
@@ -36,26 +37,50 @@ static void **tensor_list(lua_State *L, int arg, int *n)
     return list;
 }
 
-/* engine.params(tensors, names, experts, states) */
+static struct sy_param_spec check_spec(lua_State *L, int arg, int i)
+{
+    struct sy_param_spec s = {0};
+    lua_geti(L, arg, i);
+    lua_getfield(L, -1, "name"); /* the table keeps the text */
+    s.name = luaL_checkstring(L, -1);
+    lua_getfield(L, -2, "experts");
+    s.experts = luaL_checkinteger(L, -1);
+    lua_getfield(L, -3, "role");
+    int role = sy_role_find(luaL_optstring(L, -1, sy_role_name(SY_ROLE_WEIGHT)));
+    if (role < 0)
+        lsy_error(L, "train: parameter '%s': no role '%s'", s.name, lua_tostring(L, -1));
+    s.role = (enum sy_role)role;
+    lua_getfield(L, -4, "layer");
+    s.layer = (int)luaL_optinteger(L, -1, 0);
+    lua_pop(L, 5);
+    return s;
+}
+
+/* engine.roles() -> list of names */
+static int l_roles(lua_State *L)
+{
+    lua_createtable(L, SY_ROLE_COUNT, 0);
+    for (int i = 0; i < SY_ROLE_COUNT; i++) {
+        lua_pushstring(L, sy_role_name((enum sy_role)i));
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/* engine.params(tensors, specs, states) */
 static int l_params(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     int n, nstates;
     struct sy_tensor **tensors = (struct sy_tensor **)tensor_list(L, 1, &n);
-    struct sy_tensor **states = (struct sy_tensor **)tensor_list(L, 4, &nstates);
-    const char **names = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *names, 0);
-    int64_t *experts = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *experts, 0);
-    for (int i = 0; i < n; i++) {
-        lua_geti(L, 2, i + 1);
-        names[i] = luaL_checkstring(L, -1);
-        lua_geti(L, 3, i + 1);
-        experts[i] = luaL_checkinteger(L, -1);
-        lua_pop(L, 2);
-    }
+    struct sy_tensor **states = (struct sy_tensor **)tensor_list(L, 3, &nstates);
+    struct sy_param_spec *specs = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *specs, 0);
+    for (int i = 0; i < n; i++)
+        specs[i] = check_spec(L, 2, i + 1);
     void **slot = lsy_new_handle(L, META_PARAMS);
     if (lsy_room(sy_params_bytes(tensors, n), "train: parameters, gradients and AdamW state",
                  &err) ||
-        !(*slot = sy_params_new(tensors, names, experts, n, states, nstates, &err)))
+        !(*slot = sy_params_new(tensors, specs, n, states, nstates, &err)))
         return lsy_raise(L, &err);
     return 1;
 }
@@ -195,7 +220,7 @@ static int l_plan(lua_State *L)
 
 static const luaL_Reg phase_methods[] = {{"size", phase_bytes}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
-    {"params", l_params}, {"phase", l_phase}, {"plan", l_plan}, {NULL, NULL}};
+    {"params", l_params}, {"roles", l_roles}, {"phase", l_phase}, {"plan", l_plan}, {NULL, NULL}};
 
 void lsy_open_train(lua_State *L)
 {
