@@ -187,3 +187,4 @@ SH_LOG_COMPILER = $(test_limit) $(scratch) $(SHELL)
 LUA_LOG_DRIVER = $(tap_driver)
 LUA_LOG_COMPILER = $(test_limit) $(scratch) $(SHELL) -c 'exec ./switchyard$(EXEEXT) -E --runs "$$SWITCHYARD_RUNS" "$$@"' lua
 script_tests += %D%/cli/stuck.sh
+unit_tests += %D%/unit/test_fingerprint

@@ -97,9 +97,15 @@ const struct sy_tensor *sy_program_observe_at(const struct sy_program *p, int i)
 
 double sy_program_flops(const struct sy_program *p); /* of one run, by the operations' cost rows */
 int sy_program_length(const struct sy_program *p);   /* instructions */
+/* What a leaf (a parameter, a state, an input) is called, borrowed, or NULL: a constant. */
+typedef const char *(*sy_leaf_name)(void *ctx, const struct sy_tensor *leaf);
 /* Hash of operations, attributes, dtypes, shapes and who feeds whom: equal for the same description
- * on every machine, with any number of threads.  Values of leaves are not in it. */
-uint64_t sy_program_fingerprint(const struct sy_program *p);
+ * on every machine, with any number of threads.  Of leaves their names are in it, and of those
+ * without a name the bytes as they stand: so it is taken before the program runs.  Version 1, of
+ * checkpoints made before there was another, takes all leaves for one (fingerprint.c). */
+#define SY_FINGERPRINT_VERSION 2
+uint64_t sy_program_fingerprint(const struct sy_program *p, int version, sy_leaf_name leaf_name,
+                                void *ctx);
 /* Profile: seconds spent in each kind of operation since the last call, as "name seconds calls\n"
  * lines, slowest first.  Owned string (sy_free), or NULL. */
 char *sy_program_profile(struct sy_program *p);
@@ -107,7 +113,6 @@ char *sy_program_profile(struct sy_program *p);
  * that is not finite ("softmax -> (4096, 8)", with the leaf it used when leaf_name knows one) and
  * returns 1; 0 when all are finite.  A program is a pure function of its leaves, so this finds what
  * the failed run met.  State is not updated. */
-typedef const char *(*sy_leaf_name)(void *ctx, const struct sy_tensor *leaf);
 int sy_program_find_nonfinite(struct sy_program *p, uint64_t seed, uint64_t step,
                               sy_leaf_name leaf_name, void *ctx, char *out, size_t n);
 

@@ -63,6 +63,7 @@ struct sy_image {
     struct sy_place place; /* in the data */
     bool by_step;          /* there is none: a run from before windows were counted */
     uint64_t data, tokenizer, program; /* hashes; tokenizer 0: none */
+    int fingerprint;                   /* version of the program's (switchyard/graph.h) */
     uint64_t hash;                     /* as sy_params_hash; when read, 0: not told */
     int format, exact;
     char bf16[16]; /* of a bf16 run: sy_cpu_bf16; "": fp32, or not told */

@@ -241,6 +241,7 @@ int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_p
         return -1;
     }
     sy__inputs_copy(old, plan);
+    t->program = sy__fingerprint(t, SY_FINGERPRINT_VERSION);
     t->c.flops_per_token = flops_per_token;
     t->smooth_seconds = t->smooth_weight = 0; /* of steps of another size */
     sy__order_plan(t);

@@ -231,6 +231,14 @@ uint64_t sy_params_hash(const struct sy_params *ps)
     return sy_hash_final(&h);
 }
 
+const char *sy_params_name(const struct sy_params *ps, const struct sy_tensor *x)
+{
+    for (int i = 0; i < ps->count; i++)
+        if (ps->list[i].tensor->storage == x->storage)
+            return ps->list[i].name;
+    return NULL;
+}
+
 void sy_params_freeze(struct sy_params *ps, const char *prefix, int expert, bool frozen)
 {
     for (int i = 0; i < ps->nchunks; i++) {

@@ -75,6 +75,9 @@ struct sy_params *sy_params_new(struct sy_tensor *const *tensors, const struct s
                                 struct sy_err *err);
 void sy_params_free(struct sy_params *ps);
 
+/* Name of the parameter that x is or looks into, borrowed, or NULL. */
+const char *sy_params_name(const struct sy_params *ps, const struct sy_tensor *x);
+
 /* Global norm of scale * gradient over chunks that are not frozen; *bad: parameter whose gradient
  * is not finite, or -1. */
 double sy_params_grad_norm(struct sy_params *ps, double scale, int *bad);

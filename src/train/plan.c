@@ -1,8 +1,10 @@
 /* Plans: the programs of one shape, their one arena, and the inputs that they share by name.  Layer
  * train. */
 #include "base/mem.h"
+#include "train/params.h"
 #include "train/trainer_int.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void sy_phase_drop(struct sy_phase *p)
@@ -78,4 +80,40 @@ void sy__inputs_copy(const struct sy_plan *from, struct sy_plan *to)
     copy_inputs(&from->first, &to->first);
     copy_inputs(&from->first, &to->more);
     copy_inputs(&from->eval, &to->eval);
+}
+
+/* ---- identity ---- */
+
+struct naming {
+    const struct sy_trainer *t;
+    char name[256];
+};
+
+static const char *leaf_name(void *ctx, const struct sy_tensor *leaf)
+{
+    struct naming *n = ctx;
+    const struct sy_params *ps = n->t->c.params;
+    const struct sy_graph *g = n->t->c.plan->first.graph;
+    const char *param = sy_params_name(ps, leaf);
+    if (param) {
+        snprintf(n->name, sizeof n->name, "parameter %s", param);
+        return n->name;
+    }
+    for (int i = 0; i < ps->nstates; i++)
+        if (ps->states[i]->storage == leaf->storage) {
+            snprintf(n->name, sizeof n->name, "state %d", i + 1);
+            return n->name;
+        }
+    for (int i = 0; i < sy_graph_inputs(g); i++)
+        if (sy_graph_input_at(g, i)->storage == leaf->storage) {
+            snprintf(n->name, sizeof n->name, "input %s", sy_graph_input_name(g, i));
+            return n->name;
+        }
+    return NULL;
+}
+
+uint64_t sy__fingerprint(const struct sy_trainer *t, int version)
+{
+    struct naming n = {.t = t};
+    return sy_program_fingerprint(t->c.plan->first.program, version, leaf_name, &n);
 }

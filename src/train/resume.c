@@ -57,7 +57,9 @@ static int compare(struct loading *l, bool force, struct sy_err *err)
     struct sy_tokenizer *tokenizer = sy_corpus_tokenizer(t->c.corpus);
     differs(l, "the data", sy_corpus_hash(t->c.corpus), image->data);
     differs(l, "the tokenizer", tokenizer ? sy_tokenizer_hash(tokenizer) : 0, image->tokenizer);
-    differs(l, "the program", sy_program_fingerprint(t->c.plan->first.program), image->program);
+    bool old = image->fingerprint < SY_FINGERPRINT_VERSION;
+    differs(l, "the program", old ? sy__fingerprint(t, image->fingerprint) : t->program,
+            image->program);
     if (image->exact != SY_EXACT_VERSION && l->ndifferences < 3)
         snprintf(l->differences[l->ndifferences++], sizeof l->differences[0],
                  "the kernels changed: version %d, was %d", SY_EXACT_VERSION, image->exact);

@@ -146,7 +146,8 @@ static void take_numbers(struct sy_trainer *t, struct sy_image *image)
     snprintf(image->bf16, sizeof image->bf16, "%s", t->c.bf16 ? sy_cpu_bf16() : "");
     image->data = sy_corpus_hash(t->c.corpus);
     image->tokenizer = tokenizer ? sy_tokenizer_hash(tokenizer) : 0;
-    image->program = sy_program_fingerprint(t->c.plan->first.program);
+    image->program = t->program;
+    image->fingerprint = SY_FINGERPRINT_VERSION;
     image->params = ps;
     image->p = ps->p;
     image->m = ps->m;

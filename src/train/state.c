@@ -150,6 +150,8 @@ void sy__state_print(struct sy_str *s, const struct sy_image *image)
     put_hash(s, "data", image->data);
     put_hash(s, "tokenizer", image->tokenizer);
     put_hash(s, "program", image->program);
+    if (image->fingerprint > 1)
+        put_integer(s, "fingerprint", image->fingerprint);
     put_hash(s, "hash", image_hash(image));
     put_integer(s, "sampling", image->sampling);
     if (!image->by_step)
@@ -416,6 +418,9 @@ static void read_all(const struct reader *r, struct sy_image *image)
     image->data = hash(r, "data");
     image->tokenizer = hash(r, "tokenizer");
     image->program = hash(r, "program");
+    image->fingerprint = 1;
+    if (sy_json_get(r->object, "fingerprint"))
+        image->fingerprint = (int)integer(r, "fingerprint", 1, SY_FINGERPRINT_VERSION);
     if (sy_json_get(r->object, "hash"))
         image->hash = hash(r, "hash");
     image->sampling = (enum sy_sample_mode)integer(r, "sampling", 0, SY_SAMPLE_SEQUENTIAL);

@@ -88,11 +88,7 @@ struct doing { /* a step */
 
 static const char *leaf_name(void *ctx, const struct sy_tensor *leaf)
 {
-    const struct sy_params *ps = ctx;
-    for (int i = 0; i < ps->count; i++)
-        if (ps->list[i].tensor->storage == leaf->storage)
-            return ps->list[i].name;
-    return NULL;
+    return sy_params_name(ctx, leaf);
 }
 
 /* Says in d->why where; number: what the program ran with, so that it draws the same again. */

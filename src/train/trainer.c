@@ -59,6 +59,7 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
     t->name = sy_strdup(config->name);
     t->metrics = t->name ? sy_metrics_new(err) : NULL;
     sy__order_begin(t);
+    t->program = sy__fingerprint(t, SY_FINGERPRINT_VERSION);
     if (!t->metrics || sy__step_series(t, err) || sy_sampler_check(&t->sampler, err)) {
         sy_err_set(err, SY_E_MEMORY, "train: out of memory");
         t->c.params = NULL; /* stay the caller's */

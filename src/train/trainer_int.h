@@ -115,6 +115,7 @@ struct sy_trainer {
     int sum_count;
     struct sy_sampler sampler;
     struct sy_place place; /* of the next step; the trainer thread's own, or the holder's */
+    uint64_t program;      /* sy__fingerprint of the plan, from before it ran */
     struct sy__saver saver;
     struct sy__norms norms;
     struct sy__alarms alarms;
@@ -218,6 +219,8 @@ bool sy__eval_if_due(struct sy_trainer *t);
 
 /* plan.c: values of inputs of the same name and shape. */
 void sy__inputs_copy(const struct sy_plan *from, struct sy_plan *to);
+/* What the plan computes, as a hash of this version: sy_program_fingerprint. */
+uint64_t sy__fingerprint(const struct sy_trainer *t, int version);
 
 /* Append, with the step of now; e->values are copied.  The lock is held.  Out of memory: the entry
  * is lost, the run goes on. */

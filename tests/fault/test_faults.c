@@ -13,6 +13,7 @@
 #include "switchyard/io.h"
 #include "train/checkpoint.h"
 #include "train/params.h"
+#include "train/trainer_int.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -537,6 +538,49 @@ static void test_damage(void)
     sy_trainer_free(b);
 }
 
+/* ---- the program's fingerprint ---- */
+
+/* state.json says of its program's fingerprint that it is `hash`, and then `version`. */
+static void say_program(const char *dir, uint64_t hash, const char *version)
+{
+    char path[SY_PATH_MAX + 16], hex[17];
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_str before = SY_STR_INIT, now = SY_STR_INIT;
+    snprintf(path, sizeof path, "%s/state.json", dir);
+    sy_file_read(path, 0, &before, &err);
+    const char *at = strstr(before.data, "\"program\":"), *end = strstr(at, ",\"hash\"");
+    sy_hash_hex(hash, hex);
+    sy_str_printf(&now, "%.*s\"program\":\"%s\"%s%s", (int)(at - before.data), before.data, hex,
+                  version, end);
+    put_file(path, now.data, now.len);
+    forge_manifest(dir);
+    sy_str_free(&before);
+    sy_str_free(&now);
+}
+
+static void test_fingerprint(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const char *dir = under("fingerprint");
+    char path[SY_PATH_MAX];
+    struct sy_trainer *a = make(dir), *b = make(NULL);
+    tiny_run_to(a, 3);
+    tap_ok(!sy_trainer_checkpoint(a, path, sizeof path, &err), "saved %s", err.msg);
+    say_program(path, sy__fingerprint(a, 1), "");
+    tap_ok(!sy_trainer_load(b, path, false, &err) && tiny_hash(b) == tiny_hash(a),
+           "a fingerprint of version 1 is compared as such %s", err.msg);
+    say_program(path, sy__fingerprint(a, 2), "");
+    tap_ok(sy_trainer_load(b, path, false, &err) && err.code == SY_E_STATE, "no other is: %s", err.msg);
+    err = (struct sy_err)SY_ERR_INIT;
+    say_program(path, sy__fingerprint(a, 2), ",\"fingerprint\":2");
+    tap_ok(!sy_trainer_load(b, path, false, &err), "version 2 %s", err.msg);
+    say_program(path, sy__fingerprint(a, 2), ",\"fingerprint\":3");
+    tap_ok(sy_trainer_load(b, path, false, &err) && err.code == SY_E_FORMAT,
+           "one that is not known yet: %s", err.msg);
+    sy_trainer_free(a);
+    sy_trainer_free(b);
+}
+
 int main(void)
 {
     /* in memory: most of the time would go into a disk's fsync */
@@ -555,6 +599,7 @@ int main(void)
     }
     test_crashes();
     test_damage();
+    test_fingerprint();
     wipe(root);
     return tap_done();
 }

@@ -135,15 +135,17 @@ static void test_differences(void)
 {
     const struct tiny_options same = {.steps = 40, .seed = 1}, data = {.steps = 40, .seed = 1, .data_seed = 9},
                               program = {.steps = 40, .seed = 1, .dropout = 0.3},
+                              swapped = {.steps = 40, .seed = 1, .swapped = true},
                               shape = {.steps = 40, .seed = 1, .width = 24};
-    static const char *const says[] = {"resume: the data changed: hash ", "resume: the program changed: hash "};
-    const struct tiny_options *changed[] = {&data, &program};
+    static const char *const says[] = {"resume: the data changed: hash ", "resume: the program changed: hash ",
+                                       "resume: the program changed: hash "};
+    const struct tiny_options *changed[] = {&data, &program, &swapped};
     char path[SY_PATH_MAX];
     struct sy_err err = SY_ERR_INIT;
     struct sy_trainer *a = make(40, 1, 0, fresh("differs"));
     tiny_run_to(a, 4);
     sy_trainer_checkpoint(a, path, sizeof path, &err);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         struct sy_journal_entry e;
         struct sy_trainer *b = other(changed[i]);
         uint64_t was = tiny_hash(b);

@@ -28,14 +28,17 @@ static struct sy_tensor *random_param(int number, int64_t rows, int64_t columns,
 
 /* Scalar loss of the traced graph; also the state's update. */
 static struct sy_tensor *describe(struct sy_graph *g, struct sy_params *ps, struct sy_tensor *tokens,
-                                  struct sy_tensor *targets, double dropout, struct sy_err *err)
+                                  struct sy_tensor *targets, const struct tiny_options *o,
+                                  struct sy_err *err)
 {
+    struct sy_tensor *embed = ps->list[o->swapped ? 2 : 0].tensor;
+    struct sy_tensor *head = ps->list[o->swapped ? 0 : 2].tensor;
     int64_t width = ps->list[0].tensor->shape[1], flat[2] = {B * T, V}, n = B * T;
     struct sy_attrs drop;
     struct sy_tensor *mask = sy_graph_input(g, "mask", SY_F32, 1, &width, err);
     sy_op_default_attrs(sy_op_get(SY_OP_DROPOUT_), &drop);
-    drop.f[0] = dropout;
-    struct sy_tensor *x = sy_b_apply(SY_OP_EMBEDDING_, NULL, 2, ps->list[0].tensor, tokens);
+    drop.f[0] = o->dropout > 0 ? o->dropout : 0.1;
+    struct sy_tensor *x = sy_b_apply(SY_OP_EMBEDDING_, NULL, 2, embed, tokens);
     x = sy_b_apply(SY_OP_DROPOUT_, &drop, 2, x, NULL);
     x = sy_b_apply(SY_OP_TANH_, NULL, 1, sy_b_apply(SY_OP_LINEAR_, NULL, 3, x, ps->list[1].tensor, NULL));
     x = sy_b_add(x, mask);
@@ -45,13 +48,13 @@ static struct sy_tensor *describe(struct sy_graph *g, struct sy_params *ps, stru
                                                    sy_b_mul(mean, sy_b_const(state, 0.001))), err))
         return NULL;
     x = sy_b_add(x, state);
-    x = sy_b_apply(SY_OP_LINEAR_, NULL, 3, x, ps->list[2].tensor, NULL);
+    x = sy_b_apply(SY_OP_LINEAR_, NULL, 3, x, head, NULL);
     return sy_b_apply(SY_OP_CROSS_ENTROPY_, NULL, 2, sy_b_reshape(x, 2, flat),
                       sy_b_reshape(targets, 1, &n));
 }
 
-static int make_phase(struct sy_phase *p, struct sy_params *ps, bool grads, bool more, double dropout,
-                      struct sy_err *err)
+static int make_phase(struct sy_phase *p, struct sy_params *ps, bool grads, bool more,
+                      const struct tiny_options *o, struct sy_err *err)
 {
     int64_t shape[2] = {B, T};
     struct sy_scope scope;
@@ -65,7 +68,7 @@ static int make_phase(struct sy_phase *p, struct sy_params *ps, bool grads, bool
         return -1;
     sy_scope_begin(&scope, err);
     sy_graph_begin(p->graph, err);
-    struct sy_tensor *loss = describe(p->graph, ps, p->tokens, p->targets, dropout, err);
+    struct sy_tensor *loss = describe(p->graph, ps, p->tokens, p->targets, o, err);
     for (int i = 0; i < PARAMS; i++) {
         wrt[i] = ps->list[i].tensor;
         to[i] = ps->g + ps->list[i].offset;
@@ -88,16 +91,15 @@ static int make_phase(struct sy_phase *p, struct sy_params *ps, bool grads, bool
 static struct sy_plan *make_plan(struct sy_params *ps, const struct tiny_options *o,
                                  struct sy_err *err)
 {
-    double dropout = o->dropout > 0 ? o->dropout : 0.1;
     struct sy_plan *plan = sy_calloc(1, sizeof *plan);
     if (!plan)
         return NULL;
     plan->batch = B;
     plan->context = T;
     plan->accumulate = o->accumulate ? o->accumulate : 1;
-    if (make_phase(&plan->first, ps, true, false, dropout, err) ||
-        (plan->accumulate > 1 && make_phase(&plan->more, ps, true, true, dropout, err)) ||
-        make_phase(&plan->eval, ps, false, false, dropout, err) || sy_plan_attach(plan, err)) {
+    if (make_phase(&plan->first, ps, true, false, o, err) ||
+        (plan->accumulate > 1 && make_phase(&plan->more, ps, true, true, o, err)) ||
+        make_phase(&plan->eval, ps, false, false, o, err) || sy_plan_attach(plan, err)) {
         sy_plan_free(plan);
         return NULL;
     }
