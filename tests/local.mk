@@ -175,6 +175,7 @@ AM_TESTS_ENVIRONMENT = \
     SWITCHYARD='$(abs_top_builddir)/switchyard$(EXEEXT)'; export SWITCHYARD; \
     NM='$(NM)'; export NM; \
     SY_ENGINE_LIBS='$(engine_libs)'; export SY_ENGINE_LIBS; \
+    SY_ALL_LIBS='$(sy_libs)'; export SY_ALL_LIBS; \
     SY_SANITIZERS='$(SY_SAN)'; export SY_SANITIZERS;
 TEST_EXTENSIONS = .sh .lua
 tap_driver = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
@@ -188,3 +189,6 @@ LUA_LOG_DRIVER = $(tap_driver)
 LUA_LOG_COMPILER = $(test_limit) $(scratch) $(SHELL) -c 'exec ./switchyard$(EXEEXT) -E --runs "$$SWITCHYARD_RUNS" "$$@"' lua
 script_tests += %D%/cli/stuck.sh
 unit_tests += %D%/unit/test_fingerprint
+unit_tests += %D%/unit/test_wait
+script_tests += %D%/waits.sh
+threaded_tests += %D%/unit/test_wait

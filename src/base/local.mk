@@ -7,3 +7,4 @@ libbase_a_SOURCES = \
     %D%/assert.h %D%/clock.h %D%/dir.h %D%/file.h %D%/hash.h %D%/json.h %D%/machine.h %D%/mem.h %D%/pool.h \
     %D%/rng.h %D%/number.h %D%/str.h %D%/thread.h %D%/utf8.h
 pkginclude_HEADERS += include/switchyard/err.h
+libbase_a_SOURCES += %D%/wait.c %D%/wait.h

@@ -29,7 +29,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PATH_MOST 4096
@@ -175,11 +174,9 @@ static int try_claim(struct sy_store *s, const char *path, struct sy_err *err)
 static void remove_if_dead(const char *path)
 {
     struct stat st;
-    struct timespec now;
     char lock_path[PATH_MOST];
     struct sy_dir d;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (lstat(path, &st) || !S_ISDIR(st.st_mode) || now.tv_sec - st.st_mtime < 60 ||
+    if (lstat(path, &st) || !S_ISDIR(st.st_mode) || sy_wall() - (double)st.st_mtime < 60 ||
         sy_dir_open(&d, NULL, path, false, NULL))
         return;
     struct sy_lock *lock = join(lock_path, path, "lock", NULL)

@@ -11,11 +11,11 @@
 #include "base/pool.h"
 #include "base/thread.h"
 #include "base/utf8.h"
+#include "base/wait.h"
 #include "config.h"
 #include "cpu/cpu.h"
 #include "run/metrics.h"
 
-#include <errno.h>
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
@@ -23,7 +23,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FLUSH_SECONDS 1
@@ -84,13 +83,9 @@ bool sy_store_name_new(const char *name, struct sy_err *err)
 
 static void init_locks(struct sy_store *s)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->db_lock, NULL);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    sy_cond_init(&s->wake);
 }
 
 static char *format(const char *fmt, const char *a, const char *b)
@@ -375,10 +370,8 @@ static bool stands_still(const struct sy_store *s)
 /* True: that time is over, and nobody woke us.  s->lock is held. */
 static bool sleeps(struct sy_store *s, int seconds)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += seconds;
-    return pthread_cond_timedwait(&s->wake, &s->lock, &until) == ETIMEDOUT;
+    struct sy_deadline until = sy_deadline_in(seconds);
+    return !sy_cond_wait(&s->wake, &s->lock, &until);
 }
 
 /* Of a run that stands still: its files are looked at now and then.  s->lock is held. */

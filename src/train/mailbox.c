@@ -6,9 +6,9 @@
  *     down.
  *  2. What belongs to the plan takes effect when the plan comes (sy_trainer_replan). */
 #include "base/mem.h"
+#include "base/wait.h"
 #include "train/trainer_int.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -273,20 +273,6 @@ void sy_trainer_resume(struct sy_trainer *t) { ask(t, false, false, 0); }
 void sy_trainer_stop(struct sy_trainer *t) { ask(t, false, true, 0); }
 void sy_trainer_steps(struct sy_trainer *t, int64_t n) { ask(t, false, false, n); }
 
-static struct timespec deadline(double seconds)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    double whole = floor(seconds);
-    ts.tv_sec += (time_t)whole;
-    ts.tv_nsec += (long)((seconds - whole) * 1e9);
-    if (ts.tv_nsec >= 1000000000) {
-        ts.tv_sec++;
-        ts.tv_nsec -= 1000000000;
-    }
-    return ts;
-}
-
 void sy_trainer_hold(struct sy_trainer *t)
 {
     pthread_mutex_lock(&t->lock);
@@ -298,11 +284,10 @@ void sy_trainer_hold(struct sy_trainer *t)
 
 bool sy_trainer_held(struct sy_trainer *t, double seconds)
 {
-    struct timespec until = deadline(seconds);
+    struct sy_deadline until = sy_deadline_in(seconds);
     pthread_mutex_lock(&t->lock);
-    int rc = 0;
-    while (t->alive && !t->parked && !rc)
-        rc = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+    while (t->alive && !t->parked && sy_cond_wait(&t->changed, &t->lock, &until))
+        continue;
     bool held = !t->alive || t->parked;
     pthread_mutex_unlock(&t->lock);
     return held;
@@ -328,11 +313,10 @@ static bool will_go_on(const struct sy_trainer *t, int64_t step)
 
 bool sy_trainer_wait(struct sy_trainer *t, int64_t step, double seconds)
 {
-    struct timespec until = deadline(seconds);
+    struct sy_deadline until = sy_deadline_in(seconds);
     pthread_mutex_lock(&t->lock);
-    int rc = 0;
-    while (will_go_on(t, step) && !rc)
-        rc = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+    while (will_go_on(t, step) && sy_cond_wait(&t->changed, &t->lock, &until))
+        continue;
     bool reached = !will_go_on(t, step);
     pthread_mutex_unlock(&t->lock);
     return reached;

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
+#include "base/wait.h"
 #include "cpu/cpu.h"
 #include "train/params.h"
 #include "train/trainer_int.h"
@@ -414,7 +415,7 @@ void sy__saver_init(struct sy_trainer *t)
 {
     t->saver.dir = (struct sy_dir)SY_DIR_INIT;
     pthread_mutex_init(&t->saver.lock, NULL);
-    pthread_cond_init(&t->saver.done, NULL);
+    sy_cond_init(&t->saver.done);
 }
 
 void sy__saver_free(struct sy_trainer *t)

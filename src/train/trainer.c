@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/thread.h"
+#include "base/wait.h"
 #include "run/attic.h"
 #include "run/metrics.h"
 #include "train/checkpoint.h"
@@ -54,7 +55,7 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
     for (int i = 0; i < SY_ALARM_COUNT; i++)
         t->alarms.list[i].step = t->alarms.told[i] = -1;
     pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->changed, NULL);
+    sy_cond_init(&t->changed);
     sy__saver_init(t);
     t->name = sy_strdup(config->name);
     t->metrics = t->name ? sy_metrics_new(err) : NULL;

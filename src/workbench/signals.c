@@ -1,16 +1,16 @@
 /* See signals.h. */
 #include "workbench/signals.h"
 
+#include "base/clock.h"
 #include "workbench/capture.h"
 #include "repl/edit.h"
 #include "tui/screen.h"
 
 #include <signal.h>
 #include <stddef.h>
-#include <time.h>
 #include <unistd.h>
 
-#define LAST_FRAME_MS 200
+#define LAST_FRAME 0.2 /* seconds */
 #define STUCK_SECONDS 2
 
 static volatile sig_atomic_t came[SY_SIGNAL_COUNT], ended_by;
@@ -61,19 +61,13 @@ void sy_workbench_restore(void)
     sy_capture_restore();
 }
 
-static void pause_ms(long ms)
-{
-    const struct timespec t = {0, ms * 1000000};
-    nanosleep(&t, NULL);
-}
-
 /* Elsewhere than on the loop's thread: that one may be drawing. */
 static void on_crash(int number)
 {
     crashed = 1;
     if (getpid() != gettid()) {
         sy_edit_wake(SY_WAKE_STOP);
-        pause_ms(LAST_FRAME_MS);
+        sy_sleep(LAST_FRAME);
     }
     sy_workbench_restore();
     bool late = number == SIGALRM && ended_by;

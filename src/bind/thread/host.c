@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "base/thread.h"
 #include "base/utf8.h"
+#include "base/wait.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -16,7 +17,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define SLICE 0.05 /* seconds: how long an interrupt may go unnoticed while serving */
 #define LONG 1e6   /* seconds: for ever */
@@ -39,8 +39,14 @@ static struct {
     atomic_int chunks; /* nested */
     lua_State *L;
     void (*printer)(const char *);
-} host = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER,
-          .finished = PTHREAD_COND_INITIALIZER, .last = &host.first};
+} host = {.lock = PTHREAD_MUTEX_INITIALIZER, .last = &host.first};
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void init_conditions(void)
+{
+    sy_cond_init(&host.work);
+    sy_cond_init(&host.finished);
+}
 
 struct sy_host_runs sy_host_runs;
 struct sy_host_screen sy_host_screen;
@@ -127,12 +133,8 @@ static int run_pending(lua_State *L)
 
 static void sleep_on(pthread_cond_t *cond, double seconds)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    double at = (double)t.tv_nsec * 1e-9 + seconds;
-    t.tv_sec += (time_t)at;
-    t.tv_nsec = (long)((at - (double)(time_t)at) * 1e9);
-    pthread_cond_timedwait(cond, &host.lock, &t);
+    struct sy_deadline until = sy_deadline_in(seconds);
+    sy_cond_wait(cond, &host.lock, &until);
 }
 
 int sy_host_serve(lua_State *L)
@@ -268,6 +270,7 @@ void sy_host_print(const char *text)
 
 void sy_host_adopt(lua_State *L)
 {
+    pthread_once(&once, init_conditions);
     host.L = L;
     host.thread = pthread_self();
     atomic_store(&host.known, true);
@@ -314,6 +317,7 @@ static void on_urgent(int number)
 int sy_host_start(lua_State *L)
 {
     struct sigaction urgent = {.sa_handler = on_urgent};
+    pthread_once(&once, init_conditions);
     atomic_store(&host.known, false);
     sigaction(SIGURG, &urgent, NULL);
     pthread_t thread;
@@ -330,6 +334,7 @@ int sy_host_start(lua_State *L)
 
 void sy_host_stop(void)
 {
+    pthread_once(&once, init_conditions);
     pthread_mutex_lock(&host.lock);
     host.stopping = true;
     refuse(NULL, true);

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "base/wait.h"
 #include "bind/thread/host.h"
 #include "run/store.h"
 
@@ -25,7 +26,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LIMIT 60.0      /* seconds, when the prompt or a chunk failed: a step may be long */
@@ -114,12 +114,10 @@ static void save(struct run *r, double end)
 
 static void save_all(void)
 {
-    struct timespec until;
+    struct sy_deadline until = sy_deadline_in(LIMIT_LOCK);
     double end = sy_now() + limit;
     bool any = false;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += LIMIT_LOCK;
-    if (pthread_mutex_timedlock(&lock, &until))
+    if (!sy_lock_wait(&lock, &until))
         return;
     for (struct run *r = runs; r; r = r->next_rescued) {
         r->rescued = is_live(r);
@@ -177,7 +175,6 @@ static bool is_main_thread(void)
 
 void sy_rescue(int signal_number)
 {
-    const struct timespec slice = {0, 10000000};
     if (!open)
         return;
     if (!atomic_exchange(&begun, true)) {
@@ -189,6 +186,6 @@ void sy_rescue(int signal_number)
     }
     /* What the thread itself waits for has limits; this is for one that meets a lock of ours. */
     for (double waited = 0; !atomic_load(&finished) && waited < limit + 2 * LIMIT_LOCK;
-         waited += 0.01)
-        nanosleep(&slice, NULL);
+         waited += SLICE / 5)
+        sy_sleep(SLICE / 5);
 }
