@@ -34,13 +34,20 @@
 
 enum { WHOLE_MAX = 4096 }; /* columns of a whole row in a product's task (cpu/gemm.h) */
 
+/* Inputs and outputs in the order of their rows in ops.def.  GATE is the optional projection of gated
+ * experts; GATES are what the router gives a choice. */
+enum { X, GATES, ROWS, POS, OFFSETS, UP, DOWN, GATE };
+enum { OUT, G, U };
+enum { B_DOUT, B_X, B_GATES, B_ROWS, B_POS, B_OFFSETS, B_G, B_U, B_UP, B_DOWN, B_GATE, B_INPUTS };
+enum { DX, DGATES, DUP, DDOWN, DGATE, DG, DU };
+
 /* ---- shapes ---- */
 
 static int want_weight(struct sy_infer *x, int i, int64_t e, int64_t rows, int64_t cols)
 {
     const struct sy_tensor *w = x->in[i];
     char name[24];
-    if (sy__same_dtype(x, 0, i) || sy__want_ndim(x, i, 3))
+    if (sy__same_dtype(x, X, i) || sy__want_ndim(x, i, 3))
         return -1;
     if (w->shape[0] == e && w->shape[1] == rows && w->shape[2] == cols)
         return 0;
@@ -50,21 +57,21 @@ static int want_weight(struct sy_infer *x, int i, int64_t e, int64_t rows, int64
 
 static int check_shapes(struct sy_infer *x)
 {
-    const struct sy_tensor *tokens = x->in[0], *gates = x->in[1], *pos = x->in[3];
-    if (sy__want_float(x, 0) || sy__want_ndim(x, 0, 2) || sy__same_dtype(x, 0, 1) ||
-        sy__want_ndim(x, 1, 2) || sy__want_index(x, 2, 1) || sy__want_index(x, 3, 2) ||
-        sy__want_index(x, 4, 1) || sy__want_ndim(x, 5, 3))
+    const struct sy_tensor *tokens = x->in[X], *gates = x->in[GATES], *pos = x->in[POS];
+    if (sy__want_float(x, X) || sy__want_ndim(x, X, 2) || sy__same_dtype(x, X, GATES) ||
+        sy__want_ndim(x, GATES, 2) || sy__want_index(x, ROWS, 1) || sy__want_index(x, POS, 2) ||
+        sy__want_index(x, OFFSETS, 1) || sy__want_ndim(x, UP, 3))
         return -1;
     if (gates->shape[0] != tokens->shape[0] || !sy_tensor_same_shape(gates, pos))
         return sy__shape_error(x, "gates and pos must be (N, K) with N of x");
-    const int64_t e = x->in[4]->shape[0] - 1, f = x->in[5]->shape[1], c = tokens->shape[1];
+    const int64_t e = x->in[OFFSETS]->shape[0] - 1, f = x->in[UP]->shape[1], c = tokens->shape[1];
     if (e < 1)
         return sy__shape_error(x, "offsets must have one entry more than there are experts");
     if (x->attrs->i[0] < 0 || x->attrs->i[0] >= SY_ACT_COUNT)
         return sy_err_set(x->err, SY_E_RANGE, "%s: act is %lld, must be 0 to %d", x->op->name,
                           (long long)x->attrs->i[0], SY_ACT_COUNT - 1);
-    return want_weight(x, 5, e, f, c) || want_weight(x, 6, e, c, f) ||
-                   (x->in[7] && want_weight(x, 7, e, f, c))
+    return want_weight(x, UP, e, f, c) || want_weight(x, DOWN, e, c, f) ||
+                   (x->in[GATE] && want_weight(x, GATE, e, f, c))
                ? -1
                : 0;
 }
@@ -79,56 +86,56 @@ int sy__infer_moe_experts(struct sy_infer *x)
 {
     if (check_shapes(x))
         return -1;
-    const enum sy_dtype dtype = x->in[0]->dtype;
+    const enum sy_dtype dtype = x->in[X]->dtype;
     const size_t size = sy_dtype_size(dtype);
-    const int64_t r = x->in[2]->shape[0], e = x->in[5]->shape[0];
-    const int64_t f = x->in[5]->shape[1], c = x->in[5]->shape[2];
-    sy_meta_like(&x->out[0], x->in[0]);
-    sy__meta(&x->out[1], dtype, 2, r, f);
-    if (x->in[7])
-        sy__meta(&x->out[2], dtype, 2, r, f);
+    const int64_t r = x->in[ROWS]->shape[0], e = x->in[UP]->shape[0];
+    const int64_t f = x->in[UP]->shape[1], c = x->in[UP]->shape[2];
+    sy_meta_like(&x->out[OUT], x->in[X]);
+    sy__meta(&x->out[G], dtype, 2, r, f);
+    if (x->in[GATE])
+        sy__meta(&x->out[U], dtype, 2, r, f);
     else
-        sy__meta(&x->out[2], dtype, 1, 1, 0); /* plain experts: stands for nothing */
-    x->always = 6;
+        sy__meta(&x->out[U], dtype, 1, 1, 0); /* plain experts: stands for nothing */
+    x->always = 1 << G | 1 << U;
     x->scratch = line(e, sizeof(struct sy_gemm_problem)) + line(r * f, size) + line(r * c, size);
     return 0;
 }
 
 int sy__infer_moe_experts_backward(struct sy_infer *x)
 {
-    struct sy_tensor *const *in = x->in; /* dout x gates rows pos offsets g u w_up w_down w_gate? */
-    const enum sy_dtype dtype = in[1]->dtype;
+    struct sy_tensor *const *in = x->in;
+    const enum sy_dtype dtype = in[B_X]->dtype;
     const size_t size = sy_dtype_size(dtype);
-    const int64_t r = in[3]->shape[0], e = in[8]->shape[0], f = in[8]->shape[1],
-                  c = in[8]->shape[2];
-    static const int like[5] = {1, 2, 8, 9, 10};
-    for (int i = 0; i < 4 + (in[10] != NULL); i++)
-        sy_meta_like(&x->out[i], in[like[i]]);
-    if (!in[10])
-        sy__meta(&x->out[4], dtype, 1, 1, 0);
-    sy_meta_like(&x->out[5], in[6]);
-    sy_meta_like(&x->out[6], in[7]);
-    x->reuse[5] = 1 + 6;
-    x->reuse[6] = 1 + 7;
-    x->always = in[10] ? 0x60 : 0x20;
+    const int64_t r = in[B_ROWS]->shape[0], e = in[B_UP]->shape[0], f = in[B_UP]->shape[1],
+                  c = in[B_UP]->shape[2];
+    static const int like[] = {[DX] = B_X, [DGATES] = B_GATES, [DUP] = B_UP, [DDOWN] = B_DOWN,
+                               [DGATE] = B_GATE, [DG] = B_G, [DU] = B_U};
+    for (int i = DX; i <= DU; i++)
+        if (in[like[i]])
+            sy_meta_like(&x->out[i], in[like[i]]);
+    if (!in[B_GATE])
+        sy__meta(&x->out[DGATE], dtype, 1, 1, 0);
+    x->reuse[DG] = 1 + B_G;
+    x->reuse[DU] = 1 + B_U;
+    x->always = 1 << DG | (in[B_GATE] ? 1 << DU : 0);
     x->scratch = line(3 * e, sizeof(struct sy_gemm_problem)) + line(r * (c > f ? c : f), size) +
                  2 * line(r, size);
     return 0;
 }
 
-static void dims_of(struct sy__experts *m, const struct sy_run *x, int at)
+/* in: X to OFFSETS, which stand together in both operations. */
+static void dims_of(struct sy__experts *m, const struct sy_run *x, struct sy_tensor *const *in)
 {
-    struct sy_tensor *const *in = x->in + at; /* x gates rows pos offsets */
-    m->n = in[0]->shape[0];
-    m->c = in[0]->shape[1];
-    m->k = in[1]->shape[1];
-    m->r = in[2]->shape[0];
-    m->e = in[4]->shape[0] - 1;
-    m->x = sy_data(in[0]);
-    m->gates = sy_data(in[1]);
-    m->rows = sy_data(in[2]);
-    m->pos = sy_data(in[3]);
-    m->offsets = sy_data(in[4]);
+    m->n = in[X]->shape[0];
+    m->c = in[X]->shape[1];
+    m->k = in[GATES]->shape[1];
+    m->r = in[ROWS]->shape[0];
+    m->e = in[OFFSETS]->shape[0] - 1;
+    m->x = sy_data(in[X]);
+    m->gates = sy_data(in[GATES]);
+    m->rows = sy_data(in[ROWS]);
+    m->pos = sy_data(in[POS]);
+    m->offsets = sy_data(in[OFFSETS]);
     m->used = m->offsets[m->e];
     m->act = (int)x->attrs->i[0];
     m->precision = (enum sy_precision)x->attrs->precision;
@@ -243,21 +250,21 @@ int sy__run_moe_experts(const struct sy_run *x)
 {
     struct sy__experts m = {0};
     char *at = x->scratch;
-    dims_of(&m, x, 0);
-    weights_of(&m, x->in[5], x->in[6], x->in[7]);
+    dims_of(&m, x, x->in);
+    weights_of(&m, x->in[UP], x->in[DOWN], x->in[GATE]);
     struct sy__routing routing = {m.rows, m.pos, m.offsets, m.r, m.e, m.n, m.n * m.k};
     if (sy__check_routing(x, "moe_experts", &routing))
         return -1;
-    const size_t size = sy_dtype_size(x->in[0]->dtype);
+    const size_t size = sy_dtype_size(x->in[X]->dtype);
     m.problem = carve(&at, m.e, sizeof *m.problem);
     m.h = carve(&at, m.r * m.f, size);
     m.y = carve(&at, m.r * m.c, size);
-    m.out = sy_data(x->out[0]);
-    m.g = sy_data(x->out[1]);
-    m.u = x->in[7] ? sy_data(x->out[2]) : NULL;
+    m.out = sy_data(x->out[OUT]);
+    m.g = sy_data(x->out[G]);
+    m.u = x->in[GATE] ? sy_data(x->out[U]) : NULL;
     const size_t used = (size_t)(m.used * m.f) * size, rest = (size_t)((m.r - m.used) * m.f) * size;
     memset((char *)m.g + used, 0, rest); /* slots that a capacity left unused */
-    memset(m.u ? (char *)m.u + used : sy_data(x->out[2]), 0, m.u ? rest : size);
+    memset(m.u ? (char *)m.u + used : sy_data(x->out[U]), 0, m.u ? rest : size);
     if (size == sizeof(double)) {
         sy__experts_f64(&m);
         return 0;
@@ -427,23 +434,23 @@ static void *data_of(const struct sy_tensor *t)
 int sy__run_moe_experts_backward(const struct sy_run *x)
 {
     struct sy__experts m = {0};
-    const bool gated = x->in[10] != NULL;
+    const bool gated = x->in[B_GATE] != NULL;
     char *at = x->scratch;
-    dims_of(&m, x, 1);
-    weights_of(&m, x->in[8], x->in[9], x->in[10]);
-    const size_t size = sy_dtype_size(x->in[1]->dtype);
+    dims_of(&m, x, x->in + B_X);
+    weights_of(&m, x->in[B_UP], x->in[B_DOWN], x->in[B_GATE]);
+    const size_t size = sy_dtype_size(x->in[B_X]->dtype);
     m.problem = carve(&at, 3 * m.e, sizeof *m.problem);
     m.h = carve(&at, m.r * (m.c > m.f ? m.c : m.f), size);
     m.gate_slot = carve(&at, m.r, size);
     m.dgate_slot = carve(&at, m.r, size);
-    m.dout = sy_data(x->in[0]);
-    m.dx = data_of(x->out[0]);
-    m.dgates = data_of(x->out[1]);
-    m.dw_down = data_of(x->out[3]);
-    m.dw_act = data_of(x->out[gated ? 4 : 2]);
-    m.dw_mul = gated ? data_of(x->out[2]) : NULL;
-    m.g = taken(x->in[6], x->out[5]);
-    m.u = gated ? taken(x->in[7], x->out[6]) : NULL;
+    m.dout = sy_data(x->in[B_DOUT]);
+    m.dx = data_of(x->out[DX]);
+    m.dgates = data_of(x->out[DGATES]);
+    m.dw_down = data_of(x->out[DDOWN]);
+    m.dw_act = data_of(x->out[gated ? DGATE : DUP]);
+    m.dw_mul = gated ? data_of(x->out[DUP]) : NULL;
+    m.g = taken(x->in[B_G], x->out[DG]);
+    m.u = gated ? taken(x->in[B_U], x->out[DU]) : NULL;
     if (size == sizeof(double)) {
         sy__experts_backward_f64(&m);
         return 0;
@@ -462,19 +469,23 @@ int sy__run_moe_experts_backward(const struct sy_run *x)
 
 int sy__vjp_moe_experts(struct sy_vjp *x)
 {
-    struct sy_tensor *const *in = x->in; /* x gates rows pos offsets w_up w_down w_gate? */
+    struct sy_tensor *const *in = x->in;
     struct sy_tensor *d[SY_MAX_OUT];
-    struct sy_tensor *back[11] = {x->dout[0], in[0],     in[1], in[2], in[3], in[4],
-                                  x->out[1],  x->out[2], in[5], in[6], in[7]};
-    if (!x->dout[0])
+    struct sy_tensor *back[B_INPUTS] = {
+        [B_DOUT] = x->dout[OUT], [B_X] = in[X],       [B_GATES] = in[GATES],
+        [B_ROWS] = in[ROWS],     [B_POS] = in[POS],   [B_OFFSETS] = in[OFFSETS],
+        [B_G] = x->out[G],       [B_U] = x->out[U],   [B_UP] = in[UP],
+        [B_DOWN] = in[DOWN],     [B_GATE] = in[GATE],
+    };
+    if (!x->dout[OUT])
         return 0; /* g and u are not for use */
-    if (sy_b_apply_all(SY_OP_MOE_EXPERTS_BACKWARD_, x->attrs, back, 11, d))
+    if (sy_b_apply_all(SY_OP_MOE_EXPERTS_BACKWARD_, x->attrs, back, B_INPUTS, d))
         return -1;
-    x->din[0] = d[0];
-    x->din[1] = d[1];
-    x->din[5] = d[2];
-    x->din[6] = d[3];
-    x->din[7] = in[7] ? d[4] : NULL;
+    x->din[X] = d[DX];
+    x->din[GATES] = d[DGATES];
+    x->din[UP] = d[DUP];
+    x->din[DOWN] = d[DDOWN];
+    x->din[GATE] = in[GATE] ? d[DGATE] : NULL;
     return 0;
 }
 
@@ -488,11 +499,11 @@ static double products(const struct sy_tensor *rows, const struct sy_tensor *up,
 void sy__cost_moe_experts(struct sy_cost *c)
 {
     struct sy_tensor *const *in = c->node->in;
-    c->flops = products(in[2], in[5], in[7] != NULL);
+    c->flops = products(in[ROWS], in[UP], in[GATE] != NULL);
 }
 
 void sy__cost_moe_experts_backward(struct sy_cost *c)
 {
     struct sy_tensor *const *in = c->node->in;
-    c->flops = 2 * products(in[3], in[8], in[10] != NULL);
+    c->flops = 2 * products(in[B_ROWS], in[B_UP], in[B_GATE] != NULL);
 }

@@ -13,6 +13,12 @@
 #include <math.h>
 #include <string.h>
 
+/* Inputs and outputs in the order of their rows in ops.def; what masks stands together in both. */
+enum { Q, K, V, PREFIX, DOC, DOC_K, LEN };
+enum { O, LSE };
+enum { B_DO, B_Q, B_K, B_V, B_O, B_LSE, B_PREFIX, B_DOC, B_DOC_K, B_LEN, B_INPUTS };
+enum { DQ, DK, DV };
+
 /* ---- shapes ---- */
 
 static int want_i32(struct sy_infer *x, int i, int64_t b, int64_t t)
@@ -31,7 +37,7 @@ static int want_i32(struct sy_infer *x, int i, int64_t b, int64_t t)
 
 static int check_heads(struct sy_infer *x)
 {
-    const struct sy_tensor *q = x->in[0], *k = x->in[1], *v = x->in[2];
+    const struct sy_tensor *q = x->in[Q], *k = x->in[K], *v = x->in[V];
     if (k->shape[0] != q->shape[0] || k->shape[3] != q->shape[3] || !sy_tensor_same_shape(k, v))
         return sy__shape_error(x, "k and v must be (B, S, G, D) with B and D of q");
     if (k->shape[2] < 1 || q->shape[2] % k->shape[2])
@@ -42,44 +48,44 @@ static int check_heads(struct sy_infer *x)
 
 static int check_mask(struct sy_infer *x)
 {
-    const struct sy_tensor *q = x->in[0], *k = x->in[1];
+    const struct sy_tensor *q = x->in[Q], *k = x->in[K];
     const int64_t b = q->shape[0], t = q->shape[1], s = k->shape[1], mask = x->attrs->i[0];
     if (mask < SY_ATTN_FULL || mask > SY_ATTN_PREFIX)
         return sy_err_set(x->err, SY_E_RANGE,
                           "attention: mask is %lld, must be 0 (full), 1 (causal) or 2 (prefix)",
                           (long long)mask);
-    if (want_i32(x, 3, b, 0) || want_i32(x, 4, b, t) || want_i32(x, 5, b, s) ||
-        want_i32(x, 6, b, 0))
+    if (want_i32(x, PREFIX, b, 0) || want_i32(x, DOC, b, t) || want_i32(x, DOC_K, b, s) ||
+        want_i32(x, LEN, b, 0))
         return -1;
-    if (mask == SY_ATTN_PREFIX && !x->in[3])
+    if (mask == SY_ATTN_PREFIX && !x->in[PREFIX])
         return sy__shape_error(x, "the prefix mask needs prefix (B)");
-    if (x->in[5] && !x->in[4])
+    if (x->in[DOC_K] && !x->in[DOC])
         return sy__shape_error(x, "doc_k needs doc");
-    if (x->in[4] && !x->in[5] && s != t)
+    if (x->in[DOC] && !x->in[DOC_K] && s != t)
         return sy__shape_error(x, "with keys of another length, doc needs doc_k (B, S)");
     return 0;
 }
 
 int sy__infer_attention(struct sy_infer *x)
 {
-    const struct sy_tensor *q = x->in[0];
-    for (int i = 0; i < 3; i++)
-        if (sy__want_float(x, i) || sy__same_dtype(x, 0, i) || sy__want_ndim(x, i, 4))
+    const struct sy_tensor *q = x->in[Q];
+    for (int i = Q; i <= V; i++)
+        if (sy__want_float(x, i) || sy__same_dtype(x, Q, i) || sy__want_ndim(x, i, 4))
             return -1;
     if (check_heads(x) || check_mask(x))
         return -1;
-    sy_meta_like(&x->out[0], q);
-    x->out[1] = (struct sy_meta){
+    sy_meta_like(&x->out[O], q);
+    x->out[LSE] = (struct sy_meta){
         .dtype = q->dtype, .ndim = 3, .shape = {q->shape[0], q->shape[2], q->shape[1]}};
     return 0;
 }
 
-/* d_o q k v o lse prefix? doc? doc_k? len? -> dq dk dv */
 int sy__infer_attention_backward(struct sy_infer *x)
 {
-    for (int i = 0; i < 3; i++)
-        sy_meta_like(&x->out[i], x->in[1 + i]);
-    x->always = 7;
+    sy_meta_like(&x->out[DQ], x->in[B_Q]);
+    sy_meta_like(&x->out[DK], x->in[B_K]);
+    sy_meta_like(&x->out[DV], x->in[B_V]);
+    x->always = 1 << DQ | 1 << DK | 1 << DV;
     return 0;
 }
 
@@ -90,11 +96,11 @@ static void *data_of(const struct sy_tensor *t)
     return t ? sy_data(t) : NULL;
 }
 
-/* Dimensions, masks and index lists; in: q k v, extra: prefix doc doc_k len. */
+/* Dimensions, masks and index lists; in: Q to V, masks: PREFIX to LEN. */
 static struct sy_attn describe(const struct sy_run *x, struct sy_tensor *const *in,
-                               struct sy_tensor *const *extra)
+                               struct sy_tensor *const *masks)
 {
-    const struct sy_tensor *q = in[0], *k = in[1];
+    const struct sy_tensor *q = in[Q], *k = in[K];
     const int64_t h = q->shape[2], g = k->shape[2], d = q->shape[3];
     const double scale = x->attrs->f[0];
     return (struct sy_attn){.b = q->shape[0],
@@ -112,10 +118,10 @@ static struct sy_attn describe(const struct sy_run *x, struct sy_tensor *const *
                             .lddv = g * d,
                             .scale = (float)(scale != 0 ? scale : 1 / sqrt((double)d)),
                             .mask = (enum sy_attn_mask)x->attrs->i[0],
-                            .prefix = data_of(extra[0]),
-                            .doc = data_of(extra[1]),
-                            .doc_k = data_of(extra[2]),
-                            .len = data_of(extra[3]),
+                            .prefix = data_of(masks[PREFIX - PREFIX]),
+                            .doc = data_of(masks[DOC - PREFIX]),
+                            .doc_k = data_of(masks[DOC_K - PREFIX]),
+                            .len = data_of(masks[LEN - PREFIX]),
                             .precision = (enum sy_precision)x->attrs->precision};
 }
 
@@ -212,56 +218,56 @@ static int no_scratch(const struct sy_run *x)
 
 int sy__run_attention(const struct sy_run *x)
 {
-    struct sy_attn a = describe(x, x->in, x->in + 3);
-    if (x->in[0]->dtype == SY_F64) {
+    struct sy_attn a = describe(x, x->in, x->in + PREFIX);
+    if (x->in[Q]->dtype == SY_F64) {
         struct attention64 m = {.a = a,
                                 .scale = scale64(x, a.d),
-                                .q = sy_data(x->in[0]),
-                                .k = sy_data(x->in[1]),
-                                .v = sy_data(x->in[2]),
-                                .o = sy_data(x->out[0]),
-                                .lse = data_of(x->out[1])};
+                                .q = sy_data(x->in[Q]),
+                                .k = sy_data(x->in[K]),
+                                .v = sy_data(x->in[V]),
+                                .o = sy_data(x->out[O]),
+                                .lse = data_of(x->out[LSE])};
         each_row(&m, forward_row);
         return 0;
     }
-    a.q = sy_data(x->in[0]);
-    a.k = sy_data(x->in[1]);
-    a.v = sy_data(x->in[2]);
-    a.o = sy_data(x->out[0]);
-    a.lse = data_of(x->out[1]);
+    a.q = sy_data(x->in[Q]);
+    a.k = sy_data(x->in[K]);
+    a.v = sy_data(x->in[V]);
+    a.o = sy_data(x->out[O]);
+    a.lse = data_of(x->out[LSE]);
     return sy_attention(&a) ? 0 : no_scratch(x);
 }
 
 int sy__run_attention_backward(const struct sy_run *x)
 {
     struct sy_tensor *const *in = x->in;
-    struct sy_attn a = describe(x, in + 1, in + 6);
-    if (in[0]->dtype == SY_F64) {
+    struct sy_attn a = describe(x, in + B_Q, in + B_PREFIX);
+    if (in[B_DO]->dtype == SY_F64) {
         struct attention64 m = {.a = a,
                                 .scale = scale64(x, a.d),
-                                .d_o = sy_data(in[0]),
-                                .q = sy_data(in[1]),
-                                .k = sy_data(in[2]),
-                                .v = sy_data(in[3]),
-                                .o_in = sy_data(in[4]),
-                                .lse_in = sy_data(in[5]),
-                                .dq = sy_data(x->out[0]),
-                                .dk = sy_data(x->out[1]),
-                                .dv = sy_data(x->out[2])};
-        for (int i = 0; i < 3; i++)
+                                .d_o = sy_data(in[B_DO]),
+                                .q = sy_data(in[B_Q]),
+                                .k = sy_data(in[B_K]),
+                                .v = sy_data(in[B_V]),
+                                .o_in = sy_data(in[B_O]),
+                                .lse_in = sy_data(in[B_LSE]),
+                                .dq = sy_data(x->out[DQ]),
+                                .dk = sy_data(x->out[DK]),
+                                .dv = sy_data(x->out[DV])};
+        for (int i = DQ; i <= DV; i++)
             memset(sy_data(x->out[i]), 0, sy_tensor_bytes(x->out[i]));
         each_row(&m, backward_row);
         return 0;
     }
-    a.d_o = sy_data(in[0]);
-    a.q = sy_data(in[1]);
-    a.k = sy_data(in[2]);
-    a.v = sy_data(in[3]);
-    a.o = sy_data(in[4]);
-    a.lse = sy_data(in[5]);
-    a.dq = sy_data(x->out[0]);
-    a.dk = sy_data(x->out[1]);
-    a.dv = sy_data(x->out[2]);
+    a.d_o = sy_data(in[B_DO]);
+    a.q = sy_data(in[B_Q]);
+    a.k = sy_data(in[B_K]);
+    a.v = sy_data(in[B_V]);
+    a.o = sy_data(in[B_O]);
+    a.lse = sy_data(in[B_LSE]);
+    a.dq = sy_data(x->out[DQ]);
+    a.dk = sy_data(x->out[DK]);
+    a.dv = sy_data(x->out[DV]);
     return sy_attention_backward(&a) ? 0 : no_scratch(x);
 }
 
@@ -270,14 +276,18 @@ int sy__run_attention_backward(const struct sy_run *x)
 int sy__vjp_attention(struct sy_vjp *x)
 {
     struct sy_tensor *d[SY_MAX_OUT];
-    struct sy_tensor *in[10] = {x->dout[0], x->in[0], x->in[1], x->in[2], x->out[0],
-                                x->out[1],  x->in[3], x->in[4], x->in[5], x->in[6]};
-    if (!x->dout[0])
+    struct sy_tensor *in[B_INPUTS] = {
+        [B_DO] = x->dout[O],   [B_Q] = x->in[Q],         [B_K] = x->in[K],     [B_V] = x->in[V],
+        [B_O] = x->out[O],     [B_LSE] = x->out[LSE],    [B_DOC] = x->in[DOC], [B_DOC_K] = x->in[DOC_K],
+        [B_LEN] = x->in[LEN],  [B_PREFIX] = x->in[PREFIX],
+    };
+    if (!x->dout[O])
         return 0; /* lse is not for use */
-    if (sy_b_apply_all(SY_OP_ATTENTION_BACKWARD_, x->attrs, in, 10, d))
+    if (sy_b_apply_all(SY_OP_ATTENTION_BACKWARD_, x->attrs, in, B_INPUTS, d))
         return -1;
-    for (int i = 0; i < 3; i++)
-        x->din[i] = d[i];
+    x->din[Q] = d[DQ];
+    x->din[K] = d[DK];
+    x->din[V] = d[DV];
     return 0;
 }
 
@@ -291,10 +301,10 @@ static double products(const struct sy_node *n, const struct sy_tensor *q,
 
 void sy__cost_attention(struct sy_cost *c)
 {
-    c->flops = products(c->node, c->node->in[0], c->node->in[1]);
+    c->flops = products(c->node, c->node->in[Q], c->node->in[K]);
 }
 
 void sy__cost_attention_backward(struct sy_cost *c)
 {
-    c->flops = 2 * products(c->node, c->node->in[1], c->node->in[2]);
+    c->flops = 2 * products(c->node, c->node->in[B_Q], c->node->in[B_K]);
 }

@@ -17,6 +17,12 @@
 
 enum { PARTS = 48 };
 
+/* Inputs in the order of their rows in ops.def; of the backward operations R_ of rmsnorm, L_ of
+ * layernorm, which begin alike. */
+enum { X, W, B };
+enum { R_DY, R_X, R_RSTD, R_W };
+enum { L_DY = R_DY, L_X = R_X, L_MEAN, L_RSTD, L_W };
+
 struct norm {
     const struct sy_row_kernels *row;
     bool layer, f64;
@@ -33,10 +39,10 @@ struct norm {
 static int want_vector(struct sy_infer *x, int i)
 {
     char name[24];
-    const struct sy_tensor *t = x->in[0], *w = x->in[i];
+    const struct sy_tensor *t = x->in[X], *w = x->in[i];
     if (!w)
         return 0;
-    if (sy__same_dtype(x, 0, i))
+    if (sy__same_dtype(x, X, i))
         return -1;
     if (w->ndim == 1 && w->shape[0] == t->shape[t->ndim - 1])
         return 0;
@@ -46,13 +52,13 @@ static int want_vector(struct sy_infer *x, int i)
 
 static int infer_norm(struct sy_infer *x, int statistics)
 {
-    if (sy__want_float(x, 0))
+    if (sy__want_float(x, X))
         return -1;
-    if (x->in[0]->ndim < 1)
+    if (x->in[X]->ndim < 1)
         return sy__shape_error(x, "x must have a dimension");
-    sy_meta_like(&x->out[0], x->in[0]);
+    sy_meta_like(&x->out[0], x->in[X]);
     for (int i = 1; i <= statistics; i++) {
-        sy_meta_like(&x->out[i], x->in[0]);
+        sy_meta_like(&x->out[i], x->in[X]);
         x->out[i].ndim--;
     }
     return 0;
@@ -60,12 +66,12 @@ static int infer_norm(struct sy_infer *x, int statistics)
 
 int sy__infer_rmsnorm(struct sy_infer *x)
 {
-    return infer_norm(x, 1) || want_vector(x, 1) ? -1 : 0;
+    return infer_norm(x, 1) || want_vector(x, W) ? -1 : 0;
 }
 
 int sy__infer_layernorm(struct sy_infer *x)
 {
-    return infer_norm(x, 2) || want_vector(x, 1) || want_vector(x, 2) ? -1 : 0;
+    return infer_norm(x, 2) || want_vector(x, W) || want_vector(x, B) ? -1 : 0;
 }
 
 static int64_t block_rows(int64_t rows)
@@ -74,10 +80,10 @@ static int64_t block_rows(int64_t rows)
     return block < 16 ? 16 : block;
 }
 
-/* dy x (mean) rstd w? -> dx dw (db) */
+/* dx dw (db) */
 static int infer_back(struct sy_infer *x, int vectors)
 {
-    const struct sy_tensor *t = x->in[1];
+    const struct sy_tensor *t = x->in[R_X];
     const int64_t c = t->shape[t->ndim - 1], rows = sy_rows(t), block = block_rows(rows);
     sy_meta_like(&x->out[0], t);
     for (int i = 1; i <= vectors; i++)
@@ -156,13 +162,13 @@ static int64_t row_grain(int64_t c)
 
 static int run_forward(struct norm *m, const struct sy_run *x)
 {
-    const struct sy_tensor *t = x->in[0];
+    const struct sy_tensor *t = x->in[X];
     m->row = sy_cpu()->row;
     m->eps = x->attrs->f[0];
     m->rows = sy_rows(t);
     m->c = t->shape[t->ndim - 1];
     m->x = sy_data(t);
-    m->w = data_of(x->in[1]);
+    m->w = data_of(x->in[W]);
     m->y = sy_data(x->out[0]);
     sy__parallel(m->rows, row_grain(m->c), t->dtype == SY_F64 ? forward_f64 : forward_f32, m);
     return 0;
@@ -177,7 +183,7 @@ int sy__run_rmsnorm(const struct sy_run *x)
 int sy__run_layernorm(const struct sy_run *x)
 {
     struct norm m = {.layer = true,
-                     .b = data_of(x->in[2]),
+                     .b = data_of(x->in[B]),
                      .mean = data_of(x->out[1]),
                      .rstd = data_of(x->out[2])};
     return run_forward(&m, x);
@@ -239,15 +245,14 @@ static void backward_f64(const struct norm *m)
         backward_row_f64(m, r);
 }
 
-/* Inputs: dy x, statistics, w?. */
 static int run_backward(struct norm *m, const struct sy_run *x)
 {
-    const struct sy_tensor *t = x->in[1];
+    const struct sy_tensor *t = x->in[R_X];
     m->row = sy_cpu()->row;
     m->rows = sy_rows(t);
     m->c = t->shape[t->ndim - 1];
     m->grain = block_rows(m->rows);
-    m->dy = sy_data(x->in[0]);
+    m->dy = sy_data(x->in[R_DY]);
     m->x = sy_data(t);
     m->dx = data_of(x->out[0]);
     m->dw = data_of(x->out[1]);
@@ -264,16 +269,16 @@ static int run_backward(struct norm *m, const struct sy_run *x)
 
 int sy__run_rmsnorm_backward(const struct sy_run *x)
 {
-    struct norm m = {.rstd = sy_data(x->in[2]), .w = data_of(x->in[3])};
+    struct norm m = {.rstd = sy_data(x->in[R_RSTD]), .w = data_of(x->in[R_W])};
     return run_backward(&m, x);
 }
 
 int sy__run_layernorm_backward(const struct sy_run *x)
 {
     struct norm m = {.layer = true,
-                     .mean = sy_data(x->in[2]),
-                     .rstd = sy_data(x->in[3]),
-                     .w = data_of(x->in[4]),
+                     .mean = sy_data(x->in[L_MEAN]),
+                     .rstd = sy_data(x->in[L_RSTD]),
+                     .w = data_of(x->in[L_W]),
                      .db = data_of(x->out[2])};
     return run_backward(&m, x);
 }
@@ -282,26 +287,32 @@ int sy__run_layernorm_backward(const struct sy_run *x)
 
 int sy__vjp_rmsnorm(struct sy_vjp *x)
 {
-    struct sy_tensor *d[SY_MAX_OUT], *in[4] = {x->dout[0], x->in[0], x->out[1], x->in[1]};
+    struct sy_tensor *d[SY_MAX_OUT];
+    struct sy_tensor *in[] = {
+        [R_DY] = x->dout[0], [R_X] = x->in[X], [R_RSTD] = x->out[1], [R_W] = x->in[W]};
     if (!x->dout[0])
         return 0; /* rstd is not for use */
-    if (sy_b_apply_all(SY_OP_RMSNORM_BACKWARD_, NULL, in, 4, d))
+    if (sy_b_apply_all(SY_OP_RMSNORM_BACKWARD_, NULL, in, R_W + 1, d))
         return -1;
-    x->din[0] = d[0];
-    x->din[1] = d[1];
+    x->din[X] = d[0];
+    x->din[W] = d[1];
     return 0;
 }
 
 int sy__vjp_layernorm(struct sy_vjp *x)
 {
-    struct sy_tensor *d[SY_MAX_OUT],
-        *in[5] = {x->dout[0], x->in[0], x->out[1], x->out[2], x->in[1]};
+    struct sy_tensor *d[SY_MAX_OUT];
+    struct sy_tensor *in[] = {[L_DY] = x->dout[0],
+                              [L_X] = x->in[X],
+                              [L_MEAN] = x->out[1],
+                              [L_RSTD] = x->out[2],
+                              [L_W] = x->in[W]};
     if (!x->dout[0])
         return 0;
-    if (sy_b_apply_all(SY_OP_LAYERNORM_BACKWARD_, NULL, in, 5, d))
+    if (sy_b_apply_all(SY_OP_LAYERNORM_BACKWARD_, NULL, in, L_W + 1, d))
         return -1;
-    x->din[0] = d[0];
-    x->din[1] = d[1];
-    x->din[2] = d[2];
+    x->din[X] = d[0];
+    x->din[W] = d[1];
+    x->din[B] = d[2];
     return 0;
 }
