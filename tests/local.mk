@@ -108,6 +108,7 @@ unit_tests += %D%/unit/test_kern_map
 unit_tests += %D%/unit/test_kern_row
 unit_tests += %D%/unit/test_hash
 unit_tests += %D%/unit/test_json
+unit_tests += %D%/unit/test_journal
 unit_tests += %D%/unit/test_machine
 unit_tests += %D%/unit/test_mem
 unit_tests += %D%/unit/test_moe

@@ -28,8 +28,8 @@
 #include "switchyard/data.h"
 #include "switchyard/graph.h"
 #include "switchyard/hyper.h"
+#include "switchyard/journal.h"
 
-struct sy_journal_entry;
 struct sy_metrics;
 struct sy_params; /* train/params.h */
 struct sy_trainer;
@@ -91,11 +91,10 @@ struct sy_train_config {
     /* Called on the trainer's thread at the border after a step (also after an evaluation:
      * `evaluated`) and when the state changes.  May call into the host and wait for it. */
     void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);
-    /* "checkpoint" (saved), "note", "alarm" ("alarm: step N: NAME: ...", SY_ALARM_MAP), "skip" (a step was
-     * skipped), or "rewind" (max_skips and auto_rewind: the run is paused, sy_trainer_rewind_wanted says for
-     * which steps), with a line for people; at a border, on the thread that stands there, but for a note on
-     * what takes long, which comes from the midst of a step. */
-    void (*on_event)(void *ctx, const char *kind, const char *text);
+    /* CHECKPOINT (saved), NOTE, ALARM, SKIP (a step was skipped), or REWIND (max_skips and auto_rewind: the run
+     * is paused, sy_trainer_rewind_wanted says for which steps), with a line for people; at a border, on the
+     * thread that stands there, but for a note on what takes long, which comes from the midst of a step. */
+    void (*on_event)(void *ctx, const struct sy_event *e);
     /* Something that sy_trainer_wait or sy_trainer_held look at has changed.  Called with the
      * trainer locked: it may only wake whoever looks. */
     void (*on_change)(void *ctx);
@@ -172,29 +171,10 @@ int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, double
 
 /* ---- the journal: what was done to the run, in order ---- */
 
-/*  kind        key                    data                          by
- *  set         hyper-parameter        value                         sy_trainer_apply
- *  schedule    schedule's name                                      sy_trainer_apply
- *  input       input's name           values[n]                     sy_trainer_apply
- *  freeze      parameters' prefix     expert (-1: all), value 1/0   sy_trainer_apply (0: "unfreeze")
- *  config      option of the plan     value or text                 the host: needs a new plan
- *  reset       parameters' prefix     expert, value = seed          the host
- *  skip        -                      value = step: is left out    sy_trainer_apply
- *  rules       -                      value = SY_RULES of then     sy_trainer_apply
- *  skipped     -                      value = step: the rule did   nobody: the rule decides again
- *  note, hook, failed, resume: for people */
-struct sy_journal_entry {
-    int64_t step; /* takes effect after this step */
-    char kind[16], key[96];
-    char text[512]; /* for people, and the value of a config that is no number */
-    double value;
-    int64_t expert; /* from 0; -1: none */
-    int64_t n;
-    const float *values; /* borrowed from the journal; valid until a checkpoint is loaded */
-};
+/* Kinds, and what an entry holds: switchyard/journal.h. */
 int sy_trainer_journal(struct sy_trainer *t, int first, struct sy_journal_entry *out, int n);
-/* A line for people. */
-void sy_trainer_note(struct sy_trainer *t, const char *kind, const char *text);
+/* A line for people: a kind that is SY_AGAIN_NOTED. */
+void sy_trainer_note(struct sy_trainer *t, enum sy_entry_kind kind, const char *text);
 /* Any entry: written down with the step of now, nothing else is done. */
 void sy_trainer_record(struct sy_trainer *t, const struct sy_journal_entry *e);
 /* Do what the entry says, now, and record it (caller holds).  A set that belongs to the plan
@@ -204,41 +184,12 @@ int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, str
 
 /* ---- alarms ---- */
 
-/* X(ID, name, condition).  An alarm is told once an episode: again when its condition held no
- * longer meanwhile, and (but for DISK) 1,000 steps have gone since. */
-#define SY_ALARM_MAP(X)                                                                            \
-    X(LOSS, "loss spike",                                                                          \
-      "the loss is skip_sigma (or 30) deviations, and a 20th of that in nats, over what is usual") \
-    X(NORM, "gradient spike",                                                                      \
-      "the gradient norm is as many deviations over what is usual, and 1,000 times clip")          \
-    X(RULE, "spike rule",                                                                          \
-      "after 3 skipped spikes in a row the next is learned from, and what is usual is measured "   \
-      "anew")                                                                                      \
-    X(NONFINITE, "not finite", "a loss or a gradient is NaN or infinite, and the step is skipped") \
-    X(DIVERGE, "divergence",                                                                       \
-      "for 32 steps the smoothed loss is 1 nat and half of what was learned over its best")        \
-    X(DEAD, "dead experts", "enabled experts get less than 1% of a fair share over 128 steps")     \
-    X(COLLAPSE, "router collapse", "as many experts as a token uses get over 90% over 128 steps")  \
-    X(DATA, "data exhausted", "by sampling epoch or sequential all text was seen four times")      \
-    X(SPEED, "throughput", "for a minute less than 40% of the tokens a second of before")          \
-    X(DISK, "checkpoint", "a checkpoint could not be saved")                                       \
-    X(EVAL, "evaluation", "an evaluation failed")                                                  \
-    X(RECORD, "record", "the run's directory cannot be made, or run.sqlite not be written")
-
-enum sy_alarm {
-#define X(id, name, condition) SY_ALARM_##id,
-    SY_ALARM_MAP(X)
-#undef X
-        SY_ALARM_COUNT
-};
-
+/* Their ids and names: SY_ALARM_MAP in switchyard/events.h. */
 struct sy_alarm_state {
     bool on;
     int64_t step;   /* when it came on last; -1: never */
     char text[600]; /* what it said */
 };
-const char *sy_alarm_name(enum sy_alarm id);
-const char *sy_alarm_condition(enum sy_alarm id);
 void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_state *out);
 /* On with this text, which the caller tells, or off (NULL).  For RECORD, which the host finds out;
  * any thread. */
@@ -275,7 +226,7 @@ int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64
 /* Windows that were, or would be, drawn before a step, by the run's journal; -1: its windows are
  * not counted. */
 int64_t sy_trainer_windows(struct sy_trainer *t, int64_t step);
-/* After event "rewind": the steps that were to be skipped in a row.  false: there were none. */
+/* After event REWIND: the steps that were to be skipped in a row.  false: there were none. */
 bool sy_trainer_rewind_wanted(struct sy_trainer *t, int64_t *first, int64_t *last);
 
 /* ---- checkpoints (train/checkpoint.h) ---- */

@@ -166,13 +166,6 @@ end
 
 -- ---- making ----
 
---- The data of an entry, as src/bind/run/run.c packs it.
-function directory.pack(e)
-  local values = {}
-  for i, v in ipairs(e.values and e.values:table() or {}) do values[i] = ("<f"):pack(v) end
-  return ("<i8 d s4 s4 s4"):pack((e.expert or 0) - 1, e.value or 0, e.kind, e.key or "", table.concat(values))
-end
-
 local function write_code(path, code)
   if #code == 0 then return true end
   local ok, why = engine.dir_make(path .. "/code")
@@ -232,7 +225,7 @@ function directory.create(r, more)
   for _, s in ipairs(code) do store:add("code", 0, s.file, s.text) end
   rawset(r, "_store", store)
   rawset(r, "_config", config)
-  for _, e in ipairs(journal) do store:add("journal", e.step, e.kind, e.text, directory.pack(e)) end
+  for _, e in ipairs(journal) do store:add_entry(e) end
   ok, why, kind = store:attach(r._h)
   if not ok then return nil, why, kind end
   ok, why = r._h:set_dir(store:path(), o.keep, o.keep_every)

@@ -50,7 +50,7 @@ local function fill_fork(child, r, path, image, journal, step)
   must_load(child, path, image, false)
   r._store:flush()
   r._store:restore(h, image.step) -- the parent's series: copied, so that the fork stands alone
-  for _, e in ipairs(journal) do store:add("journal", e.step, e.kind, e.text, directory.pack(e)) end
+  for _, e in ipairs(journal) do store:add_entry(e) end
   go_through(child, behind(journal, image), step, "forking")
   h:repeating(false)
   reconstruct.renew(child)

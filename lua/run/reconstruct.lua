@@ -15,23 +15,26 @@ local Run = require("switchyard.run.run").Run
 local SLICE = 0.3 -- seconds of steps between two looks at progress
 local PLAN = {} -- hyper-parameters that need a new plan
 for _, h in ipairs(engine.hyper()) do PLAN[h.name] = h.live == "plan" or nil end
--- Kinds that change what follows; all others are for people.
-local EFFECT = {set = true, schedule = true, input = true, freeze = true, unfreeze = true, config = true, reset = true,
-  skip = true, rules = true}
+local KINDS = engine.entry_kinds() -- include/switchyard/journal.h
 
 -- ---- entries ----
 
---- Entries of a store's journal as h:journal() has them (src/bind/run/run.c, pack_entry).
-local function stored_journal(store)
-  local list = {}
-  for i, e in ipairs(assert(store:entries "journal")) do
-    local expert, value, _, key, values = -1, 0, nil, "", ""
-    if e.data then expert, value, _, key, values = ("<i8 d s4 s4 s4"):unpack(e.data) end
-    list[i] = {id = e.id, step = e.step, kind = e.kind, text = e.text, key = key ~= "" and key or nil, value = value,
-               expert = expert >= 0 and expert + 1 or nil, values = #values > 0 and engine.f32(values) or nil,
-               time = e.time}
-  end
+--- Does an entry change what follows?  All others are for people.
+local function has_effect(e) return KINDS[e.kind] ~= nil and KINDS[e.kind].effect end
+
+--- Entries of a store's journal in their order, as h:journal() has them, to be looked at.
+local function all_entries(store)
+  local list = assert(store:journal())
   table.sort(list, function(a, b) return a.step < b.step or a.step == b.step and a.id < b.id end)
+  return list
+end
+
+--- The same to be repeated: raises for one of a kind that is not known, for nobody can tell what it does.
+local function stored_journal(store)
+  local list = all_entries(store)
+  for _, e in ipairs(list) do
+    if e.unknown then error(("%s: step %d, made by a newer program"):format(e.unknown, e.step), 0) end
+  end
   return list
 end
 
@@ -54,30 +57,41 @@ local function before(entries, step)
   return list
 end
 
-local function config_value(e)
-  if e.text:match "= nil$" then return nil end
-  return e.key == "top_k" and math.tointeger(e.value) or e.value
+-- What an option of the model was set to; nil is a value.
+local function config_value(e) return e.key == "top_k" and math.tointeger(e.value) or e.value end
+
+-- What the host does again, and the trainer's kinds that concern the model as well.
+local host = {}
+
+function host.config(r, e)
+  r._m.cfg[e.key] = config_value(e)
+  Run._replan(r, function() r._h:record(e) end)
+end
+
+function host.reset(r, e)
+  local m, h = r._m, r._h
+  m:_quietly(function()
+    surgery.redraw(m, h, e.key, e.expert, math.tointeger(e.value))
+    h:record(e)
+  end)
+end
+
+function host.set(r, e)
+  r._h:apply(e)
+  if PLAN[e.key] then Run._replan(r) end
+end
+
+function host.input(r, e)
+  local mine = r._m.inputs[e.key]
+  r._h:apply(e)
+  if mine then engine.copy(mine, e.values) end
 end
 
 local function apply(r, e)
-  local m, h = r._m, r._h
-  if e.kind == "set" and PLAN[e.key] then
-    h:apply(e)
-    Run._replan(r)
-  elseif e.kind == "config" then
-    m.cfg[e.key] = config_value(e)
-    Run._replan(r, function() h:record(e) end)
-  elseif e.kind == "reset" then
-    m:_quietly(function()
-      surgery.redraw(m, h, e.key, e.expert, math.tointeger(e.value))
-      h:record(e)
-    end)
-  elseif EFFECT[e.kind] then
-    h:apply(e)
-    if e.kind == "input" and m.inputs[e.key] then engine.copy(m.inputs[e.key], e.values) end
-  elseif e.kind ~= "skipped" then -- the rule writes that down again itself
-    h:record(e)
-  end
+  local again = KINDS[e.kind].again
+  if host[e.kind] then host[e.kind](r, e)
+  elseif again == "trainer" then r._h:apply(e)
+  elseif again == "noted" then r._h:record(e) end -- what a rule made it makes again
 end
 
 -- ---- repeating ----
@@ -195,7 +209,7 @@ local function base(path, config, step)
     local image = engine.read_checkpoint(list[i].path)
     local fits = image and image.step == list[i].step
     for _, e in ipairs(fits and step and image.journal or {}) do
-      if e.step >= step and EFFECT[e.kind] then fits = false end
+      if e.step >= step and has_effect(e) then fits = false end
     end
     if fits then return list[i].path, image end
   end
@@ -277,7 +291,7 @@ local function drop_undo(path)
 end
 
 return {
-  EFFECT = EFFECT, drop_undo = drop_undo, stored_journal = stored_journal, behind = behind, before = before, apply = apply,
+  has_effect = has_effect, all_entries = all_entries, drop_undo = drop_undo, stored_journal = stored_journal, behind = behind, before = before, apply = apply,
   progress = progress, walk = walk, go_through = go_through,
   base = base, routing = routing, reshape = reshape, read_inputs = read_inputs, load = load, must_load = must_load, renew = renew,
   check_start = check_start, make = make, open = open, guarded = guarded, alone = alone,

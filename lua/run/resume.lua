@@ -14,7 +14,7 @@ local Run = require("switchyard.run.run").Run
 local base, behind, guarded, alone = reconstruct.base, reconstruct.behind, reconstruct.guarded, reconstruct.alone
 local go_through, stored_journal, check_start, make =
   reconstruct.go_through, reconstruct.stored_journal, reconstruct.check_start, reconstruct.make
-local EFFECT = reconstruct.EFFECT
+local has_effect = reconstruct.has_effect
 
 local rows = {
   {"steps", "integer", nil, 0, 10 ^ 12 // 1, help = "steps of the whole run from now on"},
@@ -33,7 +33,7 @@ local function complete(store, entries)
   for _, e in ipairs(entries) do
     local k = key(e)
     if (known[k] or 0) > 0 then known[k] = known[k] - 1
-    elseif EFFECT[e.kind] then store:add("journal", e.step, e.kind, e.text, directory.pack(e)) end
+    elseif has_effect(e) then store:add_entry(e) end
   end
 end
 
@@ -54,7 +54,7 @@ local function come_back(r, store, changed, force)
       assert(h:load(from, true))
       reconstruct.read_inputs(r)
     else
-      h:note("resume", why)
+      h:record{kind = "resume", key = r._d.hash ~= r._config.data.hash and "data" or nil, text = why}
     end
     h:repeating(true)
   end

@@ -19,7 +19,7 @@ local base, behind, guarded, alone, must_load =
   reconstruct.base, reconstruct.behind, reconstruct.guarded, reconstruct.alone, reconstruct.must_load
 local go_through, stored_journal, check_start, make =
   reconstruct.go_through, reconstruct.stored_journal, reconstruct.check_start, reconstruct.make
-local EFFECT, drop_undo = reconstruct.EFFECT, reconstruct.drop_undo
+local has_effect, drop_undo = reconstruct.has_effect, reconstruct.drop_undo
 
 local function check_step(what, step, now)
   if math.type(step) ~= "integer" or step < 0 then
@@ -103,7 +103,7 @@ local function cut(r, step, journal)
   for _, c in ipairs(engine.checkpoints(path) or {}) do
     local image = c.step == step and engine.read_checkpoint(c.path)
     for _, e in ipairs(image and image.journal or {}) do
-      if e.step >= step and EFFECT[e.kind] then keep = step - 1 end
+      if e.step >= step and has_effect(e) then keep = step - 1 end
     end
   end
   local ok, why = engine.discard_checkpoints(path, keep)

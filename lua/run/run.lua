@@ -590,7 +590,7 @@ function Run.__newindex(r, name, value)
     old = cfg[name]
     cfg[name] = value
     return set_shape(r, function() cfg[name] = old end, function()
-      r._h:record{kind = "config", key = name, value = value or 0, text = ("%s = %s"):format(name, tostring(value))}
+      r._h:record{kind = "config", key = name, value = value, text = ("%s = %s"):format(name, tostring(value))}
     end)
   end
   local input = model_inputs(r, name)

@@ -33,7 +33,7 @@ function methods:series()
 end
 
 --- s:journal() -> entries on the timeline; s:events() -> alarms, checkpoints, resumes
-function methods:journal() return engine.list(reconstruct.stored_journal(self._store)) end
+function methods:journal() return engine.list(reconstruct.all_entries(self._store)) end
 function methods:events() return require("switchyard.prompt.card").events((self._store:entries "events")) end
 
 function methods:close() self._store:close() end

@@ -149,7 +149,7 @@ end
 -- told.
 local function other_data(r, step)
   for _, e in ipairs(r._h:journal()) do
-    if e.kind == "resume" and e.step >= step and e.text:find "the data[^;]* changed" then return e.step end
+    if e.kind == "resume" and e.key == "data" and e.step >= step then return e.step end
   end
 end
 

@@ -43,6 +43,7 @@ libbind_a_SOURCES += %D%/data/data_make.c
 libbind_a_SOURCES += %D%/data/tokenizer.c
 libbind_a_SOURCES += %D%/data/watch.c
 libbind_a_SOURCES += %D%/run/checkpoint.c
+libbind_a_SOURCES += %D%/run/journal.c
 libbind_a_SOURCES += %D%/run/events.c
 libbind_a_SOURCES += %D%/run/frozen.c
 libbind_a_SOURCES += %D%/run/look.c

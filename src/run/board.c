@@ -170,24 +170,6 @@ bool sy_source_is_live(struct sy_source *s)
     return live;
 }
 
-enum sy_mark_kind sy_mark_kind_of(const char *kind, const char *text)
-{
-    static const struct {
-        const char *name;
-        enum sy_mark_kind kind;
-    } kinds[] = {{"note", SY_MARK_NOTE},     {"checkpoint", SY_MARK_CHECKPOINT},
-                 {"skipped", SY_MARK_SPIKE}, {"alarm", SY_MARK_ALARM},
-                 {"skip", SY_MARK_SPIKE},    {"error", SY_MARK_ALARM},
-                 {"failed", SY_MARK_FAILED}, {"hook", SY_MARK_ALARM},
-                 {"resume", SY_MARK_RESUME}, {"rewind", SY_MARK_RESUME}};
-    if (!strcmp(kind, "alarm") && (strstr(text, "spike") || strstr(text, "not finite")))
-        return SY_MARK_SPIKE;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (!strcmp(kind, kinds[i].name))
-            return kinds[i].kind;
-    return SY_MARK_SET;
-}
-
 /* ---- a run in this process ---- */
 
 struct live {

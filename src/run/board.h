@@ -16,6 +16,7 @@
 #define SY_RUN_BOARD_H
 
 #include "switchyard/err.h"
+#include "switchyard/events.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,15 +37,6 @@ struct sy_source_status {
     char alarm[160];        /* what is wrong, one line; "": nothing */
 };
 
-enum sy_mark_kind {
-    SY_MARK_SET, /* a hyper-parameter, an input, an expert: someone intervened */
-    SY_MARK_NOTE,
-    SY_MARK_CHECKPOINT,
-    SY_MARK_SPIKE,
-    SY_MARK_ALARM,
-    SY_MARK_FAILED,
-    SY_MARK_RESUME
-};
 struct sy_mark {
     int64_t step;
     enum sy_mark_kind kind;
@@ -75,8 +67,6 @@ int sy_source_marks(struct sy_source *s, int first, struct sy_mark *out, int n);
 bool sy_source_is_live(struct sy_source *s);
 /* Look for news on disk: true when there are some.  A run of this process always may have them. */
 bool sy_source_poll(struct sy_source *s);
-/* What a journal's or event's kind is on a chart. */
-enum sy_mark_kind sy_mark_kind_of(const char *kind, const char *text);
 
 /* ---- a run in this process ---- */
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "run/metrics.h"
+#include "switchyard/events.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -484,7 +485,7 @@ static void set_alarm(struct sy_store *s, enum sy_store_alarm alarm, const struc
         *s->alarm_text = 0;
     pthread_mutex_unlock(&s->lock);
     if (had && !alarm)
-        sy_store_add(s, SY_STORE_EVENTS, step, "store", text, NULL, 0, NULL);
+        sy_store_add(s, SY_STORE_EVENTS, step, sy_event_name(SY_EVENT_STORE), text, NULL, 0, NULL);
 }
 
 /* What is on the disk need not be in memory as well, where readers find it there. */

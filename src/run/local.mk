@@ -9,3 +9,5 @@ librun_a_SOURCES += %D%/board.h %D%/source_int.h %D%/board.c %D%/stored.c \
     %D%/pyramid.h %D%/pyramid.c
 librun_a_SOURCES += %D%/differ.h %D%/differ.c
 librun_a_SOURCES += %D%/attic.h %D%/attic.c
+librun_a_SOURCES += %D%/journal.c %D%/events.c
+pkginclude_HEADERS += include/switchyard/journal.h include/switchyard/events.h

@@ -40,7 +40,7 @@ static void complain(struct sy_source *s, const struct sy_err *err)
 
 /* ---- marks ---- */
 
-static void add_mark(struct stored *r, const struct sy_store_entry *e)
+static void add_mark(struct stored *r, const struct sy_store_entry *e, enum sy_mark_kind kind)
 {
     if (r->nmarks == r->marks_room) {
         int room = r->marks_room ? 2 * r->marks_room : 32;
@@ -51,8 +51,17 @@ static void add_mark(struct stored *r, const struct sy_store_entry *e)
         r->marks_room = room;
     }
     struct sy_mark *m = &r->marks[r->nmarks++];
-    *m = (struct sy_mark){.step = e->step, .kind = sy_mark_kind_of(e->kind, e->text)};
+    *m = (struct sy_mark){.step = e->step, .kind = kind};
     snprintf(m->text, sizeof m->text, "%.*s", (int)sizeof m->text - 1, e->text);
+}
+
+static enum sy_mark_kind mark_of(enum sy_store_table table, const struct sy_store_entry *e)
+{
+    char id[32] = ""; /* an event's data are an alarm's id */
+    if (table == SY_STORE_JOURNAL)
+        return sy_stored_entry_mark(e->kind);
+    snprintf(id, sizeof id, "%.*s", (int)(e->data_len < sizeof id ? e->data_len : sizeof id - 1), e->data_len ? (const char *)e->data : "");
+    return sy_stored_event_mark(e->kind, id, e->text);
 }
 
 static void take_marks(struct stored *r, enum sy_store_table table, int64_t *last)
@@ -66,8 +75,8 @@ static void take_marks(struct stored *r, enum sy_store_table table, int64_t *las
     for (int64_t i = 0; i < list.count; i++) {
         *last = list.list[i].id;
         if (!list.list[i].left)
-            add_mark(r, &list.list[i]);
-        if (table == SY_STORE_EVENTS && !strcmp(list.list[i].kind, "checkpoint"))
+            add_mark(r, &list.list[i], mark_of(table, &list.list[i]));
+        if (table == SY_STORE_EVENTS && sy_event_find(list.list[i].kind) == SY_EVENT_CHECKPOINT)
             r->s.status.saved = list.list[i].step;
     }
     sy_store_entries_free(&list);

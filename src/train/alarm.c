@@ -1,4 +1,4 @@
-/* Alarms: what a run tells its people unasked.  The table is SY_ALARM_MAP (switchyard/train.h).
+/* Alarms: what a run tells its people unasked.  The table is SY_ALARM_MAP (switchyard/events.h).
  * Layer train.
  *
  *     off --condition--> on, told once --condition again--> on --no condition for a while--> off
@@ -32,19 +32,16 @@
 #define SLOW 0.4     /* of the usual tokens a second */
 #define SLOW_SECONDS 60.0
 
-static const char *const names[] = {
-#define X(id, name, condition) name,
-    SY_ALARM_MAP(X)
-#undef X
-};
-static const char *const conditions[] = {
-#define X(id, name, condition) condition,
-    SY_ALARM_MAP(X)
-#undef X
-};
+static void tell(struct sy_trainer *t, const struct sy_event *e)
+{
+    if (t->c.on_event)
+        t->c.on_event(t->c.ctx, e);
+}
 
-const char *sy_alarm_name(enum sy_alarm id) { return names[id]; }
-const char *sy_alarm_condition(enum sy_alarm id) { return conditions[id]; }
+void sy__tell(struct sy_trainer *t, enum sy_event_kind kind, const char *text)
+{
+    tell(t, &(struct sy_event){.kind = kind, .text = text});
+}
 
 void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_state *out)
 {
@@ -76,7 +73,7 @@ void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char 
     t->alarms.calm[id] = step;
     if (a->on) /* written by this thread alone */
         return;
-    int n = snprintf(text, sizeof text, "alarm: step %lld: %s: ", (long long)step, names[id]);
+    int n = snprintf(text, sizeof text, "alarm: step %lld: %s: ", (long long)step, sy_alarm_name(id));
     va_start(ap, fmt);
     vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
     va_end(ap);
@@ -89,8 +86,7 @@ void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char 
     if (id != SY_ALARM_DISK && *told >= 0 && step - *told < AGAIN)
         return;
     *told = step;
-    if (t->c.on_event)
-        t->c.on_event(t->c.ctx, "alarm", text);
+    tell(t, &(struct sy_event){SY_EVENT_ALARM, id, text});
 }
 
 void sy__alarm_end(struct sy_trainer *t, enum sy_alarm id)

@@ -1,5 +1,6 @@
 /* The journal of a run: what was done to it, with the step after which it took effect.  A run is a
- * function of its first options and this list.  See switchyard/train.h for the kinds. */
+ * function of its first options and this list.  See switchyard/journal.h for the kinds. */
+#include "base/assert.h"
 #include "base/mem.h"
 #include "base/number.h"
 #include "train/params.h"
@@ -9,34 +10,25 @@
 #include <stdio.h>
 #include <string.h>
 
-static void free_values(const float *values) /* owned, though entries show them as borrowed */
-{
-    union { const float *shown; float *owned; } u = {values};
-    sy_free(u.owned);
-}
-
 void sy__journal_free(struct sy_journal_entry *list, int n)
 {
     for (int i = 0; i < n; i++)
-        free_values(list[i].values);
+        sy_entry_free(&list[i]);
     sy_free(list);
 }
 
 /* Does it change what is learned, so that the steps before say nothing about those after it? */
 static bool disturbs(const struct sy_journal_entry *e)
 {
-    static const char *const kinds[] = {"schedule", "input", "freeze", "unfreeze",
-                                        "config",   "reset", "resume"};
     static const enum sy_hyper_id harmless[] = {
         SY_HYPER_steps,        SY_HYPER_eval_every,       SY_HYPER_eval_batches,
         SY_HYPER_sample_every, SY_HYPER_checkpoint_every, SY_HYPER_skip_sigma,
         SY_HYPER_max_skips,    SY_HYPER_auto_rewind};
-    bool set = !strcmp(e->kind, "set");
-    for (size_t i = 0; i < sizeof harmless / sizeof *harmless && set; i++)
-        set = strcmp(e->key, sy_hyper_spec(harmless[i])->name) != 0;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !set; i++)
-        set = !strcmp(e->kind, kinds[i]);
-    return set;
+    int id = e->kind == SY_ENTRY_SET ? sy_hyper_find(e->key) : -1;
+    bool disturbs = sy_entry_row(e->kind)->disturbs;
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+        disturbs &= id != (int)harmless[i];
+    return disturbs;
 }
 
 void sy__journal_add(struct sy_trainer *t, const struct sy_journal_entry *e)
@@ -64,7 +56,7 @@ void sy__journal_add(struct sy_trainer *t, const struct sy_journal_entry *e)
         t->c.on_journal(t->c.ctx, &copy);
     if (disturbs(e))
         t->window.quiet_until = copy.step + SY_QUIET;
-    if (!strcmp(e->kind, "skip"))
+    if (e->kind == SY_ENTRY_SKIP)
         sy__skip_add(t, sy_to_int64(e->value));
 }
 
@@ -72,7 +64,7 @@ void sy__skips_of_journal(struct sy_trainer *t)
 {
     t->nskips = 0;
     for (int i = 0; i < t->njournal; i++)
-        if (!strcmp(t->journal[i].kind, "skip"))
+        if (t->journal[i].kind == SY_ENTRY_SKIP)
             sy__skip_add(t, sy_to_int64(t->journal[i].value));
 }
 
@@ -113,10 +105,9 @@ void sy_trainer_record(struct sy_trainer *t, const struct sy_journal_entry *e)
     pthread_mutex_unlock(&t->lock);
 }
 
-void sy_trainer_note(struct sy_trainer *t, const char *kind, const char *text)
+void sy_trainer_note(struct sy_trainer *t, enum sy_entry_kind kind, const char *text)
 {
-    struct sy_journal_entry e = {.expert = -1};
-    snprintf(e.kind, sizeof e.kind, "%s", kind);
+    struct sy_journal_entry e = {.kind = kind, .expert = -1};
     snprintf(e.text, sizeof e.text, "%s", text);
     sy_trainer_record(t, &e);
 }
@@ -180,37 +171,63 @@ static int apply_rules(struct sy_trainer *t, const struct sy_journal_entry *e, s
     return 0;
 }
 
+static int apply_input(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err)
+{
+    if (sy__input_write(t, e->key, e->values, e->n))
+        return 0;
+    return sy_err_set(err, SY_E_NAME, "journal: step %lld: no input '%s' of %lld numbers",
+                      (long long)e->step, e->key, (long long)e->n);
+}
+
+/* sy__journal_add does it. */
+static int check_skip(const struct sy_journal_entry *e, struct sy_err *err)
+{
+    if (e->value >= 1 && e->value < 1e15 && e->value == floor(e->value))
+        return 0;
+    return sy_err_set(err, SY_E_RANGE, "journal: step %lld: cannot skip step %g",
+                      (long long)e->step, e->value);
+}
+
 static bool of_the_plan(const struct sy_journal_entry *e)
 {
-    int id = strcmp(e->kind, "set") ? -1 : sy_hyper_find(e->key);
+    int id = e->kind == SY_ENTRY_SET ? sy_hyper_find(e->key) : -1;
     return id >= 0 && sy_hyper_spec((enum sy_hyper_id)id)->live == SY_LIVE_PLAN;
+}
+
+/* Those of SY_AGAIN_TRAINER. */
+static int apply_kind(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err)
+{
+    switch (e->kind) {
+    case SY_ENTRY_SET:
+        return apply_set(t, e, err);
+    case SY_ENTRY_SCHEDULE:
+        return apply_schedule(t, e, err);
+    case SY_ENTRY_RULES:
+        return apply_rules(t, e, err);
+    case SY_ENTRY_INPUT:
+        return apply_input(t, e, err);
+    case SY_ENTRY_FREEZE:
+    case SY_ENTRY_UNFREEZE:
+        sy_params_freeze(t->c.params, e->key, (int)e->expert, e->value > 0);
+        return 0;
+    case SY_ENTRY_SKIP:
+        return check_skip(e, err);
+    default:
+        SY_ASSERT(!"a kind that the trainer does has no case here");
+        return -1;
+    }
 }
 
 int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err)
 {
-    int rc = 0;
-    if (!strcmp(e->kind, "set"))
-        rc = apply_set(t, e, err);
-    else if (!strcmp(e->kind, "schedule"))
-        rc = apply_schedule(t, e, err);
-    else if (!strcmp(e->kind, "rules"))
-        rc = apply_rules(t, e, err);
-    else if (!strcmp(e->kind, "input")) {
-        if (!sy__input_write(t, e->key, e->values, e->n))
-            rc = sy_err_set(err, SY_E_NAME, "journal: step %lld: no input '%s' of %lld numbers",
-                            (long long)e->step, e->key, (long long)e->n);
-    } else if (!strcmp(e->kind, "freeze") || !strcmp(e->kind, "unfreeze"))
-        sy_params_freeze(t->c.params, e->key, (int)e->expert, e->value > 0);
-    else if (!strcmp(e->kind, "skipped"))
-        return 0; /* the rule decides again */
-    else if (!strcmp(e->kind, "skip") &&
-             !(e->value >= 1 && e->value < 1e15 && e->value == floor(e->value)))
-        rc = sy_err_set(err, SY_E_RANGE, "journal: step %lld: cannot skip step %g",
-                        (long long)e->step, e->value);
-    else if (!strcmp(e->kind, "config") || !strcmp(e->kind, "reset"))
+    const struct sy_entry_row *row = sy_entry_row(e->kind);
+    if (row->again == SY_AGAIN_RULE)
+        return 0;
+    if (row->again == SY_AGAIN_HOST)
         return sy_err_set(err, SY_E_UNSUPPORTED,
                           "journal: step %lld: '%s' is not the trainer's to do", (long long)e->step,
-                          e->kind);
+                          row->name);
+    int rc = row->again == SY_AGAIN_TRAINER ? apply_kind(t, e, err) : 0;
     if (!rc && !of_the_plan(e)) /* those are recorded when the plan comes */
         sy_trainer_record(t, e);
     return rc;

@@ -35,7 +35,7 @@ static void apply_inputs(struct sy_trainer *t)
 {
     while (t->inputs) {
         const struct sy__input_change *c = t->inputs;
-        struct sy_journal_entry e = {.kind = "input", .expert = -1, .n = c->n, .values = c->values};
+        struct sy_journal_entry e = {.kind = SY_ENTRY_INPUT, .expert = -1, .n = c->n, .values = c->values};
         sy__input_write(t, c->name, c->values, c->n);
         snprintf(e.key, sizeof e.key, "%s", c->name);
         snprintf(e.text, sizeof e.text, c->n == 1 ? "%s = %g" : "%s = {%g, ...}", c->name,
@@ -48,7 +48,7 @@ static void apply_inputs(struct sy_trainer *t)
 /* A number of steps also says what becomes of the schedule. */
 static void journal_set(struct sy_trainer *t, enum sy_hyper_id id, double value)
 {
-    struct sy_journal_entry e = {.kind = "set", .expert = -1, .value = value};
+    struct sy_journal_entry e = {.kind = SY_ENTRY_SET, .expert = -1, .value = value};
     bool anew = id == SY_HYPER_context && t->c.sampling == SY_SAMPLE_EPOCH && !t->c.by_step;
     snprintf(e.key, sizeof e.key, "%s", sy_hyper_spec(id)->name);
     int n =
@@ -63,7 +63,7 @@ static void journal_set(struct sy_trainer *t, enum sy_hyper_id id, double value)
 
 static void journal_schedule(struct sy_trainer *t, enum sy_schedule s)
 {
-    struct sy_journal_entry e = {.kind = "schedule", .expert = -1};
+    struct sy_journal_entry e = {.kind = SY_ENTRY_SCHEDULE, .expert = -1};
     snprintf(e.key, sizeof e.key, "%s", sy_schedule_name(s));
     snprintf(e.text, sizeof e.text, "schedule = %s", e.key);
     sy__journal_add(t, &e);

@@ -67,7 +67,7 @@ void sy__order_load(struct sy_trainer *t, const struct sy_place *place, bool by_
 enum { BATCH, CONTEXT, ACCUMULATE };
 static int shape_of(const struct sy_journal_entry *e)
 {
-    int id = strcmp(e->kind, "set") ? -1 : sy_hyper_find(e->key);
+    int id = e->kind == SY_ENTRY_SET ? sy_hyper_find(e->key) : -1;
     int which = id == SY_HYPER_batch        ? BATCH
                 : id == SY_HYPER_context    ? CONTEXT
                 : id == SY_HYPER_accumulate ? ACCUMULATE

@@ -26,8 +26,7 @@ static void tell(const struct sy__going *g, const char *before, const char *afte
     char text[256];
     snprintf(text, sizeof text, "%s%s %lld%s: %s %lld of %lld", before, g->what, (long long)g->step, after, g->unit,
              (long long)g->at + 1, (long long)g->of);
-    if (g->t->c.on_event)
-        g->t->c.on_event(g->t->c.ctx, "note", text);
+    sy__tell(g->t, SY_EVENT_NOTE, text);
 }
 
 static void note_wait(struct sy__going *g)

@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,20 +35,36 @@ struct loading {
     struct target *targets;
     int ntargets;
     char *block; /* bytes of targets */
-    char differences[3][112];
+    struct difference {
+        const char *what; /* the key of its entry in the journal */
+        char text[112];
+    } differences[3];
     int ndifferences;
 };
 
 /* ---- what the run depends on ---- */
 
-static void differs(struct loading *l, const char *what, uint64_t now, uint64_t was)
+static void differs(struct loading *l, const char *what, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void differs(struct loading *l, const char *what, const char *fmt, ...)
+{
+    if (l->ndifferences == 3)
+        return;
+    struct difference *d = &l->differences[l->ndifferences++];
+    va_list ap;
+    va_start(ap, fmt);
+    d->what = what;
+    vsnprintf(d->text, sizeof d->text, fmt, ap);
+    va_end(ap);
+}
+
+static void compare_hash(struct loading *l, const char *what, uint64_t now, uint64_t was)
 {
     char a[17], b[17];
     sy_hash_hex(now, a);
     sy_hash_hex(was, b);
-    if (now != was && l->ndifferences < 3)
-        snprintf(l->differences[l->ndifferences++], sizeof l->differences[0],
-                 "%s changed: hash %s, was %s", what, a, b);
+    if (now != was)
+        differs(l, what, "the %s changed: hash %s, was %s", what, a, b);
 }
 
 static int compare(struct loading *l, bool force, struct sy_err *err)
@@ -55,25 +72,22 @@ static int compare(struct loading *l, bool force, struct sy_err *err)
     const struct sy_trainer *t = l->t;
     const struct sy_image *image = l->image;
     struct sy_tokenizer *tokenizer = sy_corpus_tokenizer(t->c.corpus);
-    differs(l, "the data", sy_corpus_hash(t->c.corpus), image->data);
-    differs(l, "the tokenizer", tokenizer ? sy_tokenizer_hash(tokenizer) : 0, image->tokenizer);
+    compare_hash(l, "data", sy_corpus_hash(t->c.corpus), image->data);
+    compare_hash(l, "tokenizer", tokenizer ? sy_tokenizer_hash(tokenizer) : 0, image->tokenizer);
     bool old = image->fingerprint < SY_FINGERPRINT_VERSION;
-    differs(l, "the program", old ? sy__fingerprint(t, image->fingerprint) : t->program,
-            image->program);
-    if (image->exact != SY_EXACT_VERSION && l->ndifferences < 3)
-        snprintf(l->differences[l->ndifferences++], sizeof l->differences[0],
-                 "the kernels changed: version %d, was %d", SY_EXACT_VERSION, image->exact);
-    if (t->c.bf16 && *image->bf16 && strcmp(image->bf16, sy_cpu_bf16()) && l->ndifferences < 3)
-        snprintf(l->differences[l->ndifferences++], sizeof l->differences[0],
-                 "the kernels changed: bf16 products are by %s, were by %s", sy_cpu_bf16(), image->bf16);
-    if (image->sampling != t->c.sampling && l->ndifferences < 3)
-        snprintf(l->differences[l->ndifferences++], sizeof l->differences[0],
-                 "sampling changed: mode %d, was %d", (int)t->c.sampling, (int)image->sampling);
+    compare_hash(l, "program", old ? sy__fingerprint(t, image->fingerprint) : t->program, image->program);
+    if (image->exact != SY_EXACT_VERSION)
+        differs(l, "kernels", "the kernels changed: version %d, was %d", SY_EXACT_VERSION, image->exact);
+    if (t->c.bf16 && *image->bf16 && strcmp(image->bf16, sy_cpu_bf16()))
+        differs(l, "kernels", "the kernels changed: bf16 products are by %s, were by %s", sy_cpu_bf16(),
+                image->bf16);
+    if (image->sampling != t->c.sampling)
+        differs(l, "sampling", "sampling changed: mode %d, was %d", (int)t->c.sampling, (int)image->sampling);
     if (!l->ndifferences || force)
         return 0;
-    return sy_err_set(err, SY_E_STATE, "resume: %s%s%s", l->differences[0],
+    return sy_err_set(err, SY_E_STATE, "resume: %s%s%s", l->differences[0].text,
                       l->ndifferences > 1 ? "; " : "",
-                      l->ndifferences > 1 ? l->differences[1] : "");
+                      l->ndifferences > 1 ? l->differences[1].text : "");
 }
 
 /* ---- reading ---- */
@@ -366,8 +380,9 @@ static void put(struct loading *l)
     pthread_mutex_lock(&t->lock);
     put_status(l);
     for (int i = 0; i < l->ndifferences; i++) {
-        struct sy_journal_entry e = {.kind = "resume", .expert = -1};
-        snprintf(e.text, sizeof e.text, "%s", l->differences[i]);
+        struct sy_journal_entry e = {.kind = SY_ENTRY_RESUME, .expert = -1};
+        snprintf(e.key, sizeof e.key, "%s", l->differences[i].what);
+        snprintf(e.text, sizeof e.text, "%s", l->differences[i].text);
         sy__journal_add(t, &e);
     }
     pthread_mutex_unlock(&t->lock);

@@ -248,12 +248,6 @@ static void *writer_thread(void *arg)
     return NULL;
 }
 
-static void tell(struct sy_trainer *t, const char *kind, const char *text)
-{
-    if (t->c.on_event)
-        t->c.on_event(t->c.ctx, kind, text);
-}
-
 /* s->result and s->err are final. */
 static void report(struct sy_trainer *t)
 {
@@ -274,7 +268,7 @@ static void report(struct sy_trainer *t)
     sy_human_bytes((double)s->result.bytes, size);
     snprintf(text, sizeof text, "%s: %s, training stood still for %.3g s of %.3g", s->result.path,
              size, s->result.pause, s->result.seconds);
-    tell(t, "checkpoint", text);
+    sy__tell(t, SY_EVENT_CHECKPOINT, text);
 }
 
 static void settle(struct sy_trainer *t)
@@ -399,7 +393,7 @@ void sy__saver_border(struct sy_trainer *t)
         return;
     if (!s->told) {
         s->told = true;
-        tell(t, "note", "no memory for a second copy of the state: training waits for each "
+        sy__tell(t, SY_EVENT_NOTE, "no memory for a second copy of the state: training waits for each "
                               "checkpoint");
     }
     sy__saver_save(t, NULL);

@@ -60,9 +60,9 @@ static void put_hyper(struct sy_str *s, const struct sy_hyper *h)
     sy_str_puts(s, "}");
 }
 
-static void put_list(struct sy_str *s, const char *key, const double *v, int n)
+static void put_list(struct sy_str *s, const char *key, const double *v, int n, bool first)
 {
-    sy_str_printf(s, "%s\"%s\":[", *key == 'l' ? "" : ",", key);
+    sy_str_printf(s, "%s\"%s\":[", first ? "" : ",", key);
     for (int i = 0; i < n; i++) {
         sy_str_puts(s, i ? "," : "");
         sy_json_number(s, v[i]);
@@ -73,8 +73,8 @@ static void put_list(struct sy_str *s, const char *key, const double *v, int n)
 static void put_window(struct sy_str *s, const struct sy_window *w)
 {
     sy_str_puts(s, ",\"window\":{");
-    put_list(s, "loss", w->loss, w->n);
-    put_list(s, "norm", w->norm, w->n);
+    put_list(s, "loss", w->loss, w->n, true);
+    put_list(s, "norm", w->norm, w->n, false);
     put_integer(s, "in_a_row", w->in_a_row);
     put_integer(s, "spikes", w->spikes);
     put_integer(s, "quiet_until", w->quiet_until);
@@ -105,7 +105,7 @@ static void put_journal(struct sy_str *s, const struct sy_image *image)
     for (int i = 0; i < image->njournal; i++) {
         const struct sy_journal_entry *e = &image->journal[i];
         sy_str_printf(s, "%s{\"step\":%" PRId64, i ? "," : "", e->step);
-        put_text(s, "kind", e->kind);
+        put_text(s, "kind", sy_entry_row(e->kind)->name);
         put_text(s, "key", e->key);
         put_number(s, "value", e->value);
         put_integer(s, "expert", e->expert);
@@ -356,13 +356,19 @@ static void read_entry(const struct sy_json *j, struct sy_journal_entry *e, int6
         return;
     }
     e->step = integer(&r, "step", 0, last);
-    copy_field(e->kind, sizeof e->kind, &r, "kind");
+    const char *kind = text(&r, "kind");
+    int id = sy_entry_find(kind);
+    if (id < 0 && err->code == SY_E_OK)
+        sy_err_set(err, SY_E_UNSUPPORTED,
+                   "checkpoint: state.json: the journal has an entry of kind '%.40s', which this program does not know", kind);
+    e->kind = id < 0 ? SY_ENTRY_NOTE : (enum sy_entry_kind)id;
     copy_field(e->key, sizeof e->key, &r, "key");
     /* cut, where replacing broken characters made it longer */
     snprintf(e->text, sizeof e->text, "%.*s", (int)sizeof e->text - 1, text(&r, "text"));
     e->value = number(&r, "value");
     e->expert = integer(&r, "expert", -1, INT32_MAX);
     e->n = integer(&r, "n", 0, INT32_MAX);
+    sy_entry_renew(e);
 }
 
 /* Room grows with what was read, not with what a list says of itself: an entry is larger than

@@ -385,14 +385,13 @@ static void record(struct sy_trainer *t, const struct doing *d, bool skipped)
 /* After record: the entry belongs to the step, and a rewind to the step before takes it away. */
 static void journal_skipped(struct sy_trainer *t, const struct doing *d, const char *text)
 {
-    struct sy_journal_entry e = {.kind = "skipped", .expert = -1, .value = (double)d->step};
+    struct sy_journal_entry e = {.kind = SY_ENTRY_SKIPPED, .expert = -1, .value = (double)d->step};
     char line[sizeof d->why.msg + 48];
     int head = snprintf(line, sizeof line, "step %lld skipped: ", (long long)d->step);
     snprintf(line + head, sizeof line - (size_t)head, "%s%s", subject(d), text);
     snprintf(e.text, sizeof e.text, "%.*s", (int)sizeof e.text - 1, line + head);
     sy_trainer_record(t, &e);
-    if (t->c.on_event)
-        t->c.on_event(t->c.ctx, "skip", line);
+    sy__tell(t, SY_EVENT_SKIP, line);
 }
 
 /* ---- the step ---- */

@@ -222,7 +222,7 @@ static bool border(struct sy_trainer *t)
 
 static void fail(struct sy_trainer *t, const struct sy_err *err)
 {
-    struct sy_journal_entry e = {.kind = "failed", .expert = -1};
+    struct sy_journal_entry e = {.kind = SY_ENTRY_FAILED, .expert = -1};
     snprintf(e.text, sizeof e.text, "%.*s", (int)sizeof e.text - 1, err->msg);
     pthread_mutex_lock(&t->lock);
     t->status.error = *err;
@@ -240,8 +240,7 @@ static void want_rewind(struct sy_trainer *t, const struct sy_err *err)
     t->pause_asked = true;
     sy__asked(t);
     pthread_mutex_unlock(&t->lock);
-    if (t->c.on_event)
-        t->c.on_event(t->c.ctx, "rewind", err->msg);
+    sy__tell(t, SY_EVENT_REWIND, err->msg);
 }
 
 static void *train_thread(void *arg)

@@ -160,6 +160,9 @@ bool sy__has_more(const struct sy_trainer *t); /* steps */
 /* The state that this border asks for, or RUNNING.  FAILED stays, DONE until resume(). */
 enum sy_run_state sy__wanted_state(const struct sy_trainer *t);
 
+/* alarm.c: an event that is no alarm, if anyone listens. */
+void sy__tell(struct sy_trainer *t, enum sy_event_kind kind, const char *text);
+
 /* mailbox.c: what was asked for becomes so.  The lock is held, at a border. */
 void sy__mailbox_apply(struct sy_trainer *t);
 

@@ -521,11 +521,11 @@ static void test_damage(void)
     char path[SY_PATH_MAX], manifest_path[SY_PATH_MAX + 16];
     struct sy_str manifest = SY_STR_INIT;
     struct sy_trainer *a = make(dir), *b = make(NULL);
-    struct sy_journal_entry e = {.kind = "input", .key = "mask", .n = 8, .values = (const float[8]){0, 1, 2}};
+    struct sy_journal_entry e = {.kind = SY_ENTRY_INPUT, .key = "mask", .n = 8, .values = (const float[8]){0, 1, 2}};
     tiny_run_to(a, 3);
     sy_params_freeze(sy_trainer_params(a), "layers.1", 2, true);
     sy_trainer_apply(a, &e, &err);
-    sy_trainer_note(a, "note", "a line");
+    sy_trainer_note(a, SY_ENTRY_NOTE, "a line");
     tap_ok(!sy_trainer_checkpoint(a, path, sizeof path, &err), "saved %s", err.msg);
     snprintf(manifest_path, sizeof manifest_path, "%s/MANIFEST", path);
     sy_file_read(manifest_path, 0, &manifest, &err);

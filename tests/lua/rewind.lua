@@ -546,6 +546,27 @@ do -- nothing kept
   r:close()
 end
 
+do -- an entry of a kind that only a newer program knows: the run is looked at, and not made again
+  local r = run("newer", {steps = 4})
+  r._store:add("journal", 2, "teleport", "layer 1 to layer 2")
+  t.raises(function() replay "newer" end, "kind 'teleport', which this program does not know: step 2")
+  t.raises(function() r:rewind(1) end, "kind 'teleport'")
+  r:close()
+  t.raises(function() train.resume "newer" end, "kind 'teleport'")
+  t.is(runs "newer":journal()[1].text, "layer 1 to layer 2", "its journal is shown")
+end
+
+do -- a capacity of nil is a value in the journal, and no sentence of it
+  local r = run("nothing", {steps = 6}, function(self, step)
+    if step == 2 then self.capacity = 1 end
+    if step == 4 then self.capacity = nil end
+  end)
+  local e = r._store:journal()[2]
+  t.ok(e.key == "capacity" and e.value == nil and r._store:journal()[1].value == 1, "nil is none, 1 is 1")
+  t.ok(replay("nothing").identical, "and is replayed")
+  r:close()
+end
+
 do -- a directory that comes when older rows are packed already: it gets them all
   local m = model.moe{layers = 1, dim = 8, heads = 2, context = 4, vocab = d.vocab, experts = 2, top_k = 1, expert_dim = 4}
   local r = run("packed", {save = false, steps = 3200, batch = 1, context = 4, eval_every = 0, checkpoint_every = 0, paused = true}, nil, m)

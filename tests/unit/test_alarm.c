@@ -13,11 +13,11 @@ struct told {
     char text[400];
 };
 
-static void on_event(void *ctx, const char *kind, const char *text)
+static void on_event(void *ctx, const struct sy_event *e)
 {
     struct told *told = ctx;
-    told->count += !strcmp(kind, "alarm");
-    snprintf(told->text, sizeof told->text, "%s", text);
+    told->count += e->kind == SY_EVENT_ALARM;
+    snprintf(told->text, sizeof told->text, "%s", e->text);
 }
 
 static struct sy_trainer *make(struct told *told)

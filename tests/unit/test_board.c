@@ -121,6 +121,35 @@ static void live(void)
     sy_source_unref(s);
 }
 
+/* What an alarm is it says by its id; of before by its name, and never by a word somewhere in its sentence. */
+static void test_alarm_marks(const char *dir)
+{
+    static const struct {
+        const char *id, *text;
+        enum sy_mark_kind kind;
+    } alarms[] = {
+        {"DISK", "alarm: step 7: checkpoint: runs/loss spike/step-7 is not finite", SY_MARK_ALARM},
+        {"", "alarm: step 7: checkpoint: runs/loss spike/step-7 is not finite", SY_MARK_ALARM},
+        {"NORM", "a sentence", SY_MARK_SPIKE},
+        {"", "alarm: step 7: gradient spike: 8 is 40 deviations over 1", SY_MARK_SPIKE},
+        {"", "alarm: step 7: not finite: the loss is nan", SY_MARK_SPIKE},
+        {"LATER", "alarm: step 7: loss spike of a newer program", SY_MARK_ALARM},
+        {"", "gradient spike", SY_MARK_ALARM}};
+    struct sy_store *store = sy_store_create(&(struct sy_store_config){.dir = dir, .name = "alarms"}, NULL);
+    int n = (int)(sizeof alarms / sizeof *alarms);
+    for (int i = 0; i < n; i++)
+        sy_store_add(store, SY_STORE_EVENTS, 7, "alarm", alarms[i].text, alarms[i].id, strlen(alarms[i].id), NULL);
+    sy_store_close(store, NULL);
+    struct sy_source *s = sy_source_stored(dir, "alarms", NULL);
+    struct sy_mark marks[8];
+    sy_source_poll(s);
+    int got = sy_source_marks(s, 0, marks, 8);
+    tap_is_int(got, n, "alarms are marks");
+    for (int i = 0; i < got; i++)
+        tap_is_int(marks[i].kind, (int)alarms[i].kind, "the mark of '%s' %s", alarms[i].id, alarms[i].text);
+    sy_source_unref(s);
+}
+
 static void stored(const char *dir)
 {
     struct sy_store_config c = {
@@ -139,6 +168,7 @@ static void stored(const char *dir)
     test_source(s, 700, "stored");
     tap_ok(!sy_source_poll(s), "no news");
     sy_store_add(store, SY_STORE_JOURNAL, 200, "note", "hello", NULL, 0, NULL);
+    test_alarm_marks(dir);
     for (int64_t i = 701; i <= 1500; i++)
         add(2 * i, (float)(i % 8));
     sy_store_flush(store, NULL);

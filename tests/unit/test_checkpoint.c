@@ -139,6 +139,7 @@ static void test_differences(void)
                               shape = {.steps = 40, .seed = 1, .width = 24};
     static const char *const says[] = {"resume: the data changed: hash ", "resume: the program changed: hash ",
                                        "resume: the program changed: hash "};
+    static const char *const keys[] = {"data", "program", "program"};
     const struct tiny_options *changed[] = {&data, &program, &swapped};
     char path[SY_PATH_MAX];
     struct sy_err err = SY_ERR_INIT;
@@ -154,7 +155,7 @@ static void test_differences(void)
                    !strncmp(err.msg, says[i], strlen(says[i])) && tiny_hash(b) == was,
                "refused: %s", err.msg);
         tap_ok(!sy_trainer_load(b, path, true, &err) && tiny_hash(b) == tiny_hash(a) &&
-                   sy_trainer_journal(b, 0, &e, 1) == 1 && !strcmp(e.kind, "resume") && e.step == 4,
+                   sy_trainer_journal(b, 0, &e, 1) == 1 && e.kind == SY_ENTRY_RESUME && !strcmp(e.key, keys[i]) && e.step == 4,
                "forced, and in the journal: %s", e.text);
         sy_trainer_free(b);
     }
@@ -176,14 +177,14 @@ static void intervene(struct sy_trainer *t)
     float mask[16];
     for (int i = 0; i < 16; i++)
         mask[i] = i % 3 ? 0.0f : 0.25f;
-    struct sy_journal_entry freeze = {.kind = "freeze", .key = "layers.1.experts.", .expert = 2, .value = 1};
+    struct sy_journal_entry freeze = {.kind = SY_ENTRY_FREEZE, .key = "layers.1.experts.", .expert = 2, .value = 1};
     tiny_run_to(t, 5);
     sy_trainer_set(t, SY_HYPER_lr, 0.02, &err);
     tiny_run_to(t, 9);
     sy_trainer_set_input(t, "mask", mask, 16, &err);
     tiny_run_to(t, 12);
     sy_trainer_apply(t, &freeze, &err);
-    sy_trainer_note(t, "note", "a line");
+    sy_trainer_note(t, SY_ENTRY_NOTE, "a line");
     tiny_run_to(t, 15);
     sy_trainer_set_schedule(t, SY_LINEAR);
     tiny_run_to(t, 30);
@@ -221,7 +222,7 @@ static void test_journal(void)
     tap_ok(!sy_trainer_load(c, path, false, &err), "loaded %s", err.msg);
     bool same = sy_trainer_journal(c, 0, again, 16) == n;
     for (int i = 0; i < n && same; i++)
-        same = again[i].step == list[i].step && !strcmp(again[i].kind, list[i].kind) &&
+        same = again[i].step == list[i].step && again[i].kind == list[i].kind &&
                !strcmp(again[i].key, list[i].key) && !strcmp(again[i].text, list[i].text) &&
                again[i].value == list[i].value && again[i].n == list[i].n &&
                (!list[i].n || !memcmp(again[i].values, list[i].values, (size_t)list[i].n * sizeof(float)));
@@ -239,14 +240,14 @@ static void test_journal(void)
 static int alarms, saves;
 static char last_alarm[512];
 
-static void count_events(void *ctx, const char *kind, const char *text)
+static void count_events(void *ctx, const struct sy_event *e)
 {
     (void)ctx;
-    if (!strcmp(kind, "alarm")) {
+    if (e->kind == SY_EVENT_ALARM) {
         alarms++;
-        snprintf(last_alarm, sizeof last_alarm, "%.*s", (int)sizeof last_alarm - 1, text);
+        snprintf(last_alarm, sizeof last_alarm, "%.*s", (int)sizeof last_alarm - 1, e->text);
     }
-    saves += !strcmp(kind, "checkpoint");
+    saves += e->kind == SY_EVENT_CHECKPOINT;
 }
 
 static int disk_is_full(void *ctx, const struct sy_sys_call *c)

@@ -54,14 +54,14 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
         write_mask(p->t, value);
 }
 
-static void on_event(void *ctx, const char *kind, const char *text)
+static void on_event(void *ctx, const struct sy_event *e)
 {
     struct plot *p = ctx;
-    p->alarms += !strcmp(kind, "alarm");
-    p->skips += !strcmp(kind, "skip");
-    p->rewinds += !strcmp(kind, "rewind");
-    if (!strcmp(kind, "alarm"))
-        snprintf(p->alarm, sizeof p->alarm, "%s", text);
+    p->alarms += e->kind == SY_EVENT_ALARM;
+    p->skips += e->kind == SY_EVENT_SKIP;
+    p->rewinds += e->kind == SY_EVENT_REWIND;
+    if (e->kind == SY_EVENT_ALARM)
+        snprintf(p->alarm, sizeof p->alarm, "%s", e->text);
 }
 
 static struct sy_trainer *make(struct plot *p, int64_t accumulate)
@@ -85,12 +85,12 @@ static struct sy_status status(struct sy_trainer *t)
     return s;
 }
 
-static int entries(struct sy_trainer *t, const char *kind)
+static int entries(struct sy_trainer *t, enum sy_entry_kind kind)
 {
     struct sy_journal_entry e;
     int n = 0;
     for (int i = 0; sy_trainer_journal(t, i, &e, 1) == 1; i++)
-        n += !strcmp(e.kind, kind);
+        n += e.kind == kind;
     return n;
 }
 
@@ -195,7 +195,7 @@ static void test_skip(int64_t accumulate)
     struct sy_status s = status(t);
     tap_ok(tiny_hash(t) == before && s.step == 90 && s.skipped == 1 && s.tokens == tokens,
            "%lld micro-batches: skipped, nothing has changed (loss %.3f)", (long long)accumulate, s.loss);
-    tap_ok(s.loss > 5 && p.skips == 1 && p.alarms == 1 && entries(t, "skipped") == 1,
+    tap_ok(s.loss > 5 && p.skips == 1 && p.alarms == 1 && entries(t, SY_ENTRY_SKIPPED) == 1,
            "told once, and in the journal: %s", p.alarm);
     tap_ok(!strncmp(p.alarm, "alarm: step 90: loss spike: ", 28) && strchr("0123456789", p.alarm[28]),
            "the alarm has the step, its name, then the figures");
@@ -205,7 +205,7 @@ static void test_skip(int64_t accumulate)
                mark == 1,
            "the series has it");
     /* a run whose journal leaves the step out comes to the same */
-    struct sy_journal_entry e = {.kind = "skip", .value = 90, .expert = -1};
+    struct sy_journal_entry e = {.kind = SY_ENTRY_SKIP, .value = 90, .expert = -1};
     tiny_run_to(other, 40);
     tap_ok(!sy_trainer_apply(other, &e, &err), "a step is left out %s", err.msg);
     tiny_run_to(t, STEPS);
@@ -270,7 +270,7 @@ static void test_quiet(void)
     t = make(&p, 1);
     tiny_run_to(t, 80);
     sy_trainer_set(t, SY_HYPER_eval_batches, 3, &err); /* changes nothing of what is learned */
-    sy_trainer_note(t, "note", "look");
+    sy_trainer_note(t, SY_ENTRY_NOTE, "look");
     tiny_run_to(t, 90);
     tap_is_int(status(t).skipped, 1, "a note is no change");
     sy_trainer_free(t);
@@ -382,7 +382,7 @@ static void test_moved(void)
 static void test_rules_1(void)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct sy_journal_entry e = {.kind = "rules", .value = 1, .expert = -1};
+    struct sy_journal_entry e = {.kind = SY_ENTRY_RULES, .value = 1, .expert = -1};
     struct plot p = {.bad = {90}, .value = 60};
     struct sy_trainer *t = make_moved(&p);
     tap_ok(!sy_trainer_apply(t, &e, &err) && sy_trainer_rules(t) == 1, "rules 1 %s", err.msg);
@@ -406,12 +406,12 @@ static double largest_move(int rules)
     struct plot p = {.nbad = 0};
     struct sy_trainer *t = make(&p, 1);
     struct sy_params *ps = sy_trainer_params(t);
-    struct sy_journal_entry e = {.kind = "rules", .value = rules, .expert = -1};
+    struct sy_journal_entry e = {.kind = SY_ENTRY_RULES, .value = rules, .expert = -1};
     sy_trainer_apply(t, &e, &err);
     sy_trainer_set(t, SY_HYPER_warmup, 0, &err);
     sy_trainer_set(t, SY_HYPER_weight_decay, 0, &err);
     for (int i = 1; i <= 9; i++) {
-        e = (struct sy_journal_entry){.kind = "skip", .value = i, .expert = -1};
+        e = (struct sy_journal_entry){.kind = SY_ENTRY_SKIP, .value = i, .expert = -1};
         sy_trainer_apply(t, &e, &err);
     }
     float *was = sy_alloc((size_t)ps->floats * sizeof *was);
@@ -488,7 +488,7 @@ static void test_resume(int threads)
         sy_pool_set_threads(threads, NULL);
         on_step(&r, &(struct sy_status){.step = step}, false); /* nobody announces the step of a checkpoint */
         tiny_run_to(b, STEPS);
-        wrong += bad || tiny_hash(b) != want || status(b).skipped != 3 || entries(b, "skipped") != 3;
+        wrong += bad || tiny_hash(b) != want || status(b).skipped != 3 || entries(b, SY_ENTRY_SKIPPED) != 3;
         sy_trainer_free(b);
     }
     tap_ok(!wrong, "%d threads: resumed at any step, the same steps are skipped (%d wrong) %s", threads, wrong, err.msg);

@@ -86,14 +86,14 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
 
 static atomic_int alarms, waits, given_up, left_out;
 
-static void on_event(void *ctx, const char *kind, const char *text)
+static void on_event(void *ctx, const struct sy_event *e)
 {
     (void)ctx;
-    atomic_fetch_add(&alarms, !strcmp(kind, "alarm") && strstr(text, "no evaluation"));
-    atomic_fetch_add(&waits, !strcmp(kind, "note") && strstr(text, "waits for the end of step 6"));
-    atomic_fetch_add(&given_up, !strcmp(kind, "note") && strstr(text, "step 6 was given up: micro-batch"));
-    atomic_fetch_add(&left_out, !strcmp(kind, "note") &&
-                                    strstr(text, "step 0 was given up and is left out: window 1 of"));
+    atomic_fetch_add(&alarms, e->kind == SY_EVENT_ALARM && strstr(e->text, "no evaluation"));
+    atomic_fetch_add(&waits, e->kind == SY_EVENT_NOTE && strstr(e->text, "waits for the end of step 6"));
+    atomic_fetch_add(&given_up, e->kind == SY_EVENT_NOTE && strstr(e->text, "step 6 was given up: micro-batch"));
+    atomic_fetch_add(&left_out, e->kind == SY_EVENT_NOTE &&
+                                    strstr(e->text, "step 0 was given up and is left out: window 1 of"));
 }
 
 static double peak; /* of the next trainer */
@@ -160,7 +160,7 @@ static void *change_it(void *arg)
         sy_trainer_set(t, SY_HYPER_eval_batches, 1 + i % 3, &err);
         sy_trainer_set_input(t, "nothing", &one, 1, &err);
         sy_trainer_pause(t);
-        sy_trainer_note(t, "note", "paused");
+        sy_trainer_note(t, SY_ENTRY_NOTE, "paused");
         sy_trainer_resume(t);
         sy_trainer_wait(t, sy_trainer_get(t, SY_HYPER_steps) > 0 ? i : 0, 0.002);
     }

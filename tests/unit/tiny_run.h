@@ -10,7 +10,7 @@ struct tiny_options {
     uint64_t seed, data_seed;
     double dropout; /* 0: a tenth */
     bool swapped;   /* the embedding's matrix and the head's, of one shape, change places */
-    void (*on_event)(void *ctx, const char *kind, const char *text);
+    void (*on_event)(void *ctx, const struct sy_event *e);
     void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);
     void *ctx;
 };

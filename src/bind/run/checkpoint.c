@@ -1,4 +1,4 @@
-/* Checkpoints and the journal of runs for Lua.  Layer bind.  Methods of a run:
+/* Checkpoints of runs for Lua.  Layer bind.  Methods of a run:
  *
  *   run:set_dir(path, keep, keep_every)   checkpoints go there from now on
  *   run:dir()                             that folder, or nil
@@ -10,12 +10,8 @@
  *   run:checkpoint_bytes()                what one will take
  *   run:load(path, force) -> true         (held, or not started) nil, message, code
  *   run:stored_hash(path) -> 16 hex digits   of the tensors in a checkpoint of it (held); nil, message, code
- *   run:journal() -> list of entries
- *   run:apply(entry)                      (held)
- *   run:record(entry)
  *
- * An entry is {step=, kind=, key=, text=, value=, expert= (from 1), values= (f32 tensor)}; see
- * switchyard/train.h for the kinds.  Functions of the module "switchyard.engine":
+ * Functions of the module "switchyard.engine" (entries of a journal: journal.c):
  *
  *   engine.checkpoints(dir, verify) -> list of {step=, path=, bytes=, ok=, id=}
  *   engine.find_checkpoint(dir, step) -> path, step      newest whole one, at most of this step
@@ -157,102 +153,6 @@ static int run_stored_hash(lua_State *L)
     return 1;
 }
 
-/* ---- the journal ---- */
-
-static void push_entry(lua_State *L, const struct sy_journal_entry *e)
-{
-    struct sy_err err = SY_ERR_INIT;
-    lua_createtable(L, 0, 8);
-    lsy_set_integer(L, "step", e->step);
-    lsy_set_text(L, "kind", e->kind);
-    lsy_set_text(L, "text", e->text);
-    if (e->key[0])
-        lsy_set_text(L, "key", e->key);
-    lsy_set_number(L, "value", e->value);
-    if (e->expert >= 0)
-        lsy_set_integer(L, "expert", e->expert + 1);
-    if (!e->n || !e->values)
-        return;
-    struct sy_tensor **slot = lsy_new_tensor(L);
-    if (!(*slot = sy_tensor_empty(SY_F32, 1, &e->n, &err)))
-        lsy_raise(L, &err);
-    memcpy(sy_data(*slot), e->values, sy_tensor_bytes(*slot));
-    lua_setfield(L, -2, "values");
-}
-
-static int run_journal(lua_State *L)
-{
-    struct sy_trainer *t = lsy_check_trainer(L, 1);
-    struct sy_journal_entry e;
-    lua_newtable(L);
-    for (int i = 0; sy_trainer_journal(t, i, &e, 1) == 1; i++) {
-        push_entry(L, &e);
-        lua_rawseti(L, -2, i + 1);
-    }
-    return 1;
-}
-
-static void read_text(lua_State *L, int arg, const char *name, char *to, size_t room)
-{
-    size_t n = 0;
-    lua_getfield(L, arg, name);
-    const char *s = lua_isnil(L, -1) ? "" : luaL_checklstring(L, -1, &n);
-    if (n >= room)
-        lsy_error(L, "journal: %s is too long: %d bytes, at most %d", name, (int)n, (int)room - 1);
-    memcpy(to, s, n);
-    to[n] = 0;
-    lua_pop(L, 1);
-}
-
-/* values are borrowed from the tensor in the table. */
-static void read_entry(lua_State *L, int arg, struct sy_journal_entry *e)
-{
-    luaL_checktype(L, arg, LUA_TTABLE);
-    *e = (struct sy_journal_entry){0};
-    read_text(L, arg, "kind", e->kind, sizeof e->kind);
-    read_text(L, arg, "key", e->key, sizeof e->key);
-    read_text(L, arg, "text", e->text, sizeof e->text);
-    lua_getfield(L, arg, "step");
-    e->step = luaL_optinteger(L, -1, 0);
-    lua_getfield(L, arg, "value");
-    e->value = lua_isboolean(L, -1) ? lua_toboolean(L, -1) : luaL_optnumber(L, -1, 0);
-    lua_getfield(L, arg, "expert");
-    e->expert = luaL_optinteger(L, -1, 0);
-    if (e->expert < 0 || e->expert > INT32_MAX)
-        lsy_error(L, "journal: expert must be from 1 to %d: it is %lld", INT32_MAX,
-                  (long long)e->expert);
-    e->expert--;
-    lua_getfield(L, arg, "values");
-    if (!lua_isnil(L, -1)) {
-        struct sy_tensor *x = lsy_check_data(L, -1, "journal", "values");
-        if (x->dtype != SY_F32 || !sy_tensor_contiguous(x))
-            lsy_error(L, "journal: values must be contiguous f32");
-        e->values = sy_data(x);
-        e->n = sy_tensor_count(x);
-    }
-    lua_pop(L, 4);
-}
-
-static int run_record(lua_State *L)
-{
-    struct sy_journal_entry e;
-    read_entry(L, 2, &e);
-    sy_trainer_record(lsy_check_trainer(L, 1), &e);
-    return 0;
-}
-
-static int run_apply(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_journal_entry e;
-    struct sy_trainer *t = lsy_check_trainer(L, 1);
-    read_entry(L, 2, &e);
-    lsy_hold(L, 1);
-    int rc = sy_trainer_apply(t, &e, &err);
-    sy_trainer_release(t);
-    return rc ? lsy_raise(L, &err) : 0;
-}
-
 /* ---- folders ---- */
 
 /* Lists are owned by a userdata, so that an error on the way does not lose them. */
@@ -323,7 +223,7 @@ static void push_image(lua_State *L, const struct sy_image *image)
     lua_setfield(L, -2, "hyper");
     lua_createtable(L, image->njournal, 0);
     for (int i = 0; i < image->njournal; i++) {
-        push_entry(L, &image->journal[i]);
+        lsy_push_entry(L, &image->journal[i]);
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "journal");
@@ -374,9 +274,8 @@ static int l_share_checkpoint(lua_State *L)
 static const luaL_Reg methods[] = {
     {"set_dir", run_set_dir},       {"dir", run_dir},     {"set_config", run_set_config},
     {"checkpoint", run_checkpoint}, {"saved", run_saved}, {"checkpoint_bytes", run_checkpoint_bytes},
-    {"load", run_load},             {"journal", run_journal}, {"record", run_record},
-    {"stored_hash", run_stored_hash},
-    {"apply", run_apply},           {"checkpoint_to", run_checkpoint_to}, {NULL, NULL}};
+    {"load", run_load},             {"stored_hash", run_stored_hash},
+    {"checkpoint_to", run_checkpoint_to}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"checkpoints", l_checkpoints},
                                      {"find_checkpoint", l_find_checkpoint},
                                      {"read_checkpoint", l_read_checkpoint},

@@ -38,7 +38,7 @@ static void hook_failed(struct run *r, const char *why)
     line[strcspn(line, "\n")] = 0;
     snprintf(text, sizeof text, "hook at step %lld: %s", (long long)r->hook_step, line);
     lsy_progress_event(sy_trainer_name(r->trainer), "hook", text);
-    sy_trainer_note(r->trainer, "hook", line);
+    sy_trainer_note(r->trainer, SY_ENTRY_HOOK, line);
     sy_trainer_pause(r->trainer);
     lsy_run_failed(); /* it is paused now */
 }
@@ -112,12 +112,21 @@ static bool hooks_due(struct run *r, int64_t step)
     return due;
 }
 
-static void store_event(struct run *r, int64_t step, const char *kind, const char *text)
+/* An alarm's data are its id. */
+static void store_event(struct run *r, int64_t step, const char *name, const struct sy_event *e)
 {
+    const char *id = e->kind == SY_EVENT_ALARM ? sy_alarm_id(e->alarm) : NULL;
     pthread_mutex_lock(&r->lock);
     if (r->store)
-        sy_store_post(r->store, SY_STORE_EVENTS, step, kind, text, NULL, 0);
+        sy_store_post(r->store, SY_STORE_EVENTS, step, name, e->text, id, id ? strlen(id) : 0);
     pthread_mutex_unlock(&r->lock);
+}
+
+/* A state that it came to. */
+static void store_state(struct run *r, const struct sy_status *s)
+{
+    struct sy_event e = {.kind = SY_EVENT_NOTE, .text = s->error.code ? s->error.msg : ""};
+    store_event(r, s->step, sy_run_state_name(s->state), &e);
 }
 
 void lsy_event_step(void *ctx, const struct sy_status *s, bool evaluated)
@@ -129,7 +138,7 @@ void lsy_event_step(void *ctx, const struct sy_status *s, bool evaluated)
     if (s->state == SY_RUN_PAUSED && sy_trainer_rewind_wanted(r->trainer, &first, &last))
         return; /* in a moment it goes on */
     if (s->state != SY_RUN_RUNNING)
-        store_event(r, s->step, sy_run_state_name(s->state), s->error.code ? s->error.msg : "");
+        store_state(r, s);
     lsy_progress_step(sy_trainer_name(r->trainer), s, evaluated);
     if (s->state == SY_RUN_RUNNING)
         sy_board_stepped();
@@ -141,44 +150,39 @@ void lsy_event_step(void *ctx, const struct sy_status *s, bool evaluated)
     }
 }
 
-/* What is saved or skipped needs no line where a person reads; what went wrong does. */
-void lsy_event_event(void *ctx, const char *kind, const char *text)
+/* Told when it was done first, so not where it is repeated. */
+static bool is_told_once(enum sy_event_kind kind)
+{
+    return kind == SY_EVENT_ALARM || kind == SY_EVENT_SKIP;
+}
+
+/* It needs no line where a person reads; what went wrong does. */
+static bool is_quiet(enum sy_event_kind kind)
+{
+    return kind == SY_EVENT_CHECKPOINT || kind == SY_EVENT_SKIP;
+}
+
+void lsy_event_event(void *ctx, const struct sy_event *e)
 {
     struct run *r = ctx;
-    if (atomic_load(&r->repeating) && (!strcmp(kind, "alarm") || !strcmp(kind, "skip")))
-        return; /* told when it was done first */
-    if (!strcmp(kind, "rewind")) { /* told when it is done */
+    if (atomic_load(&r->repeating) && is_told_once(e->kind))
+        return;
+    if (e->kind == SY_EVENT_REWIND) { /* told when it is done */
         if (!atomic_load(&r->closing))
             sy_host_post(call_rewind, r, nobody_waits);
         return;
     }
-    bool quiet = !strcmp(kind, "checkpoint") || !strcmp(kind, "skip");
-    if (!quiet || lsy_progress_get() == LSY_PROGRESS_JSON)
-        lsy_progress_event(sy_trainer_name(r->trainer), kind, text);
+    const char *name = sy_event_name(e->kind);
+    if (!is_quiet(e->kind) || lsy_progress_get() == LSY_PROGRESS_JSON)
+        lsy_progress_event(sy_trainer_name(r->trainer), name, e->text);
     struct sy_status s;
     sy_trainer_status(r->trainer, &s);
     struct sy_saved saved;
-    if (!strcmp(kind, "checkpoint") && sy_trainer_saved(r->trainer, &saved))
+    if (e->kind == SY_EVENT_CHECKPOINT && sy_trainer_saved(r->trainer, &saved))
         s.step = saved.step; /* it was written while the run went on */
-    store_event(r, s.step, kind, text);
-    if (strcmp(kind, "skip")) /* those are in the journal */
-        lsy_look_event(r->look, s.step, kind, text);
-}
-
-/* What a replay needs of an entry, little-endian: Lua's string.unpack("<i8 d s4 s4 s4"): expert
- * (from 0, -1: none), value, kind, key, values as f32.  lua/run/reconstruct.lua reads it. */
-static void pack_entry(struct sy_str *o, const struct sy_journal_entry *e)
-{
-    const void *parts[3] = {e->kind, e->key, e->values};
-    uint32_t n[3] = {(uint32_t)strlen(e->kind), (uint32_t)strlen(e->key),
-                     (uint32_t)((size_t)e->n * sizeof(float))};
-    sy_str_add(o, &e->expert, sizeof e->expert);
-    sy_str_add(o, &e->value, sizeof e->value);
-    for (int i = 0; i < 3; i++) {
-        sy_str_add(o, &n[i], sizeof n[i]);
-        if (n[i])
-            sy_str_add(o, parts[i], n[i]);
-    }
+    store_event(r, s.step, name, e);
+    if (!sy_event_in_journal(e->kind))
+        lsy_look_event(r->look, s.step, e);
 }
 
 void lsy_event_journal(void *ctx, const struct sy_journal_entry *e)
@@ -189,9 +193,9 @@ void lsy_event_journal(void *ctx, const struct sy_journal_entry *e)
         return;
     pthread_mutex_lock(&r->lock);
     if (r->store) {
-        pack_entry(&o, e);
+        sy_entry_pack(&o, e);
         if (!o.failed)
-            sy_store_post(r->store, SY_STORE_JOURNAL, e->step, e->kind, e->text, o.data, o.len);
+            sy_store_post(r->store, SY_STORE_JOURNAL, e->step, sy_entry_row(e->kind)->name, e->text, o.data, o.len);
     }
     pthread_mutex_unlock(&r->lock);
     sy_str_free(&o);
@@ -211,10 +215,10 @@ void lsy_store_link(void *run, struct sy_store *store)
     pthread_mutex_unlock(&r->lock);
 }
 
-void lsy_run_mark(void *run, int64_t step, const char *kind, const char *text)
+void lsy_run_mark(void *run, int64_t step, const struct sy_event *e)
 {
     struct run *r = run;
-    lsy_look_event(r->look, step, kind, text);
+    lsy_look_event(r->look, step, e);
 }
 
 void lsy_run_housed(void *run)

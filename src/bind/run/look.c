@@ -67,7 +67,7 @@ static void give_status(void *ctx, struct sy_source_status *out)
 }
 
 /* The lock is held.  false: no room. */
-static bool add(struct lsy_look *l, int64_t step, const char *kind, const char *text, bool event)
+static bool add(struct lsy_look *l, int64_t step, enum sy_mark_kind kind, const char *text, bool event)
 {
     if (l->count == l->room) {
         int room = l->room ? 2 * l->room : 32;
@@ -78,7 +78,7 @@ static bool add(struct lsy_look *l, int64_t step, const char *kind, const char *
         l->room = room;
     }
     struct mark *m = &l->list[l->count++];
-    *m = (struct mark){.m = {.step = step, .kind = sy_mark_kind_of(kind, text)}, .event = event};
+    *m = (struct mark){.m = {.step = step, .kind = kind}, .event = event};
     snprintf(m->m.text, sizeof m->m.text, "%s", text);
     return true;
 }
@@ -99,7 +99,7 @@ static void read_journal(struct lsy_look *l)
     int n;
     while ((n = sy_trainer_journal(l->trainer, l->journal, e, 8)) > 0)
         for (int i = 0; i < n; i++) {
-            if (!add(l, e[i].step, e[i].kind, e[i].text, false))
+            if (!add(l, e[i].step, sy_entry_row(e[i].kind)->mark, e[i].text, false))
                 return;
             l->journal++;
         }
@@ -122,13 +122,13 @@ static int give_marks(void *ctx, int first, struct sy_mark *out, int n)
 
 /* ---- the run's side ---- */
 
-void lsy_look_event(struct lsy_look *l, int64_t step, const char *kind, const char *text)
+void lsy_look_event(struct lsy_look *l, int64_t step, const struct sy_event *e)
 {
     if (!l)
         return;
     pthread_mutex_lock(&l->lock);
     if (l->count < MARKS_MAX)
-        add(l, step, kind, text, true);
+        add(l, step, sy_event_mark(e), e->text, true);
     pthread_mutex_unlock(&l->lock);
 }
 

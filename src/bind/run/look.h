@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 struct lsy_look;
+struct sy_event;
 struct sy_trainer;
 
 /* From now on the trainer (borrowed until lsy_look_close) is on the board.  NULL without memory:
@@ -17,6 +18,6 @@ void lsy_look_close(struct lsy_look *l);
 void lsy_look_free(struct lsy_look *l);
 void lsy_look_set_flops(struct lsy_look *l, double flops_per_token);
 /* Something that is not in the journal happened (an alarm, a checkpoint): a mark.  Any thread. */
-void lsy_look_event(struct lsy_look *l, int64_t step, const char *kind, const char *text);
+void lsy_look_event(struct lsy_look *l, int64_t step, const struct sy_event *e);
 
 #endif

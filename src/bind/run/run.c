@@ -505,7 +505,10 @@ static int run_note(lua_State *L)
     if (n > most || strlen(text) < n)
         return lsy_error(L, "note: a text of %s: at most %d bytes, none of them 0",
                          lua_pushfstring(L, "%I bytes", (lua_Integer)n), (int)most);
-    sy_trainer_note(check_run(L)->trainer, luaL_checkstring(L, 2), text);
+    int kind = sy_entry_find(luaL_checkstring(L, 2));
+    if (kind < 0 || sy_entry_row((enum sy_entry_kind)kind)->again != SY_AGAIN_NOTED)
+        return lsy_error(L, "note: '%s' is no kind of note", lua_tostring(L, 2));
+    sy_trainer_note(check_run(L)->trainer, (enum sy_entry_kind)kind, text);
     return 0;
 }
 
@@ -688,6 +691,7 @@ void lsy_open_run(lua_State *L)
     lsy_add_functions(L, functions);
     lsy_open_checkpoint(L);
     lsy_open_store(L);
+    lsy_open_journal(L);
     lsy_open_why(L);
     lsy_runs_open();
 }

@@ -19,6 +19,9 @@ void lsy_hold(lua_State *L, int arg);
 /* Hold the run at 1, then return then(L), which releases it; a job yields meanwhile. */
 int lsy_held(lua_State *L, lua_CFunction then);
 void lsy_open_checkpoint(lua_State *L); /* checkpoint.c; after the run's metatable */
+void lsy_open_journal(lua_State *L);    /* journal.c; likewise, and after the store's */
+/* [-0, +1, m] an entry as a table */
+void lsy_push_entry(lua_State *L, const struct sy_journal_entry *e);
 /* Stores that write this trainer's metrics let go of it (store.c): before it is freed. */
 void lsy_store_release(const struct sy_trainer *t);
 void lsy_open_store(lua_State *L);
@@ -34,7 +37,7 @@ void lsy_unsaved(const char *name, const char *why);
 /* Its directory was deleted: lua/run/directory.lua makes it anew, soon; any thread. */
 void lsy_run_renew(void *run);
 /* A mark on the charts of a run (a userdata); any thread, while a store is attached. */
-void lsy_run_mark(void *run, int64_t step, const char *kind, const char *text);
+void lsy_run_mark(void *run, int64_t step, const struct sy_event *e);
 void lsy_open_why(lua_State *L); /* why.c; after the run's metatable */
 /* A hyper-parameter's value as Lua has it: true or false, a whole number, a number.  [-0, +1, -] */
 void lsy_push_hyper(lua_State *L, enum sy_hyper_id id, double value);

@@ -34,7 +34,7 @@ struct run {
 
 /* events.c: the trainer's callbacks (struct sy_train_config); ctx is the run. */
 void lsy_event_step(void *ctx, const struct sy_status *s, bool evaluated);
-void lsy_event_event(void *ctx, const char *kind, const char *text);
+void lsy_event_event(void *ctx, const struct sy_event *e);
 void lsy_event_journal(void *ctx, const struct sy_journal_entry *e);
 void lsy_event_change(void *ctx);
 

@@ -112,8 +112,8 @@ static void tell_alarm(struct box *b)
     if (alarm || b->alarmed) /* each time: a rewind puts alarms out */
         sy_trainer_set_alarm(b->trainer, SY_ALARM_RECORD, alarm ? line : NULL);
     if (alarm && !b->alarmed) {
-        lsy_progress_event(sy_trainer_name(b->trainer), "alarm", line);
-        lsy_run_mark(b->run, s.step, "alarm", line);
+        lsy_progress_event(sy_trainer_name(b->trainer), sy_event_name(SY_EVENT_ALARM), line);
+        lsy_run_mark(b->run, s.step, &(struct sy_event){SY_EVENT_ALARM, SY_ALARM_RECORD, line});
     }
     b->alarmed = alarm != SY_STORE_FINE;
     if (sy_store_lost(b->store))

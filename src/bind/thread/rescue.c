@@ -105,7 +105,7 @@ static void save(struct run *r, double end)
     struct sy_store *store = r->store;
     pthread_mutex_unlock(&r->lock); /* the trainer takes it with its own lock, which a flush takes */
     if (store) {
-        sy_store_post(store, SY_STORE_EVENTS, s.step, "note", text, NULL, 0);
+        sy_store_post(store, SY_STORE_EVENTS, s.step, sy_event_name(SY_EVENT_NOTE), text, NULL, 0);
         sy_store_flush(store, &err);
     }
     say("[%s] saved at step %lld; switchyard resume %s goes on\n", name, (long long)saved.step,

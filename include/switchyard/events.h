@@ -1,0 +1,97 @@
+/* What a run tells of itself: events, alarms, and the marks that these and the journal's entries have on
+ * charts.
+ *
+ *  1. Names of events and ids of alarms are in stores: they are never changed.  What a sentence says is for
+ *     people; nobody looks into it.
+ */
+#ifndef SWITCHYARD_EVENTS_H
+#define SWITCHYARD_EVENTS_H
+
+#include <stdbool.h>
+
+/* How it stands on a chart (src/tui/plot.c). */
+enum sy_mark_kind {
+    SY_MARK_SET, /* a hyper-parameter, an input, an expert: someone intervened */
+    SY_MARK_NOTE,
+    SY_MARK_CHECKPOINT,
+    SY_MARK_SPIKE,
+    SY_MARK_ALARM,
+    SY_MARK_FAILED,
+    SY_MARK_RESUME
+};
+
+/* X(ID, name, mark, in the journal as well).  The last four are states of a run, as it comes to them. */
+#define SY_EVENT_MAP(X)                                                                            \
+    X(NOTE, "note", NOTE, false)                                                                   \
+    X(ALARM, "alarm", ALARM, false) /* its mark: that of the alarm */                              \
+    X(CHECKPOINT, "checkpoint", CHECKPOINT, false)                                                 \
+    X(SKIP, "skip", SPIKE, true)                                                                   \
+    X(HOOK, "hook", ALARM, true)                                                                   \
+    X(RESUME, "resume", RESUME, false)                                                             \
+    X(REWIND, "rewind", RESUME, false)                                                             \
+    X(FORK, "fork", SET, false)                                                                    \
+    X(STORE, "store", SET, false)                                                                  \
+    X(PAUSED, "paused", SET, false)                                                                \
+    X(DONE, "done", SET, false)                                                                    \
+    X(STOPPED, "stopped", SET, false)                                                              \
+    X(FAILED, "failed", FAILED, true)
+
+enum sy_event_kind {
+#define X(id, name, mark, journal) SY_EVENT_##id,
+    SY_EVENT_MAP(X)
+#undef X
+        SY_EVENT_COUNT
+};
+
+/* X(ID, name, mark, condition).  An alarm is told once an episode: again when its condition held no
+ * longer meanwhile, and (but for DISK) 1,000 steps have gone since.  The conditions: src/train/alarm.c. */
+#define SY_ALARM_MAP(X)                                                                            \
+    X(LOSS, "loss spike", SPIKE,                                                                   \
+      "the loss is skip_sigma (or 30) deviations, and a 20th of that in nats, over what is usual") \
+    X(NORM, "gradient spike", SPIKE,                                                               \
+      "the gradient norm is as many deviations over what is usual, and 1,000 times clip")          \
+    X(RULE, "spike rule", SPIKE,                                                                   \
+      "after 3 skipped spikes in a row the next is learned from, and what is usual is measured "   \
+      "anew")                                                                                      \
+    X(NONFINITE, "not finite", SPIKE,                                                              \
+      "a loss or a gradient is NaN or infinite, and the step is skipped")                          \
+    X(DIVERGE, "divergence", ALARM,                                                                \
+      "for 32 steps the smoothed loss is 1 nat and half of what was learned over its best")        \
+    X(DEAD, "dead experts", ALARM,                                                                 \
+      "enabled experts get less than 1% of a fair share over 128 steps")                           \
+    X(COLLAPSE, "router collapse", ALARM,                                                          \
+      "as many experts as a token uses get over 90% over 128 steps")                               \
+    X(DATA, "data exhausted", ALARM,                                                               \
+      "by sampling epoch or sequential all text was seen four times")                              \
+    X(SPEED, "throughput", ALARM, "for a minute less than 40% of the tokens a second of before")   \
+    X(DISK, "checkpoint", ALARM, "a checkpoint could not be saved")                                \
+    X(EVAL, "evaluation", ALARM, "an evaluation failed")                                           \
+    X(RECORD, "record", ALARM, "the run's directory cannot be made, or run.sqlite not be written")
+
+enum sy_alarm {
+#define X(id, name, mark, condition) SY_ALARM_##id,
+    SY_ALARM_MAP(X)
+#undef X
+        SY_ALARM_COUNT
+};
+const char *sy_alarm_id(enum sy_alarm alarm); /* "LOSS": what stores have */
+const char *sy_alarm_name(enum sy_alarm alarm);
+const char *sy_alarm_condition(enum sy_alarm alarm);
+
+struct sy_event {
+    enum sy_event_kind kind;
+    enum sy_alarm alarm; /* of kind ALARM */
+    const char *text;    /* a line for people */
+};
+const char *sy_event_name(enum sy_event_kind kind);
+int sy_event_find(const char *name); /* or -1 */
+bool sy_event_in_journal(enum sy_event_kind kind);
+enum sy_mark_kind sy_event_mark(const struct sy_event *e);
+
+/* Marks of what a store has: a journal's entry by its kind; an event by its name and its data, the id of an
+ * alarm.  What is not known is drawn as an intervention.  Events of alarms without an id are of programs that
+ * wrote none: it is had from their sentence, "alarm: step N: NAME: ...". */
+enum sy_mark_kind sy_stored_entry_mark(const char *kind);
+enum sy_mark_kind sy_stored_event_mark(const char *kind, const char *alarm, const char *text);
+
+#endif

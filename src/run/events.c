@@ -1,0 +1,85 @@
+/* See switchyard/events.h. */
+#include "switchyard/events.h"
+#include "switchyard/journal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    enum sy_mark_kind mark;
+    bool journal;
+} events[] = {
+#define X(id, name, mark, journal) {name, SY_MARK_##mark, journal},
+    SY_EVENT_MAP(X)
+#undef X
+};
+
+static const struct {
+    const char *id, *name, *condition;
+    enum sy_mark_kind mark;
+} alarms[] = {
+#define X(id, name, mark, condition) {#id, name, condition, SY_MARK_##mark},
+    SY_ALARM_MAP(X)
+#undef X
+};
+
+const char *sy_alarm_id(enum sy_alarm alarm) { return alarms[alarm].id; }
+const char *sy_alarm_name(enum sy_alarm alarm) { return alarms[alarm].name; }
+const char *sy_alarm_condition(enum sy_alarm alarm) { return alarms[alarm].condition; }
+
+const char *sy_event_name(enum sy_event_kind kind) { return events[kind].name; }
+bool sy_event_in_journal(enum sy_event_kind kind) { return events[kind].journal; }
+
+int sy_event_find(const char *name)
+{
+    int i = SY_EVENT_COUNT;
+    while (--i >= 0 && strcmp(events[i].name, name) != 0)
+        continue;
+    return i;
+}
+
+enum sy_mark_kind sy_event_mark(const struct sy_event *e)
+{
+    return e->kind == SY_EVENT_ALARM ? alarms[e->alarm].mark : events[e->kind].mark;
+}
+
+enum sy_mark_kind sy_stored_entry_mark(const char *kind)
+{
+    int i = sy_entry_find(kind);
+    return i < 0 ? SY_MARK_SET : sy_entry_row((enum sy_entry_kind)i)->mark;
+}
+
+/* The alarm that a sentence of before names; -1: none. */
+static int alarm_told(const char *text)
+{
+    int step = 0;
+    if (sscanf(text, "alarm: step %*d: %n", &step) < 0 || !step)
+        return -1;
+    int i = SY_ALARM_COUNT;
+    while (--i >= 0) {
+        size_t n = strlen(alarms[i].name);
+        if (!strncmp(text + step, alarms[i].name, n) && text[step + (int)n] == ':')
+            break;
+    }
+    return i;
+}
+
+static int alarm_of(const char *id, const char *text)
+{
+    if (!*id)
+        return alarm_told(text);
+    int i = SY_ALARM_COUNT;
+    while (--i >= 0 && strcmp(alarms[i].id, id) != 0)
+        continue;
+    return i;
+}
+
+enum sy_mark_kind sy_stored_event_mark(const char *kind, const char *alarm, const char *text)
+{
+    int i = sy_event_find(kind);
+    if (i < 0)
+        return SY_MARK_SET;
+    int which = i == SY_EVENT_ALARM ? alarm_of(alarm, text) : -1;
+    return which < 0 ? events[i].mark : alarms[which].mark;
+}
