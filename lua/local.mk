@@ -46,7 +46,7 @@ lua_sources += %D%/help/manual.lua
 lua_sources += %D%/command/cli.lua
 
 EXTRA_DIST += %D%/embed.sh $(lua_sources)
-CLEANFILES += src/bind/embedded_lua.c
-src/bind/embedded_lua.c: %D%/embed.sh %D%/local.mk $(lua_sources)
-	$(AM_V_GEN)$(MKDIR_P) src/bind && AWK='$(AWK)' $(SHELL) $(top_srcdir)/lua/embed.sh \
+CLEANFILES += src/bind/core/embedded_lua.c
+src/bind/core/embedded_lua.c: %D%/embed.sh %D%/local.mk $(lua_sources)
+	$(AM_V_GEN)$(MKDIR_P) src/bind/core && AWK='$(AWK)' $(SHELL) $(top_srcdir)/lua/embed.sh \
 	    $(top_srcdir) $(lua_sources) > $@.tmp && mv $@.tmp $@

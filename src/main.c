@@ -14,10 +14,11 @@
 #include "base/pool.h"
 #include "base/str.h"
 #include "base/thread.h"
+#include "bind/open.h"
 #include "bind/prompt/chunk.h"
 #include "bind/thread/host.h"
+#include "bind/thread/output.h"
 #include "bind/thread/progress.h"
-#include "bind/core/state.h"
 #include "cpu/cpu.h"
 #include "repl/edit.h"
 #include "repl/tell.h"
@@ -485,7 +486,7 @@ static int close_output(int status)
         return status;
     if (cause == EPIPE || (poll(&out, 1, 0) > 0 && out.revents & POLLERR))
         return status;
-    if (!status || !sy_chunk_told_output())
+    if (!status || !sy_output_told())
         sy_tell("standard output cannot be written%s%s", cause ? ": " : "", cause ? strerror(cause) : "");
     return status ? status : 1;
 }

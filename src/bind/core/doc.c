@@ -1,8 +1,9 @@
 /* Docs as data: rows beside the bindings and the op table's own, for ?name, completion and the
- * manual (lua/help/help.lua formats them).  Layer bind. */
-#include "bind/core/bind_int.h"
+ * manual (lua/help/help.lua formats them).  Layer bind/core. */
+#include "bind/core/doc.h"
 #include "bind/core/embedded.h"
-#include "bind/core/engine.h"
+#include "bind/core/open.h"
+#include "bind/core/registry.h"
 
 #include "ops/op.h"
 #include "ops/ops_int.h"

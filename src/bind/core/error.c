@@ -1,8 +1,9 @@
-/* Errors between the engine and Lua.  Layer bind.
+/* Errors between the engine and Lua.  Layer bind/core.
  *
  * The position that a message begins with is the user's: library code that is embedded in the
  * program has chunk names that begin with "=switchyard:", and those levels are skipped. */
-#include "bind/core/bind_int.h"
+#include "bind/core/error.h"
+#include "bind/core/interrupted.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +21,22 @@ void lsy_where(lua_State *L)
     }
     lua_pushliteral(L, "");
 }
+
+/* ---- interruption ---- */
+
+atomic_int lsy_interrupt_flag;
+
+bool lsy_interrupt_wanted(void) { return lsy_interrupt_flag != 0; }
+
+int lsy_raise_interrupted(lua_State *L)
+{
+    lsy_where(L);
+    lua_pushliteral(L, "interrupted");
+    lua_concat(L, 2);
+    return lua_error(L);
+}
+
+/* ---- raising ---- */
 
 static int raise_text(lua_State *L, const char *text)
 {

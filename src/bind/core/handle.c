@@ -1,5 +1,7 @@
 /* Userdata of one owned pointer.  See handle.h. */
 #include "bind/core/handle.h"
+#include "bind/core/error.h"
+#include "bind/core/registry.h"
 
 #include <math.h>
 

@@ -1,10 +1,10 @@
 /* Userdata that own one pointer of the engine's: created empty, closed once, or given away.
- * Layer bind; for the functions of the table `engine`. */
+ * Layer bind/core; for the functions of the table `engine`. */
 #ifndef SY_BIND_HANDLE_H
 #define SY_BIND_HANDLE_H
 
-#include "bind/core/bind_int.h"
-#include "bind/core/engine.h"
+#include "bind/core/error.h"
+#include "bind/core/registry.h"
 
 #define META_GRAPH "switchyard.graph"
 

@@ -1,20 +1,27 @@
-/* The Lua state of the program.  Layer bind.  For the program; bindings use bind_int.h. */
-#ifndef SY_BIND_STATE_H
-#define SY_BIND_STATE_H
+/* What belongs to one lua_State.  Layer bind/core. */
+#ifndef SY_BIND_CORE_STATE_H
+#define SY_BIND_CORE_STATE_H
 
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-struct lua_State;
-
-struct sy_state_options {
-    bool no_environment; /* LUA_PATH and LUA_CPATH are not looked at */
-    size_t memory;       /* limit for Lua's objects in bytes; 0: half of the machine, at most 8 GiB */
+/* What belongs to one lua_State; found through its extra space, from any coroutine. */
+struct lsy_state {
+    size_t live, peak, limit; /* bytes of Lua objects; limit 0: none */
+    size_t tensor_limit;      /* engine bytes at which the collector runs next (tensor/value.c) */
+    const void *tensor_meta;  /* identity of the tensor metatable, for a fast check */
+    lua_State *volatile running; /* the coroutine that runs now: an interrupt hooks this one */
+    lua_State *job;              /* the coroutine of the job that runs now, or NULL (thread/job.c) */
+    bool may_wait, waiting;      /* what runs may yield to the scheduler; it is doing so */
+    bool closing;                /* lua_close: objects made by finalizers are never finalized */
 };
-
-/* All libraries open, all globals defined.  NULL when memory is out or the library is broken (then
- * *why is a static text).  Call lua_close at the end. */
-struct lua_State *sy_state_new(const struct sy_state_options *options, const char **why);
-void sy_state_free(struct lua_State *L);
+static inline struct lsy_state *lsy_state(lua_State *L)
+{
+    return *(struct lsy_state **)lua_getextraspace(L);
+}
 
 #endif

@@ -1,5 +1,5 @@
 /* Names that are not defined: an error where they are read, in scripts and at the prompt.
- * Layer bind.
+ * Layer bind/core.
  *
  *     _ENV of chunks (registry's globals)        _G, a plain table
  *     +--------------------------+
@@ -12,9 +12,10 @@
  *  1. _G.x, rawget(_G, "x") and pairs(_G) are what they are in Lua; a chunk that begins with
  *     `_ENV = _G` reads names as Lua does.  So do modules found by `require`: libraries look for
  *     names that may not be there.
- *  2. The functions of the program see neither: state.c.
+ *  2. The functions of the program see neither: globals.c.
  *  3. _G may have a metatable of the user's: it is asked first. */
-#include "bind/core/bind_int.h"
+#include "bind/core/open.h"
+#include "bind/core/error.h"
 
 enum { GLOBALS = 1, UNSET, MESSAGE }; /* upvalues of both functions */
 
@@ -99,9 +100,3 @@ void lsy_open_strict(lua_State *L)
     lua_settop(L, first - 1);
 }
 
-void lsy_push_globals(lua_State *L)
-{
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(L, -1, "_G");
-    lua_remove(L, -2);
-}

@@ -1,9 +1,12 @@
 /* data.*: corpora as userdata; d.val is the same corpus seen from its validation part.  Layer
- * bind. */
+ * bind/data. */
 #include "bind/data/data.h"
-#include "bind/core/bind_int.h"
+#include "bind/core/args.h"
+#include "bind/core/doc.h"
+#include "bind/core/error.h"
 #include "bind/core/handle.h"
-#include "bind/core/engine.h"
+#include "bind/data/open.h"
+#include "bind/tensor/tensor.h"
 
 #include "base/hash.h"
 #include "base/rng.h"
@@ -259,5 +262,4 @@ void lsy_open_data(lua_State *L)
 {
     lsy_value_meta(L, META, "data", metamethods, methods, field);
     LSY_DOCS(L, docs);
-    lsy_open_data_make(L);
 }

@@ -1,4 +1,4 @@
-/* Tokenizers and data as seen by other bindings.  Layer bind. */
+/* Tokenizers and data as seen by other bindings.  Layer bind/data. */
 #ifndef SY_BIND_DATA_H
 #define SY_BIND_DATA_H
 
@@ -17,7 +17,6 @@ struct lsy_data {             /* a data set's userdata */
 };
 /* A new one, without a corpus.  [-0, +1, m] */
 struct lsy_data *lsy_new_data(lua_State *L);
-void lsy_open_data_make(lua_State *L); /* the functions of data, data_make.c.  [-0, +0, m] */
 
 /* Borrowed from the userdata at arg; raise when it is something else (with the failure that made it
  * nil, if there was one). */

@@ -1,11 +1,15 @@
-/* tokenizer.*: tokenizers as userdata.  Layer bind.  Ids start at 0.
+/* tokenizer.*: tokenizers as userdata.  Layer bind/data.  Ids start at 0.
  *
  *   engine.tokenizer_load_bare(path)  as sy_tokenizer_load_bare: for runs that were recorded so
  *   engine.tokenizer_is_bare(tok)     */
-#include "bind/core/bind_int.h"
-#include "bind/data/data.h"
-#include "bind/core/engine.h"
+#include "bind/core/args.h"
+#include "bind/core/doc.h"
+#include "bind/core/error.h"
 #include "bind/core/handle.h"
+#include "bind/core/registry.h"
+#include "bind/data/data.h"
+#include "bind/data/open.h"
+#include "bind/tensor/tensor.h"
 #include "bind/thread/progress.h"
 
 #include "base/hash.h"
@@ -57,31 +61,6 @@ static int gc(lua_State *L)
 }
 
 /* ---- making ---- */
-
-const char *const *lsy_check_paths(lua_State *L, int arg, const char *what, int *count)
-{
-    bool list = lua_istable(L, arg);
-    int64_t n = list ? lsy_list_length(L, arg, what) : 1;
-    if (!list && lua_type(L, arg) != LUA_TSTRING)
-        lsy_error(L, "%s: takes a path, a pattern or a list of them: it is a %s", what,
-                  luaL_typename(L, arg));
-    if (n < 1 || n > 1000000)
-        lsy_error(L, "%s: the list of paths holds %lld", what, (long long)n);
-    const char **paths = lua_newuserdatauv(L, (size_t)n * sizeof *paths, 0);
-    for (lua_Integer i = 0; i < n; i++) {
-        if (list)
-            lua_geti(L, arg, i + 1);
-        else
-            lua_pushvalue(L, arg);
-        if (lua_type(L, -1) != LUA_TSTRING)
-            lsy_error(L, "%s: path %d is a %s, must be a string", what, (int)i + 1,
-                      luaL_typename(L, -1));
-        paths[i] = lua_tostring(L, -1); /* the list, or the argument, keeps it alive */
-        lua_pop(L, 1);
-    }
-    *count = (int)n;
-    return paths;
-}
 
 static int make_bytes(lua_State *L)
 {

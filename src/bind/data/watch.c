@@ -1,6 +1,7 @@
 /* What the bindings of data share: blocks that a userdata owns, and long work that shows how far it
- * is and can be interrupted.  Layer bind. */
-#include "bind/core/bind_int.h"
+ * is and can be interrupted.  Layer bind/data. */
+#include "bind/core/error.h"
+#include "bind/core/registry.h"
 #include "bind/data/data.h"
 
 #include "base/clock.h"

@@ -1,12 +1,14 @@
 /* See chunk.h: scripts, and errors told.  What is typed: typed.c. */
 #include "bind/prompt/chunk.h"
-#include "bind/core/bind_int.h"
+#include "bind/core/error.h"
+#include "bind/core/hint.h"
+#include "bind/core/registry.h"
 #include "bind/prompt/chunk_int.h"
-#include "bind/core/engine.h"
+#include "bind/prompt/open.h"
 #include "bind/thread/host.h"
 #include "bind/thread/interrupt.h"
 #include "bind/thread/job_int.h"
-#include "bind/thread/progress.h"
+#include "bind/thread/output.h"
 #include "bind/thread/shell.h"
 
 #include "base/mem.h"
@@ -18,47 +20,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool quitting, closed;
+static bool quitting;
 static int status;
 
 int sy_chunk_status(void) { return status; }
 bool lsy_chunk_quitting(void) { return quitting; }
 
 /* ---- calling with errors told ---- */
-
-void lsy_push_function(lua_State *L, const char *module, const char *name)
-{
-    lsy_push_own(L, "require");
-    lua_pushstring(L, module);
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, name);
-    lua_remove(L, -2);
-}
-
-/* Replace the message at -1 by one that ends with what helps, where lua/prompt/hint.lua knows
- * something. */
-static int add_hint(lua_State *L)
-{
-    lsy_push_function(L, "switchyard.prompt.hint", "add");
-    lua_pushvalue(L, 1);
-    lua_pushstring(L, lsy_chunk_typed());
-    lua_call(L, 2, 1);
-    return 1;
-}
-
-void lsy_hint(lua_State *L)
-{
-    const char *message = lua_tostring(L, -1);
-    if (!message || (!strstr(message, "attempt to ") && !strstr(message, " near ") &&
-                     !strstr(message, "undefined name '")))
-        return;
-    lua_pushcfunction(L, add_hint);
-    lua_pushvalue(L, -2);
-    if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_isstring(L, -1))
-        lua_replace(L, -2);
-    else
-        lua_pop(L, 1);
-}
 
 /* The error at -1 as text, popped, made safe for a terminal. */
 static void error_text(lua_State *L, bool one_line, struct sy_str *safe)
@@ -109,7 +77,7 @@ enum sy_chunk_result lsy_chunk_failed(lua_State *L, bool one_line)
         fputs(one_line ? "interrupted\n" : "switchyard: interrupted\n", stderr);
         return SY_CHUNK_INTERRUPTED;
     }
-    if (closed) {
+    if (lsy_output_closed()) {
         lua_pop(L, 1);
         return SY_CHUNK_FAILED;
     }
@@ -202,14 +170,6 @@ int sy_chunk_set_arg(lua_State *L, char *const *argv, int argc, int script)
     return 0;
 }
 
-int lsy_module_call(lua_State *L)
-{
-    lsy_push_function(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2));
-    lua_pushvalue(L, 3);
-    lua_call(L, 1, 1);
-    return 1;
-}
-
 static int cli_run(lua_State *L)
 {
     lsy_push_function(L, "switchyard.command.cli", "run");
@@ -249,70 +209,6 @@ static int quit(lua_State *L)
     quitting = true;
     sy_interrupt_here(); /* no pcall on the way up can hold it */
     return lsy_raise_interrupted(L);
-}
-
-static bool aside;
-
-void sy_chunk_aside(bool on) { aside = on; }
-
-/* The same text as print's as one message: an object with --json; of a hook or of a job. */
-static int print_aside(lua_State *L)
-{
-    size_t len;
-    int n = lua_gettop(L);
-    luaL_Buffer b;
-    luaL_buffinit(L, &b);
-    for (int i = 1; i <= n; i++) {
-        if (i > 1)
-            luaL_addchar(&b, '\t');
-        luaL_tolstring(L, i, NULL);
-        luaL_addvalue(&b);
-    }
-    luaL_pushresult(&b);
-    const char *text = lua_tolstring(L, -1, &len);
-    if (lsy_progress_get() == LSY_PROGRESS_JSON)
-        lsy_progress_text("print", text, len);
-    else if (aside)
-        sy_host_print(text);
-    else
-        lsy_job_print(text);
-    return 0;
-}
-
-static bool told_output;
-
-bool sy_chunk_told_output(void) { return told_output; }
-
-static int check_output(lua_State *L, int cause)
-{
-    closed |= cause == EPIPE;
-    if (!ferror(lsy_progress_stream()))
-        return 0;
-    told_output = true;
-    return luaL_error(L, "print: standard output cannot be written: %s",
-                      strerror(cause ? cause : EIO));
-}
-
-/* print as Lua has it, but a closed pipe (| head) ends the chunk, silently. */
-static int print(lua_State *L)
-{
-    int n = lua_gettop(L);
-    if (aside || *lsy_job_tag())
-        return print_aside(L);
-    if (lsy_progress_get() == LSY_PROGRESS_JSON) {
-        print_aside(L);
-        return check_output(L, lsy_progress_cause());
-    }
-    for (int i = 1; i <= n; i++) {
-        size_t len;
-        const char *s = luaL_tolstring(L, i, &len);
-        if (i > 1)
-            putchar('\t');
-        fwrite(s, 1, len, stdout);
-        lua_pop(L, 1);
-    }
-    putchar('\n');
-    return check_output(L, fflush(stdout) ? errno : 0);
 }
 
 /* ---- completion ---- */
@@ -355,22 +251,14 @@ static int engine_screen(lua_State *L)
     return 2;
 }
 
-/* Of what is printed: behind the tag of a job there are fewer. */
-static int engine_columns(lua_State *L)
-{
-    int tag = (int)strlen(lsy_job_tag());
-    lua_pushinteger(L, sy_host_columns() - tag);
-    return 1;
-}
-
 void lsy_open_chunk(lua_State *L)
 {
     lsy_push_engine(L);
     lsy_set(L, "screen", engine_screen);
-    lsy_set(L, "columns", engine_columns);
+    lua_newtable(L); /* what ran that lies in no file: a list of texts */
+    lua_setfield(L, -2, "chunks");
     lua_pop(L, 1);
     lua_register(L, "quit", quit);
-    lua_register(L, "print", print);
     lua_getglobal(L, "os");
     lsy_set(L, "exit", quit);
     lsy_set(L, "execute", lsy_execute);

@@ -1,4 +1,4 @@
-/* Running what was typed, scripts and -e chunks.  Layer bind.  All on the Lua thread. */
+/* Running what was typed, scripts and -e chunks.  Layer bind/prompt.  All on the Lua thread. */
 #ifndef SY_BIND_CHUNK_H
 #define SY_BIND_CHUNK_H
 
@@ -47,14 +47,7 @@ enum sy_chunk_result sy_chunk_command(struct lua_State *L, char *const *words, i
 /* The exit status that quit(n) or os.exit(n) at the prompt asked for. */
 int sy_chunk_status(void);
 
-/* Has print told already that standard output cannot be written? */
-bool sy_chunk_told_output(void);
-
 /* f is called on the Lua thread when quit() ended a job: the prompt is to end. */
 void sy_chunk_on_quit(void (*f)(void));
-
-/* Lua thread: what is printed from now on comes from a hook, beside what the user types: the prompt
- * shows it above its line. */
-void sy_chunk_aside(bool on);
 
 #endif

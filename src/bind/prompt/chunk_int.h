@@ -1,4 +1,4 @@
-/* Shared by chunk.c and typed.c.  Layer bind, inside only. */
+/* Shared by chunk.c and typed.c.  Layer bind/prompt, inside only. */
 #ifndef SY_BIND_CHUNK_INT_H
 #define SY_BIND_CHUNK_INT_H
 
@@ -11,14 +11,7 @@ void lsy_chunk_tell(struct lua_State *L, bool one_line);
 /* The same unless it comes of quit(), of an interrupt or of a closed pipe; what the chunk came
  * to. */
 enum sy_chunk_result lsy_chunk_failed(struct lua_State *L, bool one_line);
-/* Let the message at -1 end with what helps, where lua/prompt/hint.lua knows something.  [-0, +0, m] */
-void lsy_hint(struct lua_State *L);
-/* require(module)[name].  [-0, +1, e] */
-void lsy_push_function(struct lua_State *L, const char *module, const char *name);
-/* (module, function, value) -> require(module)[function](value) */
-int lsy_module_call(struct lua_State *L);
 /* Keep what lies in no file, for runs that store the code they come of; the first megabyte. */
 void lsy_chunk_keep(struct lua_State *L, const char *text, size_t n);
-const char *lsy_chunk_typed(void); /* the line that was typed last (typed.c) */
 
 #endif

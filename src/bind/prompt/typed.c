@@ -6,8 +6,10 @@
  * It runs as a coroutine (job.h): a line that has to wait for long goes on as a job. Values are
  * printed by lua/prompt/show.lua.  Errors at the prompt lose the position "yard:1: ", which says
  * nothing, and everything after their first line; those of jobs keep it. */
+#include "bind/core/error.h"
+#include "bind/core/hint.h"
+#include "bind/core/registry.h"
 #include "bind/prompt/chunk.h"
-#include "bind/core/bind_int.h"
 #include "bind/prompt/chunk_int.h"
 #include "bind/thread/host.h"
 #include "bind/thread/job_int.h"
@@ -24,10 +26,8 @@
 #define CHUNK_NAME "=yard"
 
 static void (*on_quit)(void);
-static struct sy_str typed; /* the line that runs or ran last */
 
 void sy_chunk_on_quit(void (*f)(void)) { on_quit = f; }
-const char *lsy_chunk_typed(void) { return typed.data ? typed.data : ""; }
 
 static bool starts(const char *s, size_t n, const char *with)
 {
@@ -304,8 +304,7 @@ static enum sy_chunk_result eval(lua_State *L, const char *text, size_t n)
     }
     if (!n)
         return SY_CHUNK_DONE;
-    sy_str_clear(&typed);
-    sy_str_add(&typed, text, n);
+    lsy_hint_typed(text, n);
     if (is_word(text, n, "quit") || is_word(text, n, "exit"))
         return SY_CHUNK_QUIT;
     if (*text == '?')

@@ -1,4 +1,4 @@
-/* Checkpoints of runs for Lua.  Layer bind.  Methods of a run:
+/* Checkpoints of runs for Lua.  Layer bind/run.  Methods of a run:
  *
  *   run:set_dir(path, keep, keep_every)   checkpoints go there from now on
  *   run:dir()                             that folder, or nil
@@ -19,11 +19,15 @@
  *   engine.discard_checkpoints(dir, step, sub)           those with a greater step
  *   engine.share_checkpoint(path, dir, sub, id) -> path  the same in dir/sub as one of run id, by hard links
  */
+#include "bind/core/error.h"
+#include "bind/core/handle.h"
+#include "bind/core/registry.h"
+#include "bind/run/open.h"
 #include "bind/run/run.h"
+#include "bind/tensor/tensor.h"
 
 #include "base/hash.h"
 #include "base/mem.h"
-#include "bind/thread/host.h"
 #include "train/checkpoint.h"
 
 #include <string.h>

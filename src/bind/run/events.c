@@ -1,18 +1,21 @@
 /* What the trainer tells of a run, on its thread, and who hears of it: hooks (on the Lua thread),
- * progress lines, the store, the panel, jobs that wait.  Layer bind.
+ * progress lines, the store, the panel, jobs that wait.  Layer bind/run.
  *
  *  1. A callback never waits for the Lua thread but in a hook, and then in sy_host_call alone,
  *     which run:close() cancels.
  *  2. While steps are repeated (a resume, a rewind, a replay) nothing is told, no hook is called,
  *     nothing is written. */
+#include "bind/core/error.h"
+#include "bind/core/hint.h"
+#include "bind/run/look.h"
+#include "bind/run/run.h"
 #include "bind/run/run_int.h"
+#include "bind/thread/host.h"
+#include "bind/thread/output.h"
+#include "bind/thread/progress.h"
+#include "bind/thread/wait.h"
 
 #include "base/str.h"
-#include "bind/prompt/chunk_int.h"
-#include "bind/thread/host.h"
-#include "bind/thread/job_int.h"
-#include "bind/run/look.h"
-#include "bind/thread/progress.h"
 #include "run/board.h"
 #include "run/store.h"
 
@@ -57,12 +60,12 @@ static void call_hooks(lua_State *L, void *ctx)
     lua_getiuservalue(L, -1, 1);
     lua_pushinteger(L, (lua_Integer)r->hook_step);
     r->in_hook = true;
-    sy_chunk_aside(true);
+    lsy_print_aside(true);
     if (lua_pcall(L, 1, 0, top + 1) != LUA_OK) {
         lsy_hint(L);
         hook_failed(r, luaL_tolstring(L, -1, NULL));
     }
-    sy_chunk_aside(false);
+    lsy_print_aside(false);
     r->in_hook = false;
     lua_settop(L, top);
 }
@@ -75,10 +78,10 @@ static void call_with(lua_State *L, void *ctx, const char *word)
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, ctx) == LUA_TUSERDATA) {
         lua_getiuservalue(L, -1, 1);
         lua_pushstring(L, word);
-        sy_chunk_aside(true);
+        lsy_print_aside(true);
         if (lua_pcall(L, 1, 0, top + 1) != LUA_OK && luaL_testudata(L, top + 2, META_RUN))
             hook_failed(ctx, luaL_tolstring(L, -1, NULL));
-        sy_chunk_aside(false);
+        lsy_print_aside(false);
     }
     lua_settop(L, top);
 }

@@ -1,5 +1,5 @@
 /* Entries of a journal for Lua: of a run, of a checkpoint, of a store; all by the one codec of
- * switchyard/journal.h.  Layer bind.
+ * switchyard/journal.h.  Layer bind/run.
  *
  *   run:journal() -> list of entries
  *   run:apply(entry)                      (held)
@@ -13,6 +13,8 @@
  *
  *  1. What a store gave is owned by a userdata before anything may raise. */
 #include "bind/data/data.h"
+#include "bind/core/args.h"
+#include "bind/run/open.h"
 #include "bind/run/run.h"
 #include "bind/run/store_int.h"
 

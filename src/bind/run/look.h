@@ -1,4 +1,4 @@
-/* A run on the board (run/board.h), where those who draw find it.  Layer bind.  Everything but
+/* A run on the board (run/board.h), where those who draw find it.  Layer bind/run.  Everything but
  * lsy_look_event is for the Lua thread. */
 #ifndef SY_BIND_LOOK_H
 #define SY_BIND_LOOK_H

@@ -1,4 +1,4 @@
-/* What lua/model/file.lua needs of C: JSON, folders, tensors read into their places.  Layer bind.
+/* What lua/model/file.lua needs of C: JSON, folders, tensors read into their places.  Layer bind/run.
  *
  *   engine.json(text)                 -> value | nil, message, code.  null is engine.null;
  *                                        integers and reals stay apart
@@ -10,9 +10,12 @@
  *   engine.file_read(path)            -> text | nil, message, code
  *   engine.read_tensors(path, {{name, tensor}, ...}) -> true | nil, message, code
  */
-#include "bind/core/bind_int.h"
+#include "bind/core/doc.h"
+#include "bind/core/error.h"
+#include "bind/core/registry.h"
 #include "bind/data/data.h"
-#include "bind/core/engine.h"
+#include "bind/run/open.h"
+#include "bind/tensor/tensor.h"
 
 #include "base/file.h"
 #include "base/json.h"

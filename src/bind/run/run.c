@@ -1,18 +1,26 @@
-/* Runs: the trainer (switchyard/train.h) as a userdata, and what Lua asks of it.  Layer bind;
+/* Runs: the trainer (switchyard/train.h) as a userdata, and what Lua asks of it.  Layer bind/run;
  * lua/run/run.lua makes of it what users see.
  *
  *  1. A run's userdata is anchored in the registry: it lives until the program ends or run:close().
  *  2. None is made once the state is being closed (a __gc that trains): nobody would end its
  *     thread.
  *  3. Waiting for a trainer always serves the host's queue (host.h): it may be inside a hook. */
+#include "bind/run/run.h"
+#include "bind/core/args.h"
+#include "bind/core/error.h"
+#include "bind/core/handle.h"
+#include "bind/core/registry.h"
+#include "bind/core/state.h"
+#include "bind/data/data.h"
+#include "bind/run/look.h"
+#include "bind/run/open.h"
 #include "bind/run/run_int.h"
+#include "bind/tensor/tensor.h"
+#include "bind/thread/host.h"
+#include "bind/thread/wait.h"
 
 #include "base/hash.h"
 #include "base/mem.h"
-#include "bind/data/data.h"
-#include "bind/thread/host.h"
-#include "bind/run/look.h"
-#include "bind/thread/job_int.h"
 #include "cpu/cpu.h"
 #include "run/board.h"
 #include "run/metrics.h"
@@ -189,16 +197,6 @@ static int run_status(lua_State *L)
     return 1;
 }
 
-void lsy_push_hyper(lua_State *L, enum sy_hyper_id id, double value)
-{
-    if (sy_hyper_is_flag(id))
-        lua_pushboolean(L, value > 0);
-    else if (sy_hyper_spec(id)->integer)
-        lua_pushinteger(L, (lua_Integer)value);
-    else
-        lua_pushnumber(L, value);
-}
-
 /* run:get(name) -> number (or the schedule's name); nil for an unknown one */
 static int run_get(lua_State *L)
 {
@@ -349,50 +347,6 @@ static int run_wait(lua_State *L)
     if (check_run(L)->in_hook)
         return lsy_error(L, "wait: a hook cannot wait for its own run");
     return wait_k(L, LUA_OK, 0);
-}
-
-struct sy_trainer *lsy_check_trainer(lua_State *L, int arg)
-{
-    struct run *r = luaL_checkudata(L, arg, META_RUN);
-    if (!r->trainer)
-        lsy_error(L, "run: it was closed");
-    return r->trainer;
-}
-
-void lsy_hold(lua_State *L, int arg)
-{
-    struct sy_trainer *t = lsy_check_trainer(L, arg);
-    sy_trainer_hold(t);
-    while (!sy_trainer_held(t, 0.005))
-        if (sy_host_wait(L, 0.005) < 0) {
-            sy_trainer_release(t);
-            lsy_raise_interrupted(L);
-        }
-}
-
-static int held_k(lua_State *L, int status, lua_KContext then)
-{
-    (void)status;
-    for (;;) {
-        struct sy_trainer *t = lsy_check_trainer(L, 1);
-        if (sy_trainer_held(t, 0))
-            return ((lua_CFunction)then)(L);
-        if (lsy_may_yield(L) && !lsy_interrupt_wanted()) {
-            char what[112];
-            snprintf(what, sizeof what, "the end of a step of run '%s'", sy_trainer_name(t));
-            return lsy_yield(L, what, HUGE_VAL, then, held_k);
-        }
-        if (!sy_trainer_held(t, 0.005) && sy_host_wait(L, 0.005) < 0) {
-            sy_trainer_release(lsy_check_trainer(L, 1));
-            return lsy_raise_interrupted(L);
-        }
-    }
-}
-
-int lsy_held(lua_State *L, lua_CFunction then)
-{
-    sy_trainer_hold(lsy_check_trainer(L, 1));
-    return held_k(L, LUA_OK, (lua_KContext)then);
 }
 
 /* run:hold(): parked afterwards; run:release() ends it. */
@@ -661,12 +615,6 @@ static int run_settle(lua_State *L)
     return 0;
 }
 
-struct sy_params *lsy_run_params(lua_State *L, int arg)
-{
-    struct run *r = luaL_testudata(L, arg, META_RUN);
-    return r && r->trainer ? sy_trainer_params(r->trainer) : NULL;
-}
-
 /* ---- registration ---- */
 
 static const luaL_Reg run_methods[] = {
@@ -689,9 +637,5 @@ void lsy_open_run(lua_State *L)
 {
     lsy_handle_meta(L, META_RUN, run_methods, run_gc);
     lsy_add_functions(L, functions);
-    lsy_open_checkpoint(L);
-    lsy_open_store(L);
-    lsy_open_journal(L);
-    lsy_open_why(L);
     lsy_runs_open();
 }

@@ -1,4 +1,4 @@
-/* Shared by train.c, run.c and checkpoint.c.  Layer bind. */
+/* Shared by train.c, run.c and checkpoint.c.  Layer bind/run. */
 #ifndef SY_BIND_RUN_H
 #define SY_BIND_RUN_H
 
@@ -18,13 +18,10 @@ struct sy_trainer *lsy_check_trainer(lua_State *L, int arg);
 void lsy_hold(lua_State *L, int arg);
 /* Hold the run at 1, then return then(L), which releases it; a job yields meanwhile. */
 int lsy_held(lua_State *L, lua_CFunction then);
-void lsy_open_checkpoint(lua_State *L); /* checkpoint.c; after the run's metatable */
-void lsy_open_journal(lua_State *L);    /* journal.c; likewise, and after the store's */
 /* [-0, +1, m] an entry as a table */
 void lsy_push_entry(lua_State *L, const struct sy_journal_entry *e);
 /* Stores that write this trainer's metrics let go of it (store.c): before it is freed. */
 void lsy_store_release(const struct sy_trainer *t);
-void lsy_open_store(lua_State *L);
 /* Journal and events of the run at arg (of a run's userdata) go to this store from now on; NULL: to
  * none.  The store stays valid until then. */
 struct sy_store;
@@ -38,7 +35,6 @@ void lsy_unsaved(const char *name, const char *why);
 void lsy_run_renew(void *run);
 /* A mark on the charts of a run (a userdata); any thread, while a store is attached. */
 void lsy_run_mark(void *run, int64_t step, const struct sy_event *e);
-void lsy_open_why(lua_State *L); /* why.c; after the run's metatable */
 /* A hyper-parameter's value as Lua has it: true or false, a whole number, a number.  [-0, +1, -] */
 void lsy_push_hyper(lua_State *L, enum sy_hyper_id id, double value);
 

@@ -1,13 +1,14 @@
-/* All runs of the program: which are open, and what becomes of them at its end.  Layer bind.
+/* All runs of the program: which are open, and what becomes of them at its end.  Layer bind/run.
  *
  *     script done    --> wait_all: until none goes on (a hook may start and close runs meanwhile)
  *                    --> its status
  *     end in any way --> stop_all: a last checkpoint each, and how it goes on */
+#include "bind/run/run.h"
 #include "bind/run/run_int.h"
-
 #include "bind/thread/host.h"
-#include "bind/thread/job_int.h"
+#include "bind/thread/job.h"
 #include "bind/thread/progress.h"
+
 #include "run/store.h"
 
 #include <stdio.h>

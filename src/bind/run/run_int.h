@@ -1,5 +1,5 @@
 /* A run's userdata, shared by run.c (what Lua asks), events.c (what the trainer tells) and
- * run_all.c (all of them).  Layer bind. */
+ * run_all.c (all of them).  Layer bind/run. */
 #ifndef SY_BIND_RUN_INT_H
 #define SY_BIND_RUN_INT_H
 

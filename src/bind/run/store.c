@@ -1,5 +1,5 @@
 /* Stores of runs (run/store.h) for the embedded library: opening, attaching to a run, writing;
- * store_read.c has what is read.  Layer bind; in the table `engine`:
+ * store_read.c has what is read.  Layer bind/run; in the table `engine`:
  *
  *   engine.store_create{name=, dir=, steps=, config=, environment=, tokenizer=, data=, parent=,
  *                       parent_step=}
@@ -23,14 +23,22 @@
  *  1. A store is detached before the trainer of its run goes (lsy_store_release), whatever is
  *     closed or collected first.
  *  2. What SQLite or malloc gave is owned by a userdata before anything may raise. */
+#include "bind/core/args.h"
+#include "bind/core/error.h"
+#include "bind/core/handle.h"
+#include "bind/core/registry.h"
+#include "bind/data/data.h"
+#include "bind/run/open.h"
+#include "bind/run/run.h"
 #include "bind/run/store_int.h"
+#include "bind/thread/progress.h"
 
 #include "base/mem.h"
-#include "bind/thread/progress.h"
 #include "run/metrics.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct box {
@@ -445,14 +453,22 @@ static const luaL_Reg methods[] = {{"fill", store_fill},
                                    {"status", store_status},
                                    {"sample", store_sample},
                                    {NULL, NULL}};
+/* engine.runs_dir() -> where runs are kept; with a text: from now on there */
+static int l_runs_dir(lua_State *L)
+{
+    if (!lua_isnoneornil(L, 1))
+        setenv("SWITCHYARD_RUNS", luaL_checkstring(L, 1), 1);
+    lua_pushstring(L, sy_runs_dir());
+    return 1;
+}
+
 static const luaL_Reg functions[] = {{"store_create", l_create}, {"store_claim", l_claim},
                                      {"store_open", l_open},
-                                     {"store_name_ok", l_name_ok},
+                                     {"store_name_ok", l_name_ok}, {"runs_dir", l_runs_dir},
                                      {NULL, NULL}};
 
 void lsy_open_store(lua_State *L)
 {
     lsy_handle_meta(L, META_STORE, methods, store_gc);
     lsy_add_functions(L, functions);
-    lsy_open_store_read(L);
 }

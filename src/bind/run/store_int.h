@@ -1,5 +1,5 @@
 /* Stores for Lua, shared by store.c (opening, attaching, writing) and store_read.c (reading).
- * Layer bind. */
+ * Layer bind/run. */
 #ifndef SY_BIND_STORE_INT_H
 #define SY_BIND_STORE_INT_H
 
@@ -12,6 +12,5 @@
 struct sy_store *lsy_check_store(lua_State *L);
 /* What a store's table argument may be, in the order of enum sy_store_table; NULL ends it. */
 extern const char *const lsy_store_tables[];
-void lsy_open_store_read(lua_State *L); /* after the metatable of stores */
 
 #endif

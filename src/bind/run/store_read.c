@@ -1,4 +1,4 @@
-/* What is read of stores (run/store.h) for the embedded library.  Layer bind.
+/* What is read of stores (run/store.h) for the embedded library.  Layer bind/run.
  *
  *   engine.store_runs(dir) -> list of what store:info() gives, oldest first; error= in damaged ones
  *   store:entries(table, after, all) -> list of {id=, step=, time=, kind=, text=, data=, left=}
@@ -10,8 +10,13 @@
  *   store:path(), store:journal_last()
  *
  *  1. What SQLite or malloc gave is owned by a userdata before anything may raise. */
+#include "bind/core/error.h"
+#include "bind/core/handle.h"
+#include "bind/core/registry.h"
 #include "bind/data/data.h"
+#include "bind/run/open.h"
 #include "bind/run/store_int.h"
+#include "bind/tensor/tensor.h"
 
 #include "base/mem.h"
 #include "run/differ.h"

@@ -1,5 +1,5 @@
 /* Tracing and forward programs for the embedded Lua library (generation, logits, loss).  Layer
- * bind.
+ * bind/run.
  *
  *   engine.record(precision, f) -> graph   f(graph) records: graph:input() :observe() :update()
  *                                          :carry()
@@ -10,7 +10,11 @@
  * What f records ends with f, however that ends: f runs inside this C call, so it cannot be left by
  * a yield, and neither an error nor an interruption leaves the thread recording.
  */
+#include "bind/core/error.h"
 #include "bind/core/handle.h"
+#include "bind/core/registry.h"
+#include "bind/run/open.h"
+#include "bind/tensor/tensor.h"
 
 #include "base/mem.h"
 #include "ops/op.h"

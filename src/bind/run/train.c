@@ -1,4 +1,4 @@
-/* Lua's side of a training program: flat parameters, traced phases, plans.  Layer bind.  With run.c
+/* Lua's side of a training program: flat parameters, traced phases, plans.  Layer bind/run.  With run.c
  * the functions of the module "switchyard.engine" on which lua/run/run.lua builds train().  Arguments
  * are trusted to be of the right kind, but never to be in range.
  *
@@ -7,7 +7,12 @@
  *   engine.phase(graph, kind, loss, total, params)      forward, backward, placement
  *   engine.plan(first, more, eval, B, T, accumulate, K) the three phases over one arena
  */
+#include "bind/core/error.h"
+#include "bind/core/handle.h"
+#include "bind/core/registry.h"
+#include "bind/run/open.h"
 #include "bind/run/run.h"
+#include "bind/tensor/tensor.h"
 
 #include "base/mem.h"
 #include "switchyard/graph.h"

@@ -1,4 +1,4 @@
-/* What is known of a run's steps, for lua/run/why.lua: sequences, spikes, alarms.  Layer bind; methods
+/* What is known of a run's steps, for lua/run/why.lua: sequences, spikes, alarms.  Layer bind/run; methods
  * of a run's handle.
  *
  *   run:rows(step) -> list of {micro=, row=, start=, document=, documents=, source=, line=, domain=},
@@ -13,6 +13,11 @@
  *   run:alarms() -> list of {name=, condition=, on=, step=, text=}
  *   run:rewind_wanted() -> first, last of the steps to leave out; nothing when none is wanted
  *   engine.clean(text) -> without what a terminal would obey */
+#include "bind/core/error.h"
+#include "bind/core/args.h"
+#include "bind/core/handle.h"
+#include "bind/core/registry.h"
+#include "bind/run/open.h"
 #include "bind/run/run.h"
 
 #include "base/mem.h"

@@ -1,5 +1,11 @@
-/* Constructors of tensors, and what belongs to the machine: threads, kernels, seed.  Layer bind. */
-#include "bind/core/bind_int.h"
+/* Constructors of tensors, and what belongs to the machine: threads, kernels, seed.  Layer bind/tensor. */
+#include "bind/core/args.h"
+#include "bind/core/doc.h"
+#include "bind/core/error.h"
+#include "bind/core/registry.h"
+#include "bind/core/state.h"
+#include "bind/tensor/open.h"
+#include "bind/tensor/tensor.h"
 
 #include "base/machine.h"
 #include "base/mem.h"

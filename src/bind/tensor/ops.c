@@ -1,4 +1,4 @@
-/* Every row of the op table as a Lua function and a method.  Layer bind.
+/* Every row of the op table as a Lua function and a method.  Layer bind/tensor.
  *
  *  1. Tensors fill the row's inputs in order.  Numbers fill inputs too while fewer tensors were
  *     given than the row requires (`2 * a`, `a:where(c, 0)`); they become constants of the tensors'
@@ -10,8 +10,10 @@
  *  3. Dimensions and indices count from 1 for users, from 0 in the engine.  Which inputs and
  *     outputs hold indices is in `indexed`; the embedded library has the raw rows instead
  *     (engine.raw), where only dimensions are converted. */
-#include "bind/core/bind_int.h"
-#include "bind/core/engine.h"
+#include "bind/core/args.h"
+#include "bind/core/doc.h"
+#include "bind/core/error.h"
+#include "bind/tensor/tensor.h"
 
 #include "base/mem.h"
 #include "base/str.h"

@@ -1,6 +1,6 @@
 /* Tensors as text: a line with shape, dtype and statistics, then the elements, elided past a
  * screenful; a narrow matrix has columns of whole numbers, as a series has its steps.  Lists that
- * print shows as the prompt does.  Layer bind.
+ * print shows as the prompt does.  Layer bind/tensor.
  *
  *     f32 (4, 3)   min -1.2346   mean 0.1   max 2.5
  *        0.1235  -1.2346   2.5000
@@ -11,9 +11,10 @@
  *     ones the few that 4 decimals do not show.
  *  2. Integers print exactly, also those that a double cannot hold.
  */
-#include "bind/core/bind_int.h"
-#include "bind/prompt/chunk_int.h"
-#include "bind/core/engine.h"
+#include "bind/core/error.h"
+#include "bind/core/registry.h"
+#include "bind/tensor/open.h"
+#include "bind/tensor/tensor.h"
 #include "bind/thread/host.h"
 
 #include "base/mem.h"

@@ -1,6 +1,11 @@
 /* a:save(path), tensor.save(path, {...}) and tensor.load(path): .npy and .safetensors.  Layer
- * bind. */
-#include "bind/core/bind_int.h"
+ * bind/tensor. */
+#include "bind/core/args.h"
+#include "bind/core/doc.h"
+#include "bind/core/error.h"
+#include "bind/core/registry.h"
+#include "bind/tensor/open.h"
+#include "bind/tensor/tensor.h"
 
 #include "ops/op.h"
 #include "switchyard/io.h"

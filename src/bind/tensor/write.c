@@ -1,12 +1,14 @@
 /* Writing into tensors: a[i] = v, a[{...}] = v, a[mask] = v, a:fill(v), and what lua/tensor/select.lua
- * needs for lists and masks.  Layer bind.
+ * needs for lists and masks.  Layer bind/tensor.
  *
  *  1. A value is a number or a tensor that broadcasts to what is written.  Numbers and tensors of
  *     other dtypes are converted; integers take only what they hold exactly: 0.5 into i32 is an
  *     error, and nothing is written.
  *  2. What shares the storage of what is written is copied first. */
-#include "bind/core/bind_int.h"
-#include "bind/core/engine.h"
+#include "bind/core/error.h"
+#include "bind/core/registry.h"
+#include "bind/tensor/open.h"
+#include "bind/tensor/tensor.h"
 
 #include "ops/op.h"
 

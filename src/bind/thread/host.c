@@ -1,8 +1,7 @@
 /* See host.h.  A queue of calls under one lock; the Lua thread sleeps on a condition. */
 #include "bind/thread/host.h"
-#include "bind/core/bind_int.h"
+#include "bind/core/error.h"
 #include "bind/thread/interrupt.h"
-#include "bind/thread/job_int.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -12,6 +11,7 @@
 #include "base/wait.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -48,6 +48,7 @@ static void init_conditions(void)
     sy_cond_init(&host.finished);
 }
 
+struct sy_host_jobs sy_host_jobs;
 struct sy_host_runs sy_host_runs;
 struct sy_host_screen sy_host_screen;
 
@@ -151,7 +152,7 @@ int sy_host_wait(lua_State *L, double seconds)
     int count = 0;
     bool interrupted = false;
     pthread_mutex_lock(&host.lock);
-    while (!(interrupted = lsy_interrupt_wanted() || lsy_job_killed())) {
+    while (!(interrupted = lsy_interrupt_wanted() || (sy_host_jobs.killed && sy_host_jobs.killed()))) {
         count += run_pending(L);
         double left = until - sy_now();
         if (host.woken || host.stopping || left <= 0)
@@ -290,7 +291,7 @@ static void *lua_thread(void *arg)
         run_pending(arg);
         host.woken = false;
         pthread_mutex_unlock(&host.lock);
-        double next = lsy_jobs_serve(arg);
+        double next = sy_host_jobs.serve ? sy_host_jobs.serve(arg) : HUGE_VAL;
         pthread_mutex_lock(&host.lock);
         if (host.first || host.woken || host.stopping)
             continue;
@@ -310,8 +311,8 @@ static void on_urgent(int number)
         return;
     if (atomic_load(&host.ending))
         sy_interrupt_for_good();
-    else
-        lsy_job_urged();
+    else if (sy_host_jobs.urged)
+        sy_host_jobs.urged();
 }
 
 int sy_host_start(lua_State *L)

@@ -1,4 +1,4 @@
-/* The Lua thread and how others reach it.  Layer bind.
+/* The Lua thread and how others reach it.  Layer bind/thread.
  *
  * One thread owns the lua_State.  In scripts, -e and pipes it is the main thread; at the prompt it
  * is a thread of its own, so that the terminal is never blocked.
@@ -40,6 +40,13 @@ void sy_host_wake(void); /* any thread: let sy_host_serve return */
  * the prompt they appear above the line that is being typed. */
 void sy_host_print(const char *text);
 void sy_host_set_printer(void (*printer)(const char *text)); /* the prompt's; NULL: stdout */
+
+/* What the scheduler of jobs (job.c) does for the host; set when jobs are opened. */
+extern struct sy_host_jobs {
+    bool (*killed)(void);               /* is the job that runs to end? */
+    void (*urged)(void);                /* end it, if it has a number; in a signal handler */
+    double (*serve)(struct lua_State *L); /* run what is due -> seconds until something is */
+} sy_host_jobs;
 
 /* What the binding of runs tells the program (all optional, set once, called on the Lua thread). */
 struct sy_host_runs {

@@ -1,4 +1,4 @@
-/* Ending a running chunk from outside (Ctrl-C), also inside coroutines.  Layer bind.
+/* Ending a running chunk from outside (Ctrl-C), also inside coroutines.  Layer bind/thread.
  *
  * Stock Lua hooks the main coroutine only, so a loop inside another coroutine cannot be stopped.
  * Here the state knows which coroutine runs (`running`): resume and wrap are ours and keep it.
@@ -16,9 +16,13 @@
  *  5. What must not stay half done runs in engine.shield(f, ...): an interruption waits for its
  *     end.
  */
-#include "bind/core/bind_int.h"
-#include "bind/core/engine.h"
 #include "bind/thread/interrupt.h"
+#include "bind/core/error.h"
+#include "bind/core/interrupted.h"
+#include "bind/core/registry.h"
+#include "bind/core/state.h"
+#include "bind/thread/open.h"
+#include "bind/thread/wait.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -26,7 +30,6 @@
 #define FIRST_COUNT 1
 #define NEXT_COUNT 2000
 
-static atomic_int wanted; /* read from any thread */
 static struct lsy_state *volatile target;
 static int raised; /* errors since the interrupt; Lua thread only */
 static volatile sig_atomic_t shielded, deferred, for_good;
@@ -34,9 +37,9 @@ static volatile sig_atomic_t shielded, deferred, for_good;
 static void stop_hook(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
-    if (!wanted) {
+    if (!lsy_interrupt_flag) {
         lua_sethook(L, NULL, 0, 0);
-        if (!wanted)
+        if (!lsy_interrupt_flag)
             return;
     }
     lua_sethook(L, stop_hook, LUA_MASKCOUNT, raised++ ? 1 : NEXT_COUNT);
@@ -56,7 +59,7 @@ void sy_interrupt_here(void)
         deferred = 1;
         return;
     }
-    wanted = 1;
+    lsy_interrupt_flag = 1;
     if (s)
         hook(s->running, FIRST_COUNT);
 }
@@ -69,21 +72,12 @@ void sy_interrupt_for_good(void)
 
 void sy_interrupt_clear(void)
 {
-    wanted = 0;
+    lsy_interrupt_flag = 0;
     if (for_good && !shielded) /* looked at afterwards: it may come in between */
-        wanted = 1;
+        lsy_interrupt_flag = 1;
     raised = 0;
 }
-bool lsy_interrupt_wanted(void) { return wanted != 0; }
 bool sy_interrupt_is_shielded(void) { return shielded != 0; }
-
-int lsy_raise_interrupted(lua_State *L)
-{
-    lsy_where(L);
-    lua_pushliteral(L, "interrupted");
-    lua_concat(L, 2);
-    return lua_error(L);
-}
 
 /* ---- resume and wrap ---- */
 
@@ -94,12 +88,12 @@ int lsy_resume(lua_State *L, lua_State *co, int nargs, int *nresults, bool may_w
     bool might = s->may_wait;
     s->running = co;
     s->may_wait = may_wait;
-    if (wanted)
+    if (lsy_interrupt_flag)
         hook(co, NEXT_COUNT);
     int status = lua_resume(co, L, nargs, nresults);
     s->running = before;
     s->may_wait = might;
-    if (wanted) /* it may have come when the hook went to a coroutine that has just ended */
+    if (lsy_interrupt_flag) /* it may have come when the hook went to a coroutine that has just ended */
         hook(before, FIRST_COUNT);
     return status;
 }
@@ -182,9 +176,9 @@ static int co_wrap(lua_State *L)
 
 static int shield(lua_State *L)
 {
-    bool again = wanted != 0;
+    bool again = lsy_interrupt_flag != 0;
     shielded++;
-    wanted = 0;
+    lsy_interrupt_flag = 0;
     int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
     again |= --shielded == 0 && deferred;
     if (again && !shielded) {

@@ -1,4 +1,4 @@
-/* Ending the running chunk: for signal handlers on the Lua thread.  Layer bind. */
+/* Ending the running chunk: for signal handlers on the Lua thread.  Layer bind/thread. */
 #ifndef SY_BIND_INTERRUPT_H
 #define SY_BIND_INTERRUPT_H
 

@@ -5,9 +5,12 @@
  * waits for, and is due when the count has moved; a waker counts first and then looks for
  * sleepers. */
 #include "bind/thread/job.h"
+#include "bind/core/error.h"
+#include "bind/core/state.h"
 #include "bind/thread/host.h"
 #include "bind/thread/interrupt.h"
 #include "bind/thread/job_int.h"
+#include "bind/thread/wait.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -35,6 +38,17 @@ void sy_job_detach(bool on) { atomic_store(&detaching, on); }
 int sy_job_count(void) { return atomic_load(&count); }
 struct lsy_job *lsy_job_now(void) { return current; }
 struct lsy_job *lsy_jobs_list(void) { return first; }
+
+const char *lsy_job_tag(void) { return lsy_job_tag_of(current); }
+void lsy_job_print(const char *text) { lsy_job_print_of(current, text); }
+
+bool lsy_job_write(const char *s, size_t n)
+{
+    if (!*lsy_job_tag())
+        return false;
+    lsy_job_write_of(current, s, n);
+    return true;
+}
 
 void lsy_wake(void)
 {

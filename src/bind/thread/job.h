@@ -1,4 +1,4 @@
-/* Jobs: Lua that waits without holding up the prompt.  Layer bind.
+/* Jobs: Lua that waits without holding up the prompt.  Layer bind/thread.
  *
  * What is typed runs as a coroutine.  Where it has to wait (r:wait(), r:eval(), sleep) it yields;
  * when the wait outlasts a grace period and detaching is on, the chunk becomes job N and the

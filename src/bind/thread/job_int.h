@@ -1,8 +1,9 @@
-/* Jobs as chunk.c makes and ends them.  Layer bind, inside only. */
+/* Jobs as chunk.c makes and ends them.  Layer bind/thread, inside only. */
 #ifndef SY_BIND_JOB_INT_H
 #define SY_BIND_JOB_INT_H
 
-#include "bind/core/bind_int.h"
+#include "bind/core/error.h"
+#include "bind/core/registry.h"
 #include "bind/thread/job.h"
 
 struct lsy_job {
@@ -48,6 +49,10 @@ bool lsy_job_killed(void);
 /* End the job that runs, if it has a number.  Lua thread, in the handler of sy_host_urge's
  * signal. */
 void lsy_job_urged(void);
+/* job_output.c: of a job, or of none (NULL). */
+const char *lsy_job_tag_of(const struct lsy_job *j);
+void lsy_job_print_of(const struct lsy_job *j, const char *text);
+void lsy_job_write_of(struct lsy_job *j, const char *s, size_t n);
 /* "[job 3] ", or "" when what runs is not a job that the prompt has left. */
 const char *lsy_job_tag(void);
 /* Print text, each line behind the tag. */

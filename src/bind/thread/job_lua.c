@@ -1,14 +1,18 @@
 /* Jobs as Lua sees them: what they print stands behind their number, sleep, engine.jobs,
  * engine.kill, engine.breathe; io.write, file:write, io.read and coroutine.yield that know of them.
- * See job.h.  Layer bind. */
+ * See job.h.  Layer bind/thread. */
+#include "bind/core/error.h"
+#include "bind/core/handle.h"
+#include "bind/core/registry.h"
+#include "bind/core/state.h"
 #include "bind/thread/host.h"
 #include "bind/thread/job_int.h"
+#include "bind/thread/open.h"
+#include "bind/thread/wait.h"
 
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/utf8.h"
-#include "bind/core/engine.h"
-#include "bind/core/handle.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,41 +22,6 @@
 #define TURN 0.02 /* seconds that a computing job keeps the Lua thread */
 
 /* ---- printing ---- */
-
-const char *lsy_job_tag(void)
-{
-    static char tag[24];
-    const struct lsy_job *j = lsy_job_now();
-    if (!j || !j->number)
-        return "";
-    snprintf(tag, sizeof tag, "[job %d] ", j->number);
-    return tag;
-}
-
-void lsy_job_print(const char *text)
-{
-    struct sy_str out = SY_STR_INIT;
-    const char *tag = lsy_job_tag();
-    for (bool more = true; more;) {
-        size_t n = strcspn(text, "\n");
-        sy_str_printf(&out, "%s%s", out.len ? "\n" : "", tag);
-        sy_str_add(&out, text, n);
-        more = text[n] && text[n + 1];
-        text += n + (text[n] != 0);
-    }
-    if (out.data && !out.failed)
-        sy_host_print(out.data);
-    sy_str_free(&out);
-}
-
-void lsy_job_flush(struct lsy_job *j)
-{
-    if (j->nline) {
-        j->line[j->nline] = 0;
-        j->nline = 0;
-        lsy_job_print(j->line);
-    }
-}
 
 /* Pushes io.output(); does it go to standard output? */
 static bool to_stdout(lua_State *L)
@@ -67,34 +36,12 @@ static bool to_stdout(lua_State *L)
     return same;
 }
 
-/* io.write of a job that the prompt has left: by whole lines, behind the tag. */
-static void write_tagged(struct lsy_job *j, const char *s, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (s[i] == '\n' || j->nline == sizeof j->line - 1) {
-            if (!j->nline)
-                j->line[j->nline++] = ' ';
-            lsy_job_flush(j);
-        }
-        if (s[i] != '\n' && s[i])
-            j->line[j->nline++] = s[i];
-    }
-}
-
-bool lsy_job_write(const char *s, size_t n)
-{
-    if (!*lsy_job_tag())
-        return false;
-    write_tagged(lsy_job_now(), s, n);
-    return true;
-}
-
 static void write_arguments(lua_State *L, int first, int last)
 {
     for (int i = first; i <= last; i++) {
         size_t len;
         const char *s = luaL_checklstring(L, i, &len);
-        write_tagged(lsy_job_now(), s, len);
+        lsy_job_write_of(lsy_job_now(), s, len);
     }
 }
 
@@ -259,6 +206,7 @@ static int co_yield(lua_State *L)
 
 void lsy_open_job(lua_State *L)
 {
+    sy_host_jobs = (struct sy_host_jobs){lsy_job_killed, lsy_job_urged, lsy_jobs_serve};
     lua_register(L, "sleep", l_sleep);
     lua_getglobal(L, "coroutine");
     lsy_set(L, "yield", co_yield);

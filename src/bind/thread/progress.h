@@ -1,4 +1,4 @@
-/* What a run says while no screen shows it: progress lines, or one JSON object a step.  Layer bind.
+/* What a run says while no screen shows it: progress lines, or one JSON object a step.  Layer bind/thread.
  * Thread-safe; each call writes whole lines to standard output.
  *
  *  1. After lsy_progress_alone nothing but these objects comes to what was standard output: what a

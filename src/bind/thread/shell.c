@@ -9,7 +9,7 @@
  *     pclose() would sleep through it.
  *  4. Its signals are as at a login: the Lua thread's mask is not passed on. */
 #include "bind/thread/shell.h"
-#include "bind/core/bind_int.h"
+#include "bind/core/error.h"
 #include "bind/thread/host.h"
 #include "bind/thread/interrupt.h"
 

@@ -1,4 +1,4 @@
-/* A command of the shell's, for !cmd.  Layer bind. */
+/* A command of the shell's, for !cmd.  Layer bind/thread. */
 #ifndef SY_BIND_SHELL_H
 #define SY_BIND_SHELL_H
 

@@ -1,5 +1,5 @@
 /* The live runs, when a fault ends the program, or what runs does not end when it is told to: the Lua
- * thread is in what cannot be interrupted, as a pattern of Lua's that takes for ever.  Layer bind.
+ * thread is in what cannot be interrupted, as a pattern of Lua's that takes for ever.  Layer bind/run.
  *
  *     handler of a fault --sy_rescue: a semaphore--> our thread --stop--> trainers: a checkpoint
  *             \-- waits, sleeping ------------------------/ done
@@ -13,11 +13,11 @@
  *  3. The run says in its events what happened, so that whoever resumes it knows; replay proves
  *     that the fault has not touched it. */
 #include "bind/run/run_int.h"
+#include "bind/thread/host.h"
 
 #include "base/clock.h"
 #include "base/thread.h"
 #include "base/wait.h"
-#include "bind/thread/host.h"
 #include "run/store.h"
 
 #include <errno.h>

@@ -1,27 +1,21 @@
-/* data.text, data.string, data.synthetic and data.shards: making data sets.  Layer bind.
+/* data.text, data.string, data.synthetic and data.shards: making data sets.  Layer bind/data.
  *
  *  1. A line says what the files were read as, unless it was one plain text.
  *  2. A data set remembers how it was made, so that another process can make it again: {kind=,
  *     source=, options=}; lists and options are copied, for the caller may change the originals. */
-#include "bind/core/bind_int.h"
-#include "bind/data/data.h"
-#include "bind/core/engine.h"
+#include "bind/core/args.h"
+#include "bind/core/doc.h"
+#include "bind/core/error.h"
 #include "bind/core/handle.h"
+#include "bind/core/registry.h"
+#include "bind/data/data.h"
+#include "bind/data/open.h"
+#include "bind/tensor/tensor.h"
 #include "bind/thread/progress.h"
 
 #include <string.h>
 
-const char *const lsy_read_formats[] = {"auto", "text", "json", "bytes", NULL}; /* sy_read_format */
-const char *const lsy_on_error[] = {"stop", "skip", NULL};
 static const char *const shard_formats[] = {"auto", "u16", "u32", "i32", "i64", NULL};
-
-struct sy_read_options lsy_reading(const struct lsy_reading *r)
-{
-    return (struct sy_read_options){.field = r->field,
-                                    .format = (enum sy_read_format)r->format,
-                                    .skip = r->on_error != 0,
-                                    .unpack_max = r->unpack_max};
-}
 
 /* ---- options ---- */
 

@@ -1,7 +1,7 @@
-/* Arguments and tables of named options, read by a table of rows.  Layer bind. */
-#include "bind/core/bind_int.h"
-#include "bind/prompt/chunk.h"
-#include "bind/prompt/chunk_int.h"
+/* Arguments and tables of named options, read by a table of rows.  Layer bind/core. */
+#include "bind/core/args.h"
+#include "bind/core/error.h"
+#include "bind/core/registry.h"
 
 #include "base/str.h"
 
@@ -83,6 +83,17 @@ static int unknown_option(lua_State *L, const char *what, const char *name,
 
 /* ---- values ---- */
 
+/* "tensor", "data": what the metatable says; else Lua's name of the type. */
+static const char *value_kind(lua_State *L, int idx)
+{
+    const char *kind = NULL;
+    if (luaL_getmetafield(L, idx, "__metatable") != LUA_TNIL) {
+        kind = lua_tostring(L, -1); /* lives as long as the metatable */
+        lua_pop(L, 1);
+    }
+    return kind ? kind : luaL_typename(L, idx);
+}
+
 /* The value at idx for a message: numbers and strings as they are, else the type. */
 static const char *show(lua_State *L, int idx, char out[64])
 {
@@ -99,7 +110,7 @@ static const char *show(lua_State *L, int idx, char out[64])
     case LUA_TNIL:
     case LUA_TNONE: snprintf(out, 64, "it is missing"); break;
     default:
-        snprintf(out, 64, "it is a %s", lsy_test_tensor(L, idx) ? "tensor" : luaL_typename(L, idx));
+        snprintf(out, 64, "it is a %s", value_kind(L, idx));
     }
     return out;
 }
@@ -198,11 +209,6 @@ static void read_option(lua_State *L, const char *what, const struct lsy_option 
         break;
     case LSY_CHOICE: *(int *)field = choice_at(L, -1, what, row); break;
     case LSY_DTYPE: *(int *)field = dtype_at(L, -1, what, row->name); break;
-    case LSY_TENSOR:
-        if (!lsy_test_tensor(L, -1))
-            wrong(L, -1, what, row->name, "a tensor", 0, 0);
-        *(struct sy_tensor **)field = lsy_test_tensor(L, -1);
-        break;
     case LSY_VALUE: *(int *)field = lua_gettop(L); return;
     }
     lua_pop(L, 1);

@@ -1,4 +1,4 @@
-/* The table `engine` for the embedded Lua library.  Layer bind.  trace.c adds graphs and
+/* The table `engine` for the embedded Lua library.  Layer bind/tensor.  trace.c adds graphs and
  * programs to it, train.c runs; here is what belongs to operations and errors:
  *
  *   engine.raw.NAME(...)       every row of the op table, also internal ones; indices from 0
@@ -7,20 +7,15 @@
  *   engine.tracing()           is a description being recorded?
  *   engine.error(message)      raise with the position of the user's line
  */
-#include "bind/core/engine.h"
-#include "bind/core/bind_int.h"
+#include "bind/core/error.h"
+#include "bind/core/registry.h"
+#include "bind/tensor/open.h"
+#include "bind/tensor/tensor.h"
 
 #include "ops/op.h"
 #include "switchyard/graph.h"
 
 #define LIST_MAX 65536
-
-void lsy_push_engine(lua_State *L)
-{
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    luaL_getsubtable(L, -1, "switchyard.engine");
-    lua_remove(L, -2);
-}
 
 /* Tensors of the list at arg, borrowed, in a block that the stack owns. */
 static struct sy_tensor **check_list(lua_State *L, int arg, const char *what, int *count)
@@ -85,18 +80,11 @@ static int engine_tracing(lua_State *L)
     return 1;
 }
 
-void lsy_add_functions(lua_State *L, const luaL_Reg *functions)
-{
-    lsy_push_engine(L);
-    luaL_setfuncs(L, functions, 0);
-    lua_pop(L, 1);
-}
-
 static const luaL_Reg functions[] = {{"grad", engine_grad},   {"no_grad", engine_no_grad},
                                      {"error", engine_error}, {"tracing", engine_tracing},
                                      {NULL, NULL}};
 
-void lsy_open_engine(lua_State *L)
+void lsy_open_gradient(lua_State *L)
 {
     lsy_push_engine(L);
     luaL_setfuncs(L, functions, 0);

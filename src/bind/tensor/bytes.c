@@ -1,0 +1,98 @@
+/* Tensors' elements for the embedded library: filled, copied, put, without an operation.  Layer
+ * bind/tensor. */
+#include "bind/core/error.h"
+#include "bind/core/registry.h"
+#include "bind/tensor/open.h"
+#include "bind/tensor/tensor.h"
+
+#include "base/rng.h"
+#include "tensor/tensor.h"
+
+#include <string.h>
+
+/* engine.fill(tensor, std, seed, index): normal with mean 0, element i a function of (seed, index,
+ * i) */
+static int l_fill(lua_State *L)
+{
+    struct sy_tensor *t = lsy_check_data(L, 1, "fill", "tensor");
+    float std = (float)luaL_checknumber(L, 2);
+    struct sy_rng r = {.seed = (uint64_t)luaL_checkinteger(L, 3), .purpose = SY_RNG_INIT,
+                       .step = (uint64_t)luaL_checkinteger(L, 4)};
+    float *x = sy_data(t);
+    int64_t n = sy_tensor_count(t);
+    if (t->dtype != SY_F32 || !sy_tensor_contiguous(t))
+        return lsy_error(L, "fill: the tensor must be contiguous f32");
+    sy_rng_fill_normal(&r, 0, x, n);
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= std;
+    return 0;
+}
+
+/* engine.copy(to, from): bytes of equal dtype and shape; engine for writing inputs */
+static int l_copy(lua_State *L)
+{
+    struct sy_tensor *to = lsy_check_data(L, 1, "copy", "to");
+    struct sy_tensor *from = lsy_check_data(L, 2, "copy", "from");
+    if (to->dtype != from->dtype || sy_tensor_bytes(to) != sy_tensor_bytes(from) ||
+        !sy_tensor_contiguous(to) || !sy_tensor_contiguous(from))
+        return lsy_error(L, "copy: dtypes, sizes or layouts differ");
+    memcpy(sy_data(to), sy_data(from), sy_tensor_bytes(to));
+    return 0;
+}
+
+/* engine.has_values(tensor): false for what is only recorded */
+static int l_has_values(lua_State *L)
+{
+    lua_pushboolean(L, sy_tensor_data(lsy_check_tensor(L, 1, "has_values", "tensor")) != NULL);
+    return 1;
+}
+
+/* engine.put(tensor, {numbers}) from the first element on */
+static int l_put(lua_State *L)
+{
+    struct sy_tensor *t = lsy_check_data(L, 1, "put", "tensor");
+    int64_t n = luaL_len(L, 2);
+    if (n > sy_tensor_count(t))
+        return lsy_error(L, "put: %d numbers into a tensor of %d", (int)n, (int)sy_tensor_count(t));
+    for (int64_t i = 0; i < n; i++) {
+        lua_geti(L, 2, i + 1);
+        sy_tensor_set(t, i, lua_tonumber(L, -1));
+        lua_pop(L, 1);
+    }
+    return 0;
+}
+
+/* engine.f32(bytes) -> f32 tensor of the bytes, little-endian */
+static int l_f32(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    size_t n;
+    const char *bytes = luaL_checklstring(L, 1, &n);
+    int64_t count = (int64_t)(n / sizeof(float));
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    if (!(*slot = sy_tensor_empty(SY_F32, 1, &count, &err)))
+        return lsy_raise(L, &err);
+    memcpy(sy_data(*slot), bytes, (size_t)count * sizeof(float));
+    return 1;
+}
+
+/* engine.clone(t) -> contiguous copy with bytes of its own */
+static int l_clone(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tensor *t = lsy_check_data(L, 1, "clone", "tensor");
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    if (!sy_tensor_contiguous(t))
+        return lsy_error(L, "clone: the tensor must be contiguous");
+    if (!(*slot = sy_tensor_empty(t->dtype, t->ndim, t->shape, &err)))
+        return lsy_raise(L, &err);
+    memcpy(sy_data(*slot), sy_data(t), sy_tensor_bytes(t));
+    return 1;
+}
+
+static const luaL_Reg functions[] = {{"fill", l_fill},   {"copy", l_copy},
+                                     {"put", l_put},     {"has_values", l_has_values},
+                                     {"clone", l_clone}, {"f32", l_f32},
+                                     {NULL, NULL}};
+
+void lsy_open_bytes(lua_State *L) { lsy_add_functions(L, functions); }

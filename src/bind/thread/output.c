@@ -1,0 +1,129 @@
+/* What is printed: above the line that is being typed, behind the number of a job, as JSON, or plainly.
+ * Layer bind/thread. */
+#include "bind/thread/output.h"
+#include "bind/core/registry.h"
+#include "bind/thread/host.h"
+#include "bind/thread/job_int.h"
+#include "bind/thread/open.h"
+#include "bind/thread/progress.h"
+
+#include "base/str.h"
+#include "base/utf8.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool aside, told_output, closed;
+
+bool lsy_output_closed(void) { return closed; }
+
+void lsy_print_aside(bool on) { aside = on; }
+
+/* The same text as print's as one message: an object with --json; of a hook or of a job. */
+static int print_aside(lua_State *L)
+{
+    size_t len;
+    int n = lua_gettop(L);
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (int i = 1; i <= n; i++) {
+        if (i > 1)
+            luaL_addchar(&b, '\t');
+        luaL_tolstring(L, i, NULL);
+        luaL_addvalue(&b);
+    }
+    luaL_pushresult(&b);
+    const char *text = lua_tolstring(L, -1, &len);
+    if (lsy_progress_get() == LSY_PROGRESS_JSON)
+        lsy_progress_text("print", text, len);
+    else if (aside)
+        sy_host_print(text);
+    else
+        lsy_job_print(text);
+    return 0;
+}
+
+bool sy_output_told(void) { return told_output; }
+
+static int check_output(lua_State *L, int cause)
+{
+    closed |= cause == EPIPE;
+    if (!ferror(lsy_progress_stream()))
+        return 0;
+    told_output = true;
+    return luaL_error(L, "print: standard output cannot be written: %s",
+                      strerror(cause ? cause : EIO));
+}
+
+/* print as Lua has it, but a closed pipe (| head) ends the chunk, silently. */
+static int print(lua_State *L)
+{
+    int n = lua_gettop(L);
+    if (aside || *lsy_job_tag())
+        return print_aside(L);
+    if (lsy_progress_get() == LSY_PROGRESS_JSON) {
+        print_aside(L);
+        return check_output(L, lsy_progress_cause());
+    }
+    for (int i = 1; i <= n; i++) {
+        size_t len;
+        const char *s = luaL_tolstring(L, i, &len);
+        if (i > 1)
+            putchar('\t');
+        fwrite(s, 1, len, stdout);
+        lua_pop(L, 1);
+    }
+    putchar('\n');
+    return check_output(L, fflush(stdout) ? errno : 0);
+}
+
+/* Of what is printed: behind the tag of a job there are fewer. */
+static int engine_columns(lua_State *L)
+{
+    int tag = (int)strlen(lsy_job_tag());
+    lua_pushinteger(L, sy_host_columns() - tag);
+    return 1;
+}
+/* engine.line(text): as progress lines go; engine.write(text): plain, sanitized for a terminal */
+static int l_line(lua_State *L)
+{
+    lsy_progress_line("%s", luaL_checkstring(L, 1));
+    return 0;
+}
+
+static int l_write(lua_State *L)
+{
+    struct sy_str s = SY_STR_INIT;
+    size_t n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    if (lsy_progress_get() == LSY_PROGRESS_JSON) {
+        lsy_progress_text("text", text, n);
+        return 0;
+    }
+    sy_utf8_sanitize(&s, text, n);
+    const char *safe = s.data ? s.data : "";
+    if (!lsy_job_write(safe, s.len)) {
+        fwrite(safe, 1, s.len, stdout);
+        fflush(stdout);
+    }
+    sy_str_free(&s);
+    return 0;
+}
+
+/* engine.event(run, kind, text): a line of a run, "[run] text"; with --json an event of that
+ * kind */
+static int l_event(lua_State *L)
+{
+    lsy_progress_event(luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    return 0;
+}
+
+static const luaL_Reg functions[] = {
+    {"line", l_line}, {"write", l_write}, {"event", l_event}, {"columns", engine_columns}, {NULL, NULL}};
+
+void lsy_open_output(lua_State *L)
+{
+    lsy_add_functions(L, functions);
+    lua_register(L, "print", print);
+}
