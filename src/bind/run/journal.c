@@ -17,6 +17,7 @@
 #include "bind/run/open.h"
 #include "bind/run/run.h"
 #include "bind/run/store_int.h"
+#include "bind/tensor/tensor.h"
 
 #include "base/str.h"
 #include "tensor/tensor.h"
