@@ -13,7 +13,7 @@
  *
  *  1. Everything that others ask (a hyper-parameter, pause, hold) takes effect at the border
  *     between two steps, so a run is a function of its journal.
- *  2. A step: batch -> program (once a micro-batch) -> norm and check -> AdamW -> state updates.
+ *  2. A step: batch -> program (once a micro-batch) -> norm and check -> optimizer -> state updates.
  *     Nothing is allocated in it and nothing of Lua runs, but for the callbacks at its end.
  *     A step that the spike rule skips (train/spike.h) ends after the check: it counts, and has changed nothing.
  *     A step that is under way when an end is asked for (stop, free) is given up between two operations: it is as if

@@ -64,11 +64,11 @@ docs.entries = {
 
   -- ---- training ----
   {"train", "train(m, d, {steps=1000, batch=16, lr=1e-3, ...}) -> r",
-   "Start to train model m on the data set d with AdamW and return the run at once; it goes on in a thread of its own. "
+   "Start to train model m on the data set d and return the run at once; it goes on in a thread of its own. "
    .. "The run has a directory from its first moment on, runs/NAME/ (SWITCHYARD_RUNS, --runs), with its configuration, "
    .. "code, series, journal and checkpoints: see train.resume. "
    .. "A script waits for its runs before it ends. Any of lr, clip, batch ... can be changed while it goes on: r.lr = 3e-4 "
-   .. "holds from the next step; batch, context and accumulate trace and plan again; seed is fixed. Where a change "
+   .. "holds from the next step; batch, context and accumulate trace and plan again; seed and optimizer are fixed. Where a change "
    .. "has no effect any more (of a warm-up that is over, of lr when the rate has come to min_lr), a line says so. "
    .. "A validation part shorter than context + 1 is no validation, and a line says so. "
    .. "sampling: random windows begin anywhere, drawn with replacement; epoch takes every window once a pass over the text, "
@@ -86,7 +86,7 @@ docs.entries = {
    .. "nats is skipped as well (see r:why); after three of these in a row the next is learned from, so this never ends a run. "
    .. "30 is from 390 runs of small models: ordinary text came to 26 deviations and 1.7 nats, a text learned by heart to 0.6 "
    .. "nats, a document of noise in a batch of 2 to 34 and 1.9; fewer than 128 tokens a step make it less sure. A gradient "
-   .. "norm is a reason from 1,000 times clip on: below, clipping sees to it. AdamW's time does not count what was skipped. Errors: an unknown option, a value out of range, "
+   .. "norm is a reason from 1,000 times clip on: below, clipping sees to it. What an optimizer counts as its updates is without what was skipped. Errors: an unknown option, a value out of range, "
    .. "text shorter than a window, a vocabulary smaller than the data's, data of another tokenizer than the model's, a model that another run trains, a name that "
    .. "exists on disk. Source: "
    .. "Loshchilov and Hutter 2019 (AdamW).",

@@ -189,6 +189,7 @@ function card.run(name, h)
   if s.error then out[#out + 1] = "  " .. engine.clean(s.error) end
   if #now > 0 then out[#out + 1] = "  " .. table.concat(now, "   ") end
   if s.load_max_mean then out[#out + 1] = ("  experts  load max/mean %.2f, dead %d"):format(s.load_max_mean, s.dead) end
+  out[#out + 1] = ("  optimizer  %s, %s of state"):format(h:optimizer(), engine.bytes(h:state_bytes()))
   for _, line in ipairs(alarm_lines(h)) do out[#out + 1] = line end
   if s.step > 0 then
     local losses = h:history "loss"

@@ -29,10 +29,11 @@ for _, word in ipairs(KEYWORDS) do IS_KEYWORD[word] = true end
 
 -- Values of options that are texts.
 local CHOICES = {
-  schedule = {"cosine", "wsd", "linear", "constant"}, optimizer = {"adamw"}, precision = {"fp32", "bf16"},
+  schedule = {"cosine", "wsd", "linear", "constant"}, optimizer = {}, precision = {"fp32", "bf16"},
   sampling = {"random", "epoch", "sequential"}, dtype = {"f32", "f64", "bf16", "i32", "i64", "u8", "bool"},
   mask = {"causal", "full"},
 }
+for i, o in ipairs(engine.optimizers()) do CHOICES.optimizer[i] = o.name end
 
 -- Functions whose texts are names of runs.
 local OF_RUNS = {}

@@ -44,6 +44,29 @@ end
 
 -- ---- options ----
 
+local optimizers = engine.optimizers()
+
+local function optimizer_names()
+  local names = {}
+  for i, o in ipairs(optimizers) do names[i] = o.name end
+  return names
+end
+
+-- "adamw: by ...; muon: ..."
+local function optimizer_help()
+  local lines = {}
+  for i, o in ipairs(optimizers) do lines[i] = ("%s: %s"):format(o.name, o.help) end
+  return table.concat(lines, "; ") .. "; fixed for the run"
+end
+
+--- Is this a hyper-parameter of other optimizers only?
+local function ignored(name, optimizer)
+  for _, o in ipairs(optimizers) do
+    if o.name == optimizer then return o.ignores[name] or false end
+  end
+  return false
+end
+
 local function rows()
   local list = {}
   for i, h in ipairs(engine.hyper()) do
@@ -55,7 +78,7 @@ local function rows()
   end
   for _, row in ipairs {
     {"schedule", "string", "cosine", help = "cosine, wsd, linear or constant"},
-    {"optimizer", "string", "adamw", help = "adamw"},
+    {"optimizer", "string", optimizers[1].name, help = optimizer_help()},
     {"precision", "string", "fp32", help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
     {"recompute", "boolean", false, help = "keep only what passes between layers and compute the rest again in the backward pass: less memory, more time"},
     {"name", "string", nil, help = "of the run and its directory; default: two words"},
@@ -79,7 +102,7 @@ end
 local function read_options(m, given)
   local o = options.read("train", given, rows())
   one_of("train", "schedule", o.schedule, {"cosine", "wsd", "linear", "constant"})
-  one_of("train", "optimizer", o.optimizer, {"adamw"})
+  one_of("train", "optimizer", o.optimizer, optimizer_names())
   one_of("train", "precision", o.precision, {"fp32", "bf16"})
   -- batches that are not drawn alike may differ from those before for a good reason
   if o.sampling == "sequential" and not (given and given.skip_sigma) then o.skip_sigma = 0 end
@@ -118,7 +141,16 @@ local function say_size(r)
   local where = r._h:dir() and (", %s a checkpoint in %s"):format(engine.bytes(r._h:checkpoint_bytes()), r._h:dir()) or ""
   engine.line(("%s: %.2f M parameters (%.2f M active), %d tokens a step, %s; memory: %s state, %s activations%s")
     :format(r.name, c.total / 1e6, c.active / 1e6, o.batch * o.context * o.accumulate, o.precision,
-      engine.bytes(c.total * 16), engine.bytes(r._arena), where))
+      engine.bytes(r._h:state_bytes()), engine.bytes(r._arena), where))
+end
+
+-- Options of another optimizer that were given all the same.
+local function say_ignored(r, given)
+  for name in pairs(given or {}) do
+    if ignored(name, r._o.optimizer) then
+      engine.line(("%s: %s has no effect: the optimizer is %s"):format(r.name, name, r._o.optimizer))
+    end
+  end
 end
 
 -- r.val_loss stays nil where the validation part has no window, which is said unless it was wanted
@@ -129,17 +161,17 @@ local function say_no_validation(r)
   engine.line(("%s: no validation: %d validation tokens are fewer than context %d + 1"):format(r.name, n, context))
 end
 
-local function tensors_of(m)
+local function tensors_of(m, o)
   local states = {}
   for i, name in ipairs(m._state_names) do states[i] = m.states[name] end
-  return m.params, m._info, states
+  return m.params, m._info, states, o.optimizer or optimizers[1].name -- none: a run of before
 end
 
 --- A run that is not among runs() and does not train yet; o: what read_options gave, with a name.
 function Run._make(m, d, o)
   engine.check_batch(d, o.batch, o.context)
   m._programs = {} -- their memory is better used by the run; made anew when asked for
-  local params = engine.params(tensors_of(m))
+  local params = engine.params(tensors_of(m, o))
   local plan, arena = make_plan(m, params, o)
   local r = setmetatable({}, Run)
   local function dispatch(step) Run._dispatch(r, step) end
@@ -232,6 +264,7 @@ local function start(m, d, given)
     Run._launch(r)
   end)
   if not ok then give_back(r) error(why, 0) end
+  say_ignored(r, given)
   return r
 end
 
@@ -418,7 +451,7 @@ end
 -- Fields that are read only; those of the status may be nil for want of a value.
 local fields = {}
 for name in ("state step tokens loss val_loss current_lr grad_norm tok_s mfu eta load_max_mean dead skipped error " ..
-             "name dir model layers samples precision recompute"):gmatch "%S+" do fields[name] = true end
+             "name dir model layers samples precision recompute optimizer"):gmatch "%S+" do fields[name] = true end
 
 local function model_inputs(r, name)
   return r._m.inputs[name]
@@ -569,6 +602,8 @@ local function tell_set(r, name, value, effect)
     text = ("%s has no effect yet: the run is done at step %d; r.steps = n and r:resume() go on with it"):format(set, s.step)
   elseif name == "checkpoint_every" and not r._o.save and not r._h:dir() then
     text = ("%s has no effect: the run has no directory (save = false)"):format(set)
+  elseif ignored(name, r._o.optimizer) then
+    text = ("%s has no effect: the optimizer is %s"):format(set, r._o.optimizer)
   elseif effect ~= "rate" then
     text = ("%s %s: %s%s"):format(set, effect == "none" and "has no effect" or "moves min_lr alone", r._h:outlook(),
       name == "lr" and '; r.schedule = "constant" holds r.lr' or "")
@@ -608,6 +643,10 @@ function Run.__newindex(r, name, value)
     return r._h:set_input(name, fresh)
   end
   old = r._h:get(name)
+  if name == "optimizer" then
+    error(("run: optimizer is fixed for the run: what %s keeps of the parameters means nothing to another; "
+      .. "train(m, d, {optimizer = ...}) begins a run with another"):format(r._o.optimizer), 2)
+  end
   if fields[name] or methods[name] and old == nil then error(("run: %s cannot be set"):format(name), 2) end
   if old == nil then
     ok, kind = pcall(options.unknown, "train", "field", name, field_names(r))

@@ -2,7 +2,7 @@
  *
  *     DIR/step-000500/
  *         model.safetensors      parameters, by their names
- *         optimizer.safetensors  NAME.m and NAME.v
+ *         optimizer.safetensors  NAME.STATE, as the optimizer declares them: of AdamW NAME.m and NAME.v
  *         state.safetensors      state.N (nn.state), input.NAME, eval.NAME, journal.N
  *         state.json             step, hyper-parameters, journal, hashes of what it depends on
  *         MANIFEST               the run's id; size and XXH64 of each file, and of itself
@@ -52,7 +52,7 @@ struct sy_frozen { /* all of parameter `param`, or one expert of it (-1: all) */
 };
 
 /* What a checkpoint holds: taken from a trainer for writing, or read from state.json for loading
- * (then without params, p, m, v and values). */
+ * (then without params, p, kept and values). */
 struct sy_image {
     char id[SY_RUN_ID]; /* of the run; "": none */
     char *run, *config; /* owned; config may be NULL */
@@ -66,9 +66,10 @@ struct sy_image {
     int fingerprint;                   /* version of the program's (switchyard/graph.h) */
     uint64_t hash;                     /* as sy_params_hash; when read, 0: not told */
     int format, exact;
+    char optimizer[16]; /* its name; when not told, what runs had then */
     char bf16[16]; /* of a bf16 run: sy_cpu_bf16; "": fp32, or not told */
     const struct sy_params *params; /* borrowed: the layout, never the values */
-    const float *p, *m, *v;         /* borrowed */
+    const float *p, *kept;          /* borrowed */
     struct sy_image_value *values;
     int nvalues;
     void *block; /* owned: bytes of values */

@@ -14,7 +14,7 @@
 #include "base/str.h"
 #include "io/sys.h"
 #include "switchyard/io.h"
-#include "train/params.h"
+#include "train/optimizers/optimizer.h"
 #include "train/trainer_int.h"
 
 #include <errno.h>
@@ -69,14 +69,18 @@ static int write_model(const struct sy_image *image, const struct sy_dir *in, co
     return finish(w, in, sum, err);
 }
 
-static int add_moment(struct sy_st_writer *w, const struct sy_param *p, const char *end,
-                      const float *flat, struct sy_err *err)
+static int add_slot(struct sy_st_writer *w, const struct sy_image *image, int param, int state,
+                    struct sy_err *err)
 {
+    const struct sy_params *ps = image->params;
+    const struct sy_slot *slot = sy_params_slot(ps, param, state);
     struct sy_str name = SY_STR_INIT;
-    sy_str_printf(&name, "%s.%s", p->name, end);
+    if (!slot->count)
+        return 0;
+    sy_str_printf(&name, "%s.%s", ps->list[param].name, ps->optimizer->states[state]);
     int rc = name.failed ? sy_err_set(err, SY_E_MEMORY, OP ": out of memory")
-                         : sy_st_add(w, name.data, SY_F32, p->tensor->ndim, p->tensor->shape,
-                                     flat + p->offset, err);
+                         : sy_st_add(w, name.data, SY_F32, slot->ndim, slot->shape,
+                                     image->kept + slot->offset, err);
     sy_str_free(&name);
     return rc;
 }
@@ -84,15 +88,16 @@ static int add_moment(struct sy_st_writer *w, const struct sy_param *p, const ch
 static int write_optimizer(const struct sy_image *image, const struct sy_dir *in, const char *path,
                            struct sy_file_sum *sum, struct sy_err *err)
 {
+    const struct sy_params *ps = image->params;
     struct sy_st_writer *w = sy_st_begin(path, NULL, err);
-    for (int i = 0; w && i < image->params->count; i++) {
-        const struct sy_param *p = &image->params->list[i];
-        if (add_moment(w, p, "m", image->m, err) || add_moment(w, p, "v", image->v, err)) {
-            sy_st_abort(w);
-            w = NULL;
-        }
-    }
-    return finish(w, in, sum, err);
+    int rc = w ? 0 : -1;
+    for (int i = 0; i < ps->count; i++)
+        for (int s = 0; s < ps->nslots && !rc; s++)
+            rc = add_slot(w, image, i, s, err);
+    if (!rc)
+        return finish(w, in, sum, err);
+    sy_st_abort(w);
+    return -1;
 }
 
 static int write_values(const struct sy_image *image, const struct sy_dir *in, const char *path,
@@ -199,10 +204,16 @@ int sy__files_write(const struct sy_dir *in, const char *dir, const struct sy_im
 
 uint64_t sy__image_bytes(const struct sy_image *image)
 {
+    const struct sy_params *ps = image->params;
     uint64_t bytes = 4096;
-    for (int i = 0; i < image->params->count; i++)
-        bytes += 3 * ((uint64_t)image->params->list[i].count * sizeof(float) +
-                      2 * strlen(image->params->list[i].name) + 128);
+    for (int i = 0; i < ps->count; i++) {
+        uint64_t head = 2 * strlen(ps->list[i].name) + 128;
+        bytes += (uint64_t)ps->list[i].count * sizeof(float) + head;
+        for (int s = 0; s < ps->nslots; s++) {
+            uint64_t n = (uint64_t)sy_params_slot(ps, i, s)->count;
+            bytes += n ? n * sizeof(float) + head : 0;
+        }
+    }
     for (int i = 0; i < image->nvalues; i++)
         bytes += image->values[i].bytes + 256;
     for (int i = 0; i < image->njournal; i++)

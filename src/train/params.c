@@ -1,4 +1,4 @@
-/* Flat buffers and the optimizer's pass over them.  See params.h. */
+/* Flat buffers and their layout.  See params.h. */
 #include "train/params.h"
 
 #include "base/hash.h"
@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "cpu/cpu.h"
 #include "cpu/kern_optim.h"
+#include "train/optimizers/optimizer.h"
 
 #include <math.h>
 #include <string.h>
@@ -31,14 +32,6 @@ int sy_role_find(const char *name)
 
 static int64_t padded(int64_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
-size_t sy_params_bytes(struct sy_tensor *const *tensors, int n)
-{
-    int64_t floats = 0;
-    for (int i = 0; i < n; i++)
-        floats += padded(sy_tensor_count(tensors[i]));
-    return (size_t)floats * 4 * sizeof(float);
-}
-
 static int check_one(const struct sy_tensor *t, const char *name, struct sy_err *err)
 {
     if (t->dtype != SY_F32 || !sy_tensor_contiguous(t) || t->offset ||
@@ -60,10 +53,10 @@ static int fill_list(struct sy_params *ps, struct sy_tensor *const *tensors,
         ps->count++;
         p->offset = ps->floats;
         p->count = sy_tensor_count(tensors[i]);
-        p->decay = tensors[i]->ndim >= 2;
         p->experts = specs[i].experts;
         p->role = specs[i].role;
         p->layer = specs[i].layer;
+        p->decay = ps->optimizer->decays(p);
         ps->floats += padded(p->count);
         if (!(p->name = sy_strdup(specs[i].name)))
             return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
@@ -101,15 +94,75 @@ static int make_chunks(struct sy_params *ps, struct sy_err *err)
     return 0;
 }
 
-static int make_buffers(struct sy_params *ps, struct sy_err *err)
+static void place(struct sy_params *ps, struct sy_slot *slot, const struct sy_param *p, int state)
 {
-    size_t bytes = (size_t)ps->floats * sizeof(float);
+    slot->offset = ps->kept_floats;
+    slot->ndim = ps->optimizer->shape(p, state, slot->shape);
+    slot->count = slot->ndim < 0 ? 0 : 1;
+    for (int i = 0; i < slot->ndim; i++)
+        slot->count *= slot->shape[i];
+    ps->kept_floats += padded(slot->count);
+}
+
+static int make_slots(struct sy_params *ps, struct sy_err *err)
+{
+    while (ps->nslots < SY_OPTIMIZER_STATES && ps->optimizer->states[ps->nslots])
+        ps->nslots++;
+    ps->slots = sy_calloc((size_t)(ps->nslots * ps->count) + 1, sizeof *ps->slots);
+    if (!ps->slots)
+        return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+    for (int s = 0; s < ps->nslots; s++)
+        for (int i = 0; i < ps->count; i++)
+            place(ps, &ps->slots[s * ps->count + i], &ps->list[i], s);
+    return 0;
+}
+
+struct sy_params *sy_params_plan(struct sy_tensor *const *tensors,
+                                 const struct sy_param_spec *specs, int n,
+                                 struct sy_tensor *const *states, int nstates,
+                                 const struct sy_optimizer *optimizer, struct sy_err *err)
+{
+    struct sy_params *ps = sy_calloc(1, sizeof *ps);
+    if (ps) {
+        ps->optimizer = optimizer;
+        ps->list = sy_calloc((size_t)n + 1, sizeof *ps->list);
+        ps->states = sy_calloc((size_t)nstates + 1, sizeof(struct sy_tensor *));
+    }
+    if (!ps || !ps->list || !ps->states)
+        sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+    else if (!fill_list(ps, tensors, specs, n, err) && !make_chunks(ps, err) &&
+             !make_slots(ps, err)) {
+        for (; ps->nstates < nstates; ps->nstates++)
+            ps->states[ps->nstates] = sy_tensor_ref(states[ps->nstates]);
+        return ps;
+    }
+    sy_params_free(ps);
+    return NULL;
+}
+
+static size_t work_bytes(const struct sy_params *ps)
+{
+    return ps->optimizer->work ? ps->optimizer->work(ps) : 0;
+}
+
+size_t sy_params_bytes(const struct sy_params *ps)
+{
+    return (size_t)(2 * ps->floats + ps->kept_floats) * sizeof(float) + work_bytes(ps);
+}
+
+/* At least one byte, so that NULL is a failure. */
+static void *take(size_t bytes) { return sy_calloc(1, bytes ? bytes : 1); }
+
+int sy_params_take(struct sy_params *ps, struct sy_err *err)
+{
+    size_t bytes = (size_t)ps->floats * sizeof(float), work = work_bytes(ps);
     ps->home = sy_storage_new(bytes, true, err);
-    ps->g = sy_calloc(1, bytes ? bytes : 1);
-    ps->m = sy_calloc(1, bytes ? bytes : 1);
-    ps->v = sy_calloc(1, bytes ? bytes : 1);
-    if (!ps->home || !ps->g || !ps->m || !ps->v)
-        return sy_err_set(err, SY_E_MEMORY, "train: out of memory: %zu bytes wanted", 4 * bytes);
+    ps->g = take(bytes);
+    ps->kept = take((size_t)ps->kept_floats * sizeof(float));
+    ps->work = work ? take(work) : NULL;
+    if (!ps->home || !ps->g || !ps->kept || (work && !ps->work))
+        return sy_err_set(err, SY_E_MEMORY, "train: out of memory: %zu bytes wanted",
+                          sy_params_bytes(ps));
     ps->p = ps->home->data;
     memset(ps->p, 0, bytes);
     for (int i = 0; i < ps->count; i++) {
@@ -122,24 +175,11 @@ static int make_buffers(struct sy_params *ps, struct sy_err *err)
 
 struct sy_params *sy_params_new(struct sy_tensor *const *tensors, const struct sy_param_spec *specs,
                                 int n, struct sy_tensor *const *states, int nstates,
-                                struct sy_err *err)
+                                const struct sy_optimizer *optimizer, struct sy_err *err)
 {
-    struct sy_params *ps = sy_calloc(1, sizeof *ps);
-    if (ps) {
-        ps->list = sy_calloc((size_t)n + 1, sizeof *ps->list);
-        ps->states = sy_calloc((size_t)nstates + 1, sizeof(struct sy_tensor *));
-    }
-    if (!ps || !ps->list || !ps->states) {
-        sy_err_set(err, SY_E_MEMORY, "train: out of memory");
-        goto fail;
-    }
-    if (fill_list(ps, tensors, specs, n, err) || make_chunks(ps, err) ||
-        make_buffers(ps, err))
-        goto fail;
-    for (; ps->nstates < nstates; ps->nstates++)
-        ps->states[ps->nstates] = sy_tensor_ref(states[ps->nstates]);
-    return ps;
-fail:
+    struct sy_params *ps = sy_params_plan(tensors, specs, n, states, nstates, optimizer, err);
+    if (!ps || !sy_params_take(ps, err))
+        return ps;
     sy_params_free(ps);
     return NULL;
 }
@@ -160,8 +200,9 @@ void sy_params_free(struct sy_params *ps)
     sy_free(ps->chunks);
     sy_free(ps->partials);
     sy_free(ps->g);
-    sy_free(ps->m);
-    sy_free(ps->v);
+    sy_free(ps->kept);
+    sy_free(ps->work);
+    sy_free(ps->slots);
     sy_free(ps);
 }
 
@@ -187,45 +228,14 @@ double sy_params_grad_norm(struct sy_params *ps, double scale, int *bad)
     return sqrt(sum) * scale;
 }
 
-/* ---- update ---- */
-
-struct adamw_pass {
-    struct sy_params *ps;
-    struct sy_adamw args[2]; /* without and with weight decay */
-};
-
-static void adamw_task(void *ctx, int64_t i)
-{
-    const struct adamw_pass *a = ctx;
-    const struct sy_params *ps = a->ps;
-    const struct sy_chunk *c = &ps->chunks[i];
-    int64_t o = c->offset;
-    if (!c->frozen)
-        sy_cpu()->optim->adamw(ps->p + o, ps->g + o, ps->m + o, ps->v + o, c->count,
-                               &a->args[ps->list[c->param].decay]);
-}
-
-void sy_params_adamw(struct sy_params *ps, const struct sy_update *u)
-{
-    struct sy_adamw args = {.lr = (float)u->lr, .beta1 = (float)u->beta1, .beta2 = (float)u->beta2,
-                            .eps = (float)u->eps, .grad_scale = (float)u->grad_scale};
-    args.correct1 = 1 - pow(u->beta1, (double)u->t);
-    args.correct2 = 1 - pow(u->beta2, (double)u->t);
-    struct adamw_pass a = {ps, {args, args}};
-    a.args[1].decay = (float)u->weight_decay;
-    sy_pool_run(ps->nchunks, adamw_task, &a);
-}
-
 /* ---- the rest ---- */
 
 uint64_t sy_params_hash(const struct sy_params *ps)
 {
     struct sy_hash h;
-    size_t bytes = (size_t)ps->floats * sizeof(float);
     sy_hash_init(&h);
-    sy_hash_update(&h, ps->p, bytes);
-    sy_hash_update(&h, ps->m, bytes);
-    sy_hash_update(&h, ps->v, bytes);
+    sy_hash_update(&h, ps->p, (size_t)ps->floats * sizeof(float));
+    sy_hash_update(&h, ps->kept, (size_t)ps->kept_floats * sizeof(float));
     for (int i = 0; i < ps->nstates; i++)
         sy_hash_update(&h, sy_data(ps->states[i]), sy_tensor_bytes(ps->states[i]));
     return sy_hash_final(&h);
@@ -237,6 +247,17 @@ const char *sy_params_name(const struct sy_params *ps, const struct sy_tensor *x
         if (ps->list[i].tensor->storage == x->storage)
             return ps->list[i].name;
     return NULL;
+}
+
+void sy_params_forget(struct sy_params *ps, int param, int64_t expert)
+{
+    int64_t experts = ps->list[param].experts;
+    for (int i = 0; i < ps->nslots; i++) {
+        const struct sy_slot *s = sy_params_slot(ps, param, i);
+        bool part = expert >= 0 && experts > 0;
+        int64_t n = part ? s->count / experts : s->count;
+        memset(ps->kept + s->offset + (part ? expert * n : 0), 0, (size_t)n * sizeof(float));
+    }
 }
 
 void sy_params_freeze(struct sy_params *ps, const char *prefix, int expert, bool frozen)

@@ -1,8 +1,11 @@
-/* The state that training changes: parameters, gradients and Adam's moments as four flat fp32
- * buffers of one layout (one norm, one update, one hash, one write), and the model's states.
+/* The state that training changes: parameters, gradients and what the optimizer keeps of them as
+ * flat fp32 buffers (one norm, one update, one hash, one write), and the model's states.
  *
- *     | param 1 | pad | param 2 | pad | ...        each parameter starts at a multiple of 16 floats
+ *     p, g    | param 1 | pad | param 2 | pad | ...    each starts at a multiple of 16 floats
+ *     kept    | state 1 of param 1 | pad | state 1 of param 2 | ... | state 2 of param 1 | ...
  *
+ *  0. The optimizer (optimizers/optimizer.h) declares the states and their shapes.  Of AdamW's m
+ *     and v each lies as p does.
  *  1. Making it moves the parameters' storage into the flat buffer: tensors held elsewhere follow.
  *     The flat parameter buffer lives as long as any tensor in it, longer than this record.
  *  2. Work on the buffers is cut into chunks by layout only: at most CHUNK floats, never across a
@@ -12,6 +15,8 @@
 #define SY_TRAIN_PARAMS_H
 
 #include "tensor/tensor.h"
+
+struct sy_optimizer;
 
 /* X(ID, name, what it is).  A model declares it (nn.param, nn.embedding, nn.head); nobody reads it out of a
  * parameter's name. */
@@ -43,10 +48,17 @@ struct sy_param {
     char *name;               /* owned */
     struct sy_tensor *tensor; /* shared; f32, contiguous */
     int64_t offset, count;    /* floats in the flat buffers */
-    bool decay;               /* weight decay applies (two dimensions or more) */
+    bool decay;               /* weight decay applies: the optimizer says so */
     int64_t experts;          /* as declared, like the next two */
     enum sy_role role;
     int layer;
+};
+
+/* A state that the optimizer keeps of a parameter. */
+struct sy_slot {
+    int64_t offset, count; /* floats in `kept`; count 0: it keeps none */
+    int ndim;
+    int64_t shape[SY_MAX_DIMS];
 };
 
 struct sy_chunk {
@@ -60,19 +72,31 @@ struct sy_params {
     int count;
     struct sy_chunk *chunks;
     int nchunks;
-    int64_t floats; /* of each buffer, padding included (zero) */
-    float *p, *g, *m, *v;
+    const struct sy_optimizer *optimizer;
+    int nslots; /* states that it may keep of one: slots is [nslots][count] */
+    struct sy_slot *slots;
+    int64_t floats, kept_floats; /* of p and g; of kept; padding included (zero) */
+    float *p, *g, *kept;
+    void *work; /* the optimizer's, between two passes of a step; NULL: it needs none */
     struct sy_storage *home; /* shared: owner of p */
     struct sy_tensor **states; /* shared: nn.state tensors, saved and hashed with the rest */
     int nstates;
     double *partials; /* [nchunks] of the gradient norm */
 };
 
-/* Bytes that training these will take (4 buffers). */
-size_t sy_params_bytes(struct sy_tensor *const *tensors, int n);
+/* In two halves: the layout of what training will take, and taking it.  The optimizer is borrowed
+ * for ever.  Owned; NULL and err. */
+struct sy_params *sy_params_plan(struct sy_tensor *const *tensors,
+                                 const struct sy_param_spec *specs, int n,
+                                 struct sy_tensor *const *states, int nstates,
+                                 const struct sy_optimizer *optimizer, struct sy_err *err);
+/* Bytes of all buffers and of the optimizer's work. */
+size_t sy_params_bytes(const struct sy_params *ps);
+int sy_params_take(struct sy_params *ps, struct sy_err *err);
+/* Both. */
 struct sy_params *sy_params_new(struct sy_tensor *const *tensors, const struct sy_param_spec *specs,
                                 int n, struct sy_tensor *const *states, int nstates,
-                                struct sy_err *err);
+                                const struct sy_optimizer *optimizer, struct sy_err *err);
 void sy_params_free(struct sy_params *ps);
 
 /* Name of the parameter that x is or looks into, borrowed, or NULL. */
@@ -82,13 +106,15 @@ const char *sy_params_name(const struct sy_params *ps, const struct sy_tensor *x
  * is not finite, or -1. */
 double sy_params_grad_norm(struct sy_params *ps, double scale, int *bad);
 
-struct sy_update {
-    double lr, beta1, beta2, eps, weight_decay, grad_scale;
-    int64_t t; /* update number, from 1 */
-};
-void sy_params_adamw(struct sy_params *ps, const struct sy_update *u);
+/* State i of the optimizer of a parameter; count 0: none. */
+static inline const struct sy_slot *sy_params_slot(const struct sy_params *ps, int param, int i)
+{
+    return &ps->slots[i * ps->count + param];
+}
+/* Zero what the optimizer keeps of a parameter, or of one expert of it (-1: all). */
+void sy_params_forget(struct sy_params *ps, int param, int64_t expert);
 
-/* Of parameters, moments and states: equal hashes are equal runs. */
+/* Of parameters, what the optimizer keeps, and states: equal hashes are equal runs. */
 uint64_t sy_params_hash(const struct sy_params *ps);
 /* Freeze or release one expert of all parameters whose name starts with prefix. */
 void sy_params_freeze(struct sy_params *ps, const char *prefix, int expert, bool frozen);

@@ -10,7 +10,7 @@
 #include "cpu/cpu.h"
 #include "run/metrics.h"
 #include "switchyard/io.h"
-#include "train/params.h"
+#include "train/optimizers/optimizer.h"
 #include "train/trainer_int.h"
 
 #include <inttypes.h>
@@ -30,7 +30,7 @@ struct loading {
     struct sy_trainer *t;
     const char *path;
     struct sy_image *image;
-    float *flat; /* p, m, v; borrowed from the saver's second buffer, or owned */
+    float *flat; /* p and kept; borrowed from the saver's second buffer, or owned */
     bool flat_owned;
     struct target *targets;
     int ntargets;
@@ -118,16 +118,48 @@ static int read_array(const struct sy_st *st, const char *name, enum sy_dtype dt
     return sy_st_read(st, a, to, err);
 }
 
-static int read_part(const struct sy_st *st, const struct sy_param *p, const char *end, float *flat,
-                     struct sy_err *err)
+static int read_slot(const struct sy_st *st, const struct sy_params *ps, int param, int state,
+                     float *kept, struct sy_err *err)
 {
+    const struct sy_slot *slot = sy_params_slot(ps, param, state);
     struct sy_str name = SY_STR_INIT;
-    sy_str_printf(&name, "%s%s", p->name, end);
+    if (!slot->count)
+        return 0;
+    sy_str_printf(&name, "%s.%s", ps->list[param].name, ps->optimizer->states[state]);
     int rc = name.failed ? sy_err_set(err, SY_E_MEMORY, OP ": out of memory")
-                         : read_array(st, name.data, SY_F32, p->tensor->ndim, p->tensor->shape,
-                                      flat + p->offset, err);
+                         : read_array(st, name.data, SY_F32, slot->ndim, slot->shape,
+                                      kept + slot->offset, err);
     sy_str_free(&name);
     return rc;
+}
+
+static int read_param(const struct sy_st *model, const struct sy_st *slots,
+                      const struct sy_params *ps, int i, float *flat, struct sy_err *err)
+{
+    const struct sy_param *p = &ps->list[i];
+    int rc = read_array(model, p->name, SY_F32, p->tensor->ndim, p->tensor->shape,
+                        flat + p->offset, err);
+    for (int s = 0; s < ps->nslots && !rc; s++)
+        rc = read_slot(slots, ps, i, s, flat + ps->floats, err);
+    return rc;
+}
+
+static int64_t count_slots(const struct sy_params *ps)
+{
+    int64_t n = 0;
+    for (int i = 0; i < ps->nslots * ps->count; i++)
+        n += ps->slots[i].count > 0;
+    return n;
+}
+
+/* What it keeps means nothing to another; nothing is to be forced. */
+static int check_optimizer(const struct loading *l, struct sy_err *err)
+{
+    const char *have = l->t->c.params->optimizer->name;
+    if (!strcmp(have, l->image->optimizer))
+        return 0;
+    return sy_err_set(err, SY_E_STATE, OP ": its optimizer is %s, the run's is %s: %s",
+                      l->image->optimizer, have, l->path);
 }
 
 static int check_count(const struct sy_st *st, const char *file, int64_t want, struct sy_err *err)
@@ -141,7 +173,7 @@ static int check_count(const struct sy_st *st, const char *file, int64_t want, s
 static int read_flat(struct loading *l, struct sy_err *err)
 {
     const struct sy_params *ps = l->t->c.params;
-    size_t bytes = 3 * (size_t)ps->floats * sizeof(float);
+    size_t bytes = sy__saver_bytes(ps);
     l->flat = sy__saver_buffer(l->t);
     if (!l->flat) {
         l->flat = sy_alloc(bytes ? bytes : 1);
@@ -151,21 +183,15 @@ static int read_flat(struct loading *l, struct sy_err *err)
         return sy_err_set(err, SY_E_MEMORY, OP ": out of memory: %zu bytes wanted", bytes);
     memset(l->flat, 0, bytes); /* the padding is part of the run's hash */
     struct sy_st *model = open_file(l, "model.safetensors", err);
-    struct sy_st *moments = model ? open_file(l, "optimizer.safetensors", err) : NULL;
-    int rc = moments && !check_count(model, "model.safetensors", ps->count, err) &&
-                     !check_count(moments, "optimizer.safetensors", 2 * ps->count, err)
+    struct sy_st *slots = model ? open_file(l, "optimizer.safetensors", err) : NULL;
+    int rc = slots && !check_count(model, "model.safetensors", ps->count, err) &&
+                     !check_count(slots, "optimizer.safetensors", count_slots(ps), err)
                  ? 0
                  : -1;
-    for (int i = 0; i < ps->count && !rc; i++) {
-        const struct sy_param *p = &ps->list[i];
-        rc = read_part(model, p, "", l->flat, err) ||
-                     read_part(moments, p, ".m", l->flat + ps->floats, err) ||
-                     read_part(moments, p, ".v", l->flat + 2 * ps->floats, err)
-                 ? -1
-                 : 0;
-    }
+    for (int i = 0; i < ps->count && !rc; i++)
+        rc = read_param(model, slots, ps, i, l->flat, err);
     sy_st_close(model);
-    sy_st_close(moments);
+    sy_st_close(slots);
     return rc;
 }
 
@@ -279,7 +305,7 @@ static uint64_t hash_of(const struct loading *l)
     struct sy_hash h;
     const struct sy_params *ps = l->t->c.params;
     sy_hash_init(&h);
-    sy_hash_update(&h, l->flat, 3 * (size_t)ps->floats * sizeof(float));
+    sy_hash_update(&h, l->flat, sy__saver_bytes(ps));
     for (int i = 0; i < ps->nstates; i++) /* the first of the targets */
         sy_hash_update(&h, l->targets[i].from, sy_tensor_bytes(l->targets[i].tensor));
     return sy_hash_final(&h);
@@ -300,7 +326,7 @@ static int check_hash(const struct loading *l, struct sy_err *err)
 
 static int read_all(struct loading *l, struct sy_err *err)
 {
-    return read_flat(l, err) || read_values(l, err) || check_hash(l, err) ? -1 : 0;
+    return check_optimizer(l, err) || read_flat(l, err) || read_values(l, err) || check_hash(l, err) ? -1 : 0;
 }
 
 static void close_loading(struct loading *l)
@@ -317,10 +343,8 @@ static void close_loading(struct loading *l)
 static void put_flat(const struct loading *l)
 {
     struct sy_params *ps = l->t->c.params;
-    size_t bytes = (size_t)ps->floats * sizeof(float);
-    memcpy(ps->p, l->flat, bytes);
-    memcpy(ps->m, l->flat + ps->floats, bytes);
-    memcpy(ps->v, l->flat + 2 * ps->floats, bytes);
+    memcpy(ps->p, l->flat, (size_t)ps->floats * sizeof(float));
+    memcpy(ps->kept, l->flat + ps->floats, (size_t)ps->kept_floats * sizeof(float));
     for (int i = 0; i < ps->nchunks; i++) {
         struct sy_chunk *c = &ps->chunks[i];
         c->frozen = false;

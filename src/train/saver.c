@@ -1,12 +1,12 @@
 /* Taking the state of a trainer and having it written: at once, or by a thread of its own while the
  * training goes on.
  *
- *     border, due --memory for a second buffer?--yes--> writer thread: copy p, m, v --> write
+ *     border, due --memory for a second buffer?--yes--> writer thread: copy p, kept -> write
  *                                              \--no--> write here, training waits, said so once
  *     border, landed           --> join, report
  *     border, due while flying --> the next border (a multiple of keep_every waits for it)
  *
- *  1. At most one writer.  Until its copy is made nobody writes p, m or v: the next step computes
+ *  1. At most one writer.  Until its copy is made nobody writes p or kept: the next step computes
  *     its gradients meanwhile, and waits before its update (sy__saver_copied), as does who parks.
  *     After that the writer reads only the image, which shares nothing that a step writes.
  *  2. The second buffer stays until the trainer ends.  Its pages are touched in the background when
@@ -18,7 +18,7 @@
 #include "base/thread.h"
 #include "base/wait.h"
 #include "cpu/cpu.h"
-#include "train/params.h"
+#include "train/optimizers/optimizer.h"
 #include "train/trainer_int.h"
 
 #include <math.h>
@@ -151,13 +151,13 @@ static void take_numbers(struct sy_trainer *t, struct sy_image *image)
     image->fingerprint = SY_FINGERPRINT_VERSION;
     image->params = ps;
     image->p = ps->p;
-    image->m = ps->m;
-    image->v = ps->v;
+    image->kept = ps->kept;
+    snprintf(image->optimizer, sizeof image->optimizer, "%s", ps->optimizer->name);
     image->place = t->place;
     image->by_step = t->c.by_step;
 }
 
-/* All but p, m, v, which stay where they are. */
+/* All but p and kept, which stay where they are. */
 static struct sy_image *take(struct sy_trainer *t, struct sy_err *err)
 {
     struct sy_image *image = sy_calloc(1, sizeof *image);
@@ -190,10 +190,15 @@ uint64_t sy_checkpoint_bytes(struct sy_trainer *t)
 
 /* ---- the second buffer ---- */
 
+size_t sy__saver_bytes(const struct sy_params *ps)
+{
+    return (size_t)(ps->floats + ps->kept_floats) * sizeof(float);
+}
+
 float *sy__saver_buffer(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
-    size_t bytes = 3 * (size_t)t->c.params->floats * sizeof(float);
+    size_t bytes = sy__saver_bytes(t->c.params);
     if (!s->copy && sy_machine_available() >= bytes + SPARE)
         s->copy = sy_alloc(bytes ? bytes : 1);
     return s->copy;
@@ -202,10 +207,8 @@ float *sy__saver_buffer(struct sy_trainer *t)
 /* On the writer's thread: the pool is the trainer's. */
 static void copy_flat(const struct sy_params *ps, float *to)
 {
-    size_t bytes = (size_t)ps->floats * sizeof(float);
-    memcpy(to, ps->p, bytes);
-    memcpy(to + ps->floats, ps->m, bytes);
-    memcpy(to + 2 * ps->floats, ps->v, bytes);
+    memcpy(to, ps->p, (size_t)ps->floats * sizeof(float));
+    memcpy(to + ps->floats, ps->kept, (size_t)ps->kept_floats * sizeof(float));
 }
 
 static void set_copying(struct sy__saver *s, bool copying)
@@ -237,7 +240,7 @@ static void *writer_thread(void *arg)
     struct sy__saver *s = &t->saver;
     sy_mem_uncounted();
     if (s->warming) {
-        memset(s->copy, 0, 3 * (size_t)t->c.params->floats * sizeof(float));
+        memset(s->copy, 0, sy__saver_bytes(t->c.params));
         atomic_store(&s->landed, true);
         return NULL;
     }
@@ -346,8 +349,7 @@ static int save_beside(struct sy_trainer *t)
         return -1;
     begin(t, true);
     image->p = to;
-    image->m = to + t->c.params->floats;
-    image->v = to + 2 * t->c.params->floats;
+    image->kept = to + t->c.params->floats;
     s->image = image;
     set_copying(s, true);
     s->pause = sy_now() - start; /* more may come before the next update */

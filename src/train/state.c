@@ -1,6 +1,6 @@
 /* state.json of a checkpoint: what is neither a parameter nor a tensor.
  *
- *     {"format": 3, "exact": 1, "run": "bold-ferret", "step": 500, ..., "data": "HASH", "tokenizer": "HASH",
+ *     {"format": 3, "exact": 1, "run": "bold-ferret", "optimizer": "adamw", "step": 500, ..., "data": "HASH", "tokenizer": "HASH",
  *      "program": "HASH", "hyper": {"schedule": "cosine", "rules": 2, "planned": 1000, "from": 0, "share": 0, "lr": 0.001, ...},
  *      "skipped": 0, "window": {"loss": [2.3, ...], "norm": [0.4, ...], "in_a_row": 0, "spikes": 0, "quiet_until": 64},
  *      "frozen": [["layers.1.moe.experts.up", 3], ...],
@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "train/checkpoint.h"
-#include "train/params.h"
+#include "train/optimizers/optimizer.h"
 #include "train/trainer_int.h"
 
 #include <inttypes.h>
@@ -120,11 +120,10 @@ static void put_journal(struct sy_str *s, const struct sy_image *image)
 static uint64_t image_hash(const struct sy_image *image)
 {
     struct sy_hash h;
-    size_t bytes = image->params ? (size_t)image->params->floats * sizeof(float) : 0;
+    const struct sy_params *ps = image->params;
     sy_hash_init(&h);
-    sy_hash_update(&h, image->p, bytes);
-    sy_hash_update(&h, image->m, bytes);
-    sy_hash_update(&h, image->v, bytes);
+    sy_hash_update(&h, image->p, ps ? (size_t)ps->floats * sizeof(float) : 0);
+    sy_hash_update(&h, image->kept, ps ? (size_t)ps->kept_floats * sizeof(float) : 0);
     for (int i = 0; i < image->nvalues; i++)
         if (!strncmp(image->values[i].name, "state.", 6))
             sy_hash_update(&h, image->values[i].data, image->values[i].bytes);
@@ -136,6 +135,7 @@ void sy__state_print(struct sy_str *s, const struct sy_image *image)
     const struct sy_status *at = &image->status;
     sy_str_printf(s, "{\"format\":%d,\"exact\":%d", SY_CHECKPOINT_FORMAT, SY_EXACT_VERSION);
     put_text(s, "run", image->run);
+    put_text(s, "optimizer", image->optimizer);
     if (*image->bf16)
         put_text(s, "bf16", image->bf16);
     if (image->config)
@@ -416,6 +416,9 @@ static void read_all(const struct reader *r, struct sy_image *image)
                    SY_CHECKPOINT_FORMAT);
     image->exact = (int)integer(r, "exact", 0, INT32_MAX);
     image->run = copy_text(text(r, "run"), err);
+    bool told = sy_json_get(r->object, "optimizer") != NULL;
+    snprintf(image->optimizer, sizeof image->optimizer, "%s",
+             told ? text(r, "optimizer") : sy_optimizer_at(0)->name);
     if (sy_json_get(r->object, "bf16"))
         snprintf(image->bf16, sizeof image->bf16, "%s", text(r, "bf16"));
     if (sy_json_get(r->object, "config"))

@@ -1,4 +1,4 @@
-/* One step of a training run: micro-batches -> norms and check -> AdamW -> state updates -> series.
+/* One step of a training run: micro-batches -> norms and check -> optimizer -> state updates -> series.
  *
  *     left out by the journal? --yes--> it counts, nothing else
  *     a value not finite, or a spike? --yes--> skipped: it counts, the series have it, no update
@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "cpu/cpu.h"
 #include "run/metrics.h"
-#include "train/params.h"
+#include "train/optimizers/optimizer.h"
 #include "train/trainer_int.h"
 
 #include <math.h>
@@ -252,8 +252,8 @@ static int give_up(struct sy_trainer *t, const struct doing *d, const char *text
 
 /* ---- update ---- */
 
-/* Steps that were learned from, this one included: AdamW's moments have seen no others, so its bias
- * correction is that of so many. */
+/* Steps that were learned from, this one included: what the optimizer keeps has seen no others, so
+ * its bias correction is that of so many. */
 static int64_t updates_of(const struct sy_trainer *t, const struct doing *d)
 {
     return t->hyper.rules < 2 ? d->step : d->step - t->status.skipped;
@@ -262,15 +262,13 @@ static int64_t updates_of(const struct sy_trainer *t, const struct doing *d)
 static int update(struct sy_trainer *t, struct doing *d)
 {
     const struct sy_plan *plan = t->c.plan;
-    const double *h = t->hyper.v;
-    double scale = 1.0 / (double)plan->accumulate, clip = h[SY_HYPER_clip];
+    double scale = 1.0 / (double)plan->accumulate, clip = t->hyper.v[SY_HYPER_clip];
     if (clip > 0 && d->norm > clip)
         scale *= clip / d->norm;
     sy__saver_copied(t);
-    struct sy_update u = {.lr = d->lr, .beta1 = h[SY_HYPER_beta1], .beta2 = h[SY_HYPER_beta2],
-                          .eps = h[SY_HYPER_eps], .weight_decay = h[SY_HYPER_weight_decay],
-                          .grad_scale = scale, .t = updates_of(t, d)};
-    sy_params_adamw(t->c.params, &u);
+    struct sy_update u = {.hyper = &t->hyper, .lr = d->lr, .grad_scale = scale,
+                          .t = updates_of(t, d)};
+    t->c.params->optimizer->step(t->c.params, &u);
     return sy_program_update_states(plan->accumulate > 1 ? plan->more.program
                                                          : plan->first.program);
 }

@@ -82,7 +82,7 @@ struct sy__saver {
     struct sy_dir dir; /* owned; held open; without a descriptor: no checkpoints */
     int keep;  /* newest that stay; at least 2 */
     int64_t keep_every; /* steps divisible by this stay as well; 0: none */
-    float *copy; /* second buffer of p, m, v; kept from the first asynchronous save on */
+    float *copy; /* second buffer of p and kept; from the first asynchronous save on */
     bool off;    /* sy_trainer_repeating */
     atomic_bool given_up; /* sy_trainer_give_up_dir */
     bool due;    /* one waits for its turn */
@@ -95,7 +95,7 @@ struct sy__saver {
     bool warming;        /* it writes nothing: it touches the pages of the second buffer */
     pthread_mutex_t lock; /* guards the next; taken last */
     pthread_cond_t done;
-    bool copying;        /* the writer still reads p, m and v: nobody may write them */
+    bool copying;        /* the writer still reads p and kept: nobody may write them */
     atomic_bool landed;  /* it has nothing more to do */
     struct sy_image *image;    /* the writer's, like the rest */
     struct sy_saved result;
@@ -246,7 +246,8 @@ bool sy__saver_wants_last(const struct sy_trainer *t);
 int sy__saver_save(struct sy_trainer *t, struct sy_err *err);
 void sy__saver_join(struct sy_trainer *t); /* wait for the one in flight, report it */
 void sy__saver_free(struct sy_trainer *t);
-float *sy__saver_buffer(struct sy_trainer *t); /* room for p, m and v; NULL: no memory */
+float *sy__saver_buffer(struct sy_trainer *t); /* room for p and kept; NULL: no memory */
+size_t sy__saver_bytes(const struct sy_params *ps); /* of it */
 /* Whether an input of the model's program is saved with its state; bytes of a value in the block of
  * an image. */
 bool sy__is_value(const struct sy_tensor *x);

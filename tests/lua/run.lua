@@ -172,6 +172,9 @@ do
   refuses(function() train(make{vocab = 256}, tiny, {}) end, "a text shorter than a window", "tokens")
 
   local r = paused(m, 2, {lr = 1e-3})
+  is(r.optimizer, "adamw", "r.optimizer")
+  ok(tostring(r):find("optimizer  adamw, %d", 1), "its card says so: " .. tostring(r))
+  refuses(function() r.optimizer = "adamw" end, "the optimizer of a run", "fixed for the run")
   refuses(function() r.lrr = 1 end, "an unknown field", "unknown field 'lrr'", "'lr'")
   refuses(function() return r.losss end, "reading an unknown field", "'losss'", "'loss'")
   refuses(function() r.lr = -1 end, "r.lr = -1", "lr", "-1")

@@ -6,7 +6,7 @@
 #include "base/rng.h"
 #include "run/metrics.h"
 #include "switchyard/hyper.h"
-#include "train/params.h"
+#include "train/optimizers/optimizer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -34,7 +34,7 @@ static struct sy_params *make(struct sy_tensor **tensors, struct sy_tensor *stat
         tensors[i] = sy_tensor_empty(SY_F32, dims[i], shapes[i], &err);
         fill(sy_tensor_data(tensors[i]), sy_tensor_count(tensors[i]), (uint64_t)i);
     }
-    struct sy_params *ps = sy_params_new(tensors, specs, COUNT, &state, 1, &err);
+    struct sy_params *ps = sy_params_new(tensors, specs, COUNT, &state, 1, sy_optimizer_at(0), &err);
     tap_ok(ps != NULL, "params: made %s", err.msg);
     return ps;
 }
@@ -68,7 +68,7 @@ static void test_layout(struct sy_params *ps, struct sy_tensor **tensors)
     tap_is_int(covered, 300 * 300 + 7 + 3 * 5 * 11 + 6, "chunks: cover every number once");
     tap_ok(ps->list[0].decay && !ps->list[1].decay && ps->list[2].decay,
            "decay: from two dimensions on");
-    tap_is_int((int64_t)sy_params_bytes(tensors, COUNT), ps->floats * 16, "params: bytes wanted");
+    tap_is_int((int64_t)sy_params_bytes(ps), ps->floats * 16, "params: bytes wanted");
 }
 
 static double plain_norm(const struct sy_params *ps, int skip_param, int skip_expert)
@@ -111,13 +111,14 @@ static void test_norm(struct sy_params *ps)
 /* Expert 1 of parameter 2 is frozen. */
 static void test_update(struct sy_params *ps)
 {
-    struct sy_update u = {.lr = 0.01, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1,
-                          .grad_scale = 0.5, .t = 1};
+    struct sy_hyper h;
+    sy_hyper_defaults(&h);
+    struct sy_update u = {.hyper = &h, .lr = 0.01, .grad_scale = 0.5, .t = 1};
     size_t bytes = (size_t)ps->floats * sizeof(float);
     float *before = sy_alloc(bytes);
     double worst = 0, frozen = 0;
     memcpy(before, ps->p, bytes);
-    sy_params_adamw(ps, &u);
+    ps->optimizer->step(ps, &u);
     for (int i = 0; i < COUNT; i++)
         for (int64_t j = 0; j < ps->list[i].count; j++) {
             int64_t at = ps->list[i].offset + j;
@@ -137,7 +138,8 @@ static void test_update(struct sy_params *ps)
 
 static void test_hash(struct sy_params *ps, struct sy_tensor *state)
 {
-    float *places[4] = {ps->p + ps->list[3].offset + 5, ps->m + ps->list[1].offset, ps->v,
+    float *places[4] = {ps->p + ps->list[3].offset + 5, ps->kept + ps->list[1].offset,
+                        ps->kept + ps->floats,
                         sy_tensor_data(state)};
     uint64_t was = sy_params_hash(ps);
     for (int i = 0; i < 4; i++) {
@@ -182,7 +184,7 @@ static void test_out_of_memory(void)
     while (!ps && n < 100) {
         err = (struct sy_err)SY_ERR_INIT;
         sy_mem_fail_at((uint64_t)++n);
-        ps = sy_params_new(&t, &spec, 1, NULL, 0, &err);
+        ps = sy_params_new(&t, &spec, 1, NULL, 0, sy_optimizer_at(0), &err);
         sy_mem_fail_at(0);
         told &= ps || (err.code == SY_E_MEMORY && sy_mem_live() == live);
     }

@@ -9,7 +9,7 @@
 #include "ops/build.h"
 #include "run/metrics.h"
 #include "switchyard/train.h"
-#include "train/params.h"
+#include "train/optimizers/optimizer.h"
 #include "train/trainer_int.h"
 
 #include <math.h>
@@ -105,7 +105,7 @@ static struct sy_trainer *make(struct sy_corpus *corpus)
     const struct sy_param_spec spec = {.name = "w"};
     weights = sy_tensor_zeros(SY_F32, 2, shape, &err);
     sy_tensor_set_requires_grad(weights, true);
-    params = sy_params_new(&weights, &spec, 1, NULL, 0, &err);
+    params = sy_params_new(&weights, &spec, 1, NULL, 0, sy_optimizer_at(0), &err);
     struct sy_train_config c = {.name = "test", .params = params, .plan = make_plan(&err),
                                 .corpus = corpus, .peak = peak, .flops_per_token = 1,
                                 .on_step = on_step, .on_event = on_event};

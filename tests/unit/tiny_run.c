@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "ops/build.h"
-#include "train/params.h"
+#include "train/optimizers/optimizer.h"
 
 #define V 32
 #define B 4
@@ -106,8 +106,14 @@ static struct sy_plan *make_plan(struct sy_params *ps, const struct tiny_options
     return plan;
 }
 
-static struct sy_params *make_params(int64_t width, struct sy_err *err)
+static const struct sy_optimizer *optimizer_of(const struct tiny_options *o)
 {
+    return o->optimizer ? sy_optimizer_find(o->optimizer) : sy_optimizer_at(0);
+}
+
+static struct sy_params *make_params(const struct tiny_options *o, struct sy_err *err)
+{
+    int64_t width = o->width ? o->width : 16;
     static const struct sy_param_spec specs[PARAMS] = {{"embed", 0, SY_ROLE_EMBEDDING, 0},
                                                        {"layers.1.experts.up", 4, SY_ROLE_EXPERT, 2},
                                                        {"head", 0, SY_ROLE_HEAD, 0}};
@@ -116,7 +122,7 @@ static struct sy_params *make_params(int64_t width, struct sy_err *err)
     struct sy_tensor *state = sy_tensor_zeros(SY_F32, 1, &width, err);
     struct sy_params *ps = NULL;
     if (list[0] && list[1] && list[2] && state)
-        ps = sy_params_new(list, specs, PARAMS, &state, 1, err);
+        ps = sy_params_new(list, specs, PARAMS, &state, 1, optimizer_of(o), err);
     for (int i = 0; i < PARAMS; i++)
         sy_tensor_unref(list[i]);
     sy_tensor_unref(state);
@@ -145,7 +151,7 @@ struct sy_trainer *tiny_trainer(const struct tiny_options *o, struct sy_err *err
                                 .ctx = o->ctx};
     set_hyper(&c.hyper, o);
     c.corpus = sy_corpus_synthetic(&text, err);
-    c.params = c.corpus ? make_params(o->width ? o->width : 16, err) : NULL;
+    c.params = c.corpus ? make_params(o, err) : NULL;
     c.plan = c.params ? make_plan(c.params, o, err) : NULL;
     struct sy_trainer *t = c.plan ? sy_trainer_new(&c, err) : NULL;
     if (!t) {

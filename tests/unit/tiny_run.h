@@ -8,6 +8,7 @@
 struct tiny_options {
     int64_t steps, accumulate, checkpoint_every, width;
     uint64_t seed, data_seed;
+    const char *optimizer; /* NULL: the default */
     double dropout; /* 0: a tenth */
     bool swapped;   /* the embedding's matrix and the head's, of one shape, change places */
     void (*on_event)(void *ctx, const struct sy_event *e);

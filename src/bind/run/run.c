@@ -26,7 +26,7 @@
 #include "run/metrics.h"
 #include "run/store.h"
 #include "switchyard/train.h"
-#include "train/params.h"
+#include "train/optimizers/optimizer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -427,27 +427,37 @@ static int run_freeze(lua_State *L)
     return 0;
 }
 
-static struct sy_param *find_param(struct sy_params *ps, const char *name)
+static int find_param(const struct sy_params *ps, const char *name)
 {
-    for (int i = 0; i < ps->count; i++)
-        if (!strcmp(ps->list[i].name, name))
-            return &ps->list[i];
-    return NULL;
+    int i = ps->count;
+    while (--i >= 0 && strcmp(ps->list[i].name, name) != 0)
+        continue;
+    return i;
 }
 
-/* run:clear_moments(name, expert): zero Adam's state of a parameter, or of one expert of it */
+/* run:clear_moments(name, expert): zero what the optimizer keeps of a parameter, or of one expert of it */
 static int run_clear_moments(lua_State *L)
 {
     struct sy_params *ps = sy_trainer_params(check_run(L)->trainer);
-    struct sy_param *p = find_param(ps, luaL_checkstring(L, 2));
+    int i = find_param(ps, luaL_checkstring(L, 2));
     int64_t expert = luaL_optinteger(L, 3, -1);
-    if (!p || expert >= (p->experts ? p->experts : 1))
+    if (i < 0 || expert >= (ps->list[i].experts ? ps->list[i].experts : 1))
         return lsy_error(L, "run: no such parameter or expert: %s", lua_tostring(L, 2));
-    int64_t n = expert < 0 || !p->experts ? p->count : p->count / p->experts;
-    int64_t at = p->offset + (expert < 0 ? 0 : expert * n);
-    memset(ps->m + at, 0, (size_t)n * sizeof(float));
-    memset(ps->v + at, 0, (size_t)n * sizeof(float));
+    sy_params_forget(ps, i, expert);
     return 0;
+}
+
+static int run_optimizer(lua_State *L)
+{
+    lua_pushstring(L, sy_trainer_params(check_run(L)->trainer)->optimizer->name);
+    return 1;
+}
+
+/* run:state_bytes(): parameters, gradients, what the optimizer keeps and works in */
+static int run_state_bytes(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)sy_params_bytes(sy_trainer_params(check_run(L)->trainer)));
+    return 1;
 }
 
 /* run:note(kind, text) */
@@ -629,7 +639,7 @@ static const luaL_Reg run_methods[] = {
     {"effect", run_effect},
     {"rules", run_rules},
     {"series", run_series},   {"history", run_history},     {"last", run_last},
-    {"profile", run_profile}, {"clear_moments", run_clear_moments}, {NULL, NULL}};
+    {"profile", run_profile}, {"clear_moments", run_clear_moments}, {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
     {"trainer", l_trainer}, {"check_alive", l_check_alive}, {NULL, NULL}};
 

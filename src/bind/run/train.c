@@ -2,7 +2,8 @@
  * the functions of the module "switchyard.engine" on which lua/run/run.lua builds train().  Arguments
  * are trusted to be of the right kind, but never to be in range.
  *
- *   engine.params(tensors, specs, states)               flat buffers (train/params.h); a spec: name, experts, role, layer
+ *   engine.params(tensors, specs, states, optimizer)    flat buffers (train/params.h); a spec: name, experts, role, layer
+ *   engine.optimizers()                                 all of them (train/optimizers/optimizer.h)
  *   engine.roles()                                      what a parameter may be, by name
  *   engine.phase(graph, kind, loss, total, params)      forward, backward, placement
  *   engine.plan(first, more, eval, B, T, accumulate, K) the three phases over one arena
@@ -16,7 +17,7 @@
 
 #include "base/mem.h"
 #include "switchyard/graph.h"
-#include "train/params.h"
+#include "train/optimizers/optimizer.h"
 
 #include <string.h>
 
@@ -72,7 +73,27 @@ static int l_roles(lua_State *L)
     return 1;
 }
 
-/* engine.params(tensors, specs, states) */
+/* engine.optimizers() -> list of {name=, help=, source=, ignores={NAME=true}}: hyper-parameters of others */
+static int l_optimizers(lua_State *L)
+{
+    const struct sy_optimizer *o;
+    lua_newtable(L);
+    for (int i = 0; (o = sy_optimizer_at(i)) != NULL; i++) {
+        lua_newtable(L);
+        lsy_set_text(L, "name", o->name);
+        lsy_set_text(L, "help", o->help);
+        lsy_set_text(L, "source", o->source);
+        lua_newtable(L);
+        for (int k = 0; k < SY_HYPER_COUNT; k++)
+            if (sy_optimizer_ignores(o, sy_hyper_spec((enum sy_hyper_id)k)->name))
+                lsy_set_boolean(L, sy_hyper_spec((enum sy_hyper_id)k)->name, true);
+        lua_setfield(L, -2, "ignores");
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/* engine.params(tensors, specs, states, optimizer) */
 static int l_params(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -82,10 +103,16 @@ static int l_params(lua_State *L)
     struct sy_param_spec *specs = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *specs, 0);
     for (int i = 0; i < n; i++)
         specs[i] = check_spec(L, 2, i + 1);
+    const struct sy_optimizer *optimizer = sy_optimizer_find(luaL_checkstring(L, 4));
+    if (!optimizer)
+        return lsy_error(L, "train: no optimizer '%s'", lua_tostring(L, 4));
     void **slot = lsy_new_handle(L, META_PARAMS);
-    if (lsy_room(sy_params_bytes(tensors, n), "train: parameters, gradients and AdamW state",
+    struct sy_params *ps = *slot =
+        sy_params_plan(tensors, specs, n, states, nstates, optimizer, &err);
+    if (!ps ||
+        lsy_room(sy_params_bytes(ps), "train: parameters, gradients and the optimizer's state",
                  &err) ||
-        !(*slot = sy_params_new(tensors, specs, n, states, nstates, &err)))
+        sy_params_take(ps, &err))
         return lsy_raise(L, &err);
     return 1;
 }
@@ -225,7 +252,7 @@ static int l_plan(lua_State *L)
 
 static const luaL_Reg phase_methods[] = {{"size", phase_bytes}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
-    {"params", l_params}, {"roles", l_roles}, {"phase", l_phase}, {"plan", l_plan}, {NULL, NULL}};
+    {"params", l_params}, {"optimizers", l_optimizers}, {"roles", l_roles}, {"phase", l_phase}, {"plan", l_plan}, {NULL, NULL}};
 
 void lsy_open_train(lua_State *L)
 {
