@@ -8,7 +8,16 @@
 -- defaults and ranges.  Examples know: d (data.synthetic), m (a model.moe of it), r (a run of
 -- both), a and b (tensors (4,3)), tok.
 
+local engine = require "switchyard.engine"
+
 local docs = {}
+
+-- "adamw: Kingma and Ba 2015 ...; muon: ..."
+local function optimizer_sources()
+  local list = {}
+  for i, o in ipairs(engine.optimizers()) do list[i] = o.name .. ": " .. o.source end
+  return table.concat(list, "; ") .. "."
+end
 
 docs.entries = {
   -- ---- models ----
@@ -88,8 +97,7 @@ docs.entries = {
    .. "nats, a document of noise in a batch of 2 to 34 and 1.9; fewer than 128 tokens a step make it less sure. A gradient "
    .. "norm is a reason from 1,000 times clip on: below, clipping sees to it. What an optimizer counts as its updates is without what was skipped. Errors: an unknown option, a value out of range, "
    .. "text shorter than a window, a vocabulary smaller than the data's, data of another tokenizer than the model's, a model that another run trains, a name that "
-   .. "exists on disk. Source: "
-   .. "Loshchilov and Hutter 2019 (AdamW).",
+   .. "exists on disk. Sources: " .. optimizer_sources(),
    "r:stop():wait()\ntrain(m, d, {steps = 2, batch = 2, eval_every = 0}):wait()", options = "train"},
   {"train.resume", "train.resume(name, {steps=, force=, code=, data=, paused=}) -> r",
    "Go on with a run that ended or was killed, in this process and from its newest checkpoint that verifies, to the "
