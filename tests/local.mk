@@ -40,6 +40,9 @@ script_tests += %D%/cli/short.sh
 script_tests += %D%/peers/layouts.lua %D%/peers/huggingface.lua %D%/lua/tokenizer.lua
 # Made by `tests/peers/layouts.py --golden`.
 EXTRA_DIST += %D%/tokenizers
+script_tests += %D%/lua/fixtures.lua
+EXTRA_DIST += %D%/fixtures %D%/fixtures/make.lua %D%/fixtures/old.lua %D%/fixtures/0.1/code/make.lua \
+    %D%/fixtures/format-1/code/old.lua %D%/fixtures/format-2/code/old.lua
 EXTRA_DIST += %D%/peers/parity.py
 EXTRA_DIST += %D%/peers/peers.lua
 script_tests += %D%/lists.sh

@@ -37,16 +37,23 @@ local function complete(store, entries)
   end
 end
 
+-- Nothing was changed yet: the store says of the run what it said before (info).
+local function refuse(store, info, why)
+  store:detach()
+  store:status(info)
+  error(why, 0)
+end
+
 -- The state that a killed run can be had at from its checkpoints alone.  changed: what is not as it
 -- was (forced).  Returns the step, and the entries behind it.
-local function come_back(r, store, changed, force)
+local function come_back(r, store, info, changed, force)
   local h, journal = r._h, stored_journal(store)
   local from, image = base(store:path(), r._config)
   local at, entries = from and image.step or 0, from and behind(journal, image) or journal
   if not from then check_start("train.resume", r) end
   local ok, why, code = not changed, changed, "STATE"
   if from and ok then ok, why, code = reconstruct.load(r, from, image, false) end
-  if not ok and not (force and code == "STATE") then error(why, 0) end
+  if not ok and not (force and code == "STATE") then refuse(store, info, why) end
   if not ok then -- the journal says so
     if from then reconstruct.reshape(r, image) end
     h:repeating(false)
@@ -116,7 +123,7 @@ local function go_on(store, name, o)
     Run._launch(r)
     launched = true
     local at = alone(r, "resumed", function()
-      local from, entries = come_back(r, store, changed, o.force)
+      local from, entries = come_back(r, store, info, changed, o.force)
       -- A change of now is one behind what had been done.
       go_through(r, entries, o.steps and math.max(info.step, from) or nil, "repeating")
       h:repeating(false)
