@@ -14,10 +14,11 @@ model = require "switchyard.model.model"
 require "switchyard.model.decoder"
 
 local run = require "switchyard.run.run"
+local start = require "switchyard.run.train"
 local resume = require "switchyard.run.resume"
 require "switchyard.run.fork"
 local stored = require "switchyard.run.stored"
-train = setmetatable({resume = resume.resume}, {__call = run.train})
+train = setmetatable({resume = resume.resume}, {__call = start.train})
 every, runs, compare, replay = run.every, stored.runs, require("switchyard.run.compare").compare, require("switchyard.run.replay").replay
 
 local function is(class) return function(v) return getmetatable(v) == class end end

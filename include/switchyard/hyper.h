@@ -1,5 +1,10 @@
-/* Hyper-parameters: one table of name, type, range, default, when a change takes effect, and help.
- * train's options, r.NAME, ?help and the manual are read from it. */
+/* Hyper-parameters: one table.  A row is all that there is to write for one: it is an option of train, a
+ * field of a run (r.NAME, its range, its completion), a line of ?train and of the manual, an entry of the
+ * journal when it is changed, a field of checkpoints, and tells what a change of it does.  What it is for
+ * reads h->v[SY_HYPER_name].
+ *
+ *  1. A checkpoint or a stored run without a row was made when its preset held: give a new row the
+ *     preset that means what was done before there was one. */
 #ifndef SWITCHYARD_HYPER_H
 #define SWITCHYARD_HYPER_H
 
@@ -15,39 +20,53 @@ enum sy_live {
     SY_LIVE_NEVER /* fixed for the run */
 };
 
-/* X(name, integer?, least, most, default, live, help) */
+enum sy_bears {
+    SY_BEARS_RATE,  /* on the learning rate of steps (sy_hyper_lr) */
+    SY_BEARS_STEPS, /* on what is learned otherwise */
+    SY_BEARS_NONE   /* on neither: steps before a change tell what to expect of those after it */
+};
+
+#ifndef SY_HYPER_EXTRA /* more rows: for tests */
+#define SY_HYPER_EXTRA(X)
+#endif
+
+/* X(name, integer?, least, most, preset, live, bears, help).  An integer from 0 to 1 is true or false in Lua; a
+ * preset that is under least means that the value is computed from others, as help says. */
 #define SY_HYPER_MAP(X)                                                                            \
-    X(steps, true, 0, 1e12, 1000, NEXT, "optimizer steps of the whole run")                        \
-    X(batch, true, 1, 1e6, 16, PLAN, "sequences of a micro-batch (B)")                             \
-    X(context, true, 1, 1e7, 0, PLAN, "tokens of a sequence (T); default: the model's context")    \
-    X(accumulate, true, 1, 1e6, 1, PLAN, "micro-batches of a step")                                \
-    X(lr, false, 0, 1e6, 1e-3, NEXT, "learning rate at its highest")                               \
-    X(min_lr, false, 0, 1e6, -1, NEXT, "learning rate at the end; default: a tenth of lr")         \
-    X(warmup, true, 0, 1e12, -1, NEXT,                                                             \
+    X(steps, true, 0, 1e12, 1000, NEXT, NONE, "optimizer steps of the whole run")                  \
+    X(batch, true, 1, 1e6, 16, PLAN, STEPS, "sequences of a micro-batch (B)")                      \
+    X(context, true, 1, 1e7, 0, PLAN, STEPS,                                                       \
+      "tokens of a sequence (T); default: the model's context")                                    \
+    X(accumulate, true, 1, 1e6, 1, PLAN, STEPS, "micro-batches of a step")                         \
+    X(lr, false, 0, 1e6, 1e-3, NEXT, RATE, "learning rate at its highest")                         \
+    X(min_lr, false, 0, 1e6, -1, NEXT, RATE, "learning rate at the end; default: a tenth of lr")   \
+    X(warmup, true, 0, 1e12, -1, NEXT, RATE,                                                       \
       "steps of linear warm-up; default: a tenth of the steps at the start, at most 100")          \
-    X(decay, false, 0, 1, 0.2, NEXT, "share of the steps in which wsd decays; 0: never")           \
-    X(beta1, false, 0, 0.999999, 0.9, NEXT, "AdamW: decay of the first moment")                    \
-    X(beta2, false, 0, 0.9999999, 0.95, NEXT, "AdamW: decay of the second moment")                 \
-    X(eps, false, 1e-30, 1, 1e-8, NEXT, "AdamW: added to the denominator")                         \
-    X(weight_decay, false, 0, 1e3, 0.1, NEXT,                                                      \
+    X(decay, false, 0, 1, 0.2, NEXT, RATE, "share of the steps in which wsd decays; 0: never")     \
+    X(beta1, false, 0, 0.999999, 0.9, NEXT, STEPS, "AdamW: decay of the first moment")             \
+    X(beta2, false, 0, 0.9999999, 0.95, NEXT, STEPS, "AdamW: decay of the second moment")          \
+    X(eps, false, 1e-30, 1, 1e-8, NEXT, STEPS, "AdamW: added to the denominator")                  \
+    X(weight_decay, false, 0, 1e3, 0.1, NEXT, STEPS,                                               \
       "AdamW: decoupled decay of parameters with 2 dimensions or more")                            \
-    X(clip, false, 0, 1e9, 1.0, NEXT, "largest global gradient norm; 0: no clipping")              \
-    X(eval_every, true, 0, 1e12, 100, NEXT, "steps between evaluations; 0: never")                 \
-    X(eval_batches, true, 1, 1e9, 20, NEXT,                                                        \
+    X(clip, false, 0, 1e9, 1.0, NEXT, STEPS, "largest global gradient norm; 0: no clipping")       \
+    X(eval_every, true, 0, 1e12, 100, NEXT, NONE, "steps between evaluations; 0: never")           \
+    X(eval_batches, true, 1, 1e9, 20, NEXT, NONE,                                                  \
       "batches of an evaluation, of 16 windows each whatever batch is")                            \
-    X(sample_every, true, 0, 1e12, 0, NEXT, "steps between samples; 0: never")                     \
-    X(checkpoint_every, true, 0, 1e12, 500, NEXT,                                                  \
+    X(sample_every, true, 0, 1e12, 0, NEXT, NONE, "steps between samples; 0: never")               \
+    X(checkpoint_every, true, 0, 1e12, 500, NEXT, NONE,                                            \
       "steps between checkpoints; 0: never but at the end")                                        \
-    X(skip_sigma, false, 0, 1e6, 30, NEXT,                                                         \
+    X(skip_sigma, false, 0, 1e6, 30, NEXT, NONE,                                                   \
       "a step whose loss is so many deviations, and a 20th of that in nats, over what is usual "   \
       "is skipped; 0: none but what is not finite")                                                \
-    X(max_skips, true, 1, 1e6, 5, NEXT, "so many steps in a row that are not finite end the run")  \
-    X(auto_rewind, true, 0, 1, 0, NEXT,                                                            \
+    X(max_skips, true, 1, 1e6, 5, NEXT, NONE,                                                      \
+      "so many steps in a row that are not finite end the run")                                    \
+    X(auto_rewind, true, 0, 1, 0, NEXT, NONE,                                                      \
       "instead of ending there: go back and leave out the data around it")                         \
-    X(seed, true, 0, 9007199254740992.0, 1, NEVER, "of data order and random operations")
+    X(seed, true, 0, 9007199254740992.0, 1, NEVER, STEPS, "of data order and random operations")     \
+    SY_HYPER_EXTRA(X)
 
 enum sy_hyper_id {
-#define X(name, integer, least, most, preset, live, help) SY_HYPER_##name,
+#define X(name, integer, least, most, preset, live, bears, help) SY_HYPER_##name,
     SY_HYPER_MAP(X)
 #undef X
         SY_HYPER_COUNT
@@ -58,10 +77,22 @@ struct sy_hyper_spec {
     bool integer;
     double least, most, preset;
     enum sy_live live;
+    enum sy_bears bears;
     const char *help;
 };
 
-enum sy_schedule { SY_COSINE, SY_WSD, SY_LINEAR, SY_CONSTANT, SY_SCHEDULE_COUNT };
+#define SY_SCHEDULE_MAP(X)                                                                         \
+    X(COSINE, "cosine")                                                                            \
+    X(WSD, "wsd")                                                                                  \
+    X(LINEAR, "linear")                                                                            \
+    X(CONSTANT, "constant")
+
+enum sy_schedule {
+#define X(id, name) SY_##id,
+    SY_SCHEDULE_MAP(X)
+#undef X
+        SY_SCHEDULE_COUNT
+};
 
 /* What a trainer decides by itself, by versions; a run keeps its own until its journal says
  * otherwise (kind "rules"):

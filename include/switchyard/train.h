@@ -43,15 +43,21 @@ struct sy_phase {
     struct sy_tensor *loss;             /* scalar f32: cross entropy in nats a token; shared */
 };
 
-/* Programs of one shape (batch, context, K, ...).  `more` adds gradients (micro-batches after the
- * first); absent when accumulate is 1.  `eval` has no auxiliary losses and no dropout. */
+/* Programs of one shape (batch, context, K, ...).  A step is one micro-batch of `begin`, which sets the
+ * gradients, and accumulate - 1 of `add`, which adds to them (absent when accumulate is 1).  `eval` has no
+ * auxiliary losses and no dropout. */
+enum sy_phase_kind { SY_PHASE_BEGIN, SY_PHASE_ADD, SY_PHASE_EVAL };
+
 struct sy_plan {
-    struct sy_phase first, more, eval;
+    struct sy_phase begin, add, eval;
     void *arena; /* owned; shared by the three, which never run at the same time */
     size_t arena_bytes;
     int64_t batch, context, accumulate;
+    double traced[SY_HYPER_COUNT]; /* what it was traced with: values of the other rows that are PLAN */
     int64_t top_k; /* experts a token uses; 0: unknown, or no experts */
 };
+/* Of a row that is PLAN: what the plan was traced with. */
+double sy_plan_value(const struct sy_plan *plan, enum sy_hyper_id id);
 void sy_phase_drop(struct sy_phase *phase); /* what it owns, and not itself */
 void sy_plan_free(struct sy_plan *plan); /* and what it owns; NULL is fine */
 /* Take the arena that the phases need.  MEMORY says how many bytes. */

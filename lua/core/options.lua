@@ -1,5 +1,6 @@
 -- Options tables: read(what, given, rows) checks a table of named fields against rows
---   {name, type, default, least, most, help = ""}       type: integer number boolean string table any vocab
+--   {name, type, default, least, most, choices = {"a", "b"}, help = ""}
+--   type: integer number boolean string table any vocab; choices: the texts that it may be
 -- An unknown field is an error that names the nearest and lists the permitted ones.
 
 local engine = require "switchyard.engine"
@@ -83,6 +84,13 @@ function options.check_range(what, v, row)
   for _, element in ipairs(v) do options.check_range(what, element, row) end
 end
 
+local function check_choice(what, name, v, choices)
+  for _, choice in ipairs(choices) do
+    if v == choice then return end
+  end
+  options.unknown(what, name, v, choices)
+end
+
 local function check(what, name, v, row)
   local kind = row[2]
   if kind == "integer" or kind == "number" then return check_number(what, name, v, row) end
@@ -93,6 +101,7 @@ local function check(what, name, v, row)
     fail(what, "%s must be a tokenizer or a number, got %s", name, type(v))
   end
   if type(v) ~= kind then fail(what, "%s must be a %s, got %s", name, kind, type(v)) end
+  if row.choices then check_choice(what, name, v, row.choices) end
   return v
 end
 

@@ -295,7 +295,7 @@ docs.entries = {
 
 -- Rows {name, type, default, least, most, help=} of the options named in an entry, or nil.
 local function rows_of(what)
-  if what == "train" then return require("switchyard.run.run").rows() end
+  if what == "train" then return require("switchyard.run.train").rows() end
   local rows = {["model:generate"] = require("switchyard.model.generate").rows, ["model:loss"] = require("switchyard.model.model")._loss_rows,
     ["train.resume"] = require("switchyard.run.resume").rows, replay = require("switchyard.run.replay").rows, ["run:fork"] = require("switchyard.run.fork").rows}
   if rows[what] then return rows[what] end

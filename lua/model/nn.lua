@@ -165,7 +165,7 @@ function nn.step_sum(name, x)
     sum = tensor.zeros(x.shape)
     d.carried[key] = sum
   end
-  if d.kind == "more" then x = sum + x end
+  if d.kind == "add" then x = sum + x end
   d.graph:carry(sum, x)
   return x
 end

@@ -27,13 +27,12 @@ local KEYWORDS = {"and", "break", "do", "else", "elseif", "end", "false", "for",
 local IS_KEYWORD = {}
 for _, word in ipairs(KEYWORDS) do IS_KEYWORD[word] = true end
 
--- Values of options that are texts.
+-- Values of options that are texts: those of train are in its rows.
 local CHOICES = {
-  schedule = {"cosine", "wsd", "linear", "constant"}, optimizer = {}, precision = {"fp32", "bf16"},
-  sampling = {"random", "epoch", "sequential"}, dtype = {"f32", "f64", "bf16", "i32", "i64", "u8", "bool"},
+  dtype = {"f32", "f64", "bf16", "i32", "i64", "u8", "bool"},
   mask = {"causal", "full"},
 }
-for i, o in ipairs(engine.optimizers()) do CHOICES.optimizer[i] = o.name end
+for _, row in ipairs(require("switchyard.run.train").rows()) do CHOICES[row[1]] = row.choices end
 
 -- Functions whose texts are names of runs.
 local OF_RUNS = {}

@@ -139,8 +139,6 @@ function directory.config(m, d, o, initial, code)
   for k, v in pairs(o) do
     if k ~= "name" and k ~= "paused" and k ~= "rules" and type(v) ~= "table" then given[k] = v end
   end
-  given.sampling = o.sampling_name
-  given.sampling_name = nil
   local fine, cfg = pcall(json.plain, m.cfg, "config", "model")
   local args
   if type(arg) == "table" then

@@ -6,6 +6,7 @@ local options = require "switchyard.core.options"
 local directory = require "switchyard.run.directory"
 local reconstruct = require "switchyard.run.reconstruct"
 local Run = require("switchyard.run.run").Run
+local train = require "switchyard.run.train"
 local rewind = require "switchyard.run.rewind"
 
 local behind, guarded, alone, must_load = reconstruct.behind, reconstruct.guarded, reconstruct.alone, reconstruct.must_load
@@ -62,7 +63,7 @@ local function fork(r, given)
   local o = options.read("fork", given, rows)
   if not r._store then error(("fork: run '%s' has no directory"):format(r.name), 0) end
   Run._check_goes_on(r, "fork")
-  o.name = o.name or Run._fresh_name()
+  o.name = o.name or train.fresh_name()
   Run._check_name("fork", o.name)
   check_step("fork", o.step or 0, r._h:status().step)
   local store, child

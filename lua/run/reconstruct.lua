@@ -11,6 +11,7 @@ local engine = require "switchyard.engine"
 local directory = require "switchyard.run.directory"
 local surgery = require "switchyard.run.surgery"
 local Run = require("switchyard.run.run").Run
+local train = require "switchyard.run.train"
 
 local SLICE = 0.3 -- seconds of steps between two looks at progress
 local PLAN = {} -- hyper-parameters that need a new plan
@@ -149,13 +150,11 @@ local function routing(config, journal)
   return shape
 end
 
-local SHAPE = {"batch", "context", "accumulate"}
-
 --- A plan as the checkpoint was made with.  always: whatever the shape seems to be, for a change
 -- may have ended half done.
 local function reshape(r, image, always)
   local h, cfg, other = r._h, r._m.cfg, always
-  for _, name in ipairs(SHAPE) do
+  for name in pairs(PLAN) do
     if h:get(name) ~= image.hyper[name] then
       h:apply{kind = "set", key = name, value = image.hyper[name]}
       other = true
@@ -247,7 +246,7 @@ end
 local function make(what, path, config, name, given)
   local m = directory.model(what, path, config, given.code)
   local d = given.data or directory.data(what, path, config)
-  local o = Run._read_options(m, read_options(config, name))
+  local o = train.read_options(m, read_options(config, name))
   if (config.rules or 1) > engine.rules then
     error(("%s: run '%s' was made by rules %d, this program knows 1 to %d"):format(what, name, config.rules, engine.rules), 0)
   end

@@ -1,4 +1,4 @@
--- train(m, d, {...}) -> run, and what a run can do (API.md, Training).
+-- A run: what r:NAME() does, and what r.NAME is and takes.  lua/run/train.lua has train() and its options.
 --
 -- A run's program is traced here, its steps are executed by the trainer's thread in C.  Setting a
 -- field takes effect between two steps; what changes a shape traces and plans again meanwhile.
@@ -18,7 +18,8 @@ local Run = {}
 
 -- ---- tracing and planning ----
 
--- carried: tensors that gather over micro-batches, by name; the same in `first` and `more`.
+-- kind: "begin" (the first micro-batch of a step), "add" (the others) or "eval".  carried: tensors that gather
+-- over micro-batches, by name; the same in both.
 local function trace(m, kind, params, o, carried)
   local loss, total
   local function result(d)
@@ -36,28 +37,15 @@ end
 --- Trace and plan: the plan, and the bytes of its arena.
 local function make_plan(m, params, o)
   local carried = {}
-  local first = trace(m, "first", params, o, carried)
-  local more = o.accumulate > 1 and trace(m, "more", params, o, carried) or nil
-  local eval = trace(m, "eval", params, o)
-  return engine.plan(first, more, eval, o.batch, o.context, o.accumulate, m.cfg.top_k or 0)
+  local phases = {begin = trace(m, "begin", params, o, carried)}
+  if o.accumulate > 1 then phases.add = trace(m, "add", params, o, carried) end
+  phases.eval = trace(m, "eval", params, o)
+  return engine.plan(phases, o, m.cfg.top_k or 0)
 end
 
--- ---- options ----
+-- ---- starting ----
 
 local optimizers = engine.optimizers()
-
-local function optimizer_names()
-  local names = {}
-  for i, o in ipairs(optimizers) do names[i] = o.name end
-  return names
-end
-
--- "adamw: by ...; muon: ..."
-local function optimizer_help()
-  local lines = {}
-  for i, o in ipairs(optimizers) do lines[i] = ("%s: %s"):format(o.name, o.help) end
-  return table.concat(lines, "; ") .. "; fixed for the run"
-end
 
 --- Is this a hyper-parameter of other optimizers only?
 local function ignored(name, optimizer)
@@ -66,75 +54,7 @@ local function ignored(name, optimizer)
   end
   return false
 end
-
-local function rows()
-  local list = {}
-  for i, h in ipairs(engine.hyper()) do
-    local default = h.default
-    if default and default < 0 then default = nil end
-    if h.integer and default then default = math.tointeger(default) end
-    list[i] = {h.name, h.integer and "integer" or "number", default, h.least, h.most, help = h.help}
-    if h.flag then list[i] = {h.name, "boolean", default ~= 0, help = h.help} end
-  end
-  for _, row in ipairs {
-    {"schedule", "string", "cosine", help = "cosine, wsd, linear or constant"},
-    {"optimizer", "string", optimizers[1].name, help = optimizer_help()},
-    {"precision", "string", "fp32", help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
-    {"recompute", "boolean", false, help = "keep only what passes between layers and compute the rest again in the backward pass: less memory, more time"},
-    {"name", "string", nil, help = "of the run and its directory; default: two words"},
-    {"save", "boolean", true, help = "false: the run has no directory, and nothing of it is kept; its series "
-      .. "stay in memory, older rows packed (vectors as halves): with 6 layers of 64 experts at most 1 KB a step"},
-    {"keep", "integer", 2, 2, 1000000, help = "newest checkpoints that stay"},
-    {"keep_every", "integer", 0, 0, 1 << 53, help = "checkpoints of steps divisible by it stay as well; 0: none"},
-    {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
-    {"sampling", "string", "random", help = "windows of text: random (anywhere), epoch (each once a pass, shuffled; up to a window's tokens are left out of a pass) or sequential (in order)"},
-  } do list[#list + 1] = row end
-  return list
-end
-
-local function one_of(what, name, value, names)
-  for i, n in ipairs(names) do
-    if n == value then return i - 1 end
-  end
-  options.unknown(what, name, value, names)
-end
-
-local function read_options(m, given)
-  local o = options.read("train", given, rows())
-  one_of("train", "schedule", o.schedule, {"cosine", "wsd", "linear", "constant"})
-  one_of("train", "optimizer", o.optimizer, optimizer_names())
-  one_of("train", "precision", o.precision, {"fp32", "bf16"})
-  -- batches that are not drawn alike may differ from those before for a good reason
-  if o.sampling == "sequential" and not (given and given.skip_sigma) then o.skip_sigma = 0 end
-  o.sampling_name = o.sampling
-  o.sampling = one_of("train", "sampling", o.sampling, {"random", "epoch", "sequential"})
-  if not o.context or o.context == 0 then o.context = m.cfg.context end
-  if o.context > m.cfg.context then
-    error(("train: context is %d, more than the model's %d"):format(o.context, m.cfg.context), 0)
-  end
-  return o
-end
-
-local first_words = {"amber", "bold", "brisk", "calm", "clear", "cosmic", "crisp", "eager", "early", "fleet", "gentle",
-  "golden", "grand", "hidden", "icy", "jolly", "keen", "late", "light", "lucky", "mellow", "misty", "noble", "quiet",
-  "rapid", "royal", "rustic", "sharp", "silent", "silver", "sly", "solid", "steady", "sunny", "swift", "tidy", "vivid",
-  "warm", "wild", "young"}
-local second_words = {"badger", "beacon", "canyon", "cedar", "comet", "condor", "coral", "crane", "delta", "ember",
-  "falcon", "ferret", "finch", "fjord", "gecko", "glade", "harbor", "heron", "ibex", "junco", "kestrel", "lagoon",
-  "lark", "lynx", "maple", "marten", "meadow", "otter", "pike", "prairie", "quail", "raven", "reef", "sable", "signal",
-  "sparrow", "summit", "tern", "thicket", "willow"}
-
-local function fresh_name()
-  local at = engine.entropy()
-  for _ = 1, #first_words * #second_words do
-    local name = first_words[at % #first_words + 1] .. "-" .. second_words[at // 64 % #second_words + 1]
-    if not runs.by_name[name] and not directory.exists(name) then return name end
-    at = at + 67
-  end
-  return "run-" .. #runs.list + 1
-end
-
--- ---- starting ----
+Run._ignored = ignored
 
 local function say_size(r)
   local c, o = r._m:count(), r._o
@@ -142,15 +62,6 @@ local function say_size(r)
   engine.line(("%s: %.2f M parameters (%.2f M active), %d tokens a step, %s; memory: %s state, %s activations%s")
     :format(r.name, c.total / 1e6, c.active / 1e6, o.batch * o.context * o.accumulate, o.precision,
       engine.bytes(r._h:state_bytes()), engine.bytes(r._arena), where))
-end
-
--- Options of another optimizer that were given all the same.
-local function say_ignored(r, given)
-  for name in pairs(given or {}) do
-    if ignored(name, r._o.optimizer) then
-      engine.line(("%s: %s has no effect: the optimizer is %s"):format(r.name, name, r._o.optimizer))
-    end
-  end
 end
 
 -- r.val_loss stays nil where the validation part has no window, which is said unless it was wanted
@@ -230,7 +141,7 @@ end
 Run._keep_record = keep_record
 
 -- A run that could not begin: its name is free again, and the model is nobody's.
-local function give_back(r)
+function Run._give_back(r)
   local store = rawget(r, "_store")
   rawset(r, "_store", nil)
   r._h:close()
@@ -238,39 +149,6 @@ local function give_back(r)
   if not store then return end
   store:remove()
   store:close()
-end
-
-Run._read_options, Run._fresh_name = read_options, fresh_name
-
-local function start(m, d, given)
-  engine.check_alive "train"
-  if type(m) ~= "table" or not m._forward then error("train: argument 1 must be a model, got " .. type(m), 0) end
-  if type(d) ~= "userdata" then error("train: argument 2 must be a dataset (see data.text), got " .. type(d), 0) end
-  local o = read_options(m, given)
-  if m._run and (m._run:status().state == "running" or m._run:status().state == "paused") then
-    error("train: this model is being trained by run '" .. m._run_name .. "'; stop it first (r:stop())", 0)
-  end
-  local tok = m:_agreed_tokenizer("train", d)
-  if d.vocab > m.cfg.vocab then
-    error(("train: the data has token ids up to %d, the model's vocab is %d"):format(d.vocab - 1, m.cfg.vocab), 0)
-  end
-  o.name, o.rules = o.name or fresh_name(), engine.rules
-  Run._check_name("train", o.name, not o.save)
-  local r = Run._make(m, d, o)
-  m.tokenizer, m._assumed = tok, nil
-  if o.save then keep_record(r, "train") end
-  local ok, why = pcall(function()
-    if not o.save then r._h:pack_rows() end
-    Run._launch(r)
-  end)
-  if not ok then give_back(r) error(why, 0) end
-  say_ignored(r, given)
-  return r
-end
-
---- train(m, d, options) -> run, at once; the run goes on in its own thread
-local function train(_, m, d, given)
-  return options.call(start, m, d, given)
 end
 
 -- ---- methods ----
@@ -527,8 +405,10 @@ end
 local function replan(r, after)
   local m, h = r._m, r._h
   m:_quietly(function()
-    local o = {batch = h:get("batch"), context = h:get("context"), accumulate = h:get("accumulate"),
-               precision = r._o.precision, recompute = r._o.recompute}
+    local o = {precision = r._o.precision, recompute = r._o.recompute}
+    for _, p in ipairs(engine.hyper()) do
+      if p.live == "plan" then o[p.name] = h:get(p.name) end
+    end
     engine.check_batch(r._d, o.batch, o.context)
     if o.context > m.cfg.context then
       error(("train: context is %d, more than the model's %d"):format(o.context, m.cfg.context), 0)
@@ -677,4 +557,4 @@ methods.why, methods.alarms = why.why, why.alarms
 Run.list = runs.list
 Run.sparkline = card.sparkline
 
-return {rows = rows, train = train, every = every, Run = Run}
+return {every = every, Run = Run}

@@ -130,14 +130,14 @@ int sy__alarm_loads(struct sy_trainer *t, struct sy_err *err)
 
 static const char *name_of(const struct sy_trainer *t, int i)
 {
-    return sy_program_observe_name(t->c.plan->first.program, i);
+    return sy_program_observe_name(t->c.plan->begin.program, i);
 }
 
 bool sy__expert_enabled(const struct sy_trainer *t, int i, int expert)
 {
     char name[64];
     snprintf(name, sizeof name, "mask.%s", name_of(t, i) + strlen("load."));
-    const struct sy_tensor *mask = sy_graph_find_input(t->c.plan->first.graph, name);
+    const struct sy_tensor *mask = sy_graph_find_input(t->c.plan->begin.graph, name);
     return !mask || mask->dtype != SY_F32 || sy_tensor_count(mask) <= expert ||
            ((const float *)sy_data(mask))[expert] > -INFINITY;
 }
@@ -175,7 +175,7 @@ static void judge_dead(struct sy_trainer *t, int64_t step)
 {
     char text[160] = "";
     int64_t dead = 0;
-    int n = sy_program_observes(t->c.plan->first.program);
+    int n = sy_program_observes(t->c.plan->begin.program);
     for (int i = 0; i < n; i++)
         if (t->observed[i].load)
             dead += dead_of(t, i, text, sizeof text);
@@ -207,7 +207,7 @@ static double share_of_fullest(double *loads, int width, int64_t top_k)
 
 static void judge_collapse(struct sy_trainer *t, int64_t step)
 {
-    int n = sy_program_observes(t->c.plan->first.program);
+    int n = sy_program_observes(t->c.plan->begin.program);
     int64_t k = t->c.plan->top_k;
     bool any = false;
     for (int i = 0; i < n && k > 0; i++) {

@@ -6,13 +6,17 @@
 #include <string.h>
 
 static const struct sy_hyper_spec specs[SY_HYPER_COUNT] = {
-#define X(name, integer, least, most, preset, live, help)                                          \
-    {#name, integer, least, most, preset, SY_LIVE_##live, help},
+#define X(name, integer, least, most, preset, live, bears, help)                                   \
+    {#name, integer, least, most, preset, SY_LIVE_##live, SY_BEARS_##bears, help},
     SY_HYPER_MAP(X)
 #undef X
 };
 
-static const char *const schedules[SY_SCHEDULE_COUNT] = {"cosine", "wsd", "linear", "constant"};
+static const char *const schedules[SY_SCHEDULE_COUNT] = {
+#define X(id, name) name,
+    SY_SCHEDULE_MAP(X)
+#undef X
+};
 
 const struct sy_hyper_spec *sy_hyper_spec(enum sy_hyper_id id) { return &specs[id]; }
 const char *sy_schedule_name(enum sy_schedule s) { return schedules[s]; }

@@ -20,15 +20,9 @@ void sy__journal_free(struct sy_journal_entry *list, int n)
 /* Does it change what is learned, so that the steps before say nothing about those after it? */
 static bool disturbs(const struct sy_journal_entry *e)
 {
-    static const enum sy_hyper_id harmless[] = {
-        SY_HYPER_steps,        SY_HYPER_eval_every,       SY_HYPER_eval_batches,
-        SY_HYPER_sample_every, SY_HYPER_checkpoint_every, SY_HYPER_skip_sigma,
-        SY_HYPER_max_skips,    SY_HYPER_auto_rewind};
     int id = e->kind == SY_ENTRY_SET ? sy_hyper_find(e->key) : -1;
-    bool disturbs = sy_entry_row(e->kind)->disturbs;
-    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
-        disturbs &= id != (int)harmless[i];
-    return disturbs;
+    bool harmless = id >= 0 && sy_hyper_spec((enum sy_hyper_id)id)->bears == SY_BEARS_NONE;
+    return sy_entry_row(e->kind)->disturbs && !harmless;
 }
 
 void sy__journal_add(struct sy_trainer *t, const struct sy_journal_entry *e)

@@ -153,8 +153,7 @@ void sy_trainer_outlook(struct sy_trainer *t, char *text, size_t n)
 
 static bool bears_on_rate(enum sy_hyper_id id)
 {
-    return id == SY_HYPER_lr || id == SY_HYPER_min_lr || id == SY_HYPER_warmup || id == SY_HYPER_decay ||
-           id == SY_HYPER_COUNT;
+    return id == SY_HYPER_COUNT || sy_hyper_spec(id)->bears == SY_BEARS_RATE;
 }
 
 enum sy_hyper_effect sy_trainer_effect(struct sy_trainer *t, enum sy_hyper_id id, double value)
@@ -222,12 +221,11 @@ int sy_trainer_set_input(struct sy_trainer *t, const char *name, const float *va
 static void journal_plan(struct sy_trainer *t, const struct sy_plan *old, const struct sy_plan *now)
 {
     pthread_mutex_lock(&t->lock);
-    if (old->batch != now->batch)
-        journal_set(t, SY_HYPER_batch, (double)now->batch);
-    if (old->context != now->context)
-        journal_set(t, SY_HYPER_context, (double)now->context);
-    if (old->accumulate != now->accumulate)
-        journal_set(t, SY_HYPER_accumulate, (double)now->accumulate);
+    for (int i = 0; i < SY_HYPER_COUNT; i++) {
+        enum sy_hyper_id id = (enum sy_hyper_id)i;
+        if (sy_hyper_spec(id)->live == SY_LIVE_PLAN && sy_plan_value(old, id) != sy_plan_value(now, id))
+            journal_set(t, id, sy_plan_value(now, id));
+    }
     pthread_mutex_unlock(&t->lock);
 }
 

@@ -7,6 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
+double sy_plan_value(const struct sy_plan *plan, enum sy_hyper_id id)
+{
+    return id == SY_HYPER_batch        ? (double)plan->batch
+           : id == SY_HYPER_context    ? (double)plan->context
+           : id == SY_HYPER_accumulate ? (double)plan->accumulate
+                                       : plan->traced[id];
+}
+
 void sy_phase_drop(struct sy_phase *p)
 {
     sy_program_free(p->program);
@@ -21,8 +29,8 @@ void sy_plan_free(struct sy_plan *plan)
 {
     if (!plan)
         return;
-    sy_phase_drop(&plan->first);
-    sy_phase_drop(&plan->more);
+    sy_phase_drop(&plan->begin);
+    sy_phase_drop(&plan->add);
     sy_phase_drop(&plan->eval);
     sy_free(plan->arena);
     sy_free(plan);
@@ -30,7 +38,7 @@ void sy_plan_free(struct sy_plan *plan)
 
 int sy_plan_attach(struct sy_plan *plan, struct sy_err *err)
 {
-    struct sy_phase *phases[3] = {&plan->first, &plan->more, &plan->eval};
+    struct sy_phase *phases[3] = {&plan->begin, &plan->add, &plan->eval};
     size_t most = 1;
     for (int i = 0; i < 3; i++)
         if (phases[i]->program && sy_program_bytes(phases[i]->program) > most)
@@ -59,10 +67,10 @@ static bool write_phase(struct sy_phase *p, const char *name, const float *value
 
 bool sy__input_write(struct sy_trainer *t, const char *name, const float *values, int64_t n)
 {
-    bool first = write_phase(&t->c.plan->first, name, values, n);
-    bool more = write_phase(&t->c.plan->more, name, values, n);
+    bool begin = write_phase(&t->c.plan->begin, name, values, n);
+    bool add = write_phase(&t->c.plan->add, name, values, n);
     bool eval = write_phase(&t->c.plan->eval, name, values, n);
-    return first || more || eval;
+    return begin || add || eval;
 }
 
 static void copy_inputs(const struct sy_phase *from, struct sy_phase *to)
@@ -77,8 +85,8 @@ static void copy_inputs(const struct sy_phase *from, struct sy_phase *to)
 
 void sy__inputs_copy(const struct sy_plan *from, struct sy_plan *to)
 {
-    copy_inputs(&from->first, &to->first);
-    copy_inputs(&from->first, &to->more);
+    copy_inputs(&from->begin, &to->begin);
+    copy_inputs(&from->begin, &to->add);
     copy_inputs(&from->eval, &to->eval);
 }
 
@@ -93,7 +101,7 @@ static const char *leaf_name(void *ctx, const struct sy_tensor *leaf)
 {
     struct naming *n = ctx;
     const struct sy_params *ps = n->t->c.params;
-    const struct sy_graph *g = n->t->c.plan->first.graph;
+    const struct sy_graph *g = n->t->c.plan->begin.graph;
     const char *param = sy_params_name(ps, leaf);
     if (param) {
         snprintf(n->name, sizeof n->name, "parameter %s", param);
@@ -115,5 +123,5 @@ static const char *leaf_name(void *ctx, const struct sy_tensor *leaf)
 uint64_t sy__fingerprint(const struct sy_trainer *t, int version)
 {
     struct naming n = {.t = t};
-    return sy_program_fingerprint(t->c.plan->first.program, version, leaf_name, &n);
+    return sy_program_fingerprint(t->c.plan->begin.program, version, leaf_name, &n);
 }

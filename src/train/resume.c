@@ -204,7 +204,7 @@ static void add_target(struct loading *l, struct sy_tensor *x, size_t *at)
 
 static int count_targets(const struct sy_trainer *t, size_t *bytes)
 {
-    const struct sy_phase *phases[2] = {&t->c.plan->first, &t->c.plan->eval};
+    const struct sy_phase *phases[2] = {&t->c.plan->begin, &t->c.plan->eval};
     int n = t->c.params->nstates;
     for (int i = 0; i < n; i++)
         *bytes += sy__value_room(t->c.params->states[i]);
@@ -274,7 +274,7 @@ static int read_values(struct loading *l, struct sy_err *err)
         rc = read_value(l, st, "state", number, t->c.params->states[i], &at, err);
     }
     if (!rc)
-        rc = read_inputs(l, st, "input", t->c.plan->first.graph, &at, err) ||
+        rc = read_inputs(l, st, "input", t->c.plan->begin.graph, &at, err) ||
                      read_inputs(l, st, "eval", t->c.plan->eval.graph, &at, err) ||
                      read_journal_values(l, st, err)
                  ? -1
@@ -360,10 +360,10 @@ static void put_values(const struct loading *l)
     for (int i = 0; i < l->ntargets; i++)
         memcpy(sy_data(l->targets[i].tensor), l->targets[i].from,
                sy_tensor_bytes(l->targets[i].tensor));
-    for (int i = 0; plan->more.graph && i < sy_graph_inputs(plan->first.graph); i++) {
-        const struct sy_tensor *x = sy_graph_input_at(plan->first.graph, i);
+    for (int i = 0; plan->add.graph && i < sy_graph_inputs(plan->begin.graph); i++) {
+        const struct sy_tensor *x = sy_graph_input_at(plan->begin.graph, i);
         struct sy_tensor *y =
-            sy_graph_find_input(plan->more.graph, sy_graph_input_name(plan->first.graph, i));
+            sy_graph_find_input(plan->add.graph, sy_graph_input_name(plan->begin.graph, i));
         if (y && sy__is_value(x) && sy__is_value(y) && sy_tensor_same_shape(x, y))
             memcpy(sy_data(y), sy_data(x), sy_tensor_bytes(x));
     }

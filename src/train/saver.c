@@ -84,7 +84,7 @@ static int take_values(const struct sy_trainer *t, struct sy_image *image, struc
     int n = ps->nstates;
     for (int i = 0; i < ps->nstates; i++)
         bytes += sy__value_room(ps->states[i]);
-    count_values(plan->first.graph, &bytes, &n);
+    count_values(plan->begin.graph, &bytes, &n);
     count_values(plan->eval.graph, &bytes, &n);
     image->values = sy_calloc((size_t)n + 1, sizeof *image->values);
     image->block = sy_alloc(bytes);
@@ -95,7 +95,7 @@ static int take_values(const struct sy_trainer *t, struct sy_image *image, struc
         snprintf(number, sizeof number, "%d", i + 1);
         put_value(image, "state", number, ps->states[i], &at);
     }
-    put_inputs(image, "input", plan->first.graph, &at);
+    put_inputs(image, "input", plan->begin.graph, &at);
     put_inputs(image, "eval", plan->eval.graph, &at);
     return 0;
 }
@@ -140,9 +140,9 @@ static void take_numbers(struct sy_trainer *t, struct sy_image *image)
     image->status = t->status;
     image->hyper = t->hyper;
     image->window = t->window;
-    image->hyper.v[SY_HYPER_batch] = (double)t->c.plan->batch; /* what trains, not what was asked for */
-    image->hyper.v[SY_HYPER_context] = (double)t->c.plan->context;
-    image->hyper.v[SY_HYPER_accumulate] = (double)t->c.plan->accumulate;
+    for (int i = 0; i < SY_HYPER_COUNT; i++) /* what trains, not what was asked for */
+        if (sy_hyper_spec((enum sy_hyper_id)i)->live == SY_LIVE_PLAN)
+            image->hyper.v[i] = sy_plan_value(t->c.plan, (enum sy_hyper_id)i);
     image->sampling = t->c.sampling;
     snprintf(image->bf16, sizeof image->bf16, "%s", t->c.bf16 ? sy_cpu_bf16() : "");
     image->data = sy_corpus_hash(t->c.corpus);

@@ -30,7 +30,7 @@ static const char *const series_names[SY__SERIES] = {
 /* Series and sums for what the plan observes. */
 int sy__step_observe(struct sy_trainer *t, struct sy_err *err)
 {
-    const struct sy_program *p = t->c.plan->first.program;
+    const struct sy_program *p = t->c.plan->begin.program;
     int n = sy_program_observes(p);
     struct sy__observed *list = sy_calloc((size_t)n + 1, sizeof *list);
     int total = 0, rc = list ? 0 : -1;
@@ -130,7 +130,7 @@ static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_er
     uint64_t seed = (uint64_t)t->hyper.v[SY_HYPER_seed];
     memset(t->sums, 0, (size_t)t->sum_count * sizeof *t->sums);
     for (int64_t a = 0; a < plan->accumulate; a++) {
-        struct sy_phase *p = a ? &plan->more : &plan->first;
+        struct sy_phase *p = a ? &plan->add : &plan->begin;
         uint64_t number = draws_of(d->step, a);
         double start = sy_now();
         sy_sampler_batch(&t->sampler, &t->place, a * plan->batch, sy_data(p->tokens),
@@ -269,8 +269,8 @@ static int update(struct sy_trainer *t, struct doing *d)
     struct sy_update u = {.hyper = &t->hyper, .lr = d->lr, .grad_scale = scale,
                           .t = updates_of(t, d)};
     t->c.params->optimizer->step(t->c.params, &u);
-    return sy_program_update_states(plan->accumulate > 1 ? plan->more.program
-                                                         : plan->first.program);
+    return sy_program_update_states(plan->accumulate > 1 ? plan->add.program
+                                                         : plan->begin.program);
 }
 
 /* ---- the record ---- */
@@ -278,7 +278,7 @@ static int update(struct sy_trainer *t, struct doing *d)
 /* Largest load over the mean, and experts without a token, from the observed loads. */
 static void judge_loads(const struct sy_trainer *t, struct sy_status *s)
 {
-    int n = sy_program_observes(t->c.plan->first.program);
+    int n = sy_program_observes(t->c.plan->begin.program);
     s->load_max_mean = (double)NAN;
     s->dead = 0;
     for (int i = 0; i < n; i++) {
@@ -341,7 +341,7 @@ static void put_times(struct sy_trainer *t, const struct doing *d, double tokens
 /* Series hold finite values only; where they have none "skipped" says why. */
 static void put_values(struct sy_trainer *t, const struct doing *d, bool skipped)
 {
-    int n = sy_program_observes(t->c.plan->first.program);
+    int n = sy_program_observes(t->c.plan->begin.program);
     if (isfinite(d->loss))
         sy__put(t, LOSS, d->step, d->loss);
     sy__put(t, LR, d->step, d->lr);

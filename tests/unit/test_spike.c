@@ -33,7 +33,7 @@ struct plot { /* what happens to a run */
 static void write_mask(struct sy_trainer *t, float value)
 {
     struct sy_plan *plan = sy_trainer_plan(t);
-    struct sy_graph *graphs[] = {plan->first.graph, plan->more.graph, plan->eval.graph};
+    struct sy_graph *graphs[] = {plan->begin.graph, plan->add.graph, plan->eval.graph};
     for (int i = 0; i < 3; i++) {
         struct sy_tensor *mask = graphs[i] ? sy_graph_find_input(graphs[i], "mask") : NULL;
         for (int k = 0; mask && k < WIDTH; k++)

@@ -62,7 +62,7 @@ static struct sy_plan *make_plan(struct sy_err *err)
 {
     struct sy_plan *plan = sy_calloc(1, sizeof *plan);
     *plan = (struct sy_plan){.batch = B, .context = T, .accumulate = 2};
-    if (make_phase(&plan->first, false, false, err) || make_phase(&plan->more, false, true, err) ||
+    if (make_phase(&plan->begin, false, false, err) || make_phase(&plan->add, false, true, err) ||
         make_phase(&plan->eval, true, false, err) || sy_plan_attach(plan, err)) {
         sy_plan_free(plan);
         return NULL;

@@ -97,8 +97,8 @@ static struct sy_plan *make_plan(struct sy_params *ps, const struct tiny_options
     plan->batch = B;
     plan->context = T;
     plan->accumulate = o->accumulate ? o->accumulate : 1;
-    if (make_phase(&plan->first, ps, true, false, o, err) ||
-        (plan->accumulate > 1 && make_phase(&plan->more, ps, true, true, o, err)) ||
+    if (make_phase(&plan->begin, ps, true, false, o, err) ||
+        (plan->accumulate > 1 && make_phase(&plan->add, ps, true, true, o, err)) ||
         make_phase(&plan->eval, ps, false, false, o, err) || sy_plan_attach(plan, err)) {
         sy_plan_free(plan);
         return NULL;

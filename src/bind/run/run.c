@@ -88,6 +88,8 @@ static int l_check_alive(lua_State *L)
                                  : 0;
 }
 
+static const char *const samplings[] = {"random", "epoch", "sequential", NULL}; /* by enum sy_sample_mode */
+
 /* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function) -> run,
  * running */
 static int l_trainer(lua_State *L)
@@ -99,7 +101,7 @@ static int l_trainer(lua_State *L)
     c.corpus = lsy_check_corpus(L, 4);
     read_hyper(L, 5, &c.hyper);
     lua_getfield(L, 5, "sampling");
-    c.sampling = (enum sy_sample_mode)luaL_optinteger(L, -1, SY_SAMPLE_RANDOM);
+    c.sampling = (enum sy_sample_mode)luaL_checkoption(L, -1, samplings[0], samplings);
     lua_getfield(L, 5, "by_step");
     c.by_step = lua_toboolean(L, -1);
     c.flops_per_token = luaL_checknumber(L, 6);
@@ -246,6 +248,21 @@ static int run_effect(lua_State *L)
     return 1;
 }
 
+/* engine.schedules() -> names */
+static int l_schedules(lua_State *L)
+{
+    lua_createtable(L, SY_SCHEDULE_COUNT, 0);
+    for (int i = 0; i < SY_SCHEDULE_COUNT; i++) {
+        lua_pushstring(L, sy_schedule_name((enum sy_schedule)i));
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+#define X(id, name) ", " name
+static const char schedules[] = SY_SCHEDULE_MAP(X);
+#undef X
+
 /* run:set(name, value) -> "next" or "plan" (the caller must trace again) */
 static int run_set(lua_State *L)
 {
@@ -255,8 +272,8 @@ static int run_set(lua_State *L)
     if (!strcmp(name, "schedule")) {
         int s = sy_schedule_parse(luaL_checkstring(L, 3));
         if (s < 0)
-            return lsy_error(L, "train: unknown schedule '%s'; there are cosine, wsd, linear, constant",
-                             lua_tostring(L, 3));
+            return lsy_error(L, "train: unknown schedule '%s'; there are%s", lua_tostring(L, 3),
+                             schedules + 1);
         sy_trainer_set_schedule(t, (enum sy_schedule)s);
         lua_pushliteral(L, "next");
         return 1;
@@ -292,7 +309,7 @@ static int run_input(lua_State *L)
     struct sy_err err = SY_ERR_INIT;
     struct sy_plan *plan = sy_trainer_plan(check_run(L)->trainer);
     const char *name = luaL_checkstring(L, 2);
-    struct sy_tensor *x = sy_graph_find_input(plan->first.graph, name);
+    struct sy_tensor *x = sy_graph_find_input(plan->begin.graph, name);
     if (!x && plan->eval.graph)
         x = sy_graph_find_input(plan->eval.graph, name);
     if (!x || x->dtype != SY_F32)
@@ -590,7 +607,7 @@ static int run_last(lua_State *L)
 static int run_profile(lua_State *L)
 {
     struct sy_plan *plan = sy_trainer_plan(check_run(L)->trainer);
-    char *s = sy_program_profile(plan->first.program);
+    char *s = sy_program_profile(plan->begin.program);
     lua_pushstring(L, s ? s : "");
     sy_free(s);
     return 1;
@@ -641,7 +658,7 @@ static const luaL_Reg run_methods[] = {
     {"series", run_series},   {"history", run_history},     {"last", run_last},
     {"profile", run_profile}, {"clear_moments", run_clear_moments}, {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
-    {"trainer", l_trainer}, {"check_alive", l_check_alive}, {NULL, NULL}};
+    {"trainer", l_trainer}, {"schedules", l_schedules}, {"check_alive", l_check_alive}, {NULL, NULL}};
 
 void lsy_open_run(lua_State *L)
 {

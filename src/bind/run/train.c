@@ -6,7 +6,7 @@
  *   engine.optimizers()                                 all of them (train/optimizers/optimizer.h)
  *   engine.roles()                                      what a parameter may be, by name
  *   engine.phase(graph, kind, loss, total, params)      forward, backward, placement
- *   engine.plan(first, more, eval, B, T, accumulate, K) the three phases over one arena
+ *   engine.plan({begin=, add=, eval=}, options, K) the three phases over one arena
  */
 #include "bind/core/error.h"
 #include "bind/core/handle.h"
@@ -16,6 +16,7 @@
 #include "bind/tensor/tensor.h"
 
 #include "base/mem.h"
+#include "base/number.h"
 #include "switchyard/graph.h"
 #include "train/optimizers/optimizer.h"
 
@@ -164,17 +165,18 @@ static struct sy_params *check_params(lua_State *L, int arg)
     return live ? live : lsy_check_handle(L, arg, META_PARAMS);
 }
 
-/* engine.phase(graph, kind, loss, total, params or run, recompute): kind "first", "more" (adds
+static const char *const phase_names[] = {"begin", "add", "eval", NULL}; /* by enum sy_phase_kind */
+
+/* engine.phase(graph, kind, loss, total, params or run, recompute): kind "begin", "add" (to the
  * gradients) or "eval".  Takes the graph, which must still record; its inputs are "tokens",
  * "targets", "documents". */
 static int l_phase(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    const char *kind = luaL_checkstring(L, 2);
+    enum sy_phase_kind kind = (enum sy_phase_kind)luaL_checkoption(L, 2, NULL, phase_names);
     struct sy_tensor *loss = lsy_check_tensor(L, 3, "phase", "loss");
     struct sy_tensor *total = lsy_check_tensor(L, 4, "phase", "total");
-    bool eval = !strcmp(kind, "eval");
-    struct sy_params *ps = eval ? NULL : check_params(L, 5);
+    struct sy_params *ps = kind == SY_PHASE_EVAL ? NULL : check_params(L, 5);
     size_t n = ps ? (size_t)ps->count : 0;
     struct sy_tensor **grads = lua_newuserdatauv(L, (3 * n + 1) * sizeof(void *), 0);
     struct sy_tensor **wrt = grads + n;
@@ -193,7 +195,7 @@ static int l_phase(lua_State *L)
     p->documents = sy_tensor_ref(sy_graph_find_input(p->graph, "documents"));
     p->loss = sy_tensor_ref(loss);
     struct sy_program_spec spec = {.outputs = &loss, .noutputs = 1, .grads = grads, .grad_to = to,
-                                   .ngrads = (int)n, .add_grads = !strcmp(kind, "more")};
+                                   .ngrads = (int)n, .add_grads = kind == SY_PHASE_ADD};
     if (!rc)
         p->program = sy_program_new(p->graph, &spec, &err);
     for (size_t i = 0; i < n; i++)
@@ -215,17 +217,32 @@ static void move_phase(lua_State *L, int arg, struct sy_phase *to)
     sy_free(p);
 }
 
-/* engine.plan(first, more or nil, eval, batch, context, accumulate, top_k or 0) -> plan, arena
- * bytes */
+/* What the options (argument 2) say of rows that are PLAN. */
+static void read_plan(lua_State *L, struct sy_plan *plan)
+{
+    for (int i = 0; i < SY_HYPER_COUNT; i++) {
+        const struct sy_hyper_spec *s = sy_hyper_spec((enum sy_hyper_id)i);
+        if (s->live != SY_LIVE_PLAN)
+            continue;
+        lua_getfield(L, 2, s->name);
+        plan->traced[i] = lua_isboolean(L, -1) ? lua_toboolean(L, -1) : luaL_checknumber(L, -1);
+        lua_pop(L, 1);
+    }
+    plan->batch = sy_to_int64(plan->traced[SY_HYPER_batch]);
+    plan->context = sy_to_int64(plan->traced[SY_HYPER_context]);
+    plan->accumulate = sy_to_int64(plan->traced[SY_HYPER_accumulate]);
+}
+
+/* engine.plan({begin=, add= (or nil), eval=}, options, top_k or 0) -> plan, arena bytes.  options:
+ * hyper-parameters that a change of traces again. */
 static int l_plan(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    int64_t batch = luaL_checkinteger(L, 4), context = luaL_checkinteger(L, 5);
-    int64_t accumulate = luaL_checkinteger(L, 6);
     size_t most = 0;
-    for (int i = 1; i <= 3; i++)
-        if (!lua_isnoneornil(L, i)) {
-            struct sy_phase *p = lsy_check_handle(L, i, META_PHASE);
+    lua_settop(L, 3);
+    for (int i = 0; i < 3; i++)
+        if (lua_getfield(L, 1, phase_names[i]) != LUA_TNIL) {
+            struct sy_phase *p = lsy_check_handle(L, -1, META_PHASE);
             size_t bytes = sy_program_bytes(p->program);
             most = bytes > most ? bytes : most;
         }
@@ -235,13 +252,12 @@ static int l_plan(lua_State *L)
     struct sy_plan *plan = *slot = sy_calloc(1, sizeof *plan);
     if (!plan)
         return lsy_error(L, "train: out of memory");
-    move_phase(L, 1, &plan->first);
-    move_phase(L, 2, &plan->more);
-    move_phase(L, 3, &plan->eval);
-    plan->batch = batch;
-    plan->context = context;
-    plan->accumulate = accumulate;
-    plan->top_k = luaL_optinteger(L, 7, 0);
+    read_plan(L, plan);
+    plan->top_k = luaL_optinteger(L, 3, 0);
+    struct sy_phase *const to[3] = {&plan->begin, &plan->add, &plan->eval};
+    for (int i = 0; i < 3; i++)
+        move_phase(L, 4 + i, to[i]);
+    lua_pushvalue(L, 7); /* the plan: behind the arguments and the phases */
     if (sy_plan_attach(plan, &err))
         return lsy_raise(L, &err);
     lua_pushinteger(L, (lua_Integer)plan->arena_bytes);

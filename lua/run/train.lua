@@ -1,0 +1,134 @@
+-- train(m, d, {...}) -> run: its options, and how a run begins (API.md, Training).  lua/run/run.lua is the run.
+--
+--   1. A row is all that there is to write for an option: it is checked by it, stands in ?train, in the manual and in
+--      completion, and is stored with the run (lua/run/directory.lua): o.NAME of what read_options gives, r._o.NAME later.
+--   2. Rows of hyper-parameters are in C (SY_HYPER_MAP, include/switchyard/hyper.h): those are numbers that a live
+--      run has as r.NAME, and that its journal and its checkpoints hold.
+--   3. A run that was stored without an option is made again with the default of its row.
+
+local engine = require "switchyard.engine"
+local directory = require "switchyard.run.directory"
+local options = require "switchyard.core.options"
+local Run = require("switchyard.run.run").Run
+
+-- ---- options ----
+
+local optimizers = engine.optimizers()
+local optimizer_names = {}
+for i, o in ipairs(optimizers) do optimizer_names[i] = o.name end
+
+-- "adamw: by ...; muon: ..."
+local function optimizer_help()
+  local lines = {}
+  for i, o in ipairs(optimizers) do lines[i] = ("%s: %s"):format(o.name, o.help) end
+  return table.concat(lines, "; ") .. "; fixed for the run"
+end
+
+local ROWS = {
+  {"schedule", "string", "cosine", choices = engine.schedules(), help = "cosine, wsd, linear or constant"},
+  {"optimizer", "string", optimizer_names[1], choices = optimizer_names, help = optimizer_help()},
+  {"precision", "string", "fp32", choices = {"fp32", "bf16"}, help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
+  {"recompute", "boolean", false, help = "keep only what passes between layers and compute the rest again in the backward pass: less memory, more time"},
+  {"name", "string", nil, help = "of the run and its directory; default: two words"},
+  {"save", "boolean", true, help = "false: the run has no directory, and nothing of it is kept; its series "
+    .. "stay in memory, older rows packed (vectors as halves): with 6 layers of 64 experts at most 1 KB a step"},
+  {"keep", "integer", 2, 2, 1000000, help = "newest checkpoints that stay"},
+  {"keep_every", "integer", 0, 0, 1 << 53, help = "checkpoints of steps divisible by it stay as well; 0: none"},
+  {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
+  {"sampling", "string", "random", choices = {"random", "epoch", "sequential"}, help = "windows of text: random (anywhere), epoch (each once a pass, shuffled; up to a window's tokens are left out of a pass) or sequential (in order)"},
+}
+
+-- A row of engine.hyper as one of an option.
+local function hyper_row(h)
+  if h.flag then return {h.name, "boolean", h.default ~= 0, help = h.help} end
+  local default = h.default
+  if default < 0 then default = nil -- computed from others
+  elseif h.integer then default = math.tointeger(default) end
+  return {h.name, h.integer and "integer" or "number", default, h.least, h.most, help = h.help}
+end
+
+--- All options: {name, type, default, least, most, choices=, help=}.
+local function rows()
+  local list = {}
+  for i, h in ipairs(engine.hyper()) do list[i] = hyper_row(h) end
+  for _, row in ipairs(ROWS) do list[#list + 1] = row end
+  return list
+end
+
+--- What is given and the defaults of what is not.
+local function read_options(m, given)
+  local o = options.read("train", given, rows())
+  -- batches that are not drawn alike may differ from those before for a good reason
+  if o.sampling == "sequential" and not (given and given.skip_sigma) then o.skip_sigma = 0 end
+  if not o.context or o.context == 0 then o.context = m.cfg.context end
+  if o.context > m.cfg.context then
+    error(("train: context is %d, more than the model's %d"):format(o.context, m.cfg.context), 0)
+  end
+  return o
+end
+
+-- ---- names ----
+
+local first_words = {"amber", "bold", "brisk", "calm", "clear", "cosmic", "crisp", "eager", "early", "fleet", "gentle",
+  "golden", "grand", "hidden", "icy", "jolly", "keen", "late", "light", "lucky", "mellow", "misty", "noble", "quiet",
+  "rapid", "royal", "rustic", "sharp", "silent", "silver", "sly", "solid", "steady", "sunny", "swift", "tidy", "vivid",
+  "warm", "wild", "young"}
+local second_words = {"badger", "beacon", "canyon", "cedar", "comet", "condor", "coral", "crane", "delta", "ember",
+  "falcon", "ferret", "finch", "fjord", "gecko", "glade", "harbor", "heron", "ibex", "junco", "kestrel", "lagoon",
+  "lark", "lynx", "maple", "marten", "meadow", "otter", "pike", "prairie", "quail", "raven", "reef", "sable", "signal",
+  "sparrow", "summit", "tern", "thicket", "willow"}
+
+--- A name of two words that no run has.
+local function fresh_name()
+  local at = engine.entropy()
+  for _ = 1, #first_words * #second_words do
+    local name = first_words[at % #first_words + 1] .. "-" .. second_words[at // 64 % #second_words + 1]
+    if not Run._live(name) and not directory.exists(name) then return name end
+    at = at + 67
+  end
+  return "run-" .. #Run.list + 1
+end
+
+-- ---- starting ----
+
+-- Options of another optimizer that were given all the same.
+local function say_ignored(r, given)
+  for name in pairs(given or {}) do
+    if Run._ignored(name, r._o.optimizer) then
+      engine.line(("%s: %s has no effect: the optimizer is %s"):format(r.name, name, r._o.optimizer))
+    end
+  end
+end
+
+local function start(m, d, given)
+  engine.check_alive "train"
+  if type(m) ~= "table" or not m._forward then error("train: argument 1 must be a model, got " .. type(m), 0) end
+  if type(d) ~= "userdata" then error("train: argument 2 must be a dataset (see data.text), got " .. type(d), 0) end
+  local o = read_options(m, given)
+  if m._run and (m._run:status().state == "running" or m._run:status().state == "paused") then
+    error("train: this model is being trained by run '" .. m._run_name .. "'; stop it first (r:stop())", 0)
+  end
+  local tok = m:_agreed_tokenizer("train", d)
+  if d.vocab > m.cfg.vocab then
+    error(("train: the data has token ids up to %d, the model's vocab is %d"):format(d.vocab - 1, m.cfg.vocab), 0)
+  end
+  o.name, o.rules = o.name or fresh_name(), engine.rules
+  Run._check_name("train", o.name, not o.save)
+  local r = Run._make(m, d, o)
+  m.tokenizer, m._assumed = tok, nil
+  if o.save then Run._keep_record(r, "train") end
+  local ok, why = pcall(function()
+    if not o.save then r._h:pack_rows() end
+    Run._launch(r)
+  end)
+  if not ok then Run._give_back(r) error(why, 0) end
+  say_ignored(r, given)
+  return r
+end
+
+--- train(m, d, options) -> run, at once; the run goes on in its own thread
+local function train(_, m, d, given)
+  return options.call(start, m, d, given)
+end
+
+return {train = train, rows = rows, read_options = read_options, fresh_name = fresh_name}
