@@ -194,5 +194,6 @@ LUA_LOG_COMPILER = $(test_limit) $(scratch) $(SHELL) -c 'exec ./switchyard$(EXEE
 script_tests += %D%/cli/stuck.sh
 unit_tests += %D%/unit/test_fingerprint
 unit_tests += %D%/unit/test_wait
-script_tests += %D%/waits.sh
+script_tests += %D%/once.sh
 threaded_tests += %D%/unit/test_wait
+unit_tests += %D%/unit/test_grow

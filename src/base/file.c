@@ -1,6 +1,7 @@
 /* Whole files; see base/file.h.  Layer base, on str and err. */
 #include "base/file.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -63,14 +64,8 @@ static int read_some(int fd, size_t want, struct sy_str *out, ssize_t *got)
     size_t len = out->len, need;
     if (sy_add_size(len, want + 1, &need) != 0)
         return -1;
-    if (need > out->cap) {
-        size_t cap = out->cap * 2 > need ? out->cap * 2 : need;
-        char *grown = sy_realloc(out->data, cap);
-        if (!grown)
-            return -1;
-        out->data = grown;
-        out->cap = cap;
-    }
+    if (SY_GROW(out->data, out->cap, need))
+        return -1;
     do
         *got = read(fd, out->data + len, want);
     while (*got < 0 && errno == EINTR);

@@ -8,3 +8,4 @@ libbase_a_SOURCES = \
     %D%/rng.h %D%/number.h %D%/str.h %D%/thread.h %D%/utf8.h
 pkginclude_HEADERS += include/switchyard/err.h
 libbase_a_SOURCES += %D%/wait.c %D%/wait.h
+libbase_a_SOURCES += %D%/grow.c %D%/grow.h

@@ -1,6 +1,7 @@
 /* Growing strings, nearest names, numbers for people; see base/str.h.  Layer base, on mem. */
 #include "base/str.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -9,6 +10,8 @@
 #include <string.h>
 
 /* Room for n more bytes and the NUL; false (and failed) when memory is out. */
+#define SHORTEST 32 /* bytes: most strings are names and lines */
+
 static bool reserve(struct sy_str *s, size_t n)
 {
     size_t need;
@@ -16,18 +19,10 @@ static bool reserve(struct sy_str *s, size_t n)
         s->failed = true;
         return false;
     }
-    if (need <= s->cap)
-        return true;
-    size_t cap = s->cap < 32 ? 32 : s->cap;
-    while (cap < need)
-        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
-    char *grown = sy_realloc(s->data, cap);
-    if (!grown) {
+    if (SY_GROW(s->data, s->cap, need < SHORTEST ? SHORTEST : need)) {
         s->failed = true;
         return false;
     }
-    s->data = grown;
-    s->cap = cap;
     return true;
 }
 

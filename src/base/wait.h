@@ -6,7 +6,7 @@
  *         continue;
  *
  * A condition that is waited for in this way is made by sy_cond_init: the default one, and the
- * static initializer's, go by the wall clock.  tests/waits.sh keeps the calls of the system that
+ * static initializer's, go by the wall clock.  tests/once.sh keeps the calls of the system that
  * wait or read a clock inside base. */
 #ifndef SY_BASE_WAIT_H
 #define SY_BASE_WAIT_H

@@ -17,6 +17,7 @@
  *
  * Source: Sennrich, Haddow, Birch 2016, "Neural machine translation of rare words with subword
  * units", algorithm 1, with the incremental counts that section 3.2 hints at. */
+#include "base/grow.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "data/source_int.h"
@@ -77,22 +78,6 @@ struct trainer {
 static int no_memory(struct sy_err *err)
 {
     return sy_err_set(err, SY_E_MEMORY, "train_bpe: out of memory");
-}
-
-/* Make room for one more element of a growing array. */
-static int room(void **array, size_t *cap, size_t used, size_t size)
-{
-    if (used < *cap)
-        return 0;
-    size_t want = *cap ? *cap * 2 : 1024, bytes;
-    if (sy_mul_size(want, size, &bytes))
-        return -1;
-    void *grown = sy_realloc(*array, bytes);
-    if (!grown)
-        return -1;
-    *array = grown;
-    *cap = want;
-    return 0;
 }
 
 /* ---- counting words ---- */
@@ -287,7 +272,7 @@ static int raise_pair(struct trainer *t, int32_t a, int32_t b, uint32_t w)
         return -1;
     s->count += t->count[w];
     if (s->stamp != (uint32_t)t->merges + 1) {
-        if (room((void **)&t->raised, &t->raised_cap, t->raised_n, sizeof *t->raised))
+        if (SY_GROW(t->raised, t->raised_cap, t->raised_n + 1))
             return -1;
         t->raised[t->raised_n++] = s->key;
         s->stamp = (uint32_t)t->merges + 1;
@@ -295,7 +280,7 @@ static int raise_pair(struct trainer *t, int32_t a, int32_t b, uint32_t w)
     if (s->list && t->visit[s->list].word == w)
         return 0;
     if (t->visits == UINT32_MAX ||
-        room((void **)&t->visit, &t->visits_cap, t->visits, sizeof *t->visit))
+        SY_GROW(t->visit, t->visits_cap, t->visits + 1))
         return -1;
     t->visit[t->visits] = (struct visit){w, s->list};
     s->list = t->visits++;
@@ -316,7 +301,7 @@ static bool before(struct candidate a, struct candidate b)
 
 static int push(struct trainer *t, struct candidate c)
 {
-    if (room((void **)&t->heap, &t->heap_cap, t->heaped, sizeof *t->heap))
+    if (SY_GROW(t->heap, t->heap_cap, t->heaped + 1))
         return -1;
     size_t i = t->heaped++;
     for (; i && before(c, t->heap[(i - 1) / 2]); i = (i - 1) / 2)
@@ -488,7 +473,7 @@ static int take_words(struct trainer *t)
 static int count_pairs(struct trainer *t)
 {
     t->visits = 1;
-    if (room((void **)&t->visit, &t->visits_cap, 1, sizeof *t->visit))
+    if (SY_GROW(t->visit, t->visits_cap, 2))
         return -1;
     for (uint32_t w = 0; w < t->words; w++) {
         const int32_t *s = t->sym + t->start[w];

@@ -4,6 +4,7 @@
  *  2. 0 <= train <= tokens. */
 #include "data/corpus_int.h"
 
+#include "base/grow.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -75,14 +76,8 @@ int sy__corpus_find(struct sy_corpus *c, const char *const *paths, int count,
 int sy__corpus_begin(struct sy_corpus *c, int32_t file, int64_t line, int32_t domain,
                      struct sy_err *err)
 {
-    if (c->docs == c->docs_cap) {
-        int64_t cap = c->docs_cap ? c->docs_cap * 2 : 16;
-        struct sy__doc *doc = sy_realloc(c->doc, (size_t)cap * sizeof *doc);
-        if (!doc)
-            return no_memory(err, "documents", cap * (int64_t)sizeof *doc);
-        c->doc = doc;
-        c->docs_cap = cap;
-    }
+    if (SY_GROW(c->doc, c->docs_cap, c->docs + 1))
+        return no_memory(err, "documents", 2 * c->docs * (int64_t)sizeof *c->doc);
     c->doc[c->docs++] = (struct sy__doc){c->tokens, line, file, domain};
     return 0;
 }

@@ -20,7 +20,8 @@ struct sy_corpus {
     int width;           /* bytes an id: 1, 2 or 4, the least that holds vocab - 1 */
     void *ids;           /* owned */
     struct sy__doc *doc; /* owned, ascending by first; doc[0].first is 0 */
-    int64_t docs, docs_cap;
+    int64_t docs;
+    size_t docs_cap;
     struct sy__files files;
     int64_t val_file;     /* files from here on are for validation; INT64_MAX: none is */
     struct sy_str reading; /* what was read as what; of no file: empty */

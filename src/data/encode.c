@@ -15,6 +15,7 @@
  *     the byte has its token, or is unknown. */
 #include "data/tokenizer_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/utf8.h"
@@ -46,22 +47,12 @@ struct sy__encoder {
     struct sy__ids kept;    /* ids of cached words */
     struct node *node;      /* scratch of long words */
     uint64_t *heap;         /* rank << 32 | position */
-    size_t room;            /* symbols that the scratch has room for */
+    size_t node_room, heap_room;
 };
 
 int sy__ids_reserve(struct sy__ids *v, int64_t more)
 {
-    if (v->cap - v->len >= more)
-        return 0;
-    if (v->len + more > INT64_MAX / 32)
-        return -1;
-    int64_t cap = v->cap * 2 < v->len + more ? v->len + more : v->cap * 2;
-    int32_t *data = sy_realloc(v->data, (size_t)cap * sizeof *data);
-    if (!data)
-        return -1;
-    v->data = data;
-    v->cap = cap;
-    return 0;
+    return SY_GROW(v->data, v->cap, v->len + more);
 }
 
 static int no_memory(struct sy_err *err)
@@ -144,20 +135,11 @@ static uint64_t heap_pop(uint64_t *heap, size_t *n)
 
 static int long_room(struct sy__encoder *e, size_t n, struct sy_err *err)
 {
-    if (n <= e->room)
-        return 0;
     if (n > INT32_MAX)
         return sy_err_set(err, SY_E_RANGE, "encode: a word of %zu bytes is over 2 GB", n);
-    struct node *node = sy_realloc(e->node, n * sizeof *node);
-    if (!node)
+    /* the heap: n - 1 entries at first and at most two more for each of n - 1 merges */
+    if (SY_GROW(e->node, e->node_room, n) || SY_GROW(e->heap, e->heap_room, 3 * n))
         return no_memory(err);
-    e->node = node;
-    /* n - 1 entries at first and at most two more for each of n - 1 merges */
-    uint64_t *heap = sy_realloc(e->heap, 3 * n * sizeof *heap);
-    if (!heap)
-        return no_memory(err);
-    e->heap = heap;
-    e->room = n;
     return 0;
 }
 

@@ -7,6 +7,7 @@
  *     for it cannot be read twice (a run that is resumed reads its data again). */
 #include "data/source_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -57,14 +58,8 @@ static int add_file(struct finder *f, const char *path, const struct stat *st, b
     int seen = seen_before(f, path, st, err);
     if (seen)
         return seen < 0 ? -1 : 0;
-    if (o->count == o->cap) {
-        int64_t cap = o->cap ? o->cap * 2 : 16;
-        struct sy__file *file = sy_realloc(o->file, (size_t)cap * sizeof *file);
-        if (!file)
-            return no_memory(err);
-        o->file = file;
-        o->cap = cap;
-    }
+    if (SY_GROW(o->file, o->cap, o->count + 1))
+        return no_memory(err);
     char *copy = sy_strdup(path);
     if (!copy)
         return no_memory(err);
@@ -97,14 +92,9 @@ static int list_folder(const char *path, char ***names, size_t *n, struct sy_err
     for (struct dirent *e; !rc && (e = readdir(dir));) {
         if (e->d_name[0] == '.')
             continue;
-        if (*n == cap) {
-            cap = cap ? cap * 2 : 32;
-            char **grown = sy_realloc(*names, cap * sizeof *grown);
-            if (!grown) {
-                rc = no_memory(err);
-                break;
-            }
-            *names = grown;
+        if (SY_GROW(*names, cap, *n + 1)) {
+            rc = no_memory(err);
+            break;
         }
         struct sy_str full = SY_STR_INIT;
         size_t len = strlen(path);

@@ -8,6 +8,7 @@
  * other. */
 #include "data/normal_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 
@@ -88,19 +89,6 @@ bool sy__normal_is_form(enum sy__normal_kind kind)
     return kind <= SY__NORMAL_NFKD;
 }
 
-static int room(struct sy__normal_run *r, size_t n, struct sy_err *err)
-{
-    if (n <= r->room)
-        return 0;
-    size_t want = r->room * 2 > n ? r->room * 2 : n;
-    int32_t *code = sy_realloc(r->code, 2 * want * sizeof *code);
-    if (!code)
-        return no_memory(err);
-    r->code = code; /* what the second half held is not looked at again */
-    r->room = want;
-    return 0;
-}
-
 static int class_of(int32_t c)
 {
     return utf8proc_get_property(c)->combining_class;
@@ -129,7 +117,7 @@ static void order_marks(struct sy__normal_run *r, size_t n)
             last = c;
         }
         if (!sorted)
-            sort_marks(r->code + first, i - first, r->code + r->room);
+            sort_marks(r->code + first, i - first, r->code + r->room / 2);
         i += i == first;
     }
 }
@@ -145,8 +133,8 @@ static int form_stretch(struct sy__normal_run *r, enum sy__normal_kind kind, con
     for (size_t i = 0; i < n;) {
         uint32_t c = 0;
         i += (size_t)sy_utf8_decode(s + i, n - i, &c);
-        if (room(r, m + EXPANDS, err))
-            return -1;
+        if (SY_GROW(r->code, r->room, 2 * (m + EXPANDS)))
+            return no_memory(err);
         m += (size_t)utf8proc_decompose_char((utf8proc_int32_t)c, r->code + m, EXPANDS,
                                              (utf8proc_option_t)options, NULL);
     }

@@ -38,7 +38,7 @@ struct sy__normal_run {
     const struct sy__normals *list; /* borrowed */
     struct sy__poll *poll;          /* borrowed */
     struct sy_str a, b;             /* one step's text and the next one's */
-    int32_t *code;                  /* characters, twice `room` of them */
+    int32_t *code;                  /* characters, and as many for sorting */
     size_t room;
     struct sy__splitter split[SY__NORMALS];
 };

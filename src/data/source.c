@@ -9,6 +9,7 @@
 #include "data/source_int.h"
 
 #include "base/file.h"
+#include "base/grow.h"
 #include "base/machine.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -190,14 +191,8 @@ static bool named_binary(const char *path, struct sy_err *why)
 int sy__reader_add(struct sy__reader *r, struct sy__document doc, struct sy_err *err)
 {
     struct sy__batch *b = &r->batch;
-    if (b->docs == b->cap) {
-        int64_t cap = b->cap ? b->cap * 2 : 64;
-        struct sy__document *grown = sy_realloc(b->doc, (size_t)cap * sizeof *grown);
-        if (!grown)
-            return no_memory(err);
-        b->doc = grown;
-        b->cap = cap;
-    }
+    if (SY_GROW(b->doc, b->cap, b->docs + 1))
+        return no_memory(err);
     b->doc[b->docs++] = doc;
     return 0;
 }

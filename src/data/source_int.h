@@ -19,7 +19,8 @@ struct sy__file {
 
 struct sy__files {
     struct sy__file *file; /* owned */
-    int64_t count, cap;
+    int64_t count;
+    size_t cap;
     struct sy__words seen; /* (device, inode) of each file: the call that listed it */
     int64_t calls;
 };
@@ -55,7 +56,8 @@ struct sy__document { /* a stretch of a batch's text */
 struct sy__batch {
     struct sy_str text;
     struct sy__document *doc; /* owned */
-    int64_t docs, cap;
+    int64_t docs;
+    size_t cap;
     double from, to; /* what this batch's work is of the whole, for progress */
 };
 typedef int (*sy__batch_fn)(void *ctx, const struct sy__batch *batch, struct sy_err *err);

@@ -26,6 +26,7 @@ struct sy__pair { /* of the hash table (left, right) -> rank, id */
 
 struct sy__template { /* ids that a post-processor puts around a text */
     int32_t *id;      /* owned: before[0..before), then after */
+    size_t room;
     int32_t before, after;
 };
 
@@ -107,7 +108,8 @@ struct sy__pretok sy__pretok_of(struct sy__pattern *pattern);
 
 struct sy__ids {   /* growing list */
     int32_t *data; /* owned */
-    int64_t len, cap;
+    int64_t len;
+    size_t cap;
 };
 int sy__ids_reserve(struct sy__ids *v, int64_t more); /* 0, or -1 when memory is out */
 

@@ -7,6 +7,7 @@
  * text really becomes the characters that GPT-2 writes for bytes, and so does the vocabulary. */
 #include "data/tokenizer_read_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 
@@ -407,10 +408,8 @@ static int put_id(struct around *a, const struct sy_json *id)
     struct sy__template *t = &a->p->r.around;
     if (!id || id->type != SY_JSON_INT || id->integer < 0 || id->integer >= a->size)
         return sy__read_bad(a->p, "the post-processor names an id that is not there");
-    int32_t *grown = sy_realloc(t->id, (size_t)(t->before + t->after + 1) * sizeof *grown);
-    if (!grown)
+    if (SY_GROW(t->id, t->room, t->before + t->after + 1))
         return sy__read_no_memory(a->p);
-    t->id = grown;
     t->id[t->before + t->after] = (int32_t)id->integer;
     *(a->behind ? &t->after : &t->before) += 1;
     return 0;

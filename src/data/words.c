@@ -2,6 +2,7 @@
  * take one or two.  It is not keyed: a hostile tokenizer.json could make its own loading slow. */
 #include "data/words_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -114,29 +115,13 @@ static int grow_slots(struct sy__words *w)
     return 0;
 }
 
-static int grow_pool(struct sy__words *w, size_t more)
-{
-    size_t cap = w->pool_cap ? w->pool_cap : 4096;
-    while (cap - w->pool_len < more) {
-        if (cap > SIZE_MAX / 2)
-            return -1;
-        cap *= 2;
-    }
-    char *pool = sy_realloc(w->pool, cap);
-    if (!pool)
-        return -1;
-    w->pool = pool;
-    w->pool_cap = cap;
-    return 0;
-}
-
 static int add(struct sy__words *w, const char *key, size_t len, struct key *k)
 {
     if (w->used >= w->slots / 2 && grow_slots(w))
         return -1;
     if (len <= 16)
         return 0;
-    if (w->pool_cap - w->pool_len < len && grow_pool(w, len))
+    if (SY_GROW(w->pool, w->pool_cap, w->pool_len + len))
         return -1;
     memcpy(w->pool + w->pool_len, key, len);
     k->a = w->pool_len;

@@ -7,6 +7,7 @@
  */
 #include "graph/graph_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 #include "ops/build.h"
 
@@ -19,7 +20,8 @@ struct leaf {
 
 struct pass {
     struct sy_node **nodes; /* borrowed */
-    int nnodes, node_room;
+    int nnodes;
+    size_t node_room;
     struct leaf *leaves; /* open addressing by the tensor's address */
     int nleaves, leaf_room;
     int32_t mark;
@@ -38,14 +40,8 @@ static int push(struct pass *p, struct sy_tensor *t)
     struct sy_node *n = t ? t->node : NULL;
     if (!n || !t->requires_grad || n->mark == p->mark)
         return 0;
-    if (p->nnodes == p->node_room) {
-        int room = p->node_room ? 2 * p->node_room : 256;
-        struct sy_node **grown = sy_realloc(p->nodes, (size_t)room * sizeof *grown);
-        if (!grown)
-            return fail_memory(p);
-        p->nodes = grown;
-        p->node_room = room;
-    }
+    if (SY_GROW(p->nodes, p->node_room, p->nnodes + 1))
+        return fail_memory(p);
     n->mark = p->mark;
     p->nodes[p->nnodes++] = n;
     return 0;

@@ -1,6 +1,7 @@
 /* Recording: the list of nodes that one run of a description applied. */
 #include "graph/graph_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -40,29 +41,16 @@ void sy_graph_free(struct sy_graph *g)
     sy_free(g);
 }
 
-/* Grow a list of n elements by one when n is a power of two (or 0). */
-static int grow(void **list, int n, size_t width, struct sy_err *err)
+static int no_memory(struct sy_err *err)
 {
-    if (n & (n - 1))
-        return 0;
-    void *grown = sy_realloc(*list, (size_t)(n ? 2 * n : 1) * width);
-    if (!grown)
-        return sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
-    *list = grown;
-    return 0;
+    return sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
 }
 
 static int record(void *recorder, struct sy_node *node, struct sy_err *err)
 {
     struct sy_graph *g = recorder;
-    if (g->nnodes == g->node_room) {
-        int room = g->node_room ? 2 * g->node_room : 1024;
-        struct sy_node **grown = sy_realloc(g->nodes, (size_t)room * sizeof *grown);
-        if (!grown)
-            return sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
-        g->nodes = grown;
-        g->node_room = room;
-    }
+    if (SY_GROW(g->nodes, g->node_room, g->nnodes + 1))
+        return no_memory(err);
     node->segment = g->segment;
     node->draw = node->op->flags & SY_OP_RANDOM ? ++g->draws : 0;
     g->nodes[g->nnodes++] = sy_node_ref(node);
@@ -96,13 +84,13 @@ struct sy_graph *sy_graph_current(void)
     return ctx->record == record ? ctx->recorder : NULL;
 }
 
-static int add_named(struct sy__named **list, int *n, const char *name, struct sy_tensor *t,
-                     struct sy_err *err)
+static int add_named(struct sy__named **list, int *n, size_t *room, const char *name,
+                     struct sy_tensor *t, struct sy_err *err)
 {
     char *copy = sy_strdup(name);
-    if (!copy || grow((void **)list, *n, sizeof **list, err)) {
+    if (!copy || SY_GROW(*list, *room, *n + 1)) {
         sy_free(copy);
-        return sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
+        return no_memory(err);
     }
     (*list)[(*n)++] = (struct sy__named){copy, sy_tensor_ref(t)};
     return 0;
@@ -131,7 +119,7 @@ struct sy_tensor *sy_graph_input(struct sy_graph *g, const char *name, enum sy_d
         return NULL;
     }
     t = sy_tensor_zeros(dtype, ndim, shape, err);
-    if (t && add_named(&g->inputs, &g->ninputs, name, t, err)) {
+    if (t && add_named(&g->inputs, &g->ninputs, &g->input_room, name, t, err)) {
         sy_tensor_unref(t);
         return NULL;
     }
@@ -147,7 +135,7 @@ int sy_graph_observe(struct sy_graph *g, const char *name, struct sy_tensor *x, 
     if (x->dtype != SY_F32 || !sy_tensor_contiguous(x) || sy_tensor_count(x) > 4096)
         return sy_err_set(err, SY_E_SHAPE, "observe: '%s' must be contiguous f32 of at most 4096 numbers",
                           name);
-    return add_named(&g->observes, &g->nobserves, name, x, err);
+    return add_named(&g->observes, &g->nobserves, &g->observe_room, name, x, err);
 }
 
 static int add_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
@@ -160,9 +148,9 @@ static int add_update(struct sy_graph *g, struct sy_tensor *state, struct sy_ten
                           sy_shape_text(state->ndim, state->shape, a, sizeof a),
                           sy_dtype_name(value->dtype),
                           sy_shape_text(value->ndim, value->shape, b, sizeof b));
-    if (grow((void **)&g->updates, g->nupdates, sizeof *g->updates, err))
-        return -1;
-    g->updates[g->nupdates++] = 
+    if (SY_GROW(g->updates, g->update_room, g->nupdates + 1))
+        return no_memory(err);
+    g->updates[g->nupdates++] =
         (struct sy__update){sy_tensor_ref(state), sy_tensor_ref(value), carried};
     return 0;
 }

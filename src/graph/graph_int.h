@@ -18,11 +18,14 @@ struct sy__update {
 
 struct sy_graph {
     struct sy_node **nodes; /* shared, in order of application */
-    int nnodes, node_room;
+    int nnodes;
+    size_t node_room;
     struct sy__named *inputs, *observes;
     int ninputs, nobserves;
+    size_t input_room, observe_room;
     struct sy__update *updates;
     int nupdates;
+    size_t update_room;
     bool recording;
     int32_t segment, draws; /* what new nodes get */
 };

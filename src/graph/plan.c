@@ -11,6 +11,7 @@
  */
 #include "graph/program_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 
 #include <limits.h>
@@ -24,27 +25,14 @@ static int out_of_memory(struct sy_err *err)
     return sy_err_set(err, SY_E_MEMORY, "program: out of memory");
 }
 
-static void *grown(void *list, int n, int *room, size_t width)
-{
-    if (n < *room)
-        return list;
-    int more = *room ? 2 * *room : 64;
-    void *bigger = sy_realloc(list, (size_t)more * width);
-    if (bigger)
-        *room = more;
-    return bigger;
-}
-
 /* ---- buffers ---- */
 
 static struct sy__buffer *new_buffer(struct sy_program *p, struct sy_err *err)
 {
-    void *list = grown(p->buffers, p->nbuffers, &p->buffer_room, sizeof *p->buffers);
-    if (!list) {
+    if (SY_GROW(p->buffers, p->buffer_room, p->nbuffers + 1)) {
         out_of_memory(err);
         return NULL;
     }
-    p->buffers = list;
     struct sy__buffer *b = &p->buffers[p->nbuffers];
     memset(b, 0, sizeof *b);
     b->first = INT_MAX;
@@ -130,12 +118,10 @@ static int mark_needed(struct sy_program *p, struct sy_graph *g, const struct sy
 
 static struct sy__instr *new_instr(struct sy_program *p, struct sy_err *err)
 {
-    void *list = grown(p->instrs, p->ninstrs, &p->instr_room, sizeof *p->instrs);
-    if (!list) {
+    if (SY_GROW(p->instrs, p->instr_room, p->ninstrs + 1)) {
         out_of_memory(err);
         return NULL;
     }
-    p->instrs = list;
     struct sy__instr *x = &p->instrs[p->ninstrs++];
     memset(x, 0, sizeof *x);
     x->scratch = -1;

@@ -34,9 +34,11 @@ struct sy__buffer {
 
 struct sy_program {
     struct sy__instr *instrs;
-    int ninstrs, instr_room;
+    int ninstrs;
+    size_t instr_room;
     struct sy__buffer *buffers;
-    int nbuffers, buffer_room;
+    int nbuffers;
+    size_t buffer_room;
     struct sy__named *observes;
     int nobserves;
     struct sy__update *updates;

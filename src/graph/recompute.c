@@ -8,6 +8,7 @@
  * same. */
 #include "graph/graph_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -18,7 +19,8 @@ struct pass {
     struct sy_node **copies;  /* by forward node: its copy, or NULL; borrowed from `list` */
     bool *kept;               /* by forward node */
     struct sy_node **list;    /* the new order; shared */
-    int count, room;
+    int count;
+    size_t room;
     struct sy_err *err;
 };
 
@@ -54,15 +56,9 @@ static void mark_kept(struct pass *p)
 
 static int append(struct pass *p, struct sy_node *n)
 {
-    if (p->count == p->room) {
-        int room = p->room ? 2 * p->room : 1024;
-        struct sy_node **grown = sy_realloc(p->list, (size_t)room * sizeof *grown);
-        if (!grown) {
-            sy_node_unref(n);
-            return sy_err_set(p->err, SY_E_MEMORY, "recompute: out of memory");
-        }
-        p->list = grown;
-        p->room = room;
+    if (SY_GROW(p->list, p->room, p->count + 1)) {
+        sy_node_unref(n);
+        return sy_err_set(p->err, SY_E_MEMORY, "recompute: out of memory");
     }
     p->list[p->count++] = n;
     return 0;

@@ -7,6 +7,7 @@
  */
 #include "io/safetensors_int.h"
 
+#include "base/grow.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -28,7 +29,8 @@ struct sy_st_writer {
     char *path;         /* owned */
     struct sy_str meta; /* {"key":"value"}, empty when there is none */
     struct pending *list; /* owned */
-    int64_t count, room;
+    int64_t count;
+    size_t room;
     bool direct;
     const struct sy_dir *in; /* borrowed */
 };
@@ -99,19 +101,6 @@ static int check_array(const struct sy_st_writer *w, struct sy_array *a, struct 
     return 0;
 }
 
-static int grow(struct sy_st_writer *w, struct sy_err *err)
-{
-    if (w->count < w->room)
-        return 0;
-    int64_t room = w->room ? 2 * w->room : 64;
-    struct pending *list = sy_realloc(w->list, (size_t)room * sizeof *list);
-    if (list == NULL)
-        return no_memory(w->path, err);
-    w->list = list;
-    w->room = room;
-    return 0;
-}
-
 static int add(struct sy_st_writer *w, struct pending p, const int64_t *shape, struct sy_err *err)
 {
     struct sy_array *a = &p.array;
@@ -125,8 +114,8 @@ static int add(struct sy_st_writer *w, struct pending p, const int64_t *shape, s
         return sy_err_set(err, SY_E_SHAPE, "safetensors: %s: %s: not a shape for a file: %s",
                           w->path, a->name, text);
     }
-    if (grow(w, err) != 0)
-        return -1;
+    if (SY_GROW(w->list, w->room, w->count + 1))
+        return no_memory(w->path, err);
     a->name = sy_strdup(a->name);
     if (a->name == NULL)
         return no_memory(w->path, err);

@@ -9,6 +9,7 @@
 #include "ops/op.h"
 #include "ops/ops_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 #include "base/pool.h"
 
@@ -253,16 +254,10 @@ struct sy_tensor *sy_scope_own(struct sy_tensor *t)
     struct sy_scope *s = innermost;
     if (!t)
         return NULL;
-    if (s->count == s->room) {
-        int room = s->room ? s->room * 2 : 16;
-        struct sy_tensor **grown = sy_realloc(s->tensors, (size_t)room * sizeof *grown);
-        if (!grown) {
-            sy_tensor_unref(t);
-            sy_err_set(s->err, SY_E_MEMORY, "scope: out of memory");
-            return NULL;
-        }
-        s->tensors = grown;
-        s->room = room;
+    if (SY_GROW(s->tensors, s->room, s->count + 1)) {
+        sy_tensor_unref(t);
+        sy_err_set(s->err, SY_E_MEMORY, "scope: out of memory");
+        return NULL;
     }
     return s->tensors[s->count++] = t;
 }

@@ -12,7 +12,8 @@
 struct sy_scope {
     struct sy_scope *outer;
     struct sy_tensor **tensors;
-    int count, room;
+    int count;
+    size_t room;
     struct sy_err *err;
 };
 void sy_scope_begin(struct sy_scope *s, struct sy_err *err);

@@ -1,6 +1,7 @@
 /* Packed rows in memory.  See attic.h. */
 #include "run/attic.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 #include "run/codec.h"
 
@@ -18,7 +19,8 @@ struct box { /* SY_CHUNK_ROWS rows */
 
 struct shelf { /* of a series, by its number */
     struct box *boxes;
-    int count, room;
+    int count;
+    size_t room;
 };
 
 struct sy_attic {
@@ -26,32 +28,23 @@ struct sy_attic {
     pthread_mutex_t lock; /* guards the shelves; no other is taken under it */
     struct shelf *shelves;
     int count;
+    size_t room;
 };
 
 /* ---- packing ---- */
 
 static int make_shelves(struct sy_attic *a, int count)
 {
-    struct shelf *grown = sy_realloc(a->shelves, (size_t)count * sizeof *grown);
-    if (!grown)
+    if (SY_GROW(a->shelves, a->room, count))
         return -1;
-    memset(grown + a->count, 0, (size_t)(count - a->count) * sizeof *grown);
-    a->shelves = grown;
+    memset(a->shelves + a->count, 0, (size_t)(count - a->count) * sizeof *a->shelves);
     a->count = count;
     return 0;
 }
 
 static struct box *new_box(struct shelf *s)
 {
-    if (s->count == s->room) {
-        int room = s->room ? 2 * s->room : 4;
-        struct box *grown = sy_realloc(s->boxes, (size_t)room * sizeof *grown);
-        if (!grown)
-            return NULL;
-        s->boxes = grown;
-        s->room = room;
-    }
-    return &s->boxes[s->count];
+    return SY_GROW(s->boxes, s->room, s->count + 1) ? NULL : &s->boxes[s->count];
 }
 
 /* A string's room may be twice its length. */

@@ -4,6 +4,7 @@
  * trainer's own locks, which the callbacks and sy_metrics take, are held for a copy only. */
 #include "run/board.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 #include "run/metrics.h"
 #include "run/source_int.h"
@@ -32,14 +33,8 @@ int sy__source_init(struct sy_source *s, const struct sy__source_ops *ops, const
 
 int sy__source_add(struct sy_source *s, const char *name, int width)
 {
-    if (s->count == s->room) {
-        int room = s->room ? 2 * s->room : 32;
-        struct sy__source_series *grown = sy_realloc(s->list, (size_t)room * sizeof *grown);
-        if (!grown)
-            return -1;
-        s->list = grown;
-        s->room = room;
-    }
+    if (SY_GROW(s->list, s->room, s->count + 1))
+        return -1;
     char *copy = sy_strdup(name);
     if (!copy || sy_names_add(&s->names, copy) < 0) {
         sy_free(copy);
@@ -250,22 +245,10 @@ struct sy_source *sy_source_live(const struct sy_live_run *c, struct sy_err *err
 static struct {
     pthread_mutex_t lock;
     struct sy_source **list; /* a reference to each */
-    int count, room;
+    int count;
+    size_t room;
     uint64_t version;
 } board = {.lock = PTHREAD_MUTEX_INITIALIZER, .version = 1};
-
-static int board_room(void)
-{
-    if (board.count < board.room)
-        return 0;
-    int room = board.room ? 2 * board.room : 16;
-    struct sy_source **grown = sy_realloc(board.list, (size_t)room * sizeof(struct sy_source *));
-    if (!grown)
-        return -1;
-    board.list = grown;
-    board.room = room;
-    return 0;
-}
 
 int sy_board_list(struct sy_source **out, int room)
 {
@@ -295,7 +278,7 @@ static void drop_stored(struct sy_source *live)
 int sy_board_add(struct sy_source *s, struct sy_err *err)
 {
     pthread_mutex_lock(&board.lock);
-    int rc = board_room();
+    int rc = SY_GROW(board.list, board.room, board.count + 1);
     if (!rc) {
         board.list[board.count++] = sy_source_ref(s);
         board.version++;

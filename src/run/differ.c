@@ -2,6 +2,7 @@
  * of these three tables each field is an option.  Values that are tables are compared as text. */
 #include "run/differ.h"
 
+#include "base/grow.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -40,13 +41,8 @@ static struct sy_difference *option_of(struct sy_differences *d, const char *nam
     for (int i = 0; i < d->count; i++)
         if (!strcmp(d->list[i].option, name))
             return &d->list[i];
-    if (!(d->count & (d->count - 1))) {
-        struct sy_difference *grown =
-            sy_realloc(d->list, (size_t)(d->count ? 2 * d->count : 1) * sizeof *grown);
-        if (!grown)
-            return NULL;
-        d->list = grown;
-    }
+    if (SY_GROW(d->list, d->room, d->count + 1))
+        return NULL;
     struct sy_difference *o = &d->list[d->count];
     *o = (struct sy_difference){sy_strdup(name), sy_calloc((size_t)d->runs, sizeof *o->values),
                                 NULL};

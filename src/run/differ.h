@@ -8,6 +8,8 @@
 
 #include "switchyard/err.h"
 
+#include <stddef.h>
+
 struct sy_difference {
     char *option;  /* owned */
     char **values; /* [n] owned: "0.001", "adamw", "{aux=0.01, z=0.001}"; NULL: this run has no such option */
@@ -17,6 +19,7 @@ struct sy_difference {
 struct sy_differences {
     int count, runs;
     struct sy_difference *list;
+    size_t room;
 };
 
 /* configs[n]: JSON, as stores have them; one that cannot be read has no options.  By the order in

@@ -8,6 +8,7 @@
 #include "run/store_int.h"
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "base/mem.h"
 #include "run/metrics.h"
 #include "switchyard/events.h"
@@ -58,6 +59,7 @@ void sy__forget_series(struct sy_store *s)
     sy_free(s->series);
     s->series = NULL;
     s->nseries = 0;
+    s->series_room = 0;
 }
 
 static struct sy__series *new_series(int width)
@@ -144,13 +146,11 @@ static struct sy__series *series_at(struct sy_store *s, int i, struct sy_err *er
 {
     if (i >= s->nseries) {
         int room = sy_metrics_count(s->metrics); /* all that there are */
-        struct sy__series **grown = sy_realloc(s->series, (size_t)room * sizeof *grown);
-        if (!grown) {
+        if (SY_GROW(s->series, s->series_room, room)) {
             sy_err_set(err, SY_E_MEMORY, "%s: out of memory for metrics", s->where);
             return NULL;
         }
-        memset(grown + s->nseries, 0, (size_t)(room - s->nseries) * sizeof *grown);
-        s->series = grown;
+        memset(s->series + s->nseries, 0, (size_t)(room - s->nseries) * sizeof *s->series);
         s->nseries = room;
     }
     if (s->series[i])

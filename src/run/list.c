@@ -1,6 +1,7 @@
 /* All runs of a folder.  See store.h. */
 #include "run/store_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -72,18 +73,14 @@ int sy_runs_list(const char *path, struct sy_runs *out, struct sy_err *err)
     DIR *dir = opendir(path);
     if (!dir)
         return errno == ENOENT ? 0 : sy_err_sys(err, errno, "runs: cannot read %s", path);
-    int room = 0, rc = 0;
+    size_t room = 0;
+    int rc = 0;
     while (!rc && (e = readdir(dir))) {
         if (!has_store(path, e->d_name))
             continue;
-        if (out->count == room) {
-            room = room ? 2 * room : 16;
-            struct sy_store_info *grown = sy_realloc(out->list, (size_t)room * sizeof *grown);
-            if (!grown) {
-                rc = sy_err_set(err, SY_E_MEMORY, "runs: out of memory");
-                break;
-            }
-            out->list = grown;
+        if (SY_GROW(out->list, room, out->count + 1)) {
+            rc = sy_err_set(err, SY_E_MEMORY, "runs: out of memory");
+            break;
         }
         describe(path, e->d_name, &out->list[out->count++]);
     }

@@ -1,6 +1,7 @@
 /* Series in chunks.  See metrics.h. */
 #include "run/metrics.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 #include "run/names.h"
 
@@ -13,18 +14,20 @@ struct series {
     int width;
     int64_t rows, first; /* rows before `first`, a whole number of chunks, are not here any more */
     char **chunks;       /* owned; at least one; NULL: gone.  Row after row: an int64_t, the values */
-    int nchunks, room;
+    int nchunks;
+    size_t room;
     int64_t newest; /* rows that the newest chunk has room for; the others have SY_METRICS_CHUNK */
 };
 
 struct sy_metrics {
     pthread_mutex_t lock;
     struct series **series; /* owned; addresses stay, so names may be handed out */
-    int count, room;
+    int count;
+    size_t room;
     struct sy_names names; /* of series */
     int64_t lost;
     int64_t *cuts; /* owned; step of each truncation */
-    uint64_t ncuts, cuts_room;
+    size_t ncuts, cuts_room;
     pthread_mutex_t archive_lock; /* taken before the lock, held while the archive is read */
     struct sy_metrics_archive archive;
 };
@@ -104,14 +107,8 @@ void sy_metrics_free(struct sy_metrics *m)
 
 static int add_chunk(struct series *s, int64_t rows)
 {
-    if (s->nchunks == s->room) {
-        int room = s->room ? 2 * s->room : 1;
-        char **grown = sy_realloc(s->chunks, (size_t)room * sizeof *grown);
-        if (!grown)
-            return -1;
-        s->chunks = grown;
-        s->room = room;
-    }
+    if (SY_GROW(s->chunks, s->room, s->nchunks + 1))
+        return -1;
     char *c = sy_alloc((size_t)rows * row_bytes(s));
     if (!c)
         return -1;
@@ -156,14 +153,8 @@ static struct series *new_series(const char *name, int width)
 
 static int append(struct sy_metrics *m, struct series *s)
 {
-    if (m->count == m->room) {
-        int room = m->room ? 2 * m->room : 32;
-        struct series **grown = sy_realloc(m->series, (size_t)room * sizeof *grown);
-        if (!grown)
-            return -1;
-        m->series = grown;
-        m->room = room;
-    }
+    if (SY_GROW(m->series, m->room, m->count + 1))
+        return -1;
     if (sy_names_add(&m->names, s->name) < 0)
         return -1;
     m->series[m->count] = s;
@@ -298,15 +289,7 @@ int64_t sy_metrics_last(struct sy_metrics *m, int series, float *values)
 /* Without memory the last one stands for both: it only has to say at least what was dropped. */
 static void note_cut(struct sy_metrics *m, int64_t step)
 {
-    if (m->ncuts == m->cuts_room) {
-        uint64_t room = m->cuts_room ? 2 * m->cuts_room : 4;
-        int64_t *grown = sy_realloc(m->cuts, room * sizeof *grown);
-        if (grown) {
-            m->cuts = grown;
-            m->cuts_room = room;
-        }
-    }
-    if (m->ncuts < m->cuts_room)
+    if (!SY_GROW(m->cuts, m->cuts_room, m->ncuts + 1))
         m->cuts[m->ncuts++] = step;
     else if (m->ncuts && step < m->cuts[m->ncuts - 1])
         m->cuts[m->ncuts - 1] = step;

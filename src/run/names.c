@@ -1,6 +1,7 @@
 /* See names.h. */
 #include "run/names.h"
 
+#include "base/grow.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -22,17 +23,13 @@ int sy_names_find(const struct sy_names *n, const char *name)
 
 static int grow(struct sy_names *n)
 {
-    int room = n->room ? 2 * n->room : 32;
-    const char **list = sy_realloc(n->list, (size_t)room * sizeof *list);
-    if (list)
-        n->list = list;
-    int *slots = list ? sy_calloc((size_t)room * 2, sizeof *slots) : NULL;
+    size_t nslots = n->nslots ? 2 * n->nslots : 64;
+    int *slots = SY_GROW(n->list, n->room, nslots / 2) ? NULL : sy_calloc(nslots, sizeof *slots);
     if (!slots)
         return -1;
     sy_free(n->slots);
     n->slots = slots;
-    n->nslots = (size_t)room * 2;
-    n->room = room;
+    n->nslots = nslots;
     for (int i = 0; i < n->count; i++)
         n->slots[slot_of(n, n->list[i])] = i + 1;
     return 0;
@@ -40,7 +37,7 @@ static int grow(struct sy_names *n)
 
 int sy_names_add(struct sy_names *n, const char *name)
 {
-    if (n->count == n->room && grow(n))
+    if (2 * (size_t)n->count == n->nslots && grow(n))
         return -1;
     n->list[n->count] = name;
     n->slots[slot_of(n, name)] = n->count + 1;

@@ -8,9 +8,10 @@
 
 struct sy_names {
     const char **list; /* owned */
-    int count, room;
+    int count;
+    size_t room;
     int *slots;    /* owned; number + 1, 0: empty */
-    size_t nslots; /* 0, or a power of two of at least 2 * room */
+    size_t nslots; /* 0, or a power of two of at least 2 * count */
 };
 #define SY_NAMES_INIT {NULL, 0, 0, NULL, 0}
 

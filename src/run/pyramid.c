@@ -8,6 +8,7 @@
  * two nodes a level, and less than 2^SY_PYRAMID_BASE single rows at each end. */
 #include "run/pyramid.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -22,7 +23,8 @@
 /* Elements of one size in blocks: growing moves nothing. */
 struct list {
     char **block; /* owned */
-    int blocks, room;
+    int blocks;
+    size_t room;
 };
 
 struct node {
@@ -49,7 +51,8 @@ struct sy_pyramid {
     struct average now;         /* after the last row */
     struct node tail;           /* rows since the last node of the lowest level */
     struct steps *steps;        /* owned */
-    int64_t nsteps, steps_room;
+    int64_t nsteps;
+    size_t steps_room;
 };
 
 static const struct node nothing = {INFINITY, -INFINITY, 0, 0};
@@ -65,14 +68,8 @@ static void *at(const struct list *l, int64_t i, size_t size)
 static void *make(struct list *l, int64_t i, size_t size)
 {
     int want = (int)(i >> BLOCK_BITS);
-    if (want >= l->room) {
-        int room = l->room ? 2 * l->room : 8;
-        char **grown = sy_realloc(l->block, (size_t)room * sizeof *grown);
-        if (!grown)
-            return NULL;
-        l->block = grown;
-        l->room = room;
-    }
+    if (SY_GROW(l->block, l->room, want + 1))
+        return NULL;
     if (want >= l->blocks) {
         char *block = sy_alloc(BLOCK * size);
         if (!block)
@@ -158,14 +155,8 @@ static int add_step(struct sy_pyramid *p, int64_t step)
         s->stride = step - s->step; /* the second row of a progression sets its stride */
     if (s && step == s->step + (p->rows - s->row) * s->stride)
         return 0;
-    if (p->nsteps == p->steps_room) {
-        int64_t room = p->steps_room ? 2 * p->steps_room : 4;
-        struct steps *grown = sy_realloc(p->steps, (size_t)room * sizeof *grown);
-        if (!grown)
-            return -1;
-        p->steps = grown;
-        p->steps_room = room;
-    }
+    if (SY_GROW(p->steps, p->steps_room, p->nsteps + 1))
+        return -1;
     p->steps[p->nsteps++] = (struct steps){p->rows, step, 1};
     return 0;
 }
@@ -365,7 +356,7 @@ struct sy_extent sy_pyramid_query(const struct sy_pyramid *p, int64_t a, int64_t
 
 size_t sy_pyramid_bytes(const struct sy_pyramid *p)
 {
-    size_t bytes = sizeof *p + (size_t)p->steps_room * sizeof *p->steps;
+    size_t bytes = sizeof *p + p->steps_room * sizeof *p->steps;
     bytes += (size_t)p->values.blocks * BLOCK * sizeof(float);
     bytes += (size_t)p->averages.blocks * BLOCK * sizeof(struct average);
     for (int i = 0; i < LEVELS; i++)

@@ -4,6 +4,7 @@
  *  2. No memory is taken for what a number in the file says, only for bytes that are there. */
 #include "run/store_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -43,20 +44,6 @@ static int damaged(struct sy_store *s, const char *what, struct sy_err *err)
 static int no_memory(struct sy_store *s, struct sy_err *err)
 {
     return sy_err_set(err, SY_E_MEMORY, "%s: out of memory", s->where);
-}
-
-/* Room for one element more, doubling.  `list` is the address of a pointer to elements of `size`
- * bytes. */
-static bool grow(void *list, int64_t count, size_t size)
-{
-    void *had;
-    if (count & (count - 1))
-        return true; /* not a power of two: there is room */
-    memcpy(&had, list, sizeof had);
-    void *more = sy_realloc(had, (size_t)(count ? 2 * count : 1) * size);
-    if (more)
-        memcpy(list, &more, sizeof more);
-    return more != NULL;
 }
 
 /* ---- series ---- */
@@ -100,11 +87,12 @@ struct sy_store_series *sy__list_series(struct sy_store *s, int *count, int64_t 
 {
     struct sy_store_series *list = sy_calloc(1, sizeof *list);
     int64_t *numbers = NULL;
+    size_t room = list ? 1 : 0, numbers_room = 0;
     sqlite3_stmt *q = sy__query(s, SY__SERIES_LIST, err);
     int rc = q && list ? 0 : no_memory(s, err), step = SQLITE_DONE;
     *count = 0;
     while (!rc && (step = sqlite3_step(q)) == SQLITE_ROW) {
-        if (!grow(&list, *count, sizeof *list) || !grow(&numbers, *count, sizeof *numbers)) {
+        if (SY_GROW(list, room, *count + 1) || SY_GROW(numbers, numbers_room, *count + 1)) {
             rc = no_memory(s, err);
             break;
         }
@@ -229,8 +217,8 @@ static bool take_row(struct sy_history *h, const struct walk *w, int i, int colu
 {
     size_t width = (size_t)h->width;
     const float *row = w->values + (size_t)i * (size_t)w->width + (column < 0 ? 0 : column);
-    if (!grow(&h->steps, h->count, sizeof *h->steps) ||
-        !grow(&h->values, h->count, width * sizeof *h->values))
+    if (SY_GROW(h->steps, h->step_room, h->count + 1) ||
+        SY_GROW(h->values, h->value_room, (size_t)(h->count + 1) * width))
         return false;
     h->steps[h->count] = w->steps[i];
     memcpy(h->values + (size_t)h->count * width, row, width * sizeof *row);
@@ -458,7 +446,7 @@ static int read_entries(struct sy_store *s, sqlite3_stmt *q, bool journal, int64
             return damaged(s, "entries of the journal are missing", err);
         if (!all && sqlite3_column_int64(q, 7))
             continue;
-        if (!grow(&out->list, out->count, sizeof *out->list))
+        if (SY_GROW(out->list, out->room, out->count + 1))
             return no_memory(s, err);
         if (take_entry(s, q, journal, &out->list[out->count], err))
             return -1;

@@ -34,7 +34,8 @@ struct sy_source {
     bool closed;
     struct sy_source_status status; /* the last that was known */
     struct sy__source_series *list; /* owned */
-    int count, room;
+    int count;
+    size_t room;
     struct sy_names names; /* of list */
 };
 

@@ -184,6 +184,7 @@ struct sy_history {
     int64_t *steps;
     float *values; /* one column, or all: [count][width] */
     int width;
+    size_t step_room, value_room; /* of the two lists */
 };
 /* Rows with first <= step <= last of one column (from 0), or of all (-1).  Vectors are stored as
  * halves: relative error 2^-11 (5e-4), absolute 3e-8 below 6e-5.  NAME, RANGE, FORMAT. */
@@ -211,6 +212,7 @@ struct sy_store_entry {
 struct sy_store_entries {
     int64_t count;
     struct sy_store_entry *list;
+    size_t room;
 };
 /* Entries with an id over `after`, by id: what is on the timeline, or `all`. */
 int sy_store_entries(struct sy_store *s, enum sy_store_table table, int64_t after, bool all,

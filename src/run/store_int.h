@@ -105,6 +105,7 @@ struct sy_store {
     sqlite3_stmt *query[SY__QUERIES];
     struct sy__series **series; /* by number in metrics; NULL: not looked up yet */
     int nseries;
+    size_t series_room;
     int wal_pages; /* of the log, after the last commit */
     struct sy__file db_file, wal_file; /* what is open */
     bool missing; /* one of them, at the last look */

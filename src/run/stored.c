@@ -7,6 +7,7 @@
  *  3. A file that cannot be read now shows what it showed last; the reason is the status' alarm. */
 #include "run/board.h"
 
+#include "base/grow.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "run/source_int.h"
@@ -24,7 +25,8 @@ struct stored {
     float probe;
     int64_t journal, events; /* ids read so far */
     struct sy_mark *marks;   /* owned */
-    int nmarks, marks_room;
+    int nmarks;
+    size_t marks_room;
 };
 
 static struct stored *stored_of(struct sy_source *s)
@@ -42,14 +44,8 @@ static void complain(struct sy_source *s, const struct sy_err *err)
 
 static void add_mark(struct stored *r, const struct sy_store_entry *e, enum sy_mark_kind kind)
 {
-    if (r->nmarks == r->marks_room) {
-        int room = r->marks_room ? 2 * r->marks_room : 32;
-        struct sy_mark *grown = sy_realloc(r->marks, (size_t)room * sizeof *grown);
-        if (!grown)
-            return;
-        r->marks = grown;
-        r->marks_room = room;
-    }
+    if (SY_GROW(r->marks, r->marks_room, r->nmarks + 1))
+        return;
     struct sy_mark *m = &r->marks[r->nmarks++];
     *m = (struct sy_mark){.step = e->step, .kind = kind};
     snprintf(m->text, sizeof m->text, "%.*s", (int)sizeof m->text - 1, e->text);

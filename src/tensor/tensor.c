@@ -1,6 +1,7 @@
 /* Tensors and their counted storage.  See tensor.h for who points to whom. */
 #include "tensor/tensor.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -178,21 +179,16 @@ static void node_free(struct sy_node *n)
  * not by recursion: a dead node found while another is being freed waits in the list. */
 struct dead_list {
     struct sy_node **nodes;
-    int count, room;
+    int count;
+    size_t room;
     bool running;
 };
 static _Thread_local struct dead_list dead;
 
 static bool dead_push(struct sy_node *n)
 {
-    if (dead.count == dead.room) {
-        int room = dead.room ? dead.room * 2 : 64;
-        struct sy_node **grown = sy_realloc(dead.nodes, (size_t)room * sizeof *grown);
-        if (!grown)
-            return false; /* recursion instead: still correct */
-        dead.nodes = grown;
-        dead.room = room;
-    }
+    if (SY_GROW(dead.nodes, dead.room, dead.count + 1))
+        return false; /* recursion instead: still correct */
     dead.nodes[dead.count++] = n;
     return true;
 }

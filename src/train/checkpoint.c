@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/grow.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "io/sys.h"
@@ -63,7 +64,7 @@ static int rising(const void *a, const void *b)
 static int scan(const struct sy_dir *dir, struct entry **list, int *n, struct sy_err *err)
 {
     DIR *d = sy_dir_list(dir, dir->path);
-    int room = 0;
+    size_t room = 0;
     *list = NULL;
     *n = 0;
     if (!d)
@@ -73,16 +74,11 @@ static int scan(const struct sy_dir *dir, struct entry **list, int *n, struct sy
         int64_t step = step_of(e->d_name, &end);
         if (step < 0 || (*end && strcmp(end, ".old")))
             continue;
-        if (*n == room) {
-            room = room ? 2 * room : 16;
-            struct entry *grown = sy_realloc(*list, (size_t)room * sizeof *grown);
-            if (!grown) {
-                closedir(d);
-                sy_free(*list);
-                *list = NULL;
-                return sy_err_set(err, SY_E_MEMORY, OP ": out of memory reading %s", dir->path);
-            }
-            *list = grown;
+        if (SY_GROW(*list, room, *n + 1)) {
+            closedir(d);
+            sy_free(*list);
+            *list = NULL;
+            return sy_err_set(err, SY_E_MEMORY, OP ": out of memory reading %s", dir->path);
         }
         (*list)[(*n)++] = (struct entry){step, *end != 0};
     }

@@ -1,6 +1,7 @@
 /* The journal of a run: what was done to it, with the step after which it took effect.  A run is a
  * function of its first options and this list.  See switchyard/journal.h for the kinds. */
 #include "base/assert.h"
+#include "base/grow.h"
 #include "base/mem.h"
 #include "base/number.h"
 #include "train/params.h"
@@ -27,14 +28,8 @@ static bool disturbs(const struct sy_journal_entry *e)
 
 void sy__journal_add(struct sy_trainer *t, const struct sy_journal_entry *e)
 {
-    if (t->njournal == t->journal_room) {
-        int room = t->journal_room ? 2 * t->journal_room : 64;
-        struct sy_journal_entry *grown = sy_realloc(t->journal, (size_t)room * sizeof *grown);
-        if (!grown)
-            return;
-        t->journal = grown;
-        t->journal_room = room;
-    }
+    if (SY_GROW(t->journal, t->journal_room, t->njournal + 1))
+        return;
     struct sy_journal_entry copy = *e;
     copy.step = t->status.step;
     copy.values = NULL;
@@ -69,14 +64,8 @@ void sy__skip_add(struct sy_trainer *t, int64_t step)
         at++;
     if (at < t->nskips && t->skips[at] == step)
         return;
-    if (t->nskips == t->skip_room) {
-        int room = t->skip_room ? 2 * t->skip_room : 64;
-        int64_t *grown = sy_realloc(t->skips, (size_t)room * sizeof *grown);
-        if (!grown)
-            return;
-        t->skips = grown;
-        t->skip_room = room;
-    }
+    if (SY_GROW(t->skips, t->skip_room, t->nskips + 1))
+        return;
     memmove(t->skips + at + 1, t->skips + at, (size_t)(t->nskips - at) * sizeof *t->skips);
     t->skips[at] = step;
     t->nskips++;

@@ -374,7 +374,8 @@ static void put_status(struct loading *l)
     struct sy_trainer *t = l->t;
     sy__journal_free(t->journal, t->njournal);
     t->journal = l->image->journal;
-    t->njournal = t->journal_room = l->image->njournal;
+    t->njournal = l->image->njournal;
+    t->journal_room = (size_t)t->njournal;
     l->image->journal = NULL;
     l->image->njournal = 0;
     sy__inputs_drop(t);

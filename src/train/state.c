@@ -9,6 +9,7 @@
  *
  * Hashes are 16 hex digits, since not every JSON reader has 64-bit integers.  A number that is not
  * finite is null.  The values of a journal's inputs lie in state.safetensors. */
+#include "base/grow.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -375,17 +376,11 @@ static void read_entry(const struct sy_json *j, struct sy_journal_entry *e, int6
  * "0,". */
 static void read_journal(const struct sy_json *list, struct sy_image *image, struct sy_err *err)
 {
-    int room = 0;
+    size_t room = 0;
     for (const struct sy_json *j = list->first; j && err->code == SY_E_OK; j = j->next) {
-        if (image->njournal == room) {
-            room = room ? 2 * room : 16;
-            struct sy_journal_entry *grown =
-                sy_realloc(image->journal, (size_t)room * sizeof *grown);
-            if (!grown) {
-                sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
-                return;
-            }
-            image->journal = grown;
+        if (SY_GROW(image->journal, room, image->njournal + 1)) {
+            sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
+            return;
         }
         struct sy_journal_entry *e = &image->journal[image->njournal];
         memset(e, 0, sizeof *e);

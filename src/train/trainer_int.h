@@ -136,11 +136,13 @@ struct sy_trainer {
     struct sy__input_change *inputs, **inputs_end;
     struct sy_status status;
     struct sy_journal_entry *journal;
-    int njournal, journal_room;
+    int njournal;
+    size_t journal_room;
     struct sy_saved saved; /* the newest checkpoint */
     struct sy_err unsaved; /* why the last one failed; none: it did not */
     int64_t *skips;        /* steps that the journal leaves out, ascending */
-    int nskips, skip_room;
+    int nskips;
+    size_t skip_room;
     struct sy__spike *spikes; /* ring of SY__SPIKES, made at the first one */
     int nspikes, spike_at;
     int64_t rewind_first, rewind_last; /* 0: none wanted */

@@ -2,6 +2,7 @@
 #include "tui/feed.h"
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -65,14 +66,8 @@ static bool take_marks(struct sy__run *r)
     struct sy_mark some[16];
     int n, before = r->nmarks;
     while ((n = sy_source_marks(r->source, r->nmarks, some, 16)) > 0) {
-        if (r->nmarks + n > r->marks_room) {
-            int room = 2 * r->marks_room + 32;
-            struct sy_mark *grown = sy_realloc(r->marks, (size_t)room * sizeof *grown);
-            if (!grown)
-                break;
-            r->marks = grown;
-            r->marks_room = room;
-        }
+        if (SY_GROW(r->marks, r->marks_room, r->nmarks + n))
+            break;
         memcpy(r->marks + r->nmarks, some, (size_t)n * sizeof *some);
         r->nmarks += n;
     }
@@ -105,10 +100,9 @@ static bool take_layers(struct sy__run *r)
     int count = sy_source_count(r->source), n = 0;
     if (count == r->looked)
         return false;
-    struct sy__layer *list = sy_realloc(r->layers, (size_t)(count + 1) * sizeof *list);
-    if (!list)
+    if (SY_GROW(r->layers, r->layers_room, count + 1))
         return false;
-    r->layers = list;
+    struct sy__layer *list = r->layers;
     r->experts = 0;
     for (int i = 0; i < count; i++) {
         int number = layer_of(sy_source_series(r->source, i), "load");
@@ -169,14 +163,8 @@ static struct sy__feed *find_feed(const struct sy__run *r, const char *name, enu
 static struct sy__feed *new_feed(struct sy__run *r, const char *name, enum sy__reduce reduce,
                                  double decay)
 {
-    if (r->nfeeds == r->feeds_room) {
-        int room = r->feeds_room ? 2 * r->feeds_room : 16;
-        struct sy__feed **grown = sy_realloc(r->feeds, (size_t)room * sizeof *grown);
-        if (!grown)
-            return NULL;
-        r->feeds = grown;
-        r->feeds_room = room;
-    }
+    if (SY_GROW(r->feeds, r->feeds_room, r->nfeeds + 1))
+        return NULL;
     struct sy__feed *f = sy_calloc(1, sizeof *f);
     if (!f)
         return NULL;
@@ -239,10 +227,9 @@ static void look_for_members(struct sy__run *r, struct sy__feed *f)
     int count = sy_source_count(r->source);
     if (f->looked == count)
         return;
-    int *list = sy_realloc(f->members, (size_t)(count + 1) * sizeof *list);
-    if (!list)
+    if (SY_GROW(f->members, f->members_room, count + 1))
         return;
-    f->members = list;
+    int *list = f->members;
     f->nmembers = f->nmost = 0;
     for (int i = 0; i < count; i++)
         if (is_member(f, sy_source_series(r->source, i))) {

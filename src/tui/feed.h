@@ -23,6 +23,7 @@ struct sy__feed {
     char name[48];
     enum sy__reduce reduce;
     int *members;            /* owned; numbers of series */
+    size_t members_room;
     int nmembers, nmost;     /* nmost: the widest member's columns */
     int looked;              /* series that the source had when members were looked for */
     int64_t last;            /* step of the newest row read; -1 */
@@ -40,9 +41,12 @@ struct sy__run {
     uint64_t cuts;
     double polled;           /* when a stored run was last looked at */
     struct sy__feed **feeds; /* owned */
-    int nfeeds, feeds_room;
+    int nfeeds;
+    size_t feeds_room;
     struct sy_mark *marks; /* owned */
-    int nmarks, marks_room;
+    int nmarks;
+    size_t marks_room;
+    size_t layers_room;
     struct sy__layer *layers; /* owned; those with a series load.N, by number */
     int nlayers, experts, looked;
     int colour; /* of its curves when several are shown */

@@ -2,6 +2,7 @@
  * panel_int.h. */
 #include "tui/panel_int.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 #include "tui/frame.h"
 
@@ -32,18 +33,6 @@ void sy__heat_free(struct sy_panel *p)
 }
 
 /* ---- the table ---- */
-
-static bool table_room(struct sy__table *t, size_t n)
-{
-    if (n <= t->room)
-        return true;
-    float *grown = sy_realloc(t->v, n * sizeof *grown);
-    if (!grown)
-        return false;
-    t->v = grown;
-    t->room = n;
-    return true;
-}
 
 /* A layer's row at a step into out[cols]; a series of one column stands for all of them. */
 static int64_t read_row(const struct sy__run *r, const char *series, int number, int64_t step,
@@ -114,7 +103,7 @@ bool sy__table_read(struct sy_panel *p)
     bool moving = p->cursor < 0 && !strcmp(r->status.state, "running");
     if (same && (t->step == step || (moving && p->now >= t->at && p->now - t->at < REFRESH)))
         return false;
-    if (!table_room(t, (size_t)(r->nlayers + 1) * (size_t)r->experts))
+    if (SY_GROW(t->v, t->room, (size_t)(r->nlayers + 1) * (size_t)r->experts))
         return false;
     t->at = p->now;
     t->run = r;

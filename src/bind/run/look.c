@@ -2,6 +2,7 @@
  * were found; a reader that begins anew (after a rewind) has the journal's read again. */
 #include "bind/run/look.h"
 
+#include "base/grow.h"
 #include "base/mem.h"
 #include "run/board.h"
 #include "switchyard/train.h"
@@ -25,7 +26,8 @@ struct lsy_look {
     _Atomic double flops_per_token;
     pthread_mutex_t lock;     /* what follows */
     struct mark *list;        /* owned */
-    int count, room, journal; /* journal: entries of it in the list */
+    int count, journal; /* journal: entries of it in the list */
+    size_t room;
 };
 
 /* ---- on the threads of those who look ---- */
@@ -69,14 +71,8 @@ static void give_status(void *ctx, struct sy_source_status *out)
 /* The lock is held.  false: no room. */
 static bool add(struct lsy_look *l, int64_t step, enum sy_mark_kind kind, const char *text, bool event)
 {
-    if (l->count == l->room) {
-        int room = l->room ? 2 * l->room : 32;
-        struct mark *grown = sy_realloc(l->list, (size_t)room * sizeof *grown);
-        if (!grown)
-            return false;
-        l->list = grown;
-        l->room = room;
-    }
+    if (SY_GROW(l->list, l->room, l->count + 1))
+        return false;
     struct mark *m = &l->list[l->count++];
     *m = (struct mark){.m = {.step = step, .kind = kind}, .event = event};
     snprintf(m->m.text, sizeof m->m.text, "%s", text);

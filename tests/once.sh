@@ -1,0 +1,47 @@
+#!/bin/sh
+# What the tree has once.  One TAP case an archive, and one for what is no symbol:
+#
+#   clocks and waits   are base's (base/clock.h, base/wait.h): nobody else reads a clock of the
+#                      system, sleeps, or waits with a limit, so no limit goes by the wall clock,
+#                      which may be set
+#   growing arrays     are SY_GROW's (base/grow.h).  A corpus's ids grow by half, for they may be
+#                      most of the memory, and are cut to what they are; a series' chunk of rows
+#                      grows to its size
+# shellcheck disable=SC2016 # the $s in quotes are awk's
+set -u
+src=${srcdir:-.}
+cd "${builddir:-.}" || exit 99
+NM=${NM:-nm}
+
+waits='^(clock_gettime|gettimeofday|time|clock|nanosleep|clock_nanosleep|usleep|sleep'
+waits="$waits"'|pthread_cond_(timedwait|clockwait|init)|pthread_condattr_.*'
+waits="$waits"'|pthread_mutex_(timedlock|clocklock)|sem_(timedwait|clockwait))$'
+
+n=0
+status=0
+say() { # say NAME FOUND
+    n=$((n + 1))
+    if [ -z "$2" ]; then
+        echo "ok $n - $1"
+    else
+        echo "not ok $n - $1"
+        echo "$2"
+        status=1
+    fi
+}
+
+for lib in $(printf '%s\n' ${SY_ALL_LIBS:?} | sort -u); do
+    say "$lib" "$("$NM" -A -u "$lib" 2>/dev/null | "${AWK:-awk}" -v waits="$waits" '
+        { symbol = $NF; sub(/@.*/, "", symbol); sub(/^__/, "", symbol)
+          where = $1; sub(/:$/, "", where); k = split(where, part, ":"); object = part[k]
+          sub(/^lib[a-z0-9_]*_a-/, "", object)
+          if (symbol ~ waits && object !~ /^(clock|wait)\.o$/ ||
+              symbol == "sy_realloc" && object !~ /^(grow|corpus|metrics)\.o$/ ||
+              symbol == "realloc" && object !~ /^state\.o$/)
+              print "#   " object " calls " symbol }')"
+done
+say "no condition of the wall clock" "$(cd "$src" &&
+    grep -rnE 'PTHREAD_COND_INITIALIZER|CLOCK_REALTIME' src | grep -v '^src/base/clock\.c:' |
+    sed 's/^/#   /')"
+echo "1..$n"
+exit $status
