@@ -197,3 +197,4 @@ unit_tests += %D%/unit/test_wait
 script_tests += %D%/once.sh
 threaded_tests += %D%/unit/test_wait
 unit_tests += %D%/unit/test_grow
+script_tests += %D%/comments.sh

@@ -66,10 +66,10 @@ struct sy_synthetic_options {
     uint64_t seed;
 };
 
-/* A language of `domains` sparse Markov chains.  Domain d writes with ids d*states ..
- * d*states+states-1, each document is of one domain drawn uniformly, V = domains*states.
- * Whoever knows the chains needs sy_corpus_entropy nats a token, and none can do better.
- * Errors: RANGE, MEMORY. */
+/* A language of `domains` sparse Markov chains.  Domain d writes with the `states` ids from
+ * d*states on, each document is of one domain drawn uniformly, V = domains*states.  Whoever knows
+ * the chains needs sy_corpus_entropy nats a token, and none can do better.  Errors: RANGE,
+ * MEMORY. */
 struct sy_corpus *sy_corpus_synthetic(const struct sy_synthetic_options *options,
                                       struct sy_err *err);
 
@@ -94,6 +94,8 @@ struct sy_shard_options {
 struct sy_corpus *sy_corpus_shards(const char *const *paths, int count,
                                    const struct sy_shard_options *options, struct sy_err *err);
 
+/* One count more (returns c), and with unref one less; the last one frees it.  NULL is fine.  Any
+ * thread. */
 struct sy_corpus *sy_corpus_ref(struct sy_corpus *c);
 void sy_corpus_unref(struct sy_corpus *c);
 
@@ -118,7 +120,9 @@ struct sy_document {
     int64_t first, tokens;
     int32_t domain; /* of synthetic text, from 0; else -1 */
 };
-int64_t sy_corpus_documents(const struct sy_corpus *c);
+int64_t sy_corpus_documents(const struct sy_corpus *c); /* how many there are */
+/* Document `number`, from 0: where it is from, its tokens first .. first + tokens - 1.  Errors:
+ * RANGE. */
 int sy_corpus_document(const struct sy_corpus *c, int64_t number, struct sy_document *out,
                        struct sy_err *err);
 int64_t sy_corpus_document_at(const struct sy_corpus *c, int64_t token); /* number, or -1 */
@@ -150,10 +154,10 @@ struct sy_sampler {
 struct sy_place {
     uint64_t windows; /* drawn so far: the number of the next row */
     uint64_t first;   /* number of the row from which on the context is as now */
-    uint64_t epochs;  /* passes over the text that had begun before that row, but for the one at hand */
+    uint64_t epochs;  /* passes over the text that had begun before that row, but for this one */
     int64_t token;    /* SEQUENTIAL: how far that one was; 0: nowhere yet */
-    int64_t step;     /* 0; or the step whose rows are drawn, in runs from before windows were counted:
-                       * RANDOM then draws by step, micro-batch and row */
+    int64_t step;     /* 0; or the step whose rows are drawn, in runs from before windows were
+                       * counted: RANDOM then draws by step, micro-batch and row */
 };
 
 /* Fails unless the split holds a window: `data: 212 tokens are fewer than batch context 256 + 1`.

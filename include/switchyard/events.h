@@ -1,8 +1,8 @@
-/* What a run tells of itself: events, alarms, and the marks that these and the journal's entries have on
- * charts.
+/* What a run tells of itself: events, alarms, and the marks that these and the journal's entries
+ * have on charts.
  *
- *  1. Names of events and ids of alarms are in stores: they are never changed.  What a sentence says is for
- *     people; nobody looks into it.
+ *  1. Names of events and ids of alarms are in stores: they are never changed.  What a sentence
+ *     says is for people; nobody looks into it.
  */
 #ifndef SWITCHYARD_EVENTS_H
 #define SWITCHYARD_EVENTS_H
@@ -20,7 +20,8 @@ enum sy_mark_kind {
     SY_MARK_RESUME
 };
 
-/* X(ID, name, mark, in the journal as well).  The last four are states of a run, as it comes to them. */
+/* X(ID, name, mark, in the journal as well).  The last four are states of a run, as it comes to
+ * them. */
 #define SY_EVENT_MAP(X)                                                                            \
     X(NOTE, "note", NOTE, false)                                                                   \
     X(ALARM, "alarm", ALARM, false) /* its mark: that of the alarm */                              \
@@ -44,7 +45,8 @@ enum sy_event_kind {
 };
 
 /* X(ID, name, mark, condition).  An alarm is told once an episode: again when its condition held no
- * longer meanwhile, and (but for DISK) 1,000 steps have gone since.  The conditions: src/train/alarm.c. */
+ * longer meanwhile, and (but for DISK) 1,000 steps have gone since.  The conditions:
+ * src/train/alarm.c. */
 #define SY_ALARM_MAP(X)                                                                            \
     X(LOSS, "loss spike", SPIKE,                                                                   \
       "the loss is skip_sigma (or 30) deviations, and a 20th of that in nats, over what is usual") \
@@ -75,6 +77,8 @@ enum sy_alarm {
         SY_ALARM_COUNT
 };
 const char *sy_alarm_id(enum sy_alarm alarm); /* "LOSS": what stores have */
+/* For people, borrowed for ever: the alarm's name ("loss spike") and its condition as a sentence
+ * without a full stop. */
 const char *sy_alarm_name(enum sy_alarm alarm);
 const char *sy_alarm_condition(enum sy_alarm alarm);
 
@@ -83,14 +87,14 @@ struct sy_event {
     enum sy_alarm alarm; /* of kind ALARM */
     const char *text;    /* a line for people */
 };
-const char *sy_event_name(enum sy_event_kind kind);
+const char *sy_event_name(enum sy_event_kind kind); /* "note": what stores have */
 int sy_event_find(const char *name); /* or -1 */
-bool sy_event_in_journal(enum sy_event_kind kind);
-enum sy_mark_kind sy_event_mark(const struct sy_event *e);
+bool sy_event_in_journal(enum sy_event_kind kind); /* an entry of the journal says the same */
+enum sy_mark_kind sy_event_mark(const struct sy_event *e); /* of an alarm, the alarm's own */
 
-/* Marks of what a store has: a journal's entry by its kind; an event by its name and its data, the id of an
- * alarm.  What is not known is drawn as an intervention.  Events of alarms without an id are of programs that
- * wrote none: it is had from their sentence, "alarm: step N: NAME: ...". */
+/* Marks of what a store has: a journal's entry by its kind; an event by its name and its data, the
+ * id of an alarm.  What is not known is drawn as an intervention.  Events of alarms without an id
+ * are of programs that wrote none: it is had from their sentence, "alarm: step N: NAME: ...". */
 enum sy_mark_kind sy_stored_entry_mark(const char *kind);
 enum sy_mark_kind sy_stored_event_mark(const char *kind, const char *alarm, const char *text);
 

@@ -98,8 +98,8 @@ enum sy_schedule {
  * otherwise (kind "rules"):
  *   1  warm-up is a tenth of whatever `steps` is now, and a change of `steps` computes the rate
  *      anew, jumps and all; wsd with decay 0 falls to min_lr after the warm-up; AdamW's time counts
- *      steps that were skipped; the spike rule knows standard deviations alone (6), and ends the run
- *      after max_skips
+ *      steps that were skipped; the spike rule knows standard deviations alone (6), and ends the
+ *      run after max_skips
  *   2  as below */
 #define SY_RULES 2
 
@@ -112,7 +112,7 @@ struct sy_hyper {
     double share;   /* of lr over min_lr that was left then */
 };
 
-const struct sy_hyper_spec *sy_hyper_spec(enum sy_hyper_id id);
+const struct sy_hyper_spec *sy_hyper_spec(enum sy_hyper_id id); /* its row; borrowed for ever */
 /* A whole number from 0 to 1: in Lua true or false. */
 static inline bool sy_hyper_is_flag(enum sy_hyper_id id)
 {
@@ -120,10 +120,10 @@ static inline bool sy_hyper_is_flag(enum sy_hyper_id id)
     return s->integer && s->least == 0 && s->most == 1;
 }
 int sy_hyper_find(const char *name); /* id, or -1 */
-void sy_hyper_defaults(struct sy_hyper *h);
+void sy_hyper_defaults(struct sy_hyper *h); /* every row's preset, cosine, SY_RULES */
 /* RANGE: `train: lr is -1, must be from 0 to 1e+06` */
 int sy_hyper_check(enum sy_hyper_id id, double value, struct sy_err *err);
-const char *sy_schedule_name(enum sy_schedule s);
+const char *sy_schedule_name(enum sy_schedule s); /* "cosine" ... */
 int sy_schedule_parse(const char *name); /* or -1 */
 /* Learning rate of step (the first is 1).  Warm-up rises linearly to lr; then cosine or linear to
  * min_lr at `steps`, constant, or wsd: constant, then linear to min_lr over the last `decay` share.
@@ -143,6 +143,7 @@ enum sy_hyper_effect {
     SY_EFFECT_LEAST, /* lr itself is not reached any more: it moves min_lr alone */
     SY_EFFECT_NONE
 };
-enum sy_hyper_effect sy_hyper_effect(const struct sy_hyper *a, const struct sy_hyper *b, int64_t step);
+enum sy_hyper_effect sy_hyper_effect(const struct sy_hyper *a, const struct sy_hyper *b,
+                                     int64_t step);
 
 #endif

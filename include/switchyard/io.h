@@ -43,7 +43,7 @@ struct sy_array { /* one array of a file; borrowed from the file's handle */
 struct sy_st;
 struct sy_st *sy_st_open(const char *path, struct sy_err *err); /* owned; sy_st_close */
 void sy_st_close(struct sy_st *st);                             /* NULL is fine */
-int64_t sy_st_count(const struct sy_st *st);
+int64_t sy_st_count(const struct sy_st *st); /* arrays in it */
 const struct sy_array *sy_st_at(const struct sy_st *st, int64_t i); /* 0..count-1, file order */
 const struct sy_array *sy_st_find(const struct sy_st *st, const char *name); /* or NULL */
 const char *sy_st_meta(const struct sy_st *st, const char *key); /* of __metadata__, or NULL */
@@ -59,7 +59,9 @@ typedef int (*sy_st_fill)(void *ctx, int64_t first, int64_t count, void *dst, st
 struct sy_st_writer;
 /* meta: key, value, key, value, ..., NULL (or NULL); copied.  Touches no file before finish. */
 struct sy_st_writer *sy_st_begin(const char *path, const char *const *meta, struct sy_err *err);
-/* data is borrowed until finish.  ndim 0 is a scalar. */
+/* An array more.  Its bytes are `data`, borrowed until finish, or come from `fill` then, which gets
+ * ctx and is asked for them in ascending order.  ndim 0 is a scalar.  Errors: NAME (empty,
+ * reserved, with control characters), SHAPE, DTYPE, MEMORY. */
 int sy_st_add(struct sy_st_writer *w, const char *name, enum sy_dtype dtype, int ndim,
               const int64_t *shape, const void *data, struct sy_err *err);
 int sy_st_add_fill(struct sy_st_writer *w, const char *name, enum sy_dtype dtype, int ndim,
@@ -69,10 +71,10 @@ int sy_st_add_fill(struct sy_st_writer *w, const char *name, enum sy_dtype dtype
 void sy_st_direct(struct sy_st_writer *w, const struct sy_dir *in);
 /* Writes the file and frees the writer, also on failure. */
 int sy_st_finish(struct sy_st_writer *w, struct sy_err *err);
-/* The same, and the size and XXH64 of the bytes that were written. */
-struct sy_file_sum {
+struct sy_file_sum { /* of a file's bytes: how many, and their XXH64 */
     uint64_t bytes, hash;
 };
+/* As sy_st_finish; *sum (NULL: not wanted) says what lies in the file then. */
 int sy_st_finish_sum(struct sy_st_writer *w, struct sy_file_sum *sum, struct sy_err *err);
 void sy_st_abort(struct sy_st_writer *w); /* frees it, nothing written; NULL is fine */
 
@@ -91,7 +93,7 @@ int sy_file_sum(const char *op, const struct sy_dir *in, const char *path, struc
 char *sy_file_load(const char *op, const struct sy_dir *in, const char *path, uint64_t most,
                    uint64_t *n, struct sy_err *err);
 
-/* What a file is, by its first bytes.  NULL: none that we know (text, or anything else). */
+/* What a file is. */
 #define SY_KIND_HEAD 512 /* bytes that are looked at */
 enum sy_kind { SY_KIND_OTHER, SY_KIND_GZIP, SY_KIND_ZSTD, SY_KIND_NPY, SY_KIND_SAFETENSORS,
                SY_KIND_LLMC, SY_KIND_MEGATRON };
@@ -101,6 +103,8 @@ struct sy_file_kind {
     const char *what;   /* "an .npy array" */
     const char *advice; /* what reads it, or ""; follows the other after ": " */
 };
+/* By its first n bytes (SY_KIND_HEAD are enough) and its size in bytes; borrowed for ever.  NULL:
+ * none that we know (text, or anything else). */
 const struct sy_file_kind *sy_file_kind(const void *head, size_t n, uint64_t size);
 /* The first bytes of a regular file, at most `most`, and its size. */
 int sy_file_head(const char *op, const char *path, void *head, size_t most, size_t *n,
@@ -111,7 +115,9 @@ int sy_file_head(const char *op, const char *path, void *head, size_t most, size
 struct sy_npy;
 struct sy_npy *sy_npy_open(const char *path, struct sy_err *err); /* owned; sy_npy_close */
 void sy_npy_close(struct sy_npy *npy);                            /* NULL is fine */
-const struct sy_array *sy_npy_info(const struct sy_npy *npy);
+const struct sy_array *sy_npy_info(const struct sy_npy *npy); /* borrowed from the handle */
+/* The array into dst (info's `bytes`), in C order even where the file is not.  Errors: IO,
+ * UNSUPPORTED (a type that we have not), RANGE (a u64 over what an i64 holds). */
 int sy_npy_read(const struct sy_npy *npy, void *dst, struct sy_err *err);
 /* Elements first..first+n-1 of an array in C order; UNSUPPORTED when it is not. */
 int sy_npy_read_part(const struct sy_npy *npy, uint64_t first, uint64_t n, void *dst,

@@ -1,11 +1,12 @@
-/* The journal of a run: what was done to it, in order.  A run is a function of its first options and this
- * list.  Kinds of entries, an entry, and its bytes in a store.
+/* The journal of a run: what was done to it, in order.  A run is a function of its first options
+ * and this list.  Kinds of entries, an entry, and its bytes in a store.
  *
- *  1. What a kind means stands in its row of SY_ENTRY_MAP and nowhere else: whoever repeats, compares or
- *     draws entries asks the row.
- *  2. Names of kinds are in stores and checkpoints: a row's name is never changed.  A kind without a row here
- *     is a newer program's.  Nobody can tell whether it changes what follows, so a run that has one is looked
- *     at as ever, but not made again: resume, rewind, fork and replay refuse it by name.
+ *  1. What a kind means stands in its row of SY_ENTRY_MAP and nowhere else: whoever repeats,
+ *     compares or draws entries asks the row.
+ *  2. Names of kinds are in stores and checkpoints: a row's name is never changed.  A kind without
+ *     a row here is a newer program's.  Nobody can tell whether it changes what follows, so a run
+ *     that has one is looked at as ever, but not made again: resume, rewind, fork and replay refuse
+ *     it by name.
  */
 #ifndef SWITCHYARD_JOURNAL_H
 #define SWITCHYARD_JOURNAL_H
@@ -28,14 +29,16 @@ enum sy_entry_again {
 };
 
 /* X(ID, name, who does it again, disturbs, mark, what its fields are)
- * disturbs: what is learned changes, so the steps before say nothing about those after it (a set: by which). */
+ * disturbs: what is learned changes, so the steps before say nothing about those after it (a set:
+ * by which). */
 #define SY_ENTRY_MAP(X)                                                                            \
     X(SET, "set", TRAINER, true, SET, "key: hyper-parameter; value")                               \
     X(SCHEDULE, "schedule", TRAINER, true, SET, "key: the schedule's name")                        \
     X(INPUT, "input", TRAINER, true, SET, "key: the input's name; values[n]")                      \
     X(FREEZE, "freeze", TRAINER, true, SET, "key: parameters' prefix; expert (-1: all); value 1")  \
     X(UNFREEZE, "unfreeze", TRAINER, true, SET, "as freeze, value 0")                              \
-    X(CONFIG, "config", HOST, true, SET, "key: option of the model, which needs a new plan; value, NaN: nil") \
+    X(CONFIG, "config", HOST, true, SET,                                                           \
+      "key: option of the model, which needs a new plan; value, NaN: nil")                         \
     X(RESET, "reset", HOST, true, SET, "key: parameters' prefix; expert; value: seed")             \
     X(SKIP, "skip", TRAINER, false, SPIKE, "value: a step that is left out")                       \
     X(RULES, "rules", TRAINER, false, SET, "value: SY_RULES of what follows")                      \
@@ -43,7 +46,8 @@ enum sy_entry_again {
     X(NOTE, "note", NOTED, false, NOTE, "")                                                        \
     X(HOOK, "hook", NOTED, false, ALARM, "a hook failed")                                          \
     X(FAILED, "failed", NOTED, false, FAILED, "why the run ended")                                 \
-    X(RESUME, "resume", NOTED, true, RESUME, "key: what is not as it was (data, tokenizer, program, kernels, sampling)") \
+    X(RESUME, "resume", NOTED, true, RESUME,                                                       \
+      "key: what is not as it was (data, tokenizer, program, kernels, sampling)")                  \
     X(REWIND, "rewind", NOTED, false, RESUME, "the run went back by itself")
 
 enum sy_entry_kind {
@@ -60,7 +64,7 @@ struct sy_entry_row {
     enum sy_mark_kind mark;
     const char *fields;
 };
-const struct sy_entry_row *sy_entry_row(enum sy_entry_kind kind);
+const struct sy_entry_row *sy_entry_row(enum sy_entry_kind kind); /* borrowed for ever */
 int sy_entry_find(const char *name); /* the kind, or -1 */
 /* Does it change what follows?  All others are for people. */
 bool sy_entry_has_effect(enum sy_entry_kind kind);
@@ -76,15 +80,17 @@ struct sy_journal_entry {
     const float *values; /* borrowed, unless sy_entry_unpack gave it */
 };
 
-/* Bytes of an entry in a store, little-endian: expert (i64), value (f64), then kind, key and values (f32),
- * each behind its length (u32).  What is not in them (step, text) the store has beside them. */
+/* Bytes of an entry in a store, little-endian: expert (i64), value (f64), then kind, key and values
+ * (f32), each behind its length (u32).  What is not in them (step, text) the store has beside
+ * them. */
 void sy_entry_pack(struct sy_str *out, const struct sy_journal_entry *e);
-/* Likewise back; kind and text as the store has them.  No bytes: only kind and text.  values[n] is owned
- * (sy_entry_free).  UNSUPPORTED: a kind that is not known; FORMAT, MEMORY. */
+/* Likewise back; kind and text as the store has them.  No bytes: only kind and text.  values[n] is
+ * owned (sy_entry_free).  UNSUPPORTED: a kind that is not known; FORMAT, MEMORY. */
 int sy_entry_unpack(const char *kind, const char *text, const void *data, size_t bytes,
                     struct sy_journal_entry *out, struct sy_err *err);
 void sy_entry_free(struct sy_journal_entry *e); /* its values */
-/* What earlier programs wrote otherwise, as it is written now.  For who reads entries by another way. */
+/* What earlier programs wrote otherwise, as it is written now.  For who reads entries by another
+ * way. */
 void sy_entry_renew(struct sy_journal_entry *e);
 
 #endif

@@ -41,6 +41,7 @@ struct sy_bpe_options {
  * CANCELLED.  Source: Sennrich et al. 2016, algorithm 1; byte level as in Radford et al. 2019. */
 struct sy_tokenizer *sy_bpe_train(const char *const *paths, int count,
                                   const struct sy_bpe_options *options, struct sy_err *err);
+/* The same of one text of n bytes in memory. */
 struct sy_tokenizer *sy_bpe_train_text(const char *text, size_t n,
                                        const struct sy_bpe_options *options, struct sy_err *err);
 
@@ -55,7 +56,7 @@ struct sy_tokenizer *sy_tokenizer_parse(const char *json, size_t n, const char *
 /* The same as versions before 0.2 did it: added tokens are not looked for in text and nothing is
  * normalized.  For runs that were recorded with such ids. */
 struct sy_tokenizer *sy_tokenizer_load_bare(const char *path, struct sy_err *err);
-bool sy_tokenizer_is_bare(const struct sy_tokenizer *tok);
+bool sy_tokenizer_is_bare(const struct sy_tokenizer *tok); /* it came from load_bare */
 /* Write it, replacing the file as a whole or not at all.  Errors: IO, MEMORY. */
 int sy_tokenizer_save(const struct sy_tokenizer *tok, const char *path, struct sy_err *err);
 
@@ -67,6 +68,8 @@ struct sy_encode_options {
     bool special; /* put what the file's post-processor puts around a text */
     const struct sy_progress *progress; /* its stop ends the work; NULL: nobody does */
 };
+/* As sy_tokenizer_encode (options NULL: the same).  Errors: MEMORY, CANCELLED, RANGE (a word over
+ * 2 GB). */
 int64_t sy_tokenizer_encode_with(const struct sy_tokenizer *tok, const char *text, size_t n,
                                  const struct sy_encode_options *options, int32_t **ids,
                                  struct sy_err *err);
@@ -82,14 +85,15 @@ int32_t sy_tokenizer_eot(const struct sy_tokenizer *tok);  /* end-of-text, or -1
 int32_t sy_tokenizer_bos(const struct sy_tokenizer *tok);  /* as known from a file, or -1 */
 /* Bytes of one token, borrowed; NULL outside 0..size-1.  A special token's bytes are its name. */
 const char *sy_tokenizer_token(const struct sy_tokenizer *tok, int32_t id, size_t *len);
-int sy_tokenizer_is_special(const struct sy_tokenizer *tok, int32_t id);
+int sy_tokenizer_is_special(const struct sy_tokenizer *tok, int32_t id); /* 0 for no id of it */
 /* "bytes" or "bpe". */
 const char *sy_tokenizer_kind(const struct sy_tokenizer *tok);
 /* Name of the splitting pattern as GGUF knows it (`tokenizer.ggml.pre`), "" when unknown. */
 const char *sy_tokenizer_pattern(const struct sy_tokenizer *tok);
 /* Equal hashes: equal tokens, merges and pattern. */
 uint64_t sy_tokenizer_hash(const struct sy_tokenizer *tok);
-/* Merges in order of rank, for writers of other formats. */
+/* Merges in order of rank, for writers of other formats: how many, and the two ids that the one of
+ * rank 0 <= rank < merges joins. */
 int32_t sy_tokenizer_merges(const struct sy_tokenizer *tok);
 void sy_tokenizer_merge(const struct sy_tokenizer *tok, int32_t rank, int32_t *left,
                         int32_t *right);

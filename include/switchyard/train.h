@@ -14,11 +14,12 @@
  *  1. Everything that others ask (a hyper-parameter, pause, hold) takes effect at the border
  *     between two steps, so a run is a function of its journal.
  *  2. A step: batch -> program (once a micro-batch) -> norm and check -> optimizer -> state updates.
- *     Nothing is allocated in it and nothing of Lua runs, but for the callbacks at its end.
- *     A step that the spike rule skips (train/spike.h) ends after the check: it counts, and has changed nothing.
- *     A step that is under way when an end is asked for (stop, free) is given up between two operations: it is as if
- *     it had never begun, and a resume does it anew.  The evaluation after it has 2 seconds to end, else it is left
- *     out: its step has no val_loss, and an event says so.  Pause and hold wait for both.
+ *     Nothing is allocated in it and nothing of Lua runs, but for the callbacks at its end.  A step
+ *     that the spike rule skips (train/spike.h) ends after the check: it counts, and has changed
+ *     nothing.  A step that is under way when an end is asked for (stop, free) is given up between
+ *     two operations: it is as if it had never begun, and a resume does it anew.  The evaluation
+ *     after it has 2 seconds to end, else it is left out: its step has no val_loss, and an event
+ *     says so.  Pause and hold wait for both.
  *  3. hold() parks the trainer at a border; the holder alone may then touch parameters, programs'
  *     inputs, and states, until release().
  */
@@ -88,18 +89,19 @@ struct sy_train_config {
     struct sy_hyper hyper;
     struct sy_corpus *corpus;      /* another count is taken */
     enum sy_sample_mode sampling;
-    bool by_step;                  /* the run began before windows were counted, and keeps its order */
-    double flops_per_token;        /* of the model: 6 a multiply-add weight plus attention; for MFU */
-    double peak;                   /* FLOP/s measured on this machine (sy_cpu_peak); 0: no MFU.  A step that is
-                                    * faster shows that others kept the machine busy then: it is
-                                    * measured again */
+    bool by_step;                  /* it began before windows were counted, and keeps its order */
+    double flops_per_token;        /* of the model: 6 a weight plus attention; for MFU */
+    double peak;                   /* FLOP/s measured on this machine (sy_cpu_peak); 0: no
+                                    * MFU.  A step that is faster shows that others kept the
+                                    * machine busy then: it is measured again */
     bool bf16;                     /* that of bf16 */
     /* Called on the trainer's thread at the border after a step (also after an evaluation:
      * `evaluated`) and when the state changes.  May call into the host and wait for it. */
     void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);
-    /* CHECKPOINT (saved), NOTE, ALARM, SKIP (a step was skipped), or REWIND (max_skips and auto_rewind: the run
-     * is paused, sy_trainer_rewind_wanted says for which steps), with a line for people; at a border, on the
-     * thread that stands there, but for a note on what takes long, which comes from the midst of a step. */
+    /* CHECKPOINT (saved), NOTE, ALARM, SKIP (a step was skipped), or REWIND (max_skips and
+     * auto_rewind: the run is paused, sy_trainer_rewind_wanted says for which steps), with a line
+     * for people; at a border, on the thread that stands there, but for a note on what takes long,
+     * which comes from the midst of a step. */
     void (*on_event)(void *ctx, const struct sy_event *e);
     /* Something that sy_trainer_wait or sy_trainer_held look at has changed.  Called with the
      * trainer locked: it may only wake whoever looks. */
@@ -112,34 +114,41 @@ struct sy_train_config {
 
 /* Create; nothing runs yet.  On failure params and plan stay the caller's. */
 struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct sy_err *err);
+/* Start its thread: it trains, or stands if sy_trainer_pause was called before.  Errors: STATE (it
+ * was started already), IO (the system gives no thread). */
 int sy_trainer_start(struct sy_trainer *t, struct sy_err *err);
 void sy_trainer_free(struct sy_trainer *t); /* stops and joins first */
 
-void sy_trainer_status(struct sy_trainer *t, struct sy_status *out);
-struct sy_metrics *sy_trainer_metrics(struct sy_trainer *t);
-/* The run has no store: its older rows are packed in memory (run/attic.h) until it gets one.  Before it starts. */
+void sy_trainer_status(struct sy_trainer *t, struct sy_status *out); /* a copy; any thread */
+struct sy_metrics *sy_trainer_metrics(struct sy_trainer *t); /* borrowed; any thread may read it */
+/* The run has no store: its older rows are packed in memory (run/attic.h) until it gets one.
+ * Before it starts. */
 int sy_trainer_pack_rows(struct sy_trainer *t, struct sy_err *err);
 /* Now it has, with all rows in it: what was packed goes.  Held, or before it starts. */
 void sy_trainer_rows_stored(struct sy_trainer *t);
-struct sy_params *sy_trainer_params(struct sy_trainer *t); /* touch only while held or not running */
-struct sy_plan *sy_trainer_plan(struct sy_trainer *t);     /* likewise */
-const char *sy_trainer_name(const struct sy_trainer *t);
-struct sy_corpus *sy_trainer_corpus(const struct sy_trainer *t);
+/* Borrowed; touch them only while holding, or while it does not run. */
+struct sy_params *sy_trainer_params(struct sy_trainer *t);
+struct sy_plan *sy_trainer_plan(struct sy_trainer *t); /* likewise */
+const char *sy_trainer_name(const struct sy_trainer *t);         /* of the run; borrowed */
+struct sy_corpus *sy_trainer_corpus(const struct sy_trainer *t); /* borrowed */
 
-/* From the next border on; written to the journal with the step.  The new value is what get
- * returns at once.  Errors: RANGE; STATE for those fixed for the run.  Values with SY_LIVE_PLAN
- * need a new plan as well: sy_trainer_replan. */
+/* From the next border on; written to the journal with the step.  The new value, or schedule, is
+ * what sy_trainer_get, or sy_trainer_schedule, returns at once.  Any thread.  Errors: RANGE; STATE
+ * for those fixed for the run.  Values with SY_LIVE_PLAN need a new plan as well:
+ * sy_trainer_replan. */
 int sy_trainer_set(struct sy_trainer *t, enum sy_hyper_id id, double value, struct sy_err *err);
 double sy_trainer_get(struct sy_trainer *t, enum sy_hyper_id id);
-void sy_trainer_set_schedule(struct sy_trainer *t, enum sy_schedule s);
+void sy_trainer_set_schedule(struct sy_trainer *t, enum sy_schedule s); /* likewise */
 /* What the learning rate will do with all that was set (sy_hyper_outlook). */
 void sy_trainer_outlook(struct sy_trainer *t, char *text, size_t n);
-/* What a value of id, or with SY_HYPER_COUNT a schedule, would do to the rate of the steps that are left; RATE where
- * these are fewer than two.  Only lr, min_lr, warmup, decay and the schedule bear on it. */
+/* What a value of id, or with SY_HYPER_COUNT a schedule, would do to the rate of the steps that are
+ * left; RATE where these are fewer than two.  Only lr, min_lr, warmup, decay and the schedule bear
+ * on it. */
 enum sy_hyper_effect sy_trainer_effect(struct sy_trainer *t, enum sy_hyper_id id, double value);
 int sy_trainer_rules(struct sy_trainer *t); /* SY_RULES, or those of an older run */
 enum sy_schedule sy_trainer_schedule(struct sy_trainer *t);
-/* Value of a named input (nn.input) from the next border on: n numbers.  NAME, SHAPE. */
+/* Value of a named input (nn.input) from the next border on: n numbers, as many as it has; where
+ * there is no such input, nothing happens then.  Any thread.  Errors: MEMORY. */
 int sy_trainer_set_input(struct sy_trainer *t, const char *name, const float *values, int64_t n,
                          struct sy_err *err);
 /* Exchange the plan (caller holds).  The trainer owns it then; the old one is freed.  On failure
@@ -147,6 +156,8 @@ int sy_trainer_set_input(struct sy_trainer *t, const char *name, const float *va
 int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_per_token,
                       struct sy_err *err);
 
+/* Any thread; all return at once.  Pause at the next border; resume what is paused, or done with
+ * steps left since; stop for good, which gives up a step that is under way. */
 void sy_trainer_pause(struct sy_trainer *t);
 void sy_trainer_resume(struct sy_trainer *t);
 void sy_trainer_stop(struct sy_trainer *t);
@@ -196,7 +207,8 @@ struct sy_alarm_state {
     int64_t step;   /* when it came on last; -1: never */
     char text[600]; /* what it said */
 };
-void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_state *out);
+void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id,
+                      struct sy_alarm_state *out); /* a copy; any thread */
 /* On with this text, which the caller tells, or off (NULL).  For RECORD, which the host finds out;
  * any thread. */
 void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, const char *text);

@@ -1,5 +1,5 @@
 -- Docs of what is written in Lua: rows for ?name, completion and the manual page, beside those of
--- the C bindings and of the op table.  Loaded when help is first asked for.  tests/lua/help/docs.lua
+-- the C bindings and of the op table.  Loaded when help is first asked for.  tests/lua/docs.lua
 -- holds that every public function and method has a row, that every row names something that
 -- exists, and that the examples run.
 --

@@ -1,4 +1,4 @@
-/* Error values; include/switchyard/err.h has the contract.  Layer base, on libc only.
+/* Error values; include/switchyard/err.h has the contract.  Layer base.
  *
  *  1. The first error stays; every setter returns -1.
  *  2. A message is never cut inside a character: err_end() backs up to the last whole one.

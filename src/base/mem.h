@@ -3,7 +3,9 @@
  *
  *  1. Blocks are aligned to 64 bytes; blocks of 4 MiB and more to 2 MiB with MADV_HUGEPAGE.
  *  2. A NULL result sets nothing but errno; callers report SY_E_MEMORY with the bytes they wanted.
- *  3. sy_free(NULL) is a no-op.  Size is remembered in a header, so sy_mem_live() is exact.
+ *  3. sy_free(NULL) is a no-op.  Size is remembered in a header, so sy_mem_live() is the
+ *     sum of the bytes that were asked for.  What the system gave is more: the header, and the rest
+ *     of a page or of malloc's block.
  */
 #ifndef SY_BASE_MEM_H
 #define SY_BASE_MEM_H

@@ -8,8 +8,8 @@
  *
  * Masks: SY_ATTN_FULL; SY_ATTN_CAUSAL (query t sees keys 0..t+S-T); SY_ATTN_PREFIX (causal, and
  * keys < prefix[b] are seen by all).  `doc` (B, T) and `doc_k` (B, S) i32 or NULL: a query sees
- * only keys of its own document number (doc_k NULL with doc given: self attention, doc_k = doc, S
- * == T).  `len` (B) i32 or NULL: only keys < len[b] exist (key-value cache; causal then counts from
+ * only keys of its own document number (doc_k NULL with doc given: self attention, doc_k = doc and
+ * S = T).  `len` (B) i32 or NULL: only keys < len[b] exist (key-value cache; causal then counts from
  * len: query t sees keys 0..len-T+t).
  * A query that sees no key gives zeros and lse -inf, and zero gradients.
  * Source: Dao et al. 2022 (FlashAttention), Rabe & Staats 2021; Ainslie et al. 2023 (GQA).

@@ -63,7 +63,7 @@ struct sy_row_kernels {
     void (*logsumexp)(float *out, const float *x, int64_t ld, int64_t rows, int64_t n);
 
     /* rstd = 1 / sqrt(mean(x^2) + eps);  y = x rstd w.  w (n) (NULL), rstd (rows) (NULL).
-     * Backward: dx, and dw (n) += dy x rstd over the rows (NULL). */
+     * Backward: dx, and over the rows dw (n) (NULL) += dy x rstd. */
     void (*rms_norm)(float *y, int64_t ldy, float *rstd, const float *x, int64_t ldx,
                      const float *w, float eps, int64_t rows, int64_t n);
     void (*rms_norm_back)(float *dx, int64_t lddx, float *dw, const float *dy, int64_t lddy,
@@ -86,16 +86,21 @@ struct sy_row_kernels {
     /* h = act(g) u, or act(g) with u NULL.  h may be g or u. */
     void (*glu[SY_ACT_COUNT])(float *h, int64_t ldh, const float *g, int64_t ldg, const float *u,
                               int64_t ldu, int64_t rows, int64_t n);
-    /* dg = dh u act'(g), du = dh act(g); u and du NULL: dg = dh act'(g).  dg may be dh or g, du may
-     * be u or dh (not both of dg, du the same array). */
+    /* dg = dh u act'(g),  du = dh act(g);  u and du NULL:  dg = dh act'(g).
+     * dg may be dh or g, du may be u or dh (not both of dg, du the same array). */
     void (*glu_back[SY_ACT_COUNT])(float *dg, int64_t lddg, float *du, int64_t lddu,
                                    const float *dh, int64_t lddh, const float *g, int64_t ldg,
                                    const float *u, int64_t ldu, int64_t rows, int64_t n);
     /* Backward through an expert whose output row was weighted by the gate s (rows):
-     *   dh (rows, n) comes in as the gradient of s y with respect to s h (= dout Wdown^T), goes out
-     * as hs = s h; g comes in as gate pre-activation, goes out as dg = s dh u act'(g); u (NULL)
-     * comes in as up, goes out as du = s dh act(g);  dgate (rows) = <dh, h>. h = act(g) u is
-     * computed anew, so the forward pass need not keep it. */
+     *
+     *     array         comes in as                              goes out as
+     *     dh (rows, n)  the gradient of s y with respect to s h  hs = s h
+     *                   (= dout Wdown^T)
+     *     g             the gate's pre-activation                dg = s dh u act'(g)
+     *     u (NULL)      up                                       du = s dh act(g)
+     *     dgate (rows)                                           <dh, h>
+     *
+     * h = act(g) u is computed anew, so the forward pass need not keep it. */
     void (*expert_back[SY_ACT_COUNT])(float *dgate, float *dh, int64_t lddh, float *g, int64_t ldg,
                                       float *u, int64_t ldu, const float *s, int64_t rows,
                                       int64_t n);

@@ -1,9 +1,14 @@
 /* state.json of a checkpoint: what is neither a parameter nor a tensor.
  *
- *     {"format": 3, "exact": 1, "run": "bold-ferret", "optimizer": "adamw", "step": 500, ..., "data": "HASH", "tokenizer": "HASH",
- *      "program": "HASH", "hyper": {"schedule": "cosine", "rules": 2, "planned": 1000, "from": 0, "share": 0, "lr": 0.001, ...},
- *      "skipped": 0, "window": {"loss": [2.3, ...], "norm": [0.4, ...], "in_a_row": 0, "spikes": 0, "quiet_until": 64},
- *      "frozen": [["layers.1.moe.experts.up", 3], ...],
+ *     {"format": SY_CHECKPOINT_FORMAT, "exact": SY_EXACT_VERSION, "run": "bold-ferret",
+ *      "optimizer": "adamw", "step": 500, ..., "data": "HASH", "tokenizer": "HASH",
+ *      "program": "HASH", "fingerprint": 2, "hash": "HASH",
+ *      "sampling": 0, "place": {"windows": 8000, "first": 0, "epochs": 0, "token": 0},
+ *      "skipped": 0, "window": {"loss": [2.3, ...], "norm": [0.4, ...], "in_a_row": 0, "spikes": 0,
+ *                               "quiet_until": 64},
+ *      "hyper": {"schedule": "cosine", "rules": 2, "planned": 1000, "from": 0, "share": 0,
+ *                "lr": 0.001, ...},
+ *      "frozen": [["model.layers.0.mlp.experts.up_proj.weight", 3], ...],
  *      "journal": [{"step": 10, "kind": "set", "key": "lr", "value": 0.01, "expert": -1, "n": 0,
  *                   "text": "lr = 0.01"}]}
  *

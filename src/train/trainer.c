@@ -1,5 +1,5 @@
 /* The trainer: making it, the border between two steps, and its thread.  The step is in step.c, the
- * mailbox in mail.c.  See switchyard/train.h for states and rules. */
+ * mailbox in mailbox.c.  See switchyard/train.h for states and rules. */
 #include "switchyard/train.h"
 
 #include "base/mem.h"

@@ -1,4 +1,4 @@
-/* The trainer's inside, shared by trainer.c (border, thread), mail.c, step.c, eval.c, plan.c,
+/* The trainer's inside, shared by trainer.c (border, thread), mailbox.c, step.c, eval.c, plan.c,
  * order.c, journal.c, saver.c and resume.c. */
 #ifndef SY_TRAIN_TRAINER_INT_H
 #define SY_TRAIN_TRAINER_INT_H

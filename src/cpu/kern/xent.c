@@ -1,5 +1,8 @@
-/* Cross entropy of rows of logits (cpu/kern_row.h): loss = lse(x) - x[target], dx = softmax(x) -
- * onehot(target).  With the gradient the exponentials stay in the row between the two passes. */
+/* Cross entropy of rows of logits (cpu/kern_row.h):
+ *
+ *     loss = lse(x) - x[target]        dx = softmax(x) - onehot(target)
+ *
+ * With the gradient the exponentials stay in the row between the two passes. */
 #include "cpu/kern/row_int.h"
 
 static void ignored(float *x, bool grad, int64_t n)

@@ -1,0 +1,96 @@
+#!/bin/sh
+# Comments that are true, as far as a script can see it:
+#
+#   include/switchyard/*.h   every function has a comment: before it, behind it, or one that heads a
+#                            group of lines without an empty one between them and names what the
+#                            function's name ends in
+#   src include lua HACKING.md   every file that a comment names is there
+#
+# One TAP case a header, and one for the files.
+# shellcheck disable=SC2016 # the $s in quotes are awk's
+set -u
+cd "${srcdir:-.}" || exit 99
+AWK=${AWK:-awk}
+n=0
+status=0
+say() { # say NAME FOUND
+    n=$((n + 1))
+    if [ -z "$2" ]; then
+        echo "ok $n - $1"
+    else
+        echo "not ok $n - $1"
+        echo "$2"
+        status=1
+    fi
+}
+
+# ---- functions ----
+
+bare() { # declarations of FILE without a comment
+    "$AWK" '
+        function reset() { comment = ""; head = "" }
+        in_comment { comment = comment " " $0; if (/\*\//) { in_comment = 0; head = comment } next }
+        /^[ \t]*\/\*/ { comment = $0; if (/\*\//) head = comment; else in_comment = 1; next }
+        /^[ \t]*$/ || /^#/ { reset(); next }
+        {
+            decl = decl == "" ? $0 : decl " " $0
+            if (decl ~ /{/ && decl !~ /^(static inline|enum|struct|typedef)/) reset()
+            open = gsub(/{/, "{", decl) - gsub(/}/, "}", decl)
+            if (open > 0 || decl !~ /[;}]/) next
+            code = decl
+            sub(/\/\*.*/, "", code)
+            if (code ~ /^[a-z].*[a-z0-9_]\(/ && code !~ /^(typedef|struct [a-z_]* *{|enum)/) {
+                name = code
+                sub(/\(.*/, "", name)
+                sub(/.*[ *]/, "", name)
+                last = name
+                sub(/.*_/, "", last)
+                if (comment == "" && decl !~ /\/\*/ && index(head, last) == 0)
+                    print "#   " FILENAME ":" FNR ": " name " has no comment"
+            }
+            if (decl ~ /\/\*/ && decl !~ /\*\//) in_comment = 1
+            decl = ""
+            comment = ""
+        }' "$1"
+}
+for header in include/switchyard/*.h; do
+    say "$header: each function has a comment" "$(bare "$header")"
+done
+
+# ---- files ----
+
+# Files of others, files that are made, and names that stand for any (NAME.c as well).
+others=' llm.c term.h config.h r.h lua/a/b.lua x.lua '
+named() { # FILE:NAME of each file that a comment names
+    find src include lua -name '*.[ch]' -o -name '*.lua' -o -name '*.def' | sort | while read -r file; do
+        "$AWK" -v lua="${file##*.}" '
+            { text = "" }
+            lua == "lua" { if (match($0, /--.*/)) text = substr($0, RSTART) }
+            lua != "lua" && in_comment { text = $0; if (/\*\//) in_comment = 0 }
+            lua != "lua" && !in_comment && match($0, /\/\*.*/) {
+                text = text " " substr($0, RSTART); in_comment = $0 !~ /\*\/[^*]*$/ }
+            {
+                while (match(text, /[A-Za-z0-9_][A-Za-z0-9_\/-]*\.(c|h|lua|def|sh|mk)/)) {
+                    after = substr(text, RSTART + RLENGTH, 1)
+                    if (after !~ /[A-Za-z0-9_(]/)
+                        print FILENAME ":" substr(text, RSTART, RLENGTH)
+                    text = substr(text, RSTART + RLENGTH)
+                }
+            }' "$file"
+    done
+    grep -oE '[A-Za-z0-9_][A-Za-z0-9_/-]*\.(c|h|lua|def|sh|mk)\b' HACKING.md | sed 's/^/HACKING.md:/'
+}
+find src include lua tests bench examples man build-aux -type f > "${TMPDIR:-/tmp}/there.$$"
+missing=$(named | sort -u | "$AWK" -F: -v others="$others" -v list="${TMPDIR:-/tmp}/there.$$" '
+    BEGIN {
+        while ((getline path < list) > 0) {
+            count = split(path, part, "/")
+            tail = ""
+            for (i = count; i > 0; i--) { tail = part[i] (tail == "" ? "" : "/" tail); there[tail] = 1 }
+        }
+    }
+    !($2 in there) && $2 !~ /NAME/ && index(others, " " $2 " ") == 0 { print "#   " $1 " names " $2 }')
+rm -f "${TMPDIR:-/tmp}/there.$$"
+say "the files that comments name are there" "$missing"
+echo "1..$n"
+exit $status
