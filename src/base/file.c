@@ -19,15 +19,14 @@
 
 #define CHUNK ((size_t)1 << 20)
 
-static int fail(struct sy_err *err, int cause, const char *path, const char *verb)
+static int set_cause(struct sy_err *err, int cause, const char *path, const char *verb)
 {
     if (cause == ENOENT)
         return sy_err_set(err, SY_E_NOTFOUND, "%s: %s", path, "no such file or directory");
     return sy_err_sys(err, cause, "%s: cannot %s", path, verb);
 }
 
-/* -- opening
- * ------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static int not_a_file(mode_t mode)
 {
@@ -50,8 +49,7 @@ int sy_file_open(int at, const char *path, int flags)
     return not_a_file(st.st_mode);
 }
 
-/* -- reading
- * ------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static int too_long(struct sy_err *err, const char *path, size_t max)
 {
@@ -79,7 +77,7 @@ static int read_all(int fd, const char *path, size_t max, struct sy_str *out, st
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
-        return fail(err, errno, path, "read");
+        return set_cause(err, errno, path, "read");
     size_t size = st.st_size > 0 ? (size_t)st.st_size : 0, had = out->len;
     if (max > 0 && size > max)
         return too_long(err, path, max);
@@ -90,7 +88,7 @@ static int read_all(int fd, const char *path, size_t max, struct sy_str *out, st
         if (read_some(fd, want, out, &got) != 0)
             return sy_err_set(err, SY_E_MEMORY, "%s: no memory for %zu bytes", path, want);
         if (got < 0)
-            return fail(err, errno, path, "read");
+            return set_cause(err, errno, path, "read");
         if (got == 0)
             return 0;
         if (max > 0 && out->len - had > max)
@@ -103,14 +101,13 @@ int sy_file_read(const char *path, size_t max, struct sy_str *out, struct sy_err
 {
     int fd = sy_file_open(AT_FDCWD, path, O_RDONLY);
     if (fd < 0)
-        return fail(err, errno, path, "open");
+        return set_cause(err, errno, path, "open");
     int status = read_all(fd, path, max, out, err);
     close(fd);
     return status;
 }
 
-/* -- atomic replacement
- * -------------------------------------------------------------------------- */
+/* ---- atomic replacement ---- */
 
 static int write_all(int fd, const char *data, size_t n)
 {
@@ -215,17 +212,16 @@ int sy_file_replace(const char *path, const void *data, size_t n, struct sy_err 
     int status = 0;
     sy_file_stale(path, drop_file, NULL);
     if (write_temporary(temporary.data, data, n) != 0 || rename(temporary.data, path) != 0) {
-        status = fail(err, errno, path, "write");
+        status = set_cause(err, errno, path, "write");
         unlink(temporary.data);
     } else if (sync_folder(path) != 0) {
-        status = fail(err, errno, path, "write");
+        status = set_cause(err, errno, path, "write");
     }
     sy_str_free(&temporary);
     return status;
 }
 
-/* -- folders
- * ------------------------------------------------------------------------------------- */
+/* ---- folders ---- */
 
 static int make_one(const char *path, struct sy_err *err)
 {
@@ -238,7 +234,7 @@ static int make_one(const char *path, struct sy_err *err)
             return 0;
         cause = ENOTDIR;
     }
-    return fail(err, cause, path, "make folder");
+    return set_cause(err, cause, path, "make folder");
 }
 
 int sy_dir_make(const char *path, struct sy_err *err)

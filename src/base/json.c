@@ -35,7 +35,7 @@ struct parser {
 
 static int parse_value(struct parser *p, struct sy_json *v);
 
-static int fail(struct parser *p, const char *what)
+static int syntax_error(struct parser *p, const char *what)
 {
     if (p->at >= p->n)
         return sy_err_set(p->err, SY_E_FORMAT, "json: %s: at the end of the text (byte %zu)", what,
@@ -55,8 +55,7 @@ static void skip_space(struct parser *p)
         p->at++;
 }
 
-/* -- strings
- * ------------------------------------------------------------------------------------- */
+/* ---- strings ---- */
 
 static int hex4(struct parser *p, uint32_t *out)
 {
@@ -68,7 +67,7 @@ static int hex4(struct parser *p, uint32_t *out)
                     : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                            : -1;
         if (digit < 0)
-            return fail(p, "four hexadecimal digits expected after \\u");
+            return syntax_error(p, "four hexadecimal digits expected after \\u");
         v = v << 4 | (uint32_t)digit;
     }
     *out = v;
@@ -83,17 +82,17 @@ static int parse_unicode(struct parser *p)
         return -1;
     if (code >= 0xD800 && code < 0xDC00) {
         if (p->n - p->at < 2 || p->text[p->at] != '\\' || p->text[p->at + 1] != 'u')
-            return fail(p, "lone surrogate");
+            return syntax_error(p, "lone surrogate");
         p->at += 2;
         if (hex4(p, &low) != 0)
             return -1;
         if (low < 0xDC00 || low > 0xDFFF)
-            return fail(p, "lone surrogate");
+            return syntax_error(p, "lone surrogate");
         code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
     }
     int length = sy_utf8_encode(code, p->strings);
     if (length == 0)
-        return fail(p, "lone surrogate");
+        return syntax_error(p, "lone surrogate");
     p->strings += length;
     return 0;
 }
@@ -108,7 +107,7 @@ static int parse_escape(struct parser *p)
     }
     const char *found = c > 0 ? strchr(from, c) : NULL;
     if (!found)
-        return fail(p, "unknown escape");
+        return syntax_error(p, "unknown escape");
     p->at++;
     *p->strings++ = to[found - from];
     return 0;
@@ -119,9 +118,9 @@ static int parse_character(struct parser *p)
     uint32_t code;
     int length = sy_utf8_decode(p->text + p->at, p->n - p->at, &code);
     if (length == 0)
-        return fail(p, "invalid UTF-8");
+        return syntax_error(p, "invalid UTF-8");
     if (code < 0x20)
-        return fail(p, "control character in a string");
+        return syntax_error(p, "control character in a string");
     memcpy(p->strings, p->text + p->at, (size_t)length);
     p->strings += length;
     p->at += (size_t)length;
@@ -135,7 +134,7 @@ static int parse_string(struct parser *p, const char **out, size_t *len)
     p->at++; /* the quote */
     while ((c = peek(p)) != '"') {
         if (c < 0)
-            return fail(p, "unfinished string");
+            return syntax_error(p, "unfinished string");
         if (c == '\\')
             p->at++;
         if ((c == '\\' ? parse_escape(p) : parse_character(p)) != 0)
@@ -148,8 +147,7 @@ static int parse_string(struct parser *p, const char **out, size_t *len)
     return 0;
 }
 
-/* -- numbers
- * ------------------------------------------------------------------------------------- */
+/* ---- numbers ---- */
 
 static locale_t c_locale;
 static pthread_once_t c_locale_once = PTHREAD_ONCE_INIT;
@@ -170,7 +168,7 @@ static int digits(struct parser *p)
     size_t from = p->at;
     while (peek(p) >= '0' && peek(p) <= '9')
         p->at++;
-    return p->at > from ? 0 : fail(p, "digit expected");
+    return p->at > from ? 0 : syntax_error(p, "digit expected");
 }
 
 /* The grammar of a number; *whole tells whether it has neither fraction nor exponent. */
@@ -211,7 +209,7 @@ static int parse_number(struct parser *p, struct sy_json *v)
     v->real = to_double(p->strings);
     if (!isfinite(v->real) && !p->loose) {
         p->at = from;
-        return fail(p, "number too large");
+        return syntax_error(p, "number too large");
     }
     if (whole) {
         errno = 0;
@@ -224,8 +222,7 @@ static int parse_number(struct parser *p, struct sy_json *v)
     return 0;
 }
 
-/* -- containers
- * ---------------------------------------------------------------------------------- */
+/* ---- containers ---- */
 
 static int compare_keys(const void *a, const void *b)
 {
@@ -274,12 +271,12 @@ static int check_keys(struct parser *p, const struct sy_json *object)
 static int parse_key(struct parser *p, struct sy_json *member)
 {
     if (peek(p) != '"')
-        return fail(p, "a key in quotes expected");
+        return syntax_error(p, "a key in quotes expected");
     if (parse_string(p, &member->key, &member->key_len) != 0)
         return -1;
     skip_space(p);
     if (peek(p) != ':')
-        return fail(p, "':' expected");
+        return syntax_error(p, "':' expected");
     p->at++;
     skip_space(p);
     return 0;
@@ -305,7 +302,7 @@ static int parse_children(struct parser *p, struct sy_json *v, int close)
         skip_space(p);
         int c = peek(p);
         if (c != ',' && c != close)
-            return fail(p, close == ']' ? "',' or ']' expected" : "',' or '}' expected");
+            return syntax_error(p, close == ']' ? "',' or ']' expected" : "',' or '}' expected");
         p->at++;
         if (c == close)
             return 0;
@@ -315,7 +312,7 @@ static int parse_children(struct parser *p, struct sy_json *v, int close)
 static int parse_container(struct parser *p, struct sy_json *v, enum sy_json_type type)
 {
     if (p->depth == DEPTH_MAX)
-        return fail(p, "nested too deeply");
+        return syntax_error(p, "nested too deeply");
     p->depth++;
     p->at++;
     v->type = type;
@@ -329,7 +326,7 @@ static int parse_word(struct parser *p, const char *word)
 {
     size_t n = strlen(word);
     if (p->n - p->at < n || memcmp(p->text + p->at, word, n) != 0)
-        return fail(p, "a value expected");
+        return syntax_error(p, "a value expected");
     p->at += n;
     return 0;
 }
@@ -382,12 +379,11 @@ static int parse_value(struct parser *p, struct sy_json *v)
     case '5': case '6': case '7': case '8': case '9':
         return parse_number(p, v);
     default:
-        return fail(p, "a value expected");
+        return syntax_error(p, "a value expected");
     }
 }
 
-/* -- documents
- * ----------------------------------------------------------------------------------- */
+/* ---- documents ---- */
 
 static size_t count_nodes(const char *text, size_t n)
 {
@@ -433,7 +429,7 @@ static struct sy_json *parse(const char *text, size_t n, bool loose, struct sy_e
     int status = parse_value(&p, root);
     skip_space(&p);
     if (status == 0 && p.at < n)
-        status = fail(&p, "text after the value");
+        status = syntax_error(&p, "text after the value");
     if (status != 0) {
         sy_free(root);
         return NULL;
@@ -467,8 +463,7 @@ const struct sy_json *sy_json_get(const struct sy_json *object, const char *key)
     return NULL;
 }
 
-/* -- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static void quote_character(struct sy_str *out, uint32_t code, const char *s, int length)
 {

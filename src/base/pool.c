@@ -74,8 +74,7 @@ static struct {
 static _Thread_local bool inside; /* this thread is running a task of the pool */
 static _Thread_local uint32_t my_round;
 
-/* -- waiting
- * ------------------------------------------------------------------------------------- */
+/* ---- waiting ---- */
 
 static void wait_while(_Atomic uint32_t *word, uint32_t value)
 {
@@ -127,8 +126,7 @@ static bool spin(bool (*until)(void), uint64_t ns)
     return until();
 }
 
-/* -- tasks
- * --------------------------------------------------------------------------------------- */
+/* ---- tasks ---- */
 
 static bool has_work(void)
 {
@@ -231,8 +229,7 @@ static void wait_for_end(void)
     }
 }
 
-/* -- starting and stopping
- * ----------------------------------------------------------------------- */
+/* ---- starting and stopping ---- */
 
 static int processors(void)
 {
@@ -303,8 +300,7 @@ static void unlock(void)
     atomic_store_explicit(&pool.busy, false, memory_order_release);
 }
 
-/* -- public
- * -------------------------------------------------------------------------------------- */
+/* ---- public ---- */
 
 void sy_pool_run(int64_t tasks, sy_task_fn fn, void *ctx)
 {

@@ -15,8 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-/* -- Philox4x32-10: Salmon et al. 2011, section 3.3 and table 2
- * ---------------------------------- */
+/* ---- Philox4x32-10: Salmon et al. 2011, section 3.3 and table 2 ---- */
 
 #define M0 0xD2511F53u
 #define M1 0xCD9E8D57u
@@ -92,8 +91,7 @@ uint64_t sy_rng_below(const struct sy_rng *r, uint64_t index, uint64_t n)
     return (uint64_t)((unsigned __int128)sy_rng_u64(r, index) * n >> 64);
 }
 
-/* -- fills
- * --------------------------------------------------------------------------------------- */
+/* ---- fills ---- */
 
 /* ln(x), 0 < x <= 1.  x = m 2^e with m in [sqrt 1/2, sqrt 2); s = (m-1)/(m+1);
  * ln m = 2 atanh(s) = 2 (s + s^3/3 + ...), |s| < 0.172. */

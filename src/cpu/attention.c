@@ -44,8 +44,7 @@ struct work {
     atomic_bool failed;
 };
 
-/* -- one head's operands
- * ------------------------------------------------------------------------- */
+/* ---- one head's operands ---- */
 
 struct head {
     const struct sy_attn *a;
@@ -153,8 +152,7 @@ static void multiply(const struct head *x, int64_t k, const uint32_t *ap, const 
     }
 }
 
-/* -- forward
- * ------------------------------------------------------------------------------------- */
+/* ---- forward ---- */
 
 struct forward {
     uint32_t *k, *v; /* packed, all keys: k in panels of keys, v in blocks of BLOCK keys */
@@ -258,8 +256,7 @@ bool sy_attention(const struct sy_attn *a)
     return !atomic_load(&work.failed);
 }
 
-/* -- backward
- * ------------------------------------------------------------------------------------ */
+/* ---- backward ---- */
 
 /* A block of queries against a block of keys, of one query head. */
 struct backward {

@@ -66,8 +66,7 @@ static _Thread_local struct {
     int32_t column;
 } packed_b;
 
-/* -- slices of k
- * --------------------------------------------------------------------------------- */
+/* ---- slices of k ---- */
 
 static int64_t slices_of(int64_t k)
 {
@@ -106,8 +105,7 @@ static int64_t all_lanes(const struct region *r, const struct sy_gemm_problem *p
     return n;
 }
 
-/* -- packing
- * ------------------------------------------------------------------------------------- */
+/* ---- packing ---- */
 
 static int64_t b_panels(const struct region *r, int64_t cols)
 {
@@ -150,8 +148,7 @@ static int64_t a_width(const struct region *r, int64_t rows)
     return ceil_div(rows, panel_rows(r, rows)) * r->kern->aw;
 }
 
-/* -- asking for memory ahead
- * --------------------------------------------------------------------- */
+/* ---- asking for memory ahead ---- */
 
 /* Operands are often cold, and their rows short or scattered, which the CPU does not foresee.  So
  * while a slice is multiplied, the stored elements of the next one are asked for: each tile gets a
@@ -216,8 +213,7 @@ static int ahead_share(struct ahead *a, struct sy__fetch *fetch, int64_t steps)
     return ahead_runs(a, fetch, min64(ceil_div(a->lines, a->tiles--), steps));
 }
 
-/* -- one task
- * ------------------------------------------------------------------------------------ */
+/* ---- one task ---- */
 
 /* c[rows x cols] (+)= packed A slice · packed B slice. */
 static void multiply(const struct region *r, const struct slice *s, const uint32_t *a,
@@ -323,8 +319,7 @@ static bool run_block(const struct region *r, const struct block *b)
     return true;
 }
 
-/* -- without scratch
- * ----------------------------------------------------------------------------- */
+/* ---- without scratch ---- */
 
 static float element(const struct sy_mat *m, bool swap, int64_t i, int64_t j, bool bf16)
 {
@@ -360,8 +355,7 @@ static void run_in_place(const struct region *r, const struct block *b)
         }
 }
 
-/* -- queue
- * --------------------------------------------------------------------------------------- */
+/* ---- queue ---- */
 
 static const struct sy__plan *plan_of(const struct region *r, int64_t task)
 {
@@ -459,8 +453,7 @@ void sy_gemm_grouped(const struct sy_gemm_problem *p, int count, const struct sy
         sy_pool_run(tasks, run_task, &r);
 }
 
-/* -- float64
- * ------------------------------------------------------------------------------------- */
+/* ---- float64 ---- */
 
 void sy_gemm_f64(int64_t m, int64_t n, int64_t k, const double *a, int64_t lda, bool ta,
                  const double *b, int64_t ldb, bool tb, double *c, int64_t ldc, bool accumulate)

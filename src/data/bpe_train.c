@@ -299,7 +299,7 @@ static bool before(struct candidate a, struct candidate b)
     return a.count != b.count ? a.count > b.count : a.key < b.key;
 }
 
-static int push(struct trainer *t, struct candidate c)
+static int push_candidate(struct trainer *t, struct candidate c)
 {
     if (SY_GROW(t->heap, t->heap_cap, t->heaped + 1))
         return -1;
@@ -328,7 +328,7 @@ static int push_raised(struct trainer *t)
     for (size_t i = 0; i < t->raised_n; i++) {
         uint64_t key = t->raised[i];
         int64_t count = probe(t->stat, t->stats, key)->count;
-        if (count > 1 && push(t, (struct candidate){count, key}))
+        if (count > 1 && push_candidate(t, (struct candidate){count, key}))
             return -1;
     }
     t->raised_n = 0;
@@ -529,7 +529,7 @@ static struct sy_tokenizer *finish(struct trainer *t, struct sy_err *err)
     return tok;
 }
 
-static int begin(struct trainer *t, const struct sy_bpe_options *o, struct sy_err *err)
+static int begin_training(struct trainer *t, const struct sy_bpe_options *o, struct sy_err *err)
 {
     const char *name = o->pattern ? o->pattern : "qwen2", *regex = sy__pattern_regex(name);
     *t = (struct trainer){.options = o};
@@ -546,7 +546,7 @@ static int begin(struct trainer *t, const struct sy_bpe_options *o, struct sy_er
     return t->pattern ? 0 : -1;
 }
 
-static void end(struct trainer *t)
+static void end_training(struct trainer *t)
 {
     sy__pattern_free(t->pattern);
     sy__words_free(&t->counts);
@@ -570,7 +570,7 @@ static struct sy_tokenizer *learn(struct trainer *t, struct sy_err *err)
         sy_tokenizer_unref(tok);
         tok = NULL;
     }
-    end(t);
+    end_training(t);
     return tok;
 }
 
@@ -596,7 +596,7 @@ struct sy_tokenizer *sy_bpe_train(const char *const *paths, int count,
     struct trainer t;
     struct sy__files files = {0};
     struct sy__tally tally = {.bad = 0};
-    int rc = begin(&t, options, err);
+    int rc = begin_training(&t, options, err);
     if (!rc)
         rc = sy__files_find(&files, paths, count, err) ||
              sy__sources_read(&files, &options->read, options->progress, COUNT_SHARE, count_batch,
@@ -605,7 +605,7 @@ struct sy_tokenizer *sy_bpe_train(const char *const *paths, int count,
     if (!rc && options->reading)
         rc = keep_reading(&tally, options, err);
     if (rc) {
-        end(&t);
+        end_training(&t);
         return NULL;
     }
     return learn(&t, err);
@@ -615,7 +615,7 @@ struct sy_tokenizer *sy_bpe_train_text(const char *text, size_t n,
                                        const struct sy_bpe_options *options, struct sy_err *err)
 {
     struct trainer t;
-    if (begin(&t, options, err))
+    if (begin_training(&t, options, err))
         goto fail;
     struct sy__document doc = {0, n, 0, 0};
     const struct sy__batch batch = {.text = {.data = (char *)(uintptr_t)text, .len = n},
@@ -627,6 +627,6 @@ struct sy_tokenizer *sy_bpe_train_text(const char *text, size_t n,
     else if (!count_batch(&t, &batch, err))
         return learn(&t, err);
 fail:
-    end(&t);
+    end_training(&t);
     return NULL;
 }

@@ -180,7 +180,7 @@ static int group(struct spelling *s)
 }
 
 /* {n,m}: a + behind it makes PCRE2's possessive, but repeats in Ruby. */
-static int count(struct spelling *s)
+static int spell_count(struct spelling *s)
 {
     size_t end = s->at + 1;
     while (end < s->n && ((s->re[end] >= '0' && s->re[end] <= '9') || s->re[end] == ','))
@@ -209,7 +209,7 @@ int sy__pattern_spell(struct sy_str *out, const char *re, size_t n, struct sy_er
             rc = group(&s);
             break;
         case '{':
-            rc = count(&s);
+            rc = spell_count(&s);
             break;
         default:
             copy(&s, 1);

@@ -329,7 +329,8 @@ static int match_at(struct sy__splitter *s, size_t *from, size_t *to, struct sy_
     return 1;
 }
 
-static int give(struct sy__splitter *s, size_t to, bool matched, const char **word, size_t *len)
+static int give_word(struct sy__splitter *s, size_t to, bool matched, const char **word,
+                     size_t *len)
 {
     *word = s->text + s->pos;
     *len = to - s->pos;
@@ -352,26 +353,26 @@ int sy__splitter_next(struct sy__splitter *s, const char **word, size_t *len, st
     const struct sy__pattern *p = s->pattern;
     if (s->ahead) {
         s->ahead = false;
-        return give(s, s->ahead_end, true, word, len);
+        return give_word(s, s->ahead_end, true, word, len);
     }
     if (s->pos == s->n)
         return 0;
     if (s->pos == s->valid && !next_stretch(s))
-        return give(s, ++s->valid, false, word, len);
+        return give_word(s, ++s->valid, false, word, len);
     if (!p)
-        return give(s, s->valid, false, word, len);
+        return give_word(s, s->valid, false, word, len);
     if (p->known && p->known->shortcut != SHORT_NONE && !s->plain) {
         size_t k = ascii_word(p, s->text + s->pos, s->valid - s->pos);
         if (k)
-            return give(s, s->pos + k, true, word, len);
+            return give_word(s, s->pos + k, true, word, len);
     }
     size_t from = 0, to = 0;
     int found = match_at(s, &from, &to, err);
     if (found < 0)
         return -1;
     if (from == s->pos && found)
-        return give(s, to, true, word, len);
+        return give_word(s, to, true, word, len);
     s->ahead = found != 0;
     s->ahead_end = to;
-    return give(s, from, false, word, len);
+    return give_word(s, from, false, word, len);
 }

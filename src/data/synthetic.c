@@ -243,7 +243,7 @@ static int add_documents(struct sy_corpus *c, const struct sy_synthetic_options 
     return rc ? -1 : 0;
 }
 
-static void put(struct sy_corpus *c, int64_t at, const int32_t *ids, int64_t n)
+static void put_ids(struct sy_corpus *c, int64_t at, const int32_t *ids, int64_t n)
 {
     int64_t end = c->tokens;
     c->tokens = at;
@@ -267,7 +267,7 @@ static int write_all(struct sy_corpus *c, const struct sy_synthetic_options *o, 
             int64_t first = c->doc[i].first;
             int64_t n = (i + 1 < c->docs ? c->doc[i + 1].first : c->tokens) - first;
             write_document(chain, &r, d * o->states, ids, n);
-            put(c, first, ids, n);
+            put_ids(c, first, ids, n);
         }
     }
     sy_free(ids);

@@ -157,7 +157,7 @@ static int add_batch(void *ctx, const struct sy__batch *batch, struct sy_err *er
     return 0;
 }
 
-static int begin(struct builder *b, const struct sy_text_options *o, struct sy_err *err)
+static int begin_corpus(struct builder *b, const struct sy_text_options *o, struct sy_err *err)
 {
     *b = (struct builder){.progress = o->progress};
     if (sy__check_val(o->val, err))
@@ -173,7 +173,7 @@ static int begin(struct builder *b, const struct sy_text_options *o, struct sy_e
     return b->c && b->encoders ? 0 : -1;
 }
 
-static struct sy_corpus *end(struct builder *b, double val, int rc, struct sy_err *err)
+static struct sy_corpus *end_corpus(struct builder *b, double val, int rc, struct sy_err *err)
 {
     struct sy_corpus *c = b->c;
     sy__encoders_free(b->encoders);
@@ -194,14 +194,14 @@ struct sy_corpus *sy_corpus_text(const char *const *paths, int count,
 {
     struct builder b;
     struct sy__tally tally = {.bad = 0};
-    int rc = begin(&b, options, err);
+    int rc = begin_corpus(&b, options, err);
     if (!rc)
         rc = sy__corpus_find(b.c, paths, count, options->val_paths, options->val_count, err) ||
              sy__sources_read(&b.c->files, &options->read, options->progress, 1, add_batch, &b,
                               &tally, err);
     if (!rc)
         b.c->plain = sy__tally_text(&tally, options->read.field, &b.c->reading);
-    return end(&b, options->val, rc, err);
+    return end_corpus(&b, options->val, rc, err);
 }
 
 struct sy_corpus *sy_corpus_string(const char *text, size_t n,
@@ -211,10 +211,10 @@ struct sy_corpus *sy_corpus_string(const char *text, size_t n,
     struct sy__document doc = {0, n, -1, 0};
     const struct sy__batch batch = {
         .text = {.data = (char *)(uintptr_t)text, .len = n}, .doc = &doc, .docs = 1, .to = 1};
-    int rc = begin(&b, options, err);
+    int rc = begin_corpus(&b, options, err);
     if (!rc && n == 0)
         rc = sy_err_set(err, SY_E_FORMAT, "data: the text is empty");
     if (!rc)
         rc = add_batch(&b, &batch, err);
-    return end(&b, options->val, rc, err);
+    return end_corpus(&b, options->val, rc, err);
 }

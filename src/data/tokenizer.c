@@ -214,7 +214,7 @@ void sy__recipe_free(struct sy__recipe *r)
 }
 
 /* Move what the recipe owns. */
-static void take(struct sy_tokenizer *t, struct sy__recipe *r)
+static void take_recipe(struct sy_tokenizer *t, struct sy__recipe *r)
 {
     const struct sy__stage *only = &r->pretok.stage[0];
     t->size = r->size;
@@ -273,7 +273,7 @@ struct sy_tokenizer *sy__tokenizer_make(struct sy__recipe *r, struct sy_err *err
         return NULL;
     }
     atomic_init(&t->refs, 1);
-    take(t, r);
+    take_recipe(t, r);
     if (fill(t, r, err)) {
         sy_tokenizer_unref(t);
         return NULL;

@@ -115,7 +115,7 @@ static int grow_slots(struct sy__words *w)
     return 0;
 }
 
-static int add(struct sy__words *w, const char *key, size_t len, struct key *k)
+static int add_key(struct sy__words *w, const char *key, size_t len, struct key *k)
 {
     if (w->used >= w->slots / 2 && grow_slots(w))
         return -1;
@@ -138,7 +138,7 @@ int64_t *sy__words_at(struct sy__words *w, const char *key, size_t len)
     struct sy__word *s = w->slots ? probe(w, key, &k) : NULL;
     if (s && s->tag)
         return &s->value;
-    if (add(w, key, len, &k))
+    if (add_key(w, key, len, &k))
         return NULL;
     s = &w->slot[k.hash & (w->slots - 1)]; /* the slots may have moved; the key is not among them */
     while (s->tag)

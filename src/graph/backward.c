@@ -35,7 +35,7 @@ static int fail_memory(struct pass *p)
 
 /* ---- collecting ---- */
 
-static int push(struct pass *p, struct sy_tensor *t)
+static int push_node(struct pass *p, struct sy_tensor *t)
 {
     struct sy_node *n = t ? t->node : NULL;
     if (!n || !t->requires_grad || n->mark == p->mark)
@@ -57,11 +57,11 @@ static int collect(struct pass *p, struct sy_tensor *y)
 {
     static atomic_int marks = 1;
     p->mark = atomic_fetch_add(&marks, 1);
-    if (push(p, y))
+    if (push_node(p, y))
         return -1;
     for (int i = 0; i < p->nnodes; i++) /* the list grows while we walk it */
         for (int j = 0; j < p->nodes[i]->nin; j++)
-            if (push(p, p->nodes[i]->in[j]))
+            if (push_node(p, p->nodes[i]->in[j]))
                 return -1;
     if (p->nnodes)
         qsort(p->nodes, (size_t)p->nnodes, sizeof *p->nodes, newest_first);
@@ -121,7 +121,7 @@ static int accumulate(struct pass *p, struct sy_tensor **slot, struct sy_tensor 
     return 0;
 }
 
-static int give(struct pass *p, struct sy_tensor *t, struct sy_tensor *g)
+static int give_gradient(struct pass *p, struct sy_tensor *t, struct sy_tensor *g)
 {
     if (t->node)
         return accumulate(p, &t->node->dout[t->out], g);
@@ -148,7 +148,7 @@ static int visit(struct pass *p, struct sy_node *n)
     sy_context()->precision = before;
     for (int i = 0; i < n->nin && !rc; i++)
         if (x.want[i] && x.din[i])
-            rc = give(p, n->in[i], x.din[i]);
+            rc = give_gradient(p, n->in[i], x.din[i]);
     sy_scope_end(&scope);
     for (int i = 0; i < n->nout; i++) {
         sy_tensor_unref(n->dout[i]);
@@ -175,7 +175,7 @@ static int run_pass(struct pass *p, struct sy_tensor *y)
     sy_context()->no_grad = true;
     int rc = collect(p, y);
     if (!rc)
-        rc = give(p, y, one);
+        rc = give_gradient(p, y, one);
     for (int i = 0; i < p->nnodes && !rc; i++)
         rc = visit(p, p->nodes[i]);
     sy_context()->no_grad = before;

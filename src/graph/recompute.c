@@ -54,7 +54,7 @@ static void mark_kept(struct pass *p)
     }
 }
 
-static int append(struct pass *p, struct sy_node *n)
+static int append_node(struct pass *p, struct sy_node *n)
 {
     if (SY_GROW(p->list, p->room, p->count + 1)) {
         sy_node_unref(n);
@@ -114,7 +114,7 @@ static int copy_node(struct pass *p, int which)
         return -1;
     }
     p->copies[which] = c;
-    return append(p, c);
+    return append_node(p, c);
 }
 
 static int replace_inputs(struct pass *p, struct sy_node *n)
@@ -140,7 +140,7 @@ static int rewrite(struct pass *p)
         struct sy_node *n = p->g->nodes[i];
         if (i >= p->forward && !is_view(n) && replace_inputs(p, n))
             return -1;
-        if (append(p, sy_node_ref(n)))
+        if (append_node(p, sy_node_ref(n)))
             return -1;
     }
     return 0;

@@ -46,7 +46,7 @@ static void skip_space(struct cursor *c)
 }
 
 /* The given text, after spaces. */
-static bool take(struct cursor *c, const char *text)
+static bool take_text(struct cursor *c, const char *text)
 {
     size_t n = strlen(text);
     skip_space(c);
@@ -59,7 +59,7 @@ static bool take(struct cursor *c, const char *text)
 /* 'word' or "word" into out, printable ASCII without escapes. */
 static bool take_word(struct cursor *c, char *out, size_t size)
 {
-    char quote = take(c, "'") ? '\'' : take(c, "\"") ? '"' : 0;
+    char quote = take_text(c, "'") ? '\'' : take_text(c, "\"") ? '"' : 0;
     size_t n = 0;
     for (; quote && c->at < c->end && *c->at != quote && n + 1 < size; c->at++) {
         if (*c->at < 0x20 || *c->at > 0x7e || *c->at == '\\')
@@ -92,9 +92,9 @@ static bool take_shape(struct cursor *c, struct sy_array *a, bool *many)
 {
     bool comma = true;
     *many = false;
-    if (!take(c, "("))
+    if (!take_text(c, "("))
         return false;
-    for (a->ndim = 0; !take(c, ")"); comma = take(c, ",")) {
+    for (a->ndim = 0; !take_text(c, ")"); comma = take_text(c, ",")) {
         int64_t d;
         if (!comma || !take_count(c, &d))
             return false;
@@ -119,7 +119,7 @@ static int unsupported(const struct sy_npy *f, struct sy_err *err, const char *w
 
 static int read_type(struct sy_npy *f, struct cursor *c, struct sy_err *err)
 {
-    if (take(c, "["))
+    if (take_text(c, "["))
         return unsupported(f, err, "holds structures, not numbers");
     if (!take_word(c, f->type, sizeof f->type))
         return malformed(f, err, "'descr' is not a short word");
@@ -139,8 +139,8 @@ static int read_type(struct sy_npy *f, struct cursor *c, struct sy_err *err)
 
 static int read_order(struct sy_npy *f, struct cursor *c, struct sy_err *err)
 {
-    f->fortran = take(c, "True");
-    if (f->fortran || take(c, "False"))
+    f->fortran = take_text(c, "True");
+    if (f->fortran || take_text(c, "False"))
         return 0;
     return malformed(f, err, "'fortran_order' is neither True nor False");
 }
@@ -161,12 +161,12 @@ static int read_dict(struct sy_npy *f, struct cursor *c, struct sy_err *err)
         int (*read)(struct sy_npy *, struct cursor *, struct sy_err *);
     } keys[] = {{"descr", read_type}, {"fortran_order", read_order}, {"shape", read_shape}};
     bool seen[3] = {false, false, false}, comma = true;
-    if (!take(c, "{"))
+    if (!take_text(c, "{"))
         return malformed(f, err, "the header is not a dictionary");
-    for (; !take(c, "}"); comma = take(c, ",")) {
+    for (; !take_text(c, "}"); comma = take_text(c, ",")) {
         char key[16];
         int k = 0;
-        if (!comma || !take_word(c, key, sizeof key) || !take(c, ":"))
+        if (!comma || !take_word(c, key, sizeof key) || !take_text(c, ":"))
             return malformed(f, err, "the header is not a dictionary");
         while (k < 3 && strcmp(key, keys[k].key) != 0)
             k++;

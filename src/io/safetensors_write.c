@@ -101,7 +101,8 @@ static int check_array(const struct sy_st_writer *w, struct sy_array *a, struct 
     return 0;
 }
 
-static int add(struct sy_st_writer *w, struct pending p, const int64_t *shape, struct sy_err *err)
+static int add_pending(struct sy_st_writer *w, struct pending p, const int64_t *shape,
+                       struct sy_err *err)
 {
     struct sy_array *a = &p.array;
     if (check_array(w, a, err) != 0)
@@ -128,7 +129,7 @@ int sy_st_add(struct sy_st_writer *w, const char *name, enum sy_dtype dtype, int
               const int64_t *shape, const void *data, struct sy_err *err)
 {
     struct pending p = {.array = {.name = name, .dtype = dtype, .ndim = ndim}, .data = data};
-    return add(w, p, shape, err);
+    return add_pending(w, p, shape, err);
 }
 
 int sy_st_add_fill(struct sy_st_writer *w, const char *name, enum sy_dtype dtype, int ndim,
@@ -136,7 +137,7 @@ int sy_st_add_fill(struct sy_st_writer *w, const char *name, enum sy_dtype dtype
 {
     struct pending p = {
         .array = {.name = name, .dtype = dtype, .ndim = ndim}, .fill = fill, .ctx = ctx};
-    return add(w, p, shape, err);
+    return add_pending(w, p, shape, err);
 }
 
 /* -- writing ----------------------------------------------------------------------------------- */

@@ -118,7 +118,7 @@ bool sy__history_go(int to, int point)
     return true;
 }
 
-static int go(int to)
+static int go_to_line(int to)
 {
     int last = history_length, from = sy__history_at();
     to = to < 0 ? 0 : to > last ? last : to;
@@ -130,7 +130,7 @@ static int go(int to)
 static int previous(int count, int key)
 {
     (void)key;
-    return go(sy__history_at() - count);
+    return go_to_line(sy__history_at() - count);
 }
 
 static int following(int count, int key)
@@ -141,19 +141,19 @@ static int following(int count, int key)
 static int first(int count, int key)
 {
     (void)count, (void)key;
-    return go(0);
+    return go_to_line(0);
 }
 
 static int last(int count, int key)
 {
     (void)count, (void)key;
-    return go(history_length);
+    return go_to_line(history_length);
 }
 
 static int fetch(int count, int key)
 {
     (void)key;
-    return go(rl_explicit_arg ? count - history_base : 0);
+    return go_to_line(rl_explicit_arg ? count - history_base : 0);
 }
 
 /* ---- searching for what begins so ---- */
@@ -183,7 +183,7 @@ static int search(int direction, bool again, bool anchored)
     if (!again || !wanted)
         begin_search();
     if (!wanted || !*wanted)
-        return go(sy__history_at() + direction);
+        return go_to_line(sy__history_at() + direction);
     int from = sy__history_at(), n = (int)strlen(wanted);
     int to = find(wanted, from, direction, anchored);
     if (to < 0 && direction > 0 && from < history_length)

@@ -36,7 +36,7 @@ static void show_prompt(void)
 }
 
 /* The nearest line with the text in it, from the line `at` on; that itself only if `here`. */
-static void look(bool here)
+static void look_for_text(bool here)
 {
     const char *hit = NULL, *s = NULL;
     int i = here ? at : at + direction;
@@ -87,17 +87,17 @@ static void drop_character(void)
     if (text.data)
         text.data[text.len] = 0;
     at = from;
-    look(true);
+    look_for_text(true);
 }
 
 static void again(int way)
 {
     direction = way;
     if (text.len)
-        look(false);
+        look_for_text(false);
     else if (last_text) {
         sy_str_puts(&text, last_text);
-        look(true);
+        look_for_text(true);
     }
 }
 
@@ -111,7 +111,7 @@ static int on_key(int count, int key)
         drop_character();
     else if (key >= ' ') {
         sy_str_add(&text, &c, 1);
-        look(true);
+        look_for_text(true);
     } else {
         sy__search_end(key == CONTROL('g'));
         if (key != CONTROL('g') && key != CONTROL('j'))
@@ -124,7 +124,7 @@ static int on_key(int count, int key)
     return 0;
 }
 
-static int begin(int way)
+static int begin_search(int way)
 {
     if (before)
         return 0;
@@ -149,13 +149,13 @@ static int begin(int way)
 int sy__search_back(int count, int key)
 {
     (void)count, (void)key;
-    return begin(-1);
+    return begin_search(-1);
 }
 
 int sy__search_on(int count, int key)
 {
     (void)count, (void)key;
-    return begin(1);
+    return begin_search(1);
 }
 
 #else

@@ -54,7 +54,7 @@ static struct sy_difference *option_of(struct sy_differences *d, const char *nam
     return NULL;
 }
 
-static int add(struct sy_differences *d, int run, const char *name, const struct sy_json *v)
+static int add_value(struct sy_differences *d, int run, const char *name, const struct sy_json *v)
 {
     struct sy_str text = SY_STR_INIT;
     struct sy_difference *o = option_of(d, name);
@@ -83,7 +83,7 @@ static int add_fields(struct sy_differences *d, int run, const char *head,
     for (const struct sy_json *v = table && table->type == SY_JSON_OBJECT ? table->first : NULL; v;
          v = v->next) {
         snprintf(name, sizeof name, "%s%.*s", head, (int)v->key_len, v->key);
-        if (!is_among(v, but) && add(d, run, name, v))
+        if (!is_among(v, but) && add_value(d, run, name, v))
             return -1;
     }
     return 0;
@@ -91,10 +91,10 @@ static int add_fields(struct sy_differences *d, int run, const char *head,
 
 static int add_field(struct sy_differences *d, int run, const char *name, const struct sy_json *v)
 {
-    return v ? add(d, run, name, v) : 0;
+    return v ? add_value(d, run, name, v) : 0;
 }
 
-static const struct sy_json *get(const struct sy_json *v, const char *key)
+static const struct sy_json *get_member(const struct sy_json *v, const char *key)
 {
     return v && v->type == SY_JSON_OBJECT ? sy_json_get(v, key) : NULL;
 }
@@ -105,17 +105,17 @@ static int add_config(struct sy_differences *d, int run, const struct sy_json *r
                                             "keep_every", "paused", NULL};
     static const char *const not_data[] = {"cwd", "hash", "options", "tokens", NULL},
                              *const none[] = {NULL};
-    const struct sy_json *model = get(root, "model"), *data = get(root, "data"),
-                         *tokenizer = get(root, "tokenizer");
-    return add_fields(d, run, "", get(root, "train"), not_train) ||
-           add_field(d, run, "model", get(model, "family")) ||
-           add_fields(d, run, "model.", get(model, "config"), none) ||
+    const struct sy_json *model = get_member(root, "model"), *data = get_member(root, "data"),
+                         *tokenizer = get_member(root, "tokenizer");
+    return add_fields(d, run, "", get_member(root, "train"), not_train) ||
+           add_field(d, run, "model", get_member(model, "family")) ||
+           add_fields(d, run, "model.", get_member(model, "config"), none) ||
            add_fields(d, run, "data.", data, not_data) ||
-           add_fields(d, run, "data.", get(data, "options"), none) ||
-           add_field(d, run, "data", get(data, "hash")) ||
-           add_field(d, run, "tokenizer", get(get(tokenizer, "model"), "hash")) ||
-           add_field(d, run, "script", get(root, "script")) ||
-           add_field(d, run, "version", get(root, "version"));
+           add_fields(d, run, "data.", get_member(data, "options"), none) ||
+           add_field(d, run, "data", get_member(data, "hash")) ||
+           add_field(d, run, "tokenizer", get_member(get_member(tokenizer, "model"), "hash")) ||
+           add_field(d, run, "script", get_member(root, "script")) ||
+           add_field(d, run, "version", get_member(root, "version"));
 }
 
 /* ---- what differs ---- */

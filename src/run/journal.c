@@ -54,7 +54,7 @@ struct bytes { /* what is left of them */
     size_t n;
 };
 
-static bool take(struct bytes *b, void *to, size_t n)
+static bool take_bytes(struct bytes *b, void *to, size_t n)
 {
     if (b->n < n)
         return false;
@@ -67,7 +67,7 @@ static bool take(struct bytes *b, void *to, size_t n)
 static bool take_part(struct bytes *b, const char **part, size_t *n)
 {
     uint32_t length;
-    if (!take(b, &length, sizeof length) || b->n < length)
+    if (!take_bytes(b, &length, sizeof length) || b->n < length)
         return false;
     *part = b->at;
     *n = length;
@@ -92,7 +92,8 @@ static int take_all(struct sy_journal_entry *e, struct bytes b, struct sy_err *e
 {
     const char *kind, *key, *values, *name = rows[e->kind].name;
     size_t nkind, nkey, nvalues;
-    if (!take(&b, &e->expert, sizeof e->expert) || !take(&b, &e->value, sizeof e->value) ||
+    if (!take_bytes(&b, &e->expert, sizeof e->expert) ||
+        !take_bytes(&b, &e->value, sizeof e->value) ||
         !take_part(&b, &kind, &nkind) || !take_part(&b, &key, &nkey) ||
         !take_part(&b, &values, &nvalues) || b.n || nvalues % sizeof(float) || e->expert < -1 ||
         nkind != strlen(name) || memcmp(kind, name, nkind) != 0 || nkey >= sizeof e->key ||

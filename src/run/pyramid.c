@@ -65,7 +65,7 @@ static void *at(const struct list *l, int64_t i, size_t size)
 }
 
 /* The place of element i, made when it is the first that does not fit; NULL: no memory. */
-static void *make(struct list *l, int64_t i, size_t size)
+static void *make_element(struct list *l, int64_t i, size_t size)
 {
     int want = (int)(i >> BLOCK_BITS);
     if (SY_GROW(l->block, l->room, want + 1))
@@ -167,7 +167,7 @@ static int close_nodes(struct sy_pyramid *p)
     int64_t i = p->rows >> SY_PYRAMID_BASE; /* of the node that ends here, from 1 */
     struct node n = p->tail;
     for (int level = SY_PYRAMID_BASE;; level++) {
-        struct node *to = make(&p->levels[level], i - 1, sizeof n);
+        struct node *to = make_element(&p->levels[level], i - 1, sizeof n);
         if (!to)
             return -1;
         *to = n;
@@ -185,11 +185,11 @@ static int close_nodes(struct sy_pyramid *p)
 /* A row is there when `rows` says so; what was made for it before may stay. */
 static int add_row(struct sy_pyramid *p, int64_t step, float v)
 {
-    float *to = make(&p->values, p->rows, sizeof v);
+    float *to = make_element(&p->values, p->rows, sizeof v);
     if (!to || add_step(p, step))
         return -1;
     if (p->rows % BASE_ROWS == 0) {
-        struct average *a = make(&p->averages, p->rows >> SY_PYRAMID_BASE, sizeof *a);
+        struct average *a = make_element(&p->averages, p->rows >> SY_PYRAMID_BASE, sizeof *a);
         if (!a)
             return -1;
         *a = p->now;
