@@ -47,7 +47,10 @@ enum sy_bears {
     X(beta2, false, 0, 0.9999999, 0.95, NEXT, STEPS, "AdamW: decay of the second moment")          \
     X(eps, false, 1e-30, 1, 1e-8, NEXT, STEPS, "AdamW: added to the denominator")                  \
     X(weight_decay, false, 0, 1e3, 0.1, NEXT, STEPS,                                               \
-      "AdamW: decoupled decay of parameters with 2 dimensions or more")                            \
+      "decoupled decay of parameters with 2 dimensions or more; not of adafactor")                 \
+    X(momentum, false, 0, 0.999999, 0.95, NEXT, STEPS, "sgd and muon: decay of the momentum")      \
+    X(nesterov, true, 0, 1, 1, NEXT, STEPS,                                                        \
+      "sgd and muon: step by the gradient and the momentum that it leads to")                      \
     X(clip, false, 0, 1e9, 1.0, NEXT, STEPS, "largest global gradient norm; 0: no clipping")       \
     X(eval_every, true, 0, 1e12, 100, NEXT, NONE, "steps between evaluations; 0: never")           \
     X(eval_batches, true, 1, 1e9, 20, NEXT, NONE,                                                  \

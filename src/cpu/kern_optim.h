@@ -15,8 +15,8 @@ struct sy_adamw {
     double correct1, correct2;
 };
 
-/* g' = grad_scale g + decay p;  m = momentum m + g';  p -= lr (nesterov ? g' + momentum m : m).
- * momentum 0: m may be NULL. */
+/* g' = grad_scale g;  m = momentum m + g';  p = p (1 - lr decay) - lr (nesterov ? g' + momentum m : m).
+ * Source: Sutskever et al. 2013; Loshchilov & Hutter 2019, alg. 1 (decoupled decay). */
 struct sy_sgd {
     float lr, momentum, decay, grad_scale;
     int nesterov;
@@ -26,7 +26,14 @@ struct sy_optim_kernels {
     void (*adamw)(float *p, const float *g, float *m, float *v, int64_t n,
                   const struct sy_adamw *a);
     void (*sgd)(float *p, const float *g, float *m, int64_t n, const struct sy_sgd *a);
+    /* m and g' as above; g becomes what sgd multiplies lr by. */
+    void (*momentum)(float *g, float *m, int64_t n, const struct sy_sgd *a);
+    /* g' = scale g;  v = beta v + (1 - beta) (g'^2 + tiny);  g = g' / sqrt(v) */
+    void (*second)(float *g, float *v, int64_t n, float beta, float scale, float tiny);
     void (*scale)(float *x, float a, int64_t n);
+    void (*mix)(float *y, float b, const float *x, float a, int64_t n); /* y = b y + a x */
+    void (*outer)(float *y, const float *x, float a, int64_t n);        /* y = a y x */
+    void (*add_squares)(double *sum, const float *x, int64_t n);        /* sum += x^2, each */
     /* Sum of squares in double over 16 lanes; `bad` (may be NULL) gets the index of the first
      * element that is not finite, or -1.  Whole-buffer sums: cut into blocks by shape, add in
      * order. */

@@ -64,33 +64,51 @@ static int fill_list(struct sy_params *ps, struct sy_tensor *const *tensors,
     return 0;
 }
 
-/* Chunks of one parameter; with list NULL only counts them. */
-static int cut(const struct sy_params *ps, int which, struct sy_chunk *list)
+/* The group of an expert of p, with its chunks but the first's number. */
+static struct sy_group group_of(const struct sy_param *p, int which, int expert)
 {
-    const struct sy_param *p = &ps->list[which];
-    int64_t groups = p->experts ? p->experts : 1, each = p->count / groups;
-    int n = 0;
-    for (int64_t e = 0; e < groups; e++)
-        for (int64_t at = 0; at < each; at += CHUNK, n++)
-            if (list)
-                list[n] = (struct sy_chunk){.offset = p->offset + e * each + at,
-                                            .count = each - at < CHUNK ? each - at : CHUNK,
-                                            .param = which,
-                                            .expert = p->experts ? (int)e : -1};
-    return n;
+    const int64_t *shape = p->tensor->shape + (p->experts ? 1 : 0);
+    int64_t each = p->experts ? p->count / p->experts : p->count;
+    bool matrix = p->tensor->ndim == (p->experts ? 3 : 2);
+    return (struct sy_group){.param = which,
+                             .expert = p->experts ? expert : -1,
+                             .chunks = (int)((each + CHUNK - 1) / CHUNK),
+                             .rows = matrix ? shape[0] : 1,
+                             .cols = matrix ? shape[1] : each};
+}
+
+static void cut(struct sy_params *ps, struct sy_group *g)
+{
+    const struct sy_param *p = &ps->list[g->param];
+    int64_t n = g->rows * g->cols, begin = p->offset + (g->expert > 0 ? g->expert * n : 0);
+    g->first = ps->nchunks;
+    for (int64_t at = 0; at < n; at += CHUNK)
+        ps->chunks[ps->nchunks++] =
+            (struct sy_chunk){.offset = begin + at,
+                              .count = n - at < CHUNK ? n - at : CHUNK,
+                              .param = g->param,
+                              .expert = g->expert,
+                              .group = (int)(g - ps->groups)};
 }
 
 static int make_chunks(struct sy_params *ps, struct sy_err *err)
 {
-    int n = 0;
-    for (int i = 0; i < ps->count; i++)
-        n += cut(ps, i, NULL);
+    int n = 0, groups = 0;
+    for (int i = 0; i < ps->count; i++) {
+        int experts = ps->list[i].experts ? (int)ps->list[i].experts : 1;
+        groups += experts;
+        n += experts * group_of(&ps->list[i], i, 0).chunks;
+    }
+    ps->groups = sy_calloc((size_t)groups + 1, sizeof *ps->groups);
     ps->chunks = sy_calloc((size_t)n + 1, sizeof *ps->chunks);
     ps->partials = sy_calloc((size_t)n + 1, sizeof *ps->partials);
-    if (!ps->chunks || !ps->partials)
+    if (!ps->groups || !ps->chunks || !ps->partials)
         return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
     for (int i = 0; i < ps->count; i++)
-        ps->nchunks += cut(ps, i, ps->chunks + ps->nchunks);
+        for (int e = 0; e < (ps->list[i].experts ? ps->list[i].experts : 1); e++) {
+            ps->groups[ps->ngroups] = group_of(&ps->list[i], i, e);
+            cut(ps, &ps->groups[ps->ngroups++]);
+        }
     return 0;
 }
 
@@ -197,6 +215,7 @@ void sy_params_free(struct sy_params *ps)
     sy_storage_unref(ps->home);
     sy_free(ps->list);
     sy_free(ps->states);
+    sy_free(ps->groups);
     sy_free(ps->chunks);
     sy_free(ps->partials);
     sy_free(ps->g);

@@ -64,7 +64,15 @@ struct sy_slot {
 struct sy_chunk {
     int64_t offset, count;
     int param, expert; /* expert -1: none */
+    int group;
     bool frozen;
+};
+
+/* A parameter, or an expert's part of one: what an optimizer of matrices sees as one. */
+struct sy_group {
+    int param, expert;
+    int first, chunks;  /* its chunks, all of them frozen or none */
+    int64_t rows, cols; /* (rows, cols) if it has two dimensions, else (1, count) */
 };
 
 struct sy_params {
@@ -72,6 +80,8 @@ struct sy_params {
     int count;
     struct sy_chunk *chunks;
     int nchunks;
+    struct sy_group *groups;
+    int ngroups;
     const struct sy_optimizer *optimizer;
     int nslots; /* states that it may keep of one: slots is [nslots][count] */
     struct sy_slot *slots;

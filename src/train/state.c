@@ -299,7 +299,7 @@ static void read_schedule(const struct reader *r, struct sy_hyper *h)
                    h->planned, h->share);
 }
 
-/* format: those that came with a later one may be missing. */
+/* One that is missing came later, and was what it is by default now. */
 static void read_hyper(const struct sy_json *object, struct sy_hyper *h, int format,
                        struct sy_err *err)
 {
@@ -311,8 +311,8 @@ static void read_hyper(const struct sy_json *object, struct sy_hyper *h, int for
     read_schedule(&r, h);
     for (int i = 0; i < SY_HYPER_COUNT; i++) {
         const struct sy_hyper_spec *spec = sy_hyper_spec((enum sy_hyper_id)i);
-        bool missing = format < 2 && !sy_json_get(object, spec->name);
-        double preset = i == SY_HYPER_skip_sigma ? 6 : spec->preset; /* of then */
+        bool missing = !sy_json_get(object, spec->name);
+        double preset = i == SY_HYPER_skip_sigma && format < 2 ? 6 : spec->preset; /* of then */
         double v = missing ? preset : number(&r, spec->name);
         bool automatic = v < 0 && v == spec->preset; /* min_lr, warmup: computed from others */
         if (!automatic && sy_hyper_check((enum sy_hyper_id)i, v, err))

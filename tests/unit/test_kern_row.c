@@ -472,9 +472,9 @@ static void optimizers(void)
     for (int nesterov = 0; nesterov < 2; nesterov++) {
         struct sy_sgd a = {0.1f, 0.9f, 0.01f, 2.0f, nesterov};
         for (int i = 0; i < 1000; i++) {
-            double d = 2 * (double)g[i] + 0.01 * (double)p[i];
+            double d = 2 * (double)g[i];
             dm[i] = 0.9 * (double)m[i] + d;
-            dp[i] = (double)p[i] - 0.1 * (nesterov ? d + 0.9 * dm[i] : dm[i]);
+            dp[i] = (double)p[i] * (1 - 0.1 * 0.01) - 0.1 * (nesterov ? d + 0.9 * dm[i] : dm[i]);
         }
         k->sgd(p, g, m, 1000, &a);
         tap_ok(near(p, dp, 1000, 1e-6) && near(m, dm, 1000, 1e-6), "sgd, nesterov %d", nesterov);
@@ -555,7 +555,18 @@ static void everything(const struct sy_kernels *k, float *o, int64_t n)
     memcpy(o, a, sizeof a), memcpy(o + SIZE, b, sizeof b), memcpy(o + 2 * SIZE, c, sizeof c);
     o += 3 * SIZE;
     double s = k->optim->sumsq(X, n * R, NULL);
-    memcpy(o, &s, sizeof s);
+    memcpy(o, &s, sizeof s), o += 2;
+    memcpy(a, X, sizeof a), memcpy(b, Y, sizeof b);
+    k->optim->momentum(a, b, n * R, &sgd);
+    k->optim->second(a, c, n * R, 0.9f, 0.5f, 1e-30f);
+    k->optim->mix(b, 0.3f, a, -1.7f, n * R);
+    k->optim->outer(b, c, 0.7f, n * R);
+    memcpy(o, a, sizeof a), memcpy(o + SIZE, b, sizeof b), memcpy(o + 2 * SIZE, c, sizeof c);
+    o += 3 * SIZE;
+    double sums[64] = {0};
+    for (int i = 0; i < R; i++)
+        k->optim->add_squares(sums, X + i * n, n < 64 ? n : 64);
+    memcpy(o, sums, sizeof sums);
 }
 
 static void parity(int set)

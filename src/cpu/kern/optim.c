@@ -40,21 +40,69 @@ static void adamw(float *p, const float *g, float *m, float *v, int64_t n, const
         adamw_step(&c, p + i, g + i, m + i, v + i, n - i);
 }
 
+struct sgd_vec {
+    vf scale, mu;
+    int nesterov;
+};
+
+/* What lr multiplies; m is written. */
+SY_INLINE vf sgd_direction(const struct sgd_vec *c, const float *g, float *m, int64_t n)
+{
+    vf d = vf_load_part(g, n, 0.0f) * c->scale;
+    vf mo = c->mu * vf_load_part(m, n, 0.0f) + d;
+    vf_store_part(m, n, mo);
+    return c->nesterov ? d + c->mu * mo : mo;
+}
+
 static void sgd(float *p, const float *g, float *m, int64_t n, const struct sy_sgd *a)
 {
-    const vf scale = vf_set1(a->grad_scale), decay = vf_set1(a->decay), lr = vf_set1(a->lr),
-             mu = vf_set1(a->momentum);
+    const struct sgd_vec c = {vf_set1(a->grad_scale), vf_set1(a->momentum), a->nesterov};
+    const vf keep = vf_set1((float)(1.0 - (double)a->lr * (double)a->decay)), lr = vf_set1(a->lr);
     for (int64_t i = 0; i < n; i += SY_W) {
-        const int64_t k = n - i;
-        vf pa = vf_load_part(p + i, k, 0.0f);
-        vf d = vf_load_part(g + i, k, 0.0f) * scale + decay * pa;
-        if (m) {
-            vf mo = mu * vf_load_part(m + i, k, 0.0f) + d;
-            vf_store_part(m + i, k, mo);
-            d = a->nesterov ? d + mu * mo : mo;
-        }
-        vf_store_part(p + i, k, pa - lr * d);
+        vf d = sgd_direction(&c, g + i, m + i, n - i);
+        vf_store_part(p + i, n - i, vf_load_part(p + i, n - i, 0.0f) * keep - lr * d);
     }
+}
+
+static void momentum(float *g, float *m, int64_t n, const struct sy_sgd *a)
+{
+    const struct sgd_vec c = {vf_set1(a->grad_scale), vf_set1(a->momentum), a->nesterov};
+    for (int64_t i = 0; i < n; i += SY_W)
+        vf_store_part(g + i, n - i, sgd_direction(&c, g + i, m + i, n - i));
+}
+
+static void second(float *g, float *v, int64_t n, float beta, float scale, float tiny)
+{
+    const vf s = vf_set1(scale), b = vf_set1(beta), rest = vf_set1(1.0f - beta), e = vf_set1(tiny);
+    for (int64_t i = 0; i < n; i += SY_W) {
+        vf d = vf_load_part(g + i, n - i, 0.0f) * s;
+        vf ve = vf_load_part(v + i, n - i, 1.0f) * b + (d * d + e) * rest;
+        vf_store_part(v + i, n - i, ve);
+        vf_store_part(g + i, n - i, d / vf_sqrt(ve));
+    }
+}
+
+static void mix(float *y, float b, const float *x, float a, int64_t n)
+{
+    const vf vb = vf_set1(b), va = vf_set1(a);
+    for (int64_t i = 0; i < n; i += SY_W)
+        vf_store_part(y + i, n - i,
+                      vf_load_part(y + i, n - i, 0.0f) * vb + vf_load_part(x + i, n - i, 0.0f) * va);
+}
+
+static void outer(float *y, const float *x, float a, int64_t n)
+{
+    const vf va = vf_set1(a);
+    for (int64_t i = 0; i < n; i += SY_W)
+        vf_store_part(y + i, n - i,
+                      vf_load_part(y + i, n - i, 0.0f) * va * vf_load_part(x + i, n - i, 0.0f));
+}
+
+/* Each sum is a chain of its own, so the order is the caller's. */
+static void add_each_square(double *sum, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        sum[i] += (double)x[i] * (double)x[i];
 }
 
 static void scale(float *x, float a, int64_t n)
@@ -128,6 +176,11 @@ static double sumsq(const float *x, int64_t n, int64_t *bad)
 const struct sy_optim_kernels SY_KERN(sy__optim) = {
     .adamw = adamw,
     .sgd = sgd,
+    .momentum = momentum,
+    .second = second,
     .scale = scale,
+    .mix = mix,
+    .outer = outer,
+    .add_squares = add_each_square,
     .sumsq = sumsq,
 };

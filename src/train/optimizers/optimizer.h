@@ -16,7 +16,7 @@
 
 /* X(name): the object is sy__optimizer_NAME; the first is the default, and what runs had before
  * there was a choice. */
-#define SY_OPTIMIZER_MAP(X) X(adamw)
+#define SY_OPTIMIZER_MAP(X) X(adamw) X(muon) X(sgd) X(adafactor)
 
 #define SY_OPTIMIZER_STATES 4 /* at most */
 #define SY_OPTIMIZER_READS 8
@@ -60,6 +60,19 @@ static inline int sy__optimizer_whole(const struct sy_param *p, int64_t shape[SY
     for (int i = 0; i < p->tensor->ndim; i++)
         shape[i] = p->tensor->shape[i];
     return p->tensor->ndim;
+}
+
+static inline bool sy__optimizer_frozen(const struct sy_params *ps, const struct sy_group *g)
+{
+    return g->chunks > 0 && ps->chunks[g->first].frozen;
+}
+
+/* Where state i of a group begins: its expert's part. */
+static inline float *sy__optimizer_group_state(const struct sy_params *ps, const struct sy_group *g, int i)
+{
+    const struct sy_slot *s = &ps->slots[i * ps->count + g->param];
+    int64_t part = g->expert > 0 ? g->expert * (s->count / ps->list[g->param].experts) : 0;
+    return ps->kept + s->offset + part;
 }
 
 /* Where state i of what chunk c holds begins, for states of the parameter's own shape. */
