@@ -126,6 +126,7 @@ unit_tests += %D%/unit/test_data %D%/unit/test_reading
 %C%_unit_test_reading_SOURCES = %D%/unit/test_reading.c %D%/unit/data_folder.c %D%/unit/data_folder.h
 unit_tests += %D%/unit/test_store
 unit_tests += %D%/unit/test_optimizers
+script_tests += %D%/lua/optimizers.lua
 %C%_unit_test_store_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS) $(ZSTD_CFLAGS)
 %C%_unit_test_store_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=ZSTD_decompress
 unit_tests += %D%/unit/test_tokenizer

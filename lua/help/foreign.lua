@@ -59,7 +59,7 @@ local NAMES = read [[
   data sets are data.text "file" and its like: ?data               <- pd pandas datasets load_dataset Dataset DataLoader
   models of others are model.load "folder", tokenizers tokenizer.load  <- transformers AutoModel AutoModelForCausalLM AutoTokenizer from_pretrained
   there is no device to choose: all is on the CPU, with tensor.threads(n) threads  <- cuda cpu device to gpu mps is_available
-  training is train(m, d, {steps = 1000, lr = 1e-3}), with AdamW: ?train  <- optim AdamW Adam SGD optimizer Trainer fit trainer
+  training is train(m, d, {steps = 1000, lr = 1e-3, optimizer = "adamw"}): ?train  <- optim AdamW Adam SGD Muon Adafactor optimizer Trainer fit trainer
 ]]
 
 -- ---- methods and fields ----

@@ -69,8 +69,19 @@ local rows = {
     .. "says.", "train", "warm-up", "schedule"},
   {"gradient norm", "The length of all gradients taken as one vector; above clip they are scaled down to it.",
     "train", "grad norm", "clipping"},
-  {"adamw", "The optimizer: steps by the mean gradient over the root of its mean square (the moments), with "
-    .. "decoupled weight decay. Source: Loshchilov and Hutter 2019.", "train", "optimizer", "moments", "adam"},
+  {"optimizer", "What makes an update of a gradient: optimizer = \"adamw\", \"muon\", \"sgd\" or \"adafactor\"; fixed for "
+    .. "the run. r prints which, and the memory that it takes.", "train", "optimizers"},
+  {"adamw", "The default optimizer: steps by the mean gradient over the root of its mean square (the moments), with "
+    .. "decoupled weight decay. Source: Loshchilov and Hutter 2019.", "train", "moments", "adam"},
+  {"muon", "An optimizer of matrices: the momentum of each, and of each expert's, is made orthogonal by five rounds of a "
+    .. "polynomial (Newton-Schulz) in fp32; embeddings, head, routers and vectors are adamw's. It keeps one number a "
+    .. "parameter of these matrices and learns by adamw's lr. Sources: Jordan et al. 2024; Liu et al. 2025.", "train",
+    "newton-schulz", "orthogonalization"},
+  {"sgd", "An optimizer: steps by the gradient and its momentum (nesterov = false: by the momentum alone). Its lr is some "
+    .. "100 times adamw's. Source: Sutskever et al. 2013.", "train", "momentum", "nesterov"},
+  {"adafactor", "The optimizer of T5, GShard and Switch: mean squares of the gradient by rows and columns in place of "
+    .. "each, no momentum, an update whose root mean square is at most 1, and lr relative to the size of the weights. "
+    .. "Source: Shazeer and Stern 2018.", "train"},
   {"bf16", "16-bit floats with f32's range and 8 bits of precision. With precision = \"bf16\" the operands of "
     .. "matrix products are rounded to it, sums stay f32.", "train", "mixed precision", "precision"},
   {"checkpoint", "Parameters, moments, states, step and journal in a folder of the run: what a run is resumed "
