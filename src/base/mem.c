@@ -9,15 +9,12 @@
  *  2. The page in front of a large block belongs to its mapping; what lies before and behind was
  *     given back, so a large block costs its bytes plus one page.
  *  3. Under AddressSanitizer every block comes from posix_memalign, so that an overrun is seen.
- *  4. Scratch belongs to a thread and is freed by the destructor of a pthread key.
  */
 #include "base/mem.h"
 
 #include "base/assert.h"
-#include "base/pool.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -29,7 +26,6 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 #define LARGE ((size_t)4 << 20)
 #define MAGIC 0x5179a4d1u
-#define MARK_MOST ((size_t)64 << 20) /* scratch above this is taken when it is needed */
 
 #if defined(__SANITIZE_ADDRESS__)
 #define USE_MMAP 0
@@ -210,97 +206,6 @@ size_t sy_mem_peak(void)
 void sy_mem_fail_at(uint64_t n)
 {
     atomic_store_explicit(&fail_in, n, memory_order_relaxed);
-}
-
-/* -- scratch --------------------------------------------------------------------------------- */
-
-struct scratch {
-    void *block[SY_SCRATCH_COUNT];
-    size_t size[SY_SCRATCH_COUNT];
-    int registered;
-};
-
-static _Thread_local struct scratch scratch;
-static _Atomic size_t marks[SY_SCRATCH_COUNT];
-static _Atomic uint64_t raised;
-static pthread_key_t scratch_key;
-static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
-static int scratch_key_made;
-
-static void free_scratch(void *of_thread)
-{
-    struct scratch *s = of_thread;
-    for (int i = 0; i < SY_SCRATCH_COUNT; i++) {
-        sy_free(s->block[i]);
-        s->block[i] = NULL;
-        s->size[i] = 0;
-    }
-    s->registered = 0;
-}
-
-static void make_key(void)
-{
-    scratch_key_made = pthread_key_create(&scratch_key, free_scratch) == 0;
-}
-
-static void raise_mark(enum sy_scratch slot, size_t bytes)
-{
-    size_t now = atomic_load(&marks[slot]);
-    while (bytes > now)
-        if (atomic_compare_exchange_weak(&marks[slot], &now, bytes)) {
-            atomic_fetch_add(&raised, 1);
-            break;
-        }
-}
-
-uint64_t sy_scratch_marks(void) { return atomic_load_explicit(&raised, memory_order_relaxed); }
-
-void sy_scratch_level(void)
-{
-    for (int i = 0; i < SY_SCRATCH_COUNT; i++) {
-        size_t bytes = atomic_load(&marks[i]);
-        if (bytes)
-            sy_scratch((enum sy_scratch)i, bytes); /* without memory: as if nothing had been asked */
-    }
-}
-
-void *sy_scratch(enum sy_scratch slot, size_t bytes)
-{
-    struct scratch *s = &scratch;
-    SY_ASSERT((unsigned)slot < SY_SCRATCH_COUNT);
-    if (bytes <= s->size[slot] && s->block[slot]) {
-        /* This thread has more, of something it did alone: the others do not. */
-        if (bytes > atomic_load_explicit(&marks[slot], memory_order_relaxed) &&
-            bytes <= MARK_MOST && sy_pool_inside())
-            raise_mark(slot, bytes);
-        return s->block[slot];
-    }
-    if (!s->registered) {
-        pthread_once(&scratch_once, make_key);
-        if (!scratch_key_made || pthread_setspecific(scratch_key, s) != 0)
-            return NULL;
-        s->registered = 1;
-    }
-    size_t rounded;
-    if (sy_add_size(bytes, PAGE - 1, &rounded) != 0)
-        return NULL;
-    rounded = rounded / PAGE * PAGE;
-    if (rounded == 0)
-        rounded = PAGE;
-    /* Packed panels live in a level-2 cache for long: in one huge page their lines spread evenly
-     * over its sets, in small pages by chance (measured: 10% of a product's speed, run by run). */
-    if (rounded >= LARGE / 32 && rounded < LARGE)
-        rounded = LARGE;
-    /* The contents need not survive, so the old block goes first: a lower peak. */
-    sy_free(s->block[slot]);
-    s->size[slot] = 0;
-    s->block[slot] = sy_alloc(rounded);
-    if (s->block[slot]) {
-        s->size[slot] = rounded;
-        if (rounded <= MARK_MOST && sy_pool_inside())
-            raise_mark(slot, rounded);
-    }
-    return s->block[slot];
 }
 
 /* -- checked sizes --------------------------------------------------------------------------- */

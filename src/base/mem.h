@@ -29,27 +29,6 @@ size_t sy_mem_peak(void);
 /* Tests: let allocation number `n` from now (1 = the next) fail once; 0 switches it off. */
 void sy_mem_fail_at(uint64_t n);
 
-/* Thread-local scratch: at least `bytes`, 64-byte aligned, contents undefined, valid until the same
- * thread asks for the same slot again.  Grows, never shrinks; freed at thread exit.  So a loop that
- * ran once allocates nothing.  Returns NULL when memory is out. */
-enum sy_scratch {
-    SY_SCRATCH_PACK_A,
-    SY_SCRATCH_PACK_B,
-    SY_SCRATCH_GEMM,
-    SY_SCRATCH_OP0,
-    SY_SCRATCH_OP1,
-    SY_SCRATCH_OP2,
-    SY_SCRATCH_OP3,
-    SY_SCRATCH_COUNT
-};
-void *sy_scratch(enum sy_scratch slot, size_t bytes);
-/* Which thread runs which task is chance.  So that what a thread's scratch needs is not: the most
- * that a task of the pool has asked for so far (up to some MiB) is remembered for each slot, and
- * sy_scratch_level brings this thread's up to that; the count rises whenever one of these marks
- * does.  See sy_pool_level_scratch. */
-uint64_t sy_scratch_marks(void);
-void sy_scratch_level(void);
-
 /* Checked arithmetic for sizes from outside: returns 0, or -1 on overflow. */
 int sy_mul_size(size_t a, size_t b, size_t *out);
 int sy_add_size(size_t a, size_t b, size_t *out);

@@ -27,6 +27,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/scratch.h"
 #include "base/thread.h"
 
 #include <pthread.h>
@@ -72,6 +73,12 @@ static struct {
 } pool;
 
 static _Thread_local bool inside; /* this thread is running a task of the pool */
+
+static void set_inside(bool on)
+{
+    inside = on;
+    sy_scratch_in_task(on);
+}
 static _Thread_local uint32_t my_round;
 
 /* ---- waiting ---- */
@@ -184,7 +191,7 @@ static void serve_each(void)
 static void *worker_main(void *round)
 {
     my_round = (uint32_t)(uintptr_t)round;
-    inside = true;
+    set_inside(true);
     while (!atomic_load(&pool.stopping)) {
         uint32_t seen = atomic_load(&pool.wakeups);
         if (spin(has_work, SPIN_NS)) {
@@ -311,7 +318,7 @@ void sy_pool_run(int64_t tasks, sy_task_fn fn, void *ctx)
     int threads = atomic_load_explicit(&pool.threads, memory_order_relaxed);
     if (threads == 0)
         threads = start(default_threads());
-    inside = true;
+    set_inside(true);
     if (threads == 1) {
         run_inline(tasks, fn, ctx);
     } else {
@@ -319,7 +326,7 @@ void sy_pool_run(int64_t tasks, sy_task_fn fn, void *ctx)
         work();
         wait_for_end();
     }
-    inside = false;
+    set_inside(false);
     unlock();
 }
 

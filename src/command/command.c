@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/utf8.h"
+#include "base/sanitize.h"
 #include "repl/tell.h"
 #include "run/differ.h"
 #include "run/store.h"

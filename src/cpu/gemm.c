@@ -21,6 +21,7 @@
 #include "cpu/gemm.h"
 
 #include "base/mem.h"
+#include "base/scratch.h"
 #include "base/pool.h"
 #include "cpu/cpu.h"
 #include "cpu/gemm_plan.h"

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/sanitize.h"
 #include "base/utf8.h"
 #include "data/tokenizer_read_int.h"
 

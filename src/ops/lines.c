@@ -8,6 +8,7 @@
 #include "ops/ops_int.h"
 
 #include "base/mem.h"
+#include "base/scratch.h"
 
 #include <stdatomic.h>
 

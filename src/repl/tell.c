@@ -2,7 +2,7 @@
 #include "repl/tell.h"
 
 #include "base/str.h"
-#include "base/utf8.h"
+#include "base/sanitize.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/thread.h"
+#include "base/sanitize.h"
 #include "base/utf8.h"
 #include "base/wait.h"
 #include "config.h"

@@ -8,6 +8,7 @@
 #include "tui/scroll_int.h"
 
 #include "base/mem.h"
+#include "base/sanitize.h"
 #include "base/utf8.h"
 #include "tui/sgr.h"
 

@@ -2,6 +2,7 @@
 #include "unit/tap.h"
 
 #include "base/mem.h"
+#include "base/scratch.h"
 
 #include <errno.h>
 #include <pthread.h>

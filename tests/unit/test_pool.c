@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/scratch.h"
 #include "base/pool.h"
 
 #include <pthread.h>

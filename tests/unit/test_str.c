@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/sanitize.h"
 #include "base/utf8.h"
 #include "switchyard/err.h"
 

@@ -13,7 +13,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/utf8.h"
+#include "base/sanitize.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -17,7 +17,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "base/utf8.h"
+#include "base/sanitize.h"
 
 #include <errno.h>
 #include <stdio.h>

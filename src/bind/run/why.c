@@ -21,7 +21,7 @@
 #include "bind/run/run.h"
 
 #include "base/mem.h"
-#include "base/utf8.h"
+#include "base/sanitize.h"
 #include "run/metrics.h"
 #include "switchyard/train.h"
 #include "train/spike.h"

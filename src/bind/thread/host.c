@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
-#include "base/utf8.h"
+#include "base/sanitize.h"
 #include "base/wait.h"
 
 #include <errno.h>

@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "base/utf8.h"
+#include "base/sanitize.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 #include "bind/thread/progress.h"
 
 #include "base/str.h"
-#include "base/utf8.h"
+#include "base/sanitize.h"
 
 #include <errno.h>
 #include <stdio.h>
