@@ -10,3 +10,4 @@ libdata_a_SOURCES = \
 libdata_a_CPPFLAGS = $(AM_CPPFLAGS) $(PCRE2_CFLAGS) $(UTF8PROC_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS)
 pkginclude_HEADERS += include/switchyard/data.h include/switchyard/progress.h \
     include/switchyard/reading.h include/switchyard/tokenizer.h
+libdata_a_SOURCES += %D%/reader.c %D%/tokenizer_json.c

@@ -24,11 +24,6 @@
 #define CONTROLS 32                      /* at most one byte in so many of a text is a control */
 #define CONTROLS_IN ((size_t)1 << 20)    /* of its first so many */
 
-static int no_memory(struct sy_err *err)
-{
-    return sy_err_set(err, SY_E_MEMORY, "data: out of memory");
-}
-
 int sy__progress(const struct sy_progress *p, double fraction, const char *op, struct sy_err *err)
 {
     if (p && p->fn && p->fn(p->ctx, fraction))
@@ -43,24 +38,6 @@ int sy__batch_progress(const struct sy_progress *p, const struct sy__batch *b, d
 }
 
 /* ---- names ---- */
-
-static bool ends(const char *s, size_t n, const char *end)
-{
-    size_t k = strlen(end);
-    return n >= k && !strncasecmp(s + n - k, end, k);
-}
-
-bool sy__ends_with(const char *name, const char *end)
-{
-    return ends(name, strlen(name), end);
-}
-
-bool sy__named(const char *path, const char *end)
-{
-    size_t n = strlen(path);
-    n -= ends(path, n, ".gz") ? 3 : ends(path, n, ".zst") ? 4 : 0;
-    return ends(path, n, end);
-}
 
 /* ---- files to text ---- */
 
@@ -187,32 +164,6 @@ static bool named_binary(const char *path, struct sy_err *why)
 }
 
 /* ---- documents ---- */
-
-int sy__reader_add(struct sy__reader *r, struct sy__document doc, struct sy_err *err)
-{
-    struct sy__batch *b = &r->batch;
-    if (SY_GROW(b->doc, b->cap, b->docs + 1))
-        return no_memory(err);
-    b->doc[b->docs++] = doc;
-    return 0;
-}
-
-int sy__reader_hand(struct sy__reader *r, bool all, struct sy_err *err)
-{
-    if (r->batch.text.failed)
-        return no_memory(err);
-    if (r->batch.docs == 0 || (!all && r->batch.text.len < SY__BATCH))
-        return 0;
-    int rc = r->fn(r->ctx, &r->batch, err);
-    r->handed += r->batch.docs;
-    r->batch.docs = 0;
-    r->batch.from = r->batch.to;
-    if (r->batch.text.cap > 4 * SY__BATCH)
-        sy_str_free(&r->batch.text);
-    else
-        sy_str_clear(&r->batch.text);
-    return rc;
-}
 
 /* A file that is not read: its name was given, or it is counted. */
 static int leave_out(struct sy__reader *r, const struct sy__file *f, const struct sy_err *why,

@@ -271,35 +271,6 @@ void sy_trainer_resume(struct sy_trainer *t) { ask(t, false, false, 0); }
 void sy_trainer_stop(struct sy_trainer *t) { ask(t, false, true, 0); }
 void sy_trainer_steps(struct sy_trainer *t, int64_t n) { ask(t, false, false, n); }
 
-void sy_trainer_hold(struct sy_trainer *t)
-{
-    pthread_mutex_lock(&t->lock);
-    t->holds++;
-    sy__asked(t);
-    pthread_cond_broadcast(&t->changed);
-    pthread_mutex_unlock(&t->lock);
-}
-
-bool sy_trainer_held(struct sy_trainer *t, double seconds)
-{
-    struct sy_deadline until = sy_deadline_in(seconds);
-    pthread_mutex_lock(&t->lock);
-    while (t->alive && !t->parked && sy_cond_wait(&t->changed, &t->lock, &until))
-        continue;
-    bool held = !t->alive || t->parked;
-    pthread_mutex_unlock(&t->lock);
-    return held;
-}
-
-void sy_trainer_release(struct sy_trainer *t)
-{
-    pthread_mutex_lock(&t->lock);
-    t->holds--;
-    sy__asked(t);
-    pthread_cond_broadcast(&t->changed);
-    pthread_mutex_unlock(&t->lock);
-}
-
 /* Something will still happen that a waiter for `step` waits for: a step, or a state that was asked
  * for. */
 static bool will_go_on(const struct sy_trainer *t, int64_t step)

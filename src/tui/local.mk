@@ -11,3 +11,4 @@ libtui_a_SOURCES += %D%/panel_int.h %D%/feed.h %D%/feed.c %D%/layout.c %D%/views
     %D%/memory.c %D%/bars.c %D%/pane.c
 libtui_a_SOURCES += %D%/screen.h %D%/screen.c %D%/sgr.h %D%/sgr.c %D%/scroll.h %D%/scroll_int.h %D%/scroll.c %D%/scroll_view.c \
     %D%/input.h %D%/input.c
+libtui_a_SOURCES += %D%/x_window.c
