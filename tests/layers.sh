@@ -1,6 +1,7 @@
 #!/bin/sh
 # Every #include of src/ and include/ against tests/layers.txt.  One TAP case a file, so that the
-# log names the file; a case fails with the include and the rule.
+# log names the file; a case fails with the include and the rule.  Two more: what is permitted is used,
+# and goes one way.
 # shellcheck disable=SC2016 # the $s in quotes are awk's
 set -u
 srcdir=${srcdir:-.}
@@ -49,6 +50,7 @@ function check_local(name, part, to) {
     split(name, part, "/")
     if (part[2] == "") { complain("\"" name "\": include as \"folder/file.h\""); return }
     to = part[1] == "switchyard" ? public_layer(part[2]) : room(part[1], part[2])
+    used[from, to] = 1
     if (!(to in allowed)) complain("\"" name "\": no layer " to " in tests/layers.txt")
     else if (!permitted(from, to)) complain("\"" name "\": " from " may not include " to)
     else if (file ~ /^include\// && part[1] != "switchyard") complain("\"" name "\": a public header may include public headers only")
@@ -78,8 +80,32 @@ $1 == "file" {
     next
 }
 $1 == "include" { if ($2 == "<") check_system($3); else check_local($3) }
+function check_used(from, list, k, i) {
+    for (from in allowed) {
+        k = split(allowed[from], list, " ")
+        for (i = 1; i <= k; i++)
+            if (!((from, list[i]) in used)) complain("layer " from " need not be permitted " list[i])
+    }
+    file = "what is permitted is used"
+}
+function check_one_way(from, list, k, i, left, changed, free) { # take away who needs nobody that is left
+    for (from in allowed) left[from] = 1
+    do {
+        changed = 0
+        for (from in left) {
+            free = 1
+            k = split(allowed[from], list, " ")
+            for (i = 1; i <= k; i++) if (list[i] in left && list[i] != from) free = 0
+            if (free) { delete left[from]; changed = 1; break }
+        }
+    } while (changed)
+    for (from in left) complain("layer " from " is in, or above, a circle: " allowed[from])
+    file = "layers go one way"
+}
 END {
     finish()
+    problems = ""; check_used(); finish()
+    problems = ""; check_one_way(); finish()
     printf "1..%d\n", n
     exit bad
 }'

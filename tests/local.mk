@@ -182,6 +182,7 @@ AM_TESTS_ENVIRONMENT = \
     NM='$(NM)'; export NM; \
     SY_ENGINE_LIBS='$(engine_libs)'; export SY_ENGINE_LIBS; \
     SY_ALL_LIBS='$(sy_libs)'; export SY_ALL_LIBS; \
+    SY_ALL_LIBS='$(sy_libs)'; export SY_ALL_LIBS; \
     SY_SANITIZERS='$(SY_SAN)'; export SY_SANITIZERS;
 TEST_EXTENSIONS = .sh .lua
 tap_driver = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
@@ -200,3 +201,4 @@ script_tests += %D%/once.sh
 threaded_tests += %D%/unit/test_wait
 unit_tests += %D%/unit/test_grow
 script_tests += %D%/comments.sh
+script_tests += %D%/circles.sh

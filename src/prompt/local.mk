@@ -3,3 +3,4 @@ noinst_LIBRARIES += libprompt.a
 sy_libs += libprompt.a
 libprompt_a_SOURCES = %D%/prompt.h %D%/prompt_int.h %D%/prompt.c %D%/complete.c %D%/session.c \
     %D%/screen.c
+libprompt_a_SOURCES += %D%/signals.c %D%/evaluate.c

@@ -38,11 +38,18 @@ bool sy__is_prompted(const char *line);
  * freed at the end; *text moves on. */
 bool sy__session_next(const char **text, struct sy_str *one);
 int sy__live_runs(void);
+void sy__on_quit(void); /* for sy_chunk_on_quit */
 bool sy__quit_asked(void); /* by a job: sy_chunk_status has the status */
 void sy__leave_question(char *out, size_t n, int runs);
 void sy__stop_runs(struct lua_State *L, void *ctx); /* posted: each run is saved */
 void sy__limit_end(void); /* SY_END_SECONDS from now, or saving has begun; async-signal-safe */
 void sy__no_interrupt(struct lua_State *L);
+
+bool sy__must_end(struct sy_session *s); /* a signal or a job's quit() */
+
+/* signals.c */
+int sy__leaving_by(void);        /* the signal that ends the prompt; 0: none came */
+void sy__set_stopping(bool on); /* the plain screen waits for sy__stop_runs */
 
 /* complete.c: Tab. */
 char *sy__complete(const char *line, size_t point, bool *files);

@@ -37,6 +37,7 @@ void sy__act(int action);    /* as if its key was pressed */
 void sy__history_open(const char *path); /* NULL: no file */
 void sy__history_close(void);
 void sy__history_bind(void);
+void sy__search_bind(void); /* search.c */
 int sy__history_count(void);
 int sy__history_at(void);
 const char *sy__history_line(int i);     /* borrowed; NULL: none */
@@ -50,6 +51,9 @@ void sy__search_end(bool give_up);
 /* What is typed, kept between the plain display and a screen's (edit.c). */
 void sy__typed_keep(void);
 void sy__typed_restore(void);
+/* The pipe and the terminal as it was found (wake.c). */
+int sy__wake_open(void);
+void sy__terminal_restore(void); /* async-signal-safe */
 /* Lines without an editor (plain.c). */
 enum sy_edit_event sy__plain_line(const char *prompt, char **line);
 

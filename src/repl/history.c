@@ -251,14 +251,6 @@ static const struct sy__instead replaced[] = {
     {rl_history_substr_search_backward, back_within},
     {rl_history_substr_search_forward, on_within},
     {rl_operate_and_get_next, enter_and_next},
-    {rl_reverse_search_history, sy__search_back},
-    {rl_forward_search_history, sy__search_on},
-    {rl_noninc_reverse_search, sy__search_back},
-    {rl_noninc_forward_search, sy__search_on},
-    {rl_noninc_reverse_search_again, sy__search_back},
-    {rl_noninc_forward_search_again, sy__search_on},
-    {rl_vi_search, sy__search_back},
-    {rl_vi_search_again, sy__search_back},
 };
 
 void sy__history_bind(void)

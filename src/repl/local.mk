@@ -5,3 +5,5 @@ librepl_a_SOURCES = %D%/edit.h %D%/edit_int.h %D%/wake.c %D%/plain.c %D%/edit.c 
     %D%/highlight.h %D%/highlight.c %D%/keys.c %D%/line.h %D%/line.c %D%/tell.h %D%/tell.c
 librepl_a_SOURCES += %D%/history.c %D%/search.c %D%/guard.c
 librepl_a_CPPFLAGS = $(AM_CPPFLAGS) $(READLINE_CFLAGS)
+librepl_a_SOURCES += %D%/keymap.c %D%/keymap_int.h
+librepl_a_SOURCES += %D%/editor.c

@@ -158,6 +158,22 @@ int sy__search_on(int count, int key)
     return begin_search(1);
 }
 
+static const struct sy__instead replaced[] = {
+    {rl_reverse_search_history, sy__search_back},
+    {rl_forward_search_history, sy__search_on},
+    {rl_noninc_reverse_search, sy__search_back},
+    {rl_noninc_forward_search, sy__search_on},
+    {rl_noninc_reverse_search_again, sy__search_back},
+    {rl_noninc_forward_search_again, sy__search_on},
+    {rl_vi_search, sy__search_back},
+    {rl_vi_search_again, sy__search_back},
+};
+
+void sy__search_bind(void)
+{
+    sy__keys_replace(replaced, sizeof replaced / sizeof *replaced);
+}
+
 #else
 typedef int sy__no_search;
 #endif

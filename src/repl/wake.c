@@ -1,6 +1,5 @@
-/* The pipe by which signals and other threads wake the main thread, the notices, and the choice of
- * editor.  Layer repl. */
-#include "config.h"
+/* The pipe by which signals and other threads wake the main thread, the notices, and the terminal as it
+ * was found.  Layer repl. */
 #include "repl/edit_int.h"
 
 #include "base/mem.h"
@@ -16,7 +15,7 @@
 
 static int ends[2] = {-1, -1};
 static struct termios found;
-static bool found_valid, use_readline;
+static bool found_valid;
 
 struct notice {
     struct notice *next;
@@ -69,74 +68,20 @@ char *sy_notice_take(void)
     return text;
 }
 
-int sy_edit_open(const struct sy_edit_options *options)
+int sy__wake_open(void)
 {
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
         return -1;
     found_valid = tcgetattr(0, &found) == 0;
-#ifdef HAVE_READLINE
-    use_readline = found_valid && !options->plain && isatty(1);
-    if (use_readline)
-        sy__readline_open(options);
-#else
-    (void)options;
-#endif
     return 0;
-}
-
-void sy_edit_close(void)
-{
-#ifdef HAVE_READLINE
-    if (use_readline)
-        sy__readline_close();
-#endif
-    sy_edit_restore_terminal();
 }
 
 bool sy_edit_is_terminal(void) { return found_valid; }
 
-void sy_edit_restore_terminal(void)
+void sy__terminal_restore(void)
 {
-    static const char paste_off[] = "\033[?2004l";
-    if (!found_valid)
-        return;
-    tcsetattr(0, TCSANOW, &found);
-    if (use_readline && write(1, paste_off, sizeof paste_off - 1) < 0) {
-        /* nothing better can be done */
-    }
-}
-
-enum sy_edit_event sy_edit_line(const char *prompt, char **line)
-{
-#ifdef HAVE_READLINE
-    if (use_readline)
-        return sy__readline_line(prompt, line);
-#endif
-    return sy__plain_line(found_valid ? prompt : "", line);
-}
-
-void sy_edit_remember(const char *line)
-{
-#ifdef HAVE_READLINE
-    if (use_readline)
-        sy__readline_remember(line);
-#else
-    (void)line;
-#endif
-}
-
-void sy_edit_clear(void)
-{
-#ifdef HAVE_READLINE
-    sy__readline_clear();
-#endif
-}
-
-void sy_edit_leave(void)
-{
-#ifdef HAVE_READLINE
-    sy__readline_leave();
-#endif
+    if (found_valid)
+        tcsetattr(0, TCSANOW, &found);
 }
 
 void sy_edit_show_notices(void)

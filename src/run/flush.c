@@ -45,23 +45,6 @@ static void roll_back(struct sy_store *s)
 
 /* ---- series ---- */
 
-static void free_series(struct sy__series *e)
-{
-    if (e)
-        sy_free(e->steps);
-    sy_free(e);
-}
-
-void sy__forget_series(struct sy_store *s)
-{
-    for (int i = 0; i < s->nseries; i++)
-        free_series(s->series[i]);
-    sy_free(s->series);
-    s->series = NULL;
-    s->nseries = 0;
-    s->series_room = 0;
-}
-
 static struct sy__series *new_series(int width)
 {
     size_t rows = SY_CHUNK_ROWS;
@@ -161,7 +144,7 @@ static struct sy__series *series_at(struct sy_store *s, int i, struct sy_err *er
         sy_err_set(err, SY_E_MEMORY, "%s: out of memory for a series of width %d", s->where, width);
     int had = e ? find_series(s, e, sy_metrics_name(s->metrics, i), err) : -1;
     if (had < 0 || (had && load_tail(s, e, err))) {
-        free_series(e);
+        sy__series_free(e);
         return NULL;
     }
     return s->series[i] = e;
@@ -327,7 +310,7 @@ static int cut_series(struct sy_store *s, int64_t id, int width, int64_t step, s
         rc = write_counts(s, e, e->values + (size_t)(e->tail ? e->tail - 1 : 0) * (size_t)width,
                           err);
     }
-    free_series(e);
+    sy__series_free(e);
     return rc;
 }
 
@@ -485,7 +468,7 @@ static void set_alarm(struct sy_store *s, enum sy_store_alarm alarm, const struc
         *s->alarm_text = 0;
     pthread_mutex_unlock(&s->lock);
     if (had && !alarm)
-        sy_store_add(s, SY_STORE_EVENTS, step, sy_event_name(SY_EVENT_STORE), text, NULL, 0, NULL);
+        sy__queue_add(s, SY_STORE_EVENTS, step, sy_event_name(SY_EVENT_STORE), text, NULL, 0, NULL);
 }
 
 /* What is on the disk need not be in memory as well, where readers find it there. */

@@ -15,6 +15,7 @@
  *     is in the folder.
  *  2. SQLite deletes -wal and -shm by their names when it closes.  When those may be another's, it is
  *     told to leave them. */
+#include "run/folder_int.h"
 #include "run/store_int.h"
 
 #include "base/clock.h"
@@ -31,30 +32,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PATH_MOST 4096
-#define SHM_UNIT 32768 /* SQLite's: -shm has a multiple of it */
-
-static const char *const db_files[] = {"run.sqlite", "run.sqlite-wal", "run.sqlite-shm",
-                                       "run.sqlite-journal"};
-enum { DB_FILES = sizeof db_files / sizeof *db_files };
-
-static int join(char out[PATH_MOST], const char *dir, const char *name, struct sy_err *err)
-{
-    return (size_t)snprintf(out, PATH_MOST, "%s/%s", dir, name) < PATH_MOST
-               ? 0
-               : sy_err_set(err, SY_E_RANGE, "run: the path is too long: %s", dir);
-}
-
-/* Of a file in the store's folder. */
-static int stat_in(const struct sy_store *s, const char *name, struct stat *st)
-{
-    return fstatat(s->dir.fd, name, st, AT_SYMLINK_NOFOLLOW);
-}
-
 static int take_lock(struct sy_store *s, struct sy_err *err)
 {
-    char path[PATH_MOST];
-    if (join(path, s->dir.path, "lock", err))
+    char path[SY__PATH_MOST];
+    if (sy__run_path(path, s->dir.path, "lock", err))
         return -1;
     s->owner = sy_lock_take(&s->dir, path, s->where, err);
     return s->owner ? 0 : -1;
@@ -62,18 +43,8 @@ static int take_lock(struct sy_store *s, struct sy_err *err)
 
 static bool has_lock(const struct sy_store *s)
 {
-    char path[PATH_MOST];
-    return !join(path, s->dir.path, "lock", NULL) && sy_lock_named(s->owner, &s->dir, path);
-}
-
-int sy__place_check_files(const struct sy_store *s, struct sy_err *err)
-{
-    struct stat st;
-    for (int i = 0; i < DB_FILES; i++)
-        if (!stat_in(s, db_files[i], &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-            return sy_err_set(err, SY_E_IO, "%s: %s/%s is %s", s->where, s->dir.path, db_files[i],
-                              S_ISLNK(st.st_mode) ? "a symbolic link" : "not a regular file");
-    return 0;
+    char path[SY__PATH_MOST];
+    return !sy__run_path(path, s->dir.path, "lock", NULL) && sy_lock_named(s->owner, &s->dir, path);
 }
 
 /* ---- making ---- */
@@ -100,21 +71,20 @@ static bool is_empty(const char *path)
 }
 
 /* The name is free when nothing has it, or an empty folder. */
-static int check_free(const struct sy_store *s, struct sy_err *err)
+static int check_free(const struct sy_store *s, sy__is_run_fn is_run, struct sy_err *err)
 {
     struct stat st;
-    char lock[PATH_MOST];
+    char lock[SY__PATH_MOST];
     int64_t pid;
     if (lstat(s->path, &st))
         return errno == ENOENT ? 0 : sy_err_sys(err, errno, "%s: cannot look at %s", s->where, s->path);
     if (S_ISDIR(st.st_mode) && is_empty(s->path))
         return 0;
-    if (!join(lock, s->path, "lock", NULL) && sy_lock_held(lock, &pid))
+    if (!sy__run_path(lock, s->path, "lock", NULL) && sy_lock_held(lock, &pid))
         return sy_err_set(err, SY_E_STATE, "%s is being written by process %lld", s->where,
                           (long long)pid);
     struct sy_err why = SY_ERR_INIT;
-    struct sy_store *there = S_ISDIR(st.st_mode) ? sy_store_open_read(s->runs, s->name, &why) : NULL;
-    sy_store_close(there, NULL);
+    bool there = S_ISDIR(st.st_mode) && is_run(s->runs, s->name, &why);
     if (there || (why.code && why.code != SY_E_NOTFOUND))
         return sy_err_set(err, SY_E_STATE, "%s exists already", s->where);
     return sy_err_set(err, SY_E_STATE, "%s: %s exists already and holds no run (one that was not "
@@ -143,10 +113,10 @@ static int clear_folder(const struct sy_store *s, struct sy_err *err)
     DIR *list = sy_dir_list(&s->dir, s->dir.path);
     int rc = list ? 0 : sy_err_sys(err, errno, "%s: cannot read %s", s->where, s->dir.path);
     for (struct dirent *e; !rc && (e = readdir(list)) != NULL;) {
-        char path[PATH_MOST];
+        char path[SY__PATH_MOST];
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, "lock"))
             continue;
-        rc = join(path, s->dir.path, e->d_name, err) || sy_dir_remove(&s->dir, path, err) ? -1 : 0;
+        rc = sy__run_path(path, s->dir.path, e->d_name, err) || sy_dir_remove(&s->dir, path, err) ? -1 : 0;
     }
     if (list)
         closedir(list);
@@ -174,12 +144,12 @@ static int try_claim(struct sy_store *s, const char *path, struct sy_err *err)
 static void remove_if_dead(const char *path)
 {
     struct stat st;
-    char lock_path[PATH_MOST];
+    char lock_path[SY__PATH_MOST];
     struct sy_dir d;
     if (lstat(path, &st) || !S_ISDIR(st.st_mode) || sy_wall() - (double)st.st_mtime < 60 ||
         sy_dir_open(&d, NULL, path, false, NULL))
         return;
-    struct sy_lock *lock = join(lock_path, path, "lock", NULL)
+    struct sy_lock *lock = sy__run_path(lock_path, path, "lock", NULL)
                                ? NULL
                                : sy_lock_take(&d, lock_path, path, NULL);
     if (lock && sy_dir_state(&d) == SY_DIR_NAMED)
@@ -192,32 +162,32 @@ static void remove_dead(const char *runs)
 {
     DIR *list = sy_dir_list(NULL, runs);
     for (struct dirent *e; list && (e = readdir(list)) != NULL;) {
-        char path[PATH_MOST];
+        char path[SY__PATH_MOST];
         size_t n = strlen(e->d_name);
         if (*e->d_name == '.' && n > 5 && !strcmp(e->d_name + n - 4, ".new") &&
-            !join(path, runs, e->d_name, NULL))
+            !sy__run_path(path, runs, e->d_name, NULL))
             remove_if_dead(path);
     }
     if (list)
         closedir(list);
 }
 
-int sy__place_claim(struct sy_store *s, struct sy_err *err)
+int sy__place_claim(struct sy_store *s, sy__is_run_fn is_run, struct sy_err *err)
 {
-    char path[PATH_MOST], name[SY_RUN_NAME_MAX + 8];
+    char path[SY__PATH_MOST], name[SY_RUN_NAME_MAX + 8];
     snprintf(name, sizeof name, ".%s.new", s->name);
-    if (draw_id(s->id, s->where, err) || sy_dir_make(s->runs, err) || join(path, s->runs, name, err))
+    if (draw_id(s->id, s->where, err) || sy_dir_make(s->runs, err) || sy__run_path(path, s->runs, name, err))
         return -1;
     remove_dead(s->runs);
     int rc = 1;
     for (int i = 0; i < 100 && rc > 0; i++)
-        rc = check_free(s, err) ? -1 : try_claim(s, path, err);
+        rc = check_free(s, is_run, err) ? -1 : try_claim(s, path, err);
     if (rc > 0)
         sy_err_set(err, SY_E_IO, "%s: cannot make %s: others take it away", s->where, path);
     if (rc)
         return -1;
     s->building = true;
-    return check_free(s, err) || clear_folder(s, err) ? -1 : 0; /* freed meanwhile is made meanwhile */
+    return check_free(s, is_run, err) || clear_folder(s, err) ? -1 : 0; /* freed meanwhile is made meanwhile */
 }
 
 static int rename_folder(struct sy_store *s, const char *to, struct sy_err *err)
@@ -244,7 +214,7 @@ static int rename_folder(struct sy_store *s, const char *to, struct sy_err *err)
 
 int sy__place_finish(struct sy_store *s, struct sy_err *err)
 {
-    char back[PATH_MOST];
+    char back[SY__PATH_MOST];
     snprintf(back, sizeof back, "%s", s->dir.path);
     sy__db_close(s); /* it would go by the name of before */
     if (rename_folder(s, s->path, err))
@@ -264,17 +234,6 @@ void sy__place_drop(struct sy_store *s)
     s->building = false;
 }
 
-int sy_store_remove(struct sy_store *s, struct sy_err *err)
-{
-    sy_store_detach(s);
-    pthread_mutex_lock(&s->db_lock);
-    sy__db_close(s);
-    int rc = sy_dir_state(&s->dir) == SY_DIR_NAMED ? sy_dir_remove(NULL, s->dir.path, err) : 0;
-    s->writable = false;
-    pthread_mutex_unlock(&s->db_lock);
-    return rc;
-}
-
 /* ---- opening ---- */
 
 int sy__place_open(struct sy_store *s, bool write, struct sy_err *err)
@@ -284,7 +243,7 @@ int sy__place_open(struct sy_store *s, bool write, struct sy_err *err)
     int rc = sy_dir_open(&s->dir, NULL, s->path, false, &why);
     if (rc && why.code != SY_E_NOTFOUND)
         return sy_err_set(err, why.code, "%s: %s", s->where, why.msg);
-    if (rc || (stat_in(s, "run.sqlite", &st) && errno == ENOENT))
+    if (rc || (sy__stat_in(s, "run.sqlite", &st) && errno == ENOENT))
         return sy_err_set(err, SY_E_NOTFOUND, "%s: there is no %s/run.sqlite", s->where, s->path);
     return write ? take_lock(s, err) : 0;
 }
@@ -295,62 +254,6 @@ bool sy_store_where(struct sy_store *s, char *out, size_t n)
 }
 
 /* ---- looking again ---- */
-
-static void note_file(const struct sy_store *s, const char *name, struct sy__file *f)
-{
-    struct stat st;
-    *f = stat_in(s, name, &st) ? (struct sy__file){0} : (struct sy__file){true, st.st_dev, st.st_ino};
-}
-
-static bool is_file(const struct sy__file *a, const struct sy__file *b)
-{
-    return a->there && b->there && a->device == b->device && a->inode == b->inode;
-}
-
-void sy__place_opened(struct sy_store *s)
-{
-    struct stat st;
-    note_file(s, "run.sqlite", &s->db_file);
-    s->cuts = sy__shm_cuts();
-    s->wal_file.there = false; /* it is made when it is needed */
-    s->db_bytes = stat_in(s, "run.sqlite", &st) ? 0 : st.st_size;
-    s->shm_bytes = 0;
-}
-
-/* May SQLite delete what is called run.sqlite-wal and -shm when it closes? */
-bool sy__place_is_ours(const struct sy_store *s)
-{
-    struct sy__file now;
-    note_file(s, "run.sqlite", &now);
-    return sy_dir_state(&s->dir) == SY_DIR_NAMED && is_file(&now, &s->db_file);
-}
-
-/* See shm.c: the file is made as long as it was, and the index in it anew. */
-bool sy__place_guard(struct sy_store *s)
-{
-    struct stat st;
-    unsigned cuts = sy__shm_cuts();
-    bool cut = s->cuts != cuts;
-    s->cuts = cuts;
-    if (s->dir.fd < 0 || stat_in(s, "run.sqlite-shm", &st) || !S_ISREG(st.st_mode))
-        return cut;
-    struct sy__file now = {true, st.st_dev, st.st_ino};
-    if (!is_file(&now, &s->shm_file)) /* another than was cut */
-        s->shm_bytes = 0;
-    s->shm_file = now;
-    if (st.st_size > s->shm_bytes && st.st_size % SHM_UNIT == 0)
-        s->shm_bytes = st.st_size;
-    char place[PATH_MOST], path[PATH_MOST];
-    /* By its name: to close a descriptor of it would end SQLite's locks on it (fcntl(2)). */
-    if (st.st_size < s->shm_bytes && sy_dir_where(&s->dir, place, sizeof place) &&
-        !join(path, place, "run.sqlite-shm", NULL)) {
-        cut = true;
-        (void)!truncate(path, s->shm_bytes);
-    }
-    if (cut)
-        sy__shm_forget(&st);
-    return cut;
-}
 
 /* All that the open database holds, into a new file in the folder. */
 static int copy_db(struct sy_store *s, const char *path, struct sy_err *err)
@@ -376,8 +279,8 @@ static int copy_db(struct sy_store *s, const char *path, struct sy_err *err)
 static int exchange_db(struct sy_store *s, struct sy_err *err)
 {
     struct sy__file file = s->db_file, wal = s->wal_file;
-    for (int i = 1; i < DB_FILES; i++)
-        unlinkat(s->dir.fd, db_files[i], 0); /* of the one before */
+    for (int i = 1; i < SY__DB_FILES; i++)
+        unlinkat(s->dir.fd, sy__db_files[i], 0); /* of the one before */
     if (renameat(s->dir.fd, "run.sqlite.new", s->dir.fd, "run.sqlite"))
         return sy_err_sys(err, errno, "%s: cannot write run.sqlite anew", s->where);
     sqlite3 *old = sy__db_lay_aside(s);
@@ -396,8 +299,8 @@ static int exchange_db(struct sy_store *s, struct sy_err *err)
 /* run.sqlite or its log is no more: a new one, from what we have open. */
 static int write_anew(struct sy_store *s, struct sy_err *err)
 {
-    char place[PATH_MOST], path[PATH_MOST];
-    if (!sy_dir_where(&s->dir, place, sizeof place) || join(path, place, "run.sqlite.new", err))
+    char place[SY__PATH_MOST], path[SY__PATH_MOST];
+    if (!sy_dir_where(&s->dir, place, sizeof place) || sy__run_path(path, place, "run.sqlite.new", err))
         return sy_err_set(err, SY_E_IO, "%s: its directory cannot be reached", s->where);
     unlinkat(s->dir.fd, "run.sqlite.new", 0);
     if (copy_db(s, path, err) || exchange_db(s, err))
@@ -409,7 +312,7 @@ static int write_anew(struct sy_store *s, struct sy_err *err)
 int sy__place_check_cut(struct sy_store *s, struct sy_err *err)
 {
     struct stat st;
-    if (stat_in(s, "run.sqlite", &st))
+    if (sy__stat_in(s, "run.sqlite", &st))
         return 0;
     if (st.st_size < s->db_bytes)
         return sy_err_set(err, SY_E_FORMAT, "%s: %s/run.sqlite was cut by another program", s->where,
@@ -422,12 +325,12 @@ int sy__place_check_cut(struct sy_store *s, struct sy_err *err)
 static int check_db(struct sy_store *s, struct sy_err *err)
 {
     struct sy__file now, wal;
-    note_file(s, "run.sqlite", &now);
-    note_file(s, "run.sqlite-wal", &wal);
-    bool whole = now.there && (!s->wal_file.there || is_file(&wal, &s->wal_file));
+    sy__file_note(s, "run.sqlite", &now);
+    sy__file_note(s, "run.sqlite-wal", &wal);
+    bool whole = now.there && (!s->wal_file.there || sy__file_is(&wal, &s->wal_file));
     bool mend = s->missing;
     s->missing = !whole;
-    if (now.there && !is_file(&now, &s->db_file))
+    if (now.there && !sy__file_is(&now, &s->db_file))
         return sy_err_set(err, SY_E_IO, "%s: %s/run.sqlite is another file now", s->where, s->dir.path);
     if (sy__place_check_cut(s, err))
         return -1;
@@ -471,7 +374,7 @@ int sy__place_check(struct sy_store *s, bool *moved, struct sy_err *err)
 
 void sy__place_tell_moved(const struct sy_store *s, struct sy_err *err)
 {
-    char now[PATH_MOST];
+    char now[SY__PATH_MOST];
     bool known = sy_dir_where(&s->dir, now, sizeof now);
     sy_err_set(err, SY_E_IO, "%s: its directory %s was moved%s%s: it is written there", s->where,
                s->dir.path, known ? " to " : "", known ? now : "");
@@ -481,24 +384,19 @@ bool sy_store_lost(struct sy_store *s) { return atomic_load(&s->lost); }
 
 /* ---- all of it anew ---- */
 
-int sy_store_inherit(struct sy_store *s, struct sy_store *from, struct sy_err *err)
+int sy__place_inherit(struct sy_store *s, struct sy_store *from, struct sy_err *err)
 {
-    char path[PATH_MOST];
-    if (s->writable || !s->building || join(path, s->dir.path, "run.sqlite.new", err))
+    char path[SY__PATH_MOST];
+    if (s->writable || !s->building || sy__run_path(path, s->dir.path, "run.sqlite.new", err))
         return sy_err_set(err, SY_E_STATE, "%s is there already", s->where);
-    sy_store_detach(from);
-    pthread_mutex_lock(&from->db_lock);
     int rc = copy_db(from, path, err);
     if (!rc) {
         sy__db_close(s);
-        for (int i = 1; i < DB_FILES; i++)
-            unlinkat(s->dir.fd, db_files[i], 0);
+        for (int i = 1; i < SY__DB_FILES; i++)
+            unlinkat(s->dir.fd, sy__db_files[i], 0);
         rc = renameat(s->dir.fd, "run.sqlite.new", s->dir.fd, "run.sqlite")
                  ? sy_err_sys(err, errno, "%s: cannot write run.sqlite anew", s->where)
                  : sy__place_finish(s, err);
     }
-    if (!rc)
-        sy__take_over(s, from);
-    pthread_mutex_unlock(&from->db_lock);
     return rc;
 }

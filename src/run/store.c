@@ -256,12 +256,20 @@ static int fill(struct sy_store *s, const struct sy_store_config *c, struct sy_e
     return -1;
 }
 
+/* Is there a run of this name?  Else err, when it is not simply none. */
+static bool holds_run(const char *runs, const char *name, struct sy_err *err)
+{
+    struct sy_store *there = sy_store_open_read(runs, name, err);
+    sy_store_close(there, NULL);
+    return there != NULL;
+}
+
 struct sy_store *sy_store_claim(const char *dir, const char *name, struct sy_err *err)
 {
     struct sy_store *s = sy_store_name_new(name, err) ? new_store(dir, name, err) : NULL;
     if (!s)
         return NULL;
-    if (sy__place_claim(s, err) || sy__db_open(s, SY__CREATE, err)) {
+    if (sy__place_claim(s, holds_run, err) || sy__db_open(s, SY__CREATE, err)) {
         free_store(s);
         return NULL;
     }
@@ -410,12 +418,6 @@ static void *flush_thread(void *arg)
     return NULL;
 }
 
-static int check_writable(const struct sy_store *s, struct sy_err *err)
-{
-    return s->writable ? 0
-                       : sy_err_set(err, SY_E_STATE, "%s was opened for reading only", s->where);
-}
-
 void sy_store_wake(struct sy_store *s)
 {
     pthread_mutex_lock(&s->lock);
@@ -467,7 +469,7 @@ int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
                     void (*status)(void *ctx, struct sy_store_status *out), void *ctx,
                     struct sy_err *err)
 {
-    if (check_writable(s, err))
+    if (sy__check_writable(s, err))
         return -1;
     sy_store_detach(s);
     if (take_rows(s, metrics, err))
@@ -517,124 +519,44 @@ int sy_store_close(struct sy_store *s, struct sy_err *err)
     return rc;
 }
 
-/* ---- the queue ---- */
-
-void sy_store_set_status(struct sy_store *s, const struct sy_store_status *status)
+enum sy_store_alarm sy_store_alarm(struct sy_store *s, char text[496])
 {
     pthread_mutex_lock(&s->lock);
-    s->status = *status;
-    s->status.state[sizeof s->status.state - 1] = 0;
+    enum sy_store_alarm alarm = s->alarm;
+    memcpy(text, s->alarm_text, sizeof s->alarm_text);
     pthread_mutex_unlock(&s->lock);
+    return alarm;
 }
 
-static struct sy__item *new_item(int table, int64_t step, const char *kind, const char *text,
-                                 const void *data, size_t n)
-{
-    size_t k = strlen(kind), t = strlen(text);
-    struct sy__item *item = sy_alloc(sizeof *item + k + t + n + 3);
-    if (!item)
-        return NULL;
-    *item = (struct sy__item){
-        .table = table, .step = step, .time = sy_wall(), .text_len = t, .data_len = n};
-    item->kind = (char *)(item + 1);
-    item->text = item->kind + k + 1;
-    item->data = item->text + t + 1;
-    memcpy(item->kind, kind, k + 1);
-    memcpy(item->text, text, t + 1);
-    if (n)
-        memcpy(item->data, data, n);
-    return item;
-}
-
-static int64_t enqueue(struct sy_store *s, struct sy__item *item)
-{
-    pthread_mutex_lock(&s->lock);
-    if (item->table == SY_STORE_JOURNAL)
-        item->id = ++s->journal_last;
-    int64_t id = item->table == SY_STORE_JOURNAL ? item->id : 0;
-    *s->items_end = item;
-    s->items_end = &item->next;
-    if (s->idle)
-        pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->lock);
-    return id;
-}
+/* ---- entries, and rewinds ---- */
 
 int64_t sy_store_add(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
                      const char *text, const void *data, size_t n, struct sy_err *err)
 {
-    if (check_writable(s, err))
-        return -1;
-    if (strlen(text) > SY__ENTRY_MAX || n > SY__ENTRY_MAX || strlen(kind) > 4096)
-        return sy_err_set(err, SY_E_RANGE,
-                          "%s: an entry of more than 16 MiB: %zu bytes of text, %zu of data",
-                          s->where, strlen(text), n);
-    struct sy__item *item = new_item(table, step, kind, text, data, n);
-    if (!item)
-        return sy_err_set(err, SY_E_MEMORY, "%s: out of memory for an entry", s->where);
-    int64_t id = enqueue(s, item);
-    if (table == SY_STORE_JOURNAL)
+    int64_t id = sy__queue_add(s, table, step, kind, text, data, n, err);
+    if (id >= 0 && table == SY_STORE_JOURNAL)
         sy__flush(s, NULL); /* a failure is the alarm's */
-    return id;
-}
-
-int64_t sy_store_post(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
-                      const char *text, const void *data, size_t n)
-{
-    struct sy__item *item = s->writable ? new_item(table, step, kind, text, data, n) : NULL;
-    if (!item)
-        return -1;
-    int64_t id = enqueue(s, item);
-    pthread_mutex_lock(&s->lock);
-    pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->lock);
-    return id;
-}
-
-void sy__take_over(struct sy_store *s, struct sy_store *from)
-{
-    pthread_mutex_lock(&from->lock);
-    pthread_mutex_lock(&s->lock);
-    s->items = from->items;
-    s->items_end = from->items ? from->items_end : &s->items;
-    from->items = NULL;
-    from->items_end = &from->items;
-    s->journal_last = from->journal_last;
-    s->status = s->written = from->status;
-    s->written.step = -1; /* to be written */
-    memcpy(s->id, from->id, sizeof s->id);
-    s->writable = true;
-    pthread_mutex_unlock(&s->lock);
-    pthread_mutex_unlock(&from->lock);
-    sy_lock_sign(s->owner, s->id);
-}
-
-int64_t sy_store_journal_last(struct sy_store *s)
-{
-    pthread_mutex_lock(&s->lock);
-    int64_t id = s->journal_last;
-    pthread_mutex_unlock(&s->lock);
     return id;
 }
 
 int sy_store_flush(struct sy_store *s, struct sy_err *err)
 {
-    return check_writable(s, err) || sy__flush(s, err) ? -1 : 0;
+    return sy__check_writable(s, err) || sy__flush(s, err) ? -1 : 0;
 }
 
 static int truncate_from(struct sy_store *s, int64_t step, const char *what, int64_t journal_last,
                          struct sy_err *err)
 {
-    if (check_writable(s, err))
+    if (sy__check_writable(s, err))
         return -1;
-    struct sy__item *item = new_item(SY__CUT, step, what, "", NULL, 0);
+    struct sy__item *item = sy__item_new(SY__CUT, step, what, "", NULL, 0);
     if (!item)
         return sy_err_set(err, SY_E_MEMORY, "%s: out of memory for a rewind", s->where);
     item->id = journal_last;
     pthread_mutex_lock(&s->db_lock); /* the thread must not see one without the other */
     if (s->metrics)
         sy_metrics_truncate(s->metrics, step);
-    enqueue(s, item);
+    sy__enqueue(s, item);
     pthread_mutex_unlock(&s->db_lock);
     return sy__flush(s, err);
 }
@@ -649,11 +571,28 @@ int sy_store_truncate_rows(struct sy_store *s, int64_t step, struct sy_err *err)
     return truncate_from(s, step, "rows", INT64_MAX, err);
 }
 
-enum sy_store_alarm sy_store_alarm(struct sy_store *s, char text[496])
+/* ---- the end, and another beginning ---- */
+
+int sy_store_remove(struct sy_store *s, struct sy_err *err)
 {
-    pthread_mutex_lock(&s->lock);
-    enum sy_store_alarm alarm = s->alarm;
-    memcpy(text, s->alarm_text, sizeof s->alarm_text);
-    pthread_mutex_unlock(&s->lock);
-    return alarm;
+    sy_store_detach(s);
+    pthread_mutex_lock(&s->db_lock);
+    sy__db_close(s);
+    int rc = sy_dir_state(&s->dir) == SY_DIR_NAMED ? sy_dir_remove(NULL, s->dir.path, err) : 0;
+    s->writable = false;
+    pthread_mutex_unlock(&s->db_lock);
+    return rc;
+}
+
+int sy_store_inherit(struct sy_store *s, struct sy_store *from, struct sy_err *err)
+{
+    if (s->writable || !s->building)
+        return sy_err_set(err, SY_E_STATE, "%s is there already", s->where);
+    sy_store_detach(from);
+    pthread_mutex_lock(&from->db_lock);
+    int rc = sy__place_inherit(s, from, err);
+    if (!rc)
+        sy__take_over(s, from);
+    pthread_mutex_unlock(&from->db_lock);
+    return rc;
 }

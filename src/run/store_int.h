@@ -137,7 +137,11 @@ struct sy_store {
 
 /* ---- place.c ---- */
 
-int sy__place_claim(struct sy_store *s, struct sy_err *err);  /* a folder under another name, locked */
+/* is_run: is there a run of this name? */
+typedef bool (*sy__is_run_fn)(const char *runs, const char *name, struct sy_err *err);
+int sy__place_claim(struct sy_store *s, sy__is_run_fn is_run, struct sy_err *err);
+/* All that `from` holds, whose db_lock is held, into s, which is claimed. */
+int sy__place_inherit(struct sy_store *s, struct sy_store *from, struct sy_err *err);  /* a folder under another name, locked */
 int sy__place_finish(struct sy_store *s, struct sy_err *err); /* gets its own; opens the database there */
 void sy__place_drop(struct sy_store *s);                      /* what has no name yet goes */
 int sy__place_open(struct sy_store *s, bool write, struct sy_err *err); /* folder and, for writing, lock */
@@ -187,9 +191,20 @@ const char *sy__text(sqlite3_stmt *q, int column, size_t *n);
 /* Sum over an entry or a run's constant columns: strings with their lengths. */
 int64_t sy__sum(int64_t a, int64_t b, const char *const *text, const size_t *n, int count);
 
+/* ---- queue.c ---- */
+
+int sy__check_writable(const struct sy_store *s, struct sy_err *err);
+struct sy__item *sy__item_new(int table, int64_t step, const char *kind, const char *text, const void *data,
+                              size_t n); /* owned; NULL: no memory */
+int64_t sy__enqueue(struct sy_store *s, struct sy__item *item); /* takes it; an entry's id, or 0 */
+/* sy_store_add without the flush that follows an entry of the journal. */
+int64_t sy__queue_add(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
+                      const char *text, const void *data, size_t n, struct sy_err *err);
+
 /* ---- flush.c ---- */
 
 int sy__flush(struct sy_store *s, struct sy_err *err); /* takes db_lock; sets or clears the alarm */
+void sy__series_free(struct sy__series *e); /* series.c */
 void sy__forget_series(struct sy_store *s);            /* db_lock is held */
 static inline int64_t sy__chunk_id(int64_t series, int64_t number) { return series << 32 | number; }
 

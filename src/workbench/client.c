@@ -68,7 +68,7 @@ void sy_workbench_ask(const char *question, void (*answer)(const char *text))
     struct sy_workbench *d = &sy__workbench;
     if (sy_line_asking())
         return;
-    d->answer = answer;
+    d->question.answer = answer;
     sy_panel_set_pane_mode(d->panel, false);
     sy_line_ask(question);
     d->redraw_input = true;

@@ -99,11 +99,11 @@ static void draw_input(const struct sy_input *in)
 void sy__popup_close(void)
 {
     struct sy_workbench *d = &sy__workbench;
-    if (!d->popup_count)
+    if (!d->popup.count)
         return;
-    for (int i = 0; i < d->popup_count; i++)
-        sy_free(d->popup[i]);
-    d->popup_count = d->popup_more = 0;
+    for (int i = 0; i < d->popup.count; i++)
+        sy_free(d->popup.word[i]);
+    d->popup.count = d->popup.more = 0;
     d->redraw_scroll = d->redraw_panel = true;
 }
 
@@ -111,14 +111,14 @@ int sy__popup_set(char *const *words, int n)
 {
     struct sy_workbench *d = &sy__workbench;
     sy__popup_close();
-    for (int i = 0; i < n && d->popup_count < SY_POPUP_MAX; i++) {
+    for (int i = 0; i < n && d->popup.count < SY_POPUP_MAX; i++) {
         const char *slash = strrchr(words[i], '/'); /* of a path its last part */
         const char *word = slash && slash[1] ? slash + 1 : words[i];
-        if ((d->popup[d->popup_count] = sy_strdup(word)))
-            d->popup_count++;
+        if ((d->popup.word[d->popup.count] = sy_strdup(word)))
+            d->popup.count++;
     }
-    d->popup_more = n - d->popup_count;
-    d->popup_new = d->redraw_scroll = true;
+    d->popup.more = n - d->popup.count;
+    d->popup.fresh = d->redraw_scroll = true;
     return 0;
 }
 
@@ -129,29 +129,29 @@ static void draw_popup(void)
     const struct sy_areas *a = sy_panel_areas(d->panel);
     struct sy_pen pen = sy_look_pen(&d->look, SY_ROLE_BAR);
     int w = d->grid.w, room = a->input.y - a->header.h, widest = 1;
-    for (int i = 0; i < d->popup_count; i++) {
-        int k = sy_text_width(d->popup[i], strlen(d->popup[i]));
+    for (int i = 0; i < d->popup.count; i++) {
+        int k = sy_text_width(d->popup.word[i], strlen(d->popup.word[i]));
         widest = k > widest ? k : widest;
     }
     widest = widest > w - POPUP_GAP ? w - POPUP_GAP : widest;
     int columns = (w - 1) / (widest + POPUP_GAP),
         most = room < d->grid.h / 2 ? room : d->grid.h / 2;
     columns = columns < 1 ? 1 : columns;
-    int rows = (d->popup_count + columns - 1) / columns;
-    bool cut = rows > most || d->popup_more > 0;
+    int rows = (d->popup.count + columns - 1) / columns;
+    bool cut = rows > most || d->popup.more > 0;
     if (most < 1)
         return;
     if (rows > most - cut)
         rows = most - cut > 0 ? most - cut : 1;
     int y = a->input.y - rows - (cut && most > 1), shown = 0;
     sy_grid_fill(&d->grid, (struct sy_rect){0, y, w, a->input.y - y}, ' ', pen);
-    columns = cut ? columns : (d->popup_count + rows - 1) / rows;
-    for (int i = 0; i < d->popup_count && i < rows * columns; i++, shown++)
+    columns = cut ? columns : (d->popup.count + rows - 1) / rows;
+    for (int i = 0; i < d->popup.count && i < rows * columns; i++, shown++)
         sy_grid_text(&d->grid, 1 + i / rows * (widest + POPUP_GAP), y + i % rows, widest,
-                     d->popup[i], pen);
+                     d->popup.word[i], pen);
     if (cut && most > 1) {
         char more[64];
-        snprintf(more, sizeof more, "and %d more: type on", d->popup_count + d->popup_more - shown);
+        snprintf(more, sizeof more, "and %d more: type on", d->popup.count + d->popup.more - shown);
         sy_grid_text(&d->grid, 1, a->input.y - 1, w - 1, more, pen);
     }
 }
@@ -246,7 +246,7 @@ void sy__compose(double now)
         draw_input(&in);
     if (panel || help)
         sy_panel_draw(d->panel, &d->grid);
-    if (d->popup_count && (panel || scroll))
+    if (d->popup.count && (panel || scroll))
         draw_popup();
     d->redraw_panel = d->redraw_input = false;
     sy_screen_show(&d->grid, d->cursor_x, d->cursor_y);

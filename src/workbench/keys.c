@@ -65,7 +65,7 @@ static bool request(const struct sy_request *r)
     switch (r->kind) {
     case SY_REQ_FILTER:
         sy_workbench_ask("filter: ", filter_answer);
-        d->filtering = true;
+        d->question.filtering = true;
         return true;
     case SY_REQ_PLAIN:
         sy_workbench_go_plain();

@@ -3,3 +3,4 @@ noinst_LIBRARIES += libworkbench.a
 sy_libs += libworkbench.a
 libworkbench_a_SOURCES = %D%/workbench.h %D%/workbench.c %D%/workbench_int.h %D%/client.c %D%/compose.c %D%/keys.c %D%/child.c %D%/command.c \
     %D%/capture.h %D%/capture.c %D%/signals.h %D%/signals.c
+libworkbench_a_SOURCES += %D%/state.c

@@ -24,7 +24,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DRAIN (64 << 10)
 #define DRAIN_SECONDS 4e-3 /* between two looks: who sleeps is woken by a key before others run on */
 #define KEYS_AT_ONCE 256
 #define PRINTED_MAX 1000 /* lines that the normal screen gets at most */
@@ -32,8 +31,6 @@
 #define AWAY_SECONDS 0.3 /* a shell's fg tells nothing to who is running already: look */
 #define LEAVES "q goes to the prompt"
 #define AGAIN 3          /* frames after something woke the loop: a run may have stopped */
-
-struct sy_workbench sy__workbench = {.coloured = true, .busy_told = -1};
 
 /* ---- posts from other threads ---- */
 
@@ -97,31 +94,6 @@ static void on_board(void *ctx)
 
 /* ---- opening and closing ---- */
 
-bool sy_workbench_built(void)
-{
-#if defined HAVE_READLINE && defined HAVE_NCURSES
-    return true;
-#else
-    return false;
-#endif
-}
-
-bool sy_workbench_possible(void)
-{
-    bool captured = sy_capture_on();
-    return sy_workbench_built() &&
-           sy_screen_usable(captured ? sy_capture_in() : 0, captured ? sy_capture_out() : 1);
-}
-
-bool sy_workbench_is_open(void)
-{
-    return sy__workbench.open;
-}
-struct sy_panel *sy_workbench_panel(void)
-{
-    return sy__workbench.panel;
-}
-
 static int make_contents(struct sy_err *err)
 {
     struct sy_workbench *d = &sy__workbench;
@@ -137,10 +109,10 @@ static void on_enter(void *ctx, const char *line)
 {
     struct sy_workbench *d = ctx;
     if (sy_line_asking()) {
-        void (*answer)(const char *) = d->answer;
+        void (*answer)(const char *) = d->question.answer;
         char *copy = line ? sy_strdup(line) : NULL;
-        d->answer = NULL;
-        d->filtering = false;
+        d->question.answer = NULL;
+        d->question.filtering = false;
         sy_line_answered();
         if (answer)
             answer(copy);
@@ -341,9 +313,9 @@ void sy_workbench_close(void)
     fflush(stderr);
     sy__drain();
     sy__popup_close();
-    if (d->answer)
-        d->answer(NULL);
-    d->answer = NULL;
+    if (d->question.answer)
+        d->question.answer(NULL);
+    d->question.answer = NULL;
     sy_line_end();
     sy_screen_close();
     d->open = false;
@@ -366,14 +338,6 @@ void sy_workbench_free(void)
 
 /* ---- what comes in ---- */
 
-void sy__drain(void)
-{
-    static char bytes[DRAIN];
-    size_t n = sy_capture_read(bytes, sizeof bytes);
-    if (n)
-        sy_scroll_write(sy__workbench.scroll, bytes, n);
-}
-
 static void take_notices(void)
 {
     char *text;
@@ -394,14 +358,14 @@ static void after_keys(void)
 {
     struct sy_workbench *d = &sy__workbench;
     struct sy_line_view v;
-    if (d->popup_count && !d->popup_new)
+    if (d->popup.count && !d->popup.fresh)
         sy__popup_close();
     if (d->client->hint && !d->told)
         sy_panel_message(d->panel, d->client->hint);
     d->told = false;
     bool changed = sy_line_view(&v);
     d->redraw_input |= changed;
-    if (changed && d->filtering && sy_line_asking())
+    if (changed && d->question.filtering && sy_line_asking())
         sy_panel_filter(d->panel, v.text, NULL);
     if (d->client->panes && !sy_line_panes() && !sy_line_asking() && !v.n) {
         sy_panel_set_pane_mode(d->panel, true);
@@ -415,7 +379,7 @@ static void take_keys(void)
     struct sy_workbench *d = &sy__workbench;
     for (int i = 0; i < KEYS_AT_ONCE && !d->ended && !d->away; i++) {
         bool help = sy_panel_help(d->panel);
-        d->popup_new = false;
+        d->popup.fresh = false;
         sy_line_read();
         if (help && !sy_panel_help(d->panel)) /* it lay over all of the screen */
             d->relayout = true;
@@ -519,8 +483,8 @@ static int sleep_time(double now)
             frame = d->client->poll_ms * 1e-3;
         due = frame >= 0 && (due < 0 || frame < due) ? frame : due;
     }
-    if (d->next_drain > now && (due < 0 || d->next_drain - now < due))
-        due = d->next_drain - now;
+    if (d->draining.next > now && (due < 0 || d->draining.next - now < due))
+        due = d->draining.next - now;
     int ms = due < 0 ? -1 : (int)ceil(fmin(due, 60) * 1e3);
     return escape >= 0 && (ms < 0 || escape < ms) ? escape : ms;
 }
@@ -531,7 +495,7 @@ static void turn(void)
     double began = sy_now();
     struct pollfd p[3] = {{.fd = d->away ? -1 : sy_capture_in(), .events = POLLIN},
                           {.fd = sy_wake_fd(), .events = POLLIN},
-                          {.fd = d->next_drain > began ? -1 : sy_capture_fd(), .events = POLLIN}};
+                          {.fd = d->draining.next > began ? -1 : sy_capture_fd(), .events = POLLIN}};
     int escape = sy_line_timeout(), n = poll(p, 3, sleep_time(began));
     take_signals(); /* before keys: they may be a shell's by now, and reading them stops us */
     if (n == 0 && escape >= 0) {
@@ -555,7 +519,7 @@ static void turn(void)
     take_notices();
     if (n > 0 && (p[1].revents || p[2].revents)) { /* what woke us may come after its output */
         sy__drain();
-        d->next_drain = sy_now() + DRAIN_SECONDS;
+        d->draining.next = sy_now() + DRAIN_SECONDS;
     }
     if (sy_scroll_bell(d->scroll)) /* an alert's */
         sy_screen_bell();

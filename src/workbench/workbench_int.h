@@ -9,6 +9,21 @@
 
 #define SY_POPUP_MAX 400
 
+struct sy__popup { /* candidates of a completion */
+    char *word[SY_POPUP_MAX]; /* owned */
+    int count, more;
+    bool fresh; /* came with this key */
+};
+
+struct sy__question { /* that stands in place of the prompt */
+    void (*answer)(const char *text); /* NULL: there is none */
+    bool filtering; /* it is the panel's filter, which is seen while it is typed */
+};
+
+struct sy__draining { /* of captured output */
+    double next; /* not before; seconds */
+};
+
 struct sy_workbench {
     const struct sy_workbench_client *client;
     struct sy_panel *panel; /* these two outlive a close */
@@ -24,19 +39,16 @@ struct sy_workbench {
 
     bool relayout, redraw_panel, redraw_scroll, redraw_input; /* what the next compose draws */
     double next_frame, next_scroll;                           /* not before; seconds */
-    double next_drain;                                        /* the same for captured output */
+    struct sy__draining draining;
     double pace;                                              /* between two frames now */
     int input_rows, cursor_x, cursor_y;
     int again;      /* frames that come even when no run lives */
     bool busy, dim; /* dim: it shows */
     double busy_since;
     int busy_told; /* seconds in the status line; -1: nothing */
-    void (*answer)(const char *text);
-    bool filtering, told; /* told: a message came with this key */
-
-    char *popup[SY_POPUP_MAX]; /* candidates of a completion; owned */
-    int popup_count, popup_more;
-    bool popup_new; /* came with this key */
+    bool told; /* a message came with this key */
+    struct sy__question question;
+    struct sy__popup popup;
 };
 extern struct sy_workbench sy__workbench;
 
@@ -55,6 +67,7 @@ void sy__act_on_panes(void); /* the panel's mode and Readline's keymap agree aga
 /* child.c: the line in an editor; NULL: unchanged.  Owned. */
 char *sy__edit_outside(const char *text);
 
-void sy__drain(void); /* workbench.c: captured output, at most 64 KiB of it */
+/* state.c */
+void sy__drain(void); /* captured output, at most 64 KiB of it */
 
 #endif
