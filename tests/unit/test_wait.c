@@ -71,11 +71,11 @@ static void test_lock(void)
 
 int main(void)
 {
-    static const double odd[] = {0, -1, -INFINITY, NAN};
+    static const double odd[] = {0, -1, -(double)INFINITY, (double)NAN};
     for (int i = 0; i < 4; i++)
         tap_ok(left(odd[i]) <= 0, "%g seconds from now is now", odd[i]);
     tap_ok(left(1000) > 900 && left(1000) <= 1000, "1000 seconds from now");
-    tap_ok(left(INFINITY) > 9e8 && left(1e300) > 9e8, "no end of time overflows");
+    tap_ok(left((double)INFINITY) > 9e8 && left(1e300) > 9e8, "no end of time overflows");
     sy_cond_init(&cond);
     pthread_mutex_lock(&lock);
     double start = sy_now();
