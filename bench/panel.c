@@ -78,6 +78,13 @@ static void bench_pyramid(int64_t points)
 #define LAYERS 6
 #define EXPERTS 16
 
+/* As the trainer and nn.moe declare them. */
+static int series_of(struct sy_metrics *m, const char *name, int width)
+{
+    struct sy_series_what what = sy_series_before(name, width);
+    return sy_metrics_declare(m, name, width, &what, NULL);
+}
+
 static void add_step(struct sy_metrics *m, int64_t step, bool all)
 {
     static const char *const names[] = {"loss",      "lr",           "grad_norm",
@@ -86,16 +93,16 @@ static void add_step(struct sy_metrics *m, int64_t step, bool all)
     float load[EXPERTS], v;
     for (int i = 0; i < (all ? 8 : 1); i++) {
         v = (float)(1 + uniform() + 5 / (1 + (double)step / 1000));
-        sy_metrics_add(m, sy_metrics_series(m, names[i], 1, NULL), step, &v);
+        sy_metrics_add(m, series_of(m, names[i], 1), step, &v);
     }
     for (int l = 1; l <= LAYERS && all; l++) {
         char name[16];
         for (int e = 0; e < EXPERTS; e++)
             load[e] = (float)(2 * uniform());
         snprintf(name, sizeof name, "load.%d", l);
-        sy_metrics_add(m, sy_metrics_series(m, name, EXPERTS, NULL), step, load);
+        sy_metrics_add(m, series_of(m, name, EXPERTS), step, load);
         snprintf(name, sizeof name, "entropy.%d", l);
-        sy_metrics_add(m, sy_metrics_series(m, name, 1, NULL), step, load);
+        sy_metrics_add(m, series_of(m, name, 1), step, load);
     }
 }
 

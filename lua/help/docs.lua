@@ -128,7 +128,8 @@ docs.entries = {
    .. "the inputs of the model (r.aux, r.z).", "r.step, r.state"},
   {"run.layers", "r.layers[l].load -> tensor (E)    r.layers[l].experts[e]",
    "Load of the experts at the last step as a fraction of a fair share: 1 is fair, 0 is unused. nil for a layer "
-   .. "without experts. l and e count from 1.", "r.layers[1].load"},
+   .. "without experts. l and e count from 1. Of a layer with several mixtures these are the first's; "
+   .. "r.layers[l].mixtures[i] has name, load and experts of each.", "r.layers[1].load"},
   {"run:wait", "r:wait(step) -> r", "Wait until the run has done that step, or has ended or paused: with a step behind its "
    .. "end, or without one, then. Ctrl-C ends the wait, not the run. Errors: a step below 0.", "r:wait(3).step"},
   {"run:pause", "r:pause() -> r", "Stop after the step that is being done; r:resume() goes on. Where that "
@@ -219,8 +220,10 @@ docs.entries = {
   {"nn.step_sum", "nn.step_sum(name, x) -> tensor", "The sum of x over the step's micro-batches up to this one; x itself "
    .. "when accumulate is 1. For updates of states that shall see the whole step."},
   {"nn.micro_batches", "nn.micro_batches() -> number", "Micro-batches of a step (accumulate) in training, else 1."},
-  {"nn.observe", "nn.observe(name, x)", "Put a scalar or a vector out at every training step; r:history(name) has it then. "
-   .. "Inside nn.layer the layer's number is appended: load.2."},
+  {"nn.observe", "nn.observe(name, x, {kind=})", "Put a scalar or a vector out at every training step; r:history(name) has it then. "
+   .. "Inside nn.layer the layer's number is appended: load.2; in a layer's second mixture its name as well: load.2.memory. "
+   .. "kind says what x is, by which it is drawn, stored and watched: value, or load, gate, dropped (E values), entropy, "
+   .. "gate_entropy, confidence, bias, drop, balance, z, loss, norm ...; by default the kind of this name, else value."},
   {"nn.input", "nn.input(name, default, least, most) -> tensor", "A number or a tensor (f32) that is read anew at every step: r[name] = "
    .. "value changes it while the run goes on, at no cost; least and most, if given, are what it may be set to. A tensor's name gets the layer's number inside nn.layer."},
   {"nn.loss", "nn.loss(name, value, weight)", "Add value * weight (scalars) to the training loss, never to an evaluation's, and "

@@ -139,7 +139,8 @@ end
 function Model:_add_param(key, t, o)
   self.params[#self.params + 1] = t
   self.params[key] = t
-  local info = {name = key, experts = o.experts or 0, active = o.active or 1, init = o.init, layer = o.layer, role = o.role}
+  local info = {name = key, experts = o.experts or 0, active = o.active or 1, init = o.init, layer = o.layer, role = o.role,
+                mixture = o.mixture}
   self._info[#self.params], self._info[key] = info, info
   return t
 end
@@ -167,10 +168,43 @@ function Model:_mark_use(w, use)
   end
 end
 
-function Model:_add_moe(layer, E, K, path)
-  if not layer then return end
-  self._moe[layer] = {experts = E, top_k = K, path = path}
-  if self.layers[layer] then self.layers[layer].moe.top_k = K end
+-- What of a path is not as in that of the layer's first mixture: its name.
+local function name_apart(path, first)
+  local apart = {}
+  for i, part in ipairs(path) do
+    if part ~= first[i] then apart[#apart + 1] = (part:gsub("%.", "_")) end
+  end
+  local name = table.concat(apart, "_")
+  return (name:find "%D" and name or "m" .. name):sub(1, 20) -- load.2.1 is an expert's
+end
+
+--- What series and inputs of a layer's mixture have behind their names: 2, or 2.memory.
+function Model:_place(layer, mixture)
+  return layer .. (mixture and mixture ~= "" and "." .. mixture or "")
+end
+
+--- A mixture of a layer is met.  Returns its name: nil of the first, whose series and inputs have the
+-- layer's number alone.
+function Model:_add_mixture(layer, E, K, path)
+  if not layer then return nil end
+  local text, mixture = table.concat(path, "."), {}
+  local list = self._moe[layer] or {}
+  self._moe[layer] = list
+  for _, known in ipairs(list) do
+    if known.path == text then mixture = known end
+  end
+  if not mixture.path then
+    mixture.path, mixture.parts = text, table.move(path, 1, #path, 1, {})
+    mixture.name = list[1] and name_apart(path, list[1].parts) or nil
+    for _, known in ipairs(list) do
+      if known.name and known.name == mixture.name then mixture.name = mixture.name .. #list + 1 end
+    end
+    mixture.place = self:_place(layer, mixture.name)
+    list[#list + 1] = mixture
+  end
+  mixture.experts, mixture.top_k = E, K
+  if list[1] == mixture and self.layers[layer] then self.layers[layer].moe.top_k = K end
+  return mixture.name
 end
 
 -- ---- recording ----
@@ -415,7 +449,7 @@ end
 
 function Model:_make_layers()
   for l = 1, self.cfg.layers or 0 do
-    local moe, mixture = self._moe[l], nil
+    local moe, mixture = self._moe[l] and self._moe[l][1], nil
     if moe then
       local experts = {}
       for e = 1, moe.experts do experts[e] = fields.object(Expert, {number = e, layer = l}) end

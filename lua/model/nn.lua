@@ -22,7 +22,7 @@ end
 function nn.describe(d, f, ...)
   local before = now
   now = d
-  d.path, d.aux, d.layer = {}, {}, nil
+  d.path, d.aux, d.layer, d.mixture = {}, {}, nil, nil
   local ok, a, b = xpcall(f, function(e)
     return type(e) == "string" and e or debug.traceback(tostring(e))
   end, ...)
@@ -119,7 +119,8 @@ function nn.param(name, shape, init, options)
   end
   local o = param_options(options)
   return d.model:_add_param(key, d.short and t or t:grad(true),
-    {experts = o.experts, active = o.active, init = init, layer = d.layer, role = o.role})
+    {experts = o.experts, active = o.active, init = init, layer = d.layer, role = o.role,
+     mixture = d.mixture and d.mixture.name})
 end
 
 -- What a state or an input begins with is read before any program runs.
@@ -170,12 +171,28 @@ function nn.step_sum(name, x)
   return x
 end
 
---- nn.observe(name, x): put x (a scalar or a vector) out at every step; r:history(name) has it
--- then.  Inside nn.layer the layer's number is appended: "load" becomes "load.2".
-function nn.observe(name, x)
+-- With the layer's number, and the name of a mixture that is not the layer's first: load.2.memory.
+local function placed(d, name)
+  if not d.layer then return name end
+  local mixture = d.mixture and d.mixture.name
+  return name .. "." .. d.model:_place(d.layer, mixture)
+end
+
+local KINDS = engine.series_kinds() -- include/switchyard/series.h
+local kind_names = {}
+for name in pairs(KINDS) do kind_names[#kind_names + 1] = name end
+table.sort(kind_names)
+
+--- nn.observe(name, x, {kind=}): put x (a scalar or a vector) out at every step; r:history(name) has it
+-- then.  Inside nn.layer the layer's number is appended: "load" becomes "load.2".  kind: what it is, by
+-- which it is drawn, stored and watched; by default the kind of this name, else "value".
+function nn.observe(name, x, o)
   local d = description("observe")
   if d.mode ~= "train" then return end
-  d.graph:observe(d.layer and name .. "." .. d.layer or name, x)
+  local kind = options.read("observe", o, {{"kind", "string"}}).kind or KINDS[name] and name or "value"
+  if not KINDS[kind] then options.unknown("observe", "kind", kind, kind_names) end
+  local mixture = d.mixture or {}
+  d.graph:observe(placed(d, name), x, kind, d.layer, mixture.name, kind == "load" and mixture.mask or nil)
 end
 
 --- nn.input(name, default, least, most) -> tensor read anew at every step; r[name] = value changes
@@ -183,7 +200,7 @@ end
 -- appended.  least, most: what it may be set to, elements of a tensor too.
 function nn.input(name, default, least, most)
   local d = description("input")
-  if d.layer and type(default) ~= "number" then name = name .. "." .. d.layer end
+  if type(default) ~= "number" then name = placed(d, name) end
   local value = d.model.inputs[name]
   if not value then
     value = type(default) == "number" and tensor(default) or default
@@ -385,14 +402,15 @@ function nn.moe(x, o)
   local C, E, K, F = shape[#shape], o.experts, o.top_k, o.expert_dim
   local flat = x:view(-1, C)
   local N = flat.shape[1]
+  d.mixture = {name = d.model:_add_mixture(d.layer, E, K, d.path)}
   -- The router is in fp32 whatever the precision of the experts (Fedus et al. 2021, section 2.4).
   local precision = engine.precision("fp32")
   local logits = nn.linear(flat, nn.param("gate.weight", {E, C}, nil, {role = "router"}))
   engine.precision(precision)
-  local mask = nn.input("mask", tensor.zeros(E))
+  d.mixture.mask = nn.input("mask", tensor.zeros(E)) -- by which experts are disabled
   local route = nn.routers[o.router or "softmax"]
       or error("moe: unknown router '" .. tostring(o.router) .. "'", 2)
-  local gates, experts, p, update = route(logits + mask, K, o)
+  local gates, experts, p, update = route(logits + d.mixture.mask, K, o)
   local capacity = 0
   if o.capacity and d.mode == "train" then capacity = math.ceil(o.capacity * N * K / E) end
   local rows, pos, offsets = experts:moe_dispatch({experts = E, capacity = capacity})
@@ -413,7 +431,7 @@ function nn.moe(x, o)
   if (o.shared_experts or 0) > 0 then
     y = y + nn.scope("shared_experts", nn.ffn, flat, F * o.shared_experts)
   end
-  d.model:_add_moe(d.layer, E, K, table.concat(d.path, "."))
+  d.mixture = nil
   return y:view(table.unpack(shape))
 end
 

@@ -14,8 +14,12 @@ local Expert = fields.class("expert", methods, "run layer number", function(_, n
 end)
 surgery.Expert = Expert
 
+local function called(e)
+  return ("layer %d%s expert %d"):format(e.layer, e._moe.name and " " .. e._moe.name or "", e.number)
+end
+
 local function set_mask(e, off)
-  local name = "mask." .. e.layer
+  local name = "mask." .. e._moe.place
   local mask = e.run._m.inputs[name]
   local E = mask.size
   local values = mask:table()
@@ -23,7 +27,7 @@ local function set_mask(e, off)
   values[e.number] = off and -math.huge or 0
   local enabled = 0
   for i = 1, E do enabled = enabled + (values[i] == 0 and 1 or 0) end
-  local K = e.run._m.layers[e.layer].moe.top_k
+  local K = e._moe.top_k
   if enabled < K then
     error(("disable: %d experts would remain in layer %d, a token needs %d"):format(enabled, e.layer, K), 0)
   end
@@ -31,25 +35,25 @@ local function set_mask(e, off)
   e.run._m:_quietly(function()
     e.run._h:settle() -- what was set before goes before
     e.run._h:apply{kind = "input", key = name, values = fresh,
-                   text = ("layer %d expert %d %s"):format(e.layer, e.number, off and "disabled" or "enabled")}
+                   text = ("%s %s"):format(called(e), off and "disabled" or "enabled")}
   end)
   engine.copy(mask, fresh)
 end
 
 function Expert.__tostring(e)
-  local off = e.run._m.inputs["mask." .. e.layer]:table()[e.number] ~= 0
-  return ("layer %d expert %d of run %s: %s"):format(e.layer, e.number, e.run.name, off and "disabled" or "enabled")
+  local off = e.run._m.inputs["mask." .. e._moe.place]:table()[e.number] ~= 0
+  return ("%s of run %s: %s"):format(called(e), e.run.name, off and "disabled" or "enabled")
 end
 
 --- expert:disable(): no token is sent to it from the next step on;  expert:enable() undoes it
 function methods:disable() set_mask(self, true) return self end
 function methods:enable() set_mask(self, false) return self end
 
-local function prefix(e) return e.run._m._moe[e.layer].path .. ".experts." end
+local function prefix(e) return e._moe.path .. ".experts." end
 
 local function freeze(e, kind)
   e.run._h:apply{kind = kind, key = prefix(e), expert = e.number, value = kind == "freeze" and 1 or 0,
-                 text = ("layer %d expert %d"):format(e.layer, e.number)}
+                 text = called(e)}
   return e
 end
 
@@ -74,13 +78,13 @@ function methods:reset()
     local seed = m.cfg.seed + 1 + self.run.step
     surgery.redraw(m, h, prefix(self), self.number, seed)
     h:record{kind = "reset", key = prefix(self), expert = self.number, value = seed,
-             text = ("layer %d expert %d"):format(self.layer, self.number)}
+             text = called(self)}
   end)
   return self
 end
 
 -- Layers have no settings of their own; what the run has is said where it is.
-local Layer = fields.class("layer", {}, "number load experts", function(layer, name, setting)
+local Layer = fields.class("layer", {}, "number load experts mixtures", function(layer, name, setting)
   local run = layer._run
   if name == "top_k" or name == "capacity" or run._h:get(name) ~= nil or run._m.inputs[name] then
     return ("%s is the run's, for all layers: r.%s%s"):format(name, name, setting and " = ..." or "")
@@ -88,16 +92,33 @@ local Layer = fields.class("layer", {}, "number load experts", function(layer, n
   if name == "frozen" then return "experts are frozen one by one: r.layers[l].experts[e]:freeze()" end
 end)
 
-local function layer_of(r, l)
-  local moe = r._m.layers[l].moe
-  local row = r._h:last("load." .. l)
-  local out = fields.object(Layer, {number = l, load = row and tensor(row) or nil})
-  out._run = r
-  if moe then
-    out.experts = fields.numbered(("%s: layer %d"):format(r.name, l), "expert", #moe.experts,
-      function(e) return fields.object(Expert, {run = r, layer = l, number = e}) end,
-      "r.layers[l].experts[e]:disable() takes one out")
+-- One of a layer's mixtures, as it is in the run.
+local Mixture = fields.class("mixture", {}, "name load experts")
+
+local function load_of(r, place)
+  local row = r._h:last("load." .. place)
+  return row and tensor(row) or nil
+end
+
+local function experts_of(r, l, moe)
+  local function expert(e)
+    local out = fields.object(Expert, {run = r, layer = l, number = e})
+    out._moe = moe
+    return out
   end
+  local what = ("%s: layer %d%s"):format(r.name, l, moe.name and " " .. moe.name or "")
+  return fields.numbered(what, "expert", moe.experts, expert, "r.layers[l].experts[e]:disable() takes one out")
+end
+
+-- load and experts are those of its first mixture.
+local function layer_of(r, l)
+  local list = r._m._moe[l] or {}
+  local out = fields.object(Layer, {number = l, load = load_of(r, l),
+                                    experts = list[1] and experts_of(r, l, list[1])})
+  out._run = r
+  out.mixtures = fields.numbered(("%s: layer %d"):format(r.name, l), "mixture", #list, function(i)
+    return fields.object(Mixture, {name = list[i].name or "", load = load_of(r, list[i].place), experts = experts_of(r, l, list[i])})
+  end, "the mixtures are the model's")
   return out
 end
 
@@ -115,10 +136,12 @@ end
 --- Experts of the layer that has the fewest enabled.
 function surgery.fewest_enabled(r)
   local fewest = math.huge
-  for l in pairs(r._m._moe) do
-    local n = 0
-    for _, v in ipairs(r._m.inputs["mask." .. l]:table()) do n = n + (v == 0 and 1 or 0) end
-    fewest = math.min(fewest, n)
+  for _, list in pairs(r._m._moe) do
+    for _, moe in ipairs(list) do
+      local n = 0
+      for _, v in ipairs(r._m.inputs["mask." .. moe.place]:table()) do n = n + (v == 0 and 1 or 0) end
+      fewest = math.min(fewest, n)
+    end
   end
   return fewest
 end

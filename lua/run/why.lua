@@ -72,18 +72,31 @@ local function norm_entries(r, name, width, step)
   return out
 end
 
+-- What is said of a norm, by the kind of its series.
+local function subject(name, s)
+  local place = ("layer %d%s"):format(s.layer, s.mixture ~= "" and " " .. s.mixture or "")
+  if s.kind == "router_norm" then return "router of " .. place end
+  return s.layer > 0 and place or name:sub(#"grad_norm." + 1)
+end
+
+local function expert_entries(r, name, s, step, experts)
+  local place = r._m:_place(s.layer, s.mixture)
+  local load = (r._h:rows_until("load." .. place, step, 1) or {})[1] or {}
+  for e, x in ipairs(norm_entries(r, name, s.width, step)) do
+    x.name, x.layer, x.expert, x.load = name .. "." .. e, s.layer, e, load[1] == step and load[e + 1] or nil
+    x.mixture = s.mixture ~= "" and s.mixture or nil
+    experts[#experts + 1] = x
+  end
+end
+
 local function gradients(r, step)
   local layers, experts = {}, {}
-  for name, width in pairs(r._h:series()) do
-    local what = name:match "^grad_norm%.(.+)$"
-    local layer = what and tonumber(what:match "^experts%.(%d+)$")
-    local load = layer and (r._h:rows_until("load." .. layer, step, 1) or {})[1] or {}
-    for e, x in ipairs(what and norm_entries(r, name, width, step) or {}) do
-      if layer then
-        x.name, x.layer, x.expert, x.load = name .. "." .. e, layer, e, load[1] == step and load[e + 1] or nil
-        experts[#experts + 1] = x
-      else
-        x.what = what:gsub("^(%d+)$", "layer %1"):gsub("^router%.(%d+)$", "router of layer %1")
+  for name, s in pairs(r._h:series()) do
+    if s.kind == "expert_norm" then
+      expert_entries(r, name, s, step, experts)
+    elseif s.kind == "router_norm" or s.kind == "norm" and name ~= "grad_norm" then
+      for _, x in ipairs(norm_entries(r, name, s.width, step)) do
+        x.what = subject(name, s)
         layers[#layers + 1] = x
       end
     end
@@ -103,13 +116,18 @@ local function routers(r, step, states)
     values[name] = states and #states >= at + n - 1 and table.move(states, at, at + n - 1, 1, {}) or nil
     at = at + n
   end
-  for l, moe in pairs(r._m._moe) do
-    local row = (r._h:rows_until("load." .. l, step, 1) or {})[1]
-    local load = row and row[1] == step and table.move(row, 2, #row, 1, {}) or nil
-    out[#out + 1] = {layer = l, load = load, entropy = value_at(r, "entropy." .. l, step),
-                     bias = values[moe.path .. ".gate.e_score_correction_bias"]}
+  for l, list in pairs(r._m._moe) do
+    for i, moe in ipairs(list) do
+      local row = (r._h:rows_until("load." .. moe.place, step, 1) or {})[1]
+      local load = row and row[1] == step and table.move(row, 2, #row, 1, {}) or nil
+      out[#out + 1] = {layer = l, number = i, mixture = moe.name, load = load, entropy = value_at(r, "entropy." .. moe.place, step),
+                       bias = values[moe.path .. ".gate.e_score_correction_bias"]}
+    end
   end
-  table.sort(out, function(a, b) return a.layer < b.layer end)
+  table.sort(out, function(a, b)
+    if a.layer ~= b.layer then return a.layer < b.layer end
+    return a.number < b.number
+  end)
   return out
 end
 
@@ -199,7 +217,7 @@ local function router_line(x)
   if x.bias then
     parts[#parts + 1] = ("bias from %.4g to %.4g"):format(math.min(table.unpack(x.bias)), math.max(table.unpack(x.bias)))
   end
-  return ("  %-12s%s"):format("router " .. x.layer, table.concat(parts, ", "))
+  return ("  %-12s%s"):format("router " .. x.layer .. (x.mixture and " " .. x.mixture or ""), table.concat(parts, ", "))
 end
 
 local function sequence_line(s)
@@ -219,7 +237,7 @@ function Why.__tostring(w)
   add(value_line("loss", w.loss))
   add(value_line("grad norm", w.grad_norm))
   add(norms_line("gradients", w.layers, function(x) return x.what end))
-  add(norms_line("experts", w.experts, function(x) return ("layer %d expert %d"):format(x.layer, x.expert) end))
+  add(norms_line("experts", w.experts, function(x) return ("layer %d%s expert %d"):format(x.layer, x.mixture and " " .. x.mixture or "", x.expert) end))
   for i, x in ipairs(w.routers) do
     if i <= 12 then add(router_line(x)) end
   end

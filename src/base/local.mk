@@ -10,3 +10,5 @@ pkginclude_HEADERS += include/switchyard/err.h
 libbase_a_SOURCES += %D%/wait.c %D%/wait.h
 libbase_a_SOURCES += %D%/grow.c %D%/grow.h
 libbase_a_SOURCES += %D%/scratch.h %D%/scratch.c %D%/sanitize.h %D%/sanitize.c
+pkginclude_HEADERS += include/switchyard/series.h
+libbase_a_SOURCES += %D%/series.c

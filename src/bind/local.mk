@@ -66,6 +66,7 @@ libbind_a_SOURCES += %D%/data/tokenizer.c
 libbind_a_SOURCES += %D%/data/watch.c
 libbind_a_SOURCES += %D%/run/checkpoint.c
 libbind_a_SOURCES += %D%/run/journal.c
+libbind_a_SOURCES += %D%/run/series.c
 libbind_a_SOURCES += %D%/run/events.c
 libbind_a_SOURCES += %D%/run/frozen.c
 libbind_a_SOURCES += %D%/run/hold.c

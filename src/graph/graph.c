@@ -32,7 +32,9 @@ void sy_graph_free(struct sy_graph *g)
         sy_node_unref(g->nodes[i]);
     sy_free(g->nodes);
     free_named(g->inputs, g->ninputs);
-    free_named(g->observes, g->nobserves);
+    for (int i = 0; i < g->nobserves; i++)
+        sy__observed_drop(&g->observes[i]);
+    sy_free(g->observes);
     for (int i = 0; i < g->nupdates; i++) {
         sy_tensor_unref(g->updates[i].state);
         sy_tensor_unref(g->updates[i].value);
@@ -127,15 +129,49 @@ struct sy_tensor *sy_graph_input(struct sy_graph *g, const char *name, enum sy_d
     return t;
 }
 
-int sy_graph_observe(struct sy_graph *g, const char *name, struct sy_tensor *x, struct sy_err *err)
+void sy__observed_drop(struct sy__observed *o)
+{
+    sy_free(o->x.name);
+    sy_tensor_unref(o->x.tensor);
+    sy_tensor_unref(o->mask);
+}
+
+int sy__observed_copy(struct sy__observed *to, const struct sy__observed *from, struct sy_err *err)
+{
+    *to = (struct sy__observed){{sy_strdup(from->x.name), sy_tensor_ref(from->x.tensor)},
+                                from->what,
+                                from->mask ? sy_tensor_ref(from->mask) : NULL};
+    return to->x.name ? 0 : sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
+}
+
+static int check_observed(const struct sy_graph *g, const char *name, const struct sy_series_what *what,
+                          const struct sy_tensor *x, struct sy_err *err)
 {
     for (int i = 0; i < g->nobserves; i++)
-        if (!strcmp(g->observes[i].name, name))
+        if (!strcmp(g->observes[i].x.name, name))
             return sy_err_set(err, SY_E_NAME, "observe: '%s' is observed twice", name);
     if (x->dtype != SY_F32 || !sy_tensor_contiguous(x) || sy_tensor_count(x) > 4096)
         return sy_err_set(err, SY_E_SHAPE, "observe: '%s' must be contiguous f32 of at most 4096 numbers",
                           name);
-    return add_named(&g->observes, &g->nobserves, &g->observe_room, name, x, err);
+    const struct sy_series_row *row = sy_series_row(what->kind);
+    if (what->kind != SY_SERIES_VALUE && !row->each && sy_tensor_count(x) != 1)
+        return sy_err_set(err, SY_E_SHAPE, "observe: '%s' is of kind %s, one number: it has %lld", name, row->name,
+                          (long long)sy_tensor_count(x));
+    return 0;
+}
+
+int sy_graph_observe(struct sy_graph *g, const char *name, const struct sy_series_what *what,
+                     struct sy_tensor *x, struct sy_tensor *mask, struct sy_err *err)
+{
+    char *label;
+    if (check_observed(g, name, what, x, err) ||
+        (SY_GROW(g->observes, g->observe_room, g->nobserves + 1) && no_memory(err)))
+        return -1;
+    if (!(label = sy_strdup(name)))
+        return sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
+    g->observes[g->nobserves++] = (struct sy__observed){
+        {label, sy_tensor_ref(x)}, *what, mask ? sy_tensor_ref(mask) : NULL};
+    return 0;
 }
 
 static int add_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,

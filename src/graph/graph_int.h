@@ -11,6 +11,12 @@ struct sy__named {
     struct sy_tensor *tensor; /* shared */
 };
 
+struct sy__observed {
+    struct sy__named x;
+    struct sy_series_what what;
+    struct sy_tensor *mask; /* shared, or NULL */
+};
+
 struct sy__update {
     struct sy_tensor *state, *value; /* shared */
     bool carried;                    /* at the end of every run, not only of a step */
@@ -20,7 +26,8 @@ struct sy_graph {
     struct sy_node **nodes; /* shared, in order of application */
     int nnodes;
     size_t node_room;
-    struct sy__named *inputs, *observes;
+    struct sy__named *inputs;
+    struct sy__observed *observes;
     int ninputs, nobserves;
     size_t input_room, observe_room;
     struct sy__update *updates;
@@ -29,5 +36,9 @@ struct sy_graph {
     bool recording;
     int32_t segment, draws; /* what new nodes get */
 };
+
+void sy__observed_drop(struct sy__observed *o); /* what it owns, and not itself */
+/* MEMORY; *to is to be dropped then as well. */
+int sy__observed_copy(struct sy__observed *to, const struct sy__observed *from, struct sy_err *err);
 
 #endif

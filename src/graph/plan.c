@@ -75,7 +75,7 @@ static int mark_roots(struct sy_program *p, const struct sy_graph *g,
     for (int i = 0; i < spec->noutputs && !rc; i++)
         rc = mark_wanted(p, spec->outputs[i], err);
     for (int i = 0; i < g->nobserves && !rc; i++)
-        rc = mark_wanted(p, g->observes[i].tensor, err);
+        rc = mark_wanted(p, g->observes[i].x.tensor, err);
     for (int i = 0; i < g->nupdates && !rc; i++)
         rc = mark_wanted(p, g->updates[i].value, err);
     return rc;
@@ -366,10 +366,9 @@ static int copy_lists(struct sy_program *p, const struct sy_graph *g,
     if (!p->observes || !p->updates || !p->held)
         return out_of_memory(err);
     for (int i = 0; i < g->nobserves; i++) {
-        p->observes[i].tensor = sy_tensor_ref(g->observes[i].tensor);
         p->nobserves++;
-        if (!(p->observes[i].name = sy_strdup(g->observes[i].name)))
-            return out_of_memory(err);
+        if (sy__observed_copy(&p->observes[i], &g->observes[i], err))
+            return -1;
     }
     for (; p->nupdates < g->nupdates; p->nupdates++) {
         p->updates[p->nupdates].state = sy_tensor_ref(g->updates[p->nupdates].state);

@@ -33,10 +33,8 @@ void sy_program_free(struct sy_program *p)
         sy_node_unref(p->instrs[i].node);
         sy_tensor_unref(p->instrs[i].src);
     }
-    for (int i = 0; i < p->nobserves; i++) {
-        sy_free(p->observes[i].name);
-        sy_tensor_unref(p->observes[i].tensor);
-    }
+    for (int i = 0; i < p->nobserves; i++)
+        sy__observed_drop(&p->observes[i]);
     for (int i = 0; i < p->nupdates; i++) {
         sy_tensor_unref(p->updates[i].state);
         sy_tensor_unref(p->updates[i].value);
@@ -59,12 +57,22 @@ int sy_program_length(const struct sy_program *p) { return p->ninstrs; }
 int sy_program_observes(const struct sy_program *p) { return p->nobserves; }
 const char *sy_program_observe_name(const struct sy_program *p, int i)
 {
-    return p->observes[i].name;
+    return p->observes[i].x.name;
 }
 
 const struct sy_tensor *sy_program_observe_at(const struct sy_program *p, int i)
 {
-    return p->observes[i].tensor;
+    return p->observes[i].x.tensor;
+}
+
+const struct sy_series_what *sy_program_observe_what(const struct sy_program *p, int i)
+{
+    return &p->observes[i].what;
+}
+
+const struct sy_tensor *sy_program_observe_mask(const struct sy_program *p, int i)
+{
+    return p->observes[i].mask;
 }
 
 int sy_program_attach(struct sy_program *p, void *arena, struct sy_err *err)

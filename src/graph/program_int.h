@@ -39,7 +39,7 @@ struct sy_program {
     struct sy__buffer *buffers;
     int nbuffers;
     size_t buffer_room;
-    struct sy__named *observes;
+    struct sy__observed *observes;
     int nobserves;
     struct sy__update *updates;
     int nupdates;

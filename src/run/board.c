@@ -31,7 +31,7 @@ int sy__source_init(struct sy_source *s, const struct sy__source_ops *ops, const
     return pthread_mutex_init(&s->lock, NULL) ? -1 : 0;
 }
 
-int sy__source_add(struct sy_source *s, const char *name, int width)
+int sy__source_add(struct sy_source *s, const char *name, int width, const struct sy_series_what *what)
 {
     if (SY_GROW(s->list, s->room, s->count + 1))
         return -1;
@@ -40,7 +40,7 @@ int sy__source_add(struct sy_source *s, const char *name, int width)
         sy_free(copy);
         return -1;
     }
-    s->list[s->count++] = (struct sy__source_series){copy, width};
+    s->list[s->count++] = (struct sy__source_series){copy, width, *what};
     return 0;
 }
 
@@ -116,6 +116,14 @@ int sy_source_width(struct sy_source *s, int series)
     return width;
 }
 
+struct sy_series_what sy_source_what(struct sy_source *s, int series)
+{
+    pthread_mutex_lock(&s->lock);
+    struct sy_series_what what = s->list[series].what;
+    pthread_mutex_unlock(&s->lock);
+    return what;
+}
+
 int64_t sy_source_after(struct sy_source *s, int series, int64_t after, int64_t n, int64_t *steps,
                         float *values)
 {
@@ -181,9 +189,10 @@ static void live_look(struct sy_source *s)
 {
     struct sy_metrics *m = live_of(s)->c.metrics;
     int n = sy_metrics_count(m);
-    while (s->count < n &&
-           !sy__source_add(s, sy_metrics_name(m, s->count), sy_metrics_width(m, s->count)))
-        continue;
+    for (int more = 1; more && s->count < n;) {
+        struct sy_series_what what = sy_metrics_what(m, s->count);
+        more = !sy__source_add(s, sy_metrics_name(m, s->count), sy_metrics_width(m, s->count), &what);
+    }
 }
 
 static void live_status(struct sy_source *s, struct sy_source_status *out)

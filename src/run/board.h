@@ -17,6 +17,7 @@
 
 #include "switchyard/err.h"
 #include "switchyard/events.h"
+#include "switchyard/series.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -52,6 +53,7 @@ int sy_source_count(struct sy_source *s);
 int sy_source_find(struct sy_source *s, const char *name);     /* or -1 */
 const char *sy_source_series(struct sy_source *s, int series); /* name; valid as long as s */
 int sy_source_width(struct sy_source *s, int series);
+struct sy_series_what sy_source_what(struct sy_source *s, int series);
 /* Rows with a step greater than `after`, oldest first, at most n, all columns: values[n * width].
  * Returns how many; 0: there are no more yet, or they cannot be read. */
 int64_t sy_source_after(struct sy_source *s, int series, int64_t after, int64_t n, int64_t *steps,

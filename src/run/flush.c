@@ -61,39 +61,67 @@ static struct sy__series *new_series(int width)
     return NULL;
 }
 
-/* Find the series on disk, or make it: its id, and what it had when it was last written. */
-static int find_series(struct sy_store *s, struct sy__series *e, const char *name,
-                       struct sy_err *err)
+static void bind_what(sqlite3_stmt *q, int at, const struct sy_series_what *what)
 {
-    sqlite3_stmt *q = sy__query(s, SY__SERIES_FIND, err);
+    sqlite3_bind_text(q, at, sy_series_row(what->kind)->name, -1, SQLITE_STATIC);
+    sqlite3_bind_int(q, at + 1, what->layer);
+    sqlite3_bind_text(q, at + 2, what->mixture, -1, SQLITE_TRANSIENT);
+}
+
+/* A store of before does not say what it is, or it is another from now on.  What nobody declares stays. */
+static int declare(struct sy_store *s, const struct sy__series *e, const struct sy_series_what *what,
+                   struct sy_err *err)
+{
+    sqlite3_stmt *q = begin(s, err) ? NULL : sy__query(s, SY__SERIES_DECLARE, err);
+    if (!q)
+        return -1;
+    bind_what(q, 1, what);
+    sqlite3_bind_int64(q, 4, e->id);
+    return sy__finish(s, q, err);
+}
+
+static int add_series(struct sy_store *s, struct sy__series *e, const char *name,
+                      const struct sy_series_what *what, struct sy_err *err)
+{
+    sqlite3_stmt *q = begin(s, err) ? NULL : sy__query(s, SY__SERIES_ADD, err);
     if (!q)
         return -1;
     sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
-    int rc = sqlite3_step(q);
-    if (rc == SQLITE_ROW) {
-        e->id = sqlite3_column_int64(q, 0);
-        int64_t width = sqlite3_column_int64(q, 1);
-        e->last_step = sqlite3_column_int64(q, 3);
-        sqlite3_reset(q);
-        if (width != e->width)
-            return sy_err_set(err, SY_E_SHAPE,
-                              "%s: series '%s' has %lld values a step on disk, not %d", s->where,
-                              name, (long long)width, e->width);
-        return e->id >= 0 && e->id < INT32_MAX
-                   ? 1
-                   : sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite is damaged: series id", s->where);
-    }
-    sqlite3_reset(q);
-    if (rc != SQLITE_DONE)
-        return sy__db_fail(s, err);
-    if (begin(s, err) || !(q = sy__query(s, SY__SERIES_ADD, err)))
-        return -1;
-    sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
     sqlite3_bind_int(q, 2, e->width);
+    bind_what(q, 3, what);
     if (sy__finish(s, q, err))
         return -1;
     e->id = sqlite3_last_insert_rowid(s->db);
     return 0;
+}
+
+/* Find the series on disk, or make it: its id, and what it had when it was last written. */
+static int find_series(struct sy_store *s, struct sy__series *e, const char *name,
+                       const struct sy_series_what *what, struct sy_err *err)
+{
+    sqlite3_stmt *q = sy__query(s, SY__SERIES_KNOWN, err);
+    if (!q)
+        return -1;
+    sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
+    int rc = sqlite3_step(q);
+    if (rc != SQLITE_ROW) {
+        sqlite3_reset(q);
+        return rc == SQLITE_DONE ? add_series(s, e, name, what, err) : sy__db_fail(s, err);
+    }
+    e->id = sqlite3_column_int64(q, 0);
+    int64_t width = sqlite3_column_int64(q, 1);
+    bool said = !strcmp(sy__text(q, 2, NULL), sy_series_row(what->kind)->name);
+    e->last_step = sqlite3_column_int64(q, 3);
+    sqlite3_reset(q);
+    if (width != e->width)
+        return sy_err_set(err, SY_E_SHAPE,
+                          "%s: series '%s' has %lld values a step on disk, not %d", s->where, name,
+                          (long long)width, e->width);
+    if (e->id < 0 || e->id >= INT32_MAX)
+        return sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite is damaged: series id", s->where);
+    if (said || what->kind == SY_SERIES_VALUE)
+        return 1;
+    return declare(s, e, what, err) ? -1 : 1;
 }
 
 /* The last chunk of a series becomes its tail.  A damaged one is left alone: rows go on behind it.
@@ -142,7 +170,8 @@ static struct sy__series *series_at(struct sy_store *s, int i, struct sy_err *er
     struct sy__series *e = width <= SY_SERIES_WIDTH_MAX ? new_series(width) : NULL;
     if (!e)
         sy_err_set(err, SY_E_MEMORY, "%s: out of memory for a series of width %d", s->where, width);
-    int had = e ? find_series(s, e, sy_metrics_name(s->metrics, i), err) : -1;
+    struct sy_series_what what = sy_metrics_what(s->metrics, i);
+    int had = e ? find_series(s, e, sy_metrics_name(s->metrics, i), &what, err) : -1;
     if (had < 0 || (had && load_tail(s, e, err))) {
         sy__series_free(e);
         return NULL;

@@ -12,6 +12,7 @@
 struct series {
     char *name; /* owned */
     int width;
+    struct sy_series_what what;
     int64_t rows, first; /* rows before `first`, a whole number of chunks, are not here any more */
     char **chunks;       /* owned; at least one; NULL: gone.  Row after row: an int64_t, the values */
     int nchunks;
@@ -161,7 +162,9 @@ static int append(struct sy_metrics *m, struct series *s)
     return m->count++;
 }
 
-int sy_metrics_series(struct sy_metrics *m, const char *name, int width, struct sy_err *err)
+/* what: NULL: as it is, or of a new one a value. */
+static int find_or_make(struct sy_metrics *m, const char *name, int width, const struct sy_series_what *what,
+                        struct sy_err *err)
 {
     pthread_mutex_lock(&m->lock);
     int i = sy_names_find(&m->names, name);
@@ -172,6 +175,8 @@ int sy_metrics_series(struct sy_metrics *m, const char *name, int width, struct 
         if (i < 0)
             free_series(s);
     }
+    if (what && i >= 0 && had == width)
+        m->series[i]->what = *what;
     pthread_mutex_unlock(&m->lock);
     if (i < 0)
         return sy_err_set(err, SY_E_MEMORY, "metrics: out of memory for series '%s'", name);
@@ -179,6 +184,17 @@ int sy_metrics_series(struct sy_metrics *m, const char *name, int width, struct 
         return sy_err_set(err, SY_E_SHAPE, "metrics: series '%s' has %d values a step, not %d", name,
                           had, width);
     return i;
+}
+
+int sy_metrics_series(struct sy_metrics *m, const char *name, int width, struct sy_err *err)
+{
+    return find_or_make(m, name, width, NULL, err);
+}
+
+int sy_metrics_declare(struct sy_metrics *m, const char *name, int width, const struct sy_series_what *what,
+                       struct sy_err *err)
+{
+    return find_or_make(m, name, width, what, err);
 }
 
 void sy_metrics_add(struct sy_metrics *m, int series, int64_t step, const float *values)
@@ -212,6 +228,14 @@ static struct series *series_at(struct sy_metrics *m, int i)
 
 const char *sy_metrics_name(struct sy_metrics *m, int series) { return series_at(m, series)->name; }
 int sy_metrics_width(struct sy_metrics *m, int series) { return series_at(m, series)->width; }
+
+struct sy_series_what sy_metrics_what(struct sy_metrics *m, int series)
+{
+    pthread_mutex_lock(&m->lock);
+    struct sy_series_what what = m->series[series]->what;
+    pthread_mutex_unlock(&m->lock);
+    return what;
+}
 
 int sy_metrics_find(struct sy_metrics *m, const char *name)
 {

@@ -12,6 +12,7 @@
 #define SY_RUN_METRICS_H
 
 #include "switchyard/err.h"
+#include "switchyard/series.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,6 +25,9 @@ struct sy_metrics *sy_metrics_new(struct sy_err *err); /* owned */
 void sy_metrics_free(struct sy_metrics *m);
 /* Number of the series of this name, made at first sight.  SHAPE when it exists with another width. */
 int sy_metrics_series(struct sy_metrics *m, const char *name, int width, struct sy_err *err);
+/* The same of a series of which is said what it is, from now on; the other is a SY_SERIES_VALUE. */
+int sy_metrics_declare(struct sy_metrics *m, const char *name, int width, const struct sy_series_what *what,
+                       struct sy_err *err);
 /* Append.  Out of memory: the row is lost, the run goes on, sy_metrics_lost counts it. */
 void sy_metrics_add(struct sy_metrics *m, int series, int64_t step, const float *values);
 int64_t sy_metrics_lost(const struct sy_metrics *m);
@@ -31,6 +35,7 @@ int64_t sy_metrics_lost(const struct sy_metrics *m);
 int sy_metrics_count(struct sy_metrics *m);                        /* series */
 const char *sy_metrics_name(struct sy_metrics *m, int series);     /* valid as long as m */
 int sy_metrics_width(struct sy_metrics *m, int series);
+struct sy_series_what sy_metrics_what(struct sy_metrics *m, int series);
 int sy_metrics_find(struct sy_metrics *m, const char *name);       /* or -1 */
 int64_t sy_metrics_rows(struct sy_metrics *m, int series);
 /* Copy rows first..first+n-1 of one column; returns how many there were. */

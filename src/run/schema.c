@@ -9,8 +9,8 @@
  *     code     the script and the library's files:          kind = path, text
  *     journal  interventions, in order:                     kind, text, data
  *     samples  text generated                                text
- *     events   alarms, checkpoints, resumes                  kind, text
- *     series   named series, with count and newest row
+ *     events   alarms, checkpoints, resumes                  kind, text; data: the id of an alarm
+ *     series   named series, with count and newest row, and what they are: kind, layer, mixture
  *     chunk    rows of series (codec.h); id = series * 2^32 + number
  *
  * `sum` is XXH64 over the row (sy__sum); `gone` the journal id at which a rewind took it off the
@@ -46,6 +46,10 @@ static const char *const migrations[] = {
     /* 2 -> 3: the configuration may have an id, which checkpoints are to bear: version 2 writes
      * none */
     "",
+    /* 3 -> 4: a series says what it is (switchyard/series.h); kind '': by its name, as of before */
+    "ALTER TABLE series ADD COLUMN kind TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE series ADD COLUMN layer INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE series ADD COLUMN mixture TEXT NOT NULL DEFAULT '';",
 };
 #define VERSION ((int)(sizeof migrations / sizeof *migrations))
 enum { DEFINITION_MOST = 8192, DEFINITIONS_MOST = 65536 }; /* bytes; ours take a tenth */
@@ -257,6 +261,7 @@ static int check_file(struct sy_store *s, enum sy__mode mode, struct sy_err *err
                           (long long)version);
     if (check_definitions(s, (int)version, err))
         return -1;
+    s->version = mode == SY__READ ? (int)version : VERSION;
     return mode == SY__READ ? 0 : migrate_file(s, (int)version, err);
 }
 

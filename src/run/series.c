@@ -4,6 +4,7 @@
 #include "base/grow.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int damaged(struct sy_store *s, const char *what, struct sy_err *err)
@@ -25,6 +26,22 @@ void sy_store_series_free(struct sy_store_series *list, int count)
     sy_free(list);
 }
 
+/* A kind that is not known is a newer program's. */
+static struct sy_series_what what_of(sqlite3_stmt *q, const char *name, int width)
+{
+    struct sy_series_what what = {.kind = SY_SERIES_VALUE};
+    const char *kind = sy__text(q, 6, NULL);
+    int id = sy_series_find(kind);
+    int64_t layer = sqlite3_column_int64(q, 7);
+    if (!*kind)
+        return sy_series_before(name, width);
+    if (id >= 0 && (width == 1 || sy_series_row((enum sy_series_kind)id)->each))
+        what.kind = (enum sy_series_kind)id;
+    what.layer = layer > 0 && layer < 1000000 ? (int)layer : 0;
+    snprintf(what.mixture, sizeof what.mixture, "%.*s", (int)sizeof what.mixture - 1, sy__text(q, 8, NULL));
+    return what;
+}
+
 static int take_series(struct sy_store *s, sqlite3_stmt *q, struct sy_store_series *e, int64_t *id,
                        struct sy_err *err)
 {
@@ -39,6 +56,7 @@ static int take_series(struct sy_store *s, sqlite3_stmt *q, struct sy_store_seri
         (bytes && bytes != (size_t)width * sizeof(float)))
         return damaged(s, "a row of the table series", err);
     e->width = (int)width;
+    e->what = what_of(q, name, e->width);
     e->name = sy_strndup(name, n);
     e->last = sy_calloc(1, bytes ? bytes : sizeof(float));
     if (!e->name || !e->last)
@@ -56,7 +74,7 @@ struct sy_store_series *sy__list_series(struct sy_store *s, int *count, int64_t 
     struct sy_store_series *list = sy_calloc(1, sizeof *list);
     int64_t *numbers = NULL;
     size_t room = list ? 1 : 0, numbers_room = 0;
-    sqlite3_stmt *q = sy__query(s, SY__SERIES_LIST, err);
+    sqlite3_stmt *q = sy__query(s, s->version < 4 ? SY__SERIES_LIST_3 : SY__SERIES_LIST, err);
     int rc = q && list ? 0 : no_memory(s, err), step = SQLITE_DONE;
     *count = 0;
     while (!rc && (step = sqlite3_step(q)) == SQLITE_ROW) {

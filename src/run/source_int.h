@@ -11,6 +11,7 @@
 struct sy__source_series {
     char *name; /* owned; its address stays */
     int width;
+    struct sy_series_what what;
 };
 
 /* All but `free` are called with the source's lock held, and not after it was closed. */
@@ -41,6 +42,6 @@ struct sy_source {
 
 int sy__source_init(struct sy_source *s, const struct sy__source_ops *ops, const char *name);
 /* Append to the list: 0, or -1 without memory. */
-int sy__source_add(struct sy_source *s, const char *name, int width);
+int sy__source_add(struct sy_source *s, const char *name, int width, const struct sy_series_what *what);
 
 #endif

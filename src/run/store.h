@@ -31,6 +31,7 @@
 #define SY_RUN_STORE_H
 
 #include "switchyard/err.h"
+#include "switchyard/series.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -172,6 +173,7 @@ void sy_store_info_free(struct sy_store_info *info);
 struct sy_store_series {
     char *name; /* owned by the list */
     int width;
+    struct sy_series_what what; /* of stores before version 4: by its name */
     int64_t rows, last_step;
     float *last; /* [width] values of the newest row; owned by the list */
 };

@@ -39,10 +39,13 @@
                      "WHERE gone=0 AND (step>? OR id>?)")                                          \
     X(SAMPLE_LEAVE, "UPDATE samples SET gone=(SELECT coalesce(max(id),0)+1 FROM journal) "         \
                     "WHERE gone=0 AND step>?")                                                     \
-    X(SERIES_ADD, "INSERT INTO series VALUES(NULL,?,?,0,-1,NULL)")                                 \
+    X(SERIES_ADD, "INSERT INTO series VALUES(NULL,?,?,0,-1,NULL,?,?,?)")                           \
     X(SERIES_FIND, "SELECT id,width,rows,last_step FROM series WHERE name=?")                      \
+    X(SERIES_KNOWN, "SELECT id,width,kind,last_step FROM series WHERE name=?")                     \
+    X(SERIES_DECLARE, "UPDATE series SET kind=?,layer=?,mixture=? WHERE id=?")                     \
     X(SERIES_UPDATE, "UPDATE series SET rows=?,last_step=?,last=? WHERE id=?")                     \
-    X(SERIES_LIST, "SELECT id,name,width,rows,last_step,last FROM series ORDER BY name")           \
+    X(SERIES_LIST, "SELECT id,name,width,rows,last_step,last,kind,layer,mixture FROM series ORDER BY name") \
+    X(SERIES_LIST_3, "SELECT id,name,width,rows,last_step,last,'',0,'' FROM series ORDER BY name") \
     X(CHUNK_PUT, "INSERT OR REPLACE INTO chunk VALUES(?,?,?,?)")                                   \
     X(CHUNK_LAST, "SELECT id,first_step,rows,data FROM chunk WHERE id BETWEEN ? AND ? "            \
                   "ORDER BY id DESC LIMIT 1")                                                      \
@@ -102,6 +105,7 @@ struct sy_store {
 
     pthread_mutex_t db_lock; /* the connection and what follows; taken before `lock` */
     sqlite3 *db;
+    int version; /* of what is open */
     sqlite3_stmt *query[SY__QUERIES];
     struct sy__series **series; /* by number in metrics; NULL: not looked up yet */
     int nseries;

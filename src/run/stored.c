@@ -84,7 +84,7 @@ static void take_series(struct stored *r, const struct sy_store_series *list, in
 {
     for (int i = 0; i < count; i++)
         if (sy_names_find(&r->s.names, list[i].name) < 0)
-            sy__source_add(&r->s, list[i].name, list[i].width);
+            sy__source_add(&r->s, list[i].name, list[i].width, &list[i].what);
 }
 
 static bool same(float a, float b)

@@ -128,16 +128,16 @@ int sy__alarm_loads(struct sy_trainer *t, struct sy_err *err)
     return 0;
 }
 
-static const char *name_of(const struct sy_trainer *t, int i)
+/* Where the i-th observation is of. */
+static const char *place_of(const struct sy_trainer *t, int i, char place[64])
 {
-    return sy_program_observe_name(t->c.plan->begin.program, i);
+    sy_series_place(&t->observed[i].what, place, 64);
+    return place;
 }
 
 bool sy__expert_enabled(const struct sy_trainer *t, int i, int expert)
 {
-    char name[64];
-    snprintf(name, sizeof name, "mask.%s", name_of(t, i) + strlen("load."));
-    const struct sy_tensor *mask = sy_graph_find_input(t->c.plan->begin.graph, name);
+    const struct sy_tensor *mask = sy_program_observe_mask(t->c.plan->begin.program, i);
     return !mask || mask->dtype != SY_F32 || sy_tensor_count(mask) <= expert ||
            ((const float *)sy_data(mask))[expert] > -INFINITY;
 }
@@ -157,12 +157,12 @@ static void add_text(char *text, size_t room, const char *fmt, ...)
 static int dead_of(const struct sy_trainer *t, int i, char *text, size_t room)
 {
     const struct sy__observed *o = &t->observed[i];
+    char place[64];
     int dead = 0;
     for (int e = 0; e < o->width; e++)
         if (t->alarms.loads[o->first + e] < DEAD * WINDOW && sy__expert_enabled(t, i, e)) {
             if (!dead)
-                add_text(text, room, "%slayer %s:", *text ? ", " : "",
-                         name_of(t, i) + strlen("load."));
+                add_text(text, room, "%s%s:", *text ? ", " : "", place_of(t, i, place));
             if (dead++ < 8)
                 add_text(text, room, " %d", e + 1);
             else if (dead == 9)
@@ -177,7 +177,7 @@ static void judge_dead(struct sy_trainer *t, int64_t step)
     int64_t dead = 0;
     int n = sy_program_observes(t->c.plan->begin.program);
     for (int i = 0; i < n; i++)
-        if (t->observed[i].load)
+        if (t->observed[i].what.kind == SY_SERIES_LOAD)
             dead += dead_of(t, i, text, sizeof text);
     if (!dead || dead > t->alarms.dead) /* more are news */
         sy__alarm_end(t, SY_ALARM_DEAD);
@@ -209,17 +209,18 @@ static void judge_collapse(struct sy_trainer *t, int64_t step)
 {
     int n = sy_program_observes(t->c.plan->begin.program);
     int64_t k = t->c.plan->top_k;
+    char place[64];
     bool any = false;
     for (int i = 0; i < n && k > 0; i++) {
         const struct sy__observed *o = &t->observed[i];
-        double share = o->load && o->width > k
+        double share = o->what.kind == SY_SERIES_LOAD && o->width > k
                            ? share_of_fullest(t->alarms.loads + o->first, o->width, k)
                            : 0;
         if (share <= COLLAPSED)
             continue;
         any = true;
-        sy__alarm(t, SY_ALARM_COLLAPSE, step, "layer %s: %lld of %d experts got %.0f%% of the tokens over %d steps",
-                  name_of(t, i) + strlen("load."), (long long)k, o->width, 100 * share, WINDOW);
+        sy__alarm(t, SY_ALARM_COLLAPSE, step, "%s: %lld of %d experts got %.0f%% of the tokens over %d steps",
+                  place_of(t, i, place), (long long)k, o->width, 100 * share, WINDOW);
     }
     if (!any)
         sy__alarm_end(t, SY_ALARM_COLLAPSE);

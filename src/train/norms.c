@@ -8,7 +8,8 @@
  *  Layer and role are what the model declared (params.h).
  *
  *  1. A chunk belongs to at most one expert (params.h), so a norm is a sum over whole chunks.
- *  2. The wide series of experts get a row at rare steps (sy__rare_step). */
+ *  2. A second mixture of a layer has series of its own: grad_norm.router.2.NAME.
+ *  3. The wide series of experts get a row at rare steps (sy__rare_step). */
 #include "base/mem.h"
 #include "run/metrics.h"
 #include "train/params.h"
@@ -41,37 +42,47 @@ static void main_name(const char *param, int layer, int count, char out[96])
 }
 
 /* First slot of the series of this name and width, made at first sight; -1 and err. */
-static int slot_of(struct sy_trainer *t, const char *name, int width, struct sy_err *err)
+static int slot_of(struct sy_trainer *t, const char *name, int width, const struct sy_series_what *what,
+                   struct sy_err *err)
 {
     struct sy__norms *n = &t->norms;
-    int series = sy_metrics_series(t->metrics, name, width, err);
+    int series = sy_metrics_declare(t->metrics, name, width, what, err);
     if (series < 0)
         return -1;
     for (int i = 0; i < n->count; i++)
         if (n->list[i].series == series)
             return n->list[i].first;
-    n->list[n->count++] = (struct sy__norm){series, n->slots, width};
+    n->list[n->count++] = (struct sy__norm){series, n->slots, width, sy_series_row(what->kind)->rare};
     n->slots += width;
     return n->slots - width;
+}
+
+/* Of a router or of experts: its slot, or -1 and err. */
+static int part_slot(struct sy_trainer *t, const struct sy_param *p, int *part, struct sy_err *err)
+{
+    struct sy_series_what what = {p->experts ? SY_SERIES_EXPERT_NORM : SY_SERIES_ROUTER_NORM, p->layer, ""};
+    int width = p->experts ? (int)p->experts : 1;
+    char name[96];
+    memcpy(what.mixture, p->mixture, sizeof what.mixture);
+    snprintf(name, sizeof name, "grad_norm.%s.%d%s%s", p->experts ? "experts" : "router", p->layer,
+             *p->mixture ? "." : "", p->mixture);
+    int known = sy_metrics_find(t->metrics, name);
+    if (known >= 0 && sy_metrics_width(t->metrics, known) != width)
+        return 0; /* two kinds of experts in one mixture: the first has the series */
+    return (*part = slot_of(t, name, width, &what, err)) < 0 ? -1 : 0;
 }
 
 /* Where parameter i's chunks go: *all and, of its router or first expert, *part (or -1). */
 static int find_slots(struct sy_trainer *t, int i, int *all, int *part, struct sy_err *err)
 {
     const struct sy_param *p = &t->c.params->list[i];
+    struct sy_series_what what = {SY_SERIES_NORM, p->layer, ""};
     char name[96];
     *part = -1;
     main_name(p->name, p->layer, t->norms.count, name);
-    if ((*all = slot_of(t, name, 1, err)) < 0)
+    if ((*all = slot_of(t, name, 1, &what, err)) < 0)
         return -1;
-    if (!p->layer || (!p->experts && p->role != SY_ROLE_ROUTER))
-        return 0;
-    snprintf(name, sizeof name, p->experts ? "grad_norm.experts.%d" : "grad_norm.router.%d",
-             p->layer);
-    int known = sy_metrics_find(t->metrics, name), width = p->experts ? (int)p->experts : 1;
-    if (known >= 0 && sy_metrics_width(t->metrics, known) != width)
-        return 0; /* two kinds of experts in one layer: the first has the series */
-    return (*part = slot_of(t, name, width, err)) < 0 ? -1 : 0;
+    return p->layer && (p->experts || p->role == SY_ROLE_ROUTER) ? part_slot(t, p, part, err) : 0;
 }
 
 int sy__norms_make(struct sy_trainer *t, struct sy_err *err)
@@ -126,6 +137,6 @@ void sy__norms_put(struct sy_trainer *t, int64_t step, bool rare)
 {
     const struct sy__norms *n = &t->norms;
     for (int i = 0; i < n->count; i++)
-        if (n->list[i].width == 1 || rare)
+        if (!n->list[i].rare || rare)
             sy_metrics_add(t->metrics, n->list[i].series, step, n->norm + n->list[i].first);
 }

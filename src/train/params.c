@@ -9,6 +9,7 @@
 #include "train/optimizers/optimizer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define CHUNK 65536 /* floats of one task: 256 KB of each buffer */
@@ -57,6 +58,7 @@ static int fill_list(struct sy_params *ps, struct sy_tensor *const *tensors,
         p->role = specs[i].role;
         p->layer = specs[i].layer;
         p->decay = ps->optimizer->decays(p);
+        snprintf(p->mixture, sizeof p->mixture, "%s", specs[i].mixture ? specs[i].mixture : "");
         ps->floats += padded(p->count);
         if (!(p->name = sy_strdup(specs[i].name)))
             return sy_err_set(err, SY_E_MEMORY, "train: out of memory");

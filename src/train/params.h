@@ -14,6 +14,7 @@
 #ifndef SY_TRAIN_PARAMS_H
 #define SY_TRAIN_PARAMS_H
 
+#include "switchyard/series.h"
 #include "tensor/tensor.h"
 
 struct sy_optimizer;
@@ -42,6 +43,7 @@ struct sy_param_spec {
     int64_t experts; /* leading dimension that counts experts, or 0 */
     enum sy_role role;
     int layer; /* from 1; 0: outside of layers */
+    const char *mixture; /* as struct sy_series_what has it; NULL: of none */
 };
 
 struct sy_param {
@@ -49,9 +51,10 @@ struct sy_param {
     struct sy_tensor *tensor; /* shared; f32, contiguous */
     int64_t offset, count;    /* floats in the flat buffers */
     bool decay;               /* weight decay applies: the optimizer says so */
-    int64_t experts;          /* as declared, like the next two */
+    int64_t experts;          /* as declared, like the next three */
     enum sy_role role;
     int layer;
+    char mixture[SY_MIXTURE_NAME];
 };
 
 /* A state that the optimizer keeps of a parameter. */

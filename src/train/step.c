@@ -21,9 +21,20 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const series_names[SY__SERIES] = {
-    "loss", "val_loss", "lr", "grad_norm", "tok_s", "time.data", "time.compute", "time.optimizer",
-    "tokens", "skipped"};
+static const struct {
+    const char *name;
+    enum sy_series_kind kind;
+} own_series[SY__SERIES] = { /* in the order of enum sy__series */
+    {"loss", SY_SERIES_LOSS},
+    {"val_loss", SY_SERIES_VAL_LOSS},
+    {"lr", SY_SERIES_RATE},
+    {"grad_norm", SY_SERIES_NORM},
+    {"tok_s", SY_SERIES_SPEED},
+    {"time.data", SY_SERIES_SECONDS},
+    {"time.compute", SY_SERIES_SECONDS},
+    {"time.optimizer", SY_SERIES_SECONDS},
+    {"tokens", SY_SERIES_TOKENS},
+    {"skipped", SY_SERIES_SKIPPED}};
 
 /* ---- what is put out ---- */
 
@@ -38,9 +49,8 @@ int sy__step_observe(struct sy_trainer *t, struct sy_err *err)
         const char *name = sy_program_observe_name(p, i);
         list[i].width = (int)sy_tensor_count(sy_program_observe_at(p, i));
         list[i].first = total;
-        list[i].load = !strncmp(name, "load.", 5);
-        list[i].rare = !strncmp(name, "gate.", 5) || !strncmp(name, "dropped.", 8);
-        list[i].series = sy_metrics_series(t->metrics, name, list[i].width, err);
+        list[i].what = *sy_program_observe_what(p, i);
+        list[i].series = sy_metrics_declare(t->metrics, name, list[i].width, &list[i].what, err);
         rc = list[i].series < 0 ? -1 : 0;
         total += list[i].width;
     }
@@ -59,9 +69,11 @@ int sy__step_observe(struct sy_trainer *t, struct sy_err *err)
 
 int sy__step_series(struct sy_trainer *t, struct sy_err *err)
 {
-    for (int i = 0; i < SY__SERIES; i++)
-        if ((t->series[i] = sy_metrics_series(t->metrics, series_names[i], 1, err)) < 0)
+    for (int i = 0; i < SY__SERIES; i++) {
+        struct sy_series_what what = {.kind = own_series[i].kind};
+        if ((t->series[i] = sy_metrics_declare(t->metrics, own_series[i].name, 1, &what, err)) < 0)
             return -1;
+    }
     return sy__norms_make(t, err) ? -1 : sy__step_observe(t, err);
 }
 
@@ -283,7 +295,7 @@ static void judge_loads(const struct sy_trainer *t, struct sy_status *s)
     s->dead = 0;
     for (int i = 0; i < n; i++) {
         const struct sy__observed *o = &t->observed[i];
-        for (int j = 0; j < o->width && o->load; j++) {
+        for (int j = 0; j < o->width && o->what.kind == SY_SERIES_LOAD; j++) {
             double load = (double)t->sums[o->first + j];
             s->dead += load <= 0 && sy__expert_enabled(t, i, j);
             if (!(load <= s->load_max_mean))
@@ -353,7 +365,7 @@ static void put_values(struct sy_trainer *t, const struct doing *d, bool skipped
     bool rare = sy__rare_step(d->step, d->verdict != ACCEPTED);
     sy__norms_put(t, d->step, rare);
     for (int i = 0; i < n; i++)
-        if (rare || !t->observed[i].rare)
+        if (rare || !sy_series_row(t->observed[i].what.kind)->rare)
             sy_metrics_add(t->metrics, t->observed[i].series, d->step,
                            t->sums + t->observed[i].first);
 }

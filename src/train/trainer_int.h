@@ -17,12 +17,11 @@ enum sy__series {
 
 struct sy__observed {
     int series, width, first; /* first: place in sums */
-    bool load, rare;          /* rare: see sy__rare_step */
+    struct sy_series_what what;
 };
 
-/* Series of E values that nobody follows from step to step (gate.L, dropped.L, grad_norm.experts.L)
- * would be most of a store: they get a row at the first step, at every 10th, and at those that
- * stand out. */
+/* Series of a kind that is rare (switchyard/series.h) get a row at the first step, at every 10th, and at those
+ * that stand out. */
 static inline bool sy__rare_step(int64_t step, bool stands_out)
 {
     return stands_out || step == 1 || step % 10 == 0;
@@ -30,6 +29,7 @@ static inline bool sy__rare_step(int64_t step, bool stands_out)
 
 struct sy__norm { /* a series of norms.c, and its places in sum and norm */
     int series, first, width;
+    bool rare;
 };
 
 struct sy__norms {

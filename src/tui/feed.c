@@ -74,25 +74,28 @@ static bool take_marks(struct sy__run *r)
     return r->nmarks != before;
 }
 
-static int by_number(const void *a, const void *b)
+static int by_place(const void *a, const void *b)
 {
     const struct sy__layer *x = a, *y = b;
-    return (x->number > y->number) - (x->number < y->number);
+    int by = (x->what.layer > y->what.layer) - (x->what.layer < y->what.layer);
+    return by ? by : strcmp(x->what.mixture, y->what.mixture);
 }
 
-/* "load.12" -> 12; 0: another name. */
-static int layer_of(const char *name, const char *prefix)
+/* The other series of the mixtures whose loads there are. */
+static void take_part(struct sy__run *r, int series, const struct sy_series_what *what)
 {
-    size_t n = strlen(prefix);
-    int number = 0;
-    if (strncmp(name, prefix, n) || name[n] != '.' || !name[n + 1])
-        return 0;
-    for (const char *c = name + n + 1; *c; c++) {
-        if (*c < '0' || *c > '9' || number > 99999)
-            return 0;
-        number = 10 * number + (*c - '0');
+    int kind = (int)what->kind;
+    for (int i = 0; i < r->nlayers; i++) {
+        struct sy__layer *l = &r->layers[i];
+        int *part = kind == SY_SERIES_GATE      ? &l->gate
+                    : kind == SY_SERIES_DROPPED ? &l->dropped
+                    : kind == SY_SERIES_DROP    ? &l->drop
+                                                : NULL;
+        if (!part)
+            return;
+        if (sy_series_same_place(&l->what, what))
+            *part = series;
     }
-    return number;
 }
 
 static bool take_layers(struct sy__run *r)
@@ -105,14 +108,18 @@ static bool take_layers(struct sy__run *r)
     struct sy__layer *list = r->layers;
     r->experts = 0;
     for (int i = 0; i < count; i++) {
-        int number = layer_of(sy_source_series(r->source, i), "load");
-        if (!number)
+        struct sy_series_what what = sy_source_what(r->source, i);
+        if (what.kind != SY_SERIES_LOAD || !what.layer)
             continue;
-        list[n++] = (struct sy__layer){number, i, sy_source_width(r->source, i)};
+        list[n++] = (struct sy__layer){what, i, sy_source_width(r->source, i), -1, -1, -1};
         r->experts = list[n - 1].width > r->experts ? list[n - 1].width : r->experts;
     }
-    qsort(list, (size_t)n, sizeof *list, by_number);
+    qsort(list, (size_t)n, sizeof *list, by_place);
     r->nlayers = n;
+    for (int i = 0; i < count; i++) {
+        struct sy_series_what what = sy_source_what(r->source, i);
+        take_part(r, i, &what);
+    }
     r->looked = count;
     return true;
 }
@@ -152,40 +159,41 @@ bool sy__run_look(struct sy__run *r, double now)
 
 /* ---- feeds ---- */
 
-static struct sy__feed *find_feed(const struct sy__run *r, const char *name, enum sy__reduce reduce)
+struct sy__feed *sy__find_feed(const struct sy__run *r, struct sy__of of)
 {
     for (int i = 0; i < r->nfeeds; i++)
-        if (r->feeds[i]->reduce == reduce && !strcmp(r->feeds[i]->name, name))
+        if (r->feeds[i]->reduce == of.reduce && r->feeds[i]->kind == of.kind &&
+            !strcmp(r->feeds[i]->name, of.name ? of.name : ""))
             return r->feeds[i];
     return NULL;
 }
 
-static struct sy__feed *new_feed(struct sy__run *r, const char *name, enum sy__reduce reduce,
-                                 double decay)
+static struct sy__feed *new_feed(struct sy__run *r, struct sy__of of, double decay)
 {
     if (SY_GROW(r->feeds, r->feeds_room, r->nfeeds + 1))
         return NULL;
     struct sy__feed *f = sy_calloc(1, sizeof *f);
     if (!f)
         return NULL;
-    snprintf(f->name, sizeof f->name, "%s", name);
-    f->reduce = reduce;
+    snprintf(f->name, sizeof f->name, "%s", of.name ? of.name : "");
+    f->kind = of.kind;
+    f->reduce = of.reduce;
     f->last = -1;
     f->looked = -1;
     f->p[0] = sy_pyramid_new(decay, NULL);
-    f->p[1] = reduce == SY__LOAD ? sy_pyramid_new(decay, NULL) : NULL;
-    if (!f->p[0] || (reduce == SY__LOAD && !f->p[1])) {
+    f->p[1] = of.reduce == SY__LOAD ? sy_pyramid_new(decay, NULL) : NULL;
+    if (!f->p[0] || (of.reduce == SY__LOAD && !f->p[1])) {
         free_feed(f);
         return NULL;
     }
     return r->feeds[r->nfeeds++] = f;
 }
 
-struct sy__feed *sy__feed(struct sy__run *r, const char *name, enum sy__reduce reduce, double decay)
+struct sy__feed *sy__feed(struct sy__run *r, struct sy__of of, double decay)
 {
-    struct sy__feed *f = find_feed(r, name, reduce);
+    struct sy__feed *f = sy__find_feed(r, of);
     if (!f)
-        f = new_feed(r, name, reduce, decay);
+        f = new_feed(r, of, decay);
     if (!f)
         return NULL;
     f->wanted = true;
@@ -214,12 +222,10 @@ bool sy__run_more(const struct sy__run *r)
     return false;
 }
 
-static bool is_member(const struct sy__feed *f, const char *name)
+static bool is_member(struct sy__run *r, const struct sy__feed *f, int series)
 {
-    size_t n = strlen(f->name);
-    if (f->reduce <= SY__LARGEST)
-        return !strcmp(name, f->name);
-    return !strncmp(name, f->name, n) && name[n] == '.' && name[n + 1];
+    return *f->name ? !strcmp(sy_source_series(r->source, series), f->name)
+                    : sy_source_what(r->source, series).kind == f->kind;
 }
 
 static void look_for_members(struct sy__run *r, struct sy__feed *f)
@@ -232,7 +238,7 @@ static void look_for_members(struct sy__run *r, struct sy__feed *f)
     int *list = f->members;
     f->nmembers = f->nmost = 0;
     for (int i = 0; i < count; i++)
-        if (is_member(f, sy_source_series(r->source, i))) {
+        if (is_member(r, f, i)) {
             int width = sy_source_width(r->source, i);
             f->nmost = width > f->nmost ? width : f->nmost;
             list[f->nmembers++] = i;

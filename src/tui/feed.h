@@ -12,15 +12,23 @@
 #include "run/pyramid.h"
 
 enum sy__reduce {
-    SY__FIRST,   /* the first column of the one series of this name */
+    SY__FIRST,   /* the first column of the one series of a name */
     SY__LARGEST, /* the largest of its columns */
-    SY__SUM,     /* over all series NAME.* and their columns, of each step */
+    SY__SUM,     /* over all series of a kind and their columns, of each step */
     SY__MEAN,
     SY__LOAD /* largest, and how many are 0 */
 };
 
+/* What a feed is of. */
+struct sy__of {
+    const char *name;         /* of FIRST and LARGEST; else NULL */
+    enum sy_series_kind kind; /* of the others */
+    enum sy__reduce reduce;
+};
+
 struct sy__feed {
-    char name[48];
+    char name[48]; /* "": of a kind */
+    enum sy_series_kind kind;
     enum sy__reduce reduce;
     int *members;            /* owned; numbers of series */
     size_t members_room;
@@ -31,8 +39,11 @@ struct sy__feed {
     struct sy_pyramid *p[2]; /* owned; [1] of LOAD only */
 };
 
+/* A row of the experts' table: a mixture of a layer, and its series. */
 struct sy__layer {
-    int number, series, width;
+    struct sy_series_what what;
+    int series, width;               /* of its loads */
+    int gate, dropped, drop;         /* numbers of series, or -1 */
 };
 
 struct sy__run {
@@ -47,7 +58,7 @@ struct sy__run {
     int nmarks;
     size_t marks_room;
     size_t layers_room;
-    struct sy__layer *layers; /* owned; those with a series load.N, by number */
+    struct sy__layer *layers; /* owned; those with loads, by number */
     int nlayers, experts, looked;
     int colour; /* of its curves when several are shown */
     bool over;  /* shown beside the one in front */
@@ -59,8 +70,17 @@ void sy__run_free(struct sy__run *r);
 bool sy__run_look(struct sy__run *r, double now);
 /* The feed, made when it is new, and wanted from now on until sy__run_unwant; NULL without memory.
  */
-struct sy__feed *sy__feed(struct sy__run *r, const char *name, enum sy__reduce reduce,
-                          double decay);
+struct sy__feed *sy__feed(struct sy__run *r, struct sy__of of, double decay);
+struct sy__feed *sy__find_feed(const struct sy__run *r, struct sy__of of); /* or NULL */
+/* Of the series of this name: its first column, or the largest of several; of all of a kind. */
+static inline struct sy__of sy__of_name(const char *name, enum sy__reduce reduce)
+{
+    return (struct sy__of){name, SY_SERIES_VALUE, reduce};
+}
+static inline struct sy__of sy__of_kind(enum sy_series_kind kind, enum sy__reduce reduce)
+{
+    return (struct sy__of){NULL, kind, reduce};
+}
 void sy__run_unwant(struct sy__run *r);
 /* Read what is wanted, up to a time of sy_now.  true: there were rows. */
 bool sy__run_read(struct sy__run *r, double deadline);

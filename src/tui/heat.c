@@ -11,12 +11,18 @@
 #include <string.h>
 
 static const struct {
-    const char *series, *title, *none;
-    const char *instead; /* a layer's, of runs that have no expert's */
-} heats[SY__HEATS] = {{"load", "load", "this run records no loads", NULL},
-                      {"gate", "probability", "this run records no probabilities", NULL},
-                      {"dropped", "dropped", "no capacity: no token is dropped", "drop"},
-                      {"load", "change", "this run records no loads", NULL}};
+    const char *title, *none;
+} heats[SY__HEATS] = {{"load", "this run records no loads"},
+                      {"probability", "this run records no probabilities"},
+                      {"dropped", "no capacity: no token is dropped"},
+                      {"change", "this run records no loads"}};
+
+/* The series that shows it of a layer; *instead: one of the whole layer, of runs that have no expert's; or -1. */
+static int series_of(const struct sy__layer *l, enum sy__heat heat, int *instead)
+{
+    *instead = heat == SY__HEAT_DROP ? l->drop : -1;
+    return heat == SY__HEAT_GATE ? l->gate : heat == SY__HEAT_DROP ? l->dropped : l->series;
+}
 
 /* Seconds between two pictures of a run that trains: more of them nobody reads, and each is most of
  * what a frame sends to the terminal. */
@@ -35,15 +41,11 @@ void sy__heat_free(struct sy_panel *p)
 /* ---- the table ---- */
 
 /* A layer's row at a step into out[cols]; a series of one column stands for all of them. */
-static int64_t read_row(const struct sy__run *r, const char *series, int number, int64_t step,
-                        float *out, int cols)
+static int64_t read_row(const struct sy__run *r, int id, int64_t step, float *out, int cols)
 {
-    char name[48];
     float *row = out;
-    snprintf(name, sizeof name, "%s.%d", series, number);
     for (int i = 0; i < cols; i++)
         out[i] = NAN;
-    int id = sy_source_find(r->source, name);
     if (id < 0)
         return -2;
     int width = sy_source_width(r->source, id);
@@ -69,17 +71,17 @@ static void fill_table(struct sy_panel *p, const struct sy__run *r, int64_t step
     t->shown = -1;
     for (int i = 0; i < t->rows; i++) {
         float *row = t->v + (size_t)i * (size_t)t->cols;
-        int number = r->layers[i].number;
-        int64_t found = read_row(r, heats[t->mode].series, number, step, row, t->cols);
-        if (found == -2 && heats[t->mode].instead) {
-            found = read_row(r, heats[t->mode].instead, number, step, row, t->cols);
+        int instead, id = series_of(&r->layers[i], t->mode, &instead);
+        int64_t found = read_row(r, id, step, row, t->cols);
+        if (found == -2 && instead >= 0) {
+            found = read_row(r, instead, step, row, t->cols);
             t->whole |= found != -2;
         }
         t->missing &= found == -2;
         t->shown = found > t->shown ? found : t->shown;
         if (t->mode != SY__HEAT_CHANGE)
             continue;
-        read_row(r, "load", number, t->base, was, t->cols);
+        read_row(r, r->layers[i].series, t->base, was, t->cols);
         for (int k = 0; k < t->cols; k++)
             row[k] -= was[k];
     }
@@ -159,8 +161,8 @@ static void table_title(const struct sy_panel *p, const struct sy__table *t, cha
         return;
     }
     if (p->heat == SY__HEAT_LOAD || p->cursor < 0) /* there is not room for all */
-        n += snprintf(out + n, size - (size_t)n, "  L%d–%d × 1–%d", r->layers[0].number,
-                  r->layers[t->rows - 1].number, t->cols);
+        n += snprintf(out + n, size - (size_t)n, "  L%d–%d × 1–%d", r->layers[0].what.layer,
+                  r->layers[t->rows - 1].what.layer, t->cols);
     if (p->cursor >= 0)
         snprintf(out + n, size - (size_t)n, " · step %lld",
                  (long long)(t->shown >= 0 ? t->shown : t->step));
@@ -221,7 +223,7 @@ static void table_foot(const struct sy_panel *p, const struct figures *f,
             draw_key(p, slot, g, slot->r.y, title_width + 2);
         return;
     }
-    sy_value_text(f->most, p->heat == SY__HEAT_DROP ? SY_UNIT_PERCENT : SY_UNIT_PLAIN, value);
+    sy_value_text(f->most, p->heat == SY__HEAT_DROP ? sy__unit_of(SY_SERIES_DROPPED) : SY_UNIT_PLAIN, value);
     if (p->heat == SY__HEAT_CHANGE)
         snprintf(text, sizeof text, " blue less · yellow more · max %.2f ", f->largest);
     else if (p->heat == SY__HEAT_GATE)
@@ -231,6 +233,14 @@ static void table_foot(const struct sy_panel *p, const struct figures *f,
                  p->table.whole ? "a layer's" : "an expert's");
     sy_look_text(&p->look, text, fine, sizeof fine);
     sy_frame_foot(g, slot->r, 0, fine, dim);
+}
+
+/* L2; of a second mixture of the layer with the first letter of its name. */
+static void label_row(const void *ctx, int row, char out[16])
+{
+    const struct sy__run *r = ctx;
+    const struct sy_series_what *what = &r->layers[row < r->nlayers ? row : 0].what;
+    snprintf(out, 16, "L%d%.1s", what->layer, what->mixture);
 }
 
 /* The table as a heatmap.  Loads and probabilities are shown beside what would be even: 1, or 1/E.
@@ -248,7 +258,8 @@ static struct sy_heat heat_of(const struct sy_panel *p, double largest)
                             .dead = load || gate,
                             .over = load || gate,
                             .limit = top,
-                            .row_name = "L",
+                            .row_label = label_row,
+                            .ctx = t->run,
                             .number_columns = true,
                             .selected = p->layer < t->rows ? p->layer : 0,
                             .cursor = -1};
@@ -403,10 +414,11 @@ static void label_experts(const struct sy_panel *p, const struct sy_heat *h, str
 void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g)
 {
     struct sy__run *r = sy__front(p);
-    char title[64], at[40];
+    char title[128], at[40], place[64];
+    struct sy_series_what first = {SY_SERIES_LOAD, 1, ""};
     int layer = r && p->layer < r->nlayers ? p->layer : 0, cursor;
-    snprintf(title, sizeof title, "layer %d · load of its experts over time",
-             r && r->nlayers ? r->layers[layer].number : 1);
+    sy_series_place(r && r->nlayers ? &r->layers[layer].what : &first, place, sizeof place);
+    snprintf(title, sizeof title, "%s · load of its experts over time", place);
     sy_frame(g, &p->look, slot->r, title, p->pane_mode && slot == &p->slots[p->focus]);
     struct sy_rect area = times_area(slot);
     float *v = times_values(p, r, area.w, &cursor);

@@ -87,7 +87,7 @@ static int16_t colour(const struct sy_heat *h, const struct sy_look *look, const
 
 struct sy_rect sy_heat_inside(const struct sy_heat *h, struct sy_rect r)
 {
-    if (h->row_name && r.w > 12) {
+    if (h->row_label && r.w > 12) {
         r.x += LABEL;
         r.w -= LABEL;
     }
@@ -201,7 +201,7 @@ static void put_row_label(const struct sy_heat *h, const struct sy_look *look, s
                           struct sy_rect r, int y, int row, bool selected)
 {
     char text[16];
-    snprintf(text, sizeof text, "%s%d", h->row_name, row + 1);
+    h->row_label(h->ctx, row, text);
     sy_grid_text(g, r.x, y, LABEL - 1, text,
                  sy_look_pen(look, selected ? SY_ROLE_VALUE : SY_ROLE_DIM));
     if (selected)
@@ -213,7 +213,7 @@ static void label_rows(const struct sy_heat *h, const struct sy_look *look, stru
                        struct sy_rect r, struct sy_rect in, const struct side *rows)
 {
     int per = pixels_a_cell(look), shown = -1;
-    if (!h->row_name || in.x <= r.x)
+    if (!h->row_label || in.x <= r.x)
         return;
     if (!rows->stretch && rows->size >= 2 * per) { /* each has cells of its own: in the middle */
         for (int row = 0; row < rows->n; row++)

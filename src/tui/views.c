@@ -15,15 +15,7 @@ static const char *const decay_names[4] = {"", "ema .9", "ema .99", "ema .999"};
 
 static struct sy__feed *x_feed(struct sy_panel *p, struct sy__run *r)
 {
-    switch (p->x_kind) {
-    case SY_X_TOKENS:
-    case SY_X_FLOPS:
-        return sy__feed(r, "tokens", SY__FIRST, 0);
-    case SY_X_TIME:
-        return sy__feed(r, "time", SY__SUM, 0);
-    default:
-        return NULL;
-    }
+    return p->x_kind == SY_X_STEP ? NULL : sy__feed(r, sy__x_of(p->x_kind), 0);
 }
 
 bool sy__x_known(const struct sy_panel *p, enum sy_x_kind kind)
@@ -37,17 +29,42 @@ bool sy__x_known(const struct sy_panel *p, enum sy_x_kind kind)
            (kind != SY_X_FLOPS || r->status.flops_per_token > 0);
 }
 
+/* Strips of router health. */
+struct strip {
+    const char *name;
+    enum sy_series_kind kind;
+    enum sy__reduce reduce;
+    int which, colour;
+};
+static const struct strip strips[] = {{"entropy", SY_SERIES_ENTROPY, SY__MEAN, 0, 0},
+                                      {"of gates", SY_SERIES_GATE_ENTROPY, SY__MEAN, 0, 2},
+                                      {"max/mean", SY_SERIES_LOAD, SY__LOAD, 0, 1},
+                                      {"dead", SY_SERIES_LOAD, SY__LOAD, 1, 3},
+                                      {"dropped", SY_SERIES_DROP, SY__MEAN, 0, 4}};
+#define STRIPS ((int)(sizeof strips / sizeof *strips))
+
 /* ---- wanting ---- */
+
+enum sy_unit sy__unit_of(enum sy_series_kind kind)
+{
+    const struct sy_series_row *row = sy_series_row(kind);
+    return row->least >= 0 && row->most <= 1 ? SY_UNIT_PERCENT : SY_UNIT_PLAIN;
+}
 
 static double decay_of(const struct sy_panel *p)
 {
     return sy__decays[p->smooth];
 }
 
-/* A loss over a set for evaluation is a mean already, of steps far apart. */
-static bool is_smoothed(const struct sy_panel *p, const char *series)
+static struct sy_series_what what_of(const struct sy__run *r, const char *series)
 {
-    return p->smooth && strncmp(series, "val_", 4) != 0;
+    int id = r ? sy_source_find(r->source, series) : -1;
+    return id < 0 ? (struct sy_series_what){SY_SERIES_VALUE, 0, ""} : sy_source_what(r->source, id);
+}
+
+static bool is_smoothed(const struct sy_panel *p, const struct sy__run *r, const char *series)
+{
+    return p->smooth && sy_series_row(what_of(r, series).kind)->draw != SY_DRAW_POINTS;
 }
 
 static void want_view(struct sy_panel *p, struct sy__run *r, const struct sy__slot *s)
@@ -55,32 +72,30 @@ static void want_view(struct sy_panel *p, struct sy__run *r, const struct sy__sl
     if (s->series[0]) {
         int id = sy_source_find(r->source, s->series);
         bool vector = id >= 0 && sy_source_width(r->source, id) > 1;
-        sy__feed(r, s->series, vector ? SY__LARGEST : SY__FIRST,
-                 is_smoothed(p, s->series) ? decay_of(p) : 0);
+        sy__feed(r, sy__of_name(s->series, vector ? SY__LARGEST : SY__FIRST),
+                 is_smoothed(p, r, s->series) ? decay_of(p) : 0);
         return;
     }
     switch (s->view) {
     case SY__LOSS:
-        sy__feed(r, "loss", SY__FIRST, decay_of(p));
-        sy__feed(r, "val_loss", SY__FIRST, 0);
+        sy__feed(r, sy__of_name("loss", SY__FIRST), decay_of(p));
+        sy__feed(r, sy__of_name("val_loss", SY__FIRST), 0);
         break;
     case SY__GRAD:
-        sy__feed(r, "grad_norm", SY__FIRST, decay_of(p));
+        sy__feed(r, sy__of_name("grad_norm", SY__FIRST), decay_of(p));
         break;
     case SY__LR:
-        sy__feed(r, "lr", SY__FIRST, 0);
+        sy__feed(r, sy__of_name("lr", SY__FIRST), 0);
         break;
     case SY__SPEED:
-        sy__feed(r, "tok_s", SY__FIRST, 0);
-        sy__feed(r, "time.compute", SY__FIRST, 0);
-        sy__feed(r, "time.optimizer", SY__FIRST, 0);
-        sy__feed(r, "time.data", SY__FIRST, 0);
+        sy__feed(r, sy__of_name("tok_s", SY__FIRST), 0);
+        sy__feed(r, sy__of_name("time.compute", SY__FIRST), 0);
+        sy__feed(r, sy__of_name("time.optimizer", SY__FIRST), 0);
+        sy__feed(r, sy__of_name("time.data", SY__FIRST), 0);
         break;
     case SY__ROUTER:
-        sy__feed(r, "entropy", SY__MEAN, 0);
-        sy__feed(r, "gate_entropy", SY__MEAN, 0);
-        sy__feed(r, "load", SY__LOAD, 0);
-        sy__feed(r, "drop", SY__MEAN, 0);
+        for (int i = 0; i < STRIPS; i++)
+            sy__feed(r, sy__of_kind(strips[i].kind, strips[i].reduce), 0);
         break;
     default:
         break;
@@ -113,13 +128,9 @@ bool sy__views_read(struct sy_panel *p)
 
 /* ---- curves ---- */
 
-static const struct sy_pyramid *rows_of(const struct sy__run *r, const char *name,
-                                        enum sy__reduce reduce, int which)
+static const struct sy_pyramid *rows_of(const struct sy__run *r, const char *name, enum sy__reduce reduce)
 {
-    for (int i = 0; i < r->nfeeds; i++)
-        if (r->feeds[i]->reduce == reduce && !strcmp(r->feeds[i]->name, name))
-            return sy__feed_rows(r->feeds[i], which);
-    return NULL;
+    return sy__feed_rows(sy__find_feed(r, sy__of_name(name, reduce)), 0);
 }
 
 struct chart {
@@ -136,7 +147,7 @@ static void chart_title(const struct sy_panel *p, const struct sy__slot *s, cons
         n += snprintf(out + n, size - (size_t)n, " · largest");
     if (p->log[s->view])
         n += snprintf(out + n, size - (size_t)n, " · log");
-    if (is_smoothed(p, c->series))
+    if (is_smoothed(p, sy__front(p), c->series))
         n += snprintf(out + n, size - (size_t)n, " · %s", decay_names[p->smooth]);
     if (p->x_kind != SY_X_STEP)
         n += snprintf(out + n, size - (size_t)n, " · by %s", sy_x_name(p->x_kind));
@@ -147,8 +158,8 @@ static void chart_title(const struct sy_panel *p, const struct sy__slot *s, cons
 static bool add_line(const struct sy_panel *p, struct sy__run *r, const struct chart *c, bool front,
                      struct sy_plot_line *l)
 {
-    *l = (struct sy_plot_line){.p = rows_of(r, c->series, c->reduce, 0),
-                               .valid = c->valid ? rows_of(r, c->valid, SY__FIRST, 0) : NULL,
+    *l = (struct sy_plot_line){.p = rows_of(r, c->series, c->reduce),
+                               .valid = c->valid ? rows_of(r, c->valid, SY__FIRST) : NULL,
                                .x = sy__x_axis(p, r),
                                .colour = r->colour,
                                .cloud = front && p->cloud,
@@ -200,10 +211,10 @@ static void draw_speed(struct sy_panel *p, const struct sy__slot *s, struct sy_g
                              .focus = p->pane_mode && s == &p->slots[p->focus],
                              .cursor = p->cursor};
     if (r) {
-        stack.whole = rows_of(r, "tok_s", SY__FIRST, 0);
-        stack.part[0] = rows_of(r, "time.compute", SY__FIRST, 0);
-        stack.part[1] = rows_of(r, "time.optimizer", SY__FIRST, 0);
-        stack.part[2] = rows_of(r, "time.data", SY__FIRST, 0);
+        stack.whole = rows_of(r, "tok_s", SY__FIRST);
+        stack.part[0] = rows_of(r, "time.compute", SY__FIRST);
+        stack.part[1] = rows_of(r, "time.optimizer", SY__FIRST);
+        stack.part[2] = rows_of(r, "time.data", SY__FIRST);
         stack.x = sy__x_axis(p, r);
         sy__x_window(p, r, &stack.x0, &stack.x1);
     }
@@ -211,19 +222,6 @@ static void draw_speed(struct sy_panel *p, const struct sy__slot *s, struct sy_g
 }
 
 /* ---- router health ---- */
-
-struct strip {
-    const char *name, *series;
-    enum sy__reduce reduce;
-    int which, colour;
-    enum sy_unit unit;
-};
-static const struct strip strips[] = {{"entropy", "entropy", SY__MEAN, 0, 0, SY_UNIT_PLAIN},
-                                      {"of gates", "gate_entropy", SY__MEAN, 0, 2, SY_UNIT_PLAIN},
-                                      {"max/mean", "load", SY__LOAD, 0, 1, SY_UNIT_PLAIN},
-                                      {"dead", "load", SY__LOAD, 1, 3, SY_UNIT_PLAIN},
-                                      {"dropped", "drop", SY__MEAN, 0, 4, SY_UNIT_PERCENT}};
-#define STRIPS ((int)(sizeof strips / sizeof *strips))
 
 /* least: rows of the lowest strip, for all look alike. */
 static void draw_strip(struct sy_panel *p, const struct strip *t, const struct sy_pyramid *rows,
@@ -238,7 +236,7 @@ static void draw_strip(struct sy_panel *p, const struct strip *t, const struct s
     if (t->reduce == SY__LOAD && t->which == 1)
         snprintf(value, sizeof value, "%.0f", v);
     else
-        sy_value_text(v, t->unit, value);
+        sy_value_text(v, sy__unit_of(t->kind), value);
     sy__x_window(p, r, &x0, &x1);
     sy_grid_text(g, in.x + 1, in.y, 8, t->name, sy_look_pen(&p->look, SY_ROLE_DIM));
     int n = (int)strlen(value), y = least > 1 ? in.y + 1 : in.y, at = least > 1 ? 1 : 16 - n;
@@ -269,7 +267,7 @@ static void draw_router(struct sy_panel *p, const struct sy__slot *s, struct sy_
     const struct sy_pyramid *rows[STRIPS];
     int n = 0, k = 0;
     for (int i = 0; i < STRIPS; i++) {
-        rows[i] = r ? rows_of(r, strips[i].series, strips[i].reduce, strips[i].which) : NULL;
+        rows[i] = r ? sy__feed_rows(sy__find_feed(r, sy__of_kind(strips[i].kind, strips[i].reduce)), strips[i].which) : NULL;
         n += rows[i] != NULL;
     }
     for (int i = 0; i < STRIPS && in.h > 0; i++) {
@@ -338,7 +336,7 @@ static void tell_first_step(const struct sy_panel *p, struct sy_grid *g)
 {
     static const char text[] = "the first step is being computed";
     const struct sy__run *r = sy__front(p);
-    const struct sy_pyramid *loss = r ? rows_of(r, "loss", SY__FIRST, 0) : NULL;
+    const struct sy_pyramid *loss = r ? rows_of(r, "loss", SY__FIRST) : NULL;
     struct sy_rect a = p->nslots ? p->slots[0].r : (struct sy_rect){0};
     int n = (int)sizeof text - 1, x = a.w > n ? (a.w - n + 5) / 2 : 1; /* 5: the axis' labels */
     if (!r || !r->status.live || strcmp(r->status.state, "running") || r->status.step > 0 ||

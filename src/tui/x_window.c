@@ -4,14 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-static const struct sy__feed *find_x_feed(const struct sy__run *r, const char *name)
-{
-    for (int i = 0; i < r->nfeeds; i++)
-        if (!strcmp(r->feeds[i]->name, name))
-            return r->feeds[i];
-    return NULL;
-}
-
 /* x of the newest step of all that is shown. */
 static double newest_x(const struct sy_panel *p)
 {
@@ -27,12 +19,17 @@ static double newest_x(const struct sy_panel *p)
     return x;
 }
 
+struct sy__of sy__x_of(enum sy_x_kind kind)
+{
+    return kind == SY_X_TIME ? sy__of_kind(SY_SERIES_SECONDS, SY__SUM) : sy__of_name("tokens", SY__FIRST);
+}
+
 /* Until the rows that it needs are there, by steps. */
 struct sy_x_axis sy__x_axis(const struct sy_panel *p, struct sy__run *r)
 {
     const struct sy_pyramid *rows = NULL;
     if (p->x_kind != SY_X_STEP)
-        rows = sy__feed_rows(find_x_feed(r, p->x_kind == SY_X_TIME ? "time" : "tokens"), 0);
+        rows = sy__feed_rows(sy__find_feed(r, sy__x_of(p->x_kind)), 0);
     if (!rows)
         return (struct sy_x_axis){SY_X_STEP, NULL, 1};
     return (struct sy_x_axis){p->x_kind, rows,

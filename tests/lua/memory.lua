@@ -77,7 +77,7 @@ r:pause():wait()
 ok(written(r.step), "and again")
 local large, holds = sizes()
 local series = 0 -- KB that these rows take; a chunk of 1,024 may be begun
-for _, width in pairs(r._h:series()) do series = series + (r.step - from + 1024) * (8 + 4 * width) / 1024 end
+for _, s in pairs(r._h:series()) do series = series + (r.step - from + 1024) * (8 + 4 * s.width) / 1024 end
 ok(holds - held < series + 8, ("the engine holds %.0f KB more, of which series at most %.0f"):format(holds - held, series))
 if small then ok(large - small - (holds - held) < 400, ("1,000 steps: %d KB more, %.0f of them series"):format(large - small, holds - held))
 else ok(true, "1,000 steps # SKIP memory is not known") end

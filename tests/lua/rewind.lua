@@ -561,6 +561,7 @@ do -- a capacity of nil is a value in the journal, and no sentence of it
     if step == 2 then self.capacity = 1 end
     if step == 4 then self.capacity = nil end
   end)
+  r._store:flush()
   local e = r._store:journal()[2]
   t.ok(e.key == "capacity" and e.value == nil and r._store:journal()[1].value == 1, "nil is none, 1 is 1")
   t.ok(replay("nothing").identical, "and is replayed")

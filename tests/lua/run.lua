@@ -669,6 +669,45 @@ do
   r:close()
   refuses(function() model.roles{context = 8, role = "rooter"} end, "nn.param: an unknown role",
     "no role 'rooter'; there are weight, router, expert, embedding, head")
+  -- two mixtures in one layer: series, inputs and experts of their own; what is observed says what it is
+  model.define("twice", function(cfg)
+    local experts = {experts = 4, top_k = 1, expert_dim = 8, capacity = 1}
+    return function(ids)
+      local x = nn.embedding(ids, nn.param("e", {cfg.vocab, 8}))
+      x = nn.layer(1, function()
+        local y = x + nn.scope("mlp", nn.moe, x, experts)
+        nn.observe("own", y:mean())
+        nn.observe("paths", tensor.full(3, 0.5), {kind = cfg.kind or "dropped"})
+        return y + nn.scope("memory", nn.moe, y, {experts = 2, top_k = 1, expert_dim = 8, router = "sigmoid"})
+      end)
+      return nn.head(x, nn.param("h", {cfg.vocab, 8}))
+    end
+  end, {{"vocab", "vocab", 256}, {"context", "integer", 8}, {"layers", "integer", 1}, {"seed", "integer", 1}, {"kind", "string"}})
+  local r = train(model.twice{}, data.string(("to be or not "):rep(40)), {steps = 3, batch = 2, eval_every = 0, name = "twice"}):wait()
+  local series = r._h:series()
+  local first, second = series["load.1"], series["load.1.memory"]
+  ok(first.kind == "load" and first.layer == 1 and first.width == 4 and first.mixture == "", "the first mixture's loads")
+  ok(second.kind == "load" and second.layer == 1 and second.width == 2 and second.mixture == "memory", "and the second's")
+  ok(series["own.1"].kind == "value" and series["paths.1"].kind == "dropped" and series["bias.1.memory"].kind == "bias"
+    and series["grad_norm.router.1.memory"].kind == "router_norm" and series["grad_norm.experts.1.memory"].width == 2,
+    "each is of its kind")
+  ok(#r:history "load.1" == 3 and #r:history "paths.1" == 1, "a kind that is rare is rare")
+  ok(r:history "load.1.memory.2".shape[2] == 2, "one expert's of the second")
+  local layer = r.layers[1]
+  ok(#layer.experts == 4 and #layer.mixtures == 2 and layer.mixtures[2].name == "memory" and layer.mixtures[2].load.size == 2
+    and layer.load.size == 4, "r.layers has both")
+  layer.mixtures[2].experts[1]:disable()
+  r._h:settle()
+  ok(r._h:input "mask.1":table()[1] == 0 and r._h:input "mask.1.memory":table()[1] == -math.huge, "an expert of the second is disabled")
+  local _, why = pcall(function() layer.mixtures[2].experts[2]:disable() end)
+  ok(tostring(why):find "0 experts would remain in layer 1", "and not all of it")
+  r:close()
+  local stored = runs "twice"._store:series()["load.1.memory"]
+  ok(stored.kind == "load" and stored.layer == 1 and stored.mixture == "memory", "in the store as well")
+  refuses(function() train(model.twice{kind = "laod"}, data.string(("to be "):rep(40)), {steps = 1, batch = 2, save = false}) end,
+    "nn.observe: an unknown kind", "unknown kind 'laod' (did you mean 'load'?)")
+  refuses(function() train(model.twice{kind = "loss"}, data.string(("to be "):rep(40)), {steps = 1, batch = 2, save = false}) end,
+    "nn.observe: three numbers as one loss", "'paths.1' is of kind loss, one number: it has 3")
   local m = model.moe{layers = 1, dim = 16, heads = 2, context = 64, experts = 4, expert_dim = 8}
   for t = 1, 40 do m:logits(("a"):rep(t)) end
   local kept = 0

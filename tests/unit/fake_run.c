@@ -26,9 +26,16 @@ static double loss_at(const struct fake_run *f, int64_t step)
            noise(f, step, 0) * (0.15 + 1.0 / (4 + x));
 }
 
+/* As the trainer and nn.moe declare them. */
+static int series_of(struct fake_run *f, const char *name, int width)
+{
+    struct sy_series_what what = sy_series_before(name, width);
+    return sy_metrics_declare(f->metrics, name, width, &what, NULL);
+}
+
 static void put(struct fake_run *f, const char *name, int width, int64_t step, const float *v)
 {
-    sy_metrics_add(f->metrics, sy_metrics_series(f->metrics, name, width, NULL), step, v);
+    sy_metrics_add(f->metrics, series_of(f, name, width), step, v);
 }
 
 static void put_one(struct fake_run *f, const char *name, int64_t step, double v)

@@ -83,8 +83,8 @@ static struct sy_tensor *describe(struct sy_graph *g, const struct leaves *l, en
     pick(c == OUTPUTS, both[0], both[1], &top[0], &top[1]);
     sum[0] = sy_b_sum(sy_b_sum(sy_b_sub(top[0], top[1]), 1, false), 0, false);
     sum[1] = sy_b_sum(sy_b_sum(x, 1, false), 0, false);
-    sy_graph_observe(g, "sum 1", sum[0], err);
-    sy_graph_observe(g, "sum 2", sum[1], err);
+    sy_graph_observe(g, "sum 1", &(struct sy_series_what){.kind = SY_SERIES_VALUE}, sum[0], NULL, err);
+    sy_graph_observe(g, "sum 2", &(struct sy_series_what){.kind = SY_SERIES_VALUE}, sum[1], NULL, err);
     return sum[c == RESULT];
 }
 

@@ -544,7 +544,7 @@ static void rewind_run(void)
     open_stage(&stage, 80, 24, fine, 1);
     struct sy_extent e;
     const struct sy_pyramid *loss =
-        sy__feed_rows(sy__feed(sy__front(stage.panel), "loss", SY__FIRST, 0.9), 0);
+        sy__feed_rows(sy__feed(sy__front(stage.panel), sy__of_name("loss", SY__FIRST), 0.9), 0);
     sy_metrics_truncate(stage.run[0].metrics, 500);
     stage.run[0].steps = 500;
     stage.run[0].seed = 5;

@@ -190,6 +190,12 @@ static void odd_data(void)
     sy_grid_free(&g);
 }
 
+static void label(const void *ctx, int row, char out[16])
+{
+    (void)ctx;
+    snprintf(out, 16, "L%d", row + 1);
+}
+
 /* Few experts in a wide panel: they fill it, and each mark is still there once. */
 static void wide_heats(void)
 {
@@ -200,7 +206,7 @@ static void wide_heats(void)
         v[i] = 1;
     for (int cols = 2; cols <= 16; cols++)
         for (int w = 3 * cols + 4; w <= 110; w++) {
-            struct sy_heat h = {v, 4, cols, 0, 2, false, true, true, 2, "L", true, -1, -1, false};
+            struct sy_heat h = {v, 4, cols, 0, 2, false, true, true, 2, label, NULL, true, -1, -1, false};
             v[2 * cols + 1] = 0;
             sy_grid_resize(&g, w, 20, NULL);
             sy_grid_fill(&g, (struct sy_rect){0, 0, w, 20}, ' ', (struct sy_pen){-1, -1, 0});
@@ -223,7 +229,7 @@ static void heats(void)
     for (int i = 0; i < 64 * 128; i++)
         v[i] = 1;
     v[17 * 128 + 100] = 0;
-    struct sy_heat h = {v, 64, 128, 0, 2, false, true, true, 2, "L", true, -1, -1, false};
+    struct sy_heat h = {v, 64, 128, 0, 2, false, true, true, 2, label, NULL, true, -1, -1, false};
     for (int rows = 18; rows <= 64; rows += 5)
         for (int w = 8; w <= 60; w += 4)
             for (int look = 0; look < 2; look++) {

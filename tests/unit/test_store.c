@@ -1375,7 +1375,82 @@ static void test_version_1(void)
     s = sy_store_open_read(dir, "seed", &err);
     tap_ok(old_rows(s, 900), "with chunks of both kinds in a row %s", err.msg);
     sy_store_close(s, NULL);
-    tap_is_int(version_of("seed"), 3, "as our version");
+    tap_is_int(version_of("seed"), 4, "as our version");
+    sy_metrics_free(m);
+}
+
+/* ---- what series are ---- */
+
+static struct sy_series_what what_in(const char *run, const char *name)
+{
+    int n;
+    struct sy_series_what what = {SY_SERIES_COUNT, -1, ""};
+    struct sy_store *s = sy_store_open_read(dir, run, NULL);
+    struct sy_store_series *list = s ? sy_store_series(s, &n, NULL) : NULL;
+    for (int i = 0; list && i < n; i++)
+        if (!strcmp(list[i].name, name))
+            what = list[i].what;
+    sy_store_series_free(list, list ? n : 0);
+    sy_store_close(s, NULL);
+    return what;
+}
+
+static void is_what(const char *run, const char *name, enum sy_series_kind kind, int layer, const char *mixture)
+{
+    struct sy_series_what w = what_in(run, name);
+    tap_ok(w.kind == kind && w.layer == layer && !strcmp(w.mixture, mixture), "%s: %s is %s of layer %d '%s'", run, name,
+           w.kind < SY_SERIES_COUNT ? sy_series_row(w.kind)->name : "none", w.layer, w.mixture);
+}
+
+/* A file of version 3 as it was: no more than names. */
+static void test_kinds_of_before(void)
+{
+    static const char *const names[] = {"load.2", "gate.12", "grad_norm.3", "grad_norm.router.3", "val_loss", "mine.2"};
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    struct sy_store *s = make("before", NULL);
+    for (int i = 0; i < 6; i++)
+        sy_metrics_add(m, sy_metrics_series(m, names[i], i < 2 ? 4 : 1, NULL), 1, (float[]){1, 2, 3, 4});
+    tap_ok(!sy_store_attach(s, m, NULL, NULL, &err) && !sy_store_flush(s, &err), "written %s", err.msg);
+    sy_store_close(s, NULL);
+    sy_metrics_free(m);
+    sql("before", "PRAGMA user_version=3; ALTER TABLE series DROP COLUMN kind; ALTER TABLE series DROP COLUMN layer; "
+                  "ALTER TABLE series DROP COLUMN mixture");
+    tap_is_int(version_of("before"), 3, "a store of version 3");
+    is_what("before", "load.2", SY_SERIES_LOAD, 2, "");
+    is_what("before", "gate.12", SY_SERIES_GATE, 12, "");
+    is_what("before", "grad_norm.3", SY_SERIES_NORM, 3, "");
+    is_what("before", "grad_norm.router.3", SY_SERIES_ROUTER_NORM, 3, "");
+    is_what("before", "val_loss", SY_SERIES_VAL_LOSS, 0, "");
+    is_what("before", "mine.2", SY_SERIES_VALUE, 2, "");
+    tap_is_int(version_of("before"), 3, "a reader leaves it as it is");
+    sy_store_close(sy_store_open(dir, "before", &err), NULL);
+    tap_is_int(version_of("before"), 4, "a writer migrates it %s", err.msg);
+    is_what("before", "gate.12", SY_SERIES_GATE, 12, "");
+}
+
+static void test_kinds(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_metrics *m = sy_metrics_new(NULL);
+    struct sy_series_what second = {SY_SERIES_LOAD, 2, "memory"}, value = {SY_SERIES_VALUE, 1, ""};
+    struct sy_store *s = make("kinds", NULL);
+    float row[4] = {1, 2, 3, 4};
+    sy_metrics_add(m, sy_metrics_declare(m, "load.2.memory", 4, &second, NULL), 1, row);
+    sy_metrics_add(m, sy_metrics_declare(m, "load.1", 1, &value, NULL), 1, row);
+    tap_ok(!sy_store_attach(s, m, NULL, NULL, &err) && !sy_store_flush(s, &err), "written %s", err.msg);
+    sy_store_close(s, NULL);
+    is_what("kinds", "load.2.memory", SY_SERIES_LOAD, 2, "memory");
+    is_what("kinds", "load.1", SY_SERIES_VALUE, 1, "");
+    s = sy_store_open(dir, "kinds", &err);
+    second.kind = SY_SERIES_GATE;
+    sy_metrics_declare(m, "load.2.memory", 4, &second, NULL);
+    sy_metrics_add(m, 0, 2, row);
+    tap_ok(!sy_store_attach(s, m, NULL, NULL, &err) && !sy_store_flush(s, &err), "and again %s", err.msg);
+    sy_store_close(s, NULL);
+    is_what("kinds", "load.2.memory", SY_SERIES_GATE, 2, "memory");
+    sql("kinds", "UPDATE series SET kind='telepathy',layer=-5");
+    is_what("kinds", "load.2.memory", SY_SERIES_VALUE, 0, "memory"); /* of a newer program */
     sy_metrics_free(m);
 }
 
@@ -1481,6 +1556,8 @@ int main(void)
     test_foreign();
     test_cut_file();
     test_version_1();
+    test_kinds_of_before();
+    test_kinds();
     test_list();
     test_idle();
     test_forgotten();

@@ -114,9 +114,9 @@ static const struct sy_optimizer *optimizer_of(const struct tiny_options *o)
 static struct sy_params *make_params(const struct tiny_options *o, struct sy_err *err)
 {
     int64_t width = o->width ? o->width : 16;
-    static const struct sy_param_spec specs[PARAMS] = {{"embed", 0, SY_ROLE_EMBEDDING, 0},
-                                                       {"layers.1.experts.up", 4, SY_ROLE_EXPERT, 2},
-                                                       {"head", 0, SY_ROLE_HEAD, 0}};
+    static const struct sy_param_spec specs[PARAMS] = {{"embed", 0, SY_ROLE_EMBEDDING, 0, NULL},
+                                                       {"layers.1.experts.up", 4, SY_ROLE_EXPERT, 2, NULL},
+                                                       {"head", 0, SY_ROLE_HEAD, 0, NULL}};
     struct sy_tensor *list[PARAMS] = {random_param(0, V, width, err), random_param(1, width, width, err),
                                       random_param(2, V, width, err)};
     struct sy_tensor *state = sy_tensor_zeros(SY_F32, 1, &width, err);

@@ -530,8 +530,10 @@ static int run_series(lua_State *L)
 {
     struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
     lua_newtable(L);
-    for (int i = 0; i < sy_metrics_count(m); i++)
-        lsy_set_integer(L, sy_metrics_name(m, i), sy_metrics_width(m, i));
+    for (int i = 0; i < sy_metrics_count(m); i++) {
+        lsy_push_series(L, sy_metrics_what(m, i), sy_metrics_width(m, i));
+        lua_setfield(L, -2, sy_metrics_name(m, i));
+    }
     return 1;
 }
 

@@ -18,6 +18,8 @@ struct sy_trainer *lsy_check_trainer(lua_State *L, int arg);
 void lsy_hold(lua_State *L, int arg);
 /* Hold the run at 1, then return then(L), which releases it; a job yields meanwhile. */
 int lsy_held(lua_State *L, lua_CFunction then);
+/* series.c: [-0, +1, m] what a series is: {kind=, layer= (0: none), mixture=, width=} */
+void lsy_push_series(lua_State *L, struct sy_series_what what, int width);
 /* [-0, +1, m] an entry as a table */
 void lsy_push_entry(lua_State *L, const struct sy_journal_entry *e);
 /* Stores that write this trainer's metrics let go of it (store.c): before it is freed. */

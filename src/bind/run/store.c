@@ -396,11 +396,14 @@ static int store_sample(lua_State *L)
 
 /* Rows of one series that the trainer's metrics lack, up to a step.  Those in memory are the
  * newest: only what is behind their last can be added. */
-static int restore_series(struct sy_store *s, struct sy_metrics *m, const char *name, int width,
+static int restore_series(struct sy_store *s, struct sy_metrics *m, const struct sy_store_series *of,
                           int64_t upto, struct sy_err *err)
 {
     struct sy_history h;
-    int at = sy_metrics_series(m, name, width, err);
+    const char *name = of->name;
+    int width = of->width;
+    int at = sy_metrics_find(m, name); /* what the program makes says itself what it is */
+    at = at < 0 ? sy_metrics_declare(m, name, width, &of->what, err) : sy_metrics_series(m, name, width, err);
     int64_t rows = at < 0 ? 0 : sy_metrics_rows(m, at), last = -1;
     float *row = at < 0 ? NULL : sy_alloc((size_t)width * sizeof *row);
     if (!row)
@@ -430,7 +433,7 @@ static int store_restore(lua_State *L)
     struct sy_store_series *list = sy_store_series(store, &n, &err);
     int rc = list ? 0 : -1;
     for (int i = 0; i < n && !rc; i++)
-        rc = restore_series(store, m, list[i].name, list[i].width, upto, &err);
+        rc = restore_series(store, m, &list[i], upto, &err);
     sy_store_series_free(list, list ? n : 0);
     return done(L, rc, &err);
 }

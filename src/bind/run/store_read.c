@@ -4,7 +4,7 @@
  *   store:entries(table, after, all) -> list of {id=, step=, time=, kind=, text=, data=, left=}
  *   store:history(name, column) -> tensor f64 (n,2) of step, value; without a column all values;
  *                              nil, message, code
- *   store:series() -> {name = {width=, rows=, step=, last={}}}
+ *   store:series() -> {name = {kind=, layer=, mixture=, width=, rows=, step=, last={}}}
  *   store:info() -> table
  *   store:alarm() -> text or nil
  *   store:path(), store:journal_last()
@@ -122,8 +122,7 @@ static int store_series(lua_State *L)
     lua_createtable(L, 0, s->count);
     for (int i = 0; i < s->count; i++) {
         const struct sy_store_series *x = &s->list[i];
-        lua_createtable(L, 0, 4);
-        lsy_set_integer(L, "width", x->width);
+        lsy_push_series(L, x->what, x->width);
         lsy_set_integer(L, "rows", x->rows);
         lsy_set_integer(L, "step", x->last_step);
         lua_createtable(L, x->rows ? x->width : 0, 0);

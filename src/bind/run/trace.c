@@ -93,13 +93,43 @@ static int graph_input(lua_State *L)
     return 1;
 }
 
+/* graph:observe(name, x, kind, layer, mixture, mask) */
 static int graph_observe(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
-    if (sy_graph_observe(g, luaL_checkstring(L, 2), lsy_check_tensor(L, 3, "observe", "x"), &err))
+    const char *name = luaL_checkstring(L, 2), *mixture = luaL_optstring(L, 6, "");
+    struct sy_tensor *x = lsy_check_tensor(L, 3, "observe", "x");
+    struct sy_tensor *mask = lua_isnoneornil(L, 7) ? NULL : lsy_check_tensor(L, 7, "observe", "mask");
+    int kind = sy_series_find(luaL_checkstring(L, 4));
+    struct sy_series_what what = {.layer = (int)luaL_optinteger(L, 5, 0)};
+    if (kind < 0)
+        return lsy_error(L, "observe: there is no kind '%s'", lua_tostring(L, 4));
+    what.kind = (enum sy_series_kind)kind;
+    if (strlen(mixture) >= sizeof what.mixture)
+        return lsy_error(L, "observe: a mixture's name is too long: '%s'", mixture);
+    strcpy(what.mixture, mixture);
+    if (sy_graph_observe(g, name, &what, x, mask, &err))
         return lsy_raise(L, &err);
     return 0;
+}
+
+/* engine.series_kinds() -> {name = {unit=, least=, most=, each=, rare=, help=}} */
+static int l_series_kinds(lua_State *L)
+{
+    lua_createtable(L, 0, SY_SERIES_COUNT);
+    for (int i = 0; i < SY_SERIES_COUNT; i++) {
+        const struct sy_series_row *row = sy_series_row((enum sy_series_kind)i);
+        lua_createtable(L, 0, 6);
+        lsy_set_text(L, "unit", row->unit);
+        lsy_set_number(L, "least", row->least);
+        lsy_set_number(L, "most", row->most);
+        lsy_set_boolean(L, "each", row->each);
+        lsy_set_boolean(L, "rare", row->rare);
+        lsy_set_text(L, "help", row->help);
+        lua_setfield(L, -2, row->name);
+    }
+    return 1;
 }
 
 static int graph_update(lua_State *L)
@@ -198,7 +228,8 @@ static const luaL_Reg graph_methods[] = {{"input", graph_input},
 static const luaL_Reg program_methods[] = {{"run", program_run}, {"profile", program_profile},
                                            {NULL, NULL}};
 static const luaL_Reg functions[] = {
-    {"record", l_record}, {"program", l_program}, {"precision", l_precision}, {NULL, NULL}};
+    {"record", l_record}, {"program", l_program}, {"precision", l_precision},
+    {"series_kinds", l_series_kinds}, {NULL, NULL}};
 
 void lsy_open_trace(lua_State *L)
 {

@@ -2,7 +2,8 @@
  * the functions of the module "switchyard.engine" on which lua/run/run.lua builds train().  Arguments
  * are trusted to be of the right kind, but never to be in range.
  *
- *   engine.params(tensors, specs, states, optimizer)    flat buffers (train/params.h); a spec: name, experts, role, layer
+ *   engine.params(tensors, specs, states, optimizer)    flat buffers (train/params.h); a spec: name, experts, role, layer,
+ *                                                       mixture
  *   engine.optimizers()                                 all of them (train/optimizers/optimizer.h)
  *   engine.roles()                                      what a parameter may be, by name
  *   engine.phase(graph, kind, loss, total, params)      forward, backward, placement
@@ -59,7 +60,9 @@ static struct sy_param_spec check_spec(lua_State *L, int arg, int i)
     s.role = (enum sy_role)role;
     lua_getfield(L, -4, "layer");
     s.layer = (int)luaL_optinteger(L, -1, 0);
-    lua_pop(L, 5);
+    lua_getfield(L, -5, "mixture"); /* likewise */
+    s.mixture = lua_tostring(L, -1);
+    lua_pop(L, 6);
     return s;
 }
 
