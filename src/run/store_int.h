@@ -208,7 +208,7 @@ int64_t sy__queue_add(struct sy_store *s, enum sy_store_table table, int64_t ste
 /* ---- flush.c ---- */
 
 int sy__flush(struct sy_store *s, struct sy_err *err); /* takes db_lock; sets or clears the alarm */
-void sy__series_free(struct sy__series *e); /* series.c */
+void sy__series_free(struct sy__series *e); /* series_list.c */
 void sy__forget_series(struct sy_store *s);            /* db_lock is held */
 static inline int64_t sy__chunk_id(int64_t series, int64_t number) { return series << 32 | number; }
 

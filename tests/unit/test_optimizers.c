@@ -16,16 +16,16 @@ static const struct {
     int ndim;
     int64_t shape[3];
 } rows[] = {
-    {{"wide", 0, SY_ROLE_WEIGHT, 1}, 2, {140, 170}},
-    {{"tall", 0, SY_ROLE_WEIGHT, 1}, 2, {510, 130}}, /* more than a chunk; no chunk ends with a row */
-    {{"small", 0, SY_ROLE_WEIGHT, 1}, 2, {24, 10}},
-    {{"experts", 3, SY_ROLE_EXPERT, 1}, 3, {3, 16, 20}},
-    {{"large experts", 2, SY_ROLE_EXPERT, 1}, 3, {2, 150, 129}},
-    {{"biases", 3, SY_ROLE_EXPERT, 1}, 2, {3, 20}},
-    {{"gate", 0, SY_ROLE_ROUTER, 1}, 2, {3, 20}},
-    {{"norm", 0, SY_ROLE_WEIGHT, 1}, 1, {33}},
-    {{"embed", 0, SY_ROLE_EMBEDDING, 0}, 2, {50, 20}},
-    {{"head", 0, SY_ROLE_HEAD, 0}, 2, {50, 20}},
+    {{"wide", 0, SY_ROLE_WEIGHT, 1, NULL}, 2, {140, 170}},
+    {{"tall", 0, SY_ROLE_WEIGHT, 1, NULL}, 2, {510, 130}}, /* more than a chunk; no chunk ends with a row */
+    {{"small", 0, SY_ROLE_WEIGHT, 1, NULL}, 2, {24, 10}},
+    {{"experts", 3, SY_ROLE_EXPERT, 1, NULL}, 3, {3, 16, 20}},
+    {{"large experts", 2, SY_ROLE_EXPERT, 1, NULL}, 3, {2, 150, 129}},
+    {{"biases", 3, SY_ROLE_EXPERT, 1, NULL}, 2, {3, 20}},
+    {{"gate", 0, SY_ROLE_ROUTER, 1, NULL}, 2, {3, 20}},
+    {{"norm", 0, SY_ROLE_WEIGHT, 1, NULL}, 1, {33}},
+    {{"embed", 0, SY_ROLE_EMBEDDING, 0, NULL}, 2, {50, 20}},
+    {{"head", 0, SY_ROLE_HEAD, 0, NULL}, 2, {50, 20}},
 };
 #define COUNT ((int)(sizeof rows / sizeof *rows))
 
