@@ -97,8 +97,8 @@ int sy_program_run_until(struct sy_program *p, uint64_t seed, uint64_t step,
 /* Only the state updates (after the last micro-batch), when spec.updates was false. */
 int sy_program_update_states(struct sy_program *p);
 
-/* What sy_graph_observe asked for, in that order: how many, and name (borrowed) and tensor of the
- * one at i, whose bytes are those of the newest run. */
+/* What sy_graph_observe asked for, in that order: how many, and of the one at i its name, what it is
+ * (sy_program_observe_what), its tensor and mask (all borrowed), whose bytes are those of the newest run. */
 int sy_program_observes(const struct sy_program *p);
 const char *sy_program_observe_name(const struct sy_program *p, int i);
 const struct sy_tensor *sy_program_observe_at(const struct sy_program *p, int i); /* borrowed */

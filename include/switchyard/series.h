@@ -58,6 +58,7 @@ struct sy_series_row {
     bool each, rare;
     const char *help;
 };
+/* The row of a kind, static; any thread. */
 const struct sy_series_row *sy_series_row(enum sy_series_kind kind);
 int sy_series_find(const char *name); /* or -1 */
 

@@ -45,12 +45,6 @@ static const struct strip strips[] = {{"entropy", SY_SERIES_ENTROPY, SY__MEAN, 0
 
 /* ---- wanting ---- */
 
-enum sy_unit sy__unit_of(enum sy_series_kind kind)
-{
-    const struct sy_series_row *row = sy_series_row(kind);
-    return row->least >= 0 && row->most <= 1 ? SY_UNIT_PERCENT : SY_UNIT_PLAIN;
-}
-
 static double decay_of(const struct sy_panel *p)
 {
     return sy__decays[p->smooth];
