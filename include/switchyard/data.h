@@ -8,6 +8,7 @@
 #ifndef SWITCHYARD_DATA_H
 #define SWITCHYARD_DATA_H
 
+#include "switchyard/batch.h"
 #include "switchyard/err.h"
 #include "switchyard/progress.h"
 #include "switchyard/reading.h"
@@ -81,6 +82,8 @@ struct sy_shard_options {
     double val;
     const char *const *val_paths; /* as in sy_text_options */
     int val_count;
+    const char *weights; /* an .npy file of f32, one a token of all files in their order (those for
+                          * validation last): what the token's loss weighs; NULL: all alike */
     enum sy_shard_format format; /* not AUTO: every file is bare ids of this width */
     const struct sy_progress *progress;
 };
@@ -170,10 +173,13 @@ int64_t sy_sampler_windows(const struct sy_sampler *s);
 /* First token of the window of row `row`, counted from the place over all micro-batches of a
  * step. */
 int64_t sy_sampler_start(const struct sy_sampler *s, const struct sy_place *p, int64_t row);
-/* Rows first .. first + B - 1 from the place: inputs (B,T) i32, targets (B,T) i32 = inputs one
- * further on, documents (B,T) i32 = number of each input's document (NULL: not wanted). */
+/* Rows first .. first + B - 1 from the place, into the fields that the batch has (batch.h); the
+ * corpus must have them (sy_field_missing). */
 void sy_sampler_batch(const struct sy_sampler *s, const struct sy_place *p, int64_t first,
-                      int32_t *inputs, int32_t *targets, int32_t *documents);
+                      const struct sy_batch *b);
+/* What loss weights are multiplied by so that they average 1 over the `rows` rows of a step: its
+ * micro-batches then add up to what one large batch gives.  0 where all are 0. */
+double sy_sampler_scale(const struct sy_sampler *s, const struct sy_place *p, int64_t rows);
 /* The context of s changes now.  SEQUENTIAL goes on at the token that it had come to, so that
  * nothing is seen twice or left out; EPOCH begins a new epoch, for the windows that were left are
  * of the old length. */
@@ -193,7 +199,9 @@ int64_t sy_eval_windows(const struct sy_sampler *s, int64_t batches);
 int64_t sy_eval_start(const struct sy_sampler *s, int64_t number);
 /* Windows first .. first + B - 1 as sy_sampler_batch; from `end` on rows have targets -1, which
  * count nothing. */
-void sy_eval_batch(const struct sy_sampler *s, int64_t first, int64_t end, int32_t *inputs,
-                   int32_t *targets, int32_t *documents);
+void sy_eval_batch(const struct sy_sampler *s, int64_t first, int64_t end,
+                   const struct sy_batch *b);
+/* As sy_sampler_scale, over the first so many windows of an evaluation. */
+double sy_eval_scale(const struct sy_sampler *s, int64_t windows);
 
 #endif

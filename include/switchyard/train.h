@@ -39,10 +39,13 @@ struct sy_trainer;
 struct sy_phase {
     struct sy_graph *graph;
     struct sy_program *program;
-    struct sy_tensor *tokens, *targets; /* (B,T) i32 inputs of the graph; shared */
-    struct sy_tensor *documents;        /* (B,T) i32 or NULL: the graph does not ask; shared */
-    struct sy_tensor *loss;             /* scalar f32: cross entropy in nats a token; shared */
+    struct sy_tensor *field[SY_FIELD_COUNT]; /* inputs of the graph; NULL: it does not ask; shared */
+    struct sy_tensor *loss;                  /* scalar f32: cross entropy in nats a token; shared */
 };
+/* The fields that the phase's graph reads are its inputs of their names: find them. */
+void sy_phase_find_fields(struct sy_phase *phase);
+/* Where the sampler puts them; the scale is 1. */
+struct sy_batch sy_phase_batch(const struct sy_phase *phase);
 
 /* Programs of one shape (batch, context, K, ...).  A step is one micro-batch of `begin`, which sets the
  * gradients, and accumulate - 1 of `add`, which adds to them (absent when accumulate is 1).  `eval` has no
@@ -180,10 +183,10 @@ int64_t sy_trainer_eval_windows(struct sy_trainer *t, int64_t batches, struct sy
 /* Mean loss in nats a token over the first n windows, without auxiliary losses (caller holds).  NaN
  * and an error when there are none. */
 double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err);
-/* In slices: add to *sum the losses of windows first .. end - 1, from 0, each the mean of its
- * tokens.  Slices that begin at multiples of the plan's batch, in order from a sum of 0, give the
+/* In slices: add to *sum the losses of windows first .. end - 1, from 0, of an evaluation of n, each
+ * the mean of its tokens.  Slices that begin at multiples of the plan's batch, in order from a sum of 0, give the
  * bits of sy_trainer_eval times n.  0, or -1 and err. */
-int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, double *sum,
+int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, int64_t n, double *sum,
                         struct sy_err *err);
 
 /* ---- the journal: what was done to the run, in order ---- */

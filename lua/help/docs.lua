@@ -38,10 +38,12 @@ docs.entries = {
    "The decoder of model.moe with one SwiGLU feed-forward layer in place of the experts. Errors: as model.moe.",
    "model.dense{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64, ffn_dim = 64}", options = "model.dense"},
   {"model.define", "model.define(name, build, rows) -> function",
-   "Makes model.name{...}. build(cfg) takes the options and returns forward(ids), which takes the token ids (B,T) i32 and "
+   "Makes model.name{...}. build(cfg) takes the options and returns forward(ids, batch), which takes the token ids (B,T) i32 and "
    .. "returns nn.head(x, w) or logits (B*T,V). forward is recorded, once for each shape and mode, and then repeated without Lua: what Lua "
    .. "gives anew at every call (math.random, os.time, io.read, r.step) is refused in it. rows lists the options: {name, type, default, least, most}, type being integer, number, boolean, string, table, any or vocab; "
-   .. "without rows every option is let through. examples/own_model.lua is one.",
+   .. "without rows every option is let through. batch has the other fields of the batch, (B,T) each: batch.targets, "
+   .. "batch.documents (number of each token's document), batch.weights (of each target in the loss); one that the data "
+   .. "cannot give is refused when the model is traced. examples/own_model.lua is one.",
    'model.define("bigram", function(cfg)\n'
    .. '  return function(ids)\n'
    .. '    return nn.embedding(ids, nn.param("table", {cfg.vocab, cfg.vocab})):view(-1, cfg.vocab)\n'

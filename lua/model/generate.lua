@@ -33,7 +33,7 @@ local function decoder(m, own, T)
   end
   m:_record(d, 1, T, function() logits = m.logits_of(d.result) end)
   own[T] = {run = engine.program(d.graph, {logits}), d = d, logits = logits,
-            tokens = d.graph:input("tokens", "i32", {1, T}), len = d.graph:input("len", "i32", {1}),
+            tokens = d.fields.tokens, len = d.graph:input("len", "i32", {1}),
             positions = d.positions}
   m:_write_inputs(d)
   return own[T]

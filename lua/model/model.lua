@@ -210,13 +210,15 @@ end
 -- ---- recording ----
 
 --- Record forward over (B,T) ids into a new graph: returns the description, the graph in d.graph,
--- the result of the model's function in d.result.  `after` records as well, or gives the graph to
+-- the result of the model's function in d.result, the fields of the batch that are read in d.fields.
+-- d.data: the data set that is to have them.  `after` records as well, or gives the graph to
 -- engine.phase.
 function Model:_record(d, B, T, after)
   d.model, d.inputs = self, {}
   engine.record(d.precision or "fp32", function(graph)
     d.graph = graph
-    local ids = d.graph:input("tokens", "i32", {B, T})
+    d.batch = nn._batch(d, B, T)
+    local ids = d.batch.tokens
     if not d.positions then
       d.positions = d.graph:input("positions", "i32", {T})
       local p = {}
@@ -224,7 +226,7 @@ function Model:_record(d, B, T, after)
       engine.put(d.positions, p)
     end
     nn.describe(d, function()
-      d.result = self._forward(ids)
+      d.result = self._forward(ids, d.batch)
       if after then after(d) end
     end)
   end)
@@ -241,11 +243,19 @@ function Model.logits_of(result)
   return result:view(-1, result.shape[#result.shape])
 end
 
---- Cross entropy in nats a token of a result and targets (B,T).
-function Model.loss_of(result, targets)
-  local flat = targets:view(-1)
-  if type(result) == "table" then return (result.hidden:head_loss(result.weight, flat)) end
-  return (result:view(-1, result.shape[#result.shape]):cross_entropy(flat))
+--- Cross entropy in nats a token of what was recorded in d, by the batch's targets; of data that has
+-- loss weights by these, too.
+function Model.loss_of(d)
+  local result, targets = d.result, d.batch.targets:view(-1)
+  local weights = d.data and not engine.field_missing(d.data, "weights") and d.batch.weights:view(-1)
+  if type(result) == "table" then
+    local x, w = result.hidden, result.weight
+    if weights then return (x:weighted_head_loss(w, targets, weights)) end
+    return (x:head_loss(w, targets))
+  end
+  local logits = result:view(-1, result.shape[#result.shape])
+  if weights then return (logits:weighted_cross_entropy(targets, weights)) end
+  return (logits:cross_entropy(targets))
 end
 
 -- ---- programs for use: logits, loss, decoding ----
@@ -323,7 +333,7 @@ end
 function Model:_logits_program(T)
   return self:_program("logits." .. T, function()
     local d = self:_record({mode = "eval"}, 1, T, function(d) d.logits = Model.logits_of(d.result) end)
-    return {run = engine.program(d.graph, {d.logits}), d = d, tokens = d.graph:input("tokens", "i32", {1, T})}
+    return {run = engine.program(d.graph, {d.logits}), d = d, tokens = d.fields.tokens}
   end, true)
 end
 
@@ -338,15 +348,14 @@ function Model:logits(x)
   return engine.clone(p.d.logits)
 end
 
-local function loss_program(m, B, T)
-  return m:_program("loss." .. B .. "." .. T, function()
-    local targets
-    local d = m:_record({mode = "eval"}, B, T, function(d)
-      targets = d.graph:input("targets", "i32", {B, T})
-      d.loss = Model.loss_of(d.result, targets)
-    end)
-    return {run = engine.program(d.graph, {d.loss}), d = d, targets = targets, rows = B,
-            tokens = d.graph:input("tokens", "i32", {B, T})}
+-- data: the data set that is to have the fields that are read, or nil: of a text alone.
+local function loss_program(m, B, T, data)
+  local weighted = data and not engine.field_missing(data, "weights")
+  local kind = not data and "text" or weighted and "weighted" or "data"
+  return m:_program(("loss.%s.%d.%d"):format(kind, B, T), function()
+    local d = m:_record({mode = "eval", data = data}, B, T, function(d) d.loss = Model.loss_of(d) end)
+    return {run = engine.program(d.graph, {d.loss}), d = d, fields = d.fields, rows = B,
+            tokens = d.fields.tokens, targets = d.fields.targets}
   end, true)
 end
 
@@ -372,7 +381,6 @@ local function text_loss(m, ids)
   local half = math.max(1, T // 2)
   local p = loss_program(m, n == T and 1 or math.max(1, TOGETHER // T), T)
   m:_write_inputs(p.d)
-  if p.d.documents then p.d.documents:fill(0) end -- it is one
   local sum, done = 0, 0
   while done < n do
     local before, row = done, 0
@@ -392,12 +400,12 @@ end
 -- Mean over the evaluation's windows of a data set, as r:eval takes them.
 local function data_loss(m, d, o)
   local T = o.context or m.cfg.context
-  local p = loss_program(m, o.batch, T)
+  local p = loss_program(m, o.batch, T, d)
   m:_write_inputs(p.d)
   local n = engine.eval_windows(d, T, o.batches)
   local sum, at = 0, 0
   while at < n do
-    local rows = engine.eval_batch(d, at, n, p.tokens, p.targets, p.d.documents)
+    local rows = engine.eval_batch(d, at, n, p.fields)
     p.run:run()
     sum, at = sum + p.d.loss:item() * rows, at + rows
   end

@@ -31,6 +31,43 @@ function nn.describe(d, f, ...)
   return a, b
 end
 
+-- Fields of a batch (engine.fields): the second argument of a model's function.  What is read of it
+-- becomes an input of the program, which the sampler fills; read outside of training and evaluation
+-- it is what a text without a corpus has (no documents but one, weights of 1).
+local specs = engine.fields()
+
+local function read_field(d, name)
+  local spec = specs[name]
+  if not spec then
+    local names = {}
+    for known in pairs(specs) do names[#names + 1] = known end
+    table.sort(names)
+    options.unknown("batch", "field", name, names)
+  end
+  local why = d.data and engine.field_missing(d.data, name)
+  if why then error(("batch: the model reads the field '%s': %s"):format(name, why), 0) end
+  if name == "targets" and d.mode == "decode" then
+    error("batch: the model reads the field 'targets': a text that is being written has none", 0)
+  end
+  local t = d.graph:input(name, spec.dtype, d.batch_shape)
+  if spec.alone ~= 0 and not d.data then t:fill(spec.alone) end
+  return t
+end
+
+local function batch_is_read(_, name)
+  error(("batch: its fields cannot be set: %s"):format(tostring(name)), 2)
+end
+
+--- The batch of description d, (B,T): batch.NAME is the field of this name.
+function nn._batch(d, B, T)
+  d.fields, d.batch_shape = {}, {B, T}
+  return setmetatable({}, {__name = "batch", __newindex = batch_is_read, __index = function(_, name)
+    local t = d.fields[name] or read_field(d, name)
+    d.fields[name] = t
+    return t
+  end})
+end
+
 --- nn.mode() -> "build" "train" "eval" "decode", or nil outside a model's function
 function nn.mode() return now and now.mode end
 
@@ -292,8 +329,7 @@ function nn.attention(x, o)
   if d.mode == "decode" then
     y = d.attend(q, k, v)
   else
-    local doc = o.documents and d.mode ~= "build" and d.graph:input("documents", "i32", {B, T}) or nil
-    d.documents = doc or d.documents
+    local doc = o.documents and d.mode ~= "build" and d.batch.documents or nil
     y = q:attention(k, v, {mask = mask, doc = doc})
   end
   local out = nn.param("o_proj.weight", {C, H * D}, 0.02 / math.sqrt(2 * d.model.cfg.layers))

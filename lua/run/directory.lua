@@ -374,7 +374,10 @@ local function read_source(kind, source, o)
   return read(all)
 end
 
-local function read_files(c, o)
+local function read_files(c, given)
+  local o = {}
+  for k, v in pairs(given) do o[k] = v end
+  o.weights = o.weights and absolute(c.cwd, o.weights)
   local d, why = read_source(c.kind, absolute(c.cwd, c.source), o)
   return d or read_source(c.kind, c.source, o), why
 end

@@ -20,26 +20,25 @@ local Run = {}
 
 -- kind: "begin" (the first micro-batch of a step), "add" (the others) or "eval".  carried: tensors that gather
 -- over micro-batches, by name; the same in both.
-local function trace(m, kind, params, o, carried)
+local function trace(m, kind, params, data, o, carried)
   local loss, total
   local function result(d)
-    local targets = d.graph:input("targets", "i32", {o.batch, o.context})
-    loss = Model.loss_of(d.result, targets)
+    loss = Model.loss_of(d)
     total = loss
     for _, aux in ipairs(d.aux) do total = total + aux end
     d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute)
   end
-  local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision, kind = kind,
+  local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision, kind = kind, data = data,
     accumulate = o.accumulate, carried = carried}, o.batch, o.context, result)
   return d.phase
 end
 
 --- Trace and plan: the plan, and the bytes of its arena.
-local function make_plan(m, params, o)
+local function make_plan(m, params, data, o)
   local carried = {}
-  local phases = {begin = trace(m, "begin", params, o, carried)}
-  if o.accumulate > 1 then phases.add = trace(m, "add", params, o, carried) end
-  phases.eval = trace(m, "eval", params, o)
+  local phases = {begin = trace(m, "begin", params, data, o, carried)}
+  if o.accumulate > 1 then phases.add = trace(m, "add", params, data, o, carried) end
+  phases.eval = trace(m, "eval", params, data, o)
   return engine.plan(phases, o, m.cfg.top_k or 0)
 end
 
@@ -83,7 +82,7 @@ function Run._make(m, d, o)
   engine.check_batch(d, o.batch, o.context)
   m._programs = {} -- their memory is better used by the run; made anew when asked for
   local params = engine.params(tensors_of(m, o))
-  local plan, arena = make_plan(m, params, o)
+  local plan, arena = make_plan(m, params, d, o)
   local r = setmetatable({}, Run)
   local function dispatch(step) Run._dispatch(r, step) end
   local handle = engine.trainer(o.name, params, plan, d, o, m:count(o.context).flops_per_token,
@@ -415,7 +414,7 @@ local function replan(r, after)
     end
     if o.context < 1 then error("train: context is 0, must be at least 1", 0) end
     m._programs = {}
-    local plan = make_plan(m, h, o)
+    local plan = make_plan(m, h, r._d, o)
     h:replan(plan, m:count(o.context).flops_per_token)
     if after then after() end
   end)

@@ -48,6 +48,7 @@ void sy_corpus_unref(struct sy_corpus *c)
     sy__files_free(&c->files);
     sy_str_free(&c->reading);
     sy_free(c->ids);
+    sy_free(c->weights);
     sy_free(c->doc);
     sy_free(c->entropy);
     sy_free(c);
@@ -182,6 +183,8 @@ uint64_t sy__corpus_id_hash(const struct sy_corpus *c)
     sy_hash_update(&h, c->ids, (size_t)(c->tokens * c->width));
     for (int64_t i = 0; i < c->docs; i++)
         sy_hash_update(&h, &c->doc[i].first, sizeof c->doc[i].first);
+    if (c->weights)
+        sy_hash_update(&h, c->weights, (size_t)c->tokens * sizeof *c->weights);
     sy__corpus_hash_border(c, &h);
     return sy_hash_final(&h);
 }

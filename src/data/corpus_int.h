@@ -19,6 +19,7 @@ struct sy_corpus {
     int32_t vocab;
     int width;           /* bytes an id: 1, 2 or 4, the least that holds vocab - 1 */
     void *ids;           /* owned */
+    float *weights;      /* owned, one a token: of its loss where it is a target; or NULL */
     struct sy__doc *doc; /* owned, ascending by first; doc[0].first is 0 */
     int64_t docs;
     size_t docs_cap;
@@ -55,5 +56,11 @@ static inline int32_t sy__corpus_id(const struct sy_corpus *c, int64_t i)
                            : ((const int32_t *)c->ids)[i];
 }
 void sy__corpus_copy(const struct sy_corpus *c, int64_t first, int64_t n, int32_t *ids);
+
+/* batch.c.  The window of n tokens from start on into row `row` of all fields that b wants. */
+void sy__batch_fill(const struct sy_batch *b, const struct sy_corpus *c, int64_t start, int64_t n,
+                    int64_t row);
+/* Sum of the weights of its targets. */
+double sy__weigh(const struct sy_corpus *c, int64_t start, int64_t n);
 
 #endif

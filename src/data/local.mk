@@ -8,6 +8,8 @@ libdata_a_SOURCES = \
     %D%/tokenizer.c %D%/tokenizer_int.h %D%/tokenizer_parts.c %D%/tokenizer_read.c \
     %D%/tokenizer_read_int.h %D%/tokenizer_write.c %D%/words.c %D%/words_int.h
 libdata_a_CPPFLAGS = $(AM_CPPFLAGS) $(PCRE2_CFLAGS) $(UTF8PROC_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS)
+libdata_a_SOURCES += %D%/batch.c
+pkginclude_HEADERS += include/switchyard/batch.h
 pkginclude_HEADERS += include/switchyard/data.h include/switchyard/progress.h \
     include/switchyard/reading.h include/switchyard/tokenizer.h
 libdata_a_SOURCES += %D%/reader.c %D%/tokenizer_json.c

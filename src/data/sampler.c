@@ -136,31 +136,24 @@ void sy_place_turn(const struct sy_sampler *s, struct sy_place *p)
     p->first = p->windows;
 }
 
-static void fill_documents(const struct sy_corpus *c, int64_t start, int64_t n, int32_t *out)
-{
-    int64_t d = sy_corpus_document_at(c, start);
-    for (int64_t i = 0; i < n; i++) {
-        while (d + 1 < c->docs && c->doc[d + 1].first <= start + i)
-            d++;
-        out[i] = (int32_t)d;
-    }
-}
-
-static void fill_row(const struct sy_sampler *s, int64_t start, int64_t row, int32_t *inputs,
-                     int32_t *targets, int32_t *documents)
-{
-    int64_t n = s->context, at = row * n;
-    sy__corpus_copy(s->corpus, start, n, inputs + at);
-    sy__corpus_copy(s->corpus, start + 1, n, targets + at);
-    if (documents)
-        fill_documents(s->corpus, start, n, documents + at);
-}
-
 void sy_sampler_batch(const struct sy_sampler *s, const struct sy_place *p, int64_t first,
-                      int32_t *inputs, int32_t *targets, int32_t *documents)
+                      const struct sy_batch *b)
 {
     for (int64_t row = 0; row < s->batch; row++)
-        fill_row(s, sy_sampler_start(s, p, first + row), row, inputs, targets, documents);
+        sy__batch_fill(b, s->corpus, sy_sampler_start(s, p, first + row), s->context, row);
+}
+
+static double scale_of(int64_t targets, double sum)
+{
+    return sum > 0 ? (double)targets / sum : 0;
+}
+
+double sy_sampler_scale(const struct sy_sampler *s, const struct sy_place *p, int64_t rows)
+{
+    double sum = 0;
+    for (int64_t row = 0; s->corpus->weights && row < rows; row++)
+        sum += sy__weigh(s->corpus, sy_sampler_start(s, p, row), s->context);
+    return scale_of(rows * s->context, sum);
 }
 
 int64_t sy_eval_windows(const struct sy_sampler *s, int64_t batches)
@@ -177,14 +170,22 @@ int64_t sy_eval_start(const struct sy_sampler *s, int64_t number)
     return span_first(s) + (int64_t)permute(&key, (uint64_t)number % windows, windows) * s->context;
 }
 
-void sy_eval_batch(const struct sy_sampler *s, int64_t first, int64_t end, int32_t *inputs,
-                   int32_t *targets, int32_t *documents)
+void sy_eval_batch(const struct sy_sampler *s, int64_t first, int64_t end,
+                   const struct sy_batch *b)
 {
+    int32_t *targets = b->at[SY_FIELD_TARGETS];
     for (int64_t row = 0; row < s->batch; row++) {
         bool counts = first + row < end;
-        fill_row(s, sy_eval_start(s, counts ? first + row : first), row, inputs, targets,
-                 documents);
-        for (int64_t i = 0; !counts && i < s->context; i++)
+        sy__batch_fill(b, s->corpus, sy_eval_start(s, counts ? first + row : first), s->context, row);
+        for (int64_t i = 0; targets && !counts && i < s->context; i++)
             targets[row * s->context + i] = -1;
     }
+}
+
+double sy_eval_scale(const struct sy_sampler *s, int64_t windows)
+{
+    double sum = 0;
+    for (int64_t i = 0; s->corpus->weights && i < windows; i++)
+        sum += sy__weigh(s->corpus, sy_eval_start(s, i), s->context);
+    return scale_of(windows * s->context, sum);
 }

@@ -458,6 +458,48 @@ static int add_all(struct loader *l)
     return sy__progress(l->options->progress, 1, "data", l->err);
 }
 
+/* ---- loss weights ---- */
+
+static int check_weights(const struct loader *l, const struct sy_array *a)
+{
+    int64_t n = 1;
+    for (int i = 0; i < a->ndim; i++)
+        n *= a->shape[i];
+    if (a->dtype != SY_F32)
+        return sy_err_set(l->err, SY_E_FORMAT, "data: %s: weights must be f32, these are %s",
+                          l->options->weights, a->type);
+    if (n != l->c->tokens)
+        return sy_err_set(l->err, SY_E_FORMAT,
+                          "data: %s: %lld weights for %lld tokens: one a token is wanted",
+                          l->options->weights, (long long)n, (long long)l->c->tokens);
+    return 0;
+}
+
+static int check_values(const struct loader *l)
+{
+    for (int64_t i = 0; i < l->c->tokens; i++)
+        if (!(l->c->weights[i] >= 0 && l->c->weights[i] <= 1e6f))
+            return sy_err_set(l->err, SY_E_FORMAT,
+                              "data: %s: weight %g of token %lld is outside 0..1e6",
+                              l->options->weights, (double)l->c->weights[i], (long long)i);
+    return 0;
+}
+
+/* After all tokens are there. */
+static int add_weights(struct loader *l)
+{
+    if (!l->options->weights)
+        return 0;
+    struct sy_npy *npy = sy_npy_open(l->options->weights, l->err);
+    int rc = npy ? check_weights(l, sy_npy_info(npy)) : sy_err_prefix(l->err, "data");
+    if (!rc && !(l->c->weights = sy_alloc((size_t)l->c->tokens * sizeof *l->c->weights)))
+        rc = no_memory(l);
+    rc = rc || sy_npy_read_part(npy, 0, (uint64_t)l->c->tokens, l->c->weights, l->err) ||
+         check_values(l);
+    sy_npy_close(npy);
+    return rc ? -1 : 0;
+}
+
 struct sy_corpus *sy_corpus_shards(const char *const *paths, int count,
                                    const struct sy_shard_options *options, struct sy_err *err)
 {
@@ -476,7 +518,7 @@ struct sy_corpus *sy_corpus_shards(const char *const *paths, int count,
     int rc = l.ids && l.wide ? 0 : no_memory(&l);
     rc = rc ||
          sy__corpus_find(c, paths, count, options->val_paths, options->val_count, err) ||
-         add_all(&l) || sy__corpus_finish(c, options->val, err);
+         add_all(&l) || sy__corpus_finish(c, options->val, err) || add_weights(&l);
     sy__words_free(&l.done);
     sy_free(l.ids);
     sy_free(l.wide);

@@ -1,6 +1,7 @@
-/* Cross entropy, alone and fused with the head.
+/* Cross entropy, alone and fused with the head; the weighted ones take a weight a row.
  *
  *     loss = mean over rows with target >= 0 of  lse(logits) - logits[target]     (nats a token)
+ *            with weights of  weight * (lse(logits) - logits[target])
  *
  * head_loss never holds the N x V logits: it goes through x in blocks of rows.  For each block the
  * logits (rows, V) become, where they lie, (softmax - onehot) / count, of which dx and dw take
@@ -10,6 +11,7 @@
  *  1. Rows of a block depend on V only.  dw is one chain over all rows, ascending.
  *  2. Row losses are summed in double in row order.
  *  3. No row with a target: loss 0 and zero gradients.
+ *  4. A row of weight 0 is not looked at; with all weights 1 the bits are those without weights.
  */
 #include "cpu/cpu.h"
 #include "cpu/kern_row.h"
@@ -76,6 +78,7 @@ struct rows {
     const void *from; /* copied to logits first, unless NULL */
     void *loss, *lse; /* (rows), or NULL */
     const int32_t *target;
+    const void *weight; /* (rows), or NULL: all 1 */
     int64_t v;
     double scale;
     bool grad;
@@ -86,12 +89,37 @@ static void *step(void *p, int64_t n)
     return p ? (float *)p + n : NULL;
 }
 
+/* Target and weight of row i, f64 or f32; a weight of 0 is no target. */
+static int32_t target_of(const struct rows *r, int64_t i, enum sy_dtype dtype, double *weight)
+{
+    *weight = !r->weight          ? 1
+              : dtype == SY_F64 ? ((const double *)r->weight)[i]
+                                : (double)((const float *)r->weight)[i];
+    return *weight != 0 ? r->target[i] : -1;
+}
+
+static void weighted_f32(const struct rows *r, int64_t i)
+{
+    double weight;
+    const int32_t target = target_of(r, i, SY_F32, &weight);
+    float *loss = step(r->loss, i);
+    sy_cpu()->row->cross_entropy(loss, step(r->lse, i), step(r->logits, i * r->v), r->v, &target,
+                                 (float)(r->scale * weight), r->grad, 1, r->v);
+    if (loss)
+        *loss *= (float)weight;
+}
+
 static void rows_f32(void *ctx, int64_t begin, int64_t end)
 {
     const struct rows *r = ctx;
     if (r->from)
         memcpy(step(r->logits, begin * r->v), (const float *)r->from + begin * r->v,
                (size_t)((end - begin) * r->v) * sizeof(float));
+    if (r->weight) {
+        for (int64_t i = begin; i < end; i++)
+            weighted_f32(r, i);
+        return;
+    }
     sy_cpu()->row->cross_entropy(step(r->loss, begin), step(r->lse, begin),
                                  step(r->logits, begin * r->v), r->v, r->target + begin,
                                  (float)r->scale, r->grad, end - begin, r->v);
@@ -99,19 +127,19 @@ static void rows_f32(void *ctx, int64_t begin, int64_t end)
 
 static void row_f64(const struct rows *r, int64_t i)
 {
-    double *x = (double *)r->logits + i * r->v, top = -HUGE_VAL, sum = 0;
-    const int32_t t = r->target[i];
+    double *x = (double *)r->logits + i * r->v, top = -HUGE_VAL, sum = 0, weight;
+    const int32_t t = target_of(r, i, SY_F64, &weight);
     for (int64_t j = 0; j < r->v; j++)
         top = fmax(top, x[j]);
     for (int64_t j = 0; j < r->v; j++)
         sum += exp(x[j] - top);
     const double lse = top + log(sum);
     if (r->loss)
-        ((double *)r->loss)[i] = t < 0 ? 0 : lse - x[t];
+        ((double *)r->loss)[i] = t < 0 ? 0 : weight * (lse - x[t]);
     if (r->lse)
         ((double *)r->lse)[i] = t < 0 ? 0 : lse;
     for (int64_t j = 0; r->grad && j < r->v; j++)
-        x[j] = t < 0 ? 0 : (exp(x[j] - lse) - (j == t)) * r->scale;
+        x[j] = t < 0 ? 0 : (exp(x[j] - lse) - (j == t)) * (r->scale * weight);
 }
 
 static void rows_f64(void *ctx, int64_t begin, int64_t end)
@@ -130,7 +158,21 @@ static void each_rows(struct rows *r, int64_t n, enum sy_dtype dtype)
     sy__parallel(n, grain < 1 ? 1 : grain, dtype == SY_F64 ? rows_f64 : rows_f32, r);
 }
 
-/* ---- cross_entropy (logits (N,V), targets (N)) -> loss, losses (N) ---- */
+/* Weights (N) of x's dtype.  They are data: what would need their gradient is refused. */
+static int want_weights(struct sy_infer *x, int i, int64_t n)
+{
+    const struct sy_tensor *w = x->in[i];
+    if (sy__same_dtype(x, 0, i) || sy__want_ndim(x, i, 1))
+        return -1;
+    if (w->shape[0] != n)
+        return sy__shape_error(x, "one weight for each row is needed");
+    if (w->requires_grad)
+        return sy_err_set(x->err, SY_E_UNSUPPORTED,
+                          "%s: no gradient flows to weights, and these want one", x->op->name);
+    return 0;
+}
+
+/* ---- cross_entropy (logits (N,V), targets (N), weights (N)?) -> loss, losses (N) ---- */
 
 int sy__infer_cross_entropy(struct sy_infer *x)
 {
@@ -143,6 +185,17 @@ int sy__infer_cross_entropy(struct sy_infer *x)
     return 0;
 }
 
+int sy__infer_weighted_cross_entropy(struct sy_infer *x)
+{
+    return sy__infer_cross_entropy(x) || want_weights(x, 2, x->in[0]->shape[0]) ? -1 : 0;
+}
+
+/* Of an operation whose weights, if it has any, are input i. */
+static const void *weights_of(const struct sy_run *x, int i)
+{
+    return x->nin > i ? sy_data(x->in[i]) : NULL;
+}
+
 int sy__run_cross_entropy(const struct sy_run *x)
 {
     const struct sy_tensor *logits = x->in[0];
@@ -150,6 +203,7 @@ int sy__run_cross_entropy(const struct sy_run *x)
     const int64_t count = count_targets(x, "cross_entropy", x->in[1], v);
     struct rows r = {
         .logits = sy_data(logits), .loss = sy_data(x->out[1]), .target = sy_data(x->in[1]), .v = v};
+    r.weight = weights_of(x, 2);
     if (count < 0)
         return -1;
     each_rows(&r, n, logits->dtype);
@@ -166,7 +220,15 @@ int sy__vjp_cross_entropy(struct sy_vjp *x)
     return 0;
 }
 
-/* ---- CROSS_ENTROPY_BACKWARD (dloss, logits, targets) -> dlogits ---- */
+int sy__vjp_weighted_cross_entropy(struct sy_vjp *x)
+{
+    if (x->dout[0])
+        x->din[0] = sy_b_apply(SY_OP_WEIGHTED_CROSS_ENTROPY_BACKWARD_, NULL, 4, x->dout[0], x->in[0],
+                               x->in[1], x->in[2]);
+    return 0;
+}
+
+/* ---- CROSS_ENTROPY_BACKWARD (dloss, logits, targets, weights?) -> dlogits ---- */
 
 int sy__infer_cross_entropy_backward(struct sy_infer *x)
 {
@@ -182,6 +244,7 @@ int sy__run_cross_entropy_backward(const struct sy_run *x)
     const int64_t count = count_targets(x, "cross_entropy", x->in[2], v);
     struct rows r = {
         .logits = sy_data(x->out[0]), .target = sy_data(x->in[2]), .v = v, .grad = true};
+    r.weight = weights_of(x, 3);
     if (count < 0)
         return -1;
     r.from = r.logits == sy_data(logits) ? NULL : sy_data(logits);
@@ -190,7 +253,7 @@ int sy__run_cross_entropy_backward(const struct sy_run *x)
     return 0;
 }
 
-/* ---- head_loss (x (N,C), w (V,C), targets (N)) -> loss, dx, dw ---- */
+/* ---- head_loss (x (N,C), w (V,C), targets (N), weights (N)?) -> loss, dx, dw ---- */
 
 static int64_t block_rows(int64_t v)
 {
@@ -212,6 +275,11 @@ int sy__infer_head_loss(struct sy_infer *x)
     sy_meta_like(&x->out[2], w);
     x->scratch = (size_t)((n < block ? n : block) * w->shape[0] + n) * sy_dtype_size(t->dtype);
     return 0;
+}
+
+int sy__infer_weighted_head_loss(struct sy_infer *x)
+{
+    return sy__infer_head_loss(x) || want_weights(x, 3, x->in[0]->shape[0]) ? -1 : 0;
 }
 
 struct head {
@@ -293,6 +361,7 @@ int sy__run_head_loss(const struct sy_run *x)
                      .w = sy_data(w),
                      .dx = data_of(x->out[1]),
                      .dw = data_of(x->out[2])};
+    const char *weight = weights_of(x, 3);
     char *losses = (char *)x->scratch + (size_t)((n < block ? n : block) * v) * size;
     if (count < 0)
         return -1;
@@ -302,6 +371,7 @@ int sy__run_head_loss(const struct sy_run *x)
         h.rows = (struct rows){.logits = x->scratch,
                                .loss = losses + (size_t)first * size,
                                .target = (const int32_t *)sy_data(x->in[2]) + first,
+                               .weight = weight ? weight + (size_t)first * size : NULL,
                                .v = v,
                                .scale = count ? 1 / (double)count : 0,
                                .grad = h.dx || h.dw};

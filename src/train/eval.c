@@ -21,18 +21,20 @@ int64_t sy_trainer_eval_windows(struct sy_trainer *t, int64_t batches, struct sy
     return sy_sampler_check(&s, err) ? -1 : sy_eval_windows(&s, batches);
 }
 
-/* going NULL: it is not given up.  0, -1, or SY__GIVEN_UP. */
-static int add_losses(struct sy_trainer *t, int64_t first, int64_t end, struct sy__going *going, double *sum,
+/* Of windows first .. end-1 of an evaluation of n.  going NULL: it is not given up.  0, -1, or SY__GIVEN_UP. */
+static int add_losses(struct sy_trainer *t, int64_t first, int64_t end, int64_t n, struct sy__going *going, double *sum,
                       struct sy_err *err)
 {
     struct sy_phase *p = &t->c.plan->eval;
     struct sy_sampler s = validation(t);
+    struct sy_batch b = sy_phase_batch(p);
     if (sy_sampler_check(&s, err))
         return -1;
+    if (b.at[SY_FIELD_WEIGHTS])
+        b.scale = sy_eval_scale(&s, n);
     for (int64_t at = first; at < end; at += s.batch) {
         int64_t rows = end - at < s.batch ? end - at : s.batch;
-        sy_eval_batch(&s, at, end, sy_data(p->tokens), sy_data(p->targets),
-                      p->documents ? sy_data(p->documents) : NULL);
+        sy_eval_batch(&s, at, end, &b);
         if (going)
             going->at = at;
         int rc = sy_program_run_until(p->program, s.seed, (uint64_t)at, going ? sy__poll : NULL, going, err);
@@ -43,16 +45,16 @@ static int add_losses(struct sy_trainer *t, int64_t first, int64_t end, struct s
     return 0;
 }
 
-int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, double *sum,
+int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, int64_t n, double *sum,
                         struct sy_err *err)
 {
-    return add_losses(t, first, end, NULL, sum, err);
+    return add_losses(t, first, end, n, NULL, sum, err);
 }
 
 double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err)
 {
     double sum = 0;
-    return sy_trainer_eval_sum(t, 0, n, &sum, err) ? (double)NAN : sum / (double)n;
+    return sy_trainer_eval_sum(t, 0, n, n, &sum, err) ? (double)NAN : sum / (double)n;
 }
 
 static bool has_validation(const struct sy_trainer *t)
@@ -76,7 +78,7 @@ static bool evaluate(struct sy_trainer *t)
     struct sy__going g = {.t = t, .what = "the evaluation of step", .unit = "window", .step = t->status.step,
                           .of = n, .begun = sy_now(), .patience = t->patience, .left_out = true};
     double sum = 0;
-    int rc = n < 0 ? -1 : add_losses(t, 0, n, &g, &sum, &err);
+    int rc = n < 0 ? -1 : add_losses(t, 0, n, n, &g, &sum, &err);
     if (rc == SY__GIVEN_UP) {
         sy__given_up(&g);
         return false;

@@ -18,11 +18,27 @@ double sy_plan_value(const struct sy_plan *plan, enum sy_hyper_id id)
 void sy_phase_drop(struct sy_phase *p)
 {
     sy_program_free(p->program);
-    sy_tensor_unref(p->tokens);
-    sy_tensor_unref(p->targets);
-    sy_tensor_unref(p->documents);
+    for (int f = 0; f < SY_FIELD_COUNT; f++)
+        sy_tensor_unref(p->field[f]);
     sy_tensor_unref(p->loss);
     sy_graph_free(p->graph);
+}
+
+void sy_phase_find_fields(struct sy_phase *p)
+{
+    for (int f = 0; f < SY_FIELD_COUNT; f++) {
+        const struct sy_field_spec *spec = sy_field_spec((enum sy_field)f);
+        struct sy_tensor *x = sy_graph_find_input(p->graph, spec->name);
+        p->field[f] = x && x->dtype == spec->dtype ? sy_tensor_ref(x) : NULL;
+    }
+}
+
+struct sy_batch sy_phase_batch(const struct sy_phase *p)
+{
+    struct sy_batch b = {.scale = 1};
+    for (int f = 0; f < SY_FIELD_COUNT; f++)
+        b.at[f] = p->field[f] ? sy_data(p->field[f]) : NULL;
+    return b;
 }
 
 void sy_plan_free(struct sy_plan *plan)

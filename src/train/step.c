@@ -135,18 +135,29 @@ static uint64_t draws_of(int64_t step, int64_t micro)
     return (uint64_t)micro << 40 | (uint64_t)step;
 }
 
+/* Loss weights average 1 over the whole step: its micro-batches add up to one large batch. */
+static double weight_scale(const struct sy_trainer *t)
+{
+    const struct sy_plan *plan = t->c.plan;
+    return plan->begin.field[SY_FIELD_WEIGHTS]
+               ? sy_sampler_scale(&t->sampler, &t->place, plan->batch * plan->accumulate)
+               : 1;
+}
+
 /* Forward and backward over all micro-batches; gradients are then sums over them.  0, -1 or SY__GIVEN_UP. */
 static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_err *err)
 {
     struct sy_plan *plan = t->c.plan;
     uint64_t seed = (uint64_t)t->hyper.v[SY_HYPER_seed];
     memset(t->sums, 0, (size_t)t->sum_count * sizeof *t->sums);
+    double scale = weight_scale(t);
     for (int64_t a = 0; a < plan->accumulate; a++) {
         struct sy_phase *p = a ? &plan->add : &plan->begin;
         uint64_t number = draws_of(d->step, a);
         double start = sy_now();
-        sy_sampler_batch(&t->sampler, &t->place, a * plan->batch, sy_data(p->tokens),
-                         sy_data(p->targets), p->documents ? sy_data(p->documents) : NULL);
+        struct sy_batch batch = sy_phase_batch(p);
+        batch.scale = scale;
+        sy_sampler_batch(&t->sampler, &t->place, a * plan->batch, &batch);
         double sampled = sy_now();
         d->going.at = a;
         int rc = sy_program_run_until(p->program, seed, number, sy__poll, &d->going, err);

@@ -18,24 +18,22 @@
 
 /* ---- keeping ---- */
 
-struct batch { /* (B,T) each; documents NULL: not asked for */
-    int32_t *tokens, *targets, *documents;
-};
-
 /* Rows first .. first+n-1 of b, over and over, into all rows of the phase. */
-static void copy_rows(const struct sy_phase *p, const struct batch *b, int64_t first, int64_t n,
+static void copy_rows(const struct sy_phase *p, const struct sy_batch *b, int64_t first, int64_t n,
                       int64_t T, int64_t B)
 {
-    int32_t *const to[3] = {sy_data(p->tokens), sy_data(p->targets),
-                            p->documents ? sy_data(p->documents) : NULL};
-    const int32_t *const from[3] = {b->tokens, b->targets, b->documents};
-    for (int k = 0; k < 3; k++)
-        for (int64_t r = 0; to[k] && r < B; r++)
-            memcpy(to[k] + r * T, from[k] + (first + r % n) * T, (size_t)T * sizeof(int32_t));
+    const struct sy_batch to = sy_phase_batch(p);
+    const int64_t row = T * SY_FIELD_BYTES;
+    for (int f = 0; f < SY_FIELD_COUNT; f++)
+        for (int64_t r = 0; to.at[f] && r < B; r++)
+            memcpy((char *)to.at[f] + r * row, (const char *)b->at[f] + (first + r % n) * row,
+                   (size_t)row);
+    if (to.at[SY_FIELD_WEIGHTS])
+        sy_weights_average(to.at[SY_FIELD_WEIGHTS], B * T);
 }
 
 /* Mean loss of some sequences of the micro-batch in b; NaN as well when the step is given up. */
-static double mean_loss(struct sy__going *g, const struct batch *b, int64_t first, int64_t n)
+static double mean_loss(struct sy__going *g, const struct sy_batch *b, int64_t first, int64_t n)
 {
     const struct sy_trainer *t = g->t;
     struct sy_phase *p = &t->c.plan->eval;
@@ -45,13 +43,12 @@ static double mean_loss(struct sy__going *g, const struct batch *b, int64_t firs
     return sy_tensor_get(p->loss, 0);
 }
 
-static void draw(struct sy_trainer *t, int64_t micro, const struct batch *b)
+static void draw(struct sy_trainer *t, int64_t micro, const struct sy_batch *b)
 {
-    sy_sampler_batch(&t->sampler, &t->place, micro * t->sampler.batch, b->tokens, b->targets,
-                     b->documents);
+    sy_sampler_batch(&t->sampler, &t->place, micro * t->sampler.batch, b);
 }
 
-static void measure_each(struct sy__going *g, const struct batch *b, float *losses, int64_t rows)
+static void measure_each(struct sy__going *g, const struct sy_batch *b, float *losses, int64_t rows)
 {
     struct sy_trainer *t = g->t;
     int64_t B = t->sampler.batch;
@@ -64,7 +61,7 @@ static void measure_each(struct sy__going *g, const struct batch *b, float *loss
 
 static bool worse(double a, double b) { return !isfinite(a) || (isfinite(b) && a > b); }
 
-static int64_t worst_micro(struct sy__going *g, const struct batch *b, double *loss)
+static int64_t worst_micro(struct sy__going *g, const struct sy_batch *b, double *loss)
 {
     struct sy_trainer *t = g->t;
     int64_t worst = 0;
@@ -81,7 +78,7 @@ static int64_t worst_micro(struct sy__going *g, const struct batch *b, double *l
 }
 
 /* By halves: the one that is worse than the whole has it.  log2(B) + 2 passes instead of B. */
-static void find_worst(struct sy__going *g, const struct batch *b, float *losses)
+static void find_worst(struct sy__going *g, const struct sy_batch *b, float *losses)
 {
     const struct sy_trainer *t = g->t;
     double mean = 0;
@@ -103,16 +100,18 @@ static void measure(struct sy__going *g, float *losses, int64_t rows)
 {
     const struct sy_trainer *t = g->t;
     const struct sy_phase *p = &t->c.plan->eval;
-    size_t each = (size_t)(t->sampler.batch * t->sampler.context);
-    int32_t *ids = p->program ? sy_alloc(3 * each * sizeof *ids) : NULL;
-    struct batch b = {ids, ids ? ids + each : NULL, ids && p->documents ? ids + 2 * each : NULL};
+    size_t each = (size_t)(t->sampler.batch * t->sampler.context) * SY_FIELD_BYTES;
+    char *room = p->program ? sy_alloc(SY_FIELD_COUNT * each) : NULL;
+    struct sy_batch b = {.scale = 1};
+    for (size_t f = 0; f < SY_FIELD_COUNT; f++)
+        b.at[f] = room && p->field[f] ? room + f * each : NULL;
     for (int64_t i = 0; i < rows; i++)
         losses[i] = -1;
-    if (ids && rows <= EACH_MOST)
+    if (room && rows <= EACH_MOST)
         measure_each(g, &b, losses, rows);
-    else if (ids)
+    else if (room)
         find_worst(g, &b, losses);
-    sy_free(ids);
+    sy_free(room);
 }
 
 static int64_t count_values(const struct sy_params *ps)

@@ -515,7 +515,7 @@ do
   local x, y = tensor.zeros(B, T, {dtype = "i32"}), tensor.zeros(B, T, {dtype = "i32"})
   local losses, clipped, norms = {}, 0, {}
   for step = 1, o.steps do
-    engine.batch(small, o.seed, (step - 1) * B, x, y)
+    engine.batch(small, o.seed, (step - 1) * B, {tokens = x, targets = y})
     local xs, ys = x:view(-1):table(), y:view(-1):table()
     local gb, gw, loss = zeros(V), {}, 0
     for i = 1, V do gw[i] = zeros(V) end

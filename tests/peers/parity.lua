@@ -42,7 +42,7 @@ local function batches(d, seed)
   local all = tensor.zeros(STEPS, B, T + 1, {dtype = "i32"})
   local x, y = tensor.zeros(B, T, {dtype = "i32"}), tensor.zeros(B, T, {dtype = "i32"})
   for step = 1, STEPS do
-    engine.batch(d, seed, (step - 1) * B, x, y)
+    engine.batch(d, seed, (step - 1) * B, {tokens = x, targets = y})
     all[step]:narrow(2, 1, T):fill(x)
     all[step]:narrow(2, 2, T):fill(y)
   end

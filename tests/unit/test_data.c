@@ -367,6 +367,10 @@ static void synthetic(void)
 
 enum { B = 3, T = 7 };
 
+#define FIELDS(tokens, targets, documents)                                                          \
+    (struct sy_batch){.at = {[SY_FIELD_TOKENS] = tokens, [SY_FIELD_TARGETS] = targets,              \
+                             [SY_FIELD_DOCUMENTS] = documents}}
+
 static int64_t start_of(const struct sy_sampler *s, uint64_t number)
 {
     return sy_sampler_start(s, &(struct sy_place){.windows = number}, 0);
@@ -383,9 +387,9 @@ static void purity(const struct sy_corpus *c)
         for (uint64_t step = 0; step < 300; step++) {
             struct sy_place p = {.windows = step * 2 * B}, q = {.windows = p.windows + 2 * B};
             int64_t first = step % 2 ? B : 0;
-            sy_sampler_batch(&s, &p, first, in, out, doc);
-            sy_sampler_batch(&s, &q, 0, again, next, NULL);
-            sy_sampler_batch(&s, &p, first, again, out, NULL);
+            sy_sampler_batch(&s, &p, first, &FIELDS(in, out, doc));
+            sy_sampler_batch(&s, &q, 0, &FIELDS(again, next, NULL));
+            sy_sampler_batch(&s, &p, first, &FIELDS(again, out, NULL));
             bad += memcmp(in, again, sizeof in) != 0;
             for (int r = 0; r < B; r++) {
                 int64_t at = sy_sampler_start(&s, &p, first + r);
@@ -405,16 +409,16 @@ static void purity(const struct sy_corpus *c)
     }
     struct sy_place p = {.windows = 9};
     s.mode = SY_SAMPLE_RANDOM;
-    sy_sampler_batch(&s, &p, 0, in, out, NULL);
+    sy_sampler_batch(&s, &p, 0, &FIELDS(in, out, NULL));
     s.batch = 2 * B;
-    sy_sampler_batch(&s, &p, 0, wide, next, NULL);
+    sy_sampler_batch(&s, &p, 0, &FIELDS(wide, next, NULL));
     tap_ok(!memcmp(in, wide, sizeof in), "a larger batch keeps its first rows");
     s.batch = B;
     p.windows += B;
-    sy_sampler_batch(&s, &p, 0, in, out, NULL);
+    sy_sampler_batch(&s, &p, 0, &FIELDS(in, out, NULL));
     tap_ok(!memcmp(in, wide + B * T, sizeof in), "and its others are those of the next");
     s.seed++;
-    sy_sampler_batch(&s, &p, 0, next, wide, NULL);
+    sy_sampler_batch(&s, &p, 0, &FIELDS(next, wide, NULL));
     tap_ok(memcmp(in, next, sizeof in) != 0, "another seed, another batch");
     tap_ok(low == 0 && high == train - T - 1, "starts from %lld to %lld of %lld tokens",
            (long long)low, (long long)high, (long long)train);
@@ -522,7 +526,7 @@ static void evaluation(const struct sy_corpus *c)
     tap_is_int(sy_eval_windows(&s, 2), 2 * SY_EVAL_ROWS, "else %d a batch", SY_EVAL_ROWS);
     s.context = T;
     for (int64_t at = 0; at < w; at += B) {
-        sy_eval_batch(&s, at, w, a, x, doc);
+        sy_eval_batch(&s, at, w, &FIELDS(a, x, doc));
         for (int j = 0; j < B * T; j++)
             bad += at + j / T < w ? doc[j] != sy_corpus_document_at(c, sy_eval_start(&s, at + j / T) + j % T)
                                   : x[j] != -1;
@@ -556,7 +560,7 @@ static void too_short(void)
     int32_t in[211], out[211];
     tap_ok(!sy_sampler_check(&s, &err), "context 211 fits exactly %s", err.msg);
     struct sy_place place = {.windows = 77};
-    sy_sampler_batch(&s, &place, 0, in, out, NULL);
+    sy_sampler_batch(&s, &place, 0, &FIELDS(in, out, NULL));
     tap_is_int(sy_sampler_start(&s, &place, 0), 0, "in one place");
     s.batch = 0;
     tap_ok(sy_sampler_check(&s, &err) && err.code == SY_E_RANGE, "%s", err.msg);

@@ -39,11 +39,12 @@ static int make_phase(struct sy_phase *p, bool eval, bool add, struct sy_err *er
     p->graph = sy_graph_new(err);
     if (!p->graph || sy_graph_begin(p->graph, err))
         goto out;
-    p->tokens = sy_tensor_ref(sy_graph_input(p->graph, "tokens", SY_I32, 2, shape, err));
-    p->targets = sy_tensor_ref(sy_graph_input(p->graph, "targets", SY_I32, 2, shape, err));
-    struct sy_tensor *x = sy_b_apply(SY_OP_EMBEDDING_, NULL, 2, weights, p->tokens);
+    struct sy_tensor *tokens = sy_graph_input(p->graph, "tokens", SY_I32, 2, shape, err);
+    struct sy_tensor *targets = sy_graph_input(p->graph, "targets", SY_I32, 2, shape, err);
+    sy_phase_find_fields(p);
+    struct sy_tensor *x = sy_b_apply(SY_OP_EMBEDDING_, NULL, 2, weights, tokens);
     struct sy_tensor *loss = sy_b_apply(SY_OP_CROSS_ENTROPY_, NULL, 2, sy_b_reshape(x, 2, rows),
-                                        sy_b_reshape(p->targets, 1, &flat));
+                                        sy_b_reshape(targets, 1, &flat));
     if (!loss || (!eval && sy_grad(loss, &weights, 1, &grad, err)))
         goto out;
     sy_graph_end(p->graph);
@@ -435,13 +436,13 @@ static void test_evaluation(struct sy_corpus *corpus)
            SY_EVAL_ROWS);
     double whole = sy_trainer_eval(t, 7, &err);
     for (int64_t at = 0; at < 7; at += 2 * B)
-        sy_trainer_eval_sum(t, at, at + 2 * B < 7 ? at + 2 * B : 7, &sum, &err);
+        sy_trainer_eval_sum(t, at, at + 2 * B < 7 ? at + 2 * B : 7, 7, &sum, &err);
     tap_ok(!err.code && sum / 7 == whole && whole > 0, "slices: %.17g, whole: %.17g", sum / 7, whole);
     struct sy_plan *plan = sy_trainer_plan(t);
-    struct sy_tensor *tokens = plan->eval.tokens;
+    struct sy_tensor *tokens = plan->eval.field[SY_FIELD_TOKENS];
     for (int64_t i = 0; i < sy_tensor_count(tokens); i++)
         sy_tensor_set(tokens, i, 2 * V); /* no such row, and the sampler writes elsewhere */
-    plan->eval.tokens = sy_tensor_zeros(SY_I32, 2, shape, &err);
+    plan->eval.field[SY_FIELD_TOKENS] = sy_tensor_zeros(SY_I32, 2, shape, &err);
     sy_trainer_set(t, SY_HYPER_steps, 20, &err);
     sy_trainer_set(t, SY_HYPER_eval_every, 5, &err);
     sy_trainer_start(t, &err);
@@ -449,8 +450,8 @@ static void test_evaluation(struct sy_corpus *corpus)
     sy_trainer_status(t, &s);
     tap_ok(s.state == SY_RUN_DONE && s.step == 20 && isnan(s.val_loss), "done without an evaluation");
     tap_is_int(atomic_load(&alarms), 1, "four evaluations failed: told once");
-    sy_tensor_unref(plan->eval.tokens);
-    plan->eval.tokens = tokens;
+    sy_tensor_unref(plan->eval.field[SY_FIELD_TOKENS]);
+    plan->eval.field[SY_FIELD_TOKENS] = tokens;
     finish(t);
 }
 

@@ -62,13 +62,14 @@ static int make_phase(struct sy_phase *p, struct sy_params *ps, bool grads, bool
     float *to[PARAMS];
     if (!(p->graph = sy_graph_new(err)))
         return -1;
-    p->tokens = sy_tensor_ref(sy_graph_input(p->graph, "tokens", SY_I32, 2, shape, err));
-    p->targets = sy_tensor_ref(sy_graph_input(p->graph, "targets", SY_I32, 2, shape, err));
-    if (!p->tokens || !p->targets)
+    struct sy_tensor *tokens = sy_graph_input(p->graph, "tokens", SY_I32, 2, shape, err);
+    struct sy_tensor *targets = sy_graph_input(p->graph, "targets", SY_I32, 2, shape, err);
+    if (!tokens || !targets)
         return -1;
+    sy_phase_find_fields(p);
     sy_scope_begin(&scope, err);
     sy_graph_begin(p->graph, err);
-    struct sy_tensor *loss = describe(p->graph, ps, p->tokens, p->targets, o, err);
+    struct sy_tensor *loss = describe(p->graph, ps, tokens, targets, o, err);
     for (int i = 0; i < PARAMS; i++) {
         wrt[i] = ps->list[i].tensor;
         to[i] = ps->g + ps->list[i].offset;

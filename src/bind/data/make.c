@@ -24,6 +24,7 @@ struct options {
     double val;
     struct lsy_reading reading;
     int format; /* of shards */
+    const char *weights;
     int64_t domains, tokens, states, branch, order, document, seed, vocab;
 };
 
@@ -40,6 +41,7 @@ static const struct lsy_option synthetic_rows[] = {
     OPT(order, LSY_INT, 1, 2),      OPT(document, LSY_INT, 1, 1 << 30),
     OPT(val, LSY_REAL, 0, 0.999),   OPT(seed, LSY_INT, 0, 9.2e18)};
 static const struct lsy_option shard_rows[] = {
+    {.name = "weights", .kind = LSY_STRING, .at = offsetof(struct options, weights)},
     OPT(vocab, LSY_INT, 1, 1 << 30), OPT(val, LSY_REAL, 0, 0.999),
     {.name = "format", .kind = LSY_CHOICE, .at = offsetof(struct options, format),
      .choices = shard_formats}};
@@ -188,7 +190,7 @@ static int make_shards(lua_State *L)
     const char *const *paths = lsy_check_paths(L, 1, "data.shards", &count);
     const char *const *val = val_paths(L, "data.shards: val", &val_count);
     struct sy_shard_options s = {.vocab = (int32_t)o.vocab, .val = o.val, .val_paths = val,
-                                 .val_count = val_count,
+                                 .val_count = val_count, .weights = o.weights,
                                  .format = (enum sy_shard_format)o.format,
                                  .progress = &watch.progress};
     struct lsy_data *d = lsy_new_data(L);
@@ -256,11 +258,14 @@ static const struct lsy_doc docs[] = {
      "Text of sparse Markov chains, one a domain, whose entropy is known: d.entropy in nats a token, "
      "d.domains, d:domain_entropy(i).",
      "data.synthetic{domains = 8, tokens = 1e5, seed = 1}.entropy"},
-    {"data.shards", "data.shards(path, {vocab=, val=, format=}) -> d",
+    {"data.shards", "data.shards(path, {vocab=, val=, format=, weights=}) -> d",
      "Token ids in files: .npy of whole numbers (a row is a document), llm.c (.bin) and Megatron (.idx, .bin), "
      "told by their content; nanoGPT's .bin by its name (vocab must be given). Ids are checked against vocab, "
      "the largest + 1 unless given. format = \"u16\", \"u32\", \"i32\" or \"i64\" reads any file as bare ids. "
-     "With other files for validation: data.shards{train = \"train.bin\", val = \"val.bin\", vocab = 50257}.",
+     "With other files for validation: data.shards{train = \"train.bin\", val = \"val.bin\", vocab = 50257}. "
+     "weights = \"weights.npy\" (f32, one a token of all files in their order, from 0) says what each token's loss "
+     "weighs where it is a target: 0 leaves it out. The loss is then the weighted mean over all targets of a step or "
+     "an evaluation, however many micro-batches these are.",
      NULL},
 };
 

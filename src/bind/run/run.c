@@ -395,7 +395,7 @@ static int eval_k(lua_State *L, int status, lua_KContext ctx)
         double sum = lua_tonumber(L, 3);
         if (at && lua_tointeger(L, 4) != plan->context)
             return lsy_error(L, "eval: the context was changed meanwhile: it has other windows");
-        if (n < 0 || sy_trainer_eval_sum(t, at, end, &sum, &err))
+        if (n < 0 || sy_trainer_eval_sum(t, at, end, n, &sum, &err))
             return lsy_fail_or_raise(L, &err);
         at = end;
         lua_settop(L, 2);

@@ -171,8 +171,8 @@ static struct sy_params *check_params(lua_State *L, int arg)
 static const char *const phase_names[] = {"begin", "add", "eval", NULL}; /* by enum sy_phase_kind */
 
 /* engine.phase(graph, kind, loss, total, params or run, recompute): kind "begin", "add" (to the
- * gradients) or "eval".  Takes the graph, which must still record; its inputs are "tokens",
- * "targets", "documents". */
+ * gradients) or "eval".  Takes the graph, which must still record; fields of the batch are
+ * its inputs of their names. */
 static int l_phase(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -193,9 +193,7 @@ static int l_phase(lua_State *L)
     int rc = ps ? derive(g, total, ps, grads, wrt, to, lua_toboolean(L, 6), &err) : 0;
     p->graph = lsy_take_handle(L, 1, META_GRAPH);
     sy_graph_end(p->graph);
-    p->tokens = sy_tensor_ref(sy_graph_find_input(p->graph, "tokens"));
-    p->targets = sy_tensor_ref(sy_graph_find_input(p->graph, "targets"));
-    p->documents = sy_tensor_ref(sy_graph_find_input(p->graph, "documents"));
+    sy_phase_find_fields(p);
     p->loss = sy_tensor_ref(loss);
     struct sy_program_spec spec = {.outputs = &loss, .noutputs = 1, .grads = grads, .grad_to = to,
                                    .ngrads = (int)n, .add_grads = kind == SY_PHASE_ADD};

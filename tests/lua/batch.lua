@@ -1,0 +1,146 @@
+-- Fields of a batch: what a model's function reads of its second argument, what the data cannot give,
+-- and loss weights from a file: values, gradients, accumulation, evaluation, resume.
+
+local tap = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local ok, is = tap.ok, tap.is
+local engine = require "switchyard.engine"
+local folder = os.tmpname()
+os.remove(folder)
+os.execute("mkdir -p " .. folder)
+
+local N, V, B, T = 600, 11, 4, 6
+local ids, weights = {}, {}
+for i = 1, N do
+  ids[i] = (i * 7 + i // 5 * 3) % V
+  weights[i] = i % 3 == 0 and 0 or (i % 5) / 2
+end
+tensor(ids):cast("i32"):save(folder .. "/ids.npy")
+tensor(weights):save(folder .. "/weights.npy")
+local plain = data.shards(folder .. "/ids.npy", {vocab = V})
+local d = data.shards(folder .. "/ids.npy", {vocab = V, weights = folder .. "/weights.npy"})
+
+-- ---- what may be read ----
+
+local read = {}
+model.define("reader", function(cfg)
+  return function(ids, batch)
+    local w = nn.param("w", {V, V}, 0.3)
+    for _, name in ipairs(read) do assert(batch[name]) end
+    return nn.embedding(ids, w)
+  end
+end)
+
+local function failure(f, ...)
+  local fine, why = pcall(f, ...)
+  return not fine and tostring(why) or "none"
+end
+
+local function make(fields)
+  read = fields or {}
+  return model.reader{vocab = V, context = T, seed = 3}
+end
+
+local function short(m, data, o)
+  o = o or {}
+  for k, v in pairs{steps = 3, batch = B, context = T, save = false, eval_every = 0, seed = 5, lr = 0.1, warmup = 0} do
+    if o[k] == nil then o[k] = v end
+  end
+  local r = train(m, data, o)
+  r:wait()
+  return r
+end
+
+ok(failure(make, {"targetz"}):find "unknown field 'targetz'.-did you mean 'targets'", "an unknown field: " .. failure(make, {"targetz"}))
+local why = failure(short, make{"weights"}, plain)
+ok(why:find("the model reads the field 'weights': the data has no loss weights", 1, true), "one that the data lacks: " .. why)
+is(short(make{"documents", "weights"}, d).step, 3, "one that it has")
+is(make{"documents"}:logits{1, 2}.shape[1], 2, "alone, a text has one document")
+why = failure(function() make{"targets"}:generate({1, 2}, {tokens = 1}) end)
+ok(why:find("a text that is being written has none", 1, true), "targets in generation: " .. why)
+why = failure(function()
+  model.define("setter", function() return function(ids, batch) batch.tokens = ids end end)
+  model.setter{vocab = V, context = T}
+end)
+ok(why:find("cannot be set", 1, true), why)
+
+-- ---- the file ----
+
+local function bad(values, what)
+  tensor(values):save(folder .. "/bad.npy")
+  local x, reason = data.shards(folder .. "/ids.npy", {vocab = V, weights = folder .. "/bad.npy"})
+  ok(not x and reason:find(what, 1, true), tostring(reason))
+end
+bad({1, 2, 3}, "3 weights for 600 tokens")
+weights[9] = -1
+bad(weights, "weight -1 of token 8 is outside 0..1e6")
+weights[9] = 0
+local x, reason = data.shards(folder .. "/ids.npy", {vocab = V, weights = folder .. "/ids.npy"})
+ok(not x and reason:find("weights must be f32", 1, true), tostring(reason))
+ok(d.hash ~= plain.hash, "weights are part of the data's identity")
+
+-- ---- the batch ----
+
+local function fields()
+  return {tokens = tensor.zeros(B, T, {dtype = "i32"}), targets = tensor.zeros(B, T, {dtype = "i32"}),
+          weights = tensor.zeros(B, T)}
+end
+local f, again = fields(), fields()
+engine.batch(d, 5, 8, f)
+engine.batch(d, 5, 8, again)
+ok(f.weights:equal(again.weights), "pure")
+ok(math.abs(f.weights:mean():item() - 1) < 1e-6, "weights average 1")
+local _, rest = pcall(engine.batch, plain, 5, 8, f)
+ok(tostring(rest):find("the data has no loss weights", 1, true), tostring(rest))
+ok(tensor(weights):sum():item() > 0, "some weigh")
+
+-- ---- the loss, by hand ----
+
+local function by_hand(w, f)
+  local rows = w:index_select(f.tokens:view(-1) + 1)
+  local losses = -rows:log_softmax(-1):gather(2, f.targets:view(-1, 1) + 1):view(-1)
+  return (losses * f.weights:view(-1)):sum():item() / (B * T)
+end
+local m = make()
+local want = by_hand(m.params.w, (function() engine.batch(d, 5, 0, f) return f end)())
+local r = short(m, d, {steps = 1})
+ok(math.abs(r.loss - want) < 1e-6, ("the first step's loss is the weighted mean: %.7f %.7f"):format(r.loss, want))
+
+local uniform = {}
+for i = 1, N do uniform[i] = 1 end
+tensor(uniform):save(folder .. "/ones.npy")
+local ones = data.shards(folder .. "/ids.npy", {vocab = V, weights = folder .. "/ones.npy"})
+local a, b = short(make(), plain, {steps = 5}), short(make(), ones, {steps = 5})
+is(a:hash(), b:hash(), "weights of 1 have the bits of none")
+ok(a:hash() ~= short(make(), d, {steps = 5}):hash(), "others do not")
+
+-- ---- accumulation and evaluation ----
+
+local whole = short(make(), d, {steps = 1, batch = 8})
+for _, n in ipairs{2, 4, 8} do
+  local parts = short(make(), d, {steps = 1, batch = 8 // n, accumulate = n})
+  ok(math.abs(whole.loss - parts.loss) < 1e-6, ("%d micro-batches: the loss of one batch"):format(n))
+  local g, h = whole:history("grad_norm")[1][2]:item(), parts:history("grad_norm")[1][2]:item()
+  ok(math.abs(g - h) < 1e-6 * (1 + g), ("and its gradient's norm: %.8f %.8f"):format(g, h))
+end
+
+local function evaluated(m, batch)
+  return m:loss(d, {batch = batch, batches = 2})
+end
+local e = make()
+ok(math.abs(evaluated(e, 1) - evaluated(e, 5)) < 1e-6, "an evaluation is of its windows, whatever its batch is")
+local run = short(e, d, {steps = 1, lr = 0, min_lr = 0})
+ok(math.abs(run:eval(2) - evaluated(e, 3)) < 1e-6, "r:eval() says the same")
+ok(math.abs(evaluated(e, 3) - e:loss(plain, {batch = 3, batches = 2})) > 1e-4, "and not what there is without weights")
+
+-- ---- the operation ----
+
+local logits, t = tensor.randn(4, 5, {seed = 1}), tensor{0, 4, -1, 2}:cast("i32")
+local w4 = tensor{1, 1, 1, 1}
+ok(logits:weighted_cross_entropy(t, w4):equal((logits:cross_entropy(t))), "ones: the same bits")
+local masked = tensor{0, 4, -1, -1}:cast("i32")
+local got = logits:weighted_cross_entropy(t, tensor{1, 1, 1, 0}):item()
+ok(math.abs(got * 3 - (logits:cross_entropy(masked)):item() * 2) < 1e-6, "a weight of 0 is no target, but counts among them")
+why = failure(function() return logits:weighted_cross_entropy(t, tensor{1, 1, 1, 1}:grad(true)) end)
+ok(why:find("no gradient flows to weights", 1, true), why)
+os.execute("rm -rf " .. folder)
+tap.done()
