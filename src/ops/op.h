@@ -98,7 +98,7 @@ struct sy_attr_spec {
 struct sy_op {
     const char *id;      /* "ADD" */
     const char *name;    /* Lua name: "add" */
-    const char *inputs;  /* names separated by spaces; a trailing ? marks optional ones */
+    const char *inputs;  /* names separated by spaces; a trailing ? marks optional ones, # indices */
     const char *attrs;   /* "dim:dim=-1 keep:bool=0 eps:real=1e-5"; kinds int dim bool real list dims */
     const char *outputs; /* names */
     unsigned flags;
@@ -120,6 +120,9 @@ const struct sy_op *sy_op_get(enum sy_opcode code);
 const struct sy_op *sy_op_find(const char *name); /* by Lua name, or NULL */
 int sy_op_inputs(const struct sy_op *op, int *required); /* number of inputs, and of required ones */
 int sy_op_outputs(const struct sy_op *op);
+/* 1 + which input or output holds indices, which count from 1 for users; 0: none. */
+int sy_op_index_input(const struct sy_op *op);
+int sy_op_index_output(const struct sy_op *op);
 /* Parsed attribute list; fills at most 14 and returns how many. */
 int sy_op_attrs(const struct sy_op *op, struct sy_attr_spec out[14]);
 void sy_op_default_attrs(const struct sy_op *op, struct sy_attrs *attrs);

@@ -83,12 +83,25 @@ int sy_op_inputs(const struct sy_op *op, int *required)
 
 int sy_op_outputs(const struct sy_op *op) { return facts_of(op)->outputs; }
 
+/* 1 + the place of the name that ends in #; 0: none does. */
+static int indexed(const char *names)
+{
+    const char *mark = strchr(names, '#');
+    int place = mark ? 1 : 0;
+    for (const char *s = names; mark && s < mark; s++)
+        place += *s == ' ';
+    return place;
+}
+
+int sy_op_index_input(const struct sy_op *op) { return indexed(op->inputs); }
+int sy_op_index_output(const struct sy_op *op) { return indexed(op->outputs); }
+
 const char *sy_op_input_name(const struct sy_op *op, int i, char out[24])
 {
     const char *s = op->inputs;
     while (i-- > 0 && (s = strchr(s, ' ')))
         s++;
-    size_t n = s ? strcspn(s, " ?") : 0;
+    size_t n = s ? strcspn(s, " ?#") : 0;
     n = n < 23 ? n : 23;
     memcpy(out, s ? s : "", n);
     out[n] = 0;

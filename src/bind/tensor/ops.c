@@ -8,7 +8,7 @@
  *  2. A last argument that is a table with names is options: attributes, and optional inputs, by
  *     name.
  *  3. Dimensions and indices count from 1 for users, from 0 in the engine.  Which inputs and
- *     outputs hold indices is in `indexed`; the embedded library has the raw rows instead
+ *     outputs hold indices the row says; the embedded library has the raw rows instead
  *     (engine.raw), where only dimensions are converted. */
 #include "bind/core/args.h"
 #include "bind/core/doc.h"
@@ -33,13 +33,6 @@ struct row {
 
 static struct row rows[SY_OP_COUNT];
 
-static const struct {
-    const char *name;
-    int in, out;
-} indexed[] = {{"argmax", 0, 1},      {"argmin", 0, 1},      {"topk", 0, 2},
-               {"sort", 0, 2},        {"gather", 2, 0},      {"scatter_add", 1, 0},
-               {"index_select", 2, 0}, {"moe_dispatch", 1, 0}, {"moe_load", 1, 0}};
-
 static void fill_row(struct row *r, int code)
 {
     const struct sy_op *op = sy_op_get((enum sy_opcode)code);
@@ -49,11 +42,8 @@ static void fill_row(struct row *r, int code)
     r->nout = sy_op_outputs(op);
     r->nattrs = sy_op_attrs(op, r->attrs);
     sy_op_default_attrs(op, &r->preset);
-    for (size_t i = 0; i < sizeof indexed / sizeof *indexed; i++)
-        if (!strcmp(indexed[i].name, op->name)) {
-            r->index_in = indexed[i].in;
-            r->index_out = indexed[i].out <= r->nout ? indexed[i].out : 0;
-        }
+    r->index_in = sy_op_index_input(op);
+    r->index_out = sy_op_index_output(op);
 }
 
 /* ---- attributes ---- */
