@@ -101,29 +101,7 @@ end
 
 -- ---- runs ----
 
-local blocks = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}
-
---- Sparkline of a series (n,2) in `width` cells: the largest of equal stretches, so that no spike
--- is hidden; ! where one is no number (as src/command/command.c).
-function card.sparkline(h, width)
-  local n = h.shape[1]
-  if n == 0 then return "" end
-  local values, low, high = {}, math.huge, -math.huge
-  local cells = math.min(width, n)
-  for cell = 1, cells do
-    local first, last = (cell - 1) * n // cells + 1, cell * n // cells
-    local part = h:narrow(1, first, last - first + 1):narrow(2, 2, 1)
-    local v, mean = part:max():item(), part:mean():item() -- the mean is finite where all are
-    if mean - mean ~= 0 then v = mean end
-    values[cell] = v
-    if v == v and math.abs(v) < math.huge then low, high = math.min(low, v), math.max(high, v) end
-  end
-  for i, v in ipairs(values) do
-    local fine = v == v and math.abs(v) < math.huge
-    values[i] = fine and blocks[high > low and math.min(8, 1 + (v - low) / (high - low) * 8 // 1 | 0) or 1] or "!"
-  end
-  return table.concat(values)
-end
+card.sparkline = engine.sparkline -- of a series (n,2), in so many cells
 
 local function duration(s)
   s = math.floor(math.max(s, 0) + 0.5)

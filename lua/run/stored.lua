@@ -153,16 +153,13 @@ local function all_names()
   return names
 end
 
-local LISTED, CELLS = "%-16s %-8s %13s %7s %7s %9s  %s", 12 -- as `switchyard runs` (src/command/command.c)
-
-local function text(format, v) return v and v == v and format:format(v) or "-" end
+local CELLS = 12 -- of a sparkline, as `switchyard runs` has it
 
 -- A line of runs(): of what store:info() gives, or of a live run's status.  differs: see engine.differ.
 local function listed(name, s, bytes, spark, differs)
   name = engine.clean(name)
   if s.error and s.state ~= "failed" then return ("%-16s %-8s %s"):format(name, s.state, engine.clean(s.error)) end
-  local row = LISTED:format(name, s.state, ("%d/%d"):format(s.step, s.steps), text("%.3f", s.loss),
-    text("%.3f", s.val_loss), bytes and engine.bytes(bytes) or "-", spark)
+  local row = engine.runs_row(name, s.state, s.step, s.steps, s.loss, s.val_loss, bytes, spark)
   if s.parent then row = row .. ("  fork of %s at step %d"):format(engine.clean(s.parent), s.parent_step) end
   if differs ~= "" then row = row .. "  " .. engine.clean(differs) end
   return (row:gsub("%s+$", ""))
@@ -181,7 +178,7 @@ local function listed_stored(info, differs)
   return listed(info.name, info, info.bytes, #pairs_of > 0 and Run.sparkline(tensor(pairs_of), CELLS) or "", differs)
 end
 
-local HEAD = LISTED:format("run", "state", "step", "loss", "val", "size", "loss, options")
+local HEAD = engine.runs_head()
 
 local function all_runs()
   local list, lines, configs, stored_ones = {}, {HEAD}, {}, on_disk()

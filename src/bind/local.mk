@@ -91,3 +91,4 @@ libbind_a_SOURCES += %D%/prompt/chunk.h
 libbind_a_SOURCES += %D%/prompt/chunk_int.h
 libbind_a_SOURCES += %D%/prompt/open.h
 libbind_a_SOURCES += %D%/prompt/typed.c
+libbind_a_SOURCES += %D%/run/table.c

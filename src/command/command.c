@@ -11,6 +11,7 @@
 #include "base/sanitize.h"
 #include "repl/tell.h"
 #include "run/differ.h"
+#include "run/runs_table.h"
 #include "run/store.h"
 
 #include <inttypes.h>
@@ -108,39 +109,6 @@ static void print_name(const char *name, bool csv)
 
 /* ---- runs ---- */
 
-/* 80 columns, but for long names and the options behind; lua/run/stored.lua prints runs() so, too. */
-#define RUNS_COLUMNS "%-16s %-8s %13s %7s %7s %9s  %s"
-#define SPARK_CELLS 12
-
-/* The largest of a cell's stretch; not finite where one of it is not. */
-static double cell_value(const struct sy_store_info *r, int cell, int cells)
-{
-    double v = -(double)INFINITY;
-    for (int k = cell * r->sparks / cells; k < (cell + 1) * r->sparks / cells; k++) {
-        if (!isfinite(r->spark[k]))
-            return (double)NAN;
-        v = fmax(v, (double)r->spark[k]);
-    }
-    return v;
-}
-
-static void spark_text(const struct sy_store_info *r, struct sy_str *out) /* as in lua/prompt/card.lua */
-{
-    static const char *const blocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-    double value[SPARK_CELLS], low = (double)INFINITY, high = -(double)INFINITY;
-    int cells = r->sparks < SPARK_CELLS ? r->sparks : SPARK_CELLS;
-    for (int i = 0; i < cells; i++) {
-        value[i] = cell_value(r, i, cells);
-        low = fmin(low, value[i]); /* the other where one is NaN */
-        high = fmax(high, value[i]);
-    }
-    for (int i = 0; i < cells; i++) {
-        bool fine = isfinite(value[i]);
-        int level = fine && high > low ? (int)((value[i] - low) / (high - low) * 8) : 0;
-        sy_str_puts(out, fine ? blocks[level < 7 ? level : 7] : "!");
-    }
-}
-
 static void print_runs_json(const struct sy_runs *runs)
 {
     for (int i = 0; i < runs->count; i++) {
@@ -184,24 +152,24 @@ static void print_difference(const struct sy_differences *d, int i)
 
 static void print_named(const struct sy_store_info *r, const char *name, const struct sy_differences *d, int i)
 {
-    char step[48], loss[16] = "-", val[16] = "-", size[16];
-    struct sy_str spark = SY_STR_INIT;
+    double values[sizeof r->spark / sizeof *r->spark];
+    struct sy_str spark = SY_STR_INIT, row = SY_STR_INIT;
     if (r->error.code) {
         printf("%-16s %-8s ", name, r->status.state);
         sy_tell_text(r->error.msg);
         puts("");
         return;
     }
-    snprintf(step, sizeof step, "%" PRId64 "/%" PRId64, r->status.step, r->status.steps);
-    if (!isnan(r->status.loss))
-        snprintf(loss, sizeof loss, "%.3f", r->status.loss);
-    if (!isnan(r->status.val_loss))
-        snprintf(val, sizeof val, "%.3f", r->status.val_loss);
-    sy_human_bytes((double)r->bytes, size);
-    spark_text(r, &spark);
-    printf(RUNS_COLUMNS, name, r->status.state, step, loss, val, size, spark.data ? spark.data : "");
+    for (int k = 0; k < r->sparks; k++)
+        values[k] = (double)r->spark[k];
+    sy_sparkline(&spark, values, r->sparks, SY_RUNS_CELLS);
+    sy_runs_row(&row, &(struct sy_runs_row){name, r->status.state, r->status.step, r->status.steps,
+                                            r->status.loss, r->status.val_loss, (double)r->bytes,
+                                            spark.data ? spark.data : ""});
+    fputs(row.data ? row.data : "", stdout);
     print_difference(d, i);
     puts("");
+    sy_str_free(&row);
     sy_str_free(&spark);
 }
 
@@ -225,7 +193,10 @@ static int print_table(const struct sy_runs *runs)
         sy_err_set(&err, SY_E_MEMORY, "runs: out of memory");
         return fail_error(&err);
     }
-    printf(RUNS_COLUMNS "\n", "run", "state", "step", "loss", "val", "size", "loss, options");
+    struct sy_str head = SY_STR_INIT;
+    sy_runs_head(&head);
+    puts(head.data ? head.data : "");
+    sy_str_free(&head);
     for (int i = 0; i < runs->count; i++)
         print_run(&runs->list[i], &d, i);
     sy_differences_free(&d);

@@ -12,6 +12,7 @@ void lsy_open_checkpoint(lua_State *L);
 void lsy_open_store(lua_State *L);
 void lsy_open_store_read(lua_State *L);
 void lsy_open_journal(lua_State *L);
+void lsy_open_runs_table(lua_State *L);
 void lsy_open_why(lua_State *L);
 void lsy_open_model_file(lua_State *L);
 void lsy_open_frozen(lua_State *L);
