@@ -12,5 +12,4 @@ librun_a_SOURCES += %D%/attic.h %D%/attic.c
 librun_a_SOURCES += %D%/journal.c %D%/events.c
 pkginclude_HEADERS += include/switchyard/journal.h include/switchyard/events.h
 librun_a_SOURCES += %D%/folder.c %D%/folder_int.h %D%/series_list.c %D%/queue.c
-librun_a_SOURCES += %D%/folder.c %D%/folder_int.h %D%/series.c %D%/queue.c
 librun_a_SOURCES += %D%/runs_table.c %D%/runs_table.h
