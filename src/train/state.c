@@ -12,6 +12,13 @@
  *      "journal": [{"step": 10, "kind": "set", "key": "lr", "value": 0.01, "expert": -1, "n": 0,
  *                   "text": "lr = 0.01"}]}
  *
+ * A field is one row of `rows`, at the end, and a member of struct sy_image (checkpoint.h); saver.c fills it
+ * (take_numbers), resume.c takes it.
+ *
+ *  1. What a missing field means stands in its row: checkpoints of before are read as what held then.
+ *  2. A field, or a hyper-parameter, that this program does not know is refused by name: a newer one wrote it
+ *     and goes by it.
+ *
  * Hashes are 16 hex digits, since not every JSON reader has 64-bit integers.  A number that is not
  * finite is null.  The values of a journal's inputs lie in state.safetensors. */
 #include "base/grow.h"
@@ -30,9 +37,15 @@
 
 /* ---- printing ---- */
 
+static void put_key(struct sy_str *s, const char *key)
+{
+    bool first = s->len && s->data[s->len - 1] == '{';
+    sy_str_printf(s, "%s\"%s\":", first ? "" : ",", key);
+}
+
 static void put_text(struct sy_str *s, const char *key, const char *value)
 {
-    sy_str_printf(s, ",\"%s\":", key);
+    put_key(s, key);
     sy_json_quote(s, value, strlen(value));
 }
 
@@ -40,23 +53,27 @@ static void put_hash(struct sy_str *s, const char *key, uint64_t h)
 {
     char hex[17];
     sy_hash_hex(h, hex);
-    sy_str_printf(s, ",\"%s\":\"%s\"", key, hex);
+    put_key(s, key);
+    sy_str_printf(s, "\"%s\"", hex);
 }
 
 static void put_number(struct sy_str *s, const char *key, double v)
 {
-    sy_str_printf(s, ",\"%s\":", key);
+    put_key(s, key);
     sy_json_number(s, v);
 }
 
 static void put_integer(struct sy_str *s, const char *key, int64_t v)
 {
-    sy_str_printf(s, ",\"%s\":%" PRId64, key, v);
+    put_key(s, key);
+    sy_str_printf(s, "%" PRId64, v);
 }
 
-static void put_hyper(struct sy_str *s, const struct sy_hyper *h)
+static void put_hyper(struct sy_str *s, const struct sy_image *image)
 {
-    sy_str_printf(s, ",\"hyper\":{\"schedule\":\"%s\"", sy_schedule_name(h->schedule));
+    const struct sy_hyper *h = &image->hyper;
+    sy_str_puts(s, "{");
+    put_text(s, "schedule", sy_schedule_name(h->schedule));
     put_integer(s, "rules", h->rules);
     put_number(s, "planned", h->planned);
     put_integer(s, "from", h->from);
@@ -66,9 +83,10 @@ static void put_hyper(struct sy_str *s, const struct sy_hyper *h)
     sy_str_puts(s, "}");
 }
 
-static void put_list(struct sy_str *s, const char *key, const double *v, int n, bool first)
+static void put_list(struct sy_str *s, const char *key, const double *v, int n)
 {
-    sy_str_printf(s, "%s\"%s\":[", first ? "" : ",", key);
+    put_key(s, key);
+    sy_str_puts(s, "[");
     for (int i = 0; i < n; i++) {
         sy_str_puts(s, i ? "," : "");
         sy_json_number(s, v[i]);
@@ -76,26 +94,28 @@ static void put_list(struct sy_str *s, const char *key, const double *v, int n, 
     sy_str_puts(s, "]");
 }
 
-static void put_window(struct sy_str *s, const struct sy_window *w)
+static void put_window(struct sy_str *s, const struct sy_image *image)
 {
-    sy_str_puts(s, ",\"window\":{");
-    put_list(s, "loss", w->loss, w->n, true);
-    put_list(s, "norm", w->norm, w->n, false);
+    const struct sy_window *w = &image->window;
+    sy_str_puts(s, "{");
+    put_list(s, "loss", w->loss, w->n);
+    put_list(s, "norm", w->norm, w->n);
     put_integer(s, "in_a_row", w->in_a_row);
     put_integer(s, "spikes", w->spikes);
     put_integer(s, "quiet_until", w->quiet_until);
     sy_str_puts(s, "}");
 }
 
-static void put_place(struct sy_str *s, const struct sy_place *p)
+static void put_place(struct sy_str *s, const struct sy_image *image)
 {
-    sy_str_printf(s, ",\"place\":{\"windows\":%" PRIu64 ",\"first\":%" PRIu64 ",\"epochs\":%" PRIu64
+    const struct sy_place *p = &image->place;
+    sy_str_printf(s, "{\"windows\":%" PRIu64 ",\"first\":%" PRIu64 ",\"epochs\":%" PRIu64
                      ",\"token\":%" PRId64 "}", p->windows, p->first, p->epochs, p->token);
 }
 
 static void put_frozen(struct sy_str *s, const struct sy_image *image)
 {
-    sy_str_puts(s, ",\"frozen\":[");
+    sy_str_puts(s, "[");
     for (int i = 0; i < image->nfrozen; i++) {
         const char *name = image->params->list[image->frozen[i].param].name;
         sy_str_puts(s, i ? ",[" : "[");
@@ -107,10 +127,11 @@ static void put_frozen(struct sy_str *s, const struct sy_image *image)
 
 static void put_journal(struct sy_str *s, const struct sy_image *image)
 {
-    sy_str_puts(s, ",\"journal\":[");
+    sy_str_puts(s, "[");
     for (int i = 0; i < image->njournal; i++) {
         const struct sy_journal_entry *e = &image->journal[i];
-        sy_str_printf(s, "%s{\"step\":%" PRId64, i ? "," : "", e->step);
+        sy_str_puts(s, i ? ",{" : "{");
+        put_integer(s, "step", e->step);
         put_text(s, "kind", sy_entry_row(e->kind)->name);
         put_text(s, "key", e->key);
         put_number(s, "value", e->value);
@@ -134,40 +155,6 @@ static uint64_t image_hash(const struct sy_image *image)
         if (!strncmp(image->values[i].name, "state.", 6))
             sy_hash_update(&h, image->values[i].data, image->values[i].bytes);
     return sy_hash_final(&h);
-}
-
-void sy__state_print(struct sy_str *s, const struct sy_image *image)
-{
-    const struct sy_status *at = &image->status;
-    sy_str_printf(s, "{\"format\":%d,\"exact\":%d", SY_CHECKPOINT_FORMAT, SY_EXACT_VERSION);
-    put_text(s, "run", image->run);
-    put_text(s, "optimizer", image->optimizer);
-    if (*image->bf16)
-        put_text(s, "bf16", image->bf16);
-    if (image->config)
-        put_text(s, "config", image->config);
-    put_integer(s, "step", at->step);
-    put_integer(s, "tokens", at->tokens);
-    put_number(s, "loss", at->loss);
-    put_number(s, "lr", at->lr);
-    put_number(s, "grad_norm", at->grad_norm);
-    put_number(s, "val_loss", at->val_loss);
-    put_integer(s, "val_step", at->val_step);
-    put_hash(s, "data", image->data);
-    put_hash(s, "tokenizer", image->tokenizer);
-    put_hash(s, "program", image->program);
-    if (image->fingerprint > 1)
-        put_integer(s, "fingerprint", image->fingerprint);
-    put_hash(s, "hash", image_hash(image));
-    put_integer(s, "sampling", image->sampling);
-    if (!image->by_step)
-        put_place(s, &image->place);
-    put_integer(s, "skipped", at->skipped);
-    put_window(s, &image->window);
-    put_hyper(s, &image->hyper);
-    put_frozen(s, image);
-    put_journal(s, image);
-    sy_str_puts(s, "}\n");
 }
 
 /* ---- parsing: the first thing that is wrong stays in err ---- */
@@ -257,22 +244,20 @@ static int read_list(const struct reader *r, const char *key, double *to)
     return n;
 }
 
-/* Missing: what was so before there was one. */
 static void read_place(const struct sy_json *object, struct sy_image *image, struct sy_err *err)
 {
     struct reader r = {object, err};
-    image->by_step = !object;
-    if (!object)
-        return;
+    image->by_step = false;
     image->place.windows = (uint64_t)integer(&r, "windows", 0, (int64_t)1 << 62);
     image->place.first = (uint64_t)integer(&r, "first", 0, (int64_t)image->place.windows);
     image->place.epochs = (uint64_t)integer(&r, "epochs", 0, (int64_t)1 << 62);
     image->place.token = integer(&r, "token", 0, (int64_t)1 << 52);
 }
 
-static void read_window(const struct sy_json *object, struct sy_window *w, struct sy_err *err)
+static void read_window(const struct sy_json *object, struct sy_image *image, struct sy_err *err)
 {
     struct reader r = {object, err};
+    struct sy_window *w = &image->window;
     w->n = read_list(&r, "loss", w->loss);
     if (read_list(&r, "norm", w->norm) != w->n)
         sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: the window's lists differ in length");
@@ -299,26 +284,45 @@ static void read_schedule(const struct reader *r, struct sy_hyper *h)
                    h->planned, h->share);
 }
 
-/* One that is missing came later, and was what it is by default now. */
-static void read_hyper(const struct sy_json *object, struct sy_hyper *h, int format,
-                       struct sy_err *err)
+/* What a checkpoint without this row was made with. */
+static double preset_of_then(enum sy_hyper_id id, int format)
+{
+    return format < 2 && id == SY_HYPER_skip_sigma ? 6 : sy_hyper_spec(id)->preset;
+}
+
+static void check_known(const struct sy_json *object, struct sy_err *err)
+{
+    static const char *const others[] = {"schedule", "rules", "planned", "from", "share"};
+    for (const struct sy_json *v = object->first; v; v = v->next) {
+        bool known = sy_hyper_find(v->key) >= 0;
+        for (size_t i = 0; i < sizeof others / sizeof *others && !known; i++)
+            known = !strcmp(v->key, others[i]);
+        if (!known)
+            sy_err_set(err, SY_E_UNSUPPORTED, "checkpoint: state.json: unknown hyper-parameter '%.60s': a newer "
+                                              "program made it", v->key);
+    }
+}
+
+static void read_hyper(const struct sy_json *object, struct sy_image *image, struct sy_err *err)
 {
     struct reader r = {object, err};
+    struct sy_hyper *h = &image->hyper;
     int s = sy_schedule_parse(text(&r, "schedule"));
     if (s < 0)
         sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: unknown schedule");
     h->schedule = s < 0 ? SY_COSINE : (enum sy_schedule)s;
     read_schedule(&r, h);
+    check_known(object, err);
     for (int i = 0; i < SY_HYPER_COUNT; i++) {
         const struct sy_hyper_spec *spec = sy_hyper_spec((enum sy_hyper_id)i);
         bool missing = !sy_json_get(object, spec->name);
-        double preset = i == SY_HYPER_skip_sigma && format < 2 ? 6 : spec->preset; /* of then */
-        double v = missing ? preset : number(&r, spec->name);
+        double v = missing ? preset_of_then((enum sy_hyper_id)i, image->format) : number(&r, spec->name);
         bool automatic = v < 0 && v == spec->preset; /* min_lr, warmup: computed from others */
-        if (!automatic && sy_hyper_check((enum sy_hyper_id)i, v, err))
+        if (!automatic && !missing && sy_hyper_check((enum sy_hyper_id)i, v, err))
             sy_err_prefix(err, "checkpoint: state.json");
         h->v[i] = v;
     }
+    image->status.steps = sy_to_int64(h->v[SY_HYPER_steps]);
 }
 
 static void read_frozen(const struct sy_json *list, struct sy_image *image, struct sy_err *err)
@@ -394,61 +398,166 @@ static void read_journal(const struct sy_json *list, struct sy_image *image, str
     }
 }
 
-static void read_status(const struct reader *r, struct sy_status *s)
+/* ---- the fields ---- */
+
+enum kind { INTEGER, NUMBER, HASH, TEXT, OWNED, OBJECT, LIST };
+
+struct row {
+    const char *name;
+    int since; /* formats from this one on have it; OPTIONAL: it may be missing in any */
+    enum kind kind;
+    size_t at, size; /* of the member: int64_t or int; double; uint64_t; char[]; char * */
+    int64_t least, most; /* INTEGER */
+    void (*put)(struct sy_str *s, const struct sy_image *image); /* OBJECT and LIST */
+    void (*read)(const struct sy_json *v, struct sy_image *image, struct sy_err *err);
+    void (*missing)(struct sy_image *image); /* what that means; NULL: 0, "", NULL */
+};
+
+#define OPTIONAL INT32_MAX
+#define IN(member) offsetof(struct sy_image, member), sizeof(((struct sy_image *)0)->member)
+#define MANY ((int64_t)1 << 52)
+
+static void missing_optimizer(struct sy_image *image)
 {
-    s->step = integer(r, "step", 0, (int64_t)1 << 52);
-    s->tokens = integer(r, "tokens", 0, INT64_MAX);
-    s->loss = number(r, "loss");
-    s->lr = number(r, "lr");
-    s->grad_norm = number(r, "grad_norm");
-    s->val_loss = number(r, "val_loss");
-    s->val_step = integer(r, "val_step", 0, (int64_t)1 << 52);
-    s->tok_s = s->mfu = s->eta = s->load_max_mean = (double)NAN;
+    snprintf(image->optimizer, sizeof image->optimizer, "%s", sy_optimizer_at(0)->name);
+}
+
+static void missing_fingerprint(struct sy_image *image) { image->fingerprint = 1; }
+static void missing_place(struct sy_image *image) { image->by_step = true; }
+
+/* As they are written, and read: a later one may need one before. */
+static const struct row rows[] = {
+    {"format", 1, INTEGER, IN(format), 1, INT32_MAX, NULL, NULL, NULL},
+    {"exact", 1, INTEGER, IN(exact), 0, INT32_MAX, NULL, NULL, NULL},
+    {"run", 1, OWNED, IN(run), 0, 0, NULL, NULL, NULL},
+    {"optimizer", OPTIONAL, TEXT, IN(optimizer), 0, 0, NULL, NULL, missing_optimizer},
+    {"bf16", OPTIONAL, TEXT, IN(bf16), 0, 0, NULL, NULL, NULL},
+    {"config", OPTIONAL, OWNED, IN(config), 0, 0, NULL, NULL, NULL},
+    {"step", 1, INTEGER, IN(status.step), 0, MANY, NULL, NULL, NULL},
+    {"tokens", 1, INTEGER, IN(status.tokens), 0, INT64_MAX, NULL, NULL, NULL},
+    {"loss", 1, NUMBER, IN(status.loss), 0, 0, NULL, NULL, NULL},
+    {"lr", 1, NUMBER, IN(status.lr), 0, 0, NULL, NULL, NULL},
+    {"grad_norm", 1, NUMBER, IN(status.grad_norm), 0, 0, NULL, NULL, NULL},
+    {"val_loss", 1, NUMBER, IN(status.val_loss), 0, 0, NULL, NULL, NULL},
+    {"val_step", 1, INTEGER, IN(status.val_step), 0, MANY, NULL, NULL, NULL},
+    {"data", 1, HASH, IN(data), 0, 0, NULL, NULL, NULL},
+    {"tokenizer", 1, HASH, IN(tokenizer), 0, 0, NULL, NULL, NULL},
+    {"program", 1, HASH, IN(program), 0, 0, NULL, NULL, NULL},
+    {"fingerprint", OPTIONAL, INTEGER, IN(fingerprint), 1, SY_FINGERPRINT_VERSION, NULL, NULL,
+     missing_fingerprint},
+    {"hash", OPTIONAL, HASH, IN(hash), 0, 0, NULL, NULL, NULL},
+    {"sampling", 1, INTEGER, IN(sampling), 0, SY_SAMPLE_SEQUENTIAL, NULL, NULL, NULL},
+    {"place", OPTIONAL, OBJECT, IN(place), 0, 0, put_place, read_place, missing_place},
+    {"skipped", 2, INTEGER, IN(status.skipped), 0, MANY, NULL, NULL, NULL},
+    {"window", 2, OBJECT, IN(window), 0, 0, put_window, read_window, NULL},
+    {"hyper", 1, OBJECT, IN(hyper), 0, 0, put_hyper, read_hyper, NULL},
+    {"frozen", 1, LIST, IN(frozen), 0, 0, put_frozen, read_frozen, NULL},
+    {"journal", 1, LIST, IN(journal), 0, 0, put_journal, read_journal, NULL},
+};
+enum { ROWS = sizeof rows / sizeof *rows };
+
+static int64_t get_integer(const struct row *row, const void *from)
+{
+    return row->size == sizeof(int64_t) ? *(const int64_t *)from : *(const int *)from;
+}
+
+static void set_integer(const struct row *row, void *to, int64_t v)
+{
+    if (row->size == sizeof(int64_t))
+        *(int64_t *)to = v;
+    else
+        *(int *)to = (int)v;
+}
+
+static void put_row(struct sy_str *s, const struct row *row, const struct sy_image *image)
+{
+    const void *from = (const char *)image + row->at;
+    const char *words = row->kind == OWNED ? *(char *const *)from : row->kind == TEXT ? from : "";
+    if (row->since == OPTIONAL && (row->kind == OWNED || row->kind == TEXT) && !(words && *words))
+        return;
+    if (row->kind == INTEGER)
+        put_integer(s, row->name, get_integer(row, from));
+    else if (row->kind == NUMBER)
+        put_number(s, row->name, *(const double *)from);
+    else if (row->kind == HASH)
+        put_hash(s, row->name, *(const uint64_t *)from);
+    else if (!row->put)
+        put_text(s, row->name, words);
+    else {
+        put_key(s, row->name);
+        row->put(s, image);
+    }
+}
+
+void sy__state_print(struct sy_str *s, const struct sy_image *given)
+{
+    struct sy_image image = *given;
+    image.format = SY_CHECKPOINT_FORMAT;
+    image.exact = SY_EXACT_VERSION;
+    image.hash = image_hash(given);
+    sy_str_puts(s, "{");
+    for (int i = 0; i < ROWS; i++)
+        if (!(image.by_step && rows[i].missing == missing_place))
+            put_row(s, &rows[i], &image);
+    sy_str_puts(s, "}\n");
+}
+
+static void read_text(const struct reader *r, const struct row *row, char *to)
+{
+    const char *s = text(r, row->name);
+    if (strlen(s) >= row->size)
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is too long", row->name);
+    snprintf(to, row->size, "%s", s);
+}
+
+static void read_row(const struct reader *r, const struct row *row, struct sy_image *image)
+{
+    char *to = (char *)image + row->at;
+    const struct sy_json *v = NULL;
+    if (row->kind == INTEGER)
+        set_integer(row, to, integer(r, row->name, row->least, row->most));
+    else if (row->kind == NUMBER)
+        *(double *)(void *)to = number(r, row->name);
+    else if (row->kind == HASH)
+        *(uint64_t *)(void *)to = hash(r, row->name);
+    else if (row->kind == TEXT)
+        read_text(r, row, to);
+    else if (row->kind == OWNED)
+        *(char **)(void *)to = copy_text(text(r, row->name), r->err);
+    else
+        v = field(r, row->name, row->kind == LIST ? SY_JSON_ARRAY : SY_JSON_OBJECT);
+    if (v)
+        row->read(v, image, r->err);
+}
+
+static void check_fields(const struct reader *r)
+{
+    for (const struct sy_json *v = r->object->first; v; v = v->next) {
+        bool known = false;
+        for (int i = 0; i < ROWS && !known; i++)
+            known = !strcmp(v->key, rows[i].name);
+        if (!known)
+            sy_err_set(r->err, SY_E_UNSUPPORTED,
+                       "checkpoint: state.json: unknown field '%.60s': a newer program made it", v->key);
+    }
 }
 
 static void read_all(const struct reader *r, struct sy_image *image)
 {
-    struct sy_err *err = r->err;
-    image->format = (int)integer(r, "format", 1, INT32_MAX);
-    if (image->format > SY_CHECKPOINT_FORMAT)
-        sy_err_set(err, SY_E_UNSUPPORTED,
-                   "checkpoint: its format is %d, this program reads up to %d", image->format,
-                   SY_CHECKPOINT_FORMAT);
-    image->exact = (int)integer(r, "exact", 0, INT32_MAX);
-    image->run = copy_text(text(r, "run"), err);
-    bool told = sy_json_get(r->object, "optimizer") != NULL;
-    snprintf(image->optimizer, sizeof image->optimizer, "%s",
-             told ? text(r, "optimizer") : sy_optimizer_at(0)->name);
-    if (sy_json_get(r->object, "bf16"))
-        snprintf(image->bf16, sizeof image->bf16, "%s", text(r, "bf16"));
-    if (sy_json_get(r->object, "config"))
-        image->config = copy_text(text(r, "config"), err);
-    read_status(r, &image->status);
-    image->data = hash(r, "data");
-    image->tokenizer = hash(r, "tokenizer");
-    image->program = hash(r, "program");
-    image->fingerprint = 1;
-    if (sy_json_get(r->object, "fingerprint"))
-        image->fingerprint = (int)integer(r, "fingerprint", 1, SY_FINGERPRINT_VERSION);
-    if (sy_json_get(r->object, "hash"))
-        image->hash = hash(r, "hash");
-    image->sampling = (enum sy_sample_mode)integer(r, "sampling", 0, SY_SAMPLE_SEQUENTIAL);
-    const struct sy_json *hyper = field(r, "hyper", SY_JSON_OBJECT);
-    const struct sy_json *frozen = field(r, "frozen", SY_JSON_ARRAY);
-    const struct sy_json *journal = field(r, "journal", SY_JSON_ARRAY);
-    if (hyper && frozen && journal) {
-        read_hyper(hyper, &image->hyper, image->format, err);
-        read_frozen(frozen, image, err);
-        read_journal(journal, image, err);
+    image->status.tok_s = image->status.mfu = image->status.eta = image->status.load_max_mean = (double)NAN;
+    for (int i = 0; i < ROWS; i++) {
+        const struct row *row = &rows[i];
+        if (i == 1 && image->format > SY_CHECKPOINT_FORMAT)
+            sy_err_set(r->err, SY_E_UNSUPPORTED, "checkpoint: its format is %d, this program reads up to %d",
+                       image->format, SY_CHECKPOINT_FORMAT);
+        if (sy_json_get(r->object, row->name) || row->since <= image->format || i == 0)
+            read_row(r, row, image);
+        else if (row->missing)
+            row->missing(image);
     }
-    read_place(sy_json_get(r->object, "place") ? field(r, "place", SY_JSON_OBJECT) : NULL, image,
-               err);
-    const struct sy_json *window = image->format >= 2 ? field(r, "window", SY_JSON_OBJECT) : NULL;
-    if (window) {
-        image->status.skipped = integer(r, "skipped", 0, image->status.step);
-        read_window(window, &image->window, err);
-    }
-    image->status.steps = sy_to_int64(image->hyper.v[SY_HYPER_steps]);
+    if (image->status.skipped > image->status.step)
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: 'skipped' is more than 'step'");
+    check_fields(r);
 }
 
 struct sy_image *sy__state_parse(const char *json, size_t n, struct sy_err *err)

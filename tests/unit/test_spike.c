@@ -543,6 +543,25 @@ static void test_format(void)
     err.code = SY_E_OK;
     tap_ok(!sy__state_parse(s.data, strlen(s.data), &err), "format 2 must have one: %s", err.msg);
     sy_str_free(&s);
+    sy_str_add(&s, buffer, n); /* of the format of now */
+    err = (struct sy_err)SY_ERR_INIT;
+    cut(s.data, ",\"clip\":", ",\"eval_every\"");
+    image = sy__state_parse(s.data, strlen(s.data), &err);
+    tap_ok(image && image->hyper.v[SY_HYPER_clip] == sy_hyper_spec(SY_HYPER_clip)->preset,
+           "a hyper-parameter that is missing is its preset %s", err.msg);
+    sy_image_free(image);
+    char *lr = strstr(s.data, "\"lr\":"); /* the first is the field, the next one the hyper-parameter */
+    lr = lr ? strstr(lr + 1, "\"lr\":") : NULL;
+    if (lr)
+        memcpy(lr, "\"lq\":", 5);
+    tap_ok(!sy__state_parse(s.data, strlen(s.data), &err) && err.code == SY_E_UNSUPPORTED &&
+               strstr(err.msg, "unknown hyper-parameter 'lq'"), "%s", err.msg);
+    err = (struct sy_err)SY_ERR_INIT;
+    if (lr)
+        memcpy(lr, "\"lr\":", 5);
+    memcpy(strstr(s.data, "\"fingerprint\""), "\"fingerpaint\"", 13);
+    tap_ok(!sy__state_parse(s.data, strlen(s.data), &err) && strstr(err.msg, "unknown field 'fingerpaint'"), "%s", err.msg);
+    sy_str_free(&s);
     sy_trainer_free(t);
     remove_folder(dir);
 }
