@@ -93,7 +93,7 @@ int sy_checkpoint_verify(const char *path, struct sy_saved *out, struct sy_err *
 /* Verify and read state.json; owned. */
 struct sy_image *sy_checkpoint_read(const char *path, struct sy_err *err);
 
-/* Not for others: state.json (state.c). */
+/* Not for others: state.json (checkpoint_fields.c). */
 struct sy_str;
 void sy__state_print(struct sy_str *out, const struct sy_image *image);
 struct sy_image *sy__state_parse(const char *text, size_t n, struct sy_err *err);
