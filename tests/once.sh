@@ -30,6 +30,7 @@ say() { # say NAME FOUND
     fi
 }
 
+# shellcheck disable=SC2086 # a list
 for lib in $(printf '%s\n' ${SY_ALL_LIBS:?} | sort -u); do
     say "$lib" "$("$NM" -A -u "$lib" 2>/dev/null | "${AWK:-awk}" -v waits="$waits" '
         { symbol = $NF; sub(/@.*/, "", symbol); sub(/^__/, "", symbol)
