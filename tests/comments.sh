@@ -11,18 +11,8 @@
 set -u
 cd "${srcdir:-.}" || exit 99
 AWK=${AWK:-awk}
-n=0
-status=0
-say() { # say NAME FOUND
-    n=$((n + 1))
-    if [ -z "$2" ]; then
-        echo "ok $n - $1"
-    else
-        echo "not ok $n - $1"
-        echo "$2"
-        status=1
-    fi
-}
+# shellcheck source=tests/say.sh
+. tests/say.sh
 
 # ---- functions ----
 

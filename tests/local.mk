@@ -41,7 +41,7 @@ script_tests += %D%/peers/layouts.lua %D%/peers/huggingface.lua %D%/lua/tokenize
 # Made by `tests/peers/layouts.py --golden`.
 EXTRA_DIST += %D%/tokenizers
 script_tests += %D%/lua/fixtures.lua
-EXTRA_DIST += %D%/fixtures %D%/fixtures/make.lua %D%/fixtures/old.lua %D%/fixtures/0.1/code/make.lua \
+EXTRA_DIST += %D%/fixtures %D%/fixtures/0.1/code/make.lua \
     %D%/fixtures/format-1/code/old.lua %D%/fixtures/format-2/code/old.lua
 EXTRA_DIST += %D%/peers/parity.py
 EXTRA_DIST += %D%/peers/peers.lua
@@ -203,3 +203,4 @@ threaded_tests += %D%/unit/test_wait
 unit_tests += %D%/unit/test_grow
 script_tests += %D%/comments.sh
 script_tests += %D%/circles.sh
+EXTRA_DIST += %D%/say.sh

@@ -17,18 +17,8 @@ waits='^(clock_gettime|gettimeofday|time|clock|nanosleep|clock_nanosleep|usleep|
 waits="$waits"'|pthread_cond_(timedwait|clockwait|init)|pthread_condattr_.*'
 waits="$waits"'|pthread_mutex_(timedlock|clocklock)|sem_(timedwait|clockwait))$'
 
-n=0
-status=0
-say() { # say NAME FOUND
-    n=$((n + 1))
-    if [ -z "$2" ]; then
-        echo "ok $n - $1"
-    else
-        echo "not ok $n - $1"
-        echo "$2"
-        status=1
-    fi
-}
+# shellcheck source=tests/say.sh
+. "${srcdir:-.}/tests/say.sh"
 
 # shellcheck disable=SC2086 # a list
 for lib in $(printf '%s\n' ${SY_ALL_LIBS:?} | sort -u); do
