@@ -56,6 +56,7 @@ script_tests += %D%/lua/draws.lua
 script_tests += %D%/cli/readme.sh
 script_tests += %D%/screens/stored.sh
 script_tests += %D%/lua/strict.lua
+script_tests += %D%/lua/compare.lua
 script_tests += %D%/lua/fields.lua
 script_tests += %D%/lua/batch.lua
 script_tests += %D%/lua/tensor.lua %D%/lua/state.lua %D%/lua/names.lua

@@ -95,8 +95,10 @@ bool sy_workbench_theme(const char *name)
     bool utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
     if (!strcmp(name, "auto"))
         sy__choose_look();
-    else if (!strcmp(name, "dark") || !strcmp(name, "light"))
-        d->look.light = *name == 'l';
+    else if (!strcmp(name, "dark"))
+        d->look.light = false;
+    else if (!strcmp(name, "light"))
+        d->look.light = true;
     else if (!strcmp(name, "256") || !strcmp(name, "8"))
         d->look.colours = atoi(name) < most ? atoi(name) : most;
     else if (!strcmp(name, "none"))
