@@ -56,6 +56,7 @@ script_tests += %D%/lua/draws.lua
 script_tests += %D%/cli/readme.sh
 script_tests += %D%/screens/stored.sh
 script_tests += %D%/lua/strict.lua
+unit_tests += %D%/unit/test_checkpoint_fields
 script_tests += %D%/lua/compare.lua
 script_tests += %D%/lua/fields.lua
 script_tests += %D%/lua/batch.lua

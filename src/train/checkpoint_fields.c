@@ -12,21 +12,20 @@
  *      "journal": [{"step": 10, "kind": "set", "key": "lr", "value": 0.01, "expert": -1, "n": 0,
  *                   "text": "lr = 0.01"}]}
  *
- * A field is one row of `rows`, at the end, and a member of struct sy_image (checkpoint.h); saver.c fills it
- * (take_numbers), resume.c takes it.
+ * A field is one row of `fields`, at the end, or of the table of the struct that it is in, and a member of struct
+ * sy_image (checkpoint.h); saver.c fills it (take_numbers), resume.c takes it.  What a row says:
+ * checkpoint_json.h.  Hyper-parameters are rows already (SY_HYPER_MAP).
  *
  *  1. What a missing field means stands in its row: checkpoints of before are read as what held then.
- *  2. A field, or a hyper-parameter, that this program does not know is refused by name: a newer one wrote it
- *     and goes by it.
+ *  2. A field that this program does not know is refused by name: a newer one wrote it and goes by it.
  *
- * Hashes are 16 hex digits, since not every JSON reader has 64-bit integers.  A number that is not
- * finite is null.  The values of a journal's inputs lie in state.safetensors. */
+ * The values of a journal's inputs lie in state.safetensors. */
 #include "base/grow.h"
 #include "base/hash.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/number.h"
 #include "train/checkpoint.h"
+#include "train/checkpoint_json.h"
 #include "train/optimizers/optimizer.h"
 #include "train/trainer_int.h"
 
@@ -35,57 +34,83 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- printing ---- */
+#define IN(type, member) .at = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
 
-static void put_key(struct sy_str *s, const char *key)
+/* ---- hyper-parameters ---- */
+
+static void put_schedule(struct sy_str *s, const void *from)
 {
-    bool first = s->len && s->data[s->len - 1] == '{';
-    sy_str_printf(s, "%s\"%s\":", first ? "" : ",", key);
+    const char *name = sy_schedule_name(((const struct sy_hyper *)from)->schedule);
+    sy_json_quote(s, name, strlen(name));
 }
 
-static void put_text(struct sy_str *s, const char *key, const char *value)
+static void read_schedule(const struct sy__reader *r, const struct sy__field *field, void *to)
 {
-    put_key(s, key);
-    sy_json_quote(s, value, strlen(value));
+    int s = sy_schedule_parse(sy__json_text(r, field->name));
+    if (s < 0)
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: unknown schedule");
+    ((struct sy_hyper *)to)->schedule = s < 0 ? SY_COSINE : (enum sy_schedule)s;
 }
 
-static void put_hash(struct sy_str *s, const char *key, uint64_t h)
+static void check_rules(const struct sy__reader *r, const struct sy__field *field, void *to)
 {
-    char hex[17];
-    sy_hash_hex(h, hex);
-    put_key(s, key);
-    sy_str_printf(s, "\"%s\"", hex);
+    const struct sy_hyper *h = to;
+    (void)field;
+    if (h->rules > SY_RULES)
+        sy_err_set(r->err, SY_E_UNSUPPORTED, "checkpoint: it was made by rules %d, this program knows 1 to %d",
+                   h->rules, SY_RULES);
 }
 
-static void put_number(struct sy_str *s, const char *key, double v)
+/* The last of what the rules 2 have. */
+static void check_share(const struct sy__reader *r, const struct sy__field *field, void *to)
 {
-    put_key(s, key);
-    sy_json_number(s, v);
+    const struct sy_hyper *h = to;
+    (void)field;
+    if (!(h->planned >= 0 && h->planned <= 1e12 && h->share >= 0 && h->share <= 1))
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: 'planned' is %g, 'share' is %g",
+                   h->planned, h->share);
 }
 
-static void put_integer(struct sy_str *s, const char *key, int64_t v)
+static enum sy_hyper_id id_of(const struct sy__field *field)
 {
-    put_key(s, key);
-    sy_str_printf(s, "%" PRId64, v);
+    return (enum sy_hyper_id)((field->at - offsetof(struct sy_hyper, v)) / sizeof(double));
 }
 
-static void put_hyper(struct sy_str *s, const struct sy_image *image)
+static void check_hyper(const struct sy__reader *r, const struct sy__field *field, void *to)
 {
-    const struct sy_hyper *h = &image->hyper;
-    sy_str_puts(s, "{");
-    put_text(s, "schedule", sy_schedule_name(h->schedule));
-    put_integer(s, "rules", h->rules);
-    put_number(s, "planned", h->planned);
-    put_integer(s, "from", h->from);
-    put_number(s, "share", h->share);
-    for (int i = 0; i < SY_HYPER_COUNT; i++)
-        put_number(s, sy_hyper_spec((enum sy_hyper_id)i)->name, h->v[i]);
-    sy_str_puts(s, "}");
+    enum sy_hyper_id id = id_of(field);
+    double v = ((const struct sy_hyper *)to)->v[id];
+    bool automatic = v < 0 && v == sy_hyper_spec(id)->preset; /* min_lr, warmup: computed from others */
+    if (!automatic && sy_hyper_check(id, v, r->err))
+        sy_err_prefix(r->err, "checkpoint: state.json");
 }
 
-static void put_list(struct sy_str *s, const char *key, const double *v, int n)
+/* What a checkpoint without this row was made with. */
+static void missing_hyper(const struct sy__reader *r, const struct sy__field *field, void *to)
 {
-    put_key(s, key);
+    enum sy_hyper_id id = id_of(field);
+    bool first = r->format < 2 && id == SY_HYPER_skip_sigma;
+    ((struct sy_hyper *)to)->v[id] = first ? 6 : sy_hyper_spec(id)->preset;
+}
+
+static const struct sy__field hyper_list[] = {
+    {"schedule", 1, SY__OTHER, .put = put_schedule, .read = read_schedule},
+    {"rules", SY__OPTIONAL, SY__INTEGER, IN(sy_hyper, rules), .least = 1, .most = INT32_MAX, .read = check_rules, .then = 1},
+    {"planned", SY__OPTIONAL, SY__NUMBER, IN(sy_hyper, planned)},
+    {"from", SY__OPTIONAL, SY__INTEGER, IN(sy_hyper, from), .most = SY__MANY},
+    {"share", SY__OPTIONAL, SY__NUMBER, IN(sy_hyper, share), .read = check_share},
+#define X(name, integer, least, most, preset, live, bears, help)                                   \
+    {#name, SY__OPTIONAL, SY__NUMBER, IN(sy_hyper, v[SY_HYPER_##name]), .read = check_hyper,       \
+     .missing = missing_hyper},
+    SY_HYPER_MAP(X)
+#undef X
+};
+static const struct sy__fields hyper_fields = SY__FIELDS("hyper-parameter", hyper_list);
+
+/* ---- the window of the spike rule, and the place in the data ---- */
+
+static void put_numbers(struct sy_str *s, const double *v, int n)
+{
     sy_str_puts(s, "[");
     for (int i = 0; i < n; i++) {
         sy_str_puts(s, i ? "," : "");
@@ -94,27 +119,79 @@ static void put_list(struct sy_str *s, const char *key, const double *v, int n)
     sy_str_puts(s, "]");
 }
 
-static void put_window(struct sy_str *s, const struct sy_image *image)
+static void put_losses(struct sy_str *s, const void *from)
 {
-    const struct sy_window *w = &image->window;
-    sy_str_puts(s, "{");
-    put_list(s, "loss", w->loss, w->n);
-    put_list(s, "norm", w->norm, w->n);
-    put_integer(s, "in_a_row", w->in_a_row);
-    put_integer(s, "spikes", w->spikes);
-    put_integer(s, "quiet_until", w->quiet_until);
-    sy_str_puts(s, "}");
+    const struct sy_window *w = from;
+    put_numbers(s, w->loss, w->n);
 }
 
-static void put_place(struct sy_str *s, const struct sy_image *image)
+static void put_norms(struct sy_str *s, const void *from)
 {
-    const struct sy_place *p = &image->place;
-    sy_str_printf(s, "{\"windows\":%" PRIu64 ",\"first\":%" PRIu64 ",\"epochs\":%" PRIu64
-                     ",\"token\":%" PRId64 "}", p->windows, p->first, p->epochs, p->token);
+    const struct sy_window *w = from;
+    put_numbers(s, w->norm, w->n);
 }
 
-static void put_frozen(struct sy_str *s, const struct sy_image *image)
+/* Numbers of a list, 0..SY_WINDOW of them, all finite. */
+static int read_numbers(const struct sy__reader *r, const char *key, double *to)
 {
+    const struct sy_json *list = sy__json_field(r, key, SY_JSON_ARRAY);
+    int n = 0;
+    if (list && list->count > SY_WINDOW)
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' of the window is too long",
+                   key);
+    for (const struct sy_json *v = list && list->count <= SY_WINDOW ? list->first : NULL; v;
+         v = v->next) {
+        bool good = (v->type == SY_JSON_INT || v->type == SY_JSON_REAL) && isfinite(v->real);
+        if (!good)
+            sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' of the window holds no numbers", key);
+        to[n++] = good ? v->real : 0;
+    }
+    return n;
+}
+
+static void read_losses(const struct sy__reader *r, const struct sy__field *field, void *to)
+{
+    struct sy_window *w = to;
+    w->n = read_numbers(r, field->name, w->loss);
+}
+
+static void read_norms(const struct sy__reader *r, const struct sy__field *field, void *to)
+{
+    struct sy_window *w = to;
+    if (read_numbers(r, field->name, w->norm) != w->n)
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: the window's lists differ in length");
+}
+
+static const struct sy__field window_list[] = {
+    {"loss", 1, SY__OTHER, .put = put_losses, .read = read_losses},
+    {"norm", 1, SY__OTHER, .put = put_norms, .read = read_norms},
+    {"in_a_row", 1, SY__INTEGER, IN(sy_window, in_a_row), .most = INT32_MAX},
+    {"spikes", SY__OPTIONAL, SY__INTEGER, IN(sy_window, spikes), .most = INT32_MAX},
+    {"quiet_until", 1, SY__INTEGER, IN(sy_window, quiet_until), .most = (int64_t)1 << 53},
+};
+static const struct sy__fields window_fields = SY__FIELDS("field of the window", window_list);
+
+static void check_first(const struct sy__reader *r, const struct sy__field *field, void *to)
+{
+    const struct sy_place *p = to;
+    if (p->first > p->windows)
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is %" PRIu64 ", of %" PRIu64 " windows",
+                   field->name, p->first, p->windows);
+}
+
+static const struct sy__field place_list[] = {
+    {"windows", 1, SY__INTEGER, IN(sy_place, windows), .most = (int64_t)1 << 62},
+    {"first", 1, SY__INTEGER, IN(sy_place, first), .most = (int64_t)1 << 62, .read = check_first},
+    {"epochs", 1, SY__INTEGER, IN(sy_place, epochs), .most = (int64_t)1 << 62},
+    {"token", 1, SY__INTEGER, IN(sy_place, token), .most = SY__MANY},
+};
+static const struct sy__fields place_fields = SY__FIELDS("field of the place", place_list);
+
+/* ---- what is frozen ---- */
+
+static void put_frozen(struct sy_str *s, const void *from)
+{
+    const struct sy_image *image = from;
     sy_str_puts(s, "[");
     for (int i = 0; i < image->nfrozen; i++) {
         const char *name = image->params->list[image->frozen[i].param].name;
@@ -125,23 +202,173 @@ static void put_frozen(struct sy_str *s, const struct sy_image *image)
     sy_str_puts(s, "]");
 }
 
-static void put_journal(struct sy_str *s, const struct sy_image *image)
+static bool is_frozen(const struct sy_json *e)
 {
+    return e->type == SY_JSON_ARRAY && e->count == 2 && e->first->type == SY_JSON_STRING &&
+           e->first->next->type == SY_JSON_INT && e->first->next->integer >= -1 &&
+           e->first->next->integer <= INT32_MAX;
+}
+
+static void read_frozen(const struct sy__reader *r, const struct sy__field *field, void *to)
+{
+    struct sy_image *image = to;
+    const struct sy_json *list = sy__json_field(r, field->name, SY_JSON_ARRAY);
+    size_t room = list ? (size_t)list->count + 1 : 1;
+    image->frozen = sy_calloc(room, sizeof *image->frozen);
+    image->frozen_names = sy_calloc(room, sizeof *image->frozen_names);
+    if (!image->frozen || !image->frozen_names)
+        sy_err_set(r->err, SY_E_MEMORY, "checkpoint: out of memory");
+    for (const struct sy_json *e = list ? list->first : NULL; e && r->err->code == SY_E_OK; e = e->next) {
+        if (!is_frozen(e)) {
+            sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: 'frozen' holds no [name, expert]");
+            return;
+        }
+        image->frozen[image->nfrozen].expert = (int)e->first->next->integer;
+        image->frozen_names[image->nfrozen++] = sy__json_copy(e->first->string, r->err);
+    }
+}
+
+/* ---- the journal ---- */
+
+static void put_kind(struct sy_str *s, const void *from)
+{
+    const char *name = sy_entry_row(((const struct sy_journal_entry *)from)->kind)->name;
+    sy_json_quote(s, name, strlen(name));
+}
+
+static void read_kind(const struct sy__reader *r, const struct sy__field *field, void *to)
+{
+    const char *kind = sy__json_text(r, field->name);
+    int id = sy_entry_find(kind);
+    if (id < 0)
+        sy_err_set(r->err, SY_E_UNSUPPORTED,
+                   "checkpoint: state.json: the journal has an entry of kind '%.40s', which this program does not know", kind);
+    ((struct sy_journal_entry *)to)->kind = id < 0 ? SY_ENTRY_NOTE : (enum sy_entry_kind)id;
+}
+
+static void put_words(struct sy_str *s, const void *from)
+{
+    const char *text = ((const struct sy_journal_entry *)from)->text;
+    sy_json_quote(s, text, strlen(text));
+}
+
+/* Cut, where replacing broken characters made it longer. */
+static void read_words(const struct sy__reader *r, const struct sy__field *field, void *to)
+{
+    struct sy_journal_entry *e = to;
+    snprintf(e->text, sizeof e->text, "%.*s", (int)sizeof e->text - 1, sy__json_text(r, field->name));
+}
+
+static const struct sy__field entry_list[] = {
+    {"step", 1, SY__INTEGER, IN(sy_journal_entry, step), .most = SY__MANY},
+    {"kind", 1, SY__OTHER, .put = put_kind, .read = read_kind},
+    {"key", 1, SY__TEXT, IN(sy_journal_entry, key)},
+    {"value", 1, SY__NUMBER, IN(sy_journal_entry, value)},
+    {"expert", 1, SY__INTEGER, IN(sy_journal_entry, expert), .least = -1, .most = INT32_MAX},
+    {"n", 1, SY__INTEGER, IN(sy_journal_entry, n), .most = INT32_MAX},
+    {"text", 1, SY__OTHER, .put = put_words, .read = read_words},
+};
+static const struct sy__fields entry_fields = SY__FIELDS("field of the journal", entry_list);
+
+static void put_journal(struct sy_str *s, const void *from)
+{
+    const struct sy_image *image = from;
     sy_str_puts(s, "[");
     for (int i = 0; i < image->njournal; i++) {
-        const struct sy_journal_entry *e = &image->journal[i];
-        sy_str_puts(s, i ? ",{" : "{");
-        put_integer(s, "step", e->step);
-        put_text(s, "kind", sy_entry_row(e->kind)->name);
-        put_text(s, "key", e->key);
-        put_number(s, "value", e->value);
-        put_integer(s, "expert", e->expert);
-        put_integer(s, "n", e->n);
-        put_text(s, "text", e->text);
-        sy_str_puts(s, "}");
+        sy_str_puts(s, i ? "," : "");
+        sy__fields_put(s, &entry_fields, &image->journal[i]);
     }
     sy_str_puts(s, "]");
 }
+
+static void read_entry(struct sy__reader r, const struct sy_json *j, int64_t last, struct sy_journal_entry *e)
+{
+    memset(e, 0, sizeof *e);
+    r.object = j;
+    if (j->type != SY_JSON_OBJECT) {
+        sy_err_set(r.err, SY_E_FORMAT, "checkpoint: state.json: the journal holds no objects");
+        return;
+    }
+    sy__fields_read(&r, &entry_fields, e);
+    if (e->step > last)
+        sy_err_set(r.err, SY_E_FORMAT, "checkpoint: state.json: 'step' of the journal is %" PRId64
+                   ", that of the checkpoint %" PRId64, e->step, last);
+    sy_entry_renew(e);
+}
+
+/* Room grows with what was read, not with what a list says of itself: an entry is larger than
+ * "0,". */
+static void read_journal(const struct sy__reader *r, const struct sy__field *field, void *to)
+{
+    struct sy_image *image = to;
+    const struct sy_json *list = sy__json_field(r, field->name, SY_JSON_ARRAY);
+    size_t room = 0;
+    for (const struct sy_json *j = list ? list->first : NULL; j && r->err->code == SY_E_OK; j = j->next) {
+        if (SY_GROW(image->journal, room, image->njournal + 1)) {
+            sy_err_set(r->err, SY_E_MEMORY, "checkpoint: out of memory");
+            return;
+        }
+        read_entry(*r, j, image->status.step, &image->journal[image->njournal]);
+        image->njournal += r->err->code == SY_E_OK;
+    }
+}
+
+/* ---- the fields ---- */
+
+static void missing_optimizer(const struct sy__reader *r, const struct sy__field *field, void *to)
+{
+    (void)r;
+    snprintf((char *)to + field->at, field->size, "%s", sy_optimizer_at(0)->name);
+}
+
+static bool absent_place(const void *from) { return ((const struct sy_image *)from)->by_step; }
+
+static void missing_place(const struct sy__reader *r, const struct sy__field *field, void *to)
+{
+    (void)r;
+    (void)field;
+    ((struct sy_image *)to)->by_step = true;
+}
+
+static void check_skipped(const struct sy__reader *r, const struct sy__field *field, void *to)
+{
+    const struct sy_image *image = to;
+    (void)field;
+    if (image->status.skipped > image->status.step)
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: 'skipped' is %" PRId64 ", 'step' is %" PRId64,
+                   image->status.skipped, image->status.step);
+}
+
+static const struct sy__field list[] = {
+    {"format", 1, SY__INTEGER, IN(sy_image, format), .least = 1, .most = INT32_MAX},
+    {"exact", 1, SY__INTEGER, IN(sy_image, exact), .most = INT32_MAX},
+    {"run", 1, SY__OWNED, IN(sy_image, run)},
+    {"optimizer", SY__OPTIONAL, SY__TEXT, IN(sy_image, optimizer), .missing = missing_optimizer},
+    {"bf16", SY__OPTIONAL, SY__TEXT, IN(sy_image, bf16)},
+    {"config", SY__OPTIONAL, SY__OWNED, IN(sy_image, config)},
+    {"step", 1, SY__INTEGER, IN(sy_image, status.step), .most = SY__MANY},
+    {"tokens", 1, SY__INTEGER, IN(sy_image, status.tokens), .most = INT64_MAX},
+    {"loss", 1, SY__NUMBER, IN(sy_image, status.loss)},
+    {"lr", 1, SY__NUMBER, IN(sy_image, status.lr)},
+    {"grad_norm", 1, SY__NUMBER, IN(sy_image, status.grad_norm)},
+    {"val_loss", 1, SY__NUMBER, IN(sy_image, status.val_loss)},
+    {"val_step", 1, SY__INTEGER, IN(sy_image, status.val_step), .most = SY__MANY},
+    {"data", 1, SY__HASH, IN(sy_image, data)},
+    {"tokenizer", 1, SY__HASH, IN(sy_image, tokenizer)},
+    {"program", 1, SY__HASH, IN(sy_image, program)},
+    {"fingerprint", SY__OPTIONAL, SY__INTEGER, IN(sy_image, fingerprint), .least = 1, .most = SY_FINGERPRINT_VERSION,
+     .then = 1},
+    {"hash", SY__OPTIONAL, SY__HASH, IN(sy_image, hash)},
+    {"sampling", 1, SY__INTEGER, IN(sy_image, sampling), .most = SY_SAMPLE_SEQUENTIAL},
+    {"place", SY__OPTIONAL, SY__OBJECT, IN(sy_image, place), .rows = &place_fields, .missing = missing_place,
+     .absent = absent_place},
+    {"skipped", 2, SY__INTEGER, IN(sy_image, status.skipped), .most = SY__MANY, .read = check_skipped},
+    {"window", 2, SY__OBJECT, IN(sy_image, window), .rows = &window_fields},
+    {"hyper", 1, SY__OBJECT, IN(sy_image, hyper), .rows = &hyper_fields},
+    {"frozen", 1, SY__OTHER, .put = put_frozen, .read = read_frozen},
+    {"journal", 1, SY__OTHER, .put = put_journal, .read = read_journal},
+};
+static const struct sy__fields fields = SY__FIELDS("field", list);
 
 /* What sy_params_hash gives for the same run. */
 static uint64_t image_hash(const struct sy_image *image)
@@ -157,414 +384,34 @@ static uint64_t image_hash(const struct sy_image *image)
     return sy_hash_final(&h);
 }
 
-/* ---- parsing: the first thing that is wrong stays in err ---- */
-
-struct reader {
-    const struct sy_json *object;
-    struct sy_err *err;
-};
-
-static const struct sy_json *field(const struct reader *r, const char *key, enum sy_json_type type)
-{
-    const struct sy_json *v = sy_json_get(r->object, key);
-    if (v && v->type == type)
-        return v;
-    sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is %s", key,
-               v ? "of the wrong type" : "missing");
-    return NULL;
-}
-
-static int64_t integer(const struct reader *r, const char *key, int64_t least, int64_t most)
-{
-    const struct sy_json *v = field(r, key, SY_JSON_INT);
-    if (v && (v->integer < least || v->integer > most))
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is %" PRId64
-                   ", must be from %" PRId64 " to %" PRId64, key, v->integer, least, most);
-    return v ? v->integer : 0;
-}
-
-static double number(const struct reader *r, const char *key)
-{
-    const struct sy_json *v = sy_json_get(r->object, key);
-    if (v && v->type == SY_JSON_NULL)
-        return (double)NAN;
-    if (v && (v->type == SY_JSON_INT || v->type == SY_JSON_REAL))
-        return v->real;
-    sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is no number", key);
-    return 0;
-}
-
-static const char *text(const struct reader *r, const char *key)
-{
-    const struct sy_json *v = field(r, key, SY_JSON_STRING);
-    if (v && memchr(v->string, 0, v->string_len))
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' has a NUL", key);
-    return v ? v->string : "";
-}
-
-static uint64_t hash(const struct reader *r, const char *key)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *s = text(r, key);
-    uint64_t h = 0;
-    bool good = strlen(s) == 16;
-    for (int i = 0; good && i < 16; i++) {
-        const char *d = strchr(digits, s[i]);
-        good = d != NULL;
-        h = h << 4 | (uint64_t)(good ? d - digits : 0);
-    }
-    if (!good)
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is no hash", key);
-    return h;
-}
-
-static char *copy_text(const char *s, struct sy_err *err)
-{
-    char *copy = sy_strdup(s);
-    if (!copy)
-        sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
-    return copy;
-}
-
-/* Numbers of a list, 0..SY_WINDOW of them, all finite. */
-static int read_list(const struct reader *r, const char *key, double *to)
-{
-    const struct sy_json *list = field(r, key, SY_JSON_ARRAY);
-    int n = 0;
-    if (list && list->count > SY_WINDOW)
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' of the window is too long",
-                   key);
-    for (const struct sy_json *v = list && list->count <= SY_WINDOW ? list->first : NULL; v;
-         v = v->next) {
-        bool good = (v->type == SY_JSON_INT || v->type == SY_JSON_REAL) && isfinite(v->real);
-        if (!good)
-            sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' of the window holds no numbers", key);
-        to[n++] = good ? v->real : 0;
-    }
-    return n;
-}
-
-static void read_place(const struct sy_json *object, struct sy_image *image, struct sy_err *err)
-{
-    struct reader r = {object, err};
-    image->by_step = false;
-    image->place.windows = (uint64_t)integer(&r, "windows", 0, (int64_t)1 << 62);
-    image->place.first = (uint64_t)integer(&r, "first", 0, (int64_t)image->place.windows);
-    image->place.epochs = (uint64_t)integer(&r, "epochs", 0, (int64_t)1 << 62);
-    image->place.token = integer(&r, "token", 0, (int64_t)1 << 52);
-}
-
-static void read_window(const struct sy_json *object, struct sy_image *image, struct sy_err *err)
-{
-    struct reader r = {object, err};
-    struct sy_window *w = &image->window;
-    w->n = read_list(&r, "loss", w->loss);
-    if (read_list(&r, "norm", w->norm) != w->n)
-        sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: the window's lists differ in length");
-    w->in_a_row = integer(&r, "in_a_row", 0, INT32_MAX);
-    w->spikes = sy_json_get(object, "spikes") ? integer(&r, "spikes", 0, INT32_MAX) : 0;
-    w->quiet_until = integer(&r, "quiet_until", 0, (int64_t)1 << 53);
-}
-
-/* Missing: a run by the first rules. */
-static void read_schedule(const struct reader *r, struct sy_hyper *h)
-{
-    h->rules = 1;
-    if (!sy_json_get(r->object, "rules"))
-        return;
-    h->rules = (int)integer(r, "rules", 1, INT32_MAX);
-    if (h->rules > SY_RULES)
-        sy_err_set(r->err, SY_E_UNSUPPORTED, "checkpoint: it was made by rules %d, this program knows 1 to %d",
-                   h->rules, SY_RULES);
-    h->planned = number(r, "planned");
-    h->from = integer(r, "from", 0, (int64_t)1 << 52);
-    h->share = number(r, "share");
-    if (!(h->planned >= 0 && h->planned <= 1e12 && h->share >= 0 && h->share <= 1))
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: 'planned' is %g, 'share' is %g",
-                   h->planned, h->share);
-}
-
-/* What a checkpoint without this row was made with. */
-static double preset_of_then(enum sy_hyper_id id, int format)
-{
-    return format < 2 && id == SY_HYPER_skip_sigma ? 6 : sy_hyper_spec(id)->preset;
-}
-
-static void check_known(const struct sy_json *object, struct sy_err *err)
-{
-    static const char *const others[] = {"schedule", "rules", "planned", "from", "share"};
-    for (const struct sy_json *v = object->first; v; v = v->next) {
-        bool known = sy_hyper_find(v->key) >= 0;
-        for (size_t i = 0; i < sizeof others / sizeof *others && !known; i++)
-            known = !strcmp(v->key, others[i]);
-        if (!known)
-            sy_err_set(err, SY_E_UNSUPPORTED, "checkpoint: state.json: unknown hyper-parameter '%.60s': a newer "
-                                              "program made it", v->key);
-    }
-}
-
-static void read_hyper(const struct sy_json *object, struct sy_image *image, struct sy_err *err)
-{
-    struct reader r = {object, err};
-    struct sy_hyper *h = &image->hyper;
-    int s = sy_schedule_parse(text(&r, "schedule"));
-    if (s < 0)
-        sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: unknown schedule");
-    h->schedule = s < 0 ? SY_COSINE : (enum sy_schedule)s;
-    read_schedule(&r, h);
-    check_known(object, err);
-    for (int i = 0; i < SY_HYPER_COUNT; i++) {
-        const struct sy_hyper_spec *spec = sy_hyper_spec((enum sy_hyper_id)i);
-        bool missing = !sy_json_get(object, spec->name);
-        double v = missing ? preset_of_then((enum sy_hyper_id)i, image->format) : number(&r, spec->name);
-        bool automatic = v < 0 && v == spec->preset; /* min_lr, warmup: computed from others */
-        if (!automatic && !missing && sy_hyper_check((enum sy_hyper_id)i, v, err))
-            sy_err_prefix(err, "checkpoint: state.json");
-        h->v[i] = v;
-    }
-    image->status.steps = sy_to_int64(h->v[SY_HYPER_steps]);
-}
-
-static void read_frozen(const struct sy_json *list, struct sy_image *image, struct sy_err *err)
-{
-    image->frozen = sy_calloc((size_t)list->count + 1, sizeof *image->frozen);
-    image->frozen_names = sy_calloc((size_t)list->count + 1, sizeof *image->frozen_names);
-    if (!image->frozen || !image->frozen_names) {
-        sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
-        return;
-    }
-    for (const struct sy_json *e = list->first; e; e = e->next) {
-        if (e->type != SY_JSON_ARRAY || e->count != 2 || e->first->type != SY_JSON_STRING ||
-            e->first->next->type != SY_JSON_INT || e->first->next->integer < -1 ||
-            e->first->next->integer > INT32_MAX) {
-            sy_err_set(err, SY_E_FORMAT,
-                       "checkpoint: state.json: 'frozen' holds no [name, expert]");
-            return;
-        }
-        image->frozen[image->nfrozen].expert = (int)e->first->next->integer;
-        image->frozen_names[image->nfrozen++] = copy_text(e->first->string, err);
-        if (!image->frozen_names[image->nfrozen - 1])
-            return;
-    }
-}
-
-static void copy_field(char *to, size_t room, const struct reader *r, const char *key)
-{
-    const char *s = text(r, key);
-    if (strlen(s) >= room)
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' of the journal is too long",
-                   key);
-    snprintf(to, room, "%s", s);
-}
-
-static void read_entry(const struct sy_json *j, struct sy_journal_entry *e, int64_t last,
-                       struct sy_err *err)
-{
-    struct reader r = {j, err};
-    if (j->type != SY_JSON_OBJECT) {
-        sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: the journal holds no objects");
-        return;
-    }
-    e->step = integer(&r, "step", 0, last);
-    const char *kind = text(&r, "kind");
-    int id = sy_entry_find(kind);
-    if (id < 0 && err->code == SY_E_OK)
-        sy_err_set(err, SY_E_UNSUPPORTED,
-                   "checkpoint: state.json: the journal has an entry of kind '%.40s', which this program does not know", kind);
-    e->kind = id < 0 ? SY_ENTRY_NOTE : (enum sy_entry_kind)id;
-    copy_field(e->key, sizeof e->key, &r, "key");
-    /* cut, where replacing broken characters made it longer */
-    snprintf(e->text, sizeof e->text, "%.*s", (int)sizeof e->text - 1, text(&r, "text"));
-    e->value = number(&r, "value");
-    e->expert = integer(&r, "expert", -1, INT32_MAX);
-    e->n = integer(&r, "n", 0, INT32_MAX);
-    sy_entry_renew(e);
-}
-
-/* Room grows with what was read, not with what a list says of itself: an entry is larger than
- * "0,". */
-static void read_journal(const struct sy_json *list, struct sy_image *image, struct sy_err *err)
-{
-    size_t room = 0;
-    for (const struct sy_json *j = list->first; j && err->code == SY_E_OK; j = j->next) {
-        if (SY_GROW(image->journal, room, image->njournal + 1)) {
-            sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
-            return;
-        }
-        struct sy_journal_entry *e = &image->journal[image->njournal];
-        memset(e, 0, sizeof *e);
-        read_entry(j, e, image->status.step, err);
-        image->njournal += err->code == SY_E_OK;
-    }
-}
-
-/* ---- the fields ---- */
-
-enum kind { INTEGER, NUMBER, HASH, TEXT, OWNED, OBJECT, LIST };
-
-struct row {
-    const char *name;
-    int since; /* formats from this one on have it; OPTIONAL: it may be missing in any */
-    enum kind kind;
-    size_t at, size; /* of the member: int64_t or int; double; uint64_t; char[]; char * */
-    int64_t least, most; /* INTEGER */
-    void (*put)(struct sy_str *s, const struct sy_image *image); /* OBJECT and LIST */
-    void (*read)(const struct sy_json *v, struct sy_image *image, struct sy_err *err);
-    void (*missing)(struct sy_image *image); /* what that means; NULL: 0, "", NULL */
-};
-
-#define OPTIONAL INT32_MAX
-#define IN(member) offsetof(struct sy_image, member), sizeof(((struct sy_image *)0)->member)
-#define MANY ((int64_t)1 << 52)
-
-static void missing_optimizer(struct sy_image *image)
-{
-    snprintf(image->optimizer, sizeof image->optimizer, "%s", sy_optimizer_at(0)->name);
-}
-
-static void missing_fingerprint(struct sy_image *image) { image->fingerprint = 1; }
-static void missing_place(struct sy_image *image) { image->by_step = true; }
-
-/* As they are written, and read: a later one may need one before. */
-static const struct row rows[] = {
-    {"format", 1, INTEGER, IN(format), 1, INT32_MAX, NULL, NULL, NULL},
-    {"exact", 1, INTEGER, IN(exact), 0, INT32_MAX, NULL, NULL, NULL},
-    {"run", 1, OWNED, IN(run), 0, 0, NULL, NULL, NULL},
-    {"optimizer", OPTIONAL, TEXT, IN(optimizer), 0, 0, NULL, NULL, missing_optimizer},
-    {"bf16", OPTIONAL, TEXT, IN(bf16), 0, 0, NULL, NULL, NULL},
-    {"config", OPTIONAL, OWNED, IN(config), 0, 0, NULL, NULL, NULL},
-    {"step", 1, INTEGER, IN(status.step), 0, MANY, NULL, NULL, NULL},
-    {"tokens", 1, INTEGER, IN(status.tokens), 0, INT64_MAX, NULL, NULL, NULL},
-    {"loss", 1, NUMBER, IN(status.loss), 0, 0, NULL, NULL, NULL},
-    {"lr", 1, NUMBER, IN(status.lr), 0, 0, NULL, NULL, NULL},
-    {"grad_norm", 1, NUMBER, IN(status.grad_norm), 0, 0, NULL, NULL, NULL},
-    {"val_loss", 1, NUMBER, IN(status.val_loss), 0, 0, NULL, NULL, NULL},
-    {"val_step", 1, INTEGER, IN(status.val_step), 0, MANY, NULL, NULL, NULL},
-    {"data", 1, HASH, IN(data), 0, 0, NULL, NULL, NULL},
-    {"tokenizer", 1, HASH, IN(tokenizer), 0, 0, NULL, NULL, NULL},
-    {"program", 1, HASH, IN(program), 0, 0, NULL, NULL, NULL},
-    {"fingerprint", OPTIONAL, INTEGER, IN(fingerprint), 1, SY_FINGERPRINT_VERSION, NULL, NULL,
-     missing_fingerprint},
-    {"hash", OPTIONAL, HASH, IN(hash), 0, 0, NULL, NULL, NULL},
-    {"sampling", 1, INTEGER, IN(sampling), 0, SY_SAMPLE_SEQUENTIAL, NULL, NULL, NULL},
-    {"place", OPTIONAL, OBJECT, IN(place), 0, 0, put_place, read_place, missing_place},
-    {"skipped", 2, INTEGER, IN(status.skipped), 0, MANY, NULL, NULL, NULL},
-    {"window", 2, OBJECT, IN(window), 0, 0, put_window, read_window, NULL},
-    {"hyper", 1, OBJECT, IN(hyper), 0, 0, put_hyper, read_hyper, NULL},
-    {"frozen", 1, LIST, IN(frozen), 0, 0, put_frozen, read_frozen, NULL},
-    {"journal", 1, LIST, IN(journal), 0, 0, put_journal, read_journal, NULL},
-};
-enum { ROWS = sizeof rows / sizeof *rows };
-
-static int64_t get_integer(const struct row *row, const void *from)
-{
-    return row->size == sizeof(int64_t) ? *(const int64_t *)from : *(const int *)from;
-}
-
-static void set_integer(const struct row *row, void *to, int64_t v)
-{
-    if (row->size == sizeof(int64_t))
-        *(int64_t *)to = v;
-    else
-        *(int *)to = (int)v;
-}
-
-static void put_row(struct sy_str *s, const struct row *row, const struct sy_image *image)
-{
-    const void *from = (const char *)image + row->at;
-    const char *words = row->kind == OWNED ? *(char *const *)from : row->kind == TEXT ? from : "";
-    if (row->since == OPTIONAL && (row->kind == OWNED || row->kind == TEXT) && !(words && *words))
-        return;
-    if (row->kind == INTEGER)
-        put_integer(s, row->name, get_integer(row, from));
-    else if (row->kind == NUMBER)
-        put_number(s, row->name, *(const double *)from);
-    else if (row->kind == HASH)
-        put_hash(s, row->name, *(const uint64_t *)from);
-    else if (!row->put)
-        put_text(s, row->name, words);
-    else {
-        put_key(s, row->name);
-        row->put(s, image);
-    }
-}
-
 void sy__state_print(struct sy_str *s, const struct sy_image *given)
 {
     struct sy_image image = *given;
     image.format = SY_CHECKPOINT_FORMAT;
     image.exact = SY_EXACT_VERSION;
     image.hash = image_hash(given);
-    sy_str_puts(s, "{");
-    for (int i = 0; i < ROWS; i++)
-        if (!(image.by_step && rows[i].missing == missing_place))
-            put_row(s, &rows[i], &image);
-    sy_str_puts(s, "}\n");
+    sy__fields_put(s, &fields, &image);
+    sy_str_puts(s, "\n");
 }
 
-static void read_text(const struct reader *r, const struct row *row, char *to)
+/* The format comes first: it says which fields there have to be. */
+static void read_all(struct sy__reader *r, struct sy_image *image)
 {
-    const char *s = text(r, row->name);
-    if (strlen(s) >= row->size)
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is too long", row->name);
-    snprintf(to, row->size, "%s", s);
-}
-
-static void read_row(const struct reader *r, const struct row *row, struct sy_image *image)
-{
-    char *to = (char *)image + row->at;
-    const struct sy_json *v = NULL;
-    if (row->kind == INTEGER)
-        set_integer(row, to, integer(r, row->name, row->least, row->most));
-    else if (row->kind == NUMBER)
-        *(double *)(void *)to = number(r, row->name);
-    else if (row->kind == HASH)
-        *(uint64_t *)(void *)to = hash(r, row->name);
-    else if (row->kind == TEXT)
-        read_text(r, row, to);
-    else if (row->kind == OWNED)
-        *(char **)(void *)to = copy_text(text(r, row->name), r->err);
-    else
-        v = field(r, row->name, row->kind == LIST ? SY_JSON_ARRAY : SY_JSON_OBJECT);
-    if (v)
-        row->read(v, image, r->err);
-}
-
-static void check_fields(const struct reader *r)
-{
-    for (const struct sy_json *v = r->object->first; v; v = v->next) {
-        bool known = false;
-        for (int i = 0; i < ROWS && !known; i++)
-            known = !strcmp(v->key, rows[i].name);
-        if (!known)
-            sy_err_set(r->err, SY_E_UNSUPPORTED,
-                       "checkpoint: state.json: unknown field '%.60s': a newer program made it", v->key);
-    }
-}
-
-static void read_all(const struct reader *r, struct sy_image *image)
-{
+    const struct sy_json *format = sy__json_field(r, "format", SY_JSON_INT);
     image->status.tok_s = image->status.mfu = image->status.eta = image->status.load_max_mean = (double)NAN;
-    for (int i = 0; i < ROWS; i++) {
-        const struct row *row = &rows[i];
-        if (i == 1 && image->format > SY_CHECKPOINT_FORMAT)
-            sy_err_set(r->err, SY_E_UNSUPPORTED, "checkpoint: its format is %d, this program reads up to %d",
-                       image->format, SY_CHECKPOINT_FORMAT);
-        if (sy_json_get(r->object, row->name) || row->since <= image->format || i == 0)
-            read_row(r, row, image);
-        else if (row->missing)
-            row->missing(image);
-    }
-    if (image->status.skipped > image->status.step)
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: 'skipped' is more than 'step'");
-    check_fields(r);
+    if (format && format->integer > SY_CHECKPOINT_FORMAT)
+        sy_err_set(r->err, SY_E_UNSUPPORTED, "checkpoint: its format is %" PRId64 ", this program reads up to %d",
+                   format->integer, SY_CHECKPOINT_FORMAT);
+    r->format = format && r->err->code == SY_E_OK ? (int)format->integer : SY_CHECKPOINT_FORMAT;
+    sy__fields_read(r, &fields, image);
+    image->status.steps = sy_to_int64(image->hyper.v[SY_HYPER_steps]);
 }
 
 struct sy_image *sy__state_parse(const char *json, size_t n, struct sy_err *err)
 {
     struct sy_json *root = sy_json_parse(json, n, err);
     struct sy_image *image = root ? sy_calloc(1, sizeof *image) : NULL;
-    struct reader r = {root, err};
+    struct sy__reader r = {root, 0, err};
     if (root && !image)
         sy_err_set(err, SY_E_MEMORY, "checkpoint: out of memory");
     else if (root && root->type != SY_JSON_OBJECT)
