@@ -346,7 +346,7 @@ static int run_prompt(struct lua_State *L, struct scripts *s, bool bench, bool t
     return sy_prompt_run(L, &start);
 }
 
-static int run(struct lua_State *L, struct plan *p, int argc, char **argv)
+static int run_plan(struct lua_State *L, struct plan *p, int argc, char **argv)
 {
     bool terminal = p->terminal = isatty(0) && isatty(1), ended = false;
     struct scripts scripts = {p, argc, argv};
@@ -430,7 +430,7 @@ static int take_common(struct plan *p, int *argc, char **argv)
     return 0;
 }
 
-static int start(struct plan *p, int argc, char **argv)
+static int start_program(struct plan *p, int argc, char **argv)
 {
     const char *why;
     struct sy_state_options options = {.no_environment = p->no_environment};
@@ -455,7 +455,7 @@ static int start(struct plan *p, int argc, char **argv)
         sy_tell("cannot start Lua: %s", why);
         return 1;
     }
-    status = run(L, p, argc, argv);
+    status = run_plan(L, p, argc, argv);
     if (status == 130 && sy_prompt_ended_by())
         status = 128 + sy_prompt_ended_by();
     sy_host_stop();
@@ -493,7 +493,7 @@ static int close_output(int status)
 
 /* Without the destructors of libraries: OpenBLAS waits for threads of its own, which, where addresses are
  * short (ulimit -v), wait for memory for ever.  Nothing of ours is left to them. */
-static int leave(int status)
+static int leave_process(int status)
 {
 #ifndef SY_SANITIZED /* which report at the end */
     _exit(status);
@@ -514,7 +514,7 @@ static int run_program(int argc, char **argv)
     else if (p.version)
         printf("%s %s\n", PACKAGE_NAME, PACKAGE_VERSION);
     else
-        status = start(&p, argc, argv);
+        status = start_program(&p, argc, argv);
     return status;
 }
 
@@ -522,5 +522,5 @@ int main(int argc, char **argv)
 {
     sy_thread_main();
     sy_assert_set_handler(report_bug);
-    return leave(close_output(run_program(argc, argv)));
+    return leave_process(close_output(run_program(argc, argv)));
 }

@@ -204,5 +204,6 @@ script_tests += %D%/once.sh
 threaded_tests += %D%/unit/test_wait
 unit_tests += %D%/unit/test_grow
 script_tests += %D%/comments.sh
+script_tests += %D%/names.sh
 script_tests += %D%/circles.sh
 EXTRA_DIST += %D%/say.sh

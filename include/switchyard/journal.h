@@ -21,11 +21,11 @@
 struct sy_str;
 
 /* Who does an entry again where steps are repeated. */
-enum sy_entry_again {
-    SY_AGAIN_NOTED,   /* nobody: it is for people, and written down once more */
-    SY_AGAIN_TRAINER, /* sy_trainer_apply */
-    SY_AGAIN_HOST,    /* who has the model (lua/run/reconstruct.lua); then sy_trainer_record */
-    SY_AGAIN_RULE     /* nobody: the rule that made it makes it again */
+enum sy_entry_replay {
+    SY_REPLAY_NOTED,   /* nobody: it is for people, and written down once more */
+    SY_REPLAY_TRAINER, /* sy_trainer_apply */
+    SY_REPLAY_HOST,    /* who has the model (lua/run/reconstruct.lua); then sy_trainer_record */
+    SY_REPLAY_RULE     /* nobody: the rule that made it makes it again */
 };
 
 /* X(ID, name, who does it again, disturbs, mark, what its fields are)
@@ -51,7 +51,7 @@ enum sy_entry_again {
     X(REWIND, "rewind", NOTED, false, RESUME, "the run went back by itself")
 
 enum sy_entry_kind {
-#define X(id, name, again, disturbs, mark, fields) SY_ENTRY_##id,
+#define X(id, name, replay, disturbs, mark, fields) SY_ENTRY_##id,
     SY_ENTRY_MAP(X)
 #undef X
         SY_ENTRY_COUNT
@@ -59,7 +59,7 @@ enum sy_entry_kind {
 
 struct sy_entry_row {
     const char *name;
-    enum sy_entry_again again;
+    enum sy_entry_replay replay;
     bool disturbs;
     enum sy_mark_kind mark;
     const char *fields;

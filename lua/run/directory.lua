@@ -121,15 +121,15 @@ end
 
 -- matched: added tokens were looked for in text, and the text was normalized.  Runs without it are
 -- older: their tokenizers are read as they were then, so that their data has the same ids.
-local function told(tok, file)
+local function tokenizer_config(tok, file)
   return {kind = tok.kind, hash = tok.hash, matched = not engine.tokenizer_is_bare(tok),
           file = tok.kind ~= "bytes" and file or nil}
 end
 
 local function tokenizers(m, d)
   local mine, other = m.tokenizer, d.tokenizer
-  return {model = mine and told(mine, "tokenizer.json"),
-          data = other and told(other, other == mine and "tokenizer.json" or "data-tokenizer.json")}
+  return {model = mine and tokenizer_config(mine, "tokenizer.json"),
+          data = other and tokenizer_config(other, other == mine and "tokenizer.json" or "data-tokenizer.json")}
 end
 
 --- The configuration of a run as a table of plain values.  initial: hash of the state it begins

@@ -89,10 +89,10 @@ function host.input(r, e)
 end
 
 local function apply(r, e)
-  local again = KINDS[e.kind].again
+  local who = KINDS[e.kind].replay
   if host[e.kind] then host[e.kind](r, e)
-  elseif again == "trainer" then r._h:apply(e)
-  elseif again == "noted" then r._h:record(e) end -- what a rule made it makes again
+  elseif who == "trainer" then r._h:apply(e)
+  elseif who == "noted" then r._h:record(e) end -- what a rule made it makes again
 end
 
 -- ---- repeating ----

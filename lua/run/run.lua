@@ -121,14 +121,14 @@ end
 function Run._live(name) return runs.by_name[name] end
 
 -- The directory of r; without it the run goes on.
-local function keep_record(r, what, more)
+local function make_directory(r, what, more)
   local ok, why, code = directory.create(r, more)
   if ok then return end
   if code == "STATE" then
     r._h:close()
     error(("%s: %s"):format(what, why), 0)
   end
-  if r._store then -- half of a record is none
+  if r._store then -- half of a directory is none
     local store = r._store
     rawset(r, "_store", nil)
     store:close()
@@ -137,7 +137,7 @@ local function keep_record(r, what, more)
   r._h:homeless(why, text)
   engine.event(r.name, "alarm", text)
 end
-Run._keep_record = keep_record
+Run._make_directory = make_directory
 
 -- A run that could not begin: its name is free again, and the model is nobody's.
 function Run._give_back(r)
@@ -229,7 +229,7 @@ end
 function methods:sample(prompt, given) return self._m:generate(prompt or generate.opening(self._m), given) end
 
 -- The directory of a run that had none; half of one goes again, and its name is free.
-local function late_record(r)
+local function make_late_directory(r)
   local undo <close> = setmetatable({}, {__close = function()
     local store = r._store
     if r._h:dir() or not store then return end
@@ -245,7 +245,7 @@ end
 function methods:checkpoint()
   if not self._h:dir() then
     if self._store then return nil, "checkpoint: run '" .. self.name .. "' has no directory", "STATE" end
-    local ok, why, code = self._m:_quietly(late_record, self)
+    local ok, why, code = self._m:_quietly(make_late_directory, self)
     if not ok then return nil, why, code end
   end
   return self._h:checkpoint()

@@ -116,7 +116,7 @@ local function start(m, d, given)
   Run._check_name("train", o.name, not o.save)
   local r = Run._make(m, d, o)
   m.tokenizer, m._assumed = tok, nil
-  if o.save then Run._keep_record(r, "train") end
+  if o.save then Run._make_directory(r, "train") end
   local ok, why = pcall(function()
     if not o.save then r._h:pack_rows() end
     Run._launch(r)

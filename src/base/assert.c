@@ -15,7 +15,7 @@ void sy_assert_set_handler(sy_assert_handler handler)
 }
 
 /* Without a handler (tests, early start-up): one line by write(2), which needs no working stdio. */
-static void report(const char *cond, const char *file, int line, const char *func)
+static void report_failure(const char *cond, const char *file, int line, const char *func)
 {
     char text[512];
     int n = snprintf(text, sizeof text, "switchyard: internal error: %s (%s:%d, %s)\n", cond, file,
@@ -33,6 +33,6 @@ void sy_assert_failed(const char *cond, const char *file, int line, const char *
     if (handler)
         handler(cond, file, line, func);
     else
-        report(cond, file, line, func);
+        report_failure(cond, file, line, func);
     abort();
 }

@@ -43,7 +43,7 @@ static int syntax_error(struct parser *p, const char *what)
     return sy_err_set(p->err, SY_E_FORMAT, "json: %s: at byte %zu", what, p->at);
 }
 
-static int peek(const struct parser *p)
+static int peek_byte(const struct parser *p)
 {
     return p->at < p->n ? (unsigned char)p->text[p->at] : -1;
 }
@@ -51,7 +51,7 @@ static int peek(const struct parser *p)
 static void skip_space(struct parser *p)
 {
     int c;
-    while ((c = peek(p)) == ' ' || c == '\t' || c == '\n' || c == '\r')
+    while ((c = peek_byte(p)) == ' ' || c == '\t' || c == '\n' || c == '\r')
         p->at++;
 }
 
@@ -61,7 +61,7 @@ static int hex4(struct parser *p, uint32_t *out)
 {
     uint32_t v = 0;
     for (int i = 0; i < 4; i++, p->at++) {
-        int c = peek(p);
+        int c = peek_byte(p);
         int digit = c >= '0' && c <= '9'   ? c - '0'
                     : c >= 'a' && c <= 'f' ? c - 'a' + 10
                     : c >= 'A' && c <= 'F' ? c - 'A' + 10
@@ -100,7 +100,7 @@ static int parse_unicode(struct parser *p)
 static int parse_escape(struct parser *p)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    int c = peek(p);
+    int c = peek_byte(p);
     if (c == 'u') {
         p->at++;
         return parse_unicode(p);
@@ -132,7 +132,7 @@ static int parse_string(struct parser *p, const char **out, size_t *len)
     char *start = p->strings;
     int c;
     p->at++; /* the quote */
-    while ((c = peek(p)) != '"') {
+    while ((c = peek_byte(p)) != '"') {
         if (c < 0)
             return syntax_error(p, "unfinished string");
         if (c == '\\')
@@ -166,7 +166,7 @@ static double to_double(const char *text)
 static int digits(struct parser *p)
 {
     size_t from = p->at;
-    while (peek(p) >= '0' && peek(p) <= '9')
+    while (peek_byte(p) >= '0' && peek_byte(p) <= '9')
         p->at++;
     return p->at > from ? 0 : syntax_error(p, "digit expected");
 }
@@ -175,22 +175,22 @@ static int digits(struct parser *p)
 static int scan_number(struct parser *p, bool *whole)
 {
     *whole = true;
-    if (peek(p) == '-')
+    if (peek_byte(p) == '-')
         p->at++;
-    if (peek(p) == '0')
+    if (peek_byte(p) == '0')
         p->at++;
     else if (digits(p) != 0)
         return -1;
-    if (peek(p) == '.') {
+    if (peek_byte(p) == '.') {
         *whole = false;
         p->at++;
         if (digits(p) != 0)
             return -1;
     }
-    if (peek(p) == 'e' || peek(p) == 'E') {
+    if (peek_byte(p) == 'e' || peek_byte(p) == 'E') {
         *whole = false;
         p->at++;
-        if (peek(p) == '+' || peek(p) == '-')
+        if (peek_byte(p) == '+' || peek_byte(p) == '-')
             p->at++;
         return digits(p);
     }
@@ -233,7 +233,7 @@ static int compare_keys(const void *a, const void *b)
     return order != 0 ? order : (x->key_len > y->key_len) - (x->key_len < y->key_len);
 }
 
-static int duplicate(struct parser *p, const struct sy_json *member)
+static int fail_duplicate(struct parser *p, const struct sy_json *member)
 {
     return sy_err_set(p->err, SY_E_FORMAT, "json: duplicate key: \"%.100s\"", member->key);
 }
@@ -252,7 +252,7 @@ static int check_keys_sorted(struct parser *p, const struct sy_json *object)
     int status = 0;
     for (size_t i = 1; i < n && status == 0; i++)
         if (compare_keys(&list[i - 1], &list[i]) == 0)
-            status = duplicate(p, list[i]);
+            status = fail_duplicate(p, list[i]);
     sy_free(list);
     return status;
 }
@@ -264,18 +264,18 @@ static int check_keys(struct parser *p, const struct sy_json *object)
     for (const struct sy_json *a = object->first; a; a = a->next)
         for (const struct sy_json *b = a->next; b; b = b->next)
             if (compare_keys(&a, &b) == 0)
-                return duplicate(p, a);
+                return fail_duplicate(p, a);
     return 0;
 }
 
 static int parse_key(struct parser *p, struct sy_json *member)
 {
-    if (peek(p) != '"')
+    if (peek_byte(p) != '"')
         return syntax_error(p, "a key in quotes expected");
     if (parse_string(p, &member->key, &member->key_len) != 0)
         return -1;
     skip_space(p);
-    if (peek(p) != ':')
+    if (peek_byte(p) != ':')
         return syntax_error(p, "':' expected");
     p->at++;
     skip_space(p);
@@ -287,7 +287,7 @@ static int parse_children(struct parser *p, struct sy_json *v, int close)
 {
     struct sy_json **link = &v->first;
     skip_space(p);
-    if (peek(p) == close) {
+    if (peek_byte(p) == close) {
         p->at++;
         return 0;
     }
@@ -300,7 +300,7 @@ static int parse_children(struct parser *p, struct sy_json *v, int close)
         link = &child->next;
         v->count++;
         skip_space(p);
-        int c = peek(p);
+        int c = peek_byte(p);
         if (c != ',' && c != close)
             return syntax_error(p, close == ']' ? "',' or ']' expected" : "',' or '}' expected");
         p->at++;
@@ -356,7 +356,7 @@ static int parse_value(struct parser *p, struct sy_json *v)
         p->at += special;
         return 0;
     }
-    switch (peek(p)) {
+    switch (peek_byte(p)) {
     case '{':
         return parse_container(p, v, SY_JSON_OBJECT);
     case '[':
@@ -418,7 +418,7 @@ static struct sy_json *make_document(const char *text, size_t n, struct parser *
     return root;
 }
 
-static struct sy_json *parse(const char *text, size_t n, bool loose, struct sy_err *err)
+static struct sy_json *parse_document(const char *text, size_t n, bool loose, struct sy_err *err)
 {
     struct parser p;
     struct sy_json *root = make_document(text, n, &p, err);
@@ -439,12 +439,12 @@ static struct sy_json *parse(const char *text, size_t n, bool loose, struct sy_e
 
 struct sy_json *sy_json_parse(const char *text, size_t n, struct sy_err *err)
 {
-    return parse(text, n, false, err);
+    return parse_document(text, n, false, err);
 }
 
 struct sy_json *sy_json_parse_loose(const char *text, size_t n, struct sy_err *err)
 {
-    return parse(text, n, true, err);
+    return parse_document(text, n, true, err);
 }
 
 void sy_json_free(struct sy_json *root)

@@ -93,7 +93,7 @@ static void wait_while(_Atomic uint32_t *word, uint32_t value)
 #endif
 }
 
-static void wake(_Atomic uint32_t *word, int how_many)
+static void wake_sleepers(_Atomic uint32_t *word, int how_many)
 {
 #ifdef __linux__
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, how_many, NULL, NULL, 0);
@@ -112,7 +112,7 @@ static inline void pause_cpu(void)
 }
 
 /* Look at until(arg) for a while; its last value. */
-static bool spin(bool (*until)(void), uint64_t ns)
+static bool spin_until(bool (*until)(void), uint64_t ns)
 {
     if (!pool.may_spin) {
         for (int i = 0; i < 4; i++) {
@@ -148,7 +148,7 @@ static bool all_finished(void)
 }
 
 /* Take a task: how many were left with it, or 0. */
-static int64_t take(void)
+static int64_t take_task(void)
 {
     uint64_t t = atomic_load_explicit(&pool.ticket, memory_order_acquire);
     while ((t & LEFT_MASK) != 0)
@@ -159,10 +159,10 @@ static int64_t take(void)
 }
 
 /* Run tasks until none is left to take; then hand them in, all at once. */
-static void work(void)
+static void run_tasks(void)
 {
     int64_t left, ran = 0, tasks = 0;
-    while ((left = take()) != 0) {
+    while ((left = take_task()) != 0) {
         tasks = pool.tasks;
         pool.fn(pool.ctx, tasks - left);
         ran++;
@@ -173,7 +173,7 @@ static void work(void)
     int64_t sum = atomic_fetch_add(&pool.finished, ran) + ran;
     if (sum == tasks && atomic_load(&pool.caller_asleep)) {
         atomic_store(&pool.caller_asleep, 0);
-        wake(&pool.caller_asleep, 1);
+        wake_sleepers(&pool.caller_asleep, 1);
     }
 }
 
@@ -194,9 +194,9 @@ static void *worker_main(void *round)
     set_inside(true);
     while (!atomic_load(&pool.stopping)) {
         uint32_t seen = atomic_load(&pool.wakeups);
-        if (spin(has_work, SPIN_NS)) {
+        if (spin_until(has_work, SPIN_NS)) {
             serve_each();
-            work();
+            run_tasks();
             continue;
         }
         atomic_fetch_add(&pool.sleepers, 1);
@@ -212,7 +212,7 @@ static void run_inline(int64_t tasks, sy_task_fn fn, void *ctx)
         fn(ctx, i);
 }
 
-static void publish(int64_t tasks, sy_task_fn fn, void *ctx)
+static void publish_tasks(int64_t tasks, sy_task_fn fn, void *ctx)
 {
     pool.fn = fn;
     pool.ctx = ctx;
@@ -223,12 +223,12 @@ static void publish(int64_t tasks, sy_task_fn fn, void *ctx)
     atomic_fetch_add(&pool.wakeups, 1);
     int asleep = atomic_load(&pool.sleepers);
     if (asleep > 0)
-        wake(&pool.wakeups, tasks - 1 < asleep ? (int)(tasks - 1) : asleep);
+        wake_sleepers(&pool.wakeups, tasks - 1 < asleep ? (int)(tasks - 1) : asleep);
 }
 
 static void wait_for_end(void)
 {
-    while (!spin(all_finished, WAIT_SPIN_NS)) {
+    while (!spin_until(all_finished, WAIT_SPIN_NS)) {
         atomic_store(&pool.caller_asleep, 1);
         if (atomic_load(&pool.finished) != pool.tasks)
             wait_while(&pool.caller_asleep, 1);
@@ -261,7 +261,7 @@ static int default_threads(void)
 }
 
 /* Under `busy`, with no workers: start n - 1.  Returns how many threads there are then. */
-static int start(int n)
+static int start_workers(int n)
 {
     int made = 1;
     pool.may_spin = n <= processors();
@@ -275,12 +275,12 @@ static int start(int n)
 }
 
 /* Under `busy`: end and join the workers. */
-static void stop(void)
+static void stop_workers(void)
 {
     int n = atomic_load(&pool.threads);
     atomic_store(&pool.stopping, true);
     atomic_fetch_add(&pool.wakeups, 1);
-    wake(&pool.wakeups, SY_POOL_MAX);
+    wake_sleepers(&pool.wakeups, SY_POOL_MAX);
     for (int i = 1; i < n; i++)
         pthread_join(pool.worker[i], NULL);
     atomic_store(&pool.threads, 0);
@@ -292,7 +292,7 @@ static bool try_lock(void)
            !atomic_exchange_explicit(&pool.busy, true, memory_order_acquire);
 }
 
-static void lock(void)
+static void lock_pool(void)
 {
     for (int tries = 0; !try_lock(); tries++) {
         if (tries < 64)
@@ -302,7 +302,7 @@ static void lock(void)
     }
 }
 
-static void unlock(void)
+static void unlock_pool(void)
 {
     atomic_store_explicit(&pool.busy, false, memory_order_release);
 }
@@ -317,17 +317,17 @@ void sy_pool_run(int64_t tasks, sy_task_fn fn, void *ctx)
     }
     int threads = atomic_load_explicit(&pool.threads, memory_order_relaxed);
     if (threads == 0)
-        threads = start(default_threads());
+        threads = start_workers(default_threads());
     set_inside(true);
     if (threads == 1) {
         run_inline(tasks, fn, ctx);
     } else {
-        publish(tasks, fn, ctx);
-        work();
+        publish_tasks(tasks, fn, ctx);
+        run_tasks();
         wait_for_end();
     }
     set_inside(false);
-    unlock();
+    unlock_pool();
 }
 
 bool sy_pool_inside(void) { return inside; }
@@ -337,7 +337,7 @@ void sy_pool_each(void (*fn)(void *ctx), void *ctx)
     fn(ctx);
     if (inside)
         return;
-    lock();
+    lock_pool();
     int workers = atomic_load(&pool.threads) - 1;
     if (workers > 0) {
         pool.each = fn;
@@ -345,7 +345,7 @@ void sy_pool_each(void (*fn)(void *ctx), void *ctx)
         atomic_store(&pool.awaited, workers);
         atomic_fetch_add(&pool.round, 1);
         atomic_fetch_add(&pool.wakeups, 1);
-        wake(&pool.wakeups, SY_POOL_MAX);
+        wake_sleepers(&pool.wakeups, SY_POOL_MAX);
         for (int tries = 0; atomic_load(&pool.awaited) > 0; tries++) {
             if (tries < 64)
                 sched_yield();
@@ -353,7 +353,7 @@ void sy_pool_each(void (*fn)(void *ctx), void *ctx)
                 sy_sleep(100e-6);
         }
     }
-    unlock();
+    unlock_pool();
 }
 
 static void level(void *unused)
@@ -377,11 +377,11 @@ int sy_pool_threads(void)
     int n = atomic_load(&pool.threads);
     if (n > 0 || inside)
         return n > 0 ? n : 1;
-    lock();
+    lock_pool();
     n = atomic_load(&pool.threads);
     if (n == 0)
-        n = start(default_threads());
-    unlock();
+        n = start_workers(default_threads());
+    unlock_pool();
     return n;
 }
 
@@ -391,10 +391,10 @@ int sy_pool_set_threads(int n, struct sy_err *err)
         return sy_err_set(err, SY_E_RANGE, "threads: must be 1 to %d: %d", SY_POOL_MAX, n);
     if (inside)
         return sy_err_set(err, SY_E_STATE, "threads: cannot be set from inside a task");
-    lock();
-    stop();
-    int made = start(n);
-    unlock();
+    lock_pool();
+    stop_workers();
+    int made = start_workers(n);
+    unlock_pool();
     if (made < n)
         return sy_err_set(err, SY_E_MEMORY, "threads: the system allows %d of %d", made, n);
     return 0;
@@ -404,7 +404,7 @@ void sy_pool_shutdown(void)
 {
     if (inside)
         return;
-    lock();
-    stop();
-    unlock();
+    lock_pool();
+    stop_workers();
+    unlock_pool();
 }

@@ -191,8 +191,8 @@ static void fill_task(void *ctx, int64_t task)
     }
 }
 
-static void fill(const struct sy_rng *r, uint64_t first, float *out, int64_t n,
-                 void (*map)(const uint32_t *, float *))
+static void fill_draws(const struct sy_rng *r, uint64_t first, float *out, int64_t n,
+                       void (*map)(const uint32_t *, float *))
 {
     struct fill f = {.step = r->step, .first = first, .out = out, .n = n, .map = map};
     make_key(r, f.key);
@@ -202,10 +202,10 @@ static void fill(const struct sy_rng *r, uint64_t first, float *out, int64_t n,
 
 void sy_rng_fill_uniform(const struct sy_rng *r, uint64_t first, float *out, int64_t n)
 {
-    fill(r, first, out, n, uniforms_of_block);
+    fill_draws(r, first, out, n, uniforms_of_block);
 }
 
 void sy_rng_fill_normal(const struct sy_rng *r, uint64_t first, float *out, int64_t n)
 {
-    fill(r, first, out, n, normals_of_block);
+    fill_draws(r, first, out, n, normals_of_block);
 }

@@ -12,7 +12,7 @@
 /* Room for n more bytes and the NUL; false (and failed) when memory is out. */
 #define SHORTEST 32 /* bytes: most strings are names and lines */
 
-static bool reserve(struct sy_str *s, size_t n)
+static bool reserve_bytes(struct sy_str *s, size_t n)
 {
     size_t need;
     if (sy_add_size(s->len, n, &need) != 0 || sy_add_size(need, 1, &need) != 0) {
@@ -28,7 +28,7 @@ static bool reserve(struct sy_str *s, size_t n)
 
 void sy_str_add(struct sy_str *s, const void *bytes, size_t n)
 {
-    if (!reserve(s, n))
+    if (!reserve_bytes(s, n))
         return;
     if (n > 0)
         memcpy(s->data + s->len, bytes, n);
@@ -51,7 +51,7 @@ void sy_str_vprintf(struct sy_str *s, const char *fmt, va_list ap)
         s->failed = true;
     } else if ((size_t)n < room) {
         s->len += (size_t)n;
-    } else if (reserve(s, (size_t)n)) {
+    } else if (reserve_bytes(s, (size_t)n)) {
         vsnprintf(s->data + s->len, (size_t)n + 1, fmt, again);
         s->len += (size_t)n;
     } else if (s->cap > 0) {

@@ -15,14 +15,14 @@ struct start {
     sem_t taken; /* the starter may return */
 };
 
-static void use(void *stack, size_t size, stack_t *before)
+static void use_stack(void *stack, size_t size, stack_t *before)
 {
     stack_t s = {.ss_sp = stack, .ss_size = size};
     sigaltstack(&s, before);
 }
 
 /* The other stack is the oldest part of its own, which an overflow does not reach. */
-static void *run(void *arg)
+static void *run_thread(void *arg)
 {
     char spare[AFTER_OVERFLOW] __attribute__((aligned(64)));
     struct start *start = arg;
@@ -30,7 +30,7 @@ static void *run(void *arg)
     void *ctx = start->ctx;
     stack_t before;
     sem_post(&start->taken);
-    use(spare, sizeof spare, &before);
+    use_stack(spare, sizeof spare, &before);
     void *result = fn(ctx);
     sigaltstack(&before, NULL);
     return result;
@@ -39,7 +39,7 @@ static void *run(void *arg)
 void sy_thread_main(void)
 {
     static char spare[AFTER_OVERFLOW] __attribute__((aligned(64)));
-    use(spare, sizeof spare, NULL);
+    use_stack(spare, sizeof spare, NULL);
 }
 
 static _Atomic int fail_at;
@@ -58,7 +58,7 @@ int sy_thread_start(pthread_t *thread, void *(*fn)(void *ctx), void *ctx)
         sigdelset(&all, faults[i]);
     sem_init(&start.taken, 0, 0);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(thread, NULL, run, &start);
+    int rc = pthread_create(thread, NULL, run_thread, &start);
     while (!rc && sem_wait(&start.taken) && errno == EINTR)
         continue;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -21,7 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-__attribute__((format(printf, 1, 0))) static int fail(const char *fmt, const char *what)
+__attribute__((format(printf, 1, 0))) static int fail_usage(const char *fmt, const char *what)
 {
     struct sy_str text = SY_STR_INIT;
     sy_str_printf(&text, fmt, what);
@@ -60,12 +60,12 @@ static int read_words(int argc, char **argv, bool json, bool csv, struct words *
             setenv("SWITCHYARD_RUNS", a + 7, 1);
         else if (!strcmp(a, "--runs")) {
             if (++i == argc)
-                return fail("option '%s' needs an argument", a);
+                return fail_usage("option '%s' needs an argument", a);
             setenv("SWITCHYARD_RUNS", argv[i], 1);
         } else if (*a == '-')
-            return fail(csv ? "log: unknown option '%s'; there are --json, --csv, --runs DIR"
-                            : "runs: unknown option '%s'; there are --json, --runs DIR",
-                        a);
+            return fail_usage(csv ? "log: unknown option '%s'; there are --json, --csv, --runs DIR"
+                                  : "runs: unknown option '%s'; there are --json, --runs DIR",
+                              a);
         else
             w->list[w->count++] = argv[i];
     }
@@ -213,7 +213,7 @@ static int command_runs(int argc, char **argv, bool json)
     if (status)
         return status;
     if (w.count)
-        return fail("runs: takes no argument: '%s'", w.list[0]);
+        return fail_usage("runs: takes no argument: '%s'", w.list[0]);
     if (sy_runs_list(sy_runs_dir(), &runs, &err))
         return fail_error(&err);
     if (w.format == JSON)
@@ -385,7 +385,7 @@ static int command_log(int argc, char **argv, bool json)
     if (status)
         return status;
     if (!w.count)
-        return fail("log: which run? `switchyard runs` lists those in %s", sy_runs_dir());
+        return fail_usage("log: which run? `switchyard runs` lists those in %s", sy_runs_dir());
     char room[4096];
     const char *folder, *name;
     sy_run_locate(w.list[0], room, &folder, &name);

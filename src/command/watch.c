@@ -32,7 +32,7 @@ static struct {
     int n, status;
 } w;
 
-static int fail(const struct sy_err *err)
+static int say_error(const struct sy_err *err)
 {
     sy_tell("%s", err->msg);
     return 1;
@@ -40,7 +40,7 @@ static int fail(const struct sy_err *err)
 
 /* ---- which runs ---- */
 
-static int add(const char *name)
+static int add_run(const char *name)
 {
     struct sy_err err = SY_ERR_INIT;
     char room[4096];
@@ -50,7 +50,7 @@ static int add(const char *name)
     if (!s) {
         if (!err.code)
             sy_err_set(&err, SY_E_RANGE, "watch: at most %d runs", RUNS);
-        return fail(&err);
+        return say_error(&err);
     }
     w.source[w.n++] = s;
     return 0;
@@ -63,27 +63,27 @@ static int add_live(void)
     struct sy_runs runs;
     int status = 0;
     if (sy_runs_list(sy_runs_dir(), &runs, &err))
-        return fail(&err);
+        return say_error(&err);
     for (int i = runs.count - 1; i >= 0 && !status && w.n < RUNS; i--)
         if (runs.list[i].live)
-            status = add(runs.list[i].name);
+            status = add_run(runs.list[i].name);
     for (int i = runs.count - 1; i >= 0 && !status && !w.n; i--)
         if (!runs.list[i].error.code)
-            status = add(runs.list[i].name);
+            status = add_run(runs.list[i].name);
     sy_runs_free(&runs);
     if (!status && !w.n) {
         sy_err_set(&err, SY_E_NOTFOUND,
                    access(sy_runs_dir(), F_OK) ? "watch: no runs: there is no folder %s"
                                                : "watch: no runs in %s",
                    sy_runs_dir());
-        status = fail(&err);
+        status = say_error(&err);
     }
     return status;
 }
 
 /* ---- on a terminal ---- */
 
-static void enter(const char *line)
+static void enter_line(const char *line)
 {
     char name[32], reply[512];
     int used = 0;
@@ -103,12 +103,12 @@ static void enter(const char *line)
     }
 }
 
-static void leave(void)
+static void leave_watch(void)
 {
     sy_workbench_leave();
 }
 
-static void terminate(int number)
+static void leave_by_signal(int number)
 {
     w.status = 128 + number;
     sy_workbench_leave();
@@ -118,7 +118,7 @@ static void woken(void)
 {
 }
 
-static void request(const struct sy_request *r)
+static void refuse_request(const struct sy_request *r)
 {
     if (r->said) /* a mark is ours as far as the map of changes goes */
         return;
@@ -126,15 +126,15 @@ static void request(const struct sy_request *r)
 }
 
 static const struct sy_workbench_client client = {.prompt = "",
-                                             .panes = true,
-                                             .hint = HINT,
-                                             .enter = enter,
-                                             .end = leave,
-                                             .interrupted = leave,
-                                             .woken = woken,
-                                             .terminate = terminate,
-                                             .request = request,
-                                             .poll_ms = 1000};
+                                                  .panes = true,
+                                                  .hint = HINT,
+                                                  .enter = enter_line,
+                                                  .end = leave_watch,
+                                                  .interrupted = leave_watch,
+                                                  .woken = woken,
+                                                  .terminate = leave_by_signal,
+                                                  .request = refuse_request,
+                                                  .poll_ms = 1000};
 
 /* On the board, so that :watch and :overlay may add others. */
 static int to_board(struct sy_err *err)
@@ -148,17 +148,17 @@ static int to_board(struct sy_err *err)
     return 0;
 }
 
-static int show(void)
+static int show_runs(void)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_edit_options options = {.action = sy_workbench_action};
     options.keys = sy_workbench_keys(&options.nkeys);
     if (sy_edit_open(&options))
-        return sy_err_set(&err, SY_E_IO, "watch: no pipe"), fail(&err);
+        return sy_err_set(&err, SY_E_IO, "watch: no pipe"), say_error(&err);
     if (sy_workbench_open(&client, &err) || to_board(&err)) {
         sy_workbench_free();
         sy_edit_close();
-        return fail(&err);
+        return say_error(&err);
     }
     sy_panel_set_split(sy_workbench_panel(), 0.85);
     sy_workbench_message(NULL);
@@ -274,11 +274,11 @@ int sy_command_watch(int argc, char **argv, bool json)
     bool plain = false;
     int n, status = read_options(argc, argv, &plain, &json, &n);
     for (int i = 0; i < n && !status; i++)
-        status = add(argv[i]);
+        status = add_run(argv[i]);
     if (!status && !n)
         status = add_live();
     if (!status)
-        status = !plain && !json && sy_workbench_possible() ? show() : print_lines(json);
+        status = !plain && !json && sy_workbench_possible() ? show_runs() : print_lines(json);
     for (int i = 0; i < w.n; i++)
         sy_source_unref(w.source[i]);
     return status;

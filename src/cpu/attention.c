@@ -309,7 +309,7 @@ static void backward_pack_queries(const struct head *x, struct backward *f)
 }
 
 /* Keys of the block that the group of queries from t on needs. */
-static int64_t needed(const struct head *x, const struct backward *f, int64_t t, int64_t rows)
+static int64_t keys_needed(const struct head *x, const struct backward *f, int64_t t, int64_t rows)
 {
     return max64(min64(limit_of(x, t + rows - 1) - f->k0, f->keys), 0);
 }
@@ -318,7 +318,7 @@ static int64_t needed(const struct head *x, const struct backward *f, int64_t t,
 static void backward_rows(const struct head *x, const struct backward *f, int64_t at, int64_t rows)
 {
     const struct sy_attn *a = x->a;
-    const int64_t t = f->t0 + at, n = needed(x, f, t, rows), token = x->b * a->t + t;
+    const int64_t t = f->t0 + at, n = keys_needed(x, f, t, rows), token = x->b * a->t + t;
     const int64_t column = f->h * a->d;
     const struct sy_mat q = tokens(a->q, a->ldq, token, column);
     const struct sy_mat d_o = tokens(a->d_o, a->ldo, token, column);
@@ -346,7 +346,7 @@ static void backward_keys(const struct head *x, const struct backward *f, int64_
     const struct sy_attn *a = x->a;
     int64_t first = 0;
     while (first < f->queries &&
-           needed(x, f, f->t0 + first, min64(ROWS, f->queries - first)) <= at)
+           keys_needed(x, f, f->t0 + first, min64(ROWS, f->queries - first)) <= at)
         first += ROWS;
     const int64_t n = f->queries - first, token = x->b * a->s + f->k0 + at, column = x->g * a->d;
     if (n <= 0)
@@ -371,7 +371,7 @@ static void zero_rows(float *base, int64_t ld, int64_t rows, int64_t n)
 
 static void zero_tail(const struct head *x, const struct backward *f, int64_t at, int64_t rows)
 {
-    const int64_t n = needed(x, f, f->t0 + at, rows),
+    const int64_t n = keys_needed(x, f, f->t0 + at, rows),
                   end = min64(ceil_div(n, ROWS) * ROWS, f->keys);
     for (int64_t i = at; i < at + rows; i++) {
         memset(f->p + i * LD + n, 0, (size_t)(end - n) * sizeof *f->p);
@@ -381,12 +381,12 @@ static void zero_tail(const struct head *x, const struct backward *f, int64_t at
 
 static void backward_block(const struct head *x, struct backward *f)
 {
-    if (needed(x, f, f->t0 + f->queries - 1, 1) == 0)
+    if (keys_needed(x, f, f->t0 + f->queries - 1, 1) == 0)
         return;
     backward_pack_queries(x, f);
     for (int64_t i = 0; i < f->queries; i += ROWS) {
         const int64_t rows = min64(ROWS, f->queries - i);
-        if (needed(x, f, f->t0 + i, rows) == 0)
+        if (keys_needed(x, f, f->t0 + i, rows) == 0)
             continue;
         backward_rows(x, f, i, rows);
         zero_tail(x, f, i, rows);

@@ -37,7 +37,7 @@ static uint64_t saved_state(void)
     return ((uint64_t)hi << 32) | lo;
 }
 
-static unsigned detect(void)
+static unsigned detect_features(void)
 {
     enum { YMM = 0x6, ZMM = 0xe6 };
     const uint32_t want512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
@@ -57,7 +57,7 @@ static unsigned detect(void)
     return has;
 }
 #else
-static unsigned detect(void)
+static unsigned detect_features(void)
 {
     return 0;
 }
@@ -88,9 +88,9 @@ enum { TABLES = sizeof tables / sizeof tables[0] };
 static _Atomic(const struct sy_kernels *) chosen;
 
 /* The best set, or the one of that name; NULL where there is none. */
-static const struct sy_kernels *find(const char *name)
+static const struct sy_kernels *find_set(const char *name)
 {
-    const unsigned has = detect();
+    const unsigned has = detect_features();
     for (int i = 0; i < TABLES; i++)
         if ((tables[i].needs & ~has) == 0 && (!name || !strcmp(name, tables[i].set.name)))
             return &tables[i].set;
@@ -104,7 +104,7 @@ static bool known(const char *name)
 
 int sy_cpu_force(const char *name, struct sy_err *err)
 {
-    const struct sy_kernels *k = find(name);
+    const struct sy_kernels *k = find_set(name);
     if (!k && !known(name))
         return sy_err_set(err, SY_E_NAME, "cpu: unknown kernel set '%s': ref, avx2 or avx512",
                           name);
@@ -119,7 +119,7 @@ int sy_cpu_init(struct sy_err *err)
 {
     const char *name = getenv("SWITCHYARD_CPU");
     if (!name || !*name) {
-        atomic_store(&chosen, find(NULL));
+        atomic_store(&chosen, find_set(NULL));
         return 0;
     }
     if (sy_cpu_force(name, err))
@@ -133,7 +133,7 @@ const struct sy_kernels *sy_cpu(void)
     if (k)
         return k;
     if (sy_cpu_init(NULL))
-        atomic_store(&chosen, find(NULL));
+        atomic_store(&chosen, find_set(NULL));
     return atomic_load(&chosen);
 }
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int compare(const void *a, const void *b)
+static int compare_longest(const void *a, const void *b)
 {
     const struct sy__added *x = a, *y = b;
     size_t n = x->n < y->n ? x->n : y->n;
@@ -17,7 +17,7 @@ static int compare(const void *a, const void *b)
 
 void sy__added_index(struct sy__added_set *set, struct sy__added *token, int32_t n)
 {
-    qsort(token, (size_t)n, sizeof *token, compare);
+    qsort(token, (size_t)n, sizeof *token, compare_longest);
     set->token = token;
     set->n = n;
     for (int32_t b = 0, i = 0; b <= 256; b++) {

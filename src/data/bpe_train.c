@@ -228,7 +228,7 @@ static uint64_t pair_key(int32_t a, int32_t b)
     return ((uint64_t)(uint32_t)a << 32 | (uint32_t)b) + 1;
 }
 
-static struct stat *probe(struct stat *stat, uint32_t slots, uint64_t key)
+static struct stat *probe_stat(struct stat *stat, uint32_t slots, uint64_t key)
 {
     uint32_t i = (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32) & (slots - 1);
     while (stat[i].key && stat[i].key != key)
@@ -244,7 +244,7 @@ static int grow_stats(struct trainer *t)
         return -1;
     for (uint32_t i = 0; i < t->stats; i++)
         if (t->stat[i].key)
-            *probe(fresh, slots, t->stat[i].key) = t->stat[i];
+            *probe_stat(fresh, slots, t->stat[i].key) = t->stat[i];
     sy_free(t->stat);
     t->stat = fresh;
     t->stats = slots;
@@ -256,7 +256,7 @@ static struct stat *stat_at(struct trainer *t, int32_t a, int32_t b)
     if (t->stats_used >= t->stats / 2 && grow_stats(t))
         return NULL;
     uint64_t key = pair_key(a, b);
-    struct stat *s = probe(t->stat, t->stats, key);
+    struct stat *s = probe_stat(t->stat, t->stats, key);
     if (!s->key) {
         *s = (struct stat){.key = key};
         t->stats_used++;
@@ -289,12 +289,12 @@ static int raise_pair(struct trainer *t, int32_t a, int32_t b, uint32_t w)
 
 static void lower_pair(struct trainer *t, int32_t a, int32_t b, uint32_t w)
 {
-    probe(t->stat, t->stats, pair_key(a, b))->count -= t->count[w];
+    probe_stat(t->stat, t->stats, pair_key(a, b))->count -= t->count[w];
 }
 
 /* ---- heap ---- */
 
-static bool before(struct candidate a, struct candidate b)
+static bool comes_before(struct candidate a, struct candidate b)
 {
     return a.count != b.count ? a.count > b.count : a.key < b.key;
 }
@@ -304,19 +304,19 @@ static int push_candidate(struct trainer *t, struct candidate c)
     if (SY_GROW(t->heap, t->heap_cap, t->heaped + 1))
         return -1;
     size_t i = t->heaped++;
-    for (; i && before(c, t->heap[(i - 1) / 2]); i = (i - 1) / 2)
+    for (; i && comes_before(c, t->heap[(i - 1) / 2]); i = (i - 1) / 2)
         t->heap[i] = t->heap[(i - 1) / 2];
     t->heap[i] = c;
     return 0;
 }
 
-static void sink(struct trainer *t, struct candidate c) /* from the top */
+static void sink_candidate(struct trainer *t, struct candidate c) /* from the top */
 {
     size_t i = 0;
     for (size_t child; (child = 2 * i + 1) < t->heaped; i = child) {
-        if (child + 1 < t->heaped && before(t->heap[child + 1], t->heap[child]))
+        if (child + 1 < t->heaped && comes_before(t->heap[child + 1], t->heap[child]))
             child++;
-        if (!before(t->heap[child], c))
+        if (!comes_before(t->heap[child], c))
             break;
         t->heap[i] = t->heap[child];
     }
@@ -327,7 +327,7 @@ static int push_raised(struct trainer *t)
 {
     for (size_t i = 0; i < t->raised_n; i++) {
         uint64_t key = t->raised[i];
-        int64_t count = probe(t->stat, t->stats, key)->count;
+        int64_t count = probe_stat(t->stat, t->stats, key)->count;
         if (count > 1 && push_candidate(t, (struct candidate){count, key}))
             return -1;
     }
@@ -340,13 +340,13 @@ static uint64_t pop_best(struct trainer *t)
 {
     while (t->heaped) {
         struct candidate top = t->heap[0];
-        int64_t count = probe(t->stat, t->stats, top.key)->count;
+        int64_t count = probe_stat(t->stat, t->stats, top.key)->count;
         if (count == top.count)
             return top.key;
         if (count > 1)
-            sink(t, (struct candidate){count, top.key});
+            sink_candidate(t, (struct candidate){count, top.key});
         else if (--t->heaped)
-            sink(t, t->heap[t->heaped]);
+            sink_candidate(t, t->heap[t->heaped]);
     }
     return 0;
 }
@@ -407,11 +407,11 @@ static int merge_pair(struct trainer *t, uint64_t key)
     if (c < 0)
         return -1;
     t->merge[t->merges++] = (struct sy__merge){a, b, c};
-    uint32_t v = probe(t->stat, t->stats, key)->list;
+    uint32_t v = probe_stat(t->stat, t->stats, key)->list;
     for (; v; v = t->visit[v].next)
         if (merge_in_word(t, t->visit[v].word, a, b, c))
             return -1;
-    struct stat *s = probe(t->stat, t->stats, key);
+    struct stat *s = probe_stat(t->stat, t->stats, key);
     s->count = 0;
     s->list = 0;
     return push_raised(t);
@@ -502,7 +502,7 @@ static int byte_tokens(struct trainer *t)
     return 0;
 }
 
-static struct sy_tokenizer *finish(struct trainer *t, struct sy_err *err)
+static struct sy_tokenizer *make_tokenizer(struct trainer *t, struct sy_err *err)
 {
     struct sy__token *tokens = sy_calloc((size_t)t->tokens + 1, sizeof *tokens);
     if (!tokens) {
@@ -559,13 +559,13 @@ static void end_training(struct trainer *t)
 }
 
 /* Everything after counting.  Ends the trainer. */
-static struct sy_tokenizer *learn(struct trainer *t, struct sy_err *err)
+static struct sy_tokenizer *learn_merges(struct trainer *t, struct sy_err *err)
 {
     struct sy_tokenizer *tok = NULL;
     if (byte_tokens(t) || take_words(t) || count_pairs(t))
         no_memory(err);
     else if (!merge_all(t, err))
-        tok = finish(t, err);
+        tok = make_tokenizer(t, err);
     if (tok && sy__progress(t->options->progress, 1, "train_bpe", err)) {
         sy_tokenizer_unref(tok);
         tok = NULL;
@@ -608,7 +608,7 @@ struct sy_tokenizer *sy_bpe_train(const char *const *paths, int count,
         end_training(&t);
         return NULL;
     }
-    return learn(&t, err);
+    return learn_merges(&t, err);
 }
 
 struct sy_tokenizer *sy_bpe_train_text(const char *text, size_t n,
@@ -625,7 +625,7 @@ struct sy_tokenizer *sy_bpe_train_text(const char *text, size_t n,
     if (n == 0)
         sy_err_set(err, SY_E_FORMAT, "train_bpe: the text is empty");
     else if (!count_batch(&t, &batch, err))
-        return learn(&t, err);
+        return learn_merges(&t, err);
 fail:
     end_training(&t);
     return NULL;

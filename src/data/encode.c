@@ -466,7 +466,7 @@ void sy__encoders_free(struct sy__encoders *set)
     sy_free(set);
 }
 
-static struct sy__encoder *borrow(struct sy__encoders *set, struct sy_err *err)
+static struct sy__encoder *borrow_encoder(struct sy__encoders *set, struct sy_err *err)
 {
     struct sy__encoder *e = NULL;
     pthread_mutex_lock(&set->lock);
@@ -491,7 +491,7 @@ static void encode_task(void *ctx, int64_t i)
 {
     struct job *job = ctx;
     struct sy_err err = SY_ERR_INIT;
-    struct sy__encoder *e = borrow(job->set, &err);
+    struct sy__encoder *e = borrow_encoder(job->set, &err);
     size_t at = 0;
     if (e) {
         sy__encode(e, job->piece[i].text, job->piece[i].n, &job->ids[i], &err);
@@ -512,8 +512,8 @@ static void encode_task(void *ctx, int64_t i)
 
 /* Cut texts into pieces of about CHUNK bytes; `of` says which text a piece belongs to.  With NULL
  * arrays only counts. */
-static int64_t cut(const struct sy_tokenizer *tok, const struct sy__text *texts, int64_t count,
-                   struct sy__text *piece, int64_t *of)
+static int64_t cut_texts(const struct sy_tokenizer *tok, const struct sy__text *texts,
+                         int64_t count, struct sy__text *piece, int64_t *of)
 {
     int64_t pieces = 0;
     for (int64_t i = 0; i < count; i++) {
@@ -566,7 +566,7 @@ int sy__encode_many(struct sy__encoders *set, const struct sy__text *texts, int6
 {
     if (count == 0)
         return 0;
-    int64_t pieces = cut(set->tok, texts, count, NULL, NULL);
+    int64_t pieces = cut_texts(set->tok, texts, count, NULL, NULL);
     struct sy__text *piece = sy_calloc((size_t)pieces, sizeof *piece);
     int64_t *of = sy_calloc((size_t)pieces, sizeof *of);
     struct job job = {.set = set,
@@ -575,7 +575,7 @@ int sy__encode_many(struct sy__encoders *set, const struct sy__text *texts, int6
                       .err = SY_ERR_INIT};
     int rc;
     if (piece && of && job.ids) {
-        cut(set->tok, texts, count, piece, of);
+        cut_texts(set->tok, texts, count, piece, of);
         rc = encode_pieces(&job, pieces, of, out, ends, err);
         if (job.failed && place)
             *place = (struct sy__place){

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool ends(const char *s, size_t n, const char *end)
+static bool has_ending(const char *s, size_t n, const char *end)
 {
     size_t k = strlen(end);
     return n >= k && !strncasecmp(s + n - k, end, k);
@@ -25,14 +25,14 @@ static bool ends(const char *s, size_t n, const char *end)
 
 bool sy__ends_with(const char *name, const char *end)
 {
-    return ends(name, strlen(name), end);
+    return has_ending(name, strlen(name), end);
 }
 
 bool sy__named(const char *path, const char *end)
 {
     size_t n = strlen(path);
-    n -= ends(path, n, ".gz") ? 3 : ends(path, n, ".zst") ? 4 : 0;
-    return ends(path, n, end);
+    n -= has_ending(path, n, ".gz") ? 3 : has_ending(path, n, ".zst") ? 4 : 0;
+    return has_ending(path, n, end);
 }
 
 #define DEPTH_MAX 64 /* folders within folders */

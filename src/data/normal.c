@@ -164,8 +164,8 @@ static bool is_ideograph(char byte)
     return (unsigned char)byte >= 0xe4 && (unsigned char)byte <= 0xe9;
 }
 
-static int form(struct sy__normal_run *r, enum sy__normal_kind kind, const char *s, size_t n,
-                struct sy_str *out, struct sy_err *err)
+static int normalize_form(struct sy__normal_run *r, enum sy__normal_kind kind, const char *s,
+                          size_t n, struct sy_str *out, struct sy_err *err)
 {
     for (size_t i = 0; i < n;) {
         size_t from = i;
@@ -213,7 +213,7 @@ static int strip(const struct sy__normal *step, const char *s, size_t n, struct 
     return 0;
 }
 
-static int prepend(const struct sy__normal *step, const char *s, size_t n, struct sy_str *out)
+static int prepend_text(const struct sy__normal *step, const char *s, size_t n, struct sy_str *out)
 {
     if (n)
         sy_str_add(out, step->text.data, step->text.len);
@@ -234,8 +234,8 @@ static int replace_literal(const struct sy__normal *step, const char *s, size_t 
     return 0;
 }
 
-static int replace(const struct sy__normal *step, struct sy__splitter *split, const char *s,
-                   size_t n, struct sy_str *out, struct sy_err *err)
+static int replace_matches(const struct sy__normal *step, struct sy__splitter *split, const char *s,
+                           size_t n, struct sy_str *out, struct sy_err *err)
 {
     const char *word;
     size_t len;
@@ -264,11 +264,11 @@ static int do_step(struct sy__normal_run *r, int i, const char *s, size_t n, str
     case SY__NORMAL_STRIP:
         return strip(step, s, n, out, front);
     case SY__NORMAL_PREPEND:
-        return prepend(step, s, n, out);
+        return prepend_text(step, s, n, out);
     case SY__NORMAL_REPLACE:
-        return replace(step, &r->split[i], s, n, out, err);
+        return replace_matches(step, &r->split[i], s, n, out, err);
     default:
-        return form(r, step->kind, s, n, out, err);
+        return normalize_form(r, step->kind, s, n, out, err);
     }
 }
 

@@ -24,20 +24,20 @@ struct spelling {
     struct sy_err *err;
 };
 
-static int refuse(const struct spelling *s, const char *what)
+static int refuse_construct(const struct spelling *s, const char *what)
 {
     return sy_err_set(s->err, SY_E_UNSUPPORTED,
                       "tokenizer: splitting pattern: %s is not read here (at byte %zu)", what,
                       s->at);
 }
 
-static bool follows(const struct spelling *s, const char *text)
+static bool follows_text(const struct spelling *s, const char *text)
 {
     size_t n = strlen(text);
     return s->n - s->at >= n && !memcmp(s->re + s->at, text, n);
 }
 
-static void copy(struct spelling *s, size_t n)
+static void copy_bytes(struct spelling *s, size_t n)
 {
     sy_str_add(s->out, s->re + s->at, n);
     s->at += n;
@@ -47,8 +47,8 @@ static void copy(struct spelling *s, size_t n)
 static bool copy_one_of(struct spelling *s, const char *const *words)
 {
     for (; *words; words++)
-        if (follows(s, *words)) {
-            copy(s, strlen(*words));
+        if (follows_text(s, *words)) {
+            copy_bytes(s, strlen(*words));
             return true;
         }
     return false;
@@ -64,11 +64,11 @@ static int property(struct spelling *s)
 {
     size_t open = s->at + 3, end = open;
     if (s->at + 2 >= s->n || s->re[s->at + 2] != '{')
-        return refuse(s, "\\p without a name");
+        return refuse_construct(s, "\\p without a name");
     while (end < s->n && s->re[end] != '}')
         end++;
     if (end == s->n)
-        return refuse(s, "\\p without an end");
+        return refuse_construct(s, "\\p without an end");
     size_t not = s->re[open] == '^';
     sy_str_add(s->out, s->re + s->at, 3 + not );
     if (end - open - not > 2)
@@ -87,7 +87,7 @@ static int by_number(struct spelling *s)
         end++;
     if (end == from || (u && end - from < 4) || (!u && !braces) ||
         (braces && (end == s->n || s->re[end] != '}')))
-        return refuse(s, u ? "this \\u" : "this \\x");
+        return refuse_construct(s, u ? "this \\u" : "this \\x");
     sy_str_puts(s->out, "\\x{");
     sy_str_add(s->out, s->re + from, end - from);
     sy_str_puts(s->out, "}");
@@ -128,7 +128,7 @@ static int escaped(struct spelling *s, bool inside)
     if (c == 'x' || c == 'u')
         return by_number(s);
     if (!alnum && c) {
-        copy(s, 2);
+        copy_bytes(s, 2);
         return 0;
     }
     for (size_t i = 0; i < sizeof letters / sizeof *letters; i++) {
@@ -143,26 +143,26 @@ static int escaped(struct spelling *s, bool inside)
         return 0;
     }
     char what[] = {'\\', c, 0};
-    return refuse(s, what);
+    return refuse_construct(s, what);
 }
 
 static int class(struct spelling *s)
 {
-    copy(s, follows(s, "[^") ? 2 : 1);
-    if (follows(s, "]"))
-        return refuse(s, "a class that begins with ]");
+    copy_bytes(s, follows_text(s, "[^") ? 2 : 1);
+    if (follows_text(s, "]"))
+        return refuse_construct(s, "a class that begins with ]");
     while (s->at < s->n && s->re[s->at] != ']') {
         if (s->re[s->at] == '\\') {
             if (escaped(s, true))
                 return -1;
-        } else if (s->re[s->at] == '[' || follows(s, "&&")) {
-            return refuse(s, "a class within a class");
+        } else if (s->re[s->at] == '[' || follows_text(s, "&&")) {
+            return refuse_construct(s, "a class within a class");
         } else {
-            copy(s, 1);
+            copy_bytes(s, 1);
         }
     }
     if (s->at < s->n)
-        copy(s, 1);
+        copy_bytes(s, 1);
     return 0;
 }
 
@@ -170,12 +170,12 @@ static int group(struct spelling *s)
 {
     static const char *const known[] = {"(?:", "(?=",  "(?!",   "(?<=", "(?<!",
                                         "(?>", "(?i:", "(?-i:", NULL};
-    if (!follows(s, "(?"))
-        copy(s, 1);
-    else if (!copy_one_of(s, known) && !(s->at == 0 && follows(s, "(?i)")))
-        return refuse(s, "this kind of group");
+    if (!follows_text(s, "(?"))
+        copy_bytes(s, 1);
+    else if (!copy_one_of(s, known) && !(s->at == 0 && follows_text(s, "(?i)")))
+        return refuse_construct(s, "this kind of group");
     else if (s->at == 0)
-        copy(s, 4);
+        copy_bytes(s, 4);
     return 0;
 }
 
@@ -187,8 +187,8 @@ static int spell_count(struct spelling *s)
         end++;
     bool is_count = end < s->n && s->re[end] == '}' && end > s->at + 1;
     if (is_count && (s->re[s->at + 1] == ',' || (end + 1 < s->n && s->re[end + 1] == '+')))
-        return refuse(s, s->re[s->at + 1] == ',' ? "{,n}" : "{n,m}+");
-    copy(s, 1);
+        return refuse_construct(s, s->re[s->at + 1] == ',' ? "{,n}" : "{n,m}+");
+    copy_bytes(s, 1);
     return 0;
 }
 
@@ -212,7 +212,7 @@ int sy__pattern_spell(struct sy_str *out, const char *re, size_t n, struct sy_er
             rc = spell_count(&s);
             break;
         default:
-            copy(&s, 1);
+            copy_bytes(&s, 1);
         }
         if (rc)
             return -1;

@@ -73,8 +73,8 @@ static int hand_on(struct sy__pretok_run *r, int k, const struct piece *p, const
     return run_stage(r, k + 1, p->text, p->n, first && p->text == begin, err);
 }
 
-static int split(struct sy__pretok_run *r, int k, const char *text, size_t n, bool first,
-                 struct sy_err *err)
+static int split_text(struct sy__pretok_run *r, int k, const char *text, size_t n, bool first,
+                      struct sy_err *err)
 {
     const struct sy__stage *stage = &r->list->stage[k];
     struct sy__splitter *s = &r->split[k];
@@ -155,8 +155,8 @@ static int metaspace(struct sy__pretok_run *r, int k, const char *text, size_t n
     return changed(r, k, first, err);
 }
 
-static int cut(struct sy__pretok_run *r, int k, const char *text, size_t n, bool first,
-               struct sy_err *err)
+static int cut_at_mark(struct sy__pretok_run *r, int k, const char *text, size_t n, bool first,
+                       struct sy_err *err)
 {
     const char *mark = r->list->stage[k].mark, *from = text, *at = text, *end = text + n;
     size_t len = strlen(mark);
@@ -182,7 +182,7 @@ static int run_stage(struct sy__pretok_run *r, int k, const char *text, size_t n
         return r->word(r->ctx, text, n, err);
     switch (r->list->stage[k].kind) {
     case SY__STAGE_SPLIT:
-        return split(r, k, text, n, first, err);
+        return split_text(r, k, text, n, first, err);
     case SY__STAGE_PREFIX:
         return prefix(r, k, text, n, first, err);
     case SY__STAGE_SPELL:
@@ -190,7 +190,7 @@ static int run_stage(struct sy__pretok_run *r, int k, const char *text, size_t n
     case SY__STAGE_METASPACE:
         return metaspace(r, k, text, n, first, err);
     default:
-        return cut(r, k, text, n, first, err);
+        return cut_at_mark(r, k, text, n, first, err);
     }
 }
 

@@ -49,7 +49,7 @@ int64_t sy_sampler_windows(const struct sy_sampler *s)
     return (span_tokens(s) - 1) / s->context;
 }
 
-static struct sy_rng stream(const struct sy_sampler *s, enum stream which, uint64_t step)
+static struct sy_rng stream_rng(const struct sy_sampler *s, enum stream which, uint64_t step)
 {
     return (struct sy_rng){s->seed, SY_RNG_DATA + 256 * (uint32_t)which, step};
 }
@@ -95,7 +95,8 @@ static int64_t sequential_start(const struct sy_sampler *s, const struct sy_plac
 static int64_t epoch_start(const struct sy_sampler *s, const struct sy_place *p, uint64_t a)
 {
     uint64_t windows = (uint64_t)sy_sampler_windows(s), epoch = p->epochs + a / windows;
-    struct sy_rng order = stream(s, STREAM_ORDER, epoch), shift = stream(s, STREAM_SHIFT, epoch);
+    struct sy_rng order = stream_rng(s, STREAM_ORDER, epoch),
+                  shift = stream_rng(s, STREAM_SHIFT, epoch);
     int64_t spare = span_tokens(s) - 1 - (int64_t)windows * s->context;
     int64_t offset = (int64_t)sy_rng_below(&shift, 0, (uint64_t)spare + 1);
     return offset + (int64_t)permute(&order, a % windows, windows) * s->context;
@@ -103,7 +104,7 @@ static int64_t epoch_start(const struct sy_sampler *s, const struct sy_place *p,
 
 static int64_t random_start(const struct sy_sampler *s, const struct sy_place *p, int64_t row)
 {
-    struct sy_rng r = stream(s, STREAM_TRAIN, (uint64_t)p->step);
+    struct sy_rng r = stream_rng(s, STREAM_TRAIN, (uint64_t)p->step);
     uint64_t index = p->windows + (uint64_t)row;
     if (p->step)
         index = (uint64_t)(row / s->batch) << 32 | (uint64_t)(row % s->batch);

@@ -46,7 +46,7 @@ struct loader {
     struct sy_err *err;
 };
 
-static int bad(struct loader *l, const char *path, const char *why)
+static int fail_file(struct loader *l, const char *path, const char *why)
 {
     return sy_err_set(l->err, SY_E_FORMAT, "data: %s: %s", path, why);
 }
@@ -61,7 +61,7 @@ static int64_t element_size(enum element e)
     return e == U8 ? 1 : e == U16 || e == I16 ? 2 : e == I32 || e == U32 ? 4 : e == I64 ? 8 : 0;
 }
 
-static uint64_t get(const char *p, size_t n) /* n bytes, little end first */
+static uint64_t read_little(const char *p, size_t n) /* n bytes, little end first */
 {
     uint64_t v = 0;
     for (size_t i = n; i-- > 0;)
@@ -76,15 +76,15 @@ static uint64_t element(const char *p, enum element e)
     case U8:
         return (unsigned char)*p;
     case U16:
-        return get(p, 2);
+        return read_little(p, 2);
     case I16:
-        return (uint64_t)(int64_t)(int16_t)get(p, 2);
+        return (uint64_t)(int64_t)(int16_t)read_little(p, 2);
     case I32:
-        return (uint64_t)(int64_t)(int32_t)get(p, 4);
+        return (uint64_t)(int64_t)(int32_t)read_little(p, 4);
     case U32:
-        return get(p, 4);
+        return read_little(p, 4);
     case I64:
-        return get(p, 8);
+        return read_little(p, 8);
     }
     return UINT64_MAX;
 }
@@ -144,8 +144,9 @@ static int add_llmc(struct loader *l, int32_t file, const char *path, const stru
 {
     enum element e = llama3 ? U32 : U16;
     if (s->len < HEADER)
-        return bad(l, path, "truncated: ends within the llm.c header");
-    int64_t version = (int32_t)get(s->data + 4, 4), n = (int32_t)get(s->data + 8, 4);
+        return fail_file(l, path, "truncated: ends within the llm.c header");
+    int64_t version = (int32_t)read_little(s->data + 4, 4),
+            n = (int32_t)read_little(s->data + 8, 4);
     if (version != (llama3 ? 7 : 1))
         return sy_err_set(l->err, SY_E_FORMAT, "data: %s: llm.c file of unknown version %lld", path,
                           (long long)version);
@@ -154,7 +155,7 @@ static int add_llmc(struct loader *l, int32_t file, const char *path, const stru
                           "data: %s: header says %lld tokens of %lld bytes, file has %zu bytes",
                           path, (long long)n, (long long)element_size(e), s->len);
     if (n == 0)
-        return bad(l, path, "file is empty");
+        return fail_file(l, path, "file is empty");
     return sy__corpus_begin(l->c, file, 0, -1, l->err) || add_ids(l, path, s->data + HEADER, n, e)
                ? -1
                : 0;
@@ -165,7 +166,7 @@ static int add_bare(struct loader *l, int32_t file, const char *path, const stru
 {
     int64_t size = element_size(e);
     if (l->options->vocab == 0)
-        return bad(l, path, "bare ids do not say their vocabulary: give vocab=");
+        return fail_file(l, path, "bare ids do not say their vocabulary: give vocab=");
     if (s->len % (size_t)size)
         return sy_err_set(l->err, SY_E_FORMAT,
                           "data: %s: %zu bytes are no whole number of %d-bit tokens", path, s->len,
@@ -183,10 +184,11 @@ static int add_whole(struct loader *l, int32_t file, const char *path, bool llmc
     struct sy_str s = SY_STR_INIT;
     int rc = sy_file_read(path, 0, &s, l->err);
     if (!rc && s.len == 0)
-        rc = bad(l, path, "file is empty");
+        rc = fail_file(l, path, "file is empty");
     else if (!rc)
-        rc = llmc ? add_llmc(l, file, path, &s, s.len >= 4 && get(s.data, 4) == LLAMA3_MAGIC)
-                  : add_bare(l, file, path, &s, of[l->options->format]);
+        rc = llmc
+                 ? add_llmc(l, file, path, &s, s.len >= 4 && read_little(s.data, 4) == LLAMA3_MAGIC)
+                 : add_bare(l, file, path, &s, of[l->options->format]);
     sy_str_free(&s);
     return rc;
 }
@@ -227,7 +229,7 @@ static int add_array(struct loader *l, int32_t file, const char *path, const str
                           path, a->type);
     int64_t rows = a->ndim == 2 ? a->shape[0] : 1, n = a->shape[a->ndim - 1];
     if (rows == 0 || n == 0)
-        return bad(l, path, "the array is empty");
+        return fail_file(l, path, "the array is empty");
     for (int64_t r = 0; r < rows; r++)
         if (sy__corpus_begin(l->c, file, 0, -1, l->err) || add_part(l, path, npy, r * n, n))
             return -1;
@@ -255,34 +257,34 @@ static int read_index(struct loader *l, struct index *x, const struct sy_str *s)
 {
     const size_t head = 9 + 8 + 1 + 8 + 8;
     if (s->len < head || memcmp(s->data, "MMIDIDX\0\0", 9))
-        return bad(l, x->path, "not a Megatron index");
-    if (get(s->data + 9, 8) != 1)
-        return bad(l, x->path, "Megatron index of unknown version");
+        return fail_file(l, x->path, "not a Megatron index");
+    if (read_little(s->data + 9, 8) != 1)
+        return fail_file(l, x->path, "Megatron index of unknown version");
     x->element = (enum element)(unsigned char)s->data[17];
     if (x->element > U16 || element_size(x->element) == 0)
-        return bad(l, x->path, "Megatron index of an unknown type of token");
-    x->sequences = get(s->data + 18, 8);
-    x->documents = get(s->data + 26, 8);
+        return fail_file(l, x->path, "Megatron index of an unknown type of token");
+    x->sequences = read_little(s->data + 18, 8);
+    x->documents = read_little(s->data + 26, 8);
     size_t left = s->len - head;
     if (x->sequences > left / 12 || x->documents > (left - 12 * x->sequences) / 8)
-        return bad(l, x->path, "truncated: its counts do not fit into the file");
+        return fail_file(l, x->path, "truncated: its counts do not fit into the file");
     size_t used = 12 * (size_t)x->sequences + 8 * (size_t)x->documents;
     if (left != used && left != used + x->sequences)
-        return bad(l, x->path, "bytes after its end");
+        return fail_file(l, x->path, "bytes after its end");
     x->length = s->data + head;
     x->offset = x->length + 4 * x->sequences;
     x->document = x->offset + 8 * x->sequences;
-    if (x->sequences == 0 || x->documents < 2 || get(x->document, 8) != 0 ||
-        get(x->document + 8 * (x->documents - 1), 8) != x->sequences)
-        return bad(l, x->path, "documents do not run from the first sequence to the last");
+    if (x->sequences == 0 || x->documents < 2 || read_little(x->document, 8) != 0 ||
+        read_little(x->document + 8 * (x->documents - 1), 8) != x->sequences)
+        return fail_file(l, x->path, "documents do not run from the first sequence to the last");
     return 0;
 }
 
 static int add_sequence(struct loader *l, const struct index *x, uint64_t i, const char *bin_path,
                         const struct sy_str *bin)
 {
-    int64_t n = (int32_t)get(x->length + 4 * i, 4), size = element_size(x->element);
-    uint64_t offset = get(x->offset + 8 * i, 8);
+    int64_t n = (int32_t)read_little(x->length + 4 * i, 4), size = element_size(x->element);
+    uint64_t offset = read_little(x->offset + 8 * i, 8);
     if (n < 0 || offset > bin->len || (uint64_t)(n * size) > bin->len - offset)
         return sy_err_set(l->err, SY_E_FORMAT,
                           "data: %s: sequence %llu lies outside the %zu bytes of its .bin", x->path,
@@ -295,9 +297,9 @@ static int add_documents(struct loader *l, int32_t file, const struct index *x,
 {
     uint64_t at = 0;
     for (uint64_t d = 0; d + 1 < x->documents; d++) {
-        uint64_t end = get(x->document + 8 * (d + 1), 8);
+        uint64_t end = read_little(x->document + 8 * (d + 1), 8);
         if (end < at || end > x->sequences)
-            return bad(l, x->path, "documents are not in order");
+            return fail_file(l, x->path, "documents are not in order");
         int64_t before = l->c->tokens;
         if (sy__corpus_begin(l->c, file, 0, -1, l->err))
             return -1;
@@ -424,7 +426,7 @@ static int add_file(struct loader *l, int32_t file)
 }
 
 /* "2 files as .npy; 1 as llm.c": what was read as what. */
-static void tell(struct loader *l)
+static void tell_formats(struct loader *l)
 {
     static const char *const bare[] = {"bare u16 ids", "bare u16 ids", "bare u32 ids",
                                        "bare i32 ids", "bare i64 ids"}; /* sy_shard_format */
@@ -454,7 +456,7 @@ static int add_all(struct loader *l)
             return -1;
     if (l->left && l->c->docs == 0)
         return sy_err_set(l->err, SY_E_FORMAT, "data: no token files: %s", l->first_left.msg);
-    tell(l);
+    tell_formats(l);
     return sy__progress(l->options->progress, 1, "data", l->err);
 }
 

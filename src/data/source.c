@@ -176,7 +176,7 @@ static int leave_out(struct sy__reader *r, const struct sy__file *f, const struc
     return 0;
 }
 
-static int empty(const struct sy__file *f, struct sy_err *err)
+static int fail_empty(const struct sy__file *f, struct sy_err *err)
 {
     return f->named ? sy_err_set(err, SY_E_FORMAT, "data: %s: file is empty", f->path) : 0;
 }
@@ -208,7 +208,7 @@ static int text_document(struct sy__reader *r, int64_t file, size_t start, struc
         text += 3, start += 3, n -= 3;
     }
     if (n == 0)
-        return empty(f, err);
+        return fail_empty(f, err);
     if (!bytes && not_text(text, n, &why)) {
         r->batch.text.len = start;
         return leave_out(r, f, &why, err);
@@ -233,7 +233,7 @@ static int read_json(struct sy__reader *r, int64_t file, struct sy_err *err)
     else if (!rc && text.len)
         rc = sy__json_documents(r, file, text.data, text.len, err);
     if (!rc && !why.code && r->handed + r->batch.docs == before && r->tally->bad == bad)
-        rc = empty(f, err);
+        rc = fail_empty(f, err);
     sy_str_free(&text);
     return rc;
 }
@@ -265,7 +265,7 @@ static int read_file(struct sy__reader *r, int64_t file, struct sy_err *err)
 
 /* ---- all of them ---- */
 
-static int nothing(const struct sy__reader *r, struct sy_err *err)
+static int fail_nothing(const struct sy__reader *r, struct sy_err *err)
 {
     const struct sy__tally *t = r->tally;
     if (t->bad)
@@ -295,7 +295,7 @@ static int read_all(struct sy__reader *r, const struct sy_progress *progress, do
     if (sy__reader_hand(r, true, err))
         return -1;
     if (r->handed == 0)
-        return nothing(r, err);
+        return fail_nothing(r, err);
     if (r->options.field && !r->tally->files[SY__LINES] && !r->tally->files[SY__JSON])
         return sy_err_set(err, SY_E_RANGE,
                           "data: field '%s' is of JSON, and %s is read as text (format = \"json\" "

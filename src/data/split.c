@@ -270,7 +270,7 @@ static int match_once(struct sy__splitter *s, PCRE2_SPTR text, size_t n, size_t 
 }
 
 /* A match in text[at..n) by as many steps as that length deserves. */
-static int search(struct sy__splitter *s, PCRE2_SPTR text, size_t n, size_t at)
+static int search_match(struct sy__splitter *s, PCRE2_SPTR text, size_t n, size_t at)
 {
     int rc = match_once(s, text, n, at);
     if (rc != PCRE2_ERROR_MATCHLIMIT && rc != PCRE2_ERROR_HEAPLIMIT)
@@ -308,7 +308,7 @@ static int match_at(struct sy__splitter *s, size_t *from, size_t *to, struct sy_
     *from = *to = s->valid;
     for (;;) {
         int rc = s->poll && s->poll->stop && s->poll->stop() ? PCRE2_ERROR_CALLOUT
-                                                             : search(s, text, n, at);
+                                                             : search_match(s, text, n, at);
         if (rc == PCRE2_ERROR_NOMATCH)
             return 0;
         if (rc < 0)

@@ -36,7 +36,7 @@ struct chain {
     int32_t *deck;     /* [states] scratch */
 };
 
-static struct sy_rng stream(uint64_t seed, enum stream which, uint64_t step)
+static struct sy_rng stream_rng(uint64_t seed, enum stream which, uint64_t step)
 {
     return (struct sy_rng){seed, SY_RNG_SYNTHETIC + 256 * (uint32_t)which, step};
 }
@@ -85,7 +85,7 @@ static double weight(const struct chain *c, int64_t context, int i)
     return (double)(upto[i] - (i ? upto[i - 1] : 0)) / 4294967296.0;
 }
 
-static int64_t move(const struct chain *c, int64_t context, int32_t symbol)
+static int64_t next_context(const struct chain *c, int64_t context, int32_t symbol)
 {
     return c->order == 1 ? symbol : context % c->states * c->states + symbol;
 }
@@ -98,7 +98,8 @@ static double lazy_step(struct chain *c)
         c->work[s] = c->pi[s] / 2;
     for (int64_t s = 0; s < c->contexts; s++)
         for (int i = 0; i < c->branch; i++)
-            c->work[move(c, s, c->next[s * c->branch + i])] += c->pi[s] / 2 * weight(c, s, i);
+            c->work[next_context(c, s, c->next[s * c->branch + i])] +=
+                c->pi[s] / 2 * weight(c, s, i);
     for (int64_t s = 0; s < c->contexts; s++)
         sum += c->work[s];
     for (int64_t s = 0; s < c->contexts; s++) {
@@ -128,7 +129,7 @@ static double find_entropy(struct chain *c)
 
 static double make_chain(struct chain *c, uint64_t seed, int domain)
 {
-    struct sy_rng r = stream(seed, STREAM_CHAIN, (uint64_t)domain);
+    struct sy_rng r = stream_rng(seed, STREAM_CHAIN, (uint64_t)domain);
     for (int64_t s = 0; s < c->contexts; s++) {
         draw_successors(c, s, &r);
         draw_weights(c, s, &r);
@@ -168,7 +169,7 @@ static void write_document(const struct chain *c, const struct sy_rng *r, int32_
             i++;
         int32_t symbol = c->next[context * c->branch + i];
         ids[at++] = base + symbol;
-        context = move(c, context, symbol);
+        context = next_context(c, context, symbol);
     }
 }
 
@@ -204,7 +205,7 @@ static int out_of(struct sy_err *err, const char *name, int64_t value, int64_t l
                       (long long)value, (long long)low, (long long)high);
 }
 
-static int check(struct sy_synthetic_options *o, struct sy_err *err)
+static int check_options(struct sy_synthetic_options *o, struct sy_err *err)
 {
     o->order = o->order ? o->order : 1;
     o->states = o->states ? o->states : 32;
@@ -223,7 +224,7 @@ static int check(struct sy_synthetic_options *o, struct sy_err *err)
 
 static int32_t domain_of(const struct sy_synthetic_options *o, int64_t document)
 {
-    struct sy_rng r = stream(o->seed, STREAM_DOMAIN, 0);
+    struct sy_rng r = stream_rng(o->seed, STREAM_DOMAIN, 0);
     return (int32_t)sy_rng_below(&r, (uint64_t)document, (uint64_t)o->domains);
 }
 
@@ -263,7 +264,7 @@ static int write_all(struct sy_corpus *c, const struct sy_synthetic_options *o, 
         for (int64_t i = 0; i < c->docs; i++) {
             if (c->doc[i].domain != d)
                 continue;
-            struct sy_rng r = stream(o->seed, STREAM_TEXT, (uint64_t)i);
+            struct sy_rng r = stream_rng(o->seed, STREAM_TEXT, (uint64_t)i);
             int64_t first = c->doc[i].first;
             int64_t n = (i + 1 < c->docs ? c->doc[i + 1].first : c->tokens) - first;
             write_document(chain, &r, d * o->states, ids, n);
@@ -278,7 +279,7 @@ struct sy_corpus *sy_corpus_synthetic(const struct sy_synthetic_options *options
                                       struct sy_err *err)
 {
     struct sy_synthetic_options o = *options;
-    if (check(&o, err))
+    if (check_options(&o, err))
         return NULL;
     struct chain chain = {.states = o.states, .branch = o.branch, .order = o.order};
     chain.contexts = o.order == 1 ? o.states : (int64_t)o.states * o.states;

@@ -238,7 +238,7 @@ static void take_recipe(struct sy_tokenizer *t, struct sy__recipe *r)
     r->source = NULL;
 }
 
-static int fill(struct sy_tokenizer *t, const struct sy__recipe *r, struct sy_err *err)
+static int fill_tokenizer(struct sy_tokenizer *t, const struct sy__recipe *r, struct sy_err *err)
 {
     if (copy_tokens(t, r->tokens, err) || index_merges(t, r->merges, r->n, err) ||
         take_added(t, r, err))
@@ -274,7 +274,7 @@ struct sy_tokenizer *sy__tokenizer_make(struct sy__recipe *r, struct sy_err *err
     }
     atomic_init(&t->refs, 1);
     take_recipe(t, r);
-    if (fill(t, r, err)) {
+    if (fill_tokenizer(t, r, err)) {
         sy_tokenizer_unref(t);
         return NULL;
     }

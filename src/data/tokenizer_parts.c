@@ -27,8 +27,8 @@ static const struct sy_json *type_of(const struct sy_json *part)
 }
 
 /* fn for a part, or for each of a Sequence's; null is no part. */
-static int each(struct sy__reader *p, const struct sy_json *part, const char *what,
-                const char *list_key, part_fn *fn, int depth)
+static int each_part(struct sy__reader *p, const struct sy_json *part, const char *what,
+                     const char *list_key, part_fn *fn, int depth)
 {
     if (!part || part->type == SY_JSON_NULL)
         return 0;
@@ -40,7 +40,7 @@ static int each(struct sy__reader *p, const struct sy_json *part, const char *wh
     if (!list)
         return sy__read_unsupported(p, what, type_of(part));
     for (const struct sy_json *c = list->first; c; c = c->next)
-        if (each(p, c, what, list_key, fn, depth + 1))
+        if (each_part(p, c, what, list_key, fn, depth + 1))
             return -1;
     return 0;
 }
@@ -143,7 +143,7 @@ static int read_normal(struct sy__reader *p, const struct sy_json *part)
 
 int sy__read_normalizer(struct sy__reader *p, const struct sy_json *root)
 {
-    if (each(p, sy_json_get(root, "normalizer"), "normalizer", "normalizers", read_normal, 0))
+    if (each_part(p, sy_json_get(root, "normalizer"), "normalizer", "normalizers", read_normal, 0))
         return -1;
     if (p->bare)
         sy__normals_free(&p->r.normals);
@@ -319,8 +319,8 @@ static void describe_stages(struct sy__reader *p)
 int sy__read_pretok(struct sy__reader *p, const struct sy_json *root)
 {
     struct sy__pretok *list = &p->r.pretok;
-    if (each(p, sy_json_get(root, "pre_tokenizer"), "pre-tokenizer", "pretokenizers", read_stage,
-             0))
+    if (each_part(p, sy_json_get(root, "pre_tokenizer"), "pre-tokenizer", "pretokenizers",
+                  read_stage, 0))
         return -1;
     bool last = list->n && list->stage[list->n - 1].kind == SY__STAGE_SPELL;
     p->r.chars = !last || count_spelled(list) > 1;
@@ -380,7 +380,7 @@ static int read_decoder(struct sy__reader *p, const struct sy_json *part)
 int sy__read_decoder(struct sy__reader *p, const struct sy_json *root)
 {
     struct sy__decoder *d = &p->decoder;
-    if (each(p, sy_json_get(root, "decoder"), "decoder", "decoders", read_decoder, 0))
+    if (each_part(p, sy_json_get(root, "decoder"), "decoder", "decoders", read_decoder, 0))
         return -1;
     if (!p->r.chars) {
         if (d->fused || d->fallback || d->replaces || *d->mark || d->each.start || d->each.stop)
@@ -471,7 +471,8 @@ static int read_post(struct sy__reader *p, const struct sy_json *part)
 int sy__read_post(struct sy__reader *p, const struct sy_json *root, int32_t size)
 {
     p->r.size = size;
-    if (each(p, sy_json_get(root, "post_processor"), "post-processor", "processors", read_post, 0))
+    if (each_part(p, sy_json_get(root, "post_processor"), "post-processor", "processors", read_post,
+                  0))
         return -1;
     const struct sy__template *t = &p->r.around;
     for (int32_t i = 0; i < t->before + t->after; i++)

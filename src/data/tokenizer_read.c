@@ -55,7 +55,7 @@ struct reader {
 
 /* ---- messages and members ---- */
 
-static int bad(struct reader *p, const char *what)
+static int fail_reading(struct reader *p, const char *what)
 {
     return sy__read_bad(&p->part, what);
 }
@@ -130,7 +130,7 @@ static int32_t id_of(struct reader *p, struct sy_str *scratch, const char *s, si
 static int check_id(struct reader *p, const struct sy_json *id, int64_t limit)
 {
     if (!id || id->type != SY_JSON_INT)
-        return bad(p, "a token's id is not a whole number");
+        return fail_reading(p, "a token's id is not a whole number");
     if (id->integer < 0 || id->integer >= limit)
         return bad_at(p, "a token's id is out of range:", id->integer);
     return 0;
@@ -150,14 +150,14 @@ static int size_up(struct reader *p, const struct sy_json *vocab, const struct s
     }
     for (const struct sy_json *a = added ? added->first : NULL; a; a = a->next) {
         if (a->type != SY_JSON_OBJECT)
-            return bad(p, "an added token is not an object");
+            return fail_reading(p, "an added token is not an object");
         const struct sy_json *id = sy_json_get(a, "id");
         if (check_id(p, id, limit))
             return -1;
         largest = id->integer > largest ? id->integer : largest;
     }
     if (largest < 0)
-        return bad(p, "the vocabulary is empty");
+        return fail_reading(p, "the vocabulary is empty");
     p->size = (int32_t)(largest + 1);
     p->token = sy_calloc((size_t)p->size + 1, sizeof *p->token);
     p->text = sy_calloc((size_t)p->size + 1, sizeof *p->text);
@@ -262,11 +262,11 @@ static int read_vocab(struct reader *p, const struct sy_json *root, const struct
     const struct sy_json *vocab = get(model, "vocab", SY_JSON_OBJECT);
     const struct sy_json *added = sy_json_get(root, "added_tokens");
     if (!vocab)
-        return bad(p, "no object model.vocab");
+        return fail_reading(p, "no object model.vocab");
     if (added && added->type == SY_JSON_NULL)
         added = NULL;
     if (added && added->type != SY_JSON_ARRAY)
-        return bad(p, "added_tokens is not a list");
+        return fail_reading(p, "added_tokens is not a list");
     if (size_up(p, vocab, added))
         return -1;
     for (const struct sy_json *v = vocab->first; v; v = v->next)
@@ -278,7 +278,7 @@ static int read_vocab(struct reader *p, const struct sy_json *root, const struct
 /* ---- merges ---- */
 
 /* The id of a merge's part; -1 and an error when there is none. */
-static int32_t lookup(struct reader *p, struct sy_str *scratch, const char *s, size_t n)
+static int32_t id_of_part(struct reader *p, struct sy_str *scratch, const char *s, size_t n)
 {
     int32_t id = n ? id_of(p, scratch, s, n) : -1;
     return id < 0 || p->text[id].odd ? bad_merge(p, "unknown token") : id;
@@ -312,8 +312,8 @@ static int read_merge(struct reader *p, const struct sy_json *m, struct sy_str *
     size_t n[2] = {0, 0};
     if (split_merge(p, m, s, n))
         return -1;
-    int32_t left = lookup(p, scratch, s[0], n[0]);
-    int32_t right = left < 0 ? -1 : lookup(p, scratch, s[1], n[1]);
+    int32_t left = id_of_part(p, scratch, s[0], n[0]);
+    int32_t right = left < 0 ? -1 : id_of_part(p, scratch, s[1], n[1]);
     if (right < 0)
         return -1;
     sy_str_clear(scratch);
@@ -332,7 +332,7 @@ static int read_merges(struct reader *p, const struct sy_json *model)
 {
     const struct sy_json *merges = get(model, "merges", SY_JSON_ARRAY);
     if (!merges)
-        return bad(p, "no list model.merges");
+        return fail_reading(p, "no list model.merges");
     if (merges->count > INT32_MAX / 4)
         return bad_at(p, "too many merges:", merges->count);
     p->merge = sy_calloc((size_t)merges->count + 1, sizeof *p->merge);
@@ -388,7 +388,8 @@ static void strip_token(const struct sy__strip *strip, const char **s, size_t *n
 }
 
 /* Append what the token named by s[0..n) decodes to; a, b: scratch. */
-static void show(struct reader *p, const char *s, size_t n, struct sy_str *a, struct sy_str *b)
+static void decode_token(struct reader *p, const char *s, size_t n, struct sy_str *a,
+                         struct sy_str *b)
 {
     const struct sy__decoder *d = &p->part.decoder;
     for (int i = 0; i < d->replaces; i++) {
@@ -420,9 +421,9 @@ static void show_one(struct reader *p, int32_t i, struct sy_str *a, struct sy_st
 {
     const struct text *t = &p->text[i];
     if (t->name)
-        show(p, t->name, t->name_n, a, b);
+        decode_token(p, t->name, t->name_n, a, b);
     else if (p->token[i].model && !p->token[i].special && t->n)
-        show(p, p->bytes.data + t->at, t->n, a, b);
+        decode_token(p, p->bytes.data + t->at, t->n, a, b);
 }
 
 static int show_all(struct reader *p)
@@ -594,7 +595,7 @@ static int read_model(struct reader *p, const struct sy_json *root)
     struct sy__reader *part = &p->part;
     const struct sy_json *model = get(root, "model", SY_JSON_OBJECT);
     if (!model)
-        return bad(p, "no object model");
+        return fail_reading(p, "no object model");
     if (!is(model, "type", "BPE") && sy_json_get(model, "type"))
         return sy__read_unsupported(part, "model", sy_json_get(model, "type"));
     for (size_t i = 0; i < sizeof off / sizeof *off; i++)
@@ -622,7 +623,7 @@ static int read_model(struct reader *p, const struct sy_json *root)
     return show_all(p) || cut_at_marks(p) ? -1 : 0;
 }
 
-static struct sy_tokenizer *make(struct reader *p, const char *json, size_t n)
+static struct sy_tokenizer *make_tokenizer(struct reader *p, const char *json, size_t n)
 {
     struct sy_err why = SY_ERR_INIT;
     struct sy__recipe *r = &p->part.r;
@@ -648,8 +649,8 @@ static struct sy_tokenizer *make(struct reader *p, const char *json, size_t n)
     return tok;
 }
 
-static struct sy_tokenizer *parse(const char *json, size_t n, const char *name, bool bare,
-                                  struct sy_err *err)
+static struct sy_tokenizer *parse_tokenizer(const char *json, size_t n, const char *name, bool bare,
+                                            struct sy_err *err)
 {
     struct reader p = {.part = {.name = name, .err = err, .bare = bare}};
     uint32_t to[256];
@@ -660,9 +661,9 @@ static struct sy_tokenizer *parse(const char *json, size_t n, const char *name, 
     if (!root)
         sy_err_set(err, why.code, "tokenizer: %s: %s", name, why.msg);
     else if (root->type != SY_JSON_OBJECT)
-        bad(&p, "not a JSON object");
+        fail_reading(&p, "not a JSON object");
     else if (!read_model(&p, root))
-        tok = make(&p, json, n);
+        tok = make_tokenizer(&p, json, n);
     sy__recipe_free(&p.part.r);
     sy__words_free(&p.odd);
     sy_str_free(&p.part.beyond);
@@ -680,10 +681,10 @@ static struct sy_tokenizer *parse(const char *json, size_t n, const char *name, 
 struct sy_tokenizer *sy_tokenizer_parse(const char *json, size_t n, const char *name,
                                         struct sy_err *err)
 {
-    return parse(json, n, name, false, err);
+    return parse_tokenizer(json, n, name, false, err);
 }
 
-static struct sy_tokenizer *load(const char *path, bool bare, struct sy_err *err)
+static struct sy_tokenizer *load_file(const char *path, bool bare, struct sy_err *err)
 {
     struct sy_str file = SY_STR_INIT, text = SY_STR_INIT;
     struct stat st;
@@ -693,7 +694,7 @@ static struct sy_tokenizer *load(const char *path, bool bare, struct sy_err *err
     if (file.failed)
         sy_err_set(err, SY_E_MEMORY, "tokenizer: %s: out of memory", path);
     else if (!sy_file_read(file.data, FILE_MAX, &text, err))
-        tok = parse(text.data ? text.data : "", text.len, file.data, bare, err);
+        tok = parse_tokenizer(text.data ? text.data : "", text.len, file.data, bare, err);
     sy_str_free(&file);
     sy_str_free(&text);
     return tok;
@@ -701,10 +702,10 @@ static struct sy_tokenizer *load(const char *path, bool bare, struct sy_err *err
 
 struct sy_tokenizer *sy_tokenizer_load(const char *path, struct sy_err *err)
 {
-    return load(path, false, err);
+    return load_file(path, false, err);
 }
 
 struct sy_tokenizer *sy_tokenizer_load_bare(const char *path, struct sy_err *err)
 {
-    return load(path, true, err);
+    return load_file(path, true, err);
 }

@@ -10,7 +10,7 @@
 #define FIRST_SLOTS 256u
 #define MAX_SLOTS (1u << 31)
 
-static uint64_t fold(uint64_t a, uint64_t b)
+static uint64_t fold_product(uint64_t a, uint64_t b)
 {
     __extension__ unsigned __int128 p = (unsigned __int128)a * b;
     return (uint64_t)p ^ (uint64_t)(p >> 64);
@@ -43,7 +43,7 @@ static inline struct key make_key(const char *p, size_t n)
     struct key k = {.tag = (uint32_t)n + 1};
     uint64_t h = k0 ^ n;
     for (; n > 16; n -= 8, p += 8)
-        h = fold(h ^ load8(p), k1);
+        h = fold_product(h ^ load8(p), k1);
     if (n >= 8) {
         k.a = load8(p), k.b = load8(p + n - 8);
     } else if (n >= 4) {
@@ -52,7 +52,7 @@ static inline struct key make_key(const char *p, size_t n)
         k.a = (uint64_t)(unsigned char)p[0] << 16 | (uint64_t)(unsigned char)p[n / 2] << 8 |
               (unsigned char)p[n - 1];
     }
-    h = fold(h ^ k.a ^ k1, k0 ^ k.b);
+    h = fold_product(h ^ k.a ^ k1, k0 ^ k.b);
     k.hash = (uint32_t)(h ^ h >> 32);
     return k;
 }
@@ -77,8 +77,8 @@ const char *sy__word_bytes(const struct sy__words *w, const struct sy__word *wor
 }
 
 /* The key's slot, or the free one where it belongs. */
-static inline struct sy__word *probe(const struct sy__words *w, const char *bytes,
-                                     const struct key *k)
+static inline struct sy__word *probe_slot(const struct sy__words *w, const char *bytes,
+                                          const struct key *k)
 {
     uint32_t mask = w->slots - 1;
     for (uint32_t i = k->hash & mask;; i = (i + 1) & mask) {
@@ -135,7 +135,7 @@ int64_t *sy__words_at(struct sy__words *w, const char *key, size_t len)
     if (len >= UINT32_MAX)
         return NULL;
     struct key k = make_key(key, len);
-    struct sy__word *s = w->slots ? probe(w, key, &k) : NULL;
+    struct sy__word *s = w->slots ? probe_slot(w, key, &k) : NULL;
     if (s && s->tag)
         return &s->value;
     if (add_key(w, key, len, &k))
@@ -153,7 +153,7 @@ const int64_t *sy__words_find(const struct sy__words *w, const char *key, size_t
     if (!w->slots || len >= UINT32_MAX)
         return NULL;
     struct key k = make_key(key, len);
-    const struct sy__word *s = probe(w, key, &k);
+    const struct sy__word *s = probe_slot(w, key, &k);
     return s->tag ? &s->value : NULL;
 }
 

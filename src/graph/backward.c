@@ -53,7 +53,7 @@ static int newest_first(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-static int collect(struct pass *p, struct sy_tensor *y)
+static int collect_nodes(struct pass *p, struct sy_tensor *y)
 {
     static atomic_int marks = 1;
     p->mark = atomic_fetch_add(&marks, 1);
@@ -107,7 +107,7 @@ static struct leaf *leaf_of(struct pass *p, struct sy_tensor *t)
 /* ---- the pass ---- */
 
 /* *slot += g, as an applied operation; g is borrowed. */
-static int accumulate(struct pass *p, struct sy_tensor **slot, struct sy_tensor *g)
+static int accumulate_grad(struct pass *p, struct sy_tensor **slot, struct sy_tensor *g)
 {
     if (!*slot) {
         *slot = sy_tensor_ref(g);
@@ -124,12 +124,12 @@ static int accumulate(struct pass *p, struct sy_tensor **slot, struct sy_tensor 
 static int give_gradient(struct pass *p, struct sy_tensor *t, struct sy_tensor *g)
 {
     if (t->node)
-        return accumulate(p, &t->node->dout[t->out], g);
+        return accumulate_grad(p, &t->node->dout[t->out], g);
     struct leaf *l = leaf_of(p, t);
-    return l ? accumulate(p, &l->grad, g) : -1;
+    return l ? accumulate_grad(p, &l->grad, g) : -1;
 }
 
-static int visit(struct pass *p, struct sy_node *n)
+static int visit_node(struct pass *p, struct sy_node *n)
 {
     struct sy_vjp x = {.node = n, .attrs = &n->attrs, .nin = n->nin, .in = n->in, .out = n->out,
                        .dout = n->dout};
@@ -173,11 +173,11 @@ static int run_pass(struct pass *p, struct sy_tensor *y)
     one->constant = true;
     bool before = sy_context()->no_grad;
     sy_context()->no_grad = true;
-    int rc = collect(p, y);
+    int rc = collect_nodes(p, y);
     if (!rc)
         rc = give_gradient(p, y, one);
     for (int i = 0; i < p->nnodes && !rc; i++)
-        rc = visit(p, p->nodes[i]);
+        rc = visit_node(p, p->nodes[i]);
     sy_context()->no_grad = before;
     sy_tensor_unref(one);
     return rc;
@@ -228,7 +228,7 @@ int sy_tensor_backward(struct sy_tensor *y, struct sy_err *err)
     int rc = run_pass(&p, y);
     for (int i = 0; i < p.leaf_room && !rc; i++)
         if (p.leaves[i].leaf && p.leaves[i].leaf->requires_grad && p.leaves[i].grad)
-            rc = accumulate(&p, &p.leaves[i].leaf->grad, p.leaves[i].grad);
+            rc = accumulate_grad(&p, &p.leaves[i].leaf->grad, p.leaves[i].grad);
     end_pass(&p);
     return rc;
 }

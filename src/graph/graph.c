@@ -48,7 +48,7 @@ static int no_memory(struct sy_err *err)
     return sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
 }
 
-static int record(void *recorder, struct sy_node *node, struct sy_err *err)
+static int record_node(void *recorder, struct sy_node *node, struct sy_err *err)
 {
     struct sy_graph *g = recorder;
     if (SY_GROW(g->nodes, g->node_room, g->nnodes + 1))
@@ -64,7 +64,7 @@ int sy_graph_begin(struct sy_graph *g, struct sy_err *err)
     struct sy_context *ctx = sy_context();
     if (ctx->record)
         return sy_err_set(err, SY_E_STATE, "trace: another trace is being recorded");
-    ctx->record = record;
+    ctx->record = record_node;
     ctx->recorder = g;
     g->recording = true;
     return 0;
@@ -83,7 +83,7 @@ void sy_graph_end(struct sy_graph *g)
 struct sy_graph *sy_graph_current(void)
 {
     struct sy_context *ctx = sy_context();
-    return ctx->record == record ? ctx->recorder : NULL;
+    return ctx->record == record_node ? ctx->recorder : NULL;
 }
 
 static int add_named(struct sy__named **list, int *n, size_t *room, const char *name,

@@ -216,7 +216,7 @@ static int make_instrs(struct sy_program *p, struct sy_graph *g,
 
 /* ---- lifetimes ---- */
 
-static void touch(struct sy_program *p, const struct sy_tensor *t, int at)
+static void touch_buffer(struct sy_program *p, const struct sy_tensor *t, int at)
 {
     struct sy__buffer *b = t ? &p->buffers[t->storage->plan] : NULL;
     if (!b)
@@ -231,11 +231,11 @@ static int set_lifetimes(struct sy_program *p, struct sy_err *err)
         p->buffers[i].first = INT_MAX;
     for (int i = 0; i < p->ninstrs; i++) {
         const struct sy__instr *x = &p->instrs[i];
-        touch(p, x->src, i);
+        touch_buffer(p, x->src, i);
         for (int j = 0; x->node && j < x->node->nin; j++)
-            touch(p, x->node->in[j], i);
+            touch_buffer(p, x->node->in[j], i);
         for (int j = 0; x->node && j < x->node->nout; j++)
-            touch(p, x->out[j], i);
+            touch_buffer(p, x->out[j], i);
         if (!x->node || !x->node->scratch)
             continue;
         struct sy__buffer *b = new_buffer(p, err);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void detach(struct sy_program *p)
+static void detach_buffers(struct sy_program *p)
 {
     for (int i = 0; i < p->nbuffers; i++) {
         struct sy__buffer *b = &p->buffers[i];
@@ -28,7 +28,7 @@ void sy_program_free(struct sy_program *p)
 {
     if (!p)
         return;
-    detach(p);
+    detach_buffers(p);
     for (int i = 0; i < p->ninstrs; i++) {
         sy_node_unref(p->instrs[i].node);
         sy_tensor_unref(p->instrs[i].src);
@@ -77,7 +77,7 @@ const struct sy_tensor *sy_program_observe_mask(const struct sy_program *p, int 
 
 int sy_program_attach(struct sy_program *p, void *arena, struct sy_err *err)
 {
-    detach(p);
+    detach_buffers(p);
     p->arena = arena;
     if (!arena) {
         p->arena = sy_alloc(p->arena_bytes ? p->arena_bytes : 1);
@@ -129,7 +129,7 @@ static int run_instr(struct sy__instr *x, uint64_t seed, uint64_t step, struct s
     return x->node->op->run(&x->run);
 }
 
-static int update(struct sy_program *p, bool carried)
+static int update_states(struct sy_program *p, bool carried)
 {
     for (int i = 0; i < p->nupdates; i++)
         if (p->updates[i].carried == carried)
@@ -138,7 +138,7 @@ static int update(struct sy_program *p, bool carried)
     return 0;
 }
 
-int sy_program_update_states(struct sy_program *p) { return update(p, false); }
+int sy_program_update_states(struct sy_program *p) { return update_states(p, false); }
 
 int sy_program_run(struct sy_program *p, uint64_t seed, uint64_t step, struct sy_err *err)
 {
@@ -160,8 +160,8 @@ int sy_program_run_until(struct sy_program *p, uint64_t seed, uint64_t step, boo
         x->calls++;
         before = now;
     }
-    update(p, true);
-    return p->update_at_end ? update(p, false) : 0;
+    update_states(p, true);
+    return p->update_at_end ? update_states(p, false) : 0;
 }
 
 /* ---- reports ---- */

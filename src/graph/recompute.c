@@ -134,7 +134,7 @@ static int replace_inputs(struct pass *p, struct sy_node *n)
     return 0;
 }
 
-static int rewrite(struct pass *p)
+static int rewrite_nodes(struct pass *p)
 {
     for (int i = 0; i < p->g->nnodes; i++) {
         struct sy_node *n = p->g->nodes[i];
@@ -155,7 +155,7 @@ int sy_graph_recompute(struct sy_graph *g, int first, struct sy_err *err)
     if (!rc) {
         number_storages(&p);
         mark_kept(&p);
-        rc = rewrite(&p);
+        rc = rewrite_nodes(&p);
     }
     for (int i = 0; i < g->nnodes && !rc; i++)
         sy_node_unref(g->nodes[i]);

@@ -139,7 +139,7 @@ static int sync_parent(const char *path, struct sy_err *err)
 }
 
 /* Both exist: afterwards temp holds the old one.  0, or -1 with errno. */
-static int exchange(const char *temp, const char *path)
+static int exchange_folders(const char *temp, const char *path)
 {
 #ifdef RENAME_EXCHANGE
     if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_EXCHANGE) == 0)
@@ -166,7 +166,7 @@ int sy_folder_commit(const char *temp, const char *path, const char *const *know
         sy_free(target);
         return -1;
     }
-    int r = exists ? exchange(temp, target) : rename(temp, target);
+    int r = exists ? exchange_folders(temp, target) : rename(temp, target);
     if (r)
         sy_err_sys(err, errno, "%s: cannot put the new folder there", target);
     else {

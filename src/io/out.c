@@ -26,7 +26,7 @@ static _Atomic uint32_t serial; /* two writers of one path in one process */
 
 void sy__out_fail_at(int64_t n) { sy_sys_fail_at(n); }
 
-static int failed(const struct sy__out *out, const char *what, struct sy_err *err)
+static int fail_writing(const struct sy__out *out, const char *what, struct sy_err *err)
 {
     return sy_err_sys(err, errno, "%s: cannot %s %s", out->op, what, out->path);
 }
@@ -54,7 +54,7 @@ int sy__out_open(struct sy__out *out, const char *op, const struct sy_dir *dir, 
     sy_hash_init(&out->hash);
     out->fd = sy_sys_open(dir, out->temp);
     if (out->fd < 0 || sy_sys_reserve(out->fd, out->temp, size) != 0) {
-        failed(out, "write", err);
+        fail_writing(out, "write", err);
         sy__out_abort(out);
         return -1;
     }
@@ -69,7 +69,7 @@ int sy__out_write(struct sy__out *out, const void *data, uint64_t n, struct sy_e
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
-            return failed(out, "write", err);
+            return fail_writing(out, "write", err);
         sy_hash_update(&out->hash, from, (size_t)put);
         out->written += (uint64_t)put;
         from += put;
@@ -87,7 +87,7 @@ static int sync_folder(const struct sy__out *out, struct sy_err *err)
         return sy_err_set(err, SY_E_MEMORY, "%s: out of memory writing %s", out->op, out->path);
     int r = sy_sys_sync_folder(out->dir, folder);
     if (r != 0)
-        failed(out, "sync the folder of", err);
+        fail_writing(out, "sync the folder of", err);
     sy_free(folder);
     return r;
 }
@@ -103,11 +103,11 @@ int sy__out_commit(struct sy__out *out, struct sy_err *err)
 {
     int r = -1;
     if (sy_sys_fsync(out->fd, out->temp) != 0)
-        failed(out, "sync", err);
+        fail_writing(out, "sync", err);
     else if (close_file(out) != 0)
-        failed(out, "close", err);
+        fail_writing(out, "close", err);
     else if (!out->direct && sy_sys_rename(out->dir, out->temp, out->path) != 0)
-        failed(out, "rename to", err);
+        fail_writing(out, "rename to", err);
     else {
         sy_free(out->temp); /* it has the target's name now: nothing to remove */
         out->temp = NULL;

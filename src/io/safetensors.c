@@ -73,8 +73,8 @@ void sy__sort(const struct sy_array **list, int64_t n,
 
 /* -- the header -------------------------------------------------------------------------------- */
 
-static int wrong(const struct sy_st *st, const struct sy_array *a, struct sy_err *err,
-                 const char *what)
+static int fail_array(const struct sy_st *st, const struct sy_array *a, struct sy_err *err,
+                      const char *what)
 {
     return sy_err_set(err, SY_E_FORMAT, "safetensors: %s: %s: %s", st->in.path, a->name, what);
 }
@@ -83,14 +83,14 @@ static int read_shape(const struct sy_st *st, const struct sy_json *list, struct
                       struct sy_err *err)
 {
     if (list == NULL || list->type != SY_JSON_ARRAY)
-        return wrong(st, a, err, "no list \"shape\"");
+        return fail_array(st, a, err, "no list \"shape\"");
     if (list->count > SY_IO_DIMS)
         return sy_err_set(err, SY_E_UNSUPPORTED,
                           "safetensors: %s: %s: %" PRId64 " dimensions, at most %d are supported",
                           st->in.path, a->name, list->count, SY_IO_DIMS);
     for (const struct sy_json *d = list->first; d != NULL; d = d->next) {
         if (d->type != SY_JSON_INT || d->integer < 0)
-            return wrong(st, a, err, "a dimension is not a count");
+            return fail_array(st, a, err, "a dimension is not a count");
         a->shape[a->ndim++] = d->integer;
     }
     return 0;
@@ -102,7 +102,7 @@ static int read_offsets(const struct sy_st *st, const struct sy_json *pair, uint
 {
     if (pair == NULL || pair->type != SY_JSON_ARRAY || pair->count != 2 ||
         pair->first->type != SY_JSON_INT || pair->first->next->type != SY_JSON_INT)
-        return wrong(st, a, err, "no pair \"data_offsets\"");
+        return fail_array(st, a, err, "no pair \"data_offsets\"");
     int64_t begin = pair->first->integer, end = pair->first->next->integer;
     if (begin < 0 || end < begin || (uint64_t)end > data_bytes)
         return sy_err_set(err, SY_E_FORMAT,
@@ -124,13 +124,13 @@ static int read_array(const struct sy_st *st, const struct sy_json *entry, uint6
                           st->in.path);
     a->name = entry->key;
     if (entry->type != SY_JSON_OBJECT || entry->count != 3)
-        return wrong(st, a, err, "not exactly dtype, shape and data_offsets");
+        return fail_array(st, a, err, "not exactly dtype, shape and data_offsets");
     const struct sy_json *word = sy_json_get(entry, "dtype");
     const struct sy__element *type = word && word->type == SY_JSON_STRING
                                          ? sy__element_st(word->string, word->string_len)
                                          : NULL;
     if (type == NULL)
-        return wrong(st, a, err, "no \"dtype\", or an unknown one");
+        return fail_array(st, a, err, "no \"dtype\", or an unknown one");
     a->element = type;
     a->type = type->st;
     a->dtype = type->dtype;

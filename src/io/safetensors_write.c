@@ -242,8 +242,8 @@ static int write_file(struct sy_st_writer *w, struct pending *const *order,
     return -1;
 }
 
-static int finish(struct sy_st_writer *w, struct sy_str *header, struct sy_file_sum *sum,
-                  struct sy_err *err)
+static int finish_file(struct sy_st_writer *w, struct sy_str *header, struct sy_file_sum *sum,
+                       struct sy_err *err)
 {
     size_t n = (size_t)w->count + 1;
     uint64_t data_bytes;
@@ -276,7 +276,7 @@ int sy_st_finish(struct sy_st_writer *w, struct sy_err *err)
 int sy_st_finish_sum(struct sy_st_writer *w, struct sy_file_sum *sum, struct sy_err *err)
 {
     struct sy_str header = SY_STR_INIT;
-    int r = finish(w, &header, sum, err);
+    int r = finish_file(w, &header, sum, err);
     sy_str_free(&header);
     sy_st_abort(w);
     return r;

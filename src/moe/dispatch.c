@@ -59,8 +59,8 @@ int sy__check_experts(const struct sy_run *x, const char *op, const struct sy_te
 }
 
 /* pos = 0 for choices that get a slot, -1 for the others; count (E) of the former. */
-static void admit(int32_t *pos, int32_t *count, const int32_t *expert, int64_t n, int64_t k,
-                  int64_t capacity)
+static void admit_choices(int32_t *pos, int32_t *count, const int32_t *expert, int64_t n, int64_t k,
+                          int64_t capacity)
 {
     for (int64_t j = 0; j < k; j++)
         for (int64_t i = j; i < n * k; i += k) {
@@ -82,7 +82,7 @@ int sy__run_moe_dispatch(const struct sy_run *x)
     if (sy__check_experts(x, "moe_dispatch", chosen, experts))
         return -1;
     memset(next, 0, (size_t)experts * sizeof *next);
-    admit(pos, next, expert, n, k, x->attrs->i[1]);
+    admit_choices(pos, next, expert, n, k, x->attrs->i[1]);
     offsets[0] = 0;
     for (int64_t e = 0; e < experts; e++) {
         offsets[e + 1] = offsets[e] + next[e];

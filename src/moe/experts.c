@@ -77,7 +77,7 @@ static int check_shapes(struct sy_infer *x)
 }
 
 /* Bytes of `count` elements, rounded up to a cache line. */
-static size_t line(int64_t count, size_t size)
+static size_t line_bytes(int64_t count, size_t size)
 {
     return ((size_t)count * size + 63) & ~(size_t)63;
 }
@@ -97,7 +97,8 @@ int sy__infer_moe_experts(struct sy_infer *x)
     else
         sy__meta(&x->out[U], dtype, 1, 1, 0); /* plain experts: stands for nothing */
     x->always = 1 << G | 1 << U;
-    x->scratch = line(e, sizeof(struct sy_gemm_problem)) + line(r * f, size) + line(r * c, size);
+    x->scratch = line_bytes(e, sizeof(struct sy_gemm_problem)) + line_bytes(r * f, size) +
+                 line_bytes(r * c, size);
     return 0;
 }
 
@@ -118,8 +119,8 @@ int sy__infer_moe_experts_backward(struct sy_infer *x)
     x->reuse[DG] = 1 + B_G;
     x->reuse[DU] = 1 + B_U;
     x->always = 1 << DG | (in[B_GATE] ? 1 << DU : 0);
-    x->scratch = line(3 * e, sizeof(struct sy_gemm_problem)) + line(r * (c > f ? c : f), size) +
-                 2 * line(r, size);
+    x->scratch = line_bytes(3 * e, sizeof(struct sy_gemm_problem)) +
+                 line_bytes(r * (c > f ? c : f), size) + 2 * line_bytes(r, size);
     return 0;
 }
 
@@ -153,7 +154,7 @@ static void weights_of(struct sy__experts *m, const struct sy_tensor *up,
 static void *carve(char **at, int64_t count, size_t size)
 {
     void *p = *at;
-    *at += line(count, size);
+    *at += line_bytes(count, size);
     return p;
 }
 
@@ -278,7 +279,7 @@ int sy__run_moe_experts(const struct sy_run *x)
 /* ---- backward ---- */
 
 /* Rows of t are complete: t becomes hs, g and u become dg and du. */
-static void turn(const struct sy__experts *m, int64_t s, int64_t rows)
+static void turn_rows(const struct sy__experts *m, int64_t s, int64_t rows)
 {
     sy_cpu()->row->expert_back[m->act](
         (float *)m->dgate_slot + s, out_row(m->h, s, m->f), m->f, out_row(m->g, s, m->f), m->f,
@@ -290,12 +291,12 @@ static void turn_block(void *ctx, int e, int64_t row0, int64_t rows, int64_t col
     const struct sy__experts *m = ctx;
     (void)col0;
     (void)cols;
-    turn(m, m->offsets[e] + row0, rows);
+    turn_rows(m, m->offsets[e] + row0, rows);
 }
 
 static void turn_range(void *ctx, int64_t begin, int64_t end)
 {
-    turn(ctx, begin, end - begin);
+    turn_rows(ctx, begin, end - begin);
 }
 
 static void hidden_back(struct sy__experts *m)
@@ -418,7 +419,7 @@ static void copy_range(void *ctx, int64_t begin, int64_t end)
 }
 
 /* g and u are turned where they lie, or in a copy when the plan did not give us their place. */
-static void *taken(const struct sy_tensor *from, const struct sy_tensor *to)
+static void *in_place(const struct sy_tensor *from, const struct sy_tensor *to)
 {
     struct copy c = {sy_data(to), sy_data(from)};
     if (c.to != c.from)
@@ -449,8 +450,8 @@ int sy__run_moe_experts_backward(const struct sy_run *x)
     m.dw_down = data_of(x->out[DDOWN]);
     m.dw_act = data_of(x->out[gated ? DGATE : DUP]);
     m.dw_mul = gated ? data_of(x->out[DUP]) : NULL;
-    m.g = taken(x->in[B_G], x->out[DG]);
-    m.u = gated ? taken(x->in[B_U], x->out[DU]) : NULL;
+    m.g = in_place(x->in[B_G], x->out[DG]);
+    m.u = gated ? in_place(x->in[B_U], x->out[DU]) : NULL;
     if (size == sizeof(double)) {
         sy__experts_backward_f64(&m);
         return 0;

@@ -100,7 +100,7 @@ int sy__infer_where(struct sy_infer *x)
 /* ---- gradients: two operands ---- */
 
 /* din[i] = g summed to input i's shape, when wanted. */
-static void give(struct sy_vjp *x, int i, struct sy_tensor *g)
+static void give_grad(struct sy_vjp *x, int i, struct sy_tensor *g)
 {
     x->din[i] = sy_b_sum_to(g, x->in[i]);
 }
@@ -109,16 +109,16 @@ int sy__vjp_add(struct sy_vjp *x)
 {
     for (int i = 0; i < 2; i++)
         if (x->want[i])
-            give(x, i, x->dout[0]);
+            give_grad(x, i, x->dout[0]);
     return 0;
 }
 
 int sy__vjp_sub(struct sy_vjp *x)
 {
     if (x->want[0])
-        give(x, 0, x->dout[0]);
+        give_grad(x, 0, x->dout[0]);
     if (x->want[1])
-        give(x, 1, sy_b_neg(sy_b_sum_to(x->dout[0], x->in[1])));
+        give_grad(x, 1, sy_b_neg(sy_b_sum_to(x->dout[0], x->in[1])));
     return 0;
 }
 
@@ -126,7 +126,7 @@ int sy__vjp_mul(struct sy_vjp *x)
 {
     for (int i = 0; i < 2; i++)
         if (x->want[i])
-            give(x, i, sy_b_mul(x->dout[0], x->in[1 - i]));
+            give_grad(x, i, sy_b_mul(x->dout[0], x->in[1 - i]));
     return 0;
 }
 
@@ -135,9 +135,9 @@ int sy__vjp_div(struct sy_vjp *x)
 {
     struct sy_tensor *g = sy_b_div(x->dout[0], x->in[1]);
     if (x->want[0])
-        give(x, 0, g);
+        give_grad(x, 0, g);
     if (x->want[1])
-        give(x, 1, sy_b_neg(sy_b_mul(g, x->out[0])));
+        give_grad(x, 1, sy_b_neg(sy_b_mul(g, x->out[0])));
     return 0;
 }
 
@@ -145,14 +145,15 @@ int sy__vjp_div(struct sy_vjp *x)
 int sy__vjp_mod(struct sy_vjp *x)
 {
     if (x->want[0])
-        give(x, 0, x->dout[0]);
+        give_grad(x, 0, x->dout[0]);
     if (x->want[1])
-        give(x, 1,
-             sy_b_neg(sy_b_mul(x->dout[0], sy_b_apply(SY_OP_IDIV_, NULL, 2, x->in[0], x->in[1]))));
+        give_grad(
+            x, 1,
+            sy_b_neg(sy_b_mul(x->dout[0], sy_b_apply(SY_OP_IDIV_, NULL, 2, x->in[0], x->in[1]))));
     return 0;
 }
 
-static struct sy_tensor *where(struct sy_tensor *c, struct sy_tensor *a, struct sy_tensor *b)
+static struct sy_tensor *select_where(struct sy_tensor *c, struct sy_tensor *a, struct sy_tensor *b)
 {
     return sy_b_apply(SY_OP_WHERE_, NULL, 3, c, a, b);
 }
@@ -164,13 +165,13 @@ int sy__vjp_pow(struct sy_vjp *x)
     if (x->want[0]) {
         struct sy_tensor *less = sy_b_sub(b, sy_b_const(b, 1));
         struct sy_tensor *slope = sy_b_mul(b, sy_b_apply(SY_OP_POW_, NULL, 2, a, less));
-        give(x, 0, sy_b_mul(dy, slope));
+        give_grad(x, 0, sy_b_mul(dy, slope));
     }
     if (x->want[1]) {
         struct sy_tensor *zero = sy_b_const(a, 0);
         struct sy_tensor *g = sy_b_mul(x->out[0], sy_b_apply(SY_OP_LOG_, NULL, 1, a));
-        g = where(sy_b_apply(SY_OP_GT_, NULL, 2, a, zero), g, zero);
-        give(x, 1, sy_b_mul(dy, g));
+        g = select_where(sy_b_apply(SY_OP_GT_, NULL, 2, a, zero), g, zero);
+        give_grad(x, 1, sy_b_mul(dy, g));
     }
     return 0;
 }
@@ -181,9 +182,9 @@ static int vjp_extreme(struct sy_vjp *x, enum sy_opcode a_wins)
     struct sy_tensor *c = sy_b_apply(a_wins, NULL, 2, x->in[0], x->in[1]);
     struct sy_tensor *zero = sy_b_const(x->dout[0], 0);
     if (x->want[0])
-        give(x, 0, where(c, x->dout[0], zero));
+        give_grad(x, 0, select_where(c, x->dout[0], zero));
     if (x->want[1])
-        give(x, 1, where(c, zero, x->dout[0]));
+        give_grad(x, 1, select_where(c, zero, x->dout[0]));
     return 0;
 }
 
@@ -200,15 +201,15 @@ int sy__vjp_where(struct sy_vjp *x)
 {
     struct sy_tensor *zero = sy_b_const(x->dout[0], 0);
     if (x->want[1])
-        give(x, 1, where(x->in[0], x->dout[0], zero));
+        give_grad(x, 1, select_where(x->in[0], x->dout[0], zero));
     if (x->want[2])
-        give(x, 2, where(x->in[0], zero, x->dout[0]));
+        give_grad(x, 2, select_where(x->in[0], zero, x->dout[0]));
     return 0;
 }
 
 /* ---- gradients: one operand ---- */
 
-static int times(struct sy_vjp *x, struct sy_tensor *slope)
+static int give_times(struct sy_vjp *x, struct sy_tensor *slope)
 {
     x->din[0] = sy_b_mul(x->dout[0], slope);
     return 0;
@@ -222,7 +223,7 @@ int sy__vjp_neg(struct sy_vjp *x)
 
 int sy__vjp_exp(struct sy_vjp *x)
 {
-    return times(x, x->out[0]);
+    return give_times(x, x->out[0]);
 }
 
 int sy__vjp_log(struct sy_vjp *x)

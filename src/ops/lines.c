@@ -52,8 +52,8 @@ static void dense_rows(void *ctx, int64_t begin, int64_t end)
                     x[i * inner + j] = b[j * p->n + i];                                            \
     }
 
-static void transfer(const struct sy__line_operand *p, int64_t inner, int64_t o, int64_t s0,
-                     int64_t lines, char *buf, bool gather)
+static void transfer_lines(const struct sy__line_operand *p, int64_t inner, int64_t o, int64_t s0,
+                           int64_t lines, char *buf, bool gather)
 {
     switch (p->size) {
     case 1:
@@ -92,7 +92,7 @@ static void strided_rows(void *ctx, int64_t begin, int64_t end)
         int64_t lines = w->l.inner - s0 < LANES ? w->l.inner - s0 : LANES;
         char *at = buf;
         for (int i = 0; i < w->nin; at += room_of(&w->in[i]), i++) {
-            transfer(&w->in[i], w->l.inner, o, s0, lines, at, true);
+            transfer_lines(&w->in[i], w->l.inner, o, s0, lines, at, true);
             in[i] = at;
         }
         for (int i = 0; i < w->nout; at += room_of(&w->out[i]), i++)
@@ -100,7 +100,7 @@ static void strided_rows(void *ctx, int64_t begin, int64_t end)
         w->rows(w->ctx, lines, in, out);
         for (int i = 0; i < w->nout; i++)
             if (out[i])
-                transfer(&w->out[i], w->l.inner, o, s0, lines, (char *)out[i], false);
+                transfer_lines(&w->out[i], w->l.inner, o, s0, lines, (char *)out[i], false);
     }
 }
 

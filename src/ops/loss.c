@@ -84,7 +84,7 @@ struct rows {
     bool grad;
 };
 
-static void *step(void *p, int64_t n)
+static void *step_by(void *p, int64_t n)
 {
     return p ? (float *)p + n : NULL;
 }
@@ -102,9 +102,9 @@ static void weighted_f32(const struct rows *r, int64_t i)
 {
     double weight;
     const int32_t target = target_of(r, i, SY_F32, &weight);
-    float *loss = step(r->loss, i);
-    sy_cpu()->row->cross_entropy(loss, step(r->lse, i), step(r->logits, i * r->v), r->v, &target,
-                                 (float)(r->scale * weight), r->grad, 1, r->v);
+    float *loss = step_by(r->loss, i);
+    sy_cpu()->row->cross_entropy(loss, step_by(r->lse, i), step_by(r->logits, i * r->v), r->v,
+                                 &target, (float)(r->scale * weight), r->grad, 1, r->v);
     if (loss)
         *loss *= (float)weight;
 }
@@ -113,15 +113,15 @@ static void rows_f32(void *ctx, int64_t begin, int64_t end)
 {
     const struct rows *r = ctx;
     if (r->from)
-        memcpy(step(r->logits, begin * r->v), (const float *)r->from + begin * r->v,
+        memcpy(step_by(r->logits, begin * r->v), (const float *)r->from + begin * r->v,
                (size_t)((end - begin) * r->v) * sizeof(float));
     if (r->weight) {
         for (int64_t i = begin; i < end; i++)
             weighted_f32(r, i);
         return;
     }
-    sy_cpu()->row->cross_entropy(step(r->loss, begin), step(r->lse, begin),
-                                 step(r->logits, begin * r->v), r->v, r->target + begin,
+    sy_cpu()->row->cross_entropy(step_by(r->loss, begin), step_by(r->lse, begin),
+                                 step_by(r->logits, begin * r->v), r->v, r->target + begin,
                                  (float)r->scale, r->grad, end - begin, r->v);
 }
 
@@ -303,7 +303,7 @@ static void block_f32(struct head *h, int64_t first, int64_t n)
 {
     const bool whole = h->v <= WHOLE_MAX;
     const float *x = (const float *)h->x + first * h->c;
-    float *logits = h->rows.logits, *dx = step(h->dx, first * h->c);
+    float *logits = h->rows.logits, *dx = step_by(h->dx, first * h->c);
     struct sy_gemm_opts opts = {.precision = h->precision}, fused = opts;
     if (whole)
         fused = (struct sy_gemm_opts){h->precision, true, rows_done, &h->rows};

@@ -64,8 +64,8 @@ static uint64_t key_of(const struct order_ctx *c, const void *x, int64_t i)
     }
 }
 
-static void merge(const struct pair *a, int64_t na, const struct pair *b, int64_t nb,
-                  struct pair *to)
+static void merge_pairs(const struct pair *a, int64_t na, const struct pair *b, int64_t nb,
+                        struct pair *to)
 {
     int64_t i = 0, j = 0;
     while (i < na && j < nb)
@@ -81,7 +81,7 @@ static struct pair *sort_pairs(struct pair *p, struct pair *q, int64_t n)
         for (int64_t at = 0; at < n; at += 2 * width) {
             int64_t na = n - at < width ? n - at : width;
             int64_t nb = n - at - na < width ? n - at - na : width;
-            merge(p + at, na, p + at + na, nb, q + at);
+            merge_pairs(p + at, na, p + at + na, nb, q + at);
         }
         struct pair *t = p;
         p = q;

@@ -175,7 +175,7 @@ struct dropping {
 };
 
 /* f64 takes its decisions from the f32 kernel, over ones. */
-static void drop(void *ctx, int64_t begin, int64_t end)
+static void drop_task(void *ctx, int64_t begin, int64_t end)
 {
     const struct dropping *d = ctx;
     const struct sy_map_kernels *k = sy_cpu()->map;
@@ -204,7 +204,7 @@ static int run_drop(const struct sy_run *x, const struct sy_tensor *rate, struct
     if (p == 0)
         memmove(d.y, d.x, sy_tensor_bytes(x->in[0]));
     else
-        sy__parallel(sy_tensor_count(x->in[0]), 8192, drop, &d);
+        sy__parallel(sy_tensor_count(x->in[0]), 8192, drop_task, &d);
     return 0;
 }
 

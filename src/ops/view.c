@@ -191,7 +191,7 @@ static int64_t to_int(double v, double low, double high)
     return v <= low ? (int64_t)low : (int64_t)v;
 }
 
-static double load(enum sy_dtype dtype, const void *p, int64_t i)
+static double load_element(enum sy_dtype dtype, const void *p, int64_t i)
 {
     switch (dtype) {
     case SY_F32:
@@ -209,7 +209,7 @@ static double load(enum sy_dtype dtype, const void *p, int64_t i)
     }
 }
 
-static void store(enum sy_dtype dtype, void *p, int64_t i, double v)
+static void store_element(enum sy_dtype dtype, void *p, int64_t i, double v)
 {
     switch (dtype) {
     case SY_F32:
@@ -277,8 +277,8 @@ static void cast_span(void *ctx, const struct sy__span *s)
                 to_bf16(((const float *)c->from)[s->offset[0] + i * s->stride[0]]);
     } else {
         for (int64_t i = 0; i < s->n; i++)
-            store(c->to_type, c->to, s->at + i,
-                  load(c->from_type, c->from, s->offset[0] + i * s->stride[0]));
+            store_element(c->to_type, c->to, s->at + i,
+                          load_element(c->from_type, c->from, s->offset[0] + i * s->stride[0]));
     }
 }
 
@@ -576,8 +576,8 @@ static void place_blocks(void *ctx, int64_t begin, int64_t end)
     }
 }
 
-static void place(const struct sy_tensor *t, const struct sy_tensor *y, int64_t dim, int64_t before,
-                  bool fill)
+static void place_along(const struct sy_tensor *t, const struct sy_tensor *y, int64_t dim,
+                        int64_t before, bool fill)
 {
     struct sy__lines l = sy__lines_of(t->ndim, t->shape, dim);
     size_t unit = (size_t)l.inner * sy_dtype_size(t->dtype);
@@ -593,7 +593,7 @@ static void place(const struct sy_tensor *t, const struct sy_tensor *y, int64_t 
 
 int sy__run_pad(const struct sy_run *x)
 {
-    place(x->in[0], x->out[0], x->attrs->i[0], x->attrs->i[1], true);
+    place_along(x->in[0], x->out[0], x->attrs->i[0], x->attrs->i[1], true);
     return 0;
 }
 
@@ -629,8 +629,8 @@ int sy__infer_cat(struct sy_infer *x)
 int sy__run_cat(const struct sy_run *x)
 {
     int64_t dim = x->attrs->i[0];
-    place(x->in[0], x->out[0], dim, 0, false);
-    place(x->in[1], x->out[0], dim, x->in[0]->shape[dim], false);
+    place_along(x->in[0], x->out[0], dim, 0, false);
+    place_along(x->in[1], x->out[0], dim, x->in[0]->shape[dim], false);
     return 0;
 }
 

@@ -20,7 +20,7 @@ struct completion {
     bool files;
 };
 
-static void leave(struct completion *c)
+static void unref_completion(struct completion *c)
 {
     if (atomic_fetch_sub(&c->owners, 1) != 1)
         return;
@@ -39,7 +39,7 @@ static void on_done(void *ctx)
 {
     struct completion *c = ctx;
     atomic_store(&c->done, true);
-    leave(c);
+    unref_completion(c);
     sy_edit_wake(SY_WAKE_DONE);
 }
 
@@ -70,6 +70,6 @@ char *sy__complete(const char *line, size_t point, bool *files)
         c->found = NULL;
         *files = c->files;
     }
-    leave(c);
+    unref_completion(c);
     return found;
 }

@@ -33,7 +33,7 @@ void sy__no_interrupt(struct lua_State *L)
     sy_host_clear_interrupt();
 }
 
-static void eval(struct lua_State *L, void *ctx)
+static void eval_text(struct lua_State *L, void *ctx)
 {
     struct sy_session *s = ctx;
     s->result = sy_chunk_eval(L, s->text.data ? s->text.data : "", s->text.len);
@@ -44,7 +44,7 @@ void sy__evaluate(struct sy_session *s, void (*done)(void *ctx))
 {
     s->result = SY_CHUNK_FAILED;
     sy__running = 1;
-    sy_host_post(eval, s, done);
+    sy_host_post(eval_text, s, done);
 }
 
 void sy__handle_result(struct sy_session *s)

@@ -37,7 +37,7 @@ static void on_done(void *ctx)
     sy_edit_wake(SY_WAKE_DONE);
 }
 
-static void feed(struct sy_session *s, const char *line, size_t n)
+static void feed_line(struct sy_session *s, const char *line, size_t n)
 {
     sy__add_line(s, line, n);
     sy__evaluate(s, on_done);
@@ -55,7 +55,7 @@ static void feed_session(struct sy_session *s, const char *text)
     sy_job_detach(false); /* its lines depend on each other */
     struct sy_str one = SY_STR_INIT;
     while (!s->ended && sy__session_next(&text, &one))
-        feed(s, one.data, one.len);
+        feed_line(s, one.data, one.len);
     sy_str_free(&one);
     sy_job_detach(sy_edit_is_terminal());
 }
@@ -68,7 +68,7 @@ static void take_line(struct sy_session *s, const char *line)
     if (strchr(line, '\n') && sy__has_prompts(line))
         feed_session(s, line);
     else
-        feed(s, line, strlen(line));
+        feed_line(s, line, strlen(line));
     sy__running = 0;
 }
 
@@ -88,7 +88,7 @@ static bool may_end(void)
 }
 
 /* false: away to the workbench. */
-static bool step(struct sy_session *s)
+static bool read_event(struct sy_session *s)
 {
     char *line = NULL;
     switch (sy_edit_line(s->text.len ? SY_CONTINUATION : SY_PROMPT, &line)) {
@@ -129,7 +129,7 @@ static bool plain_run(struct sy_session *s)
     sy_job_detach(sy_edit_is_terminal());
     sy_prompt_signals(true);
     while (!s->ended && !sy__must_end(s))
-        if (!step(s) || sy__bench_wanted())
+        if (!read_event(s) || sy__bench_wanted())
             return s->ended;
     sy__must_end(s); /* asked for while the question stood there */
     if (sy__running || sy_job_count())

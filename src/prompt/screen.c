@@ -33,7 +33,7 @@ bool sy__bench_wanted(void)
     return atomic_exchange(&bench_wanted, false);
 }
 
-static void leave(struct request *r)
+static void unref_request(struct request *r)
 {
     if (atomic_fetch_sub(&r->owners, 1) != 1)
         return;
@@ -42,12 +42,12 @@ static void leave(struct request *r)
     sy_free(r);
 }
 
-static void obey(void *ctx)
+static void run_request(void *ctx)
 {
     struct request *r = ctx;
     r->status = sy_workbench_command(r->name, r->args, r->reply, sizeof r->reply);
     atomic_store(&r->done, true);
-    leave(r);
+    unref_request(r);
 }
 
 /* ---- on the Lua thread ---- */
@@ -74,9 +74,9 @@ int sy__screen_command(const char *name, const char *args, char *reply, size_t n
     r->name = sy_strdup(name);
     r->args = sy_strdup(args);
     atomic_init(&r->owners, 2);
-    if (!r->name || !r->args || !sy_workbench_post(obey, r)) {
+    if (!r->name || !r->args || !sy_workbench_post(run_request, r)) {
         atomic_store(&r->owners, 1);
-        leave(r);
+        unref_request(r);
         return on_plain_screen(name, args, reply, n);
     }
     double end = sy_now() + WAIT_SECONDS;
@@ -88,6 +88,6 @@ int sy__screen_command(const char *name, const char *args, char *reply, size_t n
         snprintf(reply, n, "%s", r->reply);
     } else
         snprintf(reply, n, "%s: the screen does not answer", name);
-    leave(r);
+    unref_request(r);
     return status;
 }

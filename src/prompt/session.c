@@ -45,7 +45,7 @@ static const char *prompt_now(void)
     return w.s->text.len ? SY_CONTINUATION : SY_PROMPT;
 }
 
-static void push(const char *text, size_t n, bool pasted)
+static void push_line(const char *text, size_t n, bool pasted)
 {
     struct line *l = sy_alloc(sizeof *l + n + 1);
     if (!l)
@@ -58,7 +58,7 @@ static void push(const char *text, size_t n, bool pasted)
     w.last = &l->next;
 }
 
-static struct line *pop(void)
+static struct line *pop_line(void)
 {
     struct line *l = w.first;
     if (l && !(w.first = l->next))
@@ -69,7 +69,7 @@ static struct line *pop(void)
 static void drop_pasted(void)
 {
     while (w.first && w.first->pasted)
-        sy_free(pop());
+        sy_free(pop_line());
 }
 
 static void on_done(void *ctx)
@@ -79,7 +79,7 @@ static void on_done(void *ctx)
     sy_edit_wake(SY_WAKE_DONE);
 }
 
-static void begin(void)
+static void begin_chunk(void)
 {
     w.busy = true;
     atomic_store(&w.done, false);
@@ -87,7 +87,7 @@ static void begin(void)
 }
 
 /* As it may be pasted back: with a prompt before each row. */
-static void echo(const char *text, bool first)
+static void echo_text(const char *text, bool first)
 {
     const char *prompt = first ? SY_PROMPT : SY_CONTINUATION;
     for (bool more = true; more; prompt = SY_CONTINUATION) {
@@ -104,14 +104,14 @@ static void run_next(void)
 {
     if (w.busy || w.leaving)
         return;
-    struct line *l = pop();
+    struct line *l = pop_line();
     if (!l)
         return;
     sy_job_detach(!l->pasted);
     w.pasted = l->pasted;
     sy__add_line(w.s, l->text, strlen(l->text));
-    echo(l->text, w.s->text.len == strlen(l->text) || !strchr(w.s->text.data, '\n'));
-    begin();
+    echo_text(l->text, w.s->text.len == strlen(l->text) || !strchr(w.s->text.data, '\n'));
+    begin_chunk();
     if (l->text[0] == '!') /* it may write to the terminal behind our back */
         sy_workbench_repaint();
     sy__evaluate(w.s, on_done);
@@ -122,16 +122,16 @@ static void run_next(void)
 static void push_session(const char *text)
 {
     for (struct sy_str one = SY_STR_INIT; sy__session_next(&text, &one);)
-        push(one.data, one.len, true);
+        push_line(one.data, one.len, true);
 }
 
-static void enter(const char *line)
+static void enter_line(const char *line)
 {
     sy_edit_remember(line);
     if (strchr(line, '\n') && sy__has_prompts(line))
         push_session(line);
     else
-        push(line, strlen(line), false);
+        push_line(line, strlen(line), false);
     run_next();
 }
 
@@ -144,7 +144,7 @@ static void on_saved(void *ctx)
     sy_edit_wake(SY_WAKE_DONE);
 }
 
-static void leave(int status)
+static void leave_workbench(int status)
 {
     if (w.leaving)
         return;
@@ -160,10 +160,10 @@ static void leave(int status)
 static void answer_leave(const char *text)
 {
     if (text && (*text == 'y' || *text == 'Y'))
-        leave(0);
+        leave_workbench(0);
 }
 
-static void end(void)
+static void end_input(void)
 {
     char question[128];
     int runs = sy__live_runs();
@@ -175,10 +175,10 @@ static void end(void)
         sy__leave_question(question, sizeof question, runs);
         sy_workbench_ask(question, answer_leave);
     } else
-        leave(0);
+        leave_workbench(0);
 }
 
-static void terminate(int number)
+static void leave_by_signal(int number)
 {
     if (w.ending && number == SIGHUP) /* kernel, shell and screen each tell of a terminal's end */
         return;
@@ -190,7 +190,7 @@ static void terminate(int number)
     w.s->status = 128 + number; /* leaving may have begun, and wait for a hook */
     sy_host_end();
     sy__limit_end();
-    leave(128 + number);
+    leave_workbench(128 + number);
 }
 
 /* ---- what the workbench tells ---- */
@@ -202,11 +202,11 @@ static void take_result(void)
     if (w.scripts) {
         w.scripts = false;
         if (w.quit)
-            leave(w.s->status);
+            leave_workbench(w.s->status);
     } else {
         sy__handle_result(w.s);
         if (w.s->ended)
-            leave(w.s->status);
+            leave_workbench(w.s->status);
     }
     if (w.s->result == SY_CHUNK_FAILED || w.s->result == SY_CHUNK_INTERRUPTED)
         drop_pasted();
@@ -218,7 +218,7 @@ static void woken(void)
     if (w.busy && atomic_exchange(&w.done, false))
         take_result();
     if (!w.leaving && sy__quit_asked())
-        leave(sy_chunk_status());
+        leave_workbench(sy_chunk_status());
     if (w.leaving && atomic_load(&w.saved))
         sy_workbench_leave();
     run_next();
@@ -257,7 +257,7 @@ static void put_quoted(struct sy_str *out, const char *text)
 }
 
 /* As the line that does the same: who presses a key sees what to type. */
-static void request(const struct sy_request *r)
+static void type_request(const struct sy_request *r)
 {
     struct sy_str line = SY_STR_INIT;
     sy_str_puts(&line, "runs");
@@ -267,7 +267,7 @@ static void request(const struct sy_request *r)
     else
         sy_str_puts(&line, r->kind == SY_REQ_PAUSE ? ":pause();" : ":resume();");
     if (!line.failed)
-        push(line.data, line.len, false);
+        push_line(line.data, line.len, false);
     sy_str_free(&line);
     run_next();
 }
@@ -289,14 +289,14 @@ static void run_scripts(struct lua_State *L, void *ctx)
 }
 
 static const struct sy_workbench_client client = {.prompt = SY_PROMPT,
-                                             .enter = enter,
-                                             .end = end,
-                                             .interrupted = interrupted,
-                                             .woken = woken,
-                                             .terminate = terminate,
-                                             .request = request,
-                                             .resized = resized,
-                                             .on_interrupt = on_interrupt};
+                                                  .enter = enter_line,
+                                                  .end = end_input,
+                                                  .interrupted = interrupted,
+                                                  .woken = woken,
+                                                  .terminate = leave_by_signal,
+                                                  .request = type_request,
+                                                  .resized = resized,
+                                                  .on_interrupt = on_interrupt};
 
 static void greet(void)
 {
@@ -307,14 +307,14 @@ static void greet(void)
         sy_workbench_say(SY_ROLE_DIM, w.start->greeting);
     if (!w.start->scripts)
         return;
-    begin();
+    begin_chunk();
     w.scripts = true;
     sy__running = 1;
     sy_host_post(run_scripts, NULL, on_done);
 }
 
 /* On the plain screen: the chunk that ran when the workbench was left, to its end. */
-static void settle(void)
+static void settle_chunk(void)
 {
     sy_prompt_signals(true);
     while (w.busy && !atomic_load(&w.done) && sy_edit_wait(-1))
@@ -346,14 +346,14 @@ enum sy__session_end sy__session_run(struct sy_session *s, const struct sy_promp
     sy_workbench_close();
     if (how == SY_WORKBENCH_LEFT)
         return SY__SESSION_LEFT;
-    settle();
+    settle_chunk();
     return SY__SESSION_PLAIN;
 }
 
 void sy__session_free(void)
 {
     struct line *l;
-    while ((l = pop()))
+    while ((l = pop_line()))
         sy_free(l);
     sy_workbench_free();
 }

@@ -52,7 +52,7 @@ static char **matches_of(const char *block)
 
 /* Asked first: where the word begins depends on what it is.  A file's name has dots, slashes and
  * tildes in it, and a string with a quotation mark before it is one name. */
-static char *ask(void)
+static char *ask_client(void)
 {
     static char of_files[] = " \t\n\"'[=";
     sy_free(found);
@@ -61,7 +61,7 @@ static char *ask(void)
     return files ? of_files : NULL;
 }
 
-static char **attempt(const char *text, int start, int end)
+static char **offer_matches(const char *text, int start, int end)
 {
     (void)text, (void)start, (void)end;
     rl_attempted_completion_over = !files;
@@ -75,8 +75,8 @@ static char **attempt(const char *text, int start, int end)
 void sy__complete_open(sy_edit_complete complete)
 {
     client = complete;
-    rl_attempted_completion_function = attempt;
-    rl_completion_word_break_hook = ask;
+    rl_attempted_completion_function = offer_matches;
+    rl_completion_word_break_hook = ask_client;
     rl_variable_bind("expand-tilde", "on"); /* Lua would not */
     /* Not the basic ones: Readline has copied those when it was initialized. */
     rl_completer_word_break_characters = " \t\n\"\\'><=;:+-*/%^~#{}()[].,?!";

@@ -120,7 +120,7 @@ static bool clear_line(void)
     return empty;
 }
 
-static void suspend(const char *prompt)
+static void suspend_process(const char *prompt)
 {
     sy__typed_keep();
     rl_callback_handler_remove();
@@ -138,7 +138,7 @@ static bool on_wake(char what, const char *prompt, enum sy_edit_event *event)
     switch (what) {
     case SY_WAKE_NOTICE: show_notices(); return false;
     case SY_WAKE_SIZE: rl_resize_terminal(); sy__guard_size(); return false;
-    case SY_WAKE_STOP: suspend(prompt); return false;
+    case SY_WAKE_STOP: suspend_process(prompt); return false;
     case SY_WAKE_INTERRUPT: *event = SY_EDIT_INTERRUPT; return clear_line();
     case SY_WAKE_END: *event = SY_EDIT_TERMINATE; return true;
     default: return false;

@@ -19,26 +19,26 @@ struct token {
 };
 enum { PLAIN = -1, OPENS = -2, CLOSES = -3, END = -4 };
 
-static int peek(const struct lexer *x, size_t ahead)
+static int peek_char(const struct lexer *x, size_t ahead)
 {
     return x->at + ahead < x->n ? (unsigned char)x->s[x->at + ahead] : -1;
 }
 
 static bool is_digit(int c) { return c >= '0' && c <= '9'; }
-static bool between(int c, int a, int z) { return c >= a && c <= z; }
-static bool is_hex(int c) { return is_digit(c) || between(c | 32, 'a', 'f'); }
-static bool is_letter(int c) { return between(c | 32, 'a', 'z') || c == '_'; }
+static bool is_between(int c, int a, int z) { return c >= a && c <= z; }
+static bool is_hex(int c) { return is_digit(c) || is_between(c | 32, 'a', 'f'); }
+static bool is_letter(int c) { return is_between(c | 32, 'a', 'z') || c == '_'; }
 static bool is_space(int c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 /* The = signs of [==[ at `ahead`, or -1. */
 static int long_level(const struct lexer *x, size_t ahead)
 {
     size_t i = ahead + 1;
-    if (peek(x, ahead) != '[')
+    if (peek_char(x, ahead) != '[')
         return -1;
-    while (peek(x, i) == '=')
+    while (peek_char(x, i) == '=')
         i++;
-    return peek(x, i) == '[' ? (int)(i - ahead - 1) : -1;
+    return peek_char(x, i) == '[' ? (int)(i - ahead - 1) : -1;
 }
 
 static void skip_long(struct lexer *x, int level)
@@ -47,9 +47,9 @@ static void skip_long(struct lexer *x, int level)
         size_t i = 1;
         if (x->s[x->at] != ']')
             continue;
-        while (peek(x, i) == '=')
+        while (peek_char(x, i) == '=')
             i++;
-        if ((int)i - 1 == level && peek(x, i) == ']') {
+        if ((int)i - 1 == level && peek_char(x, i) == ']') {
             x->at += i + 1;
             return;
         }
@@ -69,12 +69,12 @@ static void skip_quoted(struct lexer *x)
 
 static void skip_number(struct lexer *x)
 {
-    bool hex = peek(x, 0) == '0' && (peek(x, 1) | 32) == 'x';
+    bool hex = peek_char(x, 0) == '0' && (peek_char(x, 1) | 32) == 'x';
     int exponent = hex ? 'p' : 'e';
     x->at += hex ? 2 : 0;
-    for (int c; (c = peek(x, 0)) >= 0; x->at++) {
+    for (int c; (c = peek_char(x, 0)) >= 0; x->at++) {
         bool sign = (c == '+' || c == '-') && (x->s[x->at - 1] | 32) == exponent;
-        if (c == '.' && peek(x, 1) == '.') /* 1..2 is a mistake, but not ours */
+        if (c == '.' && peek_char(x, 1) == '.') /* 1..2 is a mistake, but not ours */
             return;
         if (!(hex ? is_hex(c) : is_digit(c)) && (c | 32) != exponent && c != '.' && !sign)
             return;
@@ -97,7 +97,7 @@ static bool is_keyword(const char *s, size_t n)
 static int skip_word(struct lexer *x)
 {
     size_t begin = x->at;
-    while (is_letter(peek(x, 0)) || is_digit(peek(x, 0)))
+    while (is_letter(peek_char(x, 0)) || is_digit(peek_char(x, 0)))
         x->at++;
     return is_keyword(x->s + begin, x->at - begin) ? SY_SPAN_KEYWORD : PLAIN;
 }
@@ -116,27 +116,27 @@ static int skip_comment(struct lexer *x)
 
 static int skip_other(struct lexer *x)
 {
-    int c = peek(x, 0);
+    int c = peek_char(x, 0);
     x->at++;
     if (c < 128 && strchr("([{", c) && c)
         return OPENS;
     if (c < 128 && strchr(")]}", c) && c)
         return CLOSES;
     if (c >= 128) /* of a character in UTF-8: all of it */
-        while (peek(x, 0) >= 128)
+        while (peek_char(x, 0) >= 128)
             x->at++;
     return c < 128 && c && strchr("+-*/%^#&~|<>=;:,.?!", c) ? PLAIN : SY_SPAN_WRONG;
 }
 
-static struct token next(struct lexer *x)
+static struct token next_token(struct lexer *x)
 {
-    while (is_space(peek(x, 0)))
+    while (is_space(peek_char(x, 0)))
         x->at++;
     struct token t = {x->at, 0, END};
-    int c = peek(x, 0), level = long_level(x, 0);
+    int c = peek_char(x, 0), level = long_level(x, 0);
     if (c < 0)
         return t;
-    if (c == '-' && peek(x, 1) == '-')
+    if (c == '-' && peek_char(x, 1) == '-')
         t.kind = skip_comment(x);
     else if (c == '"' || c == '\'' || level >= 0) {
         if (level >= 0)
@@ -144,7 +144,7 @@ static struct token next(struct lexer *x)
         else
             skip_quoted(x);
         t.kind = SY_SPAN_STRING;
-    } else if (is_digit(c) || (c == '.' && is_digit(peek(x, 1)))) {
+    } else if (is_digit(c) || (c == '.' && is_digit(peek_char(x, 1)))) {
         skip_number(x);
         t.kind = SY_SPAN_NUMBER;
     } else
@@ -199,7 +199,7 @@ size_t sy_highlight(const char *text, size_t n, struct sy_span *spans, size_t ma
         spans[count++] = (struct sy_span){at, k, SY_SPAN_COMMAND};
     if (k)
         return count;
-    for (struct token t; count < max && (t = next(&x)).kind != END;) {
+    for (struct token t; count < max && (t = next_token(&x)).kind != END;) {
         int kind = t.kind <= OPENS ? bracket(&x, &t, &partner) : t.kind;
         if (kind >= 0)
             spans[count++] = (struct sy_span){t.at, t.n, (enum sy_span_kind)kind};
@@ -211,7 +211,7 @@ bool sy_highlight_pair(const char *text, size_t n, size_t point, size_t *from, s
 {
     struct lexer x = {.s = text, .n = n};
     bool before = false;
-    for (struct token t; (t = next(&x)).kind != END;) {
+    for (struct token t; (t = next_token(&x)).kind != END;) {
         size_t partner = n;
         if (t.kind > OPENS)
             continue;

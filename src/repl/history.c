@@ -72,7 +72,7 @@ void sy__readline_remember(const char *line)
         write_history(file);
 }
 
-static void forget(char **text)
+static void forget_text(char **text)
 {
     sy_free(*text);
     *text = NULL;
@@ -82,9 +82,9 @@ void sy__history_close(void)
 {
     if (file)
         history_truncate_file(file, LINES_MAX);
-    forget(&file);
-    forget(&typed);
-    forget(&wanted);
+    forget_text(&file);
+    forget_text(&typed);
+    forget_text(&wanted);
 }
 
 /* ---- going there ---- */
@@ -94,7 +94,7 @@ int sy__history_at(void)
     return at < history_length ? at : history_length;
 }
 
-static void show(const char *text, int point)
+static void show_line(const char *text, int point)
 {
     rl_replace_line(text, 1);
     rl_point = point < 0 || point > rl_end ? rl_end : point;
@@ -107,13 +107,13 @@ bool sy__history_go(int to, int point)
     if (to < history_length && !line)
         return false;
     if (at >= history_length && to < history_length) {
-        forget(&typed);
+        forget_text(&typed);
         typed = sy_strdup(rl_line_buffer);
     }
     if (line)
-        show(line, point);
+        show_line(line, point);
     else if (at < history_length)
-        show(typed ? typed : "", point);
+        show_line(typed ? typed : "", point);
     at = to;
     return true;
 }
@@ -127,30 +127,30 @@ static int go_to_line(int to)
     return 0;
 }
 
-static int previous(int count, int key)
+static int previous_line(int count, int key)
 {
     (void)key;
     return go_to_line(sy__history_at() - count);
 }
 
-static int following(int count, int key)
+static int following_line(int count, int key)
 {
-    return previous(-count, key);
+    return previous_line(-count, key);
 }
 
-static int first(int count, int key)
+static int first_line(int count, int key)
 {
     (void)count, (void)key;
     return go_to_line(0);
 }
 
-static int last(int count, int key)
+static int last_line(int count, int key)
 {
     (void)count, (void)key;
     return go_to_line(history_length);
 }
 
-static int fetch(int count, int key)
+static int fetch_line(int count, int key)
 {
     (void)key;
     return go_to_line(rl_explicit_arg ? count - history_base : 0);
@@ -159,7 +159,7 @@ static int fetch(int count, int key)
 /* ---- searching for what begins so ---- */
 
 /* Another line with the text in it, or at its beginning; -1: none. */
-static int find(const char *text, int from, int direction, bool anchored)
+static int find_line(const char *text, int from, int direction, bool anchored)
 {
     size_t n = strlen(text);
     for (int i = from + direction; i >= 0 && i < history_length; i += direction) {
@@ -173,31 +173,31 @@ static int find(const char *text, int from, int direction, bool anchored)
 
 static void begin_search(void)
 {
-    forget(&wanted);
+    forget_text(&wanted);
     wanted = sy_strndup(rl_line_buffer, (size_t)rl_point);
 }
 
 /* The line that was typed is the last match of all. */
-static int search(int direction, bool again, bool anchored)
+static int search_lines(int direction, bool again, bool anchored)
 {
     if (!again || !wanted)
         begin_search();
     if (!wanted || !*wanted)
         return go_to_line(sy__history_at() + direction);
     int from = sy__history_at(), n = (int)strlen(wanted);
-    int to = find(wanted, from, direction, anchored);
+    int to = find_line(wanted, from, direction, anchored);
     if (to < 0 && direction > 0 && from < history_length)
         to = history_length;
     if (to < 0 || !sy__history_go(to, n))
         rl_ding();
     if (to == history_length)
-        forget(&wanted); /* what is typed there now is looked for next */
+        forget_text(&wanted); /* what is typed there now is looked for next */
     return 0;
 }
 
 int sy__history_prefix(int direction, bool again)
 {
-    return search(direction, again, true);
+    return search_lines(direction, again, true);
 }
 
 #define SEARCH(name, anchored)                                                                     \
@@ -206,12 +206,14 @@ int sy__history_prefix(int direction, bool again)
     static int back_##name(int count, int key)                                                     \
     {                                                                                              \
         (void)count, (void)key;                                                                    \
-        return search(-1, rl_last_func == back_##name || rl_last_func == on_##name, anchored);     \
+        return search_lines(-1, rl_last_func == back_##name || rl_last_func == on_##name,          \
+                            anchored);                                                             \
     }                                                                                              \
     static int on_##name(int count, int key)                                                       \
     {                                                                                              \
         (void)count, (void)key;                                                                    \
-        return search(1, rl_last_func == back_##name || rl_last_func == on_##name, anchored);      \
+        return search_lines(1, rl_last_func == back_##name || rl_last_func == on_##name,           \
+                            anchored);                                                             \
     }
 SEARCH(prefix, true)
 SEARCH(within, false)
@@ -228,8 +230,8 @@ static int enter_and_next(int count, int key)
 /* Each prompt begins at the end of the list. */
 static int begin_line(void)
 {
-    forget(&typed);
-    forget(&wanted);
+    forget_text(&typed);
+    forget_text(&wanted);
     at = history_length;
     if (next >= 0 && next < history_length)
         sy__history_go(next, -1);
@@ -240,12 +242,12 @@ static int begin_line(void)
 /* ---- in place of Readline's ---- */
 
 static const struct sy__instead replaced[] = {
-    {rl_get_previous_history, previous},
-    {rl_get_next_history, following},
-    {rl_beginning_of_history, first},
-    {rl_end_of_history, last},
-    {rl_fetch_history, fetch},
-    {rl_vi_fetch_history, fetch},
+    {rl_get_previous_history, previous_line},
+    {rl_get_next_history, following_line},
+    {rl_beginning_of_history, first_line},
+    {rl_end_of_history, last_line},
+    {rl_fetch_history, fetch_line},
+    {rl_vi_fetch_history, fetch_line},
     {rl_history_search_backward, back_prefix},
     {rl_history_search_forward, on_prefix},
     {rl_history_substr_search_backward, back_within},

@@ -90,7 +90,7 @@ static void drop_character(void)
     look_for_text(true);
 }
 
-static void again(int way)
+static void repeat_search(int way)
 {
     direction = way;
     if (text.len)
@@ -106,7 +106,7 @@ static int on_key(int count, int key)
     char c = (char)key;
     (void)count;
     if (key == CONTROL('r') || key == CONTROL('s'))
-        again(key == CONTROL('r') ? -1 : 1);
+        repeat_search(key == CONTROL('r') ? -1 : 1);
     else if (key == CONTROL('h') || key == 127)
         drop_character();
     else if (key >= ' ') {

@@ -120,7 +120,7 @@ static int add_config(struct sy_differences *d, int run, const struct sy_json *r
 
 /* ---- what differs ---- */
 
-static bool same(const char *a, const char *b) { return a == b || (a && b && !strcmp(a, b)); }
+static bool same_text(const char *a, const char *b) { return a == b || (a && b && !strcmp(a, b)); }
 
 static void free_option(struct sy_difference *o, int runs)
 {
@@ -136,7 +136,7 @@ static void drop_equal(struct sy_differences *d)
     for (int i = 0; i < d->count; i++) {
         bool equal = true;
         for (int k = 1; k < d->runs; k++)
-            equal &= same(d->list[i].values[k], d->list[i].values[0]);
+            equal &= same_text(d->list[i].values[k], d->list[i].values[0]);
         if (equal)
             free_option(&d->list[i], d->runs);
         else
@@ -166,7 +166,7 @@ static void find_usual(struct sy_difference *o, int runs, char **sorted)
     memcpy(sorted, o->values, (size_t)runs * sizeof *sorted);
     qsort(sorted, (size_t)runs, sizeof *sorted, by_text);
     for (int i = 0, n; i < runs; i += n) {
-        for (n = 1; i + n < runs && same(sorted[i], sorted[i + n]);)
+        for (n = 1; i + n < runs && same_text(sorted[i], sorted[i + n]);)
             n++;
         if (n > most)
             o->usual = sorted[i];
@@ -211,7 +211,7 @@ char *sy_difference_of(const struct sy_differences *d, int i)
     struct sy_str text = SY_STR_INIT;
     for (int k = 0; k < d->count; k++) {
         const char *v = d->list[k].values[i];
-        if (v && !same(v, d->list[k].usual))
+        if (v && !same_text(v, d->list[k].usual))
             sy_str_printf(&text, "%s%s=%s", text.len ? " " : "", d->list[k].option, v);
     }
     if (!text.failed && text.data)

@@ -22,7 +22,7 @@
 
 /* ---- a transaction ---- */
 
-static int begin(struct sy_store *s, struct sy_err *err)
+static int begin_transaction(struct sy_store *s, struct sy_err *err)
 {
     if (s->began)
         return 0;
@@ -69,10 +69,10 @@ static void bind_what(sqlite3_stmt *q, int at, const struct sy_series_what *what
 }
 
 /* A store of before does not say what it is, or it is another from now on.  What nobody declares stays. */
-static int declare(struct sy_store *s, const struct sy__series *e, const struct sy_series_what *what,
-                   struct sy_err *err)
+static int declare_series(struct sy_store *s, const struct sy__series *e,
+                          const struct sy_series_what *what, struct sy_err *err)
 {
-    sqlite3_stmt *q = begin(s, err) ? NULL : sy__query(s, SY__SERIES_DECLARE, err);
+    sqlite3_stmt *q = begin_transaction(s, err) ? NULL : sy__query(s, SY__SERIES_DECLARE, err);
     if (!q)
         return -1;
     bind_what(q, 1, what);
@@ -83,7 +83,7 @@ static int declare(struct sy_store *s, const struct sy__series *e, const struct 
 static int add_series(struct sy_store *s, struct sy__series *e, const char *name,
                       const struct sy_series_what *what, struct sy_err *err)
 {
-    sqlite3_stmt *q = begin(s, err) ? NULL : sy__query(s, SY__SERIES_ADD, err);
+    sqlite3_stmt *q = begin_transaction(s, err) ? NULL : sy__query(s, SY__SERIES_ADD, err);
     if (!q)
         return -1;
     sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
@@ -121,7 +121,7 @@ static int find_series(struct sy_store *s, struct sy__series *e, const char *nam
         return sy_err_set(err, SY_E_FORMAT, "%s: run.sqlite is damaged: series id", s->where);
     if (said || what->kind == SY_SERIES_VALUE)
         return 1;
-    return declare(s, e, what, err) ? -1 : 1;
+    return declare_series(s, e, what, err) ? -1 : 1;
 }
 
 /* The last chunk of a series becomes its tail.  A damaged one is left alone: rows go on behind it.
@@ -184,7 +184,7 @@ static struct sy__series *series_at(struct sy_store *s, int i, struct sy_err *er
 static int write_tail(struct sy_store *s, const struct sy__series *e, struct sy_err *err)
 {
     struct sy_str blob = SY_STR_INIT;
-    sqlite3_stmt *q = begin(s, err) ? NULL : sy__query(s, SY__CHUNK_PUT, err);
+    sqlite3_stmt *q = begin_transaction(s, err) ? NULL : sy__query(s, SY__CHUNK_PUT, err);
     if (!q)
         return -1;
     sy__chunk_encode(&blob, e->steps, e->values, e->tail, e->width);
@@ -292,8 +292,8 @@ static int write_entry(struct sy_store *s, const struct sy__item *item, struct s
     return rc;
 }
 
-static int leave(struct sy_store *s, enum sy__query which, int64_t step, int64_t id,
-                 struct sy_err *err)
+static int leave_rows(struct sy_store *s, enum sy__query which, int64_t step, int64_t id,
+                      struct sy_err *err)
 {
     sqlite3_stmt *q = sy__query(s, which, err);
     if (!q)
@@ -349,8 +349,8 @@ static int write_cut(struct sy_store *s, const struct sy__item *item, struct sy_
     struct sy_store_series *list = NULL;
     sy__forget_series(s);
     int64_t *ids = NULL;
-    if (leave(s, SY__SAMPLE_LEAVE, item->step, 0, err) ||
-        (!*item->kind && leave(s, SY__JOURNAL_LEAVE, item->step, item->id, err)) ||
+    if (leave_rows(s, SY__SAMPLE_LEAVE, item->step, 0, err) ||
+        (!*item->kind && leave_rows(s, SY__JOURNAL_LEAVE, item->step, item->id, err)) ||
         !(list = sy__list_series(s, &count, &ids, err)))
         return -1;
     int rc = 0;
@@ -366,7 +366,7 @@ static int write_cut(struct sy_store *s, const struct sy__item *item, struct sy_
 static int write_items(struct sy_store *s, const struct sy__item *item, int n, struct sy_err *err)
 {
     for (int i = 0; i < n; i++) {
-        if (begin(s, err))
+        if (begin_transaction(s, err))
             return -1;
         if (item->table == SY__CUT ? write_cut(s, item, err) : write_entry(s, item, err))
             return -1;
@@ -386,7 +386,7 @@ static void bind_real(sqlite3_stmt *q, int at, double v)
         sqlite3_bind_double(q, at, v);
 }
 
-static bool same(double a, double b)
+static bool same_value(double a, double b)
 {
     return a == b || (isnan(a) && isnan(b));
 }
@@ -394,14 +394,15 @@ static bool same(double a, double b)
 static bool same_status(const struct sy_store_status *a, const struct sy_store_status *b)
 {
     return !strcmp(a->state, b->state) && a->step == b->step && a->steps == b->steps &&
-           a->tokens == b->tokens && same(a->loss, b->loss) && same(a->val_loss, b->val_loss);
+           a->tokens == b->tokens && same_value(a->loss, b->loss) &&
+           same_value(a->val_loss, b->val_loss);
 }
 
 static int write_status(struct sy_store *s, const struct sy_store_status *st, struct sy_err *err)
 {
     if (!s->began && same_status(st, &s->written))
         return 0;
-    sqlite3_stmt *q = begin(s, err) ? NULL : sy__query(s, SY__RUN_STATUS, err);
+    sqlite3_stmt *q = begin_transaction(s, err) ? NULL : sy__query(s, SY__RUN_STATUS, err);
     if (!q)
         return -1;
     sqlite3_bind_text(q, 1, st->state, -1, SQLITE_TRANSIENT);
@@ -434,7 +435,7 @@ static void take_batch(struct sy_store *s, struct batch *b)
     pthread_mutex_unlock(&s->lock);
 }
 
-static int transact(struct sy_store *s, const struct batch *b, struct sy_err *err)
+static int transact_batch(struct sy_store *s, const struct batch *b, struct sy_err *err)
 {
     if (b->sync && sy__run(s, SY__SYNC_FULL, err))
         return -1;
@@ -522,7 +523,7 @@ int sy__flush(struct sy_store *s, struct sy_err *err)
     int rc = sy__place_check(s, &moved, &why);
     sy__place_guard(s);
     take_batch(s, &b);
-    if (!rc && !(rc = transact(s, &b, &why))) {
+    if (!rc && !(rc = transact_batch(s, &b, &why))) {
         s->written = b.status;
         drop_items(s, b.count);
         forget_written(s);

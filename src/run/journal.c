@@ -9,7 +9,8 @@
 #include <string.h>
 
 static const struct sy_entry_row rows[] = {
-#define X(id, name, again, disturbs, mark, fields) {name, SY_AGAIN_##again, disturbs, SY_MARK_##mark, fields},
+#define X(id, name, replay, disturbs, mark, fields)                                                \
+    {name, SY_REPLAY_##replay, disturbs, SY_MARK_##mark, fields},
     SY_ENTRY_MAP(X)
 #undef X
 };
@@ -26,7 +27,7 @@ int sy_entry_find(const char *name)
 
 bool sy_entry_has_effect(enum sy_entry_kind kind)
 {
-    return rows[kind].again == SY_AGAIN_TRAINER || rows[kind].again == SY_AGAIN_HOST;
+    return rows[kind].replay == SY_REPLAY_TRAINER || rows[kind].replay == SY_REPLAY_HOST;
 }
 
 /* ---- bytes ---- */

@@ -104,7 +104,8 @@ static int try_lock(int fd, int command)
     return command != F_OFD_GETLK || f.l_type == F_UNLCK;
 }
 
-static int refuse(const struct sy_dir *in, const char *path, const char *what, struct sy_err *err)
+static int refuse_lock(const struct sy_dir *in, const char *path, const char *what,
+                       struct sy_err *err)
 {
     struct owner o;
     /* The owner writes its name just after it has the lock. */
@@ -172,7 +173,7 @@ struct sy_lock *sy_lock_take(const struct sy_dir *in, const char *path, const ch
     if (!lock) {
         close(fd);
         if (!rc)
-            refuse(in, path, what, err);
+            refuse_lock(in, path, what, err);
         else
             sy_err_set(err, SY_E_MEMORY, "%s: out of memory", what);
         return NULL;

@@ -152,7 +152,7 @@ static struct series *new_series(const char *name, int width)
     return s;
 }
 
-static int append(struct sy_metrics *m, struct series *s)
+static int append_series(struct sy_metrics *m, struct series *s)
 {
     if (SY_GROW(m->series, m->room, m->count + 1))
         return -1;
@@ -171,7 +171,7 @@ static int find_or_make(struct sy_metrics *m, const char *name, int width, const
     int had = i < 0 ? width : m->series[i]->width;
     if (i < 0) {
         struct series *s = new_series(name, width);
-        i = s ? append(m, s) : -1;
+        i = s ? append_series(m, s) : -1;
         if (i < 0)
             free_series(s);
     }

@@ -21,7 +21,7 @@ int sy_names_find(const struct sy_names *n, const char *name)
     return n->nslots ? n->slots[slot_of(n, name)] - 1 : -1;
 }
 
-static int grow(struct sy_names *n)
+static int grow_slots(struct sy_names *n)
 {
     size_t nslots = n->nslots ? 2 * n->nslots : 64;
     int *slots = SY_GROW(n->list, n->room, nslots / 2) ? NULL : sy_calloc(nslots, sizeof *slots);
@@ -37,7 +37,7 @@ static int grow(struct sy_names *n)
 
 int sy_names_add(struct sy_names *n, const char *name)
 {
-    if (2 * (size_t)n->count == n->nslots && grow(n))
+    if (2 * (size_t)n->count == n->nslots && grow_slots(n))
         return -1;
     n->list[n->count] = name;
     n->slots[slot_of(n, name)] = n->count + 1;

@@ -59,7 +59,7 @@ static const struct node nothing = {INFINITY, -INFINITY, 0, 0};
 
 /* ---- lists ---- */
 
-static void *at(const struct list *l, int64_t i, size_t size)
+static void *element_at(const struct list *l, int64_t i, size_t size)
 {
     return l->block[i >> BLOCK_BITS] + (size_t)(i & (BLOCK - 1)) * size;
 }
@@ -76,7 +76,7 @@ static void *make_element(struct list *l, int64_t i, size_t size)
             return NULL;
         l->block[l->blocks++] = block;
     }
-    return at(l, i, size);
+    return element_at(l, i, size);
 }
 
 static void free_list(struct list *l)
@@ -89,7 +89,7 @@ static void free_list(struct list *l)
 
 static struct node *node_at(const struct sy_pyramid *p, int level, int64_t i)
 {
-    return at(&p->levels[level], i, sizeof(struct node));
+    return element_at(&p->levels[level], i, sizeof(struct node));
 }
 
 /* ---- making ---- */
@@ -233,9 +233,11 @@ static void replay_tail(struct sy_pyramid *p)
     if (!p->rows)
         p->now = (struct average){0, 0};
     else if (first < p->rows)
-        p->now = *(struct average *)at(&p->averages, first >> SY_PYRAMID_BASE, sizeof p->now);
+        p->now =
+            *(struct average *)element_at(&p->averages, first >> SY_PYRAMID_BASE, sizeof p->now);
     else /* ends with a node: from the state before it */
-        p->now = *(struct average *)at(&p->averages, (first >> SY_PYRAMID_BASE) - 1, sizeof p->now);
+        p->now = *(struct average *)element_at(&p->averages, (first >> SY_PYRAMID_BASE) - 1,
+                                               sizeof p->now);
     for (int64_t i = first < p->rows || !p->rows ? first : first - BASE_ROWS; i < p->rows; i++) {
         if (first < p->rows)
             merge_value(&p->tail, sy_pyramid_value(p, i));
@@ -260,7 +262,7 @@ void sy_pyramid_set_decay(struct sy_pyramid *p, double decay)
     p->decay = decay;
     for (int64_t i = 0; i < p->rows; i++) {
         if (i % BASE_ROWS == 0)
-            *(struct average *)at(&p->averages, i >> SY_PYRAMID_BASE, sizeof a) = a;
+            *(struct average *)element_at(&p->averages, i >> SY_PYRAMID_BASE, sizeof a) = a;
         average_value(&a, decay, sy_pyramid_value(p, i));
     }
     p->now = a;
@@ -280,14 +282,14 @@ int64_t sy_pyramid_rows(const struct sy_pyramid *p)
 
 float sy_pyramid_value(const struct sy_pyramid *p, int64_t row)
 {
-    return *(const float *)at(&p->values, row, sizeof(float));
+    return *(const float *)element_at(&p->values, row, sizeof(float));
 }
 
 double sy_pyramid_ema(const struct sy_pyramid *p, int64_t row)
 {
     int64_t first = row & ~(int64_t)(BASE_ROWS - 1);
     struct average a =
-        *(const struct average *)at(&p->averages, first >> SY_PYRAMID_BASE, sizeof a);
+        *(const struct average *)element_at(&p->averages, first >> SY_PYRAMID_BASE, sizeof a);
     for (int64_t i = first; i <= row; i++)
         average_value(&a, p->decay, sy_pyramid_value(p, i));
     return a.w > 0 ? a.m / a.w : (double)NAN;

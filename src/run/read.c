@@ -215,7 +215,8 @@ int sy__read_spark(struct sy_store *s, struct sy_store_info *out, struct sy_err 
 /* ---- a few rows of many ---- */
 
 /* The number and first step of the last chunk numbered at most `most`.  1, 0: none, -1. */
-static int probe(struct walk *w, int64_t most, int64_t *number, int64_t *first, struct sy_err *err)
+static int probe_chunk(struct walk *w, int64_t most, int64_t *number, int64_t *first,
+                       struct sy_err *err)
 {
     sqlite3_stmt *q = sy__query(w->s, SY__CHUNK_PROBE, err);
     if (!q)
@@ -237,21 +238,21 @@ static int probe(struct walk *w, int64_t most, int64_t *number, int64_t *first, 
 static int walk_from(struct walk *w, int64_t step, struct sy_err *err)
 {
     int64_t low = 0, high, number, first;
-    int rc = probe(w, ((int64_t)1 << 32) - 1, &high, &first, err);
+    int rc = probe_chunk(w, ((int64_t)1 << 32) - 1, &high, &first, err);
     if (rc <= 0)
         return rc;
     if (first <= step)
         low = high;
     while (low < high) { /* the chunk is in low .. high; holes belong to the chunk before them */
         int64_t middle = low + (high - low + 1) / 2;
-        if ((rc = probe(w, middle, &number, &first, err)) < 0)
+        if ((rc = probe_chunk(w, middle, &number, &first, err)) < 0)
             return -1;
         if (rc && first <= step)
             low = middle;
         else
             high = middle - 1;
     }
-    if ((rc = probe(w, low, &number, &first, err)) < 0)
+    if ((rc = probe_chunk(w, low, &number, &first, err)) < 0)
         return -1;
     sqlite3_reset(w->q);
     w->part = true;

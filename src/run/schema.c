@@ -62,7 +62,7 @@ static const char *const texts[SY__QUERIES] = {
 
 /* ---- failures and statements ---- */
 
-static int fail(sqlite3 *db, const char *where, struct sy_err *err)
+static int fail_sqlite(sqlite3 *db, const char *where, struct sy_err *err)
 {
     int code = db ? sqlite3_extended_errcode(db) : SQLITE_NOMEM;
     const char *text = db ? sqlite3_errmsg(db) : "out of memory";
@@ -90,7 +90,7 @@ static int fail(sqlite3 *db, const char *where, struct sy_err *err)
 
 int sy__db_fail(struct sy_store *s, struct sy_err *err)
 {
-    return fail(s->db, s->where, err);
+    return fail_sqlite(s->db, s->where, err);
 }
 
 sqlite3_stmt *sy__query(struct sy_store *s, enum sy__query q, struct sy_err *err)
@@ -154,9 +154,9 @@ int64_t sy__sum(int64_t a, int64_t b, const char *const *text, const size_t *n, 
 
 /* ---- the schema ---- */
 
-static int exec(sqlite3 *db, const char *sql, const char *where, struct sy_err *err)
+static int exec_sql(sqlite3 *db, const char *sql, const char *where, struct sy_err *err)
 {
-    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(db, where, err);
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail_sqlite(db, where, err);
 }
 
 /* The one number that a statement gives. */
@@ -167,7 +167,7 @@ static int number_of(sqlite3 *db, const char *sql, const char *where, int64_t *o
     int rc = sqlite3_prepare_v2(db, sql, -1, &q, NULL);
     bool row = rc == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW;
     *out = row ? sqlite3_column_int64(q, 0) : 0;
-    int result = row ? 0 : fail(db, where, err);
+    int result = row ? 0 : fail_sqlite(db, where, err);
     sqlite3_finalize(q);
     return result;
 }
@@ -176,11 +176,11 @@ static int migrate(sqlite3 *db, int from, int to, const char *where, struct sy_e
 {
     char sql[80];
     for (int v = from; v < to; v++)
-        if (exec(db, migrations[v], where, err))
+        if (exec_sql(db, migrations[v], where, err))
             return -1;
     sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id=%d;PRAGMA user_version=%d;",
                      SY__APPLICATION_ID, to);
-    return exec(db, sql, where, err);
+    return exec_sql(db, sql, where, err);
 }
 
 int sy__schema_create(struct sy_store *s, struct sy_err *err)
@@ -200,7 +200,7 @@ static int definitions(sqlite3 *db, const char *where, struct sy_str *out, struc
             sy_str_printf(out, "%.*s;", DEFINITION_MOST, sy__text(q, i, NULL));
     rc = sqlite3_errcode(db);
     int result =
-        rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : fail(db, where, err);
+        rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : fail_sqlite(db, where, err);
     sqlite3_finalize(q);
     return out->failed ? sy_err_set(err, SY_E_MEMORY, "%s: out of memory", where) : result;
 }
@@ -209,7 +209,7 @@ static int check_definitions(struct sy_store *s, int version, struct sy_err *err
 {
     struct sy_str has = SY_STR_INIT, wants = SY_STR_INIT;
     sqlite3 *fresh = NULL;
-    int rc = sqlite3_open(":memory:", &fresh) == SQLITE_OK ? 0 : fail(fresh, s->where, err);
+    int rc = sqlite3_open(":memory:", &fresh) == SQLITE_OK ? 0 : fail_sqlite(fresh, s->where, err);
     if (!rc)
         rc = migrate(fresh, 0, version, s->where, err) ||
                      definitions(fresh, s->where, &wants, err) ||
@@ -299,7 +299,7 @@ static char *place_of(const struct sy_store *s, struct sy_err *err)
     return place;
 }
 
-static int connect(struct sy_store *s, enum sy__mode mode, bool immutable, struct sy_err *err)
+static int connect_file(struct sy_store *s, enum sy__mode mode, bool immutable, struct sy_err *err)
 {
     struct sy_str uri = SY_STR_INIT;
     int flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
@@ -315,12 +315,12 @@ static int connect(struct sy_store *s, enum sy__mode mode, bool immutable, struc
     int rc = uri.failed ? SQLITE_NOMEM : sqlite3_open_v2(uri.data, &s->db, flags, NULL);
     sy_str_free(&uri);
     if (rc != SQLITE_OK)
-        return fail(s->db, s->where, err);
+        return fail_sqlite(s->db, s->where, err);
     limit(s->db);
-    return exec(s->db,
-                "PRAGMA mmap_size=0;PRAGMA temp_store=MEMORY;PRAGMA cell_size_check=ON;"
-                "PRAGMA cache_size=-4096;",
-                s->where, err);
+    return exec_sql(s->db,
+                    "PRAGMA mmap_size=0;PRAGMA temp_store=MEMORY;PRAGMA cell_size_check=ON;"
+                    "PRAGMA cache_size=-4096;",
+                    s->where, err);
 }
 
 sqlite3 *sy__db_lay_aside(struct sy_store *s)
@@ -357,10 +357,10 @@ static int note_wal(void *ctx, sqlite3 *db, const char *name, int pages)
  * journal: then a reader may hold up a flush, which is tried again. */
 static int prepare_writer(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
 {
-    if (mode == SY__CREATE && exec(s->db, "PRAGMA page_size=8192;", s->where, err))
+    if (mode == SY__CREATE && exec_sql(s->db, "PRAGMA page_size=8192;", s->where, err))
         return -1;
     sqlite3_wal_hook(s->db, note_wal, s); /* and with it no automatic checkpoint */
-    return exec(
+    return exec_sql(
         s->db,
         "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA journal_size_limit=8388608;",
         s->where, err);
@@ -371,21 +371,21 @@ static int prepare_writer(struct sy_store *s, enum sy__mode mode, struct sy_err 
 static int open_reader(struct sy_store *s, struct sy_err *err)
 {
     struct sy_err first = SY_ERR_INIT;
-    if (!connect(s, SY__READ, false, &first) && !check_file(s, SY__READ, &first))
+    if (!connect_file(s, SY__READ, false, &first) && !check_file(s, SY__READ, &first))
         return 0;
     int code = s->db ? sqlite3_errcode(s->db) & 0xff : SQLITE_NOMEM;
     if (first.code != SY_E_IO ||
         (code != SQLITE_CANTOPEN && code != SQLITE_READONLY && code != SQLITE_IOERR))
         return sy_err_set(err, first.code, "%s", first.msg);
     sy__db_close(s);
-    return connect(s, SY__READ, true, err) || check_file(s, SY__READ, err) ? -1 : 0;
+    return connect_file(s, SY__READ, true, err) || check_file(s, SY__READ, err) ? -1 : 0;
 }
 
 /* What cannot be opened for writing SQLite opens for reading, and would say so at each write to
  * come. */
 static int open_writer(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
 {
-    if (connect(s, mode, false, err))
+    if (connect_file(s, mode, false, err))
         return -1;
     if (sqlite3_db_readonly(s->db, "main") > 0)
         return sy_err_set(err, SY_E_IO, "%s: run.sqlite cannot be opened for writing", s->where);

@@ -89,7 +89,7 @@ static void init_locks(struct sy_store *s)
     sy_cond_init(&s->wake);
 }
 
-static char *format(const char *fmt, const char *a, const char *b)
+static char *format_two(const char *fmt, const char *a, const char *b)
 {
     size_t n = strlen(fmt) + strlen(a) + strlen(b);
     char *text = sy_alloc(n);
@@ -115,8 +115,8 @@ static struct sy_store *new_store(const char *dir, const char *name, struct sy_e
     s->dir = (struct sy_dir)SY_DIR_INIT;
     s->name = sy_strdup(name);
     s->runs = sy_strdup(dir);
-    s->path = format("%s/%s", dir, name);
-    s->where = format("run '%s'%s", name, "");
+    s->path = format_two("%s/%s", dir, name);
+    s->where = format_two("run '%s'%s", name, "");
     if (s->name && s->runs && s->path && s->where)
         return s;
     sy_err_set(err, SY_E_MEMORY, "run '%s': out of memory", name);
@@ -246,7 +246,7 @@ static int insert_run(struct sy_store *s, const struct sy_store_config *c, struc
 }
 
 /* The schema and the run's row in one transaction: a run is there, or it is not. */
-static int fill(struct sy_store *s, const struct sy_store_config *c, struct sy_err *err)
+static int fill_new(struct sy_store *s, const struct sy_store_config *c, struct sy_err *err)
 {
     if (sy__run(s, SY__BEGIN, err))
         return -1;
@@ -280,7 +280,7 @@ int sy_store_fill(struct sy_store *s, const struct sy_store_config *c, struct sy
 {
     if (s->writable || !s->owner)
         return sy_err_set(err, SY_E_STATE, "%s is there already", s->where);
-    if (fill(s, c, err) || sy__place_finish(s, err))
+    if (fill_new(s, c, err) || sy__place_finish(s, err))
         return -1;
     sy__set_id(s, c->config ? c->config : "{}");
     s->writable = true;
@@ -441,8 +441,8 @@ static int archive_at(void *ctx, const char *name, int width, int64_t step, int6
     return sy_store_at(ctx, name, width, step, found, values, NULL);
 }
 
-static void watch(struct sy_store *s, struct sy_metrics *metrics,
-                  void (*status)(void *ctx, struct sy_store_status *out), void *ctx)
+static void watch_metrics(struct sy_store *s, struct sy_metrics *metrics,
+                          void (*status)(void *ctx, struct sy_store_status *out), void *ctx)
 {
     pthread_mutex_lock(&s->db_lock);
     s->metrics = metrics;
@@ -457,11 +457,11 @@ static int take_rows(struct sy_store *s, struct sy_metrics *metrics, struct sy_e
     struct sy_metrics_archive other = sy_metrics_archive_of(metrics);
     if (!other.after)
         return 0;
-    watch(s, metrics, NULL, NULL);
+    watch_metrics(s, metrics, NULL, NULL);
     s->taking = other; /* there is no thread yet */
     int rc = sy__flush(s, err);
     s->taking = (struct sy_metrics_archive){NULL, NULL, NULL};
-    watch(s, NULL, NULL, NULL);
+    watch_metrics(s, NULL, NULL, NULL);
     return rc;
 }
 
@@ -474,7 +474,8 @@ int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
     sy_store_detach(s);
     if (take_rows(s, metrics, err))
         return -1;
-    watch(s, metrics, status, ctx); /* without its lock: that of the archive comes first, for whoever takes both */
+    /* Without its lock: that of the archive comes first, for whoever takes both. */
+    watch_metrics(s, metrics, status, ctx);
     struct sy_metrics_archive ours = {archive_after, archive_at, s}, before = sy_metrics_set_archive(metrics, &ours);
     s->quit = false;
     int rc = sy_thread_start(&s->thread, flush_thread, s);
@@ -482,7 +483,7 @@ int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
     if (!rc)
         return 0;
     sy_metrics_set_archive(metrics, &before);
-    watch(s, NULL, NULL, NULL); /* the caller's things may go any time */
+    watch_metrics(s, NULL, NULL, NULL); /* the caller's things may go any time */
     return sy_err_sys(err, rc, "%s: cannot start the thread that writes", s->where);
 }
 

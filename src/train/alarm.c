@@ -32,7 +32,7 @@
 #define SLOW 0.4     /* of the usual tokens a second */
 #define SLOW_SECONDS 60.0
 
-static void tell(struct sy_trainer *t, const struct sy_event *e)
+static void tell_event(struct sy_trainer *t, const struct sy_event *e)
 {
     if (t->c.on_event)
         t->c.on_event(t->c.ctx, e);
@@ -40,7 +40,7 @@ static void tell(struct sy_trainer *t, const struct sy_event *e)
 
 void sy__tell(struct sy_trainer *t, enum sy_event_kind kind, const char *text)
 {
-    tell(t, &(struct sy_event){.kind = kind, .text = text});
+    tell_event(t, &(struct sy_event){.kind = kind, .text = text});
 }
 
 void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_state *out)
@@ -86,7 +86,7 @@ void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char 
     if (id != SY_ALARM_DISK && *told >= 0 && step - *told < AGAIN)
         return;
     *told = step;
-    tell(t, &(struct sy_event){SY_EVENT_ALARM, id, text});
+    tell_event(t, &(struct sy_event){SY_EVENT_ALARM, id, text});
 }
 
 void sy__alarm_end(struct sy_trainer *t, enum sy_alarm id)

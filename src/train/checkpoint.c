@@ -61,7 +61,8 @@ static int rising(const void *a, const void *b)
 }
 
 /* Folders named as checkpoints, by rising step; *list owned. */
-static int scan(const struct sy_dir *dir, struct entry **list, int *n, struct sy_err *err)
+static int scan_checkpoints(const struct sy_dir *dir, struct entry **list, int *n,
+                            struct sy_err *err)
 {
     DIR *d = sy_dir_list(dir, dir->path);
     size_t room = 0;
@@ -214,20 +215,20 @@ static bool take_back(const struct sy_dir *dir, const char *temp, int64_t step, 
     return true;
 }
 
-static bool keeps(const struct entry *e, int newer, int keep, int64_t keep_every)
+static bool is_kept(const struct entry *e, int newer, int keep, int64_t keep_every)
 {
     return newer < keep || (keep_every > 0 && e->step % keep_every == 0);
 }
 
 /* Folders that do not verify at a glance, or are another run's, are neither counted nor touched:
  * they may be someone's hope. */
-static void retire(const struct sy_dir *dir, const struct sy_image *image, int keep,
-                   int64_t keep_every)
+static void retire_checkpoints(const struct sy_dir *dir, const struct sy_image *image, int keep,
+                               int64_t keep_every)
 {
     struct entry *list;
     int64_t newest = image->status.step;
     int n, newer = 0;
-    if (scan(dir, &list, &n, NULL))
+    if (scan_checkpoints(dir, &list, &n, NULL))
         return;
     for (int i = n - 1; i >= 0; i--) {
         char path[SY_PATH_MAX];
@@ -240,7 +241,7 @@ static void retire(const struct sy_dir *dir, const struct sy_image *image, int k
             step_path(path, dir, list[i].step, list[i].old ? ".old" : "", NULL) ||
             sy__files_look(dir, path, false, &s, NULL) || strcmp(s.id, image->id) != 0)
             continue;
-        if (!keeps(&list[i], newer++, keep, keep_every))
+        if (!is_kept(&list[i], newer++, keep, keep_every))
             remove_checkpoint(dir, &list[i], NULL);
     }
     sy_free(list);
@@ -278,8 +279,8 @@ static int check_ours(const struct sy_dir *dir, const char *path, const char *id
     return sy__check_id(&s, id, err);
 }
 
-static int commit(const struct sy_dir *dir, const char *temp, const char *path,
-                  const struct sy_image *image, struct sy_saved *out, struct sy_err *err)
+static int commit_checkpoint(const struct sy_dir *dir, const char *temp, const char *path,
+                             const struct sy_image *image, struct sy_saved *out, struct sy_err *err)
 {
     if (check_space(dir, sy__image_bytes(image), err) || check_ours(dir, path, image->id, err) ||
         make_temp(dir, temp, err))
@@ -299,9 +300,9 @@ int sy_checkpoint_write(const struct sy_dir *dir, int keep, int64_t keep_every,
     if (step_path(temp, dir, image->status.step, ".tmp", err) ||
         step_path(path, dir, image->status.step, "", err))
         return -1;
-    int rc = commit(dir, temp, path, image, out, err);
+    int rc = commit_checkpoint(dir, temp, path, image, out, err);
     if (!rc)
-        retire(dir, image, keep < 2 ? 2 : keep, keep_every);
+        retire_checkpoints(dir, image, keep < 2 ? 2 : keep, keep_every);
     out->seconds = sy_now() - start;
     return rc;
 }
@@ -334,12 +335,12 @@ static int open_if_there(struct sy_dir *out, const char *dir, const char *sub, s
     return sy_err_set(err, why.code, OP ": %s", why.msg);
 }
 
-static int find(const struct sy_dir *dir, int64_t step, struct sy_saved *out, struct sy_err *first,
-                struct sy_err *err)
+static int find_checkpoint(const struct sy_dir *dir, int64_t step, struct sy_saved *out,
+                           struct sy_err *first, struct sy_err *err)
 {
     struct entry *list;
     int n;
-    if (scan(dir, &list, &n, err))
+    if (scan_checkpoints(dir, &list, &n, err))
         return -1;
     for (int i = n - 1; i >= 0 && !out->ok; i--) {
         char path[SY_PATH_MAX];
@@ -362,7 +363,7 @@ int sy_checkpoint_find(const char *dir, int64_t step, struct sy_saved *out, stru
     *out = (struct sy_saved){.step = -1};
     if (open_if_there(&d, dir, NULL, err))
         return -1;
-    int rc = d.fd < 0 ? 0 : find(&d, step, out, &first, err);
+    int rc = d.fd < 0 ? 0 : find_checkpoint(&d, step, out, &first, err);
     sy_dir_close(&d);
     if (rc || out->ok)
         return rc;
@@ -379,7 +380,7 @@ static int list_all(const struct sy_dir *dir, bool verify, struct sy_saved **lis
                     struct sy_err *err)
 {
     struct entry *entries;
-    if (scan(dir, &entries, n, err))
+    if (scan_checkpoints(dir, &entries, n, err))
         return -1;
     *list = sy_calloc((size_t)*n + 1, sizeof **list);
     if (!*list) {
@@ -412,11 +413,11 @@ int sy_checkpoint_list(const char *dir, bool verify, struct sy_saved **list, int
     return rc;
 }
 
-static int discard(const struct sy_dir *dir, int64_t step, struct sy_err *err)
+static int discard_newer(const struct sy_dir *dir, int64_t step, struct sy_err *err)
 {
     struct entry *list;
     int n, rc = 0;
-    if (scan(dir, &list, &n, err))
+    if (scan_checkpoints(dir, &list, &n, err))
         return -1;
     for (int i = n - 1; i >= 0 && list[i].step > step && !rc; i--)
         rc = remove_checkpoint(dir, &list[i], err);
@@ -431,7 +432,7 @@ int sy_checkpoint_discard(const char *dir, const char *sub, int64_t step, struct
     struct sy_dir d;
     if (open_if_there(&d, dir, sub, err))
         return -1;
-    int rc = d.fd < 0 ? 0 : discard(&d, step, err);
+    int rc = d.fd < 0 ? 0 : discard_newer(&d, step, err);
     sy_dir_close(&d);
     return rc;
 }

@@ -44,8 +44,8 @@ int sy__failed(const char *what, const char *path, struct sy_err *err)
 
 /* ---- writing the files ---- */
 
-static int finish(struct sy_st_writer *w, const struct sy_dir *in, struct sy_file_sum *sum,
-                  struct sy_err *err)
+static int finish_file(struct sy_st_writer *w, const struct sy_dir *in, struct sy_file_sum *sum,
+                       struct sy_err *err)
 {
     if (!w)
         return -1;
@@ -66,7 +66,7 @@ static int write_model(const struct sy_image *image, const struct sy_dir *in, co
             w = NULL;
         }
     }
-    return finish(w, in, sum, err);
+    return finish_file(w, in, sum, err);
 }
 
 static int add_slot(struct sy_st_writer *w, const struct sy_image *image, int param, int state,
@@ -95,7 +95,7 @@ static int write_optimizer(const struct sy_image *image, const struct sy_dir *in
         for (int s = 0; s < ps->nslots && !rc; s++)
             rc = add_slot(w, image, i, s, err);
     if (!rc)
-        return finish(w, in, sum, err);
+        return finish_file(w, in, sum, err);
     sy_st_abort(w);
     return -1;
 }
@@ -117,7 +117,7 @@ static int write_values(const struct sy_image *image, const struct sy_dir *in, c
             rc = sy_st_add(w, name, SY_F32, 1, &e->n, e->values, err);
     }
     if (!rc)
-        return finish(w, in, sum, err);
+        return finish_file(w, in, sum, err);
     sy_st_abort(w);
     return -1;
 }

@@ -71,7 +71,7 @@ static void put_loss(struct sy_trainer *t, double loss)
     sy__put(t, VAL_LOSS, t->status.step, loss);
 }
 
-static bool evaluate(struct sy_trainer *t)
+static bool measure_loss(struct sy_trainer *t)
 {
     struct sy_err err = SY_ERR_INIT;
     int64_t n = sy_trainer_eval_windows(t, (int64_t)t->hyper.v[SY_HYPER_eval_batches], &err);
@@ -95,5 +95,6 @@ static bool evaluate(struct sy_trainer *t)
 bool sy__eval_if_due(struct sy_trainer *t)
 {
     int64_t every = (int64_t)t->hyper.v[SY_HYPER_eval_every], step = t->status.step;
-    return every && (step % every == 0 || step == t->status.steps) && has_validation(t) && evaluate(t);
+    return every && (step % every == 0 || step == t->status.steps) && has_validation(t) &&
+           measure_loss(t);
 }

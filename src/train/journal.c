@@ -177,7 +177,7 @@ static bool of_the_plan(const struct sy_journal_entry *e)
     return id >= 0 && sy_hyper_spec((enum sy_hyper_id)id)->live == SY_LIVE_PLAN;
 }
 
-/* Those of SY_AGAIN_TRAINER. */
+/* Those of SY_REPLAY_TRAINER. */
 static int apply_kind(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err)
 {
     switch (e->kind) {
@@ -204,13 +204,13 @@ static int apply_kind(struct sy_trainer *t, const struct sy_journal_entry *e, st
 int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err)
 {
     const struct sy_entry_row *row = sy_entry_row(e->kind);
-    if (row->again == SY_AGAIN_RULE)
+    if (row->replay == SY_REPLAY_RULE)
         return 0;
-    if (row->again == SY_AGAIN_HOST)
+    if (row->replay == SY_REPLAY_HOST)
         return sy_err_set(err, SY_E_UNSUPPORTED,
                           "journal: step %lld: '%s' is not the trainer's to do", (long long)e->step,
                           row->name);
-    int rc = row->again == SY_AGAIN_TRAINER ? apply_kind(t, e, err) : 0;
+    int rc = row->replay == SY_REPLAY_TRAINER ? apply_kind(t, e, err) : 0;
     if (!rc && !of_the_plan(e)) /* those are recorded when the plan comes */
         sy_trainer_record(t, e);
     return rc;

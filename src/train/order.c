@@ -76,8 +76,8 @@ static int shape_of(const struct sy_journal_entry *e)
 }
 
 /* How `step` draws; the lock is held.  -1: the corpus is too short for what the journal says. */
-static int derive(const struct sy_trainer *t, int64_t step, struct sy_sampler *s,
-                  struct sy_place *p, int64_t *accumulate)
+static int derive_draw(const struct sy_trainer *t, int64_t step, struct sy_sampler *s,
+                       struct sy_place *p, int64_t *accumulate)
 {
     int64_t shape[3] = {t->shape[0], t->shape[1], t->shape[2]}, done = 0;
     *s = t->sampler;
@@ -111,7 +111,7 @@ int64_t sy_trainer_windows(struct sy_trainer *t, int64_t step)
     struct sy_place p;
     int64_t accumulate;
     pthread_mutex_lock(&t->lock);
-    int rc = step < 1 || t->c.by_step ? -1 : derive(t, step, &s, &p, &accumulate);
+    int rc = step < 1 || t->c.by_step ? -1 : derive_draw(t, step, &s, &p, &accumulate);
     pthread_mutex_unlock(&t->lock);
     return rc ? -1 : (int64_t)p.windows;
 }
@@ -123,7 +123,7 @@ int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64
     struct sy_place p;
     int64_t accumulate;
     pthread_mutex_lock(&t->lock);
-    int rc = step < 1 || first < 0 ? -1 : derive(t, step, &s, &p, &accumulate);
+    int rc = step < 1 || first < 0 ? -1 : derive_draw(t, step, &s, &p, &accumulate);
     pthread_mutex_unlock(&t->lock);
     if (rc)
         return 0;

@@ -79,7 +79,7 @@ static struct sy_group group_of(const struct sy_param *p, int which, int expert)
                              .cols = matrix ? shape[1] : each};
 }
 
-static void cut(struct sy_params *ps, struct sy_group *g)
+static void cut_group(struct sy_params *ps, struct sy_group *g)
 {
     const struct sy_param *p = &ps->list[g->param];
     int64_t n = g->rows * g->cols, begin = p->offset + (g->expert > 0 ? g->expert * n : 0);
@@ -109,12 +109,13 @@ static int make_chunks(struct sy_params *ps, struct sy_err *err)
     for (int i = 0; i < ps->count; i++)
         for (int e = 0; e < (ps->list[i].experts ? ps->list[i].experts : 1); e++) {
             ps->groups[ps->ngroups] = group_of(&ps->list[i], i, e);
-            cut(ps, &ps->groups[ps->ngroups++]);
+            cut_group(ps, &ps->groups[ps->ngroups++]);
         }
     return 0;
 }
 
-static void place(struct sy_params *ps, struct sy_slot *slot, const struct sy_param *p, int state)
+static void place_slot(struct sy_params *ps, struct sy_slot *slot, const struct sy_param *p,
+                       int state)
 {
     slot->offset = ps->kept_floats;
     slot->ndim = ps->optimizer->shape(p, state, slot->shape);
@@ -133,7 +134,7 @@ static int make_slots(struct sy_params *ps, struct sy_err *err)
         return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
     for (int s = 0; s < ps->nslots; s++)
         for (int i = 0; i < ps->count; i++)
-            place(ps, &ps->slots[s * ps->count + i], &ps->list[i], s);
+            place_slot(ps, &ps->slots[s * ps->count + i], &ps->list[i], s);
     return 0;
 }
 
@@ -171,15 +172,15 @@ size_t sy_params_bytes(const struct sy_params *ps)
 }
 
 /* At least one byte, so that NULL is a failure. */
-static void *take(size_t bytes) { return sy_calloc(1, bytes ? bytes : 1); }
+static void *alloc_zeroed(size_t bytes) { return sy_calloc(1, bytes ? bytes : 1); }
 
 int sy_params_take(struct sy_params *ps, struct sy_err *err)
 {
     size_t bytes = (size_t)ps->floats * sizeof(float), work = work_bytes(ps);
     ps->home = sy_storage_new(bytes, true, err);
-    ps->g = take(bytes);
-    ps->kept = take((size_t)ps->kept_floats * sizeof(float));
-    ps->work = work ? take(work) : NULL;
+    ps->g = alloc_zeroed(bytes);
+    ps->kept = alloc_zeroed((size_t)ps->kept_floats * sizeof(float));
+    ps->work = work ? alloc_zeroed(work) : NULL;
     if (!ps->home || !ps->g || !ps->kept || (work && !ps->work))
         return sy_err_set(err, SY_E_MEMORY, "train: out of memory: %zu bytes wanted",
                           sy_params_bytes(ps));

@@ -21,7 +21,7 @@ void sy__asked(struct sy_trainer *t)
     atomic_store(&t->asked, ends ? SY__END : waits ? SY__WAIT : SY__NOTHING);
 }
 
-static void tell(const struct sy__going *g, const char *before, const char *after)
+static void tell_progress(const struct sy__going *g, const char *before, const char *after)
 {
     char text[256];
     snprintf(text, sizeof text, "%s%s %lld%s: %s %lld of %lld", before, g->what, (long long)g->step, after, g->unit,
@@ -32,7 +32,7 @@ static void tell(const struct sy__going *g, const char *before, const char *afte
 static void note_wait(struct sy__going *g)
 {
     g->told = true;
-    tell(g, "what was asked for waits for the end of ", " (a stop gives it up)");
+    tell_progress(g, "what was asked for waits for the end of ", " (a stop gives it up)");
 }
 
 bool sy__poll(void *going)
@@ -56,7 +56,7 @@ bool sy__poll(void *going)
 void sy__given_up(const struct sy__going *g)
 {
     if (g->left_out)
-        tell(g, "", " was given up and is left out");
+        tell_progress(g, "", " was given up and is left out");
     else if (sy_now() - g->begun > LONG)
-        tell(g, "", " was given up");
+        tell_progress(g, "", " was given up");
 }

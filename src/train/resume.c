@@ -67,7 +67,7 @@ static void compare_hash(struct loading *l, const char *what, uint64_t now, uint
         differs(l, what, "the %s changed: hash %s, was %s", what, a, b);
 }
 
-static int compare(struct loading *l, bool force, struct sy_err *err)
+static int compare_image(struct loading *l, bool force, struct sy_err *err)
 {
     const struct sy_trainer *t = l->t;
     const struct sy_image *image = l->image;
@@ -397,7 +397,7 @@ static void put_status(struct loading *l)
     pthread_cond_broadcast(&t->changed);
 }
 
-static void put(struct loading *l)
+static void put_image(struct loading *l)
 {
     struct sy_trainer *t = l->t;
     put_flat(l);
@@ -419,11 +419,12 @@ int sy_trainer_load(struct sy_trainer *t, const char *path, bool force, struct s
     struct loading l = {.t = t, .path = path};
     sy__saver_join(t); /* its buffer is ours now */
     l.image = sy_checkpoint_read(path, err);
-    int rc = l.image && !compare(&l, force, err) && !resolve_frozen(&l, err) && !read_all(&l, err)
-                 ? 0
-                 : -1;
+    int rc =
+        l.image && !compare_image(&l, force, err) && !resolve_frozen(&l, err) && !read_all(&l, err)
+            ? 0
+            : -1;
     if (!rc)
-        put(&l);
+        put_image(&l);
     close_loading(&l);
     return rc;
 }

@@ -91,7 +91,7 @@ bool sy_window_suspects(const struct sy_window *w, double loss, double norm,
     return loss > least + floor.nats || norm > floor.norm;
 }
 
-static void append(double *values, int n, double v)
+static void append_value(double *values, int n, double v)
 {
     if (n == SY_WINDOW)
         memmove(values, values + 1, (SY_WINDOW - 1) * sizeof *values);
@@ -102,7 +102,7 @@ void sy_window_add(struct sy_window *w, double loss, double norm)
 {
     if (!isfinite(loss) || !isfinite(norm))
         return;
-    append(w->loss, w->n, loss);
-    append(w->norm, w->n, norm);
+    append_value(w->loss, w->n, loss);
+    append_value(w->norm, w->n, norm);
     w->n += w->n < SY_WINDOW;
 }

@@ -213,7 +213,7 @@ static const char *subject(const struct doing *d)
 }
 
 /* Also where nothing is to be skipped: then it is news by the default. */
-static void judge(const struct sy_trainer *t, struct doing *d, struct sy_spike *s)
+static void judge_step(const struct sy_trainer *t, struct doing *d, struct sy_spike *s)
 {
     const struct sy_window *w = &t->window;
     const double *h = t->hyper.v;
@@ -282,7 +282,7 @@ static int64_t updates_of(const struct sy_trainer *t, const struct doing *d)
     return t->hyper.rules < 2 ? d->step : d->step - t->status.skipped;
 }
 
-static int update(struct sy_trainer *t, struct doing *d)
+static int update_params(struct sy_trainer *t, struct doing *d)
 {
     const struct sy_plan *plan = t->c.plan;
     double scale = 1.0 / (double)plan->accumulate, clip = t->hyper.v[SY_HYPER_clip];
@@ -381,7 +381,7 @@ static void put_values(struct sy_trainer *t, const struct doing *d, bool skipped
                            t->sums + t->observed[i].first);
 }
 
-static void record(struct sy_trainer *t, const struct doing *d, bool skipped)
+static void record_step(struct sy_trainer *t, const struct doing *d, bool skipped)
 {
     double seconds = d->data + d->compute + d->optimizer;
     check_peak(t, seconds);
@@ -428,15 +428,15 @@ static void leave_out(struct sy_trainer *t, int64_t step)
     sy__put(t, SKIPPED, step, LEFT_OUT);
 }
 
-static int accept(struct sy_trainer *t, struct doing *d)
+static int accept_step(struct sy_trainer *t, struct doing *d)
 {
     double start = sy_now();
-    if (update(t, d))
+    if (update_params(t, d))
         return -1;
     d->optimizer += sy_now() - start;
     t->window.in_a_row = t->window.spikes = 0;
     sy_window_add(&t->window, d->loss, d->norm);
-    record(t, d, false);
+    record_step(t, d, false);
     return 0;
 }
 
@@ -452,7 +452,7 @@ static int begin_anew(struct sy_trainer *t, struct doing *d)
     sy__alarm(t, SY_ALARM_RULE, d->step, "%s%.4g after %d skipped steps in a row: it is learned from, and what is usual "
               "is measured anew", subject(d), d->verdict == LOSS_SPIKE ? d->loss : d->norm, SY_SPIKES);
     t->window.n = 0;
-    return accept(t, d);
+    return accept_step(t, d);
 }
 
 /* Would skipping this step be one too often?  By the rules 1 spikes count as well. */
@@ -486,9 +486,9 @@ static int stands_out(struct sy_trainer *t, struct doing *d, struct sy_spike *s,
     if (anew)
         return begin_anew(t, d);
     if (!skipped)
-        return accept(t, d);
+        return accept_step(t, d);
     count_skipped(&t->window, d, t->hyper.rules);
-    record(t, d, true);
+    record_step(t, d, true);
     journal_skipped(t, d, text);
     return 0;
 }
@@ -510,8 +510,8 @@ static int do_step(struct sy_trainer *t, struct sy_err *err)
         if (d.verdict == ACCEPTED)
             measure_gradients(t, &d);
         d.optimizer = sy_now() - start;
-        judge(t, &d, &s);
-        rc = d.verdict == ACCEPTED ? accept(t, &d) : stands_out(t, &d, &s, err);
+        judge_step(t, &d, &s);
+        rc = d.verdict == ACCEPTED ? accept_step(t, &d) : stands_out(t, &d, &s, err);
     }
     if (rc == SY__GIVEN_UP)
         sy__given_up(&d.going);

@@ -43,7 +43,7 @@ static double mean_loss(struct sy__going *g, const struct sy_batch *b, int64_t f
     return sy_tensor_get(p->loss, 0);
 }
 
-static void draw(struct sy_trainer *t, int64_t micro, const struct sy_batch *b)
+static void draw_batch(struct sy_trainer *t, int64_t micro, const struct sy_batch *b)
 {
     sy_sampler_batch(&t->sampler, &t->place, micro * t->sampler.batch, b);
 }
@@ -54,26 +54,26 @@ static void measure_each(struct sy__going *g, const struct sy_batch *b, float *l
     int64_t B = t->sampler.batch;
     for (int64_t i = 0; i < rows; i++) {
         if (i % B == 0)
-            draw(t, i / B, b);
+            draw_batch(t, i / B, b);
         losses[i] = (float)mean_loss(g, b, i % B, 1);
     }
 }
 
-static bool worse(double a, double b) { return !isfinite(a) || (isfinite(b) && a > b); }
+static bool is_worse(double a, double b) { return !isfinite(a) || (isfinite(b) && a > b); }
 
 static int64_t worst_micro(struct sy__going *g, const struct sy_batch *b, double *loss)
 {
     struct sy_trainer *t = g->t;
     int64_t worst = 0;
     for (int64_t a = 0; a < t->c.plan->accumulate && a < MICRO_MOST; a++) {
-        draw(t, a, b);
+        draw_batch(t, a, b);
         double l = mean_loss(g, b, 0, t->sampler.batch);
-        if (!a || worse(l, *loss)) {
+        if (!a || is_worse(l, *loss)) {
             worst = a;
             *loss = l;
         }
     }
-    draw(t, worst, b);
+    draw_batch(t, worst, b);
     return worst;
 }
 
@@ -96,7 +96,7 @@ static void find_worst(struct sy__going *g, const struct sy_batch *b, float *los
     losses[micro * t->sampler.batch + first] = (float)mean_loss(g, b, first, 1);
 }
 
-static void measure(struct sy__going *g, float *losses, int64_t rows)
+static void measure_losses(struct sy__going *g, float *losses, int64_t rows)
 {
     const struct sy_trainer *t = g->t;
     const struct sy_phase *p = &t->c.plan->eval;
@@ -140,7 +140,7 @@ static void free_spike(struct sy__spike *k)
     *k = (struct sy__spike){0};
 }
 
-static void insert(struct sy_trainer *t, const struct sy__spike *k)
+static void insert_spike(struct sy_trainer *t, const struct sy__spike *k)
 {
     pthread_mutex_lock(&t->lock);
     struct sy__spike *old = &t->spikes[t->spike_at];
@@ -164,7 +164,7 @@ bool sy__spike_keep(struct sy_trainer *t, const struct sy_spike *s, struct sy__g
     if (!k.losses)
         k.s.rows = 0;
     else
-        measure(g, k.losses, k.s.rows);
+        measure_losses(g, k.losses, k.s.rows);
     if (sy__poll(g)) {
         free_spike(&k);
         return false;
@@ -173,7 +173,7 @@ bool sy__spike_keep(struct sy_trainer *t, const struct sy_spike *s, struct sy__g
         k.s.values = 0;
     else
         copy_values(t->c.params, k.states);
-    insert(t, &k);
+    insert_spike(t, &k);
     return true;
 }
 

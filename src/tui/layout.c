@@ -63,7 +63,7 @@ static const struct layout layouts[] = {
 };
 /* clang-format on */
 
-static const struct layout *choose(int w, int h)
+static const struct layout *choose_layout(int w, int h)
 {
     const struct layout *l = &layouts[0];
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
@@ -86,7 +86,7 @@ static int panes_rows(const struct sy_panel *p, const struct layout *l)
     return rows >= 4 ? rows : 0;
 }
 
-static struct sy_rect take(int *y, int end, int w, int rows)
+static struct sy_rect take_rows(int *y, int end, int w, int rows)
 {
     struct sy_rect r = {0, *y, w, rows < end - *y ? rows : end - *y};
     r.h = r.h < 0 ? 0 : r.h;
@@ -101,10 +101,10 @@ static void place_areas(struct sy_panel *p, const struct layout *l)
     int input = p->input_rows < p->h - status - 1 ? p->input_rows : p->h - status - 1;
     input = input < 1 ? 1 : input;
     int end = p->h - status - input;
-    a->header = take(&y, end, p->w, 1);
-    a->panes = take(&y, end, p->w, rows);
-    a->rule = take(&y, end, p->w, rows && !p->full);
-    a->scrollback = take(&y, end, p->w, end - y);
+    a->header = take_rows(&y, end, p->w, 1);
+    a->panes = take_rows(&y, end, p->w, rows);
+    a->rule = take_rows(&y, end, p->w, rows && !p->full);
+    a->scrollback = take_rows(&y, end, p->w, end - y);
     a->input = (struct sy_rect){0, p->h - status - input, p->w, input};
     a->status = (struct sy_rect){0, p->h - status, p->w, status};
 }
@@ -117,7 +117,7 @@ static bool is_dense(const struct sy_panel *p)
     return r && !r->nlayers && r->status.step > 0;
 }
 
-static bool taken(const struct sy_panel *p, enum sy__view v)
+static bool is_shown(const struct sy_panel *p, enum sy__view v)
 {
     for (int i = 0; i < p->nslots; i++)
         if (p->slots[i].view == v)
@@ -134,7 +134,7 @@ static void replace_experts(struct sy_panel *p)
         if (v != SY__EXPERTS && v != SY__ROUTER && v != SY__OVER_TIME)
             continue;
         for (int k = 0; k < 4; k++)
-            if (!taken(p, instead[k])) {
+            if (!is_shown(p, instead[k])) {
                 p->slots[i].view = instead[k];
                 break;
             }
@@ -202,7 +202,7 @@ static void place_slots(struct sy_panel *p, const struct layout *l)
 
 bool sy__shows(const struct sy_panel *p, enum sy__view view)
 {
-    return !p->filter[0] && taken(p, view);
+    return !p->filter[0] && is_shown(p, view);
 }
 
 void sy__layout(struct sy_panel *p)
@@ -210,7 +210,7 @@ void sy__layout(struct sy_panel *p)
     /* Who gives the panes more or less of a screen has as much of them as on a larger or smaller
      * one. */
     int h = p->split > 0 ? (int)(p->h * p->split / 0.6) : p->h;
-    const struct layout *l = choose(p->w, h > 0 ? h : 1);
+    const struct layout *l = choose_layout(p->w, h > 0 ? h : 1);
     place_areas(p, l);
     place_slots(p, l);
     p->dirty = true;

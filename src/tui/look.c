@@ -12,7 +12,7 @@ static bool is_utf8(const char *codeset)
     return codeset && (!strcasecmp(codeset, "UTF-8") || !strcasecmp(codeset, "UTF8"));
 }
 
-static bool starts(const char *s, const char *with)
+static bool starts_with(const char *s, const char *with)
 {
     return s && !strncmp(s, with, strlen(with));
 }
@@ -20,7 +20,7 @@ static bool starts(const char *s, const char *with)
 /* The Linux console has no braille in its fonts, but blocks. */
 static enum sy_symbols natural_symbols(const char *codeset, const char *term)
 {
-    if (!is_utf8(codeset) || !term || !*term || starts(term, "vt") || !strcmp(term, "dumb"))
+    if (!is_utf8(codeset) || !term || !*term || starts_with(term, "vt") || !strcmp(term, "dumb"))
         return SY_SYMBOLS_ASCII;
     return !strcmp(term, "linux") ? SY_SYMBOLS_BLOCKS : SY_SYMBOLS_BRAILLE;
 }

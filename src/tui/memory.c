@@ -42,8 +42,8 @@ bool sy__memory_read(struct sy_panel *p, double now)
     return true;
 }
 
-static void line(const struct sy_panel *p, struct sy_grid *g, struct sy_rect r, int y,
-                 const char *name, double bytes)
+static void draw_line(const struct sy_panel *p, struct sy_grid *g, struct sy_rect r, int y,
+                      const char *name, double bytes)
 {
     char text[16];
     if (y >= r.h)
@@ -64,10 +64,10 @@ void sy__memory_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_
         sy_frame(g, &p->look, slot->r, of_run ? "memory" : "memory  of this viewer", focus);
     if (!m->used || !m->n)
         return;
-    line(p, g, r, 0, "engine", m->live);
-    line(p, g, r, 1, "at most", m->most);
-    line(p, g, r, 2, "process", m->resident);
-    line(p, g, r, 3, "machine", m->total);
+    draw_line(p, g, r, 0, "engine", m->live);
+    draw_line(p, g, r, 1, "at most", m->most);
+    draw_line(p, g, r, 2, "process", m->resident);
+    draw_line(p, g, r, 3, "machine", m->total);
     if (r.h < 6)
         return;
     struct sy_x_axis x = {SY_X_STEP, NULL, 0};

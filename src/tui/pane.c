@@ -13,7 +13,7 @@
 
 typedef void (*action)(struct sy_panel *p, struct sy_request *req);
 
-static void say(struct sy_panel *p, const char *text)
+static void say_in_panel(struct sy_panel *p, const char *text)
 {
     sy_panel_message(p, text);
     p->said = true;
@@ -35,7 +35,7 @@ static void set_window(struct sy_panel *p, double x0, double x1)
 }
 
 /* The whole run, as if it stood still. */
-static void whole(struct sy_panel *p, double *x0, double *x1)
+static void whole_window(struct sy_panel *p, double *x0, double *x1)
 {
     struct sy_panel all = *p;
     all.fit = true;
@@ -96,7 +96,7 @@ static void zoom(struct sy_panel *p, double by)
         return;
     struct sy_x_axis axis = sy__x_axis(p, r);
     sy__x_window(p, r, &x0, &x1);
-    whole(p, &a, &b);
+    whole_window(p, &a, &b);
     double centre = p->cursor >= 0 ? sy_x_of_step(&axis, p->cursor)
                     : p->follow    ? x1
                                    : (x0 + x1) / 2;
@@ -129,7 +129,7 @@ static void pan(struct sy_panel *p, double by)
 {
     double x0, x1, a, b;
     sy__x_window(p, sy__front(p), &x0, &x1);
-    whole(p, &a, &b);
+    whole_window(p, &a, &b);
     double w = x1 - x0, to = x0 + by * w;
     to = to < a ? a : to + w > b ? b - w : to;
     if (p->fit)
@@ -158,7 +158,7 @@ static bool drop_filter(struct sy_panel *p)
     return had;
 }
 
-static void fit(struct sy_panel *p, struct sy_request *req)
+static void fit_window(struct sy_panel *p, struct sy_request *req)
 {
     (void)req;
     if (drop_filter(p))
@@ -166,7 +166,7 @@ static void fit(struct sy_panel *p, struct sy_request *req)
     p->fit = p->follow = true;
 }
 
-static void follow(struct sy_panel *p, struct sy_request *req)
+static void follow_newest(struct sy_panel *p, struct sy_request *req)
 {
     double x0, x1;
     (void)req;
@@ -175,7 +175,7 @@ static void follow(struct sy_panel *p, struct sy_request *req)
     p->cursor = p->follow ? -1 : p->cursor;
     if (!p->fit)
         set_window(p, x0, x1);
-    say(p, p->follow ? "following the newest step" : "not following");
+    say_in_panel(p, p->follow ? "following the newest step" : "not following");
 }
 
 /* ---- which panel ---- */
@@ -226,7 +226,7 @@ static void all_panes(struct sy_panel *p, struct sy_request *req)
     alone(p, false, false);
 }
 
-static void choose(struct sy_panel *p, enum sy__view view)
+static void choose_view(struct sy_panel *p, enum sy__view view)
 {
     bool filtered = drop_filter(p);
     if (p->one || p->full) {
@@ -254,32 +254,32 @@ static void choose(struct sy_panel *p, enum sy__view view)
 static void panel1(struct sy_panel *p, struct sy_request *req)
 {
     (void)req;
-    choose(p, SY__LOSS);
+    choose_view(p, SY__LOSS);
 }
 static void panel2(struct sy_panel *p, struct sy_request *req)
 {
     (void)req;
-    choose(p, SY__EXPERTS);
+    choose_view(p, SY__EXPERTS);
 }
 static void panel3(struct sy_panel *p, struct sy_request *req)
 {
     (void)req;
-    choose(p, SY__SPEED);
+    choose_view(p, SY__SPEED);
 }
 static void panel4(struct sy_panel *p, struct sy_request *req)
 {
     (void)req;
-    choose(p, SY__ROUTER);
+    choose_view(p, SY__ROUTER);
 }
 static void panel5(struct sy_panel *p, struct sy_request *req)
 {
     (void)req;
-    choose(p, SY__GRAD);
+    choose_view(p, SY__GRAD);
 }
 static void panel6(struct sy_panel *p, struct sy_request *req)
 {
     (void)req;
-    choose(p, SY__MEMORY);
+    choose_view(p, SY__MEMORY);
 }
 
 /* ---- which run, which layer ---- */
@@ -309,13 +309,13 @@ static void cursor_down(struct sy_panel *p, struct sy_request *req)
     up_down(p, 1);
 }
 
-static void overlay(struct sy_panel *p, struct sy_request *req)
+static void overlay_runs(struct sy_panel *p, struct sy_request *req)
 {
     (void)req;
     p->overlay = !p->overlay;
     p->nover = 0;
     if (p->nruns < 2)
-        say(p, "there is but one run to show");
+        say_in_panel(p, "there is but one run to show");
 }
 
 /* ---- how it is drawn ---- */
@@ -350,7 +350,7 @@ static void heat_mode(struct sy_panel *p, struct sy_request *req)
 {
     (void)req;
     if (!sy__shows(p, SY__EXPERTS)) {
-        choose(p, SY__EXPERTS);
+        choose_view(p, SY__EXPERTS);
         return;
     }
     p->heat = (enum sy__heat)((p->heat + 1) % SY__HEATS);
@@ -365,7 +365,7 @@ static void name_run(const struct sy_panel *p, struct sy_request *req)
     req->step = !r ? 0 : p->cursor >= 0 ? p->cursor : r->status.step;
 }
 
-static void mark(struct sy_panel *p, struct sy_request *req)
+static void mark_step(struct sy_panel *p, struct sy_request *req)
 {
     if (!sy__front(p))
         return;
@@ -375,7 +375,7 @@ static void mark(struct sy_panel *p, struct sy_request *req)
     p->base = req->step;
     snprintf(text, sizeof text, "changes of loads count from step %lld",
              (long long)(req->step > 0 ? req->step : 1));
-    say(p, text);
+    say_in_panel(p, text);
 }
 
 static void pause_run(struct sy_panel *p, struct sy_request *req)
@@ -393,7 +393,7 @@ static void filter(struct sy_panel *p, struct sy_request *req)
         req->kind = SY_REQ_FILTER;
 }
 
-static void leave(struct sy_panel *p, struct sy_request *req)
+static void leave_panes(struct sy_panel *p, struct sy_request *req)
 {
     if (drop_filter(p))
         return;
@@ -425,7 +425,7 @@ static void plain(struct sy_panel *p, struct sy_request *req)
     req->kind = SY_REQ_PLAIN;
 }
 
-static void clear(struct sy_panel *p, struct sy_request *req)
+static void clear_scrollback(struct sy_panel *p, struct sy_request *req)
 {
     (void)p;
     req->kind = SY_REQ_CLEAR;
@@ -451,7 +451,7 @@ static void page_down(struct sy_panel *p, struct sy_request *req)
 }
 
 static const action actions[SY_ACT_COUNT] = {
-    [SY_ACT_CLEAR] = clear,
+    [SY_ACT_CLEAR] = clear_scrollback,
     [SY_ACT_EDITOR] = editor,
     [SY_ACT_CURSOR_LEFT] = cursor_left,
     [SY_ACT_CURSOR_RIGHT] = cursor_right,
@@ -463,8 +463,8 @@ static const action actions[SY_ACT_COUNT] = {
     [SY_ACT_ZOOM_OUT] = zoom_out,
     [SY_ACT_PAN_LEFT] = pan_left,
     [SY_ACT_PAN_RIGHT] = pan_right,
-    [SY_ACT_FIT] = fit,
-    [SY_ACT_FOLLOW] = follow,
+    [SY_ACT_FIT] = fit_window,
+    [SY_ACT_FOLLOW] = follow_newest,
     [SY_ACT_LOG] = log_axis,
     [SY_ACT_AXIS] = x_axis,
     [SY_ACT_SMOOTH] = smooth,
@@ -477,11 +477,11 @@ static const action actions[SY_ACT_COUNT] = {
     [SY_ACT_PANEL5] = panel5,
     [SY_ACT_PANEL6] = panel6,
     [SY_ACT_HEAT] = heat_mode,
-    [SY_ACT_MARK] = mark,
+    [SY_ACT_MARK] = mark_step,
     [SY_ACT_PAUSE] = pause_run,
-    [SY_ACT_OVERLAY] = overlay,
+    [SY_ACT_OVERLAY] = overlay_runs,
     [SY_ACT_HELP] = help,
-    [SY_ACT_LEAVE] = leave,
+    [SY_ACT_LEAVE] = leave_panes,
     [SY_ACT_PANES] = panes,
     [SY_ACT_OTHER_PANE] = other_pane,
     [SY_ACT_ONE_PANE] = one_pane,

@@ -68,7 +68,7 @@ static struct {
     bool found_valid;
 } rest;
 
-static void put(const char *text)
+static void put_text(const char *text)
 {
     for (size_t n = strlen(text); n;) {
         ssize_t k = write(sc.out_fd, text, n);
@@ -83,7 +83,7 @@ static void put(const char *text)
 
 /* ---- is there a terminal ---- */
 
-static bool has(const char *name)
+static bool has_capability(const char *name)
 {
     const char *s = tigetstr(name);
     return s && s != (const char *)-1 && *s;
@@ -98,7 +98,8 @@ bool sy_screen_usable(int in, int out)
         return false;
     if (setupterm(NULL, out, &status) != OK)
         return false;
-    bool usable = has("cup") && has("clear") && !tigetflag("hc") && !tigetflag("gn");
+    bool usable =
+        has_capability("cup") && has_capability("clear") && !tigetflag("hc") && !tigetflag("gn");
     del_curterm(cur_term);
     return usable;
 }
@@ -246,9 +247,9 @@ int sy_screen_open(int in, int out, struct sy_err *err)
     sc.active = sc.stale = true;
     sc.cursor = -1;
     refresh(); /* enters the alternate screen */
-    put(PASTE_ON);
+    put_text(PASTE_ON);
     if (sc.mouse) /* as before the plain screen */
-        put(MOUSE_ON);
+        put_text(MOUSE_ON);
     return 0;
 }
 
@@ -278,11 +279,11 @@ void sy_screen_suspend(void)
         return;
     sc.active = false;
     if (sc.mouse)
-        put(MOUSE_OFF);
-    put(PASTE_OFF);
+        put_text(MOUSE_OFF);
+    put_text(PASTE_OFF);
     int w, h = LINES;
     find_size(&w, &h); /* it may have changed unseen */
-    put(whole_region(h));
+    put_text(whole_region(h));
     curs_set(1);
     endwin();
     rest.armed = 0;
@@ -301,9 +302,9 @@ void sy_screen_resume(void)
     refresh(); /* enters the alternate screen again */
     take_size();
     prepare_restore();
-    put(PASTE_ON);
+    put_text(PASTE_ON);
     if (sc.mouse)
-        put(MOUSE_ON);
+        put_text(MOUSE_ON);
     sy_screen_repaint();
 }
 
@@ -328,13 +329,13 @@ void sy_screen_repaint(void)
 void sy_screen_bell(void)
 {
     if (sc.active)
-        put("\a");
+        put_text("\a");
 }
 
 void sy_screen_mouse(bool on)
 {
     if (sc.active && sc.mouse != on)
-        put(on ? MOUSE_ON : MOUSE_OFF);
+        put_text(on ? MOUSE_ON : MOUSE_OFF);
     sc.mouse = on;
 }
 
@@ -424,7 +425,7 @@ void sy_screen_show(const struct sy_grid *g, int x, int y)
         return;
     bool anew = sc.stale || sc.shown.w != g->w || sc.shown.h != g->h;
     if (anew) {
-        put(whole_region(LINES));
+        put_text(whole_region(LINES));
         erase();
         clearok(curscr, TRUE);
         if (sy_grid_resize(&sc.shown, g->w, g->h, NULL))

@@ -104,7 +104,7 @@ static void rub_out(struct sy_scroll *s)
     s->open.data[s->open.len = n] = 0;
 }
 
-static void control(struct sy_scroll *s, unsigned char c)
+static void take_control(struct sy_scroll *s, unsigned char c)
 {
     switch (c) {
     case '\n':
@@ -221,7 +221,7 @@ static void write_text(struct sy_scroll *s, const char *bytes, size_t n)
             add_text(s, bytes + i, run);
         i += run;
         if (i < n)
-            control(s, (unsigned char)bytes[i++]);
+            take_control(s, (unsigned char)bytes[i++]);
     }
 }
 

@@ -83,8 +83,8 @@ static size_t row_end(const char *text, size_t n, size_t i, int w)
 }
 
 /* Rows that a line takes; with a grid they are put there, row 0 at y (which may be above r). */
-static int lay(const struct sy_scroll *s, int64_t number, int w, struct sy_grid *g,
-               struct sy_rect r, int y, const struct sy_look *look)
+static int lay_line(const struct sy_scroll *s, int64_t number, int w, struct sy_grid *g,
+                    struct sy_rect r, int y, const struct sy_look *look)
 {
     size_t n, i = 0;
     int row = 0, col = 0;
@@ -119,7 +119,7 @@ static int lay(const struct sy_scroll *s, int64_t number, int w, struct sy_grid 
 
 static int rows_of(const struct sy_scroll *s, int64_t number)
 {
-    return lay(s, number, s->w, NULL, (struct sy_rect){0, 0, 0, 0}, 0, NULL);
+    return lay_line(s, number, s->w, NULL, (struct sy_rect){0, 0, 0, 0}, 0, NULL);
 }
 
 /* The last line there is to see: the open one, if something stands in it. */
@@ -136,7 +136,7 @@ static int64_t last_line(const struct sy_scroll *s)
 /* ---- the view ---- */
 
 /* The view's bottom, corrected for lines that are gone or laid out otherwise. */
-static void settle(struct sy_scroll *s)
+static void settle_bottom(struct sy_scroll *s)
 {
     int64_t last = last_line(s);
     if (s->follow || s->line > last) {
@@ -176,13 +176,13 @@ void sy_scroll_draw(struct sy_scroll *s, struct sy_grid *g, struct sy_rect r,
         return;
     s->w = r.w;
     s->h = r.h;
-    settle(s);
+    settle_bottom(s);
     int64_t from = s->follow && s->floor > s->first ? s->floor : s->first, number = s->line;
     int y = r.y + r.h; /* row below what is drawn next */
     for (; number >= from && y > r.y; number--) {
         int rows = number == s->line ? s->row + 1 : rows_of(s, number);
         y -= rows;
-        lay(s, number, r.w, g, r, y, look);
+        lay_line(s, number, r.w, g, r, y, look);
     }
     if (!s->follow && tell)
         draw_below(s, g, r, look);
@@ -239,7 +239,7 @@ static void move_down(struct sy_scroll *s, int rows)
 
 bool sy_scroll_move(struct sy_scroll *s, int rows)
 {
-    settle(s);
+    settle_bottom(s);
     int64_t line = s->line;
     int row = s->row;
     bool followed = s->follow;
@@ -247,7 +247,7 @@ bool sy_scroll_move(struct sy_scroll *s, int rows)
         move_up(s, -rows);
     else if (rows > 0 && !s->follow)
         move_down(s, rows);
-    settle(s);
+    settle_bottom(s);
     bool moved = line != s->line || row != s->row || followed != s->follow;
     s->changed |= moved;
     return moved;

@@ -25,7 +25,7 @@ static void close_all(void)
     }
 }
 
-static int fail(struct sy_err *err, int nothing)
+static int fail_redirect(struct sy_err *err, int nothing)
 {
     int why = errno;
     if (nothing >= 0)
@@ -41,12 +41,12 @@ int sy_capture_begin(struct sy_err *err)
     fflush(stderr);
     for (int i = 0; i < 3; i++)
         if ((saved[i] = fcntl(i, F_DUPFD_CLOEXEC, 3)) < 0)
-            return fail(err, nothing);
+            return fail_redirect(err, nothing);
     if (nothing < 0 || pipe2(ends, O_CLOEXEC) || fcntl(ends[0], F_SETFL, O_NONBLOCK) ||
         dup2(nothing, 0) < 0 || dup2(ends[1], 1) < 0 || dup2(ends[1], 2) < 0) {
         for (int i = 0; i < 3; i++)
             dup2(saved[i], i);
-        return fail(err, nothing);
+        return fail_redirect(err, nothing);
     }
     close(nothing);
     close(ends[1]); /* 1 and 2 are its other end */

@@ -23,7 +23,7 @@
 
 extern char **environ;
 
-static int start(const char *command, const char *file, pid_t *child)
+static int start_child(const char *command, const char *file, pid_t *child)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t how;
@@ -120,7 +120,7 @@ char *sy__edit_outside(const char *text)
     }
     close(fd);
     sy_screen_suspend();
-    int rc = start(editor && *editor ? editor : "vi", path, &child);
+    int rc = start_child(editor && *editor ? editor : "vi", path, &child);
     if (!rc && wait_for(child) == 0)
         now = read_file(path);
     sy_screen_resume();

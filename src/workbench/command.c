@@ -19,9 +19,9 @@ struct order {
     int status;
 };
 
-static void fail(struct order *r, const char *fmt, const char *what)
+static void fail_order(struct order *r, const char *fmt, const char *what)
     __attribute__((format(printf, 2, 0)));
-static void fail(struct order *r, const char *fmt, const char *what)
+static void fail_order(struct order *r, const char *fmt, const char *what)
 {
     r->status = -1;
     snprintf(r->reply, r->n, fmt, what);
@@ -31,22 +31,22 @@ static void dump(struct order *r)
 {
     struct sy_err err = SY_ERR_INIT;
     if (!*r->args)
-        fail(r, "%s", DUMP_TAKES);
+        fail_order(r, "%s", DUMP_TAKES);
     else if (sy_workbench_dump(r->args, &err))
-        fail(r, "%s", err.msg);
+        fail_order(r, "%s", err.msg);
     else
         snprintf(r->reply, r->n, "the screen is in %s", r->args);
 }
 
 /* A run that can be drawn: of this session, else a stored one, which joins the board. */
-static bool find(struct order *r, const char *name)
+static bool find_run(struct order *r, const char *name)
 {
     struct sy_err err = SY_ERR_INIT;
     if (sy_panel_has(sy_workbench_panel(), name))
         return true;
     struct sy_source *s = sy_source_stored(sy_runs_dir(), name, &err);
     if (!s || sy_board_add(s, &err))
-        fail(r, "%s", err.msg);
+        fail_order(r, "%s", err.msg);
     sy_source_unref(s);
     return !r->status;
 }
@@ -59,19 +59,19 @@ static void overlay(struct order *r)
     char *rest = r->args;
     for (char *word; !r->status && (word = strtok_r(rest, " ", &rest));) {
         if (n == WORDS)
-            fail(r, "%s", "overlay: more than 32 runs");
-        else if (find(r, word))
+            fail_order(r, "%s", "overlay: more than 32 runs");
+        else if (find_run(r, word))
             names[n++] = word;
     }
     if (!r->status && sy_panel_overlay(sy_workbench_panel(), names, n, &err))
-        fail(r, "%s", err.msg);
+        fail_order(r, "%s", err.msg);
 }
 
 static void watch(struct order *r)
 {
     if (!*r->args)
         snprintf(r->reply, r->n, "%s", sy_panel_selected(sy_workbench_panel()));
-    else if (find(r, r->args))
+    else if (find_run(r, r->args))
         sy_panel_select(sy_workbench_panel(), r->args);
 }
 
@@ -80,7 +80,7 @@ static void theme(struct order *r)
     if (!*r->args)
         snprintf(r->reply, r->n, "%s", sy_workbench_theme_names());
     else if (!sy_workbench_theme(r->args))
-        fail(r, "theme: there are %s", sy_workbench_theme_names());
+        fail_order(r, "theme: there are %s", sy_workbench_theme_names());
 }
 
 static void plain(struct order *r)
@@ -94,7 +94,7 @@ static void mouse(struct order *r)
     if (!strcmp(r->args, "on") || !strcmp(r->args, "off"))
         sy_workbench_mouse(!strcmp(r->args, "on"));
     else
-        fail(r, "%s", "mouse: on or off");
+        fail_order(r, "%s", "mouse: on or off");
 }
 
 static void highlight(struct order *r)
@@ -102,14 +102,14 @@ static void highlight(struct order *r)
     if (!strcmp(r->args, "on") || !strcmp(r->args, "off"))
         sy_workbench_highlight(!strcmp(r->args, "on"));
     else
-        fail(r, "%s", "highlight: on or off");
+        fail_order(r, "%s", "highlight: on or off");
 }
 
 static void filter(struct order *r)
 {
     struct sy_err err = SY_ERR_INIT;
     if (sy_panel_filter(sy_workbench_panel(), r->args, &err))
-        fail(r, "%s", err.msg);
+        fail_order(r, "%s", err.msg);
 }
 
 static bool is_share(const char *text, double *share)
@@ -123,7 +123,7 @@ static void split(struct order *r)
 {
     double share;
     if (!is_share(r->args, &share))
-        fail(r, "%s", SPLIT_TAKES);
+        fail_order(r, "%s", SPLIT_TAKES);
     else {
         sy_panel_set_split(sy_workbench_panel(), share);
         sy_workbench_repaint();
@@ -164,11 +164,11 @@ int sy_workbench_check(const char *name, const char *args, char *reply, size_t n
     double share;
     *reply = 0;
     if (!strcmp(name, "theme") && *args && !is_theme(args))
-        fail(&r, "theme: there are %s", sy_workbench_theme_names());
+        fail_order(&r, "theme: there are %s", sy_workbench_theme_names());
     else if (!strcmp(name, "split") && !is_share(args, &share))
-        fail(&r, "%s", SPLIT_TAKES);
+        fail_order(&r, "%s", SPLIT_TAKES);
     else if (!strcmp(name, "dump") && !*args)
-        fail(&r, "%s", DUMP_TAKES);
+        fail_order(&r, "%s", DUMP_TAKES);
     return r.status;
 }
 

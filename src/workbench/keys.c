@@ -59,7 +59,7 @@ static void edit_line(void)
     sy_free(text);
 }
 
-static bool request(const struct sy_request *r)
+static bool answer_request(const struct sy_request *r)
 {
     struct sy_workbench *d = &sy__workbench;
     switch (r->kind) {
@@ -107,6 +107,6 @@ void sy_workbench_action(int action)
         sy_screen_bell();
     d->redraw_panel = true;
     d->told |= r.said;
-    request(&r);
+    answer_request(&r);
     sy__act_on_panes();
 }

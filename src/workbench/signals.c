@@ -25,7 +25,7 @@ static const int own[] = {SIGWINCH, SIGTSTP, SIGCONT, SIGQUIT};
 #define OWN (sizeof own / sizeof *own)
 static struct sigaction before[OWN];
 
-static void note(enum sy_signal s, char byte)
+static void note_signal(enum sy_signal s, char byte)
 {
     came[s] = 1;
     sy_edit_wake(byte);
@@ -34,24 +34,24 @@ static void note(enum sy_signal s, char byte)
 static void on_interrupt(int number)
 {
     if (!first || !first(number))
-        note(SY_SIGNAL_INTERRUPT, SY_WAKE_INTERRUPT);
+        note_signal(SY_SIGNAL_INTERRUPT, SY_WAKE_INTERRUPT);
 }
 
 static void on_signal(int number)
 {
     switch (number) {
     case SIGWINCH:
-        note(SY_SIGNAL_SIZE, SY_WAKE_SIZE);
+        note_signal(SY_SIGNAL_SIZE, SY_WAKE_SIZE);
         break;
     case SIGTSTP:
-        note(SY_SIGNAL_STOP, SY_WAKE_STOP);
+        note_signal(SY_SIGNAL_STOP, SY_WAKE_STOP);
         break;
     case SIGCONT:
-        note(SY_SIGNAL_CONTINUE, SY_WAKE_STOP);
+        note_signal(SY_SIGNAL_CONTINUE, SY_WAKE_STOP);
         break;
     default:
         ended_by = number;
-        note(SY_SIGNAL_END, SY_WAKE_END);
+        note_signal(SY_SIGNAL_END, SY_WAKE_END);
     }
 }
 
@@ -122,7 +122,7 @@ static void handle_faults(void)
             sigaction(crashes[i], &a, NULL);
 }
 
-static void handle(int number, void (*handler)(int), int flags, struct sigaction *old)
+static void set_handler(int number, void (*handler)(int), int flags, struct sigaction *old)
 {
     struct sigaction a = {.sa_flags = flags};
     a.sa_handler = handler;
@@ -135,7 +135,7 @@ void sy_signals_fatal(void (*handler)(int number))
     struct sigaction now;
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
         if (!sigaction(crashes[i], NULL, &now) && now.sa_handler != SIG_IGN)
-            handle(crashes[i], handler, (int)(SA_RESETHAND | SA_ONSTACK), NULL);
+            set_handler(crashes[i], handler, (int)(SA_RESETHAND | SA_ONSTACK), NULL);
 }
 
 void sy_signals_begin(bool (*interrupt)(int number))
@@ -143,14 +143,14 @@ void sy_signals_begin(bool (*interrupt)(int number))
     first = interrupt;
     for (size_t i = 0; i < OWN; i++)
         sigaction(own[i], NULL, &before[i]);
-    handle(SIGINT, on_interrupt, 0, NULL); /* no SA_RESTART: a read in a chunk must end */
-    handle(SIGPIPE, SIG_IGN, 0, NULL);
-    handle(SIGXFSZ, SIG_IGN, 0, NULL); /* a write beyond the quota fails instead */
-    handle(SIGTERM, on_signal, 0, NULL);
-    handle(SIGHUP, on_signal, 0, NULL);
-    handle(SIGWINCH, on_signal, SA_RESTART, NULL);
-    handle(SIGTSTP, on_signal, SA_RESTART, NULL);
-    handle(SIGCONT, on_signal, SA_RESTART, NULL);
+    set_handler(SIGINT, on_interrupt, 0, NULL); /* no SA_RESTART: a read in a chunk must end */
+    set_handler(SIGPIPE, SIG_IGN, 0, NULL);
+    set_handler(SIGXFSZ, SIG_IGN, 0, NULL); /* a write beyond the quota fails instead */
+    set_handler(SIGTERM, on_signal, 0, NULL);
+    set_handler(SIGHUP, on_signal, 0, NULL);
+    set_handler(SIGWINCH, on_signal, SA_RESTART, NULL);
+    set_handler(SIGTSTP, on_signal, SA_RESTART, NULL);
+    set_handler(SIGCONT, on_signal, SA_RESTART, NULL);
     handle_faults();
 }
 

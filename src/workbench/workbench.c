@@ -234,7 +234,7 @@ static int begin_line(struct sy_err *err)
     return 0;
 }
 
-static void resize(void)
+static void resize_screen(void)
 {
     int w, h;
     sy_screen_resize();
@@ -263,7 +263,7 @@ int sy_workbench_open(const struct sy_workbench_client *client, struct sy_err *e
     d->ended = d->away = d->busy = d->dim = false; /* what ran when the plain screen was asked for is over */
     d->relayout = true;
     d->pace = 1.0 / SY_WORKBENCH_FPS;
-    resize();
+    resize_screen();
     const char *mouse = getenv("SWITCHYARD_MOUSE");
     if (mouse && !strcmp(mouse, "1"))
         sy_screen_mouse(true);
@@ -408,7 +408,7 @@ static void come_back(void)
     d->relayout = true;
 }
 
-static void stop(void)
+static void suspend_process(void)
 {
     struct sy_workbench *d = &sy__workbench;
     sy_screen_suspend();
@@ -426,7 +426,7 @@ static void take_signals(void)
     if (sy_signals_take(SY_SIGNAL_INTERRUPT))
         on_interrupt(d);
     if (sy_signals_take(SY_SIGNAL_STOP))
-        stop();
+        suspend_process();
     if (sy_signals_take(SY_SIGNAL_CONTINUE)) {
         if (d->away)
             come_back();
@@ -438,7 +438,7 @@ static void take_signals(void)
             d->away = true;
     }
     if (sy_signals_take(SY_SIGNAL_SIZE))
-        resize();
+        resize_screen();
 }
 
 /* ---- the loop ---- */
@@ -489,7 +489,7 @@ static int sleep_time(double now)
     return escape >= 0 && (ms < 0 || escape < ms) ? escape : ms;
 }
 
-static void turn(void)
+static void turn_once(void)
 {
     struct sy_workbench *d = &sy__workbench;
     double began = sy_now();
@@ -537,7 +537,7 @@ enum sy_workbench_end sy_workbench_run(void)
             pause();
         if (!d->away)
             sy__compose(sy_now());
-        turn();
+        turn_once();
     }
     d->ended = false;
     return d->end;

@@ -3,7 +3,7 @@
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local ok, is = t.ok, t.is
 local engine = require "switchyard.engine"
-local record = require "switchyard.run.directory"
+local directory = require "switchyard.run.directory"
 
 local T, W = 8, 48
 local letters = {}
@@ -200,18 +200,18 @@ end
 -- ---- runs from before windows were counted keep their order ----
 
 do
-  local trainer, config = engine.trainer, record.config
+  local trainer, config = engine.trainer, directory.config
   local function as_before(f)
     engine.trainer = function(a, b, c, e, o, ...)
       return trainer(a, b, c, e, setmetatable({by_step = true}, {__index = o}), ...)
     end
-    record.config = function(...)
+    directory.config = function(...)
       local c = config(...)
       c.order = nil
       return c
     end
     f()
-    engine.trainer, record.config = trainer, config
+    engine.trainer, directory.config = trainer, config
   end
   local r
   as_before(function()

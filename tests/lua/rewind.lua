@@ -442,7 +442,7 @@ do
   t.raises(function() train.resume "apart" end, "a.jsonl; for validation", "and named when they changed")
 
   -- runs of before files were told by their content: what was not .jsonl was taken as it lay there
-  local record = require "switchyard.run.directory"
+  local directory = require "switchyard.run.directory"
   local function stored(kind, source, hash, options)
     return {data = {kind = kind, source = source, cwd = "/", hash = hash, options = options},
             tokenizer = {data = kind == "text" and {kind = "bytes"} or nil}}
@@ -450,12 +450,12 @@ do
   for _, name in ipairs{"b.json", "c.ndjson", "d.txt"} do
     local path = write(name, "\xEF\xBB\xBF{\"text\": \"one\"}\n")
     local before = data.text(path, {format = "bytes"}).hash
-    local again = record.data("test", folder, stored("text", {path}, before, {val = 0.1, field = "body"}))
+    local again = directory.data("test", folder, stored("text", {path}, before, {val = 0.1, field = "body"}))
     t.is(again.hash, before, "a run of an older version has its data: " .. name)
   end
   local raw = write("tokens.dat", string.pack("<I2I2I2I2", 1, 2, 3, 4))
   local before = data.shards(raw, {vocab = 9, format = "u16"}).hash
-  t.is(record.data("test", folder, stored("shards", raw, before, {vocab = 9})).hash, before, "and its shards")
+  t.is(directory.data("test", folder, stored("shards", raw, before, {vocab = 9})).hash, before, "and its shards")
 end
 
 -- ---- names and places ----
@@ -606,7 +606,7 @@ do -- two who want one name
   t.ok(child([[-e 'local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
     train(model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
       expert_dim = 16}, d, {name = "wanted", steps = 2, batch = 2})']]):find(refused, 1, true), "by another process")
-  t.ok(not io.open(folder .. "/.wanted.new/code/timeline.lua") and not io.open(folder .. "/.wanted.new/start") and
+  t.ok(not io.open(folder .. "/.wanted.new/code/rewind.lua") and not io.open(folder .. "/.wanted.new/start") and
     io.open(folder .. "/.wanted.new/run.sqlite"), "none of them has touched its files")
   other:close()
   t.is(run("wanted", {steps = 2}).state, "done", "it was given up: the next has it")

@@ -79,18 +79,18 @@ ok(#bare:encode "<|im_start|>" > 1 and #qwen:encode "<|im_start|>" == 1, "and fi
 is(bare:decode(bare:encode "e\u{301}"), "e\u{301}", "nor changes it")
 
 -- A run says that its tokenizer found them; where it does not say so, its data has the ids of then.
-local record = require "switchyard.run.directory"
+local directory = require "switchyard.run.directory"
 local d = data.string(("<think>the cat</think> sat. "):rep(40), {tokenizer = qwen})
 local r = train(model.moe {layers = 1, dim = 16, heads = 2, context = 16, experts = 2, top_k = 1, expert_dim = 16, vocab = qwen},
   d, {steps = 2, batch = 1, eval_every = 0, name = "matched"})
 r:wait()
-local config = engine.json(record.config_text(r))
+local config = engine.json(directory.config_text(r))
 ok(config.tokenizer.model.matched == true and config.tokenizer.data.matched == true, "a run says that added tokens were matched")
-is(record.data("test", engine.runs_dir() .. "/matched", config).tokens, d.tokens, "its data again: the same tokens")
+is(directory.data("test", engine.runs_dir() .. "/matched", config).tokens, d.tokens, "its data again: the same tokens")
 config.tokenizer.data.matched, config.tokenizer.model.matched = nil, nil
-local older = record.data("test", engine.runs_dir() .. "/matched", config)
+local older = directory.data("test", engine.runs_dir() .. "/matched", config)
 ok(older.tokens > d.tokens and engine.tokenizer_is_bare(older.tokenizer), "an older run's: as it was then")
-ok(engine.tokenizer_is_bare(record.model("test", engine.runs_dir() .. "/matched", config).tokenizer), "and its model's tokenizer")
+ok(engine.tokenizer_is_bare(directory.model("test", engine.runs_dir() .. "/matched", config).tokenizer), "and its model's tokenizer")
 
 -- ---- long runs ----
 

@@ -95,7 +95,7 @@ static const char *value_kind(lua_State *L, int idx)
 }
 
 /* The value at idx for a message: numbers and strings as they are, else the type. */
-static const char *show(lua_State *L, int idx, char out[64])
+static const char *show_value(lua_State *L, int idx, char out[64])
 {
     switch (lua_type(L, idx)) {
     case LUA_TNUMBER:
@@ -126,12 +126,12 @@ static const char *range_text(double min, double max, char out[80])
     return out;
 }
 
-static int wrong(lua_State *L, int idx, const char *what, const char *name, const char *wanted,
-                 double min, double max)
+static int raise_wrong(lua_State *L, int idx, const char *what, const char *name,
+                       const char *wanted, double min, double max)
 {
     char text[64], range[80];
     return lsy_error(L, "%s: %s must be %s%s: %s", what, name, wanted, range_text(min, max, range),
-                     show(L, idx, text));
+                     show_value(L, idx, text));
 }
 
 /* 1 and the integer when the value at idx is a number without a fraction. */
@@ -149,7 +149,7 @@ int64_t lsy_check_int(lua_State *L, int arg, const char *what, const char *name,
 {
     int64_t v;
     if (!integer_at(L, arg, &v) || v < min || v > max)
-        return wrong(L, arg, what, name, "an integer", (double)min, (double)max);
+        return raise_wrong(L, arg, what, name, "an integer", (double)min, (double)max);
     return v;
 }
 
@@ -157,7 +157,7 @@ static int choice_at(lua_State *L, int idx, const char *what, const struct lsy_o
 {
     const char *s = lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx) : NULL;
     if (!s)
-        return wrong(L, idx, what, row->name, "a string", 0, 0);
+        return raise_wrong(L, idx, what, row->name, "a string", 0, 0);
     for (int i = 0; row->choices[i]; i++)
         if (!strcmp(row->choices[i], s))
             return i;
@@ -168,7 +168,7 @@ static int dtype_at(lua_State *L, int idx, const char *what, const char *name)
 {
     const char *s = lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx) : NULL;
     if (!s)
-        return wrong(L, idx, what, name, "the name of a dtype", 0, 0);
+        return raise_wrong(L, idx, what, name, "the name of a dtype", 0, 0);
     int d = sy_dtype_parse(s);
     if (d >= 0)
         return d;
@@ -188,23 +188,23 @@ static void read_option(lua_State *L, const char *what, const struct lsy_option 
     switch (row->kind) {
     case LSY_INT:
         if (!integer_at(L, -1, &i) || (!any && ((double)i < row->min || (double)i > row->max)))
-            wrong(L, -1, what, row->name, "an integer", row->min, row->max);
+            raise_wrong(L, -1, what, row->name, "an integer", row->min, row->max);
         *(int64_t *)field = i;
         break;
     case LSY_REAL:
         v = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : (double)NAN;
         if (isnan(v) || (!any && (v < row->min || v > row->max)))
-            wrong(L, -1, what, row->name, "a number", row->min, row->max);
+            raise_wrong(L, -1, what, row->name, "a number", row->min, row->max);
         *(double *)field = v;
         break;
     case LSY_BOOL:
         if (!lua_isboolean(L, -1))
-            wrong(L, -1, what, row->name, "true or false", 0, 0);
+            raise_wrong(L, -1, what, row->name, "true or false", 0, 0);
         *(bool *)field = lua_toboolean(L, -1);
         break;
     case LSY_STRING:
         if (lua_type(L, -1) != LUA_TSTRING)
-            wrong(L, -1, what, row->name, "a string", 0, 0);
+            raise_wrong(L, -1, what, row->name, "a string", 0, 0);
         *(const char **)field = lua_tostring(L, -1);
         break;
     case LSY_CHOICE: *(int *)field = choice_at(L, -1, what, row); break;
@@ -224,7 +224,7 @@ static void refuse_unknown(lua_State *L, int arg, const char *what, const struct
             char text[64];
             lua_pop(L, 1);
             lsy_error(L, "%s: options are name = value: the key here is not a name, %s", what,
-                      show(L, -1, text));
+                      show_value(L, -1, text));
         }
         const char *key = lua_tostring(L, -2);
         while (i < n && strcmp(rows[i].name, key) != 0)
@@ -242,7 +242,7 @@ void lsy_options(lua_State *L, int arg, const char *what, const struct lsy_optio
     if (lua_isnoneornil(L, arg))
         return;
     if (!lua_istable(L, arg))
-        wrong(L, arg, what, "the last argument", "a table of options", 0, 0);
+        raise_wrong(L, arg, what, "the last argument", "a table of options", 0, 0);
     luaL_checkstack(L, (int)n + 8, what);
     refuse_unknown(L, arg, what, rows, n);
     for (size_t i = 0; i < n; i++) {

@@ -89,6 +89,14 @@ int lsy_fail_or_raise(lua_State *L, const struct sy_err *err)
     }
 }
 
+int lsy_true_or_fail(lua_State *L, int rc, const struct sy_err *err)
+{
+    if (rc)
+        return lsy_fail_or_raise(L, err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 int lsy_traceback(lua_State *L)
 {
     const char *text = lua_tostring(L, 1);

@@ -32,6 +32,8 @@ const char *lsy_last_failure(void);
 void lsy_forget_failure(void);
 /* World's failures (IO, NOTFOUND, FORMAT, CANCELLED, UNSUPPORTED) as lsy_fail, all others raise. */
 int lsy_fail_or_raise(lua_State *L, const struct sy_err *err);
+/* The end of a binding that returns true: true where rc is 0, else as lsy_fail_or_raise. */
+int lsy_true_or_fail(lua_State *L, int rc, const struct sy_err *err);
 /* Push the position of the nearest line outside the embedded library ("x.lua:3: ", or ""). [-0, +1,
  * m] */
 void lsy_where(lua_State *L);

@@ -66,7 +66,7 @@ static int strict_pairs(lua_State *L) /* for name, value in pairs(_ENV) */
     return 2;
 }
 
-static void add(lua_State *L, const char *name, lua_CFunction f, int first)
+static void add_closure(lua_State *L, const char *name, lua_CFunction f, int first)
 {
     for (int i = 0; i < MESSAGE; i++)
         lua_pushvalue(L, first + i);
@@ -90,9 +90,9 @@ void lsy_open_strict(lua_State *L)
     lua_remove(L, -2);
     lua_newtable(L); /* the environment */
     lua_createtable(L, 0, 4);
-    add(L, "__index", strict_index, first);
-    add(L, "__newindex", strict_newindex, first);
-    add(L, "__pairs", strict_pairs, first);
+    add_closure(L, "__index", strict_index, first);
+    add_closure(L, "__newindex", strict_newindex, first);
+    add_closure(L, "__pairs", strict_pairs, first);
     lua_pushliteral(L, "environment");
     lua_setfield(L, -2, "__name");
     lua_setmetatable(L, -2);

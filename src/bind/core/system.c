@@ -67,10 +67,7 @@ static int l_cwd(lua_State *L)
 static int l_dir_make(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    if (sy_dir_make(luaL_checkstring(L, 1), &err))
-        return lsy_fail_or_raise(L, &err);
-    lua_pushboolean(L, 1);
-    return 1;
+    return lsy_true_or_fail(L, sy_dir_make(luaL_checkstring(L, 1), &err), &err);
 }
 
 /* engine.now() -> seconds of a clock that never goes back */

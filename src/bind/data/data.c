@@ -187,7 +187,7 @@ static int push_number_field(lua_State *L, const struct lsy_data *d, const char 
     return 1;
 }
 
-static int field(lua_State *L)
+static int get_field(lua_State *L)
 {
     static const char *const fields[] = {
         "tokens", "vocab", "documents", "domains",        "entropy",
@@ -260,6 +260,6 @@ static const struct lsy_doc docs[] = {
 
 void lsy_open_data(lua_State *L)
 {
-    lsy_value_meta(L, META, "data", metamethods, methods, field);
+    lsy_value_meta(L, META, "data", metamethods, methods, get_field);
     LSY_DOCS(L, docs);
 }

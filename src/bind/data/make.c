@@ -64,7 +64,7 @@ static void copy_value(lua_State *L, int arg) /* a table anew, one level */
 }
 
 /* Into the data set at -1.  source, val and options: stack indices, 0: none. */
-static void remember(lua_State *L, const char *kind, int source, int val, int options)
+static void remember_source(lua_State *L, const char *kind, int source, int val, int options)
 {
     lua_createtable(L, 0, 3);
     lsy_set_text(L, "kind", kind);
@@ -146,8 +146,8 @@ static const char *const *val_paths(lua_State *L, const char *what, int *count)
 }
 
 /* Put the corpus into the slot d on top of the stack and say what was read, or report. */
-static int deliver(lua_State *L, struct lsy_data *d, struct sy_corpus *c, const char *what,
-                   struct lsy_watch *watch, const struct sy_err *err)
+static int deliver_corpus(lua_State *L, struct lsy_data *d, struct sy_corpus *c, const char *what,
+                          struct lsy_watch *watch, const struct sy_err *err)
 {
     lsy_watch_end(watch);
     d->corpus = c;
@@ -174,9 +174,9 @@ static int make_text(lua_State *L)
                                 .val = o.val, .val_paths = val, .val_count = val_count,
                                 .read = lsy_reading(&o.reading), .progress = &watch.progress};
     struct lsy_data *d = lsy_new_data(L);
-    remember(L, "text", 1, val ? 3 : 0, 2);
+    remember_source(L, "text", 1, val ? 3 : 0, 2);
     lsy_watch_begin(&watch, "reading text");
-    return deliver(L, d, sy_corpus_text(paths, count, &t, &err), "data.text", &watch, &err);
+    return deliver_corpus(L, d, sy_corpus_text(paths, count, &t, &err), "data.text", &watch, &err);
 }
 
 static int make_shards(lua_State *L)
@@ -194,9 +194,10 @@ static int make_shards(lua_State *L)
                                  .format = (enum sy_shard_format)o.format,
                                  .progress = &watch.progress};
     struct lsy_data *d = lsy_new_data(L);
-    remember(L, "shards", 1, val ? 3 : 0, 2);
+    remember_source(L, "shards", 1, val ? 3 : 0, 2);
     lsy_watch_begin(&watch, "reading shards");
-    return deliver(L, d, sy_corpus_shards(paths, count, &s, &err), "data.shards", &watch, &err);
+    return deliver_corpus(L, d, sy_corpus_shards(paths, count, &s, &err), "data.shards", &watch,
+                          &err);
 }
 
 /* ---- other sources ---- */
@@ -213,9 +214,9 @@ static int make_string(lua_State *L)
                                 .val = o.val, .progress = &watch.progress};
     const char *text = luaL_checklstring(L, 1, &n);
     struct lsy_data *d = lsy_new_data(L);
-    remember(L, "string", 1, 0, 2);
+    remember_source(L, "string", 1, 0, 2);
     lsy_watch_begin(&watch, "reading text");
-    return deliver(L, d, sy_corpus_string(text, n, &t, &err), "data.string", &watch, &err);
+    return deliver_corpus(L, d, sy_corpus_string(text, n, &t, &err), "data.string", &watch, &err);
 }
 
 static int make_synthetic(lua_State *L)
@@ -231,9 +232,9 @@ static int make_synthetic(lua_State *L)
         .branch = (int)o.branch, .order = (int)o.order, .document = (int)o.document, .val = o.val,
         .seed = (uint64_t)o.seed};
     struct lsy_data *d = lsy_new_data(L);
-    remember(L, "synthetic", 0, 0, 1);
+    remember_source(L, "synthetic", 0, 0, 1);
     lsy_watch_begin(&watch, "writing text");
-    return deliver(L, d, sy_corpus_synthetic(&s, &err), "data.synthetic", &watch, &err);
+    return deliver_corpus(L, d, sy_corpus_synthetic(&s, &err), "data.synthetic", &watch, &err);
 }
 
 static const luaL_Reg functions[] = {{"text", make_text},           {"string", make_string},

@@ -106,7 +106,7 @@ static int make_bpe(lua_State *L)
     return 1;
 }
 
-static int load(lua_State *L)
+static int load_tokenizer(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     const char *path = luaL_checkstring(L, 1);
@@ -132,7 +132,7 @@ static int is_bare(lua_State *L)
 
 /* ---- methods ---- */
 
-static int encode(lua_State *L)
+static int encode_text(lua_State *L)
 {
     static const struct lsy_option rows[] = {{.name = "special", .kind = LSY_BOOL, .at = 0}};
     struct {
@@ -196,7 +196,7 @@ static int32_t *check_ids(lua_State *L, int arg, int64_t *count)
     return ids;
 }
 
-static int decode(lua_State *L)
+static int decode_ids(lua_State *L)
 {
     static const struct lsy_option rows[] = {{.name = "continued", .kind = LSY_BOOL, .at = 0}};
     struct {
@@ -215,14 +215,11 @@ static int decode(lua_State *L)
     return 1;
 }
 
-static int save(lua_State *L)
+static int save_tokenizer(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
-    if (sy_tokenizer_save(t, luaL_checkstring(L, 2), &err))
-        return lsy_fail_or_raise(L, &err);
-    lua_pushboolean(L, 1);
-    return 1;
+    return lsy_true_or_fail(L, sy_tokenizer_save(t, luaL_checkstring(L, 2), &err), &err);
 }
 
 static int token(lua_State *L)
@@ -250,7 +247,7 @@ static int to_string(lua_State *L)
 }
 
 /* tok.size and other fields, or a method; upvalue 1: methods. */
-static int field(lua_State *L)
+static int get_field(lua_State *L)
 {
     static const char *const fields[] = {"size",   "kind",   "eot",  "bos",   "pattern", "hash",
                                          "encode", "decode", "save", "token", NULL};
@@ -278,10 +275,13 @@ static int field(lua_State *L)
 
 static const luaL_Reg metamethods[] = {
     {"__gc", gc}, {"__close", gc}, {"__eq", equal}, {"__tostring", to_string}, {NULL, NULL}};
-static const luaL_Reg methods[] = {
-    {"encode", encode}, {"decode", decode}, {"save", save}, {"token", token}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"encode", encode_text},
+                                   {"decode", decode_ids},
+                                   {"save", save_tokenizer},
+                                   {"token", token},
+                                   {NULL, NULL}};
 static const luaL_Reg functions[] = {
-    {"bytes", make_bytes}, {"train_bpe", make_bpe}, {"load", load}, {NULL, NULL}};
+    {"bytes", make_bytes}, {"train_bpe", make_bpe}, {"load", load_tokenizer}, {NULL, NULL}};
 static const struct lsy_doc docs[] = {
     {"tokenizer", "tok.size  tok.kind  tok.eot  tok.hash",
      "Text to token ids and back. Ids start at 0; decode(encode(s)) is s for any bytes, unless a "
@@ -316,7 +316,7 @@ static const struct lsy_doc docs[] = {
 
 void lsy_open_tokenizer(lua_State *L)
 {
-    lsy_value_meta(L, META, "tokenizer", metamethods, methods, field);
+    lsy_value_meta(L, META, "tokenizer", metamethods, methods, get_field);
     luaL_newlib(L, functions);
     lua_setglobal(L, "tokenizer");
     lsy_push_engine(L);

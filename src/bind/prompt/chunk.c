@@ -200,7 +200,7 @@ enum sy_chunk_result sy_chunk_call(lua_State *L, const char *module, const char 
 /* ---- leaving ---- */
 
 /* quit(status): at the prompt and in scripts alike. */
-static int quit(lua_State *L)
+static int quit_program(lua_State *L)
 {
     if (lua_isboolean(L, 1))
         status = lua_toboolean(L, 1) ? 0 : 1;
@@ -213,7 +213,7 @@ static int quit(lua_State *L)
 
 /* ---- completion ---- */
 
-static int complete(lua_State *L)
+static int complete_line(lua_State *L)
 {
     lsy_push_function(L, "switchyard.prompt.complete", "lines");
     lua_pushvalue(L, 1);
@@ -226,7 +226,7 @@ char *sy_chunk_complete(lua_State *L, const char *line, size_t point, bool *file
     char *text = NULL;
     int top = lua_gettop(L);
     *files = false;
-    lua_pushcfunction(L, complete);
+    lua_pushcfunction(L, complete_line);
     lua_pushlstring(L, line, point);
     if (lua_pcall(L, 1, 1, 0) == LUA_OK) {
         *files = lua_isboolean(L, -1);
@@ -258,9 +258,9 @@ void lsy_open_chunk(lua_State *L)
     lua_newtable(L); /* what ran that lies in no file: a list of texts */
     lua_setfield(L, -2, "chunks");
     lua_pop(L, 1);
-    lua_register(L, "quit", quit);
+    lua_register(L, "quit", quit_program);
     lua_getglobal(L, "os");
-    lsy_set(L, "exit", quit);
+    lsy_set(L, "exit", quit_program);
     lsy_set(L, "execute", lsy_execute);
     lua_getglobal(L, "io");
     lsy_set(L, "popen", lsy_popen);

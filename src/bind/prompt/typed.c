@@ -29,13 +29,13 @@ static void (*on_quit)(void);
 
 void sy_chunk_on_quit(void (*f)(void)) { on_quit = f; }
 
-static bool starts(const char *s, size_t n, const char *with)
+static bool starts_with(const char *s, size_t n, const char *with)
 {
     size_t k = strlen(with);
     return n >= k && !memcmp(s, with, k);
 }
 
-static void trim(const char **s, size_t *n)
+static void trim_space(const char **s, size_t *n)
 {
     while (*n && strchr(" \t\r\n", **s)) {
         ++*s;
@@ -242,11 +242,11 @@ static int compile(lua_State *L, const char *text, size_t n, enum sy_chunk_resul
 
 static enum sy_chunk_result help(lua_State *L, const char *text, size_t n)
 {
-    const char *function = starts(text, n, "??") ? "source" : "print";
-    size_t skip = starts(text, n, "??") ? 2 : 1;
+    const char *function = starts_with(text, n, "??") ? "source" : "print";
+    size_t skip = starts_with(text, n, "??") ? 2 : 1;
     text += skip;
     n -= skip;
-    trim(&text, &n);
+    trim_space(&text, &n);
     lua_pushcfunction(L, lsy_module_call);
     lua_pushliteral(L, "switchyard.help.help");
     lua_pushstring(L, function);
@@ -293,14 +293,14 @@ static bool is_word(const char *s, size_t n, const char *word)
     return n == strlen(word) && !memcmp(s, word, n);
 }
 
-static enum sy_chunk_result eval(lua_State *L, const char *text, size_t n)
+static enum sy_chunk_result eval_typed(lua_State *L, const char *text, size_t n)
 {
     enum sy_chunk_result result = SY_CHUNK_DONE;
-    trim(&text, &n);
-    while (starts(text, n, "yard>")) {
+    trim_space(&text, &n);
+    while (starts_with(text, n, "yard>")) {
         text += 5;
         n -= 5;
-        trim(&text, &n);
+        trim_space(&text, &n);
     }
     if (!n)
         return SY_CHUNK_DONE;
@@ -311,7 +311,7 @@ static enum sy_chunk_result eval(lua_State *L, const char *text, size_t n)
         return help(L, text, n);
     if (*text == '!')
         return shell(L, text, n);
-    if (*text == ':' && !starts(text, n, "::"))
+    if (*text == ':' && !starts_with(text, n, "::"))
         return command(L, text, n);
     if (*text == '=') { /* Lua 5.1's habit */
         text++;
@@ -331,7 +331,7 @@ enum sy_chunk_result sy_chunk_eval(lua_State *L, const char *text, size_t n)
 {
     int top = lua_gettop(L);
     sy_host_chunk(true);
-    enum sy_chunk_result result = eval(L, text, n);
+    enum sy_chunk_result result = eval_typed(L, text, n);
     sy_host_chunk(false);
     lua_settop(L, top);
     return result;

@@ -132,10 +132,7 @@ static int run_load(lua_State *L)
     sy_trainer_release(t);
     if (rc && err.code == SY_E_STATE)
         return lsy_fail(L, &err); /* other data, another program: the caller may force it */
-    if (rc)
-        return lsy_fail_or_raise(L, &err);
-    lua_pushboolean(L, 1);
-    return 1;
+    return lsy_true_or_fail(L, rc, &err);
 }
 
 static int run_stored_hash(lua_State *L)
@@ -255,11 +252,9 @@ static int l_read_checkpoint(lua_State *L)
 static int l_discard_checkpoints(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    if (sy_checkpoint_discard(luaL_checkstring(L, 1), luaL_optstring(L, 3, NULL),
-                              luaL_checkinteger(L, 2), &err))
-        return lsy_fail_or_raise(L, &err);
-    lua_pushboolean(L, 1);
-    return 1;
+    int rc = sy_checkpoint_discard(luaL_checkstring(L, 1), luaL_optstring(L, 3, NULL),
+                                   luaL_checkinteger(L, 2), &err);
+    return lsy_true_or_fail(L, rc, &err);
 }
 
 static int l_share_checkpoint(lua_State *L)

@@ -6,7 +6,7 @@
  *   run:record(entry)
  *   store:journal() -> list of entries    with id= and time=; of a kind that is not known: unknown= says so
  *   store:add_entry(entry) -> id
- *   engine.entry_kinds() -> {name = {again="noted" "trainer" "host" "rule", effect=, fields=}}
+ *   engine.entry_kinds() -> {name = {replay="noted" "trainer" "host" "rule", effect=, fields=}}
  *
  * An entry is {step=, kind=, key=, text=, value=, expert= (from 1), values= (f32 tensor)}; a value of nil is
  * what an option of the model was set to.
@@ -213,12 +213,12 @@ static int store_add_entry(lua_State *L)
 
 static int l_entry_kinds(lua_State *L)
 {
-    static const char *const again[] = {"noted", "trainer", "host", "rule"};
+    static const char *const who[] = {"noted", "trainer", "host", "rule"};
     lua_createtable(L, 0, SY_ENTRY_COUNT);
     for (int i = 0; i < SY_ENTRY_COUNT; i++) {
         const struct sy_entry_row *row = sy_entry_row((enum sy_entry_kind)i);
         lua_createtable(L, 0, 3);
-        lsy_set_text(L, "again", again[row->again]);
+        lsy_set_text(L, "replay", who[row->replay]);
         lsy_set_boolean(L, "effect", sy_entry_has_effect((enum sy_entry_kind)i));
         lsy_set_text(L, "fields", row->fields);
         lua_setfield(L, -2, row->name);

@@ -69,7 +69,8 @@ static void give_status(void *ctx, struct sy_source_status *out)
 }
 
 /* The lock is held.  false: no room. */
-static bool add(struct lsy_look *l, int64_t step, enum sy_mark_kind kind, const char *text, bool event)
+static bool add_mark(struct lsy_look *l, int64_t step, enum sy_mark_kind kind, const char *text,
+                     bool event)
 {
     if (SY_GROW(l->list, l->room, l->count + 1))
         return false;
@@ -95,7 +96,7 @@ static void read_journal(struct lsy_look *l)
     int n;
     while ((n = sy_trainer_journal(l->trainer, l->journal, e, 8)) > 0)
         for (int i = 0; i < n; i++) {
-            if (!add(l, e[i].step, sy_entry_row(e[i].kind)->mark, e[i].text, false))
+            if (!add_mark(l, e[i].step, sy_entry_row(e[i].kind)->mark, e[i].text, false))
                 return;
             l->journal++;
         }
@@ -124,7 +125,7 @@ void lsy_look_event(struct lsy_look *l, int64_t step, const struct sy_event *e)
         return;
     pthread_mutex_lock(&l->lock);
     if (l->count < MARKS_MAX)
-        add(l, step, sy_event_mark(e), e->text, true);
+        add_mark(l, step, sy_event_mark(e), e->text, true);
     pthread_mutex_unlock(&l->lock);
 }
 

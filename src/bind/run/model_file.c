@@ -134,14 +134,6 @@ static int json_scalar(lua_State *L)
 
 /* ---- files and folders ---- */
 
-static int done(lua_State *L, const struct sy_err *err)
-{
-    if (err->code)
-        return lsy_fail_or_raise(L, err);
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
 static int folder_begin(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -162,7 +154,7 @@ static int folder_commit(lua_State *L)
     const char *temp = luaL_checkstring(L, 1);
     if (sy_folder_commit(temp, luaL_checkstring(L, 2), model_names, &err))
         sy_folder_drop(temp, model_names);
-    return done(L, &err);
+    return lsy_true_or_fail(L, err.code, &err);
 }
 
 static int folder_drop(lua_State *L)
@@ -177,7 +169,7 @@ static int file_write(lua_State *L)
     size_t n;
     const char *text = luaL_checklstring(L, 2, &n);
     sy_file_replace(luaL_checkstring(L, 1), text, n, &err);
-    return done(L, &err);
+    return lsy_true_or_fail(L, err.code, &err);
 }
 
 static int file_read(lua_State *L)
@@ -242,8 +234,8 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* Every tensor that is wanted is there, and none else; shapes and dtypes are equal. */
-static int match(const char *path, const struct sy_st *st, struct want *list, int64_t n,
-                 struct sy_err *err)
+static int match_tensors(const char *path, const struct sy_st *st, struct want *list, int64_t n,
+                         struct sy_err *err)
 {
     char more[40], ours[128], theirs[128];
     const char *missing = NULL, *unknown = NULL;
@@ -292,10 +284,10 @@ static int read_tensors(lua_State *L)
     *slot = NULL;
     luaL_setmetatable(L, FILE_META);
     lua_toclose(L, -1);
-    if ((*slot = sy_st_open(path, &err)) && !match(path, *slot, list, n, &err))
+    if ((*slot = sy_st_open(path, &err)) && !match_tensors(path, *slot, list, n, &err))
         for (int64_t i = 0; i < n && !err.code; i++)
             sy_st_read(*slot, list[i].array, sy_data(list[i].tensor), &err);
-    return done(L, &err);
+    return lsy_true_or_fail(L, err.code, &err);
 }
 
 static const luaL_Reg functions[] = {{"json", json_read},

@@ -66,7 +66,7 @@ void lsy_rescue_forget(struct run *r)
 /* ---- saving, on our thread ---- */
 
 /* Not through stdio, whose locks the failed thread may hold. */
-__attribute__((format(printf, 1, 2))) static void say(const char *fmt, ...)
+__attribute__((format(printf, 1, 2))) static void say_line(const char *fmt, ...)
 {
     char line[512];
     va_list args;
@@ -85,7 +85,7 @@ static bool is_live(struct run *r)
     return s.state == SY_RUN_RUNNING || s.state == SY_RUN_PAUSED;
 }
 
-static void save(struct run *r, double end)
+static void save_run(struct run *r, double end)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_saved saved;
@@ -96,7 +96,7 @@ static void save(struct run *r, double end)
         sy_host_try_cancel(r);
     sy_trainer_status(r->trainer, &s);
     if (!sy_trainer_saved(r->trainer, &saved) || saved.step != s.step) {
-        say("[%s] step %lld could not be saved\n", name, (long long)s.step);
+        say_line("[%s] step %lld could not be saved\n", name, (long long)s.step);
         return;
     }
     snprintf(text, sizeof text, "saved while signal %d (%s) ended the program",
@@ -108,8 +108,8 @@ static void save(struct run *r, double end)
         sy_store_post(store, SY_STORE_EVENTS, s.step, sy_event_name(SY_EVENT_NOTE), text, NULL, 0);
         sy_store_flush(store, &err);
     }
-    say("[%s] saved at step %lld; switchyard resume %s goes on\n", name, (long long)saved.step,
-        name);
+    say_line("[%s] saved at step %lld; switchyard resume %s goes on\n", name, (long long)saved.step,
+             name);
 }
 
 static void save_all(void)
@@ -124,8 +124,8 @@ static void save_all(void)
         any |= r->rescued;
     }
     if (any)
-        say("switchyard: signal %d (%s): saving the runs first (Ctrl-C: not)\n", atomic_load(&number),
-            strsignal(atomic_load(&number)));
+        say_line("switchyard: signal %d (%s): saving the runs first (Ctrl-C: not)\n",
+                 atomic_load(&number), strsignal(atomic_load(&number)));
     for (struct run *r = runs; r; r = r->next_rescued)
         if (r->rescued) {
             atomic_store(&r->closing, true); /* hooks would wait for the Lua thread */
@@ -133,7 +133,7 @@ static void save_all(void)
         }
     for (struct run *r = runs; r; r = r->next_rescued)
         if (r->rescued)
-            save(r, end);
+            save_run(r, end);
     pthread_mutex_unlock(&lock);
 }
 

@@ -367,13 +367,16 @@ static int run_wait(lua_State *L)
 }
 
 /* run:hold(): parked afterwards; run:release() ends it. */
-static int nothing(lua_State *L)
+static int return_nothing(lua_State *L)
 {
     (void)L;
     return 0;
 }
 
-static int run_hold(lua_State *L) { return lsy_held(L, nothing); }
+static int run_hold(lua_State *L)
+{
+    return lsy_held(L, return_nothing);
+}
 
 static int run_release(lua_State *L) { sy_trainer_release(check_run(L)->trainer); return 0; }
 
@@ -487,7 +490,7 @@ static int run_note(lua_State *L)
         return lsy_error(L, "note: a text of %s: at most %d bytes, none of them 0",
                          lua_pushfstring(L, "%I bytes", (lua_Integer)n), (int)most);
     int kind = sy_entry_find(luaL_checkstring(L, 2));
-    if (kind < 0 || sy_entry_row((enum sy_entry_kind)kind)->again != SY_AGAIN_NOTED)
+    if (kind < 0 || sy_entry_row((enum sy_entry_kind)kind)->replay != SY_REPLAY_NOTED)
         return lsy_error(L, "note: '%s' is no kind of note", lua_tostring(L, 2));
     sy_trainer_note(check_run(L)->trainer, (enum sy_entry_kind)kind, text);
     return 0;

@@ -75,7 +75,7 @@ static struct box *new_box(lua_State *L)
 
 /* ---- attaching ---- */
 
-static void detach(struct box *b)
+static void detach_store(struct box *b)
 {
     if (!b->trainer)
         return;
@@ -97,7 +97,7 @@ void lsy_store_release(const struct sy_trainer *t)
     for (struct box *b = attached, *next; b; b = next) {
         next = b->next;
         if (b->trainer == t)
-            detach(b);
+            detach_store(b);
     }
 }
 
@@ -143,45 +143,37 @@ static void read_status(void *ctx, struct sy_store_status *out)
     strncpy(out->state, sy_run_state_name(s.state), sizeof out->state - 1);
 }
 
-static int done(lua_State *L, int rc, const struct sy_err *err)
-{
-    if (rc)
-        return lsy_fail_or_raise(L, err);
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
 static int store_attach(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct box *b = check_box(L);
     struct sy_trainer *t = lsy_check_trainer(L, 2);
-    detach(b);
+    detach_store(b);
     lua_pushvalue(L, 2); /* the run outlives its store, unless it is closed */
     lua_setiuservalue(L, 1, 1);
     b->trainer = t; /* read by the store's thread from its start on */
     b->run = lua_touserdata(L, 2);
     if (sy_store_attach(b->store, sy_trainer_metrics(t), read_status, b, &err)) {
         b->trainer = NULL;
-        return done(L, -1, &err);
+        return lsy_true_or_fail(L, -1, &err);
     }
     sy_trainer_rows_stored(t);
     b->next = attached;
     attached = b;
     lsy_store_link(b->run, b->store);
-    return done(L, 0, &err);
+    return lsy_true_or_fail(L, 0, &err);
 }
 
 static int store_detach(lua_State *L)
 {
-    detach(check_box(L));
+    detach_store(check_box(L));
     return 0;
 }
 
 static int store_gc(lua_State *L)
 {
     struct box *b = luaL_checkudata(L, 1, META_STORE);
-    detach(b);
+    detach_store(b);
     sy_store_close(b->store, NULL);
     b->store = NULL;
     return 0;
@@ -191,10 +183,10 @@ static int store_close(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct box *b = luaL_checkudata(L, 1, META_STORE);
-    detach(b);
+    detach_store(b);
     struct sy_store *s = b->store;
     b->store = NULL;
-    return done(L, sy_store_close(s, &err), &err);
+    return lsy_true_or_fail(L, sy_store_close(s, &err), &err);
 }
 
 /* ---- opening ---- */
@@ -317,15 +309,15 @@ static int l_name_ok(lua_State *L)
 static int store_flush(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    return done(L, sy_store_flush(lsy_check_store(L), &err), &err);
+    return lsy_true_or_fail(L, sy_store_flush(lsy_check_store(L), &err), &err);
 }
 
 static int store_remove(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct box *b = check_box(L);
-    detach(b);
-    return done(L, sy_store_remove(b->store, &err), &err);
+    detach_store(b);
+    return lsy_true_or_fail(L, sy_store_remove(b->store, &err), &err);
 }
 
 static int store_truncate(lua_State *L)
@@ -333,9 +325,9 @@ static int store_truncate(lua_State *L)
     struct sy_err err = SY_ERR_INIT;
     int64_t step = luaL_checkinteger(L, 2);
     if (lua_isboolean(L, 3))
-        return done(L, sy_store_truncate_rows(lsy_check_store(L), step, &err), &err);
+        return lsy_true_or_fail(L, sy_store_truncate_rows(lsy_check_store(L), step, &err), &err);
     int64_t id = luaL_optinteger(L, 3, INT64_MAX);
-    return done(L, sy_store_truncate(lsy_check_store(L), step, id, &err), &err);
+    return lsy_true_or_fail(L, sy_store_truncate(lsy_check_store(L), step, id, &err), &err);
 }
 
 static double number_field(lua_State *L, const char *name, double otherwise)
@@ -363,8 +355,8 @@ static int store_status(lua_State *L)
 
 const char *const lsy_store_tables[] = {"journal", "samples", "events", "code", NULL};
 
-static int add(lua_State *L, enum sy_store_table table, int64_t step, const char *kind,
-               const char *text, const char *data, size_t n)
+static int add_row(lua_State *L, enum sy_store_table table, int64_t step, const char *kind,
+                   const char *text, const char *data, size_t n)
 {
     struct sy_err err = SY_ERR_INIT;
     int64_t id = sy_store_add(lsy_check_store(L), table, step, kind, text, data, n, &err);
@@ -379,19 +371,20 @@ static int store_add(lua_State *L)
     size_t n = 0;
     int table = luaL_checkoption(L, 2, NULL, lsy_store_tables);
     const char *data = luaL_optlstring(L, 6, NULL, &n);
-    return add(L, (enum sy_store_table)table, luaL_checkinteger(L, 3), luaL_checkstring(L, 4),
-               luaL_checkstring(L, 5), data, n);
+    return add_row(L, (enum sy_store_table)table, luaL_checkinteger(L, 3), luaL_checkstring(L, 4),
+                   luaL_checkstring(L, 5), data, n);
 }
 
 static int store_note(lua_State *L)
 {
-    return add(L, SY_STORE_JOURNAL, luaL_checkinteger(L, 2), "note", luaL_checkstring(L, 3), NULL,
-               0);
+    return add_row(L, SY_STORE_JOURNAL, luaL_checkinteger(L, 2), "note", luaL_checkstring(L, 3),
+                   NULL, 0);
 }
 
 static int store_sample(lua_State *L)
 {
-    return add(L, SY_STORE_SAMPLES, luaL_checkinteger(L, 2), "", luaL_checkstring(L, 3), NULL, 0);
+    return add_row(L, SY_STORE_SAMPLES, luaL_checkinteger(L, 2), "", luaL_checkstring(L, 3), NULL,
+                   0);
 }
 
 /* Rows of one series that the trainer's metrics lack, up to a step.  Those in memory are the
@@ -435,7 +428,7 @@ static int store_restore(lua_State *L)
     for (int i = 0; i < n && !rc; i++)
         rc = restore_series(store, m, &list[i], upto, &err);
     sy_store_series_free(list, list ? n : 0);
-    return done(L, rc, &err);
+    return lsy_true_or_fail(L, rc, &err);
 }
 
 /* ---- registration ---- */

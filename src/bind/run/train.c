@@ -147,9 +147,9 @@ static int phase_bytes(lua_State *L)
 }
 
 /* Backward pass of `total` into the flat gradients.  Fills grads (owned). */
-static int derive(struct sy_graph *g, struct sy_tensor *total, struct sy_params *ps,
-                  struct sy_tensor **grads, struct sy_tensor **wrt, float **to, bool recompute,
-                  struct sy_err *err)
+static int derive_grads(struct sy_graph *g, struct sy_tensor *total, struct sy_params *ps,
+                        struct sy_tensor **grads, struct sy_tensor **wrt, float **to,
+                        bool recompute, struct sy_err *err)
 {
     int forward = sy_graph_length(g);
     for (int i = 0; i < ps->count; i++) {
@@ -190,7 +190,7 @@ static int l_phase(lua_State *L)
         return lsy_error(L, "train: out of memory");
     memset(grads, 0, n * sizeof *grads);
     struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
-    int rc = ps ? derive(g, total, ps, grads, wrt, to, lua_toboolean(L, 6), &err) : 0;
+    int rc = ps ? derive_grads(g, total, ps, grads, wrt, to, lua_toboolean(L, 6), &err) : 0;
     p->graph = lsy_take_handle(L, 1, META_GRAPH);
     sy_graph_end(p->graph);
     sy_phase_find_fields(p);

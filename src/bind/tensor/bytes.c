@@ -62,20 +62,6 @@ static int l_put(lua_State *L)
     return 0;
 }
 
-/* engine.f32(bytes) -> f32 tensor of the bytes, little-endian */
-static int l_f32(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    size_t n;
-    const char *bytes = luaL_checklstring(L, 1, &n);
-    int64_t count = (int64_t)(n / sizeof(float));
-    struct sy_tensor **slot = lsy_new_tensor(L);
-    if (!(*slot = sy_tensor_empty(SY_F32, 1, &count, &err)))
-        return lsy_raise(L, &err);
-    memcpy(sy_data(*slot), bytes, (size_t)count * sizeof(float));
-    return 1;
-}
-
 /* engine.clone(t) -> contiguous copy with bytes of its own */
 static int l_clone(lua_State *L)
 {
@@ -92,7 +78,6 @@ static int l_clone(lua_State *L)
 
 static const luaL_Reg functions[] = {{"fill", l_fill},   {"copy", l_copy},
                                      {"put", l_put},     {"has_values", l_has_values},
-                                     {"clone", l_clone}, {"f32", l_f32},
-                                     {NULL, NULL}};
+                                     {"clone", l_clone}, {NULL, NULL}};
 
 void lsy_open_bytes(lua_State *L) { lsy_add_functions(L, functions); }

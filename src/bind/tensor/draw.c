@@ -24,8 +24,8 @@ static int larger_logit(const void *a, const void *b)
 
 /* Draw from softmax(logits / temperature) cut to the top_k likeliest and to the smallest set of
  * mass top_p.  Sources: Fan et al. 2018 (top-k); Holtzman et al. 2020 (nucleus). */
-static int32_t draw(struct choice *c, int64_t n, double temperature, int64_t top_k, double top_p,
-                    double u)
+static int32_t draw_token(struct choice *c, int64_t n, double temperature, int64_t top_k,
+                          double top_p, double u)
 {
     qsort(c, (size_t)n, sizeof *c, larger_logit);
     if (temperature <= 0)
@@ -66,7 +66,7 @@ static int l_draw(lua_State *L)
         return lsy_error(L, "generate: out of memory");
     for (int64_t i = 0; i < among; i++)
         c[i] = (struct choice){isnan(x[i]) ? -INFINITY : x[i], (int32_t)i};
-    int32_t id = draw(c, among, temperature, top_k, top_p, u);
+    int32_t id = draw_token(c, among, temperature, top_k, top_p, u);
     sy_free(c);
     lua_pushinteger(L, id);
     return 1;

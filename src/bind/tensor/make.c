@@ -55,8 +55,8 @@ int lsy_room(size_t bytes, const char *what, struct sy_err *err)
 }
 
 /* A zeroed tensor on the stack. */
-static struct sy_tensor *make(lua_State *L, const char *what, int dtype, int ndim,
-                              const int64_t *shape)
+static struct sy_tensor *make_zeroed(lua_State *L, const char *what, int dtype, int ndim,
+                                     const int64_t *shape)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_tensor **slot = lsy_new_tensor(L);
@@ -95,7 +95,7 @@ static int read_shape(lua_State *L, const char *what, int arg, struct options *o
 static struct sy_tensor *make_with(lua_State *L, const char *what, const struct options *o, int n,
                                    const int64_t *shape)
 {
-    struct sy_tensor *t = make(L, what, o->dtype, n, shape);
+    struct sy_tensor *t = make_zeroed(L, what, o->dtype, n, shape);
     if (o->grad)
         sy_tensor_set_requires_grad(t, true);
     return t;
@@ -206,7 +206,7 @@ static int make_arange(lua_State *L)
         return lsy_error(L, "arange: step must be a finite number other than 0");
     int64_t size = count > 0 ? count < 9e18 ? (int64_t)count : INT64_MAX : 0;
     check_range(L, (enum sy_dtype)o.dtype, v[0], v[2], size);
-    struct sy_tensor *t = make(L, "arange", o.dtype, 1, &size);
+    struct sy_tensor *t = make_zeroed(L, "arange", o.dtype, 1, &size);
     for (int64_t i = 0; i < size; i++)
         sy_tensor_set(t, i, v[0] + (double)i * v[2]);
     return 1;
@@ -220,7 +220,7 @@ static int make_eye(lua_State *L)
     bool two = lua_type(L, 2) == LUA_TNUMBER;
     shape[1] = two ? lsy_check_int(L, 2, "eye", "m", 0, INT64_MAX) : shape[0];
     LSY_OPTIONS(L, two ? 3 : 2, "eye", plain_options, &o);
-    struct sy_tensor *t = make(L, "eye", o.dtype, 2, shape);
+    struct sy_tensor *t = make_zeroed(L, "eye", o.dtype, 2, shape);
     for (int64_t i = 0; i < shape[0] && i < shape[1]; i++)
         sy_tensor_set(t, i * shape[1] + i, 1);
     return 1;
@@ -350,7 +350,7 @@ struct nest {
     bool booleans, numbers;
 };
 
-static void measure(lua_State *L, int arg, struct nest *n)
+static void measure_nest(lua_State *L, int arg, struct nest *n)
 {
     lua_pushvalue(L, arg);
     while (lua_istable(L, -1)) {
@@ -363,8 +363,8 @@ static void measure(lua_State *L, int arg, struct nest *n)
     lua_pop(L, 1);
 }
 
-static int64_t store(lua_State *L, int idx, struct nest *n, int dim, struct sy_tensor *t,
-                     int64_t at)
+static int64_t store_nest(lua_State *L, int idx, struct nest *n, int dim, struct sy_tensor *t,
+                          int64_t at)
 {
     if (dim == n->ndim) {
         if (lua_isboolean(L, idx) || lua_type(L, idx) == LUA_TNUMBER)
@@ -380,7 +380,7 @@ static int64_t store(lua_State *L, int idx, struct nest *n, int dim, struct sy_t
     luaL_checkstack(L, 4, n->what);
     for (int64_t i = 1; i <= n->shape[dim]; i++) {
         lua_rawgeti(L, idx, i);
-        at = store(L, lua_gettop(L), n, dim + 1, t, at);
+        at = store_nest(L, lua_gettop(L), n, dim + 1, t, at);
         lua_pop(L, 1);
     }
     return at;
@@ -404,11 +404,11 @@ void lsy_table_tensor(lua_State *L, int arg, const char *what, int dtype)
     arg = lua_absindex(L, arg);
     if (!lua_istable(L, arg) && lua_type(L, arg) != LUA_TNUMBER && !lua_isboolean(L, arg))
         lsy_error(L, "%s: takes nested tables of numbers: it is a %s", what, luaL_typename(L, arg));
-    measure(L, arg, &n);
+    measure_nest(L, arg, &n);
     if (dtype < 0)
         dtype = first_is_boolean(L, arg) ? SY_BOOL : SY_F32;
-    struct sy_tensor *t = make(L, what, dtype, n.ndim, n.shape);
-    store(L, arg, &n, 0, t, 0);
+    struct sy_tensor *t = make_zeroed(L, what, dtype, n.ndim, n.shape);
+    store_nest(L, arg, &n, 0, t, 0);
 }
 
 /* tensor{...}, tensor({...}, options), tensor{1, 2, dtype = "i32"} */

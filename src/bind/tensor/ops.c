@@ -343,7 +343,7 @@ static void make_constants(struct call *c)
     }
 }
 
-static int missing(struct call *c, const char *name)
+static int raise_missing(struct call *c, const char *name)
 {
     lsy_push_signature(c->L, c->r->op);
     return lsy_error(c->L, "%s: %s is missing: %s", c->r->op->name, name, lua_tostring(c->L, -1));
@@ -354,10 +354,10 @@ static void check_complete(struct call *c)
     char name[24];
     for (int i = 0; i < c->r->required; i++)
         if (!c->in[i])
-            missing(c, sy_op_input_name(c->r->op, i, name));
+            raise_missing(c, sy_op_input_name(c->r->op, i, name));
     for (int i = 0; i < c->r->nattrs; i++)
         if (!c->r->attrs[i].has_default && !(c->given >> i & 1))
-            missing(c, c->r->attrs[i].name);
+            raise_missing(c, c->r->attrs[i].name);
 }
 
 /* t + delta, on the stack: indices between the user (from 1) and the engine (from 0).  What was

@@ -46,7 +46,7 @@ struct style {
 };
 
 /* Elements first, first + step ... */
-static struct stats measure(const struct sy_tensor *t, int64_t first, int64_t step)
+static struct stats measure_elements(const struct sy_tensor *t, int64_t first, int64_t step)
 {
     struct stats s = {.min = HUGE_VAL, .max = -HUGE_VAL, .abs_min = HUGE_VAL, .whole = true};
     int64_t n = sy_tensor_count(t);
@@ -154,7 +154,7 @@ static void put_columns(struct sy_str *out, const struct sy_tensor *t, const str
     int64_t rows = t->shape[0], columns = t->shape[1];
     struct style each[NARROW];
     for (int64_t c = 0; c < columns; c++) {
-        struct stats s = measure(t, c, columns);
+        struct stats s = measure_elements(t, c, columns);
         struct style own = style_of(t, &s);
         each[c] = own.integer && !s.nans && !s.infs ? own : *y;
     }
@@ -271,7 +271,7 @@ static void put_tensor(struct sy_str *out, const struct sy_tensor *t)
             sy_str_printf(out, "%.*g", digits_of(t, v), v);
         return;
     }
-    struct stats s = measure(t, 0, 1);
+    struct stats s = measure_elements(t, 0, 1);
     struct style y = style_of(t, &s);
     put_head(out, t, &s, &y);
     if (!sy_tensor_count(t))

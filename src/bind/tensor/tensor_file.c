@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-static bool ends(const char *s, const char *with) /* in either case */
+static bool has_ending(const char *s, const char *with) /* in either case */
 {
     size_t n = strlen(s), k = strlen(with);
     return n >= k && !strcasecmp(s + n - k, with);
@@ -38,21 +38,19 @@ static struct sy_tensor *dense(lua_State *L, int arg)
     return *slot;
 }
 
-static int add(struct sy_st_writer *w, const char *name, struct sy_tensor *t, struct sy_err *err)
+static int add_array(struct sy_st_writer *w, const char *name, struct sy_tensor *t,
+                     struct sy_err *err)
 {
     return sy_st_add(w, name, t->dtype, t->ndim, t->shape, sy_data(t), err);
 }
 
-static int finish(lua_State *L, struct sy_st_writer *w, struct sy_err *err)
+static int finish_file(lua_State *L, struct sy_st_writer *w, struct sy_err *err)
 {
     if (err->code)
         sy_st_abort(w);
     else if (w)
         sy_st_finish(w, err);
-    if (err->code)
-        return lsy_fail_or_raise(L, err);
-    lua_pushboolean(L, 1);
-    return 1;
+    return lsy_true_or_fail(L, err->code, err);
 }
 
 /* a:save(path) */
@@ -61,15 +59,15 @@ static int save_one(lua_State *L)
     struct sy_err err = SY_ERR_INIT;
     struct sy_st_writer *w = NULL;
     const char *path = luaL_checkstring(L, 2);
-    bool npy = ends(path, ".npy");
-    if (!npy && !ends(path, ".safetensors"))
+    bool npy = has_ending(path, ".npy");
+    if (!npy && !has_ending(path, ".safetensors"))
         return unknown_ending(L, "save", path);
     struct sy_tensor *t = dense(L, 1);
     if (npy)
         sy_npy_write(path, t->dtype, t->ndim, t->shape, sy_data(t), &err);
     else if ((w = sy_st_begin(path, NULL, &err)))
-        add(w, "tensor", t, &err);
-    return finish(L, w, &err);
+        add_array(w, "tensor", t, &err);
+    return finish_file(L, w, &err);
 }
 
 /* ---- several tensors ---- */
@@ -167,21 +165,21 @@ static int save_many(lua_State *L)
         return save_one(L);
     }
     luaL_checktype(L, 2, LUA_TTABLE);
-    if (!ends(path, ".safetensors"))
+    if (!has_ending(path, ".safetensors"))
         return lsy_error(L, "save: several tensors go into a .safetensors file only: it is '%s'",
                          path);
     const char *const *meta = take_metadata(L, 3);
     const struct named *pairs = take_pairs(L, 2, &n);
     struct sy_st_writer *w = sy_st_begin(path, meta, &err);
     for (int64_t i = 0; w && i < n && !err.code; i++)
-        add(w, pairs[i].name, pairs[i].tensor, &err);
-    return finish(L, w, &err);
+        add_array(w, pairs[i].name, pairs[i].tensor, &err);
+    return finish_file(L, w, &err);
 }
 
 /* ---- reading ---- */
 
 /* New tensor of the array's shape, on the stack; NULL: err is set. */
-static struct sy_tensor *place(lua_State *L, const struct sy_array *a, struct sy_err *err)
+static struct sy_tensor *place_array(lua_State *L, const struct sy_array *a, struct sy_err *err)
 {
     struct sy_tensor **slot = lsy_new_tensor(L);
     if (a->dtype == SY_DTYPE_COUNT) {
@@ -213,7 +211,7 @@ static int load_npy(lua_State *L, struct file *f, const char *path)
     struct sy_err err = SY_ERR_INIT;
     struct sy_tensor *t = NULL;
     if ((f->npy = sy_npy_open(path, &err)))
-        t = place(L, sy_npy_info(f->npy), &err);
+        t = place_array(L, sy_npy_info(f->npy), &err);
     if (!t || sy_npy_read(f->npy, sy_data(t), &err))
         return lsy_fail_or_raise(L, &err);
     return 1;
@@ -227,7 +225,7 @@ static int load_all(lua_State *L, struct file *f)
     for (int64_t i = 0; i < sy_st_count(f->st); i++) {
         const struct sy_array *a = sy_st_at(f->st, i);
         lua_pushstring(L, a->name);
-        struct sy_tensor *t = place(L, a, &err);
+        struct sy_tensor *t = place_array(L, a, &err);
         if (!t || sy_st_read(f->st, a, sy_data(t), &err))
             return lsy_fail_or_raise(L, &err);
         lua_rawset(L, list);
@@ -254,12 +252,12 @@ static enum sy_kind kind_of(lua_State *L, const char *path)
         lua_pushfstring(L, "load: %s is %s%s%s", path, k->what, *k->advice ? ": " : "", k->advice);
         return SY_KIND_OTHER;
     }
-    if (!ends(path, ".npy") && !ends(path, ".safetensors"))
+    if (!has_ending(path, ".npy") && !has_ending(path, ".safetensors"))
         unknown_ending(L, "load", path);
-    return ends(path, ".npy") ? SY_KIND_NPY : SY_KIND_SAFETENSORS;
+    return has_ending(path, ".npy") ? SY_KIND_NPY : SY_KIND_SAFETENSORS;
 }
 
-static int load(lua_State *L)
+static int load_file(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     const char *path = luaL_checkstring(L, 1);
@@ -303,7 +301,7 @@ void lsy_open_tensor_file(lua_State *L)
     lsy_set(L, "__close", file_gc);
     lua_pop(L, 1);
     lua_getglobal(L, "tensor");
-    lsy_set(L, "load", load);
+    lsy_set(L, "load", load_file);
     lsy_set(L, "save", save_many);
     lua_pop(L, 1);
     luaL_getmetatable(L, LSY_TENSOR_META);

@@ -174,7 +174,7 @@ void sy_host_wake(void)
 
 /* ---- posting ---- */
 
-static bool enqueue(struct call *c)
+static bool enqueue_call(struct call *c)
 {
     if (host.stopping)
         return false;
@@ -192,7 +192,7 @@ int sy_host_call(sy_host_fn fn, void *ctx)
         return 0;
     }
     pthread_mutex_lock(&host.lock);
-    if (!enqueue(&c))
+    if (!enqueue_call(&c))
         c.refused = true;
     while (!c.finished && !c.refused)
         pthread_cond_wait(&host.finished, &host.lock);
@@ -209,7 +209,7 @@ void sy_host_post(sy_host_fn fn, void *ctx, void (*done)(void *ctx))
         c->ctx = ctx;
         c->done = done;
         pthread_mutex_lock(&host.lock);
-        taken = enqueue(c);
+        taken = enqueue_call(c);
         pthread_mutex_unlock(&host.lock);
     }
     if (!taken) {
@@ -219,7 +219,7 @@ void sy_host_post(sy_host_fn fn, void *ctx, void (*done)(void *ctx))
 }
 
 /* Take calls out of the queue that match ctx (all when `every`), and let their waiters go. */
-static void refuse(const void *ctx, bool every)
+static void refuse_calls(const void *ctx, bool every)
 {
     struct call **at = &host.first;
     while (*at) {
@@ -241,7 +241,7 @@ static void refuse(const void *ctx, bool every)
 void sy_host_cancel(const void *ctx)
 {
     pthread_mutex_lock(&host.lock);
-    refuse(ctx, false);
+    refuse_calls(ctx, false);
     pthread_mutex_unlock(&host.lock);
 }
 
@@ -249,7 +249,7 @@ void sy_host_try_cancel(const void *ctx)
 {
     if (pthread_mutex_trylock(&host.lock))
         return;
-    refuse(ctx, false);
+    refuse_calls(ctx, false);
     pthread_mutex_unlock(&host.lock);
 }
 
@@ -338,7 +338,7 @@ void sy_host_stop(void)
     pthread_once(&once, init_conditions);
     pthread_mutex_lock(&host.lock);
     host.stopping = true;
-    refuse(NULL, true);
+    refuse_calls(NULL, true);
     pthread_cond_broadcast(&host.work);
     pthread_mutex_unlock(&host.lock);
     bool ours = atomic_exchange(&host.started, false); /* first: no handler signals who is joined */

@@ -46,7 +46,7 @@ static void stop_hook(lua_State *L, lua_Debug *ar)
     lsy_raise_interrupted(L);
 }
 
-static void hook(lua_State *L, int count)
+static void set_hook(lua_State *L, int count)
 {
     if (L)
         lua_sethook(L, stop_hook, LUA_MASKCOUNT, count);
@@ -61,7 +61,7 @@ void sy_interrupt_here(void)
     }
     lsy_interrupt_flag = 1;
     if (s)
-        hook(s->running, FIRST_COUNT);
+        set_hook(s->running, FIRST_COUNT);
 }
 
 void sy_interrupt_for_good(void)
@@ -89,19 +89,19 @@ int lsy_resume(lua_State *L, lua_State *co, int nargs, int *nresults, bool may_w
     s->running = co;
     s->may_wait = may_wait;
     if (lsy_interrupt_flag)
-        hook(co, NEXT_COUNT);
+        set_hook(co, NEXT_COUNT);
     int status = lua_resume(co, L, nargs, nresults);
     s->running = before;
     s->may_wait = might;
     if (lsy_interrupt_flag) /* it may have come when the hook went to a coroutine that has just ended */
-        hook(before, FIRST_COUNT);
+        set_hook(before, FIRST_COUNT);
     return status;
 }
 
 /* The same for coroutines of Lua's, with the top nargs values of L.  A job's wait inside co (job.h)
  * passes through here: WAITS, and L is to yield as well. */
 #define WAITS -1
-static int resume(lua_State *L, lua_State *co, int nargs, int *nresults)
+static int resume_coroutine(lua_State *L, lua_State *co, int nargs, int *nresults)
 {
     struct lsy_state *s = lsy_state(L);
     if (!lua_checkstack(co, nargs))
@@ -116,7 +116,7 @@ static int co_resume_k(lua_State *L, int status, lua_KContext first)
     lua_State *co = lua_tothread(L, 1);
     int n = 0;
     (void)status;
-    status = resume(L, co, first ? lua_gettop(L) - 1 : 0, &n);
+    status = resume_coroutine(L, co, first ? lua_gettop(L) - 1 : 0, &n);
     lua_settop(L, 1);
     if (status == WAITS)
         return lua_yieldk(L, 0, false, co_resume_k);
@@ -142,7 +142,7 @@ static int wrapped_k(lua_State *L, int status, lua_KContext first)
     lua_State *co = lua_tothread(L, lua_upvalueindex(1));
     int n = 0;
     (void)status;
-    status = resume(L, co, first ? lua_gettop(L) : 0, &n);
+    status = resume_coroutine(L, co, first ? lua_gettop(L) : 0, &n);
     if (status == WAITS)
         return lua_yieldk(L, 0, false, wrapped_k);
     if (status == LUA_OK || status == LUA_YIELD) {

@@ -95,7 +95,7 @@ void lsy_job_free(lua_State *L, struct lsy_job *j)
     sy_free(j);
 }
 
-static void enter(struct lsy_job *j, int state)
+static void enter_state(struct lsy_job *j, int state)
 {
     if (j->state == SY_JOB_WAITING && j->listens)
         atomic_fetch_sub(&sleepers, 1);
@@ -105,7 +105,7 @@ static void enter(struct lsy_job *j, int state)
     j->state = state;
 }
 
-static bool due(const struct lsy_job *j)
+static bool is_due(const struct lsy_job *j)
 {
     if (j->state == SY_JOB_READY)
         return true;
@@ -115,7 +115,7 @@ static bool due(const struct lsy_job *j)
 
 static void note_end(lua_State *L, struct lsy_job *j, int status, int n)
 {
-    enter(j, SY_JOB_ENDED);
+    enter_state(j, SY_JOB_ENDED);
     j->failed = status != LUA_OK;
     j->nresults = j->failed ? 1 : n;
     j->interrupted = j->failed && lsy_interrupt_wanted();
@@ -137,7 +137,7 @@ static void note_end(lua_State *L, struct lsy_job *j, int status, int n)
 }
 
 /* Until its next wait or its end. */
-static void resume(lua_State *L, struct lsy_job *j)
+static void resume_job(lua_State *L, struct lsy_job *j)
 {
     struct lsy_state *s = lsy_state(L);
     struct lsy_job *before = current;
@@ -149,7 +149,7 @@ static void resume(lua_State *L, struct lsy_job *j)
         sy_interrupt_here();
     j->seen = atomic_load(&changes);
     j->resumed = sy_now();
-    enter(j, SY_JOB_RUNNING);
+    enter_state(j, SY_JOB_RUNNING);
     j->until = HUGE_VAL;
     current = j;
     s->job = j->co;
@@ -160,7 +160,7 @@ static void resume(lua_State *L, struct lsy_job *j)
     j->nargs = 0;
     s->job = job_before;
     if (status == LUA_YIELD && s->waiting)
-        enter(j, SY_JOB_WAITING);
+        enter_state(j, SY_JOB_WAITING);
     else
         note_end(L, j, status, n);
     s->waiting = false;
@@ -184,8 +184,9 @@ bool lsy_job_killed(void)
 bool lsy_job_run(lua_State *L, struct lsy_job *j)
 {
     double grace = sy_now() + GRACE;
-    for (resume(L, j); j->state != SY_JOB_ENDED; resume(L, j)) {
-        for (bool stop = false; !stop && !due(j);) { /* interrupted: where it waits, it sees that */
+    for (resume_job(L, j); j->state != SY_JOB_ENDED; resume_job(L, j)) {
+        for (bool stop = false;
+             !stop && !is_due(j);) { /* interrupted: where it waits, it sees that */
             bool may_leave = atomic_load(&detaching);
             if (may_leave && sy_now() >= grace)
                 return false;
@@ -221,7 +222,7 @@ void lsy_job_enlist(struct lsy_job *j, void (*ended)(lua_State *L, struct lsy_jo
 
 static void run_listed(lua_State *L, struct lsy_job *j)
 {
-    resume(L, j);
+    resume_job(L, j);
     if (j->state != SY_JOB_ENDED)
         return;
     struct lsy_job *before = current;
@@ -252,12 +253,14 @@ double lsy_jobs_serve(lua_State *L)
     double next = HUGE_VAL;
     serving++; /* a wait below may come here again: only the outermost frees */
     for (struct lsy_job *j = first; j; j = j->next)
-        if (due(j))
+        if (is_due(j))
             run_listed(L, j);
     if (--serving == 0)
         free_ended(L);
     for (struct lsy_job *j = first; j; j = j->next)
-        next = fmin(next, due(j) ? 0 : j->state == SY_JOB_WAITING ? j->until - sy_now() : HUGE_VAL);
+        next = fmin(next, is_due(j)                    ? 0
+                          : j->state == SY_JOB_WAITING ? j->until - sy_now()
+                                                       : HUGE_VAL);
     return fmax(next, 0);
 }
 
@@ -310,7 +313,7 @@ void lsy_job_urged(void)
         sy_interrupt_here();
 }
 
-static void nothing(void *ctx) { (void)ctx; }
+static void do_nothing(void *ctx) { (void)ctx; }
 
 bool sy_job_interrupt(void)
 {
@@ -319,7 +322,7 @@ bool sy_job_interrupt(void)
     long long since = atomic_load(&running_since);
     if (since && sy_now() * 1e3 - (double)since > HOG * 1e3)
         return sy_host_urge();
-    sy_host_post(ask_or_end, NULL, nothing);
+    sy_host_post(ask_or_end, NULL, do_nothing);
     return true;
 }
 

@@ -176,7 +176,7 @@ static int engine_jobs(lua_State *L)
     return 1;
 }
 
-static struct lsy_job *find(int number)
+static struct lsy_job *find_job(int number)
 {
     struct lsy_job *j = lsy_jobs_list();
     while (j && (j->number != number || j->state == SY_JOB_ENDED))
@@ -187,7 +187,7 @@ static struct lsy_job *find(int number)
 /* engine.kill(number) -> was there such a job? */
 static int engine_kill(lua_State *L)
 {
-    struct lsy_job *j = find((int)luaL_checkinteger(L, 1));
+    struct lsy_job *j = find_job((int)luaL_checkinteger(L, 1));
     if (j)
         j->killed = true;
     if (j && j == lsy_job_now())

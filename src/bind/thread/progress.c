@@ -72,7 +72,7 @@ int lsy_progress_cause(void)
 }
 
 /* As one message: the newline at its end is the printer's. */
-static void say(struct sy_str *o)
+static void say_message(struct sy_str *o)
 {
     if (!o->len || o->failed)
         return;
@@ -194,7 +194,7 @@ void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluate
         put_json(&o, run, s, evaluated);
     else if (mode == LSY_PROGRESS_LINES && line_due(s, evaluated))
         put_line(&o, run, s);
-    say(&o);
+    say_message(&o);
     pthread_mutex_unlock(&lock);
 }
 
@@ -207,7 +207,7 @@ void lsy_progress_text(const char *kind, const char *text, size_t n)
     sy_json_quote(&o, text, n);
     sy_str_puts(&o, "}\n");
     pthread_mutex_lock(&lock);
-    say(&o);
+    say_message(&o);
     pthread_mutex_unlock(&lock);
     sy_str_free(&o);
 }
@@ -221,7 +221,7 @@ void lsy_progress_event(const char *run, const char *kind, const char *text)
     }
     put_event(&o, run, kind, text);
     pthread_mutex_lock(&lock);
-    say(&o);
+    say_message(&o);
     pthread_mutex_unlock(&lock);
     sy_str_free(&o);
 }
@@ -240,7 +240,7 @@ void lsy_progress_line(const char *fmt, ...)
         sy_utf8_sanitize(&o, text.data ? text.data : "", text.len);
         sy_str_puts(&o, "\n");
     }
-    say(&o);
+    say_message(&o);
     pthread_mutex_unlock(&lock);
     sy_str_free(&text);
     sy_str_free(&o);

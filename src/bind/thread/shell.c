@@ -31,7 +31,7 @@
 extern char **environ;
 
 /* pipe: the command's end of one that becomes its descriptor `as`; -1: none. */
-static int start(const char *command, bool own_group, int pipe, int as, pid_t *pid)
+static int start_shell(const char *command, bool own_group, int pipe, int as, pid_t *pid)
 {
     char shell[] = "sh", flag[] = "-c";
     union {
@@ -67,7 +67,7 @@ int lsy_shell(struct lua_State *L, const char *command)
     bool own_group = sy_host_has_screen();
     int status, signals = 0;
     pid_t pid, got;
-    if ((errno = start(command, own_group, -1, 0, &pid)) != 0)
+    if ((errno = start_shell(command, own_group, -1, 0, &pid)) != 0)
         return -1;
     while ((got = waitpid(pid, &status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
         if (sy_host_wait(L, LOOK) >= 0)
@@ -132,7 +132,7 @@ int lsy_execute(lua_State *L)
         return 1;
     }
     fflush(NULL); /* what was written before it stands before what it writes */
-    if ((errno = start(command, own_group, -1, 0, &pid)) != 0)
+    if ((errno = start_shell(command, own_group, -1, 0, &pid)) != 0)
         return luaL_fileresult(L, 0, NULL);
     int status = wait_for(L, pid, own_group, &interrupted);
     return interrupted ? lsy_raise_interrupted(L) : exec_result(L, status);
@@ -179,7 +179,7 @@ int lsy_popen(lua_State *L)
     fflush(NULL);
     if (!make_pipe(reads, &ours, &others))
         return luaL_fileresult(L, 0, command);
-    int rc = start(command, t->own_group, others, reads ? 1 : 0, &t->pid);
+    int rc = start_shell(command, t->own_group, others, reads ? 1 : 0, &t->pid);
     close(others);
     t->s.f = rc ? NULL : fdopen(ours, mode);
     if (!t->s.f) {

@@ -42,7 +42,7 @@ struct pass {
     struct sy__adamw args;
 };
 
-static void task(void *ctx, int64_t i)
+static void update_task(void *ctx, int64_t i)
 {
     const struct pass *a = ctx;
     if (!a->ps->chunks[i].frozen)
@@ -52,7 +52,7 @@ static void task(void *ctx, int64_t i)
 static void step(struct sy_params *ps, const struct sy_update *u)
 {
     struct pass a = {ps, sy__adamw_of(u)};
-    sy_pool_run(ps->nchunks, task, &a);
+    sy_pool_run(ps->nchunks, update_task, &a);
 }
 
 const struct sy_optimizer sy__optimizer_adamw = {

@@ -184,7 +184,7 @@ static void do_batch(struct pass *a)
     a->n = 0;
 }
 
-static void add(struct pass *a, const struct sy_group *g, float *at)
+static void add_item(struct pass *a, const struct sy_group *g, float *at)
 {
     int64_t side = smaller(g), n = g->rows * g->cols;
     a->list[a->n++] = (struct item){.group = g, .side = side,
@@ -209,7 +209,7 @@ static void step(struct sy_params *ps, const struct sy_update *u)
             do_batch(&a);
             used = 0;
         }
-        add(&a, g, (float *)ps->work + used);
+        add_item(&a, g, (float *)ps->work + used);
         used += room_of(g);
     }
     do_batch(&a);

@@ -16,7 +16,7 @@ struct pass {
     struct sy_sgd args[2]; /* without and with weight decay */
 };
 
-static void task(void *ctx, int64_t i)
+static void update_task(void *ctx, int64_t i)
 {
     const struct pass *a = ctx;
     const struct sy_params *ps = a->ps;
@@ -35,7 +35,7 @@ static void step(struct sy_params *ps, const struct sy_update *u)
                           .nesterov = h[SY_HYPER_nesterov] > 0};
     struct pass a = {ps, {args, args}};
     a.args[1].decay = (float)h[SY_HYPER_weight_decay];
-    sy_pool_run(ps->nchunks, task, &a);
+    sy_pool_run(ps->nchunks, update_task, &a);
 }
 
 const struct sy_optimizer sy__optimizer_sgd = {
