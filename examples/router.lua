@@ -1,16 +1,23 @@
--- A router of one's own beside the built-in one: a function from logits to gates and experts.  It is traced once
--- with the rest of the model, so it runs at the speed of a built-in one made of the same operations.
+-- A router of one's own beside the built-in ones, in the form of the files of lua/routers/: options with defaults, and
+-- route(ctx), from logits to gates and experts.  It is traced once with the rest of the model, so it runs at the speed of a
+-- built-in one made of the same operations; ?mine, routers() and completion know it.
 --
 --     switchyard examples/router.lua [STEPS]
 
 local steps = tonumber(arg[1] or 150)
 
 -- Scores by softplus in place of softmax: an expert's score does not depend on the others'.
-function nn.routers.mine(logits, K, o)
-  local scores = logits:softplus():sqrt()
-  local gates, experts = scores:topk(K, -1)
-  return nn.normalize_gates(gates), experts, scores / scores:sum(-1, true)
-end
+nn.router("mine", {
+  rule = "softplus(logits)^power, the K largest",
+  doc = "Scores by softplus: an expert's score does not depend on the others'.",
+  rows = {{"power", "number", 0.5, 0.1, 4, help = "of the scores"}},
+  route = function(ctx)
+    local scores = ctx:logits():softplus() ^ ctx.options.power
+    local gates, experts = scores:topk(ctx.K, -1)
+    return {gates = nn.normalize_gates(gates), experts = experts, scores = scores / scores:sum(-1, true)}
+  end,
+})
+print(routers())
 
 local d = data.synthetic{domains = 8, tokens = 1e6, seed = 1}
 local list = {}

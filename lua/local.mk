@@ -1,6 +1,7 @@
 # The Lua side, embedded in the binary: add a file as  lua_sources += %D%/room/name.lua
 #
 #   core     options, fields, JSON: what the others are written with     tensor   methods made of others
+#   routers  one file a router; balance: one a rule
 #   model    nn, decoders, generation, files                            run      train() and what a run can do
 #   prompt   completion, commands, how values look                       help     ?name, the manual, names of others
 #   command  `switchyard resume` and its like
@@ -21,6 +22,13 @@ lua_sources += %D%/model/generate.lua
 lua_sources += %D%/model/huggingface.lua
 lua_sources += %D%/model/model.lua
 lua_sources += %D%/model/nn.lua
+lua_sources += %D%/model/routing.lua
+lua_sources += %D%/model/mixture.lua
+lua_sources += %D%/routers/softmax.lua
+lua_sources += %D%/routers/sigmoid.lua
+lua_sources += %D%/balance/aux.lua
+lua_sources += %D%/balance/bias.lua
+lua_sources += %D%/balance/z.lua
 lua_sources += %D%/run/compare.lua
 lua_sources += %D%/run/directory.lua
 lua_sources += %D%/run/fork.lua

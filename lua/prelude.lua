@@ -12,6 +12,7 @@ require("switchyard.tensor.compose").open()
 nn = require "switchyard.model.nn"
 model = require "switchyard.model.model"
 require "switchyard.model.decoder"
+routers = require("switchyard.model.routing").list
 
 local run = require "switchyard.run.run"
 local start = require "switchyard.run.train"

@@ -231,7 +231,7 @@ local function term_entry(name)
 end
 
 -- Texts of all that the name is besides an entry.
-local function other_meanings(name, list)
+local function other_meanings(name, list, entry)
   local out = {}
   local word = name:match "^[%w_]+$" or of_kind(name) ~= "tensor" and not name:find "^tensor[.:]" and name:match "^[%a_][%w_]*[.:]([%w_]+)$"
   if word then
@@ -240,6 +240,11 @@ local function other_meanings(name, list)
     for _, text in ipairs(in_signatures(word, list, found)) do out[#out + 1] = text end
   end
   out[#out + 1] = term_entry(name)
+  for _, kind in ipairs {"nn.routers.", "nn.balances."} do
+    for _, e in ipairs(word and list or {}) do
+      if e.name == kind .. word and not rawequal(e, entry) then out[#out + 1] = help.entry_text(e) end
+    end
+  end
   return out
 end
 
@@ -250,6 +255,8 @@ local function entry_text(e)
   if e.example then out[#out + 1] = indented(e.example, "        ") end
   return table.concat(out, "\n")
 end
+
+help.entry_text = entry_text
 
 --- All that ?name knows: names of entries, options and terms of one word; of options those of this
 -- program's own
@@ -274,7 +281,7 @@ end
 -- names.
 function help.text(name)
   local e, list = find(name)
-  local texts = other_meanings(name, list)
+  local texts = other_meanings(name, list, e)
   if e then table.insert(texts, 1, entry_text(e)) end
   if #texts == 0 then return nil, near(name, list) end
   return table.concat(texts, "\n")

@@ -54,10 +54,11 @@ end, with {
 
 model.define("moe", function(cfg)
   local experts = {
-    experts = cfg.experts, top_k = cfg.top_k, expert_dim = cfg.expert_dim, router = cfg.router,
-    aux = cfg.balance.aux, z = cfg.balance.z, gamma = cfg.balance.gamma, capacity = cfg.capacity,
-    shared_experts = cfg.shared_experts, normalize = cfg.normalize, scale = cfg.scale,
+    experts = cfg.experts, top_k = cfg.top_k, expert_dim = cfg.expert_dim, router = cfg.router, capacity = cfg.capacity,
+    shared_experts = cfg.shared_experts,
   }
+  for _, name in ipairs {"normalize", "scale"} do experts[name] = cfg[name] end
+  for name, value in pairs(cfg.balance) do experts[name] = value end
   return decoder(cfg, function(h, l)
     experts.top_k, experts.capacity = cfg.top_k, cfg.capacity -- may change while a run is live
     if l <= cfg.dense_layers then return nn.ffn(h, cfg.ffn_dim or cfg.expert_dim * cfg.top_k) end
@@ -70,9 +71,9 @@ end, with {
   {"shared_experts", "integer", 0, 0, 64, help = "experts that every token uses"},
   {"dense_layers", "integer", 0, 0, 1024, help = "leading layers without experts"},
   {"ffn_dim", "integer", nil, 1, 1 << 22, help = "width of those; default: expert_dim * top_k"},
-  {"router", "string", "softmax", help = "softmax, sigmoid, or a name in nn.routers"},
-  {"balance", "table", {}, help = "aux= weight of the load-balancing loss (0.01), z= of the router z-loss (0.001), gamma= step of the sigmoid router's bias (0.001)"},
+  {"router", "any", "softmax", help = "a name that routers() lists, or {name, option = value}"},
+  {"balance", "table", {}, help = "coefficients of the balance rules that fit the router: aux= weight of the load-balancing loss (0.01), z= of the router z-loss (0.001), gamma= step of the bias that chooses (0.001)"},
   {"capacity", "number", nil, 0.01, 1e6, help = "slots of an expert in training as a factor of N*K/E; default: dropless"},
-  {"normalize", "boolean", true, help = "the K gates of a token sum to 1; a single one (top_k = 1) is its score"},
-  {"scale", "number", 1, 0, 1e3, help = "factor on the sigmoid router's gates"},
+  {"normalize", "boolean", nil, help = "of routers that have it; default: the router's (true): the K gates of a token sum to 1; a single one (top_k = 1) is its score"},
+  {"scale", "number", nil, 0, 1e3, help = "of routers that have it; default: the router's (sigmoid: 1): factor on the gates"},
 })

@@ -9,6 +9,7 @@
 local nn = require "switchyard.model.nn"
 local model = require "switchyard.model.model"
 local options = require "switchyard.core.options"
+local routing = require "switchyard.model.routing"
 local json = require "switchyard.core.json"
 local hf = {}
 
@@ -41,7 +42,7 @@ local function foreign(m, list)
     list[1] = ("model.%s is a model of one's own, where transformers has families of its own"):format(m.family)
     return
   end
-  local router = m.family == "moe" and c.router
+  local router = m.family == "moe" and routing.name_of(c.router)
   if router and (not routers[router] or routers[router] ~= nn.routers[router]) then
     list[#list + 1] = ("router = '%s' is one's own, where qwen3_moe has 'softmax' and glm4_moe 'sigmoid'"):format(router)
   end

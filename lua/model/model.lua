@@ -7,6 +7,8 @@ local engine = require "switchyard.engine"
 local fields = require "switchyard.core.fields"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
+local routing = require "switchyard.model.routing"
+require "switchyard.model.mixture"
 
 local model = {}
 local families = {} -- name -> {build=, rows=}
@@ -28,7 +30,28 @@ local Expert = fields.class("expert", {}, "number layer")
 
 -- ---- making ----
 
-local function check_config(what, cfg, given)
+-- router = "name" or {"name", option = value}, with normalize= and scale= beside it where the router has these.  In cfg:
+-- the name, or {name = "name", option = value} where options differ from the defaults.
+local function check_routing(what, cfg, stored)
+  local router = routing.find(what, cfg.router)
+  routing.check_beside(what, router, cfg, stored)
+  local own = routing.options(what, router, cfg.router, cfg)
+  local differ
+  for _, row in ipairs(router.rows or {}) do
+    local name = row[1]
+    if name ~= "normalize" and name ~= "scale" and own[name] ~= row[3] then
+      differ = differ or {name = router.name}
+      differ[name] = own[name]
+    end
+  end
+  cfg.router = differ or router.name
+  if cfg.normalize == nil then cfg.normalize = own.normalize ~= false end
+  if cfg.scale == nil then cfg.scale = own.scale or 1 end
+  if type(cfg.balance) == "table" then cfg.balance = routing.balance(what, router, cfg.balance, stored) end
+  routing.check(what, router, cfg, own)
+end
+
+local function check_config(what, cfg, given, stored)
   if cfg.heads and cfg.dim and not cfg.head_dim and cfg.dim % cfg.heads ~= 0 then
     error(("%s: dim must be a multiple of heads: dim is %d%s, heads is %d%s"):format(what, cfg.dim,
       given.dim and "" or " (the default)", cfg.heads, given.heads and "" or " (the default)"), 0)
@@ -44,19 +67,10 @@ local function check_config(what, cfg, given)
     error(("%s: top_k must be at most experts: top_k is %d, experts is %d")
       :format(what, cfg.top_k, cfg.experts), 0)
   end
-  if type(cfg.balance) == "table" then
-    cfg.balance = options.read(what .. ": balance", cfg.balance, {
-      {"aux", "number", 0.01, 0, 1e6}, {"z", "number", 0.001, 0, 1e6}, {"gamma", "number", 0.001, 0, 1}})
-  end
-  if cfg.router and not nn.routers[cfg.router] then
-    local names = {}
-    for name in pairs(nn.routers) do names[#names + 1] = name end
-    table.sort(names)
-    options.unknown(what, "router", cfg.router, names)
-  end
+  if cfg.router ~= nil then check_routing(what, cfg, stored) end
 end
 
-local function read_config(name, family, given)
+local function read_config(name, family, given, stored)
   local what = "model." .. name
   local cfg
   if family.rows then
@@ -68,7 +82,7 @@ local function read_config(name, family, given)
     cfg.vocab, cfg.seed = cfg.vocab or 256, cfg.seed or 1
     cfg.layers, cfg.context = cfg.layers or 1, cfg.context or 256
   end
-  check_config(what, cfg, type(given) == "table" and given or {})
+  check_config(what, cfg, type(given) == "table" and given or {}, stored)
   return cfg
 end
 
@@ -99,9 +113,10 @@ function model._family(name) return families[name] end
 -- otherwise.
 local BYTES = 256
 
-function Model.new(name, given)
+-- stored: given is the configuration of a model that was saved, perhaps by an older version
+function Model.new(name, given, stored)
   local family = families[name]
-  local cfg = read_config(name, family, given)
+  local cfg = read_config(name, family, given, stored)
   local m = fields.object(Class, {
     family = name, cfg = cfg, tokenizer = cfg.vocab_tokenizer,
     params = fields.only({}, "params", "parameter", true), states = fields.only({}, "states", "state", true),
@@ -479,7 +494,7 @@ function Model:save(path, given) return require("switchyard.model.file").save(se
 --- model.load(path) -> m
 function model.load(path)
   return require("switchyard.model.file").load(path, function(family, config)
-    local m = families[family] and Model.new(family, config)
+    local m = families[family] and Model.new(family, config, true)
     if m then m._fresh = false end
     return m
   end)

@@ -68,6 +68,10 @@ function nn._batch(d, B, T)
   end})
 end
 
+--- nn.description() -> the description being recorded, or nil: for those who write a layer of their own
+-- kind (lua/model/mixture.lua)
+function nn.description() return now end
+
 --- nn.mode() -> "build" "train" "eval" "decode", or nil outside a model's function
 function nn.mode() return now and now.mode end
 
@@ -343,132 +347,6 @@ function nn.ffn(x, width)
   local up = nn.linear(x, nn.param("up_proj.weight", {width, C}))
   local init = 0.02 / math.sqrt(2 * description("ffn").model.cfg.layers)
   return nn.linear(nn.swiglu(gate, up), nn.param("down_proj.weight", {C, width}, init))
-end
-
--- ---- mixture of experts ----
-
---- nn.routers[name](logits (N,E), K, options) -> gates (N,K), experts (N,K) from 1, probabilities
--- (N,E) for the balance loss, update: function called with the loads (E).  Add your own: a function
--- of the logits.
-nn.routers = {}
-
---- nn.normalize_gates(gates (N,K)) -> gates that sum to 1 over a token's experts.  One gate alone
--- stays as it is: divided by itself it would be 1 whatever the logits are, and the router would
--- learn nothing of the loss.  least: added to the sum, where it may be 0.
-function nn.normalize_gates(gates, least)
-  if gates.shape[#gates.shape] == 1 then return gates end
-  local sum = gates:sum(-1, true)
-  return gates / (least and sum + least or sum)
-end
-
---- softmax over all experts, the K largest, made to sum to 1 (normalize=false: not).  Lepikhin
--- 2020; OLMoE
-function nn.routers.softmax(logits, K, o)
-  local p = logits:softmax(-1)
-  local gates, experts = p:topk(K, -1)
-  if o.normalize ~= false then gates = nn.normalize_gates(gates) end
-  return gates, experts, p
-end
-
-local moe_rows = {
-  {"experts", "integer", nil, 1}, {"top_k", "integer", nil, 1}, {"expert_dim", "integer", nil, 1},
-  {"router", "string", "softmax"}, {"aux", "number", 0.01, 0, 1e6}, {"z", "number", 0.001, 0, 1e6},
-  {"gamma", "number", 1e-3, 0, 1}, {"capacity", "number", nil, 0.01, 1e6}, {"shared_experts", "integer", 0, 0},
-  {"normalize", "boolean", true}, {"scale", "number", 1, 0, 1e3},
-}
-
--- What tells a router that is well from one that is not; none of it is in the loss.
-local function observe_health(load, importance, p, gates)
-  nn.observe("load", load * load.size)
-  nn.observe("entropy", (load * (load + 1e-20):log()):sum() * -1)
-  nn.observe("gate", importance)
-  nn.observe("gate_entropy", (p * (p + 1e-20):log()):sum() * (-1 / p.shape[1]))
-  nn.observe("confidence", gates:max(-1):mean())
-end
-
--- An option that may be changed while the model is trained, within the range of its row.
-local function setting(name, o)
-  for _, row in ipairs(moe_rows) do
-    if row[1] == name then return nn.input(name, o[name] or row[3], row[4], row[5]) end
-  end
-end
-
---- sigmoid scores; a bias that no gradient moves chooses, the scores weigh (DeepSeek-V3, 2024).
--- After each step bias += gamma * sign(mean load - load).  normalize=false: the K scores as they
--- are.
-function nn.routers.sigmoid(logits, K, o)
-  local E = logits.shape[2]
-  local s = logits:sigmoid()
-  local bias = nn.state("gate.e_score_correction_bias", tensor.zeros(E))
-  local _, experts = (s + bias):topk(K, -1)
-  local gates = s:gather(-1, experts)
-  if o.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
-  gates = gates * (o.scale or 1)
-  nn.observe("bias", bias:max() - bias:min())
-  local function update(load)
-    nn.update(bias, bias + (load * -1 + 1 / E):sign() * setting("gamma", o))
-  end
-  return gates, experts, s / (s:sum(-1, true) + 1e-20), update
-end
-
--- Loads of all micro-batches of a step: counts are whole numbers, so the bits are those of one
--- large batch.
-local function step_load(load, assignments)
-  local n = nn.micro_batches()
-  if n == 1 then return load end
-  return nn.step_sum("load", (load * assignments):round()) / (assignments * n)
-end
-
--- Of all assignments, and of each expert's own; slots: an expert's, as a share of all assignments.
-local function observe_drops(load, pos, slots)
-  nn.observe("drop", pos:moe_drops())
-  nn.observe("dropped", (load - slots):relu() / load:maximum(slots))
-end
-
---- nn.moe(x (...,C), {experts=E, top_k=K, expert_dim=F, router="softmax", aux=0.01, z=0.001,
--- capacity=, shared_experts=0}): route every token to K of E SwiGLU experts.  Dropless unless
--- capacity (a factor of N*K/E) is given.  Observes what ?run:history lists.
-function nn.moe(x, o)
-  local d = description("moe")
-  o = options.read("moe", o, moe_rows)
-  for _, name in ipairs {"experts", "top_k", "expert_dim"} do
-    if not o[name] then error("moe: " .. name .. "= is missing", 2) end
-  end
-  local shape = x.shape
-  local C, E, K, F = shape[#shape], o.experts, o.top_k, o.expert_dim
-  local flat = x:view(-1, C)
-  local N = flat.shape[1]
-  d.mixture = {name = d.model:_add_mixture(d.layer, E, K, d.path)}
-  -- The router is in fp32 whatever the precision of the experts (Fedus et al. 2021, section 2.4).
-  local precision = engine.precision("fp32")
-  local logits = nn.linear(flat, nn.param("gate.weight", {E, C}, nil, {role = "router"}))
-  engine.precision(precision)
-  d.mixture.mask = nn.input("mask", tensor.zeros(E)) -- by which experts are disabled
-  local route = nn.routers[o.router or "softmax"]
-      or error("moe: unknown router '" .. tostring(o.router) .. "'", 2)
-  local gates, experts, p, update = route(logits + d.mixture.mask, K, o)
-  local capacity = 0
-  if o.capacity and d.mode == "train" then capacity = math.ceil(o.capacity * N * K / E) end
-  local rows, pos, offsets = experts:moe_dispatch({experts = E, capacity = capacity})
-  local each = {experts = E, active = K}
-  local init = 0.02 / math.sqrt(2 * d.model.cfg.layers)
-  local y = flat:moe_experts(gates, rows, pos, offsets,
-    nn.param("experts.up_proj.weight", {E, F, C}, nil, each),
-    nn.param("experts.down_proj.weight", {E, C, F}, init, each),
-    nn.param("experts.gate_proj.weight", {E, F, C}, nil, each))
-  if d.mode == "train" then
-    local load, importance = experts:moe_load({experts = E}), p:mean(1)
-    observe_health(load, importance, p, gates)
-    if capacity > 0 then observe_drops(load, pos, capacity / (N * K)) end
-    nn.loss("balance", (load * importance):sum() * E, setting("aux", o))
-    nn.loss("z", logits:logsumexp(-1):square():mean(), setting("z", o))
-    if update then update(step_load(load, N * K)) end
-  end
-  if (o.shared_experts or 0) > 0 then
-    y = y + nn.scope("shared_experts", nn.ffn, flat, F * o.shared_experts)
-  end
-  d.mixture = nil
-  return y:view(table.unpack(shape))
 end
 
 --- nn.head(x (B,T,C), w (V,C)): the model's result: logits x w^T, or fused with the cross entropy

@@ -12,7 +12,7 @@
 local engine = require "switchyard.engine"
 local help = require "switchyard.help.help"
 local commands = require "switchyard.prompt.commands"
-local nn = require "switchyard.model.nn"
+local routing = require "switchyard.model.routing"
 local Run = require("switchyard.run.run").Run
 local Stored = require("switchyard.run.stored").Stored
 local fields = require "switchyard.core.fields"
@@ -254,13 +254,13 @@ end
 local function add_texts(set, line, stack, at)
   local before, prefix = line:sub(math.max(1, at - REACH), at - 1), line:sub(at + 1)
   local top = stack[#stack]
-  local option = before:match "([%a_][%w_]*)%s*=%s*$"
+  local option = before:match "([%a_][%w_]*)%s*=%s*{?%s*$"
   local called = before:match "([%a_][%w_.:]*)%s*$" or
     not option and top and top.open ~= "[" and called_with(line, top) or nil
   if option and CHOICES[option] then
     add_names(set, CHOICES[option], prefix)
   elseif option == "router" then
-    add_keys(set, nn.routers, prefix)
+    add_names(set, routing.names(), prefix)
   elseif called and OF_RUNS[called] then
     add_names(set, run_names(), prefix)
   elseif called and called:find ":history$" then

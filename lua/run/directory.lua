@@ -342,7 +342,7 @@ function directory.model(what, path, config, code)
   if type(config.model.config) ~= "table" then
     error(("%s: the model cannot be made again: %s"):format(what, tostring(config.model.why)), 0)
   end
-  local ok, m = pcall(model._Model.new, family, config.model.config)
+  local ok, m = pcall(model._Model.new, family, config.model.config, true)
   if not ok then
     error(("%s: %s%s"):format(what, tostring(m), not code and config.script and
       ("; {code = true} (--code) runs %s/code/%s up to its first train() before"):format(path, config.script) or ""), 0)

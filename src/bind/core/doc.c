@@ -139,10 +139,25 @@ static int source(lua_State *L)
     return 0;
 }
 
+/* engine.modules(prefix) -> list of the embedded modules whose names begin with it, in order of lua/local.mk */
+static int modules(lua_State *L)
+{
+    const char *prefix = luaL_checkstring(L, 1);
+    lua_Integer n = 0;
+    lua_newtable(L);
+    for (const struct sy_embedded *e = sy_embedded_lua; e->name; e++)
+        if (!strncmp(e->name, prefix, strlen(prefix))) {
+            lua_pushstring(L, e->name);
+            lua_rawseti(L, -2, ++n);
+        }
+    return 1;
+}
+
 void lsy_open_doc(lua_State *L)
 {
     lsy_push_engine(L);
     lsy_set(L, "docs", docs);
     lsy_set(L, "source", source);
+    lsy_set(L, "modules", modules);
     lua_pop(L, 1);
 }

@@ -1,0 +1,23 @@
+-- Sigmoid scores; a bias that no gradient moves chooses, the scores weigh.
+
+local nn = require "switchyard.model.nn"
+
+return {
+  name = "sigmoid",
+  rule = "sigmoid of the logits; the K largest of score + bias",
+  doc = "Sigmoid scores; a bias that no gradient moves chooses (balance rule bias), the scores weigh, made to sum to 1 "
+    .. "(normalize=false or K = 1: not).",
+  source = "DeepSeek-V3, 2024, without its groups",
+  rows = {
+    {"normalize", "boolean", true, help = "the K gates of a token sum to 1; a single one (top_k = 1) is its score"},
+    {"scale", "number", 1, 0, 1e3, help = "factor on the gates"},
+  },
+  gives = "logits scores bias",
+  route = function(ctx)
+    local s = ctx:logits():sigmoid()
+    local _, experts = (s + ctx:bias()):topk(ctx.K, -1)
+    local gates = s:gather(-1, experts)
+    if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
+    return {gates = gates * (ctx.options.scale or 1), experts = experts, scores = s / (s:sum(-1, true) + 1e-20)}
+  end,
+}
