@@ -58,7 +58,6 @@ end
 
 function methods:bias()
   self.bias_state = nn.state("gate.e_score_correction_bias", tensor.zeros(self.E))
-  nn.observe("bias", self.bias_state:max() - self.bias_state:min())
   return self.bias_state
 end
 

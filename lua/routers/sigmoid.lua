@@ -15,9 +15,13 @@ return {
   gives = "logits scores bias",
   route = function(ctx)
     local s = ctx:logits():sigmoid()
-    local _, experts = (s + ctx:bias()):topk(ctx.K, -1)
+    local bias = ctx:bias()
+    local _, experts = (s + bias):topk(ctx.K, -1)
     local gates = s:gather(-1, experts)
     if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
-    return {gates = gates * (ctx.options.scale or 1), experts = experts, scores = s / (s:sum(-1, true) + 1e-20)}
+    gates = gates * (ctx.options.scale or 1)
+    -- Here and not in ctx:bias(): stored runs go by the hash of the operations in their order.
+    nn.observe("bias", bias:max() - bias:min())
+    return {gates = gates, experts = experts, scores = s / (s:sum(-1, true) + 1e-20)}
   end,
 }
