@@ -1,12 +1,12 @@
--- A router of one's own beside the built-in ones, in the form of the files of lua/routers/: options with defaults, and
--- route(ctx), from logits to gates and experts.  It is traced once with the rest of the model, so it runs at the speed of a
--- built-in one made of the same operations; ?mine, routers() and completion know it.
+-- A router of one's own beside the built-in ones, in the form of the files of lua/routers/: options with
+-- defaults, and route(ctx), from logits to gates and experts.  It is traced once with the rest of the
+-- model, so it runs at the speed of a built-in one made of the same operations; ?mine, routers() and
+-- completion know it.
 --
 --     switchyard examples/router.lua [STEPS]
 
 local steps = tonumber(arg[1] or 150)
 
--- Scores by softplus in place of softmax: an expert's score does not depend on the others'.
 nn.router("mine", {
   rule = "softplus(logits)^power, the K largest",
   doc = "Scores by softplus: an expert's score does not depend on the others'.",

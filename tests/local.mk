@@ -41,6 +41,7 @@ script_tests += %D%/peers/layouts.lua %D%/peers/huggingface.lua %D%/lua/tokenize
 # Made by `tests/peers/layouts.py --golden`.
 EXTRA_DIST += %D%/tokenizers
 script_tests += %D%/lua/fixtures.lua
+script_tests += %D%/lua/routers.lua
 EXTRA_DIST += %D%/fixtures %D%/fixtures/0.1/code/make.lua \
     %D%/fixtures/format-1/code/old.lua %D%/fixtures/format-2/code/old.lua
 EXTRA_DIST += %D%/peers/parity.py

@@ -5,13 +5,13 @@ local nn = require "switchyard.model.nn"
 
 return {
   name = "bias",
-  doc = "After each step an expert's bias, which chooses and does not weigh, moves: bias += gamma * sign(mean load - load), "
-    .. "over all micro-batches of the step.",
+  doc = "After each step an expert's bias, which chooses and does not weigh, moves: bias += gamma * "
+    .. "sign(mean load - load), over all micro-batches of the step.",
   source = "Wang et al. 2024; DeepSeek-V3, 2024",
   needs = "bias",
   rows = {{"gamma", "number", 1e-3, 0, 1, help = "step of the bias that chooses"}},
   update = function(ctx, load)
-    local bias = ctx.bias_state
-    if bias then nn.update(bias, bias + (load * -1 + 1 / ctx.E):sign() * ctx:setting "gamma") end
+    local bias = ctx:bias()
+    nn.update(bias, bias + (load * -1 + 1 / ctx.E):sign() * ctx:setting "gamma")
   end,
 }

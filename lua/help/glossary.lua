@@ -9,7 +9,7 @@ local rows = {
   {"expert", "One of the feed-forward networks of a layer (SwiGLU of width F). r.layers[l].experts[e] is one "
     .. "of a run.", "expert", "experts"},
   {"router", "What chooses the experts of each token: it scores all of them (logits = x times gate.weight) and "
-    .. "keeps the K best. It computes in fp32.", "nn.routers", "routing", "token choice"},
+    .. "keeps the K best. It computes in fp32.", "routers", "routing", "token choice"},
   {"gate", "The weight that a chosen expert's output has in the sum; a token's K gates sum to 1 unless "
     .. "normalize=false. gate.L in r:history is the mean probability that layer L's router gives each "
     .. "expert.", "run:history", "gates", "combine"},

@@ -230,6 +230,24 @@ local function term_entry(name)
   return term.name .. "    a term\n" .. wrap(term.text .. (term.see and " See ?" .. term.see .. "." or ""), "    ", 76)
 end
 
+local function entry_text(e)
+  local out = {e.signature, wrap(e.text, "    ", 76)}
+  local rows = e.options and e.options()
+  if rows then out[#out + 1] = option_lines(rows) end
+  if e.example then out[#out + 1] = indented(e.example, "        ") end
+  return table.concat(out, "\n")
+end
+
+-- Of one word: the entry of the router or balance rule of that name, but `entry`.
+local function routing_entries(word, list, entry)
+  local out = {}
+  for _, e in ipairs(list) do
+    local named = e.name == "nn.routers." .. word or e.name == "nn.balances." .. word
+    if named and not rawequal(e, entry) then out[#out + 1] = entry_text(e) end
+  end
+  return out
+end
+
 -- Texts of all that the name is besides an entry.
 local function other_meanings(name, list, entry)
   local out = {}
@@ -240,23 +258,9 @@ local function other_meanings(name, list, entry)
     for _, text in ipairs(in_signatures(word, list, found)) do out[#out + 1] = text end
   end
   out[#out + 1] = term_entry(name)
-  for _, kind in ipairs {"nn.routers.", "nn.balances."} do
-    for _, e in ipairs(word and list or {}) do
-      if e.name == kind .. word and not rawequal(e, entry) then out[#out + 1] = help.entry_text(e) end
-    end
-  end
+  for _, text in ipairs(word and routing_entries(word, list, entry) or {}) do out[#out + 1] = text end
   return out
 end
-
-local function entry_text(e)
-  local out = {e.signature, wrap(e.text, "    ", 76)}
-  local rows = e.options and e.options()
-  if rows then out[#out + 1] = option_lines(rows) end
-  if e.example then out[#out + 1] = indented(e.example, "        ") end
-  return table.concat(out, "\n")
-end
-
-help.entry_text = entry_text
 
 --- All that ?name knows: names of entries, options and terms of one word; of options those of this
 -- program's own

@@ -2,164 +2,135 @@
 -- (lua/balance/) keep their loads even.  B batch, T tokens of a sequence, N = B*T, C width, E experts,
 -- K experts a token, F expert width.
 --
--- A router's route(ctx) is given a context:
---   ctx.x (N,C) f32, the layer's input    ctx.E ctx.K ctx.N ctx.B ctx.T    ctx.mode, as nn.mode()
---   ctx.layer, its number    ctx.options, the router's own    ctx.mask (E): 0, -inf of a disabled expert
---   ctx:logits{x=, w=, extra=} (N,E + extra): scores x w^T + mask; x: default ctx.x; w: default the parameter
---       gate.weight; extra: rows for experts that are none of the E
---   ctx:bias() (E): the state that chooses and does not weigh    ctx:ids() (N) i32 from 0
---   ctx:documents() (B,T) i32, or nil    ctx:setting(name): an option as nn.input: changed while it runs
---   ctx:load(scope) (for balance rules) shares of the assignments: "micro" (E), "sequence" (B,E), "step" (E)
--- and nn.param, nn.state, nn.update, nn.step_sum, nn.loss, nn.observe, tensor.rand and its like.  It returns
--- a table:
---   experts (N,M) i32 from 1, 0: none    gates (N,M): any M; a token may have fewer with fewer = true
+-- A router's route(ctx) is given what lua/model/routing_context.lua lists, and nn.param, nn.state,
+-- nn.update, nn.step_sum, nn.loss, nn.observe, tensor.rand and its like.  It returns a table:
+--   experts (N,M) i32 from 1, 0: none, with gates (N,M): any M.  fewer = true: there may be zeros
 --   or chosen (N,E) bool with gates (N,E): any number a token, or the tokens that each expert took;
---       slots: assignments of all tokens, where that is known (an expert takes its own number)
---   scores (N,E), rows sum to 1: for balance and the series gate.L    gate_on = "input": the gate multiplies
---       what the expert is given (K = 1)    plus (N,C): added to the output    update(load), after a step
+--       slots = n: at most n are chosen in all; memory is for so many, and N*E without it.  The
+--       products are of what is chosen, never of N*E
+--   scores (N,E), rows sum to 1: for balance rules and the series gate.L
+--   gate_on = "input": the gate multiplies what the expert is given, not what it makes (M = 1)
+--   plus (N,C): added to the output          update(load (E)): after a step, its loads
 --
---  1. Inputs, losses and series come in the order that they had: stored runs count on their names only,
---     hashes on the order of the operations.
---  2. The router is in fp32 whatever the precision of the experts (Fedus et al. 2021, section 2.4).
+--  1. Inputs, losses and series come in the order that they had: the hashes that guard stored runs
+--     are of the operations in their order.
+--  2. A disabled expert gets no token: its logits are -inf, and what a router chose without looking
+--     at these is taken out (without_disabled).
 
-local engine = require "switchyard.engine"
 local fields = require "switchyard.core.fields"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
+local context = require "switchyard.model.routing_context"
 local routing = require "switchyard.model.routing"
 
--- ---- what a router is given ----
+-- ---- what a router returns ----
 
-local methods = {}
-local Context = fields.class("ctx", methods, "x E K N B T mode layer options given router coefficients bias_state raw routing")
+local RESULT = {
+  experts = true, chosen = true, gates = true, scores = true, slots = true, fewer = true,
+  gate_on = true, plus = true, update = true,
+}
 
-local function in_fp32(f, ...)
-  local before = engine.precision("fp32")
-  local y = f(...)
-  engine.precision(before)
-  return y
+local function wrong(ctx, ...)
+  error(("moe: router '%s' returned %s"):format(ctx._router.name, string.format(...)), 0)
 end
 
-function methods:logits(o)
-  o = o or {}
-  if self.raw and not next(o) then return nn.description() and self.raw + self:mask() or self.raw end
-  local extra = o.extra or 0
-  local w = o.w or nn.param("gate.weight", {self.E + extra, self.x.shape[2]}, nil, {role = "router"})
-  self.raw = in_fp32(nn.linear, o.x or self.x, w)
-  local mask = self:mask()
-  return self.raw + (extra > 0 and mask:pad(1, 0, extra) or mask)
+local function shape_text(t)
+  if type(t) ~= "userdata" then return type(t) end
+  return ("%s (%s)"):format(t.dtype, table.concat(t.shape, ", "))
 end
 
-function methods:mask()
-  local mixture = nn.description().mixture
-  mixture.mask = mixture.mask or nn.input("mask", tensor.zeros(self.E))
-  return mixture.mask
+-- Whether t is a tensor of a dtype and shape; columns: nil of any number.
+local function is_matrix(t, dtype, rows, columns)
+  return type(t) == "userdata" and t.dtype == dtype and #t.shape == 2 and t.shape[1] == rows
+    and (not columns or t.shape[2] == columns)
 end
 
-function methods:bias()
-  self.bias_state = nn.state("gate.e_score_correction_bias", tensor.zeros(self.E))
-  return self.bias_state
+local function want(ctx, name, t, dtype, columns, said)
+  if is_matrix(t, dtype, ctx.N, columns) then return end
+  wrong(ctx, "%s: %s; it is %s (%d, %s)", name, shape_text(t), dtype, ctx.N, said or columns)
 end
 
-function methods:ids()
-  local ids = nn.description().batch.tokens:view(-1)
-  if ids.shape[1] == self.N then return ids end
-  error(("moe: router '%s' goes by token ids: the layer has %d tokens, the model was given %d ids"):format(
-    self.router.name, self.N, ids.shape[1]), 0)
-end
-
-function methods:documents() return nn.description().batch.documents end
-
-local function row_of(name, ...)
-  for _, rows in ipairs {...} do
-    for _, row in ipairs(rows) do
-      if row[1] == name then return row end
-    end
-  end
-end
-
---- An option that may be changed while the model is trained, within the range of its row.
-function methods:setting(name)
-  local row = row_of(name, self.router.rows or {}, routing.balance_rows(self.router))
-  if not row then error(("moe: router '%s' has no option '%s'"):format(self.router.name, tostring(name)), 0) end
-  local value = self.options[name]
-  if value == nil then value = self.coefficients[name] end
-  if value == nil then value = row[3] end
-  return nn.input(name, value, row[4], row[5])
-end
-
--- Assignments of this micro-batch: a number, or a scalar where tokens may have fewer.
-local function assigned(r) return r.count end
-
--- Loads of all micro-batches of a step: counts are whole numbers, so the bits are those of one
--- large batch.
-local function step_load(r)
-  local n = nn.micro_batches()
-  if n == 1 then return r.load end
-  local sum = nn.step_sum("load", (r.load * assigned(r)):round())
-  if type(r.count) == "number" then return sum / (r.count * n) end
-  return sum / sum:sum():maximum(tensor.ones(1))
-end
-
---- Shares of the assignments before any drop; they sum to 1.
-function methods:load(scope)
-  local r = self.routing or error("moe: ctx:load is known when tokens are routed: in a balance rule", 0)
-  if scope == nil or scope == "micro" then return r.load end
-  if scope == "sequence" then return (r.experts:moe_load({experts = self.E, groups = self.B}):view(self.B, self.E)) end
-  if scope ~= "step" then error(("moe: ctx:load: unknown scope '%s'; there are micro, sequence, step"):format(tostring(scope)), 0) end
-  self.routing.step = self.routing.step or step_load(r)
-  return self.routing.step
-end
-
-local function context(values)
-  return fields.object(Context, values)
-end
-
--- ---- what it returns ----
-
-local function shape_text(t) return type(t) == "userdata" and "(" .. table.concat(t.shape, ", ") .. ")" or type(t) end
-
-local function wrong(ctx, ...) error(("moe: router '%s' returned %s"):format(ctx.router.name, string.format(...)), 0) end
-
-local function same(a, b)
-  if type(a) ~= "userdata" or type(b) ~= "userdata" or #a.shape ~= #b.shape then return false end
-  for i, n in ipairs(a.shape) do if b.shape[i] ~= n then return false end end
-  return true
-end
-
--- chosen (N,E) as experts (N,E): their numbers, 0 for none.
-local function numbered(ctx, r)
-  local numbers = {}
-  for e = 1, ctx.E do numbers[e] = e end
-  local number = tensor(numbers, {dtype = "i32"})
-  return r.chosen:where(number:view(1, ctx.E):expand({ctx.N, ctx.E}), tensor.zeros({ctx.N, ctx.E}, {dtype = "i32"}))
-end
-
-local function check_result(ctx, r)
+local function check_names(ctx, r)
   if type(r) ~= "table" then wrong(ctx, "a %s, not a table {experts =, gates =}", type(r)) end
-  if r.chosen then r.experts = numbered(ctx, r) end
-  if not same(r.gates, r.experts) or #r.gates.shape ~= 2 or r.gates.shape[1] ~= ctx.N then
-    wrong(ctx, "gates %s and %s %s; both are (%d, M)", shape_text(r.gates), r.chosen and "chosen" or "experts",
-      shape_text(r.experts), ctx.N)
+  for name in pairs(r) do
+    if not RESULT[name] then wrong(ctx, "%s, which nothing reads", tostring(name)) end
   end
-  if r.scores and (#r.scores.shape ~= 2 or r.scores.shape[1] ~= ctx.N or r.scores.shape[2] ~= ctx.E) then
-    wrong(ctx, "scores %s, not (%d, %d)", shape_text(r.scores), ctx.N, ctx.E)
+  if r.chosen and r.experts then wrong(ctx, "both experts and chosen; it is one of them") end
+  if r.slots and not r.chosen then wrong(ctx, "slots, which go with chosen") end
+end
+
+local function check_shapes(ctx, r)
+  if r.chosen then want(ctx, "chosen", r.chosen, "bool", ctx.E)
+  else want(ctx, "experts", r.experts, "i32", nil, "M") end
+  want(ctx, "gates", r.gates, "f32", (r.chosen or r.experts).shape[2])
+  if r.scores then want(ctx, "scores", r.scores, "f32", ctx.E) end
+  if r.plus then want(ctx, "plus", r.plus, ctx.x.dtype, ctx.x.shape[2]) end
+  local slots = r.slots
+  if slots and not (math.type(slots) == "integer" and slots >= 1 and slots <= ctx.N * ctx.E) then
+    wrong(ctx, "slots = %s; it is a whole number from 1 to %d", tostring(slots), ctx.N * ctx.E)
   end
-  if r.gate_on and r.gate_on ~= "input" and r.gate_on ~= "output" then
+end
+
+local function check_gate(ctx, r)
+  if r.gate_on == nil or r.gate_on == "output" then return end
+  if r.gate_on ~= "input" then
     wrong(ctx, "gate_on = '%s'; there are output and input", tostring(r.gate_on))
   end
-  if r.gate_on == "input" and r.gates.shape[2] ~= 1 then
+  if r.gates.shape[2] ~= 1 then
     wrong(ctx, "gate_on = 'input' for %d experts a token; it takes one", r.gates.shape[2])
   end
 end
 
+-- What it gives is what balance rules go by.
+local function check_given(ctx, r)
+  local router = ctx._router
+  if routing.gives(router, "scores") and not r.scores then
+    wrong(ctx, "no scores, which it says that it gives (gives = \"%s\")", router.gives)
+  end
+  local asked = {logits = ctx._raw, bias = ctx._bias or router.any}
+  for _, name in ipairs {"logits", "bias"} do
+    if routing.gives(router, name) and not asked[name] then
+      error(("moe: router '%s' did not ask for ctx:%s(), and says that it gives %s (gives = \"%s\")")
+        :format(router.name, name, name, router.gives), 0)
+    end
+  end
+end
+
+-- ---- assignments ----
+
+local function none(shape) return tensor.zeros(shape, {dtype = "i32"}) end
+
+-- chosen (N,E) as experts (N,E): their numbers, 0 for none.
+local function numbered(ctx, chosen)
+  local numbers = {}
+  for e = 1, ctx.E do numbers[e] = e end
+  local number = tensor(numbers, {dtype = "i32"}):view(1, ctx.E):expand({ctx.N, ctx.E})
+  return chosen:where(number, none {ctx.N, ctx.E})
+end
+
+-- Without disabled experts, where the router did not choose by logits that are -inf there.
+local function without_disabled(ctx, r)
+  if ctx._masked and r.experts and not r.fewer then return end
+  local experts = r.experts or numbered(ctx, r.chosen)
+  local off = ctx:mask():pad(1, 1, 0):view(ctx.E + 1, 1):embedding(experts):view(table.unpack(experts.shape))
+  r.experts, r.fewer = off:eq(0):where(experts, none(experts.shape)), true
+end
+
 local function route(ctx)
-  local r = ctx.router.route(ctx)
-  check_result(ctx, r)
-  r.logits, r.M = ctx.raw, r.gates.shape[2]
-  r.count = r.slots or ctx.N * r.M
-  if (r.chosen and not r.slots) or r.fewer then r.count = (r.experts:cast("f32") - 0.5):relu():sign():sum() end
-  ctx.routing = r
+  local returned, r = ctx._router.route(ctx), {}
+  check_names(ctx, returned)
+  for name, v in pairs(returned) do r[name] = v end
+  check_shapes(ctx, r)
+  check_gate(ctx, r)
+  check_given(ctx, r)
+  without_disabled(ctx, r)
+  r.logits, r.count, r.taken_gates = ctx._raw, ctx.N * r.gates.shape[2], r.gates
+  if r.fewer then
+    local taken = r.experts:gt(0)
+    r.count = taken:cast("f32"):sum()
+    r.taken_gates = taken:where(r.gates, tensor.zeros(r.gates.shape))
+  end
+  ctx._routing = r
   return r
 end
 
@@ -174,44 +145,62 @@ local function observe_health(r)
     nn.observe("gate", r.importance)
     nn.observe("gate_entropy", (p * (p + 1e-20):log()):sum() * (-1 / p.shape[1]))
   end
-  nn.observe("confidence", r.gates:max(-1):mean())
+  nn.observe("confidence", r.taken_gates:max(-1):mean())
 end
 
--- Of all assignments, and of each expert's own; slots: an expert's, as a share of all assignments.
-local function observe_drops(load, pos, slots)
-  nn.observe("drop", pos:moe_drops())
-  nn.observe("dropped", (load - slots):relu() / load:maximum(slots))
-end
-
-local function fitting_rules(router)
-  local list = {}
-  for _, rule in ipairs(routing.all_rules()) do
-    if routing.fits(rule, router) then list[#list + 1] = rule end
+-- Of all assignments, and of each expert's own; capacity: slots of an expert.
+local function observe_drops(r, pos, capacity)
+  local slots
+  if type(r.count) == "number" then
+    slots = capacity / r.count
+    nn.observe("drop", pos:moe_drops())
+  else
+    local count = r.count:maximum(tensor.ones(1))
+    slots = tensor.full(1, capacity) / count
+    nn.observe("drop", ((r.count - pos:ge(0):cast("f32"):sum()) / count):sum())
   end
-  return list
+  nn.observe("dropped", (r.load - slots):relu() / r.load:maximum(slots))
 end
 
+-- All losses before all updates.
 local function balance(ctx, r)
-  local rules = fitting_rules(ctx.router)
+  local rules = {}
+  for _, rule in ipairs(routing.all_rules()) do
+    if routing.in_force(rule, ctx._router, ctx._coefficients) then rules[#rules + 1] = rule end
+  end
   for _, rule in ipairs(rules) do
-    if rule.needs == "scores" and not r.scores then wrong(ctx, "no scores, which the balance rule %s needs", rule.name) end
     if rule.loss then rule.loss(ctx, r) end
   end
   for _, rule in ipairs(rules) do
-    if rule.update and (rule.needs ~= "bias" or ctx.bias_state) then rule.update(ctx, ctx:load "step") end
+    if rule.update and (rule.needs ~= "bias" or ctx._bias) then rule.update(ctx, ctx:_step_load()) end
   end
-  if r.update then r.update(ctx:load "step") end
+  if r.update then r.update(ctx:_step_load()) end
 end
 
 -- ---- the layer ----
 
+local LAYER = {
+  {"experts", "integer", nil, 1}, {"top_k", "integer", nil, 1}, {"expert_dim", "integer", nil, 1},
+  {"router", "any", "softmax"}, {"capacity", "number", nil, 0.01, 1e6},
+  {"shared_experts", "integer", 0, 0}, {"normalize", "boolean"}, {"scale", "number", nil, 0, 1e3},
+}
+
 local function rows()
-  local list = {
-    {"experts", "integer", nil, 1}, {"top_k", "integer", nil, 1}, {"expert_dim", "integer", nil, 1},
-    {"router", "any", "softmax"}, {"capacity", "number", nil, 0.01, 1e6}, {"shared_experts", "integer", 0, 0},
-    {"normalize", "boolean"}, {"scale", "number", nil, 0, 1e3},
-  }
-  return table.move(routing.every_balance_row(), 1, 999, #list + 1, list)
+  local list = table.move(LAYER, 1, #LAYER, 1, {})
+  for _, row in ipairs(routing.every_balance_row()) do
+    list[#list + 1] = {row[1], row[2], nil, row[4], row[5]}
+  end
+  return list
+end
+
+local function coefficients_of(router, o)
+  local given = {}
+  for _, row in ipairs(routing.every_balance_row()) do given[row[1]] = o[row[1]] end
+  local coefficients = routing.balance("moe", router, given)
+  for _, row in ipairs(routing.every_balance_row()) do
+    if o[row[1]] == nil then o[row[1]] = coefficients[row[1]] or row[3] end
+  end
+  return coefficients
 end
 
 -- The options of nn.moe with the router, its own, and the coefficients of balance rules; in
@@ -224,41 +213,47 @@ local function read(given)
   local router = routing.find("moe", o.router)
   routing.check_beside("moe", router, o)
   local own = routing.options("moe", router, o.router, o)
-  local coefficients = {}
-  for _, row in ipairs(routing.every_balance_row()) do coefficients[row[1]] = o[row[1]] end
-  coefficients = routing.balance("moe", router, coefficients)
+  local coefficients = coefficients_of(router, o)
   routing.check("moe", router, o, own)
-  for _, row in ipairs(routing.every_balance_row()) do
-    if o[row[1]] == nil then o[row[1]] = coefficients[row[1]] or row.default end
-  end
-  if o.normalize == nil then o.normalize = own.normalize ~= false end
-  o.scale = o.scale or own.scale or 1
+  if o.normalize == nil then o.normalize = rawget(own, "normalize") ~= false end
+  o.scale = o.scale or rawget(own, "scale") or 1
   o.router = router.name
   return o, router, own, coefficients
 end
 
-local function experts_of(r, flat, o, capacity)
-  local C, E, F = flat.shape[2], o.experts, o.expert_dim
+local function context_of(d, x, o, router, own, coefficients)
+  local shape = x.shape
+  local flat = x:view(-1, shape[#shape])
+  local B = #shape == 3 and shape[1] or 1
+  return context {
+    x = flat, E = o.experts, K = o.top_k, N = flat.shape[1], B = B, T = flat.shape[1] // B,
+    mode = d.mode, layer = d.layer, options = own, _given = o, _router = router,
+    _coefficients = coefficients,
+  }
+end
+
+local function experts_of(ctx, r, capacity)
+  local x, E, F = ctx.x, ctx.E, ctx._given.expert_dim
+  local C = x.shape[2]
   local rows, pos, offsets = r.experts:moe_dispatch({experts = E, capacity = capacity})
   if r.slots then rows = rows:narrow(1, 1, r.slots):contiguous() end
-  local each = {experts = E, active = o.top_k}
+  local each = {experts = E, active = ctx.K}
   local init = 0.02 / math.sqrt(2 * nn.description().model.cfg.layers)
   local gates = r.gates
-  if r.gate_on == "input" then flat, gates = flat * gates, tensor.ones(gates.shape) end
-  local y = flat:moe_experts(gates, rows, pos, offsets,
+  if r.gate_on == "input" then x, gates = x * gates, tensor.ones(gates.shape) end
+  local y = x:moe_experts(gates, rows, pos, offsets,
     nn.param("experts.up_proj.weight", {E, F, C}, nil, each),
     nn.param("experts.down_proj.weight", {E, C, F}, init, each),
     nn.param("experts.gate_proj.weight", {E, F, C}, nil, each))
   return r.plus and y + r.plus or y, pos
 end
 
-local function context_of(d, x, flat, o, router, own, coefficients)
-  local shape = x.shape
-  return context {
-    x = flat, E = o.experts, K = o.top_k, N = flat.shape[1], B = #shape == 3 and shape[1] or 1,
-    T = #shape == 3 and shape[2] or flat.shape[1], mode = d.mode, layer = d.layer, options = own, given = o, router = router,
-    coefficients = coefficients,
-  }
+local function learn(ctx, r, pos, capacity)
+  r.load = r.experts:moe_load({experts = ctx.E})
+  r.importance = r.scores and r.scores:mean(1)
+  observe_health(r)
+  if capacity > 0 then observe_drops(r, pos, capacity) end
+  balance(ctx, r)
 end
 
 --- nn.moe(x (...,C), {experts=E, top_k=K, expert_dim=F, router="softmax", aux=0.01, z=0.001,
@@ -267,21 +262,19 @@ end
 function nn.moe(x, given)
   local d = nn.description() or error("moe: only inside a model's function (see model.define)", 2)
   local o, router, own, coefficients = read(given)
-  if d.mode == "train" then routing.check_leak("train", router, own) end
-  local flat = x:view(-1, x.shape[#x.shape])
+  routing.check_leak(d.mode, router, own)
+  local ctx = context_of(d, x, o, router, own, coefficients)
   d.mixture = {name = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path)}
-  local ctx = context_of(d, x, flat, o, router, own, coefficients)
   local r = route(ctx)
   local capacity = 0
-  if o.capacity and d.mode == "train" then capacity = math.ceil(o.capacity * ctx.N * o.top_k / o.experts) end
-  local y, pos = experts_of(r, flat, o, capacity)
-  if d.mode == "train" then
-    r.load, r.importance = r.experts:moe_load({experts = o.experts}), r.scores and r.scores:mean(1)
-    observe_health(r)
-    if capacity > 0 then observe_drops(r.load, pos, capacity / (ctx.N * o.top_k)) end
-    balance(ctx, r)
+  if o.capacity and d.mode == "train" then
+    capacity = math.ceil(o.capacity * ctx.N * o.top_k / o.experts)
   end
-  if o.shared_experts > 0 then y = y + nn.scope("shared_experts", nn.ffn, flat, o.expert_dim * o.shared_experts) end
+  local y, pos = experts_of(ctx, r, capacity)
+  if d.mode == "train" then learn(ctx, r, pos, capacity) end
+  if o.shared_experts > 0 then
+    y = y + nn.scope("shared_experts", nn.ffn, ctx.x, o.expert_dim * o.shared_experts)
+  end
   d.mixture = nil
   return y:view(table.unpack(x.shape))
 end
@@ -297,42 +290,51 @@ end
 
 -- ---- routers and rules by name ----
 
--- A router called as a function, as before there were objects: (logits (N,E), K, options) -> gates, experts,
--- scores, update.
+local function update_of(ctx, r)
+  return ctx._bias and function(load)
+    for _, rule in ipairs(routing.all_rules()) do
+      if rule.update and rule.needs == "bias" then rule.update(ctx, load) end
+    end
+  end or r.update
+end
+
+-- A router called as a function, as before there were objects: (logits (N,E), K, options) -> gates,
+-- experts, scores, update.
 function routing.Router.__call(router, logits, K, given)
   given = given or {}
   local own = {}
-  for _, row in ipairs(router.rows or {}) do
+  for _, row in ipairs(router.rows) do
     own[row[1]] = given[row[1]]
     if own[row[1]] == nil then own[row[1]] = row[3] end
   end
+  local N, E = logits.shape[1], logits.shape[2]
   local ctx = context {
-    x = logits, E = logits.shape[2], K = K, N = logits.shape[1], B = 1, T = logits.shape[1], mode = nn.mode(),
-    layer = nil, options = own, given = given, router = router, coefficients = given, raw = logits,
+    E = E, K = K, N = N, B = 1, T = N, mode = nn.mode(), options = own, _given = given,
+    _router = router, _coefficients = given, _given_logits = logits,
   }
   local r = router.route(ctx)
-  local update = ctx.bias_state and function(load)
-    for _, rule in ipairs(fitting_rules(router)) do
-      if rule.update then rule.update(ctx, load) end
-    end
-  end or r.update
-  return r.gates, r.experts, r.scores, update
+  return r.gates, r.experts, r.scores, update_of(ctx, r)
 end
 
 nn.routers, nn.balances = routing.routers, routing.rules
 
---- nn.router(name, {rule=, doc=, source=, rows=, causal=, gives=, balance=, route=function(ctx)}): a router of one's
--- own, in the form of the files of lua/routers/
-function nn.router(name, spec)
-  if type(name) ~= "string" or type(spec) ~= "table" then error("nn.router: takes a name and a table with route = function(ctx)", 2) end
-  options.call(function() nn.routers[name] = spec end)
+local function add(what, into, name, spec, form)
+  if type(name) ~= "string" or type(spec) ~= "table" then
+    error(("%s: takes a name and a table with %s"):format(what, form), 0)
+  end
+  into[name] = spec
 end
 
---- nn.balance(name, {doc=, source=, needs=, rows=, loss=function(ctx, routing), update=function(ctx, load)}): a balance
--- rule of one's own, in the form of the files of lua/balance/
+--- nn.router(name, {rule=, doc=, source=, rows=, gives=, balance=, causal=, leak=, capacity=, check=,
+-- paper=, route=function(ctx)}): a router of one's own, in the form of the files of lua/routers/
+function nn.router(name, spec)
+  options.call(add, "nn.router", nn.routers, name, spec, "route = function(ctx)")
+end
+
+--- nn.balance(name, {doc=, source=, needs=, rows=, loss=function(ctx, routing),
+-- update=function(ctx, load)}): a balance rule of one's own, in the form of the files of lua/balance/
 function nn.balance(name, spec)
-  if type(name) ~= "string" or type(spec) ~= "table" then error("nn.balance: takes a name and a table with loss or update", 2) end
-  options.call(function() nn.balances[name] = spec end)
+  options.call(add, "nn.balance", nn.balances, name, spec, "loss or update")
 end
 
 routing.load()

@@ -30,28 +30,34 @@ local Expert = fields.class("expert", {}, "number layer")
 
 -- ---- making ----
 
--- router = "name" or {"name", option = value}, with normalize= and scale= beside it where the router has these.  In cfg:
--- the name, or {name = "name", option = value} where options differ from the defaults.
-local function check_routing(what, cfg, stored)
-  local router = routing.find(what, cfg.router)
-  routing.check_beside(what, router, cfg, stored)
-  local own = routing.options(what, router, cfg.router, cfg)
-  local differ
-  for _, row in ipairs(router.rows or {}) do
+-- The name of a router, or {name = "name", option = value} where options differ from the defaults.
+local function router_of(router, own, has)
+  local out
+  for _, row in ipairs(router.rows) do
     local name = row[1]
-    if name ~= "normalize" and name ~= "scale" and own[name] ~= row[3] then
-      differ = differ or {name = router.name}
-      differ[name] = own[name]
+    if not (has.normalize and name == "normalize" or has.scale and name == "scale") and own[name] ~= row[3] then
+      out = out or {name = router.name}
+      out[name] = own[name]
     end
   end
-  cfg.router = differ or router.name
-  if cfg.normalize == nil then cfg.normalize = own.normalize ~= false end
-  if cfg.scale == nil then cfg.scale = own.scale or 1 end
-  if type(cfg.balance) == "table" then cfg.balance = routing.balance(what, router, cfg.balance, stored) end
-  routing.check(what, router, cfg, own)
+  return out or router.name
 end
 
-local function check_config(what, cfg, given, stored)
+-- router = "name" or {"name", option = value}, and balance = {...} as they are kept in cfg; has: which of
+-- normalize and scale are the model's own options beside router.
+local function check_routing(what, cfg, has, stored)
+  local router = routing.find(what, cfg.router or "softmax")
+  local beside = {normalize = has.normalize and cfg.normalize, scale = has.scale and cfg.scale}
+  routing.check_beside(what, router, beside, stored)
+  local own = routing.options(what, router, cfg.router, beside)
+  if cfg.router then cfg.router = router_of(router, own, has) end
+  if has.normalize then cfg.normalize = beside.normalize ~= false and rawget(own, "normalize") ~= false end
+  if has.scale then cfg.scale = beside.scale or rawget(own, "scale") or 1 end
+  if type(cfg.balance) == "table" then cfg.balance = routing.balance(what, router, cfg.balance, stored) end
+  if cfg.experts and cfg.top_k then routing.check(what, router, cfg, own) end
+end
+
+local function check_config(what, cfg, given, family, stored)
   if cfg.heads and cfg.dim and not cfg.head_dim and cfg.dim % cfg.heads ~= 0 then
     error(("%s: dim must be a multiple of heads: dim is %d%s, heads is %d%s"):format(what, cfg.dim,
       given.dim and "" or " (the default)", cfg.heads, given.heads and "" or " (the default)"), 0)
@@ -67,7 +73,11 @@ local function check_config(what, cfg, given, stored)
     error(("%s: top_k must be at most experts: top_k is %d, experts is %d")
       :format(what, cfg.top_k, cfg.experts), 0)
   end
-  if cfg.router ~= nil then check_routing(what, cfg, stored) end
+  if cfg.router or type(cfg.balance) == "table" then
+    local has = {}
+    for _, row in ipairs(family.rows or {}) do has[row[1]] = true end
+    check_routing(what, cfg, has, stored)
+  end
 end
 
 local function read_config(name, family, given, stored)
@@ -82,7 +92,7 @@ local function read_config(name, family, given, stored)
     cfg.vocab, cfg.seed = cfg.vocab or 256, cfg.seed or 1
     cfg.layers, cfg.context = cfg.layers or 1, cfg.context or 256
   end
-  check_config(what, cfg, type(given) == "table" and given or {}, stored)
+  check_config(what, cfg, type(given) == "table" and given or {}, family, stored)
   return cfg
 end
 

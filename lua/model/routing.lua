@@ -1,13 +1,16 @@
 -- Routers and balance rules: objects of one form, those of lua/routers/ and lua/balance/ and those
 -- of users; their options; what goes with what.
 --
---  1. A router is a table: name; rule (a line); doc; source; rows of its options; route(ctx).  And
---     what it permits: gives, a text of what balance rules may ask of it (logits, scores, bias);
---     balance, its own defaults of their coefficients; causal = false with leak, why not; capacity,
---     a text that says why it has none; paper, its paper's defaults in the paper's convention;
---     check(E, K, options), which returns what is wrong, or nil.
+--  1. A router is a table: name; rule (a line); doc; source; rows of its options; route(ctx)
+--     (lua/model/mixture.lua).  And what it permits: gives, a text of what balance rules may ask of
+--     it (logits, scores, bias); balance, its own defaults of their coefficients; causal = false
+--     with leak, why not; capacity, a text that says why it has none; paper, its paper's defaults
+--     in the paper's convention; check(E, K, options), which returns what is wrong, or nil.
 --  2. A balance rule is a table: name, doc, source, rows, needs (one of what routers give), and
 --     loss(ctx, routing) or update(ctx, load) or both.  Its rows' names are the fields of balance=.
+--     It is in force where its first row has a value: a default, the router's, or what balance=
+--     says.  A default holds for models of before as well, so a new rule has none: what stored runs
+--     compute must not change.
 --  3. A function in nn.routers, as before there were objects, is made one once, when it is set:
 --     f(logits, K, options) -> gates, experts, scores, update.
 --  4. An option that would do nothing is refused with the reason.
@@ -19,14 +22,18 @@ local routing = {}
 local Router = {__name = "router"}
 
 local SPEC = {
-  {"name", "string"}, {"rule", "string", ""}, {"doc", "string", ""}, {"source", "string", ""}, {"paper", "string", ""},
-  {"rows", "table"}, {"gives", "string", "logits scores"}, {"balance", "table"}, {"causal", "boolean", true},
-  {"leak", "string"}, {"capacity", "string"}, {"check", "function"}, {"route", "function"},
+  {"name", "string"}, {"rule", "string", ""}, {"doc", "string", ""}, {"source", "string", ""},
+  {"paper", "string", ""}, {"rows", "table"}, {"gives", "string", "logits scores"},
+  {"balance", "table"}, {"causal", "boolean", true}, {"leak", "string", "it sees later tokens"},
+  {"capacity", "string"}, {"check", "function"}, {"route", "function"},
 }
 local RULE = {
-  {"name", "string"}, {"doc", "string", ""}, {"source", "string", ""}, {"rows", "table"}, {"needs", "string", "scores"},
-  {"loss", "function"}, {"update", "function"},
+  {"name", "string"}, {"doc", "string", ""}, {"source", "string", ""}, {"rows", "table"},
+  {"needs", "string", "scores"}, {"loss", "function"}, {"update", "function"},
 }
+local GIVEN = {"logits", "scores", "bias"}
+
+local function fail(what, ...) error(what .. ": " .. string.format(...), 0) end
 
 local function sorted(t)
   local names = {}
@@ -35,66 +42,112 @@ local function sorted(t)
   return names
 end
 
-local function has_word(text, word) return (" " .. text .. " "):find(" " .. word .. " ", 1, true) ~= nil end
+local function joined(...)
+  local all = {}
+  for _, list in ipairs {...} do table.move(list, 1, #list, #all + 1, all) end
+  return all
+end
+
+local function row_of(rows, name)
+  for _, row in ipairs(rows) do
+    if row[1] == name then return row end
+  end
+end
 
 -- ---- the two kinds ----
 
--- A table that makes an object of what is set in it; pairs and the length see the objects.
+-- A table that makes an object of what is set in it; pairs sees the objects.
 local function registry(make)
   local objects = {}
-  local t = setmetatable({}, {
+  return setmetatable({}, {
     __index = objects,
-    __newindex = function(_, name, value) objects[name] = value ~= nil and make(name, value) or nil end,
+    __newindex = function(_, name, value)
+      objects[name] = value ~= nil and make(name, value) or nil
+    end,
     __pairs = function() return next, objects, nil end,
   })
-  return t, objects
+end
+
+local function check_words(what, field, text)
+  for word in text:gmatch "%S+" do
+    local known = false
+    for _, name in ipairs(GIVEN) do known = known or name == word end
+    if not known then options.unknown(what, field, word, GIVEN) end
+  end
+end
+
+local ROW_TYPES = {integer = true, number = true, boolean = true, string = true}
+
+-- Rows are {name, type, default, least, most, help =, choices =}; taken: names that are others'.
+local function check_rows(what, rows, taken)
+  local seen = {}
+  for i, row in ipairs(rows) do
+    if type(row) ~= "table" or type(row[1]) ~= "string" or not ROW_TYPES[row[2]] then
+      fail(what, "rows[%d] must be {name, \"integer\", \"number\", \"boolean\" or \"string\", "
+        .. "default, least, most, help = text}", i)
+    end
+    local name = row[1]
+    if seen[name] or taken[name] then fail(what, "the option '%s' is there already", name) end
+    seen[name] = true
+    options.read(what .. ": rows", {[name] = row[3]}, {row})
+  end
 end
 
 -- A function of before there were objects.
 local function of_function(name, f)
   return {
-    name = name, rule = "a function", doc = "A router of one's own.", gives = "logits scores bias", any = true, causal = true,
+    name = name, rule = "a function", doc = "A router of one's own.", source = "", paper = "",
+    rows = {}, gives = "logits scores bias", any = true, causal = true,
     route = function(ctx)
-      local gates, experts, scores, update = f(ctx:logits(), ctx.K, ctx.given)
+      local gates, experts, scores, update = f(ctx:logits(), ctx.K, ctx._given)
       return {gates = gates, experts = experts, scores = scores, update = update}
     end,
   }
 end
 
-local function check_rows(what, rows)
-  for i, row in ipairs(rows) do
-    if type(row) ~= "table" or type(row[1]) ~= "string" or type(row[2]) ~= "string" then
-      error(("%s: rows[%d] must be {name, type, default, least, most, help = text}"):format(what, i), 0)
-    end
-  end
+local LEAK = {"allow_leak", "boolean", false,
+              help = "train for the next token although it sees later ones"}
+
+local function of_table(name, what, value)
+  local spec = options.read(what, value, SPEC)
+  if not spec.route then fail(what, "route = function(ctx) is missing") end
+  spec.name, spec.rows = name, joined(spec.rows or {})
+  check_words(what, "gives", spec.gives)
+  check_rows(what, spec.rows, {name = true, allow_leak = true})
+  if not spec.causal then spec.rows[#spec.rows + 1] = LEAK end
+  return spec
 end
 
 local function make_router(name, value)
   if getmetatable(value) == Router then return value end
   local what = ("router '%s'"):format(tostring(name))
-  local spec
-  if type(value) == "function" then
-    spec = of_function(name, value)
-  elseif type(value) == "table" then
-    spec = options.read(what, value, SPEC)
-    if not spec.route then error(what .. ": route = function(ctx) is missing", 0) end
-    spec.name, spec.rows = name, table.move(spec.rows or {}, 1, #(spec.rows or {}), 1, {})
-    check_rows(what, spec.rows)
-    if not spec.causal then
-      spec.rows[#spec.rows + 1] = {"allow_leak", "boolean", false, help = "train for the next token although it sees later ones"}
-    end
-  else
-    error(("%s: must be a table with route = function(ctx), got %s"):format(what, type(value)), 0)
+  if type(value) == "function" then return setmetatable(of_function(name, value), Router) end
+  if type(value) == "table" then return setmetatable(of_table(name, what, value), Router) end
+  fail(what, "must be a table with route = function(ctx), got %s", type(value))
+end
+
+-- Names that no coefficient can have: options of nn.moe, and other rules' coefficients.
+local function taken_names(but)
+  local taken = {}
+  for name in ("experts top_k expert_dim router capacity shared_experts normalize scale"):gmatch "%S+" do
+    taken[name] = true
   end
-  return setmetatable(spec, Router)
+  for _, rule in ipairs(routing.all_rules()) do
+    for _, row in ipairs(rule.name ~= but and rule.rows or {}) do taken[row[1]] = true end
+  end
+  return taken
 end
 
 local function make_rule(name, value)
   local what = ("balance rule '%s'"):format(tostring(name))
   local rule = options.read(what, value, RULE)
-  if not rule.loss and not rule.update then error(what .. ": loss = function(ctx, routing) or update = function(ctx, load) is missing", 0) end
+  if not rule.loss and not rule.update then
+    fail(what, "loss = function(ctx, routing) or update = function(ctx, load) is missing")
+  end
   rule.name, rule.rows = name, rule.rows or {}
-  check_rows(what, rule.rows)
+  check_words(what, "needs", rule.needs)
+  check_rows(what, rule.rows, taken_names(name))
+  if #rule.rows == 0 then fail(what, "rows are missing: the first is what turns it on") end
   return rule
 end
 
@@ -103,13 +156,11 @@ routing.rules = registry(make_rule)
 
 --- Objects of the files of lua/routers/ and lua/balance/.
 function routing.load()
-  for _, module in ipairs(engine.modules "routers.") do
-    local spec = require("switchyard." .. module)
-    routing.routers[spec.name] = spec
-  end
-  for _, module in ipairs(engine.modules "balance.") do
-    local spec = require("switchyard." .. module)
-    routing.rules[spec.name] = spec
+  for prefix, into in pairs {["routers."] = routing.routers, ["balance."] = routing.rules} do
+    for _, module in ipairs(engine.modules(prefix)) do
+      local spec = require("switchyard." .. module)
+      into[spec.name] = spec
+    end
   end
 end
 
@@ -122,7 +173,7 @@ function routing.all_rules()
   return list
 end
 
--- ---- options ----
+-- ---- options of a router ----
 
 --- The name of router= as it was given: "name" or {"name", ...} or {name = "name", ...}
 function routing.name_of(given)
@@ -134,7 +185,7 @@ end
 function routing.find(what, given)
   local name = routing.name_of(given)
   if type(name) ~= "string" then
-    error(("%s: router must be a name or {name, option = value}, got %s"):format(what, type(given)), 0)
+    fail(what, "router must be a name or {name, option = value}, got %s", type(given))
   end
   return routing.routers[name] or options.unknown(what, "router", name, routing.names())
 end
@@ -145,12 +196,13 @@ local function given_options(what, router, given, beside)
   for k, v in pairs(type(given) == "table" and given or {}) do
     if k ~= 1 and k ~= "name" then o[k] = v end
   end
-  for _, row in ipairs(router.rows or {}) do
-    local v = beside and beside[row[1]]
-    if v ~= nil and o[row[1]] ~= nil and o[row[1]] ~= v then
-      error(("%s: %s is %s in router and %s beside it"):format(what, row[1], tostring(o[row[1]]), tostring(v)), 0)
+  for _, row in ipairs(router.rows) do
+    local name = row[1]
+    local v = beside[name]
+    if v ~= nil and o[name] ~= nil and o[name] ~= v then
+      fail(what, "%s is %s in router and %s beside it", name, tostring(o[name]), tostring(v))
     end
-    if v ~= nil then o[row[1]] = v end
+    if v ~= nil then o[name] = v end
   end
   return o
 end
@@ -158,98 +210,143 @@ end
 -- What the model has beside the router, where it changes nothing.
 local NEUTRAL = {normalize = true, scale = 1}
 
+local function beside_of(o) return {normalize = o.normalize, scale = o.scale} end
+
 --- Raise, or of a stored model leave out, what the model has beside a router that has no such option.
-function routing.check_beside(what, router, beside, stored)
-  for name, neutral in pairs(router.any and {} or NEUTRAL) do
-    local known = false
-    for _, row in ipairs(router.rows) do known = known or row[1] == name end
-    if not known and stored then beside[name] = nil end
-    if not known and beside[name] ~= nil and beside[name] ~= neutral then
-      error(("%s: %s has no effect with router '%s'"):format(what, name, router.name), 0)
+function routing.check_beside(what, router, o, stored)
+  if router.any then return end
+  for name, neutral in pairs(NEUTRAL) do
+    local known = row_of(router.rows, name)
+    if not known and stored then o[name] = nil end
+    if not known and o[name] ~= nil and o[name] ~= neutral then
+      fail(what, "%s has no effect with router '%s'", name, router.name)
     end
   end
 end
 
---- The options of a router: those of router = {name, ...} over `beside` over its rows' defaults.
-function routing.options(what, router, given, beside)
-  local o = given_options(what, router, given, beside)
-  if router.any then return o end
-  return options.read(("%s: router '%s'"):format(what, router.name), o, router.rows)
+--- The options of a router: those of router = {name, ...} over normalize and scale of o over its
+-- rows' defaults.  Reading one that it has not is an error.
+function routing.options(what, router, given, o)
+  local own = given_options(what, router, given, beside_of(o))
+  what = ("%s: router '%s'"):format(what, router.name)
+  if router.any and next(own) ~= nil then
+    fail(what, "it is a function, which has no options: %s", tostring(next(own)))
+  end
+  return setmetatable(options.read(what, own, router.rows), {__index = function(_, name)
+    if row_of(router.rows, name) then return nil end
+    fail(what, "ctx.options has no '%s': it is not in its rows", tostring(name))
+  end})
 end
 
---- Whether a rule has an effect with a router.
-function routing.fits(rule, router) return has_word(router.gives, rule.needs) end
+-- ---- what goes with what ----
+
+--- Whether a router says that it gives logits, scores or a bias.
+function routing.gives(router, word)
+  return (" " .. router.gives .. " "):find(" " .. word .. " ", 1, true) ~= nil
+end
+
+local function fits(rule, router) return routing.gives(router, rule.needs) end
+
+--- Whether a rule does something to a model with these coefficients.
+function routing.in_force(rule, router, coefficients)
+  return fits(rule, router) and coefficients[rule.rows[1][1]] ~= nil
+end
 
 --- Rows of what balance= takes with a router: its own defaults before the rules'.
 function routing.balance_rows(router)
   local rows = {}
   for _, rule in ipairs(routing.all_rules()) do
-    for _, row in ipairs(routing.fits(rule, router) and rule.rows or {}) do
-      local own = table.move(row, 1, 5, 1, {help = row.help})
-      if router.balance and router.balance[row[1]] ~= nil then own[3] = router.balance[row[1]] end
+    for _, row in ipairs(fits(rule, router) and rule.rows or {}) do
+      local own = {help = row.help, choices = row.choices}
+      table.move(row, 1, 5, 1, own)
+      local preferred = router.balance and router.balance[row[1]]
+      if preferred ~= nil then own[3] = preferred end
       rows[#rows + 1] = own
     end
   end
   return rows
 end
 
---- Rows of all rules, without defaults.
+--- Rows of all rules.
 function routing.every_balance_row()
   local rows = {}
-  for _, rule in ipairs(routing.all_rules()) do
-    for _, row in ipairs(rule.rows) do rows[#rows + 1] = {row[1], row[2], nil, row[4], row[5], help = row.help, default = row[3]} end
-  end
+  for _, rule in ipairs(routing.all_rules()) do rows = joined(rows, rule.rows) end
   return rows
+end
+
+local function check_own_defaults(router, rows)
+  local what = ("router '%s'"):format(router.name)
+  options.read(what .. ": balance", router.balance, rows)
+  for _, row in ipairs(rows) do
+    if row_of(router.rows, row[1]) then
+      fail(what, "its option '%s' is one of balance= as well", row[1])
+    end
+  end
 end
 
 --- Coefficients of the balance rules that have an effect.  stored: of a model made before, where the
 -- others are left out; elsewhere they are refused.
 function routing.balance(what, router, given, stored)
-  local kept = {}
+  local kept, rows = {}, routing.balance_rows(router)
+  check_own_defaults(router, rows)
   for name, v in pairs(given or {}) do kept[name] = v end
-  for _, rule in ipairs(routing.all_rules()) do
-    for _, row in ipairs(not routing.fits(rule, router) and rule.rows or {}) do
-      if kept[row[1]] ~= nil and not stored then
-        error(("%s: %s has no effect with router '%s'"):format(what, row[1], router.name), 0)
-      end
-      kept[row[1]] = nil
+  for _, row in ipairs(routing.every_balance_row()) do
+    local name = row[1]
+    if kept[name] ~= nil and not row_of(rows, name) then
+      if not stored then fail(what, "%s has no effect with router '%s'", name, router.name) end
+      kept[name] = nil
     end
   end
-  return options.read(what .. ": balance", kept, routing.balance_rows(router))
+  return options.read(what .. ": balance", kept, rows)
 end
 
 --- Raise if a router cannot be what is asked: {experts=, top_k=, capacity=}.
 function routing.check(what, router, o, own)
   if o.capacity and router.capacity then
-    error(("%s: capacity has no effect with router '%s': %s"):format(what, router.name, router.capacity), 0)
+    fail(what, "capacity has no effect with router '%s': %s", router.name, router.capacity)
   end
   local wrong = router.check and router.check(o.experts, o.top_k, own)
-  if wrong then error(("%s: router '%s': %s"):format(what, router.name, wrong), 0) end
+  if wrong then fail(what, "router '%s': %s", router.name, wrong) end
 end
 
---- Raise if a router that sees later tokens is to learn what comes next.
-function routing.check_leak(what, router, own)
-  if router.causal or own.allow_leak then return end
-  error(("%s: router '%s' cannot train for the next token: %s; router = {\"%s\", allow_leak = true} does it all the same")
-    :format(what, router.name, router.leak or "it sees later tokens", router.name), 0)
+--- Raise if a router that sees later tokens is to learn what comes next, or to write it.
+function routing.check_leak(mode, router, own)
+  if router.causal then return end
+  if mode == "decode" then
+    fail("generate", "router '%s' cannot write one token after another: %s", router.name, router.leak)
+  end
+  if mode ~= "train" or own.allow_leak then return end
+  fail("train", "router '%s' cannot train for the next token: %s; router = {\"%s\", allow_leak = true} does "
+    .. "it all the same", router.name, router.leak, router.name)
 end
 
 -- ---- as a list ----
 
+--- Rows of all that router = and balance = take with a router.
+function routing.all_rows(router) return joined(router.rows, routing.balance_rows(router)) end
+
 local function defaults(rows)
   local out = {}
   for _, row in ipairs(rows) do
-    if row[3] ~= nil then out[#out + 1] = ("%s=%s"):format(row[1], type(row[3]) == "number" and options.number(row[3]) or tostring(row[3])) end
+    local v = row[3]
+    if v ~= nil then
+      v = type(v) == "number" and options.number(v) or tostring(v)
+      out[#out + 1] = ("%s=%s"):format(row[1], v)
+    end
   end
   return table.concat(out, " ")
 end
 
+-- "switch        softmax, the largest" and under it the rest, set in.
 local function text_of(list)
   local lines = {}
-  for i, r in ipairs(list) do
-    lines[i] = ("%-14s %s\n%14s %s%s%s"):format(r.name, r.rule, "", r.causal and "causal" or "sees later tokens",
-      r.defaults ~= "" and "; " .. r.defaults or "", r.source ~= "" and "; " .. r.source or "")
-    if r.paper ~= "" then lines[i] = lines[i] .. ("\n%14s in the paper: %s"):format("", r.paper) end
+  for _, r in ipairs(list) do
+    local more = {r.causal and "causal" or "sees later tokens"}
+    if r.defaults ~= "" then more[#more + 1] = r.defaults end
+    if r.source ~= "" then more[#more + 1] = r.source end
+    lines[#lines + 1] = ("%-14s %s"):format(r.name, r.rule)
+    lines[#lines + 1] = (" "):rep(15) .. table.concat(more, "; ")
+    if r.paper ~= "" then lines[#lines + 1] = (" "):rep(15) .. "in the paper: " .. r.paper end
   end
   return table.concat(lines, "\n")
 end
@@ -259,9 +356,8 @@ function routing.list()
   local list = {}
   for i, name in ipairs(routing.names()) do
     local r = routing.routers[name]
-    local rows = table.move(r.rows or {}, 1, #(r.rows or {}), 1, {})
-    table.move(routing.balance_rows(r), 1, 99, #rows + 1, rows)
-    list[i] = {name = name, rule = r.rule, defaults = defaults(rows), paper = r.paper or "", causal = r.causal, source = r.source or ""}
+    list[i] = {name = name, rule = r.rule, defaults = defaults(routing.all_rows(r)),
+               paper = r.paper, causal = r.causal, source = r.source}
   end
   return setmetatable(list, {__tostring = text_of})
 end

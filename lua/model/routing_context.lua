@@ -1,0 +1,140 @@
+-- ctx: what a router's route(ctx) and a balance rule's functions are given.  B batch, T tokens of a
+-- sequence, N = B*T, C width, E experts, K experts a token.
+--
+--   ctx.x (N,C)          the layer's input           ctx.E ctx.K ctx.N ctx.B ctx.T    whole numbers
+--   ctx.mode             as nn.mode()                ctx.layer      its number, from 1
+--   ctx.options          the router's own, by name   ctx:setting(name)    one of them, or of the
+--                        balance rules', as a scalar that r.NAME changes while it runs
+--   ctx:logits{x=, w=, extra=} -> (N, E + extra) f32: x w^T + mask; x: default ctx.x; w: default the
+--                        parameter gate.weight; extra: rows for choices that are none of the E
+--   ctx:mask() (E)       0, and -inf of a disabled expert
+--   ctx:bias() (E)       the state that chooses and does not weigh; the balance rule bias moves it
+--   ctx:ids() (N) i32    token ids, from 0           ctx:documents() (B,T) i32: which document
+--   ctx:load(scope)      in a balance rule: the experts' shares of the assignments before any drop;
+--                        "micro" (E), "sequence" (B,E), "step" (E): of the step's micro-batches so far
+--
+--  1. Inputs, states and parameters come into being in the order in which they are asked for: the
+--     hashes that guard stored runs are of the operations in their order.
+--  2. The router is in fp32 whatever the precision of the experts (Fedus et al. 2021, section 2.4).
+--  3. The logits of the first call are those that balance rules see.
+
+local engine = require "switchyard.engine"
+local fields = require "switchyard.core.fields"
+local nn = require "switchyard.model.nn"
+local options = require "switchyard.core.options"
+local routing = require "switchyard.model.routing"
+
+local methods = {}
+local Context = fields.class("ctx", methods, "x E K N B T mode layer options")
+
+local function fail(ctx, ...)
+  error(("moe: router '%s': "):format(ctx._router.name) .. string.format(...), 0)
+end
+
+local function in_fp32(f, ...)
+  local before = engine.precision("fp32")
+  local y = f(...)
+  engine.precision(before)
+  return y
+end
+
+local LOGITS = {{"x", "any"}, {"w", "any"}, {"extra", "integer", 0, 0, 1 << 20}}
+
+function methods:logits(given)
+  local o = options.read("moe: ctx:logits", given, LOGITS)
+  if self._given_logits then
+    if not given then return self._given_logits end
+    fail(self, "ctx:logits: it has more than the logits, so it cannot be called as a function of them")
+  end
+  local x = o.x or self.x
+  local w = o.w or nn.param("gate.weight", {self.E + o.extra, x.shape[2]}, nil, {role = "router"})
+  local raw = in_fp32(nn.linear, x, w)
+  self._raw = self._raw or raw
+  local mask = self:mask()
+  return raw + (o.extra > 0 and mask:pad(1, 0, o.extra) or mask)
+end
+
+function methods:mask()
+  local mixture = nn.description().mixture
+  mixture.mask = mixture.mask or nn.input("mask", tensor.zeros(self.E))
+  self._masked = true
+  return mixture.mask
+end
+
+function methods:bias()
+  self._bias = nn.state("gate.e_score_correction_bias", tensor.zeros(self.E))
+  return self._bias
+end
+
+function methods:ids()
+  local ids = nn.description().batch.tokens:view(-1)
+  if ids.shape[1] == self.N then return ids end
+  fail(self, "it goes by token ids, and the layer has %d tokens where the model was given %d ids",
+    self.N, ids.shape[1])
+end
+
+function methods:documents()
+  local documents = nn.description().batch.documents
+  if documents.size == self.N then return documents end
+  fail(self, "it goes by documents, and the layer has %d tokens where the model was given %d ids",
+    self.N, documents.size)
+end
+
+local function row_of(name, ...)
+  for _, rows in ipairs {...} do
+    for _, row in ipairs(rows) do
+      if row[1] == name then return row end
+    end
+  end
+end
+
+function methods:setting(name)
+  local row = row_of(name, self._router.rows, routing.balance_rows(self._router))
+  if not row then fail(self, "ctx:setting: there is no option '%s'", tostring(name)) end
+  local value = self._coefficients[name]
+  if value == nil then value = rawget(self.options, name) end
+  if value == nil then value = row[3] end
+  if type(value) ~= "number" then
+    fail(self, "ctx:setting: %s is %s; what may change while it runs is a number", name, tostring(value))
+  end
+  return nn.input(name, value, row[4], row[5])
+end
+
+-- ---- loads ----
+
+-- Assignments of each expert in the step's micro-batches up to this one: counts are whole numbers,
+-- so the bits are those of one large batch.
+local function counts_so_far(r)
+  r.counts = r.counts or nn.step_sum("load", (r.load * r.count):round())
+  return r.counts
+end
+
+local function load_so_far(r)
+  if nn.micro_batches() == 1 then return r.load end
+  local counts = counts_so_far(r)
+  return counts / counts:sum():maximum(tensor.ones(1))
+end
+
+--- Loads of a whole step, for what is updated after it.
+function methods:_step_load()
+  local r, n = self._routing, nn.micro_batches()
+  if n == 1 or type(r.count) ~= "number" then return load_so_far(r) end
+  r.whole = r.whole or counts_so_far(r) / (r.count * n)
+  return r.whole
+end
+
+function methods:load(scope)
+  local r = self._routing
+  if not r then fail(self, "ctx:load: it is known when tokens are routed: in a balance rule") end
+  if scope == nil or scope == "micro" then return r.load end
+  if scope == "step" then return load_so_far(r) end
+  if scope ~= "sequence" then
+    options.unknown("moe: ctx:load", "scope", scope, {"micro", "sequence", "step"})
+  end
+  return (r.experts:moe_load({experts = self.E, groups = self.B}):view(self.B, self.E))
+end
+
+--- A context of these values.
+local function context(values) return fields.object(Context, values) end
+
+return context
