@@ -6,7 +6,7 @@
 #include "tui/panel.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "run/board.h"
+#include "run/source.h"
 #include "run/metrics.h"
 #include "run/pyramid.h"
 #include "run/store.h"
@@ -138,7 +138,7 @@ static void bench_frames(int64_t points, int w, int h)
     static const enum sy_action actions[] = {
         SY_ACT_ZOOM_IN,  SY_ACT_ZOOM_IN,   SY_ACT_CURSOR_LEFT,  SY_ACT_PAN_LEFT, SY_ACT_PAN_LEFT,
         SY_ACT_ZOOM_OUT, SY_ACT_PAN_RIGHT, SY_ACT_CURSOR_RIGHT, SY_ACT_LOG};
-    struct sy_look look = {.symbols = SY_SYMBOLS_BRAILLE, .colours = 256};
+    struct sy_theme look = {.symbols = SY_SYMBOLS_BRAILLE, .colours = 256};
     struct sy_metrics *m = sy_metrics_new(NULL);
     for (now_at = 0; now_at < points;)
         add_step(m, ++now_at, false);
@@ -192,7 +192,7 @@ static double bytes_between(const struct sy_grid *a, const struct sy_grid *b)
 /* A training that does a step a frame. */
 static void bench_steady(int w, int h)
 {
-    struct sy_look look = {.symbols = SY_SYMBOLS_BRAILLE, .colours = 256};
+    struct sy_theme look = {.symbols = SY_SYMBOLS_BRAILLE, .colours = 256};
     struct sy_metrics *m = sy_metrics_new(NULL);
     for (now_at = 0; now_at < 5000;)
         add_step(m, ++now_at, true);
@@ -251,7 +251,7 @@ static void make_store(const char *dir, const char *name, int64_t steps)
 
 static void bench_stored(int64_t steps)
 {
-    struct sy_look look = {.symbols = SY_SYMBOLS_BRAILLE, .colours = 256};
+    struct sy_theme look = {.symbols = SY_SYMBOLS_BRAILLE, .colours = 256};
     char dir[] = "/tmp/sy-panel-XXXXXX", name[32], command[64];
     struct sy_source *s[20];
     struct sy_grid g = {0};

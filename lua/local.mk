@@ -4,7 +4,7 @@
 #   routers  one file a router; balance: one a rule
 #   model    nn, decoders, generation, files                            run      train() and what a run can do
 #   prompt   completion, commands, how values look                       help     ?name, the manual, names of others
-#   command  `switchyard resume` and its like
+#   cli      `switchyard resume` and its like
 lua_sources = %D%/prelude.lua
 lua_sources += %D%/core/fields.lua
 lua_sources += %D%/core/json.lua
@@ -53,7 +53,7 @@ lua_sources += %D%/help/foreign.lua
 lua_sources += %D%/help/glossary.lua
 lua_sources += %D%/help/help.lua
 lua_sources += %D%/help/manual.lua
-lua_sources += %D%/command/cli.lua
+lua_sources += %D%/cli/subcommands.lua
 
 EXTRA_DIST += %D%/embed.sh $(lua_sources)
 CLEANFILES += src/bind/core/embedded_lua.c

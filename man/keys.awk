@@ -1,8 +1,8 @@
-# switchyard-keys(7) from src/tui/keys.def, the one list of keys.
+# switchyard-keys(7) from src/tui/panel_keys.def, the one list of keys.
 #
 #     SY_KEY(ACTION, MAP, "readline-name", "keys", "shown", "help")
 BEGIN {
-    print ".\\\" Made from src/tui/keys.def; do not edit."
+    print ".\\\" Made from src/tui/panel_keys.def; do not edit."
     print ".Dd November 23, 2026\n.Dt SWITCHYARD-KEYS 7\n.Os\n.Sh NAME\n.Nm switchyard-keys"
     print ".Nd keys of the workbench\n.Sh DESCRIPTION"
     print "At the prompt every key is Readline's, as"

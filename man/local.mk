@@ -16,5 +16,5 @@ endif
 EXTRA_DIST += %D%/keys.awk %D%/workbench.svg
 nodist_man_MANS += man/switchyard-keys.7
 CLEANFILES += man/switchyard-keys.7
-man/switchyard-keys.7: $(top_srcdir)/src/tui/keys.def $(top_srcdir)/man/keys.awk
-	$(AM_V_GEN)$(MKDIR_P) man && $(AWK) -f $(top_srcdir)/man/keys.awk $(top_srcdir)/src/tui/keys.def > $@.tmp && mv $@.tmp $@
+man/switchyard-keys.7: $(top_srcdir)/src/tui/panel_keys.def $(top_srcdir)/man/keys.awk
+	$(AM_V_GEN)$(MKDIR_P) man && $(AWK) -f $(top_srcdir)/man/keys.awk $(top_srcdir)/src/tui/panel_keys.def > $@.tmp && mv $@.tmp $@

@@ -4,7 +4,7 @@
  * Exit status: 0; 1 an error in Lua (of a pipe: in any line), a failed run or one that could not be saved; 2 usage;
  * 130 interrupted. */
 #include "config.h"
-#include "command/command.h"
+#include "cli/subcommands.h"
 #include "workbench/workbench.h"
 #include "workbench/signals.h"
 #include "prompt/prompt.h"
@@ -20,7 +20,7 @@
 #include "bind/thread/output.h"
 #include "bind/thread/progress.h"
 #include "cpu/cpu.h"
-#include "repl/edit.h"
+#include "repl/editor.h"
 #include "repl/tell.h"
 
 #include <errno.h>

@@ -12,7 +12,7 @@
 # ThreadSanitizer.
 
 threaded_tests = %D%/unit/test_pool %D%/unit/test_rng %D%/unit/test_mem %D%/unit/test_trainer \
-    %D%/unit/test_store %D%/unit/test_checkpoint %D%/unit/test_board %D%/unit/test_panel \
+    %D%/unit/test_store %D%/unit/test_checkpoint %D%/unit/test_source %D%/unit/test_panel \
     %D%/screens/live.sh
 
 check-threads:
@@ -97,7 +97,7 @@ unit_tests += %D%/fault/test_faults %D%/fault/test_kill
 %C%_fault_test_kill_SOURCES = %D%/fault/test_kill.c %D%/unit/tiny_run.c %D%/unit/tiny_run.h
 %C%_fault_test_faults_SOURCES = %D%/fault/test_faults.c %D%/unit/tiny_run.c %D%/unit/tiny_run.h
 %C%_unit_test_checkpoint_SOURCES = %D%/unit/test_checkpoint.c %D%/unit/tiny_run.c %D%/unit/tiny_run.h
-unit_tests += %D%/unit/test_pyramid %D%/unit/test_board %D%/unit/test_grid %D%/unit/test_plot \
+unit_tests += %D%/unit/test_pyramid %D%/unit/test_source %D%/unit/test_grid %D%/unit/test_plot \
     %D%/unit/test_panel
 # Screens of the panel; made anew by  SY_SCREENS=write tests/unit/test_panel  (look at each of them)
 EXTRA_DIST += %D%/screens/120x40.txt %D%/screens/20-runs.txt %D%/screens/200x60.txt

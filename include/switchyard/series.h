@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* How it stands in the panel (src/tui/views.c, heat.c). */
+/* How it stands in the panel (src/tui/views.c, experts_view.c). */
 enum sy_series_draw {
     SY_DRAW_LINE,   /* smoothed when people want it */
     SY_DRAW_POINTS, /* means already, of steps far apart: never smoothed */

@@ -124,7 +124,7 @@ void sy_trainer_free(struct sy_trainer *t); /* stops and joins first */
 
 void sy_trainer_status(struct sy_trainer *t, struct sy_status *out); /* a copy; any thread */
 struct sy_metrics *sy_trainer_metrics(struct sy_trainer *t); /* borrowed; any thread may read it */
-/* The run has no store: its older rows are packed in memory (run/attic.h) until it gets one.
+/* The run has no store: its older rows are packed in memory (run/packed_rows.h) until it gets one.
  * Before it starts. */
 int sy_trainer_pack_rows(struct sy_trainer *t, struct sy_err *err);
 /* Now it has, with all rows in it: what was packed goes.  Held, or before it starts. */

@@ -17,14 +17,14 @@
 #include <stdint.h>
 
 /* Activations of an expert or a feed-forward block. */
-#define SY_ACT_MAP(A)                                                                              \
+#define SY_ACTIVATION_MAP(A)                                                                              \
     A(SILU, silu) A(GELU, gelu) A(GELU_TANH, gelu_tanh) A(RELU, relu) A(RELU2, relu2)
 
-enum sy_act {
-#define SY_A(NAME, name) SY_ACT_##NAME,
-    SY_ACT_MAP(SY_A)
+enum sy_activation {
+#define SY_A(NAME, name) SY_ACTIVATION_##NAME,
+    SY_ACTIVATION_MAP(SY_A)
 #undef SY_A
-        SY_ACT_COUNT
+        SY_ACTIVATION_COUNT
 };
 
 /* Rotary embedding of rows of h heads, d wide, head j at j*d.  The first 2*half elements of a head
@@ -84,11 +84,11 @@ struct sy_row_kernels {
                           float scale, bool grad, int64_t rows, int64_t n);
 
     /* h = act(g) u, or act(g) with u NULL.  h may be g or u. */
-    void (*glu[SY_ACT_COUNT])(float *h, int64_t ldh, const float *g, int64_t ldg, const float *u,
+    void (*glu[SY_ACTIVATION_COUNT])(float *h, int64_t ldh, const float *g, int64_t ldg, const float *u,
                               int64_t ldu, int64_t rows, int64_t n);
     /* dg = dh u act'(g),  du = dh act(g);  u and du NULL:  dg = dh act'(g).
      * dg may be dh or g, du may be u or dh (not both of dg, du the same array). */
-    void (*glu_back[SY_ACT_COUNT])(float *dg, int64_t lddg, float *du, int64_t lddu,
+    void (*glu_back[SY_ACTIVATION_COUNT])(float *dg, int64_t lddg, float *du, int64_t lddu,
                                    const float *dh, int64_t lddh, const float *g, int64_t ldg,
                                    const float *u, int64_t ldu, int64_t rows, int64_t n);
     /* Backward through an expert whose output row was weighted by the gate s (rows):
@@ -101,7 +101,7 @@ struct sy_row_kernels {
      *     dgate (rows)                                           <dh, h>
      *
      * h = act(g) u is computed anew, so the forward pass need not keep it. */
-    void (*expert_back[SY_ACT_COUNT])(float *dgate, float *dh, int64_t lddh, float *g, int64_t ldg,
+    void (*expert_back[SY_ACTIVATION_COUNT])(float *dgate, float *dh, int64_t lddh, float *g, int64_t ldg,
                                       float *u, int64_t ldu, const float *s, int64_t rows,
                                       int64_t n);
 

@@ -2,7 +2,7 @@
  * computes. */
 #include "moe/experts_int.h"
 
-#include "ops/act.h"
+#include "ops/activation.h"
 
 #include <string.h>
 

@@ -8,7 +8,7 @@
 struct sy__experts {
     int64_t n, c, k, r, e, f; /* r: slots; `used` of them hold a token */
     int64_t used;
-    int act; /* enum sy_act */
+    int act; /* enum sy_activation */
     enum sy_precision precision;
     const void *x, *gates;               /* (N,C), (N,K) */
     const int32_t *rows, *pos, *offsets; /* moe_int.h */

@@ -1,4 +1,4 @@
-/* Elementwise operations: shapes, dtypes and gradients.  The loops are in map.c.
+/* Elementwise operations: shapes, dtypes and gradients.  The loops are in elementwise_loops.c.
  *
  * Gradients of broadcast operands are summed back to the operand's shape (sy_b_sum_to). */
 #include "ops/build.h"

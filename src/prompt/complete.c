@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "bind/thread/host.h"
 #include "workbench/workbench.h"
-#include "repl/edit.h"
+#include "repl/editor.h"
 
 #include <stdatomic.h>
 

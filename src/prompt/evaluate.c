@@ -4,7 +4,7 @@
 
 #include "bind/thread/host.h"
 #include "bind/thread/job.h"
-#include "repl/edit.h"
+#include "repl/editor.h"
 
 #include <stdatomic.h>
 #include <stdio.h>

@@ -19,7 +19,7 @@
 #include "bind/thread/job.h"
 #include "workbench/workbench.h"
 #include "workbench/signals.h"
-#include "repl/edit.h"
+#include "repl/editor.h"
 #include "repl/tell.h"
 
 #include <signal.h>

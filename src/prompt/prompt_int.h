@@ -54,7 +54,7 @@ void sy__set_stopping(bool on); /* the plain screen waits for sy__stop_runs */
 /* complete.c: Tab. */
 char *sy__complete(const char *line, size_t point, bool *files);
 
-/* screen.c: :dump, :overlay and their like, called on the Lua thread. */
+/* screen_commands.c: :dump, :overlay and their like, called on the Lua thread. */
 int sy__screen_command(const char *name, const char *args, char *reply, size_t n);
 bool sy__bench_wanted(void); /* :plain on the plain screen; asking answers */
 

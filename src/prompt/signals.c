@@ -3,7 +3,7 @@
 
 #include "bind/thread/host.h"
 #include "bind/thread/interrupt.h"
-#include "repl/edit.h"
+#include "repl/editor.h"
 #include "workbench/signals.h"
 
 #include <signal.h>

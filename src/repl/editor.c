@@ -1,6 +1,6 @@
-/* The editor that lines are read by: Readline (edit.c), or none (plain.c).  Layer repl. */
+/* The editor that lines are read by: Readline (readline_editor.c), or none (plain_editor.c).  Layer repl. */
 #include "config.h"
-#include "repl/edit_int.h"
+#include "repl/editor_int.h"
 
 #include <unistd.h>
 

@@ -3,7 +3,7 @@
 #include "config.h"
 
 #ifdef HAVE_READLINE
-#include "repl/edit_int.h"
+#include "repl/editor_int.h"
 #include "repl/keymap_int.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef SY_REPL_KEYMAP_INT_H
 #define SY_REPL_KEYMAP_INT_H
 
-#include "repl/edit_int.h"
+#include "repl/editor_int.h"
 
 #include <stdio.h>
 

@@ -5,13 +5,13 @@
  *
  *  1. One thread; nothing here sleeps, but for the end of a paste that has begun and a completion.
  *  2. Readline writes nothing: no terminal modes, no signals, no redisplay of its own.
- *  3. Every key goes through Readline's keymaps, those of panes, too (edit.h, 3).
+ *  3. Every key goes through Readline's keymaps, those of panes, too (editor.h, 3).
  *  4. A lone Esc is a key after keyseq-timeout: sy_line_timeout says when to call sy_line_expire.
  */
 #ifndef SY_REPL_LINE_H
 #define SY_REPL_LINE_H
 
-#include "repl/edit.h"
+#include "repl/editor.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,7 +8,7 @@
 #include "config.h"
 
 #ifdef HAVE_READLINE
-#include "repl/edit_int.h"
+#include "repl/editor_int.h"
 
 #include "base/mem.h"
 #include "base/str.h"

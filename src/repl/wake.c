@@ -1,6 +1,6 @@
 /* The pipe by which signals and other threads wake the main thread, the notices, and the terminal as it
  * was found.  Layer repl. */
-#include "repl/edit_int.h"
+#include "repl/editor_int.h"
 
 #include "base/mem.h"
 

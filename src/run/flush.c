@@ -443,14 +443,14 @@ static int transact_batch(struct sy_store *s, const struct batch *b, struct sy_e
                      write_status(s, &b->status, err)
                  ? -1
                  : 0;
-    if (!rc && sy__place_guard(s))
+    if (!rc && sy__run_dir_guard(s))
         rc = sy_err_set(err, SY_E_IO, "%s: run.sqlite-shm was cut by another program", s->where);
     if (!rc && s->began)
         rc = sy__run(s, SY__COMMIT, err);
     if (rc)
         roll_back(s);
     struct sy_err cut = SY_ERR_INIT;
-    if (rc && err->code == SY_E_FORMAT && sy__place_check_cut(s, &cut)) /* since the look before */
+    if (rc && err->code == SY_E_FORMAT && sy__run_dir_check_cut(s, &cut)) /* since the look before */
         *err = cut; /* the cause, not what came of it */
     s->began = false;
     if (b->sync)
@@ -520,8 +520,8 @@ int sy__flush(struct sy_store *s, struct sy_err *err)
         sy_store_set_status(s, &now);
     }
     bool moved;
-    int rc = sy__place_check(s, &moved, &why);
-    sy__place_guard(s);
+    int rc = sy__run_dir_check(s, &moved, &why);
+    sy__run_dir_guard(s);
     take_batch(s, &b);
     if (!rc && !(rc = transact_batch(s, &b, &why))) {
         s->written = b.status;
@@ -530,7 +530,7 @@ int sy__flush(struct sy_store *s, struct sy_err *err)
         rc = checkpoint(s, &why);
     }
     if (moved && !rc)
-        sy__place_tell_moved(s, &why);
+        sy__run_dir_tell_moved(s, &why);
     set_alarm(s, s->taken ? SY_STORE_TAKEN : rc ? SY_STORE_WAITS : moved ? SY_STORE_MOVED : SY_STORE_FINE, &why);
     pthread_mutex_unlock(&s->db_lock);
     return rc ? sy_err_set(err, why.code, "%s", why.msg) : 0;

@@ -19,7 +19,7 @@
 int sy__read_begin(struct sy_store *s, struct sy_err *err)
 {
     pthread_mutex_lock(&s->db_lock);
-    sy__place_guard(s);
+    sy__run_dir_guard(s);
     if (!sy__run(s, SY__BEGIN_READ, err))
         return 0;
     pthread_mutex_unlock(&s->db_lock);
@@ -317,7 +317,7 @@ int sy_store_at(struct sy_store *s, const char *name, int width, int64_t step, i
 bool sy_store_news(struct sy_store *s)
 {
     pthread_mutex_lock(&s->db_lock);
-    sy__place_guard(s);
+    sy__run_dir_guard(s);
     sqlite3_stmt *q = sy__query(s, SY__DATA_VERSION, NULL);
     int64_t version = q && sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
     if (q)

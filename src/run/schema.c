@@ -11,7 +11,7 @@
  *     samples  text generated                                text
  *     events   alarms, checkpoints, resumes                  kind, text; data: the id of an alarm
  *     series   named series, with count and newest row, and what they are: kind, layer, mixture
- *     chunk    rows of series (codec.h); id = series * 2^32 + number
+ *     chunk    rows of series (series_codec.h); id = series * 2^32 + number
  *
  * `sum` is XXH64 over the row (sy__sum); `gone` the journal id at which a rewind took it off the
  * timeline, or 0. */
@@ -41,7 +41,7 @@ static const char *const migrations[] = {
     "rows INTEGER NOT NULL,last_step INTEGER NOT NULL,last BLOB);"
     "CREATE TABLE chunk(id INTEGER PRIMARY KEY,first_step INTEGER NOT NULL,rows INTEGER NOT NULL,"
     "data BLOB NOT NULL);",
-    /* 1 -> 2: chunks may be packed (codec.h), which version 1 cannot read */
+    /* 1 -> 2: chunks may be packed (series_codec.h), which version 1 cannot read */
     "",
     /* 2 -> 3: the configuration may have an id, which checkpoints are to bear: version 2 writes
      * none */
@@ -337,8 +337,8 @@ sqlite3 *sy__db_lay_aside(struct sy_store *s)
 void sy__db_close(struct sy_store *s)
 {
     int keep = 1;
-    sy__place_guard(s);
-    if (s->db && !sy__place_is_ours(s))
+    sy__run_dir_guard(s);
+    if (s->db && !sy__run_dir_is_ours(s))
         sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
     sqlite3_close(sy__db_lay_aside(s));
 }
@@ -403,10 +403,10 @@ static int open_writer(struct sy_store *s, enum sy__mode mode, struct sy_err *er
 int sy__db_open(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
 {
     sy__shm_mind();
-    if (sy__place_check_files(s, err))
+    if (sy__run_dir_check_files(s, err))
         return -1;
     int rc = mode == SY__READ ? open_reader(s, err) : open_writer(s, mode, err);
-    sy__place_opened(s);
+    sy__run_dir_opened(s);
     if (rc && s->db)
         sy__db_close(s);
     return rc;

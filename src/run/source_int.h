@@ -1,8 +1,8 @@
-/* Sources from inside: shared by board.c (live) and stored.c. */
+/* Sources from inside: shared by source.c (live) and source_stored.c. */
 #ifndef SY_RUN_SOURCE_INT_H
 #define SY_RUN_SOURCE_INT_H
 
-#include "run/board.h"
+#include "run/source.h"
 #include "run/names.h"
 
 #include <pthread.h>

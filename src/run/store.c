@@ -138,7 +138,7 @@ static void free_store(struct sy_store *s)
 {
     sy__forget_series(s);
     sy__db_close(s);
-    sy__place_drop(s);
+    sy__run_dir_drop(s);
     sy_lock_release(s->owner);
     sy_dir_close(&s->dir);
     free_items(s);
@@ -269,7 +269,7 @@ struct sy_store *sy_store_claim(const char *dir, const char *name, struct sy_err
     struct sy_store *s = sy_store_name_new(name, err) ? new_store(dir, name, err) : NULL;
     if (!s)
         return NULL;
-    if (sy__place_claim(s, holds_run, err) || sy__db_open(s, SY__CREATE, err)) {
+    if (sy__run_dir_claim(s, holds_run, err) || sy__db_open(s, SY__CREATE, err)) {
         free_store(s);
         return NULL;
     }
@@ -280,7 +280,7 @@ int sy_store_fill(struct sy_store *s, const struct sy_store_config *c, struct sy
 {
     if (s->writable || !s->owner)
         return sy_err_set(err, SY_E_STATE, "%s is there already", s->where);
-    if (fill_new(s, c, err) || sy__place_finish(s, err))
+    if (fill_new(s, c, err) || sy__run_dir_finish(s, err))
         return -1;
     sy__set_id(s, c->config ? c->config : "{}");
     s->writable = true;
@@ -323,7 +323,7 @@ static struct sy_store *open_store(const char *dir, const char *name, bool write
     struct sy_store_info info;
     if (!s)
         return NULL;
-    int rc = sy__place_open(s, write, err);
+    int rc = sy__run_dir_open(s, write, err);
     if (!rc)
         rc = sy__db_open(s, write ? SY__WRITE : SY__READ, err);
     if (!rc)
@@ -390,7 +390,7 @@ static void sleep_long(struct sy_store *s)
     for (int i = 0; i < IDLE_SECONDS && same && sleeps(s, LOOK_SECONDS); i += LOOK_SECONDS) {
         pthread_mutex_unlock(&s->lock);
         pthread_mutex_lock(&s->db_lock);
-        same = sy__place_is_ours(s);
+        same = sy__run_dir_is_ours(s);
         pthread_mutex_unlock(&s->db_lock);
         pthread_mutex_lock(&s->lock);
         same &= !s->quit && !s->news && !s->items;
@@ -591,7 +591,7 @@ int sy_store_inherit(struct sy_store *s, struct sy_store *from, struct sy_err *e
         return sy_err_set(err, SY_E_STATE, "%s is there already", s->where);
     sy_store_detach(from);
     pthread_mutex_lock(&from->db_lock);
-    int rc = sy__place_inherit(s, from, err);
+    int rc = sy__run_dir_inherit(s, from, err);
     if (!rc)
         sy__take_over(s, from);
     pthread_mutex_unlock(&from->db_lock);

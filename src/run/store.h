@@ -24,7 +24,7 @@
  *     checkpoints (train/checkpoint.h).
  *  7. Its folder is held open.  A folder that got another name is written on there, and what was
  *     deleted is written anew, under an alarm; what took its name is not touched.  No link is
- *     followed (place.c).
+ *     followed (run_directory.c).
  *
  * All functions are safe to call from any thread, but for open and close. */
 #ifndef SY_RUN_STORE_H
@@ -105,7 +105,7 @@ struct sy_store_status {
  * that thread); while that is paused or ended, after sy_store_wake, an entry, or a minute.  Costs
  * the trainer nothing but the lock of metrics, for a copy of 256 rows.
  *
- * Metrics whose older rows are in another archive (run/attic.h): these are written at once, while
+ * Metrics whose older rows are in another archive (run/packed_rows.h): these are written at once, while
  * nobody adds any, and then it is not needed any more.  -1: they could not be, and it still is. */
 int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
                     void (*status)(void *ctx, struct sy_store_status *out), void *ctx,

@@ -4,7 +4,7 @@
 #define SY_RUN_STORE_INT_H
 
 #include "base/dir.h"
-#include "run/codec.h"
+#include "run/series_codec.h"
 #include "run/lock.h"
 #include "run/metrics.h"
 #include "run/store.h"
@@ -139,27 +139,27 @@ struct sy_store {
     pthread_t thread;
 };
 
-/* ---- place.c ---- */
+/* ---- run_directory.c ---- */
 
 /* is_run: is there a run of this name? */
 typedef bool (*sy__is_run_fn)(const char *runs, const char *name, struct sy_err *err);
-int sy__place_claim(struct sy_store *s, sy__is_run_fn is_run, struct sy_err *err);
+int sy__run_dir_claim(struct sy_store *s, sy__is_run_fn is_run, struct sy_err *err);
 /* All that `from` holds, whose db_lock is held, into s, which is claimed. */
-int sy__place_inherit(struct sy_store *s, struct sy_store *from, struct sy_err *err);  /* a folder under another name, locked */
-int sy__place_finish(struct sy_store *s, struct sy_err *err); /* gets its own; opens the database there */
-void sy__place_drop(struct sy_store *s);                      /* what has no name yet goes */
-int sy__place_open(struct sy_store *s, bool write, struct sy_err *err); /* folder and, for writing, lock */
-int sy__place_check_files(const struct sy_store *s, struct sy_err *err); /* nothing that leads elsewhere */
-void sy__place_opened(struct sy_store *s); /* the database was */
-bool sy__place_is_ours(const struct sy_store *s);
+int sy__run_dir_inherit(struct sy_store *s, struct sy_store *from, struct sy_err *err);  /* a folder under another name, locked */
+int sy__run_dir_finish(struct sy_store *s, struct sy_err *err); /* gets its own; opens the database there */
+void sy__run_dir_drop(struct sy_store *s);                      /* what has no name yet goes */
+int sy__run_dir_open(struct sy_store *s, bool write, struct sy_err *err); /* folder and, for writing, lock */
+int sy__run_dir_check_files(const struct sy_store *s, struct sy_err *err); /* nothing that leads elsewhere */
+void sy__run_dir_opened(struct sy_store *s); /* the database was */
+bool sy__run_dir_is_ours(const struct sy_store *s);
 /* Before SQLite looks at the log's index, which others may have cut, and before it commits; db_lock is held.
  * True: it was, and what was read since the last time is not to be believed. */
-bool sy__place_guard(struct sy_store *s);
+bool sy__run_dir_guard(struct sy_store *s);
 /* Are folder, lock and database those that were opened?  Mends what it can; db_lock is held.  *moved: they
  * are, under another name. */
-int sy__place_check(struct sy_store *s, bool *moved, struct sy_err *err);
-int sy__place_check_cut(struct sy_store *s, struct sy_err *err); /* FORMAT: run.sqlite is shorter than it was */
-void sy__place_tell_moved(const struct sy_store *s, struct sy_err *err);
+int sy__run_dir_check(struct sy_store *s, bool *moved, struct sy_err *err);
+int sy__run_dir_check_cut(struct sy_store *s, struct sy_err *err); /* FORMAT: run.sqlite is shorter than it was */
+void sy__run_dir_tell_moved(const struct sy_store *s, struct sy_err *err);
 
 /* ---- shm.c ---- */
 

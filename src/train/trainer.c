@@ -6,7 +6,7 @@
 #include "base/pool.h"
 #include "base/thread.h"
 #include "base/wait.h"
-#include "run/attic.h"
+#include "run/packed_rows.h"
 #include "run/metrics.h"
 #include "train/checkpoint.h"
 #include "train/params.h"
@@ -86,7 +86,7 @@ void sy_trainer_free(struct sy_trainer *t)
     sy_plan_free(t->c.plan);
     sy_params_free(t->c.params);
     sy_corpus_unref(t->c.corpus);
-    sy_attic_free(t->attic);
+    sy_packed_rows_free(t->attic);
     sy_metrics_free(t->metrics);
     sy_free(t->observed);
     sy_free(t->sums);
@@ -231,7 +231,7 @@ static void *train_thread(void *arg)
         announce(t, &now, evaluated);
         sy__saver_border(t);
         if (t->attic && now.step % PACK_EVERY == 0)
-            sy_attic_pack(t->attic);
+            sy_packed_rows_pack(t->attic);
     }
     sy__saver_join(t);
     pthread_mutex_lock(&t->lock);
@@ -245,13 +245,13 @@ static void *train_thread(void *arg)
 int sy_trainer_pack_rows(struct sy_trainer *t, struct sy_err *err)
 {
     if (!t->attic)
-        t->attic = sy_attic_new(t->metrics, err);
+        t->attic = sy_packed_rows_new(t->metrics, err);
     return t->attic ? 0 : -1;
 }
 
 void sy_trainer_rows_stored(struct sy_trainer *t)
 {
-    sy_attic_free(t->attic);
+    sy_packed_rows_free(t->attic);
     t->attic = NULL;
 }
 

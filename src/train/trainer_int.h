@@ -108,7 +108,7 @@ struct sy_trainer {
     char *config; /* owned text of sy_trainer_set_config, or NULL */
     char id[SY_RUN_ID]; /* goes with it */
     struct sy_metrics *metrics;
-    struct sy_attic *attic; /* NULL: a store has the older rows, or all are in memory */
+    struct sy_packed_rows *attic; /* NULL: a store has the older rows, or all are in memory */
     int series[SY__SERIES];
     struct sy__observed *observed; /* one an observation of the plan */
     float *sums;                   /* of observations over micro-batches */

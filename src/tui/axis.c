@@ -113,11 +113,11 @@ struct sy_rect sy_plot_inside(struct sy_rect r)
     return (struct sy_rect){r.x + 1 + labels, r.y + 1, r.w - 2 - labels, r.h - 2};
 }
 
-void sy__y_axis(const struct sy__range *range, enum sy_unit unit, const struct sy_look *look,
+void sy__y_axis(const struct sy__range *range, enum sy_unit unit, const struct sy_theme *look,
                 struct sy_grid *g, struct sy_rect frame, struct sy_rect area)
 {
     struct sy_ticks t;
-    struct sy_pen dim = sy_look_pen(look, SY_ROLE_DIM);
+    struct sy_pen dim = sy_theme_pen(look, SY_ROLE_DIM);
     int labels = sy__label_columns(frame);
     int most = area.h > 12 ? area.h / 3 : (area.h + 1) / 2;
     if (range->log)
@@ -126,7 +126,7 @@ void sy__y_axis(const struct sy__range *range, enum sy_unit unit, const struct s
         sy_ticks_linear(range->lo, range->hi, most, unit, &t);
     for (int y = 0; y < area.h && labels; y++)
         sy_grid_put(g, area.x - 1, area.y + y, sy_glyph(look, SY_GLYPH_V),
-                    sy_look_pen(look, SY_ROLE_FRAME));
+                    sy_theme_pen(look, SY_ROLE_FRAME));
     for (int i = 0; i < t.n; i++) {
         int y = area.h - 1 - (int)floor(sy__range_at(range, t.at[i]) * area.h);
         int n = (int)strlen(t.text[i]);
@@ -136,7 +136,7 @@ void sy__y_axis(const struct sy__range *range, enum sy_unit unit, const struct s
             continue;
         sy_grid_text(g, area.x - 1 - n, area.y + y, n, t.text[i], dim);
         sy_grid_put(g, area.x - 1, area.y + y, sy_glyph(look, SY_GLYPH_TICK),
-                    sy_look_pen(look, SY_ROLE_FRAME));
+                    sy_theme_pen(look, SY_ROLE_FRAME));
     }
 }
 
@@ -152,16 +152,16 @@ static int put_readout(const char *text, int room, struct sy_pen pen, struct sy_
 }
 
 void sy__x_ticks(double x0, double x1, enum sy_x_kind kind, const char *readout,
-                 const struct sy_look *look, struct sy_grid *g, struct sy_rect frame,
+                 const struct sy_theme *look, struct sy_grid *g, struct sy_rect frame,
                  struct sy_rect area)
 {
     struct sy_ticks t;
     char text[96];
     int end = frame.x + frame.w - 1, free_from = frame.x + 2, y = frame.y + frame.h - 1;
-    struct sy_pen dim = sy_look_pen(look, SY_ROLE_DIM);
+    struct sy_pen dim = sy_theme_pen(look, SY_ROLE_DIM);
     if (readout) {
         snprintf(text, sizeof text, " %s%s ", sy_glyph_text(look, SY_GLYPH_READOUT), readout);
-        end = put_readout(text, frame.w - 4, sy_look_pen(look, SY_ROLE_VALUE), g, frame);
+        end = put_readout(text, frame.w - 4, sy_theme_pen(look, SY_ROLE_VALUE), g, frame);
     }
     sy_ticks_linear(x0, x1, area.w / 8 > 2 ? area.w / 8 : 2, sy_x_unit(kind), &t);
     for (int i = 0; i < t.n; i++) {
@@ -179,12 +179,12 @@ void sy__x_ticks(double x0, double x1, enum sy_x_kind kind, const char *readout,
         put_readout(text, frame.x + frame.w - 2 - free_from, dim, g, frame);
 }
 
-void sy__cursor(int column, const struct sy_look *look, struct sy_grid *g, struct sy_rect area)
+void sy__cursor(int column, const struct sy_theme *look, struct sy_grid *g, struct sy_rect area)
 {
     for (int y = 0; y < area.h && column >= 0; y++) {
         const struct sy_cell *c = sy_grid_at(g, area.x + column, area.y + y);
         if (c && c->ch == ' ')
             sy_grid_put(g, area.x + column, area.y + y, sy_glyph(look, SY_GLYPH_CURSOR),
-                        sy_look_pen(look, SY_ROLE_CURSOR));
+                        sy_theme_pen(look, SY_ROLE_CURSOR));
     }
 }

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-int sy_canvas_init(struct sy_canvas *c, const struct sy_look *look, int cells_w, int cells_h)
+int sy_canvas_init(struct sy_canvas *c, const struct sy_theme *look, int cells_w, int cells_h)
 {
     static const int across[] = {1, 2, 2}, down[] = {3, 2, 4};
     *c = (struct sy_canvas){.cw = cells_w, .ch = cells_h, .symbols = look->symbols};

@@ -19,7 +19,7 @@ struct sy_canvas {
     } * cell; /* owned */
 };
 
-int sy_canvas_init(struct sy_canvas *c, const struct sy_look *look, int cells_w, int cells_h);
+int sy_canvas_init(struct sy_canvas *c, const struct sy_theme *look, int cells_w, int cells_h);
 void sy_canvas_free(struct sy_canvas *c);
 void sy_canvas_dot(struct sy_canvas *c, enum sy_canvas_layer layer, int x, int y,
                    struct sy_pen pen);

@@ -8,7 +8,7 @@
 #ifndef SY_TUI_FEED_H
 #define SY_TUI_FEED_H
 
-#include "run/board.h"
+#include "run/source.h"
 #include "run/pyramid.h"
 
 enum sy__reduce {

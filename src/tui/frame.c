@@ -22,12 +22,12 @@ static const struct {
     [SY_GLYPH_MORE] = {"…", "~"},   [SY_GLYPH_LEGEND] = {"━", "="},
 };
 
-const char *sy_glyph_text(const struct sy_look *look, enum sy_glyph glyph)
+const char *sy_glyph_text(const struct sy_theme *look, enum sy_glyph glyph)
 {
     return look->symbols == SY_SYMBOLS_ASCII ? glyphs[glyph].ascii : glyphs[glyph].fine;
 }
 
-uint32_t sy_glyph(const struct sy_look *look, enum sy_glyph glyph)
+uint32_t sy_glyph(const struct sy_theme *look, enum sy_glyph glyph)
 {
     const char *text = sy_glyph_text(look, glyph);
     uint32_t c = ' ';
@@ -35,7 +35,7 @@ uint32_t sy_glyph(const struct sy_look *look, enum sy_glyph glyph)
     return c;
 }
 
-void sy_look_text(const struct sy_look *look, const char *text, char *out, size_t size)
+void sy_theme_text(const struct sy_theme *look, const char *text, char *out, size_t size)
 {
     static const char *const pairs[][2] = {
         {"·", "-"},  {"–", "-"},    {"×", "x"}, {"…", "..."}, {"←", "Left"}, {"→", "Right"},
@@ -56,7 +56,7 @@ void sy_look_text(const struct sy_look *look, const char *text, char *out, size_
     out[used] = 0;
 }
 
-static void draw_lines(struct sy_grid *g, const struct sy_look *look, struct sy_rect r,
+static void draw_lines(struct sy_grid *g, const struct sy_theme *look, struct sy_rect r,
                        struct sy_pen pen)
 {
     int right = r.x + r.w - 1, bottom = r.y + r.h - 1;
@@ -74,11 +74,11 @@ static void draw_lines(struct sy_grid *g, const struct sy_look *look, struct sy_
     sy_grid_put(g, right, bottom, sy_glyph(look, SY_GLYPH_BR), pen);
 }
 
-static void draw_title(struct sy_grid *g, const struct sy_look *look, struct sy_rect r,
+static void draw_title(struct sy_grid *g, const struct sy_theme *look, struct sy_rect r,
                        const char *title)
 {
     char text[256];
-    sy_look_text(look, title, text, sizeof text);
+    sy_theme_text(look, title, text, sizeof text);
     int room = r.w - 4;
     if (room < 1 || !*text)
         return;
@@ -86,18 +86,18 @@ static void draw_title(struct sy_grid *g, const struct sy_look *look, struct sy_
     const char *gap = strstr(text, "  ");
     const char *end = dot && (!gap || dot < gap) ? dot : gap;
     size_t first = end ? (size_t)(end - text) : strlen(text);
-    struct sy_pen dim = sy_look_pen(look, SY_ROLE_DIM);
+    struct sy_pen dim = sy_theme_pen(look, SY_ROLE_DIM);
     sy_grid_put(g, r.x + 1, r.y, ' ', dim);
-    int x = sy_grid_textn(g, r.x + 2, r.y, room, text, first, sy_look_pen(look, SY_ROLE_TITLE));
+    int x = sy_grid_textn(g, r.x + 2, r.y, room, text, first, sy_theme_pen(look, SY_ROLE_TITLE));
     x += sy_grid_text(g, r.x + 2 + x, r.y, room - x, text + first, dim);
     sy_grid_put(g, r.x + 2 + x, r.y, ' ', dim);
 }
 
-struct sy_rect sy_frame(struct sy_grid *g, const struct sy_look *look, struct sy_rect r,
+struct sy_rect sy_frame(struct sy_grid *g, const struct sy_theme *look, struct sy_rect r,
                         const char *title, bool focus)
 {
-    sy_grid_fill(g, r, ' ', sy_look_pen(look, SY_ROLE_TEXT));
-    draw_lines(g, look, r, sy_look_pen(look, focus ? SY_ROLE_FOCUS : SY_ROLE_FRAME));
+    sy_grid_fill(g, r, ' ', sy_theme_pen(look, SY_ROLE_TEXT));
+    draw_lines(g, look, r, sy_theme_pen(look, focus ? SY_ROLE_FOCUS : SY_ROLE_FRAME));
     draw_title(g, look, r, title);
     return (struct sy_rect){r.x + 1, r.y + 1, r.w > 2 ? r.w - 2 : 0, r.h > 2 ? r.h - 2 : 0};
 }

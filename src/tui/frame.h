@@ -29,18 +29,18 @@ enum sy_glyph {
     SY_GLYPH_LEGEND,
     SY_GLYPH_COUNT
 };
-uint32_t sy_glyph(const struct sy_look *look, enum sy_glyph glyph);
+uint32_t sy_glyph(const struct sy_theme *look, enum sy_glyph glyph);
 /* The same as UTF-8. */
-const char *sy_glyph_text(const struct sy_look *look, enum sy_glyph glyph);
+const char *sy_glyph_text(const struct sy_theme *look, enum sy_glyph glyph);
 
 /* Draw the frame of r and clear what is in it; the title's first part (to " ·" or two
  * spaces) stands out.  Returns the
  * inside. */
-struct sy_rect sy_frame(struct sy_grid *g, const struct sy_look *look, struct sy_rect r,
+struct sy_rect sy_frame(struct sy_grid *g, const struct sy_theme *look, struct sy_rect r,
                         const char *title, bool focus);
 /* Text in the frame's lower line, from column x of the inside; returns the columns used. */
 int sy_frame_foot(struct sy_grid *g, struct sy_rect r, int x, const char *text, struct sy_pen pen);
 /* In ASCII looks, our own signs in a text become ASCII: "·" "–" "×" "…" "←" ... */
-void sy_look_text(const struct sy_look *look, const char *text, char *out, size_t size);
+void sy_theme_text(const struct sy_theme *look, const char *text, char *out, size_t size);
 
 #endif

@@ -12,7 +12,7 @@
 
 #include "base/str.h"
 #include "switchyard/err.h"
-#include "tui/look.h"
+#include "tui/theme.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -74,12 +74,12 @@ static double shade(const struct sy_heat *h, double v)
     return h->diverging ? v / h->hi : (v - h->lo) / (h->hi - h->lo);
 }
 
-static int16_t colour(const struct sy_heat *h, const struct sy_look *look, const struct tile *t)
+static int16_t colour(const struct sy_heat *h, const struct sy_theme *look, const struct tile *t)
 {
     if (!t->any)
         return -1;
-    return (int16_t)(h->diverging ? sy_look_diverge(look, shade(h, t->v))
-                                  : sy_look_heat(look, shade(h, t->v)));
+    return (int16_t)(h->diverging ? sy_theme_diverge(look, shade(h, t->v))
+                                  : sy_theme_heat(look, shade(h, t->v)));
 }
 
 #define LABEL 4     /* columns of row labels */
@@ -98,12 +98,12 @@ struct sy_rect sy_heat_inside(const struct sy_heat *h, struct sy_rect r)
     return r;
 }
 
-static int pixels_a_cell(const struct sy_look *look)
+static int pixels_a_cell(const struct sy_theme *look)
 {
     return look->colours == 256 ? 2 : 1;
 }
 
-static void sides(const struct sy_heat *h, const struct sy_look *look, struct sy_rect in,
+static void sides(const struct sy_heat *h, const struct sy_theme *look, struct sy_rect in,
                   struct side *rows, struct side *cols)
 {
     bool fill = h->number_columns && h->cols * 3 <= in.w; /* one column more or less is not seen */
@@ -112,7 +112,7 @@ static void sides(const struct sy_heat *h, const struct sy_look *look, struct sy
     *rows = side_of(h->rows, down, h->stretch || h->rows > down);
 }
 
-int sy_heat_row_at(const struct sy_heat *h, const struct sy_look *look, struct sy_rect r, int y)
+int sy_heat_row_at(const struct sy_heat *h, const struct sy_theme *look, struct sy_rect r, int y)
 {
     struct side rows, cols;
     struct sy_rect in = sy_heat_inside(h, r);
@@ -140,11 +140,11 @@ static bool is_middle(const struct side *s, int pixel)
     return s->group > 1 || pixel % s->size == (s->size - 1) / 2;
 }
 
-static void put_sign(const struct sy_look *look, struct sy_grid *g, int x, int y, bool dead,
+static void put_sign(const struct sy_theme *look, struct sy_grid *g, int x, int y, bool dead,
                      struct sy_pen pen)
 {
     int bg = pen.bg >= 0 ? pen.bg : pen.fg;
-    struct sy_pen sign = sy_look_pen(look, dead ? SY_ROLE_BAD : SY_ROLE_VALUE);
+    struct sy_pen sign = sy_theme_pen(look, dead ? SY_ROLE_BAD : SY_ROLE_VALUE);
     if (look->colours == 256) {
         sign.bg = (int16_t)bg;
         sign.fg = dead ? 203 : 16; /* black before the bright end of the ramp */
@@ -153,7 +153,7 @@ static void put_sign(const struct sy_look *look, struct sy_grid *g, int x, int y
     sy_grid_put(g, x, y, dead ? sy_glyph(look, SY_GLYPH_DEAD) : '!', sign);
 }
 
-static void put_half_blocks(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
+static void put_half_blocks(const struct sy_heat *h, const struct sy_theme *look, struct sy_grid *g,
                             struct sy_rect in, const struct side *rows, const struct side *cols,
                             int i, int j)
 {
@@ -178,18 +178,18 @@ static void put_half_blocks(const struct sy_heat *h, const struct sy_look *look,
         put_sign(look, g, x, y, t->dead, (struct sy_pen){-1, t == &top ? pen.fg : pen.bg, 0});
 }
 
-static void put_ramp(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
+static void put_ramp(const struct sy_heat *h, const struct sy_theme *look, struct sy_grid *g,
                      struct sy_rect in, const struct side *rows, const struct side *cols, int i,
                      int j)
 {
     struct tile t = tile_at(h, rows, cols, i, j);
-    struct sy_pen pen = sy_look_pen(look, SY_ROLE_TEXT);
+    struct sy_pen pen = sy_theme_pen(look, SY_ROLE_TEXT);
     if (!t.any)
         return;
     double v = shade(h, t.v);
     if (h->diverging && look->colours)
         pen.fg = v < 0 ? 4 : 3;
-    char ch = sy_look_ramp(h->diverging ? fabs(v) : v);
+    char ch = sy_theme_ramp(h->diverging ? fabs(v) : v);
     if (h->diverging && !look->colours && fabs(v) > 0.06) /* down and up by other signs */
         ch = v < 0 ? (v < -0.5 ? 'V' : 'v') : (v > 0.5 ? 'A' : '^');
     sy_grid_put(g, in.x + i, in.y + j, (uint32_t)ch, pen);
@@ -197,19 +197,19 @@ static void put_ramp(const struct sy_heat *h, const struct sy_look *look, struct
         put_sign(look, g, in.x + i, in.y + j, t.dead, pen);
 }
 
-static void put_row_label(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
+static void put_row_label(const struct sy_heat *h, const struct sy_theme *look, struct sy_grid *g,
                           struct sy_rect r, int y, int row, bool selected)
 {
     char text[16];
     h->row_label(h->ctx, row, text);
     sy_grid_text(g, r.x, y, LABEL - 1, text,
-                 sy_look_pen(look, selected ? SY_ROLE_VALUE : SY_ROLE_DIM));
+                 sy_theme_pen(look, selected ? SY_ROLE_VALUE : SY_ROLE_DIM));
     if (selected)
         sy_grid_put(g, r.x + LABEL - 1, y, look->symbols == SY_SYMBOLS_ASCII ? '>' : 0x25B8,
-                    sy_look_pen(look, SY_ROLE_FOCUS));
+                    sy_theme_pen(look, SY_ROLE_FOCUS));
 }
 
-static void label_rows(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
+static void label_rows(const struct sy_heat *h, const struct sy_theme *look, struct sy_grid *g,
                        struct sy_rect r, struct sy_rect in, const struct side *rows)
 {
     int per = pixels_a_cell(look), shown = -1;
@@ -236,7 +236,7 @@ static void label_rows(const struct sy_heat *h, const struct sy_look *look, stru
     }
 }
 
-static void label_columns(const struct sy_look *look, struct sy_grid *g, struct sy_rect in,
+static void label_columns(const struct sy_theme *look, struct sy_grid *g, struct sy_rect in,
                           const struct side *cols)
 {
     int free_from = 0, last = -1, every = 1;
@@ -252,12 +252,12 @@ static void label_columns(const struct sy_look *look, struct sy_grid *g, struct 
         int n = snprintf(text, sizeof text, "%d", first + 1);
         if (i < free_from || i + n > in.w)
             continue;
-        sy_grid_text(g, in.x + i, in.y - 1, n, text, sy_look_pen(look, SY_ROLE_DIM));
+        sy_grid_text(g, in.x + i, in.y - 1, n, text, sy_theme_pen(look, SY_ROLE_DIM));
         free_from = i + (n + 2 > LABEL_GAP ? n + 2 : LABEL_GAP);
     }
 }
 
-void sy_heat_draw(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
+void sy_heat_draw(const struct sy_heat *h, const struct sy_theme *look, struct sy_grid *g,
                   struct sy_rect r)
 {
     struct side rows, cols;
@@ -277,7 +277,7 @@ void sy_heat_draw(const struct sy_heat *h, const struct sy_look *look, struct sy
         int x = cols.group > 1 ? h->cursor / cols.group : h->cursor * cols.size;
         for (int j = 0; j * per < rows.pixels; j++) {
             const struct sy_cell *c = sy_grid_at(g, in.x + x, in.y + j);
-            struct sy_pen pen = sy_look_pen(look, SY_ROLE_CURSOR);
+            struct sy_pen pen = sy_theme_pen(look, SY_ROLE_CURSOR);
             pen.bg = per == 2 && c ? c->pen.bg : (int16_t)-1;
             if (pen.bg >= 0 && pen.fg < 0) /* on the ramp, not on the terminal's own */
                 pen.fg = 255;

@@ -23,11 +23,11 @@ struct sy_heat {
     int cursor;           /* column, or -1 */
     bool stretch;         /* rows fill the height, if unevenly */
 };
-void sy_heat_draw(const struct sy_heat *h, const struct sy_look *look, struct sy_grid *g,
+void sy_heat_draw(const struct sy_heat *h, const struct sy_theme *look, struct sy_grid *g,
                   struct sy_rect r);
 /* The part of r that values are drawn in: without labels. */
 struct sy_rect sy_heat_inside(const struct sy_heat *h, struct sy_rect r);
 /* Which row (from 0) is shown at y, or -1. */
-int sy_heat_row_at(const struct sy_heat *h, const struct sy_look *look, struct sy_rect r, int y);
+int sy_heat_row_at(const struct sy_heat *h, const struct sy_theme *look, struct sy_rect r, int y);
 
 #endif

@@ -61,18 +61,18 @@ static size_t place_next(struct walk *w, const char *s, size_t n, struct sy_pen 
     return (size_t)k;
 }
 
-static struct sy_pen pen_at(const struct sy_input *in, size_t i, const struct sy_look *look)
+static struct sy_pen pen_at(const struct sy_input *in, size_t i, const struct sy_theme *look)
 {
     struct sy_pen pen = {-1, -1, 0};
     if (look && in->role && in->role[i] != SY_ROLE_TEXT)
-        pen = sy_look_pen(look, in->role[i]);
+        pen = sy_theme_pen(look, in->role[i]);
     if (i >= in->from && i < in->to)
         pen.attr ^= SY_REVERSE;
     return pen;
 }
 
 /* Lay everything out; the cursor's place in *x, *y (rows of the text, from 0). */
-static void walk_input(struct walk *w, const struct sy_input *in, const struct sy_look *look,
+static void walk_input(struct walk *w, const struct sy_input *in, const struct sy_theme *look,
                        struct sy_pen prompt, int *x, int *y)
 {
     size_t n = strlen(in->prompt);
@@ -110,7 +110,7 @@ int sy_input_rows(const struct sy_input *in, int width)
 }
 
 void sy_input_draw(const struct sy_input *in, struct sy_grid *g, struct sy_rect r,
-                   const struct sy_look *look, struct sy_pen prompt, int *x, int *y)
+                   const struct sy_theme *look, struct sy_pen prompt, int *x, int *y)
 {
     struct walk w = {.width = r.w < 1 ? 1 : r.w};
     walk_input(&w, in, NULL, prompt, x, y);

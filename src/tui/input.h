@@ -19,6 +19,6 @@ struct sy_input {
 int sy_input_rows(const struct sy_input *in, int width);
 /* Into a rectangle; when it has fewer rows, those around the cursor.  *x, *y: the cursor. */
 void sy_input_draw(const struct sy_input *in, struct sy_grid *g, struct sy_rect r,
-                   const struct sy_look *look, struct sy_pen prompt, int *x, int *y);
+                   const struct sy_theme *look, struct sy_pen prompt, int *x, int *y);
 
 #endif

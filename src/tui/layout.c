@@ -11,7 +11,7 @@
  * dense model) gives its place to another chart. */
 #include "tui/panel_int.h"
 
-#include "run/board.h"
+#include "run/source.h"
 
 #include <stdio.h>
 #include <string.h>

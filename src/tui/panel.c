@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-struct sy_panel *sy_panel_new(const struct sy_look *look, struct sy_err *err)
+struct sy_panel *sy_panel_new(const struct sy_theme *look, struct sy_err *err)
 {
     struct sy_panel *p = sy_calloc(1, sizeof *p);
     if (!p) {
@@ -47,7 +47,7 @@ void sy_panel_free(struct sy_panel *p)
     sy_free(p);
 }
 
-void sy_panel_set_look(struct sy_panel *p, const struct sy_look *look)
+void sy_panel_set_look(struct sy_panel *p, const struct sy_theme *look)
 {
     p->look = *look;
     p->dirty = true;
@@ -268,7 +268,7 @@ bool sy_panel_update(struct sy_panel *p, double now, double budget)
 void sy_panel_draw(struct sy_panel *p, struct sy_grid *g)
 {
     g->light = p->look.light;
-    sy_grid_fill(g, p->areas.panes, ' ', sy_look_pen(&p->look, SY_ROLE_TEXT));
+    sy_grid_fill(g, p->areas.panes, ' ', sy_theme_pen(&p->look, SY_ROLE_TEXT));
     if (!p->nruns)
         sy__welcome_draw(p, g);
     else

@@ -1,5 +1,5 @@
 /* The workbench's panel: header, charts, heatmaps, status line, drawn into a grid.  Layer tui: sees
- * runs through run/board.h only; knows no terminal, no keys and no Lua.
+ * runs through run/source.h only; knows no terminal, no keys and no Lua.
  *
  *  1. One thread (the screen's) calls all of it.  Runs are read by copies that never make a trainer
  *     wait longer than one row.
@@ -14,20 +14,20 @@
 
 #include "switchyard/err.h"
 #include "tui/grid.h"
-#include "tui/look.h"
+#include "tui/theme.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct sy_panel;
-struct sy_source; /* run/board.h */
+struct sy_source; /* run/source.h */
 
-struct sy_panel *sy_panel_new(const struct sy_look *look, struct sy_err *err); /* owned */
+struct sy_panel *sy_panel_new(const struct sy_theme *look, struct sy_err *err); /* owned */
 void sy_panel_free(struct sy_panel *p);
-void sy_panel_set_look(struct sy_panel *p, const struct sy_look *look);
+void sy_panel_set_look(struct sy_panel *p, const struct sy_theme *look);
 
 /* What it shows: these runs (a reference to each is taken; n 0: none), or, until the first
- * call, all runs of this process (run/board.h), as they come and go. */
+ * call, all runs of this process (run/source.h), as they come and go. */
 int sy_panel_set_sources(struct sy_panel *p, struct sy_source *const *list, int n,
                          struct sy_err *err);
 /* Is a run of this name among them? */
@@ -76,12 +76,12 @@ void sy_panel_set_pane_mode(struct sy_panel *p, bool on);
 bool sy_panel_pane_mode(const struct sy_panel *p);
 void sy_panel_set_scrolled(struct sy_panel *p, int rows);
 
-/* ---- actions (tui/keys.def) ---- */
+/* ---- actions (tui/panel_keys.def) ---- */
 
 enum sy_action {
     SY_ACT_NONE,
 #define SY_KEY(action, map, name, keys, shown, help) SY_ACT_##action,
-#include "tui/keys.def"
+#include "tui/panel_keys.def"
 #undef SY_KEY
     SY_ACT_COUNT
 };
@@ -95,7 +95,7 @@ struct sy_key {
     const char *shown; /* for people */
     const char *help;
 };
-/* All keys in the order of keys.def; *n of them.  Borrowed, never freed. */
+/* All keys in the order of panel_keys.def; *n of them.  Borrowed, never freed. */
 const struct sy_key *sy_keys(int *n);
 
 /* What the caller is asked to do. */

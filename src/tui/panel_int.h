@@ -1,5 +1,5 @@
-/* The panel from inside: layout.c (what is where), views.c (what is drawn there), pane.c (what keys
- * do), bars.c (header, status line, help), panel.c (runs, updates). */
+/* The panel from inside: layout.c (what is where), views.c (what is drawn there), pane_keys.c (what keys
+ * do), status_line.c (header, status line, help), panel.c (runs, updates). */
 #ifndef SY_TUI_PANEL_INT_H
 #define SY_TUI_PANEL_INT_H
 
@@ -61,7 +61,7 @@ struct sy__memory {
 };
 
 struct sy_panel {
-    struct sy_look look;
+    struct sy_theme look;
     int w, h, input_rows;
     double split; /* 0: the layout's own */
     struct sy_areas areas;
@@ -77,7 +77,7 @@ struct sy_panel {
     char (*over)[65]; /* owned; names to be overlaid; none: all */
     int nover;
 
-    /* what pane.c changes */
+    /* what pane_keys.c changes */
     bool pane_mode, one, full, help, fit;
     bool follow;
     double x0, x1; /* when not fit; in units of x_kind of the run in front */
@@ -125,7 +125,7 @@ struct sy__of sy__x_of(enum sy_x_kind kind); /* the series that x is read from *
 struct sy_x_axis sy__x_axis(const struct sy_panel *p, struct sy__run *r);
 bool sy__x_known(const struct sy_panel *p, enum sy_x_kind kind);
 
-/* heat.c */
+/* experts_view.c */
 bool sy__table_read(struct sy_panel *p);
 bool sy__times_read(struct sy_panel *p, const struct sy__slot *slot);
 void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
@@ -133,11 +133,11 @@ int sy__experts_row_at(const struct sy_panel *p, const struct sy__slot *slot, in
 void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
 void sy__heat_free(struct sy_panel *p);
 
-/* memory.c */
+/* process_memory.c */
 bool sy__memory_read(struct sy_panel *p, double now);
 void sy__memory_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
 
-/* bars.c */
+/* status_line.c */
 void sy__bars_draw(struct sy_panel *p, struct sy_grid *g);
 void sy__help_draw(struct sy_panel *p, struct sy_grid *g);
 void sy__welcome_draw(struct sy_panel *p, struct sy_grid *g);

@@ -144,7 +144,7 @@ static struct sy__range find_range(const struct sy_plot *p, struct sy__column *c
 
 struct area {
     const struct sy_plot *p;
-    const struct sy_look *look;
+    const struct sy_theme *look;
     struct sy_grid *g;
     struct sy_rect r; /* of the curves */
     struct sy__range y;
@@ -160,7 +160,7 @@ static int dot_of(const struct area *a, double v)
 /* Where there are fewer rows than columns, single values are joined. */
 static void draw_cloud(struct area *a, const struct sy_plot_line *l, const struct sy__column *c)
 {
-    struct sy_pen pen = sy_look_envelope(a->look, l->colour);
+    struct sy_pen pen = sy_theme_envelope(a->look, l->colour);
     int before = -1;
     double v = 0;
     for (int i = 0; i < a->canvas.w; i++) {
@@ -186,7 +186,7 @@ static void draw_cloud(struct area *a, const struct sy_plot_line *l, const struc
 
 static void draw_curve(struct area *a, const struct sy_plot_line *l, const struct sy__column *c)
 {
-    struct sy_pen pen = sy_look_curve(a->look, l->colour);
+    struct sy_pen pen = sy_theme_curve(a->look, l->colour);
     int before = -1, y0 = 0;
     for (int i = 0; i < a->canvas.w; i++) {
         if (!isfinite(c[i].line))
@@ -203,7 +203,7 @@ static void draw_curve(struct area *a, const struct sy_plot_line *l, const struc
 static void draw_outside(const struct area *a, const struct sy_plot_line *l,
                          const struct sy__column *c)
 {
-    struct sy_pen bad = sy_look_pen(a->look, SY_ROLE_BAD);
+    struct sy_pen bad = sy_theme_pen(a->look, SY_ROLE_BAD);
     struct sy_rect r = a->r;
     for (int i = 0; i < a->canvas.w; i++) {
         int x = r.x + i / a->canvas.dx;
@@ -226,7 +226,7 @@ static void draw_points(const struct area *a, const struct sy_plot_line *l)
     if (!l->valid)
         return;
     struct sy_pen pen =
-        a->p->n > 1 ? sy_look_curve(a->look, l->colour) : sy_look_pen(a->look, SY_ROLE_VALID);
+        a->p->n > 1 ? sy_theme_curve(a->look, l->colour) : sy_theme_pen(a->look, SY_ROLE_VALID);
     int64_t i = sy_pyramid_find(l->valid, sy_x_to_step(&l->x, a->p->x0)), last = -1;
     for (; i < sy_pyramid_rows(l->valid); i++) {
         double x = sy_x_of_step(&l->x, sy_pyramid_step(l->valid, i));
@@ -240,43 +240,6 @@ static void draw_points(const struct area *a, const struct sy_plot_line *l)
         sy_grid_put(a->g, a->r.x + at, a->r.y + (row < a->r.h ? row : a->r.h - 1),
                     sy_glyph(a->look, SY_GLYPH_VALID), pen);
         last = at;
-    }
-}
-
-static void draw_marks(const struct area *a)
-{
-    static const enum sy_role roles[] = {
-        [SY_MARK_SET] = SY_ROLE_EVENT,     [SY_MARK_NOTE] = SY_ROLE_VALUE,
-        [SY_MARK_SPIKE] = SY_ROLE_BAD,     [SY_MARK_ALARM] = SY_ROLE_WARN,
-        [SY_MARK_FAILED] = SY_ROLE_BAD,    [SY_MARK_RESUME] = SY_ROLE_GOOD,
-        [SY_MARK_CHECKPOINT] = SY_ROLE_DIM};
-    const struct sy_plot *p = a->p;
-    if (!p->n)
-        return;
-    const struct sy_x_axis *x = &p->lines[p->n - 1].x;
-    int at_cursor =
-        p->cursor < 0 ? -1 : sy__column_of(sy_x_of_step(x, p->cursor), p->x0, p->x1, a->r.w);
-    const struct sy_mark *told = NULL;
-    for (int i = 0; i < p->nmarks; i++) {
-        const struct sy_mark *m = &p->marks[i];
-        int at = sy__column_of(sy_x_of_step(x, m->step), p->x0, p->x1, a->r.w);
-        if (at < 0)
-            continue;
-        bool saved = m->kind == SY_MARK_CHECKPOINT;
-        enum sy_glyph glyph = saved                       ? SY_GLYPH_SAVED
-                              : m->kind == SY_MARK_FAILED ? SY_GLYPH_NAN
-                              : m->kind == SY_MARK_SPIKE  ? SY_GLYPH_CLIP
-                                                          : SY_GLYPH_EVENT;
-        sy_grid_put(a->g, a->r.x + at, saved ? a->r.y + a->r.h - 1 : a->r.y,
-                    sy_glyph(a->look, glyph), sy_look_pen(a->look, roles[m->kind]));
-        if (at == at_cursor)
-            told = m;
-    }
-    if (told) { /* beside it, where there is more room */
-        int n = sy_text_width(told->text, strlen(told->text)), after = a->r.w - at_cursor - 2;
-        int x0 = n <= after ? at_cursor + 2 : at_cursor - 1 - n > 0 ? at_cursor - 1 - n : 0;
-        sy_grid_text(a->g, a->r.x + x0, a->r.y, n <= after ? after : at_cursor - 1 - x0, told->text,
-                     sy_look_pen(a->look, roles[told->kind]));
     }
 }
 
@@ -297,7 +260,7 @@ static void draw_legend(const struct area *a)
     int x = a->r.x + a->r.w - width - 3, shown = named > most ? most - 1 : named;
     for (int k = 0; k < shown; k++) {
         const struct sy_plot_line *l = &p->lines[p->n - 1 - k]; /* the one in front first */
-        struct sy_pen pen = sy_look_curve(a->look, l->colour);
+        struct sy_pen pen = sy_theme_curve(a->look, l->colour);
         sy_grid_fill(a->g, (struct sy_rect){x, a->r.y + 1 + k, width + 3, 1}, ' ', pen);
         sy_grid_put(a->g, x + 1, a->r.y + 1 + k, (uint32_t)('a' + l->colour % 26), pen);
         sy_grid_text(a->g, x + 3, a->r.y + 1 + k, width, l->label ? l->label : "", pen);
@@ -306,7 +269,7 @@ static void draw_legend(const struct area *a)
         char more[32];
         snprintf(more, sizeof more, "+%d", named - shown);
         sy_grid_text(a->g, x + 3, a->r.y + 1 + shown, width, more,
-                     sy_look_pen(a->look, SY_ROLE_DIM));
+                     sy_theme_pen(a->look, SY_ROLE_DIM));
     }
 }
 
@@ -320,7 +283,7 @@ static void draw_letters(const struct area *a, int i, const struct sy__column *c
         int y = dot_of(a, c[k].line) / a->canvas.dy;
         if (y >= 0 && y < a->r.h)
             sy_grid_put(a->g, a->r.x + k / a->canvas.dx, a->r.y + y,
-                        (uint32_t)('a' + l->colour % 26), sy_look_curve(a->look, l->colour));
+                        (uint32_t)('a' + l->colour % 26), sy_theme_curve(a->look, l->colour));
         return;
     }
 }
@@ -379,7 +342,7 @@ static void draw_inside(struct area *a, struct sy_rect frame)
         sy__y_axis(&a->y, p->y_unit, a->look, a->g, frame, a->r);
         draw_curves(a, columns);
         draw_legend(a);
-        draw_marks(a);
+        sy__marks(a->p, a->look, a->g, a->r);
     }
     bool cursor = p->cursor >= 0 && p->n;
     if (cursor) {
@@ -393,7 +356,7 @@ static void draw_inside(struct area *a, struct sy_rect frame)
     sy_free(columns);
 }
 
-void sy_plot_draw(const struct sy_plot *p, const struct sy_look *look, struct sy_grid *g,
+void sy_plot_draw(const struct sy_plot *p, const struct sy_theme *look, struct sy_grid *g,
                   struct sy_rect r)
 {
     struct area a = {.p = p, .look = look, .g = g, .r = sy_plot_inside(r)};

@@ -10,7 +10,7 @@
 #ifndef SY_TUI_PLOT_H
 #define SY_TUI_PLOT_H
 
-#include "run/board.h"
+#include "run/source.h"
 #include "run/pyramid.h"
 #include "tui/grid.h"
 #include "tui/ticks.h"
@@ -51,14 +51,14 @@ struct sy_plot {
     bool log, zero, focus; /* zero: the range of y has 0 in it */
     int64_t cursor;        /* a step; -1: none */
 };
-void sy_plot_draw(const struct sy_plot *plot, const struct sy_look *look, struct sy_grid *g,
+void sy_plot_draw(const struct sy_plot *plot, const struct sy_theme *look, struct sy_grid *g,
                   struct sy_rect r);
 /* The inside of a plot's frame in which x0 to x1 lie (the labels of y stand before it). */
 struct sy_rect sy_plot_inside(struct sy_rect r);
 
 /* A chart of one row or more without a frame: from the smallest to the largest of it. */
 void sy_strip_draw(const struct sy_pyramid *p, const struct sy_x_axis *x, double x0, double x1,
-                   int colour, const struct sy_look *look, struct sy_grid *g, struct sy_rect r);
+                   int colour, const struct sy_theme *look, struct sy_grid *g, struct sy_rect r);
 
 /* Parts of a whole over each other: the whole's mean in a column, cut by the parts' sums there. */
 #define SY_PARTS_MAX 4
@@ -73,7 +73,7 @@ struct sy_stack {
     bool focus;
     int64_t cursor;
 };
-void sy_stack_draw(const struct sy_stack *s, const struct sy_look *look, struct sy_grid *g,
+void sy_stack_draw(const struct sy_stack *s, const struct sy_theme *look, struct sy_grid *g,
                    struct sy_rect r);
 
 #endif

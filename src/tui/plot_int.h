@@ -23,12 +23,15 @@ double sy__range_at(const struct sy__range *r, double v); /* 0 at lo, 1 at hi */
 
 int sy__label_columns(struct sy_rect frame); /* for labels of y with their axis; 0: none */
 /* Labels of y before the area, and x's in the frame's lower line. */
-void sy__y_axis(const struct sy__range *range, enum sy_unit unit, const struct sy_look *look,
+void sy__y_axis(const struct sy__range *range, enum sy_unit unit, const struct sy_theme *look,
                 struct sy_grid *g, struct sy_rect frame, struct sy_rect area);
 void sy__x_ticks(double x0, double x1, enum sy_x_kind kind, const char *readout,
-                 const struct sy_look *look, struct sy_grid *g, struct sy_rect frame,
+                 const struct sy_theme *look, struct sy_grid *g, struct sy_rect frame,
                  struct sy_rect area);
-void sy__cursor(int column, const struct sy_look *look, struct sy_grid *g, struct sy_rect area);
+void sy__cursor(int column, const struct sy_theme *look, struct sy_grid *g, struct sy_rect area);
+/* Marks of a plot in its area, and the text of the one at the cursor (marks.c). */
+void sy__marks(const struct sy_plot *p, const struct sy_theme *look, struct sy_grid *g,
+               struct sy_rect area);
 /* Cell column of x in the area, or -1. */
 int sy__column_of(double x, double x0, double x1, int w);
 

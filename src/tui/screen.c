@@ -372,7 +372,7 @@ static attr_t attributes(struct sy_pen pen)
 /* For a character that cannot be shown: a sparkline's blocks keep their heights. */
 static wchar_t stand_in(uint32_t ch)
 {
-    return ch >= 0x2581 && ch <= 0x2588 ? (wchar_t)sy_look_ramp((ch - 0x2580) / 8.0) : L'?';
+    return ch >= 0x2581 && ch <= 0x2588 ? (wchar_t)sy_theme_ramp((ch - 0x2580) / 8.0) : L'?';
 }
 
 /* What curses may put for a cell whose right neighbour is `next`. */

@@ -40,7 +40,7 @@ void sy_scroll_clear_view(struct sy_scroll *s);
 /* Into a rectangle, newest at the bottom.  Colours that the look lacks are left out.  tell: when it
  * is scrolled up, its last row says how much is below. */
 void sy_scroll_draw(struct sy_scroll *s, struct sy_grid *g, struct sy_rect r,
-                    const struct sy_look *look, bool tell);
+                    const struct sy_theme *look, bool tell);
 /* Move by rows of the last drawing: up is negative.  false: it was at that end already. */
 bool sy_scroll_move(struct sy_scroll *s, int rows);
 void sy_scroll_end(struct sy_scroll *s);            /* follow again */

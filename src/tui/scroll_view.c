@@ -26,7 +26,7 @@ static const char *text_of(const struct sy_scroll *s, int64_t number, size_t *n,
     return l->text;
 }
 
-static struct sy_pen limit(struct sy_pen pen, const struct sy_look *look)
+static struct sy_pen limit(struct sy_pen pen, const struct sy_theme *look)
 {
     if (!look->colours)
         pen.fg = pen.bg = -1;
@@ -84,7 +84,7 @@ static size_t row_end(const char *text, size_t n, size_t i, int w)
 
 /* Rows that a line takes; with a grid they are put there, row 0 at y (which may be above r). */
 static int lay_line(const struct sy_scroll *s, int64_t number, int w, struct sy_grid *g,
-                    struct sy_rect r, int y, const struct sy_look *look)
+                    struct sy_rect r, int y, const struct sy_theme *look)
 {
     size_t n, i = 0;
     int row = 0, col = 0;
@@ -155,7 +155,7 @@ static void settle_bottom(struct sy_scroll *s)
 }
 
 static void draw_below(const struct sy_scroll *s, struct sy_grid *g, struct sy_rect r,
-                       const struct sy_look *look)
+                       const struct sy_theme *look)
 {
     char text[48];
     int64_t n = sy_scroll_below(s);
@@ -164,11 +164,11 @@ static void draw_below(const struct sy_scroll *s, struct sy_grid *g, struct sy_r
              n == 1 ? "" : "s");
     int w = sy_text_width(text, strlen(text));
     if (r.h > 1 && w <= r.w)
-        sy_grid_text(g, r.x + r.w - w, r.y + r.h - 1, w, text, sy_look_pen(look, SY_ROLE_BAR));
+        sy_grid_text(g, r.x + r.w - w, r.y + r.h - 1, w, text, sy_theme_pen(look, SY_ROLE_BAR));
 }
 
 void sy_scroll_draw(struct sy_scroll *s, struct sy_grid *g, struct sy_rect r,
-                    const struct sy_look *look, bool tell)
+                    const struct sy_theme *look, bool tell)
 {
     s->changed = false;
     sy_grid_fill(g, r, ' ', plain);

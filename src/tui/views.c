@@ -232,11 +232,11 @@ static void draw_strip(struct sy_panel *p, const struct strip *t, const struct s
     else
         sy_value_text(v, sy__unit_of(t->kind), value);
     sy__x_window(p, r, &x0, &x1);
-    sy_grid_text(g, in.x + 1, in.y, 8, t->name, sy_look_pen(&p->look, SY_ROLE_DIM));
+    sy_grid_text(g, in.x + 1, in.y, 8, t->name, sy_theme_pen(&p->look, SY_ROLE_DIM));
     int n = (int)strlen(value), y = least > 1 ? in.y + 1 : in.y, at = least > 1 ? 1 : 16 - n;
     bool bad = t->which == 1 && v > 0;
     sy_grid_text(g, in.x + at, y, n, value,
-                 sy_look_pen(&p->look, bad ? SY_ROLE_BAD : SY_ROLE_VALUE));
+                 sy_theme_pen(&p->look, bad ? SY_ROLE_BAD : SY_ROLE_VALUE));
     if (least > 3) { /* from where to where the strip goes */
         char low[16], high[16], both[36];
         struct sy_extent e = sy_pyramid_query(rows, sy_pyramid_find(rows, sy_x_to_step(&x, x0)),
@@ -244,7 +244,7 @@ static void draw_strip(struct sy_panel *p, const struct strip *t, const struct s
         snprintf(low, sizeof low, "%.3g", (double)e.min);
         snprintf(high, sizeof high, "%.3g", (double)e.max);
         snprintf(both, sizeof both, "%s..%s", low, high);
-        sy_grid_text(g, in.x + 1, in.y + 2, 11, both, sy_look_pen(&p->look, SY_ROLE_DIM));
+        sy_grid_text(g, in.x + 1, in.y + 2, 11, both, sy_theme_pen(&p->look, SY_ROLE_DIM));
     }
     int left = least > 3 ? 13 : least > 1 ? 10 : 17;
     struct sy_rect area = {in.x + left, in.y, in.w - left - 1, in.h > 2 ? in.h - 1 : in.h};
@@ -336,7 +336,7 @@ static void tell_first_step(const struct sy_panel *p, struct sy_grid *g)
     if (!r || !r->status.live || strcmp(r->status.state, "running") || r->status.step > 0 ||
         (loss && sy_pyramid_rows(loss)) || a.h < 3)
         return;
-    sy_grid_text(g, a.x + x, a.y + a.h / 2, a.w - 1 - x, text, sy_look_pen(&p->look, SY_ROLE_DIM));
+    sy_grid_text(g, a.x + x, a.y + a.h / 2, a.w - 1 - x, text, sy_theme_pen(&p->look, SY_ROLE_DIM));
 }
 
 void sy__views_draw(struct sy_panel *p, struct sy_grid *g)
@@ -349,6 +349,6 @@ void sy__views_draw(struct sy_panel *p, struct sy_grid *g)
         snprintf(text, sizeof text, "no series with '%s' in its name; / and Enter show the panels",
                  p->filter);
         sy_grid_text(g, 2, p->areas.panes.y + p->areas.panes.h / 2, p->w - 4, text,
-                     sy_look_pen(&p->look, SY_ROLE_DIM));
+                     sy_theme_pen(&p->look, SY_ROLE_DIM));
     }
 }

@@ -43,12 +43,12 @@ void sy_workbench_set_busy(bool busy)
 
 void sy_workbench_echo(const char *prompt, const char *line)
 {
-    sy_scroll_echo(sy__workbench.scroll, prompt, line, sy_look_pen(&sy__workbench.look, SY_ROLE_PROMPT));
+    sy_scroll_echo(sy__workbench.scroll, prompt, line, sy_theme_pen(&sy__workbench.look, SY_ROLE_PROMPT));
 }
 
 void sy_workbench_say(enum sy_role role, const char *text)
 {
-    sy_scroll_say(sy__workbench.scroll, text, sy_look_pen(&sy__workbench.look, role));
+    sy_scroll_say(sy__workbench.scroll, text, sy_theme_pen(&sy__workbench.look, role));
 }
 
 void sy_workbench_message(const char *text)
@@ -79,7 +79,7 @@ void sy_workbench_ask(const char *question, void (*answer)(const char *text))
 void sy__choose_look(void)
 {
     struct sy_workbench *d = &sy__workbench;
-    d->look = sy_look_choose(nl_langinfo(CODESET), getenv("TERM"), getenv("SWITCHYARD_SYMBOLS"),
+    d->look = sy_theme_choose(nl_langinfo(CODESET), getenv("TERM"), getenv("SWITCHYARD_SYMBOLS"),
                              getenv("NO_COLOR"), getenv("COLORFGBG"), sy_screen_colours());
 }
 

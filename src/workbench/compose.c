@@ -88,7 +88,7 @@ static void draw_input(const struct sy_input *in)
     enum sy_role role = d->dim ? SY_ROLE_DIM : SY_ROLE_PROMPT;
     d->cursor_x = -1;
     if (r.h > 0 && !line_hidden())
-        sy_input_draw(in, &d->grid, r, &d->look, sy_look_pen(&d->look, role), &d->cursor_x,
+        sy_input_draw(in, &d->grid, r, &d->look, sy_theme_pen(&d->look, role), &d->cursor_x,
                       &d->cursor_y);
     if (sy_line_panes())
         d->cursor_x = -1;
@@ -127,7 +127,7 @@ static void draw_popup(void)
 {
     struct sy_workbench *d = &sy__workbench;
     const struct sy_areas *a = sy_panel_areas(d->panel);
-    struct sy_pen pen = sy_look_pen(&d->look, SY_ROLE_BAR);
+    struct sy_pen pen = sy_theme_pen(&d->look, SY_ROLE_BAR);
     int w = d->grid.w, room = a->input.y - a->header.h, widest = 1;
     for (int i = 0; i < d->popup.count; i++) {
         int k = sy_text_width(d->popup.word[i], strlen(d->popup.word[i]));

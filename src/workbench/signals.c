@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "workbench/capture.h"
-#include "repl/edit.h"
+#include "repl/editor.h"
 #include "tui/screen.h"
 
 #include <signal.h>

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "workbench/capture.h"
 #include "workbench/signals.h"
-#include "run/board.h"
+#include "run/source.h"
 #include "tui/screen.h"
 
 #include <errno.h>
@@ -342,7 +342,7 @@ static void take_notices(void)
 {
     char *text;
     while ((text = sy_notice_take())) {
-        sy_scroll_say(sy__workbench.scroll, text, sy_look_pen(&sy__workbench.look, SY_ROLE_DIM));
+        sy_scroll_say(sy__workbench.scroll, text, sy_theme_pen(&sy__workbench.look, SY_ROLE_DIM));
         sy_free(text);
     }
 }

@@ -31,7 +31,7 @@ struct sy_workbench {
     int64_t printed; /* lines of the scrollback that the normal screen has */
     struct sy_grid grid;
     struct sy_rect scroll_at; /* where the scrollback was drawn */
-    struct sy_look look;
+    struct sy_theme look;
     bool coloured;          /* the line that is typed */
     bool open, ended, away; /* away: stopped or in the background: the terminal is not ours */
     bool gone;              /* for ever: the terminal was closed */
@@ -61,7 +61,7 @@ void sy__popup_close(void);
 /* client.c */
 void sy__choose_look(void); /* by the environment and what the terminal can do */
 
-/* keys.c */
+/* key_actions.c */
 void sy__act_on_panes(void); /* the panel's mode and Readline's keymap agree again */
 
 /* child.c: the line in an editor; NULL: unchanged.  Owned. */

@@ -138,7 +138,7 @@ ok 'grep -q "^\[quota\].*File too large; the run goes on, older checkpoints stay
 ok '! ls -d "$SWITCHYARD_RUNS"/quota/step-* > /dev/null 2>&1' 'nothing half is left'
 run resume quota --steps 70
 ok '[ $code -eq 0 ] && grep -q "^step 70/70" "$folder/out"' 'and it can be resumed'
-run -e 'local e, t = require "switchyard.engine", 0; e.now = function() t = t + 3 return t end; require("switchyard.command.cli").run("replay", "quota")'
+run -e 'local e, t = require "switchyard.engine", 0; e.now = function() t = t + 3 return t end; require("switchyard.cli.subcommands").run("replay", "quota")'
 ok '[ "$(cat "$folder/out")" = "identical through step 70" ]' 'to the same bits; standard output has the one line'
 ok 'grep -q "^\[quota\] replaying: step [0-9]*/70$" "$folder/err"' 'and progress goes to standard error'
 

@@ -50,7 +50,7 @@ expect ":alert that raises at a step" "taken away: oops" "$model" "$text" "$trai
     'n = r.step + 2; alert(function(r) if r.step > n then error("oops", 0) end end, r)' 'r:resume():wait(); print(alert(nil, r) .. " " .. r.state)'
 ok '[ "$(grep -c "taken away" "$folder/out")" = 1 ] && grep -q "no alerts done" "$folder/out"' "is told once"
 printf ':help\n' | "$SWITCHYARD" -E -i > "$folder/out" 2> /dev/null
-missing=$(sed -n '/commands\[\] = {/,/};/p' "${srcdir:-.}/src/workbench/command.c" | grep -o '{"[a-z]*"' | tr -d '{"' |
+missing=$(sed -n '/commands\[\] = {/,/};/p' "${srcdir:-.}/src/workbench/screen_commands.c" | grep -o '{"[a-z]*"' | tr -d '{"' |
     while read -r name; do grep -q "^  :$name " "$folder/out" || echo "$name"; done)
 ok '[ -z "$missing" ]' ":help lists what the screen knows; missing: ${missing:-nothing}"
 expect ":q leaves" "before" 'print("before")' ':q' 'print("after")'

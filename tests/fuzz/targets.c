@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "run/codec.h"
+#include "run/series_codec.h"
 #include "run/store.h"
 #include "switchyard/data.h"
 #include "switchyard/io.h"

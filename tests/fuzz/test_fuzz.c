@@ -8,7 +8,7 @@
 #include "unit/tap.h"
 
 #include "base/mem.h"
-#include "run/codec.h"
+#include "run/series_codec.h"
 #include "run/metrics.h"
 #include "run/store.h"
 

@@ -3,7 +3,7 @@
 #ifndef SY_TESTS_FAKE_RUN_H
 #define SY_TESTS_FAKE_RUN_H
 
-#include "run/board.h"
+#include "run/source.h"
 #include "run/metrics.h"
 
 struct fake_run {

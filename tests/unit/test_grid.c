@@ -160,26 +160,26 @@ static void dumping(void)
     sy_grid_free(&g);
 }
 
-static bool look_is(struct sy_look l, enum sy_symbols s, int colours)
+static bool look_is(struct sy_theme l, enum sy_symbols s, int colours)
 {
     return l.symbols == s && l.colours == colours;
 }
 
 static void looks(void)
 {
-    tap_ok(look_is(sy_look_choose("UTF-8", "xterm-256color", NULL, NULL, NULL, 256), SY_SYMBOLS_BRAILLE,
+    tap_ok(look_is(sy_theme_choose("UTF-8", "xterm-256color", NULL, NULL, NULL, 256), SY_SYMBOLS_BRAILLE,
                    256),
            "xterm");
-    tap_ok(look_is(sy_look_choose("ANSI_X3.4-1968", "xterm", NULL, NULL, NULL, 8), SY_SYMBOLS_ASCII, 8),
+    tap_ok(look_is(sy_theme_choose("ANSI_X3.4-1968", "xterm", NULL, NULL, NULL, 8), SY_SYMBOLS_ASCII, 8),
            "no UTF-8");
-    tap_ok(look_is(sy_look_choose("UTF-8", "linux", NULL, NULL, NULL, 8), SY_SYMBOLS_BLOCKS, 8),
+    tap_ok(look_is(sy_theme_choose("UTF-8", "linux", NULL, NULL, NULL, 8), SY_SYMBOLS_BLOCKS, 8),
            "console");
-    tap_ok(look_is(sy_look_choose("UTF-8", "vt100", NULL, NULL, NULL, -1), SY_SYMBOLS_ASCII, 0), "vt100");
-    tap_ok(look_is(sy_look_choose(NULL, NULL, "braille", NULL, NULL, 16), SY_SYMBOLS_BRAILLE, 8),
+    tap_ok(look_is(sy_theme_choose("UTF-8", "vt100", NULL, NULL, NULL, -1), SY_SYMBOLS_ASCII, 0), "vt100");
+    tap_ok(look_is(sy_theme_choose(NULL, NULL, "braille", NULL, NULL, 16), SY_SYMBOLS_BRAILLE, 8),
            "asked for");
-    tap_ok(look_is(sy_look_choose("UTF-8", "xterm", "ascii", "1", NULL, 256), SY_SYMBOLS_ASCII, 0),
+    tap_ok(look_is(sy_theme_choose("UTF-8", "xterm", "ascii", "1", NULL, 256), SY_SYMBOLS_ASCII, 0),
            "NO_COLOR");
-    tap_ok(look_is(sy_look_choose("UTF-8", "xterm", "emoji", "", NULL, 256), SY_SYMBOLS_BRAILLE, 256),
+    tap_ok(look_is(sy_theme_choose("UTF-8", "xterm", "emoji", "", NULL, 256), SY_SYMBOLS_BRAILLE, 256),
            "nonsense, and an empty NO_COLOR");
     static const struct {
         const char *fgbg;
@@ -189,15 +189,15 @@ static void looks(void)
                    {"15;default;0", false}, {"15", false},  {"", false},            {"0;15x", false},
                    {"0;", false},          {"0;-1", false}};
     for (size_t i = 0; i < sizeof grounds / sizeof *grounds; i++)
-        tap_ok(sy_look_choose("UTF-8", "rxvt", NULL, NULL, grounds[i].fgbg, 256).light ==
+        tap_ok(sy_theme_choose("UTF-8", "rxvt", NULL, NULL, grounds[i].fgbg, 256).light ==
                    grounds[i].light,
                "COLORFGBG=%s", grounds[i].fgbg);
-    struct sy_look fine = {SY_SYMBOLS_BRAILLE, 256, false}, none = {SY_SYMBOLS_ASCII, 0, false};
+    struct sy_theme fine = {SY_SYMBOLS_BRAILLE, 256, false}, none = {SY_SYMBOLS_ASCII, 0, false};
     static const double levels[6] = {0, 95, 135, 175, 215, 255};
     double before = -1;
     int bad = 0;
     for (int i = 0; i <= 100; i++) { /* luminance rises: the ramp reads without hue */
-        int c = sy_look_heat(&fine, i / 100.0) - 16;
+        int c = sy_theme_heat(&fine, i / 100.0) - 16;
         double y = 0.2126 * levels[c / 36] * levels[c / 36] +
                    0.7152 * levels[c / 6 % 6] * levels[c / 6 % 6] +
                    0.0722 * levels[c % 6] * levels[c % 6];
@@ -205,11 +205,11 @@ static void looks(void)
         before = y;
     }
     tap_is_int(bad, 0, "the ramp's luminance rises");
-    tap_ok(sy_look_heat(&none, 0.5) == -1 && sy_look_ramp(0) == ' ' && sy_look_ramp(1) == '@' &&
-               sy_look_ramp(-3) == ' ' && sy_look_ramp(7) == '@' && sy_look_heat(&fine, 9) == 227,
+    tap_ok(sy_theme_heat(&none, 0.5) == -1 && sy_theme_ramp(0) == ' ' && sy_theme_ramp(1) == '@' &&
+               sy_theme_ramp(-3) == ' ' && sy_theme_ramp(7) == '@' && sy_theme_heat(&fine, 9) == 227,
            "without colours, and out of range");
     char out[64];
-    sy_look_text(&none, "L1–6 × 1 · …", out, sizeof out);
+    sy_theme_text(&none, "L1–6 × 1 · …", out, sizeof out);
     tap_is_str(out, "L1-6 x 1 - ...", "our signs in ASCII");
     int ascii = 0;
     for (int i = 0; i < SY_GLYPH_COUNT; i++)

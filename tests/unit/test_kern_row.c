@@ -15,13 +15,13 @@ static const struct sy_row_kernels *row(void)
 static double act(int a, double x)
 {
     switch (a) {
-    case SY_ACT_SILU:
+    case SY_ACTIVATION_SILU:
         return x / (1 + exp(-x));
-    case SY_ACT_GELU:
+    case SY_ACTIVATION_GELU:
         return 0.5 * x * erfc(-x * 0.70710678118654752);
-    case SY_ACT_GELU_TANH:
+    case SY_ACTIVATION_GELU_TANH:
         return x / (1 + exp(-2 * 0.79788456080286536 * (x + 0.044715 * x * x * x)));
-    case SY_ACT_RELU:
+    case SY_ACTIVATION_RELU:
         return x > 0 ? x : 0;
     default:
         return x > 0 ? x * x : 0;
@@ -298,7 +298,7 @@ static void activations(void)
 {
     static float h[SIZE], dg[SIZE], du[SIZE], dh[SIZE];
     static double w1[NMAX], w2[NMAX], w3[NMAX];
-    for (int a = 0; a < SY_ACT_COUNT; a++)
+    for (int a = 0; a < SY_ACTIVATION_COUNT; a++)
         for (int gated = 0; gated < 2; gated++) {
             int ok = 1, back = 1, expert = 1;
             for (int k = 0; k < NSIZES; k++) {
@@ -531,7 +531,7 @@ static void everything(const struct sy_kernels *k, float *o, int64_t n)
     memcpy(a, X, sizeof a);
     q->cross_entropy(o, o + R, a, LD, target, 0.3f, true, R, n), o += 2 * R;
     memcpy(o, a, sizeof a), o += SIZE;
-    for (int i = 0; i < SY_ACT_COUNT; i++) {
+    for (int i = 0; i < SY_ACTIVATION_COUNT; i++) {
         q->glu[i](o, LD, X, LD, Y, LD, R, n), o += SIZE;
         q->glu_back[i](o, LD, o + SIZE, LD, Z, LD, X, LD, Y, LD, R, n), o += 2 * SIZE;
         memcpy(a, X, sizeof a), memcpy(b, Y, sizeof b), memcpy(c, Z, sizeof c);

@@ -30,7 +30,7 @@ struct stage {
     int n;
 };
 
-static const struct sy_look fine = {SY_SYMBOLS_BRAILLE, 256, false};
+static const struct sy_theme fine = {SY_SYMBOLS_BRAILLE, 256, false};
 
 static void act(struct stage *s, enum sy_action a, int times)
 {
@@ -57,7 +57,7 @@ static void fix_memory(struct sy_panel *p)
     p->memory.total = 33.3e9;
 }
 
-static void open_stage(struct stage *s, int w, int h, struct sy_look look, int runs)
+static void open_stage(struct stage *s, int w, int h, struct sy_theme look, int runs)
 {
     s->panel = sy_panel_new(&look, NULL);
     fix_memory(s->panel);
@@ -81,9 +81,9 @@ static void draw(struct stage *s)
     sy_grid_resize(&s->grid, s->panel->w, s->panel->h, NULL);
     const struct sy_areas *a = sy_panel_areas(s->panel);
     sy_grid_text(&s->grid, 0, a->scrollback.y, a->scrollback.w, a->scrollback.h ? "> print(1)" : "",
-                 sy_look_pen(&s->panel->look, SY_ROLE_TEXT));
+                 sy_theme_pen(&s->panel->look, SY_ROLE_TEXT));
     sy_grid_text(&s->grid, 0, a->input.y, a->input.w, "yard> ",
-                 sy_look_pen(&s->panel->look, SY_ROLE_PROMPT));
+                 sy_theme_pen(&s->panel->look, SY_ROLE_PROMPT));
     sy_panel_draw(s->panel, &s->grid);
 }
 
@@ -138,22 +138,22 @@ static void at_200x60(void)
 static void with_ascii(void)
 {
     add_marks(&stage.run[0]);
-    open_stage(&stage, 80, 24, (struct sy_look){SY_SYMBOLS_ASCII, 0, false}, 1);
+    open_stage(&stage, 80, 24, (struct sy_theme){SY_SYMBOLS_ASCII, 0, false}, 1);
 }
 
 static void with_light(void)
 {
-    open_stage(&stage, 80, 24, (struct sy_look){SY_SYMBOLS_BRAILLE, 256, true}, 1);
+    open_stage(&stage, 80, 24, (struct sy_theme){SY_SYMBOLS_BRAILLE, 256, true}, 1);
 }
 
 static void with_8_colours(void)
 {
-    open_stage(&stage, 80, 24, (struct sy_look){SY_SYMBOLS_BLOCKS, 8, false}, 1);
+    open_stage(&stage, 80, 24, (struct sy_theme){SY_SYMBOLS_BLOCKS, 8, false}, 1);
 }
 
 static void without_colours(void)
 {
-    open_stage(&stage, 120, 40, (struct sy_look){SY_SYMBOLS_BRAILLE, 0, false}, 1);
+    open_stage(&stage, 120, 40, (struct sy_theme){SY_SYMBOLS_BRAILLE, 0, false}, 1);
 }
 
 static void with_events(void)

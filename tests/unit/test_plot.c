@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct sy_look fine = {SY_SYMBOLS_BRAILLE, 256, false}, bare = {SY_SYMBOLS_ASCII, 0, false};
+static const struct sy_theme fine = {SY_SYMBOLS_BRAILLE, 256, false}, bare = {SY_SYMBOLS_ASCII, 0, false};
 
 static const char *ticks_text(bool log, double lo, double hi, int most, enum sy_unit unit)
 {
@@ -118,7 +118,7 @@ static void spikes(void)
     int hidden = 0, nans = 0, looks = 0;
     for (int ascii = 0; ascii < 2; ascii++)
         for (double w = 300000; w > 20; w *= 0.6) {
-            const struct sy_look *look = ascii ? &bare : &fine;
+            const struct sy_theme *look = ascii ? &bare : &fine;
             struct sy_plot plot = {.title = "loss",
                                    .lines = &line,
                                    .n = 1,
@@ -233,7 +233,7 @@ static void heats(void)
     for (int rows = 18; rows <= 64; rows += 5)
         for (int w = 8; w <= 60; w += 4)
             for (int look = 0; look < 2; look++) {
-                const struct sy_look *l = look ? &bare : &fine;
+                const struct sy_theme *l = look ? &bare : &fine;
                 h.rows = rows;
                 sy_grid_fill(&g, (struct sy_rect){0, 0, 60, 24}, ' ', (struct sy_pen){-1, -1, 0});
                 sy_heat_draw(&h, l, &g, (struct sy_rect){0, 0, w, 4 + w / 4});

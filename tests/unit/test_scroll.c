@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct sy_look look = {SY_SYMBOLS_BRAILLE, 256, false};
+static const struct sy_theme look = {SY_SYMBOLS_BRAILLE, 256, false};
 static struct sy_grid grid;
 
 /* Row y as text, without the spaces at its end. */

@@ -9,8 +9,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
-#include "run/attic.h"
-#include "run/codec.h"
+#include "run/packed_rows.h"
+#include "run/series_codec.h"
 #include "run/lock.h"
 #include "run/metrics.h"
 #include "unit/tap.h"
@@ -399,7 +399,7 @@ static void test_attic(void)
 {
     enum { MANY = 9000, WIDE = 8 };
     struct sy_metrics *m = sy_metrics_new(NULL);
-    struct sy_attic *a = sy_attic_new(m, NULL);
+    struct sy_packed_rows *a = sy_packed_rows_new(m, NULL);
     int one = sy_metrics_series(m, "loss", 1, NULL), wide = sy_metrics_series(m, "load.1", WIDE, NULL), wrong = 0;
     float row[WIDE], values[300 * WIDE];
     int64_t steps[300], n, after = -1, seen = 0;
@@ -412,10 +412,10 @@ static void test_attic(void)
     size_t before = sy_mem_live();
     for (uint64_t fail = 1; fail < 60; fail++) { /* one after the other cannot be had */
         sy_mem_fail_at(fail);
-        sy_attic_pack(a);
+        sy_packed_rows_pack(a);
     }
     sy_mem_fail_at(0);
-    sy_attic_pack(a);
+    sy_packed_rows_pack(a);
     tap_ok(sy_mem_live() + 5000 * WIDE * sizeof(float) < before, "memory is given back");
     tap_ok(sy_metrics_first(m, one) >= MANY - 4 * SY_METRICS_CHUNK && sy_metrics_first(m, wide) >= MANY - 4 * SY_METRICS_CHUNK,
            "from row %lld on they are as they were", (long long)sy_metrics_first(m, wide));
@@ -429,7 +429,7 @@ static void test_attic(void)
         wrong += sy_metrics_at(m, one, step, values) != step / 2 * 2 || values[0] != (float)(step / 2 % 1000);
     tap_is_int(wrong, 0, "so does one");
     tap_is_int(sy_metrics_at(m, one, 1, values), -1, "before the first there is none");
-    sy_attic_free(a);
+    sy_packed_rows_free(a);
     sy_metrics_free(m);
 }
 
@@ -1014,10 +1014,10 @@ static bool store_late(int way, int *lost, struct sy_err *err)
 {
     enum { MANY = 6000 };
     struct sy_metrics *m = sy_metrics_new(NULL);
-    struct sy_attic *a = sy_attic_new(m, NULL);
+    struct sy_packed_rows *a = sy_packed_rows_new(m, NULL);
     struct sy_store *s = make("late", NULL);
     add_rows(m, 1, MANY);
-    sy_attic_pack(a);
+    sy_packed_rows_pack(a);
     calls = fail_at = 0;
     failing = way == 0 ? 2 : 0;
     if (way == 1)
@@ -1030,7 +1030,7 @@ static bool store_late(int way, int *lost, struct sy_err *err)
     *lost += !whole(m, "loss", MANY) || !whole(m, "load.1", MANY);
     if (made)
         *lost += good_rows(s, "loss", INT64_MAX) != MANY || good_rows(s, "load.1", INT64_MAX) != MANY;
-    sy_attic_free(a);
+    sy_packed_rows_free(a);
     *lost += made && !whole(m, "load.1", MANY);
     sy_store_close(s, NULL);
     sy_metrics_free(m);
@@ -1061,12 +1061,12 @@ static void test_attic_leaves(void)
     enum { MANY = 9000, BACK = 1500 };
     struct sy_err err = SY_ERR_INIT;
     struct sy_metrics *m = sy_metrics_new(NULL);
-    struct sy_attic *a = sy_attic_new(m, NULL);
+    struct sy_packed_rows *a = sy_packed_rows_new(m, NULL);
     struct sy_store *s = make("late", NULL);
     add_rows(m, 1, MANY);
-    sy_attic_pack(a);
+    sy_packed_rows_pack(a);
     tap_ok(sy_metrics_first(m, 0) > 5000 && !sy_store_attach(s, m, NULL, NULL, &err), "a store for packed rows %s", err.msg);
-    sy_attic_free(a);
+    sy_packed_rows_free(a);
     tap_is_int(good_rows(s, "loss", INT64_MAX), MANY, "it has all of them");
     tap_is_int(good_rows(s, "load.1", INT64_MAX), MANY, "vectors as well");
     tap_is_int(good_rows(s, "val_loss", INT64_MAX), MANY / 10 + 1, "and what is not of each step");

@@ -9,7 +9,7 @@
 #include "base/pool.h"
 #include "base/rng.h"
 #include "base/utf8.h"
-#include "data/tokenizer_int.h"
+#include "data/tokenizer/tokenizer_int.h"
 #include "unit/tap.h"
 
 #include <stdio.h>

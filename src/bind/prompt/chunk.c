@@ -172,7 +172,7 @@ int sy_chunk_set_arg(lua_State *L, char *const *argv, int argc, int script)
 
 static int cli_run(lua_State *L)
 {
-    lsy_push_function(L, "switchyard.command.cli", "run");
+    lsy_push_function(L, "switchyard.cli.subcommands", "run");
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, 0);
     return 0;

@@ -41,7 +41,7 @@ enum sy_chunk_result sy_chunk_call(struct lua_State *L, const char *module, cons
  * instead. */
 char *sy_chunk_complete(struct lua_State *L, const char *line, size_t point, bool *files);
 
-/* lua/command/cli.lua's run(words...): a command and its arguments. */
+/* lua/cli/subcommands.lua's run(words...): a command and its arguments. */
 enum sy_chunk_result sy_chunk_command(struct lua_State *L, char *const *words, int n);
 
 /* The exit status that quit(n) or os.exit(n) at the prompt asked for. */

@@ -7,7 +7,7 @@
  *     nothing is written. */
 #include "bind/core/error.h"
 #include "bind/core/hint.h"
-#include "bind/run/look.h"
+#include "bind/run/live_source.h"
 #include "bind/run/run.h"
 #include "bind/run/run_int.h"
 #include "bind/thread/host.h"
@@ -16,7 +16,7 @@
 #include "bind/thread/wait.h"
 
 #include "base/str.h"
-#include "run/board.h"
+#include "run/source.h"
 #include "run/store.h"
 
 #include <stdio.h>
@@ -185,7 +185,7 @@ void lsy_event_event(void *ctx, const struct sy_event *e)
         s.step = saved.step; /* it was written while the run went on */
     store_event(r, s.step, name, e);
     if (!sy_event_in_journal(e->kind))
-        lsy_look_event(r->look, s.step, e);
+        lsy_live_source_event(r->look, s.step, e);
 }
 
 void lsy_event_journal(void *ctx, const struct sy_journal_entry *e)
@@ -221,7 +221,7 @@ void lsy_store_link(void *run, struct sy_store *store)
 void lsy_run_mark(void *run, int64_t step, const struct sy_event *e)
 {
     struct run *r = run;
-    lsy_look_event(r->look, step, e);
+    lsy_live_source_event(r->look, step, e);
 }
 
 void lsy_run_housed(void *run)

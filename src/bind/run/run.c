@@ -12,7 +12,7 @@
 #include "bind/core/registry.h"
 #include "bind/core/state.h"
 #include "bind/data/data.h"
-#include "bind/run/look.h"
+#include "bind/run/live_source.h"
 #include "bind/run/open.h"
 #include "bind/run/run_int.h"
 #include "bind/tensor/tensor.h"
@@ -22,7 +22,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "cpu/cpu.h"
-#include "run/board.h"
+#include "run/source.h"
 #include "run/metrics.h"
 #include "run/store.h"
 #include "switchyard/train.h"
@@ -50,9 +50,9 @@ static int run_gc(lua_State *L)
         lsy_run_check_saved(r);
         lsy_runs_forget(r);
         lsy_store_release(r->trainer);
-        lsy_look_close(r->look);
+        lsy_live_source_close(r->look);
         sy_trainer_free(r->trainer);
-        lsy_look_free(r->look);
+        lsy_live_source_free(r->look);
         r->look = NULL;
         pthread_mutex_destroy(&r->lock);
     }
@@ -139,7 +139,7 @@ static int run_start(lua_State *L)
     struct sy_err err = SY_ERR_INIT;
     struct run *r = check_run(L);
     if (!lua_toboolean(L, 2) && !r->look) /* before its thread may speak of it */
-        r->look = lsy_look_new(r->trainer, r->flops_per_token);
+        r->look = lsy_live_source_new(r->trainer, r->flops_per_token);
     if (sy_trainer_start(r->trainer, &err))
         return lsy_raise(L, &err);
     sy_board_changed(); /* who looked between these two has seen a run that pauses */
@@ -436,7 +436,7 @@ static int run_replan(lua_State *L)
         return lsy_raise(L, &err);
     lsy_take_handle(L, 2, META_PLAN); /* the trainer's now */
     r->flops_per_token = lua_tonumber(L, 3);
-    lsy_look_set_flops(r->look, r->flops_per_token);
+    lsy_live_source_set_flops(r->look, r->flops_per_token);
     return 0;
 }
 

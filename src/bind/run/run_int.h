@@ -27,7 +27,7 @@ struct run {
     int64_t hook_step;
     atomic_bool closing; /* no hook is called any more */
     atomic_bool renewing; /* its directory was deleted, and is to be made anew */
-    struct lsy_look *look; /* owned; on the board from its start while it is open; NULL: not looked at */
+    struct lsy_live_source *look; /* owned; on the board from its start while it is open; NULL: not looked at */
     double flops_per_token; /* of the plan in use */
     atomic_bool repeating; /* steps are done again: nothing is told, no hook is called, nothing is written down */
 };

@@ -19,7 +19,7 @@
 #include "bind/tensor/tensor.h"
 
 #include "base/mem.h"
-#include "run/differ.h"
+#include "run/config_diff.h"
 #include "tensor/tensor.h"
 
 #include <string.h>
@@ -250,7 +250,7 @@ static int l_differ(lua_State *L)
         lua_geti(L, 1, i + 1); /* stays on the stack, so the text stays */
         configs[i] = luaL_checkstring(L, -1);
     }
-    if (sy_differ(configs, n, d, &err))
+    if (sy_config_diff(configs, n, d, &err))
         return lsy_raise(L, &err);
     lua_createtable(L, d->count, 0);
     for (int i = 0; i < d->count; i++) {

@@ -1,5 +1,5 @@
 /* Row kernels (cpu/kern_row.h): reductions, softmax, and the table.  Compiled once for each
- * instruction set; norm.c, xent.c, act.c, rope.c and route.c hold the other families. */
+ * instruction set; norm.c, xent.c, activation.c, rope.c and route.c hold the other families. */
 #include "cpu/kern/row_int.h"
 
 static void sum(float *out, const float *x, int64_t ld, int64_t rows, int64_t n)
@@ -141,9 +141,9 @@ static void log_softmax_back(float *dx, int64_t lddx, const float *dy, int64_t l
     }
 }
 
-#define ROW_GLU(NAME, name) [SY_ACT_##NAME] = SY_KERN(sy__glu_##name),
-#define ROW_GLU_BACK(NAME, name) [SY_ACT_##NAME] = SY_KERN(sy__glu_back_##name),
-#define ROW_EXPERT_BACK(NAME, name) [SY_ACT_##NAME] = SY_KERN(sy__expert_back_##name),
+#define ROW_GLU(NAME, name) [SY_ACTIVATION_##NAME] = SY_KERN(sy__glu_##name),
+#define ROW_GLU_BACK(NAME, name) [SY_ACTIVATION_##NAME] = SY_KERN(sy__glu_back_##name),
+#define ROW_EXPERT_BACK(NAME, name) [SY_ACTIVATION_##NAME] = SY_KERN(sy__expert_back_##name),
 
 const struct sy_row_kernels SY_KERN(sy__row) = {
     .sum = sum,
@@ -163,9 +163,9 @@ const struct sy_row_kernels SY_KERN(sy__row) = {
     .layer_norm = SY_KERN(sy__layer_norm),
     .layer_norm_back = SY_KERN(sy__layer_norm_back),
     .cross_entropy = SY_KERN(sy__cross_entropy),
-    .glu = {SY_ACT_MAP(ROW_GLU)},
-    .glu_back = {SY_ACT_MAP(ROW_GLU_BACK)},
-    .expert_back = {SY_ACT_MAP(ROW_EXPERT_BACK)},
+    .glu = {SY_ACTIVATION_MAP(ROW_GLU)},
+    .glu_back = {SY_ACTIVATION_MAP(ROW_GLU_BACK)},
+    .expert_back = {SY_ACTIVATION_MAP(ROW_EXPERT_BACK)},
     .rope = SY_KERN(sy__rope),
     .topk = SY_KERN(sy__topk),
     .gather_sum = SY_KERN(sy__gather_sum),

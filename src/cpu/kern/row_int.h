@@ -79,6 +79,6 @@ ROW_DECLARE(gather)
         sy__glu_back_##name);                                                                      \
     extern __typeof__(*((const struct sy_row_kernels *)0)->expert_back[0]) SY_KERN(                \
         sy__expert_back_##name);
-SY_ACT_MAP(ROW_DECLARE_ACT)
+SY_ACTIVATION_MAP(ROW_DECLARE_ACT)
 
 #endif

@@ -1,0 +1,116 @@
+-- switchyard resume | replay | generate | export: the commands that need Lua.  src/main.c calls
+-- run(name, words...); what is an option of every command (--runs, --json, --threads, --help) it
+-- has taken already, and the table of commands with their help is in src/cli/subcommands.c.
+--
+-- Exit status: 0; 1 what failed, or a replay that differs; 2 usage.
+
+local engine = require "switchyard.engine"
+local generate = require "switchyard.model.generate"
+local cli = {}
+
+local function tell(text) io.stderr:write("switchyard: ", engine.clean((text:gsub("\n.*", ""))), "\n") end
+
+local function usage(text, ...)
+  tell(text:format(...))
+  os.exit(2)
+end
+
+-- A number, whole where `kind` says so.
+local function number(command, option, kind, text)
+  local v = tonumber(text)
+  if kind == "integer" then v = v and math.tointeger(v) end
+  if not v then usage("%s: %s must be a %snumber: it is '%s'", command, option, kind == "integer" and "whole " or "", text) end
+  return v
+end
+
+-- Words and options {["--steps"] = "integer", ["--family"] = "text", ["--force"] = "flag"}; `most`
+-- words.
+local function parse(command, args, known, least, most, wanted)
+  local words, given, i, plain = {}, {}, 1, false
+  while i <= #args do
+    local name, value = args[i]:match "^(%-%-[%w-]+)=?(.*)$"
+    local kind = name and known[name]
+    if plain or args[i]:sub(1, 1) ~= "-" or args[i] == "-" then
+      words[#words + 1] = args[i]
+    elseif args[i] == "--" then
+      plain = true
+    elseif not kind then
+      local names = {}
+      for k in pairs(known) do names[#names + 1] = k end
+      table.sort(names)
+      local near = engine.nearest(args[i], names)
+      usage("%s: unknown option '%s'%s", command, args[i], near and (" (did you mean '%s'?)"):format(near)
+        or "; there are " .. table.concat(names, ", "))
+    elseif kind == "flag" then
+      given[name:sub(3)] = true
+    else
+      if not args[i]:find "=" then i = i + 1; value = args[i] end
+      if not value then usage("%s: option '%s' needs an argument", command, name) end
+      given[name:sub(3)] = kind == "text" and value or number(command, name, kind, value)
+    end
+    i = i + 1
+  end
+  if #words < least then usage("%s: %s", command, wanted) end
+  if #words > most then usage("%s: what is '%s'?", command, words[most + 1]) end
+  return words, given
+end
+
+local WHICH = "which run? `switchyard runs` lists those in " .. engine.runs_dir()
+local commands = {}
+
+function commands.resume(args)
+  local words, o = parse("resume", args, {["--steps"] = "integer", ["--force"] = "flag", ["--code"] = "flag"}, 1, 1, WHICH)
+  local r = train.resume(words[1], {steps = o.steps, force = o.force, code = o.code})
+  r:wait(r.step + 1)
+  local s = r._h:status() -- r.steps is the method
+  if s.state == "done" and s.step >= s.steps and not o.steps then
+    engine.event(r.name, "note", ("done at step %d; --steps N trains on"):format(s.step))
+  end
+end
+
+function commands.replay(args)
+  local words, o = parse("replay", args, {["--step"] = "integer", ["--code"] = "flag"}, 1, 1, WHICH)
+  local function say(text) io.stderr:write(engine.clean(text), "\n") end -- standard output has the one line
+  local result = require("switchyard.run.replay").telling(words[1], {step = o.step, code = o.code}, say)
+  print(engine.clean(result.text))
+  if not result.identical then os.exit(1) end
+end
+
+-- The prompt of a command: text, or token ids for a model that has no tokenizer.
+local function prompt_of(m, text)
+  if not text then return generate.opening(m) end
+  if m.tokenizer or not text:match "^[%d%s]*$" then return text end
+  local ids = {}
+  for id in text:gmatch "%d+" do ids[#ids + 1] = math.tointeger(tonumber(id)) or -1 end
+  return ids
+end
+
+function commands.generate(args)
+  local words, o = parse("generate", args, {["--tokens"] = "integer", ["--temperature"] = "number", ["--top-k"] = "integer",
+    ["--top-p"] = "number", ["--seed"] = "integer", ["--code"] = "flag"}, 1, 2, WHICH)
+  local m = require("switchyard.run.stored").model("generate", words[1], o.code)
+  local text = m:generate(prompt_of(m, words[2]), {tokens = o.tokens, temperature = o.temperature, top_k = o["top-k"],
+    top_p = o["top-p"], seed = o.seed})
+  if type(text) == "table" then text = generate.text_of(m, text) end
+  engine.write(text:sub(-1) == "\n" and text or text .. "\n")
+end
+
+function commands.export(args)
+  local words, o = parse("export", args, {["--code"] = "flag", ["--family"] = "text"}, 2, 2, "takes a run and a folder")
+  local m, step = require("switchyard.run.stored").model("export", words[1], o.code)
+  local ok, why = m:save(words[2], {family = o.family})
+  if not ok then error(why, 0) end
+  print(engine.clean(("%s: the model at step %d%s"):format(words[2], step, why and "; " .. why or "")))
+end
+
+--- cli.run(name, words...): ends the program with the status, unless there are runs to wait for
+function cli.run(name, ...)
+  require("switchyard.run.directory").output = io.stderr
+  local ok, why = pcall(commands[name], {...})
+  if ok then return end
+  if type(why) ~= "string" or why:find "interrupted$" then error(why, 0) end
+  tell((why:gsub("^[^\n]-:%d+: ", "")))
+  os.exit(1)
+end
+
+return cli

@@ -1,0 +1,444 @@
+/* The table of subcommands, and those that only read stores of runs: no Lua, no engine is started.  See
+ * subcommands.h.
+ *
+ * Text from a store goes to a terminal only through the sanitizer. */
+#include "cli/subcommands.h"
+#include "cli/watch.h"
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/sanitize.h"
+#include "repl/tell.h"
+#include "run/config_diff.h"
+#include "run/runs_table.h"
+#include "run/store.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+__attribute__((format(printf, 1, 0))) static int fail_usage(const char *fmt, const char *what)
+{
+    struct sy_str text = SY_STR_INIT;
+    sy_str_printf(&text, fmt, what);
+    sy_tell("%s", text.data ? text.data : "out of memory");
+    sy_str_free(&text);
+    return 2;
+}
+
+static int fail_error(const struct sy_err *err)
+{
+    sy_tell("%s", err->msg);
+    return 1;
+}
+
+/* ---- options of commands ---- */
+
+enum format { TABLE, JSON, CSV };
+
+struct words {
+    enum format format;
+    int count;
+    char **list; /* what is no option; within argv */
+};
+
+/* --json, --csv (where a command has it), --runs DIR; the rest moves to the front of argv. */
+static int read_words(int argc, char **argv, bool json, bool csv, struct words *w)
+{
+    *w = (struct words){json ? JSON : TABLE, 0, argv + 1};
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i];
+        if (!strcmp(a, "--json"))
+            w->format = JSON;
+        else if (csv && !strcmp(a, "--csv"))
+            w->format = CSV;
+        else if (!strncmp(a, "--runs=", 7))
+            setenv("SWITCHYARD_RUNS", a + 7, 1);
+        else if (!strcmp(a, "--runs")) {
+            if (++i == argc)
+                return fail_usage("option '%s' needs an argument", a);
+            setenv("SWITCHYARD_RUNS", argv[i], 1);
+        } else if (*a == '-')
+            return fail_usage(csv ? "log: unknown option '%s'; there are --json, --csv, --runs DIR"
+                                  : "runs: unknown option '%s'; there are --json, --runs DIR",
+                              a);
+        else
+            w->list[w->count++] = argv[i];
+    }
+    return 0;
+}
+
+static void print_number(double v)
+{
+    struct sy_str s = SY_STR_INIT;
+    char text[32];
+    for (int digits = 6; digits <= 9; digits += 3) { /* the shortest that is the float again */
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if ((float)strtod(text, NULL) == (float)v)
+            break;
+    }
+    if (isfinite(v))
+        fputs(text, stdout);
+    else {
+        sy_json_number(&s, v);
+        fputs(s.data ? s.data : "null", stdout);
+    }
+    sy_str_free(&s);
+}
+
+static void print_quoted(const char *text)
+{
+    struct sy_str s = SY_STR_INIT;
+    sy_json_quote(&s, text, strlen(text));
+    fputs(s.data ? s.data : "\"\"", stdout);
+    sy_str_free(&s);
+}
+
+/* The name of a series as a head of a column. */
+static void print_name(const char *name, bool csv)
+{
+    if (csv && strpbrk(name, ",\"\n\r"))
+        print_quoted(name);
+    else
+        sy_tell_text(name);
+}
+
+/* ---- runs ---- */
+
+static void print_runs_json(const struct sy_runs *runs)
+{
+    for (int i = 0; i < runs->count; i++) {
+        const struct sy_store_info *r = &runs->list[i];
+        fputs("{\"name\":", stdout);
+        print_quoted(r->name);
+        fputs(",\"state\":", stdout);
+        print_quoted(r->status.state);
+        printf(",\"step\":%" PRId64 ",\"steps\":%" PRId64 ",\"tokens\":%" PRId64, r->status.step,
+               r->status.steps, r->status.tokens);
+        fputs(",\"loss\":", stdout);
+        print_number(r->error.code ? (double)NAN : r->status.loss);
+        fputs(",\"val_loss\":", stdout);
+        print_number(r->error.code ? (double)NAN : r->status.val_loss);
+        printf(",\"bytes\":%" PRId64 ",\"created\":%.3f,\"updated\":%.3f,\"pid\":%" PRId64
+               ",\"live\":%s",
+               r->bytes, r->created, r->updated, r->pid, r->live ? "true" : "false");
+        if (r->error.code) {
+            fputs(",\"error\":", stdout);
+            print_quoted(r->error.msg);
+        }
+        fputs(",\"spark\":[", stdout);
+        for (int k = 0; k < r->sparks; k++) {
+            fputs(k ? "," : "", stdout);
+            print_number((double)r->spark[k]);
+        }
+        puts("]}");
+    }
+}
+
+/* What tells the run from most others, behind its line. */
+static void print_difference(const struct sy_differences *d, int i)
+{
+    char *text = sy_difference_of(d, i);
+    if (text && *text) {
+        fputs("  ", stdout);
+        sy_tell_text(text);
+    }
+    sy_free(text);
+}
+
+static void print_named(const struct sy_store_info *r, const char *name, const struct sy_differences *d, int i)
+{
+    double values[sizeof r->spark / sizeof *r->spark];
+    struct sy_str spark = SY_STR_INIT, row = SY_STR_INIT;
+    if (r->error.code) {
+        printf("%-16s %-8s ", name, r->status.state);
+        sy_tell_text(r->error.msg);
+        puts("");
+        return;
+    }
+    for (int k = 0; k < r->sparks; k++)
+        values[k] = (double)r->spark[k];
+    sy_sparkline(&spark, values, r->sparks, SY_RUNS_CELLS);
+    sy_runs_row(&row, &(struct sy_runs_row){name, r->status.state, r->status.step, r->status.steps,
+                                            r->status.loss, r->status.val_loss, (double)r->bytes,
+                                            spark.data ? spark.data : ""});
+    fputs(row.data ? row.data : "", stdout);
+    print_difference(d, i);
+    puts("");
+    sy_str_free(&row);
+    sy_str_free(&spark);
+}
+
+static void print_run(const struct sy_store_info *r, const struct sy_differences *d, int i)
+{
+    struct sy_str name = SY_STR_INIT;
+    sy_utf8_line(&name, r->name, strlen(r->name));
+    print_named(r, name.data ? name.data : "", d, i);
+    sy_str_free(&name);
+}
+
+static int print_table(const struct sy_runs *runs)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_differences d;
+    const char **configs = sy_calloc((size_t)runs->count, sizeof *configs);
+    for (int i = 0; i < runs->count && configs; i++)
+        configs[i] = runs->list[i].config;
+    if (!configs || sy_config_diff(configs, runs->count, &d, &err)) {
+        sy_free(configs);
+        sy_err_set(&err, SY_E_MEMORY, "runs: out of memory");
+        return fail_error(&err);
+    }
+    struct sy_str head = SY_STR_INIT;
+    sy_runs_head(&head);
+    puts(head.data ? head.data : "");
+    sy_str_free(&head);
+    for (int i = 0; i < runs->count; i++)
+        print_run(&runs->list[i], &d, i);
+    sy_differences_free(&d);
+    sy_free(configs);
+    return 0;
+}
+
+static int command_runs(int argc, char **argv, bool json)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_runs runs;
+    struct words w;
+    int status = read_words(argc, argv, json, false, &w);
+    if (status)
+        return status;
+    if (w.count)
+        return fail_usage("runs: takes no argument: '%s'", w.list[0]);
+    if (sy_runs_list(sy_runs_dir(), &runs, &err))
+        return fail_error(&err);
+    if (w.format == JSON)
+        print_runs_json(&runs);
+    else if (!runs.count) {
+        fputs(access(sy_runs_dir(), F_OK) ? "no runs: there is no folder " : "no runs in ", stdout);
+        sy_tell_text(sy_runs_dir());
+        puts("");
+    } else
+        status = print_table(&runs);
+    sy_runs_free(&runs);
+    return status;
+}
+
+/* ---- log ---- */
+
+struct column {
+    const char *name; /* borrowed */
+    struct sy_history h;
+    int64_t at; /* next row */
+};
+
+/* A series by name; "load.2.5" is column 5 of "load.2" where there is no such series. */
+static int read_column(struct sy_store *s, const char *name, struct column *c, struct sy_err *err)
+{
+    struct sy_err first = SY_ERR_INIT, second = SY_ERR_INIT;
+    c->name = name;
+    if (!sy_store_history(s, name, -1, INT64_MIN, INT64_MAX, &c->h, &first))
+        return 0;
+    const char *dot = strrchr(name, '.');
+    char *base = dot ? sy_strndup(name, (size_t)(dot - name)) : NULL;
+    int column = dot ? atoi(dot + 1) : 0;
+    int rc = first.code != SY_E_NAME || !base || column < 1
+                 ? -1
+                 : sy_store_history(s, base, column - 1, INT64_MIN, INT64_MAX, &c->h, &second);
+    sy_free(base);
+    return rc ? sy_err_set(err, first.code, "%s",
+                           second.code == SY_E_RANGE ? second.msg : first.msg)
+              : 0;
+}
+
+static void print_csv_head(const struct column *c, int n)
+{
+    fputs("step", stdout);
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < c[i].h.width; k++) {
+            fputs(",", stdout);
+            print_name(c[i].name, true);
+            if (c[i].h.width > 1)
+                printf(".%d", k + 1);
+        }
+    puts("");
+}
+
+static void print_json_values(const struct column *c, const float *row)
+{
+    fputs(",", stdout);
+    print_quoted(c->name);
+    fputs(c->h.width > 1 ? ":[" : ":", stdout);
+    for (int k = 0; k < c->h.width; k++) {
+        fputs(k ? "," : "", stdout);
+        print_number((double)row[k]);
+    }
+    fputs(c->h.width > 1 ? "]" : "", stdout);
+}
+
+/* One line a step that any column has; what a column lacks there is empty, or left out. */
+static void print_rows(struct column *c, int n, enum format format)
+{
+    for (;;) {
+        int64_t step = INT64_MAX;
+        for (int i = 0; i < n; i++)
+            if (c[i].at < c[i].h.count && c[i].h.steps[c[i].at] < step)
+                step = c[i].h.steps[c[i].at];
+        if (step == INT64_MAX)
+            return;
+        printf(format == JSON ? "{\"step\":%" PRId64 : "%" PRId64, step);
+        for (int i = 0; i < n; i++) {
+            bool has = c[i].at < c[i].h.count && c[i].h.steps[c[i].at] == step;
+            const float *row = c[i].h.values + (has ? c[i].at * c[i].h.width : 0);
+            if (has && format == JSON)
+                print_json_values(&c[i], row);
+            for (int k = 0; k < c[i].h.width && format != JSON; k++) {
+                fputs(format == CSV ? "," : "\t", stdout);
+                if (has)
+                    print_number((double)row[k]);
+                else if (format == TABLE)
+                    fputs("-", stdout);
+            }
+            c[i].at += has;
+        }
+        puts(format == JSON ? "}" : "");
+        if (ferror(stdout))
+            return;
+    }
+}
+
+static void print_columns(struct column *c, int n, enum format format)
+{
+    if (format == CSV)
+        print_csv_head(c, n);
+    else if (format == TABLE) {
+        fputs("step", stdout);
+        for (int i = 0; i < n; i++)
+            for (int k = 0; k < c[i].h.width; k++) {
+                fputs("\t", stdout);
+                print_name(c[i].name, false);
+                if (c[i].h.width > 1)
+                    printf(".%d", k + 1);
+            }
+        puts("");
+    }
+    print_rows(c, n, format);
+}
+
+/* Columns of the names, or of all series of one value. */
+static struct column *read_columns(struct sy_store *s, char **names, int *n,
+                                   const struct sy_store_series *all, int count, struct sy_err *err)
+{
+    int given = *n, room = given ? given : count, used = 0;
+    struct column *c = sy_calloc((size_t)room + 1, sizeof *c);
+    int rc = c ? 0 : sy_err_set(err, SY_E_MEMORY, "log: out of memory");
+    for (int i = 0; i < room && !rc; i++)
+        if (given || all[i].width == 1)
+            rc = read_column(s, given ? names[i] : all[i].name, &c[used++], err);
+    *n = used;
+    if (!rc)
+        return c;
+    for (int i = 0; i < used; i++)
+        sy_history_free(&c[i].h);
+    sy_free(c);
+    return NULL;
+}
+
+static void add_names(const struct sy_store_series *all, int count, struct sy_err *err)
+{
+    struct sy_str names = SY_STR_INIT;
+    struct sy_err longer = {.code = err->code};
+    for (int i = 0; i < count; i++)
+        sy_str_printf(&names, "%s%s", i ? ", " : "", all[i].name);
+    snprintf(longer.msg, sizeof longer.msg, "%.200s; there are %.250s", err->msg,
+             names.data ? names.data : "none");
+    *err = longer;
+    sy_str_free(&names);
+}
+
+static int print_log(struct sy_store *s, const struct words *w)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int count, n = w->count - 1;
+    struct sy_store_series *all = sy_store_series(s, &count, &err);
+    struct column *c = all ? read_columns(s, w->list + 1, &n, all, count, &err) : NULL;
+    if (c)
+        print_columns(c, n, w->format);
+    for (int i = 0; c && i < n; i++)
+        sy_history_free(&c[i].h);
+    sy_free(c);
+    if (!c && err.code == SY_E_NAME)
+        add_names(all, count, &err);
+    sy_store_series_free(all, count);
+    return c ? 0 : fail_error(&err);
+}
+
+static int command_log(int argc, char **argv, bool json)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct words w;
+    int status = read_words(argc, argv, json, true, &w);
+    if (status)
+        return status;
+    if (!w.count)
+        return fail_usage("log: which run? `switchyard runs` lists those in %s", sy_runs_dir());
+    char room[4096];
+    const char *folder, *name;
+    sy_run_locate(w.list[0], room, &folder, &name);
+    struct sy_store *s = sy_store_open_read(folder, name, &err);
+    if (!s)
+        return fail_error(&err);
+    status = print_log(s, &w);
+    sy_store_close(s, NULL);
+    return status;
+}
+
+/* ---- the table ---- */
+
+const struct sy_command sy_commands[] = {
+    {"runs", "[--json]", "list the runs: state, steps, losses, size", NULL, command_runs},
+    {"watch", "[RUN ...] [--plain] [--json]", "the panel on live or finished runs, read-only",
+     "  --plain          lines instead of the panel, until the runs have ended\n"
+     "  --json           likewise, as objects", sy_command_watch},
+    {"log", "RUN [SERIES...] [--json|--csv]", "print stored series by step", NULL, command_log},
+    {"resume", "RUN [--steps N] [--force]", "go on with a run that ended or was killed",
+     "  --steps N        steps of the whole run from now on\n"
+     "  --force          go on although data, tokenizer or program changed; the journal says so\n"
+     "  --code           run the stored script up to its first train(), for a model that it defines",
+     NULL},
+    {"replay", "RUN [--step N]", "repeat a run from the start and compare every step",
+     "  --step N         the last to compare\n"
+     "  --code           as of resume", NULL},
+    {"generate", "RUN \"PROMPT\" [--tokens N] [--temperature X] [--seed N]",
+     "write a text with the model of a run's newest checkpoint (token ids, where it has no tokenizer)",
+     "  --tokens N       how many (200)\n"
+     "  --temperature X  0: the likeliest token (0.8)\n"
+     "  --top-k N        from the N likeliest (40; 0: all)\n"
+     "  --top-p X        from the smallest set of this probability (1)\n"
+     "  --seed N         equal seeds write equal texts (1)\n"
+     "  --code           as of resume", NULL},
+    {"export", "RUN DIR", "write the model of a run's newest checkpoint as a folder",
+     "  --family NAME    as transformers' llama, qwen3, qwen3_moe or glm4_moe, or not at all\n"
+     "  --code           as of resume", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+void sy_command_help(const struct sy_command *c)
+{
+    printf("usage: switchyard %s %s\n\n%s.\n\n", c->name, c->arguments, c->help);
+    if (c->options)
+        puts(c->options);
+    puts("  --runs DIR       where runs are kept (default ./runs)");
+}
+
+const struct sy_command *sy_command_find(const char *name)
+{
+    for (const struct sy_command *c = sy_commands; c->name; c++)
+        if (!strcmp(c->name, name))
+            return c;
+    return NULL;
+}

@@ -1,0 +1,20 @@
+/* Subcommands: `switchyard runs`, `switchyard log RUN`: words that stand where a script would.
+ * Layer command, below main.  A command wins over a file of its name (./runs is the file). */
+#ifndef SY_CLI_SUBCOMMANDS_H
+#define SY_CLI_SUBCOMMANDS_H
+
+#include <stdbool.h>
+
+struct sy_command {
+    const char *name, *arguments, *help;
+    const char *options; /* lines for its --help, or NULL */
+    /* NULL: lua/cli/subcommands.lua does it.  argv[0] is the command's name; json: --json came before it.
+     * Returns the exit status. */
+    int (*run)(int argc, char **argv, bool json);
+};
+/* Ended by a row without a name. */
+extern const struct sy_command sy_commands[];
+void sy_command_help(const struct sy_command *c); /* prints */
+const struct sy_command *sy_command_find(const char *name); /* or NULL */
+
+#endif

@@ -1,9 +1,0 @@
-/* `switchyard watch`.  Layer command. */
-#ifndef SY_COMMAND_WATCH_H
-#define SY_COMMAND_WATCH_H
-
-#include <stdbool.h>
-
-int sy_command_watch(int argc, char **argv, bool json);
-
-#endif

@@ -1,0 +1,510 @@
+/* What the keys of pane mode do.  See panel_keys.def.
+ *
+ *      fit, follow --zoom, pan to earlier--> window --f--> window that follows the newest step
+ *           ^------------- 0, zoom out far enough -----------------'
+ *
+ * The cursor is a step, shared by all charts and by the heatmap, which shows that step; without one
+ * they show the newest.  It goes with pane mode. */
+#include "tui/panel_int.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef void (*action)(struct sy_panel *p, struct sy_request *req);
+
+static void say_in_panel(struct sy_panel *p, const char *text)
+{
+    sy_panel_message(p, text);
+    p->said = true;
+}
+
+/* ---- the window and the cursor ---- */
+
+static int columns_of(const struct sy_panel *p)
+{
+    int w = p->nslots ? sy_plot_inside(p->slots[p->focus].r).w : 1;
+    return w > 0 ? w : 1;
+}
+
+static void set_window(struct sy_panel *p, double x0, double x1)
+{
+    p->fit = false;
+    p->x0 = x0;
+    p->x1 = x1;
+}
+
+/* The whole run, as if it stood still. */
+static void whole_window(struct sy_panel *p, double *x0, double *x1)
+{
+    struct sy_panel all = *p;
+    all.fit = true;
+    sy__x_window(&all, sy__front(p), x0, x1);
+}
+
+/* Who looks at a step does not want it to move away. */
+static void stand_still(struct sy_panel *p)
+{
+    double x0, x1;
+    if (p->fit || !p->follow)
+        return;
+    sy__x_window(p, sy__front(p), &x0, &x1);
+    p->follow = false;
+    set_window(p, x0, x1);
+}
+
+static void move_cursor(struct sy_panel *p, int by)
+{
+    struct sy__run *r = sy__front(p);
+    double x0, x1;
+    if (!r || r->status.step < 1)
+        return;
+    stand_still(p);
+    struct sy_x_axis axis = sy__x_axis(p, r);
+    sy__x_window(p, r, &x0, &x1);
+    int64_t last = r->status.step, from = p->cursor < 0 ? last : p->cursor;
+    double x = sy_x_of_step(&axis, from) + by * (x1 - x0) / columns_of(p);
+    int64_t step = sy_x_to_step(&axis, x);
+    if (by > 0 && step <= from)
+        step = from + 1;
+    if (by < 0 && step >= from)
+        step = from - 1;
+    p->cursor = step < 1 ? 1 : step > last ? last : step;
+    double at = sy_x_of_step(&axis, p->cursor);
+    if (!p->fit && (at < x0 || at > x1)) { /* the window goes with it */
+        double shift = at < x0 ? at - x0 : at - x1;
+        set_window(p, x0 + shift, x1 + shift);
+    }
+}
+
+static void cursor_left(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    move_cursor(p, -1);
+}
+static void cursor_right(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    move_cursor(p, 1);
+}
+
+static void zoom(struct sy_panel *p, double by)
+{
+    struct sy__run *r = sy__front(p);
+    double x0, x1, a, b;
+    if (!r)
+        return;
+    struct sy_x_axis axis = sy__x_axis(p, r);
+    sy__x_window(p, r, &x0, &x1);
+    whole_window(p, &a, &b);
+    double centre = p->cursor >= 0 ? sy_x_of_step(&axis, p->cursor)
+                    : p->follow    ? x1
+                                   : (x0 + x1) / 2;
+    double least = axis.kind == SY_X_STEP ? 8 : (b - a) / 1e7;
+    double w = (x1 - x0) * by, left = (centre - x0) / (x1 - x0);
+    if (w < least)
+        return;
+    double to = centre - left * w;
+    if (w >= b - a) {
+        p->fit = p->follow = true;
+        return;
+    }
+    to = to < a ? a : to + w > b ? b - w : to;
+    p->follow &= p->cursor < 0;
+    set_window(p, to, to + w);
+}
+
+static void zoom_in(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    zoom(p, 0.5);
+}
+static void zoom_out(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    zoom(p, 2);
+}
+
+static void pan(struct sy_panel *p, double by)
+{
+    double x0, x1, a, b;
+    sy__x_window(p, sy__front(p), &x0, &x1);
+    whole_window(p, &a, &b);
+    double w = x1 - x0, to = x0 + by * w;
+    to = to < a ? a : to + w > b ? b - w : to;
+    if (p->fit)
+        return;
+    p->follow = false;
+    set_window(p, to, to + w);
+}
+
+static void pan_left(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    pan(p, -0.25);
+}
+static void pan_right(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    pan(p, 0.25);
+}
+
+/* false: there is none. */
+static bool drop_filter(struct sy_panel *p)
+{
+    bool had = p->filter[0];
+    if (had)
+        sy_panel_filter(p, NULL, NULL);
+    return had;
+}
+
+static void fit_window(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    if (drop_filter(p))
+        return;
+    p->fit = p->follow = true;
+}
+
+static void follow_newest(struct sy_panel *p, struct sy_request *req)
+{
+    double x0, x1;
+    (void)req;
+    sy__x_window(p, sy__front(p), &x0, &x1);
+    p->follow = !p->follow || p->cursor >= 0;
+    p->cursor = p->follow ? -1 : p->cursor;
+    if (!p->fit)
+        set_window(p, x0, x1);
+    say_in_panel(p, p->follow ? "following the newest step" : "not following");
+}
+
+/* ---- which panel ---- */
+
+static enum sy__view focused(const struct sy_panel *p)
+{
+    return p->nslots ? p->slots[p->focus].view : SY__LOSS;
+}
+
+static void next_pane(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    if (p->one || p->full) { /* the next view in its place */
+        p->only = (enum sy__view)((p->only + 1) % SY__VIEWS);
+        sy__layout(p);
+    } else if (p->nslots) {
+        p->focus = (p->focus + 1) % p->nslots;
+    }
+}
+
+static void alone(struct sy_panel *p, bool one, bool full)
+{
+    p->only = focused(p);
+    p->one = one;
+    p->full = full;
+    sy__layout(p);
+    for (int i = 0; i < p->nslots && !one && !full; i++)
+        if (p->slots[i].view == p->only)
+            p->focus = i;
+}
+
+static void full_screen(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    alone(p, p->one, !p->full);
+}
+
+static void one_pane(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    alone(p, true, false);
+}
+static void all_panes(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    for (int i = 0; i < SY__VIEWS; i++)
+        p->swapped[i] = (enum sy__view)i;
+    alone(p, false, false);
+}
+
+static void choose_view(struct sy_panel *p, enum sy__view view)
+{
+    bool filtered = drop_filter(p);
+    if (p->one || p->full) {
+        p->only = view;
+        sy__layout(p);
+        return;
+    }
+    for (int i = 0; i < p->nslots; i++)
+        if (p->slots[i].view == view) {
+            bool again = p->focus == i && p->pane_mode && !filtered;
+            p->focus = i;
+            if (again)
+                alone(p, false, true);
+            return;
+        }
+    for (int i = 0; i < SY__VIEWS && p->nslots;
+         i++) /* in the place of the one that has the focus */
+        if (p->swapped[i] == focused(p)) {
+            p->swapped[i] = view;
+            break;
+        }
+    sy__layout(p);
+}
+
+static void panel1(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    choose_view(p, SY__LOSS);
+}
+static void panel2(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    choose_view(p, SY__EXPERTS);
+}
+static void panel3(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    choose_view(p, SY__SPEED);
+}
+static void panel4(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    choose_view(p, SY__ROUTER);
+}
+static void panel5(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    choose_view(p, SY__GRAD);
+}
+static void panel6(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    choose_view(p, SY__MEMORY);
+}
+
+/* ---- which run, which layer ---- */
+
+static void up_down(struct sy_panel *p, int by)
+{
+    const struct sy__run *r = sy__front(p);
+    enum sy__view v = focused(p);
+    bool experts = v == SY__EXPERTS || v == SY__OVER_TIME || v == SY__ROUTER || p->nruns < 2;
+    if (experts && r && r->nlayers) {
+        int layer = p->layer + by;
+        p->layer = layer < 0 ? 0 : layer >= r->nlayers ? r->nlayers - 1 : layer;
+    } else if (p->nruns > 1) {
+        p->front = (p->front + by + p->nruns) % p->nruns;
+        sy__layout(p);
+    }
+}
+
+static void cursor_up(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    up_down(p, -1);
+}
+static void cursor_down(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    up_down(p, 1);
+}
+
+static void overlay_runs(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    p->overlay = !p->overlay;
+    p->nover = 0;
+    if (p->nruns < 2)
+        say_in_panel(p, "there is but one run to show");
+}
+
+/* ---- how it is drawn ---- */
+
+static void log_axis(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    p->log[focused(p)] = !p->log[focused(p)];
+}
+
+static void x_axis(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    do
+        p->x_kind = (enum sy_x_kind)((p->x_kind + 1) % SY_X_COUNT);
+    while (!sy__x_known(p, p->x_kind));
+    p->fit = p->follow = true;
+}
+
+static void smooth(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    p->smooth = (p->smooth + 1) % 4;
+}
+static void envelope(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    p->cloud = !p->cloud;
+}
+
+static void heat_mode(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    if (!sy__shows(p, SY__EXPERTS)) {
+        choose_view(p, SY__EXPERTS);
+        return;
+    }
+    p->heat = (enum sy__heat)((p->heat + 1) % SY__HEATS);
+}
+
+/* ---- what the caller does ---- */
+
+static void name_run(const struct sy_panel *p, struct sy_request *req)
+{
+    const struct sy__run *r = sy__front(p);
+    snprintf(req->run, sizeof req->run, "%s", r ? r->status.name : "");
+    req->step = !r ? 0 : p->cursor >= 0 ? p->cursor : r->status.step;
+}
+
+static void mark_step(struct sy_panel *p, struct sy_request *req)
+{
+    if (!sy__front(p))
+        return;
+    char text[64];
+    req->kind = SY_REQ_MARK;
+    name_run(p, req);
+    p->base = req->step;
+    snprintf(text, sizeof text, "changes of loads count from step %lld",
+             (long long)(req->step > 0 ? req->step : 1));
+    say_in_panel(p, text);
+}
+
+static void pause_run(struct sy_panel *p, struct sy_request *req)
+{
+    const struct sy__run *r = sy__front(p);
+    if (!r)
+        return;
+    req->kind = strcmp(r->status.state, "running") ? SY_REQ_RESUME : SY_REQ_PAUSE;
+    name_run(p, req);
+}
+
+static void filter(struct sy_panel *p, struct sy_request *req)
+{
+    if (!drop_filter(p))
+        req->kind = SY_REQ_FILTER;
+}
+
+static void leave_panes(struct sy_panel *p, struct sy_request *req)
+{
+    if (drop_filter(p))
+        return;
+    sy_panel_set_pane_mode(p, false);
+    req->kind = SY_REQ_LEAVE;
+}
+
+static void help(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    p->help = !p->help;
+}
+static void panes(struct sy_panel *p, struct sy_request *req)
+{
+    (void)req;
+    sy_panel_set_pane_mode(p, true);
+}
+
+static void other_pane(struct sy_panel *p, struct sy_request *req)
+{
+    if (p->pane_mode)
+        next_pane(p, req);
+    sy_panel_set_pane_mode(p, true);
+}
+
+static void plain(struct sy_panel *p, struct sy_request *req)
+{
+    (void)p;
+    req->kind = SY_REQ_PLAIN;
+}
+
+static void clear_scrollback(struct sy_panel *p, struct sy_request *req)
+{
+    (void)p;
+    req->kind = SY_REQ_CLEAR;
+}
+static void editor(struct sy_panel *p, struct sy_request *req)
+{
+    (void)p;
+    req->kind = SY_REQ_EDITOR;
+}
+
+static void page_up(struct sy_panel *p, struct sy_request *req)
+{
+    (void)p;
+    req->kind = SY_REQ_SCROLL;
+    req->step = -1;
+}
+
+static void page_down(struct sy_panel *p, struct sy_request *req)
+{
+    (void)p;
+    req->kind = SY_REQ_SCROLL;
+    req->step = 1;
+}
+
+static const action actions[SY_ACT_COUNT] = {
+    [SY_ACT_CLEAR] = clear_scrollback,
+    [SY_ACT_EDITOR] = editor,
+    [SY_ACT_CURSOR_LEFT] = cursor_left,
+    [SY_ACT_CURSOR_RIGHT] = cursor_right,
+    [SY_ACT_CURSOR_UP] = cursor_up,
+    [SY_ACT_CURSOR_DOWN] = cursor_down,
+    [SY_ACT_NEXT_PANE] = next_pane,
+    [SY_ACT_FULL] = full_screen,
+    [SY_ACT_ZOOM_IN] = zoom_in,
+    [SY_ACT_ZOOM_OUT] = zoom_out,
+    [SY_ACT_PAN_LEFT] = pan_left,
+    [SY_ACT_PAN_RIGHT] = pan_right,
+    [SY_ACT_FIT] = fit_window,
+    [SY_ACT_FOLLOW] = follow_newest,
+    [SY_ACT_LOG] = log_axis,
+    [SY_ACT_AXIS] = x_axis,
+    [SY_ACT_SMOOTH] = smooth,
+    [SY_ACT_ENVELOPE] = envelope,
+    [SY_ACT_FILTER] = filter,
+    [SY_ACT_PANEL1] = panel1,
+    [SY_ACT_PANEL2] = panel2,
+    [SY_ACT_PANEL3] = panel3,
+    [SY_ACT_PANEL4] = panel4,
+    [SY_ACT_PANEL5] = panel5,
+    [SY_ACT_PANEL6] = panel6,
+    [SY_ACT_HEAT] = heat_mode,
+    [SY_ACT_MARK] = mark_step,
+    [SY_ACT_PAUSE] = pause_run,
+    [SY_ACT_OVERLAY] = overlay_runs,
+    [SY_ACT_HELP] = help,
+    [SY_ACT_LEAVE] = leave_panes,
+    [SY_ACT_PANES] = panes,
+    [SY_ACT_OTHER_PANE] = other_pane,
+    [SY_ACT_ONE_PANE] = one_pane,
+    [SY_ACT_ALL_PANES] = all_panes,
+    [SY_ACT_PLAIN] = plain,
+    [SY_ACT_PROMPT_HELP] = help,
+    [SY_ACT_PAGE_UP] = page_up,
+    [SY_ACT_PAGE_DOWN] = page_down,
+};
+
+bool sy_panel_action(struct sy_panel *p, enum sy_action a, struct sy_request *req)
+{
+    *req = (struct sy_request){0};
+    if (a <= SY_ACT_NONE || a >= SY_ACT_COUNT || !actions[a])
+        return false;
+    if (p->help) { /* any key takes it away, and no more */
+        p->help = false;
+        p->dirty = true;
+        return true;
+    }
+    p->said = false;
+    actions[a](p, req);
+    req->said = p->said;
+    p->dirty = true;
+    return true;
+}
