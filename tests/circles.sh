@@ -15,7 +15,7 @@ case $(cat -- config.status 2> /dev/null | grep -c -- '-flto') in
 esac
 
 # shellcheck disable=SC2086 # a list
-"$NM" -A -P $libs 2> /dev/null | "${AWK:-awk}" -v exempt="${SY_CIRCLES_EXEMPT-libops.a[table.o]}" '
+"$NM" -A -P $libs 2> /dev/null | "${AWK:-awk}" -v exempt="${SY_CIRCLES_EXEMPT-libops.a[op_table.o]}" '
 # libbase.a[mem.o]: NAME TYPE ...
 { object = $1; sub(/:$/, "", object); sub(/\[lib[a-z0-9_]*_a-/, "[", object)
   if (object != last) { last = object; if (!(object in number)) { number[object] = ++n; name[n] = object } }
