@@ -61,7 +61,15 @@ static void check_rules(const struct sy__reader *r, const struct sy__field *fiel
                    h->rules, SY_RULES);
 }
 
-/* The last of what the rules 2 have. */
+/* Who tells the rules tells these as well. */
+static void missing_of_rules(const struct sy__reader *r, const struct sy__field *field, void *to)
+{
+    (void)to;
+    if (sy_json_get(r->object, "rules"))
+        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is missing", field->name);
+}
+
+/* The last of them. */
 static void check_share(const struct sy__reader *r, const struct sy__field *field, void *to)
 {
     const struct sy_hyper *h = to;
@@ -96,9 +104,10 @@ static void missing_hyper(const struct sy__reader *r, const struct sy__field *fi
 static const struct sy__field hyper_list[] = {
     {"schedule", 1, SY__OTHER, .put = put_schedule, .read = read_schedule},
     {"rules", SY__OPTIONAL, SY__INTEGER, IN(sy_hyper, rules), .least = 1, .most = INT32_MAX, .read = check_rules, .then = 1},
-    {"planned", SY__OPTIONAL, SY__NUMBER, IN(sy_hyper, planned)},
-    {"from", SY__OPTIONAL, SY__INTEGER, IN(sy_hyper, from), .most = SY__MANY},
-    {"share", SY__OPTIONAL, SY__NUMBER, IN(sy_hyper, share), .read = check_share},
+    {"planned", SY__OPTIONAL, SY__NUMBER, IN(sy_hyper, planned), .missing = missing_of_rules},
+    {"from", SY__OPTIONAL, SY__INTEGER, IN(sy_hyper, from), .most = SY__MANY, .missing = missing_of_rules},
+    {"share", SY__OPTIONAL, SY__NUMBER, IN(sy_hyper, share), .read = check_share,
+     .missing = missing_of_rules},
 #define X(name, integer, least, most, preset, live, bears, help)                                   \
     {#name, SY__OPTIONAL, SY__NUMBER, IN(sy_hyper, v[SY_HYPER_##name]), .read = check_hyper,       \
      .missing = missing_hyper},
