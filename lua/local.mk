@@ -18,6 +18,7 @@ lua_sources += %D%/tensor/select.lua
 lua_sources += %D%/tensor/shapes.lua
 lua_sources += %D%/model/decoder.lua
 lua_sources += %D%/model/file.lua
+lua_sources += %D%/model/live.lua
 lua_sources += %D%/model/generate.lua
 lua_sources += %D%/model/huggingface.lua
 lua_sources += %D%/model/model.lua

@@ -58,6 +58,15 @@ script_tests += %D%/cli/readme.sh
 script_tests += %D%/screens/stored.sh
 script_tests += %D%/lua/strict.lua
 unit_tests += %D%/unit/test_checkpoint_fields
+# The program with rows more in its table of hyper-parameters: all that sees the table is made again.
+script_tests += %D%/rows/one_row.sh
+EXTRA_DIST += %D%/rows/rows.lua
+check_PROGRAMS += %D%/rows/switchyard
+%C%_rows_switchyard_SOURCES = $(switchyard_SOURCES) $(libbind_a_SOURCES) $(libtrain_a_SOURCES) %D%/rows/rows.h
+nodist_%C%_rows_switchyard_SOURCES = $(nodist_libbind_a_SOURCES)
+%C%_rows_switchyard_CPPFLAGS = $(AM_CPPFLAGS) $(LUA_CFLAGS) -include $(srcdir)/tests/rows/rows.h
+%C%_rows_switchyard_CFLAGS = $(base_cflags) -O0 -w
+%C%_rows_switchyard_LDADD = $(all_libs)
 script_tests += %D%/lua/compare.lua
 script_tests += %D%/lua/fields.lua
 script_tests += %D%/lua/batch.lua

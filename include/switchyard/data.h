@@ -137,10 +137,18 @@ double sy_corpus_entropy(const struct sy_corpus *c, int domain);
 
 enum sy_split { SY_SPLIT_TRAIN, SY_SPLIT_VAL };
 
+/* How windows of T tokens are drawn; random as nanoGPT draws them.  X(ID, name, where they are): numbers and
+ * names are in checkpoints and stored runs. */
+#define SY_SAMPLE_MAP(X)                                                                           \
+    X(RANDOM, "random", "anywhere")                                                                \
+    X(EPOCH, "epoch", "each once a pass, shuffled; up to a window's tokens are left out of a pass") \
+    X(SEQUENTIAL, "sequential", "in order")
+
 enum sy_sample_mode {
-    SY_SAMPLE_RANDOM,    /* windows start anywhere, as nanoGPT draws them */
-    SY_SAMPLE_EPOCH,     /* every window of T tokens once an epoch, shuffled anew for each */
-    SY_SAMPLE_SEQUENTIAL /* windows in order, over and over */
+#define X(id, name, help) SY_SAMPLE_##id,
+    SY_SAMPLE_MAP(X)
+#undef X
+        SY_SAMPLE_COUNT
 };
 
 /* How batches are cut.  All may change between steps; see sy_place_turn for T. */

@@ -105,6 +105,9 @@ local function check(what, name, v, row)
   return v
 end
 
+--- Raise if a value is not as its row has it.
+options.check = check
+
 --- options.read(what, given or nil, rows) -> table with every row's value
 function options.read(what, given, rows)
   if given == nil then given = {} end

@@ -150,16 +150,9 @@ end
 -- ---- what else a name is: an option, a field of a run, a term ----
 
 local LIVE = {next = "r.%s = x holds from the next step on.", plan = "r.%s = x traces and plans again.", never = "It is fixed for the run."}
-local OF_MODELS = {top_k = "plan", capacity = "plan"}
 
 -- What changes an option of this entry in a live run.
-local function live_text(name, of)
-  local live = of:find "^model%." and OF_MODELS[name]
-  for _, h in ipairs(of == "train" and engine.hyper() or {}) do
-    if h.name == name then live = h.live end
-  end
-  return live and " " .. LIVE[live]:format(name) or ""
-end
+local function live_text(row) return row.live and " " .. LIVE[row.live]:format(row[1]) or "" end
 
 local function range_text(row)
   if type(row[4]) ~= "number" or row[2] ~= "number" and row[2] ~= "integer" then return "" end
@@ -187,7 +180,7 @@ local function options_named(name, list)
 end
 
 local function option_entry(o)
-  local text = (o.row.help or "a " .. o.row[2]) .. range_text(o.row) .. "." .. live_text(o.row[1], o.of[1])
+  local text = (o.row.help or "a " .. o.row[2]) .. range_text(o.row) .. "." .. live_text(o.row)
   return ("%s    an option of %s\n%s"):format(option_text(o.row), table.concat(o.of, ", "), wrap(text, "    ", 76))
 end
 

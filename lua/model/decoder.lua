@@ -2,6 +2,7 @@
 -- SwiGLU experts.  model.dense is the same with one dense feed-forward layer a block.  Copy this
 -- page to write your own: model.define(name, function(cfg) ... end) makes model.name{...}.
 
+local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local model = require "switchyard.model.model"
 
@@ -66,14 +67,14 @@ model.define("moe", function(cfg)
   end)
 end, with {
   {"experts", "integer", 8, 1, 4096, help = "experts of a layer (E)"},
-  {"top_k", "integer", 2, 1, 64, help = "experts a token (K)"},
+  live.row("top_k", 2),
   {"expert_dim", "integer", 1024, 1, 1 << 22, help = "width of an expert (F)"},
   {"shared_experts", "integer", 0, 0, 64, help = "experts that every token uses"},
   {"dense_layers", "integer", 0, 0, 1024, help = "leading layers without experts"},
   {"ffn_dim", "integer", nil, 1, 1 << 22, help = "width of those; default: expert_dim * top_k"},
   {"router", "any", "softmax", help = "a name that routers() lists, or {name, option = value}"},
   {"balance", "table", {}, help = "coefficients of the balance rules that fit the router: aux= weight of the load-balancing loss (0.01), z= of the router z-loss (0.001), gamma= step of the bias that chooses (0.001)"},
-  {"capacity", "number", nil, 0.01, 1e6, help = "slots of an expert in training as a factor of N*K/E; default: dropless"},
+  live.row "capacity",
   {"normalize", "boolean", nil, help = "of routers that have it; default: the router's (true): the K gates of a token sum to 1; a single one (top_k = 1) is its score"},
   {"scale", "number", nil, 0, 1e3, help = "of routers that have it; default: the router's (sigmoid: 1): factor on the gates"},
 })

@@ -5,6 +5,7 @@
 
 local engine = require "switchyard.engine"
 local fields = require "switchyard.core.fields"
+local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
 local routing = require "switchyard.model.routing"
@@ -16,7 +17,7 @@ local families = {} -- name -> {build=, rows=}
 -- What a user may have meant to set: what models are made with, and what their runs change.
 local function instead(m, name)
   if m.cfg[name] ~= nil or name == "vocab" then
-    local run = (name == "top_k" or name == "capacity" or name == "context") and ("; a run's is r.%s"):format(name) or ""
+    local run = live.of_run(name) and ("; a run's is r.%s"):format(name) or ""
     return ("%s is chosen when a model is made, model.%s{%s = ...}, and is m.cfg.%s%s"):format(name, m.family, name, name, run)
   end
   if m.inputs[name] then return ("%s is set through a run, r.%s = ..., and is m.inputs.%s"):format(name, name, name) end

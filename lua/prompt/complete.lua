@@ -186,10 +186,8 @@ local function add_members(set, v, prefix, methods)
     add_keys(set, index, prefix, methods)
     meta, depth = debug.getmetatable(index), depth + 1
   end
-  -- What a run can be asked for besides: hyper-parameters and inputs of its model.
   if not methods and is_live(v) then
-    for _, h in ipairs(engine.hyper()) do if begins(h.name, prefix) then set[h.name] = true end end
-    add_keys(set, rawget(v, "_m").inputs, prefix)
+    for _, name in ipairs(Run._settable(v)) do if begins(name, prefix) then set[name] = true end end
   end
 end
 

@@ -9,6 +9,7 @@
 
 local engine = require "switchyard.engine"
 local directory = require "switchyard.run.directory"
+local live = require "switchyard.model.live"
 local surgery = require "switchyard.run.surgery"
 local Run = require("switchyard.run.run").Run
 local train = require "switchyard.run.train"
@@ -59,7 +60,7 @@ local function before(entries, step)
 end
 
 -- What an option of the model was set to; nil is a value.
-local function config_value(e) return e.key == "top_k" and math.tointeger(e.value) or e.value end
+local function config_value(e) return live.value(e.key, e.value) end
 
 -- What the host does again, and the trainer's kinds that concern the model as well.
 local host = {}
@@ -141,9 +142,10 @@ end
 
 -- ---- loading ----
 
--- top_k and capacity at the end of a journal.
-local function routing(config, journal)
-  local shape = {top_k = config.model.config.top_k, capacity = config.model.config.capacity}
+-- What a live run may change of its model, at the end of a journal.
+local function shape_at(config, journal)
+  local shape = {}
+  for _, name in ipairs(live.names) do shape[name] = config.model.config[name] end
   for _, e in ipairs(journal) do
     if e.kind == "config" then shape[e.key] = config_value(e) end
   end
@@ -160,8 +162,8 @@ local function reshape(r, image, always)
       other = true
     end
   end
-  local shape = routing(r._config, image.journal)
-  for _, name in ipairs {"top_k", "capacity"} do
+  local shape = shape_at(r._config, image.journal)
+  for _, name in ipairs(live.names) do
     if cfg[name] ~= shape[name] then
       cfg[name] = shape[name]
       other = true
@@ -292,6 +294,6 @@ end
 return {
   has_effect = has_effect, all_entries = all_entries, drop_undo = drop_undo, stored_journal = stored_journal, behind = behind, before = before, apply = apply,
   progress = progress, walk = walk, go_through = go_through,
-  base = base, routing = routing, reshape = reshape, read_inputs = read_inputs, load = load, must_load = must_load, renew = renew,
+  base = base, shape_at = shape_at, reshape = reshape, read_inputs = read_inputs, load = load, must_load = must_load, renew = renew,
   check_start = check_start, make = make, open = open, guarded = guarded, alone = alone,
 }

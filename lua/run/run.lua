@@ -7,6 +7,7 @@ local engine = require "switchyard.engine"
 local card = require "switchyard.prompt.card"
 local generate = require "switchyard.model.generate"
 local hooks = require "switchyard.run.hooks"
+local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
 local directory = require "switchyard.run.directory"
@@ -334,10 +335,15 @@ local function model_inputs(r, name)
   return r._m.inputs[name]
 end
 
-local function field_names(r, reading)
-  local names = {"top_k", "capacity", "schedule"}
+--- Names of what a live run may change by r.NAME = x.
+function Run._settable(r)
+  local names = table.move(r._m._input_names, 1, #r._m._input_names, 2, {"schedule"})
   for _, h in ipairs(engine.hyper()) do names[#names + 1] = h.name end
-  for _, name in ipairs(r._m._input_names) do names[#names + 1] = name end
+  return table.move(live.names, 1, r._m.cfg.experts and #live.names or 0, #names + 1, names)
+end
+
+local function field_names(r, reading)
+  local names = Run._settable(r)
   for name in pairs(reading and fields or {}) do names[#names + 1] = name end
   table.sort(names)
   return names
@@ -368,11 +374,7 @@ end
 
 --- Does a live run have a field of this name, whatever its model?
 function Run.knows(name)
-  if fields[name] or ALONE[name] or name == "top_k" or name == "capacity" then return true end
-  for _, h in ipairs(engine.hyper()) do
-    if h.name == name then return true end
-  end
-  return false
+  return fields[name] or ALONE[name] or live.of_run(name)
 end
 
 function Run.__index(r, name)
@@ -392,7 +394,7 @@ function Run.__index(r, name)
     end
     return r._h:status()[name]
   end
-  if name == "top_k" or name == "capacity" then return r._m.cfg[name] end
+  if live.is(name) then return r._m.cfg[name] end
   local input = model_inputs(r, name)
   if input then return input.size == 1 and input:item() or input end
   local _, why = pcall(options.unknown, "run", "field", name, field_names(r, true))
@@ -421,18 +423,8 @@ local function replan(r, after)
 end
 Run._replan = replan
 
-local function check_routing(r, name, value)
-  local most = r._m.cfg.experts
-  if not most then error("train: " .. name .. ": this model has no experts", 3) end
-  if name == "top_k" then
-    most = math.min(most, surgery.fewest_enabled(r))
-    if math.type(value) ~= "integer" or value < 1 or value > most then
-      error(("train: top_k must be a whole number from 1 to %d: it is %s"):format(most, tostring(value)), 3)
-    end
-  elseif value ~= nil and (type(value) ~= "number" or not (value >= 0.01 and value <= 1e6)) then
-    error("train: capacity must be a number from 0.01 to 1e6, or nil: it is " .. tostring(value), 3)
-  end
-end
+-- Of each token.
+local function most_experts(r) return math.min(r._m.cfg.experts or 1, surgery.fewest_enabled(r)) end
 
 local function set_shape(r, undo, after)
   local ok, why = pcall(replan, r, after)
@@ -498,10 +490,12 @@ function Run.__newindex(r, name, value)
   local ok, kind, old, effect
   if type(name) ~= "string" then error(("run: it has no field %s"):format(tostring(name)), 2) end
   check_alone(r, name)
-  if name == "top_k" or name == "capacity" then
+  if live.is(name) then
     local cfg = r._m.cfg
-    check_routing(r, name, value)
+    ok, kind = pcall(live.check, "train", name, value, cfg, name == "top_k" and most_experts(r))
+    if not ok then options.raise(kind, 2) end
     old = cfg[name]
+    value = live.value(name, value)
     cfg[name] = value
     return set_shape(r, function() cfg[name] = old end, function()
       r._h:record{kind = "config", key = name, value = value, text = ("%s = %s"):format(name, tostring(value))}

@@ -4,6 +4,7 @@
 
 local engine = require "switchyard.engine"
 local fields = require "switchyard.core.fields"
+local live = require "switchyard.model.live"
 local surgery = {}
 
 local methods = {}
@@ -86,7 +87,7 @@ end
 -- Layers have no settings of their own; what the run has is said where it is.
 local Layer = fields.class("layer", {}, "number load experts mixtures", function(layer, name, setting)
   local run = layer._run
-  if name == "top_k" or name == "capacity" or run._h:get(name) ~= nil or run._m.inputs[name] then
+  if live.is(name) or run._h:get(name) ~= nil or run._m.inputs[name] then
     return ("%s is the run's, for all layers: r.%s%s"):format(name, name, setting and " = ..." or "")
   end
   if name == "frozen" then return "experts are frozen one by one: r.layers[l].experts[e]:freeze()" end

@@ -24,8 +24,16 @@ local function optimizer_help()
   return table.concat(lines, "; ") .. "; fixed for the run"
 end
 
+-- "a, b or c"
+local function one_of(list) return table.concat(list, ", ", 1, #list - 1) .. " or " .. list[#list] end
+
+local schedules, samplings, sampling_help = engine.schedules(), {}, {}
+for i, s in ipairs(engine.samplings()) do
+  samplings[i], sampling_help[i] = s.name, ("%s (%s)"):format(s.name, s.help)
+end
+
 local ROWS = {
-  {"schedule", "string", "cosine", choices = engine.schedules(), help = "cosine, wsd, linear or constant"},
+  {"schedule", "string", schedules[1], choices = schedules, help = one_of(schedules), live = "next"},
   {"optimizer", "string", optimizer_names[1], choices = optimizer_names, help = optimizer_help()},
   {"precision", "string", "fp32", choices = {"fp32", "bf16"}, help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
   {"recompute", "boolean", false, help = "keep only what passes between layers and compute the rest again in the backward pass: less memory, more time"},
@@ -35,19 +43,19 @@ local ROWS = {
   {"keep", "integer", 2, 2, 1000000, help = "newest checkpoints that stay"},
   {"keep_every", "integer", 0, 0, 1 << 53, help = "checkpoints of steps divisible by it stay as well; 0: none"},
   {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
-  {"sampling", "string", "random", choices = {"random", "epoch", "sequential"}, help = "windows of text: random (anywhere), epoch (each once a pass, shuffled; up to a window's tokens are left out of a pass) or sequential (in order)"},
+  {"sampling", "string", samplings[1], choices = samplings, help = "windows of text: " .. one_of(sampling_help)},
 }
 
 -- A row of engine.hyper as one of an option.
 local function hyper_row(h)
-  if h.flag then return {h.name, "boolean", h.default ~= 0, help = h.help} end
+  if h.flag then return {h.name, "boolean", h.default ~= 0, help = h.help, live = h.live} end
   local default = h.default
   if default < 0 then default = nil -- computed from others
   elseif h.integer then default = math.tointeger(default) end
-  return {h.name, h.integer and "integer" or "number", default, h.least, h.most, help = h.help}
+  return {h.name, h.integer and "integer" or "number", default, h.least, h.most, help = h.help, live = h.live}
 end
 
---- All options: {name, type, default, least, most, choices=, help=}.
+--- All options: {name, type, default, least, most, choices=, help=, live=}; live as of engine.hyper().
 local function rows()
   local list = {}
   for i, h in ipairs(engine.hyper()) do list[i] = hyper_row(h) end

@@ -368,7 +368,7 @@ static const struct sy__field list[] = {
     {"fingerprint", SY__OPTIONAL, SY__INTEGER, IN(sy_image, fingerprint), .least = 1, .most = SY_FINGERPRINT_VERSION,
      .then = 1},
     {"hash", SY__OPTIONAL, SY__HASH, IN(sy_image, hash)},
-    {"sampling", 1, SY__INTEGER, IN(sy_image, sampling), .most = SY_SAMPLE_SEQUENTIAL},
+    {"sampling", 1, SY__INTEGER, IN(sy_image, sampling), .most = SY_SAMPLE_COUNT - 1},
     {"place", SY__OPTIONAL, SY__OBJECT, IN(sy_image, place), .rows = &place_fields, .missing = missing_place,
      .absent = absent_place},
     {"skipped", 2, SY__INTEGER, IN(sy_image, status.skipped), .most = SY__MANY, .read = check_skipped},

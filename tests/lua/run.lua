@@ -191,7 +191,7 @@ do
   refuses(function() r.accumulate = 0 end, "r.accumulate = 0", "accumulate", "0")
   refuses(function() r.top_k = 5 end, "r.top_k over experts", "top_k", "5", "4")
   refuses(function() r.top_k = 0 end, "r.top_k = 0", "top_k", "0")
-  refuses(function() r.top_k = "x" end, "r.top_k = 'x'", "top_k", "x")
+  refuses(function() r.top_k = "x" end, "r.top_k = 'x'", "top_k must be a number, got string")
   refuses(function() r.aux = -1 end, "r.aux = -1", "train: aux must be from 0 to 1000000: it is -1")
   refuses(function() r.z = 1e7 end, "r.z = 1e7", "z must be from 0 to 1000000")
   refuses(function() r.aux = 0 / 0 end, "r.aux = nan", "it is nan")

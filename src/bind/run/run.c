@@ -88,7 +88,35 @@ static int l_check_alive(lua_State *L)
                                  : 0;
 }
 
-static const char *const samplings[] = {"random", "epoch", "sequential", NULL}; /* by enum sy_sample_mode */
+static const struct {
+    const char *name, *help;
+} samplings[] = { /* by enum sy_sample_mode */
+#define X(id, name, help) {name, help},
+    SY_SAMPLE_MAP(X)
+#undef X
+};
+
+/* engine.samplings() -> list of {name, help} */
+static int l_samplings(lua_State *L)
+{
+    lua_createtable(L, SY_SAMPLE_COUNT, 0);
+    for (int i = 0; i < SY_SAMPLE_COUNT; i++) {
+        lua_createtable(L, 0, 2);
+        lsy_set_text(L, "name", samplings[i].name);
+        lsy_set_text(L, "help", samplings[i].help);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+static enum sy_sample_mode check_sampling(lua_State *L, int arg)
+{
+    const char *name = luaL_checkstring(L, arg);
+    for (int i = 0; i < SY_SAMPLE_COUNT; i++)
+        if (!strcmp(name, samplings[i].name))
+            return (enum sy_sample_mode)i;
+    return (enum sy_sample_mode)lsy_error(L, "train: unknown sampling '%s'", name);
+}
 
 /* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function) -> run,
  * running */
@@ -101,7 +129,7 @@ static int l_trainer(lua_State *L)
     c.corpus = lsy_check_corpus(L, 4);
     read_hyper(L, 5, &c.hyper);
     lua_getfield(L, 5, "sampling");
-    c.sampling = (enum sy_sample_mode)luaL_checkoption(L, -1, samplings[0], samplings);
+    c.sampling = lua_isnil(L, -1) ? SY_SAMPLE_RANDOM : check_sampling(L, -1);
     lua_getfield(L, 5, "by_step");
     c.by_step = lua_toboolean(L, -1);
     c.flops_per_token = luaL_checknumber(L, 6);
@@ -663,7 +691,7 @@ static const luaL_Reg run_methods[] = {
     {"series", run_series},   {"history", run_history},     {"last", run_last},
     {"profile", run_profile}, {"clear_moments", run_clear_moments}, {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
-    {"trainer", l_trainer}, {"schedules", l_schedules}, {"check_alive", l_check_alive}, {NULL, NULL}};
+    {"trainer", l_trainer}, {"schedules", l_schedules}, {"samplings", l_samplings}, {"check_alive", l_check_alive}, {NULL, NULL}};
 
 void lsy_open_run(lua_State *L)
 {
