@@ -85,17 +85,11 @@ int32_t sy_tokenizer_eot(const struct sy_tokenizer *tok);  /* end-of-text, or -1
 int32_t sy_tokenizer_bos(const struct sy_tokenizer *tok);  /* as known from a file, or -1 */
 /* Bytes of one token, borrowed; NULL outside 0..size-1.  A special token's bytes are its name. */
 const char *sy_tokenizer_token(const struct sy_tokenizer *tok, int32_t id, size_t *len);
-int sy_tokenizer_is_special(const struct sy_tokenizer *tok, int32_t id); /* 0 for no id of it */
 /* "bytes" or "bpe". */
 const char *sy_tokenizer_kind(const struct sy_tokenizer *tok);
 /* Name of the splitting pattern as GGUF knows it (`tokenizer.ggml.pre`), "" when unknown. */
 const char *sy_tokenizer_pattern(const struct sy_tokenizer *tok);
 /* Equal hashes: equal tokens, merges and pattern. */
 uint64_t sy_tokenizer_hash(const struct sy_tokenizer *tok);
-/* Merges in order of rank, for writers of other formats: how many, and the two ids that the one of
- * rank 0 <= rank < merges joins. */
-int32_t sy_tokenizer_merges(const struct sy_tokenizer *tok);
-void sy_tokenizer_merge(const struct sy_tokenizer *tok, int32_t rank, int32_t *left,
-                        int32_t *right);
 
 #endif

@@ -330,8 +330,6 @@ void sy_pool_run(int64_t tasks, sy_task_fn fn, void *ctx)
     unlock_pool();
 }
 
-bool sy_pool_inside(void) { return inside; }
-
 void sy_pool_each(void (*fn)(void *ctx), void *ctx)
 {
     fn(ctx);

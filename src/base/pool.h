@@ -31,7 +31,6 @@ void sy_pool_run(int64_t tasks, sy_task_fn fn, void *ctx);
 int sy_pool_threads(void);
 int sy_pool_set_threads(int n, struct sy_err *err); /* 1..SY_POOL_MAX, else RANGE */
 void sy_pool_shutdown(void);
-bool sy_pool_inside(void); /* is this thread running a task? */
 
 /* Run fn(ctx) once on each thread of the pool and on this one, and wait for it: for what belongs to
  * a thread.  Slow; inside a task only this thread. */

@@ -18,14 +18,6 @@ static const struct sy_op table[SY_OP_COUNT] = {
 
 const struct sy_op *sy_op_get(enum sy_opcode code) { return &table[code]; }
 
-const struct sy_op *sy_op_find(const char *name)
-{
-    for (int i = 0; i < SY_OP_COUNT; i++)
-        if (!strcmp(table[i].name, name))
-            return &table[i];
-    return NULL;
-}
-
 static int count_words(const char *s, int *plain)
 {
     int words = 0, optional = 0;
@@ -154,14 +146,6 @@ int sy_op_attrs(const struct sy_op *op, struct sy_attr_spec out[14])
 void sy_op_default_attrs(const struct sy_op *op, struct sy_attrs *attrs)
 {
     *attrs = facts_of(op)->presets;
-}
-
-int64_t sy_meta_count(const struct sy_meta *m)
-{
-    int64_t n = 1;
-    for (int i = 0; i < m->ndim; i++)
-        n *= m->shape[i];
-    return n;
 }
 
 void sy_meta_like(struct sy_meta *m, const struct sy_tensor *t)

@@ -99,10 +99,3 @@ void sy__take_over(struct sy_store *s, struct sy_store *from)
     sy_lock_sign(s->owner, s->id);
 }
 
-int64_t sy_store_journal_last(struct sy_store *s)
-{
-    pthread_mutex_lock(&s->lock);
-    int64_t id = s->journal_last;
-    pthread_mutex_unlock(&s->lock);
-    return id;
-}

@@ -359,11 +359,6 @@ const char *sy_store_id(const struct sy_store *s)
 {
     return s->id;
 }
-const char *sy_store_name(const struct sy_store *s)
-{
-    return s->name;
-}
-
 /* ---- the thread ---- */
 
 /* Does the run stand still, and is that on the disk?  s->lock is held. */

@@ -85,7 +85,6 @@ struct sy_store *sy_store_open_read(const char *dir, const char *name, struct sy
 int sy_store_close(struct sy_store *s, struct sy_err *err);
 
 const char *sy_store_path(const struct sy_store *s); /* dir/name: checkpoints go there */
-const char *sy_store_name(const struct sy_store *s);
 const char *sy_store_id(const struct sy_store *s); /* 32 hex digits; "": made before runs had one */
 /* The path by which its folder can be reached now into out[n]; false: it has none. */
 bool sy_store_where(struct sy_store *s, char *out, size_t n);
@@ -131,7 +130,6 @@ int64_t sy_store_add(struct sy_store *s, enum sy_store_table table, int64_t step
  * if it is of the journal. */
 int64_t sy_store_post(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
                       const char *text, const void *data, size_t n);
-int64_t sy_store_journal_last(struct sy_store *s); /* newest id; 0: none */
 
 /* Write everything now.  -1: the reason, which is the alarm's as well; nothing is lost. */
 int sy_store_flush(struct sy_store *s, struct sy_err *err);

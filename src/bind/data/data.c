@@ -36,14 +36,6 @@ static struct lsy_data *check_data(lua_State *L, int arg)
 
 struct sy_corpus *lsy_check_corpus(lua_State *L, int arg) { return check_data(L, arg)->corpus; }
 
-int lsy_push_corpus(lua_State *L, struct sy_corpus *c, const struct sy_err *err)
-{
-    if (!c)
-        return lsy_fail_or_raise(L, err);
-    lsy_new_data(L)->corpus = c;
-    return 1;
-}
-
 static int gc(lua_State *L)
 {
     struct lsy_data *d = luaL_checkudata(L, 1, META);

@@ -204,12 +204,6 @@ void lsy_event_journal(void *ctx, const struct sy_journal_entry *e)
     sy_str_free(&o);
 }
 
-void lsy_run_set_store(lua_State *L, int arg, struct sy_store *store)
-{
-    lsy_check_trainer(L, arg);
-    lsy_store_link(lua_touserdata(L, arg), store);
-}
-
 void lsy_store_link(void *run, struct sy_store *store)
 {
     struct run *r = run;

@@ -24,10 +24,9 @@ void lsy_push_series(lua_State *L, struct sy_series_what what, int width);
 void lsy_push_entry(lua_State *L, const struct sy_journal_entry *e);
 /* Stores that write this trainer's metrics let go of it (store.c): before it is freed. */
 void lsy_store_release(const struct sy_trainer *t);
-/* Journal and events of the run at arg (of a run's userdata) go to this store from now on; NULL: to
- * none.  The store stays valid until then. */
+/* Journal and events of the run (its userdata) go to this store from now on; NULL: to none.  The
+ * store stays valid until then. */
 struct sy_store;
-void lsy_run_set_store(lua_State *L, int arg, struct sy_store *store);
 void lsy_store_link(void *run, struct sy_store *store);
 /* Something of a run is lost that should have been saved: one line, and the program's status is
  * 1. */

@@ -7,7 +7,7 @@
  *   store:series() -> {name = {kind=, layer=, mixture=, width=, rows=, step=, last={}}}
  *   store:info() -> table
  *   store:alarm() -> text or nil
- *   store:path(), store:journal_last()
+ *   store:path()
  *
  *  1. What SQLite or malloc gave is owned by a userdata before anything may raise. */
 #include "bind/core/error.h"
@@ -284,18 +284,12 @@ static int store_path(lua_State *L)
     return 1;
 }
 
-static int store_journal_last(lua_State *L)
-{
-    lua_pushinteger(L, (lua_Integer)sy_store_journal_last(lsy_check_store(L)));
-    return 1;
-}
-
 /* ---- registration ---- */
 
 static const luaL_Reg methods[] = {
     {"entries", store_entries}, {"series", store_series}, {"history", store_history},
     {"info", store_info},       {"alarm", store_alarm},   {"path", store_path},
-    {"journal_last", store_journal_last}, {NULL, NULL}};
+    {NULL, NULL}};
 static const luaL_Reg functions[] = {{"store_runs", l_runs}, {"differ", l_differ}, {NULL, NULL}};
 
 void lsy_open_store_read(lua_State *L)

@@ -138,14 +138,6 @@ static void sleep_on(pthread_cond_t *cond, double seconds)
     sy_cond_wait(cond, &host.lock, &until);
 }
 
-int sy_host_serve(lua_State *L)
-{
-    pthread_mutex_lock(&host.lock);
-    int count = run_pending(L);
-    pthread_mutex_unlock(&host.lock);
-    return count;
-}
-
 int sy_host_wait(lua_State *L, double seconds)
 {
     double until = sy_now() + seconds;

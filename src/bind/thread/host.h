@@ -3,12 +3,11 @@
  * One thread owns the lua_State.  In scripts, -e and pipes it is the main thread; at the prompt it
  * is a thread of its own, so that the terminal is never blocked.
  *
- *     any thread   --sy_host_call-->  queue  --> runs between two chunks, or inside sy_host_wait,
- *                                                sy_host_serve
+ *     any thread   --sy_host_call-->  queue  --> runs between two chunks, or inside sy_host_wait
  *
  *  1. Whoever waits on the Lua thread for something that another thread does (r:wait(), r:eval(),
- *     any message to a trainer) must wait with sy_host_wait or call sy_host_serve now and then: the
- *     trainer may be inside sy_host_call.
+ *     any message to a trainer) must wait with sy_host_wait: the trainer may be inside
+ *     sy_host_call.
  *  2. A call that is posted is run, cancelled, or refused at shutdown; the waiter always returns.
  *  3. Calls run in the order of posting, each under lua_pcall of its own: an error that escapes is
  *     printed as one line.
@@ -29,12 +28,11 @@ int sy_host_call(sy_host_fn fn, void *ctx);
 /* Let calls with this ctx that have not begun return -1. */
 void sy_host_cancel(const void *ctx);
 void sy_host_try_cancel(const void *ctx); /* unless the lock is held: for a thread that may not wait */
-/* On the Lua thread: run the calls that are pending now; returns how many. */
-int sy_host_serve(struct lua_State *L);
-/* The same, and wait for more, up to `seconds` or until sy_host_wake.  -1 when the user interrupts
- * (free what you hold, then raise with lsy_raise_interrupted). */
+/* On the Lua thread: run the calls that are pending, and wait for more, up to `seconds` or until
+ * sy_host_wake; returns how many ran.  -1 when the user interrupts (free what you hold, then raise
+ * with lsy_raise_interrupted). */
 int sy_host_wait(struct lua_State *L, double seconds);
-void sy_host_wake(void); /* any thread: let sy_host_serve return */
+void sy_host_wake(void); /* any thread: let sy_host_wait return */
 
 /* For messages of runs ("[run] bold-ferret: done"): a whole line or several, from any thread.  At
  * the prompt they appear above the line that is being typed. */

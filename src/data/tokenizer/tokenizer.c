@@ -424,11 +424,6 @@ const char *sy_tokenizer_token(const struct sy_tokenizer *tok, int32_t id, size_
     return tok->bytes + tok->start[id];
 }
 
-int sy_tokenizer_is_special(const struct sy_tokenizer *tok, int32_t id)
-{
-    return id >= 0 && id < tok->size && tok->special[id];
-}
-
 bool sy_tokenizer_is_bare(const struct sy_tokenizer *tok)
 {
     return tok->bare;
@@ -464,15 +459,4 @@ const char *sy_tokenizer_pattern(const struct sy_tokenizer *tok)
 uint64_t sy_tokenizer_hash(const struct sy_tokenizer *tok)
 {
     return tok->hash;
-}
-
-int32_t sy_tokenizer_merges(const struct sy_tokenizer *tok)
-{
-    return tok->merges;
-}
-
-void sy_tokenizer_merge(const struct sy_tokenizer *tok, int32_t rank, int32_t *left, int32_t *right)
-{
-    *left = tok->merge[rank].left;
-    *right = tok->merge[rank].right;
 }
