@@ -32,8 +32,9 @@ static int read_text(const char *path, struct sy_str *text, struct sy_err *err)
 {
     struct sy__files files = {0};
     struct sy__tally tally = {.bad = 0};
-    int rc = sy__files_find(&files, &path, 1, err) ||
-             sy__sources_read(&files, &(struct sy_read_options){0}, NULL, 1, collect, text, &tally, err);
+    int rc =
+        sy__files_find(&files, &path, 1, err) ||
+        sy__sources_read(&files, &(struct sy_read_options){0}, NULL, 1, collect, text, &tally, err);
     sy__files_free(&files);
     return rc ? -1 : 0;
 }

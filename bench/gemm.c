@@ -4,8 +4,9 @@
  *     bench/gemm [seconds a figure, 0.3 [products | experts | attention]]
  *
  * Rounds of all competitors and of the peak's measurement alternate, and every figure is the best
- * decile of its rounds, so a machine that is busy elsewhere falsifies the shares less than the rates.  OpenBLAS takes its kernels from
- * OPENBLAS_CORETYPE when that is set: unset it to see its best.
+ * decile of its rounds, so a machine that is busy elsewhere falsifies the shares less than the
+ * rates.  OpenBLAS takes its kernels from OPENBLAS_CORETYPE when that is set: unset it to see its
+ * best.
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -48,7 +49,7 @@ static double quantile(double *v, int n, double share)
     return n ? v[(int)(share * (n - 1) + 0.5)] : 0;
 }
 
-/* -- measuring ----------------------------------------------------------------------------------- */
+/* -- measuring --------------------------------------------------------------------------------- */
 
 struct job {
     void (*run)(void *ctx);
@@ -64,8 +65,8 @@ static void measure(const struct job *jobs, int n, double *seconds, double *peak
     int rounds = 0, tops = 0;
     for (int i = 0; i < n; i++)
         jobs[i].run(jobs[i].ctx);
-    for (double stop = sy_now() + budget * n; rounds < 3 || (sy_now() < stop && rounds < MAX_ROUNDS);
-         rounds++) {
+    for (double stop = sy_now() + budget * n;
+         rounds < 3 || (sy_now() < stop && rounds < MAX_ROUNDS); rounds++) {
         for (int i = 0; i < n; i++) {
             double start = sy_now();
             jobs[i].run(jobs[i].ctx);
@@ -80,7 +81,7 @@ static void measure(const struct job *jobs, int n, double *seconds, double *peak
         *peak = quantile(top, tops, 0.9);
 }
 
-/* -- products ------------------------------------------------------------------------------------ */
+/* -- products ---------------------------------------------------------------------------------- */
 
 struct product {
     struct sy_gemm_problem p;
@@ -114,8 +115,8 @@ static void bench_product(const char *name, int64_t m, int64_t n, int64_t k, boo
     const struct job jobs[] = {{run_product, &x[0]}, {run_product, &x[1]}, {run_blas, &x[0]}};
     double s[3], peak, flops = 2.0 * (double)m * (double)n * (double)k;
     measure(jobs, 3, s, &peak, 0);
-    printf("%-26s %5d %5d %5d  %7.1f %4.0f%%   %7.1f %4.0f%%   %7.1f   %5.2f\n", name, (int)m, (int)n,
-           (int)k, flops / s[0] * 1e-9, 100 * flops / s[0] / peak, flops / s[1] * 1e-9,
+    printf("%-26s %5d %5d %5d  %7.1f %4.0f%%   %7.1f %4.0f%%   %7.1f   %5.2f\n", name, (int)m,
+           (int)n, (int)k, flops / s[0] * 1e-9, 100 * flops / s[0] / peak, flops / s[1] * 1e-9,
            50 * flops / s[1] / peak, flops / s[2] * 1e-9, s[2] / s[0]);
     fflush(stdout);
     sy_free(a), sy_free(b), sy_free(c);
@@ -140,7 +141,7 @@ static void products(void)
     bench_product("8 rows", 8, 1024, 384, false, false);
 }
 
-/* -- grouped ------------------------------------------------------------------------------------- */
+/* -- grouped ----------------------------------------------------------------------------------- */
 
 struct group {
     struct sy_gemm_problem p[64];
@@ -169,7 +170,8 @@ static void fill(struct group *g, const struct experts *x, enum step step, float
     int64_t at = 0;
     g->count = (int)x->e;
     for (int64_t e = 0; e < x->e; e++) {
-        const int64_t n = x->rows + (e % 2 ? -1 : 1) * (e / 2 * x->rows / (2 * x->e)), cf = x->c * x->f;
+        const int64_t n = x->rows + (e % 2 ? -1 : 1) * (e / 2 * x->rows / (2 * x->e)),
+                      cf = x->c * x->f;
         struct sy_gemm_problem *p = &g->p[e];
         struct sy_mat up = {w + e * cf, x->trans ? x->c : x->f, NULL, x->trans};
         struct sy_mat gate = {w2 + e * cf, x->trans ? x->c : x->f, NULL, x->trans};
@@ -253,7 +255,8 @@ static void bench_experts(const struct experts *x)
 static void experts(void)
 {
     static const struct experts all[] = {
-        {"R1 8x1024", 4096, 8, 1024, 384, 1024, true}, {"R1 (in,out)", 4096, 8, 1024, 384, 1024, false},
+        {"R1 8x1024", 4096, 8, 1024, 384, 1024, true},
+        {"R1 (in,out)", 4096, 8, 1024, 384, 1024, false},
         {"R2 64x512", 4096, 64, 512, 256, 128, true},  {"R3 64x64", 4096, 64, 64, 256, 1024, true},
         {"R3 (in,out)", 4096, 64, 64, 256, 1024, false}, {"R5 8x192", 768, 8, 192, 128, 256, true},
     };
@@ -262,7 +265,7 @@ static void experts(void)
         bench_experts(&all[i]);
 }
 
-/* -- attention ----------------------------------------------------------------------------------- */
+/* -- attention --------------------------------------------------------------------------------- */
 
 static void run_forward(void *ctx)
 {
@@ -274,11 +277,13 @@ static void run_backward(void *ctx)
     sy_attention_backward(ctx);
 }
 
-/* FLOPs: 4 D for each query and key forward, 10 D backward (S again, dP, dQ, dK, dV); half if causal. */
+/* FLOPs: 4 D for each query and key forward, 10 D backward (S again, dP, dQ, dK, dV); half if
+ * causal. */
 static void bench_attention(const char *name, int64_t b, int64_t t, int64_t h, int64_t g, int64_t d)
 {
     const int64_t nq = b * t * h * d, nk = b * t * g * d;
-    struct sy_attn a[2] = {{.b = b, .t = t, .s = t, .h = h, .g = g, .d = d, .mask = SY_ATTN_CAUSAL}};
+    struct sy_attn a[2] = {
+        {.b = b, .t = t, .s = t, .h = h, .g = g, .d = d, .mask = SY_ATTN_CAUSAL}};
     float *buf[9];
     for (int i = 0; i < 9; i++)
         buf[i] = random_floats(i == 1 || i == 2 || i > 6 ? nk : nq);
@@ -293,9 +298,9 @@ static void bench_attention(const char *name, int64_t b, int64_t t, int64_t h, i
                                {run_backward, &a[1]}};
     double s[4], peak, pairs = (double)(b * h * t) * (double)t / 2, f = 4 * pairs * (double)d;
     measure(jobs, 4, s, &peak, 0);
-    printf("%-28s  %7.1f %4.0f%%  %7.1f %4.0f%%   %7.1f %4.0f%%  %7.1f %4.0f%%\n", name, f / s[0] * 1e-9,
-           100 * f / s[0] / peak, 2.5 * f / s[1] * 1e-9, 250 * f / s[1] / peak, f / s[2] * 1e-9,
-           50 * f / s[2] / peak, 2.5 * f / s[3] * 1e-9, 125 * f / s[3] / peak);
+    printf("%-28s  %7.1f %4.0f%%  %7.1f %4.0f%%   %7.1f %4.0f%%  %7.1f %4.0f%%\n", name,
+           f / s[0] * 1e-9, 100 * f / s[0] / peak, 2.5 * f / s[1] * 1e-9, 250 * f / s[1] / peak,
+           f / s[2] * 1e-9, 50 * f / s[2] / peak, 2.5 * f / s[3] * 1e-9, 125 * f / s[3] / peak);
     fflush(stdout);
     for (int i = 0; i < 9; i++)
         sy_free(buf[i]);

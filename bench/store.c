@@ -2,10 +2,11 @@
  *
  *     bench/store RUN [steps, 100000] [folder, /tmp]
  *
- * RUN is the folder of a real run (bench/store.lua makes one of 6 layers x 64 experts): its series, with
- * their rows and values, are repeated up to the number of steps, as fast as a thread can add them while
- * the store writes them.  "alone" is the same without a store; "processor" leaves out what a busy
- * machine adds.  The list of series and how often each gets a row are so the trainer's own. */
+ * RUN is the folder of a real run (bench/store.lua makes one of 6 layers x 64 experts): its series,
+ * with their rows and values, are repeated up to the number of steps, as fast as a thread can add
+ * them while the store writes them.  "alone" is the same without a store; "processor" leaves out
+ * what a busy machine adds.  The list of series and how often each gets a row are so the trainer's
+ * own. */
 #include "run/store.h"
 #include "base/clock.h"
 #include "run/metrics.h"

@@ -1,6 +1,7 @@
--- A model of one's own.  model.define takes a function of the options that returns a function of the token ids
--- (B,T); what that function applies is recorded once and then runs without Lua.  Here: attention and feed-forward
--- side by side on the same normalized input (as GPT-J and PaLM have them), and experts in every second layer.
+-- A model of one's own.  model.define takes a function of the options that returns a function of
+-- the token ids (B,T); what that function applies is recorded once and then runs without Lua.
+-- Here: attention and feed-forward side by side on the same normalized input (as GPT-J and PaLM
+-- have them), and experts in every second layer.
 --
 --     switchyard examples/own_model.lua [TEXT] [STEPS]
 
@@ -14,12 +15,14 @@ model.define("sidebyside", function(cfg)
         local h = nn.rmsnorm(x, nn.param("norm", {cfg.dim}, "ones"))
         local attention = nn.scope("attention", nn.attention, h, {heads = cfg.heads})
         local feed_forward = l % 2 == 0
-          and nn.scope("experts", nn.moe, h, {experts = cfg.experts, top_k = 1, expert_dim = 2 * cfg.dim})
+          and nn.scope("experts", nn.moe, h, {experts = cfg.experts, top_k = 1,
+            expert_dim = 2 * cfg.dim})
           or nn.scope("dense", nn.ffn, h, 2 * cfg.dim)
         return x + attention + feed_forward
       end)
     end
-    return nn.head(nn.rmsnorm(x, nn.param("norm", {cfg.dim}, "ones")), nn.param("head", {cfg.vocab, cfg.dim}))
+    return nn.head(nn.rmsnorm(x, nn.param("norm", {cfg.dim}, "ones")),
+      nn.param("head", {cfg.vocab, cfg.dim}))
   end
 end, {
   {"layers", "integer", 4, 1, 100}, -- name, type, default, least, most

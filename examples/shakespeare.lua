@@ -32,13 +32,16 @@ local function run(name)
   if name == "dense" then
     m = model.dense(with {ffn_dim = 344})
   else
-    m = model.moe(with {experts = 8, top_k = 2, expert_dim = 172, balance = {aux = 0.01, z = 0.001}})
+    m = model.moe(with {experts = 8, top_k = 2, expert_dim = 172,
+                        balance = {aux = 0.01, z = 0.001}})
   end
   r = train(m, d, {steps = steps, batch = 12, context = 64, lr = 2e-3, min_lr = 1e-4, beta2 = 0.99,
                    warmup = math.min(100, steps // 10), eval_every = 250, eval_batches = 20,
-                   name = name .. "-" .. steps .. os.date "-%d%H%M%S"}) -- runs are kept: another name each time
+                   -- runs are kept: another name each time
+                   name = name .. "-" .. steps .. os.date "-%d%H%M%S"})
   r:wait()
-  print(("%s: validation loss %.4f after %d steps (%d tokens)"):format(name, r:eval(math.min(200, steps)), r.step, r.tokens))
+  print(("%s: validation loss %.4f after %d steps (%d tokens)"):format(name,
+    r:eval(math.min(200, steps)), r.step, r.tokens))
   print(m:generate("ROMEO:", {tokens = 300, temperature = 0.8, seed = 1}))
   return r
 end

@@ -1,5 +1,5 @@
--- Text whose entropy is known: no model can fall below it, and a good one comes close.  Eight sparse Markov
--- chains, one a document; the experts can share them among themselves.
+-- Text whose entropy is known: no model can fall below it, and a good one comes close.  Eight
+-- sparse Markov chains, one a document; the experts can share them among themselves.
 --
 --     switchyard examples/synthetic.lua [STEPS]
 

@@ -20,16 +20,21 @@ local resume = require "switchyard.run.resume"
 require "switchyard.run.fork"
 local stored = require "switchyard.run.stored"
 train = setmetatable({resume = resume.resume}, {__call = start.train})
-every, runs, compare, replay = run.every, stored.runs, require("switchyard.run.compare").compare, require("switchyard.run.replay").replay
+every, runs, compare, replay = run.every, stored.runs, require("switchyard.run.compare").compare,
+  require("switchyard.run.replay").replay
 
 local function is(class) return function(v) return getmetatable(v) == class end end
-local guard, Expert = require("switchyard.core.method").guard, require("switchyard.run.surgery").Expert
+local guard, Expert = require("switchyard.core.method").guard,
+  require("switchyard.run.surgery").Expert
 guard(run.Run.methods, "a run", "r", is(run.Run))
 guard(stored.Stored.methods, "a stored run", "s", is(stored.Stored))
 guard(model._Model, "a model", "m", is(model._Class))
 guard(Expert.methods, "an expert", "x", is(Expert))
 
 local only = require("switchyard.core.fields").only
-for name, t in pairs {tensor = tensor, nn = nn, data = data, tokenizer = tokenizer, train = train} do only(t, name, "function") end
+for name, t in pairs {tensor = tensor, nn = nn, data = data, tokenizer = tokenizer,
+                      train = train} do
+  only(t, name, "function")
+end
 
 require("switchyard.prompt.commands").open()

@@ -1,8 +1,8 @@
 /* The program: options, then scripts, chunks or the prompt.  Stands above every layer.
  *
  * Options are one table; --help, the search for the nearest name and completion come from it.
- * Exit status: 0; 1 an error in Lua (of a pipe: in any line), a failed run or one that could not be saved; 2 usage;
- * 130 interrupted. */
+ * Exit status: 0; 1 an error in Lua (of a pipe: in any line), a failed run or one that could not be
+ * saved; 2 usage; 130 interrupted. */
 #include "config.h"
 #include "cli/subcommands.h"
 #include "workbench/workbench.h"
@@ -88,7 +88,8 @@ struct plan {
 /* ---- reading the command line ---- */
 
 /* fmt takes `what`. */
-__attribute__((format(printf, 1, 0))) static int usage(const char *fmt, const char *what, const char *near)
+__attribute__((format(printf, 1, 0))) static int usage(const char *fmt, const char *what,
+                                                       const char *near)
 {
     struct sy_str text = SY_STR_INIT;
     sy_str_printf(&text, fmt, what);
@@ -107,7 +108,8 @@ static int unknown_option(const char *word)
         names[i] = table[i].name;
     names[i] = NULL;
     const char *near = sy_nearest(word, names);
-    return usage(near ? "unknown option '%s'" : "unknown option '%s'; --help lists them", word, near);
+    return usage(near ? "unknown option '%s'" : "unknown option '%s'; --help lists them", word,
+                 near);
 }
 
 /* The option of argv[*i]; its argument, if it has one, in *value, from `--name=value`, `-eCODE` or
@@ -182,7 +184,8 @@ static void print_help(void)
          "       switchyard [OPTIONS] COMMAND\n"
          "\n"
          "Trains mixture-of-experts language models. Without FILE: a prompt on a terminal (?name\n"
-         "there gives help), else a script from standard input. FILE may be - for standard input.\n");
+         "there gives help), else a script from standard input. FILE may be - for standard "
+         "input.\n");
     for (size_t i = 0; i < OPTIONS; i++) {
         char left[32];
         if (!table[i].help)
@@ -196,7 +199,8 @@ static void print_help(void)
         printf("  %s %s\n%17s%s\n", c->name, c->arguments, "", c->help);
     puts("\n"
          "Environment: SWITCHYARD_CPU (ref, avx2, avx512), SWITCHYARD_THREADS, SWITCHYARD_RUNS.\n"
-         "Exit status: 0; 1 an error in Lua, a failed run or one that was not saved; 2 usage; 130 interrupted.");
+         "Exit status: 0; 1 an error in Lua, a failed run or one that was not saved; 2 usage; 130 "
+         "interrupted.");
 }
 
 /* ---- the machine ---- */
@@ -302,7 +306,8 @@ static void run_init_file(struct lua_State *L)
     sy_str_free(&path);
 }
 
-/* Runs that the script started are waited for (not after os.exit), and saved when it is interrupted. */
+/* Runs that the script started are waited for (not after os.exit), and saved when it is
+ * interrupted. */
 static int finish_runs(struct lua_State *L, int status, bool ended)
 {
     if (!status && !ended && sy_host_runs.wait_all) {
@@ -336,8 +341,9 @@ static int run_prompt(struct lua_State *L, struct scripts *s, bool bench, bool t
 {
     char greeting[128];
     struct sy_prompt_start start = {.plain = s->p->plain, .ctx = s};
-    snprintf(greeting, sizeof greeting, "%s %s, %s kernels. ?help shows the way; quit or Ctrl-D leaves.",
-             PACKAGE_NAME, PACKAGE_VERSION, sy_cpu()->name);
+    snprintf(greeting, sizeof greeting,
+             "%s %s, %s kernels. ?help shows the way; quit or Ctrl-D leaves.", PACKAGE_NAME,
+             PACKAGE_VERSION, sy_cpu()->name);
     if (terminal)
         start.greeting = greeting;
     start.screen = bench;
@@ -473,8 +479,8 @@ static void report_bug(const char *cond, const char *file, int line, const char 
             PACKAGE_VERSION, cond, func, file, line);
 }
 
-/* What was printed and got lost is a failure, which is told once; but not to whom reads no more (| head), nor at a
- * terminal, where an interrupt cuts off what is being written. */
+/* What was printed and got lost is a failure, which is told once; but not to whom reads no more (|
+ * head), nor at a terminal, where an interrupt cuts off what is being written. */
 static int close_output(int status)
 {
     FILE *f = lsy_progress_stream();
@@ -487,12 +493,13 @@ static int close_output(int status)
     if (cause == EPIPE || (poll(&out, 1, 0) > 0 && out.revents & POLLERR))
         return status;
     if (!status || !sy_output_told())
-        sy_tell("standard output cannot be written%s%s", cause ? ": " : "", cause ? strerror(cause) : "");
+        sy_tell("standard output cannot be written%s%s", cause ? ": " : "",
+                cause ? strerror(cause) : "");
     return status ? status : 1;
 }
 
-/* Without the destructors of libraries: OpenBLAS waits for threads of its own, which, where addresses are
- * short (ulimit -v), wait for memory for ever.  Nothing of ours is left to them. */
+/* Without the destructors of libraries: OpenBLAS waits for threads of its own, which, where
+ * addresses are short (ulimit -v), wait for memory for ever.  Nothing of ours is left to them. */
 static int leave_process(int status)
 {
 #ifndef SY_SANITIZED /* which report at the end */

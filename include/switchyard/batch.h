@@ -1,7 +1,7 @@
 /* A batch: named fields that a program reads and the sampler fills.
  *
- *  1. A field is a row of SY_FIELD_MAP and a row of the table in src/data/batch.c: how a sequence of
- *     it is made, and why a corpus cannot give it.  Nothing else lists them.
+ *  1. A field is a row of SY_FIELD_MAP and a row of the table in src/data/batch.c: how a sequence
+ *     of it is made, and why a corpus cannot give it.  Nothing else lists them.
  *  2. A field of a batch is a pure function of (corpus, seed, windows drawn), as the windows are.
  *  3. Every field is (B,T): T values a sequence, of 4 bytes each. */
 #ifndef SWITCHYARD_BATCH_H
@@ -44,7 +44,8 @@ const char *sy_field_missing(enum sy_field f, const struct sy_corpus *c);
 /* Where the fields of a batch go. */
 struct sy_batch {
     void *at[SY_FIELD_COUNT]; /* (B,T) of the field's dtype; borrowed; NULL: not wanted */
-    double scale;             /* of weights: sy_sampler_scale, sy_eval_scale; looked at with them only */
+    /* of weights: sy_sampler_scale, sy_eval_scale; looked at with them only */
+    double scale;
 };
 #define SY_FIELD_BYTES 4 /* of a value */
 /* Scale n weights to average 1; all 0 stay so. */

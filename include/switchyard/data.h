@@ -137,11 +137,12 @@ double sy_corpus_entropy(const struct sy_corpus *c, int domain);
 
 enum sy_split { SY_SPLIT_TRAIN, SY_SPLIT_VAL };
 
-/* How windows of T tokens are drawn; random as nanoGPT draws them.  X(ID, name, where they are): numbers and
- * names are in checkpoints and stored runs. */
+/* How windows of T tokens are drawn; random as nanoGPT draws them.  X(ID, name, where they are):
+ * numbers and names are in checkpoints and stored runs. */
 #define SY_SAMPLE_MAP(X)                                                                           \
     X(RANDOM, "random", "anywhere")                                                                \
-    X(EPOCH, "epoch", "each once a pass, shuffled; up to a window's tokens are left out of a pass") \
+    X(EPOCH, "epoch",                                                                              \
+      "each once a pass, shuffled; up to a window's tokens are left out of a pass")                \
     X(SEQUENTIAL, "sequential", "in order")
 
 enum sy_sample_mode {

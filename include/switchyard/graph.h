@@ -31,8 +31,8 @@ struct sy_graph *sy_graph_current(void); /* of this thread, or NULL */
 struct sy_tensor *sy_graph_input(struct sy_graph *g, const char *name, enum sy_dtype dtype,
                                  int ndim, const int64_t *shape, struct sy_err *err);
 struct sy_tensor *sy_graph_find_input(const struct sy_graph *g, const char *name); /* or NULL */
-/* Put out x (f32, small) at every run under this name.  mask: the input (f32, 0 or -inf a value) by which
- * experts that x counts are disabled; NULL: none is. */
+/* Put out x (f32, small) at every run under this name.  mask: the input (f32, 0 or -inf a value) by
+ * which experts that x counts are disabled; NULL: none is. */
 int sy_graph_observe(struct sy_graph *g, const char *name, const struct sy_series_what *what,
                      struct sy_tensor *x, struct sy_tensor *mask, struct sy_err *err);
 /* At the end of every step (sy_program_update_states): state's bytes = value's (same dtype and
@@ -97,13 +97,15 @@ int sy_program_run_until(struct sy_program *p, uint64_t seed, uint64_t step,
 /* Only the state updates (after the last micro-batch), when spec.updates was false. */
 int sy_program_update_states(struct sy_program *p);
 
-/* What sy_graph_observe asked for, in that order: how many, and of the one at i its name, what it is
- * (sy_program_observe_what), its tensor and mask (all borrowed), whose bytes are those of the newest run. */
+/* What sy_graph_observe asked for, in that order: how many, and of the one at i its name, what it
+ * is (sy_program_observe_what), its tensor and mask (all borrowed), whose bytes are those of the
+ * newest run. */
 int sy_program_observes(const struct sy_program *p);
 const char *sy_program_observe_name(const struct sy_program *p, int i);
 const struct sy_tensor *sy_program_observe_at(const struct sy_program *p, int i); /* borrowed */
 const struct sy_series_what *sy_program_observe_what(const struct sy_program *p, int i);
-const struct sy_tensor *sy_program_observe_mask(const struct sy_program *p, int i); /* borrowed, or NULL */
+/* borrowed, or NULL */
+const struct sy_tensor *sy_program_observe_mask(const struct sy_program *p, int i);
 
 double sy_program_flops(const struct sy_program *p); /* of one run, by the operations' cost rows */
 int sy_program_length(const struct sy_program *p);   /* instructions */

@@ -1,7 +1,7 @@
-/* Hyper-parameters: one table.  A row is all that there is to write for one: it is an option of train, a
- * field of a run (r.NAME, its range, its completion), a line of ?train and of the manual, an entry of the
- * journal when it is changed, a field of checkpoints, and tells what a change of it does.  What it is for
- * reads h->v[SY_HYPER_name].
+/* Hyper-parameters: one table.  A row is all that there is to write for one: it is an option of
+ * train, a field of a run (r.NAME, its range, its completion), a line of ?train and of the manual,
+ * an entry of the journal when it is changed, a field of checkpoints, and tells what a change of it
+ * does.  What it is for reads h->v[SY_HYPER_name].
  *
  *  1. A checkpoint or a stored run without a row was made when its preset held: give a new row the
  *     preset that means what was done before there was one. */
@@ -30,8 +30,9 @@ enum sy_bears {
 #define SY_HYPER_EXTRA(X)
 #endif
 
-/* X(name, integer?, least, most, preset, live, bears, help).  An integer from 0 to 1 is true or false in Lua; a
- * preset that is under least means that the value is computed from others, as help says. */
+/* X(name, integer?, least, most, preset, live, bears, help).  An integer from 0 to 1 is true or
+ * false in Lua; a preset that is under least means that the value is computed from others, as help
+ * says. */
 #define SY_HYPER_MAP(X)                                                                            \
     X(steps, true, 0, 1e12, 1000, NEXT, NONE, "optimizer steps of the whole run")                  \
     X(batch, true, 1, 1e6, 16, PLAN, STEPS, "sequences of a micro-batch (B)")                      \
@@ -65,7 +66,8 @@ enum sy_bears {
       "so many steps in a row that are not finite end the run")                                    \
     X(auto_rewind, true, 0, 1, 0, NEXT, NONE,                                                      \
       "instead of ending there: go back and leave out the data around it")                         \
-    X(seed, true, 0, 9007199254740992.0, 1, NEVER, STEPS, "of data order and random operations")     \
+    X(seed, true, 0, 9007199254740992.0, 1, NEVER, STEPS,                                          \
+      "of data order and random operations")                                                       \
     SY_HYPER_EXTRA(X)
 
 enum sy_hyper_id {

@@ -13,13 +13,13 @@
  *
  *  1. Everything that others ask (a hyper-parameter, pause, hold) takes effect at the border
  *     between two steps, so a run is a function of its journal.
- *  2. A step: batch -> program (once a micro-batch) -> norm and check -> optimizer -> state updates.
- *     Nothing is allocated in it and nothing of Lua runs, but for the callbacks at its end.  A step
- *     that the spike rule skips (train/spike.h) ends after the check: it counts, and has changed
- *     nothing.  A step that is under way when an end is asked for (stop, free) is given up between
- *     two operations: it is as if it had never begun, and a resume does it anew.  The evaluation
- *     after it has 2 seconds to end, else it is left out: its step has no val_loss, and an event
- *     says so.  Pause and hold wait for both.
+ *  2. A step: batch -> program (once a micro-batch) -> norm and check -> optimizer -> state
+ *     updates.  Nothing is allocated in it and nothing of Lua runs, but for the callbacks at its
+ *     end.  A step that the spike rule skips (train/spike.h) ends after the check: it counts, and
+ *     has changed nothing.  A step that is under way when an end is asked for (stop, free) is given
+ *     up between two operations: it is as if it had never begun, and a resume does it anew.  The
+ *     evaluation after it has 2 seconds to end, else it is left out: its step has no val_loss, and
+ *     an event says so.  Pause and hold wait for both.
  *  3. hold() parks the trainer at a border; the holder alone may then touch parameters, programs'
  *     inputs, and states, until release().
  */
@@ -39,7 +39,8 @@ struct sy_trainer;
 struct sy_phase {
     struct sy_graph *graph;
     struct sy_program *program;
-    struct sy_tensor *field[SY_FIELD_COUNT]; /* inputs of the graph; NULL: it does not ask; shared */
+    /* inputs of the graph; NULL: it does not ask; shared */
+    struct sy_tensor *field[SY_FIELD_COUNT];
     struct sy_tensor *loss;                  /* scalar f32: cross entropy in nats a token; shared */
 };
 /* The fields that the phase's graph reads are its inputs of their names: find them. */
@@ -47,9 +48,9 @@ void sy_phase_find_fields(struct sy_phase *phase);
 /* Where the sampler puts them; the scale is 1. */
 struct sy_batch sy_phase_batch(const struct sy_phase *phase);
 
-/* Programs of one shape (batch, context, K, ...).  A step is one micro-batch of `begin`, which sets the
- * gradients, and accumulate - 1 of `add`, which adds to them (absent when accumulate is 1).  `eval` has no
- * auxiliary losses and no dropout. */
+/* Programs of one shape (batch, context, K, ...).  A step is one micro-batch of `begin`, which sets
+ * the gradients, and accumulate - 1 of `add`, which adds to them (absent when accumulate is 1).
+ * `eval` has no auxiliary losses and no dropout. */
 enum sy_phase_kind { SY_PHASE_BEGIN, SY_PHASE_ADD, SY_PHASE_EVAL };
 
 struct sy_plan {
@@ -57,7 +58,8 @@ struct sy_plan {
     void *arena; /* owned; shared by the three, which never run at the same time */
     size_t arena_bytes;
     int64_t batch, context, accumulate;
-    double traced[SY_HYPER_COUNT]; /* what it was traced with: values of the other rows that are PLAN */
+    /* what it was traced with: values of the other rows that are PLAN */
+    double traced[SY_HYPER_COUNT];
     int64_t top_k; /* experts a token uses; 0: unknown, or no experts */
 };
 /* Of a row that is PLAN: what the plan was traced with. */
@@ -183,9 +185,9 @@ int64_t sy_trainer_eval_windows(struct sy_trainer *t, int64_t batches, struct sy
 /* Mean loss in nats a token over the first n windows, without auxiliary losses (caller holds).  NaN
  * and an error when there are none. */
 double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err);
-/* In slices: add to *sum the losses of windows first .. end - 1, from 0, of an evaluation of n, each
- * the mean of its tokens.  Slices that begin at multiples of the plan's batch, in order from a sum of 0, give the
- * bits of sy_trainer_eval times n.  0, or -1 and err. */
+/* In slices: add to *sum the losses of windows first .. end - 1, from 0, of an evaluation of n,
+ * each the mean of its tokens.  Slices that begin at multiples of the plan's batch, in order from a
+ * sum of 0, give the bits of sy_trainer_eval times n.  0, or -1 and err. */
 int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, int64_t n, double *sum,
                         struct sy_err *err);
 

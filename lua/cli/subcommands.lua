@@ -8,7 +8,9 @@ local engine = require "switchyard.engine"
 local generate = require "switchyard.model.generate"
 local cli = {}
 
-local function tell(text) io.stderr:write("switchyard: ", engine.clean((text:gsub("\n.*", ""))), "\n") end
+local function tell(text)
+  io.stderr:write("switchyard: ", engine.clean((text:gsub("\n.*", ""))), "\n")
+end
 
 local function usage(text, ...)
   tell(text:format(...))
@@ -19,7 +21,10 @@ end
 local function number(command, option, kind, text)
   local v = tonumber(text)
   if kind == "integer" then v = v and math.tointeger(v) end
-  if not v then usage("%s: %s must be a %snumber: it is '%s'", command, option, kind == "integer" and "whole " or "", text) end
+  if not v then
+    usage("%s: %s must be a %snumber: it is '%s'", command, option,
+      kind == "integer" and "whole " or "", text)
+  end
   return v
 end
 
@@ -39,7 +44,8 @@ local function parse(command, args, known, least, most, wanted)
       for k in pairs(known) do names[#names + 1] = k end
       table.sort(names)
       local near = engine.nearest(args[i], names)
-      usage("%s: unknown option '%s'%s", command, args[i], near and (" (did you mean '%s'?)"):format(near)
+      usage("%s: unknown option '%s'%s", command, args[i],
+        near and (" (did you mean '%s'?)"):format(near)
         or "; there are " .. table.concat(names, ", "))
     elseif kind == "flag" then
       given[name:sub(3)] = true
@@ -59,7 +65,8 @@ local WHICH = "which run? `switchyard runs` lists those in " .. engine.runs_dir(
 local commands = {}
 
 function commands.resume(args)
-  local words, o = parse("resume", args, {["--steps"] = "integer", ["--force"] = "flag", ["--code"] = "flag"}, 1, 1, WHICH)
+  local words, o = parse("resume", args, {["--steps"] = "integer", ["--force"] = "flag",
+                                          ["--code"] = "flag"}, 1, 1, WHICH)
   local r = train.resume(words[1], {steps = o.steps, force = o.force, code = o.code})
   r:wait(r.step + 1)
   local s = r._h:status() -- r.steps is the method
@@ -70,8 +77,10 @@ end
 
 function commands.replay(args)
   local words, o = parse("replay", args, {["--step"] = "integer", ["--code"] = "flag"}, 1, 1, WHICH)
-  local function say(text) io.stderr:write(engine.clean(text), "\n") end -- standard output has the one line
-  local result = require("switchyard.run.replay").telling(words[1], {step = o.step, code = o.code}, say)
+  -- standard output has the one line
+  local function say(text) io.stderr:write(engine.clean(text), "\n") end
+  local result = require("switchyard.run.replay").telling(words[1],
+    {step = o.step, code = o.code}, say)
   print(engine.clean(result.text))
   if not result.identical then os.exit(1) end
 end
@@ -86,21 +95,25 @@ local function prompt_of(m, text)
 end
 
 function commands.generate(args)
-  local words, o = parse("generate", args, {["--tokens"] = "integer", ["--temperature"] = "number", ["--top-k"] = "integer",
+  local words, o = parse("generate", args, {["--tokens"] = "integer", ["--temperature"] = "number",
+    ["--top-k"] = "integer",
     ["--top-p"] = "number", ["--seed"] = "integer", ["--code"] = "flag"}, 1, 2, WHICH)
   local m = require("switchyard.run.stored").model("generate", words[1], o.code)
-  local text = m:generate(prompt_of(m, words[2]), {tokens = o.tokens, temperature = o.temperature, top_k = o["top-k"],
+  local text = m:generate(prompt_of(m, words[2]),
+    {tokens = o.tokens, temperature = o.temperature, top_k = o["top-k"],
     top_p = o["top-p"], seed = o.seed})
   if type(text) == "table" then text = generate.text_of(m, text) end
   engine.write(text:sub(-1) == "\n" and text or text .. "\n")
 end
 
 function commands.export(args)
-  local words, o = parse("export", args, {["--code"] = "flag", ["--family"] = "text"}, 2, 2, "takes a run and a folder")
+  local words, o = parse("export", args, {["--code"] = "flag", ["--family"] = "text"}, 2, 2,
+    "takes a run and a folder")
   local m, step = require("switchyard.run.stored").model("export", words[1], o.code)
   local ok, why = m:save(words[2], {family = o.family})
   if not ok then error(why, 0) end
-  print(engine.clean(("%s: the model at step %d%s"):format(words[2], step, why and "; " .. why or "")))
+  print(engine.clean(("%s: the model at step %d%s"):format(words[2], step,
+    why and "; " .. why or "")))
 end
 
 --- cli.run(name, words...): ends the program with the status, unless there are runs to wait for

@@ -7,7 +7,8 @@
 --     there.
 --  2. The program's own modules may set fields, and look for names that are not there, as does what
 --     is written in C (pairs, rawget, completion): only lines of users are refused.
---  3. What these functions __index do is without effect: completion calls them (lua/prompt/complete.lua).
+--  3. What these functions __index do is without effect: completion calls them
+--     (lua/prompt/complete.lua).
 
 local options = require "switchyard.core.options"
 local fields = {}
@@ -47,14 +48,18 @@ function fields.class(what, methods, names, instead)
   local function refuse(o, name, setting)
     local said = instead and instead(o, name, setting)
     if said then options.raise(("%s: %s"):format(what, said), 3) end
-    if known[name] or methods[name] then options.raise(("%s: %s cannot be set"):format(what, name), 3) end
+    if known[name] or methods[name] then
+      options.raise(("%s: %s cannot be set"):format(what, name), 3)
+    end
     unknown(3, what, "field", name, known, methods)
   end
 
   function class.__index(o, name)
     local v = methods[name]
     if v == nil then v = rawget(o, "_fields")[name] end
-    if v == nil and not known[name] and not is_private(name) and of_users(2) then refuse(o, name, false) end
+    if v == nil and not known[name] and not is_private(name) and of_users(2) then
+      refuse(o, name, false)
+    end
     return v
   end
   quiet[class.__index] = true
@@ -64,7 +69,9 @@ function fields.class(what, methods, names, instead)
     if known[name] then rawget(o, "_fields")[name] = value else rawset(o, name, value) end
   end
   function class.__pairs(o) return next, rawget(o, "_fields"), nil end
-  function class.__tostring(o) return (require("switchyard.prompt.show").text(rawget(o, "_fields"))) end
+  function class.__tostring(o)
+    return (require("switchyard.prompt.show").text(rawget(o, "_fields")))
+  end
   return class
 end
 
@@ -78,7 +85,8 @@ function fields.numbered(what, kind, n, make, instead)
   local function item(_, i)
     if math.type(i) == "integer" and i >= 1 and i <= n then return make(i) end
     if not of_users(2) then return nil end
-    error(("%s: there is no %s %s; they are numbered 1 to %d"):format(what, kind, tostring(i), n), 2)
+    error(("%s: there is no %s %s; they are numbered 1 to %d"):format(what, kind, tostring(i), n),
+      2)
   end
   quiet[item] = true
   return setmetatable({}, {

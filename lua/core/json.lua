@@ -46,7 +46,8 @@ function json.plain(v, what, name)
   if kind == "table" then
     local out = {}
     for k, x in pairs(v) do
-      if type(k) ~= "string" and not (math.type(k) == "integer" and k >= 1 and k <= #v) or type(k) == "string" and #v > 0 then
+      if type(k) ~= "string" and not (math.type(k) == "integer" and k >= 1 and
+        k <= #v) or type(k) == "string" and #v > 0 then
         engine.error(("%s cannot hold %s: neither a list nor fields by names"):format(what, name))
       end
       out[k] = json.plain(x, what, name .. "." .. k)

@@ -7,7 +7,8 @@ local plain = setmetatable({}, {__mode = "k"}) -- guarded -> as written
 local function guarded(name, f, article, owner, is)
   local function g(self, ...)
     if not is(self) then
-      error(("%s: takes %s first: write %s:%s(...), with a colon"):format(name, article, owner, name), 2)
+      error(("%s: takes %s first: write %s:%s(...), with a colon"):format(name, article,
+        owner, name), 2)
     end
     return f(self, ...)
   end

@@ -35,7 +35,8 @@ local function some(names, room)
     n = n + 1
     used = used + #names[n] + 2
   end
-  return table.concat(names, ", ", 1, n) .. (n < #names and (", and %d more"):format(#names - n) or "")
+  return table.concat(names, ", ", 1, n)
+    .. (n < #names and (", and %d more"):format(#names - n) or "")
 end
 
 --- "unknown option 'expert' (did you mean 'experts'?); there are: ..."; what others call an option
@@ -47,8 +48,10 @@ function options.unknown(what, kind, name, names)
     local phrase = foreign.member(tostring(name))
     if phrase then fail(what, "unknown %s '%s'; %s", kind, tostring(name), phrase) end
     if near then fail(what, "unknown %s '%s' (did you mean '%s'?)", kind, tostring(name), near) end
-    local said = ("%s: unknown %s '%s'; there are: , and 99 more"):format(what, kind, tostring(name))
-    fail(what, "unknown %s '%s'; there are: %s", kind, tostring(name), some(names, 2 * engine.columns() - #said - 12))
+    local said = ("%s: unknown %s '%s'; there are: , and 99 more"):format(what, kind,
+      tostring(name))
+    fail(what, "unknown %s '%s'; there are: %s", kind, tostring(name),
+      some(names, 2 * engine.columns() - #said - 12))
   end
   fail(what, "unknown %s '%s'%s; there are: %s", kind, tostring(name),
     near and string.format(" (did you mean '%s'?)", near) or "", table.concat(names, ", "))
@@ -71,7 +74,8 @@ local function check_number(what, name, v, row)
   end
   if v ~= v or (row[4] and v < row[4]) or (row[5] and v > row[5]) then
     local range = row[5] and "from %s to %s" or "at least %s"
-    fail(what, "%s must be " .. range:format(options.number(row[4] or -math.huge), row[5] and options.number(row[5]))
+    fail(what, "%s must be " .. range:format(options.number(row[4] or -math.huge),
+      row[5] and options.number(row[5]))
       .. ": it is %s", name, options.number(v))
   end
   return v
@@ -97,7 +101,9 @@ local function check(what, name, v, row)
   if kind == "any" then return v end
   if kind == "vocab" then
     if type(v) == "userdata" and v.size then return v.size, v end
-    if type(v) == "number" then return check_number(what, name, v, {name, "integer", nil, 1, 1 << 24}) end
+    if type(v) == "number" then
+      return check_number(what, name, v, {name, "integer", nil, 1, 1 << 24})
+    end
     fail(what, "%s must be a tokenizer or a number, got %s", name, type(v))
   end
   if type(v) ~= kind then fail(what, "%s must be a %s, got %s", name, kind, type(v)) end

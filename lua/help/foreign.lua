@@ -187,19 +187,25 @@ local SEVERAL = {intermediate_size = {"expert_dim", "ffn_dim"}, d_ff = {"expert_
 
 -- {pattern of a line without its texts and comments, phrase}; the first that fits counts.
 local LINES = {
-  {"^%s*from%s+%S+%s+import%f[%W]", 'nothing needs to be imported: tensor, model, data, train are there; Lua\'s own is require "name"'},
-  {"^%s*import%s", 'nothing needs to be imported: tensor, model, data, train are there; Lua\'s own is require "name"'},
+  {"^%s*from%s+%S+%s+import%f[%W]",
+   'nothing needs to be imported: tensor, model, data, train are there; Lua\'s own is require '
+   .. '"name"'},
+  {"^%s*import%s",
+   'nothing needs to be imported: tensor, model, data, train are there; Lua\'s own is require '
+   .. '"name"'},
   {"^%s*def%s", "a function is function f(x) ... end"},
   {"%f[%w]lambda%s", "a function without a name is function(x) return x end"},
   {"^%s*class%s", "there are no classes: a model is a function, see ?model.define"},
-  {"^%s*for%s.-%sin%s.*[^:]:%s", "a loop is for i = 1, n do ... end, over a list for i, x in ipairs(t) do ... end"},
+  {"^%s*for%s.-%sin%s.*[^:]:%s",
+   "a loop is for i = 1, n do ... end, over a list for i, x in ipairs(t) do ... end"},
   {"^%s*while%s.*[^:]:%s", "a loop is while x do ... end"},
   {"^%s*if%s.*[^:]:%s", "a condition is if x then ... end"},
   {"^%s*eli?f?s?e?%s.*[^:]:%s", "it is elseif x then"},
   {"^%s*else%s*:%s", "it is else, without a colon"},
   {"^%s*elif%s", "it is elseif x then"},
   {"^%s*try%s*:", "it is pcall(f, ...), which returns false and the message of an error"},
-  {"^%s*with%s.*[^:]:%s", "there is no with: files close by f:close(), or local f <close> = io.open(path)"},
+  {"^%s*with%s.*[^:]:%s",
+   "there is no with: files close by f:close(), or local f <close> = io.open(path)"},
   {"^%s*raise%s", 'it is error("text")'},
   {"^%s*del%s", "it is x = nil"},
   {"^%s*pass%s*$", "an empty block has nothing in it"},
@@ -224,9 +230,11 @@ local LINES = {
   {":=", "it is x = 1"},
   {"=>", "a function without a name is function(x) return x end"},
   {"%f[%w_][frbu]%f['\"]", 'a text with values in it is ("%d"):format(x)'},
-  {"%f[%w_][%w_.:]+%([^(){}]*%f[%w_][%a_][%w_]*%s*=[^=]", "options stand in a table: f(x, {name = value})"},
+  {"%f[%w_][%w_.:]+%([^(){}]*%f[%w_][%a_][%w_]*%s*=[^=]",
+   "options stand in a table: f(x, {name = value})"},
   {"[%w_%)%]]%s*@%s*[%w_%(]", "a matrix product is a:matmul(b)"},
-  {"[%w_%]%)]%s*%[[^%]]*:[^%]]*%]", "a part of a tensor is a[{{first, last}}], a column a[{{}, 2}]: ?tensor"},
+  {"[%w_%]%)]%s*%[[^%]]*:[^%]]*%]",
+   "a part of a tensor is a[{{first, last}}], a column a[{{}, 2}]: ?tensor"},
   {"%[[^%]{]*,[^%]{]*%]", "a list is {1, 2}; an element of a tensor is a[i][j], or a[{i, j}]"},
   {"[=(,]%s*%[", "a list is {1, 2}"},
   {"^%s*%[", "a list is {1, 2}"},
@@ -269,7 +277,8 @@ end
 -- nil.
 function foreign.ask(text)
   local last = text:match "[.:]([%a_][%w_]*)$"
-  return last and foreign.member(last) or foreign.name(text) or not text:find "%w" and foreign.line("a " .. text .. " b") or nil
+  return last and foreign.member(last) or foreign.name(text) or not text:find "%w" and
+    foreign.line("a " .. text .. " b") or nil
 end
 
 --- What a line of another language is in Lua: a phrase, or nil.

@@ -50,7 +50,8 @@ local function config_text(m, family)
   local f, reason = hf.fields(m, family)
   local inputs = {}
   for name, t in pairs(m.inputs) do inputs[name] = numbers(t) end
-  f.switchyard = {format = FORMAT, family = m.family, config = json.plain(m.cfg, "save: config.json", "config"), inputs = inputs,
+  f.switchyard = {format = FORMAT, family = m.family,
+                  config = json.plain(m.cfg, "save: config.json", "config"), inputs = inputs,
                   single_gate = "score", transformers = reason}
   if not m.tokenizer then f.switchyard.tokenizer = false end
   return json.text(f) .. "\n", reason
@@ -60,7 +61,8 @@ end
 
 local function check_path(what, path)
   if type(path) ~= "string" or path == "" then
-    engine.error(what .. ": takes the path of a folder, got " .. (path == "" and "an empty text" or type(path)))
+    engine.error(what .. ": takes the path of a folder, got "
+      .. (path == "" and "an empty text" or type(path)))
   end
 end
 
@@ -80,7 +82,8 @@ local function write_tokenizer(m, folder)
   if not m.tokenizer then return true end
   local ok, why, code = m.tokenizer:save(folder .. "/tokenizer.json")
   if not ok then return nil, why, code end
-  return engine.file_write(folder .. "/tokenizer_config.json", json.text(hf.tokenizer_config(m)) .. "\n")
+  return engine.file_write(folder .. "/tokenizer_config.json",
+    json.text(hf.tokenizer_config(m)) .. "\n")
 end
 
 local function write_files(m, folder, text)
@@ -127,13 +130,18 @@ local function read_config(path)
   if type(ours) ~= "table" then
     return malformed(path, "Switchyard did not write it: there is no object \"switchyard\"")
   end
-  if ours.format ~= FORMAT then return malformed(path, "its format is %s, known is %d", ours.format, FORMAT) end
-  if type(ours.family) ~= "string" or type(ours.config) ~= "table" or type(ours.inputs) ~= "table" then
+  if ours.format ~= FORMAT then
+    return malformed(path, "its format is %s, known is %d", ours.format, FORMAT)
+  end
+  if type(ours.family) ~= "string" or type(ours.config) ~= "table" or
+    type(ours.inputs) ~= "table" then
     return malformed(path, "family, config or inputs is missing")
   end
   local c = ours.config
   if not ours.single_gate and c.router == "sigmoid" and c.top_k == 1 and c.normalize then
-    return malformed(path, "its sigmoid router with top_k = 1 gave every token the gate 1, now the gate is the score; " ..
+    return malformed(path,
+      "its sigmoid router with top_k = 1 gave every token the gate 1, now the gate is the score; "
+      ..
       '"normalize": false in its "config" loads it with that')
   end
   return ours
@@ -143,11 +151,15 @@ local function put_inputs(m, path, inputs)
   for name, list in pairs(inputs) do
     local t = m.inputs[name]
     if t then
-      if type(list) ~= "table" or #list ~= t.size then return malformed(path, "input '%s' does not fit", name) end
+      if type(list) ~= "table" or #list ~= t.size then
+        return malformed(path, "input '%s' does not fit", name)
+      end
       local values = {}
       for i, v in ipairs(list) do
         if v == "-inf" or v == "inf" then v = v == "inf" and math.huge or -math.huge end
-        if type(v) ~= "number" then return malformed(path, "input '%s' holds a %s", name, type(v)) end
+        if type(v) ~= "number" then
+          return malformed(path, "input '%s' holds a %s", name, type(v))
+        end
         values[i] = v
       end
       engine.put(t, values)
@@ -165,10 +177,13 @@ function file.load(path, make)
   local fine, m = pcall(make, ours.family, ours.config)
   if not fine then return malformed(path, "%s", m) end
   if not m then
-    return malformed(path, "the model is a '%s', which is not defined here (see model.define)", ours.family)
+    return malformed(path, "the model is a '%s', which is not defined here (see model.define)",
+      ours.family)
   end
   m.tokenizer = nil
-  if ours.tokenizer ~= false then m.tokenizer, why, code = tokenizer.load(path .. "/tokenizer.json") end
+  if ours.tokenizer ~= false then
+    m.tokenizer, why, code = tokenizer.load(path .. "/tokenizer.json")
+  end
   if ours.tokenizer ~= false and not m.tokenizer then return nil, why, code end
   local ok
   ok, why, code = engine.read_tensors(path .. "/model.safetensors", engine.no_grad(entries, m))

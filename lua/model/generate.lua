@@ -100,8 +100,9 @@ local function check_decodes(m, own, seed)
     local p = feed(m, own, ids, i, i - 1, seed, i)
     local off = difference(p.logits:view(-1), whole[i])
     if off > most and difference(whole, logits_of_whole(m, ids, seed, 1)) == 0 then
-      error(("generate: model.%s looks at other tokens by itself: token %d alone, after those before it, gets other logits "
-        .. "than in a whole text (off by %.3g). Only nn.attention keeps what a token needs of others"):format(m.family, i, off), 0)
+      error(("generate: model.%s looks at other tokens by itself: token %d alone, after those "
+        .. "before it, gets other logits than in a whole text (off by %.3g). Only nn.attention "
+        .. "keeps what a token needs of others"):format(m.family, i, off), 0)
     end
   end
   own.checked = step
@@ -128,7 +129,8 @@ local rows = {
   {"top_p", "number", 1, 0, 1, help = "of the likeliest that have this mass"},
   {"seed", "integer", 1, 0, 1 << 53, help = "equal seeds write equal texts"},
   {"stream", "boolean", false, help = "print as it goes"},
-  {"stop", "boolean", true, help = "end where the model writes the tokenizer's end-of-text, which is not shown"},
+  {"stop", "boolean", true,
+   help = "end where the model writes the tokenizer's end-of-text, which is not shown"},
 }
 
 -- What ids stand for; without a tokenizer their numbers, with a space behind each.
@@ -192,7 +194,8 @@ local function whole_text(m, prompt, ids, fresh)
   if not m.tokenizer then
     return engine.list(table.move(fresh, 1, #fresh, #ids + 1, table.move(ids, 1, #ids, 1, {})))
   end
-  return (type(prompt) == "string" and prompt or m.tokenizer:decode(ids)) .. m.tokenizer:decode(fresh, {continued = true})
+  return (type(prompt) == "string" and prompt or m.tokenizer:decode(ids))
+    .. m.tokenizer:decode(fresh, {continued = true})
 end
 
 --- m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false,
@@ -209,7 +212,9 @@ local function generate(self, prompt, given)
     local line <close> = setmetatable({}, {__close = function()
       if o.stream then engine.write("\n") end -- what ended it stands on a line of its own
     end})
-    if o.stream then engine.write(type(prompt) == "string" and prompt or text_of(self, given_ids)) end
+    if o.stream then
+      engine.write(type(prompt) == "string" and prompt or text_of(self, given_ids))
+    end
     local own, programs = take_decoders(self)
     check_decodes(self, own, o.seed)
     local fresh = write_on(self, own, ids, o, o.stream and shower(self) or function() end)

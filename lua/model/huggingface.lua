@@ -39,26 +39,36 @@ end
 local function foreign(m, list)
   local c = m.cfg
   if not is_ours(m) then
-    list[1] = ("model.%s is a model of one's own, where transformers has families of its own"):format(m.family)
+    list[1] = ("model.%s is a model of one's own, where transformers has families of its own")
+      :format(m.family)
     return
   end
   local router = m.family == "moe" and routing.name_of(c.router)
   if router and (not routers[router] or routers[router] ~= nn.routers[router]) then
-    list[#list + 1] = ("router = '%s' is one's own, where qwen3_moe has 'softmax' and glm4_moe 'sigmoid'"):format(router)
+    list[#list + 1] = (
+      "router = '%s' is one's own, where qwen3_moe has 'softmax' and glm4_moe 'sigmoid'")
+        :format(router)
   end
   if c.capacity then
-    list[#list + 1] = ("capacity = %g leaves tokens out, where the families are dropless (capacity = nil)"):format(c.capacity)
+    list[#list + 1] = (
+      "capacity = %g leaves tokens out, where the families are dropless (capacity = nil)")
+        :format(c.capacity)
   end
   local off = disabled(m)
   if off ~= "" then
-    list[#list + 1] = ("experts are disabled (%s), where the families use all (expert:enable)"):format(off)
+    list[#list + 1] = ("experts are disabled (%s), where the families use all (expert:enable)")
+      :format(off)
   end
 end
 
 local function dense_like(qk_norm)
   return function(m, name, list)
-    if m.family ~= "dense" then return differs(list, "the model", "model." .. m.family, name, "model.dense") end
-    if m.cfg.qk_norm ~= qk_norm then differs(list, "qk_norm", m.cfg.qk_norm, name, tostring(qk_norm)) end
+    if m.family ~= "dense" then
+      return differs(list, "the model", "model." .. m.family, name, "model.dense")
+    end
+    if m.cfg.qk_norm ~= qk_norm then
+      differs(list, "qk_norm", m.cfg.qk_norm, name, tostring(qk_norm))
+    end
   end
 end
 
@@ -71,7 +81,9 @@ families.qwen3_moe = {
   architecture = "Qwen3MoeForCausalLM",
   check = function(m, name, list)
     local c = m.cfg
-    if m.family ~= "moe" then return differs(list, "the model", "model." .. m.family, name, "model.moe") end
+    if m.family ~= "moe" then
+      return differs(list, "the model", "model." .. m.family, name, "model.moe")
+    end
     if c.router == "sigmoid" then differs(list, "router", c.router, name, "softmax") end
     if not c.qk_norm then differs(list, "qk_norm", c.qk_norm, name, "true") end
     if c.shared_experts > 0 then differs(list, "shared_experts", c.shared_experts, name, "0") end
@@ -87,13 +99,17 @@ families.glm4_moe = {
   architecture = "Glm4MoeForCausalLM",
   check = function(m, name, list)
     local c = m.cfg
-    if m.family ~= "moe" then return differs(list, "the model", "model." .. m.family, name, "model.moe") end
+    if m.family ~= "moe" then
+      return differs(list, "the model", "model." .. m.family, name, "model.moe")
+    end
     if c.router == "softmax" then differs(list, "router", c.router, name, "sigmoid") end
     if c.shared_experts == 0 then differs(list, "shared_experts", 0, name, "1 or more") end
-    if c.experts < 2 then differs(list, "experts", c.experts, name, "2 or more") end -- its groups take the best two
+    -- its groups take the best two
+    if c.experts < 2 then differs(list, "experts", c.experts, name, "2 or more") end
   end,
   fields = function(c, f)
-    f.n_routed_experts, f.n_shared_experts, f.first_k_dense_replace = c.experts, c.shared_experts, c.dense_layers
+    f.n_routed_experts, f.n_shared_experts, f.first_k_dense_replace = c.experts, c.shared_experts,
+      c.dense_layers
     f.routed_scaling_factor, f.n_group, f.topk_group = c.scale + 0.0, 1, 1
     f.use_qk_norm, f.num_nextn_predict_layers = c.qk_norm, 0
     f.partial_rotary_factor, f.rope_parameters.partial_rotary_factor = 1.0, 1.0
@@ -133,7 +149,8 @@ local function shared_fields(m)
     hidden_size = c.dim, num_hidden_layers = c.layers, num_attention_heads = c.heads,
     num_key_value_heads = c.kv_heads or c.heads, head_dim = c.head_dim or c.dim // c.heads,
     max_position_embeddings = c.context, vocab_size = c.vocab, tie_word_embeddings = c.tie,
-    rms_norm_eps = 1e-5, rope_theta = theta, rope_parameters = {rope_type = "default", rope_theta = theta},
+    rms_norm_eps = 1e-5, rope_theta = theta, rope_parameters = {rope_type = "default",
+      rope_theta = theta},
     hidden_act = "silu", attention_bias = false, attention_dropout = 0.0, initializer_range = 0.02,
     torch_dtype = "float32", use_cache = true, bos_token_id = tok.bos, eos_token_id = tok.eot,
     intermediate_size = c.ffn_dim,
@@ -151,7 +168,9 @@ end
 -- family, or nil for the one that is meant.
 function hf.fields(m, name)
   name = name or hf.family(m)
-  if not name then return {model_type = "switchyard", vocab_size = m.cfg.vocab}, hf.why_not(m, "llama") end
+  if not name then
+    return {model_type = "switchyard", vocab_size = m.cfg.vocab}, hf.why_not(m, "llama")
+  end
   local why, f = hf.why_not(m, name), shared_fields(m)
   if m.family == "moe" then moe_fields(m.cfg, f) end
   if m.family == "moe" and families[name].fields then families[name].fields(m.cfg, f) end
@@ -171,7 +190,8 @@ function hf.tokenizer_config(m)
   local tok = m.tokenizer
   return {
     tokenizer_class = "PreTrainedTokenizerFast", model_max_length = m.cfg.context,
-    clean_up_tokenization_spaces = false, bos_token = token(tok, tok.bos), eos_token = token(tok, tok.eot),
+    clean_up_tokenization_spaces = false, bos_token = token(tok, tok.bos),
+    eos_token = token(tok, tok.eot),
   }
 end
 

@@ -1,6 +1,7 @@
--- What a live run may change of its model by r.NAME = x, and the kind of it: options of a model whose change traces
--- and plans again.  A row is all that there is to write for one: it is an option of models (live.row in the model's
--- options), a field of runs, of completion and of the journal ("config"), and is repeated by resume, replay and fork.
+-- What a live run may change of its model by r.NAME = x, and the kind of it: options of a model
+-- whose change traces and plans again.  A row is all that there is to write for one: it is an
+-- option of models (live.row in the model's options), a field of runs, of completion and of the
+-- journal ("config"), and is repeated by resume, replay and fork.
 --
 -- Numbers that need no new plan are hyper-parameters (include/switchyard/hyper.h) or nn.input.
 

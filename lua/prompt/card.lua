@@ -26,7 +26,8 @@ local function add(node, name, p, info, flops)
       node[#node + 1] = child
     end
     node = child
-    node.total, node.active, node.flops = node.total + n, node.active + used, node.flops + (flops and 6 * used or 0)
+    node.total, node.active, node.flops = node.total + n, node.active + used,
+      node.flops + (flops and 6 * used or 0)
   end
   node.shape = "(" .. table.concat(p.shape, ", ") .. ")"
 end
@@ -46,7 +47,8 @@ local function fold(node)
     local number, last = math.tointeger(tonumber(child.label)), out[#out]
     if number and last and last.first and last.form == form(child) then
       last.last, last.count = number, last.count + 1
-      last.total, last.active, last.flops = last.total + child.total, last.active + child.active, last.flops + child.flops
+      last.total, last.active, last.flops = last.total + child.total, last.active + child.active,
+        last.flops + child.flops
     else
       if number then child.first, child.last, child.form = number, number, form(child) end
       out[#out + 1] = child
@@ -57,7 +59,8 @@ end
 
 local function label_of(node)
   if not node.first then return node.label end
-  return node.count > 1 and ("%d-%d"):format(node.first + 1, node.last + 1) or tostring(node.first + 1)
+  return node.count > 1 and ("%d-%d"):format(node.first + 1, node.last + 1) or
+    tostring(node.first + 1)
 end
 
 -- times: how often the folded nodes above stand for themselves.
@@ -69,8 +72,10 @@ local function put(lines, node, indent, times)
     children = fold(node)
   end
   local all = times * node.count
-  lines[#lines + 1] = {(" "):rep(indent) .. label, node.shape and node.shape .. (all > 1 and " x " .. all or "") or "",
-    human(node.total * times), human(node.active * times), node.flops > 0 and human(node.flops * times) or "-"}
+  lines[#lines + 1] = {(" "):rep(indent) .. label,
+    node.shape and node.shape .. (all > 1 and " x " .. all or "") or "",
+    human(node.total * times), human(node.active * times),
+    node.flops > 0 and human(node.flops * times) or "-"}
   for _, child in ipairs(children) do put(lines, child, indent + 2, all) end
 end
 
@@ -79,7 +84,8 @@ function card.model(m)
   local c, root = m:count(), {label = "", total = 0, active = 0, flops = 0, count = 1}
   for i, p in ipairs(m.params) do
     local info = m._info[i]
-    add(root, info.name:gsub("^model%.", ""), p, info, #p.shape >= 2 and (not info.lookup or m.cfg.tie))
+    add(root, info.name:gsub("^model%.", ""), p, info,
+      #p.shape >= 2 and (not info.lookup or m.cfg.tie))
   end
   local lines = {{"", "", "parameters", "active", "FLOP"}}
   local rest = c.flops_per_token
@@ -88,7 +94,8 @@ function card.model(m)
     rest = rest - child.flops
   end
   if rest > 0 then lines[#lines + 1] = {"  attention of tokens", "", "", "", human(rest)} end
-  local out = {("model.%s: %s parameters, %s active a token, %sFLOP a token and step"):format(m.family, human(c.total),
+  local out = {("model.%s: %s parameters, %s active a token, %sFLOP a token and step")
+    :format(m.family, human(c.total),
     human(c.active), human(c.flops_per_token) .. " ")}
   local widths = {0, 0, 0, 0, 0}
   for _, l in ipairs(lines) do
@@ -115,7 +122,8 @@ local function alarm_lines(h)
   local fine, list = pcall(function() return h:alarms() end)
   if not fine or type(list) ~= "table" then return {} end
   local function line(what, a)
-    return engine.clean(("  %s  step %d: %s"):format(what, a.step, (a.text:gsub("^alarm: step %d+: ", ""))))
+    return engine.clean(("  %s  step %d: %s"):format(what, a.step,
+      (a.text:gsub("^alarm: step %d+: ", ""))))
   end
   local on, last = {}, nil
   local out = {""}
@@ -125,14 +133,17 @@ local function alarm_lines(h)
     if a.step and a.text and (not last or a.step > last.step) then last = a end
   end
   out[1] = "  health  " .. (#on > 0 and table.concat(on, ", ") or "no alarm is on")
-  if last and #on == 0 then out[2] = require("switchyard.prompt.show").clip(line("last alarm", last), engine.columns() - 2) end
+  if last and #on == 0 then
+    out[2] = require("switchyard.prompt.show").clip(line("last alarm", last), engine.columns() - 2)
+  end
   return out
 end
 
 -- ---- events ----
 
 local function clock(time)
-  return os.date(os.date("%F", time // 1 | 0) == os.date "%F" and "%H:%M:%S" or "%F %H:%M", time // 1 | 0)
+  return os.date(os.date("%F", time // 1 | 0) == os.date "%F" and "%H:%M:%S" or "%F %H:%M",
+    time // 1 | 0)
 end
 
 local Event = {__tostring = function(e)
@@ -141,8 +152,11 @@ end}
 
 local Events = {__tostring = function(list)
   local lines = {}
-  for i, e in ipairs(list) do lines[i] = {step = e.step, time = clock(e.time), kind = e.kind, text = e.text} end
-  return #lines > 0 and require("switchyard.prompt.show").columns(lines, {"step", "time", "kind", "text"}) or "no events"
+  for i, e in ipairs(list) do
+    lines[i] = {step = e.step, time = clock(e.time), kind = e.kind, text = e.text}
+  end
+  return #lines > 0 and require("switchyard.prompt.show").columns(lines,
+    {"step", "time", "kind", "text"}) or "no events"
 end}
 
 --- The events of a store, which are printed by columns, one by one in full.
@@ -155,8 +169,12 @@ end
 function card.run(name, h)
   local s = h:status()
   local head, now = ("run %s: %s, step %d/%d"):format(name, s.state, s.step, s.steps), {}
-  if s.state == "running" and s.eta and s.eta > 0 then head = head .. ", eta " .. duration(s.eta) end
-  local function item(label, format, v) if v then now[#now + 1] = label .. " " .. format:format(v) end end
+  if s.state == "running" and s.eta and s.eta > 0 then
+    head = head .. ", eta " .. duration(s.eta)
+  end
+  local function item(label, format, v)
+    if v then now[#now + 1] = label .. " " .. format:format(v) end
+  end
   item("loss", "%.3f", s.loss)
   item("val", "%.3f", s.val_loss)
   item("lr", "%.1e", s.current_lr)
@@ -166,15 +184,19 @@ function card.run(name, h)
   local out = {head}
   if s.error then out[#out + 1] = "  " .. engine.clean(s.error) end
   if #now > 0 then out[#out + 1] = "  " .. table.concat(now, "   ") end
-  if s.load_max_mean then out[#out + 1] = ("  experts  load max/mean %.2f, dead %d"):format(s.load_max_mean, s.dead) end
-  out[#out + 1] = ("  optimizer  %s, %s of state"):format(h:optimizer(), engine.bytes(h:state_bytes()))
+  if s.load_max_mean then
+    out[#out + 1] = ("  experts  load max/mean %.2f, dead %d"):format(s.load_max_mean, s.dead)
+  end
+  out[#out + 1] = ("  optimizer  %s, %s of state"):format(h:optimizer(),
+    engine.bytes(h:state_bytes()))
   for _, line in ipairs(alarm_lines(h)) do out[#out + 1] = line end
   if s.step > 0 then
     local losses = h:history "loss"
     local n = losses.shape[1]
     if n > 0 then
       local first, last = losses[1][2], losses[n][2]
-      out[#out + 1] = ("  %s  %.3f to %.3f"):format(card.sparkline(losses, math.max(10, math.min(60, engine.columns() - 20))), first, last)
+      out[#out + 1] = ("  %s  %.3f to %.3f"):format(card.sparkline(losses,
+        math.max(10, math.min(60, engine.columns() - 20))), first, last)
     end
   end
   return table.concat(out, "\n")

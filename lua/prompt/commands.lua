@@ -21,14 +21,18 @@ local function trim(s) return s:match "^%s*(.-)%s*$" end
 local function a_run(what, r)
   if type(r) == "string" then
     local ok, found = pcall(runs, r)
-    if not ok then engine.error(what .. ": " .. tostring(found):gsub("^[^\n]-:%d+: ", ""):gsub("^runs: ", "")) end
+    if not ok then
+      engine.error(what .. ": " .. tostring(found):gsub("^[^\n]-:%d+: ", ""):gsub("^runs: ", ""))
+    end
     if getmetatable(found) ~= run.Run then
       engine.error(('%s: run %q is stored; train.resume %q makes it live'):format(what, r, r))
     end
     r = found
   end
   if r ~= nil then
-    if getmetatable(r) ~= run.Run then engine.error(what .. ": takes a live run or its name, got " .. type(r)) end
+    if getmetatable(r) ~= run.Run then
+      engine.error(what .. ": takes a live run or its name, got " .. type(r))
+    end
     return r
   end
   local list = run.Run.list
@@ -63,7 +67,8 @@ end
 local jobs_meta = {__tostring = function(list)
   local lines = {}
   for i, j in ipairs(list) do
-    lines[i] = ("job %d  %-8s %8s  %-10s  %s"):format(j.number, j.state, ("%.0f s"):format(j.seconds), j.waits or "", j.text)
+    lines[i] = ("job %d  %-8s %8s  %-10s  %s"):format(j.number, j.state,
+      ("%.0f s"):format(j.seconds), j.waits or "", j.text)
   end
   return #lines > 0 and table.concat(lines, "\n") or "no jobs"
 end}
@@ -74,9 +79,12 @@ local function kill(n)
   local list = engine.jobs()
   if n == nil and #list == 1 then n = list[1].number end
   if not math.tointeger(n) then
-    engine.error(#list == 0 and "kill: there are no jobs" or "kill: takes the number of a job; jobs() lists them")
+    engine.error(#list == 0 and "kill: there are no jobs" or
+      "kill: takes the number of a job; jobs() lists them")
   end
-  if not engine.kill(n) then engine.error(("kill: there is no job %d; jobs() lists them"):format(n)) end
+  if not engine.kill(n) then
+    engine.error(("kill: there is no job %d; jobs() lists them"):format(n))
+  end
 end
 
 -- ---- runs ----
@@ -85,7 +93,9 @@ local function pause(r) return a_run("pause", r):pause() end
 local function resume(r) return a_run("resume", r):resume() end
 local function stop(r) return a_run("stop", r):stop() end
 local function list_hooks(r) return hooks.list(a_run("hooks", r)) end
-local function mark(text, r) return a_run("mark", r):note(text == nil and "mark" or tostring(text)) end
+local function mark(text, r)
+  return a_run("mark", r):note(text == nil and "mark" or tostring(text))
+end
 
 local function method(what, r)
   local ok, f = pcall(function() return r[what] end)
@@ -94,7 +104,9 @@ local function method(what, r)
 end
 
 local function rewind(step, r)
-  if not math.tointeger(step) then engine.error("rewind: takes the step to go back to, got " .. tostring(step)) end
+  if not math.tointeger(step) then
+    engine.error("rewind: takes the step to go back to, got " .. tostring(step))
+  end
   r = a_run("rewind", r)
   return method("rewind", r)(r, step)
 end
@@ -108,7 +120,8 @@ end
 -- ---- alerts: a condition over a run's fields, looked at between two steps ----
 
 local alerts = setmetatable({}, {__mode = "k"}) -- run -> list of {text, test, held}
-local CALM = 100 -- steps at which a condition must not hold before it rings again: a loss jumps about its trend
+-- steps at which a condition must not hold before it rings again: a loss jumps about its trend
+local CALM = 100
 
 -- Fields of the run first, then globals; a number that is not there yet is NaN, of which every
 -- comparison is false.
@@ -121,14 +134,16 @@ local function meaning(name, r)
 end
 
 local WORDS = {}
-for word in ("and break do else elseif end false for function goto if in local nil not or repeat return then true until while")
+for word in ("and break do else elseif end false for function goto if in local nil not or repeat "
+    .. "return then true until while")
   :gmatch "%a+" do WORDS[word] = true end
 
 -- Names that a condition means: also those that and/or do not come to now.  Not fields behind a
 -- point, nor names of its own.
 local function names_of(text)
   local names, own = {}, {}
-  text = text:gsub("%[(=*)%[.-%]%1%]", "''"):gsub("\\.", ""):gsub("(['\"]).-%1", "''"):gsub("%-%-[^\n]*", "")
+  text = text:gsub("%[(=*)%[.-%]%1%]", "''"):gsub("\\.", ""):gsub("(['\"]).-%1",
+    "''"):gsub("%-%-[^\n]*", "")
   for list in text:gmatch "function%s*%(([^)]*)%)" do
     for name in list:gmatch "[%a_][%w_]*" do own[name] = true end
   end
@@ -170,12 +185,14 @@ local function check_alert(r, a)
   local ok, fires = pcall(a.test, r)
   if not ok then
     remove_alert(r, a)
-    return print(("[%s] alert at step %d: %s: taken away: %s"):format(r.name, r.step, a.text, tostring(fires)))
+    return print(("[%s] alert at step %d: %s: taken away: %s"):format(r.name, r.step, a.text,
+      tostring(fires)))
   end
   local rings = fires and not (a.held and r.step - a.held <= CALM)
   if fires then a.held = r.step end
   if rings then
-    print(("[%s] alert at step %d: %s (loss %.4g)\a"):format(r.name, r.step, a.text, r.loss or 0 / 0))
+    print(("[%s] alert at step %d: %s (loss %.4g)\a"):format(r.name, r.step, a.text,
+      r.loss or 0 / 0))
   end
 end
 
@@ -212,7 +229,9 @@ local function who()
   local show = require "switchyard.prompt.show"
   local list = {}
   for name, v in pairs(_G) do
-    if type(name) == "string" and name ~= "_" and not builtin[name] then list[#list + 1] = {name = name, value = v} end
+    if type(name) == "string" and name ~= "_" and not builtin[name] then
+      list[#list + 1] = {name = name, value = v}
+    end
   end
   table.sort(list, function(a, b) return a.name < b.name end)
   return setmetatable(list, {__tostring = function()
@@ -226,8 +245,12 @@ end
 
 local function screen(name, text)
   local done, reply = engine.screen(name, text)
-  if done == nil then engine.error(("%s: needs the workbench (start switchyard on a terminal)"):format(name)) end
-  if not done then engine.error(reply ~= "" and reply or ("%s: the screen does not know it"):format(name)) end
+  if done == nil then
+    engine.error(("%s: needs the workbench (start switchyard on a terminal)"):format(name))
+  end
+  if not done then
+    engine.error(reply ~= "" and reply or ("%s: the screen does not know it"):format(name))
+  end
   return reply ~= "" and reply or nil
 end
 
@@ -246,7 +269,8 @@ end
 -- ---- the table ----
 
 local function row(name, args, call, help, f, more)
-  local r = {name = name, args = args, call = call, help = help, f = f, read = function(text) return {text} end}
+  local r = {name = name, args = args, call = call, help = help, f = f,
+             read = function(text) return {text} end}
   for k, v in pairs(more or {}) do r[k] = v end
   rows[#rows + 1] = r
   by_name[name] = r
@@ -261,7 +285,9 @@ end
 local function step_first(text)
   local words, why = number_and_name(text)
   if not words then return nil, why end
-  if not words[1] then return nil, "takes the step to go back to" .. (words[2] and ", got '" .. words[2] .. "'" or "") end
+  if not words[1] then
+    return nil, "takes the step to go back to" .. (words[2] and ", got '" .. words[2] .. "'" or "")
+  end
   return {words[1], words[2], n = 2}
 end
 
@@ -276,38 +302,67 @@ local function alert_arguments(text)
   return {text}
 end
 
-row("jobs", "", "jobs()", "What goes on beside the prompt: code that waits for a run (r:wait(), r:eval()) or sleeps. A line that has to "
-  .. "wait for long becomes a job; what it prints stands behind its number.", list_jobs, {read = one_name, example = "jobs()"})
-row("kill", "N", "kill(n)", "End job N, as Ctrl-C twice ends the newest one. Runs are not touched. Errors: there is no such job.", kill, {read = number})
-row("pause", "[RUN]", "pause(r)", "Pause a run after its step: the newest live one, or the named.", pause,
+row("jobs", "", "jobs()", "What goes on beside the prompt: code that waits for a run (r:wait(), "
+  .. "r:eval()) or sleeps. A line that has to wait for long becomes a job; what it prints stands "
+  .. "behind its number.", list_jobs, {read = one_name, example = "jobs()"})
+row("kill", "N", "kill(n)",
+  "End job N, as Ctrl-C twice ends the newest one. Runs are not touched. Errors: there is no "
+  .. "such job.", kill, {read = number})
+row("pause", "[RUN]", "pause(r)", "Pause a run after its step: the newest live one, or the named.",
+  pause,
   {read = one_name, quiet = true, example = "pause(r)"})
-row("resume", "[RUN]", "resume(r)", "Go on with a run.", resume, {read = one_name, quiet = true, example = "resume(r)"})
-row("stop", "[RUN]", "stop(r)", "Stop a run for good, saved when it has a directory.", stop, {read = one_name, quiet = true, example = "stop(r)"})
-row("who", "", "who()", "The variables that were defined here: name, and what they hold.", who, {read = one_name, example = "who()"})
-row("watch", "[RUN]", "watch(name)", "Show a run on the panel: of this session, or a stored one by name.", on_screen "watch", {screen = true})
-row("alert", "CONDITION", "alert(condition, r)", "Print a line and ring when the condition over the fields of the newest run (loss, val_loss, grad_norm, "
-  .. "tok_s, load_max_mean, dead ...) becomes true, looked at after each step; again when it has not been so for 100 steps. Without one: those that are set; off: none. "
-  .. "alert(condition, r) is for another run; the condition may be a function of the run. One that raises at a step is told once and taken away. Errors: an unknown field, wherever it stands.", alert,
-  {read = alert_arguments, example = 'alert("loss > 4 or dead > 3", r)'})
-row("hooks", "[RUN]", "hooks(r)", "The functions that every(r, n, f) calls between steps, by number: hooks(r)[1]:remove() takes the first away.",
-  list_hooks, {read = one_name, example = "hooks(r)"})
-row("mark", "[TEXT]", "mark(text, r)", "Put a mark with a text on the charts and into the journal of the newest live run.", mark,
-  {read = one_name, quiet = true, example = 'mark("warm", r)'})
-row("rewind", "STEP [RUN]", "rewind(step, r)", "Take a run back to exactly the state after that step, paused: r:rewind(step).", rewind, {read = step_first})
-row("fork", "[STEP] [NAME]", "fork({step=, name=}, r)", "A new run from a step of the newest live run, which goes on: r:fork{step=, name=}.", fork,
-  {read = fork_arguments})
-row("overlay", "[RUN ...]", "overlay(r, ...)", "Draw the curves of other runs, live or stored, over this one's; without names only one is drawn.", on_screen "overlay",
+row("resume", "[RUN]", "resume(r)", "Go on with a run.", resume,
+  {read = one_name, quiet = true, example = "resume(r)"})
+row("stop", "[RUN]", "stop(r)", "Stop a run for good, saved when it has a directory.", stop,
+  {read = one_name, quiet = true, example = "stop(r)"})
+row("who", "", "who()", "The variables that were defined here: name, and what they hold.", who,
+  {read = one_name, example = "who()"})
+row("watch", "[RUN]", "watch(name)",
+  "Show a run on the panel: of this session, or a stored one by name.", on_screen "watch",
   {screen = true})
-row("dump", "FILE", "dump(path)", "Write the screen to a file: text, ANSI (.ans) or SVG (.svg).", on_screen "dump", {screen = true})
-row("theme", "[NAME]", "theme(name)", "Colours of the panel: auto, dark, light ... (:theme lists them); auto is light where COLORFGBG says "
-  .. "that the terminal is.", on_screen "theme", {screen = true})
-row("filter", "[TEXT]", "filter(text)", "Charts of all series whose names have the text in them, in place of the panels; without one the panels.",
+row("alert", "CONDITION", "alert(condition, r)", "Print a line and ring when the condition over "
+  .. "the fields of the newest run (loss, val_loss, grad_norm, tok_s, load_max_mean, dead ...) "
+  .. "becomes true, looked at after each step; again when it has not been so for 100 steps. "
+  .. "Without one: those that are set; off: none. alert(condition, r) is for another run; the "
+  .. "condition may be a function of the run. One that raises at a step is told once and taken "
+  .. "away. Errors: an unknown field, wherever it stands.", alert,
+  {read = alert_arguments, example = 'alert("loss > 4 or dead > 3", r)'})
+row("hooks", "[RUN]", "hooks(r)",
+  "The functions that every(r, n, f) calls between steps, by number: hooks(r)[1]:remove() takes "
+  .. "the first away.",
+  list_hooks, {read = one_name, example = "hooks(r)"})
+row("mark", "[TEXT]", "mark(text, r)",
+  "Put a mark with a text on the charts and into the journal of the newest live run.", mark,
+  {read = one_name, quiet = true, example = 'mark("warm", r)'})
+row("rewind", "STEP [RUN]", "rewind(step, r)",
+  "Take a run back to exactly the state after that step, paused: r:rewind(step).", rewind,
+  {read = step_first})
+row("fork", "[STEP] [NAME]", "fork({step=, name=}, r)",
+  "A new run from a step of the newest live run, which goes on: r:fork{step=, name=}.", fork,
+  {read = fork_arguments})
+row("overlay", "[RUN ...]", "overlay(r, ...)",
+  "Draw the curves of other runs, live or stored, over this one's; without names only one is "
+    .. "drawn.",
+  on_screen "overlay",
+  {screen = true})
+row("dump", "FILE", "dump(path)", "Write the screen to a file: text, ANSI (.ans) or SVG (.svg).",
+  on_screen "dump", {screen = true})
+row("theme", "[NAME]", "theme(name)", "Colours of the panel: auto, dark, light ... (:theme lists "
+  .. "them); auto is light where COLORFGBG says that the terminal is.",
+  on_screen "theme", {screen = true})
+row("filter", "[TEXT]", "filter(text)",
+  "Charts of all series whose names have the text in them, in place of the panels; without one "
+  .. "the panels.",
   on_screen "filter", {screen = true})
-row("split", "SHARE", "split(share)", "The panels' share of the height, 0.1 to 0.9; 0: as it was.", on_screen "split", {screen = true})
-row("highlight", "on|off", "highlight(on)", "Colours of Lua in the line that is typed.", on_screen "highlight", {screen = true})
-row("mouse", "on|off", "mouse(on)", "The wheel scrolls and a click chooses a panel; the terminal's own selection then takes Shift.",
+row("split", "SHARE", "split(share)", "The panels' share of the height, 0.1 to 0.9; 0: as it was.",
+  on_screen "split", {screen = true})
+row("highlight", "on|off", "highlight(on)", "Colours of Lua in the line that is typed.",
+  on_screen "highlight", {screen = true})
+row("mouse", "on|off", "mouse(on)",
+  "The wheel scrolls and a click chooses a panel; the terminal's own selection then takes Shift.",
   on_screen "mouse", {screen = true})
-row("plain", "", "plain()", "Between the panel and plain text (to copy from, for screen readers).", on_screen "plain", {screen = true})
+row("plain", "", "plain()", "Between the panel and plain text (to copy from, for screen readers).",
+  on_screen "plain", {screen = true})
 
 --- The rows, in order, for completion, help and tests.
 function commands.rows() return rows end
@@ -315,9 +370,11 @@ function commands.rows() return rows end
 local function help_text()
   local lines = {}
   for i, r in ipairs(rows) do
-    lines[i] = ("  %-22s %s"):format(":" .. r.name .. (r.args ~= "" and " " .. r.args or ""), r.help:match "^(.-[^%d%s])[.:;]%f[%s\0]")
+    lines[i] = ("  %-22s %s"):format(":" .. r.name .. (r.args ~= "" and " " .. r.args or ""),
+      r.help:match "^(.-[^%d%s])[.:;]%f[%s\0]")
   end
-  return table.concat(lines, "\n") .. "\n  :help [NAME]           this list, or help on a name\n  :q                     leave"
+  return table.concat(lines, "\n")
+    .. "\n  :help [NAME]           this list, or help on a name\n  :q                     leave"
 end
 
 local extra = {
@@ -351,7 +408,8 @@ local function unknown(name, text)
   if done then return reply ~= "" and reply or nil end
   if done == false and reply ~= "" then engine.error(reply) end
   local near = engine.nearest(name, names())
-  engine.error(("unknown command ':%s'%s"):format(name, near and (" (did you mean ':%s'?)"):format(near) or "; :help lists them"))
+  engine.error(("unknown command ':%s'%s"):format(name,
+    near and (" (did you mean ':%s'?)"):format(near) or "; :help lists them"))
 end
 
 --- What the prompt does with a line behind ':'; its values are printed.
@@ -377,7 +435,8 @@ function commands.docs()
   local list = {}
   for i, r in ipairs(rows) do
     local typed = ":" .. r.name .. (r.args ~= "" and " " .. r.args or "")
-    list[i] = {name = r.name, signature = typed .. "    " .. r.call, text = r.help, example = r.example}
+    list[i] = {name = r.name, signature = typed .. "    " .. r.call, text = r.help,
+               example = r.example}
   end
   return list
 end

@@ -36,7 +36,10 @@ for _, row in ipairs(require("switchyard.run.train").rows()) do CHOICES[row[1]] 
 
 -- Functions whose texts are names of runs.
 local OF_RUNS = {}
-for name in ("runs train.resume replay compare watch overlay pause resume stop fork rewind"):gmatch "%S+" do OF_RUNS[name] = true end
+for name in ("runs train.resume replay compare watch overlay pause resume stop fork rewind")
+  :gmatch "%S+" do
+  OF_RUNS[name] = true
+end
 
 -- ---- where the cursor is ----
 
@@ -88,7 +91,8 @@ end
 
 -- The name of what is called with this bracket, or nil.
 local function called_with(line, bracket)
-  local name = bracket and line:sub(math.max(1, bracket.at - REACH), bracket.at - 1):match "([%a_][%w_.:]*)%s*$"
+  local name = bracket and line:sub(math.max(1, bracket.at - REACH),
+    bracket.at - 1):match "([%a_][%w_.:]*)%s*$"
   return not IS_KEYWORD[name or ""] and name or nil
 end
 
@@ -106,7 +110,8 @@ local function harmless(index, v, meta)
   if type(index) ~= "function" then return false end
   if type(v) == "userdata" then
     local name = rawget(meta, "__name")
-    return debug.getinfo(index, "S").what == "C" and type(name) == "string" and name:sub(1, 11) == "switchyard."
+    return debug.getinfo(index, "S").what == "C" and type(name) == "string" and
+      name:sub(1, 11) == "switchyard."
   end
   return fields.is_quiet(index) or is_live(v)
 end
@@ -163,7 +168,8 @@ end
 
 local function add_keys(set, t, prefix, methods)
   if type(t) ~= "table" or add_behind(set, t, nil, prefix, methods) then return end
-  if rawlen(t) > MOST then add_behind(set, t, rawlen(t), prefix, methods) end -- names behind a long list
+  -- names behind a long list
+  if rawlen(t) > MOST then add_behind(set, t, rawlen(t), prefix, methods) end
 end
 
 local FIELDS = {tensor = {"shape", "dtype", "size", "ndim", "bytes", "grad", "requires_grad"}}
@@ -197,20 +203,24 @@ end
 local function options_of(line, stack)
   local top, below = stack[#stack], stack[#stack - 1]
   if not top or top.open ~= "{" then return nil end
-  return called_with(line, top) or below and below.open == "(" and called_with(line, below) or nil, top.at
+  return called_with(line, top) or below and below.open == "(" and
+    called_with(line, below) or nil, top.at
 end
 
 -- Names of the options that a function takes, or nil.
 local function option_names(name)
   local entry, names = help.entry(name), {}
   if not entry then return nil end
-  local own = entry.options and debug.getinfo(entry.options, "S").source:sub(1, 12) == "=switchyard:"
+  local own = entry.options and debug.getinfo(entry.options, "S").source:sub(1,
+    12) == "=switchyard:"
   local rows = own and entry.options() or {} -- the rows themselves are the user's in a model of his
   for i = 1, math.min(rawlen(rows), MOST) do
     local row = rawget(rows, i)
     names[#names + 1] = type(row) == "table" and rawget(row, 1) or nil
   end
-  for option in (entry.signature:match "%b{}" or ""):gmatch "([%a_][%w_]*)%s*=" do names[#names + 1] = option end
+  for option in (entry.signature:match "%b{}" or ""):gmatch "([%a_][%w_]*)%s*=" do
+    names[#names + 1] = option
+  end
   return names
 end
 

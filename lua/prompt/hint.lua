@@ -28,7 +28,9 @@ end
 -- Names that complete `path.` or `path:`.
 local function members(path, mark)
   local names = {}
-  for name in (require("switchyard.prompt.complete").lines(path .. mark) or ""):gmatch "[^\n]+" do names[#names + 1] = name end
+  for name in (require("switchyard.prompt.complete").lines(path .. mark) or ""):gmatch "[^\n]+" do
+    names[#names + 1] = name
+  end
   return names
 end
 
@@ -76,7 +78,8 @@ local function member(kind, name, source)
   local phrase = foreign.member(name)
   if phrase then return phrase end
   local mark = kind == "method" and ":" or "."
-  for path in (source or ""):gmatch("([%a_][%w_.%[%]]*)%s*%" .. mark .. "%s*" .. name .. "%f[^%w_]") do
+  for path in (source or ""):gmatch("([%a_][%w_.%[%]]*)%s*%" .. mark .. "%s*" .. name
+    .. "%f[^%w_]") do
     local names = members(path, mark)
     local found = engine.nearest(name, names) or longer(name, names)
     if found or #names > 0 then return did_you_mean(name, found) end
@@ -110,14 +113,21 @@ end
 
 -- Texts added, formatted as f"..." is, and what begins with # as comments of Python's do.
 local function of_types(first, source)
-  if first:find "attempt to mod a 'string'" or first:find "string value" and (source or ""):find "['\"]%s*%%" then
+  if first:find "attempt to mod a 'string'" or first:find "string value" and (source or
+    ""):find "['\"]%s*%%" then
     return 'formatting is ("%d"):format(x)'
   end
-  if first:find "attempt to perform arithmetic on a string value" or first:find "attempt to add a '" then
+  if first:find "attempt to perform arithmetic on a string value" or
+    first:find "attempt to add a '" then
     return "texts are joined by .."
   end
-  if first:find "%(global '[frbu]'%)" or first:find "undefined name '[frbu]'$" then return foreign.line(source or "") end
-  if (first:find "get length of a nil value" or first:find "undefined name '") and (source or ""):find "^%s*#%s*%a" then return "comments begin with --" end
+  if first:find "%(global '[frbu]'%)" or first:find "undefined name '[frbu]'$" then
+    return foreign.line(source or "")
+  end
+  if (first:find "get length of a nil value" or first:find "undefined name '") and (source or
+    ""):find "^%s*#%s*%a" then
+    return "comments begin with --"
+  end
 end
 
 local function phrase_for(first, source)

@@ -43,7 +43,9 @@ local clip = show.clip
 local text
 
 local function number_text(v)
-  if math.type(v) ~= "float" or v ~= v or v == math.floor(v) and math.abs(v) < 1e15 then return tostring(v) end
+  if math.type(v) ~= "float" or v ~= v or v == math.floor(v) and math.abs(v) < 1e15 then
+    return tostring(v)
+  end
   return ("%.7g"):format(v)
 end
 
@@ -133,7 +135,9 @@ local function columns_of(t)
   if n < 1 or #other_keys(t, n) > 0 then return nil end
   for i = 1, math.min(n, 1000) do
     local record = rawget(t, i)
-    if type(record) ~= "table" or debug.getmetatable(record) or next(record) == nil then return nil end
+    if type(record) ~= "table" or debug.getmetatable(record) or next(record) == nil then
+      return nil
+    end
     for k, v in next, record do
       if not is_name(k) or type(v) == "table" and not has_tostring(v) then return nil end
       if not known[k] then
@@ -251,9 +255,12 @@ end
 --- Text of one value, as the prompt shows it.
 function show.text(v)
   local meta = debug.getmetatable(v)
-  if type(v) == "function" or type(v) == "table" and type(meta) == "table" and rawget(meta, "__call") and not has_tostring(v) then
+  if type(v) == "function" or type(v) == "table" and type(meta) == "table" and rawget(meta,
+    "__call") and not has_tostring(v) then
     local signature, sentence = require("switchyard.help.help").brief(v)
-    if signature then return clip(signature, width() + 4) .. "\n" .. clip("    " .. sentence, width() + 4) end
+    if signature then
+      return clip(signature, width() + 4) .. "\n" .. clip("    " .. sentence, width() + 4)
+    end
   end
   if type(v) == "table" and not has_tostring(v) then
     local names, line = columns_of(v), text(v, 0, {})

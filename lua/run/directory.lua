@@ -26,7 +26,9 @@ local CODE_MOST = 1 << 20 -- bytes of a source
 
 --- Folder and name of a run given by name, or by the path of its directory.
 function directory.locate(what, name)
-  if type(name) ~= "string" then error(what .. ": takes the name of a run or its directory, got " .. type(name), 0) end
+  if type(name) ~= "string" then
+    error(what .. ": takes the name of a run or its directory, got " .. type(name), 0)
+  end
   local folder, last = name:match "^(.*)/+([^/]+)/*$"
   if not folder then return engine.runs_dir(), name end
   return folder == "" and "/" or folder, last
@@ -63,7 +65,9 @@ end
 -- ---- code ----
 
 local STANDARD = {}
-for name in ("_G coroutine debug io math os package string table utf8 switchyard"):gmatch "%S+" do STANDARD[name] = true end
+for name in ("_G coroutine debug io math os package string table utf8 switchyard"):gmatch "%S+" do
+  STANDARD[name] = true
+end
 
 -- Files of what is running and of what was required: list of {path=, text=}.
 local function sources(m)
@@ -83,11 +87,15 @@ local function sources(m)
   if build:sub(1, 1) == "@" then add(build:sub(2)) end
   local names = {}
   for name in pairs(package.loaded) do
-    if type(name) == "string" and not STANDARD[name] and not name:find "^switchyard%." then names[#names + 1] = name end
+    if type(name) == "string" and not STANDARD[name] and not name:find "^switchyard%." then
+      names[#names + 1] = name
+    end
   end
   table.sort(names)
   for _, name in ipairs(names) do add((package.searchpath(name, package.path))) end
-  if #engine.chunks > 0 then list[#list + 1] = {path = "session.lua", text = table.concat(engine.chunks, "\n") .. "\n"} end
+  if #engine.chunks > 0 then
+    list[#list + 1] = {path = "session.lua", text = table.concat(engine.chunks, "\n") .. "\n"}
+  end
   local used = {}
   for i, s in ipairs(list) do
     local base = s.path:match "[^/]*$":gsub("[^%w._-]", "_")
@@ -111,7 +119,8 @@ end
 
 local function data_config(d)
   local spec = engine.data_spec(d) or {}
-  local out = {kind = spec.kind, hash = d.hash, tokens = d.tokens, cwd = engine.cwd(), options = {}, reader = 2}
+  local out = {kind = spec.kind, hash = d.hash, tokens = d.tokens, cwd = engine.cwd(),
+               options = {}, reader = 2}
   for k, v in pairs(spec.options or {}) do
     if k ~= "tokenizer" then out.options[k] = v end
   end
@@ -129,7 +138,8 @@ end
 local function tokenizers(m, d)
   local mine, other = m.tokenizer, d.tokenizer
   return {model = mine and tokenizer_config(mine, "tokenizer.json"),
-          data = other and tokenizer_config(other, other == mine and "tokenizer.json" or "data-tokenizer.json")}
+          data = other and tokenizer_config(other,
+            other == mine and "tokenizer.json" or "data-tokenizer.json")}
 end
 
 --- The configuration of a run as a table of plain values.  initial: hash of the state it begins
@@ -146,9 +156,13 @@ function directory.config(m, d, o, initial, code)
     for i, a in ipairs(arg) do args[i] = tostring(a) end
   end
   return {
-    format = 1, version = engine.version, exact = engine.exact, rules = o.rules, initial = initial, args = args,
-    order = 2, -- windows are counted; nil: they are numbered by step (src/train/order.c), and evaluations saw others
-    model = {family = m.family, config = fine and cfg or nil, why = not fine and tostring(cfg) or nil,
+    format = 1, version = engine.version, exact = engine.exact, rules = o.rules, initial = initial,
+    args = args,
+    -- windows are counted; nil: they are numbered by step (src/train/order.c), and evaluations saw
+    -- others
+    order = 2,
+    model = {family = m.family, config = fine and cfg or nil,
+             why = not fine and tostring(cfg) or nil,
              code = family_file(m, code)},
     script = code[1] and code[1].file or nil,
     bf16 = o.precision == "bf16" and engine.bf16 or nil,
@@ -185,7 +199,9 @@ local function write_files(r, path, config, code, begin)
     ok, why = engine.file_write(path .. "/data.txt", engine.data_spec(r._d).source)
   end
   if ok then ok, why = write_code(path, code) end
-  if ok and begin and (not r._fresh or r.step > 0) then ok, why = r._h:checkpoint_to(path, "start") end
+  if ok and begin and (not r._fresh or r.step > 0) then
+    ok, why = r._h:checkpoint_to(path, "start")
+  end
   return ok, why
 end
 
@@ -213,7 +229,8 @@ function directory.create(r, more)
   ok, why = write_files(r, store:path(), config, code, not more.parent)
   kind = "IO"
   if ok then
-    ok, why, kind = store:fill{config = text, steps = r._h:get "steps", tokenizer = tok and tok.hash or nil,
+    ok, why, kind = store:fill{config = text, steps = r._h:get "steps",
+      tokenizer = tok and tok.hash or nil,
       data = d.hash, parent = more.parent, parent_step = more.parent_step}
   end
   if not ok then
@@ -234,7 +251,9 @@ end
 -- All of r's directory in another; what the store has is copied from the files that are still open.
 local function move_to(r, store, old)
   local code = {}
-  for _, e in ipairs(old:entries("code", 0, true) or {}) do code[#code + 1] = {file = e.kind, text = e.text} end
+  for _, e in ipairs(old:entries("code", 0, true) or {}) do
+    code[#code + 1] = {file = e.kind, text = e.text}
+  end
   local ok, why = write_files(r, store:path(), r._config, code, false)
   if not ok then return nil, why end
   old:detach()
@@ -264,7 +283,8 @@ function directory.renew(r)
   if ok then ok, why = h:checkpoint() end
   if r._store ~= store then store:close() end
   if ok then
-    engine.event(r._o.name, "note", ("%s was deleted: made anew, with a checkpoint of step %d"):format(store:path(), r.step))
+    engine.event(r._o.name, "note",
+      ("%s was deleted: made anew, with a checkpoint of step %d"):format(store:path(), r.step))
   end
   return ok, why
 end
@@ -275,7 +295,8 @@ end
 function directory.read(what, store)
   local info = assert(store:info())
   local config = engine.json(info.config or "{}")
-  if type(config) ~= "table" or config.format ~= 1 or type(config.model) ~= "table" or type(config.data) ~= "table" or
+  if type(config) ~= "table" or config.format ~= 1 or type(config.model) ~= "table" or
+    type(config.data) ~= "table" or
      type(config.train) ~= "table" or type(config.tokenizer) ~= "table" then
     error(("%s: run '%s' does not say how it was made"):format(what, info.name), 0)
   end
@@ -286,7 +307,8 @@ local function load_tokenizer(what, path, t)
   if not t then return nil end
   local tok, why
   local read = t.matched and tokenizer.load or engine.tokenizer_load_bare
-  if t.kind == "bytes" then tok = tokenizer.bytes() else tok, why = read(path .. "/" .. tostring(t.file)) end
+  if t.kind == "bytes" then tok = tokenizer.bytes() else tok, why = read(path .. "/"
+    .. tostring(t.file)) end
   if not tok then error(("%s: the tokenizer of the run: %s"):format(what, why), 0) end
   return tok
 end
@@ -302,7 +324,8 @@ local function beside(file, f, ...)
     file:write(table.concat(texts, "\t"), "\n")
   end
   io.write, io.stdout = function(...) return file:write(...) end, file
-  local back <close> = setmetatable({}, {__close = function() _G.print, io.write, io.stdout = print, write, stdout end})
+  local back <close> = setmetatable({},
+    {__close = function() _G.print, io.write, io.stdout = print, write, stdout end})
   return f(...)
 end
 
@@ -310,13 +333,16 @@ end
 -- way.
 local function run_code(what, path, config)
   local name = config.model.code or config.script
-  if not tostring(name):match "^[%w._-]+$" then error(("%s: a strange name of a script: %s"):format(what, tostring(name)), 0) end
+  if not tostring(name):match "^[%w._-]+$" then
+    error(("%s: a strange name of a script: %s"):format(what, tostring(name)), 0)
+  end
   local file = path .. "/code/" .. name
   local text, why = engine.file_read(file)
   if not text then error(("%s: %s"):format(what, why), 0) end
   local stop = {}
   local function halt() error(stop, 0) end
-  local env = setmetatable({train = setmetatable({}, {__call = halt, __index = function() halt() end}), arg = config.args or {}},
+  local env = setmetatable({train = setmetatable({},
+    {__call = halt, __index = function() halt() end}), arg = config.args or {}},
     {__index = _G})
   local f, wrong = load(text, "@" .. file, "t", env)
   if not f then error(("%s: %s"):format(what, wrong), 0) end
@@ -336,7 +362,8 @@ function directory.model(what, path, config, code)
   if not model._family(family) then
     local file = config.model.code
     error(("%s: the model is model.%s, which is not defined here: %s"):format(what, family, file and
-      ("run %s/code/%s yourself, or pass {code = true} (--code), which runs it up to its first train()"):format(path, file)
+      ("run %s/code/%s yourself, or pass {code = true} (--code), which runs it up to its first "
+      .. "train()"):format(path, file)
       or "define it first (model.define)"), 0)
   end
   if type(config.model.config) ~= "table" then
@@ -345,7 +372,8 @@ function directory.model(what, path, config, code)
   local ok, m = pcall(model._Model.new, family, config.model.config, true)
   if not ok then
     error(("%s: %s%s"):format(what, tostring(m), not code and config.script and
-      ("; {code = true} (--code) runs %s/code/%s up to its first train() before"):format(path, config.script) or ""), 0)
+      ("; {code = true} (--code) runs %s/code/%s up to its first train() before"):format(path,
+        config.script) or ""), 0)
   end
   m.tokenizer = load_tokenizer(what, path, config.tokenizer.model)
   return m
@@ -362,7 +390,9 @@ end
 
 local function source_text(source)
   if type(source) ~= "table" then return tostring(source) end
-  if source.train then return source_text(source.train) .. "; for validation " .. source_text(source.val) end
+  if source.train then
+    return source_text(source.train) .. "; for validation " .. source_text(source.val)
+  end
   return table.concat(source, ", ")
 end
 
@@ -419,7 +449,9 @@ function directory.data(what, path, config)
   else
     why = "how it was made is not known"
   end
-  if not d then error(("%s: the data of the run: %s; pass {data = d} to give it"):format(what, why), 0) end
+  if not d then
+    error(("%s: the data of the run: %s; pass {data = d} to give it"):format(what, why), 0)
+  end
   return d
 end
 
@@ -428,7 +460,8 @@ function directory.kernels_differ(config)
   if config.exact ~= engine.exact then
     return ("the kernels changed: version %d, was %s"):format(engine.exact, config.exact)
   elseif config.bf16 and config.bf16 ~= engine.bf16 then
-    return ("the kernels changed: bf16 products are by %s, were by %s"):format(engine.bf16, config.bf16)
+    return ("the kernels changed: bf16 products are by %s, were by %s"):format(engine.bf16,
+      config.bf16)
   end
 end
 
@@ -437,14 +470,17 @@ function directory.difference(config, m, d)
   local t, list = config.tokenizer, {}
   local name = config.data.source and " (" .. source_text(config.data.source) .. ")" or ""
   if d.hash ~= config.data.hash then
-    list[#list + 1] = ("the data%s changed: hash %s, was %s%s"):format(name, d.hash, config.data.hash, config.data.reader and ""
+    list[#list + 1] = ("the data%s changed: hash %s, was %s%s"):format(name, d.hash,
+      config.data.hash, config.data.reader and ""
       or " (files were read otherwise then: what was not .jsonl as it lay there)")
   end
   local tok, mine = d.tokenizer, m.tokenizer
   if t.data and (not tok or tok.hash ~= t.data.hash) then
-    list[#list + 1] = ("the tokenizer of the data changed: hash %s, was %s"):format(tok and tok.hash or "none", t.data.hash)
+    list[#list + 1] = ("the tokenizer of the data changed: hash %s, was %s")
+      :format(tok and tok.hash or "none", t.data.hash)
   elseif (mine and mine.hash) ~= (t.model and t.model.hash) then
-    list[#list + 1] = ("the tokenizer changed: hash %s, was %s"):format(mine and mine.hash or "none", t.model and t.model.hash or "none")
+    list[#list + 1] = ("the tokenizer changed: hash %s, was %s"):format(mine and mine.hash or
+      "none", t.model and t.model.hash or "none")
   end
   list[#list + 1] = directory.kernels_differ(config)
   return #list > 0 and table.concat(list, "; ") or nil

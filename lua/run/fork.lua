@@ -9,7 +9,8 @@ local Run = require("switchyard.run.run").Run
 local train = require "switchyard.run.train"
 local rewind = require "switchyard.run.rewind"
 
-local behind, guarded, alone, must_load = reconstruct.behind, reconstruct.guarded, reconstruct.alone, reconstruct.must_load
+local behind, guarded, alone, must_load = reconstruct.behind, reconstruct.guarded,
+  reconstruct.alone, reconstruct.must_load
 local go_through, make = reconstruct.go_through, reconstruct.make
 local check_step, find, put_now = rewind.check_step, rewind.find, rewind.put_now
 
@@ -70,7 +71,9 @@ local function fork(r, given)
   local function undo()
     if not store then return end -- nothing there is ours
     if child then rawset(child, "_store", nil) end -- its lock holds until nothing is left
-    if child then (Run._live(o.name) and child.close or child._h.close)(Run._live(o.name) and child or child._h) end
+    if child then
+      (Run._live(o.name) and child.close or child._h.close)(Run._live(o.name) and child or child._h)
+    end
     store:remove()
     store:close()
   end
@@ -85,7 +88,8 @@ local function fork(r, given)
     for k, v in pairs(r._config) do config[k] = v end
     config.parent, config.begins = r.name, image.step
     child = make("fork", r._store:path(), config, o.name, {data = r._d})
-    local ok, why = directory.create(child, {config = config, parent = r.name, parent_step = step, store = store})
+    local ok, why = directory.create(child, {config = config, parent = r.name, parent_step = step,
+                                             store = store})
     if not ok then error("fork: " .. why, 0) end
     alone(child, "forked", fill_fork, child, r, store:path() .. begun, image, journal, step)
   end)

@@ -22,7 +22,8 @@ local function where(f)
 end
 
 function Hook:__tostring()
-  return ("every %d step%s of run %s: %s%s"):format(self.n, self.n == 1 and "" or "s", self.run.name, where(self.f),
+  return ("every %d step%s of run %s: %s%s"):format(self.n, self.n == 1 and "" or "s",
+    self.run.name, where(self.f),
     hooks.number(self) and "" or " (removed)")
 end
 
@@ -77,7 +78,8 @@ function hooks.call(run, step)
       rawset(run, "_in_hook", false)
       if not ok and type(why) == "string" and not hook._own then
         local n = hooks.number(hook)
-        error(why .. (n and ("; hooks(%q)[%d]:remove() takes this hook away"):format(run.name, n) or ""), 0)
+        error(why .. (n and ("; hooks(%q)[%d]:remove() takes this hook away"):format(run.name,
+          n) or ""), 0)
       end
       if not ok then error(why, 0) end
     end

@@ -31,11 +31,14 @@ local function all_entries(store)
   return list
 end
 
---- The same to be repeated: raises for one of a kind that is not known, for nobody can tell what it does.
+--- The same to be repeated: raises for one of a kind that is not known, for nobody can tell what it
+-- does.
 local function stored_journal(store)
   local list = all_entries(store)
   for _, e in ipairs(list) do
-    if e.unknown then error(("%s: step %d, made by a newer program"):format(e.unknown, e.step), 0) end
+    if e.unknown then
+      error(("%s: step %d, made by a newer program"):format(e.unknown, e.step), 0)
+    end
   end
   return list
 end
@@ -119,7 +122,8 @@ local function walk(r, target, last, tell)
     h:wait()
     local s = h:status()
     if s.step == at then
-      error(("step %d does not come: the run is %s%s"):format(at + 1, s.state, s.error and ": " .. s.error or ""), 0)
+      error(("step %d does not come: the run is %s%s"):format(at + 1, s.state,
+        s.error and ": " .. s.error or ""), 0)
     end
     local each = (engine.now() - begun) / (s.step - at)
     n = math.max(1, math.min(1000, SLICE / math.max(each, 1e-6) // 1))
@@ -220,7 +224,8 @@ end
 local function renew(r)
   local h = r._h
   if h:rules() >= engine.rules then return end
-  local text = ("what comes is by the rules of this program (%d), what was before by those of then (%d)")
+  local text = (
+    "what comes is by the rules of this program (%d), what was before by those of then (%d)")
     :format(engine.rules, h:rules())
   h:apply{kind = "rules", value = engine.rules, text = text}
   engine.event(r.name, "rules", text)
@@ -230,7 +235,8 @@ end
 
 local function check_start(what, r)
   if r._h:hash() ~= r._config.initial then
-    error(("%s: run '%s' did not begin with what the seed gives, and %s/start is gone: there is no state to begin with")
+    error(("%s: run '%s' did not begin with what the seed gives, and %s/start is gone: there is "
+      .. "no state to begin with")
       :format(what, r._config_name or r.name, r._path or "its directory"), 0)
   end
 end
@@ -240,7 +246,10 @@ local function read_options(config, name, more)
   for k, v in pairs(config.train) do o[k] = v end
   o.name, o.paused = name, true
   for k, v in pairs(more or {}) do o[k] = v end
-  if (config.rules or 1) < 2 and o.sampling ~= "sequential" then o.skip_sigma = o.skip_sigma or 6 end -- the default of then
+  -- the default of then
+  if (config.rules or 1) < 2 and o.sampling ~= "sequential" then
+    o.skip_sigma = o.skip_sigma or 6
+  end
   return o
 end
 
@@ -250,9 +259,11 @@ local function make(what, path, config, name, given)
   local d = given.data or directory.data(what, path, config)
   local o = train.read_options(m, read_options(config, name))
   if (config.rules or 1) > engine.rules then
-    error(("%s: run '%s' was made by rules %d, this program knows 1 to %d"):format(what, name, config.rules, engine.rules), 0)
+    error(("%s: run '%s' was made by rules %d, this program knows 1 to %d"):format(what, name,
+      config.rules, engine.rules), 0)
   end
-  o.rules = config.rules or 1 -- what the trainer decided by then; its journal may say otherwise later
+  -- what the trainer decided by then; its journal may say otherwise later
+  o.rules = config.rules or 1
   o.by_step = not config.order -- it began before windows were counted
   local r = Run._make(m, d, o)
   rawset(r, "_config", config)
@@ -292,8 +303,10 @@ local function drop_undo(path)
 end
 
 return {
-  has_effect = has_effect, all_entries = all_entries, drop_undo = drop_undo, stored_journal = stored_journal, behind = behind, before = before, apply = apply,
+  has_effect = has_effect, all_entries = all_entries, drop_undo = drop_undo,
+  stored_journal = stored_journal, behind = behind, before = before, apply = apply,
   progress = progress, walk = walk, go_through = go_through,
-  base = base, shape_at = shape_at, reshape = reshape, read_inputs = read_inputs, load = load, must_load = must_load, renew = renew,
+  base = base, shape_at = shape_at, reshape = reshape, read_inputs = read_inputs, load = load,
+  must_load = must_load, renew = renew,
   check_start = check_start, make = make, open = open, guarded = guarded, alone = alone,
 }

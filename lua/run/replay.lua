@@ -120,7 +120,8 @@ local function repeated(name_or_dir, given, say)
   local config, info = directory.read(what, store)
   local last = o.step and math.min(o.step, info.step) or info.step
   local r = reconstruct.make(what, path, config, name, o)
-  local ended <close> = setmetatable({}, {__close = function() engine.shield(function() r._h:close() end) end})
+  local ended <close> = setmetatable({},
+    {__close = function() engine.shield(function() r._h:close() end) end})
   local h, entries = r._h, reconstruct.stored_journal(store)
   h:repeating(true)
   h:start(true)
@@ -139,13 +140,16 @@ local function repeated(name_or_dir, given, say)
   local result = {name = name, identical = not worst, step = worst and worst.step or last,
                   difference = worst and worst.what, hash = r._m:_quietly(h.hash, h)}
   local kernels = worst and directory.kernels_differ(config)
-  result.text = worst and ("differs first at step %d: %s%s"):format(worst.step, worst.what, kernels and "; " .. kernels or "")
+  result.text = worst and ("differs first at step %d: %s%s"):format(worst.step, worst.what,
+    kernels and "; " .. kernels or "")
                 or ("identical through step %d"):format(last)
   if not (worst or config.order) then
-    result.text = result.text .. "; val_loss is not compared: the run is of a version that evaluated on other windows"
+    result.text = result.text
+      .. "; val_loss is not compared: the run is of a version that evaluated on other windows"
   end
   if #damaged > 0 then
-    result.text = result.text .. ("; not compared, for it is damaged: the checkpoint of step %s"):format(table.concat(damaged, ", "))
+    result.text = result.text .. ("; not compared, for it is damaged: the checkpoint of step %s")
+      :format(table.concat(damaged, ", "))
   end
   return setmetatable(result, {__tostring = function(t)
     return engine.clean(("replay of %s: %s"):format(t.name, t.text))

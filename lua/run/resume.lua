@@ -11,15 +11,18 @@ local directory = require "switchyard.run.directory"
 local reconstruct = require "switchyard.run.reconstruct"
 local Run = require("switchyard.run.run").Run
 
-local base, behind, guarded, alone = reconstruct.base, reconstruct.behind, reconstruct.guarded, reconstruct.alone
+local base, behind, guarded, alone = reconstruct.base, reconstruct.behind, reconstruct.guarded,
+  reconstruct.alone
 local go_through, stored_journal, check_start, make =
   reconstruct.go_through, reconstruct.stored_journal, reconstruct.check_start, reconstruct.make
 local has_effect = reconstruct.has_effect
 
 local rows = {
   {"steps", "integer", nil, 0, 10 ^ 12 // 1, help = "steps of the whole run from now on"},
-  {"force", "boolean", false, help = "go on although data, tokenizer or program changed; the journal says so"},
-  {"code", "boolean", false, help = "run the stored script up to its first train(), for a model that is defined there"},
+  {"force", "boolean", false,
+   help = "go on although data, tokenizer or program changed; the journal says so"},
+  {"code", "boolean", false,
+   help = "run the stored script up to its first train(), for a model that is defined there"},
   {"data", "any", nil, help = "the data set, where it cannot be read again"},
   {"paused", "boolean", false, help = "wait for r:resume()"},
 }
@@ -28,7 +31,9 @@ local rows = {
 -- before they were there.
 local function complete(store, entries)
   local known = {}
-  local function key(e) return ("%d %s %s %s %d"):format(e.step, e.kind, e.key or "", e.value, e.expert or 0) end
+  local function key(e)
+    return ("%d %s %s %s %d"):format(e.step, e.kind, e.key or "", e.value, e.expert or 0)
+  end
   for _, e in ipairs(stored_journal(store)) do known[key(e)] = (known[key(e)] or 0) + 1 end
   for _, e in ipairs(entries) do
     local k = key(e)
@@ -61,14 +66,17 @@ local function come_back(r, store, info, changed, force)
       assert(h:load(from, true))
       reconstruct.read_inputs(r)
     else
-      h:record{kind = "resume", key = r._d.hash ~= r._config.data.hash and "data" or nil, text = why}
+      h:record{kind = "resume", key = r._d.hash ~= r._config.data.hash and "data" or
+               nil, text = why}
     end
     h:repeating(true)
   end
-  for _, c in ipairs(engine.checkpoints(store:path()) or {}) do -- damaged; not to be found whole on a better day
+  -- damaged; not to be found whole on a better day
+  for _, c in ipairs(engine.checkpoints(store:path()) or {}) do
     if c.step > at then os.rename(c.path, c.path .. ".damaged") end
   end
-  store:truncate(at, false) -- these rows come again, and may be others if something is changed on the way
+  -- these rows come again, and may be others if something is changed on the way
+  store:truncate(at, false)
   store:restore(h, at)
   if from then complete(store, h:journal()) end
   return at, entries
@@ -83,7 +91,8 @@ local function take_directory(h, store, config, info)
   assert(store:attach(h))
 end
 
-local OTHERS = ", by the data order of the version that began it; evaluations see other windows than there"
+local OTHERS =
+  ", by the data order of the version that began it; evaluations see other windows than there"
 
 local function tell_resumed(r, store, at)
   local now = r._h:status().step
@@ -131,7 +140,9 @@ local function go_on(store, name, o)
     end)
     reconstruct.renew(r)
     tell_resumed(r, store, at)
-    for _, e in ipairs(store:entries "samples" or {}) do r.samples[#r.samples + 1] = {step = e.step, text = e.text} end
+    for _, e in ipairs(store:entries "samples" or {}) do
+      r.samples[#r.samples + 1] = {step = e.step, text = e.text}
+    end
     if o.steps then Run._set_steps(r, o.steps, not o.paused) end
     if not o.paused then h:resume() end
   end)
@@ -143,7 +154,8 @@ local function resume(name_or_dir, given)
   local o = options.read("train.resume", given, rows)
   local _, name = directory.locate("train.resume", name_or_dir)
   if Run._live(name) then
-    error(("train.resume: run '%s' is open in this session: r = runs %q; r:resume()"):format(name, name), 0)
+    error(("train.resume: run '%s' is open in this session: r = runs %q; r:resume()")
+      :format(name, name), 0)
   end
   local store
   store, name = reconstruct.open("train.resume", name_or_dir, true)

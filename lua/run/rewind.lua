@@ -16,7 +16,8 @@ local reconstruct = require "switchyard.run.reconstruct"
 local Run = require("switchyard.run.run").Run
 
 local base, behind, guarded, alone, must_load =
-  reconstruct.base, reconstruct.behind, reconstruct.guarded, reconstruct.alone, reconstruct.must_load
+  reconstruct.base, reconstruct.behind, reconstruct.guarded, reconstruct.alone,
+  reconstruct.must_load
 local go_through, stored_journal, check_start, make =
   reconstruct.go_through, reconstruct.stored_journal, reconstruct.check_start, reconstruct.make
 local has_effect, drop_undo = reconstruct.has_effect, reconstruct.drop_undo
@@ -25,7 +26,9 @@ local function check_step(what, step, now)
   if math.type(step) ~= "integer" or step < 0 then
     error(("%s: the step must be a whole number from 0: it is %s"):format(what, tostring(step)), 0)
   end
-  if step > now then error(("%s: step %d has not been trained: the run is at step %d"):format(what, step, now), 0) end
+  if step > now then
+    error(("%s: step %d has not been trained: the run is at step %d"):format(what, step, now), 0)
+  end
 end
 
 -- The state of step 0 as a checkpoint in start/, from the seed; needs memory for a second run
@@ -50,11 +53,14 @@ local function find(what, r, step)
   if from then return from, image end
   if r._config.begins and step < r._config.begins then
     error(("%s: run '%s' begins at step %d%s"):format(what, r.name, r._config.begins,
-      r._config.parent and " (see its parent '" .. r._config.parent .. "')" or ", where it was first saved"), 0)
+      r._config.parent and " (see its parent '" .. r._config.parent .. "')" or
+      ", where it was first saved"), 0)
   end
   make_start(what, r)
   from, image = base(path, r._config, step)
-  if not from then error(("%s: %s has no checkpoint at or below step %d"):format(what, path, step), 0) end
+  if not from then
+    error(("%s: %s has no checkpoint at or below step %d"):format(what, path, step), 0)
+  end
   return from, image
 end
 
@@ -71,7 +77,8 @@ local function put_now(r, dir, sub, id)
     end
   end
   if id == r._config.id then return h:checkpoint_to(dir, sub) end
-  local own <close> = setmetatable({}, {__close = function() h:set_config(json.text(r._config), r._config.id) end})
+  local own <close> = setmetatable({},
+    {__close = function() h:set_config(json.text(r._config), r._config.id) end})
   h:set_config(json.text(r._config), id)
   return h:checkpoint_to(dir, sub)
 end
@@ -87,7 +94,8 @@ local function keep_now(r, was)
     h:repeating(true) -- whatever it was
     must_load(r, path, image, true)
     r._store:restore(h, image.step)
-    if was == "done" then h:resume() elseif was == "stopped" then h:stop() end -- nothing is left to do
+    -- nothing is left to do
+    if was == "done" then h:resume() elseif was == "stopped" then h:stop() end
     h:wait()
     h:repeating(false)
     drop_undo(dir)
@@ -174,8 +182,10 @@ local function leave_out(r, first, last)
   for step = to + 1, last do
     r._h:apply{kind = "skip", value = step, text = ("step %d is left out"):format(step)}
   end
-  r._h:note("rewind", ("steps %d to %d stood out: rewound to %d, left out up to %d"):format(first, stood_out, to, last))
-  engine.event(r.name, "rewind", ("steps %d to %d stood out: rewound to step %d; the data of steps %d to %d are left out")
+  r._h:note("rewind", ("steps %d to %d stood out: rewound to %d, left out up to %d"):format(first,
+    stood_out, to, last))
+  engine.event(r.name, "rewind",
+    ("steps %d to %d stood out: rewound to step %d; the data of steps %d to %d are left out")
     :format(first, stood_out, to, to + 1, last))
 end
 
@@ -190,7 +200,8 @@ function Run._auto_rewind(r)
     rawset(r, "_rewinds", (rawget(r, "_rewinds") or 0) + 1)
   end
   if not ok then
-    engine.event(r.name, "alarm", ("alarm: step %d: rewind: %s; the run ends at its next such step"):format(last,
+    engine.event(r.name, "alarm",
+      ("alarm: step %d: rewind: %s; the run ends at its next such step"):format(last,
       tostring(why)))
     r._h:set("auto_rewind", false)
   end

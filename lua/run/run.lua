@@ -1,4 +1,5 @@
--- A run: what r:NAME() does, and what r.NAME is and takes.  lua/run/train.lua has train() and its options.
+-- A run: what r:NAME() does, and what r.NAME is and takes.  lua/run/train.lua has train() and its
+-- options.
 --
 -- A run's program is traced here, its steps are executed by the trainer's thread in C.  Setting a
 -- field takes effect between two steps; what changes a shape traces and plans again meanwhile.
@@ -19,8 +20,8 @@ local Run = {}
 
 -- ---- tracing and planning ----
 
--- kind: "begin" (the first micro-batch of a step), "add" (the others) or "eval".  carried: tensors that gather
--- over micro-batches, by name; the same in both.
+-- kind: "begin" (the first micro-batch of a step), "add" (the others) or "eval".  carried: tensors
+-- that gather over micro-batches, by name; the same in both.
 local function trace(m, kind, params, data, o, carried)
   local loss, total
   local function result(d)
@@ -29,7 +30,8 @@ local function trace(m, kind, params, data, o, carried)
     for _, aux in ipairs(d.aux) do total = total + aux end
     d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute)
   end
-  local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision, kind = kind, data = data,
+  local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision,
+    kind = kind, data = data,
     accumulate = o.accumulate, carried = carried}, o.batch, o.context, result)
   return d.phase
 end
@@ -58,8 +60,11 @@ Run._ignored = ignored
 
 local function say_size(r)
   local c, o = r._m:count(), r._o
-  local where = r._h:dir() and (", %s a checkpoint in %s"):format(engine.bytes(r._h:checkpoint_bytes()), r._h:dir()) or ""
-  engine.line(("%s: %.2f M parameters (%.2f M active), %d tokens a step, %s; memory: %s state, %s activations%s")
+  local where = r._h:dir() and
+    (", %s a checkpoint in %s"):format(engine.bytes(r._h:checkpoint_bytes()), r._h:dir()) or ""
+  engine.line(
+    ("%s: %.2f M parameters (%.2f M active), %d tokens a step, %s; memory: %s state, %s "
+    .. "activations%s")
     :format(r.name, c.total / 1e6, c.active / 1e6, o.batch * o.context * o.accumulate, o.precision,
       engine.bytes(r._h:state_bytes()), engine.bytes(r._arena), where))
 end
@@ -67,9 +72,11 @@ end
 -- r.val_loss stays nil where the validation part has no window, which is said unless it was wanted
 -- so.
 local function say_no_validation(r)
-  local options, n, context = (engine.data_spec(r._d) or {}).options, r._d.val.tokens, r._h:get "context"
+  local options, n, context = (engine.data_spec(r._d) or {}).options, r._d.val.tokens,
+    r._h:get "context"
   if n > context or r._h:get "eval_every" == 0 or options and options.val == 0 then return end
-  engine.line(("%s: no validation: %d validation tokens are fewer than context %d + 1"):format(r.name, n, context))
+  engine.line(("%s: no validation: %d validation tokens are fewer than context %d + 1")
+    :format(r.name, n, context))
 end
 
 local function tensors_of(m, o)
@@ -112,7 +119,9 @@ end
 function Run._check_name(what, name, in_memory)
   local ok, why = engine.store_name_ok(name, true)
   if not ok then error(what .. ": " .. why:gsub("^run: ", ""), 0) end
-  if runs.by_name[name] then error(what .. ": there is a run called '" .. name .. "' already", 0) end
+  if runs.by_name[name] then
+    error(what .. ": there is a run called '" .. name .. "' already", 0)
+  end
   if not in_memory and directory.taken(name) then
     error(("%s: %s/%s exists already; resume it with train.resume %q, or take another name")
       :format(what, engine.runs_dir(), name, name), 0)
@@ -134,7 +143,8 @@ local function make_directory(r, what, more)
     rawset(r, "_store", nil)
     store:close()
   end
-  local text = ("alarm: step %d: record: nothing is written: %s; the run goes on"):format(r.step, why)
+  local text = ("alarm: step %d: record: nothing is written: %s; the run goes on")
+    :format(r.step, why)
   r._h:homeless(why, text)
   engine.event(r.name, "alarm", text)
 end
@@ -158,7 +168,10 @@ local methods = {}
 -- Parameters belong to the newest run of a model: an older one cannot go on.
 local function check_goes_on(r, what)
   local by = rawget(r, "_successor")
-  if by then error(("%s: the model of run '%s' has been trained by run '%s' since"):format(what, r.name, by), 3) end
+  if by then
+    error(("%s: the model of run '%s' has been trained by run '%s' since"):format(what, r.name, by),
+      3)
+  end
 end
 
 Run._check_goes_on = check_goes_on
@@ -186,8 +199,12 @@ function methods:stop() self._h:stop() return self end
 -- What a run that has ended needs before it goes on; nil: nothing.
 local function wanting(r)
   local s = r._h:status()
-  if s.state == "failed" then return ("the run failed at step %d; r:rewind(step) goes back before that"):format(s.step) end
-  if s.state == "done" and s.step >= r._h:get "steps" then return ("the run is done at step %d; set r.steps first"):format(s.step) end
+  if s.state == "failed" then
+    return ("the run failed at step %d; r:rewind(step) goes back before that"):format(s.step)
+  end
+  if s.state == "done" and s.step >= r._h:get "steps" then
+    return ("the run is done at step %d; set r.steps first"):format(s.step)
+  end
 end
 
 --- r:resume(): go on; after r.steps = n a run that was done goes on as well
@@ -201,7 +218,9 @@ end
 
 --- r:steps(n): n more steps, then pause
 function methods:steps(n)
-  if math.type(n) ~= "integer" or n < 1 then error("steps: must be a whole number from 1: it is " .. tostring(n), 2) end
+  if math.type(n) ~= "integer" or n < 1 then
+    error("steps: must be a whole number from 1: it is " .. tostring(n), 2)
+  end
   check_goes_on(self, "steps")
   local wants = wanting(self)
   if wants then error("steps: " .. wants, 2) end
@@ -223,11 +242,14 @@ end
 
 --- r:eval(batches) -> nats a token on the validation text, without auxiliary losses
 function methods:eval(batches)
-  return self._m:_quietly(function() return self._h:eval(batches or self._h:get("eval_batches")) end)
+  return self._m:_quietly(function() return self._h:eval(batches or
+    self._h:get("eval_batches")) end)
 end
 
 --- r:sample(prompt, options) -> text of the model as it is between two steps
-function methods:sample(prompt, given) return self._m:generate(prompt or generate.opening(self._m), given) end
+function methods:sample(prompt, given)
+  return self._m:generate(prompt or generate.opening(self._m), given)
+end
 
 -- The directory of a run that had none; half of one goes again, and its name is free.
 local function make_late_directory(r)
@@ -245,7 +267,9 @@ end
 --- r:checkpoint() -> path of the folder written: parameters, moments, states, step, journal
 function methods:checkpoint()
   if not self._h:dir() then
-    if self._store then return nil, "checkpoint: run '" .. self.name .. "' has no directory", "STATE" end
+    if self._store then
+      return nil, "checkpoint: run '" .. self.name .. "' has no directory", "STATE"
+    end
     local ok, why, code = self._m:_quietly(make_late_directory, self)
     if not ok then return nil, why, code end
   end
@@ -302,8 +326,12 @@ end
 --- every(r, n, f) -> hook: f(r) after every n-th step, between two steps
 local function every(r, n, f)
   if getmetatable(r) ~= Run then error("every: argument 1 must be a run", 2) end
-  if math.type(n) ~= "integer" or n < 1 then error("every: the interval must be a whole number from 1: it is " .. tostring(n), 2) end
-  if type(f) ~= "function" then error("every: argument 3 must be a function, got " .. type(f), 2) end
+  if math.type(n) ~= "integer" or n < 1 then
+    error("every: the interval must be a whole number from 1: it is " .. tostring(n), 2)
+  end
+  if type(f) ~= "function" then
+    error("every: argument 3 must be a function, got " .. type(f), 2)
+  end
   return hooks.add(r, n, f)
 end
 
@@ -328,8 +356,11 @@ end
 
 -- Fields that are read only; those of the status may be nil for want of a value.
 local fields = {}
-for name in ("state step tokens loss val_loss current_lr grad_norm tok_s mfu eta load_max_mean dead skipped error " ..
-             "name dir model layers samples precision recompute optimizer"):gmatch "%S+" do fields[name] = true end
+for name in (
+  "state step tokens loss val_loss current_lr grad_norm tok_s mfu eta load_max_mean dead "
+  .. "skipped error " ..
+             "name dir model layers samples precision recompute optimizer")
+             :gmatch "%S+" do fields[name] = true end
 
 local function model_inputs(r, name)
   return r._m.inputs[name]
@@ -349,10 +380,13 @@ local function field_names(r, reading)
   return names
 end
 
--- Not while a rewind, fork, resume or replay works on the run (r._busy says at what): it may be a job beside what
--- is typed.
+-- Not while a rewind, fork, resume or replay works on the run (r._busy says at what): it may be a
+-- job beside what is typed.
 local ALONE = {}
-for name in ("resume steps pause stop close eval sample checkpoint rewind fork layers"):gmatch "%S+" do ALONE[name] = true end
+for name in ("resume steps pause stop close eval sample checkpoint rewind fork layers")
+  :gmatch "%S+" do
+  ALONE[name] = true
+end
 
 -- What is typed meanwhile waits, in its order: `r:rewind(800)`, `r.lr = 5e-4`, `r:resume()` line by
 -- line are the same as in a script.  A hook cannot wait for what it holds up.
@@ -381,7 +415,9 @@ function Run.__index(r, name)
   if ALONE[name] then check_alone(r, name) end
   if methods[name] then return methods[name] end
   if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
-  if name == "name" or name == "precision" or name == "recompute" or name == "optimizer" then return r._o[name] end
+  if name == "name" or name == "precision" or name == "recompute" or name == "optimizer" then
+    return r._o[name]
+  end
   if name == "layers" then return surgery.layers(r) end
   if name == "dir" then return r._h:dir() end
   if name == "model" then return r._m end
@@ -389,8 +425,9 @@ function Run.__index(r, name)
   if v ~= nil then return v end
   if fields[name] then
     if nn.mode() then
-      error(("r.%s: a model's function is run once and then repeated without Lua, so this would be the same in all "
-        .. "steps: what changes from step to step is an nn.input, which r.NAME = value sets"):format(name), 2)
+      error(("r.%s: a model's function is run once and then repeated without Lua, so this would be "
+        .. "the same in all steps: what changes from step to step is an nn.input, which r.NAME = "
+        .. "value sets"):format(name), 2)
     end
     return r._h:status()[name]
   end
@@ -438,19 +475,22 @@ end
 local function check_steps(r, value)
   local s = r._h:status()
   if type(value) == "number" and value < s.step then
-    error(("train: steps is %s, the run is at step %d already; r:stop() ends it"):format(value, s.step), 3)
+    error(("train: steps is %s, the run is at step %d already; r:stop() ends it")
+      :format(value, s.step), 3)
   end
 end
 
 -- What a run that does not train needs to do so.
 local function waiting(r, steps)
   local s = r._h:status()
-  return s.state ~= "running" and s.step < steps and ("; it is %s: r:resume() goes on"):format(s.state) or ""
+  return s.state ~= "running" and s.step < steps and
+    ("; it is %s: r:resume() goes on"):format(s.state) or ""
 end
 
 -- At the end of what it had, a run may learn at another rate than is thought.
 local function tell_steps(r, steps, goes_on)
-  engine.event(r.name, "schedule", ("steps = %d: %s%s"):format(steps, r._h:outlook(), goes_on and "" or waiting(r, steps)))
+  engine.event(r.name, "schedule", ("steps = %d: %s%s"):format(steps, r._h:outlook(),
+    goes_on and "" or waiting(r, steps)))
 end
 
 --- r.steps = steps of a paused run that is checked; goes_on: the caller resumes it
@@ -460,23 +500,28 @@ function Run._set_steps(r, steps, goes_on)
   if steps ~= old then tell_steps(r, steps, goes_on) end
 end
 
--- Behind the end of what a run does, or by its schedule, a value may come to nothing: r.NAME shows it all the same, so a
--- line says why; for a hook, which sets it at every step, once.  effect: on the rate of the steps that are left.
+-- Behind the end of what a run does, or by its schedule, a value may come to nothing: r.NAME shows
+-- it all the same, so a line says why; for a hook, which sets it at every step, once.  effect: on
+-- the rate of the steps that are left.
 local function tell_set(r, name, value, effect)
   local s, steps, text = r._h:status(), r._h:get "steps", nil
-  local set = ("%s = %s"):format(name, type(value) == "number" and ("%.6g"):format(value) or tostring(value))
+  local set = ("%s = %s"):format(name, type(value) == "number" and ("%.6g"):format(value) or
+    tostring(value))
   if s.state == "failed" then
-    text = ("%s has no effect: the run failed at step %d; r:rewind(step), then set it"):format(set, s.step)
+    text = ("%s has no effect: the run failed at step %d; r:rewind(step), then set it")
+      :format(set, s.step)
   elseif name == "steps" then
     return tell_steps(r, value)
   elseif s.state == "done" and s.step >= steps and name ~= "eval_batches" then
-    text = ("%s has no effect yet: the run is done at step %d; r.steps = n and r:resume() go on with it"):format(set, s.step)
+    text = ("%s has no effect yet: the run is done at step %d; r.steps = n and r:resume() go on "
+      .. "with it"):format(set, s.step)
   elseif name == "checkpoint_every" and not r._o.save and not r._h:dir() then
     text = ("%s has no effect: the run has no directory (save = false)"):format(set)
   elseif ignored(name, r._o.optimizer) then
     text = ("%s has no effect: the optimizer is %s"):format(set, r._o.optimizer)
   elseif effect ~= "rate" then
-    text = ("%s %s: %s%s"):format(set, effect == "none" and "has no effect" or "moves min_lr alone", r._h:outlook(),
+    text = ("%s %s: %s%s"):format(set, effect == "none" and "has no effect" or "moves min_lr alone",
+      r._h:outlook(),
       name == "lr" and '; r.schedule = "constant" holds r.lr' or "")
   end
   local told, key = rawget(r, "_told") or {}, name .. effect
@@ -498,14 +543,16 @@ function Run.__newindex(r, name, value)
     value = live.value(name, value)
     cfg[name] = value
     return set_shape(r, function() cfg[name] = old end, function()
-      r._h:record{kind = "config", key = name, value = value, text = ("%s = %s"):format(name, tostring(value))}
+      r._h:record{kind = "config", key = name, value = value,
+                  text = ("%s = %s"):format(name, tostring(value))}
     end)
   end
   local input = model_inputs(r, name)
   if input then
     local fresh = type(value) == "number" and tensor.full(value) or value
     if type(fresh) ~= "userdata" or fresh.size ~= input.size then
-      error(("train: %s takes %s"):format(name, input.size == 1 and "a number" or input.size .. " numbers"), 2)
+      error(("train: %s takes %s"):format(name, input.size == 1 and "a number" or input.size
+        .. " numbers"), 2)
     end
     local range = r._m._ranges[name]
     if range then
@@ -517,10 +564,13 @@ function Run.__newindex(r, name, value)
   end
   old = r._h:get(name)
   if name == "optimizer" then
-    error(("run: optimizer is fixed for the run: what %s keeps of the parameters means nothing to another; "
-      .. "train(m, d, {optimizer = ...}) begins a run with another"):format(r._o.optimizer), 2)
+    error(("run: optimizer is fixed for the run: what %s keeps of the parameters means nothing to "
+      .. "another; train(m, d, {optimizer = ...}) begins a run with another")
+      :format(r._o.optimizer), 2)
   end
-  if fields[name] or methods[name] and old == nil then error(("run: %s cannot be set"):format(name), 2) end
+  if fields[name] or methods[name] and old == nil then
+    error(("run: %s cannot be set"):format(name), 2)
+  end
   if old == nil then
     ok, kind = pcall(options.unknown, "train", "field", name, field_names(r))
     options.raise(kind, 2)

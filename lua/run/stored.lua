@@ -1,5 +1,5 @@
--- Runs as a list: those of this session and those on disk.  runs(), runs "name"; and the read-only view of a stored
--- run, which has the fields and series of a live one.
+-- Runs as a list: those of this session and those on disk.  runs(), runs "name"; and the read-only
+-- view of a stored run, which has the fields and series of a live one.
 
 local engine = require "switchyard.engine"
 local options = require "switchyard.core.options"
@@ -12,7 +12,9 @@ local stored = {}
 
 local Stored, methods = {}, {}
 local FIELDS = {}
-for name in ("name state step steps tokens loss val_loss dir parent parent_step created updated bytes pid live " ..
+for name in (
+  "name state step steps tokens loss val_loss dir parent parent_step created updated bytes pid "
+  .. "live " ..
              "config samples model"):gmatch "%S+" do FIELDS[name] = true end
 
 --- s:history(name) -> tensor (n,2) or (n,1+E), as of a live run
@@ -34,7 +36,9 @@ end
 
 --- s:journal() -> entries on the timeline; s:events() -> alarms, checkpoints, resumes
 function methods:journal() return engine.list(reconstruct.all_entries(self._store)) end
-function methods:events() return require("switchyard.prompt.card").events((self._store:entries "events")) end
+function methods:events()
+  return require("switchyard.prompt.card").events((self._store:entries "events"))
+end
 
 function methods:close() self._store:close() end
 
@@ -61,7 +65,8 @@ function Stored.__index(s, name)
     return v
   end
   if Run.methods[name] or Run.knows(name) then
-    error(("run: %s is of live runs: %q is stored; train.resume %q makes it live%s"):format(name, info.name, info.name,
+    error(("run: %s is of live runs: %q is stored; train.resume %q makes it live%s"):format(name,
+      info.name, info.name,
       Run.methods[name] and "" or ", s.config has what it was started with"), 2)
   end
   local names = {}
@@ -73,7 +78,8 @@ function Stored.__index(s, name)
 end
 
 function Stored.__newindex(_, name)
-  error(("run: %s cannot be set: the run is stored; train.resume makes it live"):format(tostring(name)), 2)
+  error(("run: %s cannot be set: the run is stored; train.resume makes it live")
+    :format(tostring(name)), 2)
 end
 
 -- "run first: done, step 2000/2000, loss 2.913 ..." of what store:info() gives.
@@ -81,8 +87,12 @@ local function line(name, s)
   if s.error then return ("run %s: %s"):format(name, engine.clean(s.error)) end
   local text = ("run %s: %s, step %d/%d"):format(name, s.state, s.step, s.steps)
   if s.loss and s.loss == s.loss then text = text .. (", loss %.3f"):format(s.loss) end
-  if s.val_loss and s.val_loss == s.val_loss then text = text .. (", val %.3f"):format(s.val_loss) end
-  if s.parent then text = text .. (", fork of %s at step %d"):format(engine.clean(s.parent), s.parent_step) end
+  if s.val_loss and s.val_loss == s.val_loss then
+    text = text .. (", val %.3f"):format(s.val_loss)
+  end
+  if s.parent then
+    text = text .. (", fork of %s at step %d"):format(engine.clean(s.parent), s.parent_step)
+  end
   return text
 end
 
@@ -155,12 +165,17 @@ end
 
 local CELLS = 12 -- of a sparkline, as `switchyard runs` has it
 
--- A line of runs(): of what store:info() gives, or of a live run's status.  differs: see engine.differ.
+-- A line of runs(): of what store:info() gives, or of a live run's status.  differs: see
+-- engine.differ.
 local function listed(name, s, bytes, spark, differs)
   name = engine.clean(name)
-  if s.error and s.state ~= "failed" then return ("%-16s %-8s %s"):format(name, s.state, engine.clean(s.error)) end
+  if s.error and s.state ~= "failed" then
+    return ("%-16s %-8s %s"):format(name, s.state, engine.clean(s.error))
+  end
   local row = engine.runs_row(name, s.state, s.step, s.steps, s.loss, s.val_loss, bytes, spark)
-  if s.parent then row = row .. ("  fork of %s at step %d"):format(engine.clean(s.parent), s.parent_step) end
+  if s.parent then
+    row = row .. ("  fork of %s at step %d"):format(engine.clean(s.parent), s.parent_step)
+  end
   if differs ~= "" then row = row .. "  " .. engine.clean(differs) end
   return (row:gsub("%s+$", ""))
 end
@@ -169,13 +184,15 @@ local function listed_live(r, differs)
   local info = r._store and r._store:info() or {}
   local s = r._h:status()
   s.parent, s.parent_step = info.parent, info.parent_step
-  return listed(r.name, s, info.bytes, s.step > 0 and Run.sparkline(r._h:history "loss", CELLS) or "", differs)
+  return listed(r.name, s, info.bytes, s.step > 0 and Run.sparkline(r._h:history "loss", CELLS) or
+    "", differs)
 end
 
 local function listed_stored(info, differs)
   local pairs_of = {}
   for i, v in ipairs(info.spark) do pairs_of[i] = {i, v} end
-  return listed(info.name, info, info.bytes, #pairs_of > 0 and Run.sparkline(tensor(pairs_of), CELLS) or "", differs)
+  return listed(info.name, info, info.bytes, #pairs_of > 0 and Run.sparkline(tensor(pairs_of),
+    CELLS) or "", differs)
 end
 
 local HEAD = engine.runs_head()
@@ -191,7 +208,8 @@ local function all_runs()
   for i, info in ipairs(stored_ones) do
     lines[#lines + 1] = listed_stored(info, differs[#Run.list + i])
   end
-  return setmetatable(list, {__tostring = function() return #lines > 1 and table.concat(lines, "\n") or "no runs yet" end})
+  return setmetatable(list,
+    {__tostring = function() return #lines > 1 and table.concat(lines, "\n") or "no runs yet" end})
 end
 
 --- runs() -> live runs, then those on disk, printed by columns;  runs "name" -> one of them
@@ -200,7 +218,9 @@ function stored.runs(name)
   local live = type(name) == "string" and Run._live(name)
   if live then return live end
   local s, why
-  if type(name) == "string" and (name:find "/" or engine.store_name_ok(name)) then s, why = open(name) end
+  if type(name) == "string" and (name:find "/" or engine.store_name_ok(name)) then
+    s, why = open(name)
+  end
   if s then return s end
   if why and not why:find "there is no" then error(why, 2) end
   local _, unknown = pcall(options.unknown, "runs", "run", name, all_names())

@@ -8,15 +8,19 @@ local live = require "switchyard.model.live"
 local surgery = {}
 
 local methods = {}
-local INSTEAD = {enabled = "x:enable() and x:disable() do that", disabled = "x:disable() and x:enable() do that",
-                 frozen = "x:freeze() and x:unfreeze() do that", load = "loads are of the layer: r.layers[l].load"}
+local INSTEAD = {enabled = "x:enable() and x:disable() do that",
+                 disabled = "x:disable() and x:enable() do that",
+                 frozen = "x:freeze() and x:unfreeze() do that",
+                 load = "loads are of the layer: r.layers[l].load"}
 local Expert = fields.class("expert", methods, "run layer number", function(_, name, setting)
-  return INSTEAD[name] and ("there is no field '%s'%s; %s"):format(name, setting and " to set" or "", INSTEAD[name])
+  return INSTEAD[name] and ("there is no field '%s'%s; %s"):format(name,
+    setting and " to set" or "", INSTEAD[name])
 end)
 surgery.Expert = Expert
 
 local function called(e)
-  return ("layer %d%s expert %d"):format(e.layer, e._moe.name and " " .. e._moe.name or "", e.number)
+  return ("layer %d%s expert %d"):format(e.layer,
+    e._moe.name and " " .. e._moe.name or "", e.number)
 end
 
 local function set_mask(e, off)
@@ -30,7 +34,8 @@ local function set_mask(e, off)
   for i = 1, E do enabled = enabled + (values[i] == 0 and 1 or 0) end
   local K = e._moe.top_k
   if enabled < K then
-    error(("disable: %d experts would remain in layer %d, a token needs %d"):format(enabled, e.layer, K), 0)
+    error(("disable: %d experts would remain in layer %d, a token needs %d"):format(enabled,
+      e.layer, K), 0)
   end
   local fresh = tensor(values)
   e.run._m:_quietly(function()
@@ -53,7 +58,8 @@ function methods:enable() set_mask(self, false) return self end
 local function prefix(e) return e._moe.path .. ".experts." end
 
 local function freeze(e, kind)
-  e.run._h:apply{kind = kind, key = prefix(e), expert = e.number, value = kind == "freeze" and 1 or 0,
+  e.run._h:apply{kind = kind, key = prefix(e), expert = e.number,
+                 value = kind == "freeze" and 1 or 0,
                  text = called(e)}
   return e
 end
@@ -85,12 +91,16 @@ function methods:reset()
 end
 
 -- Layers have no settings of their own; what the run has is said where it is.
-local Layer = fields.class("layer", {}, "number load experts mixtures", function(layer, name, setting)
+local Layer = fields.class("layer", {}, "number load experts mixtures",
+  function(layer, name, setting)
   local run = layer._run
   if live.is(name) or run._h:get(name) ~= nil or run._m.inputs[name] then
-    return ("%s is the run's, for all layers: r.%s%s"):format(name, name, setting and " = ..." or "")
+    return ("%s is the run's, for all layers: r.%s%s"):format(name, name,
+      setting and " = ..." or "")
   end
-  if name == "frozen" then return "experts are frozen one by one: r.layers[l].experts[e]:freeze()" end
+  if name == "frozen" then
+    return "experts are frozen one by one: r.layers[l].experts[e]:freeze()"
+  end
 end)
 
 -- One of a layer's mixtures, as it is in the run.
@@ -108,7 +118,8 @@ local function experts_of(r, l, moe)
     return out
   end
   local what = ("%s: layer %d%s"):format(r.name, l, moe.name and " " .. moe.name or "")
-  return fields.numbered(what, "expert", moe.experts, expert, "r.layers[l].experts[e]:disable() takes one out")
+  return fields.numbered(what, "expert", moe.experts, expert,
+    "r.layers[l].experts[e]:disable() takes one out")
 end
 
 -- load and experts are those of its first mixture.
@@ -118,14 +129,16 @@ local function layer_of(r, l)
                                     experts = list[1] and experts_of(r, l, list[1])})
   out._run = r
   out.mixtures = fields.numbered(("%s: layer %d"):format(r.name, l), "mixture", #list, function(i)
-    return fields.object(Mixture, {name = list[i].name or "", load = load_of(r, list[i].place), experts = experts_of(r, l, list[i])})
+    return fields.object(Mixture, {name = list[i].name or "", load = load_of(r, list[i].place),
+                                   experts = experts_of(r, l, list[i])})
   end, "the mixtures are the model's")
   return out
 end
 
 function Layer.__tostring(layer)
   local n = layer.experts and #layer.experts
-  return ("layer %d of run %s%s"):format(layer.number, layer._run.name, n and (": %d experts"):format(n) or "")
+  return ("layer %d of run %s%s"):format(layer.number, layer._run.name,
+    n and (": %d experts"):format(n) or "")
 end
 
 --- r.layers: a list whose elements have number, load and, in layers with a mixture, experts
@@ -140,7 +153,9 @@ function surgery.fewest_enabled(r)
   for _, list in pairs(r._m._moe) do
     for _, moe in ipairs(list) do
       local n = 0
-      for _, v in ipairs(r._m.inputs["mask." .. moe.place]:table()) do n = n + (v == 0 and 1 or 0) end
+      for _, v in ipairs(r._m.inputs["mask." .. moe.place]:table()) do
+        n = n + (v == 0 and 1 or 0)
+      end
       fewest = math.min(fewest, n)
     end
   end

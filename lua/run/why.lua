@@ -7,7 +7,8 @@
 
 local engine = require "switchyard.engine"
 
-local WINDOW, LEAST, BEFORE = 128, 64, 50 -- steps of the statistics; fewer say nothing; steps of the journal
+-- steps of the statistics; fewer say nothing; steps of the journal
+local WINDOW, LEAST, BEFORE = 128, 64, 50
 local EXCERPT, SHOWN = 60, 5 -- characters of a text; rows of a list on the card
 local reasons = {"loss spike", "gradient spike", "not finite", "left out"}
 
@@ -21,7 +22,9 @@ end
 -- Values of the accepted steps among the last before `step`, the newest first.
 local function before(r, name, step, n)
   local skipped, values = {}, {}
-  for _, row in ipairs(r._h:rows_until("skipped", step - 1, 4 * n) or {}) do skipped[row[1]] = true end
+  for _, row in ipairs(r._h:rows_until("skipped", step - 1, 4 * n) or {}) do
+    skipped[row[1]] = true
+  end
   local list = r._h:rows_until(name, step - 1, 4 * n) or {}
   for i = #list, 1, -1 do
     if not skipped[list[i][1]] then values[#values + 1] = list[i][2] end
@@ -45,7 +48,9 @@ local function against(r, name, step, logs)
   if #values < LEAST then return {value = value} end
   local mean, deviation, sigma = r._h:against(values, value or 0, logs or false)
   sigma = value and sigma
-  if logs then return {value = value, mean = math.exp(mean), factor = math.exp(deviation), sigma = sigma} end
+  if logs then
+    return {value = value, mean = math.exp(mean), factor = math.exp(deviation), sigma = sigma}
+  end
   return {value = value, mean = mean, deviation = deviation, sigma = sigma}
 end
 
@@ -83,7 +88,8 @@ local function expert_entries(r, name, s, step, experts)
   local place = r._m:_place(s.layer, s.mixture)
   local load = (r._h:rows_until("load." .. place, step, 1) or {})[1] or {}
   for e, x in ipairs(norm_entries(r, name, s.width, step)) do
-    x.name, x.layer, x.expert, x.load = name .. "." .. e, s.layer, e, load[1] == step and load[e + 1] or nil
+    x.name, x.layer, x.expert, x.load = name .. "." .. e, s.layer, e,
+      load[1] == step and load[e + 1] or nil
     x.mixture = s.mixture ~= "" and s.mixture or nil
     experts[#experts + 1] = x
   end
@@ -113,14 +119,16 @@ local function routers(r, step, states)
   local values = {}
   for _, name in ipairs(r._m._state_names) do
     local n = r._m.states[name].size
-    values[name] = states and #states >= at + n - 1 and table.move(states, at, at + n - 1, 1, {}) or nil
+    values[name] = states and #states >= at + n - 1 and
+      table.move(states, at, at + n - 1, 1, {}) or nil
     at = at + n
   end
   for l, list in pairs(r._m._moe) do
     for i, moe in ipairs(list) do
       local row = (r._h:rows_until("load." .. moe.place, step, 1) or {})[1]
       local load = row and row[1] == step and table.move(row, 2, #row, 1, {}) or nil
-      out[#out + 1] = {layer = l, number = i, mixture = moe.name, load = load, entropy = value_at(r, "entropy." .. moe.place, step),
+      out[#out + 1] = {layer = l, number = i, mixture = moe.name, load = load,
+                       entropy = value_at(r, "entropy." .. moe.place, step),
                        bias = values[moe.path .. ".gate.e_score_correction_bias"]}
     end
   end
@@ -139,7 +147,9 @@ local function excerpt(r, start, context)
   local tok = r._d.tokenizer
   local text = tok and tok:decode(ids) or table.concat(ids, " ")
   text = engine.clean(text:gsub("[\r\n\t]+", " "))
-  if utf8.len(text) and utf8.len(text) > EXCERPT then text = text:sub(1, utf8.offset(text, EXCERPT + 1) - 1) end
+  if utf8.len(text) and utf8.len(text) > EXCERPT then
+    text = text:sub(1, utf8.offset(text, EXCERPT + 1) - 1)
+  end
   return text
 end
 
@@ -176,7 +186,9 @@ end
 local function changes(r, step)
   local out = {}
   for _, e in ipairs(r._h:journal()) do
-    if e.step >= step - BEFORE and e.step < step then out[#out + 1] = {step = e.step, kind = e.kind, text = e.text} end
+    if e.step >= step - BEFORE and e.step < step then
+      out[#out + 1] = {step = e.step, kind = e.kind, text = e.text}
+    end
   end
   return out
 end
@@ -188,8 +200,11 @@ local function number(v) return v and ("%.4g"):format(v) or "unknown" end
 local function value_line(what, x)
   local line = ("  %-12s%s"):format(what, number(x.value))
   if not x.mean then return line end
-  local usual = number(x.mean) .. (x.factor and (" */ %.2f"):format(x.factor) or " ± " .. number(x.deviation))
-  if x.sigma then return line .. ("  %+.1f deviations from %s of the steps before"):format(x.sigma, usual) end
+  local usual = number(x.mean) .. (x.factor and (" */ %.2f"):format(x.factor) or " ± "
+    .. number(x.deviation))
+  if x.sigma then
+    return line .. ("  %+.1f deviations from %s of the steps before"):format(x.sigma, usual)
+  end
   return line .. ("  (%s in the steps before)"):format(usual)
 end
 
@@ -197,7 +212,8 @@ local function norms_line(what, list, text)
   local parts = {}
   for i = 1, math.min(SHOWN, #list) do
     local x = list[i]
-    parts[i] = text(x) .. " " .. number(x.norm) .. (x.ratio > 0 and (" (x%.1f)"):format(x.ratio) or "")
+    parts[i] = text(x) .. " " .. number(x.norm)
+      .. (x.ratio > 0 and (" (x%.1f)"):format(x.ratio) or "")
   end
   if #parts == 0 then return nil end
   return ("  %-12s%s"):format(what, table.concat(parts, ", "))
@@ -211,13 +227,16 @@ local function router_line(x)
       if v > (x.load[most] or -1) then most = e end
       if v <= 0 then dead = dead + 1 end
     end
-    parts[1] = ("expert %d has %.2f of a fair share, %d have nothing"):format(most, x.load[most], dead)
+    parts[1] = ("expert %d has %.2f of a fair share, %d have nothing"):format(most,
+      x.load[most], dead)
   end
   if x.entropy then parts[#parts + 1] = ("entropy %.3f"):format(x.entropy) end
   if x.bias then
-    parts[#parts + 1] = ("bias from %.4g to %.4g"):format(math.min(table.unpack(x.bias)), math.max(table.unpack(x.bias)))
+    parts[#parts + 1] = ("bias from %.4g to %.4g"):format(math.min(table.unpack(x.bias)),
+      math.max(table.unpack(x.bias)))
   end
-  return ("  %-12s%s"):format("router " .. x.layer .. (x.mixture and " " .. x.mixture or ""), table.concat(parts, ", "))
+  return ("  %-12s%s"):format("router " .. x.layer .. (x.mixture and " " .. x.mixture or ""),
+    table.concat(parts, ", "))
 end
 
 local function sequence_line(s)
@@ -237,16 +256,24 @@ function Why.__tostring(w)
   add(value_line("loss", w.loss))
   add(value_line("grad norm", w.grad_norm))
   add(norms_line("gradients", w.layers, function(x) return x.what end))
-  add(norms_line("experts", w.experts, function(x) return ("layer %d%s expert %d"):format(x.layer, x.mixture and " " .. x.mixture or "", x.expert) end))
+  add(norms_line("experts", w.experts,
+    function(x) return ("layer %d%s expert %d"):format(x.layer,
+      x.mixture and " " .. x.mixture or "", x.expert) end))
   for i, x in ipairs(w.routers) do
     if i <= 12 then add(router_line(x)) end
   end
-  if w.other_data then add(("  which sequences is not known: the run had other data up to step %d"):format(w.other_data)) end
-  add(not w.other_data and ("  %d sequences%s"):format(#w.sequences, #w.sequences > 0 and w.sequences[1].loss and ", the worst first:" or ":"))
+  if w.other_data then
+    add(("  which sequences is not known: the run had other data up to step %d")
+      :format(w.other_data))
+  end
+  add(not w.other_data and ("  %d sequences%s"):format(#w.sequences,
+    #w.sequences > 0 and w.sequences[1].loss and ", the worst first:" or ":"))
   for i = 1, math.min(SHOWN, #w.sequences) do add(sequence_line(w.sequences[i])) end
   if #w.sequences > SHOWN then add(("    ... %d more"):format(#w.sequences - SHOWN)) end
   if #w.before == 0 then add(("  nothing was changed in the %d steps before"):format(BEFORE)) end
-  for _, e in ipairs(w.before) do add(("  step %d: %s: %s"):format(e.step, e.kind, engine.clean(e.text))) end
+  for _, e in ipairs(w.before) do
+    add(("  step %d: %s: %s"):format(e.step, e.kind, engine.clean(e.text)))
+  end
   return table.concat(lines, "\n")
 end
 
@@ -263,12 +290,14 @@ end
 -- hold.
 local function loss_of(r, step, spike)
   if not spike then return against(r, "loss", step) end
-  return {value = spike.loss, mean = spike.loss_mean, deviation = spike.loss_deviation, sigma = spike.loss_sigma}
+  return {value = spike.loss, mean = spike.loss_mean, deviation = spike.loss_deviation,
+          sigma = spike.loss_sigma}
 end
 
 local function norm_of(r, step, spike)
   if not spike then return against(r, "grad_norm", step, true) end
-  return {value = spike.grad_norm, mean = spike.norm_mean, factor = spike.norm_factor, sigma = spike.norm_sigma}
+  return {value = spike.grad_norm, mean = spike.norm_mean, factor = spike.norm_factor,
+          sigma = spike.norm_sigma}
 end
 
 local function check_step(r, step)
@@ -306,7 +335,8 @@ local Alarms = {__name = "alarms"}
 function Alarms.__tostring(list)
   local lines = {}
   for i, a in ipairs(list) do
-    lines[i] = ("%-3s %-16s %s"):format(a.on and "ON" or "", a.name, a.text and engine.clean(a.text) or a.condition)
+    lines[i] = ("%-3s %-16s %s"):format(a.on and "ON" or "", a.name,
+      a.text and engine.clean(a.text) or a.condition)
   end
   return table.concat(lines, "\n")
 end

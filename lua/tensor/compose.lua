@@ -18,7 +18,9 @@ local meta = debug.getmetatable(one)
 local methods = meta.methods
 
 --- A method.
-function compose.row(name, signature, text, example, f) rows[#rows + 1] = {name, signature, text, example, f} end
+function compose.row(name, signature, text, example, f)
+  rows[#rows + 1] = {name, signature, text, example, f}
+end
 
 -- ---- arguments ----
 
@@ -35,17 +37,21 @@ function compose.kind(v)
 end
 
 function compose.want_tensor(what, x, name)
-  if not compose.is_tensor(x) then compose.fail(what, "%s must be a tensor: it is %s", name or "x", compose.kind(x)) end
+  if not compose.is_tensor(x) then
+    compose.fail(what, "%s must be a tensor: it is %s", name or "x", compose.kind(x))
+  end
   return x
 end
 
 function compose.whole(what, v, name, least, most)
   local i = math.tointeger(v)
   if type(v) ~= "number" or not i then
-    compose.fail(what, "%s must be a whole number: it is %s", name, type(v) == "number" and tostring(v) or compose.kind(v))
+    compose.fail(what, "%s must be a whole number: it is %s", name,
+      type(v) == "number" and tostring(v) or compose.kind(v))
   end
   if least and i < least or most and i > most then
-    compose.fail(what, "%s must be %s: it is %d", name, most and ("from %d to %d"):format(least, most) or "at least " .. least, i)
+    compose.fail(what, "%s must be %s: it is %d", name,
+      most and ("from %d to %d"):format(least, most) or "at least " .. least, i)
   end
   return i
 end
@@ -55,7 +61,9 @@ function compose.dimension(what, x, d, more)
   local n = x.ndim + (more or 0)
   local i = compose.whole(what, d, "dim")
   if i < 0 then i = i + n + 1 end
-  if i < 1 or i > n then compose.fail(what, "no dimension %d: the tensor is %s", d, compose.shape_text(x)) end
+  if i < 1 or i > n then
+    compose.fail(what, "no dimension %d: the tensor is %s", d, compose.shape_text(x))
+  end
   return i
 end
 
@@ -72,7 +80,10 @@ function compose.named(what, names, ...)
       out[name] = v
     end
   end
-  if n > #names then compose.fail(what, "argument %d is one too many (takes %s)", n + 1, #names > 0 and table.concat(names, ", ") or "none") end
+  if n > #names then
+    compose.fail(what, "argument %d is one too many (takes %s)", n + 1,
+      #names > 0 and table.concat(names, ", ") or "none")
+  end
   for i = 1, n do
     if given[i] ~= nil then out[names[i]] = given[i] end
   end
@@ -116,13 +127,16 @@ end
 
 --- Make the methods, and functions of the same name of `tensor`.
 function compose.open()
-  for _, name in ipairs {"shapes", "numbers", "select", "einsum"} do require("switchyard.tensor." .. name) end
+  for _, name in ipairs {"shapes", "numbers", "select", "einsum"} do
+    require("switchyard.tensor." .. name)
+  end
   for _, r in ipairs(rows) do
     local name, f = r[1], r[5]
     local function method(...) return compose.checked(name, pcall(f, ...)) end
     methods[name], tensor[name] = method, method
   end
-  meta.__band, meta.__bor, meta.__bxor = methods.logical_and, methods.logical_or, methods.logical_xor
+  meta.__band, meta.__bor, meta.__bxor = methods.logical_and, methods.logical_or,
+    methods.logical_xor
   meta.__bnot = function(a) return (compose.truth("~", a):logical_not()) end
 end
 

@@ -7,7 +7,9 @@ local fail, shape_text, want_tensor, is_float, row
 local raw = require("switchyard.engine").raw
 
 local function letters_of(what, text)
-  if text:find("...", 1, true) then fail(what, "'...' is not understood: give every dimension a letter") end
+  if text:find("...", 1, true) then
+    fail(what, "'...' is not understood: give every dimension a letter")
+  end
   if text:find "[^%a]" then fail(what, "dimensions are letters: '%s'", text) end
   local list = {}
   for letter in text:gmatch "%a" do list[#list + 1] = letter end
@@ -106,16 +108,20 @@ local function read_terms(spec, list)
   local left, right = spec:gsub("%s", ""):match "^([^%-]*)%-?>?(.*)$"
   local terms, size = {}, {}
   for text in (left .. ","):gmatch "([^,]*)," do terms[#terms + 1] = letters_of("einsum", text) end
-  if #terms ~= #list then fail("einsum", "'%s' names %d operands, %d were given", spec, #terms, #list) end
+  if #terms ~= #list then
+    fail("einsum", "'%s' names %d operands, %d were given", spec, #terms, #list)
+  end
   for i, term in ipairs(terms) do
     term.x = want_tensor("einsum", list[i], "operand " .. i)
     if term.x.ndim ~= #term then
-      fail("einsum", "operand %d is %s, '%s' has %d letters", i, shape_text(term.x), table.concat(term), #term)
+      fail("einsum", "operand %d is %s, '%s' has %d letters", i, shape_text(term.x),
+        table.concat(term), #term)
     end
     for d, letter in ipairs(term) do
       local n = term.x.shape[d]
       if size[letter] and size[letter] ~= n then
-        fail("einsum", "%s is %d and %d: operand %d is %s", letter, size[letter], n, i, shape_text(term.x))
+        fail("einsum", "%s is %d and %d: operand %d is %s", letter, size[letter], n, i,
+          shape_text(term.x))
       end
       size[letter] = n
     end
@@ -128,11 +134,15 @@ local function read_terms(spec, list)
   return terms, out, size
 end
 
-row("einsum", 'tensor.einsum("ij,jk->ik", a, b, ...) -> y', "Einstein's sum: dimensions are letters; those that the result does not name are summed "
-  .. "over the product of the operands. Without -> the result has the letters that occur once, in alphabetical order. Operands are taken from left to "
-  .. "right, each pair by one matrix product.", 'tensor.einsum("ij,kj->ik", a, b)',
+row("einsum", 'tensor.einsum("ij,jk->ik", a, b, ...) -> y', "Einstein's sum: dimensions are "
+  .. "letters; those that the result does not name are summed over the product of the operands. "
+  .. "Without -> the result has the letters that occur once, in alphabetical order. Operands are "
+  .. "taken from left to right, each pair by one matrix product.",
+  'tensor.einsum("ij,kj->ik", a, b)',
   function(spec, ...)
-    if type(spec) ~= "string" then fail("einsum", 'takes a text and tensors: tensor.einsum("ij,jk->ik", a, b)') end
+    if type(spec) ~= "string" then
+      fail("einsum", 'takes a text and tensors: tensor.einsum("ij,jk->ik", a, b)')
+    end
     local terms, out, size = read_terms(spec, {...})
     for i, term in ipairs(terms) do terms[i] = without_repeats(term) end
     local result
@@ -142,7 +152,9 @@ row("einsum", 'tensor.einsum("ij,jk->ik", a, b, ...) -> y', "Einstein's sum: dim
       for k = i + 1, #terms do
         for _, letter in ipairs(terms[k]) do kept[letter] = true end
       end
-      local also = setmetatable({}, {__index = function(_, letter) return kept[letter] or result and place_of(result, letter) end})
+      local also = setmetatable({},
+        {__index = function(_, letter) return kept[letter] or result and place_of(result,
+          letter) end})
       term = summed(term, also)
       result = result and summed(contracted(result, term, kept, size), kept) or summed(term, kept)
     end

@@ -30,7 +30,9 @@ end
 -- Places, of a float tensor (tensor{1, 3}) where they are whole.
 local function whole_places(s)
   if not is_float(s) then return s end
-  if engine.tracing() then fail("index", "places are %s, must be i32, i64 or u8 inside a model's function", s.dtype) end
+  if engine.tracing() then
+    fail("index", "places are %s, must be i32, i64 or u8 inside a model's function", s.dtype)
+  end
   if not s:eq(s:floor()):all():item() then fail("index", "places must be whole numbers") end
   return (s:cast "i32")
 end
@@ -38,7 +40,8 @@ end
 -- ---- elements by place ----
 
 local picked = tensor.index_select -- the row: rows of x
-row("index_select", "x:index_select(places, dim=1) -> y", "The elements along dim at the places of the list, which count from 1 (i32, i64 or u8).",
+row("index_select", "x:index_select(places, dim=1) -> y",
+  "The elements along dim at the places of the list, which count from 1 (i32, i64 or u8).",
   "tensor.arange(4):index_select(tensor({4, 1}, {dtype = \"i32\"}))",
   function(x, places, ...)
     local o = named("index_select", {"dim"}, ...)
@@ -49,12 +52,14 @@ row("index_select", "x:index_select(places, dim=1) -> y", "The elements along di
     return (moved_back(picked(moved_to_front(x, d), places), d))
   end)
 
-row("nonzero", "x:nonzero() -> places (n, dimensions)", "The places of the elements that are not 0, from 1 (i32), a row each in row-major "
-  .. "order. Errors: inside a model's function.", "tensor{{0, 2}, {3, 0}}:nonzero()",
+row("nonzero", "x:nonzero() -> places (n, dimensions)", "The places of the elements that are not "
+  .. "0, from 1 (i32), a row each in row-major order. Errors: inside a model's function.",
+  "tensor{{0, 2}, {3, 0}}:nonzero()",
   function(x) return engine.places(want_tensor("nonzero", x), false) end)
 
-row("masked_select", "x:masked_select(mask) -> y", "The elements where mask is true, in row-major order, as x[mask]; of a mask with fewer dimensions "
-  .. "than x, rows. Errors: inside a model's function; shapes that differ.", "a:masked_select(a:gt(0))",
+row("masked_select", "x:masked_select(mask) -> y", "The elements where mask is true, in row-major "
+  .. "order, as x[mask]; of a mask with fewer dimensions than x, rows. Errors: inside a model's "
+  .. "function; shapes that differ.", "a:masked_select(a:gt(0))",
   function(x, mask)
     want_tensor("masked_select", x)
     want_tensor("masked_select", mask, "mask")
@@ -68,8 +73,8 @@ row("masked_select", "x:masked_select(mask) -> y", "The elements where mask is t
     return (picked(lines, engine.places(mask, true)))
   end)
 
-row("unique", "x:unique() -> values, counts", "The different elements in ascending order, and how often each occurs (i64). Errors: inside a "
-  .. "model's function.", "tensor{3, 1, 3}:unique()",
+row("unique", "x:unique() -> values, counts", "The different elements in ascending order, and how "
+  .. "often each occurs (i64). Errors: inside a model's function.", "tensor{3, 1, 3}:unique()",
   function(x)
     local s = want_tensor("unique", x):detach():flatten():sort()
     local n = s.size
@@ -80,8 +85,9 @@ row("unique", "x:unique() -> values, counts", "The different elements in ascendi
     return picked(s, at), ends - at
   end)
 
-row("slice", "x:slice(dim, first, last, step=1) -> y", "The elements first to last along dim, both included, or every step-th of them: a view. "
-  .. "first and last may count from the end (-1). x[{{first, last}}] is the same of dimension 1.", "tensor.arange(10):slice(1, 2, -1, 3)",
+row("slice", "x:slice(dim, first, last, step=1) -> y", "The elements first to last along dim, both "
+  .. "included, or every step-th of them: a view. first and last may count from the end (-1). "
+  .. "x[{{first, last}}] is the same of dimension 1.", "tensor.arange(10):slice(1, 2, -1, 3)",
   function(x, ...)
     local o = named("slice", {"dim", "first", "last", "step"}, ...)
     local d = dimension("slice", want_tensor("slice", x), o.dim or 1)
@@ -90,10 +96,14 @@ row("slice", "x:slice(dim, first, last, step=1) -> y", "The elements first to la
       local i = whole("slice", v == nil and preset or v, name)
       return i < 0 and i + size + 1 or i
     end
-    local first, last, step = place(o.first, "first", 1), place(o.last, "last", -1), whole("slice", o.step or 1, "step")
-    if step < 1 then fail("slice", "step must be at least 1: it is %d; x:flip(dim) reverses", step) end
+    local first, last, step = place(o.first, "first", 1), place(o.last, "last", -1),
+      whole("slice", o.step or 1, "step")
+    if step < 1 then
+      fail("slice", "step must be at least 1: it is %d; x:flip(dim) reverses", step)
+    end
     if first < 1 or last > size or first > last + 1 then
-      fail("slice", "%d to %d is outside 1..%d: dimension %d of %s", o.first or 1, o.last or -1, size, d, shape_text(x))
+      fail("slice", "%d to %d is outside 1..%d: dimension %d of %s", o.first or 1, o.last or -1,
+        size, d, shape_text(x))
     end
     if step == 1 then return (x:narrow(d, first, last - first + 1)) end
     return (raw.slice(x, {dim = d, first = first - 1, n = (last - first) // step + 1, step = step}))
@@ -116,18 +126,24 @@ local function by_list(x, list)
     if type(s) == "number" then
       local size, at = x.shape[d], math.tointeger(s)
       if not at or at == 0 or at < -size or at > size then
-        fail("index", "%s is outside 1..%d: selector %d, the tensor is %s", tostring(s), size, i, shape_text(x))
+        fail("index", "%s is outside 1..%d: selector %d, the tensor is %s", tostring(s), size, i,
+          shape_text(x))
       end
       x = raw.select(x, {dim = d, at = at > 0 and at - 1 or at + size})
     elseif type(s) == "table" then
-      if rawlen(s) > 3 then fail("index", "a range is {first, last} or {first, last, step}: selector %d has %d numbers", i, rawlen(s)) end
+      if rawlen(s) > 3 then
+        fail("index", "a range is {first, last} or {first, last, step}: selector %d has %d numbers",
+          i, rawlen(s))
+      end
       if next(s) ~= nil then x = x:slice(d, s[1], rawlen(s) == 1 and s[1] or s[2], s[3]) end
       d = d + 1
     elseif is_tensor(s) then
-      x = s.dtype == "bool" and x:index_select(engine.places(s, true), d) or x:index_select(whole_places(s), d)
+      x = s.dtype == "bool" and x:index_select(engine.places(s, true), d) or
+        x:index_select(whole_places(s), d)
       d = d + 1
     else
-      fail("index", "selector %d must be a number, a range {first, last} or a tensor: it is a %s", i, type(s))
+      fail("index", "selector %d must be a number, a range {first, last} or a tensor: it is a %s",
+        i, type(s))
     end
   end
   return x
@@ -171,11 +187,16 @@ local function assign(x, key, v)
     y:fill(v)
     return
   end
-  if type(key) == "table" then fail("assign", "a list of places is written alone: a[places] = v") end
+  if type(key) == "table" then
+    fail("assign", "a list of places is written alone: a[places] = v")
+  end
   local flat, places = x:detach(), nil
   if key.dtype == "bool" then
     for i = 1, math.max(1, key.ndim) do
-      if key.shape[i] ~= x.shape[i] then fail("assign", "shapes differ: the tensor is %s, the mask %s", shape_text(x), shape_text(key)) end
+      if key.shape[i] ~= x.shape[i] then
+        fail("assign", "shapes differ: the tensor is %s, the mask %s", shape_text(x),
+          shape_text(key))
+      end
     end
     places = engine.places(key, true)
     if key.ndim > 1 then flat = flat:flatten(1, key.ndim) end

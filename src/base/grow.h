@@ -18,8 +18,8 @@
  * NULL with a room of 0.  0, or -1. */
 int sy_grow(void *list, size_t *room, size_t need, size_t size);
 
-/* Room for `need` elements of the array `list`, a pointer; `room` is a size_t.  Evaluates `list` and
- * `room` more than once. */
+/* Room for `need` elements of the array `list`, a pointer; `room` is a size_t.  Evaluates `list`
+ * and `room` more than once. */
 #define SY_GROW(list, room, need) \
     ((size_t)(need) <= (room) ? 0 : sy_grow(&(list), &(room), (size_t)(need), sizeof *(list)))
 

@@ -484,7 +484,8 @@ static void quote_character(struct sy_str *out, uint32_t code, const char *s, in
         sy_str_puts(out, "\\t");
         break;
     default:
-        if (sy_utf8_is_control(code)) /* readers take them either way, a terminal must not see them */
+        /* readers take them either way, a terminal must not see them */
+        if (sy_utf8_is_control(code))
             sy_str_printf(out, "\\u%04x", (unsigned)code);
         else
             sy_str_add(out, s, (size_t)length);

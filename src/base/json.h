@@ -30,6 +30,8 @@ struct sy_json *sy_json_parse(const char *text, size_t n, struct sy_err *err); /
 struct sy_json *sy_json_parse_loose(const char *text, size_t n, struct sy_err *err);
 void sy_json_free(struct sy_json *root);
 const struct sy_json *sy_json_get(const struct sy_json *object, const char *key); /* or NULL */
-void sy_json_quote(struct sy_str *out, const char *s, size_t n); /* with quotes; invalid UTF-8 as U+FFFD */
-void sy_json_number(struct sy_str *out, double v); /* shortest that reads back; non-finite as null */
+/* with quotes; invalid UTF-8 as U+FFFD */
+void sy_json_quote(struct sy_str *out, const char *s, size_t n);
+/* shortest that reads back; non-finite as null */
+void sy_json_number(struct sy_str *out, double v);
 #endif

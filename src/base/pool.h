@@ -7,8 +7,8 @@
  *  2. One parallel region at a time.  A caller that finds the pool busy (another run's trainer, the
  *     prompt) runs its tasks itself, one by one: same bits, never a wait on another's region.
  *     Nested calls from inside a task run inline likewise.
- *  3. Workers spin briefly (SPIN_NS of pool.c), then sleep on a futex/condition: an idle program has no
- *     wake-ups.
+ *  3. Workers spin briefly (SPIN_NS of pool.c), then sleep on a futex/condition: an idle program
+ *     has no wake-ups.
  *  4. Tasks are taken in ascending order from one atomic counter.
  */
 #ifndef SY_BASE_POOL_H

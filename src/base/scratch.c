@@ -63,7 +63,8 @@ void sy_scratch_level(void)
     for (int i = 0; i < SY_SCRATCH_COUNT; i++) {
         size_t bytes = atomic_load(&marks[i]);
         if (bytes)
-            sy_scratch((enum sy_scratch)i, bytes); /* without memory: as if nothing had been asked */
+            /* without memory: as if nothing had been asked */
+            sy_scratch((enum sy_scratch)i, bytes);
     }
 }
 

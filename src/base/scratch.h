@@ -1,4 +1,5 @@
-/* Scratch of a thread: memory for the loop at hand that is asked for at every turn and taken once. */
+/* Scratch of a thread: memory for the loop at hand that is asked for at every turn and taken
+ * once. */
 #ifndef SY_BASE_SCRATCH_H
 #define SY_BASE_SCRATCH_H
 

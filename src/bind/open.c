@@ -6,8 +6,8 @@
  *  2. Only text is loaded (a forged binary chunk can crash any Lua).
  *  3. `require "switchyard"` gives the table of all globals that this program adds; the embedded
  *     modules are found as "switchyard.NAME" before any file.
- *  4. The embedded modules see the globals as they were made: whoever names a variable `data`, `model`
- *     or `table` has changed his own names only.
+ *  4. The embedded modules see the globals as they were made: whoever names a variable `data`,
+ *     `model` or `table` has changed his own names only.
  */
 #include "bind/open.h"
 #include "bind/core/globals.h"
@@ -63,15 +63,14 @@ static int panic(lua_State *L)
 
 /* In this order: a later one may add to what an earlier one has made. */
 static void (*const rooms[])(lua_State *) = {
-    lsy_open_doc,      lsy_open_system,                                      /* core */
-    lsy_open_job,      lsy_open_output,                                      /* thread */
-    lsy_open_gradient, lsy_open_print,     lsy_open_tensor, lsy_open_make,   /* tensor */
-    lsy_open_write,    lsy_open_bytes,     lsy_open_draw,   lsy_open_tensor_file,
-    lsy_open_tokenizer, lsy_open_data,     lsy_open_data_make, lsy_open_batch, /* data */
-    lsy_open_trace,    lsy_open_train,     lsy_open_hyper,  lsy_open_run,    /* run */
-    lsy_open_checkpoint, lsy_open_store,   lsy_open_store_read, lsy_open_journal, lsy_open_runs_table, lsy_open_why,
-    lsy_open_model_file,
-    lsy_open_chunk,                                                          /* prompt */
+    lsy_open_doc,        lsy_open_system,                                     /* core */
+    lsy_open_job,        lsy_open_output,                                     /* thread */
+    lsy_open_gradient,   lsy_open_print,  lsy_open_tensor,     lsy_open_make, /* tensor */
+    lsy_open_write,      lsy_open_bytes,  lsy_open_draw,       lsy_open_tensor_file,
+    lsy_open_tokenizer,  lsy_open_data,   lsy_open_data_make,  lsy_open_batch, /* data */
+    lsy_open_trace,      lsy_open_train,  lsy_open_hyper,      lsy_open_run,   /* run */
+    lsy_open_checkpoint, lsy_open_store,  lsy_open_store_read, lsy_open_journal,
+    lsy_open_runs_table, lsy_open_why,    lsy_open_model_file, lsy_open_chunk, /* prompt */
 };
 
 static int open_all(lua_State *L)

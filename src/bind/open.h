@@ -1,4 +1,5 @@
-/* The Lua state of the program.  Layer bind.  For the program; bindings use the headers of the rooms. */
+/* The Lua state of the program.  Layer bind.  For the program; bindings use the headers of the
+ * rooms. */
 #ifndef SY_BIND_OPEN_H
 #define SY_BIND_OPEN_H
 
@@ -9,7 +10,8 @@ struct lua_State;
 
 struct sy_state_options {
     bool no_environment; /* LUA_PATH and LUA_CPATH are not looked at */
-    size_t memory;       /* limit for Lua's objects in bytes; 0: half of the machine, at most 8 GiB */
+    /* limit for Lua's objects in bytes; 0: half of the machine, at most 8 GiB */
+    size_t memory;
 };
 
 /* All libraries open, all globals defined.  NULL when memory is out or the library is broken (then

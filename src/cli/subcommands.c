@@ -1,5 +1,5 @@
-/* The table of subcommands, and those that only read stores of runs: no Lua, no engine is started.  See
- * subcommands.h.
+/* The table of subcommands, and those that only read stores of runs: no Lua, no engine is started.
+ * See subcommands.h.
  *
  * Text from a store goes to a terminal only through the sanitizer. */
 #include "cli/subcommands.h"
@@ -150,7 +150,8 @@ static void print_difference(const struct sy_differences *d, int i)
     sy_free(text);
 }
 
-static void print_named(const struct sy_store_info *r, const char *name, const struct sy_differences *d, int i)
+static void print_named(const struct sy_store_info *r, const char *name,
+                        const struct sy_differences *d, int i)
 {
     double values[sizeof r->spark / sizeof *r->spark];
     struct sy_str spark = SY_STR_INIT, row = SY_STR_INIT;
@@ -403,27 +404,33 @@ const struct sy_command sy_commands[] = {
     {"runs", "[--json]", "list the runs: state, steps, losses, size", NULL, command_runs},
     {"watch", "[RUN ...] [--plain] [--json]", "the panel on live or finished runs, read-only",
      "  --plain          lines instead of the panel, until the runs have ended\n"
-     "  --json           likewise, as objects", sy_command_watch},
+     "  --json           likewise, as objects",
+     sy_command_watch},
     {"log", "RUN [SERIES...] [--json|--csv]", "print stored series by step", NULL, command_log},
     {"resume", "RUN [--steps N] [--force]", "go on with a run that ended or was killed",
      "  --steps N        steps of the whole run from now on\n"
      "  --force          go on although data, tokenizer or program changed; the journal says so\n"
-     "  --code           run the stored script up to its first train(), for a model that it defines",
+     "  --code           run the stored script up to its first train(), for a model that it "
+     "defines",
      NULL},
     {"replay", "RUN [--step N]", "repeat a run from the start and compare every step",
      "  --step N         the last to compare\n"
-     "  --code           as of resume", NULL},
+     "  --code           as of resume",
+     NULL},
     {"generate", "RUN \"PROMPT\" [--tokens N] [--temperature X] [--seed N]",
-     "write a text with the model of a run's newest checkpoint (token ids, where it has no tokenizer)",
+     "write a text with the model of a run's newest checkpoint (token ids, where it has no "
+     "tokenizer)",
      "  --tokens N       how many (200)\n"
      "  --temperature X  0: the likeliest token (0.8)\n"
      "  --top-k N        from the N likeliest (40; 0: all)\n"
      "  --top-p X        from the smallest set of this probability (1)\n"
      "  --seed N         equal seeds write equal texts (1)\n"
-     "  --code           as of resume", NULL},
+     "  --code           as of resume",
+     NULL},
     {"export", "RUN DIR", "write the model of a run's newest checkpoint as a folder",
      "  --family NAME    as transformers' llama, qwen3, qwen3_moe or glm4_moe, or not at all\n"
-     "  --code           as of resume", NULL},
+     "  --code           as of resume",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -9,8 +9,8 @@
  * Masks: SY_ATTN_FULL; SY_ATTN_CAUSAL (query t sees keys 0..t+S-T); SY_ATTN_PREFIX (causal, and
  * keys < prefix[b] are seen by all).  `doc` (B, T) and `doc_k` (B, S) i32 or NULL: a query sees
  * only keys of its own document number (doc_k NULL with doc given: self attention, doc_k = doc and
- * S = T).  `len` (B) i32 or NULL: only keys < len[b] exist (key-value cache; causal then counts from
- * len: query t sees keys 0..len-T+t).
+ * S = T).  `len` (B) i32 or NULL: only keys < len[b] exist (key-value cache; causal then counts
+ * from len: query t sees keys 0..len-T+t).
  * A query that sees no key gives zeros and lse -inf, and zero gradients.
  * Source: Dao et al. 2022 (FlashAttention), Rabe & Staats 2021; Ainslie et al. 2023 (GQA).
  */
@@ -37,7 +37,8 @@ struct sy_attn {
     enum sy_precision precision;
     /* backward only: */
     const float *d_o; /* (B,T,H,D), ldo apart */
-    float *dq, *dk, *dv; /* with ldq, ldk, ldv of their own below; NULL where not wanted is not allowed */
+    /* with ldq, ldk, ldv of their own below; NULL where not wanted is not allowed */
+    float *dq, *dk, *dv;
     int64_t lddq, lddk, lddv;
 };
 

@@ -15,8 +15,8 @@ struct sy_adamw {
     double correct1, correct2;
 };
 
-/* g' = grad_scale g;  m = momentum m + g';  p = p (1 - lr decay) - lr (nesterov ? g' + momentum m : m).
- * Source: Sutskever et al. 2013; Loshchilov & Hutter 2019, alg. 1 (decoupled decay). */
+/* g' = grad_scale g;  m = momentum m + g';  p = p (1 - lr decay) - lr (nesterov ? g' + momentum m :
+ * m).  Source: Sutskever et al. 2013; Loshchilov & Hutter 2019, alg. 1 (decoupled decay). */
 struct sy_sgd {
     float lr, momentum, decay, grad_scale;
     int nesterov;

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 /* Activations of an expert or a feed-forward block. */
-#define SY_ACTIVATION_MAP(A)                                                                              \
+#define SY_ACTIVATION_MAP(A)                                                                       \
     A(SILU, silu) A(GELU, gelu) A(GELU_TANH, gelu_tanh) A(RELU, relu) A(RELU2, relu2)
 
 enum sy_activation {
@@ -84,8 +84,8 @@ struct sy_row_kernels {
                           float scale, bool grad, int64_t rows, int64_t n);
 
     /* h = act(g) u, or act(g) with u NULL.  h may be g or u. */
-    void (*glu[SY_ACTIVATION_COUNT])(float *h, int64_t ldh, const float *g, int64_t ldg, const float *u,
-                              int64_t ldu, int64_t rows, int64_t n);
+    void (*glu[SY_ACTIVATION_COUNT])(float *h, int64_t ldh, const float *g, int64_t ldg,
+                                     const float *u, int64_t ldu, int64_t rows, int64_t n);
     /* dg = dh u act'(g),  du = dh act(g);  u and du NULL:  dg = dh act'(g).
      * dg may be dh or g, du may be u or dh (not both of dg, du the same array). */
     void (*glu_back[SY_ACTIVATION_COUNT])(float *dg, int64_t lddg, float *du, int64_t lddu,
@@ -101,9 +101,9 @@ struct sy_row_kernels {
      *     dgate (rows)                                           <dh, h>
      *
      * h = act(g) u is computed anew, so the forward pass need not keep it. */
-    void (*expert_back[SY_ACTIVATION_COUNT])(float *dgate, float *dh, int64_t lddh, float *g, int64_t ldg,
-                                      float *u, int64_t ldu, const float *s, int64_t rows,
-                                      int64_t n);
+    void (*expert_back[SY_ACTIVATION_COUNT])(float *dgate, float *dh, int64_t lddh, float *g,
+                                             int64_t ldg, float *u, int64_t ldu, const float *s,
+                                             int64_t rows, int64_t n);
 
     void (*rope)(float *y, int64_t ldy, const float *x, int64_t ldx, const struct sy_rope *r,
                  int64_t rows);

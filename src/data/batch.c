@@ -68,7 +68,9 @@ static void documents(const struct window *w, void *out)
 
 static const char *no_weights(const struct sy_corpus *c)
 {
-    return c->weights ? NULL : "the data has no loss weights (data.shards takes them from a file: weights =)";
+    return c->weights
+               ? NULL
+               : "the data has no loss weights (data.shards takes them from a file: weights =)";
 }
 
 static const struct {

@@ -177,7 +177,8 @@ void sy_eval_batch(const struct sy_sampler *s, int64_t first, int64_t end,
     int32_t *targets = b->at[SY_FIELD_TARGETS];
     for (int64_t row = 0; row < s->batch; row++) {
         bool counts = first + row < end;
-        sy__batch_fill(b, s->corpus, sy_eval_start(s, counts ? first + row : first), s->context, row);
+        sy__batch_fill(b, s->corpus, sy_eval_start(s, counts ? first + row : first), s->context,
+                       row);
         for (int64_t i = 0; targets && !counts && i < s->context; i++)
             targets[row * s->context + i] = -1;
     }

@@ -1,5 +1,6 @@
-/* Byte-string map (word_map_int.h).  The hash folds 64x64-bit products, eight bytes a step; short keys
- * take one or two.  It is not keyed: a hostile tokenizer.json could make its own loading slow. */
+/* Byte-string map (word_map_int.h).  The hash folds 64x64-bit products, eight bytes a step; short
+ * keys take one or two.  It is not keyed: a hostile tokenizer.json could make its own loading
+ * slow. */
 #include "data/word_map_int.h"
 
 #include "base/grow.h"

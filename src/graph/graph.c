@@ -144,19 +144,20 @@ int sy__observed_copy(struct sy__observed *to, const struct sy__observed *from, 
     return to->x.name ? 0 : sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
 }
 
-static int check_observed(const struct sy_graph *g, const char *name, const struct sy_series_what *what,
-                          const struct sy_tensor *x, struct sy_err *err)
+static int check_observed(const struct sy_graph *g, const char *name,
+                          const struct sy_series_what *what, const struct sy_tensor *x,
+                          struct sy_err *err)
 {
     for (int i = 0; i < g->nobserves; i++)
         if (!strcmp(g->observes[i].x.name, name))
             return sy_err_set(err, SY_E_NAME, "observe: '%s' is observed twice", name);
     if (x->dtype != SY_F32 || !sy_tensor_contiguous(x) || sy_tensor_count(x) > 4096)
-        return sy_err_set(err, SY_E_SHAPE, "observe: '%s' must be contiguous f32 of at most 4096 numbers",
-                          name);
+        return sy_err_set(err, SY_E_SHAPE,
+                          "observe: '%s' must be contiguous f32 of at most 4096 numbers", name);
     const struct sy_series_row *row = sy_series_row(what->kind);
     if (what->kind != SY_SERIES_VALUE && !row->each && sy_tensor_count(x) != 1)
-        return sy_err_set(err, SY_E_SHAPE, "observe: '%s' is of kind %s, one number: it has %lld", name, row->name,
-                          (long long)sy_tensor_count(x));
+        return sy_err_set(err, SY_E_SHAPE, "observe: '%s' is of kind %s, one number: it has %lld",
+                          name, row->name, (long long)sy_tensor_count(x));
     return 0;
 }
 

@@ -145,8 +145,8 @@ int sy_program_run(struct sy_program *p, uint64_t seed, uint64_t step, struct sy
     return sy_program_run_until(p, seed, step, NULL, NULL, err);
 }
 
-int sy_program_run_until(struct sy_program *p, uint64_t seed, uint64_t step, bool (*ends)(void *ctx), void *ctx,
-                         struct sy_err *err)
+int sy_program_run_until(struct sy_program *p, uint64_t seed, uint64_t step,
+                         bool (*ends)(void *ctx), void *ctx, struct sy_err *err)
 {
     uint64_t before = sy_now_ns();
     for (int i = 0; i < p->ninstrs; i++) {

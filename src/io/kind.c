@@ -67,9 +67,11 @@ static const struct row {
 static const struct sy_file_kind zstd_skip = {SY_KIND_ZSTD, true, "zstd data", UNPACK};
 static const struct sy_file_kind zip = {SY_KIND_OTHER, true, "a zip archive", UNPACK};
 static const struct sy_file_kind npz = {SY_KIND_OTHER, true, "an .npz archive of arrays",
-                                        UNPACK ": tensor.load and data.shards read the .npy files in it"};
-static const struct sy_file_kind safetensors = {SY_KIND_SAFETENSORS, true, "a safetensors file",
-                                                "tensor.load reads it, and model.load the folder of a model"};
+                                        UNPACK
+                                        ": tensor.load and data.shards read the .npy files in it"};
+static const struct sy_file_kind safetensors = {
+    SY_KIND_SAFETENSORS, true, "a safetensors file",
+    "tensor.load reads it, and model.load the folder of a model"};
 
 /* A local header: name's length at 26, the name from 30 on. */
 static const struct sy_file_kind *zip_kind(const unsigned char *p, size_t n)

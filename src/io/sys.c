@@ -69,7 +69,8 @@ int sy_sys_reserve(int fd, const char *path, uint64_t n)
 
 ssize_t sy_sys_write(int fd, const char *path, const void *data, size_t n)
 {
-    int r = refused(&(struct sy_sys_call){.kind = SY_SYS_WRITE, .path = path, .data = data, .n = n});
+    int r =
+        refused(&(struct sy_sys_call){.kind = SY_SYS_WRITE, .path = path, .data = data, .n = n});
     return r < 0 ? -1 : write(fd, data, r && n > 1 ? n / 2 : n);
 }
 

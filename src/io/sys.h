@@ -61,7 +61,8 @@ int sy_sys_rmdir(const struct sy_dir *in, const char *path);
 int sy_sys_sync_folder(const struct sy_dir *in, const char *path);
 /* that we may still take */
 int sy_sys_space(const struct sy_dir *in, const char *path, uint64_t *bytes);
-int sy_sys_read_open(const struct sy_dir *in, const char *path); /* as sy_file_open; a link is followed */
+/* as sy_file_open; a link is followed */
+int sy_sys_read_open(const struct sy_dir *in, const char *path);
 ssize_t sy_sys_read(int fd, const char *path, void *data, size_t n, uint64_t offset);
 
 /* Tests: let writing call number n from now (1 = the next) fail with EIO; 0 never. */

@@ -34,8 +34,8 @@
 
 enum { WHOLE_MAX = 4096 }; /* columns of a whole row in a product's task (cpu/gemm.h) */
 
-/* Inputs and outputs in the order of their rows in ops.def.  GATE is the optional projection of gated
- * experts; GATES are what the router gives a choice. */
+/* Inputs and outputs in the order of their rows in ops.def.  GATE is the optional projection of
+ * gated experts; GATES are what the router gives a choice. */
 enum { X, GATES, ROWS, POS, OFFSETS, UP, DOWN, GATE };
 enum { OUT, G, U };
 enum { B_DOUT, B_X, B_GATES, B_ROWS, B_POS, B_OFFSETS, B_G, B_U, B_UP, B_DOWN, B_GATE, B_INPUTS };

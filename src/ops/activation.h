@@ -1,4 +1,5 @@
-/* Activations in double, by enum sy_activation: value, and derivative in *slope.  For reference paths. */
+/* Activations in double, by enum sy_activation: value, and derivative in *slope.  For reference
+ * paths. */
 #ifndef SY_OPS_ACTIVATION_H
 #define SY_OPS_ACTIVATION_H
 

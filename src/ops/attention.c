@@ -213,7 +213,9 @@ static double scale64(const struct sy_run *x, int64_t d)
 
 static int no_scratch(const struct sy_run *x)
 {
-    return sy_err_set(x->err, SY_E_MEMORY, "attention: out of memory: a thread's packed keys, values and queries do not fit");
+    return sy_err_set(
+        x->err, SY_E_MEMORY,
+        "attention: out of memory: a thread's packed keys, values and queries do not fit");
 }
 
 int sy__run_attention(const struct sy_run *x)
@@ -277,9 +279,10 @@ int sy__vjp_attention(struct sy_vjp *x)
 {
     struct sy_tensor *d[SY_MAX_OUT];
     struct sy_tensor *in[B_INPUTS] = {
-        [B_DO] = x->dout[O],   [B_Q] = x->in[Q],         [B_K] = x->in[K],     [B_V] = x->in[V],
-        [B_O] = x->out[O],     [B_LSE] = x->out[LSE],    [B_DOC] = x->in[DOC], [B_DOC_K] = x->in[DOC_K],
-        [B_LEN] = x->in[LEN],  [B_PREFIX] = x->in[PREFIX],
+        [B_DO] = x->dout[O],        [B_Q] = x->in[Q],         [B_K] = x->in[K],
+        [B_V] = x->in[V],           [B_O] = x->out[O],        [B_LSE] = x->out[LSE],
+        [B_DOC] = x->in[DOC],       [B_DOC_K] = x->in[DOC_K], [B_LEN] = x->in[LEN],
+        [B_PREFIX] = x->in[PREFIX],
     };
     if (!x->dout[O])
         return 0; /* lse is not for use */

@@ -223,8 +223,8 @@ int sy__vjp_cross_entropy(struct sy_vjp *x)
 int sy__vjp_weighted_cross_entropy(struct sy_vjp *x)
 {
     if (x->dout[0])
-        x->din[0] = sy_b_apply(SY_OP_WEIGHTED_CROSS_ENTROPY_BACKWARD_, NULL, 4, x->dout[0], x->in[0],
-                               x->in[1], x->in[2]);
+        x->din[0] = sy_b_apply(SY_OP_WEIGHTED_CROSS_ENTROPY_BACKWARD_, NULL, 4, x->dout[0],
+                               x->in[0], x->in[1], x->in[2]);
     return 0;
 }
 

@@ -117,6 +117,7 @@ enum sy_opcode {
 };
 
 const struct sy_op *sy_op_get(enum sy_opcode code);
+const struct sy_op *sy_op_find(const char *name); /* by Lua name, or NULL */
 int sy_op_inputs(const struct sy_op *op, int *required); /* number of inputs, and of required ones */
 int sy_op_outputs(const struct sy_op *op);
 /* 1 + which input or output holds indices, which count from 1 for users; 0: none. */
@@ -144,6 +145,8 @@ struct sy_context *sy_context(void);
 int sy_apply(enum sy_opcode code, struct sy_tensor *const *in, int nin,
              const struct sy_attrs *attrs, struct sy_tensor **out, struct sy_err *err);
 
+/* Total elements and leading rows x last dimension, for row-wise operations. */
+int64_t sy_meta_count(const struct sy_meta *m);
 void sy_meta_like(struct sy_meta *m, const struct sy_tensor *t);
 int64_t sy_rows(const struct sy_tensor *t); /* product of all but the last dimension */
 

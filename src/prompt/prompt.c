@@ -5,11 +5,12 @@
  *     Lua thread:                  eval, print -> done -> wakes the pipe
  *
  * Signals at the prompt: SIGINT ends the chunk that runs, else it goes to the editor.  In a script
- * it ends the script, as SIGTERM and SIGHUP do: its runs are saved; the third one, or SY_END_SECONDS
- * before saving begins, has them saved by other threads (bind/run/rescue.c), the fourth ends the program
- * at once.  SIGTERM and SIGHUP at the prompt end what runs on the Lua thread (chunk, job or hook),
- * save the runs and leave; SY_END_SECONDS are the limit as in a script, and a second SIGTERM ends the
- * program without saving.  SIGINT while the prompt is left ends a hook that holds that up.
+ * it ends the script, as SIGTERM and SIGHUP do: its runs are saved; the third one, or
+ * SY_END_SECONDS before saving begins, has them saved by other threads (bind/run/rescue.c), the
+ * fourth ends the program at once.  SIGTERM and SIGHUP at the prompt end what runs on the Lua
+ * thread (chunk, job or hook), save the runs and leave; SY_END_SECONDS are the limit as in a
+ * script, and a second SIGTERM ends the program without saving.  SIGINT while the prompt is left
+ * ends a hook that holds that up.
  */
 #include "prompt/prompt_int.h"
 

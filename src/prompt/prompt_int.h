@@ -11,8 +11,9 @@
 
 #define SY_PROMPT "yard> "
 #define SY_CONTINUATION "  ..> "
-/* After so many seconds an end that was asked for from outside does not wait for what runs on the Lua thread any
- * more: other threads save the runs.  Saving by itself may take as long as it takes. */
+/* After so many seconds an end that was asked for from outside does not wait for what runs on the
+ * Lua thread any more: other threads save the runs.  Saving by itself may take as long as it
+ * takes. */
 #define SY_END_SECONDS 60
 
 /* What is being entered or runs, on the plain screen and in the workbench. */

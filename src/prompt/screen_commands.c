@@ -2,8 +2,8 @@
  *
  *     Lua thread: command --post--> the workbench's thread does it --> reply --> Lua thread goes on
  *
- * The workbench never waits for Lua but inside a completion, when no chunk runs; so the wait here is
- * short, and limited. */
+ * The workbench never waits for Lua but inside a completion, when no chunk runs; so the wait here
+ * is short, and limited. */
 #include "prompt/prompt_int.h"
 
 #include "base/clock.h"

@@ -28,7 +28,8 @@ static bool ignored(int number)
     return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
-/* What runs does not end: its runs are saved by other threads.  One more signal ends the program at once. */
+/* What runs does not end: its runs are saved by other threads.  One more signal ends the program at
+ * once. */
 static void end_script(void)
 {
     sigset_t these;

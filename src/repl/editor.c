@@ -1,4 +1,5 @@
-/* The editor that lines are read by: Readline (readline_editor.c), or none (plain_editor.c).  Layer repl. */
+/* The editor that lines are read by: Readline (readline_editor.c), or none (plain_editor.c).  Layer
+ * repl. */
 #include "config.h"
 #include "repl/editor_int.h"
 

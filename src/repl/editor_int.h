@@ -12,8 +12,8 @@ void sy__readline_remember(const char *line);
 void sy__readline_leave(void);
 void sy__readline_clear(void);
 bool sy__lone_escape(void); /* is Readline waiting for what follows an Esc? */
-/* The program's own keys (editor_keys.c): defined before the inputrc is read, bound between its first and
- * second reading, so that it has the last word. */
+/* The program's own keys (editor_keys.c): defined before the inputrc is read, bound between its
+ * first and second reading, so that it has the last word. */
 void sy__keys_define(const struct sy_edit_options *options);
 void sy__keys_bind(void);
 void *sy__keys_panes(void); /* a Keymap */
@@ -28,7 +28,8 @@ void sy__keys_settle(void); /* between two keys: end a half one, or a prefix */
  * else. */
 void sy__rest_begin(int key);
 void sy__rest_end(void);
-void *sy__keys_any(int (*f)(int count, int key)); /* a Keymap: whatever comes is f's, and f's alone */
+/* a Keymap: whatever comes is f's, and f's alone */
+void *sy__keys_any(int (*f)(int count, int key));
 int sy__escape_ms(void); /* keyseq-timeout: how long what follows an Esc may take; -1: for ever */
 void sy__guard_open(void);
 void sy__guard_size(void); /* after the terminal was asked for its size */

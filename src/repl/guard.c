@@ -66,7 +66,7 @@ static bool is_text(void)
 #define IN_TEXT(name)                                                                              \
     static int name(int count, int key)                                                            \
     {                                                                                              \
-        return is_text() ? rl_vi_##name(count, key) : sy__nothing(count, key);                         \
+        return is_text() ? rl_vi_##name(count, key) : sy__nothing(count, key);                     \
     }
 IN_TEXT(next_word)
 IN_TEXT(end_word)

@@ -1,5 +1,5 @@
-/* Keymaps of Readline's: functions replaced wherever they are bound, keys that are bound to nothing, a
- * map in which every key is one function's.  Layer repl. */
+/* Keymaps of Readline's: functions replaced wherever they are bound, keys that are bound to
+ * nothing, a map in which every key is one function's.  Layer repl. */
 #include "config.h"
 
 #ifdef HAVE_READLINE

@@ -13,8 +13,8 @@
 
 int sy__nothing(int count, int key); /* a bell; the rest of a key that nobody knows goes with it */
 int sy__quiet(int count, int key);
-/* In one map and, as `below` says, in those of its prefixes; fill: keys without a function get one of the
- * two above. */
+/* In one map and, as `below` says, in those of its prefixes; fill: keys without a function get one
+ * of the two above. */
 void sy__replace_in(Keymap map, const struct sy__instead *list, size_t n, bool fill, bool below);
 
 #endif

@@ -167,7 +167,8 @@ static bool wait_event(const char *prompt, enum sy_edit_event *event)
     while ((what = sy_wake_take()))
         if (on_wake(what, prompt, event))
             return true;
-    if (n > 0 && p[0].revents && !got_line && !got_end) /* settling what was half typed may enter it */
+    /* settling what was half typed may enter it */
+    if (n > 0 && p[0].revents && !got_line && !got_end)
         rl_callback_read_char();
     return false;
 }

@@ -1,5 +1,5 @@
-/* The pipe by which signals and other threads wake the main thread, the notices, and the terminal as it
- * was found.  Layer repl. */
+/* The pipe by which signals and other threads wake the main thread, the notices, and the terminal
+ * as it was found.  Layer repl. */
 #include "repl/editor_int.h"
 
 #include "base/mem.h"

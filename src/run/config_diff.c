@@ -1,5 +1,6 @@
-/* See config_diff.h.  A configuration is {train={...}, model={family=, config={...}}, data={...}, ...}:
- * of these three tables each field is an option.  Values that are tables are compared as text. */
+/* See config_diff.h.  A configuration is {train={...}, model={family=, config={...}}, data={...},
+ * ...}: of these three tables each field is an option.  Values that are tables are compared as
+ * text. */
 #include "run/config_diff.h"
 
 #include "base/grow.h"
@@ -191,7 +192,8 @@ static int no_memory(struct sy_differences *d, struct sy_err *err)
     return sy_err_set(err, SY_E_MEMORY, "runs: out of memory");
 }
 
-int sy_config_diff(const char *const *configs, int n, struct sy_differences *out, struct sy_err *err)
+int sy_config_diff(const char *const *configs, int n, struct sy_differences *out,
+                   struct sy_err *err)
 {
     *out = (struct sy_differences){.runs = n};
     for (int i = 0; i < n; i++) {

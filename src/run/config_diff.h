@@ -12,7 +12,8 @@
 
 struct sy_difference {
     char *option;  /* owned */
-    char **values; /* [n] owned: "0.001", "adamw", "{aux=0.01, z=0.001}"; NULL: this run has no such option */
+    /* [n] owned: "0.001", "adamw", "{aux=0.01, z=0.001}"; NULL: this run has no such option */
+    char **values;
     const char *usual; /* the value that most runs have; one of values */
 };
 
@@ -24,7 +25,8 @@ struct sy_differences {
 
 /* configs[n]: JSON, as stores have them; one that cannot be read has no options.  By the order in
  * which the options stand in the configurations.  MEMORY. */
-int sy_config_diff(const char *const *configs, int n, struct sy_differences *out, struct sy_err *err);
+int sy_config_diff(const char *const *configs, int n, struct sy_differences *out,
+                   struct sy_err *err);
 void sy_differences_free(struct sy_differences *d);
 /* Of run i, the options that are not as in most: "lr=0.003 model.experts=16", owned; "" when all
  * are.  NULL without memory. */

@@ -68,7 +68,8 @@ static void bind_what(sqlite3_stmt *q, int at, const struct sy_series_what *what
     sqlite3_bind_text(q, at + 2, what->mixture, -1, SQLITE_TRANSIENT);
 }
 
-/* A store of before does not say what it is, or it is another from now on.  What nobody declares stays. */
+/* A store of before does not say what it is, or it is another from now on.  What nobody declares
+ * stays. */
 static int declare_series(struct sy_store *s, const struct sy__series *e,
                           const struct sy_series_what *what, struct sy_err *err)
 {
@@ -214,18 +215,20 @@ static int write_counts(struct sy_store *s, const struct sy__series *e, const fl
     return rc;
 }
 
-/* Rows behind the last one into the tail: how many; -1: they cannot be had.  What only the archive has was
- * written already, unless it is not ours. */
+/* Rows behind the last one into the tail: how many; -1: they cannot be had.  What only the archive
+ * has was written already, unless it is not ours. */
 static int64_t next_rows(struct sy_store *s, int i, struct sy__series *e)
 {
     int64_t *steps = e->steps + e->tail, room = SY_CHUNK_ROWS - e->tail;
     float *values = e->values + (size_t)e->tail * (size_t)e->width;
     int64_t n = 0;
     if (s->taking.after && sy_metrics_is_gone(s->metrics, i, e->last_step))
-        n = s->taking.after(s->taking.ctx, sy_metrics_name(s->metrics, i), e->width, e->last_step, room, steps, values);
+        n = s->taking.after(s->taking.ctx, sy_metrics_name(s->metrics, i), e->width, e->last_step,
+                            room, steps, values);
     if (n)
         return n;
-    return sy_metrics_copy(s->metrics, i, sy_metrics_after(s->metrics, i, e->last_step), room, steps, values);
+    return sy_metrics_copy(s->metrics, i, sy_metrics_after(s->metrics, i, e->last_step), room,
+                           steps, values);
 }
 
 /* Rows of a series that are new go into its tail, and full tails to the disk.  A few hundred rows
@@ -450,7 +453,8 @@ static int transact_batch(struct sy_store *s, const struct batch *b, struct sy_e
     if (rc)
         roll_back(s);
     struct sy_err cut = SY_ERR_INIT;
-    if (rc && err->code == SY_E_FORMAT && sy__run_dir_check_cut(s, &cut)) /* since the look before */
+    /* since the look before */
+    if (rc && err->code == SY_E_FORMAT && sy__run_dir_check_cut(s, &cut))
         *err = cut; /* the cause, not what came of it */
     s->began = false;
     if (b->sync)
@@ -531,7 +535,12 @@ int sy__flush(struct sy_store *s, struct sy_err *err)
     }
     if (moved && !rc)
         sy__run_dir_tell_moved(s, &why);
-    set_alarm(s, s->taken ? SY_STORE_TAKEN : rc ? SY_STORE_WAITS : moved ? SY_STORE_MOVED : SY_STORE_FINE, &why);
+    set_alarm(s,
+              s->taken ? SY_STORE_TAKEN
+              : rc     ? SY_STORE_WAITS
+              : moved  ? SY_STORE_MOVED
+                       : SY_STORE_FINE,
+              &why);
     pthread_mutex_unlock(&s->db_lock);
     return rc ? sy_err_set(err, why.code, "%s", why.msg) : 0;
 }

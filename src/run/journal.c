@@ -111,7 +111,8 @@ int sy_entry_unpack(const char *kind, const char *text, const void *data, size_t
     *out = (struct sy_journal_entry){.expert = -1};
     if (id < 0)
         return sy_err_set(err, SY_E_UNSUPPORTED,
-                          "journal: an entry of kind '%.40s', which this program does not know", kind);
+                          "journal: an entry of kind '%.40s', which this program does not know",
+                          kind);
     out->kind = (enum sy_entry_kind)id;
     snprintf(out->text, sizeof out->text, "%s", text);
     if (bytes && take_all(out, (struct bytes){data, bytes}, err))
@@ -134,6 +135,7 @@ void sy_entry_renew(struct sy_journal_entry *e)
     if (e->kind == SY_ENTRY_CONFIG && !strcmp(e->key, "capacity") && !(e->value > 0))
         e->value = (double)NAN;
     /* What was resumed with other data had it in its sentence alone: "the data changed: ...". */
-    if (e->kind == SY_ENTRY_RESUME && !*e->key && !strncmp(e->text, "the data", 8) && strstr(e->text, "changed"))
+    if (e->kind == SY_ENTRY_RESUME && !*e->key && !strncmp(e->text, "the data", 8) &&
+        strstr(e->text, "changed"))
         snprintf(e->key, sizeof e->key, "data");
 }

@@ -14,7 +14,8 @@ struct series {
     int width;
     struct sy_series_what what;
     int64_t rows, first; /* rows before `first`, a whole number of chunks, are not here any more */
-    char **chunks;       /* owned; at least one; NULL: gone.  Row after row: an int64_t, the values */
+    /* owned; at least one; NULL: gone.  Row after row: an int64_t, the values */
+    char **chunks;
     int nchunks;
     size_t room;
     int64_t newest; /* rows that the newest chunk has room for; the others have SY_METRICS_CHUNK */
@@ -163,8 +164,8 @@ static int append_series(struct sy_metrics *m, struct series *s)
 }
 
 /* what: NULL: as it is, or of a new one a value. */
-static int find_or_make(struct sy_metrics *m, const char *name, int width, const struct sy_series_what *what,
-                        struct sy_err *err)
+static int find_or_make(struct sy_metrics *m, const char *name, int width,
+                        const struct sy_series_what *what, struct sy_err *err)
 {
     pthread_mutex_lock(&m->lock);
     int i = sy_names_find(&m->names, name);
@@ -181,8 +182,8 @@ static int find_or_make(struct sy_metrics *m, const char *name, int width, const
     if (i < 0)
         return sy_err_set(err, SY_E_MEMORY, "metrics: out of memory for series '%s'", name);
     if (had != width)
-        return sy_err_set(err, SY_E_SHAPE, "metrics: series '%s' has %d values a step, not %d", name,
-                          had, width);
+        return sy_err_set(err, SY_E_SHAPE, "metrics: series '%s' has %d values a step, not %d",
+                          name, had, width);
     return i;
 }
 
@@ -191,8 +192,8 @@ int sy_metrics_series(struct sy_metrics *m, const char *name, int width, struct 
     return find_or_make(m, name, width, NULL, err);
 }
 
-int sy_metrics_declare(struct sy_metrics *m, const char *name, int width, const struct sy_series_what *what,
-                       struct sy_err *err)
+int sy_metrics_declare(struct sy_metrics *m, const char *name, int width,
+                       const struct sy_series_what *what, struct sy_err *err)
 {
     return find_or_make(m, name, width, what, err);
 }
@@ -285,7 +286,8 @@ int64_t sy_metrics_after(struct sy_metrics *m, int series, int64_t step)
 {
     pthread_mutex_lock(&m->lock);
     const struct series *s = m->series[series];
-    int64_t low = s->first, high = s->rows; /* rows before low are not after, those from high on are */
+    /* rows before low are not after, those from high on are */
+    int64_t low = s->first, high = s->rows;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
         if (step_at(s, middle) > step)
@@ -349,7 +351,8 @@ void sy_metrics_forget(struct sy_metrics *m, int series, int64_t step)
     pthread_mutex_lock(&m->lock);
     struct series *s = m->series[series];
     int64_t end = s->rows - KEPT * SY_METRICS_CHUNK;
-    while (s->first + SY_METRICS_CHUNK <= end && step_at(s, s->first + SY_METRICS_CHUNK - 1) <= step) {
+    while (s->first + SY_METRICS_CHUNK <= end &&
+           step_at(s, s->first + SY_METRICS_CHUNK - 1) <= step) {
         int64_t c = s->first / SY_METRICS_CHUNK;
         sy_free(s->chunks[c]);
         s->chunks[c] = NULL;
@@ -366,7 +369,8 @@ int64_t sy_metrics_first(struct sy_metrics *m, int series)
     return first;
 }
 
-struct sy_metrics_archive sy_metrics_set_archive(struct sy_metrics *m, const struct sy_metrics_archive *archive)
+struct sy_metrics_archive sy_metrics_set_archive(struct sy_metrics *m,
+                                                 const struct sy_metrics_archive *archive)
 {
     pthread_mutex_lock(&m->archive_lock);
     struct sy_metrics_archive before = m->archive;
@@ -400,8 +404,8 @@ bool sy_metrics_is_gone(struct sy_metrics *m, int series, int64_t step)
     return gone;
 }
 
-int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, int64_t n, int64_t *steps,
-                              float *values)
+int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, int64_t n,
+                              int64_t *steps, float *values)
 {
     const struct series *s = series_at(m, series);
     int64_t got = 0;
@@ -411,7 +415,9 @@ int64_t sy_metrics_rows_after(struct sy_metrics *m, int series, int64_t after, i
             got = m->archive.after(m->archive.ctx, s->name, s->width, after, n, steps, values);
         pthread_mutex_unlock(&m->archive_lock);
     }
-    return got > 0 ? got : sy_metrics_copy(m, series, sy_metrics_after(m, series, after), n, steps, values);
+    return got > 0
+               ? got
+               : sy_metrics_copy(m, series, sy_metrics_after(m, series, after), n, steps, values);
 }
 
 int64_t sy_metrics_at(struct sy_metrics *m, int series, int64_t step, float *values)
@@ -423,7 +429,8 @@ int64_t sy_metrics_at(struct sy_metrics *m, int series, int64_t step, float *val
     if (!sy_metrics_is_gone(m, series, step))
         return -1;
     pthread_mutex_lock(&m->archive_lock);
-    if (!m->archive.at || m->archive.at(m->archive.ctx, s->name, s->width, step, &found, values) != 1)
+    if (!m->archive.at ||
+        m->archive.at(m->archive.ctx, s->name, s->width, step, &found, values) != 1)
         found = -1;
     pthread_mutex_unlock(&m->archive_lock);
     return found;

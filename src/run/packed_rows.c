@@ -82,7 +82,8 @@ static int64_t last_packed(struct sy_packed_rows *a, int series)
     return last;
 }
 
-/* The next box full.  Some of a chunk may be packed already, where there was no memory for the others. */
+/* The next box full.  Some of a chunk may be packed already, where there was no memory for the
+ * others. */
 static int pack_box(struct sy_packed_rows *a, int series, int width, float *values)
 {
     int64_t steps[SY_CHUNK_ROWS], first = sy_metrics_after(a->m, series, last_packed(a, series));
@@ -135,9 +136,10 @@ static int find_box(const struct shelf *s, int64_t step)
     return low;
 }
 
-/* Rows of box i into steps and an owned *values; 0: there is none; -1: it cannot be had.  Boxes stay where they are
- * and what they are, but the list of them may move. */
-static int open_box(struct sy_packed_rows *a, int series, int width, int64_t step, int before, int64_t *steps, float **values)
+/* Rows of box i into steps and an owned *values; 0: there is none; -1: it cannot be had.  Boxes
+ * stay where they are and what they are, but the list of them may move. */
+static int open_box(struct sy_packed_rows *a, int series, int width, int64_t step, int before,
+                    int64_t *steps, float **values)
 {
     struct box b = {NULL, 0, 0};
     pthread_mutex_lock(&a->lock);
@@ -152,8 +154,8 @@ static int open_box(struct sy_packed_rows *a, int series, int width, int64_t ste
     return *values ? sy__chunk_decode(b.bytes, b.n, width, steps, *values, NULL) : -1;
 }
 
-static int64_t rows_after(void *ctx, const char *name, int width, int64_t after, int64_t n, int64_t *steps,
-                          float *values)
+static int64_t rows_after(void *ctx, const char *name, int width, int64_t after, int64_t n,
+                          int64_t *steps, float *values)
 {
     struct sy_packed_rows *a = ctx;
     int64_t all[SY_CHUNK_ROWS], got = 0;
@@ -163,14 +165,16 @@ static int64_t rows_after(void *ctx, const char *name, int width, int64_t after,
         if (all[i] <= after)
             continue;
         steps[got] = all[i];
-        memcpy(values + got++ * width, unpacked + (int64_t)i * width, (size_t)width * sizeof *values);
+        memcpy(values + got++ * width, unpacked + (int64_t)i * width,
+               (size_t)width * sizeof *values);
     }
     sy_free(unpacked);
     return rows < 0 ? -1 : got;
 }
 
 /* In box i, or the newest of the one before it. */
-static int row_at(void *ctx, const char *name, int width, int64_t step, int64_t *found, float *values)
+static int row_at(void *ctx, const char *name, int width, int64_t step, int64_t *found,
+                  float *values)
 {
     struct sy_packed_rows *a = ctx;
     int64_t steps[SY_CHUNK_ROWS];

@@ -1,9 +1,11 @@
 /* The older rows of a run that has no store, packed in memory (series_codec.h).  Layer run.
  *
- *  1. One writer, which is that of the metrics; readers come by way of sy_metrics_rows_after and _at.
- *  2. A row is packed first and forgotten by the metrics then, so it is always somewhere; without memory it stays.
- *  3. Nothing is taken out again: such a run cannot be rewound.  Once it gets a store, that writes what is here
- *     (sy_store_attach), and the attic goes. */
+ *  1. One writer, which is that of the metrics; readers come by way of sy_metrics_rows_after and
+ *     _at.
+ *  2. A row is packed first and forgotten by the metrics then, so it is always somewhere; without
+ *     memory it stays.
+ *  3. Nothing is taken out again: such a run cannot be rewound.  Once it gets a store, that writes
+ *     what is here (sy_store_attach), and the attic goes. */
 #ifndef SY_RUN_PACKED_ROWS_H
 #define SY_RUN_PACKED_ROWS_H
 

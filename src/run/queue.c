@@ -1,4 +1,5 @@
-/* The queue of a store: what is to be written, until the next flush.  Any thread.  See store_int.h. */
+/* The queue of a store: what is to be written, until the next flush.  Any thread.  See
+ * store_int.h. */
 #include "run/store_int.h"
 
 #include "base/clock.h"

@@ -1,20 +1,22 @@
-/* Where a run is on the disk: its folder is made whole under another name, opened, and looked at again
- * while it is written.  See store.h.
+/* Where a run is on the disk: its folder is made whole under another name, opened, and looked at
+ * again while it is written.  See store.h.
  *
  *     claim --> DIR/.NAME.new/ with lock --> filled --rename--> DIR/NAME/
- *       a death before the rename leaves DIR/.NAME.new, which is no run: whoever claims next deletes it
+ *       a death before the rename leaves DIR/.NAME.new, which is no run: whoever claims next
+ *       deletes it
  *
  *     each flush: is the folder still DIR/NAME?      another name: written there, under an alarm
  *                                                    deleted: an alarm; who made it makes it anew
- *                 is `lock` still ours?              taken anew; when another process has it: nothing is
- *                                                    written any more
+ *                 is `lock` still ours?              taken anew; when another process has it:
+ *                                                    nothing is written any more
  *                 is run.sqlite what we have open?   deleted: written anew from what is open
- *                                                    another file, or cut: an alarm, it is not touched
+ *                                                    another file, or cut: an alarm, it is not
+ *                                                    touched
  *
- *  1. The folder is held open (base/dir.h).  SQLite opens by path: what it opened is compared with what
- *     is in the folder.
- *  2. SQLite deletes -wal and -shm by their names when it closes.  When those may be another's, it is
- *     told to leave them. */
+ *  1. The folder is held open (base/dir.h).  SQLite opens by path: what it opened is compared with
+ *     what is in the folder.
+ *  2. SQLite deletes -wal and -shm by their names when it closes.  When those may be another's, it
+ *     is told to leave them. */
 #include "run/run_files_int.h"
 #include "run/store_int.h"
 
@@ -77,7 +79,8 @@ static int check_free(const struct sy_store *s, sy__is_run_fn is_run, struct sy_
     char lock[SY__PATH_MOST];
     int64_t pid;
     if (lstat(s->path, &st))
-        return errno == ENOENT ? 0 : sy_err_sys(err, errno, "%s: cannot look at %s", s->where, s->path);
+        return errno == ENOENT ? 0
+                               : sy_err_sys(err, errno, "%s: cannot look at %s", s->where, s->path);
     if (S_ISDIR(st.st_mode) && is_empty(s->path))
         return 0;
     if (!sy__run_path(lock, s->path, "lock", NULL) && sy_lock_held(lock, &pid))
@@ -87,8 +90,10 @@ static int check_free(const struct sy_store *s, sy__is_run_fn is_run, struct sy_
     bool there = S_ISDIR(st.st_mode) && is_run(s->runs, s->name, &why);
     if (there || (why.code && why.code != SY_E_NOTFOUND))
         return sy_err_set(err, SY_E_STATE, "%s exists already", s->where);
-    return sy_err_set(err, SY_E_STATE, "%s: %s exists already and holds no run (one that was not "
-                      "finished, or something else): delete it, or take another name", s->where, s->path);
+    return sy_err_set(err, SY_E_STATE,
+                      "%s: %s exists already and holds no run (one that was not "
+                      "finished, or something else): delete it, or take another name",
+                      s->where, s->path);
 }
 
 static int make_folder(struct sy_store *s, const char *path, struct sy_err *err)
@@ -116,7 +121,9 @@ static int clear_folder(const struct sy_store *s, struct sy_err *err)
         char path[SY__PATH_MOST];
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, "lock"))
             continue;
-        rc = sy__run_path(path, s->dir.path, e->d_name, err) || sy_dir_remove(&s->dir, path, err) ? -1 : 0;
+        rc = sy__run_path(path, s->dir.path, e->d_name, err) || sy_dir_remove(&s->dir, path, err)
+                 ? -1
+                 : 0;
     }
     if (list)
         closedir(list);
@@ -176,7 +183,8 @@ int sy__run_dir_claim(struct sy_store *s, sy__is_run_fn is_run, struct sy_err *e
 {
     char path[SY__PATH_MOST], name[SY_RUN_NAME_MAX + 8];
     snprintf(name, sizeof name, ".%s.new", s->name);
-    if (draw_id(s->id, s->where, err) || sy_dir_make(s->runs, err) || sy__run_path(path, s->runs, name, err))
+    if (draw_id(s->id, s->where, err) || sy_dir_make(s->runs, err) ||
+        sy__run_path(path, s->runs, name, err))
         return -1;
     remove_dead(s->runs);
     int rc = 1;
@@ -187,7 +195,8 @@ int sy__run_dir_claim(struct sy_store *s, sy__is_run_fn is_run, struct sy_err *e
     if (rc)
         return -1;
     s->building = true;
-    return check_free(s, is_run, err) || clear_folder(s, err) ? -1 : 0; /* freed meanwhile is made meanwhile */
+    /* freed meanwhile is made meanwhile */
+    return check_free(s, is_run, err) || clear_folder(s, err) ? -1 : 0;
 }
 
 static int rename_folder(struct sy_store *s, const char *to, struct sy_err *err)
@@ -268,14 +277,14 @@ static int copy_db(struct sy_store *s, const char *path, struct sy_err *err)
     } else if (rc == SQLITE_OK)
         rc = sqlite3_errcode(to);
     if (rc != SQLITE_OK)
-        sy_err_set(err, SY_E_IO, "%s: run.sqlite was deleted and cannot be written anew: %s", s->where,
-                   to ? sqlite3_errmsg(to) : "out of memory");
+        sy_err_set(err, SY_E_IO, "%s: run.sqlite was deleted and cannot be written anew: %s",
+                   s->where, to ? sqlite3_errmsg(to) : "out of memory");
     sqlite3_close(to);
     return rc == SQLITE_OK ? 0 : -1;
 }
 
-/* The file that was copied gets the name, and is open in place of the one before, which stays until then: it may be all
- * that there is. */
+/* The file that was copied gets the name, and is open in place of the one before, which stays until
+ * then: it may be all that there is. */
 static int exchange_db(struct sy_store *s, struct sy_err *err)
 {
     struct sy__file file = s->db_file, wal = s->wal_file;
@@ -286,7 +295,8 @@ static int exchange_db(struct sy_store *s, struct sy_err *err)
     sqlite3 *old = sy__db_lay_aside(s);
     if (!sy__db_open(s, SY__WRITE, err)) {
         int keep = 1;
-        sqlite3_file_control(old, "main", SQLITE_FCNTL_PERSIST_WAL, &keep); /* they are the new one's */
+        /* they are the new one's */
+        sqlite3_file_control(old, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
         sqlite3_close(old);
         return 0;
     }
@@ -300,7 +310,8 @@ static int exchange_db(struct sy_store *s, struct sy_err *err)
 static int write_anew(struct sy_store *s, struct sy_err *err)
 {
     char place[SY__PATH_MOST], path[SY__PATH_MOST];
-    if (!sy_dir_where(&s->dir, place, sizeof place) || sy__run_path(path, place, "run.sqlite.new", err))
+    if (!sy_dir_where(&s->dir, place, sizeof place) ||
+        sy__run_path(path, place, "run.sqlite.new", err))
         return sy_err_set(err, SY_E_IO, "%s: its directory cannot be reached", s->where);
     unlinkat(s->dir.fd, "run.sqlite.new", 0);
     if (copy_db(s, path, err) || exchange_db(s, err))
@@ -315,8 +326,8 @@ int sy__run_dir_check_cut(struct sy_store *s, struct sy_err *err)
     if (sy__stat_in(s, "run.sqlite", &st))
         return 0;
     if (st.st_size < s->db_bytes)
-        return sy_err_set(err, SY_E_FORMAT, "%s: %s/run.sqlite was cut by another program", s->where,
-                          s->dir.path);
+        return sy_err_set(err, SY_E_FORMAT, "%s: %s/run.sqlite was cut by another program",
+                          s->where, s->dir.path);
     s->db_bytes = st.st_size;
     return 0;
 }
@@ -331,7 +342,8 @@ static int check_db(struct sy_store *s, struct sy_err *err)
     bool mend = s->missing;
     s->missing = !whole;
     if (now.there && !sy__file_is(&now, &s->db_file))
-        return sy_err_set(err, SY_E_IO, "%s: %s/run.sqlite is another file now", s->where, s->dir.path);
+        return sy_err_set(err, SY_E_IO, "%s: %s/run.sqlite is another file now", s->where,
+                          s->dir.path);
     if (sy__run_dir_check_cut(s, err))
         return -1;
     if (whole && wal.there && !s->wal_file.there)
@@ -365,7 +377,8 @@ int sy__run_dir_check(struct sy_store *s, bool *moved, struct sy_err *err)
     enum sy_dir_state state = sy_dir_state(&s->dir);
     *moved = state == SY_DIR_MOVED;
     if (s->taken)
-        return sy_err_set(err, SY_E_IO, "%s: its lock was deleted, and another process writes it", s->where);
+        return sy_err_set(err, SY_E_IO, "%s: its lock was deleted, and another process writes it",
+                          s->where);
     atomic_store(&s->lost, state == SY_DIR_REMOVED);
     if (state == SY_DIR_REMOVED)
         return sy_err_set(err, SY_E_IO, "%s: its directory %s was deleted", s->where, s->dir.path);

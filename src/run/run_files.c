@@ -29,7 +29,8 @@ int sy__run_dir_check_files(const struct sy_store *s, struct sy_err *err)
     struct stat st;
     for (int i = 0; i < SY__DB_FILES; i++)
         if (!sy__stat_in(s, sy__db_files[i], &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-            return sy_err_set(err, SY_E_IO, "%s: %s/%s is %s", s->where, s->dir.path, sy__db_files[i],
+            return sy_err_set(err, SY_E_IO, "%s: %s/%s is %s", s->where, s->dir.path,
+                              sy__db_files[i],
                               S_ISLNK(st.st_mode) ? "a symbolic link" : "not a regular file");
     return 0;
 }
@@ -37,7 +38,8 @@ int sy__run_dir_check_files(const struct sy_store *s, struct sy_err *err)
 void sy__file_note(const struct sy_store *s, const char *name, struct sy__file *f)
 {
     struct stat st;
-    *f = sy__stat_in(s, name, &st) ? (struct sy__file){0} : (struct sy__file){true, st.st_dev, st.st_ino};
+    *f = sy__stat_in(s, name, &st) ? (struct sy__file){0}
+                                   : (struct sy__file){true, st.st_dev, st.st_ino};
 }
 
 bool sy__file_is(const struct sy__file *a, const struct sy__file *b)

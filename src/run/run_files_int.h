@@ -11,7 +11,8 @@ enum { SY__DB_FILES = 4 };
 extern const char *const sy__db_files[SY__DB_FILES]; /* SQLite's: the first is the database */
 
 int sy__run_path(char out[SY__PATH_MOST], const char *dir, const char *name, struct sy_err *err);
-int sy__stat_in(const struct sy_store *s, const char *name, struct stat *st); /* of a file in the store's folder */
+/* of a file in the store's folder */
+int sy__stat_in(const struct sy_store *s, const char *name, struct stat *st);
 void sy__file_note(const struct sy_store *s, const char *name, struct sy__file *f);
 bool sy__file_is(const struct sy__file *a, const struct sy__file *b); /* both there, and the same */
 

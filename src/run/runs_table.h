@@ -8,8 +8,8 @@
 
 #define SY_RUNS_CELLS 12 /* of a run's sparkline there */
 
-/* Append n values (n >= 0) as at most `cells` blocks: each is the largest of an equal stretch, so that no
- * spike is hidden; ! where one of it is no finite number. */
+/* Append n values (n >= 0) as at most `cells` blocks: each is the largest of an equal stretch, so
+ * that no spike is hidden; ! where one of it is no finite number. */
 void sy_sparkline(struct sy_str *out, const double *values, int64_t n, int cells);
 
 struct sy_runs_row {

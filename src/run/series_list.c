@@ -1,4 +1,5 @@
-/* The series of a store: those on disk as a list, and what the writer keeps of each.  See store_int.h. */
+/* The series of a store: those on disk as a list, and what the writer keeps of each.  See
+ * store_int.h. */
 #include "run/store_int.h"
 
 #include "base/grow.h"
@@ -38,7 +39,8 @@ static struct sy_series_what what_of(sqlite3_stmt *q, const char *name, int widt
     if (id >= 0 && (width == 1 || sy_series_row((enum sy_series_kind)id)->each))
         what.kind = (enum sy_series_kind)id;
     what.layer = layer > 0 && layer < 1000000 ? (int)layer : 0;
-    snprintf(what.mixture, sizeof what.mixture, "%.*s", (int)sizeof what.mixture - 1, sy__text(q, 8, NULL));
+    snprintf(what.mixture, sizeof what.mixture, "%.*s", (int)sizeof what.mixture - 1,
+             sy__text(q, 8, NULL));
     return what;
 }
 

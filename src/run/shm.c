@@ -19,7 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { REGIONS = 512, FAULTS_MOST = 1000, HEADER = 136 }; /* bytes: two copies of the header, and what readers have read */
+/* bytes: two copies of the header, and what readers have read */
+enum { REGIONS = 512, FAULTS_MOST = 1000, HEADER = 136 };
 
 static struct region {
     atomic_uintptr_t at; /* 0: free */

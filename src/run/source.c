@@ -31,7 +31,8 @@ int sy__source_init(struct sy_source *s, const struct sy__source_ops *ops, const
     return pthread_mutex_init(&s->lock, NULL) ? -1 : 0;
 }
 
-int sy__source_add(struct sy_source *s, const char *name, int width, const struct sy_series_what *what)
+int sy__source_add(struct sy_source *s, const char *name, int width,
+                   const struct sy_series_what *what)
 {
     if (SY_GROW(s->list, s->room, s->count + 1))
         return -1;
@@ -191,7 +192,8 @@ static void live_look(struct sy_source *s)
     int n = sy_metrics_count(m);
     for (int more = 1; more && s->count < n;) {
         struct sy_series_what what = sy_metrics_what(m, s->count);
-        more = !sy__source_add(s, sy_metrics_name(m, s->count), sy_metrics_width(m, s->count), &what);
+        more =
+            !sy__source_add(s, sy_metrics_name(m, s->count), sy_metrics_width(m, s->count), &what);
     }
 }
 

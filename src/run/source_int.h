@@ -42,6 +42,7 @@ struct sy_source {
 
 int sy__source_init(struct sy_source *s, const struct sy__source_ops *ops, const char *name);
 /* Append to the list: 0, or -1 without memory. */
-int sy__source_add(struct sy_source *s, const char *name, int width, const struct sy_series_what *what);
+int sy__source_add(struct sy_source *s, const char *name, int width,
+                   const struct sy_series_what *what);
 
 #endif

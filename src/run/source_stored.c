@@ -56,7 +56,8 @@ static enum sy_mark_kind mark_of(enum sy_store_table table, const struct sy_stor
     char id[32] = ""; /* an event's data are an alarm's id */
     if (table == SY_STORE_JOURNAL)
         return sy_stored_entry_mark(e->kind);
-    snprintf(id, sizeof id, "%.*s", (int)(e->data_len < sizeof id ? e->data_len : sizeof id - 1), e->data_len ? (const char *)e->data : "");
+    snprintf(id, sizeof id, "%.*s", (int)(e->data_len < sizeof id ? e->data_len : sizeof id - 1),
+             e->data_len ? (const char *)e->data : "");
     return sy_stored_event_mark(e->kind, id, e->text);
 }
 

@@ -73,7 +73,9 @@ bool sy_store_name_new(const char *name, struct sy_err *err)
         uint32_t code;
         i += (size_t)sy_utf8_decode(name + i, n - i, &code);
         if (sy_utf8_is_invisible(code)) {
-            sy_err_set(err, SY_E_NAME, "run: a name must not hold invisible characters: it has U+%04X", (unsigned)code);
+            sy_err_set(err, SY_E_NAME,
+                       "run: a name must not hold invisible characters: it has U+%04X",
+                       (unsigned)code);
             return false;
         }
     }
@@ -471,7 +473,8 @@ int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
         return -1;
     /* Without its lock: that of the archive comes first, for whoever takes both. */
     watch_metrics(s, metrics, status, ctx);
-    struct sy_metrics_archive ours = {archive_after, archive_at, s}, before = sy_metrics_set_archive(metrics, &ours);
+    struct sy_metrics_archive ours = {archive_after, archive_at, s},
+                              before = sy_metrics_set_archive(metrics, &ours);
     s->quit = false;
     int rc = sy_thread_start(&s->thread, flush_thread, s);
     s->threaded = !rc;

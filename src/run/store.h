@@ -104,8 +104,9 @@ struct sy_store_status {
  * that thread); while that is paused or ended, after sy_store_wake, an entry, or a minute.  Costs
  * the trainer nothing but the lock of metrics, for a copy of 256 rows.
  *
- * Metrics whose older rows are in another archive (run/packed_rows.h): these are written at once, while
- * nobody adds any, and then it is not needed any more.  -1: they could not be, and it still is. */
+ * Metrics whose older rows are in another archive (run/packed_rows.h): these are written at once,
+ * while nobody adds any, and then it is not needed any more.  -1: they could not be, and it still
+ * is. */
 int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
                     void (*status)(void *ctx, struct sy_store_status *out), void *ctx,
                     struct sy_err *err);
@@ -158,7 +159,8 @@ struct sy_store_info {
     char *config, *environment, *tokenizer, *data, *parent; /* owned, "" when absent */
     int64_t parent_step;
     int sparks;
-    float spark[SY_SPARK_POINTS]; /* loss; the largest of each stretch, so that no spike is hidden */
+    /* loss; the largest of each stretch, so that no spike is hidden */
+    float spark[SY_SPARK_POINTS];
     struct sy_err error;          /* sy_runs_list: what is wrong with this one */
 };
 int sy_store_info(struct sy_store *s, struct sy_store_info *out, struct sy_err *err);

@@ -15,24 +15,28 @@
 #include <sys/types.h>
 
 #define SY__APPLICATION_ID 0x53795964 /* "SyYd" */
-#define SY__BLOB_MAX (65 << 20)       /* no value of the file may be longer: the longest is a chunk */
+#define SY__BLOB_MAX (65 << 20)       /* bytes of a value of the file: the longest is a chunk */
 #define SY__ENTRY_MAX (16 << 20)      /* text or data of one entry */
 #define SY__RUN_ID 33 /* 32 hex digits and a NUL */
 #define SY__ROWS_MAX ((int64_t)1 << 40)
 
 /* Every statement, with its text (schema.c). */
 #define SY__QUERY_MAP(X)                                                                           \
-    X(RUN_INSERT, "INSERT INTO run VALUES(1,?,'new',0,?,NULL,NULL,0,?,?,?,?,?,?,?,?,?,?)")           \
-    X(RUN_STATUS, "UPDATE run SET state=?,step=?,steps=?,loss=?,val_loss=?,tokens=?,updated=?,pid=?") \
+    X(RUN_INSERT, "INSERT INTO run VALUES(1,?,'new',0,?,NULL,NULL,0,?,?,?,?,?,?,?,?,?,?)")         \
+    X(RUN_STATUS,                                                                                  \
+      "UPDATE run SET state=?,step=?,steps=?,loss=?,val_loss=?,tokens=?,updated=?,pid=?")          \
     X(RUN_READ, "SELECT name,state,step,steps,loss,val_loss,tokens,created,updated,pid,config,"    \
                 "environment,tokenizer,data,parent,parent_step,sum FROM run WHERE id=1")           \
     X(JOURNAL_ADD, "INSERT INTO journal VALUES(?,?,?,?,?,?,?,0)")                                  \
     X(SAMPLE_ADD, "INSERT INTO samples VALUES(NULL,?,?,?,?,?,?,0)")                                \
     X(EVENT_ADD, "INSERT INTO events VALUES(NULL,?,?,?,?,?,?,0)")                                  \
     X(CODE_ADD, "INSERT INTO code VALUES(NULL,?,?,?,?,?,?,0)")                                     \
-    X(JOURNAL_READ, "SELECT id,step,time,kind,text,data,sum,gone FROM journal WHERE id>? ORDER BY id") \
-    X(SAMPLE_READ, "SELECT id,step,time,kind,text,data,sum,gone FROM samples WHERE id>? ORDER BY id") \
-    X(EVENT_READ, "SELECT id,step,time,kind,text,data,sum,gone FROM events WHERE id>? ORDER BY id") \
+    X(JOURNAL_READ,                                                                                \
+      "SELECT id,step,time,kind,text,data,sum,gone FROM journal WHERE id>? ORDER BY id")           \
+    X(SAMPLE_READ,                                                                                 \
+      "SELECT id,step,time,kind,text,data,sum,gone FROM samples WHERE id>? ORDER BY id")           \
+    X(EVENT_READ,                                                                                  \
+      "SELECT id,step,time,kind,text,data,sum,gone FROM events WHERE id>? ORDER BY id")            \
     X(CODE_READ, "SELECT id,step,time,kind,text,data,sum,gone FROM code WHERE id>? ORDER BY id")   \
     X(JOURNAL_LAST, "SELECT max(id) FROM journal")                                                 \
     X(JOURNAL_LEAVE, "UPDATE journal SET gone=(SELECT max(id)+1 FROM journal) "                    \
@@ -44,13 +48,16 @@
     X(SERIES_KNOWN, "SELECT id,width,kind,last_step FROM series WHERE name=?")                     \
     X(SERIES_DECLARE, "UPDATE series SET kind=?,layer=?,mixture=? WHERE id=?")                     \
     X(SERIES_UPDATE, "UPDATE series SET rows=?,last_step=?,last=? WHERE id=?")                     \
-    X(SERIES_LIST, "SELECT id,name,width,rows,last_step,last,kind,layer,mixture FROM series ORDER BY name") \
+    X(SERIES_LIST,                                                                                 \
+      "SELECT id,name,width,rows,last_step,last,kind,layer,mixture FROM series ORDER BY name")     \
     X(SERIES_LIST_3, "SELECT id,name,width,rows,last_step,last,'',0,'' FROM series ORDER BY name") \
     X(CHUNK_PUT, "INSERT OR REPLACE INTO chunk VALUES(?,?,?,?)")                                   \
     X(CHUNK_LAST, "SELECT id,first_step,rows,data FROM chunk WHERE id BETWEEN ? AND ? "            \
                   "ORDER BY id DESC LIMIT 1")                                                      \
-    X(CHUNK_READ, "SELECT id,first_step,rows,data FROM chunk WHERE id BETWEEN ? AND ? ORDER BY id") \
-    X(CHUNK_PROBE, "SELECT id,first_step FROM chunk WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1") \
+    X(CHUNK_READ,                                                                                  \
+      "SELECT id,first_step,rows,data FROM chunk WHERE id BETWEEN ? AND ? ORDER BY id")            \
+    X(CHUNK_PROBE,                                                                                 \
+      "SELECT id,first_step FROM chunk WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1")         \
     X(DATA_VERSION, "PRAGMA data_version")                                                         \
     X(CHUNK_CUT, "DELETE FROM chunk WHERE id BETWEEN ? AND ? AND first_step>?")                    \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
@@ -76,7 +83,8 @@ struct sy__series {
     float *values;  /* [SY_CHUNK_ROWS][width] */
 };
 
-#define SY__CUT (SY_STORE_CODE + 1) /* a rewind in the queue: step, the journal's id in `id`; kind "rows": but the journal */
+/* A rewind in the queue: step, the journal's id in `id`; kind "rows": all but the journal. */
+#define SY__CUT (SY_STORE_CODE + 1)
 struct sy__item {
     struct sy__item *next;
     int table; /* enum sy_store_table or SY__CUT */
@@ -120,8 +128,9 @@ struct sy_store {
     int64_t data_version; /* as sy_store_news saw it */
     struct sy_store_status written;
     struct sy_metrics *metrics; /* borrowed while attached */
-    struct sy_metrics_archive taking; /* another that they have, whose rows are taken before we are theirs; not by
-                                       * way of its lock, which comes before db_lock */
+    /* another that they have, whose rows are taken before we are theirs; not by way of its lock,
+     * which comes before db_lock */
+    struct sy_metrics_archive taking;
     void (*status_of)(void *ctx, struct sy_store_status *out);
     void *ctx;
 
@@ -132,7 +141,8 @@ struct sy_store {
     struct sy_store_status status;
     enum sy_store_alarm alarm;
     bool quit;
-    bool idle, news; /* its thread sleeps until woken; sy_store_wake came since its last flush began */
+    /* its thread sleeps until woken; sy_store_wake came since its last flush began */
+    bool idle, news;
     double alarm_since;
     char alarm_text[496];
     bool threaded;
@@ -145,20 +155,25 @@ struct sy_store {
 typedef bool (*sy__is_run_fn)(const char *runs, const char *name, struct sy_err *err);
 int sy__run_dir_claim(struct sy_store *s, sy__is_run_fn is_run, struct sy_err *err);
 /* All that `from` holds, whose db_lock is held, into s, which is claimed. */
-int sy__run_dir_inherit(struct sy_store *s, struct sy_store *from, struct sy_err *err);  /* a folder under another name, locked */
-int sy__run_dir_finish(struct sy_store *s, struct sy_err *err); /* gets its own; opens the database there */
+/* a folder under another name, locked */
+int sy__run_dir_inherit(struct sy_store *s, struct sy_store *from, struct sy_err *err);
+/* gets its own; opens the database there */
+int sy__run_dir_finish(struct sy_store *s, struct sy_err *err);
 void sy__run_dir_drop(struct sy_store *s);                      /* what has no name yet goes */
-int sy__run_dir_open(struct sy_store *s, bool write, struct sy_err *err); /* folder and, for writing, lock */
-int sy__run_dir_check_files(const struct sy_store *s, struct sy_err *err); /* nothing that leads elsewhere */
+/* folder and, for writing, lock */
+int sy__run_dir_open(struct sy_store *s, bool write, struct sy_err *err);
+/* nothing that leads elsewhere */
+int sy__run_dir_check_files(const struct sy_store *s, struct sy_err *err);
 void sy__run_dir_opened(struct sy_store *s); /* the database was */
 bool sy__run_dir_is_ours(const struct sy_store *s);
-/* Before SQLite looks at the log's index, which others may have cut, and before it commits; db_lock is held.
- * True: it was, and what was read since the last time is not to be believed. */
+/* Before SQLite looks at the log's index, which others may have cut, and before it commits; db_lock
+ * is held.  True: it was, and what was read since the last time is not to be believed. */
 bool sy__run_dir_guard(struct sy_store *s);
-/* Are folder, lock and database those that were opened?  Mends what it can; db_lock is held.  *moved: they
- * are, under another name. */
+/* Are folder, lock and database those that were opened?  Mends what it can; db_lock is held.
+ * *moved: they are, under another name. */
 int sy__run_dir_check(struct sy_store *s, bool *moved, struct sy_err *err);
-int sy__run_dir_check_cut(struct sy_store *s, struct sy_err *err); /* FORMAT: run.sqlite is shorter than it was */
+/* FORMAT: run.sqlite is shorter than it was */
+int sy__run_dir_check_cut(struct sy_store *s, struct sy_err *err);
 void sy__run_dir_tell_moved(const struct sy_store *s, struct sy_err *err);
 
 /* ---- shm.c ---- */
@@ -166,13 +181,15 @@ void sy__run_dir_tell_moved(const struct sy_store *s, struct sy_err *err);
 struct stat;
 void sy__shm_mind(void);                           /* from now on; before anything is opened */
 unsigned sy__shm_cuts(void);                       /* how often one was cut, by whomever */
-void sy__shm_forget(const struct stat *file);      /* SQLite is to make the index in that file anew */
+/* SQLite is to make the index in that file anew */
+void sy__shm_forget(const struct stat *file);
 
 /* ---- store.c ---- */
 
 /* Queue, status and numbering of another store; both are whole. */
 void sy__take_over(struct sy_store *s, struct sy_store *from);
-void sy__set_id(struct sy_store *s, const char *config); /* from the configuration; signs the lock */
+/* from the configuration; signs the lock */
+void sy__set_id(struct sy_store *s, const char *config);
 
 /* ---- schema.c ---- */
 
@@ -180,7 +197,8 @@ enum sy__mode { SY__CREATE, SY__WRITE, SY__READ };
 /* Open s->path/run.sqlite into s->db, checked and limited. */
 int sy__db_open(struct sy_store *s, enum sy__mode mode, struct sy_err *err);
 void sy__db_close(struct sy_store *s);
-sqlite3 *sy__db_lay_aside(struct sy_store *s); /* without its statements, to be closed by the caller */
+/* without its statements, to be closed by the caller */
+sqlite3 *sy__db_lay_aside(struct sy_store *s);
 /* Make the tables of our version inside the caller's transaction. */
 int sy__schema_create(struct sy_store *s, struct sy_err *err);
 /* Failure of SQLite as ours: FORMAT for a damaged file, IO for the disk.  Returns -1. */
@@ -198,8 +216,8 @@ int64_t sy__sum(int64_t a, int64_t b, const char *const *text, const size_t *n, 
 /* ---- queue.c ---- */
 
 int sy__check_writable(const struct sy_store *s, struct sy_err *err);
-struct sy__item *sy__item_new(int table, int64_t step, const char *kind, const char *text, const void *data,
-                              size_t n); /* owned; NULL: no memory */
+struct sy__item *sy__item_new(int table, int64_t step, const char *kind, const char *text,
+                              const void *data, size_t n);      /* owned; NULL: no memory */
 int64_t sy__enqueue(struct sy_store *s, struct sy__item *item); /* takes it; an entry's id, or 0 */
 /* sy_store_add without the flush that follows an entry of the journal. */
 int64_t sy__queue_add(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,

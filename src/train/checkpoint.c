@@ -161,7 +161,8 @@ static int check_space(const struct sy_dir *dir, uint64_t bytes, struct sy_err *
     sy_human_bytes((double)bytes, wants);
     sy_human_bytes((double)free_bytes, has);
     sy_human_bytes((double)MARGIN, kept);
-    return sy_err_set(err, SY_E_IO, OP ": the disk is full: %s wanted in %s and %s to stay free, %s are free",
+    return sy_err_set(err, SY_E_IO,
+                      OP ": the disk is full: %s wanted in %s and %s to stay free, %s are free",
                       wants, dir->path, kept, has);
 }
 

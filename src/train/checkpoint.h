@@ -2,7 +2,8 @@
  *
  *     DIR/step-000500/
  *         model.safetensors      parameters, by their names
- *         optimizer.safetensors  NAME.STATE, as the optimizer declares them: of AdamW NAME.m and NAME.v
+ *         optimizer.safetensors  NAME.STATE, as the optimizer declares them: of AdamW NAME.m and
+ *         NAME.v
  *         state.safetensors      state.N (nn.state), input.NAME, eval.NAME, journal.N
  *         state.json             step, hyper-parameters, journal, hashes of what it depends on
  *         MANIFEST               the run's id; size and XXH64 of each file, and of itself

@@ -271,8 +271,9 @@ static int parse_manifest(const char *dir, const struct sy_json *root, struct ma
         files->type != SY_JSON_OBJECT)
         return sy_err_set(err, SY_E_FORMAT, OP ": %s: MANIFEST lacks format, step or files", dir);
     if (format->integer < 1 || format->integer > SY_CHECKPOINT_FORMAT)
-        return sy_err_set(err, SY_E_UNSUPPORTED, OP ": %s: its format is %" PRId64
-                          ", this program reads up to %d", dir, format->integer, SY_CHECKPOINT_FORMAT);
+        return sy_err_set(err, SY_E_UNSUPPORTED,
+                          OP ": %s: its format is %" PRId64 ", this program reads up to %d", dir,
+                          format->integer, SY_CHECKPOINT_FORMAT);
     const char *config = string_of(root, "config"), *id = string_of(root, "id");
     if (*id && !is_hex(id, SY_RUN_ID - 1))
         return sy_err_set(err, SY_E_FORMAT, OP ": %s: MANIFEST has a strange id", dir);

@@ -68,7 +68,8 @@ void sy__fields_put(struct sy_str *s, const struct sy__fields *rows, const void 
 
 /* ---- parsing ---- */
 
-const struct sy_json *sy__json_field(const struct sy__reader *r, const char *key, enum sy_json_type type)
+const struct sy_json *sy__json_field(const struct sy__reader *r, const char *key,
+                                     enum sy_json_type type)
 {
     const struct sy_json *v = sy_json_get(r->object, key);
     if (v && v->type == type)
@@ -116,8 +117,9 @@ static void read_integer(const struct sy__reader *r, const struct sy__field *fie
 {
     const struct sy_json *v = sy__json_field(r, field->name, SY_JSON_INT);
     if (v && (v->integer < field->least || v->integer > field->most))
-        sy_err_set(r->err, SY_E_FORMAT, WHERE "'%s' is %" PRId64 ", must be from %" PRId64 " to %" PRId64,
-                   field->name, v->integer, field->least, field->most);
+        sy_err_set(r->err, SY_E_FORMAT,
+                   WHERE "'%s' is %" PRId64 ", must be from %" PRId64 " to %" PRId64, field->name,
+                   v->integer, field->least, field->most);
     set_integer(field, to, v ? v->integer : 0);
 }
 
@@ -176,8 +178,8 @@ static void check_known(const struct sy__reader *r, const struct sy__fields *row
         for (int i = 0; i < rows->count && !known; i++)
             known = !strcmp(v->key, rows->list[i].name);
         if (!known)
-            sy_err_set(r->err, SY_E_UNSUPPORTED, WHERE "unknown %s '%.60s': a newer program made it",
-                       rows->unknown, v->key);
+            sy_err_set(r->err, SY_E_UNSUPPORTED,
+                       WHERE "unknown %s '%.60s': a newer program made it", rows->unknown, v->key);
     }
 }
 

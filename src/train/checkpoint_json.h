@@ -1,12 +1,12 @@
-/* Structs as objects of JSON, by tables: a field is one row, which writes it, reads it, bounds it and says
- * what it means that it is missing.  For state.json (checkpoint_fields.c).  Layer train.
+/* Structs as objects of JSON, by tables: a field is one row, which writes it, reads it, bounds it
+ * and says what it means that it is missing.  For state.json (checkpoint_fields.c).  Layer train.
  *
- *  1. What a row does not know is not guessed: a field that is in no row, one of another type and one out
- *     of its range are errors that name it.  The first error stays.
+ *  1. What a row does not know is not guessed: a field that is in no row, one of another type and
+ *     one out of its range are errors that name it.  The first error stays.
  *  2. Fields are written, and read, in the order of the rows: a later one may need one before.
  *
- * Hashes are 16 hex digits, since not every JSON reader has 64-bit integers.  A number that is not finite
- * is null. */
+ * Hashes are 16 hex digits, since not every JSON reader has 64-bit integers.  A number that is not
+ * finite is null. */
 #ifndef SY_TRAIN_CHECKPOINT_JSON_H
 #define SY_TRAIN_CHECKPOINT_JSON_H
 
@@ -43,8 +43,10 @@ struct sy__field {
     const struct sy__fields *rows; /* SY__OBJECT */
     void (*put)(struct sy_str *s, const void *from); /* the value */
     void (*read)(const struct sy__reader *r, const struct sy__field *field, void *to);
-    void (*missing)(const struct sy__reader *r, const struct sy__field *field, void *to); /* NULL: `then`, or as it is */
-    bool (*absent)(const void *from); /* it is left out then; NULL: where it is optional and empty */
+    /* NULL: `then`, or as it is */
+    void (*missing)(const struct sy__reader *r, const struct sy__field *field, void *to);
+    /* it is left out then; NULL: where it is optional and empty */
+    bool (*absent)(const void *from);
 };
 
 struct sy__fields { /* of one struct */
@@ -60,7 +62,8 @@ void sy__fields_put(struct sy_str *s, const struct sy__fields *rows, const void 
 void sy__fields_read(const struct sy__reader *r, const struct sy__fields *rows, void *to);
 
 /* For what a row does itself: a field of r->object, of this type, or NULL, 0, "" and an error. */
-const struct sy_json *sy__json_field(const struct sy__reader *r, const char *key, enum sy_json_type type);
+const struct sy_json *sy__json_field(const struct sy__reader *r, const char *key,
+                                     enum sy_json_type type);
 const char *sy__json_text(const struct sy__reader *r, const char *key);
 double sy__json_number(const struct sy__reader *r, const char *key);
 char *sy__json_copy(const char *s, struct sy_err *err); /* owned; NULL: MEMORY */

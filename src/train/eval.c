@@ -1,7 +1,8 @@
-/* Evaluation: mean loss over fixed windows of the validation text, without auxiliary losses.  The windows
- * depend on the text, the context and their number alone (sy_eval_windows); the plan's batch says only how
- * many go through the program at once.  One that an end gives up is left out, for later it would not be of its step:
- * what has been set by then counts from now on, and a replay would have another.  Layer train. */
+/* Evaluation: mean loss over fixed windows of the validation text, without auxiliary losses.  The
+ * windows depend on the text, the context and their number alone (sy_eval_windows); the plan's
+ * batch says only how many go through the program at once.  One that an end gives up is left out,
+ * for later it would not be of its step: what has been set by then counts from now on, and a replay
+ * would have another.  Layer train. */
 #include "base/clock.h"
 #include "train/trainer_int.h"
 
@@ -21,9 +22,10 @@ int64_t sy_trainer_eval_windows(struct sy_trainer *t, int64_t batches, struct sy
     return sy_sampler_check(&s, err) ? -1 : sy_eval_windows(&s, batches);
 }
 
-/* Of windows first .. end-1 of an evaluation of n.  going NULL: it is not given up.  0, -1, or SY__GIVEN_UP. */
-static int add_losses(struct sy_trainer *t, int64_t first, int64_t end, int64_t n, struct sy__going *going, double *sum,
-                      struct sy_err *err)
+/* Of windows first .. end-1 of an evaluation of n.  going NULL: it is not given up.  0, -1, or
+ * SY__GIVEN_UP. */
+static int add_losses(struct sy_trainer *t, int64_t first, int64_t end, int64_t n,
+                      struct sy__going *going, double *sum, struct sy_err *err)
 {
     struct sy_phase *p = &t->c.plan->eval;
     struct sy_sampler s = validation(t);
@@ -37,7 +39,8 @@ static int add_losses(struct sy_trainer *t, int64_t first, int64_t end, int64_t 
         sy_eval_batch(&s, at, end, &b);
         if (going)
             going->at = at;
-        int rc = sy_program_run_until(p->program, s.seed, (uint64_t)at, going ? sy__poll : NULL, going, err);
+        int rc = sy_program_run_until(p->program, s.seed, (uint64_t)at, going ? sy__poll : NULL,
+                                      going, err);
         if (rc)
             return rc > 0 ? SY__GIVEN_UP : -1;
         *sum += sy_tensor_get(p->loss, 0) * (double)rows;
@@ -75,8 +78,14 @@ static bool measure_loss(struct sy_trainer *t)
 {
     struct sy_err err = SY_ERR_INIT;
     int64_t n = sy_trainer_eval_windows(t, (int64_t)t->hyper.v[SY_HYPER_eval_batches], &err);
-    struct sy__going g = {.t = t, .what = "the evaluation of step", .unit = "window", .step = t->status.step,
-                          .of = n, .begun = sy_now(), .patience = t->patience, .left_out = true};
+    struct sy__going g = {.t = t,
+                          .what = "the evaluation of step",
+                          .unit = "window",
+                          .step = t->status.step,
+                          .of = n,
+                          .begun = sy_now(),
+                          .patience = t->patience,
+                          .left_out = true};
     double sum = 0;
     int rc = n < 0 ? -1 : add_losses(t, 0, n, n, &g, &sum, &err);
     if (rc == SY__GIVEN_UP) {

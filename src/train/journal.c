@@ -144,7 +144,8 @@ static int apply_rules(struct sy_trainer *t, const struct sy_journal_entry *e, s
                           "journal: step %lld: rules %g, this program knows 1 to %d",
                           (long long)e->step, e->value, SY_RULES);
     pthread_mutex_lock(&t->lock);
-    if (t->hyper.rules < 2 && e->value >= 2) /* 6 standard deviations are about 30 of the newer ones */
+    /* 6 standard deviations are about 30 of the newer ones */
+    if (t->hyper.rules < 2 && e->value >= 2)
         t->wanted.v[SY_HYPER_skip_sigma] = t->hyper.v[SY_HYPER_skip_sigma] =
             fmin(5 * t->hyper.v[SY_HYPER_skip_sigma], sy_hyper_spec(SY_HYPER_skip_sigma)->most);
     t->hyper.rules = (int)e->value;

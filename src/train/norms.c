@@ -42,8 +42,8 @@ static void main_name(const char *param, int layer, int count, char out[96])
 }
 
 /* First slot of the series of this name and width, made at first sight; -1 and err. */
-static int slot_of(struct sy_trainer *t, const char *name, int width, const struct sy_series_what *what,
-                   struct sy_err *err)
+static int slot_of(struct sy_trainer *t, const char *name, int width,
+                   const struct sy_series_what *what, struct sy_err *err)
 {
     struct sy__norms *n = &t->norms;
     int series = sy_metrics_declare(t->metrics, name, width, what, err);
@@ -52,7 +52,8 @@ static int slot_of(struct sy_trainer *t, const char *name, int width, const stru
     for (int i = 0; i < n->count; i++)
         if (n->list[i].series == series)
             return n->list[i].first;
-    n->list[n->count++] = (struct sy__norm){series, n->slots, width, sy_series_row(what->kind)->rare};
+    n->list[n->count++] =
+        (struct sy__norm){series, n->slots, width, sy_series_row(what->kind)->rare};
     n->slots += width;
     return n->slots - width;
 }
@@ -60,7 +61,8 @@ static int slot_of(struct sy_trainer *t, const char *name, int width, const stru
 /* Of a router or of experts: its slot, or -1 and err. */
 static int part_slot(struct sy_trainer *t, const struct sy_param *p, int *part, struct sy_err *err)
 {
-    struct sy_series_what what = {p->experts ? SY_SERIES_EXPERT_NORM : SY_SERIES_ROUTER_NORM, p->layer, ""};
+    struct sy_series_what what = {p->experts ? SY_SERIES_EXPERT_NORM : SY_SERIES_ROUTER_NORM,
+                                  p->layer, ""};
     int width = p->experts ? (int)p->experts : 1;
     char name[96];
     memcpy(what.mixture, p->mixture, sizeof what.mixture);

@@ -19,8 +19,8 @@
 
 struct sy_optimizer;
 
-/* X(ID, name, what it is).  A model declares it (nn.param, nn.embedding, nn.head); nobody reads it out of a
- * parameter's name. */
+/* X(ID, name, what it is).  A model declares it (nn.param, nn.embedding, nn.head); nobody reads it
+ * out of a parameter's name. */
 #define SY_ROLE_MAP(X)                                                                             \
     X(WEIGHT, "weight", "a projection, a norm, a bias: none of the others")                        \
     X(ROUTER, "router", "gives the logits that experts are chosen by")                             \

@@ -75,7 +75,8 @@ struct sy_sigma { /* a value against the window; of logarithms, where asked for 
 };
 
 struct sy_sigma sy_window_loss(const struct sy_window *w, double loss, int rules);
-struct sy_sigma sy_window_norm(const struct sy_window *w, double norm, int rules); /* of logarithms */
+/* of logarithms */
+struct sy_sigma sy_window_norm(const struct sy_window *w, double norm, int rules);
 /* Append an accepted step.  Values that are not finite are refused. */
 void sy_window_add(struct sy_window *w, double loss, double norm);
 

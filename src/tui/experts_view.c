@@ -17,7 +17,8 @@ static const struct {
                       {"dropped", "no capacity: no token is dropped"},
                       {"change", "this run records no loads"}};
 
-/* The series that shows it of a layer; *instead: one of the whole layer, of runs that have no expert's; or -1. */
+/* The series that shows it of a layer; *instead: one of the whole layer, of runs that have no
+ * expert's; or -1. */
 static int series_of(const struct sy__layer *l, enum sy__heat heat, int *instead)
 {
     *instead = heat == SY__HEAT_DROP ? l->drop : -1;
@@ -223,7 +224,8 @@ static void table_foot(const struct sy_panel *p, const struct figures *f,
             draw_key(p, slot, g, slot->r.y, title_width + 2);
         return;
     }
-    sy_value_text(f->most, p->heat == SY__HEAT_DROP ? sy__unit_of(SY_SERIES_DROPPED) : SY_UNIT_PLAIN, value);
+    sy_value_text(f->most,
+                  p->heat == SY__HEAT_DROP ? sy__unit_of(SY_SERIES_DROPPED) : SY_UNIT_PLAIN, value);
     if (p->heat == SY__HEAT_CHANGE)
         snprintf(text, sizeof text, " blue less · yellow more · max %.2f ", f->largest);
     else if (p->heat == SY__HEAT_GATE)

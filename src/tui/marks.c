@@ -1,5 +1,6 @@
-/* Marks on charts: spikes, alarms, checkpoints, what was done to a run.  Which look each kind has is
- * the table here; which kind an event or an entry of the journal is, events.h and journal.h say. */
+/* Marks on charts: spikes, alarms, checkpoints, what was done to a run.  Which look each kind has
+ * is the table here; which kind an event or an entry of the journal is, events.h and journal.h
+ * say. */
 #include "tui/plot_int.h"
 
 #include "run/source.h"

@@ -1,5 +1,5 @@
-/* The panel from inside: layout.c (what is where), views.c (what is drawn there), pane_keys.c (what keys
- * do), status_line.c (header, status line, help), panel.c (runs, updates). */
+/* The panel from inside: layout.c (what is where), views.c (what is drawn there), pane_keys.c (what
+ * keys do), status_line.c (header, status line, help), panel.c (runs, updates). */
 #ifndef SY_TUI_PANEL_INT_H
 #define SY_TUI_PANEL_INT_H
 

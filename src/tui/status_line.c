@@ -112,7 +112,8 @@ static void draw_header(const struct sy_panel *p, struct sy_grid *g)
     if (p->areas.status.h && n + fields_width(&run->status, 6) + 2 > r.w)
         n = 0; /* it stands in the status line as well */
     if (n) {
-        sy_grid_text(g, r.w - 1 - n, r.y, n, name, sy_theme_pen(&p->look, state_role(&run->status)));
+        sy_grid_text(g, r.w - 1 - n, r.y, n, name,
+                     sy_theme_pen(&p->look, state_role(&run->status)));
         room -= n + 1;
     }
     draw_fields(p, &run->status, g, r.y, room);

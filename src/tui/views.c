@@ -122,7 +122,8 @@ bool sy__views_read(struct sy_panel *p)
 
 /* ---- curves ---- */
 
-static const struct sy_pyramid *rows_of(const struct sy__run *r, const char *name, enum sy__reduce reduce)
+static const struct sy_pyramid *rows_of(const struct sy__run *r, const char *name,
+                                        enum sy__reduce reduce)
 {
     return sy__feed_rows(sy__find_feed(r, sy__of_name(name, reduce)), 0);
 }
@@ -261,7 +262,9 @@ static void draw_router(struct sy_panel *p, const struct sy__slot *s, struct sy_
     const struct sy_pyramid *rows[STRIPS];
     int n = 0, k = 0;
     for (int i = 0; i < STRIPS; i++) {
-        rows[i] = r ? sy__feed_rows(sy__find_feed(r, sy__of_kind(strips[i].kind, strips[i].reduce)), strips[i].which) : NULL;
+        rows[i] = r ? sy__feed_rows(sy__find_feed(r, sy__of_kind(strips[i].kind, strips[i].reduce)),
+                                    strips[i].which)
+                    : NULL;
         n += rows[i] != NULL;
     }
     for (int i = 0; i < STRIPS && in.h > 0; i++) {

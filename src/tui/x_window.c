@@ -21,7 +21,8 @@ static double newest_x(const struct sy_panel *p)
 
 struct sy__of sy__x_of(enum sy_x_kind kind)
 {
-    return kind == SY_X_TIME ? sy__of_kind(SY_SERIES_SECONDS, SY__SUM) : sy__of_name("tokens", SY__FIRST);
+    return kind == SY_X_TIME ? sy__of_kind(SY_SERIES_SECONDS, SY__SUM)
+                             : sy__of_name("tokens", SY__FIRST);
 }
 
 /* Until the rows that it needs are there, by steps. */

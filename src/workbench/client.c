@@ -43,7 +43,8 @@ void sy_workbench_set_busy(bool busy)
 
 void sy_workbench_echo(const char *prompt, const char *line)
 {
-    sy_scroll_echo(sy__workbench.scroll, prompt, line, sy_theme_pen(&sy__workbench.look, SY_ROLE_PROMPT));
+    sy_scroll_echo(sy__workbench.scroll, prompt, line,
+                   sy_theme_pen(&sy__workbench.look, SY_ROLE_PROMPT));
 }
 
 void sy_workbench_say(enum sy_role role, const char *text)

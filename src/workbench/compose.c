@@ -1,7 +1,7 @@
 /* Areas of the screen, drawn when they are due.  Layer workbench.
  *
  *     +-------------------------+
- *     | panel (tui/panel.h)     |  at most SY_WORKBENCH_FPS a second, while a run lives or a key acted
+ *     | panel (tui/panel.h)     |  at most SY_WORKBENCH_FPS a second, while a run lives or keys act
  *     +-------------------------+
  *     | scrollback      [popup] |  at most SY_WORKBENCH_SCROLL_FPS
  *     +-------------------------+

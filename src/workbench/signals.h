@@ -21,8 +21,10 @@ enum sy_signal {
 void sy_signals_begin(bool (*interrupt)(int number));
 /* Called before a fault ends the program, the terminal restored, in the handler; on any thread. */
 void sy_signals_rescue(void (*save)(int number));
-void sy_signals_end_now(void); /* on the loop, holding nothing: such a signal was sent; ends the program */
-bool sy_signals_crashed(void); /* another thread waits for that: the terminal is not ours any more */
+/* on the loop, holding nothing: such a signal was sent; ends the program */
+void sy_signals_end_now(void);
+/* another thread waits for that: the terminal is not ours any more */
+bool sy_signals_crashed(void);
 /* Those that the workbench alone has (size, stop, continue, quit) as they were before. */
 void sy_signals_end(void);
 /* Another handler for what ends the program on the spot: another screen has the terminal. */

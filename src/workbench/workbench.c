@@ -24,7 +24,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DRAIN_SECONDS 4e-3 /* between two looks: who sleeps is woken by a key before others run on */
+/* Between two looks: who sleeps is woken by a key before others run on. */
+#define DRAIN_SECONDS 4e-3
 #define KEYS_AT_ONCE 256
 #define PRINTED_MAX 1000 /* lines that the normal screen gets at most */
 #define RUNS_MAX 256
@@ -260,7 +261,8 @@ int sy_workbench_open(const struct sy_workbench_client *client, struct sy_err *e
         sy_workbench_close();
         return -1;
     }
-    d->ended = d->away = d->busy = d->dim = false; /* what ran when the plain screen was asked for is over */
+    /* what ran when the plain screen was asked for is over */
+    d->ended = d->away = d->busy = d->dim = false;
     d->relayout = true;
     d->pace = 1.0 / SY_WORKBENCH_FPS;
     resize_screen();
@@ -493,9 +495,10 @@ static void turn_once(void)
 {
     struct sy_workbench *d = &sy__workbench;
     double began = sy_now();
-    struct pollfd p[3] = {{.fd = d->away ? -1 : sy_capture_in(), .events = POLLIN},
-                          {.fd = sy_wake_fd(), .events = POLLIN},
-                          {.fd = d->draining.next > began ? -1 : sy_capture_fd(), .events = POLLIN}};
+    struct pollfd p[3] = {
+        {.fd = d->away ? -1 : sy_capture_in(), .events = POLLIN},
+        {.fd = sy_wake_fd(), .events = POLLIN},
+        {.fd = d->draining.next > began ? -1 : sy_capture_fd(), .events = POLLIN}};
     int escape = sy_line_timeout(), n = poll(p, 3, sleep_time(began));
     take_signals(); /* before keys: they may be a shell's by now, and reading them stops us */
     if (n == 0 && escape >= 0) {

@@ -1,15 +1,17 @@
-/* The workbench's terminal: a panel, a scrollback and a line being typed, in one loop.  Layer workbench: 
- * ties tui (what is drawn) to repl (what is typed); knows no Lua.  Clients: prompt, and command
- * (watch).
+/* The workbench's terminal: a panel, a scrollback and a line being typed, in one loop.  Layer
+ * workbench: ties tui (what is drawn) to repl (what is typed); knows no Lua.  Clients: prompt, and
+ * command (watch).
  *
  *                         +--> keys: Readline --> line --> client.enter
  *     poll: terminal, ----+--> captured output --> scrollback
  *           two pipes     +--> wake: signals, notices, posts, client.woken
  *                         +--> a timer, while something may change
  *
- *  1. One thread, that which calls sy_workbench_run, but for sy_workbench_post.  It never waits for another.
- *  2. What is typed is drawn at once; panels at most SY_WORKBENCH_FPS times a second and only while a
- *     run lives; the scrollback at most SY_WORKBENCH_SCROLL_FPS times.  Nothing to do: no wake-up.
+ *  1. One thread, that which calls sy_workbench_run, but for sy_workbench_post.  It never waits for
+ *     another.
+ *  2. What is typed is drawn at once; panels at most SY_WORKBENCH_FPS times a second and only while
+ *     a run lives; the scrollback at most SY_WORKBENCH_SCROLL_FPS times.  Nothing to do: no
+ *     wake-up.
  *  3. From open to close the standard streams are captured (capture.h); at its end the normal
  *     screen has what the scrollback has got meanwhile. */
 #ifndef SY_WORKBENCH_WORKBENCH_H
@@ -44,10 +46,12 @@ enum sy_workbench_end {
 
 bool sy_workbench_built(void);    /* with what it takes */
 bool sy_workbench_possible(void); /* a terminal that can do it, and built with what it takes */
-/* Takes the terminal.  sy_edit_open was called before, with sy_workbench_keys and sy_workbench_action. */
+/* Takes the terminal.  sy_edit_open was called before, with sy_workbench_keys and
+ * sy_workbench_action. */
 int sy_workbench_open(const struct sy_workbench_client *client, struct sy_err *err);
 enum sy_workbench_end sy_workbench_run(void);
-void sy_workbench_close(void); /* gives it back; the panel and the scrollback stay for the next open */
+/* gives it back; the panel and the scrollback stay for the next open */
+void sy_workbench_close(void);
 void sy_workbench_free(void);
 bool sy_workbench_is_open(void);
 
@@ -63,9 +67,11 @@ void sy_workbench_go_plain(void);
 void sy_workbench_set_prompt(const char *prompt);
 void sy_workbench_set_busy(bool busy); /* something runs: the prompt is dim */
 void sy_workbench_echo(const char *prompt, const char *line);
-void sy_workbench_say(enum sy_role role, const char *text); /* a line of our own in the scrollback */
+/* a line of our own in the scrollback */
+void sy_workbench_say(enum sy_role role, const char *text);
 void sy_workbench_message(const char *text);                /* in the status line */
-void sy_workbench_repaint(void);                            /* something else wrote to the terminal */
+/* something else wrote to the terminal */
+void sy_workbench_repaint(void);
 /* Ask; answer gets what is entered, or NULL. */
 void sy_workbench_ask(const char *question, void (*answer)(const char *text));
 /* Until *done or for `milliseconds`: drain captured output, so that no writer waits for us. */
@@ -74,7 +80,8 @@ bool sy_workbench_wait(bool (*done)(void *ctx), void *ctx, int milliseconds);
 bool sy_workbench_theme(const char *name);
 const char *sy_workbench_theme_names(void);
 void sy_workbench_mouse(bool on);
-void sy_workbench_highlight(bool on); /* colours of Lua in the line that is typed; on at the start */
+/* colours of Lua in the line that is typed; on at the start */
+void sy_workbench_highlight(bool on);
 /* The screen as it is now, into a file: text, ANSI or SVG by its name's end. */
 int sy_workbench_dump(const char *path, struct sy_err *err);
 

@@ -1,15 +1,15 @@
 /* Keys at random, from a seed, at the prompt in a pseudo-terminal.  Speaks TAP.
  *
  *     keys PROGRAM [KEYS [SEED]]       5,000 keys from seed 1
- *     keys PROGRAM once FILE           the keys of a file, in one burst, and a word of how that ended
+ *     keys PROGRAM once FILE           the keys of a file, in one burst, and how that ended
  *
  * They come in sessions: each begins the program anew, on the workbench or the plain screen, in
  * emacs' or vi's keys, with lines in the history, in a terminal of any size.
  *
- *  1. After every ROUND keys what is half done is given up (Ctrl-C) and a line is entered that writes
- *     a file: it must come.  So the prompt is known to live whatever the screen looks like.
- *  2. At a session's end `quit()` ends the program with 0, and the terminal is as it was: its modes,
- *     the normal screen, pastes not bracketed, the cursor seen.
+ *  1. After every ROUND keys what is half done is given up (Ctrl-C) and a line is entered that
+ *     writes a file: it must come.  So the prompt is known to live whatever the screen looks like.
+ *  2. At a session's end `quit()` ends the program with 0, and the terminal is as it was: its
+ *     modes, the normal screen, pastes not bracketed, the cursor seen.
  *  3. The keys depend on the seed alone; how they fall together with the program's work does not.
  *     So what failed is told with its keys, for `once`. */
 #include <errno.h>
@@ -67,11 +67,15 @@ static const char *const often[] = {"\033[A", "\033[B", "\033[A", "\033[B", "\03
                                     "\031",   "\020",   "\016",   "\177",   "\t",     "\r",
                                     "\033",   "\033[17~", "\033OP", "x",    " ",      "\003"};
 static const char *const words[] = {
-    "for i = 1, 2 do", "end", "x = 1", "tensor.", "print(", "\"abc", "'/us", ":theme ", "?tens", ":he",
+    "for i = 1, 2 do", "end", "x = 1", "tensor.", "print(", "\"abc", "'/us", ":theme ", "?tens",
+    ":he",
     "y = {1, 2", "return 1", "\xc3\xa9", "\xe6\xbc\xa2\xe5\xad\x97", "e\xcc\x81",
-    "\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb", "\xe2\x80\xae", "\033[200~a = 1\nb = 2\033[201~",
-    "\033[200~yard> c = 3\n3\nyard> c\033[201~", "\033[200~", "\033[201~", "\033[H", "\033[F", "\033[3~",
-    "\033[5~", "\033[6~", "\033[1;5C", "\033[1;5D", "\033OA", "\033OB", "\033[<0;5;5M", "\033[<64;5;5M",
+    "\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb", "\xe2\x80\xae",
+    "\033[200~a = 1\nb = 2\033[201~",
+    "\033[200~yard> c = 3\n3\nyard> c\033[201~", "\033[200~", "\033[201~", "\033[H", "\033[F",
+    "\033[3~",
+    "\033[5~", "\033[6~", "\033[1;5C", "\033[1;5D", "\033OA", "\033OB", "\033[<0;5;5M",
+    "\033[<64;5;5M",
     "\033[15~", "\033[", "\033O", "\033[1", "\x80", "\xff", "\030a", "\030(", "\030)", "\030e",
     "\030\005", "\0335", "\033-", "\033<", "\033>", "\033.", "\033p", "\033n", "\033r", "\033u"};
 
@@ -194,8 +198,9 @@ static void set_up(void)
 /* Each time anew: no key may find the last session's quit(). */
 static void write_history(void)
 {
-    write_file("state/switchyard/history", "x = 1\nprint('one')\nprint('two')\nfor i = 1, 2 do\nend\n"
-                                           "x = 'a long line that wraps in a narrow terminal'\n");
+    write_file("state/switchyard/history",
+               "x = 1\nprint('one')\nprint('two')\nfor i = 1, 2 do\nend\n"
+               "x = 'a long line that wraps in a narrow terminal'\n");
 }
 
 static void set_size(int rows, int columns)
@@ -285,8 +290,8 @@ static const char *answers(void)
     static int number;
     char line[256];
     double end = now_ms() + LIMIT_MS;
-    snprintf(line, sizeof line, "do local f = io.open('%s/said', 'w') f:write(%d) f:close() end\r", folder,
-             ++number);
+    snprintf(line, sizeof line, "do local f = io.open('%s/said', 'w') f:write(%d) f:close() end\r",
+             folder, ++number);
     while (!gone && now_ms() < end) {
         give_up_all();
         send_bytes(line, strlen(line));
@@ -399,7 +404,9 @@ static const char *type_round(int n)
         put(bytes, key(bytes));
         switch (below(40)) {
         case 0: drain(70); break; /* a lone Esc is a key by now */
-        case 1: set_size(1 + (int)below(below(3) ? 60 : 4), 1 + (int)below(below(3) ? 200 : 12)); break;
+        case 1:
+            set_size(1 + (int)below(below(3) ? 60 : 4), 1 + (int)below(below(3) ? 200 : 12));
+            break;
         case 2: case 3: case 4: drain(1); break;
         default: break; /* in one burst with the next */
         }
@@ -480,7 +487,8 @@ int main(int argc, char **argv)
 {
     char program[4096];
     if (argc < 2 || !realpath(argv[1], program) || !mkdtemp(folder)) {
-        fprintf(stderr, "usage: keys PROGRAM [KEYS [SEED]]\n       keys PROGRAM once FILE [MODE]\n");
+        fprintf(stderr,
+                "usage: keys PROGRAM [KEYS [SEED]]\n       keys PROGRAM once FILE [MODE]\n");
         return 99;
     }
     set_up();

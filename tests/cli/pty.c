@@ -1,18 +1,18 @@
-/* A person at a terminal, for tests: runs a program in a pseudo-terminal after a scenario and speaks
- * TAP, one case for each thing that was waited for.  The first that fails ends the scenario.
+/* A person at a terminal, for tests: runs a program in a pseudo-terminal after a scenario and
+ * speaks TAP, one case for each thing that was waited for.  The first that fails ends the scenario.
  *
  *     pty SCENARIO PROGRAM [ARGS]
  *
  *     # comment
- *     > text        at a prompt: type the text and Enter (\t, \e, \n are a tab, an escape, a newline)
+ *     > text        at a prompt: type the text and Enter (\t, \e, \n: a tab, an escape, a newline)
  *     ~ text        type the text without Enter, whether a prompt stands there or not
  *     ^ C           press Ctrl with a letter
  *     < text        wait until the text appears
  *     quiet MS text fail when the text appears within that time
  *     exit N        wait for the end of the program, with this status
  *
- *  1. Only what came after the last key counts, and of a line that was entered not its echo: so no prompt
- *     and no text of before is taken for the answer, however slow the machine is.
+ *  1. Only what came after the last key counts, and of a line that was entered not its echo: so no
+ *     prompt and no text of before is taken for the answer, however slow the machine is.
  *  2. `>` first waits for a prompt ("yard> " or "..> ") that came after the last line or Ctrl key.
  *  3. How long something took is told and never judged: LIMIT_MS is only there to end a hang. */
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* Saving and loading while the world fails: every allocation, every system call, every point of a crash,
- * every truncation, flipped bits.  What must hold: an older checkpoint or the new one loads, whole, and
- * a load that fails changes nothing. */
+/* Saving and loading while the world fails: every allocation, every system call, every point of a
+ * crash, every truncation, flipped bits.  What must hold: an older checkpoint or the new one loads,
+ * whole, and a load that fails changes nothing. */
 #include "unit/tap.h"
 #include "unit/tiny_run.h"
 
@@ -86,7 +86,8 @@ static void test_save_without_memory(void)
         claimed += !rc && s.step != 5;
     }
     tap_ok(n > 50 && refused > 40 && !lost && !claimed && tiny_hash(t) == hash,
-           "saving: %d of %d allocations fail it; %d lost all, %d claimed success wrongly", refused, (int)n,
+           "saving: %d of %d allocations fail it; %d lost all, %d claimed success wrongly", refused,
+           (int)n,
            lost, claimed);
     sy_trainer_free(t);
 }
@@ -117,8 +118,8 @@ static void test_load_without_memory(void)
             tiny_run_to(b, 2);
         }
     }
-    tap_ok(refused > 20 && !changed, "loading: %d of %d allocations fail it; %d changed the run", refused,
-           (int)n, changed);
+    tap_ok(refused > 20 && !changed, "loading: %d of %d allocations fail it; %d changed the run",
+           refused, (int)n, changed);
     sy_trainer_free(b);
     sy_trainer_free(a);
     tap_ok(sy_mem_live() < live, "and nothing is lost");
@@ -168,10 +169,12 @@ static void test_save_io(int answer, const char *what)
                 f.kind != SY_SYS_RMDIR;
         stuck += sy_trainer_checkpoint(t, NULL, 0, NULL) != 0; /* what is left is no obstacle */
         if (at % 2)
-            sy_checkpoint_discard(dir, NULL, 3, NULL); /* next one makes a name, else it replaces one */
+            /* next one makes a name, else it replaces one */
+            sy_checkpoint_discard(dir, NULL, 3, NULL);
     }
     tap_ok(calls > 25 && !lost && !claimed && !stuck && !left && tiny_hash(t) == hash,
-           "saving, %s at each of %d calls: %d refused, %d lost all, %d wrong claims, %d stuck, %d left over",
+           "saving, %s at each of %d calls: %d refused, %d lost all, %d wrong claims, %d stuck, %d "
+           "left over",
            what, calls, refused, lost, claimed, stuck, left);
     sy_trainer_free(t);
 }
@@ -200,7 +203,8 @@ static void test_load_io(int answer, const char *what)
             was = tiny_hash(b);
     }
     tap_ok(calls > 15 && !changed && (answer == SY_SYS_SHORT ? refused == 0 : refused == calls),
-           "loading, %s at each of %d calls: %d refused, %d changed the run", what, calls, refused, changed);
+           "loading, %s at each of %d calls: %d refused, %d changed the run", what, calls, refused,
+           changed);
     sy_trainer_free(b);
 }
 
@@ -353,7 +357,8 @@ static void disk_at(int64_t cut)
         follow(&calls[i]);
 }
 
-/* Put what a crash leaves on the disk into `to`.  choice: bits for folders and files, durable or not. */
+/* Put what a crash leaves on the disk into `to`.  choice: bits for folders and files, durable or
+ * not. */
 static void materialize(const char *to, int node, uint64_t choice, int depth)
 {
     const struct node *d = &nodes[node];
@@ -400,7 +405,8 @@ static void play(uint64_t hashes[SAVES], int64_t ends[SAVES])
     sy_trainer_free(t);
 }
 
-/* The newest committed state, or the one being committed, must load from every crash at this call. */
+/* The newest committed state, or the one being committed, must load from every crash at this
+ * call. */
 static int crash_once(struct sy_trainer *b, int64_t cut, uint64_t choice, const uint64_t *hashes,
                       const int64_t *ends)
 {
@@ -440,10 +446,12 @@ static void test_crashes(void)
         for (int k = 0; k < 8; k++, tried++) {
             uint64_t choice = k < 4 ? plain[k] : sy_rng_u64(&r, (uint64_t)tried);
             if (crash_once(b, cut, choice, hashes, ends) && wrong++ < 3)
-                tap_note("call %d of %d, choice %llx", (int)cut, (int)ncalls, (unsigned long long)choice);
+                tap_note("call %d of %d, choice %llx", (int)cut, (int)ncalls,
+                         (unsigned long long)choice);
         }
     }
-    tap_ok(ncalls > 80 && !wrong, "a crash at each of %d calls of four saves, %d states of the disk: %d do not load",
+    tap_ok(ncalls > 80 && !wrong,
+           "a crash at each of %d calls of four saves, %d states of the disk: %d do not load",
            (int)ncalls, tried, wrong);
     sy_trainer_free(b);
 }
@@ -451,10 +459,12 @@ static void test_crashes(void)
 /* ---- damage ---- */
 
 #define FILES 5
-static const char *const names[FILES] = {"model.safetensors", "optimizer.safetensors", "state.safetensors",
+static const char *const names[FILES] = {"model.safetensors", "optimizer.safetensors",
+                                         "state.safetensors",
                                          "state.json", "MANIFEST"};
 
-/* MANIFEST anew over whatever the files are: so that the readers behind the hashes see the damage. */
+/* MANIFEST anew over whatever the files are: so that the readers behind the hashes see the
+ * damage. */
 static void forge_manifest(const char *dir)
 {
     struct sy_str s = SY_STR_INIT;
@@ -476,7 +486,8 @@ static void forge_manifest(const char *dir)
     sy_str_free(&s);
 }
 
-static void damage_file(struct sy_trainer *b, const char *dir, const char *name, const struct sy_str *manifest)
+static void damage_file(struct sy_trainer *b, const char *dir, const char *name,
+                        const struct sy_str *manifest)
 {
     char path[1100], manifest_path[1100];
     struct sy_str good = SY_STR_INIT;
@@ -509,7 +520,9 @@ static void damage_file(struct sy_trainer *b, const char *dir, const char *name,
         good.data[bit / 8] ^= (char)(1 << bit % 8);
     }
     put_file(path, good.data, good.len);
-    tap_ok(!taken && !changed, "%s: %d truncations, %d flipped bits: %d taken, %d changed the run (%d of the forged loaded)",
+    tap_ok(!taken && !changed,
+           "%s: %d truncations, %d flipped bits: %d taken, %d changed the run (%d of the forged "
+           "loaded)",
            name, (int)good.len, n, taken, changed, forged);
     sy_str_free(&good);
 }
@@ -521,7 +534,8 @@ static void test_damage(void)
     char path[SY_PATH_MAX], manifest_path[SY_PATH_MAX + 16];
     struct sy_str manifest = SY_STR_INIT;
     struct sy_trainer *a = make(dir), *b = make(NULL);
-    struct sy_journal_entry e = {.kind = SY_ENTRY_INPUT, .key = "mask", .n = 8, .values = (const float[8]){0, 1, 2}};
+    struct sy_journal_entry e = {
+        .kind = SY_ENTRY_INPUT, .key = "mask", .n = 8, .values = (const float[8]){0, 1, 2}};
     tiny_run_to(a, 3);
     sy_params_freeze(sy_trainer_params(a), "layers.1", 2, true);
     sy_trainer_apply(a, &e, &err);
@@ -570,7 +584,8 @@ static void test_fingerprint(void)
     tap_ok(!sy_trainer_load(b, path, false, &err) && tiny_hash(b) == tiny_hash(a),
            "a fingerprint of version 1 is compared as such %s", err.msg);
     say_program(path, sy__fingerprint(a, 2), "");
-    tap_ok(sy_trainer_load(b, path, false, &err) && err.code == SY_E_STATE, "no other is: %s", err.msg);
+    tap_ok(sy_trainer_load(b, path, false, &err) && err.code == SY_E_STATE, "no other is: %s",
+           err.msg);
     err = (struct sy_err)SY_ERR_INIT;
     say_program(path, sy__fingerprint(a, 2), ",\"fingerprint\":2");
     tap_ok(!sy_trainer_load(b, path, false, &err), "version 2 %s", err.msg);

@@ -1,9 +1,10 @@
-/* SIGKILL at random moments of steps and saves.  A child trains on from the newest checkpoint; the parent
- * kills it, and starts another, until the run is done.  Its hash must be that of a run never killed.
- * SY_KILLS: how many kills (200); `make check-kills` takes 2000.
+/* SIGKILL at random moments of steps and saves.  A child trains on from the newest checkpoint; the
+ * parent kills it, and starts another, until the run is done.  Its hash must be that of a run never
+ * killed.  SY_KILLS: how many kills (200); `make check-kills` takes 2000.
  *
- * Half of the kills are aimed: whatever the machine's speed, they fall in the middle of a save.  The parent
- * looks for the folder under construction, stops the child, and kills it if that is still there then. */
+ * Half of the kills are aimed: whatever the machine's speed, they fall in the middle of a save.
+ * The parent looks for the folder under construction, stops the child, and kills it if that is
+ * still there then. */
 #include "unit/tap.h"
 #include "unit/tiny_run.h"
 
@@ -50,7 +51,8 @@ static void train_on(const char *where, int threads, int out)
     sy_pool_set_threads(threads, NULL);
     if (!t || (where && sy_trainer_set_dir(t, where, 2, 0, &err)))
         _exit(2);
-    if (where && !sy_checkpoint_find(where, -1, &s, &err) && sy_trainer_load(t, s.path, false, &err))
+    if (where && !sy_checkpoint_find(where, -1, &s, &err) &&
+        sy_trainer_load(t, s.path, false, &err))
         _exit(3);
     tiny_run_to(t, STEPS);
     uint64_t hash = tiny_hash(t);
@@ -70,7 +72,8 @@ static bool is_saving(void)
     return found;
 }
 
-/* Look until is_saving() is `wanted`; false: there is something to read first (or the child's end). */
+/* Look until is_saving() is `wanted`; false: there is something to read first (or the child's
+ * end). */
 static bool look_until(bool wanted, int in)
 {
     struct pollfd p = {.fd = in, .events = POLLIN};
@@ -155,7 +158,8 @@ int main(void)
     }
     wipe();
     tap_ok(kills >= want && !failed && !wrong && saving >= aims && aims >= want / 2,
-           "%d kills (%d in the middle of a save), %d runs came to their end: %d failed, %d hashes differ",
+           "%d kills (%d in the middle of a save), %d runs came to their end: %d failed, %d hashes "
+           "differ",
            kills, saving, runs, failed, wrong);
     tap_note("%.1f s; a run alone takes %.2f s", sy_now() - start, whole);
     return tap_done();

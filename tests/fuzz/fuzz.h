@@ -12,7 +12,8 @@ struct fuzz_target {
 };
 extern const struct fuzz_target fuzz_targets[]; /* up to one without a name */
 
-/* A file of this name in a folder of this process (removed at its end).  Valid until the next call but three. */
+/* A file of this name in a folder of this process (removed at its end).  Valid until the next call
+ * but three. */
 const char *fuzz_path(const char *name);
 
 #endif

@@ -1,5 +1,5 @@
-/* One function a reader.  Most readers want files: they get them in a folder of their own, in memory where
- * the system has such a place. */
+/* One function a reader.  Most readers want files: they get them in a folder of their own, in
+ * memory where the system has such a place. */
 #include "fuzz/fuzz.h"
 
 #include "base/hash.h"
@@ -37,7 +37,8 @@ const char *fuzz_path(const char *name)
     static char path[4][256];
     static int at;
     if (!root[0]) {
-        snprintf(root, sizeof root, "%s/sy-fuzz-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+        snprintf(root, sizeof root, "%s/sy-fuzz-XXXXXX",
+                 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
         if (!mkdtemp(root))
             abort();
         atexit(remove_root);
@@ -105,8 +106,8 @@ static void tokenizer(const uint8_t *data, size_t n)
     sy_tokenizer_unref(t);
 }
 
-/* The first byte says whether it is a .bin (or whatever its content says), or an .idx beside one, and as what
- * it is read. */
+/* The first byte says whether it is a .bin (or whatever its content says), or an .idx beside one,
+ * and as what it is read. */
 static void shards(const uint8_t *data, size_t n)
 {
     static const uint8_t tokens[64] = {1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0};
@@ -140,7 +141,8 @@ static void reading(const uint8_t *data, size_t n)
     sy_corpus_unref(c);
 }
 
-/* The first byte says whether it is state.json, or a MANIFEST up to its sum, which is made right. */
+/* The first byte says whether it is state.json, or a MANIFEST up to its sum, which is made
+ * right. */
 static void checkpoint(const uint8_t *data, size_t n)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -162,7 +164,8 @@ static void checkpoint(const uint8_t *data, size_t n)
     sy_str_free(&s);
 }
 
-/* A chunk of a series, whose sum is made right: the width of the series, low and high byte, then its bytes. */
+/* A chunk of a series, whose sum is made right: the width of the series, low and high byte, then
+ * its bytes. */
 static void chunk(const uint8_t *data, size_t n)
 {
     static int64_t steps[SY_CHUNK_ROWS];

@@ -74,11 +74,13 @@ static size_t load(const char *path)
 static const char *make_store(void)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct sy_store_config c = {.dir = fuzz_path("seed"), .name = "seed", .config = "{\"lr\":0.1}", .steps = 600};
+    struct sy_store_config c = {
+        .dir = fuzz_path("seed"), .name = "seed", .config = "{\"lr\":0.1}", .steps = 600};
     struct sy_metrics *m = sy_metrics_new(&err);
     mkdir(c.dir, 0700);
     struct sy_store *s = sy_store_create(&c, &err);
-    int loss = sy_metrics_series(m, "loss", 1, &err), load_ = sy_metrics_series(m, "load.1", 4, &err);
+    int loss = sy_metrics_series(m, "loss", 1, &err),
+        load_ = sy_metrics_series(m, "load.1", 4, &err);
     for (int step = 1; step <= 600; step++) {
         float values[4] = {(float)(step % 7), 1, 2.5f, 0};
         sy_metrics_add(m, loss, step, values + 1);
@@ -167,7 +169,8 @@ static int write_seeds(const char *dir)
     static const char *const kinds[] = {"plain", "packed", "filled"};
     for (int i = 0; i < 6; i++)
         write_chunk(dir, kinds[i / 2], i % 2 ? 4 : 1);
-    snprintf(command, sizeof command, "mkdir -p '%s/store' && cp '%s' '%s/store/run.sqlite'", dir, make_store(), dir);
+    snprintf(command, sizeof command, "mkdir -p '%s/store' && cp '%s' '%s/store/run.sqlite'", dir,
+             make_store(), dir);
     return system(command) != 0;
 }
 

@@ -14,8 +14,8 @@
  *     iN      i32 in 0 .. N-1                               b   bool
  *     cN      i32: 0 .. N-1 counted up, over and over       z   zeros
  *
- * Floats have the dtype under test.  An operation that exists in f32 only is tried in f32, by larger
- * differences.
+ * Floats have the dtype under test.  An operation that exists in f32 only is tried in f32, by
+ * larger differences.
  */
 #ifndef SY_TESTS_GRAD_EXAMPLE_H
 #define SY_TESTS_GRAD_EXAMPLE_H
@@ -45,7 +45,8 @@ int example_apply(const struct example *e, struct sy_tensor *const *in, int nin,
                   struct sy_tensor **out, struct sy_err *err);
 /* A reproducible cotangent of t's shape and dtype, owned. */
 struct sy_tensor *example_cotangent(const struct sy_tensor *t, int output, struct sy_err *err);
-/* Scalar sum over float outputs of <out, cotangent>, owned; recorded where outputs want gradients. */
+/* Scalar sum over float outputs of <out, cotangent>, owned; recorded where outputs want
+ * gradients. */
 struct sy_tensor *example_loss(const struct example *e, struct sy_tensor *const *out,
                                struct sy_err *err);
 bool example_is_float(const struct sy_tensor *t); /* f32 or f64; false for NULL */

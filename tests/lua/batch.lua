@@ -1,5 +1,5 @@
--- Fields of a batch: what a model's function reads of its second argument, what the data cannot give,
--- and loss weights from a file: values, gradients, accumulation, evaluation, resume.
+-- Fields of a batch: what a model's function reads of its second argument, what the data cannot
+-- give, and loss weights from a file: values, gradients, accumulation, evaluation, resume.
 
 local tap = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local ok, is = tap.ok, tap.is
@@ -42,7 +42,8 @@ end
 
 local function short(m, data, o)
   o = o or {}
-  for k, v in pairs{steps = 3, batch = B, context = T, save = false, eval_every = 0, seed = 5, lr = 0.1, warmup = 0} do
+  for k, v in pairs{steps = 3, batch = B, context = T, save = false, eval_every = 0, seed = 5,
+                    lr = 0.1, warmup = 0} do
     if o[k] == nil then o[k] = v end
   end
   local r = train(m, data, o)
@@ -50,9 +51,11 @@ local function short(m, data, o)
   return r
 end
 
-ok(failure(make, {"targetz"}):find "unknown field 'targetz'.-did you mean 'targets'", "an unknown field: " .. failure(make, {"targetz"}))
+ok(failure(make, {"targetz"}):find "unknown field 'targetz'.-did you mean 'targets'",
+  "an unknown field: " .. failure(make, {"targetz"}))
 local why = failure(short, make{"weights"}, plain)
-ok(why:find("the model reads the field 'weights': the data has no loss weights", 1, true), "one that the data lacks: " .. why)
+ok(why:find("the model reads the field 'weights': the data has no loss weights", 1, true),
+  "one that the data lacks: " .. why)
 is(short(make{"documents", "weights"}, d).step, 3, "one that it has")
 is(make{"documents"}:logits{1, 2}.shape[1], 2, "alone, a text has one document")
 why = failure(function() make{"targets"}:generate({1, 2}, {tokens = 1}) end)
@@ -81,7 +84,8 @@ ok(d.hash ~= plain.hash, "weights are part of the data's identity")
 -- ---- the batch ----
 
 local function fields()
-  return {tokens = tensor.zeros(B, T, {dtype = "i32"}), targets = tensor.zeros(B, T, {dtype = "i32"}),
+  return {tokens = tensor.zeros(B, T, {dtype = "i32"}),
+          targets = tensor.zeros(B, T, {dtype = "i32"}),
           weights = tensor.zeros(B, T)}
 end
 local f, again = fields(), fields()
@@ -103,7 +107,8 @@ end
 local m = make()
 local want = by_hand(m.params.w, (function() engine.batch(d, 5, 0, f) return f end)())
 local r = short(m, d, {steps = 1})
-ok(math.abs(r.loss - want) < 1e-6, ("the first step's loss is the weighted mean: %.7f %.7f"):format(r.loss, want))
+ok(math.abs(r.loss - want) < 1e-6,
+  ("the first step's loss is the weighted mean: %.7f %.7f"):format(r.loss, want))
 
 local uniform = {}
 for i = 1, N do uniform[i] = 1 end
@@ -118,7 +123,8 @@ ok(a:hash() ~= short(make(), d, {steps = 5}):hash(), "others do not")
 local whole = short(make(), d, {steps = 1, batch = 8})
 for _, n in ipairs{2, 4, 8} do
   local parts = short(make(), d, {steps = 1, batch = 8 // n, accumulate = n})
-  ok(math.abs(whole.loss - parts.loss) < 1e-6, ("%d micro-batches: the loss of one batch"):format(n))
+  ok(math.abs(whole.loss - parts.loss) < 1e-6,
+    ("%d micro-batches: the loss of one batch"):format(n))
   local g, h = whole:history("grad_norm")[1][2]:item(), parts:history("grad_norm")[1][2]:item()
   ok(math.abs(g - h) < 1e-6 * (1 + g), ("and its gradient's norm: %.8f %.8f"):format(g, h))
 end
@@ -127,10 +133,12 @@ local function evaluated(m, batch)
   return m:loss(d, {batch = batch, batches = 2})
 end
 local e = make()
-ok(math.abs(evaluated(e, 1) - evaluated(e, 5)) < 1e-6, "an evaluation is of its windows, whatever its batch is")
+ok(math.abs(evaluated(e, 1) - evaluated(e, 5)) < 1e-6,
+  "an evaluation is of its windows, whatever its batch is")
 local run = short(e, d, {steps = 1, lr = 0, min_lr = 0})
 ok(math.abs(run:eval(2) - evaluated(e, 3)) < 1e-6, "r:eval() says the same")
-ok(math.abs(evaluated(e, 3) - e:loss(plain, {batch = 3, batches = 2})) > 1e-4, "and not what there is without weights")
+ok(math.abs(evaluated(e, 3) - e:loss(plain, {batch = 3, batches = 2})) > 1e-4,
+  "and not what there is without weights")
 
 -- ---- the operation ----
 
@@ -139,7 +147,8 @@ local w4 = tensor{1, 1, 1, 1}
 ok(logits:weighted_cross_entropy(t, w4):equal((logits:cross_entropy(t))), "ones: the same bits")
 local masked = tensor{0, 4, -1, -1}:cast("i32")
 local got = logits:weighted_cross_entropy(t, tensor{1, 1, 1, 0}):item()
-ok(math.abs(got * 3 - (logits:cross_entropy(masked)):item() * 2) < 1e-6, "a weight of 0 is no target, but counts among them")
+ok(math.abs(got * 3 - (logits:cross_entropy(masked)):item() * 2) < 1e-6,
+  "a weight of 0 is no target, but counts among them")
 why = failure(function() return logits:weighted_cross_entropy(t, tensor{1, 1, 1, 1}:grad(true)) end)
 ok(why:find("no gradient flows to weights", 1, true), why)
 os.execute("rm -rf " .. folder)

@@ -1,4 +1,5 @@
--- compare's columns: a row of the table in lua/run/compare.lua is all that there is to write for one.
+-- compare's columns: a row of the table in lua/run/compare.lua is all that there is to write for
+-- one.
 
 local engine = require "switchyard.engine"
 local columns = require("switchyard.run.compare").columns
@@ -6,7 +7,8 @@ local t = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 
 local d = data.synthetic{domains = 2, tokens = 4000, seed = 1}
 local function run(name)
-  local m = model.moe{layers = 1, dim = 8, heads = 1, context = 8, vocab = d.vocab, experts = 4, expert_dim = 8}
+  local m = model.moe{layers = 1, dim = 8, heads = 1, context = 8, vocab = d.vocab, experts = 4,
+                      expert_dim = 8}
   return train(m, d, {steps = 2, batch = 2, eval_every = 0, warmup = 0, name = name}):wait()
 end
 
@@ -32,19 +34,24 @@ end
 local function show(lines) return table.concat(lines, "\n") end
 
 local wide, narrow = lines_at(92), lines_at(91)
-t.is(wide[1], "run                  state             step      loss       val        lr      tok/s    mfu", "the heads")
+t.is(wide[1],
+  "run                  state             step      loss       val        lr      tok/s    mfu",
+  "the heads")
 t.ok(all_are(wide, 91), "each line has the width of the heads, a long name's too", show(wide))
 t.ok(all_are(narrow, 75), "where that does not fit, the narrow ones", show(narrow))
 t.ok(wide[2]:find "^a +done +2/2 +%d%.%d%d%d +%- +1%.0e%-04 +%d+ +%d+%%$", "a live run's", wide[2])
-t.ok(wide[3]:find "^stored%-one +done +2/2 +%d%.%d%d%d +%- +1%.0e%-04 +%d+ +%-$", "a stored run's", wide[3])
+t.ok(wide[3]:find "^stored%-one +done +2/2 +%d%.%d%d%d +%- +1%.0e%-04 +%d+ +%-$",
+  "a stored run's", wide[3])
 t.ok(narrow[4]:find("a-name-of-mor… done", 1, true), "a long name is cut", narrow[4])
 
 -- one more
-columns[#columns + 1] = {head = "tokens", wide = 12, narrow = -9, cell = function(s) return ("%d"):format(s.tokens) end}
+columns[#columns + 1] = {head = "tokens", wide = 12, narrow = -9,
+                         cell = function(s) return ("%d"):format(s.tokens) end}
 wide, narrow = lines_at(105), lines_at(104)
 t.ok(all_are(wide, 104), "one more column: so much wider", show(wide))
 t.ok(all_are(narrow, 85), "and the narrow ones from a wider terminal on", show(narrow))
-t.ok(wide[1]:find "mfu       tokens$" and wide[2]:find " 32$" and wide[3]:find " 32$", "its head and its cells", show(wide))
+t.ok(wide[1]:find "mfu       tokens$" and wide[2]:find " 32$" and wide[3]:find " 32$",
+  "its head and its cells", show(wide))
 t.ok(narrow[1]:find "mfu tokens   $" and narrow[2]:find " 32       $", "to the left", show(narrow))
 columns[#columns] = nil
 

@@ -12,18 +12,23 @@ end
 local function has(line, ...)
   local block = all(line)
   for _, word in ipairs {...} do
-    ok(type(block) == "string" and ("|" .. block):find("|" .. word .. "|", 1, true), ("%s -> %s"):format(line, word))
+    ok(type(block) == "string" and ("|" .. block):find("|" .. word .. "|", 1, true),
+      ("%s -> %s"):format(line, word))
   end
 end
 
 local function hasnt(line, ...)
   local block = "|" .. tostring(all(line))
-  for _, word in ipairs {...} do ok(not block:find("|" .. word .. "|", 1, true), ("%s -> not %s"):format(line, word)) end
+  for _, word in ipairs {...} do
+    ok(not block:find("|" .. word .. "|", 1, true), ("%s -> not %s"):format(line, word))
+  end
 end
 
 d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
-m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16}
-r = train(m, d, {steps = 1000000, batch = 1, eval_every = 0, checkpoint_every = 0, name = "live-one", paused = true})
+m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
+              top_k = 2, expert_dim = 16}
+r = train(m, d, {steps = 1000000, batch = 1, eval_every = 0, checkpoint_every = 0,
+                 name = "live-one", paused = true})
 a = tensor.ones(3, 2)
 
 -- globals, keywords, fields, methods
@@ -88,15 +93,20 @@ has("?perpl", "perplexity") -- a term
 -- nothing of the user's runs, nothing is raised
 local ran = 0
 local function trap() ran = ran + 1 error "ran" end
-evil = setmetatable({plain = 1}, {__index = trap, __len = trap, __pairs = trap, __call = trap, __name = 3, __metatable = "x",
+evil = setmetatable({plain = 1}, {__index = trap, __len = trap, __pairs = trap, __call = trap,
+                                  __name = 3, __metatable = "x",
                                   __tostring = trap, __eq = trap, __lt = trap})
 deep = setmetatable({}, {__index = evil})
 loop = {}
 setmetatable(loop, {__index = loop})
-strange = setmetatable({[{}] = 1, [1.5] = 2, ["not a name"] = 3}, {methods = 3, fields = "x", __index = setmetatable({}, {__index = trap})})
-for _, line in ipairs {"evil.", "evil.x.", "evil.x.y:", "evil:", "deep.", "deep.x.", "loop.", "loop.x.", "strange.", "evil{", "f(evil.",
-                       "evil[1].", 'evil "', "pause{evil = '", "?evil.", ":evil evil.", "x\0y.", "[[", "[==[ x", "]]]]", ")))", "{{{((", "\"\\",
-                       "a.b.c.d", "a..b", "a:b:c:", "::", ":::", "?", "??", "!", "r.layers[99999].", "r.layers[0].experts[1].", "\xff\xfe."} do
+strange = setmetatable({[{}] = 1, [1.5] = 2, ["not a name"] = 3},
+  {methods = 3, fields = "x", __index = setmetatable({}, {__index = trap})})
+for _, line in ipairs {"evil.", "evil.x.", "evil.x.y:", "evil:", "deep.", "deep.x.", "loop.",
+                       "loop.x.", "strange.", "evil{", "f(evil.",
+                       "evil[1].", 'evil "', "pause{evil = '", "?evil.", ":evil evil.", "x\0y.",
+                       "[[", "[==[ x", "]]]]", ")))", "{{{((", "\"\\",
+                       "a.b.c.d", "a..b", "a:b:c:", "::", ":::", "?", "??", "!", "r.layers[99999].",
+                       "r.layers[0].experts[1].", "\xff\xfe."} do
   local fine, why = pcall(lines, line)
   ok(fine, "raises nothing: " .. line:gsub("%c", "?") .. (fine and "" or tostring(why)))
 end
@@ -107,7 +117,8 @@ looks = {series = trap, _h = 1, _m = setmetatable({}, {__index = trap})}
 fake = setmetatable({_h = {}, _m = setmetatable({}, {__index = trap})}, debug.getmetatable(r))
 model.define("mine", trap, setmetatable({{"width", "integer"}, setmetatable({}, {__index = trap})},
                                         {__index = trap, __len = trap, __pairs = trap}))
-require("switchyard.help.help").add{name = "added", signature = "added{x=}", text = "", options = trap}
+require("switchyard.help.help").add{name = "added", signature = "added{x=}", text = "",
+                                    options = trap}
 is(lines 'looks:history "', nil, "only a run's series are asked for")
 lines "looks." lines "fake.layers." lines "fake." lines "?looks.x" lines "added{"
 is(all "model.mine{w", "width = |", "options of a model of the user's")
@@ -131,11 +142,14 @@ local _, count = lines("many."):gsub("\n", "")
 ok(count > 1000 and count <= 50000, "of very many keys some: " .. count)
 is(all "list.", "behind|", "a name behind a long list")
 local began, n = os.clock(), 100000
-for _, line in ipairs {("("):rep(n), ("a("):rep(n), ("a"):rep(n) .. "-", ("a."):rep(n) .. "-", ("]"):rep(n), "?" .. ("a"):rep(n),
-                       "train(m, d, {x = '" .. ("a"):rep(n) .. "', st", ("a"):rep(n) .. "'", ":help " .. ("a"):rep(n) .. " b"} do
+for _, line in ipairs {("("):rep(n), ("a("):rep(n), ("a"):rep(n) .. "-", ("a."):rep(n) .. "-",
+                       ("]"):rep(n), "?" .. ("a"):rep(n),
+                       "train(m, d, {x = '" .. ("a"):rep(n) .. "', st", ("a"):rep(n) .. "'",
+                       ":help " .. ("a"):rep(n) .. " b"} do
   lines(line)
 end
-ok(os.clock() - began < 30, "a long line takes no time that is felt") -- minutes if it took its square
+-- minutes if it took its square
+ok(os.clock() - began < 30, "a long line takes no time that is felt")
 
 -- what stands before the cursor is a value that is not known
 is(all "f(x).t", nil, "a call's result")
@@ -145,12 +159,16 @@ has("many[r.lo", "loss")
 has("a..tens", "tensor")
 
 -- every beginning of a line
-local text = [[r = train(model.moe{layers = 2, router = "softmax"}, data.text('x.txt'), {steps = 10, schedule = "cos"}):wait() -- end]]
+local text =
+  [[r = train(model.moe{layers = 2, router = "softmax"}, data.text('x.txt'), ]]
+  .. [[{steps = 10, schedule = "cos"}):wait() -- end]]
 local fine = true
 for i = 0, #text do fine = fine and pcall(lines, text:sub(1, i)) end
 ok(fine, "every beginning of a line")
 
-tap.is(require("switchyard.prompt.hint").add("yard:1: attempt to call a nil value (field 'train')", 'tokenizer.train "f"'),
-  "yard:1: attempt to call a nil value (field 'train'); did you mean 'train_bpe'?", "a name that was meant to be longer")
+tap.is(require("switchyard.prompt.hint").add("yard:1: attempt to call a nil value (field 'train')",
+  'tokenizer.train "f"'),
+  "yard:1: attempt to call a nil value (field 'train'); did you mean 'train_bpe'?",
+  "a name that was meant to be longer")
 
 tap.done()

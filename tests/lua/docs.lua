@@ -1,5 +1,5 @@
--- The docs against what exists: every public global function and every method has an entry, every entry names
--- something that exists, every example runs, every option has a text.  TAP.
+-- The docs against what exists: every public global function and every method has an entry, every
+-- entry names something that exists, every example runs, every option has a text.  TAP.
 
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok = tap.ok
@@ -9,14 +9,16 @@ local by_name, list = help.entries()
 -- ---- one of each kind ----
 
 local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
-local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16}
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
+                    top_k = 2, expert_dim = 16}
 
 local function fresh_run()
   return train(m, d, {steps = 1000000, batch = 1, eval_every = 0, checkpoint_every = 0}):wait(2)
 end
 
 local r = fresh_run()
-local kinds = {tensor = tensor.ones(4, 3), tokenizer = tokenizer.bytes(), data = d, model = m, run = r,
+local kinds = {tensor = tensor.ones(4, 3), tokenizer = tokenizer.bytes(), data = d,
+               model = m, run = r,
                expert = r.layers[1].experts[2]}
 
 local function field(v, name)
@@ -28,7 +30,9 @@ end
 
 local function exists(name)
   local kind, method = name:match "^(%w+):([%w_]+)$"
-  if kind then return kinds[kind] and (field(kinds[kind], method) or kind == "tensor" and tensor[method]) end
+  if kind then
+    return kinds[kind] and (field(kinds[kind], method) or kind == "tensor" and tensor[method])
+  end
   if kinds[name] then return true end
   local v = _G
   local first, rest = name:match "^(%w+)%.(.+)$"
@@ -39,15 +43,18 @@ end
 
 for _, e in ipairs(list) do
   if not exists(e.name) then ok(false, e.name .. " is in the docs and does not exist") end
-  if #(e.signature or "") == 0 or #(e.text or "") == 0 then ok(false, e.name .. " has a signature and a text") end
+  if #(e.signature or "") == 0 or #(e.text or "") == 0 then
+    ok(false, e.name .. " has a signature and a text")
+  end
 end
 ok(#list > 150, "entries: " .. #list)
 
 -- ---- everything public has an entry ----
 
 local STANDARD = {}
-for name in ([[assert collectgarbage dofile error getmetatable ipairs load loadfile next pairs pcall print rawequal
-  rawget rawlen rawset require select setmetatable tonumber tostring type warn xpcall coroutine debug io math os
+for name in ([[assert collectgarbage dofile error getmetatable ipairs load loadfile next pairs pcall
+  print rawequal rawget rawlen rawset require select setmetatable tonumber tostring type warn xpcall
+  coroutine debug io math os
   package string table utf8]]):gmatch "%S+" do STANDARD[name] = true end
 
 local function public(name) return type(name) == "string" and name:match "^%l[%w_]*$" end
@@ -65,7 +72,8 @@ local function check_functions(t, prefixes)
     end
   end
   table.sort(missing)
-  ok(#missing == 0, "all of " .. prefixes[1] .. "... is in the docs", "missing: " .. table.concat(missing, " "))
+  ok(#missing == 0, "all of " .. prefixes[1] .. "... is in the docs",
+    "missing: " .. table.concat(missing, " "))
 end
 
 local globals = {}
@@ -95,13 +103,15 @@ for _, name in ipairs {"train", "model.moe", "model.dense"} do
   end
   ok(#without == 0, name .. ": every option has a text", table.concat(without, " "))
   local text = help.text(name)
-  ok(rows and text:find("\n      " .. rows[1][1] .. "=" .. tostring(rows[1][3]), 1, true), name .. ": ?" .. name .. " lists them", text)
+  ok(rows and text:find("\n      " .. rows[1][1] .. "=" .. tostring(rows[1][3]), 1, true),
+    name .. ": ?" .. name .. " lists them", text)
 end
 
 -- ---- found by what a user types ----
 
 _G.mine = m
-for asked, first in pairs {["mine:loss"] = "m:loss(", ["tensor.add"] = "a:add(", sum = "x:sum(", ["nn.moe"] = "nn.moe("} do
+for asked, first in pairs {["mine:loss"] = "m:loss(", ["tensor.add"] = "a:add(", sum = "x:sum(",
+                           ["nn.moe"] = "nn.moe("} do
   local text = help.text(asked)
   ok(text and text:find(first, 1, true) == 1 or text and asked == "sum", "?" .. asked, text)
 end
@@ -113,14 +123,18 @@ ok(help.text "no such thing" == nil, "what is unknown has no text")
 local function shows(asked, ...)
   local text = help.text(asked) or ""
   for _, part in ipairs {...} do
-    if not ok(text:gsub("%s+", " "):find(part, 1, true), "?" .. asked .. ": " .. part, text) then return end
+    if not ok(text:gsub("%s+", " "):find(part, 1, true), "?" .. asked .. ": " .. part, text) then
+      return
+    end
   end
 end
 
-shows("lr", "an option of train", "learning rate at its highest; from 0 to 1000000.", "r.lr = x holds from the next step")
+shows("lr", "an option of train", "learning rate at its highest; from 0 to 1000000.",
+  "r.lr = x holds from the next step")
 shows("r.lr", "an option of train")
 shows("batch", "r.batch = x traces and plans again")
-shows("capacity", "an option of model.moe", "also an option of tensor:moe_dispatch, nn.moe", "capacity factor a term")
+shows("capacity", "an option of model.moe", "also an option of tensor:moe_dispatch, nn.moe",
+  "capacity factor a term")
 shows("top_k", "an option of model.moe", "an option of model:generate", "Experts a token (K)")
 shows("mfu", "r.mfu a field: ?run", "the share of the FMA peak", "Model FLOPs utilization")
 shows("r.mfu", "a field: ?run")
@@ -130,7 +144,10 @@ shows("z_loss", "keeps them small")
 shows("load-balancing loss", "Fedus et al. 2021")
 shows("Capacity Factor", "N*K/E")
 shows("experts", "an option of model.moe", "expert a term")
-for _, term in ipairs {"perplexity", "switch", "epoch", "checkpoint", "journal", "gate", "router", "nats", "spike", "dead expert"} do shows(term, "a term") end
+for _, term in ipairs {"perplexity", "switch", "epoch", "checkpoint", "journal", "gate", "router",
+                       "nats", "spike", "dead expert"} do
+  shows(term, "a term")
+end
 shows("seed", "tensor.seed(n)", "an option of train", "also an option of tensor.rand")
 ok(not help.text("x"), "?x is no option of whatever has an x = in its signature")
 for _, row in ipairs(help.options "train") do shows(row[1], "an option of train") end
@@ -139,13 +156,15 @@ for _, row in ipairs(help.options "model.moe") do shows(row[1], "an option of ")
 local glossary = require "switchyard.help.glossary"
 for _, term in ipairs(glossary) do
   ok(not term.see or help.entry(term.see), term.name .. " leads to an entry", term.see)
-  ok(glossary.find(term.name) == term and term.text:find "%.$", term.name .. " is found and its text is a sentence")
+  ok(glossary.find(term.name) == term and term.text:find "%.$",
+    term.name .. " is found and its text is a sentence")
 end
 
 -- ---- near names, only when near ----
 
 local function near(asked) return table.concat(select(2, help.text(asked)) or {}, " ") end
-ok(near "stpes" == "steps" and near "capcity" == "capacity", "a misspelt option", near "stpes" .. ", " .. near "capcity")
+ok(near "stpes" == "steps" and near "capcity" == "capacity", "a misspelt option",
+  near "stpes" .. ", " .. near "capcity")
 ok(near "trian":find "^train", "a misspelt function", near "trian")
 ok(near "foo" == "" and near "xyzzy" == "", "nothing is near to what is not", near "foo")
 ok(not near("lrx"):find "contiguous", "a part of a word in a text is not near", near "lrx")
@@ -155,10 +174,13 @@ ok(not near("lrx"):find "contiguous", "a part of a word in a text is not near", 
 local entry_of = {}
 for _, e in ipairs(list) do
   local name = e.name:gsub(":", ".")
-  ok(not entry_of[name] or name == "tensor.save", e.name .. " has one entry") -- a:save is of one, tensor.save of several
+  -- a:save is of one, tensor.save of several
+  ok(not entry_of[name] or name == "tensor.save", e.name .. " has one entry")
   entry_of[name] = true
 end
-for _, f in ipairs {"tensor.rand(2, 3, {seed = 1, dtype = 'f64'})", "tensor.randn(2, {seed = 1, grad = true})", "tensor.randint(1, 6, 2, 3, {seed = 1})"} do
+for _, f in ipairs {"tensor.rand(2, 3, {seed = 1, dtype = 'f64'})",
+                    "tensor.randn(2, {seed = 1, grad = true})",
+                    "tensor.randint(1, 6, 2, 3, {seed = 1})"} do
   local fine, why = pcall(load("return " .. f))
   ok(fine, f, why)
 end
@@ -174,22 +196,32 @@ local function printed(value)
   env.print = before
   return fine and table.concat(lines, "\n") or tostring(why)
 end
-for value, first in pairs {[train] = "train(m, d", [r] = "r.step ", [m] = "m.params", [tensor.ones] = "tensor.ones(n", [r.wait] = "r:wait(step)",
-                           [tensor.ones(2)] = "a[i]", [nn.moe] = "nn.moe(x", [tensor.einsum] = "tensor.einsum("} do
-  ok(printed(value):find(first, 1, true) == 1, "help of a value: " .. first, printed(value):sub(1, 200))
+for value, first in pairs {[train] = "train(m, d", [r] = "r.step ", [m] = "m.params",
+                           [tensor.ones] = "tensor.ones(n", [r.wait] = "r:wait(step)",
+                           [tensor.ones(2)] = "a[i]", [nn.moe] = "nn.moe(x",
+                           [tensor.einsum] = "tensor.einsum("} do
+  ok(printed(value):find(first, 1, true) == 1, "help of a value: " .. first,
+    printed(value):sub(1, 200))
 end
-tap.refuses(function() help(3) end, "help of a number", "help: takes a name or what has one", "it is a number")
-ok(printed "tensor.clip":find("it is a:clamp(lo, hi)", 1, true), "?tensor.clip is no option of train", printed "tensor.clip")
+tap.refuses(function() help(3) end, "help of a number", "help: takes a name or what has one",
+  "it is a number")
+ok(printed "tensor.clip":find("it is a:clamp(lo, hi)", 1, true),
+  "?tensor.clip is no option of train", printed "tensor.clip")
 ok(printed "!=" == "nothing is called '!=' here; not equal is ~= in Lua", "?!=", printed "!=")
-ok(printed "numel" == "nothing is called 'numel' here; the number of elements is a.size", "?numel", printed "numel")
+ok(printed "numel" == "nothing is called 'numel' here; the number of elements is a.size", "?numel",
+  printed "numel")
 
 -- ---- Lua's own, which no entry of ours describes, and what is another's here ----
 
-for _, name in ipairs {"print", "pairs", "error", "for", "end", "math.abs", "string.format", "io.open", "os"} do
-  ok(printed(name) == name .. " is Lua's own; see the Lua manual (www.lua.org/manual/5.4)", "?" .. name, printed(name))
+for _, name in ipairs {"print", "pairs", "error", "for", "end", "math.abs", "string.format",
+                       "io.open", "os"} do
+  ok(printed(name) == name .. " is Lua's own; see the Lua manual (www.lua.org/manual/5.4)",
+    "?" .. name, printed(name))
 end
-ok(printed "string":find "^data.string%(" and printed "string":find "string is Lua's own; see", "?string is both", printed "string")
-ok(not printed("train"):find "Lua's own" and not printed("math.nosuch"):find "Lua's own", "and nothing else is")
+ok(printed "string":find "^data.string%(" and printed "string":find "string is Lua's own; see",
+  "?string is both", printed "string")
+ok(not printed("train"):find "Lua's own" and not printed("math.nosuch"):find "Lua's own",
+  "and nothing else is")
 ok(printed "m:sample":find("it is m:generate(prompt)", 1, true), "?m:sample", printed "m:sample")
 shows("loss", "m:loss(dataset", "r.loss a field", "loss a term", "What training makes smaller")
 shows("train", "up to a window's tokens at the text's ends are left out of a pass")
@@ -198,7 +230,8 @@ shows("r:fork", "what was set then, before the next one", "is not in r:fork{step
 -- ---- a model of one's own has an entry, so the prompt shows it ----
 
 local made = model.define("docs_own", function(cfg) end)
-ok(require("switchyard.prompt.show").text(made):find("model.docs_own{...}", 1, true), "what model.define gives is shown by its name",
+ok(require("switchyard.prompt.show").text(made):find("model.docs_own{...}", 1, true),
+  "what model.define gives is shown by its name",
   require("switchyard.prompt.show").text(made))
 
 -- ---- what a router is given is written down ----
@@ -208,27 +241,36 @@ function nn.routers.probe(logits, K, o)
   given = o
   return nn.routers.softmax(logits, K, o)
 end
-model.moe{layers = 1, dim = 16, heads = 2, context = 8, vocab = 16, experts = 4, top_k = 2, expert_dim = 16, router = "probe", capacity = 1}
+model.moe{layers = 1, dim = 16, heads = 2, context = 8, vocab = 16, experts = 4, top_k = 2,
+          expert_dim = 16, router = "probe", capacity = 1}
 nn.routers.probe = nil
 local text = help.text "nn.routers"
-for name in pairs(given) do ok(text:find("%f[%w_]" .. name .. "%f[^%w_]"), "?nn.routers names the option " .. name, text) end
+for name in pairs(given) do
+  ok(text:find("%f[%w_]" .. name .. "%f[^%w_]"), "?nn.routers names the option " .. name, text)
+end
 
 -- ---- methods that are called with a dot ----
 
 local past = setmetatable({_name = "none"}, require("switchyard.run.stored").Stored)
-for _, case in ipairs {{function() local x = past.history "loss" return x end, "history: takes a stored run first: write s:history(...)"},
-                       {function() local x = r.wait() return x end, "wait: takes a run first: write r:wait(...), with a colon"},
+for _, case in ipairs {{function() local x = past.history "loss" return x end,
+  "history: takes a stored run first: write s:history(...)"},
+                       {function() local x = r.wait() return x end,
+                         "wait: takes a run first: write r:wait(...), with a colon"},
                        {function() local x = r.eval(3) return x end, "eval: takes a run first"},
-                       {function() local x = m.loss(d) return x end, "loss: takes a model first: write m:loss(...)"},
-                       {function() local x = m.generate "a" return x end, "generate: takes a model first"},
-                       {function() local x = r.layers[1].experts[1].disable() return x end, "disable: takes an expert first: write x:disable(...)"}} do
+                       {function() local x = m.loss(d) return x end,
+                         "loss: takes a model first: write m:loss(...)"},
+                       {function() local x = m.generate "a" return x end,
+                         "generate: takes a model first"},
+                       {function() local x = r.layers[1].experts[1].disable() return x end,
+                        "disable: takes an expert first: write x:disable(...)"}} do
   tap.refuses(case[1], case[2], "tests/lua/docs.lua:", case[2])
 end
 
 -- ---- every example runs ----
 
 local function sandbox()
-  local env = {d = d, m = m, r = r, a = tensor.ones(4, 3), b = tensor.ones(4, 3), x = tensor.ones(4, 3),
+  local env = {d = d, m = m, r = r, a = tensor.ones(4, 3), b = tensor.ones(4, 3),
+               x = tensor.ones(4, 3),
                tok = tokenizer.bytes(), print = function() end}
   return setmetatable(env, {__index = _G})
 end

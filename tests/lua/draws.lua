@@ -1,5 +1,6 @@
--- Random operations in a model's function: drawn anew in each step and micro-batch, the same in a replay, a rewind and
--- when recomputed, whatever was changed meanwhile; what would be frozen is refused.  TAP.
+-- Random operations in a model's function: drawn anew in each step and micro-batch, the same in a
+-- replay, a rewind and when recomputed, whatever was changed meanwhile; what would be frozen is
+-- refused.  TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local ok, is = t.ok, t.is
@@ -55,7 +56,8 @@ for _, name in ipairs{"normal", "uniform", "double", "half", "whole"} do
 end
 ok(different(values(r, "coins")) > 6, "coins: another number of heads in most steps")
 is(different(values(r, "fixed")), 1, "with seed= it is constant")
-is(values(r, "fixed")[1], tensor.rand(100, {seed = 7}):mean():item(), "... and what the seed gives elsewhere")
+is(values(r, "fixed")[1], tensor.rand(100, {seed = 7}):mean():item(),
+  "... and what the seed gives elsewhere")
 
 -- the same bits again
 is(start():wait():hash(), r:hash(), "the same seed, the same draws")
@@ -73,7 +75,8 @@ every(sums, 6, function(self) if self.step == 6 then self.accumulate = 3 end end
 sums:resume():wait()
 is(different(values(sums, "uniform")), 12, "no draw comes again when accumulate is changed")
 local one, two = start{steps = 1}:wait(), start{steps = 1, accumulate = 2}:wait()
-ok(values(one, "uniform")[1] ~= values(two, "uniform")[1], "the second micro-batch does not repeat the first's draws")
+ok(values(one, "uniform")[1] ~= values(two, "uniform")[1],
+  "the second micro-batch does not repeat the first's draws")
 
 -- evaluation and decoding draw as well, as functions of their own seeds
 local m = r.model
@@ -91,7 +94,8 @@ local function body(f)
   end)
   return function() model.frozen{vocab = 8, layers = 1, context = 4} end
 end
-t.refuses(body(function() return math.random() end), "math.random is refused", "math.random", "tensor.rand")
+t.refuses(body(function() return math.random() end), "math.random is refused", "math.random",
+  "tensor.rand")
 local random = math.random
 t.refuses(body(function() return random(3) end), "also under another name", "math.random")
 ok(pcall(math.random), "... and itself again afterwards")
@@ -103,22 +107,33 @@ for what, f in pairs {
   ["io.read"] = function() io.read() end, ["io.lines"] = function() io.lines() end,
   ["io.popen"] = function() io.popen "true" end,
 } do
-  t.refuses(body(f), what .. " likewise", "draws.lua", what .. ": a model's function is run once", "the same in all steps")
+  t.refuses(body(f), what .. " likewise", "draws.lua", what .. ": a model's function is run once",
+    "the same in all steps")
 end
 for _, name in ipairs{"step", "loss", "state", "current_lr"} do
-  t.refuses(body(function() return r[name] end), "r." .. name .. " likewise", "r." .. name .. ": a model's function", "nn.input")
+  t.refuses(body(function() return r[name] end), "r." .. name .. " likewise",
+    "r." .. name .. ": a model's function", "nn.input")
 end
 ok(pcall(body(function()
   local same = os.time{year = 2000, month = 1, day = 1}
-  return os.date("%F", same), os.getenv "HOME", r.name, io.lines((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")()
+  return os.date("%F", same), os.getenv "HOME", r.name,
+    io.lines((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")()
 end)), "what is always the same is not")
 ok(os.time() and os.clock() and os.date() and r.step, "... nor anything outside of such a function")
-t.refuses(body(function() nn.state("s", tensor.randn(3)) end), "a state that begins with a draw", "state", "'s'", "seed=")
-t.refuses(body(function() nn.state("s", tensor.zeros(3) + 1) end), "... with anything computed", "state", "'s'")
-t.refuses(body(function() nn.input("i", -1, 0, 1) end), "an input outside of its range", "input: i must be from 0 to 1: it is -1")
-t.refuses(body(function() nn.input("i", tensor{{0, 2}}, 0, 1) end), "an element of one", "input: i must be from 0 to 1: it is 2")
-t.refuses(body(function() nn.input("i", tensor.zeros(3) + 1) end), "an input likewise", "input", "'i'")
-t.refuses(body(function() tensor.randn(3, {grad = true}) end), "a draw that wants a gradient", "randn", "nn.param")
-t.refuses(body(function() return tensor.randn(3):item() end), "a draw has no value while it is recorded", "no values")
-ok(pcall(body(function() nn.state("s", tensor.randn(3, {seed = 1})) end)), "a state may begin with a seeded draw")
+t.refuses(body(function() nn.state("s", tensor.randn(3)) end), "a state that begins with a draw",
+  "state", "'s'", "seed=")
+t.refuses(body(function() nn.state("s", tensor.zeros(3) + 1) end), "... with anything computed",
+  "state", "'s'")
+t.refuses(body(function() nn.input("i", -1, 0, 1) end), "an input outside of its range",
+  "input: i must be from 0 to 1: it is -1")
+t.refuses(body(function() nn.input("i", tensor{{0, 2}}, 0, 1) end), "an element of one",
+  "input: i must be from 0 to 1: it is 2")
+t.refuses(body(function() nn.input("i", tensor.zeros(3) + 1) end), "an input likewise",
+  "input", "'i'")
+t.refuses(body(function() tensor.randn(3, {grad = true}) end), "a draw that wants a gradient",
+  "randn", "nn.param")
+t.refuses(body(function() return tensor.randn(3):item() end),
+  "a draw has no value while it is recorded", "no values")
+ok(pcall(body(function() nn.state("s", tensor.randn(3, {seed = 1})) end)),
+  "a state may begin with a seeded draw")
 t.done()

@@ -1,6 +1,7 @@
--- The same seed gives the same bits: for any number of threads, on every instruction set, beside other
--- runs, and however much a run is disturbed by the prompt.  TAP.  With "worker" as argument: print the
--- hashes that are compared (a child process each, for the environment is read when a program starts).
+-- The same seed gives the same bits: for any number of threads, on every instruction set, beside
+-- other runs, and however much a run is disturbed by the prompt.  TAP.  With "worker" as argument:
+-- print the hashes that are compared (a child process each, for the environment is read when a
+-- program starts).
 
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is = tap.ok, tap.is
@@ -8,15 +9,18 @@ local ok, is = tap.ok, tap.is
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
 local function make_model(router, seed)
-  return model.moe{layers = 2, dim = 32, heads = 4, kv_heads = 2, context = 32, vocab = d.vocab, experts = 4,
-                   top_k = 2, expert_dim = 24, shared_experts = 1, dense_layers = 0, router = router,
+  return model.moe{layers = 2, dim = 32, heads = 4, kv_heads = 2, context = 32, vocab = d.vocab,
+                   experts = 4,
+                   top_k = 2, expert_dim = 24, shared_experts = 1, dense_layers = 0,
+                   router = router,
                    capacity = 1.25, dropout = 0.1, seed = seed or 1}
 end
 
 local names = 0
 local function options(more)
   names = names + 1
-  local o = {steps = 50, batch = 3, accumulate = 2, lr = 2e-3, warmup = 5, eval_every = 20, eval_batches = 2,
+  local o = {steps = 50, batch = 3, accumulate = 2, lr = 2e-3, warmup = 5, eval_every = 20,
+             eval_batches = 2,
              name = arg[1] ~= "worker" and "exact-" .. names or nil}
   for k, v in pairs(more or {}) do o[k] = v end
   return o
@@ -51,7 +55,8 @@ ok(alone.softmax:match "^%x+$" and #alone.softmax == 16, "hash: 16 hexadecimal d
 ok(alone.softmax ~= alone.sigmoid, "hash: another model, another hash")
 
 local function child(cpu, threads)
-  local command = ("SWITCHYARD_CPU=%s SWITCHYARD_THREADS=%d OPENBLAS_NUM_THREADS=1 '%s' '%s' worker 2>&1")
+  local command = (
+    "SWITCHYARD_CPU=%s SWITCHYARD_THREADS=%d OPENBLAS_NUM_THREADS=1 '%s' '%s' worker 2>&1")
     :format(cpu, threads, os.getenv "SWITCHYARD" or "./switchyard", arg[0])
   local f <close> = assert(io.popen(command))
   local text = f:read "a"
@@ -59,7 +64,8 @@ local function child(cpu, threads)
 end
 
 local want = alone.softmax .. " " .. alone.sigmoid
-for _, case in ipairs {{"avx512", 1}, {"avx512", 2, slow = true}, {"avx512", 3, slow = true}, {"avx512", 8}, {"avx2", 1},
+for _, case in ipairs {{"avx512", 1}, {"avx512", 2, slow = true}, {"avx512", 3, slow = true},
+                       {"avx512", 8}, {"avx2", 1},
                        {"avx2", 3, slow = true}, {"ref", 2}} do
   local cpu, threads = case[1], case[2]
   if os.getenv "SY_TEST_FAST" and case.slow then goto next end
@@ -91,7 +97,8 @@ while r.state == "running" or r.state == "paused" do
   if what == 0 then r:eval(1)
   elseif what == 1 then r:pause(); r:resume()
   elseif what == 2 then m:generate({1}, {tokens = 3, seed = state})
-  elseif what == 3 then busy = busy + (tensor.randn(40, 40):matmul(tensor.randn(40, 40))):sum():item() * 0 + 1
+  elseif what == 3 then busy = busy + (tensor.randn(40, 40):matmul(tensor.randn(40, 40))):sum()
+    :item() * 0 + 1
   elseif what == 4 then r:steps(3); r:wait()
   elseif what == 5 then busy = busy + (r.loss and 1 or 0); r:history "loss"; tostring(r)
   else r:hash(); m:logits {1, 2, 3}; r:resume() end
@@ -102,16 +109,19 @@ is(r:hash(), alone.softmax, "a disturbed run has the hash of an undisturbed one"
 ok(state >= 7, "it was disturbed indeed (" .. state .. " times)")
 
 -- an evaluation every step, or never, changes nothing either
-is(train(make_model "softmax", d, options{eval_every = 1, eval_batches = 1}):wait():hash(), alone.softmax,
+is(train(make_model "softmax", d, options{eval_every = 1, eval_batches = 1}):wait():hash(),
+  alone.softmax,
    "evaluations change nothing")
-is(train(make_model "softmax", d, options{eval_every = 0}):wait():hash(), alone.softmax, "nor does their absence")
+is(train(make_model "softmax", d, options{eval_every = 0}):wait():hash(), alone.softmax,
+  "nor does their absence")
 
 -- ---- stopped on the way and going on ----
 
 r = hooked("sigmoid", 20, function(self) self:pause() end)
 is(r.state .. r.step, "paused20", "paused on the way")
 r:resume():wait()
-is(r.state .. r.step .. " " .. calls[r], "done50 1", "going on goes to the end, and the hook was called once")
+is(r.state .. r.step .. " " .. calls[r], "done50 1",
+  "going on goes to the end, and the hook was called once")
 is(r:hash(), alone.sigmoid, "going on gives the hash of the whole")
 r = hooked("sigmoid", 7, function(self) self:stop() end)
 is(r.state .. r.step, "stopped7", "stopped on the way")
@@ -127,13 +137,16 @@ local first = changed(10, "lr", 5e-3)
 ok(first ~= alone.softmax, "r.lr = x changes the run")
 is(changed(10, "lr", 5e-3), first, "the same change at the same step: the same hash")
 ok(changed(11, "lr", 5e-3) ~= first, "at another step: another hash")
-is(changed(10, "batch", 5), changed(10, "batch", 5), "another batch from a step on: the same hash again")
+is(changed(10, "batch", 5), changed(10, "batch", 5),
+  "another batch from a step on: the same hash again")
 is(changed(10, "aux", 0.5), changed(10, "aux", 0.5), "an input from a step on: the same hash again")
 is(changed(10, "lr", 2e-3), alone.softmax, "a change to the same value is none")
 
 -- ---- what the seed does ----
 
-ok(train(make_model "softmax", d, options{seed = 2}):wait():hash() ~= alone.softmax, "another seed of the run")
-ok(train(make_model("softmax", 2), d, options()):wait():hash() ~= alone.softmax, "another seed of the model")
+ok(train(make_model "softmax", d, options{seed = 2}):wait():hash() ~= alone.softmax,
+  "another seed of the run")
+ok(train(make_model("softmax", 2), d, options()):wait():hash() ~= alone.softmax,
+  "another seed of the model")
 
 tap.done()

@@ -1,11 +1,12 @@
--- What has fields has those and no others: to read one that is not there, and to set what cannot be set, is refused by
--- name, with what to use instead.  TAP.
+-- What has fields has those and no others: to read one that is not there, and to set what cannot be
+-- set, is refused by name, with what to use instead.  TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local is, ok, refuses = t.is, t.ok, t.refuses
 
 local tok, d = tokenizer.bytes(), data.synthetic{tokens = 1e4}
-local m = model.moe{layers = 1, dim = 16, heads = 1, experts = 2, top_k = 2, expert_dim = 16, context = 8, vocab = 256}
+local m = model.moe{layers = 1, dim = 16, heads = 1, experts = 2, top_k = 2, expert_dim = 16,
+                    context = 8, vocab = 256}
 local r = train(m, d, {steps = 4, batch = 2, save = false})
 local hook = every(r, 100, function() end)
 r:wait()
@@ -57,15 +58,19 @@ refused("t.eot = 5", "tokenizer: eot cannot be set")
 refused("return t.eott", "'eot'")
 refused("d.vocab = 5", "data: vocab cannot be set")
 refused("return d.vocb", "'vocab'")
-for text, near in pairs {["nn.liner()"] = "linear", ["tensor.zeroes(2)"] = "zeros", ["data.txt 'a'"] = "text",
-                         ["return tokenizer.byts"] = "bytes", ["return model.mo"] = "moe", ["train.resme 'a'"] = "resume"} do
+for text, near in pairs {["nn.liner()"] = "linear", ["tensor.zeroes(2)"] = "zeros",
+                         ["data.txt 'a'"] = "text",
+                         ["return tokenizer.byts"] = "bytes", ["return model.mo"] = "moe",
+                         ["train.resme 'a'"] = "resume"} do
   refused(text, "unknown", "'" .. near .. "'")
 end
 
 is(r:hash(), before, "and nothing changed")
-is(m.layers[1].moe.top_k .. m.layers[1].moe.experts[2].number .. m.family, "22moe", "what is there is read")
+is(m.layers[1].moe.top_k .. m.layers[1].moe.experts[2].number .. m.family, "22moe",
+  "what is there is read")
 ok(m._foo == nil and layer._foo == nil, "private names are nil")
-for what, library in pairs {tensor = tensor, nn = nn, data = data, tokenizer = tokenizer, model = model, train = train} do
+for what, library in pairs {tensor = tensor, nn = nn, data = data, tokenizer = tokenizer,
+                            model = model, train = train} do
   local n = 0
   for name, f in pairs(library) do n = n + (type(name) == "string" and f ~= nil and 1 or 0) end
   ok(n > 0 and rawget(library, "foo") == nil, what .. ": pairs and rawget are as in Lua")
@@ -74,13 +79,17 @@ local names = {}
 for name in pairs(m) do names[#names + 1] = name end
 table.sort(names)
 is(table.concat(names, " "), "cfg family inputs layers params states", "pairs of a model")
-is(tostring(m.layers[1].moe.experts[1]), "{layer = 1, number = 1}", "an expert of a model is printed")
+is(tostring(m.layers[1].moe.experts[1]), "{layer = 1, number = 1}",
+  "an expert of a model is printed")
 local a = tensor.ones(2, 3)
-is(a.shape[1] .. a.shape[2] .. a.shape[-1] .. a.shape[-2], "2332", "places of a shape, from the end too")
+is(a.shape[1] .. a.shape[2] .. a.shape[-1] .. a.shape[-2], "2332",
+  "places of a shape, from the end too")
 for _, place in ipairs {0, 3, -3, 1.5, "foo"} do
-  refuses(function() return a.shape[place] end, "a.shape[" .. place .. "]", "shape: no dimension " .. place .. ": it has 2")
+  refuses(function() return a.shape[place] end, "a.shape[" .. place .. "]",
+    "shape: no dimension " .. place .. ": it has 2")
 end
-is(#{table.unpack(a.shape, 1, 2)} .. table.concat(a.shape, "x") .. select("#", table.unpack(a.shape)), "22x32", "as lists are")
+is(#{table.unpack(a.shape, 1, 2)} .. table.concat(a.shape, "x")
+  .. select("#", table.unpack(a.shape)), "22x32", "as lists are")
 is(rawget(a.shape, 5), nil, "rawget of a shape")
 local places = 0
 for _ in ipairs(a.shape) do places = places + 1 end

@@ -1,5 +1,6 @@
--- What users' functions and others' files may do and must not bring down: finalizers at the end, traces that are left,
--- checkpoints whose tensors are not those that they tell of.  TAP.  Runs go to the folder that tests/scratch.sh made.
+-- What users' functions and others' files may do and must not bring down: finalizers at the end,
+-- traces that are left, checkpoints whose tensors are not those that they tell of.  TAP.  Runs go
+-- to the folder that tests/scratch.sh made.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local engine = require "switchyard.engine"
@@ -22,7 +23,8 @@ end
 local function child(code, options, before)
   os.execute("mkdir -p '" .. folder .. "'")
   write(folder .. "/child.lua", code)
-  local f = assert(io.popen(("%s'%s' -E %s --runs '%s' '%s/child.lua' 2>&1"):format(before or "", program, options or "", folder, folder)))
+  local f = assert(io.popen(("%s'%s' -E %s --runs '%s' '%s/child.lua' 2>&1"):format(before or "",
+    program, options or "", folder, folder)))
   local text = f:read "a"
   return text, select(3, f:close())
 end
@@ -33,7 +35,8 @@ do
   local out, status = child [[
     local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
     local function make()
-      return model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2, top_k = 1, expert_dim = 16}
+      return model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2,
+        top_k = 1, expert_dim = 16}
     end
     local m, other = make(), make()
     local r = train(other, d, {steps = 3, batch = 2, name = "at-end"})
@@ -57,7 +60,8 @@ model.define("odd", function(cfg)
     if nn.mode() == "train" and act then act() end
     return nn.head(nn.embedding(ids, w), w)
   end
-end, {{"vocab", "vocab", 256, help = "ids"}, {"context", "integer", 8, help = "T"}, {"seed", "integer", 1, help = "seed"}})
+end, {{"vocab", "vocab", 256, help = "ids"}, {"context", "integer", 8, help = "T"},
+      {"seed", "integer", 1, help = "seed"}})
 
 do
   local m = model.odd{vocab = d.vocab}
@@ -71,7 +75,8 @@ do
   } do
     local what = case[1]
     act = case[2]
-    t.ok(not coroutine.resume(coroutine.create(try)), what .. " in a model's function is an error of train's")
+    t.ok(not coroutine.resume(coroutine.create(try)),
+      what .. " in a model's function is an error of train's")
     act = nil
     t.is(nn.mode(), nil, what .. ": no description stays")
     local ok, r = pcall(try)
@@ -79,7 +84,8 @@ do
   end
   act = coroutine.yield
   local _, why = coroutine.resume(coroutine.create(try))
-  t.ok(tostring(why):find("trace: a model's function must not yield", 1, true), "what was wrong is said", why)
+  t.ok(tostring(why):find("trace: a model's function must not yield", 1, true),
+    "what was wrong is said", why)
   act = nil
 end
 
@@ -91,7 +97,8 @@ if select(2, child("", nil, limited)) ~= 0 then
 else
   local out, status = child([[
     local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
-    local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2, top_k = 1, expert_dim = 16}
+    local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab,
+      experts = 2, top_k = 1, expert_dim = 16}
     local r = train(m, d, {steps = 5, batch = 2, save = false, paused = true})
     print(pcall(function() r.batch = 100000 end))
     print(r.batch, r:resume():wait().state)]], nil, limited)
@@ -105,7 +112,8 @@ end
 
 -- XXH64 of the published specification, seed 0.
 local function xxh64(s)
-  local P1, P2, P3, P4, P5 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
+  local P1, P2, P3, P4, P5 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9,
+    0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
   local function rotate(x, n) return x << n | x >> 64 - n end
   local function round(acc, x) return rotate(acc + x * P2, 31) * P1 end
   local at, h = 1, P5
@@ -119,7 +127,9 @@ local function xxh64(s)
     for _, v in ipairs {a, b, c, e} do h = (h ~ round(0, v)) * P1 + P4 end
   end
   h = h + #s
-  while at + 7 <= #s do h, at = rotate(h ~ round(0, (("<i8"):unpack(s, at))), 27) * P1 + P4, at + 8 end
+  while at + 7 <= #s do
+    h, at = rotate(h ~ round(0, (("<i8"):unpack(s, at))), 27) * P1 + P4, at + 8
+  end
   if at + 3 <= #s then h, at = rotate(h ~ ("<I4"):unpack(s, at) * P1, 23) * P2 + P3, at + 4 end
   while at <= #s do h, at = rotate(h ~ s:byte(at) * P5, 11) * P1, at + 1 end
   h = (h ~ h >> 33) * P2
@@ -140,7 +150,8 @@ local function forge(path, name, change)
 end
 
 local function run(name)
-  local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2, top_k = 1, expert_dim = 16}
+  local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2,
+                      top_k = 1, expert_dim = 16}
   train(m, d, {steps = 12, batch = 2, checkpoint_every = 6, keep = 4, name = name}):wait():close()
 end
 
@@ -164,7 +175,8 @@ for what, change in pairs {["a NaN"] = with_nan, ["half of the tensors"] = cut} 
     forge(path, file, change)
     t.ok(engine.find_checkpoint(folder .. "/" .. name, 6), name .. ": the forged MANIFEST holds")
     local got = replay(name)
-    t.ok(not got.identical and got.step == 6, ("%s: replay sees %s in %s"):format(name, what, file), got.text)
+    t.ok(not got.identical and got.step == 6, ("%s: replay sees %s in %s"):format(name, what,
+      file), got.text)
     path = engine.find_checkpoint(folder .. "/" .. name, 12)
     forge(path, file, change)
     local ok, why = pcall(train.resume, name)
@@ -179,7 +191,8 @@ do
   os.remove(path .. "/model.safetensors")
   write(path .. "/model.safetensors", text:sub(1, -2) .. "x")
   local got = replay "plain-damage"
-  t.ok(got.identical and got.text:find("damaged: the checkpoint of step 6", 1, true), "a damaged checkpoint is named", got.text)
+  t.ok(got.identical and got.text:find("damaged: the checkpoint of step 6", 1, true),
+    "a damaged checkpoint is named", got.text)
 end
 
 -- ---- what killed processes leave ----
@@ -200,19 +213,25 @@ do
   local path = engine.find_checkpoint(folder .. "/journal", 12)
   for _, value in ipairs {"1e300", "-1e300", "null", "9223372036854775807", "1.5"} do
     forge(path, "state.json", function(text)
-      return (text:gsub('"journal":%[.*%]', ('"journal":[{"step":3,"kind":"skip","key":"steps","value":%s,"expert":-1,"n":0,"text":"x"}]'):format(value)))
+      return (text:gsub('"journal":%[.*%]',
+        ('"journal":[{"step":3,"kind":"skip","key":"steps","value":%s,"expert":-1,"n":0,'
+          .. '"text":"x"}]'):format(value)))
     end)
     local out = child('print(pcall(train.resume, "journal", {paused = true}))')
-    t.ok(not out:find "runtime error" and not out:find "Sanitizer", "a journal with " .. value .. " does no harm", out)
+    t.ok(not out:find "runtime error" and not out:find "Sanitizer",
+      "a journal with " .. value .. " does no harm", out)
   end
   local r = train(model.odd{vocab = d.vocab}, d, {steps = 1, batch = 2, save = false})
   r:wait()
   for _, expert in ipairs {math.mininteger, math.maxinteger, -1, 1 << 40} do
-    t.raises(function() r._h:apply{kind = "freeze", key = "w", expert = expert} end, "expert must be")
+    t.raises(function() r._h:apply{kind = "freeze", key = "w", expert = expert} end,
+      "expert must be")
   end
-  t.raises(function() r._h:apply{kind = "set", key = "lr", value = -1, step = 7} end, "journal: step 7: ")
+  t.raises(function() r._h:apply{kind = "set", key = "lr", value = -1, step = 7} end,
+    "journal: step 7: ")
   for _, value in ipairs {1e300, -1e300, 0 / 0} do
-    t.raises(function() r._h:apply{kind = "skip", value = value, step = 9} end, "journal: step 9: cannot skip")
+    t.raises(function() r._h:apply{kind = "skip", value = value, step = 9} end,
+      "journal: step 9: cannot skip")
     r._h:record{kind = "skip", value = value}
   end
 end

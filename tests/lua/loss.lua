@@ -1,12 +1,15 @@
--- Evaluation and generation against what m:logits says of the same tokens: every target once, documents apart,
--- windows that depend on nothing but the text, no token dropped.  TAP.
+-- Evaluation and generation against what m:logits says of the same tokens: every target once,
+-- documents apart, windows that depend on nothing but the text, no token dropped.  TAP.
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local ok, is, near, refuses = t.ok, t.is, t.near, t.refuses
 local engine = require "switchyard.engine"
 
 local T = 16
 local words = {}
-for i = 1, 3000 do words[i] = ({"the ", "quick ", "brown ", "fox ", "jumps ", "over\n", "lazy ", "dog "})[i * i * 7 % 61 % 8 + 1] end
+for i = 1, 3000 do
+  words[i] = ({"the ", "quick ", "brown ", "fox ", "jumps ", "over\n", "lazy ",
+               "dog "})[i * i * 7 % 61 % 8 + 1]
+end
 local text = table.concat(words)
 local d = data.string(text, {val = 0.2})
 
@@ -24,7 +27,8 @@ local function run(m, given, of)
   return train(m, of or d, o):wait()
 end
 
--- Sum of -log softmax of the targets that follow the last `count` of ids[first..last], which stand alone.
+-- Sum of -log softmax of the targets that follow the last `count` of ids[first..last], which stand
+-- alone.
 local function surprise(m, ids, first, last, count)
   local rows = m:logits(table.move(ids, first, last, 1, {})):table()
   local sum = 0
@@ -37,7 +41,8 @@ local function surprise(m, ids, first, last, count)
   return sum
 end
 
--- As ?m:loss tells it: the first window all, further ones their latter half, the last one ends with the text.
+-- As ?m:loss tells it: the first window all, further ones their latter half, the last one ends with
+-- the text.
 local function by_hand(m, ids)
   local n, C = #ids - 1, m.cfg.context
   local done = math.min(n, C)
@@ -61,7 +66,8 @@ for _, n in ipairs{2, 3, 16, 17, 18, 24, 25, 26, 33, 65, 300, 1200} do
 end
 do
   local head = ("x"):rep(33)
-  ok(m:loss(head .. "the quick brown ") ~= m:loss(head .. "zq!%@#zq!%@#zq!%"), "another tail, another loss")
+  ok(m:loss(head .. "the quick brown ") ~= m:loss(head .. "zq!%@#zq!%@#zq!%"),
+    "another tail, another loss")
   ok(m:loss(head .. "a") ~= m:loss(head .. "b"), "of one byte")
   local odd = make({context = 3}, "dense")
   near(odd:loss(text:sub(1, 20)), by_hand(odd, {text:byte(1, 20)}), 2e-5, "a context of 3")
@@ -77,7 +83,8 @@ end
 -- Mean over the windows of an evaluation of so many batches, by hand; documents: each alone.
 local function windows_by_hand(m, d, C, batches, documents)
   local n, sum = engine.eval_windows(d, C, batches), 0
-  local x, y, doc = tensor.zeros(1, C, {dtype = "i32"}), tensor.zeros(1, C, {dtype = "i32"}), tensor.zeros(1, C, {dtype = "i32"})
+  local x, y, doc = tensor.zeros(1, C, {dtype = "i32"}), tensor.zeros(1, C, {dtype = "i32"}),
+    tensor.zeros(1, C, {dtype = "i32"})
   for i = 0, n - 1 do
     engine.eval_batch(d, i, i + 1, {tokens = x, targets = y, documents = doc})
     local ids, of = x:view(-1):table(), doc:view(-1):table()
@@ -103,7 +110,8 @@ for _, batch in ipairs{1, 3, 40} do
   near(r:eval(2), want, 2e-5, "with a batch of " .. batch)
 end
 do
-  local other = run(m, {sampling = "sequential", seed = 9, batch = 7, accumulate = 2, steps = 1, lr = 0, weight_decay = 0})
+  local other = run(m, {sampling = "sequential", seed = 9, batch = 7, accumulate = 2, steps = 1,
+                        lr = 0, weight_decay = 0})
   near(other:eval(2), want, 2e-5, "another seed, sampling and batch: the same windows")
   other:close()
 end
@@ -119,7 +127,9 @@ r:close()
 
 do
   local many = {}
-  for i = 1, 300 do many[i] = ('{"text": "%s"}\n'):format(text:sub(i * 13, i * 13 + i % 17 + 3):gsub("\n", " ")) end
+  for i = 1, 300 do
+    many[i] = ('{"text": "%s"}\n'):format(text:sub(i * 13, i * 13 + i % 17 + 3):gsub("\n", " "))
+  end
   local name = os.tmpname()
   os.rename(name, name .. ".jsonl")
   local f <close> = io.open(name .. ".jsonl", "w")
@@ -129,11 +139,13 @@ do
   local apart = make({documents = true}, "dense")
   local r = run(apart, {steps = 150, lr = 1e-2}, docs)
   local want = windows_by_hand(apart, docs, T, 1000, true)
-  ok(math.abs(want - windows_by_hand(apart, docs, T, 1000, false)) > 1e-3, "documents: what is before one matters")
+  ok(math.abs(want - windows_by_hand(apart, docs, T, 1000, false)) > 1e-3,
+    "documents: what is before one matters")
   near(r:eval(1000), want, 5e-5, "r:eval keeps within them")
   near(apart:loss(docs, {batches = 1000}), want, 5e-5, "and so does m:loss")
   near(apart:loss(docs, {batches = 1, batch = 1}), r:eval(1), 5e-5, "one by one")
-  near(apart:loss(text:sub(1, 17)), by_hand(apart, {text:byte(1, 17)}), 2e-5, "a text is one document")
+  near(apart:loss(text:sub(1, 17)), by_hand(apart, {text:byte(1, 17)}), 2e-5,
+    "a text is one document")
   r:close()
 end
 
@@ -154,7 +166,8 @@ do
     likeliest[i] = string.char(best - 1)
     ids[#ids + 1] = best - 1
   end
-  is(out, text:sub(1, 8) .. table.concat(likeliest), "generation writes what m:logits has as the likeliest")
+  is(out, text:sub(1, 8) .. table.concat(likeliest),
+    "generation writes what m:logits has as the likeliest")
   r.capacity = nil
   is(r:eval(2), dropless, "without a capacity the same")
   r:close()
@@ -168,8 +181,10 @@ do
   is(table.concat(ids, " "), "116 104 101", "the caller's ids are left alone")
   is(a, b, "so that the next text is the same")
   local long = {text:byte(1, 40)}
-  ok(m:generate(long, {tokens = 1}):sub(1, 40) == text:sub(1, 40) and #long == 40, "also where they are many")
-  is(#make({context = 1}, "dense"):generate("abc", {tokens = 4, temperature = 0}) >= 7, true, "a context of one token")
+  ok(m:generate(long, {tokens = 1}):sub(1, 40) == text:sub(1, 40) and #long == 40,
+    "also where they are many")
+  is(#make({context = 1}, "dense"):generate("abc", {tokens = 4, temperature = 0}) >= 7, true,
+    "a context of one token")
 end
 
 -- Token i is followed by the next of a chain.
@@ -190,7 +205,8 @@ do
   is(m:generate({97}, {tokens = 50, temperature = 0}), "abc", "it ends at the end-of-text")
   local past = m:generate({97}, {tokens = 5, temperature = 0, stop = false})
   ok(past:find "^abc" and past:find "da$", "stop = false: or goes on", past)
-  is(m:generate({tok.eot}, {tokens = 3, temperature = 0}):sub(-3), "dab", "a prompt may begin with one")
+  is(m:generate({tok.eot}, {tokens = 3, temperature = 0}):sub(-3), "dab",
+    "a prompt may begin with one")
 end
 
 -- Models that look at other tokens by themselves.
@@ -209,22 +225,30 @@ local function page(name, look)
     return model[name](o)
   end
 end
-local function heads(x, name, C) return nn.linear(x, nn.param(name, {C, C})):view(x.shape[1], x.shape[2], 2, C // 2) end
+local function heads(x, name, C)
+  return nn.linear(x, nn.param(name, {C, C})):view(x.shape[1], x.shape[2], 2, C // 2)
+end
 
 do
   local raw = page("raw", function(x, C)
-    return heads(x, "q", C):attention(heads(x, "k", C), heads(x, "v", C), {mask = 1}):view(x.shape[1], x.shape[2], C)
+    return heads(x, "q", C):attention(heads(x, "k", C), heads(x, "v", C),
+      {mask = 1}):view(x.shape[1], x.shape[2], C)
   end)
-  refuses(function() raw():generate "ab" end, "attention of one's own is refused", "model.raw looks at other tokens", "nn.attention")
+  refuses(function() raw():generate "ab" end, "attention of one's own is refused",
+    "model.raw looks at other tokens", "nn.attention")
   local m = raw{zeros = true}
-  ok(#m:generate("ab", {tokens = 2}) >= 4, "as long as nothing comes of it there is nothing to refuse")
+  ok(#m:generate("ab", {tokens = 2}) >= 4,
+    "as long as nothing comes of it there is nothing to refuse")
   run(m, {steps = 5}):close()
   refuses(function() m:generate "ab" end, "when it has learned there is", "looks at other tokens")
   ok(m:loss "abcdef" > 0 and m:logits("abc").shape[1] == 3, "what needs no cache is had")
-  refuses(function() page("means", function(x) return x:mean(2, true):expand(x.shape) end)():generate "ab" end,
+  refuses(function() page("means",
+    function(x) return x:mean(2, true):expand(x.shape) end)():generate "ab" end,
     "so is a mean over tokens", "looks at other tokens")
-  ok(#page("each", function(x) return x:tanh() end)():generate("ab", {tokens = 2}) >= 4, "what sees one token may write")
-  ok(#page("drawn", function(x) return x + tensor.rand(x.shape) end)():generate("ab", {tokens = 2}) >= 4,
+  ok(#page("each", function(x) return x:tanh() end)():generate("ab", {tokens = 2}) >= 4,
+    "what sees one token may write")
+  ok(#page("drawn", function(x) return x + tensor.rand(x.shape) end)():generate("ab",
+    {tokens = 2}) >= 4,
     "and what draws at random")
 end
 

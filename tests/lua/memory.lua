@@ -1,7 +1,8 @@
--- Memory: no allocation in the loop, no growth over 1,000 steps, everything back when a run and its model
--- are closed, and what does not fit refused before it is taken.  TAP.
+-- Memory: no allocation in the loop, no growth over 1,000 steps, everything back when a run and its
+-- model are closed, and what does not fit refused before it is taken.  TAP.
 
-local sanitized = (os.getenv "SY_SANITIZERS" or "") ~= "" -- then what the system counts is not only ours
+-- then what the system counts is not only ours
+local sanitized = (os.getenv "SY_SANITIZERS" or "") ~= ""
 
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is = tap.ok, tap.is
@@ -9,8 +10,10 @@ local ok, is = tap.ok, tap.is
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
 local function make(more)
-  local o = {layers = 2, dim = 16, heads = 2, kv_heads = 1, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
-             expert_dim = 16, shared_experts = 1, router = "sigmoid", capacity = 1.25, dropout = 0.1}
+  local o = {layers = 2, dim = 16, heads = 2, kv_heads = 1, context = 16, vocab = d.vocab,
+             experts = 4, top_k = 2,
+             expert_dim = 16, shared_experts = 1, router = "sigmoid", capacity = 1.25,
+             dropout = 0.1}
   for k, v in pairs(more or {}) do o[k] = v end
   return model.moe(o)
 end
@@ -44,8 +47,8 @@ end
 local m = make()
 local r = train(m, d, {steps = 2000, batch = 4, accumulate = 2, eval_every = 20, eval_batches = 2,
                        checkpoint_every = 0, name = "loop", paused = true})
--- Counted by a hook, so between two certain steps however late anyone else is; series grow at 64 rows, those of
--- every 10th step at 16.
+-- Counted by a hook, so between two certain steps however late anyone else is; series grow at 64
+-- rows, those of every 10th step at 16.
 local at = {}
 every(r, 10, function(self)
   local _, _, allocations = memory()
@@ -53,13 +56,16 @@ every(r, 10, function(self)
 end)
 r:resume():wait(201)
 is(at[150] - at[70], 0, "80 steps with 4 evaluations: allocations")
-local function sizes() -- KB: of the process, or nil; of what the engine holds.  At a border, so both are of one moment
+-- KB: of the process, or nil; of what the engine holds.  At a border, so both are of one moment
+local function sizes()
   clean()
   return resident(), memory() / 1024
 end
--- Until another process finds the steps on the disk: what the store takes at its first flush is then taken.
+-- Until another process finds the steps on the disk: what the store takes at its first flush is
+-- then taken.
 local function written(step)
-  local command = ("'%s' --runs '%s' log loop loss 2>&1"):format(os.getenv "SWITCHYARD" or "./switchyard", r.dir:match "(.*)/")
+  local command = ("'%s' --runs '%s' log loop loss 2>&1"):format(os.getenv "SWITCHYARD" or
+    "./switchyard", r.dir:match "(.*)/")
   for _ = 1, 600 do
     local f <close> = assert(io.popen(command))
     local last = f:read "a":match "(%d+)%s+%S+%s*$"
@@ -77,9 +83,13 @@ r:pause():wait()
 ok(written(r.step), "and again")
 local large, holds = sizes()
 local series = 0 -- KB that these rows take; a chunk of 1,024 may be begun
-for _, s in pairs(r._h:series()) do series = series + (r.step - from + 1024) * (8 + 4 * s.width) / 1024 end
-ok(holds - held < series + 8, ("the engine holds %.0f KB more, of which series at most %.0f"):format(holds - held, series))
-if small then ok(large - small - (holds - held) < 400, ("1,000 steps: %d KB more, %.0f of them series"):format(large - small, holds - held))
+for _, s in pairs(r._h:series()) do
+  series = series + (r.step - from + 1024) * (8 + 4 * s.width) / 1024
+end
+ok(holds - held < series + 8,
+  ("the engine holds %.0f KB more, of which series at most %.0f"):format(holds - held, series))
+if small then ok(large - small - (holds - held) < 400,
+  ("1,000 steps: %d KB more, %.0f of them series"):format(large - small, holds - held))
 else ok(true, "1,000 steps # SKIP memory is not known") end
 r:stop():wait()
 r:close()
@@ -88,7 +98,8 @@ r:close()
 
 local function once(name)
   local model_ = make()
-  local run = train(model_, d, {steps = 12, batch = 4, accumulate = 2, eval_every = 5, name = name, paused = true})
+  local run = train(model_, d, {steps = 12, batch = 4, accumulate = 2, eval_every = 5, name = name,
+                                paused = true})
   every(run, 3, function(self) self:eval(1) end)
   every(run, 6, function(self) self.batch = 3 end)
   run:resume():wait()
@@ -133,27 +144,38 @@ local function refused(name, f, ...)
   why = tostring(why)
   local good = not fine and not why:find "\n" and why:find "bytes"
   for _, text in ipairs {...} do good = good and why:find(text, 1, true) end
-  if not ok(good, name .. ": refused with the bytes") then print("# " .. (fine and "it was not refused" or why)) end
+  if not ok(good, name .. ": refused with the bytes") then
+    print("# " .. (fine and "it was not refused" or why))
+  end
   clean()
   local now, top = memory(), touched() - before_
   if not ok(now - live < 1e5, name .. ": nothing stays taken") then print("# " .. now - live) end
-  if not ok(top < 300000, name .. ": nothing large was touched") then print("# " .. top .. " KB") end
+  if not ok(top < 300000, name .. ": nothing large was touched") then
+    print("# " .. top .. " KB")
+  end
 end
 
-refused("model.dense{vocab = 16777216}", function() model.dense{dim = 1 << 20, heads = 2, vocab = 1 << 24} end)
+refused("model.dense{vocab = 16777216}",
+  function() model.dense{dim = 1 << 20, heads = 2, vocab = 1 << 24} end)
 if not sanitized then -- there zeroes are written: all memory that the machine has to give
-  refused("model.moe{dim = 60000}: as a whole, before anything is taken", function() model.moe{dim = 60000} end,
+  refused("model.moe{dim = 60000}: as a whole, before anything is taken",
+    function() model.moe{dim = 60000} end,
     "model.moe", "381126960000 bytes", "the machine has")
-  refused("model.moe{dim = 100000}", function() model.moe{dim = 100000, heads = 10, layers = 100, experts = 64} end)
-  refused("many layers", function() model.dense{dim = 2048, ffn_dim = 8192, heads = 16, layers = 1024} end)
+  refused("model.moe{dim = 100000}",
+    function() model.moe{dim = 100000, heads = 10, layers = 100, experts = 64} end)
+  refused("many layers",
+    function() model.dense{dim = 2048, ffn_dim = 8192, heads = 16, layers = 1024} end)
 end
 refused("tensor.zeros", function() tensor.zeros(1 << 20, 1 << 20) end)
 local fits = make()
 refused("an enormous batch", function() train(fits, d, {batch = 1000000, name = "huge"}) end)
-refused("an enormous batch, accumulated", function() train(fits, d, {batch = 999999, accumulate = 1000, name = "huge"}) end)
-local wide = model.dense{layers = 1, dim = 64, heads = 2, ffn_dim = 64, context = 1 << 24, vocab = 256}
+refused("an enormous batch, accumulated",
+  function() train(fits, d, {batch = 999999, accumulate = 1000, name = "huge"}) end)
+local wide = model.dense{layers = 1, dim = 64, heads = 2, ffn_dim = 64, context = 1 << 24,
+                         vocab = 256}
 refused("an enormous context", function()
-  train(wide, data.string(("abc "):rep(1 << 20), {val = 0}), {batch = 100000, context = 1 << 20, name = "huge"})
+  train(wide, data.string(("abc "):rep(1 << 20), {val = 0}),
+    {batch = 100000, context = 1 << 20, name = "huge"})
 end)
 r = train(fits, d, {steps = 100000, batch = 4, eval_every = 0, name = "lives"})
 r:wait(5) -- threads have their scratch then

@@ -1,16 +1,18 @@
--- Whoever takes a name of Lua's or of this program for a variable has changed his own names only: the program's
--- own code goes on to see what it was written for.  TAP.
+-- Whoever takes a name of Lua's or of this program for a variable has changed his own names only:
+-- the program's own code goes on to see what it was written for.  TAP.
 
 local users, own = _G, {}
 for name, value in pairs(users) do own[name] = value end
 local _ENV = own -- of this file
 local complete = require "switchyard.prompt.complete"
-local folder = require("switchyard.engine").runs_dir() .. "/names-model" -- as tests/scratch.sh made it
+-- as tests/scratch.sh made it
+local folder = require("switchyard.engine").runs_dir() .. "/names-model"
 local tap = loadfile(os.getenv "srcdir" .. "/tests/lua/tap.lua", "t", own)()
 local ok, is = tap.ok, tap.is
 
 local d = data.synthetic{tokens = 1e4}
-local m = model.moe{layers = 1, dim = 16, heads = 1, experts = 2, expert_dim = 16, context = 8, vocab = 256}
+local m = model.moe{layers = 1, dim = 16, heads = 1, experts = 2, expert_dim = 16, context = 8,
+                    vocab = 256}
 local r = train(m, d, {steps = 20, batch = 2, checkpoint_every = 10, name = "names"})
 every(r, 7, function() end)
 
@@ -29,7 +31,8 @@ fork:wait()
 is(fork:hash(), r:hash(), "a fork")
 is(replay("names").text, "identical through step 20", "a replay")
 ok(tostring(compare{r, fork}):find("forked", 1, true), "a comparison, as text")
-ok(tostring(runs()):find("names", 1, true) and tostring(runs "names"):find("step 20/20", 1, true), "a list of runs, and one")
+ok(tostring(runs()):find("names", 1, true) and tostring(runs "names"):find("step 20/20", 1, true),
+  "a list of runs, and one")
 r:note "x"
 ok(tostring(r:journal()):find('"x"', 1, true), "a journal, as text")
 is(tostring(tensor.ones(2, 2).shape), "{2, 2}", "a shape, as text")

@@ -1,6 +1,6 @@
--- Each optimizer in runs: it learns, to the same bits on any threads and kernel sets, over resume, rewind, fork and
--- replay; it is fixed for the run; options of another say that they have no effect.  TAP.  With "worker" and a name:
--- print the hash of a run.
+-- Each optimizer in runs: it learns, to the same bits on any threads and kernel sets, over resume,
+-- rewind, fork and replay; it is fixed for the run; options of another say that they have no
+-- effect.  TAP.  With "worker" and a name: print the hash of a run.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local engine = require "switchyard.engine"
@@ -11,14 +11,16 @@ local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
 
 -- Sides of 128 and more: what Adafactor factors.
 local function make()
-  return model.moe{layers = 1, dim = 128, heads = 2, context = 16, vocab = d.vocab, experts = 2, top_k = 1,
+  return model.moe{layers = 1, dim = 128, heads = 2, context = 16, vocab = d.vocab,
+                   experts = 2, top_k = 1,
                    expert_dim = 128, seed = 1}
 end
 
 local LR = {adamw = 3e-3, muon = 3e-3, sgd = 0.1, adafactor = 0.03}
 
 local function run(optimizer, more, f)
-  local o = {steps = 12, batch = 2, accumulate = 2, lr = LR[optimizer], warmup = 2, eval_every = 0, checkpoint_every = 5,
+  local o = {steps = 12, batch = 2, accumulate = 2, lr = LR[optimizer], warmup = 2, eval_every = 0,
+             checkpoint_every = 5,
              keep = 4, paused = true, optimizer = optimizer}
   for k, v in pairs(more or {}) do o[k] = v end
   local r = train(make(), d, o)
@@ -48,14 +50,16 @@ end
 -- ---- the same bits ----
 
 local function child(name, cpu, threads)
-  local f <close> = assert(io.popen(("SWITCHYARD_CPU=%s SWITCHYARD_THREADS=%d '%s' '%s' worker %s 2>&1")
+  local f <close> =
+    assert(io.popen(("SWITCHYARD_CPU=%s SWITCHYARD_THREADS=%d '%s' '%s' worker %s 2>&1")
     :format(cpu, threads, program, arg[0], name)))
   local text = f:read "a"
   return text:match "hash (%x+)", text
 end
 
 local function in_another(script)
-  local f <close> = assert(io.popen(("'%s' -E --runs '%s' -e '%s' 2>&1"):format(program, folder, script)))
+  local f <close> = assert(io.popen(("'%s' -E --runs '%s' -e '%s' 2>&1"):format(program,
+    folder, script)))
   return f:read "a"
 end
 
@@ -94,7 +98,8 @@ for _, name in ipairs(names) do
   local text = in_another(('print("identical", replay(%q).identical)'):format(name .. "-fork"))
   t.ok(text:find("identical\ttrue", 1, true), name .. ": a replay is identical", text)
   local whole = run(name, {name = name .. "-whole"}):hash()
-  run(name, {name = name .. "-half"}, function(self, step) if step == 7 then self:stop() end end):close()
+  run(name, {name = name .. "-half"},
+    function(self, step) if step == 7 then self:stop() end end):close()
   text = in_another(('print("hash " .. train.resume(%q):wait():hash())'):format(name .. "-half"))
   t.is(text:match "hash (%x+)", whole, name .. ": stopped and resumed elsewhere")
   t.ok(last ~= whole, name .. ": interventions count")
@@ -104,7 +109,8 @@ end
 
 do
   local r = run("sgd", {name = "other", beta1 = 0.8})
-  t.refuses(function() r.optimizer = "adamw" end, "the optimizer of a run", "fixed for the run", "sgd")
+  t.refuses(function() r.optimizer = "adamw" end, "the optimizer of a run",
+    "fixed for the run", "sgd")
   r.momentum = 0.5
   t.is(r.momentum, 0.5, "momentum is set live")
   local told = {}
@@ -116,12 +122,16 @@ do
   end)
   engine.event = line
   told = table.concat(told, "\n")
-  t.ok(told:find("beta2 = 0.5 has no effect: the optimizer is sgd", 1, true) and not told:find("momentum", 1, true),
+  t.ok(told:find("beta2 = 0.5 has no effect: the optimizer is sgd", 1, true) and
+    not told:find("momentum", 1, true),
     "what another optimizer reads has no effect, and a line says so", told)
   local _, text = pcall(in_another, [[d = data.synthetic{tokens = 20000, seed = 1}
-    m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2, top_k = 1, expert_dim = 16}
-    train(m, d, {optimizer = "adafactor", steps = 1, batch = 1, weight_decay = 0.2, name = "said"}):wait()]])
-  t.ok(text:find("said: weight_decay has no effect: the optimizer is adafactor", 1, true), "... also at the start", text)
+    m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2,
+      top_k = 1, expert_dim = 16}
+    train(m, d, {optimizer = "adafactor", steps = 1, batch = 1, weight_decay = 0.2,
+      name = "said"}):wait()]])
+  t.ok(text:find("said: weight_decay has no effect: the optimizer is adafactor", 1, true),
+    "... also at the start", text)
 end
 
 do -- a checkpoint of another
@@ -131,12 +141,15 @@ do -- a checkpoint of another
   b._h:hold()
   local good, why = b._h:load(path, true)
   b._h:release()
-  t.ok(not good and tostring(why):find("its optimizer is adamw, the run's is muon", 1, true), "a checkpoint of another is refused by name", why)
+  t.ok(not good and tostring(why):find("its optimizer is adamw, the run's is muon", 1, true),
+    "a checkpoint of another is refused by name", why)
 end
 
 do -- memory is said before the first step
   local bytes = {}
-  for _, name in ipairs(names) do bytes[name] = run(name, {save = false, steps = 1})._h:state_bytes() end
+  for _, name in ipairs(names) do
+    bytes[name] = run(name, {save = false, steps = 1})._h:state_bytes()
+  end
   t.ok(bytes.adafactor < bytes.sgd and bytes.sgd < bytes.adamw, "state: adafactor, sgd, adamw",
     ("%d %d %d"):format(bytes.adafactor, bytes.sgd, bytes.adamw))
 end

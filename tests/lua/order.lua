@@ -1,5 +1,6 @@
--- The order of the data: windows are counted, so each is seen once a pass whatever is changed meanwhile, and
--- r:why tells which they were.  TAP.  Runs go to the folder that tests/scratch.sh made.
+-- The order of the data: windows are counted, so each is seen once a pass whatever is changed
+-- meanwhile, and r:why tells which they were.  TAP.  Runs go to the folder that tests/scratch.sh
+-- made.
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local ok, is = t.ok, t.is
 local engine = require "switchyard.engine"
@@ -10,7 +11,8 @@ local letters = {}
 for w = 0, W - 1 do letters[w + 1] = string.char(48 + w):rep(T) end
 local d = data.string(table.concat(letters) .. "~", {val = 0})
 
--- The counts of a text's windows are its embedding's alone: the loss of a step says which they were.
+-- The counts of a text's windows are its embedding's alone: the loss of a step says which they
+-- were.
 local function make(more)
   local o = {layers = 1, dim = 16, heads = 2, context = 64, vocab = 256, ffn_dim = 16}
   for k, v in pairs(more or {}) do o[k] = v end
@@ -19,7 +21,8 @@ end
 
 -- A run to its end, with f(r, step) after every step.
 local function run(given, f, m, text)
-  local o = {steps = 12, batch = 4, context = T, eval_every = 0, lr = 1e-4, weight_decay = 0, save = false, paused = true}
+  local o = {steps = 12, batch = 4, context = T, eval_every = 0, lr = 1e-4, weight_decay = 0,
+             save = false, paused = true}
   for k, v in pairs(given) do o[k] = v end
   local r = train(m or make(), text or d, o)
   if f then every(r, 1, function(self) f(self, self.step) end) end
@@ -82,8 +85,10 @@ do
     if step == 5 then self.context = 4 self.batch = 5 end
     if step == 7 then self.context = T end
   end
-  local r = run({sampling = "sequential", steps = 9, batch = 3}, change) -- 72 + 120 + 40 + 80 tokens
-  is(summary(seen(r, 1, 9)), "312 x 1", "sequential: no token twice, none left out when the context changes")
+  -- 72 + 120 + 40 + 80 tokens
+  local r = run({sampling = "sequential", steps = 9, batch = 3}, change)
+  is(summary(seen(r, 1, 9)), "312 x 1",
+    "sequential: no token twice, none left out when the context changes")
   is(starts(r, 4, 4), "72 92 112", "it goes on where it was")
   r:close()
   r = run({sampling = "epoch", steps = 15, batch = 3}, function(self, step)
@@ -143,10 +148,12 @@ end
 
 for _, sampling in ipairs{"random", "epoch", "sequential"} do
   local name = "told-" .. sampling
-  local r = run({sampling = sampling, steps = 20, lr = 0, save = true, name = name, checkpoint_every = 6}, shapes)
+  local r = run({sampling = sampling, steps = 20, lr = 0, save = true, name = name,
+                 checkpoint_every = 6}, shapes)
   truth(r, sampling .. ": r:why names the windows that were trained on")
   local all, hash = starts(r, 1, 20), r:hash()
-  is(engine.read_checkpoint(r:checkpoint()).windows, r._h:windows(21), "the place that was kept is that which is derived")
+  is(engine.read_checkpoint(r:checkpoint()).windows, r._h:windows(21),
+    "the place that was kept is that which is derived")
   r:rewind(7):close()
   r = train.resume(name, {paused = true})
   is(r.step, 7, "rewound and resumed")
@@ -185,13 +192,15 @@ do
     f:write(text)
   end
   write(("to be or not to be "):rep(60))
-  local r = run({sampling = "sequential", steps = 6, save = true, name = "data"}, nil, nil, data.text(name, {val = 0}))
+  local r = run({sampling = "sequential", steps = 6, save = true, name = "data"}, nil, nil,
+    data.text(name, {val = 0}))
   is(#r:why(6).sequences, 4, "known")
   r:close()
   write(("that is the question "):rep(60))
   r = train.resume("data", {steps = 9, force = true}):wait()
   local w = r:why(6)
-  ok(#w.sequences == 0 and tostring(w):find("not known: the run had other data up to step 6", 1, true), "not known any more", tostring(w))
+  ok(#w.sequences == 0 and tostring(w):find("not known: the run had other data up to step 6", 1,
+    true), "not known any more", tostring(w))
   is(#r:why(7).sequences, 4, "of steps since it is")
   r:close()
   os.remove(name)
@@ -215,7 +224,8 @@ do
   end
   local r
   as_before(function()
-    r = run({sampling = "epoch", steps = 8, lr = 0, save = true, name = "old", checkpoint_every = 3}, function(self, step)
+    r = run({sampling = "epoch", steps = 8, lr = 0, save = true, name = "old",
+             checkpoint_every = 3}, function(self, step)
       if step == 4 then self.batch = 6 end
     end)
   end)

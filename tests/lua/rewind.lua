@@ -1,5 +1,6 @@
--- The timeline: resume, rewind, fork, replay of runs; what leads to the same bits, what leaves the journal, and
--- that nothing which fails loses a run.  TAP.  Runs go to the folder that tests/scratch.sh made.
+-- The timeline: resume, rewind, fork, replay of runs; what leads to the same bits, what leaves the
+-- journal, and that nothing which fails loses a run.  TAP.  Runs go to the folder that
+-- tests/scratch.sh made.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local engine = require "switchyard.engine"
@@ -10,7 +11,8 @@ local program = os.getenv "SWITCHYARD" or "./switchyard"
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
 local function make(more)
-  local o = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16,
+  local o = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
+             expert_dim = 16,
              router = "sigmoid"}
   for k, v in pairs(more or {}) do o[k] = v end
   return model.moe(o)
@@ -18,7 +20,8 @@ end
 
 -- A run to its end (or paused before its first step), with f(r, step) after every step.
 local function run(name, more, f, m)
-  local o = {steps = 30, batch = 2, lr = 3e-3, warmup = 2, eval_every = 10, eval_batches = 1, checkpoint_every = 7,
+  local o = {steps = 30, batch = 2, lr = 3e-3, warmup = 2, eval_every = 10, eval_batches = 1,
+             checkpoint_every = 7,
              name = name, paused = true}
   for k, v in pairs(more or {}) do o[k] = v end
   local r = train(m or make(), d, o)
@@ -28,7 +31,8 @@ local function run(name, more, f, m)
 end
 
 local function child(arguments, environment)
-  local f <close> = assert(io.popen(("%s '%s' -E --runs '%s' %s 2>&1"):format(environment or "", program, folder, arguments)))
+  local f <close> = assert(io.popen(("%s '%s' -E --runs '%s' %s 2>&1"):format(environment or "",
+    program, folder, arguments)))
   return f:read "a"
 end
 
@@ -63,7 +67,9 @@ do
   local wrong, history = {}, 0
   for _, step in ipairs{29, 26, 24, 22, 21, 19, 18, 17, 14, 13, 12, 10, 8, 5, 4, 2, 1} do
     r:rewind(step)
-    if r:hash() ~= hashes[step] or r.step ~= step or r.state ~= "paused" then wrong[#wrong + 1] = step end
+    if r:hash() ~= hashes[step] or r.step ~= step or r.state ~= "paused" then
+      wrong[#wrong + 1] = step
+    end
     if r:history("loss").shape[1] ~= step then history = history + 1 end
   end
   t.is(table.concat(wrong, " "), "", "rewind: state and hash of each step")
@@ -76,11 +82,13 @@ do
   t.is(#store:entries("journal", 0, true), all, "where they can still be read")
   t.is(#store:entries "samples", 0, "and stored samples")
   t.is(store:history("loss").shape[1], 1, "and rows of stored series")
-  t.is(r.top_k .. r.batch .. r.context .. tostring(r.capacity), "2216nil", "shapes are those of then")
+  t.is(r.top_k .. r.batch .. r.context .. tostring(r.capacity), "2216nil",
+    "shapes are those of then")
   t.is(r.layers[1].experts[2].number, 2, "experts are there")
   t.is(r._m.inputs["mask.1"][2]:item(), 0, "a mask is as it was then")
   r:rewind(0)
-  t.is(r.step .. " " .. r.state .. " " .. r:history("loss").shape[1], "0 paused 0", "rewind(0): the beginning")
+  t.is(r.step .. " " .. r.state .. " " .. r:history("loss").shape[1], "0 paused 0",
+    "rewind(0): the beginning")
   r:resume():wait()
   t.is(r:hash(), hashes[30], "the same hooks lead to the same end")
   store:flush()
@@ -107,7 +115,8 @@ do
     if step == 20 then self:pause() end
   end):wait()
   local function same(what)
-    t.is(r:hash() .. " " .. r.step .. " " .. r.state .. " " .. r:history("loss").shape[1] .. " " .. r.batch,
+    t.is(r:hash() .. " " .. r.step .. " " .. r.state .. " " .. r:history("loss").shape[1]
+      .. " " .. r.batch,
       seen[20] .. " 20 paused 20 3", what .. ": the run is where it was")
   end
   t.raises(function() r:rewind(21) end, "step 21 has not been trained: the run is at step 20")
@@ -122,7 +131,8 @@ do
   local replan, calls, kept = Run._replan, 0, #engine.checkpoints(r.dir)
   Run._replan = function(...)
     calls = calls + 1
-    if calls == 2 then error("injected", 0) end -- the first one reshapes for the checkpoint, the second repeats the change
+    -- the first one reshapes for the checkpoint, the second repeats the change
+    if calls == 2 then error("injected", 0) end
     return replan(...)
   end
   t.raises(function() r:rewind(18) end, "injected", "a failure in the midst")
@@ -189,15 +199,18 @@ do
   t.is(again.state .. again.step, "paused36", "by the directory, paused")
   local out = child [[-e 'train.resume "disturbed"']]
   local events
-  t.ok(out:find("run 'disturbed' is being written by process %d+"), "another process is refused: " .. out:match "^[^\n]*")
-  out = child [[-e 'local s = runs "disturbed"; print(s.step, s.live, #s:series() > 5, s:history("loss").shape[1])']]
+  t.ok(out:find("run 'disturbed' is being written by process %d+"),
+    "another process is refused: " .. out:match "^[^\n]*")
+  out = child [[-e 'local s = runs "disturbed"
+    print(s.step, s.live, #s:series() > 5, s:history("loss").shape[1])']]
   t.is(out, "36\ttrue\ttrue\t36\n", "but may read")
   again:close()
   events = #runs "disturbed":events()
   t.raises(function() train.resume "nowhere" end, "run 'nowhere': there is no")
   t.raises(function() train.resume("disturbed", {step = 3}) end, "unknown option 'step'")
   t.raises(function() train.resume(7) end, "name of a run")
-  t.raises(function() train.resume("disturbed", {steps = 35}) end, "steps is 35, the run is at step 36 already")
+  t.raises(function() train.resume("disturbed", {steps = 35}) end,
+    "steps is 35, the run is at step 36 already")
   t.is(#runs "disturbed":events(), events, "... which nothing is written about")
   -- entries behind the last checkpoint are repeated
   again = train.resume("disturbed", {steps = 40})
@@ -215,8 +228,10 @@ end
 
 do -- in the midst of it on other kernels and threads
   local last = run("one way", {accumulate = 2}):hash()
-  run("another", {accumulate = 2}, function(self, step) if step == 17 then self:stop() end end):close()
-  local out = child([[--threads 3 -e 'r = train.resume "another"; r:wait(); print(r:hash())']], "SWITCHYARD_CPU=ref")
+  run("another", {accumulate = 2},
+    function(self, step) if step == 17 then self:stop() end end):close()
+  local out = child([[--threads 3 -e 'r = train.resume "another"; r:wait(); print(r:hash())']],
+    "SWITCHYARD_CPU=ref")
   t.is(out:match "(%x+)\n$", last, "resumed on the reference kernels with three threads")
 end
 
@@ -247,7 +262,8 @@ do
     if step == 10 then self.top_k = 1 end
   end)
   local b = r:fork{step = 15, name = "at-15", paused = true}
-  t.is(b.step .. " " .. b.state .. " " .. b:hash(), "15 paused " .. seen[15], "fork{step=}: the state of then")
+  t.is(b.step .. " " .. b.state .. " " .. b:hash(), "15 paused " .. seen[15],
+    "fork{step=}: the state of then")
   t.is(b:history("loss").shape[1], 15, "with the parent's series up to there")
   t.is(#b:journal(), 2, "and journal")
   t.is(b:resume():wait():hash(), seen[24], "left alone it becomes the parent")
@@ -275,8 +291,10 @@ do
   t.ok(replay("now").identical and replay("at-15").identical, "forks replay")
   t.raises(function() r:fork{name = "now"} end, "already")
   local other = engine.store_claim("fork-wanted", folder)
-  t.raises(function() r:fork{name = "fork-wanted"} end, "run 'fork-wanted' is being written by process")
-  t.ok(not io.open(folder .. "/.fork-wanted.new/start") and io.open(folder .. "/.fork-wanted.new/run.sqlite"),
+  t.raises(function() r:fork{name = "fork-wanted"} end,
+    "run 'fork-wanted' is being written by process")
+  t.ok(not io.open(folder .. "/.fork-wanted.new/start") and
+    io.open(folder .. "/.fork-wanted.new/run.sqlite"),
     "who takes a name keeps its files")
   other:close()
   local methods, others = debug.getmetatable(r._store).__index, 0
@@ -316,7 +334,8 @@ do
   r:close()
   t.is(entries, 2, "two changes")
   local again = runs "lost-entry":journal()
-  t.is(count(again, "set") + count(again, "input"), 3, "resume: they are in the journal again, and the new number of steps")
+  t.is(count(again, "set") + count(again, "input"), 3,
+    "resume: they are in the journal again, and the new number of steps")
   t.ok(replay("lost-entry").identical, "and its replay is identical")
 end
 
@@ -333,7 +352,8 @@ do
       [18] = function() self.capacity = 1.25 end, [20] = function() self.aux = 0.05 end,
       [22] = function() self.z = 0.002 end, [24] = function() l[1].experts[1]:enable() end,
       [26] = function() self.accumulate = 2 end, [28] = function() self.schedule = "linear" end,
-      [30] = function() l[1].experts[2]:unfreeze() end, [31] = function() self.weight_decay = 0.2 end,
+      [30] = function() l[1].experts[2]:unfreeze() end,
+      [31] = function() self.weight_decay = 0.2 end,
       [32] = function() self.top_k = 2 end, [34] = function() self.capacity = nil end,
       [36] = function() self.beta2 = 0.99 end, [38] = function() self.gamma = 0.01 end,
       [40] = function() self.batch = 1 end, [42] = function() self.min_lr = 1e-5 end,
@@ -344,13 +364,17 @@ do
   r._store:flush()
   local last = r:hash()
   t.is(replay("twenty").hash, last, "replay ends with the same hash")
-  local function identical(out, what) t.ok(out:find "identical through step 44\n$", what .. ": " .. out) end
+  local function identical(out, what)
+    t.ok(out:find "identical through step 44\n$", what .. ": " .. out)
+  end
   identical(child "replay twenty", "in another process, while the run is open")
   identical(child("--threads 1 replay twenty", "SWITCHYARD_CPU=avx2"), "on AVX2, one thread")
-  identical(child("--threads 3 replay twenty", "SWITCHYARD_CPU=ref"), "on the reference kernels, three threads")
+  identical(child("--threads 3 replay twenty", "SWITCHYARD_CPU=ref"),
+    "on the reference kernels, three threads")
   t.is(replay("twenty", {step = 20}).step, 20, "replay up to a step")
   local other = replay("twenty", {data = data.synthetic{domains = 4, tokens = 20000, seed = 2}})
-  t.ok(not other.identical and other.step == 1 and other.difference:find "loss", "what differs is named: " .. other.text)
+  t.ok(not other.identical and other.step == 1 and other.difference:find "loss",
+    "what differs is named: " .. other.text)
   r:close()
 end
 
@@ -379,7 +403,8 @@ do
   local tok = assert(tokenizer.train_bpe(path, {vocab = 280}))
   local d2 = assert(data.text(path, {tokenizer = tok, val = 0.2}))
   local m = model.dense{layers = 1, dim = 16, heads = 2, context = 16, vocab = tok, ffn_dim = 16}
-  local r = train(m, d2, {steps = 10, batch = 2, name = "text", eval_every = 5, eval_batches = 1, checkpoint_every = 4}):wait()
+  local r = train(m, d2, {steps = 10, batch = 2, name = "text", eval_every = 5, eval_batches = 1,
+                          checkpoint_every = 4}):wait()
   local last = r:hash()
   r:close()
   r = train.resume("text", {steps = 12}):wait()
@@ -389,7 +414,8 @@ do
   t.is(r:hash(), last, "the same data")
   r:close()
   local out = child([[generate text "to be" --tokens 8 --seed 3]])
-  t.is(out, child([[generate text "to be" --tokens 8 --seed 3]]), "generate: the same text from the same seed")
+  t.is(out, child([[generate text "to be" --tokens 8 --seed 3]]),
+    "generate: the same text from the same seed")
   t.is(out:sub(1, 5), "to be", "which begins with the prompt")
   t.ok(child(("export text '%s/exported'"):format(folder)):find "the model at step 1", "export")
   local exported = assert(model.load(folder .. "/exported"))
@@ -397,7 +423,8 @@ do
   write(("to be or not to be, that was the question. "):rep(200))
   t.raises(function() train.resume "text" end, "text.txt) changed: hash", "changed data is named")
   out = child "resume text"
-  t.ok(out:find "the data %(.*text.txt%) changed: hash %x+, was %x+; .*%-%-force" and not out:find "\n.", "at the command line: " .. out)
+  t.ok(out:find "the data %(.*text.txt%) changed: hash %x+, was %x+; .*%-%-force" and
+    not out:find "\n.", "at the command line: " .. out)
   r = train.resume("text", {force = true, steps = 14}):wait()
   t.is(r.step .. r.state, "14done", "force goes on")
   t.is(count(r:journal(), "resume"), 1, "and writes it down")
@@ -414,7 +441,8 @@ do
   r:close()
   t.is(train.resume("memory"):wait():hash(), last, "a text from memory is kept with the run")
   runs "memory":close()
-  t.raises(function() train.resume("memory", {data = data.string(("a small text from memory; "):rep(100), {tokenizer = tok})}) end,
+  t.raises(function() train.resume("memory",
+    {data = data.string(("a small text from memory; "):rep(100), {tokenizer = tok})}) end,
     "the tokenizer of the data changed", "a changed tokenizer is named")
 end
 
@@ -426,7 +454,8 @@ do
     f:write(text)
     return folder .. "/" .. name
   end
-  local lines = write("a.jsonl", ('{"body": "to be or not to be, that is the question."}\n'):rep(40))
+  local lines = write("a.jsonl",
+    ('{"body": "to be or not to be, that is the question."}\n'):rep(40))
   local val = write("v.txt", ("to be or not to be, that was the question. "):rep(20))
   local d = assert(data.text{train = {lines}, val = val, field = "body"})
   local r = train(model.dense{layers = 1, dim = 16, heads = 2, context = 16, ffn_dim = 16}, d,
@@ -439,7 +468,8 @@ do
   local out = child [[replay apart]]
   t.ok(not out:find("data.text", 1, true), "without a word about it: " .. out)
   write("v.txt", ("to be or not to be, that may be the question. "):rep(20))
-  t.raises(function() train.resume "apart" end, "a.jsonl; for validation", "and named when they changed")
+  t.raises(function() train.resume "apart" end, "a.jsonl; for validation",
+    "and named when they changed")
 
   -- runs of before files were told by their content: what was not .jsonl was taken as it lay there
   local directory = require "switchyard.run.directory"
@@ -450,12 +480,14 @@ do
   for _, name in ipairs{"b.json", "c.ndjson", "d.txt"} do
     local path = write(name, "\xEF\xBB\xBF{\"text\": \"one\"}\n")
     local before = data.text(path, {format = "bytes"}).hash
-    local again = directory.data("test", folder, stored("text", {path}, before, {val = 0.1, field = "body"}))
+    local again = directory.data("test", folder,
+      stored("text", {path}, before, {val = 0.1, field = "body"}))
     t.is(again.hash, before, "a run of an older version has its data: " .. name)
   end
   local raw = write("tokens.dat", string.pack("<I2I2I2I2", 1, 2, 3, 4))
   local before = data.shards(raw, {vocab = 9, format = "u16"}).hash
-  t.is(directory.data("test", folder, stored("shards", raw, before, {vocab = 9})).hash, before, "and its shards")
+  t.is(directory.data("test", folder, stored("shards", raw, before, {vocab = 9})).hash, before,
+    "and its shards")
 end
 
 -- ---- names and places ----
@@ -463,7 +495,8 @@ end
 do
   t.raises(function() run "main" end, "there is a run called 'main' already")
   runs "main":close()
-  t.raises(function() run "main" end, 'main exists already; resume it with train.resume "main", or take another name')
+  t.raises(function() run "main" end,
+    'main exists already; resume it with train.resume "main", or take another name')
   local here = folder
   assert(io.open(folder .. "/a-file", "w")):close()
   engine.runs_dir(folder .. "/a-file/runs")
@@ -472,7 +505,8 @@ do
   t.is(r.state .. tostring(r.dir), "donenil", "no directory can be made: the run trains")
   t.raises(function() r:rewind(3) end, "has no directory")
   t.raises(function() r:fork{} end, "has no directory")
-  t.ok(r:checkpoint() and r.dir == folder .. "/nowhere", "r:checkpoint makes one when it is possible")
+  t.ok(r:checkpoint() and r.dir == folder .. "/nowhere",
+    "r:checkpoint makes one when it is possible")
   r:close()
 end
 
@@ -488,7 +522,8 @@ do
         return nn.embedding(ids, nn.param("table", {cfg.vocab, cfg.vocab})):view(-1, cfg.vocab)
       end
     end)
-    r = train(model.ownlm{vocab = 128, width = width}, data.synthetic{domains = 4, tokens = 20000, seed = 1},
+    r = train(model.ownlm{vocab = 128, width = width}, data.synthetic{domains = 4, tokens = 20000,
+      seed = 1},
       {steps = 6, batch = 2, context = 16, name = "own", eval_every = 0})
     r:wait()
     print(r:hash())
@@ -498,7 +533,8 @@ do
   local out = child(("'%s' 3"):format(path))
   local hash = out:match "\n(%x+)\n$"
   t.ok(hash, "a script with a model of its own")
-  t.raises(function() train.resume "own" end, "model.ownlm, which is not defined here", "is not run unasked")
+  t.raises(function() train.resume "own" end, "model.ownlm, which is not defined here",
+    "is not run unasked")
   t.raises(function() train.resume "own" end, "code = true", "and how is told")
   local r = train.resume("own", {code = true})
   t.is(r:wait():hash(), hash, "code = true: defined by the stored script")
@@ -516,14 +552,17 @@ do -- a router of one's own
       return gates, experts, logits:softmax(-1)
     end
     local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
-    r = train(model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16,
+    r = train(model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab,
+      experts = 4, top_k = 2, expert_dim = 16,
       router = "ones_own"}, d, {steps = 6, batch = 2, name = "routed", eval_every = 0})
   ]]
   f:close()
   child(("'%s'"):format(path))
   local out = child "replay routed"
-  t.ok(out:find "unknown router 'ones_own'" and out:find "%-%-code" and not out:find "\n.", "an unknown router is told: " .. out)
-  t.ok(child("replay routed --code"):find "identical through step 6\n$", "and found in the stored script")
+  t.ok(out:find "unknown router 'ones_own'" and out:find "%-%-code" and not out:find "\n.",
+    "an unknown router is told: " .. out)
+  t.ok(child("replay routed --code"):find "identical through step 6\n$",
+    "and found in the stored script")
 end
 
 do -- nothing kept
@@ -549,7 +588,8 @@ end
 do -- an entry of a kind that only a newer program knows: the run is looked at, and not made again
   local r = run("newer", {steps = 4})
   r._store:add("journal", 2, "teleport", "layer 1 to layer 2")
-  t.raises(function() replay "newer" end, "kind 'teleport', which this program does not know: step 2")
+  t.raises(function() replay "newer" end,
+    "kind 'teleport', which this program does not know: step 2")
   t.raises(function() r:rewind(1) end, "kind 'teleport'")
   r:close()
   t.raises(function() train.resume "newer" end, "kind 'teleport'")
@@ -563,14 +603,17 @@ do -- a capacity of nil is a value in the journal, and no sentence of it
   end)
   r._store:flush()
   local e = r._store:journal()[2]
-  t.ok(e.key == "capacity" and e.value == nil and r._store:journal()[1].value == 1, "nil is none, 1 is 1")
+  t.ok(e.key == "capacity" and e.value == nil and r._store:journal()[1].value == 1,
+    "nil is none, 1 is 1")
   t.ok(replay("nothing").identical, "and is replayed")
   r:close()
 end
 
 do -- a directory that comes when older rows are packed already: it gets them all
-  local m = model.moe{layers = 1, dim = 8, heads = 2, context = 4, vocab = d.vocab, experts = 2, top_k = 1, expert_dim = 4}
-  local r = run("packed", {save = false, steps = 3200, batch = 1, context = 4, eval_every = 0, checkpoint_every = 0, paused = true}, nil, m)
+  local m = model.moe{layers = 1, dim = 8, heads = 2, context = 4, vocab = d.vocab, experts = 2,
+                      top_k = 1, expert_dim = 4}
+  local r = run("packed", {save = false, steps = 3200, batch = 1, context = 4, eval_every = 0,
+                           checkpoint_every = 0, paused = true}, nil, m)
   r:steps(3100):wait()
   local loss, load = r:history "loss", r:history "load.1"
   local store = engine.store_claim("other", folder)
@@ -580,17 +623,20 @@ do -- a directory that comes when older rows are packed already: it gets them al
   index.attach = function() return nil, "the disk is full", "IO" end
   local path, why = r:checkpoint()
   index.attach = attach
-  t.is(tostring(path) .. why .. tostring(r.dir), "nilthe disk is fullnil", "no room for them: it has none")
+  t.is(tostring(path) .. why .. tostring(r.dir), "nilthe disk is fullnil",
+    "no room for them: it has none")
   t.ok(not io.open(folder .. "/packed"), "nor half of one")
   t.is(r:history "loss".shape[1], 3100, "nothing is lost")
   t.ok(r:checkpoint(), "room again: it has one")
   local function same(what, last)
     local l, v = r:history "loss", r:history "load.1"
-    t.ok(l.shape[1] == last and l:narrow(1, 1, 3100):equal(loss) and v.shape[1] == last and v:narrow(1, 1, 3100):equal(load), what)
+    t.ok(l.shape[1] == last and l:narrow(1, 1, 3100):equal(loss) and v.shape[1] == last and
+      v:narrow(1, 1, 3100):equal(load), what)
   end
   same("all rows are there", 3100)
   local written = engine.store_open("packed", {dir = folder})
-  t.ok(written:history "loss":equal(loss) and written:history "load.1":equal(load), "and in the directory")
+  t.ok(written:history "loss":equal(loss) and written:history "load.1":equal(load),
+    "and in the directory")
   written:close()
   r:resume():wait()
   same("it goes on", 3200)
@@ -604,9 +650,12 @@ do -- two who want one name
   local refused = "run 'wanted' is being written by process"
   t.raises(function() run("wanted", {steps = 2}) end, refused, "a name that another is just taking")
   t.ok(child([[-e 'local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
-    train(model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
-      expert_dim = 16}, d, {name = "wanted", steps = 2, batch = 2})']]):find(refused, 1, true), "by another process")
-  t.ok(not io.open(folder .. "/.wanted.new/code/rewind.lua") and not io.open(folder .. "/.wanted.new/start") and
+    train(model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
+      top_k = 2,
+      expert_dim = 16}, d, {name = "wanted", steps = 2, batch = 2})']]):find(refused, 1, true),
+    "by another process")
+  t.ok(not io.open(folder .. "/.wanted.new/code/rewind.lua") and
+    not io.open(folder .. "/.wanted.new/start") and
     io.open(folder .. "/.wanted.new/run.sqlite"), "none of them has touched its files")
   other:close()
   t.is(run("wanted", {steps = 2}).state, "done", "it was given up: the next has it")
@@ -629,7 +678,8 @@ do -- a stored row that does not come again
   result = replay("main", {step = 5})
   index.history = history
   store:close()
-  t.ok(not result.identical and result.difference == "val_loss is missing, was 1.5" and result.step == 4,
+  t.ok(not result.identical and result.difference == "val_loss is missing, was 1.5" and
+    result.step == 4,
     "a row that is missing is a difference: " .. result.text)
 end
 
@@ -639,7 +689,8 @@ do -- the loss as blocks
   local low, high = "▁", "█"
   t.is(Run.sparkline(tensor(rows), 20), low:rep(10) .. high .. low:rep(9), "a spike is not hidden")
   rows[4][2] = 0 / 0
-  t.is(Run.sparkline(tensor(rows), 20), low .. "!" .. low:rep(8) .. high .. low:rep(9), "what is no number is marked")
+  t.is(Run.sparkline(tensor(rows), 20), low .. "!" .. low:rep(8) .. high .. low:rep(9),
+    "what is no number is marked")
 end
 
 -- ---- stored runs ----
@@ -650,22 +701,29 @@ do
   t.is(s:history("loss").shape[1], 30, "its series")
   t.is(s:history("load.1.2").shape[1], 30, "a column of one")
   t.is(s:history("load.1").shape[2], 1 + 4, "or all of them")
-  t.ok(#s:journal() == 11 and s:journal()[1].key == "lr" and s:journal()[1].step == 3, "its journal")
+  t.ok(#s:journal() == 11 and s:journal()[1].key == "lr" and s:journal()[1].step == 3,
+    "its journal")
   t.ok(count(s:events(), "rewind") > 10 and count(s:events(), "checkpoint") > 5, "its events")
   local wrong = 0
   for _, e in ipairs(s:events()) do
-    if e.kind == "checkpoint" and tonumber(e.text:match "step%-(%d+):") ~= e.step then wrong = wrong + 1 end
+    if e.kind == "checkpoint" and tonumber(e.text:match "step%-(%d+):") ~= e.step then
+      wrong = wrong + 1
+    end
   end
   t.is(wrong, 0, "checkpoints are at their steps")
-  t.ok(tostring(s:events()):find "^step +time +kind +text\n" and tostring(s:events()[1]):find "^step %d+, [%d:%- ]+, ",
+  t.ok(tostring(s:events()):find "^step +time +kind +text\n" and
+    tostring(s:events()[1]):find "^step %d+, [%d:%- ]+, ",
     "... printed with the time: " .. tostring(s:events()[1]))
   t.is(s.config.model.family, "moe", "its configuration")
   t.raises(function() s.lr = 1 end, "train.resume makes it live")
   t.raises(function() return s.los end, "'loss'")
-  t.raises(function() s:pause() end, 'pause is of live runs: "main" is stored; train.resume "main" makes it live')
+  t.raises(function() s:pause() end,
+    'pause is of live runs: "main" is stored; train.resume "main" makes it live')
   t.raises(function() return s.lr end, "s.config has what it was started with")
   t.raises(function() return s:history "los" end, "'loss'")
-  local function line(text) return ("\n" .. text):match "\nmain +%S+ +%S+ +%S+ +%S+ +%S+ %S+ +(%S+)[^\n]*\n" end
+  local function line(text)
+    return ("\n" .. text):match "\nmain +%S+ +%S+ +%S+ +%S+ +%S+ %S+ +(%S+)[^\n]*\n"
+  end
   local mine, other = line(tostring(runs()) .. "\n"), line(child "runs")
   t.ok(mine and #mine == 12 * 3, "its line of blocks: " .. tostring(mine))
   t.is(other, mine, "the same at the command line")
@@ -680,7 +738,8 @@ do
   t.is(found["model.experts"], "4 8", "... of the model")
   t.is(found.batch, nil, "... and not what is equal")
   t.ok(tostring(both):find "\nlr +0%.003 +0%.0001\n", "as text", tostring(both))
-  t.ok(child "runs":find "\nothermain [^\n]* lr=0%.0001 model%.experts=8", "switchyard runs has it behind the run's line", child "runs")
+  t.ok(child "runs":find "\nothermain [^\n]* lr=0%.0001 model%.experts=8",
+    "switchyard runs has it behind the run's line", child "runs")
   t.ok(tostring(runs()):find "\nothermain [^\n]* lr=0%.0001 model%.experts=8", "and so has runs()")
   other:close()
 end
@@ -702,7 +761,8 @@ do
     if step == 10 then self.context = 8 end
     if step == 15 then self.accumulate = 2 end
   end)
-  t.is(#r:why(2).sequences .. #r:why(7).sequences .. #r:why(20).sequences, "236", "why: as many as the step had")
+  t.is(#r:why(2).sequences .. #r:why(7).sequences .. #r:why(20).sequences, "236",
+    "why: as many as the step had")
   local all = drawn(r, 18)
   local fork = r:fork{step = 18, name = "shapes-fork", paused = true}
   t.is(drawn(fork, 18), all, "the same of a fork")
@@ -728,7 +788,8 @@ do
     if r then r:close() end
     local text = data.string(("to be or not to be, "):rep(long), {val = 0.5})
     r = train(model.dense{layers = 1, dim = 8, heads = 2, vocab = text.vocab, context = 8}, text,
-              {steps = 40, batch = 1, context = 8, eval_every = 10, eval_batches = 1000000, checkpoint_every = 0,
+              {steps = 40, batch = 1, context = 8, eval_every = 10, eval_batches = 1000000,
+               checkpoint_every = 0,
                name = "long" .. long})
     r:wait(10):stop():wait()
     long = long * 2
@@ -736,7 +797,9 @@ do
   t.is(r.step, 10, "stopped in an evaluation")
   local said = 0
   for _, e in ipairs(r:events()) do
-    said = said + (e.text:find "the evaluation of step 10 was given up and is left out: window %d+ of %d+" and 1 or 0)
+    said = said + (
+      e.text:find "the evaluation of step 10 was given up and is left out: window %d+ of %d+" and
+      1 or 0)
   end
   t.is(said, 1, "a line says what is left out")
   r.eval_batches = 1

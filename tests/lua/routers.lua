@@ -1,5 +1,5 @@
--- Routers and balance rules as objects: one's own beside the program's, against plain references; what
--- is refused, and by which line; what help, lists and completion say of them.  TAP.
+-- Routers and balance rules as objects: one's own beside the program's, against plain references;
+-- what is refused, and by which line; what help, lists and completion say of them.  TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local ok, is = t.ok, t.is
@@ -15,7 +15,8 @@ local function with(base, more)
   return out
 end
 
-local BASE = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
+local BASE = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab,
+              experts = 4, top_k = 2,
               expert_dim = 8}
 local function moe(more) return model.moe(with(BASE, more)) end
 
@@ -76,7 +77,8 @@ do -- a function, as before there were objects
   end
   is(bits(moe {router = "fun"}), bits(moe()), "a function in nn.routers is a router")
   function nn.routers.wrapped(...) return nn.routers.sigmoid(...) end
-  is(bits(moe {router = "wrapped"}), bits(moe {router = "sigmoid"}), "a router can be called as a function")
+  is(bits(moe {router = "wrapped"}), bits(moe {router = "sigmoid"}),
+    "a router can be called as a function")
   says(function() moe {router = {"fun", scale = 2}} end,
     "model.moe: router 'fun': it is a function, which has no options: scale")
 end
@@ -84,7 +86,8 @@ end
 -- ---- identities ----
 
 do -- one expert
-  local dense = model.dense {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, ffn_dim = 8}
+  local dense = model.dense {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab,
+                             ffn_dim = 8}
   for _, router in ipairs {"softmax", "soft"} do
     local one = moe {experts = 1, top_k = 1, router = router, balance = {aux = 0, z = 0}}
     for i, info in ipairs(dense._info) do
@@ -92,8 +95,10 @@ do -- one expert
       engine.copy(one.params[name], dense.params[i]:view(table.unpack(one.params[name].shape)))
     end
     local ids = {1, 5, 2, 7, 3, 3}
-    is(one:logits(ids):hash(), dense:logits(ids):hash(), router .. ": one expert is the dense layer, bit for bit")
-    local fresh = model.dense {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, ffn_dim = 8}
+    is(one:logits(ids):hash(), dense:logits(ids):hash(),
+      router .. ": one expert is the dense layer, bit for bit")
+    local fresh = model.dense {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab,
+                               ffn_dim = 8}
     local a, b = trained(one, {clip = 0}), trained(fresh, {clip = 0})
     is(a:history("loss"):hash(), b:history("loss"):hash(), router .. ": ... through four steps")
     a:close() b:close()
@@ -110,7 +115,8 @@ do -- experts in another order
         for e = 1, 4 do engine.copy(b.params[i][e], p[order[e]]:contiguous()) end
       end
     end
-    is(a:logits({1, 2, 3, 4, 5}):hash(), b:logits({1, 2, 3, 4, 5}):hash(), router .. ": experts in another order, the same bits")
+    is(a:logits({1, 2, 3, 4, 5}):hash(), b:logits({1, 2, 3, 4, 5}):hash(),
+      router .. ": experts in another order, the same bits")
   end
 end
 

@@ -1,4 +1,5 @@
--- Runs as scripts see them: states, live changes, hooks, experts, series, optimizer, failures.  TAP.
+-- Runs as scripts see them: states, live changes, hooks, experts, series, optimizer, failures.
+-- TAP.
 
 local engine = require "switchyard.engine"
 local nn = require "switchyard.model.nn"
@@ -12,7 +13,8 @@ end
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
 local function make(more)
-  local o = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16}
+  local o = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
+             expert_dim = 16}
   for k, v in pairs(more or {}) do o[k] = v end
   return model.moe(o)
 end
@@ -61,7 +63,8 @@ do
   refuses(function() r:steps(1) end, "steps(1) of a run that is done", "steps", "done", "r.steps")
   refuses(function() r:wait(-1) end, "wait(-1)", "wait: the step is -1", "at least 0")
   is(r:wait(1000).step, at + 7, "a step behind the end of a run that is done: at its end")
-  refuses(function() r.steps = at + 6 end, "fewer steps than were done", "steps is " .. at + 6, "at step " .. at + 7, "r:stop()")
+  refuses(function() r.steps = at + 6 end, "fewer steps than were done", "steps is " .. at + 6,
+    "at step " .. at + 7, "r:stop()")
   is(r._h:get("steps"), at + 7, "and they stay as they were")
 end
 
@@ -91,7 +94,8 @@ do
   end):wait()
   is(r.state .. r.step, "paused4", "an error in a hook pauses the run")
   ok(tostring(why):find("hook", 1, true), "wait in a hook of its own run is refused")
-  ok(r:journal()[#r:journal()].text:find "hook" or r:journal()[1].kind == "hook", "the journal has it")
+  ok(r:journal()[#r:journal()].text:find "hook" or r:journal()[1].kind == "hook",
+    "the journal has it")
   is(r:resume():wait().state, "done", "and it can go on")
 
   -- taken away
@@ -99,17 +103,21 @@ do
   r = train(make(), d, {steps = 9, batch = 4, name = "unhooked", paused = true})
   every(r, 1, function() calls = calls + 1 end)
   bad = every(r, 3, function() error "oops" end)
-  ok(tostring(bad):find "^every 3 steps of run unhooked: .*run.lua:%d+$", "a hook as text", tostring(bad))
-  ok(tostring(hooks(r)):find("\n 2  every 3 steps", 1, true), "hooks(r) lists them", tostring(hooks(r)))
+  ok(tostring(bad):find "^every 3 steps of run unhooked: .*run.lua:%d+$", "a hook as text",
+    tostring(bad))
+  ok(tostring(hooks(r)):find("\n 2  every 3 steps", 1, true), "hooks(r) lists them",
+    tostring(hooks(r)))
   is(r:resume():wait().step, 3, "one that fails pauses the run")
   local said = r:journal()[#r:journal()].text
   ok(said:find('hooks("unhooked")[2]:remove()', 1, true), "and is named", said)
   hooks(r)[2]:remove()
-  is(r:resume():wait().state .. calls, "done9", "removed, the run goes on; the other is still called")
+  is(r:resume():wait().state .. calls, "done9",
+    "removed, the run goes on; the other is still called")
   ok(tostring(bad):find "removed", "what is removed says so")
   bad:remove()
   is(#hooks(r), 1, "removed twice is removed")
-  refuses(function() return bad.inteval end, "a field that a hook has not", "hook: unknown field 'inteval'")
+  refuses(function() return bad.inteval end, "a field that a hook has not",
+    "hook: unknown field 'inteval'")
   local once
   r = train(make(), d, {steps = 4, batch = 4, paused = true})
   once = every(r, 1, function() calls = calls + 1 once:remove() end)
@@ -118,14 +126,20 @@ do
   alert("loss > 1e9", r)
   is(#hooks(r), 0, "alerts are not among them")
   alert("off", r)
-  for condition, near in pairs {["loss < 3 and val_loos > 2"] = "val_loss", ["loss < 1e9 or stepp > 3"] = "step",
-                                ["loss > 1e9 and (step > 3 or math.abs(los) > 2)"] = "loss", ["loss < 1e9 or foo"] = "foo"} do
-    refuses(function() alert(condition, r) end, "alert: " .. condition, "alert: ", "unknown field", near)
+  for condition, near in pairs {["loss < 3 and val_loos > 2"] = "val_loss",
+                                ["loss < 1e9 or stepp > 3"] = "step",
+                                ["loss > 1e9 and (step > 3 or math.abs(los) > 2)"] = "loss",
+                                ["loss < 1e9 or foo"] = "foo"} do
+    refuses(function() alert(condition, r) end, "alert: " .. condition, "alert: ",
+      "unknown field", near)
   end
   is(alert(nil, r), "no alerts", "none of them is set")
-  for _, condition in ipairs {'loss > 1e9 and state == "foo.bar"', "loss > 1e9 or math.huge < step", "step == 1e9 and loss..'' == 'x'",
-                              "loss > 1e9 and ({foo = 1}).foo == 2", "loss > 1e9 and (function(x) return x end)(step)",
-                              "step > 0x1f00 and name:upper() == 'X' or step > 3e7", "dead==1e9 or step==1e9"} do
+  for _, condition in ipairs {'loss > 1e9 and state == "foo.bar"', "loss > 1e9 or math.huge < step",
+                              "step == 1e9 and loss..'' == 'x'",
+                              "loss > 1e9 and ({foo = 1}).foo == 2",
+                              "loss > 1e9 and (function(x) return x end)(step)",
+                              "step > 0x1f00 and name:upper() == 'X' or step > 3e7",
+                              "dead==1e9 or step==1e9"} do
     alert(condition, r)
     alert("off", r)
   end
@@ -144,7 +158,8 @@ do
     if self.step == 2 then deep = start(make(), {steps = 5}):wait().step end
   end):wait()
   is(deep .. r.state, "5done", "a hook may train and wait for another run")
-  r = start(make(), {steps = 50}, function(self) if self.step == 5 then self:steps(3) end end):wait()
+  r = start(make(), {steps = 50},
+    function(self) if self.step == 5 then self:steps(3) end end):wait()
   is(r.step .. r.state, "8paused", "steps(3) in a hook")
   r:stop()
   r = start(make(), {steps = 50}, function(self) if self.step == 5 then self:stop() end end):wait()
@@ -155,21 +170,28 @@ end
 
 do
   local m = make()
-  refuses(function() start(m, {stepz = 3}) end, "an unknown option", "unknown option 'stepz'", "'steps'")
+  refuses(function() start(m, {stepz = 3}) end, "an unknown option",
+    "unknown option 'stepz'", "'steps'")
   refuses(function() start(m, {lr = -1}) end, "lr = -1", "lr", "-1")
   refuses(function() start(m, {lr = "x"}) end, "lr = 'x'", "lr", "number")
   refuses(function() start(m, {lr = 0 / 0}) end, "lr = nan", "lr")
   refuses(function() start(m, {steps = 1.5}) end, "steps = 1.5", "steps", "1.5")
   refuses(function() start(m, {batch = 0}) end, "batch = 0", "batch", "0")
-  refuses(function() start(m, {schedule = "cosin"}) end, "an unknown schedule", "schedule", "'cosine'")
-  refuses(function() start(m, {optimizer = "sgdd"}) end, "an unknown optimizer", "optimizer", "sgdd")
-  refuses(function() start(m, {precision = "fp16"}) end, "an unknown precision", "precision", "fp16")
-  refuses(function() start(m, {context = 17}) end, "a context larger than the model's", "context", "17", "16")
+  refuses(function() start(m, {schedule = "cosin"}) end, "an unknown schedule",
+    "schedule", "'cosine'")
+  refuses(function() start(m, {optimizer = "sgdd"}) end, "an unknown optimizer",
+    "optimizer", "sgdd")
+  refuses(function() start(m, {precision = "fp16"}) end, "an unknown precision",
+    "precision", "fp16")
+  refuses(function() start(m, {context = 17}) end, "a context larger than the model's",
+    "context", "17", "16")
   refuses(function() train(m) end, "no data", "train", "dataset")
   refuses(function() train({}, d) end, "no model", "train", "model")
-  refuses(function() train(make{vocab = 8}, d, {}) end, "data with more ids than the model", "vocab", "8")
+  refuses(function() train(make{vocab = 8}, d, {}) end, "data with more ids than the model",
+    "vocab", "8")
   local tiny = data.string("abc", {val = 0})
-  refuses(function() train(make{vocab = 256}, tiny, {}) end, "a text shorter than a window", "tokens")
+  refuses(function() train(make{vocab = 256}, tiny, {}) end,
+    "a text shorter than a window", "tokens")
 
   local r = paused(m, 2, {lr = 1e-3})
   is(r.optimizer, "adamw", "r.optimizer")
@@ -203,8 +225,10 @@ do
   refuses(function() r.aux = "x" end, "r.aux = 'x'", "aux", "number")
   refuses(function() r.aux = tensor.zeros(3) end, "r.aux = three numbers", "aux", "number")
   is(rawget(r, "name"), nil, "no field of the run shadows its name")
-  refuses(function() r["mask.1"] = tensor.zeros(3) end, "r['mask.1'] of another size", "mask.1", "4")
-  is(r.lr .. r.batch .. r.context .. r.accumulate .. r.top_k, "0.0014161" .. 2, "wrong values leave the fields")
+  refuses(function() r["mask.1"] = tensor.zeros(3) end, "r['mask.1'] of another size",
+    "mask.1", "4")
+  is(r.lr .. r.batch .. r.context .. r.accumulate .. r.top_k, "0.0014161" .. 2,
+    "wrong values leave the fields")
   is(r.capacity, nil, "and capacity")
   is(r.schedule .. r.precision, "cosinefp32", "fields of names")
   near(r.aux, 0.01, 1e-6, "an input's value")
@@ -220,16 +244,19 @@ do
   local r = paused(m, 4)
   local function steps(name)
     r:steps(3):wait()
-    ok(r.loss == r.loss and r.loss < 20, name .. ": the loss continues (" .. ("%.3f"):format(r.loss) .. ")")
+    ok(r.loss == r.loss and r.loss < 20, name .. ": the loss continues ("
+      .. ("%.3f"):format(r.loss) .. ")")
   end
   r.batch = 6
   steps "batch = 6"
-  is(r:history("tokens"):table()[7][2] - r:history("tokens"):table()[6][2], 6 * 16.0, "more tokens a step")
+  is(r:history("tokens"):table()[7][2] - r:history("tokens"):table()[6][2], 6 * 16.0,
+    "more tokens a step")
   r.context = 8
   steps "context = 8"
   r.accumulate = 3
   steps "accumulate = 3"
-  is(r:history("tokens"):table()[13][2] - r:history("tokens"):table()[12][2], 3 * 6 * 8.0, "and more")
+  is(r:history("tokens"):table()[13][2] - r:history("tokens"):table()[12][2],
+    3 * 6 * 8.0, "and more")
   local flops = m:count().flops_per_token
   r.top_k = 1
   steps "top_k = 1"
@@ -246,7 +273,8 @@ do
   local journal = {}
   for _, e in ipairs(r:journal()) do journal[#journal + 1] = e.step .. " " .. e.text end
   journal = table.concat(journal, "; ")
-  for _, text in ipairs {"4 batch = 6", "7 context = 8", "10 accumulate = 3", "13 top_k = 1", "16 capacity = 0.25",
+  for _, text in ipairs {"4 batch = 6", "7 context = 8", "10 accumulate = 3", "13 top_k = 1",
+                         "16 capacity = 0.25",
                          "19 capacity = nil", "22 top_k = 3"} do
     ok(journal:find(text, 1, true), "journal: " .. text, journal)
   end
@@ -268,7 +296,8 @@ do
   is(r:eval(9), r:eval(9), "evaluation of several slices: equal parameters, equal bits")
   near(r.aux, 10, 1e-6, "r.aux")
   near(m.inputs.aux:item(), 10, 1e-6, "the model's as well")
-  near(r:history("balance.1"):table()[4][2], r:history("balance.1"):table()[3][2], 0.2, "balance is observed unweighted")
+  near(r:history("balance.1"):table()[4][2], r:history("balance.1"):table()[3][2], 0.2,
+    "balance is observed unweighted")
   near(r.loss, loss, 0.1, "the loss that is shown has no auxiliary loss")
   near(m:loss(d, {batches = 4, batch = 4}), before, 1e-5, "m:loss agrees with r:eval")
   r:stop():wait()
@@ -288,16 +317,21 @@ do
   for _, layer in ipairs(r.layers) do seen = seen + #layer.experts end
   is(seen, 8, "ipairs ends at the last one")
   local _, why = pcall(function() return r.layers[3] end)
-  ok(why:find("there is no layer 3; they are numbered 1 to 2", 1, true), "there is no third layer: " .. why)
+  ok(why:find("there is no layer 3; they are numbered 1 to 2", 1, true),
+    "there is no third layer: " .. why)
   _, why = pcall(function() return r.layers[1].experts[5] end)
-  ok(why:find("layer 1: there is no expert 5; they are numbered 1 to 4", 1, true), "nor a fifth expert: " .. why)
+  ok(why:find("layer 1: there is no expert 5; they are numbered 1 to 4", 1, true),
+    "nor a fifth expert: " .. why)
   _, why = pcall(function() return model.mo{} end)
-  ok(why:find("unknown model 'mo' (did you mean 'moe'?)", 1, true), "nor a model of this name: " .. why)
-  is(tostring(r.layers[1].experts[2]), "layer 1 expert 2 of run " .. r.name .. ": enabled", "an expert is printed")
+  ok(why:find("unknown model 'mo' (did you mean 'moe'?)", 1, true),
+    "nor a model of this name: " .. why)
+  is(tostring(r.layers[1].experts[2]), "layer 1 expert 2 of run " .. r.name .. ": enabled",
+    "an expert is printed")
   local x = r.layers[1].experts[2]:disable()
   is(tostring(x), "layer 1 expert 2 of run " .. r.name .. ": disabled", "... and disabled")
   local entries = r:journal()
-  is(entries[#entries].text .. entries[#entries].kind, "layer 1 expert 2 disabledinput", "the journal says which")
+  is(entries[#entries].text .. entries[#entries].kind, "layer 1 expert 2 disabledinput",
+    "the journal says which")
   is(#x:disable().run:journal(), #entries, "disabled twice: one entry")
   r:steps(1):wait()
   is(r.layers[1].load[2]:item(), 0, "disable: load 0")
@@ -308,7 +342,8 @@ do
   end
   is(r.dead, idle - 1, "r.dead does not count it")
   r.layers[1].experts[3]:disable()
-  refuses(function() r.layers[1].experts[4]:disable() end, "disable: too few remain", "disable", "layer 1")
+  refuses(function() r.layers[1].experts[4]:disable() end, "disable: too few remain",
+    "disable", "layer 1")
   refuses(function() r.top_k = 3 end, "top_k over the experts that are enabled", "top_k", "2")
   r.layers[1].experts[2]:enable()
   r.layers[1].experts[3]:enable()
@@ -356,7 +391,8 @@ do
     coroutine.resume(jobs[i])
   end
   is(#did, 0, "what is done to a run that is being rewound waits")
-  tap.raises(function() r.lr = 1 end, "lr: run '" .. r.name .. "' is being rewound", "where nothing can wait it is refused")
+  tap.raises(function() r.lr = 1 end, "lr: run '" .. r.name .. "' is being rewound",
+    "where nothing can wait it is refused")
   coroutine.close(jobs[3])
   rawset(r, "_busy", nil)
   for _ = 1, 4 do
@@ -371,7 +407,8 @@ do
   ok(whole, "one of 504 bytes, whole")
   for _, bad in ipairs{("x"):rep(512), "a\0b"} do
     local fine, why = pcall(r.note, r, bad)
-    ok(not fine and why:find("note: a text of " .. #bad .. " bytes: at most 511 bytes, none of them 0", 1, true),
+    ok(not fine and why:find("note: a text of " .. #bad
+      .. " bytes: at most 511 bytes, none of them 0", 1, true),
       "a longer one, or one with a 0, is refused: " .. tostring(why))
   end
   refuses(function() r:note(3) end, "note of a number", "note")
@@ -392,10 +429,12 @@ do
   is(#all[12], 1 + r.layers[1].load.size, "a layer's loads: the step and E values")
   is(all[12][1] .. " " .. all[12][3], "12.0 " .. one[12][2], "... of which each is an expert's")
   local gates = r:history("gate.1.2"):table()
-  is(#gates .. " " .. gates[1][1] .. " " .. gates[2][1], "2 1.0 10.0", "its probability: at the first step and each tenth")
+  is(#gates .. " " .. gates[1][1] .. " " .. gates[2][1], "2 1.0 10.0",
+    "its probability: at the first step and each tenth")
   refuses(function() r:history "los" end, "an unknown series", "'los'", "'loss'")
   refuses(function() r:history "load.1.9" end, "an expert that is not there", "load.1.9")
-  for _, name in ipairs {"lr", "grad_norm", "tok_s", "time.data", "time.compute", "time.optimizer", "entropy.1",
+  for _, name in ipairs {"lr", "grad_norm", "tok_s", "time.data", "time.compute", "time.optimizer",
+                         "entropy.1",
                          "balance.2", "z.1", "tokens"} do
     local fine, t = pcall(r.history, r, name)
     is(fine and t.shape[1], 12, "series " .. name)
@@ -412,7 +451,8 @@ do
   is(runs()[#runs()], fresh, "runs()")
   local printed = tostring(runs()) .. "\n"
   ok(printed:find "^run +state +step +loss +val +size +loss, options\n", "runs() prints columns")
-  ok(printed:find("\n" .. r.name:gsub("%-", "%%-") .. " +" .. r.state .. " +" .. r.step .. "/"), "a run a line")
+  ok(printed:find("\n" .. r.name:gsub("%-", "%%-") .. " +" .. r.state .. " +" .. r.step .. "/"),
+    "a run a line")
   refuses(function() runs "run-x" end, "an unknown run", "run-x")
   refuses(function() start(make(), {name = r.name}) end, "a name that is taken", r.name)
   -- another run on the same model
@@ -424,9 +464,11 @@ do
   is(tostring(again), "run again: closed", "close: what it prints then")
   refuses(function() return again.loss end, "close: its fields are gone", "closed")
   refuses(function() runs "agaim" end, "a run that is nowhere", "'agaim'", "'again'")
-  refuses(function() train(m, d, {name = "again"}) end, "but its directory is there", "again exists already", "train.resume")
+  refuses(function() train(m, d, {name = "again"}) end, "but its directory is there",
+    "again exists already", "train.resume")
   is(runs "again".state, "done", "where it can be read")
-  is(train(m, d, {steps = 3, batch = 4, name = "once more", eval_every = 0}):wait().state, "done", "close: the model stays")
+  is(train(m, d, {steps = 3, batch = 4, name = "once more", eval_every = 0}):wait().state, "done",
+    "close: the model stays")
 end
 
 -- ---- schedules and clipping ----
@@ -434,7 +476,8 @@ end
 do
   local function lr(o, step)
     o.steps, o.lr, o.min_lr, o.warmup = 20, 1, 0.1, 4
-    local r = start(make{layers = 1, experts = 2, top_k = 1}, o, function(self) self.clip = 1e-12 end)
+    local r = start(make{layers = 1, experts = 2, top_k = 1}, o,
+      function(self) self.clip = 1e-12 end)
     local h = r:wait():history("lr"):table()
     return h[step][2], h
   end
@@ -460,20 +503,24 @@ end
 do
   local function train_with(batch, accumulate, aux)
     local m = make{balance = {aux = 0, z = 0}}
-    return start(m, {batch = batch, accumulate = accumulate, sampling = "sequential", steps = 8}):wait(), m
+    return start(m, {batch = batch, accumulate = accumulate, sampling = "sequential",
+                     steps = 8}):wait(), m
   end
   local one, m1 = train_with(12, 1)
   local four, m4 = train_with(3, 4)
   near(four.loss, one.loss, 1e-4, "accumulate 4 x 3 is close to a batch of 12: loss")
   near(four.grad_norm, one.grad_norm, 1e-3, "and the gradient's norm")
   local worst = 0
-  for i, p in ipairs(m1.params) do worst = math.max(worst, (p - m4.params[i]):abs():max():item()) end
+  for i, p in ipairs(m1.params) do
+    worst = math.max(worst, (p - m4.params[i]):abs():max():item())
+  end
   ok(worst < 2e-4, ("and the parameters (%.1e)"):format(worst))
   near(four.layers[1].load:sum():item(), 4, 1e-4, "loads are means over micro-batches")
 end
 
 do
-  local m = model.moe{layers = 2, dim = 16, heads = 2, context = 16, experts = 4, expert_dim = 16, capacity = 0.5}
+  local m = model.moe{layers = 2, dim = 16, heads = 2, context = 16, experts = 4, expert_dim = 16,
+                      capacity = 0.5}
   local r = start(m, {steps = 10}):wait()
   for l = 1, 2 do
     local sum = 0
@@ -502,8 +549,10 @@ do
   local small = data.synthetic{domains = 1, tokens = 3000, seed = 3, states = 12}
   local V, B, T = small.vocab, 2, 8
   local m = model.bigram{vocab = V, context = T, seed = 5}
-  local o = {steps = 12, batch = B, lr = 0.05, min_lr = 0.05, warmup = 3, weight_decay = 0.3, clip = 0.55, beta1 = 0.8,
-             beta2 = 0.9, eps = 1e-6, schedule = "constant", eval_every = 0, seed = 9, name = "bigram"}
+  local o = {steps = 12, batch = B, lr = 0.05, min_lr = 0.05, warmup = 3, weight_decay = 0.3,
+             clip = 0.55, beta1 = 0.8,
+             beta2 = 0.9, eps = 1e-6, schedule = "constant", eval_every = 0, seed = 9,
+             name = "bigram"}
   local w, b = m.params.w:table(), m.params.b:table()
   local function zeros(n)
     local t = {}
@@ -581,7 +630,8 @@ end
 do
   local other = start(make(), {steps = 40})
   local seen
-  local r = start(make(), {steps = 50, lr = 1e6, clip = 0, warmup = 0}, function(self) seen = self.step end):wait()
+  local r = start(make(), {steps = 50, lr = 1e6, clip = 0, warmup = 0},
+    function(self) seen = self.step end):wait()
   is(r.state, "failed", "lr = 1e6: failed")
   local why = r.error or ""
   ok(not why:find "\n" and #why > 0, "one line says why")
@@ -603,10 +653,13 @@ end
 do
   local r = paused(make(), 2)
   local disk = assert(engine.store_open(r.name))
-  local function is_there(step) -- sooner than the minute after which a store looks without being told
+  -- sooner than the minute after which a store looks without being told
+  local function is_there(step)
     for _ = 1, 1000 do
       local info, loss = disk:info(), disk:series().loss
-      if info.state == "paused" and info.step == step and loss and loss.step == step then return true end
+      if info.state == "paused" and info.step == step and loss and loss.step == step then
+        return true
+      end
       sleep(0.03)
     end
   end
@@ -630,28 +683,34 @@ do
       return nn.head(x, nn.param("h", {cfg.vocab, 16}))
     end
   end)
-  refuses(function() model.strange{context = 8, extra = "head"} end, "nn.attention: an unknown option",
+  refuses(function() model.strange{context = 8, extra = "head"} end,
+    "nn.attention: an unknown option",
     "unknown option 'head' (did you mean 'heads'?)")
   refuses(function() model.strange{context = 8, moe = {experts = 4, topk = 2, expert_dim = 8}} end,
     "nn.moe: an unknown option", "unknown option 'topk' (did you mean 'top_k'?)")
   refuses(function() model.strange{context = 8, mask = "full"}:generate "ab" end,
     "a model that sees the whole text cannot generate", "mask = \"full\"")
   local function of(normalize)
-    return model.moe{layers = 1, dim = 16, heads = 2, context = 8, experts = 4, expert_dim = 8, router = "sigmoid",
+    return model.moe{layers = 1, dim = 16, heads = 2, context = 8, experts = 4, expert_dim = 8,
+      router = "sigmoid",
       normalize = normalize}:logits "abc"
   end
-  ok((of(true) - of(false)):abs():max():item() > 0, "the sigmoid router's gates are as normalize says")
+  ok((of(true) - of(false)):abs():max():item() > 0,
+    "the sigmoid router's gates are as normalize says")
   -- a lone gate that is made to sum to 1 is 1: the loss must reach the router all the same
   function nn.routers.lone(logits, K)
     local gates, experts = logits:softplus():topk(K, -1)
     return nn.normalize_gates(gates), experts, logits:softmax(-1)
   end
   for _, router in ipairs {"softmax", "sigmoid", "lone"} do
-    local m = model.moe{layers = 1, dim = 16, heads = 2, context = 8, experts = 4, top_k = 1, expert_dim = 8, router = router,
+    local m = model.moe{layers = 1, dim = 16, heads = 2, context = 8, experts = 4, top_k = 1,
+      expert_dim = 8, router = router,
       balance = {aux = 0, z = 0}}
-    local r = train(m, data.string(("to be or not "):rep(20)), {steps = 2, batch = 2, eval_every = 0, save = false}):wait()
+    local r = train(m, data.string(("to be or not "):rep(20)),
+      {steps = 2, batch = 2, eval_every = 0, save = false}):wait()
     local norm = r:history "grad_norm.router.1":table()[1][2]
-    ok(norm > 1e-9, ("%s, top_k = 1: the loss moves the router (gradient norm %g)"):format(router, norm))
+    ok(norm > 1e-9,
+      ("%s, top_k = 1: the loss moves the router (gradient norm %g)"):format(router, norm))
     r:close()
   end
   -- what a parameter is it is declared to be, whatever its name
@@ -659,17 +718,22 @@ do
     return function(ids)
       local x = nn.embedding(ids, nn.param("e", {cfg.vocab, 8}))
       x = nn.layer(1, function() return nn.linear(x, nn.param("gate.weight", {8, 8})) end)
-      x = nn.layer(2, function() return nn.linear(x, nn.param("chooser", {8, 8}, nil, {role = cfg.role or "router"})) end)
+      x = nn.layer(2,
+        function() return nn.linear(x, nn.param("chooser", {8, 8}, nil,
+          {role = cfg.role or "router"})) end)
       return nn.head(x, nn.param("h", {cfg.vocab, 8}))
     end
   end)
-  local r = train(model.roles{context = 8}, data.string(("to be or not "):rep(20)), {steps = 1, batch = 2, eval_every = 0, save = false}):wait()
-  ok(r:history "grad_norm.router.2" and r:history "grad_norm.1" and not pcall(r.history, r, "grad_norm.router.1"),
+  local r = train(model.roles{context = 8}, data.string(("to be or not "):rep(20)),
+    {steps = 1, batch = 2, eval_every = 0, save = false}):wait()
+  ok(r:history "grad_norm.router.2" and r:history "grad_norm.1" and not pcall(r.history, r,
+    "grad_norm.router.1"),
     "a router is what is declared one, not what is called gate")
   r:close()
   refuses(function() model.roles{context = 8, role = "rooter"} end, "nn.param: an unknown role",
     "no role 'rooter'; there are weight, router, expert, embedding, head")
-  -- two mixtures in one layer: series, inputs and experts of their own; what is observed says what it is
+  -- two mixtures in one layer: series, inputs and experts of their own; what is observed says what
+  -- it is
   model.define("twice", function(cfg)
     local experts = {experts = 4, top_k = 1, expert_dim = 8, capacity = 1}
     return function(ids)
@@ -678,35 +742,47 @@ do
         local y = x + nn.scope("mlp", nn.moe, x, experts)
         nn.observe("own", y:mean())
         nn.observe("paths", tensor.full(3, 0.5), {kind = cfg.kind or "dropped"})
-        return y + nn.scope("memory", nn.moe, y, {experts = 2, top_k = 1, expert_dim = 8, router = "sigmoid"})
+        return y + nn.scope("memory", nn.moe, y, {experts = 2, top_k = 1, expert_dim = 8,
+                                                  router = "sigmoid"})
       end)
       return nn.head(x, nn.param("h", {cfg.vocab, 8}))
     end
-  end, {{"vocab", "vocab", 256}, {"context", "integer", 8}, {"layers", "integer", 1}, {"seed", "integer", 1}, {"kind", "string"}})
-  local r = train(model.twice{}, data.string(("to be or not "):rep(40)), {steps = 3, batch = 2, eval_every = 0, name = "twice"}):wait()
+  end, {{"vocab", "vocab", 256}, {"context", "integer", 8}, {"layers", "integer", 1},
+        {"seed", "integer", 1}, {"kind", "string"}})
+  local r = train(model.twice{}, data.string(("to be or not "):rep(40)),
+    {steps = 3, batch = 2, eval_every = 0, name = "twice"}):wait()
   local series = r._h:series()
   local first, second = series["load.1"], series["load.1.memory"]
-  ok(first.kind == "load" and first.layer == 1 and first.width == 4 and first.mixture == "", "the first mixture's loads")
-  ok(second.kind == "load" and second.layer == 1 and second.width == 2 and second.mixture == "memory", "and the second's")
-  ok(series["own.1"].kind == "value" and series["paths.1"].kind == "dropped" and series["bias.1.memory"].kind == "bias"
-    and series["grad_norm.router.1.memory"].kind == "router_norm" and series["grad_norm.experts.1.memory"].width == 2,
+  ok(first.kind == "load" and first.layer == 1 and first.width == 4 and first.mixture == "",
+    "the first mixture's loads")
+  ok(second.kind == "load" and second.layer == 1 and second.width == 2 and
+    second.mixture == "memory", "and the second's")
+  ok(series["own.1"].kind == "value" and series["paths.1"].kind == "dropped" and
+    series["bias.1.memory"].kind == "bias"
+    and series["grad_norm.router.1.memory"].kind == "router_norm" and
+    series["grad_norm.experts.1.memory"].width == 2,
     "each is of its kind")
   ok(#r:history "load.1" == 3 and #r:history "paths.1" == 1, "a kind that is rare is rare")
   ok(r:history "load.1.memory.2".shape[2] == 2, "one expert's of the second")
   local layer = r.layers[1]
-  ok(#layer.experts == 4 and #layer.mixtures == 2 and layer.mixtures[2].name == "memory" and layer.mixtures[2].load.size == 2
+  ok(#layer.experts == 4 and #layer.mixtures == 2 and layer.mixtures[2].name == "memory" and
+    layer.mixtures[2].load.size == 2
     and layer.load.size == 4, "r.layers has both")
   layer.mixtures[2].experts[1]:disable()
   r._h:settle()
-  ok(r._h:input "mask.1":table()[1] == 0 and r._h:input "mask.1.memory":table()[1] == -math.huge, "an expert of the second is disabled")
+  ok(r._h:input "mask.1":table()[1] == 0 and r._h:input "mask.1.memory":table()[1] == -math.huge,
+    "an expert of the second is disabled")
   local _, why = pcall(function() layer.mixtures[2].experts[2]:disable() end)
   ok(tostring(why):find "0 experts would remain in layer 1", "and not all of it")
   r:close()
   local stored = runs "twice"._store:series()["load.1.memory"]
-  ok(stored.kind == "load" and stored.layer == 1 and stored.mixture == "memory", "in the store as well")
-  refuses(function() train(model.twice{kind = "laod"}, data.string(("to be "):rep(40)), {steps = 1, batch = 2, save = false}) end,
+  ok(stored.kind == "load" and stored.layer == 1 and stored.mixture == "memory",
+    "in the store as well")
+  refuses(function() train(model.twice{kind = "laod"}, data.string(("to be "):rep(40)),
+    {steps = 1, batch = 2, save = false}) end,
     "nn.observe: an unknown kind", "unknown kind 'laod' (did you mean 'load'?)")
-  refuses(function() train(model.twice{kind = "loss"}, data.string(("to be "):rep(40)), {steps = 1, batch = 2, save = false}) end,
+  refuses(function() train(model.twice{kind = "loss"}, data.string(("to be "):rep(40)),
+    {steps = 1, batch = 2, save = false}) end,
     "nn.observe: three numbers as one loss", "'paths.1' is of kind loss, one number: it has 3")
   local m = model.moe{layers = 1, dim = 16, heads = 2, context = 64, experts = 4, expert_dim = 8}
   for t = 1, 40 do m:logits(("a"):rep(t)) end
@@ -717,12 +793,15 @@ end
 
 -- ---- what a run takes on disk ----
 
--- 100,000 steps of 6 layers x 64 experts are to stay under 100 MB.  They took 1,860 bytes a step when every wide
--- series had a row a step and nothing was packed; now 800, and with what a short run has beside its rows, which is
--- more the slower it trains and the oftener it is written, up to 960.
+-- 100,000 steps of 6 layers x 64 experts are to stay under 100 MB.  They took 1,860 bytes a step
+-- when every wide series had a row a step and nothing was packed; now 800, and with what a short
+-- run has beside its rows, which is more the slower it trains and the oftener it is written, up to
+-- 960.
 do
-  local m = model.moe{layers = 6, dim = 8, heads = 1, experts = 64, top_k = 8, expert_dim = 2, context = 64, vocab = d.vocab}
-  local r = train(m, d, {steps = 512, batch = 1, name = "wide", eval_every = 0, checkpoint_every = 0, save = true}):wait()
+  local m = model.moe{layers = 6, dim = 8, heads = 1, experts = 64, top_k = 8, expert_dim = 2,
+                      context = 64, vocab = d.vocab}
+  local r = train(m, d, {steps = 512, batch = 1, name = "wide", eval_every = 0,
+                         checkpoint_every = 0, save = true}):wait()
   local path = r.dir .. "/run.sqlite"
   r:close()
   local f = assert(io.open(path, "rb"))

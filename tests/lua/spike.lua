@@ -1,21 +1,28 @@
--- What keeps a run healthy: router updates over micro-batches, spikes that are skipped, alarms, r:why.
+-- What keeps a run healthy: router updates over micro-batches, spikes that are skipped, alarms,
+-- r:why.
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local ok, is = t.ok, t.is
 
-local text = data.string(("the quick brown fox jumps over the lazy dog 0123456789. "):rep(200), {val = 0.1})
+local text = data.string(("the quick brown fox jumps over the lazy dog 0123456789. "):rep(200),
+  {val = 0.1})
 
 -- ---- the sigmoid router's bias sees all micro-batches of a step ----
 
 local function biases(accumulate, batch, threads)
   tensor.threads(threads)
-  local m = model.moe{layers = 2, dim = 24, heads = 2, context = 9, vocab = 256, experts = 6, top_k = 2, expert_dim = 16,
+  local m = model.moe{layers = 2, dim = 24, heads = 2, context = 9, vocab = 256, experts = 6,
+                      top_k = 2, expert_dim = 16,
                       router = "sigmoid", seed = 3}
-  -- parameters stand still and rows come in order, so that the loads of a step are the same however it is cut
-  local r = train(m, text, {steps = 6, batch = batch, context = 9, accumulate = accumulate, lr = 1e-30, warmup = 0,
+  -- parameters stand still and rows come in order, so that the loads of a step are the same however
+  -- it is cut
+  local r = train(m, text, {steps = 6, batch = batch, context = 9, accumulate = accumulate,
+                            lr = 1e-30, warmup = 0,
                             weight_decay = 0, eval_every = 0, sampling = "epoch"})
   r:wait()
   local out = {}
-  for _, name in ipairs(m._state_names) do out[#out + 1] = table.concat(m.states[name]:table(), " ") end
+  for _, name in ipairs(m._state_names) do
+    out[#out + 1] = table.concat(m.states[name]:table(), " ")
+  end
   local loads, hash = r:history "load.2.3":hash(), r:hash()
   r:close()
   return table.concat(out, " "), hash, loads
@@ -34,7 +41,8 @@ tensor.threads(threads)
 
 -- ---- a poisoned text: skipped, and named ----
 
-local words = {"the ", "quick ", "brown ", "fox ", "jumps ", "over ", "lazy ", "dog ", "and ", "runs ", "away "}
+local words = {"the ", "quick ", "brown ", "fox ", "jumps ", "over ", "lazy ", "dog ", "and ",
+               "runs ", "away "}
 local drawn, noise, at = {}, {}, 7
 local function draw(n)
   at = (at * 1103515245 + 12345) % 2147483648
@@ -50,9 +58,11 @@ f:close()
 local d = data.text(poisoned, {val = 0.1})
 
 local function small(seed, more, of)
-  local m = model.moe{layers = 2, dim = 32, heads = 2, context = 32, vocab = 256, experts = 4, top_k = 2, expert_dim = 32,
+  local m = model.moe{layers = 2, dim = 32, heads = 2, context = 32, vocab = 256, experts = 4,
+                      top_k = 2, expert_dim = 32,
                       router = "sigmoid", seed = seed}
-  local o = {steps = 320, batch = 2, context = 32, lr = 3e-3, eval_every = 0, seed = 5, checkpoint_every = 50}
+  local o = {steps = 320, batch = 2, context = 32, lr = 3e-3, eval_every = 0, seed = 5,
+             checkpoint_every = 50}
   for k, v in pairs(more or {}) do o[k] = v end
   return train(m, of or d, o)
 end
@@ -60,11 +70,15 @@ end
 local r = small(3):wait()
 local marks, skipped = r:history "skipped", {}
 for i = 1, marks.shape[1] do skipped[i] = marks[i][1]:item() end
-ok(#skipped >= 3 and r.skipped == #skipped, "steps with noise are skipped: " .. table.concat(skipped, " "))
-local touched = 0 -- of all steps after the first 64, those whose windows touch the noise deeply are the skipped ones
+ok(#skipped >= 3 and r.skipped == #skipped, "steps with noise are skipped: "
+  .. table.concat(skipped, " "))
+-- of all steps after the first 64, those whose windows touch the noise deeply are the skipped ones
+local touched = 0
 for step = 65, 320 do
   local deep = false
-  for _, row in ipairs(r._h:rows(step)) do deep = deep or row.start > 9000 - 16 and row.start < 9300 - 16 end
+  for _, row in ipairs(r._h:rows(step)) do
+    deep = deep or row.start > 9000 - 16 and row.start < 9300 - 16
+  end
   local is_skipped = false
   for _, s in ipairs(skipped) do is_skipped = is_skipped or s == step end
   if deep and not is_skipped then touched = touched + 1 end
@@ -80,20 +94,26 @@ ok(worst.start > 8960 and worst.start < 9300 and worst.loss > 2 * w.sequences[2]
   ("the worst is the one with noise: token %d, loss %.2f"):format(worst.start, worst.loss))
 is(worst.source, poisoned, "its document")
 ok(not worst.text:find "[\128-\255][\128-\255]?\0" and utf8.len(worst.text), "its text is clean")
-ok(w.layers[1].ratio > 3 and #w.experts == 8 and w.experts[1].norm > 0, "layers and experts by their gradients")
+ok(w.layers[1].ratio > 3 and #w.experts == 8 and w.experts[1].norm > 0,
+  "layers and experts by their gradients")
 is(#w.routers, 2, "the routers")
 is(#w.routers[1].load, 4, "their loads")
 is(#(w.routers[1].bias or {}), 4, "their biases")
 local card = tostring(w)
-ok(card:find("step " .. w.step, 1, true) and card:find "deviations" and card:find "layer %d expert %d" and card:find "loss",
+ok(card:find("step " .. w.step, 1, true) and card:find "deviations" and
+  card:find "layer %d expert %d" and card:find "loss",
   "the card")
 for line in card:gmatch "[^\n]+" do
   if (utf8.len(line) or 999) > 180 then ok(false, "a line of the card is too long: " .. line) end
 end
-ok(not pcall(r.why, r, 400) and not pcall(r.why, r, 0) and not pcall(r.why, r, "x"), "steps that are none")
+ok(not pcall(r.why, r, 400) and not pcall(r.why, r, 0) and not pcall(r.why, r, "x"),
+  "steps that are none")
 local plain = r:why(200)
-ok(plain.loss.value and plain.loss.mean and #plain.sequences == 2 and not plain.sequences[1].loss, "any other step")
-is(plain.sequences[1].text, (drawn:sub(1, 9000) .. noise .. drawn:sub(9001)):sub(plain.sequences[1].start + 1, plain.sequences[1].start + 32),
+ok(plain.loss.value and plain.loss.mean and #plain.sequences == 2 and not plain.sequences[1].loss,
+  "any other step")
+is(plain.sequences[1].text,
+  (drawn:sub(1, 9000) .. noise .. drawn:sub(9001)):sub(plain.sequences[1].start + 1,
+    plain.sequences[1].start + 32),
   "its texts")
 r.lr = 1e-3
 r:note "look here"
@@ -103,11 +123,14 @@ local before = r:why(325).before
 local texts = {}
 for _, e in ipairs(before) do texts[#texts + 1] = e.step == 320 and e.text or nil end
 table.sort(texts)
-is(table.concat(texts, "; "), "look here; lr = 0.001; steps = 330: lr stays at 0.0001 up to step 330 (cosine)", "what was changed before")
+is(table.concat(texts, "; "),
+  "look here; lr = 0.001; steps = 330: lr stays at 0.0001 up to step 330 (cosine)",
+  "what was changed before")
 local gone = r:history "grad_norm.2"
 local sum, norm = 0, r:history "grad_norm":table()[gone.shape[1]][2]
 for _, name in ipairs(r:series()) do
-  if name:match "^grad_norm%.%a" and not name:match "%.experts%." and not name:match "%.router%." or name:match "^grad_norm%.%d+$" then
+  if name:match "^grad_norm%.%a" and not name:match "%.experts%." and not name:match "%.router%." or
+    name:match "^grad_norm%.%d+$" then
     sum = sum + r:history(name):table()[gone.shape[1]][2] ^ 2
   end
 end
@@ -134,26 +157,32 @@ for _, s in ipairs(w.sequences) do
 end
 worst = w.sequences[1]
 is(#w.sequences .. " " .. measured, "11 1", "one of eleven is measured: " .. tostring(w.reason))
-is(math.min(worst.start + 32, 9040) - math.max(worst.start, 9000), deepest, "the one with the most noise")
+is(math.min(worst.start + 32, 9040) - math.max(worst.start, 9000), deepest,
+  "the one with the most noise")
 ok(worst.loss > 1.5, ("its loss: %.2f"):format(worst.loss))
 r:close()
 
 -- ---- alarms ----
 
 function nn.routers.stuck(logits, K, o) -- ever the same K experts
-  local gates, experts = (logits:clamp({lo = 0, hi = 0}) + tensor{3, 2, 1, 0, 0, 0}):softmax(-1):topk(K, -1)
+  local gates, experts = (logits:clamp({lo = 0, hi = 0}) + tensor{3, 2, 1, 0, 0, 0}):softmax(-1)
+    :topk(K, -1)
   return gates, experts, logits:softmax(-1)
 end
-local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = 256, experts = 6, top_k = 2, expert_dim = 16,
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = 256, experts = 6,
+                    top_k = 2, expert_dim = 16,
                     router = "stuck"}
 r = train(m, text, {steps = 140, batch = 2, eval_every = 0, paused = true})
 r.layers[1].experts[6]:disable()
 r:resume():wait()
 local on = {}
 for _, a in ipairs(r:alarms()) do on[a.name] = a.on and a.text end
-is(on["dead experts"], "alarm: step 128: dead experts: 3 experts are under 1% of a fair share over 128 steps (layer 1: 3 4 5)",
+is(on["dead experts"],
+  "alarm: step 128: dead experts: 3 experts are under 1% of a fair share over 128 steps (layer "
+  .. "1: 3 4 5)",
   "dead experts are named, but not the disabled one")
-is(on["router collapse"], "alarm: step 128: router collapse: layer 1: 2 of 6 experts got 100% of the tokens over 128 steps",
+is(on["router collapse"],
+  "alarm: step 128: router collapse: layer 1: 2 of 6 experts got 100% of the tokens over 128 steps",
   "a collapsed router")
 is(#r:alarms(), 12, "the table of alarms")
 ok(tostring(r:alarms()):find "ON  dead experts", "prints")
@@ -163,18 +192,22 @@ r:close()
 
 local verse = data.string(("so it goes "):rep(100))
 for _, c in ipairs{{4e-3, 1}, {8e-3, 3}} do
-  m = model.moe{layers = 2, dim = 48, heads = 4, context = 32, vocab = 256, experts = 4, top_k = 2, expert_dim = 48, seed = c[2]}
-  r = train(m, verse, {steps = 360, batch = 6, lr = c[1], save = false, eval_every = 0, seed = c[2]}):wait()
+  m = model.moe{layers = 2, dim = 48, heads = 4, context = 32, vocab = 256, experts = 4, top_k = 2,
+                expert_dim = 48, seed = c[2]}
+  r = train(m, verse, {steps = 360, batch = 6, lr = c[1], save = false, eval_every = 0,
+                       seed = c[2]}):wait()
   local rung = {}
   for _, a in ipairs(r:alarms()) do rung[#rung + 1] = a.text end
-  is(("%s %d %d"):format(r.state, r.skipped, #rung), "done 0 0", ("lr %g: done, no step skipped, no alarm"):format(c[1]))
+  is(("%s %d %d"):format(r.state, r.skipped, #rung), "done 0 0",
+    ("lr %g: done, no step skipped, no alarm"):format(c[1]))
   r:close()
 end
 
 -- ---- divergence ----
 
 local function diverges(lr, steps, more)
-  local d1 = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = 256, experts = 4, top_k = 2, expert_dim = 16}
+  local d1 = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = 256, experts = 4,
+                       top_k = 2, expert_dim = 16}
   local o = {steps = steps, batch = 2, lr = lr, eval_every = 0, warmup = 10}
   for k, v in pairs(more or {}) do o[k] = v end
   local run = train(d1, verse, o):wait()
@@ -185,7 +218,8 @@ end
 
 local a
 r, a = diverges(10, 60, {name = "diverges"})
-ok(a.on and a.text:find "the loss is %d+.* it was [45]%.%d+ at best", "lr = 10 is seen: " .. tostring(a.text))
+ok(a.on and a.text:find "the loss is %d+.* it was [45]%.%d+ at best",
+  "lr = 10 is seen: " .. tostring(a.text))
 is(r.state, "done", "and told only")
 r:close()
 r = train.resume("diverges", {steps = 62}):wait()
@@ -218,7 +252,9 @@ end)
 r:wait()
 is(r.state, "done", "it went back and on")
 local left = {}
-for _, e in ipairs(r:journal()) do left[#left + 1] = e.kind == "skip" and math.tointeger(e.value) or nil end
+for _, e in ipairs(r:journal()) do
+  left[#left + 1] = e.kind == "skip" and math.tointeger(e.value) or nil
+end
 is(#left, 35, "32 steps before the first bad one and three of these are left out")
 is(left[1] .. " " .. left[#left], "69 103", "... namely")
 is(r:why(80).reason, "left out", "r:why knows")
@@ -235,8 +271,11 @@ every(r, 1, function()
 end)
 r:wait()
 left = {}
-for _, e in ipairs(r:journal()) do left[#left + 1] = e.kind == "skip" and math.tointeger(e.value) or nil end
-is(left[1] .. " " .. left[#left], "69 111", "the windows of then are left out, though the batch is again the one before")
+for _, e in ipairs(r:journal()) do
+  left[#left + 1] = e.kind == "skip" and math.tointeger(e.value) or nil
+end
+is(left[1] .. " " .. left[#left], "69 111",
+  "the windows of then are left out, though the batch is again the one before")
 r:close()
 os.remove(poisoned)
 

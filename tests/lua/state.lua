@@ -40,10 +40,12 @@ is(gen(), nil, "wrap ends")
 raises(gen, "cannot resume dead coroutine")
 raises(coroutine.wrap(function() error "inside" end), "inside")
 local closed
-co = coroutine.wrap(function() local _ <close> = setmetatable({}, {__close = function() closed = true end}) error "x" end)
+co = coroutine.wrap(function() local _ <close> = setmetatable({},
+  {__close = function() closed = true end}) error "x" end)
 pcall(co)
 ok(closed, "wrap closes what an error left open")
-is(select(2, coroutine.resume(coroutine.create(function() return coroutine.isyieldable() end))), true, "isyieldable")
+is(select(2, coroutine.resume(coroutine.create(function() return coroutine.isyieldable() end))),
+  true, "isyieldable")
 raises(function() coroutine.resume(1) end, "coroutine expected")
 
 -- tokenizers and data
@@ -66,7 +68,8 @@ is(s.domains, 3, "synthetic: domains")
 ok(s.entropy > 0 and s.entropy < math.log(s.vocab), "synthetic: entropy")
 is(s.hash, data.synthetic{domains = 3, tokens = 3000, seed = 1}.hash, "synthetic: a seed says all")
 local nothing, message, code = data.text "no such file"
-ok(nothing == nil and message:find "no such file" and code == "NOTFOUND", "a missing file gives nil, message, code")
+ok(nothing == nil and message:find "no such file" and code == "NOTFOUND",
+  "a missing file gives nil, message, code")
 raises(function() nothing:sample() end, "nil value")
 
 -- help and completion
@@ -83,7 +86,9 @@ is(bad, 0, #entries .. " entries of help are complete")
 ok(help.text "tensor.zeros":find "f32 unless given", "help by name")
 ok(help.text "matmul":find "matrix product", "help of an operation by its last part")
 ok(help.text "tok:encode" ~= nil, "help by a variable's method")
-local function has(line, word) return ("\n" .. (complete.lines(line) or "")):find("\n" .. word .. "\n", 1, true) end
+local function has(line, word)
+  return ("\n" .. (complete.lines(line) or "")):find("\n" .. word .. "\n", 1, true)
+end
 a = tensor.ones(2)
 ok(has("tens", "tensor"), "completes globals")
 ok(has("x = tensor.ze", "zeros"), "... fields")
@@ -98,6 +103,7 @@ is(complete.lines "zzzz.", nil, "nothing for what does not exist")
 -- that every example of the help runs is held by docs.lua
 
 -- gradcheck and others: their errors name the user's line
-raises(function() tensor.gradcheck(function(p) return p:nothing() end, {tensor.ones(2)}) end, "state.lua:")
+raises(function() tensor.gradcheck(function(p) return p:nothing() end, {tensor.ones(2)}) end,
+  "state.lua:")
 
 t.done()

@@ -1,11 +1,14 @@
--- A name that is not defined is an error where it is read; _G and rawget are as in Lua, and so are modules.  TAP.
+-- A name that is not defined is an error where it is read; _G and rawget are as in Lua, and so are
+-- modules.  TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local is, ok = t.is, t.ok
 
-t.refuses(function() return tenser end, "a name that is not defined", "undefined name 'tenser'", "; did you mean 'tensor'?")
+t.refuses(function() return tenser end, "a name that is not defined", "undefined name 'tenser'",
+  "; did you mean 'tensor'?")
 t.refuses(function() return {lr = Lr} end, "in a table of options", "undefined name 'Lr'")
-t.refuses(function() return nothing_like_it.x end, "what is indexed", "undefined name 'nothing_like_it'")
+t.refuses(function() return nothing_like_it.x end, "what is indexed",
+  "undefined name 'nothing_like_it'")
 t.refuses(function() nothing_like_it() end, "what is called", "undefined name 'nothing_like_it'")
 local message = select(2, pcall(function() return tenser end))
 ok(message:find "strict.lua:%d+: undefined", "the line is told", message)
@@ -39,9 +42,11 @@ setmetatable(_G, nil)
 local lm = model.dense{layers = 1, dim = 16, heads = 2, context = 8, ffn_dim = 8}
 for what, f in pairs{
   tensor = function() tensor{1, nil, 3, nil} end, zeros = function() tensor.zeros{2, nil, 3} end,
-  ["data.text"] = function() data.text{"a", nil, "b"} end, decode = function() tokenizer.bytes():decode{1, nil, 2} end,
+  ["data.text"] = function() data.text{"a", nil, "b"} end,
+  decode = function() tokenizer.bytes():decode{1, nil, 2} end,
   compare = function() compare{"a", nil, "b"} end, logits = function() lm:logits{1, nil, 3} end,
-  generate = function() lm:generate({1, nil, 3}, {tokens = 1}) end, permute = function() tensor.ones(2, 3):permute{2, nil, 1} end,
+  generate = function() lm:generate({1, nil, 3}, {tokens = 1}) end,
+  permute = function() tensor.ones(2, 3):permute{2, nil, 1} end,
 } do t.refuses(f, what .. ": a hole in its list", what .. ": element 2 of the list is nil") end
 t.refuses(function() lm:logits{1, 2.5} end, "an id that is none", "token 2 is 2.5")
 t.refuses(function() compare(train) end, "compare of what is no list", "compare{r1, r2}")

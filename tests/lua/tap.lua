@@ -32,7 +32,8 @@ function t.is(got, want, what)
 end
 
 function t.near(got, want, tolerance, what)
-  t.ok(type(got) == "number" and math.abs(got - want) <= tolerance, what, ("got %s, want %s"):format(got, want))
+  t.ok(type(got) == "number" and math.abs(got - want) <= tolerance, what,
+    ("got %s, want %s"):format(got, want))
 end
 
 --- f raises an error of one line that holds each of these plain texts.

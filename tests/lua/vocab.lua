@@ -1,5 +1,5 @@
--- Whose tokenizer a model has: the one that was given as vocab, or the data's that it is trained on, or none; and
--- nothing makes text of ids, or ids of text, with another.  TAP.
+-- Whose tokenizer a model has: the one that was given as vocab, or the data's that it is trained
+-- on, or none; and nothing makes text of ids, or ids of text, with another.  TAP.
 
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is, refuses = tap.ok, tap.is, tap.refuses
@@ -28,9 +28,11 @@ end
 
 local none = make(280)
 is(none.tokenizer, nil, "vocab is a number: no tokenizer")
-for name, f in pairs {loss = function() none:loss "the dog" end, logits = function() none:logits "the dog" end,
+for name, f in pairs {loss = function() none:loss "the dog" end,
+                      logits = function() none:logits "the dog" end,
                       generate = function() none:generate "the dog" end} do
-  refuses(f, name .. " of a text is refused", name .. ": the model has no tokenizer", "280", "vocab = tok")
+  refuses(f, name .. " of a text is refused", name .. ": the model has no tokenizer", "280",
+    "vocab = tok")
 end
 local ids = none:generate({1, 2}, {tokens = 3})
 is(#ids .. " " .. ids[1] .. " " .. ids[2], "5 1 2", "ids are written after ids")
@@ -66,9 +68,11 @@ ok(pcall(wide.generate, wide, "the", {tokens = 200, temperature = 100, top_k = 0
 for name, case in pairs {["bpe, data in bytes"] = {make(bpe), data.text(folder .. "/text")},
                          ["bytes, data in bpe"] = {make(bytes), d},
                          ["learned, data in bytes"] = {wide, data.text(folder .. "/text")}} do
-  refuses(function() run(case[1], case[2]) end, name .. ": refused", "train: the data's tokenizer", "is not the model's",
+  refuses(function() run(case[1], case[2]) end, name .. ": refused", "train: the data's tokenizer",
+    "is not the model's",
     case[1].tokenizer.hash, case[2].tokenizer.hash, "tokenizer = m.tokenizer")
-  refuses(function() case[1]:loss(case[2]) end, name .. ": its loss as well", "loss: the data's tokenizer")
+  refuses(function() case[1]:loss(case[2]) end, name .. ": its loss as well",
+    "loss: the data's tokenizer")
 end
 local right = make(bpe)
 is(run(right, d).state, "done", "the same tokenizer is the same")

@@ -1,5 +1,5 @@
--- tokenizer.json of every layout, trained by Hugging Face's tokenizers (layouts.py), in both: the same ids on 2,000
--- strings each.  Skips where $PYTHON (default python3) has no tokenizers.  TAP.
+-- tokenizer.json of every layout, trained by Hugging Face's tokenizers (layouts.py), in both: the
+-- same ids on 2,000 strings each.  Skips where $PYTHON (default python3) has no tokenizers.  TAP.
 
 local engine = require "switchyard.engine"
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
@@ -25,11 +25,14 @@ end
 local function compare(tok, want)
   local wrong, first = 0, nil
   for i, s in ipairs(want.strings) do
-    local ids, around = table.concat(tok:encode(s), " "), table.concat(tok:encode(s, {special = true}), " ")
+    local ids, around = table.concat(tok:encode(s), " "),
+      table.concat(tok:encode(s, {special = true}), " ")
     local text = tok:decode(want.ids[i])
-    if ids ~= table.concat(want.ids[i], " ") or around ~= table.concat(want.special[i], " ") or text ~= want.decoded[i] then
+    if ids ~= table.concat(want.ids[i], " ") or around ~= table.concat(want.special[i],
+      " ") or text ~= want.decoded[i] then
       wrong = wrong + 1
-      first = first or ("%q\nours   %s\ntheirs %s\nours   %q\ntheirs %q"):format(s, ids, table.concat(want.ids[i], " "),
+      first = first or ("%q\nours   %s\ntheirs %s\nours   %q\ntheirs %q"):format(s, ids,
+        table.concat(want.ids[i], " "),
         text, want.decoded[i])
     end
   end

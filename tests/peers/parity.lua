@@ -1,5 +1,6 @@
--- Models of ours against tests/peers/parity.py, the same mathematics written in PyTorch: logits within 2e-5 of its
--- float64, 200 steps of training within 1e-3.  Skips where $PYTHON (default python3) has no torch and numpy.  TAP.
+-- Models of ours against tests/peers/parity.py, the same mathematics written in PyTorch: logits
+-- within 2e-5 of its float64, 200 steps of training within 1e-3.  Skips where $PYTHON (default
+-- python3) has no torch and numpy.  TAP.
 
 local engine = require "switchyard.engine"
 
@@ -53,14 +54,17 @@ local function check_training(name, m, d, gamma)
   local at = place()
   assert(m:save(at .. "/model"))
   assert(batches(d, 11):save(at .. "/batches.npy"))
-  local r = train(m, d, {steps = STEPS, batch = B, context = T, lr = 1e-3, min_lr = 1e-4, warmup = 20,
+  local r = train(m, d, {steps = STEPS, batch = B, context = T, lr = 1e-3, min_lr = 1e-4,
+    warmup = 20,
     weight_decay = 0.1, clip = 1.0, seed = 11, eval_every = 0, checkpoint_every = 0})
   r:wait()
   for _, series in ipairs {"loss", "lr"} do
-    assert(r:history(series):narrow(2, 2, 1):contiguous():view(-1):save(at .. "/" .. series .. ".npy"))
+    assert(r:history(series):narrow(2, 2, 1):contiguous():view(-1):save(at .. "/"
+      .. series .. ".npy"))
   end
   check(name .. ": " .. STEPS .. " steps", 0,
-    "train --threads 1 %s/model --batches %s/batches.npy --losses %s/loss.npy --lrs %s/lr.npy --bias-rate %g", at, at, at, at, gamma)
+    "train --threads 1 %s/model --batches %s/batches.npy --losses %s/loss.npy --lrs %s/lr.npy "
+    .. "--bias-rate %g", at, at, at, at, gamma)
 end
 
 local d = data.synthetic {domains = 4, tokens = 40000, states = 16, branch = 3, seed = 9}
@@ -72,11 +76,13 @@ end
 
 local cases = {
   {"dense", model.dense, {ffn_dim = 48}, 0},
-  {"dense, tied, qk_norm", model.dense, {ffn_dim = 48, tie = true, qk_norm = true, head_dim = 16}, 0},
+  {"dense, tied, qk_norm", model.dense, {ffn_dim = 48, tie = true, qk_norm = true, head_dim = 16},
+   0},
   {"softmax", model.moe, {experts = 4, top_k = 2, expert_dim = 24}, 0},
   {"softmax, top 1, not normalized, dense first", model.moe,
     {experts = 4, top_k = 1, expert_dim = 24, normalize = false, dense_layers = 1}, 0},
-  {"sigmoid, shared expert, qk_norm", model.moe, {experts = 8, top_k = 3, expert_dim = 16, router = "sigmoid",
+  {"sigmoid, shared expert, qk_norm", model.moe, {experts = 8, top_k = 3, expert_dim = 16,
+    router = "sigmoid",
     shared_experts = 1, qk_norm = true, scale = 1.5}, 1e-3},
 }
 for _, case in ipairs(cases) do

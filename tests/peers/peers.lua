@@ -1,4 +1,5 @@
--- What the comparisons with libraries of Python's share:  local peers = dofile(os.getenv "srcdir" .. "/tests/peers/peers.lua")
+-- What the comparisons with libraries of Python's share:  local peers = dofile(os.getenv "srcdir"
+-- .. "/tests/peers/peers.lua")
 
 local engine = require "switchyard.engine"
 local peers = {python = os.getenv "PYTHON" or "python3"}
@@ -6,8 +7,12 @@ local peers = {python = os.getenv "PYTHON" or "python3"}
 --- The test is skipped where one of these modules is missing.
 function peers.needs(...)
   local names = table.concat({...}, ", ")
-  local probe = "import importlib.util as u, sys; sys.exit(not all(u.find_spec(m) for m in sys.argv[1].split(', ')))"
-  if os.execute(("'%s' -c \"%s\" '%s' 2>/dev/null"):format(peers.python, probe, names)) then return end
+  local probe =
+    "import importlib.util as u, sys; sys.exit(not all(u.find_spec(m) for m in "
+    .. "sys.argv[1].split(', ')))"
+  if os.execute(("'%s' -c \"%s\" '%s' 2>/dev/null"):format(peers.python, probe, names)) then
+    return
+  end
   print(("1..0 # SKIP %s lacks one of %s (set PYTHON)"):format(peers.python, names))
   os.exit(0)
 end

@@ -1,5 +1,5 @@
-/* What the tests of reading data share: a folder of their own, files in it, and what a corpus made of
- * them is compared with. */
+/* What the tests of reading data share: a folder of their own, files in it, and what a corpus made
+ * of them is compared with. */
 #ifndef SY_TESTS_DATA_FOLDER_H
 #define SY_TESTS_DATA_FOLDER_H
 
@@ -24,8 +24,8 @@ const char *text_of(const struct sy_corpus *c);
 /* As what its files were read; "" of NULL. */
 const char *reading_of(const struct sy_corpus *c);
 
-/* Cases: the file's text is `want`, and what it was read as has `reading` in it (NULL: any); the file is
- * refused by one line with `part` in it. */
+/* Cases: the file's text is `want`, and what it was read as has `reading` in it (NULL: any); the
+ * file is refused by one line with `part` in it. */
 void is_with(const char *name, struct sy_read_options o, const char *want, const char *reading);
 void is_text(const char *name, const char *want, const char *reading);
 void refused_with(const char *name, struct sy_read_options o, enum sy_code code, const char *part);

@@ -1,6 +1,6 @@
 /* Blocked attention, forward and backward: against the definition in double precision for every
- * mask, length and sharing of heads; every kernel set against ref and 1, 2 and 3 threads against each
- * other, bit by bit; bf16 within its rounding.
+ * mask, length and sharing of heads; every kernel set against ref and 1, 2 and 3 threads against
+ * each other, bit by bit; bf16 within its rounding.
  */
 #include "cpu/attention.h"
 #include "cpu/cpu.h"
@@ -31,7 +31,7 @@ static float *random_floats(size_t n)
     return x;
 }
 
-/* -- a case -------------------------------------------------------------------------------------- */
+/* -- a case ------------------------------------------------------------------------------------ */
 
 enum { DOC = 1, LEN = 2 };
 
@@ -108,7 +108,7 @@ static void run(struct data *c, float *out)
     sy_attention_backward(a);
 }
 
-/* -- the definition ------------------------------------------------------------------------------ */
+/* -- the definition ---------------------------------------------------------------------------- */
 
 static bool visible(const struct sy_attn *a, int64_t b, int64_t t, int64_t s)
 {
@@ -128,7 +128,8 @@ static double dot(const float *a, const float *b, int64_t n)
     return s;
 }
 
-static void define_row(const struct data *c, double *out, double *p, int64_t b, int64_t t, int64_t h)
+static void define_row(const struct data *c, double *out, double *p, int64_t b, int64_t t,
+                       int64_t h)
 {
     const struct sy_attn *a = &c->a;
     const int64_t d = a->d, kv = h / (a->h / a->g) * d, tok = b * a->t + t;
@@ -241,8 +242,8 @@ static void test_case(int i)
             continue;
         }
         run(&c, c.out);
-        tap_ok(!memcmp(c.out, ref, c.outs * sizeof *ref), "%s: %s has the bits of ref", cases[i].name,
-               sets[s]);
+        tap_ok(!memcmp(c.out, ref, c.outs * sizeof *ref), "%s: %s has the bits of ref",
+               cases[i].name, sets[s]);
         c.a.precision = SY_PREC_BF16;
         run(&c, c.out);
         c.a.precision = SY_PREC_FP32;
@@ -285,7 +286,8 @@ static void test_extremes(void)
     tap_ok(bad < 1e-3, "large scores, %.1e", bad);
     c.q[100 * c.a.ldq] = NAN;
     run(&c, c.out);
-    tap_ok(isnan(c.out[100 * c.a.ldo]) && !isnan(c.out[99 * c.a.ldo]) && !isnan(c.out[101 * c.a.ldo]),
+    tap_ok(isnan(c.out[100 * c.a.ldo]) && !isnan(c.out[99 * c.a.ldo]) &&
+               !isnan(c.out[101 * c.a.ldo]),
            "a NaN query gives NaN in its row and in no other");
     free(want);
     release(&c);

@@ -41,7 +41,8 @@ static const char *fresh(const char *name)
 static struct sy_trainer *make(int64_t steps, int64_t accumulate, int64_t every, const char *dir)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct tiny_options o = {.steps = steps, .accumulate = accumulate, .checkpoint_every = every, .seed = 1};
+    struct tiny_options o = {
+        .steps = steps, .accumulate = accumulate, .checkpoint_every = every, .seed = 1};
     struct sy_trainer *t = tiny_trainer(&o, &err);
     if (!t || (dir && sy_trainer_set_dir(t, dir, 2, 0, &err))) {
         tap_ok(0, "a trainer: %s", err.msg);
@@ -70,7 +71,8 @@ static void test_equality(void)
     uint64_t promised = sy_checkpoint_bytes(a);
     tap_ok(!sy_trainer_checkpoint(a, path, sizeof path, &err), "saved at step 7: %s", err.msg);
     struct sy_saved s;
-    tap_ok(sy_trainer_saved(a, &s) && s.ok && s.step == 7 && !strcmp(s.path, path), "said so: %s", path);
+    tap_ok(sy_trainer_saved(a, &s) && s.ok && s.step == 7 && !strcmp(s.path, path), "said so: %s",
+           path);
     tap_ok(s.bytes <= promised && s.bytes > promised / 2, "%llu bytes, %llu were promised",
            (unsigned long long)s.bytes, (unsigned long long)promised);
     tap_ok(tiny_hash(a) != tiny_hash(b), "another trainer differs");
@@ -80,7 +82,8 @@ static void test_equality(void)
     sy_trainer_status(a, &x);
     sy_trainer_status(b, &y);
     tap_ok(y.step == 7 && y.tokens == x.tokens && y.state == SY_RUN_PAUSED && y.loss == x.loss,
-           "step %lld, %lld tokens, %s", (long long)y.step, (long long)y.tokens, sy_run_state_name(y.state));
+           "step %lld, %lld tokens, %s", (long long)y.step, (long long)y.tokens,
+           sy_run_state_name(y.state));
     tiny_run_to(b, 40);
     tap_ok(tiny_hash(b) == undisturbed(40, 1), "it ends as a run that was never disturbed");
     sy_trainer_status(b, &y);
@@ -113,7 +116,9 @@ static void test_every_step(int threads, int64_t accumulate)
         }
         sy_trainer_free(b);
     }
-    tap_ok(!wrong, "%d threads, %lld micro-batches: resumed at every step ends the same (%d wrong, first %d) %s",
+    tap_ok(!wrong,
+           "%d threads, %lld micro-batches: resumed at every step ends the same (%d wrong, first "
+           "%d) %s",
            threads, (long long)accumulate, wrong, first, err.msg);
     sy_trainer_free(a);
 }
@@ -133,11 +138,13 @@ static struct sy_trainer *other(const struct tiny_options *o)
 
 static void test_differences(void)
 {
-    const struct tiny_options same = {.steps = 40, .seed = 1}, data = {.steps = 40, .seed = 1, .data_seed = 9},
+    const struct tiny_options same = {.steps = 40, .seed = 1},
+                              data = {.steps = 40, .seed = 1, .data_seed = 9},
                               program = {.steps = 40, .seed = 1, .dropout = 0.3},
                               swapped = {.steps = 40, .seed = 1, .swapped = true},
                               shape = {.steps = 40, .seed = 1, .width = 24};
-    static const char *const says[] = {"resume: the data changed: hash ", "resume: the program changed: hash ",
+    static const char *const says[] = {"resume: the data changed: hash ",
+                                       "resume: the program changed: hash ",
                                        "resume: the program changed: hash "};
     static const char *const keys[] = {"data", "program", "program"};
     const struct tiny_options *changed[] = {&data, &program, &swapped};
@@ -155,13 +162,15 @@ static void test_differences(void)
                    !strncmp(err.msg, says[i], strlen(says[i])) && tiny_hash(b) == was,
                "refused: %s", err.msg);
         tap_ok(!sy_trainer_load(b, path, true, &err) && tiny_hash(b) == tiny_hash(a) &&
-                   sy_trainer_journal(b, 0, &e, 1) == 1 && e.kind == SY_ENTRY_RESUME && !strcmp(e.key, keys[i]) && e.step == 4,
+                   sy_trainer_journal(b, 0, &e, 1) == 1 && e.kind == SY_ENTRY_RESUME &&
+                   !strcmp(e.key, keys[i]) && e.step == 4,
                "forced, and in the journal: %s", e.text);
         sy_trainer_free(b);
     }
     struct sy_trainer *b = other(&shape), *c = other(&same);
     err.code = SY_E_OK;
-    tap_ok(sy_trainer_load(b, path, true, &err) && err.code == SY_E_SHAPE, "not even forced: %s", err.msg);
+    tap_ok(sy_trainer_load(b, path, true, &err) && err.code == SY_E_SHAPE, "not even forced: %s",
+           err.msg);
     err.code = SY_E_OK;
     tap_ok(!sy_trainer_load(c, path, false, &err), "the same again is no difference %s", err.msg);
     sy_trainer_free(a);
@@ -177,7 +186,8 @@ static void intervene(struct sy_trainer *t)
     float mask[16];
     for (int i = 0; i < 16; i++)
         mask[i] = i % 3 ? 0.0f : 0.25f;
-    struct sy_journal_entry freeze = {.kind = SY_ENTRY_FREEZE, .key = "layers.1.experts.", .expert = 2, .value = 1};
+    struct sy_journal_entry freeze = {
+        .kind = SY_ENTRY_FREEZE, .key = "layers.1.experts.", .expert = 2, .value = 1};
     tiny_run_to(t, 5);
     sy_trainer_set(t, SY_HYPER_lr, 0.02, &err);
     tiny_run_to(t, 9);
@@ -210,11 +220,12 @@ static void test_journal(void)
     struct sy_err err = SY_ERR_INIT;
     struct sy_journal_entry list[16], again[16];
     char path[SY_PATH_MAX];
-    struct sy_trainer *a = make(40, 1, 0, fresh("journal")), *b = make(40, 1, 0, NULL), *c = make(40, 1, 0, NULL);
+    struct sy_trainer *a = make(40, 1, 0, fresh("journal")), *b = make(40, 1, 0, NULL),
+                      *c = make(40, 1, 0, NULL);
     intervene(a);
     int n = sy_trainer_journal(a, 0, list, 16);
-    tap_ok(n == 5 && !strcmp(list[0].key, "lr") && list[0].step == 5 && list[1].n == 16 && list[1].step == 9 &&
-               list[4].step == 15,
+    tap_ok(n == 5 && !strcmp(list[0].key, "lr") && list[0].step == 5 && list[1].n == 16 &&
+               list[1].step == 9 && list[4].step == 15,
            "%d entries with their data", n);
     replay(b, list, n, 30);
     tap_ok(tiny_hash(a) == tiny_hash(b), "the replay of a journal has the run's hash");
@@ -225,7 +236,8 @@ static void test_journal(void)
         same = again[i].step == list[i].step && again[i].kind == list[i].kind &&
                !strcmp(again[i].key, list[i].key) && !strcmp(again[i].text, list[i].text) &&
                again[i].value == list[i].value && again[i].n == list[i].n &&
-               (!list[i].n || !memcmp(again[i].values, list[i].values, (size_t)list[i].n * sizeof(float)));
+               (!list[i].n ||
+                !memcmp(again[i].values, list[i].values, (size_t)list[i].n * sizeof(float)));
     tap_ok(same, "the journal comes back, values and all");
     tiny_run_to(a, 40);
     tiny_run_to(c, 40);
@@ -259,7 +271,8 @@ static void test_beside(void)
 {
     struct sy_err err = SY_ERR_INIT;
     const char *dir = fresh("beside");
-    struct tiny_options o = {.steps = 60, .seed = 1, .checkpoint_every = 10, .on_event = count_events};
+    struct tiny_options o = {
+        .steps = 60, .seed = 1, .checkpoint_every = 10, .on_event = count_events};
     struct sy_trainer *t = other(&o);
     struct sy_saved *list, s;
     int n;
@@ -267,7 +280,8 @@ static void test_beside(void)
     tiny_run_to(t, 60);
     tap_ok(tiny_hash(t) == undisturbed(60, 1), "checkpoints do not disturb the run");
     sy_checkpoint_list(dir, true, &list, &n, &err);
-    tap_ok(n >= 2 && n <= 4 && list[n - 1].step == 60 && list[n - 1].ok, "%d stay, the last at the end", n);
+    tap_ok(n >= 2 && n <= 4 && list[n - 1].step == 60 && list[n - 1].ok,
+           "%d stay, the last at the end", n);
     tap_ok(saves >= 2 && !alarms, "%d events, %d alarms", saves, alarms);
     sy_free(list);
     sy_trainer_free(t);
@@ -283,7 +297,8 @@ static int slow_disk(void *ctx, const struct sy_sys_call *c)
     return 0;
 }
 
-/* A save is always under way: multiples of keep_every are there all the same, each with the state of its step. */
+/* A save is always under way: multiples of keep_every are there all the same, each with the state
+ * of its step. */
 static void test_multiples(void)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -305,7 +320,8 @@ static void test_multiples(void)
         sy_image_free(image);
     }
     tap_ok(kept == 5, "of steps 20, 40 ... 100 there are %d of 5", kept);
-    tap_ok(n > 0 && !wrong, "each of %d has the state of its step (%d have not) %s", n, wrong, err.msg);
+    tap_ok(n > 0 && !wrong, "each of %d has the state of its step (%d have not) %s", n, wrong,
+           err.msg);
     sy_free(list);
     sy_trainer_free(t);
     sy_trainer_free(again);
@@ -331,8 +347,8 @@ static void test_full_disk(void)
     sy_trainer_hold(t); /* the writer may still be at it */
     int refused = sy_trainer_checkpoint(t, NULL, 0, &err);
     sy_trainer_release(t);
-    tap_ok(alarms == 1 && strstr(last_alarm, "No space left") && refused && err.code == SY_E_IO, "several saves failed, %d alarm: %s",
-           alarms, last_alarm);
+    tap_ok(alarms == 1 && strstr(last_alarm, "No space left") && refused && err.code == SY_E_IO,
+           "several saves failed, %d alarm: %s", alarms, last_alarm);
     tap_ok(!sy_checkpoint_find(dir, -1, &s, NULL) && s.step == 10, "the older one stays");
     full = 0;
     tiny_run_to(t, 60);
@@ -354,7 +370,8 @@ static void test_share(void)
     const char *dir = fresh("fork");
     tiny_run_to(a, 6);
     sy_trainer_checkpoint(a, path, sizeof path, &err);
-    tap_ok(!sy_checkpoint_share(path, dir, NULL, "", &s, &err) && s.step == 6, "shared: %s %s", s.path, err.msg);
+    tap_ok(!sy_checkpoint_share(path, dir, NULL, "", &s, &err) && s.step == 6, "shared: %s %s",
+           s.path, err.msg);
     sy_checkpoint_discard(sy_trainer_dir(a), NULL, 0, &err);
     tap_ok(!sy_trainer_load(b, s.path, false, &err) && tiny_hash(a) == tiny_hash(b),
            "it outlives its origin %s", err.msg);
@@ -388,7 +405,8 @@ static void test_ends(void)
     while (!sy_trainer_wait(saver, INT64_MAX, 1))
         ;
     sy_trainer_status(saver, &status);
-    tap_ok(saved_inside && !sy_checkpoint_find(dir, 3, &s, &err) && s.step == 3, "a callback saves %s", err.msg);
+    tap_ok(saved_inside && !sy_checkpoint_find(dir, 3, &s, &err) && s.step == 3,
+           "a callback saves %s", err.msg);
     tap_ok(status.state == SY_RUN_STOPPED && !sy_checkpoint_find(dir, -1, &s, &err) && s.step == 5,
            "stopped: saved before anyone hears of it %s", err.msg);
     sy_trainer_free(saver);
@@ -396,8 +414,8 @@ static void test_ends(void)
 
 /* ---- a save over a save ---- */
 
-/* Fails, once armed: a sync of the folder itself after the exchange, or reading the new one; and the
- * exchange, as where there is no such call. */
+/* Fails, once armed: a sync of the folder itself after the exchange, or reading the new one; and
+ * the exchange, as where there is no such call. */
 static struct trouble {
     bool no_exchange, sync, read, moved;
 } trouble;
@@ -434,7 +452,8 @@ static void test_kept(bool no_exchange, bool sync)
     tap_ok(sy_trainer_checkpoint(a, NULL, 0, &err), "saved again, %s fails: %s",
            sync ? "the folder's sync" : "reading it", err.msg);
     sy_sys_set_hook(NULL, NULL);
-    tap_ok(!sy_checkpoint_find(dir, -1, &s, &none) && s.step == 5, "one of step 5 is there: %s", none.msg);
+    tap_ok(!sy_checkpoint_find(dir, -1, &s, &none) && s.step == 5, "one of step 5 is there: %s",
+           none.msg);
     tap_ok(!sy_trainer_load(b, s.path, false, &none) && tiny_hash(b) == before,
            "it is the one before%s: %s", no_exchange ? ", without an exchange" : "", none.msg);
     sy_trainer_free(a);
@@ -444,8 +463,8 @@ static void test_kept(bool no_exchange, bool sync)
 int main(void)
 {
     /* in memory: most of the time would go into a disk's fsync */
-    snprintf(root, sizeof root, "%s/sy-checkpoint-%ld", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm",
-             (long)getpid());
+    snprintf(root, sizeof root, "%s/sy-checkpoint-%ld",
+             access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm", (long)getpid());
     sh("mkdir -p '%s'%s", root, "");
     test_equality();
     test_differences();

@@ -367,8 +367,8 @@ static void synthetic(void)
 
 enum { B = 3, T = 7 };
 
-#define FIELDS(tokens, targets, documents)                                                          \
-    (struct sy_batch){.at = {[SY_FIELD_TOKENS] = tokens, [SY_FIELD_TARGETS] = targets,              \
+#define FIELDS(tokens, targets, documents)                                                         \
+    (struct sy_batch){.at = {[SY_FIELD_TOKENS] = tokens, [SY_FIELD_TARGETS] = targets,             \
                              [SY_FIELD_DOCUMENTS] = documents}}
 
 static int64_t start_of(const struct sy_sampler *s, uint64_t number)
@@ -473,8 +473,8 @@ static void turns(const struct sy_corpus *c)
         sum = sum < 0 || more < 0 ? -1 : sum + more;
         p.windows += (uint64_t)n;
     }
-    tap_ok(sum > train - 1 - T && sum < train, "sequential, five contexts: %lld of %lld tokens once",
-           (long long)sum, (long long)train);
+    tap_ok(sum > train - 1 - T && sum < train,
+           "sequential, five contexts: %lld of %lld tokens once", (long long)sum, (long long)train);
     tap_is_int(sy_place_epochs(&s, &p), 1, "in one pass");
     tap_is_int(sy_sampler_start(&s, &p, 0), 0, "then from the beginning");
     p.windows++;
@@ -488,7 +488,8 @@ static void turns(const struct sy_corpus *c)
     int64_t w = sy_sampler_windows(&s);
     tap_is_int(covered(&s, &p, w, seen), 3 * w, "epoch: another context begins a whole one");
     tap_is_int(sy_place_epochs(&s, &p), 1, "after that which it ends");
-    tap_ok(sy_sampler_start(&s, &p, 0) != start_of(&s, 0) || sy_sampler_start(&s, &p, 1) != start_of(&s, 1),
+    tap_ok(sy_sampler_start(&s, &p, 0) != start_of(&s, 0) ||
+               sy_sampler_start(&s, &p, 1) != start_of(&s, 1),
            "in an order of its own");
     free(seen);
 }
@@ -528,8 +529,9 @@ static void evaluation(const struct sy_corpus *c)
     for (int64_t at = 0; at < w; at += B) {
         sy_eval_batch(&s, at, w, &FIELDS(a, x, doc));
         for (int j = 0; j < B * T; j++)
-            bad += at + j / T < w ? doc[j] != sy_corpus_document_at(c, sy_eval_start(&s, at + j / T) + j % T)
-                                  : x[j] != -1;
+            bad += at + j / T < w
+                       ? doc[j] != sy_corpus_document_at(c, sy_eval_start(&s, at + j / T) + j % T)
+                       : x[j] != -1;
         seen += w - at < B ? w - at : B;
     }
     tap_ok(!bad && seen == w, "documents; what is over counts nothing");

@@ -42,8 +42,8 @@ static void replacing(void)
     tap_ok(system(command) == 0, "no temporary is left");
 }
 
-/* Every kind of what may bear a file's name; nobody may wait for the pipe's other end (the whole test
- * would). */
+/* Every kind of what may bear a file's name; nobody may wait for the pipe's other end (the whole
+ * test would). */
 static void opening(void)
 {
     struct stat st;
@@ -79,9 +79,11 @@ static void held(void)
     struct sy_dir d, sub;
     struct stat st;
     char where[300];
-    tap_ok(!sy_dir_open(&d, NULL, path("held/deep"), true, &err), "made with its parents %s", err.msg);
+    tap_ok(!sy_dir_open(&d, NULL, path("held/deep"), true, &err), "made with its parents %s",
+           err.msg);
     sy_dir_close(&d);
-    tap_ok(!sy_dir_open(&d, NULL, path("held"), false, &err) && sy_dir_state(&d) == SY_DIR_NAMED, "open");
+    tap_ok(!sy_dir_open(&d, NULL, path("held"), false, &err) && sy_dir_state(&d) == SY_DIR_NAMED,
+           "open");
     const char *p = path("held/x"), *q = path("held-back/x"), *r = path("held");
     tap_ok(sy_dir_at(&d, &p) == d.fd && !strcmp(p, "x"), "a path in it");
     tap_ok(sy_dir_at(&d, &q) == AT_FDCWD && *q == '/', "one that begins alike is not");
@@ -91,7 +93,8 @@ static void held(void)
     tap_ok(sy_dir_state(&d) == SY_DIR_MOVED && sy_dir_where(&d, where, sizeof where) &&
                strstr(where, "/moved"), "moved to %s", where);
     tap_ok(!sy_dir_open(&sub, &d, path("held/new"), true, &err) && !stat(path("moved/new"), &st) &&
-               stat(path("held/new"), &st), "a folder is made in it, not in what has its name %s", err.msg);
+               stat(path("held/new"), &st),
+           "a folder is made in it, not in what has its name %s", err.msg);
     sy_dir_close(&sub);
     tap_ok(!symlink("/", path("moved/out")) &&
                sy_dir_open(&sub, &d, path("held/out"), false, &err) == -1 &&
@@ -138,7 +141,8 @@ static void stale(void)
     sy_file_replace(path("k.tmp-1-0"), "half", 4, NULL);          /* there is always one */
     sy_file_replace(path("k.tmp-2147483646-x"), "mine", 4, NULL);
     sy_file_replace(path("kk.tmp-2147483646-0"), "mine", 4, NULL);
-    tap_ok(!sy_file_replace(path("k"), "new", 3, NULL) && stat(path("k.tmp-2147483646-0"), &st) && errno == ENOENT,
+    tap_ok(!sy_file_replace(path("k"), "new", 3, NULL) && stat(path("k.tmp-2147483646-0"), &st) &&
+               errno == ENOENT,
            "what a process that was killed has left goes with the next write");
     tap_ok(!stat(path("k.tmp-1-0"), &st) && !stat(path("k.tmp-2147483646-x"), &st) &&
                !stat(path("kk.tmp-2147483646-0"), &st),

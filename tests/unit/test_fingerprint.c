@@ -83,8 +83,10 @@ static struct sy_tensor *describe(struct sy_graph *g, const struct leaves *l, en
     pick(c == OUTPUTS, both[0], both[1], &top[0], &top[1]);
     sum[0] = sy_b_sum(sy_b_sum(sy_b_sub(top[0], top[1]), 1, false), 0, false);
     sum[1] = sy_b_sum(sy_b_sum(x, 1, false), 0, false);
-    sy_graph_observe(g, "sum 1", &(struct sy_series_what){.kind = SY_SERIES_VALUE}, sum[0], NULL, err);
-    sy_graph_observe(g, "sum 2", &(struct sy_series_what){.kind = SY_SERIES_VALUE}, sum[1], NULL, err);
+    sy_graph_observe(g, "sum 1", &(struct sy_series_what){.kind = SY_SERIES_VALUE}, sum[0], NULL,
+                     err);
+    sy_graph_observe(g, "sum 2", &(struct sy_series_what){.kind = SY_SERIES_VALUE}, sum[1], NULL,
+                     err);
     return sum[c == RESULT];
 }
 
@@ -122,8 +124,8 @@ int main(void)
         *value -= i == A_VALUE;
     }
     tap_ok(fingerprint(&l, NONE, SY_FINGERPRINT_VERSION) == want, "and the same again");
-    tap_ok(fingerprint(&l, NONE, 1) == UINT64_C(0x312409fcafad1cb6), "version 1 is what it was: %llx",
-           (unsigned long long)fingerprint(&l, NONE, 1));
+    tap_ok(fingerprint(&l, NONE, 1) == UINT64_C(0x312409fcafad1cb6),
+           "version 1 is what it was: %llx", (unsigned long long)fingerprint(&l, NONE, 1));
     for (int i = 0; i < LEAVES; i++)
         sy_tensor_unref(l.list[i]);
     return tap_done();

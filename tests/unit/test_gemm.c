@@ -31,7 +31,7 @@ static int64_t pick(const int64_t *v, int n)
     return v[next_u32() % (uint32_t)n];
 }
 
-/* -- one case ------------------------------------------------------------------------------------ */
+/* -- one case ---------------------------------------------------------------------------------- */
 
 struct operand {
     struct sy_mat mat;
@@ -126,8 +126,8 @@ static bool same(const float *a, const float *b, size_t n, float tolerance)
     return true;
 }
 
-/* A random problem of the given size; flags: 1 trans a, 2 trans b, 4 rows a, 8 rows b, 16 accumulate,
- * 32 second term, 64 dual, 128 whole rows. */
+/* A random problem of the given size; flags: 1 trans a, 2 trans b, 4 rows a, 8 rows b, 16
+ * accumulate, 32 second term, 64 dual, 128 whole rows. */
 static bool try_case(int64_t m, int64_t n, int64_t k, unsigned flags, bool bf16, const char **sets,
                      int count)
 {
@@ -194,7 +194,8 @@ static void test_edges(bool bf16)
 
 static void test_zero(void)
 {
-    bool good = try_case(0, 5, 3, 0, false, all_sets, 3) && try_case(5, 0, 3, 0, false, all_sets, 3);
+    bool good =
+        try_case(0, 5, 3, 0, false, all_sets, 3) && try_case(5, 0, 3, 0, false, all_sets, 3);
     tap_ok(good, "m or n of 0: nothing happens");
     good = try_case(5, 7, 0, 0, false, all_sets, 3) && try_case(5, 7, 0, 16, false, all_sets, 3) &&
            try_case(5, 7, 0, 32, false, all_sets, 3) && try_case(40, 70, 0, 64, true, all_sets, 3);
@@ -219,7 +220,7 @@ static void test_blocks(void)
     tap_ok(good, "shapes of several tasks, slices and strips");
 }
 
-/* -- grouped, threads ---------------------------------------------------------------------------- */
+/* -- grouped, threads -------------------------------------------------------------------------- */
 
 enum { EXPERTS = 7, TOKENS = 400, C = 96, F = 160 };
 
@@ -279,7 +280,7 @@ static void test_threads(void)
     tap_ok(!memcmp(out[0], out[1], sizeof out[0]), "grouped: the sets agree");
 }
 
-/* -- bf16 rounding ------------------------------------------------------------------------------- */
+/* -- bf16 rounding ----------------------------------------------------------------------------- */
 
 /* 1 x 1 products with one: the packed value itself comes out. */
 static void test_rounding(void)
@@ -331,7 +332,8 @@ static void test_f64(void)
 static void test_names(void)
 {
     struct sy_err err = SY_ERR_INIT;
-    tap_ok(sy_cpu_force("sse9", &err) == -1 && err.code == SY_E_NAME, "an unknown set: %s", err.msg);
+    tap_ok(sy_cpu_force("sse9", &err) == -1 && err.code == SY_E_NAME, "an unknown set: %s",
+           err.msg);
     tap_ok(sy_cpu_force("ref", NULL) == 0 && !strcmp(sy_cpu()->name, "ref"), "ref runs anywhere");
 }
 

@@ -1,5 +1,6 @@
 /* Programs against eager execution: the same bits for random graphs, with gradients, in place, and
- * with an arena that is filled with NaN before each run (so that nothing reads what it did not write). */
+ * with an arena that is filled with NaN before each run (so that nothing reads what it did not
+ * write). */
 #include "unit/tap.h"
 
 #include "base/mem.h"

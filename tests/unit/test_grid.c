@@ -123,8 +123,9 @@ static void joining(void)
 {
     struct sy_grid g = {0};
     sy_grid_resize(&g, 12, 1, NULL);
-    const char *text = "\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb\xf0\x9f\x91\x8d\xf0\x9f\x8f\xbd"
-                       "\xf0\x9f\x87\xa9\xf0\x9f\x87\xaa\xe2\x9d\xa4\xef\xb8\x8fx";
+    const char *text =
+        "\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb\xf0\x9f\x91\x8d\xf0\x9f\x8f\xbd"
+        "\xf0\x9f\x87\xa9\xf0\x9f\x87\xaa\xe2\x9d\xa4\xef\xb8\x8fx";
     tap_is_int(sy_text_width(text, strlen(text)), 10, "columns of what joins elsewhere");
     sy_grid_text(&g, 0, 0, 12, text, plain);
     tap_is_str(row(&g, 0), "\xf0\x9f\x91\xa9\xf0\x9f\x92\xbb\xf0\x9f\x91\x8d" "DE\xe2\x9d\xa4x",
@@ -167,26 +168,30 @@ static bool look_is(struct sy_theme l, enum sy_symbols s, int colours)
 
 static void looks(void)
 {
-    tap_ok(look_is(sy_theme_choose("UTF-8", "xterm-256color", NULL, NULL, NULL, 256), SY_SYMBOLS_BRAILLE,
-                   256),
+    tap_ok(look_is(sy_theme_choose("UTF-8", "xterm-256color", NULL, NULL, NULL, 256),
+                   SY_SYMBOLS_BRAILLE, 256),
            "xterm");
-    tap_ok(look_is(sy_theme_choose("ANSI_X3.4-1968", "xterm", NULL, NULL, NULL, 8), SY_SYMBOLS_ASCII, 8),
+    tap_ok(look_is(sy_theme_choose("ANSI_X3.4-1968", "xterm", NULL, NULL, NULL, 8),
+                   SY_SYMBOLS_ASCII, 8),
            "no UTF-8");
     tap_ok(look_is(sy_theme_choose("UTF-8", "linux", NULL, NULL, NULL, 8), SY_SYMBOLS_BLOCKS, 8),
            "console");
-    tap_ok(look_is(sy_theme_choose("UTF-8", "vt100", NULL, NULL, NULL, -1), SY_SYMBOLS_ASCII, 0), "vt100");
+    tap_ok(look_is(sy_theme_choose("UTF-8", "vt100", NULL, NULL, NULL, -1), SY_SYMBOLS_ASCII, 0),
+           "vt100");
     tap_ok(look_is(sy_theme_choose(NULL, NULL, "braille", NULL, NULL, 16), SY_SYMBOLS_BRAILLE, 8),
            "asked for");
     tap_ok(look_is(sy_theme_choose("UTF-8", "xterm", "ascii", "1", NULL, 256), SY_SYMBOLS_ASCII, 0),
            "NO_COLOR");
-    tap_ok(look_is(sy_theme_choose("UTF-8", "xterm", "emoji", "", NULL, 256), SY_SYMBOLS_BRAILLE, 256),
-           "nonsense, and an empty NO_COLOR");
+    tap_ok(
+        look_is(sy_theme_choose("UTF-8", "xterm", "emoji", "", NULL, 256), SY_SYMBOLS_BRAILLE, 256),
+        "nonsense, and an empty NO_COLOR");
     static const struct {
         const char *fgbg;
         bool light;
     } grounds[] = {{"15;0", false},        {"0;15", true},  {"0;default;15", true}, {"0;7", true},
                    {"15;default", false},  {"7;8", false},  {"0;9", true},          {"0;16", false},
-                   {"15;default;0", false}, {"15", false},  {"", false},            {"0;15x", false},
+                   {"15;default;0", false}, {"15", false},  {"", false},
+                              {"0;15x", false},
                    {"0;", false},          {"0;-1", false}};
     for (size_t i = 0; i < sizeof grounds / sizeof *grounds; i++)
         tap_ok(sy_theme_choose("UTF-8", "rxvt", NULL, NULL, grounds[i].fgbg, 256).light ==
@@ -206,7 +211,8 @@ static void looks(void)
     }
     tap_is_int(bad, 0, "the ramp's luminance rises");
     tap_ok(sy_theme_heat(&none, 0.5) == -1 && sy_theme_ramp(0) == ' ' && sy_theme_ramp(1) == '@' &&
-               sy_theme_ramp(-3) == ' ' && sy_theme_ramp(7) == '@' && sy_theme_heat(&fine, 9) == 227,
+               sy_theme_ramp(-3) == ' ' && sy_theme_ramp(7) == '@' &&
+               sy_theme_heat(&fine, 9) == 227,
            "without colours, and out of range");
     char out[64];
     sy_theme_text(&none, "L1–6 × 1 · …", out, sizeof out);

@@ -425,8 +425,9 @@ static void test_halves(void)
     sy_npy_close(npy);
 
     unsigned char file[1024];
-    put_file(path_of("f.safetensors"), file,
-             make_st(file, ONE("F16", "[2,6]", "[0,24]"), (const unsigned char *)half, sizeof half));
+    put_file(
+        path_of("f.safetensors"), file,
+        make_st(file, ONE("F16", "[2,6]", "[0,24]"), (const unsigned char *)half, sizeof half));
     struct sy_st *st = sy_st_open(path_of("f.safetensors"), &err);
     const struct sy_array *a = st ? sy_st_find(st, "a") : NULL;
     memset(got, 0, sizeof got);

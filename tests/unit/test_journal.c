@@ -1,5 +1,5 @@
-/* Kinds of journal entries and their bytes: what a store of before has is read as it was written, anything
- * damaged is refused, a kind of a newer program by name. */
+/* Kinds of journal entries and their bytes: what a store of before has is read as it was written,
+ * anything damaged is refused, a kind of a newer program by name. */
 #include "unit/tap.h"
 
 #include "base/mem.h"
@@ -11,13 +11,15 @@
 #include <string.h>
 
 static const float values[] = {1, -2.5f};
-static const unsigned char golden[] = { /* expert 2 (from 0), value 0.5, "input", "mask.1", values */
+/* expert 2 (from 0), value 0.5, "input", "mask.1", values */
+static const unsigned char golden[] = {
     2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xe0, 0x3f, 5, 0, 0, 0, 'i', 'n', 'p', 'u', 't',
     6, 0, 0, 0, 'm', 'a', 's', 'k', '.', '1', 8, 0, 0, 0, 0, 0, 0x80, 0x3f, 0, 0, 0x20, 0xc0};
 
 static void test_kinds(void)
 {
-    static const char *const effect[] = {"set", "schedule", "input", "freeze", "unfreeze", "config", "reset",
+    static const char *const effect[] = {"set", "schedule", "input", "freeze", "unfreeze", "config",
+                                         "reset",
                                          "skip", "rules"};
     int with = 0;
     for (int i = 0; i < SY_ENTRY_COUNT; i++) {
@@ -26,7 +28,8 @@ static void test_kinds(void)
         with += sy_entry_has_effect((enum sy_entry_kind)i);
     }
     for (size_t i = 0; i < sizeof effect / sizeof *effect; i++)
-        tap_ok(sy_entry_has_effect((enum sy_entry_kind)sy_entry_find(effect[i])), "%s has an effect", effect[i]);
+        tap_ok(sy_entry_has_effect((enum sy_entry_kind)sy_entry_find(effect[i])),
+               "%s has an effect", effect[i]);
     tap_is_int(with, sizeof effect / sizeof *effect, "and no other has");
     tap_is_int(sy_entry_find("teleport"), -1, "another kind is not found");
 }
@@ -35,17 +38,25 @@ static void test_bytes(void)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_str s = SY_STR_INIT;
-    struct sy_journal_entry e = {.kind = SY_ENTRY_INPUT, .key = "mask.1", .value = 0.5, .expert = 2, .n = 2,
-                                 .values = values}, back;
+    struct sy_journal_entry e = {.kind = SY_ENTRY_INPUT,
+                                 .key = "mask.1",
+                                 .value = 0.5,
+                                 .expert = 2,
+                                 .n = 2,
+                                 .values = values},
+                            back;
     sy_entry_pack(&s, &e);
-    tap_ok(s.len == sizeof golden && !memcmp(s.data, golden, s.len), "bytes are those of every version");
-    tap_ok(!sy_entry_unpack("input", "a text", golden, sizeof golden, &back, &err) && back.kind == SY_ENTRY_INPUT &&
-               back.expert == 2 && back.value == 0.5 && !strcmp(back.key, "mask.1") && !strcmp(back.text, "a text") &&
-               back.n == 2 && !memcmp(back.values, values, sizeof values),
+    tap_ok(s.len == sizeof golden && !memcmp(s.data, golden, s.len),
+           "bytes are those of every version");
+    tap_ok(!sy_entry_unpack("input", "a text", golden, sizeof golden, &back, &err) &&
+               back.kind == SY_ENTRY_INPUT && back.expert == 2 && back.value == 0.5 &&
+               !strcmp(back.key, "mask.1") && !strcmp(back.text, "a text") && back.n == 2 &&
+               !memcmp(back.values, values, sizeof values),
            "and back %s", err.msg);
     sy_entry_free(&back);
     sy_str_free(&s);
-    tap_ok(!sy_entry_unpack("note", "hello", NULL, 0, &back, &err) && back.expert == -1 && !strcmp(back.text, "hello"),
+    tap_ok(!sy_entry_unpack("note", "hello", NULL, 0, &back, &err) && back.expert == -1 &&
+               !strcmp(back.text, "hello"),
            "a note has no bytes");
 }
 
@@ -56,21 +67,23 @@ static void test_damaged(void)
     for (int i = 1; i < n; i++) {
         struct sy_err err = SY_ERR_INIT;
         struct sy_journal_entry e;
-        refused += sy_entry_unpack("input", "", golden, (size_t)i, &e, &err) && err.code == SY_E_FORMAT;
+        refused +=
+            sy_entry_unpack("input", "", golden, (size_t)i, &e, &err) && err.code == SY_E_FORMAT;
         sy_entry_free(&e);
     }
     tap_is_int(refused, n - 1, "every cut is refused");
     struct sy_err err = SY_ERR_INIT;
     struct sy_journal_entry e;
-    tap_ok(sy_entry_unpack("skip", "", golden, sizeof golden, &e, &err) && err.code == SY_E_FORMAT, "another kind's bytes: %s",
-           err.msg);
+    tap_ok(sy_entry_unpack("skip", "", golden, sizeof golden, &e, &err) && err.code == SY_E_FORMAT,
+           "another kind's bytes: %s", err.msg);
     err.code = SY_E_OK;
-    tap_ok(sy_entry_unpack("teleport", "x", golden, sizeof golden, &e, &err) && err.code == SY_E_UNSUPPORTED &&
-               strstr(err.msg, "'teleport'"),
+    tap_ok(sy_entry_unpack("teleport", "x", golden, sizeof golden, &e, &err) &&
+               err.code == SY_E_UNSUPPORTED && strstr(err.msg, "'teleport'"),
            "%s", err.msg);
     sy_mem_fail_at(1);
     err.code = SY_E_OK;
-    tap_ok(sy_entry_unpack("input", "", golden, sizeof golden, &e, &err) && err.code == SY_E_MEMORY, "no memory");
+    tap_ok(sy_entry_unpack("input", "", golden, sizeof golden, &e, &err) && err.code == SY_E_MEMORY,
+           "no memory");
     sy_mem_fail_at(0);
     tap_ok(sy_mem_live() == live, "nothing stays behind");
 }
@@ -78,10 +91,14 @@ static void test_damaged(void)
 /* Entries as earlier programs wrote them. */
 static void test_before(void)
 {
-    struct sy_journal_entry none = {.kind = SY_ENTRY_CONFIG, .key = "capacity", .text = "capacity = nil"};
+    struct sy_journal_entry none = {
+        .kind = SY_ENTRY_CONFIG, .key = "capacity", .text = "capacity = nil"};
     struct sy_journal_entry some = {.kind = SY_ENTRY_CONFIG, .key = "capacity", .value = 1.25};
-    struct sy_journal_entry data = {.kind = SY_ENTRY_RESUME, .text = "the data (a.txt) changed: hash 1, was 2; the kernels changed"};
-    struct sy_journal_entry other = {.kind = SY_ENTRY_RESUME, .text = "the tokenizer of the data changed: hash 1, was 2"};
+    struct sy_journal_entry data = {
+        .kind = SY_ENTRY_RESUME,
+        .text = "the data (a.txt) changed: hash 1, was 2; the kernels changed"};
+    struct sy_journal_entry other = {.kind = SY_ENTRY_RESUME,
+                                     .text = "the tokenizer of the data changed: hash 1, was 2"};
     sy_entry_renew(&none);
     sy_entry_renew(&some);
     sy_entry_renew(&data);

@@ -44,7 +44,8 @@ static void values(void)
     tap_ok(sy_json_get(nested, "k")->count == 0 && !sy_json_get(nested, "absent"), "members");
     sy_json_free(root);
     root = sy_json_parse("\"a\\u0000b\"", 10, &err);
-    tap_ok(root && root->string_len == 3 && memcmp(root->string, "a\0b", 4) == 0, "NUL in a string");
+    tap_ok(root && root->string_len == 3 && memcmp(root->string, "a\0b", 4) == 0,
+           "NUL in a string");
     sy_json_free(root);
 }
 
@@ -55,7 +56,8 @@ static void refusals(void)
         "0x1", "NaN", "Infinity", "1e999", "tru", "truex", "nul", "'a'", "\"a", "\"\\x\"",
         "\"\\u12g4\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"a\nb\"", "\"\x80\"",
         "\"\xC0\xAF\"", "{\"a\":1,\"a\":2}", "{\"a\":1 \"b\":2}", "{a:1}", "{\"a\"}", "[1 2]",
-        "1 2", "[] []", "\xEF\xBB\xBF[]", "//c\n1", "[1,2", "]", "{\"a\":}", "{\"\\u0061\":1,\"a\":2}",
+        "1 2", "[] []", "\xEF\xBB\xBF[]", "//c\n1", "[1,2", "]", "{\"a\":}",
+        "{\"\\u0061\":1,\"a\":2}",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct sy_err err = SY_ERR_INIT;
@@ -76,7 +78,8 @@ static void loose(void)
     struct sy_json *root = sy_json_parse_loose(text, strlen(text), &err);
     const struct sy_json *b = sy_json_get(root, "b");
     tap_ok(root && root->count == 4 && isnan(sy_json_get(root, "a")->real) && b &&
-               isinf(b->first->real) && b->first->next->real < 0 && isinf(b->first->next->next->real),
+               isinf(b->first->real) && b->first->next->real < 0 &&
+               isinf(b->first->next->next->real),
            "loose: NaN, Infinity, large numbers, a key twice %s", err.msg);
     sy_json_free(root);
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {

@@ -74,7 +74,8 @@ static void failures(void)
 {
     char *kept = sy_strdup("kept");
     sy_mem_fail_at(1);
-    tap_ok(!sy_realloc(kept, 1000) && strcmp(kept, "kept") == 0, "a failed realloc keeps the block");
+    tap_ok(!sy_realloc(kept, 1000) && strcmp(kept, "kept") == 0,
+           "a failed realloc keeps the block");
     sy_mem_fail_at(2);
     void *a = sy_alloc(1), *b = sy_alloc(1), *c = sy_alloc(1);
     tap_ok(a && !b && c, "the second allocation fails, once");

@@ -1,5 +1,6 @@
-/* Every optimizer against the same in double: five steps over matrices, stacks of experts, vectors, an embedding, a
- * router; what it keeps; a frozen expert; the same bits on every kernel set and any number of threads. */
+/* Every optimizer against the same in double: five steps over matrices, stacks of experts, vectors,
+ * an embedding, a router; what it keeps; a frozen expert; the same bits on every kernel set and any
+ * number of threads. */
 #include "unit/kern_sets.h"
 
 #include "base/mem.h"
@@ -17,7 +18,7 @@ static const struct {
     int64_t shape[3];
 } rows[] = {
     {{"wide", 0, SY_ROLE_WEIGHT, 1, NULL}, 2, {140, 170}},
-    {{"tall", 0, SY_ROLE_WEIGHT, 1, NULL}, 2, {510, 130}}, /* more than a chunk; no chunk ends with a row */
+    {{"tall", 0, SY_ROLE_WEIGHT, 1, NULL}, 2, {510, 130}}, /* over a chunk; none ends with a row */
     {{"small", 0, SY_ROLE_WEIGHT, 1, NULL}, 2, {24, 10}},
     {{"experts", 3, SY_ROLE_EXPERT, 1, NULL}, 3, {3, 16, 20}},
     {{"large experts", 2, SY_ROLE_EXPERT, 1, NULL}, 3, {2, 150, 129}},
@@ -42,7 +43,8 @@ static void open_world(struct world *w, const struct sy_optimizer *o)
     for (int i = 0; i < COUNT; i++) {
         specs[i] = rows[i].spec;
         w->tensors[i] = sy_tensor_empty(SY_F32, rows[i].ndim, rows[i].shape, &err);
-        fill_range(sy_tensor_data(w->tensors[i]), sy_tensor_count(w->tensors[i]), (uint64_t)i, -0.2, 0.2);
+        fill_range(sy_tensor_data(w->tensors[i]), sy_tensor_count(w->tensors[i]), (uint64_t)i, -0.2,
+                   0.2);
     }
     w->ps = sy_params_new(w->tensors, specs, COUNT, NULL, 0, o, &err);
     sy_hyper_defaults(&w->hyper);
@@ -75,7 +77,7 @@ static void step(struct world *w, int t)
     w->ps->optimizer->step(w->ps, &u);
 }
 
-/* ---- the same in double: of one matrix (r, c), or a vector (1, n); s: three states of r * c ---- */
+/* ---- the same in double: of one matrix (r, c), or a vector (1, n); s: three states of r * c -- */
 
 struct matrix {
     double *p, *g, *s[3];
@@ -193,22 +195,30 @@ static void plain_adafactor(struct matrix *x, double lr, int t)
 static const struct {
     const char *name;
     void (*plain)(struct matrix *, double, int);
-    double tolerance; /* of parameters that are under 1; of muon: the iteration magnifies, up to 3.4^5 */
+    /* of parameters that are under 1; of muon: the iteration magnifies, up to 3.4^5 */
+    double tolerance;
 } cases[] = {{"adamw", plain_adamw, 2e-6},
              {"muon", plain_muon, 2e-5},
              {"sgd", plain_sgd, 2e-6},
              {"adafactor", plain_adafactor, 2e-6}};
 
 /* What parameter i, expert e is after STEPS in double, against ps. */
-static double distance(const struct world *w, int i, int e, void (*plain)(struct matrix *, double, int))
+static double distance(const struct world *w, int i, int e,
+                       void (*plain)(struct matrix *, double, int))
 {
     const struct sy_param *p = &w->ps->list[i];
     int lead = p->experts ? 1 : 0, two = rows[i].ndim == lead + 2;
     int64_t groups = p->experts ? p->experts : 1, n = p->count / groups, at = e * n;
     double *all = sy_calloc((size_t)(5 * n), sizeof *all), worst = 0;
-    float *g = sy_calloc((size_t)w->ps->floats, sizeof *g), *start = sy_calloc((size_t)p->count, sizeof *start);
-    struct matrix x = {all, all + n, {all + 2 * n, all + 3 * n, all + 4 * n}, two ? rows[i].shape[lead] : 1,
-                       two ? rows[i].shape[lead + 1] : n, rows[i].ndim >= 2, two,
+    float *g = sy_calloc((size_t)w->ps->floats, sizeof *g),
+          *start = sy_calloc((size_t)p->count, sizeof *start);
+    struct matrix x = {all,
+                       all + n,
+                       {all + 2 * n, all + 3 * n, all + 4 * n},
+                       two ? rows[i].shape[lead] : 1,
+                       two ? rows[i].shape[lead + 1] : n,
+                       rows[i].ndim >= 2,
+                       two,
                        p->role == SY_ROLE_WEIGHT || p->role == SY_ROLE_EXPERT};
     struct sy_params only = *w->ps;
     only.g = g;
@@ -240,7 +250,8 @@ static void test_reference(int k)
         double worst = 0;
         for (int e = 0; e < (rows[i].spec.experts ? rows[i].spec.experts : 1); e++)
             worst = fmax(worst, distance(&w, i, e, cases[k].plain));
-        tap_ok(worst < cases[k].tolerance, "%s: %s as in double (%.1e)", cases[k].name, rows[i].spec.name, worst);
+        tap_ok(worst < cases[k].tolerance, "%s: %s as in double (%.1e)", cases[k].name,
+               rows[i].spec.name, worst);
     }
     close_world(&w);
 }
@@ -258,12 +269,14 @@ static void test_kept(int k)
 {
     static const char *const want[] = {
         "m:140x170 v:140x170 | m:510x130 v:510x130 | m:24x10 v:24x10 | m:3x16x20 v:3x16x20 | "
-        "m:2x150x129 v:2x150x129 | m:3x20 v:3x20 | m:3x20 v:3x20 | m:33 v:33 | m:50x20 v:50x20 | m:50x20 v:50x20 | ",
-        "m:140x170 | m:510x130 | m:24x10 | m:3x16x20 | m:2x150x129 | m:3x20 v:3x20 | m:3x20 v:3x20 | m:33 v:33 | "
-        "m:50x20 v:50x20 | m:50x20 v:50x20 | ",
-        "m:140x170 | m:510x130 | m:24x10 | m:3x16x20 | m:2x150x129 | m:3x20 | m:3x20 | m:33 | m:50x20 | m:50x20 | ",
-        "vr:140 vc:170 | vr:510 vc:130 | v:24x10 | v:3x16x20 | vr:2x150 vc:2x129 | v:3x20 | v:3x20 | v:33 | v:50x20 | "
-        "v:50x20 | "};
+        "m:2x150x129 v:2x150x129 | m:3x20 v:3x20 | m:3x20 v:3x20 | m:33 v:33 | m:50x20 v:50x20 | "
+        "m:50x20 v:50x20 | ",
+        "m:140x170 | m:510x130 | m:24x10 | m:3x16x20 | m:2x150x129 | m:3x20 v:3x20 | m:3x20 v:3x20 "
+        "| m:33 v:33 | m:50x20 v:50x20 | m:50x20 v:50x20 | ",
+        "m:140x170 | m:510x130 | m:24x10 | m:3x16x20 | m:2x150x129 | m:3x20 | m:3x20 | m:33 | "
+        "m:50x20 | m:50x20 | ",
+        "vr:140 vc:170 | vr:510 vc:130 | v:24x10 | v:3x16x20 | vr:2x150 vc:2x129 | v:3x20 | v:3x20 "
+        "| v:33 | v:50x20 | v:50x20 | "};
     struct world w;
     char text[1024];
     int n = 0;
@@ -326,7 +339,8 @@ static void test_bits(int k)
                 continue;
             }
             sy_pool_set_threads(threads, NULL);
-            tap_ok(hash_of(o) == want, "%s: the bits of %s, %d threads", cases[k].name, sy_cpu()->name, threads);
+            tap_ok(hash_of(o) == want, "%s: the bits of %s, %d threads", cases[k].name,
+                   sy_cpu()->name, threads);
         }
 }
 

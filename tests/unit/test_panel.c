@@ -367,7 +367,8 @@ static void idle(void)
 {
     open_stage(&stage, 200, 60, fine, 1);
     int frames = 0;
-    while (sy_panel_update(stage.panel, 1, 0.01)) /* what a busy machine did not read within its time */
+    /* what a busy machine did not read within its time */
+    while (sy_panel_update(stage.panel, 1, 0.01))
         continue;
     for (int i = 0; i < 50; i++)
         frames += sy_panel_update(stage.panel, 1 + i * 0.1, 0.01);
@@ -415,7 +416,8 @@ static void narrow_header(void)
     close_stage(&stage);
 }
 
-/* Probabilities have a row at each tenth step: where there is none, those before are shown, and said so. */
+/* Probabilities have a row at each tenth step: where there is none, those before are shown, and
+ * said so. */
 static void rare_rows(void)
 {
     open_stage(&stage, 120, 40, fine, 1);

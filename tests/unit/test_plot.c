@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct sy_theme fine = {SY_SYMBOLS_BRAILLE, 256, false}, bare = {SY_SYMBOLS_ASCII, 0, false};
+static const struct sy_theme fine = {SY_SYMBOLS_BRAILLE, 256, false},
+                             bare = {SY_SYMBOLS_ASCII, 0, false};
 
 static const char *ticks_text(bool log, double lo, double hi, int most, enum sy_unit unit)
 {
@@ -206,7 +207,8 @@ static void wide_heats(void)
         v[i] = 1;
     for (int cols = 2; cols <= 16; cols++)
         for (int w = 3 * cols + 4; w <= 110; w++) {
-            struct sy_heat h = {v, 4, cols, 0, 2, false, true, true, 2, label, NULL, true, -1, -1, false};
+            struct sy_heat h = {v, 4,     cols, 0,    2,  false, true, true,
+                                2, label, NULL, true, -1, -1,    false};
             v[2 * cols + 1] = 0;
             sy_grid_resize(&g, w, 20, NULL);
             sy_grid_fill(&g, (struct sy_rect){0, 0, w, 20}, ' ', (struct sy_pen){-1, -1, 0});

@@ -1,5 +1,6 @@
 /* The pool: every task once, in any setting; results the same for any number of threads; nested and
- * concurrent callers; changing the number of threads meanwhile.  Meant to run under TSan as well. */
+ * concurrent callers; changing the number of threads meanwhile.  Meant to run under TSan as
+ * well. */
 #include "unit/tap.h"
 
 #include "base/clock.h"
@@ -185,7 +186,8 @@ static void asks(void *ctx)
     atomic_fetch_add((_Atomic int *)ctx, sy_scratch(SY_SCRATCH_OP2, 300000) != NULL);
 }
 
-/* Once on each thread, also while they sleep, and what one thread's scratch needed, all have then. */
+/* Once on each thread, also while they sleep, and what one thread's scratch needed, all have
+ * then. */
 static void each_thread(int threads)
 {
     _Atomic int sum = 0;
@@ -205,8 +207,9 @@ static void each_thread(int threads)
     sum = 0;
     sy_pool_each(asks, &sum);
     sy_pool_level_scratch();
-    tap_ok(sum == threads && sy_mem_count() == before, "%d threads: scratch for all (%d), then no more: %d",
-           threads, sum, (int)(sy_mem_count() - before));
+    tap_ok(sum == threads && sy_mem_count() == before,
+           "%d threads: scratch for all (%d), then no more: %d", threads, sum,
+           (int)(sy_mem_count() - before));
 }
 
 struct caller {

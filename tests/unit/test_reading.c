@@ -97,8 +97,9 @@ static void real_lines(void)
     put_text("dup.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b\",\"text\":\"c\"}\n{\"text\":\"d\"}\n");
     refused("dup.jsonl", SY_E_FORMAT, "dup.jsonl: line 2: field 'text' stands there twice");
     is_with("dup.jsonl", skip, "a\nd", "1 bad line passed over");
-    put_text("bad.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b\n{\"text\":null}\n\n{\"body\":\"x\"}\n[1]\n"
-                          "{\"text\":\"\\ud800\"}\n{\"text\":\"z\"}\n{\"te");
+    put_text("bad.jsonl",
+             "{\"text\":\"a\"}\n{\"text\":\"b\n{\"text\":null}\n\n{\"body\":\"x\"}\n[1]\n"
+             "{\"text\":\"\\ud800\"}\n{\"text\":\"z\"}\n{\"te");
     refused("bad.jsonl", SY_E_FORMAT, "bad.jsonl: line 2: not JSON");
     is_with("bad.jsonl", skip, "a\nz", "6 bad lines passed over (");
     is_with("bad.jsonl", skip, "a\nz", "bad.jsonl: line 2: not JSON");
@@ -119,8 +120,9 @@ static void real_lines(void)
 static void arrays(void)
 {
     const struct sy_read_options skip = {.skip = true};
-    static const char text[] = "[\n {\"text\": \"o[ne\", \"x\": [1, {\"y\": \"}]\"}]},\n\n \"t,w\\\"o\",\n"
-                               " {\"text\": \"three\"}\n]\n";
+    static const char text[] =
+        "[\n {\"text\": \"o[ne\", \"x\": [1, {\"y\": \"}]\"}]},\n\n \"t,w\\\"o\",\n"
+        " {\"text\": \"three\"}\n]\n";
     put_text("a1.json", text);
     is_text("a1.json", "o[ne\nt,w\"o\nthree", "1 file as JSON, field 'text'");
     struct sy_err err;
@@ -211,7 +213,8 @@ static void binary(void)
     HEAD("b.jsonl", "\x93NUMPY\1");
     refused("b.jsonl", SY_E_FORMAT, "b.jsonl is an .npy array");
     struct sy_err err;
-    struct sy_corpus *c = read_with("any.dat", (struct sy_read_options){.format = SY_READ_BYTES}, &err);
+    struct sy_corpus *c =
+        read_with("any.dat", (struct sy_read_options){.format = SY_READ_BYTES}, &err);
     tap_ok(c && sy_corpus_tokens(c) == 600, "all bytes, when asked for them %s", err.msg);
     sy_corpus_unref(c);
 }
@@ -237,7 +240,8 @@ static void folders(void)
     put_text("model/config.json", "{\"text\": \"hidden\"}");
     put_text("model/README.md", "words");
     HEAD("model/model.safetensors", "\x20\0\0\0\0\0\0\0{\"a\":");
-    refused("model", SY_E_FORMAT, "model: is the folder of a model (config.json, model.safetensors)");
+    refused("model", SY_E_FORMAT,
+            "model: is the folder of a model (config.json, model.safetensors)");
     alarm(20); /* whoever opens a pipe without a writer waits for one */
     mkfifo(in_folder("some/pipe"), 0600);
     refused("some/pipe", SY_E_IO, "not a regular file");
@@ -257,7 +261,8 @@ static void bombs(void)
     size_t size = ZSTD_compress(packed, room, zeros, n, 1);
     put("bomb.zst", packed, size);
     size_t before = sy_mem_peak();
-    refused("bomb.zst", SY_E_FORMAT, "unpack to 315 MB, and 268 MB are allowed: unpack_max = 314572800");
+    refused("bomb.zst", SY_E_FORMAT,
+            "unpack to 315 MB, and 268 MB are allowed: unpack_max = 314572800");
     tap_ok(sy_mem_peak() < before + ((size_t)8 << 20), "known before it is unpacked");
     ZSTD_CCtx *z = ZSTD_createCCtx(); /* without its size in the header */
     ZSTD_CCtx_setParameter(z, ZSTD_c_contentSizeFlag, 0);
@@ -296,7 +301,8 @@ static void validation(void)
     put_text("t.txt", "for training");
     put_text("v.txt", "to validate\n");
     struct sy_corpus *c = split("t.txt", "v.txt", &err);
-    tap_ok(c && sy_corpus_train(c) == 13 && sy_corpus_tokens(c) == 25 && sy_corpus_documents(c) == 2,
+    tap_ok(c && sy_corpus_train(c) == 13 && sy_corpus_tokens(c) == 25 &&
+               sy_corpus_documents(c) == 2,
            "13 tokens to train on, the newline between among them: %s", err.msg);
     tap_is_str(text_of(c), "for training\nto validate\n", "all of it");
     tap_is_str(reading_of(c), "2 files as text", "and what it is");
@@ -316,7 +322,8 @@ static void validation(void)
     sy_corpus_unref(d);
     sy_corpus_unref(c);
     c = split("mixed/*", "mixed/d.txt", &err);
-    tap_ok(!c && err.code == SY_E_RANGE && strstr(err.msg, "d.txt: is among the files for training"),
+    tap_ok(!c && err.code == SY_E_RANGE &&
+               strstr(err.msg, "d.txt: is among the files for training"),
            "%s", err.msg);
     put_text("hole.jsonl", "\n\n");
     sy_dir_make(in_folder("holes"), NULL);
@@ -445,7 +452,8 @@ static void token_arrays(void)
     const char *train[] = {in_folder("tokens/u16.npy")}, *val[] = {in_folder("rows.npy")};
     struct sy_shard_options o = {.val = 0.5, .val_paths = val, .val_count = 1};
     c = sy_corpus_shards(train, 1, &o, &err);
-    tap_ok(c && sy_corpus_train(c) == 6 && sy_corpus_tokens(c) == 12, "separate files: %s", err.msg);
+    tap_ok(c && sy_corpus_train(c) == 6 && sy_corpus_tokens(c) == 12, "separate files: %s",
+           err.msg);
     sy_corpus_unref(c);
 }
 

@@ -121,7 +121,8 @@ static void live(void)
     sy_source_unref(s);
 }
 
-/* What an alarm is it says by its id; of before by its name, and never by a word somewhere in its sentence. */
+/* What an alarm is it says by its id; of before by its name, and never by a word somewhere in its
+ * sentence. */
 static void test_alarm_marks(const char *dir)
 {
     static const struct {
@@ -135,10 +136,12 @@ static void test_alarm_marks(const char *dir)
         {"", "alarm: step 7: not finite: the loss is nan", SY_MARK_SPIKE},
         {"LATER", "alarm: step 7: loss spike of a newer program", SY_MARK_ALARM},
         {"", "gradient spike", SY_MARK_ALARM}};
-    struct sy_store *store = sy_store_create(&(struct sy_store_config){.dir = dir, .name = "alarms"}, NULL);
+    struct sy_store *store =
+        sy_store_create(&(struct sy_store_config){.dir = dir, .name = "alarms"}, NULL);
     int n = (int)(sizeof alarms / sizeof *alarms);
     for (int i = 0; i < n; i++)
-        sy_store_add(store, SY_STORE_EVENTS, 7, "alarm", alarms[i].text, alarms[i].id, strlen(alarms[i].id), NULL);
+        sy_store_add(store, SY_STORE_EVENTS, 7, "alarm", alarms[i].text, alarms[i].id,
+                     strlen(alarms[i].id), NULL);
     sy_store_close(store, NULL);
     struct sy_source *s = sy_source_stored(dir, "alarms", NULL);
     struct sy_mark marks[8];
@@ -146,7 +149,8 @@ static void test_alarm_marks(const char *dir)
     int got = sy_source_marks(s, 0, marks, 8);
     tap_is_int(got, n, "alarms are marks");
     for (int i = 0; i < got; i++)
-        tap_is_int(marks[i].kind, (int)alarms[i].kind, "the mark of '%s' %s", alarms[i].id, alarms[i].text);
+        tap_is_int(marks[i].kind, (int)alarms[i].kind, "the mark of '%s' %s", alarms[i].id,
+                   alarms[i].text);
     sy_source_unref(s);
 }
 

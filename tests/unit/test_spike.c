@@ -1,5 +1,6 @@
-/* The spike rule on a small run: what is skipped, what is not, what is kept, and that it resumes and repeats
- * to the same bits.  A spike is made behind the trainer's back: on_step writes into the mask, an input. */
+/* The spike rule on a small run: what is skipped, what is not, what is kept, and that it resumes
+ * and repeats to the same bits.  A spike is made behind the trainer's back: on_step writes into the
+ * mask, an input. */
 #include "unit/tap.h"
 #include "unit/tiny_run.h"
 
@@ -116,13 +117,17 @@ static void test_window(void)
     struct sy_window w = {.n = 0};
     for (int i = 0; i < SY_WINDOW_LEAST - 1; i++)
         sy_window_add(&w, 2 + 0.1 * (i % 2), 1);
-    tap_ok(isnan(sy_window_loss(&w, 9, SY_RULES).above) && isnan(sy_window_norm(&w, 9, SY_RULES).above), "few steps say nothing");
+    tap_ok(isnan(sy_window_loss(&w, 9, SY_RULES).above) &&
+               isnan(sy_window_norm(&w, 9, SY_RULES).above),
+           "few steps say nothing");
     sy_window_add(&w, 2.1, 1);
     struct sy_sigma s = sy_window_loss(&w, 2.55, 1);
-    tap_ok(fabs(s.mean - 2.05) < 1e-12 && fabs(s.deviation - 0.05) < 1e-12 && fabs(s.above - 10) < 1e-9,
+    tap_ok(fabs(s.mean - 2.05) < 1e-12 && fabs(s.deviation - 0.05) < 1e-12 &&
+               fabs(s.above - 10) < 1e-9,
            "rules 1: mean %.3f, deviation %.3f, %.3f above", s.mean, s.deviation, s.above);
     s = sy_window_loss(&w, 2.55, SY_RULES);
-    tap_ok(fabs(s.mean - 2.05) < 1e-12 && fabs(s.deviation - 0.1 / 0.954) < 1e-12 && fabs(s.above - 4.77) < 1e-9,
+    tap_ok(fabs(s.mean - 2.05) < 1e-12 && fabs(s.deviation - 0.1 / 0.954) < 1e-12 &&
+               fabs(s.above - 4.77) < 1e-9,
            "usual %.3f, deviation %.3f, %.3f above", s.mean, s.deviation, s.above);
     s = sy_window_norm(&w, 1.05 * 1.05, SY_RULES);
     tap_ok(fabs(s.above - 2) < 1e-9, "a norm that stands still: factors of 1.05 (%.3f)", s.above);
@@ -142,10 +147,12 @@ static void test_hidden(void)
     for (int i = 0; i < 100; i++)
         sy_window_add(&w, i == 80 ? 5 : 1 + 4 * exp(-i / 30.0) + 0.03 * (i % 3), 1);
     struct sy_sigma was = sy_window_loss(&w, 4, 1), s = sy_window_loss(&w, 4, SY_RULES);
-    tap_ok(was.above < 6 && s.above > 30, "neither a falling loss nor an accepted outlier hides one: %.0f deviations, not %.1f",
+    tap_ok(was.above < 6 && s.above > 30,
+           "neither a falling loss nor an accepted outlier hides one: %.0f deviations, not %.1f",
            s.above, was.above);
     struct sy_spike_floor floor = sy_spike_floor(SY_RULES, 30, 1);
-    tap_ok(floor.nats == 1.5 && floor.norm == 1000 && sy_spike_floor(SY_RULES, 30, 0).norm == 1000 &&
+    tap_ok(floor.nats == 1.5 && floor.norm == 1000 &&
+               sy_spike_floor(SY_RULES, 30, 0).norm == 1000 &&
                sy_spike_floor(SY_RULES, 30, 0.5).norm == 500,
            "the floors");
     tap_ok(sy_window_suspects(&w, 4, 1, floor) && !sy_window_suspects(&w, 2, 1, floor) &&
@@ -154,9 +161,10 @@ static void test_hidden(void)
     memset(&w, 0, sizeof w);
     for (int i = 0; i < SY_WINDOW; i++)
         sy_window_add(&w, 4e-10 * (1 + i % 2), 1e-6);
-    tap_ok(sy_window_loss(&w, 2e-8, SY_RULES).above > 30 && !sy_window_suspects(&w, 2e-8, 1e-3, floor) &&
-               !sy_window_suspects(&w, 0.6, 2.2, floor),
-           "what is known by heart: 2e-8 over 4e-10 is nothing, nor is 0.6 nats, nor a norm of 2.2");
+    tap_ok(
+        sy_window_loss(&w, 2e-8, SY_RULES).above > 30 &&
+            !sy_window_suspects(&w, 2e-8, 1e-3, floor) && !sy_window_suspects(&w, 0.6, 2.2, floor),
+        "what is known by heart: 2e-8 over 4e-10 is nothing, nor is 0.6 nats, nor a norm of 2.2");
 }
 
 /* ---- told once ---- */
@@ -194,14 +202,17 @@ static void test_skip(int64_t accumulate)
     tiny_run_to(t, 90);
     struct sy_status s = status(t);
     tap_ok(tiny_hash(t) == before && s.step == 90 && s.skipped == 1 && s.tokens == tokens,
-           "%lld micro-batches: skipped, nothing has changed (loss %.3f)", (long long)accumulate, s.loss);
+           "%lld micro-batches: skipped, nothing has changed (loss %.3f)", (long long)accumulate,
+           s.loss);
     tap_ok(s.loss > 5 && p.skips == 1 && p.alarms == 1 && entries(t, SY_ENTRY_SKIPPED) == 1,
            "told once, and in the journal: %s", p.alarm);
-    tap_ok(!strncmp(p.alarm, "alarm: step 90: loss spike: ", 28) && strchr("0123456789", p.alarm[28]),
+    tap_ok(!strncmp(p.alarm, "alarm: step 90: loss spike: ", 28) &&
+               strchr("0123456789", p.alarm[28]),
            "the alarm has the step, its name, then the figures");
     tap_ok(s.alarms == 1u << SY_ALARM_LOSS, "and is on");
     float mark;
-    tap_ok(sy_metrics_last(sy_trainer_metrics(t), sy_metrics_find(sy_trainer_metrics(t), "skipped"), &mark) == 90 &&
+    tap_ok(sy_metrics_last(sy_trainer_metrics(t), sy_metrics_find(sy_trainer_metrics(t), "skipped"),
+                           &mark) == 90 &&
                mark == 1,
            "the series has it");
     /* a run whose journal leaves the step out comes to the same */
@@ -232,21 +243,23 @@ static void test_detail(void)
     float was = (float)sy_tensor_get(state, 3);
     tiny_run_to(t, STEPS);
     int n = sy_trainer_spikes(t, s, 4);
-    tap_ok(n == 1 && s[0].step == 90 && s[0].skipped && s[0].loss_sigma > 6 && s[0].loss_mean < s[0].loss,
+    tap_ok(n == 1 && s[0].step == 90 && s[0].skipped && s[0].loss_sigma > 6 &&
+               s[0].loss_mean < s[0].loss,
            "kept: %.1f deviations over %.3f", s[0].loss_sigma, s[0].loss_mean);
     tap_is_int(s[0].rows, 8, "two micro-batches of four");
     bool known = sy_trainer_spike_detail(t, 90, losses, states);
     double mean = 0;
     for (int i = 0; i < 8; i++)
         mean += (double)losses[i] / 8;
-    tap_ok(known && fabs(mean - s[0].loss) < 0.3 * s[0].loss, "sequences: %.3f on average, %.3f with dropout", mean,
-           s[0].loss);
+    tap_ok(known && fabs(mean - s[0].loss) < 0.3 * s[0].loss,
+           "sequences: %.3f on average, %.3f with dropout", mean, s[0].loss);
     tap_ok(s[0].values == sy_tensor_count(state) && states[3] == was, "states as they were");
     tap_ok(!sy_trainer_spike_detail(t, 89, losses, states), "not of other steps");
-    tap_ok(sy_trainer_rows(t, 90, 0, 64, rows, &context) == 8 && context == 8 && rows[5].micro == 1 &&
-               rows[5].row == 1,
+    tap_ok(sy_trainer_rows(t, 90, 0, 64, rows, &context) == 8 && context == 8 &&
+               rows[5].micro == 1 && rows[5].row == 1,
            "its sequences");
-    struct sy_sampler sampler = {.corpus = sy_trainer_corpus(t), .batch = 4, .context = 8, .seed = 1};
+    struct sy_sampler sampler = {
+        .corpus = sy_trainer_corpus(t), .batch = 4, .context = 8, .seed = 1};
     struct sy_place place = {.windows = 89 * 8};
     tap_ok(rows[5].start == sy_sampler_start(&sampler, &place, 5), "are those of the sampler");
     sy_trainer_free(t);
@@ -289,17 +302,21 @@ static void test_nonfinite(void)
     tap_ok(tiny_hash(t) == before && status(t).skipped == 4 && p.skips == 4 && p.alarms == 1,
            "four in a row are skipped, in the first steps, too; told once: %s", p.alarm);
     tiny_run_to(t, 9);
-    tap_ok(tiny_hash(t) != before && isfinite(status(t).loss), "and the fifth is learned from: %.3f", status(t).loss);
+    tap_ok(tiny_hash(t) != before && isfinite(status(t).loss),
+           "and the fifth is learned from: %.3f", status(t).loss);
     struct sy_metrics *m = sy_trainer_metrics(t);
-    tap_is_int(sy_metrics_rows(m, sy_metrics_find(m, "loss")), 5, "the series of the loss has what is finite");
+    tap_is_int(sy_metrics_rows(m, sy_metrics_find(m, "loss")), 5,
+               "the series of the loss has what is finite");
     sy_trainer_free(t);
 
     p = (struct plot){.bad = {5, 6, 7, 8, 9}, .nbad = 5, .value = NAN};
     t = make(&p, 2);
     tiny_run_to(t, STEPS);
     struct sy_status s = status(t);
-    tap_ok(s.state == SY_RUN_FAILED && s.step == 8 && tiny_hash(t) != 0, "five in a row end the run: %s", s.error.msg);
-    tap_ok(strstr(s.error.msg, "step 9: ") && strstr(s.error.msg, "parameters are those of step 4") &&
+    tap_ok(s.state == SY_RUN_FAILED && s.step == 8 && tiny_hash(t) != 0,
+           "five in a row end the run: %s", s.error.msg);
+    tap_ok(strstr(s.error.msg, "step 9: ") &&
+               strstr(s.error.msg, "parameters are those of step 4") &&
                strstr(s.error.msg, "5 steps in a row"),
            "it says from where the parameters are");
     sy_trainer_free(t);
@@ -309,7 +326,8 @@ static void test_nonfinite(void)
     sy_trainer_set(t, SY_HYPER_max_skips, 1, &err);
     tiny_run_to(t, STEPS);
     s = status(t);
-    tap_ok(s.state == SY_RUN_FAILED && s.step == 4 && strstr(s.error.msg, "parameters are those of step 4"),
+    tap_ok(s.state == SY_RUN_FAILED && s.step == 4 &&
+               strstr(s.error.msg, "parameters are those of step 4"),
            "max_skips 1: the first ends the run: %s", s.error.msg);
     sy_trainer_free(t);
     p = (struct plot){.bad = {5, 6}, .nbad = 2, .value = NAN};
@@ -317,7 +335,8 @@ static void test_nonfinite(void)
     sy_trainer_set(t, SY_HYPER_skip_sigma, 0, &err);
     tiny_run_to(t, STEPS);
     s = status(t);
-    tap_ok(s.state == SY_RUN_DONE && s.skipped == 2, "skip_sigma 0: what is not finite is skipped all the same");
+    tap_ok(s.state == SY_RUN_DONE && s.skipped == 2,
+           "skip_sigma 0: what is not finite is skipped all the same");
     sy_trainer_free(t);
 }
 
@@ -335,7 +354,11 @@ static void on_step_moved(void *ctx, const struct sy_status *s, bool evaluated)
 static struct sy_trainer *make_moved(struct plot *p)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct tiny_options o = {.steps = STEPS, .seed = 1, .width = WIDTH, .on_event = on_event, .on_step = on_step_moved,
+    struct tiny_options o = {.steps = STEPS,
+                             .seed = 1,
+                             .width = WIDTH,
+                             .on_event = on_event,
+                             .on_step = on_step_moved,
                              .ctx = p};
     if (!(p->t = tiny_trainer(&o, &err)))
         exit(1);
@@ -360,7 +383,8 @@ static void test_moved(void)
            "the fourth is learned from, and an alarm says so: %s", a.text);
     sy_trainer_set_dir(t, dir, 2, 0, &err);
     tiny_run_to(t, STEPS);
-    tap_ok(status(t).state == SY_RUN_DONE && status(t).skipped == 3, "the run goes on to its end: %s", status(t).error.msg);
+    tap_ok(status(t).state == SY_RUN_DONE && status(t).skipped == 3,
+           "the run goes on to its end: %s", status(t).error.msg);
     before = tiny_hash(t);
     sy_trainer_free(t);
     for (int step = 91; step <= 94; step++) {
@@ -369,9 +393,11 @@ static void test_moved(void)
         q.t = from;
         tiny_run_to(from, step);
         sy_trainer_set_dir(from, dir, 2, 0, &err);
-        int bad = sy_trainer_checkpoint(from, path, sizeof path, &err) || sy_trainer_load(b, path, false, &err);
+        int bad = sy_trainer_checkpoint(from, path, sizeof path, &err) ||
+                  sy_trainer_load(b, path, false, &err);
         tiny_run_to(b, STEPS);
-        tap_ok(!bad && tiny_hash(b) == before && status(b).skipped == 3, "resumed at step %d: the same bits %s", step, err.msg);
+        tap_ok(!bad && tiny_hash(b) == before && status(b).skipped == 3,
+               "resumed at step %d: the same bits %s", step, err.msg);
         sy_trainer_free(b);
         sy_trainer_free(from);
     }
@@ -389,17 +415,19 @@ static void test_rules_1(void)
     sy_trainer_set(t, SY_HYPER_skip_sigma, 6, &err);
     sy_trainer_set(t, SY_HYPER_max_skips, 5, &err);
     tiny_run_to(t, STEPS);
-    tap_ok(status(t).state == SY_RUN_FAILED && status(t).step == 93 && strstr(status(t).error.msg, "5 steps in a row"),
+    tap_ok(status(t).state == SY_RUN_FAILED && status(t).step == 93 &&
+               strstr(status(t).error.msg, "5 steps in a row"),
            "rules 1: five in a row end the run: %s", status(t).error.msg);
     e.value = SY_RULES;
-    tap_ok(!sy_trainer_apply(t, &e, &err) && sy_trainer_get(t, SY_HYPER_skip_sigma) == 30, "rules 2: 6 are 30 there");
+    tap_ok(!sy_trainer_apply(t, &e, &err) && sy_trainer_get(t, SY_HYPER_skip_sigma) == 30,
+           "rules 2: 6 are 30 there");
     e.value = SY_RULES + 1;
     tap_ok(sy_trainer_apply(t, &e, &err) && err.code == SY_E_UNSUPPORTED, "%s", err.msg);
     sy_trainer_free(t);
 }
 
-/* Steps that were left out are no updates: the first update has a bias correction of 1, so every parameter with a
- * gradient moves by lr. */
+/* Steps that were left out are no updates: the first update has a bias correction of 1, so every
+ * parameter with a gradient moves by lr. */
 static double largest_move(int rules)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -430,7 +458,8 @@ static double largest_move(int rules)
 static void test_time(void)
 {
     double now = largest_move(2), before = largest_move(1);
-    tap_ok(fabs(now - 1) < 0.01, "AdamW: nine steps left out, the first update moves by %.3f lr", now);
+    tap_ok(fabs(now - 1) < 0.01, "AdamW: nine steps left out, the first update moves by %.3f lr",
+           now);
     tap_ok(before < 0.9, "rules 1: by %.3f lr", before);
 }
 
@@ -441,7 +470,8 @@ static void test_never(void)
     struct sy_trainer *t = make(&p, 1);
     sy_trainer_set(t, SY_HYPER_skip_sigma, 0, &err);
     tiny_run_to(t, STEPS);
-    tap_ok(!status(t).skipped && p.alarms == 1 && status(t).state == SY_RUN_DONE, "skip_sigma 0: told, not skipped");
+    tap_ok(!status(t).skipped && p.alarms == 1 && status(t).state == SY_RUN_DONE,
+           "skip_sigma 0: told, not skipped");
     sy_trainer_free(t);
 }
 
@@ -454,9 +484,10 @@ static void test_rewind(void)
     tap_ok(!sy_trainer_rewind_wanted(t, &first, &last), "no rewind is wanted");
     sy_trainer_set(t, SY_HYPER_auto_rewind, 1, &err);
     tiny_run_to(t, STEPS);
-    tap_ok(status(t).state == SY_RUN_PAUSED && status(t).step == 8 && p.rewinds == 1, "five in a row: paused, told");
-    tap_ok(sy_trainer_rewind_wanted(t, &first, &last) && first == 5 && last == 9, "for steps %lld to %lld",
-           (long long)first, (long long)last);
+    tap_ok(status(t).state == SY_RUN_PAUSED && status(t).step == 8 && p.rewinds == 1,
+           "five in a row: paused, told");
+    tap_ok(sy_trainer_rewind_wanted(t, &first, &last) && first == 5 && last == 9,
+           "for steps %lld to %lld", (long long)first, (long long)last);
     p.nbad = 0;
     write_mask(t, 0);
     sy_trainer_resume(t);
@@ -484,14 +515,18 @@ static void test_resume(int threads)
         struct sy_trainer *b = make(&r, 1);
         sy_pool_set_threads(1, NULL);
         tiny_run_to(a, step);
-        int bad = sy_trainer_checkpoint(a, path, sizeof path, &err) || sy_trainer_load(b, path, false, &err);
+        int bad = sy_trainer_checkpoint(a, path, sizeof path, &err) ||
+                  sy_trainer_load(b, path, false, &err);
         sy_pool_set_threads(threads, NULL);
-        on_step(&r, &(struct sy_status){.step = step}, false); /* nobody announces the step of a checkpoint */
+        /* nobody announces the step of a checkpoint */
+        on_step(&r, &(struct sy_status){.step = step}, false);
         tiny_run_to(b, STEPS);
-        wrong += bad || tiny_hash(b) != want || status(b).skipped != 3 || entries(b, SY_ENTRY_SKIPPED) != 3;
+        wrong += bad || tiny_hash(b) != want || status(b).skipped != 3 ||
+                 entries(b, SY_ENTRY_SKIPPED) != 3;
         sy_trainer_free(b);
     }
-    tap_ok(!wrong, "%d threads: resumed at any step, the same steps are skipped (%d wrong) %s", threads, wrong, err.msg);
+    tap_ok(!wrong, "%d threads: resumed at any step, the same steps are skipped (%d wrong) %s",
+           threads, wrong, err.msg);
     sy_trainer_free(a);
     sy_trainer_free(whole);
     remove_folder(dir);
@@ -515,7 +550,8 @@ static void test_format(void)
     tiny_run_to(t, 70);
     sy_trainer_checkpoint(t, path, sizeof path, &err);
     struct sy_image *image = sy_checkpoint_read(path, &err);
-    tap_ok(image && image->format == SY_CHECKPOINT_FORMAT && image->window.n == 70 && image->window.loss[69] == status(t).loss &&
+    tap_ok(image && image->format == SY_CHECKPOINT_FORMAT && image->window.n == 70 &&
+               image->window.loss[69] == status(t).loss &&
                image->window.norm[69] == status(t).grad_norm,
            "the window is in the checkpoint, to the bit %s", err.msg);
     sy_image_free(image);
@@ -531,13 +567,15 @@ static void test_format(void)
     cut(s.data, ",\"skip_sigma\":", ",\"seed\"");
     s.data[strcspn(s.data, ":") + 1] = '1';
     image = sy__state_parse(s.data, strlen(s.data), &err);
-    tap_ok(image && image->format == 1 && image->window.n == 0 && image->hyper.v[SY_HYPER_skip_sigma] == 6,
+    tap_ok(image && image->format == 1 && image->window.n == 0 &&
+               image->hyper.v[SY_HYPER_skip_sigma] == 6,
            "format 1 is read: without a window %s", err.msg);
     tap_ok(image && image->hyper.rules == 2, "... of the rules that it says");
     sy_image_free(image);
     cut(s.data, ",\"rules\":", ",\"steps\"");
     image = sy__state_parse(s.data, strlen(s.data), &err);
-    tap_ok(image && image->hyper.rules == 1 && image->hyper.planned == 0, "without them it is of the first %s", err.msg);
+    tap_ok(image && image->hyper.rules == 1 && image->hyper.planned == 0,
+           "without them it is of the first %s", err.msg);
     sy_image_free(image);
     s.data[strcspn(s.data, ":") + 1] = '2';
     err.code = SY_E_OK;
@@ -550,7 +588,8 @@ static void test_format(void)
     tap_ok(image && image->hyper.v[SY_HYPER_clip] == sy_hyper_spec(SY_HYPER_clip)->preset,
            "a hyper-parameter that is missing is its preset %s", err.msg);
     sy_image_free(image);
-    char *lr = strstr(s.data, "\"lr\":"); /* the first is the field, the next one the hyper-parameter */
+    /* the first is the field, the next one the hyper-parameter */
+    char *lr = strstr(s.data, "\"lr\":");
     lr = lr ? strstr(lr + 1, "\"lr\":") : NULL;
     if (lr)
         memcpy(lr, "\"lq\":", 5);
@@ -560,7 +599,9 @@ static void test_format(void)
     if (lr)
         memcpy(lr, "\"lr\":", 5);
     memcpy(strstr(s.data, "\"fingerprint\""), "\"fingerpaint\"", 13);
-    tap_ok(!sy__state_parse(s.data, strlen(s.data), &err) && strstr(err.msg, "unknown field 'fingerpaint'"), "%s", err.msg);
+    tap_ok(!sy__state_parse(s.data, strlen(s.data), &err) &&
+               strstr(err.msg, "unknown field 'fingerpaint'"),
+           "%s", err.msg);
     sy_str_free(&s);
     sy_trainer_free(t);
     remove_folder(dir);

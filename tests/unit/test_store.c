@@ -137,9 +137,11 @@ static void test_names(void)
         tap_ok(sy_store_name_ok(good[i], NULL), "name '%s' may be", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         tap_ok(!sy_store_name_ok(bad[i], NULL), "name %zu may not be", i);
-    static const char *const unseen[] = {"a\u200Bb", "\u202Eab", "a\u00ADb", "a\u00A0b", "\uFEFFa", "a\u2066b"};
+    static const char *const unseen[] = {"a\u200Bb", "\u202Eab", "a\u00ADb", "a\u00A0b", "\uFEFFa",
+                                         "a\u2066b"};
     for (size_t i = 0; i < sizeof unseen / sizeof *unseen; i++)
-        tap_ok(sy_store_name_ok(unseen[i], NULL) && !sy_store_name_new(unseen[i], NULL) && !make(unseen[i], NULL),
+        tap_ok(sy_store_name_ok(unseen[i], NULL) && !sy_store_name_new(unseen[i], NULL) &&
+                   !make(unseen[i], NULL),
                "name %zu with what is not seen may be an old run's, not a new one's", i);
     sy_store_name_ok("a/b", &err);
     tap_is_str(err.msg, "run: a name must not hold '/' or '\\': 'a/b'", "and the reason is said");
@@ -353,7 +355,8 @@ static void test_forgotten(void)
     enum { MANY = 9000, WIDE = 8 };
     struct sy_metrics *m = sy_metrics_new(NULL);
     struct sy_store *s = make("forgotten", NULL);
-    int one = sy_metrics_series(m, "loss", 1, NULL), wide = sy_metrics_series(m, "load.1", WIDE, NULL);
+    int one = sy_metrics_series(m, "loss", 1, NULL),
+        wide = sy_metrics_series(m, "load.1", WIDE, NULL);
     float row[WIDE], values[256 * WIDE];
     int64_t steps[256], n, after = -1, seen = 0;
     sy_store_attach(s, m, NULL, NULL, NULL);
@@ -366,7 +369,8 @@ static void test_forgotten(void)
     size_t before = sy_mem_live();
     sy_store_flush(s, NULL);
     tap_ok(sy_mem_live() + 5000 * WIDE * sizeof(float) < before, "memory is given back");
-    tap_ok(sy_metrics_first(m, one) >= MANY - 3 * SY_METRICS_CHUNK && sy_metrics_first(m, wide) >= MANY - 3 * SY_METRICS_CHUNK,
+    tap_ok(sy_metrics_first(m, one) >= MANY - 3 * SY_METRICS_CHUNK &&
+               sy_metrics_first(m, wide) >= MANY - 3 * SY_METRICS_CHUNK,
            "from row %lld on they are here", (long long)sy_metrics_first(m, wide));
     int wrong = 0;
     while ((n = sy_metrics_rows_after(m, wide, after, 256, steps, values)) > 0)
@@ -375,11 +379,13 @@ static void test_forgotten(void)
             wrong += after != ++seen || values[i * WIDE + 1] != (float)((after + 1) % 1000);
         }
     tap_ok(!wrong && seen == MANY, "all rows come, in their order (%lld)", (long long)seen);
-    tap_ok(sy_metrics_at(m, wide, 5, values) == 5 && values[0] == 5 && sy_metrics_at(m, wide, MANY, values) == MANY &&
+    tap_ok(sy_metrics_at(m, wide, 5, values) == 5 && values[0] == 5 &&
+               sy_metrics_at(m, wide, MANY, values) == MANY &&
                sy_metrics_at(m, wide, 0, values) < 0,
            "so does one");
     sy_store_truncate_rows(s, 2000, NULL); /* below what is here */
-    tap_ok(sy_metrics_at(m, wide, MANY, values) == 2000, "after a rewind the newest is the store's");
+    tap_ok(sy_metrics_at(m, wide, MANY, values) == 2000,
+           "after a rewind the newest is the store's");
     for (int64_t step = 2001; step <= 2100; step++)
         sy_metrics_add(m, wide, step, row);
     sy_store_flush(s, NULL);
@@ -390,17 +396,20 @@ static void test_forgotten(void)
             wrong += (after = steps[i]) != ++seen;
     tap_ok(!wrong && seen == 2100, "and goes on from there (%lld)", (long long)seen);
     sy_store_close(s, NULL);
-    tap_is_int(sy_metrics_rows_after(m, wide, -1, 256, steps, values), 100, "without a store there is what is here");
+    tap_is_int(sy_metrics_rows_after(m, wide, -1, 256, steps, values), 100,
+               "without a store there is what is here");
     sy_metrics_free(m);
 }
 
-/* Of a run that has no store: older rows are packed, where there is memory for it, and come in their order. */
+/* Of a run that has no store: older rows are packed, where there is memory for it, and come in
+ * their order. */
 static void test_attic(void)
 {
     enum { MANY = 9000, WIDE = 8 };
     struct sy_metrics *m = sy_metrics_new(NULL);
     struct sy_packed_rows *a = sy_packed_rows_new(m, NULL);
-    int one = sy_metrics_series(m, "loss", 1, NULL), wide = sy_metrics_series(m, "load.1", WIDE, NULL), wrong = 0;
+    int one = sy_metrics_series(m, "loss", 1, NULL),
+        wide = sy_metrics_series(m, "load.1", WIDE, NULL), wrong = 0;
     float row[WIDE], values[300 * WIDE];
     int64_t steps[300], n, after = -1, seen = 0;
     for (int64_t step = 1; step <= MANY; step++) {
@@ -417,7 +426,8 @@ static void test_attic(void)
     sy_mem_fail_at(0);
     sy_packed_rows_pack(a);
     tap_ok(sy_mem_live() + 5000 * WIDE * sizeof(float) < before, "memory is given back");
-    tap_ok(sy_metrics_first(m, one) >= MANY - 4 * SY_METRICS_CHUNK && sy_metrics_first(m, wide) >= MANY - 4 * SY_METRICS_CHUNK,
+    tap_ok(sy_metrics_first(m, one) >= MANY - 4 * SY_METRICS_CHUNK &&
+               sy_metrics_first(m, wide) >= MANY - 4 * SY_METRICS_CHUNK,
            "from row %lld on they are as they were", (long long)sy_metrics_first(m, wide));
     while ((n = sy_metrics_rows_after(m, wide, after, 300, steps, values)) > 0)
         for (int64_t i = 0; i < n; i++) {
@@ -426,7 +436,8 @@ static void test_attic(void)
         }
     tap_ok(!wrong && seen == MANY, "all rows come, in their order (%lld)", (long long)seen);
     for (int64_t step = 2; step <= 2 * MANY + 1; step++)
-        wrong += sy_metrics_at(m, one, step, values) != step / 2 * 2 || values[0] != (float)(step / 2 % 1000);
+        wrong += sy_metrics_at(m, one, step, values) != step / 2 * 2 ||
+                 values[0] != (float)(step / 2 % 1000);
     tap_is_int(wrong, 0, "so does one");
     tap_is_int(sy_metrics_at(m, one, 1, values), -1, "before the first there is none");
     sy_packed_rows_free(a);
@@ -455,8 +466,8 @@ static void test_small(void)
     for (int64_t i = 0; i < ROWS; i++) {
         int64_t step = 0;
         float row[3];
-        wrong += sy_metrics_copy(m, wide, i, 1, &step, row) != 1 || step != i + 1 || row[0] != (float)step ||
-                 row[1] != (float)step / 2 || row[2] != -(float)step;
+        wrong += sy_metrics_copy(m, wide, i, 1, &step, row) != 1 || step != i + 1 ||
+                 row[0] != (float)step || row[1] != (float)step / 2 || row[2] != -(float)step;
     }
     tap_is_int(wrong, 0, "it grows and keeps its rows");
     sy_metrics_free(m);
@@ -477,8 +488,8 @@ static void test_small_lost(void)
         sy_mem_fail_at(0);
     }
     int64_t n = sy_metrics_read(m, one, 0, 0, 64, steps, values);
-    tap_ok(n == 39 && sy_metrics_lost(m) == 1 && steps[15] == 16 && steps[16] == 18 && steps[38] == 40 &&
-               values[38] == 40,
+    tap_ok(n == 39 && sy_metrics_lost(m) == 1 && steps[15] == 16 && steps[16] == 18 &&
+               steps[38] == 40 && values[38] == 40,
            "%lld rows, %lld lost", (long long)n, (long long)sy_metrics_lost(m));
     sy_metrics_free(m);
 }
@@ -497,7 +508,8 @@ static void test_no_thread(void)
     struct sy_store *s = make("threadless", NULL);
     int asked = 0;
     sy_thread_fail_at(1);
-    tap_ok(sy_store_attach(s, m, count_status, &asked, &err) && err.code == SY_E_IO, "no thread: %s", err.msg);
+    tap_ok(sy_store_attach(s, m, count_status, &asked, &err) && err.code == SY_E_IO,
+           "no thread: %s", err.msg);
     sy_metrics_free(m);
     tap_ok(!sy_store_close(s, &err), "it closes");
     tap_is_int(asked, 0, "without asking");
@@ -631,7 +643,8 @@ static void test_truncate(void)
     tap_is_int(e.count, 0, "a later sample left");
     sy_store_entries_free(&e);
     sy_store_add(s, SY_STORE_SAMPLES, 90, "", "again", NULL, 0, NULL);
-    tap_ok(sy_store_post(s, SY_STORE_JOURNAL, 120, "note", "posted", NULL, 0) == 5, "posted, with its id");
+    tap_ok(sy_store_post(s, SY_STORE_JOURNAL, 120, "note", "posted", NULL, 0) == 5,
+           "posted, with its id");
     tap_ok(!sy_store_truncate_rows(s, 80, &err), "a resume from 80 %s", err.msg);
     tap_is_int(good_rows(s, "loss", 9999), 80, "rows after it left");
     sy_store_entries(s, SY_STORE_SAMPLES, 0, false, &e, NULL);
@@ -713,7 +726,8 @@ static void test_removed_lock(void)
     enum { CHILDREN = 4 };
     char path[96];
     int status;
-    struct shared *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shared *s =
+        mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (s == MAP_FAILED)
         return;
     snprintf(path, sizeof path, "%s/removed-lock", dir);
@@ -776,7 +790,8 @@ static void test_kill(void)
     int least = tap_fast() ? 10 : 60, trials = 0, good = 0, status;
     int64_t most = 0;
     sy_store_close(make("killed", &err), NULL);
-    for (int i = 0; i < least || (most <= 100 && i < 500); i++) { /* a slow machine needs more of them */
+    /* a slow machine needs more of them */
+    for (int i = 0; i < least || (most <= 100 && i < 500); i++) {
         pid_t child = fork();
         if (!child)
             write_until_killed("killed");
@@ -1009,7 +1024,8 @@ static bool whole(struct sy_metrics *m, const char *name, int64_t last)
     return !wrong && after == last;
 }
 
-/* A store for packed rows, where something fails.  True: it was made, and has them all; *lost counts otherwise. */
+/* A store for packed rows, where something fails.  True: it was made, and has them all; *lost
+ * counts otherwise. */
 static bool store_late(int way, int *lost, struct sy_err *err)
 {
     enum { MANY = 6000 };
@@ -1029,7 +1045,8 @@ static bool store_late(int way, int *lost, struct sy_err *err)
     failing = 0;
     *lost += !whole(m, "loss", MANY) || !whole(m, "load.1", MANY);
     if (made)
-        *lost += good_rows(s, "loss", INT64_MAX) != MANY || good_rows(s, "load.1", INT64_MAX) != MANY;
+        *lost +=
+            good_rows(s, "loss", INT64_MAX) != MANY || good_rows(s, "load.1", INT64_MAX) != MANY;
     sy_packed_rows_free(a);
     *lost += made && !whole(m, "load.1", MANY);
     sy_store_close(s, NULL);
@@ -1038,7 +1055,8 @@ static bool store_late(int way, int *lost, struct sy_err *err)
     return made;
 }
 
-/* Rows in an attic go into a store that its run gets later: all of them, or they stay where they are. */
+/* Rows in an attic go into a store that its run gets later: all of them, or they stay where they
+ * are. */
 static void test_attic_stored(void)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -1052,7 +1070,8 @@ static void test_attic_stored(void)
     err = (struct sy_err)SY_ERR_INIT;
     for (int way = 2; way < 60; way++)
         failed += !store_late(way, &lost, &err);
-    tap_ok(!lost && failed > 20 && err.code == SY_E_MEMORY, "no memory, %d times: %s", failed, err.msg);
+    tap_ok(!lost && failed > 20 && err.code == SY_E_MEMORY, "no memory, %d times: %s", failed,
+           err.msg);
 }
 
 /* The same to the end: the store has them, and the run is one like any other. */
@@ -1065,7 +1084,8 @@ static void test_attic_leaves(void)
     struct sy_store *s = make("late", NULL);
     add_rows(m, 1, MANY);
     sy_packed_rows_pack(a);
-    tap_ok(sy_metrics_first(m, 0) > 5000 && !sy_store_attach(s, m, NULL, NULL, &err), "a store for packed rows %s", err.msg);
+    tap_ok(sy_metrics_first(m, 0) > 5000 && !sy_store_attach(s, m, NULL, NULL, &err),
+           "a store for packed rows %s", err.msg);
     sy_packed_rows_free(a);
     tap_is_int(good_rows(s, "loss", INT64_MAX), MANY, "it has all of them");
     tap_is_int(good_rows(s, "load.1", INT64_MAX), MANY, "vectors as well");
@@ -1073,10 +1093,12 @@ static void test_attic_leaves(void)
     tap_ok(whole(m, "loss", MANY) && whole(m, "load.1", MANY), "so has whoever asks the metrics");
     add_rows(m, MANY + 1, MANY + 4000);
     tap_ok(!sy_store_flush(s, &err) && whole(m, "loss", MANY + 4000), "it goes on %s", err.msg);
-    tap_ok(!sy_store_truncate_rows(s, BACK, &err) && whole(m, "load.1", BACK), "back to what was packed %s", err.msg);
+    tap_ok(!sy_store_truncate_rows(s, BACK, &err) && whole(m, "load.1", BACK),
+           "back to what was packed %s", err.msg);
     add_rows(m, BACK + 1, MANY);
-    tap_ok(!sy_store_flush(s, &err) && whole(m, "loss", MANY) && good_rows(s, "load.1", INT64_MAX) == MANY, "and again %s",
-           err.msg);
+    tap_ok(!sy_store_flush(s, &err) && whole(m, "loss", MANY) &&
+               good_rows(s, "load.1", INT64_MAX) == MANY,
+           "and again %s", err.msg);
     sy_store_close(s, NULL);
     sy_metrics_free(m);
     remove_run("late");
@@ -1224,7 +1246,8 @@ static void test_damage(void)
             tap_note("bit %zu", bit);
     }
     /* One in seven is seen: the file has times in it, so it is not the same ones each time. */
-    tap_ok(!lies && errors > flips / 10, "bits flipped: %d errors, %d unseen, %d lies", errors, well, lies);
+    tap_ok(!lies && errors > flips / 10, "bits flipped: %d errors, %d unseen, %d lies", errors,
+           well, lies);
 
     remove_run("bad");
     struct sy_metrics *m = sy_metrics_new(NULL);
@@ -1313,23 +1336,28 @@ static void test_foreign(void)
     put_file(path_of("half", "run.sqlite"), "", 0);
     tap_ok(!sy_store_open(dir, "half", &err) && strstr(err.msg, "not finished"), "%s", err.msg);
     err = (struct sy_err)SY_ERR_INIT;
-    tap_ok(!make("half", &err) && strstr(err.msg, "holds no run"), "killed in its creation: %s", err.msg);
+    tap_ok(!make("half", &err) && strstr(err.msg, "holds no run"), "killed in its creation: %s",
+           err.msg);
     err = (struct sy_err)SY_ERR_INIT;
     mkdir(path_of("other", NULL), 0700);
     sql("other", "CREATE TABLE theirs(x)");
-    tap_ok(!make("other", &err) && strstr(err.msg, "exists already"), "another's file: %s", err.msg);
+    tap_ok(!make("other", &err) && strstr(err.msg, "exists already"), "another's file: %s",
+           err.msg);
     err = (struct sy_err)SY_ERR_INIT;
     tap_ok(!sy_store_open(dir, "other", &err) && err.code == SY_E_FORMAT, "%s", err.msg);
     err = (struct sy_err)SY_ERR_INIT;
     s = sy_store_claim(dir, "claimed", &err);
     tap_ok(s && !make("claimed", &err) && err.code == SY_E_STATE, "one takes a name: %s", err.msg);
     err = (struct sy_err)SY_ERR_INIT;
-    tap_ok(sy_store_add(s, SY_STORE_EVENTS, 0, "", "", NULL, 0, &err) < 0, "nothing is written before it is filled");
+    tap_ok(sy_store_add(s, SY_STORE_EVENTS, 0, "", "", NULL, 0, &err) < 0,
+           "nothing is written before it is filled");
     err = (struct sy_err)SY_ERR_INIT;
-    tap_ok(!sy_store_open_read(dir, "claimed", &err) && err.code == SY_E_NOTFOUND, "nor is it a run: %s", err.msg);
+    tap_ok(!sy_store_open_read(dir, "claimed", &err) && err.code == SY_E_NOTFOUND,
+           "nor is it a run: %s", err.msg);
     struct sy_store_config c = {.steps = 3};
     err = (struct sy_err)SY_ERR_INIT;
-    tap_ok(!sy_store_fill(s, &c, &err) && sy_store_fill(s, &c, &err) && err.code == SY_E_STATE, "filled once: %s", err.msg);
+    tap_ok(!sy_store_fill(s, &c, &err) && sy_store_fill(s, &c, &err) && err.code == SY_E_STATE,
+           "filled once: %s", err.msg);
     sy_store_close(s, NULL);
 }
 
@@ -1397,27 +1425,34 @@ static struct sy_series_what what_in(const char *run, const char *name)
     return what;
 }
 
-static void is_what(const char *run, const char *name, enum sy_series_kind kind, int layer, const char *mixture)
+static void is_what(const char *run, const char *name, enum sy_series_kind kind, int layer,
+                    const char *mixture)
 {
     struct sy_series_what w = what_in(run, name);
-    tap_ok(w.kind == kind && w.layer == layer && !strcmp(w.mixture, mixture), "%s: %s is %s of layer %d '%s'", run, name,
+    tap_ok(w.kind == kind && w.layer == layer && !strcmp(w.mixture, mixture),
+           "%s: %s is %s of layer %d '%s'", run, name,
            w.kind < SY_SERIES_COUNT ? sy_series_row(w.kind)->name : "none", w.layer, w.mixture);
 }
 
 /* A file of version 3 as it was: no more than names. */
 static void test_kinds_of_before(void)
 {
-    static const char *const names[] = {"load.2", "gate.12", "grad_norm.3", "grad_norm.router.3", "val_loss", "mine.2"};
+    static const char *const names[] = {"load.2", "gate.12", "grad_norm.3", "grad_norm.router.3",
+                                        "val_loss", "mine.2"};
     struct sy_err err = SY_ERR_INIT;
     struct sy_metrics *m = sy_metrics_new(NULL);
     struct sy_store *s = make("before", NULL);
     for (int i = 0; i < 6; i++)
-        sy_metrics_add(m, sy_metrics_series(m, names[i], i < 2 ? 4 : 1, NULL), 1, (float[]){1, 2, 3, 4});
-    tap_ok(!sy_store_attach(s, m, NULL, NULL, &err) && !sy_store_flush(s, &err), "written %s", err.msg);
+        sy_metrics_add(m, sy_metrics_series(m, names[i], i < 2 ? 4 : 1, NULL), 1,
+                       (float[]){1, 2, 3, 4});
+    tap_ok(!sy_store_attach(s, m, NULL, NULL, &err) && !sy_store_flush(s, &err), "written %s",
+           err.msg);
     sy_store_close(s, NULL);
     sy_metrics_free(m);
-    sql("before", "PRAGMA user_version=3; ALTER TABLE series DROP COLUMN kind; ALTER TABLE series DROP COLUMN layer; "
-                  "ALTER TABLE series DROP COLUMN mixture");
+    sql("before",
+        "PRAGMA user_version=3; ALTER TABLE series DROP COLUMN kind; ALTER TABLE series DROP "
+        "COLUMN layer; "
+        "ALTER TABLE series DROP COLUMN mixture");
     tap_is_int(version_of("before"), 3, "a store of version 3");
     is_what("before", "load.2", SY_SERIES_LOAD, 2, "");
     is_what("before", "gate.12", SY_SERIES_GATE, 12, "");
@@ -1440,7 +1475,8 @@ static void test_kinds(void)
     float row[4] = {1, 2, 3, 4};
     sy_metrics_add(m, sy_metrics_declare(m, "load.2.memory", 4, &second, NULL), 1, row);
     sy_metrics_add(m, sy_metrics_declare(m, "load.1", 1, &value, NULL), 1, row);
-    tap_ok(!sy_store_attach(s, m, NULL, NULL, &err) && !sy_store_flush(s, &err), "written %s", err.msg);
+    tap_ok(!sy_store_attach(s, m, NULL, NULL, &err) && !sy_store_flush(s, &err), "written %s",
+           err.msg);
     sy_store_close(s, NULL);
     is_what("kinds", "load.2.memory", SY_SERIES_LOAD, 2, "memory");
     is_what("kinds", "load.1", SY_SERIES_VALUE, 1, "");
@@ -1448,7 +1484,8 @@ static void test_kinds(void)
     second.kind = SY_SERIES_GATE;
     sy_metrics_declare(m, "load.2.memory", 4, &second, NULL);
     sy_metrics_add(m, 0, 2, row);
-    tap_ok(!sy_store_attach(s, m, NULL, NULL, &err) && !sy_store_flush(s, &err), "and again %s", err.msg);
+    tap_ok(!sy_store_attach(s, m, NULL, NULL, &err) && !sy_store_flush(s, &err), "and again %s",
+           err.msg);
     sy_store_close(s, NULL);
     is_what("kinds", "load.2.memory", SY_SERIES_GATE, 2, "memory");
     sql("kinds", "UPDATE series SET kind='telepathy',layer=-5");
@@ -1515,7 +1552,8 @@ static void test_idle(void)
     sy_metrics_free(m);
 }
 
-/* Before the first flush, and after one: what is said is the cause, not that SQLite finds it damaged. */
+/* Before the first flush, and after one: what is said is the cause, not that SQLite finds it
+ * damaged. */
 static void test_cut_file(void)
 {
     for (int flushed = 0; flushed < 2; flushed++) {
@@ -1527,8 +1565,9 @@ static void test_cut_file(void)
         tap_ok(!flushed || !sy_store_flush(s, &err), "run.sqlite %s", err.msg);
         tap_ok(!truncate(path, 0), "is cut %s flush", flushed ? "after a" : "before the first");
         sy_store_add(s, SY_STORE_EVENTS, 1, "test", "", NULL, 0, NULL);
-        tap_ok(sy_store_flush(s, &err) && err.code == SY_E_FORMAT && strstr(err.msg, "was cut by another"), "%s",
-               err.msg);
+        tap_ok(sy_store_flush(s, &err) && err.code == SY_E_FORMAT &&
+                   strstr(err.msg, "was cut by another"),
+               "%s", err.msg);
         sy_store_close(s, NULL);
     }
 }

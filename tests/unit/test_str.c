@@ -28,7 +28,8 @@ static void errors(void)
     tap_is_str(sy_code_text(SY_E_SHAPE), "shapes do not fit", "text of a code");
 }
 
-/* Messages of every length around the limit, made of 1- to 4-byte characters: always valid UTF-8. */
+/* Messages of every length around the limit, made of 1- to 4-byte characters: always valid
+ * UTF-8. */
 static void cuts(void)
 {
     static const char *const filler[] = {"x", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x9A\x82"};
@@ -117,7 +118,8 @@ static void utf8(void)
     tap_is_int(bad, 0, "every scalar value there and back, no shorter prefix decodes");
     static const char *const invalid[] = {"\x80",         "\xC0\x80",         "\xC1\xBF",
                                           "\xE0\x80\x80", "\xE0\x9F\xBF",     "\xED\xA0\x80",
-                                          "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",
+                                          "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80",
+                                          "\xF5\x80\x80\x80",
                                           "\xFF",         "\xC3(",            "\xE2\x82("};
     for (size_t i = 0; i < sizeof invalid / sizeof *invalid; i++)
         bad += sy_utf8_valid(invalid[i], strlen(invalid[i])) != 0;
@@ -129,9 +131,11 @@ static void utf8(void)
     tap_is_str(s.data, "a\tb\n\\x1B[31m\\x7F\xC3\xA9\\u{85}\\u{202E}\\xFFz\\x00", "sanitizing");
     sy_str_clear(&s);
     sy_utf8_line(&s, dirty, sizeof dirty - 1);
-    tap_is_str(s.data, "a\\x09b\\x0A\\x1B[31m\\x7F\xC3\xA9\\u{85}\\u{202E}\\xFFz\\x00", "into one line");
+    tap_is_str(s.data, "a\\x09b\\x0A\\x1B[31m\\x7F\xC3\xA9\\u{85}\\u{202E}\\xFFz\\x00",
+               "into one line");
     sy_str_free(&s);
-    static const uint32_t unseen[] = {0xA0, 0xAD, 0x200B, 0x200D, 0x202E, 0x2060, 0x3164, 0xFE0F, 0xFEFF, 0xE0041};
+    static const uint32_t unseen[] = {0xA0,   0xAD,   0x200B, 0x200D, 0x202E,
+                                      0x2060, 0x3164, 0xFE0F, 0xFEFF, 0xE0041};
     static const uint32_t seen[] = {' ', 'a', 0xE9, 0x2010, 0x4E00, 0x1F600};
     bad = 0;
     for (size_t i = 0; i < sizeof unseen / sizeof *unseen; i++)

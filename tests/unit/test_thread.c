@@ -83,7 +83,8 @@ int main(void)
            "who starts it is as before");
     sy_thread_fail_at(2);
     rc = sy_thread_start(&thread, mask_of, &mask);
-    tap_ok(rc == 0 && pthread_join(thread, NULL) == 0 && sy_thread_start(&thread, mask_of, &mask) == EAGAIN,
+    tap_ok(rc == 0 && pthread_join(thread, NULL) == 0 &&
+               sy_thread_start(&thread, mask_of, &mask) == EAGAIN,
            "one that is to fail fails");
     rc = sy_thread_start(&thread, mask_of, &mask);
     tap_ok(rc == 0 && pthread_join(thread, NULL) == 0, "and the next does not");

@@ -34,7 +34,8 @@ static struct sy_params *make(struct sy_tensor **tensors, struct sy_tensor *stat
         tensors[i] = sy_tensor_empty(SY_F32, dims[i], shapes[i], &err);
         fill(sy_tensor_data(tensors[i]), sy_tensor_count(tensors[i]), (uint64_t)i);
     }
-    struct sy_params *ps = sy_params_new(tensors, specs, COUNT, &state, 1, sy_optimizer_at(0), &err);
+    struct sy_params *ps =
+        sy_params_new(tensors, specs, COUNT, &state, 1, sy_optimizer_at(0), &err);
     tap_ok(ps != NULL, "params: made %s", err.msg);
     return ps;
 }
@@ -42,12 +43,14 @@ static struct sy_params *make(struct sy_tensor **tensors, struct sy_tensor *stat
 static void test_layout(struct sy_params *ps, struct sy_tensor **tensors)
 {
     int64_t end = 0, covered = 0;
-    bool aligned = true, apart = true, moved = true, declared = true, whole = true, small = true, ordered = true;
+    bool aligned = true, apart = true, moved = true, declared = true, whole = true, small = true,
+         ordered = true;
     for (int i = 0; i < COUNT; i++) {
         const struct sy_param *p = &ps->list[i];
         aligned &= p->offset % 16 == 0;
         apart &= p->offset >= end;
-        declared &= p->role == specs[i].role && p->layer == specs[i].layer && p->experts == specs[i].experts;
+        declared &= p->role == specs[i].role && p->layer == specs[i].layer &&
+                    p->experts == specs[i].experts;
         moved &= sy_tensor_data(tensors[i]) == (void *)(ps->p + p->offset);
         end = p->offset + p->count;
     }
@@ -202,7 +205,8 @@ static void test_hyper(void)
     sy_hyper_defaults(&h);
     tap_is_int(sy_hyper_find("lr"), SY_HYPER_lr, "hyper: found by name");
     tap_is_int(sy_hyper_find("lrr"), -1, "hyper: unknown");
-    tap_ok(sy_hyper_check(SY_HYPER_lr, -1, &err) && strstr(err.msg, "lr is -1"), "hyper: %s", err.msg);
+    tap_ok(sy_hyper_check(SY_HYPER_lr, -1, &err) && strstr(err.msg, "lr is -1"), "hyper: %s",
+           err.msg);
     err.code = SY_E_OK;
     tap_ok(sy_hyper_check(SY_HYPER_batch, 1.5, &err) != 0, "hyper: %s", err.msg);
     err.code = SY_E_OK;
@@ -216,7 +220,8 @@ static void test_hyper(void)
     for (int s = 0; s < SY_SCHEDULE_COUNT; s++) {
         h.schedule = (enum sy_schedule)s;
         for (int64_t i = 101; i <= 1000; i++)
-            falls &= sy_hyper_lr(&h, i) <= sy_hyper_lr(&h, i - 1) && sy_hyper_lr(&h, i) >= 1e-4 - 1e-15;
+            falls &=
+                sy_hyper_lr(&h, i) <= sy_hyper_lr(&h, i - 1) && sy_hyper_lr(&h, i) >= 1e-4 - 1e-15;
         tap_is_int(sy_schedule_parse(sy_schedule_name((enum sy_schedule)s)), s, "schedule: %s",
                    sy_schedule_name((enum sy_schedule)s));
     }
@@ -243,7 +248,8 @@ static void test_more_steps(void)
         sy_hyper_defaults(&h);
         h.schedule = (enum sy_schedule)s;
         h.planned = 1000;
-        for (int k = 0; k < 4; k++) { /* changed in the warm-up, half way, while wsd decays, at the end */
+        /* changed in the warm-up, half way, while wsd decays, at the end */
+        for (int k = 0; k < 4; k++) {
             int64_t at = (const int64_t[]){50, 500, 900, 1000}[k];
             for (int to = 0; to < 3; to++) {
                 double steps = (const double[]){2000, 1100, 930}[to], was = sy_hyper_lr(&h, at);
@@ -255,7 +261,8 @@ static void test_more_steps(void)
                     same &= sy_hyper_lr(&m, i) == sy_hyper_lr(&h, i) || i < at;
                 tap_ok(near(sy_hyper_lr(&m, at), was, 1e-18) && same && m.planned == 1000 &&
                            (last <= at || largest_rise(&m, at < 100 ? 100 : at, last) <= 1e-18) &&
-                           (s == SY_CONSTANT || last <= at || near(sy_hyper_lr(&m, last), 1e-4, 1e-15)),
+                           (s == SY_CONSTANT || last <= at ||
+                            near(sy_hyper_lr(&m, last), 1e-4, 1e-15)),
                        "%s, %.0f steps from step %lld on: from where it stands to min_lr, no jump",
                        sy_schedule_name(h.schedule), steps, (long long)at);
             }
@@ -265,31 +272,39 @@ static void test_more_steps(void)
     sy_hyper_defaults(&h);
     h.schedule = SY_WSD;
     sy_hyper_put(&h, SY_HYPER_steps, 2000, 500);
-    tap_ok(sy_hyper_lr(&h, 1600) == 1e-3 && sy_hyper_lr(&h, 1601) < 1e-3, "wsd: the stable phase goes on, the last fifth decays");
+    tap_ok(sy_hyper_lr(&h, 1600) == 1e-3 && sy_hyper_lr(&h, 1601) < 1e-3,
+           "wsd: the stable phase goes on, the last fifth decays");
     sy_hyper_outlook(&h, 500, text, sizeof text);
-    tap_is_str(text, "lr stays at 0.001 up to step 1600, then falls to 0.0001 at step 2000 (wsd)", "as it says");
+    tap_is_str(text, "lr stays at 0.001 up to step 1600, then falls to 0.0001 at step 2000 (wsd)",
+               "as it says");
     sy_hyper_put(&h, SY_HYPER_steps, 3000, 1800);
-    tap_ok(near(sy_hyper_lr(&h, 2400), 0.55e-3, 1e-12) && sy_hyper_lr(&h, 2401) < 0.55e-3, "wsd: in its decay it holds the rate that stands");
+    tap_ok(near(sy_hyper_lr(&h, 2400), 0.55e-3, 1e-12) && sy_hyper_lr(&h, 2401) < 0.55e-3,
+           "wsd: in its decay it holds the rate that stands");
     sy_hyper_put(&h, SY_HYPER_steps, 100, 1800);
     sy_hyper_put(&h, SY_HYPER_steps, 3000, 1800);
-    tap_ok(near(sy_hyper_lr(&h, 2400), 0.55e-3, 1e-12), "a change that is taken back at once has lost nothing");
+    tap_ok(near(sy_hyper_lr(&h, 2400), 0.55e-3, 1e-12),
+           "a change that is taken back at once has lost nothing");
     sy_hyper_defaults(&h);
     h.schedule = SY_WSD;
     h.v[SY_HYPER_decay] = 0;
-    tap_ok(sy_hyper_lr(&h, 101) == 1e-3 && sy_hyper_lr(&h, 1000) == 1e-3, "wsd, decay 0: stable to the end");
+    tap_ok(sy_hyper_lr(&h, 101) == 1e-3 && sy_hyper_lr(&h, 1000) == 1e-3,
+           "wsd, decay 0: stable to the end");
     h.rules = 1;
     tap_ok(near(sy_hyper_lr(&h, 101), 1e-4, 1e-12), "... but not by the rules of before");
     sy_hyper_defaults(&h);
     sy_hyper_put(&h, SY_HYPER_steps, 2000, 1000);
     sy_hyper_outlook(&h, 1000, text, sizeof text);
-    tap_is_str(text, "lr stays at 0.0001 up to step 2000 (cosine)", "what was done stays at min_lr");
+    tap_is_str(text, "lr stays at 0.0001 up to step 2000 (cosine)",
+               "what was done stays at min_lr");
     sy_hyper_outlook(&h, 20, text, sizeof text);
     sy_hyper_defaults(&h);
     sy_hyper_outlook(&h, 20, text, sizeof text);
-    tap_is_str(text, "lr rises to 0.001 at step 100, then cosine to 0.0001 at step 1000", "in the warm-up");
+    tap_is_str(text, "lr rises to 0.001 at step 100, then cosine to 0.0001 at step 1000",
+               "in the warm-up");
 }
 
-/* Every value of what bears on the rate, set at many steps: NONE where no step that is left has another rate. */
+/* Every value of what bears on the rate, set at many steps: NONE where no step that is left has
+ * another rate. */
 static void test_effect(void)
 {
     static const struct {
@@ -316,13 +331,15 @@ static void test_effect(void)
         wrong += same != (sy_hyper_effect(&a, &b, step) == SY_EFFECT_NONE);
         none += same;
     }
-    tap_ok(wrong == 0 && none > 100, "what a change does to the rate is found: %d of them do nothing", none);
+    tap_ok(wrong == 0 && none > 100,
+           "what a change does to the rate is found: %d of them do nothing", none);
     struct sy_hyper a, b;
     sy_hyper_defaults(&a);
     sy_hyper_put(&a, SY_HYPER_steps, 2000, 1000);
     b = a;
     b.v[SY_HYPER_lr] = 1e-2;
-    tap_is_int(sy_hyper_effect(&a, &b, 1000), SY_EFFECT_LEAST, "lr of what has come to a tenth of it");
+    tap_is_int(sy_hyper_effect(&a, &b, 1000), SY_EFFECT_LEAST,
+               "lr of what has come to a tenth of it");
     tap_is_int(sy_hyper_effect(&a, &b, 50), SY_EFFECT_RATE, "... and of what has not");
 }
 
@@ -334,7 +351,8 @@ static void test_metrics(void)
     struct sy_metrics *m = sy_metrics_new(&err);
     int a = sy_metrics_series(m, "loss", 1, &err), b = sy_metrics_series(m, "load.1", 3, &err);
     tap_is_int(sy_metrics_series(m, "loss", 1, &err), a, "metrics: the same name, the same series");
-    tap_ok(sy_metrics_series(m, "loss", 2, &err) < 0 && err.code == SY_E_SHAPE, "metrics: %s", err.msg);
+    tap_ok(sy_metrics_series(m, "loss", 2, &err) < 0 && err.code == SY_E_SHAPE, "metrics: %s",
+           err.msg);
     for (int64_t i = 1; i <= 3000; i++) {
         float row[3] = {(float)i, (float)(2 * i), (float)(3 * i)};
         sy_metrics_add(m, a, i, row);
@@ -347,7 +365,8 @@ static void test_metrics(void)
         for (int k = 0; k < 5000; k++) {
             char name[24];
             snprintf(name, sizeof name, "many.%d", k);
-            wrong += sy_metrics_series(m, name, 1, NULL) != had + k || sy_metrics_find(m, name) != had + k;
+            wrong += sy_metrics_series(m, name, 1, NULL) != had + k ||
+                     sy_metrics_find(m, name) != had + k;
         }
     tap_ok(!wrong && sy_metrics_count(m) == had + 5000 && sy_metrics_find(m, "many.5000") < 0,
            "metrics: 5000 series by their names");

@@ -1,6 +1,6 @@
-/* The trainer from several threads at once: hold and release, set, pause and resume, status, metrics,
- * journal, while it trains a table of bigrams.  Meant for ThreadSanitizer; anywhere it must end with
- * the bits of a run that nobody disturbed. */
+/* The trainer from several threads at once: hold and release, set, pause and resume, status,
+ * metrics, journal, while it trains a table of bigrams.  Meant for ThreadSanitizer; anywhere it
+ * must end with the bits of a run that nobody disturbed. */
 #include "unit/tap.h"
 
 #include "base/clock.h"
@@ -91,10 +91,13 @@ static void on_event(void *ctx, const struct sy_event *e)
 {
     (void)ctx;
     atomic_fetch_add(&alarms, e->kind == SY_EVENT_ALARM && strstr(e->text, "no evaluation"));
-    atomic_fetch_add(&waits, e->kind == SY_EVENT_NOTE && strstr(e->text, "waits for the end of step 6"));
-    atomic_fetch_add(&given_up, e->kind == SY_EVENT_NOTE && strstr(e->text, "step 6 was given up: micro-batch"));
-    atomic_fetch_add(&left_out, e->kind == SY_EVENT_NOTE &&
-                                    strstr(e->text, "step 0 was given up and is left out: window 1 of"));
+    atomic_fetch_add(&waits,
+                     e->kind == SY_EVENT_NOTE && strstr(e->text, "waits for the end of step 6"));
+    atomic_fetch_add(&given_up, e->kind == SY_EVENT_NOTE &&
+                                    strstr(e->text, "step 6 was given up: micro-batch"));
+    atomic_fetch_add(&left_out,
+                     e->kind == SY_EVENT_NOTE &&
+                         strstr(e->text, "step 0 was given up and is left out: window 1 of"));
 }
 
 static double peak; /* of the next trainer */
@@ -131,7 +134,8 @@ static void finish(struct sy_trainer *t)
 
 static atomic_bool stop;
 static _Atomic int64_t holds, reads;
-static pthread_mutex_t holder = PTHREAD_MUTEX_INITIALIZER; /* only the holder may touch parameters */
+/* only the holder may touch parameters */
+static pthread_mutex_t holder = PTHREAD_MUTEX_INITIALIZER;
 
 static void *hold_it(void *arg)
 {
@@ -328,7 +332,8 @@ static void test_given_up(struct sy_corpus *corpus, uint64_t alone)
     sy_trainer_stop(t);
     tap_ok(sy_trainer_wait(t, INT64_MAX, 120), "a stop does not");
     sy_trainer_status(t, &s);
-    tap_ok(s.state == SY_RUN_STOPPED && s.step == 5, "%s at step %lld", sy_run_state_name(s.state), (long long)s.step);
+    tap_ok(s.state == SY_RUN_STOPPED && s.step == 5, "%s at step %lld", sy_run_state_name(s.state),
+           (long long)s.step);
     tap_ok(sy_params_hash(params) == before && sy_trainer_journal(t, 0, list, 8) == entries &&
                rows_of(t, "loss") == 5 && sy_trainer_windows(t, 6) == 5 * 2 * B,
            "nothing of the step counts");
@@ -371,21 +376,25 @@ static void test_left_out(struct sy_corpus *corpus, uint64_t alone)
     sy_trainer_resume(t);
     sy_trainer_start(t, &err);
     sy_trainer_wait(t, INT64_MAX, 120);
-    tap_ok(rows_of(t, "val_loss") == STEPS / 50 && none_of(t, 0), "and stays so when the run goes on");
+    tap_ok(rows_of(t, "val_loss") == STEPS / 50 && none_of(t, 0),
+           "and stays so when the run goes on");
     tap_ok(sy_params_hash(params) == alone, "with the same bits");
     finish(t);
     t = make(corpus);
     sy_trainer_stop(t);
     t->patience = 1e9;
-    tap_ok(sy__eval_if_due(t) && rows_of(t, "val_loss") == 1, "a short one ends in spite of a stop");
+    tap_ok(sy__eval_if_due(t) && rows_of(t, "val_loss") == 1,
+           "a short one ends in spite of a stop");
     finish(t);
 }
 
-/* What is under way has one answer, though a resume come between; who waits does so since the last time. */
+/* What is under way has one answer, though a resume come between; who waits does so since the last
+ * time. */
 static void test_polled(struct sy_corpus *corpus)
 {
     struct sy_trainer *t = make(corpus);
-    struct sy__going step = {.t = t, .what = "step", .unit = "micro-batch", .begun = sy_now()}, other = step;
+    struct sy__going step = {.t = t, .what = "step", .unit = "micro-batch", .begun = sy_now()},
+                     other = step;
     sy_trainer_stop(t);
     tap_ok(sy__poll(&step), "a stop gives a step up");
     sy_trainer_resume(t);
@@ -412,9 +421,11 @@ static void test_packed(struct sy_corpus *corpus)
     struct sy_metrics *m = sy_trainer_metrics(t);
     int loss = sy_metrics_find(m, "loss");
     sy_trainer_set(t, SY_HYPER_steps, MANY, &err);
-    tap_ok(!sy_trainer_pack_rows(t, &err) && !sy_trainer_start(t, &err), "its rows are to be packed %s", err.msg);
+    tap_ok(!sy_trainer_pack_rows(t, &err) && !sy_trainer_start(t, &err),
+           "its rows are to be packed %s", err.msg);
     sy_trainer_wait(t, INT64_MAX, 600);
-    tap_ok(sy_metrics_first(m, loss) > 0, "up to row %lld they are", (long long)sy_metrics_first(m, loss));
+    tap_ok(sy_metrics_first(m, loss) > 0, "up to row %lld they are",
+           (long long)sy_metrics_first(m, loss));
     while ((n = sy_metrics_rows_after(m, loss, after, 256, steps, values)) > 0)
         for (int64_t i = 0; i < n; i++)
             seen += (after = steps[i]) == seen + 1;
@@ -432,12 +443,13 @@ static void test_evaluation(struct sy_corpus *corpus)
     struct sy_trainer *t = make(corpus);
     for (int i = 0; i < V * V; i++)
         params->p[i] = (float)(i % 17) * 0.1f; /* so that batches differ */
-    tap_ok(sy_trainer_eval_windows(t, 1, &err) == SY_EVAL_ROWS, "a batch of an evaluation is %d windows",
-           SY_EVAL_ROWS);
+    tap_ok(sy_trainer_eval_windows(t, 1, &err) == SY_EVAL_ROWS,
+           "a batch of an evaluation is %d windows", SY_EVAL_ROWS);
     double whole = sy_trainer_eval(t, 7, &err);
     for (int64_t at = 0; at < 7; at += 2 * B)
         sy_trainer_eval_sum(t, at, at + 2 * B < 7 ? at + 2 * B : 7, 7, &sum, &err);
-    tap_ok(!err.code && sum / 7 == whole && whole > 0, "slices: %.17g, whole: %.17g", sum / 7, whole);
+    tap_ok(!err.code && sum / 7 == whole && whole > 0, "slices: %.17g, whole: %.17g", sum / 7,
+           whole);
     struct sy_plan *plan = sy_trainer_plan(t);
     struct sy_tensor *tokens = plan->eval.field[SY_FIELD_TOKENS];
     for (int64_t i = 0; i < sy_tensor_count(tokens); i++)
@@ -448,7 +460,8 @@ static void test_evaluation(struct sy_corpus *corpus)
     sy_trainer_start(t, &err);
     sy_trainer_wait(t, INT64_MAX, 20);
     sy_trainer_status(t, &s);
-    tap_ok(s.state == SY_RUN_DONE && s.step == 20 && isnan(s.val_loss), "done without an evaluation");
+    tap_ok(s.state == SY_RUN_DONE && s.step == 20 && isnan(s.val_loss),
+           "done without an evaluation");
     tap_is_int(atomic_load(&alarms), 1, "four evaluations failed: told once");
     sy_tensor_unref(plan->eval.field[SY_FIELD_TOKENS]);
     plan->eval.field[SY_FIELD_TOKENS] = tokens;
@@ -477,10 +490,12 @@ static void test_no_thread(struct sy_corpus *corpus)
     struct sy_status s;
     struct sy_trainer *t = make(corpus);
     sy_thread_fail_at(1);
-    tap_ok(sy_trainer_start(t, &err) && err.code == SY_E_IO, "without a thread it does not start: %s", err.msg);
+    tap_ok(sy_trainer_start(t, &err) && err.code == SY_E_IO,
+           "without a thread it does not start: %s", err.msg);
     sy_trainer_status(t, &s);
     tap_ok(s.state == SY_RUN_PAUSED && sy_trainer_wait(t, STEPS, 60), "and is not waited for");
-    tap_ok(!sy_trainer_start(t, NULL) && sy_trainer_wait(t, STEPS, 60), "it starts when there is one");
+    tap_ok(!sy_trainer_start(t, NULL) && sy_trainer_wait(t, STEPS, 60),
+           "it starts when there is one");
     finish(t);
 }
 

@@ -1,5 +1,5 @@
-/* Waiting with a limit: what a limit may be, a wait that ends by it, one that is woken, a lock that is
- * held and one that is let go. */
+/* Waiting with a limit: what a limit may be, a wait that ends by it, one that is woken, a lock that
+ * is held and one that is let go. */
 #include "unit/tap.h"
 
 #include "base/clock.h"

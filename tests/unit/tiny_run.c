@@ -1,5 +1,6 @@
-/* The model and the trainer of tiny_run.h, traced through the operations' C entry points (ops/build.h).
- * Sizes are so small that a step takes well under a millisecond; the data are drawn from a seed. */
+/* The model and the trainer of tiny_run.h, traced through the operations' C entry points
+ * (ops/build.h).  Sizes are so small that a step takes well under a millisecond; the data are drawn
+ * from a seed. */
 #include "unit/tiny_run.h"
 
 #include "base/mem.h"
@@ -27,9 +28,9 @@ static struct sy_tensor *random_param(int number, int64_t rows, int64_t columns,
 }
 
 /* Scalar loss of the traced graph; also the state's update. */
-static struct sy_tensor *describe(struct sy_graph *g, struct sy_params *ps, struct sy_tensor *tokens,
-                                  struct sy_tensor *targets, const struct tiny_options *o,
-                                  struct sy_err *err)
+static struct sy_tensor *describe(struct sy_graph *g, struct sy_params *ps,
+                                  struct sy_tensor *tokens, struct sy_tensor *targets,
+                                  const struct tiny_options *o, struct sy_err *err)
 {
     struct sy_tensor *embed = ps->list[o->swapped ? 2 : 0].tensor;
     struct sy_tensor *head = ps->list[o->swapped ? 0 : 2].tensor;
@@ -40,7 +41,8 @@ static struct sy_tensor *describe(struct sy_graph *g, struct sy_params *ps, stru
     drop.f[0] = o->dropout > 0 ? o->dropout : 0.1;
     struct sy_tensor *x = sy_b_apply(SY_OP_EMBEDDING_, NULL, 2, embed, tokens);
     x = sy_b_apply(SY_OP_DROPOUT_, &drop, 2, x, NULL);
-    x = sy_b_apply(SY_OP_TANH_, NULL, 1, sy_b_apply(SY_OP_LINEAR_, NULL, 3, x, ps->list[1].tensor, NULL));
+    x = sy_b_apply(SY_OP_TANH_, NULL, 1,
+                   sy_b_apply(SY_OP_LINEAR_, NULL, 3, x, ps->list[1].tensor, NULL));
     x = sy_b_add(x, mask);
     struct sy_tensor *mean = sy_b_sum(sy_b_sum(x, 0, false), 0, false);
     struct sy_tensor *state = ps->states[0];
@@ -115,10 +117,12 @@ static const struct sy_optimizer *optimizer_of(const struct tiny_options *o)
 static struct sy_params *make_params(const struct tiny_options *o, struct sy_err *err)
 {
     int64_t width = o->width ? o->width : 16;
-    static const struct sy_param_spec specs[PARAMS] = {{"embed", 0, SY_ROLE_EMBEDDING, 0, NULL},
-                                                       {"layers.1.experts.up", 4, SY_ROLE_EXPERT, 2, NULL},
-                                                       {"head", 0, SY_ROLE_HEAD, 0, NULL}};
-    struct sy_tensor *list[PARAMS] = {random_param(0, V, width, err), random_param(1, width, width, err),
+    static const struct sy_param_spec specs[PARAMS] = {
+        {"embed", 0, SY_ROLE_EMBEDDING, 0, NULL},
+        {"layers.1.experts.up", 4, SY_ROLE_EXPERT, 2, NULL},
+        {"head", 0, SY_ROLE_HEAD, 0, NULL}};
+    struct sy_tensor *list[PARAMS] = {random_param(0, V, width, err),
+                                      random_param(1, width, width, err),
                                       random_param(2, V, width, err)};
     struct sy_tensor *state = sy_tensor_zeros(SY_F32, 1, &width, err);
     struct sy_params *ps = NULL;

@@ -1,5 +1,5 @@
-/* A small model and its trainer, made in C: embedding, dropout, two matrices with tanh between, a mask
- * (an input), a state that follows the mean of the hidden values, cross entropy. */
+/* A small model and its trainer, made in C: embedding, dropout, two matrices with tanh between, a
+ * mask (an input), a state that follows the mean of the hidden values, cross entropy. */
 #ifndef SY_TESTS_TINY_RUN_H
 #define SY_TESTS_TINY_RUN_H
 

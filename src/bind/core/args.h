@@ -44,8 +44,8 @@ int lsy_check_shape(lua_State *L, int arg, int last, const char *what, int64_t s
                     int *next);
 /* Dimension 1..n or -1..-n at `arg` as 0..n-1. */
 int lsy_check_dim(lua_State *L, int arg, const char *what, const struct sy_tensor *t);
-/* lua/help/foreign.lua's answer (function "name" or "member"): what others call so is called here, as a
- * phrase; or NULL.  [-0, +1, m] */
+/* lua/help/foreign.lua's answer (function "name" or "member"): what others call so is called here,
+ * as a phrase; or NULL.  [-0, +1, m] */
 const char *lsy_foreign(lua_State *L, const char *function, const char *name);
 /* "unknown option 'x' (did you mean 'y'?); options: a, b": raises.  names is NULL-terminated. */
 int lsy_unknown(lua_State *L, const char *what, const char *kind, const char *name,

@@ -139,7 +139,8 @@ static int source(lua_State *L)
     return 0;
 }
 
-/* engine.modules(prefix) -> list of the embedded modules whose names begin with it, in order of lua/local.mk */
+/* engine.modules(prefix) -> list of the embedded modules whose names begin with it, in order of
+ * lua/local.mk */
 static int modules(lua_State *L)
 {
     const char *prefix = luaL_checkstring(L, 1);

@@ -16,6 +16,7 @@ void lsy_docs(lua_State *L, const struct lsy_doc *rows, size_t n);
 #define LSY_DOCS(L, rows) lsy_docs(L, rows, sizeof(rows) / sizeof *(rows))
 
 struct sy_op;
-void lsy_push_signature(lua_State *L, const struct sy_op *op); /* [-0, +1, m]  "x:sum(dim=all) -> y" */
+/* [-0, +1, m]  "x:sum(dim=all) -> y" */
+void lsy_push_signature(lua_State *L, const struct sy_op *op);
 
 #endif

@@ -1,5 +1,6 @@
 /* The Lua sources of lua/, carried inside the program: lua/embed.sh writes the table at build time.
- * A module's name is its path below lua/ with dots: lua/model/nn.lua is "nn", lua/a/b.lua is "a.b". */
+ * A module's name is its path below lua/ with dots: lua/model/nn.lua is "nn", lua/a/b.lua is
+ * "a.b". */
 #ifndef SY_BIND_EMBEDDED_H
 #define SY_BIND_EMBEDDED_H
 

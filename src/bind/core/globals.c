@@ -45,7 +45,8 @@ void lsy_note_globals(lua_State *L)
 
 /* ---- the globals of the embedded modules ---- */
 
-/* Is the value at -1, named at -2, one of Lua's libraries?  Not those that are meant to be changed. */
+/* Is the value at -1, named at -2, one of Lua's libraries?  Not those that are meant to be
+ * changed. */
 static bool is_library(lua_State *L)
 {
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;

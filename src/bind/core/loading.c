@@ -1,5 +1,5 @@
-/* Loading code: text only (a forged binary chunk can crash any Lua), and where modules are found: the
- * embedded ones, "switchyard.NAME", before any file.  Layer bind/core. */
+/* Loading code: text only (a forged binary chunk can crash any Lua), and where modules are found:
+ * the embedded ones, "switchyard.NAME", before any file.  Layer bind/core. */
 #include "bind/core/loading.h"
 #include "bind/core/embedded.h"
 #include "bind/core/registry.h"

@@ -4,6 +4,7 @@
 
 #include <lua.h>
 
-void lsy_open_loading(lua_State *L); /* load, loadfile, dofile, require: of text alone.  [-0, +0, m] */
+/* load, loadfile, dofile, require: of text alone.  [-0, +0, m] */
+void lsy_open_loading(lua_State *L);
 
 #endif

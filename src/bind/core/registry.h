@@ -1,5 +1,6 @@
-/* The table `engine` (require "switchyard.engine"): what the embedded library gets and users do not;
- * and what the embedded modules have.  Layer bind/core; every room adds its functions to it. */
+/* The table `engine` (require "switchyard.engine"): what the embedded library gets and users do
+ * not; and what the embedded modules have.  Layer bind/core; every room adds its functions to
+ * it. */
 #ifndef SY_BIND_CORE_REGISTRY_H
 #define SY_BIND_CORE_REGISTRY_H
 

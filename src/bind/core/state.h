@@ -15,7 +15,8 @@ struct lsy_state {
     size_t tensor_limit;      /* engine bytes at which the collector runs next (tensor/value.c) */
     const void *tensor_meta;  /* identity of the tensor metatable, for a fast check */
     lua_State *volatile running; /* the coroutine that runs now: an interrupt hooks this one */
-    lua_State *job;              /* the coroutine of the job that runs now, or NULL (thread/job.c) */
+    /* the coroutine of the job that runs now, or NULL (thread/job.c) */
+    lua_State *job;
     bool may_wait, waiting;      /* what runs may yield to the scheduler; it is doing so */
     bool closing;                /* lua_close: objects made by finalizers are never finalized */
 };

@@ -31,8 +31,8 @@ static struct sy_batch check_fields(lua_State *L, int arg, struct sy_sampler *s)
             struct sy_tensor *x = lsy_check_data(L, -1, "batch", spec->name);
             if (x->ndim != 2 || x->dtype != spec->dtype || !sy_tensor_contiguous(x) ||
                 (first && !sy_tensor_same_shape(x, first)))
-                lsy_error(L, "batch: %s must be contiguous %s of the shape (B, T) of all", spec->name,
-                          sy_dtype_name(spec->dtype));
+                lsy_error(L, "batch: %s must be contiguous %s of the shape (B, T) of all",
+                          spec->name, sy_dtype_name(spec->dtype));
             if (missing)
                 lsy_error(L, "batch: %s: %s", spec->name, missing);
             b.at[f] = sy_data(x);
@@ -132,7 +132,8 @@ static int l_check_batch(lua_State *L)
     return 0;
 }
 
-static const luaL_Reg functions[] = {{"batch", l_batch}, {"fields", l_fields}, {"field_missing", l_field_missing},
+static const luaL_Reg functions[] = {{"batch", l_batch}, {"fields", l_fields},
+                                     {"field_missing", l_field_missing},
                                      {"eval_batch", l_eval_batch},
                                      {"eval_windows", l_eval_windows},
                                      {"is_data", l_is_data},

@@ -19,7 +19,8 @@
 
 struct lsy_data *lsy_new_data(lua_State *L)
 {
-    struct lsy_data *d = lua_newuserdatauv(L, sizeof *d, 1); /* the value: how it was made, for another process */
+    /* the value: how it was made, for another process */
+    struct lsy_data *d = lua_newuserdatauv(L, sizeof *d, 1);
     memset(d, 0, sizeof *d);
     luaL_setmetatable(L, META);
     return d;
@@ -218,9 +219,10 @@ static int to_string(lua_State *L)
     char text[160];
     struct lsy_data *d = check_data(L, 1);
     long long all = sy_corpus_tokens(d->corpus), train = sy_corpus_train(d->corpus);
-    int at = snprintf(text, sizeof text, "data: %lld tokens, %lld for training, %lld for validation; "
-                                         "vocabulary %d", all, train, all - train,
-                      (int)sy_corpus_vocab(d->corpus));
+    int at = snprintf(text, sizeof text,
+                      "data: %lld tokens, %lld for training, %lld for validation; "
+                      "vocabulary %d",
+                      all, train, all - train, (int)sy_corpus_vocab(d->corpus));
     double h = sy_corpus_entropy(d->corpus, -1);
     if (!isnan(h))
         snprintf(text + at, sizeof text - (size_t)at, "; %d domains, entropy %.4f nats",
@@ -235,9 +237,12 @@ static const luaL_Reg methods[] = {
     {"sample", sample}, {"ids", read_ids}, {"document", document},
     {"domain_entropy", entropy_of}, {NULL, NULL}};
 static const struct lsy_doc docs[] = {
-    {"data", "d.tokens  d.val.tokens  d.train.tokens  d.vocab  d.documents  d.tokenizer  d.hash  d.reading",
-     "A data set: token ids, the last part of them for validation (d.val). d.reading says which files were read "
-     "as what. A failure to read gives nil, message, code.", "d = data.synthetic{domains = 4, tokens = 1e5, seed = 1}\nd.val.tokens"},
+    {"data",
+     "d.tokens  d.val.tokens  d.train.tokens  d.vocab  d.documents  d.tokenizer  d.hash  d.reading",
+     "A data set: token ids, the last part of them for validation (d.val). d.reading says which "
+     "files were read as what. A failure to read gives nil, message, "
+     "code.",
+     "d = data.synthetic{domains = 4, tokens = 1e5, seed = 1}\nd.val.tokens"},
     {"data:domain_entropy", "d:domain_entropy(i) -> number",
      "Entropy in nats a token of domain i of a synthetic data set, from 1 to d.domains.",
      "data.synthetic{domains = 2, tokens = 1e4, seed = 1}:domain_entropy(1)"},
@@ -247,7 +252,8 @@ static const struct lsy_doc docs[] = {
     {"data:document", "d:document(i) -> {source=, line=, first=, tokens=, domain=}",
      "Where document i of d.documents comes from, and which tokens are its; counted from 1.",
      "data.string(\"to be\"):document(1)"},
-    {"data:ids", "d:ids(first, n) -> tensor", "Token ids from the first-th on as an i32 tensor.", NULL},
+    {"data:ids", "d:ids(first, n) -> tensor", "Token ids from the first-th on as an i32 tensor.",
+     NULL},
 };
 
 void lsy_open_data(lua_State *L)

@@ -28,7 +28,8 @@ struct options {
     int64_t domains, tokens, states, branch, order, document, seed, vocab;
 };
 
-#define OPT(n, k, lo, hi) {.name = #n, .kind = k, .at = offsetof(struct options, n), .min = lo, .max = hi}
+#define OPT(n, k, lo, hi)                                                                          \
+    {.name = #n, .kind = k, .at = offsetof(struct options, n), .min = lo, .max = hi}
 
 static const struct lsy_option text_rows[] = {OPT(tokenizer, LSY_VALUE, 0, 0),
                                               OPT(val, LSY_REAL, 0, 0.999),
@@ -132,7 +133,9 @@ static void split_source(lua_State *L, const char *what)
         int type = lua_getfield(L, 2, "val");
         lua_pop(L, 1);
         if (type == LUA_TSTRING || type == LUA_TTABLE)
-            lsy_error(L, "%s: val is a share, from 0 to 0.999; files of its own are named so: %s{train = ..., val = ...}",
+            lsy_error(L,
+                      "%s: val is a share, from 0 to 0.999; files of its own are named so: "
+                      "%s{train = ..., val = ...}",
                       what, what);
     }
     lua_pushnil(L);
@@ -170,9 +173,13 @@ static int make_text(lua_State *L)
     LSY_OPTIONS(L, 2, "text", text_rows, &o);
     const char *const *paths = lsy_check_paths(L, 1, "data.text", &count);
     const char *const *val = val_paths(L, "data.text: val", &val_count);
-    struct sy_text_options t = {.tokenizer = o.tokenizer ? lsy_check_tokenizer(L, o.tokenizer) : NULL,
-                                .val = o.val, .val_paths = val, .val_count = val_count,
-                                .read = lsy_reading(&o.reading), .progress = &watch.progress};
+    struct sy_text_options t = {.tokenizer =
+                                    o.tokenizer ? lsy_check_tokenizer(L, o.tokenizer) : NULL,
+                                .val = o.val,
+                                .val_paths = val,
+                                .val_count = val_count,
+                                .read = lsy_reading(&o.reading),
+                                .progress = &watch.progress};
     struct lsy_data *d = lsy_new_data(L);
     remember_source(L, "text", 1, val ? 3 : 0, 2);
     lsy_watch_begin(&watch, "reading text");
@@ -210,8 +217,10 @@ static int make_string(lua_State *L)
     size_t n;
     lua_settop(L, 2);
     LSY_OPTIONS(L, 2, "string", string_rows, &o);
-    struct sy_text_options t = {.tokenizer = o.tokenizer ? lsy_check_tokenizer(L, o.tokenizer) : NULL,
-                                .val = o.val, .progress = &watch.progress};
+    struct sy_text_options t = {.tokenizer =
+                                    o.tokenizer ? lsy_check_tokenizer(L, o.tokenizer) : NULL,
+                                .val = o.val,
+                                .progress = &watch.progress};
     const char *text = luaL_checklstring(L, 1, &n);
     struct lsy_data *d = lsy_new_data(L);
     remember_source(L, "string", 1, 0, 2);
@@ -241,32 +250,35 @@ static const luaL_Reg functions[] = {{"text", make_text},           {"string", m
                                      {"synthetic", make_synthetic}, {"shards", make_shards},
                                      {NULL, NULL}};
 static const struct lsy_doc docs[] = {
-    {"data.text", "data.text(path, {tokenizer=, val=, field=, format=, on_error=, unpack_max=}) -> d",
-     "Text of a file, a folder, a pattern (*.txt), or a list of them. .jsonl, .ndjson and .json (lines, "
-     "an array, or one object; field names the text, \"text\" unless given) give a document each, any other "
-     "file is one; .gz and .zst are unpacked; case does not matter. tokenizer is bytes and val, the share "
-     "for validation, 0.1 unless given. With other files for validation: data.text{train = path, val = path, "
-     "tokenizer=, ...}. What was read as what is said in a line. What is no text is refused when it was named, "
-     "and left out of folders, with a word. format = \"text\", \"json\" or \"bytes\" reads all files as that. "
-     "on_error = \"stop\" (names file and line) or \"skip\" (counts bad lines of JSON). A packed file may unpack "
-     "to 100 times its size, or 256 MB, or unpack_max bytes. A byte-order mark at the start is no text. Pipes "
-     "and devices are refused: a run that goes on reads its data again.",
+    {"data.text",
+    "data.text(path, {tokenizer=, val=, field=, format=, on_error=, unpack_max=}) -> d",
+     "Text of a file, a folder, a pattern (*.txt), or a list of them. .jsonl, .ndjson and .json "
+     "(lines, an array, or one object; field names the text, \"text\" unless given) give a "
+     "document each, any other file is one; .gz and .zst are unpacked; case does not matter. "
+     "tokenizer is bytes and val, the share for validation, 0.1 unless given. With other files for "
+     "validation: data.text{train = path, val = path, tokenizer=, ...}. What was read as what is "
+     "said in a line. What is no text is refused when it was named, and left out of folders, with "
+     "a word. format = \"text\", \"json\" or \"bytes\" reads all files as that. on_error = "
+     "\"stop\" (names file and line) or \"skip\" (counts bad lines of JSON). A packed file may "
+     "unpack to 100 times its size, or 256 MB, or unpack_max bytes. A byte-order mark at the start "
+     "is no text. Pipes and devices are refused: a run that goes on reads its data again.",
      NULL},
     {"data.string", "data.string(text, {tokenizer=, val=}) -> d", "A text from memory.",
      "data.string(string.rep(\"to be or not \", 100)).tokens"},
     {"data.synthetic",
      "data.synthetic{domains=, tokens=, states=, branch=, order=, document=, val=, seed=} -> d",
-     "Text of sparse Markov chains, one a domain, whose entropy is known: d.entropy in nats a token, "
-     "d.domains, d:domain_entropy(i).",
+     "Text of sparse Markov chains, one a domain, whose entropy is known: d.entropy in nats a "
+     "token, d.domains, d:domain_entropy(i).",
      "data.synthetic{domains = 8, tokens = 1e5, seed = 1}.entropy"},
     {"data.shards", "data.shards(path, {vocab=, val=, format=, weights=}) -> d",
-     "Token ids in files: .npy of whole numbers (a row is a document), llm.c (.bin) and Megatron (.idx, .bin), "
-     "told by their content; nanoGPT's .bin by its name (vocab must be given). Ids are checked against vocab, "
-     "the largest + 1 unless given. format = \"u16\", \"u32\", \"i32\" or \"i64\" reads any file as bare ids. "
-     "With other files for validation: data.shards{train = \"train.bin\", val = \"val.bin\", vocab = 50257}. "
-     "weights = \"weights.npy\" (f32, one a token of all files in their order, from 0) says what each token's loss "
-     "weighs where it is a target: 0 leaves it out. The loss is then the weighted mean over all targets of a step or "
-     "an evaluation, however many micro-batches these are.",
+     "Token ids in files: .npy of whole numbers (a row is a document), llm.c (.bin) and Megatron "
+     "(.idx, .bin), told by their content; nanoGPT's .bin by its name (vocab must be given). Ids "
+     "are checked against vocab, the largest + 1 unless given. format = \"u16\", \"u32\", \"i32\" "
+     "or \"i64\" reads any file as bare ids. With other files for validation: data.shards{train = "
+     "\"train.bin\", val = \"val.bin\", vocab = 50257}. weights = \"weights.npy\" (f32, one a "
+     "token of all files in their order, from 0) says what each token's loss weighs where it is a "
+     "target: 0 leaves it out. The loss is then the weighted mean over all targets of a step or an "
+     "evaluation, however many micro-batches these are.",
      NULL},
 };
 

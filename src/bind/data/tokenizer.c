@@ -101,7 +101,8 @@ static int make_bpe(lua_State *L)
     if (*reading)
         lsy_progress_line("train_bpe: %s", (const char *)*reading);
     if (sy_tokenizer_size(*slot) < options.vocab)
-        lsy_progress_line("train_bpe: %d ids, fewer than vocab %d: no other pair of tokens occurs twice in the text",
+        lsy_progress_line("train_bpe: %d ids, fewer than vocab %d: no other pair of tokens occurs "
+                          "twice in the text",
                           (int)sy_tokenizer_size(*slot), (int)options.vocab);
     return 1;
 }
@@ -289,10 +290,12 @@ static const struct lsy_doc docs[] = {
      "tok = tokenizer.bytes()\ntok:decode(tok:encode(\"To be\"))"},
     {"tokenizer.bytes", "tokenizer.bytes() -> tok", "One id a byte: 256 ids.",
      "tokenizer.bytes().size"},
-    {"tokenizer.train_bpe", "tokenizer.train_bpe(path, {vocab=, pattern=, field=, format=, on_error=, unpack_max=}) -> tok",
+    {"tokenizer.train_bpe",
+    "tokenizer.train_bpe(path, {vocab=, pattern=, field=, format=, on_error=, unpack_max=}) -> tok",
      "Byte-level BPE with vocab ids (4096 unless given), trained on files, folders, patterns or a "
-     "list of them; fewer, which a line says, where no other pair of tokens occurs twice. pattern is qwen2, gpt-2, llama-bpe or gpt-4o; the other options say how files "
-     "are read, as for data.text. A file that cannot be read gives nil, message, code.",
+     "list of them; fewer, which a line says, where no other pair of tokens occurs twice. pattern "
+     "is qwen2, gpt-2, llama-bpe or gpt-4o; the other options say how files are read, as for "
+     "data.text. A file that cannot be read gives nil, message, code.",
      NULL},
     {"tokenizer.load", "tokenizer.load(path) -> tok",
      "Read a tokenizer.json (or a folder with one): BPE, byte-level or SentencePiece's, with the "

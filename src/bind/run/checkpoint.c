@@ -4,12 +4,16 @@
  *   run:dir()                             that folder, or nil
  *   run:set_config(text, id)              goes into each
  *   run:checkpoint() -> path              save now, and wait for it; nil, message, code
- *   run:checkpoint_to(dir, sub) -> path, step   of the state of now, into another folder (sub in it:
+ *   run:checkpoint_to(dir, sub) -> path, step
+ *                                         of the state of now, into another folder (sub in it:
  *                                         start, undo)
- *   run:saved() -> {step=, path=, bytes=, pause=, seconds=, asynchronous=}   of the newest; nil: none
+ *   run:saved() -> {step=, path=, bytes=, pause=, seconds=, asynchronous=}
+ *                                         of the newest; nil: none
  *   run:checkpoint_bytes()                what one will take
  *   run:load(path, force) -> true         (held, or not started) nil, message, code
- *   run:stored_hash(path) -> 16 hex digits   of the tensors in a checkpoint of it (held); nil, message, code
+ *   run:stored_hash(path) -> 16 hex digits
+ *                                         of the tensors in a checkpoint of it (held); nil,
+ *                                         message, code
  *
  * Functions of the module "switchyard.engine" (entries of a journal: journal.c):
  *
@@ -17,7 +21,8 @@
  *   engine.find_checkpoint(dir, step) -> path, step      newest whole one, at most of this step
  *   engine.read_checkpoint(path) -> {run=, id=, config=, hash=, step=, tokens=, hyper=, journal=}
  *   engine.discard_checkpoints(dir, step, sub)           those with a greater step
- *   engine.share_checkpoint(path, dir, sub, id) -> path  the same in dir/sub as one of run id, by hard links
+ *   engine.share_checkpoint(path, dir, sub, id) -> path  the same in dir/sub as one of run id, by
+ *                                                        hard links
  */
 #include "bind/core/error.h"
 #include "bind/core/handle.h"
@@ -272,7 +277,8 @@ static int l_share_checkpoint(lua_State *L)
 
 static const luaL_Reg methods[] = {
     {"set_dir", run_set_dir},       {"dir", run_dir},     {"set_config", run_set_config},
-    {"checkpoint", run_checkpoint}, {"saved", run_saved}, {"checkpoint_bytes", run_checkpoint_bytes},
+    {"checkpoint", run_checkpoint}, {"saved", run_saved},
+    {"checkpoint_bytes", run_checkpoint_bytes},
     {"load", run_load},             {"stored_hash", run_stored_hash},
     {"checkpoint_to", run_checkpoint_to}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"checkpoints", l_checkpoints},

@@ -198,7 +198,8 @@ void lsy_event_journal(void *ctx, const struct sy_journal_entry *e)
     if (r->store) {
         sy_entry_pack(&o, e);
         if (!o.failed)
-            sy_store_post(r->store, SY_STORE_JOURNAL, e->step, sy_entry_row(e->kind)->name, e->text, o.data, o.len);
+            sy_store_post(r->store, SY_STORE_JOURNAL, e->step, sy_entry_row(e->kind)->name, e->text,
+                          o.data, o.len);
     }
     pthread_mutex_unlock(&r->lock);
     sy_str_free(&o);

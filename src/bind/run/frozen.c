@@ -1,14 +1,15 @@
-/* What differs from call to call and would be frozen into a model: refused inside its function, with what to do
- * instead.  Layer bind/run.
+/* What differs from call to call and would be frozen into a model: refused inside its function,
+ * with what to do instead.  Layer bind/run.
  *
- * The function runs once for each program, which then repeats what was recorded, without Lua: a number that Lua draws,
- * a moment, a line that is read would be the same in all steps, and another in every program.  (tensor.rand and its
- * like draw anew in each step: ops/random.c.)
+ * The function runs once for each program, which then repeats what was recorded, without Lua: a
+ * number that Lua draws, a moment, a line that is read would be the same in all steps, and another
+ * in every program.  (tensor.rand and its like draw anew in each step: ops/random.c.)
  *
- *  1. Users' functions (ours are copies, core/globals.c) are exchanged once, so that `local random = math.random` is one of
- *     these, too.  Each is called in the frame of what replaces it: it finds its upvalues, and its errors say the
- *     place and the name of the call as ever.
- *  2. A call that always gives the same (os.time{...}, os.date(format, time), a file by its name) is let through. */
+ *  1. Users' functions (ours are copies, core/globals.c) are exchanged once, so that `local random
+ *     = math.random` is one of these, too.  Each is called in the frame of what replaces it: it
+ *     finds its upvalues, and its errors say the place and the name of the call as ever.
+ *  2. A call that always gives the same (os.time{...}, os.date(format, time), a file by its name)
+ *     is let through. */
 #include "bind/run/open.h"
 #include "bind/core/error.h"
 
@@ -37,8 +38,8 @@ static int guarded(lua_State *L)
     const struct row *r = lua_touserdata(L, lua_upvalueindex(last));
     if (sy_context()->record && !(r->fixed && !lua_isnoneornil(L, r->fixed)))
         return luaL_error(L,
-                          "%s.%s: a model's function is run once and then repeated without Lua, so this would be the "
-                          "same in all steps: %s",
+                          "%s.%s: a model's function is run once and then repeated without Lua, so "
+                          "this would be the same in all steps: %s",
                           r->library, r->name, r->instead);
     return lua_tocfunction(L, lua_upvalueindex(last - 1))(L);
 }

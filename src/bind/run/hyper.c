@@ -1,4 +1,5 @@
-/* Hyper-parameters (switchyard/hyper.h) for Lua: the table of them, and a value.  Layer bind/run. */
+/* Hyper-parameters (switchyard/hyper.h) for Lua: the table of them, and a value.  Layer
+ * bind/run. */
 #include "bind/core/handle.h"
 #include "bind/core/registry.h"
 #include "bind/run/open.h"

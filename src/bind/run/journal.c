@@ -4,12 +4,13 @@
  *   run:journal() -> list of entries
  *   run:apply(entry)                      (held)
  *   run:record(entry)
- *   store:journal() -> list of entries    with id= and time=; of a kind that is not known: unknown= says so
+ *   store:journal() -> list of entries    with id= and time=; of a kind that is not known:
+ *                                         unknown= says so
  *   store:add_entry(entry) -> id
  *   engine.entry_kinds() -> {name = {replay="noted" "trainer" "host" "rule", effect=, fields=}}
  *
- * An entry is {step=, kind=, key=, text=, value=, expert= (from 1), values= (f32 tensor)}; a value of nil is
- * what an option of the model was set to.
+ * An entry is {step=, kind=, key=, text=, value=, expert= (from 1), values= (f32 tensor)}; a value
+ * of nil is what an option of the model was set to.
  *
  *  1. What a store gave is owned by a userdata before anything may raise. */
 #include "bind/data/data.h"
@@ -199,9 +200,10 @@ static int store_add_entry(lua_State *L)
     struct sy_store *s = lsy_check_store(L);
     read_entry(L, 2, &e);
     sy_entry_pack(&bytes, &e);
-    int64_t id = bytes.failed ? sy_err_set(&err, SY_E_MEMORY, "journal: out of memory")
-                              : sy_store_add(s, SY_STORE_JOURNAL, e.step, sy_entry_row(e.kind)->name, e.text,
-                                             bytes.data, bytes.len, &err);
+    int64_t id = bytes.failed
+                     ? sy_err_set(&err, SY_E_MEMORY, "journal: out of memory")
+                     : sy_store_add(s, SY_STORE_JOURNAL, e.step, sy_entry_row(e.kind)->name, e.text,
+                                    bytes.data, bytes.len, &err);
     sy_str_free(&bytes);
     if (id < 0)
         return lsy_raise(L, &err);

@@ -1,5 +1,5 @@
-/* See live_source.h.  Marks are the journal's entries and events, in one list in the order in which they
- * were found; a reader that begins anew (after a rewind) has the journal's read again. */
+/* See live_source.h.  Marks are the journal's entries and events, in one list in the order in which
+ * they were found; a reader that begins anew (after a rewind) has the journal's read again. */
 #include "bind/run/live_source.h"
 
 #include "base/grow.h"
@@ -69,8 +69,8 @@ static void give_status(void *ctx, struct sy_source_status *out)
 }
 
 /* The lock is held.  false: no room. */
-static bool add_mark(struct lsy_live_source *l, int64_t step, enum sy_mark_kind kind, const char *text,
-                     bool event)
+static bool add_mark(struct lsy_live_source *l, int64_t step, enum sy_mark_kind kind,
+                     const char *text, bool event)
 {
     if (SY_GROW(l->list, l->room, l->count + 1))
         return false;

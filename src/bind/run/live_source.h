@@ -9,8 +9,8 @@ struct lsy_live_source;
 struct sy_event;
 struct sy_trainer;
 
-/* From now on the trainer (borrowed until lsy_live_source_close) is on the board.  NULL without memory:
- * the run trains unseen. */
+/* From now on the trainer (borrowed until lsy_live_source_close) is on the board.  NULL without
+ * memory: the run trains unseen. */
 struct lsy_live_source *lsy_live_source_new(struct sy_trainer *t, double flops_per_token);
 /* Off the board; nobody touches the trainer through it from now on.  NULL is fine. */
 void lsy_live_source_close(struct lsy_live_source *l);

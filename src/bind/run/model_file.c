@@ -1,4 +1,5 @@
-/* What lua/model/file.lua needs of C: JSON, folders, tensors read into their places.  Layer bind/run.
+/* What lua/model/file.lua needs of C: JSON, folders, tensors read into their places.  Layer
+ * bind/run.
  *
  *   engine.json(text)                 -> value | nil, message, code.  null is engine.null;
  *                                        integers and reals stay apart
@@ -302,12 +303,12 @@ static const luaL_Reg functions[] = {{"json", json_read},
 
 static const struct lsy_doc docs[] = {
     {"model:save", "m:save(path, {family=}) -> true",
-     "Write the model as a folder: model.safetensors (names as Hugging Face has them, one tensor an "
-     "expert), config.json, tokenizer.json, tokenizer_config.json. Transformers loads it as llama, "
-     "qwen3, qwen3_moe or glm4_moe where one of these computes the same; where none does, a second "
-     "result says which setting differs (model.load reads it all the same). With family= that one "
-     "or an error. An older model there is replaced as a whole; a folder that holds anything else "
-     "is left alone. Failure: nil, message, code.",
+     "Write the model as a folder: model.safetensors (names as Hugging Face has them, one tensor "
+     "an expert), config.json, tokenizer.json, tokenizer_config.json. Transformers loads it as "
+     "llama, qwen3, qwen3_moe or glm4_moe where one of these computes the same; where none does, a "
+     "second result says which setting differs (model.load reads it all the same). With family= "
+     "that one or an error. An older model there is replaced as a whole; a folder that holds "
+     "anything else is left alone. Failure: nil, message, code.",
      NULL},
     {"model.load", "model.load(path) -> m",
      "Read a folder that m:save wrote; a model of one's own must be defined (model.define) before. "

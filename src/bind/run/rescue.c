@@ -1,5 +1,6 @@
-/* The live runs, when a fault ends the program, or what runs does not end when it is told to: the Lua
- * thread is in what cannot be interrupted, as a pattern of Lua's that takes for ever.  Layer bind/run.
+/* The live runs, when a fault ends the program, or what runs does not end when it is told to: the
+ * Lua thread is in what cannot be interrupted, as a pattern of Lua's that takes for ever.  Layer
+ * bind/run.
  *
  *     handler of a fault --sy_rescue: a semaphore--> our thread --stop--> trainers: a checkpoint
  *             \-- waits, sleeping ------------------------/ done
@@ -103,7 +104,8 @@ static void save_run(struct run *r, double end)
              atomic_load(&number), strsignal(atomic_load(&number)));
     pthread_mutex_lock(&r->lock);
     struct sy_store *store = r->store;
-    pthread_mutex_unlock(&r->lock); /* the trainer takes it with its own lock, which a flush takes */
+    /* the trainer takes it with its own lock, which a flush takes */
+    pthread_mutex_unlock(&r->lock);
     if (store) {
         sy_store_post(store, SY_STORE_EVENTS, s.step, sy_event_name(SY_EVENT_NOTE), text, NULL, 0);
         sy_store_flush(store, &err);

@@ -183,7 +183,8 @@ static int run_pack_rows(lua_State *L)
     return 0;
 }
 
-/* run:homeless(why, alarm): it could not be given its directory; the alarm, which the caller tells, is on until it can */
+/* run:homeless(why, alarm): it could not be given its directory; the alarm, which the caller tells,
+ * is on until it can */
 static int run_homeless(lua_State *L)
 {
     struct run *r = check_run(L);
@@ -258,8 +259,8 @@ static int run_rules(lua_State *L)
     return 1;
 }
 
-/* run:effect(name, value) -> "rate", "least" or "none": what run:set would do to the rate of the steps that are left
- * (sy_trainer_effect); of what run:set refuses "rate" */
+/* run:effect(name, value) -> "rate", "least" or "none": what run:set would do to the rate of the
+ * steps that are left (sy_trainer_effect); of what run:set refuses "rate" */
 static int run_effect(lua_State *L)
 {
     static const char *const names[] = {"rate", "least", "none"};
@@ -267,7 +268,8 @@ static int run_effect(lua_State *L)
     const char *name = luaL_checkstring(L, 2);
     int id = sy_hyper_find(name);
     enum sy_hyper_effect e = SY_EFFECT_RATE;
-    int s = !strcmp(name, "schedule") && lua_isstring(L, 3) ? sy_schedule_parse(lua_tostring(L, 3)) : -1;
+    int s = !strcmp(name, "schedule") && lua_isstring(L, 3) ? sy_schedule_parse(lua_tostring(L, 3))
+                                                            : -1;
     if (s >= 0)
         e = sy_trainer_effect(t, SY_HYPER_COUNT, s);
     else if (id >= 0 && lua_isnumber(L, 3))
@@ -483,7 +485,8 @@ static int find_param(const struct sy_params *ps, const char *name)
     return i;
 }
 
-/* run:clear_moments(name, expert): zero what the optimizer keeps of a parameter, or of one expert of it */
+/* run:clear_moments(name, expert): zero what the optimizer keeps of a parameter, or of one expert
+ * of it */
 static int run_clear_moments(lua_State *L)
 {
     struct sy_params *ps = sy_trainer_params(check_run(L)->trainer);
@@ -678,7 +681,8 @@ static int run_settle(lua_State *L)
 /* ---- registration ---- */
 
 static const luaL_Reg run_methods[] = {
-    {"start", run_start},     {"close", run_close}, {"homeless", run_homeless}, {"pack_rows", run_pack_rows}, {"status", run_status},
+    {"start", run_start},     {"close", run_close}, {"homeless", run_homeless},
+    {"pack_rows", run_pack_rows}, {"status", run_status},
     {"get", run_get},         {"set", run_set},             {"set_input", run_set_input},
     {"pause", run_pause},     {"resume", run_resume},       {"stop", run_stop},
     {"steps", run_steps},     {"wait", run_wait},           {"hold", run_hold},
@@ -689,9 +693,11 @@ static const luaL_Reg run_methods[] = {
     {"effect", run_effect},
     {"rules", run_rules},
     {"series", run_series},   {"history", run_history},     {"last", run_last},
-    {"profile", run_profile}, {"clear_moments", run_clear_moments}, {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
+    {"profile", run_profile}, {"clear_moments", run_clear_moments},
+    {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
-    {"trainer", l_trainer}, {"schedules", l_schedules}, {"samplings", l_samplings}, {"check_alive", l_check_alive}, {NULL, NULL}};
+    {"trainer", l_trainer}, {"schedules", l_schedules}, {"samplings", l_samplings},
+    {"check_alive", l_check_alive}, {NULL, NULL}};
 
 void lsy_open_run(lua_State *L)
 {

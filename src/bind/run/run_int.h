@@ -27,9 +27,11 @@ struct run {
     int64_t hook_step;
     atomic_bool closing; /* no hook is called any more */
     atomic_bool renewing; /* its directory was deleted, and is to be made anew */
-    struct lsy_live_source *look; /* owned; on the board from its start while it is open; NULL: not looked at */
+    /* owned; on the board from its start while it is open; NULL: not looked at */
+    struct lsy_live_source *look;
     double flops_per_token; /* of the plan in use */
-    atomic_bool repeating; /* steps are done again: nothing is told, no hook is called, nothing is written down */
+    /* steps are done again: nothing is told, no hook is called, nothing is written down */
+    atomic_bool repeating;
 };
 
 /* events.c: the trainer's callbacks (struct sy_train_config); ctx is the run. */

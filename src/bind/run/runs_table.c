@@ -38,9 +38,13 @@ static int l_sparkline(lua_State *L)
 static int l_runs_row(lua_State *L)
 {
     struct sy_str s = SY_STR_INIT;
-    struct sy_runs_row row = {luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_checkinteger(L, 3),
-                              luaL_checkinteger(L, 4), luaL_optnumber(L, 5, (double)NAN),
-                              luaL_optnumber(L, 6, (double)NAN), luaL_optnumber(L, 7, -1),
+    struct sy_runs_row row = {luaL_checkstring(L, 1),
+                              luaL_checkstring(L, 2),
+                              luaL_checkinteger(L, 3),
+                              luaL_checkinteger(L, 4),
+                              luaL_optnumber(L, 5, (double)NAN),
+                              luaL_optnumber(L, 6, (double)NAN),
+                              luaL_optnumber(L, 7, -1),
                               luaL_checkstring(L, 8)};
     sy_runs_row(&s, &row);
     return push_text(L, &s);

@@ -389,14 +389,15 @@ static int store_sample(lua_State *L)
 
 /* Rows of one series that the trainer's metrics lack, up to a step.  Those in memory are the
  * newest: only what is behind their last can be added. */
-static int restore_series(struct sy_store *s, struct sy_metrics *m, const struct sy_store_series *of,
-                          int64_t upto, struct sy_err *err)
+static int restore_series(struct sy_store *s, struct sy_metrics *m,
+                          const struct sy_store_series *of, int64_t upto, struct sy_err *err)
 {
     struct sy_history h;
     const char *name = of->name;
     int width = of->width;
     int at = sy_metrics_find(m, name); /* what the program makes says itself what it is */
-    at = at < 0 ? sy_metrics_declare(m, name, width, &of->what, err) : sy_metrics_series(m, name, width, err);
+    at = at < 0 ? sy_metrics_declare(m, name, width, &of->what, err)
+                : sy_metrics_series(m, name, width, err);
     int64_t rows = at < 0 ? 0 : sy_metrics_rows(m, at), last = -1;
     float *row = at < 0 ? NULL : sy_alloc((size_t)width * sizeof *row);
     if (!row)

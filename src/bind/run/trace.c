@@ -38,7 +38,8 @@ static int name_yield(lua_State *L)
 {
     const char *text = lua_tostring(L, -1);
     if (text && strstr(text, "attempt to yield across a C-call boundary"))
-        return lsy_error(L, "trace: a model's function must not yield: it is recorded from beginning to end");
+        return lsy_error(
+            L, "trace: a model's function must not yield: it is recorded from beginning to end");
     return lua_error(L);
 }
 
@@ -100,7 +101,8 @@ static int graph_observe(lua_State *L)
     struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
     const char *name = luaL_checkstring(L, 2), *mixture = luaL_optstring(L, 6, "");
     struct sy_tensor *x = lsy_check_tensor(L, 3, "observe", "x");
-    struct sy_tensor *mask = lua_isnoneornil(L, 7) ? NULL : lsy_check_tensor(L, 7, "observe", "mask");
+    struct sy_tensor *mask =
+        lua_isnoneornil(L, 7) ? NULL : lsy_check_tensor(L, 7, "observe", "mask");
     int kind = sy_series_find(luaL_checkstring(L, 4));
     struct sy_series_what what = {.layer = (int)luaL_optinteger(L, 5, 0)};
     if (kind < 0)

@@ -1,13 +1,13 @@
-/* Lua's side of a training program: flat parameters, traced phases, plans.  Layer bind/run.  With run.c
- * the functions of the module "switchyard.engine" on which lua/run/run.lua builds train().  Arguments
- * are trusted to be of the right kind, but never to be in range.
+/* Lua's side of a training program: flat parameters, traced phases, plans.  Layer bind/run.  With
+ * run.c the functions of the module "switchyard.engine" on which lua/run/run.lua builds train().
+ * Arguments are trusted to be of the right kind, but never to be in range.
  *
- *   engine.params(tensors, specs, states, optimizer)    flat buffers (train/params.h); a spec: name, experts, role, layer,
- *                                                       mixture
+ *   engine.params(tensors, specs, states, optimizer)    flat buffers (train/params.h); a spec:
+ *                                                       name, experts, role, layer, mixture
  *   engine.optimizers()                                 all of them (train/optimizers/optimizer.h)
  *   engine.roles()                                      what a parameter may be, by name
  *   engine.phase(graph, kind, loss, total, params)      forward, backward, placement
- *   engine.plan({begin=, add=, eval=}, options, K) the three phases over one arena
+ *   engine.plan({begin=, add=, eval=}, options, K)      the three phases over one arena
  */
 #include "bind/core/error.h"
 #include "bind/core/handle.h"
@@ -77,7 +77,8 @@ static int l_roles(lua_State *L)
     return 1;
 }
 
-/* engine.optimizers() -> list of {name=, help=, source=, ignores={NAME=true}}: hyper-parameters of others */
+/* engine.optimizers() -> list of {name=, help=, source=, ignores={NAME=true}}: hyper-parameters of
+ * others */
 static int l_optimizers(lua_State *L)
 {
     const struct sy_optimizer *o;
@@ -269,7 +270,8 @@ static int l_plan(lua_State *L)
 
 static const luaL_Reg phase_methods[] = {{"size", phase_bytes}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
-    {"params", l_params}, {"optimizers", l_optimizers}, {"roles", l_roles}, {"phase", l_phase}, {"plan", l_plan}, {NULL, NULL}};
+    {"params", l_params}, {"optimizers", l_optimizers}, {"roles", l_roles}, {"phase", l_phase},
+    {"plan", l_plan}, {NULL, NULL}};
 
 void lsy_open_train(lua_State *L)
 {

@@ -1,14 +1,17 @@
-/* What is known of a run's steps, for lua/run/why.lua: sequences, spikes, alarms.  Layer bind/run; methods
- * of a run's handle.
+/* What is known of a run's steps, for lua/run/why.lua: sequences, spikes, alarms.  Layer bind/run;
+ * methods of a run's handle.
  *
- *   run:rows(step) -> list of {micro=, row=, start=, document=, documents=, source=, line=, domain=},
- *                     all counted from 1 but start (a token's place in the data); context= their length
- *   run:windows(step) -> windows of the data that were drawn before the step; nil: they are not counted
+ *   run:rows(step) -> list of {micro=, row=, start=, document=, documents=, source=, line=,
+ *                     domain=}, all counted from 1 but start (a token's place in the data);
+ *                     context= their length
+ *   run:windows(step) -> windows of the data that were drawn before the step; nil: they are not
+ *                     counted
  *   run:rows_until(series, step, n) -> list of the last n rows up to step, {step, value...} each;
  *                     nil: no such series
  *   run:row_ids(start, n) -> list of token ids
  *   run:spikes() -> list of {step=, loss=, ...}, the oldest first
- *   run:spike_detail(step) -> losses of its rows, states (all numbers one after another); nothing: unknown
+ *   run:spike_detail(step) -> losses of its rows, states (all numbers one after another); nothing:
+ *                     unknown
  *   run:against(values, value, logs) -> usual, deviation, deviations above (the spike rule's)
  *   run:alarms() -> list of {name=, condition=, on=, step=, text=}
  *   run:rewind_wanted() -> first, last of the steps to leave out; nothing when none is wanted
@@ -272,7 +275,8 @@ static int l_clean(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    {"rows", run_rows},     {"windows", run_windows},     {"row_ids", run_row_ids}, {"rows_until", run_until}, {"spikes", run_spikes}, {"spike_detail", run_spike_detail},
+    {"rows", run_rows},     {"windows", run_windows},     {"row_ids", run_row_ids},
+    {"rows_until", run_until}, {"spikes", run_spikes}, {"spike_detail", run_spike_detail},
     {"against", run_against},
     {"alarms", run_alarms}, {"rewind_wanted", run_rewind_wanted}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"clean", l_clean}, {NULL, NULL}};

@@ -61,7 +61,8 @@ static int l_draw(lua_State *L)
                          (int)rows);
     int64_t ids = luaL_optinteger(L, 8, n), among = ids > 0 && ids < n ? ids : n;
     const float *x = (const float *)sy_data(t) + (row - 1) * n;
-    struct choice *c = sy_alloc((size_t)among * sizeof *c); /* nothing raises from here to its end */
+    /* nothing raises from here to its end */
+    struct choice *c = sy_alloc((size_t)among * sizeof *c);
     if (!c)
         return lsy_error(L, "generate: out of memory");
     for (int64_t i = 0; i < among; i++)

@@ -1,4 +1,5 @@
-/* Constructors of tensors, and what belongs to the machine: threads, kernels, seed.  Layer bind/tensor. */
+/* Constructors of tensors, and what belongs to the machine: threads, kernels, seed.  Layer
+ * bind/tensor. */
 #include "bind/core/args.h"
 #include "bind/core/doc.h"
 #include "bind/core/error.h"
@@ -19,7 +20,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ASK_FROM ((size_t)64 << 20) /* smaller ones are not worth asking the system for what is free */
+/* Bytes: smaller ones are not worth asking the system for what is free. */
+#define ASK_FROM ((size_t)64 << 20)
 
 struct options {
     int dtype;
@@ -33,7 +35,11 @@ static const struct lsy_option plain_options[] = {
 };
 static const struct lsy_option random_options[] = {
     {.name = "dtype", .kind = LSY_DTYPE, .at = offsetof(struct options, dtype)},
-    {.name = "seed", .kind = LSY_INT, .at = offsetof(struct options, seed), .min = 0, .max = 9.2e18},
+    {.name = "seed",
+     .kind = LSY_INT,
+     .at = offsetof(struct options, seed),
+     .min = 0,
+     .max = 9.2e18},
     {.name = "grad", .kind = LSY_BOOL, .at = offsetof(struct options, grad)},
 };
 
@@ -269,7 +275,8 @@ static int record_draw(lua_State *L, const struct draw *d)
     attrs.i[10] = d->low;
     attrs.i[11] = d->high;
     if (d->o.grad)
-        return lsy_error(L, "%s: grad: a draw in a model's function is no parameter; see ?nn.param", d->what);
+        return lsy_error(L, "%s: grad: a draw in a model's function is no parameter; see ?nn.param",
+                         d->what);
     struct sy_tensor **drawn = lsy_new_tensor(L), **out = drawn;
     int rc = sy_apply(d->op, NULL, 0, &attrs, drawn, &err);
     if (!rc && as != d->o.dtype)
@@ -482,30 +489,38 @@ static const luaL_Reg functions[] = {
     {NULL, NULL}};
 
 static const struct lsy_doc docs[] = {
-    {"tensor.zeros", "tensor.zeros(n, ..., {dtype=, grad=})", "A tensor of zeros; dtype is f32 unless given.",
-     "tensor.zeros(2, 3, {dtype = \"f64\"})"},
-    {"tensor.ones", "tensor.ones(n, ..., {dtype=, grad=})", "A tensor of ones.", "tensor.ones(2, 3)"},
-    {"tensor.full", "tensor.full({n, ...}, x, {dtype=, grad=})", "A tensor whose elements are all x.",
-     "tensor.full({2, 3}, 7)"},
+    {"tensor.zeros", "tensor.zeros(n, ..., {dtype=, grad=})",
+     "A tensor of zeros; dtype is f32 unless given.", "tensor.zeros(2, 3, {dtype = \"f64\"})"},
+    {"tensor.ones", "tensor.ones(n, ..., {dtype=, grad=})", "A tensor of ones.",
+     "tensor.ones(2, 3)"},
+    {"tensor.full", "tensor.full({n, ...}, x, {dtype=, grad=})",
+     "A tensor whose elements are all x.", "tensor.full({2, 3}, 7)"},
     {"tensor.arange", "tensor.arange(first, limit, step, {dtype=, grad=})",
-     "first, first + step, ... below limit. With one number: 0, 1, ... below it.", "tensor.arange(6):view(2, 3)"},
-    {"tensor.eye", "tensor.eye(n, m, {dtype=, grad=})", "Ones on the diagonal; m is n unless given.", "tensor.eye(3)"},
+     "first, first + step, ... below limit. With one number: 0, 1, ... below it.",
+     "tensor.arange(6):view(2, 3)"},
+    {"tensor.eye", "tensor.eye(n, m, {dtype=, grad=})",
+     "Ones on the diagonal; m is n unless given.", "tensor.eye(3)"},
     {"tensor.rand", "tensor.rand(n, ..., {seed=, dtype=, grad=})",
-     "Uniform in [0, 1). With a seed a pure function of it; else tensor.seed and the number of draws decide. In a "
-     "model's or router's function a draw without a seed is made anew for each step and micro-batch, a function of the "
-     "run's seed, the step and the place of the draw: the same after a resume, in a replay and when recomputed. With a "
-     "seed it is constant. Evaluation and decoding draw as well; a function may ask nn.mode().",
+     "Uniform in [0, 1). With a seed a pure function of it; else tensor.seed and the number of "
+     "draws decide. In a model's or router's function a draw without a seed is made anew for each "
+     "step and micro-batch, a function of the run's seed, the step and the place of the draw: the "
+     "same after a resume, in a replay and when recomputed. With a seed it is constant. Evaluation "
+     "and decoding draw as well; a function may ask nn.mode().",
      "tensor.rand(3, {seed = 1})"},
     {"tensor.randn", "tensor.randn(n, ..., {seed=, dtype=, grad=})",
      "Standard normal numbers; seed as in tensor.rand.", "tensor.randn(4, 3, {seed = 1})"},
     {"tensor.randint", "tensor.randint(low, high, n, ..., {seed=, dtype=})",
-     "Integers from low to high, both included; dtype is i32 unless given.", "tensor.randint(1, 6, 10, {seed = 1})"},
-    {"tensor.seed", "tensor.seed(n)", "Seed of all draws that follow without a seed of their own.", "tensor.seed(1)"},
+     "Integers from low to high, both included; dtype is i32 unless given.",
+     "tensor.randint(1, 6, 10, {seed = 1})"},
+    {"tensor.seed", "tensor.seed(n)", "Seed of all draws that follow without a seed of their own.",
+     "tensor.seed(1)"},
     {"tensor.threads", "tensor.threads(n) -> n",
-     "Number of threads that operations use; with an argument it is set first. Results do not depend on it.",
+     "Number of threads that operations use; with an argument it is set first. Results do not "
+     "depend on it.",
      "tensor.threads()"},
     {"tensor.cpu", "tensor.cpu(again) -> name, peak, bf16_peak",
-     "The kernel set in use (ref, avx2, avx512, neon) and the FMA peaks in FLOP/s, measured on all threads.",
+     "The kernel set in use (ref, avx2, avx512, neon) and the FMA peaks in FLOP/s, measured on all "
+     "threads.",
      "tensor.cpu()"},
     {"tensor.memory", "tensor.memory() -> {live=, peak=, allocations=, machine=, lua=}",
      "Bytes: of the engine now and at most, of the machine, of Lua's objects; allocations so far.",

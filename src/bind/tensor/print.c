@@ -129,7 +129,8 @@ static void put_element(struct sy_str *out, const struct sy_tensor *t, int64_t i
     else if (y->exponent || (y->tiny && v != 0 && fabs(v) < UNSEEN))
         sy_str_printf(out, "  %*.*e", y->width, y->exponent ? y->decimals : 1, v);
     else
-        sy_str_printf(out, "  %*.*f", y->width, y->decimals, v / pow(10, y->scale) + 0.0); /* no -0 */
+        /* no -0 */
+        sy_str_printf(out, "  %*.*f", y->width, y->decimals, v / pow(10, y->scale) + 0.0);
 }
 
 /* One row: elements first..first+n-1. */

@@ -47,7 +47,8 @@ void lsy_assign(lua_State *L, struct sy_tensor *to, int arg);
 /* Whether an element of that dtype can be v: integers hold whole numbers within their range
  * only. */
 bool lsy_fits(enum sy_dtype d, double v);
-void lsy_check_fits(lua_State *L, const char *what, enum sy_dtype d, double v); /* "full: 0.5 does not fit into i32" */
+/* "full: 0.5 does not fit into i32" */
+void lsy_check_fits(lua_State *L, const char *what, enum sy_dtype d, double v);
 /* Element i of the contiguous tensor t becomes the number or boolean at arg, exactly; or raises. */
 void lsy_put(lua_State *L, const char *what, struct sy_tensor *t, int64_t i, int arg);
 /* A copy with bytes of its own, without gradient, pushed.  [-0, +1, e] */

@@ -2,7 +2,8 @@
  * bind/tensor.
  *
  *  1. Lua's collector cannot see tensors' bytes: when the engine's memory has grown by a share of
- *     what was live after the last full collection, the next push collects (lsy_tensor_pressure). */
+ *     what was live after the last full collection, the next push collects
+ *     (lsy_tensor_pressure). */
 #include "bind/core/error.h"
 #include "bind/core/state.h"
 #include "bind/tensor/tensor.h"
@@ -75,8 +76,10 @@ struct sy_tensor *lsy_check_data(lua_State *L, int arg, const char *what, const 
 {
     struct sy_tensor *t = lsy_check_tensor(L, arg, what, name);
     if (!sy_tensor_data(t))
-        lsy_error(L, "%s: %s has no values here: it belongs to a model's description, which is only "
-                     "recorded", what, name);
+        lsy_error(L,
+                  "%s: %s has no values here: it belongs to a model's description, which is only "
+                  "recorded",
+                  what, name);
     return t;
 }
 

@@ -1,5 +1,5 @@
-/* Writing into tensors: a[i] = v, a[{...}] = v, a[mask] = v, a:fill(v), and what lua/tensor/select.lua
- * needs for lists and masks.  Layer bind/tensor.
+/* Writing into tensors: a[i] = v, a[{...}] = v, a[mask] = v, a:fill(v), and what
+ * lua/tensor/select.lua needs for lists and masks.  Layer bind/tensor.
  *
  *  1. A value is a number or a tensor that broadcasts to what is written.  Numbers and tensors of
  *     other dtypes are converted; integers take only what they hold exactly: 0.5 into i32 is an

@@ -144,7 +144,8 @@ int sy_host_wait(lua_State *L, double seconds)
     int count = 0;
     bool interrupted = false;
     pthread_mutex_lock(&host.lock);
-    while (!(interrupted = lsy_interrupt_wanted() || (sy_host_jobs.killed && sy_host_jobs.killed()))) {
+    while (!(interrupted = lsy_interrupt_wanted() ||
+                           (sy_host_jobs.killed && sy_host_jobs.killed()))) {
         count += run_pending(L);
         double left = until - sy_now();
         if (host.woken || host.stopping || left <= 0)

@@ -27,7 +27,8 @@ typedef void (*sy_host_fn)(struct lua_State *L, void *ctx);
 int sy_host_call(sy_host_fn fn, void *ctx);
 /* Let calls with this ctx that have not begun return -1. */
 void sy_host_cancel(const void *ctx);
-void sy_host_try_cancel(const void *ctx); /* unless the lock is held: for a thread that may not wait */
+/* unless the lock is held: for a thread that may not wait */
+void sy_host_try_cancel(const void *ctx);
 /* On the Lua thread: run the calls that are pending, and wait for more, up to `seconds` or until
  * sy_host_wake; returns how many ran.  -1 when the user interrupts (free what you hold, then raise
  * with lsy_raise_interrupted). */
@@ -51,7 +52,8 @@ struct sy_host_runs {
     int (*live)(void);                     /* how many runs train now */
     int (*wait_all)(struct lua_State *L);  /* at the end of a script: wait; 0, or 1: a run failed */
     void (*stop_all)(struct lua_State *L); /* at the end: save each, stop */
-    bool (*unsaved)(void);                 /* then: what could not be saved was told, and the status is 1 */
+    /* then: what could not be saved was told, and the status is 1 */
+    bool (*unsaved)(void);
 };
 extern struct sy_host_runs sy_host_runs;
 

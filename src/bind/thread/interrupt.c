@@ -93,7 +93,8 @@ int lsy_resume(lua_State *L, lua_State *co, int nargs, int *nresults, bool may_w
     int status = lua_resume(co, L, nargs, nresults);
     s->running = before;
     s->may_wait = might;
-    if (lsy_interrupt_flag) /* it may have come when the hook went to a coroutine that has just ended */
+    /* it may have come when the hook went to a coroutine that has just ended */
+    if (lsy_interrupt_flag)
         set_hook(before, FIRST_COUNT);
     return status;
 }

@@ -7,6 +7,7 @@
 void sy_interrupt_here(void); /* async-signal-safe; on the Lua thread */
 void sy_interrupt_for_good(void); /* the same, and no clearing ends it: the program is to end */
 void sy_interrupt_clear(void);
-bool sy_interrupt_is_shielded(void); /* something that must not stay half done is under way; async-signal-safe */
+/* something that must not stay half done is under way; async-signal-safe */
+bool sy_interrupt_is_shielded(void);
 
 #endif

@@ -99,7 +99,8 @@ static void enter_state(struct lsy_job *j, int state)
 {
     if (j->state == SY_JOB_WAITING && j->listens)
         atomic_fetch_sub(&sleepers, 1);
-    j->listens = j->until == HUGE_VAL; /* who waits for a time does not care what happens meanwhile */
+    /* who waits for a time does not care what happens meanwhile */
+    j->listens = j->until == HUGE_VAL;
     if (state == SY_JOB_WAITING && j->listens)
         atomic_fetch_add(&sleepers, 1);
     j->state = state;
@@ -281,8 +282,8 @@ static struct {
 static void tell_asked(const struct lsy_job *j)
 {
     char text[256];
-    snprintf(text, sizeof text, "[job %d] goes on (%s%s%s); Ctrl-C again or :kill %d ends it", j->number,
-             lsy_job_state(j), *j->what ? ": " : "", j->what, j->number);
+    snprintf(text, sizeof text, "[job %d] goes on (%s%s%s); Ctrl-C again or :kill %d ends it",
+             j->number, lsy_job_state(j), *j->what ? ": " : "", j->what, j->number);
     sy_host_print(text);
 }
 

@@ -1,5 +1,5 @@
-/* What is printed: above the line that is being typed, behind the number of a job, as JSON, or plainly.
- * Layer bind/thread. */
+/* What is printed: above the line that is being typed, behind the number of a job, as JSON, or
+ * plainly.  Layer bind/thread. */
 #include "bind/thread/output.h"
 #include "bind/core/registry.h"
 #include "bind/thread/host.h"
@@ -120,7 +120,8 @@ static int l_event(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"line", l_line}, {"write", l_write}, {"event", l_event}, {"columns", engine_columns}, {NULL, NULL}};
+    {"line", l_line}, {"write", l_write}, {"event", l_event}, {"columns", engine_columns},
+    {NULL, NULL}};
 
 void lsy_open_output(lua_State *L)
 {

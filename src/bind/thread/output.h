@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* What is printed from now on comes from a hook, beside what the user types: the prompt shows it above
- * its line. */
+/* What is printed from now on comes from a hook, beside what the user types: the prompt shows it
+ * above its line. */
 void lsy_print_aside(bool on);
 /* Standard output was closed by its reader (| head): the chunk ends, silently. */
 bool lsy_output_closed(void);

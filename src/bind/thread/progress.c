@@ -1,7 +1,8 @@
-/* Progress of runs on standard output: a line at most every two seconds, at each evaluation and at the
- * end; or with --json one object a step.  See progress.h and API.md (Command line).
+/* Progress of runs on standard output: a line at most every two seconds, at each evaluation and at
+ * the end; or with --json one object a step.  See progress.h and API.md (Command line).
  *
- *   step 1240/5000  loss 2.913  val 2.981  lr 3.0e-04  tok/s 18432  mfu 71%  load max/mean 1.83  dead 0  eta 2m10s
+ *   step 1240/5000  loss 2.913  val 2.981  lr 3.0e-04  tok/s 18432  mfu 71%  load max/mean 1.83
+ *   dead 0  eta 2m10s
  */
 #include "bind/thread/progress.h"
 #include "bind/thread/host.h"

@@ -1,8 +1,9 @@
-/* What a run says while no screen shows it: progress lines, or one JSON object a step.  Layer bind/thread.
- * Thread-safe; each call writes whole lines to standard output.
+/* What a run says while no screen shows it: progress lines, or one JSON object a step.  Layer
+ * bind/thread.  Thread-safe; each call writes whole lines to standard output.
  *
  *  1. After lsy_progress_alone nothing but these objects comes to what was standard output: what a
- *     script writes itself, a library prints, or a command that inherits it, goes to standard error. */
+ *     script writes itself, a library prints, or a command that inherits it, goes to standard
+ *     error. */
 #ifndef SY_BIND_PROGRESS_H
 #define SY_BIND_PROGRESS_H
 

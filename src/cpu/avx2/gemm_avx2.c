@@ -62,7 +62,7 @@ typedef void (*tile_fn)(int64_t kl, const float *a, const float *b, float *c, in
 
 #define TILE_FN(i)                                                                                 \
     static void tile_##i(int64_t kl, const float *a, const float *b, float *c, int64_t ldc,       \
-                         bool load, const struct sy__fetch *fetch)                                      \
+                         bool load, const struct sy__fetch *fetch)                                 \
     {                                                                                              \
         tile(i + 1, kl, a, b, c, ldc, load, fetch);                                                \
     }

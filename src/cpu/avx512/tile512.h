@@ -77,7 +77,7 @@ typedef void (*tile_fn)(int64_t kl, const float *a, const float *b, float *c, in
 
 #define TILE_FN(mr, two, name)                                                                     \
     static void name(int64_t kl, const float *a, const float *b, float *c, int64_t ldc,           \
-                     __mmask16 m, bool load, const struct sy__fetch *fetch)                             \
+                     __mmask16 m, bool load, const struct sy__fetch *fetch)                        \
     {                                                                                              \
         tile(mr, two, kl, a, b, c, ldc, m, load, fetch);                                           \
     }

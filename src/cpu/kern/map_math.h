@@ -1,5 +1,6 @@
 /* Functions of the elementwise maps and their derivatives on native vectors, shared by map.c and
- * activation.c.  f_name(x) is the function; d_name(x, y) its derivative, from x or from y = f(x). */
+ * activation.c.  f_name(x) is the function; d_name(x, y) its derivative, from x or from y =
+ * f(x). */
 #ifndef SY_CPU_KERN_MAP_MATH_H
 #define SY_CPU_KERN_MAP_MATH_H
 

@@ -87,7 +87,8 @@ static void mix(float *y, float b, const float *x, float a, int64_t n)
     const vf vb = vf_set1(b), va = vf_set1(a);
     for (int64_t i = 0; i < n; i += SY_W)
         vf_store_part(y + i, n - i,
-                      vf_load_part(y + i, n - i, 0.0f) * vb + vf_load_part(x + i, n - i, 0.0f) * va);
+                      vf_load_part(y + i, n - i, 0.0f) * vb +
+                          vf_load_part(x + i, n - i, 0.0f) * va);
 }
 
 static void outer(float *y, const float *x, float a, int64_t n)

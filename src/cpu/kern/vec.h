@@ -1,7 +1,8 @@
 /* Portable SIMD for the kernel families: native vectors, and 16 virtual lanes on top of them.
  *
  * Two levels:
- *   vf, vi, vm  a native vector of SY_W floats / int32 / a comparison's mask.  SY_W is 16 (AVX-512),
+ *   vf, vi, vm  a native vector of SY_W floats / int32 / a comparison's mask.  SY_W is 16
+ *   (AVX-512),
  *               8 (AVX2) or 4 (SSE2, and any other machine through GNU vectors).  + - * / work on
  *               vf and + - * << >> & | ^ ~ on vi as operators.  For elementwise code, where the
  *               width does not show in the result.

@@ -1,7 +1,7 @@
 /* Training of byte-level BPE.
  *
- * Text is cut into words (regex_split_int.h), equal words are counted once, and merges are chosen over
- * the unique words, each weighted by its count:
+ * Text is cut into words (regex_split_int.h), equal words are counted once, and merges are chosen
+ * over the unique words, each weighted by its count:
  *
  *     pair table   (left, right) -> 64-bit count, list of words that hold or held the pair
  *     max-heap     of (count, pair), lazy: an entry whose count is no longer true is put back with

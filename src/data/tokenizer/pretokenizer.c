@@ -1,4 +1,5 @@
-/* Pre-tokenizers (pretokenizer_int.h): each stage hands its pieces to the next, the last one's are words.
+/* Pre-tokenizers (pretokenizer_int.h): each stage hands its pieces to the next, the last one's are
+ * words.
  *
  * The behaviours of a Split, as the library folds its list of matches and what is between them (m:
  * is a match; p: the one before was):

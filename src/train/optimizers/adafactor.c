@@ -3,7 +3,8 @@
  *
  *     b = 1 - t^-0.8
  *     R = b R + (1 - b) mean over a row of (G^2 + 1e-30);  C likewise of a column
- *     U = G / sqrt(R C / mean R);   V, U = G / sqrt(V) of what is no matrix, or has a side under 128
+ *     U = G / sqrt(R C / mean R);   of what is no matrix, or has a side under 128:
+ *                                  U = G / sqrt(V)
  *     W = W - lr max(0.001, rms W) U / max(1, rms U)
  *
  * so lr is relative to the size of the weights.  A matrix is an expert's: the rms are its own.
@@ -26,7 +27,10 @@
 
 enum { BY_ROWS, BY_COLS, BY_ALL }; /* states */
 
-static bool factored(int64_t rows, int64_t cols) { return rows >= LEAST_SIDE && cols >= LEAST_SIDE; }
+static bool factored(int64_t rows, int64_t cols)
+{
+    return rows >= LEAST_SIDE && cols >= LEAST_SIDE;
+}
 
 static int shape(const struct sy_param *p, int state, int64_t out[SY_MAX_DIMS])
 {
@@ -82,7 +86,8 @@ static size_t work(const struct sy_params *ps)
 {
     size_t floats = 0;
     for (int i = 0; i < ps->ngroups; i++)
-        floats += is_factored(&ps->groups[i]) ? (size_t)(ps->groups[i].rows + ps->groups[i].cols) : 0;
+        floats +=
+            is_factored(&ps->groups[i]) ? (size_t)(ps->groups[i].rows + ps->groups[i].cols) : 0;
     return tables(ps) + floats * sizeof(float);
 }
 
@@ -108,7 +113,8 @@ static void lay_out(struct pass *a)
 
 static float moved(const struct pass *a, float was, double sum, int64_t n)
 {
-    return (float)(a->keep * (double)was + (1 - a->keep) * (sum * a->scale * a->scale / (double)n + TINY));
+    return (float)(a->keep * (double)was +
+                   (1 - a->keep) * (sum * a->scale * a->scale / (double)n + TINY));
 }
 
 static void do_rows(const struct pass *a, const struct sy_group *g, int64_t begin, int64_t end)
@@ -116,7 +122,8 @@ static void do_rows(const struct pass *a, const struct sy_group *g, int64_t begi
     const float *grad = a->ps->g + a->ps->chunks[g->first].offset;
     float *rows = sy__optimizer_group_state(a->ps, g, BY_ROWS);
     for (int64_t r = begin; r < end; r++)
-        rows[r] = moved(a, rows[r], sy_cpu()->optim->sumsq(grad + r * g->cols, g->cols, NULL), g->cols);
+        rows[r] =
+            moved(a, rows[r], sy_cpu()->optim->sumsq(grad + r * g->cols, g->cols, NULL), g->cols);
 }
 
 static void do_cols(const struct pass *a, const struct sy_group *g, int64_t begin, int64_t end)
@@ -181,7 +188,8 @@ static void divide(const struct pass *a, const struct sy_chunk *c, const struct 
     for (int64_t n; at < end; at += n) {
         int64_t r = at / g->cols, col = at % g->cols;
         n = least(g->cols - col, end - at);
-        sy_cpu()->optim->outer(a->ps->g + a->ps->chunks[g->first].offset + at, cols + col, rows[r], n);
+        sy_cpu()->optim->outer(a->ps->g + a->ps->chunks[g->first].offset + at, cols + col, rows[r],
+                               n);
     }
 }
 
@@ -227,7 +235,8 @@ static void apply_task(void *ctx, int64_t i)
 
 static void step(struct sy_params *ps, const struct sy_update *u)
 {
-    struct pass a = {.ps = ps, .keep = 1 - pow((double)u->t, -0.8), .scale = u->grad_scale, .lr = u->lr};
+    struct pass a = {
+        .ps = ps, .keep = 1 - pow((double)u->t, -0.8), .scale = u->grad_scale, .lr = u->lr};
     lay_out(&a);
     sy_pool_run(a.tasks[ps->ngroups], moments_task, &a);
     sy_pool_run(ps->ngroups, factors_task, &a);
@@ -238,8 +247,9 @@ static void step(struct sy_params *ps, const struct sy_update *u)
 
 const struct sy_optimizer sy__optimizer_adafactor = {
     .name = "adafactor",
-    .help = "by the gradient over the root of its mean square by rows and columns, far less than a number a parameter; "
-            "lr is relative to the size of the weights, 0.01 say",
+    .help =
+        "by the gradient over the root of its mean square by rows and columns, far less than a "
+        "number a parameter; lr is relative to the size of the weights, 0.01 say",
     .source = "Shazeer and Stern 2018; Raffel et al. 2020 (T5)",
     .reads = {NULL},
     .states = {"vr", "vc", "v"},

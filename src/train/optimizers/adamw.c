@@ -29,7 +29,8 @@ struct sy__adamw sy__adamw_of(const struct sy_update *u)
     return both;
 }
 
-void sy__adamw_chunk(const struct sy_params *ps, const struct sy__adamw *a, const struct sy_chunk *c)
+void sy__adamw_chunk(const struct sy_params *ps, const struct sy__adamw *a,
+                     const struct sy_chunk *c)
 {
     int64_t o = c->offset;
     sy_cpu()->optim->adamw(ps->p + o, ps->g + o, sy__optimizer_state(ps, c, 0),

@@ -10,6 +10,7 @@ struct sy__adamw {
     struct sy_adamw args[2]; /* without and with weight decay */
 };
 struct sy__adamw sy__adamw_of(const struct sy_update *u);
-void sy__adamw_chunk(const struct sy_params *ps, const struct sy__adamw *a, const struct sy_chunk *c);
+void sy__adamw_chunk(const struct sy_params *ps, const struct sy__adamw *a,
+                     const struct sy_chunk *c);
 
 #endif

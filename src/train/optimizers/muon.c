@@ -1,13 +1,14 @@
-/* Muon: the momentum of each weight matrix, made orthogonal, is its step.  An expert's matrix is one
- * of its own, as are the projections of queries, keys and values.  Embeddings, the head, routers and
- * all that has not two dimensions are AdamW's.
+/* Muon: the momentum of each weight matrix, made orthogonal, is its step.  An expert's matrix is
+ * one of its own, as are the projections of queries, keys and values.  Embeddings, the head,
+ * routers and all that has not two dimensions are AdamW's.
  *
  *     M = momentum M + G;  U = G + momentum M (nesterov) or M;  X = U / (|U| + 1e-7)
  *     five times  A = X X^T (the smaller side),  X = (a I + b A + c A A) X
  *     W = W (1 - lr decay) - lr 0.2 sqrt(max(rows, cols)) X
  *
- * By the last factor the step is as large as AdamW's usually is, so that both learn by one lr and one
- * decay.  Source: Jordan et al. 2024 (Muon: a, b, c); Liu et al. 2025 (Moonlight: the factor, the decay).
+ * By the last factor the step is as large as AdamW's usually is, so that both learn by one lr and
+ * one decay.  Source: Jordan et al. 2024 (Muon: a, b, c); Liu et al. 2025 (Moonlight: the factor,
+ * the decay).
  *
  *  1. In fp32 whatever the precision of the run: products by cpu/gemm.h, sums of squares in double
  *     over chunks in their order, so the bits are those of any threads and kernel set.
@@ -29,8 +30,9 @@ static const float A1 = 3.4445f, A3 = -4.7750f, A5 = 2.0315f;
 static bool is_orthogonal(const struct sy_param *p)
 {
     int first = p->experts ? 1 : 0;
-    return (p->role == SY_ROLE_WEIGHT || p->role == SY_ROLE_EXPERT) && p->tensor->ndim == first + 2 &&
-           p->tensor->shape[first] > 1 && p->tensor->shape[first + 1] > 1;
+    return (p->role == SY_ROLE_WEIGHT || p->role == SY_ROLE_EXPERT) &&
+           p->tensor->ndim == first + 2 && p->tensor->shape[first] > 1 &&
+           p->tensor->shape[first + 1] > 1;
 }
 
 static int shape(const struct sy_param *p, int state, int64_t out[SY_MAX_DIMS])
@@ -109,7 +111,8 @@ static void normalize_task(void *ctx, int64_t i)
 static struct sy_gemm_problem square_of(const struct item *m)
 {
     const struct sy_group *g = m->group;
-    struct sy_mat straight = {.data = m->x, .ld = g->cols}, turned = {.data = m->x, .ld = g->cols, .trans = true};
+    struct sy_mat straight = {.data = m->x, .ld = g->cols},
+                  turned = {.data = m->x, .ld = g->cols, .trans = true};
     bool wide = g->rows <= g->cols;
     return (struct sy_gemm_problem){.m = m->side, .n = m->side, .k = wide ? g->cols : g->rows,
                                     .a = wide ? straight : turned, .b = wide ? turned : straight,
@@ -195,7 +198,10 @@ static void add_item(struct pass *a, const struct sy_group *g, float *at)
 static void step(struct sy_params *ps, const struct sy_update *u)
 {
     const double *h = u->hyper->v;
-    struct pass a = {.ps = ps, .adamw = sy__adamw_of(u), .lr = u->lr, .decay = h[SY_HYPER_weight_decay],
+    struct pass a = {.ps = ps,
+                     .adamw = sy__adamw_of(u),
+                     .lr = u->lr,
+                     .decay = h[SY_HYPER_weight_decay],
                      .momentum = {.momentum = (float)h[SY_HYPER_momentum],
                                   .grad_scale = (float)u->grad_scale,
                                   .nesterov = h[SY_HYPER_nesterov] > 0}};
@@ -217,8 +223,9 @@ static void step(struct sy_params *ps, const struct sy_update *u)
 
 const struct sy_optimizer sy__optimizer_muon = {
     .name = "muon",
-    .help = "by the momentum of each matrix (of each expert's) made orthogonal, one number a parameter; embeddings, "
-            "head, routers and vectors by adamw, with the same lr",
+    .help =
+        "by the momentum of each matrix (of each expert's) made orthogonal, one number a "
+        "parameter; embeddings, head, routers and vectors by adamw, with the same lr",
     .source = "Jordan et al. 2024; Liu et al. 2025 (Moonlight), for step size and decay",
     .reads = {"momentum", "nesterov", "weight_decay", "beta1", "beta2", "eps"},
     .states = {"m", "v"},

@@ -1,12 +1,12 @@
 /* What trains: an optimizer is one object in one file of this folder, and a row of the list below.
  * Options, completion, ?train, the manual, checkpoints and the figure of memory are made of it.
  *
- *  1. It declares the states that it keeps of each parameter (their shapes); sy_params lays them out
- *     in one flat buffer, and everyone else (checkpoints, hashes, rewind) goes by that layout.
+ *  1. It declares the states that it keeps of each parameter (their shapes); sy_params lays them
+ *     out in one flat buffer, and everyone else (checkpoints, hashes, rewind) goes by that layout.
  *  2. A state of a parameter with experts has their dimension first, so that an expert's part of it
  *     is its own, as its parameters are.
- *  3. A step reads gradients and may use their buffer up; it writes parameters and states, none of a
- *     frozen chunk.  Its bits are the same for any number of threads and any kernel set.
+ *  3. A step reads gradients and may use their buffer up; it writes parameters and states, none of
+ *     a frozen chunk.  Its bits are the same for any number of threads and any kernel set.
  *  4. It is called between two steps, on one thread, allocates nothing and cannot fail. */
 #ifndef SY_TRAIN_OPTIMIZERS_OPTIMIZER_H
 #define SY_TRAIN_OPTIMIZERS_OPTIMIZER_H
@@ -68,7 +68,8 @@ static inline bool sy__optimizer_frozen(const struct sy_params *ps, const struct
 }
 
 /* Where state i of a group begins: its expert's part. */
-static inline float *sy__optimizer_group_state(const struct sy_params *ps, const struct sy_group *g, int i)
+static inline float *sy__optimizer_group_state(const struct sy_params *ps, const struct sy_group *g,
+                                               int i)
 {
     const struct sy_slot *s = &ps->slots[i * ps->count + g->param];
     int64_t part = g->expert > 0 ? g->expert * (s->count / ps->list[g->param].experts) : 0;
@@ -76,7 +77,8 @@ static inline float *sy__optimizer_group_state(const struct sy_params *ps, const
 }
 
 /* Where state i of what chunk c holds begins, for states of the parameter's own shape. */
-static inline float *sy__optimizer_state(const struct sy_params *ps, const struct sy_chunk *c, int i)
+static inline float *sy__optimizer_state(const struct sy_params *ps, const struct sy_chunk *c,
+                                         int i)
 {
     const struct sy_slot *s = &ps->slots[i * ps->count + c->param];
     return ps->kept + s->offset + (c->offset - ps->list[c->param].offset);

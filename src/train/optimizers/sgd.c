@@ -40,7 +40,8 @@ static void step(struct sy_params *ps, const struct sy_update *u)
 
 const struct sy_optimizer sy__optimizer_sgd = {
     .name = "sgd",
-    .help = "by the gradient with momentum, one number a parameter; wants an lr of its own, 0.1 say",
+    .help =
+        "by the gradient with momentum, one number a parameter; wants an lr of its own, 0.1 say",
     .source = "Sutskever et al. 2013; Loshchilov and Hutter 2019, alg. 1",
     .reads = {"momentum", "nesterov", "weight_decay"},
     .states = {"m"},
