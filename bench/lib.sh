@@ -1,6 +1,7 @@
 # What the scripts beside it share, which source it.
 #
-#   $here $python $threads $yard    this folder; PYTHON, THREADS and SWITCHYARD of the environment, or what is found
+#   $here $python $threads $yard    this folder; PYTHON, THREADS and SWITCHYARD of the environment,
+#                                   or what is found
 #   $dir                            a folder that goes at the end
 #   say TEXT...                     to standard error
 #   has_torch SCRIPT                whether there is PyTorch; says so if not

@@ -5,12 +5,12 @@
 #
 # Environment: SWITCHYARD (the binary; else ./switchyard, else the one in PATH), PYTHON (with torch;
 # without one only our figures), THREADS (default: all processors), PEER_SECONDS (12 a round), STEPS
-# (a round of ours; default by shape), TEXT (a file that both train on; "random": a megabyte of random
-# bytes, which loads the freshly drawn routers more evenly; default: the common licences).
+# (a round of ours; default by shape), TEXT (a file that both train on; "random": a megabyte of
+# random bytes, which loads the freshly drawn routers more evenly; default: the common licences).
 #
-# A round is one process of ours and one of PyTorch's, of the variant that a quick run of all of them
-# found fastest at the start.  Columns are medians over the rounds, the ratio is that of tokens a
-# second, RSS the most of a process.  "*": the target beside it is met.  Progress: standard error.
+# A round is one process of ours and one of PyTorch's, of the variant that a quick run of all of
+# them found fastest at the start.  Columns are medians over the rounds, the ratio is that of tokens
+# a second, RSS the most of a process.  "*": the target beside it is met.  Progress: standard error.
 # shellcheck source=bench/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -72,10 +72,12 @@ row() { # shape precision files
         BEGIN {
             have = their_tok > 0
             ratio = have ? tok / their_tok : 0
-            printf "%-3s %-4s %8.1f %7.1f %8.1f %4.0f%% (%2d)%s  %-16s %7s %5s (%4.2f)%s %6.2f / %-5s%s %5.2f\n",
+            printf "%-3s %-4s %8.1f %7.1f %8.1f %4.0f%% (%2d)%s  %-16s %7s %5s (%4.2f)%s " \
+                "%6.2f / %-5s%s %5.2f\n",
                 shape, precision, 1e3 * step, ours, peak, 100 * share, share_aim,
                 met(100 * share >= share_aim), variant, have ? sprintf("%.1f", theirs) : "-",
-                have ? sprintf("%.2f", ratio) : "-", ratio_aim, met(have && ratio >= ratio_aim), rss,
+                have ? sprintf("%.2f", ratio) : "-", ratio_aim, met(have && ratio >= ratio_aim),
+                rss,
                 have ? sprintf("%.2f", their_rss) : "-", met(rss_aim && rss <= rss_aim), load
         }'
 }
@@ -109,5 +111,6 @@ for shape in $shapes; do
 done
 
 echo "training steps, $threads threads, medians of $rounds rounds; GFLOP/s; (target), * met"
-echo "          step ms    ours     peak  share        PyTorch's best   GFLOP/s ratio          RSS GB ours/theirs  load"
+printf '          step ms    ours     peak  share        '
+echo "PyTorch's best   GFLOP/s ratio          RSS GB ours/theirs  load"
 cat "$dir/table"

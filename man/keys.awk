@@ -6,10 +6,13 @@ BEGIN {
     print ".Dd November 23, 2026\n.Dt SWITCHYARD-KEYS 7\n.Os\n.Sh NAME\n.Nm switchyard-keys"
     print ".Nd keys of the workbench\n.Sh DESCRIPTION"
     print "At the prompt every key is Readline's, as"
-    print ".Xr readline 3\nand the user's\n.Pa ~/.inputrc\nhave it, and those of the first list below."
-    print ".Pp\nIn pane mode the keys of the second list act on the panels;\nwhat they do not have is told."
+    print ".Xr readline 3\nand the user's\n.Pa ~/.inputrc\nhave it, and"
+    print "those of the first list below."
+    print ".Pp\nIn pane mode the keys of the second list act on the panels;"
+    print "what they do not have is told."
     print "The cursor is a step: all charts show it, and the heatmap shows that step."
-    print ".Pp\nEvery key is bound to a function of Readline, whose name stands in parentheses, and may be"
+    print ".Pp\nEvery key is bound to a function of Readline, whose name stands in parentheses,"
+    print "and may be"
     print "bound to another:\n.Bd -literal -offset indent"
     print "$if switchyard\n\"\\eC-xp\": switchyard-panes\n$endif\n.Ed"
 }
@@ -19,7 +22,8 @@ BEGIN {
     shown = part[6]
     gsub(/←/, "\\(<-", shown); gsub(/→/, "\\(->", shown)
     gsub(/↑/, "\\(ua", shown); gsub(/↓/, "\\(da", shown)
-    row[head[3]] = row[head[3]] ".It " (shown ~ /^[-.'0]/ ? "\\&" : "") shown "\n" part[8] "\n.Pq " part[2] "\n"
+    shown = (shown ~ /^[-.'0]/ ? "\\&" : "") shown
+    row[head[3]] = row[head[3]] ".It " shown "\n" part[8] "\n.Pq " part[2] "\n"
 }
 END {
     printf ".Sh PROMPT\n.Bl -tag -width 12n -compact\n%s.El\n", row["PROMPT"]

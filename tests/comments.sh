@@ -52,7 +52,8 @@ done
 # Files of others, files that are made, and names that stand for any (NAME.c as well).
 others=' llm.c term.h config.h r.h lua/a/b.lua x.lua '
 named() { # FILE:NAME of each file that a comment names
-    find src include lua -name '*.[ch]' -o -name '*.lua' -o -name '*.def' | sort | while read -r file; do
+    find src include lua -name '*.[ch]' -o -name '*.lua' -o -name '*.def' | sort |
+        while read -r file; do
         "$AWK" -v lua="${file##*.}" '
             { text = "" }
             lua == "lua" { if (match($0, /--.*/)) text = substr($0, RSTART) }
@@ -68,7 +69,8 @@ named() { # FILE:NAME of each file that a comment names
                 }
             }' "$file"
     done
-    grep -oE '[A-Za-z0-9_][A-Za-z0-9_/-]*\.(c|h|lua|def|sh|mk)\b' HACKING.md | sed 's/^/HACKING.md:/'
+    grep -oE '[A-Za-z0-9_][A-Za-z0-9_/-]*\.(c|h|lua|def|sh|mk)\b' HACKING.md |
+        sed 's/^/HACKING.md:/'
 }
 find src include lua tests bench examples man build-aux -type f > "${TMPDIR:-/tmp}/there.$$"
 missing=$(named | sort -u | "$AWK" -F: -v others="$others" -v list="${TMPDIR:-/tmp}/there.$$" '
@@ -76,10 +78,15 @@ missing=$(named | sort -u | "$AWK" -F: -v others="$others" -v list="${TMPDIR:-/t
         while ((getline path < list) > 0) {
             count = split(path, part, "/")
             tail = ""
-            for (i = count; i > 0; i--) { tail = part[i] (tail == "" ? "" : "/" tail); there[tail] = 1 }
+            for (i = count; i > 0; i--) {
+                tail = part[i] (tail == "" ? "" : "/" tail)
+                there[tail] = 1
+            }
         }
     }
-    !($2 in there) && $2 !~ /NAME/ && index(others, " " $2 " ") == 0 { print "#   " $1 " names " $2 }')
+    !($2 in there) && $2 !~ /NAME/ && index(others, " " $2 " ") == 0 {
+        print "#   " $1 " names " $2
+    }')
 rm -f "${TMPDIR:-/tmp}/there.$$"
 say "the files that comments name are there" "$missing"
 echo "1..$n"

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Every #include of src/ and include/ against tests/layers.txt.  One TAP case a file, so that the
-# log names the file; a case fails with the include and the rule.  Two more: what is permitted is used,
-# and goes one way.
+# log names the file; a case fails with the include and the rule.  Two more: what is permitted is
+# used, and goes one way.
 # shellcheck disable=SC2016 # the $s in quotes are awk's
 set -u
 srcdir=${srcdir:-.}
 cd "$srcdir" || exit 99
 
+includes='s/^[[:space:]]*#[[:space:]]*include[[:space:]]*\([<"]\)\([^>"]*\)[>"].*/include \1 \2/p'
 {
     cat tests/layers.txt
     for file in src/*/*.c; do
@@ -16,7 +17,7 @@ cd "$srcdir" || exit 99
     done
     find src include -name '*.[ch]' -o -name '*.def' | sort | while read -r file; do
         echo "file $file"
-        sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*\([<"]\)\([^>"]*\)[>"].*/include \1 \2/p' "$file"
+        sed -n "$includes" "$file"
     done
 } | "${AWK:-awk}" '
 function layer_of(file, part) {
@@ -53,7 +54,8 @@ function check_local(name, part, to) {
     used[from, to] = 1
     if (!(to in allowed)) complain("\"" name "\": no layer " to " in tests/layers.txt")
     else if (!permitted(from, to)) complain("\"" name "\": " from " may not include " to)
-    else if (file ~ /^include\// && part[1] != "switchyard") complain("\"" name "\": a public header may include public headers only")
+    else if (file ~ /^include\// && part[1] != "switchyard")
+        complain("\"" name "\": a public header may include public headers only")
 }
 function check_system(name, places, i, k) {
     if (!(name in only)) return
@@ -84,11 +86,13 @@ function check_used(from, list, k, i) {
     for (from in allowed) {
         k = split(allowed[from], list, " ")
         for (i = 1; i <= k; i++)
-            if (!((from, list[i]) in used)) complain("layer " from " need not be permitted " list[i])
+            if (!((from, list[i]) in used))
+                complain("layer " from " need not be permitted " list[i])
     }
     file = "what is permitted is used"
 }
-function check_one_way(from, list, k, i, left, changed, free) { # take away who needs nobody that is left
+# Take away who needs nobody that is left.
+function check_one_way(from, list, k, i, left, changed, free) {
     for (from in allowed) left[from] = 1
     do {
         changed = 0

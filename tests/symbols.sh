@@ -15,7 +15,8 @@ n=0
 status=0
 for lib in ${SY_ENGINE_LIBS:?}; do
     n=$((n + 1))
-    found=$("$NM" -A -u "$lib" 2>/dev/null | "${AWK:-awk}" -v forbidden="$forbidden" -v allowed="$allowed" '
+    found=$("$NM" -A -u "$lib" 2>/dev/null |
+        "${AWK:-awk}" -v forbidden="$forbidden" -v allowed="$allowed" '
         { symbol = $NF; sub(/@.*/, "", symbol)
           where = $1; sub(/:$/, "", where); k = split(where, part, ":"); object = part[k]
           sub(/^lib[a-z0-9_]*_a-/, "", object)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # shellcheck disable=SC2016  # conditions are evaluated in ok
-# What a terminal would obey does not come out, whatever brought it in: arguments, names, files, data, models, journals.
-# One hostile text at every exit; what a script prints by itself is its own business.
+# What a terminal would obey does not come out, whatever brought it in: arguments, names, files,
+# data, models, journals. One hostile text at every exit; what a script prints by itself is its own
+# business.
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"
 
@@ -11,7 +12,8 @@ lua='H = "\27]0;x\7\xC2\x9B1m\127\u{202E}\xFF"; V = "\27]0;x\7\xC2\x9B1m\127\u{2
 export H
 
 # None of its bytes in a file.
-clean() { LC_ALL=C awk '/\033|\007|\177|\302[\200-\237]|\342\200\256|\377/ { bad = 1 } END { exit bad }' "$1"; }
+obeyed='/\033|\007|\177|\302[\200-\237]|\342\200\256|\377/'
+clean() { LC_ALL=C awk "$obeyed"' { bad = 1 } END { exit bad }' "$1"; }
 
 # exit NAME COMMAND...: both outputs are clean, and the text was there
 out()
@@ -28,14 +30,16 @@ typed()
 {
     name=$1
     shift
-    printf '%s\n' "$lua" "$@" | "$SWITCHYARD" -E --runs "$SWITCHYARD_RUNS" -i > "$folder/out" 2> "$folder/err"
+    printf '%s\n' "$lua" "$@" | "$SWITCHYARD" -E --runs "$SWITCHYARD_RUNS" -i > "$folder/out" \
+        2> "$folder/err"
     clean "$folder/out" && clean "$folder/err" && grep -q '0;x' "$folder/out" "$folder/err"
     report $? "typed: $name"
 }
 
 sy() { "$SWITCHYARD" "$@"; }
 # shellcheck disable=SC2120
-script() { printf '%s\n' "$lua" "$@" > "$folder/s.lua"; sy -E --runs "$SWITCHYARD_RUNS" "$folder/s.lua"; }
+script() { printf '%s\n' "$lua" "$@" > "$folder/s.lua";
+    sy -E --runs "$SWITCHYARD_RUNS" "$folder/s.lua"; }
 
 # A run whose journal, events, samples, series and vocabulary hold it.
 cat > "$folder/make.lua" << 'LUA'
@@ -48,7 +52,8 @@ model.define("odd", function(cfg)
     nn.observe("s" .. H:sub(1, -2), x:mean())
     return nn.head(x, w)
   end
-end, {{"vocab", "integer", 256, help = "x"}, {"context", "integer", 8, help = "x"}, {"seed", "integer", 1, help = "x"}})
+end, {{"vocab", "integer", 256, help = "x"}, {"context", "integer", 8, help = "x"},
+  {"seed", "integer", 1, help = "x"}})
 local m = model.odd{}
 local r = train(m, d, {steps = 4, batch = 2, name = "odd", sample_every = 2, checkpoint_every = 2})
 r:wait()
@@ -58,7 +63,8 @@ LUA
 sy -E --runs "$SWITCHYARD_RUNS" "$folder/make.lua" > "$folder/out" 2> "$folder/err"
 report $? "a run with hostile text is made"
 ok 'clean "$folder/out" && clean "$folder/err"' "its samples and progress are clean"
-mkdir "$SWITCHYARD_RUNS/broken" && printf '%s' "$H$H$H$H$H$H$H$H$H$H$H$H" > "$SWITCHYARD_RUNS/broken/run.sqlite"
+mkdir "$SWITCHYARD_RUNS/broken" && printf '%s' "$H$H$H$H$H$H$H$H$H$H$H$H" \
+    > "$SWITCHYARD_RUNS/broken/run.sqlite"
 
 out "a word" sy "$H"
 out "an option" sy "--$H"
@@ -68,7 +74,8 @@ out "kernels in the environment" env SWITCHYARD_CPU="$H" "$SWITCHYARD" -e ""
 out "a module" sy -E -l "$H"
 out "code that does not parse" sy -E -e "x = 1 '$H'"
 out "code that fails" sy -E -e "error(os.getenv 'H')"
-out "an error that is a table" sy -E -e "error(setmetatable({}, {__tostring = function() return os.getenv 'H' end}))"
+out "an error that is a table" sy -E \
+    -e "error(setmetatable({}, {__tostring = function() return os.getenv 'H' end}))"
 out "a script that is not there" sy -E -i "$H"
 for command in log watch resume replay generate; do
     out "$command of a run" sy --runs "$SWITCHYARD_RUNS" $command "$H"
@@ -87,10 +94,12 @@ out "log --json" sy --runs "$SWITCHYARD_RUNS" log odd --json
 out "generate" sy --runs "$SWITCHYARD_RUNS" generate odd --code "$H" --tokens 20
 out "export" sy --runs "$SWITCHYARD_RUNS" export odd --code "$folder/no/such/$H"
 
-for line in 'H' '{H, [H] = H}' '{{a = H}, {a = H}}' 'H:rep(3)' 'error(H)' "?$H" "??$H" ":$H" ":help $H" \
+for line in 'H' '{H, [H] = H}' '{{a = H}, {a = H}}' 'H:rep(3)' 'error(H)' "?$H" "??$H" ":$H" \
+    ":help $H" \
     'data.text(H)' 'tokenizer.load(H)' 'model.load(H)' 'tensor.load(H)' 'data.shards(H)' \
     'runs "odd":journal()' 'runs "odd":series()' 'runs(H)' \
-    'setmetatable({}, {__tostring = function() return H end})' 'nil, H, "IO"' 'coroutine.wrap(function() error(H) end)()' \
+    'setmetatable({}, {__tostring = function() return H end})' 'nil, H, "IO"' \
+    'coroutine.wrap(function() error(H) end)()' \
     'local t = tokenizer.bytes and tokenizer.bytes(); return t and t:decode(t:encode(H)) or H' \
     'train.resume(H)' 'replay(H)'; do
     typed "$line" "$line"

@@ -1,15 +1,19 @@
 #!/bin/sh
-# shellcheck disable=SC2016,SC2015,SC2086  # conditions are evaluated in ok; words are split on purpose
-# What is no regular file in the place of one: nothing waits for it, and what cannot be read is named.
+# Conditions are evaluated in ok; words are split on purpose.
+# shellcheck disable=SC2016,SC2015,SC2086
+# What is no regular file in the place of one: nothing waits for it, and what cannot be read is
+# named.
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"
 
-command -v mkfifo > /dev/null && command -v timeout > /dev/null || { echo "1..0 # SKIP no mkfifo or no timeout"; exit 0; }
+command -v mkfifo > /dev/null && command -v timeout > /dev/null ||
+    { echo "1..0 # SKIP no mkfifo or no timeout"; exit 0; }
 runs=$SWITCHYARD_RUNS
 LIMIT=${LIMIT:-60} # seconds: only there to end a hang
 cat > "$folder/make.lua" << 'LUA'
 d = data.string(("to be or not "):rep(200))
-m = model.moe{vocab = 256, context = 16, dim = 16, layers = 1, heads = 2, experts = 2, top_k = 1, expert_dim = 16}
+m = model.moe{vocab = 256, context = 16, dim = 16, layers = 1, heads = 2, experts = 2, top_k = 1,
+  expert_dim = 16}
 r = train(m, d, {steps = 6, batch = 2, name = "a", checkpoint_every = 3})
 r:wait()
 assert(m:save "exported")
@@ -73,11 +77,15 @@ restore() { rm -rf "$runs/a"; cp -R spare "$runs/a"; }
 each "$runs/a" "resume" sh -c "$all resume a; rm -rf '$runs/b'"
 restore
 each exported "model.load" $all -e 'print(model.load "exported")'
-each exported "the files of a model, by name" $all -e 'print(tensor.load "exported/model.safetensors")'
+each exported "the files of a model, by name" $all \
+    -e 'print(tensor.load "exported/model.safetensors")'
 
-for code in 'tokenizer.load "pipe"' 'model.load "pipe"' 'tensor.load "pipe"' 'data.text "pipe"' 'data.shards{"pipe"}' \
-    'data.shards "pipe"' 'dofile "pipe"' 'loadfile "pipe"' 'tokenizer.train("pipe", {vocab = 300})' 'data.jsonl "pipe"' \
-    'tensor.load "/dev/zero"' 'data.text "/dev/zero"' 'data.text "/dev/full"' 'tokenizer.load "/dev/zero"' 'model.load "/dev"'; do
+for code in 'tokenizer.load "pipe"' 'model.load "pipe"' 'tensor.load "pipe"' 'data.text "pipe"' \
+    'data.shards{"pipe"}' \
+    'data.shards "pipe"' 'dofile "pipe"' 'loadfile "pipe"' \
+    'tokenizer.train("pipe", {vocab = 300})' 'data.jsonl "pipe"' \
+    'tensor.load "/dev/zero"' 'data.text "/dev/zero"' 'data.text "/dev/full"' \
+    'tokenizer.load "/dev/zero"' 'model.load "/dev"'; do
     case $code in
     dofile* | loadfile*) continue ;; # Lua's own: who names a pipe there means to wait
     esac

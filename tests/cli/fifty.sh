@@ -198,6 +198,7 @@ while IFS= read -r line; do
     fi
     i=$((i + 1))
 done < "$dir/list"
-if [ $status -eq 1 ]; then echo "ok $((i + 1)) - lines that failed: exit status 1"; else echo "not ok $((i + 1)) - exit status $status"; bad=1; fi
+if [ $status -eq 1 ]; then echo "ok $((i + 1)) - lines that failed: exit status 1";
+    else echo "not ok $((i + 1)) - exit status $status"; bad=1; fi
 echo "1..$((i + 1))"
 exit $bad

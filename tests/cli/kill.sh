@@ -1,5 +1,6 @@
 #!/bin/sh
-# kill -9 at random moments: `switchyard resume` leads to the very bits of a run that was never killed.  TAP.
+# kill -9 at random moments: `switchyard resume` leads to the very bits of a run that was never
+# killed.  TAP.
 # shellcheck disable=SC2016,SC2034  # conditions are evaluated in ok
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"
@@ -8,15 +9,18 @@ rounds=6
 
 cat > "$folder/train.lua" <<'END'
 local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
-local m = model.moe{layers = 2, dim = 16, heads = 2, context = 16, experts = 4, top_k = 2, expert_dim = 16}
-local r = train(m, d, {steps = 1500, batch = 4, eval_every = 300, eval_batches = 1, checkpoint_every = 40, name = arg[1],
+local m = model.moe{layers = 2, dim = 16, heads = 2, context = 16, experts = 4, top_k = 2,
+  expert_dim = 16}
+local r = train(m, d, {steps = 1500, batch = 4, eval_every = 300, eval_batches = 1,
+  checkpoint_every = 40, name = arg[1],
                        paused = true})
 r.lr = 2e-3 -- before the first step, so that a run that is killed early has it, too
 r:resume()
 END
 cat > "$folder/hash.lua" <<'END'
 local engine = require "switchyard.engine"
-local image = assert(engine.read_checkpoint((assert(engine.find_checkpoint(engine.runs_dir() .. "/" .. arg[1])))))
+local path = assert(engine.find_checkpoint(engine.runs_dir() .. "/" .. arg[1]))
+local image = assert(engine.read_checkpoint(path))
 print(image.step, image.hash)
 END
 
@@ -71,14 +75,17 @@ while [ $round -lt $rounds ]; do
 done
 ok '[ $kills -gt 0 ]' "$kills kills"
 "$SWITCHYARD" --runs "$folder/runs" replay once > "$folder/out" 2>&1
-ok '[ "$(tail -n 1 "$folder/out")" = "identical through step 1500" ]' "replay of the one that was killed: $(tail -n 1 "$folder/out")"
+ok '[ "$(tail -n 1 "$folder/out")" = "identical through step 1500" ]' \
+    "replay of the one that was killed: $(tail -n 1 "$folder/out")"
 
 # ---- killed among changes, rewinds and forks: whatever is left replays ----
 
 cat > "$folder/wild.lua" <<'END'
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
-local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16}
-r = train(m, d, {steps = 100000, batch = 2, checkpoint_every = 20, eval_every = 0, name = arg[1], keep = 3})
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
+  top_k = 2, expert_dim = 16}
+r = train(m, d, {steps = 100000, batch = 2, checkpoint_every = 20, eval_every = 0, name = arg[1],
+  keep = 3})
 local x = tonumber(arg[2])
 local function random(n) x = (x * 1103515245 + 12345) % 2147483648 return x // 65536 % n + 1 end
 for i = 1, 1000 do
@@ -87,7 +94,10 @@ for i = 1, 1000 do
   if random(3) == 1 then r.batch = random(3) end
   r:wait(r.step + random(30))
   r:rewind(math.max(0, r.step - random(80)))
-  if random(4) == 1 then r:fork{name = arg[1] .. "-" .. i, step = math.max(0, r.step - random(20)), paused = true}:close() end
+  if random(4) == 1 then
+    local step = math.max(0, r.step - random(20))
+    r:fork{name = arg[1] .. "-" .. i, step = step, paused = true}:close()
+  end
   r:resume()
 end
 END
@@ -96,7 +106,8 @@ while [ $round -lt $((rounds / 2)) ]; do
     round=$((round + 1))
     random
     killed "1.${delay#0.}" "$folder/wild.lua" "wild$round" $seed
-    "$SWITCHYARD" --runs "$folder/runs" -e "runs 'wild$round'" 2> /dev/null || continue # before it was there
+    # before it was there
+    "$SWITCHYARD" --runs "$folder/runs" -e "runs 'wild$round'" 2> /dev/null || continue
     "$SWITCHYARD" --runs "$folder/runs" -e "
         local r = train.resume('wild$round', {paused = true})
         r.steps = r.step + 30
@@ -105,7 +116,8 @@ while [ $round -lt $((rounds / 2)) ]; do
 done
 for run in "$folder"/runs/wild*; do
     [ -e "$run/run.sqlite" ] || continue # killed while it was made, as what the next line says
-    ! "$SWITCHYARD" --runs "$folder/runs" -e "runs '${run##*/}'" 2>&1 | grep -q 'creation was not finished' || continue
+    ! "$SWITCHYARD" --runs "$folder/runs" -e "runs '${run##*/}'" 2>&1 |
+        grep -q 'creation was not finished' || continue
     "$SWITCHYARD" --runs "$folder/runs" replay "${run##*/}" > "$folder/out" 2>&1
     ok 'grep -q "^identical through step" "$folder/out"' "${run##*/}: $(tail -n 1 "$folder/out")"
 done

@@ -2,12 +2,13 @@
 #
 #   $SWITCHYARD             the program
 #   $folder                 a folder of the test's own, removed at its end; runs go to $folder/runs
-#   $folder/out, err        where a script keeps what the program prints: a case that fails shows their ends
+#   $folder/out, err        where a script keeps what the program prints: a case that fails shows
+#                           their ends
 #   report STATUS WHAT      a case: good when the status is 0
 #   ok CONDITION WHAT       a case: the condition is shell
 #   skip WHY                a case that cannot be tried here
-#   in_front COMMAND...     the command, in place of the shell and open to SIGINT: what a shell starts in the
-#                           background ignores it.  For use with &, when can_front
+#   in_front COMMAND...     the command, in place of the shell and open to SIGINT: what a shell
+#                           starts in the background ignores it.  For use with &, when can_front
 #   finish                  the last line of a script: the plan and the status
 # shellcheck shell=sh
 set -u

@@ -1,12 +1,15 @@
 #!/bin/sh
-# shellcheck disable=SC2016,SC3045  # conditions are evaluated in ok; ulimit -v is in every sh of Debian
-# What the system does not give: output that cannot be written, threads and memory that are not to be had.
+# Conditions are evaluated in ok; ulimit -v is in every sh of Debian.
+# shellcheck disable=SC2016,SC3045
+# What the system does not give: output that cannot be written, threads and memory that are not to
+# be had.
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"
 
 cat > "$folder/run.lua" << 'LUA'
 d = data.string(("to be or not "):rep(200))
-m = model.moe{vocab = 256, context = 64, dim = 64, layers = 2, heads = 2, experts = 4, top_k = 1, expert_dim = 16}
+m = model.moe{vocab = 256, context = 64, dim = 64, layers = 2, heads = 2, experts = 4, top_k = 1,
+  expert_dim = 16}
 r = train(m, d, {steps = 8, batch = 4, name = arg[1]})
 r:wait()
 print(("loss %.6f"):format(r.loss))
@@ -61,13 +64,15 @@ ok '[ $? -eq 1 ] && grep -q "cannot be written" "$folder/err"' "a closed output 
 sy -e 'for i = 1, 1e5 do print(i) end' 2> "$folder/err" | head -n 1 > "$folder/out"
 ok '[ ! -s "$folder/err" ]' "who reads no more is not complained to"
 
-# Fewer and fewer addresses: it ends, with a status of its own, and what it says it has learned it has learned.
+# Fewer and fewer addresses: it ends, with a status of its own, and what it says it has learned it
+# has learned.
 if (ulimit -v 400000 && sy -e '' 2> /dev/null); then
     bad=
     for v in 60000 90000 120000 140000 160000 180000 200000 210000 220000 240000 260000; do
         (
             ulimit -v $v
-            timeout 60 "$SWITCHYARD" -E --runs "$SWITCHYARD_RUNS" "$folder/run.lua" "v$v" > "$folder/some" 2>&1
+            timeout 60 "$SWITCHYARD" -E --runs "$SWITCHYARD_RUNS" "$folder/run.lua" "v$v" \
+                > "$folder/some" 2>&1
         )
         code=$?
         case $code in

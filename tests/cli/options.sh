@@ -61,7 +61,8 @@ SWITCHYARD_CPU=ref run 0 "ref" "" -e 'print((tensor.cpu()))'
 
 run 1 "" "error.lua:1: attempt to index a nil value (local 'x')" "$folder/error.lua"
 grep -q "stack traceback" "$folder/err"; report $? "... with a traceback"
-run 1 "" "shapes.lua:2: matmul: inner dimensions differ: a is (2, 3), b is (2, 3)" "$folder/shapes.lua"
+run 1 "" "shapes.lua:2: matmul: inner dimensions differ: a is (2, 3), b is (2, 3)" \
+    "$folder/shapes.lua"
 run 1 "" "syntax.lua:" "$folder/syntax.lua"; one_line
 run 1 "" "switchyard: (command line):1:" -e 'error "x"'
 run 1 "" "switchyard: (the error is a table value)" -e 'error({})'
@@ -84,7 +85,8 @@ report $? "--help lists every option"
 echo '_G.INIT' > "$folder/lines"
 input=$folder/lines run 0 "init ran" "" -i
 input=$folder/lines run 0 "" "" -E -i
-printf '1 + 1\nx.y\n"after"\n_ \n5;\nfor i = 1, 2 do\nprint(i)\nend\nyard> 6 * 7\n' > "$folder/lines"
+printf '1 + 1\nx.y\n"after"\n_ \n5;\nfor i = 1, 2 do\nprint(i)\nend\nyard> 6 * 7\n' \
+    > "$folder/lines"
 timeout 60 "$SWITCHYARD" -E -i < "$folder/lines" > "$folder/out" 2> "$folder/err"
 [ $? -eq 1 ] && [ "$(cat "$folder/out")" = "2
 after
@@ -103,16 +105,19 @@ printf 'print(io.read())\na line for the chunk\n' > "$folder/lines"
 input=$folder/lines run 0 "a line for the chunk" "" -E -i
 
 # a closed pipe ends a script without noise
-timeout 60 "$SWITCHYARD" -e 'for i = 1, 1e9 do print(i) end' 2> "$folder/err" | head -1 > "$folder/out"
+timeout 60 "$SWITCHYARD" -e 'for i = 1, 1e9 do print(i) end' 2> "$folder/err" |
+    head -1 > "$folder/out"
 [ "$(cat "$folder/out")" = 1 ] && [ ! -s "$folder/err" ]; report $? "| head"
 
-# SIGINT.  interrupt PATTERN ARGS...: when a line of the output matches, it is sent; $got is the status.
-# The files are new each time: the program in the background may open them only after we have looked.
+# SIGINT.  interrupt PATTERN ARGS...: when a line of the output matches, it is sent; $got is the
+# status. The files are new each time: the program in the background may open them only after we
+# have looked.
 interrupt() {
     pattern=$1
     shift
     rm -f "$folder/out" "$folder/err"
-    # A shell without job control starts it with SIGINT ignored; the program catches it nevertheless.
+    # A shell without job control starts it with SIGINT ignored; the program catches it
+    # nevertheless.
     "$SWITCHYARD" "$@" > "$folder/out" 2> "$folder/err" &
     pid=$!
     for word in begin end; do
@@ -122,7 +127,8 @@ interrupt() {
             tries=$((tries + 1))
             if [ $tries -gt 1200 ]; then
                 echo "# after 60 s it did not $word; its signals and threads:"
-                grep -H -E 'State|SigPnd|ShdPnd|SigBlk|SigCgt' /proc/$pid/task/*/status | sed 's/^/# /'
+                grep -H -E 'State|SigPnd|ShdPnd|SigBlk|SigCgt' /proc/$pid/task/*/status |
+                    sed 's/^/# /'
                 kill -KILL $pid
             fi
             sleep 0.05
@@ -143,7 +149,8 @@ for code in 'while true do end' \
     told; report $? "SIGINT: $code => $got"
 done
 
-# ... in os.execute and while a stream of io.popen is read or closed, by a signal to the program alone; the command ends as well
+# ... in os.execute and while a stream of io.popen is read or closed, by a signal to the program
+# alone; the command ends as well
 cat > "$folder/execute.lua" << 'EOF'
 print "begun"
 io.stdout:flush()
@@ -161,7 +168,8 @@ for how in execute read close; do
     kill -$signal $pid
     wait $pid
     got=$?
-    [ "$got" -eq "$([ $signal = INT ] && echo 130 || echo 143)" ] && ! kill -0 "$(cat "$folder/child")" 2> /dev/null
+    [ "$got" -eq "$([ $signal = INT ] && echo 130 || echo 143)" ] &&
+        ! kill -0 "$(cat "$folder/child")" 2> /dev/null
     report $? "SIG$signal while a command runs ($how), once => $got"
 done
 done
@@ -181,7 +189,10 @@ io.write "first "
 os.execute "echo second"
 EOF
 timeout 60 "$SWITCHYARD" -E "$folder/execute.lua" > "$folder/out" 2> "$folder/err"
-[ "$(cat "$folder/out")" = "$(printf 'nil\texit\t3\nnil\tsignal\t9\ntrue\texit\t0\nnil\texit\t5\nnil\tsignal\t9\nread\n\nfalse\tbad argument #2 to '"'io.popen'"' (invalid mode)\nwritten ended\nfirst second')" ]
+want='nil\texit\t3\nnil\tsignal\t9\ntrue\texit\t0\nnil\texit\t5\nnil\tsignal\t9\nread\n\n'
+want="${want}false\tbad argument #2 to 'io.popen' (invalid mode)\nwritten ended\nfirst second"
+# shellcheck disable=SC2059 # it is a format
+[ "$(cat "$folder/out")" = "$(printf "$want")" ]
 report $? "what os.execute and io.popen give"
 
 # ... in C, while a splitting pattern is slow: minutes of it
@@ -193,12 +204,15 @@ put("/words.txt", ("to be or not to be\n"):rep(30))
 assert(tokenizer.train_bpe(folder .. "/words.txt", {vocab = 260}):save(folder .. "/slow.json"))
 local json = get "/slow.json"
 local from, to = json:find('"Regex": ', 1, true)
-put("/slow.json", json:sub(1, to) .. '"a*a*b|a"' .. json:sub(json:find('}, "behavior"', to, true), -1))
-local slow, text = assert(tokenizer.load(folder .. "/slow.json")), (("a"):rep(1300) .. "\n"):rep(400)
+local after = json:find('}, "behavior"', to, true)
+put("/slow.json", json:sub(1, to) .. '"a*a*b|a"' .. json:sub(after, -1))
+local slow = assert(tokenizer.load(folder .. "/slow.json"))
+local text = (("a"):rep(1300) .. "\n"):rep(400)
 put("/slow.txt", text)
 print "begun"
 io.stdout:flush()
-if arg[2] == "encode" then slow:encode(text) else data.text(folder .. "/slow.txt", {tokenizer = slow}) end
+if arg[2] == "encode" then slow:encode(text)
+else data.text(folder .. "/slow.txt", {tokenizer = slow}) end
 EOF
 for how in encode text; do
     interrupt '^begun' "$folder/slow.lua" "$folder" $how
@@ -207,8 +221,10 @@ done
 
 # ... while the program waits for the runs of a script, and in r:wait()
 cat > "$folder/train.lua" << 'EOF'
-local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 2, top_k = 1, expert_dim = 16}
-local r = train(m, data.string(string.rep("to be or not ", 200)), {steps = 1e9, batch = 1, eval_every = 0})
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 2, top_k = 1,
+  expert_dim = 16}
+local r = train(m, data.string(string.rep("to be or not ", 200)), {steps = 1e9, batch = 1,
+  eval_every = 0})
 if arg[1] == "wait" then r:wait() end
 if arg[1] == "last" then interrupt() end
 EOF
@@ -224,9 +240,11 @@ local pid = f and f:read "n"
 function interrupt() io.popen("kill -INT " .. pid):close() end
 return {}
 EOF
-bounded() { timeout 60 "$SWITCHYARD" -e "package.path = '$folder/?.lua'" -l self "$@" > "$folder/out" 2> "$folder/err"; got=$?; }
+bounded() { timeout 60 "$SWITCHYARD" -e "package.path = '$folder/?.lua'" -l self "$@" \
+    > "$folder/out" 2> "$folder/err"; got=$?; }
 bounded "$folder/train.lua" last
-told && grep -q 'stopped at step' "$folder/out"; report $? "SIGINT at the end of a script that trains => $got"
+told && grep -q 'stopped at step' "$folder/out";
+    report $? "SIGINT at the end of a script that trains => $got"
 bounded -e 'interrupt()' -e 'print "never"'
 told && [ ! -s "$folder/out" ]; report $? "SIGINT between two chunks => $got"
 bounded -e 'print(pcall(interrupt))' -e 'print "never"'

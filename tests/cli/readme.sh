@@ -1,12 +1,15 @@
 #!/bin/sh
 # shellcheck disable=SC2034  # a count
-# The README's first lines do what it says of them, as a script and typed line by line: smaller, for the time.
+# The README's first lines do what it says of them, as a script and typed line by line: smaller, for
+# the time.
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"
 
 for i in 1 2 3 4 5 6 7 8; do cat "$srcdir/README.md"; done > "$folder/input.txt"
-awk '/^Eight lines/ { on = 1; next } on && /^A session/ { exit } on && /^    / { print substr($0, 5) }' "$srcdir/README.md" |
-    sed 's/dim = 128/dim = 16/; s/steps = 2000/steps = 60/; s/every(r, 500/every(r, 20/; s/tokens = 200/tokens = 7/' \
+awk '/^Eight lines/ { on = 1; next } on && /^A session/ { exit }
+    on && /^    / { print substr($0, 5) }' "$srcdir/README.md" |
+    sed -e 's/dim = 128/dim = 16/; s/steps = 2000/steps = 60/' \
+        -e 's/every(r, 500/every(r, 20/; s/tokens = 200/tokens = 7/' \
         > "$folder/lines.lua"
 [ "$(wc -l < "$folder/lines.lua")" -eq 8 ]
 report $? "eight lines"
@@ -14,7 +17,8 @@ report $? "eight lines"
 # told FILE: the hook at its steps, then the card of a run that is done, then a text
 told()
 {
-    awk '/^20\t/ { a = 1 } a && /^40\t/ { b = 1 } b && /^60\t/ { c = 1 } c && /run .*: done, step 60\/60/ { d = 1 }
+    awk '/^20\t/ { a = 1 } a && /^40\t/ { b = 1 } b && /^60\t/ { c = 1 }
+        c && /run .*: done, step 60\/60/ { d = 1 }
          d && /ROMEO:/ { e = 1 } END { exit !e }' "$1" || { sed 's/^/# /' "$1"; return 1; }
 }
 

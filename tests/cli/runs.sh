@@ -13,12 +13,14 @@ run() { # run STATUS ARGS...
     report $? "$* => $got"
 }
 has() { grep -q -e "$1" "$folder/out"; report $? "prints $1"; }
-says() { grep -q -e "$1" "$folder/err" && [ "$(wc -l < "$folder/err")" -eq 1 ]; report $? "says $1"; }
+says() { grep -q -e "$1" "$folder/err" && [ "$(wc -l < "$folder/err")" -eq 1 ];
+    report $? "says $1"; }
 
 cat > "$folder/make.lua" <<'LUA'
 local engine = require "switchyard.engine"
 local d = data.synthetic{domains = 2, tokens = 5000, seed = 1}
-local m = model.moe{layers = 1, dim = 8, heads = 1, context = 8, vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 8}
+local m = model.moe{layers = 1, dim = 8, heads = 1, context = 8, vocab = d.vocab, experts = 4,
+  top_k = 2, expert_dim = 8}
 local s = assert(engine.store_create{name = "first", steps = 30, config = '{"steps":30}'})
 assert(engine.store_create{name = "empty"}:close())
 local r = train(m, d, {steps = 30, batch = 2, eval_every = 10, name = "memory"})
@@ -31,13 +33,16 @@ local h = assert(s:history "loss")
 assert(h.shape[1] == 30 and h[30][2]:item() == r:history("loss")[30][2]:item())
 assert(s:series()["load.1"].width == 4 and s:series()["load.1"].rows == 30)
 local e = s:entries "journal"
-assert(#e == 1 and e[1].data == "\0\1" and e[1].step == 7 and s:entries("samples")[1].text == "once")
+assert(#e == 1 and e[1].data == "\0\1" and e[1].step == 7 and
+  s:entries("samples")[1].text == "once")
 local info = s:info()
 assert(info.live and info.state == "done" and info.step == 30 and #info.spark == 30)
 local no, why, code = engine.store_open("first", {write = true})
 assert(not no and why:find "is being written by process" and code == "STATE")
-assert(select(3, s:history "nothing") == "NAME" and select(3, engine.store_open "nothing") == "NOTFOUND")
-assert(not pcall(engine.store_create, {name = "a/b"}) and not engine.store_name_ok "a/b" and engine.store_name_ok "ab")
+assert(select(3, s:history "nothing") == "NAME" and
+  select(3, engine.store_open "nothing") == "NOTFOUND")
+assert(not pcall(engine.store_create, {name = "a/b"}) and not engine.store_name_ok "a/b" and
+  engine.store_name_ok "ab")
 assert(s:truncate(20) and s:info().sparks == nil and #s:info().spark == 20)
 assert(#engine.store_runs() == 3) -- memory has one, too
 r:close() -- while the store is attached
@@ -66,12 +71,14 @@ run 1 --runs "$folder/runs" generate memory "to be"
 says 'generate: the model has no tokenizer'
 run 0 runs --runs "$folder/runs" --json
 has '^{"name":"first","state":"done","step":30,"steps":30,.*"spark":\[[0-9.,]*\]}$'
-"$SWITCHYARD" -e 'for line in io.lines "'"$folder/out"'" do assert(line:match "^{.*}$") end' > "$folder/out2" 2> "$folder/err"
+"$SWITCHYARD" -e 'for line in io.lines "'"$folder/out"'" do assert(line:match "^{.*}$") end' \
+    > "$folder/out2" 2> "$folder/err"
 report $? "one object a line"
 run 0 --json --runs "$folder/runs" runs
 has '^{"name":"first"'
 run 0 --runs "$folder/runs" log first loss val_loss --csv
-[ "$(head -1 "$folder/out")" = "step,loss,val_loss" ] && [ "$(wc -l < "$folder/out")" -eq 21 ]; report $? "csv: a head and 20 rows"
+[ "$(head -1 "$folder/out")" = "step,loss,val_loss" ] && [ "$(wc -l < "$folder/out")" -eq 21 ];
+    report $? "csv: a head and 20 rows"
 has '^1,[0-9.]*,$'
 has '^10,[0-9.]*,[0-9.]*$'
 run 0 --runs "$folder/runs" log first load.1 --json
@@ -111,11 +118,13 @@ says 'takes no argument'
 run 2 rums
 says "neither a file nor a command (did you mean 'runs'?)"
 mkdir "$folder/runs/foul"
-LC_ALL=C sed "s/grad_norm/grad$(printf '\033')norm/g" "$folder/runs/first/run.sqlite" > "$folder/runs/foul/run.sqlite"
+LC_ALL=C sed "s/grad_norm/grad$(printf '\033')norm/g" "$folder/runs/first/run.sqlite" \
+    > "$folder/runs/foul/run.sqlite"
 for format in "" --csv --json; do # shellcheck disable=SC2086
     run 0 --runs "$folder/runs" log foul $format
     has 'grad.*norm'
-    ! LC_ALL=C grep -q "$(printf '\033')" "$folder/out"; report $? "log $format: names of series pass the sanitizer"
+    ! LC_ALL=C grep -q "$(printf '\033')" "$folder/out";
+        report $? "log $format: names of series pass the sanitizer"
 done
 rm -r "$folder/runs/foul"
 printf garbage > "$folder/runs/empty/run.sqlite"

@@ -25,7 +25,8 @@ LUA
 begin="dofile '$folder/lib.lua'"
 none='short: no validation'
 
-lua "$begin try(data.text{train = '$folder/text', val = '$folder/val'})" "a file of 3 tokens for validation"
+lua "$begin try(data.text{train = '$folder/text', val = '$folder/val'})" \
+    "a file of 3 tokens for validation"
 lines 1 "^$none: 3 validation tokens are fewer than context 32 + 1\$" "it is said"
 lua "$begin assert(try(data.string(text)).val_loss == nil)" "a tenth of a short text"
 lines 1 "^$none: 30 validation tokens are fewer than context 32 + 1\$" "it is said"
@@ -39,7 +40,8 @@ lua "$begin r = try(data.string(text), {context = 8, paused = true, eval_every =
     "context and eval_every are set later"
 lines 1 "$none" "it is said then"
 
-lua "print(tokenizer.train_bpe('$folder/text', {vocab = 100000}))" "a tokenizer of a text with few words"
+lua "print(tokenizer.train_bpe('$folder/text', {vocab = 100000}))" \
+    "a tokenizer of a text with few words"
 size=$(sed -n 's/^tokenizer: bpe, \([0-9]*\) ids$/\1/p' "$folder/out")
 [ "$size" -lt 300 ]; report $? "has $size ids"
 lines 1 "^train_bpe: $size ids, fewer than vocab 100000: no other pair of tokens occurs twice in the text\$" "it is said"

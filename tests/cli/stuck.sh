@@ -1,5 +1,6 @@
 #!/bin/sh
-# What Lua cannot interrupt, a pattern that takes for ever: the third signal has the runs saved by other threads.  TAP.
+# What Lua cannot interrupt, a pattern that takes for ever: the third signal has the runs saved by
+# other threads.  TAP.
 # shellcheck disable=SC2016  # conditions are evaluated in ok
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"
@@ -15,7 +16,8 @@ esac
 cat > "$folder/stuck.lua" <<'END'
 local d = data.string(("to be or not to be, that is the question. "):rep(40))
 local m = model.dense{layers = 1, dim = 16, heads = 2, vocab = d.vocab, context = 16}
-local r = train(m, d, {steps = 1000000, batch = 2, eval_every = 0, checkpoint_every = 0, name = "stuck"})
+local r = train(m, d, {steps = 1000000, batch = 2, eval_every = 0, checkpoint_every = 0,
+  name = "stuck"})
 every(r, 1, function() end) -- which waits for the thread that is in the pattern
 r:wait(5)
 print "now"
@@ -54,14 +56,17 @@ saved=$(sed -n 's/.*\[stuck\] saved at step \([0-9]*\);.*/\1/p' "$folder/err")
 ok '[ "${saved:-0}" -ge 5 ]' "its run is saved, at step ${saved:-none}"
 last=$("$SWITCHYARD" log stuck loss | tail -n 1 | cut -f 1)
 ok '[ "$last" = "$saved" ]' "and so is every row of it ($last)"
-"$SWITCHYARD" -e 'local r = train.resume("stuck", {paused = true}) print(r:wait().step) r:stop():wait()' > "$folder/out" 2> "$folder/err"
+"$SWITCHYARD" -e 'local r = train.resume("stuck", {paused = true}) print(r:wait().step)
+    r:stop():wait()' > "$folder/out" 2> "$folder/err"
 ok 'grep -q "^$saved\$" "$folder/out"' "it goes on from there"
 
-# What interrupts the init file is over with it: the limit of a minute is not one of the prompt behind it.
+# What interrupts the init file is over with it: the limit of a minute is not one of the prompt
+# behind it.
 if [ -z "${SY_TEST_FAST:-}" ] && can_front; then
     mkdir -p "$folder/config/switchyard" && mkfifo "$folder/typed"
     echo 'os.execute "kill -INT $PPID" while true do end' > "$folder/config/switchyard/init.lua"
-    (XDG_CONFIG_HOME=$folder/config in_front "$SWITCHYARD" -i < "$folder/typed" > "$folder/out" 2> "$folder/err") &
+    (XDG_CONFIG_HOME=$folder/config in_front "$SWITCHYARD" -i < "$folder/typed" > "$folder/out" \
+        2> "$folder/err") &
     pid=$!
     exec 3> "$folder/typed"
     sleep 65
@@ -69,7 +74,8 @@ if [ -z "${SY_TEST_FAST:-}" ] && can_front; then
     exec 3>&-
     wait $pid
     code=$?
-    ok '[ $code -eq 0 ] && grep -q "interrupted" "$folder/err" && grep -q "prompt is there" "$folder/out"' \
+    ok '[ $code -eq 0 ] && grep -q "interrupted" "$folder/err" &&
+        grep -q "prompt is there" "$folder/out"' \
         "an interrupted init file, and the prompt 65 s later: status $code"
 fi
 finish

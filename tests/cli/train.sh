@@ -8,8 +8,10 @@ SWITCHYARD_RUNS=$folder/kept
 cat > "$folder/train.lua" <<'END'
 local steps, lr = tonumber(arg[1]), tonumber(arg[2] or "1e-3")
 local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
-local m = model.moe{layers = 2, dim = 32, heads = 2, context = 32, experts = 4, top_k = 2, expert_dim = 32}
-r = train(m, d, {steps = steps, batch = 8, lr = lr, eval_every = 10, eval_batches = 1, name = "a-run", clip = 0, warmup = 0})
+local m = model.moe{layers = 2, dim = 32, heads = 2, context = 32, experts = 4, top_k = 2,
+  expert_dim = 32}
+r = train(m, d, {steps = steps, batch = 8, lr = lr, eval_every = 10, eval_batches = 1,
+  name = "a-run", clip = 0, warmup = 0})
 if arg[3] == "wait" then r:wait() end
 if arg[3] == "hook" then every(r, 1, function() while true do end end) end
 END
@@ -31,7 +33,8 @@ whole()
 
 run "$folder/train.lua" 20
 ok '[ $code -eq 0 ]' 'a run that is done: status 0'
-ok 'grep -q "^step 20/20  loss [0-9.]*  val [0-9.]*  lr [^ ]*  tok/s [0-9]*" "$folder/out"' 'its last line'
+ok 'grep -q "^step 20/20  loss [0-9.]*  val [0-9.]*  lr [^ ]*  tok/s [0-9]*" "$folder/out"' \
+    'its last line'
 ok 'whole "$folder/out"' 'whole lines'
 run "$folder/train.lua" 50 1e6
 ok '[ $code -eq 1 ]' 'a run that failed: status 1'
@@ -43,7 +46,8 @@ ok '[ $code -eq 1 ]' 'a wrong option: status 1'
 
 # ---- signals ----
 
-# interrupted SIGNAL ARGS...: start, wait for a line of progress, send, wait; sets code and taken (ms)
+# interrupted SIGNAL ARGS...: start, wait for a line of progress, send, wait; sets code and taken
+# (ms)
 interrupted()
 {
     signal=$1
@@ -106,7 +110,9 @@ local function text(s, i)
     local c = s:sub(i, i)
     assert(c ~= "" and c:byte() >= 32, "an open string")
     if c == '"' then return i + 1 end
-    i = i + (c == "\\" and (s:match('^u%x%x%x%x', i + 1) and 6 or assert(s:match('^["\\/bfnrt]', i + 1)) and 2) or 1)
+    local escape = c == "\\"
+      and (s:match('^u%x%x%x%x', i + 1) or assert(s:match('^["\\/bfnrt]', i + 1)))
+    i = i + (escape and #escape + 1 or 1)
   end
 end
 local function list(s, i, close, item)
@@ -150,34 +156,41 @@ END
 "$SWITCHYARD" -E "$folder/check.lua" "$folder/out" > "$folder/checked" 2>&1
 found=$(cat "$folder/checked")
 ok '[ $code -eq 0 ]' '--json: status 0'
-ok 'grep -q "^30 steps 3 vals [1-9][0-9]* events 0 other" "$folder/checked"' "--json: an object a line ($found)"
+ok 'grep -q "^30 steps 3 vals [1-9][0-9]* events 0 other" "$folder/checked"' \
+    "--json: an object a line ($found)"
 ok 'grep -q "{\"event\":\"done\",\"run\":\"a-run\"}" "$folder/out"' '--json: the end is an event'
 run --json "$folder/train.lua" 50 1e6
 "$SWITCHYARD" -E "$folder/check.lua" "$folder/out" > "$folder/checked" 2>&1
 ok '[ $code -eq 1 ] && grep -q "0 other" "$folder/checked"' '--json: a failed run parses as well'
-ok 'grep -q "{\"event\":\"failed\",\"run\":\"a-run\",\"text\":\"step" "$folder/out"' '--json: and says why'
+ok 'grep -q "{\"event\":\"failed\",\"run\":\"a-run\",\"text\":\"step" "$folder/out"' \
+    '--json: and says why'
 
 # ---- paused at the end: saved and stopped; events name their kind and run ----
 
 cat > "$folder/paused.lua" <<'END'
 local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
-local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2, expert_dim = 16}
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2,
+  expert_dim = 16}
 local r = train(m, d, {steps = 50, batch = 2, name = "a-pause", eval_every = 0, paused = true})
 r:checkpoint()
 every(r, 1, function() error "oops" end)
 r:steps(3):wait()
 END
 run --runs "$folder/runs" --json "$folder/paused.lua"
-ok '[ $code -eq 1 ] && [ -d "$folder/runs/a-pause/step-000001" ]' 'a run that a failed hook paused is saved, status 1'
+ok '[ $code -eq 1 ] && [ -d "$folder/runs/a-pause/step-000001" ]' \
+    'a run that a failed hook paused is saved, status 1'
 ok 'grep -q "{\"event\":\"stopped\",\"run\":\"a-pause\"}" "$folder/out"' 'and stopped'
-ok 'grep -q "{\"event\":\"checkpoint\",\"run\":\"a-pause\",\"text\":" "$folder/out"' '--json: a checkpoint is an event'
-ok 'grep -q "{\"event\":\"hook\",\"run\":\"a-pause\",\"text\":\"hook at step 1" "$folder/out"' '--json: a failed hook as well'
+ok 'grep -q "{\"event\":\"checkpoint\",\"run\":\"a-pause\",\"text\":" "$folder/out"' \
+    '--json: a checkpoint is an event'
+ok 'grep -q "{\"event\":\"hook\",\"run\":\"a-pause\",\"text\":\"hook at step 1" "$folder/out"' \
+    '--json: a failed hook as well'
 
 # ---- r.steps of a run that does not train: what it needs is said; of one that does, nothing ----
 
 cat > "$folder/more.lua" <<'END'
 local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
-local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2, expert_dim = 16}
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2,
+  expert_dim = 16}
 local r = train(m, d, {steps = 2, batch = 2, name = "more", eval_every = 0}):wait()
 r.steps = 4
 r:resume():wait():close()
@@ -185,15 +198,19 @@ train.resume("more", {steps = 6}):wait():close()
 train.resume("more", {steps = 7, paused = true})
 END
 run "$folder/more.lua"
-ok '[ $code -eq 0 ] && grep -q "steps = 4: .*; it is done: r:resume() goes on$" "$folder/out"' "r.steps of a run that is done says what it needs"
+ok '[ $code -eq 0 ] && grep -q "steps = 4: .*; it is done: r:resume() goes on$" "$folder/out"' \
+    "r.steps of a run that is done says what it needs"
 ok 'grep -q "steps = 6: " "$folder/out" && ! grep -q "steps = 6: .*r:resume" "$folder/out" &&
-    grep -q "steps = 7: .*; it is paused: r:resume() goes on$" "$folder/out"' "one that is resumed at once does not"
+    grep -q "steps = 7: .*; it is paused: r:resume() goes on$" "$folder/out"' \
+    "one that is resumed at once does not"
 
-# ---- a hook that fails while the script's end waits, or before, or in a run that was closed or went on: always 1 ----
+# ---- a hook that fails while the script's end waits, or before, or in a run that was closed or
+# went on: always 1 ----
 
 cat > "$folder/hooked.lua" <<'END'
 local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
-local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2, expert_dim = 16}
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2,
+  expert_dim = 16}
 local r = train(m, d, {steps = 5, batch = 2, save = false, eval_every = 0, paused = true})
 local hook = every(r, 1, function() error "oops" end)
 r:resume()
@@ -203,25 +220,29 @@ if arg[1] == "go on" then r:wait() hook:remove() r:resume():wait() end
 END
 for how in end wait close "go on"; do
     run "$folder/hooked.lua" "$how"
-    ok '[ $code -eq 1 ] && grep -q "hook at step 1: .*oops" "$folder/out"' "a failed hook, $how: status 1"
+    ok '[ $code -eq 1 ] && grep -q "hook at step 1: .*oops" "$folder/out"' \
+        "a failed hook, $how: status 1"
 done
 
 sed 's/error "oops"/return tensor.concatenate{1}/' "$folder/hooked.lua" > "$folder/hinted.lua"
 run "$folder/hinted.lua" end
-ok '[ $code -eq 1 ] && grep -q "hook at step 1: .*concatenate.*; it is tensor.cat" "$folder/out"' "an error of a hook has its hint"
+ok '[ $code -eq 1 ] && grep -q "hook at step 1: .*concatenate.*; it is tensor.cat" "$folder/out"' \
+    "an error of a hook has its hint"
 
 # ---- stopped in a step and continued (Ctrl-Z, fg): the pause is no part of the speed ----
 
 cat > "$folder/stopped.lua" <<'END'
 local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
-local m = model.moe{layers = 2, dim = 64, heads = 2, context = 64, vocab = d.vocab, experts = 4, expert_dim = 64}
+local m = model.moe{layers = 2, dim = 64, heads = 2, context = 64, vocab = d.vocab, experts = 4,
+  expert_dim = 64}
 train(m, d, {steps = 1000000, batch = 4, save = false, eval_every = 0})
 END
 # steps N: until the run has done so many
 steps()
 {
     tries=0
-    while [ "$(grep -c '"loss"' "$folder/out")" -lt "$1" ] && [ $tries -lt 600 ]; do sleep 0.1; tries=$((tries + 1)); done
+    while [ "$(grep -c '"loss"' "$folder/out")" -lt "$1" ] && [ $tries -lt 600 ]; do sleep 0.1;
+        tries=$((tries + 1)); done
 }
 "$SWITCHYARD" --json "$folder/stopped.lua" > "$folder/out" 2> "$folder/err" &
 pid=$!
@@ -233,9 +254,12 @@ kill -CONT $pid
 steps $((before + 20))
 kill -TERM $pid
 wait $pid
-sed -n 's/.*"tok_s":\([0-9]*\).*/\1/p' "$folder/out" | sed -n "11,$((before + 20))p" | sort -n > "$folder/speeds"
-# a step of 4 s among ten is at most 640 tokens a second; a machine with much else to do has slow ones, too
-ok 'awk "{ v[NR] = \$1 } END { exit !(NR > 20 && (v[1] > 700 || v[1] > v[int(NR / 2)] / 10)) }" "$folder/speeds"' \
+sed -n 's/.*"tok_s":\([0-9]*\).*/\1/p' "$folder/out" | sed -n "11,$((before + 20))p" |
+    sort -n > "$folder/speeds"
+# a step of 4 s among ten is at most 640 tokens a second; a machine with much else to do has slow
+# ones, too
+ok 'awk "{ v[NR] = \$1 } END { exit !(NR > 20 && (v[1] > 700 ||
+    v[1] > v[int(NR / 2)] / 10)) }" "$folder/speeds"' \
     "tok/s after a stop is that of the steps: $(head -n 1 "$folder/speeds") at least"
 
 # ---- what was read as what is said, where everything else is said ----
@@ -245,7 +269,8 @@ printf '{"text": "one"}\n{"text": "two"}\n' > "$folder/texts/a.ndjson"
 printf 'three\n' > "$folder/texts/b.txt"
 printf '\211PNG\r\n' > "$folder/texts/c.png"
 echo 'assert(data.text(arg[1]))' > "$folder/read.lua"
-said="data.text: 1 file as JSON lines, field 'text'; 1 as text; 1 file left out ($folder/texts/c.png is a PNG image)"
+said="data.text: 1 file as JSON lines, field 'text'; 1 as text; 1 file left out"
+said="$said ($folder/texts/c.png is a PNG image)"
 run "$folder/read.lua" "$folder/texts"
 ok '[ "$(cat "$folder/out")" = "$said" ]' 'a script says what was read as what'
 run --json "$folder/read.lua" "$folder/texts"

@@ -1,13 +1,15 @@
 #!/bin/sh
-# The terminal goes, or the system wants an end, while a run trains: the run is saved and the program
-# ends; nothing spins on a terminal that is at its end.
+# The terminal goes, or the system wants an end, while a run trains: the run is saved and the
+# program ends; nothing spins on a terminal that is at its end.
 # shellcheck source=tests/screens/lib.sh
 . "${srcdir:-.}/tests/screens/lib.sh"
 
 cat > "$dir/run.lua" <<'END'
 d = data.synthetic{tokens = 1e5}
-m = model.moe{layers = 1, dim = 16, heads = 2, experts = 2, expert_dim = 16, context = 16, vocab = 256}
-r = train(m, d, {steps = 1000000000, batch = 1, name = arg[1], eval_every = 0, checkpoint_every = 0})
+m = model.moe{layers = 1, dim = 16, heads = 2, experts = 2, expert_dim = 16, context = 16,
+  vocab = 256}
+r = train(m, d, {steps = 1000000000, batch = 1, name = arg[1], eval_every = 0,
+  checkpoint_every = 0})
 function begun() io.open(os.getenv "HOME" .. "/begun", "w"):close() end
 END
 run_in() # NAME [BEFORE]: a run in the workbench; pid
@@ -92,7 +94,8 @@ hog='while true do local x = ("x"):rep(99) end' # the call: for ThreadSanitizer'
 stubborn='while true do pcall(function() while true do local x = ("x"):rep(99) end end) end'
 ends_in chunk TERM 143 "begun() $hog"
 ends_in waiter HUP 129 "begun() table.sort({2, 1}, function() r:wait() end)"
-ends_in tokens TERM 143 "s = ('the quick brown fox '):rep(3e6) begun() tokenizer.train(s, {vocab = 30000})"
+ends_in tokens TERM 143 \
+    "s = ('the quick brown fox '):rep(3e6) begun() tokenizer.train(s, {vocab = 30000})"
 ends_in job TERM 143 "sleep(0.5) begun() $stubborn"
 ends_in jobs TERM 143 "while not go do sleep(0.05) end $hog
 while not go do sleep(0.05) end $hog

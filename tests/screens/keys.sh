@@ -273,7 +273,8 @@ sees "row 300" "and down"
 enter ':mouse off'
 
 # Ctrl-C
-idle() { press C-c && has "leaves"; } # only there does it give the hint; elsewhere it ends what runs
+# only there does it give the hint; elsewhere it ends what runs
+idle() { press C-c && has "leaves"; }
 until_true idle
 report $? "Ctrl-C on an empty line gives a hint"
 type 'rubbish'
@@ -333,7 +334,8 @@ sees "and stderr" "with the last lines"
 # a stored run: full screen and back leaves nothing of the chart in the scrollback
 cat > "$dir/run.lua" <<'END'
 d = data.synthetic{tokens = 1e4}
-m = model.moe{layers = 1, dim = 16, heads = 2, experts = 2, expert_dim = 16, context = 16, vocab = 256}
+m = model.moe{layers = 1, dim = 16, heads = 2, experts = 2, expert_dim = 16, context = 16,
+  vocab = 256}
 train(m, d, {steps = 20, batch = 1, name = "first", eval_every = 0}):wait()
 END
 "$program" --runs "$dir/runs" "$dir/run.lua" > "$dir/out" 2>&1

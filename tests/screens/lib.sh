@@ -1,13 +1,16 @@
 # A person at a terminal that is tmux: sourced by the scripts beside it.
 #
-#   start COLUMNS ROWS COMMAND     a fresh terminal with a shell that runs COMMAND, then tells its status
+#   start COLUMNS ROWS COMMAND     a fresh terminal with a shell that runs COMMAND, then prints its
+#                                  status
 #   type TEXT, press KEY...        letters as they are; tmux's names of keys
-#   sees TEXT WHAT                 a case: until the screen has the text (fixed string), whatever it takes
+#   sees TEXT WHAT                 a case: until the screen has the text (fixed string), whatever it
+#                                  takes
 #   lacks TEXT WHAT                until it has it no more
 #   cursor X,Y WHAT                until the cursor stands there
 #
-# Nothing is asserted after a sleep: every case waits for a condition, and LIMIT is only there to end a
-# hang.  The program's own status and the modes of the terminal are told by the shell: "status=N same".
+# Nothing is asserted after a sleep: every case waits for a condition, and LIMIT is only there to
+# end a hang.  The program's own status and the modes of the terminal are told by the shell:
+# "status=N same".
 # shellcheck shell=sh disable=SC2034
 set -u
 LIMIT=${SY_SCREEN_LIMIT:-60}
@@ -53,7 +56,8 @@ report() # OK WHAT
     failed=$((failed + 1))
     echo "not ok $n - $2"
     tm capture-pane -t "$terminal" -p 2>&1 | sed 's/^/#   |/'
-    tm display-message -t "$terminal" -p '#   cursor #{cursor_x},#{cursor_y} alternate #{alternate_on}' 2>&1
+    tm display-message -t "$terminal" \
+        -p '#   cursor #{cursor_x},#{cursor_y} alternate #{alternate_on}' 2>&1
 }
 
 shell_script()
@@ -99,14 +103,15 @@ until_true() # COMMAND...: within LIMIT
 
 has() { screen | grep -qF -e "$1"; }
 has_not() { ! has "$1"; }
-cursor_is() { [ "$(tm display-message -t "$terminal" -p '#{cursor_x},#{cursor_y}' 2> /dev/null)" = "$1" ]; }
+cursor_is() { [ "$(tm display-message -t "$terminal" -p '#{cursor_x},#{cursor_y}' 2> /dev/null)" = \
+    "$1" ]; }
 sees() { until_true has "$1"; report $? "${2:-$1}"; }
 lacks() { until_true has_not "$1"; report $? "${2:-without: $1}"; }
 cursor() { until_true cursor_is "$1"; report $? "${2:-cursor at $1}"; }
 is() { [ "$1" = "$2" ]; report $? "$3"; }
 
-# A region that scrolls, as curses leaves one behind when the size changes while it scrolls.  Written again
-# when what the program is still drawing has ended it.
+# A region that scrolls, as curses leaves one behind when the size changes while it scrolls.
+# Written again when what the program is still drawing has ended it.
 narrow_region()
 {
     until_true region_is_narrow
@@ -120,7 +125,8 @@ region_is_narrow()
 }
 region_is_whole()
 {
-    [ "$(tm display-message -t "$terminal" -p '#{scroll_region_upper},#{scroll_region_lower},#{pane_height}' |
+    [ "$(tm display-message -t "$terminal" \
+        -p '#{scroll_region_upper},#{scroll_region_lower},#{pane_height}' |
         awk -F, '{ print $1, $2 + 1 - $3 }')" = "0 0" ]
 }
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Stored runs on the panel: laid over a live one, brought to the front, and shown once when they are live again.
+# Stored runs on the panel: laid over a live one, brought to the front, and shown once when they are
+# live again.
 # shellcheck source=tests/screens/lib.sh
 . "${srcdir:-.}/tests/screens/lib.sh"
 
@@ -8,10 +9,12 @@ d = data.synthetic{tokens = 1e5}
 function go(name, more)
   more = more or {}
   more.name, more.batch, more.steps, more.eval_every = name, 1, more.steps or 40, 0
-  return train(model.moe{layers = 1, dim = 16, heads = 2, experts = 4, expert_dim = 16, context = 16, vocab = 256}, d, more)
+  return train(model.moe{layers = 1, dim = 16, heads = 2, experts = 4, expert_dim = 16,
+    context = 16, vocab = 256}, d, more)
 end
 END
-"$program" -E --runs "$dir/runs" -e "dofile '$dir/lib.lua' go('first'):wait() go('second'):wait()" > /dev/null
+"$program" -E --runs "$dir/runs" -e "dofile '$dir/lib.lua' go('first'):wait() go('second'):wait()" \
+    > /dev/null
 start 120 40 "$program -E --runs $dir/runs -i $dir/lib.lua"
 sees "yard>" "the prompt"
 enter ':overlay nosuch'

@@ -46,7 +46,8 @@ sees "status=0 same"
 # what stood there stays, and what comes next comes below it
 above() # ROWS WHAT: the lines of before are as they were
 {
-    [ "$1" = 0 ] || is "$(screen | sed -n "1,$1p")" "$(seq "$1")" "$2, begun in row $1: the lines above stay"
+    [ "$1" = 0 ] || is "$(screen | sed -n "1,$1p")" "$(seq "$1")" \
+        "$2, begun in row $1: the lines above stay"
 }
 row_of() { screen | grep -nF -e "$1" | head -1 | cut -d: -f1; }
 below() { [ "$(row_of "$1")" -gt "$2" ]; } # TEXT ROWS
@@ -79,7 +80,8 @@ start 80 24 "seq 40; $program -E"
 sees "F1 help"
 press C-d
 sees "status=0 same"
-is "$(screen | head -1)" "$(seq 40 | sed -n "$((41 - $(row_of switchyard) + 1))p")" "begun in the last row: they moved up"
+is "$(screen | head -1)" "$(seq 40 | sed -n "$((41 - $(row_of switchyard) + 1))p")" \
+    "begun in the last row: they moved up"
 if command -v bash > /dev/null; then
     for rows in 1 7 15; do
         start 80 24 "seq $rows; bash --norc --noprofile -i"
@@ -156,8 +158,10 @@ sees "same" "a stack that is full: the modes as they were"
 is "$(tm display-message -t "$terminal" -p '#{alternate_on}')" 0 "the normal screen"
 cat > "$dir/run.lua" <<'END'
 d = data.synthetic{tokens = 1e5}
-m = model.moe{layers = 1, dim = 16, heads = 2, experts = 2, expert_dim = 16, context = 16, vocab = 256}
-r = train(m, d, {steps = 1000000000, batch = 1, name = arg[1], eval_every = 0, checkpoint_every = 0})
+m = model.moe{layers = 1, dim = 16, heads = 2, experts = 2, expert_dim = 16, context = 16,
+  vocab = 256}
+r = train(m, d, {steps = 1000000000, batch = 1, name = arg[1], eval_every = 0,
+  checkpoint_every = 0})
 END
 start 80 24 "$program -E --runs $dir/runs -i $dir/run.lua ended"
 sees "ended" "a run in the panel"
@@ -181,7 +185,8 @@ for signal in SEGV ABRT QUIT; do
     [ "$(find "$dir/runs/fault-$signal" -name "step-*" 2> /dev/null | wc -l)" -ge 1 ]
     report $? "a checkpoint"
     "$program" -E --runs "$dir/runs" \
-        -e "for _, e in ipairs(runs('fault-$signal'):events()) do print(e.text) end" > "$dir/events" 2>&1
+        -e "for _, e in ipairs(runs('fault-$signal'):events()) do print(e.text) end" \
+        > "$dir/events" 2>&1
     grep -q "saved while signal" "$dir/events"
     report $? "and the run knows why"
 done
