@@ -141,17 +141,22 @@ static size_t problem_bytes(int64_t experts)
     return (size_t)experts * sizeof(struct sy_gemm_problem);
 }
 
+/* Inputs as in ops.def: of the product, and of its gradients in x and in w. */
+enum { X, OFFSETS, W };
+enum { DX_DY, DX_OFFSETS, DX_W };
+enum { DW_DY, DW_X, DW_OFFSETS };
+
 int sy__infer_moe_matmul(struct sy_infer *x)
 {
-    if (sy__want_float(x, 0) || sy__want_ndim(x, 0, 2) || sy__want_index(x, 1, 1) ||
-        sy__same_dtype(x, 0, 2) || sy__want_ndim(x, 2, 3))
+    if (sy__want_float(x, X) || sy__want_ndim(x, X, 2) || sy__want_index(x, OFFSETS, 1) ||
+        sy__same_dtype(x, X, W) || sy__want_ndim(x, W, 3))
         return -1;
-    if (x->in[2]->shape[2] != x->in[0]->shape[1])
+    if (x->in[W]->shape[2] != x->in[X]->shape[1])
         return sy__shape_error(x, "w must be (E, O, C) with C of x");
-    if (x->in[1]->shape[0] != x->in[2]->shape[0] + 1)
+    if (x->in[OFFSETS]->shape[0] != x->in[W]->shape[0] + 1)
         return sy__shape_error(x, "offsets must have one entry more than w has experts");
-    sy__meta(&x->out[0], x->in[0]->dtype, 2, x->in[0]->shape[0], x->in[2]->shape[1]);
-    x->scratch = problem_bytes(x->in[2]->shape[0]);
+    sy__meta(&x->out[0], x->in[X]->dtype, 2, x->in[X]->shape[0], x->in[W]->shape[1]);
+    x->scratch = problem_bytes(x->in[W]->shape[0]);
     return 0;
 }
 
@@ -226,48 +231,48 @@ static int run_grouped(const struct grouped *g, const struct sy_run *x)
 
 int sy__run_moe_matmul(const struct sy_run *x)
 {
-    const struct sy_tensor *w = x->in[2];
-    struct grouped g = {.a = sy_data(x->in[0]),
+    const struct sy_tensor *w = x->in[W];
+    struct grouped g = {.a = sy_data(x->in[X]),
                         .b = sy_data(w),
                         .c = sy_data(x->out[0]),
                         .n = w->shape[1],
                         .k = w->shape[2],
                         .by_slots = true,
                         .b_trans = true,
-                        .offsets = sy_data(x->in[1]),
+                        .offsets = sy_data(x->in[OFFSETS]),
                         .experts = w->shape[0]};
     struct sy__routing routing = {
-        .offsets = g.offsets, .slots = x->in[0]->shape[0], .experts = g.experts};
+        .offsets = g.offsets, .slots = x->in[X]->shape[0], .experts = g.experts};
     return sy__check_routing(x, "moe_matmul", &routing) ? -1 : run_grouped(&g, x);
 }
 
 int sy__vjp_moe_matmul(struct sy_vjp *x)
 {
-    if (x->want[0])
-        x->din[0] = sy_b_apply(SY_OP_MOE_MATMUL_DX_, NULL, 3, x->dout[0], x->in[1], x->in[2]);
-    if (x->want[2])
-        x->din[2] = sy_b_apply(SY_OP_MOE_MATMUL_DW_, NULL, 3, x->dout[0], x->in[0], x->in[1]);
+    if (x->want[X])
+        x->din[X] = sy_b_apply(SY_OP_MOE_MATMUL_DX_, NULL, 3, x->dout[0], x->in[OFFSETS], x->in[W]);
+    if (x->want[W])
+        x->din[W] = sy_b_apply(SY_OP_MOE_MATMUL_DW_, NULL, 3, x->dout[0], x->in[X], x->in[OFFSETS]);
     return 0;
 }
 
 /* MOE_MATMUL_DX (dy (R,O), offsets, w (E,O,C)) -> (R,C) */
 int sy__infer_moe_matmul_dx(struct sy_infer *x)
 {
-    sy__meta(&x->out[0], x->in[0]->dtype, 2, x->in[0]->shape[0], x->in[2]->shape[2]);
-    x->scratch = problem_bytes(x->in[2]->shape[0]);
+    sy__meta(&x->out[0], x->in[DX_DY]->dtype, 2, x->in[DX_DY]->shape[0], x->in[DX_W]->shape[2]);
+    x->scratch = problem_bytes(x->in[DX_W]->shape[0]);
     return 0;
 }
 
 int sy__run_moe_matmul_dx(const struct sy_run *x)
 {
-    const struct sy_tensor *w = x->in[2];
-    struct grouped g = {.a = sy_data(x->in[0]),
+    const struct sy_tensor *w = x->in[DX_W];
+    struct grouped g = {.a = sy_data(x->in[DX_DY]),
                         .b = sy_data(w),
                         .c = sy_data(x->out[0]),
                         .n = w->shape[2],
                         .k = w->shape[1],
                         .by_slots = true,
-                        .offsets = sy_data(x->in[1]),
+                        .offsets = sy_data(x->in[DX_OFFSETS]),
                         .experts = w->shape[0]};
     return run_grouped(&g, x);
 }
@@ -275,22 +280,22 @@ int sy__run_moe_matmul_dx(const struct sy_run *x)
 /* MOE_MATMUL_DW (dy (R,O), x (R,C), offsets) -> (E,O,C) */
 int sy__infer_moe_matmul_dw(struct sy_infer *x)
 {
-    const int64_t experts = x->in[2]->shape[0] - 1;
-    sy__meta(&x->out[0], x->in[0]->dtype, 3, experts, x->in[0]->shape[1]);
-    x->out[0].shape[2] = x->in[1]->shape[1];
+    const int64_t experts = x->in[DW_OFFSETS]->shape[0] - 1;
+    sy__meta(&x->out[0], x->in[DW_DY]->dtype, 3, experts, x->in[DW_DY]->shape[1]);
+    x->out[0].shape[2] = x->in[DW_X]->shape[1];
     x->scratch = problem_bytes(experts);
     return 0;
 }
 
 int sy__run_moe_matmul_dw(const struct sy_run *x)
 {
-    struct grouped g = {.a = sy_data(x->in[0]),
-                        .b = sy_data(x->in[1]),
+    struct grouped g = {.a = sy_data(x->in[DW_DY]),
+                        .b = sy_data(x->in[DW_X]),
                         .c = sy_data(x->out[0]),
-                        .m = x->in[0]->shape[1],
-                        .n = x->in[1]->shape[1],
-                        .offsets = sy_data(x->in[2]),
-                        .experts = x->in[2]->shape[0] - 1};
+                        .m = x->in[DW_DY]->shape[1],
+                        .n = x->in[DW_X]->shape[1],
+                        .offsets = sy_data(x->in[DW_OFFSETS]),
+                        .experts = x->in[DW_OFFSETS]->shape[0] - 1};
     return run_grouped(&g, x);
 }
 
@@ -302,33 +307,43 @@ static double grouped_flops(const struct sy_tensor *rows, const struct sy_tensor
 
 void sy__cost_moe_matmul(struct sy_cost *c)
 {
-    c->flops = grouped_flops(c->node->in[0], c->node->in[2]);
+    c->flops = grouped_flops(c->node->in[X], c->node->in[W]);
 }
 void sy__cost_moe_matmul_dw(struct sy_cost *c)
 {
-    c->flops = grouped_flops(c->node->in[0], c->node->out[0]);
+    c->flops = grouped_flops(c->node->in[DW_DY], c->node->out[0]);
 }
 
 /* ---- moe_combine (y (R,C), gates (N,K), pos (N,K)) -> (N,C) ---- */
 
+/* Inputs and outputs as in ops.def; of its backward (B_) as well. */
+enum { Y, GATES, POS };
+enum { B_DOUT, B_Y, B_GATES, B_POS, B_INPUTS };
+enum { DY, DGATES };
+
 int sy__infer_moe_combine(struct sy_infer *x)
 {
-    if (sy__want_float(x, 0) || sy__want_ndim(x, 0, 2) || sy__same_dtype(x, 0, 1) ||
-        sy__want_ndim(x, 1, 2) || sy__want_index(x, 2, 2))
+    if (sy__want_float(x, Y) || sy__want_ndim(x, Y, 2) || sy__same_dtype(x, Y, GATES) ||
+        sy__want_ndim(x, GATES, 2) || sy__want_index(x, POS, 2))
         return -1;
-    if (!sy_tensor_same_shape(x->in[1], x->in[2]))
+    if (!sy_tensor_same_shape(x->in[GATES], x->in[POS]))
         return sy__shape_error(x, "gates and pos differ");
-    sy__meta(&x->out[0], x->in[0]->dtype, 2, x->in[1]->shape[0], x->in[0]->shape[1]);
+    sy__meta(&x->out[0], x->in[Y]->dtype, 2, x->in[GATES]->shape[0], x->in[Y]->shape[1]);
     return 0;
 }
 
 int sy__run_moe_combine(const struct sy_run *x)
 {
-    const int64_t n = x->in[1]->shape[0], k = x->in[1]->shape[1], c = x->in[0]->shape[1];
+    const int64_t n = x->in[GATES]->shape[0], k = x->in[GATES]->shape[1], c = x->in[Y]->shape[1];
     struct sy__routing routing = {
-        .pos = sy_data(x->in[2]), .slots = x->in[0]->shape[0], .nk = n * k};
-    struct gather g = {sy_data(x->in[0]), sy_data(x->out[0]), routing.pos, sy_data(x->in[1]), c, k,
-                       is_f64(x->in[0])};
+        .pos = sy_data(x->in[POS]), .slots = x->in[Y]->shape[0], .nk = n * k};
+    struct gather g = {.x = sy_data(x->in[Y]),
+                       .y = sy_data(x->out[0]),
+                       .index = routing.pos,
+                       .weight = sy_data(x->in[GATES]),
+                       .c = c,
+                       .k = k,
+                       .f64 = is_f64(x->in[Y])};
     if (sy__check_routing(x, "moe_combine", &routing))
         return -1;
     sy__parallel(n, sy__row_grain(c * (k + 1)), gather_rows, &g);
@@ -338,11 +353,12 @@ int sy__run_moe_combine(const struct sy_run *x)
 int sy__vjp_moe_combine(struct sy_vjp *x)
 {
     struct sy_tensor *d[SY_MAX_OUT];
-    struct sy_tensor *in[4] = {x->dout[0], x->in[0], x->in[1], x->in[2]};
-    if (sy_b_apply_all(SY_OP_MOE_COMBINE_BACKWARD_, NULL, in, 4, d))
+    struct sy_tensor *in[B_INPUTS] = {
+        [B_DOUT] = x->dout[0], [B_Y] = x->in[Y], [B_GATES] = x->in[GATES], [B_POS] = x->in[POS]};
+    if (sy_b_apply_all(SY_OP_MOE_COMBINE_BACKWARD_, NULL, in, B_INPUTS, d))
         return -1;
-    x->din[0] = d[0];
-    x->din[1] = d[1];
+    x->din[Y] = d[DY];
+    x->din[GATES] = d[DGATES];
     return 0;
 }
 
@@ -350,9 +366,9 @@ int sy__vjp_moe_combine(struct sy_vjp *x)
 
 int sy__infer_moe_combine_backward(struct sy_infer *x)
 {
-    sy_meta_like(&x->out[0], x->in[1]);
-    sy_meta_like(&x->out[1], x->in[2]);
-    x->scratch = (size_t)x->in[1]->shape[0] * sizeof(int32_t);
+    sy_meta_like(&x->out[DY], x->in[B_Y]);
+    sy_meta_like(&x->out[DGATES], x->in[B_GATES]);
+    x->scratch = (size_t)x->in[B_Y]->shape[0] * sizeof(int32_t);
     return 0;
 }
 
@@ -408,19 +424,19 @@ static void uncombine_rows(void *ctx, int64_t begin, int64_t end)
 
 int sy__run_moe_combine_backward(const struct sy_run *x)
 {
-    const int64_t r = x->in[1]->shape[0], c = x->in[1]->shape[1], k = x->in[2]->shape[1];
-    struct uncombine u = {.dout = sy_data(x->in[0]),
-                          .y = sy_data(x->in[1]),
-                          .gates = sy_data(x->in[2]),
+    const int64_t r = x->in[B_Y]->shape[0], c = x->in[B_Y]->shape[1], k = x->in[B_GATES]->shape[1];
+    struct uncombine u = {.dout = sy_data(x->in[B_DOUT]),
+                          .y = sy_data(x->in[B_Y]),
+                          .gates = sy_data(x->in[B_GATES]),
                           .owner = x->scratch,
                           .c = c,
                           .k = k,
-                          .f64 = is_f64(x->in[1])};
-    u.dy = x->out[0] ? sy_data(x->out[0]) : NULL;
-    u.dgates = x->out[1] ? sy_data(x->out[1]) : NULL;
-    sy__slot_owners(x->scratch, r, sy_data(x->in[3]), sy_tensor_count(x->in[3]));
+                          .f64 = is_f64(x->in[B_Y])};
+    u.dy = x->out[DY] ? sy_data(x->out[DY]) : NULL;
+    u.dgates = x->out[DGATES] ? sy_data(x->out[DGATES]) : NULL;
+    sy__slot_owners(x->scratch, r, sy_data(x->in[B_POS]), sy_tensor_count(x->in[B_POS]));
     if (u.dgates)
-        memset(u.dgates, 0, sy_tensor_bytes(x->out[1])); /* dropped choices */
+        memset(u.dgates, 0, sy_tensor_bytes(x->out[DGATES])); /* dropped choices */
     sy__parallel(r, sy__row_grain(3 * c), uncombine_rows, &u);
     return 0;
 }

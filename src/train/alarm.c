@@ -307,7 +307,7 @@ static void judge_speed(struct sy_trainer *t, int64_t step, double seconds)
 {
     struct sy__alarms *a = &t->alarms;
     double usual = a->usual_weight > 50 ? a->usual / a->usual_weight : (double)INFINITY;
-    double now = t->smooth_seconds / t->smooth_weight;
+    double now = t->pace.seconds / t->pace.weight;
     bool slow = now * SLOW > usual;
     a->slow = slow ? a->slow + seconds : 0;
     if (!slow) { /* what is slow does not become usual */

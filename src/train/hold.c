@@ -18,9 +18,9 @@ bool sy_trainer_held(struct sy_trainer *t, double seconds)
 {
     struct sy_deadline until = sy_deadline_in(seconds);
     pthread_mutex_lock(&t->lock);
-    while (t->alive && !t->parked && sy_cond_wait(&t->changed, &t->lock, &until))
+    while (t->where == SY__MOVES && sy_cond_wait(&t->changed, &t->lock, &until))
         continue;
-    bool held = !t->alive || t->parked;
+    bool held = t->where != SY__MOVES;
     pthread_mutex_unlock(&t->lock);
     return held;
 }

@@ -1,7 +1,7 @@
 /* The mailbox of a trainer: what others ask of it, and how it takes effect at a border.  Layer
  * train.
  *
- *  1. Others write wishes (wanted, inputs, pause_asked ...) under the lock; only the trainer's
+ *  1. Others write wishes (wanted, inputs, wish ...) under the lock; only the trainer's
  *     thread, at a border where nobody holds it, makes them so (sy__mailbox_apply) and writes them
  *     down.
  *  2. What belongs to the plan takes effect when the plan comes (sy_trainer_replan). */
@@ -241,7 +241,7 @@ int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_p
     sy__inputs_copy(old, plan);
     t->program = sy__fingerprint(t, SY_FINGERPRINT_VERSION);
     t->c.flops_per_token = flops_per_token;
-    t->smooth_seconds = t->smooth_weight = 0; /* of steps of another size */
+    t->pace.seconds = t->pace.weight = 0; /* of steps of another size */
     sy__order_plan(t);
     journal_plan(t, old, plan);
     sy_plan_free(old);
@@ -249,33 +249,31 @@ int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_p
 }
 
 /* for_steps: how many more before a pause, or 0: no such pause. */
-static void ask_for_state(struct sy_trainer *t, bool pause, bool stop, int64_t for_steps)
+static void ask(struct sy_trainer *t, enum sy__wish wish, int64_t for_steps)
 {
     pthread_mutex_lock(&t->lock);
     enum sy_run_state s = t->status.state;
-    t->pause_asked = pause;
-    t->stop_asked = stop;
-    if (!pause)
-        t->rewind_first = t->rewind_last = 0; /* it goes on without */
+    if (wish != SY__PAUSE)
+        t->rewind.first = t->rewind.last = 0; /* it goes on without */
     t->pause_at = for_steps > 0 ? t->status.step + for_steps : -1;
-    sy__asked(t);
+    sy__set_wish(t, wish);
     /* RUNNING at once, so that wait() right after resume() waits; the border says what it comes to. */
-    if (!pause && !stop && t->alive && s != SY_RUN_FAILED && (s != SY_RUN_DONE || sy__has_more(t)))
+    if (wish == SY__GO_ON && sy__alive(t) && s != SY_RUN_FAILED && (s != SY_RUN_DONE || sy__has_more(t)))
         sy__set_state(t, SY_RUN_RUNNING);
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
 }
 
-void sy_trainer_pause(struct sy_trainer *t) { ask_for_state(t, true, false, 0); }
-void sy_trainer_resume(struct sy_trainer *t) { ask_for_state(t, false, false, 0); }
-void sy_trainer_stop(struct sy_trainer *t) { ask_for_state(t, false, true, 0); }
-void sy_trainer_steps(struct sy_trainer *t, int64_t n) { ask_for_state(t, false, false, n); }
+void sy_trainer_pause(struct sy_trainer *t) { ask(t, SY__PAUSE, 0); }
+void sy_trainer_resume(struct sy_trainer *t) { ask(t, SY__GO_ON, 0); }
+void sy_trainer_stop(struct sy_trainer *t) { ask(t, SY__STOP, 0); }
+void sy_trainer_steps(struct sy_trainer *t, int64_t n) { ask(t, SY__GO_ON, n); }
 
 /* Something will still happen that a waiter for `step` waits for: a step, or a state that was asked
  * for. */
 static bool will_go_on(const struct sy_trainer *t, int64_t step)
 {
-    if (!t->alive || t->status.step >= step)
+    if (!sy__alive(t) || t->status.step >= step)
         return false;
     return t->status.state == SY_RUN_RUNNING || t->status.state != sy__wanted_state(t);
 }

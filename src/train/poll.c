@@ -17,7 +17,7 @@
 
 void sy__asked(struct sy_trainer *t)
 {
-    bool ends = t->stop_asked || t->quit_asked, waits = t->pause_asked || t->holds > 0;
+    bool ends = t->wish >= SY__STOP, waits = t->wish == SY__PAUSE || t->holds > 0;
     atomic_store(&t->asked, ends ? SY__END : waits ? SY__WAIT : SY__NOTHING);
 }
 

@@ -382,17 +382,15 @@ static void put_status(struct loading *l)
     sy__skips_of_journal(t);
     sy__spikes_truncate(t, l->image->status.step);
     t->window = l->image->window;
-    t->rewind_first = t->rewind_last = 0;
+    t->rewind.first = t->rewind.last = 0;
     t->status = l->image->status;
     t->status.state = SY_RUN_PAUSED;
     sy__order_load(t, &l->image->place, l->image->by_step);
     sy__alarms_reset(t);
     t->hyper = t->wanted = l->image->hyper;
-    t->pause_asked = true;
-    t->stop_asked = false;
-    sy__asked(t);
+    sy__set_wish(t, SY__PAUSE);
     t->pause_at = -1;
-    t->smooth_seconds = t->smooth_weight = 0;
+    t->pace.seconds = t->pace.weight = 0;
     t->saver.ended = t->saver.due = false;
     pthread_cond_broadcast(&t->changed);
 }

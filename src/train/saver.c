@@ -4,7 +4,7 @@
  *     border, due --memory for a second buffer?--yes--> writer thread: copy p, kept -> write
  *                                              \--no--> write here, training waits, said so once
  *     border, landed           --> join, report
- *     border, due while flying --> the next border (a multiple of keep_every waits for it)
+ *     border, due, one writes  --> the next border (a multiple of keep_every waits for it)
  *
  *  1. At most one writer.  Until its copy is made nobody writes p or kept: the next step computes
  *     its gradients meanwhile, and waits before its update (sy__saver_copied), as does who parks.
@@ -211,23 +211,31 @@ static void copy_flat(const struct sy_params *ps, float *to)
     memcpy(to + ps->floats, ps->kept, (size_t)ps->kept_floats * sizeof(float));
 }
 
-static void set_copying(struct sy__saver *s, bool copying)
+static void set_writer(struct sy__saver *s, enum sy__writer writing)
 {
     pthread_mutex_lock(&s->lock);
-    s->copying = copying;
+    s->writing = writing;
     pthread_cond_broadcast(&s->done);
     pthread_mutex_unlock(&s->lock);
+}
+
+static enum sy__writer writer_of(struct sy__saver *s)
+{
+    pthread_mutex_lock(&s->lock);
+    enum sy__writer writing = s->writing;
+    pthread_mutex_unlock(&s->lock);
+    return writing;
 }
 
 void sy__saver_copied(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
     pthread_mutex_lock(&s->lock);
-    if (s->copying) {
+    if (s->writing == SY__COPIES) {
         double start = sy_now();
-        while (s->copying)
+        while (s->writing == SY__COPIES)
             pthread_cond_wait(&s->done, &s->lock);
-        s->pause += sy_now() - start; /* flying: it is the border's */
+        s->pause += sy_now() - start; /* while there is a writer it is the border's */
     }
     pthread_mutex_unlock(&s->lock);
 }
@@ -239,15 +247,14 @@ static void *writer_thread(void *arg)
     struct sy_trainer *t = arg;
     struct sy__saver *s = &t->saver;
     sy_mem_uncounted();
-    if (s->warming) {
+    if (!s->image) {
         memset(s->copy, 0, sy__saver_bytes(t->c.params));
-        atomic_store(&s->landed, true);
-        return NULL;
+    } else {
+        copy_flat(t->c.params, s->copy);
+        set_writer(s, SY__WRITES);
+        sy_checkpoint_write(&s->dir, s->keep, s->keep_every, s->image, &s->result, &s->err);
     }
-    copy_flat(t->c.params, s->copy);
-    set_copying(s, false);
-    sy_checkpoint_write(&s->dir, s->keep, s->keep_every, s->image, &s->result, &s->err);
-    atomic_store(&s->landed, true);
+    set_writer(s, SY__LANDED);
     return NULL;
 }
 
@@ -274,32 +281,30 @@ static void report(struct sy_trainer *t)
     sy__tell(t, SY_EVENT_CHECKPOINT, text);
 }
 
-static void settle(struct sy_trainer *t)
+static void settle(struct sy_trainer *t, bool beside)
 {
     struct sy__saver *s = &t->saver;
     sy_image_free(s->image);
     s->image = NULL;
     s->result.pause = s->pause;
-    s->result.asynchronous = s->beside;
+    s->result.asynchronous = beside;
     report(t);
 }
 
 void sy__saver_join(struct sy_trainer *t)
 {
-    if (!t->saver.flying)
+    if (writer_of(&t->saver) == SY__NO_WRITER)
         return;
     pthread_join(t->saver.writer, NULL);
-    t->saver.flying = false;
-    if (!t->saver.warming)
-        settle(t);
-    t->saver.warming = false;
+    set_writer(&t->saver, SY__NO_WRITER);
+    if (t->saver.image)
+        settle(t, true);
 }
 
-static void begin(struct sy_trainer *t, bool beside)
+static void begin(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
     s->due = false;
-    s->beside = beside;
     s->err = (struct sy_err)SY_ERR_INIT;
     s->result = (struct sy_saved){.step = -1};
 }
@@ -320,21 +325,23 @@ int sy__saver_save(struct sy_trainer *t, struct sy_err *err)
     if (atomic_load(&s->given_up))
         return sy_err_set(err, SY_E_IO, "checkpoint: another process writes run '%s'", t->name);
     sy__saver_join(t);
-    begin(t, false);
+    begin(t);
     double start = sy_now();
     s->image = take(t, &s->err);
     if (s->image)
         sy_checkpoint_write(&s->dir, s->keep, s->keep_every, s->image, &s->result, &s->err);
     s->pause = sy_now() - start;
-    settle(t);
+    settle(t, false);
     return s->err.code ? sy_err_set(err, s->err.code, "%s", s->err.msg) : 0;
 }
 
-static int start_writer(struct sy_trainer *t)
+/* first: what it does first. */
+static int start_writer(struct sy_trainer *t, enum sy__writer first)
 {
-    atomic_store(&t->saver.landed, false);
+    set_writer(&t->saver, first);
     int rc = sy_thread_start(&t->saver.writer, writer_thread, t);
-    t->saver.flying = !rc;
+    if (rc)
+        set_writer(&t->saver, SY__NO_WRITER);
     return rc;
 }
 
@@ -347,15 +354,13 @@ static int save_beside(struct sy_trainer *t)
     struct sy_image *image = to ? take(t, NULL) : NULL;
     if (!image)
         return -1;
-    begin(t, true);
+    begin(t);
     image->p = to;
     image->kept = to + t->c.params->floats;
     s->image = image;
-    set_copying(s, true);
     s->pause = sy_now() - start; /* more may come before the next update */
-    if (!start_writer(t))
+    if (!start_writer(t, SY__COPIES))
         return 0;
-    set_copying(s, false);
     sy_image_free(image);
     s->image = NULL;
     s->due = true;
@@ -367,29 +372,33 @@ static void warm(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
     double every = t->hyper.v[SY_HYPER_checkpoint_every];
-    if (s->flying || s->copy || every <= 0 || every >= t->hyper.v[SY_HYPER_steps] ||
-        !sy__saver_buffer(t))
+    bool wanted = every > 0 && every < t->hyper.v[SY_HYPER_steps];
+    if (writer_of(s) != SY__NO_WRITER || s->copy || !wanted || !sy__saver_buffer(t))
         return;
-    s->warming = true;
-    if (start_writer(t))
-        s->warming = false;
+    start_writer(t, SY__WRITES);
+}
+
+/* Whether the run has checkpoints now. */
+static bool saves(const struct sy__saver *s)
+{
+    return s->dir.fd >= 0 && !s->off && !atomic_load(&s->given_up);
 }
 
 void sy__saver_border(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
     int64_t every = (int64_t)t->hyper.v[SY_HYPER_checkpoint_every], step = t->status.step;
-    if (s->dir.fd < 0 || s->off || atomic_load(&s->given_up))
+    if (!saves(s))
         return;
-    if (s->flying && atomic_load(&s->landed))
+    if (writer_of(s) == SY__LANDED)
         sy__saver_join(t);
     bool now = every > 0 && step > 0 && step % every == 0;
     s->due |= now;
     if (!s->due || step == t->status.steps) /* at the end it is saved anyway */
         return;
-    if (s->flying && now && s->keep_every > 0 && step % s->keep_every == 0)
+    if (now && s->keep_every > 0 && step % s->keep_every == 0)
         sy__saver_join(t); /* of this very step there is to be one */
-    if (s->flying)
+    if (writer_of(s) != SY__NO_WRITER)
         return;
     if (!save_beside(t))
         return;
@@ -403,8 +412,7 @@ void sy__saver_border(struct sy_trainer *t)
 
 bool sy__saver_wants_last(const struct sy_trainer *t)
 {
-    return t->saver.dir.fd >= 0 && !t->saver.ended && !t->saver.off &&
-           !atomic_load(&t->saver.given_up);
+    return saves(&t->saver) && !t->saver.ended;
 }
 
 void sy__saver_init(struct sy_trainer *t)

@@ -19,6 +19,13 @@ void sy__set_state(struct sy_trainer *t, enum sy_run_state s)
     }
 }
 
+void sy__set_wish(struct sy_trainer *t, enum sy__wish wish)
+{
+    if (t->wish != SY__QUIT)
+        t->wish = wish;
+    sy__asked(t);
+}
+
 bool sy__has_more(const struct sy_trainer *t)
 {
     return (double)t->status.step < t->wanted.v[SY_HYPER_steps];
@@ -29,9 +36,9 @@ enum sy_run_state sy__wanted_state(const struct sy_trainer *t)
 {
     if (t->status.state == SY_RUN_FAILED || t->status.state == SY_RUN_DONE)
         return t->status.state;
-    if (t->stop_asked)
+    if (t->wish >= SY__STOP)
         return SY_RUN_STOPPED;
-    if (t->pause_asked || (t->pause_at >= 0 && t->status.step >= t->pause_at))
+    if (t->wish == SY__PAUSE || (t->pause_at >= 0 && t->status.step >= t->pause_at))
         return SY_RUN_PAUSED;
     return sy__has_more(t) ? SY_RUN_RUNNING : SY_RUN_DONE;
 }

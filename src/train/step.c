@@ -267,8 +267,8 @@ static int give_up(struct sy_trainer *t, const struct doing *d, const char *text
     if (!rewinds)
         return -1;
     pthread_mutex_lock(&t->lock);
-    t->rewind_first = d->step - row + 1;
-    t->rewind_last = d->step;
+    t->rewind.first = d->step - row + 1;
+    t->rewind.last = d->step;
     pthread_mutex_unlock(&t->lock);
     return 1;
 }
@@ -333,19 +333,19 @@ static void check_peak(struct sy_trainer *t, double seconds)
  * row does. */
 static bool was_stopped(struct sy_trainer *t, double seconds)
 {
-    double usual = t->smooth_weight > 0 ? t->smooth_seconds / t->smooth_weight : seconds;
-    t->long_step = !t->long_step && seconds > 0.2 && seconds > 10 * usual;
-    return t->long_step;
+    double usual = t->pace.weight > 0 ? t->pace.seconds / t->pace.weight : seconds;
+    t->pace.long_step = !t->pace.long_step && seconds > 0.2 && seconds > 10 * usual;
+    return t->pace.long_step;
 }
 
 static void note_speed(struct sy_trainer *t, struct sy_status *s, double seconds, bool trained)
 {
     double tokens = tokens_of(t);
     if (was_stopped(t, seconds))
-        seconds = t->smooth_seconds / t->smooth_weight;
-    t->smooth_seconds = 0.9 * t->smooth_seconds + seconds;
-    t->smooth_weight = 0.9 * t->smooth_weight + 1;
-    double each = t->smooth_seconds / t->smooth_weight;
+        seconds = t->pace.seconds / t->pace.weight;
+    t->pace.seconds = 0.9 * t->pace.seconds + seconds;
+    t->pace.weight = 0.9 * t->pace.weight + 1;
+    double each = t->pace.seconds / t->pace.weight;
     s->tok_s = tokens / each;
     s->tokens += trained ? (int64_t)tokens : 0;
     s->mfu = t->c.peak > 0 ? s->tok_s * t->c.flops_per_token / t->c.peak : (double)NAN;

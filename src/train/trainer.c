@@ -75,11 +75,11 @@ void sy_trainer_free(struct sy_trainer *t)
     if (!t)
         return;
     pthread_mutex_lock(&t->lock);
-    t->quit_asked = true;
-    sy__asked(t);
+    sy__set_wish(t, SY__QUIT);
     pthread_cond_broadcast(&t->changed);
+    bool started = t->where != SY__NO_THREAD;
     pthread_mutex_unlock(&t->lock);
-    if (t->started)
+    if (started)
         pthread_join(t->thread, NULL);
     sy__saver_free(t);
     sy__inputs_drop(t);
@@ -107,7 +107,7 @@ static void park(struct sy_trainer *t)
 {
     sy__saver_copied(t);
     pthread_mutex_lock(&t->lock);
-    t->parked = true;
+    t->where = SY__PARKED;
     sy__tell_change(t);
     pthread_mutex_unlock(&t->lock);
 }
@@ -117,9 +117,9 @@ static void park(struct sy_trainer *t)
 static void unpark(struct sy_trainer *t)
 {
     pthread_mutex_lock(&t->lock);
-    while (t->holds && !t->quit_asked)
+    while (t->holds && t->wish != SY__QUIT)
         pthread_cond_wait(&t->changed, &t->lock);
-    t->parked = false;
+    t->where = SY__MOVES;
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -145,7 +145,7 @@ static bool border(struct sy_trainer *t)
 {
     bool go = false;
     pthread_mutex_lock(&t->lock);
-    while (!t->quit_asked) {
+    while (t->wish != SY__QUIT) {
         enum sy_run_state s = sy__wanted_state(t);
         if (!t->holds) {
             sy__mailbox_apply(t);
@@ -171,12 +171,13 @@ static bool border(struct sy_trainer *t)
         if (go)
             break;
         sy__saver_copied(t); /* who finds us parked may write parameters */
-        t->parked = true;
+        t->where = SY__PARKED;
         sy__tell_change(t);
         pthread_cond_wait(&t->changed, &t->lock);
-        t->parked = t->holds > 0; /* before anything is done outside the lock */
+        /* before anything is done outside the lock */
+        t->where = t->holds > 0 ? SY__PARKED : SY__MOVES;
     }
-    t->parked = false;
+    t->where = SY__MOVES;
     pthread_mutex_unlock(&t->lock);
     return go;
 }
@@ -202,8 +203,8 @@ static void fail(struct sy_trainer *t, const struct sy_err *err)
 static void want_rewind(struct sy_trainer *t, const struct sy_err *err)
 {
     pthread_mutex_lock(&t->lock);
-    t->pause_asked = true;
-    sy__asked(t);
+    if (t->wish < SY__PAUSE)
+        sy__set_wish(t, SY__PAUSE);
     pthread_mutex_unlock(&t->lock);
     sy__tell(t, SY_EVENT_REWIND, err->msg);
 }
@@ -235,8 +236,7 @@ static void *train_thread(void *arg)
     }
     sy__saver_join(t);
     pthread_mutex_lock(&t->lock);
-    t->alive = false;
-    t->parked = true;
+    t->where = SY__ENDED;
     sy__tell_change(t);
     pthread_mutex_unlock(&t->lock);
     return NULL;
@@ -257,20 +257,22 @@ void sy_trainer_rows_stored(struct sy_trainer *t)
 
 int sy_trainer_start(struct sy_trainer *t, struct sy_err *err)
 {
-    if (t->started)
-        return sy_err_set(err, SY_E_STATE, "train: run '%s' was started already", t->name);
     pthread_mutex_lock(&t->lock); /* the panel may look at it already */
-    t->alive = true;
-    t->status.state = t->pause_asked ? SY_RUN_PAUSED : SY_RUN_RUNNING;
+    bool started = t->where != SY__NO_THREAD;
+    if (!started) {
+        t->where = SY__MOVES;
+        t->status.state = t->wish == SY__PAUSE ? SY_RUN_PAUSED : SY_RUN_RUNNING;
+    }
     pthread_mutex_unlock(&t->lock);
+    if (started)
+        return sy_err_set(err, SY_E_STATE, "train: run '%s' was started already", t->name);
     int rc = sy_thread_start(&t->thread, train_thread, t);
     if (rc) {
         pthread_mutex_lock(&t->lock);
-        t->alive = false;
+        t->where = SY__NO_THREAD;
         t->status.state = SY_RUN_PAUSED; /* nobody waits for its steps */
         pthread_mutex_unlock(&t->lock);
         return sy_err_sys(err, rc, "train: cannot start a thread");
     }
-    t->started = true;
     return 0;
 }

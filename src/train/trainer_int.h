@@ -64,6 +64,30 @@ struct sy__going {
 
 enum sy__asked { SY__NOTHING, SY__WAIT, SY__END };
 
+/* What the run is asked to do at the next border (sy__set_wish). */
+enum sy__wish {
+    SY__GO_ON,
+    SY__PAUSE,
+    SY__STOP,
+    SY__QUIT /* for ever: the trainer is freed */
+};
+
+/* What the thread does, for who wants the trainer's own things (hold.c).
+ *
+ *     NO_THREAD --start--> MOVES <--> PARKED    at a border, where it waits or calls back
+ *                            \----> ENDED       to be joined */
+enum sy__thread {
+    SY__NO_THREAD,
+    SY__MOVES,
+    SY__PARKED,
+    SY__ENDED
+};
+
+struct sy__pace { /* of steps, smoothed */
+    double seconds, weight; /* weight 0: of none yet */
+    bool long_step; /* the newest counts for no speed: was_stopped() */
+};
+
 struct sy__spike { /* one that is kept */
     struct sy_spike s;
     float *losses, *states; /* owned; NULL: no memory then */
@@ -77,7 +101,14 @@ struct sy__input_change {
 };
 
 /* Checkpoints of a trainer.  Belongs to whoever stands at the border: the trainer's thread, or a
- * holder; `writer` is the one other thread, and touches only what is marked so while flying. */
+ * holder; `writer` is the one other thread, and touches only what is marked so while there is one. */
+enum sy__writer {
+    SY__NO_WRITER,
+    SY__COPIES, /* it reads p and kept: nobody may write them */
+    SY__WRITES,
+    SY__LANDED  /* it has nothing more to do, and is to be joined */
+};
+
 struct sy__saver {
     struct sy_dir dir; /* owned; held open; without a descriptor: no checkpoints */
     int keep;  /* newest that stay; at least 2 */
@@ -88,16 +119,12 @@ struct sy__saver {
     bool due;    /* one waits for its turn */
     bool told;   /* that saving is synchronous */
     bool ended;  /* the state at the end was saved, or could not be; no step since */
-    bool beside; /* the one at hand is asynchronous */
     double pause;
     pthread_t writer;
-    bool flying;         /* the writer is to be joined */
-    bool warming;        /* it writes nothing: it touches the pages of the second buffer */
     pthread_mutex_t lock; /* guards the next; taken last */
     pthread_cond_t done;
-    bool copying;        /* the writer still reads p and kept: nobody may write them */
-    atomic_bool landed;  /* it has nothing more to do */
-    struct sy_image *image;    /* the writer's, like the rest */
+    enum sy__writer writing;
+    struct sy_image *image; /* the writer's, like the rest; NULL: it only touches the second buffer */
     struct sy_saved result;
     struct sy_err err;
 };
@@ -121,16 +148,15 @@ struct sy_trainer {
     struct sy__alarms alarms;
     struct sy_window window; /* the trainer thread's own, or the holder's; quiet_until: the lock guards it */
 
-    pthread_t thread;
-    bool started; /* a thread exists that must be joined */
+    pthread_t thread; /* unless NO_THREAD */
 
     atomic_int asked; /* enum sy__asked, of what the lock guards: for who is not at a border */
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
-    bool alive; /* the thread is in its loop */
-    bool pause_asked, stop_asked, quit_asked, parked;
-    int holds;
+    enum sy__thread where;
+    enum sy__wish wish;
     int64_t pause_at; /* step, or -1 */
+    int holds;
     int64_t shape[3]; /* batch, context, accumulate at the start */
     struct sy_hyper wanted; /* with changes not yet in effect */
     struct sy__input_change *inputs, **inputs_end;
@@ -145,22 +171,28 @@ struct sy_trainer {
     size_t skip_room;
     struct sy__spike *spikes; /* ring of SY__SPIKES, made at the first one */
     int nspikes, spike_at;
-    int64_t rewind_first, rewind_last; /* 0: none wanted */
+    struct {
+        int64_t first, last; /* steps that are to be left out; 0: none */
+    } rewind; /* that is wanted */
 
     /* the trainer thread's own, or the holder's */
     struct sy_hyper hyper;
     double patience; /* seconds that an end waits for an evaluation */
-    double smooth_seconds, smooth_weight;
-    bool long_step; /* the newest step counts for no speed: was_stopped() */
+    struct sy__pace pace;
 };
 
-/* trainer.c; the lock is held. */
+/* status.c; the lock is held. */
 /* For waiters here and elsewhere (on_change); the trainer is locked. */
 void sy__tell_change(struct sy_trainer *t);
 void sy__set_state(struct sy_trainer *t, enum sy_run_state s);
 bool sy__has_more(const struct sy_trainer *t); /* steps */
+void sy__set_wish(struct sy_trainer *t, enum sy__wish wish);
 /* The state that this border asks for, or RUNNING.  FAILED stays, DONE until resume(). */
 enum sy_run_state sy__wanted_state(const struct sy_trainer *t);
+static inline bool sy__alive(const struct sy_trainer *t) /* the thread is in its loop */
+{
+    return t->where == SY__MOVES || t->where == SY__PARKED;
+}
 
 /* alarm.c: an event that is no alarm, if anyone listens. */
 void sy__tell(struct sy_trainer *t, enum sy_event_kind kind, const char *text);
@@ -172,7 +204,7 @@ void sy__mailbox_apply(struct sy_trainer *t);
 bool sy__poll(void *going);
 /* It was: one line where it had taken long, or something is missing now. */
 void sy__given_up(const struct sy__going *g);
-/* pause_asked, stop_asked, quit_asked or holds were changed; the lock is held. */
+/* The wish or holds were changed; the lock is held. */
 void sy__asked(struct sy_trainer *t);
 
 /* step.c.  One step; 0; 1: the run is to be rewound, and err says why; SY__GIVEN_UP; or -1 and err.  But for 0 nothing

@@ -232,8 +232,8 @@ bool sy_trainer_spike_detail(struct sy_trainer *t, int64_t step, float *losses, 
 bool sy_trainer_rewind_wanted(struct sy_trainer *t, int64_t *first, int64_t *last)
 {
     pthread_mutex_lock(&t->lock);
-    *first = t->rewind_first;
-    *last = t->rewind_last;
+    *first = t->rewind.first;
+    *last = t->rewind.last;
     pthread_mutex_unlock(&t->lock);
     return *last > 0;
 }

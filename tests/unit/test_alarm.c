@@ -34,8 +34,8 @@ static struct sy_trainer *make(struct told *told)
 /* n steps after *step, of so many seconds each. */
 static void take(struct sy_trainer *t, int64_t *step, int n, double seconds)
 {
-    t->smooth_seconds = seconds;
-    t->smooth_weight = 1;
+    t->pace.seconds = seconds;
+    t->pace.weight = 1;
     for (int i = 0; i < n; i++)
         sy__alarm_step(t, ++*step, seconds, false);
 }
