@@ -111,7 +111,7 @@ static int64_t now_at;
 static void status_of(void *ctx, struct sy_source_status *out)
 {
     (void)ctx;
-    snprintf(out->state, sizeof out->state, "running");
+    out->state = SY_RUN_RUNNING;
     out->live = true;
     out->step = now_at;
     out->steps = 2 * now_at;
@@ -238,7 +238,7 @@ static void make_store(const char *dir, const char *name, int64_t steps)
 {
     struct sy_store_config c = {.dir = dir, .name = name, .steps = steps};
     struct sy_store_status st = {
-        .state = "done", .step = steps, .steps = steps, .loss = 2, .val_loss = 2};
+        .state = SY_RUN_DONE, .step = steps, .steps = steps, .loss = 2, .val_loss = 2};
     struct sy_store *store = sy_store_create(&c, NULL);
     struct sy_metrics *m = sy_metrics_new(NULL);
     sy_store_attach(store, m, NULL, NULL, NULL);

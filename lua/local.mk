@@ -6,6 +6,7 @@
 #   prompt   completion, commands, how values look                       help     ?name, the manual, names of others
 #   cli      `switchyard resume` and its like
 lua_sources = %D%/prelude.lua
+lua_sources += %D%/core/enum.lua
 lua_sources += %D%/core/fields.lua
 lua_sources += %D%/core/json.lua
 lua_sources += %D%/core/method.lua

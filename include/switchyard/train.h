@@ -30,6 +30,7 @@
 #include "switchyard/graph.h"
 #include "switchyard/hyper.h"
 #include "switchyard/journal.h"
+#include "switchyard/run_state.h"
 
 struct sy_metrics;
 struct sy_params; /* train/params.h */
@@ -69,11 +70,8 @@ void sy_plan_free(struct sy_plan *plan); /* and what it owns; NULL is fine */
 /* Take the arena that the phases need.  MEMORY says how many bytes. */
 int sy_plan_attach(struct sy_plan *plan, struct sy_err *err);
 
-enum sy_run_state { SY_RUN_RUNNING, SY_RUN_PAUSED, SY_RUN_DONE, SY_RUN_STOPPED, SY_RUN_FAILED };
-const char *sy_run_state_name(enum sy_run_state s); /* "running" ... */
-
 struct sy_status {
-    enum sy_run_state state;
+    enum sy_run_state state; /* RUNNING, PAUSED, DONE, STOPPED or FAILED */
     int64_t step, steps;
     double loss, val_loss; /* nats a token; NaN: none yet */
     double lr, grad_norm;

@@ -5,6 +5,7 @@
 -- Exit status: 0; 1 what failed, or a replay that differs; 2 usage.
 
 local engine = require "switchyard.engine"
+local enum = require "switchyard.core.enum"
 local generate = require "switchyard.model.generate"
 local cli = {}
 
@@ -70,7 +71,7 @@ function commands.resume(args)
   local r = train.resume(words[1], {steps = o.steps, force = o.force, code = o.code})
   r:wait(r.step + 1)
   local s = r._h:status() -- r.steps is the method
-  if s.state == "done" and s.step >= s.steps and not o.steps then
+  if s.state == enum.state.DONE and s.step >= s.steps and not o.steps then
     engine.event(r.name, "note", ("done at step %d; --steps N trains on"):format(s.step))
   end
 end

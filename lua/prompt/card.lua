@@ -1,6 +1,7 @@
 -- What the prompt shows of a model (a tree) and of a run (a card).
 
 local engine = require "switchyard.engine"
+local enum = require "switchyard.core.enum"
 
 local card = {}
 
@@ -169,7 +170,7 @@ end
 function card.run(name, h)
   local s = h:status()
   local head, now = ("run %s: %s, step %d/%d"):format(name, s.state, s.step, s.steps), {}
-  if s.state == "running" and s.eta and s.eta > 0 then
+  if s.state == enum.state.RUNNING and s.eta and s.eta > 0 then
     head = head .. ", eta " .. duration(s.eta)
   end
   local function item(label, format, v)

@@ -37,8 +37,7 @@ local function a_run(what, r)
   end
   local list = run.Run.list
   for i = #list, 1, -1 do
-    local state = list[i].state
-    if state == "running" or state == "paused" then return list[i] end
+    if engine.is_owned(list[i].state) then return list[i] end
   end
   if #list == 0 then engine.error(what .. ": there is no run yet") end
   return list[#list]

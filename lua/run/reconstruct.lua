@@ -8,6 +8,7 @@
 --      (h:repeating).
 
 local engine = require "switchyard.engine"
+local enum = require "switchyard.core.enum"
 local directory = require "switchyard.run.directory"
 local live = require "switchyard.model.live"
 local surgery = require "switchyard.run.surgery"
@@ -16,7 +17,7 @@ local train = require "switchyard.run.train"
 
 local SLICE = 0.3 -- seconds of steps between two looks at progress
 local PLAN = {} -- hyper-parameters that need a new plan
-for _, h in ipairs(engine.hyper()) do PLAN[h.name] = h.live == "plan" or nil end
+for _, h in ipairs(engine.hyper()) do PLAN[h.name] = h.live == enum.live.PLAN or nil end
 local KINDS = engine.entry_kinds() -- include/switchyard/journal.h
 
 -- ---- entries ----
@@ -68,12 +69,12 @@ local function config_value(e) return live.value(e.key, e.value) end
 -- What the host does again, and the trainer's kinds that concern the model as well.
 local host = {}
 
-function host.config(r, e)
+host[enum.entry.CONFIG] = function(r, e)
   r._m.cfg[e.key] = config_value(e)
   Run._replan(r, function() r._h:record(e) end)
 end
 
-function host.reset(r, e)
+host[enum.entry.RESET] = function(r, e)
   local m, h = r._m, r._h
   m:_quietly(function()
     surgery.redraw(m, h, e.key, e.expert, math.tointeger(e.value))
@@ -81,12 +82,12 @@ function host.reset(r, e)
   end)
 end
 
-function host.set(r, e)
+host[enum.entry.SET] = function(r, e)
   r._h:apply(e)
   if PLAN[e.key] then Run._replan(r) end
 end
 
-function host.input(r, e)
+host[enum.entry.INPUT] = function(r, e)
   local mine = r._m.inputs[e.key]
   r._h:apply(e)
   if mine then engine.copy(mine, e.values) end
@@ -151,7 +152,7 @@ local function shape_at(config, journal)
   local shape = {}
   for _, name in ipairs(live.names) do shape[name] = config.model.config[name] end
   for _, e in ipairs(journal) do
-    if e.kind == "config" then shape[e.key] = config_value(e) end
+    if e.kind == enum.entry.CONFIG then shape[e.key] = config_value(e) end
   end
   return shape
 end

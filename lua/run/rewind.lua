@@ -10,6 +10,7 @@
 --      leaves the run as it was before the rewind.
 
 local engine = require "switchyard.engine"
+local enum = require "switchyard.core.enum"
 local json = require "switchyard.core.json"
 local options = require "switchyard.core.options"
 local reconstruct = require "switchyard.run.reconstruct"
@@ -95,7 +96,7 @@ local function keep_now(r, was)
     must_load(r, path, image, true)
     r._store:restore(h, image.step)
     -- nothing is left to do
-    if was == "done" then h:resume() elseif was == "stopped" then h:stop() end
+    if was == enum.state.DONE then h:resume() elseif was == enum.state.STOPPED then h:stop() end
     h:wait()
     h:repeating(false)
     drop_undo(dir)
@@ -129,7 +130,7 @@ local function rewind(r, step)
   check_step("rewind", step, h:status().step) -- before it is paused
   local was = h:status().state
   h:pause()
-  local function go_back() if was == "running" then h:resume() end end
+  local function go_back() if was == enum.state.RUNNING then h:resume() end end
   guarded(go_back, function()
     h:wait()
     h:settle()

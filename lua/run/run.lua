@@ -5,6 +5,7 @@
 -- field takes effect between two steps; what changes a shape traces and plans again meanwhile.
 
 local engine = require "switchyard.engine"
+local enum = require "switchyard.core.enum"
 local card = require "switchyard.prompt.card"
 local generate = require "switchyard.model.generate"
 local hooks = require "switchyard.run.hooks"
@@ -199,10 +200,10 @@ function methods:stop() self._h:stop() return self end
 -- What a run that has ended needs before it goes on; nil: nothing.
 local function wanting(r)
   local s = r._h:status()
-  if s.state == "failed" then
+  if s.state == enum.state.FAILED then
     return ("the run failed at step %d; r:rewind(step) goes back before that"):format(s.step)
   end
-  if s.state == "done" and s.step >= r._h:get "steps" then
+  if s.state == enum.state.DONE and s.step >= r._h:get "steps" then
     return ("the run is done at step %d; set r.steps first"):format(s.step)
   end
 end
@@ -445,7 +446,7 @@ local function replan(r, after)
   m:_quietly(function()
     local o = {precision = r._o.precision, recompute = r._o.recompute}
     for _, p in ipairs(engine.hyper()) do
-      if p.live == "plan" then o[p.name] = h:get(p.name) end
+      if p.live == enum.live.PLAN then o[p.name] = h:get(p.name) end
     end
     engine.check_batch(r._d, o.batch, o.context)
     if o.context > m.cfg.context then
@@ -483,7 +484,7 @@ end
 -- What a run that does not train needs to do so.
 local function waiting(r, steps)
   local s = r._h:status()
-  return s.state ~= "running" and s.step < steps and
+  return s.state ~= enum.state.RUNNING and s.step < steps and
     ("; it is %s: r:resume() goes on"):format(s.state) or ""
 end
 
@@ -507,20 +508,20 @@ local function tell_set(r, name, value, effect)
   local s, steps, text = r._h:status(), r._h:get "steps", nil
   local set = ("%s = %s"):format(name, type(value) == "number" and ("%.6g"):format(value) or
     tostring(value))
-  if s.state == "failed" then
+  if s.state == enum.state.FAILED then
     text = ("%s has no effect: the run failed at step %d; r:rewind(step), then set it")
       :format(set, s.step)
   elseif name == "steps" then
     return tell_steps(r, value)
-  elseif s.state == "done" and s.step >= steps and name ~= "eval_batches" then
+  elseif s.state == enum.state.DONE and s.step >= steps and name ~= "eval_batches" then
     text = ("%s has no effect yet: the run is done at step %d; r.steps = n and r:resume() go on "
       .. "with it"):format(set, s.step)
   elseif name == "checkpoint_every" and not r._o.save and not r._h:dir() then
     text = ("%s has no effect: the run has no directory (save = false)"):format(set)
   elseif ignored(name, r._o.optimizer) then
     text = ("%s has no effect: the optimizer is %s"):format(set, r._o.optimizer)
-  elseif effect ~= "rate" then
-    text = ("%s %s: %s%s"):format(set, effect == "none" and "has no effect" or "moves min_lr alone",
+  elseif effect ~= enum.effect.RATE then
+    text = ("%s %s: %s%s"):format(set, effect == enum.effect.NONE and "has no effect" or "moves min_lr alone",
       r._h:outlook(),
       name == "lr" and '; r.schedule = "constant" holds r.lr' or "")
   end
@@ -579,7 +580,7 @@ function Run.__newindex(r, name, value)
   effect = r._h:effect(name, value)
   ok, kind = pcall(r._h.set, r._h, name, value)
   if not ok then options.raise(kind, 2) end
-  if kind == "plan" then
+  if kind == enum.live.PLAN then
     set_shape(r, function() r._h:set(name, old) end)
   end
   if value == old then return end

@@ -2,6 +2,7 @@
 -- view of a stored run, which has the fields and series of a live one.
 
 local engine = require "switchyard.engine"
+local enum = require "switchyard.core.enum"
 local options = require "switchyard.core.options"
 local directory = require "switchyard.run.directory"
 local reconstruct = require "switchyard.run.reconstruct"
@@ -169,7 +170,7 @@ local CELLS = 12 -- of a sparkline, as `switchyard runs` has it
 -- engine.differ.
 local function listed(name, s, bytes, spark, differs)
   name = engine.clean(name)
-  if s.error and s.state ~= "failed" then
+  if s.error and s.state ~= enum.state.FAILED then
     return ("%-16s %-8s %s"):format(name, s.state, engine.clean(s.error))
   end
   local row = engine.runs_row(name, s.state, s.step, s.steps, s.loss, s.val_loss, bytes, spark)

@@ -113,7 +113,7 @@ local function start(m, d, given)
   if type(m) ~= "table" or not m._forward then error("train: argument 1 must be a model, got " .. type(m), 0) end
   if type(d) ~= "userdata" then error("train: argument 2 must be a dataset (see data.text), got " .. type(d), 0) end
   local o = read_options(m, given)
-  if m._run and (m._run:status().state == "running" or m._run:status().state == "paused") then
+  if m._run and engine.is_owned(m._run:status().state) then
     error("train: this model is being trained by run '" .. m._run_name .. "'; stop it first (r:stop())", 0)
   end
   local tok = m:_agreed_tokenizer("train", d)

@@ -6,6 +6,7 @@
 -- out (src/train/why.c).
 
 local engine = require "switchyard.engine"
+local enum = require "switchyard.core.enum"
 
 -- steps of the statistics; fewer say nothing; steps of the journal
 local WINDOW, LEAST, BEFORE = 128, 64, 50
@@ -80,7 +81,7 @@ end
 -- What is said of a norm, by the kind of its series.
 local function subject(name, s)
   local place = ("layer %d%s"):format(s.layer, s.mixture ~= "" and " " .. s.mixture or "")
-  if s.kind == "router_norm" then return "router of " .. place end
+  if s.kind == enum.series.ROUTER_NORM then return "router of " .. place end
   return s.layer > 0 and place or name:sub(#"grad_norm." + 1)
 end
 
@@ -98,9 +99,9 @@ end
 local function gradients(r, step)
   local layers, experts = {}, {}
   for name, s in pairs(r._h:series()) do
-    if s.kind == "expert_norm" then
+    if s.kind == enum.series.EXPERT_NORM then
       expert_entries(r, name, s, step, experts)
-    elseif s.kind == "router_norm" or s.kind == "norm" and name ~= "grad_norm" then
+    elseif s.kind == enum.series.ROUTER_NORM or s.kind == enum.series.NORM and name ~= "grad_norm" then
       for _, x in ipairs(norm_entries(r, name, s.width, step)) do
         x.what = subject(name, s)
         layers[#layers + 1] = x
@@ -177,7 +178,7 @@ end
 -- told.
 local function other_data(r, step)
   for _, e in ipairs(r._h:journal()) do
-    if e.kind == "resume" and e.key == "data" and e.step >= step then return e.step end
+    if e.kind == enum.entry.RESUME and e.key == "data" and e.step >= step then return e.step end
   end
 end
 

@@ -71,6 +71,7 @@ libbind_a_SOURCES += %D%/run/events.c
 libbind_a_SOURCES += %D%/run/frozen.c
 libbind_a_SOURCES += %D%/run/hold.c
 libbind_a_SOURCES += %D%/run/hyper.c
+libbind_a_SOURCES += %D%/run/enums.c
 libbind_a_SOURCES += %D%/run/live_source.c
 libbind_a_SOURCES += %D%/run/live_source.h
 libbind_a_SOURCES += %D%/run/model_file.c

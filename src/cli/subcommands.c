@@ -116,7 +116,7 @@ static void print_runs_json(const struct sy_runs *runs)
         fputs("{\"name\":", stdout);
         print_quoted(r->name);
         fputs(",\"state\":", stdout);
-        print_quoted(r->status.state);
+        print_quoted(sy_run_state_name(r->status.state));
         printf(",\"step\":%" PRId64 ",\"steps\":%" PRId64 ",\"tokens\":%" PRId64, r->status.step,
                r->status.steps, r->status.tokens);
         fputs(",\"loss\":", stdout);
@@ -156,7 +156,7 @@ static void print_named(const struct sy_store_info *r, const char *name,
     double values[sizeof r->spark / sizeof *r->spark];
     struct sy_str spark = SY_STR_INIT, row = SY_STR_INIT;
     if (r->error.code) {
-        printf("%-16s %-8s ", name, r->status.state);
+        printf("%-16s %-8s ", name, sy_run_state_name(r->status.state));
         sy_tell_text(r->error.msg);
         puts("");
         return;
@@ -164,7 +164,7 @@ static void print_named(const struct sy_store_info *r, const char *name,
     for (int k = 0; k < r->sparks; k++)
         values[k] = (double)r->spark[k];
     sy_sparkline(&spark, values, r->sparks, SY_RUNS_CELLS);
-    sy_runs_row(&row, &(struct sy_runs_row){name, r->status.state, r->status.step, r->status.steps,
+    sy_runs_row(&row, &(struct sy_runs_row){name, sy_run_state_name(r->status.state), r->status.step, r->status.steps,
                                             r->status.loss, r->status.val_loss, (double)r->bytes,
                                             spark.data ? spark.data : ""});
     fputs(row.data ? row.data : "", stdout);

@@ -188,7 +188,7 @@ static void print_status(const struct sy_source_status *s)
     if (!isnan(s->mfu))
         printf("  mfu %.0f%%", 100 * s->mfu);
     fputs("  ", stdout);
-    sy_tell_text(s->state);
+    fputs(sy_run_state_name(s->state), stdout);
     puts("");
 }
 
@@ -205,26 +205,24 @@ static void print_field(const char *name, double v)
 /* The names are those of --json while training (bind/thread/progress.c). */
 static void print_json(const struct sy_source_status *s)
 {
-    struct sy_str name = SY_STR_INIT, state = SY_STR_INIT;
+    struct sy_str name = SY_STR_INIT;
     sy_json_quote(&name, s->name, strlen(s->name));
-    sy_json_quote(&state, s->state, strlen(s->state));
     printf("{\"step\":%lld,\"steps\":%lld", (long long)s->step, (long long)s->steps);
     print_field("loss", s->loss);
     print_field("val", s->val_loss);
     print_field("lr", s->lr);
     print_field("tok_s", s->tok_s);
     print_field("mfu", s->mfu);
-    printf(",\"state\":%s,\"run\":%s}\n", state.data ? state.data : "\"\"",
+    printf(",\"state\":\"%s\",\"run\":%s}\n", sy_run_state_name(s->state),
            name.data ? name.data : "\"\"");
     sy_str_free(&name);
-    sy_str_free(&state);
 }
 
 static int print_lines(bool json)
 {
     struct {
         int64_t step;
-        char state[16];
+        enum sy_run_state state;
     } last[RUNS];
     for (int i = 0; i < w.n; i++)
         last[i].step = -1;
@@ -235,10 +233,10 @@ static int print_lines(bool json)
             sy_source_poll(w.source[i]);
             sy_source_status(w.source[i], &s);
             live |= s.live;
-            if (s.step == last[i].step && !strcmp(s.state, last[i].state))
+            if (s.step == last[i].step && s.state == last[i].state)
                 continue;
             last[i].step = s.step;
-            memcpy(last[i].state, s.state, sizeof last[i].state);
+            last[i].state = s.state;
             json ? print_json(&s) : print_status(&s);
         }
         fflush(stdout);

@@ -396,7 +396,7 @@ static bool same_value(double a, double b)
 
 static bool same_status(const struct sy_store_status *a, const struct sy_store_status *b)
 {
-    return !strcmp(a->state, b->state) && a->step == b->step && a->steps == b->steps &&
+    return a->state == b->state && a->step == b->step && a->steps == b->steps &&
            a->tokens == b->tokens && same_value(a->loss, b->loss) &&
            same_value(a->val_loss, b->val_loss);
 }
@@ -408,7 +408,7 @@ static int write_status(struct sy_store *s, const struct sy_store_status *st, st
     sqlite3_stmt *q = begin_transaction(s, err) ? NULL : sy__query(s, SY__RUN_STATUS, err);
     if (!q)
         return -1;
-    sqlite3_bind_text(q, 1, st->state, -1, SQLITE_TRANSIENT);
+    sqlite3_bind_text(q, 1, sy_run_state_name(st->state), -1, SQLITE_STATIC);
     sqlite3_bind_int64(q, 2, st->step);
     sqlite3_bind_int64(q, 3, st->steps);
     bind_real(q, 4, st->loss);

@@ -48,8 +48,7 @@ static void describe(const char *dir, const char *name, struct sy_store_info *ou
     snprintf(out->name, sizeof out->name, "%s", name);
     out->error = err;
     if (err.code)
-        snprintf(out->status.state, sizeof out->status.state,
-                 err.code == SY_E_FORMAT ? "damaged" : "unreadable");
+        out->status.state = err.code == SY_E_FORMAT ? SY_RUN_DAMAGED : SY_RUN_UNREADABLE;
 }
 
 static int older(const void *a, const void *b)

@@ -13,3 +13,5 @@ librun_a_SOURCES += %D%/journal.c %D%/events.c
 pkginclude_HEADERS += include/switchyard/journal.h include/switchyard/events.h
 librun_a_SOURCES += %D%/run_files.c %D%/run_files_int.h %D%/series_list.c %D%/queue.c
 librun_a_SOURCES += %D%/runs_table.c %D%/runs_table.h
+librun_a_SOURCES += %D%/run_state.c
+pkginclude_HEADERS += include/switchyard/run_state.h

@@ -17,7 +17,6 @@ void sy_store_set_status(struct sy_store *s, const struct sy_store_status *statu
 {
     pthread_mutex_lock(&s->lock);
     s->status = *status;
-    s->status.state[sizeof s->status.state - 1] = 0;
     pthread_mutex_unlock(&s->lock);
 }
 

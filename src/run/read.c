@@ -453,12 +453,6 @@ static double real_or_nan(sqlite3_stmt *q, int column)
                                                          : sqlite3_column_double(q, column);
 }
 
-static void copy_state(char to[16], const char *from)
-{
-    size_t n = strspn(from, "abcdefghijklmnopqrstuvwxyz");
-    snprintf(to, 16, "%.*s", (int)(n < 15 ? n : 15), from);
-}
-
 static int take_info(struct sy_store *s, sqlite3_stmt *q, struct sy_store_info *out,
                      struct sy_err *err)
 {
@@ -475,7 +469,7 @@ static int take_info(struct sy_store *s, sqlite3_stmt *q, struct sy_store_info *
     for (int i = 1; i < 6; i++)
         if (!(*to[i] = sy_strndup(text[i], n[i])))
             return no_memory(s, err);
-    copy_state(out->status.state, sy__text(q, 1, NULL));
+    out->status.state = sy_run_state_find(sy__text(q, 1, NULL));
     out->status.step = sqlite3_column_int64(q, 2);
     out->status.steps = sqlite3_column_int64(q, 3);
     out->status.loss = real_or_nan(q, 4);
@@ -496,9 +490,8 @@ static void ask_owner(const struct sy_store *s, struct sy_store_info *out)
     out->live = sy_lock_held(path, &pid);
     if (out->live && pid)
         out->pid = pid;
-    const char *state = out->status.state;
-    if (!out->live && (!strcmp(state, "running") || !strcmp(state, "paused")))
-        strcpy(out->status.state, "crashed");
+    if (!out->live && sy_run_state_row(out->status.state)->owned)
+        out->status.state = SY_RUN_CRASHED;
 }
 
 static int read_info(struct sy_store *s, struct sy_store_info *out, bool all, struct sy_err *err)

@@ -19,7 +19,7 @@ int sy__source_init(struct sy_source *s, const struct sy__source_ops *ops, const
 {
     s->ops = ops;
     atomic_init(&s->refs, 1);
-    s->status = (struct sy_source_status){.state = "new",
+    s->status = (struct sy_source_status){.state = SY_RUN_NEW,
                                           .loss = (double)NAN,
                                           .tok_s = (double)NAN,
                                           .val_loss = (double)NAN,

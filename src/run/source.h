@@ -17,6 +17,7 @@
 
 #include "switchyard/err.h"
 #include "switchyard/events.h"
+#include "switchyard/run_state.h"
 #include "switchyard/series.h"
 
 #include <stdbool.h>
@@ -26,9 +27,9 @@ struct sy_metrics;
 struct sy_source;
 
 struct sy_source_status {
-    char name[65],
-        state[16]; /* "running", "paused", "done", "stopped", "failed", "crashed", "new" */
-    bool live;     /* someone trains it now */
+    char name[65];
+    enum sy_run_state state;
+    bool live; /* someone trains it now */
     int64_t step, steps, tokens;
     double tok_s, mfu, eta; /* NaN: not known */
     double loss, val_loss, lr;

@@ -143,7 +143,7 @@ static void take_status(struct stored *r, const struct sy_store_info *info,
                         const struct sy_store_series *list, int count)
 {
     struct sy_source_status *s = &r->s.status;
-    snprintf(s->state, sizeof s->state, "%s", info->status.state);
+    s->state = info->status.state;
     s->live = info->live;
     s->step = info->status.step;
     s->steps = info->status.steps;

@@ -113,7 +113,7 @@ static struct sy_store *new_store(const char *dir, const char *name, struct sy_e
     init_locks(s);
     s->items_end = &s->items;
     s->status =
-        (struct sy_store_status){.state = "new", .loss = (double)NAN, .val_loss = (double)NAN};
+        (struct sy_store_status){.state = SY_RUN_NEW, .loss = (double)NAN, .val_loss = (double)NAN};
     s->dir = (struct sy_dir)SY_DIR_INIT;
     s->name = sy_strdup(name);
     s->runs = sy_strdup(dir);
@@ -366,11 +366,7 @@ const char *sy_store_id(const struct sy_store *s)
 /* Does the run stand still, and is that on the disk?  s->lock is held. */
 static bool stands_still(const struct sy_store *s)
 {
-    static const char *const states[] = {"paused", "done", "stopped", "failed"};
-    bool still = false;
-    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
-        still |= !strcmp(s->status.state, states[i]);
-    return still && !s->alarm && !s->items;
+    return sy_run_state_row(s->status.state)->still && !s->alarm && !s->items;
 }
 
 /* True: that time is over, and nobody woke us.  s->lock is held. */

@@ -31,6 +31,7 @@
 #define SY_RUN_STORE_H
 
 #include "switchyard/err.h"
+#include "switchyard/run_state.h"
 #include "switchyard/series.h"
 
 #include <stdbool.h>
@@ -94,7 +95,7 @@ bool sy_store_lost(struct sy_store *s);
 /* ---- writing (STATE on a store opened for reading) ---- */
 
 struct sy_store_status {
-    char state[16]; /* "new", then sy_run_state_name() */
+    enum sy_run_state state;
     int64_t step, steps, tokens;
     double loss, val_loss; /* nats a token; NaN: none */
 };

@@ -249,7 +249,7 @@ int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_p
 }
 
 /* for_steps: how many more before a pause, or 0: no such pause. */
-static void ask(struct sy_trainer *t, enum sy__wish wish, int64_t for_steps)
+static void ask_for_state(struct sy_trainer *t, enum sy__wish wish, int64_t for_steps)
 {
     pthread_mutex_lock(&t->lock);
     enum sy_run_state s = t->status.state;
@@ -264,10 +264,10 @@ static void ask(struct sy_trainer *t, enum sy__wish wish, int64_t for_steps)
     pthread_mutex_unlock(&t->lock);
 }
 
-void sy_trainer_pause(struct sy_trainer *t) { ask(t, SY__PAUSE, 0); }
-void sy_trainer_resume(struct sy_trainer *t) { ask(t, SY__GO_ON, 0); }
-void sy_trainer_stop(struct sy_trainer *t) { ask(t, SY__STOP, 0); }
-void sy_trainer_steps(struct sy_trainer *t, int64_t n) { ask(t, SY__GO_ON, n); }
+void sy_trainer_pause(struct sy_trainer *t) { ask_for_state(t, SY__PAUSE, 0); }
+void sy_trainer_resume(struct sy_trainer *t) { ask_for_state(t, SY__GO_ON, 0); }
+void sy_trainer_stop(struct sy_trainer *t) { ask_for_state(t, SY__STOP, 0); }
+void sy_trainer_steps(struct sy_trainer *t, int64_t n) { ask_for_state(t, SY__GO_ON, n); }
 
 /* Something will still happen that a waiter for `step` waits for: a step, or a state that was asked
  * for. */

@@ -1,9 +1,6 @@
 /* The state of a run: what it is, what it is asked to be, and who is told.  See trainer_int.h. */
 #include "train/trainer_int.h"
 
-static const char *const state_names[] = {"running", "paused", "done", "stopped", "failed"};
-const char *sy_run_state_name(enum sy_run_state s) { return state_names[s]; }
-
 void sy__tell_change(struct sy_trainer *t)
 {
     pthread_cond_broadcast(&t->changed);

@@ -103,7 +103,7 @@ bool sy__table_read(struct sy_panel *p)
     int64_t step = table_step(p, r), base = p->base >= 0 ? p->base : 1;
     bool same = t->run == r && t->mode == p->heat && t->base == base && t->rows == r->nlayers &&
                 t->cols == r->experts;
-    bool moving = p->cursor < 0 && !strcmp(r->status.state, "running");
+    bool moving = p->cursor < 0 && r->status.state == SY_RUN_RUNNING;
     if (same && (t->step == step || (moving && p->now >= t->at && p->now - t->at < REFRESH)))
         return false;
     if (SY_GROW(t->v, t->room, (size_t)(r->nlayers + 1) * (size_t)r->experts))

@@ -135,7 +135,7 @@ static bool same_status(const struct sy_source_status *a, const struct sy_source
            a->live == b->live && a->val_step == b->val_step && a->saved == b->saved &&
            same_number(a->tok_s, b->tok_s) && same_number(a->loss, b->loss) &&
            same_number(a->val_loss, b->val_loss) && same_number(a->lr, b->lr) &&
-           same_number(a->eta, b->eta) && !strcmp(a->state, b->state) &&
+           same_number(a->eta, b->eta) && a->state == b->state &&
            !strcmp(a->alarm, b->alarm);
 }
 

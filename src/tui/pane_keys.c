@@ -383,7 +383,7 @@ static void pause_run(struct sy_panel *p, struct sy_request *req)
     const struct sy__run *r = sy__front(p);
     if (!r)
         return;
-    req->kind = strcmp(r->status.state, "running") ? SY_REQ_RESUME : SY_REQ_PAUSE;
+    req->kind = r->status.state != SY_RUN_RUNNING ? SY_REQ_RESUME : SY_REQ_PAUSE;
     name_run(p, req);
 }
 

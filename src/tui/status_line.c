@@ -27,7 +27,7 @@ static int field_width(const struct field *f)
 static void fill_fields(const struct sy_source_status *s, struct field f[FIELDS])
 {
     char a[28], b[28], v[16];
-    bool runs = s->live && !strcmp(s->state, "running");
+    bool runs = s->live && s->state == SY_RUN_RUNNING;
     sy_count_text((long long)s->step, a);
     sy_count_text((long long)s->steps, b);
     f[0] = (struct field){"step", {0}, 0, true};
@@ -62,12 +62,16 @@ static int fields_width(const struct sy_source_status *s, int rank)
 
 static enum sy_role state_role(const struct sy_source_status *s)
 {
-    if (!strcmp(s->state, "running"))
-        return SY_ROLE_GOOD;
-    if (!strcmp(s->state, "paused") || !strcmp(s->state, "stopped"))
-        return SY_ROLE_WARN;
-    return !strcmp(s->state, "failed") || !strcmp(s->state, "crashed") ? SY_ROLE_BAD
-                                                                       : SY_ROLE_VALUE;
+    switch (s->state) {
+    case SY_RUN_RUNNING: return SY_ROLE_GOOD;
+    case SY_RUN_PAUSED:
+    case SY_RUN_STOPPED: return SY_ROLE_WARN;
+    case SY_RUN_FAILED:
+    case SY_RUN_CRASHED:
+    case SY_RUN_DAMAGED:
+    case SY_RUN_UNREADABLE: return SY_ROLE_BAD;
+    default: return SY_ROLE_VALUE;
+    }
 }
 
 static void draw_fields(const struct sy_panel *p, const struct sy_source_status *s,
@@ -144,13 +148,12 @@ static void draw_rule(const struct sy_panel *p, struct sy_grid *g)
 
 static const char *state_word(const struct sy_source_status *s)
 {
-    static const char *const words[][2] = {
-        {"running", "RUN"},   {"paused", "PAUSED"},   {"done", "DONE"}, {"stopped", "STOPPED"},
-        {"failed", "FAILED"}, {"crashed", "CRASHED"}, {"new", "NEW"}};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (!strcmp(s->state, words[i][0]))
-            return words[i][1];
-    return s->state;
+    static const char *const words[SY_RUN_STATES] = {
+        [SY_RUN_NEW] = "NEW",         [SY_RUN_RUNNING] = "RUN",
+        [SY_RUN_PAUSED] = "PAUSED",   [SY_RUN_DONE] = "DONE",
+        [SY_RUN_STOPPED] = "STOPPED", [SY_RUN_FAILED] = "FAILED",
+        [SY_RUN_CRASHED] = "CRASHED"};
+    return words[s->state] ? words[s->state] : sy_run_state_name(s->state);
 }
 
 static int bar_text(const struct sy_panel *p, struct sy_grid *g, int x, const char *text,

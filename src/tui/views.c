@@ -336,7 +336,7 @@ static void tell_first_step(const struct sy_panel *p, struct sy_grid *g)
     const struct sy_pyramid *loss = r ? rows_of(r, "loss", SY__FIRST) : NULL;
     struct sy_rect a = p->nslots ? p->slots[0].r : (struct sy_rect){0};
     int n = (int)sizeof text - 1, x = a.w > n ? (a.w - n + 5) / 2 : 1; /* 5: the axis' labels */
-    if (!r || !r->status.live || strcmp(r->status.state, "running") || r->status.step > 0 ||
+    if (!r || !r->status.live || r->status.state != SY_RUN_RUNNING || r->status.step > 0 ||
         (loss && sy_pyramid_rows(loss)) || a.h < 3)
         return;
     sy_grid_text(g, a.x + x, a.y + a.h / 2, a.w - 1 - x, text, sy_theme_pen(&p->look, SY_ROLE_DIM));

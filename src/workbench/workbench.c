@@ -453,7 +453,7 @@ static bool board_live(void)
     for (int i = 0; i < n && i < RUNS_MAX; i++) {
         struct sy_source_status s;
         sy_source_status(list[i], &s);
-        live |= s.live && !strcmp(s.state, "running");
+        live |= s.live && s.state == SY_RUN_RUNNING;
         sy_source_unref(list[i]);
     }
     return live;

@@ -119,8 +119,8 @@ void fake_run_go_on(struct fake_run *f, int64_t steps)
 static void status_of(void *ctx, struct sy_source_status *out)
 {
     const struct fake_run *f = ctx;
-    snprintf(out->state, sizeof out->state, "%s", f->state);
-    out->live = !strcmp(f->state, "running") || !strcmp(f->state, "paused");
+    out->state = f->state;
+    out->live = sy_run_state_row(f->state)->owned;
     out->step = f->steps;
     out->steps = f->total;
     out->tokens = f->steps * 16384;
@@ -135,7 +135,7 @@ static void status_of(void *ctx, struct sy_source_status *out)
     out->val_step = f->steps / 100 * 100;
     out->flops_per_token = 6e6;
     out->saved = -1;
-    if (!strcmp(f->state, "failed"))
+    if (f->state == SY_RUN_FAILED)
         snprintf(out->alarm, sizeof out->alarm, "step %lld: loss is nan", (long long)f->steps);
 }
 
@@ -154,7 +154,7 @@ int fake_run_make(struct fake_run *f)
     if (!f->name[0])
         snprintf(f->name, sizeof f->name, "bold-ferret");
     f->total = f->total ? f->total : 5000;
-    f->state = f->state ? f->state : "running";
+    f->state = f->state ? f->state : SY_RUN_RUNNING;
     f->layers = f->layers < 0 ? 0 : f->layers ? f->layers : 6;
     f->experts = f->experts ? f->experts : 16;
     f->metrics = sy_metrics_new(NULL);

@@ -14,7 +14,7 @@ struct fake_run {
     double capacity;     /* 0: dropless */
     bool early;          /* as before there was dropped.N: a layer's drop.N only */
     uint32_t seed;
-    const char *state;
+    enum sy_run_state state;
     struct sy_mark marks[8];
     int nmarks;
     struct sy_metrics *metrics;

@@ -276,7 +276,7 @@ static void filtered(void)
 
 static void failed(void)
 {
-    stage.run[0].state = "failed";
+    stage.run[0].state = SY_RUN_FAILED;
     stage.run[0].nan = 1240;
     open_stage(&stage, 80, 24, fine, 1);
 }
@@ -509,7 +509,7 @@ static void keys(void)
     tap_ok(p->fit, "zoomed out far enough is the whole run");
     sy_panel_action(p, SY_ACT_PAUSE, &req);
     tap_ok(req.kind == SY_REQ_PAUSE && !strcmp(req.run, "bold-ferret"), "p asks for a pause");
-    stage.run[0].state = "paused";
+    stage.run[0].state = SY_RUN_PAUSED;
     sy_panel_update(p, 2, 60);
     sy_panel_action(p, SY_ACT_PAUSE, &req);
     tap_ok(req.kind == SY_REQ_RESUME, "and for going on");
@@ -626,7 +626,7 @@ static atomic_bool live_quit;
 static void live_status(void *ctx, struct sy_source_status *out)
 {
     (void)ctx;
-    snprintf(out->state, sizeof out->state, "running");
+    out->state = SY_RUN_RUNNING;
     out->live = true;
     out->step = atomic_load(&live_step);
     out->steps = 100000;

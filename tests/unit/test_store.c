@@ -497,7 +497,7 @@ static void test_small_lost(void)
 static void count_status(void *ctx, struct sy_store_status *out)
 {
     ++*(int *)ctx;
-    *out = (struct sy_store_status){.state = "running"};
+    *out = (struct sy_store_status){.state = SY_RUN_RUNNING};
 }
 
 /* No thread to be had: who attached is told, and never asked anything afterwards. */
@@ -526,7 +526,7 @@ static void test_round_trip(void)
     struct sy_store_info info;
     struct sy_store *s = make("first", &err), *r;
     struct sy_metrics *m = sy_metrics_new(NULL);
-    struct sy_store_status st = {.state = "running",
+    struct sy_store_status st = {.state = SY_RUN_RUNNING,
                                  .step = 700,
                                  .steps = 2000,
                                  .loss = 1.5,
@@ -556,7 +556,7 @@ static void test_round_trip(void)
     tap_ok(sy_store_add(r, SY_STORE_EVENTS, 0, "", "", NULL, 0, &err) < 0,
            "a reader writes nothing");
     tap_ok(!sy_store_info(r, &info, &err) && info.live && info.pid == getpid() &&
-               !strcmp(info.status.state, "running"),
+               info.status.state == SY_RUN_RUNNING,
            "info: live, running");
     tap_ok(info.status.tokens == 1234567 && info.status.loss == 1.5 &&
                isnan(info.status.val_loss) && !strcmp(info.tokenizer, "0123") &&
@@ -568,7 +568,7 @@ static void test_round_trip(void)
     sy_store_info_free(&info);
     tap_ok(!sy_store_open(dir, "first", &err), "no second writer in one process");
     sy_store_close(r, NULL);
-    snprintf(st.state, sizeof st.state, "done");
+    st.state = SY_RUN_DONE;
     tap_ok(!sy_store_close(s, &err), "close %s", err.msg);
     sy_metrics_free(m);
 
@@ -670,7 +670,7 @@ static void test_lock(void)
     pid_t child = fork();
     if (!child) {
         struct sy_store *s = make("locked", NULL);
-        struct sy_store_status st = {.state = "running", .step = 5, .steps = 9};
+        struct sy_store_status st = {.state = SY_RUN_RUNNING, .step = 5, .steps = 9};
         if (s)
             sy_store_set_status(s, &st);
         if (s && !sy_store_flush(s, NULL) && write(ready[1], "x", 1) == 1)
@@ -690,7 +690,7 @@ static void test_lock(void)
     bool crashed = false;
     for (int i = 0; i < runs.count; i++)
         crashed |=
-            !strcmp(runs.list[i].name, "locked") && !strcmp(runs.list[i].status.state, "crashed");
+            !strcmp(runs.list[i].name, "locked") && runs.list[i].status.state == SY_RUN_CRASHED;
     tap_ok(crashed, "its owner was killed: crashed");
     sy_runs_free(&runs);
     struct sy_store *s = sy_store_open(dir, "locked", &err);
@@ -1509,7 +1509,7 @@ static void test_list(void)
     for (int i = 0; i < runs.count; i++) {
         sorted &= !i || runs.list[i - 1].created <= runs.list[i].created;
         damaged |= !strcmp(runs.list[i].name, "bad") &&
-                   !strcmp(runs.list[i].status.state, "damaged") && runs.list[i].error.code;
+                   runs.list[i].status.state == SY_RUN_DAMAGED && runs.list[i].error.code;
     }
     tap_ok(sorted, "by time");
     tap_ok(damaged, "a damaged one is listed as such");
@@ -1523,7 +1523,7 @@ static atomic_int looks;
 static void give_paused(void *ctx, struct sy_store_status *out)
 {
     (void)ctx;
-    *out = (struct sy_store_status){.state = "paused", .step = 1};
+    *out = (struct sy_store_status){.state = SY_RUN_PAUSED, .step = 1};
     atomic_fetch_add(&looks, 1);
 }
 

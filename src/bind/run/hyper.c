@@ -21,7 +21,6 @@ void lsy_push_hyper(lua_State *L, enum sy_hyper_id id, double value)
 /* engine.hyper() -> list of {name, integer, flag, least, most, default, live, help} in order */
 static int l_hyper(lua_State *L)
 {
-    static const char *const live[] = {"next", "plan", "never"};
     lua_newtable(L);
     for (int i = 0; i < SY_HYPER_COUNT; i++) {
         const struct sy_hyper_spec *s = sy_hyper_spec((enum sy_hyper_id)i);
@@ -32,7 +31,7 @@ static int l_hyper(lua_State *L)
         lsy_set_number(L, "least", s->least);
         lsy_set_number(L, "most", s->most);
         lsy_set_number(L, "default", s->preset);
-        lsy_set_text(L, "live", live[s->live]);
+        lsy_set_text(L, "live", lsy_live_name((int)s->live));
         lsy_set_text(L, "help", s->help);
         lua_rawseti(L, -2, i + 1);
     }

@@ -51,8 +51,8 @@ static void give_status(void *ctx, struct sy_source_status *out)
     struct sy_status s;
     struct sy_saved saved;
     sy_trainer_status(l->trainer, &s);
-    snprintf(out->state, sizeof out->state, "%s", sy_run_state_name(s.state));
-    out->live = s.state == SY_RUN_RUNNING || s.state == SY_RUN_PAUSED;
+    out->state = s.state;
+    out->live = sy_run_state_row(s.state)->owned;
     out->step = s.step;
     out->steps = s.steps;
     out->tokens = s.tokens;

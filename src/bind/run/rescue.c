@@ -83,7 +83,7 @@ static bool is_live(struct run *r)
 {
     struct sy_status s;
     sy_trainer_status(r->trainer, &s);
-    return s.state == SY_RUN_RUNNING || s.state == SY_RUN_PAUSED;
+    return sy_run_state_row(s.state)->owned;
 }
 
 static void save_run(struct run *r, double end)

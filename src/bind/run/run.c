@@ -263,7 +263,6 @@ static int run_rules(lua_State *L)
  * steps that are left (sy_trainer_effect); of what run:set refuses "rate" */
 static int run_effect(lua_State *L)
 {
-    static const char *const names[] = {"rate", "least", "none"};
     struct sy_trainer *t = check_run(L)->trainer;
     const char *name = luaL_checkstring(L, 2);
     int id = sy_hyper_find(name);
@@ -274,7 +273,7 @@ static int run_effect(lua_State *L)
         e = sy_trainer_effect(t, SY_HYPER_COUNT, s);
     else if (id >= 0 && lua_isnumber(L, 3))
         e = sy_trainer_effect(t, (enum sy_hyper_id)id, lua_tonumber(L, 3));
-    lua_pushstring(L, names[e]);
+    lua_pushstring(L, lsy_effect_name((int)e));
     return 1;
 }
 
@@ -305,7 +304,7 @@ static int run_set(lua_State *L)
             return lsy_error(L, "train: unknown schedule '%s'; there are%s", lua_tostring(L, 3),
                              schedules + 1);
         sy_trainer_set_schedule(t, (enum sy_schedule)s);
-        lua_pushliteral(L, "next");
+        lua_pushstring(L, lsy_live_name(SY_LIVE_NEXT));
         return 1;
     }
     int id = sy_hyper_find(name);
@@ -316,7 +315,7 @@ static int run_set(lua_State *L)
     double value = flag ? lua_toboolean(L, 3) : lua_tonumber(L, 3);
     if (sy_trainer_set(t, (enum sy_hyper_id)id, value, &err))
         return lsy_raise(L, &err);
-    lua_pushstring(L, sy_hyper_spec((enum sy_hyper_id)id)->live == SY_LIVE_PLAN ? "plan" : "next");
+    lua_pushstring(L, lsy_live_name((int)sy_hyper_spec((enum sy_hyper_id)id)->live));
     return 1;
 }
 

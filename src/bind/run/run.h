@@ -38,5 +38,8 @@ void lsy_run_renew(void *run);
 void lsy_run_mark(void *run, int64_t step, const struct sy_event *e);
 /* A hyper-parameter's value as Lua has it: true or false, a whole number, a number.  [-0, +1, -] */
 void lsy_push_hyper(lua_State *L, enum sy_hyper_id id, double value);
+/* Names of enum sy_live and enum sy_hyper_effect, as lua/core/enum.lua has them. */
+const char *lsy_live_name(int i);
+const char *lsy_effect_name(int i);
 
 #endif

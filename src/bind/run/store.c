@@ -135,12 +135,12 @@ static void read_status(void *ctx, struct sy_store_status *out)
     struct box *b = ctx;
     tell_alarm(b);
     sy_trainer_status(b->trainer, &s);
-    *out = (struct sy_store_status){.step = s.step,
+    *out = (struct sy_store_status){.state = s.state,
+                                    .step = s.step,
                                     .steps = s.steps,
                                     .tokens = s.tokens,
                                     .loss = s.loss,
                                     .val_loss = s.val_loss};
-    strncpy(out->state, sy_run_state_name(s.state), sizeof out->state - 1);
 }
 
 static int store_attach(lua_State *L)
@@ -348,7 +348,9 @@ static int store_status(lua_State *L)
                                  .loss = number_field(L, "loss", (double)NAN),
                                  .val_loss = number_field(L, "val_loss", (double)NAN)};
     lua_getfield(L, 2, "state");
-    strncpy(st.state, luaL_checkstring(L, -1), sizeof st.state - 1);
+    st.state = sy_run_state_find(luaL_checkstring(L, -1));
+    if (st.state == SY_RUN_UNKNOWN)
+        return lsy_error(L, "store: no run is in state '%s'", lua_tostring(L, -1));
     sy_store_set_status(s, &st);
     return 0;
 }

@@ -146,7 +146,7 @@ static void push_info(lua_State *L, const struct sy_store_info *x)
 {
     lua_createtable(L, 0, 20);
     set_given(L, "name", x->name);
-    set_given(L, "state", x->status.state);
+    lsy_set_text(L, "state", sy_run_state_name(x->status.state));
     lsy_set_integer(L, "step", x->status.step);
     lsy_set_integer(L, "steps", x->status.steps);
     lsy_set_integer(L, "tokens", x->status.tokens);
