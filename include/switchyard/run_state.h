@@ -9,8 +9,8 @@
 #include <stdbool.h>
 
 /* X(ID, name, owned, still)
- * owned: a process keeps it up, and without one it is CRASHED; still: nothing more comes until it is
- * asked for */
+ * owned: a process keeps it up, and without one it is CRASHED; still: nothing more comes until it
+ * is asked for */
 #define SY_RUN_STATE_MAP(X)                                                                        \
     X(NEW, "new", false, false) /* nothing was told yet */                                         \
     X(RUNNING, "running", true, false)                                                             \

@@ -538,7 +538,8 @@ function Run.__newindex(r, name, value)
   check_alone(r, name)
   if live.is(name) then
     local cfg = r._m.cfg
-    ok, kind = pcall(live.check, "train", name, value, cfg, name == "top_k" and most_experts(r))
+    local most = name == "top_k" and most_experts(r)
+    ok, kind = pcall(live.check, "train", name, value, cfg, most)
     if not ok then options.raise(kind, 2) end
     old = cfg[name]
     value = live.value(name, value)

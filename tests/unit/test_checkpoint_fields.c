@@ -158,7 +158,9 @@ static void test_ranges(const char *json)
         "\"step\":-1", "\"fingerprint\":2", "\"fingerprint\":99", "\"sampling\":1", "\"sampling\":3", "\"first\":20",
         "\"first\":22", "\"token\":4", "\"token\":-4", "\"skipped\":5", "\"skipped\":12", "\"norm\":[0.75]", "\"norm\":[]",
         "\"loss\":[2.25]", "\"loss\":[null]", "\"in_a_row\":6", "\"in_a_row\":-6", "\"rules\":2", "\"rules\":3",
-        "\"share\":0.125", "\"share\":1.5", "\"wsd\"", "\"wds\"", "\"step\":10", "\"step\":12", "\"kind\":\"set\"",
+        "\"share\":0.125", "\"share\":1.5", "\"wsd\"", "\"wds\"", "\"beta1\":0.999999",
+        "\"beta1\":1.5", "\"batch\":1e+06", "\"batch\":2.5", "\"momentum\":0.999999", "\"momentum\":null",
+        "\"planned\":1234", "\"planned\":-1", "\"step\":10", "\"step\":12", "\"kind\":\"set\"",
         "\"kind\":\"sat\"", "\"expert\":-1", "\"expert\":-2", "\"frozen\":[]", "\"frozen\":[[\"w\"]]",
         "\"data\":\"00000000000000d1\"", "\"data\":\"00000000000000D1\""};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i += 2) {

@@ -31,6 +31,14 @@ static void test_kinds(void)
         tap_ok(sy_entry_has_effect((enum sy_entry_kind)sy_entry_find(effect[i])),
                "%s has an effect", effect[i]);
     tap_is_int(with, sizeof effect / sizeof *effect, "and no other has");
+    /* What is learned is another from there on: the spike rule looks back no further. */
+    static const char *const disturbs[] = {"set", "schedule", "input", "freeze", "unfreeze", "config", "reset", "resume"};
+    with = 0;
+    for (int i = 0; i < SY_ENTRY_COUNT; i++)
+        with += sy_entry_row((enum sy_entry_kind)i)->disturbs;
+    for (size_t i = 0; i < sizeof disturbs / sizeof *disturbs; i++)
+        tap_ok(sy_entry_row((enum sy_entry_kind)sy_entry_find(disturbs[i]))->disturbs, "%s disturbs", disturbs[i]);
+    tap_is_int(with, sizeof disturbs / sizeof *disturbs, "and no other does");
     tap_is_int(sy_entry_find("teleport"), -1, "another kind is not found");
 }
 
@@ -72,6 +80,23 @@ static void test_damaged(void)
         sy_entry_free(&e);
     }
     tap_is_int(refused, n - 1, "every cut is refused");
+    static const struct {
+        const char *what;
+        int at, byte, longer; /* at: -1: none is changed */
+    } damage[] = {{"a byte behind the values", -1, 0, 1}, {"four bytes behind them", -1, 0, 4},
+                  {"an expert under -1", 7, 0x80, 0},     {"a NUL in the key", 31, 0, 0},
+                  {"values that are no floats", 35, 7, -1}, {"a key that is too long", 26, 0xff, 0}};
+    for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
+        unsigned char bytes[sizeof golden + 4] = {0};
+        struct sy_err bad = SY_ERR_INIT;
+        struct sy_journal_entry got;
+        memcpy(bytes, golden, sizeof golden);
+        if (damage[i].at >= 0)
+            bytes[damage[i].at] = (unsigned char)damage[i].byte;
+        int rc = sy_entry_unpack("input", "", bytes, (size_t)(n + damage[i].longer), &got, &bad);
+        tap_ok(rc && bad.code == SY_E_FORMAT, "%s: %s", damage[i].what, bad.msg);
+        sy_entry_free(&got);
+    }
     struct sy_err err = SY_ERR_INIT;
     struct sy_journal_entry e;
     tap_ok(sy_entry_unpack("skip", "", golden, sizeof golden, &e, &err) && err.code == SY_E_FORMAT,
