@@ -41,8 +41,7 @@ local before = m:loss(d, {batches = 5})
 local steps = math.max(25, math.floor((budget - (os.time() - began)) * tok_s / (16 * 128)))
 
 r = train(m, d, {steps = steps, batch = 16, lr = 3e-3, min_lr = 2e-4, warmup = 30,
-                 weight_decay = 0.1,
-                 eval_every = 100, eval_batches = 5})
+                 weight_decay = 0.1, eval_every = 100, eval_batches = 5})
 r:wait()
 
 local after = r:eval(20)

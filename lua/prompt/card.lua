@@ -96,8 +96,7 @@ function card.model(m)
   end
   if rest > 0 then lines[#lines + 1] = {"  attention of tokens", "", "", "", human(rest)} end
   local out = {("model.%s: %s parameters, %s active a token, %sFLOP a token and step")
-    :format(m.family, human(c.total),
-    human(c.active), human(c.flops_per_token) .. " ")}
+    :format(m.family, human(c.total), human(c.active), human(c.flops_per_token) .. " ")}
   local widths = {0, 0, 0, 0, 0}
   for _, l in ipairs(lines) do
     for c = 1, 5 do widths[c] = math.max(widths[c], #l[c]) end

@@ -160,10 +160,8 @@ function directory.config(m, d, o, initial, code)
     args = args,
     -- windows are counted; nil: they are numbered by step (src/train/order.c), and evaluations saw
     -- others
-    order = 2,
-    model = {family = m.family, config = fine and cfg or nil,
-             why = not fine and tostring(cfg) or nil,
-             code = family_file(m, code)},
+    order = 2, model = {family = m.family, config = fine and cfg or nil,
+             why = not fine and tostring(cfg) or nil, code = family_file(m, code)},
     script = code[1] and code[1].file or nil,
     bf16 = o.precision == "bf16" and engine.bf16 or nil,
     flops_per_token = m:count(o.context).flops_per_token, -- for charts by FLOPs

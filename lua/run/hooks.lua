@@ -23,8 +23,7 @@ end
 
 function Hook:__tostring()
   return ("every %d step%s of run %s: %s%s"):format(self.n, self.n == 1 and "" or "s",
-    self.run.name, where(self.f),
-    hooks.number(self) and "" or " (removed)")
+    self.run.name, where(self.f), hooks.number(self) and "" or " (removed)")
 end
 
 --- Its place in hooks(r), or nil when it was removed.

@@ -59,8 +59,7 @@ local function prefix(e) return e._moe.path .. ".experts." end
 
 local function freeze(e, kind)
   e.run._h:apply{kind = kind, key = prefix(e), expert = e.number,
-                 value = kind == "freeze" and 1 or 0,
-                 text = called(e)}
+                 value = kind == "freeze" and 1 or 0, text = called(e)}
   return e
 end
 

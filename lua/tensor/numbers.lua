@@ -3,8 +3,7 @@
 local compose = require "switchyard.tensor.compose"
 local fail, shape_text, want_tensor, whole, named, is_float, truth, row
     = compose.fail, compose.shape_text, compose.want_tensor, compose.whole, compose.named,
-      compose.is_float,
-      compose.truth, compose.row
+      compose.is_float, compose.truth, compose.row
 local raw = require("switchyard.engine").raw
 
 -- ---- reductions ----

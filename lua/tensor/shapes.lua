@@ -4,8 +4,7 @@ local engine = require "switchyard.engine"
 local compose = require "switchyard.tensor.compose"
 local fail, shape_text, want_tensor, whole, dimension, named, replaced, row
     = compose.fail, compose.shape_text, compose.want_tensor, compose.whole, compose.dimension,
-      compose.named,
-      compose.replaced, compose.row
+      compose.named, compose.replaced, compose.row
 local raw = engine.raw
 
 -- Sizes as numbers or as one list.

@@ -85,8 +85,7 @@ ok(d.hash ~= plain.hash, "weights are part of the data's identity")
 
 local function fields()
   return {tokens = tensor.zeros(B, T, {dtype = "i32"}),
-          targets = tensor.zeros(B, T, {dtype = "i32"}),
-          weights = tensor.zeros(B, T)}
+          targets = tensor.zeros(B, T, {dtype = "i32"}), weights = tensor.zeros(B, T)}
 end
 local f, again = fields(), fields()
 engine.batch(d, 5, 8, f)

@@ -12,15 +12,13 @@ local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
 local function make()
   return model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab,
-    experts = 4, top_k = 2,
-    expert_dim = 16}
+    experts = 4, top_k = 2, expert_dim = 16}
 end
 
 -- A run, paused at `step` of 40.
 local function run(name, step, m, more)
   local o = {steps = 40, batch = 2, lr = 3e-3, warmup = 2, eval_every = 10, eval_batches = 1,
-             checkpoint_every = 10,
-             name = name, paused = true}
+             checkpoint_every = 10, name = name, paused = true}
   for k, v in pairs(more or {}) do o[k] = v end
   local r = train(m or make(), d, o)
   if step > 0 then r:steps(step):wait() end
@@ -155,8 +153,7 @@ do -- a live run's directory is deleted, and a new run has its name
   local script = [[
     local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
     local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab,
-      experts = 4, top_k = 2,
-      expert_dim = 16}
+      experts = 4, top_k = 2, expert_dim = 16}
     r = train(m, d, {name = "x", steps = 20, batch = 2, checkpoint_every = 10,
       paused = arg[1] ~= nil})
     if not arg[1] then r:wait() quit() end
@@ -340,8 +337,7 @@ do
   t.ok(not get "old/run.sqlite" and not get "old/lock", "nothing is written under the old name")
   local text, code = child([[-e 'local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
     train(model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
-      top_k = 2,
-      expert_dim = 16}, d, {name = "old", steps = 9, batch = 2})']])
+      top_k = 2, expert_dim = 16}, d, {name = "old", steps = 9, batch = 2})']])
   t.ok(code == 0, "the name is free for another", text)
   r:steps(3):wait()
   r:checkpoint()

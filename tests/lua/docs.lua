@@ -18,8 +18,7 @@ end
 
 local r = fresh_run()
 local kinds = {tensor = tensor.ones(4, 3), tokenizer = tokenizer.bytes(), data = d,
-               model = m, run = r,
-               expert = r.layers[1].experts[2]}
+               model = m, run = r, expert = r.layers[1].experts[2]}
 
 local function field(v, name)
   local fine, value = pcall(function() return v[name] end)
@@ -270,8 +269,7 @@ end
 
 local function sandbox()
   local env = {d = d, m = m, r = r, a = tensor.ones(4, 3), b = tensor.ones(4, 3),
-               x = tensor.ones(4, 3),
-               tok = tokenizer.bytes(), print = function() end}
+               x = tensor.ones(4, 3), tok = tokenizer.bytes(), print = function() end}
   return setmetatable(env, {__index = _G})
 end
 

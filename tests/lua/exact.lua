@@ -10,18 +10,15 @@ local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
 local function make_model(router, seed)
   return model.moe{layers = 2, dim = 32, heads = 4, kv_heads = 2, context = 32, vocab = d.vocab,
-                   experts = 4,
-                   top_k = 2, expert_dim = 24, shared_experts = 1, dense_layers = 0,
-                   router = router,
-                   capacity = 1.25, dropout = 0.1, seed = seed or 1}
+                   experts = 4, top_k = 2, expert_dim = 24, shared_experts = 1, dense_layers = 0,
+                   router = router, capacity = 1.25, dropout = 0.1, seed = seed or 1}
 end
 
 local names = 0
 local function options(more)
   names = names + 1
   local o = {steps = 50, batch = 3, accumulate = 2, lr = 2e-3, warmup = 5, eval_every = 20,
-             eval_batches = 2,
-             name = arg[1] ~= "worker" and "exact-" .. names or nil}
+             eval_batches = 2, name = arg[1] ~= "worker" and "exact-" .. names or nil}
   for k, v in pairs(more or {}) do o[k] = v end
   return o
 end

@@ -34,8 +34,7 @@ end
 local function looks_whole(run, when)
   local s = runs(run.name)
   t.ok(s.state == "stopped" and s.step == 25 and s.loss > 4 and s:history("loss").shape[1] == 25 and
-    #s:journal() >= 5,
-    run.from .. ": the stored run" .. when, tostring(s))
+    #s:journal() >= 5, run.from .. ": the stored run" .. when, tostring(s))
 end
 
 local function listed(run)

@@ -84,8 +84,7 @@ ok(st["model.layers.1.mlp.gate.e_score_correction_bias"][2] == tensor({math.sin(
   "states are saved")
 local config = engine.json(read "sigmoid/config.json")
 ok(config.model_type == "glm4_moe" and config.n_routed_experts == 4 and
-  config.first_k_dense_replace == 1,
-  "Hugging Face's fields, sigmoid")
+  config.first_k_dense_replace == 1, "Hugging Face's fields, sigmoid")
 config = engine.json(read "softmax/config.json")
 ok(config.model_type == "qwen3_moe" and config.num_experts == 4 and config.hidden_size == 16 and
   config.num_key_value_heads == 2 and config.norm_topk_prob == true,
@@ -206,8 +205,7 @@ tap.refuses(function() mini:save(at "never", {family = "qwen3moe"}) end, "an unk
 
 local c = engine.json(read "tok/tokenizer_config.json")
 ok(c.tokenizer_class == "PreTrainedTokenizerFast" and c.eos_token == "<|endoftext|>" and
-  c.bos_token == nil,
-  "tokenizer_config.json names the tokens")
+  c.bos_token == nil, "tokenizer_config.json names the tokens")
 
 -- ---- what is in the way ----
 
@@ -276,8 +274,7 @@ ok(math.type(v.a[1]) == "integer" and math.type(v.a[2]) == "float" and v.a[3] ==
   v.a[4] == engine.null and
   v.a[5] == "xé" and next(v.b) == nil, "json: every kind of value")
 ok(engine.json "[1" == nil and engine.json_scalar(2.0) == "2.0" and
-  engine.json_scalar "a\"\n" == '"a\\"\\n"',
-  "json: refused, written")
+  engine.json_scalar "a\"\n" == '"a\\"\\n"', "json: refused, written")
 
 -- ---- a page of ours made anew ----
 

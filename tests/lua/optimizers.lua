@@ -12,16 +12,14 @@ local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
 -- Sides of 128 and more: what Adafactor factors.
 local function make()
   return model.moe{layers = 1, dim = 128, heads = 2, context = 16, vocab = d.vocab,
-                   experts = 2, top_k = 1,
-                   expert_dim = 128, seed = 1}
+                   experts = 2, top_k = 1, expert_dim = 128, seed = 1}
 end
 
 local LR = {adamw = 3e-3, muon = 3e-3, sgd = 0.1, adafactor = 0.03}
 
 local function run(optimizer, more, f)
   local o = {steps = 12, batch = 2, accumulate = 2, lr = LR[optimizer], warmup = 2, eval_every = 0,
-             checkpoint_every = 5,
-             keep = 4, paused = true, optimizer = optimizer}
+             checkpoint_every = 5, keep = 4, paused = true, optimizer = optimizer}
   for k, v in pairs(more or {}) do o[k] = v end
   local r = train(make(), d, o)
   if f then every(r, 1, function(self) f(self, self.step) end) end

@@ -12,8 +12,7 @@ local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
 local function make(more)
   local o = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
-             expert_dim = 16,
-             router = "sigmoid"}
+             expert_dim = 16, router = "sigmoid"}
   for k, v in pairs(more or {}) do o[k] = v end
   return model.moe(o)
 end
@@ -21,8 +20,7 @@ end
 -- A run to its end (or paused before its first step), with f(r, step) after every step.
 local function run(name, more, f, m)
   local o = {steps = 30, batch = 2, lr = 3e-3, warmup = 2, eval_every = 10, eval_batches = 1,
-             checkpoint_every = 7,
-             name = name, paused = true}
+             checkpoint_every = 7, name = name, paused = true}
   for k, v in pairs(more or {}) do o[k] = v end
   local r = train(m or make(), d, o)
   if f then every(r, 1, function(self) f(self, self.step) end) end
@@ -679,8 +677,7 @@ do -- a stored row that does not come again
   index.history = history
   store:close()
   t.ok(not result.identical and result.difference == "val_loss is missing, was 1.5" and
-    result.step == 4,
-    "a row that is missing is a difference: " .. result.text)
+    result.step == 4, "a row that is missing is a difference: " .. result.text)
 end
 
 do -- the loss as blocks
@@ -789,8 +786,7 @@ do
     local text = data.string(("to be or not to be, "):rep(long), {val = 0.5})
     r = train(model.dense{layers = 1, dim = 8, heads = 2, vocab = text.vocab, context = 8}, text,
               {steps = 40, batch = 1, context = 8, eval_every = 10, eval_batches = 1000000,
-               checkpoint_every = 0,
-               name = "long" .. long})
+               checkpoint_every = 0, name = "long" .. long})
     r:wait(10):stop():wait()
     long = long * 2
   until not r.val_loss

@@ -16,8 +16,7 @@ local function with(base, more)
 end
 
 local BASE = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab,
-              experts = 4, top_k = 2,
-              expert_dim = 8}
+              experts = 4, top_k = 2, expert_dim = 8}
 local function moe(more) return model.moe(with(BASE, more)) end
 
 local TRAIN = {steps = 4, batch = 2, warmup = 1, eval_every = 0, save = false}

@@ -274,8 +274,7 @@ do
   for _, e in ipairs(r:journal()) do journal[#journal + 1] = e.step .. " " .. e.text end
   journal = table.concat(journal, "; ")
   for _, text in ipairs {"4 batch = 6", "7 context = 8", "10 accumulate = 3", "13 top_k = 1",
-                         "16 capacity = 0.25",
-                         "19 capacity = nil", "22 top_k = 3"} do
+                         "16 capacity = 0.25", "19 capacity = nil", "22 top_k = 3"} do
     ok(journal:find(text, 1, true), "journal: " .. text, journal)
   end
   ok(r:eval(1) < 20, "evaluation with the new shapes")
@@ -692,8 +691,7 @@ do
     "a model that sees the whole text cannot generate", "mask = \"full\"")
   local function of(normalize)
     return model.moe{layers = 1, dim = 16, heads = 2, context = 8, experts = 4, expert_dim = 8,
-      router = "sigmoid",
-      normalize = normalize}:logits "abc"
+      router = "sigmoid", normalize = normalize}:logits "abc"
   end
   ok((of(true) - of(false)):abs():max():item() > 0,
     "the sigmoid router's gates are as normalize says")
@@ -704,8 +702,7 @@ do
   end
   for _, router in ipairs {"softmax", "sigmoid", "lone"} do
     local m = model.moe{layers = 1, dim = 16, heads = 2, context = 8, experts = 4, top_k = 1,
-      expert_dim = 8, router = router,
-      balance = {aux = 0, z = 0}}
+      expert_dim = 8, router = router, balance = {aux = 0, z = 0}}
     local r = train(m, data.string(("to be or not "):rep(20)),
       {steps = 2, batch = 2, eval_every = 0, save = false}):wait()
     local norm = r:history "grad_norm.router.1":table()[1][2]
@@ -760,8 +757,7 @@ do
   ok(series["own.1"].kind == "value" and series["paths.1"].kind == "dropped" and
     series["bias.1.memory"].kind == "bias"
     and series["grad_norm.router.1.memory"].kind == "router_norm" and
-    series["grad_norm.experts.1.memory"].width == 2,
-    "each is of its kind")
+    series["grad_norm.experts.1.memory"].width == 2, "each is of its kind")
   ok(#r:history "load.1" == 3 and #r:history "paths.1" == 1, "a kind that is rare is rare")
   ok(r:history "load.1.memory.2".shape[2] == 2, "one expert's of the second")
   local layer = r.layers[1]

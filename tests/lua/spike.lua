@@ -11,8 +11,7 @@ local text = data.string(("the quick brown fox jumps over the lazy dog 012345678
 local function biases(accumulate, batch, threads)
   tensor.threads(threads)
   local m = model.moe{layers = 2, dim = 24, heads = 2, context = 9, vocab = 256, experts = 6,
-                      top_k = 2, expert_dim = 16,
-                      router = "sigmoid", seed = 3}
+                      top_k = 2, expert_dim = 16, router = "sigmoid", seed = 3}
   -- parameters stand still and rows come in order, so that the loads of a step are the same however
   -- it is cut
   local r = train(m, text, {steps = 6, batch = batch, context = 9, accumulate = accumulate,
@@ -59,8 +58,7 @@ local d = data.text(poisoned, {val = 0.1})
 
 local function small(seed, more, of)
   local m = model.moe{layers = 2, dim = 32, heads = 2, context = 32, vocab = 256, experts = 4,
-                      top_k = 2, expert_dim = 32,
-                      router = "sigmoid", seed = seed}
+                      top_k = 2, expert_dim = 32, router = "sigmoid", seed = seed}
   local o = {steps = 320, batch = 2, context = 32, lr = 3e-3, eval_every = 0, seed = 5,
              checkpoint_every = 50}
   for k, v in pairs(more or {}) do o[k] = v end
@@ -170,8 +168,7 @@ function nn.routers.stuck(logits, K, o) -- ever the same K experts
   return gates, experts, logits:softmax(-1)
 end
 local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = 256, experts = 6,
-                    top_k = 2, expert_dim = 16,
-                    router = "stuck"}
+                    top_k = 2, expert_dim = 16, router = "stuck"}
 r = train(m, text, {steps = 140, batch = 2, eval_every = 0, paused = true})
 r.layers[1].experts[6]:disable()
 r:resume():wait()

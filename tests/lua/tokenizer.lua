@@ -88,8 +88,7 @@ is(bare:decode(bare:encode "e\u{301}"), "e\u{301}", "nor changes it")
 local directory = require "switchyard.run.directory"
 local d = data.string(("<think>the cat</think> sat. "):rep(40), {tokenizer = qwen})
 local r = train(model.moe {layers = 1, dim = 16, heads = 2, context = 16, experts = 2, top_k = 1,
-  expert_dim = 16, vocab = qwen},
-  d, {steps = 2, batch = 1, eval_every = 0, name = "matched"})
+  expert_dim = 16, vocab = qwen}, d, {steps = 2, batch = 1, eval_every = 0, name = "matched"})
 r:wait()
 local config = engine.json(directory.config_text(r))
 ok(config.tokenizer.model.matched == true and config.tokenizer.data.matched == true,

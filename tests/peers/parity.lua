@@ -55,8 +55,7 @@ local function check_training(name, m, d, gamma)
   assert(m:save(at .. "/model"))
   assert(batches(d, 11):save(at .. "/batches.npy"))
   local r = train(m, d, {steps = STEPS, batch = B, context = T, lr = 1e-3, min_lr = 1e-4,
-    warmup = 20,
-    weight_decay = 0.1, clip = 1.0, seed = 11, eval_every = 0, checkpoint_every = 0})
+    warmup = 20, weight_decay = 0.1, clip = 1.0, seed = 11, eval_every = 0, checkpoint_every = 0})
   r:wait()
   for _, series in ipairs {"loss", "lr"} do
     assert(r:history(series):narrow(2, 2, 1):contiguous():view(-1):save(at .. "/"
@@ -82,8 +81,7 @@ local cases = {
   {"softmax, top 1, not normalized, dense first", model.moe,
     {experts = 4, top_k = 1, expert_dim = 24, normalize = false, dense_layers = 1}, 0},
   {"sigmoid, shared expert, qk_norm", model.moe, {experts = 8, top_k = 3, expert_dim = 16,
-    router = "sigmoid",
-    shared_experts = 1, qk_norm = true, scale = 1.5}, 1e-3},
+    router = "sigmoid", shared_experts = 1, qk_norm = true, scale = 1.5}, 1e-3},
 }
 for _, case in ipairs(cases) do
   local name, make, cfg, gamma = table.unpack(case)

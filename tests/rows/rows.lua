@@ -40,8 +40,7 @@ local function last(run) return run:journal()[#run:journal()] end
 m = model.glowing{vocab = d.vocab}
 r = train(m, d, options{name = "more", glow = 1.5, shape_glow = 6, dim_glow = true})
 t.ok(r.glow == 1.5 and r.quiet_glow == 1 and r.shape_glow == 6 and r.fixed_glow == 7 and
-  r.dim_glow == true,
-  "options of train, presets, fields")
+  r.dim_glow == true, "options of train, presets, fields")
 t.ok(math.type(r.shape_glow) == "integer" and math.type(r.quiet_glow) == "float", "of their types")
 t.refuses(function() train(make(), d, {glow = 11}) end, "out of range",
   "train: glow must be from 0 to 10: it is 11")
@@ -129,8 +128,7 @@ t.ok(plain(MAKE:format("older", "") .. " print(r:hash())"):find "%x%x%x%x\n",
   "an older program makes a run")
 r = train.resume("older", {paused = true})
 t.ok(r.step == 4 and r.glow == 2.5 and r.shape_glow == 4 and r.fixed_glow == 7 and
-  r.dim_glow == false,
-  "its checkpoint has none of the rows: their presets hold")
+  r.dim_glow == false, "its checkpoint has none of the rows: their presets hold")
 r.steps = 6
 hash = r:resume():wait():hash()
 t.is(r:rewind(6) and r:hash(), hash, "it goes on, and back")
