@@ -241,11 +241,7 @@ end
 -- ---- threads and instruction sets ----
 
 local function child(cpu, threads)
-  local command = (
-    "SWITCHYARD_CPU=%s SWITCHYARD_THREADS=%d OPENBLAS_NUM_THREADS=1 '%s' '%s' worker 2>&1")
-    :format(cpu, threads, os.getenv "SWITCHYARD" or "./switchyard", arg[0])
-  local f <close> = assert(io.popen(command))
-  local text = f:read "a"
+  local text = tap.worker(cpu, threads)
   return text:match "hash (%x+.*)\n", text:match "[^\n]*"
 end
 local alone = child("ref", 1)

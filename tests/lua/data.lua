@@ -6,11 +6,7 @@ local ok, is, refuses = tap.ok, tap.is, tap.refuses
 local folder = os.tmpname()
 os.remove(folder)
 assert(os.execute("mkdir -p '" .. folder .. "/sub'"))
-local function write(name, text)
-  local f <close> = assert(io.open(folder .. "/" .. name, "wb"))
-  f:write(text)
-  return folder .. "/" .. name
-end
+local function write(name, text) return tap.write(folder .. "/" .. name, text) end
 
 -- ---- tokenizers ----
 

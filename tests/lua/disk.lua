@@ -6,7 +6,6 @@
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local engine = require "switchyard.engine"
 local folder = engine.runs_dir()
-local program = os.getenv "SWITCHYARD" or "./switchyard"
 
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
@@ -25,22 +24,14 @@ local function run(name, step, m, more)
   return r
 end
 
-local function child(arguments, runs_in)
-  local f <close> = assert(io.popen(("'%s' -E --runs '%s' %s 2>&1"):format(program,
-    runs_in or folder, arguments)))
-  local text = f:read "a"
-  return text, select(3, f:close())
-end
+local function child(arguments, runs_in) return t.child(arguments, {runs = runs_in}) end
 
 local function sh(command, ...)
   command = command:gsub("RUNS", folder):format(...)
   if not os.execute(command) then print("# failed: " .. command) end
 end
 
-local function put(path, text)
-  local f <close> = assert(io.open(folder .. "/" .. path, "w"))
-  f:write(text)
-end
+local function put(path, text) t.write(folder .. "/" .. path, text) end
 
 local function get(path)
   local f = io.open(folder .. "/" .. path)
@@ -286,7 +277,7 @@ do -- the lock of a run that another process holds, which stands still, put in p
       {name = "holder", paused = true, steps = 5, batch = 2})
     print "ready" io.stdout:flush()
     while not io.open %q do sleep(0.02) end]]):format(folder .. "/stop"))
-  local holder = io.popen(("'%s' -E --runs '%s-other' '%s/holder.lua' 2>&1"):format(program,
+  local holder = io.popen(("'%s' -E --runs '%s-other' '%s/holder.lua' 2>&1"):format(t.program,
     folder, folder))
   for line in holder:lines() do if line == "ready" then break end end
   local lock = assert(io.open(folder .. "-other/holder/lock"))

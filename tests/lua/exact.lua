@@ -52,11 +52,7 @@ ok(alone.softmax:match "^%x+$" and #alone.softmax == 16, "hash: 16 hexadecimal d
 ok(alone.softmax ~= alone.sigmoid, "hash: another model, another hash")
 
 local function child(cpu, threads)
-  local command = (
-    "SWITCHYARD_CPU=%s SWITCHYARD_THREADS=%d OPENBLAS_NUM_THREADS=1 '%s' '%s' worker 2>&1")
-    :format(cpu, threads, os.getenv "SWITCHYARD" or "./switchyard", arg[0])
-  local f <close> = assert(io.popen(command))
-  local text = f:read "a"
+  local text = tap.worker(cpu, threads)
   return text:match "hashes (%x+ %x+)", text:match "[^\n]*"
 end
 

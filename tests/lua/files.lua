@@ -7,10 +7,7 @@ local folder = os.tmpname()
 os.remove(folder)
 assert(os.execute("mkdir '" .. folder .. "'"))
 local function at(name) return folder .. "/" .. name end
-local function bytes_of(name)
-  local f <close> = assert(io.open(at(name), "rb"))
-  return f:read "a"
-end
+local function bytes_of(name) return tap.read(at(name)) end
 
 -- ---- .npy ----
 

@@ -5,7 +5,6 @@
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local engine = require "switchyard.engine"
 local folder, fixtures = engine.runs_dir(), (os.getenv "srcdir" or ".") .. "/tests/fixtures/"
-local program = os.getenv "SWITCHYARD" or "./switchyard"
 
 -- resumed: at step 40; rewound: from there to step 12, which no checkpoint has.
 -- changed: what the program computes was changed since, so going on is refused until it is forced.
@@ -24,11 +23,7 @@ local function fresh(run)
     :format(folder, folder, run.name, fixtures, run.from, folder, run.name, folder, run.name)))
 end
 
-local function child(arguments)
-  local f <close> = assert(io.popen(("'%s' -E --runs '%s' %s 2>&1"):format(program, folder,
-    arguments)))
-  return f:read "a"
-end
+local function child(arguments) return (t.child(arguments)) end
 
 -- What the stored run says of itself.
 local function looks_whole(run, when)

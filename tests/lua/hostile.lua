@@ -5,28 +5,15 @@
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local engine = require "switchyard.engine"
 local folder = engine.runs_dir()
-local program = os.getenv "SWITCHYARD" or "./switchyard"
+local write, read = t.write, t.read
 
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
-
-local function write(path, text)
-  local f <close> = assert(io.open(path, "wb"))
-  f:write(text)
-end
-
-local function read(path)
-  local f <close> = assert(io.open(path, "rb"))
-  return f:read "a"
-end
 
 -- What a script prints, and its exit status.
 local function child(code, options, before)
   os.execute("mkdir -p '" .. folder .. "'")
-  write(folder .. "/child.lua", code)
-  local f = assert(io.popen(("%s'%s' -E %s --runs '%s' '%s/child.lua' 2>&1"):format(before or "",
-    program, options or "", folder, folder)))
-  local text = f:read "a"
-  return text, select(3, f:close())
+  local path = write(folder .. "/child.lua", code)
+  return t.child((options or "") .. " '" .. path .. "'", {runs = folder, environment = before})
 end
 
 -- ---- finalizers that run when the program ends ----

@@ -64,11 +64,8 @@ end
 -- Until another process finds the steps on the disk: what the store takes at its first flush is
 -- then taken.
 local function written(step)
-  local command = ("'%s' --runs '%s' log loop loss 2>&1"):format(os.getenv "SWITCHYARD" or
-    "./switchyard", r.dir:match "(.*)/")
   for _ = 1, 600 do
-    local f <close> = assert(io.popen(command))
-    local last = f:read "a":match "(%d+)%s+%S+%s*$"
+    local last = tap.child("log loop loss", {runs = r.dir:match "(.*)/"}):match "(%d+)%s+%S+%s*$"
     if tonumber(last) == step then return true end
     sleep(0.05)
   end

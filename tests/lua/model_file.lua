@@ -14,18 +14,9 @@ local folder = os.tmpname()
 os.remove(folder)
 assert(os.execute("mkdir '" .. folder .. "'"))
 local function at(name) return folder .. "/" .. name end
-local function read(name)
-  local f <close> = assert(io.open(at(name), "rb"))
-  return f:read "a"
-end
-local function write(name, text)
-  local f <close> = assert(io.open(at(name), "wb"))
-  f:write(text)
-end
-local function names(path)
-  local pipe <close> = io.popen("ls -A '" .. path .. "'")
-  return (pipe:read "a":gsub("\n", " "))
-end
+local function read(name) return tap.read(at(name)) end
+local function write(name, text) tap.write(at(name), text) end
+local function names(path) return (tap.output("ls -A '" .. path .. "'"):gsub("\n", " ")) end
 
 -- Other values than a fresh model of the same seed has.
 local function stir(m)

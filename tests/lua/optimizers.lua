@@ -4,8 +4,6 @@
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local engine = require "switchyard.engine"
-local folder = engine.runs_dir()
-local program = os.getenv "SWITCHYARD" or "./switchyard"
 
 local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
 
@@ -48,18 +46,11 @@ end
 -- ---- the same bits ----
 
 local function child(name, cpu, threads)
-  local f <close> =
-    assert(io.popen(("SWITCHYARD_CPU=%s SWITCHYARD_THREADS=%d '%s' '%s' worker %s 2>&1")
-    :format(cpu, threads, program, arg[0], name)))
-  local text = f:read "a"
+  local text = t.worker(cpu, threads, name)
   return text:match "hash (%x+)", text
 end
 
-local function in_another(script)
-  local f <close> = assert(io.popen(("'%s' -E --runs '%s' -e '%s' 2>&1"):format(program,
-    folder, script)))
-  return f:read "a"
-end
+local function in_another(script) return (t.child("-e '" .. script .. "'")) end
 
 local function interventions(hashes)
   return function(r, step)

@@ -6,7 +6,6 @@ local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local engine = require "switchyard.engine"
 local Run = require("switchyard.run.run").Run
 local folder = engine.runs_dir()
-local program = os.getenv "SWITCHYARD" or "./switchyard"
 
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
@@ -29,9 +28,7 @@ local function run(name, more, f, m)
 end
 
 local function child(arguments, environment)
-  local f <close> = assert(io.popen(("%s '%s' -E --runs '%s' %s 2>&1"):format(environment or "",
-    program, folder, arguments)))
-  return f:read "a"
+  return (t.child(arguments, {environment = environment}))
 end
 
 local function count(list, kind)
@@ -447,11 +444,7 @@ end
 -- ---- data of several files, and as older versions read it ----
 
 do
-  local function write(name, text)
-    local f <close> = assert(io.open(folder .. "/" .. name, "wb"))
-    f:write(text)
-    return folder .. "/" .. name
-  end
+  local function write(name, text) return t.write(folder .. "/" .. name, text) end
   local lines = write("a.jsonl",
     ('{"body": "to be or not to be, that is the question."}\n'):rep(40))
   local val = write("v.txt", ("to be or not to be, that was the question. "):rep(20))

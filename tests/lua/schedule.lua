@@ -4,7 +4,6 @@
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local engine = require "switchyard.engine"
 local folder = engine.runs_dir()
-local program = os.getenv "SWITCHYARD" or "./switchyard"
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
 local function run(name, more, change)
@@ -61,9 +60,7 @@ r:rewind(40):resume():wait()
 t.is(r.step, 40, "rewound to before it: it is gone")
 r:close()
 
-local f <close> =
-  assert(io.popen(("'%s' -E --runs '%s' resume live --steps 60 2>&1"):format(program, folder)))
-local said = f:read "a"
+local said = t.child "resume live --steps 60"
 t.ok(said:find("steps = 60: lr stays at 0.0001 up to step 60 (cosine)", 1, true),
   "switchyard resume says it", said)
 
@@ -94,9 +91,7 @@ end
 
 -- The lines that a piece of code prints of its run.
 local function told(code)
-  local path = folder .. "/told.lua"
-  local file <close> = assert(io.open(path, "w"))
-  file:write([[
+  local path = t.write(folder .. "/told.lua", [[
     local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
     local function run(more)
       local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab,
@@ -106,10 +101,8 @@ local function told(code)
       for k, v in pairs(more or {}) do o[k] = v end
       return train(m, d, o)
     end
-    ]], code)
-  file:flush()
-  local p <close> = assert(io.popen(("'%s' -E '%s' 2>&1"):format(program, path)))
-  local text = p:read "a"
+    ]] .. code)
+  local text = t.child("'" .. path .. "'")
   return setmetatable({text = text}, {__call = function(_, what, ...)
     for _, line in ipairs{...} do
       t.ok(text:find("[told] " .. line .. "\n", 1, true), what .. ": " .. line, text)

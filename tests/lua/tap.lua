@@ -57,6 +57,45 @@ function t.globals_of(f)
   end
 end
 
+-- ---- files and other processes ----
+
+t.program = os.getenv "SWITCHYARD" or "./switchyard"
+
+--- The bytes of a file.
+function t.read(path)
+  local f <close> = assert(io.open(path, "rb"))
+  return f:read "a"
+end
+
+--- A file of these bytes; returns its path.
+function t.write(path, bytes)
+  local f <close> = assert(io.open(path, "wb"))
+  f:write(bytes)
+  return path
+end
+
+--- What a command prints, on standard error as well, and its exit status.
+function t.output(command)
+  local f <close> = assert(io.popen(command .. " 2>&1"))
+  local text = f:read "a"
+  return text, select(3, f:close())
+end
+
+--- What the program prints with these arguments, and its exit status.  options: runs, a folder (that
+-- of this test by default), and environment, words before the command.
+function t.child(arguments, options)
+  local o = options or {}
+  return t.output(("%s '%s' -E --runs '%s' %s"):format(o.environment or "", t.program,
+    o.runs or require("switchyard.engine").runs_dir(), arguments))
+end
+
+--- What this very test prints with "worker" as argument, on that kernel set and so many threads.
+function t.worker(cpu, threads, more)
+  return (t.output(
+    ("SWITCHYARD_CPU=%s SWITCHYARD_THREADS=%d OPENBLAS_NUM_THREADS=1 '%s' '%s' worker %s")
+      :format(cpu, threads, t.program, arg[0], more or "")))
+end
+
 function t.done()
   print("1.." .. n)
   os.exit(failed == 0)

@@ -11,16 +11,8 @@ local folder = os.tmpname()
 os.remove(folder)
 assert(os.execute("mkdir -p '" .. folder .. "'"))
 
-local function read(path)
-  local f <close> = assert(io.open(path, "rb"))
-  return f:read "a"
-end
-
-local function write(name, text)
-  local f <close> = assert(io.open(folder .. "/" .. name, "wb"))
-  f:write(text)
-  return folder .. "/" .. name
-end
+local read = tap.read
+local function write(name, text) return tap.write(folder .. "/" .. name, text) end
 
 -- Put in place of a plain text, once.
 local function replaced(text, old, new)

@@ -115,10 +115,7 @@ whole:close()
 -- ---- programs without the rows ----
 
 local function plain(code)
-  local f <close> =
-    assert(io.popen(("'%s' -E --runs '%s' -e '%s' 2>&1"):format(os.getenv "SWITCHYARD",
-      folder, code)))
-  return f:read "a"
+  return (t.child("-e '" .. code .. "'"))
 end
 local MAKE = [[d = data.synthetic{domains = 2, tokens = 4000, seed = 1}
   r = train(model.moe{layers = 1, dim = 8, heads = 1, context = 8, vocab = d.vocab, experts = 4,
@@ -164,10 +161,8 @@ says("glow", "an option of train", "a row of a test that holds at once; from 0 t
 says("shape_glow", "from 1 to 64. r.shape_glow = x traces and plans again.")
 says("fixed_glow", "It is fixed for the run.")
 says("top_k", "r.top_k = x traces and plans again.")
-local f <close> =
-  assert(io.popen(("'%s/tests/rows/switchyard' -E --dump-help")
-    :format(os.getenv "builddir" or ".")))
-local manual = f:read "a"
+local manual = t.output(("'%s/tests/rows/switchyard' -E --dump-help")
+  :format(os.getenv "builddir" or "."))
 t.ok(manual:find("glow=2.5\n", 1, true) and manual:find("a row of a test that shapes", 1, true),
   "the manual has them")
 
