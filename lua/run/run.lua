@@ -13,6 +13,7 @@ local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
 local directory = require "switchyard.run.directory"
+local series = require "switchyard.run.series"
 local surgery = require "switchyard.run.surgery"
 local Model = require("switchyard.model.model")._Model
 
@@ -291,24 +292,11 @@ end
 --- r:history(name) -> tensor (n,2) of step, value (loss, val_loss, load.2.5 ...), or (n,1+E) of
 -- step, E values (load.2)
 function methods:history(name)
-  local h = self._h:history(name)
-  if h then return h end
-  local base, column = tostring(name):match("^(.*)%.(%d+)$")
-  h = base and self._h:history(base, tonumber(column))
-  if h then return h end
-  local names = {}
-  for series in pairs(self._h:series()) do names[#names + 1] = series end
-  table.sort(names)
-  options.unknown("history", "series", name, names)
+  return series.history(self._h, name)
 end
 
 --- r:series() -> names of all stored series
-function methods:series()
-  local names = {}
-  for series in pairs(self._h:series()) do names[#names + 1] = series end
-  table.sort(names)
-  return names
-end
+function methods:series() return series.names(self._h) end
 
 --- r:events() -> list of {step=, time=, kind=, text=}: alarms, checkpoints, resumes, ends
 function methods:events()

@@ -6,6 +6,7 @@ local enum = require "switchyard.core.enum"
 local options = require "switchyard.core.options"
 local directory = require "switchyard.run.directory"
 local reconstruct = require "switchyard.run.reconstruct"
+local series = require "switchyard.run.series"
 local Run = require("switchyard.run.run").Run
 local stored = {}
 
@@ -15,25 +16,14 @@ local Stored, methods = {}, {}
 local FIELDS = {}
 for name in (
   "name state step steps tokens loss val_loss dir parent parent_step created updated bytes pid "
-  .. "live " ..
-             "config samples model"):gmatch "%S+" do FIELDS[name] = true end
+  .. "live config samples model"):gmatch "%S+" do FIELDS[name] = true end
 
 --- s:history(name) -> tensor (n,2) or (n,1+E), as of a live run
 function methods:history(name)
-  local h = self._store:history(name)
-  if h then return h end
-  local base, column = tostring(name):match "^(.*)%.(%d+)$"
-  h = base and self._store:history(base, math.tointeger(column))
-  if h then return h end
-  options.unknown("history", "series", name, self:series())
+  return series.history(self._store, name)
 end
 
-function methods:series()
-  local names = {}
-  for name in pairs(self._store:series()) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
+function methods:series() return series.names(self._store) end
 
 --- s:journal() -> entries on the timeline; s:events() -> alarms, checkpoints, resumes
 function methods:journal() return engine.list(reconstruct.all_entries(self._store)) end

@@ -154,11 +154,7 @@ static int modules(lua_State *L)
     return 1;
 }
 
-void lsy_open_doc(lua_State *L)
-{
-    lsy_push_engine(L);
-    lsy_set(L, "docs", docs);
-    lsy_set(L, "source", source);
-    lsy_set(L, "modules", modules);
-    lua_pop(L, 1);
-}
+static const luaL_Reg functions[] = {
+    {"docs", docs}, {"source", source}, {"modules", modules}, {NULL, NULL}};
+
+void lsy_open_doc(lua_State *L) { lsy_add_functions(L, functions); }

@@ -317,14 +317,14 @@ static const struct lsy_doc docs[] = {
      "tokenizer.bytes():token(65)"},
 };
 
+static const luaL_Reg engine_functions[] = {
+    {"tokenizer_load_bare", load_bare}, {"tokenizer_is_bare", is_bare}, {NULL, NULL}};
+
 void lsy_open_tokenizer(lua_State *L)
 {
     lsy_value_meta(L, META, "tokenizer", metamethods, methods, get_field);
     luaL_newlib(L, functions);
     lua_setglobal(L, "tokenizer");
-    lsy_push_engine(L);
-    lsy_set(L, "tokenizer_load_bare", load_bare);
-    lsy_set(L, "tokenizer_is_bare", is_bare);
-    lua_pop(L, 1);
+    lsy_add_functions(L, engine_functions);
     LSY_DOCS(L, docs);
 }

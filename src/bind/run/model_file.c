@@ -13,6 +13,7 @@
  */
 #include "bind/core/doc.h"
 #include "bind/core/error.h"
+#include "bind/core/handle.h"
 #include "bind/core/registry.h"
 #include "bind/data/data.h"
 #include "bind/run/open.h"
@@ -318,14 +319,10 @@ static const struct lsy_doc docs[] = {
 
 void lsy_open_model_file(lua_State *L)
 {
-    luaL_newmetatable(L, JSON_META);
-    lsy_set(L, "__gc", json_gc);
-    luaL_newmetatable(L, FILE_META);
-    lsy_set(L, "__gc", st_gc);
-    lsy_set(L, "__close", st_gc);
-    lua_pop(L, 2);
+    lsy_handle_meta(L, JSON_META, NULL, json_gc);
+    lsy_handle_meta(L, FILE_META, NULL, st_gc);
+    lsy_add_functions(L, functions);
     lsy_push_engine(L);
-    luaL_setfuncs(L, functions, 0);
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");
     lua_pop(L, 1);

@@ -73,9 +73,6 @@ static int l_draw(lua_State *L)
     return 1;
 }
 
-void lsy_open_draw(lua_State *L)
-{
-    lsy_push_engine(L);
-    lsy_set(L, "draw", l_draw);
-    lua_pop(L, 1);
-}
+static const luaL_Reg functions[] = {{"draw", l_draw}, {NULL, NULL}};
+
+void lsy_open_draw(lua_State *L) { lsy_add_functions(L, functions); }

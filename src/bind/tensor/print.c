@@ -381,9 +381,6 @@ static int engine_list(lua_State *L)
     return 1;
 }
 
-void lsy_open_print(lua_State *L)
-{
-    lsy_push_engine(L);
-    lsy_set(L, "list", engine_list);
-    lua_pop(L, 1);
-}
+static const luaL_Reg functions[] = {{"list", engine_list}, {NULL, NULL}};
+
+void lsy_open_print(lua_State *L) { lsy_add_functions(L, functions); }

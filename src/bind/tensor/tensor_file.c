@@ -3,6 +3,7 @@
 #include "bind/core/args.h"
 #include "bind/core/doc.h"
 #include "bind/core/error.h"
+#include "bind/core/handle.h"
 #include "bind/core/registry.h"
 #include "bind/tensor/open.h"
 #include "bind/tensor/tensor.h"
@@ -296,10 +297,7 @@ static const struct lsy_doc docs[] = {
 
 void lsy_open_tensor_file(lua_State *L)
 {
-    luaL_newmetatable(L, "switchyard.array_file");
-    lsy_set(L, "__gc", file_gc);
-    lsy_set(L, "__close", file_gc);
-    lua_pop(L, 1);
+    lsy_handle_meta(L, "switchyard.array_file", NULL, file_gc);
     lua_getglobal(L, "tensor");
     lsy_set(L, "load", load_file);
     lsy_set(L, "save", save_many);

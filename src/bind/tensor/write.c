@@ -275,11 +275,8 @@ static int engine_shares(lua_State *L)
     return 1;
 }
 
-void lsy_open_write(lua_State *L)
-{
-    lsy_push_engine(L);
-    lsy_set(L, "write_at", engine_write_at);
-    lsy_set(L, "places", engine_places);
-    lsy_set(L, "shares", engine_shares);
-    lua_pop(L, 1);
-}
+static const luaL_Reg functions[] = {
+    {"write_at", engine_write_at}, {"places", engine_places}, {"shares", engine_shares},
+    {NULL, NULL}};
+
+void lsy_open_write(lua_State *L) { lsy_add_functions(L, functions); }

@@ -191,6 +191,8 @@ static int shield(lua_State *L)
     return status == LUA_OK ? lua_gettop(L) : lua_error(L);
 }
 
+static const luaL_Reg functions[] = {{"shield", shield}, {NULL, NULL}};
+
 void lsy_open_interrupt(lua_State *L)
 {
     target = lsy_state(L);
@@ -199,7 +201,5 @@ void lsy_open_interrupt(lua_State *L)
     lsy_set(L, "resume", co_resume);
     lsy_set(L, "wrap", co_wrap);
     lua_pop(L, 1);
-    lsy_push_engine(L);
-    lsy_set(L, "shield", shield);
-    lua_pop(L, 1);
+    lsy_add_functions(L, functions);
 }

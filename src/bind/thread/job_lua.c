@@ -204,6 +204,9 @@ static int co_yield(lua_State *L)
     return lua_yield(L, lua_gettop(L));
 }
 
+static const luaL_Reg functions[] = {
+    {"jobs", engine_jobs}, {"kill", engine_kill}, {"breathe", engine_breathe}, {NULL, NULL}};
+
 void lsy_open_job(lua_State *L)
 {
     sy_host_jobs = (struct sy_host_jobs){lsy_job_killed, lsy_job_urged, lsy_jobs_serve};
@@ -225,9 +228,5 @@ void lsy_open_job(lua_State *L)
     lua_pushcclosure(L, file_write, 1);
     lua_setfield(L, -2, "write");
     lua_pop(L, 2);
-    lsy_push_engine(L);
-    lsy_set(L, "jobs", engine_jobs);
-    lsy_set(L, "kill", engine_kill);
-    lsy_set(L, "breathe", engine_breathe);
-    lua_pop(L, 1);
+    lsy_add_functions(L, functions);
 }
