@@ -1,7 +1,7 @@
 /* bench/gemm: matrix products and attention against the FMA peak measured in the same run, and
  * against OpenBLAS.
  *
- *     bench/gemm [seconds a figure, 0.3 [products | experts | attention]]
+ *     bench/gemm [seconds a figure, 0.3 [products | experts | attention | stored]]
  *
  * Rounds of all competitors and of the peak's measurement alternate, and every figure is the best
  * decile of its rounds, so a machine that is busy elsewhere falsifies the shares less than the
@@ -13,6 +13,7 @@
 #include "base/pool.h"
 #include "cpu/attention.h"
 #include "cpu/cpu.h"
+#include "cpu/form.h"
 #include "cpu/gemm.h"
 
 #include <cblas.h>
@@ -108,8 +109,8 @@ static void bench_product(const char *name, int64_t m, int64_t n, int64_t k, boo
     float *a = random_floats(m * k), *b = random_floats(k * n), *c = random_floats(m * n);
     for (int bf16 = 0; bf16 < 2; bf16++) {
         x[bf16] = (struct product){.p = {.m = m, .n = n, .k = k, .c = c, .ldc = n}};
-        x[bf16].p.a = (struct sy_mat){a, ta ? m : k, NULL, ta};
-        x[bf16].p.b = (struct sy_mat){b, tb ? k : n, NULL, tb};
+        x[bf16].p.a = (struct sy_mat){.data = a, .ld = ta ? m : k, .trans = ta};
+        x[bf16].p.b = (struct sy_mat){.data = b, .ld = tb ? k : n, .trans = tb};
         x[bf16].o.precision = bf16 ? SY_PREC_BF16 : SY_PREC_FP32;
     }
     const struct job jobs[] = {{run_product, &x[0]}, {run_product, &x[1]}, {run_blas, &x[0]}};
@@ -173,12 +174,13 @@ static void fill(struct group *g, const struct experts *x, enum step step, float
         const int64_t n = x->rows + (e % 2 ? -1 : 1) * (e / 2 * x->rows / (2 * x->e)),
                       cf = x->c * x->f;
         struct sy_gemm_problem *p = &g->p[e];
-        struct sy_mat up = {w + e * cf, x->trans ? x->c : x->f, NULL, x->trans};
-        struct sy_mat gate = {w2 + e * cf, x->trans ? x->c : x->f, NULL, x->trans};
-        struct sy_mat h = {hid + at * x->f, x->f, NULL, false};
+        struct sy_mat up = {.data = w + e * cf, .ld = x->trans ? x->c : x->f, .trans = x->trans};
+        struct sy_mat gate = {
+            .data = w2 + e * cf, .ld = x->trans ? x->c : x->f, .trans = x->trans};
+        struct sy_mat h = {.data = hid + at * x->f, .ld = x->f};
         *p = (struct sy_gemm_problem){.m = n, .n = x->f, .k = x->c, .ldc = x->f};
         if (step == UP) {
-            p->a = (struct sy_mat){tok, x->c, rows + at, false};
+            p->a = (struct sy_mat){.data = tok, .ld = x->c, .rows = rows + at};
             p->b = up, p->dual_b = gate;
             p->c = out + at * x->f, p->dual_c = out2 + at * x->f;
         } else if (step == DOWN) {
@@ -188,7 +190,7 @@ static void fill(struct group *g, const struct experts *x, enum step step, float
             p->c = out + at * x->c;
         } else if (step == DW_UP) { /* (C, F) = tokens^T · hidden */
             p->m = x->c, p->k = n;
-            p->a = (struct sy_mat){tok, x->c, rows + at, true};
+            p->a = (struct sy_mat){.data = tok, .ld = x->c, .rows = rows + at, .trans = true};
             p->b = h;
             p->c = out + e * cf;
         } else { /* dx = dgate · gate^T + dup · up^T */
@@ -317,6 +319,52 @@ static void attention(void)
     bench_attention("B2 T1024 H4 D128", 2, 1024, 4, 4, 128);
 }
 
+/* -- operands in a storage form ------------------------------------------------------------------ */
+
+/* x (m, k) by the rows of w (n, k), which lies in memory in each form: times of f32 over times of
+ * the form.  For few rows the weight is too large for the caches, as a model's is. */
+static void bench_stored(int64_t m, int64_t n, int64_t k)
+{
+    static const char *const names[] = {"f32", "bf16", "f16", "q8_0", "mxfp4"};
+    struct product x[SY_FORM_COUNT];
+    struct job jobs[SY_FORM_COUNT];
+    float *a = random_floats(m * k), *w = random_floats(n * k), *c = random_floats(m * n);
+    unsigned char *room[SY_FORM_COUNT];
+    for (int f = 0; f < SY_FORM_COUNT; f++) {
+        const struct sy_form_row *row = &sy_forms[f];
+        const int64_t blocks = n * k / row->values;
+        room[f] = sy_alloc((size_t)blocks * (row->bytes + row->beside));
+        unsigned char *beside = row->beside ? room[f] + (size_t)blocks * row->bytes : NULL;
+        sy_form_encode((enum sy_form)f, w, n * k, room[f], beside);
+        x[f] = (struct product){.p = {.m = m, .n = n, .k = k, .c = c, .ldc = n}};
+        x[f].p.a = (struct sy_mat){.data = a, .ld = k};
+        x[f].p.b = (struct sy_mat){.data = w, .ld = k, .trans = true};
+        if (f)
+            x[f].p.b.packed = (struct sy_packed){(enum sy_form)f, room[f], beside};
+        jobs[f] = (struct job){run_product, &x[f]};
+    }
+    double s[SY_FORM_COUNT];
+    measure(jobs, SY_FORM_COUNT, s, NULL, 0);
+    printf("%5d %5d %5d  %9.1f", (int)m, (int)n, (int)k, s[0] * 1e6);
+    for (int f = 1; f < SY_FORM_COUNT; f++)
+        printf("   %s %5.2f", names[f], s[0] / s[f]);
+    printf("\n");
+    fflush(stdout);
+    for (int f = 0; f < SY_FORM_COUNT; f++)
+        sy_free(room[f]);
+    sy_free(a), sy_free(w), sy_free(c);
+}
+
+static void stored(void)
+{
+    printf("\n%5s %5s %5s  %9s   times as fast as f32, by the weight's form\n", "m", "n", "k",
+           "f32, us");
+    for (int64_t m = 1; m <= 16; m *= m < 4 ? 2 : 4)
+        bench_stored(m, 8192, 2048);
+    for (int64_t m = 64; m <= 1024; m *= 4)
+        bench_stored(m, 2048, 2048);
+}
+
 int main(int argc, char **argv)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -336,5 +384,7 @@ int main(int argc, char **argv)
         experts();
     if (all || !strcmp(argv[2], "attention"))
         attention();
+    if (all || !strcmp(argv[2], "stored"))
+        stored();
     return 0;
 }

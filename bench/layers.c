@@ -141,7 +141,8 @@ struct side {
 static struct sy_mat mat(struct side s, int64_t e, int64_t first)
 {
     const float *p = s.rows ? s.p : s.p + (s.each ? e * s.each : first * s.ld);
-    return (struct sy_mat){p, s.ld, s.rows ? s.rows + first : NULL, s.trans};
+    return (struct sy_mat){
+        .data = p, .ld = s.ld, .rows = s.rows ? s.rows + first : NULL, .trans = s.trans};
 }
 
 /* by_slots: m counts slots, else k does. */
@@ -185,7 +186,7 @@ static void add_raw(const struct shape *s, const struct call *fwd, const struct 
     a->flops = fwd->flops;
     a->raw[0] = products(s, offsets, true, 0, f, c, x, gate_t, g);
     for (int64_t e = 0; e < s->e; e++) {
-        a->raw[0][e].dual_b = (struct sy_mat){up.p + e * w, c, NULL, true};
+        a->raw[0][e].dual_b = (struct sy_mat){.data = up.p + e * w, .ld = c, .trans = true};
         a->raw[0][e].dual_c = u + offsets[e] * f;
     }
     a->raw[1] = products(s, offsets, true, 0, c, f, hs, down_t, y);

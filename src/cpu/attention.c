@@ -91,7 +91,7 @@ static struct sy_attn_view view_of(const struct head *x, int64_t t, int64_t k0)
 /* Tokens as stored rows of one head's matrix. */
 static struct sy_mat tokens(const float *base, int64_t ld, int64_t row0, int64_t column)
 {
-    return (struct sy_mat){base + row0 * ld + column, ld, NULL, false};
+    return (struct sy_mat){.data = base + row0 * ld + column, .ld = ld};
 }
 
 static int64_t lanes_of(const struct head *x, int64_t k)
@@ -202,7 +202,7 @@ static void forward_block(const struct head *x, const struct forward *f, int64_t
         if (k0 > 0 && fade != 1.0f)
             x->attn->scale(o + i * a->ldo, a->d, fade);
     }
-    const struct sy_mat p = {f->s, LD, NULL, false};
+    const struct sy_mat p = {.data = f->s, .ld = LD};
     pack_a(x, f->p, &p, false, rows, n);
     multiply(x, n, f->p, f->v + k0 / BLOCK * b_size(x, BLOCK, a->d), have, 0, o, a->ldo, rows, a->d,
              k0 > 0);
@@ -334,7 +334,7 @@ static void backward_rows(const struct head *x, const struct backward *f, int64_
                           a->lse[(x->b * a->h + f->h) * a->t + t + i],
                           x->attn->dot(a->o + o_at, a->d_o + o_at, a->d));
     }
-    const struct sy_mat m = {ds, LD, NULL, false};
+    const struct sy_mat m = {.data = ds, .ld = LD};
     pack_a(x, f->rows, &m, false, rows, n);
     multiply(x, n, f->rows, f->k, f->keys, 0, a->dq + token * a->lddq + column, a->lddq, rows, a->d,
              true);
@@ -353,8 +353,8 @@ static void backward_keys(const struct head *x, const struct backward *f, int64_
         return;
     /* every group from `first` on has computed these keys, since limits only grow; but the keys at
      * the end of this group that an early group left out must read as zero */
-    const struct sy_mat p = {f->p + first * LD + at, LD, NULL, true};
-    const struct sy_mat ds = {f->ds + first * LD + at, LD, NULL, true};
+    const struct sy_mat p = {.data = f->p + first * LD + at, .ld = LD, .trans = true};
+    const struct sy_mat ds = {.data = f->ds + first * LD + at, .ld = LD, .trans = true};
     pack_a(x, f->rows, &p, true, keys, n);
     multiply(x, n, f->rows, f->d_o, f->queries, first, a->dv + token * a->lddv + column, a->lddv,
              keys, a->d, true);

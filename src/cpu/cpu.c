@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/pool.h"
+#include "cpu/form.h"
 #include "cpu/gemm_int.h"
 #include "cpu/kern_attn.h"
 
@@ -64,7 +65,8 @@ static unsigned detect_features(void)
 #endif
 
 /* A set's families, all but the matrix product. */
-#define FAMILIES(isa) &sy__map_##isa, &sy__row_##isa, &sy__optim_##isa, &sy__attn_##isa
+#define FAMILIES(isa)                                                                              \
+    &sy__map_##isa, &sy__row_##isa, &sy__optim_##isa, &sy__attn_##isa, &sy__form_##isa
 
 /* Best first; of two sets with one name the first that the CPU can run is meant. */
 static const struct {

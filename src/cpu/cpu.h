@@ -22,6 +22,7 @@ struct sy_gemm_kernels; /* cpu/gemm_int.h: micro-kernels and packing */
 struct sy_map_kernels;  /* cpu/kern_map.h: elementwise maps */
 struct sy_row_kernels;  /* cpu/kern_row.h: softmax, norms, reductions, cross entropy, SwiGLU rows */
 struct sy_attn_kernels; /* cpu/kern_attn.h: rows of blocked attention */
+struct sy_form_kernels; /* cpu/form.h: decoding of storage forms */
 struct sy_optim_kernels; /* cpu/kern_optim.h: AdamW, sums of squares, finite checks */
 
 struct sy_kernels {
@@ -31,6 +32,7 @@ struct sy_kernels {
     const struct sy_row_kernels *row;
     const struct sy_optim_kernels *optim;
     const struct sy_attn_kernels *attn;
+    const struct sy_form_kernels *form;
 };
 
 /* Choose the kernel set.  Called once by the program before anything else, so that a wrong

@@ -119,6 +119,15 @@ static int64_t b_width(const struct region *r, const struct sy_gemm_problem *p, 
     return b_panels(r, cols) * r->kern->nr * (p->dual_c ? 2 : 1);
 }
 
+static void pack(const struct region *r, uint32_t *dst, int width, int step,
+                 const struct sy__strip *strip)
+{
+    if (strip->mat->packed.form != SY_FORM_F32)
+        sy__pack_decoded(r->kern, r->precision, dst, width, step, strip);
+    else
+        r->kern->pack[r->precision](dst, width, step, strip);
+}
+
 static void pack_b(const struct region *r, const struct slice *s, int64_t c0, int64_t cols,
                    uint32_t *dst)
 {
@@ -126,7 +135,7 @@ static void pack_b(const struct region *r, const struct slice *s, int64_t c0, in
     const struct sy_mat *mats[2] = {s->b, s->dual};
     for (int i = 0; i < 2 && mats[i]; i++, dst += b_panels(r, cols) * nr * s->lanes) {
         const struct sy__strip strip = {mats[i], !mats[i]->trans, c0, cols, s->k0, s->kc};
-        r->kern->pack[r->precision](dst, nr, nr, &strip);
+        pack(r, dst, nr, nr, &strip);
     }
 }
 
@@ -141,7 +150,7 @@ static void pack_a(const struct region *r, const struct slice *s, int64_t r0, in
                    uint32_t *dst)
 {
     const struct sy__strip strip = {s->a, s->a->trans, r0, rows, s->k0, s->kc};
-    r->kern->pack[r->precision](dst, r->kern->aw, panel_rows(r, rows), &strip);
+    pack(r, dst, r->kern->aw, panel_rows(r, rows), &strip);
 }
 
 static int64_t a_width(const struct region *r, int64_t rows)
@@ -171,7 +180,20 @@ static int64_t strip_rows(const struct sy__strip *s)
 /* Lines of one stored row of a strip, however it is aligned. */
 static int64_t row_lines(const struct sy__strip *s)
 {
-    return (s->along_k ? s->np : s->kc) * (int64_t)sizeof(float) / LINE + 1;
+    const struct sy_form_row *f = &sy_forms[s->mat->packed.form];
+    return (s->along_k ? s->np : s->kc) * (int64_t)f->bytes / f->values / LINE + 1;
+}
+
+/* Where stored row `row` of a strip begins. */
+static const char *row_at(const struct sy__strip *s, int64_t row)
+{
+    const struct sy_mat *m = s->mat;
+    const int64_t r = (s->along_k ? s->k0 : s->p0) + row, col = s->along_k ? s->p0 : s->k0;
+    if (m->packed.form == SY_FORM_F32)
+        return (const char *)(sy__mat_row(m, r) + col);
+    const struct sy_form_row *f = &sy_forms[m->packed.form];
+    const int64_t at = m->first + (m->rows ? (int64_t)m->rows[r] : r) * m->ld + col;
+    return (const char *)m->packed.data + at / f->values * (int64_t)f->bytes;
 }
 
 static void ahead_add(struct ahead *a, const struct sy_mat *m, bool along_k, int64_t p0, int64_t np,
@@ -191,8 +213,7 @@ static int ahead_runs(struct ahead *a, struct sy__fetch *fetch, int64_t n)
     int runs = 0;
     for (; n > 0 && runs < SY__RUNS; runs++) {
         const struct sy__strip *s = &a->strip[a->at];
-        const float *row = sy__mat_row(s->mat, (s->along_k ? s->k0 : s->p0) + a->row);
-        const char *base = (const char *)(row + (s->along_k ? s->p0 : s->k0));
+        const char *base = row_at(s, a->row);
         const int64_t take = min64(n, row_lines(s) - a->line);
         fetch->run[runs].at = base + a->line * LINE;
         fetch->run[runs].end = base + (a->line + take) * LINE;
@@ -286,6 +307,12 @@ static struct ahead ahead_of(const struct region *r, const struct block *b, int6
     return a;
 }
 
+static bool any_packed(const struct sy_gemm_problem *p)
+{
+    return (p->a.packed.form | p->b.packed.form | p->a2.packed.form | p->b2.packed.form |
+            p->dual_b.packed.form) != SY_FORM_F32;
+}
+
 /* A resident B is packed once and kept; else strip by strip, and A is packed whole when there is
  * more than one strip. */
 static bool run_block(const struct region *r, const struct block *b)
@@ -299,7 +326,7 @@ static bool run_block(const struct region *r, const struct block *b)
                               (size_t)(width * (resident ? lanes : KC)) * sizeof(uint32_t));
     uint32_t *ap = sy_scratch(SY_SCRATCH_PACK_A,
                               (size_t)(a_width(r, b->rows) * a_lanes) * sizeof(uint32_t));
-    if (!ap || !bp)
+    if (!ap || !bp || (any_packed(p) && !sy__decode_scratch()))
         return false;
     const bool have_b = keep_b(r, b);
     for (int64_t c = 0; c < b->cols; c += sub) {
@@ -324,11 +351,16 @@ static bool run_block(const struct region *r, const struct block *b)
 
 static float element(const struct sy_mat *m, bool swap, int64_t i, int64_t j, bool bf16)
 {
-    uint32_t u;
-    const float *x = m->trans != swap ? sy__mat_row(m, j) + i : sy__mat_row(m, i) + j;
-    memcpy(&u, x, sizeof u);
-    u = bf16 ? sy__bf16_bits(u) : u;
+    const int64_t row = m->trans != swap ? j : i, col = m->trans != swap ? i : j;
     float f;
+    if (m->packed.form != SY_FORM_F32) {
+        const int64_t stored = m->rows ? (int64_t)m->rows[row] : row;
+        sy_form_decode(&f, &m->packed, m->first + stored * m->ld + col, 1);
+    } else
+        f = sy__mat_row(m, row)[col];
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    u = bf16 ? sy__bf16_bits(u) : u;
     memcpy(&f, &u, sizeof f);
     return f;
 }

@@ -13,10 +13,14 @@
  *     (vdpbf16ps where the CPU has it, else fp32 FMAs over the rounded values).
  *  3. Tasks are blocks of C cut by shape; all problems' blocks go into one queue, largest first.
  *     A task packs what it needs into its thread's scratch.
- *  4. M, N of 0 are fine (nothing happens); K of 0 zeroes C unless accumulating.
+ *  4. An operand in a storage form (cpu/form.h) is decoded while packing: the bits of the product are
+ *     those of the operand decoded first.
+ *  5. M, N of 0 are fine (nothing happens); K of 0 zeroes C unless accumulating.
  */
 #ifndef SY_CPU_GEMM_H
 #define SY_CPU_GEMM_H
+
+#include "cpu/form.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +32,10 @@ struct sy_mat {
     int64_t ld;          /* elements between stored rows */
     const int32_t *rows; /* index list over stored rows, or NULL */
     bool trans;
+    /* Unless its form is f32 (0), the elements are here and not at data: stored row r begins with
+     * element first + r * ld. */
+    struct sy_packed packed;
+    int64_t first;
 };
 
 struct sy_gemm_problem {

@@ -8,6 +8,7 @@
 # config.h says which exist: SY_HAVE_AVX2, SY_HAVE_AVX512, SY_HAVE_AVX512BF16.  Kernels carry -O3:
 # gcc 12 leaves a shared kernel source unvectorized at -O2.
 kern_sources = %D%/kern/activation.c %D%/kern/attn.c %D%/kern/map.c %D%/kern/norm.c %D%/kern/optim.c %D%/kern/rope.c \
+kern_sources = %D%/kern/act.c %D%/kern/attn.c %D%/kern/form.c %D%/kern/map.c %D%/kern/norm.c %D%/kern/optim.c %D%/kern/rope.c \
     %D%/kern/route.c %D%/kern/row.c %D%/kern/xent.c \
     %D%/kern/isa.h %D%/kern/map_math.h %D%/kern/philox.h \
     %D%/kern/row_int.h %D%/kern/vec.h %D%/kern/vec_math.h
@@ -18,6 +19,7 @@ noinst_LIBRARIES += libcpu.a libkern_ref.a
 libcpu_a_SOURCES = %D%/attention.c %D%/cpu.c %D%/gemm.c %D%/gemm_int.h %D%/gemm_plan.c %D%/gemm_plan.h %D%/int64.h \
     %D%/kern_attn.h %D%/kern_map.c %D%/kern_map.h %D%/kern_optim.h %D%/kern_row.h \
     %D%/math.c %D%/math.h %D%/attention.h %D%/cpu.h %D%/gemm.h
+libcpu_a_SOURCES += %D%/form.c %D%/form.h %D%/gemm_decode.c
 libcpu_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)
 
 libkern_ref_a_SOURCES = $(kern_sources) %D%/ref/gemm_ref.c

@@ -45,24 +45,25 @@ CONVERT(from_u16, uint16_t, int32_t, v, true)
 CONVERT(from_u32, uint32_t, int64_t, v, true)
 CONVERT(from_u64, uint64_t, int64_t, v, v <= INT64_MAX)
 
+#define NONE SY_DTYPE_COUNT
 static const struct sy__element elements[] = {
-    {"F32", "<f4", 4, SY_F32, NULL},
-    {"F64", "<f8", 8, SY_F64, NULL},
-    {"BF16", NULL, 2, SY_BF16, NULL},
-    {"I32", "<i4", 4, SY_I32, NULL},
-    {"I64", "<i8", 8, SY_I64, NULL},
-    {"U8", "|u1", 1, SY_U8, NULL},
-    {"BOOL", "|b1", 1, SY_BOOL, NULL},
-    {"F16", "<f2", 2, SY_F32, from_f16},
-    {"I8", "|i1", 1, SY_I32, from_i8},
-    {"I16", "<i2", 2, SY_I32, from_i16},
-    {"U16", "<u2", 2, SY_I32, from_u16},
-    {"U32", "<u4", 4, SY_I64, from_u32},
-    {"U64", "<u8", 8, SY_I64, from_u64},
-    {"C64", "<c8", 8, SY_DTYPE_COUNT, NULL},
-    {"F8_E5M2", NULL, 1, SY_DTYPE_COUNT, NULL},
-    {"F8_E4M3", NULL, 1, SY_DTYPE_COUNT, NULL},
-    {"F8_E8M0", NULL, 1, SY_DTYPE_COUNT, NULL},
+    {"F32", "<f4", 4, SY_F32, SY_F32, NULL},
+    {"F64", "<f8", 8, SY_F64, SY_F64, NULL},
+    {"BF16", NULL, 2, SY_BF16, SY_BF16, NULL},
+    {"I32", "<i4", 4, SY_I32, SY_I32, NULL},
+    {"I64", "<i8", 8, SY_I64, SY_I64, NULL},
+    {"U8", "|u1", 1, SY_U8, SY_U8, NULL},
+    {"BOOL", "|b1", 1, SY_BOOL, SY_BOOL, NULL},
+    {"F16", "<f2", 2, SY_F32, SY_F16, from_f16},
+    {"I8", "|i1", 1, SY_I32, NONE, from_i8},
+    {"I16", "<i2", 2, SY_I32, NONE, from_i16},
+    {"U16", "<u2", 2, SY_I32, NONE, from_u16},
+    {"U32", "<u4", 4, SY_I64, NONE, from_u32},
+    {"U64", "<u8", 8, SY_I64, NONE, from_u64},
+    {"C64", "<c8", 8, NONE, NONE, NULL},
+    {"F8_E5M2", NULL, 1, NONE, NONE, NULL},
+    {"F8_E4M3", NULL, 1, NONE, NONE, NULL},
+    {"F8_E8M0", NULL, 1, NONE, NONE, NULL},
 };
 #define ELEMENTS (sizeof elements / sizeof elements[0])
 
@@ -85,7 +86,7 @@ const struct sy__element *sy__element_npy(const char *name)
 const struct sy__element *sy__element_of(enum sy_dtype dtype)
 {
     for (size_t i = 0; i < ELEMENTS; i++)
-        if (elements[i].dtype == dtype && !elements[i].convert)
+        if (dtype != NONE && elements[i].as_stored == dtype)
             return &elements[i];
     return NULL;
 }

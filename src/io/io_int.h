@@ -30,11 +30,12 @@ struct sy__element {
     const char *st, *npy; /* its names in the formats; npy NULL: it has none there */
     size_t size;          /* bytes in the file */
     enum sy_dtype dtype;  /* that it is read as; SY_DTYPE_COUNT: none of ours holds it */
+    enum sy_dtype as_stored; /* whose bytes these are; SY_DTYPE_COUNT: none of ours */
     int (*convert)(const unsigned char *from, void *to, size_t n); /* NULL: as it stands */
 };
 const struct sy__element *sy__element_st(const char *name, size_t n); /* or NULL */
 const struct sy__element *sy__element_npy(const char *name);          /* or NULL */
-const struct sy__element *sy__element_of(enum sy_dtype dtype); /* as which it is written */
+const struct sy__element *sy__element_of(enum sy_dtype dtype); /* as which it is written, or NULL */
 
 /* -- reading (in.c) ---------------------------------------------------------------------------- */
 

@@ -149,7 +149,7 @@ enum { DW_DY, DW_X, DW_OFFSETS };
 int sy__infer_moe_matmul(struct sy_infer *x)
 {
     if (sy__want_float(x, X) || sy__want_ndim(x, X, 2) || sy__want_index(x, OFFSETS, 1) ||
-        sy__same_dtype(x, X, W) || sy__want_ndim(x, W, 3))
+        sy__want_weight(x, X, W) || sy__want_ndim(x, W, 3))
         return -1;
     if (x->in[W]->shape[2] != x->in[X]->shape[1])
         return sy__shape_error(x, "w must be (E, O, C) with C of x");
@@ -164,6 +164,7 @@ int sy__infer_moe_matmul(struct sy_infer *x)
  * slots). */
 struct grouped {
     const void *a, *b;
+    const struct sy_tensor *w; /* b's tensor, by_slots: f32 or packed */
     void *c;
     int64_t m, n, k; /* the one that counts slots is not used */
     bool by_slots, b_trans;
@@ -199,7 +200,7 @@ static void grouped_f32(const struct grouped *g, const struct sy_run *x)
                 .n = g->n,
                 .k = g->k,
                 .a = {.data = a + s * g->k, .ld = g->k},
-                .b = {b + e * g->n * g->k, g->b_trans ? g->k : g->n, NULL, g->b_trans},
+                .b = sy__mat(g->w, e * g->w->stride[0], g->w->stride[1], g->b_trans),
                 .c = c + s * g->n,
                 .ldc = g->n};
         else
@@ -234,6 +235,7 @@ int sy__run_moe_matmul(const struct sy_run *x)
     const struct sy_tensor *w = x->in[W];
     struct grouped g = {.a = sy_data(x->in[X]),
                         .b = sy_data(w),
+                        .w = w,
                         .c = sy_data(x->out[0]),
                         .n = w->shape[1],
                         .k = w->shape[2],
@@ -268,6 +270,7 @@ int sy__run_moe_matmul_dx(const struct sy_run *x)
     const struct sy_tensor *w = x->in[DX_W];
     struct grouped g = {.a = sy_data(x->in[DX_DY]),
                         .b = sy_data(w),
+                        .w = w,
                         .c = sy_data(x->out[0]),
                         .n = w->shape[2],
                         .k = w->shape[1],

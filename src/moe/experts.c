@@ -47,7 +47,7 @@ static int want_weight(struct sy_infer *x, int i, int64_t e, int64_t rows, int64
 {
     const struct sy_tensor *w = x->in[i];
     char name[24];
-    if (sy__same_dtype(x, X, i) || sy__want_ndim(x, i, 3))
+    if (sy__want_weight(x, X, i) || sy__want_ndim(x, i, 3))
         return -1;
     if (w->shape[0] == e && w->shape[1] == rows && w->shape[2] == cols)
         return 0;
@@ -114,6 +114,9 @@ int sy__infer_moe_experts_backward(struct sy_infer *x)
     for (int i = DX; i <= DU; i++)
         if (in[like[i]])
             sy_meta_like(&x->out[i], in[like[i]]);
+    for (int i = DUP; i <= DGATE; i++) /* a packed weight is only read: stands for nothing */
+        if (in[like[i]] && sy__is_packed(in[like[i]]))
+            sy__meta(&x->out[i], dtype, 1, 1, 0);
     if (!in[B_GATE])
         sy__meta(&x->out[DGATE], dtype, 1, 1, 0);
     x->reuse[DG] = 1 + B_G;
@@ -146,9 +149,18 @@ static void weights_of(struct sy__experts *m, const struct sy_tensor *up,
                        const struct sy_tensor *down, const struct sy_tensor *gate)
 {
     m->f = up->shape[1];
-    m->w_act = sy_data(gate ? gate : up);
+    m->t_act = gate ? gate : up;
+    m->t_mul = gate ? up : NULL;
+    m->t_down = down;
+    m->w_act = sy_data(m->t_act);
     m->w_mul = gate ? sy_data(up) : NULL;
     m->w_down = sy_data(down);
+}
+
+/* The matrix of expert e, f32 or packed. */
+static struct sy_mat weight(const struct sy_tensor *w, int64_t e, bool trans)
+{
+    return sy__mat(w, e * w->stride[0], w->stride[1], trans);
 }
 
 static void *carve(char **at, int64_t count, size_t size)
@@ -187,7 +199,6 @@ static void activate(void *ctx, int e, int64_t row0, int64_t rows, int64_t col0,
 
 static void hidden(struct sy__experts *m)
 {
-    const int64_t weight = m->f * m->c;
     for (int64_t e = 0; e < m->e; e++) {
         int64_t first, count = slots(m, e, &first);
         m->problem[e] = (struct sy_gemm_problem){
@@ -195,12 +206,11 @@ static void hidden(struct sy__experts *m)
             .n = m->f,
             .k = m->c,
             .a = {.data = m->x, .ld = m->c, .rows = m->rows + first},
-            .b = {.data = row(m->w_act, e, weight), .ld = m->c, .trans = true},
+            .b = weight(m->t_act, e, true),
             .c = out_row(m->g, first, m->f),
             .ldc = m->f};
         if (m->w_mul) {
-            m->problem[e].dual_b =
-                (struct sy_mat){.data = row(m->w_mul, e, weight), .ld = m->c, .trans = true};
+            m->problem[e].dual_b = weight(m->t_mul, e, true);
             m->problem[e].dual_c = out_row(m->u, first, m->f);
         }
     }
@@ -217,7 +227,7 @@ static void down(struct sy__experts *m)
             .n = m->c,
             .k = m->f,
             .a = {.data = row(m->h, first, m->f), .ld = m->f},
-            .b = {.data = row(m->w_down, e, m->f * m->c), .ld = m->f, .trans = true},
+            .b = weight(m->t_down, e, true),
             .c = out_row(m->y, first, m->c),
             .ldc = m->c};
     }
@@ -309,7 +319,7 @@ static void hidden_back(struct sy__experts *m)
                                      .n = m->f,
                                      .k = m->c,
                                      .a = {.data = m->dout, .ld = m->c, .rows = m->rows + first},
-                                     .b = {.data = row(m->w_down, e, m->f * m->c), .ld = m->f},
+                                     .b = weight(m->t_down, e, false),
                                      .c = out_row(m->h, first, m->f),
                                      .ldc = m->f};
     }
@@ -366,7 +376,6 @@ static void weights_back(struct sy__experts *m)
 /* hs is no longer needed: its place takes the gradient of each slot's input. */
 static void input_back(struct sy__experts *m)
 {
-    const int64_t weight = m->f * m->c;
     m->y = m->h;
     for (int64_t e = 0; e < m->e; e++) {
         int64_t first, count = slots(m, e, &first);
@@ -375,13 +384,13 @@ static void input_back(struct sy__experts *m)
                                      .n = m->c,
                                      .k = m->f,
                                      .a = {.data = row(m->g, first, m->f), .ld = m->f},
-                                     .b = {.data = row(m->w_act, e, weight), .ld = m->c},
+                                     .b = weight(m->t_act, e, false),
                                      .c = out_row(m->y, first, m->c),
                                      .ldc = m->c};
         if (m->w_mul) {
             m->problem[e].k2 = m->f;
             m->problem[e].a2 = (struct sy_mat){.data = row(m->u, first, m->f), .ld = m->f};
-            m->problem[e].b2 = (struct sy_mat){.data = row(m->w_mul, e, weight), .ld = m->c};
+            m->problem[e].b2 = weight(m->t_mul, e, false);
         }
     }
     struct sy_gemm_opts opts = {.precision = m->precision};
@@ -432,6 +441,12 @@ static void *data_of(const struct sy_tensor *t)
     return t ? sy_data(t) : NULL;
 }
 
+/* Where w's gradient goes; NULL: it is not wanted, or w is only read. */
+static void *gradient_of(const struct sy_tensor *w, const struct sy_tensor *dw)
+{
+    return w && !sy__is_packed(w) ? data_of(dw) : NULL;
+}
+
 int sy__run_moe_experts_backward(const struct sy_run *x)
 {
     struct sy__experts m = {0};
@@ -447,9 +462,9 @@ int sy__run_moe_experts_backward(const struct sy_run *x)
     m.dout = sy_data(x->in[B_DOUT]);
     m.dx = data_of(x->out[DX]);
     m.dgates = data_of(x->out[DGATES]);
-    m.dw_down = data_of(x->out[DDOWN]);
-    m.dw_act = data_of(x->out[gated ? DGATE : DUP]);
-    m.dw_mul = gated ? data_of(x->out[DUP]) : NULL;
+    m.dw_down = gradient_of(m.t_down, x->out[DDOWN]);
+    m.dw_act = gradient_of(m.t_act, x->out[gated ? DGATE : DUP]);
+    m.dw_mul = gradient_of(m.t_mul, x->out[DUP]);
     m.g = in_place(x->in[B_G], x->out[DG]);
     m.u = gated ? in_place(x->in[B_U], x->out[DU]) : NULL;
     if (size == sizeof(double)) {

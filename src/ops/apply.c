@@ -1,5 +1,6 @@
 /* Applying an operation: infer, then run now or be recorded; and the scope of the builders.
  *
+ *  0. A stored input (q8_0 ...) is refused where the row does not say that run sees through packing.
  *  1. Inputs that run cannot take strided are made contiguous by an applied CONTIGUOUS, so the copy
  *     is an operation like any other (traced, differentiated, planned).
  *  2. A node is made only when a trace records or an input wants a gradient.
@@ -40,7 +41,8 @@ static int dtype_rank(enum sy_dtype d)
 {
     static const int rank[SY_DTYPE_COUNT] = {
         [SY_BOOL] = 0, [SY_U8] = 1,  [SY_I32] = 2, [SY_I64] = 3,
-        [SY_BF16] = 4, [SY_F32] = 5, [SY_F64] = 6};
+        [SY_BF16] = 4, [SY_F32] = 5, [SY_F64] = 6,
+        [SY_F16] = 5,  [SY_Q8_0] = 5, [SY_MXFP4] = 5}; /* stored: they stand for f32 */
     return rank[d];
 }
 
@@ -54,23 +56,69 @@ static struct sy_tensor *as_dtype(struct sy_tensor *t, enum sy_dtype dtype, stru
     return y;
 }
 
+/* ---- stored inputs ---- */
+
+static int refuse_stored(const struct sy_op *op, int i, const struct sy_tensor *t,
+                         struct sy_err *err)
+{
+    char name[24];
+    const char *why = sy_op_takes_stored(op, i) ? "this view of it cannot be read in rows"
+                                                : "only products and embeddings read that";
+    return sy_err_set(err, SY_E_DTYPE, "%s: %s is stored as %s: %s; decode it with :cast(\"f32\")",
+                      op->name, sy_op_input_name(op, i, name), sy_dtype_name(t->dtype), why);
+}
+
+/* A run of values along the last dimension is what is decoded; a view of a view is not copied. */
+static int check_stored(const struct sy_op *op, int i, const struct sy_tensor *t,
+                        struct sy_err *err)
+{
+    const bool rows = !t->ndim || t->stride[t->ndim - 1] == 1 || t->shape[t->ndim - 1] == 1;
+    const bool fits = op->flags & SY_OP_STRIDED ? true
+                      : op->flags & SY_OP_VIEW  ? sy_tensor_contiguous(t)
+                                                : rows;
+    return fits && sy_op_takes_stored(op, i) ? 0 : refuse_stored(op, i, t, err);
+}
+
+/* bf16 is a dtype like others, but a product with f32 reads it as it lies, if nobody wants its
+ * gradient. */
+static bool read_as_is(const struct sy_op *op, int i, const struct sy_tensor *t,
+                       enum sy_dtype widest)
+{
+    const bool plain = sy_tensor_contiguous(t) ||
+                       (t->ndim == 2 && t->stride[0] == 1 && t->stride[1] >= t->shape[0]);
+    return t->dtype == SY_BF16 && widest == SY_F32 && sy_op_takes_stored(op, i) && plain &&
+           !t->requires_grad;
+}
+
+/* The dtype that inputs from `first` on are brought to. */
+static enum sy_dtype widest_of(struct sy_tensor *const *in, int first, int nin)
+{
+    enum sy_dtype widest = SY_BOOL;
+    for (int i = first; i < nin; i++)
+        if (in[i] && dtype_rank(in[i]->dtype) > dtype_rank(widest))
+            widest = sy_dtype_stored(in[i]->dtype) ? SY_F32 : in[i]->dtype;
+    return widest;
+}
+
 /* Owned inputs in the form that op takes; on failure all are released. */
 static int prepare(const struct sy_op *op, struct sy_tensor *const *in, int nin,
                    struct sy_tensor **ready, struct sy_err *err)
 {
     int first = op->flags & SY_OP_PROMOTE ? 0 : op->flags & SY_OP_PROMOTE_REST ? 1 : nin;
-    enum sy_dtype widest = SY_BOOL;
-    for (int i = first; i < nin; i++)
-        if (in[i] && dtype_rank(in[i]->dtype) > dtype_rank(widest))
-            widest = in[i]->dtype;
+    const enum sy_dtype widest = widest_of(in, first, nin);
     for (int i = 0; i < nin; i++) {
         struct sy_tensor *t = sy_tensor_ref(in[i]);
-        if (t && i >= first && t->dtype != widest) {
+        const bool stored = t && sy_dtype_stored(t->dtype);
+        if (stored && check_stored(op, i, t, err)) {
+            sy_tensor_unref(t);
+            t = NULL;
+        }
+        if (t && !stored && i >= first && t->dtype != widest && !read_as_is(op, i, t, widest)) {
             struct sy_tensor *wide = as_dtype(t, widest, err);
             sy_tensor_unref(t);
             t = wide;
         }
-        if (t && !(op->flags & SY_OP_STRIDED) && !sy_tensor_contiguous(t)) {
+        if (t && !stored && !(op->flags & SY_OP_STRIDED) && !sy_tensor_contiguous(t)) {
             struct sy_tensor *dense = as_contiguous(t, err);
             sy_tensor_unref(t);
             t = dense;
@@ -420,6 +468,22 @@ int sy__want_float(struct sy_infer *x, int input)
         return 0;
     return sy_err_set(x->err, SY_E_DTYPE, "%s: %s is %s, must be f32 or f64", x->op->name,
                       sy_op_input_name(x->op, input, name), sy_dtype_name(d));
+}
+
+int sy__want_weight(struct sy_infer *x, int like, int input)
+{
+    const struct sy_tensor *w = x->in[input];
+    if (x->in[like]->dtype != SY_F32 || !sy__is_packed(w) || w->requires_grad)
+        return sy__same_dtype(x, like, input);
+    return 0;
+}
+
+struct sy_mat sy__mat(const struct sy_tensor *t, int64_t first, int64_t ld, bool trans)
+{
+    if (!sy__is_packed(t))
+        return (struct sy_mat){.data = (const float *)sy_data(t) + first, .ld = ld, .trans = trans};
+    return (struct sy_mat){
+        .packed = sy_packed(t), .first = t->offset + first, .ld = ld, .trans = trans};
 }
 
 int sy__want_ndim(struct sy_infer *x, int input, int ndim)

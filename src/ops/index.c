@@ -189,6 +189,16 @@ int sy__vjp_scatter_add(struct sy_vjp *x)
 
 /* ---- rows by index: embedding (ids of any shape), index_select (a list) ---- */
 
+/* A row is one run of elements. */
+static bool whole_rows(const struct sy_tensor *w)
+{
+    int64_t dense = 1;
+    for (int d = w->ndim - 1; d > 0; dense *= w->shape[d--])
+        if (w->shape[d] != 1 && w->stride[d] != dense)
+            return false;
+    return true;
+}
+
 static int infer_rows(struct sy_infer *x, int ids)
 {
     const struct sy_tensor *w = x->in[1 - ids], *t = x->in[ids];
@@ -197,7 +207,9 @@ static int infer_rows(struct sy_infer *x, int ids)
         return -1;
     if (!w->ndim)
         return sy__shape_error(x, "a scalar has no rows");
-    m->dtype = w->dtype;
+    if (sy_dtype_stored(w->dtype) && !whole_rows(w))
+        return sy__shape_error(x, "rows of %s must be whole", sy_dtype_name(w->dtype));
+    m->dtype = sy_dtype_stored(w->dtype) ? SY_F32 : w->dtype;
     m->ndim = t->ndim + w->ndim - 1;
     if (m->ndim > SY_MAX_DIMS)
         return sy__shape_error(x, "the result would have %d dimensions", m->ndim);
@@ -232,15 +244,44 @@ static void copy_rows(void *ctx, int64_t begin, int64_t end)
                c->from + (size_t)index_at(c->index, c->ids, i) * c->bytes, c->bytes);
 }
 
+struct row_decode {
+    struct sy_packed from;
+    int64_t first, stride, n; /* elements: of the table's first row, between rows, of a row */
+    float *to;
+    enum sy_dtype index;
+    const void *ids;
+};
+
+static void decode_rows(void *ctx, int64_t begin, int64_t end)
+{
+    const struct row_decode *c = ctx;
+    for (int64_t i = begin; i < end; i++)
+        sy_form_decode(c->to + i * c->n, &c->from,
+                       c->first + index_at(c->index, c->ids, i) * c->stride, c->n);
+}
+
+static void select_stored(const struct sy_run *x, int64_t n)
+{
+    const struct sy_tensor *w = x->in[0], *ids = x->in[1];
+    struct row_decode c = {sy_packed(w), w->offset, w->stride[0], n, sy_data(x->out[0]),
+                           ids->dtype,   sy_data(ids)};
+    sy__parallel(sy_tensor_count(ids), 32768 / (n + 1) + 1, decode_rows, &c);
+}
+
 static int select_rows(const struct sy_run *x, const char *op, const char *what)
 {
     const struct sy_tensor *w = x->in[0], *ids = x->in[1];
-    size_t bytes = sy_dtype_size(w->dtype);
+    int64_t n = 1;
     for (int d = 1; d < w->ndim; d++)
-        bytes *= (size_t)w->shape[d];
-    struct row_copy c = {sy_data(w), sy_data(x->out[0]), bytes, ids->dtype, sy_data(ids)};
+        n *= w->shape[d];
     if (check_range(ids, w->shape[0], !strcmp(op, "index_select"), op, what, x->err))
         return -1;
+    if (sy_dtype_stored(w->dtype)) {
+        select_stored(x, n);
+        return 0;
+    }
+    const size_t bytes = (size_t)n * sy_dtype_size(w->dtype);
+    struct row_copy c = {sy_data(w), sy_data(x->out[0]), bytes, ids->dtype, sy_data(ids)};
     sy__parallel(sy_tensor_count(ids), (int64_t)(131072 / (bytes + 1)) + 1, copy_rows, &c);
     return 0;
 }

@@ -264,7 +264,7 @@ static int64_t block_rows(int64_t v)
 int sy__infer_head_loss(struct sy_infer *x)
 {
     const struct sy_tensor *t = x->in[0], *w = x->in[1];
-    if (sy__want_float(x, 0) || sy__want_ndim(x, 0, 2) || sy__same_dtype(x, 0, 1) ||
+    if (sy__want_float(x, 0) || sy__want_ndim(x, 0, 2) || sy__want_weight(x, 0, 1) ||
         sy__want_ndim(x, 1, 2) || want_targets(x, 2, t->shape[0]))
         return -1;
     if (w->shape[1] != t->shape[1] || w->shape[0] < 1)
@@ -273,6 +273,8 @@ int sy__infer_head_loss(struct sy_infer *x)
     scalar_meta(&x->out[0], t->dtype);
     sy_meta_like(&x->out[1], t);
     sy_meta_like(&x->out[2], w);
+    if (sy__is_packed(w)) /* which is only read: stands for nothing */
+        x->out[2] = (struct sy_meta){t->dtype, 1, {1}};
     x->scratch = (size_t)((n < block ? n : block) * w->shape[0] + n) * sy_dtype_size(t->dtype);
     return 0;
 }
@@ -286,6 +288,7 @@ struct head {
     int64_t c, v;
     enum sy_precision precision;
     const void *x, *w;
+    struct sy_mat mat; /* w as the product reads it, f32 only */
     void *dx, *dw;    /* NULL: not wanted */
     struct rows rows; /* of the block in work */
 };
@@ -311,9 +314,10 @@ static void block_f32(struct head *h, int64_t first, int64_t n)
                                 .n = h->v,
                                 .k = h->c,
                                 .a = {.data = x, .ld = h->c},
-                                .b = {.data = h->w, .ld = h->c, .trans = true},
+                                .b = h->mat,
                                 .c = logits,
                                 .ldc = h->v};
+    p.b.trans = true;
     sy_gemm(&p, &fused);
     if (!whole)
         each_rows(&h->rows, n, SY_F32);
@@ -321,7 +325,7 @@ static void block_f32(struct head *h, int64_t first, int64_t n)
                                        .n = h->c,
                                        .k = h->v,
                                        .a = {.data = logits, .ld = h->v},
-                                       .b = {.data = h->w, .ld = h->c},
+                                       .b = h->mat,
                                        .c = dx,
                                        .ldc = h->c},
                                       {.m = h->v,
@@ -359,8 +363,9 @@ int sy__run_head_loss(const struct sy_run *x)
                      .precision = (enum sy_precision)x->attrs->precision,
                      .x = sy_data(t),
                      .w = sy_data(w),
+                     .mat = sy__mat(w, 0, sy__is_packed(w) ? w->stride[0] : w->shape[1], false),
                      .dx = data_of(x->out[1]),
-                     .dw = data_of(x->out[2])};
+                     .dw = sy__is_packed(w) ? NULL : data_of(x->out[2])};
     const char *weight = weights_of(x, 3);
     char *losses = (char *)x->scratch + (size_t)((n < block ? n : block) * v) * size;
     if (count < 0)

@@ -3,7 +3,8 @@
  *  1. Operands are read as they lie: a transposed view is a logical transpose of the GEMM.  Only an
  *     operand whose last two strides are neither (ld, 1) nor (1, ld) is copied, into scratch.
  *  2. A batch times one matrix is one tall product.
- *  3. Gradients are products again, over transposed views: nothing is transposed in memory.
+ *  3. A packed operand (bf16, q8_0 ...) is never copied: the product decodes it while packing.
+ *  4. Gradients are products again, over transposed views: nothing is transposed in memory.
  */
 #include "ops/build.h"
 #include "ops/ops_int.h"
@@ -82,9 +83,33 @@ static int batch_shape(struct sy_infer *x, const struct stack *a, const struct s
     return n;
 }
 
+/* f32 or f64, both; or packed with f32, or packed both (but bf16 alone is no f32). */
+static int want_factors(struct sy_infer *x)
+{
+    const struct sy_tensor *a = x->in[0], *b = x->in[1];
+    const bool packed = sy__is_packed(a) || sy__is_packed(b);
+    if (!packed || (a->dtype == SY_BF16 && b->dtype == SY_BF16))
+        return sy__want_float(x, 0);
+    for (int i = 0; i < 2; i++)
+        if (x->in[i]->dtype == SY_F64)
+            return sy_err_set(x->err, SY_E_DTYPE, "matmul: %s is f64, and %s, which is read as f32",
+                              i ? "b" : "a", sy_dtype_name(x->in[!i]->dtype));
+    return 0;
+}
+
+static int want_readable(struct sy_infer *x, const struct stack *s, const char *name)
+{
+    int64_t ld;
+    bool trans;
+    if (!sy__is_packed(s->t) || readable(s, &ld, &trans))
+        return 0;
+    return sy__shape_error(x, "neither rows nor columns of %s lie in order, which is %s", name,
+                           sy_dtype_name(s->t->dtype));
+}
+
 int sy__infer_matmul(struct sy_infer *x)
 {
-    if (sy__want_float(x, 0))
+    if (want_factors(x))
         return -1;
     if (!x->in[0]->ndim || !x->in[1]->ndim)
         return sy__shape_error(x, "a scalar is no matrix");
@@ -93,11 +118,11 @@ int sy__infer_matmul(struct sy_infer *x)
     if (a.cols != b.rows)
         return sy__shape_error(x, "inner dimensions differ");
     int n = batch_shape(x, &a, &b);
-    if (n < 0)
+    if (n < 0 || want_readable(x, &a, "a") || want_readable(x, &b, "b"))
         return -1;
     x->scratch = round64((size_t)batch_count(m, n) * sizeof(struct sy_gemm_problem)) +
                  copy_bytes(&a) + copy_bytes(&b);
-    m->dtype = x->in[0]->dtype;
+    m->dtype = x->in[0]->dtype == SY_F64 ? SY_F64 : SY_F32;
     m->ndim = n;
     if (x->in[0]->ndim > 1)
         m->shape[m->ndim++] = a.rows;
@@ -173,6 +198,14 @@ static void product_f64(const struct sy_run *x, const struct operand *a, const s
                     b->trans, (double *)sy_data(x->out[0]) + i * m * b->s.cols, b->s.cols, false);
 }
 
+static struct sy_mat operand_mat(const struct operand *o, int64_t first)
+{
+    if (sy__is_packed(o->s.t))
+        return sy__mat(o->s.t, first, o->ld, o->trans);
+    return (struct sy_mat){
+        .data = (const float *)o->data + first, .ld = o->ld, .trans = o->trans};
+}
+
 static void product_f32(const struct sy_run *x, const struct operand *a, const struct operand *b,
                         int64_t count, int batch_dims, int64_t m)
 {
@@ -183,10 +216,8 @@ static void product_f32(const struct sy_run *x, const struct operand *a, const s
             .m = m,
             .n = b->s.cols,
             .k = a->s.cols,
-            .a = {(const float *)a->data + batch_offset(&a->s, x->out[0], batch_dims, i), a->ld,
-                  NULL, a->trans},
-            .b = {(const float *)b->data + batch_offset(&b->s, x->out[0], batch_dims, i), b->ld,
-                  NULL, b->trans},
+            .a = operand_mat(a, batch_offset(&a->s, x->out[0], batch_dims, i)),
+            .b = operand_mat(b, batch_offset(&b->s, x->out[0], batch_dims, i)),
             .c = (float *)sy_data(x->out[0]) + i * m * b->s.cols,
             .ldc = b->s.cols};
     sy_gemm_grouped(p, (int)count, &opts);
@@ -278,7 +309,7 @@ int sy__vjp_matmul(struct sy_vjp *x)
 int sy__infer_linear(struct sy_infer *x)
 {
     const struct sy_tensor *in = x->in[0], *w = x->in[1], *b = x->in[2];
-    if (sy__want_float(x, 0) || sy__same_dtype(x, 0, 1) || sy__want_ndim(x, 1, 2) ||
+    if (sy__want_float(x, 0) || sy__want_weight(x, 0, 1) || sy__want_ndim(x, 1, 2) ||
         (b && (sy__same_dtype(x, 0, 2) || sy__want_ndim(x, 2, 1))))
         return -1;
     if (!in->ndim || in->shape[in->ndim - 1] != w->shape[1])
@@ -323,8 +354,8 @@ int sy__run_linear(const struct sy_run *x)
     struct sy_gemm_problem p = {.m = m,
                                 .n = n,
                                 .k = k,
-                                .a = {sy_data(in), k, NULL, false},
-                                .b = {sy_data(w), k, NULL, true},
+                                .a = {.data = sy_data(in), .ld = k},
+                                .b = sy__mat(w, 0, sy__is_packed(w) ? w->stride[0] : k, true),
                                 .c = sy_data(y),
                                 .ldc = n};
     struct sy_gemm_opts opts = {.precision = (enum sy_precision)x->attrs->precision,

@@ -98,7 +98,8 @@ struct sy_attr_spec {
 struct sy_op {
     const char *id;      /* "ADD" */
     const char *name;    /* Lua name: "add" */
-    const char *inputs;  /* names separated by spaces; a trailing ? marks optional ones, # indices */
+    const char *inputs;  /* names separated by spaces; a trailing ? marks optional ones, # indices,
+                          * ~ what may be of a stored dtype */
     const char *attrs;   /* "dim:dim=-1 keep:bool=0 eps:real=1e-5"; kinds int dim bool real list dims */
     const char *outputs; /* names */
     unsigned flags;
@@ -120,6 +121,7 @@ const struct sy_op *sy_op_get(enum sy_opcode code);
 const struct sy_op *sy_op_find(const char *name); /* by Lua name, or NULL */
 int sy_op_inputs(const struct sy_op *op, int *required); /* number of inputs, and of required ones */
 int sy_op_outputs(const struct sy_op *op);
+bool sy_op_takes_stored(const struct sy_op *op, int i); /* input i may be of a stored dtype */
 /* 1 + which input or output holds indices, which count from 1 for users; 0: none. */
 int sy_op_index_input(const struct sy_op *op);
 int sy_op_index_output(const struct sy_op *op);

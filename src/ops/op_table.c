@@ -33,6 +33,7 @@ static int count_words(const char *s, int *plain)
 /* Applying asks for these every time, so they are read off the strings once. */
 struct facts {
     int inputs, required, outputs;
+    unsigned stored; /* bit i: input i may be of a stored dtype */
     struct sy_attrs presets;
 };
 static struct facts facts[SY_OP_COUNT];
@@ -49,11 +50,24 @@ static void read_presets(const struct sy_op *op, struct sy_attrs *attrs)
     }
 }
 
+/* Bits of the names that have that mark. */
+static unsigned marked(const char *names, char mark)
+{
+    unsigned bits = 0;
+    int place = 0;
+    for (; *names; names++) {
+        place += *names == ' ';
+        bits |= *names == mark ? 1u << place : 0;
+    }
+    return bits;
+}
+
 static void read_facts(void)
 {
     for (int i = 0; i < SY_OP_COUNT; i++) {
         facts[i].inputs = count_words(table[i].inputs, &facts[i].required);
         facts[i].outputs = count_words(table[i].outputs, NULL);
+        facts[i].stored = marked(table[i].inputs, '~');
         read_presets(&table[i], &facts[i].presets);
     }
 }
@@ -72,6 +86,8 @@ int sy_op_inputs(const struct sy_op *op, int *required)
         *required = f->required;
     return f->inputs;
 }
+
+bool sy_op_takes_stored(const struct sy_op *op, int i) { return facts_of(op)->stored >> i & 1; }
 
 int sy_op_outputs(const struct sy_op *op) { return facts_of(op)->outputs; }
 
@@ -93,7 +109,7 @@ const char *sy_op_input_name(const struct sy_op *op, int i, char out[24])
     const char *s = op->inputs;
     while (i-- > 0 && (s = strchr(s, ' ')))
         s++;
-    size_t n = s ? strcspn(s, " ?#") : 0;
+    size_t n = s ? strcspn(s, " ?#~") : 0;
     n = n < 23 ? n : 23;
     memcpy(out, s ? s : "", n);
     out[n] = 0;

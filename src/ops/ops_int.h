@@ -30,8 +30,21 @@ int sy__want_dtype(struct sy_infer *x, int input, enum sy_dtype dtype);
 int sy__want_float(struct sy_infer *x, int input);  /* f32 or f64 */
 int sy__want_ndim(struct sy_infer *x, int input, int ndim);
 int sy__same_dtype(struct sy_infer *x, int a, int b);
+/* in[input] is of in[like]'s dtype, or lies packed and in[like] is f32.  See sy__mat. */
+int sy__want_weight(struct sy_infer *x, int like, int input);
 /* `op: reason: a is (..), b is (..)` listing every input with its shape. */
 int sy__shape_error(struct sy_infer *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- inputs that are read through packing (marked ~ in ops.def) ---- */
+
+/* Not the f32 elements themselves: bf16 and the stored dtypes. */
+static inline bool sy__is_packed(const struct sy_tensor *t)
+{
+    enum sy_form form = sy_dtype_form(t->dtype);
+    return form != SY_FORM_F32 && form != SY_FORM_COUNT;
+}
+/* The matrix (f32 or packed) whose row 0 begins with element `first` of t, rows ld elements apart. */
+struct sy_mat sy__mat(const struct sy_tensor *t, int64_t first, int64_t ld, bool trans);
 
 /* f(ctx, begin, end) over [0, n) in blocks of `grain`, on the pool; inline when one block. */
 typedef void (*sy_range_fn)(void *ctx, int64_t begin, int64_t end);

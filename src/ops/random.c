@@ -97,7 +97,8 @@ int sy__infer_randint(struct sy_infer *x)
     if (a[10] > a[11] || (a[10] < 0 && a[11] > INT64_MAX + a[10] - 1))
         return sy_err_set(x->err, SY_E_RANGE, "randint: lo is %lld, hi is %lld", (long long)a[10],
                           (long long)a[11]);
-    if (x->out[0].dtype == SY_BOOL || x->out[0].dtype == SY_BF16)
+    if (x->out[0].dtype == SY_BOOL || x->out[0].dtype == SY_BF16 ||
+        sy_dtype_stored(x->out[0].dtype))
         return sy_err_set(x->err, SY_E_DTYPE, "randint: dtype is %s, must be a number",
                           sy_dtype_name(x->out[0].dtype));
     return 0;

@@ -282,13 +282,120 @@ static void cast_span(void *ctx, const struct sy__span *s)
     }
 }
 
+/* ---- cast to and from stored dtypes: f32 at the other end ---- */
+
+static int infer_stored(struct sy_infer *x, enum sy_dtype from, enum sy_dtype to)
+{
+    const struct sy_tensor *t = x->in[0];
+    const int64_t block = sy_dtype_block(to), last = t->ndim ? t->shape[t->ndim - 1] : 1;
+    if (from == to)
+        return 0;
+    if (from != SY_F32 && to != SY_F32)
+        return sy_err_set(x->err, SY_E_DTYPE, "cast: from %s to %s goes by f32: "
+                          ":cast(\"f32\"):cast(\"%s\")", sy_dtype_name(from), sy_dtype_name(to),
+                          sy_dtype_name(to));
+    if (last % block)
+        return sy__shape_error(x, "%s lies in blocks of %lld: the last dimension is no multiple",
+                               sy_dtype_name(to), (long long)block);
+    if (t->requires_grad && !sy_context()->no_grad)
+        return sy_err_set(x->err, SY_E_DTYPE, "cast: no gradient goes through %s, and x wants one: "
+                          "x:detach() has none", sy_dtype_name(to));
+    return 0;
+}
+
+/* Whole rows of x, one at a time: of any view whose last dimension is a run, and of others by
+ * single elements. */
+static void decode_row(const struct sy_tensor *t, const struct sy_packed *p, int64_t at, float *to)
+{
+    const int64_t n = t->ndim ? t->shape[t->ndim - 1] : 1;
+    const int64_t step = t->ndim ? t->stride[t->ndim - 1] : 1;
+    if (step == 1)
+        sy_form_decode(to, p, t->offset + at, n);
+    else
+        for (int64_t i = 0; i < n; i++)
+            sy_form_decode(to + i, p, t->offset + at + i * step, 1);
+}
+
+/* Where row r (of all but the last dimension) begins, in elements from t's first. */
+static int64_t row_start(const struct sy_tensor *t, int64_t r)
+{
+    int64_t at = 0;
+    for (int d = t->ndim - 2; d >= 0; r /= t->shape[d--])
+        at += r % t->shape[d] * t->stride[d];
+    return at;
+}
+
+struct unpacking {
+    const struct sy_tensor *from;
+    struct sy_packed packed;
+    float *to;
+    int64_t n;
+};
+
+static void unpack_rows(void *ctx, int64_t begin, int64_t end)
+{
+    const struct unpacking *u = ctx;
+    for (int64_t r = begin; r < end; r++)
+        decode_row(u->from, &u->packed, row_start(u->from, r), u->to + r * u->n);
+}
+
+static int run_decode(const struct sy_run *x)
+{
+    const struct sy_tensor *t = x->in[0];
+    struct unpacking u = {t, sy_packed(t), sy_data(x->out[0]), t->ndim ? t->shape[t->ndim - 1] : 1};
+    sy__parallel(u.n ? sy_tensor_count(t) / u.n : 0, SY_GRAIN / (u.n + 1) + 1, unpack_rows, &u);
+    return 0;
+}
+
+static int run_encode(const struct sy_run *x)
+{
+    const struct sy_tensor *t = x->in[0], *y = x->out[0];
+    const int64_t n = sy_tensor_count(t);
+    const struct sy_packed p = sy_packed(y);
+    float *dense = sy_alloc((size_t)(n ? n : 1) * sizeof *dense);
+    if (!dense)
+        return sy_err_set(x->err, SY_E_MEMORY, "cast: out of memory: %lld bytes wanted",
+                          (long long)n * 4);
+    sy__copy_dense(t, dense);
+    unsigned char *beside = sy_data(y);
+    const int64_t bad = sy_form_encode(p.form, dense, n, sy_data(y),
+                                       p.beside ? beside + (p.beside - p.data) : NULL);
+    const double v = bad < n ? (double)dense[bad] : 0;
+    sy_free(dense);
+    if (bad < n)
+        return sy_err_set(x->err, SY_E_NUMERIC, "cast: %s cannot hold %g (element %lld)",
+                          sy_dtype_name(y->dtype), v, (long long)bad + 1);
+    return 0;
+}
+
 int sy__infer_cast(struct sy_infer *x)
 {
     int64_t to = x->attrs->i[0];
     if (to < 0 || to >= SY_DTYPE_COUNT)
         return sy_err_set(x->err, SY_E_DTYPE, "cast: no dtype has the number %lld", (long long)to);
+    if ((sy_dtype_stored((enum sy_dtype)to) || sy_dtype_stored(x->in[0]->dtype)) &&
+        infer_stored(x, x->in[0]->dtype, (enum sy_dtype)to))
+        return -1;
     sy_meta_like(&x->out[0], x->in[0]);
     x->out[0].dtype = (enum sy_dtype)to;
+    return 0;
+}
+
+/* A stored tensor of its own from another: bytes, if it is one whole. */
+static int run_copy_stored(const struct sy_run *x)
+{
+    const struct sy_tensor *t = x->in[0], *y = x->out[0];
+    const struct sy_packed from = sy_packed(t), to = sy_packed(y);
+    const struct sy_form_row *f = &sy_forms[from.form];
+    const int64_t blocks = sy_tensor_count(t) / f->values, first = t->offset / f->values;
+    unsigned char *data = sy_data(y);
+    if (!sy_tensor_contiguous(t) || t->offset % f->values)
+        return sy_err_set(x->err, SY_E_SHAPE, "cast: a view of %s that is not whole blocks in order "
+                          "cannot be copied", sy_dtype_name(t->dtype));
+    memcpy(data, from.data + first * (int64_t)f->bytes, (size_t)blocks * f->bytes);
+    if (f->beside)
+        memcpy(data + (to.beside - to.data), from.beside + first * (int64_t)f->beside,
+               (size_t)blocks * f->beside);
     return 0;
 }
 
@@ -296,6 +403,10 @@ int sy__run_cast(const struct sy_run *x)
 {
     struct sy__iter it;
     struct casting c = {x->in[0]->dtype, x->out[0]->dtype, sy_data(x->in[0]), sy_data(x->out[0])};
+    if (sy_dtype_stored(c.from_type) && c.from_type == c.to_type)
+        return run_copy_stored(x);
+    if (sy_dtype_stored(c.from_type) || sy_dtype_stored(c.to_type))
+        return sy_dtype_stored(c.from_type) ? run_decode(x) : run_encode(x);
     if (c.from_type == c.to_type)
         return sy__run_copy(x);
     sy__iter_init(&it, x->out[0]->ndim, x->out[0]->shape, 1, x->in);

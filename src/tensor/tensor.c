@@ -1,6 +1,7 @@
 /* Tensors and their counted storage.  See tensor.h for who points to whom. */
 #include "tensor/tensor.h"
 
+#include "base/assert.h"
 #include "base/grow.h"
 #include "base/mem.h"
 
@@ -19,7 +20,7 @@ static struct sy_storage *storage_new(size_t bytes, bool with_data, bool zero, s
     s->plan = -1;
     if (with_data) {
         s->data = zero ? sy_calloc(1, bytes ? bytes : 1) : sy_alloc(bytes ? bytes : 1);
-        s->owned = true;
+        s->owner = SY_OWNER_SELF;
         if (!s->data)
             goto fail;
     }
@@ -44,12 +45,14 @@ struct sy_storage *sy_storage_ref(struct sy_storage *s)
 
 static void storage_release_bytes(struct sy_storage *s)
 {
-    if (s->owned)
+    if (s->owner == SY_OWNER_SELF)
         sy_free(s->data);
     s->data = NULL;
-    s->owned = false;
+    s->owner = SY_OWNER_NONE;
     sy_storage_unref(s->parent);
-    s->parent = NULL;
+    sy_storage_unref(s->beside_parent);
+    s->parent = s->beside_parent = NULL;
+    s->beside = NULL;
 }
 
 void sy_storage_unref(struct sy_storage *s)
@@ -64,8 +67,28 @@ void sy_storage_move(struct sy_storage *s, struct sy_storage *parent, void *data
 {
     sy_storage_ref(parent);
     storage_release_bytes(s);
+    s->owner = SY_OWNER_PARENT;
     s->parent = parent;
     s->data = data;
+}
+
+struct sy_tensor *sy_tensor_within(enum sy_dtype dtype, int ndim, const int64_t *shape,
+                                   struct sy_storage *parent, void *data,
+                                   struct sy_storage *beside_parent, const unsigned char *beside,
+                                   struct sy_err *err)
+{
+    size_t bytes;
+    if (sy_shape_bytes(dtype, ndim, shape, &bytes, err))
+        return NULL;
+    struct sy_storage *s = storage_new(bytes, false, false, err);
+    if (!s)
+        return NULL;
+    sy_storage_move(s, parent, data);
+    s->beside = beside;
+    s->beside_parent = sy_storage_ref(beside_parent);
+    struct sy_tensor *t = sy_tensor_over(s, dtype, ndim, shape, NULL, 0, err);
+    sy_storage_unref(s);
+    return t;
 }
 
 int sy_shape_bytes(enum sy_dtype dtype, int ndim, const int64_t *shape, size_t *bytes,
@@ -74,13 +97,20 @@ int sy_shape_bytes(enum sy_dtype dtype, int ndim, const int64_t *shape, size_t *
     if (ndim < 0 || ndim > SY_MAX_DIMS)
         return sy_err_set(err, SY_E_RANGE, "tensor: %d dimensions: at most %d are possible", ndim,
                           SY_MAX_DIMS);
-    size_t total = sy_dtype_size(dtype);
+    const int64_t block = sy_dtype_block(dtype);
+    size_t total = sy_dtype_block_bytes(dtype);
+    char text[128];
+    if (block > 1 && (!ndim || shape[ndim - 1] % block))
+        return sy_err_set(err, SY_E_SHAPE,
+                          "tensor: %s lies in blocks of %d: the last dimension of %s is no multiple",
+                          sy_dtype_name(dtype), (int)block,
+                          sy_shape_text(ndim, shape, text, sizeof text));
     for (int i = 0; i < ndim; i++) {
-        char text[128];
+        const int64_t n = i == ndim - 1 && shape[i] > 0 ? shape[i] / block : shape[i];
         if (shape[i] < 0)
             return sy_err_set(err, SY_E_RANGE, "tensor: negative dimension: shape is %s",
                               sy_shape_text(ndim, shape, text, sizeof text));
-        if (sy_mul_size(total, (size_t)shape[i], &total) || total > SIZE_MAX / 4)
+        if (sy_mul_size(total, (size_t)n, &total) || total > SIZE_MAX / 4)
             return sy_err_set(err, SY_E_RANGE, "tensor: shape %s is too large",
                               sy_shape_text(ndim, shape, text, sizeof text));
     }
@@ -247,7 +277,26 @@ int64_t sy_tensor_count(const struct sy_tensor *t)
 
 size_t sy_tensor_bytes(const struct sy_tensor *t)
 {
-    return (size_t)sy_tensor_count(t) * sy_dtype_size(t->dtype);
+    return (size_t)(sy_tensor_count(t) / sy_dtype_block(t->dtype)) * sy_dtype_block_bytes(t->dtype);
+}
+
+struct sy_packed sy_packed(const struct sy_tensor *t)
+{
+    const struct sy_storage *s = t->storage;
+    struct sy_packed p = {sy_dtype_form(t->dtype), s->data, s->beside};
+    const struct sy_form_row *f = &sy_forms[p.form];
+    if (f->beside && !s->beside && s->data)
+        p.beside = p.data + s->bytes / (f->bytes + f->beside) * f->bytes;
+    return p;
+}
+
+int sy_tensor_writable(const struct sy_tensor *t, const char *op, struct sy_err *err)
+{
+    if (sy_dtype_stored(t->dtype))
+        return sy_err_set(err, SY_E_STATE,
+                          "%s: the tensor is stored as %s, which is only read: :cast(\"f32\") "
+                          "makes a copy that can be written", op, sy_dtype_name(t->dtype));
+    return 0;
 }
 
 bool sy_tensor_contiguous(const struct sy_tensor *t)
@@ -286,6 +335,11 @@ double sy_tensor_get(const struct sy_tensor *t, int64_t i)
     int64_t at = element_offset(t, i);
     const void *p = sy_data(t);
     union float_bits bits;
+    if (sy_dtype_stored(t->dtype)) {
+        const struct sy_packed packed = sy_packed(t);
+        sy_form_decode(&bits.f, &packed, t->offset + at, 1);
+        return (double)bits.f;
+    }
     switch (t->dtype) {
     case SY_F32: return (double)((const float *)p)[at];
     case SY_F64: return ((const double *)p)[at];
@@ -315,6 +369,7 @@ void sy_tensor_set(struct sy_tensor *t, int64_t i, double v)
 {
     int64_t at = element_offset(t, i);
     void *p = sy_data(t);
+    SY_ASSERT(!sy_dtype_stored(t->dtype));
     switch (t->dtype) {
     case SY_F32: ((float *)p)[at] = (float)v; break;
     case SY_F64: ((double *)p)[at] = v; break;

@@ -1,6 +1,6 @@
 /* The tensor's inside, for the layers that compute with it: storage, node, attributes.
  *
- *   tensor --shared--> storage --owns or borrows--> bytes
+ *   tensor --shared--> storage --enum sy_owner--> bytes
  *     |
  *     +----shared--> node (the operation that made it; NULL for a leaf)
  *                      +--shared--> input tensors
@@ -11,6 +11,7 @@
 #ifndef SY_TENSOR_TENSOR_H
 #define SY_TENSOR_TENSOR_H
 
+#include "cpu/form.h"
 #include "switchyard/tensor.h"
 
 #include <stdatomic.h>
@@ -18,13 +19,24 @@
 #define SY_MAX_IN 12
 #define SY_MAX_OUT 8
 
+/* Whose the bytes of a storage are. */
+enum sy_owner {
+    SY_OWNER_NONE,  /* nobody's: traced; a program that is attached lends them */
+    SY_OWNER_SELF,  /* a block of its own, freed with it */
+    SY_OWNER_PARENT /* they lie in the parent's (parameters in their flat buffer) */
+};
+
 struct sy_storage {
     atomic_int refs;
-    size_t bytes;
+    size_t bytes;              /* what lies beside the blocks included */
     void *data;                /* NULL: traced, not planned */
-    struct sy_storage *parent; /* shared: owner of the memory that data points into; NULL: own */
-    bool owned;                /* data is to be freed (parent NULL) */
-    int32_t plan;              /* scratch of the planner: index of its record, or -1 */
+    enum sy_owner owner;
+    struct sy_storage *parent; /* shared, or NULL */
+    /* Of a stored dtype with scales apart: where those of block 0 are, and, shared, who has them; NULL,
+     * NULL: behind the last block. */
+    const unsigned char *beside;
+    struct sy_storage *beside_parent;
+    int32_t plan; /* scratch of the planner: index of its record, or -1 */
 };
 
 /* Attributes of an operation: what is not a tensor.  Meaning is in ops.def ("dim:dim=-1 ..."):
@@ -69,17 +81,35 @@ struct sy_tensor {
     int out;                /* which output of it */
 };
 
+/* Whether kernels may read its bytes: they are there, and in the memory of this machine.  The one
+ * place that says so. */
+static inline bool sy_storage_host(const struct sy_storage *s) { return s->data != 0; }
+
+/* The first element; of a dtype in blocks the whole storage's first block (see sy_packed). */
 static inline void *sy_data(const struct sy_tensor *t)
 {
     char *p = t->storage->data;
     return p ? p + t->offset * (int64_t)sy_dtype_size(t->dtype) : 0;
 }
 
+/* How elements of that dtype lie when they stand for f32; SY_FORM_COUNT: they do not. */
+enum sy_form sy_dtype_form(enum sy_dtype dtype);
+/* t's storage in its form, borrowed: element i of t is number t->offset + i * stride of it. */
+struct sy_packed sy_packed(const struct sy_tensor *t);
+/* 0, or STATE: t's bytes are not to be written: "assign: the tensor is ...". */
+int sy_tensor_writable(const struct sy_tensor *t, const char *op, struct sy_err *err);
+
 struct sy_storage *sy_storage_new(size_t bytes, bool with_data, struct sy_err *err);
 struct sy_storage *sy_storage_ref(struct sy_storage *s);
 void sy_storage_unref(struct sy_storage *s);
 /* Let s live at `data` inside parent's memory from now on (its own bytes are freed, not copied). */
 void sy_storage_move(struct sy_storage *s, struct sy_storage *parent, void *data);
+/* t (new, without bytes of its own) has its blocks at `data` in parent's memory and, unless NULL,
+ * their scales at `beside` in beside_parent's. */
+struct sy_tensor *sy_tensor_within(enum sy_dtype dtype, int ndim, const int64_t *shape,
+                                   struct sy_storage *parent, void *data,
+                                   struct sy_storage *beside_parent, const unsigned char *beside,
+                                   struct sy_err *err);
 
 /* A tensor over existing storage; strides NULL: contiguous.  Shares the storage. */
 struct sy_tensor *sy_tensor_over(struct sy_storage *s, enum sy_dtype dtype, int ndim,

@@ -55,7 +55,7 @@ static struct operand operand(int64_t r, int64_t c, bool trans, bool indexed)
         for (int64_t i = 0; i < sr; i++)
             o.rows[i] = (int32_t)(next_u32() % (uint32_t)base);
     }
-    o.mat = (struct sy_mat){o.data, ld, o.rows, trans};
+    o.mat = (struct sy_mat){.data = o.data, .ld = ld, .rows = o.rows, .trans = trans};
     return o;
 }
 
@@ -232,8 +232,8 @@ static void run_group(const float *x, const float *w, float *out, const int32_t 
     int64_t at_row = 0;
     for (int e = 0; e < EXPERTS; e++) {
         p[e] = (struct sy_gemm_problem){.m = loads[e], .n = F, .k = C, .ldc = F};
-        p[e].a = (struct sy_mat){x, C, rows + at_row, false};
-        p[e].b = (struct sy_mat){w + e * C * F, F, NULL, false};
+        p[e].a = (struct sy_mat){.data = x, .ld = C, .rows = rows + at_row};
+        p[e].b = (struct sy_mat){.data = w + e * C * F, .ld = F};
         p[e].c = out + at_row * F;
         at_row += loads[e];
     }
@@ -263,17 +263,15 @@ static void test_threads(void)
         }
         tap_ok(good, "grouped, %s: 2, 3 and 8 threads give the bits of 1", bf16 ? "bf16" : "fp32");
     }
-    struct sy_mat a = {x, C, rows + 291, false}, b = {w + 5 * C * F, F, NULL, false};
+    const struct sy_mat a = {.data = x, .ld = C, .rows = rows + 291};
+    const struct sy_mat b = {.data = w + 4 * C * F, .ld = F};
     sy_pool_set_threads(2, NULL);
     sy_cpu_force("ref", NULL);
     run_group(x, w, out[1], rows, false);
     bool good = true;
     for (int64_t i = 0; i < 31; i++)
         for (int64_t j = 0; j < F; j++)
-            good = good && out[1][(291 + i) * F + j] ==
-                               chain(&a, &(struct sy_mat){w + 4 * C * F, F, NULL, false}, C, i, j,
-                                     false, 0);
-    (void)b;
+            good = good && out[1][(291 + i) * F + j] == chain(&a, &b, C, i, j, false, 0);
     tap_ok(good, "grouped: expert 5's block is its product");
     sy_cpu_force("avx512", NULL);
     run_group(x, w, out[0], rows, false);
@@ -292,8 +290,8 @@ static void test_rounding(void)
     float v[N], one = 1.0f, out[N];
     memcpy(v, bits, sizeof v);
     struct sy_gemm_problem p = {.m = N, .n = 1, .k = 1, .c = out, .ldc = 1};
-    p.a = (struct sy_mat){v, 1, NULL, false};
-    p.b = (struct sy_mat){&one, 1, NULL, false};
+    p.a = (struct sy_mat){.data = v, .ld = 1};
+    p.b = (struct sy_mat){.data = &one, .ld = 1};
     const struct sy_gemm_opts o = {.precision = SY_PREC_BF16};
     for (int s = 0; s < 3; s++) {
         if (sy_cpu_force(all_sets[s], NULL)) {

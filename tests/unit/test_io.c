@@ -155,13 +155,13 @@ static int save_npy(const char *path, struct sy_err *err)
 
 static void test_dtypes(void)
 {
-    static const size_t size[SY_DTYPE_COUNT] = {4, 8, 2, 4, 8, 1, 1};
+    static const size_t size[SY_DTYPE_COUNT] = {4, 8, 2, 4, 8, 1, 1, 2, 0, 0};
     int good = 1;
     for (int i = 0; i < SY_DTYPE_COUNT; i++)
         good &= sy_dtype_size((enum sy_dtype)i) == size[i] &&
                 sy_dtype_parse(sy_dtype_name((enum sy_dtype)i)) == i;
     tap_ok(good, "sizes, and names that parse back");
-    tap_ok(sy_dtype_parse("f16") == -1 && sy_dtype_parse(NULL) == -1 &&
+    tap_ok(sy_dtype_parse("f8") == -1 && sy_dtype_parse(NULL) == -1 &&
                sy_dtype_size(SY_DTYPE_COUNT) == 0,
            "unknown dtypes are told");
 }
@@ -276,7 +276,7 @@ static void test_round_trip(void)
         static const int64_t shapes[3] = {1, 2, 1};
         static const unsigned char bytes[16] = {1, 0, 1, 1};
         unsigned char again[16] = {0};
-        for (int ndim = 0; ndim <= 3 && d != SY_BF16; ndim++) {
+        for (int ndim = 0; ndim <= 3 && d != SY_BF16 && d < SY_F16; ndim++) {
             size_t n = sy_dtype_size((enum sy_dtype)d) * (ndim > 1 ? 2 : 1);
             const char *path = path_of("d.npy");
             good &= sy_npy_write(path, (enum sy_dtype)d, ndim, shapes, bytes, &err) == 0;

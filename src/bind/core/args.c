@@ -170,6 +170,9 @@ static int dtype_at(lua_State *L, int idx, const char *what, const char *name)
     if (!s)
         return raise_wrong(L, idx, what, name, "the name of a dtype", 0, 0);
     int d = sy_dtype_parse(s);
+    if (d >= 0 && sy_dtype_stored((enum sy_dtype)d))
+        lsy_error(L, "%s: %s is for weights that are only read: make them f32, then "
+                     ":cast(\"%s\")", what, s, s);
     if (d >= 0)
         return d;
     const char *names[SY_DTYPE_COUNT + 1] = {0};

@@ -20,6 +20,7 @@ static int l_fill(lua_State *L)
                        .step = (uint64_t)luaL_checkinteger(L, 4)};
     float *x = sy_data(t);
     int64_t n = sy_tensor_count(t);
+    lsy_check_writable(L, t, "fill");
     if (t->dtype != SY_F32 || !sy_tensor_contiguous(t))
         return lsy_error(L, "fill: the tensor must be contiguous f32");
     sy_rng_fill_normal(&r, 0, x, n);
@@ -33,6 +34,7 @@ static int l_copy(lua_State *L)
 {
     struct sy_tensor *to = lsy_check_data(L, 1, "copy", "to");
     struct sy_tensor *from = lsy_check_data(L, 2, "copy", "from");
+    lsy_check_writable(L, to, "copy");
     if (to->dtype != from->dtype || sy_tensor_bytes(to) != sy_tensor_bytes(from) ||
         !sy_tensor_contiguous(to) || !sy_tensor_contiguous(from))
         return lsy_error(L, "copy: dtypes, sizes or layouts differ");
@@ -52,6 +54,7 @@ static int l_put(lua_State *L)
 {
     struct sy_tensor *t = lsy_check_data(L, 1, "put", "tensor");
     int64_t n = luaL_len(L, 2);
+    lsy_check_writable(L, t, "put");
     if (n > sy_tensor_count(t))
         return lsy_error(L, "put: %d numbers into a tensor of %d", (int)n, (int)sy_tensor_count(t));
     for (int64_t i = 0; i < n; i++) {
@@ -65,14 +68,10 @@ static int l_put(lua_State *L)
 /* engine.clone(t) -> contiguous copy with bytes of its own */
 static int l_clone(lua_State *L)
 {
-    struct sy_err err = SY_ERR_INIT;
     struct sy_tensor *t = lsy_check_data(L, 1, "clone", "tensor");
-    struct sy_tensor **slot = lsy_new_tensor(L);
     if (!sy_tensor_contiguous(t))
         return lsy_error(L, "clone: the tensor must be contiguous");
-    if (!(*slot = sy_tensor_empty(t->dtype, t->ndim, t->shape, &err)))
-        return lsy_raise(L, &err);
-    memcpy(sy_data(*slot), sy_data(t), sy_tensor_bytes(t));
+    lsy_copy(L, t);
     return 1;
 }
 

@@ -77,7 +77,7 @@ static int64_t check_index(lua_State *L, int arg, const struct sy_tensor *t)
 
 static void push_number(lua_State *L, const struct sy_tensor *t, int64_t i)
 {
-    if (t->dtype == SY_F32 || t->dtype == SY_F64 || t->dtype == SY_BF16)
+    if (sy_dtype_real(t->dtype))
         lua_pushnumber(L, sy_tensor_get(t, i));
     else if (t->dtype == SY_BOOL)
         lua_pushboolean(L, sy_tensor_get(t, i) != 0);
@@ -289,6 +289,8 @@ static struct sy_tensor *dense(lua_State *L, int arg, const char *what)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_tensor *t = lsy_check_data(L, arg, what, "the tensor"), *y = NULL;
+    if (sy_dtype_stored(t->dtype))
+        return lsy_copy(L, t);
     if (sy_tensor_contiguous(t))
         return t;
     bool before = sy_context()->no_grad;
@@ -557,9 +559,8 @@ static const struct lsy_doc docs[] = {
     {"tensor",
      "a[i]  a[{i, {first, last}, {}}]  a[mask]  a[places]  a.shape  a.dtype  a.size  a.ndim  a.T  "
      "#a",
-     "Arrays of f32 (the default), f64, bf16, i32, i64, u8 or bool with up to 8 dimensions, "
-     "counted "
-     "1..n or -1..-n from the end. a[i] is row i, a view; a[i][j] of a matrix is a number. "
+     "Arrays of f32 (the default), f64, bf16, i32, i64, u8 or bool (and f16, q8_0, mxfp4: see "
+     "?stored) with up to 8 dimensions, counted 1..n or -1..-n from the end. a[i] is row i, a view; a[i][j] of a matrix is a number. "
      "a[{...}] has a "
      "selector for each of the first dimensions: a number, a range {first, last} with both ends or "
      "{first, "

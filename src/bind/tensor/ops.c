@@ -317,6 +317,8 @@ static struct sy_tensor *constant_of(const struct call *c, double v, struct sy_e
     for (int i = c->r->nin - 1; i >= 0; i--)
         if (c->in[i] && !c->is_number[i] && c->in[i]->dtype != SY_BOOL)
             d = c->in[i]->dtype;
+    if (sy_dtype_stored(d)) /* the operation refuses those with their name */
+        d = SY_F32;
     if (d == SY_U8 && whole && (v < 0 || v > 255))
         d = SY_I32;
     if (d == SY_I32 && whole && fabs(v) > 2147483647.0)

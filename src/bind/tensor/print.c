@@ -71,7 +71,7 @@ static struct stats measure_elements(const struct sy_tensor *t, int64_t first, i
 
 static bool is_integer(const struct sy_tensor *t)
 {
-    return t->dtype != SY_F32 && t->dtype != SY_F64 && t->dtype != SY_BF16;
+    return !sy_dtype_real(t->dtype);
 }
 
 /* How elements that are not whole are shown. */
@@ -224,6 +224,8 @@ static void put_head(struct sy_str *out, const struct sy_tensor *t, const struct
     char shape[128];
     sy_str_printf(out, "%s %s", sy_dtype_name(t->dtype),
                   sy_shape_text(t->ndim, t->shape, shape, sizeof shape));
+    if (sy_dtype_stored(t->dtype))
+        sy_str_printf(out, "   %zu bytes", sy_tensor_bytes(t));
     int digits = is_integer(t) ? 19 : 5;
     if (s->finite && t->dtype != SY_BOOL)
         sy_str_printf(out, "   min %.*g   mean %.5g   max %.*g", digits, s->min + 0.0,

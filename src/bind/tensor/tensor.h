@@ -18,6 +18,8 @@ struct sy_tensor *lsy_check_tensor(lua_State *L, int arg, const char *what, cons
 struct sy_tensor *lsy_test_tensor(lua_State *L, int arg); /* or NULL */
 /* As above, and with bytes (not of a trace). */
 struct sy_tensor *lsy_check_data(lua_State *L, int arg, const char *what, const char *name);
+/* Raises where t's bytes are not to be written. */
+void lsy_check_writable(lua_State *L, const struct sy_tensor *t, const char *what);
 /* Nested tables, or a number, at `arg` as a new tensor of dtype (-1: f32, or bool). [-0, +1, v] */
 void lsy_table_tensor(lua_State *L, int arg, const char *what, int dtype);
 /* Refuse, before any allocation, what does not fit into this machine's memory. */

@@ -31,6 +31,8 @@ static struct sy_tensor *dense(lua_State *L, int arg)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_tensor *t = lsy_check_data(L, arg, "save", "the tensor");
+    if (sy_dtype_stored(t->dtype))
+        return lsy_copy(L, t);
     if (sy_tensor_contiguous(t))
         return t;
     struct sy_tensor **slot = lsy_new_tensor(L);

@@ -9,6 +9,7 @@
 #include "bind/tensor/tensor.h"
 
 #include "base/mem.h"
+#include "tensor/tensor.h"
 
 #define PRESSURE_MIN ((size_t)64 << 20)
 #define PRESSURE_MAX ((size_t)512 << 20)
@@ -83,3 +84,9 @@ struct sy_tensor *lsy_check_data(lua_State *L, int arg, const char *what, const 
     return t;
 }
 
+void lsy_check_writable(lua_State *L, const struct sy_tensor *t, const char *what)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (sy_tensor_writable(t, what, &err))
+        lsy_raise(L, &err);
+}

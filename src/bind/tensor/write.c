@@ -141,6 +141,8 @@ struct sy_tensor *lsy_copy(lua_State *L, struct sy_tensor *t)
 /* t in another dtype, on the stack. */
 static struct sy_tensor *converted(lua_State *L, struct sy_tensor *t, enum sy_dtype d)
 {
+    if (sy_dtype_stored(t->dtype) && d != SY_F32)
+        t = cast(L, t, SY_F32);
     int64_t n = d == SY_U8 || d == SY_I32 || d == SY_I64 ? sy_tensor_count(t) : 0;
     for (int64_t i = 0; i < n; i++)
         lsy_check_fits(L, "assign", d, sy_tensor_get(t, i));
@@ -151,6 +153,7 @@ void lsy_assign(lua_State *L, struct sy_tensor *to, int arg)
 {
     char a[128], b[128];
     struct sy_tensor view, *from;
+    lsy_check_writable(L, to, "assign");
     if (lua_type(L, arg) == LUA_TNUMBER || lua_isboolean(L, arg))
         from = scalar(L, arg, to->dtype);
     else
@@ -209,6 +212,7 @@ static int engine_write_at(lua_State *L)
     int64_t n = sy_tensor_count(places), *at = check_places(L, places, x);
     struct sy_tensor *from = lsy_test_tensor(L, 3);
     bool many = from != NULL;
+    lsy_check_writable(L, x, "assign");
     if (!many)
         from = scalar(L, 3, x->dtype);
     else if (from->dtype != x->dtype)
