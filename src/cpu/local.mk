@@ -8,10 +8,10 @@
 # config.h says which exist: SY_HAVE_AVX2, SY_HAVE_AVX512, SY_HAVE_AVX512BF16.  Kernels carry -O3:
 # gcc 12 leaves a shared kernel source unvectorized at -O2.
 kern_sources = %D%/kern/activation.c %D%/kern/attn.c %D%/kern/map.c %D%/kern/norm.c %D%/kern/optim.c %D%/kern/rope.c \
-kern_sources = %D%/kern/act.c %D%/kern/attn.c %D%/kern/form.c %D%/kern/map.c %D%/kern/norm.c %D%/kern/optim.c %D%/kern/rope.c \
     %D%/kern/route.c %D%/kern/row.c %D%/kern/xent.c \
     %D%/kern/isa.h %D%/kern/map_math.h %D%/kern/philox.h \
     %D%/kern/row_int.h %D%/kern/vec.h %D%/kern/vec_math.h
+kern_sources += %D%/kern/form.c
 kern_cflags = $(base_cflags) -Wno-psabi $(SY_KERN_OPT)
 kern_libs = libkern_ref.a
 

@@ -1,9 +1,9 @@
 /* Decoding of storage forms (cpu/form.h), compiled for every instruction set.  All in integers and
- * exact products, so that the bits are the same everywhere; loops of fixed length that the compiler
- * turns into vectors. */
+ * exact products, so that the bits are the same everywhere (of a NaN too). */
 #include "cpu/form.h"
 
 #include "cpu/kern/isa.h"
+#include "cpu/kern/vec.h"
 
 #include <string.h>
 
@@ -16,24 +16,61 @@ static inline uint16_t half_at(const unsigned char *p)
     return h;
 }
 
-static inline float float_of(uint32_t u)
+/* ---- a vector of small integers ---- */
+
+SY_INLINE vi load_u16(const unsigned char *p)
 {
-    float x;
-    memcpy(&x, &u, sizeof x);
-    return x;
+#if defined(SY_VEC_AVX512)
+    return (vi)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)(const void *)p));
+#elif defined(SY_VEC_AVX2)
+    return (vi)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i_u *)(const void *)p));
+#else
+    int32_t v[SY_W];
+    for (int i = 0; i < SY_W; i++)
+        v[i] = half_at(p + 2 * i);
+    return vi_load(v);
+#endif
 }
+
+SY_INLINE vi load_i8(const unsigned char *p)
+{
+#if defined(SY_VEC_AVX512)
+    return (vi)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i_u *)(const void *)p));
+#elif defined(SY_VEC_AVX2)
+    return (vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i_u *)(const void *)p));
+#else
+    int32_t v[SY_W];
+    for (int i = 0; i < SY_W; i++)
+        v[i] = (int8_t)p[i];
+    return vi_load(v);
+#endif
+}
+
+/* ---- halves ---- */
 
 /* A normal number changes its bias, and infinity and NaN change it twice; a subnormal one becomes
  * 2^-14 + itself, from which 2^-14 is taken. */
-static inline uint32_t f32_bits(uint16_t h)
+SY_INLINE vf from_f16(vi h)
 {
-    const uint32_t rebias = (127 - 15) << 23, sign = (uint32_t)(h & 0x8000) << 16;
-    const uint32_t mag = (uint32_t)(h & 0x7fff) << 13;
-    const float small = float_of(mag + (113u << 23)) - 0x1p-14f;
-    uint32_t tiny, bits = mag + rebias + (mag >= 31u << 23 ? rebias : 0);
-    memcpy(&tiny, &small, sizeof tiny);
-    bits = mag < 1u << 23 ? tiny : bits;
-    return sign | bits;
+    const vi rebias = vi_set1((127 - 15) << 23), mag = (h & vi_set1(0x7fff)) << 13;
+    const vf small = vi_bits(mag + vi_set1(113 << 23)) - vf_set1(0x1p-14f);
+    const vm finite = vi_lt(mag, vi_set1(31 << 23));
+    const vi bits = mag + rebias + vi_sel(finite, vi_set1(0), rebias);
+    const vi value = vi_sel(vi_lt(mag, vi_set1(1 << 23)), vf_bits(small), bits);
+    return vi_bits(value | (h & vi_set1(0x8000)) << 16);
+}
+
+/* The same of one. */
+static inline float half_value(uint16_t h)
+{
+    const uint32_t rebias = (127 - 15) << 23, mag = (uint32_t)(h & 0x7fff) << 13;
+    uint32_t u = mag + rebias + (mag < 31u << 23 ? 0 : rebias);
+    float v;
+    if (mag < 1u << 23)
+        return (h & 0x8000 ? -0x1p-24f : 0x1p-24f) * (float)(h & 0x7fff);
+    u |= (uint32_t)(h & 0x8000) << 16;
+    memcpy(&v, &u, sizeof v);
+    return v;
 }
 
 static void decode_f32(float *dst, const unsigned char *data, const unsigned char *beside,
@@ -43,72 +80,97 @@ static void decode_f32(float *dst, const unsigned char *data, const unsigned cha
     memcpy(dst, data, (size_t)n * sizeof *dst);
 }
 
-static void decode_bf16(float *restrict dst, const unsigned char *restrict data,
-                        const unsigned char *beside, int64_t n)
+static void decode_bf16(float *dst, const unsigned char *data, const unsigned char *beside,
+                        int64_t n)
 {
+    int64_t i = 0;
     (void)beside;
-    for (int64_t i = 0; i < n; i++) {
+    for (; i + SY_W <= n; i += SY_W)
+        vf_store(dst + i, vi_bits(load_u16(data + 2 * i) << 16));
+    for (; i < n; i++) {
         const uint32_t u = (uint32_t)half_at(data + 2 * i) << 16;
         memcpy(dst + i, &u, sizeof u);
     }
 }
 
-static void decode_f16(float *restrict dst, const unsigned char *restrict data,
-                       const unsigned char *beside, int64_t n)
+static void decode_f16(float *dst, const unsigned char *data, const unsigned char *beside,
+                       int64_t n)
 {
+    int64_t i = 0;
     (void)beside;
-    for (int64_t i = 0; i < n; i++) {
-        const uint32_t u = f32_bits(half_at(data + 2 * i));
-        memcpy(dst + i, &u, sizeof u);
-    }
+    for (; i + SY_W <= n; i += SY_W)
+        vf_store(dst + i, from_f16(load_u16(data + 2 * i)));
+    for (; i < n; i++)
+        dst[i] = half_value(half_at(data + 2 * i));
 }
 
-static void decode_q8_0(float *restrict dst, const unsigned char *restrict data,
-                        const unsigned char *beside, int64_t blocks)
+/* ---- blocks ---- */
+
+static void decode_q8_0(float *dst, const unsigned char *data, const unsigned char *beside,
+                        int64_t blocks)
 {
     (void)beside;
     for (int64_t b = 0; b < blocks; b++, data += 2 + BLOCK, dst += BLOCK) {
-        const float d = float_of(f32_bits(half_at(data)));
-        int8_t q[BLOCK];
-        memcpy(q, data + 2, sizeof q);
-        for (int i = 0; i < BLOCK; i++)
-            dst[i] = d * (float)q[i];
+        const vf d = vf_set1(half_value(half_at(data)));
+        for (int i = 0; i < BLOCK; i += SY_W)
+            vf_store(dst + i, d * vi_to_float(load_i8(data + 2 + i)));
     }
 }
 
-/* Twice the value of a code without its sign: 0 1 2 3 4 6 8 12. */
-static inline int32_t e2m1_doubled(int32_t code)
+/* Twice the values of codes 0..15, 8 and above with the sign: 0 1 2 3 4 6 8 12. */
+SY_INLINE vf e2m1_doubled(vi code)
 {
-    const int32_t m = code & 7;
-    const int32_t normal = (2 | (m & 1)) << ((m >> 1) - (m > 1));
-    return m > 1 ? normal : m;
+#if defined(SY_VEC_AVX512)
+    const __m512 table = _mm512_setr_ps(0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 6.0f, 8.0f, 12.0f, -0.0f,
+                                        -1.0f, -2.0f, -3.0f, -4.0f, -6.0f, -8.0f, -12.0f);
+    return (vf)_mm512_permutexvar_ps((__m512i)code, table);
+#elif defined(SY_VEC_AVX2)
+    const __m256 table = _mm256_setr_ps(0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 6.0f, 8.0f, 12.0f);
+    const vf mag = (vf)_mm256_permutevar8x32_ps(table, (__m256i)code);
+    return vi_bits(vf_bits(mag) | (code & vi_set1(8)) << 28);
+#else
+    static const float table[16] = {0.0f,  1.0f,  2.0f,  3.0f,  4.0f,  6.0f,  8.0f,  12.0f,
+                                    -0.0f, -1.0f, -2.0f, -3.0f, -4.0f, -6.0f, -8.0f, -12.0f};
+    vf v;
+    for (int i = 0; i < SY_W; i++)
+        v[i] = table[code[i]];
+    return v;
+#endif
 }
 
 /* Half of 2^(e - 127): 2^-128 and 2^-127 are subnormal. */
-static inline float half_scale(unsigned char e)
+static float half_scale(unsigned char e)
 {
-    if (e == 255)
-        return float_of(0x7fc00000);
-    return float_of(e > 1 ? (uint32_t)(e - 1) << 23 : 0x200000u << e);
+    const uint32_t u = e == 255 ? 0x7fc00000 : e > 1 ? (uint32_t)(e - 1) << 23 : 0x200000u << e;
+    float d;
+    memcpy(&d, &u, sizeof d);
+    return d;
 }
 
-static void decode_mxfp4(float *restrict dst, const unsigned char *restrict data,
-                         const unsigned char *restrict beside, int64_t blocks)
+/* Two codes a byte, the low nibble's first. */
+static void split_nibbles(unsigned char *code, const unsigned char *data)
+{
+#if defined(__SSE2__)
+    const __m128i all = _mm_loadu_si128((const __m128i_u *)(const void *)data);
+    const __m128i mask = _mm_set1_epi8(15), low = _mm_and_si128(all, mask);
+    const __m128i high = _mm_and_si128(_mm_srli_epi16(all, 4), mask);
+    _mm_storeu_si128((__m128i_u *)(void *)code, _mm_unpacklo_epi8(low, high));
+    _mm_storeu_si128((__m128i_u *)(void *)(code + 16), _mm_unpackhi_epi8(low, high));
+#else
+    for (int i = 0; i < BLOCK / 2; i++)
+        code[2 * i] = data[i] & 15, code[2 * i + 1] = data[i] >> 4;
+#endif
+}
+
+static void decode_mxfp4(float *dst, const unsigned char *data, const unsigned char *beside,
+                         int64_t blocks)
 {
     for (int64_t b = 0; b < blocks; b++, data += BLOCK / 2, dst += BLOCK) {
-        const float d = half_scale(beside[b]);
-        uint8_t code[BLOCK];
-        for (int i = 0; i < BLOCK / 2; i++) {
-            code[2 * i] = data[i] & 15;
-            code[2 * i + 1] = data[i] >> 4;
-        }
-        for (int i = 0; i < BLOCK; i++) {
-            const float v = d * (float)e2m1_doubled(code[i]);
-            uint32_t u;
-            memcpy(&u, &v, sizeof u);
-            u |= (uint32_t)(code[i] & 8) << 28;
-            memcpy(dst + i, &u, sizeof u);
-        }
+        const vf d = vf_set1(half_scale(beside[b]));
+        unsigned char code[BLOCK];
+        split_nibbles(code, data);
+        for (int i = 0; i < BLOCK; i += SY_W)
+            vf_store(dst + i, d * e2m1_doubled(load_i8(code + i)));
     }
 }
 
