@@ -20,6 +20,14 @@ float *sy__decode_scratch(void)
     return sy_scratch(SY_SCRATCH_DECODE, DECODED * sizeof(float));
 }
 
+/* What follows a run of stored bytes is decoded next but some rows later, which the CPU does not
+ * foresee. */
+static void ask_for_next(const unsigned char *run, int64_t bytes)
+{
+    for (int64_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch(run + bytes + i);
+}
+
 /* rows x n floats from (row0, col0) of the stored matrix, dense; whole blocks go to the kernel. */
 static void decode_rows(float *dst, const struct sy_mat *m, int64_t row0, int64_t rows,
                         int64_t col0, int64_t n)
@@ -30,10 +38,11 @@ static void decode_rows(float *dst, const struct sy_mat *m, int64_t row0, int64_
     const int64_t step = m->ld / v, blocks = n / v;
     for (int64_t r = row0; r < row0 + rows; r++, dst += n) {
         const int64_t row = m->rows ? (int64_t)m->rows[r] : r, at = col / v + row * step;
+        const unsigned char *data = m->packed.data + at * (int64_t)f->bytes;
         const unsigned char *beside = m->packed.beside;
+        ask_for_next(data, blocks * (int64_t)f->bytes);
         if (whole)
-            sy_cpu()->form->decode[m->packed.form](dst, m->packed.data + at * (int64_t)f->bytes,
-                                                   beside ? beside + at : NULL, blocks);
+            sy_cpu()->form->decode[m->packed.form](dst, data, beside ? beside + at : NULL, blocks);
         else
             sy_form_decode(dst, &m->packed, col + row * m->ld, n);
     }

@@ -36,7 +36,7 @@ a:permute(1, 1)
 a:narrow(1, 3, 5)
 a:item()
 a:topk(9)
-a:cast "f16"
+a:cast "f8"
 a:softmax(7)
 a:cat(tensor.ones(4, 4), 1)
 a:where(1, 2)
