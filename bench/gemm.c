@@ -319,7 +319,7 @@ static void attention(void)
     bench_attention("B2 T1024 H4 D128", 2, 1024, 4, 4, 128);
 }
 
-/* -- operands in a storage form ------------------------------------------------------------------ */
+/* -- operands in a storage form ---------------------------------------------------------------- */
 
 /* x (m, k) by the rows of w (n, k), which lies in memory in each form: times of f32 over times of
  * the form.  For few rows the weight is too large for the caches, as a model's is. */

@@ -1,7 +1,7 @@
 /* Storage forms: the table, runs that begin within a block, and packing (see form.h).
  *
- * Packing is done once, by a user's cast, so it is plain C; decoding is done at every product and is
- * a kernel (cpu/kern/form.c). */
+ * Packing is done once, by a user's cast, so it is plain C; decoding is done at every product and
+ * is a kernel (cpu/kern/form.c). */
 #include "cpu/form.h"
 
 #include "cpu/cpu.h"

@@ -9,7 +9,7 @@
  *
  *  1. A value is decoded to exactly one f32, the same bits in every kernel set (NaN's payload too).
  *     Only what is beyond f32 (mxfp4 with e of 253 or 254) becomes an infinity.
- *  2. Elements are numbered from the start of their storage; a run may begin and end within a block.
+ *  2. Elements are numbered from the start of their storage; a run may begin and end in a block.
  *  3. Blocks may lie at any address: decoding reads bytes.
  *
  * Sources: block_q8_0 and quantize_row_q8_0_ref of ggml; OCP Microscaling Formats 1.0, 5.2,

@@ -1,8 +1,8 @@
 /* Matrix products: packing of operands in a storage form (cpu/form.h).
  *
- *     stored rows along the lanes (x @ W'):  a run of k of each row of a panel is decoded, one below
- *                                            the other, and packed as a small matrix of its own
- *     stored rows along k (dy @ W):          some panels' width of every k likewise
+ *     stored rows along the lanes (x W'):  a run of k of each row of a panel is decoded, one below
+ *                                          the other, and packed as a small matrix of its own
+ *     stored rows along k (dy W):          some panels' width of every k likewise
  *
  *  1. What is decoded at once stays in the core's nearest cache (PIECE floats; along k: DECODED),
  *     so memory is read once, and as it lies.

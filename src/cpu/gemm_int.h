@@ -61,7 +61,7 @@ static inline const float *sy__mat_row(const struct sy_mat *m, int64_t r)
     return m->data + (m->rows ? (int64_t)m->rows[r] : r) * m->ld;
 }
 
-/* As a set's pack, of a matrix in a storage form: decoded, some panels at a time, into this thread's
+/* As a set's pack, of a matrix in a storage form: decoded, piece by piece, into this thread's
  * scratch, and packed from there.  Only after sy__decode_scratch gave the scratch, or NULL. */
 void sy__pack_decoded(const struct sy_gemm_kernels *kern, enum sy_precision precision,
                       uint32_t *dst, int width, int step, const struct sy__strip *s);

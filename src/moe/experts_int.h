@@ -12,8 +12,9 @@ struct sy__experts {
     enum sy_precision precision;
     const void *x, *gates;               /* (N,C), (N,K) */
     const int32_t *rows, *pos, *offsets; /* moe_int.h */
-    const struct sy_tensor *t_act, *t_mul, *t_down; /* (E,F,C), (E,F,C) or NULL: plain experts, (E,C,F) */
-    const void *w_act, *w_mul, *w_down;             /* their elements, where they are not packed */
+    /* (E,F,C); (E,F,C) or NULL: plain experts; (E,C,F) */
+    const struct sy_tensor *t_act, *t_mul, *t_down;
+    const void *w_act, *w_mul, *w_down; /* their elements, where they are not packed */
     void *g, *u;                         /* (R,F), (R,F) or NULL */
     void *h;                             /* (R,F) workspace; backward: t, then hs */
     void *y;                             /* (R,C) workspace */

@@ -1,6 +1,6 @@
 /* Applying an operation: infer, then run now or be recorded; and the scope of the builders.
  *
- *  0. A stored input (q8_0 ...) is refused where the row does not say that run sees through packing.
+ *  0. A stored input (q8_0 ...) is refused where the row does not say that run sees through it.
  *  1. Inputs that run cannot take strided are made contiguous by an applied CONTIGUOUS, so the copy
  *     is an operation like any other (traced, differentiated, planned).
  *  2. A node is made only when a trace records or an input wants a gradient.

@@ -43,7 +43,7 @@ static inline bool sy__is_packed(const struct sy_tensor *t)
     enum sy_form form = sy_dtype_form(t->dtype);
     return form != SY_FORM_F32 && form != SY_FORM_COUNT;
 }
-/* The matrix (f32 or packed) whose row 0 begins with element `first` of t, rows ld elements apart. */
+/* The matrix (f32 or packed) whose row 0 begins with element `first` of t, rows ld apart. */
 struct sy_mat sy__mat(const struct sy_tensor *t, int64_t first, int64_t ld, bool trans);
 
 /* f(ctx, begin, end) over [0, n) in blocks of `grain`, on the pool; inline when one block. */

@@ -390,8 +390,9 @@ static int run_copy_stored(const struct sy_run *x)
     const int64_t blocks = sy_tensor_count(t) / f->values, first = t->offset / f->values;
     unsigned char *data = sy_data(y);
     if (!sy_tensor_contiguous(t) || t->offset % f->values)
-        return sy_err_set(x->err, SY_E_SHAPE, "cast: a view of %s that is not whole blocks in order "
-                          "cannot be copied", sy_dtype_name(t->dtype));
+        return sy_err_set(x->err, SY_E_SHAPE,
+                          "cast: a view of %s that is not whole blocks in order cannot be copied",
+                          sy_dtype_name(t->dtype));
     memcpy(data, from.data + first * (int64_t)f->bytes, (size_t)blocks * f->bytes);
     if (f->beside)
         memcpy(data + (to.beside - to.data), from.beside + first * (int64_t)f->beside,

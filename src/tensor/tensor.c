@@ -102,7 +102,7 @@ int sy_shape_bytes(enum sy_dtype dtype, int ndim, const int64_t *shape, size_t *
     char text[128];
     if (block > 1 && (!ndim || shape[ndim - 1] % block))
         return sy_err_set(err, SY_E_SHAPE,
-                          "tensor: %s lies in blocks of %d: the last dimension of %s is no multiple",
+                          "tensor: %s lies in blocks of %d: the last of %s is no multiple",
                           sy_dtype_name(dtype), (int)block,
                           sy_shape_text(ndim, shape, text, sizeof text));
     for (int i = 0; i < ndim; i++) {

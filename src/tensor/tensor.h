@@ -32,8 +32,8 @@ struct sy_storage {
     void *data;                /* NULL: traced, not planned */
     enum sy_owner owner;
     struct sy_storage *parent; /* shared, or NULL */
-    /* Of a stored dtype with scales apart: where those of block 0 are, and, shared, who has them; NULL,
-     * NULL: behind the last block. */
+    /* Of a stored dtype with scales apart: where those of block 0 are, and, shared, who has them;
+     * NULL, NULL: behind the last block. */
     const unsigned char *beside;
     struct sy_storage *beside_parent;
     int32_t plan; /* scratch of the planner: index of its record, or -1 */

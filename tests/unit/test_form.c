@@ -1,5 +1,5 @@
-/* Storage forms: decoding against double, every set against the same bits, runs that begin anywhere,
- * packing by its rounding, and products of packed operands against products of the decoded ones. */
+/* Storage forms: decoding against double, every set against the same bits, runs that begin
+ * anywhere, packing by its rounding, and products of packed operands against products of the decoded ones. */
 #include "cpu/form.h"
 #include "cpu/gemm.h"
 
@@ -160,7 +160,8 @@ static void test_encode_halves(void)
             continue;
         }
         for (int j = 0; j < 2; j++) {
-            const double far = fabs((double)beside[j] - (double)x), near_by = fabs((double)back - (double)x);
+            const double far = fabs((double)beside[j] - (double)x);
+            const double near_by = fabs((double)back - (double)x);
             good &= isinf(beside[j]) || isnan(beside[j]) || near_by < far ||
                     (near_by == far && !(h & 1));
         }
@@ -260,8 +261,8 @@ static void side_free(struct side *s)
     free(s->floats);
 }
 
-/* m x n x k; flags: 1 a transposed, 2 b transposed, 4 a's rows by index, 8 a packed too, 16 a second
- * result, 32 a second term, 64 bf16, 128 added to what is there. */
+/* m x n x k; flags: 1 a transposed, 2 b transposed, 4 a's rows by index, 8 a packed too, 16 a
+ * second result, 32 a second term, 64 bf16, 128 added to what is there. */
 static int try_product(enum sy_form form, int64_t m, int64_t n, int64_t k, unsigned flags)
 {
     static int32_t index[4096];
@@ -307,7 +308,8 @@ static int try_product(enum sy_form form, int64_t m, int64_t n, int64_t k, unsig
 static void test_products(enum sy_form form, int set)
 {
     static const int64_t sizes[] = {1, 2, 5, 14, 17, 32, 33, 70};
-    static const int64_t large[][3] = {{1, 600, 1100}, {3, 70, 1300}, {90, 130, 600}, {40, 600, 544},
+    static const int64_t large[][3] = {{1, 600, 1100}, {3, 70, 1300}, {90, 130, 600},
+                                       {40, 600, 544},
                                        {300, 33, 96},  {64, 550, 90}};
     int good = 1, many = 1;
     for (unsigned i = 0; i < 150; i++) {

@@ -560,9 +560,8 @@ static const struct lsy_doc docs[] = {
      "a[i]  a[{i, {first, last}, {}}]  a[mask]  a[places]  a.shape  a.dtype  a.size  a.ndim  a.T  "
      "#a",
      "Arrays of f32 (the default), f64, bf16, i32, i64, u8 or bool (and f16, q8_0, mxfp4: see "
-     "?stored) with up to 8 dimensions, counted 1..n or -1..-n from the end. a[i] is row i, a view; a[i][j] of a matrix is a number. "
-     "a[{...}] has a "
-     "selector for each of the first dimensions: a number, a range {first, last} with both ends or "
+     "?cast) with up to 8 dimensions, counted 1..n or -1..-n from the end. a[i] is row "
+     "i, a view; a[i][j] of a matrix is a number. a[{...}] has a selector for each of the first dimensions: a number, a range {first, last} with both ends or "
      "{first, "
      "last, step}, {} for all, or a tensor of places; numbers and ranges give a view. a[mask] has "
      "the elements "
