@@ -162,8 +162,8 @@ static void apply_task(void *ctx, int64_t i)
     const struct sy_group *g = m->group;
     double most = (double)(g->rows > g->cols ? g->rows : g->cols);
     float *p = a->ps->p + a->ps->chunks[g->first].offset;
-    double decay = a->ps->list[g->param].decay ? a->decay : 0;
-    sy_cpu()->optim->mix(p, (float)(1 - a->lr * decay), m->x, (float)(-a->lr * 0.2 * sqrt(most)),
+    /* all of these have two dimensions, and so decay */
+    sy_cpu()->optim->mix(p, (float)(1 - a->lr * a->decay), m->x, (float)(-a->lr * 0.2 * sqrt(most)),
                          g->rows * g->cols);
 }
 
