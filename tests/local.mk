@@ -57,6 +57,7 @@ script_tests += %D%/lua/draws.lua
 script_tests += %D%/cli/readme.sh
 script_tests += %D%/screens/stored.sh
 script_tests += %D%/lua/strict.lua
+unit_tests += %D%/unit/test_series
 unit_tests += %D%/unit/test_checkpoint_fields
 # The program with rows more in its table of hyper-parameters: all that sees the table is made again.
 script_tests += %D%/rows/one_row.sh
