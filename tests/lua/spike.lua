@@ -70,6 +70,14 @@ local marks, skipped = r:history "skipped", {}
 for i = 1, marks.shape[1] do skipped[i] = marks[i][1]:item() end
 ok(#skipped >= 3 and r.skipped == #skipped, "steps with noise are skipped: "
   .. table.concat(skipped, " "))
+-- a series of a kind that is rare has rows at the first step, at each tenth, and at those that stand out
+local gates = {}
+for _, row in ipairs(r:history "gate.1.1":table()) do gates[row[1]] = true end
+local without, plain = 0, 0
+for _, s in ipairs(skipped) do without = without + (gates[s] and 0 or 1) end
+for s in pairs(gates) do plain = plain + (s ~= 1 and s % 10 ~= 0 and 1 or 0) end
+is(without, 0, "steps that stand out have rows of what is rare")
+ok(plain <= #skipped, "and no others between the tenths: " .. plain)
 -- of all steps after the first 64, those whose windows touch the noise deeply are the skipped ones
 local touched = 0
 for step = 65, 320 do
