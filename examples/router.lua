@@ -1,7 +1,7 @@
--- A router of one's own beside the built-in ones, in the form of the files of lua/routers/: options with
--- defaults, and route(ctx), from logits to gates and experts.  It is traced once with the rest of the
--- model, so it runs at the speed of a built-in one made of the same operations; ?mine, routers() and
--- completion know it.
+-- A router of one's own beside the built-in ones, in the form of the files of lua/routers/: options
+-- with defaults, and route(ctx), from logits to gates and experts.  It is traced once with the rest
+-- of the model, so it runs at the speed of a built-in one made of the same operations; ?mine,
+-- routers() and completion know it.
 --
 --     switchyard examples/router.lua [STEPS]
 
@@ -14,7 +14,8 @@ nn.router("mine", {
   route = function(ctx)
     local scores = ctx:logits():softplus() ^ ctx.options.power
     local gates, experts = scores:topk(ctx.K, -1)
-    return {gates = nn.normalize_gates(gates), experts = experts, scores = scores / scores:sum(-1, true)}
+    gates = nn.normalize_gates(gates)
+    return {gates = gates, experts = experts, scores = scores / scores:sum(-1, true)}
   end,
 })
 print(routers())
@@ -24,8 +25,9 @@ local list = {}
 for i, router in ipairs{"softmax", "sigmoid", "mine"} do
   local m = model.moe{layers = 2, dim = 64, heads = 4, context = 64, vocab = d.vocab,
                       experts = 8, top_k = 2, expert_dim = 64, router = router}
-  list[i] = train(m, d, {steps = steps, batch = 16, lr = 5e-3, eval_every = steps, eval_batches = 5,
-                       name = router .. os.date "-%d%H%M%S"}) -- runs are kept: another name each time
+  local name = router .. os.date "-%d%H%M%S" -- runs are kept: another name each time
+  list[i] = train(m, d, {steps = steps, batch = 16, lr = 5e-3, eval_every = steps,
+                         eval_batches = 5, name = name})
   list[i]:wait()
 end
 print(compare(list))

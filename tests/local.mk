@@ -42,6 +42,10 @@ script_tests += %D%/peers/layouts.lua %D%/peers/huggingface.lua %D%/lua/tokenize
 EXTRA_DIST += %D%/tokenizers
 script_tests += %D%/lua/fixtures.lua
 script_tests += %D%/lua/routers.lua
+script_tests += %D%/lua/routers_balance.lua
+script_tests += %D%/lua/routers_refused.lua
+script_tests += %D%/lua/routers_runs.lua
+EXTRA_DIST += %D%/lua/own_routers.lua
 EXTRA_DIST += %D%/fixtures %D%/fixtures/0.1/code/make.lua \
     %D%/fixtures/format-1/code/old.lua %D%/fixtures/format-2/code/old.lua
 EXTRA_DIST += %D%/peers/parity.py

@@ -5,8 +5,8 @@ local nn = require "switchyard.model.nn"
 
 return {
   name = "bias",
-  doc = "After each step an expert's bias, which chooses and does not weigh, moves: bias += gamma * "
-    .. "sign(mean load - load), over all micro-batches of the step.",
+  doc = "After each step an expert's bias, which chooses and does not weigh, moves: bias += "
+    .. "gamma * sign(mean load - load), over all micro-batches of the step.",
   source = "Wang et al. 2024; DeepSeek-V3, 2024",
   needs = "bias",
   rows = {{"gamma", "number", 1e-3, 0, 1, help = "step of the bias that chooses"}},

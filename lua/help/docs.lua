@@ -264,59 +264,69 @@ docs.entries = {
    .. "m:logits) and generation drop none, so that a token's result does not depend on those beside it. The router computes in fp32. Observes what "
    .. "?run:history lists. Source: Shazeer et al. 2017; Fedus et al. 2021 "
    .. "(balance); Zoph et al. 2022 (z)."},
-  {"nn.router", "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, causal=, leak=, "
-   .. "capacity=, check=, route=function(ctx)})",
-   "A router of one's own, in the form of the program's (lua/routers/): router = \"name\" or {\"name\", "
-   .. "option = value} uses it then, and routers(), ?name and completion know it. rows are its options, {name, "
-   .. "type, default, least, most, help = text}; gives says what balance rules may ask of it (\"logits scores\", "
-   .. "and bias where it calls ctx:bias()); balance has its own defaults of their coefficients; causal = false "
-   .. "with leak, a text, refuses to generate, and to train for the next token unless allow_leak; capacity, a text, "
-   .. "says why it has none; check(E, K, options) returns what is wrong, or nil; paper has its paper's defaults as "
-   .. "the paper counts.\n"
-   .. "route is recorded once for each layer, shape and mode: what it computes must be operations on what ctx "
-   .. "gives. ctx.x (N,C), the layer's input; ctx.E, K, N, B, T, mode, layer; ctx.options; ctx:logits{x=, w=, "
-   .. "extra=} (N,E + extra), f32, -inf of a disabled expert; ctx:mask() (E), which is added there; ctx:bias() "
-   .. "(E); ctx:ids() (N); ctx:documents() (B,T); ctx:setting(name), an option that r.name sets while it runs. "
-   .. "nn.param, nn.state, nn.update, nn.step_sum, nn.loss, nn.observe and draws (tensor.rand and its like, anew "
-   .. "in each step) work inside.\n"
-   .. "It returns {experts = (N,M) i32 from 1, gates = (N,M), scores = (N,E) whose rows sum to 1}, with fewer = "
-   .. "true where experts has zeros, which are none; or {chosen = (N,E) bool, gates = (N,E), slots = n}, where at "
-   .. "most n are chosen in all (memory is for so many; N*E without it). And gate_on = \"input\", for one expert a "
-   .. "token: the gate multiplies what it is given; plus = (N,C), added to the output; update = function(load), "
-   .. "after a step. examples/router.lua adds one.",
+  {"nn.router", "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, causal=, "
+    .. "leak=, capacity=, check=, route=function(ctx)})",
+   "A router of one's own, in the form of the program's (lua/routers/): router = \"name\" or "
+     .. "{\"name\", option = value} uses it then, and routers(), ?name and completion know it. "
+     .. "rows are its options, {name, type, default, least, most, help = text}; gives says what "
+     .. "balance rules may ask of it (\"logits scores\", and bias where it calls ctx:bias()); "
+     .. "balance has its own defaults of their coefficients; causal = false with leak, a text, "
+     .. "refuses to generate, and to train for the next token unless allow_leak; capacity, a "
+     .. "text, says why it has none; check(E, K, options) returns what is wrong, or nil; paper "
+     .. "has its paper's defaults as the paper counts.\nroute is recorded once for each layer, "
+     .. "shape and mode: what it computes must be operations on what ctx gives. ctx.x (N,C), the "
+     .. "layer's input; ctx.E, K, N, B, T, mode, layer; ctx.options; ctx:logits{x=, w=, extra=} "
+     .. "(N,E + extra), f32, -inf of a disabled expert; ctx:mask() (E), which is added there; "
+     .. "ctx:bias() (E); ctx:ids() (N); ctx:documents() (B,T); ctx:setting(name), an option that "
+     .. "r.name sets while it runs. nn.param, nn.state, nn.update, nn.step_sum, nn.loss, "
+     .. "nn.observe and draws (tensor.rand and its like, anew in each step) work inside.\nIt "
+     .. "returns {experts = (N,M) i32 from 1, gates = (N,M), scores = (N,E) whose rows sum to "
+     .. "1}, with fewer = true where experts has zeros, which are none; or {chosen = (N,E) bool, "
+     .. "gates = (N,E), slots = n}, where at most n are chosen in all (memory is for so many; "
+     .. "N*E without it). And gate_on = \"input\", for one expert a token: the gate multiplies "
+     .. "what it is given; plus = (N,C), added to the output; update = function(load), after a "
+     .. "step. examples/router.lua adds one.",
    "nn.router(\"mine\", {rule = \"softplus of the logits\", route = function(ctx)\n"
-   .. "  local s = ctx:logits():softplus()\n"
-   .. "  local gates, experts = s:topk(ctx.K, -1)\n"
-   .. "  return {gates = nn.normalize_gates(gates), experts = experts, scores = s / s:sum(-1, true)}\n"
-   .. "end})"},
+     .. "  local s = ctx:logits():softplus()\n"
+     .. "  local gates, experts = s:topk(ctx.K, -1)\n"
+     .. "  local scores = s / s:sum(-1, true)\n"
+     .. "  return {gates = nn.normalize_gates(gates), experts = experts, scores = scores}\n"
+     .. "end})"},
   {"nn.balance", "nn.balance(name, {doc=, source=, needs=, rows=, loss=function(ctx, routing), "
-   .. "update=function(ctx, load)})",
-   "A balance rule of one's own, in the form of the program's (lua/balance/). Its rows' names are fields of "
-   .. "balance= in model.moe and of nn.moe. It goes with every router that gives what it needs (logits, scores or "
-   .. "bias), and is in force where its first row has a value: a default, the router's, or one in balance=. loss "
-   .. "adds to the training loss (nn.loss) from ctx, as in ?nn.router, and routing: load (E), the shares of the "
-   .. "assignments before any drop, importance (E), the mean scores, experts, gates, scores, logits. "
-   .. "update(ctx, load) is given the loads of the whole step. ctx:load(scope) is \"micro\" (E), \"sequence\" "
-   .. "(B,E), or \"step\" (E): of the step's micro-batches so far.",
-   "nn.balance(\"even\", {rows = {{\"even\", \"number\", nil, 0, 1, help = \"weight\"}}, loss = function(ctx, routing)\n"
-   .. "  nn.loss(\"even\", (routing.importance - 1 / ctx.E):square():sum(), ctx:setting \"even\")\n"
-   .. "end})"},
-  {"nn.routers", "nn.routers.name -> router    nn.routers.name = function(logits, K, options) ... return gates, "
-   .. "experts, p, update end",
-   "Routers by name (routers() lists them; ?nn.router adds one). A function is made a router: it is given logits "
-   .. "(N,E), f32, the scores of N = B*T tokens for E experts, -inf for a disabled one; K, experts a token; and "
-   .. "options, the table of nn.moe with its defaults (experts, top_k, expert_dim, router, aux, z, gamma, capacity, "
-   .. "shared_experts, normalize, scale). It returns: gates (N,K), the weights of the chosen, through which the "
-   .. "gradient goes; experts (N,K), i32 from 1, as topk gives them; p (N,E), whose rows sum to 1, for the balance "
-   .. "loss and the series gate.L; and optionally update(load), called in training with the experts' shares of the "
-   .. "step's tokens (E), all micro-batches together. A router that goes by logits alone can be called like such a "
-   .. "function.",
+    .. "update=function(ctx, load)})",
+   "A balance rule of one's own, in the form of the program's (lua/balance/). Its rows' names are "
+     .. "fields of balance= in model.moe and of nn.moe. It goes with every router that gives "
+     .. "what it needs (logits, scores or bias), and is in force where its first row has a "
+     .. "value: a default, the router's, or one in balance=. loss adds to the training loss "
+     .. "(nn.loss) from ctx, as in ?nn.router, and routing: load (E), the shares of the "
+     .. "assignments before any drop, importance (E), the mean scores, experts, gates, scores, "
+     .. "logits. update(ctx, load) is given the loads of the whole step. ctx:load(scope) is "
+     .. "\"micro\" (E), \"sequence\" (B,E), or \"step\" (E): of the step's micro-batches so far.",
+   "nn.balance(\"even\", {\n"
+     .. "  rows = {{\"even\", \"number\", nil, 0, 1, help = \"weight\"}},\n"
+     .. "  loss = function(ctx, routing)\n"
+     .. "    local off = (routing.importance - 1 / ctx.E):square():sum()\n"
+     .. "    nn.loss(\"even\", off, ctx:setting \"even\")\n"
+     .. "  end,\n"
+     .. "})"},
+  {"nn.routers", "nn.routers.name -> router    nn.routers.name = function(logits, K, options) ... "
+    .. "return gates, experts, p, update end",
+   "Routers by name (routers() lists them; ?nn.router adds one). A function is made a router: it "
+     .. "is given logits (N,E), f32, the scores of N = B*T tokens for E experts, -inf for a "
+     .. "disabled one; K, experts a token; and options, the table of nn.moe with its defaults "
+     .. "(experts, top_k, expert_dim, router, aux, z, gamma, capacity, shared_experts, "
+     .. "normalize, scale). It returns: gates (N,K), the weights of the chosen, through which "
+     .. "the gradient goes; experts (N,K), i32 from 1, as topk gives them; p (N,E), whose rows "
+     .. "sum to 1, for the balance loss and the series gate.L; and optionally update(load), "
+     .. "called in training with the experts' shares of the step's tokens (E), all micro-batches "
+     .. "together. A router that goes by logits alone can be called like such a function.",
    "nn.routers.softmax(tensor.randn(5, 4, {seed = 1}), 2, {})"},
-  {"nn.balances", "nn.balances.name -> balance rule", "Balance rules by name: aux, bias, z and those of nn.balance; "
-   .. "?name describes each."},
-  {"routers", "routers() -> list", "The routers, each with name, rule, defaults (its options' and those of the "
-   .. "balance rules that go with it, in our convention: shares sum to 1), paper (those of its paper in the paper's "
-   .. "convention, where they differ), causal and source. ?name tells of one.", "routers()"},
+  {"nn.balances", "nn.balances.name -> balance rule", "Balance rules by name: aux, bias, z and "
+    .. "those of nn.balance; ?name describes each."},
+  {"routers", "routers() -> list", "The routers, each with name, rule, defaults (its options' and "
+    .. "those of the balance rules that go with it, in our convention: shares sum to 1), paper "
+    .. "(those of its paper in the paper's convention, where they differ), causal and source. "
+    .. "?name tells of one.", "routers()"},
   {"nn.normalize_gates", "nn.normalize_gates(gates) -> gates", "Gates (N,K) that sum to 1 over the K experts of a token. One gate "
    .. "alone (K = 1) stays as it is: divided by itself it would be 1 whatever the logits are, and no gradient of the loss would "
    .. "reach the router.", "nn.normalize_gates(tensor{{0.3, 0.1}, {0.2, 0.6}})"},
@@ -343,13 +353,16 @@ local function rows_of(what)
   return require("switchyard.model.model")._rows()[what:match "^model%.(.*)$"] or nil
 end
 
-local function sentence(before, text) return text == "" and "" or (" %s%s."):format(before, text) end
+local function sentence(before, text)
+  return text == "" and "" or (" %s%s."):format(before, text)
+end
 
 local function router_doc(r, routing)
   return {
     name = "nn.routers." .. r.name, own = true, options = function() return routing.all_rows(r) end,
     signature = ('router = "%s"    router = {"%s", option = value}'):format(r.name, r.name),
-    text = (r.doc ~= "" and r.doc or r.rule) .. (r.causal and "" or sentence("Not causal: ", r.leak))
+    text = (r.doc ~= "" and r.doc or r.rule)
+      .. (r.causal and "" or sentence("Not causal: ", r.leak))
       .. sentence("In the paper: ", r.paper) .. sentence("Source: ", r.source),
   }
 end
@@ -360,14 +373,17 @@ local function rule_doc(rule)
   return {
     name = "nn.balances." .. rule.name, own = true, options = function() return rule.rows end,
     signature = ("balance = {%s}"):format(table.concat(names, ", ")),
-    text = rule.doc .. sentence("It needs a router that gives ", rule.needs) .. sentence("Source: ", rule.source),
+    text = rule.doc .. sentence("It needs a router that gives ", rule.needs)
+      .. sentence("Source: ", rule.source),
   }
 end
 
 -- Entries of the routers and balance rules, made of the objects.
 local function routing_docs(list)
   local routing = require "switchyard.model.routing"
-  for _, name in ipairs(routing.names()) do list[#list + 1] = router_doc(routing.routers[name], routing) end
+  for _, name in ipairs(routing.names()) do
+    list[#list + 1] = router_doc(routing.routers[name], routing)
+  end
   for _, rule in ipairs(routing.all_rules()) do list[#list + 1] = rule_doc(rule) end
 end
 

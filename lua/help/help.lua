@@ -251,7 +251,9 @@ local function other_meanings(name, list, entry)
     for _, text in ipairs(in_signatures(word, list, found)) do out[#out + 1] = text end
   end
   out[#out + 1] = term_entry(name)
-  for _, text in ipairs(word and routing_entries(word, list, entry) or {}) do out[#out + 1] = text end
+  for _, text in ipairs(word and routing_entries(word, list, entry) or {}) do
+    out[#out + 1] = text
+  end
   return out
 end
 

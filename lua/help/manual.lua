@@ -21,7 +21,8 @@ end
 
 local TITLES = {tensor = "tensors", tokenizer = "tokenizers", data = "data sets", model = "models", train = "training",
                 every = "training", runs = "training", compare = "training", run = "training", expert = "training",
-                nn = "parts of models", help = "prompt", quit = "prompt", sleep = "prompt"}
+                nn = "parts of models", routers = "parts of models", help = "prompt", quit = "prompt",
+                sleep = "prompt"}
 for _, row in ipairs(require("switchyard.prompt.commands").rows()) do TITLES[row.name] = "prompt" end
 
 local function dump_entry(e)

@@ -73,8 +73,10 @@ end, with {
   {"dense_layers", "integer", 0, 0, 1024, help = "leading layers without experts"},
   {"ffn_dim", "integer", nil, 1, 1 << 22, help = "width of those; default: expert_dim * top_k"},
   {"router", "any", "softmax", help = "a name that routers() lists, or {name, option = value}"},
-  {"balance", "table", {}, help = "coefficients of the balance rules that fit the router: aux= weight of the load-balancing loss (0.01), z= of the router z-loss (0.001), gamma= step of the bias that chooses (0.001)"},
+  {"balance", "table", {}, help = "coefficients of the balance rules that go with the router, "
+    .. "which ?softmax and its like list: aux=, z=, gamma="},
   live.row "capacity",
-  {"normalize", "boolean", nil, help = "of routers that have it; default: the router's (true): the K gates of a token sum to 1; a single one (top_k = 1) is its score"},
+  {"normalize", "boolean", nil, help = "of routers that have it; default: the router's (true): the K "
+    .. "gates of a token sum to 1; a single one (top_k = 1) is its score"},
   {"scale", "number", nil, 0, 1e3, help = "of routers that have it; default: the router's (sigmoid: 1): factor on the gates"},
 })

@@ -1,6 +1,6 @@
--- nn.moe: a mixture of SwiGLU experts; a router (lua/routers/) says which a token uses, balance rules
--- (lua/balance/) keep their loads even.  B batch, T tokens of a sequence, N = B*T, C width, E experts,
--- K experts a token, F expert width.
+-- nn.moe: a mixture of SwiGLU experts; a router (lua/routers/) says which a token uses, balance
+-- rules (lua/balance/) keep their loads even.  B batch, T tokens of a sequence, N = B*T, C width,
+-- E experts, K experts a token, F expert width.
 --
 -- A router's route(ctx) is given what lua/model/routing_context.lua lists, and nn.param, nn.state,
 -- nn.update, nn.step_sum, nn.loss, nn.observe, tensor.rand and its like.  It returns a table:
@@ -90,8 +90,8 @@ local function check_given(ctx, r)
   local asked = {logits = ctx._raw, bias = ctx._bias or router.any}
   for _, name in ipairs {"logits", "bias"} do
     if routing.gives(router, name) and not asked[name] then
-      error(("moe: router '%s' did not ask for ctx:%s(), and says that it gives %s (gives = \"%s\")")
-        :format(router.name, name, name, router.gives), 0)
+      error(("moe: router '%s' did not ask for ctx:%s(), and says that it gives %s (gives = "
+        .. "\"%s\")"):format(router.name, name, name, router.gives), 0)
     end
   end
 end
@@ -112,8 +112,9 @@ end
 local function without_disabled(ctx, r)
   if ctx._masked and r.experts and not r.fewer then return end
   local experts = r.experts or numbered(ctx, r.chosen)
-  local off = ctx:mask():pad(1, 1, 0):view(ctx.E + 1, 1):embedding(experts):view(table.unpack(experts.shape))
-  r.experts, r.fewer = off:eq(0):where(experts, none(experts.shape)), true
+  local off = ctx:mask():pad(1, 1, 0):view(ctx.E + 1, 1):embedding(experts) -- 0: of none
+  local on = off:view(table.unpack(experts.shape)):eq(0)
+  r.experts, r.fewer = on:where(experts, none(experts.shape)), true
 end
 
 local function route(ctx)
@@ -172,7 +173,8 @@ local function balance(ctx, r)
     if rule.loss then rule.loss(ctx, r) end
   end
   for _, rule in ipairs(rules) do
-    if rule.update and (rule.needs ~= "bias" or ctx._bias) then rule.update(ctx, ctx:_step_load()) end
+    local able = rule.needs ~= "bias" or ctx._bias
+    if rule.update and able then rule.update(ctx, ctx:_step_load()) end
   end
   if r.update then r.update(ctx:_step_load()) end
 end
@@ -248,6 +250,7 @@ local function experts_of(ctx, r, capacity)
   return r.plus and y + r.plus or y, pos
 end
 
+-- When the model is made as well: states of balance rules are to be the model's from then on.
 local function learn(ctx, r, pos, capacity)
   r.load = r.experts:moe_load({experts = ctx.E})
   r.importance = r.scores and r.scores:mean(1)
@@ -271,7 +274,7 @@ function nn.moe(x, given)
     capacity = math.ceil(o.capacity * ctx.N * o.top_k / o.experts)
   end
   local y, pos = experts_of(ctx, r, capacity)
-  if d.mode == "train" then learn(ctx, r, pos, capacity) end
+  if d.mode == "train" or d.mode == "build" then learn(ctx, r, pos, capacity) end
   if o.shared_experts > 0 then
     y = y + nn.scope("shared_experts", nn.ffn, ctx.x, o.expert_dim * o.shared_experts)
   end
@@ -325,16 +328,16 @@ local function add(what, into, name, spec, form)
   into[name] = spec
 end
 
---- nn.router(name, {rule=, doc=, source=, rows=, gives=, balance=, causal=, leak=, capacity=, check=,
--- paper=, route=function(ctx)}): a router of one's own, in the form of the files of lua/routers/
+--- nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, causal=, leak=,
+-- capacity=, check=, route=function(ctx)}): a router of one's own, in the form of lua/routers/
 function nn.router(name, spec)
-  options.call(add, "nn.router", nn.routers, name, spec, "route = function(ctx)")
+  return options.call(add, "nn.router", nn.routers, name, spec, "route = function(ctx)")
 end
 
 --- nn.balance(name, {doc=, source=, needs=, rows=, loss=function(ctx, routing),
--- update=function(ctx, load)}): a balance rule of one's own, in the form of the files of lua/balance/
+-- update=function(ctx, load)}): a balance rule of one's own, in the form of lua/balance/
 function nn.balance(name, spec)
-  options.call(add, "nn.balance", nn.balances, name, spec, "loss or update")
+  return options.call(add, "nn.balance", nn.balances, name, spec, "loss or update")
 end
 
 routing.load()

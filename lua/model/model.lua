@@ -36,7 +36,8 @@ local function router_of(router, own, has)
   local out
   for _, row in ipairs(router.rows) do
     local name = row[1]
-    if not (has.normalize and name == "normalize" or has.scale and name == "scale") and own[name] ~= row[3] then
+    local beside = has[name] and (name == "normalize" or name == "scale")
+    if not beside and own[name] ~= row[3] then
       out = out or {name = router.name}
       out[name] = own[name]
     end
@@ -44,17 +45,21 @@ local function router_of(router, own, has)
   return out or router.name
 end
 
--- router = "name" or {"name", option = value}, and balance = {...} as they are kept in cfg; has: which of
--- normalize and scale are the model's own options beside router.
+-- router = "name" or {"name", option = value}, and balance = {...} as they are kept in cfg; has: which
+-- of normalize and scale are the model's own options beside router.
 local function check_routing(what, cfg, has, stored)
   local router = routing.find(what, cfg.router or "softmax")
   local beside = {normalize = has.normalize and cfg.normalize, scale = has.scale and cfg.scale}
   routing.check_beside(what, router, beside, stored)
   local own = routing.options(what, router, cfg.router, beside)
   if cfg.router then cfg.router = router_of(router, own, has) end
-  if has.normalize then cfg.normalize = beside.normalize ~= false and rawget(own, "normalize") ~= false end
+  if has.normalize then
+    cfg.normalize = beside.normalize ~= false and rawget(own, "normalize") ~= false
+  end
   if has.scale then cfg.scale = beside.scale or rawget(own, "scale") or 1 end
-  if type(cfg.balance) == "table" then cfg.balance = routing.balance(what, router, cfg.balance, stored) end
+  if type(cfg.balance) == "table" then
+    cfg.balance = routing.balance(what, router, cfg.balance, stored)
+  end
   if cfg.experts and cfg.top_k then routing.check(what, router, cfg, own) end
 end
 

@@ -126,12 +126,12 @@ local function make_router(name, value)
   fail(what, "must be a table with route = function(ctx), got %s", type(value))
 end
 
+local BESIDE = "experts top_k expert_dim router capacity shared_experts normalize scale"
+
 -- Names that no coefficient can have: options of nn.moe, and other rules' coefficients.
 local function taken_names(but)
   local taken = {}
-  for name in ("experts top_k expert_dim router capacity shared_experts normalize scale"):gmatch "%S+" do
-    taken[name] = true
-  end
+  for name in BESIDE:gmatch "%S+" do taken[name] = true end
   for _, rule in ipairs(routing.all_rules()) do
     for _, row in ipairs(rule.name ~= but and rule.rows or {}) do taken[row[1]] = true end
   end
@@ -212,7 +212,8 @@ local NEUTRAL = {normalize = true, scale = 1}
 
 local function beside_of(o) return {normalize = o.normalize, scale = o.scale} end
 
---- Raise, or of a stored model leave out, what the model has beside a router that has no such option.
+--- Raise, or of a stored model leave out, what the model has beside a router that has no such
+-- option.
 function routing.check_beside(what, router, o, stored)
   if router.any then return end
   for name, neutral in pairs(NEUTRAL) do
@@ -284,8 +285,8 @@ local function check_own_defaults(router, rows)
   end
 end
 
---- Coefficients of the balance rules that have an effect.  stored: of a model made before, where the
--- others are left out; elsewhere they are refused.
+--- Coefficients of the balance rules that have an effect.  stored: of a model made before, where
+-- the others are left out; elsewhere they are refused.
 function routing.balance(what, router, given, stored)
   local kept, rows = {}, routing.balance_rows(router)
   check_own_defaults(router, rows)
@@ -313,11 +314,12 @@ end
 function routing.check_leak(mode, router, own)
   if router.causal then return end
   if mode == "decode" then
-    fail("generate", "router '%s' cannot write one token after another: %s", router.name, router.leak)
+    fail("generate", "router '%s' cannot write one token after another: %s", router.name,
+      router.leak)
   end
   if mode ~= "train" or own.allow_leak then return end
-  fail("train", "router '%s' cannot train for the next token: %s; router = {\"%s\", allow_leak = true} does "
-    .. "it all the same", router.name, router.leak, router.name)
+  fail("train", "router '%s' cannot train for the next token: %s; router = {\"%s\", allow_leak "
+    .. "= true} does it all the same", router.name, router.leak, router.name)
 end
 
 -- ---- as a list ----

@@ -5,13 +5,13 @@
 --   ctx.mode             as nn.mode()                ctx.layer      its number, from 1
 --   ctx.options          the router's own, by name   ctx:setting(name)    one of them, or of the
 --                        balance rules', as a scalar that r.NAME changes while it runs
---   ctx:logits{x=, w=, extra=} -> (N, E + extra) f32: x w^T + mask; x: default ctx.x; w: default the
---                        parameter gate.weight; extra: rows for choices that are none of the E
+--   ctx:logits{x=, w=, extra=} -> (N, E + extra) f32: x w^T + mask; x: default ctx.x; w: default
+--                        the parameter gate.weight; extra: rows for choices that are none of the E
 --   ctx:mask() (E)       0, and -inf of a disabled expert
 --   ctx:bias() (E)       the state that chooses and does not weigh; the balance rule bias moves it
 --   ctx:ids() (N) i32    token ids, from 0           ctx:documents() (B,T) i32: which document
 --   ctx:load(scope)      in a balance rule: the experts' shares of the assignments before any drop;
---                        "micro" (E), "sequence" (B,E), "step" (E): of the step's micro-batches so far
+--                        "micro" (E), "sequence" (B,E), "step" (E): of its micro-batches so far
 --
 --  1. Inputs, states and parameters come into being in the order in which they are asked for: the
 --     hashes that guard stored runs are of the operations in their order.
@@ -44,7 +44,7 @@ function methods:logits(given)
   local o = options.read("moe: ctx:logits", given, LOGITS)
   if self._given_logits then
     if not given then return self._given_logits end
-    fail(self, "ctx:logits: it has more than the logits, so it cannot be called as a function of them")
+    fail(self, "ctx:logits: with options, the router cannot be called as a function of logits")
   end
   local x = o.x or self.x
   local w = o.w or nn.param("gate.weight", {self.E + o.extra, x.shape[2]}, nil, {role = "router"})
@@ -95,7 +95,8 @@ function methods:setting(name)
   if value == nil then value = rawget(self.options, name) end
   if value == nil then value = row[3] end
   if type(value) ~= "number" then
-    fail(self, "ctx:setting: %s is %s; what may change while it runs is a number", name, tostring(value))
+    fail(self, "ctx:setting: %s is %s; what may change while it runs is a number", name,
+      tostring(value))
   end
   return nn.input(name, value, row[4], row[5])
 end

@@ -5,11 +5,12 @@ local nn = require "switchyard.model.nn"
 return {
   name = "sigmoid",
   rule = "sigmoid of the logits; the K largest of score + bias",
-  doc = "Sigmoid scores; a bias that no gradient moves chooses (balance rule bias), the scores weigh, made to sum to 1 "
-    .. "(normalize=false or K = 1: not).",
+  doc = "Sigmoid scores; a bias that no gradient moves chooses (balance rule bias), the scores "
+    .. "weigh, made to sum to 1 (normalize=false or K = 1: not).",
   source = "DeepSeek-V3, 2024, without its groups",
   rows = {
-    {"normalize", "boolean", true, help = "the K gates of a token sum to 1; a single one (top_k = 1) is its score"},
+    {"normalize", "boolean", true,
+     help = "the K gates of a token sum to 1; a single one (top_k = 1) is its score"},
     {"scale", "number", 1, 0, 1e3, help = "factor on the gates"},
   },
   gives = "logits scores bias",

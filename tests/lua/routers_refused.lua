@@ -1,0 +1,217 @@
+-- What routers and balance rules refuse, and by which line.  TAP.
+
+local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
+local t, d, moe, says = own.t, own.data, own.moe, own.says
+local ok, with = t.ok, own.with
+local function nothing() end
+
+-- ---- options of a model ----
+
+local function refused(more, line) says(function() moe(more) end, "model.moe: " .. line) end
+refused({router = "softmx"}, "unknown router 'softmx' (did you mean 'softmax'?)")
+refused({router = 5}, "router must be a name or {name, option = value}, got number")
+refused({router = {cutoff = 1}}, "router must be a name or {name, option = value}, got table")
+refused({router = {"threshold", cutof = 0.5}},
+  "router 'threshold': unknown option 'cutof' (did you mean 'cutoff'?); there are: cutoff")
+refused({router = {"threshold", cutoff = 2}},
+  "router 'threshold': cutoff must be from 0 to 1: it is 2")
+refused({router = {"threshold", cutoff = "x"}},
+  "router 'threshold': cutoff must be a number, got string")
+refused({router = {"hash", prime = 0.5}},
+  "router 'hash': prime must be a whole number: it is 0.5")
+refused({router = {"sigmoid", scale = 2}, scale = 3}, "scale is 2 in router and 3 beside it")
+refused({scale = 2}, "scale has no effect with router 'softmax'")
+refused({router = "hash", normalize = false}, "normalize has no effect with router 'hash'")
+refused({balance = {gamma = 0.1}}, "gamma has no effect with router 'softmax'")
+refused({router = "hash", balance = {aux = 0.1}}, "aux has no effect with router 'hash'")
+refused({balance = {axu = 0.1}},
+  "balance: unknown option 'axu' (did you mean 'aux'?); there are: aux, z")
+refused({balance = {aux = -1}}, "balance: aux must be from 0 to 1000000: it is -1")
+refused({router = "expert_choice", capacity = 2},
+  "capacity has no effect with router 'expert_choice': each expert takes its own number of tokens")
+
+function nn.routers.fun(...) return nn.routers.softmax(...) end
+refused({router = {"fun", scale = 2}},
+  "router 'fun': it is a function, which has no options: scale")
+
+nn.router("pairs", {
+  rows = {{"size", "integer", 2, 1, 8}}, route = nn.routers.soft.route,
+  check = function(E, K, o)
+    if K ~= o.size then return ("top_k is %d of %d experts, it takes %d"):format(K, E, o.size) end
+  end,
+})
+refused({router = {"pairs", size = 3}}, "router 'pairs': top_k is 2 of 4 experts, it takes 3")
+ok(moe {router = "pairs"}, "a check that finds nothing wrong")
+
+do -- set live
+  local r = train(moe {router = {"expert_choice", allow_leak = true}}, d,
+    with(own.TRAIN, {paused = true}))
+  t.refuses(function() r.capacity = 1.5 end, "capacity where there is none, live", "capacity has "
+    .. "no effect with router 'expert_choice': each expert takes its own number of tokens")
+  r:stop():wait()
+  r:close()
+end
+
+-- ---- later tokens ----
+
+do
+  local leak = "an expert's tokens are chosen among all of a sequence"
+  local m, ids = moe {router = "expert_choice"}, {1, 2, 3, 4, 5, 6, 7, 8}
+  ok(m:loss(d, {batches = 1}) > 0, "a router that sees later tokens can be evaluated")
+  local before = m:logits(ids):narrow(1, 1, 7)
+  ids[8] = 20
+  ok(own.furthest(m:logits(ids):narrow(1, 1, 7), before) > 0, "it does see them")
+  says(function() train(m, d, own.TRAIN) end, "train: router 'expert_choice' cannot train for the "
+    .. "next token: " .. leak .. "; router = {\"expert_choice\", allow_leak = true} does it all "
+    .. "the same")
+  says(function() m:generate({1, 2}, {tokens = 2}) end,
+    "generate: router 'expert_choice' cannot write one token after another: " .. leak)
+end
+
+-- ---- what a router returns, and asks for ----
+
+local returning
+nn.router("returns", {
+  gives = "scores", rows = {{"size", "integer", 2}, {"way", "string", "up"}},
+  route = function(ctx) return returning(ctx) end,
+})
+local function wrong(line, f)
+  returning = f
+  says(function() moe {router = "returns"} end, "moe: router 'returns'" .. line)
+end
+local function good(ctx)
+  local p = ctx:logits():softmax(-1)
+  local gates, experts = p:topk(ctx.K, -1)
+  return {experts = experts, gates = gates, scores = p}
+end
+local function but(changes)
+  return function(ctx) return with(good(ctx), changes) end
+end
+local function chosen(changes)
+  return function(ctx)
+    local p = ctx:logits():softmax(-1)
+    return with({chosen = p:gt(0), gates = p, scores = p}, changes)
+  end
+end
+local function without(name)
+  return function(ctx)
+    local r = good(ctx)
+    r[name] = nil
+    return r
+  end
+end
+
+wrong(" returned a nil, not a table {experts =, gates =}", nothing)
+wrong(" returned experts: nil; it is i32 (4, M)", without "experts")
+wrong(" returned gates: nil; it is f32 (4, 2)", without "gates")
+wrong(" returned no scores, which it says that it gives (gives = \"scores\")", without "scores")
+wrong(" returned experts: i32 (3, 2); it is i32 (4, M)",
+  but {experts = tensor.zeros({3, 2}, {dtype = "i32"})})
+wrong(" returned experts: f32 (4, 2); it is i32 (4, M)", but {experts = tensor.ones(4, 2)})
+wrong(" returned gates: f32 (4, 3); it is f32 (4, 2)", but {gates = tensor.ones(4, 3)})
+wrong(" returned scores: f32 (4, 3); it is f32 (4, 4)", but {scores = tensor.ones(4, 3)})
+wrong(" returned plus: f32 (4, 4); it is f32 (4, 16)", but {plus = tensor.ones(4, 4)})
+wrong(" returned both experts and chosen; it is one of them", but {chosen = tensor.ones(4, 4)})
+wrong(" returned slots, which go with chosen", but {slots = 4})
+wrong(" returned score, which nothing reads", but {score = 1})
+wrong(" returned gate_on = 'middle'; there are output and input", but {gate_on = "middle"})
+wrong(" returned gate_on = 'input' for 2 experts a token; it takes one", but {gate_on = "input"})
+wrong(" returned chosen: f32 (4, 4); it is bool (4, 4)", chosen {chosen = tensor.ones(4, 4)})
+wrong(" returned slots = 17; it is a whole number from 1 to 16", chosen {slots = 17})
+
+local function asks(line, f)
+  wrong(line, function(ctx)
+    f(ctx)
+    return good(ctx)
+  end)
+end
+asks(": ctx:setting: there is no option 'sise'", function(ctx) ctx:setting "sise" end)
+asks(": ctx:setting: way is up; what may change while it runs is a number",
+  function(ctx) ctx:setting "way" end)
+asks(": ctx:load: it is known when tokens are routed: in a balance rule",
+  function(ctx) ctx:load "micro" end)
+asks(": ctx.options has no 'sise': it is not in its rows",
+  function(ctx) return ctx.options.sise end)
+returning = function(ctx) return ctx:logits {weight = 1} end
+says(function() moe {router = "returns"} end,
+  "moe: ctx:logits: unknown option 'weight'; there are: x, w, extra")
+returning = function(ctx) ctx.K = 3 end
+t.refuses(function() moe {router = "returns"} end, "ctx is read only", "ctx: K cannot be set")
+
+-- More chosen than slots: known when it runs.
+returning = chosen {slots = 5}
+t.refuses(function() moe {router = "returns"}:logits {1, 2, 3} end, "more than slots",
+  "moe_experts: offsets: 0 to 12, there are 5 slots")
+
+nn.balance("far", {
+  rows = {{"far", "number"}}, loss = function(ctx) ctx:load "world" end,
+})
+says(function() moe {balance = {far = 1}} end,
+  "moe: ctx:load: unknown scope 'world'; there are: micro, sequence, step")
+nn.balances.far = nil
+
+do -- what it gives must be so
+  local function boasts(gives, line)
+    nn.router("boasts", {gives = gives, rows = {{"prime", "integer", 7}},
+                         route = nn.routers.hash.route})
+    says(function() moe {router = "boasts"} end, "moe: router 'boasts' did not ask for " .. line)
+  end
+  boasts("logits", "ctx:logits(), and says that it gives logits (gives = \"logits\")")
+  boasts("bias", "ctx:bias(), and says that it gives bias (gives = \"bias\")")
+end
+
+do -- ids of a layer that has other tokens
+  model.define("half", function(cfg)
+    return function(ids)
+      local h = nn.embedding(ids, nn.param("embed", {cfg.vocab, 8}))
+      local o = {experts = 2, top_k = 1, expert_dim = 8, router = cfg.router}
+      return nn.linear(nn.moe(h:narrow(2, 1, 2):contiguous(), o):view(-1, 8),
+        nn.param("head", {cfg.vocab, 8}))
+    end
+  end)
+  says(function() model.half {router = "hash"} end, "moe: router 'hash': it goes by token ids, and "
+    .. "the layer has 2 tokens where the model was given 4 ids")
+  says(function() model.half {router = "by_document"} end, "moe: router 'by_document': it goes by "
+    .. "documents, and the layer has 2 tokens where the model was given 4 ids")
+end
+
+-- ---- the objects themselves ----
+
+local function no_router(spec, line) says(function() nn.router("bad", spec) end, line) end
+no_router(5, "nn.router: takes a name and a table with route = function(ctx)")
+no_router({}, "router 'bad': route = function(ctx) is missing")
+no_router({route = nothing, docs = "x"}, "router 'bad': unknown option 'docs' (did you mean "
+  .. "'doc'?); there are: name, rule, doc, source, paper, rows, gives, balance, causal, leak, "
+  .. "capacity, check, route")
+no_router({route = nothing, gives = "logits score"},
+  "router 'bad': unknown gives 'score' (did you mean 'scores'?)")
+no_router({route = nothing, rows = {{"a", "whole"}}}, "router 'bad': rows[1] must be {name, "
+  .. "\"integer\", \"number\", \"boolean\" or \"string\", default, least, most, help = text}")
+no_router({route = nothing, rows = {{"a", "integer", 5, 0, 3}}},
+  "router 'bad': rows: a must be from 0 to 3: it is 5")
+no_router({route = nothing, rows = {{"a", "integer"}, {"a", "number"}}},
+  "router 'bad': the option 'a' is there already")
+no_router({route = nothing, rows = {{"allow_leak", "boolean"}}},
+  "router 'bad': the option 'allow_leak' is there already")
+says(function() nn.routers.bad = 5 end,
+  "router 'bad': must be a table with route = function(ctx), got number")
+nn.router("bad", {route = nothing, balance = {axu = 1}})
+says(function() moe {router = "bad"} end,
+  "router 'bad': balance: unknown option 'axu' (did you mean 'aux'?); there are: aux, z")
+nn.router("bad", {route = nothing, rows = {{"aux", "number", 1}}})
+says(function() moe {router = "bad"} end,
+  "router 'bad': its option 'aux' is one of balance= as well")
+
+local function no_rule(spec, line) says(function() nn.balance("bad", spec) end, line) end
+no_rule(nil, "nn.balance: takes a name and a table with loss or update")
+no_rule({}, "balance rule 'bad': loss = function(ctx, routing) or update = function(ctx, load) is "
+  .. "missing")
+no_rule({loss = nothing}, "balance rule 'bad': rows are missing: the first is what turns it on")
+no_rule({loss = nothing, needs = "x", rows = {{"a", "number"}}},
+  "balance rule 'bad': unknown needs 'x'; there are: logits, scores, bias")
+no_rule({loss = nothing, rows = {{"aux", "number"}}},
+  "balance rule 'bad': the option 'aux' is there already")
+no_rule({loss = nothing, rows = {{"capacity", "number"}}},
+  "balance rule 'bad': the option 'capacity' is there already")
+
+t.done()

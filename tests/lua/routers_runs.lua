@@ -1,0 +1,158 @@
+-- What help, lists, completion and the manual say of routers and balance rules; runs and models on
+-- disk of one's own.  TAP.
+
+local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
+local t, d, moe = own.t, own.data, own.moe
+local ok, is, with = t.ok, t.is, own.with
+local engine = require "switchyard.engine"
+local help = require "switchyard.help.help"
+local folder, child = engine.runs_dir(), t.child
+
+assert(os.execute(("mkdir -p '%s'"):format(folder)))
+
+-- ---- help, lists, completion ----
+
+nn.router("published", {
+  rule = "as they say", paper = "aux 0.04 of a sum of K", source = "Someone 2020",
+  route = function() end,
+})
+
+local function shows(name, ...)
+  local text = (help.text(name) or ""):gsub("%s+", " ")
+  for _, part in ipairs {...} do ok(text:find(part, 1, true), "?" .. name .. ": " .. part, text) end
+end
+shows("router", "nn.router(name,", "router=softmax an option of model.moe", "router a term")
+shows("softmax", "x:softmax(dim=-1)", "router = \"softmax\"", "Lepikhin et al. 2020",
+  "normalize=true", "aux=0.01", "z=0.001")
+shows("nn.routers.sigmoid", "DeepSeek-V3", "scale=1", "gamma=0.001")
+shows("threshold", "Any number of experts a token", "cutoff=0.5 least score")
+shows("cutoff", "an option of nn.routers.threshold", "least score; from 0 to 1.")
+shows("expert_choice", "Not causal: an expert's tokens are chosen among all of a sequence.",
+  "allow_leak=false")
+shows("aux", "The load-balancing loss", "It needs a router that gives scores.")
+shows("published", "as they say", "In the paper: aux 0.04 of a sum of K.", "Source: Someone 2020.")
+
+do -- routers()
+  local list, by_name = routers(), {}
+  for _, r in ipairs(list) do by_name[r.name] = r end
+  ok(by_name.softmax and by_name.sigmoid and by_name.threshold, "the program's and one's own")
+  is(by_name.softmax.defaults, "normalize=true aux=0.01 z=0.001", "their defaults")
+  is(by_name.softmax.rule, "softmax over the E logits, the K largest", "their rule")
+  ok(by_name.softmax.causal and not by_name.expert_choice.causal, "whether they are causal")
+  is(by_name.published.paper, "aux 0.04 of a sum of K", "the paper's defaults")
+  local text = "\n" .. tostring(list)
+  local function prints(part)
+    ok(text:find(part, 1, true), "printed: " .. part:match "%S+", text)
+  end
+  prints("\nsoftmax        softmax over the E logits, the K largest\n"
+    .. "               causal; normalize=true aux=0.01 z=0.001; Lepikhin")
+  prints("\npublished      as they say\n               causal; aux=0.01 z=0.001; Someone 2020\n"
+    .. "               in the paper: aux 0.04 of a sum of K\n")
+  prints "sees later tokens; factor=1 allow_leak=false"
+end
+nn.routers.published = nil
+
+do -- completion
+  local lines = require("switchyard.prompt.complete").lines
+  local function offers(line, name)
+    local all = "|" .. tostring(lines(line)):gsub("\n", "|") .. "|"
+    ok(all:find("|" .. name .. "|", 1, true), line .. " -> " .. name, all)
+  end
+  offers('model.moe{router = "thr', "threshold")
+  offers('model.moe{router = {"sig', "sigmoid")
+  offers("nn.routers.exp", "expert_choice")
+  offers("nn.balances.a", "aux")
+  offers("rout", "routers")
+end
+
+local manual = child "--dump-help"
+for _, part in ipairs {'"router = \\(dqsoftmax\\(dq ', '"router = \\(dqsigmoid\\(dq ',
+                       '"balance = {aux = x}"', '"balance = {gamma = x}"', '"balance = {z = x}"',
+                       "nn.router(name", "nn.balance(name", "routers() "} do
+  ok(manual:find(part, 1, true), "the manual has " .. part)
+end
+
+-- ---- runs ----
+
+local SCRIPT = [[
+  nn.balance("even", {
+    needs = "scores", rows = {{"even", "number", nil, 0, 1, help = "weight"}},
+    loss = function(ctx, routing)
+      nn.loss("even", (routing.importance - 1 / ctx.E):square():sum(), ctx:setting "even")
+    end,
+    update = function(ctx, load)
+      local most = nn.state("most", tensor.zeros(ctx.E))
+      nn.update(most, most:maximum(load))
+    end,
+  })
+  nn.router("own", {
+    rows = {{"cutoff", "number", 0.5, 0, 1, help = "least score"}}, balance = {aux = 0.02},
+    route = function(ctx)
+      local s = ctx:logits():sigmoid()
+      local mean = nn.state("mean", tensor.zeros(ctx.E))
+      return {chosen = s:gt(ctx:setting "cutoff"), gates = s, scores = s / s:sum(-1, true),
+              update = function(load) nn.update(mean, mean * 0.9 + load * 0.1) end}
+    end,
+  })
+  local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+  m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
+    top_k = 2, expert_dim = 16, router = {"own", cutoff = 0.4}, balance = {even = 0.5}}
+  r = train(m, d, {steps = 8, batch = 2, name = "own-router", eval_every = 0, checkpoint_every = 3,
+    paused = true})
+  r:steps(4):wait()
+  r.cutoff = 0.45
+  r:steps(3):wait()
+  r:checkpoint()
+  m:save(arg[1])
+  print(("even %g, %d of it"):format(r.even, r:history("even.1").shape[1]))
+  local c = m.cfg
+  print(("cfg %s %g %g %g"):format(c.router.name, c.router.cutoff, c.balance.aux, c.balance.even))
+  r:stop():wait()
+]]
+
+do
+  local path = t.write(folder .. "/own_router.lua", SCRIPT)
+  local out = child(("'%s' '%s/own-model'"):format(path, folder))
+  ok(out:find("even 0.5, 7 of it\n", 1, true), "one's own rule has its loss and coefficient", out)
+  ok(out:find("cfg own 0.4 0.02 0.5\n", 1, true), "options and defaults are the configuration", out)
+  out = child "replay own-router"
+  ok(out:find("unknown router 'own'", 1, true) and out:find("--code", 1, true),
+    "without the script the router is not known", out)
+  out = child "replay own-router --code"
+  ok(out:find "identical through step 7", "replayed with it", out)
+  out = child "resume own-router --code"
+  ok(out:find "step 8/8", "resumed", out)
+  out = child "replay own-router --code"
+  ok(out:find "identical through step 8", "and replayed to its end", out)
+  local m, why = model.load(folder .. "/own-model")
+  ok(not m and why:find("unknown router 'own'", 1, true), "nor is a model read without it", why)
+end
+
+-- ---- models on disk, with what was set while it ran and what a rule keeps ----
+
+do
+  nn.balance("kept", {
+    rows = {{"kept", "number", nil, 0, 1, help = "share of what was"}},
+    update = function(ctx, load)
+      local mean = nn.state("mean_load", tensor.zeros(ctx.E))
+      nn.update(mean, mean * ctx:setting "kept" + load)
+    end,
+  })
+  local m = moe {layers = 1, router = {"threshold", cutoff = 0.4},
+                 balance = {kept = 0.5, aux = 0.02}}
+  local r = train(m, d, with(own.TRAIN, {paused = true}))
+  r.cutoff = 0.45
+  r:steps(2):wait()
+  ok(m:save(folder .. "/kept-model"), "a model of one's own router is saved")
+  local n, why = model.load(folder .. "/kept-model")
+  ok(n, "and read", why)
+  t.near(n.inputs.cutoff:item(), 0.45, 1e-6, "what was set while it ran")
+  local name = "model.layers.0.mlp.mean_load"
+  is(n.states[name]:hash(), m.states[name]:hash(), "a rule's state")
+  is(n.cfg.router.cutoff .. " " .. n.cfg.balance.aux, "0.4 0.02", "the configuration")
+  is(n:logits({1, 2, 3}):hash(), m:logits({1, 2, 3}):hash(), "the same logits")
+  r:stop():wait()
+  r:close()
+end
+
+t.done()
