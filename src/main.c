@@ -479,8 +479,8 @@ static void report_bug(const char *cond, const char *file, int line, const char 
             PACKAGE_VERSION, cond, func, file, line);
 }
 
-/* What was printed and got lost is a failure, which is told once; but not to whom reads no more (|
- * head), nor at a terminal, where an interrupt cuts off what is being written. */
+/* What was printed and got lost is a failure, which is reported once; but not where nobody reads
+ * any more (| head), nor at a terminal, where an interrupt cuts off what is being written. */
 static int close_output(int status)
 {
     FILE *f = lsy_progress_stream();

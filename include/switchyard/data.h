@@ -202,7 +202,7 @@ int64_t sy_place_epochs(const struct sy_sampler *s, const struct sy_place *p);
  * nor batch: all W windows of the split once, in a shuffled order, of which an evaluation takes the
  * first so many. */
 #define SY_EVAL_ROWS 16 /* windows that count as one batch of an evaluation, whatever B is */
-/* Of so many batches: batches * SY_EVAL_ROWS, or W where there are fewer. */
+/* Windows of this many batches: batches * SY_EVAL_ROWS, or W where there are fewer. */
 int64_t sy_eval_windows(const struct sy_sampler *s, int64_t batches);
 /* First token of window `number`, from 0. */
 int64_t sy_eval_start(const struct sy_sampler *s, int64_t number);

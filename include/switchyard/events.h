@@ -44,8 +44,8 @@ enum sy_event_kind {
         SY_EVENT_COUNT
 };
 
-/* X(ID, name, mark, condition).  An alarm is told once an episode: again when its condition held no
- * longer meanwhile, and (but for DISK) 1,000 steps have gone since.  The conditions:
+/* X(ID, name, mark, condition).  An alarm is announced once an episode: again when its condition
+ * held no longer meanwhile, and (but for DISK) 1,000 steps have gone since.  The conditions:
  * src/train/alarm.c. */
 #define SY_ALARM_MAP(X)                                                                            \
     X(LOSS, "loss spike", SPIKE,                                                                   \
@@ -65,7 +65,7 @@ enum sy_event_kind {
       "as many experts as a token uses get over 90% over 128 steps")                               \
     X(DATA, "data exhausted", ALARM,                                                               \
       "by sampling epoch or sequential all text was seen four times")                              \
-    X(SPEED, "throughput", ALARM, "for a minute less than 40% of the tokens a second of before")   \
+    X(SPEED, "throughput", ALARM, "for a minute less than 40% of the usual tokens a second")       \
     X(DISK, "checkpoint", ALARM, "a checkpoint could not be saved")                                \
     X(EVAL, "evaluation", ALARM, "an evaluation failed")                                           \
     X(RECORD, "record", ALARM, "the run's directory cannot be made, or run.sqlite not be written")
@@ -94,7 +94,7 @@ enum sy_mark_kind sy_event_mark(const struct sy_event *e); /* of an alarm, the a
 
 /* Marks of what a store has: a journal's entry by its kind; an event by its name and its data, the
  * id of an alarm.  What is not known is drawn as an intervention.  Events of alarms without an id
- * are of programs that wrote none: it is had from their sentence, "alarm: step N: NAME: ...". */
+ * are of programs that wrote none: it is read from their sentence, "alarm: step N: NAME: ...". */
 enum sy_mark_kind sy_stored_entry_mark(const char *kind);
 enum sy_mark_kind sy_stored_event_mark(const char *kind, const char *alarm, const char *text);
 

@@ -112,7 +112,7 @@ struct sy_hyper {
     double v[SY_HYPER_COUNT];
     enum sy_schedule schedule;
     int rules;
-    double planned; /* `steps` of the start, by which the default of warmup goes; 0: that of now */
+    double planned; /* `steps` at the start, which sets the default of warmup; 0: the current one */
     int64_t from;   /* the schedule was begun anew after this step; 0: it was not */
     double share;   /* of lr over min_lr that was left then */
 };

@@ -195,7 +195,7 @@ int sy_trainer_eval_sum(struct sy_trainer *t, int64_t first, int64_t end, int64_
 int sy_trainer_journal(struct sy_trainer *t, int first, struct sy_journal_entry *out, int n);
 /* A line for people: a kind that is SY_REPLAY_NOTED. */
 void sy_trainer_note(struct sy_trainer *t, enum sy_entry_kind kind, const char *text);
-/* Any entry: written down with the step of now, nothing else is done. */
+/* Any entry: written down with the current step, nothing else is done. */
 void sy_trainer_record(struct sy_trainer *t, const struct sy_journal_entry *e);
 /* Do what the entry says, now, and record it (caller holds).  A set that belongs to the plan
  * (batch, context, accumulate) only changes the number: the caller exchanges the plan.  UNSUPPORTED

@@ -1,6 +1,6 @@
 -- switchyard resume | replay | generate | export: the commands that need Lua.  src/main.c calls
--- run(name, words...); what is an option of every command (--runs, --json, --threads, --help) it
--- has taken already, and the table of commands with their help is in src/cli/subcommands.c.
+-- run(name, words...) and has already taken the options of every command (--runs, --json,
+-- --threads, --help); the table of commands with their help is in src/cli/subcommands.c.
 --
 -- Exit status: 0; 1 what failed, or a replay that differs; 2 usage.
 

@@ -1,10 +1,9 @@
--- Objects that have what they have: a name that is none of theirs is an error that names the
--- nearest one, where it is read and where it is set; and what cannot be set says so, with what to
--- use instead.
+-- Strict objects: reading or setting a name that an object does not have is an error that names the
+-- nearest one; a field that cannot be set says so, and what to use instead.
 --
---  1. An object is {_fields = values} with a class for a metatable, so that its fields are set by
---     nobody unseen.  Names that begin with _ are the program's own: raw, and nil when they are not
---     there.
+--  1. An object is {_fields = values} with a class for a metatable, so no field is set
+--     without passing through here.  Names that begin with _ are the program's own: raw, and nil
+--     when they are not there.
 --  2. The program's own modules may set fields, and look for names that are not there, as does what
 --     is written in C (pairs, rawget, completion): only lines of users are refused.
 --  3. What these functions __index do is without effect: completion calls them
@@ -14,7 +13,7 @@ local options = require "switchyard.core.options"
 local fields = {}
 local quiet = setmetatable({}, {__mode = "k"}) -- the functions __index
 
--- Whether the function `level` above the caller is one of users.
+-- Whether the function `level` above the caller is a user's.
 local function of_users(level)
   local info = debug.getinfo(level + 1, "S")
   return info and info.what ~= "C" and info.source:sub(1, 12) ~= "=switchyard:"
@@ -38,8 +37,7 @@ local function unknown(level, what, kind, name, ...)
 end
 
 --- A class: methods; names, a text of its fields' names; instead(object, name) -> what is said of a
--- name that is
---- set, or read and not there; nil: nothing is.
+-- name that is set, or read and not there; nil: nothing is.
 function fields.class(what, methods, names, instead)
   local class, known = {__name = what, methods = methods, fields = {}}, nil
   known = class.fields
@@ -78,9 +76,9 @@ end
 --- An object of a class; values: its fields, by name.
 function fields.object(class, values) return setmetatable({_fields = values}, class) end
 
---- A list of n items that are made when asked for.  What is not there is an error that names the
--- range; nil only for
---- ipairs and its like, which look for the end.  instead: what is said to whoever sets one.
+--- A list of n items that are made when asked for. What is not there is an error that names the
+-- range; nil only for ipairs and its like, which look for the end. instead: what is said to whoever
+-- sets one.
 function fields.numbered(what, kind, n, make, instead)
   local function item(_, i)
     if math.type(i) == "integer" and i >= 1 and i <= n then return make(i) end
@@ -99,8 +97,7 @@ function fields.numbered(what, kind, n, make, instead)
 end
 
 --- Names that a table has not are refused to those who read them, with the nearest; and if
--- `closed`, to those who
---- set them.  kind: what the table has (function, model).
+-- `closed`, to those who set them. kind: what the table has (function, model).
 function fields.only(t, what, kind, closed)
   local meta = getmetatable(t) or {}
   function meta.__index(_, name)

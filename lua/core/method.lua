@@ -16,9 +16,8 @@ local function guarded(name, f, article, owner, is)
   return g
 end
 
---- Guard the functions of `methods` that were written with a colon.  owner: how the docs call it
--- (r); is: whether a
---- value may be their first argument.
+--- Guard the functions of `methods` that were written with a colon. owner: how the docs call it
+-- (r); is: whether a value may be their first argument.
 function method.guard(methods, article, owner, is)
   for name, f in pairs(methods) do
     if type(f) == "function" and name:sub(1, 1) ~= "_" and debug.getlocal(f, 1) == "self" then

@@ -40,8 +40,8 @@ local function some(names, room)
 end
 
 --- "unknown option 'expert' (did you mean 'experts'?); there are: ..."; what others call an option
--- leads to ours; of fields, series and runs, which may be
---- many, only the nearest, or two lines of them.
+-- leads to ours; of fields, series and runs, which may be many, only the nearest, or two lines of
+-- them.
 function options.unknown(what, kind, name, names)
   local near = foreign.option(tostring(name), names) or engine.nearest(tostring(name), names)
   if kind ~= "option" then

@@ -258,8 +258,7 @@ local function other_meanings(name, list, entry)
 end
 
 --- All that ?name knows: names of entries, options and terms of one word; of options those of this
--- program's own
---- entries, for completion runs nothing of the user's.
+-- program's own entries, for completion runs nothing of the user's.
 function help.words()
   local words, seen = {}, {}
   local function add(word)

@@ -69,7 +69,7 @@ end
 local rows = {{"family", "string"}}
 
 -- The reason why a family that was asked for cannot say the model is an error; otherwise it is
--- told.
+-- returned.
 local function check_family(m, given)
   local family = options.read("save", given, rows).family
   if not family then return end

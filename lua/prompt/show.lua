@@ -1,6 +1,7 @@
 -- How the prompt prints values: strings as they are but for what a terminal would obey
 -- (engine.clean), tables a few levels deep, lists of records by columns, all else by tostring.
--- Keys stand in a fixed order; a table inside itself is told.  Lines fit the width of the terminal.
+-- Keys stand in a fixed order; a table inside itself is marked.  Lines fit the width of the
+-- terminal.
 
 local engine = require "switchyard.engine"
 
@@ -204,8 +205,7 @@ local function broken(s, n)
 end
 
 --- Text of a list of records under names of columns; numbers stand at the right, a column "text" at
--- the end is broken
---- into lines.
+-- the end is broken into lines.
 function show.columns(t, names)
   local rows, widths, right = {}, {}, {}
   local n = #t

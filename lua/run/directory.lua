@@ -268,7 +268,8 @@ local function move_to(r, store, old)
 end
 
 --- The directory of a live run was deleted: it is made anew with all that is still known, and a
--- checkpoint of now.  What cannot be done now is tried again; the store's alarm has told of it.
+-- checkpoint of its current state.  What cannot be done now is tried again; the store's alarm has
+-- said so.
 function directory.renew(r)
   local old, h = r._store, r._h
   if not old or not old:lost() or rawget(r, "_busy") then return end
@@ -410,8 +411,8 @@ local function read_files(c, given)
   return d or read_source(c.kind, c.source, o), why
 end
 
--- How runs of before files were told by their content (they have no `reader`) took what was not
--- .jsonl.
+-- How runs from before files were recognized by their content (they have no `reader`) read files
+-- that were not .jsonl.
 local BEFORE = {text = "bytes", shards = "u16"}
 
 local function from_files(c, o)
@@ -453,7 +454,7 @@ function directory.data(what, path, config)
   return d
 end
 
---- What of the kernels is not as it was, where that changes bits: a text, or nil.
+--- What has changed in the kernels, where that changes bits: a text, or nil.
 function directory.kernels_differ(config)
   if config.exact ~= engine.exact then
     return ("the kernels changed: version %d, was %s"):format(engine.exact, config.exact)
@@ -463,7 +464,7 @@ function directory.kernels_differ(config)
   end
 end
 
---- What of data, tokenizers and kernels is not as it was: a text, or nil.
+--- What has changed in data, tokenizers and kernels: a text, or nil.
 function directory.difference(config, m, d)
   local t, list = config.tokenizer, {}
   local name = config.data.source and " (" .. source_text(config.data.source) .. ")" or ""

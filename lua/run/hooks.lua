@@ -55,7 +55,7 @@ function hooks.add(run, n, f, own)
   return hook
 end
 
---- Those of a run that the user made, by number.
+--- The hooks that the user made for a run, by number.
 function hooks.list(run)
   local list = {}
   for _, hook in ipairs(run._hooks) do

@@ -221,7 +221,8 @@ local function base(path, config, step)
   end
 end
 
---- What comes is by the rules of now (include/switchyard/hyper.h); what was stays by those of then.
+--- Steps to come follow the current rules (include/switchyard/hyper.h); those that were done keep
+-- the rules by which they were done.
 local function renew(r)
   local h = r._h
   if h:rules() >= engine.rules then return end
@@ -299,7 +300,7 @@ end
 
 local function drop_undo(path)
   local ok, why = engine.discard_checkpoints(path, -1, "undo")
-  if not ok then error("the state of now cannot be kept: " .. why, 0) end
+  if not ok then error("the current state cannot be kept: " .. why, 0) end
   os.remove(path .. "/undo")
 end
 

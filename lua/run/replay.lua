@@ -156,7 +156,7 @@ local function repeated(name_or_dir, given, say)
   end})
 end
 
---- The same as replay; progress is told to say(text) instead of in events.
+--- The same as replay; progress goes to say(text) instead of events.
 function module.telling(name_or_dir, given, say)
   return options.call(repeated, name_or_dir, given, say)
 end

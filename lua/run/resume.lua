@@ -3,7 +3,7 @@
 --     step-400 --- x: lr at 520 --- 640, killed
 --     load step-400, repeat the steps up to the last entry of the journal (x), go on
 --
--- The state is had again from the nearest checkpoint and the journal (lua/run/reconstruct.lua).
+-- The state is made again from the nearest checkpoint and the journal (lua/run/reconstruct.lua).
 
 local engine = require "switchyard.engine"
 local options = require "switchyard.core.options"
@@ -42,15 +42,15 @@ local function complete(store, entries)
   end
 end
 
--- Nothing was changed yet: the store says of the run what it said before (info).
+-- Nothing has changed yet: the store says of the run what it said before (info).
 local function refuse(store, info, why)
   store:detach()
   store:status(info)
   error(why, 0)
 end
 
--- The state that a killed run can be had at from its checkpoints alone.  changed: what is not as it
--- was (forced).  Returns the step, and the entries behind it.
+-- Bring a killed run to a state that its checkpoints alone give.  changed: what is not as it was
+-- (forced).  Returns the step, and the entries behind it.
 local function come_back(r, store, info, changed, force)
   local h, journal = r._h, stored_journal(store)
   local from, image = base(store:path(), r._config)
@@ -133,7 +133,7 @@ local function go_on(store, name, o)
     launched = true
     local at = alone(r, "resumed", function()
       local from, entries = come_back(r, store, info, changed, o.force)
-      -- A change of now is one behind what had been done.
+      -- A change that is made now comes after what had been done.
       go_through(r, entries, o.steps and math.max(info.step, from) or nil, "repeating")
       h:repeating(false)
       return from

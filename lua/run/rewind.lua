@@ -4,7 +4,7 @@
 --     start --- step-200 --- step-400 --- 640
 --     rewind(500): load step-400, repeat 100 steps with the journal's entries at theirs
 --
---   1. A rewind first puts the state of now into undo/; whatever fails or is interrupted leads back
+--   1. A rewind first saves the current state in undo/; whatever fails or is interrupted leads back
 --      to it.
 --   2. What is taken back goes in this order: checkpoints, then the store.  A death in between
 --      leaves the run as it was before the rewind.
@@ -47,7 +47,7 @@ local function make_start(what, r)
   undo()
 end
 
--- Where r can be had at a step.
+-- The checkpoint from which r comes to a step.
 local function find(what, r, step)
   local path = r._store:path()
   local from, image = base(path, r._config, step)
@@ -65,7 +65,7 @@ local function find(what, r, step)
   return from, image
 end
 
--- The state of now (r is held or paused) as a checkpoint of run `id` in dir/sub: by hard links,
+-- The current state (r is held or paused) as a checkpoint of run `id` in dir/sub: by hard links,
 -- where it was saved already.
 local function put_now(r, dir, sub, id)
   local h = r._h
@@ -84,12 +84,12 @@ local function put_now(r, dir, sub, id)
   return h:checkpoint_to(dir, sub)
 end
 
--- What leads back to the state of now.
+-- What leads back to the current state.
 local function keep_now(r, was)
   local h, dir = r._h, r._store:path()
   drop_undo(dir)
   local path, why = put_now(r, dir, "undo", r._config.id)
-  if not path then error("the state of now cannot be kept: " .. why, 0) end
+  if not path then error("the current state cannot be kept: " .. why, 0) end
   local image = assert(engine.read_checkpoint(path))
   return function()
     h:repeating(true) -- whatever it was

@@ -84,7 +84,7 @@ end
 local function tensors_of(m, o)
   local states = {}
   for i, name in ipairs(m._state_names) do states[i] = m.states[name] end
-  return m.params, m._info, states, o.optimizer or optimizers[1].name -- none: a run of before
+  return m.params, m._info, states, o.optimizer or optimizers[1].name -- none: an older run
 end
 
 --- A run that is not among runs() and does not train yet; o: what read_options gave, with a name.
@@ -509,7 +509,8 @@ local function tell_set(r, name, value, effect)
   elseif ignored(name, r._o.optimizer) then
     text = ("%s has no effect: the optimizer is %s"):format(set, r._o.optimizer)
   elseif effect ~= enum.effect.RATE then
-    text = ("%s %s: %s%s"):format(set, effect == enum.effect.NONE and "has no effect" or "moves min_lr alone",
+    text = ("%s %s: %s%s"):format(set, effect == enum.effect.NONE and "has no effect" or
+      "moves min_lr alone",
       r._h:outlook(),
       name == "lr" and '; r.schedule = "constant" holds r.lr' or "")
   end

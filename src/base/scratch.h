@@ -1,4 +1,4 @@
-/* Scratch of a thread: memory for the loop at hand that is asked for at every turn and taken
+/* Scratch memory of a thread, for the loop at hand: asked for on every iteration, allocated
  * once. */
 #ifndef SY_BASE_SCRATCH_H
 #define SY_BASE_SCRATCH_H

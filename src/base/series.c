@@ -35,7 +35,7 @@ bool sy_series_same_place(const struct sy_series_what *a, const struct sy_series
     return a->layer == b->layer && !strcmp(a->mixture, b->mixture);
 }
 
-/* ---- names of before ---- */
+/* ---- names in older stores ---- */
 
 /* All that the trainer and nn.moe wrote.  With a layer the name ends in ".L". */
 static const struct {
@@ -66,7 +66,7 @@ static const struct {
               {"balance", SY_SERIES_BALANCE, true},
               {"z", SY_SERIES_Z, true}};
 
-/* Of "load.12" 12, and how long "load" is; 0: it has no number at its end. */
+/* 12 of "load.12", and the length of "load"; 0: it has no number at its end. */
 static int layer_of(const char *name, size_t *base)
 {
     const char *dot = strrchr(name, '.');

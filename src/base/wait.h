@@ -19,7 +19,7 @@ struct sy_deadline {
     struct timespec at; /* of CLOCK_MONOTONIC */
 };
 
-/* So many seconds from now; negative and NaN: now; at most 30 years. */
+/* This many seconds from now; negative and NaN: now; at most 30 years. */
 struct sy_deadline sy_deadline_in(double seconds);
 void sy_cond_init(pthread_cond_t *cond);
 /* `lock` is held.  False: that moment has come, and nobody woke us. */

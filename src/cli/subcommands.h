@@ -1,5 +1,5 @@
 /* Subcommands: `switchyard runs`, `switchyard log RUN`: words that stand where a script would.
- * Layer command, below main.  A command wins over a file of its name (./runs is the file). */
+ * Layer cli, below main.  A command wins over a file of its name (./runs is the file). */
 #ifndef SY_CLI_SUBCOMMANDS_H
 #define SY_CLI_SUBCOMMANDS_H
 

@@ -1,4 +1,4 @@
-/* `switchyard watch`.  Layer command. */
+/* `switchyard watch`.  Layer cli. */
 #ifndef SY_CLI_WATCH_H
 #define SY_CLI_WATCH_H
 

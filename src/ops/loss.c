@@ -190,7 +190,7 @@ int sy__infer_weighted_cross_entropy(struct sy_infer *x)
     return sy__infer_cross_entropy(x) || want_weights(x, 2, x->in[0]->shape[0]) ? -1 : 0;
 }
 
-/* Of an operation whose weights, if it has any, are input i. */
+/* For an operation whose weights, if it has any, are input i. */
 static const void *weights_of(const struct sy_run *x, int i)
 {
     return x->nin > i ? sy_data(x->in[i]) : NULL;

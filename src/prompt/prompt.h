@@ -1,5 +1,5 @@
-/* The prompt: lines from the editor to the Lua thread, on the plain screen or in the workbench
- * (workbench). Layer prompt. */
+/* The prompt: lines from the editor to the Lua thread, on the plain screen or in the workbench.
+ * Layer prompt. */
 #ifndef SY_PROMPT_PROMPT_H
 #define SY_PROMPT_PROMPT_H
 

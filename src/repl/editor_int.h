@@ -34,7 +34,8 @@ int sy__escape_ms(void); /* keyseq-timeout: how long what follows an Esc may tak
 void sy__guard_open(void);
 void sy__guard_size(void); /* after the terminal was asked for its size */
 void sy__act(int action);    /* as if its key was pressed */
-/* The lines of before (history.c).  Line 0 is the oldest, that of count is the one being typed. */
+/* The lines entered before (history.c).  Line 0 is the oldest; line `count` is the one being
+ * typed. */
 void sy__history_open(const char *path); /* NULL: no file */
 void sy__history_close(void);
 void sy__history_bind(void);

@@ -50,7 +50,7 @@ enum sy_mark_kind sy_stored_entry_mark(const char *kind)
     return i < 0 ? SY_MARK_SET : sy_entry_row((enum sy_entry_kind)i)->mark;
 }
 
-/* The alarm that a sentence of before names; -1: none. */
+/* The alarm that the sentence of an older program names; -1: none. */
 static int alarm_told(const char *text)
 {
     int step = 0;

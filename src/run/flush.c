@@ -68,8 +68,8 @@ static void bind_what(sqlite3_stmt *q, int at, const struct sy_series_what *what
     sqlite3_bind_text(q, at + 2, what->mixture, -1, SQLITE_TRANSIENT);
 }
 
-/* A store of before does not say what it is, or it is another from now on.  What nobody declares
- * stays. */
+/* An older store does not say what the series is, or it is another kind from now on.  What nobody
+ * declares stays. */
 static int declare_series(struct sy_store *s, const struct sy__series *e,
                           const struct sy_series_what *what, struct sy_err *err)
 {
@@ -215,8 +215,8 @@ static int write_counts(struct sy_store *s, const struct sy__series *e, const fl
     return rc;
 }
 
-/* Rows behind the last one into the tail: how many; -1: they cannot be had.  What only the archive
- * has was written already, unless it is not ours. */
+/* Rows behind the last one into the tail: how many; -1: they cannot be read.  What only the
+ * archive has was written already, unless it is not ours. */
 static int64_t next_rows(struct sy_store *s, int i, struct sy__series *e)
 {
     int64_t *steps = e->steps + e->tail, room = SY_CHUNK_ROWS - e->tail;

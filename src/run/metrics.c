@@ -119,7 +119,7 @@ static int add_chunk(struct series *s, int64_t rows)
     return 0;
 }
 
-/* Of many series most have few rows, so the first chunk begins small. */
+/* Most of many series have few rows, so the first chunk begins small. */
 static int grow_newest(struct series *s)
 {
     int64_t rows = GROWTH * s->newest < SY_METRICS_CHUNK ? GROWTH * s->newest : SY_METRICS_CHUNK;

@@ -6,8 +6,8 @@
  *  3. A new chunk is taken every SY_METRICS_CHUNK rows, so most steps allocate nothing.  The first
  *     of a series has room for 16 rows, then 64, 256 and all: there may be 100,000 series of few
  *     rows.
- *  4. Only the newest chunks stay once a store or an attic has the rows (sy_metrics_forget): what
- *     is older comes from there, vectors as halves.
+ *  4. Only the newest chunks stay once a store or packed_rows.h has the rows (sy_metrics_forget):
+ *     older ones come from there, vectors as halves.
  */
 #ifndef SY_RUN_METRICS_H
 #define SY_RUN_METRICS_H
@@ -54,15 +54,14 @@ int64_t sy_metrics_first(struct sy_metrics *m, int series);
 bool sy_metrics_is_gone(struct sy_metrics *m, int series, int64_t step);
 /* Where the others are.  Called on the threads of readers, one at a time; another, or its end,
  * waits for a reader that is there.  after, at: as sy_store_after and sy_store_at; -1: they cannot
- * be had. */
+ * be read. */
 struct sy_metrics_archive {
     int64_t (*after)(void *ctx, const char *name, int width, int64_t after, int64_t n,
                      int64_t *steps, float *values);
     int (*at)(void *ctx, const char *name, int width, int64_t step, int64_t *found, float *values);
     void *ctx;
 };
-/* Returns the one of before, which whoever sets another has to care for: rows may be nowhere
- * else. */
+/* Returns the previous one, which the caller must look after: its rows may be nowhere else. */
 struct sy_metrics_archive sy_metrics_set_archive(struct sy_metrics *m,
                                                  const struct sy_metrics_archive *archive);
 /* no more, if it is still that of ctx */

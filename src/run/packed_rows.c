@@ -136,7 +136,7 @@ static int find_box(const struct shelf *s, int64_t step)
     return low;
 }
 
-/* Rows of box i into steps and an owned *values; 0: there is none; -1: it cannot be had.  Boxes
+/* Rows of box i into steps and an owned *values; 0: there is none; -1: no memory for them.  Boxes
  * stay where they are and what they are, but the list of them may move. */
 static int open_box(struct sy_packed_rows *a, int series, int width, int64_t step, int before,
                     int64_t *steps, float **values)

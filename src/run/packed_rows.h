@@ -5,7 +5,7 @@
  *  2. A row is packed first and forgotten by the metrics then, so it is always somewhere; without
  *     memory it stays.
  *  3. Nothing is taken out again: such a run cannot be rewound.  Once it gets a store, that writes
- *     what is here (sy_store_attach), and the attic goes. */
+ *     what is here (sy_store_attach), and the packed rows go. */
 #ifndef SY_RUN_PACKED_ROWS_H
 #define SY_RUN_PACKED_ROWS_H
 

@@ -225,7 +225,7 @@ int sy__run_dir_finish(struct sy_store *s, struct sy_err *err)
 {
     char back[SY__PATH_MOST];
     snprintf(back, sizeof back, "%s", s->dir.path);
-    sy__db_close(s); /* it would go by the name of before */
+    sy__db_close(s); /* it would use the old name */
     if (rename_folder(s, s->path, err))
         return -1;
     if (!sy__db_open(s, SY__WRITE, err)) {

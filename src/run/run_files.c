@@ -18,7 +18,7 @@ int sy__run_path(char out[SY__PATH_MOST], const char *dir, const char *name, str
                : sy_err_set(err, SY_E_RANGE, "run: the path is too long: %s", dir);
 }
 
-/* Of a file in the store's folder. */
+/* stat of a file in the store's folder. */
 int sy__stat_in(const struct sy_store *s, const char *name, struct stat *st)
 {
     return fstatat(s->dir.fd, name, st, AT_SYMLINK_NOFOLLOW);

@@ -46,7 +46,7 @@ static const char *const migrations[] = {
     /* 2 -> 3: the configuration may have an id, which checkpoints are to bear: version 2 writes
      * none */
     "",
-    /* 3 -> 4: a series says what it is (switchyard/series.h); kind '': by its name, as of before */
+    /* 3 -> 4: a series says what it is (switchyard/series.h); kind '': by its name, as before */
     "ALTER TABLE series ADD COLUMN kind TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE series ADD COLUMN layer INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE series ADD COLUMN mixture TEXT NOT NULL DEFAULT '';",

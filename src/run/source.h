@@ -100,7 +100,8 @@ uint64_t sy_board_version(void); /* changes with every add and remove; from 1 */
 int sy_board_list(struct sy_source **out, int room);
 /* Who draws sleeps while nothing happens: `fn` is called, on any thread, when a run comes or goes
  * or its state changes; and, once after each sy_board_arm, at the next step of any run.  It must
- * only wake somebody (write to a pipe).  fn NULL: nobody is told any more; none runs after return.
+ * only wake somebody (write to a pipe).  fn NULL: nobody is notified any more; none runs after
+ * return.
  */
 void sy_board_notify(void (*fn)(void *ctx), void *ctx);
 void sy_board_arm(void);

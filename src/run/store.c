@@ -64,7 +64,7 @@ bool sy_store_name_ok(const char *name, struct sy_err *err)
     return !why;
 }
 
-/* Runs of before may bear such a name. */
+/* Older runs may have such a name. */
 bool sy_store_name_new(const char *name, struct sy_err *err)
 {
     if (!sy_store_name_ok(name, err))
@@ -376,7 +376,7 @@ static bool sleeps(struct sy_store *s, int seconds)
     return !sy_cond_wait(&s->wake, &s->lock, &until);
 }
 
-/* Of a run that stands still: its files are looked at now and then.  s->lock is held. */
+/* The files of a run that stands still are looked at now and then.  s->lock is held. */
 static void sleep_long(struct sy_store *s)
 {
     bool same = true;

@@ -2,8 +2,8 @@
  *
  *     DIR/step-000500/
  *         model.safetensors      parameters, by their names
- *         optimizer.safetensors  NAME.STATE, as the optimizer declares them: of AdamW NAME.m and
- *         NAME.v
+ *         optimizer.safetensors  NAME.STATE, as the optimizer declares them: AdamW's are NAME.m
+ *                                and NAME.v
  *         state.safetensors      state.N (nn.state), input.NAME, eval.NAME, journal.N
  *         state.json             step, hyper-parameters, journal, hashes of what it depends on
  *         MANIFEST               the run's id; size and XXH64 of each file, and of itself
@@ -16,7 +16,7 @@
  *  3. A checkpoint lies between two optimizer steps: one that is asked for while a step of several
  *     micro-batches runs takes effect at its end.  The step number is all the state that randomness
  *     has, and the place (sy_place) all that the data order has.
- *  4. A checkpoint bears the id of its run (128 random bits; none in those of before).  One that
+ *  4. A checkpoint bears the id of its run (128 random bits; none in older ones).  One that
  *     bears another is not the run's: it is never replaced, deleted or taken for its own.
  *  5. Who writes holds the folder open (base/dir.h): a folder that gets another name goes on being
  *     written, and one that took its name is not.  Links in it are not followed.

@@ -178,7 +178,7 @@ static bool of_the_plan(const struct sy_journal_entry *e)
     return id >= 0 && sy_hyper_spec((enum sy_hyper_id)id)->live == SY_LIVE_PLAN;
 }
 
-/* Those of SY_REPLAY_TRAINER. */
+/* Kinds that are SY_REPLAY_TRAINER. */
 static int apply_kind(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err)
 {
     switch (e->kind) {

@@ -1,4 +1,5 @@
-/* The state of a run: what it is, what it is asked to be, and who is told.  See trainer_int.h. */
+/* The state of a run: what it is, what it is asked to be, and who is notified.  See
+ * trainer_int.h. */
 #include "train/trainer_int.h"
 
 void sy__tell_change(struct sy_trainer *t)

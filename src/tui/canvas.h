@@ -1,5 +1,5 @@
 /* Dots within cells: 2 x 4 to a cell with braille, 2 x 2 with quadrant blocks, 1 x 3 with ASCII, in
- * two layers. Layer tui.  Where the front layer has a dot, its cell shows the front alone; so a
+ * two layers.  Layer tui.  Where the front layer has a dot, its cell shows the front alone; so a
  * line stays a line before the cloud of what it averages. */
 #ifndef SY_TUI_CANVAS_H
 #define SY_TUI_CANVAS_H

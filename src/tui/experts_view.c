@@ -124,7 +124,7 @@ struct figures {
     double most, entropy, largest;
 };
 
-/* Of the table: entropy in nats, the mean over layers of that of its loads as shares. */
+/* The table's entropy in nats: the mean over layers of the entropy of their loads as shares. */
 static struct figures figures_of(const struct sy__table *t)
 {
     struct figures f = {0, 0, 0, 0, 0};

@@ -7,7 +7,7 @@
  *     input                        as many rows as the prompt needs
  *     status                       one row, from 6 rows on
  *
- * Of the layouts below the last that fits is taken.  What a run has nothing for (no experts in a
+ * The last of the layouts below that fits is taken.  What a run has nothing for (no experts in a
  * dense model) gives its place to another chart. */
 #include "tui/panel_int.h"
 

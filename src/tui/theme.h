@@ -1,7 +1,7 @@
 /* How things look on this terminal: which symbols, how many colours, and the colours themselves by
  * what they mean.  Layer tui; knows no environment: whoever does passes what it found.
  *
- *  1. Nothing is told by colour alone: with colours == 0 every picture still says the same. */
+ *  1. Nothing is shown by colour alone: with colours == 0 every picture still says the same. */
 #ifndef SY_TUI_THEME_H
 #define SY_TUI_THEME_H
 

@@ -1,6 +1,6 @@
 /* The workbench's terminal: a panel, a scrollback and a line being typed, in one loop.  Layer
  * workbench: ties tui (what is drawn) to repl (what is typed); knows no Lua.  Clients: prompt, and
- * command (watch).
+ * cli (watch).
  *
  *                         +--> keys: Readline --> line --> client.enter
  *     poll: terminal, ----+--> captured output --> scrollback

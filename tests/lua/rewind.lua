@@ -120,8 +120,8 @@ do
   t.raises(function() r:rewind() end, "nil")
   same "a wrong step"
   assert(io.open(r.dir .. "/undo", "w")):close()
-  t.raises(function() r:rewind(10) end, "the state of now cannot be kept")
-  same "no place for the state of now"
+  t.raises(function() r:rewind(10) end, "the current state cannot be kept")
+  same "no place for the current state"
   os.remove(r.dir .. "/undo")
   local replan, calls, kept = Run._replan, 0, #engine.checkpoints(r.dir)
   Run._replan = function(...)

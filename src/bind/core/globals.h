@@ -5,7 +5,7 @@
 
 #include <lua.h>
 
-void lsy_note_globals(lua_State *L); /* names of now, for lsy_publish.  [-0, +1, m] */
+void lsy_note_globals(lua_State *L); /* the present names, for lsy_publish.  [-0, +1, m] */
 void lsy_make_globals(lua_State *L);
 void lsy_keep_globals(lua_State *L); /* those that are new since the last time */
 /* package.loaded.switchyard = all globals that were not there before (names in the table at -1). */

@@ -1,4 +1,4 @@
-/* See chunk.h: scripts, and errors told.  What is typed: typed.c. */
+/* See chunk.h: scripts, and how errors are reported.  What is typed: typed.c. */
 #include "bind/prompt/chunk.h"
 #include "bind/core/error.h"
 #include "bind/core/hint.h"
@@ -26,7 +26,7 @@ static int status;
 int sy_chunk_status(void) { return status; }
 bool lsy_chunk_quitting(void) { return quitting; }
 
-/* ---- calling with errors told ---- */
+/* ---- calls whose errors are reported ---- */
 
 /* The error at -1 as text, popped, made safe for a terminal. */
 static void error_text(lua_State *L, bool one_line, struct sy_str *safe)

@@ -5,8 +5,8 @@
 #include "bind/prompt/chunk.h"
 
 bool lsy_chunk_quitting(void); /* quit() was called */
-/* The error at -1, popped, is told on standard error, behind "switchyard: " unless it is one line
- * of what was typed; that of a job above the line that is being typed.  [-1, +0, m] */
+/* The error at -1, popped, is reported on standard error, behind "switchyard: " unless it is one
+ * line of what was typed; that of a job above the line that is being typed.  [-1, +0, m] */
 void lsy_chunk_tell(struct lua_State *L, bool one_line);
 /* The same unless it comes of quit(), of an interrupt or of a closed pipe; what the chunk came
  * to. */

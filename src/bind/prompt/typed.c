@@ -3,7 +3,7 @@
  *     "yard> " prefixes stripped -> ?x ??x !x :x quit -> `return <line>` compiles?  else <line>
  *                                                         ends in <eof>? incomplete
  *
- * It runs as a coroutine (job.h): a line that has to wait for long goes on as a job. Values are
+ * It runs as a coroutine (job.h): a line that has to wait for long goes on as a job.  Values are
  * printed by lua/prompt/show.lua.  Errors at the prompt lose the position "yard:1: ", which says
  * nothing, and everything after their first line; those of jobs keep it. */
 #include "bind/core/error.h"

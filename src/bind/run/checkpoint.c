@@ -5,7 +5,7 @@
  *   run:set_config(text, id)              goes into each
  *   run:checkpoint() -> path              save now, and wait for it; nil, message, code
  *   run:checkpoint_to(dir, sub) -> path, step
- *                                         of the state of now, into another folder (sub in it:
+ *                                         of the current state, into another folder (sub in it:
  *                                         start, undo)
  *   run:saved() -> {step=, path=, bytes=, pause=, seconds=, asynchronous=}
  *                                         of the newest; nil: none

@@ -3,8 +3,8 @@
  *
  *  1. A callback never waits for the Lua thread but in a hook, and then in sy_host_call alone,
  *     which run:close() cancels.
- *  2. While steps are repeated (a resume, a rewind, a replay) nothing is told, no hook is called,
- *     nothing is written. */
+ *  2. While steps are repeated (a resume, a rewind, a replay) nothing is announced, no hook is
+ *     called, nothing is written. */
 #include "bind/core/error.h"
 #include "bind/core/hint.h"
 #include "bind/run/live_source.h"

@@ -30,7 +30,7 @@ struct run {
     /* owned; on the board from its start while it is open; NULL: not looked at */
     struct lsy_live_source *look;
     double flops_per_token; /* of the plan in use */
-    /* steps are done again: nothing is told, no hook is called, nothing is written down */
+    /* steps are done again: nothing is announced, no hook is called, nothing is written down */
     atomic_bool repeating;
 };
 
@@ -52,7 +52,7 @@ void lsy_rescue_add(struct run *r);
 void lsy_rescue_forget(struct run *r);
 /* A script that ends now did not do what it was asked. */
 void lsy_run_failed(void);
-/* It has ended: what could not be saved of it is told, once, and the program's status is 1. */
+/* It has ended: what could not be saved of it is reported once, and the program's status is 1. */
 void lsy_run_check_saved(struct run *r);
 
 #endif

@@ -32,7 +32,7 @@ static atomic_llong running_since; /* milliseconds; 0: no job with a number runs
 /* Lua thread only. */
 static struct lsy_job *first, *current;
 static int serving;
-static bool leaving; /* the program ends: nothing is told any more */
+static bool leaving; /* the program ends: nothing is reported any more */
 
 void sy_job_detach(bool on) { atomic_store(&detaching, on); }
 int sy_job_count(void) { return atomic_load(&count); }

@@ -2,10 +2,9 @@
  *
  * Two levels:
  *   vf, vi, vm  a native vector of SY_W floats / int32 / a comparison's mask.  SY_W is 16
- *   (AVX-512),
- *               8 (AVX2) or 4 (SSE2, and any other machine through GNU vectors).  + - * / work on
- *               vf and + - * << >> & | ^ ~ on vi as operators.  For elementwise code, where the
- *               width does not show in the result.
+ *               (AVX-512), 8 (AVX2) or 4 (SSE2, and any other machine through GNU vectors).  + - *
+ *               / work on vf and + - * << >> & | ^ ~ on vi as operators.  For elementwise code,
+ *               where the width does not show in the result.
  *   v16f        16 floats as SY_P = 16 / SY_W native vectors, for everything that reduces: its lane
  *               j holds elements j, j+16, ... in every set.  Functions v16_*, no operators.  (GNU
  *               vectors of 64 bytes would do for both, but gcc 12 lowers their comparisons to
