@@ -25,6 +25,7 @@ lua_sources += %D%/model/huggingface.lua
 lua_sources += %D%/model/model.lua
 lua_sources += %D%/model/nn.lua
 lua_sources += %D%/model/routing.lua
+lua_sources += %D%/model/config.lua
 lua_sources += %D%/model/routing_context.lua
 lua_sources += %D%/model/mixture.lua
 lua_sources += %D%/routers/softmax.lua

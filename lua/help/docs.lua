@@ -21,334 +21,442 @@ end
 
 docs.entries = {
   -- ---- models ----
-  {"model", "m.params  m.layers[l].moe.experts[e]  m.states  m.inputs  m.cfg  m.tokenizer  m.family",
-   "Models are made by model.moe{...}, model.dense{...}, or what model.define made. m.params holds the parameters in "
-   .. "order and by name; m.states what belongs to the model without a gradient; m.inputs what can be changed while it "
-   .. "runs (masks, weights of losses). m.tokenizer is the one given as vocab; where vocab is a number it is that of the "
-   .. "data that trains the model, and nil before (256 ids are taken for bytes until then) or when the data is ids alone: "
-   .. "then the model reads and writes ids, and text is refused. Printed, a model shows its parameters and their shapes.",
+  {"model",
+   "m.params  m.layers[l].moe.experts[e]  m.states  m.inputs  m.cfg  m.tokenizer  m.family",
+   "Models are made by model.moe{...}, model.dense{...}, or what model.define made. m.params "
+    .. "holds the parameters in order and by name; m.states what belongs to the model without a "
+    .. "gradient; m.inputs what can be changed while it runs (masks, weights of losses). "
+    .. "m.tokenizer is the one given as vocab; where vocab is a number it is that of the data "
+    .. "that trains the model, and nil before (256 ids are taken for bytes until then) or when "
+    .. "the data is ids alone: then the model reads and writes ids, and text is refused. Printed, "
+    .. "a model shows its parameters and their shapes.",
    "m.params[1].shape"},
   {"model.moe", "model.moe{layers=6, dim=384, experts=8, top_k=2, ...} -> m",
-   "A decoder of pre-norm blocks: grouped-query attention with RoPE, then a mixture of SwiGLU experts of which each "
-   .. "token uses top_k. Errors: an unknown option, a value out of range, dim that is no multiple of heads, top_k over "
-   .. "experts. Source: Shazeer et al. 2017; Fedus et al. 2021; Jiang et al. 2024 (Mixtral).",
-   "model.moe{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64, experts = 4, top_k = 2, expert_dim = 32}",
+   "A decoder of pre-norm blocks: grouped-query attention with RoPE, then a mixture of SwiGLU "
+    .. "experts of which each token uses top_k. Errors: an unknown option, a value out of range, "
+    .. "dim that is no multiple of heads, top_k over experts. Source: Shazeer et al. 2017; Fedus "
+    .. "et al. 2021; Jiang et al. 2024 (Mixtral).",
+   "model.moe{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64, experts = 4, top_k = 2, "
+    .. "expert_dim = 32}",
    options = "model.moe"},
   {"model.dense", "model.dense{layers=6, dim=384, ffn_dim=1024, ...} -> m",
-   "The decoder of model.moe with one SwiGLU feed-forward layer in place of the experts. Errors: as model.moe.",
-   "model.dense{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64, ffn_dim = 64}", options = "model.dense"},
+   "The decoder of model.moe with one SwiGLU feed-forward layer in place of the experts. Errors: "
+    .. "as model.moe.",
+   "model.dense{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64, ffn_dim = 64}",
+   options = "model.dense"},
   {"model.define", "model.define(name, build, rows) -> function",
-   "Makes model.name{...}. build(cfg) takes the options and returns forward(ids, batch), which takes the token ids (B,T) i32 and "
-   .. "returns nn.head(x, w) or logits (B*T,V). forward is recorded, once for each shape and mode, and then repeated without Lua: what Lua "
-   .. "gives anew at every call (math.random, os.time, io.read, r.step) is refused in it. rows lists the options: {name, type, default, least, most}, type being integer, number, boolean, string, table, any or vocab; "
-   .. "without rows every option is let through. batch has the other fields of the batch, (B,T) each: batch.targets, "
-   .. "batch.documents (number of each token's document), batch.weights (of each target in the loss); one that the data "
-   .. "cannot give is refused when the model is traced. examples/own_model.lua is one.",
+   "Makes model.name{...}. build(cfg) takes the options and returns forward(ids, batch), which "
+    .. "takes the token ids (B,T) i32 and returns nn.head(x, w) or logits (B*T,V). forward is "
+    .. "recorded, once for each shape and mode, and then repeated without Lua: what Lua gives "
+    .. "anew at every call (math.random, os.time, io.read, r.step) is refused in it. rows lists "
+    .. "the options: {name, type, default, least, most}, type being integer, number, boolean, "
+    .. "string, table, any or vocab; without rows every option is let through. batch has the "
+    .. "other fields of the batch, (B,T) each: batch.targets, batch.documents (number of each "
+    .. "token's document), batch.weights (of each target in the loss); one that the data cannot "
+    .. "give is refused when the model is traced. examples/own_model.lua is one.",
    'model.define("bigram", function(cfg)\n'
    .. '  return function(ids)\n'
-   .. '    return nn.embedding(ids, nn.param("table", {cfg.vocab, cfg.vocab})):view(-1, cfg.vocab)\n'
+   .. '    local table = nn.param("table", {cfg.vocab, cfg.vocab})\n'
+   .. '    return nn.embedding(ids, table):view(-1, cfg.vocab)\n'
    .. '  end\n'
    .. 'end)\n'
    .. 'model.bigram{vocab = 64}'},
   {"model:count", "m:count() -> {total=, active=, flops_per_token=}",
-   "Parameters in all, those that one token uses, and the model FLOPs of a training step a token: 6 for each "
-   .. "multiply-add weight it uses, plus causal attention at half.", "m:count().active"},
-  {"model:generate", "m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false, stop=true}) -> text",
-   "The prompt (a text or token ids) and what the model writes after it, with a key-value cache; a list of ids where the "
-   .. "model has no tokenizer. It ends after so many "
-   .. "tokens or at the tokenizer's end-of-text (tok.eot). "
-   .. "While a run trains the model it waits for the end of a step. Errors: a model of one's own that looks at other tokens "
-   .. "otherwise than by nn.attention: it cannot write one token after another. Source: Fan et al. 2018; "
-   .. "Holtzman et al. 2020.", "m:generate({1, 2, 3}, {tokens = 5})", options = "model:generate"},
+   "Parameters in all, those that one token uses, and the model FLOPs of a training step a token: "
+    .. "6 for each multiply-add weight it uses, plus causal attention at half.",
+   "m:count().active"},
+  {"model:generate",
+   "m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false, "
+    .. "stop=true}) -> text",
+   "The prompt (a text or token ids) and what the model writes after it, with a key-value cache; "
+    .. "a list of ids where the model has no tokenizer. It ends after so many tokens or at the "
+    .. "tokenizer's end-of-text (tok.eot). While a run trains the model it waits for the end of a "
+    .. "step. Errors: a model of one's own that looks at other tokens otherwise than by "
+    .. "nn.attention: it cannot write one token after another. Source: Fan et al. 2018; Holtzman "
+    .. "et al. 2020.", "m:generate({1, 2, 3}, {tokens = 5})", options = "model:generate"},
   {"model:logits", "m:logits(text or ids) -> tensor (T,V)",
-   "Scores of the next token after each token, f32: row t is about the token after the t-th. Columns count from 1, token "
-   .. "ids from 0: column i is that of id i - 1, and argmax(-1) - 1 are the likeliest ids. Errors: no tokens; an id outside "
-   .. "the vocabulary.",
+   "Scores of the next token after each token, f32: row t is about the token after the t-th. "
+    .. "Columns count from 1, token ids from 0: column i is that of id i - 1, and argmax(-1) - 1 "
+    .. "are the likeliest ids. Errors: no tokens; an id outside the vocabulary.",
    "m:logits{1, 2, 3}:argmax(-1) - 1"},
   {"model:loss", "m:loss(dataset, text or ids, {batches=20, batch=16, context=}) -> number",
-   "Mean cross entropy in nats a token, without any auxiliary loss. Of a text every token but the first is predicted "
-   .. "once, in windows of the model's context that overlap by half: the first window predicts all of its tokens, a further "
-   .. "one those of its latter half, which have half a context or more before them. Of a data set: the windows of r:eval, "
-   .. "each within its documents if the model is (documents = true). batch is how many windows are computed at once. "
-   .. "Errors: a text of fewer than 2 tokens.",
+   "Mean cross entropy in nats a token, without any auxiliary loss. Of a text every token but the "
+    .. "first is predicted once, in windows of the model's context that overlap by half: the "
+    .. "first window predicts all of its tokens, a further one those of its latter half, which "
+    .. "have half a context or more before them. Of a data set: the windows of r:eval, each "
+    .. "within its documents if the model is (documents = true). batch is how many windows are "
+    .. "computed at once. Errors: a text of fewer than 2 tokens.",
    'm:loss(d, {batches = 2}), m:loss{1, 2, 3}', options = "model:loss"},
 
   -- ---- training ----
   {"train", "train(m, d, {steps=1000, batch=16, lr=1e-3, ...}) -> r",
-   "Start to train model m on the data set d and return the run at once; it goes on in a thread of its own. "
-   .. "The run has a directory from its first moment on, runs/NAME/ (SWITCHYARD_RUNS, --runs), with its configuration, "
-   .. "code, series, journal and checkpoints: see train.resume. "
-   .. "A script waits for its runs before it ends. Any of lr, clip, batch ... can be changed while it goes on: r.lr = 3e-4 "
-   .. "holds from the next step; batch, context and accumulate trace and plan again; seed and optimizer are fixed. Where a change "
-   .. "has no effect any more (of a warm-up that is over, of lr when the rate has come to min_lr), a line says so. "
-   .. "A validation part shorter than context + 1 is no validation, and a line says so. "
-   .. "sampling: random windows begin anywhere, drawn with replacement; epoch takes every window once a pass over the text, "
-   .. "shuffled anew for each, of which each begins at an offset of its own: up to a window's tokens at the text's ends "
-   .. "are left out of a pass; sequential goes in order, over and over. The windows drawn so far are counted and are the "
-   .. "run's place in the data: each step takes the next batch * accumulate, so when these change nothing is seen twice or "
-   .. "left out, and a step that is skipped has used its own up. When context changes, sequential goes on at the token "
-   .. "that it had come to, and epoch begins a new pass. "
-   .. "After r.steps = n the learning rate goes on "
-   .. "from where it stands to min_lr at the new end, without a jump (wsd: it stays until the last decay share of all steps); "
-   .. "what had come to min_lr stays there, and a line says so: go back with r:rewind, or set r.lr and r.schedule = "
-   .. "\"constant\", for another rate. A run that was done or paused then needs r:resume(); n below its step is refused. A step "
-   .. "whose loss or gradient is not finite is skipped; max_skips of them in a row end the run in state failed with the "
-   .. "parameters from before. A step whose loss is over what is usual by more than skip_sigma deviations and skip_sigma / 20 "
-   .. "nats is skipped as well (see r:why); after three of these in a row the next is learned from, so this never ends a run. "
-   .. "30 is from 390 runs of small models: ordinary text came to 26 deviations and 1.7 nats, a text learned by heart to 0.6 "
-   .. "nats, a document of noise in a batch of 2 to 34 and 1.9; fewer than 128 tokens a step make it less sure. A gradient "
-   .. "norm is a reason from 1,000 times clip on: below, clipping sees to it. What an optimizer counts as its updates is without what was skipped. Errors: an unknown option, a value out of range, "
-   .. "text shorter than a window, a vocabulary smaller than the data's, data of another tokenizer than the model's, a model that another run trains, a name that "
-   .. "exists on disk. Sources: " .. optimizer_sources(),
-   "r:stop():wait()\ntrain(m, d, {steps = 2, batch = 2, eval_every = 0}):wait()", options = "train"},
+   "Start to train model m on the data set d and return the run at once; it goes on in a thread "
+    .. "of its own. The run has a directory from its first moment on, runs/NAME/ "
+    .. "(SWITCHYARD_RUNS, --runs), with its configuration, code, series, journal and checkpoints: "
+    .. "see train.resume. A script waits for its runs before it ends. Any of lr, clip, batch ... "
+    .. "can be changed while it goes on: r.lr = 3e-4 holds from the next step; batch, context and "
+    .. "accumulate trace and plan again; seed and optimizer are fixed. Where a change has no "
+    .. "effect any more (of a warm-up that is over, of lr when the rate has come to min_lr), a "
+    .. "line says so. A validation part shorter than context + 1 is no validation, and a line "
+    .. "says so. sampling: random windows begin anywhere, drawn with replacement; epoch takes "
+    .. "every window once a pass over the text, shuffled anew for each, of which each begins at "
+    .. "an offset of its own: up to a window's tokens at the text's ends are left out of a pass; "
+    .. "sequential goes in order, over and over. The windows drawn so far are counted and are the "
+    .. "run's place in the data: each step takes the next batch * accumulate, so when these "
+    .. "change nothing is seen twice or left out, and a step that is skipped has used its own up. "
+    .. "When context changes, sequential goes on at the token that it had come to, and epoch "
+    .. "begins a new pass. After r.steps = n the learning rate goes on from where it stands to "
+    .. "min_lr at the new end, without a jump (wsd: it stays until the last decay share of all "
+    .. "steps); what had come to min_lr stays there, and a line says so: go back with r:rewind, "
+    .. "or set r.lr and r.schedule = \"constant\", for another rate. A run that was done or "
+    .. "paused then needs r:resume(); n below its step is refused. A step whose loss or gradient "
+    .. "is not finite is skipped; max_skips of them in a row end the run in state failed with the "
+    .. "parameters from before. A step whose loss is over what is usual by more than skip_sigma "
+    .. "deviations and skip_sigma / 20 nats is skipped as well (see r:why); after three of these "
+    .. "in a row the next is learned from, so this never ends a run. 30 is from 390 runs of small "
+    .. "models: ordinary text came to 26 deviations and 1.7 nats, a text learned by heart to 0.6 "
+    .. "nats, a document of noise in a batch of 2 to 34 and 1.9; fewer than 128 tokens a step "
+    .. "make it less sure. A gradient norm is a reason from 1,000 times clip on: below, clipping "
+    .. "sees to it. What an optimizer counts as its updates is without what was skipped. Errors: "
+    .. "an unknown option, a value out of range, text shorter than a window, a vocabulary smaller "
+    .. "than the data's, data of another tokenizer than the model's, a model that another run "
+    .. "trains, a name that exists on disk. Sources: " .. optimizer_sources(),
+   "r:stop():wait()\ntrain(m, d, {steps = 2, batch = 2, eval_every = 0}):wait()",
+   options = "train"},
   {"train.resume", "train.resume(name, {steps=, force=, code=, data=, paused=}) -> r",
-   "Go on with a run that ended or was killed, in this process and from its newest checkpoint that verifies, to the "
-   .. "very bits that it would have had. name is that of a run, or the path of its directory. What was changed after "
-   .. "that checkpoint is changed again at its step. Data, tokenizer, program or kernels that are not as they were are "
-   .. "named in an error; force goes on all the same and writes that into the journal. code = true runs the stored "
-   .. "script up to its first train(), for a model that it defines; data gives the data set where it cannot be read "
-   .. "again. steps = n is r.steps = n (see train). What the run had done by the rules of an older program stays so, and "
-   .. "what comes is by those of now; the journal says where. Errors: a run that is open, here or in another process (which is named); a "
-   .. "checkpoint in its directory that is another run's.", nil, options = "train.resume"},
+   "Go on with a run that ended or was killed, in this process and from its newest checkpoint "
+    .. "that verifies, to the very bits that it would have had. name is that of a run, or the "
+    .. "path of its directory. What was changed after that checkpoint is changed again at its "
+    .. "step. Data, tokenizer, program or kernels that are not as they were are named in an "
+    .. "error; force goes on all the same and writes that into the journal. code = true runs the "
+    .. "stored script up to its first train(), for a model that it defines; data gives the data "
+    .. "set where it cannot be read again. steps = n is r.steps = n (see train). What the run had "
+    .. "done by the rules of an older program stays so, and what comes is by those of now; the "
+    .. "journal says where. Errors: a run that is open, here or in another process (which is "
+    .. "named); a checkpoint in its directory that is another run's.", nil,
+   options = "train.resume"},
   {"replay", "replay(name, {step=, code=, data=}) -> {identical=, step=, difference=, text=}",
-   "Repeat a run from its beginning with the entries of its journal, in memory, and compare losses bit by bit at every "
-   .. "stored step and parameters and moments at every checkpoint. step is the last that was compared, or the first that "
-   .. "differs. On any number of threads and any kernel set a run of fp32 is identical; one of bf16 where bf16 is multiplied in "
-   .. "the same way.", nil, options = "replay"},
+   "Repeat a run from its beginning with the entries of its journal, in memory, and compare "
+    .. "losses bit by bit at every stored step and parameters and moments at every checkpoint. "
+    .. "step is the last that was compared, or the first that differs. On any number of threads "
+    .. "and any kernel set a run of fp32 is identical; one of bf16 where bf16 is multiplied in "
+    .. "the same way.", nil, options = "replay"},
   {"every", "every(r, n, function(r) ... end) -> hook",
-   "Call the function after every n-th step of the run, between two steps: it may read and change the run. An error in "
-   .. "it is told and pauses the run. hook:remove() takes it away, hooks(r) lists those of a run.", "every(r, 100, function(r) print(r.step, r.loss) end)"},
-  {"runs", "runs() -> list    runs(name) -> r", "The runs of this session and those on disk, or one of them. A stored "
-   .. "run can be read (r.loss, r.config, r.samples, r:history, r:series, r:journal, r:events), and train.resume makes it "
-   .. "live. Errors: an unknown name.", "runs()"},
-  {"compare", "compare{r1, \"name\", ...} -> table", "Runs side by side, live ones and names of stored ones: state, step, losses (nats a token), learning rate, tokens a "
-   .. "second, share of the machine's peak (mfu); and the options that they were started with, where they differ.", "compare{r}"},
-  {"run", "r.step  r.steps  r.state  r.loss  r.val_loss  r.tok_s  r.mfu  r.tokens  r.grad_norm  r.current_lr  r.eta  r.name",
-   "A run. state: running, paused, done, stopped or failed (then r.error says why). loss and val_loss are nats a token "
-   .. "without auxiliary losses; tok_s tokens a second; mfu the share of the FMA peak measured on this machine; eta "
-   .. "seconds. val_loss is nil before the first evaluation. The numbers among the options of train can be read and set (r.lr), but for seed; also r.schedule, r.top_k, r.capacity, and "
-   .. "the inputs of the model (r.aux, r.z).", "r.step, r.state"},
+   "Call the function after every n-th step of the run, between two steps: it may read and change "
+    .. "the run. An error in it is told and pauses the run. hook:remove() takes it away, hooks(r) "
+    .. "lists those of a run.", "every(r, 100, function(r) print(r.step, r.loss) end)"},
+  {"runs", "runs() -> list    runs(name) -> r",
+   "The runs of this session and those on disk, or one of them. A stored run can be read (r.loss, "
+    .. "r.config, r.samples, r:history, r:series, r:journal, r:events), and train.resume makes it "
+    .. "live. Errors: an unknown name.", "runs()"},
+  {"compare", "compare{r1, \"name\", ...} -> table",
+   "Runs side by side, live ones and names of stored ones: state, step, losses (nats a token), "
+    .. "learning rate, tokens a second, share of the machine's peak (mfu); and the options that "
+    .. "they were started with, where they differ.", "compare{r}"},
+  {"run",
+   "r.step  r.steps  r.state  r.loss  r.val_loss  r.tok_s  r.mfu  r.tokens  r.grad_norm  "
+    .. "r.current_lr  r.eta  r.name",
+   "A run. state: running, paused, done, stopped or failed (then r.error says why). loss and "
+    .. "val_loss are nats a token without auxiliary losses; tok_s tokens a second; mfu the share "
+    .. "of the FMA peak measured on this machine; eta seconds. val_loss is nil before the first "
+    .. "evaluation. The numbers among the options of train can be read and set (r.lr), but for "
+    .. "seed; also r.schedule, r.top_k, r.capacity, and the inputs of the model (r.aux, r.z).",
+   "r.step, r.state"},
   {"run.layers", "r.layers[l].load -> tensor (E)    r.layers[l].experts[e]",
-   "Load of the experts at the last step as a fraction of a fair share: 1 is fair, 0 is unused. nil for a layer "
-   .. "without experts. l and e count from 1. Of a layer with several mixtures these are the first's; "
-   .. "r.layers[l].mixtures[i] has name, load and experts of each.", "r.layers[1].load"},
-  {"run:wait", "r:wait(step) -> r", "Wait until the run has done that step, or has ended or paused: with a step behind its "
-   .. "end, or without one, then. Ctrl-C ends the wait, not the run. Errors: a step below 0.", "r:wait(3).step"},
-  {"run:pause", "r:pause() -> r", "Stop after the step that is being done; r:resume() goes on. Where that "
-   .. "takes long, a line says which micro-batch it is at.", "r:pause():wait().state"},
-  {"run:resume", "r:resume() -> r", "Go on after r:pause(), r:steps(n) or r:stop(); after r.steps = n a run "
-   .. "that was done goes on as well.", "r:resume()"},
-  {"run:stop", "r:stop() -> r", "End the run. A step that is being done is given up: it is as if it had never begun, and "
-   .. "r:resume() or another process does it anew. An evaluation that is not over 2 seconds later is left out, and "
-   .. "a line says so.", "r:stop():wait().state"},
-  {"run:close", "r:close()", "Stop the run and give back its memory: gradients, moments, activations, series. The "
-   .. "model stays.", 'train(model.dense{layers = 1, dim = 8, heads = 2, vocab = d.vocab, context = 8}, d,'
+   "Load of the experts at the last step as a fraction of a fair share: 1 is fair, 0 is unused. "
+    .. "nil for a layer without experts. l and e count from 1. Of a layer with several mixtures "
+    .. "these are the first's; r.layers[l].mixtures[i] has name, load and experts of each.",
+   "r.layers[1].load"},
+  {"run:wait", "r:wait(step) -> r",
+   "Wait until the run has done that step, or has ended or paused: with a step behind its end, or "
+    .. "without one, then. Ctrl-C ends the wait, not the run. Errors: a step below 0.",
+   "r:wait(3).step"},
+  {"run:pause", "r:pause() -> r",
+   "Stop after the step that is being done; r:resume() goes on. Where that takes long, a line "
+    .. "says which micro-batch it is at.", "r:pause():wait().state"},
+  {"run:resume", "r:resume() -> r",
+   "Go on after r:pause(), r:steps(n) or r:stop(); after r.steps = n a run that was done goes on "
+    .. "as well.", "r:resume()"},
+  {"run:stop", "r:stop() -> r",
+   "End the run. A step that is being done is given up: it is as if it had never begun, and "
+    .. "r:resume() or another process does it anew. An evaluation that is not over 2 seconds "
+    .. "later is left out, and a line says so.", "r:stop():wait().state"},
+  {"run:close", "r:close()",
+   "Stop the run and give back its memory: gradients, moments, activations, series. The model "
+    .. "stays.",
+   'train(model.dense{layers = 1, dim = 8, heads = 2, vocab = d.vocab, context = 8}, d,'
    .. ' {steps = 1, batch = 1, context = 8, name = "brief"}):wait():close()'},
   {"run:steps", "r:steps(n) -> r", "Do n more steps, then pause.", "r:steps(1):wait().step"},
-  {"run:eval", "r:eval(batches) -> number", "Nats a token on the validation part, without auxiliary losses, over batches "
-   .. "(unless given: eval_batches) of 16 windows of context tokens. The windows are the first so many of a shuffled list "
-   .. "of all that fit into the validation part, or all of them: they depend on the text and the context, not on batch, "
-   .. "seed or sampling. Experts drop no token in an evaluation, whatever capacity is. Equal parameters give equal "
-   .. "numbers.", "r:eval(2)"},
-  {"run:sample", "r:sample(prompt, options) -> text", "m:generate between two steps.", "r:sample({1, 2}, {tokens = 3})"},
-  {"run:note", "r:note(text) -> r", "Write a line of at most 511 bytes into the run's journal.", 'r:note "the loss fell here"'},
-  {"run:journal", "r:journal() -> list of {step=, kind=, text=}", "What was changed or noted, and after which step.",
+  {"run:eval", "r:eval(batches) -> number",
+   "Nats a token on the validation part, without auxiliary losses, over batches (unless given: "
+    .. "eval_batches) of 16 windows of context tokens. The windows are the first so many of a "
+    .. "shuffled list of all that fit into the validation part, or all of them: they depend on "
+    .. "the text and the context, not on batch, seed or sampling. Experts drop no token in an "
+    .. "evaluation, whatever capacity is. Equal parameters give equal numbers.", "r:eval(2)"},
+  {"run:sample", "r:sample(prompt, options) -> text", "m:generate between two steps.",
+   "r:sample({1, 2}, {tokens = 3})"},
+  {"run:note", "r:note(text) -> r", "Write a line of at most 511 bytes into the run's journal.",
+   'r:note "the loss fell here"'},
+  {"run:journal", "r:journal() -> list of {step=, kind=, text=}",
+   "What was changed or noted, and after which step.",
    "r:journal()[1]"},
-  {"run:events", "r:events() -> list of {step=, time=, kind=, text=}", "What happened to the run and is no change of it: "
-   .. "alarms, checkpoints, pauses, ends, resumes, rewinds; all that were stored.", "#r:events()"},
-  {"run:checkpoint", "r:checkpoint() -> path", "Write parameters, moments, states, step and journal into a folder below "
-   .. "r.dir, between two steps, and verify it; checkpoint_every and the run's end do the same. Failure: nil, message, code."},
-  {"run:rewind", "r:rewind(step) -> r", "Exactly the state after that step, paused: parameters, moments, data order, "
-   .. "hyper-parameters, journal. The nearest checkpoint below is loaded and the steps between are done again (hooks are "
-   .. "not called); later entries of the journal, series and checkpoints leave the run. Step 0 is its beginning. When "
-   .. "anything fails, or Ctrl-C ends it, the run is as it was before. Errors: a step not yet trained; a disk too full to "
-   .. "keep the state of now meanwhile.", "s = r.step\nr:rewind(s - 1).step"},
-  {"run:fork", "r:fork{step=, name=, paused=} -> r2", "A new run that leaves this one after that step (unless given: now) "
-   .. "and trains at once, with a model of its own; r is untouched. It is as that step ended: what was set then, "
-   .. "before the next one (r:rewind(800), then r.lr = 5e-4), is not in r:fork{step = 800}; r:fork{} has all that was set until now. "
-   .. "Checkpoints are shared by hard links; the series up to that step are copied.", 'r:fork{name = "other"}:wait(r.step + 1):close()', options = "run:fork"},
-  {"run:hash", "r:hash() -> string", "16 hex digits of parameters, moments and states. Equal hashes are equal runs: for "
-   .. "fp32 the same under any number of threads and on every kernel set.", "r:hash()"},
+  {"run:events", "r:events() -> list of {step=, time=, kind=, text=}",
+   "What happened to the run and is no change of it: alarms, checkpoints, pauses, ends, resumes, "
+    .. "rewinds; all that were stored.", "#r:events()"},
+  {"run:checkpoint", "r:checkpoint() -> path",
+   "Write parameters, moments, states, step and journal into a folder below r.dir, between two "
+    .. "steps, and verify it; checkpoint_every and the run's end do the same. Failure: nil, "
+    .. "message, code."},
+  {"run:rewind", "r:rewind(step) -> r",
+   "Exactly the state after that step, paused: parameters, moments, data order, hyper-parameters, "
+    .. "journal. The nearest checkpoint below is loaded and the steps between are done again "
+    .. "(hooks are not called); later entries of the journal, series and checkpoints leave the "
+    .. "run. Step 0 is its beginning. When anything fails, or Ctrl-C ends it, the run is as it "
+    .. "was before. Errors: a step not yet trained; a disk too full to keep the state of now "
+    .. "meanwhile.", "s = r.step\nr:rewind(s - 1).step"},
+  {"run:fork", "r:fork{step=, name=, paused=} -> r2",
+   "A new run that leaves this one after that step (unless given: now) and trains at once, with a "
+    .. "model of its own; r is untouched. It is as that step ended: what was set then, before the "
+    .. "next one (r:rewind(800), then r.lr = 5e-4), is not in r:fork{step = 800}; r:fork{} has "
+    .. "all that was set until now. Checkpoints are shared by hard links; the series up to that "
+    .. "step are copied.", 'r:fork{name = "other"}:wait(r.step + 1):close()', options = "run:fork"},
+  {"run:hash", "r:hash() -> string",
+   "16 hex digits of parameters, moments and states. Equal hashes are equal runs: for fp32 the "
+    .. "same under any number of threads and on every kernel set.", "r:hash()"},
   {"run:history", "r:history(name) -> tensor (n,2) of step, value, or (n,1+E) of step and E values",
-   "A stored series as f64: loss, val_loss, lr, tok_s, grad_norm, load.2 ... (see r:series()). load.2 has the E values of "
-   .. "layer 2 behind the step, load.2.5 that of its expert 5. The health of layer L, from 1, at each step: load.L, tokens of each expert, of a fair share (E values); "
-   .. "entropy.L of the loads, in nats; gate.L, mean probability of each expert (E values, at step 1, every "
-   .. "10th and where a step stood out); gate_entropy.L, mean entropy of "
-   .. "a token's probabilities; confidence.L, mean of a token's largest gate; drop.L, share of assignments without a slot "
-   .. "(capacity); dropped.L, the same of each expert's own (E values, as gate.L); bias.L, from the smallest to the largest bias (sigmoid router); balance.L and z.L, the auxiliary losses "
-   .. "without their weights; grad_norm.L of all its parameters, grad_norm.router.L, grad_norm.experts.L (E values, as "
-   .. "gate.L). grad_norm.embed_tokens and the like: outside of layers. skipped: see r:why. "
-   .. "Errors: an unknown series.", 'r:history "loss"'},
-  {"run:why", "r:why(step) -> table, printed as a card", "What is known of a step (default: the newest that stood out): its "
-   .. "loss and gradient norm against the 128 steps before (mean is what was usual: the median of the last 32; a deviation "
-   .. "is the median change of a step), the layers and experts with the largest gradients, the "
-   .. "routers, the sequences with their documents and texts, and what the journal says of the 50 steps before. Where a "
-   .. "step stood out, the loss of each sequence alone (of more than 8 that of the worst). Which sequences a step saw is not "
-   .. "known any more when the data was exchanged later (train.resume with force). Skipped are single steps: the step counts, nothing is learned from "
-   .. "it, and it is in the journal and in the series skipped (1 loss, 2 gradient norm, 3 not finite, 4 left out by a "
-   .. "journal). For 64 steps after a change of the run only what is not finite is skipped.", "r:why(1)"},
-  {"run:alarms", "r:alarms() -> list of {name=, condition=, on=, step=, text=}", "The alarms there are, and what each said "
-   .. "last. An alarm is told once an episode, and "
-   .. "once in 1,000 steps.", "r:alarms()"},
-  {"run:series", "r:series() -> list of names", "Names of the series that r:history knows.", "r:series()"},
-  {"run:profile", "r:profile() -> text", "Seconds and calls of each kind of operation since the last call.",
+   "A stored series as f64: loss, val_loss, lr, tok_s, grad_norm, load.2 ... (see r:series()). "
+    .. "load.2 has the E values of layer 2 behind the step, load.2.5 that of its expert 5. The "
+    .. "health of layer L, from 1, at each step: load.L, tokens of each expert, of a fair share "
+    .. "(E values); entropy.L of the loads, in nats; gate.L, mean probability of each expert (E "
+    .. "values, at step 1, every 10th and where a step stood out); gate_entropy.L, mean entropy "
+    .. "of a token's probabilities; confidence.L, mean of a token's largest gate; drop.L, share "
+    .. "of assignments without a slot (capacity); dropped.L, the same of each expert's own (E "
+    .. "values, as gate.L); bias.L, from the smallest to the largest bias (sigmoid router); "
+    .. "balance.L and z.L, the auxiliary losses without their weights; grad_norm.L of all its "
+    .. "parameters, grad_norm.router.L, grad_norm.experts.L (E values, as gate.L). "
+    .. "grad_norm.embed_tokens and the like: outside of layers. skipped: see r:why. Errors: an "
+    .. "unknown series.", 'r:history "loss"'},
+  {"run:why", "r:why(step) -> table, printed as a card",
+   "What is known of a step (default: the newest that stood out): its loss and gradient norm "
+    .. "against the 128 steps before (mean is what was usual: the median of the last 32; a "
+    .. "deviation is the median change of a step), the layers and experts with the largest "
+    .. "gradients, the routers, the sequences with their documents and texts, and what the "
+    .. "journal says of the 50 steps before. Where a step stood out, the loss of each sequence "
+    .. "alone (of more than 8 that of the worst). Which sequences a step saw is not known any "
+    .. "more when the data was exchanged later (train.resume with force). Skipped are single "
+    .. "steps: the step counts, nothing is learned from it, and it is in the journal and in the "
+    .. "series skipped (1 loss, 2 gradient norm, 3 not finite, 4 left out by a journal). For 64 "
+    .. "steps after a change of the run only what is not finite is skipped.", "r:why(1)"},
+  {"run:alarms", "r:alarms() -> list of {name=, condition=, on=, step=, text=}",
+   "The alarms there are, and what each said last. An alarm is told once an episode, and once in "
+    .. "1,000 steps.", "r:alarms()"},
+  {"run:series", "r:series() -> list of names", "Names of the series that r:history knows.",
+   "r:series()"},
+  {"run:profile", "r:profile() -> text",
+   "Seconds and calls of each kind of operation since the last call.",
    "r:profile()"},
 
   -- ---- experts of a run ----
-  {"expert", "x = r.layers[l].experts[e]", "One expert of a live run; what is done to it falls between two steps and into "
-   .. "the journal.", "r.layers[1].experts[2]"},
-  {"expert:disable", "x:disable() -> x", "Send no token to the expert from the next step on. Errors: fewer than top_k would "
-   .. "remain in the layer.", "r.layers[1].experts[2]:disable()"},
+  {"expert", "x = r.layers[l].experts[e]",
+   "One expert of a live run; what is done to it falls between two steps and into the journal.",
+   "r.layers[1].experts[2]"},
+  {"expert:disable", "x:disable() -> x",
+   "Send no token to the expert from the next step on. Errors: fewer than top_k would remain in "
+    .. "the layer.", "r.layers[1].experts[2]:disable()"},
   {"expert:enable", "x:enable() -> x", "Undo disable.", "r.layers[1].experts[2]:enable()"},
-  {"expert:freeze", "x:freeze() -> x", "Leave the expert's parameters as they are.", "r.layers[1].experts[2]:freeze()"},
+  {"expert:freeze", "x:freeze() -> x", "Leave the expert's parameters as they are.",
+   "r.layers[1].experts[2]:freeze()"},
   {"expert:unfreeze", "x:unfreeze() -> x", "Undo freeze.", "r.layers[1].experts[2]:unfreeze()"},
-  {"expert:reset", "x:reset() -> x", "Draw the expert's parameters anew (normal, deviation 0.02) and clear their moments.",
+  {"expert:reset", "x:reset() -> x",
+   "Draw the expert's parameters anew (normal, deviation 0.02) and clear their moments.",
    "r.layers[1].experts[2]:reset()"},
 
   -- ---- nn ----
   {"nn", "nn.linear nn.attention nn.moe nn.param nn.state nn.observe nn.input ...",
-   "What models are made of: plain functions over tensors and named parameters, for use inside a model's function. "
-   .. "B batch, T tokens of a sequence, C width, H heads, D head width, E experts, K experts a token, F expert width, "
-   .. "V vocabulary.", "nn.rmsnorm(a, tensor.ones(3))"},
+   "What models are made of: plain functions over tensors and named parameters, for use inside a "
+    .. "model's function. B batch, T tokens of a sequence, C width, H heads, D head width, E "
+    .. "experts, K experts a token, F expert width, V vocabulary.",
+   "nn.rmsnorm(a, tensor.ones(3))"},
   {"nn.param", "nn.param(name, shape, init=0.02, {experts=, active=, role=}) -> tensor",
-   "The parameter of this name under the scopes around it, f32, made when the model is. init is the deviation of a "
-   .. "normal, \"zeros\" or \"ones\". With experts the first dimension counts experts, of which a token uses active "
-   .. "(for m:count). role is what it is: weight, router, expert, embedding or head; by default expert with experts, embedding "
-   .. "or head where nn.embedding or nn.head uses it, else weight. Errors: outside a model's function; a name that was not there when the model was made."},
-  {"nn.state", "nn.state(name, t) -> tensor", "A tensor that belongs to the model and is no parameter (a router's bias, running "
-   .. "loads): no gradient. nn.update sets it."},
-  {"nn.update", "nn.update(state, value)", "Set a state at the end of each training step; with accumulate to what value is "
-   .. "in the last micro-batch (see nn.step_sum)."},
-  {"nn.step_sum", "nn.step_sum(name, x) -> tensor", "The sum of x over the step's micro-batches up to this one; x itself "
-   .. "when accumulate is 1. For updates of states that shall see the whole step."},
-  {"nn.micro_batches", "nn.micro_batches() -> number", "Micro-batches of a step (accumulate) in training, else 1."},
-  {"nn.observe", "nn.observe(name, x, {kind=})", "Put a scalar or a vector out at every training step; r:history(name) has it then. "
-   .. "Inside nn.layer the layer's number is appended: load.2; in a layer's second mixture its name as well: load.2.memory. "
-   .. "kind says what x is, by which it is drawn, stored and watched: value, or load, gate, dropped (E values), entropy, "
-   .. "gate_entropy, confidence, bias, drop, balance, z, loss, norm ...; by default the kind of this name, else value."},
-  {"nn.input", "nn.input(name, default, least, most) -> tensor", "A number or a tensor (f32) that is read anew at every step: r[name] = "
-   .. "value changes it while the run goes on, at no cost; least and most, if given, are what it may be set to. A tensor's name gets the layer's number inside nn.layer."},
-  {"nn.loss", "nn.loss(name, value, weight)", "Add value * weight (scalars) to the training loss, never to an evaluation's, and "
-   .. "observe value under name."},
-  {"nn.scope", "nn.scope(name, f, ...) -> what f returns", "Names of parameters made in f begin with name and a dot."},
-  {"nn.layer", "nn.layer(l, f, ...) -> what f returns", "As nn.scope(\"model.layers.(l-1)\"); l, from 1, is what r.layers and "
-   .. "the names of series count by."},
-  {"nn.mode", "nn.mode() -> string", "build, train, eval or decode inside a model's function, else nil.", "nn.mode()"},
-  {"nn.description", "nn.description() -> d, or nil", "The description under which a model's function runs, nil outside; for those who write "
-   .. "another kind of layer."},
-  {"nn.describe", "nn.describe(d, f, ...) -> two results of f", "Run f under the description d (lua/model/model.lua makes them); for "
-   .. "those who write another kind of model. The description ends even when f fails."},
-  {"nn.linear", "nn.linear(x, w, b) -> y", "x (...,C), w (O,C), b (O) or nil -> (...,O): x times w transposed, plus b.",
+   "The parameter of this name under the scopes around it, f32, made when the model is. init is "
+    .. "the deviation of a normal, \"zeros\" or \"ones\". With experts the first dimension counts "
+    .. "experts, of which a token uses active (for m:count). role is what it is: weight, router, "
+    .. "expert, embedding or head; by default expert with experts, embedding or head where "
+    .. "nn.embedding or nn.head uses it, else weight. Errors: outside a model's function; a name "
+    .. "that was not there when the model was made."},
+  {"nn.state", "nn.state(name, t) -> tensor",
+   "A tensor that belongs to the model and is no parameter (a router's bias, running loads): no "
+    .. "gradient. nn.update sets it."},
+  {"nn.update", "nn.update(state, value)",
+   "Set a state at the end of each training step; with accumulate to what value is in the last "
+    .. "micro-batch (see nn.step_sum)."},
+  {"nn.step_sum", "nn.step_sum(name, x) -> tensor",
+   "The sum of x over the step's micro-batches up to this one; x itself when accumulate is 1. For "
+    .. "updates of states that shall see the whole step."},
+  {"nn.micro_batches", "nn.micro_batches() -> number",
+   "Micro-batches of a step (accumulate) in training, else 1."},
+  {"nn.observe", "nn.observe(name, x, {kind=})",
+   "Put a scalar or a vector out at every training step; r:history(name) has it then. Inside "
+    .. "nn.layer the layer's number is appended: load.2; in a layer's second mixture its name as "
+    .. "well: load.2.memory. kind says what x is, by which it is drawn, stored and watched: "
+    .. "value, or load, gate, dropped (E values), entropy, gate_entropy, confidence, bias, drop, "
+    .. "balance, z, loss, norm ...; by default the kind of this name, else value."},
+  {"nn.input", "nn.input(name, default, least, most) -> tensor",
+   "A number or a tensor (f32) that is read anew at every step: r[name] = value changes it while "
+    .. "the run goes on, at no cost; least and most, if given, are what it may be set to. A "
+    .. "tensor's name gets the layer's number inside nn.layer."},
+  {"nn.loss", "nn.loss(name, value, weight)",
+   "Add value * weight (scalars) to the training loss, never to an evaluation's, and observe "
+    .. "value under name."},
+  {"nn.scope", "nn.scope(name, f, ...) -> what f returns",
+   "Names of parameters made in f begin with name and a dot."},
+  {"nn.layer", "nn.layer(l, f, ...) -> what f returns",
+   "As nn.scope(\"model.layers.(l-1)\"); l, from 1, is what r.layers and the names of series "
+    .. "count by."},
+  {"nn.mode", "nn.mode() -> string",
+   "build, train, eval or decode inside a model's function, else nil.", "nn.mode()"},
+  {"nn.description", "nn.description() -> d, or nil",
+   "The description under which a model's function runs, nil outside; for those who write another "
+    .. "kind of layer."},
+  {"nn.describe", "nn.describe(d, f, ...) -> two results of f",
+   "Run f under the description d (lua/model/model.lua makes them); for those who write another "
+    .. "kind of model. The description ends even when f fails."},
+  {"nn.linear", "nn.linear(x, w, b) -> y",
+   "x (...,C), w (O,C), b (O) or nil -> (...,O): x times w transposed, plus b.",
    "nn.linear(a, tensor.ones(2, 3))"},
-  {"nn.embedding", "nn.embedding(ids, w) -> x", "ids (B,T) i32, w (V,C) -> (B,T,C). Only inside a model's function; elsewhere "
-   .. "w:embedding(ids)."},
-  {"nn.rmsnorm", "nn.rmsnorm(x, w, eps=1e-5) -> y", "x / rms(x) * w along the last dimension; w (C). Source: Zhang and "
-   .. "Sennrich 2019.", "nn.rmsnorm(a, tensor.ones(3))"},
-  {"nn.layernorm", "nn.layernorm(x, w, b, eps=1e-5) -> y", "(x - mean) / deviation * w + b along the last dimension. Source: Ba "
-   .. "et al. 2016.", "nn.layernorm(a, tensor.ones(3), tensor.zeros(3))"},
+  {"nn.embedding", "nn.embedding(ids, w) -> x",
+   "ids (B,T) i32, w (V,C) -> (B,T,C). Only inside a model's function; elsewhere "
+    .. "w:embedding(ids)."},
+  {"nn.rmsnorm", "nn.rmsnorm(x, w, eps=1e-5) -> y",
+   "x / rms(x) * w along the last dimension; w (C). Source: Zhang and Sennrich 2019.",
+   "nn.rmsnorm(a, tensor.ones(3))"},
+  {"nn.layernorm", "nn.layernorm(x, w, b, eps=1e-5) -> y",
+   "(x - mean) / deviation * w + b along the last dimension. Source: Ba et al. 2016.",
+   "nn.layernorm(a, tensor.ones(3), tensor.zeros(3))"},
   {"nn.gelu", "nn.gelu(x) -> y", "x * Phi(x), Phi the normal distribution function.", "nn.gelu(a)"},
-  {"nn.swiglu", "nn.swiglu(gate, up) -> y", "silu(gate) * up. Source: Shazeer 2020.", "nn.swiglu(a, b)"},
-  {"nn.dropout", "nn.dropout(x, p) -> y", "In training a share p of x becomes zero and the rest is scaled by 1/(1-p); "
-   .. "elsewhere x itself."},
-  {"nn.rope", "nn.rope(x, theta=10000) -> y", "Rotary position embedding of x (B,T,H,D), halves rotated. Source: Su et al. 2021."},
+  {"nn.swiglu", "nn.swiglu(gate, up) -> y", "silu(gate) * up. Source: Shazeer 2020.",
+   "nn.swiglu(a, b)"},
+  {"nn.dropout", "nn.dropout(x, p) -> y",
+   "In training a share p of x becomes zero and the rest is scaled by 1/(1-p); elsewhere x "
+    .. "itself."},
+  {"nn.rope", "nn.rope(x, theta=10000) -> y",
+   "Rotary position embedding of x (B,T,H,D), halves rotated. Source: Su et al. 2021."},
   {"nn.attention", "nn.attention(x, {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=}) -> y",
-   "x (B,T,C) -> (B,T,C): projections, RoPE, causal grouped-query attention (mask=\"full\": every token sees all), output "
-   .. "projection. Makes the parameters q_proj, k_proj, v_proj and o_proj. Source: Vaswani et al. 2017; Ainslie et al. "
-   .. "2023."},
-  {"nn.ffn", "nn.ffn(x, F) -> y", "SwiGLU feed-forward layer of width F with the parameters gate_proj, up_proj and down_proj. "
-   .. "Source: Shazeer 2020."},
-  {"nn.moe", "nn.moe(x, {experts=E, top_k=K, expert_dim=F, router=\"softmax\", aux=0.01, z=0.001, capacity=, "
-   .. "shared_experts=0}) -> y",
-   "x (...,C) -> (...,C): every token goes to K of E SwiGLU experts. No token is dropped unless capacity is given: "
-   .. "then an expert takes at most ceil(capacity * N*K/E) of the N tokens of a training batch; evaluation (r:eval, m:loss, "
-   .. "m:logits) and generation drop none, so that a token's result does not depend on those beside it. The router computes in fp32. Observes what "
-   .. "?run:history lists. Source: Shazeer et al. 2017; Fedus et al. 2021 "
-   .. "(balance); Zoph et al. 2022 (z)."},
-  {"nn.router", "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, causal=, "
-    .. "leak=, capacity=, check=, route=function(ctx)})",
+   "x (B,T,C) -> (B,T,C): projections, RoPE, causal grouped-query attention (mask=\"full\": every "
+    .. "token sees all), output projection. Makes the parameters q_proj, k_proj, v_proj and "
+    .. "o_proj. Source: Vaswani et al. 2017; Ainslie et al. 2023."},
+  {"nn.ffn", "nn.ffn(x, F) -> y",
+   "SwiGLU feed-forward layer of width F with the parameters gate_proj, up_proj and down_proj. "
+    .. "Source: Shazeer 2020."},
+  {"nn.moe",
+   "nn.moe(x, {experts=E, top_k=K, expert_dim=F, router=\"softmax\", aux=0.01, z=0.001, "
+    .. "capacity=, shared_experts=0}) -> y",
+   "x (...,C) -> (...,C): every token goes to K of E SwiGLU experts. No token is dropped unless "
+    .. "capacity is given: then an expert takes at most ceil(capacity * N*K/E) of the N tokens of "
+    .. "a training batch; evaluation (r:eval, m:loss, m:logits) and generation drop none, so that "
+    .. "a token's result does not depend on those beside it. The router computes in fp32. "
+    .. "Observes what ?run:history lists. Source: Shazeer et al. 2017; Fedus et al. 2021 "
+    .. "(balance); Zoph et al. 2022 (z)."},
+  {"nn.router",
+   "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, causal=, leak=, "
+    .. "capacity=, check=, route=function(ctx)})",
    "A router of one's own, in the form of the program's (lua/routers/): router = \"name\" or "
-     .. "{\"name\", option = value} uses it then, and routers(), ?name and completion know it. "
-     .. "rows are its options, {name, type, default, least, most, help = text}; gives says what "
-     .. "balance rules may ask of it (\"logits scores\", and bias where it calls ctx:bias()); "
-     .. "balance has its own defaults of their coefficients; causal = false with leak, a text, "
-     .. "refuses to generate, and to train for the next token unless allow_leak; capacity, a "
-     .. "text, says why it has none; check(E, K, options) returns what is wrong, or nil; paper "
-     .. "has its paper's defaults as the paper counts.\nroute is recorded once for each layer, "
-     .. "shape and mode: what it computes must be operations on what ctx gives. ctx.x (N,C), the "
-     .. "layer's input; ctx.E, K, N, B, T, mode, layer; ctx.options; ctx:logits{x=, w=, extra=} "
-     .. "(N,E + extra), f32, -inf of a disabled expert; ctx:mask() (E), which is added there; "
-     .. "ctx:bias() (E); ctx:ids() (N); ctx:documents() (B,T); ctx:setting(name), an option that "
-     .. "r.name sets while it runs. nn.param, nn.state, nn.update, nn.step_sum, nn.loss, "
-     .. "nn.observe and draws (tensor.rand and its like, anew in each step) work inside.\nIt "
-     .. "returns {experts = (N,M) i32 from 1, gates = (N,M), scores = (N,E) whose rows sum to "
-     .. "1}, with fewer = true where experts has zeros, which are none; or {chosen = (N,E) bool, "
-     .. "gates = (N,E), slots = n}, where at most n are chosen in all (memory is for so many; "
-     .. "N*E without it). And gate_on = \"input\", for one expert a token: the gate multiplies "
-     .. "what it is given; plus = (N,C), added to the output; update = function(load), after a "
-     .. "step. examples/router.lua adds one.",
+    .. "{\"name\", option = value} uses it then, and routers(), ?name and completion know it. "
+    .. "rows are its options, {name, type, default, least, most, help = text}; gives says what "
+    .. "balance rules may ask of it (\"logits scores\", and bias where it calls ctx:bias()); "
+    .. "balance has its own defaults of their coefficients; causal = false with leak, a text, "
+    .. "refuses to generate, and to train for the next token unless allow_leak; capacity, a text, "
+    .. "says why it has none; check(E, K, options) returns what is wrong, or nil; paper has its "
+    .. "paper's defaults as the paper counts.\nroute is recorded once for each layer, shape and "
+    .. "mode: what it computes must be operations on what ctx gives. ctx.x (N,C), the layer's "
+    .. "input; ctx.E, K, N, B, T, mode, layer; ctx.options; ctx:logits{x=, w=, extra=} (N,E + "
+    .. "extra), f32, -inf of a disabled expert; ctx:mask() (E), which is added there; ctx:bias() "
+    .. "(E); ctx:ids() (N); ctx:documents() (B,T); ctx:setting(name), an option that r.name sets "
+    .. "while it runs. nn.param, nn.state, nn.update, nn.step_sum, nn.loss, nn.observe and draws "
+    .. "(tensor.rand and its like, anew in each step) work inside.\nIt returns {experts = (N,M) "
+    .. "i32 from 1, gates = (N,M), scores = (N,E) whose rows sum to 1}, with fewer = true where "
+    .. "experts has zeros, which are none; or {chosen = (N,E) bool, gates = (N,E), slots = n}, "
+    .. "where at most n are chosen in all (memory is for so many; N*E without it). And gate_on = "
+    .. "\"input\", for one expert a token: the gate multiplies what it is given; plus = (N,C), "
+    .. "added to the output; update = function(load), after a step. examples/router.lua adds one.",
    "nn.router(\"mine\", {rule = \"softplus of the logits\", route = function(ctx)\n"
-     .. "  local s = ctx:logits():softplus()\n"
-     .. "  local gates, experts = s:topk(ctx.K, -1)\n"
-     .. "  local scores = s / s:sum(-1, true)\n"
-     .. "  return {gates = nn.normalize_gates(gates), experts = experts, scores = scores}\n"
-     .. "end})"},
-  {"nn.balance", "nn.balance(name, {doc=, source=, needs=, rows=, loss=function(ctx, routing), "
+    .. "  local s = ctx:logits():softplus()\n"
+    .. "  local gates, experts = s:topk(ctx.K, -1)\n"
+    .. "  local scores = s / s:sum(-1, true)\n"
+    .. "  return {gates = nn.normalize_gates(gates), experts = experts, scores = scores}\n"
+    .. "end})"},
+  {"nn.balance",
+   "nn.balance(name, {doc=, source=, needs=, rows=, loss=function(ctx, routing), "
     .. "update=function(ctx, load)})",
    "A balance rule of one's own, in the form of the program's (lua/balance/). Its rows' names are "
-     .. "fields of balance= in model.moe and of nn.moe. It goes with every router that gives "
-     .. "what it needs (logits, scores or bias), and is in force where its first row has a "
-     .. "value: a default, the router's, or one in balance=. loss adds to the training loss "
-     .. "(nn.loss) from ctx, as in ?nn.router, and routing: load (E), the shares of the "
-     .. "assignments before any drop, importance (E), the mean scores, experts, gates, scores, "
-     .. "logits. update(ctx, load) is given the loads of the whole step. ctx:load(scope) is "
-     .. "\"micro\" (E), \"sequence\" (B,E), or \"step\" (E): of the step's micro-batches so far.",
+    .. "fields of balance= in model.moe and of nn.moe. It goes with every router that gives what "
+    .. "it needs (logits, scores or bias), and is in force where its first row has a value: a "
+    .. "default, the router's, or one in balance=. loss adds to the training loss (nn.loss) from "
+    .. "ctx, as in ?nn.router, and routing: load (E), the shares of the assignments before any "
+    .. "drop, importance (E), the mean scores, experts, gates, scores, logits. update(ctx, load) "
+    .. "is given the loads of the whole step. ctx:load(scope) is \"micro\" (E), \"sequence\" "
+    .. "(B,E), or \"step\" (E): of the step's micro-batches so far.",
    "nn.balance(\"even\", {\n"
-     .. "  rows = {{\"even\", \"number\", nil, 0, 1, help = \"weight\"}},\n"
-     .. "  loss = function(ctx, routing)\n"
-     .. "    local off = (routing.importance - 1 / ctx.E):square():sum()\n"
-     .. "    nn.loss(\"even\", off, ctx:setting \"even\")\n"
-     .. "  end,\n"
-     .. "})"},
-  {"nn.routers", "nn.routers.name -> router    nn.routers.name = function(logits, K, options) ... "
-    .. "return gates, experts, p, update end",
+    .. "  rows = {{\"even\", \"number\", nil, 0, 1, help = \"weight\"}},\n"
+    .. "  loss = function(ctx, routing)\n"
+    .. "    local off = (routing.importance - 1 / ctx.E):square():sum()\n"
+    .. "    nn.loss(\"even\", off, ctx:setting \"even\")\n"
+    .. "  end,\n"
+    .. "})"},
+  {"nn.routers",
+   "nn.routers.name -> router    nn.routers.name = function(logits, K, options) ... return gates, "
+    .. "experts, p, update end",
    "Routers by name (routers() lists them; ?nn.router adds one). A function is made a router: it "
-     .. "is given logits (N,E), f32, the scores of N = B*T tokens for E experts, -inf for a "
-     .. "disabled one; K, experts a token; and options, the table of nn.moe with its defaults "
-     .. "(experts, top_k, expert_dim, router, aux, z, gamma, capacity, shared_experts, "
-     .. "normalize, scale). It returns: gates (N,K), the weights of the chosen, through which "
-     .. "the gradient goes; experts (N,K), i32 from 1, as topk gives them; p (N,E), whose rows "
-     .. "sum to 1, for the balance loss and the series gate.L; and optionally update(load), "
-     .. "called in training with the experts' shares of the step's tokens (E), all micro-batches "
-     .. "together. A router that goes by logits alone can be called like such a function.",
+    .. "is given logits (N,E), f32, the scores of N = B*T tokens for E experts, -inf for a "
+    .. "disabled one; K, experts a token; and options, the table of nn.moe with its defaults "
+    .. "(experts, top_k, expert_dim, router, aux, z, gamma, capacity, shared_experts, normalize, "
+    .. "scale). It returns: gates (N,K), the weights of the chosen, through which the gradient "
+    .. "goes; experts (N,K), i32 from 1, as topk gives them; p (N,E), whose rows sum to 1, for "
+    .. "the balance loss and the series gate.L; and optionally update(load), called in training "
+    .. "with the experts' shares of the step's tokens (E), all micro-batches together. A router "
+    .. "that goes by logits alone can be called like such a function.",
    "nn.routers.softmax(tensor.randn(5, 4, {seed = 1}), 2, {})"},
-  {"nn.balances", "nn.balances.name -> balance rule", "Balance rules by name: aux, bias, z and "
-    .. "those of nn.balance; ?name describes each."},
-  {"routers", "routers() -> list", "The routers, each with name, rule, defaults (its options' and "
-    .. "those of the balance rules that go with it, in our convention: shares sum to 1), paper "
-    .. "(those of its paper in the paper's convention, where they differ), causal and source. "
-    .. "?name tells of one.", "routers()"},
-  {"nn.normalize_gates", "nn.normalize_gates(gates) -> gates", "Gates (N,K) that sum to 1 over the K experts of a token. One gate "
-   .. "alone (K = 1) stays as it is: divided by itself it would be 1 whatever the logits are, and no gradient of the loss would "
-   .. "reach the router.", "nn.normalize_gates(tensor{{0.3, 0.1}, {0.2, 0.6}})"},
-  {"nn.head", "nn.head(x, w) -> result", "The result of a model's function: logits of x (B,T,C) and w (V,C), or fused with the "
-   .. "cross entropy where a loss is wanted, so that N x V numbers never exist."},
+  {"nn.balances", "nn.balances.name -> balance rule",
+   "Balance rules by name: aux, bias, z and those of nn.balance; ?name describes each."},
+  {"routers", "routers() -> list",
+   "The routers, each with name, rule, defaults (its options' and those of the balance rules that "
+    .. "go with it, in our convention: shares sum to 1), paper (those of its paper in the paper's "
+    .. "convention, where they differ), causal and source. ?name tells of one.", "routers()"},
+  {"nn.normalize_gates", "nn.normalize_gates(gates) -> gates",
+   "Gates (N,K) that sum to 1 over the K experts of a token. One gate alone (K = 1) stays as it "
+    .. "is: divided by itself it would be 1 whatever the logits are, and no gradient of the loss "
+    .. "would reach the router.", "nn.normalize_gates(tensor{{0.3, 0.1}, {0.2, 0.6}})"},
+  {"nn.head", "nn.head(x, w) -> result",
+   "The result of a model's function: logits of x (B,T,C) and w (V,C), or fused with the cross "
+    .. "entropy where a loss is wanted, so that N x V numbers never exist."},
 
   -- ---- others ----
-  {"tensor.gradcheck", "tensor.gradcheck(f, {inputs}) -> number", "Largest relative error of the gradients of f, a function from "
-   .. "tensors to a scalar, against central differences in f64. Small tensors only.",
-   "tensor.gradcheck(function(x) return (x * x):sum() end, {tensor.randn(3, {seed = 1, dtype = \"f64\"})})"},
-  {"help", "?name    help \"name\"    help(value)    ??name", "The entry of a function, a method or a topic, what an option of this name does, "
-   .. "and what a term of the field means (?lr, ?capacity, ?mfu); a name of Python's, NumPy's or PyTorch's leads to ours. ??name prints the source "
-   .. "of a function that is written in Lua.", 'help "train"'},
-  {"sleep", "sleep(seconds)", "Wait. At the prompt the line goes on as a job: the next one can be typed meanwhile.", "sleep(0.01)"},
+  {"tensor.gradcheck", "tensor.gradcheck(f, {inputs}) -> number",
+   "Largest relative error of the gradients of f, a function from tensors to a scalar, against "
+    .. "central differences in f64. Small tensors only.",
+   "tensor.gradcheck(function(x) return (x * x):sum() end, {tensor.randn(3, {seed = 1, dtype = "
+    .. "\"f64\"})})"},
+  {"help", "?name    help \"name\"    help(value)    ??name",
+   "The entry of a function, a method or a topic, what an option of this name does, and what a "
+    .. "term of the field means (?lr, ?capacity, ?mfu); a name of Python's, NumPy's or PyTorch's "
+    .. "leads to ours. ??name prints the source of a function that is written in Lua.",
+   'help "train"'},
+  {"sleep", "sleep(seconds)",
+   "Wait. At the prompt the line goes on as a job: the next one can be typed meanwhile.",
+   "sleep(0.01)"},
   {"quit", "quit(status=0)", "End the program: live runs are stopped first."},
 }
 
 -- Rows {name, type, default, least, most, help=} of the options named in an entry, or nil.
 local function rows_of(what)
   if what == "train" then return require("switchyard.run.train").rows() end
-  local rows = {["model:generate"] = require("switchyard.model.generate").rows, ["model:loss"] = require("switchyard.model.model")._loss_rows,
-    ["train.resume"] = require("switchyard.run.resume").rows, replay = require("switchyard.run.replay").rows, ["run:fork"] = require("switchyard.run.fork").rows}
+  local rows = {
+    ["model:generate"] = require("switchyard.model.generate").rows,
+    ["model:loss"] = require("switchyard.model.model")._loss_rows,
+    ["train.resume"] = require("switchyard.run.resume").rows,
+    replay = require("switchyard.run.replay").rows,
+    ["run:fork"] = require("switchyard.run.fork").rows,
+  }
   if rows[what] then return rows[what] end
   return require("switchyard.model.model")._rows()[what:match "^model%.(.*)$"] or nil
 end
@@ -399,11 +507,14 @@ function docs.list()
   routing_docs(list)
   for _, e in ipairs(require("switchyard.prompt.commands").docs()) do list[#list + 1] = e end
   local names = {}
-  for name in pairs(require("switchyard.model.model")._rows()) do names[#names + 1] = "model." .. name end
+  for name in pairs(require("switchyard.model.model")._rows()) do
+    names[#names + 1] = "model." .. name
+  end
   table.sort(names)
   for _, name in ipairs(names) do
     if not known[name] then
-      list[#list + 1] = {name = name, signature = name .. "{...} -> m", text = "A model of model.define.",
+      list[#list + 1] = {name = name, signature = name .. "{...} -> m",
+                         text = "A model of model.define.",
                          options = function() return rows_of(name) end}
     end
   end

@@ -7,7 +7,8 @@ local help = require "switchyard.help.help"
 local manual = {}
 
 local function roff(s)
-  return (s:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("'", "\\(aq"):gsub("`", "\\(ga"):gsub("^%.", "\\&."):gsub("\n%.", "\n\\&."))
+  s = s:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("'", "\\(aq"):gsub("`", "\\(ga")
+  return (s:gsub("^%.", "\\&."):gsub("\n%.", "\n\\&."))
 end
 
 -- A sentence begins a new line, as mdoc wants it.
@@ -19,11 +20,15 @@ local function prose(text)
   return table.concat(out, "\n")
 end
 
-local TITLES = {tensor = "tensors", tokenizer = "tokenizers", data = "data sets", model = "models", train = "training",
-                every = "training", runs = "training", compare = "training", run = "training", expert = "training",
-                nn = "parts of models", routers = "parts of models", help = "prompt", quit = "prompt",
-                sleep = "prompt"}
-for _, row in ipairs(require("switchyard.prompt.commands").rows()) do TITLES[row.name] = "prompt" end
+local TITLES = {
+  tensor = "tensors", tokenizer = "tokenizers", data = "data sets", model = "models",
+  train = "training", every = "training", runs = "training", compare = "training",
+  run = "training", expert = "training", nn = "parts of models", routers = "parts of models",
+  help = "prompt", quit = "prompt", sleep = "prompt",
+}
+for _, row in ipairs(require("switchyard.prompt.commands").rows()) do
+  TITLES[row.name] = "prompt"
+end
 
 local function dump_entry(e)
   print(".It Li \"" .. roff(e.signature):gsub('"', '\\(dq') .. "\"")
@@ -37,7 +42,9 @@ local function dump_entry(e)
     end
     print ".El"
   end
-  if e.example then print(".Bd -literal -offset indent -compact\n" .. roff(e.example) .. "\n.Ed") end
+  if e.example then
+    print(".Bd -literal -offset indent -compact\n" .. roff(e.example) .. "\n.Ed")
+  end
 end
 
 local HEAD = [[

@@ -7,8 +7,8 @@ local nn = require "switchyard.model.nn"
 local model = require "switchyard.model.model"
 
 local function decoder(cfg, feed_forward)
-  local attention = {heads = cfg.heads, kv_heads = cfg.kv_heads, head_dim = cfg.head_dim, theta = cfg.theta,
-                     qk_norm = cfg.qk_norm, documents = cfg.documents}
+  local attention = {heads = cfg.heads, kv_heads = cfg.kv_heads, head_dim = cfg.head_dim,
+                     theta = cfg.theta, qk_norm = cfg.qk_norm, documents = cfg.documents}
   return function(ids)
     local C = cfg.dim
     local embed = nn.param("model.embed_tokens.weight", {cfg.vocab, C})
@@ -33,7 +33,8 @@ local common = {
   {"kv_heads", "integer", nil, 1, 1 << 16, help = "key-value heads; default: heads"},
   {"head_dim", "integer", nil, 1, 1 << 16, help = "width of a head (D); default: dim / heads"},
   {"context", "integer", 256, 1, 1 << 24, help = "tokens of a sequence (T)"},
-  {"vocab", "vocab", 256, help = "a tokenizer, or the number of ids (V); then the tokenizer is that of the data that trains it"},
+  {"vocab", "vocab", 256, help = "a tokenizer, or the number of ids (V); then the tokenizer is "
+    .. "that of the data that trains it"},
   {"theta", "number", 10000, 1, 1e12, help = "base of RoPE"},
   {"documents", "boolean", false, help = "attention stays within a document of the data"},
   {"qk_norm", "boolean", false, help = "RMSNorm on the heads of q and k"},
@@ -55,8 +56,8 @@ end, with {
 
 model.define("moe", function(cfg)
   local experts = {
-    experts = cfg.experts, top_k = cfg.top_k, expert_dim = cfg.expert_dim, router = cfg.router, capacity = cfg.capacity,
-    shared_experts = cfg.shared_experts,
+    experts = cfg.experts, top_k = cfg.top_k, expert_dim = cfg.expert_dim, router = cfg.router,
+    capacity = cfg.capacity, shared_experts = cfg.shared_experts,
   }
   for _, name in ipairs {"normalize", "scale"} do experts[name] = cfg[name] end
   for name, value in pairs(cfg.balance) do experts[name] = value end
@@ -76,7 +77,8 @@ end, with {
   {"balance", "table", {}, help = "coefficients of the balance rules that go with the router, "
     .. "which ?softmax and its like list: aux=, z=, gamma="},
   live.row "capacity",
-  {"normalize", "boolean", nil, help = "of routers that have it; default: the router's (true): the K "
-    .. "gates of a token sum to 1; a single one (top_k = 1) is its score"},
-  {"scale", "number", nil, 0, 1e3, help = "of routers that have it; default: the router's (sigmoid: 1): factor on the gates"},
+  {"normalize", "boolean", nil, help = "of routers that have it; default: the router's (true): the "
+    .. "K gates of a token sum to 1; a single one (top_k = 1) is its score"},
+  {"scale", "number", nil, 0, 1e3, help = "of routers that have it; default: the router's "
+    .. "(sigmoid: 1): factor on the gates"},
 })

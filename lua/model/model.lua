@@ -6,9 +6,9 @@
 local engine = require "switchyard.engine"
 local fields = require "switchyard.core.fields"
 local live = require "switchyard.model.live"
+local config = require "switchyard.model.config"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
-local routing = require "switchyard.model.routing"
 require "switchyard.model.mixture"
 
 local model = {}
@@ -18,89 +18,22 @@ local families = {} -- name -> {build=, rows=}
 local function instead(m, name)
   if m.cfg[name] ~= nil or name == "vocab" then
     local run = live.of_run(name) and ("; a run's is r.%s"):format(name) or ""
-    return ("%s is chosen when a model is made, model.%s{%s = ...}, and is m.cfg.%s%s"):format(name, m.family, name, name, run)
+    return ("%s is chosen when a model is made, model.%s{%s = ...}, and is m.cfg.%s%s"):format(
+      name, m.family, name, name, run)
   end
-  if m.inputs[name] then return ("%s is set through a run, r.%s = ..., and is m.inputs.%s"):format(name, name, name) end
+  if m.inputs[name] then
+    return ("%s is set through a run, r.%s = ..., and is m.inputs.%s"):format(name, name, name)
+  end
 end
 
 local Model = {} -- methods
-local Class = fields.class("model", Model, "family cfg tokenizer params states inputs layers", instead)
+local Class = fields.class("model", Model, "family cfg tokenizer params states inputs layers",
+                           instead)
 local Layer = fields.class("layer", {}, "number moe")
 local Mixture = fields.class("layer", {}, "experts top_k")
 local Expert = fields.class("expert", {}, "number layer")
 
 -- ---- making ----
-
--- The name of a router, or {name = "name", option = value} where options differ from the defaults.
-local function router_of(router, own, has)
-  local out
-  for _, row in ipairs(router.rows) do
-    local name = row[1]
-    local beside = has[name] and (name == "normalize" or name == "scale")
-    if not beside and own[name] ~= row[3] then
-      out = out or {name = router.name}
-      out[name] = own[name]
-    end
-  end
-  return out or router.name
-end
-
--- router = "name" or {"name", option = value}, and balance = {...} as they are kept in cfg; has: which
--- of normalize and scale are the model's own options beside router.
-local function check_routing(what, cfg, has, stored)
-  local router = routing.find(what, cfg.router or "softmax")
-  local beside = {normalize = has.normalize and cfg.normalize, scale = has.scale and cfg.scale}
-  routing.check_beside(what, router, beside, stored)
-  local own = routing.options(what, router, cfg.router, beside)
-  if cfg.router then cfg.router = router_of(router, own, has) end
-  if has.normalize then
-    cfg.normalize = beside.normalize ~= false and rawget(own, "normalize") ~= false
-  end
-  if has.scale then cfg.scale = beside.scale or rawget(own, "scale") or 1 end
-  if type(cfg.balance) == "table" then
-    cfg.balance = routing.balance(what, router, cfg.balance, stored)
-  end
-  if cfg.experts and cfg.top_k then routing.check(what, router, cfg, own) end
-end
-
-local function check_config(what, cfg, given, family, stored)
-  if cfg.heads and cfg.dim and not cfg.head_dim and cfg.dim % cfg.heads ~= 0 then
-    error(("%s: dim must be a multiple of heads: dim is %d%s, heads is %d%s"):format(what, cfg.dim,
-      given.dim and "" or " (the default)", cfg.heads, given.heads and "" or " (the default)"), 0)
-  end
-  if cfg.heads and cfg.dim and (cfg.head_dim or cfg.dim // cfg.heads) % 2 ~= 0 then
-    error(("%s: the width of a head must be even: it is %d"):format(what, cfg.head_dim or cfg.dim // cfg.heads), 0)
-  end
-  if cfg.heads and cfg.kv_heads and cfg.heads % cfg.kv_heads ~= 0 then
-    error(("%s: heads must be a multiple of kv_heads: heads is %d, kv_heads is %d")
-      :format(what, cfg.heads, cfg.kv_heads), 0)
-  end
-  if cfg.experts and cfg.top_k and cfg.top_k > cfg.experts then
-    error(("%s: top_k must be at most experts: top_k is %d, experts is %d")
-      :format(what, cfg.top_k, cfg.experts), 0)
-  end
-  if cfg.router or type(cfg.balance) == "table" then
-    local has = {}
-    for _, row in ipairs(family.rows or {}) do has[row[1]] = true end
-    check_routing(what, cfg, has, stored)
-  end
-end
-
-local function read_config(name, family, given, stored)
-  local what = "model." .. name
-  local cfg
-  if family.rows then
-    cfg = options.read(what, given, family.rows)
-  else
-    cfg = {}
-    for k, v in pairs(given or {}) do cfg[k] = v end
-    if type(cfg.vocab) == "userdata" then cfg.vocab_tokenizer, cfg.vocab = cfg.vocab, cfg.vocab.size end
-    cfg.vocab, cfg.seed = cfg.vocab or 256, cfg.seed or 1
-    cfg.layers, cfg.context = cfg.layers or 1, cfg.context or 256
-  end
-  check_config(what, cfg, type(given) == "table" and given or {}, family, stored)
-  return cfg
-end
 
 --- model.define(name, build(cfg) -> forward(ids), options rows or nil)
 function model.define(name, build, rows)
@@ -132,10 +65,11 @@ local BYTES = 256
 -- stored: given is the configuration of a model that was saved, perhaps by an older version
 function Model.new(name, given, stored)
   local family = families[name]
-  local cfg = read_config(name, family, given, stored)
+  local cfg = config.read("model." .. name, family.rows, given, stored)
   local m = fields.object(Class, {
     family = name, cfg = cfg, tokenizer = cfg.vocab_tokenizer,
-    params = fields.only({}, "params", "parameter", true), states = fields.only({}, "states", "state", true),
+    params = fields.only({}, "params", "parameter", true),
+    states = fields.only({}, "states", "state", true),
     inputs = fields.only({}, "inputs", "input", true), layers = {},
   })
   m._info, m._state_names, m._input_names, m._ranges, m._moe, m._programs = {}, {}, {}, {}, {}, {}
@@ -147,7 +81,8 @@ function Model.new(name, given, stored)
   m._build = family.build
   m._forward = family.build(cfg)
   if type(m._forward) ~= "function" then
-    error("model." .. name .. ": its function must return a function of the token ids, not a " .. type(m._forward), 0)
+    error(("model.%s: its function must return a function of the token ids, not a %s"):format(name,
+      type(m._forward)), 0)
   end
   local d = {mode = "build", fills = {}, bytes = 0}
   local ok, why = pcall(m._record, m, d, 1, math.min(cfg.context, 4))
@@ -155,8 +90,9 @@ function Model.new(name, given, stored)
     m.params, d.fills = {}, {}
     collectgarbage()
     local machine = tensor.memory().machine
-    error(("%s: out of memory: its parameters are %s%d bytes (%.3g GB), the machine has %d (%.3g GB)"):format(
-      "model." .. name, ok and "" or "at least ", d.bytes, d.bytes / 1e9, machine, machine / 1e9), 0)
+    error(("model.%s: out of memory: its parameters are %s%d bytes (%.3g GB), the machine has %d "
+      .. "(%.3g GB)"):format(name, ok and "" or "at least ", d.bytes, d.bytes / 1e9, machine,
+      machine / 1e9), 0)
   end
   if not ok then error(why, 0) end
   for _, fill in ipairs(d.fills) do engine.fill(table.unpack(fill)) end
@@ -170,8 +106,8 @@ end
 function Model:_add_param(key, t, o)
   self.params[#self.params + 1] = t
   self.params[key] = t
-  local info = {name = key, experts = o.experts or 0, active = o.active or 1, init = o.init, layer = o.layer, role = o.role,
-                mixture = o.mixture}
+  local info = {name = key, experts = o.experts or 0, active = o.active or 1, init = o.init,
+                layer = o.layer, role = o.role, mixture = o.mixture}
   self._info[#self.params], self._info[key] = info, info
   return t
 end
@@ -214,8 +150,8 @@ function Model:_place(layer, mixture)
   return layer .. (mixture and mixture ~= "" and "." .. mixture or "")
 end
 
---- A mixture of a layer is met.  Returns its name: nil of the first, whose series and inputs have the
--- layer's number alone.
+--- A mixture of a layer is met.  Returns its name: nil of the first, whose series and inputs have
+-- the layer's number alone.
 function Model:_add_mixture(layer, E, K, path)
   if not layer then return nil end
   local text, mixture = table.concat(path, "."), {}
@@ -241,9 +177,9 @@ end
 -- ---- recording ----
 
 --- Record forward over (B,T) ids into a new graph: returns the description, the graph in d.graph,
--- the result of the model's function in d.result, the fields of the batch that are read in d.fields.
--- d.data: the data set that is to have them.  `after` records as well, or gives the graph to
--- engine.phase.
+-- the result of the model's function in d.result, the fields of the batch that are read in
+-- d.fields.  d.data: the data set that is to have them.  `after` records as well, or gives the
+-- graph to engine.phase.
 function Model:_record(d, B, T, after)
   d.model, d.inputs = self, {}
   engine.record(d.precision or "fp32", function(graph)
@@ -274,11 +210,12 @@ function Model.logits_of(result)
   return result:view(-1, result.shape[#result.shape])
 end
 
---- Cross entropy in nats a token of what was recorded in d, by the batch's targets; of data that has
--- loss weights by these, too.
+--- Cross entropy in nats a token of what was recorded in d, by the batch's targets; of data that
+-- has loss weights by these, too.
 function Model.loss_of(d)
   local result, targets = d.result, d.batch.targets:view(-1)
-  local weights = d.data and not engine.field_missing(d.data, "weights") and d.batch.weights:view(-1)
+  local weighted = d.data and not engine.field_missing(d.data, "weights")
+  local weights = weighted and d.batch.weights:view(-1)
   if type(result) == "table" then
     local x, w = result.hidden, result.weight
     if weights then return (x:weighted_head_loss(w, targets, weights)) end
@@ -320,7 +257,9 @@ function Model:_quietly(f, ...)
   return f(...)
 end
 
-local function named(tok) return ("%s with %d ids, hash %s"):format(tok.kind, tok.size, tok.hash) end
+local function named(tok)
+  return ("%s with %d ids, hash %s"):format(tok.kind, tok.size, tok.hash)
+end
 
 --- The tokenizer of the model and of a data set: the model's, or where none was given the data's;
 -- nil where neither has one.  Raises where these are two.
@@ -328,8 +267,9 @@ function Model:_agreed_tokenizer(what, d)
   local its, mine = d.tokenizer, nil
   if not rawequal(self.tokenizer, self._assumed) then mine = self.tokenizer end
   if mine and its and mine ~= its then
-    error(("%s: the data's tokenizer (%s) is not the model's (%s): read the data with the model's, data.text(path, "
-      .. "{tokenizer = m.tokenizer}), or make the model with the data's, vocab = d.tokenizer"):format(what, named(its), named(mine)), 0)
+    error(("%s: the data's tokenizer (%s) is not the model's (%s): read the data with the model's, "
+      .. "data.text(path, {tokenizer = m.tokenizer}), or make the model with the data's, vocab = "
+      .. "d.tokenizer"):format(what, named(its), named(mine)), 0)
   end
   return mine or its
 end
@@ -337,8 +277,8 @@ end
 --- The ids of a text; raises where the model has no tokenizer.
 function Model:_encode(what, text)
   if self.tokenizer then return self.tokenizer:encode(text) end
-  error(("%s: the model has no tokenizer (its vocab is the number %d, and it was trained on no text): give token ids, "
-    .. "or make it with vocab = tok"):format(what, self.cfg.vocab), 0)
+  error(("%s: the model has no tokenizer (its vocab is the number %d, and it was trained on no "
+    .. "text): give token ids, or make it with vocab = tok"):format(what, self.cfg.vocab), 0)
 end
 
 --- The token ids of a text or of a list or tensor of ids, which stays the caller's.
@@ -349,7 +289,8 @@ function Model:_ids(what, x)
   for i = 1, engine.length(what, x) do
     local id = math.type(x[i]) and math.tointeger(x[i])
     if not id or id < 0 or id >= self.cfg.vocab then
-      error(("%s: token %d is %s, must be from 0 to %d"):format(what, i, tostring(x[i]), self.cfg.vocab - 1), 0)
+      error(("%s: token %d is %s, must be from 0 to %d"):format(what, i, tostring(x[i]),
+        self.cfg.vocab - 1), 0)
     end
   end
   return x
@@ -363,7 +304,9 @@ end
 -- Logits of T tokens, {run=, d=}.
 function Model:_logits_program(T)
   return self:_program("logits." .. T, function()
-    local d = self:_record({mode = "eval"}, 1, T, function(d) d.logits = Model.logits_of(d.result) end)
+    local d = self:_record({mode = "eval"}, 1, T, function(d)
+      d.logits = Model.logits_of(d.result)
+    end)
     return {run = engine.program(d.graph, {d.logits}), d = d, tokens = d.fields.tokens}
   end, true)
 end
@@ -384,7 +327,9 @@ local function loss_program(m, B, T, data)
   local weighted = data and not engine.field_missing(data, "weights")
   local kind = not data and "text" or weighted and "weighted" or "data"
   return m:_program(("loss.%s.%d.%d"):format(kind, B, T), function()
-    local d = m:_record({mode = "eval", data = data}, B, T, function(d) d.loss = Model.loss_of(d) end)
+    local d = m:_record({mode = "eval", data = data}, B, T, function(d)
+      d.loss = Model.loss_of(d)
+    end)
     return {run = engine.program(d.graph, {d.loss}), d = d, fields = d.fields, rows = B,
             tokens = d.fields.tokens, targets = d.fields.targets}
   end, true)
@@ -446,7 +391,8 @@ end
 model._loss_rows = {
   {"batches", "integer", 20, 1, help = "of a data set: windows of the validation part, 16 each"},
   {"batch", "integer", 16, 1, 1 << 20, help = "windows that are computed at once"},
-  {"context", "integer", nil, 1, 1 << 24, help = "tokens of a window; default: the model's context"},
+  {"context", "integer", nil, 1, 1 << 24,
+   help = "tokens of a window; default: the model's context"},
 }
 
 --- m:loss(dataset, text or ids, {batches=20, batch=16, context=}) -> nats a token, without any
@@ -482,8 +428,8 @@ function Model:count(context)
     total, active = total + n, active + used
     if #p.shape >= 2 and (not info.lookup or self.cfg.tie) then weights = weights + used end
   end
-  return {total = total, active = active,
-          flops_per_token = 6.0 * weights + 6.0 * (context or self.cfg.context) * self._attention_width}
+  local attention = 6.0 * (context or self.cfg.context) * self._attention_width
+  return {total = total, active = active, flops_per_token = 6.0 * weights + attention}
 end
 
 function Model:_make_layers()

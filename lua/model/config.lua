@@ -1,0 +1,88 @@
+-- The configuration of a model: what model.NAME{...} was given, checked against the rows of its
+-- options, and what these must be beside each other.
+
+local options = require "switchyard.core.options"
+local routing = require "switchyard.model.routing"
+
+local config = {}
+
+-- The name of a router, or {name = "name", option = value} where options differ from the defaults.
+local function router_of(router, own, has)
+  local out
+  for _, row in ipairs(router.rows) do
+    local name = row[1]
+    local beside = has[name] and (name == "normalize" or name == "scale")
+    if not beside and own[name] ~= row[3] then
+      out = out or {name = router.name}
+      out[name] = own[name]
+    end
+  end
+  return out or router.name
+end
+
+-- router = "name" or {"name", option = value}, and balance = {...} as they are kept in cfg; has:
+-- which of normalize and scale are the model's own options beside router.
+local function check_routing(what, cfg, has, stored)
+  local router = routing.find(what, cfg.router or "softmax")
+  local beside = {normalize = has.normalize and cfg.normalize, scale = has.scale and cfg.scale}
+  routing.check_beside(what, router, beside, stored)
+  local own = routing.options(what, router, cfg.router, beside)
+  if cfg.router then cfg.router = router_of(router, own, has) end
+  if has.normalize then
+    cfg.normalize = beside.normalize ~= false and rawget(own, "normalize") ~= false
+  end
+  if has.scale then cfg.scale = beside.scale or rawget(own, "scale") or 1 end
+  if type(cfg.balance) == "table" then
+    cfg.balance = routing.balance(what, router, cfg.balance, stored)
+  end
+  if cfg.experts and cfg.top_k then routing.check(what, router, cfg, own) end
+end
+
+local function check_attention(what, cfg, given)
+  if cfg.heads and cfg.dim and not cfg.head_dim and cfg.dim % cfg.heads ~= 0 then
+    error(("%s: dim must be a multiple of heads: dim is %d%s, heads is %d%s"):format(what, cfg.dim,
+      given.dim and "" or " (the default)", cfg.heads, given.heads and "" or " (the default)"), 0)
+  end
+  if cfg.heads and cfg.dim and (cfg.head_dim or cfg.dim // cfg.heads) % 2 ~= 0 then
+    error(("%s: the width of a head must be even: it is %d"):format(what,
+      cfg.head_dim or cfg.dim // cfg.heads), 0)
+  end
+  if cfg.heads and cfg.kv_heads and cfg.heads % cfg.kv_heads ~= 0 then
+    error(("%s: heads must be a multiple of kv_heads: heads is %d, kv_heads is %d")
+      :format(what, cfg.heads, cfg.kv_heads), 0)
+  end
+end
+
+local function check_experts(what, cfg, rows, stored)
+  if cfg.experts and cfg.top_k and cfg.top_k > cfg.experts then
+    error(("%s: top_k must be at most experts: top_k is %d, experts is %d")
+      :format(what, cfg.top_k, cfg.experts), 0)
+  end
+  if not cfg.router and type(cfg.balance) ~= "table" then return end
+  local has = {}
+  for _, row in ipairs(rows or {}) do has[row[1]] = true end
+  check_routing(what, cfg, has, stored)
+end
+
+-- Of a model without rows: what is given, and what every model has.
+local function let_through(given)
+  local cfg = {}
+  for k, v in pairs(given or {}) do cfg[k] = v end
+  if type(cfg.vocab) == "userdata" then
+    cfg.vocab_tokenizer, cfg.vocab = cfg.vocab, cfg.vocab.size
+  end
+  cfg.vocab, cfg.seed = cfg.vocab or 256, cfg.seed or 1
+  cfg.layers, cfg.context = cfg.layers or 1, cfg.context or 256
+  return cfg
+end
+
+--- config.read(what, rows or nil, given, stored) -> the configuration.  stored: given is that of a
+-- model that was saved, perhaps by an older version.
+function config.read(what, rows, given, stored)
+  local cfg = rows and options.read(what, given, rows) or let_through(given)
+  check_attention(what, cfg, type(given) == "table" and given or {})
+  check_experts(what, cfg, rows, stored)
+  return cfg
+end
+
+return config
