@@ -47,7 +47,7 @@ int64_t sy__enqueue(struct sy_store *s, struct sy__item *item)
     int64_t id = item->table == SY_STORE_JOURNAL ? item->id : 0;
     *s->items_end = item;
     s->items_end = &item->next;
-    if (s->idle)
+    if (s->flusher == SY__IDLE)
         pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
     return id;

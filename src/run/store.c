@@ -386,7 +386,7 @@ static void sleep_long(struct sy_store *s)
         same = sy__run_dir_is_ours(s);
         pthread_mutex_unlock(&s->db_lock);
         pthread_mutex_lock(&s->lock);
-        same &= !s->quit && !s->news && !s->items;
+        same &= s->flusher != SY__QUITS && !s->news && !s->items;
     }
 }
 
@@ -396,13 +396,15 @@ static void *flush_thread(void *arg)
     struct sy_store *s = arg;
     sy_mem_uncounted();
     pthread_mutex_lock(&s->lock);
-    while (!s->quit) {
-        s->idle = s->status_of && !s->news && stands_still(s);
-        if (s->idle)
+    while (s->flusher != SY__QUITS) {
+        s->flusher = s->status_of && !s->news && stands_still(s) ? SY__IDLE : SY__FLUSHES;
+        if (s->flusher == SY__IDLE)
             sleep_long(s);
         else
             sleeps(s, FLUSH_SECONDS);
-        s->idle = s->news = false;
+        if (s->flusher == SY__IDLE)
+            s->flusher = SY__FLUSHES;
+        s->news = false;
         pthread_mutex_unlock(&s->lock);
         sy__flush(s, NULL);
         pthread_mutex_lock(&s->lock);
@@ -415,7 +417,7 @@ void sy_store_wake(struct sy_store *s)
 {
     pthread_mutex_lock(&s->lock);
     s->news = true;
-    if (s->idle)
+    if (s->flusher == SY__IDLE)
         pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
 }
@@ -471,11 +473,11 @@ int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
     watch_metrics(s, metrics, status, ctx);
     struct sy_metrics_archive ours = {archive_after, archive_at, s},
                               before = sy_metrics_set_archive(metrics, &ours);
-    s->quit = false;
+    s->flusher = SY__FLUSHES; /* there is no thread yet */
     int rc = sy_thread_start(&s->thread, flush_thread, s);
-    s->threaded = !rc;
     if (!rc)
         return 0;
+    s->flusher = SY__NO_FLUSHER;
     sy_metrics_set_archive(metrics, &before);
     watch_metrics(s, NULL, NULL, NULL); /* the caller's things may go any time */
     return sy_err_sys(err, rc, "%s: cannot start the thread that writes", s->where);
@@ -484,12 +486,13 @@ int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
 void sy_store_detach(struct sy_store *s)
 {
     pthread_mutex_lock(&s->lock);
-    s->quit = true;
+    bool flushes = s->flusher != SY__NO_FLUSHER;
+    s->flusher = flushes ? SY__QUITS : SY__NO_FLUSHER;
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
-    if (s->threaded)
+    if (flushes)
         pthread_join(s->thread, NULL);
-    s->threaded = false;
+    s->flusher = SY__NO_FLUSHER;
     if (s->metrics) {
         sy__flush(s, NULL);
         sy_metrics_drop_archive(s->metrics, s);

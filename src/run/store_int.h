@@ -100,6 +100,13 @@ struct sy__file { /* which file it is, by the kernel's word */
     ino_t inode;
 };
 
+enum sy__flusher { /* the thread that writes */
+    SY__NO_FLUSHER,
+    SY__FLUSHES, /* now and then */
+    SY__IDLE,    /* it sleeps until it is woken */
+    SY__QUITS    /* it is to end */
+};
+
 struct sy_store {
     char *runs, *path, *name, *where; /* dir, dir/name; "run 'name'" for messages; owned */
     char id[SY__RUN_ID]; /* of the run; "": made before runs had one */
@@ -140,13 +147,11 @@ struct sy_store {
     int64_t journal_last;
     struct sy_store_status status;
     enum sy_store_alarm alarm;
-    bool quit;
-    /* its thread sleeps until woken; sy_store_wake came since its last flush began */
-    bool idle, news;
+    enum sy__flusher flusher;
+    bool news; /* sy_store_wake came since its last flush began */
     double alarm_since;
     char alarm_text[496];
-    bool threaded;
-    pthread_t thread;
+    pthread_t thread; /* unless NO_FLUSHER */
 };
 
 /* ---- run_directory.c ---- */

@@ -14,7 +14,6 @@
 void sy_workbench_leave(void)
 {
     sy__workbench.end = SY_WORKBENCH_LEFT;
-    sy__workbench.ended = true;
 }
 
 void sy_workbench_go_plain(void)
@@ -24,7 +23,6 @@ void sy_workbench_go_plain(void)
         return;
     }
     sy__workbench.end = SY_WORKBENCH_PLAIN;
-    sy__workbench.ended = true;
 }
 
 void sy_workbench_set_prompt(const char *prompt)
@@ -35,10 +33,10 @@ void sy_workbench_set_prompt(const char *prompt)
 
 void sy_workbench_set_busy(bool busy)
 {
-    sy__workbench.redraw_input |= !busy && sy__workbench.dim;
-    if (busy && !sy__workbench.busy)
-        sy__workbench.busy_since = sy_now();
-    sy__workbench.busy = busy;
+    sy__workbench.redraw_input |= !busy && sy__workbench.busy.dim;
+    if (busy && !sy__workbench.busy.on)
+        sy__workbench.busy.since = sy_now();
+    sy__workbench.busy.on = busy;
 }
 
 void sy_workbench_echo(const char *prompt, const char *line)

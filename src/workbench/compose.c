@@ -84,8 +84,8 @@ static void draw_input(const struct sy_input *in)
 {
     struct sy_workbench *d = &sy__workbench;
     const struct sy_rect r = sy_panel_areas(d->panel)->input;
-    d->dim = d->busy && sy_now() >= d->busy_since + BUSY_SECONDS && !sy_line_asking();
-    enum sy_role role = d->dim ? SY_ROLE_DIM : SY_ROLE_PROMPT;
+    d->busy.dim = d->busy.on && sy_now() >= d->busy.since + BUSY_SECONDS && !sy_line_asking();
+    enum sy_role role = d->busy.dim ? SY_ROLE_DIM : SY_ROLE_PROMPT;
     d->cursor_x = -1;
     if (r.h > 0 && !line_hidden())
         sy_input_draw(in, &d->grid, r, &d->look, sy_theme_pen(&d->look, role), &d->cursor_x,
@@ -209,16 +209,16 @@ static bool scroll_moved(void)
 static int busy_seconds(double now)
 {
     const struct sy_workbench *d = &sy__workbench;
-    return d->busy && now >= d->busy_since + BUSY_SECONDS ? (int)(now - d->busy_since) : -1;
+    return d->busy.on && now >= d->busy.since + BUSY_SECONDS ? (int)(now - d->busy.since) : -1;
 }
 
 static void tell_busy(double now)
 {
     struct sy_workbench *d = &sy__workbench;
     int seconds = busy_seconds(now);
-    if (seconds == d->busy_told)
+    if (seconds == d->busy.told)
         return;
-    d->busy_told = seconds;
+    d->busy.told = seconds;
     sy_panel_set_busy(d->panel, seconds);
     d->redraw_panel = d->redraw_input = true;
 }
@@ -258,9 +258,9 @@ double sy__compose_due(double now)
     if (d->redraw_panel || d->redraw_input || d->relayout || sy_panel_loading(d->panel))
         return 0;
     double due = d->redraw_scroll ? fmax(0, d->next_scroll - now) : -1;
-    if (d->busy || d->busy_told >= 0) {
+    if (d->busy.on || d->busy.told >= 0) {
         double at =
-            !d->busy ? now : d->busy_since + (d->busy_told < 0 ? BUSY_SECONDS : d->busy_told + 1);
+            !d->busy.on ? now : d->busy.since + (d->busy.told < 0 ? BUSY_SECONDS : d->busy.told + 1);
         double news = fmax(0, at - now);
         due = due < 0 || news < due ? news : due;
     }

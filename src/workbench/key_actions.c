@@ -96,7 +96,7 @@ void sy_workbench_action(int action)
 {
     struct sy_workbench *d = &sy__workbench;
     struct sy_request r = {0};
-    if (!d->open) { /* the plain screen: the way back, no more */
+    if (d->terminal == SY__CLOSED) { /* the plain screen: the way back, no more */
         if (action == SY_ACT_CLEAR)
             sy_edit_clear();
         else if (action == SY_ACT_PLAIN && sy_workbench_possible())

@@ -7,7 +7,7 @@
 
 #define DRAIN (64 << 10)
 
-struct sy_workbench sy__workbench = {.coloured = true, .busy_told = -1};
+struct sy_workbench sy__workbench = {.coloured = true, .busy.told = -1};
 
 bool sy_workbench_built(void)
 {
@@ -27,7 +27,7 @@ bool sy_workbench_possible(void)
 
 bool sy_workbench_is_open(void)
 {
-    return sy__workbench.open;
+    return sy__workbench.terminal != SY__CLOSED;
 }
 
 struct sy_panel *sy_workbench_panel(void)

@@ -181,7 +181,7 @@ static void on_any(void *ctx)
 static void on_interrupt(void *ctx)
 {
     struct sy_workbench *d = ctx;
-    if (d->busy && !sy_line_asking()) { /* what was typed meanwhile stays */
+    if (d->busy.on && !sy_line_asking()) { /* what was typed meanwhile stays */
         d->client->interrupted();
         return;
     }
@@ -200,12 +200,24 @@ static void on_interrupt(void *ctx)
         d->client->interrupted();
 }
 
+/* For a while; a terminal that is gone does not come back. */
+static void go_away(struct sy_workbench *d)
+{
+    if (d->terminal == SY__OURS)
+        d->terminal = SY__AWAY;
+}
+
+static bool goes_on(const struct sy_workbench *d)
+{
+    return d->terminal == SY__OURS && d->end == SY_WORKBENCH_GOES_ON;
+}
+
 static void hang_up(void)
 {
     struct sy_workbench *d = &sy__workbench;
-    if (d->gone)
+    if (d->terminal == SY__GONE)
         return;
-    d->away = d->gone = true;
+    d->terminal = SY__GONE;
     d->client->terminate(SIGHUP);
 }
 
@@ -256,13 +268,14 @@ int sy_workbench_open(const struct sy_workbench_client *client, struct sy_err *e
     if (sy_screen_open(sy_capture_in(), sy_capture_out(), err))
         goto no_screen;
     sy__choose_look();
-    d->open = true;
+    d->terminal = SY__OURS;
     if (make_contents(err) || begin_line(err)) {
         sy_workbench_close();
         return -1;
     }
     /* what ran when the plain screen was asked for is over */
-    d->ended = d->away = d->busy = d->dim = false;
+    d->end = SY_WORKBENCH_GOES_ON;
+    d->busy.on = d->busy.dim = false;
     d->relayout = true;
     d->pace = 1.0 / SY_WORKBENCH_FPS;
     resize_screen();
@@ -306,7 +319,7 @@ static void print_tail(void)
 void sy_workbench_close(void)
 {
     struct sy_workbench *d = &sy__workbench;
-    if (!d->open)
+    if (d->terminal == SY__CLOSED)
         return;
     sy_board_notify(NULL, NULL);
     take_posts(false);
@@ -320,10 +333,11 @@ void sy_workbench_close(void)
     d->question.answer = NULL;
     sy_line_end();
     sy_screen_close();
-    d->open = false;
+    bool ours = d->terminal == SY__OURS;
+    d->terminal = SY__CLOSED;
     sy_capture_end();
     sy_signals_end();
-    if (!d->away)
+    if (ours)
         print_tail();
 }
 
@@ -379,7 +393,7 @@ static void after_keys(void)
 static void take_keys(void)
 {
     struct sy_workbench *d = &sy__workbench;
-    for (int i = 0; i < KEYS_AT_ONCE && !d->ended && !d->away; i++) {
+    for (int i = 0; i < KEYS_AT_ONCE && goes_on(d); i++) {
         bool help = sy_panel_help(d->panel);
         d->popup.fresh = false;
         sy_line_read();
@@ -402,9 +416,9 @@ static bool foreground(void)
 static void come_back(void)
 {
     struct sy_workbench *d = &sy__workbench;
-    if (!d->away || !foreground())
+    if (d->terminal != SY__AWAY || !foreground())
         return;
-    d->away = false;
+    d->terminal = SY__OURS;
     sy_screen_suspend(); /* unless it was us who stopped: who knows what it looks like */
     sy_screen_resume();
     d->relayout = true;
@@ -414,7 +428,7 @@ static void suspend_process(void)
 {
     struct sy_workbench *d = &sy__workbench;
     sy_screen_suspend();
-    d->away = true;
+    go_away(d);
     raise(SIGSTOP);
     come_back(); /* unless it was `bg` */
 }
@@ -430,14 +444,14 @@ static void take_signals(void)
     if (sy_signals_take(SY_SIGNAL_STOP))
         suspend_process();
     if (sy_signals_take(SY_SIGNAL_CONTINUE)) {
-        if (d->away)
+        if (d->terminal != SY__OURS)
             come_back();
         else if (foreground()) { /* stopped from outside: who knows what it looks like */
             sy_screen_suspend();
             sy_screen_resume();
             d->relayout = true;
         } else /* ... and went on behind a shell, which has the terminal now */
-            d->away = true;
+            go_away(d);
     }
     if (sy_signals_take(SY_SIGNAL_SIZE))
         resize_screen();
@@ -475,9 +489,9 @@ static bool frames_wanted(void)
 static int sleep_time(double now)
 {
     struct sy_workbench *d = &sy__workbench;
-    double due = d->away ? AWAY_SECONDS : sy__compose_due(now);
+    double due = d->terminal != SY__OURS ? AWAY_SECONDS : sy__compose_due(now);
     int escape = sy_line_timeout();
-    if (due != 0 && !d->away) {
+    if (due != 0 && d->terminal == SY__OURS) {
         double frame = -1;
         if (frames_wanted())
             frame = fmax(0, d->next_frame - now);
@@ -496,7 +510,7 @@ static void turn_once(void)
     struct sy_workbench *d = &sy__workbench;
     double began = sy_now();
     struct pollfd p[3] = {
-        {.fd = d->away ? -1 : sy_capture_in(), .events = POLLIN},
+        {.fd = d->terminal != SY__OURS ? -1 : sy_capture_in(), .events = POLLIN},
         {.fd = sy_wake_fd(), .events = POLLIN},
         {.fd = d->draining.next > began ? -1 : sy_capture_fd(), .events = POLLIN}};
     int escape = sy_line_timeout(), n = poll(p, 3, sleep_time(began));
@@ -509,15 +523,14 @@ static void turn_once(void)
         hang_up();
     else if (n > 0 && p[0].revents & POLLIN) {
         take_keys();
-        if (!d->away && !d->ended && !sy_signals_crashed()) /* before anything that takes longer */
+        if (goes_on(d) && !sy_signals_crashed()) /* before anything that takes longer */
             sy__compose(sy_now());
     }
     if (n > 0 && p[1].revents)
         while (sy_wake_take())
             continue;
     take_signals();
-    if (d->away && !d->gone)
-        come_back();
+    come_back();
     run_posts();
     take_notices();
     if (n > 0 && (p[1].revents || p[2].revents)) { /* what woke us may come after its output */
@@ -535,15 +548,16 @@ static void turn_once(void)
 enum sy_workbench_end sy_workbench_run(void)
 {
     struct sy_workbench *d = &sy__workbench;
-    while (!d->ended) {
+    while (d->end == SY_WORKBENCH_GOES_ON) {
         while (sy_signals_crashed()) /* it ends the program when the runs are saved */
             pause();
-        if (!d->away)
+        if (d->terminal == SY__OURS)
             sy__compose(sy_now());
         turn_once();
     }
-    d->ended = false;
-    return d->end;
+    enum sy_workbench_end end = d->end;
+    d->end = SY_WORKBENCH_GOES_ON;
+    return end;
 }
 
 bool sy_workbench_wait(bool (*done)(void *ctx), void *ctx, int milliseconds)

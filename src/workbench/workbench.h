@@ -40,6 +40,7 @@ struct sy_workbench_client {
 };
 
 enum sy_workbench_end {
+    SY_WORKBENCH_GOES_ON,
     SY_WORKBENCH_LEFT, /* sy_workbench_leave */
     SY_WORKBENCH_PLAIN /* the plain screen was asked for; sy_workbench_run may be called again */
 };

@@ -20,6 +20,19 @@ struct sy__question { /* that stands in place of the prompt */
     bool filtering; /* it is the panel's filter, which is seen while it is typed */
 };
 
+enum sy__terminal {
+    SY__CLOSED,
+    SY__OURS,
+    SY__AWAY, /* we are stopped or in the background: it is another's */
+    SY__GONE  /* for ever: it was closed */
+};
+
+struct sy__busy { /* with a chunk */
+    bool on, dim;  /* dim: it shows */
+    double since;
+    int told; /* seconds in the status line; -1: nothing */
+};
+
 struct sy__draining { /* of captured output */
     double next; /* not before; seconds */
 };
@@ -33,8 +46,7 @@ struct sy_workbench {
     struct sy_rect scroll_at; /* where the scrollback was drawn */
     struct sy_theme look;
     bool coloured;          /* the line that is typed */
-    bool open, ended, away; /* away: stopped or in the background: the terminal is not ours */
-    bool gone;              /* for ever: the terminal was closed */
+    enum sy__terminal terminal;
     enum sy_workbench_end end;
 
     bool relayout, redraw_panel, redraw_scroll, redraw_input; /* what the next compose draws */
@@ -43,9 +55,7 @@ struct sy_workbench {
     double pace;                                              /* between two frames now */
     int input_rows, cursor_x, cursor_y;
     int again;      /* frames that come even when no run lives */
-    bool busy, dim; /* dim: it shows */
-    double busy_since;
-    int busy_told; /* seconds in the status line; -1: nothing */
+    struct sy__busy busy;
     bool told; /* a message came with this key */
     struct sy__question question;
     struct sy__popup popup;

@@ -92,9 +92,9 @@ static int tell_end(lua_State *L)
     struct lsy_job *j = lua_touserdata(L, 1);
     char text[64];
     move_results(L, j);
-    if (j->interrupted)
+    if (j->outcome == LSY_JOB_INTERRUPTED)
         lsy_job_print("interrupted");
-    else if (j->failed)
+    else if (j->outcome == LSY_JOB_FAILED)
         lsy_chunk_tell(L, !j->script);
     else {
         bool silent = !j->nresults || j->hide || (j->nresults == 1 && lua_isnil(L, -1));
@@ -153,9 +153,9 @@ static enum sy_chunk_result run_line(lua_State *L, int nargs, bool hide, const c
     if (!lsy_job_run(L, j))
         return became_job(j);
     move_results(L, j);
-    bool silent = !j->failed && !j->nresults; /* a statement */
+    bool silent = j->outcome == LSY_JOB_FINE && !j->nresults; /* a statement */
     enum sy_chunk_result result =
-        j->failed ? lsy_chunk_failed(L, true) : take_values(L, j->nresults, hide);
+        j->outcome != LSY_JOB_FINE ? lsy_chunk_failed(L, true) : take_values(L, j->nresults, hide);
     lsy_job_free(L, j);
     if (silent && *lsy_last_failure()) /* `d = data.text "x"` made a nil: say why */
         tell_failure();

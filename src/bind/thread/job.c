@@ -95,15 +95,19 @@ void lsy_job_free(lua_State *L, struct lsy_job *j)
     sy_free(j);
 }
 
+/* Who waits for a time does not care what happens meanwhile. */
+static bool listens(const struct lsy_job *j)
+{
+    return j->state == SY_JOB_WAITING && j->until == HUGE_VAL;
+}
+
 static void enter_state(struct lsy_job *j, int state)
 {
-    if (j->state == SY_JOB_WAITING && j->listens)
+    if (listens(j))
         atomic_fetch_sub(&sleepers, 1);
-    /* who waits for a time does not care what happens meanwhile */
-    j->listens = j->until == HUGE_VAL;
-    if (state == SY_JOB_WAITING && j->listens)
-        atomic_fetch_add(&sleepers, 1);
     j->state = state;
+    if (listens(j))
+        atomic_fetch_add(&sleepers, 1);
 }
 
 static bool is_due(const struct lsy_job *j)
@@ -111,16 +115,17 @@ static bool is_due(const struct lsy_job *j)
     if (j->state == SY_JOB_READY)
         return true;
     return j->state == SY_JOB_WAITING &&
-           (j->killed || (j->listens && j->seen != atomic_load(&changes)) || j->until <= sy_now());
+           (j->killed || (listens(j) && j->seen != atomic_load(&changes)) || j->until <= sy_now());
 }
 
 static void note_end(lua_State *L, struct lsy_job *j, int status, int n)
 {
     enter_state(j, SY_JOB_ENDED);
-    j->failed = status != LUA_OK;
-    j->nresults = j->failed ? 1 : n;
-    j->interrupted = j->failed && lsy_interrupt_wanted();
-    if (j->script && j->failed && !j->interrupted) {
+    j->outcome = status == LUA_OK          ? LSY_JOB_FINE
+                 : lsy_interrupt_wanted() ? LSY_JOB_INTERRUPTED
+                                          : LSY_JOB_FAILED;
+    j->nresults = j->outcome == LSY_JOB_FINE ? n : 1;
+    if (j->script && j->outcome == LSY_JOB_FAILED) {
         const char *text = lua_tostring(j->co, -1);
         if (text) {
             luaL_traceback(L, j->co, text, 0);
@@ -132,7 +137,7 @@ static void note_end(lua_State *L, struct lsy_job *j, int status, int n)
     lua_State *before = s->running;
     s->running = j->co;
     s->may_wait = false;
-    if (j->failed)
+    if (j->outcome != LSY_JOB_FINE)
         lua_resetthread(j->co); /* runs what is to be closed; leaves the error */
     s->running = before;
 }

@@ -13,15 +13,17 @@ struct lsy_job {
     enum { SY_JOB_READY, SY_JOB_WAITING, SY_JOB_RUNNING, SY_JOB_ENDED } state;
     int nargs;          /* of the first resume */
     int nresults;       /* on top of co, once it has ended */
-    bool failed;        /* ended: the error is on top of co instead */
-    bool interrupted;   /* ended by Ctrl-C or kill */
+    enum lsy_outcome {
+        LSY_JOB_FINE,
+        LSY_JOB_FAILED,     /* the error is on top of co instead of results */
+        LSY_JOB_INTERRUPTED /* by Ctrl-C or kill; likewise */
+    } outcome;          /* of one that has ended */
     bool killed;        /* it is to end */
     bool hide;          /* its values are not printed */
     bool script;        /* from a file: errors with a traceback */
     unsigned seen;      /* changes that it has looked at */
-    double began, resumed, until; /* sy_now(); until: wake by itself */
+    double began, resumed, until; /* sy_now(); until: wake by itself; HUGE_VAL: lsy_wake does */
     char what[112];     /* what it waits for */
-    bool listens;       /* WAITING: lsy_wake is for it */
     bool works;         /* it only lets others go first */
     char text[96];      /* the first line of its code */
     char line[512];     /* what io.write has begun */
