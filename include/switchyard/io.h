@@ -2,7 +2,7 @@
  *
  *  1. Files are hostile: every count, offset and size is checked against the file's real size
  *     before anything is allocated or read.  Reading is by pread, so a file that shrinks gives an
- *     error.
+ *     error; who maps a file instead asks afterwards whether it is still what it was.
  *  2. Nothing is read but the header until an array is asked for, and arrays go straight between
  *     the file and the caller's memory.
  *  3. Writing is atomic: a temporary file beside the target, fsync, rename, fsync of the folder.
@@ -25,13 +25,15 @@
 
 #define SY_IO_DIMS 8 /* most dimensions of an array in a file */
 
-struct sy_dir; /* base/dir.h */
+struct sy_dir;     /* base/dir.h */
+struct sy_mapping; /* base/mapping.h */
 
 struct sy_array { /* one array of a file; borrowed from the file's handle */
     const char *name; /* UTF-8 without control characters; "" in an .npy file */
     const char *type; /* the file's own word for the element type: "F32", "<f4" */
     enum sy_dtype dtype; /* as which it is read; SY_DTYPE_COUNT: none of ours holds it (C64, ...) */
     const struct sy__element *element; /* the reader's own */
+    enum sy_dtype as_stored; /* whose bytes these are as they stand (F16's: f16); or as above */
     int ndim;
     int64_t shape[SY_IO_DIMS];
     uint64_t offset, stored; /* where it lies in the file, and how many bytes it takes there */
@@ -49,6 +51,8 @@ const struct sy_array *sy_st_find(const struct sy_st *st, const char *name); /* 
 const char *sy_st_meta(const struct sy_st *st, const char *key); /* of __metadata__, or NULL */
 /* The array's bytes into dst (a->bytes of them).  UNSUPPORTED for a dtype we have not. */
 int sy_st_read(const struct sy_st *st, const struct sy_array *a, void *dst, struct sy_err *err);
+/* The whole file as memory (base/mapping.h), owned; an array of it begins at its offset. */
+struct sy_mapping *sy_st_map(const struct sy_st *st, struct sy_err *err);
 
 /* -- safetensors, writing ---------------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@ libbase_a_SOURCES = \
     %D%/rng.h %D%/number.h %D%/str.h %D%/thread.h %D%/utf8.h
 pkginclude_HEADERS += include/switchyard/err.h
 libbase_a_SOURCES += %D%/wait.c %D%/wait.h
+libbase_a_SOURCES += %D%/bus.c %D%/bus.h %D%/mapping.c %D%/mapping.h
 libbase_a_SOURCES += %D%/grow.c %D%/grow.h
 libbase_a_SOURCES += %D%/scratch.h %D%/scratch.c %D%/sanitize.h %D%/sanitize.c
 pkginclude_HEADERS += include/switchyard/series.h

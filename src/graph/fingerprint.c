@@ -68,8 +68,12 @@ static void add_leaf(struct reading *r, const struct sy_tensor *x)
         sy_hash_update(&r->hash, name, strlen(name) + 1);
     else if (place >= 0)
         add_number(r, place);
-    else if (x->storage->data)
-        sy_hash_update(&r->hash, x->storage->data, x->storage->bytes);
+    else if (sy_storage_host(x->storage)) {
+        const size_t apart = sy_tensor_apart(x);
+        sy_hash_update(&r->hash, x->storage->data, x->storage->bytes - apart);
+        if (apart)
+            sy_hash_update(&r->hash, x->storage->beside, apart);
+    }
 }
 
 static void add_source(struct reading *r, int at, const struct sy_tensor *x)

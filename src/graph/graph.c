@@ -179,6 +179,8 @@ static int add_update(struct sy_graph *g, struct sy_tensor *state, struct sy_ten
                       bool carried, struct sy_err *err)
 {
     char a[128], b[128];
+    if (sy_tensor_writable(state, "update", err))
+        return -1;
     if (state->dtype != value->dtype || !sy_tensor_same_shape(state, value))
         return sy_err_set(err, SY_E_SHAPE, "update: state is %s %s, its new value %s %s",
                           sy_dtype_name(state->dtype),

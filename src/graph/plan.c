@@ -192,7 +192,7 @@ static int add_leaf_moves(struct sy_program *p, const struct sy_program_spec *sp
                           struct sy_err *err)
 {
     for (int i = 0; i < spec->ngrads; i++)
-        if (spec->grads[i] && spec->grads[i]->storage->data)
+        if (spec->grads[i] && sy_storage_host(spec->grads[i]->storage))
             if (add_grad_moves(p, spec, spec->grads[i]->storage, err))
                 return -1;
     return 0;

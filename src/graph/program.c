@@ -98,6 +98,9 @@ int sy_program_attach(struct sy_program *p, void *arena, struct sy_err *err)
     for (int i = 0; i < p->ninstrs; i++) {
         struct sy__instr *x = &p->instrs[i];
         x->run.out = x->out;
+        x->from_file = false;
+        for (int j = 0; x->kind == SY__RUN && j < x->node->nin; j++)
+            x->from_file |= x->node->in[j] && sy_tensor_file(x->node->in[j]);
         x->run.scratch = x->scratch < 0 ? NULL : (char *)p->arena + p->buffers[x->scratch].offset;
     }
     return 0;
@@ -117,6 +120,14 @@ static void add_range(void *ctx, int64_t task)
         x->to[i] = x->kind == SY__ADD ? x->to[i] + from[i] : from[i];
 }
 
+static int check_files(const struct sy__instr *x, struct sy_err *err)
+{
+    int rc = 0;
+    for (int i = 0; i < x->node->nin && !rc; i++)
+        rc = x->node->in[i] ? sy_tensor_check(x->node->in[i], x->node->op->name, err) : 0;
+    return rc;
+}
+
 static int run_instr(struct sy__instr *x, uint64_t seed, uint64_t step, struct sy_err *err)
 {
     if (x->kind != SY__RUN) {
@@ -126,7 +137,7 @@ static int run_instr(struct sy__instr *x, uint64_t seed, uint64_t step, struct s
     x->run.seed = seed;
     x->run.step = step;
     x->run.err = err;
-    return x->node->op->run(&x->run);
+    return x->node->op->run(&x->run) || (x->from_file && check_files(x, err)) ? -1 : 0;
 }
 
 static int update_states(struct sy_program *p, bool carried)

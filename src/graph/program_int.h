@@ -18,6 +18,7 @@ struct sy__instr {
     struct sy_tensor *src;             /* shared; COPY, ADD */
     float *to;
     int scratch; /* index of the scratch's buffer, or -1 */
+    bool from_file; /* an input lies in a mapped file, which may change */
     uint64_t ns, calls;
 };
 

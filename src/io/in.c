@@ -1,5 +1,5 @@
-/* Reading at an offset.  pread, not mmap: a file that is cut while we read must give an error line,
- * not SIGBUS.  Layer: io. */
+/* Reading at an offset.  pread, not mmap: a file that is cut while we read must give an error line
+ * at that place.  (Weights may be mapped instead: sy_st_map.)  Layer: io. */
 #include "io/io_int.h"
 
 #include "base/mem.h"

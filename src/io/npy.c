@@ -126,6 +126,7 @@ static int read_type(struct sy_npy *f, struct cursor *c, struct sy_err *err)
     f->array.type = f->type;
     f->array.element = sy__element_npy(f->type);
     f->array.dtype = f->array.element ? f->array.element->dtype : SY_DTYPE_COUNT;
+    f->array.as_stored = f->array.element ? f->array.element->as_stored : SY_DTYPE_COUNT;
     if (f->array.dtype != SY_DTYPE_COUNT)
         return 0;
     if (f->type[0] == '>')

@@ -17,6 +17,7 @@
 #include "io/safetensors_int.h"
 
 #include "base/json.h"
+#include "base/mapping.h"
 #include "base/mem.h"
 
 #include <inttypes.h>
@@ -134,6 +135,7 @@ static int read_array(const struct sy_st *st, const struct sy_json *entry, uint6
     a->element = type;
     a->type = type->st;
     a->dtype = type->dtype;
+    a->as_stored = type->as_stored;
     if (read_shape(st, sy_json_get(entry, "shape"), a, err) != 0 ||
         read_offsets(st, sy_json_get(entry, "data_offsets"), data_bytes, a, &bytes, err) != 0)
         return -1;
@@ -308,6 +310,18 @@ const char *sy_st_meta(const struct sy_st *st, const char *key)
 {
     const struct sy_json *value = st->meta ? sy_json_get(st->meta, key) : NULL;
     return value ? value->string : NULL;
+}
+
+struct sy_mapping *sy_st_map(const struct sy_st *st, struct sy_err *err)
+{
+    struct sy_mapping *m = sy_mapping_open(st->in.fd, "safetensors", st->in.path, err);
+    if (m && sy_mapping_size(m) != st->in.size) {
+        sy_err_set(err, SY_E_IO, "safetensors: %s changed while it was read: it has %" PRIu64
+                   " bytes, had %" PRIu64, st->in.path, sy_mapping_size(m), st->in.size);
+        sy_mapping_close(m);
+        return NULL;
+    }
+    return m;
 }
 
 int sy_st_read(const struct sy_st *st, const struct sy_array *a, void *dst, struct sy_err *err)

@@ -200,6 +200,8 @@ static int run_now(const struct sy_op *op, const struct sy_infer *x, int nout,
                           x->scratch);
     int rc = op->run(&run);
     sy_free(run.scratch);
+    for (int i = 0; i < x->nin && !rc; i++)
+        rc = x->in[i] ? sy_tensor_check(x->in[i], op->name, x->err) : 0;
     return rc;
 }
 

@@ -6,13 +6,13 @@
  *                                              cleared, and SQLite makes the index anew
  *
  *  1. The log itself is untouched, so nothing that was committed is lost.
- *  2. Only mappings that SQLite made are looked after; any other SIGBUS goes where it went before.
- *  3. The handler reads atomics, and calls ftruncate, mmap and sigaction. */
+ *  2. Only mappings that SQLite made are looked after (base/bus.h).
+ *  3. The handler reads atomics, and calls ftruncate and mmap. */
 #include "run/store_int.h"
 
-#include <errno.h>
+#include "base/bus.h"
+
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,7 +31,6 @@ static struct region {
 } regions[REGIONS];
 
 static atomic_uint cuts;
-static struct sigaction before;
 
 unsigned sy__shm_cuts(void) { return atomic_load(&cuts); }
 
@@ -45,24 +44,20 @@ static struct region *region_of(uintptr_t at)
     return NULL;
 }
 
-static void on_bus(int sig, siginfo_t *info, void *context)
+static bool lengthen(uintptr_t at)
 {
-    (void)context;
-    int had = errno;
-    struct region *r = region_of((uintptr_t)info->si_addr);
+    struct region *r = region_of(at);
     if (!r)
-        sigaction(sig, &before, NULL); /* the access comes again */
-    else {
-        struct stat st;
-        off_t end = r->offset + (off_t)r->bytes;
-        bool failed = fstat(r->fd, &st) || (st.st_size < end && ftruncate(r->fd, end));
-        atomic_fetch_add(&cuts, 1);
-        /* Long enough already: another thread was first, unless that goes on (a full disk). */
-        if (failed || atomic_fetch_add(&r->faults, 1) > FAULTS_MOST)
-            mmap((void *)atomic_load(&r->at), r->bytes, PROT_READ | PROT_WRITE,
-                 MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    }
-    errno = had;
+        return false;
+    struct stat st;
+    off_t end = r->offset + (off_t)r->bytes;
+    bool failed = fstat(r->fd, &st) || (st.st_size < end && ftruncate(r->fd, end));
+    atomic_fetch_add(&cuts, 1);
+    /* Long enough already: another thread was first, unless that goes on (a full disk). */
+    if (failed || atomic_fetch_add(&r->faults, 1) > FAULTS_MOST)
+        mmap((void *)atomic_load(&r->at), r->bytes, PROT_READ | PROT_WRITE,
+             MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return true;
 }
 
 /* ---- what SQLite maps ---- */
@@ -94,14 +89,11 @@ static int noted_munmap(void *at, size_t n)
 
 static void set_up(void)
 {
-    struct sigaction a = {.sa_flags = SA_SIGINFO};
     sqlite3_vfs *v = sqlite3_vfs_find(NULL);
     if (!v || v->iVersion < 3 || v->xSetSystemCall(v, "mmap", (sqlite3_syscall_ptr)noted_mmap) ||
         v->xSetSystemCall(v, "munmap", (sqlite3_syscall_ptr)noted_munmap))
         return;
-    sigemptyset(&a.sa_mask);
-    a.sa_sigaction = on_bus;
-    sigaction(SIGBUS, &a, &before);
+    sy_bus_mind(lengthen);
 }
 
 void sy__shm_mind(void)

@@ -36,6 +36,23 @@ struct sy_storage *sy_storage_new(size_t bytes, bool with_data, struct sy_err *e
     return storage_new(bytes, with_data, false, err);
 }
 
+struct sy_storage *sy_storage_of_file(struct sy_mapping *m, struct sy_err *err)
+{
+    union { /* it is read-only, which sy_tensor_writable sees to */
+        const unsigned char *mapped;
+        void *data;
+    } u = {sy_mapping_data(m)};
+    struct sy_storage *s = storage_new((size_t)sy_mapping_size(m), false, false, err);
+    if (!s) {
+        sy_mapping_close(m);
+        return NULL;
+    }
+    s->owner = SY_OWNER_FILE;
+    s->file = m;
+    s->data = u.data;
+    return s;
+}
+
 struct sy_storage *sy_storage_ref(struct sy_storage *s)
 {
     if (s)
@@ -47,6 +64,8 @@ static void storage_release_bytes(struct sy_storage *s)
 {
     if (s->owner == SY_OWNER_SELF)
         sy_free(s->data);
+    sy_mapping_close(s->file);
+    s->file = NULL;
     s->data = NULL;
     s->owner = SY_OWNER_NONE;
     sy_storage_unref(s->parent);
@@ -296,7 +315,40 @@ int sy_tensor_writable(const struct sy_tensor *t, const char *op, struct sy_err 
         return sy_err_set(err, SY_E_STATE,
                           "%s: the tensor is stored as %s, which is only read: :cast(\"f32\") "
                           "makes a copy that can be written", op, sy_dtype_name(t->dtype));
+    if (sy_tensor_file(t))
+        return sy_err_set(err, SY_E_STATE,
+                          "%s: the tensor lies in %s, which is mapped to be read: :clone() makes a "
+                          "copy that can be written", op, sy_mapping_path(sy_tensor_file(t)));
     return 0;
+}
+
+static const struct sy_mapping *file_of(const struct sy_storage *s)
+{
+    while (s && !s->file)
+        s = s->parent;
+    return s ? s->file : NULL;
+}
+
+const struct sy_mapping *sy_tensor_file(const struct sy_tensor *t)
+{
+    const struct sy_mapping *m = file_of(t->storage);
+    return m ? m : file_of(t->storage->beside_parent);
+}
+
+int sy_tensor_check(const struct sy_tensor *t, const char *op, struct sy_err *err)
+{
+    const struct sy_mapping *m = file_of(t->storage), *n = file_of(t->storage->beside_parent);
+    if (m && sy_mapping_check(m, op, err))
+        return -1;
+    return n && n != m ? sy_mapping_check(n, op, err) : 0;
+}
+
+size_t sy_tensor_apart(const struct sy_tensor *t)
+{
+    if (!t->storage->beside)
+        return 0;
+    const struct sy_form_row *f = &sy_forms[sy_dtype_form(t->dtype)];
+    return t->storage->bytes / (f->bytes + f->beside) * f->beside;
 }
 
 bool sy_tensor_contiguous(const struct sy_tensor *t)

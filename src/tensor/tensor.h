@@ -11,6 +11,7 @@
 #ifndef SY_TENSOR_TENSOR_H
 #define SY_TENSOR_TENSOR_H
 
+#include "base/mapping.h"
 #include "cpu/form.h"
 #include "switchyard/tensor.h"
 
@@ -23,7 +24,8 @@
 enum sy_owner {
     SY_OWNER_NONE,  /* nobody's: traced; a program that is attached lends them */
     SY_OWNER_SELF,  /* a block of its own, freed with it */
-    SY_OWNER_PARENT /* they lie in the parent's (parameters in their flat buffer) */
+    SY_OWNER_PARENT, /* they lie in the parent's (parameters in their flat buffer) */
+    SY_OWNER_FILE   /* a mapped file's: read-only, and the file may change (base/mapping.h) */
 };
 
 struct sy_storage {
@@ -32,6 +34,7 @@ struct sy_storage {
     void *data;                /* NULL: traced, not planned */
     enum sy_owner owner;
     struct sy_storage *parent; /* shared, or NULL */
+    struct sy_mapping *file;   /* owned: OWNER_FILE */
     /* Of a stored dtype with scales apart: where those of block 0 are, and, shared, who has them;
      * NULL, NULL: behind the last block. */
     const unsigned char *beside;
@@ -98,8 +101,17 @@ enum sy_form sy_dtype_form(enum sy_dtype dtype);
 struct sy_packed sy_packed(const struct sy_tensor *t);
 /* 0, or STATE: t's bytes are not to be written: "assign: the tensor is ...". */
 int sy_tensor_writable(const struct sy_tensor *t, const char *op, struct sy_err *err);
+/* The mapped file in which t's bytes lie, borrowed, or NULL. */
+const struct sy_mapping *sy_tensor_file(const struct sy_tensor *t);
+/* 0, or IO: what was read of t is not to be believed, since its file changed.  To be asked after
+ * reading. */
+int sy_tensor_check(const struct sy_tensor *t, const char *op, struct sy_err *err);
+/* Bytes of t's storage that lie apart from the others, at storage->beside. */
+size_t sy_tensor_apart(const struct sy_tensor *t);
 
 struct sy_storage *sy_storage_new(size_t bytes, bool with_data, struct sy_err *err);
+/* The whole file; owns m from now on, also on failure.  Tensors of it: sy_tensor_within. */
+struct sy_storage *sy_storage_of_file(struct sy_mapping *m, struct sy_err *err);
 struct sy_storage *sy_storage_ref(struct sy_storage *s);
 void sy_storage_unref(struct sy_storage *s);
 /* Let s live at `data` inside parent's memory from now on (its own bytes are freed, not copied). */

@@ -1,6 +1,7 @@
 /* See signals.h. */
 #include "workbench/signals.h"
 
+#include "base/bus.h"
 #include "base/clock.h"
 #include "workbench/capture.h"
 #include "repl/editor.h"
@@ -120,6 +121,7 @@ static void handle_faults(void)
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
         if (!sigaction(crashes[i], NULL, &now) && now.sa_handler != SIG_IGN)
             sigaction(crashes[i], &a, NULL);
+    sy_bus_again();
 }
 
 static void set_handler(int number, void (*handler)(int), int flags, struct sigaction *old)
@@ -136,6 +138,7 @@ void sy_signals_fatal(void (*handler)(int number))
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
         if (!sigaction(crashes[i], NULL, &now) && now.sa_handler != SIG_IGN)
             set_handler(crashes[i], handler, (int)(SA_RESETHAND | SA_ONSTACK), NULL);
+    sy_bus_again();
 }
 
 void sy_signals_begin(bool (*interrupt)(int number))

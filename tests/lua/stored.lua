@@ -1,5 +1,7 @@
--- Stored tensors (f16, q8_0, mxfp4): made by cast, printed, multiplied by as they are, never written; what is not
--- possible with them is refused by name.  Products are the bits of products with the decoded weight.  TAP.
+-- Stored tensors (f16, q8_0, mxfp4): made by cast, printed, multiplied by as they are, never
+-- written; what is not
+-- possible with them is refused by name.  Products are the bits of products with the decoded
+-- weight.  TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local ok, is = t.ok, t.is
@@ -14,9 +16,11 @@ for _, form in ipairs(forms) do
   local d = s:cast "f32"
   is(s.bytes, 64 * 96 * bits[form] / 8, form .. ": bytes")
   is(s.dtype, form, form .. ": its dtype")
-  ok(s:equal(d) and s[3]:equal(d[3]) and s[3][5] == d[3][5]:item(), form .. ": elements are the decoded ones")
+  ok(s:equal(d) and s[3]:equal(d[3]) and s[3][5] == d[3][5]:item(),
+    form .. ": elements are the decoded ones")
   ok(s.T:cast "f32":equal(d.T), form .. ": a transposed view is decoded")
-  ok(s:narrow(2, 17, 41):cast "f32":equal(d:narrow(2, 17, 41)), form .. ": and one that begins within a block")
+  ok(s:narrow(2, 17, 41):cast "f32":equal(d:narrow(2, 17, 41)),
+    form .. ": and one that begins within a block")
   ok((x:matmul(s.T)):equal(x:matmul(d.T)), form .. ": x @ w'")
   ok((s:matmul(x.T)):equal(d:matmul(x.T)), form .. ": w @ x'")
   ok(form == "bf16" or s:matmul(s.T):equal(d:matmul(d.T)), form .. ": w @ w'")
@@ -28,9 +32,11 @@ for _, form in ipairs(forms) do
   if form ~= "bf16" then
     local ids = tensor{{0, 63}, {7, 7}}:cast "i32"
     ok(s:embedding(ids):equal(d:embedding(ids)), form .. ": embedding")
-    ok(s:index_select(tensor{64, 1, 9}:cast "i32"):equal(d:index_select(tensor{64, 1, 9}:cast "i32")), form .. ": rows")
+    ok(s:index_select(tensor{64, 1,
+      9}:cast "i32"):equal(d:index_select(tensor{64, 1, 9}:cast "i32")), form .. ": rows")
     ok(s:clone():hash() == s:hash() and s:hash() ~= d:hash(), form .. ": a clone has the bytes")
-    ok(tostring(s):find(form .. " (64, 96)   " .. s.bytes .. " bytes   min", 1, true), form .. ": printed", tostring(s))
+    ok(tostring(s):find(form .. " (64, 96)   " .. s.bytes .. " bytes   min", 1, true),
+      form .. ": printed", tostring(s))
   end
 end
 
@@ -40,7 +46,8 @@ local experts, dim, hidden = 4, 32, 64
 local tokens = tensor.randn(9, dim, {seed = 7})
 local choice = tensor.randint(0, experts - 1, 9, 2, {seed = 3, dtype = "i32"}) + 1
 local gates = tensor.rand(9, 2, {seed = 4})
-local up, gate = tensor.randn(experts, hidden, dim, {seed = 8}), tensor.randn(experts, hidden, dim, {seed = 9})
+local up, gate = tensor.randn(experts, hidden, dim, {seed = 8}), tensor.randn(experts, hidden, dim,
+  {seed = 9})
 local down = tensor.randn(experts, dim, hidden, {seed = 10})
 local targets = tensor.arange(9):cast "i32"
 
@@ -63,9 +70,11 @@ local function alike(what, f, of, ...)
 end
 
 for _, form in ipairs(forms) do
-  alike(form .. " matmul", function(a, s) return ((a:matmul(s.T)) * (a:matmul(s.T))):sum() end, x, w:cast(form))
+  alike(form .. " matmul", function(a, s) return ((a:matmul(s.T)) * (a:matmul(s.T))):sum() end, x,
+    w:cast(form))
   alike(form .. " linear", function(a, s) return (a:linear(s) ^ 2):sum() end, x, w:cast(form))
-  alike(form .. " head_loss", function(a, s) return (a:head_loss(s, targets)) end, tokens, up[1]:cast(form))
+  alike(form .. " head_loss", function(a, s) return (a:head_loss(s, targets)) end, tokens,
+    up[1]:cast(form))
   local rows, pos, offsets = choice:moe_dispatch{experts = experts}
   alike(form .. " moe_experts", function(a, u, d, g)
     return (a:moe_experts(gates, rows, pos, offsets, u, d, g) ^ 2):sum()
@@ -86,7 +95,8 @@ local second = {{}, {2, -1, 2}, {}}
 local function through(all)
   return tokens:moe_experts(gates, rows, pos, offsets, all[second], down, all[turn])
 end
-ok(through(both):equal(through(both:cast "f32")), "experts whose weights are every second row of a stored tensor")
+ok(through(both):equal(through(both:cast "f32")),
+  "experts whose weights are every second row of a stored tensor")
 
 -- ---- threads and kernel sets ----
 
@@ -105,15 +115,22 @@ local q = w:cast "q8_0"
 t.refuses(function() return q + 1 end, "no sum", "add: a is stored as q8_0", ':cast("f32")')
 t.refuses(function() return x:cat(q, 1) end, "no cat", "cat: b is stored as q8_0")
 t.refuses(function() return q:softmax() end, "no softmax", "softmax: x is stored as q8_0")
-t.refuses(function() q[1] = 0 end, "not written", "assign: the tensor is stored as q8_0, which is only read")
+t.refuses(function() q[1] = 0 end, "not written",
+  "assign: the tensor is stored as q8_0, which is only read")
 t.refuses(function() q:fill(1) end, "not filled", "stored as q8_0")
-t.refuses(function() q:grad(true) end, "no gradient", "grad: only f32 and f64 can have a gradient: the tensor is q8_0")
-t.refuses(function() return w:clone():grad(true):cast "q8_0" end, "none through it", "no gradient goes through q8_0")
-t.refuses(function() return tensor.randn(4, 33):cast "q8_0" end, "whole blocks only", "blocks of 32", "(4, 33)")
-t.refuses(function() return tensor.full({1, 32}, 1 / 0):cast "mxfp4" end, "no infinity", "mxfp4 cannot hold inf (element 1)")
+t.refuses(function() q:grad(true) end, "no gradient",
+  "grad: only f32 and f64 can have a gradient: the tensor is q8_0")
+t.refuses(function() return w:clone():grad(true):cast "q8_0" end, "none through it",
+  "no gradient goes through q8_0")
+t.refuses(function() return tensor.randn(4, 33):cast "q8_0" end, "whole blocks only",
+  "blocks of 32", "(4, 33)")
+t.refuses(function() return tensor.full({1, 32}, 1 / 0):cast "mxfp4" end, "no infinity",
+  "mxfp4 cannot hold inf (element 1)")
 t.refuses(function() return q:cast "f16" end, "by f32 only", 'q8_0 to f16 goes by f32')
-t.refuses(function() return tensor.zeros(64, {dtype = "q8_0"}) end, "not made at once", "q8_0 is for weights")
-t.refuses(function() return x:cast "f64":matmul(q.T) end, "f32 only", "a is f64, and q8_0, which is read as f32")
+t.refuses(function() return tensor.zeros(64, {dtype = "q8_0"}) end, "not made at once",
+  "q8_0 is for weights")
+t.refuses(function() return x:cast "f64":matmul(q.T) end, "f32 only",
+  "a is f64, and q8_0, which is read as f32")
 t.refuses(function() return x:linear(q.T) end, "rows must lie in order", "linear", "q8_0")
 t.refuses(function() q:save(os.tmpname() .. ".safetensors") end, "no place in safetensors",
   "tensor: the format has no type for q8_0")
@@ -135,13 +152,15 @@ local d = data.synthetic{domains = 2, tokens = 4000, seed = 1}
 local table_ = tensor.randn(d.vocab, 32, {seed = 5}):cast "q8_0"
 model.define("frozen_table", function(cfg)
   return function(ids)
-    return nn.head(table_:embedding(ids):matmul(nn.param("mix", {32, 32})), nn.param("head", {cfg.vocab, 32}))
+    return nn.head(table_:embedding(ids):matmul(nn.param("mix", {32, 32})),
+      nn.param("head", {cfg.vocab, 32}))
   end
 end)
 local function trained(dtype)
   if dtype then table_ = table_:cast(dtype) end
   local r = train(model.frozen_table{vocab = d.vocab, context = 16}, d,
-    {steps = 5, batch = 2, eval_every = 0, checkpoint_every = 0, name = "frozen-" .. (dtype or "stored")})
+    {steps = 5, batch = 2, eval_every = 0, checkpoint_every = 0,
+      name = "frozen-" .. (dtype or "stored")})
   r:wait()
   return r:hash()
 end

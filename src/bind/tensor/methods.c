@@ -90,6 +90,7 @@ static int index_number(lua_State *L, struct sy_tensor *t)
     struct sy_err err = SY_ERR_INIT;
     int64_t i = check_index(L, 2, t);
     bool plain = sy_tensor_data(t) && !t->requires_grad && !sy_context()->record;
+    lsy_check_file(L, t, "index");
     if (plain && t->ndim == 1) {
         struct sy_tensor one = *t; /* a stack view of the element: no allocation */
         one.ndim = 0;
@@ -150,6 +151,8 @@ static int push_field(lua_State *L, struct sy_tensor *t, const char *name)
         lua_pushinteger(L, t->ndim);
     else if (!strcmp(name, "bytes"))
         lua_pushinteger(L, (lua_Integer)sy_tensor_bytes(t));
+    else if (!strcmp(name, "mapped"))
+        lua_pushboolean(L, sy_tensor_file(t) != NULL);
     else if (!strcmp(name, "requires_grad"))
         lua_pushboolean(L, t->requires_grad);
     else
@@ -160,8 +163,8 @@ static int push_field(lua_State *L, struct sy_tensor *t, const char *name)
 static int unknown_field(lua_State *L, const char *name)
 {
     const char *names[256] = {"shape", "dtype", "size",          "ndim",
-                              "bytes", "grad",  "requires_grad", "T"};
-    int n = 8;
+                              "bytes", "grad",  "requires_grad", "T", "mapped"};
+    int n = 9;
     lua_pushnil(L);
     while (n < 255 && lua_next(L, lua_upvalueindex(1))) {
         names[n++] = lua_tostring(L, -2);
@@ -257,6 +260,7 @@ static int tensor_item(lua_State *L)
         return lsy_error(L, "item: the tensor must hold one element: it is %s",
                          sy_shape_text(t->ndim, t->shape, text, sizeof text));
     push_number(L, t, 0);
+    lsy_check_file(L, t, "item");
     return 1;
 }
 
@@ -278,7 +282,9 @@ static int64_t push_nested(lua_State *L, const struct sy_tensor *t, int dim, int
 
 static int tensor_table(lua_State *L)
 {
-    push_nested(L, lsy_check_data(L, 1, "table", "the tensor"), 0, 0);
+    struct sy_tensor *t = lsy_check_data(L, 1, "table", "the tensor");
+    push_nested(L, t, 0, 0);
+    lsy_check_file(L, t, "table");
     if (lua_istable(L, -1))
         lsy_list(L);
     return 1;
@@ -289,7 +295,7 @@ static struct sy_tensor *dense(lua_State *L, int arg, const char *what)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_tensor *t = lsy_check_data(L, arg, what, "the tensor"), *y = NULL;
-    if (sy_dtype_stored(t->dtype))
+    if (sy_dtype_stored(t->dtype) || sy_tensor_file(t))
         return lsy_copy(L, t);
     if (sy_tensor_contiguous(t))
         return t;
@@ -319,6 +325,8 @@ static int tensor_equal(lua_State *L)
     for (int64_t i = 0; same && i < n; i++)
         same = whole ? sy_tensor_get_int(a, i) == sy_tensor_get_int(b, i)
                      : sy_tensor_get(a, i) == sy_tensor_get(b, i);
+    lsy_check_file(L, a, "equal");
+    lsy_check_file(L, b, "equal");
     lua_pushboolean(L, same);
     return 1;
 }
@@ -336,6 +344,8 @@ static int tensor_allclose(lua_State *L)
         if (isinf(x) || isinf(y))
             close = x == y;
     }
+    lsy_check_file(L, a, "allclose");
+    lsy_check_file(L, b, "allclose");
     lua_pushboolean(L, close);
     return 1;
 }
@@ -561,8 +571,8 @@ static const struct lsy_doc docs[] = {
      "#a",
      "Arrays of f32 (the default), f64, bf16, i32, i64, u8 or bool (and f16, q8_0, mxfp4: see "
      "?cast) with up to 8 dimensions, counted 1..n or -1..-n from the end. a[i] is row "
-     "i, a view; a[i][j] of a matrix is a number. a[{...}] has a selector for each of the first dimensions: a number, a range {first, last} with both ends or "
-     "{first, "
+     "i, a view; a[i][j] of a matrix is a number. a[{...}] has a selector for each of "
+     "the first dimensions: a number, a range {first, last} with both ends or {first, "
      "last, step}, {} for all, or a tensor of places; numbers and ranges give a view. a[mask] has "
      "the elements "
      "where a bool tensor is true, a[places] those rows. All can be written: a[{{}, 2}] = x, of a "

@@ -226,6 +226,8 @@ static void put_head(struct sy_str *out, const struct sy_tensor *t, const struct
                   sy_shape_text(t->ndim, t->shape, shape, sizeof shape));
     if (sy_dtype_stored(t->dtype))
         sy_str_printf(out, "   %zu bytes", sy_tensor_bytes(t));
+    if (sy_tensor_file(t))
+        sy_str_puts(out, "   mapped");
     int digits = is_integer(t) ? 19 : 5;
     if (s->finite && t->dtype != SY_BOOL)
         sy_str_printf(out, "   min %.*g   mean %.5g   max %.*g", digits, s->min + 0.0,
@@ -293,7 +295,12 @@ static void put_tensor(struct sy_str *out, const struct sy_tensor *t)
 void lsy_tensor_text(lua_State *L, struct sy_tensor *t)
 {
     struct sy_str out = SY_STR_INIT;
+    struct sy_err err = SY_ERR_INIT;
     put_tensor(&out, t);
+    if (sy_tensor_check(t, "tensor", &err)) { /* no value of it is shown */
+        sy_str_clear(&out);
+        sy_str_puts(&out, err.msg);
+    }
     if (out.failed || !out.data) {
         sy_str_free(&out);
         lua_pushliteral(L, "tensor (no memory to print it)");

@@ -18,6 +18,8 @@ struct sy_tensor *lsy_check_tensor(lua_State *L, int arg, const char *what, cons
 struct sy_tensor *lsy_test_tensor(lua_State *L, int arg); /* or NULL */
 /* As above, and with bytes (not of a trace). */
 struct sy_tensor *lsy_check_data(lua_State *L, int arg, const char *what, const char *name);
+/* Raises where t lies in a mapped file that changed: before values are shown, and after. */
+void lsy_check_file(lua_State *L, const struct sy_tensor *t, const char *what);
 /* Raises where t's bytes are not to be written. */
 void lsy_check_writable(lua_State *L, const struct sy_tensor *t, const char *what);
 /* Nested tables, or a number, at `arg` as a new tensor of dtype (-1: f32, or bool). [-0, +1, v] */

@@ -9,6 +9,7 @@
 #include "bind/tensor/tensor.h"
 
 #include "ops/op.h"
+#include "tensor/tensor.h"
 #include "switchyard/io.h"
 
 #include <stdlib.h>
@@ -31,7 +32,7 @@ static struct sy_tensor *dense(lua_State *L, int arg)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_tensor *t = lsy_check_data(L, arg, "save", "the tensor");
-    if (sy_dtype_stored(t->dtype))
+    if (sy_dtype_stored(t->dtype) || sy_tensor_file(t)) /* whose file is asked after the copy */
         return lsy_copy(L, t);
     if (sy_tensor_contiguous(t))
         return t;
@@ -198,6 +199,7 @@ static struct sy_tensor *place_array(lua_State *L, const struct sy_array *a, str
 struct file {
     struct sy_npy *npy;
     struct sy_st *st;
+    struct sy_storage *mapped; /* shared: all of it, or NULL */
 };
 
 static int file_gc(lua_State *L)
@@ -205,6 +207,7 @@ static int file_gc(lua_State *L)
     struct file *f = luaL_checkudata(L, 1, "switchyard.array_file");
     sy_npy_close(f->npy);
     sy_st_close(f->st);
+    sy_storage_unref(f->mapped);
     memset(f, 0, sizeof *f);
     return 0;
 }
@@ -220,6 +223,40 @@ static int load_npy(lua_State *L, struct file *f, const char *path)
     return 1;
 }
 
+/* Whether an array can be seen where it lies: elements of ours, whose values need no look, at
+ * addresses of theirs. */
+static bool lies_ready(const struct sy_array *a)
+{
+    return a->as_stored != SY_DTYPE_COUNT && a->as_stored != SY_BOOL &&
+           a->offset % sy_dtype_size(a->as_stored) == 0;
+}
+
+/* The array in f's mapping, on the stack; NULL: err is set. */
+static struct sy_tensor *mapped_array(lua_State *L, const struct file *f, const struct sy_array *a,
+                                      struct sy_err *err)
+{
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    return *slot = sy_tensor_within(a->as_stored, a->ndim, a->shape, f->mapped,
+                                    (char *)f->mapped->data + a->offset, NULL, NULL, err);
+}
+
+static int map_file(struct file *f, struct sy_err *err)
+{
+    struct sy_mapping *m = sy_st_map(f->st, err);
+    f->mapped = m ? sy_storage_of_file(m, err) : NULL;
+    return f->mapped ? 0 : -1;
+}
+
+/* One array, on the stack: where it lies, or read. */
+static bool load_array(lua_State *L, const struct file *f, const struct sy_array *a,
+                       struct sy_err *err)
+{
+    if (f->mapped && lies_ready(a))
+        return mapped_array(L, f, a, err) != NULL;
+    struct sy_tensor *t = place_array(L, a, err);
+    return t && !sy_st_read(f->st, a, sy_data(t), err);
+}
+
 static int load_all(lua_State *L, struct file *f)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -228,8 +265,7 @@ static int load_all(lua_State *L, struct file *f)
     for (int64_t i = 0; i < sy_st_count(f->st); i++) {
         const struct sy_array *a = sy_st_at(f->st, i);
         lua_pushstring(L, a->name);
-        struct sy_tensor *t = place_array(L, a, &err);
-        if (!t || sy_st_read(f->st, a, sy_data(t), &err))
+        if (!load_array(L, f, a, &err))
             return lsy_fail_or_raise(L, &err);
         lua_rawset(L, list);
     }
@@ -263,13 +299,19 @@ static enum sy_kind kind_of(lua_State *L, const char *path)
 static int load_file(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
+    static const struct lsy_option rows[] = {{.name = "mapped", .kind = LSY_BOOL, .at = 0}};
     const char *path = luaL_checkstring(L, 1);
+    bool mapped = false;
+    lsy_options(L, 2, "load", rows, 1, &mapped);
     struct file *f = lua_newuserdatauv(L, sizeof *f, 0);
     memset(f, 0, sizeof *f);
     luaL_setmetatable(L, "switchyard.array_file");
     lua_toclose(L, -1);
     switch (kind_of(L, path)) {
     case SY_KIND_NPY:
+        if (mapped)
+            return lsy_error(L, "load: only .safetensors files are mapped: %s is an .npy array",
+                             path);
         return load_npy(L, f, path);
     case SY_KIND_SAFETENSORS:
         break;
@@ -277,7 +319,7 @@ static int load_file(lua_State *L)
         sy_err_set(&err, SY_E_FORMAT, "%s", lua_tostring(L, -1));
         return lsy_fail_or_raise(L, &err);
     }
-    if (!(f->st = sy_st_open(path, &err)))
+    if (!(f->st = sy_st_open(path, &err)) || (mapped && map_file(f, &err)))
         return lsy_fail_or_raise(L, &err);
     return load_all(L, f);
 }
@@ -290,18 +332,55 @@ static const struct lsy_doc docs[] = {
      "of "
      "{name, tensor} keeps its order. Failure: nil, message, code.",
      NULL},
-    {"tensor.load", "tensor.load(path) -> tensor",
+    {"tensor.load", "tensor.load(path, {mapped = false}) -> tensor",
      "Read a .npy or .safetensors file, whichever it is by its content; a table of tensors by name "
      "where there are several. Nothing is rounded: half floats (f16) become f32, i8, i16 and u16 "
-     "become i32, u32 and u64 i64. Fortran order is put in order. Failure: nil, message, code.",
+     "become i32, u32 and u64 i64. Fortran order is put in order. mapped: the tensors "
+     "of a .safetensors file are seen where they lie in it, read-only (t.mapped; f16 stays f16); "
+     "what would have to be converted, or lies at odd addresses, is read. When the file changes "
+     "meanwhile, whatever uses such a tensor fails. Failure: nil, message, code.",
      NULL},
+    {"tensor.mxfp4", "tensor.mxfp4(blocks, scales) -> tensor",
+     "u8 blocks (..., n, 16) and scales (..., n), as gpt-oss has them, seen as one mxfp4 tensor "
+     "(..., 32 n), without a copy.",
+     "tensor.mxfp4(tensor.full({2, 3, 16}, 0x22, {dtype = \"u8\"}), tensor.full({2, 3}, 127, "
+     "{dtype = \"u8\"}))"},
 };
+
+/* tensor.mxfp4(blocks, scales) */
+static int join_mxfp4(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tensor *b = lsy_check_data(L, 1, "mxfp4", "blocks");
+    struct sy_tensor *s = lsy_check_data(L, 2, "mxfp4", "scales");
+    char shape_b[128], shape_s[128];
+    int64_t shape[SY_MAX_DIMS] = {0};
+    const int n = s->ndim;
+    if (b->dtype != SY_U8 || s->dtype != SY_U8)
+        return lsy_error(L, "mxfp4: blocks are %s, scales %s: both must be u8",
+                         sy_dtype_name(b->dtype), sy_dtype_name(s->dtype));
+    if (n < 1 || b->ndim != n + 1 || b->shape[n] != 16 ||
+        memcmp(b->shape, s->shape, (size_t)n * sizeof *s->shape) != 0)
+        return lsy_error(L,
+                         "mxfp4: blocks must be (..., n, 16), scales (..., n): they are %s and %s",
+                         sy_shape_text(b->ndim, b->shape, shape_b, sizeof shape_b),
+                         sy_shape_text(n, s->shape, shape_s, sizeof shape_s));
+    if (!sy_tensor_contiguous(b) || !sy_tensor_contiguous(s))
+        return lsy_error(L, "mxfp4: blocks and scales must lie in order: x:contiguous() does");
+    memcpy(shape, s->shape, (size_t)n * sizeof *shape);
+    shape[n - 1] *= 32;
+    struct sy_tensor **slot = lsy_new_tensor(L);
+    *slot = sy_tensor_within(SY_MXFP4, n, shape, b->storage, sy_data(b), s->storage, sy_data(s),
+                             &err);
+    return *slot ? 1 : lsy_raise(L, &err);
+}
 
 void lsy_open_tensor_file(lua_State *L)
 {
     lsy_handle_meta(L, "switchyard.array_file", NULL, file_gc);
     lua_getglobal(L, "tensor");
     lsy_set(L, "load", load_file);
+    lsy_set(L, "mxfp4", join_mxfp4);
     lsy_set(L, "save", save_many);
     lua_pop(L, 1);
     luaL_getmetatable(L, LSY_TENSOR_META);

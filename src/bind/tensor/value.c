@@ -81,6 +81,7 @@ struct sy_tensor *lsy_check_data(lua_State *L, int arg, const char *what, const 
                   "%s: %s has no values here: it belongs to a model's description, which is only "
                   "recorded",
                   what, name);
+    lsy_check_file(L, t, what);
     return t;
 }
 
@@ -88,5 +89,12 @@ void lsy_check_writable(lua_State *L, const struct sy_tensor *t, const char *wha
 {
     struct sy_err err = SY_ERR_INIT;
     if (sy_tensor_writable(t, what, &err))
+        lsy_raise(L, &err);
+}
+
+void lsy_check_file(lua_State *L, const struct sy_tensor *t, const char *what)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (sy_tensor_check(t, what, &err))
         lsy_raise(L, &err);
 }
