@@ -23,8 +23,12 @@ waits="$waits"'|pthread_mutex_(timedlock|clocklock)|sem_(timedwait|clockwait))$'
 . "${srcdir:-.}/tests/say.sh"
 
 # shellcheck disable=SC2086 # a list
-for lib in $(printf '%s\n' ${SY_ALL_LIBS:?} | sort -u); do
-    say "$lib" "$("$NM" -A -u "$lib" 2>/dev/null | "${AWK:-awk}" -v waits="$waits" '
+libs=$(printf '%s\n' ${SY_ALL_LIBS:?} | sort -u) || exit 99
+symbols=0
+for lib in $libs; do
+    undefined=$("$NM" -A -u "$lib" 2>/dev/null)
+    symbols=$((symbols + $(printf '%s\n' "$undefined" | grep -c .)))
+    say "$lib" "$(printf '%s\n' "$undefined" | "${AWK:-awk}" -v waits="$waits" '
         { symbol = $NF; sub(/@.*/, "", symbol); sub(/^__/, "", symbol)
           where = $1; sub(/:$/, "", where); k = split(where, part, ":"); object = part[k]
           sub(/^lib[a-z0-9_]*_a-/, "", object)
@@ -33,6 +37,7 @@ for lib in $(printf '%s\n' ${SY_ALL_LIBS:?} | sort -u); do
               symbol == "realloc" && object != "open.o") # Lua has its own
               print "#   " object " calls " symbol }')"
 done
+say "nm has read the archives" "$([ "$symbols" -ge 1000 ] || echo "#   $symbols undefined symbols")"
 say "no condition of the wall clock" "$(cd "$src" &&
     grep -rnE 'PTHREAD_COND_INITIALIZER|CLOCK_REALTIME' src | grep -v '^src/base/clock\.c:' |
     sed 's/^/#   /')"

@@ -11,24 +11,21 @@ forbidden="$forbidden"'|putc|stdout|stderr|perror|lua_.*|luaL_.*|initscr|readlin
 # object:symbol pairs that are meant
 allowed='assert.o:abort'
 
-n=0
-status=0
+# shellcheck source=tests/say.sh
+. "${srcdir:-.}/tests/say.sh"
+
+symbols=0
 for lib in ${SY_ENGINE_LIBS:?}; do
-    n=$((n + 1))
-    found=$("$NM" -A -u "$lib" 2>/dev/null |
+    undefined=$("$NM" -A -u "$lib" 2>/dev/null)
+    symbols=$((symbols + $(printf '%s\n' "$undefined" | grep -c .)))
+    say "$lib" "$(printf '%s\n' "$undefined" |
         "${AWK:-awk}" -v forbidden="$forbidden" -v allowed="$allowed" '
         { symbol = $NF; sub(/@.*/, "", symbol)
           where = $1; sub(/:$/, "", where); k = split(where, part, ":"); object = part[k]
           sub(/^lib[a-z0-9_]*_a-/, "", object)
           if (symbol ~ forbidden && index(" " allowed " ", " " object ":" symbol " ") == 0)
-              print "#   " object " calls " symbol }')
-    if [ -z "$found" ]; then
-        echo "ok $n - $lib"
-    else
-        echo "not ok $n - $lib"
-        echo "$found"
-        status=1
-    fi
+              print "#   " object " calls " symbol }')"
 done
+say "nm has read the archives" "$([ "$symbols" -ge 1000 ] || echo "#   $symbols undefined symbols")"
 echo "1..$n"
 exit $status

@@ -97,5 +97,7 @@ enum sy_mark_kind sy_event_mark(const struct sy_event *e); /* of an alarm, the a
  * are of programs that wrote none: it is read from their sentence, "alarm: step N: NAME: ...". */
 enum sy_mark_kind sy_stored_entry_mark(const char *kind);
 enum sy_mark_kind sy_stored_event_mark(const char *kind, const char *alarm, const char *text);
+/* Which alarm (enum sy_alarm) an event of kind "alarm" is; -1: none that is known. */
+int sy_stored_alarm(const char *id, const char *text);
 
 #endif

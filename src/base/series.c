@@ -37,7 +37,8 @@ bool sy_series_same_place(const struct sy_series_what *a, const struct sy_series
 
 /* ---- names in older stores ---- */
 
-/* All that the trainer and nn.moe wrote.  With a layer the name ends in ".L". */
+/* All that the trainer and nn.moe wrote.  With a layer the name ends in ".L"; a gradient's outside
+ * of layers, in a parameter's name. */
 static const struct {
     const char *name;
     enum sy_series_kind kind;
@@ -86,6 +87,8 @@ struct sy_series_what sy_series_before(const char *name, int width)
         if (before[i].layer == (what.layer > 0) && strlen(before[i].name) == base &&
             !memcmp(name, before[i].name, base))
             what.kind = before[i].kind;
+    if (!what.layer && !strncmp(name, "grad_norm.", 10))
+        what.kind = SY_SERIES_NORM;
     if (width > 1 && !rows[what.kind].each)
         what.kind = SY_SERIES_VALUE;
     return what;

@@ -65,7 +65,7 @@ static int alarm_told(const char *text)
     return i;
 }
 
-static int alarm_of(const char *id, const char *text)
+int sy_stored_alarm(const char *id, const char *text)
 {
     if (!*id)
         return alarm_told(text);
@@ -80,6 +80,6 @@ enum sy_mark_kind sy_stored_event_mark(const char *kind, const char *alarm, cons
     int i = sy_event_find(kind);
     if (i < 0)
         return SY_MARK_SET;
-    int which = i == SY_EVENT_ALARM ? alarm_of(alarm, text) : -1;
+    int which = i == SY_EVENT_ALARM ? sy_stored_alarm(alarm, text) : -1;
     return which < 0 ? events[i].mark : alarms[which].mark;
 }

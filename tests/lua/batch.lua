@@ -56,8 +56,38 @@ ok(failure(make, {"targetz"}):find "unknown field 'targetz'.-did you mean 'targe
 local why = failure(short, make{"weights"}, plain)
 ok(why:find("the model reads the field 'weights': the data has no loss weights", 1, true),
   "one that the data lacks: " .. why)
-is(short(make{"documents", "weights"}, d).step, 3, "one that it has")
-is(make{"documents"}:logits{1, 2}.shape[1], 2, "alone, a text has one document")
+is(short(make{"documents", "weights"}, d).step, 3, "those that it has")
+do -- ... and the model is given them
+  local weigh = true
+  model.define("by_document", function(cfg)
+    return function(_, batch)
+      local x = nn.embedding(batch.documents, nn.param("w", {cfg.vocab, cfg.vocab}, 0.3))
+      return weigh and x * batch.weights:unsqueeze(-1) or x
+    end
+  end)
+  local some = data.synthetic{domains = 2, tokens = 3000, seed = 1} -- 3 documents
+  local function by_document()
+    return model.by_document{vocab = some.vocab, context = T, seed = 3}
+  end
+  local m = by_document()
+  local logits = m:logits{1, 2, 3}
+  for i = 1, 3 do
+    ok(logits[i]:equal(m.params.w[1]),
+      "alone, token " .. i .. " is of the first document, weight 1")
+  end
+  weigh = false
+  local x = {}
+  for _, name in ipairs{"tokens", "targets", "documents"} do
+    x[name] = tensor.zeros(B, T, {dtype = "i32"})
+  end
+  engine.batch(some, 5, 0, x)
+  ok(x.documents:max():item() > x.documents:min():item(), "the batch has several documents")
+  m = by_document()
+  local rows = m.params.w:index_select(x.documents:view(-1) + 1)
+  local want = rows:cross_entropy(x.targets:view(-1)):item()
+  local got = short(m, some, {steps = 1}).loss
+  ok(math.abs(got - want) < 1e-6, ("training: each token's own: %.7f %.7f"):format(got, want))
+end
 why = failure(function() make{"targets"}:generate({1, 2}, {tokens = 1}) end)
 ok(why:find("a text that is being written has none", 1, true), "targets in generation: " .. why)
 why = failure(function()
@@ -90,11 +120,22 @@ end
 local f, again = fields(), fields()
 engine.batch(d, 5, 8, f)
 engine.batch(d, 5, 8, again)
-ok(f.weights:equal(again.weights), "pure")
+for name, of in pairs(f) do ok(of:equal(again[name]), name .. ": pure") end
 ok(math.abs(f.weights:mean():item() - 1) < 1e-6, "weights average 1")
 local _, rest = pcall(engine.batch, plain, 5, 8, f)
 ok(tostring(rest):find("the data has no loss weights", 1, true), tostring(rest))
-ok(tensor(weights):sum():item() > 0, "some weigh")
+do -- each has the weight of its target: here token i has the id i
+  local numbers = {}
+  for i = 1, N do numbers[i] = i - 1 end
+  tensor(numbers):cast("i32"):save(folder .. "/numbers.npy")
+  engine.batch(data.shards(folder .. "/numbers.npy",
+    {vocab = N, weights = folder .. "/weights.npy"}), 5, 8, f)
+  local want = tensor(weights):index_select(f.targets:view(-1) + 1)
+  local few, most = want:min():item(), want:max():item()
+  ok(few == 0 and most == 2, "some weigh and some do not")
+  ok((f.weights:view(-1) * want:mean() - want):abs():max():item() < 1e-6, "the target's weight")
+  ok(f.targets:equal(f.tokens + 1), "a target is the next token")
+end
 
 -- ---- the loss, by hand ----
 

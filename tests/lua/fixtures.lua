@@ -6,15 +6,30 @@ local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local engine = require "switchyard.engine"
 local folder, fixtures = engine.runs_dir(), (os.getenv "srcdir" or ".") .. "/tests/fixtures/"
 
+local NORMS = "grad_norm:norm grad_norm.1:norm grad_norm.embed_tokens:norm "
+  .. "grad_norm.experts.1:expert_norm/4 grad_norm.lm_head:norm grad_norm.norm:norm "
+  .. "grad_norm.router.1:router_norm"
+local TRAINER = "loss:loss lr:rate time.compute:seconds time.data:seconds "
+  .. "time.optimizer:seconds tok_s:speed tokens:tokens val_loss:val_loss"
+local MIXTURE = "balance.1:balance entropy.1:entropy load.1:load/4 z.1:z"
+local GATES = "confidence.1:confidence gate.1:gate/4 gate_entropy.1:gate_entropy"
+
 -- resumed: at step 40; rewound: from there to step 12, which no checkpoint has.
 -- changed: what the program computes was changed since, so going on is refused until it is forced.
+-- series: name:kind/width of each that has rows.  load: of the last step.
 local RUNS = {
   {name = "of-0.1", from = "0.1", stopped = "f8c4ffd0ab1349e4", resumed = "b9aac30d7daaf4f7",
-   rewound = "bc175c6d9b0b892c"},
+   rewound = "bc175c6d9b0b892c", loss = 4.1012330055237, val_loss = 4.1048449575901,
+   load = "2 0 0.75 1.25", series = {NORMS, TRAINER, MIXTURE, GATES, "bias.1:bias"},
+   journal = "3 set, 5 set, 9 input, 12 config, 14 input, 16 freeze, 18 note"},
   {name = "old-2", from = "format-2", stopped = "6c9c131158921a41", resumed = "ce9f62493a3cc3d1",
-   rewound = "8db21206735ab5cb"},
+   rewound = "8db21206735ab5cb", loss = 4.1128044128418, val_loss = 4.1192374229431,
+   load = "0.9165 0 1.375 1.708", series = {NORMS, TRAINER, MIXTURE, GATES},
+   journal = "3 set, 5 set, 9 input, 14 input, 16 freeze"},
   {name = "old-1", from = "format-1", stopped = "6c9c131158921a41", resumed = "ce9f62493a3cc3d1",
-   rewound = "8db21206735ab5cb", changed = true},
+   rewound = "8db21206735ab5cb", changed = true, loss = 4.1128044128418, val_loss = 4.1192374229431,
+   load = "0.9165 0 1.375 1.708", series = {TRAINER, "grad_norm:norm", MIXTURE},
+   journal = "3 set, 5 set, 9 input, 14 input, 16 freeze"},
 }
 
 local function fresh(run)
@@ -25,11 +40,34 @@ end
 
 local function child(arguments) return (t.child(arguments)) end
 
+local function words(list)
+  table.sort(list)
+  return table.concat(list, " ")
+end
+
 -- What the stored run says of itself.
 local function looks_whole(run, when)
-  local s = runs(run.name)
-  t.ok(s.state == "stopped" and s.step == 25 and s.loss > 4 and s:history("loss").shape[1] == 25 and
-    #s:journal() >= 5, run.from .. ": the stored run" .. when, tostring(s))
+  local s, found, journal, want = runs(run.name), {}, {}, {}
+  local function is(got, wanted, what) t.is(got, wanted, run.from .. what .. when) end
+  t.ok(s.state == "stopped" and s.step == 25, run.from .. ": the stored run" .. when, tostring(s))
+  for name, of in pairs(s._store:series()) do
+    if of.rows > 0 then
+      found[#found + 1] = name .. ":" .. of.kind .. (of.width > 1 and "/" .. of.width or "")
+    end
+    t.is(of.layer, tonumber(name:match "%.(%d+)$") or 0, run.from .. ": the layer of " .. name)
+  end
+  for word in table.concat(run.series, " "):gmatch "%S+" do want[#want + 1] = word end
+  is(words(found), words(want), ": its series and their kinds")
+  for i, e in ipairs(s:journal()) do journal[i] = e.step .. " " .. e.kind end
+  is(table.concat(journal, ", "), run.journal, ": its journal")
+  is(("%.13f %.13f"):format(s.loss, s.val_loss), ("%.13f %.13f"):format(run.loss, run.val_loss),
+    ": its losses")
+  local history = s:history "loss"
+  is(history.shape[1] .. " " .. history[25][1]:item(), "25 25.0", ": steps of the loss")
+  t.near(history[25][2]:item(), run.loss, 1e-12, run.from .. ": the last of them" .. when)
+  local load, last = s:history "load.1", {}
+  for e = 1, 4 do last[e] = ("%.4g"):format(load[load.shape[1]][1 + e]:item()) end
+  is(table.concat(last, " "), run.load, ": the loads of the last step")
 end
 
 local function listed(run)
@@ -53,7 +91,7 @@ local function exported(run)
   t.ok(m.cfg.experts == 4, run.from .. ": the exported model")
 end
 
--- Refused, by name, without a trace in the run's directory.
+-- Refused, by name; the run is what it was.
 local function refused(run)
   t.raises(function() train.resume(run.name) end, "the program changed: hash",
     run.from .. ": the program changed")

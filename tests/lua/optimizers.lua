@@ -52,13 +52,48 @@ end
 
 local function in_another(script) return (t.child("-e '" .. script .. "'")) end
 
-local function interventions(hashes)
+local function expert(r, e)
+  return r.model.params["model.layers.0.mlp.experts.gate_proj.weight"][e]:clone()
+end
+
+-- seen: the run's hash after each step; "frozen" and "trained": the experts at step 3; "reset": the
+-- other one at step 6, before and after.
+local function interventions(seen)
   return function(r, step)
-    hashes[step] = r:hash()
-    if step == 3 then r.layers[1].experts[2]:freeze() end
-    if step == 6 then r.layers[1].experts[1]:reset() end
+    seen[step] = r:hash()
+    if step == 3 then
+      seen.frozen, seen.trained = expert(r, 2), expert(r, 1)
+      r.layers[1].experts[2]:freeze()
+    end
+    if step == 6 then
+      local before = expert(r, 1)
+      r.layers[1].experts[1]:reset()
+      seen.reset = {before, expert(r, 1)}
+    end
     if step == 8 then r.lr = r.lr / 2 end
   end
+end
+
+-- Of a run at its end.
+local function they_count(r, name, seen)
+  t.ok(expert(r, 2):equal(seen.frozen), name .. ": a frozen expert has the bits it had")
+  t.ok(not seen.reset[1]:equal(seen.trained), name .. ": the other one went on")
+  t.ok(not seen.reset[2]:equal(seen.reset[1]), name .. ": until its reset")
+  t.ok(not expert(r, 1):equal(seen.reset[2]), name .. ": and after it")
+end
+
+-- A rate that is halved after step 8 is seen in step 9 alone.
+local function a_rate_counts(name)
+  local function hashes(change)
+    local list = {}
+    run(name, {save = false, steps = 9}, function(r, step)
+      list[step] = r:hash()
+      if step == 8 and change then r.lr = r.lr / 2 end
+    end)
+    return list
+  end
+  local a, b = hashes(false), hashes(true)
+  t.ok(a[8] == b[8] and a[9] ~= b[9], name .. ": half the rate is another step")
 end
 
 for _, name in ipairs(names) do
@@ -74,7 +109,8 @@ for _, name in ipairs(names) do
   local hashes = {}
   local r = run(name, {name = name}, interventions(hashes))
   t.is(r.optimizer, name, name .. ": the run says so")
-  local last = r:hash()
+  they_count(r, name, hashes)
+  a_rate_counts(name)
   local f = r:fork{step = 7, name = name .. "-fork"}:wait()
   t.is(f.optimizer .. f.step, name .. "12", name .. ": a fork has it too")
   local before = hashes[7]
@@ -91,7 +127,6 @@ for _, name in ipairs(names) do
     function(self, step) if step == 7 then self:stop() end end):close()
   text = in_another(('print("hash " .. train.resume(%q):wait():hash())'):format(name .. "-half"))
   t.is(text:match "hash (%x+)", whole, name .. ": stopped and resumed elsewhere")
-  t.ok(last ~= whole, name .. ": interventions count")
 end
 
 -- ---- fixed, refused, without effect ----
@@ -134,13 +169,31 @@ do -- a checkpoint of another
     "a checkpoint of another is refused by name", why)
 end
 
-do -- memory is said before the first step
-  local bytes = {}
-  for _, name in ipairs(names) do
-    bytes[name] = run(name, {save = false, steps = 1})._h:state_bytes()
+do -- memory is said before the first step, and is what the optimizer keeps
+  local line, said, kept = engine.line, nil, {}
+  engine.line = function(text, ...)
+    said = said or text:match "memory: (.-) state"
+    return line(text, ...)
   end
-  t.ok(bytes.adafactor < bytes.sgd and bytes.sgd < bytes.adamw, "state: adafactor, sgd, adamw",
-    ("%d %d %d"):format(bytes.adafactor, bytes.sgd, bytes.adamw))
+  local P = make():count().total
+  for _, name in ipairs(names) do
+    said = nil
+    local r = train(make(), d,
+      {steps = 1, batch = 2, optimizer = name, save = false, paused = true})
+    local bytes = r._h:state_bytes()
+    t.is(said, engine.bytes(bytes), name .. ": its memory is said, no step is done")
+    kept[name] = bytes - 8 * P -- but for parameters and gradients
+    r:stop()
+  end
+  engine.line = line
+  local function between(name, least, most)
+    local x = kept[name] / P
+    t.ok(x >= least and x <= most, ("%s: %.2f bytes a parameter"):format(name, x))
+  end
+  between("adamw", 8, 8.2)
+  between("sgd", 4, 4.2)
+  between("muon", 15, 15.5) -- four of a matrix: one that stays, three to work in
+  between("adafactor", 0, 4)
 end
 
 t.done()

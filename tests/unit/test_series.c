@@ -71,6 +71,7 @@ static void test_before(void)
                 {"tokens", 1, SY_SERIES_TOKENS, 0},
                 {"skipped", 1, SY_SERIES_SKIPPED, 0},
                 {"grad_norm", 1, SY_SERIES_NORM, 0},
+                {"grad_norm.embed_tokens", 1, SY_SERIES_NORM, 0},
                 {"grad_norm.3", 1, SY_SERIES_NORM, 3},
                 {"grad_norm.router.3", 1, SY_SERIES_ROUTER_NORM, 3},
                 {"grad_norm.experts.3", 8, SY_SERIES_EXPERT_NORM, 3},
