@@ -22,7 +22,7 @@ static uint32_t bits_of(float x)
     return u;
 }
 
-static uint16_t bf16_of(float x)
+uint16_t sy_bf16_of(float x)
 {
     const uint32_t u = bits_of(x);
     if (isnan(x))
@@ -66,7 +66,7 @@ static int encode_f32(const float *x, unsigned char *block, unsigned char *besid
 
 static int encode_bf16(const float *x, unsigned char *block, unsigned char *beside)
 {
-    const uint16_t h = bf16_of(*x);
+    const uint16_t h = sy_bf16_of(*x);
     (void)beside;
     memcpy(block, &h, sizeof h);
     return true;

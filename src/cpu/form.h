@@ -46,6 +46,8 @@ struct sy_form_kernels {
 };
 extern const struct sy_form_kernels sy__form_ref, sy__form_avx2, sy__form_avx512;
 
+/* x rounded to nearest even; a NaN stays one, quiet. */
+uint16_t sy_bf16_of(float x);
 /* dst[0..n) = elements first..first+n-1. */
 void sy_form_decode(float *dst, const struct sy_packed *p, int64_t first, int64_t n);
 /* n values (whole blocks) to data and beside; returns n, or the index of the first value that the

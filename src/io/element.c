@@ -6,22 +6,14 @@
  *  2. What no type of ours holds (complex numbers, 8-bit floats) has no dtype, and is refused. */
 #include "io/io_int.h"
 
+#include "tensor/tensor.h"
+
 #include <string.h>
 
-/* IEEE 754 binary16: sign, 5 bits of exponent (bias 15), 10 of fraction.  All are exact in f32. */
-static float half_value(uint16_t h)
+static int from_f16(const unsigned char *from, void *to, size_t n)
 {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 0x3ff;
-    uint32_t bits = sign | (exponent + 127 - 15) << 23 | fraction << 13;
-    if (exponent == 31) /* infinity or NaN, with its bits */
-        bits = sign | 0x7f800000 | fraction << 13;
-    float v;
-    if (exponent == 0) { /* zero or subnormal: fraction * 2^-24 */
-        v = (float)fraction * 0x1p-24f;
-        return sign ? -v : v;
-    }
-    memcpy(&v, &bits, sizeof v);
-    return v;
+    sy_form_decode(to, &(struct sy_packed){SY_FORM_F16, from, NULL}, 0, (int64_t)n);
+    return 0;
 }
 
 /* n elements; 0, or -1 at a value that the type of `to` does not hold. */
@@ -38,7 +30,6 @@ static float half_value(uint16_t h)
         }                                                                                          \
         return 0;                                                                                  \
     }
-CONVERT(from_f16, uint16_t, float, half_value(v), true)
 CONVERT(from_i8, int8_t, int32_t, v, true)
 CONVERT(from_i16, int16_t, int32_t, v, true)
 CONVERT(from_u16, uint16_t, int32_t, v, true)

@@ -173,14 +173,6 @@ static float from_bf16(uint16_t h)
     return b.f;
 }
 
-static uint16_t to_bf16(float v)
-{
-    union bits b = {v};
-    if (isnan(v))
-        return (uint16_t)(b.u >> 16 | 0x40);
-    return (uint16_t)((b.u + 0x7fff + (b.u >> 16 & 1)) >> 16);
-}
-
 /* Toward zero; what the type cannot hold becomes its nearest value, NaN becomes 0. */
 static int64_t to_int(double v, double low, double high)
 {
@@ -219,7 +211,7 @@ static void store_element(enum sy_dtype dtype, void *p, int64_t i, double v)
         ((double *)p)[i] = v;
         break;
     case SY_BF16:
-        ((uint16_t *)p)[i] = to_bf16((float)v);
+        ((uint16_t *)p)[i] = sy_bf16_of((float)v);
         break;
     case SY_I32:
         ((int32_t *)p)[i] = (int32_t)to_int(v, INT32_MIN, INT32_MAX);
@@ -274,7 +266,7 @@ static void cast_span(void *ctx, const struct sy__span *s)
     } else if (c->from_type == SY_F32 && c->to_type == SY_BF16) {
         for (int64_t i = 0; i < s->n; i++)
             ((uint16_t *)c->to)[s->at + i] =
-                to_bf16(((const float *)c->from)[s->offset[0] + i * s->stride[0]]);
+                sy_bf16_of(((const float *)c->from)[s->offset[0] + i * s->stride[0]]);
     } else {
         for (int64_t i = 0; i < s->n; i++)
             store_element(c->to_type, c->to, s->at + i,

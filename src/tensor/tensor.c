@@ -409,14 +409,6 @@ int64_t sy_tensor_get_int(const struct sy_tensor *t, int64_t i)
     return (int64_t)sy_tensor_get(t, i);
 }
 
-static uint16_t bf16_of(float v)
-{
-    union float_bits bits = {v};
-    if (isnan(v))
-        return (uint16_t)(bits.u >> 16 | 0x40);
-    return (uint16_t)((bits.u + 0x7fff + (bits.u >> 16 & 1)) >> 16);
-}
-
 void sy_tensor_set(struct sy_tensor *t, int64_t i, double v)
 {
     int64_t at = element_offset(t, i);
@@ -425,7 +417,7 @@ void sy_tensor_set(struct sy_tensor *t, int64_t i, double v)
     switch (t->dtype) {
     case SY_F32: ((float *)p)[at] = (float)v; break;
     case SY_F64: ((double *)p)[at] = v; break;
-    case SY_BF16: ((uint16_t *)p)[at] = bf16_of((float)v); break;
+    case SY_BF16: ((uint16_t *)p)[at] = sy_bf16_of((float)v); break;
     case SY_I32: ((int32_t *)p)[at] = (int32_t)v; break;
     case SY_I64: ((int64_t *)p)[at] = (int64_t)v; break;
     case SY_U8: ((uint8_t *)p)[at] = (uint8_t)v; break;
