@@ -165,6 +165,7 @@ static int64_t a_width(const struct region *r, int64_t rows)
  * share of their lines, beside the lines of C that the next tile will write. */
 struct ahead {
     struct sy__strip strip[3];
+    int64_t row_lines[3]; /* of each */
     int strips, at;      /* the strip, */
     int64_t row, line;   /* its stored row and the line of it that come next */
     int64_t lines, tiles; /* that are left */
@@ -180,8 +181,11 @@ static int64_t strip_rows(const struct sy__strip *s)
 /* Lines of one stored row of a strip, however it is aligned. */
 static int64_t row_lines(const struct sy__strip *s)
 {
+    const int64_t n = s->along_k ? s->np : s->kc;
+    if (s->mat->packed.form == SY_FORM_F32)
+        return n * (int64_t)sizeof(float) / LINE + 1;
     const struct sy_form_row *f = &sy_forms[s->mat->packed.form];
-    return (s->along_k ? s->np : s->kc) * (int64_t)f->bytes / f->values / LINE + 1;
+    return n * (int64_t)f->bytes / f->values / LINE + 1;
 }
 
 /* Where stored row `row` of a strip begins. */
@@ -203,7 +207,7 @@ static void ahead_add(struct ahead *a, const struct sy_mat *m, bool along_k, int
     *strip = (struct sy__strip){m, along_k, p0, np, s->k0, s->kc};
     if (np <= 0 || s->kc <= 0)
         return;
-    a->strips++;
+    a->row_lines[a->strips++] = row_lines(strip);
     a->lines += strip_rows(strip) * row_lines(strip);
 }
 
@@ -214,11 +218,11 @@ static int ahead_runs(struct ahead *a, struct sy__fetch *fetch, int64_t n)
     for (; n > 0 && runs < SY__RUNS; runs++) {
         const struct sy__strip *s = &a->strip[a->at];
         const char *base = row_at(s, a->row);
-        const int64_t take = min64(n, row_lines(s) - a->line);
+        const int64_t all = a->row_lines[a->at], take = min64(n, all - a->line);
         fetch->run[runs].at = base + a->line * LINE;
         fetch->run[runs].end = base + (a->line + take) * LINE;
         a->line += take, a->lines -= take, n -= take;
-        if (a->line < row_lines(s))
+        if (a->line < all)
             continue;
         a->line = 0;
         if (++a->row == strip_rows(s))
