@@ -189,6 +189,8 @@ int sy_params_take(struct sy_params *ps, struct sy_err *err)
     for (int i = 0; i < ps->count; i++) {
         struct sy_param *p = &ps->list[i];
         memcpy(ps->p + p->offset, sy_data(p->tensor), (size_t)p->count * sizeof(float));
+        if (sy_tensor_check(p->tensor, "train", err)) /* it may come from a mapped file */
+            return -1;
         sy_storage_move(p->tensor->storage, ps->home, ps->p + p->offset);
     }
     return 0;

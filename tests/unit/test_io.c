@@ -3,7 +3,9 @@
 #include "switchyard/io.h"
 
 #include "base/mem.h"
+#include "base/mapping.h"
 #include "io/io_int.h"
+#include "tensor/tensor.h"
 #include "unit/tap.h"
 
 #include <dirent.h>
@@ -689,6 +691,24 @@ static void sweep_disk(const char *what, read_fn save, read_fn load, const char 
     tap_ok(wrong == 0, "%s: nothing stands where nothing stood", what);
 }
 
+/* The first array, seen where it lies. */
+static int map_st(const char *path, struct sy_err *err)
+{
+    struct sy_st *st = sy_st_open(path, err);
+    struct sy_mapping *m = st ? sy_st_map(st, err) : NULL;
+    struct sy_storage *file = m ? sy_storage_of_file(m, err) : NULL;
+    const struct sy_array *a = st ? sy_st_at(st, 0) : NULL;
+    struct sy_tensor *t = file ? sy_tensor_within(a->as_stored, a->ndim, a->shape, file,
+                                                  (char *)file->data + a->offset, NULL, NULL, err)
+                               : NULL;
+    sy_st_close(st);
+    sy_storage_unref(file);
+    int r = t && sy_tensor_file(t) && sy_tensor_writable(t, "test", NULL) ? 0 : -1;
+    r |= t ? sy_tensor_check(t, "test", err) : -1;
+    sy_tensor_unref(t);
+    return r;
+}
+
 int main(void)
 {
     snprintf(folder, sizeof folder, "/tmp/sy-test-io-XXXXXX");
@@ -714,6 +734,7 @@ int main(void)
     test_odd_files();
     test_bad_calls();
     sweep_memory("load safetensors", read_all_st, path_of("g.safetensors"));
+    sweep_memory("map safetensors", map_st, path_of("g.safetensors"));
     sweep_memory("load npy", read_all_npy, path_of("g.npy"));
     sweep_memory("save safetensors", save_st, path_of("m.safetensors"));
     sweep_memory("save npy", save_npy, path_of("m.npy"));
