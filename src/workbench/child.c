@@ -64,7 +64,7 @@ static void pass_on(pid_t child, int number, double *since)
 }
 
 /* Its end; captured output is drained meanwhile, and Ctrl-Z stops us with it. */
-static int wait_for(pid_t child)
+static int wait_for(struct sy_workbench *d, pid_t child)
 {
     struct pollfd p = {.fd = sy_capture_fd(), .events = POLLIN};
     int status = 0;
@@ -76,7 +76,7 @@ static int wait_for(pid_t child)
         if (sy_signals_ended_by())
             pass_on(child, sy_signals_ended_by(), &since);
         poll(&p, 1, 30);
-        sy__drain();
+        sy__drain(d);
         sy_signals_take(SY_SIGNAL_INTERRUPT);
         if (sy_signals_take(SY_SIGNAL_STOP))
             raise(SIGSTOP);
@@ -102,7 +102,7 @@ static char *read_file(const char *path)
     return bad ? NULL : sy_strdup("");
 }
 
-char *sy__edit_outside(const char *text)
+char *sy__edit_outside(struct sy_workbench *d, const char *text)
 {
     const char *folder = getenv("TMPDIR"), *editor = getenv("VISUAL");
     char path[512], *now = NULL;
@@ -121,12 +121,12 @@ char *sy__edit_outside(const char *text)
     close(fd);
     sy_screen_suspend();
     int rc = start_child(editor && *editor ? editor : "vi", path, &child);
-    if (!rc && wait_for(child) == 0)
+    if (!rc && wait_for(d, child) == 0)
         now = read_file(path);
     sy_screen_resume();
     sy_signals_take(SY_SIGNAL_SIZE);
     sy_screen_resize();
-    sy__workbench.relayout = true;
+    d->relayout = true;
     unlink(path);
     if (!now)
         sy_workbench_message("the editor gave nothing back: the line is as it was");

@@ -75,9 +75,8 @@ void sy_workbench_ask(const char *question, void (*answer)(const char *text))
 
 /* ---- looks ---- */
 
-void sy__choose_look(void)
+void sy__choose_look(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     d->look = sy_theme_choose(nl_langinfo(CODESET), getenv("TERM"), getenv("SWITCHYARD_SYMBOLS"),
                              getenv("NO_COLOR"), getenv("COLORFGBG"), sy_screen_colours());
 }
@@ -93,7 +92,7 @@ bool sy_workbench_theme(const char *name)
     int most = sy_screen_colours();
     bool utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
     if (!strcmp(name, "auto"))
-        sy__choose_look();
+        sy__choose_look(d);
     else if (!strcmp(name, "dark"))
         d->look.light = false;
     else if (!strcmp(name, "light"))
@@ -138,10 +137,11 @@ static enum sy_dump form_of(const char *path)
 
 int sy_workbench_dump(const char *path, struct sy_err *err)
 {
+    struct sy_workbench *d = &sy__workbench;
     struct sy_str text = SY_STR_INIT;
-    sy__workbench.relayout = true;
-    sy__compose(sy_now());
-    sy_grid_write(&sy__workbench.grid, form_of(path), &text);
+    d->relayout = true;
+    sy__compose(d, sy_now());
+    sy_grid_write(&d->grid, form_of(path), &text);
     FILE *f = text.failed ? NULL : fopen(path, "we");
     int rc = 0;
     if (!f || fwrite(text.data ? text.data : "", 1, text.len, f) != text.len)

@@ -28,7 +28,7 @@
 /* ---- the line ---- */
 
 /* Roles of the bytes of a line of Lua; NULL: it has no colours. */
-static const uint8_t *colour(const char *text, size_t n, size_t point)
+static const uint8_t *colour(struct sy_workbench *d, const char *text, size_t n, size_t point)
 {
     static const uint8_t roles[] = {
         [SY_SPAN_KEYWORD] = SY_ROLE_EVENT, [SY_SPAN_STRING] = SY_ROLE_GOOD,
@@ -37,8 +37,8 @@ static const uint8_t *colour(const char *text, size_t n, size_t point)
     static uint8_t role[COLOURED];
     struct sy_span span[SPANS];
     size_t from, to;
-    if (!n || n > COLOURED || sy_line_asking() || sy__workbench.client->panes ||
-        !sy__workbench.look.colours || !sy__workbench.coloured)
+    if (!n || n > COLOURED || sy_line_asking() || d->client->panes ||
+        !d->look.colours || !d->coloured)
         return NULL;
     memset(role, SY_ROLE_TEXT, n);
     for (size_t i = 0, count = sy_highlight(text, n, span, SPANS); i < count; i++)
@@ -48,7 +48,7 @@ static const uint8_t *colour(const char *text, size_t n, size_t point)
     return role;
 }
 
-static struct sy_input input_now(void)
+static struct sy_input input_now(struct sy_workbench *d)
 {
     static char prompt[256];
     struct sy_line_view v;
@@ -64,30 +64,29 @@ static struct sy_input input_now(void)
                              .point = v.point,
                              .from = v.from,
                              .to = v.to,
-                             .role = colour(v.text, v.n, v.point)};
+                             .role = colour(d, v.text, v.n, v.point)};
 }
 
-static bool line_hidden(void)
+static bool line_hidden(struct sy_workbench *d)
 {
-    return sy__workbench.client->panes && sy_line_panes() && !sy_line_asking();
+    return d->client->panes && sy_line_panes() && !sy_line_asking();
 }
 
-static int rows_wanted(const struct sy_input *in, int w, int h)
+static int rows_wanted(struct sy_workbench *d, const struct sy_input *in, int w, int h)
 {
     int rows = sy_input_rows(in, w), most = h / 2 > 1 ? h / 2 : 1;
-    if (line_hidden())
+    if (line_hidden(d))
         return 0;
     return rows < most ? rows : most;
 }
 
-static void draw_input(const struct sy_input *in)
+static void draw_input(struct sy_workbench *d, const struct sy_input *in)
 {
-    struct sy_workbench *d = &sy__workbench;
     const struct sy_rect r = sy_panel_areas(d->panel)->input;
     d->busy.dim = d->busy.on && sy_now() >= d->busy.since + BUSY_SECONDS && !sy_line_asking();
     enum sy_role role = d->busy.dim ? SY_ROLE_DIM : SY_ROLE_PROMPT;
     d->cursor_x = -1;
-    if (r.h > 0 && !line_hidden())
+    if (r.h > 0 && !line_hidden(d))
         sy_input_draw(in, &d->grid, r, &d->look, sy_theme_pen(&d->look, role), &d->cursor_x,
                       &d->cursor_y);
     if (sy_line_panes())
@@ -96,9 +95,8 @@ static void draw_input(const struct sy_input *in)
 
 /* ---- the popup ---- */
 
-void sy__popup_close(void)
+void sy__popup_close(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     if (!d->popup.count)
         return;
     for (int i = 0; i < d->popup.count; i++)
@@ -107,10 +105,9 @@ void sy__popup_close(void)
     d->redraw_scroll = d->redraw_panel = true;
 }
 
-int sy__popup_set(char *const *words, int n)
+int sy__popup_set(struct sy_workbench *d, char *const *words, int n)
 {
-    struct sy_workbench *d = &sy__workbench;
-    sy__popup_close();
+    sy__popup_close(d);
     for (int i = 0; i < n && d->popup.count < SY_POPUP_MAX; i++) {
         const char *slash = strrchr(words[i], '/'); /* of a path its last part */
         const char *word = slash && slash[1] ? slash + 1 : words[i];
@@ -123,9 +120,8 @@ int sy__popup_set(char *const *words, int n)
 }
 
 /* Columns as in ls: down, then to the right; what has no room is counted. */
-static void draw_popup(void)
+static void draw_popup(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     const struct sy_areas *a = sy_panel_areas(d->panel);
     struct sy_pen pen = sy_theme_pen(&d->look, SY_ROLE_BAR);
     int w = d->grid.w, room = a->input.y - a->header.h, widest = 1;
@@ -158,20 +154,18 @@ static void draw_popup(void)
 
 /* ---- all of it ---- */
 
-static void draw_scroll(void)
+static void draw_scroll(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     const struct sy_areas *a = sy_panel_areas(d->panel);
     sy_scroll_draw(d->scroll, &d->grid, a->scrollback, &d->look, !a->rule.h);
     sy_panel_set_scrolled(d->panel, (int)fmin(1e9, (double)sy_scroll_below(d->scroll)));
 }
 
-static void lay_out(const struct sy_input *in)
+static void lay_out(struct sy_workbench *d, const struct sy_input *in)
 {
-    struct sy_workbench *d = &sy__workbench;
     int w, h;
     sy_screen_size(&w, &h);
-    int rows = rows_wanted(in, w, h);
+    int rows = rows_wanted(d, in, w, h);
     if (!d->relayout && rows == d->input_rows && d->grid.w == w && d->grid.h == h)
         return;
     d->relayout = false;
@@ -182,9 +176,8 @@ static void lay_out(const struct sy_input *in)
     d->redraw_panel = d->redraw_scroll = d->redraw_input = true;
 }
 
-static bool frame_wanted(double now)
+static bool frame_wanted(struct sy_workbench *d, double now)
 {
-    struct sy_workbench *d = &sy__workbench;
     if (now < d->next_frame && !d->redraw_panel)
         return false;
     bool news = sy_panel_update(d->panel, now, BUDGET);
@@ -197,25 +190,22 @@ static bool frame_wanted(double now)
 }
 
 /* The panel lays itself out when a key or a run wants so: then what it left is drawn as well. */
-static bool scroll_moved(void)
+static bool scroll_moved(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     struct sy_rect r = sy_panel_areas(d->panel)->scrollback, was = d->scroll_at;
     d->scroll_at = r;
     return r.x != was.x || r.y != was.y || r.w != was.w || r.h != was.h;
 }
 
 /* Whole seconds that a chunk has run; -1: none does, or not for long. */
-static int busy_seconds(double now)
+static int busy_seconds(const struct sy_workbench *d, double now)
 {
-    const struct sy_workbench *d = &sy__workbench;
     return d->busy.on && now >= d->busy.since + BUSY_SECONDS ? (int)(now - d->busy.since) : -1;
 }
 
-static void tell_busy(double now)
+static void tell_busy(struct sy_workbench *d, double now)
 {
-    struct sy_workbench *d = &sy__workbench;
-    int seconds = busy_seconds(now);
+    int seconds = busy_seconds(d, now);
     if (seconds == d->busy.told)
         return;
     d->busy.told = seconds;
@@ -223,44 +213,42 @@ static void tell_busy(double now)
     d->redraw_panel = d->redraw_input = true;
 }
 
-void sy__compose(double now)
+void sy__compose(struct sy_workbench *d, double now)
 {
-    struct sy_workbench *d = &sy__workbench;
-    tell_busy(now);
-    struct sy_input in = input_now();
-    lay_out(&in);
-    bool panel = frame_wanted(now), help = sy_panel_help(d->panel);
+    tell_busy(d, now);
+    struct sy_input in = input_now(d);
+    lay_out(d, &in);
+    bool panel = frame_wanted(d, now), help = sy_panel_help(d->panel);
     if (sy_scroll_changed(d->scroll))
         d->redraw_scroll = true;
-    if (scroll_moved())
+    if (scroll_moved(d))
         d->redraw_scroll = d->redraw_input = panel = true;
     bool scroll = d->redraw_scroll && (now >= d->next_scroll || panel);
     if (!panel && !scroll && !d->redraw_input)
         return;
     if (scroll) {
-        draw_scroll();
+        draw_scroll(d);
         d->next_scroll = now + 1.0 / SY_WORKBENCH_SCROLL_FPS;
         d->redraw_scroll = false;
     }
     if (d->redraw_input || help)
-        draw_input(&in);
+        draw_input(d, &in);
     if (panel || help)
         sy_panel_draw(d->panel, &d->grid);
     if (d->popup.count && (panel || scroll))
-        draw_popup();
+        draw_popup(d);
     d->redraw_panel = d->redraw_input = false;
     sy_screen_show(&d->grid, d->cursor_x, d->cursor_y);
 }
 
-double sy__compose_due(double now)
+double sy__compose_due(struct sy_workbench *d, double now)
 {
-    struct sy_workbench *d = &sy__workbench;
     if (d->redraw_panel || d->redraw_input || d->relayout || sy_panel_loading(d->panel))
         return 0;
     double due = d->redraw_scroll ? fmax(0, d->next_scroll - now) : -1;
     if (d->busy.on || d->busy.told >= 0) {
-        double at =
-            !d->busy.on ? now : d->busy.since + (d->busy.told < 0 ? BUSY_SECONDS : d->busy.told + 1);
+        double then = d->busy.told < 0 ? BUSY_SECONDS : d->busy.told + 1;
+        double at = d->busy.on ? d->busy.since + then : now;
         double news = fmax(0, at - now);
         due = due < 0 || news < due ? news : due;
     }

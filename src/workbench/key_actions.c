@@ -19,9 +19,8 @@ const struct sy_edit_key *sy_workbench_keys(int *n)
     return list;
 }
 
-void sy__act_on_panes(void)
+void sy__act_on_panes(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     bool on = sy_panel_pane_mode(d->panel);
     if (on != sy_line_panes()) {
         sy_line_set_panes(on);
@@ -30,9 +29,8 @@ void sy__act_on_panes(void)
     sy_line_set_any(sy_panel_help(d->panel));
 }
 
-static void scroll_pages(int64_t pages)
+static void scroll_pages(struct sy_workbench *d, int64_t pages)
 {
-    struct sy_workbench *d = &sy__workbench;
     int h = sy_panel_areas(d->panel)->scrollback.h;
     if (!sy_scroll_move(d->scroll, (int)pages * (h > 2 ? h - 1 : 1)))
         sy_screen_bell();
@@ -42,26 +40,26 @@ static void scroll_pages(int64_t pages)
 
 static void filter_answer(const char *text)
 {
+    struct sy_workbench *d = &sy__workbench;
     struct sy_err err = SY_ERR_INIT;
-    if (sy_panel_filter(sy__workbench.panel, text ? text : "", &err))
+    if (sy_panel_filter(d->panel, text ? text : "", &err))
         sy_workbench_message(err.msg);
-    sy_panel_set_pane_mode(sy__workbench.panel, true);
-    sy__act_on_panes();
+    sy_panel_set_pane_mode(d->panel, true);
+    sy__act_on_panes(d);
 }
 
-static void edit_line(void)
+static void edit_line(struct sy_workbench *d)
 {
     struct sy_line_view v;
     sy_line_view(&v);
-    char *text = sy__edit_outside(v.text);
+    char *text = sy__edit_outside(d, v.text);
     if (text)
         sy_line_set_text(text);
     sy_free(text);
 }
 
-static bool answer_request(const struct sy_request *r)
+static bool answer_request(struct sy_workbench *d, const struct sy_request *r)
 {
-    struct sy_workbench *d = &sy__workbench;
     switch (r->kind) {
     case SY_REQ_FILTER:
         sy_workbench_ask("filter: ", filter_answer);
@@ -71,7 +69,7 @@ static bool answer_request(const struct sy_request *r)
         sy_workbench_go_plain();
         return true;
     case SY_REQ_SCROLL:
-        scroll_pages(r->step);
+        scroll_pages(d, r->step);
         return true;
     case SY_REQ_PAUSE:
     case SY_REQ_RESUME:
@@ -85,7 +83,7 @@ static bool answer_request(const struct sy_request *r)
         d->relayout = true;
         return true;
     case SY_REQ_EDITOR:
-        edit_line();
+        edit_line(d);
         return true;
     default:
         return false;
@@ -107,6 +105,6 @@ void sy_workbench_action(int action)
         sy_screen_bell();
     d->redraw_panel = true;
     d->told |= r.said;
-    answer_request(&r);
-    sy__act_on_panes();
+    answer_request(d, &r);
+    sy__act_on_panes(d);
 }

@@ -35,10 +35,10 @@ struct sy_panel *sy_workbench_panel(void)
     return sy__workbench.panel;
 }
 
-void sy__drain(void)
+void sy__drain(struct sy_workbench *d)
 {
     static char bytes[DRAIN];
     size_t n = sy_capture_read(bytes, sizeof bytes);
     if (n)
-        sy_scroll_write(sy__workbench.scroll, bytes, n);
+        sy_scroll_write(d->scroll, bytes, n);
 }

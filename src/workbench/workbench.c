@@ -95,9 +95,8 @@ static void on_board(void *ctx)
 
 /* ---- opening and closing ---- */
 
-static int make_contents(struct sy_err *err)
+static int make_contents(struct sy_workbench *d, struct sy_err *err)
 {
-    struct sy_workbench *d = &sy__workbench;
     if (!d->scroll && !(d->scroll = sy_scroll_new()))
         return sy_err_set(err, SY_E_MEMORY, "screen: out of memory");
     if (!d->panel && !(d->panel = sy_panel_new(&d->look, err)))
@@ -129,8 +128,8 @@ static void on_enter(void *ctx, const char *line)
 
 static void on_list(void *ctx, char *const *words, int n)
 {
-    (void)ctx;
-    sy__popup_set(words, n);
+    struct sy_workbench *d = ctx;
+    sy__popup_set(d, words, n);
 }
 
 static void on_bell(void *ctx)
@@ -186,7 +185,7 @@ static void on_interrupt(void *ctx)
         return;
     }
     bool nothing = sy_line_cancel();
-    sy__popup_close();
+    sy__popup_close(d);
     sy_panel_show_help(d->panel, false);
     d->redraw_input = true;
     if (sy_line_asking()) {
@@ -195,7 +194,7 @@ static void on_interrupt(void *ctx)
     }
     if (sy_panel_pane_mode(d->panel) && !d->client->panes) {
         sy_panel_set_pane_mode(d->panel, false);
-        sy__act_on_panes();
+        sy__act_on_panes(d);
     } else if (nothing)
         d->client->interrupted();
 }
@@ -212,9 +211,8 @@ static bool goes_on(const struct sy_workbench *d)
     return d->terminal == SY__OURS && d->end == SY_WORKBENCH_GOES_ON;
 }
 
-static void hang_up(void)
+static void hang_up(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     if (d->terminal == SY__GONE)
         return;
     d->terminal = SY__GONE;
@@ -223,13 +221,12 @@ static void hang_up(void)
 
 static void on_closed(void *ctx)
 {
-    (void)ctx;
-    hang_up();
+    struct sy_workbench *d = ctx;
+    hang_up(d);
 }
 
-static int begin_line(struct sy_err *err)
+static int begin_line(struct sy_workbench *d, struct sy_err *err)
 {
-    struct sy_workbench *d = &sy__workbench;
     struct sy_line_options o = {.in = sy_capture_in(),
                                 .leave = SY_ACT_LEAVE,
                                 .only = d->client->panes ? ':' : 0,
@@ -247,15 +244,15 @@ static int begin_line(struct sy_err *err)
     return 0;
 }
 
-static void resize_screen(void)
+static void resize_screen(struct sy_workbench *d)
 {
     int w, h;
     sy_screen_resize();
     sy_screen_size(&w, &h);
     sy_line_set_size(h, w);
-    if (sy__workbench.client->resized)
-        sy__workbench.client->resized(w, h);
-    sy__workbench.relayout = true;
+    if (d->client->resized)
+        d->client->resized(w, h);
+    d->relayout = true;
 }
 
 int sy_workbench_open(const struct sy_workbench_client *client, struct sy_err *err)
@@ -267,9 +264,9 @@ int sy_workbench_open(const struct sy_workbench_client *client, struct sy_err *e
         goto no_capture;
     if (sy_screen_open(sy_capture_in(), sy_capture_out(), err))
         goto no_screen;
-    sy__choose_look();
+    sy__choose_look(d);
     d->terminal = SY__OURS;
-    if (make_contents(err) || begin_line(err)) {
+    if (make_contents(d, err) || begin_line(d, err)) {
         sy_workbench_close();
         return -1;
     }
@@ -278,7 +275,7 @@ int sy_workbench_open(const struct sy_workbench_client *client, struct sy_err *e
     d->busy.on = d->busy.dim = false;
     d->relayout = true;
     d->pace = 1.0 / SY_WORKBENCH_FPS;
-    resize_screen();
+    resize_screen(d);
     const char *mouse = getenv("SWITCHYARD_MOUSE");
     if (mouse && !strcmp(mouse, "1"))
         sy_screen_mouse(true);
@@ -287,8 +284,8 @@ int sy_workbench_open(const struct sy_workbench_client *client, struct sy_err *e
     if (client->panes)
         sy_panel_set_only_panes(d->panel);
     sy_panel_set_pane_mode(d->panel, client->panes);
-    sy__act_on_panes();
-    sy__compose(sy_now());
+    sy__act_on_panes(d);
+    sy__compose(d, sy_now());
     return 0;
 no_screen:
     sy_capture_end();
@@ -298,9 +295,8 @@ no_capture:
 }
 
 /* What came since the normal screen was last seen. */
-static void print_tail(void)
+static void print_tail(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     struct sy_str text = SY_STR_INIT;
     int64_t count = sy_scroll_count(d->scroll), n = count - d->printed;
     d->printed = count;
@@ -326,8 +322,8 @@ void sy_workbench_close(void)
     run_posts();
     fflush(stdout);
     fflush(stderr);
-    sy__drain();
-    sy__popup_close();
+    sy__drain(d);
+    sy__popup_close(d);
     if (d->question.answer)
         d->question.answer(NULL);
     d->question.answer = NULL;
@@ -338,7 +334,7 @@ void sy_workbench_close(void)
     sy_capture_end();
     sy_signals_end();
     if (ours)
-        print_tail();
+        print_tail(d);
 }
 
 void sy_workbench_free(void)
@@ -354,11 +350,11 @@ void sy_workbench_free(void)
 
 /* ---- what comes in ---- */
 
-static void take_notices(void)
+static void take_notices(struct sy_workbench *d)
 {
     char *text;
     while ((text = sy_notice_take())) {
-        sy_scroll_say(sy__workbench.scroll, text, sy_theme_pen(&sy__workbench.look, SY_ROLE_DIM));
+        sy_scroll_say(d->scroll, text, sy_theme_pen(&d->look, SY_ROLE_DIM));
         sy_free(text);
     }
 }
@@ -370,12 +366,11 @@ static bool readable(int fd)
 }
 
 /* After keys: candidates go with the next key; an asked-for filter shows while it is typed. */
-static void after_keys(void)
+static void after_keys(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     struct sy_line_view v;
     if (d->popup.count && !d->popup.fresh)
-        sy__popup_close();
+        sy__popup_close(d);
     if (d->client->hint && !d->told)
         sy_panel_message(d->panel, d->client->hint);
     d->told = false;
@@ -385,21 +380,20 @@ static void after_keys(void)
         sy_panel_filter(d->panel, v.text, NULL);
     if (d->client->panes && !sy_line_panes() && !sy_line_asking() && !v.n) {
         sy_panel_set_pane_mode(d->panel, true);
-        sy__act_on_panes();
+        sy__act_on_panes(d);
         d->relayout = true;
     }
 }
 
-static void take_keys(void)
+static void take_keys(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     for (int i = 0; i < KEYS_AT_ONCE && goes_on(d); i++) {
         bool help = sy_panel_help(d->panel);
         d->popup.fresh = false;
         sy_line_read();
         if (help && !sy_panel_help(d->panel)) /* it lay over all of the screen */
             d->relayout = true;
-        after_keys();
+        after_keys(d);
         if (!readable(sy_capture_in()))
             break;
     }
@@ -413,9 +407,8 @@ static bool foreground(void)
     return owner < 0 || owner == getpgrp();
 }
 
-static void come_back(void)
+static void come_back(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     if (d->terminal != SY__AWAY || !foreground())
         return;
     d->terminal = SY__OURS;
@@ -424,28 +417,26 @@ static void come_back(void)
     d->relayout = true;
 }
 
-static void suspend_process(void)
+static void suspend_process(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     sy_screen_suspend();
     go_away(d);
     raise(SIGSTOP);
-    come_back(); /* unless it was `bg` */
+    come_back(d); /* unless it was `bg` */
 }
 
-static void take_signals(void)
+static void take_signals(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     sy_signals_end_now();
     if (sy_signals_take(SY_SIGNAL_END))
         d->client->terminate(sy_signals_ended_by());
     if (sy_signals_take(SY_SIGNAL_INTERRUPT))
         on_interrupt(d);
     if (sy_signals_take(SY_SIGNAL_STOP))
-        suspend_process();
+        suspend_process(d);
     if (sy_signals_take(SY_SIGNAL_CONTINUE)) {
         if (d->terminal != SY__OURS)
-            come_back();
+            come_back(d);
         else if (foreground()) { /* stopped from outside: who knows what it looks like */
             sy_screen_suspend();
             sy_screen_resume();
@@ -454,7 +445,7 @@ static void take_signals(void)
             go_away(d);
     }
     if (sy_signals_take(SY_SIGNAL_SIZE))
-        resize_screen();
+        resize_screen(d);
 }
 
 /* ---- the loop ---- */
@@ -474,9 +465,8 @@ static bool board_live(void)
 }
 
 /* If not, the next step of any run tells of itself. */
-static bool frames_wanted(void)
+static bool frames_wanted(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     if (d->again > 0)
         return true;
     bool live = board_live();
@@ -486,14 +476,13 @@ static bool frames_wanted(void)
 }
 
 /* Milliseconds that poll may sleep; -1: until something comes. */
-static int sleep_time(double now)
+static int sleep_time(struct sy_workbench *d, double now)
 {
-    struct sy_workbench *d = &sy__workbench;
-    double due = d->terminal != SY__OURS ? AWAY_SECONDS : sy__compose_due(now);
+    double due = d->terminal != SY__OURS ? AWAY_SECONDS : sy__compose_due(d, now);
     int escape = sy_line_timeout();
     if (due != 0 && d->terminal == SY__OURS) {
         double frame = -1;
-        if (frames_wanted())
+        if (frames_wanted(d))
             frame = fmax(0, d->next_frame - now);
         else if (d->client->poll_ms)
             frame = d->client->poll_ms * 1e-3;
@@ -505,36 +494,35 @@ static int sleep_time(double now)
     return escape >= 0 && (ms < 0 || escape < ms) ? escape : ms;
 }
 
-static void turn_once(void)
+static void turn_once(struct sy_workbench *d)
 {
-    struct sy_workbench *d = &sy__workbench;
     double began = sy_now();
     struct pollfd p[3] = {
         {.fd = d->terminal != SY__OURS ? -1 : sy_capture_in(), .events = POLLIN},
         {.fd = sy_wake_fd(), .events = POLLIN},
         {.fd = d->draining.next > began ? -1 : sy_capture_fd(), .events = POLLIN}};
-    int escape = sy_line_timeout(), n = poll(p, 3, sleep_time(began));
-    take_signals(); /* before keys: they may be a shell's by now, and reading them stops us */
+    int escape = sy_line_timeout(), n = poll(p, 3, sleep_time(d, began));
+    take_signals(d); /* before keys: they may be a shell's by now, and reading them stops us */
     if (n == 0 && escape >= 0) {
         sy_line_expire();
-        after_keys();
+        after_keys(d);
     }
     if (n > 0 && p[0].revents & (POLLHUP | POLLERR | POLLNVAL)) /* with POLLIN as well: an end */
-        hang_up();
+        hang_up(d);
     else if (n > 0 && p[0].revents & POLLIN) {
-        take_keys();
+        take_keys(d);
         if (goes_on(d) && !sy_signals_crashed()) /* before anything that takes longer */
-            sy__compose(sy_now());
+            sy__compose(d, sy_now());
     }
     if (n > 0 && p[1].revents)
         while (sy_wake_take())
             continue;
-    take_signals();
-    come_back();
+    take_signals(d);
+    come_back(d);
     run_posts();
-    take_notices();
+    take_notices(d);
     if (n > 0 && (p[1].revents || p[2].revents)) { /* what woke us may come after its output */
-        sy__drain();
+        sy__drain(d);
         d->draining.next = sy_now() + DRAIN_SECONDS;
     }
     if (sy_scroll_bell(d->scroll)) /* an alert's */
@@ -552,8 +540,8 @@ enum sy_workbench_end sy_workbench_run(void)
         while (sy_signals_crashed()) /* it ends the program when the runs are saved */
             pause();
         if (d->terminal == SY__OURS)
-            sy__compose(sy_now());
-        turn_once();
+            sy__compose(d, sy_now());
+        turn_once(d);
     }
     enum sy_workbench_end end = d->end;
     d->end = SY_WORKBENCH_GOES_ON;
@@ -562,6 +550,7 @@ enum sy_workbench_end sy_workbench_run(void)
 
 bool sy_workbench_wait(bool (*done)(void *ctx), void *ctx, int milliseconds)
 {
+    struct sy_workbench *d = &sy__workbench;
     double end = sy_now() + milliseconds * 1e-3;
     struct pollfd p[2] = {{.fd = sy_wake_fd(), .events = POLLIN},
                           {.fd = sy_capture_fd(), .events = POLLIN}};
@@ -572,7 +561,7 @@ bool sy_workbench_wait(bool (*done)(void *ctx), void *ctx, int milliseconds)
         poll(p, 2, (int)ceil(left * 1e3));
         while (sy_wake_take())
             continue;
-        sy__drain();
+        sy__drain(d);
     }
     return true;
 }

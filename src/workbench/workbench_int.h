@@ -60,24 +60,27 @@ struct sy_workbench {
     struct sy__question question;
     struct sy__popup popup;
 };
+/* The one of the program: for what the client calls (workbench.h), which passes it on. */
 extern struct sy_workbench sy__workbench;
 
 /* compose.c */
-void sy__compose(double now);       /* draw what is due and show it */
-double sy__compose_due(double now); /* seconds until something is due; negative: nothing is */
-int sy__popup_set(char *const *words, int n);
-void sy__popup_close(void);
+void sy__compose(struct sy_workbench *d, double now); /* draw what is due and show it */
+/* Seconds until something is due; negative: nothing is. */
+double sy__compose_due(struct sy_workbench *d, double now);
+int sy__popup_set(struct sy_workbench *d, char *const *words, int n);
+void sy__popup_close(struct sy_workbench *d);
 
 /* client.c */
-void sy__choose_look(void); /* by the environment and what the terminal can do */
+void sy__choose_look(struct sy_workbench *d); /* by the environment and what the terminal can do */
 
 /* key_actions.c */
-void sy__act_on_panes(void); /* the panel's mode and Readline's keymap agree again */
+/* The panel's mode and Readline's keymap agree again. */
+void sy__act_on_panes(struct sy_workbench *d);
 
 /* child.c: the line in an editor; NULL: unchanged.  Owned. */
-char *sy__edit_outside(const char *text);
+char *sy__edit_outside(struct sy_workbench *d, const char *text);
 
 /* state.c */
-void sy__drain(void); /* captured output, at most 64 KiB of it */
+void sy__drain(struct sy_workbench *d); /* captured output, at most 64 KiB of it */
 
 #endif
