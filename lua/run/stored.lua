@@ -127,8 +127,8 @@ end
 
 local function open(name)
   local folder, last = directory.locate("runs", name)
-  local store, why = engine.store_open(last, {dir = folder})
-  if not store then return nil, why end
+  local store, why, code = engine.store_open(last, {dir = folder})
+  if not store then return nil, why, code end
   return setmetatable({_store = store}, Stored)
 end
 
@@ -203,18 +203,24 @@ local function all_runs()
     {__tostring = function() return #lines > 1 and table.concat(lines, "\n") or "no runs yet" end})
 end
 
+local function is_in(list, name)
+  for _, one in ipairs(list) do if one == name then return true end end
+  return false
+end
+
 --- runs() -> live runs, then those on disk, printed by columns;  runs "name" -> one of them
 function stored.runs(name)
   if name == nil then return all_runs() end
   local live = type(name) == "string" and Run._live(name)
   if live then return live end
-  local s, why
+  local s, why, code
   if type(name) == "string" and (name:find "/" or engine.store_name_ok(name)) then
-    s, why = open(name)
+    s, why, code = open(name)
   end
   if s then return s end
-  if why and not why:find "there is no" then error(why, 2) end
-  local _, unknown = pcall(options.unknown, "runs", "run", name, all_names())
+  local names = all_names()
+  if why and (code ~= "NOTFOUND" or is_in(names, name)) then error(why, 2) end
+  local _, unknown = pcall(options.unknown, "runs", "run", name, names)
   options.raise(unknown, 2)
 end
 

@@ -373,4 +373,11 @@ do -- one that began with another's state, which is not known any more
     "and cannot be replayed, which is said")
 end
 
+-- ---- a run whose making was cut short ----
+
+sh "mkdir RUNS/unfinished && : > RUNS/unfinished/run.sqlite"
+t.raises(function() runs "unfinished" end, "run 'unfinished': its creation was not finished")
+t.raises(function() runs "unfinishd" end, "unknown run 'unfinishd' (did you mean 'unfinished'?)")
+sh "rm -r RUNS/unfinished"
+
 t.done()
