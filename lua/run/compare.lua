@@ -12,18 +12,21 @@ local VALUE = 24 -- widest value of an option
 
 local function text(format, v) return v and v == v and format:format(v) or "-" end
 
--- The columns: head, widths (negative: to the left) in a terminal that is wide enough and in one that is not, and
--- cell(s, r, width).  s is a live run's status (run.h:status); of a stored one what store:info() gives, and the
--- last values of its series.
+-- The columns: head, widths (negative: to the left) in a terminal that is wide enough and in one that
+-- is not, and cell(s, r, width).  s is a live run's status (run.h:status); of a stored one what
+-- store:info() gives, and the last values of its series.
 local COLUMNS = {
-  {head = "run", wide = -20, narrow = -14, cell = function(_, r, width) return show.clip(r.name, width) end},
+  {head = "run", wide = -20, narrow = -14,
+    cell = function(_, r, width) return show.clip(r.name, width) end},
   {head = "state", wide = -8, narrow = -8, cell = function(s) return s.state end},
-  {head = "step", wide = 13, narrow = 11, cell = function(s) return ("%d/%d"):format(s.step, s.steps) end},
+  {head = "step", wide = 13, narrow = 11,
+    cell = function(s) return ("%d/%d"):format(s.step, s.steps) end},
   {head = "loss", wide = 9, narrow = 7, cell = function(s) return text("%.3f", s.loss) end},
   {head = "val", wide = 9, narrow = 7, cell = function(s) return text("%.3f", s.val_loss) end},
   {head = "lr", wide = 9, narrow = 8, cell = function(s) return text("%.1e", s.current_lr) end},
   {head = "tok/s", wide = 10, narrow = 8, cell = function(s) return text("%.0f", s.tok_s) end},
-  {head = "mfu", wide = 6, narrow = 5, cell = function(s) return text("%.0f%%", s.mfu and 100 * s.mfu) end},
+  {head = "mfu", wide = 6, narrow = 5,
+    cell = function(s) return text("%.0f%%", s.mfu and 100 * s.mfu) end},
 }
 
 local function status_of(r)
@@ -100,12 +103,16 @@ local function compare(list)
       if not ok then options.raise(found, 2) end
       r = found
     end
-    if getmetatable(r) ~= Run and getmetatable(r) ~= Stored then error("compare: element " .. i .. " is not a run", 2) end
-    each[i], names[i], configs[i], lines[#lines + 1] = r, engine.clean(r.name), config_of(r), row(widths, r)
+    if getmetatable(r) ~= Run and getmetatable(r) ~= Stored then
+      error("compare: element " .. i .. " is not a run", 2)
+    end
+    each[i], names[i], configs[i] = r, engine.clean(r.name), config_of(r)
+    lines[#lines + 1] = row(widths, r)
   end
   local differences = engine.differ(configs)
   for _, line in ipairs(differing(differences, names)) do lines[#lines + 1] = line end
-  return setmetatable({runs = each, differences = differences}, {__tostring = function() return table.concat(lines, "\n") end})
+  return setmetatable({runs = each, differences = differences},
+    {__tostring = function() return table.concat(lines, "\n") end})
 end
 
 return {compare = compare, columns = COLUMNS}

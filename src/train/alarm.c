@@ -19,14 +19,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AGAIN 1000   /* steps in which an alarm is told once: a short noisy run must not fill the screen */
+#define AGAIN                                                                                      \
+    1000 /* steps in which an alarm is told once: a short noisy run must not fill the screen */
 #define CALM 32      /* steps without a spike that end its episode */
 #define WINDOW 128   /* steps over which loads are looked at */
 #define DEAD 0.01    /* of a fair share */
 #define COLLAPSED 0.9 /* of all assignments */
-#define EPOCHS 4     /* more add little: Muennighoff et al. 2023, "Scaling data-constrained language models" */
+#define EPOCHS                                                                                     \
+    4 /* more add little: Muennighoff et al. 2023, "Scaling data-constrained language models" */
 #define LEVEL 0.95   /* of the smoothed loss at each step: some 20 steps */
-#define LOST 0.5     /* of what was learned: nats of the best smoothed loss under that of knowing nothing */
+#define LOST                                                                                       \
+    0.5 /* of what was learned: nats of the best smoothed loss under that of knowing nothing */
 #define LOST_NATS 1.0 /* at least */
 #define LOST_STEPS 32 /* in a row */
 #define SLOW 0.4     /* of the usual tokens a second */
@@ -73,7 +76,8 @@ void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char 
     t->alarms.calm[id] = step;
     if (a->on) /* written by this thread alone */
         return;
-    int n = snprintf(text, sizeof text, "alarm: step %lld: %s: ", (long long)step, sy_alarm_name(id));
+    int n =
+        snprintf(text, sizeof text, "alarm: step %lld: %s: ", (long long)step, sy_alarm_name(id));
     va_start(ap, fmt);
     vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
     va_end(ap);
@@ -219,7 +223,8 @@ static void judge_collapse(struct sy_trainer *t, int64_t step)
         if (share <= COLLAPSED)
             continue;
         any = true;
-        sy__alarm(t, SY_ALARM_COLLAPSE, step, "%s: %lld of %d experts got %.0f%% of the tokens over %d steps",
+        sy__alarm(t, SY_ALARM_COLLAPSE, step,
+                  "%s: %lld of %d experts got %.0f%% of the tokens over %d steps",
                   place_of(t, i, place), (long long)k, o->width, 100 * share, WINDOW);
     }
     if (!any)
@@ -286,7 +291,8 @@ static void judge_loss(struct sy_trainer *t, int64_t step)
         recall_losses(t, step, nothing);
     double over = follow_loss(a, loss, nothing);
     if (a->lost >= LOST_STEPS)
-        sy__alarm(t, SY_ALARM_DIVERGE, step, "the loss is %.4g; smoothed over some 20 steps it was %.4g at best", loss,
+        sy__alarm(t, SY_ALARM_DIVERGE, step,
+                  "the loss is %.4g; smoothed over some 20 steps it was %.4g at best", loss,
                   a->best);
     else if (over < 0.5)
         sy__alarm_end(t, SY_ALARM_DIVERGE);

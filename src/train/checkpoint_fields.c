@@ -12,15 +12,16 @@
  *      "journal": [{"step": 10, "kind": "set", "key": "lr", "value": 0.01, "expert": -1, "n": 0,
  *                   "text": "lr = 0.01"}]}
  *
- * A field is one row of `fields`, at the end, or of the table of the struct that it is in, and a member of struct
- * sy_image (checkpoint.h); saver.c fills it (take_numbers), resume.c takes it.  What a row says:
- * checkpoint_json.h.  Hyper-parameters are rows already (SY_HYPER_MAP).
+ * A field is one row of `fields`, at the end, or of the table of the struct that it is in, and a
+ * member of struct sy_image (checkpoint.h); saver.c fills it (take_numbers), resume.c takes it.
+ * What a row says: checkpoint_json.h.  Hyper-parameters are rows already (SY_HYPER_MAP).
  *
- *  1. What a missing field means stands in its row: checkpoints of before are read as what held then.
- *  2. A field that this program does not know is refused by name: a newer one wrote it and goes by it.
+ *  1. What a missing field means stands in its row: checkpoints of before are read as what held
+ *     then.
+ *  2. A field that this program does not know is refused by name: a newer one wrote it and goes by
+ *     it.
  *
  * The values of a journal's inputs lie in state.safetensors. */
-#include "base/grow.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/number.h"
@@ -33,8 +34,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#define IN(type, member) .at = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
 
 /* ---- hyper-parameters ---- */
 
@@ -57,8 +56,9 @@ static void check_rules(const struct sy__reader *r, const struct sy__field *fiel
     const struct sy_hyper *h = to;
     (void)field;
     if (h->rules > SY_RULES)
-        sy_err_set(r->err, SY_E_UNSUPPORTED, "checkpoint: it was made by rules %d, this program knows 1 to %d",
-                   h->rules, SY_RULES);
+        sy_err_set(r->err, SY_E_UNSUPPORTED,
+                   "checkpoint: it was made by rules %d, this program knows 1 to %d", h->rules,
+                   SY_RULES);
 }
 
 /* Who tells the rules tells these as well. */
@@ -88,7 +88,8 @@ static void check_hyper(const struct sy__reader *r, const struct sy__field *fiel
 {
     enum sy_hyper_id id = id_of(field);
     double v = ((const struct sy_hyper *)to)->v[id];
-    bool automatic = v < 0 && v == sy_hyper_spec(id)->preset; /* min_lr, warmup: computed from others */
+    bool automatic =
+        v < 0 && v == sy_hyper_spec(id)->preset; /* min_lr, warmup: computed from others */
     if (!automatic && sy_hyper_check(id, v, r->err))
         sy_err_prefix(r->err, "checkpoint: state.json");
 }
@@ -103,13 +104,15 @@ static void missing_hyper(const struct sy__reader *r, const struct sy__field *fi
 
 static const struct sy__field hyper_list[] = {
     {"schedule", 1, SY__OTHER, .put = put_schedule, .read = read_schedule},
-    {"rules", SY__OPTIONAL, SY__INTEGER, IN(sy_hyper, rules), .least = 1, .most = INT32_MAX, .read = check_rules, .then = 1},
-    {"planned", SY__OPTIONAL, SY__NUMBER, IN(sy_hyper, planned), .missing = missing_of_rules},
-    {"from", SY__OPTIONAL, SY__INTEGER, IN(sy_hyper, from), .most = SY__MANY, .missing = missing_of_rules},
-    {"share", SY__OPTIONAL, SY__NUMBER, IN(sy_hyper, share), .read = check_share,
+    {"rules", SY__OPTIONAL, SY__INTEGER, SY__IN(sy_hyper, rules), .least = 1, .most = INT32_MAX,
+     .read = check_rules, .then = 1},
+    {"planned", SY__OPTIONAL, SY__NUMBER, SY__IN(sy_hyper, planned), .missing = missing_of_rules},
+    {"from", SY__OPTIONAL, SY__INTEGER, SY__IN(sy_hyper, from), .most = SY__MANY,
+     .missing = missing_of_rules},
+    {"share", SY__OPTIONAL, SY__NUMBER, SY__IN(sy_hyper, share), .read = check_share,
      .missing = missing_of_rules},
 #define X(name, integer, least, most, preset, live, bears, help)                                   \
-    {#name, SY__OPTIONAL, SY__NUMBER, IN(sy_hyper, v[SY_HYPER_##name]), .read = check_hyper,       \
+    {#name, SY__OPTIONAL, SY__NUMBER, SY__IN(sy_hyper, v[SY_HYPER_##name]), .read = check_hyper,   \
      .missing = missing_hyper},
     SY_HYPER_MAP(X)
 #undef X
@@ -152,7 +155,8 @@ static int read_numbers(const struct sy__reader *r, const char *key, double *to)
          v = v->next) {
         bool good = (v->type == SY_JSON_INT || v->type == SY_JSON_REAL) && isfinite(v->real);
         if (!good)
-            sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' of the window holds no numbers", key);
+            sy_err_set(r->err, SY_E_FORMAT,
+                       "checkpoint: state.json: '%s' of the window holds no numbers", key);
         to[n++] = good ? v->real : 0;
     }
     return n;
@@ -168,15 +172,16 @@ static void read_norms(const struct sy__reader *r, const struct sy__field *field
 {
     struct sy_window *w = to;
     if (read_numbers(r, field->name, w->norm) != w->n)
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: the window's lists differ in length");
+        sy_err_set(r->err, SY_E_FORMAT,
+                   "checkpoint: state.json: the window's lists differ in length");
 }
 
 static const struct sy__field window_list[] = {
     {"loss", 1, SY__OTHER, .put = put_losses, .read = read_losses},
     {"norm", 1, SY__OTHER, .put = put_norms, .read = read_norms},
-    {"in_a_row", 1, SY__INTEGER, IN(sy_window, in_a_row), .most = INT32_MAX},
-    {"spikes", SY__OPTIONAL, SY__INTEGER, IN(sy_window, spikes), .most = INT32_MAX},
-    {"quiet_until", 1, SY__INTEGER, IN(sy_window, quiet_until), .most = (int64_t)1 << 53},
+    {"in_a_row", 1, SY__INTEGER, SY__IN(sy_window, in_a_row), .most = INT32_MAX},
+    {"spikes", SY__OPTIONAL, SY__INTEGER, SY__IN(sy_window, spikes), .most = INT32_MAX},
+    {"quiet_until", 1, SY__INTEGER, SY__IN(sy_window, quiet_until), .most = (int64_t)1 << 53},
 };
 static const struct sy__fields window_fields = SY__FIELDS("field of the window", window_list);
 
@@ -184,15 +189,17 @@ static void check_first(const struct sy__reader *r, const struct sy__field *fiel
 {
     const struct sy_place *p = to;
     if (p->first > p->windows)
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: '%s' is %" PRIu64 ", of %" PRIu64 " windows",
+        sy_err_set(r->err, SY_E_FORMAT,
+                   "checkpoint: state.json: '%s' is %" PRIu64 ", of %" PRIu64 " windows",
                    field->name, p->first, p->windows);
 }
 
 static const struct sy__field place_list[] = {
-    {"windows", 1, SY__INTEGER, IN(sy_place, windows), .most = (int64_t)1 << 62},
-    {"first", 1, SY__INTEGER, IN(sy_place, first), .most = (int64_t)1 << 62, .read = check_first},
-    {"epochs", 1, SY__INTEGER, IN(sy_place, epochs), .most = (int64_t)1 << 62},
-    {"token", 1, SY__INTEGER, IN(sy_place, token), .most = SY__MANY},
+    {"windows", 1, SY__INTEGER, SY__IN(sy_place, windows), .most = (int64_t)1 << 62},
+    {"first", 1, SY__INTEGER, SY__IN(sy_place, first), .most = (int64_t)1 << 62,
+     .read = check_first},
+    {"epochs", 1, SY__INTEGER, SY__IN(sy_place, epochs), .most = (int64_t)1 << 62},
+    {"token", 1, SY__INTEGER, SY__IN(sy_place, token), .most = SY__MANY},
 };
 static const struct sy__fields place_fields = SY__FIELDS("field of the place", place_list);
 
@@ -227,98 +234,15 @@ static void read_frozen(const struct sy__reader *r, const struct sy__field *fiel
     image->frozen_names = sy_calloc(room, sizeof *image->frozen_names);
     if (!image->frozen || !image->frozen_names)
         sy_err_set(r->err, SY_E_MEMORY, "checkpoint: out of memory");
-    for (const struct sy_json *e = list ? list->first : NULL; e && r->err->code == SY_E_OK; e = e->next) {
+    for (const struct sy_json *e = list ? list->first : NULL; e && r->err->code == SY_E_OK;
+         e = e->next) {
         if (!is_frozen(e)) {
-            sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: 'frozen' holds no [name, expert]");
+            sy_err_set(r->err, SY_E_FORMAT,
+                       "checkpoint: state.json: 'frozen' holds no [name, expert]");
             return;
         }
         image->frozen[image->nfrozen].expert = (int)e->first->next->integer;
         image->frozen_names[image->nfrozen++] = sy__json_copy(e->first->string, r->err);
-    }
-}
-
-/* ---- the journal ---- */
-
-static void put_kind(struct sy_str *s, const void *from)
-{
-    const char *name = sy_entry_row(((const struct sy_journal_entry *)from)->kind)->name;
-    sy_json_quote(s, name, strlen(name));
-}
-
-static void read_kind(const struct sy__reader *r, const struct sy__field *field, void *to)
-{
-    const char *kind = sy__json_text(r, field->name);
-    int id = sy_entry_find(kind);
-    if (id < 0)
-        sy_err_set(r->err, SY_E_UNSUPPORTED,
-                   "checkpoint: state.json: the journal has an entry of kind '%.40s', which this program does not know", kind);
-    ((struct sy_journal_entry *)to)->kind = id < 0 ? SY_ENTRY_NOTE : (enum sy_entry_kind)id;
-}
-
-static void put_words(struct sy_str *s, const void *from)
-{
-    const char *text = ((const struct sy_journal_entry *)from)->text;
-    sy_json_quote(s, text, strlen(text));
-}
-
-/* Cut, where replacing broken characters made it longer. */
-static void read_words(const struct sy__reader *r, const struct sy__field *field, void *to)
-{
-    struct sy_journal_entry *e = to;
-    snprintf(e->text, sizeof e->text, "%.*s", (int)sizeof e->text - 1, sy__json_text(r, field->name));
-}
-
-static const struct sy__field entry_list[] = {
-    {"step", 1, SY__INTEGER, IN(sy_journal_entry, step), .most = SY__MANY},
-    {"kind", 1, SY__OTHER, .put = put_kind, .read = read_kind},
-    {"key", 1, SY__TEXT, IN(sy_journal_entry, key)},
-    {"value", 1, SY__NUMBER, IN(sy_journal_entry, value)},
-    {"expert", 1, SY__INTEGER, IN(sy_journal_entry, expert), .least = -1, .most = INT32_MAX},
-    {"n", 1, SY__INTEGER, IN(sy_journal_entry, n), .most = INT32_MAX},
-    {"text", 1, SY__OTHER, .put = put_words, .read = read_words},
-};
-static const struct sy__fields entry_fields = SY__FIELDS("field of the journal", entry_list);
-
-static void put_journal(struct sy_str *s, const void *from)
-{
-    const struct sy_image *image = from;
-    sy_str_puts(s, "[");
-    for (int i = 0; i < image->njournal; i++) {
-        sy_str_puts(s, i ? "," : "");
-        sy__fields_put(s, &entry_fields, &image->journal[i]);
-    }
-    sy_str_puts(s, "]");
-}
-
-static void read_entry(struct sy__reader r, const struct sy_json *j, int64_t last, struct sy_journal_entry *e)
-{
-    memset(e, 0, sizeof *e);
-    r.object = j;
-    if (j->type != SY_JSON_OBJECT) {
-        sy_err_set(r.err, SY_E_FORMAT, "checkpoint: state.json: the journal holds no objects");
-        return;
-    }
-    sy__fields_read(&r, &entry_fields, e);
-    if (e->step > last)
-        sy_err_set(r.err, SY_E_FORMAT, "checkpoint: state.json: 'step' of the journal is %" PRId64
-                   ", that of the checkpoint %" PRId64, e->step, last);
-    sy_entry_renew(e);
-}
-
-/* Room grows with what was read, not with what a list says of itself: an entry is larger than
- * "0,". */
-static void read_journal(const struct sy__reader *r, const struct sy__field *field, void *to)
-{
-    struct sy_image *image = to;
-    const struct sy_json *list = sy__json_field(r, field->name, SY_JSON_ARRAY);
-    size_t room = 0;
-    for (const struct sy_json *j = list ? list->first : NULL; j && r->err->code == SY_E_OK; j = j->next) {
-        if (SY_GROW(image->journal, room, image->njournal + 1)) {
-            sy_err_set(r->err, SY_E_MEMORY, "checkpoint: out of memory");
-            return;
-        }
-        read_entry(*r, j, image->status.step, &image->journal[image->njournal]);
-        image->njournal += r->err->code == SY_E_OK;
     }
 }
 
@@ -344,38 +268,41 @@ static void check_skipped(const struct sy__reader *r, const struct sy__field *fi
     const struct sy_image *image = to;
     (void)field;
     if (image->status.skipped > image->status.step)
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: 'skipped' is %" PRId64 ", 'step' is %" PRId64,
+        sy_err_set(r->err, SY_E_FORMAT,
+                   "checkpoint: state.json: 'skipped' is %" PRId64 ", 'step' is %" PRId64,
                    image->status.skipped, image->status.step);
 }
 
 static const struct sy__field list[] = {
-    {"format", 1, SY__INTEGER, IN(sy_image, format), .least = 1, .most = INT32_MAX},
-    {"exact", 1, SY__INTEGER, IN(sy_image, exact), .most = INT32_MAX},
-    {"run", 1, SY__OWNED, IN(sy_image, run)},
-    {"optimizer", SY__OPTIONAL, SY__TEXT, IN(sy_image, optimizer), .missing = missing_optimizer},
-    {"bf16", SY__OPTIONAL, SY__TEXT, IN(sy_image, bf16)},
-    {"config", SY__OPTIONAL, SY__OWNED, IN(sy_image, config)},
-    {"step", 1, SY__INTEGER, IN(sy_image, status.step), .most = SY__MANY},
-    {"tokens", 1, SY__INTEGER, IN(sy_image, status.tokens), .most = INT64_MAX},
-    {"loss", 1, SY__NUMBER, IN(sy_image, status.loss)},
-    {"lr", 1, SY__NUMBER, IN(sy_image, status.lr)},
-    {"grad_norm", 1, SY__NUMBER, IN(sy_image, status.grad_norm)},
-    {"val_loss", 1, SY__NUMBER, IN(sy_image, status.val_loss)},
-    {"val_step", 1, SY__INTEGER, IN(sy_image, status.val_step), .most = SY__MANY},
-    {"data", 1, SY__HASH, IN(sy_image, data)},
-    {"tokenizer", 1, SY__HASH, IN(sy_image, tokenizer)},
-    {"program", 1, SY__HASH, IN(sy_image, program)},
-    {"fingerprint", SY__OPTIONAL, SY__INTEGER, IN(sy_image, fingerprint), .least = 1, .most = SY_FINGERPRINT_VERSION,
-     .then = 1},
-    {"hash", SY__OPTIONAL, SY__HASH, IN(sy_image, hash)},
-    {"sampling", 1, SY__INTEGER, IN(sy_image, sampling), .most = SY_SAMPLE_COUNT - 1},
-    {"place", SY__OPTIONAL, SY__OBJECT, IN(sy_image, place), .rows = &place_fields, .missing = missing_place,
-     .absent = absent_place},
-    {"skipped", 2, SY__INTEGER, IN(sy_image, status.skipped), .most = SY__MANY, .read = check_skipped},
-    {"window", 2, SY__OBJECT, IN(sy_image, window), .rows = &window_fields},
-    {"hyper", 1, SY__OBJECT, IN(sy_image, hyper), .rows = &hyper_fields},
+    {"format", 1, SY__INTEGER, SY__IN(sy_image, format), .least = 1, .most = INT32_MAX},
+    {"exact", 1, SY__INTEGER, SY__IN(sy_image, exact), .most = INT32_MAX},
+    {"run", 1, SY__OWNED, SY__IN(sy_image, run)},
+    {"optimizer", SY__OPTIONAL, SY__TEXT, SY__IN(sy_image, optimizer),
+     .missing = missing_optimizer},
+    {"bf16", SY__OPTIONAL, SY__TEXT, SY__IN(sy_image, bf16)},
+    {"config", SY__OPTIONAL, SY__OWNED, SY__IN(sy_image, config)},
+    {"step", 1, SY__INTEGER, SY__IN(sy_image, status.step), .most = SY__MANY},
+    {"tokens", 1, SY__INTEGER, SY__IN(sy_image, status.tokens), .most = INT64_MAX},
+    {"loss", 1, SY__NUMBER, SY__IN(sy_image, status.loss)},
+    {"lr", 1, SY__NUMBER, SY__IN(sy_image, status.lr)},
+    {"grad_norm", 1, SY__NUMBER, SY__IN(sy_image, status.grad_norm)},
+    {"val_loss", 1, SY__NUMBER, SY__IN(sy_image, status.val_loss)},
+    {"val_step", 1, SY__INTEGER, SY__IN(sy_image, status.val_step), .most = SY__MANY},
+    {"data", 1, SY__HASH, SY__IN(sy_image, data)},
+    {"tokenizer", 1, SY__HASH, SY__IN(sy_image, tokenizer)},
+    {"program", 1, SY__HASH, SY__IN(sy_image, program)},
+    {"fingerprint", SY__OPTIONAL, SY__INTEGER, SY__IN(sy_image, fingerprint), .least = 1,
+     .most = SY_FINGERPRINT_VERSION, .then = 1},
+    {"hash", SY__OPTIONAL, SY__HASH, SY__IN(sy_image, hash)},
+    {"sampling", 1, SY__INTEGER, SY__IN(sy_image, sampling), .most = SY_SAMPLE_COUNT - 1},
+    {"place", SY__OPTIONAL, SY__OBJECT, SY__IN(sy_image, place), .rows = &place_fields,
+     .missing = missing_place, .absent = absent_place},
+    {"skipped", 2, SY__INTEGER, SY__IN(sy_image, status.skipped), .most = SY__MANY,
+     .read = check_skipped},
+    {"window", 2, SY__OBJECT, SY__IN(sy_image, window), .rows = &window_fields},
+    {"hyper", 1, SY__OBJECT, SY__IN(sy_image, hyper), .rows = &hyper_fields},
     {"frozen", 1, SY__OTHER, .put = put_frozen, .read = read_frozen},
-    {"journal", 1, SY__OTHER, .put = put_journal, .read = read_journal},
+    {"journal", 1, SY__OTHER, .put = sy__journal_put, .read = sy__journal_read},
 };
 static const struct sy__fields fields = SY__FIELDS("field", list);
 
@@ -407,9 +334,11 @@ void sy__state_print(struct sy_str *s, const struct sy_image *given)
 static void read_all(struct sy__reader *r, struct sy_image *image)
 {
     const struct sy_json *format = sy__json_field(r, "format", SY_JSON_INT);
-    image->status.tok_s = image->status.mfu = image->status.eta = image->status.load_max_mean = (double)NAN;
+    image->status.tok_s = image->status.mfu = image->status.eta = image->status.load_max_mean =
+        (double)NAN;
     if (format && format->integer > SY_CHECKPOINT_FORMAT)
-        sy_err_set(r->err, SY_E_UNSUPPORTED, "checkpoint: its format is %" PRId64 ", this program reads up to %d",
+        sy_err_set(r->err, SY_E_UNSUPPORTED,
+                   "checkpoint: its format is %" PRId64 ", this program reads up to %d",
                    format->integer, SY_CHECKPOINT_FORMAT);
     r->format = format && r->err->code == SY_E_OK ? (int)format->integer : SY_CHECKPOINT_FORMAT;
     sy__fields_read(r, &fields, image);

@@ -49,6 +49,10 @@ struct sy__field {
     bool (*absent)(const void *from);
 };
 
+/* Where the member of a struct lies. */
+#define SY__IN(type, member)                                                                       \
+    .at = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
+
 struct sy__fields { /* of one struct */
     const char *unknown; /* "field": what one is called that is in no row */
     const struct sy__field *list;
@@ -67,5 +71,9 @@ const struct sy_json *sy__json_field(const struct sy__reader *r, const char *key
 const char *sy__json_text(const struct sy__reader *r, const char *key);
 double sy__json_number(const struct sy__reader *r, const char *key);
 char *sy__json_copy(const char *s, struct sy_err *err); /* owned; NULL: MEMORY */
+
+/* checkpoint_journal.c: of struct sy_image. */
+void sy__journal_put(struct sy_str *s, const void *from);
+void sy__journal_read(const struct sy__reader *r, const struct sy__field *field, void *to);
 
 #endif

@@ -134,8 +134,8 @@ void sy_hyper_outlook(const struct sy_hyper *h, int64_t step, char *text, size_t
     else if (fabs(last - now) <= 1e-9 * now)
         snprintf(text, n, "lr stays at %.4g up to step %.0f (%s)", now, steps, name);
     else if (top > (double)step)
-        snprintf(text, n, "lr stays at %.4g up to step %.0f, then falls to %.4g at step %.0f (%s)", now, top, last,
-                 steps, name);
+        snprintf(text, n, "lr stays at %.4g up to step %.0f, then falls to %.4g at step %.0f (%s)",
+                 now, top, last, steps, name);
     else
         snprintf(text, n, "lr goes from %.4g to %.4g at step %.0f (%s)", now, last, steps, name);
 }
@@ -161,7 +161,8 @@ static bool same_rate(const struct sy_hyper *a, const struct sy_hyper *b, int64_
     return same;
 }
 
-enum sy_hyper_effect sy_hyper_effect(const struct sy_hyper *a, const struct sy_hyper *b, int64_t step)
+enum sy_hyper_effect sy_hyper_effect(const struct sy_hyper *a, const struct sy_hyper *b,
+                                     int64_t step)
 {
     struct sy_hyper other = *b; /* lr is another, what it stands for is not */
     if (same_rate(a, b, step))

@@ -5,6 +5,7 @@ libtrain_a_SOURCES = %D%/params.h %D%/params.c %D%/hyper.c %D%/trainer.c %D%/tra
     %D%/order.c %D%/eval.c %D%/plan.c %D%/norms.c %D%/alarm.c %D%/why.c %D%/spike.c %D%/spike.h %D%/journal.c \
     %D%/checkpoint.h %D%/checkpoint_int.h %D%/checkpoint.c %D%/checkpoint_files.c %D%/checkpoint_fields.c %D%/saver.c %D%/resume.c
 libtrain_a_SOURCES += %D%/checkpoint_json.h %D%/checkpoint_json.c
+libtrain_a_SOURCES += %D%/checkpoint_journal.c
 libtrain_a_SOURCES += %D%/poll.c
 libtrain_a_SOURCES += %D%/optimizers/optimizer.h %D%/optimizers/optimizer.c
 libtrain_a_SOURCES += %D%/optimizers/adamw.h %D%/optimizers/adamw.c

@@ -35,7 +35,8 @@ static void apply_inputs(struct sy_trainer *t)
 {
     while (t->inputs) {
         const struct sy__input_change *c = t->inputs;
-        struct sy_journal_entry e = {.kind = SY_ENTRY_INPUT, .expert = -1, .n = c->n, .values = c->values};
+        struct sy_journal_entry e = {
+            .kind = SY_ENTRY_INPUT, .expert = -1, .n = c->n, .values = c->values};
         sy__input_write(t, c->name, c->values, c->n);
         snprintf(e.key, sizeof e.key, "%s", c->name);
         snprintf(e.text, sizeof e.text, c->n == 1 ? "%s = %g" : "%s = {%g, ...}", c->name,
@@ -223,7 +224,8 @@ static void journal_plan(struct sy_trainer *t, const struct sy_plan *old, const 
     pthread_mutex_lock(&t->lock);
     for (int i = 0; i < SY_HYPER_COUNT; i++) {
         enum sy_hyper_id id = (enum sy_hyper_id)i;
-        if (sy_hyper_spec(id)->live == SY_LIVE_PLAN && sy_plan_value(old, id) != sy_plan_value(now, id))
+        if (sy_hyper_spec(id)->live == SY_LIVE_PLAN &&
+            sy_plan_value(old, id) != sy_plan_value(now, id))
             journal_set(t, id, sy_plan_value(now, id));
     }
     pthread_mutex_unlock(&t->lock);
@@ -257,8 +259,10 @@ static void ask_for_state(struct sy_trainer *t, enum sy__wish wish, int64_t for_
         t->rewind.first = t->rewind.last = 0; /* it goes on without */
     t->pause_at = for_steps > 0 ? t->status.step + for_steps : -1;
     sy__set_wish(t, wish);
-    /* RUNNING at once, so that wait() right after resume() waits; the border says what it comes to. */
-    if (wish == SY__GO_ON && sy__alive(t) && s != SY_RUN_FAILED && (s != SY_RUN_DONE || sy__has_more(t)))
+    /* RUNNING at once, so that wait() right after resume() waits; the border says what it comes
+     * to. */
+    if (wish == SY__GO_ON && sy__alive(t) && s != SY_RUN_FAILED &&
+        (s != SY_RUN_DONE || sy__has_more(t)))
         sy__set_state(t, SY_RUN_RUNNING);
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);

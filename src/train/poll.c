@@ -1,12 +1,13 @@
 /* A step or an evaluation that takes long, and those who do not want to wait for it.  Layer train.
  *
  *     asked for         what is under way
- *     stop, free        a step is given up between two operations (sy_program_run_until); an evaluation
+ *     stop, free        a step is given up between two operations; an evaluation
  *                       only when it is not over in time (patience), for nobody does it anew
  *     pause, hold       goes on to its end; after LONG seconds a line says so
  *
  *  1. Asked before each operation, so one atomic read is what it may cost.
- *  2. Given up once is given up: who measures several passes gets one answer, though a resume come between.
+ *  2. Given up once is given up: who measures several passes gets one answer, though a resume come
+ *     between.
  *  3. Time decides what is said and whether there is a val_loss, and nothing else. */
 #include "base/clock.h"
 #include "train/trainer_int.h"
@@ -24,8 +25,8 @@ void sy__asked(struct sy_trainer *t)
 static void tell_progress(const struct sy__going *g, const char *before, const char *after)
 {
     char text[256];
-    snprintf(text, sizeof text, "%s%s %lld%s: %s %lld of %lld", before, g->what, (long long)g->step, after, g->unit,
-             (long long)g->at + 1, (long long)g->of);
+    snprintf(text, sizeof text, "%s%s %lld%s: %s %lld of %lld", before, g->what, (long long)g->step,
+             after, g->unit, (long long)g->at + 1, (long long)g->of);
     sy__tell(g->t, SY_EVENT_NOTE, text);
 }
 

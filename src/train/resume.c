@@ -75,14 +75,17 @@ static int compare_image(struct loading *l, bool force, struct sy_err *err)
     compare_hash(l, "data", sy_corpus_hash(t->c.corpus), image->data);
     compare_hash(l, "tokenizer", tokenizer ? sy_tokenizer_hash(tokenizer) : 0, image->tokenizer);
     bool old = image->fingerprint < SY_FINGERPRINT_VERSION;
-    compare_hash(l, "program", old ? sy__fingerprint(t, image->fingerprint) : t->program, image->program);
+    compare_hash(l, "program", old ? sy__fingerprint(t, image->fingerprint) : t->program,
+                 image->program);
     if (image->exact != SY_EXACT_VERSION)
-        differs(l, "kernels", "the kernels changed: version %d, was %d", SY_EXACT_VERSION, image->exact);
+        differs(l, "kernels", "the kernels changed: version %d, was %d", SY_EXACT_VERSION,
+                image->exact);
     if (t->c.bf16 && *image->bf16 && strcmp(image->bf16, sy_cpu_bf16()))
-        differs(l, "kernels", "the kernels changed: bf16 products are by %s, were by %s", sy_cpu_bf16(),
-                image->bf16);
+        differs(l, "kernels", "the kernels changed: bf16 products are by %s, were by %s",
+                sy_cpu_bf16(), image->bf16);
     if (image->sampling != t->c.sampling)
-        differs(l, "sampling", "sampling changed: mode %d, was %d", (int)t->c.sampling, (int)image->sampling);
+        differs(l, "sampling", "sampling changed: mode %d, was %d", (int)t->c.sampling,
+                (int)image->sampling);
     if (!l->ndifferences || force)
         return 0;
     return sy_err_set(err, SY_E_STATE, "resume: %s%s%s", l->differences[0].text,
@@ -320,13 +323,16 @@ static int check_hash(const struct loading *l, struct sy_err *err)
         return 0;
     sy_hash_hex(hash, have);
     sy_hash_hex(l->image->hash, want);
-    return sy_err_set(err, SY_E_FORMAT, OP ": %s is damaged: its tensors hash to %s, state.json says %s",
-                      l->path, have, want);
+    return sy_err_set(err, SY_E_FORMAT,
+                      OP ": %s is damaged: its tensors hash to %s, state.json says %s", l->path,
+                      have, want);
 }
 
 static int read_all(struct loading *l, struct sy_err *err)
 {
-    return check_optimizer(l, err) || read_flat(l, err) || read_values(l, err) || check_hash(l, err) ? -1 : 0;
+    return check_optimizer(l, err) || read_flat(l, err) || read_values(l, err) || check_hash(l, err)
+               ? -1
+               : 0;
 }
 
 static void close_loading(struct loading *l)

@@ -404,8 +404,9 @@ void sy__saver_border(struct sy_trainer *t)
         return;
     if (!s->told) {
         s->told = true;
-        sy__tell(t, SY_EVENT_NOTE, "no memory for a second copy of the state: training waits for each "
-                              "checkpoint");
+        sy__tell(t, SY_EVENT_NOTE,
+                 "no memory for a second copy of the state: training waits for each "
+                 "checkpoint");
     }
     sy__saver_save(t, NULL);
 }

@@ -1,4 +1,5 @@
-/* One step of a training run: micro-batches -> norms and check -> optimizer -> state updates -> series.
+/* One step of a training run: micro-batches -> norms and check -> optimizer -> state updates ->
+ * series.
  *
  *     left out by the journal? --yes--> it counts, nothing else
  *     a value not finite, or a spike? --yes--> skipped: it counts, the series have it, no update
@@ -6,9 +7,10 @@
  *                  |                                                      begins anew
  *                  \--not finite, max_skips in a row--> the run fails, or is to be rewound
  *
- *  1. Runs on the trainer's thread, between two borders; nothing of Lua runs, and nothing is allocated
- *     but for what is kept of a step that stood out.
- *  2. A step that fails, is skipped or is given up has changed no parameter, no moment and no state.
+ *  1. Runs on the trainer's thread, between two borders; nothing of Lua runs, and nothing is
+ *     allocated but for what is kept of a step that stood out.
+ *  2. A step that fails, is skipped or is given up has changed no parameter, no moment and no
+ *     state.
  *  3. What depends on the clock (time, tokens a second) never reaches a parameter.  Layer train. */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -144,7 +146,8 @@ static double weight_scale(const struct sy_trainer *t)
                : 1;
 }
 
-/* Forward and backward over all micro-batches; gradients are then sums over them.  0, -1 or SY__GIVEN_UP. */
+/* Forward and backward over all micro-batches; gradients are then sums over them.  0, -1 or
+ * SY__GIVEN_UP. */
 static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_err *err)
 {
     struct sy_plan *plan = t->c.plan;
@@ -229,10 +232,16 @@ static void judge_step(const struct sy_trainer *t, struct doing *d, struct sy_sp
         d->verdict = LOSS_SPIKE;
     else if (d->verdict == ACCEPTED && norm.above > limit && d->norm > floor.norm)
         d->verdict = NORM_SPIKE;
-    *s = (struct sy_spike){.step = d->step, .reason = (int)d->verdict, .loss = d->loss, .grad_norm = d->norm,
-                           .loss_mean = loss.mean, .loss_deviation = loss.deviation,
-                           .loss_sigma = loss.above, .norm_mean = exp(norm.mean),
-                           .norm_factor = exp(norm.deviation), .norm_sigma = norm.above};
+    *s = (struct sy_spike){.step = d->step,
+                           .reason = (int)d->verdict,
+                           .loss = d->loss,
+                           .grad_norm = d->norm,
+                           .loss_mean = loss.mean,
+                           .loss_deviation = loss.deviation,
+                           .loss_sigma = loss.above,
+                           .norm_mean = exp(norm.mean),
+                           .norm_factor = exp(norm.deviation),
+                           .norm_sigma = norm.above};
 }
 
 static bool skips(struct sy_trainer *t, const struct doing *d)
@@ -449,8 +458,10 @@ static bool too_many_spikes(const struct sy_trainer *t, const struct doing *d)
 
 static int begin_anew(struct sy_trainer *t, struct doing *d)
 {
-    sy__alarm(t, SY_ALARM_RULE, d->step, "%s%.4g after %d skipped steps in a row: it is learned from, and what is usual "
-              "is measured anew", subject(d), d->verdict == LOSS_SPIKE ? d->loss : d->norm, SY_SPIKES);
+    sy__alarm(t, SY_ALARM_RULE, d->step,
+              "%s%.4g after %d skipped steps in a row: it is learned from, and what is usual "
+              "is measured anew",
+              subject(d), d->verdict == LOSS_SPIKE ? d->loss : d->norm, SY_SPIKES);
     t->window.n = 0;
     return accept_step(t, d);
 }

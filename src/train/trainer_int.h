@@ -20,8 +20,8 @@ struct sy__observed {
     struct sy_series_what what;
 };
 
-/* Series of a kind that is rare (switchyard/series.h) get a row at the first step, at every 10th, and at those
- * that stand out. */
+/* Series of a kind that is rare (switchyard/series.h) get a row at the first step, at every 10th,
+ * and at those that stand out. */
 static inline bool sy__rare_step(int64_t step, bool stands_out)
 {
     return stands_out || step == 1 || step % 10 == 0;
@@ -48,10 +48,12 @@ struct sy__alarms {
     int64_t told[SY_ALARM_COUNT]; /* step of the last event; -1: none */
     double level, level_weight, best; /* the loss, smoothed, and at its best */
     int64_t lost;                     /* steps in a row that it is far over that */
-    double usual, usual_weight, slow; /* seconds a step, slowly smoothed; seconds that it has been slow */
+    double usual, usual_weight,
+        slow; /* seconds a step, slowly smoothed; seconds that it has been slow */
 };
 
-/* What is under way between two borders, for those who wait for its end or ask to give it up (poll.c). */
+/* What is under way between two borders, for those who wait for its end or ask to give it up
+ * (poll.c). */
 struct sy__going {
     struct sy_trainer *t;
     const char *what, *unit; /* "step", "micro-batch" */
@@ -101,7 +103,8 @@ struct sy__input_change {
 };
 
 /* Checkpoints of a trainer.  Belongs to whoever stands at the border: the trainer's thread, or a
- * holder; `writer` is the one other thread, and touches only what is marked so while there is one. */
+ * holder; `writer` is the one other thread, and touches only what is marked so while there is
+ * one. */
 enum sy__writer {
     SY__NO_WRITER,
     SY__COPIES, /* it reads p and kept: nobody may write them */
@@ -124,7 +127,8 @@ struct sy__saver {
     pthread_mutex_t lock; /* guards the next; taken last */
     pthread_cond_t done;
     enum sy__writer writing;
-    struct sy_image *image; /* the writer's, like the rest; NULL: it only touches the second buffer */
+    struct sy_image
+        *image; /* the writer's, like the rest; NULL: it only touches the second buffer */
     struct sy_saved result;
     struct sy_err err;
 };
@@ -146,7 +150,8 @@ struct sy_trainer {
     struct sy__saver saver;
     struct sy__norms norms;
     struct sy__alarms alarms;
-    struct sy_window window; /* the trainer thread's own, or the holder's; quiet_until: the lock guards it */
+    struct sy_window
+        window; /* the trainer thread's own, or the holder's; quiet_until: the lock guards it */
 
     pthread_t thread; /* unless NO_THREAD */
 
@@ -200,15 +205,16 @@ void sy__tell(struct sy_trainer *t, enum sy_event_kind kind, const char *text);
 /* mailbox.c: what was asked for becomes so.  The lock is held, at a border. */
 void sy__mailbox_apply(struct sy_trainer *t);
 
-/* poll.c.  Is what is under way to be given up?  Says, once, who waits for what when that takes long. */
+/* poll.c.  Is what is under way to be given up?  Says, once, who waits for what when that takes
+ * long. */
 bool sy__poll(void *going);
 /* It was: one line where it had taken long, or something is missing now. */
 void sy__given_up(const struct sy__going *g);
 /* The wish or holds were changed; the lock is held. */
 void sy__asked(struct sy_trainer *t);
 
-/* step.c.  One step; 0; 1: the run is to be rewound, and err says why; SY__GIVEN_UP; or -1 and err.  But for 0 nothing
- * has changed except the gradients. */
+/* step.c.  One step; 0; 1: the run is to be rewound, and err says why; SY__GIVEN_UP; or -1 and err.
+ * But for 0 nothing has changed except the gradients. */
 #define SY__GIVEN_UP 2
 int sy__step(struct sy_trainer *t, struct sy_err *err);
 int sy__step_series(struct sy_trainer *t, struct sy_err *err);  /* make all series, once */
@@ -240,7 +246,8 @@ void sy__alarms_reset(struct sy_trainer *t); /* another state of the run; the lo
 bool sy__expert_enabled(const struct sy_trainer *t, int i, int expert);
 int sy__alarm_loads(struct sy_trainer *t, struct sy_err *err); /* room for those of a new plan */
 
-/* why.c.  What is seen of a step that stands out; before anything is changed by it.  false: the step was given up. */
+/* why.c.  What is seen of a step that stands out; before anything is changed by it.  false: the
+ * step was given up. */
 #define SY__SPIKES 64
 bool sy__spike_keep(struct sy_trainer *t, const struct sy_spike *s, struct sy__going *g);
 void sy__spikes_free(struct sy_trainer *t);

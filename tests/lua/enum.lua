@@ -1,14 +1,16 @@
--- Names of the engine's enums for Lua: each is there, a misspelt one is an error; states of runs mean what their rows say.
+-- Names of the engine's enums for Lua: each is there, a misspelt one is an error; states of runs mean
+-- what their rows say.
 
 local engine = require "switchyard.engine"
 local enum = require "switchyard.core.enum"
 local t = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 
-t.ok(enum.state.RUNNING == "running" and enum.entry.SET == "set" and enum.series.EXPERT_NORM == "expert_norm"
-  and enum.live.PLAN == "plan" and enum.effect.LEAST == "least", "constants are the names")
+t.ok(enum.state.RUNNING == "running" and enum.entry.SET == "set"
+  and enum.series.EXPERT_NORM == "expert_norm" and enum.live.PLAN == "plan" and enum.effect.LEAST == "least", "constants are the names")
 t.refuses(function() return enum.state.RUNING end, "a misspelt one", "no state RUNING")
 local names = engine.enums()
-t.is(table.concat(names.state, " "), "new running paused done stopped failed crashed damaged unreadable unknown", "all states")
+t.is(table.concat(names.state, " "),
+  "new running paused done stopped failed crashed damaged unreadable unknown", "all states")
 t.is(table.concat(names.live, " "), "next plan never", "all that a change does")
 t.is(table.concat(names.effect, " "), "rate least none", "all effects")
 local kinds = engine.entry_kinds()
@@ -30,7 +32,8 @@ for _, name in ipairs {"running", "paused", "done", "stopped", "failed"} do
   r:close()
 end
 local s = assert(engine.store_create{name = "odd"})
-t.refuses(function() s:status{state = "runing"} end, "no state of a run is stored", "no run is in state 'runing'")
+t.refuses(function() s:status{state = "runing"} end, "no state of a run is stored",
+  "no run is in state 'runing'")
 s:close()
 
 t.done()

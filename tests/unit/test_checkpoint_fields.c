@@ -1,5 +1,5 @@
-/* state.json field by field: each comes back as it was written; each that is missing is refused, or means what
- * held when there was none; one that no row knows is refused by name in every object. */
+/* state.json field by field: each comes back as it was written; each that is missing is refused, or
+ * means what held when there was none; one that no row knows is refused by name in every object. */
 #include "unit/tap.h"
 
 #include "base/json.h"
@@ -14,26 +14,37 @@
 static struct sy_str whole(void)
 {
     struct sy_str s = SY_STR_INIT;
-    sy_str_puts(&s, "{\"format\":3,\"exact\":1,\"run\":\"r\",\"optimizer\":\"muon\",\"bf16\":\"emulated\",\"config\":\"{}\","
-                    "\"step\":11,\"tokens\":1200,\"loss\":2.5,\"lr\":0.25,\"grad_norm\":1.5,\"val_loss\":3.5,\"val_step\":10,"
-                    "\"data\":\"00000000000000d1\",\"tokenizer\":\"00000000000000d2\",\"program\":\"00000000000000d3\","
-                    "\"fingerprint\":2,\"hash\":\"00000000000000d4\",\"sampling\":1,"
-                    "\"place\":{\"windows\":21,\"first\":20,\"epochs\":3,\"token\":4},\"skipped\":5,"
-                    "\"window\":{\"loss\":[2.25],\"norm\":[0.75],\"in_a_row\":6,\"spikes\":7,\"quiet_until\":8},"
-                    "\"hyper\":{\"schedule\":\"wsd\",\"rules\":2,\"planned\":1234,\"from\":9,\"share\":0.125");
+    sy_str_puts(
+        &s,
+        "{\"format\":3,\"exact\":1,\"run\":\"r\",\"optimizer\":\"muon\",\"bf16\":\"emulated\","
+        "\"config\":\"{}\","
+        "\"step\":11,\"tokens\":1200,\"loss\":2.5,\"lr\":0.25,\"grad_norm\":1.5,\"val_loss\":3.5,"
+        "\"val_step\":10,"
+        "\"data\":\"00000000000000d1\",\"tokenizer\":\"00000000000000d2\",\"program\":"
+        "\"00000000000000d3\","
+        "\"fingerprint\":2,\"hash\":\"00000000000000d4\",\"sampling\":1,"
+        "\"place\":{\"windows\":21,\"first\":20,\"epochs\":3,\"token\":4},\"skipped\":5,"
+        "\"window\":{\"loss\":[2.25],\"norm\":[0.75],\"in_a_row\":6,\"spikes\":7,\"quiet_until\":8}"
+        ","
+        "\"hyper\":{\"schedule\":\"wsd\",\"rules\":2,\"planned\":1234,\"from\":9,\"share\":0.125");
     for (int i = 0; i < SY_HYPER_COUNT; i++) { /* never the preset */
         const struct sy_hyper_spec *spec = sy_hyper_spec((enum sy_hyper_id)i);
         sy_str_printf(&s, ",\"%s\":", spec->name);
         sy_json_number(&s, spec->preset == spec->most ? spec->least : spec->most);
     }
-    sy_str_puts(&s, "},\"frozen\":[],\"journal\":[{\"step\":10,\"kind\":\"set\",\"key\":\"lr\",\"value\":0.25,"
-                    "\"expert\":-1,\"n\":0,\"text\":\"lr = 0.25\"}]}\n");
+    sy_str_puts(
+        &s,
+        "},\"frozen\":[],\"journal\":[{\"step\":10,\"kind\":\"set\",\"key\":\"lr\",\"value\":0.25,"
+        "\"expert\":-1,\"n\":0,\"text\":\"lr = 0.25\"}]}\n");
     return s;
 }
 
 static const struct {
     const char *name, *begin; /* of its object */
-} objects[] = {{"top", "{"}, {"place", "\"place\":{"}, {"window", "\"window\":{"}, {"hyper", "\"hyper\":{"},
+} objects[] = {{"top", "{"},
+               {"place", "\"place\":{"},
+               {"window", "\"window\":{"},
+               {"hyper", "\"hyper\":{"},
                {"journal", "\"journal\":[{"}};
 enum { OBJECTS = sizeof objects / sizeof *objects };
 
@@ -54,7 +65,8 @@ static const char *end_of(const char *s)
 }
 
 /* The i-th `"key":value` of an object; false: there are fewer. */
-static bool field_at(const char *json, int object, int i, const char **from, const char **to, char key[32])
+static bool field_at(const char *json, int object, int i, const char **from, const char **to,
+                     char key[32])
 {
     const char *s = begin_of(json, object);
     for (; i >= 0; i--) {
@@ -70,7 +82,8 @@ static bool field_at(const char *json, int object, int i, const char **from, con
 }
 
 /* With other bytes from a to b; NULL and err: it is refused. */
-static struct sy_image *parse(const char *json, const char *a, const char *b, const char *with, struct sy_err *err)
+static struct sy_image *parse(const char *json, const char *a, const char *b, const char *with,
+                              struct sy_err *err)
 {
     struct sy_str s = SY_STR_INIT;
     sy_str_printf(&s, "%.*s%s%s", (int)(a - json), json, with, b);
@@ -80,16 +93,19 @@ static struct sy_image *parse(const char *json, const char *a, const char *b, co
     return image;
 }
 
-/* Whether what a checkpoint without this field means is what held then; false as well: it must be there. */
+/* Whether what a checkpoint without this field means is what held then; false as well: it must be
+ * there. */
 static bool means(const struct sy_image *m, int object, const char *key)
 {
     int id = object == 3 ? sy_hyper_find(key) : -1;
     if (id >= 0)
         return m->hyper.v[id] == sy_hyper_spec((enum sy_hyper_id)id)->preset;
-    return object == 0   ? (!strcmp(key, "optimizer") && !strcmp(m->optimizer, "adamw")) ||
-                             (!strcmp(key, "bf16") && !*m->bf16) || (!strcmp(key, "config") && !m->config) ||
-                             (!strcmp(key, "fingerprint") && m->fingerprint == 1) ||
-                             (!strcmp(key, "hash") && m->hash == 0) || (!strcmp(key, "place") && m->by_step)
+    return object == 0
+               ? (!strcmp(key, "optimizer") && !strcmp(m->optimizer, "adamw")) ||
+                     (!strcmp(key, "bf16") && !*m->bf16) ||
+                     (!strcmp(key, "config") && !m->config) ||
+                     (!strcmp(key, "fingerprint") && m->fingerprint == 1) ||
+                     (!strcmp(key, "hash") && m->hash == 0) || (!strcmp(key, "place") && m->by_step)
            : object == 2 ? !strcmp(key, "spikes") && m->window.spikes == 0
            : object == 3 ? !strcmp(key, "rules") && m->hyper.rules == 1
                          : false;
@@ -108,14 +124,17 @@ static void test_missing(const char *json)
             bool last = *b != ',';
             struct sy_image *m = parse(json, a - (i && last), b + !last, "", &err);
             snprintf(quoted, sizeof quoted, "'%s'", key);
-            bool good = m ? means(m, o, key) : err.code == SY_E_FORMAT && strstr(err.msg, quoted) != NULL;
+            bool good =
+                m ? means(m, o, key) : err.code == SY_E_FORMAT && strstr(err.msg, quoted) != NULL;
             optional += m != NULL;
             wrong += !good;
             if (!good)
-                tap_note("%s without %s: %s", objects[o].name, key, m ? "it means something else" : err.msg);
+                tap_note("%s without %s: %s", objects[o].name, key,
+                         m ? "it means something else" : err.msg);
             sy_image_free(m);
         }
-        tap_ok(!wrong, "%s: what is missing is refused by name, or means what held then", objects[o].name);
+        tap_ok(!wrong, "%s: what is missing is refused by name, or means what held then",
+               objects[o].name);
         tap_is_int(optional, want[o], "%s: so many may be missing", objects[o].name);
     }
 }
@@ -126,8 +145,9 @@ static void test_unknown(const char *json)
         struct sy_err err;
         const char *at = begin_of(json, o);
         struct sy_image *m = parse(json, at, at, "\"newer\":1,", &err);
-        tap_ok(!m && err.code == SY_E_UNSUPPORTED && strstr(err.msg, "'newer': a newer program made it"), "%s: %s",
-               objects[o].name, err.msg);
+        tap_ok(!m && err.code == SY_E_UNSUPPORTED &&
+                   strstr(err.msg, "'newer': a newer program made it"),
+               "%s: %s", objects[o].name, err.msg);
         sy_image_free(m);
     }
 }
@@ -152,22 +172,38 @@ static void test_types(const char *json)
 
 static void test_ranges(const char *json)
 {
-    static const char *const bad[] = {
+    static const char *const bad[][2] = {
         /* what stands there, and what is refused */
-        "\"format\":3", "\"format\":0", "\"format\":3", "\"format\":4", "\"exact\":1", "\"exact\":-1", "\"step\":11",
-        "\"step\":-1", "\"fingerprint\":2", "\"fingerprint\":99", "\"sampling\":1", "\"sampling\":3", "\"first\":20",
-        "\"first\":22", "\"token\":4", "\"token\":-4", "\"skipped\":5", "\"skipped\":12", "\"norm\":[0.75]", "\"norm\":[]",
-        "\"loss\":[2.25]", "\"loss\":[null]", "\"in_a_row\":6", "\"in_a_row\":-6", "\"rules\":2", "\"rules\":3",
-        "\"share\":0.125", "\"share\":1.5", "\"wsd\"", "\"wds\"", "\"beta1\":0.999999",
-        "\"beta1\":1.5", "\"batch\":1e+06", "\"batch\":2.5", "\"momentum\":0.999999", "\"momentum\":null",
-        "\"planned\":1234", "\"planned\":-1", "\"step\":10", "\"step\":12", "\"kind\":\"set\"",
-        "\"kind\":\"sat\"", "\"expert\":-1", "\"expert\":-2", "\"frozen\":[]", "\"frozen\":[[\"w\"]]",
-        "\"data\":\"00000000000000d1\"", "\"data\":\"00000000000000D1\""};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i += 2) {
+        {"\"format\":3", "\"format\":0"},
+        {"\"format\":3", "\"format\":4"},
+        {"\"exact\":1", "\"exact\":-1"},
+        {"\"step\":11", "\"step\":-1"},
+        {"\"fingerprint\":2", "\"fingerprint\":99"},
+        {"\"sampling\":1", "\"sampling\":3"},
+        {"\"first\":20", "\"first\":22"},
+        {"\"token\":4", "\"token\":-4"},
+        {"\"skipped\":5", "\"skipped\":12"},
+        {"\"norm\":[0.75]", "\"norm\":[]"},
+        {"\"loss\":[2.25]", "\"loss\":[null]"},
+        {"\"in_a_row\":6", "\"in_a_row\":-6"},
+        {"\"rules\":2", "\"rules\":3"},
+        {"\"share\":0.125", "\"share\":1.5"},
+        {"\"wsd\"", "\"wds\""},
+        {"\"beta1\":0.999999", "\"beta1\":1.5"},
+        {"\"batch\":1e+06", "\"batch\":2.5"},
+        {"\"momentum\":0.999999", "\"momentum\":null"},
+        {"\"planned\":1234", "\"planned\":-1"},
+        {"\"step\":10", "\"step\":12"},
+        {"\"kind\":\"set\"", "\"kind\":\"sat\""},
+        {"\"expert\":-1", "\"expert\":-2"},
+        {"\"frozen\":[]", "\"frozen\":[[\"w\"]]"},
+        {"\"data\":\"00000000000000d1\"", "\"data\":\"00000000000000D1\""},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct sy_err err;
-        const char *at = strstr(json, bad[i]);
-        struct sy_image *m = at ? parse(json, at, at + strlen(bad[i]), bad[i + 1], &err) : NULL;
-        tap_ok(at && !m && err.code != SY_E_OK, "%s: %s", bad[i + 1], at ? err.msg : "not found");
+        const char *at = strstr(json, bad[i][0]);
+        struct sy_image *m = at ? parse(json, at, at + strlen(bad[i][0]), bad[i][1], &err) : NULL;
+        tap_ok(at && !m && err.code != SY_E_OK, "%s: %s", bad[i][1], at ? err.msg : "not found");
         sy_image_free(m);
     }
 }

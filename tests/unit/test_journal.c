@@ -32,12 +32,14 @@ static void test_kinds(void)
                "%s has an effect", effect[i]);
     tap_is_int(with, sizeof effect / sizeof *effect, "and no other has");
     /* What is learned is another from there on: the spike rule looks back no further. */
-    static const char *const disturbs[] = {"set", "schedule", "input", "freeze", "unfreeze", "config", "reset", "resume"};
+    static const char *const disturbs[] = {"set",      "schedule", "input", "freeze",
+                                           "unfreeze", "config",   "reset", "resume"};
     with = 0;
     for (int i = 0; i < SY_ENTRY_COUNT; i++)
         with += sy_entry_row((enum sy_entry_kind)i)->disturbs;
     for (size_t i = 0; i < sizeof disturbs / sizeof *disturbs; i++)
-        tap_ok(sy_entry_row((enum sy_entry_kind)sy_entry_find(disturbs[i]))->disturbs, "%s disturbs", disturbs[i]);
+        tap_ok(sy_entry_row((enum sy_entry_kind)sy_entry_find(disturbs[i]))->disturbs,
+               "%s disturbs", disturbs[i]);
     tap_is_int(with, sizeof disturbs / sizeof *disturbs, "and no other does");
     tap_is_int(sy_entry_find("teleport"), -1, "another kind is not found");
 }
@@ -83,9 +85,10 @@ static void test_damaged(void)
     static const struct {
         const char *what;
         int at, byte, longer; /* at: -1: none is changed */
-    } damage[] = {{"a byte behind the values", -1, 0, 1}, {"four bytes behind them", -1, 0, 4},
-                  {"an expert under -1", 7, 0x80, 0},     {"a NUL in the key", 31, 0, 0},
-                  {"values that are no floats", 35, 7, -1}, {"a key that is too long", 26, 0xff, 0}};
+    } damage[] = {
+        {"a byte behind the values", -1, 0, 1},   {"four bytes behind them", -1, 0, 4},
+        {"an expert under -1", 7, 0x80, 0},       {"a NUL in the key", 31, 0, 0},
+        {"values that are no floats", 35, 7, -1}, {"a key that is too long", 26, 0xff, 0}};
     for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
         unsigned char bytes[sizeof golden + 4] = {0};
         struct sy_err bad = SY_ERR_INIT;

@@ -104,7 +104,8 @@ static void plain_adamw(struct matrix *x, double lr, int t)
 
 static bool nesterov = true;
 
-/* What is stepped by: the momentum m, which has g in it already, or what it and the next g lead to. */
+/* What is stepped by: the momentum m, which has g in it already, or what it and the next g lead
+ * to. */
 static double ahead(double g, double m) { return nesterov ? g + 0.95 * m : m; }
 
 static void plain_sgd(struct matrix *x, double lr, int t)

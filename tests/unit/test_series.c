@@ -1,5 +1,5 @@
-/* Kinds of series: names are in stores and may not change; what a row says decides what is stored and how it is
- * drawn; series of stores from before kinds are told by their names. */
+/* Kinds of series: names are in stores and may not change; what a row says decides what is stored
+ * and how it is drawn; series of stores from before kinds are told by their names. */
 #include "unit/tap.h"
 
 #include "switchyard/series.h"
@@ -38,11 +38,13 @@ static void test_kinds(void)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         int id = sy_series_find(kinds[i].name);
-        const struct sy_series_row *row = sy_series_row(id < 0 ? SY_SERIES_VALUE : (enum sy_series_kind)id);
+        const struct sy_series_row *row =
+            sy_series_row(id < 0 ? SY_SERIES_VALUE : (enum sy_series_kind)id);
         tap_ok(id >= 0 && !strcmp(row->name, kinds[i].name), "%s is there", kinds[i].name);
         tap_is_str(row->unit, kinds[i].unit, "... its unit");
-        tap_ok(row->draw == kinds[i].draw && row->each == kinds[i].each && row->rare == kinds[i].rare &&
-                   row->most == kinds[i].most && (row->least == 0 || row->least == -(double)INFINITY),
+        tap_ok(row->draw == kinds[i].draw && row->each == kinds[i].each &&
+                   row->rare == kinds[i].rare && row->most == kinds[i].most &&
+                   (row->least == 0 || row->least == -(double)INFINITY),
                "... how it is drawn, of what it is, how often it is stored, its range");
     }
     tap_is_int(sy_series_find("lod"), -1, "another is not");
@@ -94,8 +96,9 @@ static void test_before(void)
                 {"entropy.1", 8, SY_SERIES_VALUE, 1}};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         struct sy_series_what what = sy_series_before(list[i].name, list[i].width);
-        tap_ok(what.kind == list[i].kind && what.layer == list[i].layer && !*what.mixture, "%s of %d: %s of layer %d",
-               list[i].name, list[i].width, sy_series_row(what.kind)->name, what.layer);
+        tap_ok(what.kind == list[i].kind && what.layer == list[i].layer && !*what.mixture,
+               "%s of %d: %s of layer %d", list[i].name, list[i].width,
+               sy_series_row(what.kind)->name, what.layer);
     }
 }
 
