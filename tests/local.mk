@@ -225,3 +225,5 @@ script_tests += %D%/comments.sh
 script_tests += %D%/names.sh
 script_tests += %D%/circles.sh
 EXTRA_DIST += %D%/say.sh
+script_tests += %D%/lua/newer.lua
+EXTRA_DIST += %D%/lua/forge.lua

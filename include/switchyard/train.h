@@ -197,6 +197,9 @@ int sy_trainer_journal(struct sy_trainer *t, int first, struct sy_journal_entry 
 void sy_trainer_note(struct sy_trainer *t, enum sy_entry_kind kind, const char *text);
 /* Any entry: written down with the current step, nothing else is done. */
 void sy_trainer_record(struct sy_trainer *t, const struct sy_journal_entry *e);
+/* Does this program know what the entry says: its hyper-parameter and the range of it, schedule,
+ * rules?  UNSUPPORTED, RANGE: a newer one made it.  Nothing is changed; any thread. */
+int sy_entry_check(const struct sy_journal_entry *e, struct sy_err *err);
 /* Do what the entry says, now, and record it (caller holds).  A set that belongs to the plan
  * (batch, context, accumulate) only changes the number: the caller exchanges the plan.  UNSUPPORTED
  * for what the host must do. */

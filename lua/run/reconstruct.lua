@@ -32,13 +32,14 @@ local function all_entries(store)
   return list
 end
 
---- The same to be repeated: raises for one of a kind that is not known, for nobody can tell what it
--- does.
+--- The same to be repeated: raises for one that is not known, for nobody can tell what it does.
 local function stored_journal(store)
   local list = all_entries(store)
   for _, e in ipairs(list) do
-    if e.unknown then
-      error(("%s: step %d, made by a newer program"):format(e.unknown, e.step), 0)
+    local unknown = e.unknown or e.kind == "config" and not live.is(e.key) and
+      ("no option '%s' of models that changes while they train"):format(e.key)
+    if unknown then
+      error(("%s: step %d, made by a newer program"):format(unknown, e.step), 0)
     end
   end
   return list
@@ -199,9 +200,19 @@ local function must_load(r, path, image, force)
   if not ok then error(why, 0) end
 end
 
+--- A checkpoint; nil if it is damaged, and true behind it if it is gone.  Raises for one that is whole and cannot be read:
+-- a newer program made it, and to pass it over would lose what it has.
+local function read_whole(c)
+  local image, why, code = engine.read_checkpoint(c.path)
+  if not image and c.ok and code == "UNSUPPORTED" then
+    error(("step %d: %s"):format(c.step, why), 0)
+  end
+  return image, code == "NOTFOUND"
+end
+
 --- The newest checkpoint of a run's directory that is whole, at most of this step, and holds no
 -- entry of the journal that took effect after it: path, image; nil: there is none.  Raises for what
--- is another run's.
+-- is another run's, or a newer program's.
 local function base(path, config, step)
   local list = {}
   for _, dir in ipairs {path .. "/start", path} do
@@ -212,7 +223,7 @@ local function base(path, config, step)
   table.sort(list, function(a, b) return a.step < b.step end)
   for i = #list, 1, -1 do
     if list[i].ok then directory.check_id(list[i], config) end
-    local image = engine.read_checkpoint(list[i].path)
+    local image = read_whole(list[i])
     local fits = image and image.step == list[i].step
     for _, e in ipairs(fits and step and image.journal or {}) do
       if e.step >= step and has_effect(e) then fits = false end
@@ -308,7 +319,7 @@ return {
   has_effect = has_effect, all_entries = all_entries, drop_undo = drop_undo,
   stored_journal = stored_journal, behind = behind, before = before, apply = apply,
   progress = progress, walk = walk, go_through = go_through,
-  base = base, shape_at = shape_at, reshape = reshape, read_inputs = read_inputs, load = load,
+  read_whole = read_whole, base = base, shape_at = shape_at, reshape = reshape, read_inputs = read_inputs, load = load,
   must_load = must_load, renew = renew,
   check_start = check_start, make = make, open = open, guarded = guarded, alone = alone,
 }

@@ -69,9 +69,9 @@ local function stored(path, config)
   local list, damaged = {}, {}
   for _, c in ipairs(engine.checkpoints(path) or {}) do
     if c.ok then directory.check_id(c, config) end
-    local image, _, code = engine.read_checkpoint(c.path)
+    local image, gone = reconstruct.read_whole(c)
     if image then list[image.step] = {path = c.path, journal = #image.journal}
-    elseif code ~= "NOTFOUND" then damaged[#damaged + 1] = ("%d"):format(c.step) end
+    elseif not gone then damaged[#damaged + 1] = ("%d"):format(c.step) end
   end
   return list, damaged
 end

@@ -42,23 +42,15 @@ local function complete(store, entries)
   end
 end
 
--- Nothing has changed yet: the store says of the run what it said before (info).
-local function refuse(store, info, why)
-  store:detach()
-  store:status(info)
-  error(why, 0)
-end
-
--- Bring a killed run to a state that its checkpoints alone give.  changed: what is not as it was
+-- Bring a killed run to a state that its checkpoints alone give; nothing on the disk is changed.  p: journal, and the checkpoint (from, image); changed: what is not as it was
 -- (forced).  Returns the step, and the entries behind it.
-local function come_back(r, store, info, changed, force)
-  local h, journal = r._h, stored_journal(store)
-  local from, image = base(store:path(), r._config)
+local function come_back(r, p, changed, force)
+  local h, journal, from, image = r._h, p.journal, p.from, p.image
   local at, entries = from and image.step or 0, from and behind(journal, image) or journal
   if not from then check_start("train.resume", r) end
   local ok, why, code = not changed, changed, "STATE"
   if from and ok then ok, why, code = reconstruct.load(r, from, image, false) end
-  if not ok and not (force and code == "STATE") then refuse(store, info, why) end
+  if not ok and not (force and code == "STATE") then error(why, 0) end
   if not ok then -- the journal says so
     if from then reconstruct.reshape(r, image) end
     h:repeating(false)
@@ -71,15 +63,19 @@ local function come_back(r, store, info, changed, force)
     end
     h:repeating(true)
   end
+  return at, entries
+end
+
+-- From here on the directory is that of a run that goes on from step `at`.
+local function cut_behind(r, store, at, loaded)
   -- damaged; not to be found whole on a better day
   for _, c in ipairs(engine.checkpoints(store:path()) or {}) do
     if c.step > at then os.rename(c.path, c.path .. ".damaged") end
   end
   -- these rows come again, and may be others if something is changed on the way
   store:truncate(at, false)
-  store:restore(h, at)
-  if from then complete(store, h:journal()) end
-  return at, entries
+  store:restore(r._h, at)
+  if loaded then complete(store, r._h:journal()) end
 end
 
 -- The run writes into its directory again.
@@ -110,16 +106,21 @@ local function go_on(store, name, o)
       if c.ok then directory.check_id(c, config) end
     end
   end
-  local _, newest
-  if o.steps then _, newest = base(path, config) end -- behind it by a second, if the run was killed
-  local now = math.max(info.step, newest and newest.step or 0)
+  local p = {journal = stored_journal(store)}
+  p.from, p.image = base(path, config)
+  -- the store is behind it by a second, if the run was killed
+  local now = math.max(info.step, p.image and p.image.step or 0)
   if o.steps and o.steps < now then
     error(("%s: steps is %d, the run is at step %d already"):format(what, o.steps, now), 0)
   end
   local r = make(what, path, config, name, o)
   rawset(r, "_store", store)
-  local h, launched = r._h, false
+  local h, launched, begun = r._h, false, false
   local function undo()
+    if not begun then -- the store says of the run what it said before
+      store:detach()
+      store:status(info)
+    end
     if launched then r:close() else h:close() end
   end
   guarded(undo, function()
@@ -132,7 +133,9 @@ local function go_on(store, name, o)
     Run._launch(r)
     launched = true
     local at = alone(r, "resumed", function()
-      local from, entries = come_back(r, store, info, changed, o.force)
+      local from, entries = come_back(r, p, changed, o.force)
+      begun = true
+      cut_behind(r, store, from, p.from)
       -- A change that is made now comes after what had been done.
       go_through(r, entries, o.steps and math.max(info.step, from) or nil, "repeating")
       h:repeating(false)

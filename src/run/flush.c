@@ -111,7 +111,9 @@ static int find_series(struct sy_store *s, struct sy__series *e, const char *nam
     }
     e->id = sqlite3_column_int64(q, 0);
     int64_t width = sqlite3_column_int64(q, 1);
-    bool said = !strcmp(sy__text(q, 2, NULL), sy_series_row(what->kind)->name);
+    const char *kind = sy__text(q, 2, NULL);
+    /* a kind that is not known is a newer program's, and stays */
+    bool said = *kind && (sy_series_find(kind) < 0 || !strcmp(kind, sy_series_row(what->kind)->name));
     e->last_step = sqlite3_column_int64(q, 3);
     sqlite3_reset(q);
     if (width != e->width)

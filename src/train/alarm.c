@@ -338,4 +338,9 @@ void sy__alarm_step(struct sy_trainer *t, int64_t step, double seconds, bool obs
         judge_loads(t, step);
     judge_data(t, step);
     judge_speed(t, step, seconds);
+    if (t->entries_lost)
+        sy__alarm(t, SY_ALARM_RECORD, step,
+                  "out of memory: %d of what was done to the run is not in its journal, "
+                  "so it cannot be made again",
+                  t->entries_lost);
 }

@@ -47,7 +47,9 @@ static void read_schedule(const struct sy__reader *r, const struct sy__field *fi
 {
     int s = sy_schedule_parse(sy__json_text(r, field->name));
     if (s < 0)
-        sy_err_set(r->err, SY_E_FORMAT, "checkpoint: state.json: unknown schedule");
+        sy_err_set(r->err, SY_E_UNSUPPORTED,
+                   "checkpoint: state.json: unknown schedule '%.40s': a newer program made it",
+                   sy__json_text(r, field->name));
     ((struct sy_hyper *)to)->schedule = s < 0 ? SY_COSINE : (enum sy_schedule)s;
 }
 

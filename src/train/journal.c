@@ -26,25 +26,35 @@ static bool disturbs(const struct sy_journal_entry *e)
     return sy_entry_row(e->kind)->disturbs && !harmless;
 }
 
-void sy__journal_add(struct sy_trainer *t, const struct sy_journal_entry *e)
+static bool put_entry(struct sy_trainer *t, const struct sy_journal_entry *e)
 {
-    if (SY_GROW(t->journal, t->journal_room, t->njournal + 1))
-        return;
     struct sy_journal_entry copy = *e;
     copy.step = t->status.step;
     copy.values = NULL;
+    if (SY_GROW(t->journal, t->journal_room, t->njournal + 1))
+        return false;
     if (e->n > 0) {
         float *values = sy_alloc((size_t)e->n * sizeof *values);
         if (!values)
-            return;
+            return false;
         memcpy(values, e->values, (size_t)e->n * sizeof *values);
         copy.values = values;
     }
     t->journal[t->njournal++] = copy;
+    return true;
+}
+
+void sy__journal_add(struct sy_trainer *t, const struct sy_journal_entry *e)
+{
+    if (!put_entry(t, e)) {
+        t->entries_lost++; /* an alarm says so after the next step */
+        return;
+    }
+    const struct sy_journal_entry *copy = &t->journal[t->njournal - 1];
     if (t->c.on_journal)
-        t->c.on_journal(t->c.ctx, &copy);
+        t->c.on_journal(t->c.ctx, copy);
     if (disturbs(e))
-        t->window.quiet_until = copy.step + SY_QUIET;
+        t->window.quiet_until = copy->step + SY_QUIET;
     if (e->kind == SY_ENTRY_SKIP)
         sy__skip_add(t, sy_to_int64(e->value));
 }
@@ -108,41 +118,61 @@ int sy_trainer_journal(struct sy_trainer *t, int first, struct sy_journal_entry 
 
 /* ---- doing what an entry says ---- */
 
-static int apply_set(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err)
+static int check_rules(const struct sy_journal_entry *e, struct sy_err *err)
+{
+    if (e->value >= 1 && e->value <= SY_RULES && e->value == floor(e->value))
+        return 0;
+    return sy_err_set(err, SY_E_UNSUPPORTED, "rules %g, this program knows 1 to %d", e->value,
+                      SY_RULES);
+}
+
+static int check_set(const struct sy_journal_entry *e, struct sy_err *err)
 {
     int id = sy_hyper_find(e->key);
     if (id < 0)
-        return sy_err_set(err, SY_E_NAME, "journal: step %lld: no hyper-parameter '%s'",
-                          (long long)e->step, e->key);
-    if (sy_hyper_check((enum sy_hyper_id)id, e->value, err))
-        return sy_err_prefix(err, "journal: step %lld", (long long)e->step);
+        return sy_err_set(err, SY_E_UNSUPPORTED, "no hyper-parameter '%s'", e->key);
+    return sy_hyper_check((enum sy_hyper_id)id, e->value, err);
+}
+
+int sy_entry_check(const struct sy_journal_entry *e, struct sy_err *err)
+{
+    switch (e->kind) {
+    case SY_ENTRY_SET:
+        return check_set(e, err);
+    case SY_ENTRY_SCHEDULE:
+        return sy_schedule_parse(e->key) >= 0
+                   ? 0
+                   : sy_err_set(err, SY_E_UNSUPPORTED, "no schedule '%s'", e->key);
+    case SY_ENTRY_RULES:
+        return check_rules(e, err);
+    case SY_ENTRY_SKIP:
+        return e->value >= 1 && e->value < 1e15 && e->value == floor(e->value)
+                   ? 0
+                   : sy_err_set(err, SY_E_RANGE, "cannot skip step %g", e->value);
+    default:
+        return 0;
+    }
+}
+
+static void apply_set(struct sy_trainer *t, const struct sy_journal_entry *e)
+{
+    int id = sy_hyper_find(e->key);
     pthread_mutex_lock(&t->lock);
     sy_hyper_put(&t->hyper, (enum sy_hyper_id)id, e->value, t->status.step);
     t->wanted.v[id] = e->value;
     t->status.steps = (int64_t)t->hyper.v[SY_HYPER_steps];
     pthread_mutex_unlock(&t->lock);
-    return 0;
 }
 
-static int apply_schedule(struct sy_trainer *t, const struct sy_journal_entry *e,
-                          struct sy_err *err)
+static void apply_schedule(struct sy_trainer *t, const struct sy_journal_entry *e)
 {
-    int s = sy_schedule_parse(e->key);
-    if (s < 0)
-        return sy_err_set(err, SY_E_NAME, "journal: step %lld: no schedule '%s'",
-                          (long long)e->step, e->key);
     pthread_mutex_lock(&t->lock);
-    t->hyper.schedule = t->wanted.schedule = (enum sy_schedule)s;
+    t->hyper.schedule = t->wanted.schedule = (enum sy_schedule)sy_schedule_parse(e->key);
     pthread_mutex_unlock(&t->lock);
-    return 0;
 }
 
-static int apply_rules(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err)
+static void apply_rules(struct sy_trainer *t, const struct sy_journal_entry *e)
 {
-    if (!(e->value >= 1 && e->value <= SY_RULES && e->value == floor(e->value)))
-        return sy_err_set(err, SY_E_UNSUPPORTED,
-                          "journal: step %lld: rules %g, this program knows 1 to %d",
-                          (long long)e->step, e->value, SY_RULES);
     pthread_mutex_lock(&t->lock);
     /* 6 standard deviations are about 30 of the newer ones */
     if (t->hyper.rules < 2 && e->value >= 2)
@@ -152,7 +182,6 @@ static int apply_rules(struct sy_trainer *t, const struct sy_journal_entry *e, s
     if (!(t->hyper.planned > 0))
         t->hyper.planned = t->hyper.v[SY_HYPER_steps];
     pthread_mutex_unlock(&t->lock);
-    return 0;
 }
 
 static int apply_input(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err)
@@ -161,15 +190,6 @@ static int apply_input(struct sy_trainer *t, const struct sy_journal_entry *e, s
         return 0;
     return sy_err_set(err, SY_E_NAME, "journal: step %lld: no input '%s' of %lld numbers",
                       (long long)e->step, e->key, (long long)e->n);
-}
-
-/* sy__journal_add does it. */
-static int check_skip(const struct sy_journal_entry *e, struct sy_err *err)
-{
-    if (e->value >= 1 && e->value < 1e15 && e->value == floor(e->value))
-        return 0;
-    return sy_err_set(err, SY_E_RANGE, "journal: step %lld: cannot skip step %g",
-                      (long long)e->step, e->value);
 }
 
 static bool of_the_plan(const struct sy_journal_entry *e)
@@ -181,21 +201,26 @@ static bool of_the_plan(const struct sy_journal_entry *e)
 /* Kinds that are SY_REPLAY_TRAINER. */
 static int apply_kind(struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err)
 {
+    if (sy_entry_check(e, err))
+        return sy_err_prefix(err, "journal: step %lld", (long long)e->step);
     switch (e->kind) {
     case SY_ENTRY_SET:
-        return apply_set(t, e, err);
+        apply_set(t, e);
+        return 0;
     case SY_ENTRY_SCHEDULE:
-        return apply_schedule(t, e, err);
+        apply_schedule(t, e);
+        return 0;
     case SY_ENTRY_RULES:
-        return apply_rules(t, e, err);
+        apply_rules(t, e);
+        return 0;
     case SY_ENTRY_INPUT:
         return apply_input(t, e, err);
     case SY_ENTRY_FREEZE:
     case SY_ENTRY_UNFREEZE:
         sy_params_freeze(t->c.params, e->key, (int)e->expert, e->value > 0);
         return 0;
-    case SY_ENTRY_SKIP:
-        return check_skip(e, err);
+    case SY_ENTRY_SKIP: /* sy__journal_add does it */
+        return 0;
     default:
         SY_ASSERT(!"a kind that the trainer does has no case here");
         return -1;

@@ -167,7 +167,7 @@ struct sy_trainer {
     struct sy__input_change *inputs, **inputs_end;
     struct sy_status status;
     struct sy_journal_entry *journal;
-    int njournal;
+    int njournal, entries_lost; /* lost: memory was out */
     size_t journal_room;
     struct sy_saved saved; /* the newest checkpoint */
     struct sy_err unsaved; /* why the last one failed; none: it did not */

@@ -2,6 +2,7 @@
 #include "unit/tap.h"
 #include "unit/tiny_run.h"
 
+#include "base/mem.h"
 #include "train/trainer_int.h"
 
 #include <math.h>
@@ -179,8 +180,30 @@ static void random_windows(void)
     sy_trainer_free(t);
 }
 
+static void lost_entry(void)
+{
+    struct told told;
+    struct sy_trainer *t = make(&told);
+    if (!t)
+        return;
+    float x = 1;
+    struct sy_journal_entry e = {.kind = SY_ENTRY_NOTE, .expert = -1, .n = 1, .values = &x};
+    sy_trainer_record(t, &e);
+    sy__alarm_step(t, 1, 1, false);
+    tap_ok(!told.count, "journal: an entry");
+    sy_mem_fail_at(1);
+    sy_trainer_record(t, &e);
+    sy_mem_fail_at(0);
+    sy__alarm_step(t, 2, 1, false);
+    tap_ok(t->njournal == 1 && told.count == 1 && on(t, SY_ALARM_RECORD) &&
+               strstr(told.text, "out of memory: 1 of what was done"),
+           "an entry for which there is no memory is told: %s", told.text);
+    sy_trainer_free(t);
+}
+
 int main(void)
 {
+    lost_entry();
     throughput();
     divergence();
     new_shapes();

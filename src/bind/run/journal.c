@@ -4,8 +4,8 @@
  *   run:journal() -> list of entries
  *   run:apply(entry)                      (held)
  *   run:record(entry)
- *   store:journal() -> list of entries    with id= and time=; of a kind that is not known:
- *                                         unknown= says so
+ *   store:journal() -> list of entries    with id= and time=; unknown= says what this program does
+ *                                         not know: the kind, the hyper-parameter ...
  *   store:add_entry(entry) -> id
  *   engine.entry_kinds() -> {name = {replay="noted" "trainer" "host" "rule", effect=, fields=}}
  *
@@ -167,6 +167,8 @@ static void push_row(lua_State *L, struct journal *j, const struct sy_store_entr
         push_unknown(L, row, &err);
     else
         lsy_push_entry(L, &j->e);
+    if (!rc && sy_entry_check(&j->e, &err))
+        lsy_set_text(L, "unknown", err.msg);
     sy_entry_free(&j->e);
     lua_pushlstring(L, row->text, row->text_len); /* whole */
     lua_setfield(L, -2, "text");
