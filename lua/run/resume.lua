@@ -42,8 +42,9 @@ local function complete(store, entries)
   end
 end
 
--- Bring a killed run to a state that its checkpoints alone give; nothing on the disk is changed.  p: journal, and the checkpoint (from, image); changed: what is not as it was
--- (forced).  Returns the step, and the entries behind it.
+-- Bring a killed run to a state that its checkpoints alone give; nothing on the disk is changed.
+-- p: journal, and the checkpoint (from, image); changed: what is not as it was (forced).  Returns
+-- the step, and the entries behind it.
 local function come_back(r, p, changed, force)
   local h, journal, from, image = r._h, p.journal, p.from, p.image
   local at, entries = from and image.step or 0, from and behind(journal, image) or journal
