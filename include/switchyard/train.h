@@ -174,7 +174,8 @@ void sy_trainer_steps(struct sy_trainer *t, int64_t n);
 void sy_trainer_hold(struct sy_trainer *t);
 bool sy_trainer_held(struct sy_trainer *t, double seconds);
 void sy_trainer_release(struct sy_trainer *t);
-/* Wait until `step` is reached or the run no longer runs; false after `seconds`. */
+/* Wait until `step` is reached or the run no longer runs, and on_step has been told so (not to be
+ * called there); false after `seconds`. */
 bool sy_trainer_wait(struct sy_trainer *t, int64_t step, double seconds);
 
 /* Windows of an evaluation of so many batches (sy_eval_windows; caller holds).  -1 and an error

@@ -135,6 +135,18 @@ static void announce(struct sy_trainer *t, const struct sy_status *s, bool evalu
     unpark(t);
 }
 
+/* A state that it came to (the lock is held, and left meanwhile).  Who waits for it (sy_trainer_wait)
+ * wakes when it has been told: a program that ends then has said it. */
+static void tell_state(struct sy_trainer *t)
+{
+    struct sy_status now = t->status;
+    pthread_mutex_unlock(&t->lock);
+    announce(t, &now, false);
+    pthread_mutex_lock(&t->lock);
+    t->telling = false;
+    sy__tell_change(t);
+}
+
 static bool ends(enum sy_run_state s)
 {
     return s == SY_RUN_DONE || s == SY_RUN_STOPPED || s == SY_RUN_FAILED;
@@ -159,12 +171,10 @@ static bool border(struct sy_trainer *t)
             continue;
         }
         bool news = t->status.state != s;
+        t->telling = news && s != SY_RUN_RUNNING;
         sy__set_state(t, s);
-        if (news && s != SY_RUN_RUNNING) { /* tell outside the lock, then look again */
-            struct sy_status now = t->status;
-            pthread_mutex_unlock(&t->lock);
-            announce(t, &now, false);
-            pthread_mutex_lock(&t->lock);
+        if (t->telling) { /* outside the lock, then look again */
+            tell_state(t);
             continue;
         }
         go = !t->holds && s == SY_RUN_RUNNING;
@@ -192,11 +202,11 @@ static void fail(struct sy_trainer *t, const struct sy_err *err)
     snprintf(e.text, sizeof e.text, "%.*s", (int)sizeof e.text - 1, err->msg);
     pthread_mutex_lock(&t->lock);
     t->status.error = *err;
+    t->telling = true;
     sy__set_state(t, SY_RUN_FAILED);
     sy__journal_add(t, &e);
-    struct sy_status failed = t->status;
+    tell_state(t);
     pthread_mutex_unlock(&t->lock);
-    announce(t, &failed, false);
 }
 
 /* Paused until the host has rewound it; without a host it is as paused as any run. */

@@ -166,6 +166,7 @@ struct sy_trainer {
     struct sy_hyper wanted; /* with changes not yet in effect */
     struct sy__input_change *inputs, **inputs_end;
     struct sy_status status;
+    bool telling; /* a state that it came to: on_step is on its way */
     struct sy_journal_entry *journal;
     int njournal, entries_lost; /* lost: memory was out */
     size_t journal_room;
