@@ -132,7 +132,7 @@ t.is(r:rewind(6) and r:hash(), hash, "it goes on, and back")
 r:close()
 train(make(), d, options{name = "newer", steps = 4}):resume():wait():close()
 local text = plain 'print(pcall(train.resume, "newer"))'
-t.ok(text:find "^false\ttrain: unknown option '[%a_]*glow'",
+t.ok(text:find "^false\tstep 4: .*unknown hyper%-parameter '[%a_]*glow': a newer",
   "an older program refuses a run that has them, by name", text)
 
 -- ---- help, manual, completion ----
