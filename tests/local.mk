@@ -223,6 +223,7 @@ threaded_tests += %D%/unit/test_wait
 unit_tests += %D%/unit/test_grow
 script_tests += %D%/comments.sh
 script_tests += %D%/names.sh
+EXTRA_DIST += %D%/columns.sh
 script_tests += %D%/circles.sh
 EXTRA_DIST += %D%/say.sh
 script_tests += %D%/lua/newer.lua

@@ -7,8 +7,8 @@
 #   growing arrays     are SY_GROW's (base/grow.h).  A corpus's ids grow by half, for they may be
 #                      most of the memory, and are cut to what they are; a series' chunk of rows
 #                      grows to its size
-#   states of runs     are compared by the enum (switchyard/run_state.h, lua/core/enum.lua), never by
-#                      the text that is for people
+#   states of runs     are compared by the enum (switchyard/run_state.h, lua/core/enum.lua), never
+#                      by the text that is for people
 # shellcheck disable=SC2016 # the $s in quotes are awk's
 set -u
 src=${srcdir:-.}
@@ -41,7 +41,8 @@ say "nm has read the archives" "$([ "$symbols" -ge 1000 ] || echo "#   $symbols 
 say "no condition of the wall clock" "$(cd "$src" &&
     grep -rnE 'PTHREAD_COND_INITIALIZER|CLOCK_REALTIME' src | grep -v '^src/base/clock\.c:' |
     sed 's/^/#   /')"
-states=$(sed -n 's/^ *X([A-Z]*, "\([a-z]*\)".*/\1/p' "$src/include/switchyard/run_state.h" | paste -s -d '|' -)
+states=$(sed -n 's/^ *X([A-Z]*, "\([a-z]*\)".*/\1/p' "$src/include/switchyard/run_state.h" |
+    paste -s -d '|' -)
 say "states of runs are no texts: ${states:?}" "$(cd "$src" &&
     grep -rnE 'strn?cmp\(.*"('"$states"')"|[~=]= *"('"$states"')"' src lua |
     grep -v -e "strcmp(term, " -e "k ~= .paused" | sed 's/^/#   /')"

@@ -1,8 +1,9 @@
-/* What the numbers of a series are: its kind and where in the model it is of.  Who observes a value says so
- * (nn.observe, the trainer), it goes with the series into memory and the store, and charts, alarms and the
- * choice of steps ask it.  A series' name is for people and for r:history.
+/* What the numbers of a series are: its kind and where in the model it is of.  Who observes a value
+ * says so (nn.observe, the trainer), it goes with the series into memory and the store, and charts,
+ * alarms and the choice of steps ask it.  A series' name is for people and for r:history.
  *
- *  1. Names of kinds are in stores: they are never changed.  A kind of a newer program is a VALUE here.
+ *  1. Names of kinds are in stores: they are never changed.  A kind of a newer program is a VALUE
+ *     here.
  */
 #ifndef SWITCHYARD_SERIES_H
 #define SWITCHYARD_SERIES_H
@@ -19,29 +20,36 @@ enum sy_series_draw {
 };
 
 /* X(ID, name, unit, least, most, drawn, each, rare, what it is)
- * each: one value an expert.  rare: nobody follows it from step to step, and of E values it would be most of
- * a store: rows at few steps (sy__rare_step, src/train/trainer_int.h). */
+ * each: one value an expert.  rare: nobody follows it from step to step, and of E values it would
+ * be most of a store: rows at few steps (sy__rare_step, src/train/trainer_int.h). */
 #define SY_SERIES_MAP(X)                                                                           \
     X(VALUE, "value", "", -INFINITY, INFINITY, LINE, false, false, "what a model observes")        \
     X(LOSS, "loss", "nats", 0, INFINITY, LINE, false, false, "of a training batch")                \
     X(VAL_LOSS, "val_loss", "nats", 0, INFINITY, POINTS, false, false, "of an evaluation")         \
     X(RATE, "rate", "", 0, INFINITY, LINE, false, false, "a learning rate")                        \
-    X(NORM, "norm", "", 0, INFINITY, LINE, false, false, "of a gradient: of all, a layer, a parameter") \
-    X(ROUTER_NORM, "router_norm", "", 0, INFINITY, LINE, false, false, "of the gradient at a router") \
-    X(EXPERT_NORM, "expert_norm", "", 0, INFINITY, LINE, true, true, "of the gradient at each expert") \
+    X(NORM, "norm", "", 0, INFINITY, LINE, false, false,                                           \
+      "of a gradient: of all, a layer, a parameter")                                               \
+    X(ROUTER_NORM, "router_norm", "", 0, INFINITY, LINE, false, false,                             \
+      "of the gradient at a router")                                                               \
+    X(EXPERT_NORM, "expert_norm", "", 0, INFINITY, LINE, true, true,                               \
+      "of the gradient at each expert")                                                            \
     X(SPEED, "speed", "tokens/s", 0, INFINITY, LINE, false, false, "")                             \
     X(SECONDS, "seconds", "s", 0, INFINITY, LINE, false, false, "a part of a step's time")         \
     X(TOKENS, "tokens", "tokens", 0, INFINITY, LINE, false, false, "trained on so far")            \
     X(SKIPPED, "skipped", "", 0, 4, LINE, false, false, "why a step was left out")                 \
-    X(LOAD, "load", "of a fair share", 0, INFINITY, HEAT, true, false, "tokens that each expert got") \
+    X(LOAD, "load", "of a fair share", 0, INFINITY, HEAT, true, false,                             \
+      "tokens that each expert got")                                                               \
     X(ENTROPY, "entropy", "nats", 0, INFINITY, LINE, false, false, "of the loads")                 \
     X(GATE, "gate", "share", 0, 1, HEAT, true, true, "each expert's mean probability")             \
-    X(GATE_ENTROPY, "gate_entropy", "nats", 0, INFINITY, LINE, false, false, "of a token's probabilities, mean") \
-    X(CONFIDENCE, "confidence", "share", 0, 1, LINE, false, false, "largest gate of a token, mean") \
+    X(GATE_ENTROPY, "gate_entropy", "nats", 0, INFINITY, LINE, false, false,                       \
+      "of a token's probabilities, mean")                                                          \
+    X(CONFIDENCE, "confidence", "share", 0, 1, LINE, false, false,                                 \
+      "largest gate of a token, mean")                                                             \
     X(BIAS, "bias", "", -INFINITY, INFINITY, LINE, false, false, "spread of the router's bias")    \
     X(DROP, "drop", "share", 0, 1, LINE, false, false, "assignments that capacity left out")       \
     X(DROPPED, "dropped", "share", 0, 1, HEAT, true, true, "likewise of each expert's own")        \
-    X(BALANCE, "balance", "", 0, INFINITY, LINE, false, false, "load-balancing loss without its weight") \
+    X(BALANCE, "balance", "", 0, INFINITY, LINE, false, false,                                     \
+      "load-balancing loss without its weight")                                                    \
     X(Z, "z", "", 0, INFINITY, LINE, false, false, "router z-loss without its weight")
 
 enum sy_series_kind {

@@ -43,7 +43,8 @@ local function kind_of(v)
 end
 
 -- What the docs call a value of a kind: r.lr, m:loss.
-local OWNERS = {r = "run", m = "model", d = "data", x = "expert", a = "tensor", b = "tensor", tok = "tokenizer"}
+local OWNERS = {r = "run", m = "model", d = "data", x = "expert", a = "tensor", b = "tensor",
+                tok = "tokenizer"}
 
 -- A name with what stands before its last part as a kind where it is known: r.lr is run and .lr,
 -- whether r is a run here or only in the docs; nil: there is nothing before it, or it is not known.
@@ -64,15 +65,20 @@ local function find(name)
   if e then return e, list end
   local plain = name:gsub("%(.*$", "")
   local kind, rest = of_kind(plain)
-  e = exact(plain) or kind and exact(kind .. rest) or not rest and kind_of(rawget(_G, plain)) and exact(kind_of(rawget(_G, plain)))
+  e = exact(plain) or kind and exact(kind .. rest) or not rest and kind_of(rawget(_G, plain)) and
+    exact(kind_of(rawget(_G, plain)))
   if e or kind then return e or nil, list end
   for _, entry in ipairs(list) do
-    if last_part(entry.name) and last_part(entry.name) == last_part(plain) then return entry, list end
+    if last_part(entry.name) and last_part(entry.name) == last_part(plain) then
+      return entry, list
+    end
   end
   return nil, list
 end
 
-local function has_word(text, word) return ("." .. text .. "."):find("[^%w_]" .. word .. "[^%w_]") ~= nil end
+local function has_word(text, word)
+  return ("." .. text .. "."):find("[^%w_]" .. word .. "[^%w_]") ~= nil
+end
 
 -- Names that what was asked may have meant: misspelt ones, those that it is a part of, those whose
 -- texts have the word.
@@ -149,14 +155,16 @@ end
 
 -- ---- what else a name is: an option, a field of a run, a term ----
 
-local LIVE = {next = "r.%s = x holds from the next step on.", plan = "r.%s = x traces and plans again.", never = "It is fixed for the run."}
+local LIVE = {next = "r.%s = x holds from the next step on.",
+              plan = "r.%s = x traces and plans again.", never = "It is fixed for the run."}
 
 -- What changes an option of this entry in a live run.
 local function live_text(row) return row.live and " " .. LIVE[row.live]:format(row[1]) or "" end
 
 local function range_text(row)
   if type(row[4]) ~= "number" or row[2] ~= "number" and row[2] ~= "integer" then return "" end
-  local text = row[5] and row[5] < 1e12 and ("from %.10g to %.10g"):format(row[4], row[5]) or ("at least %.10g"):format(row[4])
+  local text = row[5] and row[5] < 1e12 and ("from %.10g to %.10g"):format(row[4], row[5]) or
+    ("at least %.10g"):format(row[4])
   return "; " .. text
 end
 
@@ -181,13 +189,16 @@ end
 
 local function option_entry(o)
   local text = (o.row.help or "a " .. o.row[2]) .. range_text(o.row) .. "." .. live_text(o.row)
-  return ("%s    an option of %s\n%s"):format(option_text(o.row), table.concat(o.of, ", "), wrap(text, "    ", 76))
+  return ("%s    an option of %s\n%s"):format(option_text(o.row), table.concat(o.of, ", "),
+    wrap(text, "    ", 76))
 end
 
 -- The part of a text that tells of a field: "mfu the share of ...".
 local function clause(text, field)
   for part in text:gmatch "[^.;:]+" do
-    if part:find("^%s*" .. field .. "%f[^%w_]") or part:find(" and " .. field .. " ") then return part:match "^%s*(.*)$" end
+    if part:find("^%s*" .. field .. "%f[^%w_]") or part:find(" and " .. field .. " ") then
+      return part:match "^%s*(.*)$"
+    end
   end
 end
 
@@ -195,7 +206,8 @@ end
 local function options_text(name, names, more)
   local MOST = 6
   local rest = #names > MOST and (" and %d more"):format(#names - MOST) or ""
-  return ("%s    %san option of %s%s"):format(name, more and "also " or "", table.concat(names, ", ", 1, math.min(#names, MOST)), rest)
+  return ("%s    %san option of %s%s"):format(name, more and "also " or "",
+    table.concat(names, ", ", 1, math.min(#names, MOST)), rest)
 end
 
 -- Entries in whose signature the name stands as an option (temperature=0.8) or a field (r.mfu).
@@ -209,7 +221,8 @@ local function in_signatures(name, list, found)
       options_of[#options_of + 1] = e.name
     elseif e.signature:find("%f[%w_]%a%." .. name .. "%f[^%w_]") then
       local part = clause(e.text, name)
-      out[#out + 1] = ("%s    a field: ?%s"):format(e.signature:match("%f[%w_]%a%." .. name .. "%f[^%w_]"), e.name)
+      local field = e.signature:match("%f[%w_]%a%." .. name .. "%f[^%w_]")
+      out[#out + 1] = ("%s    a field: ?%s"):format(field, e.name)
         .. (part and "\n" .. wrap(part .. ".", "    ", 76) or "")
     end
   end
@@ -220,7 +233,8 @@ end
 local function term_entry(name)
   local term = glossary.find(name)
   if not term then return nil end
-  return term.name .. "    a term\n" .. wrap(term.text .. (term.see and " See ?" .. term.see .. "." or ""), "    ", 76)
+  return term.name .. "    a term\n"
+    .. wrap(term.text .. (term.see and " See ?" .. term.see .. "." or ""), "    ", 76)
 end
 
 local function entry_text(e)
@@ -244,7 +258,8 @@ end
 -- Texts of all that the name is besides an entry.
 local function other_meanings(name, list, entry)
   local out = {}
-  local word = name:match "^[%w_]+$" or of_kind(name) ~= "tensor" and not name:find "^tensor[.:]" and name:match "^[%a_][%w_]*[.:]([%w_]+)$"
+  local word = name:match "^[%w_]+$" or of_kind(name) ~= "tensor" and
+    not name:find "^tensor[.:]" and name:match "^[%a_][%w_]*[.:]([%w_]+)$"
   if word then
     local found = options_named(word, list)
     for _, o in ipairs(found) do out[#out + 1] = option_entry(o) end
@@ -326,22 +341,30 @@ local function print_known(name, text, list)
   if text then print(text) end
   local names = {}
   for _, e in ipairs(list) do
-    if e.name:match "^[%a_]+" == name and e.name ~= name then names[#names + 1] = last_part(e.name) end
+    if e.name:match "^[%a_]+" == name and e.name ~= name then
+      names[#names + 1] = last_part(e.name)
+    end
   end
-  if #names > 0 then print(wrap((text and "See also: " or "In " .. name .. ": ") .. table.concat(names, " "), "    ", 76)) end
+  if #names > 0 then
+    print(wrap((text and "See also: " or "In " .. name .. ": ") .. table.concat(names, " "),
+      "    ", 76))
+  end
 end
 
 -- Words and functions of Lua's, which its own manual describes.
 local LUAS = {}
-for name in ([[and break do else elseif end false for function goto if in local nil not or repeat return then true until while
-  assert collectgarbage dofile error getmetatable ipairs load loadfile next pairs pcall print rawequal rawget rawlen rawset
-  require select setmetatable tonumber tostring type warn xpcall coroutine debug io math os package string table utf8
+for name in ([[and break do else elseif end false for function goto if in local nil not or repeat
+  return then true until while
+  assert collectgarbage dofile error getmetatable ipairs load loadfile next pairs pcall print
+  rawequal rawget rawlen rawset require select setmetatable tonumber tostring type warn xpcall
+  coroutine debug io math os package string table utf8
 ]]):gmatch "%S+" do LUAS[name] = true end
 
 -- What is said of such a name, or of a function of such a library; or nil.
 local function luas_own(name)
   local library = name:match "^(%l[%w]*)%.[%w_]+$"
-  if LUAS[name] or library and LUAS[library] and type(rawget(_G, library)) == "table" and help.resolve(name) ~= nil then
+  if LUAS[name] or library and LUAS[library] and type(rawget(_G, library)) == "table"
+    and help.resolve(name) ~= nil then
     return name .. " is Lua's own; see the Lua manual (www.lua.org/manual/5.4)", library
   end
 end
@@ -349,7 +372,9 @@ end
 --- ?name, help "name" or help(value); without a name an introduction with the topics.
 function help.print(name)
   if name ~= nil and type(name) ~= "string" then
-    name = name_of(name) or engine.error("help: takes a name or what has one (help \"train\", help(train)): it is a " .. type(name))
+    name = name_of(name) or
+      engine.error("help: takes a name or what has one (help \"train\", help(train)): it is a "
+        .. type(name))
   end
   if not name or name == "" or name == "help" then return introduce() end
   local text, hits = help.text(name)
@@ -365,7 +390,8 @@ function help.print(name)
     print(engine.clean(("nothing is called '%s' here; %s"):format(name, foreign.ask(name))))
   elseif #hits > 0 then
     local more = #hits > 12 and " …" or ""
-    print("nothing is called '" .. engine.clean(name) .. "'; near: " .. table.concat(hits, " ", 1, math.min(#hits, 12)) .. more)
+    print("nothing is called '" .. engine.clean(name) .. "'; near: "
+      .. table.concat(hits, " ", 1, math.min(#hits, 12)) .. more)
   else
     engine.error("help: nothing is known about '" .. name .. "'; ?help lists the topics")
   end
@@ -399,7 +425,9 @@ help.resolve = resolve
 function help.brief(f)
   local _, list = help.entries()
   for _, e in ipairs(list) do
-    if rawequal(resolve(e.name), f) then return e.signature, e.text:match "^(.-[^%d%s])[.:;]%f[%s\0]" or e.text end
+    if rawequal(resolve(e.name), f) then
+      return e.signature, e.text:match "^(.-[^%d%s])[.:;]%f[%s\0]" or e.text
+    end
   end
 end
 
@@ -441,9 +469,14 @@ function help.source(name)
   if f == nil then engine.error("help: nothing is called '" .. name .. "'") end
   local meta = type(f) == "table" and debug.getmetatable(f)
   if meta and type(rawget(meta, "__call")) == "function" then f = rawget(meta, "__call") end
-  if type(f) ~= "function" then engine.error("help: '" .. name .. "' is a " .. type(f) .. ", not a function") end
+  if type(f) ~= "function" then
+    engine.error("help: '" .. name .. "' is a " .. type(f) .. ", not a function")
+  end
   local where, text = function_source(f)
-  if not where then engine.error("help: '" .. name .. "' is written in C or was typed; ?" .. name .. " describes it") end
+  if not where then
+    engine.error("help: '" .. name .. "' is written in C or was typed; ?" .. name
+      .. " describes it")
+  end
   print(where)
   print(text)
 end

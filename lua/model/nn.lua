@@ -68,8 +68,8 @@ function nn._batch(d, B, T)
   end})
 end
 
---- nn.description() -> the description being recorded, or nil: for those who write a layer of their own
--- kind (lua/model/mixture.lua)
+--- nn.description() -> the description being recorded, or nil: for those who write a layer of their
+-- own kind (lua/model/mixture.lua)
 function nn.description() return now end
 
 --- nn.mode() -> "build" "train" "eval" "decode", or nil outside a model's function
@@ -167,8 +167,9 @@ end
 -- What a state or an input begins with is read before any program runs.
 local function check_values(what, name, t)
   if engine.has_values(t) then return end
-  error(("%s: what '%s' begins with is computed in the model's function, which is only recorded: make it outside, or "
-    .. "by tensor.zeros, full, tensor{...}, or a draw with seed="):format(what, name), 3)
+  error(("%s: what '%s' begins with is computed in the model's function, which is only recorded: "
+    .. "make it outside, or by tensor.zeros, full, tensor{...}, or a draw with seed=")
+    :format(what, name), 3)
 end
 
 --- nn.state(name, t) -> tensor: a tensor that is no parameter but belongs to the model (router
@@ -224,16 +225,19 @@ local kind_names = {}
 for name in pairs(KINDS) do kind_names[#kind_names + 1] = name end
 table.sort(kind_names)
 
---- nn.observe(name, x, {kind=}): put x (a scalar or a vector) out at every step; r:history(name) has it
--- then.  Inside nn.layer the layer's number is appended: "load" becomes "load.2".  kind: what it is, by
--- which it is drawn, stored and watched; by default the kind of this name, else "value".
+--- nn.observe(name, x, {kind=}): put x (a scalar or a vector) out at every step; r:history(name)
+-- has it then.  Inside nn.layer the layer's number is appended: "load" becomes "load.2".  kind:
+-- what it is, by which it is drawn, stored and watched; by default the kind of this name, else
+-- "value".
 function nn.observe(name, x, o)
   local d = description("observe")
   if d.mode ~= "train" then return end
-  local kind = options.read("observe", o, {{"kind", "string"}}).kind or KINDS[name] and name or "value"
+  local kind = options.read("observe", o, {{"kind", "string"}}).kind or KINDS[name] and
+    name or "value"
   if not KINDS[kind] then options.unknown("observe", "kind", kind, kind_names) end
   local mixture = d.mixture or {}
-  d.graph:observe(placed(d, name), x, kind, d.layer, mixture.name, kind == "load" and mixture.mask or nil)
+  d.graph:observe(placed(d, name), x, kind, d.layer, mixture.name,
+    kind == "load" and mixture.mask or nil)
 end
 
 --- nn.input(name, default, least, most) -> tensor read anew at every step; r[name] = value changes
@@ -317,7 +321,8 @@ function nn.attention(x, o)
   local mask = ({full = 0, causal = 1})[o.mask]
       or error("attention: unknown mask '" .. tostring(o.mask) .. "'; there are causal and full", 2)
   if d.mode == "decode" and mask == 0 then
-    error("attention: a model with mask = \"full\" sees the whole text: it cannot write one token after another", 0)
+    error("attention: a model with mask = \"full\" sees the whole text: it cannot write one "
+      .. "token after another", 0)
   end
   local function project(name, heads)
     return nn.linear(x, nn.param(name .. "_proj.weight", {heads * D, C})):view(B, T, heads, D)

@@ -11,8 +11,8 @@ function series.names(source)
   return names
 end
 
---- series.history(source, name) -> tensor (n,2) of step, value, or (n,1+E); "load.2.5" is column 5 of
--- "load.2"
+--- series.history(source, name) -> tensor (n,2) of step, value, or (n,1+E); "load.2.5" is column 5
+-- of "load.2"
 function series.history(source, name)
   local h = source:history(name)
   if h then return h end

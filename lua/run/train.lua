@@ -1,9 +1,11 @@
--- train(m, d, {...}) -> run: its options, and how a run begins (API.md, Training).  lua/run/run.lua is the run.
+-- train(m, d, {...}) -> run: its options, and how a run begins (API.md, Training).  lua/run/run.lua
+-- is the run.
 --
---   1. A row is all that there is to write for an option: it is checked by it, stands in ?train, in the manual and in
---      completion, and is stored with the run (lua/run/directory.lua): o.NAME of what read_options gives, r._o.NAME later.
---   2. Rows of hyper-parameters are in C (SY_HYPER_MAP, include/switchyard/hyper.h): those are numbers that a live
---      run has as r.NAME, and that its journal and its checkpoints hold.
+--   1. A row is all that there is to write for an option: it is checked by it, stands in ?train, in
+--      the manual and in completion, and is stored with the run (lua/run/directory.lua): o.NAME of
+--      what read_options gives, r._o.NAME later.
+--   2. Rows of hyper-parameters are in C (SY_HYPER_MAP, include/switchyard/hyper.h): those are
+--      numbers that a live run has as r.NAME, and that its journal and its checkpoints hold.
 --   3. A run that was stored without an option is made again with the default of its row.
 
 local engine = require "switchyard.engine"
@@ -25,7 +27,9 @@ local function optimizer_help()
 end
 
 -- "a, b or c"
-local function one_of(list) return table.concat(list, ", ", 1, #list - 1) .. " or " .. list[#list] end
+local function one_of(list)
+  return table.concat(list, ", ", 1, #list - 1) .. " or " .. list[#list]
+end
 
 local schedules, samplings, sampling_help = engine.schedules(), {}, {}
 for i, s in ipairs(engine.samplings()) do
@@ -33,17 +37,24 @@ for i, s in ipairs(engine.samplings()) do
 end
 
 local ROWS = {
-  {"schedule", "string", schedules[1], choices = schedules, help = one_of(schedules), live = "next"},
+  {"schedule", "string", schedules[1], choices = schedules, help = one_of(schedules),
+   live = "next"},
   {"optimizer", "string", optimizer_names[1], choices = optimizer_names, help = optimizer_help()},
-  {"precision", "string", "fp32", choices = {"fp32", "bf16"}, help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
-  {"recompute", "boolean", false, help = "keep only what passes between layers and compute the rest again in the backward pass: less memory, more time"},
+  {"precision", "string", "fp32", choices = {"fp32", "bf16"},
+   help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
+  {"recompute", "boolean", false,
+   help = "keep only what passes between layers and compute the rest again in the backward "
+   .. "pass: less memory, more time"},
   {"name", "string", nil, help = "of the run and its directory; default: two words"},
-  {"save", "boolean", true, help = "false: the run has no directory, and nothing of it is kept; its series "
-    .. "stay in memory, older rows packed (vectors as halves): with 6 layers of 64 experts at most 1 KB a step"},
+  {"save", "boolean", true, help = "false: the run has no directory, and nothing of it is kept; "
+    .. "its series stay in memory, older rows packed (vectors as halves): with 6 layers of 64 "
+    .. "experts at most 1 KB a step"},
   {"keep", "integer", 2, 2, 1000000, help = "newest checkpoints that stay"},
-  {"keep_every", "integer", 0, 0, 1 << 53, help = "checkpoints of steps divisible by it stay as well; 0: none"},
+  {"keep_every", "integer", 0, 0, 1 << 53,
+   help = "checkpoints of steps divisible by it stay as well; 0: none"},
   {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
-  {"sampling", "string", samplings[1], choices = samplings, help = "windows of text: " .. one_of(sampling_help)},
+  {"sampling", "string", samplings[1], choices = samplings,
+   help = "windows of text: " .. one_of(sampling_help)},
 }
 
 -- A row of engine.hyper as one of an option.
@@ -52,10 +63,12 @@ local function hyper_row(h)
   local default = h.default
   if default < 0 then default = nil -- computed from others
   elseif h.integer then default = math.tointeger(default) end
-  return {h.name, h.integer and "integer" or "number", default, h.least, h.most, help = h.help, live = h.live}
+  return {h.name, h.integer and "integer" or "number", default, h.least, h.most, help = h.help,
+          live = h.live}
 end
 
---- All options: {name, type, default, least, most, choices=, help=, live=}; live as of engine.hyper().
+--- All options: {name, type, default, least, most, choices=, help=, live=}; live as of
+-- engine.hyper().
 local function rows()
   local list = {}
   for i, h in ipairs(engine.hyper()) do list[i] = hyper_row(h) end
@@ -77,20 +90,22 @@ end
 
 -- ---- names ----
 
-local first_words = {"amber", "bold", "brisk", "calm", "clear", "cosmic", "crisp", "eager", "early", "fleet", "gentle",
-  "golden", "grand", "hidden", "icy", "jolly", "keen", "late", "light", "lucky", "mellow", "misty", "noble", "quiet",
-  "rapid", "royal", "rustic", "sharp", "silent", "silver", "sly", "solid", "steady", "sunny", "swift", "tidy", "vivid",
-  "warm", "wild", "young"}
-local second_words = {"badger", "beacon", "canyon", "cedar", "comet", "condor", "coral", "crane", "delta", "ember",
-  "falcon", "ferret", "finch", "fjord", "gecko", "glade", "harbor", "heron", "ibex", "junco", "kestrel", "lagoon",
-  "lark", "lynx", "maple", "marten", "meadow", "otter", "pike", "prairie", "quail", "raven", "reef", "sable", "signal",
-  "sparrow", "summit", "tern", "thicket", "willow"}
+local first_words = {"amber", "bold", "brisk", "calm", "clear", "cosmic", "crisp", "eager", "early",
+  "fleet", "gentle", "golden", "grand", "hidden", "icy", "jolly", "keen", "late", "light", "lucky",
+  "mellow", "misty", "noble", "quiet", "rapid", "royal", "rustic", "sharp", "silent", "silver",
+  "sly", "solid", "steady", "sunny", "swift", "tidy", "vivid", "warm", "wild", "young"}
+local second_words = {"badger", "beacon", "canyon", "cedar", "comet", "condor", "coral", "crane",
+  "delta", "ember", "falcon", "ferret", "finch", "fjord", "gecko", "glade", "harbor", "heron",
+  "ibex", "junco", "kestrel", "lagoon", "lark", "lynx", "maple", "marten", "meadow", "otter",
+  "pike", "prairie", "quail", "raven", "reef", "sable", "signal", "sparrow", "summit", "tern",
+  "thicket", "willow"}
 
 --- A name of two words that no run has.
 local function fresh_name()
   local at = engine.entropy()
   for _ = 1, #first_words * #second_words do
-    local name = first_words[at % #first_words + 1] .. "-" .. second_words[at // 64 % #second_words + 1]
+    local name = first_words[at % #first_words + 1] .. "-"
+      .. second_words[at // 64 % #second_words + 1]
     if not Run._live(name) and not directory.exists(name) then return name end
     at = at + 67
   end
@@ -103,22 +118,29 @@ end
 local function say_ignored(r, given)
   for name in pairs(given or {}) do
     if Run._ignored(name, r._o.optimizer) then
-      engine.line(("%s: %s has no effect: the optimizer is %s"):format(r.name, name, r._o.optimizer))
+      engine.line(("%s: %s has no effect: the optimizer is %s"):format(r.name, name,
+        r._o.optimizer))
     end
   end
 end
 
 local function start(m, d, given)
   engine.check_alive "train"
-  if type(m) ~= "table" or not m._forward then error("train: argument 1 must be a model, got " .. type(m), 0) end
-  if type(d) ~= "userdata" then error("train: argument 2 must be a dataset (see data.text), got " .. type(d), 0) end
+  if type(m) ~= "table" or not m._forward then
+    error("train: argument 1 must be a model, got " .. type(m), 0)
+  end
+  if type(d) ~= "userdata" then
+    error("train: argument 2 must be a dataset (see data.text), got " .. type(d), 0)
+  end
   local o = read_options(m, given)
   if m._run and engine.is_owned(m._run:status().state) then
-    error("train: this model is being trained by run '" .. m._run_name .. "'; stop it first (r:stop())", 0)
+    error("train: this model is being trained by run '" .. m._run_name
+      .. "'; stop it first (r:stop())", 0)
   end
   local tok = m:_agreed_tokenizer("train", d)
   if d.vocab > m.cfg.vocab then
-    error(("train: the data has token ids up to %d, the model's vocab is %d"):format(d.vocab - 1, m.cfg.vocab), 0)
+    error(("train: the data has token ids up to %d, the model's vocab is %d"):format(d.vocab - 1,
+      m.cfg.vocab), 0)
   end
   o.name, o.rules = o.name or fresh_name(), engine.rules
   Run._check_name("train", o.name, not o.save)

@@ -101,7 +101,8 @@ local function gradients(r, step)
   for name, s in pairs(r._h:series()) do
     if s.kind == enum.series.EXPERT_NORM then
       expert_entries(r, name, s, step, experts)
-    elseif s.kind == enum.series.ROUTER_NORM or s.kind == enum.series.NORM and name ~= "grad_norm" then
+    elseif s.kind == enum.series.ROUTER_NORM or s.kind == enum.series.NORM and
+      name ~= "grad_norm" then
       for _, x in ipairs(norm_entries(r, name, s.width, step)) do
         x.what = subject(name, s)
         layers[#layers + 1] = x

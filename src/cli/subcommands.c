@@ -164,9 +164,10 @@ static void print_named(const struct sy_store_info *r, const char *name,
     for (int k = 0; k < r->sparks; k++)
         values[k] = (double)r->spark[k];
     sy_sparkline(&spark, values, r->sparks, SY_RUNS_CELLS);
-    sy_runs_row(&row, &(struct sy_runs_row){name, sy_run_state_name(r->status.state), r->status.step, r->status.steps,
-                                            r->status.loss, r->status.val_loss, (double)r->bytes,
-                                            spark.data ? spark.data : ""});
+    sy_runs_row(&row,
+                &(struct sy_runs_row){name, sy_run_state_name(r->status.state), r->status.step,
+                                      r->status.steps, r->status.loss, r->status.val_loss,
+                                      (double)r->bytes, spark.data ? spark.data : ""});
     fputs(row.data ? row.data : "", stdout);
     print_difference(d, i);
     puts("");

@@ -453,15 +453,6 @@ void sy_gemm(const struct sy_gemm_problem *p, const struct sy_gemm_opts *opts)
         sy_pool_run(tasks, run_task, &r);
 }
 
-void sy_gemm_serial(const struct sy_gemm_problem *p, const struct sy_gemm_opts *opts)
-{
-    struct sy__plan plan;
-    struct region r = region_of(&plan, 1, opts);
-    int64_t tasks = sy__plan(&plan, p, 1, opts, r.kern);
-    for (int64_t i = 0; i < tasks; i++)
-        run_task(&r, i);
-}
-
 /* Calls `done` with the caller's problem number although sub-lists are planned apart: used only
  * when there is no memory for the list of plans. */
 static void run_singly(const struct sy_gemm_problem *p, int count, const struct sy_gemm_opts *opts)

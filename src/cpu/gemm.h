@@ -62,7 +62,8 @@ typedef void (*sy_gemm_epilogue)(void *ctx, int problem, int64_t row0, int64_t r
 
 struct sy_gemm_opts {
     enum sy_precision precision;
-    bool whole_rows; /* a task spans all n columns, so that the epilogue sees whole rows (n <= 4096) */
+    /* a task spans all n columns, so that the epilogue sees whole rows (n <= 4096) */
+    bool whole_rows;
     sy_gemm_epilogue done; /* or NULL */
     void *ctx;
 };
@@ -71,8 +72,6 @@ struct sy_gemm_opts {
 void sy_gemm(const struct sy_gemm_problem *p, const struct sy_gemm_opts *opts);
 /* Many problems, one parallel region (the experts of a layer). */
 void sy_gemm_grouped(const struct sy_gemm_problem *p, int count, const struct sy_gemm_opts *opts);
-/* On the calling thread only (from inside a task). */
-void sy_gemm_serial(const struct sy_gemm_problem *p, const struct sy_gemm_opts *opts);
 /* float64 by OpenBLAS, single-threaded, logical operands as in BLAS; C = A·B (+ C). */
 void sy_gemm_f64(int64_t m, int64_t n, int64_t k, const double *a, int64_t lda, bool ta,
                  const double *b, int64_t ldb, bool tb, double *c, int64_t ldc, bool accumulate);

@@ -3,22 +3,9 @@
 #include "moe/experts_int.h"
 
 #include "ops/activation.h"
+#include "ops/vector_f64.h"
 
 #include <string.h>
-
-static double dot(const double *a, const double *b, int64_t n)
-{
-    double s = 0;
-    for (int64_t i = 0; i < n; i++)
-        s += a[i] * b[i];
-    return s;
-}
-
-static void axpy(double *y, double a, const double *x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        y[i] += a * x[i];
-}
 
 static void forward_slot(const struct sy__experts *m, int64_t e, int64_t s)
 {
@@ -28,15 +15,15 @@ static void forward_slot(const struct sy__experts *m, int64_t e, int64_t s)
     double *h = (double *)m->h + s * f, *y = (double *)m->y + s * c;
     for (int64_t j = 0; j < f; j++) {
         double slope;
-        g[j] = dot((const double *)m->w_act + (e * f + j) * c, x, c);
+        g[j] = sy__dot_f64((const double *)m->w_act + (e * f + j) * c, x, c);
         h[j] = sy__act_f64(m->act, g[j], &slope);
         if (m->w_mul) {
-            u[j] = dot((const double *)m->w_mul + (e * f + j) * c, x, c);
+            u[j] = sy__dot_f64((const double *)m->w_mul + (e * f + j) * c, x, c);
             h[j] *= u[j];
         }
     }
     for (int64_t i = 0; i < c; i++)
-        y[i] = dot((const double *)m->w_down + (e * c + i) * f, h, f);
+        y[i] = sy__dot_f64((const double *)m->w_down + (e * c + i) * f, h, f);
 }
 
 void sy__experts_f64(const struct sy__experts *m)
@@ -49,7 +36,7 @@ void sy__experts_f64(const struct sy__experts *m)
     memset(out, 0, (size_t)(m->n * m->c) * sizeof *out);
     for (int64_t i = 0; i < m->n * m->k; i++)
         if (m->pos[i] >= 0)
-            axpy(out + i / m->k * m->c, gates[i], y + m->pos[i] * m->c, m->c);
+            sy__axpy_f64(out + i / m->k * m->c, gates[i], y + m->pos[i] * m->c, m->c);
 }
 
 static void add_outer(void *w, const double *a, int64_t rows, const double *b, int64_t cols,
@@ -57,7 +44,7 @@ static void add_outer(void *w, const double *a, int64_t rows, const double *b, i
 {
     double *to = w;
     for (int64_t i = 0; to && i < rows; i++)
-        axpy(to + (e * rows + i) * cols, a[i], b, cols);
+        sy__axpy_f64(to + (e * rows + i) * cols, a[i], b, cols);
 }
 
 /* One slot of expert e: gate s, its gradient returned. */
@@ -82,9 +69,9 @@ static double backward_slot(const struct sy__experts *m, int64_t e, int64_t slot
     add_outer(m->dw_act, g, f, x, c, e);
     add_outer(m->dw_mul, u, f, x, c, e);
     for (int64_t j = 0; m->dx && j < f; j++) {
-        axpy(dx, g[j], (const double *)m->w_act + weight + j * c, c);
+        sy__axpy_f64(dx, g[j], (const double *)m->w_act + weight + j * c, c);
         if (m->w_mul)
-            axpy(dx, u[j], (const double *)m->w_mul + weight + j * c, c);
+            sy__axpy_f64(dx, u[j], (const double *)m->w_mul + weight + j * c, c);
     }
     return dgate;
 }

@@ -101,7 +101,7 @@ static enum sy_dtype widest_of(struct sy_tensor *const *in, int first, int nin)
 }
 
 /* Owned inputs in the form that op takes; on failure all are released. */
-static int prepare(const struct sy_op *op, struct sy_tensor *const *in, int nin,
+static int prepare_inputs(const struct sy_op *op, struct sy_tensor *const *in, int nin,
                    struct sy_tensor **ready, struct sy_err *err)
 {
     int first = op->flags & SY_OP_PROMOTE ? 0 : op->flags & SY_OP_PROMOTE_REST ? 1 : nin;
@@ -216,7 +216,7 @@ static bool wants_grad(const struct sy_op *op, struct sy_tensor *const *in, int 
 static bool float_dtype(enum sy_dtype d) { return d == SY_F32 || d == SY_F64 || d == SY_BF16; }
 
 /* infer is done: make outputs, run or record, attach the producer. */
-static int finish(const struct sy_op *op, struct sy_infer *x, struct sy_tensor **out)
+static int finish_apply(const struct sy_op *op, struct sy_infer *x, struct sy_tensor **out)
 {
     struct sy_context *ctx = sy_context();
     int nout = sy_op_outputs(op);
@@ -268,12 +268,12 @@ int sy_apply(enum sy_opcode code, struct sy_tensor *const *in, int nin,
     else
         sy_op_default_attrs(op, &own);
     own.precision = (uint8_t)sy_context()->precision;
-    if (prepare(op, in, nin, ready, err))
+    if (prepare_inputs(op, in, nin, ready, err))
         return -1;
     struct sy_infer x = {.op = op, .nin = most, .in = ready, .attrs = &own, .err = err};
     int rc = op->infer(&x);
     if (!rc)
-        rc = finish(op, &x, out);
+        rc = finish_apply(op, &x, out);
     for (int i = 0; i < nin; i++)
         sy_tensor_unref(ready[i]);
     return rc;

@@ -9,6 +9,7 @@
 #include "cpu/attention.h"
 #include "ops/build.h"
 #include "ops/ops_int.h"
+#include "ops/vector_f64.h"
 
 #include <math.h>
 #include <string.h>
@@ -142,20 +143,6 @@ struct attention64 {
     double *o, *lse, *dq, *dk, *dv;
 };
 
-static double dot(const double *a, const double *b, int64_t n)
-{
-    double s = 0;
-    for (int64_t i = 0; i < n; i++)
-        s += a[i] * b[i];
-    return s;
-}
-
-static void axpy(double *y, double a, const double *x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        y[i] += a * x[i];
-}
-
 /* Two passes over the keys: log-sum-exp, then the weighted sum. */
 static void forward_row(const struct attention64 *m, int64_t b, int64_t t, int64_t h)
 {
@@ -164,16 +151,19 @@ static void forward_row(const struct attention64 *m, int64_t b, int64_t t, int64
     double top = -HUGE_VAL, sum = 0;
     for (int64_t s = 0; s < a->s; s++)
         if (visible(a, b, t, s))
-            top = fmax(top, m->scale * dot(m->q + qo, m->k + ((b * a->s + s) * a->g + g) * d, d));
+            top = fmax(top, m->scale *
+                                sy__dot_f64(m->q + qo, m->k + ((b * a->s + s) * a->g + g) * d, d));
     for (int64_t s = 0; s < a->s; s++)
         if (visible(a, b, t, s))
-            sum += exp(m->scale * dot(m->q + qo, m->k + ((b * a->s + s) * a->g + g) * d, d) - top);
+            sum += exp(
+                m->scale * sy__dot_f64(m->q + qo, m->k + ((b * a->s + s) * a->g + g) * d, d) - top);
     const double lse = sum > 0 ? top + log(sum) : -HUGE_VAL;
     memset(m->o + qo, 0, (size_t)d * sizeof(double));
     for (int64_t s = 0; s < a->s; s++)
         if (visible(a, b, t, s)) {
             const int64_t ko = ((b * a->s + s) * a->g + g) * d;
-            axpy(m->o + qo, exp(m->scale * dot(m->q + qo, m->k + ko, d) - lse), m->v + ko, d);
+            sy__axpy_f64(m->o + qo, exp(m->scale * sy__dot_f64(m->q + qo, m->k + ko, d) - lse),
+                         m->v + ko, d);
         }
     if (m->lse)
         m->lse[(b * a->h + h) * a->t + t] = lse;
@@ -185,15 +175,15 @@ static void backward_row(const struct attention64 *m, int64_t b, int64_t t, int6
     const struct sy_attn *a = &m->a;
     const int64_t d = a->d, qo = ((b * a->t + t) * a->h + h) * d, g = h / (a->h / a->g);
     const double lse = m->lse_in[(b * a->h + h) * a->t + t],
-                 all = dot(m->d_o + qo, m->o_in + qo, d);
+                 all = sy__dot_f64(m->d_o + qo, m->o_in + qo, d);
     for (int64_t s = 0; s < a->s; s++)
         if (visible(a, b, t, s)) {
             const int64_t ko = ((b * a->s + s) * a->g + g) * d;
-            const double p = exp(m->scale * dot(m->q + qo, m->k + ko, d) - lse);
-            const double ds = p * (dot(m->d_o + qo, m->v + ko, d) - all) * m->scale;
-            axpy(m->dv + ko, p, m->d_o + qo, d);
-            axpy(m->dk + ko, ds, m->q + qo, d);
-            axpy(m->dq + qo, ds, m->k + ko, d);
+            const double p = exp(m->scale * sy__dot_f64(m->q + qo, m->k + ko, d) - lse);
+            const double ds = p * (sy__dot_f64(m->d_o + qo, m->v + ko, d) - all) * m->scale;
+            sy__axpy_f64(m->dv + ko, p, m->d_o + qo, d);
+            sy__axpy_f64(m->dk + ko, ds, m->q + qo, d);
+            sy__axpy_f64(m->dq + qo, ds, m->k + ko, d);
         }
 }
 

@@ -27,12 +27,15 @@ struct sy_meta {
 struct sy_infer {
     const struct sy_op *op;
     int nin;
-    struct sy_tensor *const *in; /* NULL entries: absent optional inputs.  Only their metadata counts */
+    /* NULL entries: absent optional inputs.  Only their metadata counts */
+    struct sy_tensor *const *in;
     struct sy_attrs *attrs;      /* may be normalized (negative dims counted from the end, ...) */
     struct sy_meta out[SY_MAX_OUT];
     size_t scratch; /* set to have bytes in sy_run.scratch */
-    int8_t reuse[SY_MAX_OUT]; /* set to 1 + i: this output may take input i's bytes when i is dead */
-    uint8_t always;           /* set bit i: output i is a workspace, needed even if nobody reads it */
+    /* set to 1 + i: this output may take input i's bytes when i is dead */
+    int8_t reuse[SY_MAX_OUT];
+    /* set bit i: output i is a workspace, needed even if nobody reads it */
+    uint8_t always;
     /* For SY_OP_VIEW: strides and offset of output 0 within input 0's storage. */
     int64_t view_stride[SY_MAX_DIMS], view_offset;
     struct sy_err *err;
@@ -42,7 +45,8 @@ struct sy_run {
     const struct sy_attrs *attrs;
     int nin, nout;
     struct sy_tensor *const *in;
-    struct sy_tensor *const *out; /* NULL entries: outputs nobody uses (never output 0 of a one-output op) */
+    /* NULL entries: outputs nobody uses (never output 0 of a one-output op) */
+    struct sy_tensor *const *out;
     void *scratch;                /* 64-byte aligned */
     uint64_t seed, step, node;    /* for random operations: key of this draw */
     struct sy_err *err;
@@ -68,13 +72,13 @@ struct sy_cost {
 
 enum sy_op_flags {
     SY_OP_VIEW = 1,      /* output 0 shares input 0's bytes; no run */
-    SY_OP_INPLACE = 2,   /* output 0 may take the place of input 0 (same dtype and size, elementwise order) */
+    SY_OP_INPLACE = 2,   /* output 0 may take input 0's place (same dtype and size, elementwise) */
     SY_OP_STRIDED = 4,   /* run accepts any strides; otherwise inputs are made contiguous first */
     SY_OP_PROMOTE = 8,   /* inputs of different dtypes are cast to the wider
                           * (bool < u8 < i32 < i64 < bf16 < f32 < f64) */
     SY_OP_INTERNAL = 16, /* a backward kernel: no Lua name */
     SY_OP_RANDOM = 32,   /* depends on (seed, step, node) */
-    SY_OP_PROMOTE_REST = 128, /* like PROMOTE, but input 0 keeps its dtype (a condition, an index) */
+    SY_OP_PROMOTE_REST = 128, /* PROMOTE, but input 0 keeps its dtype (a condition, an index) */
     SY_OP_KEEP = 64      /* costs much and yields little: kept even where a layer is recomputed */
 };
 
@@ -100,7 +104,8 @@ struct sy_op {
     const char *name;    /* Lua name: "add" */
     const char *inputs;  /* names separated by spaces; a trailing ? marks optional ones, # indices,
                           * ~ what may be of a stored dtype */
-    const char *attrs;   /* "dim:dim=-1 keep:bool=0 eps:real=1e-5"; kinds int dim bool real list dims */
+    /* "dim:dim=-1 keep:bool=0 eps:real=1e-5"; kinds int dim bool real list dims */
+    const char *attrs;
     const char *outputs; /* names */
     unsigned flags;
     int (*infer)(struct sy_infer *);
@@ -119,7 +124,8 @@ enum sy_opcode {
 
 const struct sy_op *sy_op_get(enum sy_opcode code);
 const struct sy_op *sy_op_find(const char *name); /* by Lua name, or NULL */
-int sy_op_inputs(const struct sy_op *op, int *required); /* number of inputs, and of required ones */
+/* number of inputs, and of required ones */
+int sy_op_inputs(const struct sy_op *op, int *required);
 int sy_op_outputs(const struct sy_op *op);
 bool sy_op_takes_stored(const struct sy_op *op, int i); /* input i may be of a stored dtype */
 /* 1 + which input or output holds indices, which count from 1 for users; 0: none. */

@@ -63,7 +63,8 @@ struct sy_node {
     struct sy_tensor *out[SY_MAX_OUT];  /* shared aliases */
     struct sy_tensor *dout[SY_MAX_OUT]; /* shared; used while a backward pass runs */
     size_t scratch;                     /* bytes that run wants */
-    int8_t reuse[SY_MAX_OUT];           /* 1 + input whose bytes this output may take when dead; 0 none */
+    /* 1 + input whose bytes this output may take when dead; 0 none */
+    int8_t reuse[SY_MAX_OUT];
     uint8_t always;                     /* bit i: output i is needed even if nobody reads it */
     int32_t mark;                       /* scratch of graph algorithms */
     int32_t segment;                    /* of the trace: layers that may be recomputed; 0: none */

@@ -158,7 +158,7 @@ static void take_numbers(struct sy_trainer *t, struct sy_image *image)
 }
 
 /* All but p and kept, which stay where they are. */
-static struct sy_image *take(struct sy_trainer *t, struct sy_err *err)
+static struct sy_image *take_image(struct sy_trainer *t, struct sy_err *err)
 {
     struct sy_image *image = sy_calloc(1, sizeof *image);
     if (!image) {
@@ -182,7 +182,7 @@ static struct sy_image *take(struct sy_trainer *t, struct sy_err *err)
 
 uint64_t sy_checkpoint_bytes(struct sy_trainer *t)
 {
-    struct sy_image *image = take(t, NULL);
+    struct sy_image *image = take_image(t, NULL);
     uint64_t bytes = image ? sy__image_bytes(image) : 0;
     sy_image_free(image);
     return bytes;
@@ -259,7 +259,7 @@ static void *writer_thread(void *arg)
 }
 
 /* s->result and s->err are final. */
-static void report(struct sy_trainer *t)
+static void report_save(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
     char text[SY_PATH_MAX + 160], size[16];
@@ -281,14 +281,14 @@ static void report(struct sy_trainer *t)
     sy__tell(t, SY_EVENT_CHECKPOINT, text);
 }
 
-static void settle(struct sy_trainer *t, bool beside)
+static void settle_save(struct sy_trainer *t, bool beside)
 {
     struct sy__saver *s = &t->saver;
     sy_image_free(s->image);
     s->image = NULL;
     s->result.pause = s->pause;
     s->result.asynchronous = beside;
-    report(t);
+    report_save(t);
 }
 
 void sy__saver_join(struct sy_trainer *t)
@@ -298,10 +298,10 @@ void sy__saver_join(struct sy_trainer *t)
     pthread_join(t->saver.writer, NULL);
     set_writer(&t->saver, SY__NO_WRITER);
     if (t->saver.image)
-        settle(t, true);
+        settle_save(t, true);
 }
 
-static void begin(struct sy_trainer *t)
+static void begin_save(struct sy_trainer *t)
 {
     struct sy__saver *s = &t->saver;
     s->due = false;
@@ -325,13 +325,13 @@ int sy__saver_save(struct sy_trainer *t, struct sy_err *err)
     if (atomic_load(&s->given_up))
         return sy_err_set(err, SY_E_IO, "checkpoint: another process writes run '%s'", t->name);
     sy__saver_join(t);
-    begin(t);
+    begin_save(t);
     double start = sy_now();
-    s->image = take(t, &s->err);
+    s->image = take_image(t, &s->err);
     if (s->image)
         sy_checkpoint_write(&s->dir, s->keep, s->keep_every, s->image, &s->result, &s->err);
     s->pause = sy_now() - start;
-    settle(t, false);
+    settle_save(t, false);
     return s->err.code ? sy_err_set(err, s->err.code, "%s", s->err.msg) : 0;
 }
 
@@ -351,10 +351,10 @@ static int save_beside(struct sy_trainer *t)
     struct sy__saver *s = &t->saver;
     double start = sy_now();
     float *to = sy__saver_buffer(t);
-    struct sy_image *image = to ? take(t, NULL) : NULL;
+    struct sy_image *image = to ? take_image(t, NULL) : NULL;
     if (!image)
         return -1;
-    begin(t);
+    begin_save(t);
     image->p = to;
     image->kept = to + t->c.params->floats;
     s->image = image;
@@ -492,7 +492,7 @@ int sy_trainer_checkpoint_to(struct sy_trainer *t, const char *dir, const char *
                              struct sy_saved *out, struct sy_err *err)
 {
     sy__saver_join(t);
-    struct sy_image *image = take(t, err);
+    struct sy_image *image = take_image(t, err);
     int rc = image ? sy_checkpoint_write_to(dir, sub, image, out, err) : -1;
     sy_image_free(image);
     return rc;

@@ -196,7 +196,7 @@ static bool border(struct sy_trainer *t)
 
 #define PACK_EVERY 256 /* steps */
 
-static void fail(struct sy_trainer *t, const struct sy_err *err)
+static void fail_run(struct sy_trainer *t, const struct sy_err *err)
 {
     struct sy_journal_entry e = {.kind = SY_ENTRY_FAILED, .expert = -1};
     snprintf(e.text, sizeof e.text, "%.*s", (int)sizeof e.text - 1, err->msg);
@@ -229,7 +229,7 @@ static void *train_thread(void *arg)
             continue;
         if (rc) {
             if (rc < 0)
-                fail(t, &err);
+                fail_run(t, &err);
             else
                 want_rewind(t, &err);
             continue;

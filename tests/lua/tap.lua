@@ -81,8 +81,8 @@ function t.output(command)
   return text, select(3, f:close())
 end
 
---- What the program prints with these arguments, and its exit status.  options: runs, a folder (that
--- of this test by default), and environment, words before the command.
+--- What the program prints with these arguments, and its exit status.  options: runs, a folder
+-- (that of this test by default), and environment, words before the command.
 function t.child(arguments, options)
   local o = options or {}
   return t.output(("%s '%s' -E --runs '%s' %s"):format(o.environment or "", t.program,

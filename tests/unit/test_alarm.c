@@ -1,4 +1,5 @@
-/* Alarms that come of time and of the amount of data: told what a step took, no clock is looked at. */
+/* Alarms that come of time and of the amount of data: told what a step took, no clock is looked
+ * at. */
 #include "unit/tap.h"
 #include "unit/tiny_run.h"
 
@@ -71,7 +72,8 @@ static void throughput(void)
     tap_ok(told.count == 1 && on(t, SY_ALARM_SPEED), "for 63 s: told");
     tap_is_str(told.text, "alarm: step 391: throughput: a step takes 3 s, it was 1 s", "by what");
     take(t, &step, 2000, 3);
-    tap_ok(told.count == 1 && on(t, SY_ALARM_SPEED), "what is slow does not become usual, and is told once");
+    tap_ok(told.count == 1 && on(t, SY_ALARM_SPEED),
+           "what is slow does not become usual, and is told once");
     take(t, &step, 1, 1);
     tap_ok(!on(t, SY_ALARM_SPEED), "one step as before ends it");
     take(t, &step, 20, 3);
@@ -112,8 +114,8 @@ static void divergence(void)
     lose(t, &step, 60, 1, 1);
     tap_ok(!told.count, "and one step is an outlier, however far");
     lose(t, &step, 60, 3.4, 3.4);
-    tap_ok(told.count == 1 && on(t, SY_ALARM_DIVERGE) && strstr(told.text, "divergence: the loss is 3.4;") &&
-               strstr(told.text, "at best"),
+    tap_ok(told.count == 1 && on(t, SY_ALARM_DIVERGE) &&
+               strstr(told.text, "divergence: the loss is 3.4;") && strstr(told.text, "at best"),
            "32 steps are told: %s", told.text);
     lose(t, &step, 100, 1.9, 1.9);
     tap_ok(on(t, SY_ALARM_DIVERGE), "still on where it would not come on");
@@ -161,7 +163,8 @@ static void epochs(enum sy_sample_mode mode, int64_t accumulate)
     tap_ok(!told.count, "data: %lld windows four times: nothing yet", (long long)windows);
     t->place.windows += (uint64_t)each;
     sy__alarm_step(t, last + 1, 1, false);
-    tap_ok(told.count == 1 && on(t, SY_ALARM_DATA) && strstr(told.text, "data exhausted: all text was seen 4 times"),
+    tap_ok(told.count == 1 && on(t, SY_ALARM_DATA) &&
+               strstr(told.text, "data exhausted: all text was seen 4 times"),
            "a fifth time: told");
     sy__alarm_step(t, last + 5000, 1, false);
     tap_ok(told.count == 1 && on(t, SY_ALARM_DATA), "once");

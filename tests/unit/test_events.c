@@ -25,7 +25,8 @@ static void test_alarms(void)
     for (int i = 0; i < SY_ALARM_COUNT; i++) {
         char text[128];
         enum sy_mark_kind want = i <= SY_ALARM_NONFINITE ? SY_MARK_SPIKE : SY_MARK_ALARM;
-        snprintf(text, sizeof text, "alarm: step 12345: %s: throughput: a loss spike", alarms[i][1]);
+        snprintf(text, sizeof text, "alarm: step 12345: %s: throughput: a loss spike",
+                 alarms[i][1]);
         tap_is_int(sy_stored_alarm("", text), i, "before: %s", text);
         tap_is_int(sy_stored_alarm(alarms[i][0], "x"), i, "now: %s", alarms[i][0]);
         tap_is_int(sy_stored_event_mark("alarm", "", text), want, "its mark");
@@ -36,7 +37,8 @@ static void test_alarms(void)
     tap_is_int(sy_stored_alarm("", ""), -1, "nothing");
     tap_is_int(sy_stored_alarm("TIDE", "alarm: step 7: loss spike: x"), -1, "of a newer program");
     tap_is_int(sy_stored_event_mark("alarm", "TIDE", ""), SY_MARK_ALARM, "drawn as an alarm");
-    tap_is_int(sy_stored_event_mark("tide", "", ""), SY_MARK_SET, "another event is an intervention");
+    tap_is_int(sy_stored_event_mark("tide", "", ""), SY_MARK_SET,
+               "another event is an intervention");
 }
 
 int main(void)

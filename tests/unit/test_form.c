@@ -1,5 +1,6 @@
 /* Storage forms: decoding against double, every set against the same bits, runs that begin
- * anywhere, packing by its rounding, and products of packed operands against products of the decoded ones. */
+ * anywhere, packing by its rounding, and products of packed operands against products of the
+ * decoded ones. */
 #include "cpu/form.h"
 #include "cpu/gemm.h"
 

@@ -403,7 +403,7 @@ static void test_forgotten(void)
 
 /* Of a run that has no store: older rows are packed, where there is memory for it, and come in
  * their order. */
-static void test_attic(void)
+static void test_packed_rows(void)
 {
     enum { MANY = 9000, WIDE = 8 };
     struct sy_metrics *m = sy_metrics_new(NULL);
@@ -1055,9 +1055,9 @@ static bool store_late(int way, int *lost, struct sy_err *err)
     return made;
 }
 
-/* Rows in an attic go into a store that its run gets later: all of them, or they stay where they
+/* Packed rows go into a store that its run gets later: all of them, or they stay where they
  * are. */
-static void test_attic_stored(void)
+static void test_packed_stored(void)
 {
     struct sy_err err = SY_ERR_INIT;
     int lost = 0, failed = 0;
@@ -1075,7 +1075,7 @@ static void test_attic_stored(void)
 }
 
 /* The same to the end: the store has them, and the run is one like any other. */
-static void test_attic_leaves(void)
+static void test_packed_leaves(void)
 {
     enum { MANY = 9000, BACK = 1500 };
     struct sy_err err = SY_ERR_INIT;
@@ -1608,9 +1608,9 @@ int main(void)
     test_list();
     test_idle();
     test_forgotten();
-    test_attic();
-    test_attic_stored();
-    test_attic_leaves();
+    test_packed_rows();
+    test_packed_stored();
+    test_packed_leaves();
     test_small();
     test_small_lost();
     test_no_thread();
