@@ -105,7 +105,10 @@ enum sy_schedule {
  *      anew, jumps and all; wsd with decay 0 falls to min_lr after the warm-up; AdamW's time counts
  *      steps that were skipped; the spike rule knows standard deviations alone (6), and ends the
  *      run after max_skips
- *   2  as below */
+ *   2  warm-up is of the `steps` of the start (`planned`), and a change of `steps` begins the
+ *      schedule anew at the rate that is (`from`, `share`); wsd with decay 0 does not fall; AdamW's
+ *      time leaves out what was skipped; usual is a median, and a spike has floors as well
+ *      (src/train/spike.h) */
 #define SY_RULES 2
 
 struct sy_hyper {

@@ -97,7 +97,7 @@ struct sy_train_config {
     double peak;                   /* FLOP/s measured on this machine (sy_cpu_peak); 0: no
                                     * MFU.  A step that is faster shows that others kept the
                                     * machine busy then: it is measured again */
-    bool bf16;                     /* that of bf16 */
+    bool bf16;                     /* the model computes in bf16, and peak is of that */
     /* Called on the trainer's thread at the border after a step (also after an evaluation:
      * `evaluated`) and when the state changes.  May call into the host and wait for it. */
     void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);

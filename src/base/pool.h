@@ -35,7 +35,7 @@ void sy_pool_shutdown(void);
 /* Run fn(ctx) once on each thread of the pool and on this one, and wait for it: for what belongs to
  * a thread.  Slow; inside a task only this thread. */
 void sy_pool_each(void (*fn)(void *ctx), void *ctx);
-/* Give every thread the scratch that any has needed (base/mem.h), if that has grown since this
+/* Give every thread the scratch that any has needed (base/scratch.h), if that has grown since this
  * thread asked last: so a loop allocates after its first round only when it asks for more than ever
  * before. */
 void sy_pool_level_scratch(void);

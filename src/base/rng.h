@@ -7,13 +7,12 @@
 #include <stdint.h>
 
 enum sy_purpose {
-    SY_RNG_USER,     /* tensor.randn and friends */
-    SY_RNG_INIT,     /* parameter initialization; step = number of the parameter */
-    SY_RNG_DATA,     /* sampler: which windows make up a batch */
-    SY_RNG_DROPOUT,  /* step = training step, mixed with the node's number */
-    SY_RNG_ROUTER,   /* router noise */
-    SY_RNG_SAMPLE,   /* generation */
-    SY_RNG_SYNTHETIC /* synthetic language */
+    SY_RNG_USER,       /* tensor.randn and friends */
+    SY_RNG_INIT,       /* parameter initialization; step = number of the parameter */
+    SY_RNG_DATA,       /* sampler: which windows make up a batch */
+    SY_RNG_DROPOUT,    /* step = training step, mixed with the node's number */
+    SY_RNG_SAMPLE = 5, /* generation; 4 was never drawn from */
+    SY_RNG_SYNTHETIC   /* synthetic language */
 };
 
 struct sy_rng {

@@ -248,11 +248,10 @@ int sy_program_find_nonfinite(struct sy_program *p, uint64_t seed, uint64_t step
             return 0;
         /* -inf is an ordinary value of masks and log-sum-exps of empty rows: only what is read on
          * as a result counts */
-        for (int j = 0; x->node && j < x->node->nout && j < 1; j++)
-            if (!all_finite(x->out[j])) {
-                describe(x, x->out[j], leaf_name, ctx, out, n);
-                return 1;
-            }
+        if (x->node && x->node->nout && !all_finite(x->out[0])) {
+            describe(x, x->out[0], leaf_name, ctx, out, n);
+            return 1;
+        }
     }
     return 0;
 }

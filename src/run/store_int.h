@@ -1,5 +1,5 @@
-/* Shared by the files of the store: connection and statements (schema.c), queue and life (store.c),
- * writing (flush.c), reading (read.c, list.c). */
+/* Shared by the files of the store: connection and statements (schema.c), life (store.c), what waits
+ * to be written (queue.c), writing (flush.c), series (series_list.c), reading (read.c, list.c). */
 #ifndef SY_RUN_STORE_INT_H
 #define SY_RUN_STORE_INT_H
 
@@ -158,9 +158,9 @@ struct sy_store {
 
 /* is_run: is there a run of this name? */
 typedef bool (*sy__is_run_fn)(const char *runs, const char *name, struct sy_err *err);
+/* a folder under another name, locked */
 int sy__run_dir_claim(struct sy_store *s, sy__is_run_fn is_run, struct sy_err *err);
 /* All that `from` holds, whose db_lock is held, into s, which is claimed. */
-/* a folder under another name, locked */
 int sy__run_dir_inherit(struct sy_store *s, struct sy_store *from, struct sy_err *err);
 /* gets its own; opens the database there */
 int sy__run_dir_finish(struct sy_store *s, struct sy_err *err);

@@ -1,5 +1,6 @@
 /* The trainer's inside, shared by trainer.c (border, thread), mailbox.c, step.c, eval.c, plan.c,
- * order.c, journal.c, saver.c and resume.c. */
+ * order.c, journal.c, alarm.c, norms.c, why.c, status.c (what others ask), poll.c, hold.c, saver.c,
+ * checkpoint_fields.c and resume.c. */
 #ifndef SY_TRAIN_TRAINER_INT_H
 #define SY_TRAIN_TRAINER_INT_H
 

@@ -116,14 +116,16 @@ void sy__layout(struct sy_panel *p);
 bool sy__shows(const struct sy_panel *p, enum sy__view view);
 
 /* views.c */
-enum sy_unit sy__unit_of(enum sy_series_kind kind);
 void sy__want(struct sy_panel *p);       /* feeds of all that is shown */
 bool sy__views_read(struct sy_panel *p); /* heatmaps' rows; true: changed */
 void sy__views_draw(struct sy_panel *p, struct sy_grid *g);
+bool sy__x_known(const struct sy_panel *p, enum sy_x_kind kind);
+
+/* x_window.c */
+enum sy_unit sy__unit_of(enum sy_series_kind kind);
 void sy__x_window(const struct sy_panel *p, const struct sy__run *r, double *x0, double *x1);
 struct sy__of sy__x_of(enum sy_x_kind kind); /* the series that x is read from */
 struct sy_x_axis sy__x_axis(const struct sy_panel *p, struct sy__run *r);
-bool sy__x_known(const struct sy_panel *p, enum sy_x_kind kind);
 
 /* experts_view.c */
 bool sy__table_read(struct sy_panel *p);

@@ -204,6 +204,8 @@ static void test_ranges(const char *json)
         const char *at = strstr(json, bad[i][0]);
         struct sy_image *m = at ? parse(json, at, at + strlen(bad[i][0]), bad[i][1], &err) : NULL;
         tap_ok(at && !m && err.code != SY_E_OK, "%s: %s", bad[i][1], at ? err.msg : "not found");
+        if (!strcmp(bad[i][1], "\"wds\""))
+            tap_ok(strstr(err.msg, "unknown schedule 'wds'") != NULL, "which one");
         sy_image_free(m);
     }
 }
