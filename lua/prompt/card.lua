@@ -110,13 +110,6 @@ end
 
 card.sparkline = engine.sparkline -- of a series (n,2), in so many cells
 
-local function duration(s)
-  s = math.floor(math.max(s, 0) + 0.5)
-  if s >= 3600 then return ("%dh%02dm"):format(s // 3600, s // 60 % 60) end
-  if s >= 60 then return ("%dm%02ds"):format(s // 60, s % 60) end
-  return ("%ds"):format(s)
-end
-
 -- What the alarms that are on say, in full; where none is, what one said last.
 local function alarm_lines(h)
   local fine, list = pcall(function() return h:alarms() end)
@@ -170,7 +163,7 @@ function card.run(name, h)
   local s = h:status()
   local head, now = ("run %s: %s, step %d/%d"):format(name, s.state, s.step, s.steps), {}
   if s.state == enum.state.RUNNING and s.eta and s.eta > 0 then
-    head = head .. ", eta " .. duration(s.eta)
+    head = head .. ", eta " .. engine.duration(s.eta)
   end
   local function item(label, format, v)
     if v then now[#now + 1] = label .. " " .. format:format(v) end

@@ -154,8 +154,6 @@ local function all_names()
   return names
 end
 
-local CELLS = 12 -- of a sparkline, as `switchyard runs` has it
-
 -- A line of runs(): of what store:info() gives, or of a live run's status.  differs: see
 -- engine.differ.
 local function listed(name, s, bytes, spark, differs)
@@ -175,15 +173,15 @@ local function listed_live(r, differs)
   local info = r._store and r._store:info() or {}
   local s = r._h:status()
   s.parent, s.parent_step = info.parent, info.parent_step
-  return listed(r.name, s, info.bytes, s.step > 0 and Run.sparkline(r._h:history "loss", CELLS) or
-    "", differs)
+  return listed(r.name, s, info.bytes, s.step > 0 and Run.sparkline(r._h:history "loss") or "",
+    differs)
 end
 
 local function listed_stored(info, differs)
   local pairs_of = {}
   for i, v in ipairs(info.spark) do pairs_of[i] = {i, v} end
-  return listed(info.name, info, info.bytes, #pairs_of > 0 and Run.sparkline(tensor(pairs_of),
-    CELLS) or "", differs)
+  return listed(info.name, info, info.bytes,
+    #pairs_of > 0 and Run.sparkline(tensor(pairs_of)) or "", differs)
 end
 
 local HEAD = engine.runs_head()

@@ -126,3 +126,14 @@ size_t sy_machine_available(void)
     all = least(least(all, left_in(GROUPS)), left_in(own_group(folder, sizeof folder)));
     return least(all, addresses_left());
 }
+
+size_t sy_machine_resident(void)
+{
+    unsigned long long pages_in = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%*u %llu", &pages_in) != 1)
+        pages_in = 0;
+    if (f)
+        fclose(f);
+    return (size_t)pages_in * pages_of(1);
+}

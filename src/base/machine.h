@@ -7,5 +7,6 @@
 
 size_t sy_machine_memory(void);    /* bytes in all; read once */
 size_t sy_machine_available(void); /* bytes that could be taken now without swapping */
+size_t sy_machine_resident(void);  /* bytes of this process that lie in memory; 0: not known */
 
 #endif

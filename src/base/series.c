@@ -1,6 +1,8 @@
 /* See switchyard/series.h. */
 #include "switchyard/series.h"
 
+#include "base/find.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +18,7 @@ const struct sy_series_row *sy_series_row(enum sy_series_kind kind) { return &ro
 
 int sy_series_find(const char *name)
 {
-    int i = SY_SERIES_COUNT;
-    while (--i >= 0 && strcmp(rows[i].name, name) != 0)
-        continue;
-    return i;
+    return SY_FIND_NAME(rows, name);
 }
 
 void sy_series_place(const struct sy_series_what *what, char *out, size_t n)

@@ -186,3 +186,20 @@ void sy_human_bytes(double bytes, char out[16])
     static const char *const units[] = {" B", " kB", " MB", " GB", " TB", " PB", " EB"};
     scaled(bytes, units, 7, out);
 }
+
+void sy_human_duration(double seconds, char out[16])
+{
+    if (!(seconds >= 0) || seconds > 1e9) {
+        snprintf(out, 16, "-");
+        return;
+    }
+    unsigned s = (unsigned)(seconds + 0.5);
+    if (s < 60)
+        snprintf(out, 16, "%us", s);
+    else if (s < 3600)
+        snprintf(out, 16, "%um%02us", s / 60, s % 60);
+    else if (s < 86400)
+        snprintf(out, 16, "%uh%02um", s / 3600, s % 3600 / 60);
+    else
+        snprintf(out, 16, "%ud%uh", s / 86400 % 100000, s % 86400 / 3600);
+}

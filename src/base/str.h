@@ -26,4 +26,6 @@ const char *sy_nearest(const char *word, const char *const *names);
 void sy_human(double value, char out[16]);
 /* "1.31 GB" for bytes, decimal units. */
 void sy_human_bytes(double bytes, char out[16]);
+/* "2m10s", "3h05m", "4d2h"; "-": not known, or over 1e9 s. */
+void sy_human_duration(double seconds, char out[16]);
 #endif

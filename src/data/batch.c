@@ -9,6 +9,8 @@
  * A new field is a row of SY_FIELD_MAP and one here. */
 #include "data/corpus_int.h"
 
+#include "base/find.h"
+
 #include <string.h>
 
 static const struct sy_field_spec specs[SY_FIELD_COUNT] = {
@@ -24,10 +26,7 @@ const struct sy_field_spec *sy_field_spec(enum sy_field f)
 
 int sy_field_find(const char *name)
 {
-    for (int i = 0; i < SY_FIELD_COUNT; i++)
-        if (!strcmp(specs[i].name, name))
-            return i;
-    return -1;
+    return SY_FIND_NAME(specs, name);
 }
 
 /* ---- how they are made ---- */

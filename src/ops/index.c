@@ -25,13 +25,6 @@ static int want_index(struct sy_infer *x, int input)
                       sy_op_input_name(x->op, input, name), sy_dtype_name(d));
 }
 
-static inline int64_t index_at(enum sy_dtype d, const void *p, int64_t i)
-{
-    return d == SY_I32   ? ((const int32_t *)p)[i]
-           : d == SY_I64 ? ((const int64_t *)p)[i]
-                         : ((const uint8_t *)p)[i];
-}
-
 /* An error for the first index of t that is not in 0..n-1.  `base` is what users count from: 0 for
  * token ids, 1 for places. */
 static int check_range(const struct sy_tensor *t, int64_t n, int base, const char *op,
@@ -40,7 +33,7 @@ static int check_range(const struct sy_tensor *t, int64_t n, int base, const cha
     const void *p = sy_data(t);
     int64_t count = sy_tensor_count(t);
     for (int64_t i = 0; i < count; i++) {
-        int64_t v = index_at(t->dtype, p, i);
+        int64_t v = sy__index_at(t->dtype, p, i);
         if (v < 0 || v >= n)
             return base ? sy_err_set(err, SY_E_RANGE,
                                      "%s: index %lld is outside 1..%lld: %s is %lld", op,
@@ -83,7 +76,7 @@ static void gather_rows(void *ctx, int64_t rows, const void *const *in, void *co
     const struct along *c = ctx;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < c->m; i++) {
-            int64_t at = r * c->n + index_at(c->index, in[1], r * c->m + i);
+            int64_t at = r * c->n + sy__index_at(c->index, in[1], r * c->m + i);
             memcpy((char *)out[0] + (size_t)(r * c->m + i) * c->size,
                    (const char *)in[0] + (size_t)at * c->size, c->size);
         }
@@ -136,7 +129,7 @@ int sy__infer_scatter_add(struct sy_infer *x)
 #define SCATTER(T)                                                                                 \
     for (int64_t r = 0; r < rows; r++)                                                             \
         for (int64_t i = 0; i < c->m; i++)                                                         \
-    ((T *)out[0])[r * c->n + index_at(c->index, in[0], r * c->m + i)] +=                           \
+    ((T *)out[0])[r * c->n + sy__index_at(c->index, in[0], r * c->m + i)] +=                       \
         ((const T *)in[1])[r * c->m + i]
 
 static void scatter_rows(void *ctx, int64_t rows, const void *const *in, void *const *out)
@@ -241,7 +234,7 @@ static void copy_rows(void *ctx, int64_t begin, int64_t end)
     const struct row_copy *c = ctx;
     for (int64_t i = begin; i < end; i++)
         memcpy(c->to + (size_t)i * c->bytes,
-               c->from + (size_t)index_at(c->index, c->ids, i) * c->bytes, c->bytes);
+               c->from + (size_t)sy__index_at(c->index, c->ids, i) * c->bytes, c->bytes);
 }
 
 struct row_decode {
@@ -257,7 +250,7 @@ static void decode_rows(void *ctx, int64_t begin, int64_t end)
     const struct row_decode *c = ctx;
     for (int64_t i = begin; i < end; i++)
         sy_form_decode(c->to + i * c->n, &c->from,
-                       c->first + index_at(c->index, c->ids, i) * c->stride, c->n);
+                       c->first + sy__index_at(c->index, c->ids, i) * c->stride, c->n);
 }
 
 static void select_stored(const struct sy_run *x, int64_t n)
@@ -360,14 +353,14 @@ static void sort_ids(const struct sy_tensor *ids, int64_t n, int64_t *first, int
     const void *p = sy_data(ids);
     memset(first, 0, (size_t)(n + 1) * sizeof *first);
     for (int64_t i = 0; i < count; i++)
-        first[index_at(ids->dtype, p, i)]++;
+        first[sy__index_at(ids->dtype, p, i)]++;
     for (int64_t v = 0; v <= n; v++) {
         int64_t own = first[v];
         first[v] = sum;
         sum += own;
     }
     for (int64_t i = 0; i < count; i++)
-        token[first[index_at(ids->dtype, p, i)]++] = i;
+        token[first[sy__index_at(ids->dtype, p, i)]++] = i;
     for (int64_t v = n; v > 0; v--) /* first[v] now is the end of v: shift back */
         first[v] = first[v - 1];
     first[0] = 0;
@@ -419,7 +412,7 @@ int sy__run_one_hot(const struct sy_run *x)
         return -1;
     memset(y, 0, (size_t)(count * n) * sizeof *y);
     for (int64_t i = 0; i < count; i++)
-        y[i * n + index_at(ids->dtype, sy_data(ids), i)] = 1;
+        y[i * n + sy__index_at(ids->dtype, sy_data(ids), i)] = 1;
     return 0;
 }
 
@@ -440,6 +433,6 @@ int sy__run_bincount(const struct sy_run *x)
         return -1;
     memset(y, 0, (size_t)n * sizeof *y);
     for (int64_t i = 0; i < count; i++)
-        y[index_at(ids->dtype, sy_data(ids), i)] += 1; /* exact to 2^24 */
+        y[sy__index_at(ids->dtype, sy_data(ids), i)] += 1; /* exact to 2^24 */
     return 0;
 }

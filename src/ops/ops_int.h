@@ -105,6 +105,14 @@ int sy__broadcast(struct sy_infer *x, struct sy_meta *out);
 void sy__sum_lines(enum sy_dtype dtype, const void *x, struct sy__lines l, void *scratch, void *y);
 size_t sy__sum_scratch(struct sy__lines l);
 
+/* Element i of indices (i32, i64, u8 or bool) at p. */
+static inline int64_t sy__index_at(enum sy_dtype dtype, const void *p, int64_t i)
+{
+    return dtype == SY_I32   ? ((const int32_t *)p)[i]
+           : dtype == SY_I64 ? ((const int64_t *)p)[i]
+                             : ((const uint8_t *)p)[i];
+}
+
 /* Elements of t in row-major order to `to` (same dtype). */
 void sy__copy_dense(const struct sy_tensor *t, void *to);
 

@@ -239,19 +239,12 @@ static bool is_int(enum sy_dtype d)
     return d == SY_I32 || d == SY_I64 || d == SY_U8 || d == SY_BOOL;
 }
 
-static int64_t load_int(enum sy_dtype dtype, const void *p, int64_t i)
-{
-    return dtype == SY_I64   ? ((const int64_t *)p)[i]
-           : dtype == SY_I32 ? ((const int32_t *)p)[i]
-                             : ((const uint8_t *)p)[i];
-}
-
 /* Integers to i64 without a detour through double. */
 static void cast_ints(const struct casting *c, const struct sy__span *s)
 {
     for (int64_t i = 0; i < s->n; i++)
         ((int64_t *)c->to)[s->at + i] =
-            load_int(c->from_type, c->from, s->offset[0] + i * s->stride[0]);
+            sy__index_at(c->from_type, c->from, s->offset[0] + i * s->stride[0]);
 }
 
 static void cast_span(void *ctx, const struct sy__span *s)

@@ -126,37 +126,29 @@ static void on_fatal(int number)
     raise(number);
 }
 
-static void set_handler(int number, void (*handler)(int), int flags)
-{
-    struct sigaction a = {.sa_flags = flags};
-    a.sa_handler = handler;
-    sigemptyset(&a.sa_mask);
-    sigaction(number, &a, NULL);
-}
-
 void sy_prompt_signals(bool at_prompt)
 {
     prompting = at_prompt;
-    set_handler(SIGINT, on_interrupt, 0); /* no SA_RESTART: a read in a chunk must end */
-    set_handler(SIGPIPE, SIG_IGN, 0);
-    set_handler(SIGXFSZ, SIG_IGN,
+    sy_signal_handle(SIGINT, on_interrupt, 0); /* no SA_RESTART: a read in a chunk must end */
+    sy_signal_handle(SIGPIPE, SIG_IGN, 0);
+    sy_signal_handle(SIGXFSZ, SIG_IGN,
                 0); /* a write beyond the quota fails instead: no run is lost by it */
     if (!at_prompt) {
-        set_handler(SIGALRM, on_late, 0);
+        sy_signal_handle(SIGALRM, on_late, 0);
         /* a batch system's end: the runs are saved, as after Ctrl-C */
-        set_handler(SIGTERM, on_interrupt, 0);
+        sy_signal_handle(SIGTERM, on_interrupt, 0);
         if (!ignored(SIGHUP)) /* nohup */
-            set_handler(SIGHUP, on_interrupt, 0);
+            sy_signal_handle(SIGHUP, on_interrupt, 0);
         return;
     }
     if (!leaving_by) { /* what a script was told is over with it */
         alarm(0);
         ended_by = interrupts = 0;
     }
-    set_handler(SIGWINCH, on_size, SA_RESTART);
-    set_handler(SIGTERM, on_end, 0);
-    set_handler(SIGHUP, on_end, 0);
-    set_handler(SIGTSTP, on_stop, SA_RESTART);
+    sy_signal_handle(SIGWINCH, on_size, SA_RESTART);
+    sy_signal_handle(SIGTERM, on_end, 0);
+    sy_signal_handle(SIGHUP, on_end, 0);
+    sy_signal_handle(SIGTSTP, on_stop, SA_RESTART);
     sy_signals_fatal(on_fatal);
 }
 

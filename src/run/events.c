@@ -1,5 +1,8 @@
 /* See switchyard/events.h. */
 #include "switchyard/events.h"
+
+#include "base/find.h"
+
 #include "switchyard/journal.h"
 
 #include <stdio.h>
@@ -33,10 +36,7 @@ bool sy_event_in_journal(enum sy_event_kind kind) { return events[kind].journal;
 
 int sy_event_find(const char *name)
 {
-    int i = SY_EVENT_COUNT;
-    while (--i >= 0 && strcmp(events[i].name, name) != 0)
-        continue;
-    return i;
+    return SY_FIND_NAME(events, name);
 }
 
 enum sy_mark_kind sy_event_mark(const struct sy_event *e)
@@ -69,10 +69,7 @@ int sy_stored_alarm(const char *id, const char *text)
 {
     if (!*id)
         return alarm_told(text);
-    int i = SY_ALARM_COUNT;
-    while (--i >= 0 && strcmp(alarms[i].id, id) != 0)
-        continue;
-    return i;
+    return SY_FIND_NAME(alarms, id);
 }
 
 enum sy_mark_kind sy_stored_event_mark(const char *kind, const char *alarm, const char *text)

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/grow.h"
 #include "base/mem.h"
+#include "base/reals.h"
 #include "run/metrics.h"
 #include "switchyard/events.h"
 
@@ -391,16 +392,11 @@ static void bind_real(sqlite3_stmt *q, int at, double v)
         sqlite3_bind_double(q, at, v);
 }
 
-static bool same_value(double a, double b)
-{
-    return a == b || (isnan(a) && isnan(b));
-}
-
 static bool same_status(const struct sy_store_status *a, const struct sy_store_status *b)
 {
     return a->state == b->state && a->step == b->step && a->steps == b->steps &&
-           a->tokens == b->tokens && same_value(a->loss, b->loss) &&
-           same_value(a->val_loss, b->val_loss);
+           a->tokens == b->tokens && sy_same_real(a->loss, b->loss) &&
+           sy_same_real(a->val_loss, b->val_loss);
 }
 
 static int write_status(struct sy_store *s, const struct sy_store_status *st, struct sy_err *err)

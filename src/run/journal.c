@@ -1,6 +1,7 @@
 /* Kinds of journal entries, and their bytes.  See switchyard/journal.h. */
 #include "switchyard/journal.h"
 
+#include "base/find.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -19,10 +20,7 @@ const struct sy_entry_row *sy_entry_row(enum sy_entry_kind kind) { return &rows[
 
 int sy_entry_find(const char *name)
 {
-    int i = SY_ENTRY_COUNT;
-    while (--i >= 0 && strcmp(rows[i].name, name) != 0)
-        continue;
-    return i;
+    return SY_FIND_NAME(rows, name);
 }
 
 bool sy_entry_has_effect(enum sy_entry_kind kind)

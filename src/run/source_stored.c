@@ -10,6 +10,7 @@
 #include "base/grow.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/reals.h"
 #include "run/source_int.h"
 #include "run/store.h"
 
@@ -88,11 +89,6 @@ static void take_series(struct stored *r, const struct sy_store_series *list, in
             sy__source_add(&r->s, list[i].name, list[i].width, &list[i].what);
 }
 
-static bool same_value(float a, float b)
-{
-    return a == b || (isnan(a) && isnan(b));
-}
-
 /* Was the timeline changed behind us? */
 static void look_for_cut(struct stored *r, const struct sy_store_series *list, int count)
 {
@@ -104,7 +100,7 @@ static void look_for_cut(struct stored *r, const struct sy_store_series *list, i
             continue;
         if (r->probe_step >= 0 &&
             (sy_store_at(r->store, "loss", 1, r->probe_step, &found, &v, &err) != 1 ||
-             found != r->probe_step || !same_value(v, r->probe))) {
+             found != r->probe_step || !sy_same_real((double)v, (double)r->probe))) {
             r->cuts++;
             r->nmarks = 0;
             r->journal = r->events = 0;

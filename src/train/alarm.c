@@ -10,6 +10,7 @@
  *     RECORD: the store has it, and src/bind/run/store.c tells it.
  *  2. Alarms change nothing of the run, and are not part of its state. */
 #include "base/mem.h"
+#include "base/reals.h"
 #include "run/metrics.h"
 #include "train/trainer_int.h"
 
@@ -193,8 +194,7 @@ static void judge_dead(struct sy_trainer *t, int64_t step)
 
 static int falling(const void *a, const void *b)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x < y) - (x > y);
+    return sy_rising(b, a);
 }
 
 /* Share of the top_k fullest experts; sorts loads. */

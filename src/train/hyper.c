@@ -1,6 +1,8 @@
 /* The table of hyper-parameters and the learning-rate schedules. */
 #include "switchyard/hyper.h"
 
+#include "base/find.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,18 +25,12 @@ const char *sy_schedule_name(enum sy_schedule s) { return schedules[s]; }
 
 int sy_hyper_find(const char *name)
 {
-    for (int i = 0; i < SY_HYPER_COUNT; i++)
-        if (!strcmp(specs[i].name, name))
-            return i;
-    return -1;
+    return SY_FIND_NAME(specs, name);
 }
 
 int sy_schedule_parse(const char *name)
 {
-    for (int i = 0; i < SY_SCHEDULE_COUNT; i++)
-        if (!strcmp(schedules[i], name))
-            return i;
-    return -1;
+    return SY_FIND_NAME(schedules, name);
 }
 
 void sy_hyper_defaults(struct sy_hyper *h)

@@ -1,6 +1,7 @@
 /* Flat buffers and their layout.  See params.h. */
 #include "train/params.h"
 
+#include "base/find.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -25,10 +26,7 @@ const char *sy_role_name(enum sy_role role) { return roles[role]; }
 
 int sy_role_find(const char *name)
 {
-    int i = SY_ROLE_COUNT;
-    while (--i >= 0 && strcmp(roles[i], name) != 0)
-        continue;
-    return i;
+    return SY_FIND_NAME(roles, name);
 }
 
 static int64_t padded(int64_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }

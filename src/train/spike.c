@@ -1,24 +1,13 @@
 /* Statistics of the spike rule.  See spike.h. */
 #include "train/spike.h"
 
+#include "base/reals.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static double logarithm(double v) { return log(fmax(v, 1e-30)); }
-
-static int rising(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Sorts them. */
-static double median(double *v, int n)
-{
-    qsort(v, (size_t)n, sizeof *v, rising);
-    return n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
-}
 
 static void usual(struct sy_sigma *s, const double *values, int n)
 {
@@ -26,8 +15,8 @@ static void usual(struct sy_sigma *s, const double *values, int n)
     memcpy(lately, values + n - SY_LATELY, sizeof lately);
     for (int i = 1; i < n; i++)
         changes[i - 1] = fabs(values[i] - values[i - 1]);
-    s->mean = median(lately, SY_LATELY);
-    s->deviation = median(changes, n - 1) / 0.954;
+    s->mean = sy_median(lately, SY_LATELY);
+    s->deviation = sy_median(changes, n - 1) / 0.954;
 }
 
 static void mean(struct sy_sigma *s, const double *values, int n)

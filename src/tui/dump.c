@@ -10,11 +10,6 @@
 
 #include <string.h>
 
-static bool same_pen(struct sy_pen a, struct sy_pen b)
-{
-    return a.fg == b.fg && a.bg == b.bg && a.attr == b.attr;
-}
-
 static const struct sy_cell *cell_at(const struct sy_grid *g, int x, int y)
 {
     return &g->cell[(size_t)y * (size_t)g->w + (size_t)x];
@@ -90,12 +85,12 @@ static void write_ansi(const struct sy_grid *g, struct sy_str *out)
         int n = used_columns(g, y);
         for (int x = 0; x < n; x++) {
             const struct sy_cell *c = cell_at(g, x, y);
-            if (!same_pen(c->pen, pen))
+            if (!sy_same_pen(c->pen, pen))
                 add_sgr(out, c->pen);
             pen = c->pen;
             add_cell(out, c);
         }
-        sy_str_puts(out, same_pen(pen, (struct sy_pen){-1, -1, 0}) ? "\n" : "\x1b[0m\n");
+        sy_str_puts(out, sy_same_pen(pen, (struct sy_pen){-1, -1, 0}) ? "\n" : "\x1b[0m\n");
     }
 }
 
@@ -116,9 +111,9 @@ static void write_golden(const struct sy_grid *g, struct sy_str *out)
         bool any = false;
         for (int x = 0, end; x < g->w; x = end) {
             struct sy_pen p = cell_at(g, x, y)->pen;
-            for (end = x + 1; end < g->w && same_pen(cell_at(g, end, y)->pen, p); end++)
+            for (end = x + 1; end < g->w && sy_same_pen(cell_at(g, end, y)->pen, p); end++)
                 continue;
-            if (same_pen(p, (struct sy_pen){-1, -1, 0}))
+            if (sy_same_pen(p, (struct sy_pen){-1, -1, 0}))
                 continue;
             if (!any)
                 sy_str_printf(out, "%d", y);
@@ -292,7 +287,7 @@ static int add_text(const struct sy_grid *g, int x, int y, struct sy_str *out)
     struct ink k = ink_of(g, pen);
     int end = x;
     struct sy_str places = SY_STR_INIT, text = SY_STR_INIT;
-    for (; end < g->w && same_pen(cell_at(g, end, y)->pen, pen); end++) {
+    for (; end < g->w && sy_same_pen(cell_at(g, end, y)->pen, pen); end++) {
         const struct sy_cell *c = cell_at(g, end, y);
         if (c->ch == ' ' || (c->ch >= 0x2500 && c->ch < 0x25A0) || (c->ch & ~0xFFu) == 0x2800)
             break;

@@ -2,6 +2,7 @@
 #include "tui/plot_int.h"
 
 #include "base/mem.h"
+#include "base/reals.h"
 #include "tui/canvas.h"
 #include "tui/frame.h"
 
@@ -12,12 +13,6 @@
 
 /* ---- the range of y ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Median of up to five columns around i: what stands alone for one or two columns is not in it. */
 static double median_near(const double *v, int n, int i)
 {
@@ -26,8 +21,7 @@ static double median_near(const double *v, int n, int i)
     for (int j = i - 2; j <= i + 2; j++)
         if (j >= 0 && j < n)
             five[k++] = v[j];
-    qsort(five, (size_t)k, sizeof *five, by_value);
-    return k % 2 ? five[k / 2] : (five[k / 2 - 1] + five[k / 2]) / 2;
+    return sy_median(five, k);
 }
 
 static void widen(struct sy__range *r, double v)

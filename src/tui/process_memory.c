@@ -2,6 +2,7 @@
  */
 #include "tui/panel_int.h"
 
+#include "base/machine.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "tui/frame.h"
@@ -9,18 +10,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-static double resident_bytes(void)
-{
-    long pages = 0, unused;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (f && fscanf(f, "%ld %ld", &unused, &pages) != 2)
-        pages = 0;
-    if (f)
-        fclose(f);
-    return (double)pages * (double)sysconf(_SC_PAGESIZE);
-}
 
 bool sy__memory_read(struct sy_panel *p, double now)
 {
@@ -35,8 +24,8 @@ bool sy__memory_read(struct sy_panel *p, double now)
     float v = (float)(m->live / 1e6);
     if (!m->used || sy_pyramid_add(m->used, &second, &v, 1, 1))
         return false;
-    m->resident = resident_bytes();
-    m->total = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    m->resident = (double)sy_machine_resident();
+    m->total = (double)sy_machine_memory();
     m->at = now;
     m->n++;
     return true;

@@ -123,11 +123,6 @@ static int rows_of(const struct sy_scroll *s, int64_t number)
 }
 
 /* The last line there is to see: the open one, if something stands in it. */
-static bool same_pen(struct sy_pen a, struct sy_pen b)
-{
-    return a.fg == b.fg && a.bg == b.bg && a.attr == b.attr;
-}
-
 static int64_t last_line(const struct sy_scroll *s)
 {
     return s->open.len ? s->end : s->end - 1;
@@ -285,7 +280,7 @@ void sy_scroll_tail(const struct sy_scroll *s, int lines, bool colours, struct s
         struct sy_pen pen;
         size_t n, i = 0;
         const char *text = text_of(s, number, &n, &pen);
-        bool coloured = !same_pen(pen, plain);
+        bool coloured = !sy_same_pen(pen, plain);
         if (colours && coloured)
             sy__sgr_put(out, pen);
         while (i < n) {

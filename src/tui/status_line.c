@@ -1,6 +1,7 @@
 /* Header, rule, status line, the list of keys, and what stands where no run is yet. */
 #include "tui/panel_int.h"
 
+#include "base/str.h"
 #include "tui/frame.h"
 
 #include <math.h>
@@ -46,7 +47,7 @@ static void fill_fields(const struct sy_source_status *s, struct field f[FIELDS]
     f[5] = (struct field){"lr", {0}, 5, s->lr > 0};
     sy_value_text(s->lr, SY_UNIT_PLAIN, f[5].value);
     f[6] = (struct field){"ETA", {0}, 3, runs && s->eta > 0 && s->step < s->steps};
-    sy_duration_text(s->eta, f[6].value);
+    sy_human_duration(s->eta, f[6].value);
 }
 
 /* Of those of a lower rank. */

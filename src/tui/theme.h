@@ -29,6 +29,10 @@ struct sy_pen {
     int16_t fg, bg;
     uint8_t attr;
 };
+static inline bool sy_same_pen(struct sy_pen a, struct sy_pen b)
+{
+    return a.fg == b.fg && a.bg == b.bg && a.attr == b.attr;
+}
 
 enum sy_role {
     SY_ROLE_TEXT,

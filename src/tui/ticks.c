@@ -170,20 +170,3 @@ void sy_count_text(long long v, char out[28])
     }
     out[k] = 0;
 }
-
-void sy_duration_text(double seconds, char out[16])
-{
-    if (!(seconds >= 0) || seconds > 1e9) {
-        snprintf(out, 16, "-");
-        return;
-    }
-    unsigned s = (unsigned)(seconds + 0.5);
-    if (s < 60)
-        snprintf(out, 16, "%us", s);
-    else if (s < 3600)
-        snprintf(out, 16, "%um%02us", s / 60, s % 60);
-    else if (s < 86400)
-        snprintf(out, 16, "%uh%02um", s / 3600, s % 3600 / 60);
-    else
-        snprintf(out, 16, "%ud%uh", s / 86400 % 100000, s % 86400 / 3600);
-}

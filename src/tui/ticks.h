@@ -28,7 +28,5 @@ double sy_tick_step(double span, int most);
 void sy_value_text(double v, enum sy_unit unit, char out[16]);
 /* "1,240" */
 void sy_count_text(long long v, char out[28]);
-/* "2m10s", "3h05m", "4d2h" */
-void sy_duration_text(double seconds, char out[16]);
 
 #endif

@@ -124,12 +124,12 @@ static void handle_faults(void)
     sy_bus_again();
 }
 
-static void set_handler(int number, void (*handler)(int), int flags, struct sigaction *old)
+void sy_signal_handle(int number, void (*handler)(int), int flags)
 {
     struct sigaction a = {.sa_flags = flags};
     a.sa_handler = handler;
     sigemptyset(&a.sa_mask);
-    sigaction(number, &a, old);
+    sigaction(number, &a, NULL);
 }
 
 void sy_signals_fatal(void (*handler)(int number))
@@ -137,7 +137,7 @@ void sy_signals_fatal(void (*handler)(int number))
     struct sigaction now;
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
         if (!sigaction(crashes[i], NULL, &now) && now.sa_handler != SIG_IGN)
-            set_handler(crashes[i], handler, (int)(SA_RESETHAND | SA_ONSTACK), NULL);
+            sy_signal_handle(crashes[i], handler, (int)(SA_RESETHAND | SA_ONSTACK));
     sy_bus_again();
 }
 
@@ -146,14 +146,14 @@ void sy_signals_begin(bool (*interrupt)(int number))
     first = interrupt;
     for (size_t i = 0; i < OWN; i++)
         sigaction(own[i], NULL, &before[i]);
-    set_handler(SIGINT, on_interrupt, 0, NULL); /* no SA_RESTART: a read in a chunk must end */
-    set_handler(SIGPIPE, SIG_IGN, 0, NULL);
-    set_handler(SIGXFSZ, SIG_IGN, 0, NULL); /* a write beyond the quota fails instead */
-    set_handler(SIGTERM, on_signal, 0, NULL);
-    set_handler(SIGHUP, on_signal, 0, NULL);
-    set_handler(SIGWINCH, on_signal, SA_RESTART, NULL);
-    set_handler(SIGTSTP, on_signal, SA_RESTART, NULL);
-    set_handler(SIGCONT, on_signal, SA_RESTART, NULL);
+    sy_signal_handle(SIGINT, on_interrupt, 0); /* no SA_RESTART: a read in a chunk must end */
+    sy_signal_handle(SIGPIPE, SIG_IGN, 0);
+    sy_signal_handle(SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails instead */
+    sy_signal_handle(SIGTERM, on_signal, 0);
+    sy_signal_handle(SIGHUP, on_signal, 0);
+    sy_signal_handle(SIGWINCH, on_signal, SA_RESTART);
+    sy_signal_handle(SIGTSTP, on_signal, SA_RESTART);
+    sy_signal_handle(SIGCONT, on_signal, SA_RESTART);
     handle_faults();
 }
 

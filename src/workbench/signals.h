@@ -16,6 +16,8 @@ enum sy_signal {
     SY_SIGNAL_COUNT
 };
 
+/* sigaction with these flags, and no other signal held meanwhile. */
+void sy_signal_handle(int number, void (*handler)(int), int flags);
 /* Install them.  `interrupt` (or NULL) is asked first at Ctrl-C, in the handler: true: it is done.
  */
 void sy_signals_begin(bool (*interrupt)(int number));

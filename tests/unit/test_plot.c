@@ -53,8 +53,6 @@ static void ticks(void)
                    cases[i].want, "ticks of %g..%g%s", cases[i].lo, cases[i].hi,
                    cases[i].log ? ", log" : "");
     char a[16], b[28];
-    sy_duration_text(130, a);
-    tap_is_str(a, "2m10s", "a duration");
     sy_count_text(-1234567, b);
     tap_is_str(b, "-1,234,567", "a count");
     sy_value_text(3e-4, SY_UNIT_PLAIN, a);

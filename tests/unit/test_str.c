@@ -8,6 +8,7 @@
 #include "switchyard/err.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 static void errors(void)
@@ -100,6 +101,16 @@ static void people(void)
         tap_is_str(out, cases[i].number, "%g for people", cases[i].v);
         sy_human_bytes(cases[i].v, out);
         tap_is_str(out, cases[i].bytes, "%g bytes for people", cases[i].v);
+    }
+    static const struct {
+        double seconds;
+        const char *text;
+    } durations[] = {{0, "0s"},          {59.4, "59s"},     {59.6, "1m00s"}, {130, "2m10s"},
+                     {11100, "3h05m"},   {352800, "4d2h"},  {-1, "-"},       {(double)NAN, "-"},
+                     {2e9, "-"}};
+    for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
+        sy_human_duration(durations[i].seconds, out);
+        tap_is_str(out, durations[i].text, "%g s for people", durations[i].seconds);
     }
 }
 

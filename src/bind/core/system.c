@@ -55,6 +55,15 @@ static int l_bytes(lua_State *L)
     return 1;
 }
 
+/* engine.duration(seconds) -> "2m10s" */
+static int l_duration(lua_State *L)
+{
+    char text[16];
+    sy_human_duration((double)luaL_checknumber(L, 1), text);
+    lua_pushstring(L, text);
+    return 1;
+}
+
 /* engine.cwd() -> the working directory, or "." */
 static int l_cwd(lua_State *L)
 {
@@ -81,6 +90,7 @@ static int l_now(lua_State *L)
 
 static const luaL_Reg functions[] = {{"length", l_length},   {"nearest", l_nearest},
                                      {"entropy", l_entropy}, {"bytes", l_bytes},
+                                     {"duration", l_duration},
                                      {"cwd", l_cwd},         {"dir_make", l_dir_make},
                                      {"now", l_now},         {NULL, NULL}};
 

@@ -1,6 +1,6 @@
 /* The table of runs and sparklines (run/runs_table.h) for the embedded library.  Layer bind/run.
  *
- *   engine.sparkline(series, cells) -> text    series: tensor f64 (n,2) of steps and values
+ *   engine.sparkline(series[, cells]) -> text    series: tensor f64 (n,2) of steps and values
  *   engine.runs_row(name, state, step, steps, loss, val_loss, bytes, spark) -> text; nil: none
  *   engine.runs_head() -> text */
 #include "bind/core/error.h"
@@ -25,7 +25,7 @@ static int push_text(lua_State *L, struct sy_str *s)
 static int l_sparkline(lua_State *L)
 {
     struct sy_tensor *t = lsy_check_data(L, 1, "sparkline", "series");
-    int cells = (int)luaL_checkinteger(L, 2);
+    int cells = (int)luaL_optinteger(L, 2, SY_RUNS_CELLS);
     int64_t n = t->ndim == 2 ? t->shape[0] : 0;
     struct sy_str s = SY_STR_INIT;
     double *values = lua_newuserdatauv(L, (size_t)(n ? n : 1) * sizeof *values, 0);

@@ -87,19 +87,9 @@ static void say_message(struct sy_str *o)
     sy_host_print(o->data);
 }
 
-static void put_eta(struct sy_str *o, double seconds)
-{
-    long s = seconds < 0 ? 0 : lround(seconds);
-    if (s >= 3600)
-        sy_str_printf(o, "  eta %ldh%02ldm", s / 3600, s / 60 % 60);
-    else if (s >= 60)
-        sy_str_printf(o, "  eta %ldm%02lds", s / 60, s % 60);
-    else
-        sy_str_printf(o, "  eta %lds", s);
-}
-
 static void put_line(struct sy_str *o, const char *run, const struct sy_status *s)
 {
+    char eta[16];
     if (last_run[0] && strcmp(last_run, run))
         sy_str_printf(o, "%s  ", run);
     snprintf(last_run, sizeof last_run, "%s", run);
@@ -111,8 +101,10 @@ static void put_line(struct sy_str *o, const char *run, const struct sy_status *
         sy_str_printf(o, "  mfu %.0f%%", 100 * s->mfu);
     if (!isnan(s->load_max_mean))
         sy_str_printf(o, "  load max/mean %.2f  dead %lld", s->load_max_mean, (long long)s->dead);
-    if (s->state == SY_RUN_RUNNING && s->step < s->steps)
-        put_eta(o, s->eta);
+    if (s->state == SY_RUN_RUNNING && s->step < s->steps) {
+        sy_human_duration(s->eta, eta);
+        sy_str_printf(o, "  eta %s", eta);
+    }
     sy_str_puts(o, "\n");
 }
 
