@@ -19,8 +19,7 @@ end)
 surgery.Expert = Expert
 
 local function called(e)
-  return ("layer %d%s expert %d"):format(e.layer,
-    e._moe.name and " " .. e._moe.name or "", e.number)
+  return ("%s expert %d"):format(engine.place(e.layer, e._moe.name), e.number)
 end
 
 local function set_mask(e, off)
@@ -116,7 +115,7 @@ local function experts_of(r, l, moe)
     out._moe = moe
     return out
   end
-  local what = ("%s: layer %d%s"):format(r.name, l, moe.name and " " .. moe.name or "")
+  local what = ("%s: %s"):format(r.name, engine.place(l, moe.name))
   return fields.numbered(what, "expert", moe.experts, expert,
     "r.layers[l].experts[e]:disable() takes one out")
 end

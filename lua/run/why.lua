@@ -80,7 +80,7 @@ end
 
 -- What is said of a norm, by the kind of its series.
 local function subject(name, s)
-  local place = ("layer %d%s"):format(s.layer, s.mixture ~= "" and " " .. s.mixture or "")
+  local place = engine.place(s.layer, s.mixture)
   if s.kind == enum.series.ROUTER_NORM then return "router of " .. place end
   return s.layer > 0 and place or name:sub(#"grad_norm." + 1)
 end
@@ -259,8 +259,7 @@ function Why.__tostring(w)
   add(value_line("grad norm", w.grad_norm))
   add(norms_line("gradients", w.layers, function(x) return x.what end))
   add(norms_line("experts", w.experts,
-    function(x) return ("layer %d%s expert %d"):format(x.layer,
-      x.mixture and " " .. x.mixture or "", x.expert) end))
+    function(x) return ("%s expert %d"):format(engine.place(x.layer, x.mixture), x.expert) end))
   for i, x in ipairs(w.routers) do
     if i <= 12 then add(router_line(x)) end
   end

@@ -132,11 +132,22 @@ int sy_dir_remove(const struct sy_dir *in, const char *path, struct sy_err *err)
 
 /* ---- whether it is still where it was ---- */
 
+static bool same_file(int fd, const struct stat *named)
+{
+    struct stat ours;
+    return !fstat(fd, &ours) && ours.st_ino == named->st_ino && ours.st_dev == named->st_dev;
+}
+
+bool sy_dir_has(const struct sy_dir *in, const char *path, int fd)
+{
+    struct stat named;
+    return !sy_dir_stat(in, path, &named) && same_file(fd, &named);
+}
+
 static bool is_folder_at(const struct sy_dir *d, const char *path)
 {
-    struct stat ours, named;
-    return !fstat(d->fd, &ours) && !stat(path, &named) && ours.st_ino == named.st_ino &&
-           ours.st_dev == named.st_dev;
+    struct stat named;
+    return !stat(path, &named) && same_file(d->fd, &named);
 }
 
 enum sy_dir_state sy_dir_state(const struct sy_dir *d)

@@ -33,6 +33,8 @@ void sy_dir_close(struct sy_dir *d);
 int sy_dir_at(const struct sy_dir *in, const char **path);
 /* lstat: 0, or -1 and errno. */
 int sy_dir_stat(const struct sy_dir *in, const char *path, struct stat *st);
+/* Is fd still the file of that name, or was it removed after it was opened? */
+bool sy_dir_has(const struct sy_dir *in, const char *path, int fd);
 /* Its entries, with closedir; NULL and errno.  A link is followed only without `in`. */
 DIR *sy_dir_list(const struct sy_dir *in, const char *path);
 /* Delete a folder of ours and all that is in it (folders up to a depth of 8); links are deleted,

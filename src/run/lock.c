@@ -129,14 +129,6 @@ void sy_lock_sign(struct sy_lock *lock, const char *id)
         (void)!ftruncate(lock->fd, (off_t)strlen(text));
 }
 
-/* Is fd still the file of that name, or did its owner remove it after we opened it? */
-static bool is_named(int fd, const struct sy_dir *in, const char *path)
-{
-    struct stat ours, named;
-    return !fstat(fd, &ours) && !sy_dir_stat(in, path, &named) && ours.st_ino == named.st_ino &&
-           ours.st_dev == named.st_dev;
-}
-
 /* The file, open; *rc as try_lock, for a file system without locks by its word.  -1: errno. */
 static int open_locked(const struct sy_dir *in, const char *path, int *rc)
 {
@@ -148,7 +140,7 @@ static int open_locked(const struct sy_dir *in, const char *path, int *rc)
         *rc = try_lock(fd, F_OFD_SETLK);
         if (*rc < 0)
             *rc = !(read_owner(in, path, &o) && seems_alive(&o));
-        if (!*rc || is_named(fd, in, path))
+        if (!*rc || sy_dir_has(in, path, fd))
             return fd;
         close(fd);
     }
@@ -158,7 +150,7 @@ static int open_locked(const struct sy_dir *in, const char *path, int *rc)
 
 bool sy_lock_named(const struct sy_lock *lock, const struct sy_dir *in, const char *path)
 {
-    return is_named(lock->fd, in, path);
+    return sy_dir_has(in, path, lock->fd);
 }
 
 struct sy_lock *sy_lock_take(const struct sy_dir *in, const char *path, const char *what,

@@ -149,7 +149,7 @@ int64_t lsy_check_int(lua_State *L, int arg, const char *what, const char *name,
 {
     int64_t v;
     if (!integer_at(L, arg, &v) || v < min || v > max)
-        return raise_wrong(L, arg, what, name, "an integer", (double)min, (double)max);
+        return raise_wrong(L, arg, what, name, "a whole number", (double)min, (double)max);
     return v;
 }
 
@@ -191,7 +191,7 @@ static void read_option(lua_State *L, const char *what, const struct lsy_option 
     switch (row->kind) {
     case LSY_INT:
         if (!integer_at(L, -1, &i) || (!any && ((double)i < row->min || (double)i > row->max)))
-            raise_wrong(L, -1, what, row->name, "an integer", row->min, row->max);
+            raise_wrong(L, -1, what, row->name, "a whole number", row->min, row->max);
         *(int64_t *)field = i;
         break;
     case LSY_REAL:

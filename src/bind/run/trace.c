@@ -134,6 +134,17 @@ static int l_series_kinds(lua_State *L)
     return 1;
 }
 
+/* engine.place(layer[, mixture]) -> "layer 2 memory" */
+static int l_place(lua_State *L)
+{
+    char text[64];
+    struct sy_series_what what = {.layer = (int)luaL_checkinteger(L, 1)};
+    snprintf(what.mixture, sizeof what.mixture, "%s", luaL_optstring(L, 2, ""));
+    sy_series_place(&what, text, sizeof text);
+    lua_pushstring(L, text);
+    return 1;
+}
+
 static int graph_update(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -231,7 +242,7 @@ static const luaL_Reg program_methods[] = {{"run", program_run}, {"profile", pro
                                            {NULL, NULL}};
 static const luaL_Reg functions[] = {
     {"record", l_record}, {"program", l_program}, {"precision", l_precision},
-    {"series_kinds", l_series_kinds}, {NULL, NULL}};
+    {"series_kinds", l_series_kinds}, {"place", l_place}, {NULL, NULL}};
 
 void lsy_open_trace(lua_State *L)
 {

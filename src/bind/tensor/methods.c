@@ -64,7 +64,7 @@ static int64_t check_index(lua_State *L, int arg, const struct sy_tensor *t)
     if (!t->ndim)
         lsy_error(L, "index: a scalar has no elements");
     if (!ok)
-        lsy_error(L, "index: must be an integer");
+        lsy_error(L, "index: must be a whole number");
     if (i < 0)
         i += t->shape[0] + 1;
     if (i < 1 || i > t->shape[0])

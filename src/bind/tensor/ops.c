@@ -88,7 +88,7 @@ static int64_t int_value(lua_State *L, const struct row *r, const struct sy_attr
         attr_error(L, r, spec, arg, "the name of a dtype");
     if (lua_type(L, arg) == LUA_TNUMBER)
         v = lua_tointegerx(L, arg, &ok);
-    return ok ? v : attr_error(L, r, spec, arg, "an integer");
+    return ok ? v : attr_error(L, r, spec, arg, "a whole number");
 }
 
 static void list_value(lua_State *L, const struct row *r, const struct sy_attr_spec *spec, int arg,
