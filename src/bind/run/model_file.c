@@ -20,6 +20,7 @@
 #include "bind/tensor/tensor.h"
 
 #include "base/file.h"
+#include "base/find.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -230,11 +231,6 @@ static void and_more(char out[40], int64_t others)
         snprintf(out, 40, " (and %lld more)", (long long)others);
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(((const struct want *)a)->name, ((const struct want *)b)->name);
-}
-
 /* Every tensor that is wanted is there, and none else; shapes and dtypes are equal. */
 static int match_tensors(const char *path, const struct sy_st *st, struct want *list, int64_t n,
                          struct sy_err *err)
@@ -242,7 +238,7 @@ static int match_tensors(const char *path, const struct sy_st *st, struct want *
     char more[40], ours[128], theirs[128];
     const char *missing = NULL, *unknown = NULL;
     int64_t nmissing = 0, nunknown = 0;
-    qsort(list, (size_t)n, sizeof *list, compare_names);
+    qsort(list, (size_t)n, sizeof *list, sy_by_name);
     for (int64_t i = n - 1; i >= 0; i--)
         if (!(list[i].array = sy_st_find(st, list[i].name))) {
             missing = list[i].name;
@@ -250,7 +246,7 @@ static int match_tensors(const char *path, const struct sy_st *st, struct want *
         }
     for (int64_t i = sy_st_count(st) - 1; i >= 0; i--) {
         struct want key = {.name = sy_st_at(st, i)->name};
-        if (!bsearch(&key, list, (size_t)n, sizeof *list, compare_names)) {
+        if (!bsearch(&key, list, (size_t)n, sizeof *list, sy_by_name)) {
             unknown = key.name;
             nunknown++;
         }

@@ -8,6 +8,7 @@
 #include "bind/tensor/open.h"
 #include "bind/tensor/tensor.h"
 
+#include "base/find.h"
 #include "ops/op.h"
 #include "tensor/tensor.h"
 #include "switchyard/io.h"
@@ -81,11 +82,6 @@ struct named {
     struct sy_tensor *tensor;
 };
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
-}
-
 /* One more pair, name at -2 and tensor at -1; keeps what dense made in the table `made`. */
 static struct named take_pair(lua_State *L, int made)
 {
@@ -124,7 +120,7 @@ static struct named *take_pairs(lua_State *L, int arg, int64_t *count)
     for (lua_pushnil(L); !list && lua_next(L, arg); lua_pop(L, 1))
         pairs[at++] = take_pair(L, made);
     if (!list)
-        qsort(pairs, (size_t)n, sizeof *pairs, by_name);
+        qsort(pairs, (size_t)n, sizeof *pairs, sy_by_name);
     lua_settop(L, made);
     *count = n;
     return pairs;
