@@ -82,6 +82,24 @@ const char *sy_alarm_id(enum sy_alarm alarm); /* "LOSS": what stores have */
 const char *sy_alarm_name(enum sy_alarm alarm);
 const char *sy_alarm_condition(enum sy_alarm alarm);
 
+/* Why a step stood out or was left out: the numbers of series "skipped", which are in stores and
+ * never changed.  X(ID, name) */
+#define SY_SKIP_MAP(X)                                                                             \
+    X(NONE, "")                                                                                    \
+    X(LOSS, "loss spike")                                                                          \
+    X(NORM, "gradient spike")                                                                      \
+    X(NONFINITE, "not finite")                                                                     \
+    X(LISTED, "left out") /* the journal said so before */
+
+enum sy_skip {
+#define X(id, name) SY_SKIP_##id,
+    SY_SKIP_MAP(X)
+#undef X
+        SY_SKIP_COUNT
+};
+/* Borrowed for ever; of a number that is none of these, "not known". */
+const char *sy_skip_name(enum sy_skip why);
+
 struct sy_event {
     enum sy_event_kind kind;
     enum sy_alarm alarm; /* of kind ALARM */

@@ -230,7 +230,7 @@ struct sy_spike {
      * deviation is a factor. */
     double loss_mean, loss_deviation, loss_sigma, norm_mean, norm_factor, norm_sigma;
     bool skipped;
-    int reason;     /* as the series "skipped" has it: 1 loss, 2 gradient norm, 3 not finite */
+    enum sy_skip reason;
     int64_t rows;   /* sequences of the step: all micro-batches */
     int64_t values; /* numbers of the states at that step, all after another */
 };

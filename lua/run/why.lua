@@ -11,7 +11,6 @@ local enum = require "switchyard.core.enum"
 -- steps of the statistics; fewer say nothing; steps of the journal
 local WINDOW, LEAST, BEFORE = 128, 64, 50
 local EXCERPT, SHOWN = 60, 5 -- characters of a text; rows of a list on the card
-local reasons = {"loss spike", "gradient spike", "not finite", "left out"}
 
 -- ---- series ----
 
@@ -253,7 +252,7 @@ local Why = {__name = "why"}
 
 function Why.__tostring(w)
   local lines = {("step %d of %s%s"):format(w.step, w.run, w.reason and (": %s%s"):format(w.reason,
-    w.skipped and w.reason ~= "left out" and ", skipped" or "") or "")}
+    w.skipped and w.reason ~= enum.skip["LEFT OUT"] and ", skipped" or "") or "")}
   local function add(line) if line then lines[#lines + 1] = line end end
   add(value_line("loss", w.loss))
   add(value_line("grad norm", w.grad_norm))
@@ -321,7 +320,7 @@ local function why(r, step)
   if spike then losses, states = r._h:spike_detail(step) end
   local code = value_at(r, "skipped", step)
   local w = {run = r.name, step = step, skipped = code ~= nil or spike ~= nil and spike.skipped,
-             reason = reasons[code and math.tointeger(code) or spike and spike.reason]}
+             reason = code and engine.skip_name(code) or spike and spike.reason or nil}
   w.loss, w.grad_norm = loss_of(r, step, spike), norm_of(r, step, spike)
   w.layers, w.experts = gradients(r, step)
   w.routers = routers(r, step, states)

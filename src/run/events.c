@@ -27,6 +27,17 @@ static const struct {
 #undef X
 };
 
+static const char *const skips[] = {
+#define X(id, name) name,
+    SY_SKIP_MAP(X)
+#undef X
+};
+
+const char *sy_skip_name(enum sy_skip why)
+{
+    return (unsigned)why < SY_SKIP_COUNT ? skips[why] : "not known";
+}
+
 const char *sy_alarm_id(enum sy_alarm alarm) { return alarms[alarm].id; }
 const char *sy_alarm_name(enum sy_alarm alarm) { return alarms[alarm].name; }
 const char *sy_alarm_condition(enum sy_alarm alarm) { return alarms[alarm].condition; }

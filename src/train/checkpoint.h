@@ -39,8 +39,13 @@
 #define SY_EXACT_VERSION 1
 #define SY_PATH_MAX 1024
 
+/* What a small tensor is: a state of the model, which counts for the run's hash, or an input of the
+ * program of steps or of evaluations. */
+enum sy_image_part { SY_IMAGE_STATE, SY_IMAGE_INPUT, SY_IMAGE_EVAL };
+
 struct sy_image_value { /* one small tensor */
-    char name[128];
+    enum sy_image_part part;
+    char name[128]; /* in the file (sy__value_name) */
     enum sy_dtype dtype;
     int ndim;
     int64_t shape[SY_MAX_DIMS];

@@ -317,7 +317,7 @@ static uint64_t image_hash(const struct sy_image *image)
     sy_hash_update(&h, image->p, ps ? (size_t)ps->floats * sizeof(float) : 0);
     sy_hash_update(&h, image->kept, ps ? (size_t)ps->kept_floats * sizeof(float) : 0);
     for (int i = 0; i < image->nvalues; i++)
-        if (!strncmp(image->values[i].name, "state.", 6))
+        if (image->values[i].part == SY_IMAGE_STATE)
             sy_hash_update(&h, image->values[i].data, image->values[i].bytes);
     return sy_hash_final(&h);
 }

@@ -217,24 +217,24 @@ static int count_targets(const struct sy_trainer *t, size_t *bytes)
     return n;
 }
 
-static int read_value(struct loading *l, const struct sy_st *st, const char *prefix,
+static int read_value(struct loading *l, const struct sy_st *st, enum sy_image_part part,
                       const char *name, struct sy_tensor *x, size_t *at, struct sy_err *err)
 {
     char full[128];
     char *to = l->block + *at;
-    snprintf(full, sizeof full, "%s.%s", prefix, name);
+    sy__value_name(part, name, full);
     if (read_array(st, full, x->dtype, x->ndim, x->shape, to, err))
         return -1;
     add_target(l, x, at);
     return 0;
 }
 
-static int read_inputs(struct loading *l, const struct sy_st *st, const char *prefix,
+static int read_inputs(struct loading *l, const struct sy_st *st, enum sy_image_part part,
                        const struct sy_graph *g, size_t *at, struct sy_err *err)
 {
     for (int i = 0; g && i < sy_graph_inputs(g); i++) {
         struct sy_tensor *x = sy_graph_input_at(g, i);
-        if (sy__is_value(x) && read_value(l, st, prefix, sy_graph_input_name(g, i), x, at, err))
+        if (sy__is_value(x) && read_value(l, st, part, sy_graph_input_name(g, i), x, at, err))
             return -1;
     }
     return 0;
@@ -274,11 +274,11 @@ static int read_values(struct loading *l, struct sy_err *err)
     for (int i = 0; i < t->c.params->nstates && !rc; i++) {
         char number[16];
         snprintf(number, sizeof number, "%d", i + 1);
-        rc = read_value(l, st, "state", number, t->c.params->states[i], &at, err);
+        rc = read_value(l, st, SY_IMAGE_STATE, number, t->c.params->states[i], &at, err);
     }
     if (!rc)
-        rc = read_inputs(l, st, "input", t->c.plan->begin.graph, &at, err) ||
-                     read_inputs(l, st, "eval", t->c.plan->eval.graph, &at, err) ||
+        rc = read_inputs(l, st, SY_IMAGE_INPUT, t->c.plan->begin.graph, &at, err) ||
+                     read_inputs(l, st, SY_IMAGE_EVAL, t->c.plan->eval.graph, &at, err) ||
                      read_journal_values(l, st, err)
                  ? -1
                  : 0;

@@ -44,11 +44,18 @@ size_t sy__value_room(const struct sy_tensor *x)
     return (sy_tensor_bytes(x) + 63) / 64 * 64;
 }
 
-static void put_value(struct sy_image *image, const char *prefix, const char *name,
+void sy__value_name(enum sy_image_part part, const char *n, char out[128])
+{
+    static const char *const parts[] = {"state", "input", "eval"}; /* by enum sy_image_part */
+    snprintf(out, 128, "%s.%s", parts[part], n);
+}
+
+static void put_value(struct sy_image *image, enum sy_image_part part, const char *name,
                       const struct sy_tensor *x, size_t *at)
 {
     struct sy_image_value *v = &image->values[image->nvalues++];
-    snprintf(v->name, sizeof v->name, "%s.%s", prefix, name);
+    v->part = part;
+    sy__value_name(part, name, v->name);
     v->dtype = x->dtype;
     v->ndim = x->ndim;
     memcpy(v->shape, x->shape, sizeof v->shape);
@@ -68,12 +75,12 @@ static void count_values(const struct sy_graph *g, size_t *bytes, int *n)
         }
 }
 
-static void put_inputs(struct sy_image *image, const char *prefix, const struct sy_graph *g,
+static void put_inputs(struct sy_image *image, enum sy_image_part part, const struct sy_graph *g,
                        size_t *at)
 {
     for (int i = 0; g && i < sy_graph_inputs(g); i++)
         if (sy__is_value(sy_graph_input_at(g, i)))
-            put_value(image, prefix, sy_graph_input_name(g, i), sy_graph_input_at(g, i), at);
+            put_value(image, part, sy_graph_input_name(g, i), sy_graph_input_at(g, i), at);
 }
 
 static int take_values(const struct sy_trainer *t, struct sy_image *image, struct sy_err *err)
@@ -93,10 +100,10 @@ static int take_values(const struct sy_trainer *t, struct sy_image *image, struc
     for (int i = 0; i < ps->nstates; i++) {
         char number[16];
         snprintf(number, sizeof number, "%d", i + 1);
-        put_value(image, "state", number, ps->states[i], &at);
+        put_value(image, SY_IMAGE_STATE, number, ps->states[i], &at);
     }
-    put_inputs(image, "input", plan->begin.graph, &at);
-    put_inputs(image, "eval", plan->eval.graph, &at);
+    put_inputs(image, SY_IMAGE_INPUT, plan->begin.graph, &at);
+    put_inputs(image, SY_IMAGE_EVAL, plan->eval.graph, &at);
     return 0;
 }
 

@@ -87,16 +87,12 @@ void sy__put(struct sy_trainer *t, enum sy__series s, int64_t step, double v)
 
 /* ---- micro-batches ---- */
 
-enum verdict { /* what the series "skipped" says */
-    ACCEPTED, LOSS_SPIKE, NORM_SPIKE, NOT_FINITE, LEFT_OUT
-};
-
 struct doing { /* a step */
     int64_t step;
     double lr, loss, norm;
     double data, compute, optimizer; /* seconds */
-    enum verdict verdict;
-    struct sy_err why; /* NOT_FINITE: where */
+    enum sy_skip verdict; /* NONE: it is learned from */
+    struct sy_err why;    /* NONFINITE: where */
     struct sy__going going;
 };
 
@@ -114,7 +110,7 @@ static void find_nonfinite(struct sy_trainer *t, struct sy_phase *p, struct doin
     if (!sy_program_find_nonfinite(p->program, seed, number, leaf_name, t->c.params, where,
                                    sizeof where))
         snprintf(where, sizeof where, "the loss");
-    d->verdict = NOT_FINITE;
+    d->verdict = SY_SKIP_NONFINITE;
     d->loss = d->norm = (double)NAN;
     sy_err_set(&d->why, SY_E_NUMERIC, "loss is %s: first value that is not finite: %s",
                isnan(loss) ? "nan" : loss > 0 ? "inf" : "-inf", where);
@@ -189,7 +185,7 @@ static void measure_gradients(struct sy_trainer *t, struct doing *d)
     sy__norms_take(t, scale);
     if (bad < 0)
         return;
-    d->verdict = NOT_FINITE;
+    d->verdict = SY_SKIP_NONFINITE;
     d->norm = (double)NAN;
     sy_err_set(&d->why, SY_E_NUMERIC, "gradient of %s is not finite", t->c.params->list[bad].name);
 }
@@ -200,9 +196,9 @@ static void measure_gradients(struct sy_trainer *t, struct doing *d)
  * that. */
 static void describe(const struct doing *d, const struct sy_spike *s, char *text, size_t n)
 {
-    if (d->verdict == NOT_FINITE)
+    if (d->verdict == SY_SKIP_NONFINITE)
         snprintf(text, n, "%s", d->why.msg);
-    else if (d->verdict == LOSS_SPIKE)
+    else if (d->verdict == SY_SKIP_LOSS)
         snprintf(text, n, "%.4g is %.1f deviations over %.4g, which was usual", s->loss,
                  s->loss_sigma, s->loss_mean);
     else
@@ -212,7 +208,7 @@ static void describe(const struct doing *d, const struct sy_spike *s, char *text
 
 static const char *subject(const struct doing *d)
 {
-    return d->verdict == LOSS_SPIKE ? "loss " : d->verdict == NORM_SPIKE ? "gradient norm " : "";
+    return d->verdict == SY_SKIP_LOSS ? "loss " : d->verdict == SY_SKIP_NORM ? "gradient norm " : "";
 }
 
 /* Also where nothing is to be skipped: then it is news by the default. */
@@ -224,16 +220,16 @@ static void judge_step(const struct sy_trainer *t, struct doing *d, struct sy_sp
     double preset = rules < 2 ? 6 : sy_hyper_spec(SY_HYPER_skip_sigma)->preset;
     double limit = h[SY_HYPER_skip_sigma] > 0 ? h[SY_HYPER_skip_sigma] : preset;
     struct sy_spike_floor floor = sy_spike_floor(rules, limit, h[SY_HYPER_clip]);
-    if (rules >= 2 && d->verdict == ACCEPTED && !sy_window_suspects(w, d->loss, d->norm, floor))
+    if (rules >= 2 && d->verdict == SY_SKIP_NONE && !sy_window_suspects(w, d->loss, d->norm, floor))
         return;
     struct sy_sigma loss = sy_window_loss(w, d->loss, rules),
                     norm = sy_window_norm(w, d->norm, rules);
-    if (d->verdict == ACCEPTED && loss.above > limit && d->loss > loss.mean + floor.nats)
-        d->verdict = LOSS_SPIKE;
-    else if (d->verdict == ACCEPTED && norm.above > limit && d->norm > floor.norm)
-        d->verdict = NORM_SPIKE;
+    if (d->verdict == SY_SKIP_NONE && loss.above > limit && d->loss > loss.mean + floor.nats)
+        d->verdict = SY_SKIP_LOSS;
+    else if (d->verdict == SY_SKIP_NONE && norm.above > limit && d->norm > floor.norm)
+        d->verdict = SY_SKIP_NORM;
     *s = (struct sy_spike){.step = d->step,
-                           .reason = (int)d->verdict,
+                           .reason = d->verdict,
                            .loss = d->loss,
                            .grad_norm = d->norm,
                            .loss_mean = loss.mean,
@@ -250,14 +246,16 @@ static bool skips(struct sy_trainer *t, const struct doing *d)
     bool quiet = d->step <= t->window.quiet_until;
     pthread_mutex_unlock(&t->lock);
     bool on = t->hyper.v[SY_HYPER_skip_sigma] > 0;
-    if (d->verdict == NOT_FINITE)
+    if (d->verdict == SY_SKIP_NONFINITE)
         return on || t->hyper.rules >= 2;
     return on && !quiet;
 }
 
 static void raise_alarm(struct sy_trainer *t, const struct doing *d, const char *text, bool skipped)
 {
-    static const enum sy_alarm alarms[] = {0, SY_ALARM_LOSS, SY_ALARM_NORM, SY_ALARM_NONFINITE};
+    static const enum sy_alarm alarms[] = {[SY_SKIP_LOSS] = SY_ALARM_LOSS,
+                                           [SY_SKIP_NORM] = SY_ALARM_NORM,
+                                           [SY_SKIP_NONFINITE] = SY_ALARM_NONFINITE};
     sy__alarm(t, alarms[d->verdict], d->step, "%s%s", text, skipped ? "; the step is skipped" : "");
 }
 
@@ -379,10 +377,10 @@ static void put_values(struct sy_trainer *t, const struct doing *d, bool skipped
     sy__put(t, LR, d->step, d->lr);
     if (skipped)
         sy__put(t, SKIPPED, d->step, (double)d->verdict);
-    if (d->verdict == NOT_FINITE)
+    if (d->verdict == SY_SKIP_NONFINITE)
         return;
     sy__put(t, GRAD_NORM, d->step, d->norm);
-    bool rare = sy__rare_step(d->step, d->verdict != ACCEPTED);
+    bool rare = sy__rare_step(d->step, d->verdict != SY_SKIP_NONE);
     sy__norms_put(t, d->step, rare);
     for (int i = 0; i < n; i++)
         if (rare || !sy_series_row(t->observed[i].what.kind)->rare)
@@ -402,14 +400,14 @@ static void record_step(struct sy_trainer *t, const struct doing *d, bool skippe
     s->grad_norm = d->norm;
     s->skipped += skipped;
     note_speed(t, s, seconds, !skipped);
-    if (d->verdict != NOT_FINITE)
+    if (d->verdict != SY_SKIP_NONFINITE)
         judge_loads(t, s);
     double tokens = (double)s->tokens, tok_s = s->tok_s;
     sy__tell_change(t);
     pthread_mutex_unlock(&t->lock);
     put_values(t, d, skipped);
     put_times(t, d, tokens, tok_s);
-    sy__alarm_step(t, d->step, seconds, d->verdict != NOT_FINITE);
+    sy__alarm_step(t, d->step, seconds, d->verdict != SY_SKIP_NONFINITE);
 }
 
 /* After record: the entry belongs to the step, and a rewind to the step before takes it away. */
@@ -434,7 +432,7 @@ static void leave_out(struct sy_trainer *t, int64_t step)
     t->status.skipped++;
     sy__tell_change(t);
     pthread_mutex_unlock(&t->lock);
-    sy__put(t, SKIPPED, step, LEFT_OUT);
+    sy__put(t, SKIPPED, step, SY_SKIP_LISTED);
 }
 
 static int accept_step(struct sy_trainer *t, struct doing *d)
@@ -453,7 +451,7 @@ static int accept_step(struct sy_trainer *t, struct doing *d)
  * them. */
 static bool too_many_spikes(const struct sy_trainer *t, const struct doing *d)
 {
-    return t->hyper.rules >= 2 && d->verdict != NOT_FINITE && t->window.spikes >= SY_SPIKES;
+    return t->hyper.rules >= 2 && d->verdict != SY_SKIP_NONFINITE && t->window.spikes >= SY_SPIKES;
 }
 
 static int begin_anew(struct sy_trainer *t, struct doing *d)
@@ -461,7 +459,7 @@ static int begin_anew(struct sy_trainer *t, struct doing *d)
     sy__alarm(t, SY_ALARM_RULE, d->step,
               "%s%.4g after %d skipped steps in a row: it is learned from, and what is usual "
               "is measured anew",
-              subject(d), d->verdict == LOSS_SPIKE ? d->loss : d->norm, SY_SPIKES);
+              subject(d), d->verdict == SY_SKIP_LOSS ? d->loss : d->norm, SY_SPIKES);
     t->window.n = 0;
     return accept_step(t, d);
 }
@@ -469,14 +467,14 @@ static int begin_anew(struct sy_trainer *t, struct doing *d)
 /* Would skipping this step be one too often?  By the rules 1 spikes count as well. */
 static bool ends_the_run(const struct sy_trainer *t, const struct doing *d, bool skipped)
 {
-    if (d->verdict != NOT_FINITE && (t->hyper.rules >= 2 || !skipped))
+    if (d->verdict != SY_SKIP_NONFINITE && (t->hyper.rules >= 2 || !skipped))
         return false;
     return !skipped || (double)(t->window.in_a_row + 1) >= t->hyper.v[SY_HYPER_max_skips];
 }
 
 static void count_skipped(struct sy_window *w, const struct doing *d, int rules)
 {
-    bool spike = d->verdict != NOT_FINITE;
+    bool spike = d->verdict != SY_SKIP_NONFINITE;
     w->spikes += spike;
     w->in_a_row = spike && rules >= 2 ? 0 : w->in_a_row + 1;
 }
@@ -487,7 +485,7 @@ static int stands_out(struct sy_trainer *t, struct doing *d, struct sy_spike *s,
     char text[sizeof d->why.msg];
     bool anew = skips(t, d) && too_many_spikes(t, d), skipped = skips(t, d) && !anew;
     describe(d, s, text, sizeof text);
-    s->skipped = skipped || d->verdict == NOT_FINITE;
+    s->skipped = skipped || d->verdict == SY_SKIP_NONFINITE;
     bool ends = ends_the_run(t, d, skipped);
     if (!sy__spike_keep(t, s, &d->going))
         return SY__GIVEN_UP;
@@ -518,11 +516,11 @@ static int do_step(struct sy_trainer *t, struct sy_err *err)
     int rc = compute_gradients(t, &d, err);
     if (!rc) {
         double start = sy_now();
-        if (d.verdict == ACCEPTED)
+        if (d.verdict == SY_SKIP_NONE)
             measure_gradients(t, &d);
         d.optimizer = sy_now() - start;
         judge_step(t, &d, &s);
-        rc = d.verdict == ACCEPTED ? accept_step(t, &d) : stands_out(t, &d, &s, err);
+        rc = d.verdict == SY_SKIP_NONE ? accept_step(t, &d) : stands_out(t, &d, &s, err);
     }
     if (rc == SY__GIVEN_UP)
         sy__given_up(&d.going);

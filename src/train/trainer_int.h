@@ -295,6 +295,8 @@ size_t sy__saver_bytes(const struct sy_params *ps); /* of it */
  * an image. */
 bool sy__is_value(const struct sy_tensor *x);
 size_t sy__value_room(const struct sy_tensor *x);
+/* Its name in state.safetensors; n: of a state its number, of an input its name. */
+void sy__value_name(enum sy_image_part part, const char *n, char out[128]);
 uint64_t sy__image_bytes(const struct sy_image *image);
 void sy__checkpoint_clean(const struct sy_dir *dir);
 

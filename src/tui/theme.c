@@ -3,6 +3,7 @@
 #include "tui/theme.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -35,16 +36,61 @@ static bool is_light(const char *fgbg)
     return last && end != last + 1 && !*end && (bg == 7 || (bg > 8 && bg < 16));
 }
 
+static const struct sy_theme_row themes[] = {{"auto", SY_THEME_AUTO, 0},
+                                             {"dark", SY_THEME_LIGHT, false},
+                                             {"light", SY_THEME_LIGHT, true},
+                                             {"256", SY_THEME_COLOURS, 256},
+                                             {"8", SY_THEME_COLOURS, 8},
+                                             {"none", SY_THEME_COLOURS, 0},
+                                             {"braille", SY_THEME_SYMBOLS, SY_SYMBOLS_BRAILLE},
+                                             {"blocks", SY_THEME_SYMBOLS, SY_SYMBOLS_BLOCKS},
+                                             {"ascii", SY_THEME_SYMBOLS, SY_SYMBOLS_ASCII}};
+#define THEMES (sizeof themes / sizeof *themes)
+
+const struct sy_theme_row *sy_theme_find(const char *name)
+{
+    for (size_t i = 0; i < THEMES; i++)
+        if (!strcmp(themes[i].name, name))
+            return &themes[i];
+    return NULL;
+}
+
+static void print_names(char *out, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < THEMES && n < size; i++) {
+        bool other = i && themes[i].part == SY_THEME_SYMBOLS &&
+                     themes[i - 1].part != SY_THEME_SYMBOLS;
+        n += (size_t)snprintf(out + n, size - n, "%s%s", !i ? "" : other ? "; " : ", ",
+                              themes[i].name);
+    }
+}
+
+const char *sy_theme_names(void)
+{
+    static _Thread_local char names[128];
+    if (!*names)
+        print_names(names, sizeof names);
+    return names;
+}
+
+void sy_theme_apply(struct sy_theme *look, const struct sy_theme_row *row, bool utf8, int colours)
+{
+    if (row->part == SY_THEME_LIGHT)
+        look->light = row->value;
+    else if (row->part == SY_THEME_COLOURS)
+        look->colours = row->value < colours ? row->value : colours > 0 ? colours : 0;
+    else if (row->part == SY_THEME_SYMBOLS)
+        look->symbols = utf8 ? (enum sy_symbols)row->value : SY_SYMBOLS_ASCII;
+}
+
 struct sy_theme sy_theme_choose(const char *codeset, const char *term, const char *symbols,
                               const char *no_color, const char *fgbg, int colours)
 {
     struct sy_theme look = {natural_symbols(codeset, term), 0, is_light(fgbg)};
-    if (symbols && !strcmp(symbols, "ascii"))
-        look.symbols = SY_SYMBOLS_ASCII;
-    else if (symbols && !strcmp(symbols, "blocks"))
-        look.symbols = SY_SYMBOLS_BLOCKS;
-    else if (symbols && !strcmp(symbols, "braille"))
-        look.symbols = SY_SYMBOLS_BRAILLE;
+    const struct sy_theme_row *wanted = symbols ? sy_theme_find(symbols) : NULL;
+    if (wanted && wanted->part == SY_THEME_SYMBOLS) /* its word is taken, whatever the codeset */
+        sy_theme_apply(&look, wanted, true, 0);
     if (!(no_color && *no_color))
         look.colours = colours >= 256 ? 256 : colours >= 8 ? 8 : 0;
     return look;

@@ -16,6 +16,19 @@ struct sy_theme {
     bool light;  /* the terminal's background; ordinary text has its own colour on either */
 };
 
+/* What a theme that is asked for by name sets, and to what. */
+enum sy_theme_part { SY_THEME_AUTO, SY_THEME_LIGHT, SY_THEME_COLOURS, SY_THEME_SYMBOLS };
+struct sy_theme_row {
+    const char *name;
+    enum sy_theme_part part;
+    int value;
+};
+const struct sy_theme_row *sy_theme_find(const char *name); /* static; NULL: no such name */
+/* For people: "auto, dark, ...; braille, ...", borrowed for ever. */
+const char *sy_theme_names(void);
+/* All but AUTO, on a terminal with so many colours: what it has not is had as near as it has. */
+void sy_theme_apply(struct sy_theme *look, const struct sy_theme_row *row, bool utf8, int colours);
+
 /* From nl_langinfo(CODESET), TERM, SWITCHYARD_SYMBOLS, NO_COLOR, COLORFGBG (each may be NULL) and
  * the number of colours that the terminal has.  An unknown SWITCHYARD_SYMBOLS is as none. */
 struct sy_theme sy_theme_choose(const char *codeset, const char *term, const char *symbols,

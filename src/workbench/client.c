@@ -81,34 +81,15 @@ void sy__choose_look(struct sy_workbench *d)
                              getenv("NO_COLOR"), getenv("COLORFGBG"), sy_screen_colours());
 }
 
-const char *sy_workbench_theme_names(void)
-{
-    return "auto, dark, light, 256, 8, none; braille, blocks, ascii";
-}
-
 bool sy_workbench_theme(const char *name)
 {
     struct sy_workbench *d = &sy__workbench;
-    int most = sy_screen_colours();
-    bool utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
-    if (!strcmp(name, "auto"))
-        sy__choose_look(d);
-    else if (!strcmp(name, "dark"))
-        d->look.light = false;
-    else if (!strcmp(name, "light"))
-        d->look.light = true;
-    else if (!strcmp(name, "256") || !strcmp(name, "8"))
-        d->look.colours = atoi(name) < most ? atoi(name) : most;
-    else if (!strcmp(name, "none"))
-        d->look.colours = 0;
-    else if (!strcmp(name, "ascii"))
-        d->look.symbols = SY_SYMBOLS_ASCII;
-    else if (!strcmp(name, "braille"))
-        d->look.symbols = utf8 ? SY_SYMBOLS_BRAILLE : SY_SYMBOLS_ASCII;
-    else if (!strcmp(name, "blocks"))
-        d->look.symbols = utf8 ? SY_SYMBOLS_BLOCKS : SY_SYMBOLS_ASCII;
-    else
+    const struct sy_theme_row *row = sy_theme_find(name);
+    if (!row)
         return false;
+    if (row->part == SY_THEME_AUTO)
+        sy__choose_look(d);
+    sy_theme_apply(&d->look, row, !strcmp(nl_langinfo(CODESET), "UTF-8"), sy_screen_colours());
     sy_panel_set_look(d->panel, &d->look);
     sy_workbench_repaint();
     return true;

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "run/source.h"
 #include "run/store.h"
+#include "tui/theme.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +12,14 @@
 
 #define WORDS 32
 #define DUMP_TAKES "dump: takes the name of a file: .txt, .ans or .svg"
+#define THEMES_ARE "theme: there are %s"
 #define SPLIT_TAKES "split: takes the panel's share of the height, 0.1 to 0.9; 0: as it was"
 
 struct order {
+    const char *name;
     char *args, *reply;
     size_t n;
-    int status;
+    int status; /* -1: the reply says why not */
 };
 
 static void fail_order(struct order *r, const char *fmt, const char *what)
@@ -30,12 +33,16 @@ static void fail_order(struct order *r, const char *fmt, const char *what)
 static void dump(struct order *r)
 {
     struct sy_err err = SY_ERR_INIT;
-    if (!*r->args)
-        fail_order(r, "%s", DUMP_TAKES);
-    else if (sy_workbench_dump(r->args, &err))
+    if (sy_workbench_dump(r->args, &err))
         fail_order(r, "%s", err.msg);
     else
         snprintf(r->reply, r->n, "the screen is in %s", r->args);
+}
+
+static void check_dump(struct order *r)
+{
+    if (!*r->args)
+        fail_order(r, "%s", DUMP_TAKES);
 }
 
 /* A run that can be drawn: of this session, else a stored one, which joins the board. */
@@ -78,9 +85,15 @@ static void watch(struct order *r)
 static void theme(struct order *r)
 {
     if (!*r->args)
-        snprintf(r->reply, r->n, "%s", sy_workbench_theme_names());
-    else if (!sy_workbench_theme(r->args))
-        fail_order(r, "theme: there are %s", sy_workbench_theme_names());
+        snprintf(r->reply, r->n, "%s", sy_theme_names());
+    else
+        sy_workbench_theme(r->args);
+}
+
+static void check_theme(struct order *r)
+{
+    if (*r->args && !sy_theme_find(r->args))
+        fail_order(r, THEMES_ARE, sy_theme_names());
 }
 
 static void plain(struct order *r)
@@ -89,21 +102,16 @@ static void plain(struct order *r)
     sy_workbench_go_plain();
 }
 
-static void mouse(struct order *r)
+static bool is_on(const struct order *r) { return !strcmp(r->args, "on"); }
+
+static void check_switch(struct order *r)
 {
-    if (!strcmp(r->args, "on") || !strcmp(r->args, "off"))
-        sy_workbench_mouse(!strcmp(r->args, "on"));
-    else
-        fail_order(r, "%s", "mouse: on or off");
+    if (!is_on(r) && strcmp(r->args, "off") != 0)
+        fail_order(r, "%s: on or off", r->name);
 }
 
-static void highlight(struct order *r)
-{
-    if (!strcmp(r->args, "on") || !strcmp(r->args, "off"))
-        sy_workbench_highlight(!strcmp(r->args, "on"));
-    else
-        fail_order(r, "%s", "highlight: on or off");
-}
+static void mouse(struct order *r) { sy_workbench_mouse(is_on(r)); }
+static void highlight(struct order *r) { sy_workbench_highlight(is_on(r)); }
 
 static void filter(struct order *r)
 {
@@ -119,66 +127,67 @@ static bool is_share(const char *text, double *share)
     return end != text && !*end && *share >= 0 && *share <= 0.9;
 }
 
-static void split(struct order *r)
+static void check_split(struct order *r)
 {
     double share;
     if (!is_share(r->args, &share))
         fail_order(r, "%s", SPLIT_TAKES);
-    else {
-        sy_panel_set_split(sy_workbench_panel(), share);
-        sy_workbench_repaint();
-    }
 }
 
-static const struct {
+static void split(struct order *r)
+{
+    double share;
+    if (is_share(r->args, &share))
+        sy_panel_set_split(sy_workbench_panel(), share);
+    sy_workbench_repaint();
+}
+
+/* check: says in the reply why the words are not what the command takes, whatever the screen. */
+static const struct command {
     const char *name;
+    void (*check)(struct order *r); /* may be NULL */
     void (*f)(struct order *r);
-} commands[] = {{"dump", dump},           {"overlay", overlay}, {"watch", watch},
-                {"theme", theme},         {"plain", plain},     {"mouse", mouse},
-                {"highlight", highlight}, {"filter", filter},   {"split", split}};
+} commands[] = {{"dump", check_dump, dump},
+                {"overlay", NULL, overlay},
+                {"watch", NULL, watch},
+                {"theme", check_theme, theme},
+                {"plain", NULL, plain},
+                {"mouse", check_switch, mouse},
+                {"highlight", check_switch, highlight},
+                {"filter", NULL, filter},
+                {"split", check_split, split}};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
-bool sy_workbench_knows(const char *name)
+static const struct command *find_command(const char *name)
 {
     for (size_t i = 0; i < COMMANDS; i++)
         if (!strcmp(name, commands[i].name))
-            return true;
-    return false;
+            return &commands[i];
+    return NULL;
 }
 
-static bool is_theme(const char *name)
+bool sy_workbench_knows(const char *name) { return find_command(name) != NULL; }
+
+/* Checked, and, where it is `to_be_done`, done. */
+static int take_order(const char *name, const char *args, char *reply, size_t n, bool to_be_done)
 {
-    const char *names = sy_workbench_theme_names();
-    size_t n = strlen(name);
-    for (size_t k; *names; names += k + strspn(names + k, ",; ")) {
-        k = strcspn(names, ",; ");
-        if (k == n && !strncmp(names, name, n))
-            return true;
-    }
-    return false;
+    const struct command *c = find_command(name);
+    struct order r = {name, sy_strdup(args), reply, n, 0};
+    *reply = 0;
+    if (c && r.args && c->check)
+        c->check(&r);
+    if (c && r.args && to_be_done && !r.status)
+        c->f(&r);
+    sy_free(r.args);
+    return r.status;
 }
 
 int sy_workbench_check(const char *name, const char *args, char *reply, size_t n)
 {
-    struct order r = {NULL, reply, n, 0};
-    double share;
-    *reply = 0;
-    if (!strcmp(name, "theme") && *args && !is_theme(args))
-        fail_order(&r, "theme: there are %s", sy_workbench_theme_names());
-    else if (!strcmp(name, "split") && !is_share(args, &share))
-        fail_order(&r, "%s", SPLIT_TAKES);
-    else if (!strcmp(name, "dump") && !*args)
-        fail_order(&r, "%s", DUMP_TAKES);
-    return r.status;
+    return take_order(name, args, reply, n, false);
 }
 
 int sy_workbench_command(const char *name, const char *args, char *reply, size_t n)
 {
-    struct order r = {sy_strdup(args), reply, n, 0};
-    *reply = 0;
-    for (size_t i = 0; i < COMMANDS && r.args; i++)
-        if (!strcmp(name, commands[i].name))
-            commands[i].f(&r);
-    sy_free(r.args);
-    return r.status;
+    return take_order(name, args, reply, n, true);
 }

@@ -79,7 +79,6 @@ void sy_workbench_ask(const char *question, void (*answer)(const char *text));
 bool sy_workbench_wait(bool (*done)(void *ctx), void *ctx, int milliseconds);
 /* How it looks: another number of colours or other symbols.  false: no such name. */
 bool sy_workbench_theme(const char *name);
-const char *sy_workbench_theme_names(void);
 void sy_workbench_mouse(bool on);
 /* colours of Lua in the line that is typed; on at the start */
 void sy_workbench_highlight(bool on);

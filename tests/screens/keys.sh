@@ -228,6 +228,8 @@ sees "yard>" "C-x a: the plain screen"
 lacks "F1 help"
 enter ':split wide'
 sees "split: takes the panel's share" "what is wrong anywhere is said first"
+enter ':mouse sideways'
+sees "mouse: on or off" "for every command"
 enter ':split 0.5'
 sees "split: not on the plain screen" "then that there is no panel"
 type '"kept'

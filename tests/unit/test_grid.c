@@ -197,6 +197,7 @@ static void looks(void)
         tap_ok(sy_theme_choose("UTF-8", "rxvt", NULL, NULL, grounds[i].fgbg, 256).light ==
                    grounds[i].light,
                "COLORFGBG=%s", grounds[i].fgbg);
+    test_theme_names();
     struct sy_theme fine = {SY_SYMBOLS_BRAILLE, 256, false}, none = {SY_SYMBOLS_ASCII, 0, false};
     static const double levels[6] = {0, 95, 135, 175, 215, 255};
     double before = -1;

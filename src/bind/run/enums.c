@@ -1,6 +1,6 @@
 /* Names of the engine's enums for Lua, which compares by them (lua/core/enum.lua).  Layer bind/run.
  *
- *   engine.enums() -> {state = {"new", "running", ...}, entry=, series=, live=, effect=}
+ *   engine.enums() -> {state = {"new", "running", ...}, entry=, series=, live=, effect=, skip=}
  *   engine.is_owned(state) -> boolean: a process keeps a run of this state up */
 #include "bind/core/registry.h"
 #include "bind/run/open.h"
@@ -14,6 +14,8 @@
 static const char *state_name(int i) { return sy_run_state_name((enum sy_run_state)i); }
 static const char *entry_name(int i) { return sy_entry_row((enum sy_entry_kind)i)->name; }
 static const char *series_name(int i) { return sy_series_row((enum sy_series_kind)i)->name; }
+
+static const char *skip_name(int i) { return sy_skip_name((enum sy_skip)i); }
 
 const char *lsy_live_name(int i)
 {
@@ -37,7 +39,8 @@ static const struct {
              {"entry", SY_ENTRY_COUNT, entry_name},
              {"series", SY_SERIES_COUNT, series_name},
              {"live", SY_LIVE_NEVER + 1, lsy_live_name},
-             {"effect", SY_EFFECT_NONE + 1, lsy_effect_name}};
+             {"effect", SY_EFFECT_NONE + 1, lsy_effect_name},
+             {"skip", SY_SKIP_COUNT, skip_name}};
 
 static int l_enums(lua_State *L)
 {

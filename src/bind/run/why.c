@@ -186,7 +186,7 @@ static void push_spike(lua_State *L, const struct sy_spike *s)
     lsy_set_number(L, "grad_norm", s->grad_norm);
     lsy_set_number(L, "norm_mean", s->norm_mean);
     lsy_set_number(L, "norm_factor", s->norm_factor);
-    lsy_set_integer(L, "reason", s->reason);
+    lsy_set_string(L, "reason", sy_skip_name(s->reason));
     lsy_set_number(L, "loss_sigma", s->loss_sigma);
     lsy_set_number(L, "norm_sigma", s->norm_sigma);
     lsy_set_boolean(L, "skipped", s->skipped);
@@ -274,12 +274,20 @@ static int l_clean(lua_State *L)
     return 1;
 }
 
+/* engine.skip_name(value of the series "skipped") -> why the step was left out */
+static int l_skip_name(lua_State *L)
+{
+    lua_pushstring(L, sy_skip_name((enum sy_skip)luaL_checknumber(L, 1)));
+    return 1;
+}
+
 static const luaL_Reg methods[] = {
     {"rows", run_rows},     {"windows", run_windows},     {"row_ids", run_row_ids},
     {"rows_until", run_until}, {"spikes", run_spikes}, {"spike_detail", run_spike_detail},
     {"against", run_against},
     {"alarms", run_alarms}, {"rewind_wanted", run_rewind_wanted}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"clean", l_clean}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"clean", l_clean}, {"skip_name", l_skip_name}, {NULL, NULL}};
 
 void lsy_open_why(lua_State *L)
 {
