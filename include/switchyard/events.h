@@ -8,6 +8,8 @@
 #define SWITCHYARD_EVENTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* How it stands on a chart (src/tui/plot.c). */
 enum sy_mark_kind {
@@ -20,8 +22,9 @@ enum sy_mark_kind {
     SY_MARK_RESUME
 };
 
-/* X(ID, name, mark, in the journal as well).  The last four are states of a run, as it comes to
- * them. */
+/* X(ID, name, mark, in the journal as well).  Those from RULES to REPLAYING are told and not stored:
+ * what a run goes on by, and how far a repetition is.  The last four are states of a run, as it
+ * comes to them. */
 #define SY_EVENT_MAP(X)                                                                            \
     X(NOTE, "note", NOTE, false)                                                                   \
     X(ALARM, "alarm", ALARM, false) /* its mark: that of the alarm */                              \
@@ -32,6 +35,12 @@ enum sy_mark_kind {
     X(REWIND, "rewind", RESUME, false)                                                             \
     X(FORK, "fork", SET, false)                                                                    \
     X(STORE, "store", SET, false)                                                                  \
+    X(RULES, "rules", SET, true)                                                                   \
+    X(SCHEDULE, "schedule", SET, true)                                                             \
+    X(REPEATING, "repeating", SET, false)                                                          \
+    X(REWINDING, "rewinding", SET, false)                                                          \
+    X(FORKING, "forking", SET, false)                                                              \
+    X(REPLAYING, "replaying", SET, false)                                                          \
     X(PAUSED, "paused", SET, false)                                                                \
     X(DONE, "done", SET, false)                                                                    \
     X(STOPPED, "stopped", SET, false)                                                              \
@@ -68,7 +77,8 @@ enum sy_event_kind {
     X(SPEED, "throughput", ALARM, "for a minute less than 40% of the usual tokens a second")       \
     X(DISK, "checkpoint", ALARM, "a checkpoint could not be saved")                                \
     X(EVAL, "evaluation", ALARM, "an evaluation failed")                                           \
-    X(RECORD, "record", ALARM, "the run's directory cannot be made, or run.sqlite not be written")
+    X(RECORD, "record", ALARM, "the run's directory cannot be made, or run.sqlite not be written") \
+    X(REWIND, "rewind", ALARM, "auto_rewind could not rewind the run, and is off")
 
 enum sy_alarm {
 #define X(id, name, mark, condition) SY_ALARM_##id,
@@ -81,6 +91,7 @@ const char *sy_alarm_id(enum sy_alarm alarm); /* "LOSS": what stores have */
  * without a full stop. */
 const char *sy_alarm_name(enum sy_alarm alarm);
 const char *sy_alarm_condition(enum sy_alarm alarm);
+int sy_alarm_find(const char *id); /* or -1 */
 
 /* Why a step stood out or was left out: the numbers of series "skipped", which are in stores and
  * never changed.  X(ID, name) */
@@ -102,9 +113,13 @@ const char *sy_skip_name(enum sy_skip why);
 
 struct sy_event {
     enum sy_event_kind kind;
-    enum sy_alarm alarm; /* of kind ALARM */
-    const char *text;    /* a line for people */
+    enum sy_alarm alarm; /* of kind ALARM, and the step that it is of */
+    int64_t step;
+    const char *text; /* for people; of an alarm without its name and step */
 };
+#define SY_EVENT_LINE 1200 /* bytes that any has room in */
+/* The line for people, and what stores have: of an alarm "alarm: step N: NAME: TEXT". */
+void sy_event_line(const struct sy_event *e, char *out, size_t n);
 const char *sy_event_name(enum sy_event_kind kind); /* "note": what stores have */
 int sy_event_find(const char *name); /* or -1 */
 bool sy_event_in_journal(enum sy_event_kind kind); /* an entry of the journal says the same */

@@ -44,9 +44,9 @@ enum sy_bears {
     X(warmup, true, 0, 1e12, -1, NEXT, RATE,                                                       \
       "steps of linear warm-up; default: a tenth of the steps at the start, at most 100")          \
     X(decay, false, 0, 1, 0.2, NEXT, RATE, "share of the steps in which wsd decays; 0: never")     \
-    X(beta1, false, 0, 0.999999, 0.9, NEXT, STEPS, "AdamW: decay of the first moment")             \
-    X(beta2, false, 0, 0.9999999, 0.95, NEXT, STEPS, "AdamW: decay of the second moment")          \
-    X(eps, false, 1e-30, 1, 1e-8, NEXT, STEPS, "AdamW: added to the denominator")                  \
+    X(beta1, false, 0, 0.999999, 0.9, NEXT, STEPS, "adamw and muon: decay of the first moment")    \
+    X(beta2, false, 0, 0.9999999, 0.95, NEXT, STEPS, "adamw and muon: decay of the second moment") \
+    X(eps, false, 1e-30, 1, 1e-8, NEXT, STEPS, "adamw and muon: added to the denominator")         \
     X(weight_decay, false, 0, 1e3, 0.1, NEXT, STEPS,                                               \
       "decoupled decay of parameters with 2 dimensions or more; not of adafactor")                 \
     X(momentum, false, 0, 0.999999, 0.95, NEXT, STEPS, "sgd and muon: decay of the momentum")      \
@@ -102,12 +102,12 @@ enum sy_schedule {
 /* What a trainer decides by itself, by versions; a run keeps its own until its journal says
  * otherwise (kind "rules"):
  *   1  warm-up is a tenth of whatever `steps` is now, and a change of `steps` computes the rate
- *      anew, jumps and all; wsd with decay 0 falls to min_lr after the warm-up; AdamW's time counts
- *      steps that were skipped; the spike rule knows standard deviations alone (6), and ends the
- *      run after max_skips
+ *      anew, jumps and all; wsd with decay 0 falls to min_lr after the warm-up; the optimizer's
+ *      time counts steps that were skipped; the spike rule knows standard deviations alone (6), and
+ *      ends the run after max_skips
  *   2  warm-up is of the `steps` of the start (`planned`), and a change of `steps` begins the
- *      schedule anew at the rate that is (`from`, `share`); wsd with decay 0 does not fall; AdamW's
- *      time leaves out what was skipped; usual is a median, and a spike has floors as well
+ *      schedule anew at the rate that is (`from`, `share`); wsd with decay 0 does not fall; the
+ *      optimizer's time leaves out what was skipped; usual is a median, and a spike has floors as well
  *      (src/train/spike.h) */
 #define SY_RULES 2
 

@@ -39,7 +39,8 @@ enum sy_entry_replay {
     X(UNFREEZE, "unfreeze", TRAINER, true, SET, "as freeze, value 0")                              \
     X(CONFIG, "config", HOST, true, SET,                                                           \
       "key: option of the model, which needs a new plan; value, NaN: nil")                         \
-    X(RESET, "reset", HOST, true, SET, "key: parameters' prefix; expert; value: seed")             \
+    X(RESET, "reset", HOST, true, SET,                                                             \
+      "key: parameters' prefix; expert; value: seed; values: by each one's init, else normal")     \
     X(SKIP, "skip", TRAINER, false, SPIKE, "value: a step that is left out")                       \
     X(RULES, "rules", TRAINER, false, SET, "value: SY_RULES of what follows")                      \
     X(SKIPPED, "skipped", RULE, false, SPIKE, "value: a step that the spike rule left out")        \

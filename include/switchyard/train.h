@@ -212,13 +212,13 @@ int sy_trainer_apply(struct sy_trainer *t, const struct sy_journal_entry *e, str
 struct sy_alarm_state {
     bool on;
     int64_t step;   /* when it came on last; -1: never */
-    char text[600]; /* what it said */
+    char text[600]; /* what it said, without its name and step (sy_event_line) */
 };
 void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id,
                       struct sy_alarm_state *out); /* a copy; any thread */
-/* On with this text, which the caller tells, or off (NULL).  For RECORD, which the host finds out;
- * any thread. */
-void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, const char *text);
+/* On with this text, which the caller tells, or off (NULL).  For RECORD and REWIND, which the host
+ * finds out; any thread. */
+void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *text);
 
 /* ---- why: what is known of a step ---- */
 
@@ -313,7 +313,7 @@ int sy_checkpoint_share(const char *path, const char *dir, const char *sub, cons
                         struct sy_saved *out, struct sy_err *err);
 
 /* Put the trainer (caller holds, or it was not started) into the state of a checkpoint: parameters,
- * moments, states, inputs, hyper-parameters, frozen parameters, journal, metrics up to its step;
+ * optimizer state, states, inputs, hyper-parameters, frozen parameters, journal, metrics up to its step;
  * paused then.  Data, tokenizer, program or kernels that differ are an error (STATE) that names
  * them; with `force` it goes on and journals them.  FORMAT: its tensors are not those that it tells
  * the hash of.  Nothing has changed when it fails. */

@@ -1,6 +1,6 @@
 -- Names of the engine's enums, to compare by: enum.state.RUNNING is "running", enum.entry.SET is
--- "set".  The rows are in C (include/switchyard: run_state.h, journal.h, events.h, series.h, hyper.h); a name
--- that is in none of them is an error, and not a comparison that is never true.
+-- "set".  The rows are in C (include/switchyard: run_state.h, journal.h, events.h, series.h,
+-- hyper.h); a name that is in none of them is an error, and not a comparison that is never true.
 
 local engine = require "switchyard.engine"
 local enum = {}

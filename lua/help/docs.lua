@@ -137,7 +137,7 @@ docs.entries = {
    options = "train.resume"},
   {"replay", "replay(name, {step=, code=, data=}) -> {identical=, step=, difference=, text=}",
    "Repeat a run from its beginning with the entries of its journal, in memory, and compare "
-    .. "losses bit by bit at every stored step and parameters and moments at every checkpoint. "
+    .. "losses bit by bit at every stored step and parameters and optimizer at every checkpoint. "
     .. "step is the last that was compared, or the first that differs. On any number of threads "
     .. "and any kernel set a run of fp32 is identical; one of bf16 where bf16 is multiplied in "
     .. "the same way.", nil, options = "replay"},
@@ -182,7 +182,7 @@ docs.entries = {
     .. "r:resume() or another process does it anew. An evaluation that is not over 2 seconds "
     .. "later is left out, and a line says so.", "r:stop():wait().state"},
   {"run:close", "r:close()",
-   "Stop the run and give back its memory: gradients, moments, activations, series. The model "
+   "Stop the run and give back its memory: gradients, optimizer, activations, series. The model "
     .. "stays.",
    'train(model.dense{layers = 1, dim = 8, heads = 2, vocab = d.vocab, context = 8}, d,'
    .. ' {steps = 1, batch = 1, context = 8, name = "brief"}):wait():close()'},
@@ -204,11 +204,11 @@ docs.entries = {
    "What happened to the run and is no change of it: alarms, checkpoints, pauses, ends, resumes, "
     .. "rewinds; all that were stored.", "#r:events()"},
   {"run:checkpoint", "r:checkpoint() -> path",
-   "Write parameters, moments, states, step and journal into a folder below r.dir, between two "
+   "Write parameters, optimizer, states, step and journal into a folder below r.dir, between two "
     .. "steps, and verify it; checkpoint_every and the run's end do the same. Failure: nil, "
     .. "message, code."},
   {"run:rewind", "r:rewind(step) -> r",
-   "Exactly the state after that step, paused: parameters, moments, data order, hyper-parameters, "
+   "Exactly the state after that step, paused: parameters, optimizer, data order, hyper-parameters, "
     .. "journal. The nearest checkpoint below is loaded and the steps between are done again "
     .. "(hooks are not called); later entries of the journal, series and checkpoints leave the "
     .. "run. Step 0 is its beginning. When anything fails, or Ctrl-C ends it, the run is as it "
@@ -221,7 +221,7 @@ docs.entries = {
     .. "all that was set until now. Checkpoints are shared by hard links; the series up to that "
     .. "step are copied.", 'r:fork{name = "other"}:wait(r.step + 1):close()', options = "run:fork"},
   {"run:hash", "r:hash() -> string",
-   "16 hex digits of parameters, moments and states. Equal hashes are equal runs: for fp32 the "
+   "16 hex digits of parameters, optimizer and states. Equal hashes are equal runs: for fp32 the "
     .. "same under any number of threads and on every kernel set.", "r:hash()"},
   {"run:history", "r:history(name) -> tensor (n,2) of step, value, or (n,1+E) of step and E values",
    "A stored series as f64: loss, val_loss, lr, tok_s, grad_norm, load.2 ... (see r:series()). "
@@ -268,7 +268,8 @@ docs.entries = {
    "r.layers[1].experts[2]:freeze()"},
   {"expert:unfreeze", "x:unfreeze() -> x", "Undo freeze.", "r.layers[1].experts[2]:unfreeze()"},
   {"expert:reset", "x:reset() -> x",
-   "Draw the expert's parameters anew (normal, deviation 0.02) and clear their moments.",
+   "Draw the expert's parameters anew, each by its own init (nn.param), and clear "
+    .. "what the optimizer keeps of them.",
    "r.layers[1].experts[2]:reset()"},
 
   -- ---- nn ----

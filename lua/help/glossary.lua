@@ -88,7 +88,7 @@ local rows = {
     "train", "optimizers"},
   {"adamw", "The default optimizer: steps by the mean gradient over the root of its mean square "
     .. "(the moments), with decoupled weight decay. Source: Loshchilov and Hutter 2019.",
-    "train", "moments", "adam"},
+    "train", "adam"},
   {"muon", "An optimizer of matrices: the momentum of each, and of each expert's, is made "
     .. "orthogonal by five rounds of a polynomial (Newton-Schulz) in fp32; embeddings, head, "
     .. "routers and vectors are adamw's. It keeps one number a parameter of these matrices and "
@@ -103,8 +103,8 @@ local rows = {
   {"bf16", "16-bit floats with f32's range and 8 bits of precision. With precision = \"bf16\" the "
     .. "operands of matrix products are rounded to it, sums stay f32.",
     "train", "mixed precision", "precision"},
-  {"checkpoint", "Parameters, moments, states, step and journal in a folder of the run: what a run "
-    .. "is resumed from, to the bit.", "run:checkpoint", "checkpoints"},
+  {"checkpoint", "Parameters, optimizer state, states, step and journal in a folder of the run: "
+    .. "what a run is resumed from, to the bit.", "run:checkpoint", "checkpoints"},
   {"journal", "What was changed or noted while a run went on, and after which step; a replay makes "
     .. "the same changes at the same steps.", "run:journal"},
   {"run", "A training with its directory runs/NAME: configuration, code, series, journal, "

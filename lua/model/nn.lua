@@ -136,27 +136,17 @@ function nn.param(name, shape, init, options)
   if d.mode ~= "build" then
     error("param: '" .. key .. "' was not there when the model was made", 2)
   end
-  local function zeros()
-    if d.short then return (tensor.zeros(1):expand(shape)) end
-    local ok, t = pcall(tensor.zeros, shape)
-    if ok then return t end
-    if not tostring(t):find("memory", 1, true) then error(t, 0) end
-    d.short = true -- the rest is only counted, so that the message has the whole
-    return (tensor.zeros(1):expand(shape))
-  end
-  local t
   local bytes = 4.0
   for _, n in ipairs(shape) do bytes = bytes * n end
   d.bytes = d.bytes + bytes
-  if init == "ones" and not d.short then
-    t = tensor.ones(shape)
-  elseif init == "ones" or init == "zeros" then
-    t = zeros()
-  else
-    t = zeros()
+  local t = not d.short and engine.zeros(shape)
+  if not t then
+    d.short = true -- the rest is only counted, so that the message has the whole
+    t = tensor.zeros(1):expand(shape)
+  elseif init ~= "zeros" then
     -- Filled when all are there: untouched zeros cost nothing, so what is too large is refused
     -- before.
-    d.fills[#d.fills + 1] = {t, init or 0.02, d.model.cfg.seed, #d.model.params + 1}
+    d.fills[#d.fills + 1] = {t, init, d.model.cfg.seed, #d.model.params + 1}
   end
   local o = param_options(options)
   return d.model:_add_param(key, d.short and t or t:grad(true),

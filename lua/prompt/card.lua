@@ -115,8 +115,7 @@ local function alarm_lines(h)
   local fine, list = pcall(function() return h:alarms() end)
   if not fine or type(list) ~= "table" then return {} end
   local function line(what, a)
-    return engine.clean(("  %s  step %d: %s"):format(what, a.step,
-      (a.text:gsub("^alarm: step %d+: ", ""))))
+    return engine.clean(("  %s  step %d: %s: %s"):format(what, a.step, a.name, a.text))
   end
   local on, last = {}, nil
   local out = {""}

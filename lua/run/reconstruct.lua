@@ -78,7 +78,7 @@ end
 host[enum.entry.RESET] = function(r, e)
   local m, h = r._m, r._h
   m:_quietly(function()
-    surgery.redraw(m, h, e.key, e.expert, math.tointeger(e.value))
+    surgery.redraw(m, h, e)
     h:record(e)
   end)
 end

@@ -1,6 +1,6 @@
 -- replay: a run repeated from its beginning with the entries of its journal, in memory, and
 -- compared bit by bit: losses, gradient norm and learning rate at every stored step, parameters and
--- moments at every checkpoint.
+-- the optimizer's state at every checkpoint.
 
 local engine = require "switchyard.engine"
 local options = require "switchyard.core.options"
@@ -80,7 +80,7 @@ end
 local function compare_state(r, c)
   local hash, why, code = r._h:stored_hash(c.path)
   if not hash then return code ~= "NOTFOUND" and why or nil end -- a live run has newer ones by now
-  if r._m:_quietly(r._h.hash, r._h) ~= hash then return "parameters or moments differ" end
+  if r._m:_quietly(r._h.hash, r._h) ~= hash then return "parameters or the optimizer's state differ" end
 end
 
 -- Repeat everything; the first difference, or nil.  Entries of a step come before its checkpoint as

@@ -201,9 +201,7 @@ function Run._auto_rewind(r)
     rawset(r, "_rewinds", (rawget(r, "_rewinds") or 0) + 1)
   end
   if not ok then
-    engine.event(r.name, "alarm",
-      ("alarm: step %d: rewind: %s; the run ends at its next such step"):format(last,
-      tostring(why)))
+    r._h:alarm("REWIND", last, ("%s; the run ends at its next such step"):format(tostring(why)))
     r._h:set("auto_rewind", false)
   end
   r._h:resume()

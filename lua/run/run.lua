@@ -145,10 +145,8 @@ local function make_directory(r, what, more)
     rawset(r, "_store", nil)
     store:close()
   end
-  local text = ("alarm: step %d: record: nothing is written: %s; the run goes on")
-    :format(r.step, why)
-  r._h:homeless(why, text)
-  engine.event(r.name, "alarm", text)
+  r._h:homeless(why)
+  r._h:alarm("RECORD", r.step, ("nothing is written: %s; the run goes on"):format(why))
 end
 Run._make_directory = make_directory
 
@@ -266,7 +264,7 @@ local function make_late_directory(r)
   return directory.create(r)
 end
 
---- r:checkpoint() -> path of the folder written: parameters, moments, states, step, journal
+--- r:checkpoint() -> path of the folder written: parameters, optimizer state, states, step, journal
 function methods:checkpoint()
   if not self._h:dir() then
     if self._store then
@@ -284,7 +282,7 @@ function methods:note(text)
   return self
 end
 
---- r:hash() -> 16 hex digits of parameters, moments and states
+--- r:hash() -> 16 hex digits of parameters, optimizer state and states
 function methods:hash()
   return self._m:_quietly(function() return self._h:hash() end)
 end

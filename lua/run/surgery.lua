@@ -66,24 +66,28 @@ end
 function methods:freeze() return freeze(self, "freeze") end
 function methods:unfreeze() return freeze(self, "unfreeze") end
 
---- Parameters under a prefix of one expert drawn anew, its moments cleared (the run is held).
-function surgery.redraw(m, h, under, expert, seed)
+--- What an entry of kind reset says (the run is held): parameters of one expert drawn anew as when
+-- the model was made, and what the optimizer keeps of them cleared.  An entry without values is of
+-- a program that drew those that begin as zeros or ones from the normal of the default.
+function surgery.redraw(m, h, e)
   for i, info in ipairs(m._info) do
-    if info.experts > 0 and info.name:sub(1, #under) == under then
-      engine.fill(m.params[i][expert], tonumber(info.init) or 0.02, seed, i)
-      h:clear_moments(info.name, expert - 1)
+    if info.experts > 0 and info.name:sub(1, #e.key) == e.key then
+      local init = info.init
+      if not e.values then init = tonumber(init) end
+      engine.fill(m.params[i][e.expert], init, math.tointeger(e.value), i)
+      h:forget(info.name, e.expert - 1)
     end
   end
 end
 
---- expert:reset(): parameters drawn anew, moments cleared
+--- expert:reset(): parameters drawn anew, the optimizer's state of them cleared
 function methods:reset()
   local m, h = self.run._m, self.run._h
   m:_quietly(function()
-    local seed = m.cfg.seed + 1 + self.run.step
-    surgery.redraw(m, h, prefix(self), self.number, seed)
-    h:record{kind = "reset", key = prefix(self), expert = self.number, value = seed,
-             text = called(self)}
+    local e = {kind = "reset", key = prefix(self), expert = self.number, text = called(self),
+               value = m.cfg.seed + 1 + self.run.step, values = tensor{1}}
+    surgery.redraw(m, h, e)
+    h:record(e)
   end)
   return self
 end

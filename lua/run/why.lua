@@ -336,7 +336,7 @@ function Alarms.__tostring(list)
   local lines = {}
   for i, a in ipairs(list) do
     lines[i] = ("%-3s %-16s %s"):format(a.on and "ON" or "", a.name,
-      a.text and engine.clean(a.text) or a.condition)
+      a.text and engine.clean(("step %d: %s"):format(a.step, a.text)) or a.condition)
   end
   return table.concat(lines, "\n")
 end

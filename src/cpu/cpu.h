@@ -23,7 +23,7 @@ struct sy_map_kernels;  /* cpu/kern_map.h: elementwise maps */
 struct sy_row_kernels;  /* cpu/kern_row.h: softmax, norms, reductions, cross entropy, SwiGLU rows */
 struct sy_attn_kernels; /* cpu/kern_attn.h: rows of blocked attention */
 struct sy_form_kernels; /* cpu/form.h: decoding of storage forms */
-struct sy_optim_kernels; /* cpu/kern_optim.h: AdamW, sums of squares, finite checks */
+struct sy_optim_kernels; /* cpu/kern_optim.h: optimizers' passes, sums of squares, finite checks */
 
 struct sy_kernels {
     const char *name; /* "ref", "avx2", "avx512" */

@@ -45,6 +45,20 @@ const char *sy_alarm_condition(enum sy_alarm alarm) { return alarms[alarm].condi
 const char *sy_event_name(enum sy_event_kind kind) { return events[kind].name; }
 bool sy_event_in_journal(enum sy_event_kind kind) { return events[kind].journal; }
 
+void sy_event_line(const struct sy_event *e, char *out, size_t n)
+{
+    if (e->kind == SY_EVENT_ALARM)
+        snprintf(out, n, "alarm: step %lld: %s: %s", (long long)e->step, sy_alarm_name(e->alarm),
+                 e->text);
+    else
+        snprintf(out, n, "%s", e->text);
+}
+
+int sy_alarm_find(const char *id)
+{
+    return SY_FIND_NAME(alarms, id);
+}
+
 int sy_event_find(const char *name)
 {
     return SY_FIND_NAME(events, name);
@@ -78,9 +92,7 @@ static int alarm_told(const char *text)
 
 int sy_stored_alarm(const char *id, const char *text)
 {
-    if (!*id)
-        return alarm_told(text);
-    return SY_FIND_NAME(alarms, id);
+    return *id ? sy_alarm_find(id) : alarm_told(text);
 }
 
 enum sy_mark_kind sy_stored_event_mark(const char *kind, const char *alarm, const char *text)

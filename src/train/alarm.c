@@ -54,13 +54,13 @@ void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_st
     pthread_mutex_unlock(&t->lock);
 }
 
-void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, const char *text)
+void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *text)
 {
     struct sy_alarm_state *a = &t->alarms.list[id];
     uint32_t bit = (uint32_t)1 << id;
     pthread_mutex_lock(&t->lock);
     if (text && !a->on) {
-        a->step = t->status.step;
+        a->step = step;
         snprintf(a->text, sizeof a->text, "%s", text);
     }
     a->on = text != NULL;
@@ -77,10 +77,8 @@ void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char 
     t->alarms.calm[id] = step;
     if (a->on) /* written by this thread alone */
         return;
-    int n =
-        snprintf(text, sizeof text, "alarm: step %lld: %s: ", (long long)step, sy_alarm_name(id));
     va_start(ap, fmt);
-    vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     pthread_mutex_lock(&t->lock);
     a->on = true;
@@ -91,7 +89,7 @@ void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char 
     if (id != SY_ALARM_DISK && *told >= 0 && step - *told < AGAIN)
         return;
     *told = step;
-    tell_event(t, &(struct sy_event){SY_EVENT_ALARM, id, text});
+    tell_event(t, &(struct sy_event){SY_EVENT_ALARM, id, step, text});
 }
 
 void sy__alarm_end(struct sy_trainer *t, enum sy_alarm id)

@@ -21,11 +21,11 @@
  *     clipping).
  *  4. For 64 steps after an intervention (a journal entry that changes what is learned) nothing
  *     finite is skipped: what was measured before it says nothing about what comes after.
- *  5. A skipped step changes no parameter, moment or state.  It counts as a step, but not in
- *     AdamW's time; a replay decides the same.
+ *  5. A skipped step changes no parameter, and nothing that the optimizer or the model keeps.  It
+ *     counts as a step, but not in the optimizer's time; a replay decides the same.
  *  6. By the rules 1 (switchyard/hyper.h) it was mean and standard deviation of the 128 steps,
  *     without the floors in nats and in clip; max_skips of either kind in a row ended the run;
- *     AdamW's time counted every step.
+ *     the optimizer's time counted every step.
  *
  * The default, 30 deviations and 1.5 nats, is from 390 runs of small models, 500 to 3,000 steps
  * each, learning rates of 1e-3 to 4e-3, 20 seeds each on Shakespeare, on the licences of Debian and

@@ -9,8 +9,8 @@
  *
  *  1. Runs on the trainer's thread, between two borders; nothing of Lua runs, and nothing is
  *     allocated but for what is kept of a step that stood out.
- *  2. A step that fails, is skipped or is given up has changed no parameter, no moment and no
- *     state.
+ *  2. A step that fails, is skipped or is given up has changed no parameter and nothing that the
+ *     optimizer or the model keeps.
  *  3. What depends on the clock (time, tokens a second) never reaches a parameter.  Layer train. */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -208,7 +208,9 @@ static void describe(const struct doing *d, const struct sy_spike *s, char *text
 
 static const char *subject(const struct doing *d)
 {
-    return d->verdict == SY_SKIP_LOSS ? "loss " : d->verdict == SY_SKIP_NORM ? "gradient norm " : "";
+    return d->verdict == SY_SKIP_LOSS   ? "loss "
+           : d->verdict == SY_SKIP_NORM ? "gradient norm "
+                                        : "";
 }
 
 /* Also where nothing is to be skipped: then it is news by the default. */

@@ -236,7 +236,7 @@ void sy__norms_free(struct sy_trainer *t);
 void sy__norms_take(struct sy_trainer *t, double scale); /* after sy_params_grad_norm */
 void sy__norms_put(struct sy_trainer *t, int64_t step, bool rare); /* into the series */
 
-/* alarm.c.  Tell an alarm unless its episode goes on; the text after "alarm: step N: NAME: ".  At a
+/* alarm.c.  Tell an alarm unless its episode goes on; the text without its name and step.  At a
  * border, without the lock. */
 void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
@@ -280,7 +280,7 @@ void sy__inputs_drop(struct sy_trainer *t); /* those not yet in effect */
 /* At the border: start a checkpoint when one is due, and report the one that has landed. */
 void sy__saver_border(struct sy_trainer *t);
 void sy__saver_init(struct sy_trainer *t);
-/* Wait until parameters and moments may be written: before an update, and before anyone is let to
+/* Wait until parameters and the optimizer's state may be written: before an update, and before anyone is let to
  * them. */
 void sy__saver_copied(struct sy_trainer *t);
 /* Whether a run that ends here has something to save. */

@@ -370,11 +370,30 @@ do
   r.layers[1].experts[2]:reset()
   ok(bytes(1, 2) ~= one, "reset: other parameters")
   is(bytes(1, 3), two, "of this expert alone")
+  for i, info in ipairs(m._info) do -- parameters that begin otherwise
+    if info.experts > 0 and info.name:find("layers.0.", 1, true) then
+      local was, x = info.init, m.params[i]
+      for init, value in pairs {zeros = 0, ones = 1} do
+        info.init = init
+        r.layers[1].experts[2]:reset()
+        local y = x[2]:contiguous():view(-1)
+        is(("%g %g"):format(y:min():item(), y:max():item()), value .. " " .. value,
+          "reset: what begins as " .. init .. " does so again")
+        require("switchyard.run.surgery").redraw(m, r._h,
+          {key = info.name, expert = 2, value = 7})
+        ok(x[2]:contiguous():view(-1):max():item() < 0.2 and y.size > 8,
+          "an entry of before: normal, as it was then")
+      end
+      info.init = was
+    end
+  end
+  r.layers[1].experts[2]:reset()
   r:steps(2):wait()
   ok(r.loss < 20, "and it trains on")
   local kinds = {}
   for _, e in ipairs(r:journal()) do kinds[e.kind] = (kinds[e.kind] or 0) + 1 end
-  is(kinds.freeze .. kinds.unfreeze .. kinds.reset, "111", "the journal has them")
+  is(("%d %d %d"):format(kinds.freeze, kinds.unfreeze, kinds.reset), "1 1 8",
+    "the journal has them")
   r:note "a note"
   is(r:journal()[#r:journal()].text, "a note", "note")
   -- while a rewind works on a run, what is typed waits in its order

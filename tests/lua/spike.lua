@@ -184,13 +184,13 @@ r:resume():wait()
 local on = {}
 for _, a in ipairs(r:alarms()) do on[a.name] = a.on and a.text end
 is(on["dead experts"],
-  "alarm: step 128: dead experts: 3 experts are under 1% of a fair share over 128 steps (layer "
+  "3 experts are under 1% of a fair share over 128 steps (layer "
   .. "1: 3 4 5)",
   "dead experts are named, but not the disabled one")
 is(on["router collapse"],
-  "alarm: step 128: router collapse: layer 1: 2 of 6 experts got 100% of the tokens over 128 steps",
+  "layer 1: 2 of 6 experts got 100% of the tokens over 128 steps",
   "a collapsed router")
-is(#r:alarms(), 12, "the table of alarms")
+is(#r:alarms(), 13, "the table of alarms")
 ok(tostring(r:alarms()):find "ON  dead experts", "prints")
 r:close()
 
@@ -282,6 +282,24 @@ for _, e in ipairs(r:journal()) do
 end
 is(left[1] .. " " .. left[#left], "69 111",
   "the windows of then are left out, though the batch is again the one before")
+t.raises(function() r._store:add("events", 1, "eclipse", "of the sun") end,
+  "kind of event 'eclipse'", "an event of no kind is not stored")
+t.raises(function() require "switchyard.engine".event(r.name, "eclipse", "of the sun") end,
+  "kind 'eclipse'", "and not told")
+r:close()
+
+r = small(4, {auto_rewind = true, max_skips = 3, checkpoint_every = 20})
+every(r, 1, function() if r.step == 100 then overflow(r) end end)
+r:wait()
+local alarm, stored
+for _, a in ipairs(r:alarms()) do alarm = a.name == "rewind" and a or alarm end
+for _, e in ipairs(r:events()) do stored = e.kind == "alarm" and e.text or stored end
+local text = "it was rewound 3 times already; the run ends at its next such step"
+is(tostring(alarm.on) .. " " .. tostring(alarm.text), "true " .. text,
+  "what cannot be rewound is an alarm")
+is(stored, ("alarm: step %d: rewind: %s"):format(alarm.step or -1, text),
+  "... that is stored, with its name and step")
+is(r.state, "failed", "and the run ends")
 r:close()
 os.remove(poisoned)
 

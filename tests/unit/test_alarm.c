@@ -19,7 +19,7 @@ static void on_event(void *ctx, const struct sy_event *e)
 {
     struct told *told = ctx;
     told->count += e->kind == SY_EVENT_ALARM;
-    snprintf(told->text, sizeof told->text, "%s", e->text);
+    sy_event_line(e, told->text, sizeof told->text);
 }
 
 static struct sy_trainer *make(struct told *told)

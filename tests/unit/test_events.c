@@ -17,7 +17,8 @@ static const char *const alarms[][2] = {{"LOSS", "loss spike"},
                                         {"SPEED", "throughput"},
                                         {"DISK", "checkpoint"},
                                         {"EVAL", "evaluation"},
-                                        {"RECORD", "record"}};
+                                        {"RECORD", "record"},
+                                        {"REWIND", "rewind"}};
 
 static void test_alarms(void)
 {

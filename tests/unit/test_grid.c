@@ -166,6 +166,28 @@ static bool look_is(struct sy_theme l, enum sy_symbols s, int colours)
     return l.symbols == s && l.colours == colours;
 }
 
+static void theme_names(void)
+{
+    struct sy_theme look = {SY_SYMBOLS_BRAILLE, 256, false};
+    static const char *const all[] = {"auto", "dark", "light", "256", "8", "none",
+                                      "braille", "blocks", "ascii"};
+    tap_is_str(sy_theme_names(), "auto, dark, light, 256, 8, none; braille, blocks, ascii",
+               "the themes that there are, for people");
+    int known = 0;
+    for (int i = 0; i < 9; i++)
+        known += sy_theme_find(all[i]) != NULL;
+    tap_ok(known == 9 && !sy_theme_find("auto,") && !sy_theme_find(""), "each is found");
+    sy_theme_apply(&look, sy_theme_find("light"), true, 256);
+    sy_theme_apply(&look, sy_theme_find("256"), true, 8);
+    sy_theme_apply(&look, sy_theme_find("blocks"), true, 8);
+    tap_ok(look.light && look_is(look, SY_SYMBOLS_BLOCKS, 8), "what the terminal has is had");
+    sy_theme_apply(&look, sy_theme_find("braille"), false, 8);
+    sy_theme_apply(&look, sy_theme_find("8"), false, -1);
+    tap_ok(look_is(look, SY_SYMBOLS_ASCII, 0), "and not more");
+    tap_ok(look_is(sy_theme_choose("UTF-8", "xterm", "none", NULL, NULL, 8), SY_SYMBOLS_BRAILLE, 8),
+           "a name of colours are no symbols");
+}
+
 static void looks(void)
 {
     tap_ok(look_is(sy_theme_choose("UTF-8", "xterm-256color", NULL, NULL, NULL, 256),
@@ -197,7 +219,6 @@ static void looks(void)
         tap_ok(sy_theme_choose("UTF-8", "rxvt", NULL, NULL, grounds[i].fgbg, 256).light ==
                    grounds[i].light,
                "COLORFGBG=%s", grounds[i].fgbg);
-    test_theme_names();
     struct sy_theme fine = {SY_SYMBOLS_BRAILLE, 256, false}, none = {SY_SYMBOLS_ASCII, 0, false};
     static const double levels[6] = {0, 95, 135, 175, 215, 255};
     double before = -1;
@@ -233,6 +254,7 @@ int main(void)
     comparing();
     joining();
     dumping();
+    theme_names();
     looks();
     tap_is_int((int64_t)sy_mem_live(), 0, "nothing left");
     return tap_done();

@@ -62,7 +62,7 @@ static void on_event(void *ctx, const struct sy_event *e)
     p->skips += e->kind == SY_EVENT_SKIP;
     p->rewinds += e->kind == SY_EVENT_REWIND;
     if (e->kind == SY_EVENT_ALARM)
-        snprintf(p->alarm, sizeof p->alarm, "%s", e->text);
+        sy_event_line(e, p->alarm, sizeof p->alarm);
 }
 
 static struct sy_trainer *make(struct plot *p, int64_t accumulate)

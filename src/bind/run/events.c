@@ -40,7 +40,7 @@ static void hook_failed(struct run *r, const char *why)
     snprintf(line, sizeof line, "%s", why);
     line[strcspn(line, "\n")] = 0;
     snprintf(text, sizeof text, "hook at step %lld: %s", (long long)r->hook_step, line);
-    lsy_progress_event(sy_trainer_name(r->trainer), "hook", text);
+    lsy_progress_event(sy_trainer_name(r->trainer), SY_EVENT_HOOK, text);
     sy_trainer_note(r->trainer, SY_ENTRY_HOOK, line);
     sy_trainer_pause(r->trainer);
     lsy_run_failed(); /* it is paused now */
@@ -115,13 +115,14 @@ static bool hooks_due(struct run *r, int64_t step)
     return due;
 }
 
-/* An alarm's data are its id. */
-static void store_event(struct run *r, int64_t step, const char *name, const struct sy_event *e)
+/* An alarm's data are its id.  line: what the store has of it. */
+static void store_event(struct run *r, int64_t step, const char *name, const struct sy_event *e,
+                        const char *line)
 {
     const char *id = e->kind == SY_EVENT_ALARM ? sy_alarm_id(e->alarm) : NULL;
     pthread_mutex_lock(&r->lock);
     if (r->store)
-        sy_store_post(r->store, SY_STORE_EVENTS, step, name, e->text, id, id ? strlen(id) : 0);
+        sy_store_post(r->store, SY_STORE_EVENTS, step, name, line, id, id ? strlen(id) : 0);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -129,7 +130,7 @@ static void store_event(struct run *r, int64_t step, const char *name, const str
 static void store_state(struct run *r, const struct sy_status *s)
 {
     struct sy_event e = {.kind = SY_EVENT_NOTE, .text = s->error.code ? s->error.msg : ""};
-    store_event(r, s->step, sy_run_state_name(s->state), &e);
+    store_event(r, s->step, sy_run_state_name(s->state), &e, e.text);
 }
 
 void lsy_event_step(void *ctx, const struct sy_status *s, bool evaluated)
@@ -175,15 +176,16 @@ void lsy_event_event(void *ctx, const struct sy_event *e)
             sy_host_post(call_rewind, r, nobody_waits);
         return;
     }
-    const char *name = sy_event_name(e->kind);
+    char line[SY_EVENT_LINE];
+    sy_event_line(e, line, sizeof line);
     if (!is_quiet(e->kind) || lsy_progress_get() == LSY_PROGRESS_JSON)
-        lsy_progress_event(sy_trainer_name(r->trainer), name, e->text);
+        lsy_progress_event(sy_trainer_name(r->trainer), e->kind, line);
     struct sy_status s;
     sy_trainer_status(r->trainer, &s);
     struct sy_saved saved;
     if (e->kind == SY_EVENT_CHECKPOINT && sy_trainer_saved(r->trainer, &saved))
         s.step = saved.step; /* it was written while the run went on */
-    store_event(r, s.step, name, e);
+    store_event(r, s.step, sy_event_name(e->kind), e, line);
     if (!sy_event_in_journal(e->kind))
         lsy_live_source_event(r->look, s.step, e);
 }
@@ -223,7 +225,7 @@ void lsy_run_housed(void *run)
 {
     struct run *r = run;
     if (*r->homeless)
-        sy_trainer_set_alarm(r->trainer, SY_ALARM_RECORD, NULL);
+        sy_trainer_set_alarm(r->trainer, SY_ALARM_RECORD, 0, NULL);
     *r->homeless = 0;
 }
 

@@ -121,11 +121,13 @@ static int give_marks(void *ctx, int first, struct sy_mark *out, int n)
 
 void lsy_live_source_event(struct lsy_live_source *l, int64_t step, const struct sy_event *e)
 {
+    char line[SY_EVENT_LINE];
     if (!l)
         return;
+    sy_event_line(e, line, sizeof line);
     pthread_mutex_lock(&l->lock);
     if (l->count < MARKS_MAX)
-        add_mark(l, step, sy_event_mark(e), e->text, true);
+        add_mark(l, step, sy_event_mark(e), line, true);
     pthread_mutex_unlock(&l->lock);
 }
 

@@ -183,13 +183,25 @@ static int run_pack_rows(lua_State *L)
     return 0;
 }
 
-/* run:homeless(why, alarm): it could not be given its directory; the alarm, which the caller tells,
- * is on until it can */
+/* run:homeless(why): it could not be given its directory */
 static int run_homeless(lua_State *L)
 {
     struct run *r = check_run(L);
     snprintf(r->homeless, sizeof r->homeless, "%s", luaL_checkstring(L, 2));
-    sy_trainer_set_alarm(r->trainer, SY_ALARM_RECORD, luaL_checkstring(L, 3));
+    return 0;
+}
+
+/* run:alarm(id, step, text): what the library found out; on, and told */
+static int run_alarm(lua_State *L)
+{
+    struct run *r = check_run(L);
+    int id = sy_alarm_find(luaL_checkstring(L, 2));
+    int64_t step = luaL_checkinteger(L, 3);
+    const char *text = luaL_checkstring(L, 4);
+    if (id < 0)
+        return lsy_error(L, "alarm: there is none of the id '%s'", lua_tostring(L, 2));
+    sy_trainer_set_alarm(r->trainer, (enum sy_alarm)id, step, text);
+    lsy_event_event(r, &(struct sy_event){SY_EVENT_ALARM, (enum sy_alarm)id, step, text});
     return 0;
 }
 
@@ -484,9 +496,9 @@ static int find_param(const struct sy_params *ps, const char *name)
     return i;
 }
 
-/* run:clear_moments(name, expert): zero what the optimizer keeps of a parameter, or of one expert
+/* run:forget(name, expert): zero what the optimizer keeps of a parameter, or of one expert
  * of it */
-static int run_clear_moments(lua_State *L)
+static int run_forget(lua_State *L)
 {
     struct sy_params *ps = sy_trainer_params(check_run(L)->trainer);
     int i = find_param(ps, luaL_checkstring(L, 2));
@@ -680,7 +692,7 @@ static int run_settle(lua_State *L)
 /* ---- registration ---- */
 
 static const luaL_Reg run_methods[] = {
-    {"start", run_start},     {"close", run_close}, {"homeless", run_homeless},
+    {"start", run_start},     {"close", run_close}, {"homeless", run_homeless}, {"alarm", run_alarm},
     {"pack_rows", run_pack_rows}, {"status", run_status},
     {"get", run_get},         {"set", run_set},             {"set_input", run_set_input},
     {"pause", run_pause},     {"resume", run_resume},       {"stop", run_stop},
@@ -692,7 +704,7 @@ static const luaL_Reg run_methods[] = {
     {"effect", run_effect},
     {"rules", run_rules},
     {"series", run_series},   {"history", run_history},     {"last", run_last},
-    {"profile", run_profile}, {"clear_moments", run_clear_moments},
+    {"profile", run_profile}, {"forget", run_forget},
     {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
     {"trainer", l_trainer}, {"schedules", l_schedules}, {"samplings", l_samplings},

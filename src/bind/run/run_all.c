@@ -27,7 +27,7 @@ void lsy_unsaved(const char *name, const char *why)
     char line[640];
     any_unsaved = true;
     snprintf(line, sizeof line, "not saved: %.600s", why);
-    lsy_progress_event(name, "alarm", line);
+    lsy_progress_event(name, SY_EVENT_ALARM, line);
 }
 
 void lsy_run_check_saved(struct run *r)

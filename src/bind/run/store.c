@@ -82,7 +82,7 @@ static void detach_store(struct box *b)
     lsy_store_link(b->run, NULL);
     sy_store_detach(b->store);
     if (b->alarmed) /* it was this store's */
-        sy_trainer_set_alarm(b->trainer, SY_ALARM_RECORD, NULL);
+        sy_trainer_set_alarm(b->trainer, SY_ALARM_RECORD, 0, NULL);
     b->alarmed = false;
     b->trainer = NULL;
     for (struct box **at = &attached; *at; at = &(*at)->next)
@@ -104,13 +104,12 @@ void lsy_store_release(const struct sy_trainer *t)
 /* Once, until it is over. */
 static void tell_alarm(struct box *b)
 {
-    char text[496], line[640];
+    char text[496], told[640], line[SY_EVENT_LINE];
     struct sy_status s;
     enum sy_store_alarm alarm = sy_store_alarm(b->store, text);
     if (alarm) {
         sy_trainer_status(b->trainer, &s);
-        snprintf(line, sizeof line, "alarm: step %lld: record: %.480s; the run goes on%s",
-                 (long long)s.step, text,
+        snprintf(told, sizeof told, "%.480s; the run goes on%s", text,
                  alarm == SY_STORE_WAITS   ? ", what is to be written waits"
                  : alarm == SY_STORE_TAKEN ? ", nothing of it is written any more"
                                            : "");
@@ -118,10 +117,13 @@ static void tell_alarm(struct box *b)
     if (alarm == SY_STORE_TAKEN)
         sy_trainer_give_up_dir(b->trainer, text);
     if (alarm || b->alarmed) /* each time: a rewind puts alarms out */
-        sy_trainer_set_alarm(b->trainer, SY_ALARM_RECORD, alarm ? line : NULL);
+        sy_trainer_set_alarm(b->trainer, SY_ALARM_RECORD, alarm ? s.step : 0,
+                             alarm ? told : NULL);
     if (alarm && !b->alarmed) {
-        lsy_progress_event(sy_trainer_name(b->trainer), sy_event_name(SY_EVENT_ALARM), line);
-        lsy_run_mark(b->run, s.step, &(struct sy_event){SY_EVENT_ALARM, SY_ALARM_RECORD, line});
+        struct sy_event e = {SY_EVENT_ALARM, SY_ALARM_RECORD, s.step, told};
+        sy_event_line(&e, line, sizeof line);
+        lsy_progress_event(sy_trainer_name(b->trainer), SY_EVENT_ALARM, line);
+        lsy_run_mark(b->run, s.step, &e);
     }
     b->alarmed = alarm != SY_STORE_FINE;
     if (sy_store_lost(b->store))
@@ -373,6 +375,8 @@ static int store_add(lua_State *L)
     size_t n = 0;
     int table = luaL_checkoption(L, 2, NULL, lsy_store_tables);
     const char *data = luaL_optlstring(L, 6, NULL, &n);
+    if (table == SY_STORE_EVENTS && sy_event_find(luaL_checkstring(L, 4)) < 0)
+        return lsy_error(L, "store: there is no kind of event '%s'", lua_tostring(L, 4));
     return add_row(L, (enum sy_store_table)table, luaL_checkinteger(L, 3), luaL_checkstring(L, 4),
                    luaL_checkstring(L, 5), data, n);
 }

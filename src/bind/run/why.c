@@ -186,7 +186,7 @@ static void push_spike(lua_State *L, const struct sy_spike *s)
     lsy_set_number(L, "grad_norm", s->grad_norm);
     lsy_set_number(L, "norm_mean", s->norm_mean);
     lsy_set_number(L, "norm_factor", s->norm_factor);
-    lsy_set_string(L, "reason", sy_skip_name(s->reason));
+    lsy_set_text(L, "reason", sy_skip_name(s->reason));
     lsy_set_number(L, "loss_sigma", s->loss_sigma);
     lsy_set_number(L, "norm_sigma", s->norm_sigma);
     lsy_set_boolean(L, "skipped", s->skipped);

@@ -10,12 +10,26 @@
 
 #include <string.h>
 
-/* engine.fill(tensor, std, seed, index): normal with mean 0, element i a function of (seed, index,
- * i) */
+enum init { NORMAL, ZEROS, ONES };
+
+static enum init read_init(lua_State *L, int arg)
+{
+    static const char *const names[] = {[NORMAL] = "", [ZEROS] = "zeros", [ONES] = "ones"};
+    const char *name = lua_isnoneornil(L, arg) || lua_isnumber(L, arg) ? "" : lua_tostring(L, arg);
+    for (int i = NORMAL; name && i <= ONES; i++)
+        if (!strcmp(name, names[i]))
+            return (enum init)i;
+    return (enum init)lsy_error(L, "param: init must be a number, \"zeros\" or \"ones\": it is %s",
+                                luaL_tolstring(L, arg, NULL));
+}
+
+/* engine.fill(tensor, init, seed, index): what nn.param's init says.  A number (nil: 0.02): normal
+ * with mean 0 and that deviation, element i a function of (seed, index, i); "zeros"; "ones" */
 static int l_fill(lua_State *L)
 {
     struct sy_tensor *t = lsy_check_data(L, 1, "fill", "tensor");
-    float std = (float)luaL_checknumber(L, 2);
+    enum init init = read_init(L, 2);
+    float std = lua_isnumber(L, 2) ? (float)lua_tonumber(L, 2) : 0.02F;
     struct sy_rng r = {.seed = (uint64_t)luaL_checkinteger(L, 3), .purpose = SY_RNG_INIT,
                        .step = (uint64_t)luaL_checkinteger(L, 4)};
     float *x = sy_data(t);
@@ -23,9 +37,10 @@ static int l_fill(lua_State *L)
     lsy_check_writable(L, t, "fill");
     if (t->dtype != SY_F32 || !sy_tensor_contiguous(t))
         return lsy_error(L, "fill: the tensor must be contiguous f32");
-    sy_rng_fill_normal(&r, 0, x, n);
+    if (init == NORMAL)
+        sy_rng_fill_normal(&r, 0, x, n);
     for (int64_t i = 0; i < n; i++)
-        x[i] *= std;
+        x[i] = init == NORMAL ? x[i] * std : init == ONES;
     return 0;
 }
 

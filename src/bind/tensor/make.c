@@ -60,24 +60,31 @@ int lsy_room(size_t bytes, const char *what, struct sy_err *err)
                       what, bytes, want, have);
 }
 
-/* A zeroed tensor on the stack. */
-static struct sy_tensor *make_zeroed(lua_State *L, const char *what, int dtype, int ndim,
-                                     const int64_t *shape)
+/* A zeroed tensor on the stack; NULL: err says why not. */
+static struct sy_tensor *try_zeroed(lua_State *L, const char *what, int dtype, int ndim,
+                                    const int64_t *shape, struct sy_err *err)
 {
-    struct sy_err err = SY_ERR_INIT;
     struct sy_tensor **slot = lsy_new_tensor(L);
     size_t bytes;
     for (int i = 0; i < ndim; i++)
         if (shape[i] < 0)
             lsy_error(L, "%s: size of dimension %d must not be negative: it is %lld", what, i + 1,
                       (long long)shape[i]);
-    if (sy_shape_bytes((enum sy_dtype)dtype, ndim, shape, &bytes, &err) ||
-        lsy_room(bytes, what, &err) ||
-        !(*slot = sy_tensor_zeros((enum sy_dtype)dtype, ndim, shape, &err))) {
+    if (sy_shape_bytes((enum sy_dtype)dtype, ndim, shape, &bytes, err) ||
+        lsy_room(bytes, what, err) ||
+        !(*slot = sy_tensor_zeros((enum sy_dtype)dtype, ndim, shape, err)))
         lua_gc(L, LUA_GCCOLLECT);
-        lsy_raise(L, &err);
-    }
     return *slot;
+}
+
+static struct sy_tensor *make_zeroed(lua_State *L, const char *what, int dtype, int ndim,
+                                     const int64_t *shape)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tensor *t = try_zeroed(L, what, dtype, ndim, shape, &err);
+    if (!t)
+        lsy_raise(L, &err);
+    return t;
 }
 
 /* Shape from `arg` on, then options: the number of dimensions. */
@@ -481,12 +488,25 @@ static int machine_memory(lua_State *L)
     return 1;
 }
 
+/* engine.zeros(shape) -> tensor; nil, message, "MEMORY": there is no room for it */
+static int l_zeros(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int64_t shape[SY_MAX_DIMS];
+    int next, n = lsy_check_shape(L, 1, 1, "zeros", shape, &next);
+    if (try_zeroed(L, "zeros", SY_F32, n, shape, &err))
+        return 1;
+    return err.code == SY_E_MEMORY ? lsy_fail(L, &err) : lsy_raise(L, &err);
+}
+
 static const luaL_Reg functions[] = {
     {"zeros", make_zeros},     {"ones", make_ones},     {"full", make_full},
     {"arange", make_arange},   {"eye", make_eye},       {"rand", make_rand},
     {"randn", make_randn},     {"randint", make_randint}, {"seed", make_seed},
     {"threads", machine_threads}, {"cpu", machine_cpu}, {"memory", machine_memory},
     {NULL, NULL}};
+
+static const luaL_Reg for_library[] = {{"zeros", l_zeros}, {NULL, NULL}};
 
 static const struct lsy_doc docs[] = {
     {"tensor.zeros", "tensor.zeros(n, ..., {dtype=, grad=})",
@@ -536,4 +556,5 @@ void lsy_open_make(lua_State *L)
     lua_setmetatable(L, -2);
     lua_pop(L, 1);
     LSY_DOCS(L, docs);
+    lsy_add_functions(L, for_library);
 }

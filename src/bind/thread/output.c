@@ -112,10 +112,13 @@ static int l_write(lua_State *L)
 }
 
 /* engine.event(run, kind, text): a line of a run, "[run] text"; with --json an event of that
- * kind */
+ * kind, one of SY_EVENT_MAP */
 static int l_event(lua_State *L)
 {
-    lsy_progress_event(luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    int kind = sy_event_find(luaL_checkstring(L, 2));
+    if (kind < 0)
+        return lsy_error(L, "event: there is no kind '%s'", lua_tostring(L, 2));
+    lsy_progress_event(luaL_checkstring(L, 1), (enum sy_event_kind)kind, luaL_checkstring(L, 3));
     return 0;
 }
 

@@ -205,14 +205,14 @@ void lsy_progress_text(const char *kind, const char *text, size_t n)
     sy_str_free(&o);
 }
 
-void lsy_progress_event(const char *run, const char *kind, const char *text)
+void lsy_progress_event(const char *run, enum sy_event_kind kind, const char *text)
 {
     struct sy_str o = SY_STR_INIT;
     if (mode != LSY_PROGRESS_JSON) {
         lsy_progress_line("[%s] %s", run, text);
         return;
     }
-    put_event(&o, run, kind, text);
+    put_event(&o, run, sy_event_name(kind), text);
     pthread_mutex_lock(&lock);
     say_message(&o);
     pthread_mutex_unlock(&lock);

@@ -22,7 +22,7 @@ int lsy_progress_cause(void);    /* why an object could not be written: errno, o
 /* After a step or at a change of state; decides by itself whether a line is due. */
 void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluated);
 /* What happened to a run: "[run] text", or {"event":kind,"run":...,"text":...}. */
-void lsy_progress_event(const char *run, const char *kind, const char *text);
+void lsy_progress_event(const char *run, enum sy_event_kind kind, const char *text);
 /* n bytes that a script printed or a command wrote, as an event of that kind: with --json. */
 void lsy_progress_text(const char *kind, const char *text, size_t n);
 /* A line of text, or {"event":"note","text":...}. */

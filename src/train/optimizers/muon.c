@@ -1,5 +1,7 @@
 /* Muon: the momentum of each weight matrix, made orthogonal, is its step.  An expert's matrix is
- * one of its own, as are the projections of queries, keys and values.  Embeddings, the head,
+ * one of its own.  The projections of queries, keys and values are three, each whole: all heads of
+ * one are made orthogonal together, as both sources do (Jordan et al. found that q, k and v want to
+ * be apart; neither parts the heads).  Embeddings, the head,
  * routers and all that has not two dimensions are AdamW's.
  *
  *     M = momentum M + G;  U = G + momentum M (nesterov) or M;  X = U / (|U| + 1e-7)
