@@ -3,6 +3,7 @@
 -- (lua/run/reconstruct.lua does it again).
 
 local engine = require "switchyard.engine"
+local enum = require "switchyard.core.enum"
 local fields = require "switchyard.core.fields"
 local live = require "switchyard.model.live"
 local surgery = {}
@@ -108,8 +109,9 @@ end)
 -- One of a layer's mixtures, as it is in the run.
 local Mixture = fields.class("mixture", {}, "name load experts")
 
-local function load_of(r, place)
-  local row = r._h:last("load." .. place)
+local function load_of(r, layer, mixture)
+  local name = r._h:series_of(enum.series.LOAD, layer, mixture)
+  local row = name and r._h:last(name)
   return row and tensor(row) or nil
 end
 
@@ -127,11 +129,11 @@ end
 -- load and experts are those of its first mixture.
 local function layer_of(r, l)
   local list = r._m._moe[l] or {}
-  local out = fields.object(Layer, {number = l, load = load_of(r, l),
+  local out = fields.object(Layer, {number = l, load = load_of(r, l, list[1] and list[1].name),
                                     experts = list[1] and experts_of(r, l, list[1])})
   out._run = r
   out.mixtures = fields.numbered(("%s: layer %d"):format(r.name, l), "mixture", #list, function(i)
-    return fields.object(Mixture, {name = list[i].name or "", load = load_of(r, list[i].place),
+    return fields.object(Mixture, {name = list[i].name or "", load = load_of(r, l, list[i].name),
                                    experts = experts_of(r, l, list[i])})
   end, "the mixtures are the model's")
   return out

@@ -77,6 +77,13 @@ local function norm_entries(r, name, width, step)
   return out
 end
 
+-- Loads of the experts of a mixture at a step; nil: unknown.
+local function loads_at(r, step, layer, mixture)
+  local name = r._h:series_of(enum.series.LOAD, layer, mixture)
+  local row = name and (r._h:rows_until(name, step, 1) or {})[1]
+  return row and row[1] == step and table.move(row, 2, #row, 1, {}) or nil
+end
+
 -- What is said of a norm, by the kind of its series.
 local function subject(name, s)
   local place = engine.place(s.layer, s.mixture)
@@ -85,11 +92,10 @@ local function subject(name, s)
 end
 
 local function expert_entries(r, name, s, step, experts)
-  local place = r._m:_place(s.layer, s.mixture)
-  local load = (r._h:rows_until("load." .. place, step, 1) or {})[1] or {}
+  local load = loads_at(r, step, s.layer, s.mixture)
   for e, x in ipairs(norm_entries(r, name, s.width, step)) do
     x.name, x.layer, x.expert, x.load = name .. "." .. e, s.layer, e,
-      load[1] == step and load[e + 1] or nil
+      load and load[e]
     x.mixture = s.mixture ~= "" and s.mixture or nil
     experts[#experts + 1] = x
   end
@@ -126,10 +132,10 @@ local function routers(r, step, states)
   end
   for l, list in pairs(r._m._moe) do
     for i, moe in ipairs(list) do
-      local row = (r._h:rows_until("load." .. moe.place, step, 1) or {})[1]
-      local load = row and row[1] == step and table.move(row, 2, #row, 1, {}) or nil
-      out[#out + 1] = {layer = l, number = i, mixture = moe.name, load = load,
-                       entropy = value_at(r, "entropy." .. moe.place, step),
+      local entropy = r._h:series_of(enum.series.ENTROPY, l, moe.name)
+      out[#out + 1] = {layer = l, number = i, mixture = moe.name,
+                       load = loads_at(r, step, l, moe.name),
+                       entropy = entropy and value_at(r, entropy, step),
                        bias = values[moe.path .. ".gate.e_score_correction_bias"]}
     end
   end

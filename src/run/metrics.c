@@ -246,6 +246,17 @@ int sy_metrics_find(struct sy_metrics *m, const char *name)
     return i;
 }
 
+int sy_metrics_find_what(struct sy_metrics *m, const struct sy_series_what *what)
+{
+    int n = sy_metrics_count(m);
+    for (int i = 0; i < n; i++) {
+        struct sy_series_what of = sy_metrics_what(m, i);
+        if (of.kind == what->kind && sy_series_same_place(&of, what))
+            return i;
+    }
+    return -1;
+}
+
 int64_t sy_metrics_rows(struct sy_metrics *m, int series)
 {
     pthread_mutex_lock(&m->lock);

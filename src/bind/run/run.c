@@ -633,6 +633,24 @@ static int run_history(lua_State *L)
     return 1;
 }
 
+/* run:series_of(kind, layer, mixture) -> name of the first series of that kind and place; nothing:
+ * there is none */
+static int run_series_of(lua_State *L)
+{
+    struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
+    int kind = sy_series_find(luaL_checkstring(L, 2));
+    struct sy_series_what what = {.layer = (int)luaL_checkinteger(L, 3)};
+    snprintf(what.mixture, sizeof what.mixture, "%s", luaL_optstring(L, 4, ""));
+    if (kind < 0)
+        return lsy_error(L, "series: there is no kind '%s'", lua_tostring(L, 2));
+    what.kind = (enum sy_series_kind)kind;
+    int i = sy_metrics_find_what(m, &what);
+    if (i < 0)
+        return 0;
+    lua_pushstring(L, sy_metrics_name(m, i));
+    return 1;
+}
+
 /* run:last(name) -> table of the newest row's values, and its step; nothing when there is none */
 static int run_last(lua_State *L)
 {
@@ -703,7 +721,7 @@ static const luaL_Reg run_methods[] = {
     {"settle", run_settle},   {"input", run_input},         {"outlook", run_outlook},
     {"effect", run_effect},
     {"rules", run_rules},
-    {"series", run_series},   {"history", run_history},     {"last", run_last},
+    {"series", run_series}, {"series_of", run_series_of},   {"history", run_history},     {"last", run_last},
     {"profile", run_profile}, {"forget", run_forget},
     {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
