@@ -209,7 +209,8 @@ docs.entries = {
     .. "message, code."},
   {"run:rewind", "r:rewind(step) -> r",
    "Exactly the state after that step, paused: parameters, optimizer, data order, "
-    .. "hyper-parameters, journal. The nearest checkpoint below is loaded and the steps between are done again "
+    .. "hyper-parameters, journal. The nearest checkpoint below is loaded and the steps between "
+    .. "are done again "
     .. "(hooks are not called); later entries of the journal, series and checkpoints leave the "
     .. "run. Step 0 is its beginning. When anything fails, or Ctrl-C ends it, the run is as it "
     .. "was before. Errors: a step not yet trained; a disk too full to keep the state of now "
