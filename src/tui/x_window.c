@@ -58,6 +58,5 @@ void sy__x_window(const struct sy_panel *p, const struct sy__run *r, double *x0,
 
 enum sy_unit sy__unit_of(enum sy_series_kind kind)
 {
-    const struct sy_series_row *row = sy_series_row(kind);
-    return row->least >= 0 && row->most <= 1 ? SY_UNIT_PERCENT : SY_UNIT_PLAIN;
+    return !strcmp(sy_series_row(kind)->unit, "share") ? SY_UNIT_PERCENT : SY_UNIT_PLAIN;
 }

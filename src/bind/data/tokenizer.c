@@ -247,6 +247,14 @@ static int to_string(lua_State *L)
     return 1;
 }
 
+/* Of a special token; nothing: it has none. */
+static int push_id(lua_State *L, int32_t id)
+{
+    if (id >= 0)
+        lua_pushinteger(L, id);
+    return id >= 0;
+}
+
 /* tok.size and other fields, or a method; upvalue 1: methods. */
 static int get_field(lua_State *L)
 {
@@ -264,12 +272,11 @@ static int get_field(lua_State *L)
     else if (!strcmp(name, "hash")) {
         sy_hash_hex(sy_tokenizer_hash(t), hex);
         lua_pushstring(L, hex);
-    } else if (!strcmp(name, "eot") || !strcmp(name, "bos")) {
-        int32_t id = *name == 'e' ? sy_tokenizer_eot(t) : sy_tokenizer_bos(t);
-        if (id < 0)
-            return 0;
-        lua_pushinteger(L, id);
-    } else if (lua_getfield(L, lua_upvalueindex(1), name) == LUA_TNIL)
+    } else if (!strcmp(name, "eot"))
+        return push_id(L, sy_tokenizer_eot(t));
+    else if (!strcmp(name, "bos"))
+        return push_id(L, sy_tokenizer_bos(t));
+    else if (lua_getfield(L, lua_upvalueindex(1), name) == LUA_TNIL)
         return lsy_unknown(L, "tokenizer", "field", name, fields);
     return 1;
 }
