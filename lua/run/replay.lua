@@ -80,7 +80,9 @@ end
 local function compare_state(r, c)
   local hash, why, code = r._h:stored_hash(c.path)
   if not hash then return code ~= "NOTFOUND" and why or nil end -- a live run has newer ones by now
-  if r._m:_quietly(r._h.hash, r._h) ~= hash then return "parameters or the optimizer's state differ" end
+  if r._m:_quietly(r._h.hash, r._h) ~= hash then
+    return "parameters or the optimizer's state differ"
+  end
 end
 
 -- Repeat everything; the first difference, or nil.  Entries of a step come before its checkpoint as

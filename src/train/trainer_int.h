@@ -280,7 +280,8 @@ void sy__inputs_drop(struct sy_trainer *t); /* those not yet in effect */
 /* At the border: start a checkpoint when one is due, and report the one that has landed. */
 void sy__saver_border(struct sy_trainer *t);
 void sy__saver_init(struct sy_trainer *t);
-/* Wait until parameters and the optimizer's state may be written: before an update, and before anyone is let to
+/* Wait until parameters and the optimizer's state may be written: before an update, and before
+ * anyone is let to
  * them. */
 void sy__saver_copied(struct sy_trainer *t);
 /* Whether a run that ends here has something to save. */

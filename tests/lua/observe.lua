@@ -1,4 +1,5 @@
--- What a model observes is found by its kind and place, whatever it is called: r.layers, r:why.  TAP.
+-- What a model observes is found by its kind and place, whatever it is called: r.layers, r:why.
+-- TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local ok, is = t.ok, t.is

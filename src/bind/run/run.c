@@ -710,7 +710,8 @@ static int run_settle(lua_State *L)
 /* ---- registration ---- */
 
 static const luaL_Reg run_methods[] = {
-    {"start", run_start},     {"close", run_close}, {"homeless", run_homeless}, {"alarm", run_alarm},
+    {"start", run_start},     {"close", run_close},
+    {"homeless", run_homeless}, {"alarm", run_alarm},
     {"pack_rows", run_pack_rows}, {"status", run_status},
     {"get", run_get},         {"set", run_set},             {"set_input", run_set_input},
     {"pause", run_pause},     {"resume", run_resume},       {"stop", run_stop},
@@ -721,7 +722,8 @@ static const luaL_Reg run_methods[] = {
     {"settle", run_settle},   {"input", run_input},         {"outlook", run_outlook},
     {"effect", run_effect},
     {"rules", run_rules},
-    {"series", run_series}, {"series_of", run_series_of},   {"history", run_history},     {"last", run_last},
+    {"series", run_series},   {"series_of", run_series_of}, {"history", run_history},
+    {"last", run_last},
     {"profile", run_profile}, {"forget", run_forget},
     {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
