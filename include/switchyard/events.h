@@ -23,8 +23,8 @@ enum sy_mark_kind {
 };
 
 /* X(ID, name, mark, in the journal as well).  Those from RULES to REPLAYING are told and not
- * stored: what a run goes on by, and how far a repetition is.  The last four are states of a run, as it
- * comes to them. */
+ * stored: what a run goes on by, and how far a repetition is.  The last four are states of a run,
+ * as it comes to them. */
 #define SY_EVENT_MAP(X)                                                                            \
     X(NOTE, "note", NOTE, false)                                                                   \
     X(ALARM, "alarm", ALARM, false) /* its mark: that of the alarm */                              \

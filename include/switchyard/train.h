@@ -312,11 +312,11 @@ int sy_checkpoint_discard(const char *dir, const char *sub, int64_t step, struct
 int sy_checkpoint_share(const char *path, const char *dir, const char *sub, const char *id,
                         struct sy_saved *out, struct sy_err *err);
 
-/* Put the trainer (caller holds, or it was not started) into the state of a checkpoint: parameters,
- * optimizer state, states, inputs, hyper-parameters, frozen parameters, journal, metrics up to its
- * step; paused then.  Data, tokenizer, program or kernels that differ are an error (STATE) that names
- * them; with `force` it goes on and journals them.  FORMAT: its tensors are not those that it tells
- * the hash of.  Nothing has changed when it fails. */
+/* Put the trainer (caller holds, or it was not started) into the state of a checkpoint:
+ * parameters, optimizer state, states, inputs, hyper-parameters, frozen parameters, journal,
+ * metrics up to its step; paused then.  Data, tokenizer, program or kernels that differ are an
+ * error (STATE) that names them; with `force` it goes on and journals them.  FORMAT: its tensors
+ * are not those that it tells the hash of.  Nothing has changed when it fails. */
 int sy_trainer_load(struct sy_trainer *t, const char *path, bool force, struct sy_err *err);
 /* What sy_params_hash would give if that were loaded (caller holds): of the tensors, whatever is
  * told of them. */
