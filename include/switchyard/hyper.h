@@ -107,8 +107,8 @@ enum sy_schedule {
  *      ends the run after max_skips
  *   2  warm-up is of the `steps` of the start (`planned`), and a change of `steps` begins the
  *      schedule anew at the rate that is (`from`, `share`); wsd with decay 0 does not fall; the
- *      optimizer's time leaves out what was skipped; usual is a median, and a spike has floors as well
- *      (src/train/spike.h) */
+ *      optimizer's time leaves out what was skipped; usual is a median, and a spike has floors as
+ *      well (src/train/spike.h) */
 #define SY_RULES 2
 
 struct sy_hyper {
