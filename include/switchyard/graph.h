@@ -32,8 +32,8 @@ struct sy_tensor *sy_graph_input(struct sy_graph *g, const char *name, enum sy_d
                                  int ndim, const int64_t *shape, struct sy_err *err);
 struct sy_tensor *sy_graph_find_input(const struct sy_graph *g, const char *name); /* or NULL */
 /* Put out x (f32, small) at every run under this name.  mask: the input (f32, 0 or -inf a value) by
- * which experts that x counts are disabled; NULL: none is.  Errors: NAME (observed twice), SHAPE (not
- * contiguous f32, over 4096 numbers, or several of a kind that has one). */
+ * which experts that x counts are disabled; NULL: none is.  Errors: NAME (observed twice), SHAPE
+ * (not contiguous f32, over 4096 numbers, or several of a kind that has one). */
 int sy_graph_observe(struct sy_graph *g, const char *name, const struct sy_series_what *what,
                      struct sy_tensor *x, struct sy_tensor *mask, struct sy_err *err);
 /* At the end of every step (sy_program_update_states): state's bytes = value's (same dtype and

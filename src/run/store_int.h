@@ -1,5 +1,6 @@
-/* Shared by the files of the store: connection and statements (schema.c), life (store.c), what waits
- * to be written (queue.c), writing (flush.c), series (series_list.c), reading (read.c, list.c). */
+/* Shared by the files of the store: connection and statements (schema.c), life (store.c), what
+ * waits to be written (queue.c), writing (flush.c), series (series_list.c), reading
+ * (read.c, list.c). */
 #ifndef SY_RUN_STORE_INT_H
 #define SY_RUN_STORE_INT_H
 

@@ -129,8 +129,8 @@ void sy_params_forget(struct sy_params *ps, int param, int64_t expert);
 
 /* Of parameters, what the optimizer keeps, and states: equal hashes are equal runs. */
 uint64_t sy_params_hash(const struct sy_params *ps);
-/* Freeze or release one expert (from 0), or all of it (-1), of the parameters whose name starts with
- * prefix. */
+/* Freeze or release one expert (from 0), or all of it (-1), of the parameters whose name starts
+ * with prefix. */
 void sy_params_freeze(struct sy_params *ps, const char *prefix, int expert, bool frozen);
 
 #endif
