@@ -42,29 +42,29 @@ local function complete(store, entries)
   end
 end
 
--- Bring a killed run to a state that its checkpoints alone give; nothing on the disk is changed.
--- p: journal, and the checkpoint (from, image); changed: what is not as it was (forced).  Returns
--- the step, and the entries behind it.
-local function come_back(r, p, changed, force)
-  local h, journal, from, image = r._h, p.journal, p.from, p.image
-  local at, entries = from and image.step or 0, from and behind(journal, image) or journal
-  if not from then check_start("train.resume", r) end
+-- The state that the checkpoint gives, in a trainer that has no thread yet; nothing on the disk is
+-- changed.  p: journal, and the checkpoint (from, image); changed: what is not as it was.  Returns
+-- why it is not that state (force), or nil.
+local function load_state(r, p, changed, force)
+  if not p.from then check_start("train.resume", r) end
   local ok, why, code = not changed, changed, "STATE"
-  if from and ok then ok, why, code = reconstruct.load(r, from, image, false) end
+  if p.from and ok then ok, why, code = reconstruct.load(r, p.from, p.image, false) end
   if not ok and not (force and code == "STATE") then error(why, 0) end
-  if not ok then -- the journal says so
-    if from then reconstruct.reshape(r, image) end
-    h:repeating(false)
-    if from then
-      assert(h:load(from, true))
-      reconstruct.read_inputs(r)
-    else
-      h:record{kind = "resume", key = r._d.hash ~= r._config.data.hash and "data" or
-               nil, text = why}
-    end
-    h:repeating(true)
+  return not ok and why or nil
+end
+
+-- The same by force, and the journal says so.
+local function force_state(r, p, why)
+  local h = r._h
+  if p.from then reconstruct.reshape(r, p.image) end
+  h:repeating(false)
+  if p.from then
+    assert(h:load(p.from, true))
+    reconstruct.read_inputs(r)
+  else
+    h:record{kind = "resume", key = r._d.hash ~= r._config.data.hash and "data" or nil, text = why}
   end
-  return at, entries
+  h:repeating(true)
 end
 
 -- From here on the directory is that of a run that goes on from step `at`.
@@ -116,9 +116,9 @@ local function go_on(store, name, o)
   end
   local r = make(what, path, config, name, o)
   rawset(r, "_store", store)
-  local h, launched, begun = r._h, false, false
+  local h, launched, taken, begun = r._h, false, false, false
   local function undo()
-    if not begun then -- the store says of the run what it said before
+    if taken and not begun then -- the store says of the run what it said before
       store:detach()
       store:status(info)
     end
@@ -129,21 +129,24 @@ local function go_on(store, name, o)
     if changed and not o.force then
       error(("%s: %s; {force = true} (--force) goes on all the same"):format(what, changed), 0)
     end
-    take_directory(h, store, config, info)
     h:repeating(true) -- before its thread may tell that it is paused
+    local why = load_state(r, p, changed, o.force)
+    local from = p.from and p.image.step or 0
+    taken = true
+    take_directory(h, store, config, info)
     Run._launch(r)
     launched = true
-    local at = alone(r, "resumed", function()
-      local from, entries = come_back(r, p, changed, o.force)
+    alone(r, "resumed", function()
       begun = true
+      if why then force_state(r, p, why) end
       cut_behind(r, store, from, p.from)
+      local entries = p.from and behind(p.journal, p.image) or p.journal
       -- A change that is made now comes after what had been done.
       go_through(r, entries, o.steps and math.max(info.step, from) or nil, "repeating")
       h:repeating(false)
-      return from
     end)
     reconstruct.renew(r)
-    tell_resumed(r, store, at)
+    tell_resumed(r, store, from)
     for _, e in ipairs(store:entries "samples" or {}) do
       r.samples[#r.samples + 1] = {step = e.step, text = e.text}
     end

@@ -93,8 +93,17 @@ end
 
 -- Refused, by name; the run is what it was.
 local function refused(run)
+  local function series()
+    local store <close> = setmetatable({s = assert(engine.store_open(run.name, {dir = folder}))},
+      {__close = function(self) self.s:close() end})
+    local n = 0
+    for _ in pairs(store.s:series()) do n = n + 1 end
+    return n
+  end
+  local before = series()
   t.raises(function() train.resume(run.name) end, "the program changed: hash",
     run.from .. ": the program changed")
+  t.is(series(), before, run.from .. ": no series was added")
   looks_whole(run, " that could not be resumed")
 end
 
