@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/str.h"
-#include "data/formats/documents_int.h"
+#include "data/documents_int.h"
 #include "switchyard/tokenizer.h"
 
 #include <stdio.h>

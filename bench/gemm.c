@@ -13,7 +13,7 @@
 #include "base/pool.h"
 #include "cpu/attention.h"
 #include "cpu/cpu.h"
-#include "cpu/form.h"
+#include "cpu/storage_form.h"
 #include "cpu/gemm.h"
 
 #include <cblas.h>

@@ -18,6 +18,7 @@
 --     at these is taken out (without_disabled).
 
 local fields = require "switchyard.core.fields"
+local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
 local context = require "switchyard.model.routing_context"
@@ -183,7 +184,7 @@ end
 
 local LAYER = {
   {"experts", "integer", nil, 1}, {"top_k", "integer", nil, 1}, {"expert_dim", "integer", nil, 1},
-  {"router", "any", "softmax"}, {"capacity", "number", nil, 0.01, 1e6},
+  {"router", "any", "softmax"}, live.row "capacity",
   {"shared_experts", "integer", 0, 0}, {"normalize", "boolean"}, {"scale", "number", nil, 0, 1e3},
 }
 

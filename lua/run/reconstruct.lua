@@ -200,8 +200,8 @@ local function must_load(r, path, image, force)
   if not ok then error(why, 0) end
 end
 
---- A checkpoint; nil if it is damaged, and true behind it if it is gone.  Raises for one that is whole and cannot be read:
--- a newer program made it, and to pass it over would lose what it has.
+--- A checkpoint; nil if it is damaged, and true behind it if it is gone.  Raises for one that is
+-- whole and cannot be read: a newer program made it, and to pass it over would lose what it has.
 local function read_whole(c)
   local image, why, code = engine.read_checkpoint(c.path)
   if not image and c.ok and code == "UNSUPPORTED" then
@@ -319,7 +319,8 @@ return {
   has_effect = has_effect, all_entries = all_entries, drop_undo = drop_undo,
   stored_journal = stored_journal, behind = behind, before = before, apply = apply,
   progress = progress, walk = walk, go_through = go_through,
-  read_whole = read_whole, base = base, shape_at = shape_at, reshape = reshape, read_inputs = read_inputs, load = load,
+  read_whole = read_whole, base = base, shape_at = shape_at, reshape = reshape,
+  read_inputs = read_inputs, load = load,
   must_load = must_load, renew = renew,
   check_start = check_start, make = make, open = open, guarded = guarded, alone = alone,
 }

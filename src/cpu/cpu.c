@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/pool.h"
-#include "cpu/form.h"
+#include "cpu/storage_form.h"
 #include "cpu/gemm_int.h"
 #include "cpu/kern_attn.h"
 

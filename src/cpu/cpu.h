@@ -22,7 +22,7 @@ struct sy_gemm_kernels; /* cpu/gemm_int.h: micro-kernels and packing */
 struct sy_map_kernels;  /* cpu/kern_map.h: elementwise maps */
 struct sy_row_kernels;  /* cpu/kern_row.h: softmax, norms, reductions, cross entropy, SwiGLU rows */
 struct sy_attn_kernels; /* cpu/kern_attn.h: rows of blocked attention */
-struct sy_form_kernels; /* cpu/form.h: decoding of storage forms */
+struct sy_form_kernels; /* cpu/storage_form.h: decoding of storage forms */
 struct sy_optim_kernels; /* cpu/kern_optim.h: optimizers' passes, sums of squares, finite checks */
 
 struct sy_kernels {

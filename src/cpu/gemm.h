@@ -13,14 +13,14 @@
  *     (vdpbf16ps where the CPU has it, else fp32 FMAs over the rounded values).
  *  3. Tasks are blocks of C cut by shape; all problems' blocks go into one queue, largest first.
  *     A task packs what it needs into its thread's scratch.
- *  4. An operand in a storage form (cpu/form.h) is decoded while packing: the bits of the product
- *     are those of the operand decoded first.
+ *  4. An operand in a storage form (cpu/storage_form.h) is decoded while packing: the bits
+ *     of the product are those of the operand decoded first.
  *  5. M, N of 0 are fine (nothing happens); K of 0 zeroes C unless accumulating.
  */
 #ifndef SY_CPU_GEMM_H
 #define SY_CPU_GEMM_H
 
-#include "cpu/form.h"
+#include "cpu/storage_form.h"
 
 #include <stdbool.h>
 #include <stdint.h>

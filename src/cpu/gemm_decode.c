@@ -1,4 +1,4 @@
-/* Matrix products: packing of operands in a storage form (cpu/form.h).
+/* Matrix products: packing of operands in a storage form (cpu/storage_form.h).
  *
  *     stored rows along the lanes (x W'):  a run of k of each row of a panel is decoded, one below
  *                                          the other, and packed as a small matrix of its own

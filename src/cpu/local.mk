@@ -11,7 +11,7 @@ kern_sources = %D%/kern/activation.c %D%/kern/attn.c %D%/kern/map.c %D%/kern/nor
     %D%/kern/route.c %D%/kern/row.c %D%/kern/xent.c \
     %D%/kern/isa.h %D%/kern/map_math.h %D%/kern/philox.h \
     %D%/kern/row_int.h %D%/kern/vec.h %D%/kern/vec_math.h
-kern_sources += %D%/kern/form.c
+kern_sources += %D%/kern/storage_form.c
 kern_cflags = $(base_cflags) -Wno-psabi $(SY_KERN_OPT)
 kern_libs = libkern_ref.a
 
@@ -19,7 +19,7 @@ noinst_LIBRARIES += libcpu.a libkern_ref.a
 libcpu_a_SOURCES = %D%/attention.c %D%/cpu.c %D%/gemm.c %D%/gemm_int.h %D%/gemm_plan.c %D%/gemm_plan.h %D%/int64.h \
     %D%/kern_attn.h %D%/kern_map.c %D%/kern_map.h %D%/kern_optim.h %D%/kern_row.h \
     %D%/math.c %D%/math.h %D%/attention.h %D%/cpu.h %D%/gemm.h
-libcpu_a_SOURCES += %D%/form.c %D%/form.h %D%/gemm_decode.c
+libcpu_a_SOURCES += %D%/storage_form.c %D%/storage_form.h %D%/gemm_decode.c
 libcpu_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)
 
 libkern_ref_a_SOURCES = $(kern_sources) %D%/ref/gemm_ref.c

@@ -3,7 +3,7 @@
 #define SY_DATA_CORPUS_INT_H
 
 #include "base/hash.h"
-#include "data/formats/documents_int.h"
+#include "data/documents_int.h"
 #include "switchyard/data.h"
 
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
 # moe: add a source or header as  libmoe_a_SOURCES += %D%/name.c %D%/name.h
 noinst_LIBRARIES += libmoe.a
 sy_libs += libmoe.a
-libmoe_a_SOURCES = %D%/moe_int.h %D%/experts_int.h %D%/dispatch.c %D%/balance.c %D%/experts.c \
+libmoe_a_SOURCES = %D%/moe_int.h %D%/experts_int.h %D%/dispatch.c %D%/load.c %D%/experts.c \
     %D%/experts_f64.c %D%/combine.c

@@ -114,7 +114,8 @@ static int find_series(struct sy_store *s, struct sy__series *e, const char *nam
     int64_t width = sqlite3_column_int64(q, 1);
     const char *kind = sy__text(q, 2, NULL);
     /* a kind that is not known is a newer program's, and stays */
-    bool said = *kind && (sy_series_find(kind) < 0 || !strcmp(kind, sy_series_row(what->kind)->name));
+    bool said = *kind && (sy_series_find(kind) < 0 ||
+                          !strcmp(kind, sy_series_row(what->kind)->name));
     e->last_step = sqlite3_column_int64(q, 3);
     sqlite3_reset(q);
     if (width != e->width)

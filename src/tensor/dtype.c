@@ -1,5 +1,5 @@
-/* Element types: sizes and names from one table; how the stored ones lie is in cpu/form.c.  Layer:
- * tensor. */
+/* Element types: sizes and names from one table; how the stored ones lie is in
+ * cpu/storage_form.c.  Layer: tensor. */
 #include "tensor/tensor.h"
 
 #include <string.h>

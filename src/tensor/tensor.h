@@ -12,7 +12,7 @@
 #define SY_TENSOR_TENSOR_H
 
 #include "base/mapping.h"
-#include "cpu/form.h"
+#include "cpu/storage_form.h"
 #include "switchyard/tensor.h"
 
 #include <stdatomic.h>

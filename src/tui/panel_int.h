@@ -1,5 +1,5 @@
-/* The panel from inside: layout.c (what is where), views.c (what is drawn there), pane_keys.c (what
- * keys do), status_line.c (header, status line, help), panel.c (runs, updates). */
+/* The panel from inside: layout.c (what is where), views.c (what is drawn there), panel_actions.c
+ * (what keys do), status_line.c (header, status line, help), panel.c (runs, updates). */
 #ifndef SY_TUI_PANEL_INT_H
 #define SY_TUI_PANEL_INT_H
 
@@ -77,7 +77,7 @@ struct sy_panel {
     char (*over)[65]; /* owned; names to be overlaid; none: all */
     int nover;
 
-    /* what pane_keys.c changes */
+    /* what panel_actions.c changes */
     bool pane_mode, one, full, help, fit;
     bool follow;
     double x0, x1; /* when not fit; in units of x_kind of the run in front */
@@ -121,7 +121,7 @@ bool sy__views_read(struct sy_panel *p); /* heatmaps' rows; true: changed */
 void sy__views_draw(struct sy_panel *p, struct sy_grid *g);
 bool sy__x_known(const struct sy_panel *p, enum sy_x_kind kind);
 
-/* x_window.c */
+/* visible_range.c */
 enum sy_unit sy__unit_of(enum sy_series_kind kind);
 void sy__x_window(const struct sy_panel *p, const struct sy__run *r, double *x0, double *x1);
 struct sy__of sy__x_of(enum sy_x_kind kind); /* the series that x is read from */

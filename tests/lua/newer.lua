@@ -11,7 +11,8 @@ do
   local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
   local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 2,
                       top_k = 1, expert_dim = 16}
-  train(m, d, {steps = 12, batch = 2, checkpoint_every = 6, keep = 4, name = "plain"}):wait():close()
+  train(m, d, {steps = 12, batch = 2, checkpoint_every = 6, keep = 4, name = "plain"}):wait()
+    :close()
 end
 
 local function sh(...) assert(os.execute(string.format(...))) end

@@ -1,7 +1,7 @@
 /* Storage forms: decoding against double, every set against the same bits, runs that begin
  * anywhere, packing by its rounding, and products of packed operands against products of the
  * decoded ones. */
-#include "cpu/form.h"
+#include "cpu/storage_form.h"
 #include "cpu/gemm.h"
 
 #include "base/pool.h"

@@ -1492,8 +1492,8 @@ static void test_kinds(void)
     is_what("kinds", "load.2.memory", SY_SERIES_VALUE, 0, "memory"); /* of a newer program */
     s = sy_store_open(dir, "kinds", &err);
     sy_metrics_add(m, 0, 3, row);
-    tap_ok(s && !sy_store_attach(s, m, NULL, NULL, &err) && !sy_store_flush(s, &err), "written on %s",
-           err.msg);
+    tap_ok(s && !sy_store_attach(s, m, NULL, NULL, &err) && !sy_store_flush(s, &err),
+           "written on %s", err.msg);
     sy_store_close(s, NULL);
     is_what("kinds", "load.2.memory", SY_SERIES_VALUE, 0, "memory"); /* and it stays so */
     sy_metrics_free(m);

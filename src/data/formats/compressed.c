@@ -3,7 +3,7 @@
  * Both formats allow several members or frames one after another.  A file that ends inside one is
  * truncated; bytes that begin none are refused, but for zeros with which tapes pad .gz files. */
 #include "base/mem.h"
-#include "data/formats/documents_int.h"
+#include "data/documents_int.h"
 
 #include <string.h>
 #include <zlib.h>

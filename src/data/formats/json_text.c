@@ -14,7 +14,7 @@
  *  3. A byte-order mark may stand before any line, for files are joined by cat. */
 #include "base/json.h"
 #include "base/mem.h"
-#include "data/formats/documents_int.h"
+#include "data/documents_int.h"
 
 #include <string.h>
 

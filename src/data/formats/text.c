@@ -6,7 +6,7 @@
  *     is named so, all else is text, one document a file.  What is no text is refused by name when
  *     the user wrote that name, and otherwise left out and counted.
  *  3. Whatever is left out, passed over or odd stands in the tally, which the user is shown. */
-#include "data/formats/documents_int.h"
+#include "data/documents_int.h"
 
 #include "base/file.h"
 #include "base/grow.h"

@@ -20,7 +20,7 @@
 #include "base/grow.h"
 #include "base/mem.h"
 #include "base/pool.h"
-#include "data/formats/documents_int.h"
+#include "data/documents_int.h"
 #include "data/tokenizer/tokenizer_int.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Balance: how evenly a routing fills the experts.  Counts are integers, so the result is exact in
+/* Load: how evenly a routing fills the experts.  Counts are integers, so the result is exact in
  * any order. */
 #include "moe/moe_int.h"
 

@@ -1,8 +1,8 @@
-/* Storage forms: the table, runs that begin within a block, and packing (see form.h).
+/* Storage forms: the table, runs that begin within a block, and packing (see storage_form.h).
  *
  * Packing is done once, by a user's cast, so it is plain C; decoding is done at every product and
- * is a kernel (cpu/kern/form.c). */
-#include "cpu/form.h"
+ * is a kernel (cpu/kern/storage_form.c). */
+#include "cpu/storage_form.h"
 
 #include "cpu/cpu.h"
 #include "cpu/int64.h"

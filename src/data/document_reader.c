@@ -1,6 +1,6 @@
 /* Documents on their way from files to whoever reads them, a batch at a time.  See
  * documents_int.h. */
-#include "data/formats/documents_int.h"
+#include "data/documents_int.h"
 
 #include "base/grow.h"
 

@@ -14,8 +14,8 @@
  *
  * Sources: block_q8_0 and quantize_row_q8_0_ref of ggml; OCP Microscaling Formats 1.0, 5.2,
  * 5.3.3, 6.3, in the layout of gpt-oss (`blocks` and `scales`). */
-#ifndef SY_CPU_FORM_H
-#define SY_CPU_FORM_H
+#ifndef SY_CPU_STORAGE_FORM_H
+#define SY_CPU_STORAGE_FORM_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
-/* Decoding of storage forms (cpu/form.h), compiled for every instruction set.  All in integers and
- * exact products, so that the bits are the same everywhere (of a NaN too). */
-#include "cpu/form.h"
+/* Decoding of storage forms (cpu/storage_form.h), compiled for every instruction set.  All
+ * in integers and exact products, so that the bits are the same everywhere (of a NaN too). */
+#include "cpu/storage_form.h"
 
 #include "cpu/kern/isa.h"
 #include "cpu/kern/vec.h"

@@ -5,7 +5,7 @@
  *  2. A file is listed once, however many names (links, globs, repeated paths) lead to it.
  *  3. Regular files only: a pipe or a device is refused when it is named, and left out of folders,
  *     for it cannot be read twice (a run that is resumed reads its data again). */
-#include "data/formats/documents_int.h"
+#include "data/documents_int.h"
 
 #include "base/grow.h"
 #include "base/mem.h"

@@ -1,6 +1,6 @@
 /* Where text comes from: paths to files, files to bytes, bytes to documents. */
-#ifndef SY_DATA_FORMATS_DOCUMENTS_INT_H
-#define SY_DATA_FORMATS_DOCUMENTS_INT_H
+#ifndef SY_DATA_DOCUMENTS_INT_H
+#define SY_DATA_DOCUMENTS_INT_H
 
 #include "base/str.h"
 #include "data/word_map_int.h"
