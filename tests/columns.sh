@@ -11,12 +11,6 @@ cd "${srcdir:-.}" || exit 99
 
 wide='lua/help/foreign.lua tests/cli/escapes.sh tests/cli/resume.sh tests/cli/short.sh'
 wide="$wide tests/cli/typed.sh tests/screens/keys.sh tests/screens/live.sh"
-wide="$wide src/train/alarm.c src/train/checkpoint_fields.c src/train/hyper.c src/train/mailbox.c"
-wide="$wide src/train/poll.c src/train/resume.c src/train/saver.c src/train/step.c"
-wide="$wide src/train/trainer.c src/train/trainer_int.h tests/unit/test_checkpoint_fields.c"
-wide="$wide tests/unit/test_journal.c"
-wide="$wide tests/unit/test_optimizers.c tests/unit/test_series.c lua/run/compare.lua"
-wide="$wide src/workbench/compose.c tests/lua/enum.lua tests/lua/spike.lua"
 
 # FILE:LINE of each line that is too long; a byte that goes on in a character counts as none.
 long() {

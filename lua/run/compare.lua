@@ -12,9 +12,9 @@ local VALUE = 24 -- widest value of an option
 
 local function text(format, v) return v and v == v and format:format(v) or "-" end
 
--- The columns: head, widths (negative: to the left) in a terminal that is wide enough and in one that
--- is not, and cell(s, r, width).  s is a live run's status (run.h:status); of a stored one what
--- store:info() gives, and the last values of its series.
+-- The columns: head, widths (negative: to the left) in a terminal that is wide enough and in one
+-- that is not, and cell(s, r, width).  s is a live run's status (run.h:status); of a stored one
+-- what store:info() gives, and the last values of its series.
 local COLUMNS = {
   {head = "run", wide = -20, narrow = -14,
     cell = function(_, r, width) return show.clip(r.name, width) end},

@@ -279,7 +279,8 @@ static bool will_go_on(const struct sy_trainer *t, int64_t step)
 {
     if (!sy__alive(t) || t->status.step >= step)
         return false;
-    return t->telling || t->status.state == SY_RUN_RUNNING || t->status.state != sy__wanted_state(t);
+    return t->telling || t->status.state == SY_RUN_RUNNING ||
+           t->status.state != sy__wanted_state(t);
 }
 
 bool sy_trainer_wait(struct sy_trainer *t, int64_t step, double seconds)

@@ -135,8 +135,8 @@ static void announce(struct sy_trainer *t, const struct sy_status *s, bool evalu
     unpark(t);
 }
 
-/* A state that it came to (the lock is held, and left meanwhile).  Who waits for it (sy_trainer_wait)
- * wakes when it has been told: a program that ends then has said it. */
+/* A state that it came to (the lock is held, and left meanwhile).  Who waits for it
+ * (sy_trainer_wait) wakes when it has been told: a program that ends then has said it. */
 static void tell_state(struct sy_trainer *t)
 {
     struct sy_status now = t->status;

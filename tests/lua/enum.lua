@@ -1,12 +1,13 @@
--- Names of the engine's enums for Lua: each is there, a misspelt one is an error; states of runs mean
--- what their rows say.
+-- Names of the engine's enums for Lua: each is there, a misspelt one is an error; states of runs
+-- mean what their rows say.
 
 local engine = require "switchyard.engine"
 local enum = require "switchyard.core.enum"
 local t = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 
 t.ok(enum.state.RUNNING == "running" and enum.entry.SET == "set"
-  and enum.series.EXPERT_NORM == "expert_norm" and enum.live.PLAN == "plan" and enum.effect.LEAST == "least", "constants are the names")
+  and enum.series.EXPERT_NORM == "expert_norm" and enum.live.PLAN == "plan" and
+  enum.effect.LEAST == "least", "constants are the names")
 t.refuses(function() return enum.state.RUNING end, "a misspelt one", "no state RUNING")
 local names = engine.enums()
 t.is(table.concat(names.state, " "),

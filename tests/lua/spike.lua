@@ -70,8 +70,8 @@ local marks, skipped = r:history "skipped", {}
 for i = 1, marks.shape[1] do skipped[i] = marks[i][1]:item() end
 ok(#skipped >= 3 and r.skipped == #skipped, "steps with noise are skipped: "
   .. table.concat(skipped, " "))
--- a series of a kind that is rare has rows at the first step, at each tenth, and at those that stand
--- out
+-- a series of a kind that is rare has rows at the first step, at each tenth, and at those that
+-- stand out
 local gates = {}
 for _, row in ipairs(r:history "gate.1.1":table()) do gates[row[1]] = true end
 local without, plain = 0, 0
