@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every file of the tree that a build, a test or a user needs is named in a local.mk, or `make dist`
-# would leave it out.  One TAP case a folder.
+# would leave it out; and no test is named twice.  One TAP case a folder, and one.
 set -u
 builddir=${builddir:-.}
 cd "${srcdir:-.}" || exit 99
@@ -23,5 +23,15 @@ for folder in src include lua tests examples bench man; do
         status=1
     fi
 done
+n=$((n + 1))
+twice=$(sed -n 's/^script_tests += //p' tests/local.mk | tr ' ' '\n' | sort | uniq -d |
+    sed 's/^/#   /')
+if [ -z "$twice" ]; then
+    echo "ok $n - each script once"
+else
+    echo "not ok $n - each script once"
+    echo "$twice"
+    status=1
+fi
 echo "1..$n"
 exit $status

@@ -78,18 +78,16 @@ script_tests += %D%/lua/compare.lua
 script_tests += %D%/lua/fields.lua
 script_tests += %D%/lua/batch.lua
 script_tests += %D%/lua/tensor.lua %D%/lua/state.lua %D%/lua/names.lua
-script_tests += %D%/lua/spike.lua
-script_tests += %D%/lua/tensor.lua %D%/lua/state.lua %D%/lua/names.lua %D%/lua/foreign.lua %D%/lua/compose.lua
-script_tests += %D%/lua/spike.lua %D%/lua/draws.lua
-script_tests += %D%/lua/tensor.lua %D%/lua/state.lua %D%/lua/names.lua %D%/lua/order.lua %D%/lua/loss.lua
+script_tests += %D%/lua/foreign.lua %D%/lua/compose.lua
+script_tests += %D%/lua/order.lua %D%/lua/loss.lua
 EXTRA_DIST += %D%/lua/tap.lua %D%/scratch.sh
 script_tests += %D%/cli/options.sh %D%/cli/fifty.sh %D%/cli/prompt.sh %D%/cli/typed.sh
 script_tests += %D%/cli/train.sh
-script_tests += %D%/lua/hostile.lua %D%/cli/escapes.sh %D%/cli/limits.sh %D%/cli/streams.sh %D%/cli/fifo.sh
+script_tests += %D%/lua/hostile.lua %D%/cli/escapes.sh %D%/cli/limits.sh %D%/cli/streams.sh
+script_tests += %D%/cli/fifo.sh
 script_tests += %D%/cli/runs.sh %D%/cli/kill.sh %D%/cli/resume.sh %D%/lua/rewind.lua
 script_tests += %D%/lua/disk.lua
-script_tests += %D%/cli/runs.sh %D%/cli/kill.sh %D%/cli/resume.sh %D%/lua/rewind.lua \
-    %D%/lua/schedule.lua
+script_tests += %D%/lua/schedule.lua
 EXTRA_DIST += %D%/cli/lib.sh %D%/cli/prompt.pty %D%/cli/live.pty %D%/cli/jobs.pty %D%/cli/jobs.lua
 # A person at a terminal, for cli/*.pty.
 check_PROGRAMS += %D%/cli/pty
