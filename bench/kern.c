@@ -99,12 +99,12 @@ static void col_sum(void)
 }
 static void swiglu(void)
 {
-    sy_cpu()->row->glu[SY_ACT_SILU](a, C, b, C, c, C, rows(), C);
+    sy_cpu()->row->glu[SY_ACTIVATION_SILU](a, C, b, C, c, C, rows(), C);
 }
 static void expert_back(void)
 {
     static float gate[1 << 16], dgate[1 << 16];
-    sy_cpu()->row->expert_back[SY_ACT_SILU](dgate, a, C, b, C, c, C, gate, rows(), C);
+    sy_cpu()->row->expert_back[SY_ACTIVATION_SILU](dgate, a, C, b, C, c, C, gate, rows(), C);
 }
 static void cross_entropy(void)
 {

@@ -42,10 +42,12 @@ end
 --- "unknown option 'expert' (did you mean 'experts'?); there are: ..."; what others call an option
 -- leads to ours; of fields, series and runs, which may be many, only the nearest, or two lines of
 -- them.
+local MEMBER = {field = true, ["function"] = true, method = true} -- what other libraries have, too
+
 function options.unknown(what, kind, name, names)
   local near = foreign.option(tostring(name), names) or engine.nearest(tostring(name), names)
   if kind ~= "option" then
-    local phrase = foreign.member(tostring(name))
+    local phrase = MEMBER[kind] and foreign.member(tostring(name))
     if phrase then fail(what, "unknown %s '%s'; %s", kind, tostring(name), phrase) end
     if near then fail(what, "unknown %s '%s' (did you mean '%s'?)", kind, tostring(name), near) end
     local said = ("%s: unknown %s '%s'; there are: , and 99 more"):format(what, kind,

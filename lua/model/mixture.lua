@@ -48,7 +48,7 @@ end
 
 local function want(ctx, name, t, dtype, columns, said)
   if is_matrix(t, dtype, ctx.N, columns) then return end
-  wrong(ctx, "%s: %s; it is %s (%d, %s)", name, shape_text(t), dtype, ctx.N, said or columns)
+  wrong(ctx, "%s: %s; it must be %s (%d, %s)", name, shape_text(t), dtype, ctx.N, said or columns)
 end
 
 local function check_names(ctx, r)
@@ -56,7 +56,7 @@ local function check_names(ctx, r)
   for name in pairs(r) do
     if not RESULT[name] then wrong(ctx, "%s, which nothing reads", tostring(name)) end
   end
-  if r.chosen and r.experts then wrong(ctx, "both experts and chosen; it is one of them") end
+  if r.chosen and r.experts then wrong(ctx, "both experts and chosen; it must be one of them") end
   if r.slots and not r.chosen then wrong(ctx, "slots, which go with chosen") end
 end
 
@@ -68,7 +68,7 @@ local function check_shapes(ctx, r)
   if r.plus then want(ctx, "plus", r.plus, ctx.x.dtype, ctx.x.shape[2]) end
   local slots = r.slots
   if slots and not (math.type(slots) == "integer" and slots >= 1 and slots <= ctx.N * ctx.E) then
-    wrong(ctx, "slots = %s; it is a whole number from 1 to %d", tostring(slots), ctx.N * ctx.E)
+    wrong(ctx, "slots = %s; it must be a whole number from 1 to %d", tostring(slots), ctx.N * ctx.E)
   end
 end
 
@@ -196,10 +196,10 @@ local function rows()
   return list
 end
 
-local function coefficients_of(router, o)
+local function coefficients_of(router, o, stored)
   local given = {}
   for _, row in ipairs(routing.every_balance_row()) do given[row[1]] = o[row[1]] end
-  local coefficients = routing.balance("moe", router, given)
+  local coefficients = routing.balance("moe", router, given, stored)
   for _, row in ipairs(routing.every_balance_row()) do
     if o[row[1]] == nil then o[row[1]] = coefficients[row[1]] or row[3] end
   end
@@ -207,16 +207,17 @@ local function coefficients_of(router, o)
 end
 
 -- The options of nn.moe with the router, its own, and the coefficients of balance rules; in
--- o all that a router's function is given.
-local function read(given)
+-- o all that a router's function is given.  stored: of a model made before, when what has no effect
+-- was not refused.
+local function read(given, stored)
   local o = options.read("moe", given, rows())
   for _, name in ipairs {"experts", "top_k", "expert_dim"} do
     if not o[name] then error("moe: " .. name .. "= is missing", 0) end
   end
   local router = routing.find("moe", o.router)
-  routing.check_beside("moe", router, o)
+  routing.check_beside("moe", router, o, stored)
   local own = routing.options("moe", router, o.router, o)
-  local coefficients = coefficients_of(router, o)
+  local coefficients = coefficients_of(router, o, stored)
   routing.check("moe", router, o, own)
   if o.normalize == nil then o.normalize = rawget(own, "normalize") ~= false end
   o.scale = o.scale or rawget(own, "scale") or 1
@@ -265,7 +266,7 @@ end
 -- capacity (a factor of N*K/E) is given.  Observes what ?run:history lists.
 function nn.moe(x, given)
   local d = nn.description() or error("moe: only inside a model's function (see model.define)", 2)
-  local o, router, own, coefficients = read(given)
+  local o, router, own, coefficients = read(given, d.model._stored)
   routing.check_leak(d.mode, router, own)
   local ctx = context_of(d, x, o, router, own, coefficients)
   d.mixture = {name = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path)}

@@ -73,6 +73,7 @@ function Model.new(name, given, stored)
     inputs = fields.only({}, "inputs", "input", true), layers = {},
   })
   m._info, m._state_names, m._input_names, m._ranges, m._moe, m._programs = {}, {}, {}, {}, {}, {}
+  m._stored = stored
   cfg.vocab_tokenizer = nil
   if not m.tokenizer and cfg.vocab == BYTES then
     m.tokenizer = tokenizer.bytes()
@@ -454,7 +455,8 @@ function Class.__tostring(m) return require("switchyard.prompt.card").model(m) e
 function Model:save(path, given) return require("switchyard.model.file").save(self, path, given) end
 
 --- model.load(path) -> m
-function model.load(path)
+function model.load(path, ...)
+  if select("#", ...) > 0 then error("model.load: takes a path alone; it has no options", 2) end
   return require("switchyard.model.file").load(path, function(family, config)
     local m = families[family] and Model.new(family, config, true)
     if m then m._fresh = false end

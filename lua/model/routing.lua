@@ -233,6 +233,11 @@ function routing.options(what, router, given, o)
   if router.any and next(own) ~= nil then
     fail(what, "it is a function, which has no options: %s", tostring(next(own)))
   end
+  for name, v in pairs(own) do
+    if not row_of(router.rows, name) and row_of(routing.every_balance_row(), name) then
+      fail(what, "%s is an option of balance: balance = {%s = %s}", name, name, tostring(v))
+    end
+  end
   return setmetatable(options.read(what, own, router.rows), {__index = function(_, name)
     if row_of(router.rows, name) then return nil end
     fail(what, "ctx.options has no '%s': it is not in its rows", tostring(name))

@@ -43,7 +43,7 @@ local function complete(store, entries)
 end
 
 -- The state that the checkpoint gives, in a trainer that has no thread yet; nothing on the disk is
--- changed.  p: journal, and the checkpoint (from, image); changed: what is not as it was.  Returns
+-- changed.  p: the checkpoint (from, image); changed: what is not as it was.  Returns
 -- why it is not that state (force), or nil.
 local function load_state(r, p, changed, force)
   if not p.from then check_start("train.resume", r) end
@@ -109,6 +109,10 @@ local function go_on(store, name, o)
   end
   local p = {journal = stored_journal(store)}
   p.from, p.image = base(path, config)
+  p.entries = p.from and behind(p.journal, p.image) or p.journal
+  for _, e in ipairs(p.entries) do
+    if e.wrong then error(("journal: step %d: %s"):format(e.step, e.wrong), 0) end
+  end
   -- the store is behind it by a second, if the run was killed
   local now = math.max(info.step, p.image and p.image.step or 0)
   if o.steps and o.steps < now then
@@ -140,9 +144,8 @@ local function go_on(store, name, o)
       begun = true
       if why then force_state(r, p, why) end
       cut_behind(r, store, from, p.from)
-      local entries = p.from and behind(p.journal, p.image) or p.journal
       -- A change that is made now comes after what had been done.
-      go_through(r, entries, o.steps and math.max(info.step, from) or nil, "repeating")
+      go_through(r, p.entries, o.steps and math.max(info.step, from) or nil, "repeating")
       h:repeating(false)
     end)
     reconstruct.renew(r)

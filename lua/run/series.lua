@@ -17,7 +17,8 @@ function series.history(source, name)
   local h = source:history(name)
   if h then return h end
   local base, column = tostring(name):match "^(.*)%.(%d+)$"
-  h = base and source:history(base, math.tointeger(column))
+  local n = base and math.tointeger(column) -- nil beyond what there can be
+  h = n and source:history(base, n)
   if h then return h end
   options.unknown("history", "series", name, series.names(source))
 end

@@ -248,13 +248,19 @@ int sy_metrics_find(struct sy_metrics *m, const char *name)
 
 int sy_metrics_find_what(struct sy_metrics *m, const struct sy_series_what *what)
 {
-    int n = sy_metrics_count(m);
+    int n = sy_metrics_count(m), found = -1;
+    const char *kind = sy_series_row(what->kind)->name;
+    size_t len = strlen(kind);
     for (int i = 0; i < n; i++) {
         struct sy_series_what of = sy_metrics_what(m, i);
-        if (of.kind == what->kind && sy_series_same_place(&of, what))
+        if (of.kind != what->kind || !sy_series_same_place(&of, what))
+            continue;
+        const char *name = sy_metrics_name(m, i);
+        if (!strncmp(name, kind, len) && (!name[len] || name[len] == '.'))
             return i;
+        found = found < 0 ? i : found;
     }
-    return -1;
+    return found;
 }
 
 int64_t sy_metrics_rows(struct sy_metrics *m, int series)

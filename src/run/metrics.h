@@ -39,7 +39,7 @@ const char *sy_metrics_name(struct sy_metrics *m, int series);     /* valid as l
 int sy_metrics_width(struct sy_metrics *m, int series);
 struct sy_series_what sy_metrics_what(struct sy_metrics *m, int series);
 int sy_metrics_find(struct sy_metrics *m, const char *name);       /* or -1 */
-/* The first of this kind and place, whatever its name; or -1. */
+/* The one of this kind and place that bears the kind's name (load.1), or the first; or -1. */
 int sy_metrics_find_what(struct sy_metrics *m, const struct sy_series_what *what);
 int64_t sy_metrics_rows(struct sy_metrics *m, int series);
 /* Copy rows first..first+n-1 of one column; returns how many there were. */

@@ -323,6 +323,18 @@ static void judge_speed(struct sy_trainer *t, int64_t step, double seconds)
     }
 }
 
+static void judge_journal(struct sy_trainer *t, int64_t step)
+{
+    pthread_mutex_lock(&t->lock);
+    int lost = t->entries_lost;
+    pthread_mutex_unlock(&t->lock);
+    if (lost)
+        sy__alarm(t, SY_ALARM_RECORD, step,
+                  "out of memory: %d of what was done to the run is not in its journal, "
+                  "so it cannot be made again",
+                  lost);
+}
+
 void sy__alarm_step(struct sy_trainer *t, int64_t step, double seconds, bool observed)
 {
     static const enum sy_alarm spikes[] = {SY_ALARM_LOSS, SY_ALARM_NORM, SY_ALARM_NONFINITE};
@@ -336,9 +348,7 @@ void sy__alarm_step(struct sy_trainer *t, int64_t step, double seconds, bool obs
         judge_loads(t, step);
     judge_data(t, step);
     judge_speed(t, step, seconds);
-    if (t->entries_lost)
-        sy__alarm(t, SY_ALARM_RECORD, step,
-                  "out of memory: %d of what was done to the run is not in its journal, "
-                  "so it cannot be made again",
-                  t->entries_lost);
+    judge_journal(t, step);
+    if (t->hyper.v[SY_HYPER_auto_rewind] > 0)
+        sy__alarm_end(t, SY_ALARM_REWIND);
 }

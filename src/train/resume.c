@@ -381,6 +381,7 @@ static void put_status(struct loading *l)
     sy__journal_free(t->journal, t->njournal);
     t->journal = l->image->journal;
     t->njournal = l->image->njournal;
+    t->entries_lost = 0;
     t->journal_room = (size_t)t->njournal;
     l->image->journal = NULL;
     l->image->njournal = 0;

@@ -112,11 +112,21 @@ static void park(struct sy_trainer *t)
     pthread_mutex_unlock(&t->lock);
 }
 
+/* A state has been told (the lock is held): who waits for it wakes. */
+static void end_news(struct sy_trainer *t)
+{
+    if (t->telling) {
+        t->telling = false;
+        sy__tell_change(t);
+    }
+}
+
 /* Whoever got a hold meanwhile keeps it: what they were promised is that nothing moves until
  * release. */
 static void unpark(struct sy_trainer *t)
 {
     pthread_mutex_lock(&t->lock);
+    end_news(t); /* not after the holds: a holder may wait for the run */
     while (t->holds && t->wish != SY__QUIT)
         pthread_cond_wait(&t->changed, &t->lock);
     t->where = SY__MOVES;
@@ -143,8 +153,7 @@ static void tell_state(struct sy_trainer *t)
     pthread_mutex_unlock(&t->lock);
     announce(t, &now, false);
     pthread_mutex_lock(&t->lock);
-    t->telling = false;
-    sy__tell_change(t);
+    end_news(t);
 }
 
 static bool ends(enum sy_run_state s)

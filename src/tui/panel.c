@@ -287,7 +287,11 @@ bool sy_panel_loading(const struct sy_panel *p)
 
 void sy_panel_message(struct sy_panel *p, const char *text)
 {
-    snprintf(p->message, sizeof p->message, "%s", text ? text : "");
+    char line[sizeof p->message];
+    snprintf(line, sizeof line, "%s", text ? text : "");
+    if (!strcmp(line, p->message))
+        return;
+    memcpy(p->message, line, sizeof line);
     p->dirty = true;
 }
 

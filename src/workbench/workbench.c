@@ -371,8 +371,8 @@ static void after_keys(struct sy_workbench *d)
     struct sy_line_view v;
     if (d->popup.count && !d->popup.fresh)
         sy__popup_close(d);
-    if (d->client->hint && !d->told)
-        sy_panel_message(d->panel, d->client->hint);
+    if (!d->told) /* what was said stands until the next key */
+        sy_workbench_message(NULL);
     d->told = false;
     bool changed = sy_line_view(&v);
     d->redraw_input |= changed;

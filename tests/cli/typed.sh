@@ -112,4 +112,12 @@ expect "??name of C's" "is written in C" '??tensor.ones'
 printf 'local function f()\n  return 1\nend\nmine = f\n' > "$folder/mine.lua"
 expect "??name of a file's" "mine.lua:1" "dofile '$folder/mine.lua'" '??mine'
 
+# The session is a script to who makes its run again, whatever was looked at before.
+expect "a session with a router of its own" "done at step 40" '1 + 1' 'x = 5' '(print or error)(x)' \
+    'return x' 'nn.router("own", {route = nn.routers.softmax.route, rows = nn.routers.softmax.rows})' 'routers()' "$text" \
+    'd.tokens' "$(echo "$model" | sed 's/}$/, router = "own"}/')" "$train" 'r:wait();'
+"$SWITCHYARD" replay typed --code > "$folder/out" 2>&1
+grep -qF "identical through step 40" "$folder/out"
+report $? "is made again by its own lines"
+
 finish

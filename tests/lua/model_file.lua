@@ -88,6 +88,8 @@ config = read "single/config.json"
 ok(engine.json(config).norm_topk_prob == false,
   "top_k = 1: gates are not normalized, and Hugging Face is told")
 ok(model.load(at "single"), "it is loaded")
+tap.raises(function() model.load(at "single", {mapped = true}) end,
+  "model.load: takes a path alone; it has no options")
 local old, n = config:gsub(',%s*"single_gate":%s*"score"', "")
 if n == 0 then old, n = config:gsub('"single_gate":%s*"score",', "") end
 write("single/config.json", old)

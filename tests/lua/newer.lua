@@ -71,10 +71,10 @@ end
 
 for name, case in pairs {
   set = {{kind = "set", key = "frobnicate", value = 3}, "no hyper-parameter 'frobnicate': step 8"},
-  range = {{kind = "set", key = "lr", value = -1}, "lr is -1, must be from 0 to 1e+06: step 8"},
+  range = {{kind = "set", key = "lr", value = -1}, "step 8: train: lr is -1, must be from"},
   schedules = {{kind = "schedule", key = "spiral"}, "no schedule 'spiral': step 8"},
   rules = {{kind = "rules", value = 99}, "rules 99, this program knows 1 to"},
-  skip = {{kind = "skip", value = 0.5}, "cannot skip step 0.5: step 8"},
+  skip = {{kind = "skip", value = 0.5}, "journal: step 8: cannot skip step 0.5"},
   config = {{kind = "config", key = "frobnicate", value = 2},
             "no option 'frobnicate' of models that changes while they train: step 8"},
 } do

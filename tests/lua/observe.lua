@@ -37,4 +37,19 @@ ok(tostring(w):find("expert", 1, true), "the card")
 t.raises(function() r._h:series_of("eclipse", 1) end, "kind 'eclipse'", "no such kind")
 r:close()
 
+-- A router that shows a load of its own does not hide that of the mixture.
+nn.router("showy", {
+  rows = nn.routers.softmax.rows,
+  route = function(ctx)
+    nn.observe("mine", tensor.full({ctx.E}, 5), {kind = "load"})
+    return nn.routers.softmax.route(ctx)
+  end,
+})
+r = train(model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
+                    expert_dim = 8, router = "showy"}, d,
+  {steps = 3, batch = 2, eval_every = 0, save = false}):wait()
+t.is(r:history "mine.1"[{-1, 2}]:item(), 5, "a router's own load is a series")
+t.ok(r.layers[1].load:max():item() < 4.01, "r.layers has the mixture's")
+r:close()
+
 t.done()

@@ -19,6 +19,9 @@ refused({router = {"threshold", cutoff = "x"}},
   "router 'threshold': cutoff must be a number, got string")
 refused({router = {"hash", prime = 0.5}},
   "router 'hash': prime must be a whole number: it is 0.5")
+refused({router = {"sigmoid", gamma = 0.01}},
+  "router 'sigmoid': gamma is an option of balance: balance = {gamma = 0.01}")
+refused({router = "Softmax"}, "unknown router 'Softmax' (did you mean 'softmax'?)")
 refused({router = {"sigmoid", scale = 2}, scale = 3}, "scale is 2 in router and 3 beside it")
 refused({scale = 2}, "scale has no effect with router 'softmax'")
 refused({router = "hash", normalize = false}, "normalize has no effect with router 'hash'")
@@ -102,22 +105,22 @@ local function without(name)
 end
 
 wrong(" returned a nil, not a table {experts =, gates =}", nothing)
-wrong(" returned experts: nil; it is i32 (4, M)", without "experts")
-wrong(" returned gates: nil; it is f32 (4, 2)", without "gates")
+wrong(" returned experts: nil; it must be i32 (4, M)", without "experts")
+wrong(" returned gates: nil; it must be f32 (4, 2)", without "gates")
 wrong(" returned no scores, which it says that it gives (gives = \"scores\")", without "scores")
-wrong(" returned experts: i32 (3, 2); it is i32 (4, M)",
+wrong(" returned experts: i32 (3, 2); it must be i32 (4, M)",
   but {experts = tensor.zeros({3, 2}, {dtype = "i32"})})
-wrong(" returned experts: f32 (4, 2); it is i32 (4, M)", but {experts = tensor.ones(4, 2)})
-wrong(" returned gates: f32 (4, 3); it is f32 (4, 2)", but {gates = tensor.ones(4, 3)})
-wrong(" returned scores: f32 (4, 3); it is f32 (4, 4)", but {scores = tensor.ones(4, 3)})
-wrong(" returned plus: f32 (4, 4); it is f32 (4, 16)", but {plus = tensor.ones(4, 4)})
-wrong(" returned both experts and chosen; it is one of them", but {chosen = tensor.ones(4, 4)})
+wrong(" returned experts: f32 (4, 2); it must be i32 (4, M)", but {experts = tensor.ones(4, 2)})
+wrong(" returned gates: f32 (4, 3); it must be f32 (4, 2)", but {gates = tensor.ones(4, 3)})
+wrong(" returned scores: f32 (4, 3); it must be f32 (4, 4)", but {scores = tensor.ones(4, 3)})
+wrong(" returned plus: f32 (4, 4); it must be f32 (4, 16)", but {plus = tensor.ones(4, 4)})
+wrong(" returned both experts and chosen; it must be one of them", but {chosen = tensor.ones(4, 4)})
 wrong(" returned slots, which go with chosen", but {slots = 4})
 wrong(" returned score, which nothing reads", but {score = 1})
 wrong(" returned gate_on = 'middle'; there are output and input", but {gate_on = "middle"})
 wrong(" returned gate_on = 'input' for 2 experts a token; it takes one", but {gate_on = "input"})
-wrong(" returned chosen: f32 (4, 4); it is bool (4, 4)", chosen {chosen = tensor.ones(4, 4)})
-wrong(" returned slots = 17; it is a whole number from 1 to 16", chosen {slots = 17})
+wrong(" returned chosen: f32 (4, 4); it must be bool (4, 4)", chosen {chosen = tensor.ones(4, 4)})
+wrong(" returned slots = 17; it must be a whole number from 1 to 16", chosen {slots = 17})
 
 local function asks(line, f)
   wrong(line, function(ctx)

@@ -155,4 +155,27 @@ do
   r:close()
 end
 
+do -- options of nn.moe that never had an effect are in the sources of stored models
+  local more = {}
+  model.define("handmade", function(cfg)
+    return function(ids)
+      local x = nn.embedding(ids, nn.param("embedding", {cfg.vocab, 16}))
+      x = nn.layer(1, function()
+        return x + nn.moe(x, with({experts = 4, top_k = 2, expert_dim = 8}, more))
+      end)
+      return nn.head(x, nn.param("head", {cfg.vocab, 16}))
+    end
+  end)
+  local r = train(model.handmade{vocab = d.vocab, context = 16}, d,
+    with(own.TRAIN, {name = "handmade", save = true})):wait()
+  local step, hash = r.step, r:hash()
+  r:close()
+  more = {scale = 2, gamma = 0.001}
+  t.raises(function() model.handmade{vocab = d.vocab} end, "scale has no effect",
+    "a new model is refused")
+  r = train.resume("handmade", {paused = true})
+  is(r.step .. r:hash(), step .. hash, "a stored one goes on")
+  r:close()
+end
+
 t.done()

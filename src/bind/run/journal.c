@@ -5,7 +5,8 @@
  *   run:apply(entry)                      (held)
  *   run:record(entry)
  *   store:journal() -> list of entries    with id= and time=; unknown= says what this program does
- *                                         not know: the kind, the hyper-parameter ...
+ *                                         not know: the kind, the hyper-parameter ...; wrong=
+ *                                         a value that cannot be applied
  *   store:add_entry(entry) -> id
  *   engine.entry_kinds() -> {name = {replay="noted" "trainer" "host" "rule", effect=, fields=}}
  *
@@ -168,7 +169,7 @@ static void push_row(lua_State *L, struct journal *j, const struct sy_store_entr
     else
         lsy_push_entry(L, &j->e);
     if (!rc && sy_entry_check(&j->e, &err))
-        lsy_set_text(L, "unknown", err.msg);
+        lsy_set_text(L, err.code == SY_E_UNSUPPORTED ? "unknown" : "wrong", err.msg);
     sy_entry_free(&j->e);
     lua_pushlstring(L, row->text, row->text_len); /* whole */
     lua_setfield(L, -2, "text");

@@ -277,7 +277,8 @@ static int l_clean(lua_State *L)
 /* engine.skip_name(value of the series "skipped") -> why the step was left out */
 static int l_skip_name(lua_State *L)
 {
-    lua_pushstring(L, sy_skip_name((enum sy_skip)luaL_checknumber(L, 1)));
+    lua_Number v = luaL_checknumber(L, 1);
+    lua_pushstring(L, sy_skip_name(v >= 0 && v < SY_SKIP_COUNT ? (enum sy_skip)v : SY_SKIP_COUNT));
     return 1;
 }
 

@@ -96,6 +96,7 @@ static int index_number(lua_State *L, struct sy_tensor *t)
         one.ndim = 0;
         one.offset += i * t->stride[0];
         push_number(L, &one, 0);
+        lsy_check_file(L, t, "index");
         return 1;
     }
     struct sy_tensor **slot = lsy_new_tensor(L);
