@@ -372,7 +372,7 @@ static void after_keys(struct sy_workbench *d)
     if (d->popup.count && !d->popup.fresh)
         sy__popup_close(d);
     if (!d->told) /* what was said stands until the next key */
-        sy_workbench_message(NULL);
+        sy_panel_message(d->panel, d->client->hint);
     d->told = false;
     bool changed = sy_line_view(&v);
     d->redraw_input |= changed;
