@@ -82,7 +82,7 @@ is(a:wait():hash(), alone.softmax, "two runs at once: the first is as alone")
 -- ---- disturbed ----
 
 local m = make_model "softmax"
-local r = train(m, d, options{sample_every = 20})
+local r = train(m, d, options{sample_every = 20, paused = true})
 local state, busy = 0, 0
 while r.state == "running" or r.state == "paused" do
   state = state + 1

@@ -247,7 +247,7 @@ local function overflow(run)
   for name, v in pairs {z = 1e30, aux = 1e38} do run._h:set_input(name, tensor.full(v)) end
 end
 
-r = small(4, {auto_rewind = true, max_skips = 3, checkpoint_every = 20})
+r = small(4, {auto_rewind = true, max_skips = 3, checkpoint_every = 20, paused = true})
 local broken = false
 every(r, 1, function()
   if r.step == 100 and not broken then
@@ -255,7 +255,7 @@ every(r, 1, function()
     overflow(r)
   end
 end)
-r:wait()
+r:resume():wait()
 is(r.state, "done", "it went back and on")
 local left = {}
 for _, e in ipairs(r:journal()) do
@@ -267,7 +267,7 @@ is(r:why(80).reason, "left out", "r:why knows")
 ok(replay(r.name).identical, "its replay is identical")
 r:close()
 
-r = small(4, {auto_rewind = true, max_skips = 3, checkpoint_every = 20})
+r = small(4, {auto_rewind = true, max_skips = 3, checkpoint_every = 20, paused = true})
 broken = false
 every(r, 1, function()
   if broken then return end
@@ -275,7 +275,7 @@ every(r, 1, function()
   broken = r.step == 100
   if broken then overflow(r) end
 end)
-r:wait()
+r:resume():wait()
 left = {}
 for _, e in ipairs(r:journal()) do
   left[#left + 1] = e.kind == "skip" and math.tointeger(e.value) or nil
@@ -288,9 +288,9 @@ t.raises(function() require "switchyard.engine".event(r.name, "eclipse", "of the
   "kind 'eclipse'", "and not told")
 r:close()
 
-r = small(4, {auto_rewind = true, max_skips = 3, checkpoint_every = 20})
+r = small(4, {auto_rewind = true, max_skips = 3, checkpoint_every = 20, paused = true})
 every(r, 1, function() if r.step == 100 then overflow(r) end end)
-r:wait()
+r:resume():wait()
 local alarm, stored
 for _, a in ipairs(r:alarms()) do alarm = a.name == "rewind" and a or alarm end
 for _, e in ipairs(r:events()) do stored = e.kind == "alarm" and e.text or stored end
