@@ -27,7 +27,7 @@ static int begin_transaction(struct sy_store *s, struct sy_err *err)
 {
     if (s->began)
         return 0;
-    if (sy__run(s, SY__BEGIN, err))
+    if (sy__db_migrate(s, err) || sy__run(s, SY__BEGIN, err))
         return -1;
     s->began = true;
     return 0;
@@ -74,7 +74,7 @@ static void bind_what(sqlite3_stmt *q, int at, const struct sy_series_what *what
 static int declare_series(struct sy_store *s, const struct sy__series *e,
                           const struct sy_series_what *what, struct sy_err *err)
 {
-    sqlite3_stmt *q = begin_transaction(s, err) ? NULL : sy__query(s, SY__SERIES_DECLARE, err);
+    sqlite3_stmt *q = sy__query(s, SY__SERIES_DECLARE, err);
     if (!q)
         return -1;
     bind_what(q, 1, what);
@@ -85,7 +85,7 @@ static int declare_series(struct sy_store *s, const struct sy__series *e,
 static int add_series(struct sy_store *s, struct sy__series *e, const char *name,
                       const struct sy_series_what *what, struct sy_err *err)
 {
-    sqlite3_stmt *q = begin_transaction(s, err) ? NULL : sy__query(s, SY__SERIES_ADD, err);
+    sqlite3_stmt *q = sy__query(s, SY__SERIES_ADD, err);
     if (!q)
         return -1;
     sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
@@ -101,7 +101,8 @@ static int add_series(struct sy_store *s, struct sy__series *e, const char *name
 static int find_series(struct sy_store *s, struct sy__series *e, const char *name,
                        const struct sy_series_what *what, struct sy_err *err)
 {
-    sqlite3_stmt *q = sy__query(s, SY__SERIES_KNOWN, err);
+    /* begun first, for an older store does not know of kinds */
+    sqlite3_stmt *q = begin_transaction(s, err) ? NULL : sy__query(s, SY__SERIES_KNOWN, err);
     if (!q)
         return -1;
     sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);

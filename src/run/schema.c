@@ -3,7 +3,8 @@
  * A version is a list of statements from the one before.  A file is checked by comparing the text
  * of its definitions with those of a fresh database in memory brought to the same version: so
  * nothing of another's making (a view, a trigger, a column with a function) is ever run.  Readers
- * read every version up to ours as it is; a writer migrates, in one transaction.
+ * read every version up to ours as it is, and so does who opens it for writing: the first thing
+ * that is written migrates, in a transaction of its own (sy__db_migrate).
  *
  *     run      one row: what the run is, and how far
  *     code     the script and the library's files:          kind = path, text
@@ -226,20 +227,22 @@ static int check_definitions(struct sy_store *s, int version, struct sy_err *err
     return rc;
 }
 
-static int migrate_file(struct sy_store *s, int from, struct sy_err *err)
+int sy__db_migrate(struct sy_store *s, struct sy_err *err)
 {
-    if (from == VERSION)
+    if (s->version == VERSION)
         return 0;
     if (sy__run(s, SY__BEGIN, err))
         return -1;
-    if (!migrate(s->db, from, VERSION, s->where, err) && !sy__run(s, SY__COMMIT, err))
+    if (!migrate(s->db, s->version, VERSION, s->where, err) && !sy__run(s, SY__COMMIT, err)) {
+        s->version = VERSION;
         return 0;
+    }
     sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     return -1;
 }
 
 /* A creation that was killed leaves an empty database. */
-static int check_file(struct sy_store *s, enum sy__mode mode, struct sy_err *err)
+static int check_file(struct sy_store *s, struct sy_err *err)
 {
     int64_t id, version, tables;
     if (number_of(s->db, "PRAGMA application_id", s->where, &id, err) ||
@@ -261,8 +264,8 @@ static int check_file(struct sy_store *s, enum sy__mode mode, struct sy_err *err
                           (long long)version);
     if (check_definitions(s, (int)version, err))
         return -1;
-    s->version = mode == SY__READ ? (int)version : VERSION;
-    return mode == SY__READ ? 0 : migrate_file(s, (int)version, err);
+    s->version = (int)version;
+    return 0;
 }
 
 /* ---- opening ---- */
@@ -371,14 +374,14 @@ static int prepare_writer(struct sy_store *s, enum sy__mode mode, struct sy_err 
 static int open_reader(struct sy_store *s, struct sy_err *err)
 {
     struct sy_err first = SY_ERR_INIT;
-    if (!connect_file(s, SY__READ, false, &first) && !check_file(s, SY__READ, &first))
+    if (!connect_file(s, SY__READ, false, &first) && !check_file(s, &first))
         return 0;
     int code = s->db ? sqlite3_errcode(s->db) & 0xff : SQLITE_NOMEM;
     if (first.code != SY_E_IO ||
         (code != SQLITE_CANTOPEN && code != SQLITE_READONLY && code != SQLITE_IOERR))
         return sy_err_set(err, first.code, "%s", first.msg);
     sy__db_close(s);
-    return connect_file(s, SY__READ, true, err) || check_file(s, SY__READ, err) ? -1 : 0;
+    return connect_file(s, SY__READ, true, err) || check_file(s, err) ? -1 : 0;
 }
 
 /* What cannot be opened for writing SQLite opens for reading, and would say so at each write to
@@ -397,7 +400,7 @@ static int open_writer(struct sy_store *s, enum sy__mode mode, struct sy_err *er
             return sy_err_set(err, SY_E_STATE, "%s exists already", s->where);
         return prepare_writer(s, mode, err);
     }
-    return check_file(s, mode, err) || prepare_writer(s, mode, err) ? -1 : 0;
+    return check_file(s, err) || prepare_writer(s, mode, err) ? -1 : 0;
 }
 
 int sy__db_open(struct sy_store *s, enum sy__mode mode, struct sy_err *err)

@@ -207,6 +207,9 @@ void sy__db_close(struct sy_store *s);
 sqlite3 *sy__db_lay_aside(struct sy_store *s);
 /* Make the tables of our version inside the caller's transaction. */
 int sy__schema_create(struct sy_store *s, struct sy_err *err);
+/* Bring what is open to our version: before the first write, and not before: a run that is opened
+ * for writing may still be refused. */
+int sy__db_migrate(struct sy_store *s, struct sy_err *err);
 /* Failure of SQLite as ours: FORMAT for a damaged file, IO for the disk.  Returns -1. */
 int sy__db_fail(struct sy_store *s, struct sy_err *err);
 /* The statement, reset and without values; NULL with err. */
