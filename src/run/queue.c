@@ -98,4 +98,3 @@ void sy__take_over(struct sy_store *s, struct sy_store *from)
     pthread_mutex_unlock(&from->lock);
     sy_lock_sign(s->owner, s->id);
 }
-

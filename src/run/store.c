@@ -361,7 +361,15 @@ const char *sy_store_id(const struct sy_store *s)
 {
     return s->id;
 }
+
 /* ---- the thread ---- */
+
+static void set_flusher(struct sy_store *s, enum sy__flusher flusher)
+{
+    pthread_mutex_lock(&s->lock);
+    s->flusher = flusher;
+    pthread_mutex_unlock(&s->lock);
+}
 
 /* Does the run stand still, and is that on the disk?  s->lock is held. */
 static bool stands_still(const struct sy_store *s)
@@ -473,11 +481,11 @@ int sy_store_attach(struct sy_store *s, struct sy_metrics *metrics,
     watch_metrics(s, metrics, status, ctx);
     struct sy_metrics_archive ours = {archive_after, archive_at, s},
                               before = sy_metrics_set_archive(metrics, &ours);
-    s->flusher = SY__FLUSHES; /* there is no thread yet */
+    set_flusher(s, SY__FLUSHES); /* before it looks itself */
     int rc = sy_thread_start(&s->thread, flush_thread, s);
     if (!rc)
         return 0;
-    s->flusher = SY__NO_FLUSHER;
+    set_flusher(s, SY__NO_FLUSHER);
     sy_metrics_set_archive(metrics, &before);
     watch_metrics(s, NULL, NULL, NULL); /* the caller's things may go any time */
     return sy_err_sys(err, rc, "%s: cannot start the thread that writes", s->where);
@@ -487,12 +495,14 @@ void sy_store_detach(struct sy_store *s)
 {
     pthread_mutex_lock(&s->lock);
     bool flushes = s->flusher != SY__NO_FLUSHER;
-    s->flusher = flushes ? SY__QUITS : SY__NO_FLUSHER;
+    if (flushes)
+        s->flusher = SY__QUITS;
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
-    if (flushes)
+    if (flushes) {
         pthread_join(s->thread, NULL);
-    s->flusher = SY__NO_FLUSHER;
+        set_flusher(s, SY__NO_FLUSHER);
+    }
     if (s->metrics) {
         sy__flush(s, NULL);
         sy_metrics_drop_archive(s->metrics, s);
