@@ -6,8 +6,9 @@
  * An alarm that was told less than AGAIN steps ago comes on without a word; a checkpoint that fails
  * is always told.
  *
- *  1. on_event is the one way out: who prints, stores or draws alarms listens there.  But for
- *     RECORD: the store has it, and src/bind/run/store.c tells it.
+ *  1. on_event is the one way out: who prints, stores or draws alarms listens there.  But for what
+ *     others find (sy_trainer_set_alarm, any thread): a store that cannot be written, which
+ *     src/bind/run/store.c tells, and what Lua raises.
  *  2. Alarms change nothing of the run, and are not part of its state. */
 #include "base/mem.h"
 #include "base/reals.h"
@@ -20,20 +21,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AGAIN                                                                                      \
-    1000 /* steps in which an alarm is told once: a short noisy run must not fill the screen */
-#define CALM 32      /* steps without a spike that end its episode */
-#define WINDOW 128   /* steps over which loads are looked at */
-#define DEAD 0.01    /* of a fair share */
+/* steps in which an alarm is told once: a short noisy run must not fill the screen */
+#define AGAIN 1000
+#define CALM 32       /* steps without a spike that end its episode */
+#define WINDOW 128    /* steps over which loads are looked at */
+#define DEAD 0.01     /* of a fair share */
 #define COLLAPSED 0.9 /* of all assignments */
-#define EPOCHS                                                                                     \
-    4 /* more add little: Muennighoff et al. 2023, "Scaling data-constrained language models" */
-#define LEVEL 0.95   /* of the smoothed loss at each step: some 20 steps */
-#define LOST                                                                                       \
-    0.5 /* of what was learned: nats of the best smoothed loss under that of knowing nothing */
+/* more add little: Muennighoff et al. 2023, "Scaling data-constrained language models" */
+#define EPOCHS 4
+#define LEVEL 0.95 /* of the smoothed loss at each step: some 20 steps */
+/* of what was learned: nats of the best smoothed loss under that of knowing nothing */
+#define LOST 0.5
 #define LOST_NATS 1.0 /* at least */
 #define LOST_STEPS 32 /* in a row */
-#define SLOW 0.4     /* of the usual tokens a second */
+#define SLOW 0.4      /* of the usual tokens a second */
 #define SLOW_SECONDS 60.0
 
 static void tell_event(struct sy_trainer *t, const struct sy_event *e)
@@ -54,17 +55,23 @@ void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_st
     pthread_mutex_unlock(&t->lock);
 }
 
-void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *text)
+/* On, or off by NULL; the lock is held.  What is on stays as it came. */
+static void switch_alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *text)
 {
     struct sy_alarm_state *a = &t->alarms.list[id];
     uint32_t bit = (uint32_t)1 << id;
-    pthread_mutex_lock(&t->lock);
     if (text && !a->on) {
         a->step = step;
         snprintf(a->text, sizeof a->text, "%s", text);
     }
     a->on = text != NULL;
     t->status.alarms = text ? t->status.alarms | bit : t->status.alarms & ~bit;
+}
+
+void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *text)
+{
+    pthread_mutex_lock(&t->lock);
+    switch_alarm(t, id, step, text);
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -75,18 +82,15 @@ void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char 
     char text[sizeof a->text];
     va_list ap;
     t->alarms.calm[id] = step;
-    if (a->on) /* written by this thread alone */
-        return;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     pthread_mutex_lock(&t->lock);
-    a->on = true;
-    a->step = step;
-    memcpy(a->text, text, sizeof text);
-    t->status.alarms |= (uint32_t)1 << id;
+    bool had = a->on;
+    if (!had)
+        switch_alarm(t, id, step, text);
     pthread_mutex_unlock(&t->lock);
-    if (id != SY_ALARM_DISK && *told >= 0 && step - *told < AGAIN)
+    if (had || (id != SY_ALARM_DISK && *told >= 0 && step - *told < AGAIN))
         return;
     *told = step;
     tell_event(t, &(struct sy_event){SY_EVENT_ALARM, id, step, text});
@@ -94,12 +98,7 @@ void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char 
 
 void sy__alarm_end(struct sy_trainer *t, enum sy_alarm id)
 {
-    if (!t->alarms.list[id].on)
-        return;
-    pthread_mutex_lock(&t->lock);
-    t->alarms.list[id].on = false;
-    t->status.alarms &= ~((uint32_t)1 << id);
-    pthread_mutex_unlock(&t->lock);
+    sy_trainer_set_alarm(t, id, 0, NULL);
 }
 
 void sy__alarms_reset(struct sy_trainer *t)
