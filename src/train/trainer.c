@@ -21,13 +21,9 @@
 
 #define PATIENCE 2.0
 
-struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct sy_err *err)
+/* As before the first step. */
+static void set_numbers(struct sy_trainer *t, const struct sy_train_config *config)
 {
-    struct sy_trainer *t = sy_calloc(1, sizeof *t);
-    if (!t) {
-        sy_err_set(err, SY_E_MEMORY, "train: out of memory");
-        return NULL;
-    }
     t->c = *config;
     t->hyper = config->hyper;
     if (t->hyper.rules >= 2)
@@ -51,6 +47,16 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
     t->shape[2] = config->plan->accumulate;
     for (int i = 0; i < SY_ALARM_COUNT; i++)
         t->alarms.list[i].step = t->alarms.told[i] = -1;
+}
+
+struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct sy_err *err)
+{
+    struct sy_trainer *t = sy_calloc(1, sizeof *t);
+    if (!t) {
+        sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+        return NULL;
+    }
+    set_numbers(t, config);
     pthread_mutex_init(&t->lock, NULL);
     sy_cond_init(&t->changed);
     sy__saver_init(t);

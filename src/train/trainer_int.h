@@ -49,8 +49,8 @@ struct sy__alarms {
     int64_t told[SY_ALARM_COUNT]; /* step of the last event; -1: none */
     double level, level_weight, best; /* the loss, smoothed, and at its best */
     int64_t lost;                     /* steps in a row that it is far over that */
-    double usual, usual_weight,
-        slow; /* seconds a step, slowly smoothed; seconds that it has been slow */
+    double usual, usual_weight;       /* seconds a step, slowly smoothed */
+    double slow;                      /* seconds that it has been so */
 };
 
 /* What is under way between two borders, for those who wait for its end or ask to give it up
@@ -103,16 +103,16 @@ struct sy__input_change {
     float values[];
 };
 
-/* Checkpoints of a trainer.  Belongs to whoever stands at the border: the trainer's thread, or a
- * holder; `writer` is the one other thread, and touches only what is marked so while there is
- * one. */
-enum sy__writer {
+enum sy__writer { /* the thread that writes a checkpoint */
     SY__NO_WRITER,
     SY__COPIES, /* it reads p and kept: nobody may write them */
     SY__WRITES,
     SY__LANDED  /* it has nothing more to do, and is to be joined */
 };
 
+/* Checkpoints of a trainer.  Belongs to whoever stands at the border: the trainer's thread, or a
+ * holder; `writer` is the one other thread, and touches only what is marked so while there is
+ * one. */
 struct sy__saver {
     struct sy_dir dir; /* owned; held open; without a descriptor: no checkpoints */
     int keep;  /* newest that stay; at least 2 */
@@ -128,8 +128,8 @@ struct sy__saver {
     pthread_mutex_t lock; /* guards the next; taken last */
     pthread_cond_t done;
     enum sy__writer writing;
-    struct sy_image
-        *image; /* the writer's, like the rest; NULL: it only touches the second buffer */
+    /* the writer's, like the rest; NULL: it only touches the second buffer */
+    struct sy_image *image;
     struct sy_saved result;
     struct sy_err err;
 };
@@ -151,8 +151,8 @@ struct sy_trainer {
     struct sy__saver saver;
     struct sy__norms norms;
     struct sy__alarms alarms;
-    struct sy_window
-        window; /* the trainer thread's own, or the holder's; quiet_until: the lock guards it */
+    /* the trainer thread's own, or the holder's; quiet_until: the lock guards it */
+    struct sy_window window;
 
     pthread_t thread; /* unless NO_THREAD */
 
@@ -281,8 +281,7 @@ void sy__inputs_drop(struct sy_trainer *t); /* those not yet in effect */
 void sy__saver_border(struct sy_trainer *t);
 void sy__saver_init(struct sy_trainer *t);
 /* Wait until parameters and the optimizer's state may be written: before an update, and before
- * anyone is let to
- * them. */
+ * anyone is let to them. */
 void sy__saver_copied(struct sy_trainer *t);
 /* Whether a run that ends here has something to save. */
 bool sy__saver_wants_last(const struct sy_trainer *t);
