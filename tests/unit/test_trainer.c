@@ -75,6 +75,7 @@ static atomic_long announced;
 
 static int64_t last_step;
 static int again; /* steps that were announced twice, so that their hooks would be called twice */
+static struct sy_trainer *_Atomic to_hold; /* by whoever hears that it is paused */
 
 static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
 {
@@ -83,6 +84,9 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
     again += s->state == SY_RUN_RUNNING && s->step == last_step;
     if (s->state == SY_RUN_RUNNING)
         last_step = s->step;
+    struct sy_trainer *t = s->state == SY_RUN_PAUSED ? atomic_exchange(&to_hold, NULL) : NULL;
+    if (t)
+        sy_trainer_hold(t);
 }
 
 static atomic_int alarms, waits, given_up, left_out;
@@ -263,6 +267,26 @@ static void test_states(struct sy_corpus *corpus)
             break;
     }
     tap_ok(s.step == 55 && s.state == SY_RUN_DONE, "raised 50 times: step %lld", (long long)s.step);
+    finish(t);
+}
+
+/* A hook that is told of the pause holds the run, and waits for it before it lets go. */
+static void test_told_and_held(struct sy_corpus *corpus)
+{
+    struct sy_status s;
+    struct sy_trainer *t = make(corpus);
+    sy_trainer_pause(t);
+    sy_trainer_start(t, NULL);
+    atomic_store(&to_hold, t);
+    sy_trainer_steps(t, 1);
+    tap_ok(sy_trainer_wait(t, INT64_MAX, 20), "a state that was told does not wait for holds");
+    while (!sy_trainer_held(t, 1))
+        continue;
+    sy_trainer_release(t);
+    sy_trainer_steps(t, 1);
+    sy_trainer_wait(t, INT64_MAX, 60);
+    sy_trainer_status(t, &s);
+    tap_ok(s.step == 2 && s.state == SY_RUN_PAUSED, "and it goes on when it is let go");
     finish(t);
 }
 
@@ -515,6 +539,7 @@ int main(void)
     tap_ok(atomic_load(&announced) >= 2 * STEPS, "every step was announced");
     test_states(corpus);
     test_free(corpus);
+    test_told_and_held(corpus);
     test_announced_once(corpus);
     test_given_up(corpus, alone);
     test_left_out(corpus, alone);
