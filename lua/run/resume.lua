@@ -99,15 +99,16 @@ local function tell_resumed(r, store, at)
     (r._config.order and "" or OTHERS))
 end
 
-local function go_on(store, name, o)
-  local what, path = "train.resume", store:path()
-  local config, info = directory.read(what, store)
-  for _, dir in ipairs {path, path .. "/start"} do -- before anything is made
+-- What the directory has of the run's past: config, info, journal, the checkpoint that it goes on
+-- from (from, image; nil: none), and the entries behind that.
+local function read_past(what, store, o)
+  local path, config, info = store:path(), directory.read(what, store)
+  for _, dir in ipairs {path, path .. "/start"} do
     for _, c in ipairs(engine.checkpoints(dir) or {}) do
       if c.ok then directory.check_id(c, config) end
     end
   end
-  local p = {journal = stored_journal(store)}
+  local p = {config = config, info = info, journal = stored_journal(store)}
   p.from, p.image = base(path, config)
   p.entries = p.from and behind(p.journal, p.image) or p.journal
   for _, e in ipairs(p.entries) do
@@ -118,44 +119,51 @@ local function go_on(store, name, o)
   if o.steps and o.steps < now then
     error(("%s: steps is %d, the run is at step %d already"):format(what, o.steps, now), 0)
   end
-  local r = make(what, path, config, name, o)
-  rawset(r, "_store", store)
-  local h, launched, taken, begun = r._h, false, false, false
-  local function undo()
-    if taken and not begun then -- the store says of the run what it said before
-      store:detach()
-      store:status(info)
-    end
-    if launched then r:close() else h:close() end
+  return p
+end
+
+-- r, which has no thread yet, becomes what the run was, and goes on.  done: how far that came.
+local function take_up(what, r, store, p, o, done)
+  local h, info, changed = r._h, p.info, directory.difference(p.config, r._m, r._d)
+  if changed and not o.force then
+    error(("%s: %s; {force = true} (--force) goes on all the same"):format(what, changed), 0)
   end
-  guarded(undo, function()
-    local changed = directory.difference(config, r._m, r._d)
-    if changed and not o.force then
-      error(("%s: %s; {force = true} (--force) goes on all the same"):format(what, changed), 0)
-    end
-    h:repeating(true) -- before its thread may tell that it is paused
-    local why = load_state(r, p, changed, o.force)
-    local from = p.from and p.image.step or 0
-    taken = true
-    take_directory(h, store, config, info)
-    Run._launch(r)
-    launched = true
-    alone(r, "resumed", function()
-      begun = true
-      if why then force_state(r, p, why) end
-      cut_behind(r, store, from, p.from)
-      -- A change that is made now comes after what had been done.
-      go_through(r, p.entries, o.steps and math.max(info.step, from) or nil, "repeating")
-      h:repeating(false)
-    end)
-    reconstruct.renew(r)
-    tell_resumed(r, store, from)
-    for _, e in ipairs(store:entries "samples" or {}) do
-      r.samples[#r.samples + 1] = {step = e.step, text = e.text}
-    end
-    if o.steps then Run._set_steps(r, o.steps, not o.paused) end
-    if not o.paused then h:resume() end
+  h:repeating(true) -- before its thread may tell that it is paused
+  local why = load_state(r, p, changed, o.force)
+  local from = p.from and p.image.step or 0
+  done.taken = true
+  take_directory(h, store, p.config, info)
+  Run._launch(r)
+  done.launched = true
+  alone(r, "resumed", function()
+    done.begun = true
+    if why then force_state(r, p, why) end
+    cut_behind(r, store, from, p.from)
+    -- A change that is made now comes after what had been done.
+    go_through(r, p.entries, o.steps and math.max(info.step, from) or nil, "repeating")
+    h:repeating(false)
   end)
+  reconstruct.renew(r)
+  tell_resumed(r, store, from)
+  for _, e in ipairs(store:entries "samples" or {}) do
+    r.samples[#r.samples + 1] = {step = e.step, text = e.text}
+  end
+  if o.steps then Run._set_steps(r, o.steps, not o.paused) end
+  if not o.paused then h:resume() end
+end
+
+local function go_on(store, name, o)
+  local what, done = "train.resume", {}
+  local p = read_past(what, store, o) -- before anything is made
+  local r = make(what, store:path(), p.config, name, o)
+  rawset(r, "_store", store)
+  guarded(function()
+    if done.taken and not done.begun then -- the store says of the run what it said before
+      store:detach()
+      store:status(p.info)
+    end
+    if done.launched then r:close() else r._h:close() end
+  end, take_up, what, r, store, p, o, done)
   return r
 end
 
