@@ -20,7 +20,8 @@ long() {
             FNR == 1 { skip = index(wide, " " FILENAME " ") > 0 }
             skip || (FILENAME ~ /\.md$/ && /^(    |\|)/) { next }
             length > 100 { gsub(/[\200-\277]/, "") }
-            length > 100 { print "#   " FILENAME ":" FNR " has " length " characters" }'
+            length > 100 { print "#   " FILENAME ":" FNR " has " length " characters" }
+            END { if (!NR) print "#   no line was read" }'
 }
 for part in src include lua tests bench examples man README.md HACKING.md; do
     say "$part: lines to 100 characters" "$(long "$part")"

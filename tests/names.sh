@@ -28,7 +28,10 @@ functions() { # FILE:NAME of each definition
             print FILENAME ":" name
         }'
 }
-say "a function is named for what it acts on" "$(functions | grep -E ":($bare)\$" |
+all=$(functions)
+count=$(printf '%s\n' "$all" | grep -c .)
+say "there are functions" "$([ "$count" -ge 1000 ] || echo "#   $count")"
+say "a function is named for what it acts on" "$(printf '%s\n' "$all" | grep -E ":($bare)\$" |
     grep -vE '^src/train/optimizers/[a-z]*\.c:(step|work)$' | sed 's/^/#   /')"
 echo "1..$n"
 exit $status
