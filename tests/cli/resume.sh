@@ -113,7 +113,7 @@ r = train(m, d, {steps = 3, batch = 2, eval_every = 0, checkpoint_every = 0,
   name = "record"}):wait()
 local function record()
   for _, a in ipairs(r:alarms()) do
-    if a.name == "record" then return tostring(a.on) .. " " .. tostring(a.text) end
+    if a.name == "record" then return ("%s %s %s"):format(a.on, a.step, a.text) end
   end
 end
 print("before", record())
@@ -129,8 +129,8 @@ END
     ulimit -f 600 2> /dev/null
     exec "$SWITCHYARD" "$folder/record.lua"
 ) > "$folder/out" 2> "$folder/err"
-ok 'grep -q "^before	false nil" "$folder/out"' 'run.sqlite is written: no alarm'
-ok 'grep -q "^after	true [^:]*: .*; the run goes on, what is to be written waits" "$folder/out"' \
+ok 'grep -q "^before	false nil nil" "$folder/out"' 'run.sqlite is written: no alarm'
+ok 'grep -q "^after	true 3 [^:]*: .*; the run goes on, what is to be written waits" "$folder/out"' \
     'run.sqlite cannot be written: r:alarms() has it'
 ok 'grep -q "^\[record\] .*record: " "$folder/out"' 'and it is told'
 

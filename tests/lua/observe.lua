@@ -33,7 +33,7 @@ is(#w.experts, 3, "r:why: the norms of the experts")
 local loads = {}
 for _, x in ipairs(w.experts) do loads[x.expert] = x.load end
 is(("%s %s %s"):format(loads[1], loads[2], loads[3]), "0.5 1.0 1.5", "... with what each got")
-ok(tostring(w):find("expert", 1, true), "the card")
+ok(tostring(w):find "\n  experts +layer 2 expert %d %d", "the card", tostring(w))
 t.raises(function() r._h:series_of("eclipse", 1) end, "kind 'eclipse'", "no such kind")
 r:close()
 

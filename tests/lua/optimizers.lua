@@ -193,7 +193,7 @@ do -- memory is said before the first step, and is what the optimizer keeps
   between("adamw", 8, 8.2)
   between("sgd", 4, 4.2)
   between("muon", 15, 15.5) -- four of a matrix: one that stays, three to work in
-  between("adafactor", 0, 4)
+  between("adafactor", 0.4, 0.6) -- rows and columns, but all of the embedding and the head
 end
 
 t.done()

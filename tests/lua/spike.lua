@@ -182,13 +182,14 @@ r = train(m, text, {steps = 140, batch = 2, eval_every = 0, paused = true})
 r.layers[1].experts[6]:disable()
 r:resume():wait()
 local on = {}
-for _, a in ipairs(r:alarms()) do on[a.name] = a.on and a.text end
+for _, a in ipairs(r:alarms()) do
+  on[a.name] = a.on and ("step %d: %s"):format(a.step, a.text)
+end
 is(on["dead experts"],
-  "3 experts are under 1% of a fair share over 128 steps (layer "
-  .. "1: 3 4 5)",
+  "step 128: 3 experts are under 1% of a fair share over 128 steps (layer 1: 3 4 5)",
   "dead experts are named, but not the disabled one")
 is(on["router collapse"],
-  "layer 1: 2 of 6 experts got 100% of the tokens over 128 steps",
+  "step 128: layer 1: 2 of 6 experts got 100% of the tokens over 128 steps",
   "a collapsed router")
 is(#r:alarms(), 13, "the table of alarms")
 ok(tostring(r:alarms()):find "ON  dead experts", "prints")

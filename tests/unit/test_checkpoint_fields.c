@@ -172,40 +172,40 @@ static void test_types(const char *json)
 
 static void test_ranges(const char *json)
 {
-    static const char *const bad[][2] = {
-        /* what stands there, and what is refused */
-        {"\"format\":3", "\"format\":0"},
-        {"\"format\":3", "\"format\":4"},
-        {"\"exact\":1", "\"exact\":-1"},
-        {"\"step\":11", "\"step\":-1"},
-        {"\"fingerprint\":2", "\"fingerprint\":99"},
-        {"\"sampling\":1", "\"sampling\":3"},
-        {"\"first\":20", "\"first\":22"},
-        {"\"token\":4", "\"token\":-4"},
-        {"\"skipped\":5", "\"skipped\":12"},
-        {"\"norm\":[0.75]", "\"norm\":[]"},
-        {"\"loss\":[2.25]", "\"loss\":[null]"},
-        {"\"in_a_row\":6", "\"in_a_row\":-6"},
-        {"\"rules\":2", "\"rules\":3"},
-        {"\"share\":0.125", "\"share\":1.5"},
-        {"\"wsd\"", "\"wds\""},
-        {"\"beta1\":0.999999", "\"beta1\":1.5"},
-        {"\"batch\":1e+06", "\"batch\":2.5"},
-        {"\"momentum\":0.999999", "\"momentum\":null"},
-        {"\"planned\":1234", "\"planned\":-1"},
-        {"\"step\":10", "\"step\":12"},
-        {"\"kind\":\"set\"", "\"kind\":\"sat\""},
-        {"\"expert\":-1", "\"expert\":-2"},
-        {"\"frozen\":[]", "\"frozen\":[[\"w\"]]"},
-        {"\"data\":\"00000000000000d1\"", "\"data\":\"00000000000000D1\""},
-    };
+    static const struct {
+        const char *stands, *with, *says; /* what stands there, what is refused, and by what */
+    } bad[] = {
+        {"\"format\":3", "\"format\":0", "'format' is 0, must be from 1"},
+        {"\"format\":3", "\"format\":4", "its format is 4"},
+        {"\"exact\":1", "\"exact\":-1", "'exact' is -1"},
+        {"\"step\":11", "\"step\":-1", "'step' is -1"},
+        {"\"fingerprint\":2", "\"fingerprint\":99", "'fingerprint' is 99"},
+        {"\"sampling\":1", "\"sampling\":3", "'sampling' is 3"},
+        {"\"first\":20", "\"first\":22", "'first' is 22, of 21 windows"},
+        {"\"token\":4", "\"token\":-4", "'token' is -4"},
+        {"\"skipped\":5", "\"skipped\":12", "'skipped' is 12"},
+        {"\"norm\":[0.75]", "\"norm\":[]", "lists differ in length"},
+        {"\"loss\":[2.25]", "\"loss\":[null]", "'loss' of the window holds no numbers"},
+        {"\"in_a_row\":6", "\"in_a_row\":-6", "'in_a_row' is -6"},
+        {"\"rules\":2", "\"rules\":3", "made by rules 3"},
+        {"\"share\":0.125", "\"share\":1.5", "'share' is 1.5"},
+        {"\"wsd\"", "\"wds\"", "unknown schedule 'wds'"},
+        {"\"beta1\":0.999999", "\"beta1\":1.5", "beta1 is 1.5"},
+        {"\"batch\":1e+06", "\"batch\":2.5", "batch is 2.5"},
+        {"\"momentum\":0.999999", "\"momentum\":null", "momentum is nan"},
+        {"\"planned\":1234", "\"planned\":-1", "'planned' is -1"},
+        {"\"step\":10", "\"step\":12", "'step' of the journal is 12"},
+        {"\"kind\":\"set\"", "\"kind\":\"sat\"", "kind 'sat'"},
+        {"\"expert\":-1", "\"expert\":-2", "'expert' is -2"},
+        {"\"frozen\":[]", "\"frozen\":[[\"w\"]]", "'frozen'"},
+        {"\"data\":\"00000000000000d1\"", "\"data\":\"00000000000000D1\"", "'data' is no hash"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct sy_err err;
-        const char *at = strstr(json, bad[i][0]);
-        struct sy_image *m = at ? parse(json, at, at + strlen(bad[i][0]), bad[i][1], &err) : NULL;
-        tap_ok(at && !m && err.code != SY_E_OK, "%s: %s", bad[i][1], at ? err.msg : "not found");
-        if (!strcmp(bad[i][1], "\"wds\""))
-            tap_ok(strstr(err.msg, "unknown schedule 'wds'") != NULL, "which one");
+        const char *at = strstr(json, bad[i].stands);
+        struct sy_image *m =
+            at ? parse(json, at, at + strlen(bad[i].stands), bad[i].with, &err) : NULL;
+        tap_ok(at && !m && err.code != SY_E_OK && strstr(err.msg, bad[i].says), "%s: %s",
+               bad[i].with, at ? err.msg : "not found");
         sy_image_free(m);
     }
 }

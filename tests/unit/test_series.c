@@ -7,35 +7,38 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NO_LIMIT (double)INFINITY
+
 static const struct {
     const char *name, *unit;
     enum sy_series_draw draw;
     bool each, rare;
-    double most;
-} kinds[] = {{"value", "", SY_DRAW_LINE, false, false, (double)INFINITY},
-             {"loss", "nats", SY_DRAW_LINE, false, false, (double)INFINITY},
-             {"val_loss", "nats", SY_DRAW_POINTS, false, false, (double)INFINITY},
-             {"rate", "", SY_DRAW_LINE, false, false, (double)INFINITY},
-             {"norm", "", SY_DRAW_LINE, false, false, (double)INFINITY},
-             {"router_norm", "", SY_DRAW_LINE, false, false, (double)INFINITY},
-             {"expert_norm", "", SY_DRAW_LINE, true, true, (double)INFINITY},
-             {"speed", "tokens/s", SY_DRAW_LINE, false, false, (double)INFINITY},
-             {"seconds", "s", SY_DRAW_LINE, false, false, (double)INFINITY},
-             {"tokens", "tokens", SY_DRAW_LINE, false, false, (double)INFINITY},
-             {"skipped", "", SY_DRAW_LINE, false, false, 4},
-             {"load", "of a fair share", SY_DRAW_HEAT, true, false, (double)INFINITY},
-             {"entropy", "nats", SY_DRAW_LINE, false, false, (double)INFINITY},
-             {"gate", "share", SY_DRAW_HEAT, true, true, 1},
-             {"gate_entropy", "nats", SY_DRAW_LINE, false, false, (double)INFINITY},
-             {"confidence", "share", SY_DRAW_LINE, false, false, 1},
-             {"bias", "", SY_DRAW_LINE, false, false, (double)INFINITY},
-             {"drop", "share", SY_DRAW_LINE, false, false, 1},
-             {"dropped", "share", SY_DRAW_HEAT, true, true, 1},
-             {"balance", "", SY_DRAW_LINE, false, false, (double)INFINITY},
-             {"z", "", SY_DRAW_LINE, false, false, (double)INFINITY}};
+    double least, most;
+} kinds[] = {{"value", "", SY_DRAW_LINE, false, false, -NO_LIMIT, NO_LIMIT},
+             {"loss", "nats", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
+             {"val_loss", "nats", SY_DRAW_POINTS, false, false, 0, NO_LIMIT},
+             {"rate", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
+             {"norm", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
+             {"router_norm", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
+             {"expert_norm", "", SY_DRAW_LINE, true, true, 0, NO_LIMIT},
+             {"speed", "tokens/s", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
+             {"seconds", "s", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
+             {"tokens", "tokens", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
+             {"skipped", "", SY_DRAW_LINE, false, false, 0, 4},
+             {"load", "of a fair share", SY_DRAW_HEAT, true, false, 0, NO_LIMIT},
+             {"entropy", "nats", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
+             {"gate", "share", SY_DRAW_HEAT, true, true, 0, 1},
+             {"gate_entropy", "nats", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
+             {"confidence", "share", SY_DRAW_LINE, false, false, 0, 1},
+             {"bias", "", SY_DRAW_LINE, false, false, -NO_LIMIT, NO_LIMIT},
+             {"drop", "share", SY_DRAW_LINE, false, false, 0, 1},
+             {"dropped", "share", SY_DRAW_HEAT, true, true, 0, 1},
+             {"balance", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
+             {"z", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT}};
 
 static void test_kinds(void)
 {
+    tap_is_int(sizeof kinds / sizeof *kinds, SY_SERIES_COUNT, "every kind is here");
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         int id = sy_series_find(kinds[i].name);
         const struct sy_series_row *row =
@@ -43,8 +46,8 @@ static void test_kinds(void)
         tap_ok(id >= 0 && !strcmp(row->name, kinds[i].name), "%s is there", kinds[i].name);
         tap_is_str(row->unit, kinds[i].unit, "... its unit");
         tap_ok(row->draw == kinds[i].draw && row->each == kinds[i].each &&
-                   row->rare == kinds[i].rare && row->most == kinds[i].most &&
-                   (row->least == 0 || row->least == -(double)INFINITY),
+                   row->rare == kinds[i].rare && row->least == kinds[i].least &&
+                   row->most == kinds[i].most,
                "... how it is drawn, of what it is, how often it is stored, its range");
     }
     tap_is_int(sy_series_find("lod"), -1, "another is not");
