@@ -49,6 +49,8 @@ t.refuses(function() m.f32[m.f32:gt(0)] = 0 end, "nor by a mask", "mapped to be 
 w:save(at "x.npy")
 t.refuses(function() tensor.load(at "x.npy", {mapped = true}) end, "no .npy",
   "only .safetensors files are mapped")
+t.refuses(function() tensor.load(at "many.safetensors", {maped = true}) end, "misspelt", "load: ",
+  "'maped' (did you mean 'mapped'?)")
 local none, why, code = tensor.load(at "none.safetensors", {mapped = true})
 ok(none == nil and code == "NOTFOUND", "a missing file", why)
 
@@ -92,6 +94,8 @@ t.refuses(function() tensor.mxfp4(gpt.w_blocks, gpt.w_scales[1]) end,
   "shapes that do not belong together",
   "mxfp4: blocks must be (..., n, 16)")
 t.refuses(function() tensor.mxfp4(w, w) end, "not of floats", "both must be u8")
+t.refuses(function() tensor.mxfp4(gpt.w_blocks, gpt.w_scales.T) end, "turned scales",
+  "mxfp4: blocks and scales must lie in order")
 
 -- ---- a file that changes ----
 
@@ -108,6 +112,7 @@ local uses = {
   {"add", function(a) return a.w + 1 end}, {"table", function(a) return a.w:table() end},
   {"item", function(a) return a.w[2000][96] end}, {"hash", function(a) return a.w:hash() end},
   {"equal", function(a) return a.w:equal(a.w) end}, {"clone", function(a) return a.w:clone() end},
+  {"allclose", function(a) return a.w:allclose(a.w) end},
   {"another tensor of the file", function(a) return a.v:sum() end},
 }
 for i, bytes in ipairs{4096, 700000} do -- pages are missing; the rest of a page reads as zeros
@@ -133,6 +138,23 @@ f:write "zeros"
 f:close()
 t.refuses(function() return a.w:sum() end, "written over, as long as before", "over.safetensors",
   "it was written to")
+-- what was read as zeros is never believed again, though the file be as it was
+a = mapped "mended.safetensors"
+os.execute(("cp -p %s %s"):format(at "mended.safetensors", at "whole"))
+cut("mended.safetensors", 4096)
+pcall(function() return a.w:sum() end)
+os.execute(("cat %s > %s && touch -r %s %s"):format(at "whole", at "mended.safetensors",
+  at "whole", at "mended.safetensors"))
+t.refuses(function() return a.w:sum() end, "cut, read and mended", "mended.safetensors changed")
+-- scales that lie in another file than the blocks
+tensor.save(at "blocks.safetensors", {b = tensor(codes):cast "u8":view(2, 2, 16)})
+tensor.save(at "scales.safetensors", {s = tensor{{127, 128}, {126, 0}}:cast "u8"})
+q = tensor.mxfp4(tensor.load(at "blocks.safetensors", {mapped = true}).b,
+  tensor.load(at "scales.safetensors", {mapped = true}).s)
+ok(q:equal(tensor.mxfp4(gpt.w_blocks, gpt.w_scales)), "scales in another file")
+cut("scales.safetensors", 40)
+t.refuses(function() return y:linear(q) end, "which is cut",
+  "scales.safetensors changed while it was mapped")
 a = mapped "gone.safetensors"
 os.remove(at "gone.safetensors")
 ok(pcall(function() return a.w:sum() end), "a file that is removed stays with those who mapped it")

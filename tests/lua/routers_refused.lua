@@ -53,6 +53,11 @@ do -- set live
     .. "no effect with router 'expert_choice': each expert takes its own number of tokens")
   r:stop():wait()
   r:close()
+  r = train(moe {router = "pairs"}, d, with(own.TRAIN, {paused = true}))
+  t.refuses(function() r.top_k = 1 end, "a number that the router does not take, live",
+    "router 'pairs': top_k is 1 of 4 experts, it takes 2")
+  t.is(r.top_k .. r:resume():wait().state, "2done", "which changes nothing")
+  r:close()
 end
 
 -- ---- later tokens ----
@@ -67,8 +72,11 @@ do
   says(function() train(m, d, own.TRAIN) end, "train: router 'expert_choice' cannot train for the "
     .. "next token: " .. leak .. "; router = {\"expert_choice\", allow_leak = true} does it all "
     .. "the same")
-  says(function() m:generate({1, 2}, {tokens = 2}) end,
-    "generate: router 'expert_choice' cannot write one token after another: " .. leak)
+  for _, allow_leak in ipairs {false, true} do -- which is for training alone
+    m = moe {router = {"expert_choice", allow_leak = allow_leak}}
+    says(function() m:generate({1, 2}, {tokens = 2}) end,
+      "generate: router 'expert_choice' cannot write one token after another: " .. leak)
+  end
 end
 
 -- ---- what a router returns, and asks for ----

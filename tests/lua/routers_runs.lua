@@ -141,12 +141,14 @@ do
   local m = moe {layers = 1, router = {"threshold", cutoff = 0.4},
                  balance = {kept = 0.5, aux = 0.02}}
   local r = train(m, d, with(own.TRAIN, {paused = true}))
-  r.cutoff = 0.45
+  r.cutoff, r.aux, r.kept = 0.45, 0.25, 0.75
   r:steps(2):wait()
   ok(m:save(folder .. "/kept-model"), "a model of one's own router is saved")
   local n, why = model.load(folder .. "/kept-model")
   ok(n, "and read", why)
-  t.near(n.inputs.cutoff:item(), 0.45, 1e-6, "what was set while it ran")
+  for name, want in pairs {cutoff = 0.45, aux = 0.25, kept = 0.75} do
+    t.near(n.inputs[name]:item(), want, 1e-6, name .. ": what was set while it ran")
+  end
   local name = "model.layers.0.mlp.mean_load"
   is(n.states[name]:hash(), m.states[name]:hash(), "a rule's state")
   is(n.cfg.router.cutoff .. " " .. n.cfg.balance.aux, "0.4 0.02", "the configuration")

@@ -4,6 +4,7 @@
 #include "cpu/storage_form.h"
 #include "cpu/gemm.h"
 
+#include "base/mem.h"
 #include "base/pool.h"
 #include "unit/kern_sets.h"
 
@@ -262,6 +263,8 @@ static void side_free(struct side *s)
     free(s->floats);
 }
 
+static bool no_room; /* for decoded rows, of which this thread has none yet */
+
 /* m x n x k; flags: 1 a transposed, 2 b transposed, 4 a's rows by index, 8 a packed too, 16 a
  * second result, 32 a second term, 64 bf16, 128 added to what is there. */
 static int try_product(enum sy_form form, int64_t m, int64_t n, int64_t k, unsigned flags)
@@ -291,7 +294,9 @@ static int try_product(enum sy_form form, int64_t m, int64_t n, int64_t k, unsig
             p.k2 = k, p.a2 = p.a, p.b2 = p.b;
         else if (flags & 16)
             p.dual_b = p.b, p.dual_c = d[i];
+        sy_mem_fail_at(i && no_room ? 1 : 0);
         sy_gemm(&p, &o);
+        sy_mem_fail_at(0);
     }
     const size_t bytes = (size_t)(m * n) * sizeof(float);
     const int good = !memcmp(c[0], c[1], bytes) && !memcmp(d[0], d[1], bytes);
@@ -328,8 +333,24 @@ static void test_products(enum sy_form form, int set)
     tap_ok(many, "%s: of several tasks and slices, 1 and 3 threads, set %d", form_names[form], set);
 }
 
+/* An element at a time, from where it lies. */
+static void test_in_place(void)
+{
+    const int threads = sy_pool_threads();
+    int good = 1;
+    sy_pool_set_threads(1, NULL);
+    no_room = true;
+    for (int f = SY_FORM_BF16; f < SY_FORM_COUNT; f++)
+        for (unsigned flags = 0; flags < 64; flags++)
+            good &= try_product((enum sy_form)f, 5, 7, 33, flags);
+    no_room = false;
+    sy_pool_set_threads(threads, NULL);
+    tap_ok(good, "products without memory to decode in");
+}
+
 int main(void)
 {
+    test_in_place(); /* before any other product */
     test_halves();
     test_q8_0();
     test_mxfp4();

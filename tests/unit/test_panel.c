@@ -403,6 +403,21 @@ static void sizes(void)
     close_stage(&stage);
 }
 
+static void messages(void)
+{
+    open_stage(&stage, 80, 24, fine, 1);
+    struct sy_panel *p = stage.panel;
+    while (sy_panel_update(p, 1, 60))
+        continue;
+    sy_panel_message(p, "saved");
+    tap_ok(sy_panel_update(p, 1, 60), "a message is drawn");
+    sy_panel_message(p, "saved");
+    tap_ok(!sy_panel_update(p, 1, 60), "the same again is not");
+    sy_panel_message(p, NULL);
+    tap_ok(sy_panel_update(p, 1, 60), "but that it is over");
+    close_stage(&stage);
+}
+
 /* Half a number would be another one: in a narrow header how many there are goes. */
 static void narrow_header(void)
 {
@@ -702,6 +717,7 @@ int main(void)
     idle();
     sizes();
     narrow_header();
+    messages();
     rare_rows();
     not_smoothed();
     early_drops();

@@ -1504,6 +1504,28 @@ static void test_kinds(void)
     sy_metrics_free(m);
 }
 
+/* A state that a newer program stored; whatever it is, no process keeps it up. */
+static void test_unknown_state(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_store_info info;
+    struct sy_runs runs;
+    bool listed = false;
+    sy_store_close(make("levitates", NULL), NULL);
+    sql("levitates", "UPDATE run SET state='levitating'");
+    struct sy_store *s = sy_store_open_read(dir, "levitates", &err);
+    tap_ok(s && !sy_store_info(s, &info, &err) && info.status.state == SY_RUN_UNKNOWN,
+           "a state of a newer program is unknown %s", err.msg);
+    sy_store_info_free(&info);
+    sy_store_close(s, NULL);
+    sy_runs_list(dir, &runs, &err);
+    for (int i = 0; i < runs.count; i++)
+        listed |= !strcmp(runs.list[i].name, "levitates") &&
+                  runs.list[i].status.state == SY_RUN_UNKNOWN && !runs.list[i].error.code;
+    tap_ok(listed, "and its run is listed as such");
+    sy_runs_free(&runs);
+}
+
 static void test_list(void)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -1610,6 +1632,7 @@ int main(void)
     test_version_1();
     test_kinds_of_before();
     test_kinds();
+    test_unknown_state();
     test_list();
     test_idle();
     test_forgotten();

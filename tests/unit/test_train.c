@@ -6,11 +6,15 @@
 #include "base/rng.h"
 #include "run/metrics.h"
 #include "switchyard/hyper.h"
+#include "switchyard/io.h"
+#include "tensor/tensor.h"
 #include "train/optimizers/optimizer.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COUNT 4
 
@@ -194,6 +198,50 @@ static void test_out_of_memory(void)
     tap_ok(ps && told && n > 5, "params: every allocation may fail (%d)", n - 1);
     sy_params_free(ps);
     sy_tensor_unref(t);
+}
+
+/* Parameters that begin with what lies in a mapped file: it is asked once they are copied. */
+static struct sy_params *params_of(const char *path, off_t cut, struct sy_err *err)
+{
+    const struct sy_param_spec spec = {.name = "w"};
+    struct sy_st *st = sy_st_open(path, err);
+    const struct sy_array *a = st ? sy_st_at(st, 0) : NULL;
+    struct sy_mapping *m = st ? sy_st_map(st, err) : NULL;
+    struct sy_storage *file = m ? sy_storage_of_file(m, err) : NULL;
+    struct sy_tensor *t = file ? sy_tensor_within(SY_F32, a->ndim, a->shape, file,
+                                                  (char *)file->data + a->offset, NULL, NULL, err)
+                               : NULL;
+    bool ready = t && (!cut || !truncate(path, cut));
+    struct sy_params *ps =
+        ready ? sy_params_new(&t, &spec, 1, NULL, 0, sy_optimizer_at(0), err) : NULL;
+    sy_tensor_unref(t);
+    sy_storage_unref(file);
+    sy_st_close(st);
+    return ps;
+}
+
+static void test_mapped(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const int64_t shape[1] = {64};
+    float x[64];
+    char path[64], folder[] = "/tmp/sy-test-train-XXXXXX";
+    if (!tap_ok(mkdtemp(folder) != NULL, "params: a folder"))
+        return;
+    snprintf(path, sizeof path, "%s/w.safetensors", folder);
+    fill(x, 64, 1);
+    struct sy_st_writer *w = sy_st_begin(path, NULL, &err);
+    if (w && !sy_st_add(w, "w", SY_F32, 1, shape, x, &err))
+        sy_st_finish(w, &err);
+    struct sy_params *ps = params_of(path, 0, &err);
+    tap_ok(ps && !memcmp(ps->p, x, sizeof x), "params: from a mapped file %s", err.msg);
+    sy_params_free(ps);
+    ps = params_of(path, 200, &err);
+    tap_ok(!ps && err.code == SY_E_IO && strstr(err.msg, "changed while it was mapped"),
+           "params: one that was cut is refused: %s", err.msg);
+    sy_params_free(ps);
+    unlink(path);
+    rmdir(folder);
 }
 
 /* ---- hyper-parameters ---- */
@@ -388,6 +436,7 @@ int main(void)
 {
     test_params();
     test_out_of_memory();
+    test_mapped();
     test_hyper();
     test_more_steps();
     test_effect();

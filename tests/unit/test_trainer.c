@@ -77,9 +77,14 @@ static int64_t last_step;
 static int again; /* steps that were announced twice, so that their hooks would be called twice */
 static struct sy_trainer *_Atomic to_hold; /* by whoever hears that it is paused */
 
+static atomic_bool slow_to_tell, telling; /* an end, which waits until it is not slow any more */
+
 static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
 {
     (void)ctx, (void)evaluated;
+    atomic_store(&telling, s->state == SY_RUN_DONE);
+    while (atomic_load(&slow_to_tell) && s->state == SY_RUN_DONE)
+        sy_sleep(0.001);
     atomic_fetch_add(&announced, 1);
     again += s->state == SY_RUN_RUNNING && s->step == last_step;
     if (s->state == SY_RUN_RUNNING)
@@ -507,6 +512,28 @@ static void test_peak(struct sy_corpus *corpus)
     peak = 0;
 }
 
+/* Who waits for a run wakes when its end has been told, whoever else holds it by then. */
+static void test_told(struct sy_corpus *corpus)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_status s;
+    struct sy_trainer *t = make(corpus);
+    sy_trainer_set(t, SY_HYPER_steps, 3, &err);
+    atomic_store(&telling, false);
+    atomic_store(&slow_to_tell, true);
+    sy_trainer_start(t, &err);
+    while (!atomic_load(&telling))
+        sy_sleep(0.001);
+    sy_trainer_status(t, &s);
+    tap_ok(s.state == SY_RUN_DONE && !sy_trainer_wait(t, INT64_MAX, 0.05),
+           "done, and nobody has been told: who waits waits");
+    sy_trainer_hold(t);
+    atomic_store(&slow_to_tell, false);
+    tap_ok(sy_trainer_wait(t, INT64_MAX, 30), "told: also who holds it is woken");
+    sy_trainer_release(t);
+    finish(t);
+}
+
 /* No thread to be had: an error, nobody waits for steps, and it may begin later. */
 static void test_no_thread(struct sy_corpus *corpus)
 {
@@ -547,6 +574,7 @@ int main(void)
     test_packed(corpus);
     test_evaluation(corpus);
     test_peak(corpus);
+    test_told(corpus);
     test_no_thread(corpus);
     sy_corpus_unref(corpus);
     return tap_done();
