@@ -45,9 +45,9 @@ same("the program's rules and one's own", "threshold", {dense = function(p, batc
   return only(s:gt(0.5), s)
 end}, {coefficients = {aux = 0.2, z = 0.1, probe = 0.5}})
 
-local function loads(router, accumulate, batch)
+local function loads(router, accumulate, batch, context)
   local m = moe {layers = 1, router = router, balance = {probe = 0}}
-  local r = run(m, {accumulate = accumulate, batch = batch})
+  local r = run(m, {accumulate = accumulate, batch = batch, context = context})
   local sequence = series(r, "sequence.1")
   local is_micro = r:history("micro.1"):hash() == r:history("step.1"):hash()
   r:close()
@@ -58,6 +58,8 @@ for _, router in ipairs {"soft", "threshold"} do
   local whole, sequence, is_micro = loads(router, 1, 4)
   is(loads(router, 2, 2), whole, router .. ": loads of a step are those of one batch, bit for bit")
   is(loads(router, 4, 1), whole, router .. ": ... of four micro-batches")
+  is(loads(router, 2, 3, 7), (loads(router, 1, 6, 7)), -- in f32 3 / 42 * 42 is not 3
+    router .. ": ... also where shares are rounded")
   ok(is_micro, router .. ": of one micro-batch they are its own")
   is(#sequence[1], 1 + 4 * E, router .. ": loads of each of 4 sequences")
   local sum = 0
