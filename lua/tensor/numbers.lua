@@ -50,13 +50,15 @@ row("norm", "x:norm(p=2, dim=all, keep=false) -> y", "The p-norm over dim or all
 
 row("any", "x:any(dim=all, keep=false) -> bool", "Where an element over dim, or of all, is not 0.",
   "tensor{0, 2}:any()",
-  function(x,
-    ...) return (want_tensor("any", x):ne(0):sum(named("any", {"dim", "keep"}, ...)):gt(0)) end)
+  function(x, ...)
+    return (want_tensor("any", x):ne(0):sum(named("any", {"dim", "keep"}, ...)):gt(0))
+  end)
 
 row("all", "x:all(dim=all, keep=false) -> bool", "Where all elements over dim, or all, are not 0.",
   "tensor{0, 2}:all()",
-  function(x,
-    ...) return (want_tensor("all", x):eq(0):sum(named("all", {"dim", "keep"}, ...)):eq(0)) end)
+  function(x, ...)
+    return (want_tensor("all", x):eq(0):sum(named("all", {"dim", "keep"}, ...)):eq(0))
+  end)
 
 -- ---- truth ----
 
@@ -121,7 +123,7 @@ row("outer", "a:outer(b) -> y (n, m)",
   end)
 
 -- The k-th diagonal of a matrix (m, n) as a vector: every (n+1)-th of its elements.
-local function diagonal(what, x, k)
+local function diagonal(x, k)
   local m, n = x.shape[1], x.shape[2]
   local length = k >= 0 and math.min(m, n - k) or math.min(m + k, n)
   if length < 0 then length = 0 end
@@ -136,7 +138,7 @@ row("diag", "x:diag(k=0) -> y",
   "tensor{{1, 2}, {3, 4}}:diag()",
   function(x, k)
     k = whole("diag", k or 0, "k")
-    if want_tensor("diag", x).ndim == 2 then return diagonal("diag", x, k) end
+    if want_tensor("diag", x).ndim == 2 then return diagonal(x, k) end
     if x.ndim ~= 1 then fail("diag", "x must have 1 or 2 dimensions: it is %s", shape_text(x)) end
     local n = x.size
     local side = n + math.abs(k)
@@ -153,7 +155,7 @@ row("trace", "x:trace() -> y", "The sum of a matrix's main diagonal.",
   "tensor{{1, 2}, {3, 4}}:trace()",
   function(x)
     want_matrix("trace", x)
-    return (diagonal("trace", x, 0):sum())
+    return (diagonal(x, 0):sum())
   end)
 
 -- Whether column - row <= k, (m, n).
