@@ -88,7 +88,7 @@ end
 local function subject(name, s)
   local place = engine.place(s.layer, s.mixture)
   if s.kind == enum.series.ROUTER_NORM then return "router of " .. place end
-  return s.layer > 0 and place or name:sub(#"grad_norm." + 1)
+  return s.layer > 0 and place or name
 end
 
 local function expert_entries(r, name, s, step, experts)

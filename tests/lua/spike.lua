@@ -101,6 +101,10 @@ ok(worst.start > 8960 and worst.start < 9300 and worst.loss > 2 * w.sequences[2]
   ("the worst is the one with noise: token %d, loss %.2f"):format(worst.start, worst.loss))
 is(worst.source, poisoned, "its document")
 ok(not worst.text:find "[\128-\255][\128-\255]?\0" and utf8.len(worst.text), "its text is clean")
+for _, x in ipairs(w.layers) do
+  local outside = not x.what:find "layer %d"
+  if outside then ok(x.what == x.name, "outside of layers: " .. x.name, x.what) end
+end
 ok(w.layers[1].ratio > 3 and #w.experts == 8 and w.experts[1].norm > 0,
   "layers and experts by their gradients")
 is(#w.routers, 2, "the routers")
