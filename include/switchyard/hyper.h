@@ -86,14 +86,15 @@ struct sy_hyper_spec {
     const char *help;
 };
 
+/* X(ID, name, the hyper-parameters that it reads beside lr and steps). */
 #define SY_SCHEDULE_MAP(X)                                                                         \
-    X(COSINE, "cosine")                                                                            \
-    X(WSD, "wsd")                                                                                  \
-    X(LINEAR, "linear")                                                                            \
-    X(CONSTANT, "constant")
+    X(COSINE, "cosine", "warmup", "min_lr")                                                        \
+    X(WSD, "wsd", "warmup", "min_lr", "decay")                                                     \
+    X(LINEAR, "linear", "warmup", "min_lr")                                                        \
+    X(CONSTANT, "constant", "warmup")
 
 enum sy_schedule {
-#define X(id, name) SY_##id,
+#define X(id, ...) SY_##id,
     SY_SCHEDULE_MAP(X)
 #undef X
         SY_SCHEDULE_COUNT
@@ -133,6 +134,8 @@ void sy_hyper_defaults(struct sy_hyper *h); /* every row's preset, cosine, SY_RU
 int sy_hyper_check(enum sy_hyper_id id, double value, struct sy_err *err);
 const char *sy_schedule_name(enum sy_schedule s); /* "cosine" ... */
 int sy_schedule_parse(const char *name); /* or -1 */
+/* Whether a hyper-parameter is read by some schedule, but not by this one. */
+bool sy_schedule_ignores(enum sy_schedule s, const char *hyper);
 /* Learning rate of step (the first is 1).  Warm-up rises linearly to lr; then cosine or linear to
  * min_lr at `steps`, constant, or wsd: constant, then linear to min_lr over the last `decay` share.
  * Sources: Loshchilov & Hutter 2017 (cosine); Hu et al. 2024, MiniCPM (warm-up, stable, decay). */

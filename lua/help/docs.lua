@@ -9,6 +9,7 @@
 -- both), a and b (tensors (4,3)), tok.
 
 local engine = require "switchyard.engine"
+local enum = require "switchyard.core.enum"
 
 local docs = {}
 
@@ -17,6 +18,16 @@ local function optimizer_sources()
   local list = {}
   for i, o in ipairs(engine.optimizers()) do list[i] = o.name .. ": " .. o.source end
   return table.concat(list, "; ") .. "."
+end
+
+-- "steps, batch ... and schedule; of a model with experts top_k and capacity"
+local function settable()
+  local names = {}
+  for _, row in ipairs(require("switchyard.run.train").rows()) do
+    if row.live and row.live ~= enum.live.NEVER then names[#names + 1] = row[1] end
+  end
+  return ("%s; of a model with experts %s"):format(table.concat(names, ", "),
+    table.concat(require("switchyard.model.live").names, ", "))
 end
 
 docs.entries = {
@@ -159,8 +170,8 @@ docs.entries = {
    "A run. state: running, paused, done, stopped or failed (then r.error says why). loss and "
     .. "val_loss are nats a token without auxiliary losses; tok_s tokens a second; mfu the share "
     .. "of the FMA peak measured on this machine; eta seconds. val_loss is nil before the first "
-    .. "evaluation. The numbers among the options of train can be read and set (r.lr), but for "
-    .. "seed; also r.schedule, r.top_k, r.capacity, and the inputs of the model (r.aux, r.z).",
+    .. "evaluation. These can be set, r.lr = x: " .. settable() .. "; and the inputs of the "
+    .. "model (m.inputs), of a mixture r.aux, r.z. All else can only be read.",
    "r.step, r.state"},
   {"run.layers", "r.layers[l].load -> tensor (E)    r.layers[l].experts[e]",
    "Load of the experts at the last step as a fraction of a fair share: 1 is fair, 0 is unused. "
@@ -380,7 +391,9 @@ docs.entries = {
     .. "experts has zeros, which are none; or {chosen = (N,E) bool, gates = (N,E), slots = n}, "
     .. "where at most n are chosen in all (memory is for so many; N*E without it). And gate_on = "
     .. "\"input\", for one expert a token: the gate multiplies what it is given; plus = (N,C), "
-    .. "added to the output; update = function(load), after a step. examples/router.lua adds one.",
+    .. "added to the output; update = function(load), after a step. examples/router.lua adds one. "
+    .. "It may be defined again under its name. Errors: the name of one of the program's; a name "
+    .. "that is more than letters, digits and _, or one of Lua's words.",
    "nn.router(\"mine\", {rule = \"softplus of the logits\", route = function(ctx)\n"
     .. "  local s = ctx:logits():softplus()\n"
     .. "  local gates, experts = s:topk(ctx.K, -1)\n"
@@ -397,7 +410,7 @@ docs.entries = {
     .. "ctx, as in ?nn.router, and routing: load (E), the shares of the assignments before any "
     .. "drop, importance (E), the mean scores, experts, gates, scores, logits. update(ctx, load) "
     .. "is given the loads of the whole step. ctx:load(scope) is \"micro\" (E), \"sequence\" "
-    .. "(B,E), or \"step\" (E): of the step's micro-batches so far.",
+    .. "(B,E), or \"step\" (E): of the step's micro-batches so far. Errors: as nn.router.",
    "nn.balance(\"even\", {\n"
     .. "  rows = {{\"even\", \"number\", nil, 0, 1, help = \"weight\"}},\n"
     .. "  loss = function(ctx, routing)\n"

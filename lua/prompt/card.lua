@@ -139,23 +139,33 @@ local function clock(time)
 end
 
 local Event = {__tostring = function(e)
-  return engine.clean(("step %d, %s, %s: %s"):format(e.step, clock(e.time), e.kind, e.text))
+  return engine.clean(("step %d, %s%s: %s"):format(e.step, e.time and clock(e.time) .. ", " or "",
+    e.kind, e.text))
 end}
 
-local Events = {__tostring = function(list)
-  local lines = {}
-  for i, e in ipairs(list) do
-    lines[i] = {step = e.step, time = clock(e.time), kind = e.kind, text = e.text}
-  end
-  return #lines > 0 and require("switchyard.prompt.show").columns(lines,
-    {"step", "time", "kind", "text"}) or "no events"
-end}
-
---- The events of a store, which are printed by columns, one by one in full.
-function card.events(list)
-  for _, e in ipairs(list) do setmetatable(e, Event) end
-  return setmetatable(list, Events)
+-- Lists of them: of all that one has, what says it to people.
+local function listed(columns, none)
+  return {__tostring = function(list)
+    local lines = {}
+    for i, e in ipairs(list) do
+      lines[i] = {step = e.step, time = e.time and clock(e.time), kind = e.kind, text = e.text}
+    end
+    return #lines > 0 and require("switchyard.prompt.show").columns(lines, columns) or none
+  end}
 end
+
+local Events = listed({"step", "time", "kind", "text"}, "no events")
+local Journal = listed({"step", "kind", "text"}, "the journal is empty")
+
+local function of_kind(list, meta)
+  for _, e in ipairs(list) do setmetatable(e, Event) end
+  return setmetatable(list, meta)
+end
+
+--- The events of a store, which are printed by columns, one by one in full; the same of the entries
+-- of a journal.
+function card.events(list) return of_kind(list, Events) end
+function card.journal(list) return of_kind(list, Journal) end
 
 --- Text of a run from its status, and its loss as a sparkline.
 function card.run(name, h)

@@ -50,15 +50,23 @@ end
 -- ---- starting ----
 
 local optimizers = engine.optimizers()
+local CHOSEN = {
+  {what = "optimizer", list = optimizers, now = function(r) return r._o.optimizer end},
+  {what = "schedule", list = engine.schedules(), now = function(r) return r._h:get "schedule" end},
+}
 
---- Is this a hyper-parameter of other optimizers only?
-local function ignored(name, optimizer)
-  for _, o in ipairs(optimizers) do
-    if o.name == optimizer then return o.ignores[name] or false end
+--- Why a hyper-parameter is without effect on a run: only other optimizers read it, or other
+-- schedules; nil: it is not.
+function Run._ignored(r, name)
+  for _, of in ipairs(CHOSEN) do
+    local now = of.now(r)
+    for _, one in ipairs(of.list) do
+      if one.name == now and one.ignores[name] then
+        return ("the %s is %s"):format(of.what, now)
+      end
+    end
   end
-  return false
 end
-Run._ignored = ignored
 
 local function say_size(r)
   local c, o = r._m:count(), r._o
@@ -303,7 +311,8 @@ function methods:events()
   return card.events((self._store:entries "events"))
 end
 
-function methods:journal() return engine.list(self._h:journal()) end
+--- r:journal() -> list of {step=, kind=, text=}, printed by columns
+function methods:journal() return card.journal(self._h:journal()) end
 
 --- r:profile() -> text: seconds a kind of operation since the last call
 function methods:profile()
@@ -348,6 +357,9 @@ for name in (
   .. "skipped error " ..
              "name dir model layers samples precision recompute optimizer")
              :gmatch "%S+" do fields[name] = true end
+for _, h in ipairs(engine.hyper()) do
+  if h.live == enum.live.NEVER then fields[h.name] = true end
+end
 
 local function model_inputs(r, name)
   return r._m.inputs[name]
@@ -356,7 +368,9 @@ end
 --- Names of what a live run may change by r.NAME = x.
 function Run._settable(r)
   local names = table.move(r._m._input_names, 1, #r._m._input_names, 2, {"schedule"})
-  for _, h in ipairs(engine.hyper()) do names[#names + 1] = h.name end
+  for _, h in ipairs(engine.hyper()) do
+    if h.live ~= enum.live.NEVER then names[#names + 1] = h.name end
+  end
   return table.move(live.names, 1, r._m.cfg.experts and #live.names or 0, #names + 1, names)
 end
 
@@ -454,7 +468,7 @@ local function set_shape(r, undo, after)
   local ok, why = pcall(replan, r, after)
   if not ok then
     undo()
-    options.raise(why, 3)
+    error(why, 0)
   end
 end
 
@@ -463,7 +477,7 @@ local function check_steps(r, value)
   local s = r._h:status()
   if type(value) == "number" and value < s.step then
     error(("train: steps is %s, the run is at step %d already; r:stop() ends it")
-      :format(value, s.step), 3)
+      :format(value, s.step), 0)
   end
 end
 
@@ -504,13 +518,13 @@ local function tell_set(r, name, value, effect)
       .. "with it"):format(set, s.step)
   elseif name == "checkpoint_every" and not r._o.save and not r._h:dir() then
     text = ("%s has no effect: the run has no directory (save = false)"):format(set)
-  elseif ignored(name, r._o.optimizer) then
-    text = ("%s has no effect: the optimizer is %s"):format(set, r._o.optimizer)
   elseif effect ~= enum.effect.RATE then
     text = ("%s %s: %s%s"):format(set, effect == enum.effect.NONE and "has no effect" or
       "moves min_lr alone",
       r._h:outlook(),
       name == "lr" and '; r.schedule = "constant" holds r.lr' or "")
+  elseif Run._ignored(r, name) then
+    text = ("%s has no effect: %s"):format(set, Run._ignored(r, name))
   end
   local told, key = rawget(r, "_told") or {}, name .. effect
   if not text or rawget(r, "_in_hook") and told[key] then return end
@@ -519,61 +533,66 @@ local function tell_set(r, name, value, effect)
   engine.event(r.name, "note", text)
 end
 
-function Run.__newindex(r, name, value)
-  local ok, kind, old, effect
-  if type(name) ~= "string" then error(("run: it has no field %s"):format(tostring(name)), 2) end
-  check_alone(r, name)
-  if live.is(name) then
-    local cfg = r._m.cfg
-    local most = name == "top_k" and most_experts(r)
-    ok, kind = pcall(live.check, "train", name, value, cfg, most)
-    if not ok then options.raise(kind, 2) end
-    old = cfg[name]
-    value = live.value(name, value)
-    cfg[name] = value
-    return set_shape(r, function() cfg[name] = old end, function()
-      r._h:record{kind = "config", key = name, value = value,
-                  text = ("%s = %s"):format(name, tostring(value))}
-    end)
+-- ---- setting fields ----
+
+local function set_live(r, name, value)
+  local cfg = r._m.cfg
+  local old = cfg[name]
+  live.check("train", name, value, cfg, name == "top_k" and most_experts(r))
+  cfg[name] = live.value(name, value)
+  set_shape(r, function() cfg[name] = old end, function()
+    r._h:record{kind = "config", key = name, value = cfg[name],
+                text = ("%s = %s"):format(name, tostring(cfg[name]))}
+  end)
+end
+
+local function set_input(r, name, value)
+  local input, range = r._m.inputs[name], r._m._ranges[name]
+  local fresh = type(value) == "number" and tensor.full(value) or value
+  if type(fresh) ~= "userdata" or fresh.size ~= input.size then
+    error(("train: %s takes %s"):format(name, input.size == 1 and "a number" or input.size
+      .. " numbers"), 0)
   end
-  local input = model_inputs(r, name)
-  if input then
-    local fresh = type(value) == "number" and tensor.full(value) or value
-    if type(fresh) ~= "userdata" or fresh.size ~= input.size then
-      error(("train: %s takes %s"):format(name, input.size == 1 and "a number" or input.size
-        .. " numbers"), 2)
-    end
-    local range = r._m._ranges[name]
-    if range then
-      ok, kind = pcall(options.check_range, "train", value, range)
-      if not ok then options.raise(kind, 2) end
-    end
-    engine.copy(input, fresh)
-    return r._h:set_input(name, fresh)
-  end
-  old = r._h:get(name)
-  if name == "optimizer" then
-    error(("run: optimizer is fixed for the run: what %s keeps of the parameters means nothing to "
-      .. "another; train(m, d, {optimizer = ...}) begins a run with another")
-      :format(r._o.optimizer), 2)
-  end
-  if fields[name] or methods[name] and old == nil then
-    error(("run: %s cannot be set"):format(name), 2)
-  end
-  if old == nil then
-    ok, kind = pcall(options.unknown, "train", "field", name, field_names(r))
-    options.raise(kind, 2)
-  end
+  if range then options.check_range("train", value, range) end
+  engine.copy(input, fresh)
+  r._h:set_input(name, fresh)
+end
+
+local function set_hyper(r, name, value)
+  local old = r._h:get(name)
   if name == "steps" then check_steps(r, value) end
-  effect = r._h:effect(name, value)
-  ok, kind = pcall(r._h.set, r._h, name, value)
-  if not ok then options.raise(kind, 2) end
-  if kind == enum.live.PLAN then
+  local effect = r._h:effect(name, value)
+  if r._h:set(name, value) == enum.live.PLAN then
     set_shape(r, function() r._h:set(name, old) end)
   end
   if value == old then return end
   tell_set(r, name, value, effect)
   if name == "context" or name == "eval_every" then say_no_validation(r) end
+end
+
+-- Raise for a name that is no hyper-parameter.
+local function refuse(r, name)
+  if name == "optimizer" then
+    error(("run: optimizer is fixed for the run: what %s keeps of the parameters means nothing to "
+      .. "another; train(m, d, {optimizer = ...}) begins a run with another")
+      :format(r._o.optimizer), 0)
+  end
+  if fields[name] or methods[name] then error(("run: %s cannot be set"):format(name), 0) end
+  options.unknown("train", "field", name, field_names(r))
+end
+
+local function set(r, name, value)
+  if live.is(name) then return set_live(r, name, value) end
+  if model_inputs(r, name) then return set_input(r, name, value) end
+  if r._h:get(name) == nil then refuse(r, name) end
+  set_hyper(r, name, value)
+end
+
+function Run.__newindex(r, name, value)
+  if type(name) ~= "string" then error(("run: it has no field %s"):format(tostring(name)), 2) end
+  check_alone(r, name)
+  local ok, why = pcall(set, r, name, value)
+  if not ok then options.raise(why, 2) end
 end
 
 function Run.__tostring(r)

@@ -4,6 +4,7 @@
 local engine = require "switchyard.engine"
 local enum = require "switchyard.core.enum"
 local options = require "switchyard.core.options"
+local card = require "switchyard.prompt.card"
 local directory = require "switchyard.run.directory"
 local reconstruct = require "switchyard.run.reconstruct"
 local series = require "switchyard.run.series"
@@ -26,10 +27,8 @@ end
 function methods:series() return series.names(self._store) end
 
 --- s:journal() -> entries on the timeline; s:events() -> alarms, checkpoints, resumes
-function methods:journal() return engine.list(reconstruct.all_entries(self._store)) end
-function methods:events()
-  return require("switchyard.prompt.card").events((self._store:entries "events"))
-end
+function methods:journal() return card.journal(reconstruct.all_entries(self._store)) end
+function methods:events() return card.events((self._store:entries "events")) end
 
 function methods:close() self._store:close() end
 

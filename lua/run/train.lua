@@ -16,8 +16,14 @@ local Run = require("switchyard.run.run").Run
 -- ---- options ----
 
 local optimizers = engine.optimizers()
-local optimizer_names = {}
-for i, o in ipairs(optimizers) do optimizer_names[i] = o.name end
+
+local function names_of(list)
+  local names = {}
+  for i, one in ipairs(list) do names[i] = one.name end
+  return names
+end
+
+local optimizer_names, schedules = names_of(optimizers), names_of(engine.schedules())
 
 -- "adamw: by ...; muon: ..."
 local function optimizer_help()
@@ -31,10 +37,8 @@ local function one_of(list)
   return table.concat(list, ", ", 1, #list - 1) .. " or " .. list[#list]
 end
 
-local schedules, samplings, sampling_help = engine.schedules(), {}, {}
-for i, s in ipairs(engine.samplings()) do
-  samplings[i], sampling_help[i] = s.name, ("%s (%s)"):format(s.name, s.help)
-end
+local samplings, sampling_help = names_of(engine.samplings()), {}
+for i, s in ipairs(engine.samplings()) do sampling_help[i] = ("%s (%s)"):format(s.name, s.help) end
 
 local ROWS = {
   {"schedule", "string", schedules[1], choices = schedules, help = one_of(schedules),
@@ -114,13 +118,11 @@ end
 
 -- ---- starting ----
 
--- Options of another optimizer that were given all the same.
+-- Options of another optimizer or schedule that were given all the same.
 local function say_ignored(r, given)
   for name in pairs(given or {}) do
-    if Run._ignored(name, r._o.optimizer) then
-      engine.line(("%s: %s has no effect: the optimizer is %s"):format(r.name, name,
-        r._o.optimizer))
-    end
+    local why = Run._ignored(r, name)
+    if why then engine.line(("%s: %s has no effect: %s"):format(r.name, name, why)) end
   end
 end
 

@@ -14,14 +14,16 @@ static const struct sy_hyper_spec specs[SY_HYPER_COUNT] = {
 #undef X
 };
 
-static const char *const schedules[SY_SCHEDULE_COUNT] = {
-#define X(id, name) name,
+static const struct {
+    const char *name, *reads[4]; /* ended by NULL */
+} schedules[SY_SCHEDULE_COUNT] = {
+#define X(id, name, ...) {name, {__VA_ARGS__}},
     SY_SCHEDULE_MAP(X)
 #undef X
 };
 
 const struct sy_hyper_spec *sy_hyper_spec(enum sy_hyper_id id) { return &specs[id]; }
-const char *sy_schedule_name(enum sy_schedule s) { return schedules[s]; }
+const char *sy_schedule_name(enum sy_schedule s) { return schedules[s].name; }
 
 int sy_hyper_find(const char *name)
 {
@@ -31,6 +33,22 @@ int sy_hyper_find(const char *name)
 int sy_schedule_parse(const char *name)
 {
     return SY_FIND_NAME(schedules, name);
+}
+
+static bool reads(int schedule, const char *hyper)
+{
+    for (const char *const *name = schedules[schedule].reads; *name; name++)
+        if (!strcmp(*name, hyper))
+            return true;
+    return false;
+}
+
+bool sy_schedule_ignores(enum sy_schedule s, const char *hyper)
+{
+    bool known = false;
+    for (int i = 0; i < SY_SCHEDULE_COUNT; i++)
+        known |= reads(i, hyper);
+    return known && !reads((int)s, hyper);
 }
 
 void sy_hyper_defaults(struct sy_hyper *h)
@@ -120,7 +138,7 @@ void sy_hyper_outlook(const struct sy_hyper *h, int64_t step, char *text, size_t
 {
     double steps = h->v[SY_HYPER_steps], warmup = warmup_of(h), top = fmax(top_of(h), (double)step);
     double now = sy_hyper_lr(h, step > 0 ? step : 1), last = sy_hyper_lr(h, (int64_t)steps);
-    const char *name = schedules[h->schedule];
+    const char *name = schedules[h->schedule].name;
     if ((double)step >= steps)
         snprintf(text, n, "no steps are left");
     else if ((double)step < warmup)

@@ -48,6 +48,25 @@ for _, e in ipairs(list) do
 end
 ok(#list > 150, "entries: " .. #list)
 
+-- ---- what ?run says can be set can be, and nothing else of train's options ----
+
+local listed = (help.text "run" or ""):gsub("%s+", " "):match "can be set, r%.lr = x: (.-); and the"
+local settable = {}
+local function now(name, default)
+  local v = r._h:get(name)
+  if type(v) == "number" and v < 0 then return 0 end -- computed from others
+  if v == nil then v = m.cfg[name] end
+  return v == nil and default or v
+end
+for name in (listed or ""):gsub("of a model with experts", ""):gmatch "[%w_]+" do
+  settable[name] = true
+  ok(pcall(function() r[name] = now(name) end), "r." .. name .. " = x")
+end
+for _, row in ipairs(help.options "train") do
+  local can = pcall(function() r[row[1]] = now(row[1], row[3]) end)
+  ok(can == (settable[row[1]] or false), "?run says whether r." .. row[1] .. " can be set", listed)
+end
+
 -- ---- everything public has an entry ----
 
 local STANDARD = {}

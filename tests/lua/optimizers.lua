@@ -156,6 +156,21 @@ do
       name = "said"}):wait()]])
   t.ok(text:find("said: weight_decay has no effect: the optimizer is adafactor", 1, true),
     "... also at the start", text)
+  _, text = pcall(in_another, [[d = data.synthetic{tokens = 20000, seed = 1}
+    local function try(name, o)
+      local m = model.dense{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab}
+      o.name, o.save, o.steps, o.batch, o.eval_every = name, false, 1, 1, 0
+      train(m, d, o):wait():close()
+    end
+    try("level", {schedule = "constant", min_lr = 1e-5, decay = 0.5, warmup = 0})
+    try("falling", {min_lr = 1e-5, decay = 0.5, warmup = 0})
+    try("stable", {schedule = "wsd", min_lr = 1e-5, decay = 0.5, warmup = 0})]])
+  for _, line in ipairs {"level: min_lr has no effect: the schedule is constant",
+                         "level: decay has no effect: the schedule is constant",
+                         "falling: decay has no effect: the schedule is cosine"} do
+    t.ok(text:find(line, 1, true), line, text)
+  end
+  t.is(select(2, text:gsub("has no effect", "")), 3, "what the schedule reads is not told of")
 end
 
 do -- a checkpoint of another

@@ -96,7 +96,13 @@ is(select(2, pcall(string.rep, x.shape)),
   "bad argument #1 to 'string.rep' (string expected, got table)", "for an error as well")
 is(tostring(tokenizer.bytes():encode "hi"), "{104, 105}", "ids of a text")
 is(tostring(tensor.eye(2):table()), "{{1.0, 0.0}, {0.0, 1.0}}", "a tensor's table")
-ok(tostring(r:journal()):find "^{" or tostring(r:journal()):find "^step", "a journal")
+r:note "a note"
+r.layers[1].experts[2]:freeze()
+is(tostring(r:journal()),
+  "step  kind    text\n   8  note    a note\n   8  freeze  layer 1 expert 2",
+  "a journal has columns of what it says")
+is(tostring(r:journal()[2]), "step 8, freeze: layer 1 expert 2", "and an entry a line")
+is(show.text(r:journal()), tostring(r:journal()), "at the prompt as well")
 is(tostring(tensor{{1, 0.5}, {20, 0.25}}),
   "f32 (2, 2)   min 0.25   mean 5.4375   max 20\n    1   0.5000\n   20   0.2500",
   "a narrow matrix has columns of whole numbers")

@@ -288,6 +288,28 @@ static double largest_rise(const struct sy_hyper *h, int64_t first, int64_t last
     return rise;
 }
 
+/* What a schedule declares that it reads, against its curve. */
+static void test_schedule_reads(void)
+{
+    for (int s = 0; s < SY_SCHEDULE_COUNT; s++)
+        for (int k = 0; k < SY_HYPER_COUNT; k++) {
+            struct sy_hyper a, b;
+            const struct sy_hyper_spec *spec = sy_hyper_spec((enum sy_hyper_id)k);
+            sy_hyper_defaults(&a);
+            a.schedule = (enum sy_schedule)s;
+            b = a;
+            b.v[k] = spec->bears == SY_BEARS_RATE ? 0.5 * spec->most : a.v[k];
+            if (k == SY_HYPER_decay)
+                b.v[k] = 0.5;
+            bool moves = sy_hyper_effect(&a, &b, 0) != SY_EFFECT_NONE;
+            if (spec->bears == SY_BEARS_RATE)
+                tap_ok(moves != sy_schedule_ignores(a.schedule, spec->name), "%s %s %s",
+                       sy_schedule_name(a.schedule), moves ? "goes by" : "ignores", spec->name);
+            else if (sy_schedule_ignores(a.schedule, spec->name))
+                tap_ok(false, "%s reads %s", sy_schedule_name(a.schedule), spec->name);
+        }
+}
+
 static void test_more_steps(void)
 {
     char text[200];
@@ -438,6 +460,7 @@ int main(void)
     test_out_of_memory();
     test_mapped();
     test_hyper();
+    test_schedule_reads();
     test_more_steps();
     test_effect();
     test_metrics();

@@ -1,5 +1,5 @@
-/* Small functions of the table `engine`: clock, folders, the nearest name, sizes as text; what this
- * program and machine are.  Layer bind/core. */
+/* Small functions of the table `engine`: clock, folders, the nearest name, hashes, sizes as text;
+ * what this program and machine are.  Layer bind/core. */
 #include "bind/core/args.h"
 #include "bind/core/error.h"
 #include "bind/core/handle.h"
@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/str.h"
 #include "cpu/cpu.h"
 
@@ -79,6 +80,17 @@ static int l_dir_make(lua_State *L)
     return lsy_true_or_fail(L, sy_dir_make(luaL_checkstring(L, 1), &err), &err);
 }
 
+/* engine.hash(text) -> 16 hex digits */
+static int l_hash(lua_State *L)
+{
+    size_t n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    char hex[17];
+    sy_hash_hex(sy_hash_bytes(text, n), hex);
+    lua_pushstring(L, hex);
+    return 1;
+}
+
 /* engine.now() -> seconds of a clock that never goes back */
 static int l_now(lua_State *L)
 {
@@ -92,7 +104,8 @@ static const luaL_Reg functions[] = {{"length", l_length},   {"nearest", l_neare
                                      {"entropy", l_entropy}, {"bytes", l_bytes},
                                      {"duration", l_duration},
                                      {"cwd", l_cwd},         {"dir_make", l_dir_make},
-                                     {"now", l_now},         {NULL, NULL}};
+                                     {"now", l_now},         {"hash", l_hash},
+                                     {NULL, NULL}};
 
 void lsy_open_system(lua_State *L)
 {

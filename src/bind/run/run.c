@@ -289,18 +289,24 @@ static int run_effect(lua_State *L)
     return 1;
 }
 
-/* engine.schedules() -> names */
+/* engine.schedules() -> list of {name=, ignores={NAME=true}}: hyper-parameters of others */
 static int l_schedules(lua_State *L)
 {
     lua_createtable(L, SY_SCHEDULE_COUNT, 0);
     for (int i = 0; i < SY_SCHEDULE_COUNT; i++) {
-        lua_pushstring(L, sy_schedule_name((enum sy_schedule)i));
+        lua_newtable(L);
+        lsy_set_text(L, "name", sy_schedule_name((enum sy_schedule)i));
+        lua_newtable(L);
+        for (int k = 0; k < SY_HYPER_COUNT; k++)
+            if (sy_schedule_ignores((enum sy_schedule)i, sy_hyper_spec((enum sy_hyper_id)k)->name))
+                lsy_set_boolean(L, sy_hyper_spec((enum sy_hyper_id)k)->name, true);
+        lua_setfield(L, -2, "ignores");
         lua_rawseti(L, -2, i + 1);
     }
     return 1;
 }
 
-#define X(id, name) ", " name
+#define X(id, name, ...) ", " name
 static const char schedules[] = SY_SCHEDULE_MAP(X);
 #undef X
 
