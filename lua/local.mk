@@ -6,11 +6,13 @@
 #   prompt   completion, commands, how values look                       help     ?name, the manual, names of others
 #   cli      `switchyard resume` and its like
 lua_sources = %D%/prelude.lua
+lua_sources += %D%/core/definition.lua
 lua_sources += %D%/core/enum.lua
 lua_sources += %D%/core/fields.lua
 lua_sources += %D%/core/json.lua
 lua_sources += %D%/core/method.lua
 lua_sources += %D%/core/options.lua
+lua_sources += %D%/core/words.lua
 lua_sources += %D%/tensor/compose.lua
 lua_sources += %D%/tensor/einsum.lua
 lua_sources += %D%/tensor/gradcheck.lua

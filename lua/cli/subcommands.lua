@@ -123,7 +123,7 @@ function cli.run(name, ...)
   local ok, why = pcall(commands[name], {...})
   if ok then return end
   if type(why) ~= "string" or why:find "interrupted$" then error(why, 0) end
-  tell((why:gsub("^[^\n]-:%d+: ", "")))
+  tell((why:gsub("^switchyard:[^\n]-:%d+: ", ""))) -- places in users' scripts stay
   os.exit(1)
 end
 

@@ -13,12 +13,16 @@ local options = require "switchyard.core.options"
 local fields = {}
 local quiet = setmetatable({}, {__mode = "k"}) -- the functions __index
 
--- Whether the function `level` above the caller is a user's.
+--- Whether a function is a user's, by its debug.getinfo.
+function fields.is_users(info)
+  return info.what ~= "C" and info.source:sub(1, 12) ~= "=switchyard:"
+end
+
+-- Whether the function `level` above the caller is.
 local function of_users(level)
   local info = debug.getinfo(level + 1, "S")
-  return info and info.what ~= "C" and info.source:sub(1, 12) ~= "=switchyard:"
+  return info and fields.is_users(info)
 end
-fields.of_users = of_users
 
 local function is_private(name) return type(name) == "string" and name:sub(1, 1) == "_" end
 

@@ -39,24 +39,27 @@ local function some(names, room)
     .. (n < #names and (", and %d more"):format(#names - n) or "")
 end
 
---- "unknown option 'expert' (did you mean 'experts'?); there are: ..."; what others call an option
--- leads to ours; of fields, series and runs, which may be many, only the nearest, or two lines of
--- them.
 local MEMBER = {field = true, ["function"] = true, method = true} -- what other libraries have, too
+local POSITION, MORE = 12, #", and 99 more" -- bytes before a message and behind names
 
+--- "unknown option 'expert' (did you mean 'experts'?); there are: ..."; what others call an option
+-- leads to ours.  Of all but options, which may be many (fields, series, runs), those that fit into
+-- two lines; where they do not, the nearest is enough.
 function options.unknown(what, kind, name, names)
-  local near = foreign.option(tostring(name), names) or engine.nearest(tostring(name), names)
-  if kind ~= "option" then
-    local phrase = MEMBER[kind] and foreign.member(tostring(name))
-    if phrase then fail(what, "unknown %s '%s'; %s", kind, tostring(name), phrase) end
-    if near then fail(what, "unknown %s '%s' (did you mean '%s'?)", kind, tostring(name), near) end
-    local said = ("%s: unknown %s '%s'; there are: , and 99 more"):format(what, kind,
-      tostring(name))
-    fail(what, "unknown %s '%s'; there are: %s", kind, tostring(name),
-      some(names, 2 * engine.columns() - #said - 12))
+  name = tostring(name)
+  local phrase = MEMBER[kind] and foreign.member(name)
+  if phrase then fail(what, "unknown %s '%s'; %s", kind, name, phrase) end
+  local near = foreign.option(name, names) or engine.nearest(name, names)
+  local said = ("unknown %s '%s'%s"):format(kind, name,
+    near and (" (did you mean '%s'?)"):format(near) or "")
+  if #names == 0 then fail(what, "%s; there are none", said) end
+  local all = table.concat(names, ", ")
+  local room = 2 * engine.columns() - #("%s: %s; there are: "):format(what, said) - POSITION
+  if kind ~= "option" and #all > room then
+    if near then fail(what, "%s", said) end
+    all = some(names, room - MORE)
   end
-  fail(what, "unknown %s '%s'%s; there are: %s", kind, tostring(name),
-    near and string.format(" (did you mean '%s'?)", near) or "", table.concat(names, ", "))
+  fail(what, "%s; there are: %s", said, all)
 end
 
 --- A number for a message: whole ones without a point, large ones short.

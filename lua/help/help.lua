@@ -9,6 +9,7 @@ local engine = require "switchyard.engine"
 local foreign = require "switchyard.help.foreign"
 local glossary = require "switchyard.help.glossary"
 local method = require "switchyard.core.method"
+local words = require "switchyard.core.words"
 
 local help, added = {}, {}
 
@@ -351,20 +352,18 @@ local function print_known(name, text, list)
   end
 end
 
--- Words and functions of Lua's, which its own manual describes.
+-- Functions of Lua's, which its own manual describes.
 local LUAS = {}
-for name in ([[and break do else elseif end false for function goto if in local nil not or repeat
-  return then true until while
-  assert collectgarbage dofile error getmetatable ipairs load loadfile next pairs pcall print
-  rawequal rawget rawlen rawset require select setmetatable tonumber tostring type warn xpcall
-  coroutine debug io math os package string table utf8
+for name in ([[assert collectgarbage dofile error getmetatable ipairs load loadfile next pairs
+  pcall print rawequal rawget rawlen rawset require select setmetatable tonumber tostring type warn
+  xpcall coroutine debug io math os package string table utf8
 ]]):gmatch "%S+" do LUAS[name] = true end
 
 -- What is said of such a name, or of a function of such a library; or nil.
 local function luas_own(name)
   local library = name:match "^(%l[%w]*)%.[%w_]+$"
-  if LUAS[name] or library and LUAS[library] and type(rawget(_G, library)) == "table"
-    and help.resolve(name) ~= nil then
+  if LUAS[name] or words.is_lua(name) or library and LUAS[library]
+    and type(rawget(_G, library)) == "table" and help.resolve(name) ~= nil then
     return name .. " is Lua's own; see the Lua manual (www.lua.org/manual/5.4)", library
   end
 end

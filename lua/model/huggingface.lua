@@ -6,15 +6,14 @@
 -- the reason beside it.  The reasons name the setting that differs and what the family has in its
 -- place.
 
-local nn = require "switchyard.model.nn"
 local model = require "switchyard.model.model"
 local options = require "switchyard.core.options"
 local routing = require "switchyard.model.routing"
 local json = require "switchyard.core.json"
 local hf = {}
 
--- As they are before a script changes them.
-local builds, routers = {}, {softmax = nn.routers.softmax, sigmoid = nn.routers.sigmoid}
+local routers = {softmax = true, sigmoid = true}
+local builds = {} -- as they are before a script changes them
 for _, name in ipairs {"dense", "moe"} do builds[name] = model._family(name).build end
 
 local function is_ours(m) return builds[m.family] ~= nil and m._build == builds[m.family] end
@@ -44,7 +43,7 @@ local function foreign(m, list)
     return
   end
   local router = m.family == "moe" and routing.name_of(c.router)
-  if router and (not routers[router] or routers[router] ~= nn.routers[router]) then
+  if router and not routers[router] then
     list[#list + 1] = (
       "router = '%s' is one's own, where qwen3_moe has 'softmax' and glm4_moe 'sigmoid'")
         :format(router)

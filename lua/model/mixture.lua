@@ -31,8 +31,15 @@ local RESULT = {
   gate_on = true, plus = true, update = true,
 }
 
+local function called(kind, of) return ("moe: %s '%s'"):format(kind, of.name) end
+
+-- The run goes by it from now on.
+local function meet(kind, of)
+  nn.description().model:_add_definition(("%s '%s'"):format(kind, of.name), of.definition)
+end
+
 local function wrong(ctx, ...)
-  error(("moe: router '%s' returned %s"):format(ctx._router.name, string.format(...)), 0)
+  error(("%s returned %s"):format(called("router", ctx._router), string.format(...)), 0)
 end
 
 local function shape_text(t)
@@ -91,8 +98,8 @@ local function check_given(ctx, r)
   local asked = {logits = ctx._raw, bias = ctx._bias or router.any}
   for _, name in ipairs {"logits", "bias"} do
     if routing.gives(router, name) and not asked[name] then
-      error(("moe: router '%s' did not ask for ctx:%s(), and says that it gives %s (gives = "
-        .. "\"%s\")"):format(router.name, name, name, router.gives), 0)
+      error(("%s did not ask for ctx:%s(), and says that it gives %s (gives = \"%s\")")
+        :format(called("router", router), name, name, router.gives), 0)
     end
   end
 end
@@ -119,7 +126,8 @@ local function without_disabled(ctx, r)
 end
 
 local function route(ctx)
-  local returned, r = ctx._router.route(ctx), {}
+  local router = ctx._router
+  local returned, r = routing.run(called("router", router), router.route, ctx), {}
   check_names(ctx, returned)
   for name, v in pairs(returned) do r[name] = v end
   check_shapes(ctx, r)
@@ -164,20 +172,26 @@ local function observe_drops(r, pos, capacity)
   nn.observe("dropped", (r.load - slots):relu() / r.load:maximum(slots))
 end
 
+local function run_rule(rule, name, ...)
+  if rule[name] then routing.run(called("balance rule", rule), rule[name], ...) end
+end
+
 -- All losses before all updates.
 local function balance(ctx, r)
   local rules = {}
   for _, rule in ipairs(routing.all_rules()) do
-    if routing.in_force(rule, ctx._router, ctx._coefficients) then rules[#rules + 1] = rule end
+    if routing.in_force(rule, ctx._router, ctx._coefficients) then
+      rules[#rules + 1] = rule
+      meet("balance rule", rule)
+    end
   end
+  for _, rule in ipairs(rules) do run_rule(rule, "loss", ctx, r) end
   for _, rule in ipairs(rules) do
-    if rule.loss then rule.loss(ctx, r) end
+    if rule.update and (rule.needs ~= "bias" or ctx._bias) then
+      run_rule(rule, "update", ctx, ctx:_step_load())
+    end
   end
-  for _, rule in ipairs(rules) do
-    local able = rule.needs ~= "bias" or ctx._bias
-    if rule.update and able then rule.update(ctx, ctx:_step_load()) end
-  end
-  if r.update then r.update(ctx:_step_load()) end
+  if r.update then routing.run(called("router", ctx._router), r.update, ctx:_step_load()) end
 end
 
 -- ---- the layer ----
@@ -267,6 +281,7 @@ end
 function nn.moe(x, given)
   local d = nn.description() or error("moe: only inside a model's function (see model.define)", 2)
   local o, router, own, coefficients = read(given, d.model._stored)
+  meet("router", router)
   routing.check_leak(d.mode, router, own)
   local ctx = context_of(d, x, o, router, own, coefficients)
   d.mixture = {name = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path)}
@@ -298,7 +313,7 @@ end
 local function update_of(ctx, r)
   return ctx._bias and function(load)
     for _, rule in ipairs(routing.all_rules()) do
-      if rule.update and rule.needs == "bias" then rule.update(ctx, load) end
+      if rule.needs == "bias" then run_rule(rule, "update", ctx, load) end
     end
   end or r.update
 end
@@ -317,7 +332,7 @@ function routing.Router.__call(router, logits, K, given)
     E = E, K = K, N = N, B = 1, T = N, mode = nn.mode(), options = own, _given = given,
     _router = router, _coefficients = given, _given_logits = logits,
   }
-  local r = router.route(ctx)
+  local r = routing.run(called("router", router), router.route, ctx)
   return r.gates, r.experts, r.scores, update_of(ctx, r)
 end
 
@@ -327,7 +342,7 @@ local function add(what, into, name, spec, form)
   if type(name) ~= "string" or type(spec) ~= "table" then
     error(("%s: takes a name and a table with %s"):format(what, form), 0)
   end
-  into[name] = spec
+  routing.set(into, name, spec)
 end
 
 --- nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, causal=, leak=,

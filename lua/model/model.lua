@@ -4,11 +4,13 @@
 -- run once to make the parameters, and again whenever a program of another shape or mode is wanted.
 
 local engine = require "switchyard.engine"
+local definition = require "switchyard.core.definition"
 local fields = require "switchyard.core.fields"
 local live = require "switchyard.model.live"
 local config = require "switchyard.model.config"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
+local words = require "switchyard.core.words"
 require "switchyard.model.mixture"
 
 local model = {}
@@ -40,7 +42,12 @@ function model.define(name, build, rows)
   if type(name) ~= "string" or type(build) ~= "function" then
     error("model.define: takes a name and a function of the configuration", 2)
   end
-  families[name] = {build = build, rows = rows}
+  words.check_name("model.define", name)
+  if rawget(model, name) ~= nil and not families[name] then
+    error(("model.define: model.%s is a function of the program's; take another name"):format(name),
+      2)
+  end
+  families[name] = {build = build, rows = rows, definition = definition.of {build = build}}
   model[name] = function(given)
     return options.call(Model.new, name, given)
   end
@@ -54,7 +61,7 @@ function model._rows()
   return all
 end
 
---- The family of a name, {build=, rows=}, or nil.
+--- The family of a name, {build=, rows=, definition=}, or nil.
 function model._family(name) return families[name] end
 
 -- A model's tokenizer is the one that vocab was.  Where vocab was a number there is none before
@@ -74,6 +81,7 @@ function Model.new(name, given, stored)
   })
   m._info, m._state_names, m._input_names, m._ranges, m._moe, m._programs = {}, {}, {}, {}, {}, {}
   m._stored = stored
+  m._definitions = {["model." .. name] = family.definition}
   cfg.vocab_tokenizer = nil
   if not m.tokenizer and cfg.vocab == BYTES then
     m.tokenizer = tokenizer.bytes()
@@ -117,6 +125,9 @@ function Model:_add_state(key, t)
   self.states[key] = t
   self._state_names[#self._state_names + 1] = key
 end
+
+--- A router or balance rule of its mixtures is met; what: "router 'mine'".
+function Model:_add_definition(what, of) self._definitions[what] = of end
 
 -- range: what it may be set to, a row of options.lua, or nil
 function Model:_add_input(name, t, range)

@@ -14,9 +14,14 @@
 --  3. A function in nn.routers, as before there were objects, is made one once, when it is set:
 --     f(logits, K, options) -> gates, experts, scores, update.
 --  4. An option that would do nothing is refused with the reason.
+--  5. The program's own stay what they are.  A user's may be defined again: that is how one edits
+--     it at the prompt.
 
 local engine = require "switchyard.engine"
+local definition = require "switchyard.core.definition"
+local fields = require "switchyard.core.fields"
 local options = require "switchyard.core.options"
+local words = require "switchyard.core.words"
 
 local routing = {}
 local Router = {__name = "router"}
@@ -56,16 +61,31 @@ end
 
 -- ---- the two kinds ----
 
--- A table that makes an object of what is set in it; pairs sees the objects.
-local function registry(make)
+local registries = {} -- of each: {kind=, adds=, make=, objects=, built_in=}
+
+--- Make an object of a registry from a value; nil takes it away.
+function routing.set(into, name, value)
+  local it = registries[into]
+  words.check_name(it.kind, name)
+  local what = ("%s '%s'"):format(it.kind, name)
+  if it.built_in[name] then
+    fail(what, "it is built in; one of your own has another name: %s(\"my_%s\", {...})", it.adds,
+      name)
+  end
+  it.objects[name] = value ~= nil and it.make(what, name, value) or nil
+end
+
+local function set_by_user(...) return options.call(routing.set, ...) end
+
+-- A table that makes an object of what is set in it; pairs sees the objects.  adds: what adds one.
+local function registry(kind, adds, make)
   local objects = {}
-  return setmetatable({}, {
-    __index = objects,
-    __newindex = function(_, name, value)
-      objects[name] = value ~= nil and make(name, value) or nil
-    end,
+  local into = setmetatable({}, {
+    __index = objects, __newindex = set_by_user,
     __pairs = function() return next, objects, nil end,
   })
+  registries[into] = {kind = kind, adds = adds, make = make, objects = objects, built_in = {}}
+  return into
 end
 
 local function check_words(what, field, text)
@@ -87,6 +107,7 @@ local function check_rows(what, rows, taken)
         .. "default, least, most, help = text}", i)
     end
     local name = row[1]
+    words.check_name(what .. ": rows", name)
     if seen[name] or taken[name] then fail(what, "the option '%s' is there already", name) end
     seen[name] = true
     options.read(what .. ": rows", {[name] = row[3]}, {row})
@@ -98,6 +119,7 @@ local function of_function(name, f)
   return {
     name = name, rule = "a function", doc = "A router of one's own.", source = "", paper = "",
     rows = {}, gives = "logits scores bias", any = true, causal = true,
+    definition = definition.of {route = f},
     route = function(ctx)
       local gates, experts, scores, update = f(ctx:logits(), ctx.K, ctx._given)
       return {gates = gates, experts = experts, scores = scores, update = update}
@@ -105,12 +127,18 @@ local function of_function(name, f)
   }
 end
 
+--- The option of routers whose gates nn.normalize_gates makes sum to 1.
+routing.NORMALIZE = {"normalize", "boolean", true,
+                     help = "the K gates of a token sum to 1; a single one (top_k = 1) is its "
+                       .. "score"}
+
 local LEAK = {"allow_leak", "boolean", false,
               help = "train for the next token although it sees later ones"}
 
-local function of_table(name, what, value)
+local function of_table(what, name, value)
   local spec = options.read(what, value, SPEC)
   if not spec.route then fail(what, "route = function(ctx) is missing") end
+  spec.definition = definition.of(spec)
   spec.name, spec.rows = name, joined(spec.rows or {})
   check_words(what, "gives", spec.gives)
   check_rows(what, spec.rows, {name = true, allow_leak = true})
@@ -118,11 +146,10 @@ local function of_table(name, what, value)
   return spec
 end
 
-local function make_router(name, value)
+local function make_router(what, name, value)
   if getmetatable(value) == Router then return value end
-  local what = ("router '%s'"):format(tostring(name))
   if type(value) == "function" then return setmetatable(of_function(name, value), Router) end
-  if type(value) == "table" then return setmetatable(of_table(name, what, value), Router) end
+  if type(value) == "table" then return setmetatable(of_table(what, name, value), Router) end
   fail(what, "must be a table with route = function(ctx), got %s", type(value))
 end
 
@@ -138,12 +165,12 @@ local function taken_names(but)
   return taken
 end
 
-local function make_rule(name, value)
-  local what = ("balance rule '%s'"):format(tostring(name))
+local function make_rule(what, name, value)
   local rule = options.read(what, value, RULE)
   if not rule.loss and not rule.update then
     fail(what, "loss = function(ctx, routing) or update = function(ctx, load) is missing")
   end
+  rule.definition = definition.of(rule)
   rule.name, rule.rows = name, rule.rows or {}
   check_words(what, "needs", rule.needs)
   check_rows(what, rule.rows, taken_names(name))
@@ -151,15 +178,16 @@ local function make_rule(name, value)
   return rule
 end
 
-routing.routers = registry(make_router)
-routing.rules = registry(make_rule)
+routing.routers = registry("router", "nn.router", make_router)
+routing.rules = registry("balance rule", "nn.balance", make_rule)
 
 --- Objects of the files of lua/routers/ and lua/balance/.
 function routing.load()
   for prefix, into in pairs {["routers."] = routing.routers, ["balance."] = routing.rules} do
     for _, module in ipairs(engine.modules(prefix)) do
       local spec = require("switchyard." .. module)
-      into[spec.name] = spec
+      routing.set(into, spec.name, spec)
+      registries[into].built_in[spec.name] = true
     end
   end
 end
@@ -171,6 +199,35 @@ function routing.all_rules()
   local list = {}
   for i, name in ipairs(sorted(routing.rules)) do list[i] = routing.rules[name] end
   return list
+end
+
+-- ---- what they run ----
+
+-- "file:line: " of the user's line at which f, which is called by routing.run, is; where none is
+-- under way any more, because its last line is a call, of its first.  nil: f is the program's.
+local function place_in(f)
+  for level = 3, 200 do
+    local info = debug.getinfo(level, "Slf")
+    -- at level 4 it raises again what a router said that was called by f
+    if not info or level > 4 and info.func == routing.run then break end
+    if fields.is_users(info) then return ("%s:%d: "):format(info.short_src, info.currentline) end
+    if info.func == f then break end
+  end
+  local info = debug.getinfo(f, "S")
+  return fields.is_users(info) and ("%s:%d: "):format(info.short_src, info.linedefined) or nil
+end
+
+--- f(...), a function of a router or balance rule: what it raises begins with the place in the
+-- user's file and with `what`, which one it is.
+function routing.run(what, f, ...)
+  local function tell(e)
+    local message = tostring(e)
+    local at, text = message:match "^([^\n]-:%d+: )(.*)$"
+    return (place_in(f) or at or "") .. what .. ": " .. (text or message)
+  end
+  local results = table.pack(xpcall(f, tell, ...))
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
 end
 
 -- ---- options of a router ----
@@ -240,7 +297,7 @@ function routing.options(what, router, given, o)
   end
   return setmetatable(options.read(what, own, router.rows), {__index = function(_, name)
     if row_of(router.rows, name) then return nil end
-    fail(what, "ctx.options has no '%s': it is not in its rows", tostring(name))
+    error(("ctx.options has no '%s': it is not in its rows"):format(tostring(name)), 0)
   end})
 end
 
@@ -311,8 +368,9 @@ function routing.check(what, router, o, own)
   if o.capacity and router.capacity then
     fail(what, "capacity has no effect with router '%s': %s", router.name, router.capacity)
   end
-  local wrong = router.check and router.check(o.experts, o.top_k, own)
-  if wrong then fail(what, "router '%s': %s", router.name, wrong) end
+  what = ("%s: router '%s'"):format(what, router.name)
+  local wrong = router.check and routing.run(what, router.check, o.experts, o.top_k, own)
+  if wrong then fail(what, "%s", wrong) end
 end
 
 --- Raise if a router that sees later tokens is to learn what comes next, or to write it.

@@ -27,9 +27,7 @@ local routing = require "switchyard.model.routing"
 local methods = {}
 local Context = fields.class("ctx", methods, "x E K N B T mode layer options")
 
-local function fail(ctx, ...)
-  error(("moe: router '%s': "):format(ctx._router.name) .. string.format(...), 0)
-end
+local function fail(...) error(string.format(...), 0) end -- routing.run says in what
 
 local function in_fp32(f, ...)
   local before = engine.precision("fp32")
@@ -41,10 +39,10 @@ end
 local LOGITS = {{"x", "any"}, {"w", "any"}, {"extra", "integer", 0, 0, 1 << 20}}
 
 function methods:logits(given)
-  local o = options.read("moe: ctx:logits", given, LOGITS)
+  local o = options.read("ctx:logits", given, LOGITS)
   if self._given_logits then
     if not given then return self._given_logits end
-    fail(self, "ctx:logits: with options, the router cannot be called as a function of logits")
+    fail("ctx:logits: with options, the router cannot be called as a function of logits")
   end
   local x = o.x or self.x
   local w = o.w or nn.param("gate.weight", {self.E + o.extra, x.shape[2]}, nil, {role = "router"})
@@ -69,14 +67,14 @@ end
 function methods:ids()
   local ids = nn.description().batch.tokens:view(-1)
   if ids.shape[1] == self.N then return ids end
-  fail(self, "it goes by token ids, and the layer has %d tokens where the model was given %d ids",
+  fail("it goes by token ids, and the layer has %d tokens where the model was given %d ids",
     self.N, ids.shape[1])
 end
 
 function methods:documents()
   local documents = nn.description().batch.documents
   if documents.size == self.N then return documents end
-  fail(self, "it goes by documents, and the layer has %d tokens where the model was given %d ids",
+  fail("it goes by documents, and the layer has %d tokens where the model was given %d ids",
     self.N, documents.size)
 end
 
@@ -90,12 +88,12 @@ end
 
 function methods:setting(name)
   local row = row_of(name, self._router.rows, routing.balance_rows(self._router))
-  if not row then fail(self, "ctx:setting: there is no option '%s'", tostring(name)) end
+  if not row then fail("ctx:setting: there is no option '%s'", tostring(name)) end
   local value = self._coefficients[name]
   if value == nil then value = rawget(self.options, name) end
   if value == nil then value = row[3] end
   if type(value) ~= "number" then
-    fail(self, "ctx:setting: %s is %s; what may change while it runs is a number", name,
+    fail("ctx:setting: %s is %s; what may change while it runs is a number", name,
       tostring(value))
   end
   return nn.input(name, value, row[4], row[5])
@@ -126,11 +124,11 @@ end
 
 function methods:load(scope)
   local r = self._routing
-  if not r then fail(self, "ctx:load: it is known when tokens are routed: in a balance rule") end
+  if not r then fail("ctx:load: it is known when tokens are routed: in a balance rule") end
   if scope == nil or scope == "micro" then return r.load end
   if scope == "step" then return load_so_far(r) end
   if scope ~= "sequence" then
-    options.unknown("moe: ctx:load", "scope", scope, {"micro", "sequence", "step"})
+    options.unknown("ctx:load", "scope", scope, {"micro", "sequence", "step"})
   end
   return (r.experts:moe_load({experts = self.E, groups = self.B}):view(self.B, self.E))
 end

@@ -7,6 +7,7 @@
 
 local engine = require "switchyard.engine"
 local hooks = require "switchyard.run.hooks"
+local words = require "switchyard.core.words"
 local run = require "switchyard.run.run"
 
 local commands = {}
@@ -132,11 +133,6 @@ local function meaning(name, r)
   return of_users
 end
 
-local WORDS = {}
-for word in ("and break do else elseif end false for function goto if in local nil not or repeat "
-    .. "return then true until while")
-  :gmatch "%a+" do WORDS[word] = true end
-
 -- Names that a condition means: also those that and/or do not come to now.  Not fields behind a
 -- point, nor names of its own.
 local function names_of(text)
@@ -152,7 +148,7 @@ local function names_of(text)
   for name in text:gmatch "[{,]%s*([%a_][%w_]*)%s*=[^=]" do own[name] = true end
   text = text:gsub("%.%.", " , "):gsub("[.:]%s*[%a_][%w_]*", "")
   for name in text:gmatch "%f[%w_]([%a_][%w_]*)" do
-    if not WORDS[name] and not own[name] then names[#names + 1] = name end
+    if not words.is_lua(name) and not own[name] then names[#names + 1] = name end
   end
   return names
 end

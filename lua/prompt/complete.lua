@@ -16,16 +16,11 @@ local routing = require "switchyard.model.routing"
 local Run = require("switchyard.run.run").Run
 local Stored = require("switchyard.run.stored").Stored
 local fields = require "switchyard.core.fields"
+local words = require "switchyard.core.words"
 
 local REACH, MOST = 256, 50000
 
 local complete = {}
-
-local KEYWORDS = {"and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto",
-                  "if", "in", "local", "nil", "not", "or", "repeat", "return", "then", "true",
-                  "until", "while"}
-local IS_KEYWORD = {}
-for _, word in ipairs(KEYWORDS) do IS_KEYWORD[word] = true end
 
 -- Values of options that are texts: those of train are in its rows.
 local CHOICES = {
@@ -93,7 +88,7 @@ end
 local function called_with(line, bracket)
   local name = bracket and line:sub(math.max(1, bracket.at - REACH),
     bracket.at - 1):match "([%a_][%w_.:]*)%s*$"
-  return not IS_KEYWORD[name or ""] and name or nil
+  return not words.is_lua(name) and name or nil
 end
 
 -- ---- looking without running anything ----
@@ -152,7 +147,7 @@ end
 
 local function begins(name, prefix)
   return type(name) == "string" and name:sub(1, #prefix) == prefix and name:find "^[%a_][%w_]*$" and
-    not IS_KEYWORD[name] and (prefix:sub(1, 1) == "_" or name:sub(1, 1) ~= "_")
+    not words.is_lua(name) and (prefix:sub(1, 1) == "_" or name:sub(1, 1) ~= "_")
 end
 
 -- Keys of a table behind `key`, MOST at the most; whether that was all.
@@ -211,8 +206,8 @@ end
 local function option_names(name)
   local entry, names = help.entry(name), {}
   if not entry then return nil end
-  local own = entry.options and debug.getinfo(entry.options, "S").source:sub(1,
-    12) == "=switchyard:"
+  local source = entry.options and debug.getinfo(entry.options, "S").source or ""
+  local own = source:sub(1, 12) == "=switchyard:"
   local rows = own and entry.options() or {} -- the rows themselves are the user's in a model of his
   for i = 1, math.min(rawlen(rows), MOST) do
     local row = rawget(rows, i)
@@ -322,7 +317,7 @@ end
 local function add_global(set, prefix)
   if prefix == "" then return end
   add_members(set, _G, prefix)
-  add_names(set, KEYWORDS, prefix)
+  add_names(set, words.list, prefix)
 end
 
 local function add_word(set, line, stack)
@@ -355,7 +350,7 @@ local function candidates(line)
     if #query > REACH then return set end
     add_topics(set, query)
     add_word(set, query, {})
-    for _, word in ipairs(KEYWORDS) do set[word] = nil end
+    for _, word in ipairs(words.list) do set[word] = nil end
     return set
   end
   local stack, inside, at = context(line)

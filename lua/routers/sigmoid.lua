@@ -1,6 +1,7 @@
 -- Sigmoid scores; a bias that no gradient moves chooses, the scores weigh.
 
 local nn = require "switchyard.model.nn"
+local routing = require "switchyard.model.routing"
 
 return {
   name = "sigmoid",
@@ -8,11 +9,7 @@ return {
   doc = "Sigmoid scores; a bias that no gradient moves chooses (balance rule bias), the scores "
     .. "weigh, made to sum to 1 (normalize=false or K = 1: not).",
   source = "DeepSeek-V3, 2024, without its groups",
-  rows = {
-    {"normalize", "boolean", true,
-     help = "the K gates of a token sum to 1; a single one (top_k = 1) is its score"},
-    {"scale", "number", 1, 0, 1e3, help = "factor on the gates"},
-  },
+  rows = {routing.NORMALIZE, {"scale", "number", 1, 0, 1e3, help = "factor on the gates"}},
   gives = "logits scores bias",
   route = function(ctx)
     local s = ctx:logits():sigmoid()

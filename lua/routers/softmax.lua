@@ -1,6 +1,7 @@
 -- Softmax over all experts, the K largest.
 
 local nn = require "switchyard.model.nn"
+local routing = require "switchyard.model.routing"
 
 return {
   name = "softmax",
@@ -8,10 +9,7 @@ return {
   doc = "Softmax over all experts; the K largest are the token's, and their probabilities its "
     .. "gates, made to sum to 1 (normalize=false or K = 1: not).",
   source = "Lepikhin et al. 2020; OLMoE, Muennighoff et al. 2024",
-  rows = {
-    {"normalize", "boolean", true,
-     help = "the K gates of a token sum to 1; a single one (top_k = 1) is its score"},
-  },
+  rows = {routing.NORMALIZE},
   gives = "logits scores",
   route = function(ctx)
     local p = ctx:logits():softmax(-1)

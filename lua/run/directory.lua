@@ -19,6 +19,7 @@
 
 local engine = require "switchyard.engine"
 local json = require "switchyard.core.json"
+local words = require "switchyard.core.words"
 local model = require "switchyard.model.model"
 local directory = {}
 
@@ -142,6 +143,13 @@ local function tokenizers(m, d)
             other == mine and "tokenizer.json" or "data-tokenizer.json")}
 end
 
+-- What of the model users defined, by what it was (lua/core/definition.lua); nil: nothing.
+local function defined_by_users(m)
+  local list = {}
+  for of, hash in pairs(m._definitions) do list[of] = hash end
+  return next(list) and list or nil
+end
+
 --- The configuration of a run as a table of plain values.  initial: hash of the state it begins
 -- with.
 function directory.config(m, d, o, initial, code)
@@ -163,6 +171,7 @@ function directory.config(m, d, o, initial, code)
     order = 2, model = {family = m.family, config = fine and cfg or nil,
              why = not fine and tostring(cfg) or nil, code = family_file(m, code)},
     script = code[1] and code[1].file or nil,
+    defined = defined_by_users(m),
     bf16 = o.precision == "bf16" and engine.bf16 or nil,
     flops_per_token = m:count(o.context).flops_per_token, -- for charts by FLOPs
     train = given, data = data_config(d), tokenizer = tokenizers(m, d),
@@ -347,7 +356,8 @@ local function run_code(what, path, config)
   if not f then error(("%s: %s"):format(what, wrong), 0) end
   local before = package.path
   package.path = path .. "/code/?.lua;" .. before
-  local ok, e = beside(directory.output, pcall, f, table.unpack(config.args or {}))
+  local ok, e = words.unchecked(beside, directory.output, pcall, f,
+    table.unpack(config.args or {}))
   package.path = before
   if not ok and e ~= stop and not model._family(config.model.family) then
     error(("%s: %s"):format(what, tostring(e)), 0)

@@ -8,6 +8,7 @@
 --      (h:repeating).
 
 local engine = require "switchyard.engine"
+local definition = require "switchyard.core.definition"
 local enum = require "switchyard.core.enum"
 local directory = require "switchyard.run.directory"
 local live = require "switchyard.model.live"
@@ -192,6 +193,9 @@ local function load(r, path, image, force)
   reshape(r, image, force)
   local ok, why, code = r._h:load(path, force)
   if ok then read_inputs(r) end
+  if code == "STATE" then
+    why = why .. definition.changed(r._config.defined, r._m._definitions)
+  end
   return ok, why, code
 end
 

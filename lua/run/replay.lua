@@ -3,6 +3,7 @@
 -- the optimizer's state at every checkpoint.
 
 local engine = require "switchyard.engine"
+local definition = require "switchyard.core.definition"
 local options = require "switchyard.core.options"
 local directory = require "switchyard.run.directory"
 local reconstruct = require "switchyard.run.reconstruct"
@@ -142,8 +143,8 @@ local function repeated(name_or_dir, given, say)
   local result = {name = name, identical = not worst, step = worst and worst.step or last,
                   difference = worst and worst.what, hash = r._m:_quietly(h.hash, h)}
   local kernels = worst and directory.kernels_differ(config)
-  result.text = worst and ("differs first at step %d: %s%s"):format(worst.step, worst.what,
-    kernels and "; " .. kernels or "")
+  result.text = worst and ("differs first at step %d: %s%s%s"):format(worst.step, worst.what,
+    kernels and "; " .. kernels or "", definition.changed(config.defined, r._m._definitions))
                 or ("identical through step %d"):format(last)
   if not (worst or config.order) then
     result.text = result.text

@@ -166,10 +166,6 @@ local nn = require "switchyard.model.nn"
 function nn.routers.mine(...) return nn.routers.softmax(...) end
 ours_alone("a router of one's own", moe {qk_norm = true, router = "mine"},
   "router = 'mine'", "softmax")
-local before = nn.routers.softmax
-nn.routers.softmax = function(...) return before(...) end
-ours_alone("softmax made anew", moe {qk_norm = true}, "router = 'softmax' is one's own")
-nn.routers.softmax = before
 
 for name, m in pairs {
   llama = model.dense(with {ffn_dim = 24}),

@@ -22,6 +22,7 @@ refused({router = {"hash", prime = 0.5}},
 refused({router = {"sigmoid", gamma = 0.01}},
   "router 'sigmoid': gamma is an option of balance: balance = {gamma = 0.01}")
 refused({router = "Softmax"}, "unknown router 'Softmax' (did you mean 'softmax'?)")
+refused({router = {"soft", cutoff = 1}}, "router 'soft': unknown option 'cutoff'; there are none")
 refused({router = {"sigmoid", scale = 2}, scale = 3}, "scale is 2 in router and 3 beside it")
 refused({scale = 2}, "scale has no effect with router 'softmax'")
 refused({router = "hash", normalize = false}, "normalize has no effect with router 'hash'")
@@ -49,8 +50,10 @@ ok(moe {router = "pairs"}, "a check that finds nothing wrong")
 do -- set live
   local r = train(moe {router = {"expert_choice", allow_leak = true}}, d,
     with(own.TRAIN, {paused = true}))
-  t.refuses(function() r.capacity = 1.5 end, "capacity where there is none, live", "capacity has "
-    .. "no effect with router 'expert_choice': each expert takes its own number of tokens")
+  local function set() r.capacity = 1.5 end
+  t.refuses(set, "capacity where there is none, live", "capacity has no effect with router "
+    .. "'expert_choice': each expert takes its own number of tokens",
+    ("routers_refused.lua:%d: "):format(debug.getinfo(set, "S").linedefined))
   r:stop():wait()
   r:close()
   r = train(moe {router = "pairs"}, d, with(own.TRAIN, {paused = true}))
@@ -145,9 +148,10 @@ asks(": ctx.options has no 'sise': it is not in its rows",
   function(ctx) return ctx.options.sise end)
 returning = function(ctx) return ctx:logits {weight = 1} end
 says(function() moe {router = "returns"} end,
-  "moe: ctx:logits: unknown option 'weight'; there are: x, w, extra")
+  "moe: router 'returns': ctx:logits: unknown option 'weight'; there are: x, w, extra")
 returning = function(ctx) ctx.K = 3 end
-t.refuses(function() moe {router = "returns"} end, "ctx is read only", "ctx: K cannot be set")
+t.refuses(function() moe {router = "returns"} end, "ctx is read only",
+  "moe: router 'returns': ctx: K cannot be set")
 
 -- More chosen than slots: known when it runs.
 returning = chosen {slots = 5}
@@ -158,8 +162,65 @@ nn.balance("far", {
   rows = {{"far", "number"}}, loss = function(ctx) ctx:load "world" end,
 })
 says(function() moe {balance = {far = 1}} end,
-  "moe: ctx:load: unknown scope 'world'; there are: micro, sequence, step")
+  "moe: balance rule 'far': ctx:load: unknown scope 'world'; there are: micro, sequence, step")
 nn.balances.far = nil
+
+do -- mistakes in what users write: the line of their file, which router or rule, and what
+  local path = t.write(require("switchyard.engine").runs_dir() .. "-slips.lua", [[
+    local slip
+    nn.router("slips", {gives = "scores", route = function(ctx)
+      return slip(ctx)
+    end})
+    nn.router("checks", {route = print, check = function(E) return E.x.y end})
+    nn.balance("slips", {rows = {{"slips", "number"}}, loss = function(ctx, routing)
+      local x = routing.load.nix
+    end})
+    nn.balance("late", {rows = {{"late", "number"}}, update = function(ctx, load)
+      nn.update(load, ctx.nix)
+    end})
+    function nn.routers.slipping(logits, K)
+      local gates = logits:topk(K, 9)
+    end
+    return function(f) slip = f end
+  ]])
+  local set = dofile(path)
+  os.remove(path)
+  local function slips(more, line, text)
+    t.refuses(function() moe(more) end, text, ("-slips.lua:%d: "):format(line) .. text)
+  end
+  local function slips_here(f, text)
+    set(f)
+    local place = ("routers_refused.lua:%d: "):format(debug.getinfo(f, "S").linedefined + 1)
+    t.refuses(function() moe {router = "slips"} end, text,
+      place .. "moe: router 'slips': " .. text)
+  end
+  slips_here(function(ctx)
+    return ctx.missing.field + 1
+  end, "ctx: unknown field 'missing'")
+  slips_here(function(ctx)
+    local y = ctx:logits():matmul(tensor.zeros(3, 3))
+    return y
+  end, "matmul: inner dimensions differ")
+  slips_here(function(ctx)
+    local y = ctx.options.nix
+    return y
+  end, "ctx.options has no 'nix': it is not in its rows")
+  slips_here(function()
+    error {code = 5}
+  end, "table: ")
+  slips_here(function(ctx)
+    local x = ctx + 1
+    return x
+  end, "attempt to perform arithmetic on a ctx value")
+  set(function(ctx) return ctx:load "micro" end) -- no line of it is under way any more
+  slips({router = "slips"}, 2, "moe: router 'slips': ctx:load: it is known when tokens are routed")
+  slips({router = "checks"}, 5, "model.moe: router 'checks': attempt to index a nil value")
+  slips({balance = {slips = 1}}, 7, "moe: balance rule 'slips': tensor: no field or method 'nix'")
+  slips({balance = {late = 1}}, 10, "moe: balance rule 'late': ctx: unknown field 'nix'")
+  slips({router = "slipping"}, 13, "moe: router 'slipping': topk: ")
+  for _, name in ipairs {"slips", "checks", "slipping"} do nn.routers[name] = nil end
+  for _, name in ipairs {"slips", "late"} do nn.balances[name] = nil end
+end
 
 do -- what it gives must be so
   local function boasts(gives, line)
@@ -195,7 +256,7 @@ no_router({route = nothing, docs = "x"}, "router 'bad': unknown option 'docs' (d
   .. "'doc'?); there are: name, rule, doc, source, paper, rows, gives, balance, causal, leak, "
   .. "capacity, check, route")
 no_router({route = nothing, gives = "logits score"},
-  "router 'bad': unknown gives 'score' (did you mean 'scores'?)")
+  "router 'bad': unknown gives 'score' (did you mean 'scores'?); there are: logits, scores, bias")
 no_router({route = nothing, rows = {{"a", "whole"}}}, "router 'bad': rows[1] must be {name, "
   .. "\"integer\", \"number\", \"boolean\" or \"string\", default, least, most, help = text}")
 no_router({route = nothing, rows = {{"a", "integer", 5, 0, 3}}},
@@ -204,6 +265,8 @@ no_router({route = nothing, rows = {{"a", "integer"}, {"a", "number"}}},
   "router 'bad': the option 'a' is there already")
 no_router({route = nothing, rows = {{"allow_leak", "boolean"}}},
   "router 'bad': the option 'allow_leak' is there already")
+no_router({route = nothing, rows = {{"a b", "number"}}}, "router 'bad': rows: a name is letters, "
+  .. "digits and _, begins with a letter and is no word of Lua's: it is 'a b'")
 says(function() nn.routers.bad = 5 end,
   "router 'bad': must be a table with route = function(ctx), got number")
 nn.router("bad", {route = nothing, balance = {axu = 1}})
@@ -212,6 +275,35 @@ says(function() moe {router = "bad"} end,
 nn.router("bad", {route = nothing, rows = {{"aux", "number", 1}}})
 says(function() moe {router = "bad"} end,
   "router 'bad': its option 'aux' is one of balance= as well")
+
+-- Names: the program's own stay, a user's may be defined again; what can be written in Lua.
+do
+  local softmax, aux, spec = nn.routers.softmax, nn.balances.aux, {route = nothing}
+  local built_in = "router 'softmax': it is built in; one of your own has another name: "
+    .. "nn.router(\"my_softmax\", {...})"
+  says(function() nn.router("softmax", spec) end, built_in)
+  says(function() nn.routers.softmax = nothing end, built_in)
+  says(function() nn.routers.softmax = nil end, built_in, "... nor taken away")
+  says(function() nn.balance("aux", {loss = nothing, rows = {{"aux", "number"}}}) end,
+    "balance rule 'aux': it is built in; one of your own has another name: "
+      .. "nn.balance(\"my_aux\", {...})")
+  ok(rawequal(nn.routers.softmax, softmax) and rawequal(nn.balances.aux, aux), "both are there")
+  nn.router("again", {rule = "one", route = nothing})
+  nn.router("again", {rule = "two", route = nothing})
+  t.is(nn.routers.again.rule, "two", "a user's may be defined again")
+  nn.routers.again = nil
+  for _, name in ipairs {"a b", "", "2nd", "two-words", "a/b", "end", "_own", "a\27[0m"} do
+    local line = ": a name is letters, digits and _, begins with a letter and is no word of Lua's: "
+      .. "it is '" .. name:gsub("%c", "?") .. "'"
+    says(function() nn.router(name, spec) end, "router" .. line)
+    says(function() nn.routers[name] = nothing end, "router" .. line)
+    says(function() nn.balance(name, {loss = nothing, rows = {{"a", "number"}}}) end,
+      "balance rule" .. line)
+    says(function() model.define(name, function() end) end, "model.define" .. line)
+  end
+  says(function() model.define("load", function() end) end,
+    "model.define: model.load is a function of the program's; take another name")
+end
 
 local function no_rule(spec, line) says(function() nn.balance("bad", spec) end, line) end
 no_rule(nil, "nn.balance: takes a name and a table with loss or update")

@@ -128,6 +128,83 @@ do
   ok(not m and why:find("unknown router 'own'", 1, true), "nor is a model read without it", why)
 end
 
+-- ---- a name of before names were checked ----
+
+do
+  local path = t.write(folder .. "/odd.lua", [[
+    local words = require "switchyard.core.words"
+    local how = os.getenv "ODD" and words.unchecked or function(f, ...) return f(...) end
+    local soft = nn.routers.softmax
+    how(nn.router, "two words", {rows = soft.rows, route = soft.route})
+    local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+    train(model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
+      top_k = 2, expert_dim = 16, router = "two words"}, d,
+      {steps = 2, batch = 2, name = "odd-name", eval_every = 0}):wait()
+  ]])
+  local text = child("'" .. path .. "'")
+  ok(text:find("router: a name is letters", 1, true), "an odd name is refused", text)
+  text = child("'" .. path .. "'", {environment = "ODD=1"})
+  ok(text:find "step 2/2", "a run of such a router", text)
+  text = child "resume odd-name --code --steps 3"
+  ok(text:find "step 3/3", "goes on by its stored script", text)
+end
+
+-- ---- unknown names, where few are known ----
+
+for name, line in pairs {sofmax = "unknown router 'sofmax' (did you mean 'softmax'?); there are: "
+                                  .. "sigmoid, softmax",
+                         qqq = "unknown router 'qqq'; there are: sigmoid, softmax"} do
+  local text = child(("-e 'model.moe{router = \"%s\"}'"):format(name))
+  ok(text:find(line .. "\n", 1, true), line, text)
+end
+
+-- ---- a router or rule that was edited since ----
+
+local EDITED = [[
+  nn.router("edited", {rows = {{"power", "number", %s, 1, 9}}, gives = "scores",
+    route = function(ctx)
+      local s = ctx:logits():sigmoid() * ctx.options.power %s
+      local gates, experts = s:topk(ctx.K, -1)
+      return {gates = gates, experts = experts, scores = s / s:sum(-1, true)}
+    end})
+  nn.balance("spread", {rows = {{"spread", "number"}}, loss = function(ctx, routing)
+    nn.loss("spread", routing.importance:square():sum()%s, ctx:setting "spread")
+  end})
+]]
+local BEGIN = [[
+  local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+  m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
+    top_k = 2, expert_dim = 16, router = "edited", balance = {spread = 0.1}}
+  train(m, d, {steps = 2, batch = 2, name = "edited", eval_every = 0}):wait()
+]]
+local RESUME = "print(pcall(train.resume, 'edited', {steps = 4}))"
+
+do
+  local path = folder .. "/edited.lua"
+  local function with_script(power, router, rule, rest)
+    t.write(path, EDITED:format(power, router, rule) .. rest)
+    return child("'" .. path .. "'")
+  end
+  local text = with_script(1, "", "", BEGIN)
+  ok(text:find "step 2/2", "a run of one's own router and rule", text)
+  local router, rule = "router 'edited' is defined otherwise than then",
+    "balance rule 'spread' is defined otherwise than then"
+  local function refused(what, has, has_not, ...)
+    text = with_script(...)
+    ok(text:find("false\t", 1, true) and text:find("program", 1, true) and
+      text:find(has, 1, true) and not text:find(has_not, 1, true), what, text)
+  end
+  refused("an edited router is named", router, rule, 1, "+ 0.5", "", RESUME)
+  refused("so is one of another default", router, rule, 2, "", "", RESUME)
+  refused("so is an edited rule", rule, router, 1, "", " * 2", RESUME)
+  t.write(path, EDITED:format(1, "+ 0.5", ""))
+  text = child(("-e '%s' -e \"%s\""):format(t.read(path):gsub("'", "'\\''"), RESUME))
+  ok(text:find("router 'edited' was typed, so whether it is the same is not known", 1, true),
+    "of one that was typed it is not known", text)
+  text = with_script(1, "-- a word", "", "replay 'edited'" .. RESUME)
+  ok(text:find("true\t", 1, true), "what computes the same goes on, however it is written", text)
+end
+
 -- ---- models on disk, with what was set while it ran and what a rule keeps ----
 
 do
