@@ -216,6 +216,7 @@ LUA_LOG_DRIVER = $(tap_driver)
 LUA_LOG_COMPILER = $(test_limit) $(scratch) $(SHELL) -c 'exec ./switchyard$(EXEEXT) -E --runs "$$SWITCHYARD_RUNS" "$$@"' lua
 script_tests += %D%/cli/stuck.sh
 unit_tests += %D%/unit/test_fingerprint
+unit_tests += %D%/unit/test_bus
 unit_tests += %D%/unit/test_wait
 script_tests += %D%/once.sh
 threaded_tests += %D%/unit/test_wait

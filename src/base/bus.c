@@ -1,6 +1,8 @@
 /* See bus.h.  The handler calls only what its minders do, and sigaction. */
 #include "base/bus.h"
 
+#include "base/assert.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,16 +18,17 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void on_bus(int sig, siginfo_t *info, void *context)
 {
     const int had = errno;
+    const bool sent = info->si_code <= 0; /* by somebody, and has no address */
     bool mended = false;
-    for (int i = 0; i < MINDERS && !mended; i++) {
+    for (int i = 0; i < MINDERS && !mended && !sent; i++) {
         bool (*fn)(uintptr_t) = atomic_load(&minders[i]);
         mended = fn && fn((uintptr_t)info->si_addr);
     }
     if (!mended) {
         sigaction(sig, &before, NULL); /* the access comes again, */
-        if (info->si_code <= 0 && before.sa_flags & SA_SIGINFO) /* but what was sent does not */
+        if (sent && before.sa_flags & SA_SIGINFO) /* but what was sent does not */
             before.sa_sigaction(sig, info, context);
-        else if (info->si_code <= 0)
+        else if (sent)
             raise(sig);
     }
     errno = had;
@@ -46,10 +49,11 @@ void sy_bus_again(void)
 
 void sy_bus_mind(bool (*fn)(uintptr_t at))
 {
-    for (int i = 0; i < MINDERS; i++) {
+    bool minded = false;
+    for (int i = 0; i < MINDERS && !minded; i++) {
         bool (*none)(uintptr_t) = NULL;
-        if (atomic_compare_exchange_strong(&minders[i], &none, fn) || none == fn)
-            break;
+        minded = atomic_compare_exchange_strong(&minders[i], &none, fn) || none == fn;
     }
+    SY_ASSERT(minded);
     sy_bus_again();
 }

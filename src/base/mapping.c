@@ -16,10 +16,11 @@
 
 enum { MAPPINGS = 1024 };
 
-/* What the handler looks at. */
+/* What the handler looks at.  A place is free before its bytes are unmapped, so no address of
+ * another mapping is ever within one that is taken. */
 static struct place {
     atomic_uintptr_t at; /* 0: free; UINTPTR_MAX: being made */
-    size_t bytes;
+    atomic_size_t bytes;
     atomic_bool broken;
 } places[MAPPINGS];
 
@@ -37,10 +38,12 @@ static bool lay_zeros(uintptr_t at)
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = at / page * page;
     for (int i = 0; i < MAPPINGS; i++) {
         const uintptr_t begin = atomic_load(&places[i].at);
-        if (!begin || begin == UINTPTR_MAX || at < begin || at - begin >= places[i].bytes)
+        const size_t bytes = atomic_load(&places[i].bytes);
+        if (!begin || begin == UINTPTR_MAX || at < begin || at - begin >= bytes ||
+            atomic_load(&places[i].at) != begin) /* taken anew meanwhile: not its bytes */
             continue;
         atomic_store(&places[i].broken, true);
-        return mmap((void *)from, places[i].bytes - (from - begin), PROT_READ,
+        return mmap((void *)from, bytes - (from - begin), PROT_READ,
                     MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
     }
     return false;
@@ -94,7 +97,7 @@ struct sy_mapping *sy_mapping_open(int fd, const char *op, const char *path, str
         return NULL;
     }
     m->data = data;
-    m->place->bytes = m->size;
+    atomic_store(&m->place->bytes, (size_t)m->size);
     atomic_store(&m->place->broken, false);
     atomic_store(&m->place->at, (uintptr_t)data);
     sy_bus_mind(lay_zeros);
