@@ -13,4 +13,4 @@ libbase_a_SOURCES += %D%/grow.c %D%/grow.h
 libbase_a_SOURCES += %D%/scratch.h %D%/scratch.c %D%/sanitize.h %D%/sanitize.c
 pkginclude_HEADERS += include/switchyard/series.h
 libbase_a_SOURCES += %D%/series.c
-libbase_a_SOURCES += %D%/reals.h %D%/find.h %D%/find.c
+libbase_a_SOURCES += %D%/float_bits.h %D%/reals.h %D%/find.h %D%/find.c

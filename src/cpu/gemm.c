@@ -20,6 +20,7 @@
 
 #include "cpu/gemm.h"
 
+#include "base/float_bits.h"
 #include "base/mem.h"
 #include "base/scratch.h"
 #include "base/pool.h"
@@ -81,6 +82,7 @@ static int64_t slice_count(const struct sy_gemm_problem *p)
     return n ? n : 1;
 }
 
+/* A slice begins with a block of a storage form, so that none is decoded for two of them. */
 static struct slice slice_at(const struct region *r, const struct sy_gemm_problem *p, int64_t i)
 {
     struct slice s = {.a = &p->a, .b = &p->b, .dual = p->dual_c ? &p->dual_b : NULL};
@@ -91,7 +93,7 @@ static struct slice slice_at(const struct region *r, const struct sy_gemm_proble
     }
     if (n == 0)
         return s;
-    int64_t step = ceil_div(ceil_div(k, n), 16) * 16;
+    int64_t step = ceil_div(ceil_div(k, n), SY_FORM_VALUES_MAX) * SY_FORM_VALUES_MAX;
     s.k0 = min64(i * step, k);
     s.kc = min64(step, k - s.k0);
     s.lanes = r->pairs ? (s.kc + 1) / 2 : s.kc;
@@ -362,11 +364,7 @@ static float element(const struct sy_mat *m, bool swap, int64_t i, int64_t j, bo
         sy_form_decode(&f, &m->packed, m->first + stored * m->ld + col, 1);
     } else
         f = sy__mat_row(m, row)[col];
-    uint32_t u;
-    memcpy(&u, &f, sizeof u);
-    u = bf16 ? sy__bf16_bits(u) : u;
-    memcpy(&f, &u, sizeof f);
-    return f;
+    return bf16 ? sy_float_of(sy__bf16_bits(sy_bits_of(f))) : f;
 }
 
 static float chain(const struct sy_mat *a, const struct sy_mat *b, int64_t k, int64_t i, int64_t j,

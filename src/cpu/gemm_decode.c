@@ -9,6 +9,7 @@
  *  2. Rounding to bf16 is the set's own packing of the decoded values. */
 #include "cpu/gemm_int.h"
 
+#include "base/assert.h"
 #include "base/scratch.h"
 #include "cpu/cpu.h"
 #include "cpu/int64.h"
@@ -36,13 +37,14 @@ static void decode_rows(float *dst, const struct sy_mat *m, int64_t row0, int64_
     const int64_t v = f->values, col = m->first + col0;
     const bool whole = v == 1 || (col % v | m->ld % v | n % v) == 0;
     const int64_t step = m->ld / v, blocks = n / v;
+    const sy_form_decode_fn decode = sy_cpu()->form->decode[m->packed.form];
+    const unsigned char *beside = m->packed.beside;
     for (int64_t r = row0; r < row0 + rows; r++, dst += n) {
         const int64_t row = m->rows ? (int64_t)m->rows[r] : r, at = col / v + row * step;
         const unsigned char *data = m->packed.data + at * (int64_t)f->bytes;
-        const unsigned char *beside = m->packed.beside;
         ask_for_next(data, blocks * (int64_t)f->bytes);
         if (whole)
-            sy_cpu()->form->decode[m->packed.form](dst, data, beside ? beside + at : NULL, blocks);
+            decode(dst, data, beside ? beside + at * (int64_t)f->beside : NULL, blocks);
         else
             sy_form_decode(dst, &m->packed, col + row * m->ld, n);
     }
@@ -55,6 +57,7 @@ static void pack_panel(const struct sy_gemm_kernels *kern, enum sy_precision pre
     float *decoded = sy__decode_scratch();
     const int64_t piece = PIECE / s->np / 32 * 32;
     const int in_step = precision == SY_PREC_BF16 && kern->pairs ? 2 : 1;
+    SY_ASSERT(piece > 0);
     for (int64_t k = 0; k < s->kc; k += piece) {
         const int64_t kc = min64(piece, s->kc - k);
         const struct sy_mat dense = {.data = decoded, .ld = kc};
@@ -81,9 +84,9 @@ static void pack_along_k(const struct sy_gemm_kernels *kern, enum sy_precision p
 {
     const bool pairs = precision == SY_PREC_BF16 && kern->pairs;
     const int64_t steps = pairs ? (s->kc + 1) / 2 : s->kc;
-    const int64_t fit = DECODED / (s->kc > 0 ? s->kc : 1) / step * step;
-    const int64_t chunk = fit < step ? step : fit;
+    const int64_t chunk = DECODED / max64(s->kc, 1) / step * step;
     float *decoded = sy__decode_scratch();
+    SY_ASSERT(chunk > 0);
     for (int64_t p = 0; p < s->np; p += chunk, dst += chunk / step * width * steps) {
         const int64_t lanes = min64(chunk, s->np - p);
         const struct sy_mat dense = {.data = decoded, .ld = lanes};

@@ -4,6 +4,7 @@
  * is a kernel (cpu/kern/storage_form.c). */
 #include "cpu/storage_form.h"
 
+#include "base/float_bits.h"
 #include "cpu/cpu.h"
 #include "cpu/int64.h"
 
@@ -14,36 +15,6 @@
 enum { BLOCK = 32, EXPONENT_BIAS = 127, E2M1_TOP = 2 /* exponent of the largest e2m1, 6 */ };
 
 /* ---- one value ---- */
-
-static uint32_t bits_of(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    return u;
-}
-
-uint16_t sy_bf16_of(float x)
-{
-    const uint32_t u = bits_of(x);
-    if (isnan(x))
-        return (uint16_t)(u >> 16 | 0x40);
-    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-}
-
-/* Beyond 65504 and a half: infinity.  Below 2^-14 the fraction counts units of 2^-24, which adding
- * a number of that unit rounds to. */
-static uint16_t f16_of(float x)
-{
-    const uint32_t u = bits_of(x), sign = u >> 16 & 0x8000, mag = u & 0x7fffffff;
-    if (mag > 0x7f800000)
-        return (uint16_t)(sign | 0x7e00 | (mag >> 13 & 0x3ff));
-    if (mag >= 0x477ff000)
-        return (uint16_t)(sign | 0x7c00);
-    if (mag < 0x38800000)
-        return (uint16_t)(sign | (bits_of(fabsf(x) + 0.5f) - bits_of(0.5f)));
-    const uint32_t rebased = mag - ((EXPONENT_BIAS - 15) << 23);
-    return (uint16_t)(sign | (rebased + 0xfff + (rebased >> 13 & 1)) >> 13);
-}
 
 /* Nearest of 0 0.5 1 1.5 2 3 4 6, ties to the even code; more than 6 is 6. */
 static unsigned e2m1_of(float x)
@@ -57,14 +28,14 @@ static unsigned e2m1_of(float x)
 
 /* ---- one block ---- */
 
-static int encode_f32(const float *x, unsigned char *block, unsigned char *beside)
+static bool encode_f32(const float *x, unsigned char *block, unsigned char *beside)
 {
     (void)beside;
     memcpy(block, x, sizeof *x);
     return true;
 }
 
-static int encode_bf16(const float *x, unsigned char *block, unsigned char *beside)
+static bool encode_bf16(const float *x, unsigned char *block, unsigned char *beside)
 {
     const uint16_t h = sy_bf16_of(*x);
     (void)beside;
@@ -72,9 +43,9 @@ static int encode_bf16(const float *x, unsigned char *block, unsigned char *besi
     return true;
 }
 
-static int encode_f16(const float *x, unsigned char *block, unsigned char *beside)
+static bool encode_f16(const float *x, unsigned char *block, unsigned char *beside)
 {
-    const uint16_t h = f16_of(*x);
+    const uint16_t h = sy_half_of(*x);
     (void)beside;
     memcpy(block, &h, sizeof h);
     return true;
@@ -88,24 +59,23 @@ static float largest(const float *x)
     return top;
 }
 
-static int encode_q8_0(const float *x, unsigned char *block, unsigned char *beside)
+static bool encode_q8_0(const float *x, unsigned char *block, unsigned char *beside)
 {
-    const float top = largest(x), d = top / 127, inverse = d > 0 ? 1 / d : 0;
-    const uint16_t h = f16_of(d);
+    /* 1 / d of a subnormal d may be infinite: as f16 that d is 0, and so are all values then */
+    const float top = largest(x), d = top / 127, inverse = d > 0 && isfinite(1 / d) ? 1 / d : 0;
+    const uint16_t h = sy_half_of(d);
     (void)beside;
     if (!isfinite(top) || (h & 0x7c00) == 0x7c00)
         return false;
     memcpy(block, &h, sizeof h);
     for (int i = 0; i < BLOCK; i++) {
-        /* 1 / d of a subnormal d is infinite: then ggml has no number either, and we divide */
-        const float q = isinf(inverse) ? x[i] / d : x[i] * inverse;
-        const int8_t rounded = (int8_t)roundf(q);
+        const int8_t rounded = (int8_t)roundf(x[i] * inverse);
         memcpy(block + sizeof h + i, &rounded, 1);
     }
     return true;
 }
 
-static int encode_mxfp4(const float *x, unsigned char *block, unsigned char *beside)
+static bool encode_mxfp4(const float *x, unsigned char *block, unsigned char *beside)
 {
     const float top = largest(x);
     if (!isfinite(top))

@@ -17,6 +17,7 @@
 #ifndef SY_CPU_STORAGE_FORM_H
 #define SY_CPU_STORAGE_FORM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,7 +30,7 @@ struct sy_form_row {
     size_t bytes;   /* of a block */
     size_t beside;  /* bytes a block that lie apart (scales) */
     /* One block from x; false: it cannot hold a value (NaN or inf in a block with a scale). */
-    int (*encode)(const float *x, unsigned char *block, unsigned char *beside);
+    bool (*encode)(const float *x, unsigned char *block, unsigned char *beside);
 };
 extern const struct sy_form_row sy_forms[SY_FORM_COUNT];
 
@@ -40,14 +41,13 @@ struct sy_packed {
 };
 
 /* One set of kernels an ISA: whole blocks to f32. */
-struct sy_form_kernels {
-    void (*decode[SY_FORM_COUNT])(float *dst, const unsigned char *data,
+typedef void (*sy_form_decode_fn)(float *dst, const unsigned char *data,
                                   const unsigned char *beside, int64_t blocks);
+struct sy_form_kernels {
+    sy_form_decode_fn decode[SY_FORM_COUNT];
 };
 extern const struct sy_form_kernels sy__form_ref, sy__form_avx2, sy__form_avx512;
 
-/* x rounded to nearest even; a NaN stays one, quiet. */
-uint16_t sy_bf16_of(float x);
 /* dst[0..n) = elements first..first+n-1. */
 void sy_form_decode(float *dst, const struct sy_packed *p, int64_t first, int64_t n);
 /* n values (whole blocks) to data and beside; returns n, or the index of the first value that the

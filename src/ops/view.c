@@ -2,6 +2,7 @@
 #include "ops/build.h"
 #include "ops/ops_int.h"
 
+#include "base/float_bits.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -162,17 +163,6 @@ int sy__run_copy(const struct sy_run *x)
 
 /* ---- cast ---- */
 
-union bits {
-    float f;
-    uint32_t u;
-};
-
-static float from_bf16(uint16_t h)
-{
-    union bits b = {.u = (uint32_t)h << 16};
-    return b.f;
-}
-
 /* Toward zero; what the type cannot hold becomes its nearest value, NaN becomes 0. */
 static int64_t to_int(double v, double low, double high)
 {
@@ -191,7 +181,7 @@ static double load_element(enum sy_dtype dtype, const void *p, int64_t i)
     case SY_F64:
         return ((const double *)p)[i];
     case SY_BF16:
-        return (double)from_bf16(((const uint16_t *)p)[i]);
+        return (double)sy_float_of_bf16(((const uint16_t *)p)[i]);
     case SY_I32:
         return ((const int32_t *)p)[i];
     case SY_I64:
@@ -255,7 +245,7 @@ static void cast_span(void *ctx, const struct sy__span *s)
     } else if (c->from_type == SY_BF16 && c->to_type == SY_F32) {
         for (int64_t i = 0; i < s->n; i++)
             ((float *)c->to)[s->at + i] =
-                from_bf16(((const uint16_t *)c->from)[s->offset[0] + i * s->stride[0]]);
+                sy_float_of_bf16(((const uint16_t *)c->from)[s->offset[0] + i * s->stride[0]]);
     } else if (c->from_type == SY_F32 && c->to_type == SY_BF16) {
         for (int64_t i = 0; i < s->n; i++)
             ((uint16_t *)c->to)[s->at + i] =

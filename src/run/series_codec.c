@@ -1,6 +1,7 @@
 /* Chunks of series as bytes.  See series_codec.h. */
 #include "run/series_codec.h"
 
+#include "base/float_bits.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -13,44 +14,6 @@ enum { HEAD = 24, VERSION_AT = 1, SUM_AT = 12 };
 enum { PLAIN = 1, PACKED };
 enum { F32, F16 };
 enum { PACK_LEVEL = 1, PACK_LEAST = 64 }; /* bytes; higher levels gain a hundredth */
-
-static uint32_t bits_of(float f)
-{
-    uint32_t u;
-    memcpy(&u, &f, sizeof u);
-    return u;
-}
-
-static float float_of(uint32_t u)
-{
-    float f;
-    memcpy(&f, &u, sizeof f);
-    return f;
-}
-
-/* IEEE 754 binary16, rounded to nearest even.  Small numbers: adding 2^-1 puts the half's subnormal
- * grid (2^-24) at the float's last bit, so the addition itself rounds. */
-static uint16_t half_of(float f)
-{
-    uint32_t u = bits_of(f), sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
-    if (a > 0x7f800000)
-        return (uint16_t)(sign | 0x7e00);
-    if (a >= 0x477ff000)
-        return (uint16_t)(sign | 0x7c00);
-    if (a < 0x38800000)
-        return (uint16_t)(sign | (bits_of(float_of(a) + 0.5f) - 0x3f000000));
-    return (uint16_t)(sign | ((a - 0x38000000 + 0xfff + (a >> 13 & 1)) >> 13));
-}
-
-static float float_of_half(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, a = h & 0x7fff;
-    if (a >= 0x7c00)
-        return float_of(sign | 0x7f800000 | (a & 0x3ff) << 13);
-    if (a >= 0x400)
-        return float_of(sign | ((a << 13) + 0x38000000));
-    return float_of(sign | bits_of((float)a * 0x1p-24f));
-}
 
 static void put_varint(struct sy_str *out, uint64_t v)
 {
@@ -119,7 +82,7 @@ static void put_values(struct sy_str *out, const float *values, size_t n, int ki
     for (size_t i = 0; i < n; i += 512) {
         size_t m = n - i < 512 ? n - i : 512;
         for (size_t j = 0; j < m; j++)
-            half[j] = half_of(values[i + j]);
+            half[j] = sy_half_of(values[i + j]);
         sy_str_add(out, half, m * sizeof *half);
     }
 }
@@ -133,7 +96,7 @@ static void get_values(const unsigned char *at, float *values, size_t n, int kin
     for (size_t i = 0; i < n; i++) {
         uint16_t h;
         memcpy(&h, at + 2 * i, sizeof h);
-        values[i] = float_of_half(h);
+        values[i] = sy_float_of_half(h);
     }
 }
 
@@ -151,7 +114,7 @@ static void put_planes(unsigned char *p, const float *values, size_t rows, size_
     for (size_t x = 0; x < width; x++)
         for (size_t r = 0; r < rows; r++, p++) {
             float f = values[r * width + x];
-            uint32_t u = kind == F16 ? half_of(f) : bits_of(f);
+            uint32_t u = kind == F16 ? sy_half_of(f) : sy_bits_of(f);
             for (size_t j = 0; j < size_of(kind); j++)
                 p[j * n] = (unsigned char)(u >> 8 * j);
         }
@@ -165,7 +128,7 @@ static void get_planes(const unsigned char *p, float *values, size_t rows, size_
             uint32_t u = 0;
             for (size_t j = 0; j < size_of(kind); j++)
                 u |= (uint32_t)p[j * n] << 8 * j;
-            values[r * width + x] = kind == F16 ? float_of_half((uint16_t)u) : float_of(u);
+            values[r * width + x] = kind == F16 ? sy_float_of_half((uint16_t)u) : sy_float_of(u);
         }
 }
 

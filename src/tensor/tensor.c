@@ -2,6 +2,7 @@
 #include "tensor/tensor.h"
 
 #include "base/assert.h"
+#include "base/float_bits.h"
 #include "base/grow.h"
 #include "base/mem.h"
 
@@ -377,25 +378,20 @@ static int64_t element_offset(const struct sy_tensor *t, int64_t i)
     return off;
 }
 
-union float_bits {
-    float f;
-    uint32_t u;
-};
-
 double sy_tensor_get(const struct sy_tensor *t, int64_t i)
 {
     int64_t at = element_offset(t, i);
     const void *p = sy_data(t);
-    union float_bits bits;
     if (sy_dtype_stored(t->dtype)) {
         const struct sy_packed packed = sy_packed(t);
-        sy_form_decode(&bits.f, &packed, t->offset + at, 1);
-        return (double)bits.f;
+        float x;
+        sy_form_decode(&x, &packed, t->offset + at, 1);
+        return (double)x;
     }
     switch (t->dtype) {
     case SY_F32: return (double)((const float *)p)[at];
     case SY_F64: return ((const double *)p)[at];
-    case SY_BF16: bits.u = (uint32_t)((const uint16_t *)p)[at] << 16; return (double)bits.f;
+    case SY_BF16: return (double)sy_float_of_bf16(((const uint16_t *)p)[at]);
     case SY_I32: return ((const int32_t *)p)[at];
     case SY_I64: return (double)((const int64_t *)p)[at];
     default: return ((const uint8_t *)p)[at];

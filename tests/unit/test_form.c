@@ -198,6 +198,12 @@ static void test_encode_q8_0(void)
         x[i] = 1e-44f;
     tap_ok(sy_form_encode(SY_FORM_Q8_0, x, BLOCK, block, NULL) == BLOCK && q[0] >= 0,
            "q8_0: values too small for a scale");
+    for (int i = 0; i < BLOCK; i++)
+        x[i] = i % 2 ? -190 * 0x1p-149f : 190 * 0x1p-149f; /* d: 1.496 of the least float, so 1 */
+    int zeros = sy_form_encode(SY_FORM_Q8_0, x, BLOCK, block, NULL) == BLOCK && !block[0];
+    for (int i = 0; i < BLOCK; i++)
+        zeros &= !q[i];
+    tap_ok(zeros, "q8_0: where the scale is 0 nothing is more than it");
     x[5] = INFINITY;
     tap_ok(sy_form_encode(SY_FORM_Q8_0, x, BLOCK, block, NULL) == 5, "q8_0: no infinity");
     x[5] = 1e7f;

@@ -2,6 +2,7 @@
  * in integers and exact products, so that the bits are the same everywhere (of a NaN too). */
 #include "cpu/storage_form.h"
 
+#include "base/float_bits.h"
 #include "cpu/kern/isa.h"
 #include "cpu/kern/vec.h"
 
@@ -60,19 +61,6 @@ SY_INLINE vf from_f16(vi h)
     return vi_bits(value | (h & vi_set1(0x8000)) << 16);
 }
 
-/* The same of one. */
-static inline float half_value(uint16_t h)
-{
-    const uint32_t rebias = (127 - 15) << 23, mag = (uint32_t)(h & 0x7fff) << 13;
-    uint32_t u = mag + rebias + (mag < 31u << 23 ? 0 : rebias);
-    float v;
-    if (mag < 1u << 23)
-        return (h & 0x8000 ? -0x1p-24f : 0x1p-24f) * (float)(h & 0x7fff);
-    u |= (uint32_t)(h & 0x8000) << 16;
-    memcpy(&v, &u, sizeof v);
-    return v;
-}
-
 static void decode_f32(float *dst, const unsigned char *data, const unsigned char *beside,
                        int64_t n)
 {
@@ -87,10 +75,8 @@ static void decode_bf16(float *dst, const unsigned char *data, const unsigned ch
     (void)beside;
     for (; i + SY_W <= n; i += SY_W)
         vf_store(dst + i, vi_bits(load_u16(data + 2 * i) << 16));
-    for (; i < n; i++) {
-        const uint32_t u = (uint32_t)half_at(data + 2 * i) << 16;
-        memcpy(dst + i, &u, sizeof u);
-    }
+    for (; i < n; i++)
+        dst[i] = sy_float_of_bf16(half_at(data + 2 * i));
 }
 
 /* As many of them as a vector has. */
@@ -114,7 +100,7 @@ static void decode_f16(float *dst, const unsigned char *data, const unsigned cha
     for (; i + SY_W <= n; i += SY_W)
         vf_store(dst + i, load_f16(data + 2 * i));
     for (; i < n; i++)
-        dst[i] = half_value(half_at(data + 2 * i));
+        dst[i] = sy_float_of_half(half_at(data + 2 * i));
 }
 
 /* ---- blocks ---- */
@@ -124,7 +110,7 @@ static void decode_q8_0(float *dst, const unsigned char *data, const unsigned ch
 {
     (void)beside;
     for (int64_t b = 0; b < blocks; b++, data += 2 + BLOCK, dst += BLOCK) {
-        const vf d = vf_set1(half_value(half_at(data)));
+        const vf d = vf_set1(sy_float_of_half(half_at(data)));
         for (int i = 0; i < BLOCK; i += SY_W)
             vf_store(dst + i, d * vi_to_float(load_i8(data + 2 + i)));
     }
@@ -154,10 +140,7 @@ SY_INLINE vf e2m1_doubled(vi code)
 /* Half of 2^(e - 127): 2^-128 and 2^-127 are subnormal. */
 static float half_scale(unsigned char e)
 {
-    const uint32_t u = e == 255 ? 0x7fc00000 : e > 1 ? (uint32_t)(e - 1) << 23 : 0x200000u << e;
-    float d;
-    memcpy(&d, &u, sizeof d);
-    return d;
+    return sy_float_of(e == 255 ? 0x7fc00000 : e > 1 ? (uint32_t)(e - 1) << 23 : 0x200000u << e);
 }
 
 /* Two codes a byte, the low nibble's first. */

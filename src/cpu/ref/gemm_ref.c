@@ -5,6 +5,8 @@
  */
 #include "cpu/gemm_int.h"
 
+#include "base/float_bits.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -12,9 +14,7 @@ enum { MR = 4, NR = 32 };
 
 static uint32_t load_bits(const float *x, bool bf16)
 {
-    uint32_t u;
-    memcpy(&u, x, sizeof u);
-    return bf16 ? sy__bf16_bits(u) : u;
+    return bf16 ? sy__bf16_bits(sy_bits_of(*x)) : sy_bits_of(*x);
 }
 
 static void pack(uint32_t *dst, int width, int step, const struct sy__strip *s, bool bf16)
