@@ -5,8 +5,9 @@
 #                            group of lines without an empty one between them and names what the
 #                            function's name ends in
 #   src include lua HACKING.md   every file that a comment names is there
+#   *.h                every function that is declared or named is defined
 #
-# One TAP case a header, and one for the files.
+# One TAP case a header, one for the files, and one for the functions.
 # shellcheck disable=SC2016 # the $s in quotes are awk's
 set -u
 cd "${srcdir:-.}" || exit 99
@@ -89,5 +90,17 @@ missing=$(named | sort -u | "$AWK" -F: -v others="$others" -v list="${TMPDIR:-/t
     }')
 rm -f "${TMPDIR:-/tmp}/there.$$"
 say "the files that comments name are there" "$missing"
+
+# ---- functions that are nowhere ----
+
+calls() { grep -ohE '\bl?sy_[a-z0-9_]+\(' "$@" | sort -u; }
+list="${TMPDIR:-/tmp}/defined.$$"
+{
+    find src -name '*.c' -exec cat {} + | calls -
+    find src include -name '*.h' -exec grep -hE '\binline\b|#define' {} + | calls -
+} | sort -u > "$list"
+say "the functions that headers name are there" "$(find src include -name '*.h' -exec cat {} + |
+    calls - | LC_ALL=C grep -vxFf "$list" | sed 's/^/#   /')"
+rm -f "$list"
 echo "1..$n"
 exit $status

@@ -120,14 +120,6 @@ static void add_range(void *ctx, int64_t task)
         x->to[i] = x->kind == SY__ADD ? x->to[i] + from[i] : from[i];
 }
 
-static int check_files(const struct sy__instr *x, struct sy_err *err)
-{
-    int rc = 0;
-    for (int i = 0; i < x->node->nin && !rc; i++)
-        rc = x->node->in[i] ? sy_tensor_check(x->node->in[i], x->node->op->name, err) : 0;
-    return rc;
-}
-
 static int run_instr(struct sy__instr *x, uint64_t seed, uint64_t step, struct sy_err *err)
 {
     if (x->kind != SY__RUN) {
@@ -137,7 +129,10 @@ static int run_instr(struct sy__instr *x, uint64_t seed, uint64_t step, struct s
     x->run.seed = seed;
     x->run.step = step;
     x->run.err = err;
-    return x->node->op->run(&x->run) || (x->from_file && check_files(x, err)) ? -1 : 0;
+    const struct sy_node *n = x->node;
+    if (n->op->run(&x->run))
+        return -1;
+    return x->from_file ? sy_tensors_check(n->in, n->nin, n->op->name, err) : 0;
 }
 
 static int update_states(struct sy_program *p, bool carried)

@@ -87,10 +87,8 @@ static struct sy_node *new_copy(struct pass *p, const struct sy_node *n)
     for (int j = 0; j < c->nin; j++)
         sy_tensor_ref(c->in[j]);
     for (int j = 0; j < c->nout; j++) {
-        struct sy_storage *s = sy_storage_new(n->out[j]->storage->bytes, false, p->err);
-        c->out[j] = s ? sy_tensor_over(s, n->out[j]->dtype, n->out[j]->ndim, n->out[j]->shape, NULL,
-                                       0, p->err) : NULL;
-        sy_storage_unref(s);
+        const struct sy_tensor *t = n->out[j];
+        c->out[j] = sy_tensor_traced(t->dtype, t->ndim, t->shape, p->err);
         if (!c->out[j]) {
             sy_node_unref(c);
             return NULL;

@@ -28,6 +28,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/kern_row.h"
+#include "ops/activation.h"
 #include "ops/build.h"
 
 #include <string.h>
@@ -67,10 +68,8 @@ static int check_shapes(struct sy_infer *x)
     const int64_t e = x->in[OFFSETS]->shape[0] - 1, f = x->in[UP]->shape[1], c = tokens->shape[1];
     if (e < 1)
         return sy__shape_error(x, "offsets must have one entry more than there are experts");
-    if (x->attrs->i[0] < 0 || x->attrs->i[0] >= SY_ACTIVATION_COUNT)
-        return sy_err_set(x->err, SY_E_RANGE, "%s: act is %lld, must be 0 to %d", x->op->name,
-                          (long long)x->attrs->i[0], SY_ACTIVATION_COUNT - 1);
-    return want_weight(x, UP, e, f, c) || want_weight(x, DOWN, e, c, f) ||
+    return sy__want_activation(x) || want_weight(x, UP, e, f, c) ||
+                   want_weight(x, DOWN, e, c, f) ||
                    (x->in[GATE] && want_weight(x, GATE, e, f, c))
                ? -1
                : 0;

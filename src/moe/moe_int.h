@@ -22,15 +22,6 @@ static inline int64_t sy__row_grain(int64_t n)
     return rows < 8 ? 8 : rows;
 }
 
-static inline void sy__meta(struct sy_meta *m, enum sy_dtype dtype, int ndim, int64_t d0,
-                            int64_t d1)
-{
-    m->dtype = dtype;
-    m->ndim = ndim;
-    m->shape[0] = d0;
-    m->shape[1] = d1;
-}
-
 /* Attribute 0 is a number of experts.  Every entry of expert (N,K) lies below it. */
 int sy__want_experts(struct sy_infer *x);
 int sy__check_experts(const struct sy_run *x, const char *op, const struct sy_tensor *expert,

@@ -39,6 +39,15 @@ double sy__act_f64(int act, double x, double *slope)
     return x > 0 ? x * x : 0;
 }
 
+int sy__want_activation(struct sy_infer *x)
+{
+    const int64_t act = x->attrs->i[0];
+    if (act >= 0 && act < SY_ACTIVATION_COUNT)
+        return 0;
+    return sy_err_set(x->err, SY_E_RANGE, "%s: act is %lld, must be 0 to %d", x->op->name,
+                      (long long)act, SY_ACTIVATION_COUNT - 1);
+}
+
 struct glu {
     const struct sy_attrs *attrs;
     const void *dy, *g, *u;
@@ -53,9 +62,8 @@ int sy__infer_swiglu(struct sy_infer *x)
         return -1;
     if (!sy_tensor_same_shape(x->in[0], x->in[1]))
         return sy__shape_error(x, "shapes differ");
-    if (x->attrs->i[0] < 0 || x->attrs->i[0] >= SY_ACTIVATION_COUNT)
-        return sy_err_set(x->err, SY_E_RANGE, "%s: act is %lld, must be 0 to %d", x->op->name,
-                          (long long)x->attrs->i[0], SY_ACTIVATION_COUNT - 1);
+    if (sy__want_activation(x))
+        return -1;
     sy_meta_like(&x->out[0], x->in[0]);
     x->reuse[0] = 1;
     return 0;

@@ -102,7 +102,7 @@ static enum sy_dtype widest_of(struct sy_tensor *const *in, int first, int nin)
 
 /* Owned inputs in the form that op takes; on failure all are released. */
 static int prepare_inputs(const struct sy_op *op, struct sy_tensor *const *in, int nin,
-                   struct sy_tensor **ready, struct sy_err *err)
+                          struct sy_tensor **ready, struct sy_err *err)
 {
     int first = op->flags & SY_OP_PROMOTE ? 0 : op->flags & SY_OP_PROMOTE_REST ? 1 : nin;
     const enum sy_dtype widest = widest_of(in, first, nin);
@@ -142,16 +142,8 @@ static struct sy_tensor *make_output(const struct sy_op *op, const struct sy_inf
     if (op->flags & SY_OP_VIEW)
         return sy_tensor_over(x->in[0]->storage, m->dtype, m->ndim, m->shape, x->view_stride,
                               x->view_offset, x->err);
-    if (with_data)
-        return sy_tensor_empty(m->dtype, m->ndim, m->shape, x->err);
-    size_t bytes;
-    if (sy_shape_bytes(m->dtype, m->ndim, m->shape, &bytes, x->err))
-        return NULL;
-    struct sy_storage *s = sy_storage_new(bytes, false, x->err);
-    struct sy_tensor *t =
-        s ? sy_tensor_over(s, m->dtype, m->ndim, m->shape, NULL, 0, x->err) : NULL;
-    sy_storage_unref(s);
-    return t;
+    return with_data ? sy_tensor_empty(m->dtype, m->ndim, m->shape, x->err)
+                     : sy_tensor_traced(m->dtype, m->ndim, m->shape, x->err);
 }
 
 static struct sy_node *make_node(const struct sy_op *op, const struct sy_infer *x, int nout,
@@ -200,9 +192,7 @@ static int run_now(const struct sy_op *op, const struct sy_infer *x, int nout,
                           x->scratch);
     int rc = op->run(&run);
     sy_free(run.scratch);
-    for (int i = 0; i < x->nin && !rc; i++)
-        rc = x->in[i] ? sy_tensor_check(x->in[i], op->name, x->err) : 0;
-    return rc;
+    return rc ? rc : sy_tensors_check(x->in, x->nin, op->name, x->err);
 }
 
 static bool wants_grad(const struct sy_op *op, struct sy_tensor *const *in, int nin)

@@ -2,7 +2,7 @@
  * the innermost scope, or NULL; NULL in gives NULL out and the scope's first error stays.  So
  * expressions compose without a check or an unref between them:
  *
- *     x->din[0] = sy_b_mul(x->dout[0], sy_b_cos(x->in[0]));
+ *     x->din[0] = sy_b_neg(sy_b_mul(x->dout[0], x->in[1]));
  */
 #ifndef SY_OPS_BUILD_H
 #define SY_OPS_BUILD_H

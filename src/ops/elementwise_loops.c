@@ -204,6 +204,14 @@ static void compare_f32(const struct map *m, const struct sy__span *s, enum sy_c
     {[SY_F32] = name##_f32, [SY_F64] = name##_f64, [SY_I32] = name##_i32,                          \
      [SY_I64] = name##_i64, [SY_U8] = name##_u8,   [SY_BOOL] = name##_u8}
 
+/* Of `operands` inputs, by the loops of its name: FLOAT_LOOPS or ALL_LOOPS. */
+#define RUN(name, operands, LOOPS, grain)                                                          \
+    int sy__run_##name(const struct sy_run *x)                                                     \
+    {                                                                                              \
+        static const loop_fn loops[SY_DTYPE_COUNT] = LOOPS(name);                                  \
+        return run_map(x, operands, loops, grain);                                                 \
+    }
+
 /* ---- a and b in, the same type out ---- */
 
 #define BINARY_FLOATS(name, NAME, E64)                                                             \
@@ -215,27 +223,13 @@ static void compare_f32(const struct map *m, const struct sy__span *s, enum sy_c
     LOOP2(name##_i64, int64_t, R, EXPR)                                                            \
     LOOP2(name##_u8, uint8_t, R, EXPR)
 
-#define RUN2_FLOATS(name, grain)                                                                   \
-    int sy__run_##name(const struct sy_run *x)                                                     \
-    {                                                                                              \
-        static const loop_fn loops[SY_DTYPE_COUNT] = FLOAT_LOOPS(name);                            \
-        return run_map(x, 2, loops, grain);                                                        \
-    }
-
-#define RUN2_ALL(name)                                                                             \
-    int sy__run_##name(const struct sy_run *x)                                                     \
-    {                                                                                              \
-        static const loop_fn loops[SY_DTYPE_COUNT] = ALL_LOOPS(name);                              \
-        return run_map(x, 2, loops, GRAIN_LIGHT);                                                  \
-    }
-
 /* Integer arithmetic in u64: wrapping, never undefined. */
 #define ARITHMETIC(name, NAME, op)                                                                 \
     BINARY_FLOATS(name, NAME, a op b)                                                              \
     LOOP2(name##_i32, int32_t, int32_t, (uint64_t)a op(uint64_t) b)                                \
     LOOP2(name##_i64, int64_t, int64_t, (uint64_t)a op(uint64_t) b)                                \
     LOOP2(name##_u8, uint8_t, uint8_t, (uint64_t)a op(uint64_t) b)                                 \
-    RUN2_ALL(name)
+    RUN(name, 2, ALL_LOOPS, GRAIN_LIGHT)
 
 ARITHMETIC(add, ADD, +)
 ARITHMETIC(sub, SUB, -)
@@ -243,10 +237,10 @@ ARITHMETIC(mul, MUL, *)
 
 BINARY_FLOATS(div, DIV, a / b)
 BINARY_INTS(div, float, (double)a / (double)b) /* integers divide to f32 */
-RUN2_ALL(div)
+RUN(div, 2, ALL_LOOPS, GRAIN_LIGHT)
 
 BINARY_FLOATS(pow, POW, pow(a, b))
-RUN2_FLOATS(pow, GRAIN_HEAVY)
+RUN(pow, 2, FLOAT_LOOPS, GRAIN_HEAVY)
 
 /* Lua's % and //, whose integers must not be divided by 0: looked at before. */
 static double mod_double(double a, double b)
@@ -312,7 +306,7 @@ DIVISION(idiv)
     LOOP2(name##_i32, int32_t, int32_t, a op b ? a : b)                                            \
     LOOP2(name##_i64, int64_t, int64_t, a op b ? a : b)                                            \
     LOOP2(name##_u8, uint8_t, uint8_t, a op b ? a : b)                                             \
-    RUN2_ALL(name)
+    RUN(name, 2, ALL_LOOPS, GRAIN_LIGHT)
 
 EXTREME(maximum, MAX, >=)
 EXTREME(minimum, MIN, <=)
@@ -321,7 +315,7 @@ EXTREME(minimum, MIN, <=)
     KERN(name##_f32, compare_f32, SY_COMPARE_##NAME)                                               \
     LOOP2(name##_f64, double, uint8_t, a op b)                                                     \
     BINARY_INTS(name, uint8_t, a op b)                                                             \
-    RUN2_ALL(name)
+    RUN(name, 2, ALL_LOOPS, GRAIN_LIGHT)
 
 COMPARE(eq, EQ, ==)
 COMPARE(ne, NE, !=)
@@ -335,18 +329,7 @@ COMPARE(ge, GE, >=)
 #define UNARY(name, NAME, grain, E64)                                                              \
     KERN(name##_f32, unary_f32, SY_UNARY_##NAME)                                                   \
     LOOP1(name##_f64, double, double, E64)                                                         \
-    int sy__run_##name(const struct sy_run *x)                                                     \
-    {                                                                                              \
-        static const loop_fn loops[SY_DTYPE_COUNT] = FLOAT_LOOPS(name);                            \
-        return run_map(x, 1, loops, grain);                                                        \
-    }
-
-#define RUN1_ALL(name)                                                                             \
-    int sy__run_##name(const struct sy_run *x)                                                     \
-    {                                                                                              \
-        static const loop_fn loops[SY_DTYPE_COUNT] = ALL_LOOPS(name);                              \
-        return run_map(x, 1, loops, GRAIN_LIGHT);                                                  \
-    }
+    RUN(name, 1, FLOAT_LOOPS, grain)
 
 #define UNARY_ALL(name, NAME, E64, EINT, EU8)                                                      \
     KERN(name##_f32, unary_f32, SY_UNARY_##NAME)                                                   \
@@ -354,7 +337,7 @@ COMPARE(ge, GE, >=)
     LOOP1(name##_i32, int32_t, int32_t, EINT)                                                      \
     LOOP1(name##_i64, int64_t, int64_t, EINT)                                                      \
     LOOP1(name##_u8, uint8_t, uint8_t, EU8)                                                        \
-    RUN1_ALL(name)
+    RUN(name, 1, ALL_LOOPS, GRAIN_LIGHT)
 
 UNARY_ALL(neg, NEG, -a, 0 - (uint64_t)a, 0 - (uint64_t)a)
 UNARY_ALL(abs, ABS, fabs(a), a < 0 ? 0 - (uint64_t)a : (uint64_t)a, a)
@@ -404,14 +387,14 @@ LOOP1(clamp_i32, int32_t, int32_t, (double)a<f[0] ? f[0] : (double)a> f[1] ? f[1
 LOOP1(clamp_i64, int64_t, int64_t,
       (double)a<f[0] ? (int64_t)f[0] : (double)a> f[1] ? (int64_t)f[1] : a)
 LOOP1(clamp_u8, uint8_t, uint8_t, (double)a<f[0] ? f[0] : (double)a> f[1] ? f[1] : a)
-RUN1_ALL(clamp)
+RUN(clamp, 1, ALL_LOOPS, GRAIN_LIGHT)
 
 LOOP1(not_f32, float, uint8_t, a == 0)
 LOOP1(not_f64, double, uint8_t, a == 0)
 LOOP1(not_i32, int32_t, uint8_t, a == 0)
 LOOP1(not_i64, int64_t, uint8_t, a == 0)
 LOOP1(not_u8, uint8_t, uint8_t, a == 0)
-RUN1_ALL(not )
+RUN(not, 1, ALL_LOOPS, GRAIN_LIGHT)
 
 /* ---- backward kernels: a is the forward's input (or output, where said), b the gradient ---- */
 
@@ -435,7 +418,7 @@ static double gelu_tanh_slope(double a)
 #define BACKWARD(name, NAME, grain, E64)                                                           \
     KERN(name##_backward_f32, unary_back_f32, SY_UNARY_##NAME)                                     \
     LOOP2(name##_backward_f64, double, double, E64)                                                \
-    RUN2_FLOATS(name##_backward, grain)
+    RUN(name##_backward, 2, FLOAT_LOOPS, grain)
 
 BACKWARD(abs, ABS, GRAIN_LIGHT, a > 0 ? b : a < 0 ? -b : 0)
 BACKWARD(square, SQUARE, GRAIN_LIGHT, 2 * a * b)
@@ -457,7 +440,7 @@ BACKWARD(gelu_tanh, GELU_TANH, GRAIN_HEAVY, b *gelu_tanh_slope(a))
 
 LOOP2(clamp_backward_f32, float, float, (double)a >= f[0] && (double)a <= f[1] ? b : 0)
 LOOP2(clamp_backward_f64, double, double, a >= f[0] && a <= f[1] ? b : 0)
-RUN2_FLOATS(clamp_backward, GRAIN_LIGHT)
+RUN(clamp_backward, 2, FLOAT_LOOPS, GRAIN_LIGHT)
 
 /* ---- where(c, a, b) ---- */
 

@@ -23,6 +23,14 @@
 
 enum { WHOLE_MAX = 4096 }; /* columns of a whole row in a product's task (cpu/gemm.h) */
 
+/* Inputs and outputs in the order of their rows in ops.def: of cross_entropy, of its gradient (B_),
+ * and of head_loss (H_).  Weights are inputs of the weighted ones only. */
+enum { LOGITS, TARGETS, WEIGHTS };
+enum { LOSS, LOSSES };
+enum { B_DLOSS, B_LOGITS, B_TARGETS, B_WEIGHTS };
+enum { H_X, H_W, H_TARGETS, H_WEIGHTS };
+enum { H_LOSS, H_DX, H_DW };
+
 static void *data_of(const struct sy_tensor *t)
 {
     return t ? sy_data(t) : NULL;
@@ -49,12 +57,6 @@ static int64_t count_targets(const struct sy_run *x, const char *op,
         count += t[i] >= 0;
     }
     return count;
-}
-
-static void scalar_meta(struct sy_meta *m, enum sy_dtype dtype)
-{
-    m->dtype = dtype;
-    m->ndim = 0;
 }
 
 /* Row losses (n) -> their mean over count rows, into the scalar y. */
@@ -176,18 +178,19 @@ static int want_weights(struct sy_infer *x, int i, int64_t n)
 
 int sy__infer_cross_entropy(struct sy_infer *x)
 {
-    if (sy__want_float(x, 0) || sy__want_ndim(x, 0, 2) || want_targets(x, 1, x->in[0]->shape[0]))
+    const struct sy_tensor *logits = x->in[LOGITS];
+    if (sy__want_float(x, LOGITS) || sy__want_ndim(x, LOGITS, 2) ||
+        want_targets(x, TARGETS, logits->shape[0]))
         return -1;
-    scalar_meta(&x->out[0], x->in[0]->dtype);
-    x->out[1] =
-        (struct sy_meta){.dtype = x->in[0]->dtype, .ndim = 1, .shape = {x->in[0]->shape[0]}};
-    x->always = 2;
+    sy__meta(&x->out[LOSS], logits->dtype, 0, 0, 0);
+    sy__meta(&x->out[LOSSES], logits->dtype, 1, logits->shape[0], 0);
+    x->always = 1 << LOSSES;
     return 0;
 }
 
 int sy__infer_weighted_cross_entropy(struct sy_infer *x)
 {
-    return sy__infer_cross_entropy(x) || want_weights(x, 2, x->in[0]->shape[0]) ? -1 : 0;
+    return sy__infer_cross_entropy(x) || want_weights(x, WEIGHTS, x->in[LOGITS]->shape[0]) ? -1 : 0;
 }
 
 /* For an operation whose weights, if it has any, are input i. */
@@ -198,33 +201,35 @@ static const void *weights_of(const struct sy_run *x, int i)
 
 int sy__run_cross_entropy(const struct sy_run *x)
 {
-    const struct sy_tensor *logits = x->in[0];
+    const struct sy_tensor *logits = x->in[LOGITS];
     const int64_t n = logits->shape[0], v = logits->shape[1];
-    const int64_t count = count_targets(x, "cross_entropy", x->in[1], v);
-    struct rows r = {
-        .logits = sy_data(logits), .loss = sy_data(x->out[1]), .target = sy_data(x->in[1]), .v = v};
-    r.weight = weights_of(x, 2);
+    const int64_t count = count_targets(x, "cross_entropy", x->in[TARGETS], v);
+    struct rows r = {.logits = sy_data(logits),
+                     .loss = sy_data(x->out[LOSSES]),
+                     .target = sy_data(x->in[TARGETS]),
+                     .weight = weights_of(x, WEIGHTS),
+                     .v = v};
     if (count < 0)
         return -1;
     each_rows(&r, n, logits->dtype);
-    if (x->out[0])
-        store_mean(x->out[0], r.loss, n, count);
+    if (x->out[LOSS])
+        store_mean(x->out[LOSS], r.loss, n, count);
     return 0;
 }
 
 int sy__vjp_cross_entropy(struct sy_vjp *x)
 {
-    if (x->dout[0]) /* losses are not for use */
-        x->din[0] =
-            sy_b_apply(SY_OP_CROSS_ENTROPY_BACKWARD_, NULL, 3, x->dout[0], x->in[0], x->in[1]);
+    if (x->dout[LOSS]) /* losses are not for use */
+        x->din[LOGITS] = sy_b_apply(SY_OP_CROSS_ENTROPY_BACKWARD_, NULL, 3, x->dout[LOSS],
+                                    x->in[LOGITS], x->in[TARGETS]);
     return 0;
 }
 
 int sy__vjp_weighted_cross_entropy(struct sy_vjp *x)
 {
-    if (x->dout[0])
-        x->din[0] = sy_b_apply(SY_OP_WEIGHTED_CROSS_ENTROPY_BACKWARD_, NULL, 4, x->dout[0],
-                               x->in[0], x->in[1], x->in[2]);
+    if (x->dout[LOSS])
+        x->din[LOGITS] = sy_b_apply(SY_OP_WEIGHTED_CROSS_ENTROPY_BACKWARD_, NULL, 4, x->dout[LOSS],
+                                    x->in[LOGITS], x->in[TARGETS], x->in[WEIGHTS]);
     return 0;
 }
 
@@ -232,23 +237,25 @@ int sy__vjp_weighted_cross_entropy(struct sy_vjp *x)
 
 int sy__infer_cross_entropy_backward(struct sy_infer *x)
 {
-    sy_meta_like(&x->out[0], x->in[1]);
-    x->reuse[0] = 1 + 1;
+    sy_meta_like(&x->out[0], x->in[B_LOGITS]);
+    x->reuse[0] = 1 + B_LOGITS;
     return 0;
 }
 
 int sy__run_cross_entropy_backward(const struct sy_run *x)
 {
-    const struct sy_tensor *logits = x->in[1];
+    const struct sy_tensor *logits = x->in[B_LOGITS];
     const int64_t n = logits->shape[0], v = logits->shape[1];
-    const int64_t count = count_targets(x, "cross_entropy", x->in[2], v);
-    struct rows r = {
-        .logits = sy_data(x->out[0]), .target = sy_data(x->in[2]), .v = v, .grad = true};
-    r.weight = weights_of(x, 3);
+    const int64_t count = count_targets(x, "cross_entropy", x->in[B_TARGETS], v);
+    struct rows r = {.logits = sy_data(x->out[0]),
+                     .target = sy_data(x->in[B_TARGETS]),
+                     .weight = weights_of(x, B_WEIGHTS),
+                     .v = v,
+                     .grad = true};
     if (count < 0)
         return -1;
     r.from = r.logits == sy_data(logits) ? NULL : sy_data(logits);
-    r.scale = count ? sy_tensor_get(x->in[0], 0) / (double)count : 0;
+    r.scale = count ? sy_tensor_get(x->in[B_DLOSS], 0) / (double)count : 0;
     each_rows(&r, n, logits->dtype);
     return 0;
 }
@@ -263,32 +270,32 @@ static int64_t block_rows(int64_t v)
 
 int sy__infer_head_loss(struct sy_infer *x)
 {
-    const struct sy_tensor *t = x->in[0], *w = x->in[1];
-    if (sy__want_float(x, 0) || sy__want_ndim(x, 0, 2) || sy__want_weight(x, 0, 1) ||
-        sy__want_ndim(x, 1, 2) || want_targets(x, 2, t->shape[0]))
+    const struct sy_tensor *t = x->in[H_X], *w = x->in[H_W];
+    if (sy__want_float(x, H_X) || sy__want_ndim(x, H_X, 2) || sy__want_weight(x, H_X, H_W) ||
+        sy__want_ndim(x, H_W, 2) || want_targets(x, H_TARGETS, t->shape[0]))
         return -1;
     if (w->shape[1] != t->shape[1] || w->shape[0] < 1)
         return sy__shape_error(x, "w must be (V, C) with C of x");
     const int64_t block = block_rows(w->shape[0]), n = t->shape[0];
-    scalar_meta(&x->out[0], t->dtype);
-    sy_meta_like(&x->out[1], t);
-    sy_meta_like(&x->out[2], w);
+    sy__meta(&x->out[H_LOSS], t->dtype, 0, 0, 0);
+    sy_meta_like(&x->out[H_DX], t);
+    sy_meta_like(&x->out[H_DW], w);
     if (sy__is_packed(w)) /* which is only read: stands for nothing */
-        x->out[2] = (struct sy_meta){t->dtype, 1, {1}};
+        sy__meta(&x->out[H_DW], t->dtype, 1, 1, 0);
     x->scratch = (size_t)((n < block ? n : block) * w->shape[0] + n) * sy_dtype_size(t->dtype);
     return 0;
 }
 
 int sy__infer_weighted_head_loss(struct sy_infer *x)
 {
-    return sy__infer_head_loss(x) || want_weights(x, 3, x->in[0]->shape[0]) ? -1 : 0;
+    return sy__infer_head_loss(x) || want_weights(x, H_WEIGHTS, x->in[H_X]->shape[0]) ? -1 : 0;
 }
 
 struct head {
     int64_t c, v;
     enum sy_precision precision;
     const void *x, *w;
-    struct sy_mat mat; /* w as the product reads it, f32 only */
+    struct sy_mat mat; /* w as f32 products read it */
     void *dx, *dw;    /* NULL: not wanted */
     struct rows rows; /* of the block in work */
 };
@@ -354,19 +361,19 @@ static void block_f64(struct head *h, int64_t first, int64_t n)
 
 int sy__run_head_loss(const struct sy_run *x)
 {
-    const struct sy_tensor *t = x->in[0], *w = x->in[1];
+    const struct sy_tensor *t = x->in[H_X], *w = x->in[H_W];
     const int64_t n = t->shape[0], v = w->shape[0], block = block_rows(v);
-    const int64_t count = count_targets(x, "head_loss", x->in[2], v);
+    const int64_t count = count_targets(x, "head_loss", x->in[H_TARGETS], v);
     const size_t size = sy_dtype_size(t->dtype);
     struct head h = {.c = t->shape[1],
                      .v = v,
                      .precision = (enum sy_precision)x->attrs->precision,
                      .x = sy_data(t),
                      .w = sy_data(w),
-                     .mat = sy__mat(w, 0, sy__is_packed(w) ? w->stride[0] : w->shape[1], false),
-                     .dx = data_of(x->out[1]),
-                     .dw = sy__is_packed(w) ? NULL : data_of(x->out[2])};
-    const char *weight = weights_of(x, 3);
+                     .mat = sy__mat(w, 0, w->stride[0], false),
+                     .dx = data_of(x->out[H_DX]),
+                     .dw = sy__is_packed(w) ? NULL : data_of(x->out[H_DW])};
+    const char *weight = weights_of(x, H_WEIGHTS);
     char *losses = (char *)x->scratch + (size_t)((n < block ? n : block) * v) * size;
     if (count < 0)
         return -1;
@@ -375,7 +382,7 @@ int sy__run_head_loss(const struct sy_run *x)
     for (int64_t first = 0; first < n; first += block) {
         h.rows = (struct rows){.logits = x->scratch,
                                .loss = losses + (size_t)first * size,
-                               .target = (const int32_t *)sy_data(x->in[2]) + first,
+                               .target = (const int32_t *)sy_data(x->in[H_TARGETS]) + first,
                                .weight = weight ? weight + (size_t)first * size : NULL,
                                .v = v,
                                .scale = count ? 1 / (double)count : 0,
@@ -383,25 +390,25 @@ int sy__run_head_loss(const struct sy_run *x)
         (size == sizeof(double) ? block_f64 : block_f32)(&h, first,
                                                          n - first < block ? n - first : block);
     }
-    if (x->out[0])
-        store_mean(x->out[0], losses, n, count);
+    if (x->out[H_LOSS])
+        store_mean(x->out[H_LOSS], losses, n, count);
     return 0;
 }
 
 int sy__vjp_head_loss(struct sy_vjp *x)
 {
-    if (!x->dout[0])
+    if (!x->dout[H_LOSS])
         return 0; /* dx and dw are not for use */
-    if (x->want[0])
-        x->din[0] = sy_b_scale(x->out[1], x->dout[0]);
-    if (x->want[1])
-        x->din[1] = sy_b_scale(x->out[2], x->dout[0]);
+    if (x->want[H_X])
+        x->din[H_X] = sy_b_scale(x->out[H_DX], x->dout[H_LOSS]);
+    if (x->want[H_W])
+        x->din[H_W] = sy_b_scale(x->out[H_DW], x->dout[H_LOSS]);
     return 0;
 }
 
 /* The three products, for training: the row cannot know who reads dx and dw. */
 void sy__cost_head_loss(struct sy_cost *c)
 {
-    const struct sy_tensor *x = c->node->in[0], *w = c->node->in[1];
+    const struct sy_tensor *x = c->node->in[H_X], *w = c->node->in[H_W];
     c->flops = 6.0 * (double)x->shape[0] * (double)w->shape[0] * (double)w->shape[1];
 }

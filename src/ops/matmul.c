@@ -355,7 +355,7 @@ int sy__run_linear(const struct sy_run *x)
                                 .n = n,
                                 .k = k,
                                 .a = {.data = sy_data(in), .ld = k},
-                                .b = sy__mat(w, 0, sy__is_packed(w) ? w->stride[0] : k, true),
+                                .b = sy__mat(w, 0, w->stride[0], true),
                                 .c = sy_data(y),
                                 .ldc = n};
     struct sy_gemm_opts opts = {.precision = (enum sy_precision)x->attrs->precision,

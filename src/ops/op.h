@@ -52,9 +52,8 @@ struct sy_run {
     struct sy_err *err;
 };
 
-/* Gradients: given douts (NULL where none flows), fill din[i] with owned tensors for inputs with
- * want[i]; leave NULL for "zero".  Tensors made on the way belong to the scope (see build.h): use
- * the borrowed results of the builders and hand over with sy_keep(). */
+/* Gradients: given douts (NULL where none flows), fill din[i] for inputs with want[i]; leave NULL
+ * for "zero".  What is built on the way belongs to the scope (see build.h), din as well. */
 struct sy_vjp {
     struct sy_node *node;
     const struct sy_attrs *attrs;
@@ -123,7 +122,6 @@ enum sy_opcode {
 };
 
 const struct sy_op *sy_op_get(enum sy_opcode code);
-const struct sy_op *sy_op_find(const char *name); /* by Lua name, or NULL */
 /* number of inputs, and of required ones */
 int sy_op_inputs(const struct sy_op *op, int *required);
 int sy_op_outputs(const struct sy_op *op);
@@ -153,8 +151,6 @@ struct sy_context *sy_context(void);
 int sy_apply(enum sy_opcode code, struct sy_tensor *const *in, int nin,
              const struct sy_attrs *attrs, struct sy_tensor **out, struct sy_err *err);
 
-/* Total elements and leading rows x last dimension, for row-wise operations. */
-int64_t sy_meta_count(const struct sy_meta *m);
 void sy_meta_like(struct sy_meta *m, const struct sy_tensor *t);
 int64_t sy_rows(const struct sy_tensor *t); /* product of all but the last dimension */
 

@@ -35,6 +35,16 @@ int sy__want_weight(struct sy_infer *x, int like, int input);
 /* `op: reason: a is (..), b is (..)` listing every input with its shape. */
 int sy__shape_error(struct sy_infer *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Of at most two dimensions. */
+static inline void sy__meta(struct sy_meta *m, enum sy_dtype dtype, int ndim, int64_t d0,
+                            int64_t d1)
+{
+    m->dtype = dtype;
+    m->ndim = ndim;
+    m->shape[0] = d0;
+    m->shape[1] = d1;
+}
+
 /* ---- inputs that are read through packing (marked ~ in ops.def) ---- */
 
 /* Not the f32 elements themselves: bf16 and the stored dtypes. */

@@ -17,14 +17,17 @@
 #define BLOCK 32768 /* elements of a partial sum over everything */
 #define CHUNK 256   /* rows of a partial sum along a dimension that is not the last */
 
+/* Integer attributes in the order of ops.def; CORRECTION is var's. */
+enum { DIM, KEEP, CORRECTION };
+
 /* ---- shapes ---- */
 
-/* Output shape of a reduction by attributes dim (0) and keep (1). */
+/* Output shape of a reduction. */
 static int reduced(struct sy_infer *x, struct sy_meta *m)
 {
     const struct sy_tensor *t = x->in[0];
-    int64_t *dim = &x->attrs->i[0];
-    bool keep = x->attrs->i[1];
+    int64_t *dim = &x->attrs->i[DIM];
+    bool keep = x->attrs->i[KEEP];
     sy_meta_like(m, t);
     if (*dim == SY_DIM_ALL) {
         m->ndim = keep ? t->ndim : 0;
@@ -73,7 +76,7 @@ int sy__infer_reduce(struct sy_infer *x)
         return -1;
     if (d != SY_F32 && d != SY_F64)
         x->out[0].dtype = SY_I64;
-    x->scratch = sy__sum_scratch(lines(x->in[0], x->attrs->i[0]));
+    x->scratch = sy__sum_scratch(lines(x->in[0], x->attrs->i[DIM]));
     return 0;
 }
 
@@ -210,7 +213,7 @@ void sy__sum_lines(enum sy_dtype dtype, const void *x, struct sy__lines l, void 
 int sy__run_sum(const struct sy_run *x)
 {
     const struct sy_tensor *t = x->in[0];
-    sy__sum_lines(t->dtype, sy_data(t), lines(t, x->attrs->i[0]), x->scratch, sy_data(x->out[0]));
+    sy__sum_lines(t->dtype, sy_data(t), lines(t, x->attrs->i[DIM]), x->scratch, sy_data(x->out[0]));
     return 0;
 }
 
@@ -218,7 +221,7 @@ int sy__run_sum(const struct sy_run *x)
 static struct sy_tensor *spread(struct sy_vjp *x, struct sy_tensor *g)
 {
     const struct sy_tensor *t = x->in[0];
-    int64_t dim = x->attrs->i[0], shape[SY_MAX_DIMS];
+    int64_t dim = x->attrs->i[DIM], shape[SY_MAX_DIMS];
     memcpy(shape, t->shape, sizeof shape);
     for (int d = 0; d < t->ndim; d++)
         if (dim == SY_DIM_ALL || d == dim)
@@ -249,7 +252,7 @@ static int64_t reduced_count(const struct sy_tensor *t, int64_t dim)
 
 int sy__run_mean(const struct sy_run *x)
 {
-    int64_t count = sy_tensor_count(x->out[0]), n = reduced_count(x->in[0], x->attrs->i[0]);
+    int64_t count = sy_tensor_count(x->out[0]), n = reduced_count(x->in[0], x->attrs->i[DIM]);
     float *y = sy_data(x->out[0]);
     double *yd = sy_data(x->out[0]);
     sy__run_sum(x);
@@ -264,7 +267,7 @@ int sy__run_mean(const struct sy_run *x)
 int sy__vjp_mean(struct sy_vjp *x)
 {
     const struct sy_tensor *t = x->in[0];
-    double n = (double)reduced_count(t, x->attrs->i[0]);
+    double n = (double)reduced_count(t, x->attrs->i[DIM]);
     struct sy_tensor *g = sy_b_mul(x->dout[0], sy_b_const(x->dout[0], 1 / n));
     x->din[0] = sy_b_expand(spread(x, g), t->ndim, t->shape);
     return 0;
@@ -415,8 +418,8 @@ static int run_rows(const struct sy_run *x, const char *name,
                     void (*rows)(void *, int64_t, const void *const *, void *const *))
 {
     const struct sy_tensor *t = x->in[0];
-    struct sy__lines l = lines(t, x->attrs->i[0]);
-    struct row_ctx c = {t->dtype, l.n, (double)x->attrs->i[2]};
+    struct sy__lines l = lines(t, x->attrs->i[DIM]);
+    struct row_ctx c = {t->dtype, l.n, (double)x->attrs->i[CORRECTION]};
     struct sy__line_work w = {.l = l,
                               .nin = 1,
                               .nout = 1,
@@ -460,7 +463,7 @@ static int not_empty(struct sy_infer *x)
 {
     char text[128];
     const struct sy_tensor *t = x->in[0];
-    if (reduced_count(t, x->attrs->i[0]) > 0)
+    if (reduced_count(t, x->attrs->i[DIM]) > 0)
         return 0;
     return sy_err_set(x->err, SY_E_SHAPE, "%s: nothing to choose from: x is %s", x->op->name,
                       sy_shape_text(t->ndim, t->shape, text, sizeof text));
@@ -477,7 +480,7 @@ int sy__infer_extreme_index(struct sy_infer *x)
 {
     if (sy__infer_extreme(x))
         return -1;
-    int64_t n = reduced_count(x->in[0], x->attrs->i[0]);
+    int64_t n = reduced_count(x->in[0], x->attrs->i[DIM]);
     if (n > INT32_MAX)
         return sy_err_set(x->err, SY_E_RANGE, "%s: %lld elements: indices are i32", x->op->name,
                           (long long)n);
@@ -494,7 +497,7 @@ int sy__infer_var(struct sy_infer *x)
 {
     if (sy__infer_rows_float(x))
         return -1;
-    int64_t n = reduced_count(x->in[0], x->attrs->i[0]), c = x->attrs->i[2];
+    int64_t n = reduced_count(x->in[0], x->attrs->i[DIM]), c = x->attrs->i[CORRECTION];
     if (c < 0 || n <= c)
         return sy_err_set(x->err, SY_E_RANGE, "var: correction is %lld, of %lld elements",
                           (long long)c, (long long)n);
@@ -505,10 +508,10 @@ int sy__infer_var(struct sy_infer *x)
 static int vjp_pick(struct sy_vjp *x, enum sy_opcode which)
 {
     struct sy_tensor *t = x->in[0];
-    int64_t dim = x->attrs->i[0], all = sy_tensor_count(t);
+    int64_t dim = x->attrs->i[DIM], all = sy_tensor_count(t);
     struct sy_tensor *line = dim == SY_DIM_ALL ? sy_b_reshape(t, 1, &all) : t;
     dim = dim == SY_DIM_ALL ? 0 : dim;
-    struct sy_attrs a = {.i = {dim, true}};
+    struct sy_attrs a = {.i = {[DIM] = dim, [KEEP] = true}};
     struct sy_tensor *at = sy_b_apply(which, &a, 1, line);
     struct sy_tensor *g = at ? sy_b_reshape_like(x->dout[0], at) : NULL;
     struct sy_attrs b = {.i = {dim, line ? line->shape[dim] : 0}};
@@ -530,7 +533,8 @@ int sy__vjp_min(struct sy_vjp *x)
 int sy__vjp_prod(struct sy_vjp *x)
 {
     struct sy_tensor *t = x->in[0], *zero = sy_b_const(t, 0), *one = sy_b_const(t, 1);
-    struct sy_attrs over = {.i = {x->attrs->i[0], true}}, type = {.i = {t->dtype}};
+    struct sy_attrs over = {.i = {[DIM] = x->attrs->i[DIM], [KEEP] = true}};
+    struct sy_attrs type = {.i = {t->dtype}};
     struct sy_tensor *is_zero = sy_b_apply(SY_OP_EQ_, NULL, 2, t, zero);
     struct sy_tensor *others = sy_b_apply(SY_OP_WHERE_, NULL, 3, is_zero, one, t);
     struct sy_tensor *count =
@@ -547,8 +551,8 @@ int sy__vjp_prod(struct sy_vjp *x)
 /* 2 (x - mean) / (n - correction) */
 int sy__vjp_var(struct sy_vjp *x)
 {
-    struct sy_attrs a = {.i = {x->attrs->i[0], true}};
-    double n = (double)(reduced_count(x->in[0], x->attrs->i[0]) - x->attrs->i[2]);
+    struct sy_attrs a = {.i = {[DIM] = x->attrs->i[DIM], [KEEP] = true}};
+    double n = (double)(reduced_count(x->in[0], x->attrs->i[DIM]) - x->attrs->i[CORRECTION]);
     struct sy_tensor *centred = sy_b_sub(x->in[0], sy_b_apply(SY_OP_MEAN_, &a, 1, x->in[0]));
     struct sy_tensor *g = sy_b_mul(x->dout[0], sy_b_const(x->dout[0], 2 / n));
     x->din[0] = sy_b_mul(centred, spread(x, g));

@@ -8,6 +8,14 @@
 #include <math.h>
 #include <string.h>
 
+/* Integer attributes in the order of ops.def: of cast; of what takes a list (its length, then its
+ * numbers); of narrow and slice; of select; of pad and cat. */
+enum { DTYPE };
+enum { LENGTH, LIST };
+enum { DIM, FIRST, COUNT, STEP };
+enum { AT = 1 };
+enum { BEFORE = 1, AFTER };
+
 /* ---- shared by many rows ---- */
 
 int sy__infer_like(struct sy_infer *x)
@@ -327,16 +335,19 @@ static int run_encode(const struct sy_run *x)
     const struct sy_tensor *t = x->in[0], *y = x->out[0];
     const int64_t n = sy_tensor_count(t);
     const struct sy_packed p = sy_packed(y);
-    float *dense = sy_alloc((size_t)(n ? n : 1) * sizeof *dense);
-    if (!dense)
+    const bool strided = !sy_tensor_contiguous(t);
+    float *copy = strided ? sy_alloc((size_t)(n ? n : 1) * sizeof *copy) : NULL;
+    if (strided && !copy)
         return sy_err_set(x->err, SY_E_MEMORY, "cast: out of memory: %lld bytes wanted",
                           (long long)n * 4);
-    sy__copy_dense(t, dense);
+    if (strided)
+        sy__copy_dense(t, copy);
+    const float *from = strided ? copy : sy_data(t);
     unsigned char *beside = sy_data(y);
-    const int64_t bad = sy_form_encode(p.form, dense, n, sy_data(y),
+    const int64_t bad = sy_form_encode(p.form, from, n, sy_data(y),
                                        p.beside ? beside + (p.beside - p.data) : NULL);
-    const double v = bad < n ? (double)dense[bad] : 0;
-    sy_free(dense);
+    const double v = bad < n ? (double)from[bad] : 0;
+    sy_free(copy);
     if (bad < n)
         return sy_err_set(x->err, SY_E_NUMERIC, "cast: %s cannot hold %g (element %lld)",
                           sy_dtype_name(y->dtype), v, (long long)bad + 1);
@@ -345,7 +356,7 @@ static int run_encode(const struct sy_run *x)
 
 int sy__infer_cast(struct sy_infer *x)
 {
-    int64_t to = x->attrs->i[0];
+    int64_t to = x->attrs->i[DTYPE];
     if (to < 0 || to >= SY_DTYPE_COUNT)
         return sy_err_set(x->err, SY_E_DTYPE, "cast: no dtype has the number %lld", (long long)to);
     if ((sy_dtype_stored((enum sy_dtype)to) || sy_dtype_stored(x->in[0]->dtype)) &&
@@ -392,7 +403,7 @@ int sy__run_cast(const struct sy_run *x)
 
 int sy__vjp_cast(struct sy_vjp *x)
 {
-    struct sy_attrs a = {.i = {x->in[0]->dtype}};
+    struct sy_attrs a = {.i = {[DTYPE] = x->in[0]->dtype}};
     x->din[0] = sy_b_apply(SY_OP_CAST_, &a, 1, x->dout[0]);
     return 0;
 }
@@ -401,18 +412,18 @@ int sy__vjp_cast(struct sy_vjp *x)
 
 static int view_of(struct sy_infer *x, const char *what)
 {
-    if (x->attrs->i[0] < 0 || x->attrs->i[0] > SY_MAX_DIMS)
+    if (x->attrs->i[LENGTH] < 0 || x->attrs->i[LENGTH] > SY_MAX_DIMS)
         return sy_err_set(x->err, SY_E_RANGE, "%s: %lld dimensions: at most %d are possible", what,
-                          (long long)x->attrs->i[0], SY_MAX_DIMS);
+                          (long long)x->attrs->i[LENGTH], SY_MAX_DIMS);
     x->out[0].dtype = x->in[0]->dtype;
-    x->out[0].ndim = (int)x->attrs->i[0];
+    x->out[0].ndim = (int)x->attrs->i[LENGTH];
     x->view_offset = x->in[0]->offset;
     return 0;
 }
 
 static const char *list_text(const struct sy_attrs *a, char *out, size_t n)
 {
-    return sy_shape_text((int)a->i[0], a->i + 1, out, n);
+    return sy_shape_text((int)a->i[LENGTH], a->i + LIST, out, n);
 }
 
 /* Fill in the size written -1, so that the product is `count`. */
@@ -423,7 +434,7 @@ static int solve_shape(struct sy_infer *x, int64_t count)
     size_t known = 1;
     bool bad = false;
     for (int d = 0; d < m->ndim; d++) {
-        int64_t n = m->shape[d] = x->attrs->i[1 + d];
+        int64_t n = m->shape[d] = x->attrs->i[LIST + d];
         if (n == -1 && free_dim < 0)
             free_dim = d;
         else if (n < 0 || sy_mul_size(known, (size_t)n, &known))
@@ -449,7 +460,7 @@ int sy__infer_reshape(struct sy_infer *x)
     for (int d = x->out[0].ndim - 1; d >= 0; d--) {
         x->view_stride[d] = dense;
         dense *= x->out[0].shape[d];
-        x->attrs->i[1 + d] = x->out[0].shape[d];
+        x->attrs->i[LIST + d] = x->out[0].shape[d];
     }
     return 0;
 }
@@ -470,7 +481,7 @@ int sy__infer_expand(struct sy_infer *x)
     int extra = m->ndim - t->ndim;
     bool fits = extra >= 0;
     for (int d = 0; fits && d < m->ndim; d++) {
-        int64_t own = d < extra ? 1 : t->shape[d - extra], n = x->attrs->i[1 + d];
+        int64_t own = d < extra ? 1 : t->shape[d - extra], n = x->attrs->i[LIST + d];
         m->shape[d] = n == -1 && d >= extra ? own : n;
         fits = m->shape[d] >= 0 && (own == 1 || own == m->shape[d]);
         x->view_stride[d] = d < extra || own == 1 ? 0 : t->stride[d - extra];
@@ -479,7 +490,7 @@ int sy__infer_expand(struct sy_infer *x)
         return sy_err_set(x->err, SY_E_SHAPE, "expand: %s does not broadcast to %s",
                           sy_shape_text(t->ndim, t->shape, have, sizeof have),
                           list_text(x->attrs, want, sizeof want));
-    memcpy(x->attrs->i + 1, m->shape, sizeof m->shape);
+    memcpy(x->attrs->i + LIST, m->shape, sizeof m->shape);
     return 0;
 }
 
@@ -496,12 +507,12 @@ int sy__infer_permute(struct sy_infer *x)
     unsigned seen = 0;
     if (view_of(x, "permute"))
         return -1;
-    if (x->attrs->i[0] != t->ndim)
+    if (x->attrs->i[LENGTH] != t->ndim)
         return sy_err_set(x->err, SY_E_SHAPE, "permute: %lld dimensions given: the tensor is %s",
-                          (long long)x->attrs->i[0],
+                          (long long)x->attrs->i[LENGTH],
                           sy_shape_text(t->ndim, t->shape, text, sizeof text));
     for (int d = 0; d < t->ndim; d++) {
-        int64_t *from = &x->attrs->i[1 + d];
+        int64_t *from = &x->attrs->i[LIST + d];
         if (sy__dim(x, from, t))
             return -1;
         if (seen & 1u << *from)
@@ -518,7 +529,7 @@ int sy__vjp_permute(struct sy_vjp *x)
 {
     int back[SY_MAX_DIMS] = {0};
     for (int d = 0; d < x->in[0]->ndim; d++)
-        back[x->attrs->i[1 + d]] = d;
+        back[x->attrs->i[LIST + d]] = d;
     x->din[0] = sy_b_permute(x->dout[0], back);
     return 0;
 }
@@ -526,7 +537,7 @@ int sy__vjp_permute(struct sy_vjp *x)
 int sy__infer_narrow(struct sy_infer *x)
 {
     const struct sy_tensor *t = x->in[0];
-    int64_t *dim = &x->attrs->i[0], first = x->attrs->i[1], n = x->attrs->i[2];
+    int64_t *dim = &x->attrs->i[DIM], first = x->attrs->i[FIRST], n = x->attrs->i[COUNT];
     char text[128];
     if (sy__dim(x, dim, t))
         return -1;
@@ -545,8 +556,9 @@ int sy__infer_narrow(struct sy_infer *x)
 
 int sy__vjp_narrow(struct sy_vjp *x)
 {
-    int64_t dim = x->attrs->i[0], first = x->attrs->i[1], n = x->attrs->i[2];
-    struct sy_attrs a = {.i = {dim, first, x->in[0]->shape[dim] - first - n}};
+    int64_t dim = x->attrs->i[DIM], first = x->attrs->i[FIRST], n = x->attrs->i[COUNT];
+    struct sy_attrs a = {
+        .i = {[DIM] = dim, [BEFORE] = first, [AFTER] = x->in[0]->shape[dim] - first - n}};
     x->din[0] = sy_b_apply(SY_OP_PAD_, &a, 1, x->dout[0]);
     return 0;
 }
@@ -554,8 +566,8 @@ int sy__vjp_narrow(struct sy_vjp *x)
 int sy__infer_slice(struct sy_infer *x)
 {
     const struct sy_tensor *t = x->in[0];
-    int64_t *dim = &x->attrs->i[0], first = x->attrs->i[1], n = x->attrs->i[2],
-            step = x->attrs->i[3];
+    int64_t *dim = &x->attrs->i[DIM], first = x->attrs->i[FIRST], n = x->attrs->i[COUNT],
+            step = x->attrs->i[STEP];
     char text[128];
     if (sy__dim(x, dim, t))
         return -1;
@@ -578,7 +590,7 @@ int sy__infer_slice(struct sy_infer *x)
 int sy__infer_select(struct sy_infer *x)
 {
     const struct sy_tensor *t = x->in[0];
-    int64_t *dim = &x->attrs->i[0], at = x->attrs->i[1];
+    int64_t *dim = &x->attrs->i[DIM], at = x->attrs->i[AT];
     char text[128];
     if (sy__dim(x, dim, t))
         return -1;
@@ -602,8 +614,9 @@ int sy__infer_select(struct sy_infer *x)
 int sy__vjp_select(struct sy_vjp *x)
 {
     const struct sy_tensor *t = x->in[0];
-    int64_t dim = x->attrs->i[0], at = x->attrs->i[1], shape[SY_MAX_DIMS];
-    struct sy_attrs around = {.i = {dim, at, t->shape[dim] - at - 1}};
+    int64_t dim = x->attrs->i[DIM], at = x->attrs->i[AT], shape[SY_MAX_DIMS];
+    struct sy_attrs around = {
+        .i = {[DIM] = dim, [BEFORE] = at, [AFTER] = t->shape[dim] - at - 1}};
     memcpy(shape, t->shape, sizeof shape);
     shape[dim] = 1;
     x->din[0] = sy_b_apply(SY_OP_PAD_, &around, 1, sy_b_reshape(x->dout[0], t->ndim, shape));
@@ -614,12 +627,14 @@ int sy__vjp_select(struct sy_vjp *x)
 int sy__vjp_slice(struct sy_vjp *x)
 {
     const struct sy_tensor *t = x->in[0];
-    int64_t dim = x->attrs->i[0], first = x->attrs->i[1], n = x->attrs->i[2], step = x->attrs->i[3];
+    const int64_t *a = x->attrs->i;
+    const int64_t dim = a[DIM], first = a[FIRST], n = a[COUNT], step = a[STEP];
     struct sy__lines l = sy__lines_of(t->ndim, t->shape, dim);
     int64_t apart[4] = {l.outer, n, 1, l.inner}, line[3] = {l.outer, n * step, l.inner};
     int64_t there = n * step < l.n - first ? n * step : l.n - first;
-    struct sy_attrs spread = {.i = {2, 0, step - 1}}, cut = {.i = {1, 0, there}};
-    struct sy_attrs around = {.i = {1, first, l.n - first - there}};
+    struct sy_attrs spread = {.i = {[DIM] = 2, [BEFORE] = 0, [AFTER] = step - 1}};
+    struct sy_attrs cut = {.i = {[DIM] = 1, [FIRST] = 0, [COUNT] = there}};
+    struct sy_attrs around = {.i = {[DIM] = 1, [BEFORE] = first, [AFTER] = l.n - first - there}};
     struct sy_tensor *g = sy_b_apply(SY_OP_PAD_, &spread, 1, sy_b_reshape(x->dout[0], 4, apart));
     g = sy_b_apply(SY_OP_NARROW_, &cut, 1, sy_b_reshape(g, 3, line));
     x->din[0] = sy_b_reshape_like(sy_b_apply(SY_OP_PAD_, &around, 1, g), t);
@@ -631,14 +646,14 @@ int sy__vjp_slice(struct sy_vjp *x)
 int sy__infer_pad(struct sy_infer *x)
 {
     int64_t *a = x->attrs->i;
-    if (sy__dim(x, &a[0], x->in[0]))
+    if (sy__dim(x, &a[DIM], x->in[0]))
         return -1;
-    if (a[1] < 0 || a[2] < 0)
+    if (a[BEFORE] < 0 || a[AFTER] < 0)
         return sy_err_set(x->err, SY_E_RANGE,
-                          "pad: before is %lld, after is %lld, must be at least 0", (long long)a[1],
-                          (long long)a[2]);
+                          "pad: before is %lld, after is %lld, must be at least 0",
+                          (long long)a[BEFORE], (long long)a[AFTER]);
     sy_meta_like(&x->out[0], x->in[0]);
-    x->out[0].shape[a[0]] += a[1] + a[2];
+    x->out[0].shape[a[DIM]] += a[BEFORE] + a[AFTER];
     return 0;
 }
 
@@ -680,27 +695,27 @@ static void place_along(const struct sy_tensor *t, const struct sy_tensor *y, in
 
 int sy__run_pad(const struct sy_run *x)
 {
-    place_along(x->in[0], x->out[0], x->attrs->i[0], x->attrs->i[1], true);
+    place_along(x->in[0], x->out[0], x->attrs->i[DIM], x->attrs->i[BEFORE], true);
     return 0;
 }
 
 static struct sy_tensor *slice(struct sy_tensor *t, int64_t dim, int64_t first, int64_t n)
 {
-    struct sy_attrs a = {.i = {dim, first, n}};
+    struct sy_attrs a = {.i = {[DIM] = dim, [FIRST] = first, [COUNT] = n}};
     return sy_b_apply(SY_OP_NARROW_, &a, 1, t);
 }
 
 int sy__vjp_pad(struct sy_vjp *x)
 {
-    int64_t dim = x->attrs->i[0];
-    x->din[0] = slice(x->dout[0], dim, x->attrs->i[1], x->in[0]->shape[dim]);
+    int64_t dim = x->attrs->i[DIM];
+    x->din[0] = slice(x->dout[0], dim, x->attrs->i[BEFORE], x->in[0]->shape[dim]);
     return 0;
 }
 
 int sy__infer_cat(struct sy_infer *x)
 {
     const struct sy_tensor *a = x->in[0], *b = x->in[1];
-    int64_t *dim = &x->attrs->i[0];
+    int64_t *dim = &x->attrs->i[DIM];
     if (sy__dim(x, dim, a))
         return -1;
     bool fits = a->ndim == b->ndim;
@@ -715,7 +730,7 @@ int sy__infer_cat(struct sy_infer *x)
 
 int sy__run_cat(const struct sy_run *x)
 {
-    int64_t dim = x->attrs->i[0];
+    int64_t dim = x->attrs->i[DIM];
     place_along(x->in[0], x->out[0], dim, 0, false);
     place_along(x->in[1], x->out[0], dim, x->in[0]->shape[dim], false);
     return 0;
@@ -723,7 +738,7 @@ int sy__run_cat(const struct sy_run *x)
 
 int sy__vjp_cat(struct sy_vjp *x)
 {
-    int64_t dim = x->attrs->i[0], na = x->in[0]->shape[dim], nb = x->in[1]->shape[dim];
+    int64_t dim = x->attrs->i[DIM], na = x->in[0]->shape[dim], nb = x->in[1]->shape[dim];
     if (x->want[0])
         x->din[0] = slice(x->dout[0], dim, 0, na);
     if (x->want[1])

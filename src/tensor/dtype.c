@@ -2,7 +2,7 @@
  * cpu/storage_form.c.  Layer: tensor. */
 #include "tensor/tensor.h"
 
-#include <string.h>
+#include "base/find.h"
 
 /* form: by which products and embeddings read it; SY_FORM_COUNT: not as f32 */
 static const struct {
@@ -66,8 +66,5 @@ const char *sy_dtype_name(enum sy_dtype dtype)
 
 int sy_dtype_parse(const char *name)
 {
-    for (int i = 0; name != NULL && i < SY_DTYPE_COUNT; i++)
-        if (strcmp(name, dtypes[i].name) == 0)
-            return i;
-    return -1;
+    return name ? SY_FIND_NAME(dtypes, name) : -1;
 }

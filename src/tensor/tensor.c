@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
+enum contents { NO_BYTES, ANY_BYTES, ZEROS };
+
 /* Large zeroes come from the system and are not touched here. */
-static struct sy_storage *storage_new(size_t bytes, bool with_data, bool zero, struct sy_err *err)
+static struct sy_storage *storage_new(size_t bytes, enum contents contents, struct sy_err *err)
 {
     struct sy_storage *s = sy_calloc(1, sizeof *s);
     if (!s)
@@ -19,8 +21,9 @@ static struct sy_storage *storage_new(size_t bytes, bool with_data, bool zero, s
     atomic_init(&s->refs, 1);
     s->bytes = bytes;
     s->plan = -1;
-    if (with_data) {
-        s->data = zero ? sy_calloc(1, bytes ? bytes : 1) : sy_alloc(bytes ? bytes : 1);
+    if (contents != NO_BYTES) {
+        const size_t room = bytes ? bytes : 1;
+        s->data = contents == ZEROS ? sy_calloc(1, room) : sy_alloc(room);
         s->owner = SY_OWNER_SELF;
         if (!s->data)
             goto fail;
@@ -32,9 +35,9 @@ fail:
     return NULL;
 }
 
-struct sy_storage *sy_storage_new(size_t bytes, bool with_data, struct sy_err *err)
+struct sy_storage *sy_storage_new(size_t bytes, struct sy_err *err)
 {
-    return storage_new(bytes, with_data, false, err);
+    return storage_new(bytes, ANY_BYTES, err);
 }
 
 struct sy_storage *sy_storage_of_file(struct sy_mapping *m, struct sy_err *err)
@@ -43,7 +46,7 @@ struct sy_storage *sy_storage_of_file(struct sy_mapping *m, struct sy_err *err)
         const unsigned char *mapped;
         void *data;
     } u = {sy_mapping_data(m)};
-    struct sy_storage *s = storage_new((size_t)sy_mapping_size(m), false, false, err);
+    struct sy_storage *s = storage_new((size_t)sy_mapping_size(m), NO_BYTES, err);
     if (!s) {
         sy_mapping_close(m);
         return NULL;
@@ -90,25 +93,6 @@ void sy_storage_move(struct sy_storage *s, struct sy_storage *parent, void *data
     s->owner = SY_OWNER_PARENT;
     s->parent = parent;
     s->data = data;
-}
-
-struct sy_tensor *sy_tensor_within(enum sy_dtype dtype, int ndim, const int64_t *shape,
-                                   struct sy_storage *parent, void *data,
-                                   struct sy_storage *beside_parent, const unsigned char *beside,
-                                   struct sy_err *err)
-{
-    size_t bytes;
-    if (sy_shape_bytes(dtype, ndim, shape, &bytes, err))
-        return NULL;
-    struct sy_storage *s = storage_new(bytes, false, false, err);
-    if (!s)
-        return NULL;
-    sy_storage_move(s, parent, data);
-    s->beside = beside;
-    s->beside_parent = sy_storage_ref(beside_parent);
-    struct sy_tensor *t = sy_tensor_over(s, dtype, ndim, shape, NULL, 0, err);
-    sy_storage_unref(s);
-    return t;
 }
 
 int sy_shape_bytes(enum sy_dtype dtype, int ndim, const int64_t *shape, size_t *bytes,
@@ -161,13 +145,14 @@ struct sy_tensor *sy_tensor_over(struct sy_storage *s, enum sy_dtype dtype, int 
     return t;
 }
 
-static struct sy_tensor *tensor_new(enum sy_dtype dtype, int ndim, const int64_t *shape, bool zero,
-                                    struct sy_err *err)
+/* Of a storage of its own. */
+static struct sy_tensor *tensor_new(enum sy_dtype dtype, int ndim, const int64_t *shape,
+                                    enum contents contents, struct sy_err *err)
 {
     size_t bytes;
     if (sy_shape_bytes(dtype, ndim, shape, &bytes, err))
         return NULL;
-    struct sy_storage *s = storage_new(bytes, true, zero, err);
+    struct sy_storage *s = storage_new(bytes, contents, err);
     if (!s)
         return NULL;
     struct sy_tensor *t = sy_tensor_over(s, dtype, ndim, shape, NULL, 0, err);
@@ -175,16 +160,36 @@ static struct sy_tensor *tensor_new(enum sy_dtype dtype, int ndim, const int64_t
     return t;
 }
 
+struct sy_tensor *sy_tensor_traced(enum sy_dtype dtype, int ndim, const int64_t *shape,
+                                   struct sy_err *err)
+{
+    return tensor_new(dtype, ndim, shape, NO_BYTES, err);
+}
+
 struct sy_tensor *sy_tensor_empty(enum sy_dtype dtype, int ndim, const int64_t *shape,
                                   struct sy_err *err)
 {
-    return tensor_new(dtype, ndim, shape, false, err);
+    return tensor_new(dtype, ndim, shape, ANY_BYTES, err);
 }
 
 struct sy_tensor *sy_tensor_zeros(enum sy_dtype dtype, int ndim, const int64_t *shape,
                                   struct sy_err *err)
 {
-    return tensor_new(dtype, ndim, shape, true, err);
+    return tensor_new(dtype, ndim, shape, ZEROS, err);
+}
+
+struct sy_tensor *sy_tensor_within(enum sy_dtype dtype, int ndim, const int64_t *shape,
+                                   struct sy_storage *parent, void *data,
+                                   struct sy_storage *beside_parent, const unsigned char *beside,
+                                   struct sy_err *err)
+{
+    struct sy_tensor *t = sy_tensor_traced(dtype, ndim, shape, err);
+    if (!t)
+        return NULL;
+    sy_storage_move(t->storage, parent, data);
+    t->storage->beside = beside;
+    t->storage->beside_parent = sy_storage_ref(beside_parent);
+    return t;
 }
 
 struct sy_tensor *sy_tensor_scalar(enum sy_dtype dtype, double v, struct sy_err *err)
@@ -342,6 +347,14 @@ int sy_tensor_check(const struct sy_tensor *t, const char *op, struct sy_err *er
     if (m && sy_mapping_check(m, op, err))
         return -1;
     return n && n != m ? sy_mapping_check(n, op, err) : 0;
+}
+
+int sy_tensors_check(struct sy_tensor *const *t, int n, const char *op, struct sy_err *err)
+{
+    int rc = 0;
+    for (int i = 0; i < n && !rc; i++)
+        rc = t[i] ? sy_tensor_check(t[i], op, err) : 0;
+    return rc;
 }
 
 size_t sy_tensor_apart(const struct sy_tensor *t)

@@ -107,17 +107,22 @@ const struct sy_mapping *sy_tensor_file(const struct sy_tensor *t);
 /* 0, or IO: what was read of t is not to be believed, since its file changed.  To be asked after
  * reading. */
 int sy_tensor_check(const struct sy_tensor *t, const char *op, struct sy_err *err);
+/* Likewise of n, of which any may be NULL. */
+int sy_tensors_check(struct sy_tensor *const *t, int n, const char *op, struct sy_err *err);
 /* Bytes of t's storage that lie apart from the others, at storage->beside. */
 size_t sy_tensor_apart(const struct sy_tensor *t);
 
-struct sy_storage *sy_storage_new(size_t bytes, bool with_data, struct sy_err *err);
+struct sy_storage *sy_storage_new(size_t bytes, struct sy_err *err); /* with a block of its own */
 /* The whole file; owns m from now on, also on failure.  Tensors of it: sy_tensor_within. */
 struct sy_storage *sy_storage_of_file(struct sy_mapping *m, struct sy_err *err);
 struct sy_storage *sy_storage_ref(struct sy_storage *s);
 void sy_storage_unref(struct sy_storage *s);
 /* Let s live at `data` inside parent's memory from now on (its own bytes are freed, not copied). */
 void sy_storage_move(struct sy_storage *s, struct sy_storage *parent, void *data);
-/* t (new, without bytes of its own) has its blocks at `data` in parent's memory and, unless NULL,
+/* A contiguous tensor without bytes yet: what is recorded and not computed. */
+struct sy_tensor *sy_tensor_traced(enum sy_dtype dtype, int ndim, const int64_t *shape,
+                                   struct sy_err *err);
+/* A contiguous tensor that has its blocks at `data` in parent's memory and, unless NULL,
  * their scales at `beside` in beside_parent's. */
 struct sy_tensor *sy_tensor_within(enum sy_dtype dtype, int ndim, const int64_t *shape,
                                    struct sy_storage *parent, void *data,

@@ -175,7 +175,7 @@ static void *alloc_zeroed(size_t bytes) { return sy_calloc(1, bytes ? bytes : 1)
 int sy_params_take(struct sy_params *ps, struct sy_err *err)
 {
     size_t bytes = (size_t)ps->floats * sizeof(float), work = work_bytes(ps);
-    ps->home = sy_storage_new(bytes, true, err);
+    ps->home = sy_storage_new(bytes, err);
     ps->g = alloc_zeroed(bytes);
     ps->kept = alloc_zeroed((size_t)ps->kept_floats * sizeof(float));
     ps->work = work ? alloc_zeroed(work) : NULL;
