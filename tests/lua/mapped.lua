@@ -161,6 +161,14 @@ ok(pcall(function() return a.w:sum() end), "a file that is removed stays with th
 tensor.save(at "gone.safetensors", {w = tensor.zeros(1)})
 ok(a.v:equal(tensor.randn(32, 96, {seed = 5})), "also when another takes its name")
 
+-- more files, one after the other, than may be mapped at once
+local opened = 0
+for i = 1, 1100 do
+  opened = opened + (tensor.load(at "again.safetensors", {mapped = true}) and 1 or 0)
+  if i % 100 == 0 then collectgarbage() end
+end
+is(opened, 1100, "a mapping ends with its last tensor")
+
 -- every thread of the pool comes to the missing pages
 local before = tensor.threads()
 tensor.threads(4)

@@ -108,6 +108,18 @@ for _, n in ipairs{1, 2, 3} do
 end
 tensor.threads(before)
 
+-- ---- what is converted ----
+
+ok(w.T:cast "q8_0":equal(w.T:contiguous():cast "q8_0"), "a strided tensor: by its own order")
+local function slope(from_bf16) -- of x @ w' in w
+  local p = w:clone():grad(true)
+  local y = x:matmul(from_bf16(p:cast "bf16").T)
+  ;(y * y):sum():backward()
+  return p.grad
+end
+ok(slope(function(b) return b end):equal(slope(function(b) return b:cast "f32" end)),
+  "bf16 that wants a gradient is widened first")
+
 -- ---- refused ----
 
 local q = w:cast "q8_0"
@@ -131,6 +143,14 @@ t.refuses(function() return tensor.zeros(64, {dtype = "q8_0"}) end, "not made at
 t.refuses(function() return x:cast "f64":matmul(q.T) end, "f32 only",
   "a is f64, and q8_0, which is read as f32")
 t.refuses(function() return x:linear(q.T) end, "rows must lie in order", "linear", "q8_0")
+t.refuses(function() return q:narrow(2, 1, 32):view(2048) end, "no view of a view without a copy",
+  "view: x is stored as q8_0", "this view of it cannot be read in rows")
+t.refuses(function() return q:narrow(2, 17, 32):clone() end, "no copy that begins within a block",
+  "not whole blocks in order")
+t.refuses(function() return q:view(64, 2, 48):narrow(3, 1, 32):index_select(tensor{1}:cast "i32")
+  end, "no rows with gaps", "index_select: rows of q8_0 must be whole")
+t.refuses(function() return x:matmul(q:view(96, 8, 8)[{{}, {}, 1}]) end,
+  "neither rows nor columns", "neither rows nor columns of b lie in order, which is q8_0")
 t.refuses(function() q:save(os.tmpname() .. ".safetensors") end, "no place in safetensors",
   "tensor: the format has no type for q8_0")
 local saved, why = q:save "never.npy"
