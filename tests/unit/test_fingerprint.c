@@ -5,6 +5,7 @@
 
 #include "ops/build.h"
 #include "switchyard/graph.h"
+#include "tensor/tensor.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -109,6 +110,37 @@ static uint64_t fingerprint(struct leaves *l, enum change c, int version)
     return h;
 }
 
+/* Of x w^T, w (1, 32) in mxfp4, whose scale lies apart from the rest. */
+static uint64_t of_scale(unsigned char scale)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_scope scope;
+    const int64_t shape[2] = {1, 32}, codes = 16, one = 1;
+    struct sy_tensor *data = sy_tensor_zeros(SY_U8, 1, &codes, &err);
+    struct sy_tensor *beside = sy_tensor_zeros(SY_U8, 1, &one, &err);
+    *(unsigned char *)sy_tensor_data(beside) = scale;
+    struct sy_tensor *w =
+        sy_tensor_within(SY_MXFP4, 2, shape, data->storage, sy_tensor_data(data), beside->storage,
+                         sy_tensor_data(beside), &err);
+    struct sy_graph *g = sy_graph_new(&err);
+    sy_scope_begin(&scope, &err);
+    sy_graph_begin(g, &err);
+    struct sy_tensor *x = sy_graph_input(g, "x", SY_F32, 2, shape, &err);
+    struct sy_tensor *y = sy_b_apply(SY_OP_LINEAR_, NULL, 3, x, w, NULL);
+    struct sy_program_spec spec = {.outputs = &y, .noutputs = 1};
+    struct sy_program *p = y ? sy_program_new(g, &spec, &err) : NULL;
+    uint64_t h = p ? sy_program_fingerprint(p, SY_FINGERPRINT_VERSION, NULL, NULL) : 0;
+    tap_ok(p != NULL, "a constant that is stored in two places %s", err.msg);
+    sy_graph_end(g);
+    sy_scope_end(&scope);
+    sy_program_free(p);
+    sy_graph_free(g);
+    sy_tensor_unref(w);
+    sy_tensor_unref(data);
+    sy_tensor_unref(beside);
+    return h;
+}
+
 int main(void)
 {
     struct leaves l;
@@ -126,6 +158,8 @@ int main(void)
     tap_ok(fingerprint(&l, NONE, SY_FINGERPRINT_VERSION) == want, "and the same again");
     tap_ok(fingerprint(&l, NONE, 1) == UINT64_C(0x312409fcafad1cb6),
            "version 1 is what it was: %llx", (unsigned long long)fingerprint(&l, NONE, 1));
+    uint64_t scaled = of_scale(127);
+    tap_ok(of_scale(127) == scaled && of_scale(128) != scaled, "another: the scale of a constant");
     for (int i = 0; i < LEAVES; i++)
         sy_tensor_unref(l.list[i]);
     return tap_done();

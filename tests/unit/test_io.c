@@ -609,6 +609,9 @@ static void test_odd_files(void)
     struct sy_st *st = sy_st_open(path_of("s"), &err);
     int cut = truncate(path_of("s"), (off_t)n - 10);
     tap_ok(cut == 0 && sy_st_read(st, sy_st_find(st, "w"), v, &err) == -1, "%s", err.msg);
+    err = (struct sy_err)SY_ERR_INIT;
+    tap_ok(sy_st_map(st, &err) == NULL && strstr(err.msg, "changed while it was read"), "%s",
+           err.msg);
     sy_st_close(st);
 }
 
