@@ -224,14 +224,20 @@ static void fail_run(struct sy_trainer *t, const struct sy_err *err)
     pthread_mutex_unlock(&t->lock);
 }
 
-/* Paused until the host has rewound it; without a host it is as paused as any run. */
+/* Paused until the host has rewound it; without a host it is as paused as any run.  Whoever asked
+ * for another state meanwhile gets that, for the host would have it go on: the step comes again
+ * when it does, and wants the same. */
 static void want_rewind(struct sy_trainer *t, const struct sy_err *err)
 {
     pthread_mutex_lock(&t->lock);
-    if (t->wish < SY__PAUSE)
+    bool asked = t->wish != SY__GO_ON;
+    if (asked)
+        t->rewind.first = t->rewind.last = 0;
+    else
         sy__set_wish(t, SY__PAUSE);
     pthread_mutex_unlock(&t->lock);
-    sy__tell(t, SY_EVENT_REWIND, err->msg);
+    if (!asked)
+        sy__tell(t, SY_EVENT_REWIND, err->msg);
 }
 
 static void *train_thread(void *arg)

@@ -204,8 +204,25 @@ static void lost_entry(void)
     sy_trainer_free(t);
 }
 
+/* Lua raises it, and turns auto_rewind off; who turns that on again has seen it. */
+static void no_rewind(void)
+{
+    struct told told;
+    struct sy_trainer *t = make(&told);
+    if (!t)
+        return;
+    sy_trainer_set_alarm(t, SY_ALARM_REWIND, 5, "it was rewound 3 times already");
+    sy__alarm_step(t, 6, 1, false);
+    tap_ok(on(t, SY_ALARM_REWIND), "rewind: on while nothing is rewound");
+    t->hyper.v[SY_HYPER_auto_rewind] = 1;
+    sy__alarm_step(t, 7, 1, false);
+    tap_ok(!on(t, SY_ALARM_REWIND), "rewind: over when it is wanted again");
+    sy_trainer_free(t);
+}
+
 int main(void)
 {
+    no_rewind();
     lost_entry();
     throughput();
     divergence();

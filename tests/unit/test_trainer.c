@@ -75,7 +75,8 @@ static atomic_long announced;
 
 static int64_t last_step;
 static int again; /* steps that were announced twice, so that their hooks would be called twice */
-static struct sy_trainer *_Atomic to_hold; /* by whoever hears that it is paused */
+static struct sy_trainer *_Atomic to_hold; /* by whoever hears that it is paused, or has failed */
+static atomic_bool heard;
 
 static atomic_bool slow_to_tell, telling; /* an end, which waits until it is not slow any more */
 
@@ -89,12 +90,18 @@ static void on_step(void *ctx, const struct sy_status *s, bool evaluated)
     again += s->state == SY_RUN_RUNNING && s->step == last_step;
     if (s->state == SY_RUN_RUNNING)
         last_step = s->step;
-    struct sy_trainer *t = s->state == SY_RUN_PAUSED ? atomic_exchange(&to_hold, NULL) : NULL;
-    if (t)
-        sy_trainer_hold(t);
+    bool stands = s->state == SY_RUN_PAUSED || s->state == SY_RUN_FAILED;
+    struct sy_trainer *t = stands ? atomic_exchange(&to_hold, NULL) : NULL;
+    if (!t)
+        return;
+    sy_sleep(0.05); /* who does not wait for us is first */
+    atomic_store(&heard, true);
+    sy_trainer_hold(t);
 }
 
-static atomic_int alarms, waits, given_up, left_out;
+static atomic_int alarms, waits, given_up, left_out, rewinds;
+static void (*_Atomic ask)(struct sy_trainer *t); /* in the step that raises the next alarm */
+static struct sy_trainer *_Atomic asked;
 
 static void on_event(void *ctx, const struct sy_event *e)
 {
@@ -107,6 +114,12 @@ static void on_event(void *ctx, const struct sy_event *e)
     atomic_fetch_add(&left_out,
                      e->kind == SY_EVENT_NOTE &&
                          strstr(e->text, "step 0 was given up and is left out: window 1 of"));
+    atomic_fetch_add(&rewinds, e->kind == SY_EVENT_REWIND);
+    void (*fn)(struct sy_trainer *) = NULL;
+    if (e->kind == SY_EVENT_ALARM)
+        fn = atomic_exchange(&ask, NULL);
+    if (fn)
+        fn(atomic_load(&asked));
 }
 
 static double peak; /* of the next trainer */
@@ -284,7 +297,9 @@ static void test_told_and_held(struct sy_corpus *corpus)
     sy_trainer_start(t, NULL);
     atomic_store(&to_hold, t);
     sy_trainer_steps(t, 1);
-    tap_ok(sy_trainer_wait(t, INT64_MAX, 20), "a state that was told does not wait for holds");
+    bool woke = sy_trainer_wait(t, INT64_MAX, 20);
+    tap_ok(atomic_load(&heard), "who waits for a state wakes when it was told");
+    tap_ok(woke, "a state that was told does not wait for holds");
     while (!sy_trainer_held(t, 1))
         continue;
     sy_trainer_release(t);
@@ -293,6 +308,63 @@ static void test_told_and_held(struct sy_corpus *corpus)
     sy_trainer_status(t, &s);
     tap_ok(s.step == 2 && s.state == SY_RUN_PAUSED, "and it goes on when it is let go");
     finish(t);
+}
+
+/* At step 2, and the loss of the next is not finite. */
+static struct sy_trainer *make_bad(struct sy_corpus *corpus, bool auto_rewind)
+{
+    struct sy_trainer *t = make(corpus);
+    sy_trainer_set(t, SY_HYPER_max_skips, 1, NULL);
+    sy_trainer_set(t, SY_HYPER_auto_rewind, auto_rewind, NULL);
+    sy_trainer_pause(t);
+    sy_trainer_start(t, NULL);
+    sy_trainer_steps(t, 2);
+    sy_trainer_wait(t, INT64_MAX, 60);
+    sy_trainer_hold(t);
+    while (!sy_trainer_held(t, 1))
+        continue;
+    for (int i = 0; i < V * V; i++)
+        ((float *)sy_tensor_data(weights))[i] = NAN;
+    sy_trainer_release(t);
+    return t;
+}
+
+static void test_told_of_failure(struct sy_corpus *corpus)
+{
+    struct sy_status s;
+    struct sy_trainer *t = make_bad(corpus, false);
+    atomic_store(&heard, false);
+    atomic_store(&to_hold, t);
+    sy_trainer_resume(t);
+    sy_trainer_wait(t, INT64_MAX, 60);
+    sy_trainer_status(t, &s);
+    tap_ok(s.state == SY_RUN_FAILED && s.step == 2 && atomic_load(&heard),
+           "who waits for it wakes when its failure was told");
+    finish(t);
+}
+
+/* A step that wants a rewind, and what was asked for while it was done. */
+static void test_rewind_wanted(struct sy_corpus *corpus)
+{
+    static void (*const asks[])(struct sy_trainer *) = {NULL, sy_trainer_pause, sy_trainer_stop};
+    static const enum sy_run_state states[] = {SY_RUN_PAUSED, SY_RUN_PAUSED, SY_RUN_STOPPED};
+    for (int i = 0; i < 3; i++) {
+        struct sy_status s;
+        int64_t first, last;
+        struct sy_trainer *t = make_bad(corpus, true);
+        atomic_store(&rewinds, 0);
+        atomic_store(&asked, t);
+        atomic_store(&ask, asks[i]);
+        sy_trainer_resume(t);
+        sy_trainer_wait(t, INT64_MAX, 60);
+        sy_trainer_status(t, &s);
+        bool wanted = sy_trainer_rewind_wanted(t, &first, &last);
+        tap_ok(s.state == states[i] && s.step == 2 && wanted == !i && (i || last == 3),
+               "%s asked for: %s, a rewind is%s wanted", i ? "a state was" : "nothing was",
+               sy_run_state_name(s.state), wanted ? "" : " not");
+        finish(t);
+        tap_is_int(atomic_load(&rewinds), !i, "and the host hears of %s", i ? "none" : "it");
+    }
 }
 
 /* Whoever waits for a pause and resumes at once meets the trainer while it tells of the pause. */
@@ -567,6 +639,8 @@ int main(void)
     test_states(corpus);
     test_free(corpus);
     test_told_and_held(corpus);
+    test_told_of_failure(corpus);
+    test_rewind_wanted(corpus);
     test_announced_once(corpus);
     test_given_up(corpus, alone);
     test_left_out(corpus, alone);
