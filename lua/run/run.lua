@@ -577,6 +577,10 @@ local function refuse(r, name)
       .. "another; train(m, d, {optimizer = ...}) begins a run with another")
       :format(r._o.optimizer), 0)
   end
+  if r._o[name] ~= nil then
+    error(("run: %s is fixed for the run: train(m, d, {%s = ...}) begins one with another")
+      :format(name, name), 0)
+  end
   if fields[name] or methods[name] then error(("run: %s cannot be set"):format(name), 0) end
   options.unknown("train", "field", name, field_names(r))
 end

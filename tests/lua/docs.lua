@@ -63,8 +63,9 @@ for name in (listed or ""):gsub("of a model with experts", ""):gmatch "[%w_]+" d
   ok(pcall(function() r[name] = now(name) end), "r." .. name .. " = x")
 end
 for _, row in ipairs(help.options "train") do
-  local can = pcall(function() r[row[1]] = now(row[1], row[3]) end)
+  local can, why = pcall(function() r[row[1]] = now(row[1], row[3]) end)
   ok(can == (settable[row[1]] or false), "?run says whether r." .. row[1] .. " can be set", listed)
+  ok(can or why:find "fixed for the run", "... or that it is fixed", why)
 end
 
 -- ---- everything public has an entry ----
