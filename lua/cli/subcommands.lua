@@ -97,8 +97,8 @@ end
 
 function commands.generate(args)
   local words, o = parse("generate", args, {["--tokens"] = "integer", ["--temperature"] = "number",
-    ["--top-k"] = "integer",
-    ["--top-p"] = "number", ["--seed"] = "integer", ["--code"] = "flag"}, 1, 2, WHICH)
+    ["--top-k"] = "integer", ["--top-p"] = "number", ["--seed"] = "integer", ["--code"] = "flag"},
+    1, 2, WHICH)
   local m = require("switchyard.run.stored").model("generate", words[1], o.code)
   local text = m:generate(prompt_of(m, words[2]),
     {tokens = o.tokens, temperature = o.temperature, top_k = o["top-k"],

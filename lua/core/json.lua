@@ -44,10 +44,11 @@ function json.text(v) return write(v, "") end
 function json.plain(v, what, name)
   local kind = type(v)
   if kind == "table" then
-    local out = {}
+    local out, n = {}, #v
     for k, x in pairs(v) do
-      if type(k) ~= "string" and not (math.type(k) == "integer" and k >= 1 and
-        k <= #v) or type(k) == "string" and #v > 0 then
+      local in_list = math.type(k) == "integer" and k >= 1 and k <= n
+      local by_name = type(k) == "string" and n == 0
+      if not in_list and not by_name then
         engine.error(("%s cannot hold %s: neither a list nor fields by names"):format(what, name))
       end
       out[k] = json.plain(x, what, name .. "." .. k)

@@ -168,7 +168,8 @@ function directory.config(m, d, o, initial, code)
     args = args,
     -- windows are counted; nil: they are numbered by step (src/train/order.c), and evaluations saw
     -- others
-    order = 2, model = {family = m.family, config = fine and cfg or nil,
+    order = 2,
+    model = {family = m.family, config = fine and cfg or nil,
              why = not fine and tostring(cfg) or nil, code = family_file(m, code)},
     script = code[1] and code[1].file or nil,
     defined = defined_by_users(m),
@@ -303,9 +304,11 @@ end
 function directory.read(what, store)
   local info = assert(store:info())
   local config = engine.json(info.config or "{}")
-  if type(config) ~= "table" or config.format ~= 1 or type(config.model) ~= "table" or
-    type(config.data) ~= "table" or
-     type(config.train) ~= "table" or type(config.tokenizer) ~= "table" then
+  local whole = type(config) == "table" and config.format == 1
+  for _, part in ipairs {"model", "data", "train", "tokenizer"} do
+    whole = whole and type(config[part]) == "table"
+  end
+  if not whole then
     error(("%s: run '%s' does not say how it was made"):format(what, info.name), 0)
   end
   return config, info
@@ -315,8 +318,8 @@ local function load_tokenizer(what, path, t)
   if not t then return nil end
   local tok, why
   local read = t.matched and tokenizer.load or engine.tokenizer_load_bare
-  if t.kind == "bytes" then tok = tokenizer.bytes() else tok, why = read(path .. "/"
-    .. tostring(t.file)) end
+  if t.kind == "bytes" then tok = tokenizer.bytes()
+  else tok, why = read(path .. "/" .. tostring(t.file)) end
   if not tok then error(("%s: the tokenizer of the run: %s"):format(what, why), 0) end
   return tok
 end
@@ -349,9 +352,8 @@ local function run_code(what, path, config)
   if not text then error(("%s: %s"):format(what, why), 0) end
   local stop = {}
   local function halt() error(stop, 0) end
-  local env = setmetatable({train = setmetatable({},
-    {__call = halt, __index = function() halt() end}), arg = config.args or {}},
-    {__index = _G})
+  local train = setmetatable({}, {__call = halt, __index = halt})
+  local env = setmetatable({train = train, arg = config.args or {}}, {__index = _G})
   local f, wrong = load(text, "@" .. file, "t", env)
   if not f then error(("%s: %s"):format(what, wrong), 0) end
   local before = package.path

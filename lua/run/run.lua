@@ -352,11 +352,11 @@ end
 
 -- Fields that are read only; those of the status may be nil for want of a value.
 local fields = {}
-for name in (
-  "state step tokens loss val_loss current_lr grad_norm tok_s mfu eta load_max_mean dead "
-  .. "skipped error " ..
-             "name dir model layers samples precision recompute optimizer")
-             :gmatch "%S+" do fields[name] = true end
+for name in ("state step tokens loss val_loss current_lr grad_norm tok_s mfu eta load_max_mean "
+  .. "dead skipped error name dir model layers samples precision recompute optimizer")
+  :gmatch "%S+" do
+  fields[name] = true
+end
 for _, h in ipairs(engine.hyper()) do
   if h.live == enum.live.NEVER then fields[h.name] = true end
 end

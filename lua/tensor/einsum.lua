@@ -152,9 +152,9 @@ row("einsum", 'tensor.einsum("ij,jk->ik", a, b, ...) -> y', "Einstein's sum: dim
       for k = i + 1, #terms do
         for _, letter in ipairs(terms[k]) do kept[letter] = true end
       end
-      local also = setmetatable({},
-        {__index = function(_, letter) return kept[letter] or result and place_of(result,
-          letter) end})
+      local also = setmetatable({}, {__index = function(_, letter)
+        return kept[letter] or result and place_of(result, letter)
+      end})
       term = summed(term, also)
       result = result and summed(contracted(result, term, kept, size), kept) or summed(term, kept)
     end

@@ -142,11 +142,11 @@ row("diag", "x:diag(k=0) -> y",
     if x.ndim ~= 1 then fail("diag", "x must have 1 or 2 dimensions: it is %s", shape_text(x)) end
     local n = x.size
     local side = n + math.abs(k)
-    local y = x:view(n, 1):pad({dim = 2, before = 0, after = side}):view(-1):narrow(1, 1,
-      n * side):view(n, side)
+    local y = x:view(n, 1):pad({dim = 2, before = 0, after = side})
+      :view(-1):narrow(1, 1, n * side):view(n, side)
     if k >= 0 then
-      return (y:pad({dim = 2, before = k, after = 0}):narrow(2, 1,
-        side):pad({dim = 1, before = 0, after = k}))
+      return (y:pad({dim = 2, before = k, after = 0}):narrow(2, 1, side)
+        :pad({dim = 1, before = 0, after = k}))
     end
     return (y:pad({dim = 1, before = -k, after = 0}))
   end)

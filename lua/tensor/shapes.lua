@@ -41,8 +41,8 @@ row("flatten", "x:flatten(first=1, last=-1) -> y", "Dimensions first to last as 
     local shape, n = {}, 1
     for i, size in ipairs(x.shape) do
       if i >= first and i <= last then n = n * size end
-      if i < first or i > last then shape[#shape + 1] = size elseif i ==
-        last then shape[#shape + 1] = n end
+      if i < first or i > last then shape[#shape + 1] = size
+      elseif i == last then shape[#shape + 1] = n end
     end
     return (x:view(shape))
   end)
@@ -181,8 +181,8 @@ row("tile", "x:tile(n, ...) -> y",
         for k, n in ipairs(shape) do
           if k < d then outer = outer * n else inner = inner * n end
         end
-        x = x:view(outer, 1, inner):expand(outer, times[i],
-          inner):view(replaced(shape, d, shape[d] * times[i]))
+        x = x:view(outer, 1, inner):expand(outer, times[i], inner)
+          :view(replaced(shape, d, shape[d] * times[i]))
       end
     end
     return x
