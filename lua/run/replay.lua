@@ -112,6 +112,38 @@ local function repeat_all(r, entries, checkpoints, last, differs, say)
   end
 end
 
+-- The state in which the run began: the entries behind it, and its step.
+local function begin_again(what, r, store, path, config)
+  local entries, at = reconstruct.stored_journal(store), engine.checkpoints(path .. "/start") or {}
+  r._h:repeating(true)
+  r._h:start(true)
+  if #at == 0 then
+    reconstruct.check_start(what, r)
+    return entries, 0
+  end
+  directory.check_id(at[1], config)
+  local image = assert(engine.read_checkpoint(at[1].path))
+  reconstruct.must_load(r, at[1].path, image, true)
+  return reconstruct.behind(entries, image), image.step
+end
+
+-- What is said: worst, the first difference, or nil.
+local function text_of(r, config, worst, last, damaged)
+  local parts = {("identical through step %d"):format(last)}
+  if worst then
+    local kernels = directory.kernels_differ(config)
+    parts[1] = ("differs first at step %d: %s%s%s"):format(worst.step, worst.what,
+      kernels and "; " .. kernels or "", definition.changed(config.defined, r._m._definitions))
+  elseif not config.order then
+    parts[2] = "val_loss is not compared: the run is of a version that evaluated on other windows"
+  end
+  if #damaged > 0 then
+    parts[#parts + 1] = ("not compared, for it is damaged: the checkpoint of step %s")
+      :format(table.concat(damaged, ", "))
+  end
+  return table.concat(parts, "; ")
+end
+
 local function repeated(name_or_dir, given, say)
   local what = "replay"
   local o = options.read(what, given, rows)
@@ -125,36 +157,15 @@ local function repeated(name_or_dir, given, say)
   local r = reconstruct.make(what, path, config, name, o)
   local ended <close> = setmetatable({},
     {__close = function() engine.shield(function() r._h:close() end) end})
-  local h, entries = r._h, reconstruct.stored_journal(store)
-  h:repeating(true)
-  h:start(true)
-  local at, begin = engine.checkpoints(path .. "/start") or {}, 0
-  if #at > 0 then
-    directory.check_id(at[1], config)
-    local image = assert(engine.read_checkpoint(at[1].path))
-    reconstruct.must_load(r, at[1].path, image, true)
-    entries, begin = reconstruct.behind(entries, image), image.step
-  else
-    reconstruct.check_start(what, r)
-  end
+  local entries, begin = begin_again(what, r, store, path, config)
   local checkpoints, damaged = stored(path, config)
-  local compare = comparer(store, h, begin, config.order and COMPARED or NOT_EVALUATED)
+  local compare = comparer(store, r._h, begin, config.order and COMPARED or NOT_EVALUATED)
   local worst = repeat_all(r, entries, checkpoints, last, compare, say)
-  local result = {name = name, identical = not worst, step = worst and worst.step or last,
-                  difference = worst and worst.what, hash = r._m:_quietly(h.hash, h)}
-  local kernels = worst and directory.kernels_differ(config)
-  result.text = worst and ("differs first at step %d: %s%s%s"):format(worst.step, worst.what,
-    kernels and "; " .. kernels or "", definition.changed(config.defined, r._m._definitions))
-                or ("identical through step %d"):format(last)
-  if not (worst or config.order) then
-    result.text = result.text
-      .. "; val_loss is not compared: the run is of a version that evaluated on other windows"
-  end
-  if #damaged > 0 then
-    result.text = result.text .. ("; not compared, for it is damaged: the checkpoint of step %s")
-      :format(table.concat(damaged, ", "))
-  end
-  return setmetatable(result, {__tostring = function(t)
+  return setmetatable({
+    name = name, identical = not worst, step = worst and worst.step or last,
+    difference = worst and worst.what, hash = r._m:_quietly(r._h.hash, r._h),
+    text = text_of(r, config, worst, last, damaged),
+  }, {__tostring = function(t)
     return engine.clean(("replay of %s: %s"):format(t.name, t.text))
   end})
 end
