@@ -46,7 +46,7 @@ peer() { # shape precision file variant seconds [more options]
         >> "$out"
 }
 
-# The targets: share of peak, times PyTorch, RSS in GB (0: none).
+# Targets: share of peak, times PyTorch, RSS in GB (0: none).
 targets() {
     case $1.$2 in
     R1.fp32) echo 75 1.4 1.8 ;; R1.bf16) echo 55 1.5 1.8 ;;

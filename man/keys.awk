@@ -3,7 +3,7 @@
 #     SY_KEY(ACTION, MAP, "readline-name", "keys", "shown", "help")
 BEGIN {
     print ".\\\" Made from src/tui/panel_keys.def; do not edit."
-    print ".Dd November 23, 2026\n.Dt SWITCHYARD-KEYS 7\n.Os\n.Sh NAME\n.Nm switchyard-keys"
+    print ".Dd November 30, 2026\n.Dt SWITCHYARD-KEYS 7\n.Os\n.Sh NAME\n.Nm switchyard-keys"
     print ".Nd keys of the workbench\n.Sh DESCRIPTION"
     print "At the prompt every key is Readline's, as"
     print ".Xr readline 3\nand the user's\n.Pa ~/.inputrc\nhave it, and"

@@ -90,7 +90,7 @@ docs.entries = {
     .. "Columns count from 1, token ids from 0: column i is that of id i - 1, and argmax(-1) - 1 "
     .. "are the likeliest ids. Errors: no tokens; an id outside the vocabulary.",
    "m:logits{1, 2, 3}:argmax(-1) - 1"},
-  {"model:loss", "m:loss(dataset, text or ids, {batches=20, batch=16, context=}) -> number",
+  {"model:loss", "m:loss(dataset or text or ids, {batches=20, batch=16, context=}) -> number",
    "Mean cross entropy in nats a token, without any auxiliary loss. Of a text every token but the "
     .. "first is predicted once, in windows of the model's context that overlap by half: the "
     .. "first window predicts all of its tokens, a further one those of its latter half, which "
@@ -165,13 +165,14 @@ docs.entries = {
     .. "learning rate, tokens a second, share of the machine's peak (mfu); and the options that "
     .. "they were started with, where they differ.", "compare{r}"},
   {"run",
-   "r.step  r.steps  r.state  r.loss  r.val_loss  r.tok_s  r.mfu  r.tokens  r.grad_norm  "
+   "r.step  r.state  r.loss  r.val_loss  r.tok_s  r.mfu  r.tokens  r.grad_norm  "
     .. "r.current_lr  r.eta  r.name",
    "A run. state: running, paused, done, stopped or failed (then r.error says why). loss and "
     .. "val_loss are nats a token without auxiliary losses; tok_s tokens a second; mfu the share "
     .. "of the FMA peak measured on this machine; eta seconds. val_loss is nil before the first "
     .. "evaluation. These can be set, r.lr = x: " .. settable() .. "; and the inputs of the "
-    .. "model (m.inputs), of a mixture r.aux, r.z. All else can only be read.",
+    .. "model (m.inputs), of a mixture r.aux, r.z. All else can only be read; "
+    .. "steps can only be set: r:steps(n) does n more.",
    "r.step, r.state"},
   {"run.layers", "r.layers[l].load -> tensor (E)    r.layers[l].experts[e]",
    "Load of the experts at the last step as a fraction of a fair share: 1 is fair, 0 is unused. "
@@ -208,8 +209,9 @@ docs.entries = {
    "r:sample({1, 2}, {tokens = 3})"},
   {"run:note", "r:note(text) -> r", "Write a line of at most 511 bytes into the run's journal.",
    'r:note "the loss fell here"'},
-  {"run:journal", "r:journal() -> list of {step=, kind=, text=}",
-   "What was changed or noted, and after which step.",
+  {"run:journal", "r:journal() -> list of {step=, key=, kind=, value=, values=, text=}",
+   "What was changed or noted, and after which step: key is the name of what was set, value (of a "
+    .. "tensor values) what it was set to.",
    "r:journal()[1]"},
   {"run:events", "r:events() -> list of {step=, time=, kind=, text=}",
    "What happened to the run and is no change of it: alarms, checkpoints, pauses, ends, resumes, "
@@ -354,10 +356,12 @@ docs.entries = {
     .. "itself."},
   {"nn.rope", "nn.rope(x, theta=10000) -> y",
    "Rotary position embedding of x (B,T,H,D), halves rotated. Source: Su et al. 2021."},
-  {"nn.attention", "nn.attention(x, {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=}) -> y",
+  {"nn.attention",
+   "nn.attention(x, {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=, documents=}) -> y",
    "x (B,T,C) -> (B,T,C): projections, RoPE, causal grouped-query attention (mask=\"full\": every "
-    .. "token sees all), output projection. Makes the parameters q_proj, k_proj, v_proj and "
-    .. "o_proj. Source: Vaswani et al. 2017; Ainslie et al. 2023."},
+    .. "token sees all; documents=true: a token sees only its own document), output projection. "
+    .. "Makes the parameters q_proj, k_proj, v_proj and o_proj. Source: Vaswani et al. 2017; "
+    .. "Ainslie et al. 2023."},
   {"nn.ffn", "nn.ffn(x, F) -> y",
    "SwiGLU feed-forward layer of width F with the parameters gate_proj, up_proj and down_proj. "
     .. "Source: Shazeer 2020."},

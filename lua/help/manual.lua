@@ -23,6 +23,7 @@ end
 local TITLES = {
   tensor = "tensors", tokenizer = "tokenizers", data = "data sets", model = "models",
   train = "training", every = "training", runs = "training", compare = "training",
+  replay = "training",
   run = "training", expert = "training", nn = "parts of models", routers = "parts of models",
   help = "prompt", quit = "prompt", sleep = "prompt",
 }
@@ -49,7 +50,7 @@ end
 
 local HEAD = [[
 .\" Made by switchyard --dump-help from the op table and the docs beside the bindings.
-.Dd November 23, 2026
+.Dd November 30, 2026
 .Dt SWITCHYARD-LUA 7
 .Os
 .Sh NAME

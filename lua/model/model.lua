@@ -407,7 +407,7 @@ model._loss_rows = {
    help = "tokens of a window; default: the model's context"},
 }
 
---- m:loss(dataset, text or ids, {batches=20, batch=16, context=}) -> nats a token, without any
+--- m:loss(dataset or text or ids, {batches=20, batch=16, context=}) -> nats a token, without any
 -- auxiliary loss
 function Model:loss(x, given)
   local o = options.read("loss", given, model._loss_rows)
