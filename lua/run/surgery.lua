@@ -34,8 +34,8 @@ local function set_mask(e, off)
   for i = 1, E do enabled = enabled + (values[i] == 0 and 1 or 0) end
   local K = e._moe.top_k
   if enabled < K then
-    error(("disable: %d experts would remain in layer %d, a token needs %d"):format(enabled,
-      e.layer, K), 0)
+    error(("disable: %d of %d experts would remain in layer %d, a token needs %d"):format(enabled,
+      E, e.layer, K), 3)
   end
   local fresh = tensor(values)
   e.run._m:_quietly(function()

@@ -126,13 +126,20 @@ local function say_ignored(r, given)
   end
 end
 
+-- What cannot be read gives nil, message, code, and whoever keeps the nil alone knows no reason.
+local function unread(v, name, reader)
+  if v ~= nil then return "" end
+  return ("; %s = assert(%s(path)) says why a file cannot be read"):format(name, reader)
+end
+
 local function start(m, d, given)
   engine.check_alive "train"
   if type(m) ~= "table" or not m._forward then
-    error("train: argument 1 must be a model, got " .. type(m), 0)
+    error("train: argument 1 must be a model, got " .. type(m) .. unread(m, "m", "model.load"), 0)
   end
   if type(d) ~= "userdata" then
-    error("train: argument 2 must be a dataset (see data.text), got " .. type(d), 0)
+    error("train: argument 2 must be a dataset (see data.text), got " .. type(d)
+      .. unread(d, "d", "data.text"), 0)
   end
   local o = read_options(m, given)
   if m._run and engine.is_owned(m._run:status().state) then

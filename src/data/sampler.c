@@ -38,8 +38,9 @@ int sy_sampler_check(const struct sy_sampler *s, struct sy_err *err)
                           (long long)s->batch, (long long)s->context);
     if (span_tokens(s) < s->context + 1)
         return sy_err_set(err, SY_E_RANGE,
-                          "data: %lld %stokens are fewer than batch context %lld + 1",
-                          (long long)span_tokens(s), s->split == SY_SPLIT_VAL ? "validation " : "",
+                          "data: %lld %s tokens are fewer than context %lld + 1",
+                          (long long)span_tokens(s),
+                          s->split == SY_SPLIT_VAL ? "validation" : "training",
                           (long long)s->context);
     return 0;
 }

@@ -328,9 +328,9 @@ static int check_write(const char *path, enum sy_dtype dtype, int ndim, const in
 {
     char text[96];
     if (sy_dtype_size(dtype) == 0 || dtype == SY_BF16)
-        return sy_err_set(err, SY_E_UNSUPPORTED,
-                          "npy: %s: %s has no .npy type: convert to f32, or write .safetensors",
-                          path, sy_dtype_name(dtype));
+        return sy_err_set(err, SY_E_UNSUPPORTED, "npy: %s: %s has no .npy type: convert to f32%s",
+                          path, sy_dtype_name(dtype),
+                          sy_dtype_block(dtype) > 1 ? "" : ", or write .safetensors");
     if (ndim < 0 || ndim > SY_IO_DIMS)
         return sy_err_set(err, SY_E_SHAPE, "npy: %s: %d dimensions, at most %d", path, ndim,
                           SY_IO_DIMS);

@@ -93,8 +93,8 @@ static int check_array(const struct sy_st_writer *w, struct sy_array *a, struct 
                           "safetensors: %s: an array's name is empty, reserved (" SY_ST_META
                           ") or has control characters", w->path);
     if (sy_dtype_block(a->dtype) > 1)
-        return sy_err_set(err, SY_E_DTYPE, "safetensors: %s: %s: the format has no type for %s",
-                          w->path, a->name, sy_dtype_name(a->dtype));
+        return sy_err_set(err, SY_E_DTYPE, "safetensors: %s: %s: the format has no type for %s: "
+                          "convert to f32", w->path, a->name, sy_dtype_name(a->dtype));
     if (sy_dtype_size(a->dtype) == 0)
         return sy_err_set(err, SY_E_DTYPE, "safetensors: %s: %s: no such dtype: %d", w->path,
                           a->name, (int)a->dtype);

@@ -245,6 +245,17 @@ void sy__run_dir_drop(struct sy_store *s)
 
 /* ---- opening ---- */
 
+static int fail_no_run(const struct sy_store *s, struct sy_err *err)
+{
+    struct sy_str near = SY_STR_INIT;
+    sy__run_nearest(s->runs, s->name, &near);
+    sy_err_set(err, SY_E_NOTFOUND, "%s: there is no %s/run.sqlite%s%s%s", s->where, s->path,
+               near.len ? " (did you mean '" : "", near.len ? near.data : "",
+               near.len ? "'?)" : "");
+    sy_str_free(&near);
+    return -1;
+}
+
 int sy__run_dir_open(struct sy_store *s, bool write, struct sy_err *err)
 {
     struct stat st;
@@ -253,7 +264,7 @@ int sy__run_dir_open(struct sy_store *s, bool write, struct sy_err *err)
     if (rc && why.code != SY_E_NOTFOUND)
         return sy_err_set(err, why.code, "%s: %s", s->where, why.msg);
     if (rc || (sy__stat_in(s, "run.sqlite", &st) && errno == ENOENT))
-        return sy_err_set(err, SY_E_NOTFOUND, "%s: there is no %s/run.sqlite", s->where, s->path);
+        return fail_no_run(s, err);
     return write ? take_lock(s, err) : 0;
 }
 

@@ -168,6 +168,8 @@ int sy__run_dir_finish(struct sy_store *s, struct sy_err *err);
 void sy__run_dir_drop(struct sy_store *s);                      /* what has no name yet goes */
 /* folder and, for writing, lock */
 int sy__run_dir_open(struct sy_store *s, bool write, struct sy_err *err);
+/* Add the name of the run of a folder that is nearest to `name`, or nothing. */
+void sy__run_nearest(const char *folder, const char *name, struct sy_str *out);
 /* nothing that leads elsewhere */
 int sy__run_dir_check_files(const struct sy_store *s, struct sy_err *err);
 void sy__run_dir_opened(struct sy_store *s); /* the database was */

@@ -52,6 +52,7 @@ run 2 "" "unknown option '-x'" -x; one_line
 run 2 "" "unknown option '--plain=1'" --plain=1; one_line
 run 2 "" "option '-e' needs an argument" -e; one_line
 run 2 "" "neither a file nor a command" nosuchfile; one_line
+run 1 "" "unknown run 'a'; there are none" --runs "$folder/none" -e 'runs "a"'
 run 2 "" "from 1 to 256: it is '0'" --threads 0 -e 1; one_line
 run 2 "" "from 1 to 256: it is 'x'" --threads x -e 1; one_line
 SWITCHYARD_THREADS=many run 2 "" "SWITCHYARD_THREADS" -e 'print(1)'; one_line
@@ -245,6 +246,14 @@ bounded() { timeout 60 "$SWITCHYARD" -e "package.path = '$folder/?.lua'" -l self
 bounded "$folder/train.lua" last
 told && grep -q 'stopped at step' "$folder/out";
     report $? "SIGINT at the end of a script that trains => $got"
+cat > "$folder/never.lua" << 'EOF'
+train(model.dense{layers = 1, dim = 8, heads = 2, context = 8, ffn_dim = 8},
+  data.string(("to be "):rep(99)), {steps = 3, batch = 1, name = "never", save = false,
+  paused = true})
+EOF
+bounded "$folder/never.lua"
+[ $got -eq 0 ] && grep -q '^\[never\] stopped at step 0 of 3$' "$folder/out";
+    report $? "a run that made no step has no loss"
 bounded -e 'interrupt()' -e 'print "never"'
 told && [ ! -s "$folder/out" ]; report $? "SIGINT between two chunks => $got"
 bounded -e 'print(pcall(interrupt))' -e 'print "never"'

@@ -98,7 +98,9 @@ says "no series 'los'; there are .*loss"
 run 1 --runs "$folder/runs" log first load.1.9
 says 'has 4 columns, not 9'
 run 1 --runs "$folder/runs" log third
-says "run 'third': there is no "
+says "run 'third': there is no [^ ]*/run.sqlite$"
+run 1 --runs "$folder/runs" log frist
+says "there is no [^ ]*/frist/run.sqlite (did you mean 'first'?)"
 run 0 log "$folder/runs/first" loss
 has "^20"
 run 0 --runs "$folder/none" log "$folder/runs/first/" loss --csv

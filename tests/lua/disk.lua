@@ -378,6 +378,7 @@ end
 sh "mkdir RUNS/unfinished && : > RUNS/unfinished/run.sqlite"
 t.raises(function() runs "unfinished" end, "run 'unfinished': its creation was not finished")
 t.raises(function() runs "unfinishd" end, "unknown run 'unfinishd' (did you mean 'unfinished'?)")
+t.raises(function() train.resume "unfinishd" end, "(did you mean 'unfinished'?)")
 sh "rm -r RUNS/unfinished"
 
 t.done()

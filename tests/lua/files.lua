@@ -99,6 +99,10 @@ ok(next(tensor.load(at "none.safetensors")) == nil, "none at all")
 
 refuses(function() a:save(at "a.txt") end, "unknown ending", ".npy or .safetensors")
 refuses(function() tensor.load(at "a.txt") end, "unknown ending to load", ".npy or .safetensors")
+refuses(function() tensor.load(at "a.txt") end, "of a file that is not there", "no such file")
+io.open(at "words.txt", "w"):close()
+refuses(function() tensor.load(at "words.txt") end, "... whose content says no more",
+  "nor is it one by its content")
 refuses(function() tensor.save(at "m.npy", many) end, "several into .npy", ".safetensors file only")
 refuses(function() tensor.save(at "x.safetensors", {a = 3}) end, "a number is no tensor",
   "must be a tensor")

@@ -472,6 +472,10 @@ do
   ok(printed:find("\n" .. r.name:gsub("%-", "%%-") .. " +" .. r.state .. " +" .. r.step .. "/"),
     "a run a line")
   refuses(function() runs "run-x" end, "an unknown run", "run-x")
+  refuses(function() train(make(), (data.text "no such file")) end, "data that could not be read",
+    "got nil; d = assert(data.text(path)) says why")
+  refuses(function() train((model.load "no such folder"), d) end, "a model that could not be read",
+    "got nil; m = assert(model.load(path)) says why")
   refuses(function() start(make(), {name = r.name}) end, "a name that is taken", r.name)
   -- another run on the same model
   local m = r.model
@@ -788,7 +792,8 @@ do
   ok(r._h:input "mask.1":table()[1] == 0 and r._h:input "mask.1.memory":table()[1] == -math.huge,
     "an expert of the second is disabled")
   local _, why = pcall(function() layer.mixtures[2].experts[2]:disable() end)
-  ok(tostring(why):find "0 experts would remain in layer 1", "and not all of it")
+  ok(tostring(why):find "^[^\n]*run.lua:%d+: disable: 0 of 2 experts would remain in layer 1",
+    "and not all of it, which is said with the line")
   r:close()
   local stored = runs "twice"._store:series()["load.1.memory"]
   ok(stored.kind == "load" and stored.layer == 1 and stored.mixture == "memory",

@@ -552,7 +552,8 @@ static void too_short(void)
     struct sy_corpus *c = sy_corpus_string(text, sizeof text, &o, &err);
     struct sy_sampler s = {.corpus = c, .batch = 1, .context = 256};
     tap_ok(sy_sampler_check(&s, &err) && err.code == SY_E_RANGE, "refused");
-    tap_is_str(err.msg, "data: 212 tokens are fewer than batch context 256 + 1", "in these words");
+    tap_is_str(err.msg, "data: 212 training tokens are fewer than context 256 + 1",
+               "in these words");
     err = (struct sy_err)SY_ERR_INIT;
     s.split = SY_SPLIT_VAL;
     tap_ok(sy_sampler_check(&s, &err) && strstr(err.msg, "0 validation tokens"), "%s", err.msg);

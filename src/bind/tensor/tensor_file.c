@@ -23,9 +23,11 @@ static bool has_ending(const char *s, const char *with) /* in either case */
     return n >= k && !strcasecmp(s + n - k, with);
 }
 
-static int unknown_ending(lua_State *L, const char *what, const char *path)
+/* more: what else is to be said of it, or NULL. */
+static int unknown_ending(lua_State *L, const char *what, const char *path, const char *more)
 {
-    return lsy_error(L, "%s: the name must end in .npy or .safetensors: it is '%s'", what, path);
+    return lsy_error(L, "%s: the name must end in .npy or .safetensors: it is '%s'%s%s", what, path,
+                     more ? "; " : "", more ? more : "");
 }
 
 /* The tensor at arg with its elements in row-major order; what is made stays on the stack. */
@@ -66,7 +68,7 @@ static int save_one(lua_State *L)
     const char *path = luaL_checkstring(L, 2);
     bool npy = has_ending(path, ".npy");
     if (!npy && !has_ending(path, ".safetensors"))
-        return unknown_ending(L, "save", path);
+        return unknown_ending(L, "save", path, NULL);
     struct sy_tensor *t = dense(L, 1);
     if (npy)
         sy_npy_write(path, t->dtype, t->ndim, t->shape, sy_data(t), &err);
@@ -278,8 +280,9 @@ static enum sy_kind kind_of(lua_State *L, const char *path)
     unsigned char head[SY_KIND_HEAD];
     size_t n = 0;
     uint64_t size = 0;
+    struct sy_err unread = SY_ERR_INIT;
     const struct sy_file_kind *k = NULL;
-    if (!sy_file_head("load", path, head, sizeof head, &n, &size, NULL))
+    if (!sy_file_head("load", path, head, sizeof head, &n, &size, &unread))
         k = sy_file_kind(head, n, size);
     if (k && (k->kind == SY_KIND_NPY || k->kind == SY_KIND_SAFETENSORS))
         return k->kind;
@@ -288,7 +291,7 @@ static enum sy_kind kind_of(lua_State *L, const char *path)
         return SY_KIND_OTHER;
     }
     if (!has_ending(path, ".npy") && !has_ending(path, ".safetensors"))
-        unknown_ending(L, "load", path);
+        unknown_ending(L, "load", path, unread.code ? unread.msg : "nor is it one by its content");
     return has_ending(path, ".npy") ? SY_KIND_NPY : SY_KIND_SAFETENSORS;
 }
 

@@ -150,6 +150,16 @@ static void put_event(struct sy_str *o, const char *run, const char *event, cons
     sy_str_puts(o, "}\n");
 }
 
+/* Before its first step a run has no loss. */
+static void put_end(struct sy_str *o, const char *run, const char *state, const struct sy_status *s)
+{
+    sy_str_printf(o, "[%s] %s at step %lld of %lld", run, state, (long long)s->step,
+                  (long long)s->steps);
+    if (s->step > 0 || !isnan(s->loss))
+        sy_str_printf(o, ", loss %.3f", s->loss);
+    sy_str_puts(o, "\n");
+}
+
 /* A run stopped running.  Where lines are shown, the last one has said it when all went well. */
 static void put_state(struct sy_str *o, const char *run, const struct sy_status *s)
 {
@@ -162,8 +172,7 @@ static void put_state(struct sy_str *o, const char *run, const struct sy_status 
         sy_str_puts(o, "\n");
     }
     else if (mode == LSY_PROGRESS_NONE || s->state != SY_RUN_DONE)
-        sy_str_printf(o, "[%s] %s at step %lld of %lld, loss %.3f\n", run, state,
-                      (long long)s->step, (long long)s->steps, s->loss);
+        put_end(o, run, state, s);
 }
 
 static bool line_due(const struct sy_status *s, bool evaluated)
