@@ -376,7 +376,9 @@ end
 
 local function field_names(r, reading)
   local names = Run._settable(r)
-  for name in pairs(reading and fields or {}) do names[#names + 1] = name end
+  for _, more in ipairs(reading and {fields, methods} or {}) do
+    for name in pairs(more) do names[#names + 1] = name end
+  end
   table.sort(names)
   return names
 end

@@ -350,16 +350,41 @@ static struct column *read_columns(struct sy_store *s, char **names, int *n,
     return NULL;
 }
 
-static void add_names(const struct sy_store_series *all, int count, struct sy_err *err)
+static const char *nearest_series(const char *name, const struct sy_store_series *all, int count)
 {
-    struct sy_str names = SY_STR_INIT;
+    const char **names = sy_calloc((size_t)count + 1, sizeof *names);
+    for (int i = 0; i < count && names; i++)
+        names[i] = all[i].name;
+    const char *near = names ? sy_nearest(name, names) : NULL;
+    sy_free(names);
+    return near;
+}
+
+/* Whole names, as many as two lines have room for. */
+static void put_series(struct sy_str *o, const struct sy_store_series *all, int count)
+{
+    int i = 0;
+    sy_str_puts(o, count ? "; there are " : "; there are none");
+    for (; i < count && o->len + strlen(all[i].name) < 160; i++)
+        sy_str_printf(o, "%s%s", i ? ", " : "", all[i].name);
+    if (i < count)
+        sy_str_printf(o, " and %d more", count - i);
+}
+
+/* The series of this name is not there: which may have been meant. */
+static void add_names(const char *name, const struct sy_store_series *all, int count,
+                      struct sy_err *err)
+{
+    struct sy_str more = SY_STR_INIT;
     struct sy_err longer = {.code = err->code};
-    for (int i = 0; i < count; i++)
-        sy_str_printf(&names, "%s%s", i ? ", " : "", all[i].name);
-    snprintf(longer.msg, sizeof longer.msg, "%.200s; there are %.250s", err->msg,
-             names.data ? names.data : "none");
+    const char *near = nearest_series(name, all, count);
+    if (near)
+        sy_str_printf(&more, " (did you mean '%s'?)", near);
+    else
+        put_series(&more, all, count);
+    snprintf(longer.msg, sizeof longer.msg, "%.200s%.250s", err->msg, more.data ? more.data : "");
     *err = longer;
-    sy_str_free(&names);
+    sy_str_free(&more);
 }
 
 static int print_log(struct sy_store *s, const struct words *w)
@@ -374,7 +399,7 @@ static int print_log(struct sy_store *s, const struct words *w)
         sy_history_free(&c[i].h);
     sy_free(c);
     if (!c && err.code == SY_E_NAME)
-        add_names(all, count, &err);
+        add_names(w->list[n], all, count, &err);
     sy_store_series_free(all, count);
     return c ? 0 : fail_error(&err);
 }

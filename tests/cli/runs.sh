@@ -94,7 +94,9 @@ has '^{"step":30,"steps":30,"loss":[0-9.]*,"val":[0-9.]*,.*"state":"done","run":
 run 0 --json --runs "$folder/runs" watch first
 has '^{"step":30,'
 run 1 --runs "$folder/runs" log first los
-says "no series 'los'; there are .*loss"
+says "no series 'los' (did you mean 'loss'?)"
+run 1 --runs "$folder/runs" log first loss nothing
+says "no series 'nothing'; there are .* and [0-9]* more$"
 run 1 --runs "$folder/runs" log first load.1.9
 says 'has 4 columns, not 9'
 run 1 --runs "$folder/runs" log third

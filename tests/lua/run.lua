@@ -199,6 +199,7 @@ do
   refuses(function() r.optimizer = "adamw" end, "the optimizer of a run", "fixed for the run")
   refuses(function() r.lrr = 1 end, "an unknown field", "unknown field 'lrr'", "'lr'")
   refuses(function() return r.losss end, "reading an unknown field", "'losss'", "'loss'")
+  refuses(function() r:wiat() end, "calling an unknown method", "(did you mean 'wait'?)")
   refuses(function() r.lr = -1 end, "r.lr = -1", "lr", "-1")
   refuses(function() r.lr = "x" end, "r.lr = 'x'", "lr", "number")
   refuses(function() r.lr = nil end, "r.lr = nil", "lr", "number")
