@@ -115,6 +115,11 @@ local function progress(r, what, say)
   end
 end
 
+--- Wait until the run stands; a job that does says what is done to the run.
+local function wait_still(r)
+  r._h:wait(nil, ("run '%s' is being %s"):format(r._o.name, rawget(r, "_busy") or "repeated"))
+end
+
 -- Steps up to `target`, then paused.
 local function walk(r, target, last, tell)
   local h, at = r._h, r._h:status().step
@@ -122,7 +127,7 @@ local function walk(r, target, last, tell)
   while at < target do
     local begun = engine.now()
     h:steps(math.min(n, target - at))
-    h:wait()
+    wait_still(r)
     local s = h:status()
     if s.step == at then
       error(("step %d does not come: the run is %s%s"):format(at + 1, s.state,
@@ -325,6 +330,6 @@ return {
   progress = progress, walk = walk, go_through = go_through,
   read_whole = read_whole, base = base, shape_at = shape_at, reshape = reshape,
   read_inputs = read_inputs, load = load,
-  must_load = must_load, renew = renew,
+  must_load = must_load, renew = renew, wait_still = wait_still,
   check_start = check_start, make = make, open = open, guarded = guarded, alone = alone,
 }

@@ -21,7 +21,8 @@ local base, behind, guarded, alone, must_load =
   reconstruct.must_load
 local go_through, stored_journal, check_start, make =
   reconstruct.go_through, reconstruct.stored_journal, reconstruct.check_start, reconstruct.make
-local has_effect, drop_undo = reconstruct.has_effect, reconstruct.drop_undo
+local has_effect, drop_undo, wait_still = reconstruct.has_effect, reconstruct.drop_undo,
+  reconstruct.wait_still
 
 local function check_step(what, step, now)
   if math.type(step) ~= "integer" or step < 0 then
@@ -97,7 +98,7 @@ local function keep_now(r, was)
     r._store:restore(h, image.step)
     -- nothing is left to do
     if was == enum.state.DONE then h:resume() elseif was == enum.state.STOPPED then h:stop() end
-    h:wait()
+    wait_still(r)
     h:repeating(false)
     drop_undo(dir)
   end
@@ -132,7 +133,7 @@ local function rewind(r, step)
   h:pause()
   local function go_back() if was == enum.state.RUNNING then h:resume() end end
   guarded(go_back, function()
-    h:wait()
+    wait_still(r)
     h:settle()
     local now = h:status().step
     check_step("rewind", step, now)

@@ -47,6 +47,12 @@ input=$folder/in.lua run 0 "from standard input" ""
 input=$folder/in.lua run 0 "from standard input	a" "" - a
 input=$folder/in.lua run 0 "from standard input" "" --plain
 
+# a line goes out at once, when all its values are texts
+run 0 "inner
+x	y
+
+z" "" -e 'print("x", setmetatable({}, {__tostring = function() print "inner" return "y" end}))
+    print() print "z"'
 run 2 "" "unknown option '--thread' (did you mean '--threads'?)" --thread 2; one_line
 run 2 "" "unknown option '-x'" -x; one_line
 run 2 "" "unknown option '--plain=1'" --plain=1; one_line

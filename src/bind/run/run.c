@@ -378,27 +378,32 @@ static int run_steps(lua_State *L)
     return 0;
 }
 
-static const char *wait_text(struct sy_trainer *t, int64_t step, char text[112])
+/* given: what else is waited for, or NULL */
+static const char *wait_text(struct sy_trainer *t, int64_t step, const char *given, char text[112])
 {
     struct sy_status s;
+    if (given)
+        return given;
     sy_trainer_status(t, &s);
     snprintf(text, 112, "r:wait(), run '%s' to step %lld", sy_trainer_name(t),
              (long long)(step < s.steps ? step : s.steps));
     return text;
 }
 
-/* run:wait(step).  Elsewhere than in a job in slices, so that Ctrl-C ends it and hooks of other
- * runs are served; it looks at the run anew each time, for a hook or another job may close it. */
+/* run:wait(step, what a job that waits says).  Elsewhere than in a job in slices, so that Ctrl-C
+ * ends it and hooks of other runs are served; it looks at the run anew each time, for a hook or
+ * another job may close it. */
 static int wait_k(lua_State *L, int status, lua_KContext ctx)
 {
     char what[112];
     int64_t step = luaL_optinteger(L, 2, INT64_MAX);
+    const char *given = luaL_optstring(L, 3, NULL);
     (void)status;
     while (!sy_trainer_wait(check_run(L)->trainer, step, 0)) {
         if (lsy_interrupt_wanted())
             return lsy_raise_interrupted(L);
         if (lsy_may_yield(L))
-            return lsy_yield(L, wait_text(check_run(L)->trainer, step, what), HUGE_VAL, ctx,
+            return lsy_yield(L, wait_text(check_run(L)->trainer, step, given, what), HUGE_VAL, ctx,
                              wait_k);
         if (!sy_trainer_wait(check_run(L)->trainer, step, 0.005) && sy_host_wait(L, 0.015) < 0)
             return lsy_raise_interrupted(L);

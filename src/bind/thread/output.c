@@ -56,6 +56,22 @@ static int check_output(lua_State *L, int cause)
                       strerror(cause ? cause : EIO));
 }
 
+/* The n values as one text, so that lines of other threads stand before or behind it.  On the
+ * stack. */
+static const char *line_of_values(lua_State *L, int n, size_t *len)
+{
+    luaL_checkstack(L, 2 * n + 2, "print: too many values");
+    for (int i = 1; i <= n; i++) {
+        luaL_tolstring(L, i, NULL);
+        lua_pushstring(L, i < n ? "\t" : "\n");
+    }
+    if (n)
+        lua_concat(L, 2 * n);
+    else
+        lua_pushliteral(L, "\n");
+    return lua_tolstring(L, -1, len);
+}
+
 /* print as Lua has it, but a closed pipe (| head) ends the chunk, silently. */
 static int print(lua_State *L)
 {
@@ -66,15 +82,9 @@ static int print(lua_State *L)
         print_aside(L);
         return check_output(L, lsy_progress_cause());
     }
-    for (int i = 1; i <= n; i++) {
-        size_t len;
-        const char *s = luaL_tolstring(L, i, &len);
-        if (i > 1)
-            putchar('\t');
-        fwrite(s, 1, len, stdout);
-        lua_pop(L, 1);
-    }
-    putchar('\n');
+    size_t len;
+    const char *line = line_of_values(L, n, &len);
+    fwrite(line, 1, len, stdout);
     return check_output(L, fflush(stdout) ? errno : 0);
 }
 
