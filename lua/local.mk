@@ -8,6 +8,7 @@
 lua_sources = %D%/prelude.lua
 lua_sources += %D%/core/definition.lua
 lua_sources += %D%/core/enum.lua
+lua_sources += %D%/core/lazy.lua
 lua_sources += %D%/core/fields.lua
 lua_sources += %D%/core/json.lua
 lua_sources += %D%/core/method.lua

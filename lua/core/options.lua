@@ -4,7 +4,8 @@
 -- An unknown field is an error that names the nearest and lists the permitted ones.
 
 local engine = require "switchyard.engine"
-local foreign = require "switchyard.help.foreign"
+local lazy = require "switchyard.core.lazy"
+local foreign = lazy "switchyard.help.foreign"
 local options = {}
 
 local function fail(what, ...)

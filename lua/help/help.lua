@@ -6,7 +6,8 @@
 -- their defaults.
 
 local engine = require "switchyard.engine"
-local foreign = require "switchyard.help.foreign"
+local lazy = require "switchyard.core.lazy"
+local foreign = lazy "switchyard.help.foreign"
 local glossary = require "switchyard.help.glossary"
 local method = require "switchyard.core.method"
 local words = require "switchyard.core.words"

@@ -108,8 +108,6 @@ end
 
 -- ---- runs ----
 
-card.sparkline = engine.sparkline -- of a series (n,2), in so many cells
-
 -- What the alarms that are on say, in full; where none is, what one said last.
 local function alarm_lines(h)
   local fine, list = pcall(function() return h:alarms() end)
@@ -197,7 +195,7 @@ function card.run(name, h)
     local n = losses.shape[1]
     if n > 0 then
       local first, last = losses[1][2], losses[n][2]
-      out[#out + 1] = ("  %s  %.3f to %.3f"):format(card.sparkline(losses,
+      out[#out + 1] = ("  %s  %.3f to %.3f"):format(engine.sparkline(losses,
         math.max(10, math.min(60, engine.columns() - 20))), first, last)
     end
   end

@@ -7,7 +7,8 @@
 -- hint.global(name) is for whoever finds an undefined global by himself.
 
 local engine = require "switchyard.engine"
-local foreign = require "switchyard.help.foreign"
+local lazy = require "switchyard.core.lazy"
+local foreign = lazy "switchyard.help.foreign"
 
 local hint = {}
 

@@ -3,7 +3,8 @@
 
 local engine = require "switchyard.engine"
 local options = require "switchyard.core.options"
-local directory = require "switchyard.run.directory"
+local lazy = require "switchyard.core.lazy"
+local directory = lazy "switchyard.run.directory"
 local show = require "switchyard.prompt.show"
 local stored = require "switchyard.run.stored"
 local Run, Stored = require("switchyard.run.run").Run, stored.Stored

@@ -10,7 +10,8 @@
 local engine = require "switchyard.engine"
 local definition = require "switchyard.core.definition"
 local enum = require "switchyard.core.enum"
-local directory = require "switchyard.run.directory"
+local lazy = require "switchyard.core.lazy"
+local directory = lazy "switchyard.run.directory"
 local live = require "switchyard.model.live"
 local surgery = require "switchyard.run.surgery"
 local Run = require("switchyard.run.run").Run

@@ -7,7 +7,8 @@
 
 local engine = require "switchyard.engine"
 local options = require "switchyard.core.options"
-local directory = require "switchyard.run.directory"
+local lazy = require "switchyard.core.lazy"
+local directory = lazy "switchyard.run.directory"
 local reconstruct = require "switchyard.run.reconstruct"
 local Run = require("switchyard.run.run").Run
 

@@ -6,15 +6,17 @@
 
 local engine = require "switchyard.engine"
 local enum = require "switchyard.core.enum"
-local card = require "switchyard.prompt.card"
+local lazy = require "switchyard.core.lazy"
+local card = lazy "switchyard.prompt.card"
 local generate = require "switchyard.model.generate"
 local hooks = require "switchyard.run.hooks"
 local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
-local directory = require "switchyard.run.directory"
+local directory = lazy "switchyard.run.directory"
 local series = require "switchyard.run.series"
 local surgery = require "switchyard.run.surgery"
+local why = lazy "switchyard.run.why"
 local Model = require("switchyard.model.model")._Model
 
 local runs = {list = {}, by_name = {}}
@@ -314,6 +316,10 @@ end
 --- r:journal() -> list of {step=, kind=, text=}, printed by columns
 function methods:journal() return card.journal(self._h:journal()) end
 
+function methods:why(step) return why.why(self, step) end
+
+function methods:alarms() return why.alarms(self) end
+
 --- r:profile() -> text: seconds a kind of operation since the last call
 function methods:profile()
   return self._m:_quietly(function() return self._h:profile() end)
@@ -608,10 +614,6 @@ end
 
 Run.__name = "run"
 Run.methods, Run.fields = methods, fields -- for completion; rewind.lua and fork.lua add to both
-local why = require "switchyard.run.why"
-methods.why, methods.alarms = why.why, why.alarms
-
 Run.list = runs.list
-Run.sparkline = card.sparkline
 
 return {every = every, Run = Run}

@@ -4,8 +4,9 @@
 local engine = require "switchyard.engine"
 local enum = require "switchyard.core.enum"
 local options = require "switchyard.core.options"
-local card = require "switchyard.prompt.card"
-local directory = require "switchyard.run.directory"
+local lazy = require "switchyard.core.lazy"
+local card = lazy "switchyard.prompt.card"
+local directory = lazy "switchyard.run.directory"
 local reconstruct = require "switchyard.run.reconstruct"
 local series = require "switchyard.run.series"
 local Run = require("switchyard.run.run").Run
@@ -89,7 +90,7 @@ end
 function Stored.__tostring(s)
   local info = assert(s._store:info())
   local text = line(info.name, info) .. " (stored)"
-  if info.step > 0 then text = text .. "\n  loss " .. Run.sparkline(s:history "loss", 60) end
+  if info.step > 0 then text = text .. "\n  loss " .. engine.sparkline(s:history "loss", 60) end
   return text
 end
 
@@ -172,7 +173,7 @@ local function listed_live(r, differs)
   local info = r._store and r._store:info() or {}
   local s = r._h:status()
   s.parent, s.parent_step = info.parent, info.parent_step
-  return listed(r.name, s, info.bytes, s.step > 0 and Run.sparkline(r._h:history "loss") or "",
+  return listed(r.name, s, info.bytes, s.step > 0 and engine.sparkline(r._h:history "loss") or "",
     differs)
 end
 
@@ -180,7 +181,7 @@ local function listed_stored(info, differs)
   local pairs_of = {}
   for i, v in ipairs(info.spark) do pairs_of[i] = {i, v} end
   return listed(info.name, info, info.bytes,
-    #pairs_of > 0 and Run.sparkline(tensor(pairs_of)) or "", differs)
+    #pairs_of > 0 and engine.sparkline(tensor(pairs_of)) or "", differs)
 end
 
 local HEAD = engine.runs_head()

@@ -9,7 +9,8 @@
 --   3. A run that was stored without an option is made again with the default of its row.
 
 local engine = require "switchyard.engine"
-local directory = require "switchyard.run.directory"
+local lazy = require "switchyard.core.lazy"
+local directory = lazy "switchyard.run.directory"
 local options = require "switchyard.core.options"
 local Run = require("switchyard.run.run").Run
 

@@ -674,12 +674,13 @@ do -- a stored row that does not come again
 end
 
 do -- the loss as blocks
+  local sparkline = require("switchyard.engine").sparkline
   local rows = {}
   for i = 1, 60 do rows[i] = {i, i == 31 and 8 or 1} end
   local low, high = "▁", "█"
-  t.is(Run.sparkline(tensor(rows), 20), low:rep(10) .. high .. low:rep(9), "a spike is not hidden")
+  t.is(sparkline(tensor(rows), 20), low:rep(10) .. high .. low:rep(9), "a spike is not hidden")
   rows[4][2] = 0 / 0
-  t.is(Run.sparkline(tensor(rows), 20), low .. "!" .. low:rep(8) .. high .. low:rep(9),
+  t.is(sparkline(tensor(rows), 20), low .. "!" .. low:rep(8) .. high .. low:rep(9),
     "what is no number is marked")
 end
 
