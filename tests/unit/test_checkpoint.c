@@ -10,6 +10,7 @@
 #include "io/sys.h"
 #include "train/checkpoint.h"
 #include "train/params.h"
+#include "train/trainer_int.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -76,8 +77,10 @@ static void test_equality(void)
     tap_ok(s.bytes <= promised && s.bytes > promised / 2, "%llu bytes, %llu were promised",
            (unsigned long long)s.bytes, (unsigned long long)promised);
     tap_ok(tiny_hash(a) != tiny_hash(b), "another trainer differs");
+    b->entries_lost = 1;
     tap_ok(!sy_trainer_load(b, path, false, &err), "loaded: %s", err.msg);
     tap_ok(tiny_hash(a) == tiny_hash(b), "and has its hash");
+    tap_is_int(b->entries_lost, 0, "and its journal, which is whole");
     struct sy_status x, y;
     sy_trainer_status(a, &x);
     sy_trainer_status(b, &y);

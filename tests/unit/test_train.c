@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "run/metrics.h"
+#include "switchyard/graph.h"
 #include "switchyard/hyper.h"
 #include "switchyard/io.h"
 #include "tensor/tensor.h"
@@ -200,10 +201,9 @@ static void test_out_of_memory(void)
     sy_tensor_unref(t);
 }
 
-/* Parameters that begin with what lies in a mapped file: it is asked once they are copied. */
-static struct sy_params *params_of(const char *path, off_t cut, struct sy_err *err)
+/* The file's tensor where it lies; owned. */
+static struct sy_tensor *map_tensor(const char *path, struct sy_err *err)
 {
-    const struct sy_param_spec spec = {.name = "w"};
     struct sy_st *st = sy_st_open(path, err);
     const struct sy_array *a = st ? sy_st_at(st, 0) : NULL;
     struct sy_mapping *m = st ? sy_st_map(st, err) : NULL;
@@ -211,13 +211,32 @@ static struct sy_params *params_of(const char *path, off_t cut, struct sy_err *e
     struct sy_tensor *t = file ? sy_tensor_within(SY_F32, a->ndim, a->shape, file,
                                                   (char *)file->data + a->offset, NULL, NULL, err)
                                : NULL;
+    sy_storage_unref(file);
+    sy_st_close(st);
+    return t;
+}
+
+/* Parameters that begin with what lies in a mapped file: it is asked once they are copied. */
+static struct sy_params *params_of(const char *path, off_t cut, struct sy_err *err)
+{
+    const struct sy_param_spec spec = {.name = "w"};
+    struct sy_tensor *t = map_tensor(path, err);
     bool ready = t && (!cut || !truncate(path, cut));
     struct sy_params *ps =
         ready ? sy_params_new(&t, &spec, 1, NULL, 0, sy_optimizer_at(0), err) : NULL;
     sy_tensor_unref(t);
-    sy_storage_unref(file);
-    sy_st_close(st);
     return ps;
+}
+
+static void refuse_state(const char *path)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_tensor *t = map_tensor(path, &err);
+    struct sy_graph *g = sy_graph_new(&err);
+    tap_ok(t && g && sy_graph_update(g, t, t, &err) && strstr(err.msg, "mapped to be read"),
+           "update: no state lies in a mapped file: %s", err.msg);
+    sy_graph_free(g);
+    sy_tensor_unref(t);
 }
 
 static void test_mapped(void)
@@ -236,6 +255,7 @@ static void test_mapped(void)
     struct sy_params *ps = params_of(path, 0, &err);
     tap_ok(ps && !memcmp(ps->p, x, sizeof x), "params: from a mapped file %s", err.msg);
     sy_params_free(ps);
+    refuse_state(path);
     ps = params_of(path, 200, &err);
     tap_ok(!ps && err.code == SY_E_IO && strstr(err.msg, "changed while it was mapped"),
            "params: one that was cut is refused: %s", err.msg);
