@@ -74,8 +74,10 @@ void sy__skip_add(struct sy_trainer *t, int64_t step)
         at++;
     if (at < t->nskips && t->skips[at] == step)
         return;
-    if (SY_GROW(t->skips, t->skip_room, t->nskips + 1))
+    if (SY_GROW(t->skips, t->skip_room, t->nskips + 1)) {
+        t->entries_lost++; /* a replay would leave the step out */
         return;
+    }
     memmove(t->skips + at + 1, t->skips + at, (size_t)(t->nskips - at) * sizeof *t->skips);
     t->skips[at] = step;
     t->nskips++;

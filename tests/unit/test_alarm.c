@@ -204,6 +204,30 @@ static void lost_entry(void)
     sy_trainer_free(t);
 }
 
+/* The journal has room for it, the list of steps to leave out has none. */
+static void lost_skip(void)
+{
+    struct told told;
+    struct sy_trainer *t = make(&told);
+    if (!t)
+        return;
+    struct sy_journal_entry e = {.kind = SY_ENTRY_NOTE, .expert = -1};
+    do
+        sy_trainer_record(t, &e);
+    while ((size_t)t->njournal == t->journal_room);
+    int before = t->njournal;
+    e.kind = SY_ENTRY_SKIP;
+    e.value = 9;
+    sy_mem_fail_at(1);
+    sy_trainer_record(t, &e);
+    sy_mem_fail_at(0);
+    sy__alarm_step(t, 2, 1, false);
+    tap_ok(t->njournal == before + 1 && !sy__skip_listed(t, 9) && told.count == 1 &&
+               on(t, SY_ALARM_RECORD),
+           "a step that cannot be put on the list of those left out is told: %s", told.text);
+    sy_trainer_free(t);
+}
+
 /* Lua raises it, and turns auto_rewind off; who turns that on again has seen it. */
 static void no_rewind(void)
 {
@@ -224,6 +248,7 @@ int main(void)
 {
     no_rewind();
     lost_entry();
+    lost_skip();
     throughput();
     divergence();
     new_shapes();
