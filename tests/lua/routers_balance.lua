@@ -82,6 +82,16 @@ do -- in a loss: of the micro-batches so far; a series is their mean
   end
 end
 
+do -- the program's moves it by gamma, whatever an expert lacks
+  local m = moe {layers = 1, router = "sigmoid", balance = {gamma = 0.25}}
+  local r = run(m, {batch = 4, steps = 1})
+  local load, want = series(r, "load.1")[1], {}
+  for e = 1, E do want[e] = load[1 + e] < 1 and 0.25 or load[1 + e] > 1 and -0.25 or 0 end
+  local bias = m.states["model.layers.0.mlp.gate.e_score_correction_bias"]:table()
+  is(table.concat(bias, " "), table.concat(tensor(want):table(), " "), "the bias moves by gamma")
+  r:close()
+end
+
 do -- a rule that moves the bias in proportion, where the program's stands still
   nn.balance("even", {
     needs = "bias", rows = {{"pull", "number", nil, 0, 1, help = "of the bias"}},
@@ -173,6 +183,23 @@ for _, router in ipairs(ALL) do
   ok(r.loss == r.loss and r:eval() > 0, name .. ": and the run goes on")
   expert:enable()
   ok(load() > 0, name .. ": enabled again")
+  r:stop():wait()
+  r:close()
+end
+
+do -- nor is it chosen where there are other choices
+  nn.router("one_more", {gives = "logits", route = function(ctx)
+    local gates, choices = ctx:logits {extra = 1}:softmax(-1):topk(2, -1)
+    local real = choices:le(ctx.E)
+    nn.observe("third", choices:eq(3):cast("f32"):sum())
+    local experts = real:where(choices, tensor.zeros(choices.shape, {dtype = "i32"}))
+    return {experts = experts, gates = gates, fewer = true}
+  end})
+  local r = train(moe {layers = 1, router = "one_more"}, d, with(STILL, {batch = 4, paused = true}))
+  local function third() r:steps(1):wait() return series(r, "third.1")[r.step][2] end
+  ok(third() > 0, "extra choices: an expert is chosen")
+  r.layers[1].experts[3]:disable()
+  is(third(), 0.0, "disabled, it is not")
   r:stop():wait()
   r:close()
 end

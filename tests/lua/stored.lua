@@ -31,6 +31,9 @@ for _, form in ipairs(forms) do
     ok(s:matmul(s.T):equal(d:matmul(d.T)), form .. ": w @ w'")
     local ids = tensor{{0, 63}, {7, 7}}:cast "i32"
     ok(s:embedding(ids):equal(d:embedding(ids)), form .. ": embedding")
+    local first = tensor{0, 15}:cast "i32"
+    ok(s[{{5, 20}}]:embedding(first):equal(d[{{5, 20}}]:embedding(first)),
+      form .. ": embedding in some of its rows")
     ok(s:index_select(tensor{64, 1,
       9}:cast "i32"):equal(d:index_select(tensor{64, 1, 9}:cast "i32")), form .. ": rows")
     ok(s:clone():hash() == s:hash() and s:hash() ~= d:hash(), form .. ": a clone has the bytes")
