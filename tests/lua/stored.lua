@@ -22,6 +22,9 @@ for _, form in ipairs(forms) do
     form .. ": and one that begins within a block")
   ok((x:matmul(s.T)):equal(x:matmul(d.T)), form .. ": x @ w'")
   ok((s:matmul(x.T)):equal(d:matmul(x.T)), form .. ": w @ x'")
+  local some = x:narrow(2, 17, 41)
+  ok(some:matmul(s:narrow(2, 17, 41).T):equal(some:matmul(d:narrow(2, 17, 41).T)),
+    form .. ": of columns that begin within a block")
   ok(x:linear(s):equal(x:linear(d)), form .. ": linear")
   ok(x:linear(s[{{5, 20}}]):equal(x:linear(d[{{5, 20}}])), form .. ": linear with some of its rows")
   ok(x:linear(s, tensor.ones(64)):equal(x:linear(d, tensor.ones(64))), form .. ": and a bias")
