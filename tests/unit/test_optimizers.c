@@ -269,6 +269,26 @@ static void test_reference(int k)
     close_world(&w);
 }
 
+/* What is frozen stays, and so does what is kept of it. */
+static void test_frozen(int k)
+{
+    struct world w;
+    open_world(&w, sy_optimizer_find(cases[k].name));
+    const size_t bytes = (size_t)w.ps->floats * sizeof(float);
+    const size_t kept_bytes = (size_t)w.ps->kept_floats * sizeof(float);
+    float *p = sy_alloc(bytes), *kept = sy_alloc(kept_bytes);
+    step(&w, 1);
+    sy_params_freeze(w.ps, "", -1, true);
+    memcpy(p, w.ps->p, bytes);
+    memcpy(kept, w.ps->kept, kept_bytes);
+    step(&w, 2);
+    tap_ok(!memcmp(p, w.ps->p, bytes), "%s: what is frozen stays", cases[k].name);
+    tap_ok(!memcmp(kept, w.ps->kept, kept_bytes), "%s: and what it keeps of it", cases[k].name);
+    sy_free(p);
+    sy_free(kept);
+    close_world(&w);
+}
+
 /* ---- what it keeps ---- */
 
 static const char *state_text(const struct sy_optimizer *o, int s)
@@ -379,6 +399,7 @@ int main(void)
     for (int k = 0; k < (int)(sizeof cases / sizeof *cases); k++) {
         test_kept(k);
         test_reference(k);
+        test_frozen(k);
         test_forget(k);
         test_bits(k);
     }
