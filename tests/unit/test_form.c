@@ -245,11 +245,12 @@ struct side {
     float *floats;
 };
 
-/* rows x cols elements in that form and decoded, no infinities. */
+/* rows x cols elements in that form and decoded, no infinities.  flags as of try_product. */
 static struct side side_of(enum sy_form form, int64_t rows, int64_t cols, bool trans,
-                           const int32_t *index)
+                           const int32_t *index, unsigned flags)
 {
-    const int64_t first = form < SY_FORM_Q8_0 ? 3 : 7, ld = cols + 5;
+    const int64_t first = flags & 256 ? 0 : form < SY_FORM_Q8_0 ? 3 : 7;
+    const int64_t ld = flags & 512 ? (cols + BLOCK - 1) / BLOCK * BLOCK : cols + 5;
     const int64_t n = (first + rows * ld + BLOCK) / BLOCK * BLOCK;
     struct side s = {.room = malloc((size_t)n * 5), .floats = malloc((size_t)n * sizeof(float))};
     const struct sy_form_row *f = &sy_forms[form];
@@ -272,7 +273,8 @@ static void side_free(struct side *s)
 static bool no_room; /* for decoded rows, of which this thread has none yet */
 
 /* m x n x k; flags: 1 a transposed, 2 b transposed, 4 a's rows by index, 8 a packed too, 16 a
- * second result, 32 a second term, 64 bf16, 128 added to what is there. */
+ * second result, 32 a second term, 64 bf16, 128 added to what is there, 256 from the first element
+ * of their storage, 512 rows in whole blocks. */
 static int try_product(enum sy_form form, int64_t m, int64_t n, int64_t k, unsigned flags)
 {
     static int32_t index[4096];
@@ -280,8 +282,8 @@ static int try_product(enum sy_form form, int64_t m, int64_t n, int64_t k, unsig
     for (int i = 0; i < 4096; i++)
         index[i] = (int32_t)(mix((unsigned)i) % (uint64_t)(ta ? k : m));
     struct side a = side_of(flags & 8 ? form : SY_FORM_F32, ta ? k : m, ta ? m : k, ta,
-                            flags & 4 ? index : NULL);
-    struct side b = side_of(form, tb ? n : k, tb ? k : n, tb, NULL);
+                            flags & 4 ? index : NULL, flags);
+    struct side b = side_of(form, tb ? n : k, tb ? k : n, tb, NULL, flags);
     float *c[2], *d[2];
     for (int i = 0; i < 2; i++) {
         c[i] = malloc((size_t)(m * n) * sizeof(float));
@@ -324,17 +326,17 @@ static void test_products(enum sy_form form, int set)
                                        {40, 600, 544},
                                        {300, 33, 96},  {64, 550, 90}};
     int good = 1, many = 1;
-    for (unsigned i = 0; i < 150; i++) {
+    for (unsigned i = 0; i < 300; i++) {
         const uint64_t r = mix(i);
         good &= try_product(form, sizes[r % 8], sizes[r / 8 % 8], sizes[r / 64 % 8],
-                            (unsigned)(r >> 20) % 256);
+                            (unsigned)(r >> 20) % 1024);
     }
     tap_ok(good, "%s: products of small shapes, all options, set %d", form_names[form], set);
     for (unsigned i = 0; i < 6; i++)
         for (unsigned flags = 0; flags < 4; flags++) {
             sy_pool_set_threads(flags & 2 ? 1 : 3, NULL);
             many &= try_product(form, large[i][0], large[i][1], large[i][2],
-                                flags | (flags & 1 ? 64 : 16));
+                                flags | (flags & 1 ? 64 : 16) | i % 4 * 256);
         }
     tap_ok(many, "%s: of several tasks and slices, 1 and 3 threads, set %d", form_names[form], set);
 }
