@@ -8,7 +8,13 @@ local ok, is = t.ok, t.is
 local forms = {"bf16", "f16", "q8_0", "mxfp4"}
 local bits = {bf16 = 16, f16 = 16, q8_0 = 8.5, mxfp4 = 4.25}
 local x = tensor.randn(5, 96, {seed = 2})
-local w = tensor.randn(64, 96, {seed = 1})
+
+-- Normal numbers, each block of another size than those beside it.
+local function weight(shape, seed)
+  local x = tensor.randn(shape, {seed = seed}):view(-1, 32)
+  return (x * 2 ^ (tensor.arange(x.shape[1]) % 7 - 3):view(-1, 1)):view(shape)
+end
+local w = weight({64, 96}, 1)
 
 for _, form in ipairs(forms) do
   local s = w:cast(form)
@@ -51,9 +57,8 @@ local experts, dim, hidden = 4, 32, 64
 local tokens = tensor.randn(9, dim, {seed = 7})
 local choice = tensor.randint(0, experts - 1, 9, 2, {seed = 3, dtype = "i32"}) + 1
 local gates = tensor.rand(9, 2, {seed = 4})
-local up, gate = tensor.randn(experts, hidden, dim, {seed = 8}), tensor.randn(experts, hidden, dim,
-  {seed = 9})
-local down = tensor.randn(experts, dim, hidden, {seed = 10})
+local up, gate = weight({experts, hidden, dim}, 8), weight({experts, hidden, dim}, 9)
+local down = weight({experts, dim, hidden}, 10)
 local targets = tensor.arange(9):cast "i32"
 
 local function gradient(f, of)
@@ -93,7 +98,7 @@ for _, form in ipairs(forms) do
 end
 
 -- gate and up in turn, row by row, as gpt-oss has them: views of one stored tensor
-local both = tensor.randn(experts, 2 * hidden, dim, {seed = 11}):cast "mxfp4"
+local both = weight({experts, 2 * hidden, dim}, 11):cast "mxfp4"
 local turn = {{}, {1, -1, 2}, {}}
 local rows, pos, offsets = choice:moe_dispatch{experts = experts}
 local second = {{}, {2, -1, 2}, {}}

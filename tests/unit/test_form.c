@@ -245,7 +245,8 @@ struct side {
     float *floats;
 };
 
-/* rows x cols elements in that form and decoded, no infinities.  flags as of try_product. */
+/* rows x cols elements in that form and decoded, no infinities, each block of another scale than
+ * those beside it.  flags as of try_product. */
 static struct side side_of(enum sy_form form, int64_t rows, int64_t cols, bool trans,
                            const int32_t *index, unsigned flags)
 {
@@ -256,6 +257,8 @@ static struct side side_of(enum sy_form form, int64_t rows, int64_t cols, bool t
     const struct sy_form_row *f = &sy_forms[form];
     unsigned char *beside = f->beside ? s.room + (size_t)(n / f->values) * f->bytes : NULL;
     fill_range(s.floats, n, (unsigned)form + 5, -3, 3);
+    for (int64_t i = 0; i < n; i++)
+        s.floats[i] = ldexpf(s.floats[i], (int)(i / BLOCK % 7) - 3);
     sy_form_encode(form, s.floats, n, s.room, beside);
     s.packed = (struct sy_mat){.packed = {form, s.room, beside}, .first = first, .ld = ld,
                                .trans = trans, .rows = index};
