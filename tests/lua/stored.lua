@@ -7,6 +7,8 @@ local ok, is = t.ok, t.is
 
 local forms = {"bf16", "f16", "q8_0", "mxfp4"}
 local bits = {bf16 = 16, f16 = 16, q8_0 = 8.5, mxfp4 = 4.25}
+-- The most that a value is off, as a share of the largest of its block.
+local off = {bf16 = 2 ^ -8, f16 = 2 ^ -11, q8_0 = 0.5 / 127 + 2 ^ -11, mxfp4 = 0.25}
 local x = tensor.randn(5, 96, {seed = 2})
 
 -- Normal numbers, each block of another size than those beside it.
@@ -21,6 +23,10 @@ for _, form in ipairs(forms) do
   local d = s:cast "f32"
   is(s.bytes, 64 * 96 * bits[form] / 8, form .. ": bytes")
   is(s.dtype, form, form .. ": its dtype")
+  local blocks = w:view(-1, 32)
+  local far = ((d:view(-1, 32) - blocks):abs():max(-1) / blocks:abs():max(-1)):max():item()
+  ok(far > 0 and far <= off[form], form .. ": its values", far)
+  ok(w.T:cast(form):equal(w.T:contiguous():cast(form)), form .. ": those of a view")
   ok(s:equal(d) and s[3]:equal(d[3]) and s[3][5] == d[3][5]:item(),
     form .. ": elements are the decoded ones")
   ok(s.T:cast "f32":equal(d.T), form .. ": a transposed view is decoded")

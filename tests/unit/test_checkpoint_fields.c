@@ -223,9 +223,11 @@ static void test_back(const char *json)
     memcpy(of, strstr(json, "\"hash\":"), strlen("\"hash\":\"00000000000000d4\""));
     tap_is_str(s.data, json, "and written as they were");
     m->by_step = true;
+    m->bf16[0] = 0;
     sy_str_free(&s);
     sy__state_print(&s, m);
     tap_ok(!strstr(s.data, "\"place\""), "a run that counts no windows has no place");
+    tap_ok(!strstr(s.data, "\"bf16\""), "one without bf16 products says nothing of them");
     sy_str_free(&s);
     sy_image_free(m);
 }
