@@ -14,7 +14,6 @@
 static const char *state_name(int i) { return sy_run_state_name((enum sy_run_state)i); }
 static const char *entry_name(int i) { return sy_entry_row((enum sy_entry_kind)i)->name; }
 static const char *series_name(int i) { return sy_series_row((enum sy_series_kind)i)->name; }
-
 static const char *skip_name(int i) { return sy_skip_name((enum sy_skip)i); }
 
 const char *lsy_live_name(int i)

@@ -1,5 +1,6 @@
 /* Runs: the trainer (switchyard/train.h) as a userdata, and what Lua asks of it.  Layer bind/run;
- * lua/run/run.lua makes of it what users see.
+ * lua/run/run.lua makes of it what users see.  More methods: hyper.c, series.c, checkpoint.c,
+ * journal.c, why.c.
  *
  *  1. A run's userdata is anchored in the registry: it lives until the program ends or run:close().
  *  2. None is made once the state is being closed (a __gc that trains): nobody would end its
@@ -15,7 +16,6 @@
 #include "bind/run/live_source.h"
 #include "bind/run/open.h"
 #include "bind/run/run_int.h"
-#include "bind/tensor/tensor.h"
 #include "bind/thread/host.h"
 #include "bind/thread/wait.h"
 
@@ -23,7 +23,6 @@
 #include "base/mem.h"
 #include "cpu/cpu.h"
 #include "run/source.h"
-#include "run/metrics.h"
 #include "run/store.h"
 #include "switchyard/train.h"
 #include "train/optimizers/optimizer.h"
@@ -58,26 +57,6 @@ static int run_gc(lua_State *L)
     }
     r->trainer = NULL;
     return 0;
-}
-
-static void read_hyper(lua_State *L, int arg, struct sy_hyper *h)
-{
-    sy_hyper_defaults(h);
-    for (int i = 0; i < SY_HYPER_COUNT; i++) {
-        lua_getfield(L, arg, sy_hyper_spec((enum sy_hyper_id)i)->name);
-        if (lua_isboolean(L, -1))
-            h->v[i] = lua_toboolean(L, -1);
-        else if (!lua_isnil(L, -1))
-            h->v[i] = luaL_checknumber(L, -1);
-        lua_pop(L, 1);
-    }
-    lua_getfield(L, arg, "schedule");
-    int s = lua_isnil(L, -1) ? SY_COSINE : sy_schedule_parse(luaL_checkstring(L, -1));
-    h->schedule = s < 0 ? SY_COSINE : (enum sy_schedule)s;
-    lua_pop(L, 1);
-    lua_getfield(L, arg, "rules");
-    h->rules = (int)luaL_optinteger(L, -1, SY_RULES);
-    lua_pop(L, 1);
 }
 
 /* engine.check_alive(what): raises in a finalizer that runs at the end, where nothing that is made
@@ -127,7 +106,7 @@ static int l_trainer(lua_State *L)
     if (lsy_state(L)->closing) /* whoever came here otherwise than by train and train.resume */
         return lsy_error(L, "train: the program is ending");
     c.corpus = lsy_check_corpus(L, 4);
-    read_hyper(L, 5, &c.hyper);
+    lsy_read_hyper(L, 5, &c.hyper);
     lua_getfield(L, 5, "sampling");
     c.sampling = lua_isnil(L, -1) ? SY_SAMPLE_RANDOM : check_sampling(L, -1);
     lua_getfield(L, 5, "by_step");
@@ -237,134 +216,6 @@ static int run_status(lua_State *L)
     lsy_set_number(L, "load_max_mean", s.load_max_mean);
     if (s.error.code)
         lsy_set_text(L, "error", s.error.msg);
-    return 1;
-}
-
-/* run:get(name) -> number (or the schedule's name); nil for an unknown one */
-static int run_get(lua_State *L)
-{
-    struct sy_trainer *t = check_run(L)->trainer;
-    const char *name = luaL_checkstring(L, 2);
-    int id = sy_hyper_find(name);
-    if (!strcmp(name, "schedule"))
-        lua_pushstring(L, sy_schedule_name(sy_trainer_schedule(t)));
-    else if (id < 0)
-        lua_pushnil(L);
-    else
-        lsy_push_hyper(L, (enum sy_hyper_id)id, sy_trainer_get(t, (enum sy_hyper_id)id));
-    return 1;
-}
-
-/* run:outlook() -> text: what the learning rate will do */
-static int run_outlook(lua_State *L)
-{
-    char text[256];
-    sy_trainer_outlook(check_run(L)->trainer, text, sizeof text);
-    lua_pushstring(L, text);
-    return 1;
-}
-
-/* run:rules() -> integer */
-static int run_rules(lua_State *L)
-{
-    lua_pushinteger(L, sy_trainer_rules(check_run(L)->trainer));
-    return 1;
-}
-
-/* run:effect(name, value) -> "rate", "least" or "none": what run:set would do to the rate of the
- * steps that are left (sy_trainer_effect); of what run:set refuses "rate" */
-static int run_effect(lua_State *L)
-{
-    struct sy_trainer *t = check_run(L)->trainer;
-    const char *name = luaL_checkstring(L, 2);
-    int id = sy_hyper_find(name);
-    enum sy_hyper_effect e = SY_EFFECT_RATE;
-    int s = !strcmp(name, "schedule") && lua_isstring(L, 3) ? sy_schedule_parse(lua_tostring(L, 3))
-                                                            : -1;
-    if (s >= 0)
-        e = sy_trainer_effect(t, SY_HYPER_COUNT, s);
-    else if (id >= 0 && lua_isnumber(L, 3))
-        e = sy_trainer_effect(t, (enum sy_hyper_id)id, lua_tonumber(L, 3));
-    lua_pushstring(L, lsy_effect_name((int)e));
-    return 1;
-}
-
-/* engine.schedules() -> list of {name=, ignores={NAME=true}}: hyper-parameters of others */
-static int l_schedules(lua_State *L)
-{
-    lua_createtable(L, SY_SCHEDULE_COUNT, 0);
-    for (int i = 0; i < SY_SCHEDULE_COUNT; i++) {
-        lua_newtable(L);
-        lsy_set_text(L, "name", sy_schedule_name((enum sy_schedule)i));
-        lua_newtable(L);
-        for (int k = 0; k < SY_HYPER_COUNT; k++)
-            if (sy_schedule_ignores((enum sy_schedule)i, sy_hyper_spec((enum sy_hyper_id)k)->name))
-                lsy_set_boolean(L, sy_hyper_spec((enum sy_hyper_id)k)->name, true);
-        lua_setfield(L, -2, "ignores");
-        lua_rawseti(L, -2, i + 1);
-    }
-    return 1;
-}
-
-#define X(id, name, ...) ", " name
-static const char schedules[] = SY_SCHEDULE_MAP(X);
-#undef X
-
-/* run:set(name, value) -> "next" or "plan" (the caller must trace again) */
-static int run_set(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_trainer *t = check_run(L)->trainer;
-    const char *name = luaL_checkstring(L, 2);
-    if (!strcmp(name, "schedule")) {
-        int s = sy_schedule_parse(luaL_checkstring(L, 3));
-        if (s < 0)
-            return lsy_error(L, "train: unknown schedule '%s'; there are%s", lua_tostring(L, 3),
-                             schedules + 1);
-        sy_trainer_set_schedule(t, (enum sy_schedule)s);
-        lua_pushstring(L, lsy_live_name(SY_LIVE_NEXT));
-        return 1;
-    }
-    int id = sy_hyper_find(name);
-    bool flag = id >= 0 && sy_hyper_is_flag((enum sy_hyper_id)id);
-    if (id < 0 || !(flag ? lua_isboolean(L, 3) : lua_isnumber(L, 3)))
-        return lsy_error(L, "train: %s must be %s, got %s", name,
-                         flag ? "true or false" : "a number", luaL_typename(L, 3));
-    double value = flag ? lua_toboolean(L, 3) : lua_tonumber(L, 3);
-    if (sy_trainer_set(t, (enum sy_hyper_id)id, value, &err))
-        return lsy_raise(L, &err);
-    lua_pushstring(L, lsy_live_name((int)sy_hyper_spec((enum sy_hyper_id)id)->live));
-    return 1;
-}
-
-/* run:set_input(name, tensor) */
-static int run_set_input(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_trainer *t = check_run(L)->trainer;
-    struct sy_tensor *x = lsy_check_data(L, 3, "run", "value");
-    if (x->dtype != SY_F32 || !sy_tensor_contiguous(x))
-        return lsy_error(L, "run: the value of an input must be contiguous f32");
-    if (sy_trainer_set_input(t, luaL_checkstring(L, 2), sy_data(x), sy_tensor_count(x), &err))
-        return lsy_raise(L, &err);
-    return 0;
-}
-
-/* run:input(name) -> tensor: the value that the program has now; nil: no program reads it (held) */
-static int run_input(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_plan *plan = sy_trainer_plan(check_run(L)->trainer);
-    const char *name = luaL_checkstring(L, 2);
-    struct sy_tensor *x = sy_graph_find_input(plan->begin.graph, name);
-    if (!x && plan->eval.graph)
-        x = sy_graph_find_input(plan->eval.graph, name);
-    if (!x || x->dtype != SY_F32)
-        return 0;
-    struct sy_tensor **slot = lsy_new_tensor(L);
-    if (!(*slot = sy_tensor_empty(SY_F32, x->ndim, x->shape, &err)))
-        return lsy_raise(L, &err);
-    memcpy(sy_data(*slot), sy_data(x), sy_tensor_bytes(x));
     return 1;
 }
 
@@ -581,105 +432,6 @@ static int run_every(lua_State *L)
     return 0;
 }
 
-/* run:series() -> {name = width, ...} */
-static int run_series(lua_State *L)
-{
-    struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
-    lua_newtable(L);
-    for (int i = 0; i < sy_metrics_count(m); i++) {
-        lsy_push_series(L, sy_metrics_what(m, i), sy_metrics_width(m, i));
-        lua_setfield(L, -2, sy_metrics_name(m, i));
-    }
-    return 1;
-}
-
-#define HISTORY_ROWS 256 /* at a time */
-
-/* Rows of step and columns first..first+columns-1, at most `most`, from wherever they are; how
- * many. */
-static int64_t read_history(struct sy_metrics *m, int s, int first, int columns, int64_t most,
-                            int64_t *steps, float *values, double *out)
-{
-    int64_t n = 0, got, width = sy_metrics_width(m, s), after = -1;
-    while (n < most &&
-           (got = sy_metrics_rows_after(m, s, after, HISTORY_ROWS, steps, values)) > 0) {
-        got = got < most - n ? got : most - n;
-        for (int64_t i = 0; i < got; i++, n++) {
-            double *row = out + n * (1 + columns);
-            row[0] = (double)steps[i];
-            for (int c = 0; c < columns; c++)
-                row[1 + c] = (double)values[i * width + first + c];
-        }
-        after = steps[got - 1];
-    }
-    return n;
-}
-
-/* run:history(name, column) -> tensor f64 (n,2) of step, value; without a column (n,1+W) of step
- * and all W values; nil for an unknown series.  Of vectors the older rows come from the store. */
-static int run_history(lua_State *L)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
-    int s = sy_metrics_find(m, luaL_checkstring(L, 2));
-    int64_t first = luaL_optinteger(L, 3, 1) - 1;
-    if (s < 0 || first < 0 || first >= sy_metrics_width(m, s))
-        return 0;
-    int columns = lua_isnoneornil(L, 3) ? sy_metrics_width(m, s) : 1;
-    int64_t shape[2] = {sy_metrics_rows(m, s), 1 + columns}; /* as many at most */
-    int64_t *steps = lua_newuserdatauv(L, HISTORY_ROWS * sizeof *steps, 0);
-    float *values =
-        lua_newuserdatauv(L, HISTORY_ROWS * (size_t)sy_metrics_width(m, s) * sizeof *values, 0);
-    struct sy_tensor **all = lsy_new_tensor(L);
-    if (!(*all = sy_tensor_zeros(SY_F64, 2, shape, &err)))
-        return lsy_raise(L, &err);
-    int64_t n = read_history(m, s, (int)first, columns, shape[0], steps, values, sy_data(*all));
-    if (n == shape[0])
-        return 1;
-    struct sy_tensor **slot = lsy_new_tensor(L); /* rewound, or cut meanwhile */
-    shape[0] = n;
-    if (!(*slot = sy_tensor_zeros(SY_F64, 2, shape, &err)))
-        return lsy_raise(L, &err);
-    memcpy(sy_data(*slot), sy_data(*all), sy_tensor_bytes(*slot));
-    return 1;
-}
-
-/* run:series_of(kind, layer, mixture) -> name of the first series of that kind and place; nothing:
- * there is none */
-static int run_series_of(lua_State *L)
-{
-    struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
-    int kind = sy_series_find(luaL_checkstring(L, 2));
-    struct sy_series_what what = {.layer = (int)luaL_checkinteger(L, 3)};
-    snprintf(what.mixture, sizeof what.mixture, "%s", luaL_optstring(L, 4, ""));
-    if (kind < 0)
-        return lsy_error(L, "series: there is no kind '%s'", lua_tostring(L, 2));
-    what.kind = (enum sy_series_kind)kind;
-    int i = sy_metrics_find_what(m, &what);
-    if (i < 0)
-        return 0;
-    lua_pushstring(L, sy_metrics_name(m, i));
-    return 1;
-}
-
-/* run:last(name) -> table of the newest row's values, and its step; nothing when there is none */
-static int run_last(lua_State *L)
-{
-    float row[4096];
-    struct sy_metrics *m = sy_trainer_metrics(check_run(L)->trainer);
-    int s = sy_metrics_find(m, luaL_checkstring(L, 2));
-    int64_t step = s < 0 || sy_metrics_width(m, s) > 4096 ? -1 : sy_metrics_last(m, s, row);
-    if (step < 0)
-        return 0;
-    lua_createtable(L, sy_metrics_width(m, s), 0);
-    for (int i = 0; i < sy_metrics_width(m, s); i++) {
-        lua_pushnumber(L, (double)row[i]);
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_pushinteger(L, (lua_Integer)step);
-    return 2;
-}
-
 static int run_profile(lua_State *L)
 {
     struct sy_plan *plan = sy_trainer_plan(check_run(L)->trainer);
@@ -721,25 +473,19 @@ static int run_settle(lua_State *L)
 /* ---- registration ---- */
 
 static const luaL_Reg run_methods[] = {
-    {"start", run_start},     {"close", run_close},
-    {"homeless", run_homeless}, {"alarm", run_alarm},
-    {"pack_rows", run_pack_rows}, {"status", run_status},
-    {"get", run_get},         {"set", run_set},             {"set_input", run_set_input},
-    {"pause", run_pause},     {"resume", run_resume},       {"stop", run_stop},
-    {"steps", run_steps},     {"wait", run_wait},           {"hold", run_hold},
-    {"release", run_release}, {"eval", run_eval},           {"hash", run_hash},
-    {"replan", run_replan},   {"freeze", run_freeze},       {"note", run_note},
-    {"every", run_every},     {"repeating", run_repeating}, {"in_hook", run_in_hook},
-    {"settle", run_settle},   {"input", run_input},         {"outlook", run_outlook},
-    {"effect", run_effect},
-    {"rules", run_rules},
-    {"series", run_series},   {"series_of", run_series_of}, {"history", run_history},
-    {"last", run_last},
-    {"profile", run_profile}, {"forget", run_forget},
+    {"start", run_start},           {"close", run_close},         {"homeless", run_homeless},
+    {"alarm", run_alarm},           {"pack_rows", run_pack_rows}, {"status", run_status},
+    {"pause", run_pause},           {"resume", run_resume},       {"stop", run_stop},
+    {"steps", run_steps},           {"wait", run_wait},           {"hold", run_hold},
+    {"release", run_release},       {"eval", run_eval},           {"hash", run_hash},
+    {"replan", run_replan},         {"freeze", run_freeze},       {"note", run_note},
+    {"every", run_every},           {"repeating", run_repeating}, {"in_hook", run_in_hook},
+    {"settle", run_settle},         {"profile", run_profile},     {"forget", run_forget},
     {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
-static const luaL_Reg functions[] = {
-    {"trainer", l_trainer}, {"schedules", l_schedules}, {"samplings", l_samplings},
-    {"check_alive", l_check_alive}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"trainer", l_trainer},
+                                     {"samplings", l_samplings},
+                                     {"check_alive", l_check_alive},
+                                     {NULL, NULL}};
 
 void lsy_open_run(lua_State *L)
 {
