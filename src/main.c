@@ -183,9 +183,9 @@ static void print_help(void)
     puts("usage: switchyard [OPTIONS] [FILE.lua [ARGS]]\n"
          "       switchyard [OPTIONS] COMMAND\n"
          "\n"
-         "Trains mixture-of-experts language models. Without FILE: a prompt on a terminal (?name\n"
-         "there gives help), else a script from standard input. FILE may be - for standard "
-         "input.\n");
+         "Trains mixture-of-experts language models. Without FILE: a prompt on a terminal\n"
+         "(?name there gives help), else a script from standard input. FILE may be - for\n"
+         "standard input.\n");
     for (size_t i = 0; i < OPTIONS; i++) {
         char left[32];
         if (!table[i].help)
@@ -198,9 +198,10 @@ static void print_help(void)
     for (const struct sy_command *c = sy_commands; c->name; c++)
         printf("  %s %s\n%17s%s\n", c->name, c->arguments, "", c->help);
     puts("\n"
-         "Environment: SWITCHYARD_CPU (ref, avx2, avx512), SWITCHYARD_THREADS, SWITCHYARD_RUNS.\n"
-         "Exit status: 0; 1 an error in Lua, a failed run or one that was not saved; 2 usage; 130 "
-         "interrupted.");
+         "Environment: SWITCHYARD_CPU (ref, avx2, avx512), SWITCHYARD_THREADS,\n"
+         "SWITCHYARD_RUNS.\n"
+         "Exit status: 0; 1 an error in Lua, a failed run or one that was not saved;\n"
+         "2 usage; 130 interrupted.");
 }
 
 /* ---- the machine ---- */
@@ -402,7 +403,8 @@ static int run_command(const struct sy_command *c, const struct plan *p, int arg
         drop_environment();
     if (p->runs && setenv("SWITCHYARD_RUNS", p->runs, 1))
         return usage("--runs: cannot use '%s'", p->runs, NULL);
-    return c->run(argc - p->script, argv + p->script, p->json);
+    int status = p->threads ? check_threads(p->threads, "--threads") : 0;
+    return status ? status : c->run(argc - p->script, argv + p->script, p->json);
 }
 
 static bool wants_help(char **words, int n)
@@ -413,7 +415,7 @@ static bool wants_help(char **words, int n)
     return false;
 }
 
-/* --json, --runs, --threads stand behind a command of Lua as well: take them out of argv. */
+/* --json, --runs, --threads stand behind a command as well: take them out of argv. */
 static int take_common(struct plan *p, int *argc, char **argv)
 {
     int kept = p->script + 1, i = kept;
@@ -446,10 +448,10 @@ static int start_program(struct plan *p, int argc, char **argv)
         sy_command_help(command);
         return 0;
     }
-    if (command && command->run)
-        return run_command(command, p, argc, argv);
     if (command && take_common(p, &argc, argv))
         return 2;
+    if (command && command->run)
+        return run_command(command, p, argc, argv);
     p->command = command;
     if (!command && word && strcmp(word, "-") && access(word, F_OK) != 0)
         return unknown_word(word);

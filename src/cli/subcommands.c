@@ -23,10 +23,7 @@
 
 __attribute__((format(printf, 1, 0))) static int fail_usage(const char *fmt, const char *what)
 {
-    struct sy_str text = SY_STR_INIT;
-    sy_str_printf(&text, fmt, what);
-    sy_tell("%s", text.data ? text.data : "out of memory");
-    sy_str_free(&text);
+    sy_tell(fmt, what);
     return 2;
 }
 
@@ -46,26 +43,16 @@ struct words {
     char **list; /* what is no option; within argv */
 };
 
-/* --json, --csv (where a command has it), --runs DIR; the rest moves to the front of argv. */
-static int read_words(int argc, char **argv, bool json, bool csv, struct words *w)
+/* --csv, where a command has it; the rest moves to the front of argv.  unknown: takes an option. */
+static int read_words(int argc, char **argv, bool json, bool csv, const char *unknown,
+                      struct words *w)
 {
     *w = (struct words){json ? JSON : TABLE, 0, argv + 1};
     for (int i = 1; i < argc; i++) {
-        const char *a = argv[i];
-        if (!strcmp(a, "--json"))
-            w->format = JSON;
-        else if (csv && !strcmp(a, "--csv"))
+        if (csv && !strcmp(argv[i], "--csv"))
             w->format = CSV;
-        else if (!strncmp(a, "--runs=", 7))
-            setenv("SWITCHYARD_RUNS", a + 7, 1);
-        else if (!strcmp(a, "--runs")) {
-            if (++i == argc)
-                return fail_usage("option '%s' needs an argument", a);
-            setenv("SWITCHYARD_RUNS", argv[i], 1);
-        } else if (*a == '-')
-            return fail_usage(csv ? "log: unknown option '%s'; there are --json, --csv, --runs DIR"
-                                  : "runs: unknown option '%s'; there are --json, --runs DIR",
-                              a);
+        else if (*argv[i] == '-')
+            return fail_usage(unknown, argv[i]);
         else
             w->list[w->count++] = argv[i];
     }
@@ -98,13 +85,23 @@ static void print_quoted(const char *text)
     sy_str_free(&s);
 }
 
-/* The name of a series as a head of a column. */
-static void print_name(const char *name, bool csv)
+/* A field of CSV (RFC 4180): a quotation mark in it is written twice. */
+static void print_field(const char *text)
 {
-    if (csv && strpbrk(name, ",\"\n\r"))
-        print_quoted(name);
-    else
-        sy_tell_text(name);
+    struct sy_str s = SY_STR_INIT;
+    if (!strpbrk(text, ",\"\n\r")) {
+        sy_tell_text(text);
+        return;
+    }
+    sy_str_puts(&s, "\"");
+    for (const char *c = text; *c; c++) {
+        if (*c == '"')
+            sy_str_puts(&s, "\"");
+        sy_str_add(&s, c, 1);
+    }
+    sy_str_puts(&s, "\"");
+    sy_tell_text(s.data && !s.failed ? s.data : "");
+    sy_str_free(&s);
 }
 
 /* ---- runs ---- */
@@ -211,7 +208,8 @@ static int command_runs(int argc, char **argv, bool json)
     struct sy_err err = SY_ERR_INIT;
     struct sy_runs runs;
     struct words w;
-    int status = read_words(argc, argv, json, false, &w);
+    int status = read_words(argc, argv, json, false,
+                            "runs: unknown option '%s'; there are --json, --runs DIR", &w);
     if (status)
         return status;
     if (w.count)
@@ -257,15 +255,18 @@ static int read_column(struct sy_store *s, const char *name, struct column *c, s
               : 0;
 }
 
-static void print_csv_head(const struct column *c, int n)
+static void print_head(const struct column *c, int n, enum format format)
 {
     fputs("step", stdout);
     for (int i = 0; i < n; i++)
         for (int k = 0; k < c[i].h.width; k++) {
-            fputs(",", stdout);
-            print_name(c[i].name, true);
+            struct sy_str name = SY_STR_INIT;
+            sy_str_puts(&name, c[i].name);
             if (c[i].h.width > 1)
-                printf(".%d", k + 1);
+                sy_str_printf(&name, ".%d", k + 1);
+            fputs(format == CSV ? "," : "\t", stdout);
+            (format == CSV ? print_field : sy_tell_text)(name.data ? name.data : "");
+            sy_str_free(&name);
         }
     puts("");
 }
@@ -311,24 +312,6 @@ static void print_rows(struct column *c, int n, enum format format)
         if (ferror(stdout))
             return;
     }
-}
-
-static void print_columns(struct column *c, int n, enum format format)
-{
-    if (format == CSV)
-        print_csv_head(c, n);
-    else if (format == TABLE) {
-        fputs("step", stdout);
-        for (int i = 0; i < n; i++)
-            for (int k = 0; k < c[i].h.width; k++) {
-                fputs("\t", stdout);
-                print_name(c[i].name, false);
-                if (c[i].h.width > 1)
-                    printf(".%d", k + 1);
-            }
-        puts("");
-    }
-    print_rows(c, n, format);
 }
 
 /* Columns of the names, or of all series of one value. */
@@ -393,8 +376,10 @@ static int print_log(struct sy_store *s, const struct words *w)
     int count, n = w->count - 1;
     struct sy_store_series *all = sy_store_series(s, &count, &err);
     struct column *c = all ? read_columns(s, w->list + 1, &n, all, count, &err) : NULL;
+    if (c && w->format != JSON)
+        print_head(c, n, w->format);
     if (c)
-        print_columns(c, n, w->format);
+        print_rows(c, n, w->format);
     for (int i = 0; c && i < n; i++)
         sy_history_free(&c[i].h);
     sy_free(c);
@@ -408,7 +393,8 @@ static int command_log(int argc, char **argv, bool json)
 {
     struct sy_err err = SY_ERR_INIT;
     struct words w;
-    int status = read_words(argc, argv, json, true, &w);
+    int status = read_words(argc, argv, json, true,
+                            "log: unknown option '%s'; there are --json, --csv, --runs DIR", &w);
     if (status)
         return status;
     if (!w.count)
@@ -435,17 +421,18 @@ const struct sy_command sy_commands[] = {
     {"log", "RUN [SERIES...] [--json|--csv]", "print stored series by step", NULL, command_log},
     {"resume", "RUN [--steps N] [--force]", "go on with a run that ended or was killed",
      "  --steps N        steps of the whole run from now on\n"
-     "  --force          go on although data, tokenizer or program changed; the journal says so\n"
-     "  --code           run the stored script up to its first train(), for a model that it "
-     "defines",
+     "  --force          go on although data, tokenizer or program changed; the\n"
+     "                   journal says so\n"
+     "  --code           run the stored script up to its first train(), for a model\n"
+     "                   that it defines",
      NULL},
     {"replay", "RUN [--step N]", "repeat a run from the start and compare every step",
      "  --step N         the last to compare\n"
      "  --code           as of resume",
      NULL},
-    {"generate", "RUN \"PROMPT\" [--tokens N] [--temperature X] [--seed N]",
-     "write a text with the model of a run's newest checkpoint (token ids, where it has no "
-     "tokenizer)",
+    {"generate", "RUN \"PROMPT\" [--tokens N] [--temperature X]",
+     "write a text with the model of a run's newest checkpoint",
+     "A model without a tokenizer takes and writes token ids.\n\n"
      "  --tokens N       how many (200)\n"
      "  --temperature X  0: the likeliest token (0.8)\n"
      "  --top-k N        from the N likeliest (40; 0: all)\n"
@@ -454,7 +441,8 @@ const struct sy_command sy_commands[] = {
      "  --code           as of resume",
      NULL},
     {"export", "RUN DIR", "write the model of a run's newest checkpoint as a folder",
-     "  --family NAME    as transformers' llama, qwen3, qwen3_moe or glm4_moe, or not at all\n"
+     "  --family NAME    as transformers' llama, qwen3, qwen3_moe or glm4_moe, or not\n"
+     "                   at all\n"
      "  --code           as of resume",
      NULL},
     {NULL, NULL, NULL, NULL, NULL},

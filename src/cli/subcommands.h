@@ -8,8 +8,8 @@
 struct sy_command {
     const char *name, *arguments, *help;
     const char *options; /* lines for its --help, or NULL */
-    /* NULL: lua/cli/subcommands.lua does it.  argv[0] is the command's name; json: --json came
-     * before it.  Returns the exit status. */
+    /* NULL: lua/cli/subcommands.lua does it.  argv[0] is the command's name; what all commands take
+     * (--json, --runs, --threads) is in argv no more.  Returns the exit status. */
     int (*run)(int argc, char **argv, bool json);
 };
 /* Ended by a row without a name. */

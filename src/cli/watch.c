@@ -245,19 +245,13 @@ static int print_lines(bool json)
 }
 
 /* Options; the names of runs move to the front of argv.  *n of them; a status. */
-static int read_options(int argc, char **argv, bool *plain, bool *json, int *n)
+static int read_options(int argc, char **argv, bool *plain, int *n)
 {
     *n = 0;
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i];
-        if (!strncmp(a, "--runs=", 7))
-            setenv("SWITCHYARD_RUNS", a + 7, 1);
-        else if (!strcmp(a, "--runs") && i + 1 < argc)
-            setenv("SWITCHYARD_RUNS", argv[++i], 1);
-        else if (!strcmp(a, "--plain"))
+        if (!strcmp(a, "--plain"))
             *plain = true;
-        else if (!strcmp(a, "--json"))
-            *json = true;
         else if (*a == '-') {
             sy_tell("watch: unknown option '%s'; there are --plain, --json, --runs DIR", a);
             return 2;
@@ -270,7 +264,7 @@ static int read_options(int argc, char **argv, bool *plain, bool *json, int *n)
 int sy_command_watch(int argc, char **argv, bool json)
 {
     bool plain = false;
-    int n, status = read_options(argc, argv, &plain, &json, &n);
+    int n, status = read_options(argc, argv, &plain, &n);
     for (int i = 0; i < n && !status; i++)
         status = add_run(argv[i]);
     if (!status && !n)

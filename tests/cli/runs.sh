@@ -117,6 +117,12 @@ run 2 --runs "$folder/runs" log
 says 'which run'
 run 2 log first --xml
 says "unknown option '--xml'"
+for command in runs log watch; do
+    run 2 $command --runs
+    says "option '--runs' needs an argument"
+    run 2 $command --threads x
+    says "from 1 to 256: it is 'x'"
+done
 run 2 runs first
 says 'takes no argument'
 run 2 rums
@@ -130,6 +136,10 @@ for format in "" --csv --json; do # shellcheck disable=SC2086
     ! LC_ALL=C grep -q "$(printf '\033')" "$folder/out";
         report $? "log $format: names of series pass the sanitizer"
 done
+LC_ALL=C sed 's/grad_norm/grad"norm/g' "$folder/runs/first/run.sqlite" \
+    > "$folder/runs/foul/run.sqlite"
+run 0 --runs "$folder/runs" log foul --csv
+has ',"grad""norm",'
 rm -r "$folder/runs/foul"
 printf garbage > "$folder/runs/empty/run.sqlite"
 rm -f "$folder"/runs/empty/run.sqlite-*
