@@ -51,7 +51,12 @@ static bool is_done(void *ctx)
 
 static bool wait_for(struct completion *c)
 {
-    return sy_workbench_is_open() ? sy_workbench_wait(is_done, c, WAIT_MS) : sy_edit_wait(WAIT_MS);
+    if (sy_workbench_is_open())
+        return sy_workbench_wait(is_done, c, WAIT_MS);
+    while (!is_done(c)) /* what wakes us may be the answer to one before, which came too late */
+        if (!sy_edit_wait(WAIT_MS))
+            return false;
+    return true;
 }
 
 char *sy__complete(const char *line, size_t point, bool *files)

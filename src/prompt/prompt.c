@@ -32,22 +32,28 @@
 
 /* ---- the plain screen ---- */
 
+/* The chunk on the Lua thread is through.  Its wake-up alone does not say so: that may be of a
+ * completion which nobody waits for any more. */
+static atomic_bool done;
+
 static void on_done(void *ctx)
 {
     (void)ctx;
+    atomic_store(&done, true);
     sy_edit_wake(SY_WAKE_DONE);
 }
 
 static void feed_line(struct sy_session *s, const char *line, size_t n)
 {
     sy__add_line(s, line, n);
+    atomic_store(&done, false);
     sy__evaluate(s, on_done);
-    bool done = sy_edit_wait(-1);
-    if (done) {
-        sy__handle_result(s);
-        return;
-    }
-    sy__must_end(s); /* while the chunk still runs */
+    while (!atomic_load(&done))
+        if (!sy_edit_wait(-1)) { /* we are to end while the chunk still runs */
+            sy__must_end(s);
+            return;
+        }
+    sy__handle_result(s);
 }
 
 /* A pasted block with prompts in it: what was entered, not the output between. */
@@ -63,8 +69,8 @@ static void feed_session(struct sy_session *s, const char *text)
 
 static void take_line(struct sy_session *s, const char *line)
 {
-    sy__running =
-        1; /* the terminal is not the editor's any more: Ctrl-C is for what is about to run */
+    /* the terminal is not the editor's any more: Ctrl-C is for what is about to run */
+    sy__running = 1;
     sy_edit_remember(line);
     if (strchr(line, '\n') && sy__has_prompts(line))
         feed_session(s, line);
@@ -185,8 +191,8 @@ int sy_prompt_run(struct lua_State *L, const struct sy_prompt_start *start)
     if (!start->plain && sy_workbench_possible())
         options.keys = sy_workbench_keys(&options.nkeys);
     bool open = !sy_edit_open(&options);
-    sy_job_detach(open &&
-                  sy_edit_is_terminal()); /* before the Lua thread starts: it may have a job */
+    /* before the Lua thread starts: it may have a job */
+    sy_job_detach(open && sy_edit_is_terminal());
     sy_host_set_printer(sy_edit_notice);
     if (options.keys)
         sy_host_screen.command = sy__screen_command;

@@ -321,7 +321,9 @@ static void settle_chunk(void)
         continue;
     if (w.busy && atomic_exchange(&w.done, false)) {
         w.busy = false;
-        if (!w.scripts)
+        if (w.scripts)
+            w.s->ended = w.quit;
+        else
             sy__handle_result(w.s);
         w.scripts = false;
     }

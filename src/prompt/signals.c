@@ -131,8 +131,7 @@ void sy_prompt_signals(bool at_prompt)
     prompting = at_prompt;
     sy_signal_handle(SIGINT, on_interrupt, 0); /* no SA_RESTART: a read in a chunk must end */
     sy_signal_handle(SIGPIPE, SIG_IGN, 0);
-    sy_signal_handle(SIGXFSZ, SIG_IGN,
-                0); /* a write beyond the quota fails instead: no run is lost by it */
+    sy_signal_handle(SIGXFSZ, SIG_IGN, 0); /* a write beyond the quota fails: no run is lost */
     if (!at_prompt) {
         sy_signal_handle(SIGALRM, on_late, 0);
         /* a batch system's end: the runs are saved, as after Ctrl-C */

@@ -114,8 +114,10 @@ char *sy__edit_outside(struct sy_workbench *d, const char *text)
     size_t n = strlen(text);
     if (fd < 0 || write(fd, text, n) != (ssize_t)n || (n && write(fd, "\n", 1) != 1)) {
         sy_workbench_message("cannot write a temporary file");
-        if (fd >= 0)
+        if (fd >= 0) {
             close(fd);
+            unlink(path);
+        }
         return NULL;
     }
     close(fd);

@@ -101,7 +101,6 @@ static int make_contents(struct sy_workbench *d, struct sy_err *err)
         return sy_err_set(err, SY_E_MEMORY, "screen: out of memory");
     if (!d->panel && !(d->panel = sy_panel_new(&d->look, err)))
         return -1;
-    sy_panel_set_look(d->panel, &d->look);
     return 0;
 }
 
@@ -259,14 +258,17 @@ int sy_workbench_open(const struct sy_workbench_client *client, struct sy_err *e
 {
     struct sy_workbench *d = &sy__workbench;
     d->client = client;
+    if (make_contents(d, err))
+        return -1;
     sy_signals_begin(client->on_interrupt);
     if (sy_capture_begin(err))
         goto no_capture;
     if (sy_screen_open(sy_capture_in(), sy_capture_out(), err))
         goto no_screen;
     sy__choose_look(d);
+    sy_panel_set_look(d->panel, &d->look);
     d->terminal = SY__OURS;
-    if (make_contents(d, err) || begin_line(d, err)) {
+    if (begin_line(d, err)) {
         sy_workbench_close();
         return -1;
     }
