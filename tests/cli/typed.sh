@@ -114,7 +114,7 @@ expect "??name of a file's" "mine.lua:1" "dofile '$folder/mine.lua'" '??mine'
 
 # The session is a script to who makes its run again, whatever was looked at before.
 expect "a session with a router of its own" "done at step 40" '1 + 1' 'x = 5' '(print or error)(x)' \
-    'return x' 'nn.router("own", {route = nn.routers.softmax.route, rows = nn.routers.softmax.rows})' 'routers()' "$text" \
+    'return x' 'if x then return end' 'x = 6; return ...' 'nn.router("own", {route = nn.routers.softmax.route, rows = nn.routers.softmax.rows})' 'routers()' "$text" \
     'd.tokens' "$(echo "$model" | sed 's/}$/, router = "own"}/')" "$train" 'r:wait();'
 "$SWITCHYARD" replay typed --code > "$folder/out" 2>&1
 grep -qF "identical through step 40" "$folder/out"

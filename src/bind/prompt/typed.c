@@ -293,16 +293,17 @@ static bool is_word(const char *s, size_t n, const char *word)
     return n == strlen(word) && !memcmp(s, word, n);
 }
 
-/* The session is stored as a script, and is run as one: an expression becomes a statement, and so
- * does a return, which would end it; a line that begins with ( is no call of the one before. */
+/* The session is stored as a script, and is run as one: an expression becomes a statement; what may
+ * return would end it, and becomes the body of a function, as a chunk is one; a line that begins
+ * with ( is no call of the one before. */
 static void keep_typed(lua_State *L, const char *text, size_t n)
 {
     bool statement = luaL_loadbufferx(L, text, n, CHUNK_NAME, "t") == LUA_OK;
     lua_pop(L, 1);
-    bool ends = statement && starts_with(text, n, "return");
-    lua_pushstring(L, ends ? ";(function() " : !statement ? "_ = " : *text == '(' ? ";" : "");
+    bool returns = statement && memmem(text, n, "return", 6);
+    lua_pushstring(L, returns ? ";(function(...) " : !statement ? "_ = " : *text == '(' ? ";" : "");
     lua_pushlstring(L, text, n);
-    lua_pushstring(L, ends ? "\nend)()" : "");
+    lua_pushstring(L, returns ? "\nend)()" : "");
     lua_concat(L, 3);
     const char *line = lua_tolstring(L, -1, &n);
     lsy_chunk_keep(L, line, n);
