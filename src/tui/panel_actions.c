@@ -11,12 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef void (*action)(struct sy_panel *p, struct sy_request *req);
+/* What to do, and by how much or to what: the numbers of `actions` below. */
+typedef void (*action)(struct sy_panel *p, int by);
 
 static void say_in_panel(struct sy_panel *p, const char *text)
 {
     sy_panel_message(p, text);
-    p->said = true;
+    p->asked->said = true;
 }
 
 /* ---- the window and the cursor ---- */
@@ -77,18 +78,8 @@ static void move_cursor(struct sy_panel *p, int by)
     }
 }
 
-static void cursor_left(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    move_cursor(p, -1);
-}
-static void cursor_right(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    move_cursor(p, 1);
-}
-
-static void zoom(struct sy_panel *p, double by)
+/* In (by > 0) or out. */
+static void zoom(struct sy_panel *p, int by)
 {
     struct sy__run *r = sy__front(p);
     double x0, x1, a, b;
@@ -101,7 +92,7 @@ static void zoom(struct sy_panel *p, double by)
                     : p->follow    ? x1
                                    : (x0 + x1) / 2;
     double least = axis.kind == SY_X_STEP ? 8 : (b - a) / 1e7;
-    double w = (x1 - x0) * by, left = (centre - x0) / (x1 - x0);
+    double w = (x1 - x0) * (by > 0 ? 0.5 : 2), left = (centre - x0) / (x1 - x0);
     if (w < least)
         return;
     double to = centre - left * w;
@@ -114,39 +105,17 @@ static void zoom(struct sy_panel *p, double by)
     set_window(p, to, to + w);
 }
 
-static void zoom_in(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    zoom(p, 0.5);
-}
-static void zoom_out(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    zoom(p, 2);
-}
-
-static void pan(struct sy_panel *p, double by)
+static void pan(struct sy_panel *p, int by)
 {
     double x0, x1, a, b;
     sy__x_window(p, sy__front(p), &x0, &x1);
     whole_window(p, &a, &b);
-    double w = x1 - x0, to = x0 + by * w;
+    double w = x1 - x0, to = x0 + by * 0.25 * w;
     to = to < a ? a : to + w > b ? b - w : to;
     if (p->fit)
         return;
     p->follow = false;
     set_window(p, to, to + w);
-}
-
-static void pan_left(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    pan(p, -0.25);
-}
-static void pan_right(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    pan(p, 0.25);
 }
 
 /* false: there is none. */
@@ -158,18 +127,18 @@ static bool drop_filter(struct sy_panel *p)
     return had;
 }
 
-static void fit_window(struct sy_panel *p, struct sy_request *req)
+static void fit_window(struct sy_panel *p, int by)
 {
-    (void)req;
+    (void)by;
     if (drop_filter(p))
         return;
     p->fit = p->follow = true;
 }
 
-static void follow_newest(struct sy_panel *p, struct sy_request *req)
+static void follow_newest(struct sy_panel *p, int by)
 {
     double x0, x1;
-    (void)req;
+    (void)by;
     sy__x_window(p, sy__front(p), &x0, &x1);
     p->follow = !p->follow || p->cursor >= 0;
     p->cursor = p->follow ? -1 : p->cursor;
@@ -185,9 +154,9 @@ static enum sy__view focused(const struct sy_panel *p)
     return p->nslots ? p->slots[p->focus].view : SY__LOSS;
 }
 
-static void next_pane(struct sy_panel *p, struct sy_request *req)
+static void next_pane(struct sy_panel *p, int by)
 {
-    (void)req;
+    (void)by;
     if (p->one || p->full) { /* the next view in its place */
         p->only = (enum sy__view)((p->only + 1) % SY__VIEWS);
         sy__layout(p);
@@ -207,27 +176,28 @@ static void alone(struct sy_panel *p, bool one, bool full)
             p->focus = i;
 }
 
-static void full_screen(struct sy_panel *p, struct sy_request *req)
+static void full_screen(struct sy_panel *p, int by)
 {
-    (void)req;
+    (void)by;
     alone(p, p->one, !p->full);
 }
 
-static void one_pane(struct sy_panel *p, struct sy_request *req)
+static void one_pane(struct sy_panel *p, int by)
 {
-    (void)req;
+    (void)by;
     alone(p, true, false);
 }
-static void all_panes(struct sy_panel *p, struct sy_request *req)
+static void all_panes(struct sy_panel *p, int by)
 {
-    (void)req;
+    (void)by;
     for (int i = 0; i < SY__VIEWS; i++)
         p->swapped[i] = (enum sy__view)i;
     alone(p, false, false);
 }
 
-static void choose_view(struct sy_panel *p, enum sy__view view)
+static void choose_view(struct sy_panel *p, int wanted)
 {
+    enum sy__view view = (enum sy__view)wanted;
     bool filtered = drop_filter(p);
     if (p->one || p->full) {
         p->only = view;
@@ -242,44 +212,12 @@ static void choose_view(struct sy_panel *p, enum sy__view view)
                 alone(p, false, true);
             return;
         }
-    for (int i = 0; i < SY__VIEWS && p->nslots;
-         i++) /* in the place of the one that has the focus */
+    for (int i = 0; i < SY__VIEWS && p->nslots; i++) /* in the place of what has the focus */
         if (p->swapped[i] == focused(p)) {
             p->swapped[i] = view;
             break;
         }
     sy__layout(p);
-}
-
-static void panel1(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    choose_view(p, SY__LOSS);
-}
-static void panel2(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    choose_view(p, SY__EXPERTS);
-}
-static void panel3(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    choose_view(p, SY__SPEED);
-}
-static void panel4(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    choose_view(p, SY__ROUTER);
-}
-static void panel5(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    choose_view(p, SY__GRAD);
-}
-static void panel6(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    choose_view(p, SY__MEMORY);
 }
 
 /* ---- which run, which layer ---- */
@@ -298,20 +236,9 @@ static void up_down(struct sy_panel *p, int by)
     }
 }
 
-static void cursor_up(struct sy_panel *p, struct sy_request *req)
+static void overlay_runs(struct sy_panel *p, int by)
 {
-    (void)req;
-    up_down(p, -1);
-}
-static void cursor_down(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
-    up_down(p, 1);
-}
-
-static void overlay_runs(struct sy_panel *p, struct sy_request *req)
-{
-    (void)req;
+    (void)by;
     p->overlay = !p->overlay;
     p->nover = 0;
     if (p->nruns < 2)
@@ -320,35 +247,35 @@ static void overlay_runs(struct sy_panel *p, struct sy_request *req)
 
 /* ---- how it is drawn ---- */
 
-static void log_axis(struct sy_panel *p, struct sy_request *req)
+static void log_axis(struct sy_panel *p, int by)
 {
-    (void)req;
+    (void)by;
     p->log[focused(p)] = !p->log[focused(p)];
 }
 
-static void x_axis(struct sy_panel *p, struct sy_request *req)
+static void x_axis(struct sy_panel *p, int by)
 {
-    (void)req;
+    (void)by;
     do
         p->x_kind = (enum sy_x_kind)((p->x_kind + 1) % SY_X_COUNT);
     while (!sy__x_known(p, p->x_kind));
     p->fit = p->follow = true;
 }
 
-static void smooth(struct sy_panel *p, struct sy_request *req)
+static void smooth(struct sy_panel *p, int by)
 {
-    (void)req;
+    (void)by;
     p->smooth = (p->smooth + 1) % 4;
 }
-static void envelope(struct sy_panel *p, struct sy_request *req)
+static void envelope(struct sy_panel *p, int by)
 {
-    (void)req;
+    (void)by;
     p->cloud = !p->cloud;
 }
 
-static void heat_mode(struct sy_panel *p, struct sy_request *req)
+static void heat_mode(struct sy_panel *p, int by)
 {
-    (void)req;
+    (void)by;
     if (!sy__shows(p, SY__EXPERTS)) {
         choose_view(p, SY__EXPERTS);
         return;
@@ -358,153 +285,142 @@ static void heat_mode(struct sy_panel *p, struct sy_request *req)
 
 /* ---- what the caller does ---- */
 
-static void name_run(const struct sy_panel *p, struct sy_request *req)
+static void name_run(struct sy_panel *p)
 {
     const struct sy__run *r = sy__front(p);
+    struct sy_request *req = p->asked;
     snprintf(req->run, sizeof req->run, "%s", r ? r->status.name : "");
     req->step = !r ? 0 : p->cursor >= 0 ? p->cursor : r->status.step;
 }
 
-static void mark_step(struct sy_panel *p, struct sy_request *req)
+static void mark_step(struct sy_panel *p, int by)
 {
+    (void)by;
     if (!sy__front(p))
         return;
     char text[64];
-    req->kind = SY_REQ_MARK;
-    name_run(p, req);
-    p->base = req->step;
+    p->asked->kind = SY_REQ_MARK;
+    name_run(p);
+    p->base = p->asked->step;
     snprintf(text, sizeof text, "changes of loads count from step %lld",
-             (long long)(req->step > 0 ? req->step : 1));
+             (long long)(p->base > 0 ? p->base : 1));
     say_in_panel(p, text);
 }
 
-static void pause_run(struct sy_panel *p, struct sy_request *req)
+static void pause_run(struct sy_panel *p, int by)
 {
+    (void)by;
     const struct sy__run *r = sy__front(p);
     if (!r)
         return;
-    req->kind = r->status.state != SY_RUN_RUNNING ? SY_REQ_RESUME : SY_REQ_PAUSE;
-    name_run(p, req);
+    p->asked->kind = r->status.state != SY_RUN_RUNNING ? SY_REQ_RESUME : SY_REQ_PAUSE;
+    name_run(p);
 }
 
-static void filter(struct sy_panel *p, struct sy_request *req)
+static void filter(struct sy_panel *p, int by)
 {
+    (void)by;
     if (!drop_filter(p))
-        req->kind = SY_REQ_FILTER;
+        p->asked->kind = SY_REQ_FILTER;
 }
 
-static void leave_panes(struct sy_panel *p, struct sy_request *req)
+static void leave_panes(struct sy_panel *p, int by)
 {
+    (void)by;
     if (drop_filter(p))
         return;
     sy_panel_set_pane_mode(p, false);
-    req->kind = SY_REQ_LEAVE;
+    p->asked->kind = SY_REQ_LEAVE;
 }
 
-static void help(struct sy_panel *p, struct sy_request *req)
+static void help(struct sy_panel *p, int by)
 {
-    (void)req;
+    (void)by;
     p->help = !p->help;
 }
-static void panes(struct sy_panel *p, struct sy_request *req)
+static void panes(struct sy_panel *p, int by)
 {
-    (void)req;
+    (void)by;
     sy_panel_set_pane_mode(p, true);
 }
 
-static void other_pane(struct sy_panel *p, struct sy_request *req)
+static void other_pane(struct sy_panel *p, int by)
 {
     if (p->pane_mode)
-        next_pane(p, req);
+        next_pane(p, by);
     sy_panel_set_pane_mode(p, true);
 }
 
-static void plain(struct sy_panel *p, struct sy_request *req)
+/* A request that has no more to say. */
+static void ask_caller(struct sy_panel *p, int kind)
 {
-    (void)p;
-    req->kind = SY_REQ_PLAIN;
+    p->asked->kind = (enum sy_request_kind)kind;
 }
 
-static void clear_scrollback(struct sy_panel *p, struct sy_request *req)
+static void scroll_pages(struct sy_panel *p, int by)
 {
-    (void)p;
-    req->kind = SY_REQ_CLEAR;
-}
-static void editor(struct sy_panel *p, struct sy_request *req)
-{
-    (void)p;
-    req->kind = SY_REQ_EDITOR;
+    p->asked->kind = SY_REQ_SCROLL;
+    p->asked->step = by;
 }
 
-static void page_up(struct sy_panel *p, struct sy_request *req)
-{
-    (void)p;
-    req->kind = SY_REQ_SCROLL;
-    req->step = -1;
-}
-
-static void page_down(struct sy_panel *p, struct sy_request *req)
-{
-    (void)p;
-    req->kind = SY_REQ_SCROLL;
-    req->step = 1;
-}
-
-static const action actions[SY_ACT_COUNT] = {
-    [SY_ACT_CLEAR] = clear_scrollback,
-    [SY_ACT_EDITOR] = editor,
-    [SY_ACT_CURSOR_LEFT] = cursor_left,
-    [SY_ACT_CURSOR_RIGHT] = cursor_right,
-    [SY_ACT_CURSOR_UP] = cursor_up,
-    [SY_ACT_CURSOR_DOWN] = cursor_down,
-    [SY_ACT_NEXT_PANE] = next_pane,
-    [SY_ACT_FULL] = full_screen,
-    [SY_ACT_ZOOM_IN] = zoom_in,
-    [SY_ACT_ZOOM_OUT] = zoom_out,
-    [SY_ACT_PAN_LEFT] = pan_left,
-    [SY_ACT_PAN_RIGHT] = pan_right,
-    [SY_ACT_FIT] = fit_window,
-    [SY_ACT_FOLLOW] = follow_newest,
-    [SY_ACT_LOG] = log_axis,
-    [SY_ACT_AXIS] = x_axis,
-    [SY_ACT_SMOOTH] = smooth,
-    [SY_ACT_ENVELOPE] = envelope,
-    [SY_ACT_FILTER] = filter,
-    [SY_ACT_PANEL1] = panel1,
-    [SY_ACT_PANEL2] = panel2,
-    [SY_ACT_PANEL3] = panel3,
-    [SY_ACT_PANEL4] = panel4,
-    [SY_ACT_PANEL5] = panel5,
-    [SY_ACT_PANEL6] = panel6,
-    [SY_ACT_HEAT] = heat_mode,
-    [SY_ACT_MARK] = mark_step,
-    [SY_ACT_PAUSE] = pause_run,
-    [SY_ACT_OVERLAY] = overlay_runs,
-    [SY_ACT_HELP] = help,
-    [SY_ACT_LEAVE] = leave_panes,
-    [SY_ACT_PANES] = panes,
-    [SY_ACT_OTHER_PANE] = other_pane,
-    [SY_ACT_ONE_PANE] = one_pane,
-    [SY_ACT_ALL_PANES] = all_panes,
-    [SY_ACT_PLAIN] = plain,
-    [SY_ACT_PROMPT_HELP] = help,
-    [SY_ACT_PAGE_UP] = page_up,
-    [SY_ACT_PAGE_DOWN] = page_down,
+static const struct {
+    action f;
+    int by;
+} actions[SY_ACT_COUNT] = {
+    [SY_ACT_CLEAR] = {ask_caller, SY_REQ_CLEAR},
+    [SY_ACT_EDITOR] = {ask_caller, SY_REQ_EDITOR},
+    [SY_ACT_CURSOR_LEFT] = {move_cursor, -1},
+    [SY_ACT_CURSOR_RIGHT] = {move_cursor, 1},
+    [SY_ACT_CURSOR_UP] = {up_down, -1},
+    [SY_ACT_CURSOR_DOWN] = {up_down, 1},
+    [SY_ACT_NEXT_PANE] = {next_pane, 0},
+    [SY_ACT_FULL] = {full_screen, 0},
+    [SY_ACT_ZOOM_IN] = {zoom, 1},
+    [SY_ACT_ZOOM_OUT] = {zoom, -1},
+    [SY_ACT_PAN_LEFT] = {pan, -1},
+    [SY_ACT_PAN_RIGHT] = {pan, 1},
+    [SY_ACT_FIT] = {fit_window, 0},
+    [SY_ACT_FOLLOW] = {follow_newest, 0},
+    [SY_ACT_LOG] = {log_axis, 0},
+    [SY_ACT_AXIS] = {x_axis, 0},
+    [SY_ACT_SMOOTH] = {smooth, 0},
+    [SY_ACT_ENVELOPE] = {envelope, 0},
+    [SY_ACT_FILTER] = {filter, 0},
+    [SY_ACT_PANEL1] = {choose_view, SY__LOSS},
+    [SY_ACT_PANEL2] = {choose_view, SY__EXPERTS},
+    [SY_ACT_PANEL3] = {choose_view, SY__SPEED},
+    [SY_ACT_PANEL4] = {choose_view, SY__ROUTER},
+    [SY_ACT_PANEL5] = {choose_view, SY__GRAD},
+    [SY_ACT_PANEL6] = {choose_view, SY__MEMORY},
+    [SY_ACT_HEAT] = {heat_mode, 0},
+    [SY_ACT_MARK] = {mark_step, 0},
+    [SY_ACT_PAUSE] = {pause_run, 0},
+    [SY_ACT_OVERLAY] = {overlay_runs, 0},
+    [SY_ACT_HELP] = {help, 0},
+    [SY_ACT_LEAVE] = {leave_panes, 0},
+    [SY_ACT_PANES] = {panes, 0},
+    [SY_ACT_OTHER_PANE] = {other_pane, 0},
+    [SY_ACT_ONE_PANE] = {one_pane, 0},
+    [SY_ACT_ALL_PANES] = {all_panes, 0},
+    [SY_ACT_PLAIN] = {ask_caller, SY_REQ_PLAIN},
+    [SY_ACT_PROMPT_HELP] = {help, 0},
+    [SY_ACT_PAGE_UP] = {scroll_pages, -1},
+    [SY_ACT_PAGE_DOWN] = {scroll_pages, 1},
 };
 
 bool sy_panel_action(struct sy_panel *p, enum sy_action a, struct sy_request *req)
 {
     *req = (struct sy_request){0};
-    if (a <= SY_ACT_NONE || a >= SY_ACT_COUNT || !actions[a])
+    if (a <= SY_ACT_NONE || a >= SY_ACT_COUNT || !actions[a].f)
         return false;
     if (p->help) { /* any key takes it away, and no more */
         p->help = false;
         p->dirty = true;
         return true;
     }
-    p->said = false;
-    actions[a](p, req);
-    req->said = p->said;
+    p->asked = req;
+    actions[a].f(p, actions[a].by);
+    p->asked = NULL;
     p->dirty = true;
     return true;
 }

@@ -98,7 +98,7 @@ struct sy_panel {
     double now; /* of the update */
     int scrolled;
     char message[256];
-    bool said; /* by the action at hand */
+    struct sy_request *asked; /* what the action at hand asks of the caller; NULL: none acts */
     struct sy__table table;
     struct sy__times times;
     struct sy__memory memory;
