@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How it stands on a chart (src/tui/plot.c). */
+/* How it stands on a chart (src/tui/marks.c). */
 enum sy_mark_kind {
     SY_MARK_SET, /* a hyper-parameter, an input, an expert: someone intervened */
     SY_MARK_NOTE,

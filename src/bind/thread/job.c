@@ -191,8 +191,8 @@ bool lsy_job_run(lua_State *L, struct lsy_job *j)
 {
     double grace = sy_now() + GRACE;
     for (resume_job(L, j); j->state != SY_JOB_ENDED; resume_job(L, j)) {
-        for (bool stop = false;
-             !stop && !is_due(j);) { /* interrupted: where it waits, it sees that */
+        bool stop = false; /* interrupted: where it waits, it sees that */
+        while (!stop && !is_due(j)) {
             bool may_leave = atomic_load(&detaching);
             if (may_leave && sy_now() >= grace)
                 return false;
