@@ -85,7 +85,7 @@ static int add_live(void)
 
 static void enter_line(const char *line)
 {
-    char name[32], reply[512];
+    char name[32], reply[512]; /* an answer has one row of 80 columns */
     int used = 0;
     if (sscanf(line, " :%31[a-z]%n", name, &used) != 1)
         return;
@@ -93,9 +93,8 @@ static void enter_line(const char *line)
     if (!strcmp(name, "q") || !strcmp(name, "quit"))
         sy_workbench_leave();
     else if (!sy_workbench_knows(name))
-        sy_workbench_say(SY_ROLE_TEXT,
-                    "there are :q, :dump FILE, :overlay RUN ..., :watch RUN, :filter TEXT, "
-                    ":theme NAME, :split SHARE");
+        sy_workbench_say(SY_ROLE_TEXT, "there are :q :watch RUN :overlay RUN ... :filter TEXT "
+                                       ":dump FILE :theme :split");
     else {
         sy_workbench_command(name, args, reply, sizeof reply);
         if (*reply)
@@ -122,7 +121,7 @@ static void refuse_request(const struct sy_request *r)
 {
     if (r->said) /* a mark is ours as far as the map of changes goes */
         return;
-    sy_workbench_message("watch only looks on: do it at the prompt of the run");
+    sy_workbench_message("watch only looks on: do it at the run's prompt");
 }
 
 static const struct sy_workbench_client client = {.prompt = "",

@@ -294,7 +294,8 @@ void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy
     struct figures f = figures_of(t);
     struct sy_heat h = heat_of(p, f.largest);
     sy_heat_draw(&h, &p->look, g, in);
-    table_foot(p, &f, slot, g, sy_text_width(title, strlen(title)));
+    if (t->shown >= 0) /* before there is a row, nothing is known of any expert */
+        table_foot(p, &f, slot, g, sy_text_width(title, strlen(title)));
 }
 
 /* ---- one layer over time ---- */

@@ -30,7 +30,6 @@
 #define PRINTED_MAX 1000 /* lines that the normal screen gets at most */
 #define RUNS_MAX 256
 #define AWAY_SECONDS 0.3 /* a shell's fg tells nothing to who is running already: look */
-#define LEAVES "q goes to the prompt"
 #define AGAIN 3          /* frames after something woke the loop: a run may have stopped */
 
 /* ---- posts from other threads ---- */
@@ -155,17 +154,15 @@ static void on_mouse(void *ctx, int button, int x, int y, bool press)
 static void on_unknown(void *ctx, int key)
 {
     struct sy_workbench *d = ctx;
-    char text[80];
+    char text[80], name[8] = "";
     sy_screen_bell();
     if (key >= ' ' && key < 127)
-        snprintf(text, sizeof text, "no key '%c' in the panels; ? lists them, %s", key, LEAVES);
+        snprintf(name, sizeof name, " '%c'", key);
     else if (key < ' ')
-        snprintf(text, sizeof text, "no key C-%c in the panels; ? lists them, %s", key + 96,
-                 LEAVES);
-    else
-        snprintf(text, sizeof text, "no such key in the panels; ? lists them, %s", LEAVES);
-    if (d->client->panes) /* nothing to leave them for */
-        *strchr(text, ',') = 0;
+        snprintf(name, sizeof name, " C-%c", key + 96);
+    /* short: at 80 columns it stands behind a run's name and state */
+    snprintf(text, sizeof text, "no%s key%s here; ? lists them%s", *name ? "" : " such", name,
+             d->client->panes ? "" : ", Esc leaves them");
     sy_workbench_message(text);
 }
 

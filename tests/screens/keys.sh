@@ -178,7 +178,7 @@ press Escape
 lacks "PANES" "a lone Esc as well"
 press F6
 type 'w'
-sees "no key 'w' in the panels" "what is no key there is told"
+sees "no key 'w' here; ? lists them, Esc leaves them" "what is no key there is told, all of it"
 sees "PANES" "and stays there"
 lacks "yard> w" "and is not typed"
 press M-w

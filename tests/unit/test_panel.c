@@ -456,6 +456,25 @@ static void rare_rows(void)
     close_stage(&stage);
 }
 
+/* Before the first step the experts are known, but nothing of them. */
+static void no_row_yet(void)
+{
+    struct sy_str text = SY_STR_INIT;
+    stage.run[0].steps = -1;
+    open_stage(&stage, 80, 24, fine, 1);
+    for (int layer = 1; layer <= 2; layer++) {
+        struct sy_series_what what = {.kind = SY_SERIES_LOAD, .layer = layer};
+        sy_metrics_declare(stage.run[0].metrics, layer == 1 ? "load.1" : "load.2", 4, &what, NULL);
+    }
+    sy_panel_update(stage.panel, 1.5, 60);
+    draw(&stage);
+    sy_grid_write(&stage.grid, SY_DUMP_TEXT, &text);
+    tap_ok(text.data && strstr(text.data, "L1–2 × 1–4") && !strstr(text.data, "dead"),
+           "no expert is counted before there is a row of them");
+    sy_str_free(&text);
+    close_stage(&stage);
+}
+
 /* What is a mean already ends where its last value is. */
 static void not_smoothed(void)
 {
@@ -719,6 +738,7 @@ int main(void)
     narrow_header();
     messages();
     rare_rows();
+    no_row_yet();
     not_smoothed();
     early_drops();
     keys();

@@ -36,8 +36,8 @@ void lsy_unsaved(const char *name, const char *why);
 void lsy_run_renew(void *run);
 /* A mark on the charts of a run (a userdata); any thread, while a store is attached. */
 void lsy_run_mark(void *run, int64_t step, const struct sy_event *e);
-/* hyper.c: those of the options at arg, with the schedule and the rules; the presets where the table
- * has none.  [-0, +0, v] */
+/* hyper.c: those of the options at arg, with the schedule and the rules; presets where there is
+ * none.  [-0, +0, v] */
 void lsy_read_hyper(lua_State *L, int arg, struct sy_hyper *h);
 /* A hyper-parameter's value as Lua has it: true or false, a whole number, a number.  [-0, +1, -] */
 void lsy_push_hyper(lua_State *L, enum sy_hyper_id id, double value);
