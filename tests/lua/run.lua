@@ -742,7 +742,7 @@ do
       x = nn.layer(2,
         function() return nn.linear(x, nn.param("chooser", {8, 8}, nil,
           {role = cfg.role or "router"})) end)
-      return nn.head(x, nn.param("h", {cfg.vocab, 8}))
+      return nn.head(x, nn.param("h", {cfg.vocab, 8}, cfg.init))
     end
   end)
   local r = train(model.roles{context = 8}, data.string(("to be or not "):rep(20)),
@@ -753,6 +753,15 @@ do
   r:close()
   refuses(function() model.roles{context = 8, role = "rooter"} end, "nn.param: an unknown role",
     "no role 'rooter'; there are weight, router, expert, embedding, head")
+  for _, init in ipairs{"zero", true} do
+    refuses(function() model.roles{context = 8, init = init} end, "nn.param: init = " ..
+      tostring(init), ([[init must be a number, "zeros" or "ones": it is %s]]):format(init))
+  end
+  for init, want in pairs{zeros = 0, ones = 1, [0.5] = "another"} do
+    local h = model.roles{context = 8, vocab = 16, init = init}.params.h
+    ok(h:min():item() == h:max():item() == (want ~= "another") and
+      (want == "another" or h:max():item() == want), "nn.param: init = " .. tostring(init))
+  end
   -- two mixtures in one layer: series, inputs and experts of their own; what is observed says what
   -- it is
   model.define("twice", function(cfg)

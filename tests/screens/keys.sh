@@ -321,6 +321,8 @@ enter '!echo from the shell; echo and stderr >&2'
 sees "and stderr"
 enter 'print(io.read() == nil)'
 sees "true" "reading finds an end, and takes no keys"
+enter ':dump'
+sees "dump: takes the name of a file" "what a command does not take is not tried"
 enter ":dump $dir/screen.txt"
 until_true test -s "$dir/screen.txt"
 report $? ":dump writes"
@@ -383,4 +385,10 @@ report $? "dark all the same"
 enter ':theme auto'
 until_true painted '38;5;24m'
 report $? ":theme auto: light again"
+
+# a chunk of the command line that goes on when the screen is left, and quits
+start 80 24 "$program -E -i -e 't = os.time() repeat until os.time() > t + 3 quit(3)'"
+sees "running for"
+press C-x a
+sees "status=3 same" "a script quits on the plain screen as well"
 finish

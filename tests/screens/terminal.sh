@@ -238,6 +238,11 @@ type 'm'
 sees "count from step" "m tells what it has changed"
 type 'k'
 sees "read only" "the next key: what this is"
+type 'p'
+sees "do it at the run's prompt" "what it does not do is said, to the end of the sentence"
+type ':nonsense'
+press Enter
+sees "there are :q" "its commands, from the first on"
 type 'q'
 type ':q'
 press Enter

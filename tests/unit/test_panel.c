@@ -376,6 +376,10 @@ static void idle(void)
     fake_run_go_on(&stage.run[0], 1);
     tap_ok(sy_panel_update(stage.panel, 7, 0.01) && !sy_panel_update(stage.panel, 7.1, 0.01),
            "a step: one drawing");
+    sy_panel_message(stage.panel, "said");
+    bool first = sy_panel_update(stage.panel, 7.2, 0.01);
+    sy_panel_message(stage.panel, "said");
+    tap_ok(first && !sy_panel_update(stage.panel, 7.3, 0.01), "a message: one, too");
     close_stage(&stage);
 }
 
@@ -547,6 +551,10 @@ static void keys(void)
     sy_panel_update(p, 2, 60);
     sy_panel_action(p, SY_ACT_PAUSE, &req);
     tap_ok(req.kind == SY_REQ_RESUME, "and for going on");
+    stage.run[0].state = SY_RUN_STOPPED;
+    sy_panel_update(p, 3, 60);
+    sy_panel_action(p, SY_ACT_PAUSE, &req);
+    tap_ok(req.kind == SY_REQ_RESUME, "also where it was stopped");
     sy_panel_action(p, SY_ACT_MARK, &req);
     tap_ok(req.kind == SY_REQ_MARK && req.step == 1, "m marks the cursor's step");
     sy_panel_action(p, SY_ACT_FILTER, &req);
@@ -572,6 +580,48 @@ static void keys(void)
         unbound += !sy_panel_action(p, list[i].action, &req) || !*list[i].keys || !*list[i].help ||
                    strlen(list[i].help) > 27;
     tap_is_int(unbound, 0, "every key of the list does something and is described");
+    close_stage(&stage);
+}
+
+/* Of two keys that are one function's each does its own part. */
+static void directions(void)
+{
+    static const struct {
+        enum sy_action action;
+        enum sy__view view;
+    } views[] = {{SY_ACT_PANEL1, SY__LOSS},   {SY_ACT_PANEL2, SY__EXPERTS},
+                 {SY_ACT_PANEL3, SY__SPEED},  {SY_ACT_PANEL4, SY__ROUTER},
+                 {SY_ACT_PANEL5, SY__GRAD},   {SY_ACT_PANEL6, SY__MEMORY}};
+    struct sy_request up, down, clear, edit, plain;
+    int wrong = 0;
+    open_stage(&stage, 200, 60, fine, 1);
+    struct sy_panel *p = stage.panel;
+    for (int i = 0; i < 6; i++) {
+        act(&stage, views[i].action, 1);
+        wrong += p->slots[p->focus].view != views[i].view;
+    }
+    tap_is_int(wrong, 0, "1 to 6 choose the views that their help names");
+    act(&stage, SY_ACT_ZOOM_IN, 3);
+    double at = p->x0, width = p->x1 - p->x0;
+    act(&stage, SY_ACT_PAN_LEFT, 2);
+    tap_ok(at - p->x0 > 0.4 * width && at - p->x0 < 0.6 * width, "< shows earlier steps");
+    act(&stage, SY_ACT_PAN_RIGHT, 1);
+    tap_ok(at - p->x0 > 0.2 * width && at - p->x0 < 0.3 * width, "> later ones");
+    act(&stage, SY_ACT_ZOOM_OUT, 1);
+    tap_ok(p->x1 - p->x0 > 1.9 * width && p->x1 - p->x0 < 2.1 * width, "- twice as many");
+    act(&stage, SY_ACT_PANEL2, 1);
+    act(&stage, SY_ACT_CURSOR_DOWN, 2);
+    act(&stage, SY_ACT_CURSOR_UP, 1);
+    tap_is_int(p->layer, 1, "down and up among the layers");
+    sy_panel_action(p, SY_ACT_PAGE_UP, &up);
+    sy_panel_action(p, SY_ACT_PAGE_DOWN, &down);
+    tap_ok(up.kind == SY_REQ_SCROLL && up.step < 0 && down.kind == SY_REQ_SCROLL && down.step > 0,
+           "PgUp scrolls back, PgDn forward");
+    sy_panel_action(p, SY_ACT_CLEAR, &clear);
+    sy_panel_action(p, SY_ACT_EDITOR, &edit);
+    sy_panel_action(p, SY_ACT_PLAIN, &plain);
+    tap_ok(clear.kind == SY_REQ_CLEAR && edit.kind == SY_REQ_EDITOR && plain.kind == SY_REQ_PLAIN,
+           "what the caller does is asked for by its name");
     close_stage(&stage);
 }
 
@@ -742,6 +792,7 @@ int main(void)
     not_smoothed();
     early_drops();
     keys();
+    directions();
     rewind_run();
     hostile();
     coming_and_going();

@@ -259,12 +259,49 @@ static void heats(void)
     sy_grid_free(&g);
 }
 
+/* Of marks that fall into one column the cursor tells the newest, and a checkpoint's stands below
+ * the others. */
+static void marks(void)
+{
+    struct sy_mark list[] = {{.step = 50, .kind = SY_MARK_SET, .text = "lr = 0.1"},
+                             {.step = 50, .kind = SY_MARK_CHECKPOINT, .text = "checkpoint"},
+                             {.step = 50, .kind = SY_MARK_NOTE, .text = "a note"}};
+    struct sy_pyramid *p = sy_pyramid_new(0, NULL);
+    for (int64_t step = 1; step <= 100; step++)
+        sy_pyramid_add(p, &step, &(float){2}, 1, 1);
+    struct sy_plot_line line = {p, NULL, {SY_X_STEP, NULL, 1}, 0, true, "run"};
+    struct sy_plot plot = {.title = "loss",
+                           .lines = &line,
+                           .n = 1,
+                           .marks = list,
+                           .nmarks = 3,
+                           .cursor = 50,
+                           .x1 = 100};
+    struct sy_grid g = {0};
+    struct sy_str text = SY_STR_INIT;
+    sy_grid_resize(&g, 60, 14, NULL);
+    sy_plot_draw(&plot, &bare, &g, (struct sy_rect){0, 0, 60, 14});
+    sy_grid_write(&g, SY_DUMP_TEXT, &text);
+    tap_ok(text.data && strstr(text.data, "a note") && !strstr(text.data, "lr = 0.1"),
+           "the newest mark of a column is told");
+    int low = 0, saved = 0;
+    for (int x = 0; x < 60; x++) {
+        low += sy_grid_at(&g, x, 12)->ch == sy_glyph(&bare, SY_GLYPH_SAVED);
+        saved += sy_grid_at(&g, x, 1)->ch == sy_glyph(&bare, SY_GLYPH_EVENT);
+    }
+    tap_ok(low == 1 && saved == 1, "a checkpoint stands below, what was done above");
+    sy_str_free(&text);
+    sy_grid_free(&g);
+    sy_pyramid_free(p);
+}
+
 int main(void)
 {
     setlocale(LC_ALL, "C.UTF-8");
     ticks();
     axes();
     spikes();
+    marks();
     odd_data();
     heats();
     wide_heats();
