@@ -219,6 +219,29 @@ limited 320 "$SWITCHYARD" "$folder/notes.lua"
 ok '[ $code -eq 1 ] && grep -q "^\[notes\] not saved: run .notes.: run.sqlite: " "$folder/out"' \
     'a journal that could not be written'
 
+# Who leaves while a resume repeats steps hears how the run goes on.
+cat > "$folder/killed.lua" <<'END'
+local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 4, top_k = 2,
+  expert_dim = 16}
+r = train(m, d, {steps = 30, batch = 4, eval_every = 0, checkpoint_every = 0, name = "left",
+  paused = true})
+r:steps(5) r:wait()
+r.batch = 2
+r:steps(5) r:wait()
+os.execute "kill -9 $PPID"
+END
+cat > "$folder/left.lua" <<'END'
+require("switchyard.run.run").Run._replan = function() os.exit(0) end
+train.resume "left"
+END
+"$SWITCHYARD" "$folder/killed.lua" > "$folder/out" 2>&1
+run "$folder/left.lua"
+ok '[ $code -eq 0 ] && grep -q "was repeating steps, and is at step 5; .*resume left goes on" \
+    "$folder/out"' 'leaving while steps are repeated says how the run goes on'
+run resume left
+ok '[ $code -eq 0 ] && grep -q "step 30/30" "$folder/out"' 'and so it does'
+
 # ---- Ctrl-C during a rewind: the run is where it was ----
 
 cat > "$folder/rewind.lua" <<'END'

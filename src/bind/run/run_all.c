@@ -133,11 +133,14 @@ static void tell_how_to_go_on(const struct run *r)
     const char *dir = sy_runs_dir(), *name = sy_trainer_name(r->trainer);
     bool usual = !strcmp(dir, "runs") || !strcmp(dir, "./runs");
     sy_trainer_status(r->trainer, &s);
+    bool saves = sy_trainer_saved(r->trainer, &saved) && saved.step == s.step;
+    bool repeats = atomic_load(&r->repeating) && sy_trainer_dir(r->trainer);
     if (lsy_progress_get() == LSY_PROGRESS_JSON || s.state != SY_RUN_STOPPED ||
-        !sy_trainer_saved(r->trainer, &saved) || saved.step != s.step)
+        (!saves && !repeats))
         return;
-    lsy_progress_line("[%s] saved at step %lld; switchyard%s%s resume %s goes on", name,
-                      (long long)saved.step, usual ? "" : " --runs ", usual ? "" : dir, name);
+    lsy_progress_line("[%s] %s at step %lld; switchyard%s%s resume %s goes on", name,
+                      saves ? "saved" : "was repeating steps, and is", (long long)s.step,
+                      usual ? "" : " --runs ", usual ? "" : dir, name);
 }
 
 static void stop_all(lua_State *L)
