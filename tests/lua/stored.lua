@@ -164,6 +164,8 @@ t.refuses(function() return q:narrow(2, 1, 32):view(2048) end, "no view of a vie
   "view: x is stored as q8_0", "this view of it cannot be read in rows")
 t.refuses(function() return q[1]:narrow(1, 17, 32):clone() end, "no copy that begins in a block",
   "not whole blocks in order")
+t.refuses(function() return q[1]:narrow(1, 1, 20):clone() end, "nor one that ends there",
+  "blocks of 32", "(20)")
 t.refuses(function() return q:view(64, 2, 48):narrow(3, 1, 32):index_select(tensor{1}:cast "i32")
   end, "no rows with gaps", "index_select: rows of q8_0 must be whole")
 t.refuses(function() return x:matmul(q:view(96, 8, 8)[{{}, {}, 1}]) end,
