@@ -291,27 +291,10 @@ static int tensor_table(lua_State *L)
     return 1;
 }
 
-/* The tensor at 1 in row-major order; what is made stands on the stack. */
-static struct sy_tensor *dense(lua_State *L, int arg, const char *what)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_tensor *t = lsy_check_data(L, arg, what, "the tensor"), *y = NULL;
-    if (sy_dtype_stored(t->dtype) || sy_tensor_file(t))
-        return lsy_copy(L, t);
-    if (sy_tensor_contiguous(t))
-        return t;
-    bool before = sy_context()->no_grad;
-    sy_context()->no_grad = true;
-    sy_apply(SY_OP_CONTIGUOUS_, &t, 1, NULL, &y, &err);
-    sy_context()->no_grad = before;
-    lsy_push_tensor(L, y, &err);
-    return y;
-}
-
 static int tensor_hash(lua_State *L)
 {
     char hex[17];
-    struct sy_tensor *t = dense(L, 1, "hash");
+    struct sy_tensor *t = lsy_dense(L, 1, "hash");
     sy_hash_hex(sy_hash_bytes(sy_data(t), sy_tensor_bytes(t)), hex);
     lua_pushstring(L, hex);
     return 1;

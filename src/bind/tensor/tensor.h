@@ -57,5 +57,8 @@ void lsy_check_fits(lua_State *L, const char *what, enum sy_dtype d, double v);
 void lsy_put(lua_State *L, const char *what, struct sy_tensor *t, int64_t i, int arg);
 /* A copy with bytes of its own, without gradient, pushed.  [-0, +1, e] */
 struct sy_tensor *lsy_copy(lua_State *L, struct sy_tensor *t);
+/* The tensor at arg with its elements in row-major order from its first byte on, in memory: itself,
+ * or a copy, pushed.  [-0, +(0|1), e] */
+struct sy_tensor *lsy_dense(lua_State *L, int arg, const char *what);
 
 #endif

@@ -9,7 +9,6 @@
 #include "bind/tensor/tensor.h"
 
 #include "base/find.h"
-#include "ops/op.h"
 #include "tensor/tensor.h"
 #include "switchyard/io.h"
 
@@ -28,21 +27,6 @@ static int unknown_ending(lua_State *L, const char *what, const char *path, cons
 {
     return lsy_error(L, "%s: the name must end in .npy or .safetensors: it is '%s'%s%s", what, path,
                      more ? "; " : "", more ? more : "");
-}
-
-/* The tensor at arg with its elements in row-major order; what is made stays on the stack. */
-static struct sy_tensor *dense(lua_State *L, int arg)
-{
-    struct sy_err err = SY_ERR_INIT;
-    struct sy_tensor *t = lsy_check_data(L, arg, "save", "the tensor");
-    if (sy_dtype_stored(t->dtype) || sy_tensor_file(t)) /* whose file is asked after the copy */
-        return lsy_copy(L, t);
-    if (sy_tensor_contiguous(t))
-        return t;
-    struct sy_tensor **slot = lsy_new_tensor(L);
-    if (sy_apply(SY_OP_CONTIGUOUS_, &t, 1, NULL, slot, &err))
-        lsy_raise(L, &err);
-    return *slot;
 }
 
 static int add_array(struct sy_st_writer *w, const char *name, struct sy_tensor *t,
@@ -69,7 +53,7 @@ static int save_one(lua_State *L)
     bool npy = has_ending(path, ".npy");
     if (!npy && !has_ending(path, ".safetensors"))
         return unknown_ending(L, "save", path, NULL);
-    struct sy_tensor *t = dense(L, 1);
+    struct sy_tensor *t = lsy_dense(L, 1, "save");
     if (npy)
         sy_npy_write(path, t->dtype, t->ndim, t->shape, sy_data(t), &err);
     else if ((w = sy_st_begin(path, NULL, &err)))
@@ -94,7 +78,7 @@ static struct named take_pair(lua_State *L, int made)
     if (strlen(pair.name) != lua_rawlen(L, -2))
         lsy_error(L, "save: a tensor's name holds a zero byte: '%s'", pair.name);
     int top = lua_gettop(L);
-    pair.tensor = dense(L, top);
+    pair.tensor = lsy_dense(L, top, "save");
     if (lua_gettop(L) > top)
         lua_rawseti(L, made, (lua_Integer)lua_rawlen(L, made) + 1);
     return pair;

@@ -138,6 +138,14 @@ struct sy_tensor *lsy_copy(lua_State *L, struct sy_tensor *t)
     return cast(L, t, t->dtype);
 }
 
+struct sy_tensor *lsy_dense(lua_State *L, int arg, const char *what)
+{
+    struct sy_tensor *t = lsy_check_data(L, arg, what, "the tensor");
+    if (sy_tensor_contiguous(t) && !sy_dtype_stored(t->dtype) && !sy_tensor_file(t))
+        return t;
+    return lsy_copy(L, t);
+}
+
 /* t in another dtype, on the stack. */
 static struct sy_tensor *converted(lua_State *L, struct sy_tensor *t, enum sy_dtype d)
 {
