@@ -316,11 +316,25 @@ bool sy_line_view(struct sy_line_view *view)
     return was;
 }
 
+/* What a search or an argument shows in the prompt's place stays there: a chunk may end, and its
+ * prompt come back, while they are typed. */
+static void set_prompt_below(const char *prompt)
+{
+    char *message = rl_prompt && rl_display_prompt != rl_prompt ? sy_strdup(rl_display_prompt)
+                                                                : NULL;
+    if (message)
+        rl_clear_message();
+    rl_set_prompt(prompt);
+    if (message)
+        rl_message("%s", message);
+    sy_free(message);
+}
+
 void sy_line_set_prompt(const char *prompt)
 {
     changed = true;
     if (!asking) {
-        rl_set_prompt(prompt);
+        set_prompt_below(prompt);
         return;
     }
     sy_free(prompt_waiting);

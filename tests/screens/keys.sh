@@ -41,6 +41,12 @@ press Down
 sees 'yard> 1 +' "Down: what was typed"
 press Up Enter
 sees 'yard> 1 + 1' "what was changed in a line of before is not kept"
+type 'sleep(0.15) print("sl".."ept")'
+press Enter C-r
+type 'answer'
+sees "slept" "a chunk ends while a line is looked for"
+sees "(reverse-i-search)" "and the search still shows its prompt"
+press C-g
 press C-r
 type 'answer'
 sees "(reverse-i-search)" "a search shows its prompt"
