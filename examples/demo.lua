@@ -16,7 +16,8 @@ local function copyrights()
 end
 
 local path = arg[1] or copyrights()
-local budget = tonumber(arg[2] or os.getenv "SWITCHYARD_DEMO_SECONDS" or 100)
+local budget = assert(tonumber(arg[2] or os.getenv "SWITCHYARD_DEMO_SECONDS" or 100),
+  "SECONDS must be a number")
 
 print("Switchyard trains a mixture of experts on " .. path)
 -- tok, d, m and r are globals: in the workbench they are there to be looked at and changed.

@@ -5,7 +5,8 @@
 --
 --     switchyard examples/own_model.lua [TEXT] [STEPS]
 
-local path, steps = arg[1] or "/usr/share/common-licenses", tonumber(arg[2] or 200)
+local path = arg[1] or "/usr/share/common-licenses"
+local steps = assert(math.tointeger(tonumber(arg[2] or 200)), "STEPS must be a whole number")
 
 model.define("sidebyside", function(cfg)
   return function(ids)

@@ -5,7 +5,7 @@
 --
 --     switchyard examples/router.lua [STEPS]
 
-local steps = tonumber(arg[1] or 150)
+local steps = assert(math.tointeger(tonumber(arg[1] or 150)), "STEPS must be a whole number")
 
 nn.router("mine", {
   rule = "softplus(logits)^power, the K largest",

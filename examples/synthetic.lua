@@ -3,7 +3,7 @@
 --
 --     switchyard examples/synthetic.lua [STEPS]
 
-local steps = tonumber(arg[1] or 500)
+local steps = assert(math.tointeger(tonumber(arg[1] or 500)), "STEPS must be a whole number")
 local d = data.synthetic{domains = 8, tokens = 1e6, seed = 1}
 local m = model.moe{layers = 2, dim = 64, heads = 4, context = 64, vocab = d.vocab,
                     experts = 8, top_k = 2, expert_dim = 64}

@@ -14,29 +14,37 @@ while [ $i -lt 400 ]; do
     i=$((i + 1))
 done > text.txt
 
+report() # report STATUS WHAT
+{
+    count=$((count + 1))
+    [ "$1" -eq 0 ] && echo "ok $count - $2" && return
+    echo "not ok $count - $2"
+    sed 's/^/# /' out | tail -n 30
+    failed=$((failed + 1))
+}
+
 count=0 failed=0
 # shellcheck disable=SC2154  # whoever runs the tests sets srcdir
 for path in "$srcdir"/examples/*.lua; do
     name=$(basename "$path" .lua)
-    count=$((count + 1))
+    wrong=
     case $name in
-    demo) set -- text.txt 1 ;;
-    shakespeare) set -- text.txt both 4 ;;
-    synthetic | router) set -- 8 ;;
-    own_model) set -- text.txt 4 ;;
+    demo) set -- text.txt 1 && wrong="text.txt x" ;;
+    shakespeare) set -- text.txt both 4 && wrong="text.txt moe x" ;;
+    synthetic | router) set -- 8 && wrong=x ;;
+    own_model) set -- text.txt 4 && wrong="text.txt x" ;;
     *)
-        echo "not ok $count - $name: no line in tests/cli/examples.sh says how to run it"
-        failed=$((failed + 1))
+        : > out
+        report 1 "$name: no line in tests/cli/examples.sh says how to run it"
         continue
         ;;
     esac
-    if "$SWITCHYARD" -E "$path" "$@" > out 2>&1 < /dev/null && [ -s out ]; then
-        echo "ok $count - $name"
-    else
-        echo "not ok $count - $name: status $?"
-        sed 's/^/# /' out | tail -n 30
-        failed=$((failed + 1))
-    fi
+    "$SWITCHYARD" -E "$path" "$@" > out 2>&1 < /dev/null && [ -s out ]
+    report $? "$name"
+    # shellcheck disable=SC2086 # words
+    ! "$SWITCHYARD" -E "$path" $wrong > out 2>&1 < /dev/null &&
+        grep -q 'must be a\|^usage: ' out && ! grep -q 'a checkpoint in' out
+    report $? "$name: x is no number, which is said before anything is trained"
 done
 echo "1..$count"
 [ "$failed" -eq 0 ]
