@@ -130,6 +130,8 @@ leaves_with() # NAME KIND; a person, at a hook that does not end
         enter "dofile '$dir/hook.lua'"
     fi
     it_runs "$1"
+    # an end of input that comes before Readline has the terminal again is nobody's
+    [ "$2" = plain ] && until_true at_column 6
     press C-d
     sees "[y/N]" "$1: leaving asks"
     type 'y'
@@ -139,7 +141,11 @@ leaves_with() # NAME KIND; a person, at a hook that does not end
 }
 answered() # on the plain screen
 {
-    has "[y/N] y" && [ "$(tm display-message -t "$terminal" -p '#{cursor_x}')" = 0 ]
+    has "[y/N] y" && at_column 0
+}
+at_column()
+{
+    [ "$(tm display-message -t "$terminal" -p '#{cursor_x}')" = "$1" ]
 }
 interrupted() # the first one may come just before the program waits
 {
