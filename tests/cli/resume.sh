@@ -229,6 +229,7 @@ r = train(m, d, {steps = 30, batch = 4, eval_every = 0, checkpoint_every = 0, na
 r:steps(5) r:wait()
 r.batch = 2
 r:steps(5) r:wait()
+r._store:flush() -- its last moment may be lost
 os.execute "kill -9 $PPID"
 END
 cat > "$folder/left.lua" <<'END'
