@@ -228,3 +228,4 @@ script_tests += %D%/circles.sh
 EXTRA_DIST += %D%/say.sh
 script_tests += %D%/lua/newer.lua
 EXTRA_DIST += %D%/lua/forge.lua
+script_tests += %D%/lua/special_tokens.lua

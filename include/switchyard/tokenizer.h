@@ -22,19 +22,36 @@
 
 struct sy_tokenizer;
 
+/* Special tokens of a tokenizer that is made here.  Where any is asked for, end-of-text and <pad>
+ * are there, too; ids in the order: end-of-text, <pad>, the three of fim, names, sentinels.  A text
+ * gives one only where it spells its name (invariant 3). */
+#define SY_SENTINELS_MAX 4096
+struct sy_special_tokens {
+    int32_t sentinels; /* <extra_id_n-1> ... <extra_id_0>: this one is the last id, as T5 has it */
+    bool fim;          /* <|fim_prefix|> <|fim_middle|> <|fim_suffix|> */
+    const char *const *names; /* others */
+    int32_t count;
+};
+
 /* One id a byte, 256 ids, no special token.  Shared: count 1.  Errors: MEMORY. */
 struct sy_tokenizer *sy_tokenizer_bytes(struct sy_err *err);
+/* The same, with special tokens from id 256 on (NULL: none).  Errors: MEMORY, RANGE, FORMAT (a name
+ * that is named twice, or is none). */
+struct sy_tokenizer *sy_tokenizer_bytes_with(const struct sy_special_tokens *special,
+                                             struct sy_err *err);
 
 struct sy_bpe_options {
-    int32_t vocab;       /* ids in all: 256 bytes, merges, end-of-text; 257..1048576 */
+    int32_t vocab;       /* ids in all: 256 bytes, merges, special tokens; 257..1048576 */
     const char *pattern; /* "qwen2" (NULL), "gpt-2", "llama-bpe", "gpt-4o": GGUF's names */
+    struct sy_special_tokens special; /* zeros: end-of-text alone */
     struct sy_read_options read;
     char **reading; /* gets what was read as what, owned (sy_free), or NULL: one plain text; NULL:
                        not wanted */
     const struct sy_progress *progress;
 };
 
-/* Byte-level BPE.  Ids 0..255 are the bytes, then the merges in order, last "<|endoftext|>".  The
+/* Byte-level BPE.  Ids 0..255 are the bytes, then the merges in order, last "<|endoftext|>"
+ * and the other special tokens.  The
  * most frequent pair is merged first, ties by ascending (left, right); pairs seen once are not
  * merged, so a short text gives fewer ids than asked for.  The result does not depend on threads.
  * Paths as in sy_corpus_text (data.h).  Errors: RANGE, NAME, MEMORY, IO, NOTFOUND, FORMAT,
@@ -83,9 +100,12 @@ char *sy_tokenizer_decode_on(const struct sy_tokenizer *tok, const int32_t *ids,
 int32_t sy_tokenizer_size(const struct sy_tokenizer *tok); /* V */
 int32_t sy_tokenizer_eot(const struct sy_tokenizer *tok);  /* end-of-text, or -1 */
 int32_t sy_tokenizer_bos(const struct sy_tokenizer *tok);  /* as known from a file, or -1 */
+/* The special token of this name, or -1; any of the file's.  Those of fim, <pad> and <|endoftext|>
+ * are also found under the names that other families have for them. */
+int32_t sy_tokenizer_special(const struct sy_tokenizer *tok, const char *name);
 /* Bytes of one token, borrowed; NULL outside 0..size-1.  A special token's bytes are its name. */
 const char *sy_tokenizer_token(const struct sy_tokenizer *tok, int32_t id, size_t *len);
-/* "bytes" or "bpe". */
+/* "bytes" (special tokens beside them, or none) or "bpe". */
 const char *sy_tokenizer_kind(const struct sy_tokenizer *tok);
 /* Name of the splitting pattern as GGUF knows it (`tokenizer.ggml.pre`), "" when unknown. */
 const char *sy_tokenizer_pattern(const struct sy_tokenizer *tok);

@@ -131,9 +131,10 @@ end
 
 -- matched: added tokens were looked for in text, and the text was normalized.  Runs without it are
 -- older: their tokenizers are read as they were then, so that their data has the same ids.
+-- Bytes alone need no file.
 local function tokenizer_config(tok, file)
   return {kind = tok.kind, hash = tok.hash, matched = not engine.tokenizer_is_bare(tok),
-          file = tok.kind ~= "bytes" and file or nil}
+          file = (tok.kind ~= "bytes" or tok.size > 256) and file or nil}
 end
 
 local function tokenizers(m, d)
@@ -318,7 +319,7 @@ local function load_tokenizer(what, path, t)
   if not t then return nil end
   local tok, why
   local read = t.matched and tokenizer.load or engine.tokenizer_load_bare
-  if t.kind == "bytes" then tok = tokenizer.bytes()
+  if t.kind == "bytes" and not t.file then tok = tokenizer.bytes()
   else tok, why = read(path .. "/" .. tostring(t.file)) end
   if not tok then error(("%s: the tokenizer of the run: %s"):format(what, why), 0) end
   return tok

@@ -13,6 +13,7 @@ libdata_a_SOURCES += %D%/tokenizer/added_tokens.c %D%/tokenizer/added_tokens_int
     %D%/tokenizer/tokenizer.c %D%/tokenizer/tokenizer_int.h %D%/tokenizer/tokenizer_json.c \
     %D%/tokenizer/tokenizer_parts.c %D%/tokenizer/tokenizer_read.c \
     %D%/tokenizer/tokenizer_read_int.h %D%/tokenizer/tokenizer_write.c
+libdata_a_SOURCES += %D%/tokenizer/special_tokens.c %D%/tokenizer/special_tokens_int.h
 libdata_a_CPPFLAGS = $(AM_CPPFLAGS) $(PCRE2_CFLAGS) $(UTF8PROC_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS)
 pkginclude_HEADERS += include/switchyard/batch.h
 pkginclude_HEADERS += include/switchyard/data.h include/switchyard/progress.h \

@@ -62,11 +62,58 @@ static int gc(lua_State *L)
 
 /* ---- making ---- */
 
+/* Options of both makers: special tokens. */
+struct specials {
+    int64_t sentinels;
+    bool fim;
+    int special; /* stack index of a list of names; 0: none */
+};
+#define SPECIAL_ROWS(type)                                                                         \
+    {.name = "sentinels", .kind = LSY_INT, .at = offsetof(type, specials.sentinels), .min = 0,     \
+     .max = SY_SENTINELS_MAX},                                                                     \
+    {.name = "fim", .kind = LSY_BOOL, .at = offsetof(type, specials.fim)},                         \
+    {.name = "special", .kind = LSY_VALUE, .at = offsetof(type, specials.special)}
+
+/* The names are borrowed from the options' list; the stack owns the array. */
+static struct sy_special_tokens check_specials(lua_State *L, const struct specials *o,
+                                               const char *what)
+{
+    struct sy_special_tokens out = {.sentinels = (int32_t)o->sentinels, .fim = o->fim};
+    if (!o->special)
+        return out;
+    if (!lua_istable(L, o->special))
+        lsy_error(L, "%s: special must be a list of names: it is a %s", what,
+                  luaL_typename(L, o->special));
+    int64_t n = lsy_list_length(L, o->special, what);
+    if (n > SY_SENTINELS_MAX)
+        lsy_error(L, "%s: special holds %lld names, at most %d", what, (long long)n,
+                  SY_SENTINELS_MAX);
+    const char **names = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *names, 0);
+    for (int64_t i = 0; i < n; i++) {
+        if (lua_geti(L, o->special, i + 1) != LUA_TSTRING)
+            lsy_error(L, "%s: special[%d] must be a name: it is a %s", what, (int)i + 1,
+                      luaL_typename(L, -1));
+        names[i] = lua_tostring(L, -1);
+        if (strlen(names[i]) != lua_rawlen(L, -1))
+            lsy_error(L, "%s: special[%d] has a zero byte", what, (int)i + 1);
+        lua_pop(L, 1);
+    }
+    out.names = names;
+    out.count = (int32_t)n;
+    return out;
+}
+
 static int make_bytes(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
+    struct options {
+        struct specials specials;
+    } o = {{0}};
+    static const struct lsy_option rows[] = {SPECIAL_ROWS(struct options)};
+    LSY_OPTIONS(L, 1, "tokenizer.bytes", rows, &o);
+    struct sy_special_tokens special = check_specials(L, &o.specials, "tokenizer.bytes");
     struct sy_tokenizer **slot = new_slot(L);
-    return (*slot = sy_tokenizer_bytes(&err)) ? 1 : lsy_raise(L, &err);
+    return (*slot = sy_tokenizer_bytes_with(&special, &err)) ? 1 : lsy_raise(L, &err);
 }
 
 static int make_bpe(lua_State *L)
@@ -75,12 +122,14 @@ static int make_bpe(lua_State *L)
     struct options {
         int64_t vocab;
         const char *pattern;
+        struct specials specials;
         struct lsy_reading reading;
     } o = {.vocab = 4096};
     static const struct lsy_option rows[] = {
         {.name = "vocab", .kind = LSY_INT, .at = offsetof(struct options, vocab), .min = 257,
          .max = 1048576},
         {.name = "pattern", .kind = LSY_STRING, .at = offsetof(struct options, pattern)},
+        SPECIAL_ROWS(struct options),
         LSY_READING_ROWS(struct options)};
     struct lsy_watch watch;
     int count;
@@ -89,6 +138,7 @@ static int make_bpe(lua_State *L)
     void **reading = lsy_new_block(L);
     struct sy_bpe_options options = {.vocab = (int32_t)o.vocab,
                                      .pattern = o.pattern,
+                                     .special = check_specials(L, &o.specials, "train_bpe"),
                                      .read = lsy_reading(&o.reading),
                                      .reading = (char **)reading,
                                      .progress = &watch.progress};
@@ -233,6 +283,17 @@ static int token(lua_State *L)
     return 1;
 }
 
+static int special(lua_State *L)
+{
+    struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
+    int32_t id = sy_tokenizer_special(t, luaL_checkstring(L, 2));
+    if (id < 0)
+        lua_pushnil(L);
+    else
+        lua_pushinteger(L, id);
+    return 1;
+}
+
 static int equal(lua_State *L)
 {
     struct sy_tokenizer *a = lsy_test_tokenizer(L, 1), *b = lsy_test_tokenizer(L, 2);
@@ -259,7 +320,7 @@ static int push_id(lua_State *L, int32_t id)
 static int get_field(lua_State *L)
 {
     static const char *const fields[] = {"size",   "kind",   "eot",  "bos",   "pattern", "hash",
-                                         "encode", "decode", "save", "token", NULL};
+                                         "encode", "decode", "save", "token", "special", NULL};
     char hex[17];
     struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
@@ -287,6 +348,7 @@ static const luaL_Reg methods[] = {{"encode", encode_text},
                                    {"decode", decode_ids},
                                    {"save", save_tokenizer},
                                    {"token", token},
+                                   {"special", special},
                                    {NULL, NULL}};
 static const luaL_Reg functions[] = {
     {"bytes", make_bytes}, {"train_bpe", make_bpe}, {"load", load_tokenizer}, {NULL, NULL}};
@@ -295,13 +357,20 @@ static const struct lsy_doc docs[] = {
      "Text to token ids and back. Ids start at 0; decode(encode(s)) is s for any bytes, unless a "
      "file's normalizer changes the text. Tokenizers are equal (==) when they give equal ids.",
      "tok = tokenizer.bytes()\ntok:decode(tok:encode(\"To be\"))"},
-    {"tokenizer.bytes", "tokenizer.bytes() -> tok", "One id a byte: 256 ids.",
-     "tokenizer.bytes().size"},
+    {"tokenizer.bytes", "tokenizer.bytes{sentinels=, fim=, special=} -> tok",
+     "One id a byte: 256 ids. Behind them the special tokens that are asked for: sentinels = 100 "
+     "gives <extra_id_99> to <extra_id_0>, the last id, for filling in spans; fim = true "
+     "<|fim_prefix|>, <|fim_middle|> and <|fim_suffix|>; special = {\"<2en>\"} others by name. "
+     "Where any is asked for, <|endoftext|> and <pad> are there, too. A text gives a special token "
+     "only where it spells its name; decode shows the name.",
+     "tokenizer.bytes{sentinels = 100, fim = true}:special \"<extra_id_0>\""},
     {"tokenizer.train_bpe",
-    "tokenizer.train_bpe(path, {vocab=, pattern=, field=, format=, on_error=, unpack_max=}) -> tok",
+    "tokenizer.train_bpe(path, {vocab=, pattern=, sentinels=, fim=, special=, field=, format=, "
+    "on_error=, unpack_max=}) -> tok",
      "Byte-level BPE with vocab ids (4096 unless given), trained on files, folders, patterns or a "
      "list of them; fewer, which a line says, where no other pair of tokens occurs twice. pattern "
-     "is qwen2, gpt-2, llama-bpe or gpt-4o; the other options say how files are read, as for "
+     "is qwen2, gpt-2, llama-bpe or gpt-4o; sentinels, fim and special are as for "
+     "tokenizer.bytes and count among vocab; the other options say how files are read, as for "
      "data.text. A file that cannot be read gives nil, message, code.",
      NULL},
     {"tokenizer.load", "tokenizer.load(path) -> tok",
@@ -320,6 +389,10 @@ static const struct lsy_doc docs[] = {
     {"tokenizer:save", "tok:save(path) -> true",
      "Write tokenizer.json; one that was read is written as it was. Failure: nil, message, code.",
      NULL},
+    {"tokenizer:special", "tok:special(name) -> id",
+     "The id of a special token by its name, or nil. <pad>, <|endoftext|> and those of "
+     "fill-in-the-middle are found under the names of other families, too (<fim_prefix>, </s>).",
+     "tokenizer.bytes{fim = true}:special \"<|fim_prefix|>\""},
     {"tokenizer:token", "tok:token(id) -> s", "The bytes of one id.",
      "tokenizer.bytes():token(65)"},
 };

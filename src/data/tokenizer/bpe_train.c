@@ -21,7 +21,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "data/documents_int.h"
-#include "data/tokenizer/tokenizer_int.h"
+#include "data/tokenizer/special_tokens_int.h"
 
 #include <string.h>
 
@@ -73,6 +73,7 @@ struct trainer {
     struct sy__words known; /* bytes -> id + 1 */
     struct sy__merge *merge;
     int32_t merges, merges_max;
+    struct sy__special_list special;
 };
 
 static int no_memory(struct sy_err *err)
@@ -419,7 +420,7 @@ static int merge_pair(struct trainer *t, uint64_t key)
 
 static int merge_all(struct trainer *t, struct sy_err *err)
 {
-    int32_t first = t->tokens, want = t->options->vocab - 1;
+    int32_t first = t->tokens, want = t->options->vocab - t->special.n;
     while (t->tokens < want && t->merges < t->merges_max) {
         if (t->merges % 64 == 0) {
             double done = (double)(t->tokens - first) / (want - first);
@@ -502,9 +503,26 @@ static int byte_tokens(struct trainer *t)
     return 0;
 }
 
+/* A special token whose name merges give as well would have two ids. */
+static int check_special(struct trainer *t, struct sy_err *err)
+{
+    for (int32_t i = 0; i < t->special.n; i++) {
+        const struct sy__added *a = &t->special.added[i];
+        if (sy__words_find(&t->known, a->text, a->n))
+            return sy_err_set(err, SY_E_FORMAT,
+                              "train_bpe: special token '%.*s' is a token of the text, too: give "
+                              "it a name that is no word",
+                              (int)a->n, a->text);
+    }
+    return 0;
+}
+
 static struct sy_tokenizer *make_tokenizer(struct trainer *t, struct sy_err *err)
 {
-    struct sy__token *tokens = sy_calloc((size_t)t->tokens + 1, sizeof *tokens);
+    size_t size = (size_t)t->tokens + (size_t)t->special.n;
+    if (check_special(t, err))
+        return NULL;
+    struct sy__token *tokens = sy_calloc(size, sizeof *tokens);
     if (!tokens) {
         no_memory(err);
         return NULL;
@@ -512,15 +530,14 @@ static struct sy_tokenizer *make_tokenizer(struct trainer *t, struct sy_err *err
     for (int32_t i = 0; i < t->tokens; i++)
         tokens[i] = (struct sy__token){t->bytes.data + t->token[i], t->token[i + 1] - t->token[i],
                                        false, true, true};
-    tokens[t->tokens] = (struct sy__token){SY__EOT_NAME, strlen(SY__EOT_NAME), true, true, false};
-    struct sy__added eot = {
-        .text = SY__EOT_NAME, .n = strlen(SY__EOT_NAME), .id = t->tokens, .special = true};
+    memcpy(tokens + t->tokens, t->special.token, (size_t)t->special.n * sizeof *tokens);
+    sy__special_list_move(&t->special, t->tokens);
     struct sy__recipe r = {.tokens = tokens,
-                           .size = t->tokens + 1,
+                           .size = (int32_t)size,
                            .merges = t->merge,
                            .n = t->merges,
-                           .added = &eot,
-                           .n_added = 1,
+                           .added = t->special.added,
+                           .n_added = t->special.n,
                            .pretok = sy__pretok_of(t->pattern),
                            .unk = -1};
     t->pattern = NULL;
@@ -536,6 +553,13 @@ static int begin_training(struct trainer *t, const struct sy_bpe_options *o, str
     if (o->vocab < 257 || o->vocab > VOCAB_MAX)
         return sy_err_set(err, SY_E_RANGE, "train_bpe: vocab is %d, must be in 257..%d", o->vocab,
                           VOCAB_MAX);
+    if (sy__special_list(&o->special, true, 0, "train_bpe", &t->special, err))
+        return -1;
+    if (o->vocab < 256 + t->special.n)
+        return sy_err_set(err, SY_E_RANGE,
+                          "train_bpe: vocab is %d, must be at least %d: 256 bytes and %d special "
+                          "tokens",
+                          o->vocab, 256 + t->special.n, t->special.n);
     if (!regex) {
         const char *near = sy_nearest(name, sy__pattern_names());
         return sy_err_set(err, SY_E_NAME, "train_bpe: unknown pattern '%s'%s%s%s", name,
@@ -549,6 +573,7 @@ static int begin_training(struct trainer *t, const struct sy_bpe_options *o, str
 static void end_training(struct trainer *t)
 {
     sy__pattern_free(t->pattern);
+    sy__special_list_free(&t->special);
     sy__words_free(&t->counts);
     sy__words_free(&t->known);
     void *arrays[] = {t->sym,   t->start, t->len,    t->count, t->stat,

@@ -285,18 +285,6 @@ struct sy_tokenizer *sy__tokenizer_make(struct sy__recipe *r, struct sy_err *err
     return t;
 }
 
-struct sy_tokenizer *sy_tokenizer_bytes(struct sy_err *err)
-{
-    char all[256];
-    struct sy__token tokens[256];
-    for (int b = 0; b < 256; b++) {
-        all[b] = (char)b;
-        tokens[b] = (struct sy__token){&all[b], 1, false, true, true};
-    }
-    struct sy__recipe r = {.tokens = tokens, .size = 256, .unk = -1};
-    return sy__tokenizer_make(&r, err);
-}
-
 struct sy_tokenizer *sy_tokenizer_ref(struct sy_tokenizer *tok)
 {
     atomic_fetch_add_explicit(&tok->refs, 1, memory_order_relaxed);
@@ -429,15 +417,23 @@ bool sy_tokenizer_is_bare(const struct sy_tokenizer *tok)
     return tok->bare;
 }
 
-bool sy__tokenizer_is_bytes(const struct sy_tokenizer *tok)
+/* Ids 0..255 are the bytes, and no others of the vocabulary. */
+static bool has_bytes_alone(const struct sy_tokenizer *tok)
 {
-    if (tok->merges || tok->pretok.n || tok->normals.n || tok->chars || tok->size != 256 ||
-        tok->raw.n || tok->normalized.n)
+    if (tok->merges || tok->pretok.n || tok->normals.n || tok->chars || tok->size < 256)
         return false;
     for (int b = 0; b < 256; b++)
         if (tok->byte[b] != b)
             return false;
+    for (int32_t i = 256; i < tok->size; i++)
+        if (!tok->special[i])
+            return false;
     return true;
+}
+
+bool sy__tokenizer_is_bytes(const struct sy_tokenizer *tok)
+{
+    return tok->size == 256 && !tok->raw.n && !tok->normalized.n && has_bytes_alone(tok);
 }
 
 int32_t sy__tokenizer_newline(const struct sy_tokenizer *tok)
@@ -448,7 +444,7 @@ int32_t sy__tokenizer_newline(const struct sy_tokenizer *tok)
 
 const char *sy_tokenizer_kind(const struct sy_tokenizer *tok)
 {
-    return sy__tokenizer_is_bytes(tok) ? "bytes" : "bpe";
+    return has_bytes_alone(tok) ? "bytes" : "bpe";
 }
 
 const char *sy_tokenizer_pattern(const struct sy_tokenizer *tok)
