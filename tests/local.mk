@@ -229,3 +229,4 @@ EXTRA_DIST += %D%/say.sh
 script_tests += %D%/lua/newer.lua
 EXTRA_DIST += %D%/lua/forge.lua
 script_tests += %D%/lua/special_tokens.lua
+script_tests += %D%/lua/steps.lua

@@ -42,10 +42,14 @@ struct sy_phase {
     struct sy_program *program;
     /* inputs of the graph; NULL: it does not ask; shared */
     struct sy_tensor *field[SY_FIELD_COUNT];
+    /* inputs of these names, i32 scalars, or NULL: steps count from 1, micro-batches from 0 */
+    struct sy_tensor *step, *micro;
     struct sy_tensor *loss;                  /* scalar f32: cross entropy in nats a token; shared */
 };
-/* The fields that the phase's graph reads are its inputs of their names: find them. */
+/* The fields and numbers that the phase's graph reads are its inputs of their names: find them. */
 void sy_phase_find_fields(struct sy_phase *phase);
+/* The step that is computed, or in an evaluation the steps done, and the micro-batch of it. */
+void sy_phase_number(struct sy_phase *phase, int64_t step, int64_t micro);
 /* Where the sampler puts them; the scale is 1. */
 struct sy_batch sy_phase_batch(const struct sy_phase *phase);
 

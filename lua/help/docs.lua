@@ -308,6 +308,10 @@ docs.entries = {
   {"nn.step_sum", "nn.step_sum(name, x) -> tensor",
    "The sum of x over the step's micro-batches up to this one; x itself when accumulate is 1. For "
     .. "updates of states that shall see the whole step."},
+  {"nn.step", "nn.step() -> tensor",
+   "A scalar that is read anew at every step: the number of the step that is computed, from 1; "
+    .. "elsewhere (evaluation, generation) the steps done. What is made of it, a warm-up or a "
+    .. "schedule, is the same in resume, rewind, replay and fork."},
   {"nn.micro_batches", "nn.micro_batches() -> number",
    "Micro-batches of a step (accumulate) in training, else 1."},
   {"nn.observe", "nn.observe(name, x, {kind=})",

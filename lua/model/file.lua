@@ -54,6 +54,7 @@ local function config_text(m, family)
                   config = json.plain(m.cfg, "save: config.json", "config"), inputs = inputs,
                   single_gate = "score", transformers = reason}
   if not m.tokenizer then f.switchyard.tokenizer = false end
+  if m._reads_step then f.switchyard.steps = m:_steps() end
   return json.text(f) .. "\n", reason
 end
 
@@ -180,7 +181,10 @@ function file.load(path, make)
     return malformed(path, "the model is a '%s', which is not defined here (see model.define)",
       ours.family)
   end
-  m.tokenizer = nil
+  if ours.steps ~= nil and not (math.type(ours.steps) == "integer" and ours.steps >= 0) then
+    return malformed(path, "steps is %s, must be a whole number from 0", ours.steps)
+  end
+  m.tokenizer, m._steps_done = nil, ours.steps
   if ours.tokenizer ~= false then
     m.tokenizer, why, code = tokenizer.load(path .. "/tokenizer.json")
   end

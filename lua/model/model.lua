@@ -308,9 +308,13 @@ function Model:_ids(what, x)
   return x
 end
 
---- Current values of nn.input into a program of our own.
+-- Steps that it has learned from: of its run, or when that was closed, or when it was saved.
+function Model:_steps() return self._run and self._run:status().step or self._steps_done or 0 end
+
+--- Current values of nn.input, and of nn.step, into a program of our own.
 function Model:_write_inputs(d)
   for name, t in pairs(d.inputs) do engine.copy(t, self.inputs[name]) end
+  if d.step then engine.put(d.step, {self:_steps()}) end
 end
 
 -- Logits of T tokens, {run=, d=}.

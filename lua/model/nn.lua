@@ -186,6 +186,19 @@ function nn.micro_batches()
   return d.mode == "train" and d.accumulate or 1
 end
 
+--- nn.step() -> scalar f32, read anew at every step: the number of the step that is computed, from
+-- 1; elsewhere the steps that the model has learned from (0: none, or of a model without a run).
+-- For what changes by a schedule.
+function nn.step()
+  local d = description("step")
+  d.model._reads_step = true
+  if not d.step then
+    d.step = d.graph:input("step", "i32", {})
+    d.step_number = d.step:cast("f32")
+  end
+  return d.step_number
+end
+
 --- nn.step_sum(name, x) -> tensor: the sum of x over the step's micro-batches up to this one.  A
 -- state is updated with what its value is in the last one, so updates made of this see the whole
 -- step.

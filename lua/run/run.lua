@@ -240,14 +240,15 @@ end
 
 --- r:close(): stop, and give back its memory; the model stays
 function methods:close()
-  local name = self.name
+  local name, m = self.name, self._m
+  if rawequal(m._owner, self) then m._steps_done = m:_steps() end
   self._h:close() -- its store lets go of it
   if self._store then self._store:close() end
   for i, r in ipairs(runs.list) do
     if rawequal(r, self) then table.remove(runs.list, i) break end
   end
   runs.by_name[name] = nil
-  if rawequal(self._m._owner, self) then self._m._run, self._m._owner = nil, nil end
+  if rawequal(m._owner, self) then m._run, m._owner = nil, nil end
 end
 
 --- r:eval(batches) -> nats a token on the validation text, without auxiliary losses

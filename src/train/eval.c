@@ -34,6 +34,7 @@ static int add_losses(struct sy_trainer *t, int64_t first, int64_t end, int64_t 
         return -1;
     if (b.at[SY_FIELD_WEIGHTS])
         b.scale = sy_eval_scale(&s, n);
+    sy_phase_number(p, t->status.step, 0);
     for (int64_t at = first; at < end; at += s.batch) {
         int64_t rows = end - at < s.batch ? end - at : s.batch;
         sy_eval_batch(&s, at, end, &b);

@@ -20,17 +20,39 @@ void sy_phase_drop(struct sy_phase *p)
     sy_program_free(p->program);
     for (int f = 0; f < SY_FIELD_COUNT; f++)
         sy_tensor_unref(p->field[f]);
+    sy_tensor_unref(p->step);
+    sy_tensor_unref(p->micro);
     sy_tensor_unref(p->loss);
     sy_graph_free(p->graph);
 }
 
+static struct sy_tensor *find_number(const struct sy_graph *g, const char *name)
+{
+    struct sy_tensor *x = sy_graph_find_input(g, name);
+    return x && x->dtype == SY_I32 && !x->ndim ? sy_tensor_ref(x) : NULL;
+}
+
 void sy_phase_find_fields(struct sy_phase *p)
 {
+    p->step = find_number(p->graph, "step");
+    p->micro = find_number(p->graph, "micro");
     for (int f = 0; f < SY_FIELD_COUNT; f++) {
         const struct sy_field_spec *spec = sy_field_spec((enum sy_field)f);
         struct sy_tensor *x = sy_graph_find_input(p->graph, spec->name);
         p->field[f] = x && x->dtype == spec->dtype ? sy_tensor_ref(x) : NULL;
     }
+}
+
+static void put_number(struct sy_tensor *x, int64_t value)
+{
+    if (x)
+        *(int32_t *)sy_data(x) = value < INT32_MAX ? (int32_t)value : INT32_MAX;
+}
+
+void sy_phase_number(struct sy_phase *p, int64_t step, int64_t micro)
+{
+    put_number(p->step, step);
+    put_number(p->micro, micro);
 }
 
 struct sy_batch sy_phase_batch(const struct sy_phase *p)

@@ -159,6 +159,7 @@ static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_er
         sy_sampler_batch(&t->sampler, &t->place, a * plan->batch, &batch);
         double sampled = sy_now();
         d->going.at = a;
+        sy_phase_number(p, d->step, a);
         int rc = sy_program_run_until(p->program, seed, number, sy__poll, &d->going, err);
         if (rc)
             return rc > 0 ? SY__GIVEN_UP : sy_err_prefix(err, "step %lld", (long long)d->step);

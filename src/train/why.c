@@ -38,6 +38,7 @@ static double mean_loss(struct sy__going *g, const struct sy_batch *b, int64_t f
     const struct sy_trainer *t = g->t;
     struct sy_phase *p = &t->c.plan->eval;
     copy_rows(p, b, first, n, t->sampler.context, t->sampler.batch);
+    sy_phase_number(p, t->status.step, 0);
     if (sy_program_run_until(p->program, t->sampler.seed, (uint64_t)g->step, sy__poll, g, NULL))
         return (double)NAN;
     return sy_tensor_get(p->loss, 0);
