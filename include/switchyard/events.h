@@ -37,6 +37,7 @@ enum sy_mark_kind {
     X(STORE, "store", SET, false)                                                                  \
     X(RULES, "rules", SET, true)                                                                   \
     X(SCHEDULE, "schedule", SET, true)                                                             \
+    X(SAMPLE, "sample", SET, false)                                                                \
     X(REPEATING, "repeating", SET, false)                                                          \
     X(REWINDING, "rewinding", SET, false)                                                          \
     X(FORKING, "forking", SET, false)                                                              \

@@ -68,7 +68,8 @@ local commands = {}
 function commands.resume(args)
   local words, o = parse("resume", args, {["--steps"] = "integer", ["--force"] = "flag",
                                           ["--code"] = "flag"}, 1, 1, WHICH)
-  local r = train.resume(words[1], {steps = o.steps, force = o.force, code = o.code})
+  local r = require("switchyard.run.resume").command(words[1],
+    {steps = o.steps, force = o.force, code = o.code})
   r:wait(r.step + 1)
   local s = r._h:status() -- r.steps is the method
   if s.state == enum.state.DONE and s.step >= s.steps and not o.steps then

@@ -154,7 +154,10 @@ local function repeated(name_or_dir, given, say)
   if live and live._store then live._store:flush() end
   local path = store:path()
   local config, info = directory.read(what, store)
-  local last = o.step and math.min(o.step, info.step) or info.step
+  local last = o.step or info.step
+  if last > info.step then
+    error(("%s: step is %d, the run is stored through step %d"):format(what, last, info.step), 0)
+  end
   local r = reconstruct.make(what, path, config, name, o)
   local ended <close> = setmetatable({},
     {__close = function() engine.shield(function() r._h:close() end) end})

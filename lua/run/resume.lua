@@ -46,8 +46,8 @@ end
 -- The state that the checkpoint gives, in a trainer that has no thread yet; nothing on the disk is
 -- changed.  p: the checkpoint (from, image); changed: what is not as it was.  Returns
 -- why it is not that state (force), or nil.
-local function load_state(r, p, changed, force)
-  if not p.from then check_start("train.resume", r) end
+local function load_state(what, r, p, changed, force)
+  if not p.from then check_start(what, r) end
   local ok, why, code = not changed, changed, "STATE"
   if p.from and ok then ok, why, code = reconstruct.load(r, p.from, p.image, false) end
   if not ok and not (force and code == "STATE") then error(why, 0) end
@@ -130,7 +130,7 @@ local function take_up(what, r, store, p, o, done)
     error(("%s: %s; {force = true} (--force) goes on all the same"):format(what, changed), 0)
   end
   h:repeating(true) -- before its thread may tell that it is paused
-  local why = load_state(r, p, changed, o.force)
+  local why = load_state(what, r, p, changed, o.force)
   local from = p.from and p.image.step or 0
   done.taken = true
   take_directory(h, store, p.config, info)
@@ -153,8 +153,8 @@ local function take_up(what, r, store, p, o, done)
   if not o.paused then h:resume() end
 end
 
-local function go_on(store, name, o)
-  local what, done = "train.resume", {}
+local function go_on(what, store, name, o)
+  local done = {}
   local p = read_past(what, store, o) -- before anything is made
   local r = make(what, store:path(), p.config, name, o)
   rawset(r, "_store", store)
@@ -168,22 +168,27 @@ local function go_on(store, name, o)
   return r
 end
 
-local function resume(name_or_dir, given)
-  engine.check_alive "train.resume"
-  local o = options.read("train.resume", given, rows)
-  local _, name = directory.locate("train.resume", name_or_dir)
+local function resume(what, name_or_dir, given)
+  engine.check_alive(what)
+  local o = options.read(what, given, rows)
+  local _, name = directory.locate(what, name_or_dir)
   if Run._live(name) then
-    error(("train.resume: run '%s' is open in this session: r = runs %q; r:resume()")
-      :format(name, name), 0)
+    error(("%s: run '%s' is open in this session: r = runs %q; r:resume()")
+      :format(what, name, name), 0)
   end
   local store
-  store, name = reconstruct.open("train.resume", name_or_dir, true)
-  return guarded(function() store:close() end, go_on, store, name, o)
+  store, name = reconstruct.open(what, name_or_dir, true)
+  return guarded(function() store:close() end, go_on, what, store, name, o)
 end
 
 --- train.resume(name or directory, {steps=, force=, code=, data=, paused=}) -> run
 local function call(name_or_dir, given)
-  return options.call(resume, name_or_dir, given)
+  return options.call(resume, "train.resume", name_or_dir, given)
 end
 
-return {resume = call, rows = rows}
+--- The same for `switchyard resume`: its messages begin with the command's name.
+local function command(name_or_dir, given)
+  return options.call(resume, "resume", name_or_dir, given)
+end
+
+return {resume = call, command = command, rows = rows}

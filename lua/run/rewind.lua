@@ -154,12 +154,17 @@ local function rewind(r, step)
     end)
     drop_undo(r._store:path())
   end)
-  return r
+end
+
+local function rewind_and_tell(r, step)
+  local from = r._h:status().step
+  rewind(r, step)
+  engine.event(r.name, "rewind", ("rewound from step %d to step %d"):format(from, step))
 end
 
 --- r:rewind(step): exactly the state after that step, paused
 local function call(r, step)
-  local ok, why = pcall(alone, r, "rewound", rewind, r, step)
+  local ok, why = pcall(alone, r, "rewound", rewind_and_tell, r, step)
   if not ok then options.raise(why, 2) end
   return r
 end

@@ -344,7 +344,7 @@ local function take_sample(r, step)
   if type(text) == "table" then text = generate.text_of(r._m, text) end
   r.samples[#r.samples + 1] = {step = step, text = text}
   if r._store then r._store:sample(step, text) end
-  engine.line(("sample at step %d: %s"):format(step, text))
+  engine.event(r.name, "sample", ("sample at step %d: %s"):format(step, text))
 end
 
 function Run._dispatch(r, step)

@@ -58,10 +58,12 @@ ok '[ $code -eq 0 ] && grep -q "done at step 60; --steps N" "$folder/out"' \
 run resume a --steps 90 --json
 ok '[ $code -eq 0 ] && grep -q "{\"step\":90,\"steps\":90," "$folder/out"' 'resume --steps --json'
 ok 'grep -q "{\"event\":\"resume\",\"run\":\"a\"" "$folder/out"' 'an event says so'
+wrong 1 "switchyard: resume: steps is 5, the run is at step 90 already" resume a --steps 5
 run replay a --threads 2
 ok '[ $code -eq 0 ] && [ "$(tail -n 1 "$folder/out")" = "identical through step 90" ]' 'replay'
 run replay --step 30 a
 ok '[ "$(tail -n 1 "$folder/out")" = "identical through step 30" ]' 'replay --step'
+wrong 1 "replay: step is 91, the run is stored through step 90" replay --step 91 a
 run generate a "the " --tokens 12 --temperature 0
 ok '[ $code -eq 0 ] && grep -q "^the " "$folder/out"' 'generate'
 run export a "$folder/model"
@@ -85,6 +87,23 @@ run replay a
 ok '[ $code -eq 0 ] && grep -q "identical through step 90" "$folder/out"' \
     'damaged checkpoints: replay begins at the start'
 wrong 1 "no checkpoint" export a "$folder/model2"
+
+# ---- what a script's run tells of: samples and rewinds, with the run's name ----
+
+cat > "$folder/told.lua" <<'END'
+local d = data.string(("the quick brown fox jumps over the lazy dog. "):rep(200))
+local m = model.dense{layers = 1, dim = 16, heads = 2, context = 16}
+r = train(m, d, {steps = 8, batch = 2, eval_every = 0, sample_every = 4, name = "told"}):wait()
+r:rewind(5)
+END
+run "$folder/told.lua"
+ok '[ $code -eq 0 ] && grep -q "^\[told\] sample at step 4: " "$folder/out" &&
+    grep -q "^\[told\] rewound from step 8 to step 5$" "$folder/out"' 'samples and a rewind are told'
+rm -rf "$SWITCHYARD_RUNS/told"
+run --json "$folder/told.lua"
+ok 'grep -q "^{\"event\":\"sample\",\"run\":\"told\",\"text\":\"sample at step 4: " "$folder/out" &&
+    grep -q "^{\"event\":\"rewind\",\"run\":\"told\",\"text\":\"rewound from step 8 to" "$folder/out"' \
+    '... as events with --json'
 
 # ---- a live run belongs to its process ----
 
