@@ -230,3 +230,4 @@ script_tests += %D%/lua/newer.lua
 EXTRA_DIST += %D%/lua/forge.lua
 script_tests += %D%/lua/special_tokens.lua
 script_tests += %D%/lua/steps.lua
+script_tests += %D%/lua/identities.lua

@@ -380,7 +380,7 @@ docs.entries = {
     .. "(balance); Zoph et al. 2022 (z)."},
   {"nn.router",
    "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, causal=, leak=, "
-    .. "capacity=, check=, route=function(ctx)})",
+    .. "capacity=, check=, except=, route=function(ctx)})",
    "A router of one's own, in the form of the program's (lua/routers/): router = \"name\" or "
     .. "{\"name\", option = value} uses it then, and routers(), ?name and completion know it. "
     .. "rows are its options, {name, type, default, least, most, help = text}; gives says what "
@@ -388,9 +388,11 @@ docs.entries = {
     .. "balance has its own defaults of their coefficients; causal = false with leak, a text, "
     .. "refuses to generate, and to train for the next token unless allow_leak; capacity, a text, "
     .. "says why it has none; check(E, K, options) returns what is wrong, or nil; paper has its "
-    .. "paper's defaults as the paper counts.\nroute is recorded once for each layer, shape and "
-    .. "mode: what it computes must be operations on what ctx gives. ctx.x (N,C), the layer's "
-    .. "input; ctx.E, K, N, B, T, mode, layer; ctx.options; ctx:logits{x=, w=, extra=} (N,E + "
+    .. "paper's defaults as the paper counts; except = {one=, order=, ties=, step=, gradient=}, "
+    .. "texts, says why what holds of other routers does not of this one.\nroute is recorded once "
+    .. "for each layer, shape and mode: what it computes must be operations on what ctx gives. "
+    .. "ctx.x (N,C), the layer's input; ctx.E, "
+    .. "K, N, B, T, mode, layer; ctx.options; ctx:logits{x=, w=, extra=} (N,E + "
     .. "extra), f32, -inf of a disabled expert; ctx:mask() (E), which is added there; ctx:bias() "
     .. "(E); ctx:ids() (N); ctx:documents() (B,T); ctx:setting(name), an option that r.name sets "
     .. "while it runs. nn.param, nn.state, nn.update, nn.step_sum, nn.loss, nn.observe and draws "
@@ -494,6 +496,7 @@ local function router_doc(r, routing)
     signature = ('router = "%s"    router = {"%s", option = value}'):format(r.name, r.name),
     text = (r.doc ~= "" and r.doc or r.rule)
       .. (r.causal and "" or sentence("Not causal: ", r.leak))
+      .. sentence("", table.concat(routing.exceptions(r), ". "))
       .. sentence("In the paper: ", r.paper) .. sentence("Source: ", r.source),
   }
 end

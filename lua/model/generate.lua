@@ -223,7 +223,20 @@ local function generate(self, prompt, given)
   end)
 end
 
+--- Logits (T,V) of ids that are read one by one, as a generation reads what it writes.
+local function one_by_one(self, ids)
+  local own, programs = take_decoders(self)
+  local all = tensor.zeros(#ids, self.cfg.vocab)
+  for i = 1, #ids do
+    local p = feed(self, own, ids, i, i - 1, 1, i)
+    engine.copy(all[i], p.logits:view(-1))
+  end
+  programs.decoders = own
+  return all
+end
+
 --- What a generation begins with when nothing is given.
 local function opening(m) return m.tokenizer and "\n" or {} end
 
-return {generate = generate, opening = opening, text_of = text_of, rows = rows}
+return {generate = generate, one_by_one = one_by_one, opening = opening, text_of = text_of,
+        rows = rows}

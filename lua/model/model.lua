@@ -479,6 +479,7 @@ function model.load(path, ...)
   end)
 end
 
-Model.generate = require("switchyard.model.generate").generate
+local generate = require "switchyard.model.generate"
+Model.generate, Model._one_by_one = generate.generate, generate.one_by_one
 model._Model, model._Class = Model, Class
 return fields.only(model, "model", "model")

@@ -5,7 +5,8 @@
 --     (lua/model/mixture.lua).  And what it permits: gives, a text of what balance rules may ask of
 --     it (logits, scores, bias); balance, its own defaults of their coefficients; causal = false
 --     with leak, why not; capacity, a text that says why it has none; paper, its paper's defaults
---     in the paper's convention; check(E, K, options), which returns what is wrong, or nil.
+--     in the paper's convention; check(E, K, options), which returns what is wrong, or nil; except,
+--     what tests/lua/identities.lua finds of every router and not of it (EXCEPT), and why not.
 --  2. A balance rule is a table: name, doc, source, rows, needs (one of what routers give), and
 --     loss(ctx, routing) or update(ctx, load) or both.  Its rows' names are the fields of balance=.
 --     It is in force where its first row has a value: a default, the router's, or what balance=
@@ -30,7 +31,13 @@ local SPEC = {
   {"name", "string"}, {"rule", "string", ""}, {"doc", "string", ""}, {"source", "string", ""},
   {"paper", "string", ""}, {"rows", "table"}, {"gives", "string", "logits scores"},
   {"balance", "table"}, {"causal", "boolean", true}, {"leak", "string", "it sees later tokens"},
-  {"capacity", "string"}, {"check", "function"}, {"route", "function"},
+  {"capacity", "string"}, {"check", "function"}, {"except", "table"}, {"route", "function"},
+}
+local EXCEPT = {
+  one = "one expert alone is the dense layer", order = "experts in another order change nothing",
+  ties = "of equal scores the lower expert is chosen",
+  step = "the micro-batches of a step add up to one batch",
+  gradient = "gradients are those of finite differences",
 }
 local RULE = {
   {"name", "string"}, {"doc", "string", ""}, {"source", "string", ""}, {"rows", "table"},
@@ -142,6 +149,9 @@ local function of_table(what, name, value)
   spec.name, spec.rows = name, joined(spec.rows or {})
   check_words(what, "gives", spec.gives)
   check_rows(what, spec.rows, {name = true, allow_leak = true})
+  for word in pairs(spec.except or {}) do
+    if not EXCEPT[word] then options.unknown(what, "except", word, sorted(EXCEPT)) end
+  end
   if not spec.causal then spec.rows[#spec.rows + 1] = LEAK end
   return spec
 end
@@ -302,6 +312,15 @@ function routing.options(what, router, given, o)
 end
 
 -- ---- what goes with what ----
+
+--- What holds of other routers and not of this one: a list of sentences.
+function routing.exceptions(router)
+  local list = {}
+  for i, word in ipairs(sorted(router.except or {})) do
+    list[i] = ("Not so of it: %s (%s)"):format(EXCEPT[word], router.except[word])
+  end
+  return list
+end
 
 --- Whether a router says that it gives logits, scores or a bias.
 function routing.gives(router, word)

@@ -11,6 +11,7 @@ return {
   source = "DeepSeek-V3, 2024, without its groups",
   rows = {routing.NORMALIZE, {"scale", "number", 1, 0, 1e3, help = "factor on the gates"}},
   gives = "logits scores bias",
+  except = {one = "its gate is the score"},
   route = function(ctx)
     local s = ctx:logits():sigmoid()
     local bias = ctx:bias()

@@ -132,7 +132,7 @@ nn.router("nothing", {
   end,
 })
 
-nn.router("hash", {
+nn.router("by_id", {
   doc = "By the token id: nothing is learned.", gives = "",
   rows = {{"prime", "integer", 7, 1, 1e9, help = "factor on the id"}},
   route = function(ctx)

@@ -66,7 +66,7 @@ for _, router in ipairs {"softmax", "sigmoid", "soft", "sig", "threshold"} do
   end
 end
 
-for _, router in ipairs {"threshold", "hash", "second", "at_input", "nothing", "by_document"} do
+for _, router in ipairs {"threshold", "by_id", "second", "at_input", "nothing", "by_document"} do
   local m, ids = moe {router = router}, {3, 1, 4}
   local function first(...) return m:logits({3, 1, 4, ...}):narrow(1, 1, 3):contiguous():hash() end
   is(first(9, 2, 6), first(10, 11, 12), router .. ": sees no later token")
@@ -112,7 +112,7 @@ same("plus and extra", "nothing", {extra = 3, dense = function(p, _, x)
   return taken:narrow(2, 1, E), itself * x + taken:narrow(2, E + 2, 1) * v
 end}, {coefficients = {z = 0}})
 
-same("ids", {"hash", prime = 5}, {scored = false, dense = function(_, batch)
+same("ids", {"by_id", prime = 5}, {scored = false, dense = function(_, batch)
   return (batch.tokens:view(-1) * 5 % E):one_hot({n = E}):cast "f32"
 end}, {K = 1})
 

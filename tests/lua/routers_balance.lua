@@ -170,7 +170,7 @@ do -- what is dropped of a variable number: counted in plain operations
   r:close()
 end
 
-local ALL = {"hash", "threshold", "second", "nothing", {"expert_choice", allow_leak = true}}
+local ALL = {"by_id", "threshold", "second", "nothing", {"expert_choice", allow_leak = true}}
 for _, router in ipairs(ALL) do
   local name = type(router) == "table" and router[1] or router
   local r = train(moe {router = router}, d, with(STILL, {steps = 8, batch = 4, paused = true}))
@@ -204,7 +204,7 @@ do -- nor is it chosen where there are other choices
   r:close()
 end
 
-nn.router("random", {
+nn.router("by_lot", {
   gives = "", doc = "The control: experts by lot, anew in each step.",
   route = function(ctx)
     local _, experts = tensor.rand({ctx.N, ctx.E}):topk(ctx.K, -1)
@@ -213,7 +213,7 @@ nn.router("random", {
 })
 do
   local function drawn()
-    local r = run(moe {layers = 1, router = "random"}, {batch = 4})
+    local r = run(moe {layers = 1, router = "by_lot"}, {batch = 4})
     local load = r:history "load.1":narrow(2, 2, E):contiguous()
     r:close()
     return load

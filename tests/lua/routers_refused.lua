@@ -17,17 +17,17 @@ refused({router = {"threshold", cutoff = 2}},
   "router 'threshold': cutoff must be from 0 to 1: it is 2")
 refused({router = {"threshold", cutoff = "x"}},
   "router 'threshold': cutoff must be a number, got string")
-refused({router = {"hash", prime = 0.5}},
-  "router 'hash': prime must be a whole number: it is 0.5")
+refused({router = {"by_id", prime = 0.5}},
+  "router 'by_id': prime must be a whole number: it is 0.5")
 refused({router = {"sigmoid", gamma = 0.01}},
   "router 'sigmoid': gamma is an option of balance: balance = {gamma = 0.01}")
 refused({router = "Softmax"}, "unknown router 'Softmax' (did you mean 'softmax'?)")
 refused({router = {"soft", cutoff = 1}}, "router 'soft': unknown option 'cutoff'; there are none")
 refused({router = {"sigmoid", scale = 2}, scale = 3}, "scale is 2 in router and 3 beside it")
 refused({scale = 2}, "scale has no effect with router 'softmax'")
-refused({router = "hash", normalize = false}, "normalize has no effect with router 'hash'")
+refused({router = "by_id", normalize = false}, "normalize has no effect with router 'by_id'")
 refused({balance = {gamma = 0.1}}, "gamma has no effect with router 'softmax'")
-refused({router = "hash", balance = {aux = 0.1}}, "aux has no effect with router 'hash'")
+refused({router = "by_id", balance = {aux = 0.1}}, "aux has no effect with router 'by_id'")
 refused({balance = {axu = 0.1}},
   "balance: unknown option 'axu' (did you mean 'aux'?); there are: aux, z")
 refused({balance = {aux = -1}}, "balance: aux must be from 0 to 1000000: it is -1")
@@ -225,7 +225,7 @@ end
 do -- what it gives must be so
   local function boasts(gives, line)
     nn.router("boasts", {gives = gives, rows = {{"prime", "integer", 7}},
-                         route = nn.routers.hash.route})
+                         route = nn.routers.by_id.route})
     says(function() moe {router = "boasts"} end, "moe: router 'boasts' did not ask for " .. line)
   end
   boasts("logits", "ctx:logits(), and says that it gives logits (gives = \"logits\")")
@@ -241,8 +241,8 @@ do -- ids of a layer that has other tokens
         nn.param("head", {cfg.vocab, 8}))
     end
   end)
-  says(function() model.half {router = "hash"} end, "moe: router 'hash': it goes by token ids, and "
-    .. "the layer has 2 tokens where the model was given 4 ids")
+  says(function() model.half {router = "by_id"} end, "moe: router 'by_id': it goes by token ids, "
+    .. "and the layer has 2 tokens where the model was given 4 ids")
   says(function() model.half {router = "by_document"} end, "moe: router 'by_document': it goes by "
     .. "documents, and the layer has 2 tokens where the model was given 4 ids")
 end
@@ -252,9 +252,10 @@ end
 local function no_router(spec, line) says(function() nn.router("bad", spec) end, line) end
 no_router(5, "nn.router: takes a name and a table with route = function(ctx)")
 no_router({}, "router 'bad': route = function(ctx) is missing")
-no_router({route = nothing, docs = "x"}, "router 'bad': unknown option 'docs' (did you mean "
-  .. "'doc'?); there are: name, rule, doc, source, paper, rows, gives, balance, causal, leak, "
-  .. "capacity, check, route")
+t.raises(function() nn.router("bad", {route = nothing, docs = "x"}) end,
+  "router 'bad': unknown option 'docs' (did you mean 'doc'?); there are: name, rule, doc, source, ")
+t.raises(function() nn.router("bad", {route = nothing, except = {on = "x"}}) end,
+  "router 'bad': unknown except 'on' (did you mean 'one'?); there are: ")
 no_router({route = nothing, gives = "logits score"},
   "router 'bad': unknown gives 'score' (did you mean 'scores'?); there are: logits, scores, bias")
 no_router({route = nothing, rows = {{"a", "whole"}}}, "router 'bad': rows[1] must be {name, "

@@ -1,0 +1,405 @@
+-- What every router must be (its file in lua/routers/ says what of it is not so, and why: except):
+-- one expert alone is the dense layer; experts in another order change nothing; one token after
+-- another is the whole sequence; micro-batches of a step are one batch; of equal scores the lower
+-- expert; gradients are those of finite differences; the same bits on any number of threads, on
+-- every kernel set, computed again, rewound, resumed and replayed.  TAP.  It walks through
+-- routers(), so a new router is tried without a line here.  With "worker" as argument: print the
+-- hashes that are compared.
+
+local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local engine = require "switchyard.engine"
+local nn = require "switchyard.model.nn"
+local context = require "switchyard.model.routing_context"
+local routing = require "switchyard.model.routing"
+local ok, is = t.ok, t.is
+
+local d = data.synthetic {domains = 4, tokens = 20000, seed = 1}
+local E, C, F, T = 4, 16, 8, 16
+local worker, fast = arg[1] == "worker", os.getenv "SY_TEST_FAST"
+
+local function with(base, more)
+  local out = {}
+  for k, v in pairs(base) do out[k] = v end
+  for k, v in pairs(more or {}) do out[k] = v end
+  return out
+end
+
+local DENSE = {layers = 2, dim = C, heads = 2, context = T, vocab = d.vocab}
+local MOE = with(DENSE, {experts = E, expert_dim = F})
+local SHORT = {steps = 3, batch = 2, lr = 5e-3, warmup = 1, eval_every = 0, save = false}
+local IDS = {1, 5, 2, 7, 3, 3, 9, 4}
+
+-- ---- each router as it is tried ----
+
+-- What a router cannot do without.
+local NEEDED = {}
+
+-- Options that draw at random in training, as they are where what is drawn would differ.
+local QUIET = {jitter = 0, noise = false, policy = "all"}
+
+local function options_of(router, quiet)
+  local o = {router.name}
+  if not router.causal then o.allow_leak = true end
+  for name, v in pairs(NEEDED[router.name] or {}) do o[name] = v end
+  for _, row in ipairs(quiet and router.rows or {}) do
+    if QUIET[row[1]] ~= nil then o[row[1]] = QUIET[row[1]] end
+  end
+  return o
+end
+
+-- Coefficients of 0 for all rules that the router has by itself.
+local function silent(router)
+  local o = {}
+  for _, row in ipairs(routing.balance_rows(router)) do
+    if type(row[3]) == "number" and (not row[4] or row[4] <= 0) then o[row[1]] = 0 end
+  end
+  return o
+end
+
+-- K: two experts a token, or one where the router takes one.
+local function case_of(name)
+  local router = nn.routers[name]
+  local case = {name = name, router = router, except = router.except or {}}
+  function case.moe(more, quiet)
+    local o = with({top_k = case.K}, more)
+    return model.moe(with(MOE, with({router = options_of(router, quiet)}, o)))
+  end
+  for _, K in ipairs {2, 1} do
+    case.K = K
+    local good, why = pcall(case.moe)
+    if good then return case end
+    case.why = case.why or why
+  end
+  case.K = nil
+  return case
+end
+
+-- Routing weights of the model far from 0 and all of them different.
+local function scatter(m)
+  for i, info in ipairs(m._info) do
+    if info.name:find("mlp.", 1, true) and not info.name:find("experts.", 1, true) then
+      engine.copy(m.params[i], tensor.randn(m.params[i].shape, {seed = i}) * 0.5)
+    end
+  end
+  return m
+end
+
+local function through(m, more)
+  local r = train(m, d, with(SHORT, more)):wait()
+  local bits = r:hash() .. " " .. r:history("loss"):hash()
+  r:close()
+  return bits
+end
+
+-- ---- one expert is the dense layer ----
+
+local function losses(m)
+  local r = train(m, d, with(SHORT, {clip = 0})):wait()
+  local hash = r:history("loss"):hash()
+  r:close()
+  return hash
+end
+
+-- Each expert's parameters from the dense layer's.
+local function from_dense(one, dense)
+  for i, info in ipairs(dense._info) do
+    local p = one.params[info.name:gsub("mlp%.(%w+_proj)", "mlp.experts.%1")]
+    engine.copy(p, dense.params[i]:view(table.unpack(p.shape)))
+  end
+  return one
+end
+
+-- A mixture of one expert less gate * the dense layer of the same weights.
+model.define("one_less_dense", function(cfg)
+  local route, seen = cfg.case.router.route, nil
+  local function dense(x)
+    local p = nn.description().model.params
+    local function weight(name, rows, columns)
+      return p["model.layers.0.mlp.experts." .. name .. "_proj.weight"]:view(rows, columns)
+    end
+    local g = seen.gates:narrow(2, 1, 1)
+    local given = seen.gate_on == "input" and x * g or x
+    local y = nn.swiglu(given:linear(weight("gate", F, C)), given:linear(weight("up", F, C)))
+      :linear(weight("down", C, F))
+    return (seen.gate_on == "input" and y or y * g) + (seen.plus or tensor.zeros(1))
+  end
+  return function(ids)
+    local x = nn.embedding(ids, nn.param("embed", {cfg.vocab, C}, 1.0)):view(-1, C)
+    return nn.layer(1, function()
+      cfg.case.router.route = function(ctx) seen = route(ctx) return seen end
+      local y = nn.scope("mlp", nn.moe, x, with({experts = 1, top_k = 1, expert_dim = F,
+        router = options_of(cfg.case.router, true)}, silent(cfg.case.router)))
+      cfg.case.router.route = route
+      return y - dense(x)
+    end)
+  end
+end)
+
+local function try_gated(case)
+  local m = scatter(model.one_less_dense {case = case, vocab = d.vocab, context = T})
+  is(m:logits(IDS):abs():max():item(), 0.0, case.name .. ": ... times its gate")
+end
+
+local function try_one(case)
+  local what = case.name .. ": one expert is the dense layer"
+  local good, one = pcall(case.moe, {experts = 1, top_k = 1, balance = silent(case.router)})
+  if not good then return ok(case.except.one, what, one) end
+  local dense = model.dense(with(DENSE, {ffn_dim = F}))
+  scatter(from_dense(one, dense))
+  local same = one:logits(IDS):hash() == dense:logits(IDS):hash()
+  if case.except.one then
+    ok(not same, what .. ": not so, " .. case.except.one)
+    return try_gated(case)
+  end
+  ok(same, what)
+  is(losses(one), losses(dense), what .. " through three steps")
+end
+
+-- ---- experts in another order ----
+
+-- What has a row an expert, of the parameters and states of mixtures.
+local function reordered(b, a, order)
+  local function each(name, to, from)
+    if not name:find("mlp.", 1, true) or from.shape[1] ~= E then return end
+    to, from = to:detach():view(E, -1), from:detach():view(E, -1)
+    for e, other in ipairs(order) do engine.copy(to[e], from[other]:contiguous()) end
+  end
+  for i, info in ipairs(a._info) do
+    engine.copy(b.params[i], a.params[i])
+    each(info.name, b.params[i], a.params[i])
+  end
+  for name, state in pairs(a.states) do each(name, b.states[name], state) end
+  return b
+end
+
+local function try_order(case)
+  local what = case.name .. ": experts in another order change nothing"
+  local a = scatter(case.moe())
+  local b = reordered(case.moe(), a, {3, 1, 4, 2})
+  local x, y = a:logits(IDS), b:logits(IDS)
+  if case.except.order then
+    return ok(x:hash() ~= y:hash(), what .. ": not so, " .. case.except.order)
+  end
+  -- Where any number is chosen, their outputs are added in the experts' order.
+  local off = (x - y):abs():max():item()
+  ok(off <= (case.form == "chosen" and 1e-6 or 0), what, off)
+end
+
+-- ---- one token after another ----
+
+local function try_decode(case)
+  local what = case.name .. ": one token after another is the whole sequence"
+  local m = scatter(case.moe())
+  if not case.router.causal then
+    return t.raises(function() m:generate(IDS, {tokens = 1}) end, "cannot write one token after",
+      what .. ": refused")
+  end
+  is(m:_one_by_one(IDS):hash(), m:logits(IDS):hash(), what)
+  local before = m:logits({1, 5, 2, 7}):hash()
+  is(m:logits({1, 5, 2, 7, 9, 9}):narrow(1, 1, 4):contiguous():hash(), before,
+    case.name .. ": sees no later token")
+end
+
+-- ---- micro-batches of a step ----
+
+local SGD = {steps = 2, context = 8, optimizer = "sgd", momentum = 0, nesterov = false, lr = 0.1,
+             warmup = 0, schedule = "constant", weight_decay = 0, clip = 0, sampling = "epoch",
+             eval_every = 0, save = false}
+
+-- Parameters and states after two steps, and the loss on the way.
+local function after(case, batch, accumulate)
+  local m = scatter(case.moe({balance = {scope = "step"}}, true))
+  local r = train(m, d, with(SGD, {batch = batch, accumulate = accumulate})):wait()
+  local loss = r:history("loss"):narrow(2, 2, 1)
+  r:close()
+  return m, loss
+end
+
+local function try_step(case)
+  local what = case.name .. ": eight micro-batches are one batch"
+  local has_scope = false
+  for _, row in ipairs(routing.balance_rows(case.router)) do
+    has_scope = has_scope or row[1] == "scope"
+  end
+  if not has_scope then return end
+  if case.except.step then return ok(true, what .. ": not so, " .. case.except.step) end
+  local a, loss = after(case, 64, 1)
+  local b, same = after(case, 8, 8)
+  local off = (loss - same):abs():max():item()
+  ok(off < 1e-6 * loss:abs():max():item(), what .. ": the loss", off)
+  local worst = 0
+  for i in ipairs(a._info) do
+    worst = math.max(worst, (a.params[i]:detach() - b.params[i]:detach()):abs():max():item())
+  end
+  ok(worst < 1e-6, what .. ": the parameters", worst)
+  for name, state in pairs(a.states) do
+    is(b.states[name]:hash(), state:hash(), what .. ": " .. name)
+  end
+end
+
+-- ---- by hand: what a router makes of given numbers ----
+
+-- A description in which nothing is recorded: parameters and states of m's first layer in double,
+-- those in `given` as they are.
+local function at_hand(m, given, n)
+  local function double(from)
+    return setmetatable({}, {__index = function(_, key)
+      return given[key] or from[key] and from[key]:detach():cast "f64"
+    end})
+  end
+  local graph = setmetatable({input = function(_, _, dtype, shape)
+    return tensor.zeros(shape, {dtype = dtype})
+  end}, {__index = function() return function() end end})
+  return {mode = "eval", graph = graph, inputs = {},
+          batch = {tokens = tensor(IDS, {dtype = "i32"}):narrow(1, 1, n):view(1, n),
+                   documents = tensor.zeros({1, n}, {dtype = "i32"})},
+          model = setmetatable({params = double(m.params), states = double(m.states)},
+            {__index = m})}
+end
+
+local function route_by_hand(case, m, x, given)
+  local router, N = case.router, x.shape[1]
+  local own = routing.options("identities", router, options_of(router), {})
+  local o = {experts = E, top_k = case.K, expert_dim = F, capacity = nil}
+  local r
+  nn.describe(at_hand(m, given, N), nn.layer, 1, nn.scope, "mlp", function()
+    local mixture = {mask = tensor.zeros({E}, {dtype = "f64"})}
+    nn.description().mixture = mixture
+    r = router.route(context {
+      x = x, E = E, K = case.K, N = N, B = 1, T = N, mode = "eval", layer = 1, options = own,
+      _given = o, _router = router, _coefficients = {},
+    })
+  end)
+  case.form = r.chosen and "chosen" or "experts"
+  return r
+end
+
+-- Gates (N,E), 0 where an expert is not chosen.
+local function dense_gates(r)
+  local none = tensor.zeros(r.gates.shape, {dtype = r.gates.dtype})
+  if r.chosen then return r.chosen:where(r.gates, none) end
+  local columns = {}
+  for e = 1, E do columns[e] = r.experts:eq(e):where(r.gates, none):sum(-1, true) end
+  local all = columns[1]
+  for e = 2, E do all = all:cat(columns[e], 2) end
+  return all
+end
+
+local function try_gradients(case)
+  local what = case.name .. ": gradients are those of finite differences"
+  local m, names = scatter(case.moe()), {}
+  local inputs = {tensor.randn({5, C}, {dtype = "f64", seed = 11})}
+  for _, info in ipairs(m._info) do
+    if info.layer == 1 and info.name:find("mlp.", 1, true)
+      and not info.name:find("experts.", 1, true) then
+      names[#names + 1] = info.name
+      inputs[#inputs + 1] = m.params[info.name]:detach():cast "f64"
+    end
+  end
+  local good, off = pcall(tensor.gradcheck, function(x, ...)
+    local given = {}
+    for i, name in ipairs(names) do given[name] = select(i, ...) end
+    local r = route_by_hand(case, m, x, given)
+    local y = dense_gates(r)
+    if r.scores then y = y:cat(r.scores, 2) end
+    return r.plus and y:cat(r.plus, 2) or y
+  end, inputs)
+  if case.except.gradient then return ok(true, what .. ": not so, " .. case.except.gradient) end
+  ok(good and off < 1e-6, what, off)
+end
+
+local function try_ties(case)
+  local what = case.name .. ": of equal scores the lower expert's"
+  if case.form == "chosen" then return end
+  local m = case.moe()
+  for _, info in ipairs(m._info) do
+    if info.name:find("mlp.", 1, true) then m.params[info.name]:detach():fill(0) end
+  end
+  local r = route_by_hand(case, m, tensor.randn({5, C}, {dtype = "f64", seed = 12}), {})
+  local want = {}
+  for k = 1, r.experts.shape[2] do want[k] = k end
+  local got = r.experts[5]:contiguous():table()
+  if case.except.ties then
+    return ok(true, what .. ": not so, " .. case.except.ties)
+  end
+  is(table.concat(got, " "), table.concat(want, " "), what)
+end
+
+-- ---- the same bits ----
+
+local function try_bits(case)
+  local what, whole = case.name .. ": the same bits: ", through(case.moe())
+  is(through(case.moe(), {recompute = true}), whole, what .. "computed again")
+  local threads = tensor.threads()
+  for _, n in ipairs {1, 3} do
+    tensor.threads(n)
+    is(through(case.moe()), whole, what .. "threads " .. n)
+  end
+  tensor.threads(threads)
+  return whole
+end
+
+local function try_timeline(case)
+  local what, name = case.name .. ": the same bits: ", "identity-" .. case.name
+  local o = with(SHORT, {steps = 4, checkpoint_every = 2, name = name, save = true, paused = true,
+                         schedule = "constant"})
+  local r = train(case.moe(), d, o)
+  r:steps(3):wait()
+  local third = r:hash()
+  r:steps(1):wait()
+  local last = r:hash()
+  r:rewind(3)
+  is(r:hash(), third, what .. "rewound")
+  r:stop():wait()
+  r:close()
+  r = train.resume(name):wait()
+  is(r:hash(), last, what .. "resumed")
+  r:close()
+  local again = replay(name)
+  ok(again.identical and again.step == 4, what .. "replayed", tostring(again))
+end
+
+-- ---- all ----
+
+local cases = {}
+for _, r in ipairs(routers()) do cases[#cases + 1] = case_of(r.name) end
+
+if worker then
+  for _, case in ipairs(cases) do
+    if case.K then print("bits " .. case.name .. " " .. through(case.moe())) end
+  end
+  return
+end
+
+local bits = {}
+for _, case in ipairs(cases) do
+  if ok(case.K, case.name .. ": can be tried", case.why) then
+    try_gradients(case) -- first: it finds the form
+    try_ties(case)
+    try_one(case)
+    try_order(case)
+    try_decode(case)
+    try_step(case)
+    bits[case.name] = try_bits(case)
+    try_timeline(case)
+  end
+end
+
+for _, set in ipairs {{"avx2", 3}, {"ref", 2}, {"avx512", 1}} do
+  local cpu, threads = table.unpack(set)
+  if fast and cpu == "avx2" then goto next end
+  local text = t.worker(cpu, threads)
+  local none = not text:find "^bits" and not text:find "\nbits"
+  if none and (text:find "SWITCHYARD_CPU" or text:find(cpu)) then
+    t.skip("on " .. cpu, text:match "[^\n]*")
+    goto next
+  end
+  for _, case in ipairs(cases) do
+    local got = ("\n" .. text):match("\nbits " .. case.name .. " ([^\n]*)")
+    is(got, bits[case.name], ("%s: the same bits: on %s with %d threads"):format(case.name, cpu,
+      threads))
+  end
+  ::next::
+end
+
+t.done()
