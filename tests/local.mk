@@ -77,6 +77,7 @@ script_tests += %D%/lua/observe.lua
 script_tests += %D%/lua/compare.lua
 script_tests += %D%/lua/fields.lua
 script_tests += %D%/lua/batch.lua
+script_tests += %D%/lua/attention.lua
 script_tests += %D%/lua/tensor.lua %D%/lua/state.lua %D%/lua/names.lua
 script_tests += %D%/lua/foreign.lua %D%/lua/compose.lua
 script_tests += %D%/lua/order.lua %D%/lua/loss.lua

@@ -26,6 +26,7 @@
 #include "cpu/cpu.h"
 #include "cpu/gemm_int.h"
 #include "cpu/kern_attn.h"
+#include "cpu/kern_map.h"
 #include "cpu/int64.h"
 
 #include <math.h>
@@ -76,16 +77,40 @@ static int64_t limit_of(const struct head *x, int64_t t)
     return max64(min64(n, x->keys), 0);
 }
 
-/* The view of query t on the keys from k0 on. */
-static struct sy_attn_view view_of(const struct head *x, int64_t t, int64_t k0)
+/* Of (H, 2 reach - 1) by distance: where the keys from k0 on are for query t of head h. */
+static int64_t bias_at(const struct head *x, int64_t h, int64_t t, int64_t k0)
+{
+    const struct sy_attn *a = x->a;
+    const int64_t position = a->mask == SY_ATTN_FULL ? t : t + x->keys - a->t;
+    return h * (2 * a->reach - 1) + a->reach - 1 + k0 - position;
+}
+
+/* The view of query t of head h on the keys from k0 on. */
+static struct sy_attn_view view_of(const struct head *x, int64_t h, int64_t t, int64_t k0)
 {
     const struct sy_attn *a = x->a;
     struct sy_attn_view v = {.scale = a->scale, .limit = limit_of(x, t) - k0};
+    if (a->bias) {
+        const int64_t at = bias_at(x, h, t, k0);
+        v.bias = a->bias + at;
+        if (a->dbias)
+            v.dbias = a->dbias + x->b * a->h * (2 * a->reach - 1) + at;
+    }
     if (a->doc) {
         v.doc_k = (a->doc_k ? a->doc_k : a->doc) + x->b * a->s + k0;
         v.doc = a->doc[x->b * a->t + t];
     }
     return v;
+}
+
+/* Weights of query t of head h at keys k0 .. k0+n-1, or their gradients: what is dropped is 0. */
+static void drop_weights(const struct head *x, float *s, int64_t h, int64_t t, int64_t k0,
+                         int64_t n)
+{
+    const struct sy_attn *a = x->a;
+    const int64_t row = (x->b * a->h + h) * a->t + t, wide = ceil_div(a->s, 64) * 64;
+    if (a->rate > 0)
+        sy_cpu()->map->dropout(s, s, &a->drop, (uint64_t)(row * wide + k0), a->rate, n);
 }
 
 /* Tokens as stored rows of one head's matrix. */
@@ -189,16 +214,17 @@ static void forward_pack(const struct head *x, struct forward *f)
 }
 
 /* One group of queries against one block of keys; o is faded and added to. */
-static void forward_block(const struct head *x, const struct forward *f, int64_t t0, int64_t rows,
-                          int64_t k0, float *o, float *top, float *sum)
+static void forward_block(const struct head *x, const struct forward *f, int64_t h, int64_t t0,
+                          int64_t rows, int64_t k0, float *o, float *top, float *sum)
 {
     const struct sy_attn *a = x->a;
     const int64_t have = min64(BLOCK, x->keys - k0),
                   n = min64(have, limit_of(x, t0 + rows - 1) - k0);
     multiply(x, a->d, f->q, f->k + k0 * lanes_of(x, a->d), a->d, 0, f->s, LD, rows, n, false);
     for (int64_t i = 0; i < rows; i++) {
-        const struct sy_attn_view v = view_of(x, t0 + i, k0);
+        const struct sy_attn_view v = view_of(x, h, t0 + i, k0);
         const float fade = x->attn->forward(f->s + i * LD, n, &v, &top[i], &sum[i]);
+        drop_weights(x, f->s + i * LD, h, t0 + i, k0, n);
         if (k0 > 0 && fade != 1.0f)
             x->attn->scale(o + i * a->ldo, a->d, fade);
     }
@@ -219,7 +245,7 @@ static void forward_rows(const struct head *x, const struct forward *f, int64_t 
         top[i] = -INFINITY;
     pack_a(x, f->q, &q, false, rows, a->d);
     for (int64_t k0 = 0; k0 < limit; k0 += BLOCK)
-        forward_block(x, f, t0, rows, k0, o, top, sum);
+        forward_block(x, f, h, t0, rows, k0, o, top, sum);
     for (int64_t i = 0; i < rows; i++) {
         if (sum[i] == 0) /* nothing seen; NaN among the scores makes the sum NaN */
             memset(o + i * a->ldo, 0, (size_t)a->d * sizeof *o);
@@ -328,11 +354,13 @@ static void backward_rows(const struct head *x, const struct backward *f, int64_
     pack_a(x, f->rows2, &d_o, false, rows, a->d);
     multiply(x, a->d, f->rows2, f->vt, a->d, 0, ds, LD, rows, n, false);
     for (int64_t i = 0; i < rows; i++) {
-        const struct sy_attn_view v = view_of(x, t + i, f->k0);
+        const struct sy_attn_view v = view_of(x, f->h, t + i, f->k0);
         const int64_t o_at = (token + i) * a->ldo + column;
+        drop_weights(x, ds + i * LD, f->h, t + i, f->k0, n);
         x->attn->backward(p + i * LD, ds + i * LD, n, &v,
                           a->lse[(x->b * a->h + f->h) * a->t + t + i],
                           x->attn->dot(a->o + o_at, a->d_o + o_at, a->d));
+        drop_weights(x, p + i * LD, f->h, t + i, f->k0, n);
     }
     const struct sy_mat m = {.data = ds, .ld = LD};
     pack_a(x, f->rows, &m, false, rows, n);
@@ -412,6 +440,9 @@ static void backward_task(void *ctx, int64_t task)
     zero_rows(dq, a->lddq, a->t, share * a->d);
     zero_rows(dk, a->lddk, a->s, a->d);
     zero_rows(dv, a->lddv, a->s, a->d);
+    if (a->bias)
+        zero_rows(a->dbias + (x.b * a->h + h0) * (2 * a->reach - 1), 2 * a->reach - 1, share,
+                  2 * a->reach - 1);
     for (f.k0 = 0; f.k0 < x.keys; f.k0 += BLOCK) {
         f.keys = min64(BLOCK, x.keys - f.k0);
         backward_pack_keys(&x, &f);

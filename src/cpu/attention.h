@@ -12,11 +12,20 @@
  * S = T).  `len` (B) i32 or NULL: only keys < len[b] exist (key-value cache; causal then counts
  * from len: query t sees keys 0..len-T+t).
  * A query that sees no key gives zeros and lse -inf, and zero gradients.
- * Source: Dao et al. 2022 (FlashAttention), Rabe & Staats 2021; Ainslie et al. 2023 (GQA).
+ *
+ * `bias` (H, 2R-1) or NULL is added to the scaled scores by distance: column R-1 + s - p for key s
+ * and a query at position p, which is t under SY_ATTN_FULL and t + (keys - T) otherwise; R >= S, T.
+ * Its gradient comes for each sequence apart, (B, H, 2R-1): the caller adds these up in order.
+ * `rate` > 0: each weight is zeroed with this probability, the others divided by 1 - rate, after
+ * the sum of the softmax is taken; element (b,h,t,s) is draw ((b*H + h)*T + t)*S64 + s of the key,
+ * S64 = S rounded up to 64, so forward and backward draw the same.
+ * Source: Dao et al. 2022 (FlashAttention), Rabe & Staats 2021; Ainslie et al. 2023 (GQA); Raffel
+ * et al. 2020 (bias by distance).
  */
 #ifndef SY_CPU_ATTENTION_H
 #define SY_CPU_ATTENTION_H
 
+#include "base/rng.h"
 #include "cpu/gemm.h"
 
 #include <stdbool.h>
@@ -31,6 +40,10 @@ struct sy_attn {
     float scale;           /* usually 1/sqrt(D) */
     enum sy_attn_mask mask;
     const int32_t *prefix, *doc, *doc_k, *len;
+    const float *bias; /* (H, 2 reach - 1) or NULL */
+    int64_t reach;
+    struct sy_rng drop; /* with rate > 0 */
+    float rate;
     float *o; /* (B,T,H,D) */
     int64_t ldo;
     float *lse; /* (B,H,T) or NULL in a forward-only call */
@@ -40,6 +53,7 @@ struct sy_attn {
     /* with ldq, ldk, ldv of their own below; NULL where not wanted is not allowed */
     float *dq, *dk, *dv;
     int64_t lddq, lddk, lddv;
+    float *dbias; /* (B, H, 2 reach - 1), with bias */
 };
 
 /* False: there was no memory for scratch, and some of the outputs are not written. */

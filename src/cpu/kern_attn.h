@@ -12,13 +12,16 @@ struct sy_attn_view {
     int64_t limit;
     const int32_t *doc_k; /* or NULL */
     int32_t doc;
+    const float *bias; /* of the keys of the block, added to scaled scores; or NULL */
+    float *dbias;      /* backward with bias: where its gradient of these keys is added */
 };
 
 struct sy_attn_kernels {
-    /* s = exp(scale s - new top), 0 where unseen; top and sum go on.  Returns what all that was
-     * summed before must be multiplied by. */
+    /* s = exp(scale s + bias - new top), 0 where unseen; top and sum go on.  Returns what all that
+     * was summed before must be multiplied by. */
     float (*forward)(float *s, int64_t n, const struct sy_attn_view *v, float *top, float *sum);
-    /* s = P = exp(scale s - lse), dp = dS = P (dp - delta) scale, both 0 where unseen. */
+    /* s = P = exp(scale s + bias - lse), dp = dS = P (dp - delta) scale, both 0 where unseen;
+     * dbias += P (dp - delta). */
     void (*backward)(float *s, float *dp, int64_t n, const struct sy_attn_view *v, float lse,
                      float delta);
     void (*scale)(float *x, int64_t n, float by);

@@ -1,24 +1,39 @@
-/* Attention as operations: checks, the call of cpu/attention.h in f32, and a plain reference in
- * f64.
+/* Attention as operations: checks, the call of cpu/attention.h in f32, of attention_f64.h in f64.
  *
- *     o[b,t,h] = sum over visible s of softmax(scale <q[b,t,h], k[b,s,g]>) v[b,s,g]
+ *     o[b,t,h] = sum over visible s of softmax(scale <q[b,t,h], k[b,s,g]> + bias) v[b,s,g]
  *     g = h / (H / G)
  *
- * Which keys a query sees: cpu/attention.h.  A query that sees none gives zeros.
+ * Which keys a query sees: cpu/attention.h.  A query that sees none gives zeros.  What is dropped
+ * is decided by a key that is an input (draw_key): an operation that does not drop draws nothing,
+ * and so changes no other's draws.
  */
-#include "cpu/attention.h"
+#include "ops/attention_f64.h"
 #include "ops/build.h"
 #include "ops/ops_int.h"
-#include "ops/vector_f64.h"
 
 #include <math.h>
 #include <string.h>
 
 /* Inputs and outputs in the order of their rows in ops.def; what masks stands together in both. */
-enum { Q, K, V, PREFIX, DOC, DOC_K, LEN };
+enum { Q, K, V, PREFIX, DOC, DOC_K, LEN, BIAS, KEY, INPUTS };
 enum { O, LSE };
-enum { B_DO, B_Q, B_K, B_V, B_O, B_LSE, B_PREFIX, B_DOC, B_DOC_K, B_LEN, B_INPUTS };
-enum { DQ, DK, DV };
+enum {
+    B_DO,
+    B_Q,
+    B_K,
+    B_V,
+    B_O,
+    B_LSE,
+    B_PREFIX,
+    B_DOC,
+    B_DOC_K,
+    B_LEN,
+    B_BIAS,
+    B_KEY,
+    B_INPUTS
+};
+enum { DQ, DK, DV, DBIAS };
+enum { SCALE, DROP }; /* attributes */
 
 /* ---- shapes ---- */
 
@@ -67,13 +82,42 @@ static int check_mask(struct sy_infer *x)
     return 0;
 }
 
+static int check_bias(struct sy_infer *x)
+{
+    const struct sy_tensor *q = x->in[Q], *bias = x->in[BIAS];
+    const int64_t t = q->shape[1], s = x->in[K]->shape[1], most = t > s ? t : s;
+    if (!bias)
+        return 0;
+    if (sy__same_dtype(x, Q, BIAS) || sy__want_ndim(x, BIAS, 2))
+        return -1;
+    if (bias->shape[0] == q->shape[2] && bias->shape[1] % 2 && bias->shape[1] >= 2 * most - 1)
+        return 0;
+    return sy__shape_error(x, "bias must be (H, 2R-1) with R at least %lld", (long long)most);
+}
+
+static int check_drop(struct sy_infer *x)
+{
+    const struct sy_tensor *key = x->in[KEY];
+    const double p = x->attrs->f[DROP];
+    if (!(p >= 0 && p < 1))
+        return sy_err_set(x->err, SY_E_RANGE,
+                          "attention: drop is %g, must be at least 0 and below 1", p);
+    if (p > 0 && !key)
+        return sy__shape_error(x, "drop = %g needs a key", p);
+    if (!key)
+        return 0;
+    if (sy__want_dtype(x, KEY, SY_I64) || sy__want_ndim(x, KEY, 1))
+        return -1;
+    return key->shape[0] == 3 ? 0 : sy__shape_error(x, "key must be (3)");
+}
+
 int sy__infer_attention(struct sy_infer *x)
 {
     const struct sy_tensor *q = x->in[Q];
     for (int i = Q; i <= V; i++)
         if (sy__want_float(x, i) || sy__same_dtype(x, Q, i) || sy__want_ndim(x, i, 4))
             return -1;
-    if (check_heads(x) || check_mask(x))
+    if (check_heads(x) || check_mask(x) || check_bias(x) || check_drop(x))
         return -1;
     sy_meta_like(&x->out[O], q);
     x->out[LSE] = (struct sy_meta){
@@ -87,6 +131,12 @@ int sy__infer_attention_backward(struct sy_infer *x)
     sy_meta_like(&x->out[DK], x->in[B_K]);
     sy_meta_like(&x->out[DV], x->in[B_V]);
     x->always = 1 << DQ | 1 << DK | 1 << DV;
+    sy__meta(&x->out[DBIAS], x->in[B_Q]->dtype, 1, 1, 0); /* without bias: stands for nothing */
+    if (x->in[B_BIAS]) {
+        sy_meta_like(&x->out[DBIAS], x->in[B_BIAS]);
+        x->scratch = (size_t)x->in[B_Q]->shape[0] * sy_tensor_bytes(x->in[B_BIAS]);
+        x->always |= 1 << DBIAS;
+    }
     return 0;
 }
 
@@ -97,13 +147,14 @@ static void *data_of(const struct sy_tensor *t)
     return t ? sy_data(t) : NULL;
 }
 
-/* Dimensions, masks and index lists; in: Q to V, masks: PREFIX to LEN. */
+/* Dimensions, masks, index lists, what is dropped; in: Q to V, masks: PREFIX to KEY. */
 static struct sy_attn describe(const struct sy_run *x, struct sy_tensor *const *in,
                                struct sy_tensor *const *masks)
 {
     const struct sy_tensor *q = in[Q], *k = in[K];
     const int64_t h = q->shape[2], g = k->shape[2], d = q->shape[3];
-    const double scale = x->attrs->f[0];
+    const struct sy_tensor *bias = masks[BIAS - PREFIX], *key = masks[KEY - PREFIX];
+    const double scale = x->attrs->f[SCALE];
     return (struct sy_attn){.b = q->shape[0],
                             .t = q->shape[1],
                             .s = k->shape[1],
@@ -123,82 +174,16 @@ static struct sy_attn describe(const struct sy_run *x, struct sy_tensor *const *
                             .doc = data_of(masks[DOC - PREFIX]),
                             .doc_k = data_of(masks[DOC_K - PREFIX]),
                             .len = data_of(masks[LEN - PREFIX]),
+                            .bias = q->dtype == SY_F32 ? data_of(bias) : NULL,
+                            .reach = bias ? (bias->shape[1] + 1) / 2 : 0,
+                            .drop = key ? sy__saved_key(key) : (struct sy_rng){0},
+                            .rate = key ? (float)x->attrs->f[DROP] : 0,
                             .precision = (enum sy_precision)x->attrs->precision};
-}
-
-static bool visible(const struct sy_attn *a, int64_t b, int64_t t, int64_t s)
-{
-    const int32_t *doc_k = a->doc_k ? a->doc_k : a->doc;
-    const int64_t len = a->len ? a->len[b] : a->s;
-    if (s >= len || (a->doc && a->doc[b * a->t + t] != doc_k[b * a->s + s]))
-        return false;
-    return a->mask == SY_ATTN_FULL || s <= t + len - a->t ||
-           (a->mask == SY_ATTN_PREFIX && s < a->prefix[b]);
-}
-
-struct attention64 {
-    struct sy_attn a;
-    double scale;
-    const double *q, *k, *v, *d_o, *o_in, *lse_in;
-    double *o, *lse, *dq, *dk, *dv;
-};
-
-/* Two passes over the keys: log-sum-exp, then the weighted sum. */
-static void forward_row(const struct attention64 *m, int64_t b, int64_t t, int64_t h)
-{
-    const struct sy_attn *a = &m->a;
-    const int64_t d = a->d, qo = ((b * a->t + t) * a->h + h) * d, g = h / (a->h / a->g);
-    double top = -HUGE_VAL, sum = 0;
-    for (int64_t s = 0; s < a->s; s++)
-        if (visible(a, b, t, s))
-            top = fmax(top, m->scale *
-                                sy__dot_f64(m->q + qo, m->k + ((b * a->s + s) * a->g + g) * d, d));
-    for (int64_t s = 0; s < a->s; s++)
-        if (visible(a, b, t, s))
-            sum += exp(
-                m->scale * sy__dot_f64(m->q + qo, m->k + ((b * a->s + s) * a->g + g) * d, d) - top);
-    const double lse = sum > 0 ? top + log(sum) : -HUGE_VAL;
-    memset(m->o + qo, 0, (size_t)d * sizeof(double));
-    for (int64_t s = 0; s < a->s; s++)
-        if (visible(a, b, t, s)) {
-            const int64_t ko = ((b * a->s + s) * a->g + g) * d;
-            sy__axpy_f64(m->o + qo, exp(m->scale * sy__dot_f64(m->q + qo, m->k + ko, d) - lse),
-                         m->v + ko, d);
-        }
-    if (m->lse)
-        m->lse[(b * a->h + h) * a->t + t] = lse;
-}
-
-/* dS = P (dP - <do, o>): Dao et al. 2022, eq. 4. */
-static void backward_row(const struct attention64 *m, int64_t b, int64_t t, int64_t h)
-{
-    const struct sy_attn *a = &m->a;
-    const int64_t d = a->d, qo = ((b * a->t + t) * a->h + h) * d, g = h / (a->h / a->g);
-    const double lse = m->lse_in[(b * a->h + h) * a->t + t],
-                 all = sy__dot_f64(m->d_o + qo, m->o_in + qo, d);
-    for (int64_t s = 0; s < a->s; s++)
-        if (visible(a, b, t, s)) {
-            const int64_t ko = ((b * a->s + s) * a->g + g) * d;
-            const double p = exp(m->scale * sy__dot_f64(m->q + qo, m->k + ko, d) - lse);
-            const double ds = p * (sy__dot_f64(m->d_o + qo, m->v + ko, d) - all) * m->scale;
-            sy__axpy_f64(m->dv + ko, p, m->d_o + qo, d);
-            sy__axpy_f64(m->dk + ko, ds, m->q + qo, d);
-            sy__axpy_f64(m->dq + qo, ds, m->k + ko, d);
-        }
-}
-
-static void each_row(const struct attention64 *m,
-                     void (*f)(const struct attention64 *, int64_t, int64_t, int64_t))
-{
-    for (int64_t b = 0; b < m->a.b; b++)
-        for (int64_t t = 0; t < m->a.t; t++)
-            for (int64_t h = 0; h < m->a.h; h++)
-                f(m, b, t, h);
 }
 
 static double scale64(const struct sy_run *x, int64_t d)
 {
-    return x->attrs->f[0] != 0 ? x->attrs->f[0] : 1 / sqrt((double)d);
+    return x->attrs->f[SCALE] != 0 ? x->attrs->f[SCALE] : 1 / sqrt((double)d);
 }
 
 static int no_scratch(const struct sy_run *x)
@@ -212,15 +197,15 @@ int sy__run_attention(const struct sy_run *x)
 {
     struct sy_attn a = describe(x, x->in, x->in + PREFIX);
     if (x->in[Q]->dtype == SY_F64) {
-        struct attention64 m = {.a = a,
+        struct sy__attention_f64 m = {.a = a,
                                 .scale = scale64(x, a.d),
+                                .bias = data_of(x->in[BIAS]),
                                 .q = sy_data(x->in[Q]),
                                 .k = sy_data(x->in[K]),
                                 .v = sy_data(x->in[V]),
                                 .o = sy_data(x->out[O]),
                                 .lse = data_of(x->out[LSE])};
-        each_row(&m, forward_row);
-        return 0;
+        return sy__attention_f64(&m) ? 0 : no_scratch(x);
     }
     a.q = sy_data(x->in[Q]);
     a.k = sy_data(x->in[K]);
@@ -230,13 +215,25 @@ int sy__run_attention(const struct sy_run *x)
     return sy_attention(&a) ? 0 : no_scratch(x);
 }
 
+/* The sequences' gradients of bias (B, H, 2R-1) -> their sum, in order. */
+static void add_up(struct sy_tensor *dbias, const float *parts, int64_t b)
+{
+    float *y = sy_data(dbias);
+    const int64_t n = sy_tensor_count(dbias);
+    memset(y, 0, sy_tensor_bytes(dbias));
+    for (; b > 0; b--, parts += n)
+        for (int64_t i = 0; i < n; i++)
+            y[i] += parts[i];
+}
+
 int sy__run_attention_backward(const struct sy_run *x)
 {
     struct sy_tensor *const *in = x->in;
     struct sy_attn a = describe(x, in + B_Q, in + B_PREFIX);
     if (in[B_DO]->dtype == SY_F64) {
-        struct attention64 m = {.a = a,
+        struct sy__attention_f64 m = {.a = a,
                                 .scale = scale64(x, a.d),
+                                .bias = data_of(in[B_BIAS]),
                                 .d_o = sy_data(in[B_DO]),
                                 .q = sy_data(in[B_Q]),
                                 .k = sy_data(in[B_K]),
@@ -245,11 +242,11 @@ int sy__run_attention_backward(const struct sy_run *x)
                                 .lse_in = sy_data(in[B_LSE]),
                                 .dq = sy_data(x->out[DQ]),
                                 .dk = sy_data(x->out[DK]),
-                                .dv = sy_data(x->out[DV])};
-        for (int i = DQ; i <= DV; i++)
+                                .dv = sy_data(x->out[DV]),
+                                .dbias = in[B_BIAS] ? sy_data(x->out[DBIAS]) : NULL};
+        for (int i = DQ; i <= (in[B_BIAS] ? DBIAS : DV); i++)
             memset(sy_data(x->out[i]), 0, sy_tensor_bytes(x->out[i]));
-        each_row(&m, backward_row);
-        return 0;
+        return sy__attention_backward_f64(&m) ? 0 : no_scratch(x);
     }
     a.d_o = sy_data(in[B_DO]);
     a.q = sy_data(in[B_Q]);
@@ -260,7 +257,12 @@ int sy__run_attention_backward(const struct sy_run *x)
     a.dq = sy_data(x->out[DQ]);
     a.dk = sy_data(x->out[DK]);
     a.dv = sy_data(x->out[DV]);
-    return sy_attention_backward(&a) ? 0 : no_scratch(x);
+    a.dbias = in[B_BIAS] ? x->scratch : NULL;
+    if (!sy_attention_backward(&a))
+        return no_scratch(x);
+    if (in[B_BIAS])
+        add_up(x->out[DBIAS], x->scratch, a.b);
+    return 0;
 }
 
 /* ---- gradient and cost ---- */
@@ -272,7 +274,7 @@ int sy__vjp_attention(struct sy_vjp *x)
         [B_DO] = x->dout[O],        [B_Q] = x->in[Q],         [B_K] = x->in[K],
         [B_V] = x->in[V],           [B_O] = x->out[O],        [B_LSE] = x->out[LSE],
         [B_DOC] = x->in[DOC],       [B_DOC_K] = x->in[DOC_K], [B_LEN] = x->in[LEN],
-        [B_PREFIX] = x->in[PREFIX],
+        [B_PREFIX] = x->in[PREFIX], [B_BIAS] = x->in[BIAS],   [B_KEY] = x->in[KEY],
     };
     if (!x->dout[O])
         return 0; /* lse is not for use */
@@ -281,6 +283,8 @@ int sy__vjp_attention(struct sy_vjp *x)
     x->din[Q] = d[DQ];
     x->din[K] = d[DK];
     x->din[V] = d[DV];
+    if (x->in[BIAS])
+        x->din[BIAS] = d[DBIAS];
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /* Attention against a key-value cache, for generation: the one operation that writes into an input.
  *
  * T new tokens stand at positions len-T .. len-1: their keys and values are written into the caches
- * there, then query t attends to keys 0 .. len-T+t.  A decode program runs it once a layer and
+ * there, then query t attends to keys 0 .. len-T+t; bias (H, 2R-1) as attention has it, R at least
+ * S.  A decode program runs it once a layer and
  * reads the caches nowhere else, so the write is safe; there is no gradient. */
 #include "ops/op.h"
 #include "ops/ops_int.h"
@@ -11,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { Q, K, V, CACHE_K, CACHE_V, LEN };
+enum { Q, K, V, CACHE_K, CACHE_V, LEN, BIAS };
 
 int sy__infer_attention_cached(struct sy_infer *x)
 {
@@ -26,6 +27,11 @@ int sy__infer_attention_cached(struct sy_infer *x)
         q[3] != k[3] || c[0] != k[0] || c[2] != k[2] || c[3] != k[3] || q[2] % k[2] ||
         x->in[LEN]->shape[0] != q[0])
         return sy__shape_error(x, "queries, keys and caches do not fit");
+    const struct sy_tensor *bias = x->in[BIAS];
+    if (bias && (sy__want_dtype(x, BIAS, SY_F32) || sy__want_ndim(x, BIAS, 2)))
+        return -1;
+    if (bias && (bias->shape[0] != q[2] || bias->shape[1] < 2 * c[1] - 1 || !(bias->shape[1] % 2)))
+        return sy__shape_error(x, "bias must be (H, 2R-1) with R at least that of the caches");
     sy_meta_like(&x->out[0], x->in[Q]);
     return 0;
 }
@@ -33,7 +39,9 @@ int sy__infer_attention_cached(struct sy_infer *x)
 int sy__run_attention_cached(const struct sy_run *x)
 {
     const struct sy_tensor *q = x->in[Q], *k = x->in[K], *c = x->in[CACHE_K];
+    const struct sy_tensor *bias = x->in[BIAS];
     const int32_t *len = sy_data(x->in[LEN]);
+    const double scale = x->attrs->f[0];
     int64_t B = q->shape[0], T = q->shape[1], H = q->shape[2], D = q->shape[3];
     int64_t S = c->shape[1], G = c->shape[2], row = G * D;
     for (int64_t b = 0; b < B; b++) {
@@ -50,8 +58,11 @@ int sy__run_attention_cached(const struct sy_run *x)
     struct sy_attn a = {.b = B, .t = T, .s = S, .h = H, .g = G, .d = D,
                         .q = sy_data(q), .k = sy_data(c), .v = sy_data(x->in[CACHE_V]),
                         .ldq = H * D, .ldk = row, .ldv = row, .ldo = H * D,
-                        .scale = (float)(1 / sqrt((double)D)), .mask = SY_ATTN_CAUSAL, .len = len,
+                        .scale = (float)(scale != 0 ? scale : 1 / sqrt((double)D)),
+                        .mask = SY_ATTN_CAUSAL, .len = len,
+                        .bias = bias ? sy_data(bias) : NULL,
+                        .reach = bias ? (bias->shape[1] + 1) / 2 : 0,
                         .o = sy_data(x->out[0])};
-    sy_attention(&a);
-    return 0;
+    return sy_attention(&a) ? 0
+                            : sy_err_set(x->err, SY_E_MEMORY, "attention_cached: out of memory");
 }

@@ -10,4 +10,5 @@ libops_a_SOURCES += %D%/iter.c %D%/view.c %D%/elementwise.c %D%/elementwise_loop
 libops_a_CFLAGS = $(base_cflags) $(SY_KERN_OPT)
 libops_a_SOURCES += %D%/vector_f64.h
 libops_a_SOURCES += %D%/activation.h %D%/activation.c %D%/cache.c %D%/attention.c %D%/loss.c %D%/norm.c %D%/rope.c
+libops_a_SOURCES += %D%/attention_f64.h %D%/attention_f64.c
 libops_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)

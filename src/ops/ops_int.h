@@ -2,6 +2,7 @@
 #ifndef SY_OPS_OPS_INT_H
 #define SY_OPS_OPS_INT_H
 
+#include "base/rng.h"
 #include "ops/op.h"
 
 /* Attribute `dim` with this value: all dimensions. */
@@ -44,6 +45,9 @@ static inline void sy__meta(struct sy_meta *m, enum sy_dtype dtype, int ndim, in
     m->shape[0] = d0;
     m->shape[1] = d1;
 }
+
+/* What dropout and draw_key put out as their key, i64 (3). */
+struct sy_rng sy__saved_key(const struct sy_tensor *t);
 
 /* ---- inputs that are read through packing (marked ~ in ops.def) ---- */
 

@@ -209,16 +209,41 @@ static int run_drop(const struct sy_run *x, const struct sy_tensor *rate, struct
     return 0;
 }
 
+static void save_key(struct sy_tensor *t, const struct sy_rng *key)
+{
+    int64_t *saved = sy_data(t);
+    saved[0] = (int64_t)key->seed;
+    saved[1] = key->purpose;
+    saved[2] = (int64_t)key->step;
+}
+
+struct sy_rng sy__saved_key(const struct sy_tensor *t)
+{
+    const int64_t *saved = sy_data(t);
+    return (struct sy_rng){(uint64_t)saved[0], (uint32_t)saved[1], (uint64_t)saved[2]};
+}
+
 int sy__run_dropout(const struct sy_run *x)
 {
     struct sy_rng key = key_of(x, SY_RNG_DROPOUT);
-    if (x->out[1]) {
-        int64_t *saved = sy_data(x->out[1]);
-        saved[0] = (int64_t)key.seed;
-        saved[1] = key.purpose;
-        saved[2] = (int64_t)key.step;
-    }
+    if (x->out[1])
+        save_key(x->out[1], &key);
     return run_drop(x, x->in[1], key);
+}
+
+/* ---- the key alone, for an operation that draws in its own kernel ---- */
+
+int sy__infer_draw_key(struct sy_infer *x)
+{
+    x->out[0] = (struct sy_meta){SY_I64, 1, {3}};
+    return 0;
+}
+
+int sy__run_draw_key(const struct sy_run *x)
+{
+    struct sy_rng key = key_of(x, SY_RNG_DROPOUT);
+    save_key(x->out[0], &key);
+    return 0;
 }
 
 int sy__vjp_dropout(struct sy_vjp *x)
@@ -232,7 +257,5 @@ int sy__vjp_dropout(struct sy_vjp *x)
 /* dy, key, rate? -> dx */
 int sy__run_dropout_backward(const struct sy_run *x)
 {
-    const int64_t *saved = sy_data(x->in[1]);
-    struct sy_rng key = {(uint64_t)saved[0], (uint32_t)saved[1], (uint64_t)saved[2]};
-    return run_drop(x, x->in[2], key);
+    return run_drop(x, x->in[2], sy__saved_key(x->in[1]));
 }

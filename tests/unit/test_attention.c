@@ -1,6 +1,6 @@
 /* Blocked attention, forward and backward: against the definition in double precision for every
- * mask, length and sharing of heads; every kernel set against ref and 1, 2 and 3 threads against
- * each other, bit by bit; bf16 within its rounding.
+ * mask, length, sharing of heads, with bias and dropped weights; every kernel set against ref and
+ * 1, 2 and 3 threads against each other, bit by bit; bf16 within its rounding.
  */
 #include "cpu/attention.h"
 #include "cpu/cpu.h"
@@ -33,7 +33,7 @@ static float *random_floats(size_t n)
 
 /* -- a case ------------------------------------------------------------------------------------ */
 
-enum { DOC = 1, LEN = 2 };
+enum { DOC = 1, LEN = 2, BIAS = 4, DROP = 8 };
 
 struct shape {
     int64_t b, t, s, h, g, d;
@@ -43,12 +43,12 @@ struct shape {
 
 struct data {
     struct sy_attn a;
-    float *q, *k, *v, *d_o, *out; /* out: o, lse, dq, dk, dv one after the other */
+    float *q, *k, *v, *d_o, *bias, *out; /* out: o, lse, dq ... one after the other */
     int32_t *prefix, *doc, *doc_k, *len;
-    size_t outs, at[5], size[5];
+    size_t outs, at[6], size[6];
 };
 
-enum part { O, LSE, DQ, DK, DV };
+enum part { O, LSE, DQ, DK, DV, DBIAS, PARTS };
 
 /* q, k and v are slices of wider rows, at a distance of their own. */
 static struct data make(const struct shape *x)
@@ -81,9 +81,18 @@ static struct data make(const struct shape *x)
         a->doc = c.doc, a->doc_k = x->s == x->t ? NULL : c.doc_k;
     if (x->flags & LEN)
         a->len = c.len;
-    const size_t size[5] = {nt * (size_t)a->ldo, (size_t)(x->b * x->h * x->t), nt * (size_t)a->lddq,
-                            ns * (size_t)a->lddk, ns * (size_t)a->lddv};
-    for (int i = 0; i < 5; i++) {
+    const int64_t longest = x->t > x->s ? x->t : x->s;
+    a->reach = longest + 5;
+    const size_t wide = (size_t)(2 * a->reach - 1) * (size_t)x->h;
+    c.bias = random_floats(wide);
+    if (x->flags & BIAS)
+        a->bias = c.bias;
+    if (x->flags & DROP)
+        a->rate = 0.3f, a->drop = (struct sy_rng){9, SY_RNG_DROPOUT + 256 * 4, 17};
+    const size_t size[PARTS] = {nt * (size_t)a->ldo,     (size_t)(x->b * x->h * x->t),
+                                nt * (size_t)a->lddq,    ns * (size_t)a->lddk,
+                                ns * (size_t)a->lddv,    wide * (size_t)x->b};
+    for (int i = 0; i < PARTS; i++) {
         c.at[i] = c.outs, c.size[i] = size[i];
         c.outs += size[i];
     }
@@ -93,7 +102,7 @@ static struct data make(const struct shape *x)
 
 static void release(struct data *c)
 {
-    void *all[] = {c->q, c->k, c->v, c->d_o, c->out, c->prefix, c->doc, c->doc_k, c->len};
+    void *all[] = {c->q, c->k, c->v, c->d_o, c->bias, c->out, c->prefix, c->doc, c->doc_k, c->len};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);
 }
@@ -104,7 +113,9 @@ static void run(struct data *c, float *out)
     memset(out, 0, c->outs * sizeof *out);
     a->o = out + c->at[O], a->lse = out + c->at[LSE];
     a->dq = out + c->at[DQ], a->dk = out + c->at[DK], a->dv = out + c->at[DV];
+    a->dbias = NULL;
     sy_attention(a);
+    a->dbias = out + c->at[DBIAS];
     sy_attention_backward(a);
 }
 
@@ -128,6 +139,29 @@ static double dot(const float *a, const float *b, int64_t n)
     return s;
 }
 
+/* Element of bias of a key: by its distance from the query. */
+static int64_t bias_at(const struct sy_attn *a, int64_t b, int64_t t, int64_t h, int64_t s)
+{
+    const int64_t len = a->len ? a->len[b] : a->s;
+    const int64_t distance = s - (a->mask == SY_ATTN_FULL ? t : t + len - a->t);
+    return h * (2 * a->reach - 1) + a->reach - 1 + distance;
+}
+
+/* What a weight is multiplied by: the words of Philox as kern/map.c lays them out. */
+static double kept(const struct sy_attn *a, int64_t b, int64_t t, int64_t h, int64_t s)
+{
+    if (!(a->rate > 0))
+        return 1;
+    const uint64_t wide = (uint64_t)(a->s + 63) / 64 * 64;
+    const uint64_t e = (uint64_t)((b * a->h + h) * a->t + t) * wide + (uint64_t)s, in = e % 64;
+    const uint32_t counter[4] = {(uint32_t)(e / 64 * 16 + in % 16), a->drop.purpose,
+                                 (uint32_t)a->drop.step, (uint32_t)(a->drop.step >> 32)};
+    const uint32_t key[2] = {(uint32_t)a->drop.seed, (uint32_t)(a->drop.seed >> 32)};
+    uint32_t word[4];
+    sy_philox(counter, key, word);
+    return word[in / 16] < (uint32_t)((double)a->rate * 0x1p32) ? 0 : 1 / (1 - (double)a->rate);
+}
+
 static void define_row(const struct data *c, double *out, double *p, int64_t b, int64_t t,
                        int64_t h)
 {
@@ -138,7 +172,8 @@ static void define_row(const struct data *c, double *out, double *p, int64_t b, 
     for (int64_t s = 0; s < a->s; s++) {
         p[s] = -(double)INFINITY;
         if (visible(a, b, t, s))
-            p[s] = (double)a->scale * dot(q, a->k + (b * a->s + s) * a->ldk + kv, d);
+            p[s] = (double)a->scale * dot(q, a->k + (b * a->s + s) * a->ldk + kv, d) +
+                   (a->bias ? (double)a->bias[bias_at(a, b, t, h, s)] : 0);
         top = fmax(top, p[s]);
     }
     out[c->at[LSE] + (size_t)((b * a->h + h) * a->t + t)] = -(double)INFINITY;
@@ -151,18 +186,24 @@ static void define_row(const struct data *c, double *out, double *p, int64_t b, 
     for (int64_t s = 0; s < a->s; s++) {
         p[s] /= sum;
         const float *v = a->v + (b * a->s + s) * a->ldv + kv;
-        delta += p[s] * dot(v, d_o, d);
+        const double by = kept(a, b, t, h, s);
+        delta += p[s] * by * dot(v, d_o, d);
         for (int64_t i = 0; i < d; i++)
-            o[i] += p[s] * (double)v[i];
+            o[i] += p[s] * by * (double)v[i];
     }
     for (int64_t s = 0; s < a->s; s++) {
         const int64_t key = b * a->s + s;
-        const double ds = p[s] * (dot(a->v + key * a->ldv + kv, d_o, d) - delta) * (double)a->scale;
+        const double by = kept(a, b, t, h, s);
+        const double dx = p[s] * (by * dot(a->v + key * a->ldv + kv, d_o, d) - delta);
+        const double ds = dx * (double)a->scale;
+        if (a->bias && p[s] > 0)
+            out[c->at[DBIAS] + (size_t)(b * a->h * (2 * a->reach - 1) + bias_at(a, b, t, h, s))] +=
+                dx;
         for (int64_t i = 0; i < d; i++) {
             out[c->at[DQ] + (size_t)(tok * a->lddq + h * d + i)] +=
                 ds * (double)a->k[key * a->ldk + kv + i];
             out[c->at[DK] + (size_t)(key * a->lddk + kv + i)] += ds * (double)q[i];
-            out[c->at[DV] + (size_t)(key * a->lddv + kv + i)] += p[s] * (double)d_o[i];
+            out[c->at[DV] + (size_t)(key * a->lddv + kv + i)] += p[s] * by * (double)d_o[i];
         }
     }
 }
@@ -183,7 +224,7 @@ static double *define(const struct data *c)
 static double worst(const struct data *c, const float *got, const double *want, double least)
 {
     double bad = 0;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < PARTS; i++) {
         double top = least, diff = 0;
         for (size_t j = c->at[i]; j < c->at[i] + c->size[i]; j++) {
             if (isinf(want[j]) || isinf(got[j])) {
@@ -222,6 +263,16 @@ static const struct {
     {"lengths, full, documents", {4, 90, 280, 2, 2, 16, SY_ATTN_FULL, LEN | DOC}},
     {"odd widths", {2, 33, 65, 2, 2, 7, SY_ATTN_FULL, 0}},
     {"width 1, one key", {1, 5, 1, 1, 1, 1, SY_ATTN_FULL, 0}},
+    {"bias", {2, 70, 70, 2, 2, 16, SY_ATTN_FULL, BIAS}},
+    {"bias, causal, several blocks", {2, 530, 530, 2, 1, 24, SY_ATTN_CAUSAL, BIAS}},
+    {"bias, causal, fewer queries", {2, 9, 300, 2, 1, 20, SY_ATTN_CAUSAL, BIAS}},
+    {"bias, causal, more queries", {1, 90, 30, 2, 2, 12, SY_ATTN_CAUSAL, BIAS}},
+    {"bias, prefix, lengths", {3, 100, 100, 2, 2, 16, SY_ATTN_PREFIX, BIAS | LEN}},
+    {"bias, documents on both sides", {2, 100, 323, 4, 2, 16, SY_ATTN_FULL, BIAS | DOC}},
+    {"bias, documents, causal", {1, 300, 300, 2, 2, 16, SY_ATTN_CAUSAL, BIAS | DOC}},
+    {"dropped weights", {2, 70, 300, 2, 2, 16, SY_ATTN_FULL, DROP}},
+    {"dropped weights, bias, causal", {2, 270, 270, 4, 2, 8, SY_ATTN_CAUSAL, DROP | BIAS}},
+    {"dropped weights, documents", {2, 65, 65, 1, 1, 8, SY_ATTN_FULL, DROP | DOC}},
     {"width 130", {1, 50, 50, 1, 1, 130, SY_ATTN_CAUSAL, 0}},
 };
 enum { CASES = sizeof cases / sizeof cases[0] };
@@ -256,7 +307,7 @@ static void test_case(int i)
 
 static void test_threads(void)
 {
-    const struct shape x = {2, 600, 600, 4, 2, 32, SY_ATTN_CAUSAL, 0};
+    const struct shape x = {2, 600, 600, 4, 2, 32, SY_ATTN_CAUSAL, BIAS | DROP};
     struct data c = make(&x);
     float *one = calloc(c.outs, sizeof *one);
     sy_cpu_force("avx512", NULL);

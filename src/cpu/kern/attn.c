@@ -20,8 +20,15 @@ SY_INLINE vm seen(const struct sy_attn_view *v, int64_t i)
     return vm_and(m, vi_eq(vi_load(doc), vi_set1(v->doc)));
 }
 
-/* s = scale s, -inf where unseen; the largest, or `top` if that is larger. */
-SY_INLINE float scaled_top(float *s, int64_t n, const struct sy_attn_view *v, float top)
+/* Lanes i.. of what is added to the scores; zeros behind the last key that is seen. */
+SY_INLINE vf bias_at(const struct sy_attn_view *v, int64_t i)
+{
+    return vf_load_part(v->bias + i, v->limit - i, 0.0f);
+}
+
+/* s = scale s + bias, -inf where unseen; the largest, or `top` if that is larger. */
+SY_INLINE float scaled_top(float *s, int64_t n, const struct sy_attn_view *v, float top,
+                           const bool biased)
 {
     const vf scale = vf_set1(v->scale), none = vf_set1(MINUS_INF);
     v16f a = v16_set1(top);
@@ -29,6 +36,8 @@ SY_INLINE float scaled_top(float *s, int64_t n, const struct sy_attn_view *v, fl
         for (int k = 0; k < SY_P; k++) {
             const int64_t at = i + k * SY_W;
             vf x = vf_load(s + at) * scale;
+            if (biased)
+                x = x + bias_at(v, at);
             if (v->doc_k || at + SY_W > v->limit)
                 x = vf_sel(seen(v, at), x, none);
             vf_store(s + at, x);
@@ -37,9 +46,10 @@ SY_INLINE float scaled_top(float *s, int64_t n, const struct sy_attn_view *v, fl
     return v16_hmax(a);
 }
 
-static float forward(float *s, int64_t n, const struct sy_attn_view *v, float *top, float *sum)
+SY_INLINE float forward_row(float *s, int64_t n, const struct sy_attn_view *v, float *top,
+                            float *sum, const bool biased)
 {
-    const float old = *top, now = scaled_top(s, n, v, old);
+    const float old = *top, now = scaled_top(s, n, v, old, biased);
     const vf shift = vf_set1(now == MINUS_INF ? 0.0f : now);
     v16f a = v16_zero();
     for (int64_t i = 0; i < n; i += 16)
@@ -60,21 +70,44 @@ static float forward(float *s, int64_t n, const struct sy_attn_view *v, float *t
     return fade;
 }
 
-static void backward(float *s, float *dp, int64_t n, const struct sy_attn_view *v, float lse,
-                     float delta)
+/* A loop for each: what has no bias pays nothing for it. */
+static float forward(float *s, int64_t n, const struct sy_attn_view *v, float *top, float *sum)
+{
+    return v->bias ? forward_row(s, n, v, top, sum, true) : forward_row(s, n, v, top, sum, false);
+}
+
+SY_INLINE void backward_row(float *s, float *dp, int64_t n, const struct sy_attn_view *v, float lse,
+                            float delta, const bool biased)
 {
     const vf scale = vf_set1(v->scale), shift = vf_set1(lse), mean = vf_set1(delta);
     for (int64_t i = 0; i < n; i += SY_W) {
-        vf p = vf_exp(vf_load(s + i) * scale - shift);
-        vf d = p * (vf_load(dp + i) - mean) * scale;
+        vf x = vf_load(s + i) * scale;
+        if (biased)
+            x = x + bias_at(v, i);
+        vf p = vf_exp(x - shift);
+        vf dx = p * (vf_load(dp + i) - mean), d = dx * scale;
         if (v->doc_k || i + SY_W > v->limit) {
             vm m = seen(v, i);
             p = vf_keep(m, p);
             d = vf_keep(m, d);
+            dx = vf_keep(m, dx);
         }
         vf_store(s + i, p);
         vf_store(dp + i, d);
+        if (biased) {
+            const int64_t left = v->limit - i;
+            vf_store_part(v->dbias + i, left, vf_load_part(v->dbias + i, left, 0.0f) + dx);
+        }
     }
+}
+
+static void backward(float *s, float *dp, int64_t n, const struct sy_attn_view *v, float lse,
+                     float delta)
+{
+    if (v->bias)
+        backward_row(s, dp, n, v, lse, delta, true);
+    else
+        backward_row(s, dp, n, v, lse, delta, false);
 }
 
 static void scale(float *x, int64_t n, float by)
