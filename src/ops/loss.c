@@ -2,6 +2,7 @@
  *
  *     loss = mean over rows with target >= 0 of  lse(logits) - logits[target]     (nats a token)
  *            with weights of  weight * (lse(logits) - logits[target])
+ *            with smooth s, z  (1-s) (lse - logits[target]) + s (lse - mean of logits) + z lse^2
  *
  * head_loss never holds the N x V logits: it goes through x in blocks of rows.  For each block the
  * logits (rows, V) become, where they lie, (softmax - onehot) / count, of which dx and dw take
@@ -12,8 +13,13 @@
  *  2. Row losses are summed in double in row order.
  *  3. No row with a target: loss 0 and zero gradients.
  *  4. A row of weight 0 is not looked at; with all weights 1 the bits are those without weights.
+ *  5. plain is the loss without smooth and z: what is compared with an evaluation.
+ *
+ * Smoothing: Szegedy et al. 2016, section 7 (toward the uniform distribution over V); z: Chowdhery
+ * et al. 2022, section 5.
  */
 #include "cpu/cpu.h"
+#include "cpu/kern_map.h"
 #include "cpu/kern_row.h"
 #include "ops/build.h"
 #include "ops/ops_int.h"
@@ -29,7 +35,8 @@ enum { LOGITS, TARGETS, WEIGHTS };
 enum { LOSS, LOSSES };
 enum { B_DLOSS, B_LOGITS, B_TARGETS, B_WEIGHTS };
 enum { H_X, H_W, H_TARGETS, H_WEIGHTS };
-enum { H_LOSS, H_DX, H_DW };
+enum { H_LOSS, H_DX, H_DW, H_PLAIN };
+enum { SMOOTH, Z }; /* attributes */
 
 static void *data_of(const struct sy_tensor *t)
 {
@@ -79,6 +86,8 @@ struct rows {
     void *logits;     /* (rows, v); with grad they become (softmax - onehot) scale */
     const void *from; /* copied to logits first, unless NULL */
     void *loss, *lse; /* (rows), or NULL */
+    void *plain;      /* (rows), or NULL: loss without smooth and z */
+    double smooth, z;
     const int32_t *target;
     const void *weight; /* (rows), or NULL: all 1 */
     int64_t v;
@@ -111,15 +120,37 @@ static void weighted_f32(const struct rows *r, int64_t i)
         *loss *= (float)weight;
 }
 
+/* With smooth and z: what the kernel leaves, softmax - onehot, is turned into their gradient. */
+static void shaped_f32(const struct rows *r, int64_t i)
+{
+    const struct sy_map_kernels *map = sy_cpu()->map;
+    double weight;
+    float *x = step_by(r->logits, i * r->v), sum = 0, lse = 0, loss = 0;
+    const int32_t target = target_of(r, i, SY_F32, &weight);
+    const float by = (float)weight, scale = (float)(r->scale * weight), smooth = (float)r->smooth;
+    sy_cpu()->row->sum(&sum, x, r->v, 1, r->v);
+    sy_cpu()->row->cross_entropy(&loss, &lse, x, r->v, &target, scale, r->grad, 1, r->v);
+    const float even = target < 0 ? 0 : lse - sum / (float)r->v, z = (float)r->z * lse;
+    if (r->plain)
+        *(float *)step_by(r->plain, i) = loss * by;
+    if (r->loss)
+        *(float *)step_by(r->loss, i) = ((1 - smooth) * loss + smooth * even + z * lse) * by;
+    if (!r->grad || target < 0)
+        return;
+    map->binary_vs[SY_BINARY_MUL](x, x, 1 + 2 * z, r->v);
+    map->binary_vs[SY_BINARY_ADD](x, x, -smooth * scale / (float)r->v, r->v);
+    x[target] += scale * (2 * z + smooth);
+}
+
 static void rows_f32(void *ctx, int64_t begin, int64_t end)
 {
     const struct rows *r = ctx;
     if (r->from)
         memcpy(step_by(r->logits, begin * r->v), (const float *)r->from + begin * r->v,
                (size_t)((end - begin) * r->v) * sizeof(float));
-    if (r->weight) {
+    if (r->weight || r->smooth != 0 || r->z != 0) {
         for (int64_t i = begin; i < end; i++)
-            weighted_f32(r, i);
+            (r->smooth != 0 || r->z != 0 ? shaped_f32 : weighted_f32)(r, i);
         return;
     }
     sy_cpu()->row->cross_entropy(step_by(r->loss, begin), step_by(r->lse, begin),
@@ -129,19 +160,24 @@ static void rows_f32(void *ctx, int64_t begin, int64_t end)
 
 static void row_f64(const struct rows *r, int64_t i)
 {
-    double *x = (double *)r->logits + i * r->v, top = -HUGE_VAL, sum = 0, weight;
+    double *x = (double *)r->logits + i * r->v, top = -HUGE_VAL, sum = 0, all = 0, weight;
     const int32_t t = target_of(r, i, SY_F64, &weight);
     for (int64_t j = 0; j < r->v; j++)
-        top = fmax(top, x[j]);
+        top = fmax(top, x[j]), all += x[j];
     for (int64_t j = 0; j < r->v; j++)
         sum += exp(x[j] - top);
-    const double lse = top + log(sum);
+    const double lse = top + log(sum), even = r->smooth / (double)r->v;
+    if (r->plain)
+        ((double *)r->plain)[i] = t < 0 ? 0 : weight * (lse - x[t]);
     if (r->loss)
-        ((double *)r->loss)[i] = t < 0 ? 0 : weight * (lse - x[t]);
+        ((double *)r->loss)[i] =
+            t < 0 ? 0
+                  : weight * (lse - (1 - r->smooth) * x[t] - even * all + r->z * lse * lse);
     if (r->lse)
         ((double *)r->lse)[i] = t < 0 ? 0 : lse;
+    const double much = 1 + 2 * r->z * lse, scale = t < 0 ? 0 : r->scale * weight;
     for (int64_t j = 0; r->grad && j < r->v; j++)
-        x[j] = t < 0 ? 0 : (exp(x[j] - lse) - (j == t)) * (r->scale * weight);
+        x[j] = t < 0 ? 0 : (exp(x[j] - lse) * much - (j == t) * (1 - r->smooth) - even) * scale;
 }
 
 static void rows_f64(void *ctx, int64_t begin, int64_t end)
@@ -176,9 +212,22 @@ static int want_weights(struct sy_infer *x, int i, int64_t n)
 
 /* ---- cross_entropy (logits (N,V), targets (N), weights (N)?) -> loss, losses (N) ---- */
 
+static int check_shape(struct sy_infer *x)
+{
+    const double smooth = x->attrs->f[SMOOTH], z = x->attrs->f[Z];
+    if (!(smooth >= 0 && smooth < 1))
+        return sy_err_set(x->err, SY_E_RANGE, "%s: smooth is %g, must be at least 0 and below 1",
+                          x->op->name, smooth);
+    if (!(z >= 0 && z < HUGE_VAL))
+        return sy_err_set(x->err, SY_E_RANGE, "%s: z is %g, must be at least 0", x->op->name, z);
+    return 0;
+}
+
 int sy__infer_cross_entropy(struct sy_infer *x)
 {
     const struct sy_tensor *logits = x->in[LOGITS];
+    if (check_shape(x))
+        return -1;
     if (sy__want_float(x, LOGITS) || sy__want_ndim(x, LOGITS, 2) ||
         want_targets(x, TARGETS, logits->shape[0]))
         return -1;
@@ -208,6 +257,8 @@ int sy__run_cross_entropy(const struct sy_run *x)
                      .loss = sy_data(x->out[LOSSES]),
                      .target = sy_data(x->in[TARGETS]),
                      .weight = weights_of(x, WEIGHTS),
+                     .smooth = x->attrs->f[SMOOTH],
+                     .z = x->attrs->f[Z],
                      .v = v};
     if (count < 0)
         return -1;
@@ -220,7 +271,7 @@ int sy__run_cross_entropy(const struct sy_run *x)
 int sy__vjp_cross_entropy(struct sy_vjp *x)
 {
     if (x->dout[LOSS]) /* losses are not for use */
-        x->din[LOGITS] = sy_b_apply(SY_OP_CROSS_ENTROPY_BACKWARD_, NULL, 3, x->dout[LOSS],
+        x->din[LOGITS] = sy_b_apply(SY_OP_CROSS_ENTROPY_BACKWARD_, x->attrs, 3, x->dout[LOSS],
                                     x->in[LOGITS], x->in[TARGETS]);
     return 0;
 }
@@ -228,8 +279,8 @@ int sy__vjp_cross_entropy(struct sy_vjp *x)
 int sy__vjp_weighted_cross_entropy(struct sy_vjp *x)
 {
     if (x->dout[LOSS])
-        x->din[LOGITS] = sy_b_apply(SY_OP_WEIGHTED_CROSS_ENTROPY_BACKWARD_, NULL, 4, x->dout[LOSS],
-                                    x->in[LOGITS], x->in[TARGETS], x->in[WEIGHTS]);
+        x->din[LOGITS] = sy_b_apply(SY_OP_WEIGHTED_CROSS_ENTROPY_BACKWARD_, x->attrs, 4,
+                                    x->dout[LOSS], x->in[LOGITS], x->in[TARGETS], x->in[WEIGHTS]);
     return 0;
 }
 
@@ -250,6 +301,8 @@ int sy__run_cross_entropy_backward(const struct sy_run *x)
     struct rows r = {.logits = sy_data(x->out[0]),
                      .target = sy_data(x->in[B_TARGETS]),
                      .weight = weights_of(x, B_WEIGHTS),
+                     .smooth = x->attrs->f[SMOOTH],
+                     .z = x->attrs->f[Z],
                      .v = v,
                      .grad = true};
     if (count < 0)
@@ -268,10 +321,16 @@ static int64_t block_rows(int64_t v)
     return rows < 128 ? 128 : rows > 1024 ? 1024 : rows;
 }
 
+static bool shaped(const struct sy_attrs *attrs)
+{
+    return attrs->f[SMOOTH] != 0 || attrs->f[Z] != 0;
+}
+
 int sy__infer_head_loss(struct sy_infer *x)
 {
     const struct sy_tensor *t = x->in[H_X], *w = x->in[H_W];
-    if (sy__want_float(x, H_X) || sy__want_ndim(x, H_X, 2) || sy__want_weight(x, H_X, H_W) ||
+    if (check_shape(x) || sy__want_float(x, H_X) || sy__want_ndim(x, H_X, 2) ||
+        sy__want_weight(x, H_X, H_W) ||
         sy__want_ndim(x, H_W, 2) || want_targets(x, H_TARGETS, t->shape[0]))
         return -1;
     if (w->shape[1] != t->shape[1] || w->shape[0] < 1)
@@ -282,7 +341,10 @@ int sy__infer_head_loss(struct sy_infer *x)
     sy_meta_like(&x->out[H_DW], w);
     if (sy__is_packed(w)) /* which is only read: stands for nothing */
         sy__meta(&x->out[H_DW], t->dtype, 1, 1, 0);
+    sy__meta(&x->out[H_PLAIN], t->dtype, 0, 0, 0);
     x->scratch = (size_t)((n < block ? n : block) * w->shape[0] + n) * sy_dtype_size(t->dtype);
+    if (shaped(x->attrs))
+        x->scratch += (size_t)n * sy_dtype_size(t->dtype);
     return 0;
 }
 
@@ -375,6 +437,7 @@ int sy__run_head_loss(const struct sy_run *x)
                      .dw = sy__is_packed(w) ? NULL : data_of(x->out[H_DW])};
     const char *weight = weights_of(x, H_WEIGHTS);
     char *losses = (char *)x->scratch + (size_t)((n < block ? n : block) * v) * size;
+    char *plain = shaped(x->attrs) ? losses + (size_t)n * size : losses;
     if (count < 0)
         return -1;
     if (h.dw && !n)
@@ -382,6 +445,9 @@ int sy__run_head_loss(const struct sy_run *x)
     for (int64_t first = 0; first < n; first += block) {
         h.rows = (struct rows){.logits = x->scratch,
                                .loss = losses + (size_t)first * size,
+                               .plain = plain == losses ? NULL : plain + (size_t)first * size,
+                               .smooth = x->attrs->f[SMOOTH],
+                               .z = x->attrs->f[Z],
                                .target = (const int32_t *)sy_data(x->in[H_TARGETS]) + first,
                                .weight = weight ? weight + (size_t)first * size : NULL,
                                .v = v,
@@ -392,13 +458,15 @@ int sy__run_head_loss(const struct sy_run *x)
     }
     if (x->out[H_LOSS])
         store_mean(x->out[H_LOSS], losses, n, count);
+    if (x->out[H_PLAIN])
+        store_mean(x->out[H_PLAIN], plain, n, count);
     return 0;
 }
 
 int sy__vjp_head_loss(struct sy_vjp *x)
 {
     if (!x->dout[H_LOSS])
-        return 0; /* dx and dw are not for use */
+        return 0; /* dx, dw and plain are not for use */
     if (x->want[H_X])
         x->din[H_X] = sy_b_scale(x->out[H_DX], x->dout[H_LOSS]);
     if (x->want[H_W])
