@@ -9,7 +9,8 @@
  *                  one micro-batch to the next, by its place among those, or its bytes (a constant)
  *     version 1    the distance alone, 0 for every leaf
  *
- * and of what goes out (outputs, gradients, states) the same.  So version 2 tells two programs
+ * and of what goes out (outputs, gradients, states) the same.  Inputs and outputs that an operation
+ * got later (ops.def: +) do not count where they are absent.  So version 2 tells two programs
  * apart that differ only in which of two leaves of one shape, or of two outputs of one operation,
  * is read where.  Version 1 is what runs made before it carry.
  */
@@ -103,17 +104,20 @@ static void add_tensor(struct reading *r, const struct sy_tensor *x)
 
 static void add_node(struct reading *r, int at)
 {
-    const struct sy_node *n = r->program->instrs[at].node;
-    int64_t numbers[4] = {n->nin, n->nout, n->draw, n->attrs.precision};
+    const struct sy__instr *x = &r->program->instrs[at];
+    const struct sy_node *n = x->node;
+    const int nin = sy_op_inputs_there(n->op, n->in, n->nin);
+    const int nout = sy_op_outputs_there(n->op, x->out, n->nout);
+    int64_t numbers[4] = {nin, nout, n->draw, n->attrs.precision};
     sy_hash_update(&r->hash, n->op->id, strlen(n->op->id) + 1);
     sy_hash_update(&r->hash, numbers, sizeof numbers);
     sy_hash_update(&r->hash, n->attrs.i, sizeof n->attrs.i);
     sy_hash_update(&r->hash, n->attrs.f, sizeof n->attrs.f);
-    for (int i = 0; i < n->nin; i++) {
+    for (int i = 0; i < nin; i++) {
         add_tensor(r, n->in[i]);
         add_source(r, at, n->in[i]);
     }
-    for (int i = 0; i < n->nout; i++)
+    for (int i = 0; i < nout; i++)
         add_tensor(r, n->out[i]);
 }
 

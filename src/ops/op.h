@@ -102,7 +102,7 @@ struct sy_op {
     const char *id;      /* "ADD" */
     const char *name;    /* Lua name: "add" */
     const char *inputs;  /* names separated by spaces; a trailing ? marks optional ones, # indices,
-                          * ~ what may be of a stored dtype */
+                          * ~ what may be of a stored dtype, + what came later */
     /* "dim:dim=-1 keep:bool=0 eps:real=1e-5"; kinds int dim bool real list dims */
     const char *attrs;
     const char *outputs; /* names */
@@ -126,6 +126,10 @@ const struct sy_op *sy_op_get(enum sy_opcode code);
 int sy_op_inputs(const struct sy_op *op, int *required);
 int sy_op_outputs(const struct sy_op *op);
 bool sy_op_takes_stored(const struct sy_op *op, int i); /* input i may be of a stored dtype */
+/* Inputs or outputs of n that are there: the last ones that came later do not count while they are
+ * absent (NULL). */
+int sy_op_inputs_there(const struct sy_op *op, struct sy_tensor *const *in, int n);
+int sy_op_outputs_there(const struct sy_op *op, struct sy_tensor *const *out, int n);
 /* 1 + which input or output holds indices, which count from 1 for users; 0: none. */
 int sy_op_index_input(const struct sy_op *op);
 int sy_op_index_output(const struct sy_op *op);

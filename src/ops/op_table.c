@@ -34,6 +34,7 @@ static int count_words(const char *s, int *plain)
 struct facts {
     int inputs, required, outputs;
     unsigned stored; /* bit i: input i may be of a stored dtype */
+    unsigned later_in, later_out;
     struct sy_attrs presets;
 };
 static struct facts facts[SY_OP_COUNT];
@@ -68,6 +69,8 @@ static void read_facts(void)
         facts[i].inputs = count_words(table[i].inputs, &facts[i].required);
         facts[i].outputs = count_words(table[i].outputs, NULL);
         facts[i].stored = marked(table[i].inputs, '~');
+        facts[i].later_in = marked(table[i].inputs, '+');
+        facts[i].later_out = marked(table[i].outputs, '+');
         read_presets(&table[i], &facts[i].presets);
     }
 }
@@ -89,6 +92,23 @@ int sy_op_inputs(const struct sy_op *op, int *required)
 
 bool sy_op_takes_stored(const struct sy_op *op, int i) { return facts_of(op)->stored >> i & 1; }
 
+static int there(unsigned later, struct sy_tensor *const *t, int n)
+{
+    while (n > 0 && !t[n - 1] && later >> (n - 1) & 1)
+        n--;
+    return n;
+}
+
+int sy_op_inputs_there(const struct sy_op *op, struct sy_tensor *const *in, int n)
+{
+    return there(facts_of(op)->later_in, in, n);
+}
+
+int sy_op_outputs_there(const struct sy_op *op, struct sy_tensor *const *out, int n)
+{
+    return there(facts_of(op)->later_out, out, n);
+}
+
 int sy_op_outputs(const struct sy_op *op) { return facts_of(op)->outputs; }
 
 /* 1 + the place of the name that ends in #; 0: none does. */
@@ -109,7 +129,7 @@ const char *sy_op_input_name(const struct sy_op *op, int i, char out[24])
     const char *s = op->inputs;
     while (i-- > 0 && (s = strchr(s, ' ')))
         s++;
-    size_t n = s ? strcspn(s, " ?#~") : 0;
+    size_t n = s ? strcspn(s, " ?#~+") : 0;
     n = n < 23 ? n : 23;
     memcpy(out, s ? s : "", n);
     out[n] = 0;

@@ -71,7 +71,7 @@ void lsy_push_signature(lua_State *L, const struct sy_op *op)
     for (const char *s = op->outputs; *s; s++) {
         if (*s == ' ')
             luaL_addstring(&b, ", ");
-        else if (*s != '#')
+        else if (*s != '#' && *s != '+')
             luaL_addchar(&b, *s);
     }
     luaL_pushresult(&b);
