@@ -158,6 +158,7 @@ struct sy_sampler {
     enum sy_split split;
     enum sy_sample_mode mode;
     int64_t batch, context; /* B, T >= 1 */
+    int64_t inputs;         /* S, of a model that has an encoder; else 0 */
     uint64_t seed;
 };
 
@@ -186,9 +187,9 @@ int64_t sy_sampler_start(const struct sy_sampler *s, const struct sy_place *p, i
  * corpus must have them (sy_field_missing). */
 void sy_sampler_batch(const struct sy_sampler *s, const struct sy_place *p, int64_t first,
                       const struct sy_batch *b);
-/* What loss weights are multiplied by so that they average 1 over the `rows` rows of a step: its
- * micro-batches then add up to what one large batch gives.  0 where all are 0. */
-double sy_sampler_scale(const struct sy_sampler *s, const struct sy_place *p, int64_t rows);
+/* What rows first .. first + rows - 1 from the place hold. */
+struct sy_tally sy_sampler_tally(const struct sy_sampler *s, const struct sy_place *p,
+                                 int64_t first, int64_t rows);
 /* The context of s changes now.  SEQUENTIAL goes on at the token that it had come to, so that
  * nothing is seen twice or left out; EPOCH begins a new epoch, for the windows that were left are
  * of the old length. */
@@ -210,7 +211,10 @@ int64_t sy_eval_start(const struct sy_sampler *s, int64_t number);
  * count nothing. */
 void sy_eval_batch(const struct sy_sampler *s, int64_t first, int64_t end,
                    const struct sy_batch *b);
-/* As sy_sampler_scale, over the first so many windows of an evaluation. */
-double sy_eval_scale(const struct sy_sampler *s, int64_t windows);
+/* What windows first .. end-1 of an evaluation hold. */
+struct sy_tally sy_eval_tally(const struct sy_sampler *s, int64_t first, int64_t end);
+/* How many of the evaluation's windows the loss of a part of them stands for: its share of the
+ * targets. */
+double sy_tally_windows(const struct sy_tally *part, const struct sy_tally *whole, int64_t windows);
 
 #endif

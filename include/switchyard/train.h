@@ -52,6 +52,8 @@ void sy_phase_find_fields(struct sy_phase *phase);
 void sy_phase_number(struct sy_phase *phase, int64_t step, int64_t micro);
 /* Where the sampler puts them; the scale is 1. */
 struct sy_batch sy_phase_batch(const struct sy_phase *phase);
+/* Tokens of a row that its encoder reads (S); 0: it has none. */
+int64_t sy_phase_inputs(const struct sy_phase *phase);
 
 /* Programs of one shape (batch, context, K, ...).  A step is one micro-batch of `begin`, which sets
  * the gradients, and accumulate - 1 of `add`, which adds to them (absent when accumulate is 1).
@@ -63,6 +65,7 @@ struct sy_plan {
     void *arena; /* owned; shared by the three, which never run at the same time */
     size_t arena_bytes;
     int64_t batch, context, accumulate;
+    int64_t inputs; /* tokens that its encoder reads of a row; 0: it has none */
     /* what it was traced with: values of the other rows that are PLAN */
     double traced[SY_HYPER_COUNT];
     int64_t top_k; /* experts a token uses; 0: unknown, or no experts */

@@ -63,8 +63,10 @@ docs.entries = {
     .. "the options: {name, type, default, least, most}, type being integer, number, boolean, "
     .. "string, table, any or vocab; without rows every option is let through. batch has the "
     .. "other fields of the batch, (B,T) each: batch.targets, batch.documents (number of each "
-    .. "token's document), batch.weights (of each target in the loss); one that the data cannot "
-    .. "give is refused when the model is traced. examples/own_model.lua is one.",
+    .. "token's document), batch.weights (of each target in the loss), batch.sources; (B,S), S "
+    .. "being the option input_context: batch.inputs, batch.input_documents, batch.input_sources; "
+    .. "(B): batch.prefix, batch.objectives. One that the data cannot give is refused when the "
+    .. "model is traced. examples/own_model.lua is one.",
    'model.define("bigram", function(cfg)\n'
    .. '  return function(ids)\n'
    .. '    local table = nn.param("table", {cfg.vocab, cfg.vocab})\n'

@@ -188,6 +188,13 @@ end
 
 -- ---- recording ----
 
+-- Tokens that an encoder of the model reads of a row; nil: it has none.  When it is made a few will
+-- do, as of T.
+local function input_context(m, d)
+  local S = m.cfg.input_context
+  return S and d.mode == "build" and math.min(S, 4) or S
+end
+
 --- Record forward over (B,T) ids into a new graph: returns the description, the graph in d.graph,
 -- the result of the model's function in d.result, the fields of the batch that are read in
 -- d.fields.  d.data: the data set that is to have them.  `after` records as well, or gives the
@@ -196,7 +203,7 @@ function Model:_record(d, B, T, after)
   d.model, d.inputs = self, {}
   engine.record(d.precision or "fp32", function(graph)
     d.graph = graph
-    d.batch = nn._batch(d, B, T)
+    d.batch = nn._batch(d, B, T, input_context(self, d))
     local ids = d.batch.tokens
     if not d.positions then
       d.positions = d.graph:input("positions", "i32", {T})
@@ -397,9 +404,9 @@ local function data_loss(m, d, o)
   local n = engine.eval_windows(d, T, o.batches)
   local sum, at = 0, 0
   while at < n do
-    local rows = engine.eval_batch(d, at, n, p.fields)
+    local rows, share = engine.eval_batch(d, at, n, p.fields)
     p.run:run()
-    sum, at = sum + p.d.loss:item() * rows, at + rows
+    sum, at = sum + p.d.loss:item() * share, at + rows
   end
   return sum / n
 end

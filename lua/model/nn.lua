@@ -33,8 +33,20 @@ end
 
 -- Fields of a batch (engine.fields): the second argument of a model's function.  What is read of it
 -- becomes an input of the program, which the sampler fills; read outside of training and evaluation
--- it is what a text without a corpus has (no documents but one, weights of 1).
+-- it is what a text without a corpus has (no documents but one, weights of 1), or what whoever
+-- records puts there: d.given = {inputs = true}.
 local specs = engine.fields()
+
+-- (B,T), (B,S) or (B).
+local function shape_of(d, name)
+  local length, lengths = specs[name].length, d.lengths
+  if length == "row" then return {lengths.row} end
+  if length == "input" and not lengths.input then
+    error(("batch: the model reads the field '%s': its configuration has no input_context, which "
+      .. "says how many tokens that are"):format(name), 0)
+  end
+  return {lengths.row, lengths[length]}
+end
 
 local function read_field(d, name)
   local spec = specs[name]
@@ -49,8 +61,12 @@ local function read_field(d, name)
   if name == "targets" and d.mode == "decode" then
     error("batch: the model reads the field 'targets': a text that is being written has none", 0)
   end
-  local t = d.graph:input(name, spec.dtype, d.batch_shape)
-  if spec.alone ~= 0 and not d.data then t:fill(spec.alone) end
+  local t = d.graph:input(name, spec.dtype, shape_of(d, name))
+  if d.data or d.mode == "build" or d.given and d.given[name] then return t end
+  if not spec.alone then
+    error(("batch: the model reads the field '%s': a text alone has none"):format(name), 0)
+  end
+  if spec.alone ~= 0 then t:fill(spec.alone) end
   return t
 end
 
@@ -58,9 +74,10 @@ local function batch_is_read(_, name)
   error(("batch: its fields cannot be set: %s"):format(tostring(name)), 2)
 end
 
---- The batch of description d, (B,T): batch.NAME is the field of this name.
-function nn._batch(d, B, T)
-  d.fields, d.batch_shape = {}, {B, T}
+--- The batch of description d: batch.NAME is the field of this name.  S: tokens of an encoder's
+-- input, or nil.
+function nn._batch(d, B, T, S)
+  d.fields, d.lengths = {}, {row = B, context = T, input = S}
   return setmetatable({}, {__name = "batch", __newindex = batch_is_read, __index = function(_, name)
     local t = d.fields[name] or read_field(d, name)
     d.fields[name] = t

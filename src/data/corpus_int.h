@@ -57,10 +57,4 @@ static inline int32_t sy__corpus_id(const struct sy_corpus *c, int64_t i)
 }
 void sy__corpus_copy(const struct sy_corpus *c, int64_t first, int64_t n, int32_t *ids);
 
-/* batch.c.  The window of n tokens from start on into row `row` of all fields that b wants. */
-void sy__batch_fill(const struct sy_batch *b, const struct sy_corpus *c, int64_t start, int64_t n,
-                    int64_t row);
-/* Sum of the weights of its targets. */
-double sy__weigh(const struct sy_corpus *c, int64_t start, int64_t n);
-
 #endif

@@ -4,6 +4,7 @@ sy_libs += libdata.a
 libdata_a_SOURCES = %D%/batch.c %D%/corpus.c %D%/corpus_int.h %D%/document_reader.c \
     %D%/documents_int.h %D%/find_files.c %D%/sampler.c %D%/synthetic.c %D%/text_corpus.c \
     %D%/word_map.c %D%/word_map_int.h
+libdata_a_SOURCES += %D%/row.c %D%/row_int.h
 libdata_a_SOURCES += %D%/formats/compressed.c %D%/formats/json_text.c %D%/formats/text.c \
     %D%/formats/token_files.c
 libdata_a_SOURCES += %D%/tokenizer/added_tokens.c %D%/tokenizer/added_tokens_int.h \

@@ -13,11 +13,17 @@
  *                                   a=0                ^ fewer than T are left: the epoch ends
  *
  * Evaluation takes the windows of its part in one such permutation with a key of its own. */
-#include "base/rng.h"
-#include "data/corpus_int.h"
+#include "data/row_int.h"
 
 /* Streams of SY_RNG_DATA, so that no use can see another's draws. */
-enum stream { STREAM_TRAIN, STREAM_EVAL = 2, STREAM_ORDER, STREAM_SHIFT };
+enum stream {
+    STREAM_TRAIN,
+    STREAM_EVAL = 2,
+    STREAM_ORDER,
+    STREAM_SHIFT,
+    STREAM_ROW, /* what is drawn for a row: step is the number of its window */
+    STREAM_EVAL_ROW
+};
 
 #define ROUNDS 6
 
@@ -138,25 +144,101 @@ void sy_place_turn(const struct sy_sampler *s, struct sy_place *p)
     p->first = p->windows;
 }
 
+/* ---- rows ---- */
+
+struct place_of_row {
+    int64_t start;
+    struct sy_rng rng;
+};
+
+static struct place_of_row train_row(const struct sy_sampler *s, const struct sy_place *p,
+                                     int64_t row)
+{
+    return (struct place_of_row){sy_sampler_start(s, p, row),
+                                 stream_rng(s, STREAM_ROW, p->windows + (uint64_t)row)};
+}
+
+static struct place_of_row eval_row(const struct sy_sampler *s, int64_t number)
+{
+    return (struct place_of_row){
+        sy_eval_start(s, number),
+        {0, SY_RNG_DATA + 256 * STREAM_EVAL_ROW, (uint64_t)number}};
+}
+
+/* Where row `row` of the batch's fields is. */
+static void point_at(struct sy__row *r, const struct sy_batch *b, int64_t row)
+{
+    for (int f = 0; f < SY_FIELD_COUNT; f++) {
+        int64_t n = sy_field_values((enum sy_field)f, r->context, r->inputs);
+        r->at[f] = b->at[f] ? (char *)b->at[f] + row * n * SY_FIELD_BYTES : NULL;
+    }
+    r->scale = b->scale;
+}
+
+/* The text, each token with the next one for a target. */
+static void lay_next(struct sy__row *r)
+{
+    r->documents = true;
+    sy__row_text(r, SY__OUTPUT, 0, r->context + 1);
+}
+
+/* Into row `row` of b; NULL: it is only counted. */
+static struct sy_tally write_row(const struct sy_sampler *s, struct place_of_row p,
+                                 const struct sy_batch *b, int64_t row)
+{
+    struct sy__row r = {.corpus = s->corpus,
+                        .start = p.start,
+                        .rng = p.rng,
+                        .context = s->context,
+                        .inputs = s->inputs,
+                        .counts = true};
+    if (b)
+        point_at(&r, b, row);
+    sy__row_prefix(&r, 0);
+    sy__row_objective(&r, 0);
+    lay_next(&r);
+    sy__row_end(&r);
+    return r.tally;
+}
+
+static void add_tally(struct sy_tally *sum, struct sy_tally t)
+{
+    sum->tokens += t.tokens;
+    sum->targets += t.targets;
+    sum->weight += t.weight;
+}
+
 void sy_sampler_batch(const struct sy_sampler *s, const struct sy_place *p, int64_t first,
                       const struct sy_batch *b)
 {
     for (int64_t row = 0; row < s->batch; row++)
-        sy__batch_fill(b, s->corpus, sy_sampler_start(s, p, first + row), s->context, row);
+        write_row(s, train_row(s, p, first + row), b, row);
 }
 
-static double scale_of(int64_t targets, double sum)
+/* Every row is full and weighs the same. */
+static bool is_even(const struct sy_sampler *s)
 {
-    return sum > 0 ? (double)targets / sum : 0;
+    return !s->corpus->weights;
 }
 
-double sy_sampler_scale(const struct sy_sampler *s, const struct sy_place *p, int64_t rows)
+static struct sy_tally even_tally(const struct sy_sampler *s, int64_t rows)
 {
-    double sum = 0;
-    for (int64_t row = 0; s->corpus->weights && row < rows; row++)
-        sum += sy__weigh(s->corpus, sy_sampler_start(s, p, row), s->context);
-    return scale_of(rows * s->context, sum);
+    int64_t n = rows * s->context;
+    return (struct sy_tally){n, n, (double)n};
 }
+
+struct sy_tally sy_sampler_tally(const struct sy_sampler *s, const struct sy_place *p,
+                                 int64_t first, int64_t rows)
+{
+    struct sy_tally sum = {0};
+    if (is_even(s))
+        return even_tally(s, rows);
+    for (int64_t row = 0; row < rows; row++)
+        add_tally(&sum, write_row(s, train_row(s, p, first + row), NULL, 0));
+    return sum;
+}
+
+/* ---- evaluation ---- */
 
 int64_t sy_eval_windows(const struct sy_sampler *s, int64_t batches)
 {
@@ -178,17 +260,23 @@ void sy_eval_batch(const struct sy_sampler *s, int64_t first, int64_t end,
     int32_t *targets = b->at[SY_FIELD_TARGETS];
     for (int64_t row = 0; row < s->batch; row++) {
         bool counts = first + row < end;
-        sy__batch_fill(b, s->corpus, sy_eval_start(s, counts ? first + row : first), s->context,
-                       row);
+        write_row(s, eval_row(s, counts ? first + row : first), b, row);
         for (int64_t i = 0; targets && !counts && i < s->context; i++)
             targets[row * s->context + i] = -1;
     }
 }
 
-double sy_eval_scale(const struct sy_sampler *s, int64_t windows)
+struct sy_tally sy_eval_tally(const struct sy_sampler *s, int64_t first, int64_t end)
 {
-    double sum = 0;
-    for (int64_t i = 0; s->corpus->weights && i < windows; i++)
-        sum += sy__weigh(s->corpus, sy_eval_start(s, i), s->context);
-    return scale_of(windows * s->context, sum);
+    struct sy_tally sum = {0};
+    if (is_even(s))
+        return even_tally(s, end - first);
+    for (int64_t i = first; i < end; i++)
+        add_tally(&sum, write_row(s, eval_row(s, i), NULL, 0));
+    return sum;
+}
+
+double sy_tally_windows(const struct sy_tally *part, const struct sy_tally *whole, int64_t windows)
+{
+    return whole->targets ? (double)(part->targets * windows) / (double)whole->targets : 0;
 }

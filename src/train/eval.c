@@ -32,11 +32,12 @@ static int add_losses(struct sy_trainer *t, int64_t first, int64_t end, int64_t 
     struct sy_batch b = sy_phase_batch(p);
     if (sy_sampler_check(&s, err))
         return -1;
-    if (b.at[SY_FIELD_WEIGHTS])
-        b.scale = sy_eval_scale(&s, n);
+    const struct sy_tally whole = sy_eval_tally(&s, 0, n);
+    b.scale = sy_tally_scale(&whole, &whole, 1);
     sy_phase_number(p, t->status.step, 0);
     for (int64_t at = first; at < end; at += s.batch) {
         int64_t rows = end - at < s.batch ? end - at : s.batch;
+        struct sy_tally part = sy_eval_tally(&s, at, at + rows);
         sy_eval_batch(&s, at, end, &b);
         if (going)
             going->at = at;
@@ -44,7 +45,7 @@ static int add_losses(struct sy_trainer *t, int64_t first, int64_t end, int64_t 
                                       going, err);
         if (rc)
             return rc > 0 ? SY__GIVEN_UP : -1;
-        *sum += sy_tensor_get(p->loss, 0) * (double)rows;
+        *sum += sy_tensor_get(p->loss, 0) * sy_tally_windows(&part, &whole, n);
     }
     return 0;
 }

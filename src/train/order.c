@@ -29,6 +29,7 @@ void sy__order_begin(struct sy_trainer *t)
     t->sampler = (struct sy_sampler){.corpus = t->c.corpus, .split = SY_SPLIT_TRAIN,
                                      .mode = t->c.sampling, .batch = plan->batch,
                                      .context = plan->context,
+                                     .inputs = plan->inputs,
                                      .seed = (uint64_t)t->hyper.v[SY_HYPER_seed]};
     t->place = (struct sy_place){0};
     if (t->c.by_step)
@@ -49,6 +50,7 @@ void sy__order_plan(struct sy_trainer *t)
         sy_place_turn(&t->sampler, &t->place);
     t->sampler.batch = plan->batch;
     t->sampler.context = plan->context;
+    t->sampler.inputs = plan->inputs;
     if (t->c.by_step)
         set_by_step(t);
 }

@@ -63,6 +63,14 @@ struct sy_batch sy_phase_batch(const struct sy_phase *p)
     return b;
 }
 
+int64_t sy_phase_inputs(const struct sy_phase *p)
+{
+    for (int f = 0; f < SY_FIELD_COUNT; f++)
+        if (p->field[f] && sy_field_spec((enum sy_field)f)->length == SY_LENGTH_INPUT)
+            return p->field[f]->shape[1];
+    return 0;
+}
+
 void sy_plan_free(struct sy_plan *plan)
 {
     if (!plan)

@@ -91,6 +91,7 @@ struct doing { /* a step */
     int64_t step;
     double lr, loss, norm;
     double data, compute, optimizer; /* seconds */
+    struct sy_tally tally;           /* of what it is shown */
     enum sy_skip verdict; /* NONE: it is learned from */
     struct sy_err why;    /* NONFINITE: where */
     struct sy__going going;
@@ -133,13 +134,19 @@ static uint64_t draws_of(int64_t step, int64_t micro)
     return (uint64_t)micro << 40 | (uint64_t)step;
 }
 
-/* Loss weights average 1 over the whole step: its micro-batches add up to one large batch. */
-static double weight_scale(const struct sy_trainer *t)
+/* Micro-batch a of the step: loss weights average 1 over the whole step, so that its micro-batches
+ * add up to one large batch. */
+static void draw_batch(struct sy_trainer *t, const struct sy_phase *p, const struct doing *d,
+                       int64_t a)
 {
     const struct sy_plan *plan = t->c.plan;
-    return plan->begin.field[SY_FIELD_WEIGHTS]
-               ? sy_sampler_scale(&t->sampler, &t->place, plan->batch * plan->accumulate)
-               : 1;
+    struct sy_batch batch = sy_phase_batch(p);
+    if (batch.at[SY_FIELD_WEIGHTS]) {
+        struct sy_tally part =
+            sy_sampler_tally(&t->sampler, &t->place, a * plan->batch, plan->batch);
+        batch.scale = sy_tally_scale(&part, &d->tally, plan->accumulate);
+    }
+    sy_sampler_batch(&t->sampler, &t->place, a * plan->batch, &batch);
 }
 
 /* Forward and backward over all micro-batches; gradients are then sums over them.  0, -1 or
@@ -149,14 +156,12 @@ static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_er
     struct sy_plan *plan = t->c.plan;
     uint64_t seed = (uint64_t)t->hyper.v[SY_HYPER_seed];
     memset(t->sums, 0, (size_t)t->sum_count * sizeof *t->sums);
-    double scale = weight_scale(t);
+    d->tally = sy_sampler_tally(&t->sampler, &t->place, 0, plan->batch * plan->accumulate);
     for (int64_t a = 0; a < plan->accumulate; a++) {
         struct sy_phase *p = a ? &plan->add : &plan->begin;
         uint64_t number = draws_of(d->step, a);
         double start = sy_now();
-        struct sy_batch batch = sy_phase_batch(p);
-        batch.scale = scale;
-        sy_sampler_batch(&t->sampler, &t->place, a * plan->batch, &batch);
+        draw_batch(t, p, d, a);
         double sampled = sy_now();
         d->going.at = a;
         sy_phase_number(p, d->step, a);
@@ -325,16 +330,11 @@ static void judge_loads(const struct sy_trainer *t, struct sy_status *s)
     }
 }
 
-static double tokens_of(const struct sy_trainer *t)
-{
-    return (double)(t->c.plan->batch * t->c.plan->context * t->c.plan->accumulate);
-}
-
 /* Nothing is faster than the peak.  Steps that beat it get rarer, so this costs nothing; without
  * the lock. */
-static void check_peak(struct sy_trainer *t, double seconds)
+static void check_peak(struct sy_trainer *t, double tokens, double seconds)
 {
-    double rate = tokens_of(t) * t->c.flops_per_token / seconds;
+    double rate = tokens * t->c.flops_per_token / seconds;
     if (t->c.peak > 0 && isfinite(rate) && rate > t->c.peak)
         t->c.peak = fmax(sy_cpu_peak(t->c.bf16), rate);
 }
@@ -348,9 +348,9 @@ static bool was_stopped(struct sy_trainer *t, double seconds)
     return t->pace.long_step;
 }
 
-static void note_speed(struct sy_trainer *t, struct sy_status *s, double seconds, bool trained)
+static void note_speed(struct sy_trainer *t, struct sy_status *s, double tokens, double seconds,
+                       bool trained)
 {
-    double tokens = tokens_of(t);
     if (was_stopped(t, seconds))
         seconds = t->pace.seconds / t->pace.weight;
     t->pace.seconds = 0.9 * t->pace.seconds + seconds;
@@ -393,8 +393,8 @@ static void put_values(struct sy_trainer *t, const struct doing *d, bool skipped
 
 static void record_step(struct sy_trainer *t, const struct doing *d, bool skipped)
 {
-    double seconds = d->data + d->compute + d->optimizer;
-    check_peak(t, seconds);
+    double seconds = d->data + d->compute + d->optimizer, shown = (double)d->tally.tokens;
+    check_peak(t, shown, seconds);
     pthread_mutex_lock(&t->lock);
     struct sy_status *s = &t->status;
     s->step = d->step;
@@ -402,7 +402,7 @@ static void record_step(struct sy_trainer *t, const struct doing *d, bool skippe
     s->lr = d->lr;
     s->grad_norm = d->norm;
     s->skipped += skipped;
-    note_speed(t, s, seconds, !skipped);
+    note_speed(t, s, shown, seconds, !skipped);
     if (d->verdict != SY_SKIP_NONFINITE)
         judge_loads(t, s);
     double tokens = (double)s->tokens, tok_s = s->tok_s;

@@ -18,18 +18,23 @@
 
 /* ---- keeping ---- */
 
+static size_t row_bytes(const struct sy_sampler *s, enum sy_field f)
+{
+    return (size_t)sy_field_values(f, s->context, s->inputs) * SY_FIELD_BYTES;
+}
+
 /* Rows first .. first+n-1 of b, over and over, into all rows of the phase. */
 static void copy_rows(const struct sy_phase *p, const struct sy_batch *b, int64_t first, int64_t n,
-                      int64_t T, int64_t B)
+                      const struct sy_sampler *s)
 {
     const struct sy_batch to = sy_phase_batch(p);
-    const int64_t row = T * SY_FIELD_BYTES;
     for (int f = 0; f < SY_FIELD_COUNT; f++)
-        for (int64_t r = 0; to.at[f] && r < B; r++)
-            memcpy((char *)to.at[f] + r * row, (const char *)b->at[f] + (first + r % n) * row,
-                   (size_t)row);
+        for (size_t r = 0, row = row_bytes(s, (enum sy_field)f);
+             to.at[f] && r < (size_t)s->batch; r++)
+            memcpy((char *)to.at[f] + r * row,
+                   (const char *)b->at[f] + ((size_t)first + r % (size_t)n) * row, row);
     if (to.at[SY_FIELD_WEIGHTS])
-        sy_weights_average(to.at[SY_FIELD_WEIGHTS], B * T);
+        sy_weights_average(to.at[SY_FIELD_WEIGHTS], to.at[SY_FIELD_TARGETS], s->batch * s->context);
 }
 
 /* Mean loss of some sequences of the micro-batch in b; NaN as well when the step is given up. */
@@ -37,7 +42,7 @@ static double mean_loss(struct sy__going *g, const struct sy_batch *b, int64_t f
 {
     const struct sy_trainer *t = g->t;
     struct sy_phase *p = &t->c.plan->eval;
-    copy_rows(p, b, first, n, t->sampler.context, t->sampler.batch);
+    copy_rows(p, b, first, n, &t->sampler);
     sy_phase_number(p, t->status.step, 0);
     if (sy_program_run_until(p->program, t->sampler.seed, (uint64_t)g->step, sy__poll, g, NULL))
         return (double)NAN;
@@ -101,11 +106,16 @@ static void measure_losses(struct sy__going *g, float *losses, int64_t rows)
 {
     const struct sy_trainer *t = g->t;
     const struct sy_phase *p = &t->c.plan->eval;
-    size_t each = (size_t)(t->sampler.batch * t->sampler.context) * SY_FIELD_BYTES;
-    char *room = p->program ? sy_alloc(SY_FIELD_COUNT * each) : NULL;
+    size_t bytes = 0;
+    for (int f = 0; f < SY_FIELD_COUNT; f++)
+        bytes += p->field[f] ? sy_tensor_bytes(p->field[f]) : 0;
+    char *room = p->program ? sy_alloc(bytes) : NULL, *end = room;
     struct sy_batch b = {.scale = 1};
-    for (size_t f = 0; f < SY_FIELD_COUNT; f++)
-        b.at[f] = room && p->field[f] ? room + f * each : NULL;
+    for (int f = 0; f < SY_FIELD_COUNT; f++)
+        if (room && p->field[f]) {
+            b.at[f] = end;
+            end += sy_tensor_bytes(p->field[f]);
+        }
     for (int64_t i = 0; i < rows; i++)
         losses[i] = -1;
     if (room && rows <= EACH_MOST)

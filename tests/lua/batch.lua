@@ -96,6 +96,41 @@ why = failure(function()
 end)
 ok(why:find("cannot be set", 1, true), why)
 
+-- ---- fields that go by a length of their own ----
+
+do
+  local shapes = {}
+  model.define("lengths", function(cfg)
+    return function(ids, batch)
+      for _, name in ipairs(cfg.reads) do shapes[name] = table.concat(batch[name].shape, " ") end
+      return nn.embedding(ids, nn.param("w", {cfg.vocab, cfg.vocab}, 0.3))
+    end
+  end)
+  local function lengths(reads, S)
+    return model.lengths{vocab = V, context = T, input_context = S, reads = reads}
+  end
+  local m = lengths({"prefix", "objectives", "sources", "documents"})
+  is(short(m, plain, {steps = 1}).step, 1, "a field of a row and one of a token are filled")
+  is(shapes.prefix .. ", " .. shapes.objectives .. ", " .. shapes.sources, "4, 4, 4 6",
+    "prefix and objectives are (B), sources (B,T)")
+  ok(m:loss({1, 2, 3}) > 0, "a text alone has them")
+  m = lengths({"inputs", "input_documents", "input_sources"}, 3)
+  is(shapes.inputs .. ", " .. shapes.input_documents, "1 3, 1 3", "inputs are (B,S)")
+  why = failure(short, m, plain)
+  ok(why:find("the model reads the field 'inputs': next-token prediction gives", 1, true),
+    "a field that nobody fills: " .. why)
+  why = failure(m.loss, m, {1, 2, 3})
+  ok(why:find("reads the field 'inputs': a text alone has none", 1, true), why)
+  why = failure(lengths, {"inputs"})
+  ok(why:find("the field 'inputs': its configuration has no input_context", 1, true), why)
+  local x = {tokens = tensor.zeros(B, T, {dtype = "i32"}),
+             prefix = tensor.full(B, 9):cast "i32", sources = tensor.full(B, T, 7):cast "i32"}
+  engine.batch(plain, 5, 0, x)
+  ok(x.prefix:max():item() == 0 and x.sources:max():item() == 0, "of text without sources: 0")
+  why = failure(engine.batch, plain, 5, 0, {tokens = x.tokens, prefix = x.tokens})
+  ok(why:find("prefix must be contiguous i32 of the shape (B) of all", 1, true), why)
+end
+
 -- ---- the file ----
 
 local function bad(values, what)

@@ -742,8 +742,8 @@ static struct sy_corpus *read_all(struct sy_err *err)
 static void averages(void)
 {
     float w[4] = {0, 1, 2, 5}, none[2] = {0, 0};
-    sy_weights_average(w, 4);
-    sy_weights_average(none, 2);
+    sy_weights_average(w, NULL, 4);
+    sy_weights_average(none, NULL, 2);
     tap_ok(w[0] == 0 && w[1] == 0.5f && w[2] == 1 && w[3] == 2.5f, "weights are made to average 1");
     tap_ok(none[0] == 0 && none[1] == 0, "and where all are 0 they stay");
 }

@@ -10,6 +10,8 @@
 
 #include "tensor/tensor.h"
 
+#include <math.h>
+
 /* engine.is_data(value) -> whether it is a data set */
 static int l_is_data(lua_State *L)
 {
@@ -17,45 +19,65 @@ static int l_is_data(lua_State *L)
     return 1;
 }
 
-/* The fields of a table {name = tensor} at arg, all contiguous and of one shape (B,T): where the
- * sampler puts them, and the sampler's shape. */
+static const char *const lengths[] = { /* by enum sy_length */
+#define X(id, name) name,
+    SY_LENGTH_MAP(X)
+#undef X
+};
+
+/* The field of a batch whose tensor is on the top: contiguous, of B rows.  T and S are what
+ * the first of them has. */
+static void *check_field(lua_State *L, enum sy_field f, struct sy_sampler *s)
+{
+    const struct sy_field_spec *spec = sy_field_spec(f);
+    struct sy_tensor *x = lsy_check_data(L, -1, "batch", spec->name);
+    int64_t *each = spec->length == SY_LENGTH_CONTEXT ? &s->context
+                    : spec->length == SY_LENGTH_INPUT ? &s->inputs
+                                                      : NULL;
+    if (x->ndim != (each ? 2 : 1) || x->dtype != spec->dtype || !sy_tensor_contiguous(x) ||
+        (s->batch && x->shape[0] != s->batch) || (each && *each && x->shape[1] != *each))
+        lsy_error(L, "batch: %s must be contiguous %s of the shape (%s) of all", spec->name,
+                  sy_dtype_name(spec->dtype),
+                  !each ? "B" : spec->length == SY_LENGTH_INPUT ? "B, S" : "B, T");
+    s->batch = x->shape[0];
+    if (each)
+        *each = x->shape[1];
+    return sy_data(x);
+}
+
+/* The fields of a table {name = tensor} at arg: where the sampler puts them, and the sampler's
+ * shape. */
 static struct sy_batch check_fields(lua_State *L, int arg, struct sy_sampler *s)
 {
     struct sy_batch b = {.scale = 1};
-    const struct sy_tensor *first = NULL;
     luaL_checktype(L, arg, LUA_TTABLE);
     for (int f = 0; f < SY_FIELD_COUNT; f++) {
-        const struct sy_field_spec *spec = sy_field_spec((enum sy_field)f);
-        const char *missing = sy_field_missing((enum sy_field)f, s->corpus);
-        if (lua_getfield(L, arg, spec->name) != LUA_TNIL) {
-            struct sy_tensor *x = lsy_check_data(L, -1, "batch", spec->name);
-            if (x->ndim != 2 || x->dtype != spec->dtype || !sy_tensor_contiguous(x) ||
-                (first && !sy_tensor_same_shape(x, first)))
-                lsy_error(L, "batch: %s must be contiguous %s of the shape (B, T) of all",
-                          spec->name, sy_dtype_name(spec->dtype));
+        const char *name = sy_field_spec((enum sy_field)f)->name;
+        const char *missing = sy_field_missing((enum sy_field)f, s);
+        if (lua_getfield(L, arg, name) != LUA_TNIL) {
+            b.at[f] = check_field(L, (enum sy_field)f, s);
             if (missing)
-                lsy_error(L, "batch: %s: %s", spec->name, missing);
-            b.at[f] = sy_data(x);
-            first = x;
+                lsy_error(L, "batch: %s: %s", name, missing);
         }
         lua_pop(L, 1);
     }
-    if (!first)
-        lsy_error(L, "batch: there are no fields");
-    s->batch = first->shape[0];
-    s->context = first->shape[1];
+    if (!s->context)
+        lsy_error(L, "batch: there are no fields of the shape (B, T)");
     return b;
 }
 
-/* engine.fields() -> {name = {dtype=, alone=, help=}}: the fields of a batch */
+/* engine.fields() -> {name = {dtype=, length=, alone= (nil: none), help=}}: the fields of a batch;
+ * length: "context", "input" or "row" */
 static int l_fields(lua_State *L)
 {
     lua_createtable(L, 0, SY_FIELD_COUNT);
     for (int f = 0; f < SY_FIELD_COUNT; f++) {
         const struct sy_field_spec *spec = sy_field_spec((enum sy_field)f);
-        lua_createtable(L, 0, 3);
+        lua_createtable(L, 0, 4);
         lsy_set_text(L, "dtype", sy_dtype_name(spec->dtype));
-        lsy_set_number(L, "alone", spec->alone);
+        lsy_set_text(L, "length", lengths[spec->length]);
+        if (!isnan(spec->alone))
+            lsy_set_number(L, "alone", spec->alone);
         lsy_set_text(L, "help", spec->help);
         lua_setfield(L, -2, spec->name);
     }
@@ -68,7 +90,8 @@ static int l_field_missing(lua_State *L)
     int f = sy_field_find(luaL_checkstring(L, 2));
     if (f < 0)
         return lsy_error(L, "batch: there is no field '%s'", lua_tostring(L, 2));
-    lua_pushstring(L, sy_field_missing((enum sy_field)f, lsy_check_corpus(L, 1)));
+    const struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1)};
+    lua_pushstring(L, sy_field_missing((enum sy_field)f, &s));
     return 1;
 }
 
@@ -83,8 +106,8 @@ static int l_batch(lua_State *L)
     struct sy_batch b = check_fields(L, 4, &s);
     if (sy_sampler_check(&s, &err))
         return lsy_raise(L, &err);
-    if (b.at[SY_FIELD_WEIGHTS])
-        b.scale = sy_sampler_scale(&s, &place, s.batch);
+    const struct sy_tally whole = sy_sampler_tally(&s, &place, 0, s.batch);
+    b.scale = sy_tally_scale(&whole, &whole, 1);
     sy_sampler_batch(&s, &place, 0, &b);
     return 0;
 }
@@ -103,7 +126,7 @@ static int l_eval_windows(lua_State *L)
 
 /* engine.eval_batch(corpus, first, end, {field = tensor (B,T)}): windows first .. end-1, from 0, of
  * an evaluation of `end`, as far as there are rows; surplus rows have targets -1.  -> how many
- * windows it has filled */
+ * windows it has filled, and how many the loss of these stands for (sy_tally_windows) */
 static int l_eval_batch(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -114,11 +137,14 @@ static int l_eval_batch(lua_State *L)
         return lsy_error(L, "batch: windows %d to %d: there are none", (int)first, (int)end);
     if (sy_sampler_check(&s, &err))
         return lsy_raise(L, &err);
-    if (b.at[SY_FIELD_WEIGHTS])
-        b.scale = sy_eval_scale(&s, end);
+    int64_t rows = end - first < s.batch ? end - first : s.batch;
+    const struct sy_tally whole = sy_eval_tally(&s, 0, end),
+                          part = sy_eval_tally(&s, first, first + rows);
+    b.scale = sy_tally_scale(&whole, &whole, 1);
     sy_eval_batch(&s, first, end, &b);
-    lua_pushinteger(L, end - first < s.batch ? end - first : s.batch);
-    return 1;
+    lua_pushinteger(L, rows);
+    lua_pushnumber(L, sy_tally_windows(&part, &whole, end));
+    return 2;
 }
 
 /* engine.check_batch(corpus, B, T): raises when the training text is shorter than a window */

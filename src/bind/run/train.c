@@ -259,6 +259,7 @@ static int l_plan(lua_State *L)
     struct sy_phase *const to[3] = {&plan->begin, &plan->add, &plan->eval};
     for (int i = 0; i < 3; i++)
         move_phase(L, 4 + i, to[i]);
+    plan->inputs = sy_phase_inputs(&plan->begin);
     lua_pushvalue(L, 7); /* the plan: behind the arguments and the phases */
     if (sy_plan_attach(plan, &err))
         return lsy_raise(L, &err);
