@@ -232,3 +232,5 @@ EXTRA_DIST += %D%/lua/forge.lua
 script_tests += %D%/lua/special_tokens.lua
 script_tests += %D%/lua/steps.lua
 script_tests += %D%/lua/identities.lua
+EXTRA_DIST += %D%/lua/by_hand.lua
+script_tests += %D%/lua/routers_papers.lua

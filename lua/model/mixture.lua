@@ -11,6 +11,9 @@
 --   scores (N,E), rows sum to 1: for balance rules and the series gate.L
 --   gate_on = "input": the gate multiplies what the expert is given, not what it makes (M = 1)
 --   plus (N,C): added to the output          update(load (E)): after a step, its loads
+--   counted (N,M) i32: what balance losses take for the assignments, where it is not experts
+--   chance (N,E): the probability that another draw of its noise would choose an expert
+--   gives: what it gives in this layer, where that is less than the router's
 --
 --  1. Inputs, losses and series come in the order that they had: the hashes that guard stored runs
 --     are of the operations in their order.
@@ -28,7 +31,7 @@ local routing = require "switchyard.model.routing"
 
 local RESULT = {
   experts = true, chosen = true, gates = true, scores = true, slots = true, fewer = true,
-  gate_on = true, plus = true, update = true,
+  gate_on = true, plus = true, update = true, counted = true, chance = true, gives = true,
 }
 
 local function called(kind, of) return ("moe: %s '%s'"):format(kind, of.name) end
@@ -72,6 +75,8 @@ local function check_shapes(ctx, r)
   else want(ctx, "experts", r.experts, "i32", nil, "M") end
   want(ctx, "gates", r.gates, "f32", (r.chosen or r.experts).shape[2])
   if r.scores then want(ctx, "scores", r.scores, "f32", ctx.E) end
+  if r.chance then want(ctx, "chance", r.chance, "f32", ctx.E) end
+  if r.counted then want(ctx, "counted", r.counted, "i32", nil, "M") end
   if r.plus then want(ctx, "plus", r.plus, ctx.x.dtype, ctx.x.shape[2]) end
   local slots = r.slots
   if slots and not (math.type(slots) == "integer" and slots >= 1 and slots <= ctx.N * ctx.E) then
@@ -92,14 +97,17 @@ end
 -- What it gives is what balance rules go by.
 local function check_given(ctx, r)
   local router = ctx._router
-  if routing.gives(router, "scores") and not r.scores then
-    wrong(ctx, "no scores, which it says that it gives (gives = \"%s\")", router.gives)
+  local says = {gives = r.gives or router.gives}
+  for _, name in ipairs {"scores", "chance"} do
+    if routing.gives(says, name) and not r[name] then
+      wrong(ctx, "no %s, which it says that it gives (gives = \"%s\")", name, says.gives)
+    end
   end
   local asked = {logits = ctx._raw, bias = ctx._bias or router.any}
   for _, name in ipairs {"logits", "bias"} do
-    if routing.gives(router, name) and not asked[name] then
+    if routing.gives(says, name) and not asked[name] then
       error(("%s did not ask for ctx:%s(), and says that it gives %s (gives = \"%s\")")
-        :format(called("router", router), name, name, router.gives), 0)
+        :format(called("router", router), name, name, says.gives), 0)
     end
   end
 end
@@ -176,6 +184,14 @@ local function run_rule(rule, name, ...)
   if rule[name] then routing.run(called("balance rule", rule), rule[name], ...) end
 end
 
+-- What losses see: r, or r with the assignments that the router counts.
+local function counted(ctx, r)
+  if not r.counted then return r end
+  local load = r.counted:moe_load({experts = ctx.E})
+  return setmetatable({experts = r.counted, load = load, count = ctx.N * r.counted.shape[2],
+                       sum = "counted"}, {__index = r})
+end
+
 -- All losses before all updates.
 local function balance(ctx, r)
   local rules = {}
@@ -185,7 +201,9 @@ local function balance(ctx, r)
       meet("balance rule", rule)
     end
   end
-  for _, rule in ipairs(rules) do run_rule(rule, "loss", ctx, r) end
+  ctx._routing = counted(ctx, r)
+  for _, rule in ipairs(rules) do run_rule(rule, "loss", ctx, ctx._routing) end
+  ctx._routing = r
   for _, rule in ipairs(rules) do
     if rule.update and (rule.needs ~= "bias" or ctx._bias) then
       run_rule(rule, "update", ctx, ctx:_step_load())
@@ -225,10 +243,11 @@ end
 -- was not refused.
 local function read(given, stored)
   local o = options.read("moe", given, rows())
+  local router = routing.find("moe", o.router)
+  o.top_k = o.top_k or router.model and router.model.top_k
   for _, name in ipairs {"experts", "top_k", "expert_dim"} do
     if not o[name] then error("moe: " .. name .. "= is missing", 0) end
   end
-  local router = routing.find("moe", o.router)
   routing.check_beside("moe", router, o, stored)
   local own = routing.options("moe", router, o.router, o)
   local coefficients = coefficients_of(router, o, stored)
@@ -345,7 +364,7 @@ local function add(what, into, name, spec, form)
   routing.set(into, name, spec)
 end
 
---- nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, causal=, leak=,
+--- nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, model=, causal=, leak=,
 -- capacity=, check=, except=, route=function(ctx)}): a router of one's own, in the form of
 -- lua/routers/
 function nn.router(name, spec)

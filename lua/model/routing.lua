@@ -3,10 +3,11 @@
 --
 --  1. A router is a table: name; rule (a line); doc; source; rows of its options; route(ctx)
 --     (lua/model/mixture.lua).  And what it permits: gives, a text of what balance rules may ask of
---     it (logits, scores, bias); balance, its own defaults of their coefficients; causal = false
---     with leak, why not; capacity, a text that says why it has none; paper, its paper's defaults
---     in the paper's convention; check(E, K, options), which returns what is wrong, or nil; except,
---     what tests/lua/identities.lua finds of every router and not of it (EXCEPT), and why not.
+--     it (logits, scores, bias, chance); balance, its own defaults of their coefficients; model,
+--     its own defaults of the model's options; causal = false with leak, why not; capacity, a text
+--     that says why it has none; paper, its paper's defaults in the paper's convention; check(E, K,
+--     options), which returns what is wrong, or nil; except, what tests/lua/identities.lua finds of
+--     every router and not of it (EXCEPT), and why not.
 --  2. A balance rule is a table: name, doc, source, rows, needs (one of what routers give), and
 --     loss(ctx, routing) or update(ctx, load) or both.  Its rows' names are the fields of balance=.
 --     It is in force where its first row has a value: a default, the router's, or what balance=
@@ -30,12 +31,14 @@ local Router = {__name = "router"}
 local SPEC = {
   {"name", "string"}, {"rule", "string", ""}, {"doc", "string", ""}, {"source", "string", ""},
   {"paper", "string", ""}, {"rows", "table"}, {"gives", "string", "logits scores"},
-  {"balance", "table"}, {"causal", "boolean", true}, {"leak", "string", "it sees later tokens"},
+  {"balance", "table"}, {"model", "table"}, {"causal", "boolean", true},
+  {"leak", "string", "it sees later tokens"},
   {"capacity", "string"}, {"check", "function"}, {"except", "table"}, {"route", "function"},
 }
 local EXCEPT = {
   one = "one expert alone is the dense layer", order = "experts in another order change nothing",
   ties = "of equal scores the lower expert is chosen",
+  decode = "one token after another is the whole sequence",
   step = "the micro-batches of a step add up to one batch",
   gradient = "gradients are those of finite differences",
 }
@@ -43,7 +46,8 @@ local RULE = {
   {"name", "string"}, {"doc", "string", ""}, {"source", "string", ""}, {"rows", "table"},
   {"needs", "string", "scores"}, {"loss", "function"}, {"update", "function"},
 }
-local GIVEN = {"logits", "scores", "bias"}
+local GIVEN = {"logits", "scores", "bias", "chance"}
+local MODEL = {{"top_k", "integer", nil, 1, 64}} -- options of models that a router has defaults of
 
 local function fail(what, ...) error(what .. ": " .. string.format(...), 0) end
 
@@ -149,6 +153,7 @@ local function of_table(what, name, value)
   spec.name, spec.rows = name, joined(spec.rows or {})
   check_words(what, "gives", spec.gives)
   check_rows(what, spec.rows, {name = true, allow_leak = true})
+  options.read(what .. ": model", spec.model, MODEL)
   for word in pairs(spec.except or {}) do
     if not EXCEPT[word] then options.unknown(what, "except", word, sorted(EXCEPT)) end
   end

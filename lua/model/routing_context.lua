@@ -5,8 +5,11 @@
 --   ctx.mode             as nn.mode()                ctx.layer      its number, from 1
 --   ctx.options          the router's own, by name   ctx:setting(name)    one of them, or of the
 --                        balance rules', as a scalar that r.NAME changes while it runs
---   ctx:logits{x=, w=, extra=} -> (N, E + extra) f32: x w^T + mask; x: default ctx.x; w: default
---                        the parameter gate.weight; extra: rows for choices that are none of the E
+--   ctx:logits{x=, w=, b=, extra=} -> (N, E + extra) f32: x w^T + b + mask; x: default ctx.x;
+--                        w: default the parameter gate.weight; extra: rows for choices that are
+--                        none of the E
+--   ctx:choose(scores) -> values, experts (N,K): the K largest of a token, of equal ones the lower
+--   ctx:weight()         w of the first ctx:logits
 --   ctx:mask() (E)       0, and -inf of a disabled expert
 --   ctx:bias() (E)       the state that chooses and does not weigh; the balance rule bias moves it
 --   ctx:ids() (N) i32    token ids, from 0           ctx:documents() (B,T) i32: which document
@@ -36,7 +39,7 @@ local function in_fp32(f, ...)
   return y
 end
 
-local LOGITS = {{"x", "any"}, {"w", "any"}, {"extra", "integer", 0, 0, 1 << 20}}
+local LOGITS = {{"x", "any"}, {"w", "any"}, {"b", "any"}, {"extra", "integer", 0, 0, 1 << 20}}
 
 function methods:logits(given)
   local o = options.read("ctx:logits", given, LOGITS)
@@ -46,10 +49,16 @@ function methods:logits(given)
   end
   local x = o.x or self.x
   local w = o.w or nn.param("gate.weight", {self.E + o.extra, x.shape[2]}, nil, {role = "router"})
-  local raw = in_fp32(nn.linear, x, w)
-  self._raw = self._raw or raw
+  local raw = in_fp32(nn.linear, x, w, o.b)
+  self._raw, self._weight = self._raw or raw, self._weight or w
   local mask = self:mask()
   return raw + (o.extra > 0 and mask:pad(1, 0, o.extra) or mask)
+end
+
+function methods:choose(scores) return scores:topk(self.K, -1) end
+
+function methods:weight()
+  return self._weight or fail("ctx:weight: it is known when ctx:logits was called")
 end
 
 function methods:mask()
@@ -104,7 +113,7 @@ end
 -- Assignments of each expert in the step's micro-batches up to this one: counts are whole numbers,
 -- so the bits are those of one large batch.
 local function counts_so_far(r)
-  r.counts = r.counts or nn.step_sum("load", (r.load * r.count):round())
+  r.counts = r.counts or nn.step_sum(r.sum or "load", (r.load * r.count):round())
   return r.counts
 end
 

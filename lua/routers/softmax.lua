@@ -13,7 +13,7 @@ return {
   gives = "logits scores",
   route = function(ctx)
     local p = ctx:logits():softmax(-1)
-    local gates, experts = p:topk(ctx.K, -1)
+    local gates, experts = ctx:choose(p)
     if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates) end
     return {gates = gates, experts = experts, scores = p}
   end,

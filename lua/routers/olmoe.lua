@@ -1,0 +1,15 @@
+-- Softmax, the K largest, gates as they are; many small experts.
+
+return {
+  name = "olmoe",
+  rule = "softmax over the E logits, the K largest; gates are not made to sum to 1",
+  doc = "The K likeliest experts; their gates are their probabilities, which sum to less than 1.",
+  paper = "aux 0.01 and z 0.001; 8 of 64 experts",
+  source = "Muennighoff et al. 2024",
+  balance = {aux = 0.01, z = 1e-3},
+  route = function(ctx)
+    local p = ctx:logits():softmax(-1)
+    local gates, experts = ctx:choose(p)
+    return {gates = gates, experts = experts, scores = p}
+  end,
+}

@@ -1,0 +1,21 @@
+-- Softmax, the K largest made to sum to 1; even over the whole step.
+
+local nn = require "switchyard.model.nn"
+local routing = require "switchyard.model.routing"
+
+return {
+  name = "qwen3",
+  rule = "softmax over the E logits, the K largest made to sum to 1",
+  doc = "As softmax, with a small loss that asks for even loads over all of a step, not in each "
+    .. "micro-batch, so that experts may differ by domain.",
+  paper = "aux 0.001 over the whole step; no z-loss; 8 of 128 experts, none shared",
+  source = "Qwen3, 2025; Qiu et al. 2025 (2501.11873)",
+  rows = {routing.NORMALIZE},
+  balance = {aux = 1e-3, z = 0},
+  route = function(ctx)
+    local p = ctx:logits():softmax(-1)
+    local gates, experts = ctx:choose(p)
+    if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates) end
+    return {gates = gates, experts = experts, scores = p}
+  end,
+}
