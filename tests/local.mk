@@ -234,3 +234,5 @@ script_tests += %D%/lua/steps.lua
 script_tests += %D%/lua/identities.lua
 EXTRA_DIST += %D%/lua/by_hand.lua
 script_tests += %D%/lua/routers_papers.lua
+script_tests += %D%/peers/routers.lua
+EXTRA_DIST += %D%/peers/routers.py
