@@ -1,13 +1,13 @@
--- Time of a training step with every router that routers() lists, beside softmax with as many experts
--- and as many a token: a table.
+-- Time of a training step with every router that routers() lists, beside softmax with as many
+-- experts and as many a token: a table.
 --
 --     switchyard bench/routers.lua [STEPS] [ROUNDS] [NAME ...]
 --
 -- All have the same shape: 4 layers x 128, 8 experts of width 256, 768 tokens a step; two experts a
 -- token, or one where the router takes one.  The rounds go through the routers in turn; a figure is
--- the fastest step of all rounds but the first two of each, its ratio that of these.  The
--- learning rate is tiny, so that routers stay as they were drawn; load is the largest expert's over
--- the mean, which sets the cost of the grouped products, drop the share that a router's own capacity
+-- the fastest step of all rounds but the first two of each, its ratio that of these.  The learning
+-- rate is tiny, so that routers stay as they were drawn; load is the largest expert's over the
+-- mean, which sets the cost of the grouped products, drop the share that a router's own capacity
 -- drops.
 
 local steps, rounds = tonumber(arg[1] or 20), tonumber(arg[2] or 3)

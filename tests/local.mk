@@ -236,3 +236,4 @@ EXTRA_DIST += %D%/lua/by_hand.lua
 script_tests += %D%/lua/routers_papers.lua
 script_tests += %D%/peers/routers.lua
 EXTRA_DIST += %D%/peers/routers.py
+script_tests += %D%/lua/replay.lua

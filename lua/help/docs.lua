@@ -380,6 +380,13 @@ docs.entries = {
     .. "a token's result does not depend on those beside it. The router computes in fp32. "
     .. "Observes what ?run:history lists. Source: Shazeer et al. 2017; Fedus et al. 2021 "
     .. "(balance); Zoph et al. 2022 (z)."},
+  {"nn.record", "nn.record(r) -> recorder",
+   "Takes down which experts the tokens of run r choose, from its next step on, each micro-batch "
+    .. "of each layer; r's model has router = {\"record\", of = \"softmax\"}. recorder:save(path), "
+    .. "path ending in .safetensors, writes them: about, i32 (version, E, K, tokens and "
+    .. "micro-batches of a step, first step); router, its name and options in u8; routing.L, f16 "
+    .. "(steps * micro-batches, tokens * K), experts from 1. router = {\"replay\", path = path} "
+    .. "forces them in another run. Errors: the model has another router; a step that is missing."},
   {"nn.router",
    "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, model=, causal=, "
     .. "leak=, capacity=, check=, except=, route=function(ctx)})",

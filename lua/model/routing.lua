@@ -40,7 +40,7 @@ local EXCEPT = {
   ties = "of equal scores the lower expert is chosen",
   decode = "one token after another is the whole sequence",
   step = "the micro-batches of a step add up to one batch",
-  gradient = "gradients are those of finite differences",
+  alone = "it can be used by itself", gradient = "gradients are those of finite differences",
 }
 local RULE = {
   {"name", "string"}, {"doc", "string", ""}, {"source", "string", ""}, {"rows", "table"},

@@ -36,7 +36,7 @@ local function trace(m, kind, params, data, o, carried)
   end
   local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision,
     kind = kind, data = data,
-    accumulate = o.accumulate, carried = carried}, o.batch, o.context, result)
+    accumulate = o.accumulate, steps = o.steps, carried = carried}, o.batch, o.context, result)
   return d.phase
 end
 

@@ -345,7 +345,10 @@ end
 -- ---- all ----
 
 local cases = {}
-for _, r in ipairs(routers()) do cases[#cases + 1] = case_of(r.name) end
+for _, r in ipairs(routers()) do
+  local router = nn.routers[r.name]
+  if not (router.except or {}).alone then cases[#cases + 1] = case_of(r.name) end
+end
 
 if worker then
   for _, case in ipairs(cases) do
