@@ -90,3 +90,4 @@ CLEANFILES += src/bind/core/embedded_lua.c
 src/bind/core/embedded_lua.c: %D%/embed.sh %D%/local.mk $(lua_sources)
 	$(AM_V_GEN)$(MKDIR_P) src/bind/core && AWK='$(AWK)' $(SHELL) $(top_srcdir)/lua/embed.sh \
 	    $(top_srcdir) $(lua_sources) > $@.tmp && mv $@.tmp $@
+lua_sources += %D%/balance/sequence.lua

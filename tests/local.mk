@@ -237,3 +237,4 @@ script_tests += %D%/lua/routers_papers.lua
 script_tests += %D%/peers/routers.lua
 EXTRA_DIST += %D%/peers/routers.py
 script_tests += %D%/lua/replay.lua
+script_tests += %D%/lua/balance_scope.lua

@@ -119,6 +119,9 @@ typedef const char *(*sy_leaf_name)(void *ctx, const struct sy_tensor *leaf);
  * checkpoints made before there was another, takes all leaves for one (fingerprint.c). */
 uint64_t sy_program_fingerprint(const struct sy_program *p, int version, sy_leaf_name leaf_name,
                                 void *ctx);
+/* Place of a leaf among what is updated by the program, at its end or at that of a step; -1: it is
+ * not, or there is no program (NULL). */
+int sy_program_carried(const struct sy_program *p, const struct sy_tensor *leaf);
 /* Profile: seconds spent in each kind of operation since the last call, as "name seconds calls\n"
  * lines, slowest first.  Owned string (sy_free), or NULL. */
 char *sy_program_profile(struct sy_program *p);

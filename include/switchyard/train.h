@@ -57,12 +57,14 @@ int64_t sy_phase_inputs(const struct sy_phase *phase);
 
 /* Programs of one shape (batch, context, K, ...).  A step is one micro-batch of `begin`, which sets
  * the gradients, and accumulate - 1 of `add`, which adds to them (absent when accumulate is 1).
- * `eval` has no auxiliary losses and no dropout. */
-enum sy_phase_kind { SY_PHASE_BEGIN, SY_PHASE_ADD, SY_PHASE_EVAL };
+ * `eval` has no auxiliary losses and no dropout.  `count` (absent unless a loss goes by what all
+ * micro-batches of a step come to) is run over them before `begin` is: forward alone, with the same
+ * draws, as far as what is counted needs. */
+enum sy_phase_kind { SY_PHASE_BEGIN, SY_PHASE_ADD, SY_PHASE_EVAL, SY_PHASE_COUNT, SY_PHASES };
 
 struct sy_plan {
-    struct sy_phase begin, add, eval;
-    void *arena; /* owned; shared by the three, which never run at the same time */
+    struct sy_phase begin, add, eval, count;
+    void *arena; /* owned; shared by all phases, which never run at the same time */
     size_t arena_bytes;
     int64_t batch, context, accumulate;
     int64_t inputs; /* tokens that its encoder reads of a row; 0: it has none */
@@ -70,6 +72,14 @@ struct sy_plan {
     double traced[SY_HYPER_COUNT];
     int64_t top_k; /* experts a token uses; 0: unknown, or no experts */
 };
+/* By its kind; one that is absent has no graph and no program. */
+static inline struct sy_phase *sy_plan_phase(struct sy_plan *plan, enum sy_phase_kind kind)
+{
+    return kind == SY_PHASE_BEGIN ? &plan->begin
+           : kind == SY_PHASE_ADD ? &plan->add
+           : kind == SY_PHASE_EVAL ? &plan->eval
+                                   : &plan->count;
+}
 /* Of a row that is PLAN: what the plan was traced with. */
 double sy_plan_value(const struct sy_plan *plan, enum sy_hyper_id id);
 void sy_phase_drop(struct sy_phase *phase); /* what it owns, and not itself */

@@ -3,14 +3,39 @@
 
 local nn = require "switchyard.model.nn"
 
+-- Of each sequence, and their mean.
+local function of_sequences(ctx, routing)
+  local P = routing.scores:view(ctx.B, ctx.T, ctx.E):mean(2)
+  return (ctx:load "sequence" * P):sum() * (ctx.E / ctx.B)
+end
+
+-- A micro-batch's part of what the whole step has: f is the step's, and the mean of the parts,
+-- which is learned from, has the step's P.
+local function of_step(ctx, routing)
+  return (ctx:load "whole" * routing.importance):sum() * ctx.E
+end
+
+local function of_micro_batch(ctx, routing)
+  return (routing.load * routing.importance):sum() * ctx.E
+end
+
+local SCOPES = {micro = of_micro_batch, sequence = of_sequences, step = of_step}
+
 return {
   name = "aux",
   doc = "The load-balancing loss E * sum of f_e P_e: f the experts' shares of the assignments, "
-    .. "before any drop, P the mean scores; both sum to 1. Layers are added.",
-  source = "Fedus et al. 2021",
+    .. "before any drop, P the mean scores; both sum to 1. Layers are added. scope says of what: "
+    .. "of each micro-batch, of each sequence, or of the whole step, exactly as of one large "
+    .. "batch; with accumulate over 1 that takes a forward pass more, up to the last router, whose "
+    .. "cost is said before training.",
+  source = "Fedus et al. 2021; scopes: DeepSeek-V3, 2024 (sequence), Qiu et al. 2025 (step)",
   needs = "scores",
-  rows = {{"aux", "number", 0.01, 0, 1e6, help = "weight of the load-balancing loss"}},
+  rows = {
+    {"aux", "number", 0.01, 0, 1e6, help = "weight of the load-balancing loss"},
+    {"scope", "string", nil, choices = {"micro", "sequence", "step"},
+     help = "what the loads are even over: micro (a micro-batch, the default), sequence or step"},
+  },
   loss = function(ctx, routing)
-    nn.loss("balance", (routing.load * routing.importance):sum() * ctx.E, ctx:setting "aux")
+    nn.loss("balance", SCOPES[ctx:option "scope" or "micro"](ctx, routing), ctx:setting "aux")
   end,
 }

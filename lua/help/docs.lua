@@ -446,12 +446,13 @@ docs.entries = {
    "Routers by name (routers() lists them; ?nn.router adds one). A function is made a router: it "
     .. "is given logits (N,E), f32, the scores of N = B*T tokens for E experts, -inf for a "
     .. "disabled one; K, experts a token; and options, the table of nn.moe with its defaults "
-    .. "(experts, top_k, expert_dim, router, aux, z, gamma, capacity, shared_experts, normalize, "
-    .. "scale). It returns: gates (N,K), the weights of the chosen, through which the gradient "
-    .. "goes; experts (N,K), i32 from 1, as topk gives them; p (N,E), whose rows sum to 1, for "
-    .. "the balance loss and the series gate.L; and optionally update(load), called in training "
-    .. "with the experts' shares of the step's tokens (E), all micro-batches together. A router "
-    .. "that goes by logits alone can be called like such a function.",
+    .. "(experts, top_k, expert_dim, router, aux, scope, sequence, z, gamma, capacity, "
+    .. "shared_experts, normalize, scale). It returns: gates (N,K), the weights of the chosen, "
+    .. "through which the gradient goes; experts (N,K), i32 from 1, as topk gives them; p (N,E), "
+    .. "whose rows sum to 1, for the balance loss and the series gate.L; and optionally "
+    .. "update(load), called in training with the experts' shares of the step's tokens (E), all "
+    .. "micro-batches together. A router that goes by logits alone can be called like such a "
+    .. "function.",
    "nn.routers.softmax(tensor.randn(5, 4, {seed = 1}), 2, {})"},
   {"nn.balances", "nn.balances.name -> balance rule",
    "Balance rules by name: aux, bias, z and those of nn.balance; ?name describes each."},

@@ -194,7 +194,7 @@ end
 
 function nn.update(state, value)
   local d = description("update")
-  if d.mode == "train" then d.graph:update(state, value) end
+  if d.mode == "train" and d.kind ~= "count" then d.graph:update(state, value) end
 end
 
 --- nn.micro_batches() -> number of micro-batches of a step (train's accumulate)
@@ -221,7 +221,7 @@ end
 -- step.
 function nn.step_sum(name, x)
   local d = description("step_sum")
-  if nn.micro_batches() == 1 then return x end
+  if nn.micro_batches() == 1 or d.kind == "count" then return x end
   local key = full_name(name)
   local sum = d.carried[key]
   if not sum then
@@ -231,6 +231,25 @@ function nn.step_sum(name, x)
   if d.kind == "add" then x = sum + x end
   d.graph:carry(sum, x)
   return x
+end
+
+--- The sum of x over all micro-batches of the step, which is known before the first of them is
+-- learned from: x of a balance rule (ctx:load, ctx:whole), on which no token's way depends.  Where
+-- there are several, a phase of the plan counts it before ("count", include/switchyard/train.h).
+function nn._step_total(name, x)
+  local d = description("step_total")
+  if nn.micro_batches() == 1 then return x end
+  local key = full_name(name)
+  local total = d.totals[key]
+  if not total then
+    total = tensor.zeros(x.shape)
+    d.totals[key] = total
+  end
+  if d.kind == "count" then
+    d.micro = d.micro or d.graph:input("micro", "i32", {}):gt(0):cast("f32")
+    d.graph:carry(total, total * d.micro + x)
+  end
+  return total
 end
 
 -- With the layer's number, and the name of a mixture that is not the layer's first: load.2.memory.
@@ -251,7 +270,7 @@ table.sort(kind_names)
 -- "value".
 function nn.observe(name, x, o)
   local d = description("observe")
-  if d.mode ~= "train" then return end
+  if d.mode ~= "train" or d.kind == "count" then return end
   local kind = options.read("observe", o, {{"kind", "string"}}).kind or KINDS[name] and
     name or "value"
   if not KINDS[kind] then options.unknown("observe", "kind", kind, kind_names) end

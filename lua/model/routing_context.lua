@@ -13,8 +13,12 @@
 --   ctx:mask() (E)       0, and -inf of a disabled expert
 --   ctx:bias() (E)       the state that chooses and does not weigh; the balance rule bias moves it
 --   ctx:ids() (N) i32    token ids, from 0           ctx:documents() (B,T) i32: which document
+--   ctx:option(name)     the same of a text or a flag, which stays what it is
 --   ctx:load(scope)      in a balance rule: the experts' shares of the assignments before any drop;
---                        "micro" (E), "sequence" (B,E), "step" (E): of its micro-batches so far
+--                        "micro" (E), "sequence" (B,E), "step" (E): of its micro-batches so far,
+--                        "whole" (E): of all of them, known before the first is learned from
+--   ctx:whole(name, x)   in a balance rule: the sum of x over all of them, likewise; x must not
+--                        depend on it
 --
 --  1. Inputs, states and parameters come into being in the order in which they are asked for: the
 --     hashes that guard stored runs are of the operations in their order.
@@ -95,12 +99,20 @@ local function row_of(name, ...)
   end
 end
 
-function methods:setting(name)
+-- The value of an option of the router, or of a balance rule, and its row.
+local function value_of(self, what, name)
   local row = row_of(name, self._router.rows, routing.balance_rows(self._router))
-  if not row then fail("ctx:setting: there is no option '%s'", tostring(name)) end
+  if not row then fail("ctx:%s: there is no option '%s'", what, tostring(name)) end
   local value = self._coefficients[name]
   if value == nil then value = rawget(self.options, name) end
   if value == nil then value = row[3] end
+  return value, row
+end
+
+function methods:option(name) return (value_of(self, "option", name)) end
+
+function methods:setting(name)
+  local value, row = value_of(self, "setting", name)
   if type(value) ~= "number" then
     fail("ctx:setting: %s is %s; what may change while it runs is a number", name,
       tostring(value))
@@ -123,6 +135,18 @@ local function load_so_far(r)
   return counts / counts:sum():maximum(tensor.ones(1))
 end
 
+-- As fractions they have the bits of those of one large batch: a quotient of whole numbers is
+-- rounded once.
+local function load_of_all(self)
+  local r = self._routing
+  if nn.micro_batches() == 1 then return r.load end
+  if not r.all then
+    local counts = self:whole("load", (r.load * r.count):round())
+    r.all = counts / counts:sum():maximum(tensor.ones(1))
+  end
+  return r.all
+end
+
 --- Loads of a whole step, for what is updated after it.
 function methods:_step_load()
   local r, n = self._routing, nn.micro_batches()
@@ -131,13 +155,26 @@ function methods:_step_load()
   return r.whole
 end
 
+-- Where tokens are routed what is said of all of them is not known.
+local function check_rule(self, what)
+  if not self._routing then
+    fail("ctx:%s: it is known when tokens are routed: in a balance rule", what)
+  end
+end
+
+function methods:whole(name, x)
+  check_rule(self, "whole")
+  return nn._step_total(name, x)
+end
+
 function methods:load(scope)
   local r = self._routing
-  if not r then fail("ctx:load: it is known when tokens are routed: in a balance rule") end
+  check_rule(self, "load")
   if scope == nil or scope == "micro" then return r.load end
   if scope == "step" then return load_so_far(r) end
+  if scope == "whole" then return load_of_all(self) end
   if scope ~= "sequence" then
-    options.unknown("ctx:load", "scope", scope, {"micro", "sequence", "step"})
+    options.unknown("ctx:load", "scope", scope, {"micro", "sequence", "step", "whole"})
   end
   return (r.experts:moe_load({experts = self.E, groups = self.B}):view(self.B, self.E))
 end

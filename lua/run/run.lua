@@ -24,9 +24,10 @@ local Run = {}
 
 -- ---- tracing and planning ----
 
--- kind: "begin" (the first micro-batch of a step), "add" (the others) or "eval".  carried: tensors
--- that gather over micro-batches, by name; the same in both.
-local function trace(m, kind, params, data, o, carried)
+-- kind: "begin" (the first micro-batch of a step), "add" (the others), "eval", or "count" (before
+-- them all).  carried: tensors that gather over micro-batches, by name; totals: what is known of
+-- all of them before; the same in all.
+local function trace(m, kind, params, data, o, carried, totals)
   local loss, total
   local function result(d)
     loss = Model.loss_of(d)
@@ -36,17 +37,31 @@ local function trace(m, kind, params, data, o, carried)
   end
   local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision,
     kind = kind, data = data,
-    accumulate = o.accumulate, steps = o.steps, carried = carried}, o.batch, o.context, result)
+    accumulate = o.accumulate, steps = o.steps, carried = carried, totals = totals}, o.batch, o.context, result)
   return d.phase
 end
 
---- Trace and plan: the plan, and the bytes of its arena.
+-- What is done before a step to know what its micro-batches come to, for people; nil: nothing.
+local function counting(phases, o)
+  if not phases.count then return nil end
+  local _, _, counts = phases.count:size()
+  local _, _, begins = phases.begin:size()
+  local _, _, adds = phases.add:size()
+  local share = o.accumulate * counts / (begins + (o.accumulate - 1) * adds)
+  return ("scope = \"step\": a forward pass up to the last router counts the loads of the %d "
+    .. "micro-batches before a step, %.0f%% more FLOPs"):format(o.accumulate, 100 * share)
+end
+
+--- Trace and plan: the plan, the bytes of its arena, and what it does beside, or nil.
 local function make_plan(m, params, data, o)
-  local carried = {}
-  local phases = {begin = trace(m, "begin", params, data, o, carried)}
-  if o.accumulate > 1 then phases.add = trace(m, "add", params, data, o, carried) end
+  local carried, totals = {}, {}
+  local phases = {begin = trace(m, "begin", params, data, o, carried, totals)}
+  if o.accumulate > 1 then phases.add = trace(m, "add", params, data, o, carried, totals) end
+  if next(totals) then phases.count = trace(m, "count", params, data, o, carried, totals) end
   phases.eval = trace(m, "eval", params, data, o)
-  return engine.plan(phases, o, m.cfg.top_k or 0)
+  local beside = counting(phases, o)
+  local plan, bytes = engine.plan(phases, o, m.cfg.top_k or 0)
+  return plan, bytes, beside
 end
 
 -- ---- starting ----
@@ -71,7 +86,7 @@ function Run._ignored(r, name)
 end
 
 local function say_size(r)
-  local c, o = r._m:count(), r._o
+  local c, o, beside = r._m:count(), r._o, r._beside
   local where = r._h:dir() and
     (", %s a checkpoint in %s"):format(engine.bytes(r._h:checkpoint_bytes()), r._h:dir()) or ""
   engine.line(
@@ -79,6 +94,7 @@ local function say_size(r)
     .. "activations%s")
     :format(r.name, c.total / 1e6, c.active / 1e6, o.batch * o.context * o.accumulate, o.precision,
       engine.bytes(r._h:state_bytes()), engine.bytes(r._arena), where))
+  if beside then engine.line(("%s: %s"):format(r.name, beside)) end
 end
 
 -- r.val_loss stays nil where the validation part has no window, which is said unless it was wanted
@@ -102,12 +118,13 @@ function Run._make(m, d, o)
   engine.check_batch(d, o.batch, o.context)
   m._programs = {} -- their memory is better used by the run; made anew when asked for
   local params = engine.params(tensors_of(m, o))
-  local plan, arena = make_plan(m, params, d, o)
+  local plan, arena, beside = make_plan(m, params, d, o)
   local r = setmetatable({}, Run)
   local function dispatch(step) Run._dispatch(r, step) end
   local handle = engine.trainer(o.name, params, plan, d, o, m:count(o.context).flops_per_token,
     o.precision == "bf16", dispatch)
   for k, v in pairs {_h = handle, _m = m, _o = o, _d = d, _arena = arena, _hooks = {}, samples = {},
+                     _beside = beside or false,
                      _fresh = m._fresh or false} do
     rawset(r, k, v)
   end
@@ -463,8 +480,10 @@ local function replan(r, after)
     end
     if o.context < 1 then error("train: context is 0, must be at least 1", 0) end
     m._programs = {}
-    local plan = make_plan(m, h, r._d, o)
+    local plan, _, beside = make_plan(m, h, r._d, o)
     h:replan(plan, m:count(o.context).flops_per_token)
+    if beside and beside ~= r._beside then engine.event(r.name, "note", beside) end
+    rawset(r, "_beside", beside or false)
     if after then after() end
   end)
 end

@@ -49,10 +49,9 @@ static int64_t distance(const struct sy_program *p, int at, const struct sy_tens
     return 0;
 }
 
-/* Its place among what is updated, or -1. */
-static int64_t place_of_update(const struct sy_program *p, const struct sy_tensor *x)
+int sy_program_carried(const struct sy_program *p, const struct sy_tensor *x)
 {
-    for (int i = 0; i < p->nupdates; i++)
+    for (int i = 0; p && i < p->nupdates; i++)
         if (p->updates[i].state->storage == x->storage)
             return i;
     return -1;
@@ -63,7 +62,7 @@ enum leaf { NAMED, CARRIED, CONSTANT };
 static void add_leaf(struct reading *r, const struct sy_tensor *x)
 {
     const char *name = r->leaf_name ? r->leaf_name(r->ctx, x) : NULL;
-    int64_t place = name ? -1 : place_of_update(r->program, x);
+    int64_t place = name ? -1 : sy_program_carried(r->program, x);
     add_number(r, name ? NAMED : place >= 0 ? CARRIED : CONSTANT);
     if (name)
         sy_hash_update(&r->hash, name, strlen(name) + 1);

@@ -75,27 +75,28 @@ void sy_plan_free(struct sy_plan *plan)
 {
     if (!plan)
         return;
-    sy_phase_drop(&plan->begin);
-    sy_phase_drop(&plan->add);
-    sy_phase_drop(&plan->eval);
+    for (int i = 0; i < SY_PHASES; i++)
+        sy_phase_drop(sy_plan_phase(plan, (enum sy_phase_kind)i));
     sy_free(plan->arena);
     sy_free(plan);
 }
 
 int sy_plan_attach(struct sy_plan *plan, struct sy_err *err)
 {
-    struct sy_phase *phases[3] = {&plan->begin, &plan->add, &plan->eval};
+    struct sy_program *programs[SY_PHASES];
     size_t most = 1;
-    for (int i = 0; i < 3; i++)
-        if (phases[i]->program && sy_program_bytes(phases[i]->program) > most)
-            most = sy_program_bytes(phases[i]->program);
+    for (int i = 0; i < SY_PHASES; i++) {
+        programs[i] = sy_plan_phase(plan, (enum sy_phase_kind)i)->program;
+        if (programs[i] && sy_program_bytes(programs[i]) > most)
+            most = sy_program_bytes(programs[i]);
+    }
     plan->arena = sy_alloc(most);
     plan->arena_bytes = most;
     if (!plan->arena)
         return sy_err_set(err, SY_E_MEMORY,
                           "train: out of memory: %zu bytes wanted for activations", most);
-    for (int i = 0; i < 3; i++)
-        if (phases[i]->program && sy_program_attach(phases[i]->program, plan->arena, err))
+    for (int i = 0; i < SY_PHASES; i++)
+        if (programs[i] && sy_program_attach(programs[i], plan->arena, err))
             return -1;
     return 0;
 }
@@ -113,10 +114,10 @@ static bool write_phase(struct sy_phase *p, const char *name, const float *value
 
 bool sy__input_write(struct sy_trainer *t, const char *name, const float *values, int64_t n)
 {
-    bool begin = write_phase(&t->c.plan->begin, name, values, n);
-    bool add = write_phase(&t->c.plan->add, name, values, n);
-    bool eval = write_phase(&t->c.plan->eval, name, values, n);
-    return begin || add || eval;
+    bool any = false;
+    for (int i = 0; i < SY_PHASES; i++)
+        any |= write_phase(sy_plan_phase(t->c.plan, (enum sy_phase_kind)i), name, values, n);
+    return any;
 }
 
 static void copy_inputs(const struct sy_phase *from, struct sy_phase *to)
@@ -124,7 +125,7 @@ static void copy_inputs(const struct sy_phase *from, struct sy_phase *to)
     for (int i = 0; from->graph && to->graph && i < sy_graph_inputs(from->graph); i++) {
         const struct sy_tensor *x = sy_graph_input_at(from->graph, i);
         struct sy_tensor *y = sy_graph_find_input(to->graph, sy_graph_input_name(from->graph, i));
-        if (y && x->dtype == SY_F32 && y->dtype == SY_F32 && sy_tensor_same_shape(x, y))
+        if (y && y != x && x->dtype == SY_F32 && y->dtype == SY_F32 && sy_tensor_same_shape(x, y))
             memcpy(sy_data(y), sy_data(x), sy_tensor_bytes(x));
     }
 }
@@ -133,6 +134,7 @@ void sy__inputs_copy(const struct sy_plan *from, struct sy_plan *to)
 {
     copy_inputs(&from->begin, &to->begin);
     copy_inputs(&from->begin, &to->add);
+    copy_inputs(&from->begin, &to->count);
     copy_inputs(&from->eval, &to->eval);
 }
 
@@ -163,6 +165,11 @@ static const char *leaf_name(void *ctx, const struct sy_tensor *leaf)
             snprintf(n->name, sizeof n->name, "input %s", sy_graph_input_name(g, i));
             return n->name;
         }
+    int carried = sy_program_carried(n->t->c.plan->count.program, leaf);
+    if (carried >= 0) {
+        snprintf(n->name, sizeof n->name, "of the step %d", carried + 1);
+        return n->name;
+    }
     return NULL;
 }
 

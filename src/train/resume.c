@@ -366,13 +366,7 @@ static void put_values(const struct loading *l)
     for (int i = 0; i < l->ntargets; i++)
         memcpy(sy_data(l->targets[i].tensor), l->targets[i].from,
                sy_tensor_bytes(l->targets[i].tensor));
-    for (int i = 0; plan->add.graph && i < sy_graph_inputs(plan->begin.graph); i++) {
-        const struct sy_tensor *x = sy_graph_input_at(plan->begin.graph, i);
-        struct sy_tensor *y =
-            sy_graph_find_input(plan->add.graph, sy_graph_input_name(plan->begin.graph, i));
-        if (y && sy__is_value(x) && sy__is_value(y) && sy_tensor_same_shape(x, y))
-            memcpy(sy_data(y), sy_data(x), sy_tensor_bytes(x));
-    }
+    sy__inputs_copy(plan, plan);
 }
 
 static void put_status(struct loading *l)

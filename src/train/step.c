@@ -149,30 +149,41 @@ static void draw_batch(struct sy_trainer *t, const struct sy_phase *p, const str
     sy_sampler_batch(&t->sampler, &t->place, a * plan->batch, &batch);
 }
 
+/* A phase over micro-batch a of the step, from 0.  0, -1 or SY__GIVEN_UP. */
+static int run_phase(struct sy_trainer *t, struct doing *d, struct sy_phase *p, int64_t a,
+                     struct sy_err *err)
+{
+    uint64_t seed = (uint64_t)t->hyper.v[SY_HYPER_seed];
+    double start = sy_now();
+    draw_batch(t, p, d, a);
+    double sampled = sy_now();
+    d->going.at = a;
+    sy_phase_number(p, d->step, a);
+    int rc = sy_program_run_until(p->program, seed, draws_of(d->step, a), sy__poll, &d->going, err);
+    if (rc)
+        return rc > 0 ? SY__GIVEN_UP : sy_err_prefix(err, "step %lld", (long long)d->step);
+    d->data += sampled - start;
+    d->compute += sy_now() - sampled;
+    return 0;
+}
+
 /* Forward and backward over all micro-batches; gradients are then sums over them.  0, -1 or
  * SY__GIVEN_UP. */
 static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_err *err)
 {
     struct sy_plan *plan = t->c.plan;
-    uint64_t seed = (uint64_t)t->hyper.v[SY_HYPER_seed];
+    int rc = 0;
     memset(t->sums, 0, (size_t)t->sum_count * sizeof *t->sums);
     d->tally = sy_sampler_tally(&t->sampler, &t->place, 0, plan->batch * plan->accumulate);
+    for (int64_t a = 0; plan->count.program && a < plan->accumulate && !rc; a++)
+        rc = run_phase(t, d, &plan->count, a, err);
     for (int64_t a = 0; a < plan->accumulate; a++) {
         struct sy_phase *p = a ? &plan->add : &plan->begin;
-        uint64_t number = draws_of(d->step, a);
-        double start = sy_now();
-        draw_batch(t, p, d, a);
-        double sampled = sy_now();
-        d->going.at = a;
-        sy_phase_number(p, d->step, a);
-        int rc = sy_program_run_until(p->program, seed, number, sy__poll, &d->going, err);
-        if (rc)
-            return rc > 0 ? SY__GIVEN_UP : sy_err_prefix(err, "step %lld", (long long)d->step);
-        d->data += sampled - start;
-        d->compute += sy_now() - sampled;
+        if (rc || (rc = run_phase(t, d, p, a, err)))
+            return rc;
         double l = sy_tensor_get(p->loss, 0);
         if (!isfinite(l)) {
-            find_nonfinite(t, p, d, number, l);
+            find_nonfinite(t, p, d, draws_of(d->step, a), l);
             return 0;
         }
         d->loss += l / (double)plan->accumulate;

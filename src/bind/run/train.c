@@ -7,7 +7,7 @@
  *   engine.optimizers()                                 all of them (train/optimizers/optimizer.h)
  *   engine.roles()                                      what a parameter may be, by name
  *   engine.phase(graph, kind, loss, total, params)      forward, backward, placement
- *   engine.plan({begin=, add=, eval=}, options, K)      the three phases over one arena
+ *   engine.plan({begin=, add=, eval=, count=}, options, K)    the phases over one arena
  */
 #include "bind/core/error.h"
 #include "bind/core/handle.h"
@@ -169,18 +169,20 @@ static struct sy_params *check_params(lua_State *L, int arg)
     return live ? live : lsy_check_handle(L, arg, META_PARAMS);
 }
 
-static const char *const phase_names[] = {"begin", "add", "eval", NULL}; /* by enum sy_phase_kind */
+/* by enum sy_phase_kind */
+static const char *const phase_names[] = {"begin", "add", "eval", "count", NULL};
 
 /* engine.phase(graph, kind, loss, total, params or run, recompute): kind "begin", "add" (to the
- * gradients) or "eval".  Takes the graph, which must still record; fields of the batch are
- * its inputs of their names. */
+ * gradients), "eval", or "count" (only what it carries is wanted of it).  Takes the graph, which
+ * must still record; fields of the batch are its inputs of their names. */
 static int l_phase(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     enum sy_phase_kind kind = (enum sy_phase_kind)luaL_checkoption(L, 2, NULL, phase_names);
     struct sy_tensor *loss = lsy_check_tensor(L, 3, "phase", "loss");
     struct sy_tensor *total = lsy_check_tensor(L, 4, "phase", "total");
-    struct sy_params *ps = kind == SY_PHASE_EVAL ? NULL : check_params(L, 5);
+    bool learns = kind == SY_PHASE_BEGIN || kind == SY_PHASE_ADD;
+    struct sy_params *ps = learns ? check_params(L, 5) : NULL;
     size_t n = ps ? (size_t)ps->count : 0;
     struct sy_tensor **grads = lua_newuserdatauv(L, (3 * n + 1) * sizeof(void *), 0);
     struct sy_tensor **wrt = grads + n;
@@ -196,8 +198,9 @@ static int l_phase(lua_State *L)
     sy_graph_end(p->graph);
     sy_phase_find_fields(p);
     p->loss = sy_tensor_ref(loss);
-    struct sy_program_spec spec = {.outputs = &loss, .noutputs = 1, .grads = grads, .grad_to = to,
-                                   .ngrads = (int)n, .add_grads = kind == SY_PHASE_ADD};
+    struct sy_program_spec spec = {.outputs = &loss, .noutputs = kind != SY_PHASE_COUNT,
+                                   .grads = grads, .grad_to = to, .ngrads = (int)n,
+                                   .add_grads = kind == SY_PHASE_ADD};
     if (!rc)
         p->program = sy_program_new(p->graph, &spec, &err);
     for (size_t i = 0; i < n; i++)
@@ -235,14 +238,14 @@ static void read_plan(lua_State *L, struct sy_plan *plan)
     plan->accumulate = sy_to_int64(plan->traced[SY_HYPER_accumulate]);
 }
 
-/* engine.plan({begin=, add= (or nil), eval=}, options, top_k or 0) -> plan, arena bytes.  options:
- * hyper-parameters that a change of traces again. */
+/* engine.plan({begin=, add= (or nil), eval=, count= (or nil)}, options, top_k or 0) -> plan, arena
+ * bytes.  options: hyper-parameters that a change of traces again. */
 static int l_plan(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     size_t most = 0;
     lua_settop(L, 3);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < SY_PHASES; i++)
         if (lua_getfield(L, 1, phase_names[i]) != LUA_TNIL) {
             struct sy_phase *p = lsy_check_handle(L, -1, META_PHASE);
             size_t bytes = sy_program_bytes(p->program);
@@ -256,11 +259,10 @@ static int l_plan(lua_State *L)
         return lsy_error(L, "train: out of memory");
     read_plan(L, plan);
     plan->top_k = luaL_optinteger(L, 3, 0);
-    struct sy_phase *const to[3] = {&plan->begin, &plan->add, &plan->eval};
-    for (int i = 0; i < 3; i++)
-        move_phase(L, 4 + i, to[i]);
+    for (int i = 0; i < SY_PHASES; i++)
+        move_phase(L, 4 + i, sy_plan_phase(plan, (enum sy_phase_kind)i));
     plan->inputs = sy_phase_inputs(&plan->begin);
-    lua_pushvalue(L, 7); /* the plan: behind the arguments and the phases */
+    lua_pushvalue(L, 4 + SY_PHASES); /* the plan: behind the arguments and the phases */
     if (sy_plan_attach(plan, &err))
         return lsy_raise(L, &err);
     lua_pushinteger(L, (lua_Integer)plan->arena_bytes);

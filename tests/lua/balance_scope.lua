@@ -1,0 +1,237 @@
+-- Over what balance losses are even: micro-batches, sequences, the whole step.  TAP.
+
+local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
+local t, d, moe, with = own.t, own.data, own.moe, own.with
+local ok, is, says = t.ok, t.is, own.says
+local E = own.E
+
+-- Rows come in order, so that 64 x 1, 8 x 8 and 1 x 64 are of the same sequences; the gradient
+-- alone moves the parameters.
+local STEP = {steps = 2, context = 16, lr = 0.5, warmup = 0, weight_decay = 0, clip = 0,
+              optimizer = "sgd", momentum = 0, sampling = "epoch", eval_every = 0, save = false,
+              schedule = "constant"}
+
+local function trained(model_options, batch, accumulate, more)
+  local m = moe(with({seed = 3}, model_options))
+  local r = train(m, d, with(with(STEP, {batch = batch, accumulate = accumulate}), more)):wait()
+  return m, r
+end
+
+local function series(r, name)
+  local out = {}
+  for i, row in ipairs(r:history(name):table()) do out[i] = row[2] end
+  return out
+end
+
+local function off(a, b) -- the largest difference, as a share of the largest value
+  local worst = 0
+  for i, p in ipairs(a.params) do
+    local scale = math.max(p:detach():abs():max():item(), 1e-3)
+    worst = math.max(worst, own.furthest(p, b.params[i]) / scale)
+  end
+  return worst
+end
+
+-- ---- one micro-batch of 64 = eight of 8 ----
+
+nn.balance("seen", { -- what it is given, bit for bit
+  needs = "scores", rows = {{"seen", "number", nil, 0, 1}},
+  update = function(ctx)
+    local f = nn.state("f", tensor.zeros(ctx.E))
+    nn.update(f, ctx:load "whole")
+  end,
+})
+
+local function state_f(m) return m.states["model.layers.1.mlp.f"]:hash() end
+
+for router, more in pairs {softmax = {}, sigmoid = {gamma = 1e-3}} do
+  local balance = with({aux = 2, z = 0.05, seen = 1}, more)
+  for _, scope in ipairs {"step", "sequence"} do
+    local o = {router = router, balance = with(balance, {scope = scope})}
+    local whole, a = trained(o, 64, 1)
+    for _, cut in ipairs {{8, 8}, {16, 4}, {1, 64}} do
+      local parts, b = trained(o, cut[1], cut[2])
+      local what = ("%s, %s: %d x %d = 64: "):format(router, scope, cut[2], cut[1])
+      ok(off(whole, parts) < 2e-5, what .. "parameters", ("%g"):format(off(whole, parts)))
+      for _, name in ipairs {"loss", "balance.1", "balance.2", "z.2"} do
+        local x, y = series(a, name), series(b, name)
+        ok(math.abs(x[1] - y[1]) < 1e-5 * x[1] and math.abs(x[2] - y[2]) < 1e-4 * x[2],
+          what .. name, ("%.9g %.9g"):format(x[2], y[2]))
+      end
+      b:close()
+      if scope == "step" then
+        local once = with(o, {})
+        local one, c = trained(once, 64, 1, {steps = 1})
+        local two, e = trained(once, cut[1], cut[2], {steps = 1})
+        is(state_f(two), state_f(one), what .. "the loads are equal bit for bit")
+        c:close()
+        e:close()
+      end
+    end
+    a:close()
+  end
+  local o = {router = router, balance = with(balance, {scope = "micro"})}
+  local whole, a = trained(o, 64, 1)
+  local parts, b = trained(o, 8, 8)
+  ok(off(whole, parts) > 1e-4, router .. ", micro: it is not", ("%g"):format(off(whole, parts)))
+  a:close()
+  b:close()
+end
+
+-- ---- what draws at random draws the same when it is counted ----
+
+nn.router("shaken", {
+  route = function(ctx)
+    local p = (ctx:logits() + tensor.randn(ctx.N, ctx.E)):softmax(-1)
+    local gates, experts = p:topk(ctx.K, -1)
+    return {experts = experts, gates = gates, scores = p}
+  end,
+})
+nn.balance("told", {
+  needs = "scores", rows = {{"told", "number", nil, 0, 1}},
+  loss = function(ctx, routing)
+    nn.observe("f", ctx:load "whole")
+    nn.observe("mine", routing.load)
+  end,
+})
+do
+  local _, r = trained({router = "shaken", dropout = 0.3, balance = {told = 1, scope = "step"}}, 4,
+    4, {steps = 5})
+  local f, mine = r:history "f.2", r:history "mine.2"
+  ok(own.furthest(f, mine) < 1e-6, "the loads that are counted are those of the step",
+    ("%g"):format(own.furthest(f, mine)))
+  r:close()
+end
+
+-- ---- values, in plain numbers ----
+
+-- Scores and experts of a layer of 2 sequences of 3 tokens, E = 4, K = 2.
+local SCORES = {{.4, .3, .2, .1}, {.1, .2, .3, .4}, {.25, .35, .3, .1}, {.7, .1, .1, .1},
+                {.05, .05, .6, .3}, {.3, .4, .2, .1}}
+
+local function expected(first, last)
+  local f, P, n = {0, 0, 0, 0}, {0, 0, 0, 0}, last - first + 1
+  for i = first, last do
+    local order = {1, 2, 3, 4}
+    table.sort(order, function(a, b)
+      local x, y = SCORES[i][a], SCORES[i][b]
+      return x > y or x == y and a < b
+    end)
+    for k = 1, 2 do f[order[k]] = f[order[k]] + 1 / (2 * n) end
+    for e = 1, 4 do P[e] = P[e] + SCORES[i][e] / n end
+  end
+  local sum = 0
+  for e = 1, 4 do sum = sum + 4 * f[e] * P[e] end
+  return sum
+end
+
+do
+  local context = require "switchyard.model.routing_context"
+  local p, said = tensor(SCORES), nil
+  local _, experts = p:topk(2, -1)
+  local r = {scores = p, experts = experts, count = 12, importance = p:mean(1)}
+  local function value(scope, B)
+    local before, loss = nn.loss, nil
+    local ctx = context {E = 4, K = 2, N = 6, B = B, T = 6 // B, options = {},
+                         _router = nn.routers.softmax, _coefficients = {aux = 1, scope = scope},
+                         _routing = r}
+    r.load = r.experts:moe_load({experts = 4})
+    nn.loss = function(_, x) loss = x:item() end
+    said = pcall(nn.balances.aux.loss, {
+      E = 4, B = B, T = 6 // B, setting = function() end,
+      option = function() return scope end, load = function(_, s) return ctx:load(s) end,
+    }, r)
+    nn.loss = before
+    return loss
+  end
+  local function sequence(B)
+    local before, loss = nn.loss, nil
+    nn.loss = function(_, x) loss = x:item() end
+    nn.balances.sequence.loss({E = 4, K = 2, B = B, T = 6 // B, setting = function() end},
+      {scores = p})
+    nn.loss = before
+    return loss
+  end
+  local two = (expected(1, 3) + expected(4, 6)) / 2
+  ok(math.abs(value("micro", 2) - expected(1, 6)) < 1e-6, "micro: of all tokens")
+  ok(math.abs(value("sequence", 2) - two) < 1e-6, "sequence: of each, and the mean")
+  ok(math.abs(value("sequence", 1) - expected(1, 6)) < 1e-6, "sequence: of one")
+  ok(said, "no error")
+  ok(math.abs(sequence(2) - two) < 1e-6, "DeepSeek-V3's, which counts the scores")
+  ok(math.abs(sequence(1) - expected(1, 6)) < 1e-6, "... of one sequence")
+end
+
+-- ---- the cost is said, and what it costs is nothing without accumulate ----
+
+local function lines_of(code)
+  return t.child(("-e '%s'"):format(code:gsub("\n%s*", " ")))
+end
+local SCRIPT = [[
+  local d = data.synthetic{domains = 2, tokens = 8000, seed = 1}
+  local m = model.moe{layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
+    expert_dim = 8, balance = {aux = 1, scope = "%s"}}
+  local r = train(m, d, {steps = 2, batch = 2, accumulate = %d, eval_every = 0, save = false,
+    name = "cost", paused = true})
+  r.accumulate = %d
+  r:resume():wait()
+]]
+local SAID = "a forward pass up to the last router counts the loads of the %d micro-batches"
+local function counts(scope, before, after, n)
+  local text = lines_of(SCRIPT:format(scope, before, after))
+  ok((text:find(SAID:format(n), 1, true) ~= nil) == (n > 0),
+    ("%s, accumulate %d, then %d"):format(scope, before, after), text)
+  return text
+end
+ok(counts("step", 4, 4, 4):find "before a step, %d+%% more FLOPs", "with its cost")
+counts("step", 1, 1, 0)
+counts("step", 1, 3, 3)
+counts("micro", 4, 4, 0)
+
+-- ---- resume, rewind, replay, threads ----
+
+do
+  local o = {router = "softmax", balance = {aux = 1, scope = "step"}}
+  local keep = {steps = 6, batch = 2, accumulate = 3, checkpoint_every = 2, keep = 9,
+                eval_every = 0, name = "scope-run"}
+  local m = moe(o)
+  local r = train(m, d, keep):wait()
+  local hash = r:hash()
+  r:rewind(3)
+  r:resume()
+  is(r:wait():hash(), hash, "rewind")
+  local f = r:fork {step = 3, name = "scope-fork"}:wait()
+  is(f:hash(), hash, "fork")
+  f:close()
+  r:close()
+  is(replay "scope-run".identical, true, "replay")
+  local threads = tensor.threads()
+  tensor.threads(threads == 1 and 2 or 1)
+  local again = train(moe(o), d, with(keep, {name = "scope-threads"})):wait()
+  tensor.threads(threads)
+  is(again:hash(), hash, "threads")
+  again:close()
+  local recomputed = train(moe(o), d, with(keep, {name = "scope-recompute", recompute = true}))
+  is(recomputed:wait():hash(), hash, "recompute")
+  recomputed:close()
+end
+
+-- ---- refusals ----
+
+says(function() moe {balance = {scope = "batch"}} end,
+  "model.moe: balance: unknown scope 'batch'; there are: micro, sequence, step")
+nn.balance("early", {
+  needs = "scores", rows = {{"early", "number", nil, 0, 1}},
+  loss = function(ctx) ctx:load "never" end,
+})
+says(function() moe {balance = {early = 1}} end,
+  "moe: balance rule 'early': ctx:load: unknown scope 'never'; there are: micro, sequence, step, "
+    .. "whole")
+nn.router("forward", {
+  route = function(ctx)
+    ctx:whole("x", ctx.x:sum())
+  end,
+})
+says(function() moe {router = "forward"} end,
+  "moe: router 'forward': ctx:whole: it is known when tokens are routed: in a balance rule")
+
+t.done()
