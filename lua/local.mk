@@ -91,3 +91,4 @@ src/bind/core/embedded_lua.c: %D%/embed.sh %D%/local.mk $(lua_sources)
 	$(AM_V_GEN)$(MKDIR_P) src/bind/core && AWK='$(AWK)' $(SHELL) $(top_srcdir)/lua/embed.sh \
 	    $(top_srcdir) $(lua_sources) > $@.tmp && mv $@.tmp $@
 lua_sources += %D%/balance/sequence.lua
+lua_sources += %D%/model/coefficient.lua

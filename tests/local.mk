@@ -238,3 +238,4 @@ script_tests += %D%/peers/routers.lua
 EXTRA_DIST += %D%/peers/routers.py
 script_tests += %D%/lua/replay.lua
 script_tests += %D%/lua/balance_scope.lua
+script_tests += %D%/lua/coefficients.lua

@@ -287,6 +287,12 @@ docs.entries = {
    "Draw the expert's parameters anew, each by its own init (nn.param), and clear "
     .. "what the optimizer keeps of them.",
    "r.layers[1].experts[2]:reset()"},
+  {"router:freeze", "r.layers[l].router:freeze() -> x",
+   "Leave the router's parameters as they are, from the next step on and into the journal. A "
+    .. "router that is never to learn: router = {\"softmax\", frozen = true}.",
+   "r.layers[1].router:freeze()"},
+  {"router:unfreeze", "r.layers[l].router:unfreeze() -> x", "Undo freeze.",
+   "r.layers[1].router:unfreeze()"},
 
   -- ---- nn ----
   {"nn", "nn.linear nn.attention nn.moe nn.param nn.state nn.observe nn.input ...",
@@ -294,12 +300,13 @@ docs.entries = {
     .. "model's function. B batch, T tokens of a sequence, C width, H heads, D head width, E "
     .. "experts, K experts a token, F expert width, V vocabulary.",
    "nn.rmsnorm(a, tensor.ones(3))"},
-  {"nn.param", "nn.param(name, shape, init=0.02, {experts=, active=, role=}) -> tensor",
+  {"nn.param", "nn.param(name, shape, init=0.02, {experts=, active=, role=, frozen=}) -> tensor",
    "The parameter of this name under the scopes around it, f32, made when the model is. init is "
     .. "the deviation of a normal, \"zeros\" or \"ones\". With experts the first dimension counts "
     .. "experts, of which a token uses active (for m:count). role is what it is: weight, router, "
     .. "expert, embedding or head; by default expert with experts, embedding or head where "
-    .. "nn.embedding or nn.head uses it, else weight. Errors: outside a model's function; a name "
+    .. "nn.embedding or nn.head uses it, else weight. frozen: it stays what it begins with, and no "
+    .. "gradient of it is computed. Errors: outside a model's function; a name "
     .. "that was not there when the model was made."},
   {"nn.state", "nn.state(name, t) -> tensor",
    "A tensor that belongs to the model and is no parameter (a router's bias, running loads): no "
@@ -455,7 +462,13 @@ docs.entries = {
     .. "function.",
    "nn.routers.softmax(tensor.randn(5, 4, {seed = 1}), 2, {})"},
   {"nn.balances", "nn.balances.name -> balance rule",
-   "Balance rules by name: aux, bias, z and those of nn.balance; ?name describes each."},
+   "Balance rules by name, the program's and those of nn.balance; ?name describes each. A "
+    .. "coefficient is a number, which r.NAME sets while a run goes on, or a table that goes by "
+    .. "the steps, in the words of the learning rate: {0.01, warmup=0, schedule=\"constant\", "
+    .. "steps=, min=0, decay=0.2, last=}: its value, reached after warmup steps, then constant or "
+    .. "falling to min at steps (cosine, linear, wsd: over the last decay share); 0 behind the "
+    .. "step last. Then r.NAME takes both, the series NAME has what it is at each step, and so may "
+    .. "an option of a router whose row has scheduled = true."},
   {"routers", "routers() -> list",
    "The routers, each with name, rule, defaults (its options' and those of the balance rules that "
     .. "go with it, in our convention: shares sum to 1), paper (those of its paper in the paper's "

@@ -75,7 +75,8 @@ end, with {
   {"ffn_dim", "integer", nil, 1, 1 << 22, help = "width of those; default: expert_dim * top_k"},
   {"router", "any", "softmax", help = "a name that routers() lists, or {name, option = value}"},
   {"balance", "table", {}, help = "coefficients of the balance rules that go with the router, "
-    .. "which ?softmax and its like list: aux=, z=, gamma="},
+    .. "which ?softmax and its like list: aux=, z=, gamma=; numbers, or tables that go by the "
+    .. "steps (?nn.balances)"},
   live.row "capacity",
   {"normalize", "boolean", nil, help = "of routers that have it; default: the router's (true): the "
     .. "K gates of a token sum to 1; a single one (top_k = 1) is its score"},

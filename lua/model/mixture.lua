@@ -220,10 +220,12 @@ local LAYER = {
   {"shared_experts", "integer", 0, 0}, {"normalize", "boolean"}, {"scale", "number", nil, 0, 1e3},
 }
 
-local function rows()
+-- A number that goes by the steps is a table, which routing.balance reads.
+local function rows(given)
   local list = table.move(LAYER, 1, #LAYER, 1, {})
   for _, row in ipairs(routing.every_balance_row()) do
-    list[#list + 1] = {row[1], row[2], nil, row[4], row[5]}
+    local goes = type(given) == "table" and type(given[row[1]]) == "table"
+    list[#list + 1] = {row[1], goes and "any" or row[2], nil, row[4], row[5]}
   end
   return list
 end
@@ -242,7 +244,7 @@ end
 -- o all that a router's function is given.  stored: of a model made before, when what has no effect
 -- was not refused.
 local function read(given, stored)
-  local o = options.read("moe", given, rows())
+  local o = options.read("moe", given, rows(given))
   local router = routing.find("moe", o.router)
   o.top_k = o.top_k or router.model and router.model.top_k
   for _, name in ipairs {"experts", "top_k", "expert_dim"} do

@@ -116,7 +116,7 @@ function Model:_add_param(key, t, o)
   self.params[#self.params + 1] = t
   self.params[key] = t
   local info = {name = key, experts = o.experts or 0, active = o.active or 1, init = o.init,
-                layer = o.layer, role = o.role, mixture = o.mixture}
+                layer = o.layer, role = o.role, mixture = o.mixture, frozen = o.frozen or nil}
   self._info[#self.params], self._info[key] = info, info
   return t
 end

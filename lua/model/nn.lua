@@ -125,6 +125,7 @@ end
 
 local param_rows = {
   {"experts", "integer", nil, 0}, {"active", "integer", nil, 1}, {"role", "string"},
+  {"frozen", "boolean", false},
 }
 
 local function param_options(given)
@@ -142,13 +143,15 @@ end
 -- options.experts: the first dimension counts experts, of which a token uses options.active.
 -- options.role: what it is (src/train/params.h); by default "expert" with experts, and what
 -- nn.embedding and nn.head make of it.
+-- options.frozen: it stays what it begins with, and no gradient of it is computed.
 function nn.param(name, shape, init, options)
   local d = description("param")
   local key = full_name(name)
   local p = d.model.params[key]
   if p then
-    d.model._info[key].active = options and options.active or 1 -- K may have changed
-    return p
+    local info = d.model._info[key]
+    info.active = options and options.active or 1 -- K may have changed
+    return info.frozen and p:detach() or p
   end
   if d.mode ~= "build" then
     error("param: '" .. key .. "' was not there when the model was made", 2)
@@ -168,7 +171,7 @@ function nn.param(name, shape, init, options)
   local o = param_options(options)
   return d.model:_add_param(key, d.short and t or t:grad(true),
     {experts = o.experts, active = o.active, init = init, layer = d.layer, role = o.role,
-     mixture = d.mixture and d.mixture.name})
+     mixture = d.mixture and d.mixture.name, frozen = o.frozen})
 end
 
 -- What a state or an input begins with is read before any program runs.
@@ -279,6 +282,17 @@ function nn.observe(name, x, o)
     kind == "load" and mixture.mask or nil)
 end
 
+-- A program's input of a value that the model has.
+local function input_of(d, name, value)
+  local t = d.inputs[name]
+  if not t then
+    t = d.graph:input(name, "f32", value.shape)
+    engine.copy(t, value)
+    d.inputs[name] = t
+  end
+  return t
+end
+
 --- nn.input(name, default, least, most) -> tensor read anew at every step; r[name] = value changes
 -- it while it runs.  default: a number, or a tensor (f32).  Inside nn.layer the layer's number is
 -- appended.  least, most: what it may be set to, elements of a tensor too.
@@ -293,12 +307,21 @@ function nn.input(name, default, least, most)
     if range then options.check_range("input", default, range) end
     d.model:_add_input(name, value, range)
   end
-  local known = d.inputs[name]
-  if known then return known end
-  local t = d.graph:input(name, "f32", value.shape)
-  engine.copy(t, value)
-  d.inputs[name] = t
-  return t
+  return input_of(d, name, value)
+end
+
+--- A tensor that is an input of all layers, of which each may ask for it.
+function nn._input_of_all(name, default)
+  local d = description("input")
+  local value = d.model.inputs[name]
+  if not value then d.model:_add_input(name, default) end
+  return input_of(d, name, value or default)
+end
+
+--- A scalar that is of no layer, whoever puts it out.
+function nn._observe_of_all(name, x)
+  local d = description("observe")
+  if d.mode == "train" and d.kind ~= "count" then d.graph:observe(name, x, "value", 0, "") end
 end
 
 --- nn.loss(name, value): add a scalar to the training loss (never to the evaluation's); observed as

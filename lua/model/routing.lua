@@ -4,8 +4,9 @@
 --  1. A router is a table: name; rule (a line); doc; source; rows of its options; route(ctx)
 --     (lua/model/mixture.lua).  And what it permits: gives, a text of what balance rules may ask of
 --     it (logits, scores, bias, chance); balance, its own defaults of their coefficients; model,
---     its own defaults of the model's options; causal = false with leak, why not; capacity, a text
---     that says why it has none; paper, its paper's defaults in the paper's convention; check(E, K,
+--     its own defaults of the model's options; causal = false with leak, why not; frozen =
+--     true: the weight of its logits is never learned; capacity, a text that says why it has none;
+--     paper, its paper's defaults in the paper's convention; check(E, K,
 --     options), which returns what is wrong, or nil; except, what tests/lua/identities.lua finds of
 --     every router and not of it (EXCEPT), and why not.
 --  2. A balance rule is a table: name, doc, source, rows, needs (one of what routers give), and
@@ -20,6 +21,7 @@
 --     it at the prompt.
 
 local engine = require "switchyard.engine"
+local coefficient = require "switchyard.model.coefficient"
 local definition = require "switchyard.core.definition"
 local fields = require "switchyard.core.fields"
 local options = require "switchyard.core.options"
@@ -34,6 +36,7 @@ local SPEC = {
   {"balance", "table"}, {"model", "table"}, {"causal", "boolean", true},
   {"leak", "string", "it sees later tokens"},
   {"capacity", "string"}, {"check", "function"}, {"except", "table"}, {"route", "function"},
+  {"frozen", "boolean", false},
 }
 local EXCEPT = {
   one = "one expert alone is the dense layer", order = "experts in another order change nothing",
@@ -109,7 +112,8 @@ end
 
 local ROW_TYPES = {integer = true, number = true, boolean = true, string = true}
 
--- Rows are {name, type, default, least, most, help =, choices =}; taken: names that are others'.
+-- Rows are {name, type, default, least, most, help =, choices =, scheduled =}; taken: names that
+-- are others'.
 local function check_rows(what, rows, taken)
   local seen = {}
   for i, row in ipairs(rows) do
@@ -146,13 +150,28 @@ routing.NORMALIZE = {"normalize", "boolean", true,
 local LEAK = {"allow_leak", "boolean", false,
               help = "train for the next token although it sees later ones"}
 
+local FROZEN = {"frozen", "boolean", nil,
+                help = "the weight of its logits stays as it was drawn: a control"}
+
+-- Of rows that may be those of another router, without what every router has.
+local function own_rows(rows)
+  local own = {}
+  for _, row in ipairs(rows) do
+    if row ~= FROZEN and row ~= LEAK then own[#own + 1] = row end
+  end
+  return own
+end
+
 local function of_table(what, name, value)
   local spec = options.read(what, value, SPEC)
   if not spec.route then fail(what, "route = function(ctx) is missing") end
   spec.definition = definition.of(spec)
-  spec.name, spec.rows = name, joined(spec.rows or {})
+  spec.name, spec.rows = name, own_rows(spec.rows or {})
   check_words(what, "gives", spec.gives)
-  check_rows(what, spec.rows, {name = true, allow_leak = true})
+  check_rows(what, spec.rows, {name = true, allow_leak = true, frozen = true})
+  if not spec.frozen and routing.gives(spec, "logits") then
+    spec.rows[#spec.rows + 1] = FROZEN
+  end
   options.read(what .. ": model", spec.model, MODEL)
   for word in pairs(spec.except or {}) do
     if not EXCEPT[word] then options.unknown(what, "except", word, sorted(EXCEPT)) end
@@ -297,6 +316,22 @@ function routing.check_beside(what, router, o, stored)
   end
 end
 
+-- Options by rows, of which those that `goes` says may be tables that go by the steps.
+local function read_numbers(what, given, rows, goes)
+  local plain, tables = {}, {}
+  for name, v in pairs(given) do
+    local row = type(v) == "table" and row_of(rows, name)
+    if row and goes(row) then
+      tables[name] = coefficient.read(what, row, v)
+      v = tables[name].value
+    end
+    plain[name] = v
+  end
+  local o = options.read(what, plain, rows)
+  for name, v in pairs(tables) do o[name] = v end
+  return o
+end
+
 --- The options of a router: those of router = {name, ...} over normalize and scale of o over its
 -- rows' defaults.  Reading one that it has not is an error.
 function routing.options(what, router, given, o)
@@ -310,7 +345,8 @@ function routing.options(what, router, given, o)
       fail(what, "%s is an option of balance: balance = {%s = %s}", name, name, tostring(v))
     end
   end
-  return setmetatable(options.read(what, own, router.rows), {__index = function(_, name)
+  local function goes(row) return row[2] == "number" and row.scheduled end
+  return setmetatable(read_numbers(what, own, router.rows, goes), {__index = function(_, name)
     if row_of(router.rows, name) then return nil end
     error(("ctx.options has no '%s': it is not in its rows"):format(tostring(name)), 0)
   end})
@@ -384,7 +420,7 @@ function routing.balance(what, router, given, stored)
       kept[name] = nil
     end
   end
-  return options.read(what .. ": balance", kept, rows)
+  return read_numbers(what .. ": balance", kept, rows, function(row) return row[2] == "number" end)
 end
 
 --- Raise if a router cannot be what is asked: {experts=, top_k=, capacity=}.

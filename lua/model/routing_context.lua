@@ -4,10 +4,11 @@
 --   ctx.x (N,C)          the layer's input           ctx.E ctx.K ctx.N ctx.B ctx.T    whole numbers
 --   ctx.mode             as nn.mode()                ctx.layer      its number, from 1
 --   ctx.options          the router's own, by name   ctx:setting(name)    one of them, or of the
---                        balance rules', as a scalar that r.NAME changes while it runs
+--                        balance rules', as a scalar that r.NAME changes while it runs, and that
+--                        may go by the steps (lua/model/coefficient.lua)
 --   ctx:logits{x=, w=, b=, extra=} -> (N, E + extra) f32: x w^T + b + mask; x: default ctx.x;
---                        w: default the parameter gate.weight; extra: rows for choices that are
---                        none of the E
+--                        w: default the parameter gate.weight, which frozen = true leaves as it
+--                        was; extra: rows for choices that are none of the E
 --   ctx:choose(scores) -> values, experts (N,K): the K largest of a token, of equal ones the lower
 --   ctx:weight()         w of the first ctx:logits
 --   ctx:mask() (E)       0, and -inf of a disabled expert
@@ -26,6 +27,7 @@
 --  3. The logits of the first call are those that balance rules see.
 
 local engine = require "switchyard.engine"
+local coefficient = require "switchyard.model.coefficient"
 local fields = require "switchyard.core.fields"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
@@ -52,7 +54,7 @@ function methods:logits(given)
     fail("ctx:logits: with options, the router cannot be called as a function of logits")
   end
   local x = o.x or self.x
-  local w = o.w or nn.param("gate.weight", {self.E + o.extra, x.shape[2]}, nil, {role = "router"})
+  local w = o.w or nn.param("gate.weight", {self.E + o.extra, x.shape[2]}, nil, self:_param())
   local raw = in_fp32(nn.linear, x, w, o.b)
   self._raw, self._weight = self._raw or raw, self._weight or w
   local mask = self:mask()
@@ -63,6 +65,12 @@ function methods:choose(scores) return scores:topk(self.K, -1) end
 
 function methods:weight()
   return self._weight or fail("ctx:weight: it is known when ctx:logits was called")
+end
+
+-- What a parameter of the router is declared as.
+function methods:_param()
+  local frozen = self._router.frozen or rawget(self.options, "frozen") == true
+  return {role = "router", frozen = frozen}
 end
 
 function methods:mask()
@@ -113,11 +121,11 @@ function methods:option(name) return (value_of(self, "option", name)) end
 
 function methods:setting(name)
   local value, row = value_of(self, "setting", name)
-  if type(value) ~= "number" then
+  if type(value) ~= "number" and type(value) ~= "table" then
     fail("ctx:setting: %s is %s; what may change while it runs is a number", name,
       tostring(value))
   end
-  return nn.input(name, value, row[4], row[5])
+  return coefficient.tensor(row, value)
 end
 
 -- ---- loads ----

@@ -9,6 +9,7 @@ local enum = require "switchyard.core.enum"
 local lazy = require "switchyard.core.lazy"
 local card = lazy "switchyard.prompt.card"
 local generate = require "switchyard.model.generate"
+local coefficient = require "switchyard.model.coefficient"
 local hooks = require "switchyard.run.hooks"
 local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
@@ -574,7 +575,26 @@ local function set_live(r, name, value)
   end)
 end
 
-local function set_input(r, name, value)
+local set_input
+
+-- r.aux = {0.02, warmup = 100}: of a coefficient that was given as such a table.
+local function set_coefficient(r, name, value)
+  local numbers = coefficient.input(name)
+  if not r._m.inputs[numbers] then
+    error(("train: %s goes by no schedule in this model, it takes a number; one that is made with "
+      .. "balance = {%s = {%.6g}} takes both"):format(name, name, r._m.inputs[name]:item()), 0)
+  end
+  local range = r._m._ranges[name] or {name, "number"}
+  local o = coefficient.read("train", {name, "number", r._m.inputs[name]:item(), range[4],
+                                       range[5]}, value)
+  set_input(r, name, o.value)
+  set_input(r, numbers, coefficient.numbers(o))
+end
+
+function set_input(r, name, value)
+  if type(value) == "table" and r._m.inputs[name].size == 1 then
+    return set_coefficient(r, name, value)
+  end
   local input, range = r._m.inputs[name], r._m._ranges[name]
   local fresh = type(value) == "number" and tensor.full(value) or value
   if type(fresh) ~= "userdata" or fresh.size ~= input.size then

@@ -67,6 +67,40 @@ end
 function methods:freeze() return freeze(self, "freeze") end
 function methods:unfreeze() return freeze(self, "unfreeze") end
 
+-- ---- the router of a layer ----
+
+local router_methods = {}
+local Router = fields.class("router", router_methods, "run layer")
+
+local function router_key(x) return x._moe.path .. ".gate." end
+
+local function freeze_router(x, kind)
+  local m, key = x.run._m, router_key(x)
+  for _, info in ipairs(m._info) do
+    if info.frozen and info.name:sub(1, #key) == key then
+      error(("%s: the model's router is frozen for good (router = {..., frozen = true})")
+        :format(kind), 3)
+    end
+  end
+  x.run._h:apply{kind = kind, key = key, value = kind == "freeze" and 1 or 0,
+                 text = ("%s router"):format(engine.place(x.layer, x._moe.name))}
+  return x
+end
+
+--- router:freeze(): its parameters stay as they are;  router:unfreeze() undoes it
+function router_methods:freeze() return freeze_router(self, "freeze") end
+function router_methods:unfreeze() return freeze_router(self, "unfreeze") end
+
+function Router.__tostring(x)
+  return ("router of layer %d of run %s"):format(x.layer, x.run.name)
+end
+
+local function router_of(r, l, moe)
+  local out = fields.object(Router, {run = r, layer = l})
+  out._moe = moe
+  return out
+end
+
 --- What an entry of kind reset says (the run is held): parameters of one expert drawn anew as when
 -- the model was made, and what the optimizer keeps of them cleared.  An entry without values is of
 -- a program that drew those that begin as zeros or ones from the normal of the default.
@@ -94,7 +128,7 @@ function methods:reset()
 end
 
 -- Layers have no settings of their own; what the run has is said where it is.
-local Layer = fields.class("layer", {}, "number load experts mixtures",
+local Layer = fields.class("layer", {}, "number load experts router mixtures",
   function(layer, name, setting)
   local run = layer._run
   if live.is(name) or run._h:get(name) ~= nil or run._m.inputs[name] then
@@ -102,12 +136,13 @@ local Layer = fields.class("layer", {}, "number load experts mixtures",
       setting and " = ..." or "")
   end
   if name == "frozen" then
-    return "experts are frozen one by one: r.layers[l].experts[e]:freeze()"
+    return "experts are frozen one by one: r.layers[l].experts[e]:freeze(); the router by "
+      .. "r.layers[l].router:freeze()"
   end
 end)
 
 -- One of a layer's mixtures, as it is in the run.
-local Mixture = fields.class("mixture", {}, "name load experts")
+local Mixture = fields.class("mixture", {}, "name load experts router")
 
 local function load_of(r, layer, mixture)
   local name = r._h:series_of(enum.series.LOAD, layer, mixture)
@@ -130,11 +165,13 @@ end
 local function layer_of(r, l)
   local list = r._m._moe[l] or {}
   local out = fields.object(Layer, {number = l, load = load_of(r, l, list[1] and list[1].name),
-                                    experts = list[1] and experts_of(r, l, list[1])})
+                                    experts = list[1] and experts_of(r, l, list[1]),
+                                    router = list[1] and router_of(r, l, list[1])})
   out._run = r
   out.mixtures = fields.numbered(("%s: layer %d"):format(r.name, l), "mixture", #list, function(i)
     return fields.object(Mixture, {name = list[i].name or "", load = load_of(r, l, list[i].name),
-                                   experts = experts_of(r, l, list[i])})
+                                   experts = experts_of(r, l, list[i]),
+                                   router = router_of(r, l, list[i])})
   end, "the mixtures are the model's")
   return out
 end

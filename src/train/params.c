@@ -55,6 +55,7 @@ static int fill_list(struct sy_params *ps, struct sy_tensor *const *tensors,
         p->experts = specs[i].experts;
         p->role = specs[i].role;
         p->layer = specs[i].layer;
+        p->frozen = specs[i].frozen;
         p->decay = ps->optimizer->decays(p);
         snprintf(p->mixture, sizeof p->mixture, "%s", specs[i].mixture ? specs[i].mixture : "");
         ps->floats += padded(p->count);
@@ -88,7 +89,8 @@ static void cut_group(struct sy_params *ps, struct sy_group *g)
                               .count = n - at < CHUNK ? n - at : CHUNK,
                               .param = g->param,
                               .expert = g->expert,
-                              .group = (int)(g - ps->groups)};
+                              .group = (int)(g - ps->groups),
+                              .frozen = p->frozen};
 }
 
 static int make_chunks(struct sy_params *ps, struct sy_err *err)

@@ -44,6 +44,7 @@ struct sy_param_spec {
     enum sy_role role;
     int layer; /* from 1; 0: outside of layers */
     const char *mixture; /* as struct sy_series_what has it; NULL: of none */
+    bool frozen; /* from the start */
 };
 
 struct sy_param {
@@ -55,6 +56,7 @@ struct sy_param {
     enum sy_role role;
     int layer;
     char mixture[SY_MIXTURE_NAME];
+    bool frozen; /* from the start; what holds now is the chunks' */
 };
 
 /* A state that the optimizer keeps of a parameter. */

@@ -18,7 +18,8 @@ end
 
 local r = fresh_run()
 local kinds = {tensor = tensor.ones(4, 3), tokenizer = tokenizer.bytes(), data = d,
-               model = m, run = r, expert = r.layers[1].experts[2]}
+               model = m, run = r, expert = r.layers[1].experts[2],
+               router = r.layers[1].router}
 
 local function field(v, name)
   local fine, value = pcall(function() return v[name] end)

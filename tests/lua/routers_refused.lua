@@ -12,7 +12,7 @@ refused({router = "softmx"}, "unknown router 'softmx' (did you mean 'softmax'?)"
 refused({router = 5}, "router must be a name or {name, option = value}, got number")
 refused({router = {cutoff = 1}}, "router must be a name or {name, option = value}, got table")
 refused({router = {"threshold", cutof = 0.5}},
-  "router 'threshold': unknown option 'cutof' (did you mean 'cutoff'?); there are: cutoff")
+  "router 'threshold': unknown option 'cutof' (did you mean 'cutoff'?); there are: cutoff, frozen")
 refused({router = {"threshold", cutoff = 2}},
   "router 'threshold': cutoff must be from 0 to 1: it is 2")
 refused({router = {"threshold", cutoff = "x"}},
@@ -22,7 +22,8 @@ refused({router = {"by_id", prime = 0.5}},
 refused({router = {"sigmoid", gamma = 0.01}},
   "router 'sigmoid': gamma is an option of balance: balance = {gamma = 0.01}")
 refused({router = "Softmax"}, "unknown router 'Softmax' (did you mean 'softmax'?)")
-refused({router = {"soft", cutoff = 1}}, "router 'soft': unknown option 'cutoff'; there are none")
+refused({router = {"soft", cutoff = 1}},
+  "router 'soft': unknown option 'cutoff'; there are: frozen")
 refused({router = {"sigmoid", scale = 2}, scale = 3}, "scale is 2 in router and 3 beside it")
 refused({scale = 2}, "scale has no effect with router 'softmax'")
 refused({router = "by_id", normalize = false}, "normalize has no effect with router 'by_id'")

@@ -18,17 +18,17 @@ static const struct {
     int64_t shape[3];
     double most; /* of its values */
 } rows[] = {
-    {{"wide", 0, SY_ROLE_WEIGHT, 1, NULL}, 2, {140, 170}, 0.2},
-    {{"tall", 0, SY_ROLE_WEIGHT, 1, NULL}, 2, {510, 130}, 0.2}, /* over a chunk; ends in a row */
-    {{"small", 0, SY_ROLE_WEIGHT, 1, NULL}, 2, {24, 10}, 0.2},
-    {{"experts", 3, SY_ROLE_EXPERT, 1, NULL}, 3, {3, 16, 20}, 0.2},
-    {{"large experts", 2, SY_ROLE_EXPERT, 1, NULL}, 3, {2, 150, 129}, 0.2},
-    {{"biases", 3, SY_ROLE_EXPERT, 1, NULL}, 2, {3, 20}, 0.2},
-    {{"gate", 0, SY_ROLE_ROUTER, 1, NULL}, 2, {3, 20}, 0.2},
-    {{"norm", 0, SY_ROLE_WEIGHT, 1, NULL}, 1, {33}, 0.2},
-    {{"embed", 0, SY_ROLE_EMBEDDING, 0, NULL}, 2, {50, 20}, 0.2},
-    {{"head", 0, SY_ROLE_HEAD, 0, NULL}, 2, {50, 20}, 0.2},
-    {{"tiny", 0, SY_ROLE_WEIGHT, 1, NULL}, 2, {9, 7}, 1e-5}, /* Adafactor's floor holds */
+    {{"wide", 0, SY_ROLE_WEIGHT, 1, NULL, false}, 2, {140, 170}, 0.2},
+    {{"tall", 0, SY_ROLE_WEIGHT, 1, NULL, false}, 2, {510, 130}, 0.2}, /* over a chunk */
+    {{"small", 0, SY_ROLE_WEIGHT, 1, NULL, false}, 2, {24, 10}, 0.2},
+    {{"experts", 3, SY_ROLE_EXPERT, 1, NULL, false}, 3, {3, 16, 20}, 0.2},
+    {{"large experts", 2, SY_ROLE_EXPERT, 1, NULL, false}, 3, {2, 150, 129}, 0.2},
+    {{"biases", 3, SY_ROLE_EXPERT, 1, NULL, false}, 2, {3, 20}, 0.2},
+    {{"gate", 0, SY_ROLE_ROUTER, 1, NULL, false}, 2, {3, 20}, 0.2},
+    {{"norm", 0, SY_ROLE_WEIGHT, 1, NULL, false}, 1, {33}, 0.2},
+    {{"embed", 0, SY_ROLE_EMBEDDING, 0, NULL, false}, 2, {50, 20}, 0.2},
+    {{"head", 0, SY_ROLE_HEAD, 0, NULL, false}, 2, {50, 20}, 0.2},
+    {{"tiny", 0, SY_ROLE_WEIGHT, 1, NULL, false}, 2, {9, 7}, 1e-5}, /* Adafactor's floor holds */
 };
 #define COUNT ((int)(sizeof rows / sizeof *rows))
 

@@ -19,10 +19,11 @@
 
 #define COUNT 4
 
-static const struct sy_param_spec specs[COUNT] = {{"a.weight", 0, SY_ROLE_ROUTER, 1, NULL},
-                                                  {"a.bias", 0, SY_ROLE_WEIGHT, 1, NULL},
-                                                  {"moe.experts.up", 3, SY_ROLE_EXPERT, 1, NULL},
-                                                  {"b.weight", 0, SY_ROLE_HEAD, 0, NULL}};
+static const struct sy_param_spec specs[COUNT] = {
+    {"a.weight", 0, SY_ROLE_ROUTER, 1, NULL, false},
+    {"a.bias", 0, SY_ROLE_WEIGHT, 1, NULL, false},
+    {"moe.experts.up", 3, SY_ROLE_EXPERT, 1, NULL, false},
+    {"b.weight", 0, SY_ROLE_HEAD, 0, NULL, false}};
 static const int64_t shapes[COUNT][3] = {{300, 300, 0}, {7, 0, 0}, {3, 5, 11}, {2, 3, 0}};
 static const int dims[COUNT] = {2, 1, 3, 2};
 

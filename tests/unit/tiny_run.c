@@ -118,9 +118,9 @@ static struct sy_params *make_params(const struct tiny_options *o, struct sy_err
 {
     int64_t width = o->width ? o->width : 16;
     static const struct sy_param_spec specs[PARAMS] = {
-        {"embed", 0, SY_ROLE_EMBEDDING, 0, NULL},
-        {"layers.1.experts.up", 4, SY_ROLE_EXPERT, 2, NULL},
-        {"head", 0, SY_ROLE_HEAD, 0, NULL}};
+        {"embed", 0, SY_ROLE_EMBEDDING, 0, NULL, false},
+        {"layers.1.experts.up", 4, SY_ROLE_EXPERT, 2, NULL, false},
+        {"head", 0, SY_ROLE_HEAD, 0, NULL, false}};
     struct sy_tensor *list[PARAMS] = {random_param(0, V, width, err),
                                       random_param(1, width, width, err),
                                       random_param(2, V, width, err)};

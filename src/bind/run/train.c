@@ -3,7 +3,8 @@
  * Arguments are trusted to be of the right kind, but never to be in range.
  *
  *   engine.params(tensors, specs, states, optimizer)    flat buffers (train/params.h); a spec:
- *                                                       name, experts, role, layer, mixture
+ *                                                       name, experts, role, layer, mixture,
+ *                                                       frozen
  *   engine.optimizers()                                 all of them (train/optimizers/optimizer.h)
  *   engine.roles()                                      what a parameter may be, by name
  *   engine.phase(graph, kind, loss, total, params)      forward, backward, placement
@@ -62,7 +63,9 @@ static struct sy_param_spec check_spec(lua_State *L, int arg, int i)
     s.layer = (int)luaL_optinteger(L, -1, 0);
     lua_getfield(L, -5, "mixture"); /* likewise */
     s.mixture = lua_tostring(L, -1);
-    lua_pop(L, 6);
+    lua_getfield(L, -6, "frozen");
+    s.frozen = lua_toboolean(L, -1);
+    lua_pop(L, 7);
     return s;
 }
 
