@@ -9,8 +9,8 @@
 --     min (0) at `steps`: cosine, linear, or wsd, which stays and falls linearly over the last
 --     `decay` share; behind the step `last` it is 0.
 --  2. It is a function of nn.step() in the graph, with two inputs, the value and what the rest
---     comes to: so a run may change both while it goes on (r.aux = {...}), and journal and checkpoints
---     have them as other inputs.
+--     comes to: so a run may change both while it goes on (r.aux = {...}), and journal and
+--     checkpoints have them as other inputs.
 --  3. A number alone is the input that it always was.
 
 local nn = require "switchyard.model.nn"
