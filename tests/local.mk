@@ -239,3 +239,4 @@ EXTRA_DIST += %D%/peers/routers.py
 script_tests += %D%/lua/replay.lua
 script_tests += %D%/lua/balance_scope.lua
 script_tests += %D%/lua/coefficients.lua
+script_tests += %D%/lua/kth.lua

@@ -1,8 +1,10 @@
-/* sort and topk.
+/* sort, topk and kth.
  *
  * Every element becomes an unsigned key of the same order (sign flipped for integers, the usual
  * trick for floats; NaN is the largest; -0 equals 0), and (key, index) pairs are merged bottom up:
- * the sort is stable, so ties keep the lower index, and it takes n log n whatever the data.
+ * the sort is stable, so ties keep the lower index, and it takes n log n whatever the data.  kth
+ * goes by the keys' bytes instead, from the highest (a radix selection): of all pairs only those
+ * stay, in their order, that share the byte of the one that is sought.
  */
 #include "ops/build.h"
 #include "ops/ops_int.h"
@@ -140,6 +142,92 @@ static int run_order(const struct sy_run *x, const char *name, int64_t dim, bool
     return atomic_load(&c.failed) ? sy_err_set(x->err, SY_E_MEMORY, "%s: out of memory", name) : 0;
 }
 
+/* ---- kth ---- */
+
+/* f32 keys are in the upper half, so that no byte is spent on what all have. */
+static uint64_t kth_key(const struct order_ctx *c, const void *x, int64_t i)
+{
+    if (c->dtype != SY_F32)
+        return key_of(c, x, i);
+    union {
+        float f;
+        uint32_t u;
+    } b = {((const float *)x)[i]};
+    if (b.f != b.f)
+        return 0;
+    if (b.f == 0)
+        b.u = 0;
+    return (uint64_t)(b.u >> 31 ? b.u : ~(b.u | 1u << 31)) << 32;
+}
+
+/* The pair of rank *rank (from 0) among p[0..n) by this byte of the keys: how many share its byte
+ * come to the front, and *rank is its rank among those. */
+static int64_t keep_byte(struct pair *p, int64_t n, int shift, int64_t *rank)
+{
+    int64_t count[256] = {0}, kept = 0;
+    unsigned byte = 0;
+    for (int64_t i = 0; i < n; i++)
+        count[p[i].key >> shift & 255]++;
+    while (*rank >= count[byte])
+        *rank -= count[byte++];
+    for (int64_t i = 0; i < n; i++)
+        if ((p[i].key >> shift & 255) == byte)
+            p[kept++] = p[i];
+    return kept;
+}
+
+/* Index of the element of rank `rank` in descending order, ties by index. */
+static int64_t select_index(const struct order_ctx *c, const void *x, struct pair *p, int64_t rank)
+{
+    int64_t n = c->n;
+    for (int64_t i = 0; i < n; i++)
+        p[i] = (struct pair){kth_key(c, x, i), i};
+    for (int shift = 56; shift >= 0 && n > 1; shift -= 8)
+        n = keep_byte(p, n, shift, &rank);
+    return p[rank].index;
+}
+
+static void kth_rows(void *ctx, int64_t rows, const void *const *in, void *const *out)
+{
+    struct order_ctx *c = ctx;
+    size_t size = sy_dtype_size(c->dtype);
+    struct pair *p = sy_scratch(SY_SCRATCH_OP1, (size_t)c->n * sizeof *p);
+    if (!p) {
+        atomic_store(&c->failed, true);
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        const char *x = (const char *)in[0] + (size_t)(r * c->n) * size;
+        int64_t at = select_index(c, x, p, c->keep - 1);
+        if (out[0])
+            memcpy((char *)out[0] + (size_t)r * size, x + (size_t)at * size, size);
+        if (out[1])
+            ((int32_t *)out[1])[r] = (int32_t)at;
+    }
+}
+
+int sy__run_kth(const struct sy_run *x)
+{
+    const struct sy_tensor *t = x->in[0];
+    struct sy__lines l = sy__lines_of(t->ndim, t->shape, x->attrs->i[1]);
+    struct order_ctx c = {
+        .dtype = t->dtype, .n = l.n, .keep = x->attrs->i[0], .descending = true};
+    struct sy__line_work w = {
+        .l = l,
+        .nin = 1,
+        .nout = 2,
+        .in = {sy__line_operand(t, l.n)},
+        .out = {sy__line_operand(x->out[0], 1), sy__line_operand(x->out[1], 1)},
+        .rows = kth_rows,
+        .ctx = &c};
+    atomic_init(&c.failed, false);
+    if (sy__lines_run(&w, "kth", x->err))
+        return -1;
+    return atomic_load(&c.failed) ? sy_err_set(x->err, SY_E_MEMORY, "kth: out of memory") : 0;
+}
+
+/* ---- what they infer ---- */
+
 static int infer_order(struct sy_infer *x, int64_t *dim)
 {
     if (x->in[0]->dtype == SY_BF16)
@@ -160,20 +248,24 @@ int sy__infer_sort(struct sy_infer *x)
     return infer_order(x, &x->attrs->i[0]);
 }
 
-int sy__infer_topk(struct sy_infer *x)
+/* keep: how many of the dimension go out; 0: k. */
+static int infer_k(struct sy_infer *x, int64_t keep)
 {
     int64_t k = x->attrs->i[0], *dim = &x->attrs->i[1];
     if (infer_order(x, dim))
         return -1;
     if (k < 1 || k > x->in[0]->shape[*dim]) {
         char text[128];
-        return sy_err_set(x->err, SY_E_RANGE, "topk: k is %lld along dimension %lld of %s",
-                          (long long)k, (long long)*dim + 1,
+        return sy_err_set(x->err, SY_E_RANGE, "%s: k is %lld along dimension %lld of %s",
+                          x->op->name, (long long)k, (long long)*dim + 1,
                           sy_shape_text(x->in[0]->ndim, x->in[0]->shape, text, sizeof text));
     }
-    x->out[0].shape[*dim] = x->out[1].shape[*dim] = k;
+    x->out[0].shape[*dim] = x->out[1].shape[*dim] = keep ? keep : k;
     return 0;
 }
+
+int sy__infer_topk(struct sy_infer *x) { return infer_k(x, 0); }
+int sy__infer_kth(struct sy_infer *x) { return infer_k(x, 1); }
 
 int sy__run_sort(const struct sy_run *x)
 {
@@ -198,6 +290,10 @@ int sy__vjp_sort(struct sy_vjp *x)
     return vjp_order(x, x->attrs->i[0]);
 }
 int sy__vjp_topk(struct sy_vjp *x)
+{
+    return vjp_order(x, x->attrs->i[1]);
+}
+int sy__vjp_kth(struct sy_vjp *x)
 {
     return vjp_order(x, x->attrs->i[1]);
 }

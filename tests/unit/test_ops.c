@@ -291,6 +291,7 @@ static void test_errors(void)
     fails(get(SY_OP_EMBEDDING_, NULL, 0, 2, f, i), "embedding: index 300 is out of range: V is 2");
     fails(get(SY_OP_EMBEDDING_, NULL, 0, 2, f, f), "embedding: ids is f32, must be i32, i64 or u8");
     fails(get(SY_OP_TOPK_, &I(3, 1), 0, 1, f), "topk: k is 3 along dimension 2 of (2, 2)");
+    fails(get(SY_OP_KTH_, &I(0, 1), 0, 1, f), "kth: k is 0 along dimension 2 of (2, 2)");
     fails(get(SY_OP_WHERE_, NULL, 0, 3, f, f, f), "where: c is f32, must be bool");
     fails(get(SY_OP_INVERSE_, NULL, 0, 1, f), "inverse: the matrix is singular: pivot 2 is 0");
     fails(get(SY_OP_CHOLESKY_, NULL, 0, 1, a), "cholesky: x must be square: it is (32, 512)");
