@@ -92,3 +92,7 @@ src/bind/core/embedded_lua.c: %D%/embed.sh %D%/local.mk $(lua_sources)
 	    $(top_srcdir) $(lua_sources) > $@.tmp && mv $@.tmp $@
 lua_sources += %D%/balance/sequence.lua
 lua_sources += %D%/model/coefficient.lua
+lua_sources += %D%/routers/quantile.lua
+lua_sources += %D%/routers/relu.lua
+lua_sources += %D%/routers/expert_threshold.lua
+lua_sources += %D%/routers/top_p.lua

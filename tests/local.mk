@@ -240,3 +240,4 @@ script_tests += %D%/lua/replay.lua
 script_tests += %D%/lua/balance_scope.lua
 script_tests += %D%/lua/coefficients.lua
 script_tests += %D%/lua/kth.lua
+script_tests += %D%/lua/routers_state.lua

@@ -213,6 +213,7 @@ function Model:_record(d, B, T, after)
     end
     nn.describe(d, function()
       d.result = self._forward(ids, d.batch)
+      nn._finish(d)
       if after then after(d) end
     end)
   end)

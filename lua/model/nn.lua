@@ -22,7 +22,7 @@ end
 function nn.describe(d, f, ...)
   local before = now
   now = d
-  d.path, d.aux, d.layer, d.mixture = {}, {}, nil, nil
+  d.path, d.aux, d.layer, d.mixture, d.of_all = {}, {}, nil, nil, {}
   local ok, a, b = xpcall(f, function(e)
     return type(e) == "string" and e or debug.traceback(tostring(e))
   end, ...)
@@ -83,6 +83,41 @@ function nn._batch(d, B, T, S)
     d.fields[name] = t
     return t
   end})
+end
+
+--- Of what layers have in common: t is collected under this name, and when the model's function has
+-- returned, f(list of all) runs once, outside of all layers and scopes.
+function nn._of_all_layers(name, t, f)
+  local d = description("of_all_layers")
+  local of = d.of_all[name]
+  if not of then
+    of = {f = f}
+    d.of_all[name], d.of_all[#d.of_all + 1] = of, of
+  end
+  of[#of + 1] = t
+end
+
+--- The model's function has returned.
+function nn._finish(d)
+  d.path, d.layer, d.mixture = {}, nil, nil
+  for _, of in ipairs(d.of_all) do of.f(of) end
+end
+
+--- A state of the whole model, whichever layer asks for it.
+function nn._state_of_all(name, t)
+  local d = description("state")
+  local path = d.path
+  d.path = {}
+  local state = nn.state(name, t)
+  d.path = path
+  return state
+end
+
+--- What is to be said, once, before the model is trained.
+function nn._remark(text)
+  local d = description("remark")
+  if not d.remarks or d.remarks[text] then return end
+  d.remarks[text], d.remarks[#d.remarks + 1] = true, text
 end
 
 --- nn.description() -> the description being recorded, or nil: for those who write a layer of their

@@ -26,9 +26,9 @@ local Run = {}
 -- ---- tracing and planning ----
 
 -- kind: "begin" (the first micro-batch of a step), "add" (the others), "eval", or "count" (before
--- them all).  carried: tensors that gather over micro-batches, by name; totals: what is known of
--- all of them before; the same in all.
-local function trace(m, kind, params, data, o, carried, totals)
+-- them all).  across: what phases have in common: carried, tensors that gather over micro-batches,
+-- by name; totals: what is known of all of them before; remarks: what is to be said.
+local function trace(m, kind, params, data, o, across)
   local loss, total
   local function result(d)
     loss = Model.loss_of(d)
@@ -37,14 +37,14 @@ local function trace(m, kind, params, data, o, carried, totals)
     d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute)
   end
   local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision,
-    kind = kind, data = data,
-    accumulate = o.accumulate, steps = o.steps, carried = carried, totals = totals}, o.batch, o.context, result)
+    kind = kind, data = data, accumulate = o.accumulate, steps = o.steps,
+    carried = across.carried, totals = across.totals, remarks = across.remarks},
+    o.batch, o.context, result)
   return d.phase
 end
 
--- What is done before a step to know what its micro-batches come to, for people; nil: nothing.
+-- What is done before a step to know what its micro-batches come to, for people.
 local function counting(phases, o)
-  if not phases.count then return nil end
   local _, _, counts = phases.count:size()
   local _, _, begins = phases.begin:size()
   local _, _, adds = phases.add:size()
@@ -53,16 +53,19 @@ local function counting(phases, o)
     .. "micro-batches before a step, %.0f%% more FLOPs"):format(o.accumulate, 100 * share)
 end
 
---- Trace and plan: the plan, the bytes of its arena, and what it does beside, or nil.
+--- Trace and plan: the plan, the bytes of its arena, and lines of what it does beside.
 local function make_plan(m, params, data, o)
-  local carried, totals = {}, {}
-  local phases = {begin = trace(m, "begin", params, data, o, carried, totals)}
-  if o.accumulate > 1 then phases.add = trace(m, "add", params, data, o, carried, totals) end
-  if next(totals) then phases.count = trace(m, "count", params, data, o, carried, totals) end
-  phases.eval = trace(m, "eval", params, data, o)
-  local beside = counting(phases, o)
+  local across = {carried = {}, totals = {}, remarks = {}}
+  local phases = {begin = trace(m, "begin", params, data, o, across)}
+  if o.accumulate > 1 then phases.add = trace(m, "add", params, data, o, across) end
+  local said = across.remarks
+  if next(across.totals) then
+    phases.count = trace(m, "count", params, data, o, across)
+    said[#said + 1] = counting(phases, o)
+  end
+  phases.eval = trace(m, "eval", params, data, o, across)
   local plan, bytes = engine.plan(phases, o, m.cfg.top_k or 0)
-  return plan, bytes, beside
+  return plan, bytes, said
 end
 
 -- ---- starting ----
@@ -95,7 +98,7 @@ local function say_size(r)
     .. "activations%s")
     :format(r.name, c.total / 1e6, c.active / 1e6, o.batch * o.context * o.accumulate, o.precision,
       engine.bytes(r._h:state_bytes()), engine.bytes(r._arena), where))
-  if beside then engine.line(("%s: %s"):format(r.name, beside)) end
+  for _, line in ipairs(beside) do engine.line(("%s: %s"):format(r.name, line)) end
 end
 
 -- r.val_loss stays nil where the validation part has no window, which is said unless it was wanted
@@ -125,7 +128,7 @@ function Run._make(m, d, o)
   local handle = engine.trainer(o.name, params, plan, d, o, m:count(o.context).flops_per_token,
     o.precision == "bf16", dispatch)
   for k, v in pairs {_h = handle, _m = m, _o = o, _d = d, _arena = arena, _hooks = {}, samples = {},
-                     _beside = beside or false,
+                     _beside = beside,
                      _fresh = m._fresh or false} do
     rawset(r, k, v)
   end
@@ -483,8 +486,10 @@ local function replan(r, after)
     m._programs = {}
     local plan, _, beside = make_plan(m, h, r._d, o)
     h:replan(plan, m:count(o.context).flops_per_token)
-    if beside and beside ~= r._beside then engine.event(r.name, "note", beside) end
-    rawset(r, "_beside", beside or false)
+    for i, line in ipairs(beside) do
+      if line ~= r._beside[i] then engine.event(r.name, "note", line) end
+    end
+    rawset(r, "_beside", beside)
     if after then after() end
   end)
 end

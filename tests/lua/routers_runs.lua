@@ -68,7 +68,8 @@ end
 local manual = child "--dump-help"
 for _, part in ipairs {'"router = \\(dqsoftmax\\(dq ', '"router = \\(dqsigmoid\\(dq ',
                        '"balance = {aux = x, scope = x}"',
-                       '"balance = {gamma = x}"', '"balance = {z = x}"',
+                       '"balance = {gamma = x, kind = x, momentum = x, recentre = x}"',
+                       '"balance = {z = x}"',
                        "nn.router(name", "nn.balance(name", "routers() "} do
   ok(manual:find(part, 1, true), "the manual has " .. part)
 end
