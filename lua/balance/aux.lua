@@ -36,6 +36,6 @@ return {
      help = "what the loads are even over: micro (a micro-batch, the default), sequence or step"},
   },
   loss = function(ctx, routing)
-    nn.loss("balance", SCOPES[ctx:option "scope" or "micro"](ctx, routing), ctx:setting "aux")
+    nn.loss("balance", SCOPES[ctx:scope()](ctx, routing), ctx:setting "aux")
   end,
 }

@@ -13,6 +13,7 @@ return {
   rows = {{"cv2", "number", nil, 0, 1e6, help = "weight of the importance loss"}},
   loss = function(ctx, routing)
     local all = (routing.experts + 1):scatter_add(routing.taken_gates, {dim = 2, n = ctx.E + 1})
-    nn.loss("cv2", variation(all:narrow(2, 2, ctx.E):sum(1)), ctx:setting "cv2")
+    local sums = all:narrow(2, 2, ctx.E):sum(1)
+    nn.loss("cv2", variation.by_scope(ctx, "cv2", sums), ctx:setting "cv2")
   end,
 }

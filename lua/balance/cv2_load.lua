@@ -12,6 +12,7 @@ return {
   needs = "chance",
   rows = {{"cv2_load", "number", nil, 0, 1e6, help = "weight of the load loss"}},
   loss = function(ctx, routing)
-    nn.loss("cv2_load", variation(routing.chance:sum(1)), ctx:setting "cv2_load")
+    local value = variation.by_scope(ctx, "cv2_load", routing.chance:sum(1))
+    nn.loss("cv2_load", value, ctx:setting "cv2_load")
   end,
 }

@@ -305,7 +305,8 @@ function nn.moe(x, given)
   meet("router", router)
   routing.check_leak(d.mode, router, own)
   local ctx = context_of(d, x, o, router, own, coefficients)
-  d.mixture = {name = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path)}
+  d.mixture = {name = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path),
+               frozen = router.frozen or rawget(own, "frozen") == true}
   local r = route(ctx)
   local capacity = 0
   if o.capacity and d.mode == "train" then

@@ -166,6 +166,7 @@ local param_rows = {
 local function param_options(given)
   local o = options.read("param", given or {}, param_rows)
   o.role = o.role or (o.experts or 0) > 0 and "expert" or nil
+  o.frozen = o.frozen or o.role == "router" and now.mixture ~= nil and now.mixture.frozen == true
   local roles = engine.roles()
   for _, name in ipairs(roles) do
     if not o.role or name == o.role then return o end

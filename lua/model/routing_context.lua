@@ -15,6 +15,7 @@
 --   ctx:bias() (E)       the state that chooses and does not weigh; the balance rule bias moves it
 --   ctx:ids() (N) i32    token ids, from 0           ctx:documents() (B,T) i32: which document
 --   ctx:option(name)     the same of a text or a flag, which stays what it is
+--   ctx:scope()          what balance losses are of: "micro", "sequence" or "step"
 --   ctx:load(scope)      in a balance rule: the experts' shares of the assignments before any drop;
 --                        "micro" (E), "sequence" (B,E), "step" (E): of its micro-batches so far,
 --                        "whole" (E): of all of them, known before the first is learned from
@@ -54,7 +55,7 @@ function methods:logits(given)
     fail("ctx:logits: with options, the router cannot be called as a function of logits")
   end
   local x = o.x or self.x
-  local w = o.w or nn.param("gate.weight", {self.E + o.extra, x.shape[2]}, nil, self:_param())
+  local w = o.w or nn.param("gate.weight", {self.E + o.extra, x.shape[2]}, nil, {role = "router"})
   local raw = in_fp32(nn.linear, x, w, o.b)
   self._raw, self._weight = self._raw or raw, self._weight or w
   local mask = self:mask()
@@ -65,12 +66,6 @@ function methods:choose(scores) return scores:topk(self.K, -1) end
 
 function methods:weight()
   return self._weight or fail("ctx:weight: it is known when ctx:logits was called")
-end
-
--- What a parameter of the router is declared as.
-function methods:_param()
-  local frozen = self._router.frozen or rawget(self.options, "frozen") == true
-  return {role = "router", frozen = frozen}
 end
 
 function methods:mask()
@@ -119,6 +114,11 @@ end
 
 function methods:option(name) return (value_of(self, "option", name)) end
 
+function methods:scope()
+  local has = row_of("scope", routing.balance_rows(self._router))
+  return has and self:option "scope" or "micro"
+end
+
 function methods:setting(name)
   local value, row = value_of(self, "setting", name)
   if type(value) ~= "number" and type(value) ~= "table" then
@@ -149,7 +149,7 @@ local function load_of_all(self)
   local r = self._routing
   if nn.micro_batches() == 1 then return r.load end
   if not r.all then
-    local counts = self:whole("load", (r.load * r.count):round())
+    local counts = self:whole(r.sum or "load", (r.load * r.count):round())
     r.all = counts / counts:sum():maximum(tensor.ones(1))
   end
   return r.all

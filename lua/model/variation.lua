@@ -1,7 +1,37 @@
--- The squared coefficient of variation of x (E): variance / mean^2.
+-- The squared coefficient of variation of sums over tokens, x (E): variance / mean^2.
+--
+-- With scope = "step" it is that of the whole step.  It is no sum over micro-batches, so each adds
+-- what its own sums change of it: with g the gradient at the step's sums X, of which there are n,
+--
+--     v(X) + sum of g (n x - X),  whose mean over them is v(X), and its gradient that of v(X)
 
---- variation(x (E)) -> scalar
-return function(x)
+local nn = require "switchyard.model.nn"
+
+local TINY = 1e-10
+
+local function variance(x, mean) return (x - mean):square():mean() end
+
+--- variation.of(x (E)) -> scalar
+local function of(x)
   local mean = x:mean()
-  return (x - mean):square():mean() / (mean:square() + 1e-10)
+  return variance(x, mean) / (mean:square() + TINY)
 end
+
+local function gradient(x)
+  local E, mean = x.size, x:mean()
+  local square = mean:square() + TINY
+  return (x - mean) * (2 / E) / square
+    - variance(x, mean) * mean * (2 / E) / (square * square)
+end
+
+local variation = {of = of}
+
+--- variation.by_scope(ctx, name, x (E)) -> scalar; name: of what, for the step's sum
+function variation.by_scope(ctx, name, x)
+  local n = nn.micro_batches()
+  if n == 1 or ctx:scope() ~= "step" then return of(x) end
+  local X = ctx:whole(name, x)
+  return of(X) + (gradient(X) * (x * n - X)):sum()
+end
+
+return variation

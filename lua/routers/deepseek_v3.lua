@@ -46,7 +46,7 @@ return {
     {"keep", "integer", 1, 1, 4096, help = "of which a token chooses within the best so many"},
   },
   gives = "logits scores bias",
-  balance = {aux = 0, z = 0, gamma = 1e-3},
+  balance = {aux = 0, z = 0, gamma = 1e-3, recentre = true, sequence = 1e-4},
   except = {one = "its gate is the score times scale"},
   check = check,
   route = function(ctx)

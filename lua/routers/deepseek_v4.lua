@@ -30,7 +30,7 @@ return {
     {"seed", "integer", 1, 0, 1 << 53, help = "of the table of token ids"},
   },
   gives = "logits scores bias",
-  balance = {aux = 0, z = 0, gamma = 1e-3},
+  balance = {aux = 0, z = 0, gamma = 1e-3, recentre = true},
   except = {one = "its gate is the score times scale", order = "the first layers' are by token id",
             ties = "the first layers' are by token id"},
   route = function(ctx)

@@ -22,6 +22,7 @@ return {
   source = "Shazeer et al. 2017",
   gives = "logits scores chance",
   balance = {aux = 0, z = 0, cv2 = 0.1, cv2_load = 0.1},
+  except = {step = "each draws its own noise"},
   check = function(E, K)
     if K == 1 and E > 1 then return "top_k is 1; a softmax over one is 1 whatever its logit is" end
   end,

@@ -11,7 +11,7 @@ return {
   paper = "aux 0.001 over the whole step; no z-loss; 8 of 128 experts, none shared",
   source = "Qwen3, 2025; Qiu et al. 2025 (2501.11873)",
   rows = {routing.NORMALIZE},
-  balance = {aux = 1e-3, z = 0},
+  balance = {aux = 1e-3, scope = "step", z = 0},
   route = function(ctx)
     local p = ctx:logits():softmax(-1)
     local gates, experts = ctx:choose(p)

@@ -32,7 +32,7 @@ local function steer(o)
 end
 
 local function normalised(ctx, logits)
-  local scale = nn.param("gate.scale", {1}, "ones", ctx:_param())
+  local scale = nn.param("gate.scale", {1}, "ones", {role = "router"})
   local mean, var = logits:mean(-1, true), logits:var(-1, true, 0)
   return (logits - mean) * (var + 1e-6):rsqrt() * scale
 end
@@ -68,7 +68,8 @@ return {
     nn.observe("active", count / ctx.N)
     nn._of_all_layers("top_p", {count = count:view(1), N = ctx.N, K = ctx.K, start = start},
       steer(ctx.options))
-    if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates) end
+    -- where one alone is usual it would be 1 whatever its logit is
+    if ctx.options.normalize ~= false and ctx.K > 1 then gates = nn.normalize_gates(gates) end
     return {experts = taken:where(experts, none), gates = gates, scores = p, fewer = true}
   end,
 }

@@ -147,15 +147,16 @@ says(function() moe {balance = {sequence = {warmup = 3}}} end,
 
 -- ---- routers that do not learn ----
 
-for _, router in ipairs {"softmax", "sigmoid"} do
+for _, router in ipairs {"softmax", "sigmoid", "gpt_oss", "noisy_topk"} do
   local m = moe {router = {router, frozen = true}, balance = {aux = 1}}
   local before, inner = {}, m.params["model.layers.0.mlp.experts.up_proj.weight"]:hash()
-  for l = 0, 1 do before[l] = m.params[("model.layers.%d.mlp.gate.weight"):format(l)]:hash() end
+  for i, info in ipairs(m._info) do
+    if info.role == "router" then before[i] = m.params[i]:hash() end
+  end
   local r = train(m, d, {steps = 4, batch = 2, lr = 0.1, weight_decay = 0.5, eval_every = 0,
                          save = false}):wait()
-  for l = 0, 1 do
-    is(m.params[("model.layers.%d.mlp.gate.weight"):format(l)]:hash(), before[l],
-      router .. ": frozen, layer " .. l + 1)
+  for i, hash in pairs(before) do
+    is(m.params[i]:hash(), hash, router .. ": frozen, " .. m._info[i].name)
   end
   ok(m.params["model.layers.0.mlp.experts.up_proj.weight"]:hash() ~= inner, "the experts learn")
   for _, row in ipairs(r:history("grad_norm.router.1"):table()) do

@@ -321,7 +321,7 @@ end
 do -- at perfect balance a standard deviation has no gradient; the variance has
   local variation = require "switchyard.model.variation"
   local x = tensor.ones({4}, {dtype = "f64"}):grad(true)
-  variation(x):backward()
+  variation.of(x):backward()
   is(x.grad:abs():max():item(), 0.0, "cv2: its gradient at perfect balance is 0, not NaN")
   local r = train(moe {router = "noisy_topk", top_k = 2, experts = 4}, d,
     {steps = 3, batch = 2, warmup = 0, eval_every = 0, save = false}):wait()
