@@ -2,13 +2,13 @@
 
 local nn = require "switchyard.model.nn"
 
--- The likeliest, and in training one drawn of the others by their probabilities: the largest of
--- logits with Gumbel noise.
+-- The likeliest, and one drawn of the others by their probabilities: the largest of logits with
+-- Gumbel noise.
 local function sampled(ctx, logits, p)
   local _, first = p:topk(1, -1)
-  local noise = (tensor.rand(logits.shape) + 1e-20):log():neg()
-  local others = ((logits:detach() - (noise + 1e-20):log()):softmax(-1)
-    * ((first - 1):one_hot({n = ctx.E}):view(ctx.N, ctx.E) * -1 + 1))
+  local noise = ((tensor.rand(logits.shape) + 1e-20):log() * -1 + 1e-20):log()
+  local is_first = (first - 1):one_hot({n = ctx.E}):view(ctx.N, ctx.E):gt(0)
+  local others = is_first:where(tensor.full({1}, -math.huge), logits:detach() - noise)
   local _, second = others:topk(1, -1)
   local experts = first:cat(second, 2)
   return p:gather(-1, experts), experts

@@ -264,16 +264,22 @@ do -- the second now and then
        options = {"gshard", policy = policy, threshold = threshold}})
     return r.experts:narrow(2, 2, 1), r
   end
-  local second, r = kept("random", 0.5)
+  local second, random = kept("random", 0.5)
   near(second:gt(0):cast("f32"):mean():item(), 2 / 3, 0.005,
     "gshard: a second gate of 1/3 is kept of 0.5 in 2 of 3 cases")
-  near(r.gates:narrow(2, 1, 1):min():item(), 2 / 3, 1e-7,
+  near(random.gates:narrow(2, 1, 1):min():item(), 2 / 3, 1e-7,
     "... and the first stays what it is where the second is left out")
   near(kept("random", 0.2):gt(0):cast("f32"):mean():item(), 1, 0, "... over its threshold always")
   near(kept("all"):gt(0):cast("f32"):mean():item(), 1, 0, "... by policy all as well")
   local drawn = kept("sampling")
   near(drawn:eq(2):cast("f32"):mean():item(), 0.75, 0.005, "... sampled by 0.3 of 0.3 + 0.1")
   is(drawn:eq(1):cast("f32"):sum():item(), 0.0, "... never the first again")
+  local sure = {}
+  for n = 1, 8 do sure[n] = {2000, 0, 0} end
+  local m = moe {router = {"gshard", policy = "sampling"}, experts = 3}
+  local r = hand.route(nn.routers.gshard, m, tensor.zeros({8, C}, {dtype = "f64"}),
+    {E = 3, K = 2, mode = "train", logits = f64(sure), options = {"gshard", policy = "sampling"}})
+  is(r.experts:narrow(2, 2, 1):eq(1):cast("f32"):sum():item(), 0.0, "... however sure it is")
 end
 
 do -- st_moe's z sees what softmax does not
