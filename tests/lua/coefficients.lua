@@ -145,6 +145,34 @@ wrong({0.1, warmup = 1.5}, ": warmup must be a whole number: it is 1.5")
 says(function() moe {balance = {sequence = {warmup = 3}}} end,
   "model.moe: balance: sequence: its value is missing: {0.01, warmup = 100}")
 
+-- ---- the loss that is reported holds none of them ----
+
+do
+  local function losses(balance, router)
+    local m = moe {router = router, balance = balance}
+    local r = train(m, d, {steps = 1, batch = 2, lr = 1e-30, weight_decay = 0, eval_every = 1,
+                           save = false}):wait()
+    local out = ("%.17g %.17g %.17g"):format(r.loss, r.val_loss, m:loss(d))
+    local aux = r:history(router and "l1.1" or "balance.1")[1][2]
+    r:close()
+    return out, aux
+  end
+  for _, scope in ipairs {"micro", "sequence", "step"} do
+    local without = losses {aux = 0, z = 0}
+    local with_, aux = losses {aux = 1000, z = 1000, sequence = 1000, cv2 = 1000, simbal = 1000,
+                                  scope = scope}
+    is(with_, without, "losses with and without those of balance: " .. scope)
+    ok(aux > 0.5, "... which are reported beside", aux)
+  end
+  local name, before = nil, nil
+  for _, l1 in ipairs {1e-8, 1} do
+    local out, aux = losses(nil, {"relu", l1 = l1})
+    is(out, before or out, "relu: no loss holds its L1")
+    before, name = out, aux
+  end
+  ok(name > 0, "relu: which is reported")
+end
+
 -- ---- routers that do not learn ----
 
 for _, router in ipairs {"softmax", "sigmoid", "gpt_oss", "noisy_topk"} do

@@ -1,7 +1,7 @@
 -- Mixtures of ours against tests/peers/routers.py, the algorithms of Mesh TensorFlow and flaxformer
--- (Switch), Lingvo (GShard) and DeepSeek-V3 written in PyTorch: what one step of plain gradient
--- descent makes of every parameter, with capacity and drops, balance losses and bias.  Skips where
--- $PYTHON (default python3) has no torch and numpy.  TAP.
+-- (Switch), Lingvo (GShard), DeepSeek-V3 and quantile balancing written in PyTorch: what one step
+-- of plain gradient descent makes of every parameter, with capacity and drops, balance losses and
+-- bias.  Skips where $PYTHON (default python3) has no torch and numpy.  TAP.
 
 local engine = require "switchyard.engine"
 
@@ -20,7 +20,8 @@ model.define("between", function(cfg)
     local x = nn.embedding(ids, nn.param("embed", {cfg.vocab, C}, 1.0))
     local y = nn.layer(1, function()
       return nn.scope("mlp", nn.moe, x, {experts = cfg.experts, top_k = cfg.top_k, expert_dim = F,
-        router = cfg.rule, capacity = cfg.slots, aux = cfg.aux, z = cfg.z, gamma = cfg.gamma})
+        router = cfg.rule, capacity = cfg.slots, aux = cfg.aux, z = cfg.z, gamma = cfg.gamma,
+        sequence = cfg.sequence})
     end)
     return nn.linear((x + y):view(-1, C), nn.param("head", {cfg.vocab, C}, 0.5))
   end
@@ -77,10 +78,12 @@ case("gshard", {"gshard", policy = "all"}, "rule=gshard aux=0.5",
 case("gshard-drops", {"gshard", policy = "all"}, "rule=gshard aux=0.5 factor=1.5",
   {experts = 4, top_k = 2, aux = 0.5, slots = 0.75}) -- there of N/E, here of N*K/E
 case("st-moe", "st_moe", "rule=st_moe aux=0.5 z=0.1", {experts = 4, top_k = 2, aux = 1, z = 0.1})
-case("deepseek", "deepseek_v3", "rule=deepseek groups=1 keep=1 scale=2.5 gamma=0.25",
-  {experts = 8, top_k = 3, gamma = 0.25})
+local V3 = {experts = 8, top_k = 3, gamma = 0.25, sequence = 0.5}
+case("deepseek", "deepseek_v3",
+  "rule=deepseek groups=1 keep=1 scale=2.5 gamma=0.25 sequence=0.5 rows=4", V3)
 case("deepseek-groups", {"deepseek_v3", groups = 4, keep = 2, scale = 1.5},
-  "rule=deepseek groups=4 keep=2 scale=1.5 gamma=0.25", {experts = 8, top_k = 3, gamma = 0.25})
+  "rule=deepseek groups=4 keep=2 scale=1.5 gamma=0.25 sequence=0.5 rows=4", V3)
+case("quantile", "quantile", "rule=quantile", {experts = 8, top_k = 3})
 t.ok(drops["switch-drops"] > 0.1 and drops["gshard-drops"] > 0.1, "something is dropped",
   drops["switch-drops"] .. " " .. drops["gshard-drops"])
 
@@ -92,6 +95,6 @@ for name, what, off in text:gmatch "([%w-]+) (%S+) off (%S+)" do
   seen = seen + 1
   t.ok(tonumber(off) < 1e-3, name .. ": " .. what, off) -- of the largest change of this parameter
 end
-t.ok(seen == 5 * 6 + 2 * 7, "every parameter was compared", text)
+t.ok(seen == 5 * 6 + 3 * 7, "every parameter was compared", text)
 os.execute("rm -rf '" .. folder .. "'")
 t.done()

@@ -13,7 +13,10 @@ gshard    Lingvo: the two largest; gates over their sum first; places of the sec
           the number of kept first ones; aux of first choices
 st_moe    flaxformer: the two largest, gates as they are; f sums to K, so aux is twice that of f / K
 deepseek  DeepSeek-V3: sigmoid, groups by the sum of their two best score + bias, -inf elsewhere;
-          gates over their sum times scale; bias += gamma * sign(mean - load)
+          gates over their sum times scale; bias += gamma * sign(mean - load), less its mean; the
+          loss within each of `rows` sequences, which counts the largest s
+quantile  Su, Megatron-LM: the largest of softmax - beta; beta of the next step the quantile over
+          tokens of what is left of an expert's score above a token's (K+1)-th, less its mean
 """
 import sys
 
@@ -98,11 +101,30 @@ def deepseek(p, x, o):
     gates = gates / (gates.sum(-1, keepdim=True) + 1e-20) * o["scale"]
     hot = F.one_hot(index, E).double()
     load = hot.sum((0, 1))
-    o["bias"] = bias.detach() + o["gamma"] * torch.sign(load.mean() - load)
+    moved = bias.detach() + o["gamma"] * torch.sign(load.mean() - load)
+    o["state"] = moved - moved.mean()
+    largest = F.one_hot(s.topk(K, -1).indices, E).double().sum(1)
+    f = largest.view(o["rows"], -1, E).mean(1) * E / K
+    prob = (s / s.sum(-1, keepdim=True)).view(o["rows"], -1, E).mean(1)
+    return combine(p, x, (hot * gates[..., None]).sum(1)), o["sequence"] * (f * prob).sum(-1).mean()
+
+
+def quantile(p, x, o):
+    E, K, N = o["experts"], o["top_k"], x.shape[0]
+    s = torch.softmax(x @ p[AT + "gate.weight"].T, -1)
+    beta = p[AT + "gate.beta"].detach()
+    top = (s - beta).detach().topk(K + 1, -1)
+    index, alpha = top.indices[:, :K], top.values[:, K:]
+    new = (s.detach() - alpha).topk(N * K // E + 1, 0).values[-1]
+    o["state"] = new - new.mean()
+    gates = s.gather(1, index)
+    gates = gates / gates.sum(-1, keepdim=True)
+    hot = F.one_hot(index, E).double()
     return combine(p, x, (hot * gates[..., None]).sum(1)), torch.zeros(())
 
 
-RULES = {"switch": switch, "gshard": gshard, "st_moe": st_moe, "deepseek": deepseek}
+RULES = {"switch": switch, "gshard": gshard, "st_moe": st_moe, "deepseek": deepseek,
+         "quantile": quantile}
 
 
 def load(folder, name):
@@ -134,8 +156,8 @@ def run(name, folder, words):
     loss.backward()
     for n in sorted(p):
         before = p[n].detach()
-        if n.endswith("e_score_correction_bias"):
-            want = o["bias"]
+        if n.endswith(("e_score_correction_bias", "gate.beta")):
+            want = o["state"]
         else:
             want = before - p[n].grad
         got = torch.tensor(load(folder, n + ".after")).double()
