@@ -128,6 +128,33 @@ function methods:setting(name)
   return coefficient.tensor(row, value)
 end
 
+-- ---- tokens that are no padding ----
+
+--- Their number: N, or where there may be padding a tensor (1).
+function methods:_tokens()
+  local padding = nn.description().padding
+  return padding and padding:logical_not():cast("f32"):sum():view(1) or self.N
+end
+
+--- x (N,...) with 0 for padding.
+function methods:_without_padding(x)
+  local padding = nn.description().padding
+  if not padding then return x end
+  return padding:view(self.N, 1):where(tensor.zeros(1), x)
+end
+
+--- Of each column of x (N,E) the one that K/E of the tokens are at or over, or with `next` the one
+-- after it: (E), -inf where there are not so many.
+function methods:_cutoffs(x, next)
+  local padding, more = nn.description().padding, next and 1 or 0
+  if not padding then
+    return x:kth(math.max(1, self.N * self.K // self.E + more), 1):view(self.E)
+  end
+  local at = (self:_tokens() * self.K / self.E):floor() + (more - 1) -- from 0
+  local sorted = padding:view(self.N, 1):where(tensor.full(1, -math.huge), x):sort(1, true)
+  return sorted:embedding(at:clamp(0, self.N - 1):cast "i32"):view(self.E)
+end
+
 -- ---- loads ----
 
 -- Assignments of each expert in the step's micro-batches up to this one: counts are whole numbers,

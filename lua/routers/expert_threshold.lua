@@ -17,8 +17,7 @@ local function of_state(sum, weight) return sum / weight:clamp(1e-30) end
 
 -- Of a batch: (E)
 local function of_batch(ctx, logits)
-  local k = math.max(1, ctx.N * ctx.K // ctx.E)
-  return logits:kth(k, 1):view(ctx.E):clamp(LEAST)
+  return ctx:_cutoffs(logits):clamp(LEAST)
 end
 
 local function say(ctx)
@@ -68,7 +67,7 @@ return {
       end
     end
     local chosen = logits:ge(cutoff:clamp(LEAST))
-    nn.observe("active", chosen:cast("f32"):sum() / ctx.N)
+    nn.observe("active", ctx:_without_padding(chosen:cast "f32"):sum() / ctx:_tokens())
     local gates = chosen:where(logits:sigmoid(), tensor.zeros(logits.shape, {dtype = logits.dtype}))
     return {chosen = chosen, gates = gates, update = update}
   end,

@@ -19,7 +19,8 @@ function SCORES.sigmoid(logits) return logits:sigmoid() end
 -- beta of a batch, with its mean.
 local function quantiles(ctx, s, beta)
   local alpha = (s - beta):topk(ctx.K + 1, -1):narrow(2, ctx.K + 1, 1)
-  return (s - alpha):kth(ctx.N * ctx.K // ctx.E + 1, 1):view(ctx.E)
+  local found = ctx:_cutoffs(s - alpha, true)
+  return found:gt(-1e30):where(found, beta) -- padding alone tells nothing
 end
 
 local function update(ctx, s, beta)

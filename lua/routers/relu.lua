@@ -12,17 +12,13 @@
 
 local nn = require "switchyard.model.nn"
 
--- layers: of each {count=, most=, want=}: experts chosen, of how many at most, and how many wanted.
+-- layers: of each how many experts are chosen over what is wanted.
 local function steer(rate)
   return function(layers)
-    local count, want = nil, 0
-    for _, layer in ipairs(layers) do
-      count = count and count + layer.count or layer.count
-      want = want + layer.want
-    end
+    local over = layers[1]
+    for i = 2, #layers do over = over + layers[i] end
     local lambda = nn._state_of_all("relu.lambda", tensor.zeros(1))
-    local all = nn.step_sum("relu.chosen", count)
-    local more = all:gt(want * nn.micro_batches())
+    local more = nn.step_sum("relu.over", over):gt(0)
     local factor = more:where(tensor.full(1, rate), tensor.full(1, 1 / rate))
     nn.update(lambda, lambda * factor)
     nn._observe_of_all("lambda", lambda)
@@ -46,15 +42,14 @@ return {
   gives = "logits", balance = {z = 0},
   except = {one = "its gate is the logit"},
   route = function(ctx)
-    local gates = ctx:logits():relu()
+    local gates = ctx:_without_padding(ctx:logits():relu())
     local chosen = gates:gt(0)
-    local count = chosen:cast("f32"):sum(1)
+    local count, n = chosen:cast("f32"):sum(1), ctx:_tokens()
     local lambda = nn._state_of_all("relu.lambda", tensor.full(1, ctx.options.l1))
-    local heavy = count * (1 / (ctx.N * ctx.K))
-    nn.loss("l1", (gates:mean(1) * heavy):sum() * ctx.E, lambda:view {})
-    nn.observe("active", count:sum() / ctx.N)
-    nn._of_all_layers("relu", {count = count:sum():view(1), want = ctx.N * ctx.K},
-      steer(ctx.options.rate))
+    local l1 = (gates:sum(1) / n * (count / (n * ctx.K))):sum() * ctx.E
+    nn.loss("l1", l1, lambda:view {})
+    nn.observe("active", count:sum() / n)
+    nn._of_all_layers("relu", count:sum():view(1) - n * ctx.K, steer(ctx.options.rate))
     return {chosen = chosen, gates = gates}
   end,
 }

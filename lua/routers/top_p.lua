@@ -15,15 +15,13 @@ local routing = require "switchyard.model.routing"
 
 local function steer(o)
   return function(layers)
-    local count, tokens, K = nil, 0, 0
-    for _, layer in ipairs(layers) do
-      count = count and count + layer.count or layer.count
-      tokens, K = tokens + layer.N, K + layer.K / #layers
-    end
+    local over = layers[1].over
+    for i = 2, #layers do over = over + layers[i].over end
     local threshold = nn._state_of_all("top_p.threshold", tensor.zeros(1))
     local sum = nn._state_of_all("top_p.sum", tensor.zeros(1))
-    local mean = nn.step_sum("top_p.count", count) / (tokens * nn.micro_batches())
-    local e = mean * -1 + K
+    local tokens, n = layers[1].n, nn.micro_batches()
+    local all = type(tokens) == "number" and tokens * n or nn.step_sum("top_p.tokens", tokens)
+    local e = nn.step_sum("top_p.over", over) / (all * -#layers)
     local sums = sum + e
     nn.update(sum, sums)
     nn.update(threshold, (sums * o.ki + e * o.kp + layers[1].start):clamp(1e-6, 1))
@@ -61,12 +59,12 @@ return {
     nn._state_of_all("top_p.sum", tensor.zeros(1))
     local gates, experts = p:topk(ctx.E, -1)
     local before = gates:cumsum(-1) - gates
-    local taken = before:lt(threshold)
+    local taken = ctx:_without_padding(before:lt(threshold):cast "f32"):gt(0)
     gates = taken:where(gates, tensor.zeros(gates.shape, {dtype = gates.dtype}))
     local none = tensor.zeros(experts.shape, {dtype = "i32"})
-    local count = taken:cast("f32"):sum()
-    nn.observe("active", count / ctx.N)
-    nn._of_all_layers("top_p", {count = count:view(1), N = ctx.N, K = ctx.K, start = start},
+    local count, n = taken:cast("f32"):sum(), ctx:_tokens()
+    nn.observe("active", count / n)
+    nn._of_all_layers("top_p", {over = count:view(1) - n * ctx.K, n = n, start = start},
       steer(ctx.options))
     -- where one alone is usual it would be 1 whatever its logit is
     if ctx.options.normalize ~= false and ctx.K > 1 then gates = nn.normalize_gates(gates) end

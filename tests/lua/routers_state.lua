@@ -26,6 +26,7 @@ model.define("given", function(cfg)
   return function(ids)
     local E, C = cfg.experts, cfg.experts
     local x = nn.embedding(ids, nn.param("embed", {256, C}))
+    if cfg.padded then nn.description().padding = ids:view(-1):gt(31 + cfg.padded) end
     x = nn.layer(1, function()
       return nn.scope("mlp", nn.moe, x, with({experts = E, top_k = cfg.top_k, expert_dim = 4,
         router = cfg.router}, cfg.rules))
@@ -368,6 +369,51 @@ do
   local r2 = nn.routers.top_p
   ok(r2.causal, "top_p: causal")
   r:close()
+end
+
+-- ---- padding is no token ----
+
+do
+  local T, n, E, K = 40, 31, 4, 2
+  local logits = random_logits(T, E, 33)
+  local real = table.move(logits, 1, n, 1, {})
+  local function padded(router, o)
+    local m, d = given(logits, {top_k = K, router = router, padded = n})
+    local r = run(m, d, with({steps = 1, accumulate = 2}, o))
+    return m, r
+  end
+  local m, r = padded("quantile")
+  near(state(m, BETA), quantiles(map(real, softmax), {0, 0, 0, 0}, K), "padding: quantile")
+  r:close()
+  m, r = padded {"expert_threshold", decay = 0.5}
+  local want = {}
+  for e = 1, E do want[e] = 0.5 * kth(column(real, e), n * K // E) end
+  near(state(m, CUT), want, "padding: expert_threshold")
+  near({series(r, "active.1")[1]}, {(n * K // E) * E / n}, "padding: experts a token")
+  r:close()
+  local count, heavy, l1 = 0, {}, 0
+  for e = 1, E do
+    local c, sum = 0, 0
+    for _, v in ipairs(column(real, e)) do
+      c, sum = c + (v > 0 and 1 or 0), sum + math.max(v, 0)
+    end
+    count, heavy[e], l1 = count + c, c, l1 + E * sum / n * c / (n * K)
+  end
+  m, r = padded {"relu", l1 = 1}
+  near({series(r, "l1.1")[1], series(r, "active.1")[1]}, {l1, count / n}, "padding: relu", 1e-5)
+  r:close()
+  local active = {}
+  for _, is_padded in ipairs {false, true} do
+    local m2, d = given(logits, {top_k = K, router = {"top_p", start = 0.5},
+                                 padded = is_padded and n or nil})
+    r = run(m2, d, {steps = 2})
+    active[#active + 1] = series(r, "threshold")[2] - 0.5
+    if is_padded then
+      near({active[2]}, {0.025 * (K - series(r, "active.1")[1])}, "padding: top_p", 1e-5)
+    end
+    r:close()
+  end
+  ok(math.abs(active[1] - active[2]) > 1e-5, "... which is another without it", text(active))
 end
 
 -- ---- kinds of bias ----
