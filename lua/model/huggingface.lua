@@ -142,6 +142,9 @@ end
 
 -- ---- config.json ----
 
+-- Of a coefficient that goes by the steps, what it comes to.
+local function height(v) return type(v) == "table" and v.value or v end
+
 local function shared_fields(m)
   local c, theta, tok = m.cfg, m.cfg.theta + 0.0, m.tokenizer or {}
   return {
@@ -160,7 +163,7 @@ local function moe_fields(c, f)
   f.moe_intermediate_size, f.num_experts_per_tok = c.expert_dim, c.top_k
   f.intermediate_size = c.ffn_dim or c.expert_dim * c.top_k
   f.norm_topk_prob = c.normalize and c.top_k > 1
-  f.router_aux_loss_coef, f.router_z_loss_coef = c.balance.aux, c.balance.z
+  f.router_aux_loss_coef, f.router_z_loss_coef = height(c.balance.aux), height(c.balance.z)
 end
 
 --- config.json's fields for a model, and why transformers cannot load it (nil: it can).  name: the

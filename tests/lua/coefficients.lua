@@ -85,6 +85,9 @@ do
   os.remove(folder)
   assert(m:save(folder))
   local back = assert(model.load(folder))
+  local f = assert(io.open(folder .. "/config.json"))
+  ok(f:read("a"):find '"router_aux_loss_coef": *0%.5', "for others as a number")
+  f:close()
   is(back.cfg.balance.aux.warmup, 4, "a model on disk has it")
   os.execute("rm -r '" .. folder .. "'")
 end

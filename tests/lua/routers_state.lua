@@ -210,6 +210,16 @@ do -- a fresh batch is even
     ("%g, without %g"):format(even, free))
 end
 
+do -- tokens that define a quantile lie on the border when their batch is routed again
+  local m, d = given({{1, 1}, {2, 1}, {1, 2}, {1, 1}}, {top_k = 1, router = "quantile"})
+  local r = run(m, d, {steps = 3})
+  for i, row in ipairs(series(r, "load.1")) do
+    near(row, {1.5, 0.5}, "quantile: of equal scores the lower expert, step " .. i, 0)
+  end
+  near(state(m, BETA), {0, 0}, "... and beta stays", 0)
+  r:close()
+end
+
 for _, rules in ipairs {{"aux", 0.01}, {"gamma", 1e-3}} do
   says(function() moe {router = "quantile", balance = {[rules[1]] = rules[2]}} end,
     ("model.moe: %s has no effect with router 'quantile'"):format(rules[1]))
