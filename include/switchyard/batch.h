@@ -36,10 +36,10 @@ enum sy_length {
     X(DOCUMENTS, "documents", SY_I32, CONTEXT, 0, "number of each token's document; -1: padding")  \
     X(SOURCES, "sources", SY_I32, CONTEXT, 0,                                                      \
       "which source of the data each token is of; 0 where there is one")                           \
-    X(INPUTS, "inputs", SY_I32, INPUT, NAN, "token ids that an encoder reads")                     \
-    X(INPUT_DOCUMENTS, "input_documents", SY_I32, INPUT, NAN,                                      \
+    X(INPUTS, "inputs", SY_I32, INPUT, (double)NAN, "token ids that an encoder reads")             \
+    X(INPUT_DOCUMENTS, "input_documents", SY_I32, INPUT, (double)NAN,                              \
       "of each of inputs its document, by the numbers of documents; -1: padding")                  \
-    X(INPUT_SOURCES, "input_sources", SY_I32, INPUT, NAN, "as sources, of inputs")                 \
+    X(INPUT_SOURCES, "input_sources", SY_I32, INPUT, (double)NAN, "as sources, of inputs")         \
     X(PREFIX, "prefix", SY_I32, ROW, 0, "so many first tokens of the row are seen by all of it")   \
     X(OBJECTIVES, "objectives", SY_I32, ROW, 0, "number of the objective that made the row")
 

@@ -10,6 +10,7 @@
 
 #include "switchyard/batch.h"
 #include "switchyard/err.h"
+#include "switchyard/objective.h"
 #include "switchyard/progress.h"
 #include "switchyard/reading.h"
 #include "switchyard/tokenizer.h"
@@ -159,6 +160,7 @@ struct sy_sampler {
     enum sy_sample_mode mode;
     int64_t batch, context; /* B, T >= 1 */
     int64_t inputs;         /* S, of a model that has an encoder; else 0 */
+    const struct sy_objectives *objectives; /* borrowed; NULL: next-token prediction */
     uint64_t seed;
 };
 
@@ -178,7 +180,9 @@ struct sy_place {
 int sy_sampler_check(const struct sy_sampler *s, struct sy_err *err);
 /* What follows needs a sampler that has passed it, and allocates nothing. */
 
-/* Windows of T that do not overlap; one epoch of SY_SAMPLE_EPOCH and SY_SAMPLE_SEQUENTIAL. */
+/* Tokens by which one window follows another: T of next-token prediction. */
+int64_t sy_sampler_window(const struct sy_sampler *s);
+/* Windows that do not overlap; one epoch of SY_SAMPLE_EPOCH and SY_SAMPLE_SEQUENTIAL. */
 int64_t sy_sampler_windows(const struct sy_sampler *s);
 /* First token of the window of row `row`, counted from the place over all micro-batches of a
  * step. */

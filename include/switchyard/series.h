@@ -50,7 +50,11 @@ enum sy_series_draw {
     X(DROPPED, "dropped", "share", 0, 1, HEAT, true, true, "likewise of each expert's own")        \
     X(BALANCE, "balance", "", 0, INFINITY, LINE, false, false,                                     \
       "load-balancing loss without its weight")                                                    \
-    X(Z, "z", "", 0, INFINITY, LINE, false, false, "router z-loss without its weight")
+    X(Z, "z", "", 0, INFINITY, LINE, false, false, "router z-loss without its weight")             \
+    X(PART_LOSS, "part_loss", "nats", 0, INFINITY, LINE, false, false,                             \
+      "of the part of a training batch that an objective made")                                    \
+    X(PART_VAL_LOSS, "part_val_loss", "nats", 0, INFINITY, POINTS, false, false,                   \
+      "likewise of an evaluation")
 
 enum sy_series_kind {
 #define X(id, name, unit, least, most, draw, each, rare, help) SY_SERIES_##id,

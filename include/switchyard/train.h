@@ -44,7 +44,8 @@ struct sy_phase {
     struct sy_tensor *field[SY_FIELD_COUNT];
     /* inputs of these names, i32 scalars, or NULL: steps count from 1, micro-batches from 0 */
     struct sy_tensor *step, *micro;
-    struct sy_tensor *loss;                  /* scalar f32: cross entropy in nats a token; shared */
+    struct sy_tensor *loss;   /* scalar f32: cross entropy in nats a token; shared */
+    struct sy_tensor *losses; /* (B*T) f32: of each target, times its weight; or NULL; shared */
 };
 /* The fields and numbers that the phase's graph reads are its inputs of their names: find them. */
 void sy_phase_find_fields(struct sy_phase *phase);
@@ -108,6 +109,7 @@ struct sy_train_config {
     struct sy_plan *plan;          /* likewise */
     struct sy_hyper hyper;
     struct sy_corpus *corpus;      /* another count is taken */
+    struct sy_objectives *objectives; /* likewise; NULL: next-token prediction */
     enum sy_sample_mode sampling;
     bool by_step;                  /* it began before windows were counted, and keeps its order */
     double flops_per_token;        /* of the model: 6 a weight plus attention; for MFU */

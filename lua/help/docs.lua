@@ -87,17 +87,29 @@ docs.entries = {
     .. "step. Errors: a model of one's own that looks at other tokens otherwise than by "
     .. "nn.attention: it cannot write one token after another. Source: Fan et al. 2018; Holtzman "
     .. "et al. 2020.", "m:generate({1, 2, 3}, {tokens = 5})", options = "model:generate"},
+  {"model:fill", "m:fill(text, {blank=, by=, tokens=40, temperature=0, seed=1, ...}) -> text, list",
+   "The text with its blanks filled (___ marks one), and the list of what fills them, by a model "
+    .. "that was trained with objective \"span\" (all blanks at once: an encoder-decoder, or a "
+    .. "model of one stack) or \"fim\" (one after the other, each by what stands before it and "
+    .. "behind it up to the next). A filling ends where the model writes a special token. Errors: "
+    .. "a text without a blank; a tokenizer without the special tokens; a text that fills the "
+    .. "model's context. Source: Raffel et al. 2020; Bavarian et al. 2022.",
+   'model.dense{layers = 1, dim = 16, heads = 2, ffn_dim = 16,\n'
+   .. '  vocab = tokenizer.bytes{fim = true}}:fill("To ___ or not to ___", {tokens = 3})',
+   options = "model:fill"},
   {"model:logits", "m:logits(text or ids) -> tensor (T,V)",
    "Scores of the next token after each token, f32: row t is about the token after the t-th. "
     .. "Columns count from 1, token ids from 0: column i is that of id i - 1, and argmax(-1) - 1 "
     .. "are the likeliest ids. Errors: no tokens; an id outside the vocabulary.",
    "m:logits{1, 2, 3}:argmax(-1) - 1"},
-  {"model:loss", "m:loss(dataset or text or ids, {batches=20, batch=16, context=}) -> number",
+  {"model:loss",
+   "m:loss(dataset or text or ids, {batches=20, batch=16, context=, objective=}) -> number",
    "Mean cross entropy in nats a token, without any auxiliary loss. Of a text every token but the "
     .. "first is predicted once, in windows of the model's context that overlap by half: the "
     .. "first window predicts all of its tokens, a further one those of its latter half, which "
     .. "have half a context or more before them. Of a data set: the windows of r:eval, each "
-    .. "within its documents if the model is (documents = true). batch is how many windows are "
+    .. "within its documents if the model is (documents = true), by the objective of the model's "
+    .. "run, or another one. batch is how many windows are "
     .. "computed at once. Errors: a text of fewer than 2 tokens.",
    'm:loss(d, {batches = 2}), m:loss{1, 2, 3}', options = "model:loss"},
 
@@ -372,7 +384,8 @@ docs.entries = {
   {"nn.attention",
    "nn.attention(x, {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=, documents=}) -> y",
    "x (B,T,C) -> (B,T,C): projections, RoPE, causal grouped-query attention (mask=\"full\": every "
-    .. "token sees all; documents=true: a token sees only its own document), output projection. "
+    .. "token sees all; mask=\"prefix\": causal, but all see the first batch.prefix of a row; "
+    .. "documents=true: a token sees only its own document), output projection. "
     .. "Makes the parameters q_proj, k_proj, v_proj and o_proj. Source: Vaswani et al. 2017; "
     .. "Ainslie et al. 2023."},
   {"nn.ffn", "nn.ffn(x, F) -> y",
@@ -504,6 +517,7 @@ local function rows_of(what)
   if what == "train" then return require("switchyard.run.train").rows() end
   local rows = {
     ["model:generate"] = require("switchyard.model.generate").rows,
+    ["model:fill"] = require("switchyard.model.fill").rows,
     ["model:loss"] = require("switchyard.model.model")._loss_rows,
     ["train.resume"] = require("switchyard.run.resume").rows,
     replay = require("switchyard.run.replay").rows,

@@ -97,6 +97,15 @@ local rows = {
   {"sgd", "An optimizer: steps by the gradient and its momentum (nesterov = false: by the momentum "
     .. "alone). Its lr is some 100 times adamw's. Source: Sutskever et al. 2013.",
     "train", "momentum", "nesterov"},
+  {"objective", "What of a text a model is shown, and what it is to predict: objective = \"next\" "
+    .. "(each token from those before it), \"span\" (spans that were left out, as T5), \"prefix\" "
+    .. "(what follows a first part that is seen whole), \"fim\" (the middle behind what stands "
+    .. "around it); with options {\"span\", density = 0.15, mean = 3}, {\"fim\", rate = 0.5, spm = "
+    .. "0.5}; a mixture by shares of the rows {next = 0.5, fim = {0.5, rate = 0.9}}, whose losses "
+    .. "are the series loss.fim and val_loss.fim, too. Span and fim need special tokens: "
+    .. "tokenizer.bytes{sentinels = 100, fim = true}. A row is a function of the seed and the "
+    .. "number of its window.", "train", "objectives", "span corruption", "prefix lm", "fim",
+    "fill in the middle", "denoising"},
   {"adafactor", "The optimizer of T5, GShard and Switch: mean squares of the gradient by rows and "
     .. "columns in place of each, no momentum, an update whose root mean square is at most 1, and "
     .. "lr relative to the size of the weights. Source: Shazeer and Stern 2018.", "train"},

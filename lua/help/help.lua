@@ -257,6 +257,17 @@ local function routing_entries(word, list, entry)
   return out
 end
 
+-- Of a name without a kind (fill): what others have it, one line each.
+local function namesakes(name, list, entry)
+  local out = {}
+  for _, e in ipairs(name:find "^[%w_]+$" and entry and list or {}) do
+    if e ~= entry and last_part(e.name) == name then
+      out[#out + 1] = ("%s\n    see ?%s"):format(e.signature, e.name)
+    end
+  end
+  return out
+end
+
 -- Texts of all that the name is besides an entry.
 local function other_meanings(name, list, entry)
   local out = {}
@@ -267,6 +278,7 @@ local function other_meanings(name, list, entry)
     for _, o in ipairs(found) do out[#out + 1] = option_entry(o) end
     for _, text in ipairs(in_signatures(word, list, found)) do out[#out + 1] = text end
   end
+  for _, text in ipairs(namesakes(name, list, entry)) do out[#out + 1] = text end
   out[#out + 1] = term_entry(name)
   for _, text in ipairs(word and routing_entries(word, list, entry) or {}) do
     out[#out + 1] = text

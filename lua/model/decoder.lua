@@ -10,6 +10,7 @@ local function decoder(cfg, feed_forward)
   local attention = {heads = cfg.heads, kv_heads = cfg.kv_heads, head_dim = cfg.head_dim,
                      theta = cfg.theta, qk_norm = cfg.qk_norm, documents = cfg.documents}
   return function(ids)
+    attention.mask = cfg.prefix and "prefix" or "causal" -- training may choose it (objective)
     local C = cfg.dim
     local embed = nn.param("model.embed_tokens.weight", {cfg.vocab, C})
     local x = nn.embedding(ids, embed)
@@ -37,6 +38,9 @@ local common = {
     .. "that of the data that trains it"},
   {"theta", "number", 10000, 1, 1e12, help = "base of RoPE"},
   {"documents", "boolean", false, help = "attention stays within a document of the data"},
+  {"prefix", "boolean", nil, help = "attention lets all tokens see the prefix of a row, and in "
+    .. "generation the prompt, whole; default: what training chooses, true with objective "
+    .. "\"prefix\" or \"span\""},
   {"qk_norm", "boolean", false, help = "RMSNorm on the heads of q and k"},
   {"dropout", "number", 0, 0, 0.99, help = "share of each block's output zeroed in training"},
   {"tie", "boolean", false, help = "the head shares the embedding's weights"},

@@ -7,13 +7,15 @@
 -- what makes the model again, and "transformers", why those cannot load it, where they cannot:
 --   {"format": 1, "family": "moe", "config": {...}, "inputs": {"mask.1": [0.0, "-inf"]},
 --   "single_gate": "score"}
--- "tokenizer": false stands there for a model that has none.
+-- "objective" stands there for a model that was trained by another than next-token prediction,
+-- "tokenizer": false for a model that has none.
 -- (single_gate: what the sigmoid router makes of the gate of a lone expert; where it is missing, it
 -- was 1.) The folder is written beside its place and then takes it: the old model or the new one,
 -- never half.
 
 local engine = require "switchyard.engine"
 local json = require "switchyard.core.json"
+local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
 local hf = require "switchyard.model.huggingface"
 local file = {}
@@ -54,6 +56,7 @@ local function config_text(m, family)
                   config = json.plain(m.cfg, "save: config.json", "config"), inputs = inputs,
                   single_gate = "score", transformers = reason}
   if not m.tokenizer then f.switchyard.tokenizer = false end
+  if m._objective and m._objective ~= "next" then f.switchyard.objective = m._objective end
   if m._reads_step then f.switchyard.steps = m:_steps() end
   return json.text(f) .. "\n", reason
 end
@@ -183,6 +186,10 @@ function file.load(path, make)
   end
   if ours.steps ~= nil and not (math.type(ours.steps) == "integer" and ours.steps >= 0) then
     return malformed(path, "steps is %s, must be a whole number from 0", ours.steps)
+  end
+  if ours.objective ~= nil then
+    fine, m._objective = pcall(objective.read, "model.load", ours.objective)
+    if not fine then return malformed(path, "%s", m._objective) end
   end
   m.tokenizer, m._steps_done = nil, ours.steps
   if ours.tokenizer ~= false then

@@ -166,11 +166,51 @@ local function draw(m, p, row, o, n)
   return engine.draw(p.logits, row, o.temperature, o.top_k, o.top_p, o.seed, -n, known)
 end
 
+-- ---- a prompt that is seen whole ----
+
+-- A program that reads the first T tokens, each of which sees all of them (nn.attention's mask
+-- "prefix"); its keys and values are copied into the caches afterwards.
+local function whole_decoder(m, own, T)
+  local d, kept, logits = {mode = "decode"}, {}, nil
+  function d.attend(q, k, v)
+    local keys, values = tensor.zeros(k.shape), tensor.zeros(v.shape)
+    kept[#kept + 1] = {k = keys, v = values}
+    d.graph:carry(keys, k)
+    d.graph:carry(values, v)
+    return (q:attention(k, v, {mask = 0}))
+  end
+  m:_record(d, 1, T, function() logits = m.logits_of(d.result) end)
+  own.whole = {T = T, run = engine.program(d.graph, {logits}), d = d, logits = logits,
+               tokens = d.fields.tokens, kept = kept}
+  return own.whole
+end
+
+local function feed_whole(m, own, ids, seed)
+  local T = #ids
+  local p = own.whole and own.whole.T == T and own.whole or whole_decoder(m, own, T)
+  m:_write_inputs(p.d)
+  engine.put(p.tokens, ids)
+  p.run:run(seed, 0)
+  for i, t in ipairs(p.kept) do
+    local c = cache(own, i, t.k, m.cfg.context)
+    engine.copy(c.k:narrow(2, 1, T), t.k)
+    engine.copy(c.v:narrow(2, 1, T), t.v)
+  end
+  return p, T, T
+end
+
+-- All that is given, which the model may want to see whole.
+local function feed_prompt(m, own, ids, seed)
+  local whole = #ids > 1 and decoder(m, own, 1).d.prefix
+  if whole then return feed_whole(m, own, ids, seed) end
+  return feed(m, own, ids, 1, 0, seed)
+end
+
 -- Draw up to o.tokens after `ids`, which are ours; show(fresh) after each.  Returns those drawn.
 local function write_on(m, own, ids, o, show)
   local S, fresh = m.cfg.context, {}
   local stop = o.stop and m.tokenizer and m.tokenizer.eot
-  local p, row, at = feed(m, own, ids, 1, 0, o.seed)
+  local p, row, at = feed_prompt(m, own, ids, o.seed)
   for n = 1, o.tokens do
     local id = draw(m, p, row, o, n)
     if id == stop then break end
@@ -180,7 +220,7 @@ local function write_on(m, own, ids, o, show)
     if n < o.tokens then
       if at == S then -- the cache is full
         ids, at = latter_half(ids, S), 0
-        p, row, at = feed(m, own, ids, 1, 0, o.seed)
+        p, row, at = feed_prompt(m, own, ids, o.seed)
       else
         p, row, at = feed(m, own, ids, #ids, at, o.seed)
       end
@@ -235,8 +275,26 @@ local function one_by_one(self, ids)
   return all
 end
 
+--- f(writer) after ids, which leave room: writer.draw() -> the next token's id, which
+-- writer.read(id), or another, puts behind.
+local function session(m, ids, o, f)
+  return m:_quietly(function()
+    local own, programs = take_decoders(m)
+    check_decodes(m, own, o.seed)
+    local p, row, at = feed_prompt(m, own, ids, o.seed)
+    local n, writer = 0, {}
+    function writer.draw()
+      n = n + 1
+      return draw(m, p, row, o, n)
+    end
+    function writer.read(id) p, row, at = feed(m, own, {id}, 1, at, o.seed) end
+    f(writer)
+    programs.decoders = own -- lost after an error
+  end)
+end
+
 --- What a generation begins with when nothing is given.
 local function opening(m) return m.tokenizer and "\n" or {} end
 
-return {generate = generate, one_by_one = one_by_one, opening = opening, text_of = text_of,
-        rows = rows}
+return {generate = generate, session = session, one_by_one = one_by_one, opening = opening,
+        text_of = text_of, rows = rows}

@@ -53,6 +53,10 @@ local function foreign(m, list)
       "capacity = %g leaves tokens out, where the families are dropless (capacity = nil)")
         :format(c.capacity)
   end
+  if c.prefix then
+    list[#list + 1] =
+      "attention sees a prefix whole, where the families are causal (prefix = false)"
+  end
   local off = disabled(m)
   if off ~= "" then
     list[#list + 1] = ("experts are disabled (%s), where the families use all (expert:enable)")

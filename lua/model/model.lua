@@ -9,6 +9,7 @@ local fields = require "switchyard.core.fields"
 local live = require "switchyard.model.live"
 local config = require "switchyard.model.config"
 local nn = require "switchyard.model.nn"
+local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
 local words = require "switchyard.core.words"
 require "switchyard.model.mixture"
@@ -104,6 +105,7 @@ function Model.new(name, given, stored)
       machine / 1e9), 0)
   end
   if not ok then error(why, 0) end
+  m._encodes = nn._encodes(d)
   for _, fill in ipairs(d.fills) do engine.fill(table.unpack(fill)) end
   m._fresh = true -- its values are what the seed gives
   m:_make_layers()
@@ -195,10 +197,21 @@ local function input_context(m, d)
   return S and d.mode == "build" and math.min(S, 4) or S
 end
 
+--- Is it among the options of the model's family?
+function Model:_has_option(name)
+  for _, row in ipairs(families[self.family].rows or {}) do
+    if row[1] == name then return true end
+  end
+  return false
+end
+
+--- Tokens that its encoder reads of a row; nil: it has none.
+function Model:_inputs() return self._encodes and self.cfg.input_context or nil end
+
 --- Record forward over (B,T) ids into a new graph: returns the description, the graph in d.graph,
 -- the result of the model's function in d.result, the fields of the batch that are read in
--- d.fields.  d.data: the data set that is to have them.  `after` records as well, or gives the
--- graph to engine.phase.
+-- d.fields.  d.data: the data set that is to have them, by d.objectives (nil: next tokens).
+-- `after` records as well, or gives the graph to engine.phase.
 function Model:_record(d, B, T, after)
   d.model, d.inputs = self, {}
   engine.record(d.precision or "fp32", function(graph)
@@ -231,17 +244,22 @@ function Model.logits_of(result)
 end
 
 --- Cross entropy in nats a token of what was recorded in d, by the batch's targets; of data that
--- has loss weights by these, too.
+-- has loss weights by these, too.  d.apart: and what each target adds to the sum (N), weighted.
 function Model.loss_of(d)
   local result, targets = d.result, d.batch.targets:view(-1)
-  local weighted = d.data and not engine.field_missing(d.data, "weights")
+  local weighted = d.data and not engine.field_missing(d.data, "weights", d.objectives)
   local weights = weighted and d.batch.weights:view(-1)
   if type(result) == "table" then
     local x, w = result.hidden, result.weight
+    if d.apart then
+      local loss, _, _, _, losses = x:weighted_head_loss(w, targets, weights)
+      return loss, losses
+    end
     if weights then return (x:weighted_head_loss(w, targets, weights)) end
     return (x:head_loss(w, targets))
   end
   local logits = result:view(-1, result.shape[#result.shape])
+  if d.apart then return logits:weighted_cross_entropy(targets, weights) end
   if weights then return (logits:weighted_cross_entropy(targets, weights)) end
   return (logits:cross_entropy(targets))
 end
@@ -346,12 +364,13 @@ function Model:logits(x)
   return engine.clone(p.d.logits)
 end
 
--- data: the data set that is to have the fields that are read, or nil: of a text alone.
-local function loss_program(m, B, T, data)
-  local weighted = data and not engine.field_missing(data, "weights")
+-- data: the data set that is to have the fields that are read, by `by` (engine.objectives), or nil:
+-- of a text alone.
+local function loss_program(m, B, T, data, by)
+  local weighted = data and not engine.field_missing(data, "weights", by)
   local kind = not data and "text" or weighted and "weighted" or "data"
   return m:_program(("loss.%s.%d.%d"):format(kind, B, T), function()
-    local d = m:_record({mode = "eval", data = data}, B, T, function(d)
+    local d = m:_record({mode = "eval", data = data, objectives = by}, B, T, function(d)
       d.loss = Model.loss_of(d)
     end)
     return {run = engine.program(d.graph, {d.loss}), d = d, fields = d.fields, rows = B,
@@ -398,14 +417,16 @@ local function text_loss(m, ids)
 end
 
 -- Mean over the evaluation's windows of a data set, as r:eval takes them.
-local function data_loss(m, d, o)
+local function data_loss(m, d, o, tok)
   local T = o.context or m.cfg.context
-  local p = loss_program(m, o.batch, T, d)
+  local by = objective.handle(o.objective and objective.read("loss", o.objective) or m._objective
+    or "next", tok)
+  local p = loss_program(m, o.batch, T, d, by)
   m:_write_inputs(p.d)
-  local n = engine.eval_windows(d, T, o.batches)
+  local n = engine.eval_windows(d, T, o.batches, m:_inputs(), by)
   local sum, at = 0, 0
   while at < n do
-    local rows, share = engine.eval_batch(d, at, n, p.fields)
+    local rows, share = engine.eval_batch(d, at, n, p.fields, by)
     p.run:run()
     sum, at = sum + p.d.loss:item() * share, at + rows
   end
@@ -417,17 +438,19 @@ model._loss_rows = {
   {"batch", "integer", 16, 1, 1 << 20, help = "windows that are computed at once"},
   {"context", "integer", nil, 1, 1 << 24,
    help = "tokens of a window; default: the model's context"},
+  objective.row(nil, "of a data set, as train takes it; default: that of the model's run, else "
+    .. "next. "),
 }
 
---- m:loss(dataset or text or ids, {batches=20, batch=16, context=}) -> nats a token, without any
--- auxiliary loss
+--- m:loss(dataset or text or ids, {batches=20, batch=16, context=, objective=}) -> nats a token,
+-- without any auxiliary loss
 function Model:loss(x, given)
   local o = options.read("loss", given, model._loss_rows)
   return self:_quietly(function()
     if engine.is_data(x) then
-      self:_agreed_tokenizer("loss", x)
-      return data_loss(self, x, o)
+      return data_loss(self, x, o, self:_agreed_tokenizer("loss", x))
     end
+    if o.objective then error("loss: objective has no effect on a text: it is read as it is", 0) end
     return text_loss(self, self:_ids("loss", x))
   end)
 end
@@ -489,5 +512,6 @@ end
 
 local generate = require "switchyard.model.generate"
 Model.generate, Model._one_by_one = generate.generate, generate.one_by_one
+Model.fill = require("switchyard.model.fill").fill
 model._Model, model._Class = Model, Class
 return fields.only(model, "model", "model")

@@ -56,7 +56,7 @@ local function read_field(d, name)
     table.sort(names)
     options.unknown("batch", "field", name, names)
   end
-  local why = d.data and engine.field_missing(d.data, name)
+  local why = d.data and engine.field_missing(d.data, name, d.objectives)
   if why then error(("batch: the model reads the field '%s': %s"):format(name, why), 0) end
   if name == "targets" and d.mode == "decode" then
     error("batch: the model reads the field 'targets': a text that is being written has none", 0)
@@ -118,6 +118,14 @@ function nn._remark(text)
   local d = description("remark")
   if not d.remarks or d.remarks[text] then return end
   d.remarks[text], d.remarks[#d.remarks + 1] = true, text
+end
+
+--- nn._encodes(d): does what was recorded read what an encoder reads?
+function nn._encodes(d)
+  for name in pairs(d.fields) do
+    if specs[name].length == "input" then return true end
+  end
+  return false
 end
 
 --- nn.description() -> the description being recorded, or nil: for those who write a layer of their
@@ -416,8 +424,10 @@ function nn.attention(x, o)
   local B, T, C = table.unpack(x.shape)
   local H, G = o.heads, o.kv_heads or o.heads
   local D = o.head_dim or C // H
-  local mask = ({full = 0, causal = 1})[o.mask]
-      or error("attention: unknown mask '" .. tostring(o.mask) .. "'; there are causal and full", 2)
+  local mask = ({full = 0, causal = 1, prefix = 2})[o.mask]
+    or error("attention: unknown mask '" .. tostring(o.mask) .. "'; there are causal, full and "
+      .. "prefix", 2)
+  d.prefix = d.prefix or mask == 2
   if d.mode == "decode" and mask == 0 then
     error("attention: a model with mask = \"full\" sees the whole text: it cannot write one "
       .. "token after another", 0)
@@ -437,7 +447,8 @@ function nn.attention(x, o)
     y = d.attend(q, k, v)
   else
     local doc = o.documents and d.mode ~= "build" and d.batch.documents or nil
-    y = q:attention(k, v, {mask = mask, doc = doc})
+    local prefix = mask == 2 and d.batch.prefix or nil
+    y = q:attention(k, v, {mask = mask, doc = doc, prefix = prefix})
   end
   local out = nn.param("o_proj.weight", {C, H * D}, 0.02 / math.sqrt(2 * d.model.cfg.layers))
   return nn.linear(y:view(B, T, H * D), out)

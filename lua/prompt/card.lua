@@ -2,6 +2,9 @@
 
 local engine = require "switchyard.engine"
 local enum = require "switchyard.core.enum"
+local lazy = require "switchyard.core.lazy"
+
+local objective = lazy "switchyard.model.objective"
 
 local card = {}
 
@@ -165,8 +168,20 @@ end
 function card.events(list) return of_kind(list, Events) end
 function card.journal(list) return of_kind(list, Journal) end
 
+-- What is learned, and the newest loss of each part of a mixture.
+local function objective_line(h, by)
+  local list = {}
+  for _, part in ipairs(type(by) == "table" and #by > 1 and by or {}) do
+    local losses = h:history("loss." .. part.name)
+    local n = losses.shape[1]
+    if n > 0 then list[#list + 1] = ("%s %.3f"):format(part.name, losses[n][2]:item()) end
+  end
+  return ("  objective  %s%s"):format(objective.text(by),
+    #list > 0 and "; loss " .. table.concat(list, ", ") or "")
+end
+
 --- Text of a run from its status, and its loss as a sparkline.
-function card.run(name, h)
+function card.run(name, h, by)
   local s = h:status()
   local head, now = ("run %s: %s, step %d/%d"):format(name, s.state, s.step, s.steps), {}
   if s.state == enum.state.RUNNING and s.eta and s.eta > 0 then
@@ -187,6 +202,7 @@ function card.run(name, h)
   if s.load_max_mean then
     out[#out + 1] = ("  experts  load max/mean %.2f, dead %d"):format(s.load_max_mean, s.dead)
   end
+  if by and by ~= "next" then out[#out + 1] = objective_line(h, by) end
   out[#out + 1] = ("  optimizer  %s, %s of state"):format(h:optimizer(),
     engine.bytes(h:state_bytes()))
   for _, line in ipairs(alarm_lines(h)) do out[#out + 1] = line end

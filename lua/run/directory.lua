@@ -156,7 +156,8 @@ end
 function directory.config(m, d, o, initial, code)
   local given = {}
   for k, v in pairs(o) do
-    if k ~= "name" and k ~= "paused" and k ~= "rules" and type(v) ~= "table" then given[k] = v end
+    local plain = type(v) ~= "table" or k == "objective"
+    if k ~= "name" and k ~= "paused" and k ~= "rules" and plain then given[k] = v end
   end
   local fine, cfg = pcall(json.plain, m.cfg, "config", "model")
   local args

@@ -13,6 +13,7 @@ local coefficient = require "switchyard.model.coefficient"
 local hooks = require "switchyard.run.hooks"
 local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
+local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
 local directory = lazy "switchyard.run.directory"
 local series = require "switchyard.run.series"
@@ -27,17 +28,21 @@ local Run = {}
 
 -- kind: "begin" (the first micro-batch of a step), "add" (the others), "eval", or "count" (before
 -- them all).  across: what phases have in common: carried, tensors that gather over micro-batches,
--- by name; totals: what is known of all of them before; remarks: what is to be said.
+-- by name; totals: what is known of all of them before; remarks: what is to be said; by:
+-- engine.objectives, or nil.
 local function trace(m, kind, params, data, o, across)
-  local loss, total
+  local loss, total, losses
   local function result(d)
-    loss = Model.loss_of(d)
+    if d.apart then d.apart = d.batch.objectives end -- losses are told apart by these
+    loss, losses = Model.loss_of(d)
     total = loss
     for _, aux in ipairs(d.aux) do total = total + aux end
-    d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute)
+    d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute, losses)
   end
   local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision,
-    kind = kind, data = data, accumulate = o.accumulate, steps = o.steps,
+    kind = kind, data = data, objectives = across.by,
+    apart = across.by and across.by:count() > 1 and kind ~= "count",
+    accumulate = o.accumulate, steps = o.steps,
     carried = across.carried, totals = across.totals, remarks = across.remarks},
     o.batch, o.context, result)
   return d.phase
@@ -54,8 +59,8 @@ local function counting(phases, o)
 end
 
 --- Trace and plan: the plan, the bytes of its arena, and lines of what it does beside.
-local function make_plan(m, params, data, o)
-  local across = {carried = {}, totals = {}, remarks = {}}
+local function make_plan(m, params, data, o, by)
+  local across = {carried = {}, totals = {}, remarks = {}, by = by}
   local phases = {begin = trace(m, "begin", params, data, o, across)}
   if o.accumulate > 1 then phases.add = trace(m, "add", params, data, o, across) end
   local said = across.remarks
@@ -91,12 +96,13 @@ end
 
 local function say_size(r)
   local c, o, beside = r._m:count(), r._o, r._beside
+  local tokens = o.batch * (o.context + (r._m:_inputs() or 0)) * o.accumulate
   local where = r._h:dir() and
     (", %s a checkpoint in %s"):format(engine.bytes(r._h:checkpoint_bytes()), r._h:dir()) or ""
   engine.line(
     ("%s: %.2f M parameters (%.2f M active), %d tokens a step, %s; memory: %s state, %s "
     .. "activations%s")
-    :format(r.name, c.total / 1e6, c.active / 1e6, o.batch * o.context * o.accumulate, o.precision,
+    :format(r.name, c.total / 1e6, c.active / 1e6, tokens, o.precision,
       engine.bytes(r._h:state_bytes()), engine.bytes(r._arena), where))
   for _, line in ipairs(beside) do engine.line(("%s: %s"):format(r.name, line)) end
 end
@@ -119,21 +125,22 @@ end
 
 --- A run that is not among runs() and does not train yet; o: what read_options gave, with a name.
 function Run._make(m, d, o)
-  engine.check_batch(d, o.batch, o.context)
+  local by = objective.handle(o.objective, d.tokenizer or m.tokenizer)
+  engine.check_batch(d, o.batch, o.context, m:_inputs(), by)
   m._programs = {} -- their memory is better used by the run; made anew when asked for
   local params = engine.params(tensors_of(m, o))
-  local plan, arena, beside = make_plan(m, params, d, o)
+  local plan, arena, beside = make_plan(m, params, d, o, by)
   local r = setmetatable({}, Run)
   local function dispatch(step) Run._dispatch(r, step) end
   local handle = engine.trainer(o.name, params, plan, d, o, m:count(o.context).flops_per_token,
-    o.precision == "bf16", dispatch)
+    o.precision == "bf16", dispatch, by)
   for k, v in pairs {_h = handle, _m = m, _o = o, _d = d, _arena = arena, _hooks = {}, samples = {},
-                     _beside = beside,
-                     _fresh = m._fresh or false} do
+                     _beside = beside, _fresh = m._fresh or false, _by = by or false} do
     rawset(r, k, v)
   end
   if m._owner then rawset(m._owner, "_successor", o.name) end
   m._run, m._run_name, m._owner, m._fresh = handle, o.name, r, false
+  m._objective = o.objective
   return r
 end
 
@@ -381,7 +388,7 @@ end
 -- Fields that are read only; those of the status may be nil for want of a value.
 local fields = {}
 for name in ("state step tokens loss val_loss current_lr grad_norm tok_s mfu eta load_max_mean "
-  .. "dead skipped error name dir model layers samples precision recompute optimizer")
+  .. "dead skipped error name dir model layers samples precision recompute optimizer objective")
   :gmatch "%S+" do
   fields[name] = true
 end
@@ -446,7 +453,8 @@ function Run.__index(r, name)
   if ALONE[name] then check_alone(r, name) end
   if methods[name] then return methods[name] end
   if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
-  if name == "name" or name == "precision" or name == "recompute" or name == "optimizer" then
+  if name == "name" or name == "precision" or name == "recompute" or name == "optimizer"
+    or name == "objective" then
     return r._o[name]
   end
   if name == "layers" then return surgery.layers(r) end
@@ -478,13 +486,14 @@ local function replan(r, after)
     for _, p in ipairs(engine.hyper()) do
       if p.live == enum.live.PLAN then o[p.name] = h:get(p.name) end
     end
-    engine.check_batch(r._d, o.batch, o.context)
+    local by = r._by or nil
+    engine.check_batch(r._d, o.batch, o.context, m:_inputs(), by)
     if o.context > m.cfg.context then
       error(("train: context is %d, more than the model's %d"):format(o.context, m.cfg.context), 0)
     end
     if o.context < 1 then error("train: context is 0, must be at least 1", 0) end
     m._programs = {}
-    local plan, _, beside = make_plan(m, h, r._d, o)
+    local plan, _, beside = make_plan(m, h, r._d, o, by)
     h:replan(plan, m:count(o.context).flops_per_token)
     for i, line in ipairs(beside) do
       if line ~= r._beside[i] then engine.event(r.name, "note", line) end
@@ -654,7 +663,7 @@ end
 
 function Run.__tostring(r)
   if runs.by_name[r.name] ~= r then return ("run %s: closed"):format(r.name) end
-  return card.run(r.name, r._h)
+  return card.run(r.name, r._h, r._o.objective)
 end
 
 Run.__name = "run"

@@ -11,6 +11,7 @@
 local engine = require "switchyard.engine"
 local lazy = require "switchyard.core.lazy"
 local directory = lazy "switchyard.run.directory"
+local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
 local Run = require("switchyard.run.run").Run
 
@@ -58,6 +59,8 @@ local ROWS = {
   {"keep_every", "integer", 0, 0, 1 << 53,
    help = "checkpoints of steps divisible by it stay as well; 0: none"},
   {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
+  objective.row("next", "what is learned, by name, {name, OPTION = value} or shares of the rows, "
+    .. "{next = 0.5, fim = 0.5}; fixed for the run. "),
   {"sampling", "string", samplings[1], choices = samplings,
    help = "windows of text: " .. one_of(sampling_help)},
 }
@@ -86,6 +89,7 @@ local function read_options(m, given)
   local o = options.read("train", given, rows())
   -- batches that are not drawn alike may differ from those before for a good reason
   if o.sampling == "sequential" and not (given and given.skip_sigma) then o.skip_sigma = 0 end
+  o.objective = objective.read("train", o.objective)
   if not o.context or o.context == 0 then o.context = m.cfg.context end
   if o.context > m.cfg.context then
     error(("train: context is %d, more than the model's %d"):format(o.context, m.cfg.context), 0)
@@ -133,6 +137,14 @@ local function unread(v, name, reader)
   return ("; %s = assert(%s(path)) says why a file cannot be read"):format(name, reader)
 end
 
+-- A model that leaves it open sees the first part of a row whole, where an objective gives one.
+local function choose_prefix(m, by)
+  local gives = objective.has(by, "prefix") or objective.has(by, "span")
+  if gives and not m._encodes and m.cfg.prefix == nil and m:_has_option "prefix" then
+    m.cfg.prefix = true
+  end
+end
+
 local function start(m, d, given)
   engine.check_alive "train"
   if type(m) ~= "table" or not m._forward then
@@ -154,7 +166,13 @@ local function start(m, d, given)
   end
   o.name, o.rules = o.name or fresh_name(), engine.rules
   Run._check_name("train", o.name, not o.save)
-  local r = Run._make(m, d, o)
+  local prefix = m.cfg.prefix
+  choose_prefix(m, o.objective)
+  local made, r = pcall(Run._make, m, d, o)
+  if not made then
+    m.cfg.prefix = prefix
+    error(r, 0)
+  end
   m.tokenizer, m._assumed = tok, nil
   if o.save then Run._make_directory(r, "train") end
   local ok, why = pcall(function()

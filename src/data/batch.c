@@ -1,6 +1,6 @@
 /* The fields of a batch (batch.h): what they are, who cannot give them, and how their weights are
  * scaled.  How a row of them is made: row_int.h. */
-#include "data/row_int.h"
+#include "data/objectives/objective_int.h"
 
 #include "base/find.h"
 
@@ -26,12 +26,21 @@ int64_t sy_field_values(enum sy_field f, int64_t context, int64_t inputs)
     return by == SY_LENGTH_CONTEXT ? context : by == SY_LENGTH_INPUT ? inputs : 1;
 }
 
+/* Weights are also how the targets of a step count alike, where not all count or their losses are
+ * wanted apart. */
+static bool has_weights(const struct sy_sampler *s)
+{
+    return s->corpus->weights || !sy_objectives_even(s->objectives) ||
+           sy_objectives_count(s->objectives) > 1;
+}
+
 const char *sy_field_missing(enum sy_field f, const struct sy_sampler *s)
 {
-    if (f == SY_FIELD_WEIGHTS && !s->corpus->weights)
+    if (f == SY_FIELD_WEIGHTS && !has_weights(s))
         return "the data has no loss weights (data.shards takes them from a file: weights =)";
-    if (specs[f].length == SY_LENGTH_INPUT)
-        return "next-token prediction gives an encoder nothing to read";
+    if (specs[f].length == SY_LENGTH_INPUT && sy_objectives_even(s->objectives))
+        return "next-token prediction gives an encoder nothing to read: objective = \"span\" or "
+               "\"prefix\" does";
     return NULL;
 }
 

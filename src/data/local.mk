@@ -5,6 +5,8 @@ libdata_a_SOURCES = %D%/batch.c %D%/corpus.c %D%/corpus_int.h %D%/document_reade
     %D%/documents_int.h %D%/find_files.c %D%/sampler.c %D%/synthetic.c %D%/text_corpus.c \
     %D%/word_map.c %D%/word_map_int.h
 libdata_a_SOURCES += %D%/row.c %D%/row_int.h
+libdata_a_SOURCES += %D%/objectives/fim.c %D%/objectives/mixture.c %D%/objectives/next.c \
+    %D%/objectives/objective_int.h %D%/objectives/prefix.c %D%/objectives/span.c
 libdata_a_SOURCES += %D%/formats/compressed.c %D%/formats/json_text.c %D%/formats/text.c \
     %D%/formats/token_files.c
 libdata_a_SOURCES += %D%/tokenizer/added_tokens.c %D%/tokenizer/added_tokens_int.h \
@@ -16,6 +18,6 @@ libdata_a_SOURCES += %D%/tokenizer/added_tokens.c %D%/tokenizer/added_tokens_int
     %D%/tokenizer/tokenizer_read_int.h %D%/tokenizer/tokenizer_write.c
 libdata_a_SOURCES += %D%/tokenizer/special_tokens.c %D%/tokenizer/special_tokens_int.h
 libdata_a_CPPFLAGS = $(AM_CPPFLAGS) $(PCRE2_CFLAGS) $(UTF8PROC_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS)
-pkginclude_HEADERS += include/switchyard/batch.h
+pkginclude_HEADERS += include/switchyard/batch.h include/switchyard/objective.h
 pkginclude_HEADERS += include/switchyard/data.h include/switchyard/progress.h \
     include/switchyard/reading.h include/switchyard/tokenizer.h

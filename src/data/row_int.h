@@ -24,6 +24,7 @@ struct sy__row {
     int32_t pad;             /* token id of padding */
     void *at[SY_FIELD_COUNT]; /* of this row; NULL: not wanted */
     double scale;             /* of weights */
+    bool blind; /* it is only counted, and all weigh alike: which tokens they are matters not */
     /* written so far */
     int64_t out, in;
     struct sy_tally tally;

@@ -13,7 +13,7 @@
  *                                   a=0                ^ fewer than T are left: the epoch ends
  *
  * Evaluation takes the windows of its part in one such permutation with a key of its own. */
-#include "data/row_int.h"
+#include "data/objectives/objective_int.h"
 
 /* Streams of SY_RNG_DATA, so that no use can see another's draws. */
 enum stream {
@@ -37,23 +37,31 @@ static int64_t span_tokens(const struct sy_sampler *s)
     return s->split == SY_SPLIT_VAL ? s->corpus->tokens - s->corpus->train : s->corpus->train;
 }
 
+int64_t sy_sampler_window(const struct sy_sampler *s)
+{
+    return sy_objectives_window(s->objectives, s->context, s->inputs);
+}
+
 int sy_sampler_check(const struct sy_sampler *s, struct sy_err *err)
 {
     if (s->batch < 1 || s->context < 1 || s->batch > INT32_MAX || s->context > INT32_MAX)
         return sy_err_set(err, SY_E_RANGE, "data: batch %lld and context %lld must be 1 or more",
                           (long long)s->batch, (long long)s->context);
-    if (span_tokens(s) < s->context + 1)
-        return sy_err_set(err, SY_E_RANGE,
-                          "data: %lld %s tokens are fewer than context %lld + 1",
+    if (sy_objectives_check(s->objectives, s->context, s->inputs, err))
+        return -1;
+    int64_t window = sy_sampler_window(s);
+    if (span_tokens(s) < window + 1)
+        return sy_err_set(err, SY_E_RANGE, "data: %lld %s tokens are fewer than %s %lld + 1",
                           (long long)span_tokens(s),
                           s->split == SY_SPLIT_VAL ? "validation" : "training",
-                          (long long)s->context);
+                          window == s->context ? "context" : "a window of the objective's,",
+                          (long long)window);
     return 0;
 }
 
 int64_t sy_sampler_windows(const struct sy_sampler *s)
 {
-    return (span_tokens(s) - 1) / s->context;
+    return (span_tokens(s) - 1) / sy_sampler_window(s);
 }
 
 static struct sy_rng stream_rng(const struct sy_sampler *s, enum stream which, uint64_t step)
@@ -88,15 +96,15 @@ static uint64_t permute(const struct sy_rng *r, uint64_t x, uint64_t n)
 static uint64_t windows_ahead(const struct sy_sampler *s, const struct sy_place *p)
 {
     int64_t left = span_tokens(s) - 1 - p->token;
-    return p->token > 0 && left > 0 ? (uint64_t)(left / s->context) : 0;
+    return p->token > 0 && left > 0 ? (uint64_t)(left / sy_sampler_window(s)) : 0;
 }
 
 static int64_t sequential_start(const struct sy_sampler *s, const struct sy_place *p, uint64_t a)
 {
     uint64_t ahead = windows_ahead(s, p);
     if (a < ahead)
-        return p->token + (int64_t)a * s->context;
-    return (int64_t)((a - ahead) % (uint64_t)sy_sampler_windows(s)) * s->context;
+        return p->token + (int64_t)a * sy_sampler_window(s);
+    return (int64_t)((a - ahead) % (uint64_t)sy_sampler_windows(s)) * sy_sampler_window(s);
 }
 
 static int64_t epoch_start(const struct sy_sampler *s, const struct sy_place *p, uint64_t a)
@@ -104,9 +112,9 @@ static int64_t epoch_start(const struct sy_sampler *s, const struct sy_place *p,
     uint64_t windows = (uint64_t)sy_sampler_windows(s), epoch = p->epochs + a / windows;
     struct sy_rng order = stream_rng(s, STREAM_ORDER, epoch),
                   shift = stream_rng(s, STREAM_SHIFT, epoch);
-    int64_t spare = span_tokens(s) - 1 - (int64_t)windows * s->context;
+    int64_t length = sy_sampler_window(s), spare = span_tokens(s) - 1 - (int64_t)windows * length;
     int64_t offset = (int64_t)sy_rng_below(&shift, 0, (uint64_t)spare + 1);
-    return offset + (int64_t)permute(&order, a % windows, windows) * s->context;
+    return offset + (int64_t)permute(&order, a % windows, windows) * length;
 }
 
 static int64_t random_start(const struct sy_sampler *s, const struct sy_place *p, int64_t row)
@@ -115,7 +123,7 @@ static int64_t random_start(const struct sy_sampler *s, const struct sy_place *p
     uint64_t index = p->windows + (uint64_t)row;
     if (p->step)
         index = (uint64_t)(row / s->batch) << 32 | (uint64_t)(row % s->batch);
-    return (int64_t)sy_rng_below(&r, index, (uint64_t)(span_tokens(s) - s->context));
+    return (int64_t)sy_rng_below(&r, index, (uint64_t)(span_tokens(s) - sy_sampler_window(s)));
 }
 
 int64_t sy_sampler_start(const struct sy_sampler *s, const struct sy_place *p, int64_t row)
@@ -139,7 +147,7 @@ void sy_place_turn(const struct sy_sampler *s, struct sy_place *p)
 {
     uint64_t begun = (uint64_t)sy_place_epochs(s, p);
     if (s->mode == SY_SAMPLE_SEQUENTIAL && p->windows > p->first)
-        p->token = sy_sampler_start(s, p, -1) - span_first(s) + s->context;
+        p->token = sy_sampler_start(s, p, -1) - span_first(s) + sy_sampler_window(s);
     p->epochs = s->mode == SY_SAMPLE_SEQUENTIAL && p->token > 0 ? begun - 1 : begun;
     p->first = p->windows;
 }
@@ -175,13 +183,6 @@ static void point_at(struct sy__row *r, const struct sy_batch *b, int64_t row)
     r->scale = b->scale;
 }
 
-/* The text, each token with the next one for a target. */
-static void lay_next(struct sy__row *r)
-{
-    r->documents = true;
-    sy__row_text(r, SY__OUTPUT, 0, r->context + 1);
-}
-
 /* Into row `row` of b; NULL: it is only counted. */
 static struct sy_tally write_row(const struct sy_sampler *s, struct place_of_row p,
                                  const struct sy_batch *b, int64_t row)
@@ -191,12 +192,11 @@ static struct sy_tally write_row(const struct sy_sampler *s, struct place_of_row
                         .rng = p.rng,
                         .context = s->context,
                         .inputs = s->inputs,
+                        .blind = !b && !s->corpus->weights,
                         .counts = true};
     if (b)
         point_at(&r, b, row);
-    sy__row_prefix(&r, 0);
-    sy__row_objective(&r, 0);
-    lay_next(&r);
+    sy__objectives_lay(s->objectives, &r);
     sy__row_end(&r);
     return r.tally;
 }
@@ -218,7 +218,7 @@ void sy_sampler_batch(const struct sy_sampler *s, const struct sy_place *p, int6
 /* Every row is full and weighs the same. */
 static bool is_even(const struct sy_sampler *s)
 {
-    return !s->corpus->weights;
+    return !s->corpus->weights && sy_objectives_even(s->objectives);
 }
 
 static struct sy_tally even_tally(const struct sy_sampler *s, int64_t rows)
@@ -251,7 +251,8 @@ int64_t sy_eval_start(const struct sy_sampler *s, int64_t number)
 {
     struct sy_rng key = {0, SY_RNG_DATA + 256 * STREAM_EVAL, 0};
     uint64_t windows = (uint64_t)sy_sampler_windows(s);
-    return span_first(s) + (int64_t)permute(&key, (uint64_t)number % windows, windows) * s->context;
+    return span_first(s) + (int64_t)permute(&key, (uint64_t)number % windows, windows) *
+                               sy_sampler_window(s);
 }
 
 void sy_eval_batch(const struct sy_sampler *s, int64_t first, int64_t end,

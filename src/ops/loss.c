@@ -35,7 +35,7 @@ enum { LOGITS, TARGETS, WEIGHTS };
 enum { LOSS, LOSSES };
 enum { B_DLOSS, B_LOGITS, B_TARGETS, B_WEIGHTS };
 enum { H_X, H_W, H_TARGETS, H_WEIGHTS };
-enum { H_LOSS, H_DX, H_DW, H_PLAIN };
+enum { H_LOSS, H_DX, H_DW, H_PLAIN, H_LOSSES };
 enum { SMOOTH, Z }; /* attributes */
 
 static void *data_of(const struct sy_tensor *t)
@@ -342,6 +342,7 @@ int sy__infer_head_loss(struct sy_infer *x)
     if (sy__is_packed(w)) /* which is only read: stands for nothing */
         sy__meta(&x->out[H_DW], t->dtype, 1, 1, 0);
     sy__meta(&x->out[H_PLAIN], t->dtype, 0, 0, 0);
+    sy__meta(&x->out[H_LOSSES], t->dtype, 1, n, 0);
     x->scratch = (size_t)((n < block ? n : block) * w->shape[0] + n) * sy_dtype_size(t->dtype);
     if (shaped(x->attrs))
         x->scratch += (size_t)n * sy_dtype_size(t->dtype);
@@ -460,6 +461,8 @@ int sy__run_head_loss(const struct sy_run *x)
         store_mean(x->out[H_LOSS], losses, n, count);
     if (x->out[H_PLAIN])
         store_mean(x->out[H_PLAIN], plain, n, count);
+    if (x->out[H_LOSSES] && n)
+        memcpy(sy_data(x->out[H_LOSSES]), plain, (size_t)n * size);
     return 0;
 }
 

@@ -45,6 +45,7 @@ static int add_losses(struct sy_trainer *t, int64_t first, int64_t end, int64_t 
                                       going, err);
         if (rc)
             return rc > 0 ? SY__GIVEN_UP : -1;
+        sy__parts_add(t, p, b.scale);
         *sum += sy_tensor_get(p->loss, 0) * sy_tally_windows(&part, &whole, n);
     }
     return 0;
@@ -67,6 +68,7 @@ static bool has_validation(const struct sy_trainer *t)
     return sy_corpus_tokens(t->c.corpus) - sy_corpus_train(t->c.corpus) > t->c.plan->context;
 }
 
+/* What was done last: the evaluation. */
 static void put_loss(struct sy_trainer *t, double loss)
 {
     pthread_mutex_lock(&t->lock);
@@ -74,6 +76,7 @@ static void put_loss(struct sy_trainer *t, double loss)
     t->status.val_step = t->status.step;
     pthread_mutex_unlock(&t->lock);
     sy__put(t, VAL_LOSS, t->status.step, loss);
+    sy__parts_put(t, t->status.step, true);
 }
 
 static bool measure_loss(struct sy_trainer *t)
@@ -89,6 +92,7 @@ static bool measure_loss(struct sy_trainer *t)
                           .patience = t->patience,
                           .left_out = true};
     double sum = 0;
+    sy__parts_begin(t);
     int rc = n < 0 ? -1 : add_losses(t, 0, n, n, &g, &sum, &err);
     if (rc == SY__GIVEN_UP) {
         sy__given_up(&g);

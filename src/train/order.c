@@ -30,6 +30,7 @@ void sy__order_begin(struct sy_trainer *t)
                                      .mode = t->c.sampling, .batch = plan->batch,
                                      .context = plan->context,
                                      .inputs = plan->inputs,
+                                     .objectives = t->c.objectives,
                                      .seed = (uint64_t)t->hyper.v[SY_HYPER_seed]};
     t->place = (struct sy_place){0};
     if (t->c.by_step)
@@ -130,7 +131,7 @@ int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64
     if (rc)
         return 0;
     int64_t rows = s.batch * accumulate;
-    *context = s.context;
+    *context = sy_sampler_window(&s);
     n = n < rows - first ? n : rows - first;
     for (int64_t i = 0; i < n; i++)
         out[i] = (struct sy_row){(first + i) / s.batch, (first + i) % s.batch,

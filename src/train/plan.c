@@ -23,6 +23,7 @@ void sy_phase_drop(struct sy_phase *p)
     sy_tensor_unref(p->step);
     sy_tensor_unref(p->micro);
     sy_tensor_unref(p->loss);
+    sy_tensor_unref(p->losses);
     sy_graph_free(p->graph);
 }
 

@@ -76,7 +76,7 @@ int sy__step_series(struct sy_trainer *t, struct sy_err *err)
         if ((t->series[i] = sy_metrics_declare(t->metrics, own_series[i].name, 1, &what, err)) < 0)
             return -1;
     }
-    return sy__norms_make(t, err) ? -1 : sy__step_observe(t, err);
+    return sy__norms_make(t, err) || sy__parts_make(t, err) ? -1 : sy__step_observe(t, err);
 }
 
 void sy__put(struct sy_trainer *t, enum sy__series s, int64_t step, double v)
@@ -92,6 +92,7 @@ struct doing { /* a step */
     double lr, loss, norm;
     double data, compute, optimizer; /* seconds */
     struct sy_tally tally;           /* of what it is shown */
+    double scale;                    /* of the micro-batch's loss weights */
     enum sy_skip verdict; /* NONE: it is learned from */
     struct sy_err why;    /* NONFINITE: where */
     struct sy__going going;
@@ -134,10 +135,10 @@ static uint64_t draws_of(int64_t step, int64_t micro)
     return (uint64_t)micro << 40 | (uint64_t)step;
 }
 
-/* Micro-batch a of the step: loss weights average 1 over the whole step, so that its micro-batches
- * add up to one large batch. */
-static void draw_batch(struct sy_trainer *t, const struct sy_phase *p, const struct doing *d,
-                       int64_t a)
+/* Draws micro-batch a of the step; returns the scale of its weights.  Loss weights average 1 over
+ * the whole step, so that its micro-batches add up to one large batch. */
+static double draw_batch(struct sy_trainer *t, const struct sy_phase *p, const struct doing *d,
+                         int64_t a)
 {
     const struct sy_plan *plan = t->c.plan;
     struct sy_batch batch = sy_phase_batch(p);
@@ -147,6 +148,7 @@ static void draw_batch(struct sy_trainer *t, const struct sy_phase *p, const str
         batch.scale = sy_tally_scale(&part, &d->tally, plan->accumulate);
     }
     sy_sampler_batch(&t->sampler, &t->place, a * plan->batch, &batch);
+    return batch.scale;
 }
 
 /* A phase over micro-batch a of the step, from 0.  0, -1 or SY__GIVEN_UP. */
@@ -155,7 +157,7 @@ static int run_phase(struct sy_trainer *t, struct doing *d, struct sy_phase *p, 
 {
     uint64_t seed = (uint64_t)t->hyper.v[SY_HYPER_seed];
     double start = sy_now();
-    draw_batch(t, p, d, a);
+    d->scale = draw_batch(t, p, d, a);
     double sampled = sy_now();
     d->going.at = a;
     sy_phase_number(p, d->step, a);
@@ -174,6 +176,7 @@ static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_er
     struct sy_plan *plan = t->c.plan;
     int rc = 0;
     memset(t->sums, 0, (size_t)t->sum_count * sizeof *t->sums);
+    sy__parts_begin(t);
     d->tally = sy_sampler_tally(&t->sampler, &t->place, 0, plan->batch * plan->accumulate);
     for (int64_t a = 0; plan->count.program && a < plan->accumulate && !rc; a++)
         rc = run_phase(t, d, &plan->count, a, err);
@@ -188,6 +191,7 @@ static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_er
         }
         d->loss += l / (double)plan->accumulate;
         add_observed(t, p->program);
+        sy__parts_add(t, p, d->scale);
     }
     for (int i = 0; i < t->sum_count; i++)
         t->sums[i] /= (float)plan->accumulate;
@@ -386,8 +390,10 @@ static void put_times(struct sy_trainer *t, const struct doing *d, double tokens
 static void put_values(struct sy_trainer *t, const struct doing *d, bool skipped)
 {
     int n = sy_program_observes(t->c.plan->begin.program);
-    if (isfinite(d->loss))
+    if (isfinite(d->loss)) {
         sy__put(t, LOSS, d->step, d->loss);
+        sy__parts_put(t, d->step, false);
+    }
     sy__put(t, LR, d->step, d->lr);
     if (skipped)
         sy__put(t, SKIPPED, d->step, (double)d->verdict);

@@ -69,10 +69,12 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
         t->c.params = NULL; /* stay the caller's */
         t->c.plan = NULL;
         t->c.corpus = NULL;
+        t->c.objectives = NULL;
         sy_trainer_free(t);
         return NULL;
     }
     sy_corpus_ref(t->c.corpus);
+    sy_objectives_ref(t->c.objectives);
     return t;
 }
 
@@ -92,6 +94,7 @@ void sy_trainer_free(struct sy_trainer *t)
     sy_plan_free(t->c.plan);
     sy_params_free(t->c.params);
     sy_corpus_unref(t->c.corpus);
+    sy_objectives_unref(t->c.objectives);
     sy_packed_rows_free(t->attic);
     sy_metrics_free(t->metrics);
     sy_free(t->observed);

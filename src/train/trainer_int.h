@@ -1,6 +1,6 @@
 /* The trainer's inside, shared by trainer.c (border, thread), mailbox.c, step.c, eval.c, plan.c,
- * order.c, journal.c, alarm.c, norms.c, why.c, status.c (what others ask), poll.c, hold.c, saver.c,
- * checkpoint_fields.c and resume.c. */
+ * order.c, journal.c, alarm.c, norms.c, parts.c, why.c, status.c (what others ask), poll.c, hold.c,
+ * saver.c, checkpoint_fields.c and resume.c. */
 #ifndef SY_TRAIN_TRAINER_INT_H
 #define SY_TRAIN_TRAINER_INT_H
 
@@ -31,6 +31,12 @@ static inline bool sy__rare_step(int64_t step, bool stands_out)
 struct sy__norm { /* a series of norms.c, and its places in sum and norm */
     int series, first, width;
     bool rare;
+};
+
+struct sy__part_loss { /* of the rows that an objective made */
+    bool on;
+    int series, val_series;
+    double sum, weight;
 };
 
 struct sy__norms {
@@ -150,6 +156,7 @@ struct sy_trainer {
     uint64_t program;      /* sy__fingerprint of the plan, from before it ran */
     struct sy__saver saver;
     struct sy__norms norms;
+    struct sy__part_loss parts[SY_OBJECTIVE_COUNT];
     struct sy__alarms alarms;
     /* the trainer thread's own, or the holder's; quiet_until: the lock guards it */
     struct sy_window window;
@@ -235,6 +242,13 @@ int sy__norms_make(struct sy_trainer *t, struct sy_err *err);
 void sy__norms_free(struct sy_trainer *t);
 void sy__norms_take(struct sy_trainer *t, double scale); /* after sy_params_grad_norm */
 void sy__norms_put(struct sy_trainer *t, int64_t step, bool rare); /* into the series */
+
+/* parts.c: losses by objective, of a mixture of them.  Sums begin anew; after each run of a phase
+ * whose weights were multiplied by scale; into the series. */
+int sy__parts_make(struct sy_trainer *t, struct sy_err *err);
+void sy__parts_begin(struct sy_trainer *t);
+void sy__parts_add(struct sy_trainer *t, const struct sy_phase *p, double scale);
+void sy__parts_put(struct sy_trainer *t, int64_t step, bool evaluated);
 
 /* alarm.c.  Tell an alarm unless its episode goes on; the text without its name and step.  At a
  * border, without the lock. */

@@ -137,6 +137,9 @@ for asked, first in pairs {["mine:loss"] = "m:loss(", ["tensor.add"] = "a:add(",
 end
 _G.mine = nil
 ok(help.text "no such thing" == nil, "what is unknown has no text")
+for _, part in ipairs{"a:fill(x)", "see ?model:fill"} do
+  ok(help.text "fill":find(part, 1, true), "of a name that several have all are told: " .. part)
+end
 
 -- ---- options, fields, terms ----
 

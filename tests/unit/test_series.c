@@ -34,7 +34,9 @@ static const struct {
              {"drop", "share", SY_DRAW_LINE, false, false, 0, 1},
              {"dropped", "share", SY_DRAW_HEAT, true, true, 0, 1},
              {"balance", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"z", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT}};
+             {"z", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
+             {"part_loss", "nats", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
+             {"part_val_loss", "nats", SY_DRAW_POINTS, false, false, 0, NO_LIMIT}};
 
 static void test_kinds(void)
 {

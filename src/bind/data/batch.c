@@ -84,24 +84,27 @@ static int l_fields(lua_State *L)
     return 1;
 }
 
-/* engine.field_missing(corpus, name) -> why the data cannot give the field, or nil */
+/* engine.field_missing(corpus, name, objectives or nil) -> why the data cannot give the field, or
+ * nil */
 static int l_field_missing(lua_State *L)
 {
     int f = sy_field_find(luaL_checkstring(L, 2));
     if (f < 0)
         return lsy_error(L, "batch: there is no field '%s'", lua_tostring(L, 2));
-    const struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1)};
+    const struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1),
+                                 .objectives = lsy_objectives(L, 3)};
     lua_pushstring(L, sy_field_missing((enum sy_field)f, &s));
     return 1;
 }
 
-/* engine.batch(corpus, seed, windows, {field = tensor (B,T)}): what training by sampling "random"
- * draws after so many windows */
+/* engine.batch(corpus, seed, windows, {field = tensor}, objectives or nil): what training by
+ * sampling "random" draws after so many windows */
 static int l_batch(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1),
-                           .seed = (uint64_t)luaL_checkinteger(L, 2)};
+                           .seed = (uint64_t)luaL_checkinteger(L, 2),
+                           .objectives = lsy_objectives(L, 5)};
     struct sy_place place = {.windows = (uint64_t)luaL_checkinteger(L, 3)};
     struct sy_batch b = check_fields(L, 4, &s);
     if (sy_sampler_check(&s, &err))
@@ -112,26 +115,31 @@ static int l_batch(lua_State *L)
     return 0;
 }
 
-/* engine.eval_windows(corpus, T, batches) -> windows of an evaluation of so many batches */
+/* engine.eval_windows(corpus, T, batches, S or nil, objectives or nil) -> windows of an evaluation
+ * of so many batches */
 static int l_eval_windows(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1), .batch = 1, .split = SY_SPLIT_VAL,
-                           .context = luaL_checkinteger(L, 2)};
+                           .context = luaL_checkinteger(L, 2),
+                           .inputs = luaL_optinteger(L, 4, 0),
+                           .objectives = lsy_objectives(L, 5)};
     if (sy_sampler_check(&s, &err))
         return lsy_raise(L, &err);
     lua_pushinteger(L, sy_eval_windows(&s, lsy_check_int(L, 3, "loss", "batches", 1, INT64_MAX)));
     return 1;
 }
 
-/* engine.eval_batch(corpus, first, end, {field = tensor (B,T)}): windows first .. end-1, from 0, of
- * an evaluation of `end`, as far as there are rows; surplus rows have targets -1.  -> how many
- * windows it has filled, and how many the loss of these stands for (sy_tally_windows) */
+/* engine.eval_batch(corpus, first, end, {field = tensor}, objectives or nil): windows first ..
+ * end-1, from 0, of an evaluation of `end`, as far as there are rows; surplus rows have targets -1.
+ * -> how many windows it has filled, and how many the loss of these stands for
+ * (sy_tally_windows) */
 static int l_eval_batch(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     int64_t first = luaL_checkinteger(L, 2), end = luaL_checkinteger(L, 3);
-    struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1), .split = SY_SPLIT_VAL};
+    struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1), .split = SY_SPLIT_VAL,
+                           .objectives = lsy_objectives(L, 5)};
     struct sy_batch b = check_fields(L, 4, &s);
     if (first < 0 || end <= first)
         return lsy_error(L, "batch: windows %d to %d: there are none", (int)first, (int)end);
@@ -147,12 +155,15 @@ static int l_eval_batch(lua_State *L)
     return 2;
 }
 
-/* engine.check_batch(corpus, B, T): raises when the training text is shorter than a window */
+/* engine.check_batch(corpus, B, T, S or nil, objectives or nil): raises when the training text is
+ * shorter than a window, or rows of these lengths cannot be made */
 static int l_check_batch(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1), .batch = luaL_checkinteger(L, 2),
-                           .context = luaL_checkinteger(L, 3), .split = SY_SPLIT_TRAIN};
+                           .context = luaL_checkinteger(L, 3), .split = SY_SPLIT_TRAIN,
+                           .inputs = luaL_optinteger(L, 4, 0),
+                           .objectives = lsy_objectives(L, 5)};
     if (sy_sampler_check(&s, &err))
         return lsy_raise(L, &err);
     return 0;

@@ -23,6 +23,8 @@ struct lsy_data *lsy_new_data(lua_State *L);
 struct sy_corpus *lsy_check_corpus(lua_State *L, int arg);
 struct sy_tokenizer *lsy_check_tokenizer(lua_State *L, int arg);
 struct sy_tokenizer *lsy_test_tokenizer(lua_State *L, int arg); /* or NULL */
+/* Of engine.objectives, borrowed; NULL for nil: next-token prediction. */
+struct sy_objectives *lsy_objectives(lua_State *L, int arg);
 /* Push; takes over the caller's count. NULL: err as lsy_fail_or_raise.  Returns results pushed. */
 int lsy_push_tokenizer(lua_State *L, struct sy_tokenizer *t, const struct sy_err *err);
 /* A path, or a list of them, at arg: an array that the stack owns. */

@@ -8,5 +8,6 @@ void lsy_open_tokenizer(lua_State *L);
 void lsy_open_data(lua_State *L);
 void lsy_open_data_make(lua_State *L);
 void lsy_open_batch(lua_State *L);
+void lsy_open_objective(lua_State *L);
 
 #endif

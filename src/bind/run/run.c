@@ -97,8 +97,8 @@ static enum sy_sample_mode check_sampling(lua_State *L, int arg)
     return (enum sy_sample_mode)lsy_error(L, "train: unknown sampling '%s'", name);
 }
 
-/* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function) -> run,
- * running */
+/* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function,
+ * objectives or nil) -> run, running */
 static int l_trainer(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -106,6 +106,7 @@ static int l_trainer(lua_State *L)
     if (lsy_state(L)->closing) /* whoever came here otherwise than by train and train.resume */
         return lsy_error(L, "train: the program is ending");
     c.corpus = lsy_check_corpus(L, 4);
+    c.objectives = lsy_objectives(L, 9);
     lsy_read_hyper(L, 5, &c.hyper);
     lua_getfield(L, 5, "sampling");
     c.sampling = lua_isnil(L, -1) ? SY_SAMPLE_RANDOM : check_sampling(L, -1);

@@ -175,9 +175,9 @@ static struct sy_params *check_params(lua_State *L, int arg)
 /* by enum sy_phase_kind */
 static const char *const phase_names[] = {"begin", "add", "eval", "count", NULL};
 
-/* engine.phase(graph, kind, loss, total, params or run, recompute): kind "begin", "add" (to the
- * gradients), "eval", or "count" (only what it carries is wanted of it).  Takes the graph, which
- * must still record; fields of the batch are its inputs of their names. */
+/* engine.phase(graph, kind, loss, total, params or run, recompute, losses or nil): kind "begin",
+ * "add" (to the gradients), "eval", or "count" (only what it carries is wanted of it).  Takes the
+ * graph, which must still record; fields of the batch are its inputs of their names. */
 static int l_phase(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -200,8 +200,12 @@ static int l_phase(lua_State *L)
     p->graph = lsy_take_handle(L, 1, META_GRAPH);
     sy_graph_end(p->graph);
     sy_phase_find_fields(p);
+    struct sy_tensor *outputs[] = {
+        loss, lua_isnoneornil(L, 7) ? NULL : lsy_check_tensor(L, 7, "phase", "losses")};
     p->loss = sy_tensor_ref(loss);
-    struct sy_program_spec spec = {.outputs = &loss, .noutputs = kind != SY_PHASE_COUNT,
+    p->losses = outputs[1] ? sy_tensor_ref(outputs[1]) : NULL;
+    struct sy_program_spec spec = {.outputs = outputs,
+                                   .noutputs = kind == SY_PHASE_COUNT ? 0 : 1 + !!outputs[1],
                                    .grads = grads, .grad_to = to, .ngrads = (int)n,
                                    .add_grads = kind == SY_PHASE_ADD};
     if (!rc)

@@ -1,0 +1,177 @@
+-- m:fill, and generation after a prompt that is seen whole: the tokens are those that whole texts
+-- give; what a filling is made of; options; what is refused; models on disk.  TAP.
+
+local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local engine = require "switchyard.engine"
+local Model = require("switchyard.model.model")._Model
+
+local tok = tokenizer.bytes{sentinels = 100, fim = true}
+local text = ("the quick brown fox jumps over the lazy dog and runs away. "):rep(60)
+local d = data.string(text, {tokenizer = tok, val = 0.1})
+
+local function make(more, with)
+  local o = {layers = 2, dim = 32, heads = 2, context = 64, vocab = with or tok, experts = 4,
+             top_k = 2, expert_dim = 32}
+  for k, v in pairs(more or {}) do o[k] = v end
+  return model.moe(o)
+end
+
+local function trained(by, more, steps)
+  local m = make(more)
+  train(m, d, {objective = by, steps = steps or 30, batch = 4, lr = 3e-3, warmup = 5, save = false,
+               eval_every = 0}):wait()
+  return m
+end
+
+local function special(name) return tok:special(name) end
+local EOT, PRE, SUF, MID = tok.eot, special "<|fim_prefix|>", special "<|fim_suffix|>",
+  special "<|fim_middle|>"
+
+-- Logits of a whole text whose first `prefix` tokens are seen by all: (T,V).
+local function whole(m, ids, prefix)
+  local logits
+  local p = m:_record({mode = "eval", given = {prefix = true}}, 1, #ids, function(x)
+    logits = Model.logits_of(x.result)
+  end)
+  engine.put(p.fields.tokens, ids)
+  if p.fields.prefix then engine.put(p.fields.prefix, {prefix}) end
+  local program = engine.program(p.graph, {logits})
+  program:run()
+  return engine.clone(logits)
+end
+
+local function likeliest(row) return (row:argmax(-1)):item() - 1 end
+
+-- What is written after ids, one text after the other as a whole, up to a special token.
+local function by_whole(m, ids, n, prefix)
+  local out = {}
+  for _ = 1, n do
+    local id = likeliest(whole(m, ids, prefix)[#ids])
+    if id >= 256 then break end
+    ids[#ids + 1], out[#out + 1] = id, id
+  end
+  return tok:decode(out)
+end
+
+local function ids_of(...)
+  local ids = {}
+  for _, x in ipairs {...} do
+    if type(x) == "string" then
+      for _, id in ipairs(tok:encode(x)) do ids[#ids + 1] = id end
+    else ids[#ids + 1] = x end
+  end
+  return ids
+end
+
+-- ---- fim ----
+
+do
+  local m = trained{"fim", rate = 1}
+  t.is(m.cfg.prefix, nil, "fim: attention stays causal")
+  local got, list = m:fill("the ___ fox", {tokens = 9})
+  local want = by_whole(m, ids_of(PRE, "the ", SUF, " fox", MID), 9)
+  t.is(list[1], want, "fim: the middle is what follows the parts in PSM")
+  t.is(got, "the " .. want .. " fox", "and stands in the blank")
+  got, list = m:fill("a ___ b ____ c", {tokens = 5})
+  local first = by_whole(m, ids_of(PRE, "a ", SUF, " b ", MID), 5)
+  local second = by_whole(m, ids_of(PRE, "a " .. first .. " b ", SUF, " c", MID), 5)
+  t.is(got, "a " .. first .. " b " .. second .. " c", "one after the other")
+  t.is(#list, 2, "and both are told")
+  t.is((m:fill("a ___ b ____ c", {tokens = 5})), got, "again the same")
+  local draws = {temperature = 2, tokens = 9, top_k = 0}
+  local a = m:fill("the ___ fox", draws)
+  t.is(a, (m:fill("the ___ fox", draws)), "drawn: equal seeds, equal fillings")
+  draws.seed = 2
+  t.ok(a ~= m:fill("the ___ fox", draws), "another seed, another one")
+  t.is((m:fill("the [] fox", {tokens = 9, blank = "[]"})), "the " .. want .. " fox",
+    "another mark of blanks")
+  local only = trained({"fim", rate = 1, spm = 1}, nil, 5)
+  local _, found = only:fill("the ___ fox", {tokens = 6})
+  t.is(found[1], by_whole(only, ids_of(PRE, SUF, " fox", MID, "the "), 6),
+    "a model that knows SPM alone is asked so")
+end
+
+-- ---- span ----
+
+local S0, S1 = special "<extra_id_0>", special "<extra_id_1>"
+do
+  local m = trained "span"
+  t.is(m.cfg.prefix, true, "span: attention sees the inputs whole")
+  local ids = ids_of("the ", S0, " fox ", S1, " over", EOT)
+  local k = #ids
+  local got, list = m:fill("the ___ fox ___ over", {tokens = 5})
+  ids[#ids + 1] = S0
+  local first = by_whole(m, ids, 5, k)
+  ids[#ids + 1] = S1
+  local second = by_whole(m, ids, 5, k)
+  t.is(got, "the " .. first .. " fox " .. second .. " over", "span: all blanks at once")
+  t.is(table.concat(list, "|"), first .. "|" .. second, "and both are told")
+  local causal = trained("span", {prefix = false}, 3)
+  t.is(causal.cfg.prefix, false, "unless the model is to be causal")
+  _, list = causal:fill("the ___ fox", {tokens = 4})
+  t.is(list[1], by_whole(causal, ids_of("the ", S0, " fox", EOT, S0), 4), "which fills as well")
+end
+
+-- ---- a prefix that is seen whole ----
+
+do
+  local m = trained "prefix"
+  t.is(m.cfg.prefix, true, "prefix: attention sees it whole")
+  local prompt = "the quick brown fo"
+  local n = #prompt
+  local ids = ids_of(prompt)
+  local want = by_whole(m, ids, 12, n)
+  t.is(m:generate(prompt, {temperature = 0, tokens = 12}), prompt .. want,
+    "a generation sees its prompt whole")
+  local a, b = ids_of "abcdefgh", ids_of "abcdefgX"
+  local function moved(prefix, at)
+    local x, y = whole(m, a, prefix)[at], whole(m, b, prefix)[at]
+    return not x:equal(y)
+  end
+  t.ok(not moved(0, 3), "without a prefix a token does not see what comes later")
+  t.ok(moved(8, 3), "in it, it does")
+  t.ok(not moved(7, 3), "but not behind its end")
+  t.near(m:loss("the quick brown fox"), (function()
+    local x = ids_of "the quick brown fox"
+    local logits, sum = whole(m, x, 0):log_softmax(-1), 0
+    for i = 1, #x - 1 do sum = sum - logits[i][x[i + 1] + 1]:item() end
+    return sum / (#x - 1)
+  end)(), 1e-5, "a text alone has no prefix")
+  -- training goes by it: two models that differ in nothing else
+  local function loss(prefix)
+    local other = make{prefix = prefix}
+    return other:loss(d, {objective = "prefix", batches = 1})
+  end
+  t.ok(loss(true) ~= loss(false), "and losses go by it")
+end
+
+-- ---- on disk ----
+
+do
+  local folder = os.tmpname()
+  os.remove(folder)
+  local m = trained({"fim", rate = 1}, nil, 3)
+  local want = m:fill("the ___ fox", {tokens = 4})
+  t.ok(m:save(folder), "saved")
+  local again = assert(model.load(folder))
+  t.is((again:fill("the ___ fox", {tokens = 4})), want, "a model knows how to fill")
+  t.near(again:loss(d, {batches = 1}), m:loss(d, {batches = 1}), 1e-6, "and its objective")
+  os.execute("rm -rf '" .. folder .. "'")
+end
+
+-- ---- what is refused ----
+
+t.refuses(function() make():fill "no blank" end, "no blank", "the text has no blank: ___ marks one")
+t.refuses(function() make():fill(7) end, "no text", "takes a text, got number")
+t.refuses(function() make():fill "a ___ b" end, "unknown how", "by = \"span\" or by = \"fim\"")
+t.refuses(function() make():fill("a ___ b", {by = "spam"}) end, "an unknown form", "'spam'", "span")
+t.refuses(function() make({vocab = 256}, 256):fill "a ___ b" end, "no special tokens",
+  "neither sentinels nor the tokens of fim", "tokenizer.bytes{sentinels = 100, fim = true}")
+t.refuses(function() make(nil, tokenizer.bytes{fim = true}):fill("a ___ b", {by = "span"}) end,
+  "no sentinels", "by = \"span\": the tokenizer lacks")
+t.refuses(function() make():fill(("a"):rep(80) .. "___", {by = "fim"}) end, "too long",
+  "the model's context of 64 has no room")
+t.refuses(function()
+  make(nil, tokenizer.bytes{sentinels = 1}):fill("a ___ b ___ c")
+end, "too many", "2 blanks, the tokenizer has 1 sentinels")
+t.done()
