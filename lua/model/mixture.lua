@@ -196,7 +196,7 @@ end
 local function balance(ctx, r)
   local rules = {}
   for _, rule in ipairs(routing.all_rules()) do
-    if routing.in_force(rule, ctx._router, ctx._coefficients) then
+    if routing.in_force(rule, r.gives and r or ctx._router, ctx._coefficients) then
       rules[#rules + 1] = rule
       meet("balance rule", rule)
     end

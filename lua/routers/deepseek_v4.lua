@@ -46,6 +46,6 @@ return {
     if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
     return {gates = gates * ctx.options.scale, experts = experts,
             scores = s / (s:sum(-1, true) + 1e-20), fewer = hashed or nil,
-            gives = hashed and "logits scores" or nil}
+            gives = hashed and "logits" or nil}
   end,
 }

@@ -422,15 +422,23 @@ ok(gradient(nn.routers.twin, scattered {router = "twin", top_k = 1, experts = 4}
 
 do -- nor one that stands still
   local m = moe {router = "random", experts = 4}
-  local w = m.states[AT .. "weight"]
+  local w = m.params[AT .. "weight"]
   local before = w:hash()
   local r = train(m, d, {steps = 3, batch = 2, lr = 0.1, warmup = 0, eval_every = 0, save = false})
     :wait()
   is(w:hash(), before, "random: its weights stand still")
-  ok(not m._info[AT .. "weight"], "... and are no parameter")
   r:close()
-  ok(moe({router = {"random", seed = 2}, experts = 4}).states[AT .. "weight"]:hash() ~= before,
+  ok(moe({router = "random", seed = 2, experts = 4}).params[AT .. "weight"]:hash() ~= before,
     "... and are others by another seed")
+end
+
+do -- no loss of balance where the id has chosen
+  local m = moe {layers = 2, router = {"deepseek_v4", hash_layers = 1}, experts = 8,
+                 balance = {aux = 0.1}}
+  local r = train(m, d, {steps = 1, batch = 2, warmup = 0, eval_every = 0, save = false}):wait()
+  ok(pcall(r.history, r, "balance.2"), "deepseek_v4: aux where scores choose")
+  ok(not pcall(r.history, r, "balance.1"), "... and not in the layers by token id")
+  r:close()
 end
 
 do -- jitter is the router's, and of training alone
