@@ -45,7 +45,7 @@ local function foreign(m, list)
   local router = m.family == "moe" and routing.name_of(c.router)
   if router and not routers[router] then
     list[#list + 1] = (
-      "router = '%s' is one's own, where qwen3_moe has 'softmax' and glm4_moe 'sigmoid'")
+      "router = '%s', where qwen3_moe has 'softmax' and glm4_moe 'sigmoid'")
         :format(router)
   end
   if c.capacity then
