@@ -32,6 +32,7 @@ lua_sources += %D%/model/objective.lua
 lua_sources += %D%/model/routing.lua
 lua_sources += %D%/model/config.lua
 lua_sources += %D%/model/routing_context.lua
+lua_sources += %D%/model/feed_forward.lua
 lua_sources += %D%/model/mixture.lua
 lua_sources += %D%/routers/softmax.lua
 lua_sources += %D%/routers/sigmoid.lua

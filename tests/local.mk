@@ -41,6 +41,7 @@ script_tests += %D%/peers/layouts.lua %D%/peers/huggingface.lua %D%/lua/tokenize
 # Made by `tests/peers/layouts.py --golden`.
 EXTRA_DIST += %D%/tokenizers
 script_tests += %D%/lua/fixtures.lua
+script_tests += %D%/lua/forms.lua
 script_tests += %D%/lua/routers.lua
 script_tests += %D%/lua/routers_balance.lua
 script_tests += %D%/lua/routers_refused.lua

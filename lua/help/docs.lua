@@ -51,7 +51,7 @@ docs.entries = {
     .. "expert_dim = 32}",
    options = "model.moe"},
   {"model.dense", "model.dense{layers=6, dim=384, ffn_dim=1024, ...} -> m",
-   "The decoder of model.moe with one SwiGLU feed-forward layer in place of the experts. Errors: "
+   "The decoder of model.moe with one feed-forward layer in place of the experts. Errors: "
     .. "as model.moe.",
    "model.dense{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64, ffn_dim = 64}",
    options = "model.dense"},
@@ -314,12 +314,18 @@ docs.entries = {
    "nn.rmsnorm(a, tensor.ones(3))"},
   {"nn.param", "nn.param(name, shape, init=0.02, {experts=, active=, role=, frozen=}) -> tensor",
    "The parameter of this name under the scopes around it, f32, made when the model is. init is "
-    .. "the deviation of a normal, \"zeros\" or \"ones\". With experts the first dimension counts "
+    .. "the deviation of a normal, \"zeros\", \"ones\", {\"normal\", deviation}, {\"truncated\", "
+    .. "deviation} (a normal cut at two of it), {\"uniform\", bound} or {\"orthogonal\", gain} "
+    .. "(orthonormal rows or columns, of each matrix of experts); those in braces are functions of "
+    .. "the model's seed and the parameter's name alone. With experts the first dimension counts "
     .. "experts, of which a token uses active (for m:count). role is what it is: weight, router, "
     .. "expert, embedding or head; by default expert with experts, embedding or head where "
     .. "nn.embedding or nn.head uses it, else weight. frozen: it stays what it begins with, and no "
     .. "gradient of it is computed. Errors: outside a model's function; a name "
     .. "that was not there when the model was made."},
+    .. "expert, embedding, head, bias (no weight decay); by default expert with experts, embedding "
+    .. "or head where nn.embedding or nn.head uses it, else weight. Errors: outside a "
+    .. "model's function; a name that was not there when the model was made."},
   {"nn.state", "nn.state(name, t) -> tensor",
    "A tensor that belongs to the model and is no parameter (a router's bias, running loads): no "
     .. "gradient. nn.update sets it."},
@@ -388,13 +394,18 @@ docs.entries = {
     .. "documents=true: a token sees only its own document), output projection. "
     .. "Makes the parameters q_proj, k_proj, v_proj and o_proj. Source: Vaswani et al. 2017; "
     .. "Ainslie et al. 2023."},
-  {"nn.ffn", "nn.ffn(x, F) -> y",
-   "SwiGLU feed-forward layer of width F with the parameters gate_proj, up_proj and down_proj. "
-    .. "Source: Shazeer 2020."},
+  {"nn.ffn", "nn.ffn(x, F, {activation=\"silu\", gated=true, bias=false, dropout=0}) -> y",
+   "Feed-forward layer of width F: down(act(gate(x)) * up(x)) with the parameters gate_proj, "
+    .. "up_proj and down_proj; gated=false: down(act(up(x))) without gate_proj. activation: silu "
+    .. "(SwiGLU), gelu, gelu_tanh, relu, relu2, or swiglu_oai, the clamped one of gpt-oss: g * "
+    .. "sigmoid(1.702 g) * (u + 1) with g at most 7, u from -7 to 7. bias: the projections have "
+    .. "biases. dropout: in training, of what is between. Source: Shazeer 2020; OpenAI 2025."},
   {"nn.moe",
    "nn.moe(x, {experts=E, top_k=K, expert_dim=F, router=\"softmax\", aux=0.01, z=0.001, "
-    .. "capacity=, shared_experts=0}) -> y",
-   "x (...,C) -> (...,C): every token goes to K of E SwiGLU experts. No token is dropped unless "
+    .. "capacity=, shared_experts=0, activation=\"silu\", gated=true, expert_bias=false, "
+    .. "expert_dropout=0}) -> y",
+   "x (...,C) -> (...,C): every token goes to K of E experts, which are as ?nn.ffn says: "
+    .. "expert_bias and expert_dropout are its bias and dropout. No token is dropped unless "
     .. "capacity is given: then an expert takes at most ceil(capacity * N*K/E) of the N tokens of "
     .. "a training batch; evaluation (r:eval, m:loss, m:logits) and generation drop none, so that "
     .. "a token's result does not depend on those beside it. The router computes in fp32. "
@@ -407,6 +418,10 @@ docs.entries = {
     .. "micro-batches of a step, first step); router, its name and options in u8; routing.L, f16 "
     .. "(steps * micro-batches, tokens * K), experts from 1. router = {\"replay\", path = path} "
     .. "forces them in another run. Errors: the model has another router; a step that is missing."},
+  {"nn.padding", "nn.padding(documents)",
+   "Tokens whose document (B,T) is negative are padding: no mixture from here on routes them, and "
+    .. "they are in no load, mean or drop rate. nil: none is. A slot's number (capacity) goes by "
+    .. "all tokens. A router sees which they are by ctx:padding() (N) bool."},
   {"nn.router",
    "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, model=, causal=, "
     .. "leak=, capacity=, check=, except=, route=function(ctx)})",
@@ -474,6 +489,13 @@ docs.entries = {
     .. "update(load), called in training with the experts' shares of the step's tokens (E), all "
     .. "micro-batches together. A router that goes by logits alone can be called like such a "
     .. "function.",
+    .. "(experts, top_k, expert_dim, router, aux, z, gamma, capacity, shared_experts, activation, "
+    .. "gated, expert_bias, expert_dropout, normalize, scale). It returns: gates (N,K), the "
+    .. "weights of the chosen, through which the gradient goes; experts (N,K), i32 from 1, as "
+    .. "topk gives them; p (N,E), whose rows sum to 1, for the balance loss and "
+    .. "the series gate.L; and optionally update(load), called in training "
+    .. "with the experts' shares of the step's tokens (E), all micro-batches together. A router "
+    .. "that goes by logits alone can be called like such a function.",
    "nn.routers.softmax(tensor.randn(5, 4, {seed = 1}), 2, {})"},
   {"nn.balances", "nn.balances.name -> balance rule",
    "Balance rules by name, the program's and those of nn.balance; ?name describes each. A "

@@ -1,6 +1,7 @@
 -- The configuration of a model: what model.NAME{...} was given, checked against the rows of its
 -- options, and what these must be beside each other.
 
+local forms = require "switchyard.model.feed_forward"
 local options = require "switchyard.core.options"
 local routing = require "switchyard.model.routing"
 
@@ -96,6 +97,7 @@ function config.read(what, rows, given, stored)
   local cfg = rows and options.read(what, given, rows) or let_through(given)
   check_attention(what, cfg, type(given) == "table" and given or {})
   check_experts(what, cfg, rows, stored)
+  if rows then forms.check(what, cfg) end
   return cfg
 end
 

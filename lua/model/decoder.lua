@@ -1,7 +1,8 @@
 -- model.moe: a decoder of pre-norm blocks: grouped-query attention with RoPE, then a mixture of
--- SwiGLU experts.  model.dense is the same with one dense feed-forward layer a block.  Copy this
+-- experts.  model.dense is the same with one dense feed-forward layer a block.  Copy this
 -- page to write your own: model.define(name, function(cfg) ... end) makes model.name{...}.
 
+local forms = require "switchyard.model.feed_forward"
 local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local model = require "switchyard.model.model"
@@ -47,30 +48,36 @@ local common = {
   {"seed", "integer", 1, 0, 1 << 53, help = "of the initial parameters"},
 }
 
-local function with(extra)
+local function with(...)
   local all = table.move(common, 1, #common, 1, {})
-  return table.move(extra, 1, #extra, #all + 1, all)
+  for _, rows in ipairs {...} do table.move(rows, 1, #rows, #all + 1, all) end
+  return all
 end
 
+local function form_of(cfg) return {activation = cfg.activation, gated = cfg.gated} end
+
 model.define("dense", function(cfg)
-  return decoder(cfg, function(h) return nn.ffn(h, cfg.ffn_dim) end)
-end, with {
+  return decoder(cfg, function(h) return nn.ffn(h, cfg.ffn_dim, form_of(cfg)) end)
+end, with({
   {"ffn_dim", "integer", 1024, 1, 1 << 22, help = "width of the feed-forward layer (F)"},
-})
+}, forms.rows))
 
 model.define("moe", function(cfg)
   local experts = {
     experts = cfg.experts, top_k = cfg.top_k, expert_dim = cfg.expert_dim, router = cfg.router,
     capacity = cfg.capacity, shared_experts = cfg.shared_experts,
   }
+  for _, row in ipairs(forms.expert_rows) do experts[row[1]] = cfg[row[1]] end
   for _, name in ipairs {"normalize", "scale"} do experts[name] = cfg[name] end
   for name, value in pairs(cfg.balance) do experts[name] = value end
   return decoder(cfg, function(h, l)
     experts.top_k, experts.capacity = cfg.top_k, cfg.capacity -- may change while a run is live
-    if l <= cfg.dense_layers then return nn.ffn(h, cfg.ffn_dim or cfg.expert_dim * cfg.top_k) end
+    if l <= cfg.dense_layers then
+      return nn.ffn(h, cfg.ffn_dim or cfg.expert_dim * cfg.top_k, form_of(cfg))
+    end
     return nn.moe(h, experts)
   end)
-end, with {
+end, with({
   {"experts", "integer", 8, 1, 4096, help = "experts of a layer (E)"},
   live.row("top_k", 2),
   {"expert_dim", "integer", 1024, 1, 1 << 22, help = "width of an expert (F)"},
@@ -86,4 +93,4 @@ end, with {
     .. "K gates of a token sum to 1; a single one (top_k = 1) is its score"},
   {"scale", "number", nil, 0, 1e3, help = "of routers that have it; default: the router's "
     .. "(sigmoid: 1): factor on the gates"},
-})
+}, forms.expert_rows))

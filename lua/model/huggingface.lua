@@ -57,6 +57,13 @@ local function foreign(m, list)
     list[#list + 1] =
       "attention sees a prefix whole, where the families are causal (prefix = false)"
   end
+  if c.activation ~= "silu" or not c.gated then
+    list[#list + 1] = ("activation = '%s', gated = %s, where the families have SwiGLU ('silu', "
+      .. "true)"):format(c.activation, tostring(c.gated))
+  end
+  if c.expert_bias then
+    list[#list + 1] = "expert_bias = true, where the families' experts have no biases"
+  end
   local off = disabled(m)
   if off ~= "" then
     list[#list + 1] = ("experts are disabled (%s), where the families use all (expert:enable)")

@@ -1,4 +1,4 @@
--- nn.moe: a mixture of SwiGLU experts; a router (lua/routers/) says which a token uses, balance
+-- nn.moe: a mixture of experts; a router (lua/routers/) says which a token uses, balance
 -- rules (lua/balance/) keep their loads even.  B batch, T tokens of a sequence, N = B*T, C width,
 -- E experts, K experts a token, F expert width.
 --
@@ -19,8 +19,10 @@
 --     are of the operations in their order.
 --  2. A disabled expert gets no token: its logits are -inf, and what a router chose without looking
 --     at these is taken out (without_disabled).
+--  3. Padding (nn.padding) chooses nothing: it has no place, and is in no load and no mean.
 
 local fields = require "switchyard.core.fields"
+local forms = require "switchyard.model.feed_forward"
 local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
@@ -133,6 +135,14 @@ local function without_disabled(ctx, r)
   r.experts, r.fewer = on:where(experts, none(experts.shape)), true
 end
 
+local function without_padding(ctx, r)
+  local padding = ctx:padding()
+  if not padding then return end
+  local experts, of_token = r.experts or numbered(ctx, r.chosen), padding:view(ctx.N, 1)
+  r.experts, r.fewer = of_token:where(none(experts.shape), experts), true
+  r.plus = r.plus and of_token:where(tensor.zeros(r.plus.shape), r.plus)
+end
+
 local function route(ctx)
   local router = ctx._router
   local returned, r = routing.run(called("router", router), router.route, ctx), {}
@@ -142,6 +152,7 @@ local function route(ctx)
   check_gate(ctx, r)
   check_given(ctx, r)
   without_disabled(ctx, r)
+  without_padding(ctx, r)
   r.logits, r.count, r.taken_gates = ctx._raw, ctx.N * r.gates.shape[2], r.gates
   if r.fewer then
     local taken = r.experts:gt(0)
@@ -155,15 +166,17 @@ end
 -- ---- what is seen and what is learnt of it ----
 
 -- What tells a router that is well from one that is not; none of it is in the loss.
-local function observe_health(r)
+local function observe_health(ctx, r)
   local load, p = r.load, r.scores
   nn.observe("load", load * load.size)
   nn.observe("entropy", (load * (load + 1e-20):log()):sum() * -1)
   if p then
     nn.observe("gate", r.importance)
-    nn.observe("gate_entropy", (p * (p + 1e-20):log()):sum() * (-1 / p.shape[1]))
+    local sums = p * (p + 1e-20):log()
+    nn.observe("gate_entropy", ctx:padding() and ctx:mean(sums:sum(-1)) * -1
+      or sums:sum() * (-1 / p.shape[1]))
   end
-  nn.observe("confidence", r.taken_gates:max(-1):mean())
+  nn.observe("confidence", ctx:mean(r.taken_gates:max(-1)))
 end
 
 -- Of all assignments, and of each expert's own; capacity: slots of an expert.
@@ -223,6 +236,7 @@ local LAYER = {
 -- A number that goes by the steps is a table, which routing.balance reads.
 local function rows(given)
   local list = table.move(LAYER, 1, #LAYER, 1, {})
+  table.move(forms.expert_rows, 1, #forms.expert_rows, #list + 1, list)
   for _, row in ipairs(routing.every_balance_row()) do
     local goes = type(given) == "table" and type(given[row[1]]) == "table"
     list[#list + 1] = {row[1], goes and "any" or row[2], nil, row[4], row[5]}
@@ -250,6 +264,7 @@ local function read(given, stored)
   for _, name in ipairs {"experts", "top_k", "expert_dim"} do
     if not o[name] then error("moe: " .. name .. "= is missing", 0) end
   end
+  forms.check("moe", o)
   routing.check_beside("moe", router, o, stored)
   local own = routing.options("moe", router, o.router, o)
   local coefficients = coefficients_of(router, o, stored)
@@ -258,6 +273,12 @@ local function read(given, stored)
   o.scale = o.scale or rawget(own, "scale") or 1
   o.router = router.name
   return o, router, own, coefficients
+end
+
+local function check_padding(d, N)
+  if not d.padding or d.padding.size == N then return end
+  error(("moe: the layer has %d tokens, and nn.padding was told of %d")
+    :format(N, d.padding.size), 0)
 end
 
 local function context_of(d, x, o, router, own, coefficients)
@@ -272,32 +293,28 @@ local function context_of(d, x, o, router, own, coefficients)
 end
 
 local function experts_of(ctx, r, capacity)
-  local x, E, F = ctx.x, ctx.E, ctx._given.expert_dim
-  local C = x.shape[2]
+  local x, E = ctx.x, ctx.E
   local rows, pos, offsets = r.experts:moe_dispatch({experts = E, capacity = capacity})
   if r.slots then rows = rows:narrow(1, 1, r.slots):contiguous() end
-  local each = {experts = E, active = ctx.K}
-  local init = 0.02 / math.sqrt(2 * nn.description().model.cfg.layers)
   local gates = r.gates
   if r.gate_on == "input" then x, gates = x * gates, tensor.ones(gates.shape) end
-  local y = x:moe_experts(gates, rows, pos, offsets,
-    nn.param("experts.up_proj.weight", {E, F, C}, nil, each),
-    nn.param("experts.down_proj.weight", {E, C, F}, init, each),
-    nn.param("experts.gate_proj.weight", {E, F, C}, nil, each))
+  local sizes = {E = E, K = ctx.K, C = x.shape[2], F = ctx._given.expert_dim}
+  local y = forms.experts(x, gates, rows, pos, offsets, sizes, ctx._given)
   return r.plus and y + r.plus or y, pos
 end
 
 -- When the model is made as well: states of balance rules are to be the model's from then on.
 local function learn(ctx, r, pos, capacity)
   r.load = r.experts:moe_load({experts = ctx.E})
-  r.importance = r.scores and r.scores:mean(1)
-  observe_health(r)
+  r.importance = r.scores and ctx:mean(r.scores)
+  observe_health(ctx, r)
   if capacity > 0 then observe_drops(r, pos, capacity) end
   balance(ctx, r)
 end
 
 --- nn.moe(x (...,C), {experts=E, top_k=K, expert_dim=F, router="softmax", aux=0.01, z=0.001,
--- capacity=, shared_experts=0}): route every token to K of E SwiGLU experts.  Dropless unless
+-- capacity=, shared_experts=0, activation="silu", gated=true, expert_bias=, expert_dropout=}):
+-- route every token to K of E experts.  Dropless unless
 -- capacity (a factor of N*K/E) is given.  Observes what ?run:history lists.
 function nn.moe(x, given)
   local d = nn.description() or error("moe: only inside a model's function (see model.define)", 2)
@@ -305,6 +322,7 @@ function nn.moe(x, given)
   meet("router", router)
   routing.check_leak(d.mode, router, own)
   local ctx = context_of(d, x, o, router, own, coefficients)
+  check_padding(d, ctx.N)
   d.mixture = {name = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path),
                frozen = router.frozen or rawget(own, "frozen") == true}
   local r = route(ctx)
@@ -315,7 +333,9 @@ function nn.moe(x, given)
   local y, pos = experts_of(ctx, r, capacity)
   if d.mode == "train" or d.mode == "build" then learn(ctx, r, pos, capacity) end
   if o.shared_experts > 0 then
-    y = y + nn.scope("shared_experts", nn.ffn, ctx.x, o.expert_dim * o.shared_experts)
+    y = y + nn.scope("shared_experts", nn.ffn, ctx.x, o.expert_dim * o.shared_experts,
+      {activation = o.activation, gated = o.gated, bias = o.expert_bias,
+       dropout = o.expert_dropout})
   end
   d.mixture = nil
   return y:view(table.unpack(x.shape))

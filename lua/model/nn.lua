@@ -22,7 +22,7 @@ end
 function nn.describe(d, f, ...)
   local before = now
   now = d
-  d.path, d.aux, d.layer, d.mixture, d.of_all = {}, {}, nil, nil, {}
+  d.path, d.aux, d.layer, d.mixture, d.padding, d.of_all = {}, {}, nil, nil, nil, {}
   local ok, a, b = xpcall(f, function(e)
     return type(e) == "string" and e or debug.traceback(tostring(e))
   end, ...)
@@ -135,6 +135,12 @@ function nn.description() return now end
 --- nn.mode() -> "build" "train" "eval" "decode", or nil outside a model's function
 function nn.mode() return now and now.mode end
 
+--- nn.padding(documents (B,T) i32, or nil): tokens whose document is negative are padding: no
+-- mixture from here on routes them, and they count nowhere.  nil: none is.
+function nn.padding(documents)
+  description("padding").padding = documents and documents:view(-1):lt(0) or nil
+end
+
 --- nn.scope(name, f, ...): names of parameters made in f begin with "name."; returns f's results
 function nn.scope(name, f, ...)
   local path = description("scope").path
@@ -182,8 +188,36 @@ local function param_options(given)
   error(("param: no role '%s'; there are %s"):format(o.role, table.concat(roles, ", ")), 3)
 end
 
+-- What a parameter may begin with (src/tensor/init.h), and whether it takes a number.
+local INITS = {zeros = false, ones = false, normal = true, truncated = true, uniform = true,
+               orthogonal = true}
+local INIT_FORMS = "a number (the deviation of a normal), \"zeros\", \"ones\", {\"normal\", x}, "
+  .. "{\"truncated\", x}, {\"uniform\", x} or {\"orthogonal\", x}"
+
+local function init_text(init)
+  if type(init) ~= "table" then return tostring(init) end
+  return ("{%s, %s}"):format(tostring(init[1]), tostring(init[2]))
+end
+
+local function check_init(key, shape, init)
+  if init == nil or type(init) == "number" then return end
+  local form, x = init, nil
+  if type(init) == "table" then form, x = init[1], init[2] end
+  if INITS[form] == nil or INITS[form] ~= (type(x) == "number") then
+    error(("param: init of '%s' must be %s: it is %s"):format(key, INIT_FORMS, init_text(init)), 3)
+  end
+  if x and not (x >= 0 and x < math.huge) then
+    error(("param: init of '%s' must be at least 0: it is %s"):format(key, init_text(init)), 3)
+  end
+  if form == "orthogonal" and #shape < 2 then
+    error(("param: init of '%s' is orthogonal, which a matrix can be: its shape is (%s)")
+      :format(key, table.concat(shape, ", ")), 3)
+  end
+end
+
 --- nn.param(name, shape, init, options) -> tensor: the parameter of this name under the scopes
--- around it.  init: standard deviation of a normal, "zeros" or "ones" (default 0.02).
+-- around it.  init: standard deviation of a normal, "zeros" or "ones" (default 0.02), or {form,
+-- number} with the form normal, truncated, uniform or orthogonal (src/tensor/init.h).
 -- options.experts: the first dimension counts experts, of which a token uses options.active.
 -- options.role: what it is (src/train/params.h); by default "expert" with experts, and what
 -- nn.embedding and nn.head make of it.
@@ -200,6 +234,7 @@ function nn.param(name, shape, init, options)
   if d.mode ~= "build" then
     error("param: '" .. key .. "' was not there when the model was made", 2)
   end
+  check_init(key, shape, init)
   local bytes = 4.0
   for _, n in ipairs(shape) do bytes = bytes * n end
   d.bytes = d.bytes + bytes
@@ -210,7 +245,7 @@ function nn.param(name, shape, init, options)
   elseif init ~= "zeros" then
     -- Filled when all are there: untouched zeros cost nothing, so what is too large is refused
     -- before.
-    d.fills[#d.fills + 1] = {t, init, d.model.cfg.seed, #d.model.params + 1}
+    d.fills[#d.fills + 1] = {t, init, d.model.cfg.seed, #d.model.params + 1, key}
   end
   local o = param_options(options)
   return d.model:_add_param(key, d.short and t or t:grad(true),
@@ -452,15 +487,6 @@ function nn.attention(x, o)
   end
   local out = nn.param("o_proj.weight", {C, H * D}, 0.02 / math.sqrt(2 * d.model.cfg.layers))
   return nn.linear(y:view(B, T, H * D), out)
-end
-
---- nn.ffn(x (...,C), width F): SwiGLU feed-forward layer.  Shazeer 2020
-function nn.ffn(x, width)
-  local C = x.shape[#x.shape]
-  local gate = nn.linear(x, nn.param("gate_proj.weight", {width, C}))
-  local up = nn.linear(x, nn.param("up_proj.weight", {width, C}))
-  local init = 0.02 / math.sqrt(2 * description("ffn").model.cfg.layers)
-  return nn.linear(nn.swiglu(gate, up), nn.param("down_proj.weight", {C, width}, init))
 end
 
 --- nn.head(x (B,T,C), w (V,C)): the model's result: logits x w^T, or fused with the cross entropy

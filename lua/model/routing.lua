@@ -187,7 +187,8 @@ local function make_router(what, name, value)
   fail(what, "must be a table with route = function(ctx), got %s", type(value))
 end
 
-local BESIDE = "experts top_k expert_dim router capacity shared_experts normalize scale"
+local BESIDE = "experts top_k expert_dim router capacity shared_experts normalize scale activation "
+  .. "gated expert_bias expert_dropout"
 
 -- Names that no coefficient can have: options of nn.moe, and other rules' coefficients.
 local function taken_names(but)

@@ -16,6 +16,8 @@
 --   ctx:ids() (N) i32    token ids, from 0           ctx:documents() (B,T) i32: which document
 --   ctx:option(name)     the same of a text or a flag, which stays what it is
 --   ctx:scope()          what balance losses are of: "micro", "sequence" or "step"
+--   ctx:padding() (N) bool of tokens that are padding, or nil where there are none
+--   ctx:mean(x (N,...))  over the tokens that are no padding
 --   ctx:load(scope)      in a balance rule: the experts' shares of the assignments before any drop;
 --                        "micro" (E), "sequence" (B,E), "step" (E): of its micro-batches so far,
 --                        "whole" (E): of all of them, known before the first is learned from
@@ -92,6 +94,17 @@ function methods:documents()
   if documents.size == self.N then return documents end
   fail("it goes by documents, and the layer has %d tokens where the model was given %d ids",
     self.N, documents.size)
+end
+
+function methods:padding() return nn.description().padding end
+
+function methods:mean(x)
+  local padding = self:padding()
+  if not padding then return #x.shape == 1 and x:mean() or x:mean(1) end
+  local shape = {self.N}
+  for i = 2, #x.shape do shape[i] = 1 end
+  local sum = padding:view(shape):where(tensor.zeros(x.shape), x):sum(1)
+  return sum / (self.N - padding:cast("f32"):sum()):maximum(tensor(1))
 end
 
 local function row_of(name, ...)

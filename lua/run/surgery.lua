@@ -109,7 +109,7 @@ function surgery.redraw(m, h, e)
     if info.experts > 0 and info.name:sub(1, #e.key) == e.key then
       local init = info.init
       if not e.values then init = tonumber(init) end
-      engine.fill(m.params[i][e.expert], init, math.tointeger(e.value), i)
+      engine.fill(m.params[i][e.expert], init, math.tointeger(e.value), i, info.name)
       h:forget(info.name, e.expert - 1)
     end
   end

@@ -26,7 +26,8 @@ struct sy_optimizer;
     X(ROUTER, "router", "gives the logits that experts are chosen by")                             \
     X(EXPERT, "expert", "its first dimension counts experts")                                      \
     X(EMBEDDING, "embedding", "rows are looked up by id; also when the head shares it")            \
-    X(HEAD, "head", "gives the logits of the next token")
+    X(HEAD, "head", "gives the logits of the next token")                                          \
+    X(BIAS, "bias", "added to what a projection gives, of experts as well: no weight decay")
 
 enum sy_role {
 #define X(id, name, help) SY_ROLE_##id,

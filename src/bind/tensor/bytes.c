@@ -5,42 +5,53 @@
 #include "bind/tensor/open.h"
 #include "bind/tensor/tensor.h"
 
-#include "base/rng.h"
+#include "base/hash.h"
+#include "tensor/init.h"
 #include "tensor/tensor.h"
 
 #include <string.h>
 
-enum init { NORMAL, ZEROS, ONES };
-
-static enum init read_init(lua_State *L, int arg)
+/* A number (nil: 0.02) is a normal's deviation; "zeros", "ones"; {"normal", scale} and its like. */
+static enum sy_init read_init(lua_State *L, int arg, double *scale)
 {
-    static const char *const names[] = {[NORMAL] = "", [ZEROS] = "zeros", [ONES] = "ones"};
-    const char *name = lua_isnoneornil(L, arg) || lua_isnumber(L, arg) ? "" : lua_tostring(L, arg);
-    for (int i = NORMAL; name && i <= ONES; i++)
-        if (!strcmp(name, names[i]))
-            return (enum init)i;
-    return (enum init)lsy_error(L, "param: init must be a number, \"zeros\" or \"ones\": it is %s",
-                                luaL_tolstring(L, arg, NULL));
+    const bool number = lua_isnoneornil(L, arg) || lua_type(L, arg) == LUA_TNUMBER;
+    *scale = number ? luaL_optnumber(L, arg, 0.02) : 0;
+    if (number)
+        return SY_INIT_NORMAL;
+    if (lua_istable(L, arg)) {
+        lua_geti(L, arg, 2);
+        *scale = lua_tonumber(L, -1);
+        lua_geti(L, arg, 1);
+    } else {
+        lua_pushvalue(L, arg);
+    }
+    const char *name = lua_tostring(L, -1);
+    for (int i = 0; name && i < SY_INIT_COUNT; i++)
+        if (!strcmp(name, sy_init_name((enum sy_init)i)))
+            return (enum sy_init)i;
+    return (enum sy_init)lsy_error(L, "param: no init '%s'", name ? name : "nil");
 }
 
-/* engine.fill(tensor, init, seed, index): what nn.param's init says.  A number (nil: 0.02): normal
- * with mean 0 and that deviation, element i a function of (seed, index, i); "zeros"; "ones" */
+/* engine.fill(tensor, init, seed, index, name): what nn.param's init says, each element a function
+ * of (seed, its place) and of the parameter: of its index where init is a number, else of its name.
+ */
 static int l_fill(lua_State *L)
 {
     struct sy_tensor *t = lsy_check_data(L, 1, "fill", "tensor");
-    enum init init = read_init(L, 2);
-    float std = lua_isnumber(L, 2) ? (float)lua_tonumber(L, 2) : 0.02F;
-    struct sy_rng r = {.seed = (uint64_t)luaL_checkinteger(L, 3), .purpose = SY_RNG_INIT,
-                       .step = (uint64_t)luaL_checkinteger(L, 4)};
-    float *x = sy_data(t);
-    int64_t n = sy_tensor_count(t);
+    double scale;
+    enum sy_init init = read_init(L, 2, &scale);
+    uint64_t seed = (uint64_t)luaL_checkinteger(L, 3), key = (uint64_t)luaL_checkinteger(L, 4);
+    struct sy_err err = {0};
+    size_t n;
     lsy_check_writable(L, t, "fill");
     if (t->dtype != SY_F32 || !sy_tensor_contiguous(t))
         return lsy_error(L, "fill: the tensor must be contiguous f32");
-    if (init == NORMAL)
-        sy_rng_fill_normal(&r, 0, x, n);
-    for (int64_t i = 0; i < n; i++)
-        x[i] = init == NORMAL ? x[i] * std : init == ONES;
+    if (lua_istable(L, 2)) {
+        const char *name = luaL_checklstring(L, 5, &n);
+        key = sy_hash_bytes(name, n);
+    }
+    if (sy_init_fill(t, init, scale, seed, key, &err))
+        return lsy_raise(L, &err);
     return 0;
 }
 

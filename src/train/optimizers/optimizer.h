@@ -52,7 +52,10 @@ const struct sy_optimizer *sy_optimizer_find(const char *name);
 bool sy_optimizer_ignores(const struct sy_optimizer *o, const char *hyper);
 
 /* Weights and their gradients as matrices: the usual answer to `decays`. */
-static inline bool sy__optimizer_two_dims(const struct sy_param *p) { return p->tensor->ndim >= 2; }
+static inline bool sy__optimizer_two_dims(const struct sy_param *p)
+{
+    return p->tensor->ndim >= 2 && p->role != SY_ROLE_BIAS;
+}
 
 /* The shape of the parameter itself. */
 static inline int sy__optimizer_whole(const struct sy_param *p, int64_t shape[SY_MAX_DIMS])
