@@ -42,6 +42,7 @@ script_tests += %D%/peers/layouts.lua %D%/peers/huggingface.lua %D%/lua/tokenize
 EXTRA_DIST += %D%/tokenizers
 script_tests += %D%/lua/fixtures.lua
 script_tests += %D%/lua/forms.lua
+script_tests += %D%/lua/capacity.lua
 script_tests += %D%/lua/routers.lua
 script_tests += %D%/lua/routers_balance.lua
 script_tests += %D%/lua/routers_refused.lua

@@ -218,7 +218,8 @@ docs.entries = {
     .. "eval_batches) of 16 windows of context tokens. The windows are the first so many of a "
     .. "shuffled list of all that fit into the validation part, or all of them: they depend on "
     .. "the text and the context, not on batch, seed or sampling. Experts drop no token in an "
-    .. "evaluation, whatever capacity is. Equal parameters give equal numbers.", "r:eval(2)"},
+    .. "evaluation but where capacity = {eval = x} says so. Equal parameters give equal "
+    .. "numbers.", "r:eval(2)"},
   {"run:sample", "r:sample(prompt, options) -> text", "m:generate between two steps.",
    "r:sample({1, 2}, {tokens = 3})"},
   {"run:note", "r:note(text) -> r", "Write a line of at most 511 bytes into the run's journal.",
@@ -259,7 +260,8 @@ docs.entries = {
     .. "values, at step 1, every 10th and where a step stood out); gate_entropy.L, mean entropy "
     .. "of a token's probabilities; confidence.L, mean of a token's largest gate; drop.L, share "
     .. "of assignments without a slot (capacity); dropped.L, the same of each expert's own (E "
-    .. "values, as gate.L); bias.L, from the smallest to the largest bias (sigmoid router); "
+    .. "values, as gate.L); rerouted.L, share that another expert took "
+    .. "(drop = \"reroute\"); bias.L, from the smallest to the largest bias (sigmoid router); "
     .. "balance.L and z.L, the auxiliary losses without their weights; grad_norm.L of all its "
     .. "parameters, grad_norm.router.L, grad_norm.experts.L (E values, as gate.L). "
     .. "grad_norm.embed_tokens and the like: outside of layers. skipped: see r:why. Errors: an "
@@ -406,9 +408,19 @@ docs.entries = {
     .. "expert_dropout=0}) -> y",
    "x (...,C) -> (...,C): every token goes to K of E experts, which are as ?nn.ffn says: "
     .. "expert_bias and expert_dropout are its bias and dropout. No token is dropped unless "
-    .. "capacity is given: then an expert takes at most ceil(capacity * N*K/E) of the N tokens of "
-    .. "a training batch; evaluation (r:eval, m:loss, m:logits) and generation drop none, so that "
-    .. "a token's result does not depend on those beside it. The router computes in fp32. "
+    .. "capacity is given, or the router has its own: then an expert takes at most ceil(capacity * "
+    .. "N*K/E) of the N tokens of a training batch; evaluation (r:eval, m:loss, m:logits) and "
+    .. "generation drop none, so that a token's result does not depend on those beside it.\n"
+    .. "capacity = {train=, eval=, drop=\"position\", group=, least=} says more: train and eval "
+    .. "are the factors (none: nothing is dropped); in training each group of so many tokens (of "
+    .. "all N) is apart, in evaluation each sequence; least is the fewest places. drop says who "
+    .. "has none when first choices are served before second ones: position, the later tokens; "
+    .. "random, those that a draw of the seed and step says; probability, those whose largest "
+    .. "score is smaller (it shows later tokens: refused for next-token training unless allow_leak "
+    .. "= true stands beside it); reroute: as position, but a choice without a place asks its "
+    .. "token's next best experts, four times, and its gate goes by that one's score. r.capacity = "
+    .. "x sets train while it runs; false is none. "
+    .. "The router computes in fp32. "
     .. "Observes what ?run:history lists. Source: Shazeer et al. 2017; Fedus et al. 2021 "
     .. "(balance); Zoph et al. 2022 (z)."},
   {"nn.record", "nn.record(r) -> recorder",
@@ -429,7 +441,7 @@ docs.entries = {
     .. "{\"name\", option = value} uses it then, and routers(), ?name and completion know it. rows "
     .. "are its options, {name, type, default, least, most, help = text}; gives says what balance "
     .. "rules may ask of it (\"logits scores\", and bias where it calls ctx:bias()); balance has "
-    .. "its own defaults of their coefficients, model of the model's options (top_k); causal = "
+    .. "its own defaults of their coefficients, model of top_k and capacity; causal = "
     .. "false with leak, a text, refuses to generate, and to train for the next token unless "
     .. "allow_leak; capacity, a text, says why it has none; check(E, K, options) returns what is "
     .. "wrong, or nil; paper has its paper's defaults as the paper counts; except = {one=, order=, "
@@ -439,7 +451,8 @@ docs.entries = {
     .. "layer; ctx.options; ctx:logits{x=, w=, b=, extra=} (N,E + extra), f32, -inf of a disabled "
     .. "expert; ctx:choose(scores), a token's K largest and whose they are, of equal ones the "
     .. "lower; ctx:mask() (E), which is added there; ctx:bias() (E); ctx:ids() (N); "
-    .. "ctx:documents() (B,T); ctx:setting(name), an option that r.name sets while it runs. "
+    .. "ctx:documents() (B,T); ctx:padding() (N), true of padding, or nil; ctx:mean(x), over the "
+    .. "tokens that are none; ctx:setting(name), an option that r.name sets while it runs. "
     .. "nn.param, nn.state, nn.update, nn.step_sum, nn.loss, nn.observe and draws (tensor.rand and "
     .. "its like, anew in each step) work inside.\nIt returns {experts = (N,M) i32 from 1, gates = "
     .. "(N,M), scores = (N,E) whose rows sum to 1}, with fewer = true where experts has zeros, "

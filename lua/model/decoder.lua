@@ -71,7 +71,8 @@ model.define("moe", function(cfg)
   for _, name in ipairs {"normalize", "scale"} do experts[name] = cfg[name] end
   for name, value in pairs(cfg.balance) do experts[name] = value end
   return decoder(cfg, function(h, l)
-    experts.top_k, experts.capacity = cfg.top_k, cfg.capacity -- may change while a run is live
+    -- they may change while a run is live; nil would be the router's own
+    experts.top_k, experts.capacity = cfg.top_k, cfg.capacity or false
     if l <= cfg.dense_layers then
       return nn.ffn(h, cfg.ffn_dim or cfg.expert_dim * cfg.top_k, form_of(cfg))
     end

@@ -78,7 +78,7 @@ end
 local PROBE, TOLERANCE = 3, 1e-5 -- tokens; of the largest logit.  Ours differ by nothing.
 
 local function logits_of_whole(m, ids, seed, draw)
-  local p = m:_logits_program(#ids)
+  local p = m:_logits_program(#ids, true)
   engine.put(p.tokens, ids)
   m:_write_inputs(p.d)
   p.run:run(seed, draw)

@@ -6,6 +6,7 @@
 -- the reason beside it.  The reasons name the setting that differs and what the family has in its
 -- place.
 
+local capacity = require "switchyard.model.capacity"
 local model = require "switchyard.model.model"
 local options = require "switchyard.core.options"
 local routing = require "switchyard.model.routing"
@@ -50,8 +51,8 @@ local function foreign(m, list)
   end
   if c.capacity then
     list[#list + 1] = (
-      "capacity = %g leaves tokens out, where the families are dropless (capacity = nil)")
-        :format(c.capacity)
+      "%s leaves tokens out, where the families are dropless (capacity = nil)")
+        :format(capacity.text(c.capacity, " = "))
   end
   if c.prefix then
     list[#list + 1] =

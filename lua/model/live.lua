@@ -5,16 +5,18 @@
 --
 -- Numbers that need no new plan are hyper-parameters (include/switchyard/hyper.h) or nn.input.
 
+local capacity = require "switchyard.model.capacity"
 local engine = require "switchyard.engine"
 local options = require "switchyard.core.options"
 
 local live = {}
 
--- {name, type, default, least, most, help=, optional=: it may be nil}; all are of experts
+-- {name, type, default, least, most, help=, optional=: it may be nil; given=: the type that a model
+-- takes; shown=, after=, same=: see below}; all are of experts
 local ROWS = {
   {"top_k", "integer", nil, 1, 64, help = "experts a token (K)"},
-  {"capacity", "number", nil, 0.01, 1e6, optional = true,
-    help = "slots of an expert in training as a factor of N*K/E; default: dropless"},
+  {"capacity", "number", nil, 0.01, 1e6, optional = true, given = "any", help = capacity.HELP,
+    shown = capacity.shown, after = capacity.after, same = capacity.same},
 }
 
 live.names = {}
@@ -39,7 +41,7 @@ end
 function live.row(name, default)
   local row = {live = "plan"}
   for k, v in pairs(rows[name]) do row[k] = v end
-  row[3] = default
+  row[2], row[3] = row.given or row[2], default
   return row
 end
 
@@ -49,9 +51,30 @@ function live.value(name, v)
   return row and row[2] == "integer" and math.tointeger(v) or v
 end
 
+--- What r.NAME shows of the option's value.
+function live.shown(name, v)
+  local row = rows[name]
+  if row.shown then return row.shown(v) end
+  return v
+end
+
+--- The option's value once r.NAME was set to v.
+function live.after(name, before, v)
+  local row = rows[name]
+  if row.after then return row.after(before, v) end
+  return v
+end
+
+function live.same(name, a, b)
+  local row = rows[name]
+  if row.same then return row.same(a, b) end
+  return a == b
+end
+
 --- Raise if the value cannot be set.  cfg: the model's; most: at most so much of this one, or nil.
 function live.check(what, name, value, cfg, most)
   local row = live.row(name)
+  row[2] = rows[name][2]
   if not cfg.experts then error(("%s: %s: this model has no experts"):format(what, name), 0) end
   if value == nil and row.optional then return end
   row[5] = most or row[5]

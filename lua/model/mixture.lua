@@ -14,6 +14,7 @@
 --   counted (N,M) i32: what balance losses take for the assignments, where it is not experts
 --   chance (N,E): the probability that another draw of its noise would choose an expert
 --   gives: what it gives in this layer, where that is less than the router's
+-- What of it finds no place, capacity.lua says.
 --
 --  1. Inputs, losses and series come in the order that they had: the hashes that guard stored runs
 --     are of the operations in their order.
@@ -21,6 +22,7 @@
 --     at these is taken out (without_disabled).
 --  3. Padding (nn.padding) chooses nothing: it has no place, and is in no load and no mean.
 
+local capacity = require "switchyard.model.capacity"
 local fields = require "switchyard.core.fields"
 local forms = require "switchyard.model.feed_forward"
 local live = require "switchyard.model.live"
@@ -179,18 +181,34 @@ local function observe_health(ctx, r)
   nn.observe("confidence", ctx:mean(r.taken_gates:max(-1)))
 end
 
--- Of all assignments, and of each expert's own; capacity: slots of an expert.
-local function observe_drops(r, pos, capacity)
+-- Of all assignments, and of each expert's own.
+local function observe_dispatched(r, pos, places)
   local slots
   if type(r.count) == "number" then
-    slots = capacity / r.count
+    slots = places / r.count
     nn.observe("drop", pos:moe_drops())
   else
     local count = r.count:maximum(tensor.ones(1))
-    slots = tensor.full(1, capacity) / count
+    slots = tensor.full(1, places) / count
     nn.observe("drop", ((r.count - pos:ge(0):cast("f32"):sum()) / count):sum())
   end
   nn.observe("dropped", (r.load - slots):relu() / r.load:maximum(slots))
+end
+
+-- The same of choices that capacity.admit let pass or not.
+local function observe_admitted(ctx, r)
+  local count = type(r.count) == "number" and tensor(r.count) or r.count:maximum(tensor(1))
+  local lost = r.placed:gt(0):where(none(r.experts.shape), r.experts)
+  local n = lost:gt(0):cast("f32"):sum()
+  nn.observe("drop", n / count)
+  nn.observe("dropped", lost:moe_load({experts = ctx.E}) * n / (r.load * count):maximum(1))
+  if r.moved then nn.observe("rerouted", r.moved:cast("f32"):sum() / count) end
+end
+
+local function observe_drops(ctx, r, pos)
+  if not r.places then return end
+  if r.places.plain then return observe_dispatched(r, pos, r.places.slots) end
+  observe_admitted(ctx, r)
 end
 
 local function run_rule(rule, name, ...)
@@ -265,6 +283,7 @@ local function read(given, stored)
     if not o[name] then error("moe: " .. name .. "= is missing", 0) end
   end
   forms.check("moe", o)
+  if o.capacity == nil then o.capacity = router.model and router.model.capacity end
   routing.check_beside("moe", router, o, stored)
   local own = routing.options("moe", router, o.router, o)
   local coefficients = coefficients_of(router, o, stored)
@@ -292,11 +311,21 @@ local function context_of(d, x, o, router, own, coefficients)
   }
 end
 
-local function experts_of(ctx, r, capacity)
-  local x, E = ctx.x, ctx.E
-  local rows, pos, offsets = r.experts:moe_dispatch({experts = E, capacity = capacity})
+-- Which choices have a place: r.placed (N,M), with r.placed_gates.
+local function place(ctx, r)
+  local dropless = nn.description().dropless
+  local now = not dropless and capacity.now(ctx._given.capacity, ctx) or nil
+  r.places, r.placed, r.placed_gates = now, r.experts, r.gates
+  if not now or now.plain then return end
+  r.placed, r.placed_gates, r.moved = capacity.admit(now, ctx, r)
+end
+
+local function experts_of(ctx, r)
+  local x, E, places = ctx.x, ctx.E, r.places
+  local rows, pos, offsets = r.placed:moe_dispatch(
+    {experts = E, capacity = places and places.plain and places.slots or 0})
   if r.slots then rows = rows:narrow(1, 1, r.slots):contiguous() end
-  local gates = r.gates
+  local gates = r.placed_gates
   if r.gate_on == "input" then x, gates = x * gates, tensor.ones(gates.shape) end
   local sizes = {E = E, K = ctx.K, C = x.shape[2], F = ctx._given.expert_dim}
   local y = forms.experts(x, gates, rows, pos, offsets, sizes, ctx._given)
@@ -304,11 +333,11 @@ local function experts_of(ctx, r, capacity)
 end
 
 -- When the model is made as well: states of balance rules are to be the model's from then on.
-local function learn(ctx, r, pos, capacity)
+local function learn(ctx, r, pos)
   r.load = r.experts:moe_load({experts = ctx.E})
   r.importance = r.scores and ctx:mean(r.scores)
   observe_health(ctx, r)
-  if capacity > 0 then observe_drops(r, pos, capacity) end
+  observe_drops(ctx, r, pos)
   balance(ctx, r)
 end
 
@@ -320,18 +349,17 @@ function nn.moe(x, given)
   local d = nn.description() or error("moe: only inside a model's function (see model.define)", 2)
   local o, router, own, coefficients = read(given, d.model._stored)
   meet("router", router)
-  routing.check_leak(d.mode, router, own)
+  local causal = d.stack ~= "encoder"
+  routing.check_leak(d.mode, router, own, causal)
+  capacity.check_leak(o.capacity, d.mode, causal)
   local ctx = context_of(d, x, o, router, own, coefficients)
   check_padding(d, ctx.N)
   d.mixture = {name = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path),
                frozen = router.frozen or rawget(own, "frozen") == true}
   local r = route(ctx)
-  local capacity = 0
-  if o.capacity and d.mode == "train" then
-    capacity = math.ceil(o.capacity * ctx.N * o.top_k / o.experts)
-  end
-  local y, pos = experts_of(ctx, r, capacity)
-  if d.mode == "train" or d.mode == "build" then learn(ctx, r, pos, capacity) end
+  place(ctx, r)
+  local y, pos = experts_of(ctx, r)
+  if d.mode == "train" or d.mode == "build" then learn(ctx, r, pos) end
   if o.shared_experts > 0 then
     y = y + nn.scope("shared_experts", nn.ffn, ctx.x, o.expert_dim * o.shared_experts,
       {activation = o.activation, gated = o.gated, bias = o.expert_bias,

@@ -343,10 +343,10 @@ function Model:_write_inputs(d)
   if d.step then engine.put(d.step, {self:_steps()}) end
 end
 
--- Logits of T tokens, {run=, d=}.
-function Model:_logits_program(T)
-  return self:_program("logits." .. T, function()
-    local d = self:_record({mode = "eval"}, 1, T, function(d)
+-- Logits of T tokens, {run=, d=}.  dropless: whatever the capacity, as a text is written.
+function Model:_logits_program(T, dropless)
+  return self:_program("logits." .. T .. (dropless and ".dropless" or ""), function()
+    local d = self:_record({mode = "eval", dropless = dropless}, 1, T, function(d)
       d.logits = Model.logits_of(d.result)
     end)
     return {run = engine.program(d.graph, {d.logits}), d = d, tokens = d.fields.tokens}

@@ -20,6 +20,7 @@
 --  5. The program's own stay what they are.  A user's may be defined again: that is how one edits
 --     it at the prompt.
 
+local capacity = require "switchyard.model.capacity"
 local engine = require "switchyard.engine"
 local coefficient = require "switchyard.model.coefficient"
 local definition = require "switchyard.core.definition"
@@ -50,7 +51,8 @@ local RULE = {
   {"needs", "string", "scores"}, {"loss", "function"}, {"update", "function"},
 }
 local GIVEN = {"logits", "scores", "bias", "chance"}
-local MODEL = {{"top_k", "integer", nil, 1, 64}} -- options of models that a router has defaults of
+-- options of models that a router has defaults of
+local MODEL = {{"top_k", "integer", nil, 1, 64}, {"capacity", "any"}}
 
 local function fail(what, ...) error(what .. ": " .. string.format(...), 0) end
 
@@ -173,6 +175,7 @@ local function of_table(what, name, value)
     spec.rows[#spec.rows + 1] = FROZEN
   end
   options.read(what .. ": model", spec.model, MODEL)
+  capacity.read(what .. ": model", spec.model and spec.model.capacity)
   for word in pairs(spec.except or {}) do
     if not EXCEPT[word] then options.unknown(what, "except", word, sorted(EXCEPT)) end
   end
@@ -426,6 +429,7 @@ end
 
 --- Raise if a router cannot be what is asked: {experts=, top_k=, capacity=}.
 function routing.check(what, router, o, own)
+  capacity.read(what, o.capacity)
   if o.capacity and router.capacity then
     fail(what, "capacity has no effect with router '%s': %s", router.name, router.capacity)
   end
@@ -434,9 +438,10 @@ function routing.check(what, router, o, own)
   if wrong then fail(what, "%s", wrong) end
 end
 
---- Raise if a router that sees later tokens is to learn what comes next, or to write it.
-function routing.check_leak(mode, router, own)
-  if router.causal then return end
+--- Raise if a router that sees later tokens is to learn what comes next, or to write it.  causal:
+-- the layer's stack does the one or the other.
+function routing.check_leak(mode, router, own, causal)
+  if router.causal or not causal then return end
   if mode == "decode" then
     fail("generate", "router '%s' cannot write one token after another: %s", router.name,
       router.leak)
@@ -451,7 +456,15 @@ end
 --- Rows of all that router = and balance = take with a router.
 function routing.all_rows(router) return joined(router.rows, routing.balance_rows(router)) end
 
-local function defaults(rows)
+-- Its own defaults of the model's options.
+local function of_model(router)
+  local own, out = router.model or {}, {}
+  if own.top_k then out[1] = "top_k=" .. own.top_k end
+  if own.capacity then out[#out + 1] = capacity.text(own.capacity) end
+  return out
+end
+
+local function defaults(rows, more)
   local out = {}
   for _, row in ipairs(rows) do
     local v = row[3]
@@ -460,7 +473,7 @@ local function defaults(rows)
       out[#out + 1] = ("%s=%s"):format(row[1], v)
     end
   end
-  return table.concat(out, " ")
+  return table.concat(table.move(more, 1, #more, #out + 1, out), " ")
 end
 
 -- "switch        softmax, the largest" and under it the rest, set in.
@@ -482,7 +495,8 @@ function routing.list()
   local list = {}
   for i, name in ipairs(routing.names()) do
     local r = routing.routers[name]
-    list[i] = {name = name, rule = r.rule, defaults = defaults(routing.all_rows(r)),
+    list[i] = {name = name, rule = r.rule,
+               defaults = defaults(routing.all_rows(r), of_model(r)),
                paper = r.paper, causal = r.causal, source = r.source}
   end
   return setmetatable(list, {__tostring = text_of})

@@ -73,7 +73,8 @@ local function config_value(e) return live.value(e.key, e.value) end
 local host = {}
 
 host[enum.entry.CONFIG] = function(r, e)
-  r._m.cfg[e.key] = config_value(e)
+  local cfg = r._m.cfg
+  cfg[e.key] = live.after(e.key, cfg[e.key], config_value(e))
   Run._replan(r, function() r._h:record(e) end)
 end
 
@@ -160,7 +161,9 @@ local function shape_at(config, journal)
   local shape = {}
   for _, name in ipairs(live.names) do shape[name] = config.model.config[name] end
   for _, e in ipairs(journal) do
-    if e.kind == enum.entry.CONFIG then shape[e.key] = config_value(e) end
+    if e.kind == enum.entry.CONFIG then
+      shape[e.key] = live.after(e.key, shape[e.key], config_value(e))
+    end
   end
   return shape
 end
@@ -177,7 +180,7 @@ local function reshape(r, image, always)
   end
   local shape = shape_at(r._config, image.journal)
   for _, name in ipairs(live.names) do
-    if cfg[name] ~= shape[name] then
+    if not live.same(name, cfg[name], shape[name]) then
       cfg[name] = shape[name]
       other = true
     end

@@ -470,7 +470,7 @@ function Run.__index(r, name)
     end
     return r._h:status()[name]
   end
-  if live.is(name) then return r._m.cfg[name] end
+  if live.is(name) then return live.shown(name, r._m.cfg[name]) end
   local input = model_inputs(r, name)
   if input then return input.size == 1 and input:item() or input end
   local _, why = pcall(options.unknown, "run", "field", name, field_names(r, true))
@@ -582,10 +582,11 @@ local function set_live(r, name, value)
   local cfg = r._m.cfg
   local old = cfg[name]
   live.check("train", name, value, cfg, name == "top_k" and most_experts(r))
-  cfg[name] = live.value(name, value)
+  value = live.value(name, value)
+  cfg[name] = live.after(name, old, value)
   set_shape(r, function() cfg[name] = old end, function()
-    r._h:record{kind = "config", key = name, value = cfg[name],
-                text = ("%s = %s"):format(name, tostring(cfg[name]))}
+    r._h:record{kind = "config", key = name, value = value,
+                text = ("%s = %s"):format(name, tostring(value))}
   end)
 end
 

@@ -755,7 +755,7 @@ do
     "no role 'rooter'; there are weight, router, expert, embedding, head")
   for _, init in ipairs{"zero", true} do
     refuses(function() model.roles{context = 8, init = init} end, "nn.param: init = " ..
-      tostring(init), ([[init must be a number, "zeros" or "ones": it is %s]]):format(init))
+      tostring(init), "init of 'h' must be a number", "it is " .. tostring(init))
   end
   for init, want in pairs{zeros = 0, ones = 1, [0.5] = "another"} do
     local h = model.roles{context = 8, vocab = 16, init = init}.params.h
