@@ -274,13 +274,13 @@ do
     model.define("unscored", function()
       return function(ids)
         local x = nn.embedding(ids, nn.param("embed", {V, C}, 1.0))
-        local y = nn.layer(1, nn.moe, x, {experts = E, top_k = 1, expert_dim = 8, router = "hash",
+        local y = nn.layer(1, nn.moe, x, {experts = E, top_k = 1, expert_dim = 8, router = "by_id",
                                           capacity = {train = 1, drop = "reroute"}})
         return nn.linear((x + y):view(-1, C), nn.param("head", {V, C}))
       end
     end)
     run(model.unscored {vocab = V, context = 16})
-  end, "no scores", "moe: capacity: drop = 'reroute' goes by scores, and router 'hash' gives none")
+  end, "no scores", "moe: capacity: drop = 'reroute' goes by scores, and router 'by_id' gives none")
 end
 
 -- ---- evaluation ----
