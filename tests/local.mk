@@ -43,6 +43,7 @@ EXTRA_DIST += %D%/tokenizers
 script_tests += %D%/lua/fixtures.lua
 script_tests += %D%/lua/forms.lua
 script_tests += %D%/lua/capacity.lua
+script_tests += %D%/lua/routers_own_ops.lua
 script_tests += %D%/lua/routers.lua
 script_tests += %D%/lua/routers_balance.lua
 script_tests += %D%/lua/routers_refused.lua

@@ -313,8 +313,7 @@ end
 
 -- Which choices have a place: r.placed (N,M), with r.placed_gates.
 local function place(ctx, r)
-  local dropless = nn.description().dropless
-  local now = not dropless and capacity.now(ctx._given.capacity, ctx) or nil
+  local now = not nn.description().as_written and capacity.now(ctx._given.capacity, ctx) or nil
   r.places, r.placed, r.placed_gates = now, r.experts, r.gates
   if not now or now.plain then return end
   r.placed, r.placed_gates, r.moved = capacity.admit(now, ctx, r)

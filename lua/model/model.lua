@@ -343,10 +343,11 @@ function Model:_write_inputs(d)
   if d.step then engine.put(d.step, {self:_steps()}) end
 end
 
--- Logits of T tokens, {run=, d=}.  dropless: whatever the capacity, as a text is written.
-function Model:_logits_program(T, dropless)
-  return self:_program("logits." .. T .. (dropless and ".dropless" or ""), function()
-    local d = self:_record({mode = "eval", dropless = dropless}, 1, T, function(d)
+-- Logits of T tokens, {run=, d=}.  as_written: as a text is written, where evaluation may be by
+-- another rule (a capacity, a router's balanced_eval).
+function Model:_logits_program(T, as_written)
+  return self:_program("logits." .. T .. (as_written and ".as_written" or ""), function()
+    local d = self:_record({mode = "eval", as_written = as_written}, 1, T, function(d)
       d.logits = Model.logits_of(d.result)
     end)
     return {run = engine.program(d.graph, {d.logits}), d = d, tokens = d.fields.tokens}

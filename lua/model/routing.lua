@@ -149,6 +149,11 @@ routing.NORMALIZE = {"normalize", "boolean", true,
                      help = "the K gates of a token sum to 1; a single one (top_k = 1) is its "
                        .. "score"}
 
+--- The option of routers that balance in training: by which rule they are evaluated.
+routing.BALANCED_EVAL = {"balanced_eval", "integer", 0, 0, 1,
+                         help = "1: evaluation chooses as training does, each sequence apart; 0: "
+                           .. "as a text is written"}
+
 local LEAK = {"allow_leak", "boolean", false,
               help = "train for the next token although it sees later ones"}
 

@@ -18,6 +18,8 @@
 --   ctx:scope()          what balance losses are of: "micro", "sequence" or "step"
 --   ctx:padding() (N) bool of tokens that are padding, or nil where there are none
 --   ctx:mean(x (N,...))  over the tokens that are no padding
+--   ctx:balanced(f, g)   of a router with the row routing.BALANCED_EVAL: experts (N,M) by f(groups)
+--                        in training, g() while a text is written, in evaluation as r.balanced_eval
 --   ctx:load(scope)      in a balance rule: the experts' shares of the assignments before any drop;
 --                        "micro" (E), "sequence" (B,E), "step" (E): of its micro-batches so far,
 --                        "whole" (E): of all of them, known before the first is learned from
@@ -166,6 +168,20 @@ function methods:_cutoffs(x, next)
   local at = (self:_tokens() * self.K / self.E):floor() + (more - 1) -- from 0
   local sorted = padding:view(self.N, 1):where(tensor.full(1, -math.huge), x):sort(1, true)
   return sorted:embedding(at:clamp(0, self.N - 1):cast "i32"):view(self.E)
+end
+
+-- ---- routers that balance in training and may not in evaluation ----
+
+function methods:balanced(even, plain)
+  local by_evaluation = self:setting "balanced_eval"
+  if self.mode == "decode" or nn.description().as_written then return plain() end
+  if self.mode == "eval" then
+    return by_evaluation:gt(0.5):where(even(self.B), plain())
+  end
+  local experts, others = even(1), plain()
+  local same = experts:view(self.N, -1, 1):eq(others:view(self.N, 1, -1)):cast("f32"):sum(-1)
+  nn.observe("agreement", self:mean(same:mean(-1)))
+  return experts
 end
 
 -- ---- loads ----

@@ -281,8 +281,10 @@ end
 
 --- r:eval(batches) -> nats a token on the validation text, without auxiliary losses
 function methods:eval(batches)
-  return self._m:_quietly(function() return self._h:eval(batches or
-    self._h:get("eval_batches")) end)
+  return self._m:_quietly(function()
+    self._h:settle() -- what was set before holds in it
+    return self._h:eval(batches or self._h:get("eval_batches"))
+  end)
 end
 
 --- r:sample(prompt, options) -> text of the model as it is between two steps

@@ -5,6 +5,8 @@
  *  2. First choices of all tokens are served before second ones; among these the token with the
  *     larger priority (NaN is as infinity), the earlier of equal ones; without priority the earlier
  *     (Lepikhin et al. 2020, algorithm 1; Riquelme et al. 2021, section 4: the largest score).
+ *     A priority (N,K) is of the choices.  With the E experts as choices of each token each expert
+ *     takes the tokens of its largest ones (Zhou et al. 2022).
  *  3. Rounds: a choice without a place asks, in the same order, its token's next best expert by
  *     scores > 0 among those that the token has not chosen (Fedus et al. 2021, appendix B).
  *  4. Plain C on the calling thread: one result on every machine.
@@ -41,12 +43,13 @@ static int want_beside(struct sy_infer *x)
 {
     const int64_t n = x->in[EXPERT]->shape[0], e = x->attrs->i[EXPERTS];
     const struct sy_tensor *priority = x->in[PRIORITY], *scores = x->in[SCORES];
-    if (priority && (sy__want_dtype(x, PRIORITY, SY_F32) || sy__want_ndim(x, PRIORITY, 1)))
+    if (priority && sy__want_dtype(x, PRIORITY, SY_F32))
         return -1;
     if (scores && (sy__want_dtype(x, SCORES, SY_F32) || sy__want_ndim(x, SCORES, 2)))
         return -1;
-    if (priority && priority->shape[0] != n)
-        return sy__shape_error(x, "priority must be (N) with N of expert");
+    if (priority && !(priority->ndim == 1 && priority->shape[0] == n) &&
+        !sy_tensor_same_shape(priority, x->in[EXPERT]))
+        return sy__shape_error(x, "priority must be (N) or (N, K) as expert");
     if (scores && (scores->shape[0] != n || scores->shape[1] != e))
         return sy__shape_error(x, "scores must be (N, E)");
     return 0;
@@ -54,10 +57,11 @@ static int want_beside(struct sy_infer *x)
 
 /* One group. */
 struct admission {
-    const int32_t *expert;         /* (n, k) */
-    int32_t *kept;                 /* (n, k): the expert that has it, -1: none */
+    const int32_t *expert;          /* (n, k) */
+    int32_t *kept;                  /* (n, k): the expert that has it, -1: none */
     const float *priority, *scores; /* (n), (n, experts) or NULL */
     int64_t n, k, experts, capacity, rounds;
+    int64_t columns;         /* of priority: k, 1, or 0 without it */
     int32_t *count;          /* (experts): places taken */
     int32_t *asked;          /* (n, k): the last that a round asked, -1: none yet */
     uint64_t *order, *spare; /* (n): the token in the lower half */
@@ -69,8 +73,8 @@ int sy__infer_moe_admit(struct sy_infer *x)
         return -1;
     const int64_t n = x->in[EXPERT]->shape[0] / x->attrs->i[GROUPS], k = x->in[EXPERT]->shape[1];
     sy_meta_like(&x->out[0], x->in[EXPERT]);
-    x->scratch = (size_t)n * 2 * sizeof(uint64_t) +
-                 (size_t)(n * k + x->attrs->i[EXPERTS]) * sizeof(int32_t);
+    x->scratch =
+        (size_t)n * 2 * sizeof(uint64_t) + (size_t)(n * k + x->attrs->i[EXPERTS]) * sizeof(int32_t);
     return 0;
 }
 
@@ -94,12 +98,14 @@ static void merge_runs(uint64_t *to, const uint64_t *from, int64_t first, int64_
         to[i] = b >= end || (a < middle && from[a] <= from[b]) ? from[a++] : from[b++];
 }
 
-/* The tokens' order is in g->order afterwards. */
-static void sort_tokens(struct admission *g)
+/* The order of tokens for choice j is in g->order afterwards. */
+static void sort_tokens(struct admission *g, int64_t j)
 {
+    if (j > 0 && g->columns < 2)
+        return;
     for (int64_t i = 0; i < g->n; i++)
-        g->order[i] = g->priority ? key_of(g->priority[i], i) : (uint64_t)i;
-    for (int64_t run = 1; g->priority && run < g->n; run *= 2) {
+        g->order[i] = g->columns ? key_of(g->priority[i * g->columns + j], i) : (uint64_t)i;
+    for (int64_t run = 1; g->columns && run < g->n; run *= 2) {
         for (int64_t first = 0; first < g->n; first += 2 * run) {
             const int64_t middle = first + run, end = first + 2 * run;
             merge_runs(g->spare, g->order, first, middle < g->n ? middle : g->n,
@@ -147,16 +153,19 @@ static int32_t next_best(const struct admission *g, int64_t token, int32_t last)
 
 static void serve(struct admission *g)
 {
-    for (int64_t j = 0; j < g->k; j++)
+    for (int64_t j = 0; j < g->k; j++) {
+        sort_tokens(g, j);
         for (int64_t i = 0; i < g->n; i++) {
             const int64_t at = (int64_t)(uint32_t)g->order[i] * g->k + j;
             take_place(g, at, g->expert[at]);
         }
+    }
 }
 
 static void reroute(struct admission *g)
 {
-    for (int64_t j = 0; j < g->k; j++)
+    for (int64_t j = 0; j < g->k; j++) {
+        sort_tokens(g, j);
         for (int64_t i = 0; i < g->n; i++) {
             const int64_t token = (int64_t)(uint32_t)g->order[i], at = token * g->k + j;
             if (g->expert[at] < 0 || g->kept[at] >= 0)
@@ -165,6 +174,7 @@ static void reroute(struct admission *g)
             if (e >= 0 && !take_place(g, at, e))
                 g->asked[at] = e;
         }
+    }
 }
 
 static void admit_group(struct admission *g)
@@ -172,7 +182,6 @@ static void admit_group(struct admission *g)
     memset(g->count, 0, (size_t)g->experts * sizeof *g->count);
     for (int64_t i = 0; i < g->n * g->k; i++)
         g->kept[i] = g->asked[i] = -1;
-    sort_tokens(g);
     serve(g);
     for (int64_t round = 0; round < g->rounds; round++)
         reroute(g);
@@ -194,6 +203,7 @@ int sy__run_moe_admit(const struct sy_run *x)
                           .experts = a[EXPERTS],
                           .capacity = a[CAPACITY],
                           .rounds = a[ROUNDS],
+                          .columns = priority ? priority->ndim == 2 ? expert->shape[1] : 1 : 0,
                           .order = x->scratch};
     g.spare = g.order + g.n;
     g.asked = (int32_t *)(g.spare + g.n);
@@ -202,7 +212,7 @@ int sy__run_moe_admit(const struct sy_run *x)
         admit_group(&g);
         g.expert += g.n * g.k;
         g.kept += g.n * g.k;
-        g.priority += g.priority ? g.n : 0;
+        g.priority += g.priority ? g.n * g.columns : 0;
         g.scores += g.scores ? g.n * g.experts : 0;
     }
     return 0;

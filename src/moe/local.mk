@@ -4,3 +4,5 @@ sy_libs += libmoe.a
 libmoe_a_SOURCES = %D%/moe_int.h %D%/experts_int.h %D%/dispatch.c %D%/load.c %D%/experts.c \
     %D%/experts_f64.c %D%/combine.c
 libmoe_a_SOURCES += %D%/admit.c
+libmoe_a_SOURCES += %D%/assign.c
+libmoe_a_SOURCES += %D%/sinkhorn.c

@@ -135,7 +135,7 @@ for line, f in pairs {
   ["moe_admit: 3 groups do not divide the tokens"] = {groups = 3},
   ["moe_admit: rounds go by scores, and there are none"] = {rounds = 1},
   ["moe_admit: expert 4 of token 1 is out of range: there are 4 experts"] = {experts = 4},
-  ["moe_admit: priority must be (N) with N of expert"] = {priority = tensor.ones(5)},
+  ["moe_admit: priority must be (N) or (N, K) as expert"] = {priority = tensor.ones(5)},
   ["moe_admit: scores must be (N, E)"] = {scores = tensor.ones(4, 4)},
 } do
   t.refuses(function()
@@ -419,8 +419,8 @@ refused(0, "capacity must be from 0.01 to 1000000: it is 0")
 refused(true, "capacity must be a number, got boolean")
 t.refuses(function() run(moe {capacity = {train = 1, group = 24}}) end, "groups that do not divide",
   "moe: capacity: group is 24; it must divide the 32 tokens of a micro-batch (2 x 16)")
-t.refuses(function() moe {router = "expert_choice", capacity = {train = 1}} end, "a router without",
-  "capacity has no effect with router 'expert_choice'")
+t.refuses(function() moe {router = "own_choice", capacity = {train = 1}} end, "a router without",
+  "capacity has no effect with router 'own_choice'")
 t.refuses(function() nn.router("bad", {route = print, model = {capacity = {trian = 1}}}) end,
   "a router's own", "router 'bad': model: capacity: unknown option 'trian'")
 

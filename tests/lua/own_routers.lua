@@ -82,7 +82,7 @@ nn.router("threshold", {
   end,
 })
 
-nn.router("expert_choice", {
+nn.router("own_choice", {
   doc = "Each expert takes its top tokens.",
   causal = false, leak = "an expert's tokens are chosen among all of a sequence",
   capacity = "each expert takes its own number of tokens",

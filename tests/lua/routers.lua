@@ -88,7 +88,7 @@ same("chosen", "threshold", {dense = function(p)
   return only(s:gt(0.5), s)
 end}, QUIET)
 
-same("expert_choice", {"expert_choice", allow_leak = true}, {dense = function(p)
+same("own_choice", {"own_choice", allow_leak = true}, {dense = function(p)
   local s = p:softmax(-1)
   local least = s:permute({2, 1}):contiguous():topk(s.shape[1] // 2, -1):min(2):view(1, E)
   return only(s:ge(least), s)
@@ -149,7 +149,7 @@ do -- what is computed is what is chosen
   is(table.concat(pos[2]:table(), " "), "-1 -1 -1 -1", "of none, none")
 end
 
-for _, router in ipairs {"threshold", "second", "nothing", {"expert_choice", allow_leak = true}} do
+for _, router in ipairs {"threshold", "second", "nothing", {"own_choice", allow_leak = true}} do
   local name = type(router) == "table" and router[1] or router
   local whole, threads = bits(moe {router = router}), tensor.threads()
   is(bits(moe {router = router}, {recompute = true}), whole,

@@ -170,7 +170,7 @@ do -- what is dropped of a variable number: counted in plain operations
   r:close()
 end
 
-local ALL = {"by_id", "threshold", "second", "nothing", {"expert_choice", allow_leak = true}}
+local ALL = {"by_id", "threshold", "second", "nothing", {"own_choice", allow_leak = true}}
 for _, router in ipairs(ALL) do
   local name = type(router) == "table" and router[1] or router
   local r = train(moe {router = router}, d, with(STILL, {steps = 8, batch = 4, paused = true}))

@@ -32,8 +32,8 @@ refused({router = "by_id", balance = {aux = 0.1}}, "aux has no effect with route
 t.raises(function() moe {balance = {axu = 0.1}} end,
   "model.moe: balance: unknown option 'axu' (did you mean 'aux'?); there are: aux, ")
 refused({balance = {aux = -1}}, "balance: aux must be from 0 to 1000000: it is -1")
-refused({router = "expert_choice", capacity = 2},
-  "capacity has no effect with router 'expert_choice': each expert takes its own number of tokens")
+refused({router = "own_choice", capacity = 2},
+  "capacity has no effect with router 'own_choice': each expert takes its own number of tokens")
 
 function nn.routers.fun(...) return nn.routers.softmax(...) end
 refused({router = {"fun", scale = 2}},
@@ -49,11 +49,11 @@ refused({router = {"pairs", size = 3}}, "router 'pairs': top_k is 2 of 4 experts
 ok(moe {router = "pairs"}, "a check that finds nothing wrong")
 
 do -- set live
-  local r = train(moe {router = {"expert_choice", allow_leak = true}}, d,
+  local r = train(moe {router = {"own_choice", allow_leak = true}}, d,
     with(own.TRAIN, {paused = true}))
   local function set() r.capacity = 1.5 end
   t.refuses(set, "capacity where there is none, live", "capacity has no effect with router "
-    .. "'expert_choice': each expert takes its own number of tokens",
+    .. "'own_choice': each expert takes its own number of tokens",
     ("routers_refused.lua:%d: "):format(debug.getinfo(set, "S").linedefined))
   r:stop():wait()
   r:close()
@@ -68,18 +68,18 @@ end
 
 do
   local leak = "an expert's tokens are chosen among all of a sequence"
-  local m, ids = moe {router = "expert_choice"}, {1, 2, 3, 4, 5, 6, 7, 8}
+  local m, ids = moe {router = "own_choice"}, {1, 2, 3, 4, 5, 6, 7, 8}
   ok(m:loss(d, {batches = 1}) > 0, "a router that sees later tokens can be evaluated")
   local before = m:logits(ids):narrow(1, 1, 7)
   ids[8] = 20
   ok(own.furthest(m:logits(ids):narrow(1, 1, 7), before) > 0, "it does see them")
-  says(function() train(m, d, own.TRAIN) end, "train: router 'expert_choice' cannot train for the "
-    .. "next token: " .. leak .. "; router = {\"expert_choice\", allow_leak = true} does it all "
+  says(function() train(m, d, own.TRAIN) end, "train: router 'own_choice' cannot train for the "
+    .. "next token: " .. leak .. "; router = {\"own_choice\", allow_leak = true} does it all "
     .. "the same")
   for _, allow_leak in ipairs {false, true} do -- which is for training alone
-    m = moe {router = {"expert_choice", allow_leak = allow_leak}}
+    m = moe {router = {"own_choice", allow_leak = allow_leak}}
     says(function() m:generate({1, 2}, {tokens = 2}) end,
-      "generate: router 'expert_choice' cannot write one token after another: " .. leak)
+      "generate: router 'own_choice' cannot write one token after another: " .. leak)
   end
 end
 

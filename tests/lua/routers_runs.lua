@@ -27,7 +27,7 @@ shows("softmax", "x:softmax(dim=-1)", "router = \"softmax\"", "Lepikhin et al. 2
 shows("nn.routers.sigmoid", "DeepSeek-V3", "scale=1", "gamma=0.001")
 shows("threshold", "Any number of experts a token", "cutoff=0.5 least score")
 shows("cutoff", "an option of nn.routers.threshold", "least score; from 0 to 1.")
-shows("expert_choice", "Not causal: an expert's tokens are chosen among all of a sequence.",
+shows("own_choice", "Not causal: an expert's tokens are chosen among all of a sequence.",
   "allow_leak=false")
 shows("aux", "The load-balancing loss", "It needs a router that gives scores.")
 shows("published", "as they say", "In the paper: aux 0.04 of a sum of K.", "Source: Someone 2020.")
@@ -38,7 +38,7 @@ do -- routers()
   ok(by_name.softmax and by_name.sigmoid and by_name.threshold, "the program's and one's own")
   is(by_name.softmax.defaults, "normalize=true aux=0.01 z=0.001", "their defaults")
   is(by_name.softmax.rule, "softmax over the E logits, the K largest", "their rule")
-  ok(by_name.softmax.causal and not by_name.expert_choice.causal, "whether they are causal")
+  ok(by_name.softmax.causal and not by_name.own_choice.causal, "whether they are causal")
   is(by_name.published.paper, "aux 0.04 of a sum of K", "the paper's defaults")
   local text = "\n" .. tostring(list)
   local function prints(part)
@@ -60,7 +60,7 @@ do -- completion
   end
   offers('model.moe{router = "thr', "threshold")
   offers('model.moe{router = {"sig', "sigmoid")
-  offers("nn.routers.exp", "expert_choice")
+  offers("nn.routers.own_c", "own_choice")
   offers("nn.balances.a", "aux")
   offers("rout", "routers")
 end

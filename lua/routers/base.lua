@@ -1,0 +1,41 @@
+-- BASE: in training tokens are assigned to experts evenly, so that the sum of their logits is the
+-- largest that is possible; no loss balances them.  The paper's layer is s * (x + FFN(norm x)) +
+-- (1 - s) * x with s = sigmoid(logit), which is x + s * FFN(norm x): what a block makes of the
+-- gate.
+
+local nn = require "switchyard.model.nn"
+local routing = require "switchyard.model.routing"
+
+return {
+  name = "base",
+  rule = "in training the best even assignment of tokens to experts, else the largest logit",
+  doc = "In training each token goes to one expert so that none has more than its share and the "
+    .. "sum of logits is the largest possible (exact: moe_assign); in evaluation to that of its "
+    .. "largest logit, or with balanced_eval = 1 as in training, each sequence apart. The gate is "
+    .. "the sigmoid of the logit. Series agreement: the share of tokens that both rules send to "
+    .. "the same expert. In training a token's expert depends on those beside it.",
+  source = "Lewis et al. 2021",
+  paper = "one layer of experts, weights orthogonal with gain 0.1, no loss; here likewise",
+  rows = {routing.BALANCED_EVAL},
+  gives = "",
+  capacity = "each expert takes its share of the tokens",
+  except = {one = "its gate is the sigmoid of the logit"},
+  check = function(_, K)
+    if K == 1 then return nil end
+    return ("top_k is %d, it sends each token to one expert: top_k = 1"):format(K)
+  end,
+  route = function(ctx)
+    local w = nn.param("gate.weight", {ctx.E, ctx.x.shape[2]}, {"orthogonal", 0.1},
+      {role = "router"})
+    local logits = ctx:logits {w = w}
+    local experts = ctx:balanced(function(groups)
+      local padding, open = ctx:padding(), logits
+      if padding then open = padding:view(ctx.N, 1):where(-math.huge, logits) end
+      -- padding, which has none, is taken out later
+      return (open:cast("f32"):moe_assign({groups = groups}):maximum(1))
+    end, function() return select(2, logits:topk(1, -1)) end)
+    local s = logits:sigmoid()
+    return {experts = experts, gates = s:gather(-1, experts),
+            scores = s / (s:sum(-1, true) + 1e-20)}
+  end,
+}

@@ -1,0 +1,106 @@
+-- Experts that cost nothing beside those that compute: a token may choose nothing at all (zero),
+-- itself (copy), or a learned vector mixed with itself (constant).
+--
+--     copy: x      constant c: a1 x + a2 v_c, a = softmax(W_c x)
+--
+--  1. Choices are numbered: the E experts, then zero, copy, constant ones.  A choice that is none
+--     of the E has no slot and no product; of a zero one the output is exactly 0.
+--  2. Logits go on from layer to layer: each layer adds a product of those of the layer before.
+
+local nn = require "switchyard.model.nn"
+
+local function count(o) return o.zero + o.copy + o.constant end
+
+-- (E + extra) logits with what those of the layer before add; (N, E + extra).
+local function chained_logits(ctx, extra)
+  local logits, d = ctx:logits {extra = extra}, nn.description()
+  local before = d.chained_logits
+  if ctx.options.residual and before and before.shape[1] == ctx.N
+    and before.shape[2] == ctx.E + extra then
+    local w = nn.param("gate.residual", {ctx.E + extra, ctx.E + extra}, "zeros", {role = "router"})
+    logits = logits + nn.linear(before, w) + ctx:mask():pad(1, 0, extra)
+  end
+  d.chained_logits = logits:maximum(-1e4) -- -inf of a disabled expert would make products NaN
+  return logits
+end
+
+-- Weights of the choice with number e, (N,1).
+local function share_of(choices, gates, e)
+  return choices:eq(e):where(gates, tensor.zeros(gates.shape)):sum(-1, true)
+end
+
+local function constant(ctx, i)
+  local x, C = ctx.x, ctx.x.shape[2]
+  local v = nn.param(("constant.%d.value"):format(i), {1, C})
+  local w = nn.param(("constant.%d.weight"):format(i), {2, C})
+  local a = nn.linear(x, w):softmax(-1)
+  return a:narrow(2, 1, 1) * x + a:narrow(2, 2, 1) * v
+end
+
+-- What the choices beyond the E add; nil: nothing.
+local function added(ctx, choices, gates)
+  local o, sum = ctx.options, nil
+  local function add(e, y)
+    local part = share_of(choices, gates, ctx.E + e) * y
+    sum = sum and sum + part or part
+  end
+  for i = 1, o.copy do add(o.zero + i, ctx.x) end
+  for i = 1, o.constant do add(o.zero + o.copy + i, constant(ctx, i)) end
+  return sum
+end
+
+-- The load-balancing loss over all choices; those that cost nothing count tau of an expert's.
+local function balance_choices(ctx, choices, p)
+  local n, padding = p.shape[2], ctx:padding()
+  if padding then
+    choices = padding:view(ctx.N, 1):where(tensor.zeros(choices.shape, {dtype = "i32"}), choices)
+  end
+  local weight = tensor.ones(ctx.E):pad(1, 0, n - ctx.E)
+  weight = weight + (1 - weight) * ctx:setting "tau"
+  local f = choices:moe_load({experts = n})
+  nn.loss("balance", (weight * f * ctx:mean(p)):sum() * n, ctx:setting "aux_all")
+end
+
+return {
+  name = "zero_experts",
+  rule = "softmax over the E experts and more that cost nothing, the K largest",
+  doc = "Softmax over E + zero + copy + constant choices, the K largest: a zero expert adds "
+    .. "nothing, a copy the token itself, a constant one a learned vector mixed with the token; "
+    .. "none of these costs a product. Series computed: experts that compute a token, on average. "
+    .. "The loss balance is over all choices. With copy alone and scale = 6 it is as LongCat-Flash "
+    .. "has it, but for its bias.",
+  source = "MoE++, Jin et al. 2024; LongCat-Flash, 2025",
+  paper = "zero 1, copy 1, constant 2, loss 0.01 with tau 0.75 of f summing to K; here f sums to 1",
+  rows = {
+    {"zero", "integer", 1, 0, 4096, help = "experts that give nothing"},
+    {"copy", "integer", 1, 0, 4096, help = "experts that give what they are given"},
+    {"constant", "integer", 2, 0, 4096, help = "experts that mix it with a learned vector"},
+    {"residual", "boolean", true, help = "logits go on from one layer to the next"},
+    {"normalize", "boolean", false, help = "the K gates of a token sum to 1"},
+    {"scale", "number", 1, 0, 1e3, help = "factor on the gates"},
+    {"aux_all", "number", 0.01, 0, 1e6, help = "weight of the loss that balances all choices"},
+    {"tau", "number", 0.75, 0, 1e3, help = "weight of what costs nothing in it"},
+  },
+  gives = "logits",
+  balance = {z = 0},
+  except = {
+    one = "there are choices beside it",
+    order = "its weights have rows beyond the E, which stay where they are",
+  },
+  check = function(_, _, o)
+    if count(o) == 0 then return "zero, copy and constant are 0: that is router 'softmax'" end
+  end,
+  route = function(ctx)
+    local o, extra = ctx.options, count(ctx.options)
+    local p = chained_logits(ctx, extra):softmax(-1)
+    local gates, choices = p:topk(ctx.K, -1)
+    if ctx.mode == "train" or ctx.mode == "build" then balance_choices(ctx, choices, p) end
+    if o.normalize then gates = nn.normalize_gates(gates) end
+    gates = gates * o.scale
+    local real = choices:le(ctx.E)
+    nn.observe("computed", ctx:mean(real:cast("f32"):sum(-1)))
+    return {experts = real:where(choices, tensor.zeros(choices.shape, {dtype = "i32"})),
+            gates = real:where(gates, tensor.zeros(gates.shape)), fewer = true,
+            plus = added(ctx, choices, gates)}
+  end,
+}
