@@ -113,6 +113,19 @@ docs.entries = {
     .. "computed at once. Errors: a text of fewer than 2 tokens.",
    'm:loss(d, {batches = 2}), m:loss{1, 2, 3}', options = "model:loss"},
 
+  {"model:upcycle", "m:upcycle{experts=8, top_k=2, router=, balance=, capacity=, ...} -> m2, off",
+   "Of a dense model (model.dense) one of model.moe whose every expert is the dense layer, with a "
+    .. "router from scratch; m stays as it is. Options are those of model.moe: experts, top_k, "
+    .. "router, balance, capacity, normalize, scale, expert_dropout, dense_layers (which stay "
+    .. "dense) and seed (of the routers). off is the largest difference of their logits on a few "
+    .. "tokens: 0 where a token has one gate of 1 (hash, uniform, random, and forced with top_k = "
+    .. "1 ...), a rounding where its gates sum to 1 (softmax and its like with top_k > 1); else "
+    .. "(a gate is a score: top_k = 1 of softmax, switch, olmoe) m2 does not begin as m, and a "
+    .. "line says so. Errors: a model with experts, or of one's own. Source: Komatsuzaki et al. "
+    .. "2022.",
+   "model.dense{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64, ffn_dim = 32}"
+    .. ":upcycle{experts = 4, top_k = 2}"},
+
   -- ---- training ----
   {"train", "train(m, d, {steps=1000, batch=16, lr=1e-3, ...}) -> r",
    "Start to train model m on the data set d and return the run at once; it goes on in a thread "

@@ -142,7 +142,10 @@ local function without_padding(ctx, r)
   if not padding then return end
   local experts, of_token = r.experts or numbered(ctx, r.chosen), padding:view(ctx.N, 1)
   r.experts, r.fewer = of_token:where(none(experts.shape), experts), true
-  r.plus = r.plus and of_token:where(tensor.zeros(r.plus.shape), r.plus)
+  if r.counted then r.counted = of_token:where(none(r.counted.shape), r.counted) end
+  for _, name in ipairs {"plus", "chance"} do
+    r[name] = r[name] and of_token:where(tensor.zeros(r[name].shape), r[name])
+  end
 end
 
 local function route(ctx)
@@ -219,8 +222,9 @@ end
 local function counted(ctx, r)
   if not r.counted then return r end
   local load = r.counted:moe_load({experts = ctx.E})
-  return setmetatable({experts = r.counted, load = load, count = ctx.N * r.counted.shape[2],
-                       sum = "counted"}, {__index = r})
+  local count = ctx:padding() and r.counted:gt(0):cast("f32"):sum() or ctx.N * r.counted.shape[2]
+  return setmetatable({experts = r.counted, load = load, count = count, sum = "counted"},
+    {__index = r})
 end
 
 -- All losses before all updates.

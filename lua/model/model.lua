@@ -501,6 +501,14 @@ function Class.__tostring(m) return require("switchyard.prompt.card").model(m) e
 -- cannot load it, where it cannot
 function Model:save(path, given) return require("switchyard.model.file").save(self, path, given) end
 
+--- m:upcycle{experts=8, top_k=2, router=, balance=, capacity=, ...} -> a model with experts that
+-- begin as the dense layer, and by how much its logits are off
+function Model:upcycle(given)
+  return require("switchyard.model.upcycle").make(self, given, function(name)
+    return families[name], function(cfg) return Model.new(name, cfg) end
+  end)
+end
+
 --- model.load(path) -> m
 function model.load(path, ...)
   if select("#", ...) > 0 then error("model.load: takes a path alone; it has no options", 2) end

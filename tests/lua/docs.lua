@@ -156,7 +156,8 @@ shows("lr", "an option of train", "learning rate at its highest; from 0 to 10000
   "r.lr = x holds from the next step")
 shows("r.lr", "an option of train")
 shows("batch", "r.batch = x traces and plans again")
-shows("capacity", "an option of model.moe", "also an option of tensor:moe_dispatch, nn.moe",
+shows("capacity", "an option of model.moe",
+  "also an option of tensor:moe_dispatch, model:upcycle, nn.moe",
   "capacity factor a term")
 shows("top_k", "an option of model.moe", "an option of model:generate", "Experts a token (K)")
 shows("mfu", "r.mfu a field: ?run", "the share of the FMA peak", "Model FLOPs utilization")

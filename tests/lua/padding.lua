@@ -1,0 +1,83 @@
+-- What padding holds changes nothing of a mixture: loads, losses, series and parameters that are
+-- learned are the same whatever the padded tokens are.  It walks through routers() and the rules
+-- of capacity.  TAP.
+
+local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
+local t, d = own.t, own.data
+local ok, is, with, C, E, V = t.ok, t.is, own.with, own.C, own.E, own.V
+
+-- Every third token is padding and holds cfg.noise times something; no target is behind padding.
+model.define("holding", function(cfg)
+  return function(ids)
+    local N = ids.size
+    local pads = {}
+    for i = 1, N do pads[i] = i % 3 == 0 and 1 or 0 end
+    local padding = tensor(pads):view(N, 1):gt(0)
+    local x = nn.embedding(ids, nn.param("embed", {V, C}, 1.0)):view(N, C)
+    local held = tensor.rand({N, C}) * cfg.noise
+    x = padding:where(held, x)
+    nn.padding(padding:view(ids.shape[1], ids.shape[2]):cast "i32" * -1)
+    local y = nn.layer(1, function()
+      return nn.scope("mlp", nn.moe, x:view(ids.shape[1], ids.shape[2], C),
+        with({experts = E, top_k = cfg.K, expert_dim = 8, router = cfg.router,
+              capacity = cfg.capacity}, cfg.coefficients))
+    end):view(N, C)
+    nn.observe("of_padding", own.only(padding, y):abs():max())
+    return nn.linear(padding:where(tensor.zeros(N, C), x + y), nn.param("head", {V, C}, 0.2))
+  end
+end)
+
+-- Series of a run and what its parameters came to, as text; what padding itself gets.
+local function seen(more, noise)
+  local m = model.holding(with(more, {vocab = V, context = 16, noise = noise}))
+  local r = train(m, d, with(own.TRAIN, {lr = 0.01})):wait()
+  local list, padding = {}, r:history("of_padding"):narrow(2, 2, 1):max():item()
+  for _, s in ipairs(r:series()) do
+    local name = type(s) == "table" and s.name or s
+    if name:find "%.1" and not name:find "tok_s" then
+      list[#list + 1] = name .. " " .. r:history(name):hash()
+    end
+  end
+  table.sort(list)
+  list[#list + 1] = "parameters " .. r:hash()
+  r:close()
+  return table.concat(list, "\n"), padding, #list
+end
+
+local function same(what, more)
+  local a, padding, n = seen(more, 0.5)
+  local b = seen(more, 20)
+  ok(n > 4, what .. ": series are seen", a)
+  is(padding, 0.0, what .. ": padding gets nothing")
+  local apart, other = {}, {}
+  for line in b:gmatch "[^\n]+" do other[line] = true end
+  for line in a:gmatch "[^\n]+" do
+    if not other[line] then apart[#apart + 1] = line:match "%S+" end
+  end
+  is(table.concat(apart, " "), "", what .. ": what it holds changes nothing")
+end
+
+for _, r in ipairs(routers()) do
+  if r.name == "own_choice" then goto next end -- it takes its pick of padding, too
+  local o = {r.name, allow_leak = not r.causal or nil}
+  local good, why
+  for _, K in ipairs {2, 1} do
+    o.experts = r.name == "forced" and (K == 2 and "1,3" or "2") or nil
+    local more = {router = o, K = K}
+    good, why = pcall(model.holding, with(more, {vocab = V, context = 16, noise = 1}))
+    if good then
+      same(r.name, more)
+      break
+    end
+  end
+  ok(good, r.name .. " can be tried", why)
+  ::next::
+end
+
+for _, drop in ipairs {"position", "probability", "random", "reroute"} do
+  same("drop = " .. drop, {K = 2, router = "softmax", capacity = {
+    train = 0.5, drop = drop, group = 16, allow_leak = drop == "probability" or nil}})
+end
+same("plain capacity", {K = 2, router = "softmax", capacity = 0.5})
+
+t.done()
