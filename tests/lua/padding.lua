@@ -58,6 +58,8 @@ local function same(what, more)
 end
 
 for _, r in ipairs(routers()) do
+  local except = nn.routers[r.name].except
+  if except and except.alone then goto next end
   if r.name == "own_choice" then goto next end -- it takes its pick of padding, too
   local o = {r.name, allow_leak = not r.causal or nil}
   local good, why
