@@ -73,7 +73,7 @@ static double scale_once(const struct balance *b)
 
 static void balance_group(struct balance *b)
 {
-    double change = INFINITY;
+    double change = HUGE_VAL;
     b->tokens = count_tokens(b);
     for (int64_t e = 0; e < b->e; e++)
         b->columns[e] = 1;

@@ -290,6 +290,43 @@ for router, K in pairs {base = 1, sinkhorn = 2, expert_choice = 2, zero_experts 
   r:close()
 end
 
+-- ---- an encoder sees all anyway ----
+
+do
+  model.define("encoder", function()
+    return function(ids)
+      nn.description().stack = "encoder"
+      local x = nn.embedding(ids, nn.param("embed", {V, C}, 1.0))
+      local y = nn.layer(1, nn.moe, x, {experts = E, top_k = 2, expert_dim = 8,
+        router = "expert_choice"})
+      return nn.linear((x + y):view(-1, C), nn.param("head", {V, C}, 0.2))
+    end
+  end)
+  local r = train(model.encoder {vocab = V, context = 16}, d, own.TRAIN):wait()
+  is(r.state, "done", "in an encoder's stack a router that sees later tokens is not refused")
+  r:close()
+end
+
+-- ---- no allocation in the loop ----
+
+local function allocates(what, more)
+  local r = train(moe(more), d, {steps = 160, batch = 2, eval_every = 20, eval_batches = 2,
+                                 checkpoint_every = 0, name = "loop-" .. what, paused = true})
+  local at = {}
+  every(r, 10, function(self) at[self.step] = tensor.memory().allocations end)
+  r:resume():wait()
+  is(at[150] - at[70], 0, what .. ": 80 steps with 4 evaluations: allocations")
+  r:close()
+end
+for _, router in ipairs {"base", "sinkhorn", "expert_choice", "zero_experts"} do
+  allocates(router, {top_k = router == "base" and 1 or 2,
+                     router = router == "expert_choice" and {router, allow_leak = true} or router})
+end
+for _, drop in ipairs {"position", "random", "reroute"} do
+  allocates(drop, {capacity = {train = 0.7, eval = 1, drop = drop, group = 16}})
+end
+allocates("bias-and-dropout", {expert_bias = true, expert_dropout = 0.2, activation = "relu"})
+
 -- ---- told ----
 
 local text = tostring(routers())
