@@ -5,7 +5,7 @@ local nn = require "switchyard.model.nn"
 
 -- Of each sequence, and their mean.
 local function of_sequences(ctx, routing)
-  local P = routing.scores:view(ctx.B, ctx.T, ctx.E):mean(2)
+  local P = ctx:sequence_means(routing.scores)
   return (ctx:load "sequence" * P):sum() * (ctx.E / ctx.B)
 end
 

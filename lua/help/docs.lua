@@ -334,13 +334,10 @@ docs.entries = {
     .. "(orthonormal rows or columns, of each matrix of experts); those in braces are functions of "
     .. "the model's seed and the parameter's name alone. With experts the first dimension counts "
     .. "experts, of which a token uses active (for m:count). role is what it is: weight, router, "
-    .. "expert, embedding or head; by default expert with experts, embedding or head where "
-    .. "nn.embedding or nn.head uses it, else weight. frozen: it stays what it begins with, and no "
-    .. "gradient of it is computed. Errors: outside a model's function; a name "
-    .. "that was not there when the model was made."},
     .. "expert, embedding, head, bias (no weight decay); by default expert with experts, embedding "
-    .. "or head where nn.embedding or nn.head uses it, else weight. Errors: outside a "
-    .. "model's function; a name that was not there when the model was made."},
+    .. "or head where nn.embedding or nn.head uses it, else weight. frozen: it stays what it "
+    .. "begins with, and no gradient of it is computed. Errors: outside a model's function; a name "
+    .. "that was not there when the model was made."},
   {"nn.state", "nn.state(name, t) -> tensor",
    "A tensor that belongs to the model and is no parameter (a router's bias, running loads): no "
     .. "gradient. nn.update sets it."},
@@ -508,20 +505,13 @@ docs.entries = {
     .. "is given logits (N,E), f32, the scores of N = B*T tokens for E experts, -inf for a "
     .. "disabled one; K, experts a token; and options, the table of nn.moe with its defaults "
     .. "(experts, top_k, expert_dim, router, aux, scope, sequence, z, gamma, kind, momentum, "
-    .. "recentre, capacity, "
-    .. "shared_experts, normalize, scale). It returns: gates (N,K), the weights of the chosen, "
+    .. "recentre, capacity, shared_experts, activation, gated, expert_bias, expert_dropout, "
+    .. "normalize, scale). It returns: gates (N,K), the weights of the chosen, "
     .. "through which the gradient goes; experts (N,K), i32 from 1, as topk gives them; p (N,E), "
     .. "whose rows sum to 1, for the balance loss and the series gate.L; and optionally "
     .. "update(load), called in training with the experts' shares of the step's tokens (E), all "
     .. "micro-batches together. A router that goes by logits alone can be called like such a "
     .. "function.",
-    .. "(experts, top_k, expert_dim, router, aux, z, gamma, capacity, shared_experts, activation, "
-    .. "gated, expert_bias, expert_dropout, normalize, scale). It returns: gates (N,K), the "
-    .. "weights of the chosen, through which the gradient goes; experts (N,K), i32 from 1, as "
-    .. "topk gives them; p (N,E), whose rows sum to 1, for the balance loss and "
-    .. "the series gate.L; and optionally update(load), called in training "
-    .. "with the experts' shares of the step's tokens (E), all micro-batches together. A router "
-    .. "that goes by logits alone can be called like such a function.",
    "nn.routers.softmax(tensor.randn(5, 4, {seed = 1}), 2, {})"},
   {"nn.balances", "nn.balances.name -> balance rule",
    "Balance rules by name, the program's and those of nn.balance; ?name describes each. A "

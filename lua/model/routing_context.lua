@@ -17,7 +17,7 @@
 --   ctx:option(name)     the same of a text or a flag, which stays what it is
 --   ctx:scope()          what balance losses are of: "micro", "sequence" or "step"
 --   ctx:padding() (N) bool of tokens that are padding, or nil where there are none
---   ctx:mean(x (N,...))  over the tokens that are no padding
+--   ctx:mean(x (N,...))  over the tokens that are no padding; ctx:sequence_means(x (N,E)) (B,E)
 --   ctx:balanced(f, g)   of a router with the row routing.BALANCED_EVAL: experts (N,M) by f(groups)
 --                        in training, g() while a text is written, in evaluation as r.balanced_eval
 --   ctx:load(scope)      in a balance rule: the experts' shares of the assignments before any drop;
@@ -168,6 +168,14 @@ function methods:_cutoffs(x, next)
   local at = (self:_tokens() * self.K / self.E):floor() + (more - 1) -- from 0
   local sorted = padding:view(self.N, 1):where(tensor.full(1, -math.huge), x):sort(1, true)
   return sorted:embedding(at:clamp(0, self.N - 1):cast "i32"):view(self.E)
+end
+
+function methods:sequence_means(x)
+  local padding, whole = self:padding(), x:view(self.B, self.T, -1)
+  if not padding then return whole:mean(2) end
+  local of_token = padding:view(self.B, self.T, 1)
+  local count = (self.T - of_token:cast("f32"):sum(2)):maximum(1)
+  return of_token:where(tensor.zeros(whole.shape), whole):sum(2) / count
 end
 
 -- ---- routers that balance in training and may not in evaluation ----
