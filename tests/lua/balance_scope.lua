@@ -133,6 +133,9 @@ do
   local p, said = tensor(SCORES), nil
   local _, experts = p:topk(2, -1)
   local r = {scores = p, experts = experts, count = 12, importance = p:mean(1)}
+  local function means_of(B) -- ctx:sequence_means, where nothing is padding
+    return function(_, x) return x:view(B, 6 // B, 4):mean(2) end
+  end
   local function value(scope, B)
     local before, loss = nn.loss, nil
     local ctx = context {E = 4, K = 2, N = 6, B = B, T = 6 // B, options = {},
@@ -141,7 +144,7 @@ do
     r.load = r.experts:moe_load({experts = 4})
     nn.loss = function(_, x) loss = x:item() end
     said = pcall(nn.balances.aux.loss, {
-      E = 4, B = B, T = 6 // B, setting = function() end,
+      E = 4, B = B, T = 6 // B, setting = function() end, sequence_means = means_of(B),
       scope = function() return scope end, load = function(_, s) return ctx:load(s) end,
     }, r)
     nn.loss = before
@@ -150,8 +153,8 @@ do
   local function sequence(B)
     local before, loss = nn.loss, nil
     nn.loss = function(_, x) loss = x:item() end
-    nn.balances.sequence.loss({E = 4, K = 2, B = B, T = 6 // B, setting = function() end},
-      {scores = p})
+    nn.balances.sequence.loss({E = 4, K = 2, B = B, T = 6 // B, setting = function() end,
+      sequence_means = means_of(B), padding = function() end}, {scores = p})
     nn.loss = before
     return loss
   end
