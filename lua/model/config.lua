@@ -77,23 +77,10 @@ local function let_through(given)
   return cfg
 end
 
--- What a model is given, with what its router prefers where that says nothing.
-local function preferred(what, rows, given)
-  local known = type(given) == "table" and given.router ~= nil
-  local router = known and routing.find(what, given.router)
-  if not router or not router.model then return given end
-  local all = {}
-  for name, v in pairs(given) do all[name] = v end
-  for _, row in ipairs(rows) do
-    if all[row[1]] == nil then all[row[1]] = router.model[row[1]] end
-  end
-  return all
-end
-
 --- config.read(what, rows or nil, given, stored) -> the configuration.  stored: given is that of a
 -- model that was saved, perhaps by an older version.
 function config.read(what, rows, given, stored)
-  if rows and not stored then given = preferred(what, rows, given) end
+  if rows and not stored then given = routing.preferred(what, rows, given) end
   local cfg = rows and options.read(what, given, rows) or let_through(given)
   check_attention(what, cfg, type(given) == "table" and given or {})
   check_experts(what, cfg, rows, stored)

@@ -280,14 +280,13 @@ end
 -- o all that a router's function is given.  stored: of a model made before, when what has no effect
 -- was not refused.
 local function read(given, stored)
-  local o = options.read("moe", given, rows(given))
+  local known = rows(given)
+  local o = options.read("moe", routing.preferred("moe", known, given), known)
   local router = routing.find("moe", o.router)
-  o.top_k = o.top_k or router.model and router.model.top_k
   for _, name in ipairs {"experts", "top_k", "expert_dim"} do
     if not o[name] then error("moe: " .. name .. "= is missing", 0) end
   end
   forms.check("moe", o)
-  if o.capacity == nil then o.capacity = router.model and router.model.capacity end
   routing.check_beside("moe", router, o, stored)
   local own = routing.options("moe", router, o.router, o)
   local coefficients = coefficients_of(router, o, stored)

@@ -52,7 +52,8 @@ local RULE = {
 }
 local GIVEN = {"logits", "scores", "bias", "chance"}
 -- options of models that a router has defaults of
-local MODEL = {{"top_k", "integer", nil, 1, 64}, {"capacity", "any"}}
+local MODEL = {{"top_k", "integer", nil, 1, 64}, {"capacity", "any"},
+               {"activation", "string"}, {"expert_bias", "boolean"}}
 
 local function fail(what, ...) error(what .. ": " .. string.format(...), 0) end
 
@@ -279,6 +280,20 @@ end
 function routing.name_of(given)
   if type(given) == "table" then return given.name or given[1] end
   return given
+end
+
+--- What a model or layer of these rows is given, with what its router prefers where that says
+-- nothing.
+function routing.preferred(what, rows, given)
+  local known = type(given) == "table" and given.router ~= nil
+  local router = known and routing.find(what, given.router)
+  if not router or not router.model then return given end
+  local all = {}
+  for name, v in pairs(given) do all[name] = v end
+  for _, row in ipairs(rows) do
+    if all[row[1]] == nil then all[row[1]] = router.model[row[1]] end
+  end
+  return all
 end
 
 --- The router that router= names; raises where there is none.

@@ -6,9 +6,10 @@
 --   ctx.options          the router's own, by name   ctx:setting(name)    one of them, or of the
 --                        balance rules', as a scalar that r.NAME changes while it runs, and that
 --                        may go by the steps (lua/model/coefficient.lua)
---   ctx:logits{x=, w=, b=, extra=} -> (N, E + extra) f32: x w^T + b + mask; x: default ctx.x;
---                        w: default the parameter gate.weight, which frozen = true leaves as it
---                        was; extra: rows for choices that are none of the E
+--   ctx:logits{x=, w=, b=, init=, extra=} -> (N, E + extra) f32: x w^T + b + mask; x: default
+--                        ctx.x; w: default the parameter gate.weight, which begins as init, and
+--                        stays so with frozen = true; extra: rows for choices that are none of the
+--                        E
 --   ctx:choose(scores) -> values, experts (N,K): the K largest of a token, of equal ones the lower
 --   ctx:weight()         w of the first ctx:logits
 --   ctx:mask() (E)       0, and -inf of a disabled expert
@@ -50,7 +51,9 @@ local function in_fp32(f, ...)
   return y
 end
 
-local LOGITS = {{"x", "any"}, {"w", "any"}, {"b", "any"}, {"extra", "integer", 0, 0, 1 << 20}}
+local LOGITS = {
+  {"x", "any"}, {"w", "any"}, {"b", "any"}, {"init", "any"}, {"extra", "integer", 0, 0, 1 << 20},
+}
 
 function methods:logits(given)
   local o = options.read("ctx:logits", given, LOGITS)
@@ -59,7 +62,8 @@ function methods:logits(given)
     fail("ctx:logits: with options, the router cannot be called as a function of logits")
   end
   local x = o.x or self.x
-  local w = o.w or nn.param("gate.weight", {self.E + o.extra, x.shape[2]}, nil, {role = "router"})
+  local w = o.w or nn.param("gate.weight", {self.E + o.extra, x.shape[2]}, o.init,
+    {role = "router"})
   local raw = in_fp32(nn.linear, x, w, o.b)
   self._raw, self._weight = self._raw or raw, self._weight or w
   local mask = self:mask()

@@ -39,14 +39,16 @@ return {
      help = "of the second expert in training: all, random or sampling"},
     {"threshold", "number", 0.5, 1e-6, 1, help = "gate from which random keeps every second"},
   },
-  model = {top_k = 2},
+  model = {top_k = 2, capacity = {train = 1, eval = 1, least = 4}},
   balance = {aux = 0.01, z = 0},
   except = {one = "it takes two experts"},
   check = function(_, K)
     if K ~= 2 then return ("top_k is %d; it sends a token to two experts"):format(K) end
   end,
   route = function(ctx)
-    local logits, policy = ctx:logits(), ctx.mode == "train" and ctx.options.policy or "all"
+    local init = {"uniform", math.sqrt(3 / ctx.x.shape[2])}
+    local policy = ctx.mode == "train" and ctx.options.policy or "all"
+    local logits = ctx:logits {init = init}
     local p = logits:softmax(-1)
     local gates, experts
     if policy == "sampling" then gates, experts = sampled(ctx, logits, p)

@@ -28,7 +28,7 @@ return {
   end,
   route = function(ctx)
     local size, role = {ctx.E, ctx.x.shape[2]}, {role = "router"}
-    local clean = ctx:logits {w = nn.param("gate.weight", size, "zeros", role)}
+    local clean = ctx:logits {init = "zeros"}
     local spread = ctx:logits {w = nn.param("noise.weight", size, "zeros", role)}
     spread = spread:maximum(-30):softplus() -- -inf of a disabled one: nothing to divide by
     local noisy = clean

@@ -9,7 +9,7 @@ return {
     .. "base configuration); capacity 1.25 in training and 2.0 in evaluation of N/E, which is "
     .. "0.625 and 1 here",
   source = "Zoph et al. 2022",
-  model = {top_k = 2},
+  model = {top_k = 2, capacity = {train = 0.625, eval = 1, least = 4}},
   balance = {aux = 0.02, z = 1e-3},
   route = function(ctx)
     local p = ctx:logits():softmax(-1)

@@ -1,7 +1,5 @@
 -- One expert a token; its gate is the probability itself, so that the router learns of the loss.
 
-local nn = require "switchyard.model.nn"
-
 -- In training alone, and for the router alone: the expert sees x itself.
 local function jittered(ctx)
   local j = ctx.options.jitter
@@ -17,18 +15,18 @@ return {
     .. "the expert sees x itself. The weights begin as a truncated normal of deviation "
     .. "sqrt(0.1 / dim).",
   paper = "aux 0.01, shares sum to 1, layers added (T5X averages them); no z-loss; capacity 1.25 "
-    .. "in training and 2.0 in evaluation, of N/E, at least 4",
+    .. "in training and 2.0 in evaluation, of N/E, at least 4, in groups of 1024 tokens (mesh): "
+    .. "for one expert a token the same here, of a micro-batch",
   source = "Fedus et al. 2021",
   rows = {{"jitter", "number", 0.01, 0, 0.99, help = "of the router's input; 0: none"}},
-  model = {top_k = 1},
+  model = {top_k = 1, capacity = {train = 1.25, eval = 2, least = 4}},
   balance = {aux = 0.01, z = 0},
   check = function(_, K)
     if K ~= 1 then return ("top_k is %d; it sends a token to one expert"):format(K) end
   end,
   route = function(ctx)
-    local C = ctx.x.shape[2]
-    local w = nn.param("gate.weight", {ctx.E, C}, math.sqrt(0.1 / C), {role = "router"})
-    local p = ctx:logits {x = jittered(ctx), w = w}:softmax(-1)
+    local init = {"truncated", math.sqrt(0.1 / ctx.x.shape[2])}
+    local p = ctx:logits {x = jittered(ctx), init = init}:softmax(-1)
     local gates, experts = ctx:choose(p)
     return {gates = gates, experts = experts, scores = p}
   end,

@@ -65,7 +65,8 @@ local function case_of(name)
   local router = nn.routers[name]
   local case = {name = name, router = router, except = router.except or {}}
   function case.moe(more, quiet)
-    local o = with({top_k = case.K}, more)
+    local o = with({top_k = case.K, capacity = false, activation = "silu", expert_bias = false},
+      more)
     return model.moe(with(MOE, with({router = options_of(router, quiet, o.experts)}, o)))
   end
   for _, K in ipairs {2, 1} do
@@ -131,8 +132,9 @@ model.define("one_less_dense", function(cfg)
     local x = nn.embedding(ids, nn.param("embed", {cfg.vocab, C}, 1.0)):view(-1, C)
     return nn.layer(1, function()
       cfg.case.router.route = function(ctx) seen = route(ctx) return seen end
-      local y = nn.scope("mlp", nn.moe, x, with({experts = 1, top_k = 1, expert_dim = F,
-        router = options_of(cfg.case.router, true, 1)}, silent(cfg.case.router)))
+      local o = {experts = 1, top_k = 1, expert_dim = F, capacity = false, activation = "silu",
+                 expert_bias = false, router = options_of(cfg.case.router, true, 1)}
+      local y = nn.scope("mlp", nn.moe, x, with(o, silent(cfg.case.router)))
       cfg.case.router.route = route
       return y - dense(x)
     end)

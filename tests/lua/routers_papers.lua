@@ -478,6 +478,38 @@ is(moe({router = "switch"}).cfg.top_k, 1, "switch: one expert a token where noth
 is(moe({router = "softmax"}).cfg.top_k, 2, "softmax: two, as before")
 is(moe({router = "softmax", top_k = 1}).cfg.top_k, 1, "what is said holds")
 
+local function capacity_of(o)
+  local c = moe(o).cfg.capacity
+  if type(c) ~= "table" then return tostring(c) end
+  return ("%g %g %d"):format(c.train, c.eval, c.least)
+end
+is(capacity_of {router = "switch"}, "1.25 2 4", "switch: its paper's capacity")
+is(capacity_of {router = "gshard"}, "1 1 4", "gshard: 2 N/E, which is 1 of N*K/E")
+is(capacity_of {router = "st_moe"}, "0.625 1 4", "st_moe: 1.25 N/E, which is 0.625 of N*K/E")
+is(capacity_of {router = "switch", capacity = 3}, "3", "what is said holds")
+is(tostring(moe({router = "switch", capacity = false}).cfg.capacity or nil), "nil",
+  "... and that there is none")
+is(moe({router = "gpt_oss"}).cfg.activation, "swiglu_oai", "gpt_oss: its experts")
+is(moe({router = "gpt_oss", activation = "relu"}).cfg.activation, "relu",
+  "... or those that are said")
+
+do -- 8 tokens of one sequence, all to one of 4 experts: places for 4
+  local m = moe {router = {"switch", jitter = 0}, experts = 4,
+                 capacity = {train = 1, eval = 1, least = 4}}
+  local free = moe {router = {"switch", jitter = 0}, experts = 4, capacity = false}
+  local off = moe {router = {"switch", jitter = 0}, experts = 4, capacity = false}
+  for i, info in ipairs(m._info) do
+    if info.name:find("gate.weight", 1, true) then m.params[i]:detach():fill(0) end -- all tie
+    for _, other in ipairs {free, off} do engine.copy(other.params[i], m.params[i]) end
+    if info.name:find("experts.down", 1, true) then off.params[i]:detach():fill(0) end
+  end
+  local ids = {1, 2, 3, 4, 5, 6, 7, 8}
+  local y = m:logits(ids)
+  local function part(x, first) return x:narrow(1, first, 4):hash() end
+  is(part(y, 1), part(free:logits(ids), 1), "switch: the first 4 are served")
+  is(part(y, 5), part(off:logits(ids), 5), "... and the others get 0")
+end
+
 local function says(o, line)
   local good, why = pcall(moe, o)
   local said = good and "no error" or tostring(why):gsub("^[^\n]-tests/lua/[%w_]+.lua:%d+: ", "")

@@ -20,8 +20,8 @@ model.define("between", function(cfg)
     local x = nn.embedding(ids, nn.param("embed", {cfg.vocab, C}, 1.0))
     local y = nn.layer(1, function()
       return nn.scope("mlp", nn.moe, x, {experts = cfg.experts, top_k = cfg.top_k, expert_dim = F,
-        router = cfg.rule, capacity = cfg.slots, aux = cfg.aux, z = cfg.z, gamma = cfg.gamma,
-        sequence = cfg.sequence})
+        router = cfg.rule, capacity = cfg.slots or false, aux = cfg.aux, z = cfg.z,
+        gamma = cfg.gamma, sequence = cfg.sequence})
     end)
     return nn.linear((x + y):view(-1, C), nn.param("head", {cfg.vocab, C}, 0.5))
   end
@@ -84,7 +84,7 @@ case("deepseek", "deepseek_v3",
 case("deepseek-groups", {"deepseek_v3", groups = 4, keep = 2, scale = 1.5},
   "rule=deepseek groups=4 keep=2 scale=1.5 gamma=0.25 sequence=0.5 rows=4", V3)
 case("quantile", "quantile", "rule=quantile", {experts = 8, top_k = 3})
-t.ok(drops["switch-drops"] > 0.1 and drops["gshard-drops"] > 0.1, "something is dropped",
+t.ok(drops["switch-drops"] > 0.05 and drops["gshard-drops"] > 0.1, "something is dropped",
   drops["switch-drops"] .. " " .. drops["gshard-drops"])
 
 local text, status = t.output(("'%s' '%s/tests/peers/routers.py' '%s'"):format(peers.python, srcdir,
