@@ -575,6 +575,7 @@ local function router_doc(r, routing)
     signature = ('router = "%s"    router = {"%s", option = value}'):format(r.name, r.name),
     text = (r.doc ~= "" and r.doc or r.rule)
       .. (r.causal and "" or sentence("Not causal: ", r.leak))
+      .. sentence("Where the model says nothing: ", table.concat(routing.of_model(r), ", "))
       .. sentence("", table.concat(routing.exceptions(r), ". "))
       .. sentence("In the paper: ", r.paper) .. sentence("Source: ", r.source),
   }

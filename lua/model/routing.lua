@@ -476,11 +476,15 @@ end
 --- Rows of all that router = and balance = take with a router.
 function routing.all_rows(router) return joined(router.rows, routing.balance_rows(router)) end
 
--- Its own defaults of the model's options.
-local function of_model(router)
+--- Its own defaults of the model's options, as texts.
+function routing.of_model(router)
   local own, out = router.model or {}, {}
-  if own.top_k then out[1] = "top_k=" .. own.top_k end
-  if own.capacity then out[#out + 1] = capacity.text(own.capacity) end
+  for _, row in ipairs(MODEL) do
+    local name, v = row[1], own[row[1]]
+    if v ~= nil then
+      out[#out + 1] = name == "capacity" and capacity.text(v) or name .. "=" .. tostring(v)
+    end
+  end
   return out
 end
 
@@ -516,7 +520,7 @@ function routing.list()
   for i, name in ipairs(routing.names()) do
     local r = routing.routers[name]
     list[i] = {name = name, rule = r.rule,
-               defaults = defaults(routing.all_rows(r), of_model(r)),
+               defaults = defaults(routing.all_rows(r), routing.of_model(r)),
                paper = r.paper, causal = r.causal, source = r.source}
   end
   return setmetatable(list, {__tostring = text_of})
