@@ -18,6 +18,7 @@ return {
   paper = "one layer of experts, weights orthogonal with gain 0.1, no loss; here likewise",
   rows = {routing.BALANCED_EVAL},
   gives = "",
+  model = {top_k = 1},
   capacity = "each expert takes its share of the tokens",
   except = {one = "its gate is the sigmoid of the logit"},
   check = function(_, K)
