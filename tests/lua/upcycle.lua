@@ -37,7 +37,7 @@ end
 -- ---- at step 0 ----
 
 local function begun(router, K, more)
-  local n, off = m:upcycle(with({experts = E, top_k = K, router = router}, more))
+  local n, off = m:upcycle(with({experts = E, top_k = K, router = router, capacity = false}, more))
   return own.furthest(n:logits(ids), before), off, n
 end
 for _, router in ipairs {"hash", "uniform"} do
