@@ -9,6 +9,9 @@ debug.setmetatable(0, {__index = {item = function(x) return x end}})
 tensor.gradcheck = require("switchyard.tensor.gradcheck")
 require("switchyard.tensor.compose").open()
 
+local score = require "switchyard.data.score"
+data.bleu, data.chrf = score.bleu, score.chrf
+
 nn = require "switchyard.model.nn"
 model = require "switchyard.model.model"
 require "switchyard.model.decoder"

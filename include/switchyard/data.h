@@ -118,6 +118,11 @@ struct sy_tokenizer *sy_corpus_tokenizer(const struct sy_corpus *c);
 int sy_corpus_read(const struct sy_corpus *c, int64_t first, int64_t n, int32_t *ids,
                    struct sy_err *err);
 
+/* Names of the sources that tokens are of (languages of pairs), 0 for a corpus of one; and the name
+ * of one, from 0: borrowed, NULL outside. */
+int32_t sy_corpus_sources(const struct sy_corpus *c);
+const char *sy_corpus_source(const struct sy_corpus *c, int32_t number);
+
 struct sy_document {
     const char *source; /* file, borrowed; "synthetic" */
     int64_t line;       /* of a .jsonl file, from 1; 0 elsewhere */

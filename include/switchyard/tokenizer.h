@@ -28,6 +28,7 @@ struct sy_tokenizer;
 #define SY_SENTINELS_MAX 4096
 struct sy_special_tokens {
     int32_t sentinels; /* <extra_id_n-1> ... <extra_id_0>: this one is the last id, as T5 has it */
+    bool pad;          /* end-of-text and <pad>, if nothing else */
     bool fim;          /* <|fim_prefix|> <|fim_middle|> <|fim_suffix|> */
     const char *const *names; /* others */
     int32_t count;

@@ -31,6 +31,19 @@ local function settable()
 end
 
 docs.entries = {
+  -- ---- data ----
+  {"data.bleu", "data.bleu(texts, references) -> number, {precisions=, brevity=, length=, "
+    .. "reference_length=}",
+   "BLEU of translations, from 0 to 100, over all texts together: how many of their 1- to 4-grams "
+    .. "a reference has, too. references are as many texts, or lists of texts where there are "
+    .. "several a text. Words are cut as mteval-v13a does, and a share of 0 is smoothed as "
+    .. "sacreBLEU does by default: the values are its. Source: Papineni et al. 2002; Post 2018.",
+   'data.bleu({"the cat sat on a mat"}, {"the cat is on the mat"})'},
+  {"data.chrf", "data.chrf(texts, references) -> number, {precision=, recall=}",
+   "chrF of translations, from 0 to 100: the F-score (beta 2) of their n-grams of 1 to 6 "
+    .. "characters without spaces. Kinder than data.bleu to short texts and to languages with "
+    .. "many forms of a word. The values are sacreBLEU's. Source: Popovic 2015.",
+   'data.chrf({"the cat sat on a mat"}, {"the cat is on the mat"})'},
   -- ---- models ----
   {"model",
    "m.params  m.layers[l].moe.experts[e]  m.states  m.inputs  m.cfg  m.tokenizer  m.family",
@@ -97,6 +110,11 @@ docs.entries = {
    'model.dense{layers = 1, dim = 16, heads = 2, ffn_dim = 16,\n'
    .. '  vocab = tokenizer.bytes{fim = true}}:fill("To ___ or not to ___", {tokens = 3})',
    options = "model:fill"},
+  {"model:translate", 'm:translate(text, {from="de", to="en", tokens=200, beam=1}) -> text',
+   "What a model that was trained on pairs (data.pairs, data.catalogues) writes for a text, or a "
+    .. "list of them: the likeliest token each time, or a beam search by a model with an encoder. "
+    .. "from and to are languages of the pairs; where a side has one, it need not be named.",
+   nil, options = "model:translate"},
   {"model:logits", "m:logits(text or ids) -> tensor (T,V)",
    "Scores of the next token after each token, f32: row t is about the token after the t-th. "
     .. "Columns count from 1, token ids from 0: column i is that of id i - 1, and argmax(-1) - 1 "
@@ -556,6 +574,7 @@ local function rows_of(what)
   local rows = {
     ["model:generate"] = require("switchyard.model.generate").rows,
     ["model:fill"] = require("switchyard.model.fill").rows,
+    ["model:translate"] = require("switchyard.model.translate").rows,
     ["model:loss"] = require("switchyard.model.model")._loss_rows,
     ["train.resume"] = require("switchyard.run.resume").rows,
     replay = require("switchyard.run.replay").rows,

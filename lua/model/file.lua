@@ -8,7 +8,8 @@
 --   {"format": 1, "family": "moe", "config": {...}, "inputs": {"mask.1": [0.0, "-inf"]},
 --   "single_gate": "score"}
 -- "objective" stands there for a model that was trained by another than next-token prediction,
--- "tokenizer": false for a model that has none.
+-- "languages" for one that translates what those are (translate.lua), "tokenizer": false for a
+-- model that has none.
 -- (single_gate: what the sigmoid router makes of the gate of a lone expert; where it is missing, it
 -- was 1.) The folder is written beside its place and then takes it: the old model or the new one,
 -- never half.
@@ -18,6 +19,7 @@ local json = require "switchyard.core.json"
 local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
 local hf = require "switchyard.model.huggingface"
+local translate = require "switchyard.model.translate"
 local file = {}
 local empty_list = json.empty_list
 
@@ -54,7 +56,7 @@ local function config_text(m, family)
   for name, t in pairs(m.inputs) do inputs[name] = numbers(t) end
   f.switchyard = {format = FORMAT, family = m.family,
                   config = json.plain(m.cfg, "save: config.json", "config"), inputs = inputs,
-                  single_gate = "score", transformers = reason}
+                  single_gate = "score", transformers = reason, languages = m._languages}
   if not m.tokenizer then f.switchyard.tokenizer = false end
   if m._objective and m._objective ~= "next" then f.switchyard.objective = m._objective end
   if m._reads_step then f.switchyard.steps = m:_steps() end
@@ -200,6 +202,10 @@ function file.load(path, make)
   ok, why, code = engine.read_tensors(path .. "/model.safetensors", engine.no_grad(entries, m))
   if ok then ok, why, code = put_inputs(m, path, ours.inputs) end
   if not ok then return nil, why, code end
+  m._languages = translate.check(ours.languages)
+  if ours.languages and not m._languages then
+    return malformed(path, "its languages are not names beside a tag")
+  end
   return m
 end
 

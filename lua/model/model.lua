@@ -522,5 +522,6 @@ end
 local generate = require "switchyard.model.generate"
 Model.generate, Model._one_by_one = generate.generate, generate.one_by_one
 Model.fill = require("switchyard.model.fill").fill
+Model.translate = require("switchyard.model.translate").translate
 model._Model, model._Class = Model, Class
 return fields.only(model, "model", "model")

@@ -444,6 +444,15 @@ local function from_files(c, o)
   return d, why
 end
 
+-- Languages: the paths are the source of pairs, and an option of catalogues.
+local LANGUAGES = {
+  pairs = function(c, o) return engine.data_pairs(absolute(c.cwd, c.source), o) end,
+  catalogues = function(c, o)
+    o.path = o.path and absolute(c.cwd, o.path)
+    return engine.data_catalogues(o)
+  end,
+}
+
 --- The data set; raises when it cannot be read.
 function directory.data(what, path, config)
   local c = config.data
@@ -459,6 +468,8 @@ function directory.data(what, path, config)
     d = text and data.string(text, o)
   elseif BEFORE[c.kind] then
     d, why = from_files(c, o)
+  elseif LANGUAGES[c.kind] then
+    d, why = LANGUAGES[c.kind](c, o)
   else
     why = "how it was made is not known"
   end

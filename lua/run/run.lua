@@ -18,6 +18,7 @@ local options = require "switchyard.core.options"
 local directory = lazy "switchyard.run.directory"
 local series = require "switchyard.run.series"
 local surgery = require "switchyard.run.surgery"
+local translate = require "switchyard.model.translate"
 local why = lazy "switchyard.run.why"
 local Model = require("switchyard.model.model")._Model
 
@@ -107,12 +108,31 @@ local function say_size(r)
   for _, line in ipairs(beside) do engine.line(("%s: %s"):format(r.name, line)) end
 end
 
+-- How pairs stand in rows, and what is longer than one.
+local function say_packing(r)
+  local S, T = r._m:_inputs() or 0, r._h:get "context"
+  local p = engine.packing(r._d, false, S, T)
+  if not p then return end
+  local line = ("%s: %d pairs in %d rows of %s tokens, %d%% of them padding"):format(r.name,
+    p.pairs, p.rows, S > 0 and S .. " and " .. T or T,
+    math.floor(100 * (1 - (p.input_tokens + p.target_tokens) / (p.rows * (S + T)))))
+  if p.left > 0 then line = ("%s; %d longer ones are left out"):format(line, p.left) end
+  if p.cut > 0 then line = ("%s; %d longer ones are cut"):format(line, p.cut) end
+  engine.line(line)
+end
+
 -- r.val_loss stays nil where the validation part has no window, which is said unless it was wanted
 -- so.
 local function say_no_validation(r)
   local options, n, context = (engine.data_spec(r._d) or {}).options, r._d.val.tokens,
     r._h:get "context"
-  if n > context or r._h:get "eval_every" == 0 or options and options.val == 0 then return end
+  if r._h:get "eval_every" == 0 or options and options.val == 0 then return end
+  if r._d.pairs > 0 then
+    local fits, why = pcall(engine.packing, r._d, true, r._m:_inputs() or 0, context)
+    if not fits then engine.line(("%s: no validation: %s"):format(r.name, why)) end
+    return
+  end
+  if n > context then return end
   engine.line(("%s: no validation: %d validation tokens are fewer than context %d + 1")
     :format(r.name, n, context))
 end
@@ -138,6 +158,7 @@ function Run._make(m, d, o)
                      _beside = beside, _fresh = m._fresh or false, _by = by or false} do
     rawset(r, k, v)
   end
+  m._languages = translate.languages(d) or m._languages
   if m._owner then rawset(m._owner, "_successor", o.name) end
   m._run, m._run_name, m._owner, m._fresh = handle, o.name, r, false
   m._objective = o.objective
@@ -147,6 +168,7 @@ end
 --- Among runs() from now on; its thread runs, paused if o.paused.
 function Run._launch(r)
   say_size(r)
+  say_packing(r)
   say_no_validation(r)
   if r._o.paused then r._h:pause() end
   r._h:start() -- or there was no thread to be had

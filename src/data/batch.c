@@ -36,6 +36,8 @@ static bool has_weights(const struct sy_sampler *s)
 
 const char *sy_field_missing(enum sy_field f, const struct sy_sampler *s)
 {
+    if (s->corpus->pairs.count)
+        return NULL;
     if (f == SY_FIELD_WEIGHTS && !has_weights(s))
         return "the data has no loss weights (data.shards takes them from a file: weights =)";
     if (specs[f].length == SY_LENGTH_INPUT && sy_objectives_even(s->objectives))

@@ -51,6 +51,10 @@ void sy_corpus_unref(struct sy_corpus *c)
     sy_free(c->weights);
     sy_free(c->doc);
     sy_free(c->entropy);
+    sy__pairs_free(&c->pairs);
+    for (int32_t i = 0; i < c->sources; i++)
+        sy_free(c->source[i]);
+    sy_free(c->source);
     sy_free(c);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "data/documents_int.h"
+#include "data/pairs/pairs_int.h"
 #include "switchyard/data.h"
 
 #include <stdatomic.h>
@@ -31,6 +32,9 @@ struct sy_corpus {
     uint64_t hash;
     int domains;
     double *entropy; /* [domains], owned */
+    struct sy__pairs pairs;
+    char **source; /* owned names of its sources */
+    int32_t sources;
 };
 
 /* Building: new, then documents with their tokens, then finish.  All but the first return 0/-1. */

@@ -21,3 +21,8 @@ libdata_a_CPPFLAGS = $(AM_CPPFLAGS) $(PCRE2_CFLAGS) $(UTF8PROC_CFLAGS) $(ZLIB_CF
 pkginclude_HEADERS += include/switchyard/batch.h include/switchyard/objective.h
 pkginclude_HEADERS += include/switchyard/data.h include/switchyard/progress.h \
     include/switchyard/reading.h include/switchyard/tokenizer.h
+libdata_a_SOURCES += %D%/pairs/catalogue.c %D%/pairs/catalogue_int.h %D%/pairs/catalogues.c
+libdata_a_SOURCES += %D%/pairs/packing.c %D%/pairs/pairs.c %D%/pairs/pairs_int.h %D%/pairs/pair_corpus.c
+libdata_a_SOURCES += %D%/pairs/pair_corpus_int.h %D%/pairs/pair_files.c %D%/pairs/pair_files_int.h
+libdata_a_SOURCES += %D%/pairs/pair_list.c %D%/pairs/pair_list_int.h
+pkginclude_HEADERS += include/switchyard/pairs.h

@@ -44,7 +44,8 @@ static void put_beside(const struct sy__row *r, enum sy__side side, int64_t i, i
         number_documents(r, to + i, token, n);
     else
         put_all(r, documents, i, n, r->document);
-    put_all(r, side == SY__INPUT ? SY_FIELD_INPUT_SOURCES : SY_FIELD_SOURCES, i, n, 0);
+    put_all(r, side == SY__INPUT ? SY_FIELD_INPUT_SOURCES : SY_FIELD_SOURCES, i, n,
+            r->source);
 }
 
 /* ---- targets ---- */
@@ -148,6 +149,28 @@ void sy__row_id(struct sy__row *r, enum sy__side side, int32_t id)
     }
 }
 
+void sy__row_prompt(struct sy__row *r, int64_t from, int64_t n)
+{
+    n = least(n, r->context - r->out);
+    put_text(r, SY__OUTPUT, r->out, r->start + from, n);
+    count_nothing(r, r->out, n);
+    r->out += n > 0 ? n : 0;
+    r->closed = true;
+}
+
+void sy__row_answer(struct sy__row *r, int32_t begin, int64_t from, int64_t n)
+{
+    int64_t i = r->out, token = r->start + from;
+    n = least(n, r->context - i);
+    if (n < 1)
+        return;
+    put_id(r, SY__OUTPUT, i, r->context, begin);
+    put_text(r, SY__OUTPUT, i + 1, token, n - 1);
+    put_targets(r, i, token, n);
+    r->out += n;
+    r->closed = true;
+}
+
 void sy__row_prefix(struct sy__row *r, int32_t tokens)
 {
     put_all(r, SY_FIELD_PREFIX, 0, 1, tokens);
@@ -163,13 +186,15 @@ static void pad(const struct sy__row *r, enum sy__side side, int64_t i, int64_t 
     struct sy__row none = *r;
     none.documents = false;
     none.document = -1;
+    none.source = 0;
     put_all(r, side == SY__INPUT ? SY_FIELD_INPUTS : SY_FIELD_TOKENS, i, n, r->pad);
     put_beside(&none, side, i, -1, n);
 }
 
 void sy__row_end(struct sy__row *r)
 {
-    int64_t tokens = least(r->out, r->context), targets = r->out > 0 ? r->out - 1 : 0;
+    int64_t tokens = least(r->out, r->context);
+    int64_t targets = r->closed ? r->out : r->out > 0 ? r->out - 1 : 0;
     pad(r, SY__OUTPUT, tokens, r->context - tokens);
     pad(r, SY__INPUT, r->in, r->inputs - r->in);
     count_nothing(r, targets, r->context - targets);

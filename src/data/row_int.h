@@ -32,6 +32,8 @@ struct sy__row {
     bool counts;      /* it counts in the loss */
     bool documents;   /* it has the numbers of its documents in the corpus */
     int32_t document; /* or else this one */
+    int32_t source;
+    bool closed; /* the last token has its target already: no xT comes */
 };
 
 enum sy__side { SY__OUTPUT, SY__INPUT };
@@ -40,6 +42,10 @@ enum sy__side { SY__OUTPUT, SY__INPUT };
 void sy__row_text(struct sy__row *r, enum sy__side side, int64_t from, int64_t n);
 /* A token that is not in the text; it weighs 1. */
 void sy__row_id(struct sy__row *r, enum sy__side side, int32_t id);
+/* n tokens of the corpus that are given and do not count; then n that answer, each the target of
+ * the one before it: `begin`, x1 .. x(n-1) with the targets x1 .. xn. */
+void sy__row_prompt(struct sy__row *r, int64_t from, int64_t n);
+void sy__row_answer(struct sy__row *r, int32_t begin, int64_t from, int64_t n);
 /* What is one for the row. */
 void sy__row_prefix(struct sy__row *r, int32_t tokens);
 void sy__row_objective(struct sy__row *r, int32_t number);

@@ -12,6 +12,8 @@
  *     SEQUENTIAL   0 ....... token |--T--|--T--|--T--| . |   then from 0 over and over
  *                                   a=0                ^ fewer than T are left: the epoch ends
  *
+ * A window of pairs is a row of them (pairs/packing.c): places are then numbers of rows.
+ *
  * Evaluation takes the windows of its part in one such permutation with a key of its own. */
 #include "data/objectives/objective_int.h"
 
@@ -27,19 +29,42 @@ enum stream {
 
 #define ROUNDS 6
 
-static int64_t span_first(const struct sy_sampler *s)
+/* ---- where windows may begin ---- */
+
+/* Rows of pairs are their windows: places are then numbers of rows, a window is one of them. */
+static const struct sy__packing *rows_of(const struct sy_sampler *s)
 {
-    return s->split == SY_SPLIT_VAL ? s->corpus->train : 0;
+    return s->corpus->pairs.count
+               ? sy__packing_of(s->corpus, s->split, s->inputs, s->context, NULL)
+               : NULL;
 }
 
+static int64_t span_first(const struct sy_sampler *s)
+{
+    return s->split == SY_SPLIT_VAL && !s->corpus->pairs.count ? s->corpus->train : 0;
+}
+
+/* A window reads one more than it is long: its last token's next. */
 static int64_t span_tokens(const struct sy_sampler *s)
 {
+    if (s->corpus->pairs.count)
+        return sy__packing_rows(rows_of(s)) + 1;
     return s->split == SY_SPLIT_VAL ? s->corpus->tokens - s->corpus->train : s->corpus->train;
 }
 
 int64_t sy_sampler_window(const struct sy_sampler *s)
 {
-    return sy_objectives_window(s->objectives, s->context, s->inputs);
+    return s->corpus->pairs.count ? 1
+                                  : sy_objectives_window(s->objectives, s->context, s->inputs);
+}
+
+static int check_pairs(const struct sy_sampler *s, struct sy_err *err)
+{
+    if (s->objectives)
+        return sy_err_set(err, SY_E_UNSUPPORTED,
+                          "data: objective = \"%s\" is for text: pairs are shown as they are",
+                          sy_objective_spec(sy_objectives_part(s->objectives, 0).objective)->name);
+    return sy__packing_of(s->corpus, s->split, s->inputs, s->context, err) ? 0 : -1;
 }
 
 int sy_sampler_check(const struct sy_sampler *s, struct sy_err *err)
@@ -47,6 +72,8 @@ int sy_sampler_check(const struct sy_sampler *s, struct sy_err *err)
     if (s->batch < 1 || s->context < 1 || s->batch > INT32_MAX || s->context > INT32_MAX)
         return sy_err_set(err, SY_E_RANGE, "data: batch %lld and context %lld must be 1 or more",
                           (long long)s->batch, (long long)s->context);
+    if (s->corpus->pairs.count)
+        return check_pairs(s, err);
     if (sy_objectives_check(s->objectives, s->context, s->inputs, err))
         return -1;
     int64_t window = sy_sampler_window(s);
@@ -146,7 +173,9 @@ int64_t sy_place_epochs(const struct sy_sampler *s, const struct sy_place *p)
 void sy_place_turn(const struct sy_sampler *s, struct sy_place *p)
 {
     uint64_t begun = (uint64_t)sy_place_epochs(s, p);
-    if (s->mode == SY_SAMPLE_SEQUENTIAL && p->windows > p->first)
+    if (s->mode == SY_SAMPLE_SEQUENTIAL && s->corpus->pairs.count)
+        p->token = 0; /* other rows, and no place in them: a new pass */
+    else if (s->mode == SY_SAMPLE_SEQUENTIAL && p->windows > p->first)
         p->token = sy_sampler_start(s, p, -1) - span_first(s) + sy_sampler_window(s);
     p->epochs = s->mode == SY_SAMPLE_SEQUENTIAL && p->token > 0 ? begun - 1 : begun;
     p->first = p->windows;
@@ -196,7 +225,10 @@ static struct sy_tally write_row(const struct sy_sampler *s, struct place_of_row
                         .counts = true};
     if (b)
         point_at(&r, b, row);
-    sy__objectives_lay(s->objectives, &r);
+    if (s->corpus->pairs.count)
+        sy__packing_write(rows_of(s), p.start, &r);
+    else
+        sy__objectives_lay(s->objectives, &r);
     sy__row_end(&r);
     return r.tally;
 }
@@ -218,7 +250,7 @@ void sy_sampler_batch(const struct sy_sampler *s, const struct sy_place *p, int6
 /* Every row is full and weighs the same. */
 static bool is_even(const struct sy_sampler *s)
 {
-    return !s->corpus->weights && sy_objectives_even(s->objectives);
+    return !s->corpus->weights && !s->corpus->pairs.count && sy_objectives_even(s->objectives);
 }
 
 static struct sy_tally even_tally(const struct sy_sampler *s, int64_t rows)

@@ -65,7 +65,8 @@ double sy_trainer_eval(struct sy_trainer *t, int64_t n, struct sy_err *err)
 
 static bool has_validation(const struct sy_trainer *t)
 {
-    return sy_corpus_tokens(t->c.corpus) - sy_corpus_train(t->c.corpus) > t->c.plan->context;
+    struct sy_sampler s = validation(t);
+    return !sy_sampler_check(&s, NULL);
 }
 
 /* What was done last: the evaluation. */

@@ -6,10 +6,13 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/utf8.h"
+#include "data/pairs/catalogue_int.h"
 #include "run/series_codec.h"
 #include "run/store.h"
 #include "switchyard/data.h"
 #include "switchyard/io.h"
+#include "switchyard/pairs.h"
 #include "switchyard/tokenizer.h"
 #include "train/checkpoint.h"
 
@@ -223,8 +226,53 @@ static void store(const uint8_t *data, size_t n)
     sy_store_close(s, NULL);
 }
 
+static int check_message(void *ctx, const char *message, size_t n, const char *translation,
+                         size_t n2, struct sy_err *err)
+{
+    size_t *bytes = ctx;
+    (void)err;
+    if (!n || !n2 || sy_utf8_valid(message, n) < n || sy_utf8_valid(translation, n2) < n2)
+        abort();
+    *bytes += n + n2;
+    return *bytes > MOST ? -1 : 0; /* many messages may have the same bytes */
+}
+
+static void catalogue(const uint8_t *data, size_t n)
+{
+    size_t bytes = 0;
+    int64_t bad = 0;
+    struct sy_err err = SY_ERR_INIT;
+    if (sy__catalogue_read((const char *)data, n, "fuzz", check_message, &bytes, &bad, &err) &&
+        !err.code && bytes <= MOST)
+        abort();
+}
+
+/* The first byte says whether it is a table, or two files, each half of the rest, whose rows are
+ * asked for. */
+static void pairs(const uint8_t *data, size_t n)
+{
+    struct sy_pair_options o = {.val = 0.2, .unpack_max = 1 << 20};
+    struct sy_packing packing;
+    if (!n)
+        return;
+    bool table = data[0] & 1;
+    size_t half = 1 + (n - 1) / 2;
+    o.cut = data[0] & 2;
+    o.tag = data[0] & 4 ? "{from}>{to}" : NULL;
+    const char *from = data[0] & 8 ? "en" : NULL, *paths[2] = {NULL, NULL};
+    paths[0] = put(table ? "x.tsv" : "x.de", data + 1, table ? n - 1 : half - 1);
+    if (!table)
+        paths[1] = put("x.en", data + half, n - half);
+    struct sy_corpus *c = sy_corpus_pairs(paths, table ? 1 : 2, from, NULL, &o, NULL);
+    if (c && sy_corpus_pair_count(c) < 1)
+        abort();
+    if (c)
+        sy_corpus_packing(c, SY_SPLIT_TRAIN, data[0] & 16 ? 32 : 0, 48, &packing, NULL);
+    sy_corpus_unref(c);
+}
+
 const struct fuzz_target fuzz_targets[] = {
     {"json", json},     {"safetensors", safetensors}, {"npy", npy},     {"tokenizer", tokenizer},
     {"shards", shards}, {"checkpoint", checkpoint},   {"chunk", chunk}, {"store", store},
-    {"reading", reading},
+    {"reading", reading}, {"catalogue", catalogue},   {"pairs", pairs},
     {NULL, NULL}};

@@ -237,13 +237,15 @@ ok(printed "numel" == "nothing is called 'numel' here; the number of elements is
 
 -- ---- Lua's own, which no entry of ours describes, and what is another's here ----
 
-for _, name in ipairs {"print", "pairs", "error", "for", "end", "math.abs", "string.format",
+for _, name in ipairs {"print", "ipairs", "error", "for", "end", "math.abs", "string.format",
                        "io.open", "os"} do
   ok(printed(name) == name .. " is Lua's own; see the Lua manual (www.lua.org/manual/5.4)",
     "?" .. name, printed(name))
 end
 ok(printed "string":find "^data.string%(" and printed "string":find "string is Lua's own; see",
   "?string is both", printed "string")
+ok(printed "pairs":find "^data.pairs%(" and printed "pairs":find "pairs is Lua's own; see",
+  "?pairs as well", printed "pairs")
 ok(not printed("train"):find "Lua's own" and not printed("math.nosuch"):find "Lua's own",
   "and nothing else is")
 ok(printed "m:sample":find("it is m:generate(prompt)", 1, true), "?m:sample", printed "m:sample")

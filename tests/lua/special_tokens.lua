@@ -33,6 +33,7 @@ for i, name in ipairs(names) do
 end
 is(t.eot, 256, "end-of-text is known as such")
 is(tokenizer.bytes{fim = true}.size, 261, "fim alone: end-of-text, <pad> and three")
+is(tokenizer.bytes{pad = true}.size, 258, "pad alone: end-of-text and <pad>")
 is(tokenizer.bytes{sentinels = 1}:special "<extra_id_0>", 258, "one sentinel")
 
 local b = tokenizer.train_bpe(path, {vocab = 400, sentinels = 100, fim = true})
@@ -116,7 +117,7 @@ refuses(function() tokenizer.bytes{special = {"ab\0"}} end, "nor a zero byte", "
 refuses(function() tokenizer.bytes{special = {"<pad>"}} end, "named twice", "'<pad>'", "twice")
 refuses(function() tokenizer.bytes{special = "<pad>"} end, "a name alone", "list of names")
 refuses(function() tokenizer.bytes{special = {1}} end, "a number", "special[1]", "number")
-refuses(function() tokenizer.bytes{pad = true} end, "an unknown option", "pad", "sentinels")
+refuses(function() tokenizer.bytes{eos = true} end, "an unknown option", "eos", "sentinels")
 local function fails(what, options, ...)
   refuses(function() assert(tokenizer.train_bpe(path, options)) end, what, ...)
 end

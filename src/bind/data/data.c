@@ -7,6 +7,7 @@
 #include "bind/core/handle.h"
 #include "bind/data/open.h"
 #include "bind/tensor/tensor.h"
+#include "switchyard/pairs.h"
 
 #include "base/hash.h"
 #include "base/rng.h"
@@ -157,6 +158,62 @@ static int document(lua_State *L)
     return 1;
 }
 
+/* ---- pairs ---- */
+
+/* The pairs of the part: numbers *first .. *first + *n - 1. */
+static void pair_bounds(const struct lsy_data *d, int64_t *first, int64_t *n)
+{
+    int64_t all = sy_corpus_pair_count(d->corpus), train = sy_corpus_pair_train(d->corpus);
+    *first = d->part == 2 ? train : 0;
+    *n = d->part == 0 ? all : d->part == 1 ? train : all - train;
+}
+
+/* Text of n ids from `first` on into field `name` of the table at -1. */
+static void set_decoded(lua_State *L, const struct sy_corpus *c, const char *name, int64_t first,
+                        int64_t n)
+{
+    struct sy_err err = SY_ERR_INIT;
+    size_t len;
+    int32_t *ids = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *ids, 0);
+    void **text = lsy_new_block(L);
+    if (sy_corpus_read(c, first, n, ids, &err) ||
+        !(*text = sy_tokenizer_decode(sy_corpus_tokenizer(c), ids, n, &len, &err)))
+        lsy_raise(L, &err);
+    lua_pushlstring(L, *text, len);
+    lua_setfield(L, -4, name);
+    lua_pop(L, 2);
+}
+
+/* d:pair(i) -> {input=, target=, source=}, counted from 1; without their ends of text */
+static int pair(lua_State *L)
+{
+    struct sy_pair p;
+    struct lsy_data *d = check_data(L, 1);
+    int64_t first, n;
+    pair_bounds(d, &first, &n);
+    if (!sy_corpus_pair_count(d->corpus))
+        return lsy_error(L, "pair: the data is text, not pairs (data.pairs, data.catalogues)");
+    int64_t i = lsy_check_int(L, 2, "pair", "number", 1, n);
+    sy_corpus_pair(d->corpus, first + i - 1, &p);
+    lua_createtable(L, 0, 3);
+    set_decoded(L, d->corpus, "input", p.first, p.input - 1);
+    set_decoded(L, d->corpus, "target", p.first + p.input, p.target - 1);
+    lsy_set_text(L, "source", sy_corpus_source(d->corpus, p.source));
+    return 1;
+}
+
+static int push_sources(lua_State *L, const struct sy_corpus *c)
+{
+    int32_t n = sy_corpus_sources(c);
+    lua_createtable(L, n, 0);
+    for (int32_t i = 0; i < n; i++) {
+        lua_pushstring(L, sy_corpus_source(c, i));
+        lua_rawseti(L, -2, i + 1);
+    }
+    lsy_list(L);
+    return 1;
+}
+
 static int push_number_field(lua_State *L, const struct lsy_data *d, const char *name)
 {
     int64_t first, n;
@@ -165,7 +222,10 @@ static int push_number_field(lua_State *L, const struct lsy_data *d, const char 
         lua_pushinteger(L, n);
     else if (!strcmp(name, "vocab"))
         lua_pushinteger(L, sy_corpus_vocab(d->corpus));
-    else if (!strcmp(name, "documents"))
+    else if (!strcmp(name, "pairs")) {
+        pair_bounds(d, &first, &n);
+        lua_pushinteger(L, n);
+    } else if (!strcmp(name, "documents"))
         lua_pushinteger(L, sy_corpus_documents(d->corpus));
     else if (!strcmp(name, "domains"))
         lua_pushinteger(L, sy_corpus_domains(d->corpus));
@@ -185,6 +245,7 @@ static int get_field(lua_State *L)
     static const char *const fields[] = {
         "tokens", "vocab", "documents", "domains",        "entropy",
         "val",    "train", "tokenizer", "hash",           "reading",
+        "pairs",  "pair",  "sources",
         "sample", "ids",   "document",  "domain_entropy", NULL};
     char hex[17];
     struct lsy_data *d = check_data(L, 1);
@@ -195,6 +256,8 @@ static int get_field(lua_State *L)
         return push_part(L, d, 2);
     if (!strcmp(name, "train"))
         return push_part(L, d, 1);
+    if (!strcmp(name, "sources"))
+        return push_sources(L, d->corpus);
     if (!strcmp(name, "reading")) {
         bool plain;
         lua_pushstring(L, sy_corpus_reading(d->corpus, &plain));
@@ -223,6 +286,9 @@ static int to_string(lua_State *L)
                       "data: %lld tokens, %lld for training, %lld for validation; "
                       "vocabulary %d",
                       all, train, all - train, (int)sy_corpus_vocab(d->corpus));
+    if (sy_corpus_pair_count(d->corpus))
+        snprintf(text + at, sizeof text - (size_t)at, "; %lld pairs",
+                 (long long)sy_corpus_pair_count(d->corpus));
     double h = sy_corpus_entropy(d->corpus, -1);
     if (!isnan(h))
         snprintf(text + at, sizeof text - (size_t)at, "; %d domains, entropy %.4f nats",
@@ -234,13 +300,14 @@ static int to_string(lua_State *L)
 static const luaL_Reg metamethods[] = {
     {"__gc", gc}, {"__close", gc}, {"__tostring", to_string}, {NULL, NULL}};
 static const luaL_Reg methods[] = {
-    {"sample", sample}, {"ids", read_ids}, {"document", document},
+    {"sample", sample}, {"ids", read_ids}, {"document", document}, {"pair", pair},
     {"domain_entropy", entropy_of}, {NULL, NULL}};
 static const struct lsy_doc docs[] = {
     {"data",
      "d.tokens  d.val.tokens  d.train.tokens  d.vocab  d.documents  d.tokenizer  d.hash  d.reading",
      "A data set: token ids, the last part of them for validation (d.val). d.reading says which "
-     "files were read as what. A failure to read gives nil, message, "
+     "files were read as what. Of pairs (data.pairs, data.catalogues) d.pairs is their number, "
+     "d.sources their languages. A failure to read gives nil, message, "
      "code.",
      "d = data.synthetic{domains = 4, tokens = 1e5, seed = 1}\nd.val.tokens"},
     {"data:domain_entropy", "d:domain_entropy(i) -> number",
@@ -252,6 +319,10 @@ static const struct lsy_doc docs[] = {
     {"data:document", "d:document(i) -> {source=, line=, first=, tokens=, domain=}",
      "Where document i of d.documents comes from, and which tokens are its; counted from 1.",
      "data.string(\"to be\"):document(1)"},
+    {"data:pair", "d:pair(i) -> {input=, target=, source=}",
+     "Pair i of d.pairs (of d.val.pairs: d.val:pair(i)), counted from 1: its texts, the input with "
+     "its tag, and the source that it is of, one of d.sources.",
+     NULL},
     {"data:ids", "d:ids(first, n) -> tensor", "Token ids from the first-th on as an i32 tensor.",
      NULL},
 };

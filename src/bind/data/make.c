@@ -9,6 +9,7 @@
 #include "bind/core/handle.h"
 #include "bind/core/registry.h"
 #include "bind/data/data.h"
+#include "bind/data/make_int.h"
 #include "bind/data/open.h"
 #include "bind/tensor/tensor.h"
 #include "bind/thread/progress.h"
@@ -49,39 +50,44 @@ static const struct lsy_option shard_rows[] = {
 
 /* ---- how it was made ---- */
 
-static void copy_value(lua_State *L, int arg) /* a table anew, one level */
+/* The value at arg; a table anew, with the tables in it down to `depth`. */
+static void copy_value(lua_State *L, int arg, int depth)
 {
     arg = lua_absindex(L, arg);
-    if (!lua_istable(L, arg)) {
+    if (!lua_istable(L, arg) || !depth) {
         lua_pushvalue(L, arg);
         return;
     }
     lua_newtable(L);
-    for (lua_pushnil(L); lua_next(L, arg);) {
+    for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
         lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_settable(L, -4);
+        copy_value(L, -2, depth - 1);
+        lua_settable(L, -5);
     }
 }
 
-/* Into the data set at -1.  source, val and options: stack indices, 0: none. */
-static void remember_source(lua_State *L, const char *kind, int source, int val, int options)
+void lsy_copy_value(lua_State *L, int arg)
+{
+    copy_value(L, arg, 2);
+}
+
+void lsy_remember_source(lua_State *L, const char *kind, int source, int val, int options)
 {
     lua_createtable(L, 0, 3);
     lsy_set_text(L, "kind", kind);
     if (val) {
         lua_createtable(L, 0, 2);
-        copy_value(L, source);
+        lsy_copy_value(L, source);
         lua_setfield(L, -2, "train");
-        copy_value(L, val);
+        lsy_copy_value(L, val);
         lua_setfield(L, -2, "val");
         lua_setfield(L, -2, "source");
     } else if (source) {
-        copy_value(L, source);
+        lsy_copy_value(L, source);
         lua_setfield(L, -2, "source");
     }
     if (options && !lua_isnoneornil(L, options)) {
-        copy_value(L, options);
+        lsy_copy_value(L, options);
         lua_setfield(L, -2, "options");
     }
     lua_setiuservalue(L, -2, 1);
@@ -117,7 +123,7 @@ static void split_source(lua_State *L, const char *what)
     if (named && !lua_isnil(L, 2))
         lsy_error(L, "%s: with train = and val = the options stand in the same table", what);
     if (named) {
-        copy_value(L, 1);
+        lsy_copy_value(L, 1);
         lua_replace(L, 2);
         take_field(L, 2, "train");
         lua_replace(L, 1);
@@ -148,9 +154,8 @@ static const char *const *val_paths(lua_State *L, const char *what, int *count)
     return lua_isnil(L, 3) ? NULL : lsy_check_paths(L, 3, what, count);
 }
 
-/* Put the corpus into the slot d on top of the stack and say what was read, or report. */
-static int deliver_corpus(lua_State *L, struct lsy_data *d, struct sy_corpus *c, const char *what,
-                          struct lsy_watch *watch, const struct sy_err *err)
+int lsy_deliver_corpus(lua_State *L, struct lsy_data *d, struct sy_corpus *c, const char *what,
+                       struct lsy_watch *watch, const struct sy_err *err)
 {
     lsy_watch_end(watch);
     d->corpus = c;
@@ -181,9 +186,10 @@ static int make_text(lua_State *L)
                                 .read = lsy_reading(&o.reading),
                                 .progress = &watch.progress};
     struct lsy_data *d = lsy_new_data(L);
-    remember_source(L, "text", 1, val ? 3 : 0, 2);
+    lsy_remember_source(L, "text", 1, val ? 3 : 0, 2);
     lsy_watch_begin(&watch, "reading text");
-    return deliver_corpus(L, d, sy_corpus_text(paths, count, &t, &err), "data.text", &watch, &err);
+    return lsy_deliver_corpus(L, d, sy_corpus_text(paths, count, &t, &err), "data.text", &watch,
+                              &err);
 }
 
 static int make_shards(lua_State *L)
@@ -201,10 +207,10 @@ static int make_shards(lua_State *L)
                                  .format = (enum sy_shard_format)o.format,
                                  .progress = &watch.progress};
     struct lsy_data *d = lsy_new_data(L);
-    remember_source(L, "shards", 1, val ? 3 : 0, 2);
+    lsy_remember_source(L, "shards", 1, val ? 3 : 0, 2);
     lsy_watch_begin(&watch, "reading shards");
-    return deliver_corpus(L, d, sy_corpus_shards(paths, count, &s, &err), "data.shards", &watch,
-                          &err);
+    return lsy_deliver_corpus(L, d, sy_corpus_shards(paths, count, &s, &err), "data.shards", &watch,
+                              &err);
 }
 
 /* ---- other sources ---- */
@@ -223,9 +229,10 @@ static int make_string(lua_State *L)
                                 .progress = &watch.progress};
     const char *text = luaL_checklstring(L, 1, &n);
     struct lsy_data *d = lsy_new_data(L);
-    remember_source(L, "string", 1, 0, 2);
+    lsy_remember_source(L, "string", 1, 0, 2);
     lsy_watch_begin(&watch, "reading text");
-    return deliver_corpus(L, d, sy_corpus_string(text, n, &t, &err), "data.string", &watch, &err);
+    return lsy_deliver_corpus(L, d, sy_corpus_string(text, n, &t, &err), "data.string", &watch,
+                              &err);
 }
 
 static int make_synthetic(lua_State *L)
@@ -241,9 +248,9 @@ static int make_synthetic(lua_State *L)
         .branch = (int)o.branch, .order = (int)o.order, .document = (int)o.document, .val = o.val,
         .seed = (uint64_t)o.seed};
     struct lsy_data *d = lsy_new_data(L);
-    remember_source(L, "synthetic", 0, 0, 1);
+    lsy_remember_source(L, "synthetic", 0, 0, 1);
     lsy_watch_begin(&watch, "writing text");
-    return deliver_corpus(L, d, sy_corpus_synthetic(&s, &err), "data.synthetic", &watch, &err);
+    return lsy_deliver_corpus(L, d, sy_corpus_synthetic(&s, &err), "data.synthetic", &watch, &err);
 }
 
 static const luaL_Reg functions[] = {{"text", make_text},           {"string", make_string},

@@ -65,12 +65,13 @@ static int gc(lua_State *L)
 /* Options of both makers: special tokens. */
 struct specials {
     int64_t sentinels;
-    bool fim;
+    bool pad, fim;
     int special; /* stack index of a list of names; 0: none */
 };
 #define SPECIAL_ROWS(type)                                                                         \
     {.name = "sentinels", .kind = LSY_INT, .at = offsetof(type, specials.sentinels), .min = 0,     \
      .max = SY_SENTINELS_MAX},                                                                     \
+    {.name = "pad", .kind = LSY_BOOL, .at = offsetof(type, specials.pad)},                         \
     {.name = "fim", .kind = LSY_BOOL, .at = offsetof(type, specials.fim)},                         \
     {.name = "special", .kind = LSY_VALUE, .at = offsetof(type, specials.special)}
 
@@ -78,7 +79,8 @@ struct specials {
 static struct sy_special_tokens check_specials(lua_State *L, const struct specials *o,
                                                const char *what)
 {
-    struct sy_special_tokens out = {.sentinels = (int32_t)o->sentinels, .fim = o->fim};
+    struct sy_special_tokens out = {.sentinels = (int32_t)o->sentinels, .pad = o->pad,
+                                    .fim = o->fim};
     if (!o->special)
         return out;
     if (!lua_istable(L, o->special))
@@ -357,19 +359,20 @@ static const struct lsy_doc docs[] = {
      "Text to token ids and back. Ids start at 0; decode(encode(s)) is s for any bytes, unless a "
      "file's normalizer changes the text. Tokenizers are equal (==) when they give equal ids.",
      "tok = tokenizer.bytes()\ntok:decode(tok:encode(\"To be\"))"},
-    {"tokenizer.bytes", "tokenizer.bytes{sentinels=, fim=, special=} -> tok",
+    {"tokenizer.bytes", "tokenizer.bytes{sentinels=, fim=, pad=, special=} -> tok",
      "One id a byte: 256 ids. Behind them the special tokens that are asked for: sentinels = 100 "
      "gives <extra_id_99> to <extra_id_0>, the last id, for filling in spans; fim = true "
      "<|fim_prefix|>, <|fim_middle|> and <|fim_suffix|>; special = {\"<2en>\"} others by name. "
-     "Where any is asked for, <|endoftext|> and <pad> are there, too. A text gives a special token "
+     "Where any is asked for, <|endoftext|> and <pad> are there, too; pad = true asks for these "
+     "alone. A text gives a special token "
      "only where it spells its name; decode shows the name.",
      "tokenizer.bytes{sentinels = 100, fim = true}:special \"<extra_id_0>\""},
     {"tokenizer.train_bpe",
-    "tokenizer.train_bpe(path, {vocab=, pattern=, sentinels=, fim=, special=, field=, format=, "
-    "on_error=, unpack_max=}) -> tok",
+    "tokenizer.train_bpe(path, {vocab=, pattern=, sentinels=, fim=, pad=, special=, field=, "
+    "format=, on_error=, unpack_max=}) -> tok",
      "Byte-level BPE with vocab ids (4096 unless given), trained on files, folders, patterns or a "
      "list of them; fewer, which a line says, where no other pair of tokens occurs twice. pattern "
-     "is qwen2, gpt-2, llama-bpe or gpt-4o; sentinels, fim and special are as for "
+     "is qwen2, gpt-2, llama-bpe or gpt-4o; sentinels, fim, pad and special are as for "
      "tokenizer.bytes and count among vocab; the other options say how files are read, as for "
      "data.text. A file that cannot be read gives nil, message, code.",
      NULL},

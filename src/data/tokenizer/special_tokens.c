@@ -68,10 +68,7 @@ static int check_name(const char *name, const char *what, struct sy_err *err)
     if (!bad)
         return 0;
     struct sy_str clean = SY_STR_INIT;
-    sy_utf8_sanitize(&clean, name, n < 64 ? n : 64);
-    for (size_t i = 0; i < clean.len; i++) /* one line */
-        if ((unsigned char)clean.data[i] < ' ')
-            clean.data[i] = '?';
+    sy_utf8_line(&clean, name, n < 64 ? n : 64);
     sy_err_set(err, SY_E_FORMAT,
                "%s: special token '%s' must have 2 to 256 bytes of UTF-8 without control "
                "characters: it has %zu",
@@ -105,7 +102,7 @@ int sy__special_list(const struct sy_special_tokens *s, bool always, int32_t fir
     for (int32_t i = 0; s && i < s->count; i++)
         if (check_name(s->names[i], what, err))
             return -1;
-    bool any = s && (s->sentinels || s->fim || s->count);
+    bool any = s && (s->sentinels || s->pad || s->fim || s->count);
     if (!any && !always)
         return 0;
     int32_t n = 1 + (any ? 1 + (s->fim ? FIM : 0) + s->count + s->sentinels : 0);

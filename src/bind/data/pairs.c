@@ -1,0 +1,224 @@
+/* data.pairs and data.catalogues: corpora of translations (pairs.h).  Layer bind/data. */
+#include "bind/core/args.h"
+#include "bind/core/doc.h"
+#include "bind/core/error.h"
+#include "bind/core/handle.h"
+#include "bind/core/registry.h"
+#include "bind/data/data.h"
+#include "bind/data/make_int.h"
+#include "bind/data/open.h"
+#include "bind/thread/progress.h"
+#include "switchyard/pairs.h"
+
+#include <string.h>
+
+/* ---- options ---- */
+
+struct options {
+    int tokenizer, from, to; /* stack indices, 0: not given */
+    const char *tag, *path;
+    double val;
+    int long_; /* index into longs */
+    int64_t words, unpack_max;
+};
+
+static const char *const longs[] = {"leave", "cut", NULL};
+
+#define OPT(n, k, lo, hi)                                                                          \
+    {.name = #n, .kind = k, .at = offsetof(struct options, n), .min = lo, .max = hi}
+#define COMMON                                                                                     \
+    OPT(tokenizer, LSY_VALUE, 0, 0), OPT(from, LSY_VALUE, 0, 0), OPT(to, LSY_VALUE, 0, 0),         \
+        OPT(tag, LSY_STRING, 0, 0), OPT(val, LSY_REAL, 0, 0.999), OPT(words, LSY_INT, 0, 1000),    \
+    {                                                                                              \
+        .name = "long", .kind = LSY_CHOICE, .at = offsetof(struct options, long_),                 \
+        .choices = longs                                                                           \
+    }
+
+static const struct lsy_option pair_rows[] = {COMMON, OPT(unpack_max, LSY_INT, 1, 9.2e18)};
+static const struct lsy_option catalogue_rows[] = {COMMON, OPT(path, LSY_STRING, 0, 0)};
+
+/* tokenizer = a tokenizer, or {vocab = N}: one is trained. */
+static void check_tokenizer(lua_State *L, int arg, const char *what, struct sy_pair_options *out)
+{
+    static const struct lsy_option rows[] = {
+        {.name = "vocab", .kind = LSY_INT, .at = 0, .min = 257, .max = 1048576}};
+    struct {
+        int64_t vocab;
+    } o = {4096};
+    if (arg && lua_istable(L, arg)) {
+        LSY_OPTIONS(L, arg, what, rows, &o);
+        out->vocab = (int32_t)o.vocab;
+    } else if (arg)
+        out->tokenizer = lsy_check_tokenizer(L, arg);
+}
+
+static struct sy_pair_options pair_options(lua_State *L, const struct options *o, const char *what,
+                                           struct lsy_watch *watch)
+{
+    struct sy_pair_options p = {.val = o->val, .tag = o->tag, .cut = o->long_ != 0,
+                                .words = (int)o->words, .unpack_max = o->unpack_max,
+                                .progress = &watch->progress};
+    check_tokenizer(L, o->tokenizer, what, &p);
+    return p;
+}
+
+/* ---- pairs ---- */
+
+/* A language's name at index `at`; NULL: none was given. */
+static const char *check_name(lua_State *L, int at, const char *what, const char *option)
+{
+    if (!at)
+        return NULL;
+    if (lua_type(L, at) != LUA_TSTRING || !lua_rawlen(L, at))
+        lsy_error(L, "%s: %s must be the name of a language: it is a %s", what, option,
+                  luaL_typename(L, at));
+    return lua_tostring(L, at);
+}
+
+static int make_pairs(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct lsy_watch watch;
+    struct options o = {.val = 0.1};
+    int count;
+    lua_settop(L, 2);
+    LSY_OPTIONS(L, 2, "data.pairs", pair_rows, &o);
+    const char *const *paths = lsy_check_paths(L, 1, "data.pairs", &count);
+    const char *from = check_name(L, o.from, "data.pairs", "from");
+    const char *to = check_name(L, o.to, "data.pairs", "to");
+    struct sy_pair_options p = pair_options(L, &o, "data.pairs: tokenizer", &watch);
+    struct lsy_data *d = lsy_new_data(L);
+    lsy_remember_source(L, "pairs", 1, 0, 2);
+    lsy_watch_begin(&watch, "reading pairs");
+    return lsy_deliver_corpus(L, d, sy_corpus_pairs(paths, count, from, to, &p, &err),
+                              "data.pairs", &watch, &err);
+}
+
+/* ---- catalogues ---- */
+
+/* A language or a list of them at `at`: an array that the stack owns. */
+static const char *const *check_languages(lua_State *L, int at, const char *option, int *count)
+{
+    if (!at)
+        lsy_error(L, "data.catalogues: %s names no language: %s = \"en\", or a list", option,
+                  option);
+    bool list = lua_istable(L, at);
+    int64_t n = list ? lsy_list_length(L, at, "data.catalogues") : 1;
+    if (n < 1 || n > 4096)
+        lsy_error(L, "data.catalogues: %s holds %d languages", option, (int)n);
+    const char **names = lua_newuserdatauv(L, (size_t)n * sizeof *names, 0);
+    for (lua_Integer i = 0; i < n; i++) {
+        if (list)
+            lua_geti(L, at, i + 1);
+        else
+            lua_pushvalue(L, at);
+        names[i] = check_name(L, lua_gettop(L), "data.catalogues", option);
+        lua_pop(L, 1); /* the list, or the options, keep it alive */
+    }
+    *count = (int)n;
+    return names;
+}
+
+static int make_catalogues(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct lsy_watch watch;
+    struct options o = {.val = 0.1};
+    int from_count, to_count;
+    lua_settop(L, 1);
+    LSY_OPTIONS(L, 1, "data.catalogues", catalogue_rows, &o);
+    const char *const *from = check_languages(L, o.from, "from", &from_count);
+    const char *const *to = check_languages(L, o.to, "to", &to_count);
+    struct sy_pair_options p = pair_options(L, &o, "data.catalogues: tokenizer", &watch);
+    struct lsy_data *d = lsy_new_data(L);
+    lsy_remember_source(L, "catalogues", 0, 0, 1);
+    lsy_watch_begin(&watch, "reading catalogues");
+    return lsy_deliver_corpus(
+        L, d, sy_corpus_catalogues(o.path, from, from_count, to, to_count, &p, &err),
+        "data.catalogues", &watch, &err);
+}
+
+/* ---- for the embedded library ---- */
+
+/* engine.languages(d) -> {tag=, targets=, other=, start=} of pairs, or nil */
+static int l_languages(lua_State *L)
+{
+    struct sy_corpus *c = lsy_check_corpus(L, 1);
+    if (!sy_corpus_pair_count(c))
+        return 0;
+    struct sy_languages l = sy_corpus_languages(c);
+    lua_createtable(L, 0, 4);
+    lsy_set_text(L, "tag", l.tag);
+    lsy_set_boolean(L, "targets", l.sources_are_targets);
+    lsy_set_text(L, "other", l.other);
+    lsy_set_integer(L, "start", l.start);
+    return 1;
+}
+
+/* engine.packing(d, val, S, T) -> {rows=, pairs=, left=, cut=, input_tokens=, target_tokens=}, or
+ * nil for a corpus of text; raises when no pair fits */
+static int l_packing(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_packing p;
+    struct sy_corpus *c = lsy_check_corpus(L, 1);
+    if (!sy_corpus_pair_count(c))
+        return 0;
+    if (sy_corpus_packing(c, lua_toboolean(L, 2) ? SY_SPLIT_VAL : SY_SPLIT_TRAIN,
+                          luaL_checkinteger(L, 3), luaL_checkinteger(L, 4), &p, &err))
+        return lsy_raise(L, &err);
+    lua_createtable(L, 0, 6);
+    lsy_set_integer(L, "rows", p.rows);
+    lsy_set_integer(L, "pairs", p.pairs);
+    lsy_set_integer(L, "left", p.left);
+    lsy_set_integer(L, "cut", p.cut);
+    lsy_set_integer(L, "input_tokens", p.input_tokens);
+    lsy_set_integer(L, "target_tokens", p.target_tokens);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"pairs", make_pairs}, {"catalogues", make_catalogues}, {NULL, NULL}};
+static const luaL_Reg engine_functions[] = {
+    {"languages", l_languages}, {"packing", l_packing}, {NULL, NULL}};
+static const struct lsy_doc docs[] = {
+    {"data.pairs", "data.pairs(path, {from=, to=, tokenizer=, val=, tag=, long=, words=}) -> d",
+     "Pairs of texts to be translated: tables with tabs (input, target; or language, input, "
+     "target: the input's language, or with from= alone the target's), or two files whose lines "
+     "belong together, {\"a.de\", \"a.en\"}. from and to name the languages. tokenizer is one with "
+     "an end-of-text, {vocab = 8192} to train one on the pairs, or bytes. val is the share of the "
+     "targets that is held out, 0.1 unless given: equal ones, and those that differ in digits, "
+     "case, spaces and punctuation alone, are on the same side. tag stands before each input, "
+     "{from} and {to} being languages: a text, or one id where it is a special token. Several "
+     "whole pairs stand in a row of a batch; what is longer than a row is left out, or cut with "
+     "long = \"cut\". words: fewest words of a target. d.pairs, d.sources, d:pair(i).",
+     NULL},
+    {"data.catalogues",
+     "data.catalogues{from=, to=, path=, tokenizer=, val=, tag=, long=, words=} -> d",
+     "Pairs from the message catalogues (.mo) that programs are translated with: from = {\"de\", "
+     "\"fr\"}, to = \"en\", or from \"en\" to others, whose tag is then \"<2{to}> \" unless given. "
+     "path is /usr/share/locale unless given, a folder of LANGUAGE/LC_MESSAGES. val is the share "
+     "of the English texts that is held out, over all languages; words the fewest words of the "
+     "English text. The rest is as for data.pairs.",
+     NULL},
+};
+
+static void set_quiet(lua_State *L, const char *name, lua_CFunction f)
+{
+    lua_pushboolean(L, 1);
+    lua_pushcclosure(L, f, 1);
+    lua_setfield(L, -2, name);
+}
+
+void lsy_open_pairs(lua_State *L)
+{
+    lua_getglobal(L, "data");
+    luaL_setfuncs(L, functions, 0);
+    lua_pop(L, 1);
+    LSY_DOCS(L, docs);
+    lsy_add_functions(L, engine_functions);
+    lsy_push_engine(L);
+    set_quiet(L, "data_pairs", make_pairs);
+    set_quiet(L, "data_catalogues", make_catalogues);
+    lua_pop(L, 1);
+}
