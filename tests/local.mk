@@ -256,3 +256,4 @@ script_tests += %D%/lua/score.lua
 script_tests += %D%/lua/translate.lua
 unit_tests += %D%/unit/test_pairs
 %C%_unit_test_pairs_SOURCES = %D%/unit/test_pairs.c %D%/unit/data_folder.c %D%/unit/data_folder.h
+script_tests += %D%/lua/mix.lua

@@ -118,6 +118,24 @@ struct sy_tokenizer *sy_corpus_tokenizer(const struct sy_corpus *c);
 int sy_corpus_read(const struct sy_corpus *c, int64_t first, int64_t n, int32_t *ids,
                    struct sy_err *err);
 
+/* A mix: each row of a batch is drawn from one of its parts, by their shares and the number of the
+ * row, and each part keeps its own place.  Parts have one tokenizer and no mix among them.  Tokens
+ * and documents are numbered through all parts.  An evaluation takes windows of all parts in turn,
+ * whatever their shares.  Shared: count 1; another count of each part is taken.  Errors: RANGE (the
+ * tokenizers differ, shares, how many), NAME (two of one name), UNSUPPORTED, MEMORY. */
+#define SY_MIX_MOST 32
+struct sy_mix_part {
+    struct sy_corpus *corpus;
+    double share; /* 0 or more, of whatever sum */
+    const char *name;
+};
+/* Of n parts. */
+struct sy_corpus *sy_corpus_mix(const struct sy_mix_part *parts, int n, struct sy_err *err);
+int sy_corpus_mix_parts(const struct sy_corpus *c);           /* how many; 0: it is no mix */
+double sy_corpus_mix_share(const struct sy_corpus *c, int i); /* of part i, from 0, of 1 */
+/* Shares of sum 1.  Errors: RANGE. */
+int sy_mix_shares(const double *given, int n, double *shares, struct sy_err *err);
+
 /* Names of the sources that tokens are of (languages of pairs), 0 for a corpus of one; and the name
  * of one, from 0: borrowed, NULL outside. */
 int32_t sy_corpus_sources(const struct sy_corpus *c);
@@ -164,13 +182,13 @@ struct sy_sampler {
     enum sy_split split;
     enum sy_sample_mode mode;
     int64_t batch, context; /* B, T >= 1 */
+    const double *share;    /* of a mix: of its parts, sum 1; borrowed; NULL: as it was made */
     int64_t inputs;         /* S, of a model that has an encoder; else 0 */
     const struct sy_objectives *objectives; /* borrowed; NULL: next-token prediction */
     uint64_t seed;
 };
 
-/* Where a run is in its data.  Begins as zeros; the caller adds to `windows` what a step has
- * drawn. */
+/* Where a run is in its data.  Begins as zeros; sy_place_advance adds what a step has drawn. */
 struct sy_place {
     uint64_t windows; /* drawn so far: the number of the next row */
     uint64_t first;   /* number of the row from which on the context is as now */
@@ -178,6 +196,10 @@ struct sy_place {
     int64_t token;    /* SEQUENTIAL: how far that one was; 0: nowhere yet */
     int64_t step;     /* 0; or the step whose rows are drawn, in runs from before windows were
                        * counted: RANDOM then draws by step, micro-batch and row */
+    struct sy_place_part { /* likewise, of each part of a mix; not of RANDOM */
+        uint64_t windows, first, epochs;
+        int64_t token;
+    } part[SY_MIX_MOST];
 };
 
 /* Fails unless the split holds a window: `data: 212 tokens are fewer than batch context 256 + 1`.
@@ -199,6 +221,8 @@ void sy_sampler_batch(const struct sy_sampler *s, const struct sy_place *p, int6
 /* What rows first .. first + rows - 1 from the place hold. */
 struct sy_tally sy_sampler_tally(const struct sy_sampler *s, const struct sy_place *p,
                                  int64_t first, int64_t rows);
+/* So many rows were drawn. */
+void sy_place_advance(const struct sy_sampler *s, struct sy_place *p, uint64_t rows);
 /* The context of s changes now.  SEQUENTIAL goes on at the token that it had come to, so that
  * nothing is seen twice or left out; EPOCH begins a new epoch, for the windows that were left are
  * of the old length. */

@@ -41,6 +41,7 @@ enum sy_entry_replay {
       "key: option of the model, which needs a new plan; value, NaN: nil")                         \
     X(RESET, "reset", HOST, true, SET,                                                             \
       "key: parameters' prefix; expert; value: seed; values: by each one's init, else normal")     \
+    X(MIX, "mix", TRAINER, true, SET, "values[n]: shares of the data sets of a mix")               \
     X(SKIP, "skip", TRAINER, false, SPIKE, "value: a step that is left out")                       \
     X(RULES, "rules", TRAINER, false, SET, "value: SY_RULES of what follows")                      \
     X(SKIPPED, "skipped", RULE, false, SPIKE, "value: a step that the spike rule left out")        \

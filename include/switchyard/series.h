@@ -20,8 +20,9 @@ enum sy_series_draw {
 };
 
 /* X(ID, name, unit, least, most, drawn, each, rare, what it is)
- * each: one value an expert.  rare: nobody follows it from step to step, and of E values it would
- * be most of a store: rows at few steps (sy__rare_step, src/train/trainer_int.h). */
+ * each: one value an expert, or several by what it is.  rare: nobody follows it from step to step,
+ * and of E values it would be most of a store: rows at few steps (sy__rare_step,
+ * src/train/trainer_int.h). */
 #define SY_SERIES_MAP(X)                                                                           \
     X(VALUE, "value", "", -INFINITY, INFINITY, LINE, false, false, "what a model observes")        \
     X(LOSS, "loss", "nats", 0, INFINITY, LINE, false, false, "of a training batch")                \
@@ -54,7 +55,13 @@ enum sy_series_draw {
     X(PART_LOSS, "part_loss", "nats", 0, INFINITY, LINE, false, false,                             \
       "of the part of a training batch that an objective made")                                    \
     X(PART_VAL_LOSS, "part_val_loss", "nats", 0, INFINITY, POINTS, false, false,                   \
-      "likewise of an evaluation")
+      "likewise of an evaluation")                                                                 \
+    X(SOURCE_LOSS, "source_loss", "nats", 0, INFINITY, LINE, true, false,                          \
+      "of a training batch, one value a source of the data; NaN where it has none")                \
+    X(SOURCE_VAL_LOSS, "source_val_loss", "nats", 0, INFINITY, POINTS, true, false,                \
+      "likewise of an evaluation")                                                                 \
+    X(SOURCE_LOAD, "source_load", "of a fair share", 0, INFINITY, HEAT, true, true,                \
+      "tokens of each source that each expert got: all experts of the first source, and so on")
 
 enum sy_series_kind {
 #define X(id, name, unit, least, most, draw, each, rare, help) SY_SERIES_##id,

@@ -267,6 +267,8 @@ struct sy_row { /* a sequence of a step */
  * many there are of them; *context gets their length. */
 int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64_t n,
                         struct sy_row *out, int64_t *context);
+/* Shares of the parts of a mix of data, of the steps that come; how many; 0: it is no mix. */
+int sy_trainer_mix(struct sy_trainer *t, double shares[SY_MIX_MOST]);
 /* Windows that were, or would be, drawn before a step, by the run's journal; -1: its windows are
  * not counted. */
 int64_t sy_trainer_windows(struct sy_trainer *t, int64_t step);

@@ -184,6 +184,22 @@ local function observe_health(ctx, r)
   nn.observe("confidence", ctx:mean(r.taken_gates:max(-1)))
 end
 
+-- Of data of several sources: which experts the tokens of each got, of a fair share of its own;
+-- (S*E), all experts of the first source, and so on.  A source without tokens has 0.
+local function observe_sources(ctx, r)
+  local d = nn.description()
+  local S = d.data and #d.data.sources or 0
+  if S < 2 or d.kind == "count" then return end
+  local E, source = ctx.E, d.batch[d.side == "input" and "input_sources" or "sources"]:view(-1, 1)
+  local chosen = r.experts:cast "f32" -- 1 to E; 0, and what is beyond: none of them
+  local none = tensor.full(1, S * E)
+  local key = chosen:le(E):where(source:cast "f32" * E + chosen - 1, none)
+  key = chosen:gt(0):where(key, none)
+  local count = key:cast "i32":bincount(S * E + 1):narrow(1, 1, S * E):view(S, E)
+  local of_source = count:sum(2, true):maximum(tensor.ones(1))
+  nn.observe("source_load", (count * E / of_source):view(S * E))
+end
+
 -- Of all assignments, and of each expert's own.
 local function observe_dispatched(r, pos, places)
   local slots
@@ -339,6 +355,7 @@ local function learn(ctx, r, pos)
   r.load = r.experts:moe_load({experts = ctx.E})
   r.importance = r.scores and ctx:mean(r.scores)
   observe_health(ctx, r)
+  if ctx.mode == "train" then observe_sources(ctx, r) end
   observe_drops(ctx, r, pos)
   balance(ctx, r)
 end

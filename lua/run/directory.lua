@@ -7,7 +7,7 @@
 --                       has them)
 --   tokenizer.json      of the model
 --   data-tokenizer.json where the data has another
---   data.txt            a text from memory
+--   data.txt            a text from memory; data-N.txt: part N of a mix
 --   code/               the scripts and modules that had run
 --
 -- It is made whole as runs/.NAME.new/ and then renamed.  `id` of the configuration is the run's
@@ -118,6 +118,7 @@ end
 
 -- ---- what goes into run.sqlite ----
 
+-- parts: of a mix, their names, shares and configurations.
 local function data_config(d)
   local spec = engine.data_spec(d) or {}
   local out = {kind = spec.kind, hash = d.hash, tokens = d.tokens, cwd = engine.cwd(),
@@ -126,7 +127,25 @@ local function data_config(d)
     if k ~= "tokenizer" then out.options[k] = v end
   end
   if spec.kind ~= "string" then out.source = spec.source end
+  for i, part in ipairs(spec.parts or {}) do
+    out.parts = out.parts or {}
+    out.parts[i] = {name = part.name, share = part.share, data = data_config(part.data)}
+  end
   return out
+end
+
+-- f(file, d) for every text from memory that the data is made of.
+local function each_text(d, f)
+  local spec = engine.data_spec(d) or {}
+  if spec.kind == "string" then return f("data.txt", spec.source) end
+  for i, part in ipairs(spec.parts or {}) do
+    local its = engine.data_spec(part.data) or {}
+    if its.kind == "string" then
+      local ok, why = f("data-" .. i .. ".txt", its.source)
+      if not ok then return ok, why end
+    end
+  end
+  return true
 end
 
 -- matched: added tokens were looked for in text, and the text was normalized.  Runs without it are
@@ -177,6 +196,7 @@ function directory.config(m, d, o, initial, code)
     defined = defined_by_users(m),
     bf16 = o.precision == "bf16" and engine.bf16 or nil,
     flops_per_token = m:count(o.context).flops_per_token, -- for charts by FLOPs
+    sources = #d.sources > 1 and table.move(d.sources, 1, #d.sources, 1, {}) or nil,
     train = given, data = data_config(d), tokenizer = tokenizers(m, d),
   }
 end
@@ -205,8 +225,10 @@ local function write_files(r, path, config, code, begin)
   if ok and t.data and t.data.file == "data-tokenizer.json" then
     ok, why = r._d.tokenizer:save(path .. "/data-tokenizer.json")
   end
-  if ok and config.data.kind == "string" then
-    ok, why = engine.file_write(path .. "/data.txt", engine.data_spec(r._d).source)
+  if ok then
+    ok, why = each_text(r._d, function(file, text)
+      return engine.file_write(path .. "/" .. file, text)
+    end)
   end
   if ok then ok, why = write_code(path, code) end
   if ok and begin and (not r._fresh or r.step > 0) then
@@ -453,26 +475,38 @@ local LANGUAGES = {
   end,
 }
 
---- The data set; raises when it cannot be read.
-function directory.data(what, path, config)
-  local c = config.data
+local read_data
+
+local function read_mix(what, path, c, tok)
+  local list = {}
+  for i, part in ipairs(c.parts or {}) do
+    local d, why = read_data(what, path, part.data, tok, "data-" .. i .. ".txt")
+    if not d then return nil, ("'%s': %s"):format(part.name, why) end
+    list[i] = {d, part.share, name = part.name}
+  end
+  return data.mix(list)
+end
+
+-- nil and why: it cannot be read.
+function read_data(what, path, c, tok, file)
   local o = {}
   for k, v in pairs(c.options or {}) do o[k] = v end
-  o.tokenizer = load_tokenizer(what, path, config.tokenizer.data)
-  local d, why
-  if c.kind == "synthetic" then
-    d, why = data.synthetic(o)
-  elseif c.kind == "string" then
-    local text
-    text, why = engine.file_read(path .. "/data.txt")
-    d = text and data.string(text, o)
-  elseif BEFORE[c.kind] then
-    d, why = from_files(c, o)
-  elseif LANGUAGES[c.kind] then
-    d, why = LANGUAGES[c.kind](c, o)
-  else
-    why = "how it was made is not known"
+  o.tokenizer = tok
+  if c.kind == "synthetic" then return data.synthetic(o) end
+  if c.kind == "string" then
+    local text, why = engine.file_read(path .. "/" .. file)
+    return text and data.string(text, o), why
   end
+  if BEFORE[c.kind] then return from_files(c, o) end
+  if LANGUAGES[c.kind] then return LANGUAGES[c.kind](c, o) end
+  if c.kind == "mix" then return read_mix(what, path, c, tok) end
+  return nil, "how it was made is not known"
+end
+
+--- The data set; raises when it cannot be read.
+function directory.data(what, path, config)
+  local tok = load_tokenizer(what, path, config.tokenizer.data)
+  local d, why = read_data(what, path, config.data, tok, "data.txt")
   if not d then
     error(("%s: the data of the run: %s; pass {data = d} to give it"):format(what, why), 0)
   end
@@ -489,10 +523,21 @@ function directory.kernels_differ(config)
   end
 end
 
+-- Which data sets of a mix are others than they were: " ('books')", or nothing.
+local function changed_parts(c, d)
+  local list, parts = {}, (engine.data_spec(d) or {}).parts
+  for i, part in ipairs(c.parts or {}) do
+    local now = parts and parts[i]
+    if not now or now.data.hash ~= part.data.hash then list[#list + 1] = "'" .. part.name .. "'" end
+  end
+  return #list > 0 and " (" .. table.concat(list, ", ") .. ")" or ""
+end
+
 --- What has changed in data, tokenizers and kernels: a text, or nil.
 function directory.difference(config, m, d)
   local t, list = config.tokenizer, {}
-  local name = config.data.source and " (" .. source_text(config.data.source) .. ")" or ""
+  local name = config.data.source and " (" .. source_text(config.data.source) .. ")" or
+    changed_parts(config.data, d)
   if d.hash ~= config.data.hash then
     list[#list + 1] = ("the data%s changed: hash %s, was %s%s"):format(name, d.hash,
       config.data.hash, config.data.reader and ""

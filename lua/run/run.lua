@@ -27,6 +27,13 @@ local Run = {}
 
 -- ---- tracing and planning ----
 
+-- Losses are told apart by these fields of the batch, where the data or the objectives are several.
+local function tell_apart(d)
+  if d.kind == "count" then return end
+  if d.objectives and d.objectives:count() > 1 then d.apart = d.batch.objectives end
+  if #d.data.sources > 1 then d.apart = d.batch.sources end
+end
+
 -- kind: "begin" (the first micro-batch of a step), "add" (the others), "eval", or "count" (before
 -- them all).  across: what phases have in common: carried, tensors that gather over micro-batches,
 -- by name; totals: what is known of all of them before; remarks: what is to be said; by:
@@ -34,7 +41,7 @@ local Run = {}
 local function trace(m, kind, params, data, o, across)
   local loss, total, losses
   local function result(d)
-    if d.apart then d.apart = d.batch.objectives end -- losses are told apart by these
+    tell_apart(d)
     loss, losses = Model.loss_of(d)
     total = loss
     for _, aux in ipairs(d.aux) do total = total + aux end
@@ -42,7 +49,6 @@ local function trace(m, kind, params, data, o, across)
   end
   local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision,
     kind = kind, data = data, objectives = across.by,
-    apart = across.by and across.by:count() > 1 and kind ~= "count",
     accumulate = o.accumulate, steps = o.steps,
     carried = across.carried, totals = across.totals, remarks = across.remarks},
     o.batch, o.context, result)
@@ -430,6 +436,7 @@ function Run._settable(r)
   for _, h in ipairs(engine.hyper()) do
     if h.live ~= enum.live.NEVER then names[#names + 1] = h.name end
   end
+  if r._h:mix() then names[#names + 1] = "mix" end
   return table.move(live.names, 1, r._m.cfg.experts and #live.names or 0, #names + 1, names)
 end
 
@@ -495,6 +502,7 @@ function Run.__index(r, name)
     return r._h:status()[name]
   end
   if live.is(name) then return live.shown(name, r._m.cfg[name]) end
+  if name == "mix" then return r._h:mix() end
   local input = model_inputs(r, name)
   if input then return input.size == 1 and input:item() or input end
   local _, why = pcall(options.unknown, "run", "field", name, field_names(r, true))
@@ -672,7 +680,24 @@ local function refuse(r, name)
   options.unknown("train", "field", name, field_names(r))
 end
 
+-- Shares of a mix of data: a list, or some by their names.
+local function set_mix(r, value)
+  local now, text = r._h:mix(), {}
+  if not now then error("train: mix has no effect: the data is no mix (data.mix)", 0) end
+  if type(value) ~= "table" or #value ~= #now then
+    error(("train: mix takes a list of %d shares, one a data set: it is %s"):format(#now,
+      type(value) == "table" and "of " .. #value or "a " .. type(value)), 0)
+  end
+  for i, share in ipairs(value) do
+    options.check("train", "mix[" .. i .. "]", share, {"mix", "number", nil, 0, 1e9})
+    text[i] = options.number(share)
+  end
+  r._h:apply{kind = enum.entry.MIX, values = tensor(value):cast "f32",
+             text = "mix = {" .. table.concat(text, ", ") .. "}"}
+end
+
 local function set(r, name, value)
+  if name == "mix" then return set_mix(r, value) end
   if live.is(name) then return set_live(r, name, value) end
   if model_inputs(r, name) then return set_input(r, name, value) end
   if r._h:get(name) == nil then refuse(r, name) end

@@ -95,3 +95,4 @@ libbind_a_SOURCES += %D%/prompt/open.h
 libbind_a_SOURCES += %D%/prompt/typed.c
 libbind_a_SOURCES += %D%/run/runs_table.c
 libbind_a_SOURCES += %D%/data/pairs.c %D%/data/make_int.h
+libbind_a_SOURCES += %D%/data/mix.c

@@ -68,7 +68,7 @@ static void (*const rooms[])(lua_State *) = {
     lsy_open_gradient,   lsy_open_print,  lsy_open_tensor,     lsy_open_make, /* tensor */
     lsy_open_write,      lsy_open_bytes,  lsy_open_draw,       lsy_open_tensor_file,
     lsy_open_tokenizer,  lsy_open_data,   lsy_open_data_make,  lsy_open_pairs, /* data */
-    lsy_open_batch,      lsy_open_objective,
+    lsy_open_mix,        lsy_open_batch,  lsy_open_objective,
     lsy_open_trace,      lsy_open_train,  lsy_open_run,        lsy_open_hyper, /* run */
     lsy_open_series,     lsy_open_enums,  lsy_open_checkpoint, lsy_open_store,
     lsy_open_store_read, lsy_open_journal, lsy_open_runs_table, lsy_open_why,

@@ -34,10 +34,27 @@ static bool has_weights(const struct sy_sampler *s)
            sy_objectives_count(s->objectives) > 1;
 }
 
+/* What one part lacks the mix lacks, but for weights: those of the others are 1. */
+static const char *missing_of_mix(enum sy_field f, const struct sy_sampler *s)
+{
+    const char *missing = NULL, *last = NULL;
+    int lack = 0;
+    for (int i = 0; i < s->corpus->mix.n; i++) {
+        struct sy_sampler part = *s;
+        part.corpus = s->corpus->mix.part[i].corpus;
+        last = sy_field_missing(f, &part);
+        missing = missing ? missing : last;
+        lack += last != NULL;
+    }
+    return f == SY_FIELD_WEIGHTS && lack < s->corpus->mix.n ? NULL : missing;
+}
+
 const char *sy_field_missing(enum sy_field f, const struct sy_sampler *s)
 {
     if (s->corpus->pairs.count)
         return NULL;
+    if (s->corpus->mix.n)
+        return f == SY_FIELD_WEIGHTS && s->corpus->sources > 1 ? NULL : missing_of_mix(f, s);
     if (f == SY_FIELD_WEIGHTS && !has_weights(s))
         return "the data has no loss weights (data.shards takes them from a file: weights =)";
     if (specs[f].length == SY_LENGTH_INPUT && sy_objectives_even(s->objectives))

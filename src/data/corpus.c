@@ -52,6 +52,8 @@ void sy_corpus_unref(struct sy_corpus *c)
     sy_free(c->doc);
     sy_free(c->entropy);
     sy__pairs_free(&c->pairs);
+    for (int i = 0; i < c->mix.n; i++)
+        sy_corpus_unref(c->mix.part[i].corpus);
     for (int32_t i = 0; i < c->sources; i++)
         sy_free(c->source[i]);
     sy_free(c->source);
@@ -223,8 +225,41 @@ int sy_corpus_read(const struct sy_corpus *c, int64_t first, int64_t n, int32_t 
     if (first < 0 || n < 0 || first > c->tokens || n > c->tokens - first)
         return sy_err_set(err, SY_E_RANGE, "data: %lld tokens from %lld on are outside 0..%lld",
                           (long long)n, (long long)first, (long long)c->tokens - 1);
-    sy__corpus_copy(c, first, n, ids);
+    if (!c->mix.n)
+        sy__corpus_copy(c, first, n, ids);
+    for (int64_t done = 0, k; c->mix.n && done < n; done += k) {
+        const struct sy__mix_part *p = sy__mix_token(&c->mix, first + done);
+        int64_t at = first + done - p->token, left = p->corpus->tokens - at;
+        k = left < n - done ? left : n - done;
+        sy__corpus_copy(p->corpus, at, k, ids + done);
+    }
     return 0;
+}
+
+const struct sy__mix_part *sy__mix_token(const struct sy__mix *m, int64_t number)
+{
+    int i = m->n - 1;
+    while (i > 0 && m->part[i].token > number)
+        i--;
+    return &m->part[i];
+}
+
+const struct sy__mix_part *sy__mix_document(const struct sy__mix *m, int64_t number)
+{
+    int i = m->n - 1;
+    while (i > 0 && m->part[i].document > number)
+        i--;
+    return &m->part[i];
+}
+
+int sy_corpus_mix_parts(const struct sy_corpus *c)
+{
+    return c->mix.n;
+}
+
+double sy_corpus_mix_share(const struct sy_corpus *c, int i)
+{
+    return c->mix.part[i].share;
 }
 
 int64_t sy_corpus_tokens(const struct sy_corpus *c)
@@ -269,6 +304,12 @@ int sy_corpus_document(const struct sy_corpus *c, int64_t number, struct sy_docu
     if (number < 0 || number >= c->docs)
         return sy_err_set(err, SY_E_RANGE, "data: document %lld is outside 0..%lld",
                           (long long)number, (long long)c->docs - 1);
+    if (c->mix.n) {
+        const struct sy__mix_part *p = sy__mix_document(&c->mix, number);
+        int rc = sy_corpus_document(p->corpus, number - p->document, out, err);
+        out->first += p->token;
+        return rc;
+    }
     const struct sy__doc *d = &c->doc[number];
     int64_t end = number + 1 < c->docs ? c->doc[number + 1].first : c->tokens;
     const char *source = d->domain >= 0 ? "synthetic" : "string";
@@ -282,6 +323,10 @@ int64_t sy_corpus_document_at(const struct sy_corpus *c, int64_t token)
 {
     if (token < 0 || token >= c->tokens)
         return -1;
+    if (c->mix.n) {
+        const struct sy__mix_part *p = sy__mix_token(&c->mix, token);
+        return p->document + sy_corpus_document_at(p->corpus, token - p->token);
+    }
     int64_t low = 0, high = c->docs; /* doc[low].first <= token < doc[high].first */
     while (high - low > 1) {
         int64_t mid = low + (high - low) / 2;

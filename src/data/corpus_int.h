@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "data/documents_int.h"
+#include "data/mix_int.h"
 #include "data/pairs/pairs_int.h"
 #include "switchyard/data.h"
 
@@ -33,6 +34,7 @@ struct sy_corpus {
     int domains;
     double *entropy; /* [domains], owned */
     struct sy__pairs pairs;
+    struct sy__mix mix;
     char **source; /* owned names of its sources */
     int32_t sources;
 };

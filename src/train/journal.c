@@ -217,6 +217,11 @@ static int apply_kind(struct sy_trainer *t, const struct sy_journal_entry *e, st
         return 0;
     case SY_ENTRY_INPUT:
         return apply_input(t, e, err);
+    case SY_ENTRY_MIX:
+        if (sy__mix_check(t, e, err))
+            return sy_err_prefix(err, "journal: step %lld", (long long)e->step);
+        sy__mix_apply(t, e);
+        return 0;
     case SY_ENTRY_FREEZE:
     case SY_ENTRY_UNFREEZE:
         sy_params_freeze(t->c.params, e->key, (int)e->expert, e->value > 0);

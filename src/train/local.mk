@@ -8,6 +8,7 @@ libtrain_a_SOURCES += %D%/checkpoint_json.h %D%/checkpoint_json.c
 libtrain_a_SOURCES += %D%/checkpoint_journal.c
 libtrain_a_SOURCES += %D%/poll.c
 libtrain_a_SOURCES += %D%/parts.c
+libtrain_a_SOURCES += %D%/source_losses.c
 libtrain_a_SOURCES += %D%/optimizers/optimizer.h %D%/optimizers/optimizer.c
 libtrain_a_SOURCES += %D%/optimizers/adamw.h %D%/optimizers/adamw.c
 libtrain_a_SOURCES += %D%/optimizers/muon.c

@@ -24,6 +24,8 @@ static int declare_part(struct sy_trainer *t, const char *of, enum sy_series_kin
 int sy__parts_make(struct sy_trainer *t, struct sy_err *err)
 {
     int n = sy_objectives_count(t->c.objectives);
+    if (sy__sources_make(t, err))
+        return -1;
     for (int i = 0; n > 1 && i < n; i++) {
         enum sy_objective o = sy_objectives_part(t->c.objectives, i).objective;
         const char *name = sy_objective_spec(o)->name;
@@ -39,6 +41,7 @@ int sy__parts_make(struct sy_trainer *t, struct sy_err *err)
 
 void sy__parts_begin(struct sy_trainer *t)
 {
+    sy__sources_begin(t);
     for (int i = 0; i < SY_OBJECTIVE_COUNT; i++)
         t->parts[i].sum = t->parts[i].weight = 0;
 }
@@ -60,6 +63,7 @@ void sy__parts_add(struct sy_trainer *t, const struct sy_phase *p, double scale)
     const int32_t *objective = b.at[SY_FIELD_OBJECTIVES], *targets = b.at[SY_FIELD_TARGETS];
     const float *losses = p->losses ? sy_data(p->losses) : NULL, *weights = b.at[SY_FIELD_WEIGHTS];
     int64_t T = t->sampler.context;
+    sy__sources_add(t, p, scale);
     if (!losses || !objective || !targets || !(scale > 0))
         return;
     struct sy__part_loss now[SY_OBJECTIVE_COUNT] = {{0}};
@@ -74,6 +78,7 @@ void sy__parts_add(struct sy_trainer *t, const struct sy_phase *p, double scale)
 
 void sy__parts_put(struct sy_trainer *t, int64_t step, bool evaluated)
 {
+    sy__sources_put(t, step, evaluated);
     for (int i = 0; i < SY_OBJECTIVE_COUNT; i++) {
         const struct sy__part_loss *p = &t->parts[i];
         float loss = (float)(p->sum / p->weight);

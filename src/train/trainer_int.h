@@ -39,6 +39,12 @@ struct sy__part_loss { /* of the rows that an objective made */
     double sum, weight;
 };
 
+struct sy__source_losses { /* of data of several sources; now NULL: of one */
+    int n, series, val_series;
+    double *sum, *weight; /* owned */
+    float *now;           /* owned */
+};
+
 struct sy__norms {
     struct sy__norm *list;
     int count, slots;
@@ -153,10 +159,12 @@ struct sy_trainer {
     int sum_count;
     struct sy_sampler sampler;
     struct sy_place place; /* of the next step; the trainer thread's own, or the holder's */
+    double mix[SY_MIX_MOST]; /* shares of a mix of data, which the sampler goes by; likewise */
     uint64_t program;      /* sy__fingerprint of the plan, from before it ran */
     struct sy__saver saver;
     struct sy__norms norms;
     struct sy__part_loss parts[SY_OBJECTIVE_COUNT];
+    struct sy__source_losses sources;
     struct sy__alarms alarms;
     /* the trainer thread's own, or the holder's; quiet_until: the lock guards it */
     struct sy_window window;
@@ -236,6 +244,9 @@ void sy__order_begin(struct sy_trainer *t);
 void sy__order_done(struct sy_trainer *t);
 void sy__order_plan(struct sy_trainer *t);
 void sy__order_load(struct sy_trainer *t, const struct sy_place *place, bool by_step);
+/* Shares of a mix of data, of an entry of the journal: can they be?  And from now on. */
+int sy__mix_check(const struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err);
+void sy__mix_apply(struct sy_trainer *t, const struct sy_journal_entry *e);
 
 /* norms.c: gradient norms by layer, router and expert. */
 int sy__norms_make(struct sy_trainer *t, struct sy_err *err);
@@ -249,6 +260,13 @@ int sy__parts_make(struct sy_trainer *t, struct sy_err *err);
 void sy__parts_begin(struct sy_trainer *t);
 void sy__parts_add(struct sy_trainer *t, const struct sy_phase *p, double scale);
 void sy__parts_put(struct sy_trainer *t, int64_t step, bool evaluated);
+
+/* source_losses.c: losses by source, likewise; parts.c calls them. */
+int sy__sources_make(struct sy_trainer *t, struct sy_err *err);
+void sy__sources_begin(struct sy_trainer *t);
+void sy__sources_add(struct sy_trainer *t, const struct sy_phase *p, double scale);
+void sy__sources_put(struct sy_trainer *t, int64_t step, bool evaluated);
+void sy__sources_free(struct sy_trainer *t);
 
 /* alarm.c.  Tell an alarm unless its episode goes on; the text without its name and step.  At a
  * border, without the lock. */

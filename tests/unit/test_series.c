@@ -36,7 +36,10 @@ static const struct {
              {"balance", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
              {"z", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
              {"part_loss", "nats", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"part_val_loss", "nats", SY_DRAW_POINTS, false, false, 0, NO_LIMIT}};
+             {"part_val_loss", "nats", SY_DRAW_POINTS, false, false, 0, NO_LIMIT},
+             {"source_loss", "nats", SY_DRAW_LINE, true, false, 0, NO_LIMIT},
+             {"source_val_loss", "nats", SY_DRAW_POINTS, true, false, 0, NO_LIMIT},
+             {"source_load", "of a fair share", SY_DRAW_HEAT, true, true, 0, NO_LIMIT}};
 
 static void test_kinds(void)
 {

@@ -55,6 +55,14 @@ static void bounds(const struct lsy_data *d, int64_t *first, int64_t *n)
     *n = d->part == 0 ? all : d->part == 1 ? train : all - train;
 }
 
+/* Tokens of a mix are numbered through its parts, of which each has its own border. */
+static void check_whole(lua_State *L, const struct lsy_data *d, const char *what)
+{
+    if (d->part && sy_corpus_mix_parts(d->corpus))
+        lsy_error(L, "%s: a mix has no one %s text: ask its data sets", what,
+                  d->part == 1 ? "training" : "validation");
+}
+
 static int push_part(lua_State *L, const struct lsy_data *d, int part)
 {
     struct lsy_data *p = lsy_new_data(L);
@@ -77,6 +85,7 @@ static int sample(lua_State *L)
     static uint64_t draws;
     int64_t first, all;
     struct lsy_data *d = check_data(L, 1);
+    check_whole(L, d, "sample");
     bounds(d, &first, &all);
     int64_t n = lua_isnoneornil(L, 2) ? (all < 200 ? all : 200)
                                       : lsy_check_int(L, 2, "sample", "n", 1, all);
@@ -112,6 +121,7 @@ static int read_ids(lua_State *L)
     struct sy_err err = SY_ERR_INIT;
     int64_t begin, all;
     struct lsy_data *d = check_data(L, 1);
+    check_whole(L, d, "ids");
     bounds(d, &begin, &all);
     int64_t first = lua_isnoneornil(L, 2) ? 1 : lsy_check_int(L, 2, "ids", "first", 1, all);
     int64_t n = lua_isnoneornil(L, 3) ? all - first + 1

@@ -8,6 +8,7 @@ void lsy_open_tokenizer(lua_State *L);
 void lsy_open_data(lua_State *L);
 void lsy_open_data_make(lua_State *L);
 void lsy_open_pairs(lua_State *L);
+void lsy_open_mix(lua_State *L);
 void lsy_open_batch(lua_State *L);
 void lsy_open_objective(lua_State *L);
 

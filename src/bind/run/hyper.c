@@ -196,7 +196,24 @@ static int run_input(lua_State *L)
     return 1;
 }
 
+/* run:mix() -> list of shares of a mix of data, or nil */
+static int run_mix(lua_State *L)
+{
+    double shares[SY_MIX_MOST];
+    int n = sy_trainer_mix(lsy_check_trainer(L, 1), shares);
+    if (!n)
+        return 0;
+    lua_createtable(L, n, 0);
+    for (int i = 0; i < n; i++) {
+        lua_pushnumber(L, shares[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lsy_list(L);
+    return 1;
+}
+
 static const luaL_Reg methods[] = {
+    {"mix", run_mix},
     {"get", run_get},         {"set", run_set},     {"effect", run_effect},
     {"outlook", run_outlook}, {"rules", run_rules}, {"set_input", run_set_input},
     {"input", run_input},     {NULL, NULL}};

@@ -245,6 +245,7 @@ static void write_pair(struct sy__row *r, const struct sy__packing *k, const str
 void sy__packing_write(const struct sy__packing *k, int64_t number, struct sy__row *r)
 {
     const struct sy__pairs *pairs = &r->corpus->pairs;
+    int32_t source = r->source; /* of the corpus, among those of a mix */
     r->start = 0;
     r->pad = pairs->start;
     r->documents = false;
@@ -253,7 +254,7 @@ void sy__packing_write(const struct sy__packing *k, int64_t number, struct sy__r
     for (int64_t i = k->start[number]; i < k->start[number + 1]; i++) {
         const struct sy_pair *p = &pairs->pair[k->pair[i]];
         r->document = (int32_t)(i - k->start[number]);
-        r->source = p->source;
+        r->source = source + p->source;
         write_pair(r, k, p);
     }
 }
