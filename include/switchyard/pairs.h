@@ -23,6 +23,8 @@ struct sy_pair_options {
     const char *tag; /* stands before each input, {from} and {to} being languages; NULL: none, or
                       * "<2{to}> " where there are several to translate into */
     bool cut;        /* what is longer than a row is cut, else left out (sy_packing) */
+    const char *help; /* of catalogues: a folder of LibreOffice's help, LANGUAGE/text, whose pages
+                       * are read as well; NULL: none */
     int words;       /* fewest words of a key; 0: any */
     int64_t unpack_max; /* as in sy_read_options */
     const struct sy_progress *progress;

@@ -471,6 +471,7 @@ local LANGUAGES = {
   pairs = function(c, o) return engine.data_pairs(absolute(c.cwd, c.source), o) end,
   catalogues = function(c, o)
     o.path = o.path and absolute(c.cwd, o.path)
+    if type(o.help) == "string" then o.help = absolute(c.cwd, o.help) end
     return engine.data_catalogues(o)
   end,
 }

@@ -27,3 +27,4 @@ libdata_a_SOURCES += %D%/pairs/pair_corpus_int.h %D%/pairs/pair_files.c %D%/pair
 libdata_a_SOURCES += %D%/pairs/pair_list.c %D%/pairs/pair_list_int.h
 pkginclude_HEADERS += include/switchyard/pairs.h
 libdata_a_SOURCES += %D%/mix.c %D%/mix_int.h
+libdata_a_SOURCES += %D%/pairs/help_page.c %D%/pairs/help_page_int.h

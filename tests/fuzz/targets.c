@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "base/utf8.h"
 #include "data/pairs/catalogue_int.h"
+#include "data/pairs/help_page_int.h"
 #include "run/series_codec.h"
 #include "run/store.h"
 #include "switchyard/data.h"
@@ -247,14 +248,30 @@ static void catalogue(const uint8_t *data, size_t n)
         abort();
 }
 
+static void help_page(const char *html, size_t n)
+{
+    struct sy__help_page page = {0};
+    if (!sy__help_page_read(&page, html, n, NULL))
+        for (int64_t i = 0; i < page.n; i++)
+            if (page.element[i].at + page.element[i].n > page.text.len)
+                abort();
+    if (page.text.len > n)
+        abort();
+    sy__help_page_free(&page);
+}
+
 /* The first byte says whether it is a table, or two files, each half of the rest, whose rows are
- * asked for. */
+ * asked for; or a page of help. */
 static void pairs(const uint8_t *data, size_t n)
 {
     struct sy_pair_options o = {.val = 0.2, .unpack_max = 1 << 20};
     struct sy_packing packing;
     if (!n)
         return;
+    if (data[0] & 32) {
+        help_page((const char *)data + 1, n - 1);
+        return;
+    }
     bool table = data[0] & 1;
     size_t half = 1 + (n - 1) / 2;
     o.cut = data[0] & 2;

@@ -156,6 +156,30 @@ fails("a path for a language", function()
   return data.catalogues{from = "../locale/de", to = "en", path = place} end,
   "has no catalogues of")
 
+-- ---- pages of help ----
+
+local function page(language, name, text)
+  local path = folder .. "/help/" .. language .. "/text/swriter"
+  assert(os.execute("mkdir -p '" .. path .. "'"))
+  tap.write(path .. "/" .. name .. ".html", text)
+end
+page("en-US", "one", '<h1 id="hd_id1">The &amp; sign</h1><p id="par_id22">one<br>two <b>three</b>'
+  .. '</p><p id="par_id3" class="x">only here</p><p class="y">no id</p><p id="par_id4">&lt;&#233;')
+page("pt-BR", "one", '<p id="par_id22" class="a">um\n  dois <i>três</i></p><h1 id="hd_id1">O '
+  .. 'sinal &amp;</h1><p id="par_id4">&lt;&#xea;</p><p id="par_id22">outra vez</p>')
+page("pt-BR", "two", '<p id="par_id22">sem página inglesa</p>')
+catalogue("pt_BR", "one", {{"Open the file", "Abrir o arquivo"}})
+d = assert(data.catalogues{from = "pt_BR", to = "en", path = place, help = folder .. "/help",
+                           val = 0})
+is(listed(d), "pt_BR: <ê > <é; pt_BR: Abrir o arquivo > Open the file; "
+  .. "pt_BR: O sinal & > The & sign; pt_BR: um dois três > one two three",
+  "elements of the same id, in catalogues' languages")
+fails("no pages", function()
+  return data.catalogues{from = "de", to = "en", path = place, help = folder .. "/help"} end,
+  "no help pages in", "help/de/text", "apt-get install", "libreoffice-help-en-us")
+fails("no folder of pages", function()
+  return data.catalogues{from = "de", to = "en", path = place, help = 3} end, "true or a folder")
+
 -- ---- what is held out ----
 
 local lines = {}

@@ -58,6 +58,40 @@ is(f:hash(), at90, "a fork begins with the bits of its step")
 f:stop()
 ok(replay("whole").identical, "and the first is replayed")
 
+-- ---- a model with an encoder ----
+
+model.define("twosided", function(cfg)
+  return function(ids, batch)
+    local V, C, B, T = cfg.vocab, cfg.dim, ids.shape[1], ids.shape[2]
+    local S = batch.inputs.shape[2]
+    local x = nn.embedding(batch.inputs, nn.param("inputs", {V, C}))
+    -- the mean of the inputs of the same pair
+    local same = batch.documents:view(B, T, 1):eq(batch.input_documents:view(B, 1, S)):cast "f32"
+    local mean = same:matmul(x) / same:sum(3, true):maximum(tensor.ones(1))
+    local y = nn.embedding(ids, nn.param("outputs", {V, C})) + mean
+    return nn.linear(y:view(-1, C), nn.param("head", {V, C}))
+  end
+end)
+local function two_sided(name, batch, accumulate)
+  local d2 = assert(data.pairs(path, {to = "en", val = .1}))
+  local m2 = model.twosided{dim = 16, vocab = d2.tokenizer, context = 16, input_context = 24}
+  return train(m2, d2, {steps = 30, batch = batch, accumulate = accumulate, eval_every = 30,
+    lr = 1e-2, name = name, warmup = 1, sampling = "epoch"}):wait(), d2
+end
+local whole2, d2 = two_sided("large", 4, 1)
+local parts2 = two_sided("parts", 2, 2)
+ok(whole2.loss < 5, "it learns from rows of both sides", whole2.loss)
+for i = 1, 30 do
+  local x, y = whole2:history "loss"[i][2], parts2:history "loss"[i][2]
+  if math.abs(x - y) > 1e-4 * x then
+    ok(false, "step " .. i, x .. " " .. y)
+    break
+  end
+end
+tap.near(parts2.loss, whole2.loss, 1e-4, "micro-batches are as one large batch, with padding, too")
+tap.near(whole2.model:loss(d2), whole2.val_loss, 1e-6, "m:loss is what the run evaluated")
+ok(replay("parts").identical, "and it is replayed")
+
 -- ---- languages ----
 
 is(m:translate("drei", {from = "de", to = "en"}), "three", "a text")

@@ -32,8 +32,19 @@ static void put_catalogue(void)
     sy_str_free(&s);
 }
 
+static void put_help(void)
+{
+    mkdir(in_folder("help"), 0700);
+    mkdir(in_folder("help/de"), 0700);
+    mkdir(in_folder("help/de/text"), 0700);
+    mkdir(in_folder("help/en-US"), 0700);
+    mkdir(in_folder("help/en-US/text"), 0700);
+    put_text("help/de/text/a.html", "<p id=\"par_id1\">Die Datei</p><h1 id=\"hd_id2\">Hilfe</h1>");
+    put_text("help/en-US/text/a.html", "<h1 id=\"hd_id2\">Help</h1><p id=\"par_id1\">The file</p>");
+}
+
 enum source { TABLE, ALIGNED, CATALOGUE, SOURCES };
-static const char *const names[] = {"a table", "aligned files", "a catalogue"};
+static const char *const names[] = {"a table", "aligned files", "a catalogue and help"};
 
 static struct sy_corpus *read_pairs(enum source source, struct sy_err *err)
 {
@@ -42,6 +53,8 @@ static struct sy_corpus *read_pairs(enum source source, struct sy_err *err)
                                 .vocab = source == TABLE ? 262 : 0, .tag = "<{from}>", .cut = true};
     char first[256], second[256];
     const char *const paths[] = {first, second};
+    if (source == CATALOGUE)
+        o.help = in_folder("help");
     snprintf(first, sizeof first, "%s",
              in_folder(source == TABLE ? "x.tsv" : source == ALIGNED ? "x.de" : ""));
     snprintf(second, sizeof second, "%s", in_folder("x.en"));
@@ -89,6 +102,7 @@ int main(void)
     put_text("x.de", "Datei\nHaus und Hof\nnoch eine Zeile, die zu lang ist\n");
     put_text("x.en", "file\nhouse and yard\none more line that is too long\n");
     put_catalogue();
+    put_help();
     for (int s = 0; s < SOURCES; s++)
         fail_each((enum source)s);
     remove_folder();

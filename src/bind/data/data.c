@@ -183,7 +183,7 @@ static void set_decoded(lua_State *L, const struct sy_corpus *c, const char *nam
                         int64_t n)
 {
     struct sy_err err = SY_ERR_INIT;
-    size_t len;
+    size_t len = 0;
     int32_t *ids = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *ids, 0);
     void **text = lsy_new_block(L);
     if (sy_corpus_read(c, first, n, ids, &err) ||

@@ -17,6 +17,7 @@
 struct options {
     int tokenizer, from, to; /* stack indices, 0: not given */
     const char *tag, *path;
+    int help; /* stack index */
     double val;
     int long_; /* index into longs */
     int64_t words, unpack_max;
@@ -35,7 +36,8 @@ static const char *const longs[] = {"leave", "cut", NULL};
     }
 
 static const struct lsy_option pair_rows[] = {COMMON, OPT(unpack_max, LSY_INT, 1, 9.2e18)};
-static const struct lsy_option catalogue_rows[] = {COMMON, OPT(path, LSY_STRING, 0, 0)};
+static const struct lsy_option catalogue_rows[] = {COMMON, OPT(path, LSY_STRING, 0, 0),
+                                                   OPT(help, LSY_VALUE, 0, 0)};
 
 /* tokenizer = a tokenizer, or {vocab = N}: one is trained. */
 static void check_tokenizer(lua_State *L, int arg, const char *what, struct sy_pair_options *out)
@@ -119,6 +121,19 @@ static const char *const *check_languages(lua_State *L, int at, const char *opti
     return names;
 }
 
+/* help = true, or a folder; NULL: none. */
+static const char *check_help(lua_State *L, int at)
+{
+    if (!at || (lua_isboolean(L, at) && !lua_toboolean(L, at)))
+        return NULL;
+    if (lua_isboolean(L, at))
+        return "/usr/share/libreoffice/help";
+    if (lua_type(L, at) != LUA_TSTRING)
+        lsy_error(L, "data.catalogues: help must be true or a folder: it is a %s",
+                  luaL_typename(L, at));
+    return lua_tostring(L, at);
+}
+
 static int make_catalogues(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -130,6 +145,7 @@ static int make_catalogues(lua_State *L)
     const char *const *from = check_languages(L, o.from, "from", &from_count);
     const char *const *to = check_languages(L, o.to, "to", &to_count);
     struct sy_pair_options p = pair_options(L, &o, "data.catalogues: tokenizer", &watch);
+    p.help = check_help(L, o.help);
     struct lsy_data *d = lsy_new_data(L);
     lsy_remember_source(L, "catalogues", 0, 0, 1);
     lsy_watch_begin(&watch, "reading catalogues");
@@ -194,10 +210,12 @@ static const struct lsy_doc docs[] = {
      "long = \"cut\". words: fewest words of a target. d.pairs, d.sources, d:pair(i).",
      NULL},
     {"data.catalogues",
-     "data.catalogues{from=, to=, path=, tokenizer=, val=, tag=, long=, words=} -> d",
+     "data.catalogues{from=, to=, path=, help=, tokenizer=, val=, tag=, long=, words=} -> d",
      "Pairs from the message catalogues (.mo) that programs are translated with: from = {\"de\", "
      "\"fr\"}, to = \"en\", or from \"en\" to others, whose tag is then \"<2{to}> \" unless given. "
-     "path is /usr/share/locale unless given, a folder of LANGUAGE/LC_MESSAGES. val is the share "
+     "path is /usr/share/locale unless given, a folder of LANGUAGE/LC_MESSAGES. "
+     "help = true reads the pages of LibreOffice's help, too (packages libreoffice-help-LANGUAGE "
+     "and -en-us; or a folder like /usr/share/libreoffice/help): whole sentences. val is the share "
      "of the English texts that is held out, over all languages; words the fewest words of the "
      "English text. The rest is as for data.pairs.",
      NULL},

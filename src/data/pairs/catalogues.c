@@ -1,7 +1,9 @@
 /* Corpora from folders of message catalogues, and from files of pairs (pairs.h). */
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "data/pairs/catalogue_int.h"
+#include "data/pairs/help_page_int.h"
 #include "data/pairs/pair_corpus_int.h"
 #include "data/pairs/pair_files_int.h"
 
@@ -14,6 +16,7 @@
 #define ENGLISH "en"
 #define READ_SHARE 0.3 /* of the work */
 #define CATALOGUE_MOST ((size_t)256 << 20)
+#define PAGE_MOST ((size_t)16 << 20)
 #define NAMES_MOST 300 /* bytes of a message that names of languages may have */
 
 static int no_memory(struct sy_err *err)
@@ -82,7 +85,7 @@ static int fail_missing(const char *folder, const char *language, struct sy_err 
 struct reading {
     struct sy__pair_making *m;
     const struct sy_progress *progress;
-    const char *folder, *const *language;
+    const char *folder, *help, *const *language; /* help NULL: none is read */
     int languages;
     int32_t source, file;
 };
@@ -131,15 +134,124 @@ static int read_catalogue(struct reading *r, const char *path, struct sy_err *er
     return rc;
 }
 
+/* ---- pages of LibreOffice's help ---- */
+
+/* "pt_BR" is pt-BR there, and English en-US. */
+static void help_folder(struct sy_str *out, const char *help, const char *language)
+{
+    sy_str_printf(out, "%s/%s/text", help, strcmp(language, ENGLISH) ? language : "en-US");
+    for (size_t i = strlen(help); i < out->len; i++)
+        out->data[i] = out->data[i] == '_' ? '-' : out->data[i];
+}
+
+/* The page's text; nothing where it cannot be read. */
+static int read_page(struct sy__help_page *page, const char *path, struct sy_err *err)
+{
+    struct sy_str html = SY_STR_INIT;
+    struct sy_err why = SY_ERR_INIT;
+    int rc = sy_file_read(path, PAGE_MOST, &html, &why);
+    if (why.code == SY_E_MEMORY)
+        sy_err_set(err, why.code, "%s", why.msg);
+    rc = rc ? (why.code == SY_E_MEMORY ? -1 : sy__help_page_read(page, "", 0, err))
+            : sy__help_page_read(page, html.data ? html.data : "", html.len, err);
+    sy_str_free(&html);
+    return rc;
+}
+
+/* The elements of both pages. */
+static int add_elements(struct reading *r, const struct sy__help_page *english,
+                        const struct sy__help_page *other, struct sy_err *err)
+{
+    for (uint32_t i = 0; i < other->ids.slots; i++) {
+        const struct sy__word *id = &other->ids.slot[i];
+        char room[16];
+        const int64_t *same =
+            id->tag ? sy__words_find(&english->ids, sy__word_bytes(&other->ids, id, room),
+                                     sy__word_len(id))
+                    : NULL;
+        if (!same)
+            continue;
+        struct sy__help_element e = english->element[*same - 1],
+                                o = other->element[id->value - 1];
+        const char *a = english->text.data + e.at, *b = other->text.data + o.at;
+        if (sy_utf8_valid(a, e.n) < e.n || sy_utf8_valid(b, o.n) < o.n)
+            r->m->list.bad++;
+        else if (take_message(r, a, e.n, b, o.n, err))
+            return -1;
+    }
+    return 0;
+}
+
+/* A page of another language, and the English one of its name. */
+static int read_pages(struct reading *r, const char *path, size_t folder, struct sy_err *err)
+{
+    struct sy__help_page english = {0}, other = {0};
+    struct sy_str name = SY_STR_INIT;
+    help_folder(&name, r->help, ENGLISH);
+    sy_str_puts(&name, path + folder);
+    int rc = name.failed ? no_memory(err) : 0;
+    if (!rc)
+        rc = read_page(&english, name.data, err) || read_page(&other, path, err) ||
+                     add_elements(r, &english, &other, err)
+                 ? -1
+                 : 0;
+    sy__help_page_free(&english);
+    sy__help_page_free(&other);
+    sy_str_free(&name);
+    return rc;
+}
+
+static int find_pages(struct reading *r, const char *language, struct sy_str *folder,
+                      struct sy_err *err)
+{
+    struct sy_str english = SY_STR_INIT;
+    help_folder(&english, r->help, ENGLISH);
+    help_folder(folder, r->help, language);
+    const char *path = folder->data;
+    struct stat st;
+    int rc = folder->failed || english.failed ? no_memory(err) : 0;
+    if (!rc && (strchr(language, '/') || stat(path, &st) || stat(english.data, &st)))
+        rc = sy_err_set(err, SY_E_NOTFOUND,
+                        "data.catalogues: there are no help pages in %s, or none in %s: apt-get "
+                        "install --no-install-recommends libreoffice-help-en-us "
+                        "libreoffice-help-LANGUAGE",
+                        path, english.data);
+    if (!rc)
+        rc = sy__files_find(&r->m->files, &path, 1, err);
+    sy_str_free(&english);
+    return rc;
+}
+
+static int read_help(struct reading *r, const char *language, struct sy_err *err)
+{
+    struct sy_str folder = SY_STR_INIT;
+    int64_t first = r->m->files.count;
+    r->source = sy__pair_source(&r->m->list, language, strlen(language), err);
+    int rc = r->source < 0 ? -1 : find_pages(r, language, &folder, err);
+    for (int64_t i = first; i < r->m->files.count && !rc; i++) {
+        r->file = (int32_t)i;
+        rc = sy__progress(r->progress, READ_SHARE, "data", err) ||
+                     read_pages(r, r->m->files.file[i].path, folder.len, err)
+                 ? -1
+                 : 0;
+    }
+    sy_str_free(&folder);
+    return rc;
+}
+
 static int read_all(struct reading *r, struct sy_err *err)
 {
     const struct sy__files *f = &r->m->files;
-    for (int64_t i = 0; i < f->count; i++) {
+    int64_t n = f->count;
+    for (int64_t i = 0; i < n; i++) {
         r->file = (int32_t)i;
-        if (sy__progress(r->progress, READ_SHARE * (double)i / (double)f->count, "data", err) ||
+        if (sy__progress(r->progress, READ_SHARE * (double)i / (double)n, "data", err) ||
             read_catalogue(r, f->file[i].path, err))
             return -1;
     }
+    for (int i = 0; r->help && i < r->languages; i++)
+        if (read_help(r, r->language[i], err))
+            return -1;
     return 0;
 }
 
@@ -196,6 +308,7 @@ struct sy_corpus *sy_corpus_catalogues(const char *folder, const char *const *fr
     m.list.key_is_input = m.sources_are_targets;
     m.list.words = options->words;
     struct reading r = {.m = &m, .progress = options->progress, .folder = folder ? folder : FOLDER,
+                        .help = options->help,
                         .language = m.sources_are_targets ? to : from,
                         .languages = m.sources_are_targets ? to_count : from_count};
     if (!find_catalogues(&r, err) && !read_all(&r, err))
