@@ -22,13 +22,6 @@ translate.rows = ROWS
 
 local function fail(text, ...) error("translate: " .. text:format(...), 0) end
 
---- What translating by a model that is trained on d needs to know; nil: d is text.
-function translate.languages(d)
-  local l = engine.languages(d)
-  if l then l.sources = table.move(d.sources, 1, #d.sources, 1, {}) end
-  return l
-end
-
 -- Number of the language from 1, on the side that has several.
 local function find_language(l, side, name)
   if not name and #l.sources == 1 then return 1 end
@@ -41,7 +34,7 @@ local function find_language(l, side, name)
     l.targets and "out of" or "into", l.other)
 end
 
--- Language pair and the number of its source: {from=, to=, source=}.
+-- Language pair and the number of its source among the languages: {from=, to=, source=}.
 local function read_languages(l, o)
   local many, one = l.targets and "to" or "from", l.targets and "from" or "to"
   local i = find_language(l, many, o[many])

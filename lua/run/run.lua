@@ -18,7 +18,6 @@ local options = require "switchyard.core.options"
 local directory = lazy "switchyard.run.directory"
 local series = require "switchyard.run.series"
 local surgery = require "switchyard.run.surgery"
-local translate = require "switchyard.model.translate"
 local why = lazy "switchyard.run.why"
 local Model = require("switchyard.model.model")._Model
 
@@ -164,7 +163,7 @@ function Run._make(m, d, o)
                      _beside = beside, _fresh = m._fresh or false, _by = by or false} do
     rawset(r, k, v)
   end
-  m._languages = translate.languages(d) or m._languages
+  m._languages = engine.languages(d) or m._languages
   if m._owner then rawset(m._owner, "_successor", o.name) end
   m._run, m._run_name, m._owner, m._fresh = handle, o.name, r, false
   m._objective = o.objective

@@ -257,6 +257,11 @@ int sy_corpus_mix_parts(const struct sy_corpus *c)
     return c->mix.n;
 }
 
+const struct sy_corpus *sy_corpus_mix_part(const struct sy_corpus *c, int i)
+{
+    return c->mix.part[i].corpus;
+}
+
 double sy_corpus_mix_share(const struct sy_corpus *c, int i)
 {
     return c->mix.part[i].share;

@@ -204,6 +204,24 @@ is(go("random", {sampling = "random", steps = 3}):wait().state, "done", "drawn a
 local plain = train(make(), a, {steps = 3, batch = 4, eval_every = 0, name = "plain"}):wait()
 ok(not pcall(plain.history, plain, "loss.by_source"), "data of one source has none of these")
 
+-- ---- pairs among text ----
+
+do
+  local tok = tokenizer.bytes{pad = true}
+  local pairs_path = tap.write(folder .. "/p.tsv", "de\teins\tone\nfr\tun\tone\nde\tzwei\ttwo")
+  local p = assert(data.pairs(pairs_path, {to = "en", val = 0, tokenizer = tok}))
+  local text = data.string(("abcd"):rep(90), {tokenizer = tok})
+  local both = data.mix{{text, 1, name = "text"}, {p, 1}}
+  is(table.concat(both.sources, " "), "text de fr", "text and the languages of pairs are sources")
+  local m = model.dense{layers = 1, dim = 16, heads = 2, context = 16, ffn_dim = 16, vocab = tok}
+  local run = train(m, both, {steps = 12, batch = 8, eval_every = 0, name = "both"}):wait()
+  is(run.state, "done", "a run on both")
+  local sums = run:history("loss.by_source"):narrow(1, 6, 6)
+  ok(sums.shape[2] == 4 and sums:max():item() > 0, "with the losses of each", sums)
+  is(type(m:translate("eins", {from = "de"})), "string", "it translates by the pairs' languages")
+  ok(replay("both").identical, "and is replayed")
+end
+
 -- ---- what is refused ----
 
 refuses(function() r.mix = {1} end, "too few shares", "list of 2", "of 1")

@@ -156,14 +156,26 @@ static int make_catalogues(lua_State *L)
 
 /* ---- for the embedded library ---- */
 
-/* engine.languages(d) -> {tag=, targets=, other=, start=} of pairs, or nil */
+/* engine.languages(d) -> {tag=, targets=, other=, start=, sources={name, ...}} of pairs, or of the
+ * first pairs of a mix, or nil */
 static int l_languages(lua_State *L)
 {
-    struct sy_corpus *c = lsy_check_corpus(L, 1);
+    const struct sy_corpus *c = lsy_check_corpus(L, 1);
+    for (int i = 0, n = sy_corpus_mix_parts(c); i < n; i++)
+        if (sy_corpus_pair_count(sy_corpus_mix_part(c, i))) {
+            c = sy_corpus_mix_part(c, i);
+            break;
+        }
     if (!sy_corpus_pair_count(c))
         return 0;
     struct sy_languages l = sy_corpus_languages(c);
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
+    lua_createtable(L, sy_corpus_sources(c), 0);
+    for (int32_t i = 0; i < sy_corpus_sources(c); i++) {
+        lua_pushstring(L, sy_corpus_source(c, i));
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "sources");
     lsy_set_text(L, "tag", l.tag);
     lsy_set_boolean(L, "targets", l.sources_are_targets);
     lsy_set_text(L, "other", l.other);
