@@ -68,7 +68,11 @@ local function one(m, text, pair, o)
   if #ids > m:_inputs() then
     fail("the text is %d tokens, the model reads %d (input_context)", #ids, m:_inputs())
   end
-  local found = m:_decode(ids, {tokens = o.tokens, beam = o.beam, source = pair.source})
+  if not m._decode then
+    fail("model.%s has an encoder, and this program writes no text with one", m.family)
+  end
+  local found = m:_decode(ids, {tokens = math.min(o.tokens, m.cfg.context), beam = o.beam,
+    source = pair.source, start = m.tokenizer:special "<pad>" or m.tokenizer.eot})
   return m.tokenizer:decode(found[1].ids)
 end
 
