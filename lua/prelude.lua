@@ -15,6 +15,7 @@ data.bleu, data.chrf = score.bleu, score.chrf
 nn = require "switchyard.model.nn"
 model = require "switchyard.model.model"
 require "switchyard.model.decoder"
+require "switchyard.model.encdec"
 routers = require("switchyard.model.routing").list
 
 local run = require "switchyard.run.run"

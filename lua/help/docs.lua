@@ -68,6 +68,19 @@ docs.entries = {
     .. "as model.moe.",
    "model.dense{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64, ffn_dim = 64}",
    options = "model.dense"},
+  {"model.encdec", "model.encdec{layers=4, decoder_layers=4, dim=128, experts=nil, ...} -> m",
+   "An encoder and a decoder of pre-norm blocks as T5 has them, with mixtures of experts where "
+    .. "moe_every, moe_first or moe_layers says (Switch Transformer, GShard), dense without "
+    .. "experts. The encoder reads batch.inputs (B,S), S being input_context; the decoder writes T "
+    .. "tokens, context, and attends to what the encoder made of them; tokens of other documents, "
+    .. "and padding, see each other nowhere. Layers are numbered through both stacks, the "
+    .. "encoder's first; m.layers[l].label says \"enc 1\", \"dec 1\". Flops a token are those of "
+    .. "a token of the decoder with its share of the encoder's work. Errors: as model.moe; options "
+    .. "of experts without experts. Source: Raffel et al. 2020; Fedus et al. 2021; Lepikhin et al. "
+    .. "2021.",
+   "model.encdec{layers = 1, decoder_layers = 1, dim = 32, heads = 2, input_context = 16, vocab = "
+    .. "64}",
+   options = "model.encdec"},
   {"model.define", "model.define(name, build, rows) -> function",
    "Makes model.name{...}. build(cfg) takes the options and returns forward(ids, batch), which "
     .. "takes the token ids (B,T) i32 and returns nn.head(x, w) or logits (B*T,V). forward is "
@@ -93,13 +106,16 @@ docs.entries = {
    "m:count().active"},
   {"model:generate",
    "m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false, "
-    .. "stop=true}) -> text",
+    .. "stop=true, beam=1, length_penalty=0.6}) -> text",
    "The prompt (a text or token ids) and what the model writes after it, with a key-value cache; "
+    .. "of a model with an encoder (model.encdec), which reads the prompt once, what the decoder "
+    .. "writes alone, and with beam over 1 the best sequence of a beam search; "
     .. "a list of ids where the model has no tokenizer. It ends after so many tokens or at the "
     .. "tokenizer's end-of-text (tok.eot). While a run trains the model it waits for the end of a "
     .. "step. Errors: a model of one's own that looks at other tokens otherwise than by "
     .. "nn.attention: it cannot write one token after another. Source: Fan et al. 2018; Holtzman "
-    .. "et al. 2020.", "m:generate({1, 2, 3}, {tokens = 5})", options = "model:generate"},
+    .. "et al. 2020; Wu et al. 2016.", "m:generate({1, 2, 3}, {tokens = 5})",
+   options = "model:generate"},
   {"model:fill", "m:fill(text, {blank=, by=, tokens=40, temperature=0, seed=1, ...}) -> text, list",
    "The text with its blanks filled (___ marks one), and the list of what fills them, by a model "
     .. "that was trained with objective \"span\" (all blanks at once: an encoder-decoder, or a "
@@ -386,9 +402,17 @@ docs.entries = {
     .. "value under name."},
   {"nn.scope", "nn.scope(name, f, ...) -> what f returns",
    "Names of parameters made in f begin with name and a dot."},
-  {"nn.layer", "nn.layer(l, f, ...) -> what f returns",
+  {"nn.layer", "nn.layer(l, f, {stack=}, ...) -> what f returns",
    "As nn.scope(\"model.layers.(l-1)\"); l, from 1, is what r.layers and the names of series "
-    .. "count by."},
+    .. "count by. {stack = \"encoder\"} before f's own arguments: layer l, counted through all "
+    .. "stacks, is the encoder's next; its parameters are under encoder.layers.0 and so on, its "
+    .. "label is \"enc 1\"."},
+  {"nn.initializer", "nn.initializer(f)",
+   "What parameters that are made from here on begin with is f(name, shape, init), name being the "
+    .. "whole name and init what their layer says, instead of init (see nn.param)."},
+  {"nn.memory", "nn.memory(f, ...) -> what f returns, (B,S,C)",
+   "What an encoder makes of batch.inputs, for nn.attention with memory=. In f no cache is used "
+    .. "and attention may see the whole text; a generation runs it once."},
   {"nn.mode", "nn.mode() -> string",
    "build, train, eval or decode inside a model's function, else nil.", "nn.mode()"},
   {"nn.description", "nn.description() -> d, or nil",
@@ -417,11 +441,26 @@ docs.entries = {
     .. "itself."},
   {"nn.rope", "nn.rope(x, theta=10000) -> y",
    "Rotary position embedding of x (B,T,H,D), halves rotated. Source: Su et al. 2021."},
+  {"nn.sinusoids", "nn.sinusoids(x, base=10000) -> (1,T,C)",
+   "Sines (first half of the width) and cosines of the positions of x (B,T,C), to be added to it. "
+    .. "Source: Vaswani et al. 2017."},
+  {"nn.relative_bias",
+   "nn.relative_bias(x, {heads=, buckets=32, distance=128, both=false}) -> (H,2R-1)",
+   "What is added to the scores of attention over x (B,T,C), its bias=, by how far the key is from "
+    .. "the query: a learnt table (buckets, H), relative_attention_bias. Half of the buckets are "
+    .. "of one distance each, the others grow with its logarithm up to distance; both: keys after "
+    .. "the query have half of them, else all distances are to keys before it. All layers of a "
+    .. "stack may share one. Source: Raffel et al. 2020."},
   {"nn.attention",
-   "nn.attention(x, {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=, documents=}) -> y",
+   "nn.attention(x, {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=, documents=, memory=, "
+    .. "memory_documents=, bias=, rope=, scale=, dropout=}) -> y",
    "x (B,T,C) -> (B,T,C): projections, RoPE, causal grouped-query attention (mask=\"full\": every "
     .. "token sees all; mask=\"prefix\": causal, but all see the first batch.prefix of a row; "
-    .. "documents=true: a token sees only its own document), output projection. "
+    .. "documents=true or (B,T) i32: a token sees only its own document), output "
+    .. "projection. memory (B,S,C): keys and values are of it, and all are seen (of the same "
+    .. "document in memory_documents (B,S)). bias (H,2R-1): added to the scores by distance "
+    .. "(nn.relative_bias). rope: by default where there is neither. scale: of the scores, by "
+    .. "default 1/sqrt(D). dropout: share of attention's weights zeroed in training. "
     .. "Makes the parameters q_proj, k_proj, v_proj and o_proj. Source: Vaswani et al. 2017; "
     .. "Ainslie et al. 2023."},
   {"nn.ffn", "nn.ffn(x, F, {activation=\"silu\", gated=true, bias=false, dropout=0}) -> y",

@@ -77,11 +77,21 @@ local function let_through(given)
   return cfg
 end
 
+-- What has no effect is refused where it is given: needs = the option without which it has none.
+local function check_needs(what, rows, cfg, given)
+  for _, row in ipairs(rows) do
+    if row.needs and given[row[1]] ~= nil and not cfg[row.needs] then
+      error(("%s: %s has no effect without %s"):format(what, row[1], row.needs), 0)
+    end
+  end
+end
+
 --- config.read(what, rows or nil, given, stored) -> the configuration.  stored: given is that of a
 -- model that was saved, perhaps by an older version.
 function config.read(what, rows, given, stored)
   if rows and not stored then given = routing.preferred(what, rows, given) end
   local cfg = rows and options.read(what, given, rows) or let_through(given)
+  if rows and not stored then check_needs(what, rows, cfg, given or {}) end
   check_attention(what, cfg, type(given) == "table" and given or {})
   check_experts(what, cfg, rows, stored)
   if rows then forms.check(what, cfg) end

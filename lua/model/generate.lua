@@ -8,6 +8,7 @@
 
 local engine = require "switchyard.engine"
 local options = require "switchyard.core.options"
+local sequence = require "switchyard.model.sequence"
 local PREFILL = 32 -- tokens of a program that reads a prompt
 
 -- Keys and values of one layer's tokens, (1,S,G,D) each.
@@ -26,10 +27,10 @@ end
 local function decoder(m, own, T)
   if own[T] then return own[T] end
   local d, count, logits = {mode = "decode"}, 0, nil
-  function d.attend(q, k, v)
+  function d.attend(q, k, v, bias, scale)
     count = count + 1
     local c = cache(own, count, k, m.cfg.context)
-    return engine.raw.attention_cached(q, k, v, c.k, c.v, d.graph:input("len", "i32", {1}))
+    return sequence.attend(q, k, v, c, d.graph:input("len", "i32", {1}), bias, scale)
   end
   m:_record(d, 1, T, function() logits = m.logits_of(d.result) end)
   own[T] = {run = engine.program(d.graph, {logits}), d = d, logits = logits,
@@ -131,6 +132,7 @@ local rows = {
   {"stream", "boolean", false, help = "print as it goes"},
   {"stop", "boolean", true,
    help = "end where the model writes the tokenizer's end-of-text, which is not shown"},
+  sequence.rows[1], sequence.rows[2],
 }
 
 -- What ids stand for; without a tokenizer their numbers, with a space behind each.
@@ -172,12 +174,12 @@ end
 -- "prefix"); its keys and values are copied into the caches afterwards.
 local function whole_decoder(m, own, T)
   local d, kept, logits = {mode = "decode"}, {}, nil
-  function d.attend(q, k, v)
+  function d.attend(q, k, v, bias, scale)
     local keys, values = tensor.zeros(k.shape), tensor.zeros(v.shape)
     kept[#kept + 1] = {k = keys, v = values}
     d.graph:carry(keys, k)
     d.graph:carry(values, v)
-    return (q:attention(k, v, {mask = 0}))
+    return (q:attention(k, v, {mask = 0, bias = bias, scale = scale}))
   end
   m:_record(d, 1, T, function() logits = m.logits_of(d.result) end)
   own.whole = {T = T, run = engine.program(d.graph, {logits}), d = d, logits = logits,
@@ -238,11 +240,46 @@ local function whole_text(m, prompt, ids, fresh)
     .. m.tokenizer:decode(fresh, {continued = true})
 end
 
---- m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false,
--- stop=true}) -> text with the prompt; ids with those of the prompt, where the model has no
--- tokenizer
-local function generate(self, prompt, given)
+-- Of a model with an encoder: what it writes for the prompt, which the encoder reads as it reads
+-- texts, with the end-of-text behind it.
+local function answer(m, prompt, o)
+  local inputs = table.move(m:_ids("generate", prompt), 1, #m:_ids("generate", prompt), 1, {})
+  local eot = m.tokenizer and m.tokenizer.eot
+  if eot and inputs[#inputs] ~= eot then inputs[#inputs + 1] = eot end
+  local stop = nil
+  if not o.stop then stop = false end
+  local show = o.stream and o.beam == 1 and shower(m)
+  local found = m:_decode(inputs, {
+    tokens = o.tokens, temperature = o.temperature, top_k = o.top_k, top_p = o.top_p, stop = stop,
+    seed = o.seed, beam = o.beam, length_penalty = o.length_penalty,
+    show = show and function(ids)
+      show(ids)
+      engine.breathe(true)
+    end or nil})[1]
+  local text = m.tokenizer and m.tokenizer:decode(found.ids) or engine.list(found.ids)
+  if o.stream then engine.write((show and "" or text_of(m, found.ids)) .. "\n") end
+  return text
+end
+
+local function read(m, given)
   local o = options.read("generate", given, rows)
+  if o.beam > 1 and not sequence.has_encoder(m) then
+    error(("generate: a beam goes with a model that has an encoder; model.%s has none")
+      :format(m.family), 0)
+  end
+  if o.beam == 1 and given and given.length_penalty then
+    error("generate: length_penalty has no effect without a beam", 0)
+  end
+  if o.beam > 1 and not given.temperature then o.temperature = 0 end
+  return o
+end
+
+--- m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false,
+-- stop=true, beam=1, length_penalty=0.6}) -> text with the prompt, of a model with an encoder
+-- without; ids, where the model has no tokenizer
+local function generate(self, prompt, given)
+  local o = read(self, given)
+  if sequence.has_encoder(self) then return answer(self, prompt, o) end
   local given_ids = self:_ids("generate", prompt)
   local ids = given_ids
   if #ids == 0 then ids = {10 % self.cfg.vocab} end

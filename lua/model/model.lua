@@ -12,6 +12,7 @@ local nn = require "switchyard.model.nn"
 local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
 local words = require "switchyard.core.words"
+require "switchyard.model.attention"
 require "switchyard.model.mixture"
 
 local model = {}
@@ -32,7 +33,7 @@ end
 local Model = {} -- methods
 local Class = fields.class("model", Model, "family cfg tokenizer params states inputs layers",
                            instead)
-local Layer = fields.class("layer", {}, "number moe")
+local Layer = fields.class("layer", {}, "number moe label")
 local Mixture = fields.class("layer", {}, "experts top_k")
 local Expert = fields.class("expert", {}, "number layer")
 
@@ -81,6 +82,7 @@ function Model.new(name, given, stored)
     inputs = fields.only({}, "inputs", "input", true), layers = {},
   })
   m._info, m._state_names, m._input_names, m._ranges, m._moe, m._programs = {}, {}, {}, {}, {}, {}
+  m._labels = {}
   m._stored = stored
   m._definitions = {["model." .. name] = family.definition}
   cfg.vocab_tokenizer = nil
@@ -118,7 +120,8 @@ function Model:_add_param(key, t, o)
   self.params[#self.params + 1] = t
   self.params[key] = t
   local info = {name = key, experts = o.experts or 0, active = o.active or 1, init = o.init,
-                layer = o.layer, role = o.role, mixture = o.mixture, frozen = o.frozen or nil}
+                layer = o.layer, role = o.role, mixture = o.mixture, side = o.side,
+                frozen = o.frozen or nil}
   self._info[#self.params], self._info[key] = info, info
   return t
 end
@@ -130,6 +133,9 @@ end
 
 --- A router or balance rule of its mixtures is met; what: "router 'mine'".
 function Model:_add_definition(what, of) self._definitions[what] = of end
+
+--- What people call layer l, where its number alone does not say it: "enc 1".
+function Model:_label_layer(l, label) self._labels[l] = label end
 
 -- range: what it may be set to, a row of options.lua, or nil
 function Model:_add_input(name, t, range)
@@ -193,7 +199,7 @@ end
 -- Tokens that an encoder of the model reads of a row; nil: it has none.  When it is made a few will
 -- do, as of T.
 local function input_context(m, d)
-  local S = m.cfg.input_context
+  local S = d.input_context or m.cfg.input_context
   return S and d.mode == "build" and math.min(S, 4) or S
 end
 
@@ -231,7 +237,7 @@ function Model:_record(d, B, T, after)
     end)
   end)
   if d.mode == "build" then
-    self._attention_width = d.attention_width or 0
+    self._widths, self._layer_count = d.widths or {}, d.layers or 0
     d.graph = nil
   end
   return d
@@ -243,25 +249,33 @@ function Model.logits_of(result)
   return result:view(-1, result.shape[#result.shape])
 end
 
+-- Label smoothing and z loss of the run that trains, or nil.
+local function shaping(d)
+  local o = d.mode == "train" and d.shaping
+  return o and (o.smooth > 0 or o.z > 0) and o or nil
+end
+
 --- Cross entropy in nats a token of what was recorded in d, by the batch's targets; of data that
--- has loss weights by these, too.  d.apart: and what each target adds to the sum (N), weighted.
+-- has loss weights by these, too.  Second, with d.apart: what each target adds to the sum (N),
+-- weighted.  Third: what training minimizes, where that is another.
 function Model.loss_of(d)
   local result, targets = d.result, d.batch.targets:view(-1)
   local weighted = d.data and not engine.field_missing(d.data, "weights", d.objectives)
-  local weights = weighted and d.batch.weights:view(-1)
+  local weights, shape = weighted and d.batch.weights:view(-1), shaping(d)
   if type(result) == "table" then
     local x, w = result.hidden, result.weight
-    if d.apart then
-      local loss, _, _, _, losses = x:weighted_head_loss(w, targets, weights)
-      return loss, losses
-    end
-    if weights then return (x:weighted_head_loss(w, targets, weights)) end
-    return (x:head_loss(w, targets))
+    local loss, _, _, plain, losses
+    if weights then loss, _, _, plain, losses = x:weighted_head_loss(w, targets, weights, shape)
+    else loss, _, _, plain, losses = x:head_loss(w, targets, shape) end
+    return shape and plain or loss, d.apart and losses or nil, shape and loss or nil
   end
   local logits = result:view(-1, result.shape[#result.shape])
-  if d.apart then return logits:weighted_cross_entropy(targets, weights) end
-  if weights then return (logits:weighted_cross_entropy(targets, weights)) end
-  return (logits:cross_entropy(targets))
+  local function loss(o)
+    if weights then return logits:weighted_cross_entropy(targets, weights, o) end
+    return logits:cross_entropy(targets, o)
+  end
+  local plain, losses = loss()
+  return plain, d.apart and losses or nil, shape and (loss(shape)) or nil
 end
 
 -- ---- programs for use: logits, loss, decoding ----
@@ -464,9 +478,23 @@ local function product(shape)
   return n
 end
 
+--- How often a parameter is used for a token of the context: 1, or S/T of what is in an encoder,
+-- and reads S tokens of a row.
+function Model:_uses(info, context)
+  if info.side ~= "input" then return 1 end
+  return self.cfg.input_context / (context or self.cfg.context)
+end
+
+-- Multiply-adds of attention a token of the context, forward and backward: causal at half.
+local function attention_flops(m, T)
+  local S, w = m.cfg.input_context or 0, m._widths
+  return 6.0 * T * (w.context or 0) + 12.0 * S * (w.memory or 0) + 12.0 * S * S / T * (w.input or 0)
+end
+
 --- m:count() -> {total=, active=, flops_per_token=}: parameters, those that one token uses, and
 -- model FLOPs of a training step a token: 6 for each multiply-add weight it uses, plus causal
--- attention at half.
+-- attention at half.  Of an encoder and a decoder, a token is one of the decoder's, with its share
+-- of the encoder's work.
 function Model:count(context)
   local total, active, weights = 0, 0, 0
   for i, p in ipairs(self.params) do
@@ -474,21 +502,23 @@ function Model:count(context)
     local n = product(p.shape)
     local used = info.experts > 0 and n // info.experts * info.active or n
     total, active = total + n, active + used
-    if #p.shape >= 2 and (not info.lookup or self.cfg.tie) then weights = weights + used end
+    if #p.shape >= 2 and (not info.lookup or self.cfg.tie) then
+      weights = weights + used * self:_uses(info, context)
+    end
   end
-  local attention = 6.0 * (context or self.cfg.context) * self._attention_width
-  return {total = total, active = active, flops_per_token = 6.0 * weights + attention}
+  return {total = total, active = active,
+          flops_per_token = 6.0 * weights + attention_flops(self, context or self.cfg.context)}
 end
 
 function Model:_make_layers()
-  for l = 1, self.cfg.layers or 0 do
+  for l = 1, math.max(self.cfg.layers or 0, self._layer_count) do
     local moe, mixture = self._moe[l] and self._moe[l][1], nil
     if moe then
       local experts = {}
       for e = 1, moe.experts do experts[e] = fields.object(Expert, {number = e, layer = l}) end
       mixture = fields.object(Mixture, {experts = experts, top_k = moe.top_k})
     end
-    self.layers[l] = fields.object(Layer, {number = l, moe = mixture})
+    self.layers[l] = fields.object(Layer, {number = l, moe = mixture, label = self._labels[l]})
   end
 end
 
@@ -523,5 +553,6 @@ local generate = require "switchyard.model.generate"
 Model.generate, Model._one_by_one = generate.generate, generate.one_by_one
 Model.fill = require("switchyard.model.fill").fill
 Model.translate = require("switchyard.model.translate").translate
+Model._decode = require("switchyard.model.sequence").decode
 model._Model, model._Class = Model, Class
 return fields.only(model, "model", "model")

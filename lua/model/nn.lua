@@ -23,6 +23,7 @@ function nn.describe(d, f, ...)
   local before = now
   now = d
   d.path, d.aux, d.layer, d.mixture, d.padding, d.of_all = {}, {}, nil, nil, nil, {}
+  d.stacks, d.side, d.initializer = {}, nil, nil
   local ok, a, b = xpcall(f, function(e)
     return type(e) == "string" and e or debug.traceback(tostring(e))
   end, ...)
@@ -157,20 +158,46 @@ local function full_name(name)
   return #path == 0 and name or table.concat(path, ".") .. "." .. name
 end
 
---- nn.layer(l, f, ...): like scope("model.layers.(l-1)"); l, from 1, is what charts and r.layers
--- count by
+-- Which of its stack's layers layer l is, from 1: layers of a stack follow one another.
+local function place_in(d, stack, l)
+  d.stacks[stack] = d.stacks[stack] or l
+  local at = l - d.stacks[stack] + 1
+  if at < 1 then
+    error(("layer: %d comes before the first layer of stack '%s', which is %d"):format(l, stack,
+      d.stacks[stack]), 3)
+  end
+  return at
+end
+
+local stack_rows = {{"stack", "string"}}
+
+--- nn.layer(l, f, {stack=} or nothing, ...): like scope("model.layers.(l-1)"); l, from 1, is what
+-- charts and r.layers count by.  A model of two stacks numbers its layers through both and says
+-- which this one is of: scope("encoder.layers.0"), label "enc 1".
 function nn.layer(l, f, ...)
   local d = description("layer")
-  local before = d.layer
+  local before, scope = d.layer, "model.layers." .. l - 1
+  local o, first = ..., 1
+  if type(o) == "table" and o.stack then
+    o, first = options.read("layer", o, stack_rows), 2
+    local at = place_in(d, o.stack, l)
+    scope = ("%s.layers.%d"):format(o.stack, at - 1)
+    d.model:_label_layer(l, ("%s %d"):format(o.stack:sub(1, 3), at))
+  end
   d.layer = l
+  d.layers = math.max(d.layers or 0, l)
   d.graph:segment(l)
   local function leave(...)
     d.layer = before
     d.graph:segment(before or 0)
     return ...
   end
-  return leave(nn.scope("model.layers." .. l - 1, f, ...))
+  return leave(nn.scope(scope, f, select(first, ...)))
 end
+
+--- nn.initializer(f): what parameters that are made from here on begin with is f(name, shape, init)
+-- instead of init, what their layer says; name: under its scopes.
+function nn.initializer(f) description("initializer").initializer = f end
 
 local param_rows = {
   {"experts", "integer", nil, 0}, {"active", "integer", nil, 1}, {"role", "string"},
@@ -234,6 +261,7 @@ function nn.param(name, shape, init, options)
   if d.mode ~= "build" then
     error("param: '" .. key .. "' was not there when the model was made", 2)
   end
+  if d.initializer then init = d.initializer(key, shape, init) end
   check_init(key, shape, init)
   local bytes = 4.0
   for _, n in ipairs(shape) do bytes = bytes * n end
@@ -250,7 +278,8 @@ function nn.param(name, shape, init, options)
   local o = param_options(options)
   return d.model:_add_param(key, d.short and t or t:grad(true),
     {experts = o.experts, active = o.active, init = init, layer = d.layer, role = o.role,
-     mixture = d.mixture and d.mixture.name, frozen = o.frozen})
+     mixture = d.mixture and d.mixture.name, frozen = o.frozen,
+     side = d.side})
 end
 
 -- What a state or an input begins with is read before any program runs.
@@ -436,57 +465,6 @@ function nn.swiglu(gate, up) return gate:swiglu(up) end
 function nn.dropout(x, p)
   if p == 0 or description("dropout").mode ~= "train" then return x end
   return (x:dropout({p = p}))
-end
-
---- nn.rope(x (B,T,H,D), theta = 10000): rotary position embedding, halves.  Su et al. 2021
-function nn.rope(x, theta)
-  return x:rope(description("rope").positions, {theta = theta or 10000})
-end
-
-local attention_rows = {
-  {"heads", "integer", nil, 1}, {"kv_heads", "integer", nil, 1}, {"head_dim", "integer", nil, 1},
-  {"theta", "number", 10000, 1, 1e12}, {"qk_norm", "boolean", false}, {"mask", "string", "causal"},
-  {"documents", "boolean", false},
-}
-
---- nn.attention(x (B,T,C), {heads=, kv_heads=, head_dim=, theta=, qk_norm=, mask=, documents=}) ->
--- (B,T,C): projections, RoPE, causal grouped-query attention; documents: a token sees only its own
--- document.  Vaswani et al. 2017; Ainslie et al. 2023
-function nn.attention(x, o)
-  local d = description("attention")
-  o = options.read("attention", o, attention_rows)
-  if not o.heads then error("attention: heads= is missing", 2) end
-  local B, T, C = table.unpack(x.shape)
-  local H, G = o.heads, o.kv_heads or o.heads
-  local D = o.head_dim or C // H
-  local mask = ({full = 0, causal = 1, prefix = 2})[o.mask]
-    or error("attention: unknown mask '" .. tostring(o.mask) .. "'; there are causal, full and "
-      .. "prefix", 2)
-  d.prefix = d.prefix or mask == 2
-  if d.mode == "decode" and mask == 0 then
-    error("attention: a model with mask = \"full\" sees the whole text: it cannot write one "
-      .. "token after another", 0)
-  end
-  local function project(name, heads)
-    return nn.linear(x, nn.param(name .. "_proj.weight", {heads * D, C})):view(B, T, heads, D)
-  end
-  local q, k, v = project("q", H), project("k", G), project("v", G)
-  if o.qk_norm then
-    q = nn.rmsnorm(q, nn.param("q_norm.weight", {D}, "ones"))
-    k = nn.rmsnorm(k, nn.param("k_norm.weight", {D}, "ones"))
-  end
-  q, k = nn.rope(q, o.theta), nn.rope(k, o.theta)
-  d.attention_width = (d.attention_width or 0) + H * D
-  local y
-  if d.mode == "decode" then
-    y = d.attend(q, k, v)
-  else
-    local doc = o.documents and d.mode ~= "build" and d.batch.documents or nil
-    local prefix = mask == 2 and d.batch.prefix or nil
-    y = q:attention(k, v, {mask = mask, doc = doc, prefix = prefix})
-  end
-  local out = nn.param("o_proj.weight", {C, H * D}, 0.02 / math.sqrt(2 * d.model.cfg.layers))
-  return nn.linear(y:view(B, T, H * D), out)
 end
 
 --- nn.head(x (B,T,C), w (V,C)): the model's result: logits x w^T, or fused with the cross entropy

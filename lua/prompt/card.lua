@@ -31,7 +31,7 @@ local function add(node, name, p, info, flops)
     end
     node = child
     node.total, node.active, node.flops = node.total + n, node.active + used,
-      node.flops + (flops and 6 * used or 0)
+      node.flops + (flops and 6 * used * flops or 0)
   end
   node.shape = "(" .. table.concat(p.shape, ", ") .. ")"
 end
@@ -89,7 +89,7 @@ function card.model(m)
   for i, p in ipairs(m.params) do
     local info = m._info[i]
     add(root, info.name:gsub("^model%.", ""), p, info,
-      #p.shape >= 2 and (not info.lookup or m.cfg.tie))
+      #p.shape >= 2 and (not info.lookup or m.cfg.tie) and m:_uses(info))
   end
   local lines = {{"", "", "parameters", "active", "FLOP"}}
   local rest = c.flops_per_token

@@ -197,6 +197,7 @@ function directory.config(m, d, o, initial, code)
     bf16 = o.precision == "bf16" and engine.bf16 or nil,
     flops_per_token = m:count(o.context).flops_per_token, -- for charts by FLOPs
     sources = #d.sources > 1 and table.move(d.sources, 1, #d.sources, 1, {}) or nil,
+    layers = #m._labels > 0 and m._labels or nil, -- what people call them: "enc 1"
     train = given, data = data_config(d), tokenizer = tokenizers(m, d),
   }
 end

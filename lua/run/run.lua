@@ -41,13 +41,14 @@ local function trace(m, kind, params, data, o, across)
   local loss, total, losses
   local function result(d)
     tell_apart(d)
-    loss, losses = Model.loss_of(d)
-    total = loss
+    loss, losses, total = Model.loss_of(d)
+    total = total or loss
     for _, aux in ipairs(d.aux) do total = total + aux end
     d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute, losses)
   end
   local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision,
     kind = kind, data = data, objectives = across.by,
+    shaping = {smooth = o.label_smoothing or 0, z = o.z_loss or 0},
     accumulate = o.accumulate, steps = o.steps,
     carried = across.carried, totals = across.totals, remarks = across.remarks},
     o.batch, o.context, result)

@@ -128,7 +128,7 @@ function methods:reset()
 end
 
 -- Layers have no settings of their own; what the run has is said where it is.
-local Layer = fields.class("layer", {}, "number load experts router mixtures",
+local Layer = fields.class("layer", {}, "number load experts router mixtures label",
   function(layer, name, setting)
   local run = layer._run
   if live.is(name) or run._h:get(name) ~= nil or run._m.inputs[name] then
@@ -164,7 +164,8 @@ end
 -- load and experts are those of its first mixture.
 local function layer_of(r, l)
   local list = r._m._moe[l] or {}
-  local out = fields.object(Layer, {number = l, load = load_of(r, l, list[1] and list[1].name),
+  local out = fields.object(Layer, {number = l, label = r._m._labels[l],
+                                    load = load_of(r, l, list[1] and list[1].name),
                                     experts = list[1] and experts_of(r, l, list[1]),
                                     router = list[1] and router_of(r, l, list[1])})
   out._run = r

@@ -48,6 +48,12 @@ local ROWS = {
   {"optimizer", "string", optimizer_names[1], choices = optimizer_names, help = optimizer_help()},
   {"precision", "string", "fp32", choices = {"fp32", "bf16"},
    help = "of matrix products: fp32, or bf16 (rounded operands, fp32 sums)"},
+  {"label_smoothing", "number", 0, 0, 0.99,
+   help = "share of each target that is spread evenly over all ids in training; the loss that is "
+   .. "shown is without it"},
+  {"z_loss", "number", 0, 0, 1,
+   help = "factor of the squared logarithm of the softmax's denominator, added to the loss in "
+   .. "training (T5, PaLM: 1e-4); the loss that is shown is without it"},
   {"recompute", "boolean", false,
    help = "keep only what passes between layers and compute the rest again in the backward "
    .. "pass: less memory, more time"},

@@ -1,0 +1,231 @@
+-- model.encdec: an encoder and a decoder of pre-norm blocks, as T5 has them, with mixtures of
+-- experts where moe_every or moe_layers says: Switch Transformer, GShard.  The encoder reads
+-- batch.inputs (B,S), the decoder writes batch.targets (B,T) after what it reads as tokens.
+--
+--  1. Tokens of one row see only those of their own document, on both sides: so padding (-1) and
+--     several examples in a row need nothing else.
+--  2. Layers count through both stacks, the encoder's first.
+--
+-- Raffel et al. 2020 (version 1.0); Shazeer 2020 and t5.1.1 (version 1.1); Fedus et al. 2022;
+-- Lepikhin et al. 2021.
+
+local forms = require "switchyard.model.feed_forward"
+local live = require "switchyard.model.live"
+local nn = require "switchyard.model.nn"
+local model = require "switchyard.model.model"
+
+local EPS = 1e-6 -- of T5's RMSNorm
+
+-- ---- what is not given ----
+
+-- Tokens of T5's targets for S tokens of its inputs: 15% are noise, in spans of 3 on average, each
+-- stands for one sentinel, and both end with the end-of-text.
+local function targets_for(S)
+  local function round(x) -- halves to even, as NumPy
+    local low = math.floor(x)
+    return x - low > 0.5 and low + 1 or x - low < 0.5 and low or low + low % 2
+  end
+  local function lengths(n)
+    local noise = math.min(math.max(round(n * 0.15), 1), n - 1)
+    local spans = math.max(round(noise / 3), 1)
+    return n - noise + spans + 1, noise + spans + 1
+  end
+  local n = 2
+  while lengths(n + 1) <= S do n = n + 1 end
+  return select(2, lengths(n))
+end
+
+local VERSIONS = {["1.0"] = {activation = "relu", gated = false, tie = true},
+                  ["1.1"] = {activation = "gelu_tanh", gated = true, tie = false}}
+
+-- Layers with a mixture, by their number through both stacks.
+local function mixtures_of(cfg)
+  local all, where = cfg.layers + cfg.decoder_layers, {}
+  for _, l in ipairs(cfg.moe_layers or {}) do
+    if math.type(l) ~= "integer" or l < 1 or l > all then
+      error(("model.encdec: moe_layers: layer %s; they are numbered 1 to %d, the encoder's first")
+        :format(tostring(l), all), 0)
+    end
+    where[l] = true
+  end
+  if cfg.moe_layers or not cfg.experts then return where end
+  for l = 1, all do
+    local at = l <= cfg.layers and l or l - cfg.layers
+    local first = cfg.moe_first or cfg.moe_every
+    where[l] = at >= first and (at - first) % cfg.moe_every == 0
+  end
+  return where
+end
+
+local function complete(cfg)
+  local form = VERSIONS[cfg.version]
+  for _, name in ipairs {"activation", "gated", "tie"} do
+    if cfg[name] == nil then cfg[name] = form[name] end
+  end
+  forms.check("model.encdec", cfg)
+  cfg.context = cfg.context or targets_for(cfg.input_context)
+  cfg.ffn_dim = cfg.ffn_dim or 4 * cfg.dim
+  cfg.expert_dim = cfg.experts and (cfg.expert_dim or cfg.ffn_dim) or nil
+  if not cfg.experts then cfg.top_k = nil end
+end
+
+-- ---- what parameters begin with ----
+
+-- {form, s}: a deviation of sqrt(s / fan in).  T5 has no 1/sqrt(D) in attention: q is smaller for
+-- it.  The embedding's deviation is sqrt(s).
+local DEVIATION = {normal = 1, truncated = 1 / 0.87962566, uniform = math.sqrt(3)}
+
+local function initializer(cfg)
+  local form, s = cfg.init[1], cfg.init[2]
+  if not DEVIATION[form] or type(s) ~= "number" or not (s > 0 and s < 1e6) then
+    error("model.encdec: init must be {\"normal\", s}, {\"truncated\", s} or {\"uniform\", s}: the "
+      .. "deviation is sqrt(s / inputs)", 0)
+  end
+  local head = cfg.attention_scale and 1 or cfg.head_dim or cfg.dim // cfg.heads
+  return function(name, shape, init)
+    if init == "ones" or init == "zeros" then return init end
+    local inputs = shape[#shape]
+    if name:find "shared%.weight$" then inputs = 1
+    elseif name:find "relative_attention_bias" then inputs = cfg.dim
+    elseif name:find "q_proj%.weight$" then inputs = inputs * head end
+    return {form, DEVIATION[form] * math.sqrt(s / inputs)}
+  end
+end
+
+-- ---- the stacks ----
+
+local function norm(name, x)
+  return nn.rmsnorm(x, nn.param(name .. ".weight", {x.shape[#x.shape]}, "ones"), EPS)
+end
+
+-- Attention, in a decoder attention to the memory, then a feed-forward layer or a mixture.
+local function block(x, cfg, feed_forward, attention, memory)
+  local function add(y) x = x + nn.dropout(y, cfg.dropout) end
+  add(nn.scope("self_attn", nn.attention, norm("input_layernorm", x), attention))
+  if memory then
+    add(nn.scope("cross_attn", nn.attention, norm("cross_attention_layernorm", x), memory))
+  end
+  add(nn.scope("mlp", feed_forward, norm("post_attention_layernorm", x)))
+  return x
+end
+
+-- Layers first+1 .. first+n.  side: options of its attention that are not the decoder's.
+local function stack(cfg, name, first, n, x, feed_forward, side, memory)
+  local attention = {heads = cfg.heads, kv_heads = cfg.kv_heads, head_dim = cfg.head_dim,
+                     theta = cfg.theta, dropout = cfg.dropout, scale = cfg.attention_scale or 1,
+                     rope = cfg.position == "rope"}
+  for key, v in pairs(side) do attention[key] = v end
+  if cfg.position == "relative" then
+    attention.bias = nn.scope(name, nn.relative_bias, x, {heads = cfg.heads,
+      buckets = cfg.buckets, distance = cfg.distance, both = attention.mask == "full"})
+  elseif cfg.position == "sinusoidal" then
+    x = x + nn.sinusoids(x)
+  end
+  nn.padding(side.documents or nil)
+  x = nn.dropout(x, cfg.dropout)
+  for i = 1, n do
+    local l = first + i
+    x = nn.layer(l, block, {stack = name}, x, cfg, function(h) return feed_forward(h, l) end,
+      attention, memory)
+  end
+  return nn.dropout(nn.scope(name, norm, "norm", x), cfg.dropout)
+end
+
+local function feed_forward_of(cfg)
+  local experts = {
+    experts = cfg.experts, expert_dim = cfg.expert_dim, router = cfg.router,
+    shared_experts = cfg.shared_experts,
+  }
+  for _, row in ipairs(forms.expert_rows) do experts[row[1]] = cfg[row[1]] end
+  experts.normalize = cfg.normalize
+  for name, value in pairs(cfg.experts and cfg.balance or {}) do experts[name] = value end
+  local where = mixtures_of(cfg)
+  local dense = {activation = cfg.activation, gated = cfg.gated, dropout = cfg.dropout}
+  return function(h, l)
+    experts.top_k, experts.capacity = cfg.top_k, cfg.capacity -- may change while a run is live
+    if where[l] then return nn.moe(h, experts) end
+    return nn.ffn(h, cfg.ffn_dim, dense)
+  end
+end
+
+model.define("encdec", function(cfg)
+  complete(cfg)
+  local feed_forward, initial = feed_forward_of(cfg), initializer(cfg)
+  return function(tokens, batch)
+    nn.initializer(initial)
+    local embed = nn.param("shared.weight", {cfg.vocab, cfg.dim})
+    local memory = nn.memory(function()
+      return stack(cfg, "encoder", 0, cfg.layers, nn.embedding(batch.inputs, embed), feed_forward,
+        {mask = "full", documents = batch.input_documents})
+    end)
+    local documents = batch.documents
+    local x = stack(cfg, "decoder", cfg.layers, cfg.decoder_layers, nn.embedding(tokens, embed),
+      feed_forward, {documents = documents}, {
+        heads = cfg.heads, kv_heads = cfg.kv_heads, head_dim = cfg.head_dim,
+        scale = cfg.attention_scale or 1, dropout = cfg.dropout, memory = memory,
+        documents = documents, memory_documents = batch.input_documents})
+    if not cfg.tie then return nn.head(x, nn.param("lm_head.weight", {cfg.vocab, cfg.dim})) end
+    return nn.head(x * cfg.dim ^ -0.5, embed)
+  end
+end, (function()
+  local of_experts = {
+    {"experts", "integer", nil, 1, 4096, help = "experts of a mixture (E); default: none, all "
+      .. "layers are dense"},
+    live.row("top_k", 1),
+    {"expert_dim", "integer", nil, 1, 1 << 22, help = "width of an expert (F); default: ffn_dim"},
+    {"shared_experts", "integer", 0, 0, 64, help = "experts that every token uses"},
+    {"moe_every", "integer", 2, 1, 1024, help = "of each stack's layers so many have one mixture"},
+    {"moe_first", "integer", nil, 1, 1024, help = "a stack's first layer with a mixture; default: "
+      .. "moe_every. 1 is the first of each pair, as GShard has it"},
+    {"moe_layers", "table", nil, help = "instead of both: numbers of the layers with a mixture, "
+      .. "from 1 through both stacks, the encoder's first"},
+    {"router", "any", "softmax", help = "a name that routers() lists, or {name, option = value}"},
+    {"balance", "table", {}, help = "coefficients of the balance rules that go with the router: "
+      .. "aux=, z=, gamma="},
+    live.row "capacity",
+    {"normalize", "boolean", nil, help = "of routers that have it; default: the router's"},
+    {"expert_bias", "boolean", false, help = "experts' projections have biases"},
+    {"expert_dropout", "number", 0, 0, 0.99, help = "share of what is between an expert's "
+      .. "projections zeroed in training (Switch: 0.4 in fine-tuning)"},
+  }
+  local rows = {
+    {"layers", "integer", 4, 1, 1024, help = "blocks of the encoder"},
+    {"decoder_layers", "integer", 4, 1, 1024, help = "blocks of the decoder"},
+    {"dim", "integer", 128, 1, 1 << 20, help = "model width (C)"},
+    {"heads", "integer", 4, 1, 1 << 16, help = "query heads (H)"},
+    {"kv_heads", "integer", nil, 1, 1 << 16, help = "key-value heads; default: heads"},
+    {"head_dim", "integer", nil, 1, 1 << 16, help = "width of a head (D); default: dim / heads"},
+    {"ffn_dim", "integer", nil, 1, 1 << 22, help = "width of dense layers (F); default: 4 dim"},
+    {"input_context", "integer", 256, 2, 1 << 24, help = "tokens that the encoder reads (S)"},
+    {"context", "integer", nil, 1, 1 << 24, help = "tokens that the decoder writes (T); default: "
+      .. "those of T5's spans of input_context tokens (512: 114)"},
+    {"vocab", "vocab", 256, help = "a tokenizer, or the number of ids (V)"},
+    {"version", "string", "1.1", choices = {"1.0", "1.1"}, help = "T5's: 1.0 is relu and tied, "
+      .. "1.1 is gated gelu and untied; activation=, gated=, tie= override it"},
+    {"activation", "string", nil, choices = forms.rows[1].choices, help = "of layers and experts; "
+      .. "default: the version's"},
+    {"gated", "boolean", nil, help = "act(gate) * up; default: the version's"},
+    {"tie", "boolean", nil, help = "the head shares the embedding's weights, and what it is given "
+      .. "is scaled by dim^-0.5; default: the version's"},
+    {"position", "string", "relative", choices = {"relative", "rope", "sinusoidal"},
+     help = "relative: T5's bias by distance, one table a stack; rope; sinusoidal: added to the "
+       .. "embeddings"},
+    {"buckets", "integer", 32, 4, 1 << 16, help = "of relative positions"},
+    {"distance", "integer", 128, 2, 1 << 24, help = "from which on relative positions are one "
+      .. "bucket"},
+    {"theta", "number", 10000, 1, 1e12, help = "base of RoPE"},
+    {"attention_scale", "number", nil, 1e-6, 1e6, help = "of scores; default: 1, the "
+      .. "1/sqrt(D) being in q's initial values"},
+    {"dropout", "number", 0, 0, 0.99, help = "share zeroed in training of embeddings, weights of "
+      .. "attention, what is between projections, each block's output and the last norm's (T5: "
+      .. "0.1; 1.1 pre-trains with 0)"},
+    {"init", "table", {"normal", 1}, help = "{form, s}: normal, truncated or uniform with the "
+      .. "deviation sqrt(s / inputs); Switch: {\"truncated\", 0.1}, GShard: {\"uniform\", 1}"},
+    {"seed", "integer", 1, 0, 1 << 53, help = "of the initial parameters"},
+  }
+  for _, row in ipairs(of_experts) do
+    if row[1] ~= "experts" then row.needs = "experts" end
+    rows[#rows + 1] = row
+  end
+  return rows
+end)())

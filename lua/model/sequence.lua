@@ -1,0 +1,273 @@
+-- m:_decode: what a model of an encoder and a decoder writes for a row of inputs.  m:generate,
+-- m:fill and m:translate are made of it.
+--
+--  1. The first program reads the inputs and the start token: what nn.memory makes, and the keys
+--     and values of it, are copied into every further program (recall, remember).  So the encoder
+--     runs once, and a step costs one token of the decoder.
+--  2. Inputs are padded to a multiple of ROUND, so that a few programs serve all lengths: padding
+--     is of document -1, which nobody sees, and changes no bit.
+--  3. Rows of the further programs are sequences of a beam.  Their keys and values stand in caches
+--     (rows, T, G, D), which are put in another order when the beam is.
+
+local beam = require "switchyard.model.beam"
+local engine = require "switchyard.engine"
+local options = require "switchyard.core.options"
+
+local sequence = {}
+local ROUND = 16
+local KEPT = 12 -- programs
+
+-- ---- programs ----
+
+--- Attention of tokens to those before, whose keys and values are in c, {k=, v=}; theirs are put
+-- there.  bias, scale: nil where it has none.
+function sequence.attend(q, k, v, c, len, bias, scale)
+  local o = {scale = scale or 0}
+  if bias then return engine.raw.attention_cached(q, k, v, c.k, c.v, len, bias, o) end
+  return engine.raw.attention_cached(q, k, v, c.k, c.v, len, o)
+end
+
+-- Caches of a program of so many rows: d.attend.
+local function attending(m, d, rows)
+  local caches, count = {}, 0
+  function d.attend(q, k, v, bias, scale)
+    count = count + 1
+    local c, shape = caches[count], k.shape
+    if not c then
+      local size = {rows, m.cfg.context, shape[3], shape[4]}
+      c = {k = tensor.zeros(size), v = tensor.zeros(size)}
+      caches[count] = c
+    end
+    return sequence.attend(q, k, v, c, d.graph:input("len", "i32", {rows}), bias, scale)
+  end
+  return caches
+end
+
+local function compiled(m, d, rows, outputs)
+  local logits
+  m:_record(d, rows, 1, function() logits = m.logits_of(d.result) end)
+  table.insert(outputs, 1, logits)
+  return {run = engine.program(d.graph, outputs), d = d, logits = logits, outputs = outputs,
+          fields = d.fields, positions = d.positions, len = d.graph:input("len", "i32", {rows})}
+end
+
+local GIVEN = {inputs = true, input_documents = true, input_sources = true}
+
+-- Reads S inputs and one token.  outputs: logits, then what is remembered, in its order.
+local function first_program(m, S)
+  local d, kept = {mode = "decode", input_context = S, given = GIVEN}, {}
+  local caches = attending(m, d, 1)
+  function d.keep(memory) kept[#kept + 1] = memory end
+  function d.remember(make)
+    local k, v = make()
+    kept[#kept + 1], kept[#kept + 2] = k, v
+    return k, v
+  end
+  local p = compiled(m, d, 1, kept)
+  p.caches = caches
+  return p
+end
+
+-- One token of each row, with what the first program of S inputs remembered.
+local function next_program(m, S, rows, first)
+  local d, recalled = {mode = "decode", input_context = S, given = GIVEN}, {}
+  local caches = attending(m, d, rows)
+  local function again()
+    local shape = table.move(first.outputs[#recalled + 2].shape, 1, 4, 1, {})
+    shape[1] = rows
+    local t = d.graph:input("remembered." .. #recalled + 1, "f32", shape)
+    recalled[#recalled + 1] = t
+    return t
+  end
+  d.recall = again
+  function d.remember()
+    local k = again()
+    return k, again()
+  end
+  local p = compiled(m, d, rows, {})
+  p.recalled, p.caches = recalled, caches
+  return p
+end
+
+local function kept(own, key, make)
+  if not own[key] then
+    own.count = own.count + 1
+    own[key] = make()
+  end
+  return own[key]
+end
+
+-- What one generation uses alone: that of the last, or new while another goes on.
+local function take(m)
+  local own = m._programs.sequences
+  m._programs.sequences = nil
+  return own and own.count <= KEPT and own or {count = 0}, m._programs
+end
+
+-- ---- one row of inputs ----
+
+local function put_inputs(p, inputs, S, source)
+  local ids, documents, n = {}, {}, #inputs
+  for i = 1, S do
+    ids[i], documents[i] = inputs[i] or 0, i <= n and 0 or -1
+  end
+  if p.fields.inputs then
+    for row = 1, p.fields.inputs.shape[1] do engine.put(p.fields.inputs[row], ids) end
+  end
+  if p.fields.input_documents then
+    for row = 1, p.fields.input_documents.shape[1] do
+      engine.put(p.fields.input_documents[row], documents)
+    end
+  end
+  if p.fields.input_sources then p.fields.input_sources:fill(source or 0) end
+end
+
+-- Token i (from 1) of every row.
+local function run(m, p, tokens, i, seed)
+  local rows, len = p.logits.shape[1], {}
+  for row = 1, rows do len[row] = i end
+  engine.put(p.fields.tokens, tokens)
+  engine.put(p.positions, {i - 1})
+  engine.put(p.len, len)
+  p.run:run(seed, i - 1)
+  return p.logits
+end
+
+local function each_cache(p, f)
+  for i, c in ipairs(p.caches) do
+    f(c.k, i, "k")
+    f(c.v, i, "v")
+  end
+end
+
+-- All that the first program made, in every row of p.
+local function hand_over(first, p, rows)
+  for row = 1, rows do
+    for i, t in ipairs(p.recalled) do engine.copy(t[row], first.outputs[i + 1][1]) end
+    each_cache(p, function(t, i, name) engine.copy(t[row], first.caches[i][name][1]) end)
+  end
+end
+
+-- Row i is what row rows[i] was.
+local function reorder(p, rows)
+  local same, n, all = true, p.logits.shape[1], {}
+  for i = 1, n do
+    all[i] = rows[i] or 1
+    same = same and all[i] == i
+  end
+  if same then return end
+  local index = tensor(all, {dtype = "i32"})
+  each_cache(p, function(t) engine.copy(t, t:index_select(index)) end)
+end
+
+-- Opens a row of inputs for `rows` sequences: its first logits (1,V), and step(ids, order) ->
+-- logits (rows,V) after sequence order[i] went on with ids[i].
+local function open(m, own, inputs, o, rows)
+  local S = math.min(math.ceil(#inputs / ROUND) * ROUND, m.cfg.input_context)
+  local first = kept(own, S, function() return first_program(m, S) end)
+  m:_write_inputs(first.d)
+  put_inputs(first, inputs, S, o.source)
+  local logits = run(m, first, {o.start}, 1, o.seed)
+  local p, at = nil, 1
+  local function step(ids, order)
+    if not p then
+      p = kept(own, S .. "." .. rows, function() return next_program(m, S, rows, first) end)
+      m:_write_inputs(p.d)
+      put_inputs(p, inputs, S, o.source)
+      hand_over(first, p, rows)
+    elseif order then
+      reorder(p, order)
+    end
+    at = at + 1
+    local tokens = {}
+    for row = 1, rows do tokens[row] = ids[row] or o.start end
+    return run(m, p, tokens, at, o.seed)
+  end
+  return logits, step
+end
+
+-- Ids that the tokenizer has; the vocab may be larger.
+local function known_of(m, logits)
+  local known = m.tokenizer and m.tokenizer.size
+  return known and known < logits.shape[2] and logits:narrow(2, 1, known):contiguous() or logits
+end
+
+-- One sequence, drawn token by token.
+local function draw(m, logits, step, o)
+  local ids, score = {}, 0
+  logits = known_of(m, logits)
+  for n = 1, o.tokens do
+    local id = engine.draw(logits, 1, o.temperature, o.top_k, o.top_p, o.seed, n)
+    score = score + logits[1]:log_softmax()[id + 1]:item()
+    if id == o.stop then break end
+    ids[n] = id
+    if o.show then o.show(ids) end
+    if n < o.tokens then logits = known_of(m, step {id}) end
+  end
+  return {{ids = ids, score = score}}
+end
+
+-- ---- for others ----
+
+sequence.rows = {
+  {"beam", "integer", 1, 1, 64, help = "sequences that are searched; 1: one is drawn"},
+  {"length_penalty", "number", 0.6, 0, 10, help = "of a beam: scores are divided by ((5 + "
+    .. "tokens) / 6)^length_penalty"},
+}
+
+local DECODE = {
+  {"tokens", "integer", nil, 0}, {"temperature", "number", 0, 0, 100},
+  {"top_k", "integer", 0, 0}, {"top_p", "number", 1, 0, 1}, {"seed", "integer", 1, 0},
+  {"start", "integer", nil, 0}, {"stop", "any"}, {"source", "integer", 0, 0}, {"show", "any"},
+  sequence.rows[1], sequence.rows[2],
+}
+
+--- Whether a model has an encoder, whose inputs are given to _decode.
+function sequence.has_encoder(m) return m.cfg.input_context ~= nil end
+
+--- The token that a decoder begins with: the tokenizer's padding, else 0.
+function sequence.start_of(m)
+  return m.tokenizer and m.tokenizer:special "<pad>" or 0
+end
+
+local function check(m, inputs, o)
+  if #inputs == 0 then error("decode: no inputs given", 0) end
+  if #inputs > m.cfg.input_context then
+    error(("decode: the inputs are %d tokens, the model's encoder reads at most %d (input_context)")
+      :format(#inputs, m.cfg.input_context), 0)
+  end
+  if o.beam > 1 and o.temperature > 0 then
+    error("decode: temperature has no effect with a beam: its sequences are searched, not drawn", 0)
+  end
+end
+
+--- m:_decode(inputs, {beam=1, length_penalty=0.6, tokens=, temperature=0, top_k=0, top_p=1, seed=1,
+-- start=, stop=, source=, show=}) -> list of {ids=, score=}, best first: what the decoder writes
+-- for token ids that the encoder reads, without `stop` (default: the tokenizer's end-of-text;
+-- false: none).  score: log p, of a beam divided by its length penalty.
+function sequence.decode(m, inputs, given)
+  local o = options.read("decode", given, DECODE)
+  inputs = m:_ids("decode", inputs)
+  check(m, inputs, o)
+  o.tokens = math.min(o.tokens or m.cfg.context, m.cfg.context)
+  o.start = o.start or sequence.start_of(m)
+  if o.stop == nil then o.stop = m.tokenizer and m.tokenizer.eot end
+  return m:_quietly(function()
+    local own, programs = take(m)
+    local logits, step = open(m, own, inputs, o, o.beam)
+    local found
+    if o.tokens == 0 then
+      found = {{ids = {}, score = 0}}
+    elseif o.beam == 1 then
+      found = draw(m, logits, step, o)
+    else
+      found = beam.search({width = o.beam, tokens = o.tokens, penalty = o.length_penalty,
+        stop = o.stop or nil}, known_of(m, logits),
+        function(ids, rows) return known_of(m, step(ids, rows)) end)
+    end
+    programs.sequences = own -- lost after an error
+    return found
+  end)
+end
+
+return sequence

@@ -1,0 +1,118 @@
+-- Runs of encoder-decoders on spans of text: they learn, evaluate, decode while they run, and give
+-- the same bits resumed, rewound, forked, replayed, recomputed; a saved model is the same.  TAP.
+
+local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local ok, is, near, refuses = t.ok, t.is, t.near, t.refuses
+
+local tok = tokenizer.bytes {sentinels = 20}
+local words, text = {"the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and"}, {}
+for i = 1, 4000 do text[i] = words[i * i % 7 + i % 4 + 1] end
+local d = data.string(table.concat(text, " "), {tokenizer = tok, val = 0.1})
+
+local function with(...)
+  local o = {}
+  for _, more in ipairs {...} do
+    for k, v in pairs(more) do o[k] = v end
+  end
+  return o
+end
+
+local MIX = {experts = 4, top_k = 2, moe_first = 1, router = "softmax", capacity = 1.5,
+             dropout = 0.1}
+
+local function make(more)
+  return model.encdec(with({layers = 2, decoder_layers = 2, dim = 16, heads = 2, input_context = 40,
+    vocab = tok, seed = 2}, more))
+end
+
+local function run(m, more)
+  local o = with({objective = "span", steps = 14, batch = 4, lr = 3e-3, warmup = 2, eval_every = 7,
+    eval_batches = 2, checkpoint_every = 5, save = false}, more)
+  local r = train(m, d, o)
+  if not o.paused then r:wait() end
+  return r
+end
+
+-- ---- learning ----
+
+do
+  local m = make {dim = 32}
+  local r = run(m, {steps = 250, lr = 1e-2, schedule = "constant", batch = 16, eval_every = 50})
+  local losses = r:history "loss"
+  ok(r.loss < 0.5 * losses[1][2]:item(), "it learns", r.loss)
+  near(r:eval(2), m:loss(d, {batches = 2}), 1e-5, "m:loss is the run's evaluation")
+  -- blanks of the text are filled with something of the text's form: the first sentinel comes first
+  local written = m:_decode("the <extra_id_0> fox jumps over <extra_id_1> dog<|endoftext|>", {})[1]
+  ok(#written.ids > 0 and written.score < 0, "it decodes")
+  is(m.tokenizer:token(written.ids[1]), "<extra_id_0>", "and begins with the first sentinel")
+  local filled, list = m:fill "the quick ___ fox jumps over ___ dog"
+  ok(filled:find("the quick ", 1, true) == 1 and filled:find(" dog", 1, true) and #list == 2,
+    "m:fill fills two blanks", filled)
+end
+
+-- ---- the same bits ----
+
+local want = run(make(MIX)):hash()
+is(run(make(MIX)):hash(), want, "the same again")
+is(run(make(MIX), {recompute = true}):hash(), want, "computed again in the backward pass")
+is(run(make(MIX), {eval_every = 0}):hash(), want, "evaluations change nothing")
+ok(run(make(MIX), {precision = "bf16"}):hash() ~= want, "bf16")
+do
+  local r = run(make(MIX), {save = true, name = "spans", paused = true})
+  r:steps(8)
+  r:wait()
+  local m = r.model
+  ok(m:_decode("the dog", {tokens = 5, beam = 2})[1].score < 0, "decoded while it is paused")
+  r:stop()
+  r:close()
+  r = train.resume "spans"
+  is(r.layers[1].label .. " " .. r.layers[4].label, "enc 1 dec 2", "labels of the run's layers")
+  is(#r.layers[1].experts, 4, "mixtures in the first of each pair")
+  r:wait()
+  is(r:hash(), want, "resumed")
+  r:rewind(6)
+  r:resume():wait()
+  is(r:hash(), want, "rewound")
+  local f = r:fork {step = 9, name = "spans-fork"}
+  f:wait()
+  is(f:hash(), want, "forked")
+  ok(replay "spans", "replayed")
+end
+do
+  local r = run(make(MIX), {paused = true})
+  every(r, 1, function(self) if self.step == 4 then self.top_k = 1 end end)
+  r:resume():wait()
+  ok(r:hash() ~= want, "r.top_k changes it while it runs")
+end
+
+is(run(make {}, {objective = {span = 0.5, prefix = 0.5}}).state, "done", "spans and prefixes")
+
+-- Accumulated micro-batches are one batch: dense, without dropout.
+do
+  local one = run(make {}, {batch = 8, steps = 6, lr = 1e-3})
+  local two = run(make {}, {batch = 4, accumulate = 2, steps = 6, lr = 1e-3})
+  near(two.loss, one.loss, 1e-5, "two micro-batches are one batch")
+  near(two.val_loss, one.val_loss, 1e-4, "and lead to the same")
+end
+
+-- ---- on disk ----
+
+do
+  local m = make(MIX)
+  run(m)
+  local path = os.tmpname()
+  os.remove(path)
+  assert(m:save(path))
+  local n = assert(model.load(path))
+  local a, b = m:_decode("the fox", {tokens = 10})[1], n:_decode("the fox", {tokens = 10})[1]
+  is(table.concat(b.ids, " "), table.concat(a.ids, " "), "a loaded model writes the same")
+  is(b.score, a.score, "to the bit")
+  is(n.layers[3].label, "dec 1", "its layers are called the same")
+  os.execute("rm -rf '" .. path .. "'")
+end
+
+-- ---- refused ----
+
+refuses(function() run(make {}, {objective = "next"}) end, "what the objective does not make",
+  "inputs")
+t.done()
