@@ -11,6 +11,8 @@ SY_INLINE vm seen(const struct sy_attn_view *v, int64_t i)
 {
     static const int32_t lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const int64_t left = v->limit - i;
+    if (left >= SY_W && v->doc_k)
+        return vi_eq(vi_load(v->doc_k + i), vi_set1(v->doc));
     vm m = vi_lt(vi_load(lane), vi_set1(left < 0 ? 0 : left > 16 ? 16 : (int32_t)left));
     if (!v->doc_k)
         return m;
