@@ -176,10 +176,10 @@ local stack_rows = {{"stack", "string"}}
 -- which this one is of: scope("encoder.layers.0"), label "enc 1".
 function nn.layer(l, f, ...)
   local d = description("layer")
-  local before, scope = d.layer, "model.layers." .. l - 1
+  local before, stack, scope = d.layer, d.stack, "model.layers." .. l - 1
   local o, first = ..., 1
   if type(o) == "table" and o.stack then
-    o, first = options.read("layer", o, stack_rows), 2
+    o, first, d.stack = options.read("layer", o, stack_rows), 2, o.stack
     local at = place_in(d, o.stack, l)
     scope = ("%s.layers.%d"):format(o.stack, at - 1)
     d.model:_label_layer(l, ("%s %d"):format(o.stack:sub(1, 3), at))
@@ -188,7 +188,7 @@ function nn.layer(l, f, ...)
   d.layers = math.max(d.layers or 0, l)
   d.graph:segment(l)
   local function leave(...)
-    d.layer = before
+    d.layer, d.stack = before, stack
     d.graph:segment(before or 0)
     return ...
   end

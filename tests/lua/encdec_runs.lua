@@ -111,6 +111,13 @@ do
   os.execute("rm -rf '" .. path .. "'")
 end
 
+-- ---- routers that see the future: in an encoder nothing is ahead ----
+
+is(run(make {experts = 4, moe_layers = {1, 2}, router = "expert_choice"}).state, "done",
+  "expert choice in the encoder")
+refuses(function() run(make {experts = 4, moe_layers = {3}, router = "expert_choice"}) end,
+  "expert choice in the decoder", "expert_choice")
+
 -- ---- refused ----
 
 refuses(function() run(make {}, {objective = "next"}) end, "what the objective does not make",
