@@ -152,8 +152,8 @@ docs.entries = {
     .. "router from scratch; m stays as it is. Options are those of model.moe: experts, top_k, "
     .. "router, balance, capacity, normalize, scale, expert_dropout, dense_layers (which stay "
     .. "dense) and seed (of the routers). off is the largest difference of their logits on a few "
-    .. "tokens: 0 where a token has one gate of 1 (hash, uniform, random, and forced with top_k = "
-    .. "1 ...), a rounding where its gates sum to 1 (softmax and its like with top_k > 1); else "
+    .. "tokens: 0 where a token has gates that are 1 together and exact (hash, uniform), a "
+    .. "rounding where its gates sum to 1 (softmax and its like with top_k > 1); else "
     .. "(a gate is a score: top_k = 1 of softmax, switch, olmoe) m2 does not begin as m, and a "
     .. "line says so. Errors: a model with experts, or of one's own. Source: Komatsuzaki et al. "
     .. "2022.",
