@@ -19,49 +19,57 @@ enum sy_series_draw {
     SY_DRAW_HEAT    /* a row of the table of layers and experts */
 };
 
+/* What each of a row's values is of.  Of a source: NaN where it has none.  Of sources and experts:
+ * all experts of the first source, and so on. */
+enum sy_series_each { SY_EACH_NONE, SY_EACH_EXPERT, SY_EACH_SOURCE, SY_EACH_SOURCE_EXPERT };
+
 /* X(ID, name, unit, least, most, drawn, each, rare, what it is)
- * each: one value an expert, or several by what it is.  rare: nobody follows it from step to step,
+ * each: NONE, a row is one value; else one a what.  rare: nobody follows it from step to step,
  * and of E values it would be most of a store: rows at few steps (sy__rare_step,
  * src/train/trainer_int.h). */
 #define SY_SERIES_MAP(X)                                                                           \
-    X(VALUE, "value", "", -INFINITY, INFINITY, LINE, false, false, "what a model observes")        \
-    X(LOSS, "loss", "nats", 0, INFINITY, LINE, false, false, "of a training batch")                \
-    X(VAL_LOSS, "val_loss", "nats", 0, INFINITY, POINTS, false, false, "of an evaluation")         \
-    X(RATE, "rate", "", 0, INFINITY, LINE, false, false, "a learning rate")                        \
-    X(NORM, "norm", "", 0, INFINITY, LINE, false, false,                                           \
+    X(VALUE, "value", "", -INFINITY, INFINITY, LINE, NONE, false, "what a model observes")         \
+    X(LOSS, "loss", "nats", 0, INFINITY, LINE, NONE, false, "of a training batch")                 \
+    X(VAL_LOSS, "val_loss", "nats", 0, INFINITY, POINTS, NONE, false, "of an evaluation")          \
+    X(RATE, "rate", "", 0, INFINITY, LINE, NONE, false, "a learning rate")                         \
+    X(NORM, "norm", "", 0, INFINITY, LINE, NONE, false,                                            \
       "of a gradient: of all, a layer, a parameter")                                               \
-    X(ROUTER_NORM, "router_norm", "", 0, INFINITY, LINE, false, false,                             \
+    X(ROUTER_NORM, "router_norm", "", 0, INFINITY, LINE, NONE, false,                              \
       "of the gradient at a router")                                                               \
-    X(EXPERT_NORM, "expert_norm", "", 0, INFINITY, LINE, true, true,                               \
+    X(EXPERT_NORM, "expert_norm", "", 0, INFINITY, LINE, EXPERT, true,                             \
       "of the gradient at each expert")                                                            \
-    X(SPEED, "speed", "tokens/s", 0, INFINITY, LINE, false, false, "")                             \
-    X(SECONDS, "seconds", "s", 0, INFINITY, LINE, false, false, "a part of a step's time")         \
-    X(TOKENS, "tokens", "tokens", 0, INFINITY, LINE, false, false, "trained on so far")            \
-    X(SKIPPED, "skipped", "", 0, 4, LINE, false, false, "why a step was left out")                 \
-    X(LOAD, "load", "of a fair share", 0, INFINITY, HEAT, true, false,                             \
+    X(SPEED, "speed", "tokens/s", 0, INFINITY, LINE, NONE, false, "")                              \
+    X(SECONDS, "seconds", "s", 0, INFINITY, LINE, NONE, false, "a part of a step's time")          \
+    X(TOKENS, "tokens", "tokens", 0, INFINITY, LINE, NONE, false, "trained on so far")             \
+    X(SKIPPED, "skipped", "", 0, 4, LINE, NONE, false, "why a step was left out")                  \
+    X(LOAD, "load", "of a fair share", 0, INFINITY, HEAT, EXPERT, false,                           \
       "tokens that each expert got")                                                               \
-    X(ENTROPY, "entropy", "nats", 0, INFINITY, LINE, false, false, "of the loads")                 \
-    X(GATE, "gate", "share", 0, 1, HEAT, true, true, "each expert's mean probability")             \
-    X(GATE_ENTROPY, "gate_entropy", "nats", 0, INFINITY, LINE, false, false,                       \
+    X(ENTROPY, "entropy", "nats", 0, INFINITY, LINE, NONE, false, "of the loads")                  \
+    X(GATE, "gate", "share", 0, 1, HEAT, EXPERT, true, "each expert's mean probability")           \
+    X(GATE_ENTROPY, "gate_entropy", "nats", 0, INFINITY, LINE, NONE, false,                        \
       "of a token's probabilities, mean")                                                          \
-    X(CONFIDENCE, "confidence", "share", 0, 1, LINE, false, false,                                 \
+    X(CONFIDENCE, "confidence", "share", 0, 1, LINE, NONE, false,                                  \
       "largest gate of a token, mean")                                                             \
-    X(BIAS, "bias", "", -INFINITY, INFINITY, LINE, false, false, "spread of the router's bias")    \
-    X(DROP, "drop", "share", 0, 1, LINE, false, false, "assignments that capacity left out")       \
-    X(DROPPED, "dropped", "share", 0, 1, HEAT, true, true, "likewise of each expert's own")        \
-    X(BALANCE, "balance", "", 0, INFINITY, LINE, false, false,                                     \
+    X(BIAS, "bias", "", -INFINITY, INFINITY, LINE, NONE, false, "spread of the router's bias")     \
+    X(DROP, "drop", "share", 0, 1, LINE, NONE, false, "assignments that capacity left out")        \
+    X(DROPPED, "dropped", "share", 0, 1, HEAT, EXPERT, true, "likewise of each expert's own")      \
+    X(BALANCE, "balance", "", 0, INFINITY, LINE, NONE, false,                                      \
       "load-balancing loss without its weight")                                                    \
-    X(Z, "z", "", 0, INFINITY, LINE, false, false, "router z-loss without its weight")             \
-    X(PART_LOSS, "part_loss", "nats", 0, INFINITY, LINE, false, false,                             \
+    X(Z, "z", "", 0, INFINITY, LINE, NONE, false, "router z-loss without its weight")              \
+    X(PART_LOSS, "part_loss", "nats", 0, INFINITY, LINE, NONE, false,                              \
       "of the part of a training batch that an objective made")                                    \
-    X(PART_VAL_LOSS, "part_val_loss", "nats", 0, INFINITY, POINTS, false, false,                   \
+    X(PART_VAL_LOSS, "part_val_loss", "nats", 0, INFINITY, POINTS, NONE, false,                    \
       "likewise of an evaluation")                                                                 \
-    X(SOURCE_LOSS, "source_loss", "nats", 0, INFINITY, LINE, true, false,                          \
+    X(SOURCE_LOSS, "source_loss", "nats", 0, INFINITY, LINE, SOURCE, false,                        \
       "of a training batch, one value a source of the data; NaN where it has none")                \
-    X(SOURCE_VAL_LOSS, "source_val_loss", "nats", 0, INFINITY, POINTS, true, false,                \
+    X(SOURCE_VAL_LOSS, "source_val_loss", "nats", 0, INFINITY, POINTS, SOURCE, false,              \
       "likewise of an evaluation")                                                                 \
-    X(SOURCE_LOAD, "source_load", "of a fair share", 0, INFINITY, HEAT, true, true,                \
-      "tokens of each source that each expert got: all experts of the first source, and so on")
+    X(SOURCE_LOAD, "source_load", "of a fair share", 0, INFINITY, HEAT, SOURCE_EXPERT, true,       \
+      "tokens of each source that each expert got: all experts of the first source, and so on")    \
+    X(REROUTED, "rerouted", "share", 0, 1, LINE, NONE, false,                                      \
+      "assignments that another expert took, as its own was full")                                 \
+    X(EXPERTS_PER_TOKEN, "experts_per_token", "", 0, INFINITY, LINE, NONE, false,                  \
+      "that a token got, mean; where it varies")
 
 enum sy_series_kind {
 #define X(id, name, unit, least, most, draw, each, rare, help) SY_SERIES_##id,
@@ -74,7 +82,8 @@ struct sy_series_row {
     const char *name, *unit;
     double least, most;
     enum sy_series_draw draw;
-    bool each, rare;
+    enum sy_series_each each;
+    bool rare;
     const char *help;
 };
 /* The row of a kind, static; any thread. */

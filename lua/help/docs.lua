@@ -308,8 +308,11 @@ docs.entries = {
     .. "of a token's probabilities; confidence.L, mean of a token's largest gate; drop.L, share "
     .. "of assignments without a slot (capacity); dropped.L, the same of each expert's own (E "
     .. "values, as gate.L); rerouted.L, share that another expert took "
-    .. "(drop = \"reroute\"); bias.L, from the smallest to the largest bias (sigmoid router); "
-    .. "balance.L and z.L, the auxiliary losses without their weights; grad_norm.L of all its "
+    .. "(drop = \"reroute\"); experts_per_token.L, their mean, where the router has no fixed "
+    .. "number (top_p, relu, expert_threshold ...); source_load.L, of data with several sources "
+    .. "the load of each source (S*E values, as gate.L); bias.L, from the smallest to the largest "
+    .. "bias (sigmoid router); balance.L and z.L, the auxiliary losses without their weights; "
+    .. "grad_norm.L of all its "
     .. "parameters, grad_norm.router.L, grad_norm.experts.L (E values, as gate.L). "
     .. "grad_norm.embed_tokens and the like: outside of layers. skipped: see r:why. Errors: an "
     .. "unknown series.", 'r:history "loss"'},
@@ -392,7 +395,8 @@ docs.entries = {
     .. "nn.layer the layer's number is appended: load.2; in a layer's second mixture its name as "
     .. "well: load.2.memory. kind says what x is, by which it is drawn, stored and watched: "
     .. "value, or load, gate, dropped (E values), entropy, gate_entropy, confidence, bias, drop, "
-    .. "balance, z, loss, norm ...; by default the kind of this name, else value."},
+    .. "rerouted, experts_per_token, balance, z, loss, norm ...; by default the kind of this name, "
+    .. "else value."},
   {"nn.input", "nn.input(name, default, least, most) -> tensor",
    "A number or a tensor (f32) that is read anew at every step: r[name] = value changes it while "
     .. "the run goes on, at no cost; least and most, if given, are what it may be set to. A "
@@ -503,16 +507,18 @@ docs.entries = {
     .. "all tokens. A router sees which they are by ctx:padding() (N) bool."},
   {"nn.router",
    "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, model=, causal=, "
-    .. "leak=, capacity=, check=, except=, route=function(ctx)})",
+    .. "leak=, varies=, capacity=, check=, except=, route=function(ctx)})",
    "A router of one's own, in the form of the program's (lua/routers/): router = \"name\" or "
     .. "{\"name\", option = value} uses it then, and routers(), ?name and completion know it. rows "
     .. "are its options, {name, type, default, least, most, help = text}; gives says what balance "
     .. "rules may ask of it (\"logits scores\", and bias where it calls ctx:bias()); balance has "
     .. "its own defaults of their coefficients, model of top_k, capacity, activation and "
     .. "expert_bias; causal = false with leak, a text, refuses to generate, and to train for the "
-    .. "next token unless allow_leak; capacity, a text, says why it has none; check(E, K, options) "
-    .. "returns what is wrong, or nil; paper has its paper's defaults as the paper counts; except "
-    .. "= {one=, order=, ties=, decode=, step=, gradient=, alone=}, texts, says why what holds of "
+    .. "next token unless allow_leak; varies = true, a token may have any number of experts, whose "
+    .. "mean is then the series experts_per_token.L; capacity, a text, says why it has none; "
+    .. "check(E, K, options) returns what is wrong, or nil; paper has its paper's defaults as the "
+    .. "paper counts; except = {one=, order=, ties=, decode=, step=, gradient=, alone=}, texts, "
+    .. "says why what holds of "
     .. "other routers does not of this one.\nroute is recorded once for each layer, shape and "
     .. "mode: what it computes must be operations on what ctx gives. ctx.x (N,C), the layer's "
     .. "input; ctx.E, K, N, B, T, mode, layer; ctx.options; ctx:logits{x=, w=, b=, init=, extra=} "

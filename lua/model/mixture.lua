@@ -156,6 +156,7 @@ local function route(ctx)
   check_shapes(ctx, r)
   check_gate(ctx, r)
   check_given(ctx, r)
+  r.varies = router.varies and (r.fewer or r.chosen)
   without_disabled(ctx, r)
   without_padding(ctx, r)
   r.logits, r.count, r.taken_gates = ctx._raw, ctx.N * r.gates.shape[2], r.gates
@@ -182,6 +183,9 @@ local function observe_health(ctx, r)
       or sums:sum() * (-1 / p.shape[1]))
   end
   nn.observe("confidence", ctx:mean(r.taken_gates:max(-1)))
+  if r.varies then
+    nn.observe("experts_per_token", ctx:mean(r.experts:gt(0):cast("f32"):sum(-1)))
+  end
 end
 
 -- Of data of several sources: which experts the tokens of each got, of a fair share of its own;

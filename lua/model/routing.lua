@@ -5,8 +5,9 @@
 --     (lua/model/mixture.lua).  And what it permits: gives, a text of what balance rules may ask of
 --     it (logits, scores, bias, chance); balance, its own defaults of their coefficients; model,
 --     its own defaults of the model's options; causal = false with leak, why not; frozen =
---     true: the weight of its logits is never learned; capacity, a text that says why it has none;
---     paper, its paper's defaults in the paper's convention; check(E, K,
+--     true: the weight of its logits is never learned; varies = true: a token may have any number
+--     of experts, whose mean is to be seen (series experts_per_token); capacity, a text that says
+--     why it has none; paper, its paper's defaults in the paper's convention; check(E, K,
 --     options), which returns what is wrong, or nil; except, what tests/lua/identities.lua finds of
 --     every router and not of it (EXCEPT), and why not.
 --  2. A balance rule is a table: name, doc, source, rows, needs (one of what routers give), and
@@ -37,7 +38,7 @@ local SPEC = {
   {"balance", "table"}, {"model", "table"}, {"causal", "boolean", true},
   {"leak", "string", "it sees later tokens"},
   {"capacity", "string"}, {"check", "function"}, {"except", "table"}, {"route", "function"},
-  {"frozen", "boolean", false},
+  {"frozen", "boolean", false}, {"varies", "boolean"},
 }
 local EXCEPT = {
   one = "one expert alone is the dense layer", order = "experts in another order change nothing",

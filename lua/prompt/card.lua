@@ -180,8 +180,26 @@ local function objective_line(h, by)
     #list > 0 and "; loss " .. table.concat(list, ", ") or "")
 end
 
---- Text of a run from its status, and its loss as a sparkline.
-function card.run(name, h, by)
+local SOURCES = 8 -- of more the first
+
+-- The newest loss of each source of the data, where it has several.
+local function source_line(h, sources)
+  local name = h:series_of("source_loss", 0)
+  local losses = name and h:last(name)
+  if not losses then return nil end
+  local list = {}
+  for i = 1, math.min(#losses, SOURCES) do
+    local v = losses[i]
+    list[i] = ("%s %s"):format(sources[i] or i, v == v and ("%.3f"):format(v) or "-")
+  end
+  local more = #losses - #list
+  return engine.clean(("  sources  loss %s%s"):format(table.concat(list, ", "),
+    more > 0 and (", and %d more (r:history %q)"):format(more, name) or ""))
+end
+
+--- Text of a run from its status, and its loss as a sparkline.  by: its objective; sources: names
+-- of its data's.
+function card.run(name, h, by, sources)
   local s = h:status()
   local head, now = ("run %s: %s, step %d/%d"):format(name, s.state, s.step, s.steps), {}
   if s.state == enum.state.RUNNING and s.eta and s.eta > 0 then
@@ -203,6 +221,7 @@ function card.run(name, h, by)
     out[#out + 1] = ("  experts  load max/mean %.2f, dead %d"):format(s.load_max_mean, s.dead)
   end
   if by and by ~= "next" then out[#out + 1] = objective_line(h, by) end
+  out[#out + 1] = source_line(h, sources or {})
   out[#out + 1] = ("  optimizer  %s, %s of state"):format(h:optimizer(),
     engine.bytes(h:state_bytes()))
   for _, line in ipairs(alarm_lines(h)) do out[#out + 1] = line end

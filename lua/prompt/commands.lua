@@ -349,6 +349,14 @@ row("filter", "[TEXT]", "filter(text)",
   "Charts of all series whose names have the text in them, in place of the panels; without one "
   .. "the panels.",
   on_screen "filter", {screen = true})
+row("losses", "NAME", "losses(name)",
+  "Curves beside the loss: objectives, sources (parts of a mix, languages of pairs), or all for "
+  .. "one curve; the key a goes through them. Errors: the run has one only.",
+  on_screen "losses", {screen = true})
+row("heat", "NAME", "heat(name)",
+  "What the table of experts shows: load, gate (probabilities), drops, change, or sources, where "
+  .. "the tokens of each source of the data go; the key e goes through them.",
+  on_screen "heat", {screen = true})
 row("split", "SHARE", "split(share)", "The panels' share of the height, 0.1 to 0.9; 0: as it was.",
   on_screen "split", {screen = true})
 row("highlight", "on|off", "highlight(on)", "Colours of Lua in the line that is typed.",

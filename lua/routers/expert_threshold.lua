@@ -50,6 +50,7 @@ return {
     {"decay", "number", 0.99, 0, 0.999999, help = "of the average of cutoffs"},
     {"warmup", "integer", 4000, 0, 1 << 40, help = "first steps that choose by the batch"},
   },
+  varies = true,
   gives = "logits", balance = {z = 0},
   except = {one = "its gate is the score", step = "a step's cutoff is the mean of its batches'"},
   route = function(ctx)

@@ -39,6 +39,7 @@ return {
      help = "of the second expert in training: all, random or sampling"},
     {"threshold", "number", 0.5, 1e-6, 1, help = "gate from which random keeps every second"},
   },
+  varies = true,
   model = {top_k = 2, capacity = {train = 1, eval = 1, least = 4}},
   balance = {aux = 0.01, z = 0},
   except = {one = "it takes two experts"},

@@ -39,6 +39,7 @@ return {
     {"l1", "number", 1e-8, 0, 1, help = "lambda before the first step"},
     {"rate", "number", 1.2, 1.000001, 10, help = "factor of lambda's change a step"},
   },
+  varies = true,
   gives = "logits", balance = {z = 0},
   except = {one = "its gate is the logit"},
   route = function(ctx)

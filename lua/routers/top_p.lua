@@ -50,6 +50,7 @@ return {
     {"kp", "number", 0.02, 0, 10, help = "of the controller: what a step's miss moves"},
     {"ki", "number", 0.005, 0, 10, help = "of the controller: what all misses before move"},
   },
+  varies = true,
   except = {ties = "it takes as many as the threshold says"},
   route = function(ctx)
     ctx:logits()

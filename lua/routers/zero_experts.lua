@@ -98,7 +98,7 @@ return {
     if o.normalize then gates = nn.normalize_gates(gates) end
     gates = gates * o.scale
     local real = choices:le(ctx.E)
-    nn.observe("computed", ctx:mean(real:cast("f32"):sum(-1)))
+    nn.observe("computed", ctx:mean(real:cast("f32"):sum(-1)), {kind = "experts_per_token"})
     return {experts = real:where(choices, tensor.zeros(choices.shape, {dtype = "i32"})),
             gates = real:where(gates, tensor.zeros(gates.shape)), fewer = true,
             plus = added(ctx, choices, gates)}

@@ -177,7 +177,7 @@ function Run._launch(r)
   say_packing(r)
   say_no_validation(r)
   if r._o.paused then r._h:pause() end
-  r._h:start() -- or there was no thread to be had
+  r._h:start(false, r._m._labels, r._d.sources) -- or there was no thread to be had
   runs.list[#runs.list + 1] = r
   runs.by_name[r.name] = r
   return r
@@ -713,7 +713,7 @@ end
 
 function Run.__tostring(r)
   if runs.by_name[r.name] ~= r then return ("run %s: closed"):format(r.name) end
-  return card.run(r.name, r._h, r._o.objective)
+  return card.run(r.name, r._h, r._o.objective, r._d.sources)
 end
 
 Run.__name = "run"

@@ -9,7 +9,7 @@
 
 static const struct sy_series_row rows[] = {
 #define X(id, name, unit, least, most, draw, each, rare, help)                                     \
-    {name, unit, (double)(least), (double)(most), SY_DRAW_##draw, each, rare, help},
+    {name, unit, (double)(least), (double)(most), SY_DRAW_##draw, SY_EACH_##each, rare, help},
     SY_SERIES_MAP(X)
 #undef X
 };

@@ -94,7 +94,7 @@ static void enter_line(const char *line)
         sy_workbench_leave();
     else if (!sy_workbench_knows(name))
         sy_workbench_say(SY_ROLE_TEXT, "there are :q :watch RUN :overlay RUN ... :filter TEXT "
-                                       ":dump FILE :theme :split");
+                                       ":losses :heat :dump FILE :theme :split");
     else {
         sy_workbench_command(name, args, reply, sizeof reply);
         if (*reply)

@@ -45,6 +45,58 @@ int sy__source_add(struct sy_source *s, const char *name, int width,
     return 0;
 }
 
+/* ---- names ---- */
+
+int sy__source_call(struct sy_source *s, enum sy_source_list list, const char *name)
+{
+    struct sy__source_words *w = &s->called[list];
+    if (SY_GROW(w->word, w->room, w->count + 1))
+        return -1;
+    char *copy = sy_strdup(name);
+    if (!copy)
+        return -1;
+    w->word[w->count++] = copy;
+    return 0;
+}
+
+int sy_source_call(struct sy_source *s, enum sy_source_list list, const char *name)
+{
+    pthread_mutex_lock(&s->lock);
+    int rc = sy__source_call(s, list, name);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int sy_source_called(struct sy_source *s, enum sy_source_list list)
+{
+    pthread_mutex_lock(&s->lock);
+    int n = s->called[list].count;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+bool sy_source_name(struct sy_source *s, enum sy_source_list list, int number, char *out, size_t n)
+{
+    pthread_mutex_lock(&s->lock);
+    const struct sy__source_words *w = &s->called[list];
+    bool there = number >= 1 && number <= w->count && *w->word[number - 1];
+    if (there)
+        snprintf(out, n, "%s", w->word[number - 1]);
+    pthread_mutex_unlock(&s->lock);
+    return there;
+}
+
+static void forget_names(struct sy_source *s)
+{
+    for (int k = 0; k < SY_SOURCE_LISTS; k++) {
+        for (int i = 0; i < s->called[k].count; i++)
+            sy_free(s->called[k].word[i]);
+        sy_free(s->called[k].word);
+    }
+}
+
+/* ---- counting ---- */
+
 struct sy_source *sy_source_ref(struct sy_source *s)
 {
     atomic_fetch_add(&s->refs, 1);
@@ -59,6 +111,7 @@ void sy_source_unref(struct sy_source *s)
         sy_free(s->list[i].name);
     sy_free(s->list);
     sy_names_free(&s->names);
+    forget_names(s);
     pthread_mutex_destroy(&s->lock);
     s->ops->free(s);
 }

@@ -39,6 +39,9 @@ struct sy_source_status {
     char alarm[160];        /* what is wrong, one line; "": nothing */
 };
 
+/* What people call what is otherwise numbered: layers ("enc 1"), and the sources of its data. */
+enum sy_source_list { SY_SOURCE_LAYERS, SY_SOURCE_DATA, SY_SOURCE_LISTS };
+
 struct sy_mark {
     int64_t step;
     enum sy_mark_kind kind;
@@ -55,6 +58,12 @@ int sy_source_find(struct sy_source *s, const char *name);     /* or -1 */
 const char *sy_source_series(struct sy_source *s, int series); /* name; valid as long as s */
 int sy_source_width(struct sy_source *s, int series);
 struct sy_series_what sy_source_what(struct sy_source *s, int series);
+/* The next name of a list, before anyone reads: 0, or -1 without memory.  A stored run knows its
+ * own. */
+int sy_source_call(struct sy_source *s, enum sy_source_list list, const char *name);
+/* How many names a list has; that of number 1.. into out: false where none was given. */
+int sy_source_called(struct sy_source *s, enum sy_source_list list);
+bool sy_source_name(struct sy_source *s, enum sy_source_list list, int number, char *out, size_t n);
 /* Rows with a step greater than `after`, oldest first, at most n, all columns: values[n * width].
  * Returns how many; 0: there are no more yet, or they cannot be read. */
 int64_t sy_source_after(struct sy_source *s, int series, int64_t after, int64_t n, int64_t *steps,

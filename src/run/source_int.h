@@ -28,6 +28,12 @@ struct sy__source_ops {
     bool live;
 };
 
+struct sy__source_words {
+    char **word; /* owned, as each is */
+    int count;
+    size_t room;
+};
+
 struct sy_source {
     const struct sy__source_ops *ops;
     atomic_int refs;
@@ -38,11 +44,14 @@ struct sy_source {
     int count;
     size_t room;
     struct sy_names names; /* of list */
+    struct sy__source_words called[SY_SOURCE_LISTS];
 };
 
 int sy__source_init(struct sy_source *s, const struct sy__source_ops *ops, const char *name);
 /* Append to the list: 0, or -1 without memory. */
 int sy__source_add(struct sy_source *s, const char *name, int width,
                    const struct sy_series_what *what);
+/* sy_source_call with the lock held. */
+int sy__source_call(struct sy_source *s, enum sy_source_list list, const char *name);
 
 #endif

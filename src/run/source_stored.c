@@ -28,6 +28,7 @@ struct stored {
     struct sy_mark *marks;   /* owned */
     int nmarks;
     size_t marks_room;
+    bool configured; /* its configuration was read */
 };
 
 static struct stored *stored_of(struct sy_source *s)
@@ -110,13 +111,35 @@ static void look_for_cut(struct stored *r, const struct sy_store_series *list, i
     }
 }
 
-static double number_in(const char *json, const char *name)
+static double number_in(const struct sy_json *root, const char *name)
 {
-    struct sy_json *root = sy_json_parse(json, strlen(json), NULL);
-    const struct sy_json *x = root ? sy_json_get(root, name) : NULL;
-    double v = x && (x->type == SY_JSON_INT || x->type == SY_JSON_REAL) ? x->real : 0;
+    const struct sy_json *x = sy_json_get(root, name);
+    return x && (x->type == SY_JSON_INT || x->type == SY_JSON_REAL) ? x->real : 0;
+}
+
+/* Those that are no text (a layer without a name) keep their number. */
+static void take_names(struct stored *r, enum sy_source_list list, const struct sy_json *names)
+{
+    if (!names || names->type != SY_JSON_ARRAY)
+        return;
+    for (const struct sy_json *x = names->first; x; x = x->next)
+        if (sy__source_call(&r->s, list, x->type == SY_JSON_STRING ? x->string : ""))
+            return;
+}
+
+/* Once: it never changes. */
+static void take_config(struct stored *r, const char *text)
+{
+    struct sy_json *root = r->configured ? NULL : sy_json_parse(text, strlen(text), NULL);
+    if (!root || root->type != SY_JSON_OBJECT) {
+        sy_json_free(root);
+        return;
+    }
+    r->configured = true;
+    r->s.status.flops_per_token = number_in(root, "flops_per_token");
+    take_names(r, SY_SOURCE_LAYERS, sy_json_get(root, "layers"));
+    take_names(r, SY_SOURCE_DATA, sy_json_get(root, "sources"));
     sy_json_free(root);
-    return v;
 }
 
 static double last_of(const struct sy_store_series *list, int count, const char *name)
@@ -153,8 +176,7 @@ static void take_status(struct stored *r, const struct sy_store_info *info,
     double each = last_of(list, count, "time.data") + last_of(list, count, "time.compute") +
                   last_of(list, count, "time.optimizer");
     s->eta = info->live ? each * (double)(s->steps - s->step) : (double)NAN;
-    if (!s->flops_per_token)
-        s->flops_per_token = number_in(info->config, "flops_per_token");
+    take_config(r, info->config);
     s->alarm[0] = 0;
 }
 

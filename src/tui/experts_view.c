@@ -1,7 +1,8 @@
-/* The experts' views: the table of layers and experts at one step, and one layer over time.  See
- * panel_int.h. */
+/* The experts' table at one step: layers by experts, or a layer's sources by experts.  See
+ * panel_int.h; one layer over time: over_time_view.c. */
 #include "tui/panel_int.h"
 
+#include "base/find.h"
 #include "base/grow.h"
 #include "base/mem.h"
 #include "tui/frame.h"
@@ -11,11 +12,32 @@
 #include <string.h>
 
 static const struct {
-    const char *title, *none;
-} heats[SY__HEATS] = {{"load", "this run records no loads"},
-                      {"probability", "this run records no probabilities"},
-                      {"dropped", "no capacity: no token is dropped"},
-                      {"change", "this run records no loads"}};
+    const char *name, *title, *none;
+} heats[SY__HEATS] = {{"load", "load", "this run records no loads"},
+                      {"gate", "probability", "this run records no probabilities"},
+                      {"drops", "dropped", "no capacity: no token is dropped"},
+                      {"change", "change", "this run records no loads"},
+                      {"sources", "sources", "the data of this run have one source"}};
+
+int sy_panel_find_heat(const char *name)
+{
+    return SY_FIND_NAME(heats, name);
+}
+
+const char *sy_panel_heats(void)
+{
+    static _Thread_local char names[64];
+    size_t n = 0;
+    for (int i = 0; i < SY__HEATS; i++)
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", heats[i].name);
+    return names;
+}
+
+void sy_panel_heat(struct sy_panel *p, int heat)
+{
+    p->heat = (enum sy__heat)heat;
+    sy__show(p, SY__EXPERTS);
+}
 
 /* The series that shows it of a layer; *instead: one of the whole layer, of runs that have no
  * expert's; or -1. */
@@ -63,6 +85,24 @@ static int64_t read_row(const struct sy__run *r, int id, int64_t step, float *ou
     return found;
 }
 
+/* The selected layer's sources by experts.  A source without tokens is a row of nothing, for no
+ * expert is to blame. */
+static void fill_sources(struct sy__table *t, const struct sy__run *r, int64_t step)
+{
+    int id = r->layers[t->layer].source;
+    t->whole = false;
+    t->missing = id < 0;
+    t->shown = read_row(r, id, step, t->v, t->rows * t->cols);
+    for (int i = 0; i < t->rows && t->shown >= 0; i++) {
+        float *row = t->v + (size_t)i * (size_t)t->cols;
+        bool any = false;
+        for (int k = 0; k < t->cols; k++)
+            any |= row[k] > 0;
+        for (int k = 0; k < t->cols && !any; k++)
+            row[k] = NAN;
+    }
+}
+
 static void fill_table(struct sy_panel *p, const struct sy__run *r, int64_t step)
 {
     struct sy__table *t = &p->table;
@@ -94,40 +134,63 @@ static int64_t table_step(const struct sy_panel *p, const struct sy__run *r)
     return p->cursor >= 0 && p->cursor < r->status.step ? p->cursor : r->status.step;
 }
 
+static int selected_layer(const struct sy_panel *p, const struct sy__run *r)
+{
+    return p->layer < r->nlayers ? p->layer : 0;
+}
+
+/* Layers by experts, or the selected layer's sources by its experts. */
+static void table_size(const struct sy_panel *p, const struct sy__run *r, int *rows, int *cols)
+{
+    const struct sy__layer *l = &r->layers[selected_layer(p, r)];
+    bool sources = p->heat == SY__HEAT_SOURCE && l->source >= 0 && l->width > 0;
+    *rows = sources ? sy_source_width(r->source, l->source) / l->width : r->nlayers;
+    *cols = sources ? l->width : r->experts;
+}
+
 bool sy__table_read(struct sy_panel *p)
 {
     struct sy__table *t = &p->table;
     const struct sy__run *r = sy__front(p);
+    int rows, cols;
     if (!r || !r->nlayers || !sy__shows(p, SY__EXPERTS))
         return false;
+    table_size(p, r, &rows, &cols);
     int64_t step = table_step(p, r), base = p->base >= 0 ? p->base : 1;
-    bool same = t->run == r && t->mode == p->heat && t->base == base && t->rows == r->nlayers &&
-                t->cols == r->experts;
+    bool same = t->run == r && t->mode == p->heat && t->base == base && t->rows == rows &&
+                t->cols == cols &&
+                (p->heat != SY__HEAT_SOURCE || t->layer == selected_layer(p, r));
     bool moving = p->cursor < 0 && r->status.state == SY_RUN_RUNNING;
     if (same && (t->step == step || (moving && p->now >= t->at && p->now - t->at < REFRESH)))
         return false;
-    if (SY_GROW(t->v, t->room, (size_t)(r->nlayers + 1) * (size_t)r->experts))
+    if (SY_GROW(t->v, t->room, (size_t)(rows + 1) * (size_t)cols))
         return false;
     t->at = p->now;
     t->run = r;
     t->mode = p->heat;
     t->step = step;
     t->base = base;
-    t->rows = r->nlayers;
-    t->cols = r->experts;
-    fill_table(p, r, p->cursor >= 0 ? step : INT64_MAX);
+    t->rows = rows;
+    t->cols = cols;
+    t->layer = selected_layer(p, r);
+    int64_t upto = p->cursor >= 0 ? step : INT64_MAX;
+    if (p->heat == SY__HEAT_SOURCE)
+        fill_sources(t, r, upto);
+    else
+        fill_table(p, r, upto);
     return true;
 }
 
 struct figures {
     int dead, over;
     double most, entropy, largest;
+    int row, col; /* of most */
 };
 
 /* The table's entropy in nats: the mean over layers of the entropy of their loads as shares. */
 static struct figures figures_of(const struct sy__table *t)
 {
-    struct figures f = {0, 0, 0, 0, 0};
+    struct figures f = {0};
     int layers = 0;
     for (int i = 0; i < t->rows; i++) {
         const float *row = t->v + (size_t)i * (size_t)t->cols;
@@ -140,7 +203,11 @@ static struct figures figures_of(const struct sy__table *t)
                 continue;
             f.dead += v <= 0;
             f.over += v > 2;
-            f.most = v > f.most ? v : f.most;
+            if (v > f.most) {
+                f.most = v;
+                f.row = i;
+                f.col = k;
+            }
             f.largest = fabs(v) > f.largest ? fabs(v) : f.largest;
             h -= share > 0 ? share * log(share) : 0;
         }
@@ -149,6 +216,15 @@ static struct figures figures_of(const struct sy__table *t)
     }
     f.entropy /= layers ? layers : 1;
     return f;
+}
+
+/* "L1–6 × 1–16", or with names "enc 2–dec 4 × 1–16". */
+static int rows_text(const struct sy__run *r, char *out, size_t size, int cols)
+{
+    const struct sy__layer *first = &r->layers[0], *last = &r->layers[r->nlayers - 1];
+    if (sy_source_called(r->source, SY_SOURCE_LAYERS))
+        return snprintf(out, size, "  %s–%s × 1–%d", first->called, last->called, cols);
+    return snprintf(out, size, "  L%d–%d × 1–%d", first->what.layer, last->what.layer, cols);
 }
 
 static void table_title(const struct sy_panel *p, const struct sy__table *t, char *out, size_t size)
@@ -161,9 +237,10 @@ static void table_title(const struct sy_panel *p, const struct sy__table *t, cha
         snprintf(out + n, size - (size_t)n, " since step %lld", (long long)t->base);
         return;
     }
-    if (p->heat == SY__HEAT_LOAD || p->cursor < 0) /* there is not room for all */
-        n += snprintf(out + n, size - (size_t)n, "  L%d–%d × 1–%d", r->layers[0].what.layer,
-                  r->layers[t->rows - 1].what.layer, t->cols);
+    if (p->heat == SY__HEAT_SOURCE)
+        n += snprintf(out + n, size - (size_t)n, " of %s", r->layers[t->layer].called);
+    else if (p->heat == SY__HEAT_LOAD || p->cursor < 0) /* there is not room for all */
+        n += rows_text(r, out + n, size - (size_t)n, t->cols);
     if (p->cursor >= 0)
         snprintf(out + n, size - (size_t)n, " · step %lld",
                  (long long)(t->shown >= 0 ? t->shown : t->step));
@@ -171,10 +248,11 @@ static void table_title(const struct sy_panel *p, const struct sy__table *t, cha
 
 #define KEY_ROOM 16
 
-/* The ramp's key, 0 to 2, at the right end of a row of the frame, of which so much is used. */
+/* The ramp's key, 0 to `top`, at the right end of a row of the frame, of which so much is used. */
 static bool draw_key(const struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g,
-                     int y, int used)
+                     int y, int used, double top)
 {
+    char text[8];
     if (used + KEY_ROOM > slot->r.w)
         return false;
     struct sy_pen dim = sy_theme_pen(&p->look, SY_ROLE_DIM);
@@ -186,7 +264,8 @@ static bool draw_key(const struct sy_panel *p, const struct sy__slot *slot, stru
                     block ? 0x2588 : (uint32_t)sy_theme_ramp(i / 7.0), pen);
     }
     sy_grid_text(g, slot->r.x + slot->r.w - 13, y, 1, "0", dim);
-    sy_grid_text(g, slot->r.x + slot->r.w - 4, y, 1, "2", dim);
+    snprintf(text, sizeof text, "%.0f", top);
+    sy_grid_text(g, slot->r.x + slot->r.w - 4, y, 3, text, dim);
     return true;
 }
 
@@ -208,6 +287,38 @@ static int load_foot(const struct sy_panel *p, const struct figures *f, int room
     return sy_text_width(out, strlen(out));
 }
 
+static void source_name(const void *ctx, int row, char out[32])
+{
+    const struct sy__run *r = ctx;
+    if (!sy_source_name(r->source, SY_SOURCE_DATA, row + 1, out, 32))
+        snprintf(out, 32, "%d", row + 1);
+}
+
+/* The end of the ramp: what would be even is 1; of a source some experts get many times that, and
+ * powers of two do not tremble. */
+static double source_top(double most)
+{
+    double top = 2;
+    while (top < most && top < 512)
+        top *= 2;
+    return top;
+}
+
+/* Who has most. */
+static void source_foot(const struct sy_panel *p, const struct figures *f,
+                        const struct sy__slot *slot, struct sy_grid *g, int title_width)
+{
+    char name[32], text[128], fine[160];
+    source_name(p->table.run, f->row, name);
+    snprintf(text, sizeof text, " max/mean %.1f · E%d of %s ", f->most, f->col + 1, name);
+    sy_theme_text(&p->look, text, fine, sizeof fine);
+    sy_frame_foot(g, slot->r, 0, fine, sy_theme_pen(&p->look, SY_ROLE_DIM));
+    int used = sy_text_width(fine, strlen(fine));
+    double top = source_top(f->most);
+    if (!draw_key(p, slot, g, slot->r.y + slot->r.h - 1, used, top))
+        draw_key(p, slot, g, slot->r.y, title_width + 2, top);
+}
+
 static void table_foot(const struct sy_panel *p, const struct figures *f,
                        const struct sy__slot *slot, struct sy_grid *g, int title_width)
 {
@@ -220,8 +331,12 @@ static void table_foot(const struct sy_panel *p, const struct figures *f,
             snprintf(value, sizeof value, "%d", f->dead);
             sy_frame_foot(g, slot->r, 6, value, sy_theme_pen(&p->look, SY_ROLE_BAD));
         }
-        if (!draw_key(p, slot, g, slot->r.y + slot->r.h - 1, n))
-            draw_key(p, slot, g, slot->r.y, title_width + 2);
+        if (!draw_key(p, slot, g, slot->r.y + slot->r.h - 1, n, 2))
+            draw_key(p, slot, g, slot->r.y, title_width + 2, 2);
+        return;
+    }
+    if (p->heat == SY__HEAT_SOURCE) {
+        source_foot(p, f, slot, g, title_width);
         return;
     }
     sy_value_text(f->most,
@@ -237,12 +352,10 @@ static void table_foot(const struct sy_panel *p, const struct figures *f,
     sy_frame_foot(g, slot->r, 0, fine, dim);
 }
 
-/* L2; of a second mixture of the layer with the first letter of its name. */
-static void label_row(const void *ctx, int row, char out[16])
+static void label_row(const void *ctx, int row, char out[32])
 {
     const struct sy__run *r = ctx;
-    const struct sy_series_what *what = &r->layers[row < r->nlayers ? row : 0].what;
-    snprintf(out, 16, "L%d%.1s", what->layer, what->mixture);
+    snprintf(out, 32, "%s", r->layers[row < r->nlayers ? row : 0].called);
 }
 
 /* The table as a heatmap.  Loads and probabilities are shown beside what would be even: 1, or 1/E.
@@ -251,7 +364,12 @@ static struct sy_heat heat_of(const struct sy_panel *p, double largest)
 {
     const struct sy__table *t = &p->table;
     bool load = t->mode == SY__HEAT_LOAD, gate = t->mode == SY__HEAT_GATE;
-    double top = load ? 2 : gate ? 2.0 / t->cols : largest > 0 ? largest : 1;
+    bool source = t->mode == SY__HEAT_SOURCE;
+    double top = load     ? 2
+                 : gate   ? 2.0 / t->cols
+                 : source ? source_top(largest)
+                          : largest > 0 ? largest
+                                        : 1;
     return (struct sy_heat){.v = t->v,
                             .rows = t->rows,
                             .cols = t->cols,
@@ -260,10 +378,10 @@ static struct sy_heat heat_of(const struct sy_panel *p, double largest)
                             .dead = load || gate,
                             .over = load || gate,
                             .limit = top,
-                            .row_label = label_row,
+                            .row_label = source ? source_name : label_row,
                             .ctx = t->run,
                             .number_columns = true,
-                            .selected = p->layer < t->rows ? p->layer : 0,
+                            .selected = source ? -1 : p->layer < t->rows ? p->layer : 0,
                             .cursor = -1};
 }
 
@@ -271,7 +389,8 @@ int sy__experts_row_at(const struct sy_panel *p, const struct sy__slot *slot, in
 {
     struct sy_heat h = heat_of(p, 1);
     struct sy_rect in = {slot->r.x + 1, slot->r.y + 1, slot->r.w - 2, slot->r.h - 2};
-    return p->table.v ? sy_heat_row_at(&h, &p->look, in, y) : -1;
+    bool layers = p->table.v && p->table.mode != SY__HEAT_SOURCE;
+    return layers ? sy_heat_row_at(&h, &p->look, in, y) : -1;
 }
 
 /* In rows that have experts of fewer columns than others, what is not there stays NaN. */
@@ -296,151 +415,4 @@ void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy
     sy_heat_draw(&h, &p->look, g, in);
     if (t->shown >= 0) /* before there is a row, nothing is known of any expert */
         table_foot(p, &f, slot, g, sy_text_width(title, strlen(title)));
-}
-
-/* ---- one layer over time ---- */
-
-static struct sy_rect times_area(const struct sy__slot *slot)
-{
-    return sy_plot_inside(slot->r);
-}
-
-static bool times_room(struct sy__times *t, int n, int width)
-{
-    if (t->n == n && t->width == width && t->v)
-        return true;
-    sy_free(t->bucket);
-    sy_free(t->found);
-    sy_free(t->v);
-    t->bucket = sy_alloc((size_t)n * sizeof *t->bucket);
-    t->found = sy_alloc((size_t)n * sizeof *t->found);
-    t->v = sy_alloc((size_t)n * (size_t)width * sizeof *t->v);
-    t->n = t->bucket && t->found && t->v ? n : 0;
-    t->width = width;
-    t->run = NULL;
-    return t->n > 0;
-}
-
-static void forget_times(struct sy__times *t)
-{
-    for (int i = 0; i < t->n; i++)
-        t->bucket[i] = t->found[i] = -1;
-}
-
-/* The step shown in each column is the last of its bucket, so that columns stay as they are while
- * the window moves on. */
-static int64_t column_step(const struct sy_panel *p, struct sy__run *r, int i, int w)
-{
-    double x0, x1;
-    struct sy_x_axis x = sy__x_axis(p, r);
-    sy__x_window(p, r, &x0, &x1);
-    return sy_x_to_step(&x, x0 + (x1 - x0) * (i + 1) / w) - 1;
-}
-
-static int64_t stride_of(const struct sy_panel *p, struct sy__run *r, int w)
-{
-    int64_t span = column_step(p, r, w - 1, w) - column_step(p, r, 0, w), stride = 1;
-    while (stride * w < span)
-        stride *= 2;
-    return stride;
-}
-
-bool sy__times_read(struct sy_panel *p, const struct sy__slot *slot)
-{
-    struct sy__times *t = &p->times;
-    struct sy__run *r = sy__front(p);
-    int w = times_area(slot).w, layer = r && p->layer < r->nlayers ? p->layer : 0;
-    if (!r || !r->nlayers || w < 1 || !times_room(t, 4 * w, r->layers[layer].width))
-        return false;
-    int64_t stride = stride_of(p, r, w);
-    bool news = t->run != r || t->layer != layer || t->stride != stride;
-    if (news)
-        forget_times(t);
-    t->run = r;
-    t->layer = layer;
-    t->stride = stride;
-    for (int i = 0; i < w; i++) {
-        int64_t bucket = column_step(p, r, i, w) / stride, last = bucket * stride + stride - 1;
-        int at = bucket < 0 ? -1 : (int)(bucket % t->n);
-        if (at < 0 || bucket * stride > r->status.step)
-            continue;
-        int64_t newest = last < r->status.step ? last : r->status.step;
-        if (t->bucket[at] == bucket && t->found[at] == newest)
-            continue;
-        int64_t found = sy_source_at(r->source, r->layers[layer].series, last,
-                                     t->v + (size_t)at * (size_t)t->width);
-        t->bucket[at] = found >= bucket * stride ? bucket : -1;
-        t->found[at] = newest;
-        news = true;
-    }
-    return news;
-}
-
-/* (experts, w) of what each column shows, NaN where it is not known; the column of the cursor, or
- * -1.  Owned; NULL: nothing was read yet. */
-static float *times_values(const struct sy_panel *p, struct sy__run *r, int w, int *cursor)
-{
-    const struct sy__times *t = &p->times;
-    float *v = w > 0 && t->n && t->run == r && r
-                   ? sy_alloc((size_t)w * (size_t)t->width * sizeof *v)
-                   : NULL;
-    *cursor = -1;
-    for (int i = 0; v && i < w; i++) {
-        int64_t step = column_step(p, r, i, w), bucket = step / t->stride;
-        int k = bucket < 0 ? 0 : (int)(bucket % t->n);
-        bool known = bucket >= 0 && t->bucket[k] == bucket;
-        for (int e = 0; e < t->width; e++)
-            v[(size_t)e * (size_t)w + (size_t)i] =
-                known ? t->v[(size_t)k * (size_t)t->width + (size_t)e] : NAN;
-        if (*cursor < 0 && p->cursor >= 0 && p->cursor <= step)
-            *cursor = i;
-    }
-    return v;
-}
-
-/* E1, E2, ... left of the area, where there is room. */
-static void label_experts(const struct sy_panel *p, const struct sy_heat *h, struct sy_grid *g,
-                          int x, struct sy_rect area)
-{
-    int last = -1;
-    char name[16];
-    for (int y = 0; y < area.h && area.x > x; y++) {
-        int e = sy_heat_row_at(h, &p->look, area, area.y + y);
-        if (e < 0 || e == last || (y % 2 && area.h > 6 && h->rows > area.h))
-            continue;
-        last = e;
-        snprintf(name, sizeof name, "E%d", e + 1);
-        sy_grid_text(g, x + 1, area.y + y, 4, name, sy_theme_pen(&p->look, SY_ROLE_DIM));
-    }
-}
-
-void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g)
-{
-    struct sy__run *r = sy__front(p);
-    char title[128], at[40], place[64];
-    struct sy_series_what first = {SY_SERIES_LOAD, 1, ""};
-    int layer = r && p->layer < r->nlayers ? p->layer : 0, cursor;
-    sy_series_place(r && r->nlayers ? &r->layers[layer].what : &first, place, sizeof place);
-    snprintf(title, sizeof title, "%s · load of its experts over time", place);
-    sy_frame(g, &p->look, slot->r, title, p->pane_mode && slot == &p->slots[p->focus]);
-    struct sy_rect area = times_area(slot);
-    float *v = times_values(p, r, area.w, &cursor);
-    if (!v)
-        return;
-    struct sy_heat h = {.v = v,
-                        .rows = p->times.width,
-                        .cols = area.w,
-                        .hi = 2,
-                        .dead = true,
-                        .limit = 2,
-                        .selected = -1,
-                        .cursor = cursor,
-                        .stretch = true};
-    sy_heat_draw(&h, &p->look, g, area);
-    label_experts(p, &h, g, slot->r.x + 1, area);
-    sy_free(v);
-    double x0, x1;
-    sy__x_window(p, r, &x0, &x1);
-    sy_count_text((long long)p->cursor, at);
-    sy__x_ticks(x0, x1, p->x_kind, p->cursor >= 0 ? at : NULL, &p->look, g, slot->r, area);
 }

@@ -45,6 +45,7 @@ void sy__run_free(struct sy__run *r)
     sy_free(r->feeds);
     sy_free(r->marks);
     sy_free(r->layers);
+    sy_free(r->parts);
     sy_source_unref(r->source);
     sy_free(r);
 }
@@ -72,56 +73,6 @@ static bool take_marks(struct sy__run *r)
         r->nmarks += n;
     }
     return r->nmarks != before;
-}
-
-static int by_place(const void *a, const void *b)
-{
-    const struct sy__layer *x = a, *y = b;
-    int by = (x->what.layer > y->what.layer) - (x->what.layer < y->what.layer);
-    return by ? by : strcmp(x->what.mixture, y->what.mixture);
-}
-
-/* The other series of the mixtures whose loads there are. */
-static void take_part(struct sy__run *r, int series, const struct sy_series_what *what)
-{
-    int kind = (int)what->kind;
-    for (int i = 0; i < r->nlayers; i++) {
-        struct sy__layer *l = &r->layers[i];
-        int *part = kind == SY_SERIES_GATE      ? &l->gate
-                    : kind == SY_SERIES_DROPPED ? &l->dropped
-                    : kind == SY_SERIES_DROP    ? &l->drop
-                                                : NULL;
-        if (!part)
-            return;
-        if (sy_series_same_place(&l->what, what))
-            *part = series;
-    }
-}
-
-static bool take_layers(struct sy__run *r)
-{
-    int count = sy_source_count(r->source), n = 0;
-    if (count == r->looked)
-        return false;
-    if (SY_GROW(r->layers, r->layers_room, count + 1))
-        return false;
-    struct sy__layer *list = r->layers;
-    r->experts = 0;
-    for (int i = 0; i < count; i++) {
-        struct sy_series_what what = sy_source_what(r->source, i);
-        if (what.kind != SY_SERIES_LOAD || !what.layer)
-            continue;
-        list[n++] = (struct sy__layer){what, i, sy_source_width(r->source, i), -1, -1, -1};
-        r->experts = list[n - 1].width > r->experts ? list[n - 1].width : r->experts;
-    }
-    qsort(list, (size_t)n, sizeof *list, by_place);
-    r->nlayers = n;
-    for (int i = 0; i < count; i++) {
-        struct sy_series_what what = sy_source_what(r->source, i);
-        take_part(r, i, &what);
-    }
-    r->looked = count;
-    return true;
 }
 
 static bool same_number(double a, double b)
@@ -153,7 +104,7 @@ bool sy__run_look(struct sy__run *r, double now)
         cut_feeds(r, cut);
         news = true;
     }
-    news |= take_layers(r);
+    news |= sy__run_series(r);
     return take_marks(r) || news;
 }
 
@@ -163,6 +114,7 @@ struct sy__feed *sy__find_feed(const struct sy__run *r, struct sy__of of)
 {
     for (int i = 0; i < r->nfeeds; i++)
         if (r->feeds[i]->reduce == of.reduce && r->feeds[i]->kind == of.kind &&
+            r->feeds[i]->column == of.column &&
             !strcmp(r->feeds[i]->name, of.name ? of.name : ""))
             return r->feeds[i];
     return NULL;
@@ -178,6 +130,7 @@ static struct sy__feed *new_feed(struct sy__run *r, struct sy__of of, double dec
     snprintf(f->name, sizeof f->name, "%s", of.name ? of.name : "");
     f->kind = of.kind;
     f->reduce = of.reduce;
+    f->column = of.column;
     f->last = -1;
     f->looked = -1;
     f->p[0] = sy_pyramid_new(decay, NULL);
@@ -271,10 +224,30 @@ static struct sums *new_sums(int64_t n, int width)
     return s;
 }
 
-static void add_member(struct sums *s, enum sy__reduce reduce, int64_t n, int width, bool first)
+/* What of a row has numbers alone: a column, or the largest; NaN: it has none. */
+static float number_of(const struct sy__feed *f, const float *row, int width)
+{
+    float most = NAN;
+    if (f->reduce == SY__COLUMN)
+        return f->column < width ? row[f->column] : NAN;
+    for (int k = 0; k < width; k++)
+        most = isnan(most) || row[k] > most ? row[k] : most;
+    return most;
+}
+
+static bool has_gaps(const struct sy__feed *f)
+{
+    return f->reduce == SY__COLUMN || f->reduce == SY__TOP;
+}
+
+static void add_member(struct sums *s, const struct sy__feed *f, int64_t n, int width, bool first)
 {
     for (int64_t i = 0; i < n; i++) {
         const float *row = s->values + i * width;
+        if (has_gaps(f)) { /* of one series */
+            s->first[i] = number_of(f, row, width);
+            continue;
+        }
         double sum = first ? 0 : s->sum[i];
         float most = first ? -INFINITY : s->first[i], zeros = first ? 0 : s->second[i];
         for (int k = 0; k < width; k++) {
@@ -283,7 +256,7 @@ static void add_member(struct sums *s, enum sy__reduce reduce, int64_t n, int wi
             zeros += row[k] <= 0 ? 1.0f : 0.0f;
         }
         s->sum[i] = sum;
-        s->first[i] = reduce == SY__FIRST ? row[0] : most;
+        s->first[i] = f->reduce == SY__FIRST ? row[0] : most;
         s->second[i] = zeros;
     }
 }
@@ -307,7 +280,7 @@ static int64_t read_rows(struct sy__run *r, struct sy__feed *f, struct sums *s, 
         n = got < n ? got : n;
         if (!n)
             return 0;
-        add_member(s, f->reduce, n, width, m == 0);
+        add_member(s, f, n, width, m == 0);
         total += width;
     }
     for (int64_t i = 0; i < n && f->reduce == SY__SUM; i++)
@@ -315,6 +288,18 @@ static int64_t read_rows(struct sy__run *r, struct sy__feed *f, struct sums *s, 
     for (int64_t i = 0; i < n && f->reduce == SY__MEAN; i++)
         s->first[i] = (float)(s->sum[i] / (double)total);
     return n;
+}
+
+/* Rows without a number are left out; how many are left. */
+static int64_t close_gaps(struct sums *s, int64_t n)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (!isnan(s->first[i])) {
+            s->first[kept] = s->first[i];
+            s->steps[kept++] = s->steps[i];
+        }
+    return kept;
 }
 
 /* One helping.  true: there were rows. */
@@ -326,10 +311,12 @@ static bool read_feed(struct sy__run *r, struct sy__feed *f, struct sums *s, int
     f->more = got == n;
     if (got <= 0)
         return false;
+    f->last = s->steps[got - 1];
+    if (has_gaps(f))
+        got = close_gaps(s, got);
     if (sy_pyramid_add(f->p[0], s->steps, s->first, got, 1) ||
         (f->p[1] && sy_pyramid_add(f->p[1], s->steps, s->second, got, 1)))
         f->more = false; /* no memory: what there is stays */
-    f->last = s->steps[got - 1];
     return true;
 }
 

@@ -14,6 +14,8 @@
 enum sy__reduce {
     SY__FIRST,   /* the first column of the one series of a name */
     SY__LARGEST, /* the largest of its columns */
+    SY__COLUMN,  /* one of its columns, in rows in which it is a number */
+    SY__TOP,     /* the largest of those that are numbers, in rows that have any */
     SY__SUM,     /* over all series of a kind and their columns, of each step */
     SY__MEAN,
     SY__LOAD /* largest, and how many are 0 */
@@ -21,15 +23,17 @@ enum sy__reduce {
 
 /* What a feed is of. */
 struct sy__of {
-    const char *name;         /* of FIRST and LARGEST; else NULL */
+    const char *name;         /* of one series: of FIRST to TOP; else NULL */
     enum sy_series_kind kind; /* of the others */
     enum sy__reduce reduce;
+    int column; /* of COLUMN, from 0 */
 };
 
 struct sy__feed {
     char name[48]; /* "": of a kind */
     enum sy_series_kind kind;
     enum sy__reduce reduce;
+    int column;
     int *members;            /* owned; numbers of series */
     size_t members_room;
     int nmembers, nmost;     /* nmost: the widest member's columns */
@@ -43,7 +47,15 @@ struct sy__feed {
 struct sy__layer {
     struct sy_series_what what;
     int series, width;               /* of its loads */
-    int gate, dropped, drop;         /* numbers of series, or -1 */
+    int gate, dropped, drop, source; /* numbers of series, or -1 */
+    char called[32];                 /* "enc 1", else "L1"; of a second mixture "enc 1m", "L1m" */
+};
+
+/* A curve beside that of the loss: an objective's, or a source's. */
+struct sy__part {
+    enum sy_series_kind kind;
+    int series, valid, column; /* valid: of evaluations, or -1 */
+    char called[32];
 };
 
 struct sy__run {
@@ -60,6 +72,9 @@ struct sy__run {
     size_t layers_room;
     struct sy__layer *layers; /* owned; those with loads, by number */
     int nlayers, experts, looked;
+    struct sy__part *parts; /* owned; those of a kind stand together */
+    int nparts;
+    size_t parts_room;
     int colour; /* of its curves when several are shown */
     bool over;  /* shown beside the one in front */
 };
@@ -68,6 +83,8 @@ struct sy__run *sy__run_new(struct sy_source *source, struct sy_err *err); /* ta
 void sy__run_free(struct sy__run *r);
 /* Status, marks, rewinds, series.  true: something is other than before. */
 bool sy__run_look(struct sy__run *r, double now);
+/* Layers and parts anew, when there are other series than before.  true: there are. */
+bool sy__run_series(struct sy__run *r);
 /* The feed, made when it is new, and wanted from now on until sy__run_unwant; NULL without memory.
  */
 struct sy__feed *sy__feed(struct sy__run *r, struct sy__of of, double decay);
@@ -75,11 +92,15 @@ struct sy__feed *sy__find_feed(const struct sy__run *r, struct sy__of of); /* or
 /* Of the series of this name: its first column, or the largest of several; of all of a kind. */
 static inline struct sy__of sy__of_name(const char *name, enum sy__reduce reduce)
 {
-    return (struct sy__of){name, SY_SERIES_VALUE, reduce};
+    return (struct sy__of){name, SY_SERIES_VALUE, reduce, 0};
+}
+static inline struct sy__of sy__of_column(const char *name, int column)
+{
+    return (struct sy__of){name, SY_SERIES_VALUE, SY__COLUMN, column};
 }
 static inline struct sy__of sy__of_kind(enum sy_series_kind kind, enum sy__reduce reduce)
 {
-    return (struct sy__of){NULL, kind, reduce};
+    return (struct sy__of){NULL, kind, reduce, 0};
 }
 void sy__run_unwant(struct sy__run *r);
 /* Read what is wanted, up to a time of sy_now.  true: there were rows. */

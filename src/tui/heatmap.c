@@ -82,14 +82,29 @@ static int16_t colour(const struct sy_heat *h, const struct sy_theme *look, cons
                                   : sy_theme_heat(look, shade(h, t->v)));
 }
 
-#define LABEL 4     /* columns of row labels */
+#define LABEL_LEAST 3 /* columns of row labels; one more is for the sign of the selected row */
+#define LABEL_MOST 10
 #define LABEL_GAP 6 /* columns from one column's number to the next, at least */
+
+/* As wide as the widest, but at most a quarter of the room. */
+static int label_columns_of(const struct sy_heat *h, int room)
+{
+    char text[32];
+    int widest = LABEL_LEAST, most = room / 4 < LABEL_MOST ? room / 4 : LABEL_MOST;
+    for (int row = 0; row < h->rows; row++) {
+        h->row_label(h->ctx, row, text);
+        int n = sy_text_width(text, strlen(text));
+        widest = n > widest ? n : widest;
+    }
+    return widest > most && most > LABEL_LEAST ? most : widest > most ? LABEL_LEAST : widest;
+}
 
 struct sy_rect sy_heat_inside(const struct sy_heat *h, struct sy_rect r)
 {
     if (h->row_label && r.w > 12) {
-        r.x += LABEL;
-        r.w -= LABEL;
+        int label = label_columns_of(h, r.w) + 1;
+        r.x += label;
+        r.w -= label;
     }
     if (h->number_columns && r.h > 4 && r.h > h->rows / 2) {
         r.y++;
@@ -198,27 +213,28 @@ static void put_ramp(const struct sy_heat *h, const struct sy_theme *look, struc
 }
 
 static void put_row_label(const struct sy_heat *h, const struct sy_theme *look, struct sy_grid *g,
-                          struct sy_rect r, int y, int row, bool selected)
+                          struct sy_rect r, int columns, int y, int row, bool selected)
 {
-    char text[16];
+    char text[32];
     h->row_label(h->ctx, row, text);
-    sy_grid_text(g, r.x, y, LABEL - 1, text,
+    sy_grid_text(g, r.x, y, columns, text,
                  sy_theme_pen(look, selected ? SY_ROLE_VALUE : SY_ROLE_DIM));
     if (selected)
-        sy_grid_put(g, r.x + LABEL - 1, y, look->symbols == SY_SYMBOLS_ASCII ? '>' : 0x25B8,
+        sy_grid_put(g, r.x + columns, y, look->symbols == SY_SYMBOLS_ASCII ? '>' : 0x25B8,
                     sy_theme_pen(look, SY_ROLE_FOCUS));
 }
 
 static void label_rows(const struct sy_heat *h, const struct sy_theme *look, struct sy_grid *g,
                        struct sy_rect r, struct sy_rect in, const struct side *rows)
 {
-    int per = pixels_a_cell(look), shown = -1;
+    int per = pixels_a_cell(look), shown = -1, columns = in.x - r.x - 1;
     if (!h->row_label || in.x <= r.x)
         return;
     if (!rows->stretch && rows->size >= 2 * per) { /* each has cells of its own: in the middle */
         for (int row = 0; row < rows->n; row++)
-            put_row_label(h, look, g, r, in.y + (row * rows->size + (rows->size - 1) / 2) / per,
-                          row, row == h->selected);
+            put_row_label(h, look, g, r, columns,
+                          in.y + (row * rows->size + (rows->size - 1) / 2) / per, row,
+                          row == h->selected);
         return;
     }
     for (int j = 0; j * per < rows->pixels; j++) {
@@ -232,7 +248,7 @@ static void label_rows(const struct sy_heat *h, const struct sy_theme *look, str
             continue;
         int row = selected ? h->selected : first;
         shown = end - 1;
-        put_row_label(h, look, g, r, in.y + j, row, selected);
+        put_row_label(h, look, g, r, columns, in.y + j, row, selected);
     }
 }
 

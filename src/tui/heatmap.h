@@ -16,8 +16,8 @@ struct sy_heat {
     bool diverging;  /* around 0: -hi .. hi */
     bool dead, over; /* mark 0 as dead; what is over `limit` */
     double limit;
-    /* of three characters; NULL: rows have none */
-    void (*row_label)(const void *ctx, int row, char out[16]);
+    /* NULL: rows have none */
+    void (*row_label)(const void *ctx, int row, char out[32]);
     const void *ctx;
     bool number_columns;  /* above, when there is room */
     int selected;         /* row, or -1 */

@@ -18,6 +18,7 @@ struct sy_panel *sy_panel_new(const struct sy_theme *look, struct sy_err *err)
     p->look = *look;
     p->use_board = p->fit = p->follow = p->cloud = true;
     p->log[SY__LOSS] = true;
+    p->losses = -1;
     p->smooth = 1;
     p->cursor = p->base = -1;
     for (int i = 0; i < SY__VIEWS; i++)

@@ -122,6 +122,15 @@ struct sy_request {
 bool sy_panel_action(struct sy_panel *p, enum sy_action a, struct sy_request *req);
 /* Charts of all series whose names contain the text, in place of the panels; "" or NULL: panels. */
 int sy_panel_filter(struct sy_panel *p, const char *text, struct sy_err *err);
+/* What the table of experts shows (load, gate ...), and which losses are apart (all, objectives,
+ * sources), by name: its number, or -1; all names, for people, borrowed for ever. */
+int sy_panel_find_heat(const char *name);
+const char *sy_panel_heats(void);
+void sy_panel_heat(struct sy_panel *p, int heat);
+int sy_panel_find_losses(const char *name);
+const char *sy_panel_losses_names(void);
+/* STATE: the run in front has no such losses. */
+int sy_panel_losses(struct sy_panel *p, int losses, struct sy_err *err);
 /* Show or hide the list of keys. */
 void sy_panel_show_help(struct sy_panel *p, bool on);
 bool sy_panel_help(const struct sy_panel *p);

@@ -273,6 +273,13 @@ static void envelope(struct sy_panel *p, int by)
     p->cloud = !p->cloud;
 }
 
+void sy__show(struct sy_panel *p, enum sy__view view)
+{
+    if (!sy__shows(p, view))
+        choose_view(p, (int)view);
+    p->dirty = true;
+}
+
 static void heat_mode(struct sy_panel *p, int by)
 {
     (void)by;
@@ -281,6 +288,19 @@ static void heat_mode(struct sy_panel *p, int by)
         return;
     }
     p->heat = (enum sy__heat)((p->heat + 1) % SY__HEATS);
+}
+
+static void losses_apart(struct sy_panel *p, int by)
+{
+    (void)by;
+    int pages = p->nruns ? sy__loss_pages(sy__front(p)) : 1;
+    if (!sy__shows(p, SY__LOSS)) {
+        choose_view(p, SY__LOSS);
+        return;
+    }
+    p->losses = (sy__loss_page_number(p) + 1) % pages;
+    if (pages < 2)
+        say_in_panel(p, "one objective and one source: there is but one loss");
 }
 
 /* ---- what the caller does ---- */
@@ -393,6 +413,7 @@ static const struct {
     [SY_ACT_PANEL5] = {choose_view, SY__GRAD},
     [SY_ACT_PANEL6] = {choose_view, SY__MEMORY},
     [SY_ACT_HEAT] = {heat_mode, 0},
+    [SY_ACT_APART] = {losses_apart, 0},
     [SY_ACT_MARK] = {mark_step, 0},
     [SY_ACT_PAUSE] = {pause_run, 0},
     [SY_ACT_OVERLAY] = {overlay_runs, 0},

@@ -20,7 +20,14 @@ enum sy__view {
     SY__VIEWS
 };
 
-enum sy__heat { SY__HEAT_LOAD, SY__HEAT_GATE, SY__HEAT_DROP, SY__HEAT_CHANGE, SY__HEATS };
+enum sy__heat {
+    SY__HEAT_LOAD,
+    SY__HEAT_GATE,
+    SY__HEAT_DROP,
+    SY__HEAT_CHANGE,
+    SY__HEAT_SOURCE, /* of the selected layer: sources by experts */
+    SY__HEATS
+};
 
 #define SY__SLOTS 12
 struct sy__slot {
@@ -35,7 +42,7 @@ struct sy__table {
     enum sy__heat mode;
     int64_t step, base; /* that was asked for; of the rows they are compared with */
     int64_t shown; /* that the rows are of: the newest up to it at which there are any; or -1 */
-    int rows, cols;
+    int rows, cols, layer; /* layer: that is selected */
     double at;    /* when it was read */
     bool missing; /* the run has no such series */
     bool whole;   /* a layer's figure stands for its experts */
@@ -85,7 +92,7 @@ struct sy_panel {
     int64_t cursor; /* a step; -1: none */
     bool log[SY__VIEWS];
     bool cloud;
-    int smooth;
+    int smooth, losses; /* losses: the page of losses apart (losses.c); -1: the first */
     enum sy__heat heat;
     int layer;          /* place in layers */
     int64_t base;       /* step that changes are shown since; -1: the first */
@@ -115,11 +122,31 @@ static inline struct sy__run *sy__front(const struct sy_panel *p)
 void sy__layout(struct sy_panel *p);
 bool sy__shows(const struct sy_panel *p, enum sy__view view);
 
+/* panel_actions.c */
+void sy__show(struct sy_panel *p, enum sy__view view); /* in place of another, where it is not */
+
 /* views.c */
 void sy__want(struct sy_panel *p);       /* feeds of all that is shown */
 bool sy__views_read(struct sy_panel *p); /* heatmaps' rows; true: changed */
 void sy__views_draw(struct sy_panel *p, struct sy_grid *g);
 bool sy__x_known(const struct sy_panel *p, enum sy_x_kind kind);
+
+/* losses.c */
+#define SY__LOSS_PARTS 7 /* of a page: with the whole as many as there are colours */
+struct sy__loss_page {
+    const struct sy__part *parts; /* of the run in front */
+    int n, from, of;              /* parts from + 1 to from + n; n 0: the whole alone */
+    const char *title;
+};
+int sy__loss_pages(const struct sy__run *r);
+/* The first page of sy_panel_find_losses's number; -1: the run has none. */
+int sy__loss_first_page(const struct sy__run *r, int losses);
+int sy__loss_page_number(const struct sy_panel *p);
+struct sy__loss_page sy__loss_page(const struct sy_panel *p);
+int sy__loss_title(const struct sy__loss_page *page, char *out, size_t size); /* its bytes */
+void sy__losses_want(struct sy_panel *p, struct sy__run *r, double decay);
+/* The parts' curves, at most SY__LOSS_PARTS; how many. */
+int sy__losses_lines(const struct sy_panel *p, struct sy__run *r, struct sy_plot_line *out);
 
 /* visible_range.c */
 enum sy_unit sy__unit_of(enum sy_series_kind kind);
@@ -129,11 +156,13 @@ struct sy_x_axis sy__x_axis(const struct sy_panel *p, struct sy__run *r);
 
 /* experts_view.c */
 bool sy__table_read(struct sy_panel *p);
-bool sy__times_read(struct sy_panel *p, const struct sy__slot *slot);
 void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
 int sy__experts_row_at(const struct sy_panel *p, const struct sy__slot *slot, int y); /* or -1 */
-void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
 void sy__heat_free(struct sy_panel *p);
+
+/* over_time_view.c */
+bool sy__times_read(struct sy_panel *p, const struct sy__slot *slot);
+void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
 
 /* process_memory.c */
 bool sy__memory_read(struct sy_panel *p, double now);

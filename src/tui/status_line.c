@@ -270,24 +270,43 @@ void sy__welcome_draw(struct sy_panel *p, struct sy_grid *g)
 
 #define HELP_ROWS (SY_ACT_COUNT + 1)
 
+struct help_row {
+    enum sy_action action;
+    char shown[32];
+    const char *help;
+};
+
+/* Neighbours that say the same are one row: "<- h  -> l". */
+static int add_help(struct help_row *out, int n, const struct sy_key *k)
+{
+    if (n && out[n - 1].action != SY_ACT_NONE && !strcmp(out[n - 1].help, k->help)) {
+        size_t used = strlen(out[n - 1].shown);
+        snprintf(out[n - 1].shown + used, sizeof out->shown - used, " %s", k->shown);
+        return n;
+    }
+    out[n] = (struct help_row){.action = k->action, .help = k->help};
+    snprintf(out[n].shown, sizeof out->shown, "%s", k->shown);
+    return n + 1;
+}
+
 /* Keys that do something here; before those of the prompt a heading, which has no action. */
-static int help_rows(const struct sy_panel *p, struct sy_key out[HELP_ROWS])
+static int help_rows(const struct sy_panel *p, struct help_row out[HELP_ROWS])
 {
     int count, n = 0;
     const struct sy_key *keys = sy_keys(&count);
     for (int i = 0; i < count; i++) {
         const struct sy_key *k = &keys[i];
         if (i && k->map != k[-1].map)
-            out[n++] = (struct sy_key){.action = SY_ACT_NONE,
-                                       .help = "at the prompt, and on panels"};
+            out[n++] = (struct help_row){.action = SY_ACT_NONE,
+                                         .help = "at the prompt, and on panels"};
         if (!p->only_panes || (k->action != SY_ACT_PAUSE && k->action != SY_ACT_MARK))
-            out[n++] = *k;
+            n = add_help(out, n, k);
     }
     return n;
 }
 
 static void help_column(const struct sy_panel *p, struct sy_grid *g, struct sy_rect r,
-                        const struct sy_key *k, int n)
+                        const struct help_row *k, int n)
 {
     char text[160];
     for (int i = 0; i < n; i++, k++) {
@@ -304,7 +323,7 @@ static void help_column(const struct sy_panel *p, struct sy_grid *g, struct sy_r
 /* Over all but the status line; in as many columns as it takes, or what there is room for. */
 void sy__help_draw(struct sy_panel *p, struct sy_grid *g)
 {
-    struct sy_key keys[HELP_ROWS];
+    struct help_row keys[HELP_ROWS];
     int count = help_rows(p, keys), rows = p->h - 2 - p->areas.status.h;
     int columns = (count + (rows > 0 ? rows : 1) - 1) / (rows > 0 ? rows : 1);
     int most = p->w / 38 > 0 ? p->w / 38 : 1;

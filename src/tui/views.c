@@ -40,7 +40,9 @@ static const struct strip strips[] = {{"entropy", SY_SERIES_ENTROPY, SY__MEAN, 0
                                       {"of gates", SY_SERIES_GATE_ENTROPY, SY__MEAN, 0, 2},
                                       {"max/mean", SY_SERIES_LOAD, SY__LOAD, 0, 1},
                                       {"dead", SY_SERIES_LOAD, SY__LOAD, 1, 3},
-                                      {"dropped", SY_SERIES_DROP, SY__MEAN, 0, 4}};
+                                      {"dropped", SY_SERIES_DROP, SY__MEAN, 0, 4},
+                                      {"rerouted", SY_SERIES_REROUTED, SY__MEAN, 0, 5},
+                                      {"per token", SY_SERIES_EXPERTS_PER_TOKEN, SY__MEAN, 0, 6}};
 #define STRIPS ((int)(sizeof strips / sizeof *strips))
 
 /* ---- wanting ---- */
@@ -61,12 +63,20 @@ static bool is_smoothed(const struct sy_panel *p, const struct sy__run *r, const
     return p->smooth && sy_series_row(what_of(r, series).kind)->draw != SY_DRAW_POINTS;
 }
 
+/* How a chart of a series that was asked for by its name shows several columns. */
+static enum sy__reduce reduce_of(const struct sy__run *r, const char *series)
+{
+    int id = r ? sy_source_find(r->source, series) : -1;
+    if (id < 0 || sy_source_width(r->source, id) < 2)
+        return SY__FIRST;
+    return sy_series_row(sy_source_what(r->source, id).kind)->each == SY_EACH_SOURCE ? SY__TOP
+                                                                                    : SY__LARGEST;
+}
+
 static void want_view(struct sy_panel *p, struct sy__run *r, const struct sy__slot *s)
 {
     if (s->series[0]) {
-        int id = sy_source_find(r->source, s->series);
-        bool vector = id >= 0 && sy_source_width(r->source, id) > 1;
-        sy__feed(r, sy__of_name(s->series, vector ? SY__LARGEST : SY__FIRST),
+        sy__feed(r, sy__of_name(s->series, reduce_of(r, s->series)),
                  is_smoothed(p, r, s->series) ? decay_of(p) : 0);
         return;
     }
@@ -74,6 +84,7 @@ static void want_view(struct sy_panel *p, struct sy__run *r, const struct sy__sl
     case SY__LOSS:
         sy__feed(r, sy__of_name("loss", SY__FIRST), decay_of(p));
         sy__feed(r, sy__of_name("val_loss", SY__FIRST), 0);
+        sy__losses_want(p, r, decay_of(p));
         break;
     case SY__GRAD:
         sy__feed(r, sy__of_name("grad_norm", SY__FIRST), decay_of(p));
@@ -132,13 +143,15 @@ struct chart {
     const char *name, *series, *valid;
     enum sy__reduce reduce;
     enum sy_unit unit;
+    bool apart; /* the loss, with its parts (losses.c) */
 };
 
 static void chart_title(const struct sy_panel *p, const struct sy__slot *s, const struct chart *c,
                         int runs, char *out, size_t size)
 {
-    int n = snprintf(out, size, "%s", c->name);
-    if (s->series[0] && c->reduce == SY__LARGEST)
+    struct sy__loss_page page = sy__loss_page(p);
+    int n = c->apart ? sy__loss_title(&page, out, size) : snprintf(out, size, "%s", c->name);
+    if (s->series[0] && c->reduce != SY__FIRST)
         n += snprintf(out + n, size - (size_t)n, " · largest");
     if (p->log[s->view])
         n += snprintf(out + n, size - (size_t)n, " · log");
@@ -167,18 +180,22 @@ static void draw_chart(struct sy_panel *p, const struct sy__slot *s, const struc
 {
     struct sy__run *front = sy__front(p);
     char title[128];
-    int n = 0;
-    struct sy_plot_line *lines = sy_calloc((size_t)p->nruns + 1, sizeof *lines);
+    int n = 0, parts = 0;
+    struct sy_plot_line *lines = sy_calloc((size_t)p->nruns + 1 + SY__LOSS_PARTS, sizeof *lines);
     if (!lines)
         return;
     for (int i = 0; i < p->nruns; i++)
         if (i != p->front && p->runs[i]->over)
             n += add_line(p, p->runs[i], c, false, &lines[n]);
-    if (front)
-        n += add_line(p, front, c, true, &lines[n]);
-    if (n == 1)
-        lines[0].colour = 0;
-    chart_title(p, s, c, n, title, sizeof title);
+    if (front && c->apart)
+        n += parts = sy__losses_lines(p, front, lines + n);
+    if (front && add_line(p, front, c, true, &lines[n]))
+        n++;
+    if (parts && n > parts) /* then this run alone is shown */
+        lines[n - 1].label = "all";
+    if (n - parts == 1)
+        lines[n - 1].colour = 0;
+    chart_title(p, s, c, n - parts, title, sizeof title);
     struct sy_plot plot = {.title = title,
                            .lines = lines,
                            .n = n,
@@ -233,7 +250,7 @@ static void draw_strip(struct sy_panel *p, const struct strip *t, const struct s
     else
         sy_value_text(v, sy__unit_of(t->kind), value);
     sy__x_window(p, r, &x0, &x1);
-    sy_grid_text(g, in.x + 1, in.y, 8, t->name, sy_theme_pen(&p->look, SY_ROLE_DIM));
+    sy_grid_text(g, in.x + 1, in.y, 9, t->name, sy_theme_pen(&p->look, SY_ROLE_DIM));
     int n = (int)strlen(value), y = least > 1 ? in.y + 1 : in.y, at = least > 1 ? 1 : 16 - n;
     bool bad = t->which == 1 && v > 0;
     sy_grid_text(g, in.x + at, y, n, value,
@@ -282,18 +299,18 @@ static void draw_router(struct sy_panel *p, const struct sy__slot *s, struct sy_
 
 static void draw_series(struct sy_panel *p, const struct sy__slot *s, struct sy_grid *g)
 {
-    const struct sy__run *r = sy__front(p);
-    int id = r ? sy_source_find(r->source, s->series) : -1;
-    bool vector = id >= 0 && sy_source_width(r->source, id) > 1;
-    struct chart c = {s->series, s->series, NULL, vector ? SY__LARGEST : SY__FIRST, SY_UNIT_PLAIN};
+    struct chart c = {s->series, s->series, NULL, reduce_of(sy__front(p), s->series), SY_UNIT_PLAIN,
+                      false};
     draw_chart(p, s, &c, g);
 }
 
 static void draw_slot(struct sy_panel *p, const struct sy__slot *s, struct sy_grid *g)
 {
-    static const struct chart loss = {"loss", "loss", "val_loss", SY__FIRST, SY_UNIT_PLAIN};
-    static const struct chart grad = {"gradient norm", "grad_norm", NULL, SY__FIRST, SY_UNIT_PLAIN};
-    static const struct chart lr = {"learning rate", "lr", NULL, SY__FIRST, SY_UNIT_PLAIN};
+    static const struct chart loss = {"loss", "loss", "val_loss", SY__FIRST, SY_UNIT_PLAIN,
+                                      true};
+    static const struct chart grad = {"gradient norm", "grad_norm", NULL, SY__FIRST, SY_UNIT_PLAIN,
+                                      false};
+    static const struct chart lr = {"learning rate", "lr", NULL, SY__FIRST, SY_UNIT_PLAIN, false};
     if (s->series[0]) {
         draw_series(p, s, g);
         return;

@@ -13,6 +13,8 @@
 #define WORDS 32
 #define DUMP_TAKES "dump: takes the name of a file: .txt, .ans or .svg"
 #define THEMES_ARE "theme: there are %s"
+#define HEATS_ARE "heat: there are %s"
+#define LOSSES_ARE "losses: there are %s"
 #define SPLIT_TAKES "split: takes the panel's share of the height, 0.1 to 0.9; 0: as it was"
 
 struct order {
@@ -142,6 +144,30 @@ static void split(struct order *r)
     sy_workbench_repaint();
 }
 
+static void check_heat(struct order *r)
+{
+    if (sy_panel_find_heat(r->args) < 0)
+        fail_order(r, HEATS_ARE, sy_panel_heats());
+}
+
+static void heat(struct order *r)
+{
+    sy_panel_heat(sy_workbench_panel(), sy_panel_find_heat(r->args));
+}
+
+static void check_losses(struct order *r)
+{
+    if (sy_panel_find_losses(r->args) < 0)
+        fail_order(r, LOSSES_ARE, sy_panel_losses_names());
+}
+
+static void losses(struct order *r)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (sy_panel_losses(sy_workbench_panel(), sy_panel_find_losses(r->args), &err))
+        fail_order(r, "%s", err.msg);
+}
+
 /* check: says in the reply why the words are not what the command takes, whatever the screen. */
 static const struct command {
     const char *name;
@@ -155,6 +181,8 @@ static const struct command {
                 {"mouse", check_switch, mouse},
                 {"highlight", check_switch, highlight},
                 {"filter", NULL, filter},
+                {"heat", check_heat, heat},
+                {"losses", check_losses, losses},
                 {"split", check_split, split}};
 #define COMMANDS (sizeof commands / sizeof *commands)
 

@@ -85,7 +85,8 @@ void sy_workbench_highlight(bool on);
 /* The screen as it is now, into a file: text, ANSI or SVG by its name's end. */
 int sy_workbench_dump(const char *path, struct sy_err *err);
 
-/* By name, as at the prompt behind a colon: dump overlay watch theme plain mouse filter split.
+/* By name, as at the prompt behind a colon: dump overlay watch theme plain mouse filter losses
+ * heat split.
  * 0, and *reply (maybe "") is to be shown; -1: *reply says why not. */
 bool sy_workbench_knows(const char *name);
 int sy_workbench_command(const char *name, const char *args, char *reply, size_t n);

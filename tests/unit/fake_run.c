@@ -44,6 +44,49 @@ static void put_one(struct fake_run *f, const char *name, int64_t step, double v
     put(f, name, 1, step, &x);
 }
 
+static void put_kind(struct fake_run *f, const char *name, enum sy_series_kind kind, int layer,
+                     int width, int64_t step, const float *v)
+{
+    struct sy_series_what what = {.kind = kind, .layer = layer};
+    sy_metrics_add(f->metrics, sy_metrics_declare(f->metrics, name, width, &what, NULL), step, v);
+}
+
+/* Sources begin alike and grow apart; in some steps one has no target.  The second objective begins
+ * at step 200 and is in every third step. */
+static void put_parts(struct fake_run *f, int64_t step, double loss)
+{
+    float v[20], next = (float)(loss - 0.2), span = (float)(loss * 0.6);
+    for (int i = 0; i < f->sources; i++)
+        v[i] = (step + i) % 7 == 3 ? NAN : (float)(loss * (1 + 0.08 * (i - f->sources / 2)));
+    if (f->sources)
+        put_kind(f, "loss.by_source", SY_SERIES_SOURCE_LOSS, 0, f->sources, step, v);
+    if (f->sources && step % 100 == 0)
+        put_kind(f, "val_loss.by_source", SY_SERIES_SOURCE_VAL_LOSS, 0, f->sources, step, v);
+    if (f->objectives)
+        put_kind(f, "loss.next", SY_SERIES_PART_LOSS, 0, 1, step, &next);
+    if (f->objectives && step >= 200 && step % 3 == 0)
+        put_kind(f, "loss.span", SY_SERIES_PART_LOSS, 0, 1, step, &span);
+    if (f->objectives && step >= 200 && step % 100 == 0) { /* not in the order of the others */
+        put_kind(f, "val_loss.span", SY_SERIES_PART_VAL_LOSS, 0, 1, step, &span);
+        put_kind(f, "val_loss.next", SY_SERIES_PART_VAL_LOSS, 0, 1, step, &next);
+    }
+}
+
+/* Each source has an expert that it prefers; the third has no token. */
+static void put_source_load(struct fake_run *f, int layer, int64_t step)
+{
+    float v[20 * 64];
+    char name[32];
+    int e_count = f->experts;
+    for (int i = 0; i < f->sources * e_count; i++) {
+        int s = i / e_count, e = i % e_count;
+        bool own = e == (s * 5 + layer) % e_count;
+        v[i] = s == 2 ? 0 : own ? 4 : (float)(e_count - 4) / (float)(e_count - 1);
+    }
+    snprintf(name, sizeof name, "source_load.%d", layer);
+    put_kind(f, name, SY_SERIES_SOURCE_LOAD, layer, f->sources * e_count, step, v);
+}
+
 /* Loads that start even and grow apart; expert 6 of layer 1 dies at step 800. */
 static void put_layer(struct fake_run *f, int layer, int64_t step)
 {
@@ -82,6 +125,16 @@ static void put_layer(struct fake_run *f, int layer, int64_t step)
         snprintf(name, sizeof name, "dropped.%d", layer);
         put(f, name, f->experts, step, dropped);
     }
+    if (f->sources && rare)
+        put_source_load(f, layer, step);
+    if (f->varies) {
+        float each = (float)(2.5 + 0.5 * noise(f, step, (uint32_t)(8000 + layer)));
+        float moved = (float)(0.04 + 0.02 * noise(f, step, (uint32_t)(9000 + layer)));
+        snprintf(name, sizeof name, "experts_per_token.%d", layer);
+        put_kind(f, name, SY_SERIES_EXPERTS_PER_TOKEN, layer, 1, step, &each);
+        snprintf(name, sizeof name, "rerouted.%d", layer);
+        put_kind(f, name, SY_SERIES_REROUTED, layer, 1, step, &moved);
+    }
     snprintf(name, sizeof name, "entropy.%d", layer);
     put_one(f, name, step, 2.7 - 0.6 * apart + 0.05 * noise(f, step, (uint32_t)(7000 + layer)));
 }
@@ -97,6 +150,7 @@ static void put_step(struct fake_run *f, int64_t step)
     if (step == f->nan)
         loss = (double)NAN;
     put_one(f, "loss", step, loss);
+    put_parts(f, step, loss_at(f, step));
     put_one(f, "lr", step, step < 100 ? 3e-6 * (double)step : 3e-4);
     put_one(f, "grad_norm", step, 0.4 + 3.0 / (1 + (double)step / 40.0) + 0.3 * noise(f, step, 4));
     put_one(f, "time.compute", step, compute);
@@ -148,6 +202,22 @@ static int marks_of(void *ctx, int first, struct sy_mark *out, int n)
     return n;
 }
 
+static void call_all(struct fake_run *f)
+{
+    static const char *const languages[] = {"de", "fr", "es", "pt_BR", "zh_Hans_CN", "en"};
+    char name[32];
+    for (int l = 1; f->stacks && l <= f->layers; l++) {
+        int encoder = f->layers / 2;
+        bool first = l <= encoder;
+        snprintf(name, sizeof name, "%s %d", first ? "enc" : "dec", first ? l : l - encoder);
+        sy_source_call(f->source, SY_SOURCE_LAYERS, name);
+    }
+    for (int i = 0; i < f->sources; i++) {
+        snprintf(name, sizeof name, "source %d", i + 1);
+        sy_source_call(f->source, SY_SOURCE_DATA, i < 6 ? languages[i] : name);
+    }
+}
+
 int fake_run_make(struct fake_run *f)
 {
     int64_t steps = f->steps < 0 ? 0 : f->steps ? f->steps : 1240;
@@ -160,6 +230,7 @@ int fake_run_make(struct fake_run *f)
     f->metrics = sy_metrics_new(NULL);
     struct sy_live_run live = {f->name, f->metrics, status_of, marks_of, f};
     f->source = f->metrics ? sy_source_live(&live, NULL) : NULL;
+    call_all(f);
     f->steps = 0;
     fake_run_go_on(f, steps);
     return f->source ? 0 : -1;

@@ -13,6 +13,10 @@ struct fake_run {
     int64_t spike, nan;  /* steps, or 0 */
     double capacity;     /* 0: dropless */
     bool early;          /* as before there was dropped.N: a layer's drop.N only */
+    bool objectives;     /* two, with losses apart */
+    int sources;         /* of its data, at most 20; 0: they have one */
+    bool stacks;         /* layers are of an encoder and a decoder */
+    bool varies;         /* the number of experts a token; and some are rerouted */
     uint32_t seed;
     enum sy_run_state state;
     struct sy_mark marks[8];

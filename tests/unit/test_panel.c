@@ -13,6 +13,7 @@
 #include "tui/panel_int.h"
 
 #include <locale.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -274,6 +275,55 @@ static void filtered(void)
         continue;
 }
 
+static void with_objectives(void)
+{
+    stage.run[0].objectives = true;
+    open_stage(&stage, 80, 24, fine, 1);
+}
+
+static void with_sources(void)
+{
+    stage.run[0].sources = 5;
+    stage.run[0].stacks = true;
+    open_stage(&stage, 80, 24, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_HEAT, 4);
+}
+
+/* All there is at once: both kinds of losses, stacks, drops, experts a token. */
+static void set_translation(struct fake_run *f)
+{
+    f->sources = 12;
+    f->objectives = f->stacks = f->varies = true;
+    f->capacity = 1.25;
+}
+
+static void with_translation(void)
+{
+    set_translation(&stage.run[0]);
+    open_stage(&stage, 200, 60, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_APART, 2); /* the second page of sources */
+    act(&stage, SY_ACT_HEAT, 4);
+    act(&stage, SY_ACT_PANEL2, 1);
+    act(&stage, SY_ACT_CURSOR_DOWN, 4);
+}
+
+static void with_translation_small(void)
+{
+    set_translation(&stage.run[0]);
+    open_stage(&stage, 60, 15, fine, 1);
+}
+
+static void with_translation_plain(void)
+{
+    set_translation(&stage.run[0]);
+    open_stage(&stage, 80, 36, (struct sy_theme){SY_SYMBOLS_ASCII, 0, false}, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_APART, 1);
+    act(&stage, SY_ACT_HEAT, 4);
+}
+
 static void failed(void)
 {
     stage.run[0].state = SY_RUN_FAILED;
@@ -309,6 +359,11 @@ static const struct scene {
               {"first-steps", first_steps},
               {"first-step", before_the_first},
               {"filter", filtered},
+              {"objectives", with_objectives},
+              {"sources", with_sources},
+              {"translation", with_translation},
+              {"translation-60x15", with_translation_small},
+              {"translation-ascii", with_translation_plain},
               {"failed", failed}};
 
 static void write_file(const char *path, const struct sy_str *text)
@@ -511,6 +566,82 @@ static void early_drops(void)
     sy_grid_write(&stage.grid, SY_DUMP_TEXT, &text);
     tap_ok(text.data && strstr(text.data, "max 12.5% of a layer's tokens"),
            "what is known of layers only is said to be a layer's");
+    sy_str_free(&text);
+    close_stage(&stage);
+}
+
+/* A step in which a source has no target is none of it, not one that failed; evaluations belong to
+ * the curve of their own name. */
+static void losses_apart(void)
+{
+    struct sy_request req;
+    set_translation(&stage.run[0]);
+    open_stage(&stage, 120, 40, fine, 1);
+    struct sy_panel *p = stage.panel;
+    struct sy__run *r = sy__front(p);
+    tap_is_int(sy__loss_pages(r), 4, "the whole, objectives, two pages of sources");
+    struct sy__loss_page page = sy__loss_page(p);
+    tap_ok(page.n == 2 && !strcmp(page.parts[1].called, "span"), "objectives come first");
+    tap_is_str(sy_source_series(r->source, page.parts[1].valid), "val_loss.span",
+               "with evaluations of their own");
+    act(&stage, SY_ACT_APART, 1);
+    page = sy__loss_page(p);
+    tap_ok(page.n == 7 && page.of == 12 && !strcmp(page.parts[3].called, "pt_BR"), "then sources");
+    const struct sy_pyramid *rows =
+        sy__feed_rows(sy__find_feed(r, sy__of_column("loss.by_source", 3)), 0);
+    struct sy_extent e = sy_pyramid_query(rows, 0, sy_pyramid_rows(rows));
+    tap_ok(rows && sy_pyramid_rows(rows) == 1063 && e.bad == 0,
+           "steps without a target of a source are no rows of it");
+    act(&stage, SY_ACT_APART, 2);
+    tap_is_int(sy__loss_page(p).n, 0, "at last the whole alone");
+    act(&stage, SY_ACT_APART, 1);
+    tap_is_int(sy__loss_page(p).of, 2, "and round again");
+    close_stage(&stage);
+    open_stage(&stage, 120, 40, fine, 1);
+    sy_panel_action(stage.panel, SY_ACT_APART, &req);
+    tap_ok(strstr(stage.panel->message, "but one loss"), "what has but one loss says so");
+    close_stage(&stage);
+}
+
+/* The largest of the sources that have a target. */
+static void largest_of_sources(void)
+{
+    stage.run[0].sources = 3;
+    open_stage(&stage, 80, 24, fine, 1);
+    sy_panel_filter(stage.panel, "loss.by_source", NULL);
+    while (sy_panel_update(stage.panel, 1, 60))
+        continue;
+    const struct sy_pyramid *rows = sy__feed_rows(
+        sy__find_feed(sy__front(stage.panel), sy__of_name("loss.by_source", SY__TOP)), 0);
+    tap_ok(rows && sy_pyramid_query(rows, 0, sy_pyramid_rows(rows)).bad == 0,
+           "a chart of a series of sources has no gaps");
+    close_stage(&stage);
+}
+
+/* The same table from the panel's and from the run's own numbers. */
+static void sources_by_experts(void)
+{
+    set_translation(&stage.run[0]);
+    open_stage(&stage, 120, 40, fine, 1);
+    struct sy_panel *p = stage.panel;
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_HEAT, 4);
+    tap_ok(p->table.rows == 12 && p->table.cols == 16, "12 sources by 16 experts");
+    tap_ok(p->table.v[1] == 4 && p->table.v[16 + 6] == 4 && isnan(p->table.v[2 * 16]),
+           "each by its own experts; who has no token has nothing");
+    act(&stage, SY_ACT_PANEL2, 1);
+    act(&stage, SY_ACT_CURSOR_DOWN, 1);
+    tap_ok(p->table.layer == 1 && p->table.v[2] == 4, "of the selected layer");
+    sy_panel_click(p, 60, 9);
+    tap_is_int(p->layer, 1, "a click on a source chooses no layer");
+    close_stage(&stage);
+    open_stage(&stage, 80, 24, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_HEAT, 4);
+    struct sy_str text = SY_STR_INIT;
+    draw(&stage);
+    sy_grid_write(&stage.grid, SY_DUMP_TEXT, &text);
+    tap_ok(text.data && strstr(text.data, "one source"), "data of one source say so");
     sy_str_free(&text);
     close_stage(&stage);
 }
@@ -791,6 +922,9 @@ int main(void)
     no_row_yet();
     not_smoothed();
     early_drops();
+    losses_apart();
+    largest_of_sources();
+    sources_by_experts();
     keys();
     directions();
     rewind_run();

@@ -12,34 +12,38 @@
 static const struct {
     const char *name, *unit;
     enum sy_series_draw draw;
-    bool each, rare;
+    enum sy_series_each each;
+    bool rare;
     double least, most;
-} kinds[] = {{"value", "", SY_DRAW_LINE, false, false, -NO_LIMIT, NO_LIMIT},
-             {"loss", "nats", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"val_loss", "nats", SY_DRAW_POINTS, false, false, 0, NO_LIMIT},
-             {"rate", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"norm", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"router_norm", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"expert_norm", "", SY_DRAW_LINE, true, true, 0, NO_LIMIT},
-             {"speed", "tokens/s", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"seconds", "s", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"tokens", "tokens", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"skipped", "", SY_DRAW_LINE, false, false, 0, 4},
-             {"load", "of a fair share", SY_DRAW_HEAT, true, false, 0, NO_LIMIT},
-             {"entropy", "nats", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"gate", "share", SY_DRAW_HEAT, true, true, 0, 1},
-             {"gate_entropy", "nats", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"confidence", "share", SY_DRAW_LINE, false, false, 0, 1},
-             {"bias", "", SY_DRAW_LINE, false, false, -NO_LIMIT, NO_LIMIT},
-             {"drop", "share", SY_DRAW_LINE, false, false, 0, 1},
-             {"dropped", "share", SY_DRAW_HEAT, true, true, 0, 1},
-             {"balance", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"z", "", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"part_loss", "nats", SY_DRAW_LINE, false, false, 0, NO_LIMIT},
-             {"part_val_loss", "nats", SY_DRAW_POINTS, false, false, 0, NO_LIMIT},
-             {"source_loss", "nats", SY_DRAW_LINE, true, false, 0, NO_LIMIT},
-             {"source_val_loss", "nats", SY_DRAW_POINTS, true, false, 0, NO_LIMIT},
-             {"source_load", "of a fair share", SY_DRAW_HEAT, true, true, 0, NO_LIMIT}};
+} kinds[] = {{"value", "", SY_DRAW_LINE, SY_EACH_NONE, false, -NO_LIMIT, NO_LIMIT},
+             {"loss", "nats", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"val_loss", "nats", SY_DRAW_POINTS, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"rate", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"norm", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"router_norm", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"expert_norm", "", SY_DRAW_LINE, SY_EACH_EXPERT, true, 0, NO_LIMIT},
+             {"speed", "tokens/s", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"seconds", "s", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"tokens", "tokens", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"skipped", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, 4},
+             {"load", "of a fair share", SY_DRAW_HEAT, SY_EACH_EXPERT, false, 0, NO_LIMIT},
+             {"entropy", "nats", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"gate", "share", SY_DRAW_HEAT, SY_EACH_EXPERT, true, 0, 1},
+             {"gate_entropy", "nats", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"confidence", "share", SY_DRAW_LINE, SY_EACH_NONE, false, 0, 1},
+             {"bias", "", SY_DRAW_LINE, SY_EACH_NONE, false, -NO_LIMIT, NO_LIMIT},
+             {"drop", "share", SY_DRAW_LINE, SY_EACH_NONE, false, 0, 1},
+             {"dropped", "share", SY_DRAW_HEAT, SY_EACH_EXPERT, true, 0, 1},
+             {"balance", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"z", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"part_loss", "nats", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"part_val_loss", "nats", SY_DRAW_POINTS, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"source_loss", "nats", SY_DRAW_LINE, SY_EACH_SOURCE, false, 0, NO_LIMIT},
+             {"source_val_loss", "nats", SY_DRAW_POINTS, SY_EACH_SOURCE, false, 0, NO_LIMIT},
+             {"source_load", "of a fair share", SY_DRAW_HEAT, SY_EACH_SOURCE_EXPERT, true, 0,
+              NO_LIMIT},
+             {"rerouted", "share", SY_DRAW_LINE, SY_EACH_NONE, false, 0, 1},
+             {"experts_per_token", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT}};
 
 static void test_kinds(void)
 {

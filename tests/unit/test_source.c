@@ -82,6 +82,31 @@ static void test_source(struct sy_source *s, int64_t rows, const char *what)
     tap_ok(sy_source_after(s, a, 2 * rows, 1, &(int64_t){0}, row) == 0, "%s: none after it", what);
 }
 
+/* Names of layers 1 and 3 and of two sources of data. */
+static void test_called(struct sy_source *s, const char *what)
+{
+    char name[16] = "";
+    tap_ok(sy_source_called(s, SY_SOURCE_LAYERS) == 3 && sy_source_called(s, SY_SOURCE_DATA) == 2,
+           "%s: how many names it has", what);
+    tap_ok(sy_source_name(s, SY_SOURCE_LAYERS, 3, name, sizeof name) && !strcmp(name, "dec 1"),
+           "%s: a layer's", what);
+    tap_ok(sy_source_name(s, SY_SOURCE_DATA, 2, name, sizeof name) && !strcmp(name, "fr"),
+           "%s: a source's", what);
+    tap_ok(!sy_source_name(s, SY_SOURCE_LAYERS, 2, name, sizeof name) &&
+               !sy_source_name(s, SY_SOURCE_LAYERS, 0, name, sizeof name) &&
+               !sy_source_name(s, SY_SOURCE_DATA, 3, name, sizeof name),
+           "%s: none where none was given", what);
+}
+
+static void call_names(struct sy_source *s)
+{
+    static const char *const layers[] = {"enc 1", "", "dec 1"};
+    for (int i = 0; i < 3; i++)
+        sy_source_call(s, SY_SOURCE_LAYERS, layers[i]);
+    sy_source_call(s, SY_SOURCE_DATA, "de");
+    sy_source_call(s, SY_SOURCE_DATA, "fr");
+}
+
 static void live(void)
 {
     uint64_t seen = 0;
@@ -100,6 +125,8 @@ static void live(void)
     for (int64_t i = 1; i <= 3000; i++)
         add(2 * i, (float)(i % 8));
     test_source(s, 3000, "live");
+    call_names(s);
+    test_called(s, "live");
     tap_ok(sy_source_cut(s, &seen) == INT64_MAX, "nothing was cut");
     sy_metrics_truncate(m, 400);
     sy_metrics_truncate(m, 300);
@@ -157,7 +184,9 @@ static void test_alarm_marks(const char *dir)
 static void stored(const char *dir)
 {
     struct sy_store_config c = {
-        .dir = dir, .name = "kept", .steps = 5000, .config = "{\"flops_per_token\":1000}"};
+        .dir = dir, .name = "kept", .steps = 5000,
+        .config = "{\"flops_per_token\":1000,\"layers\":[\"enc 1\",null,\"dec 1\"],"
+                  "\"sources\":[\"de\",\"fr\"]}"};
     struct sy_store *store = sy_store_create(&c, NULL);
     m = sy_metrics_new(NULL);
     loss = sy_metrics_series(m, "loss", 1, NULL);
@@ -170,6 +199,7 @@ static void stored(const char *dir)
     if (!tap_ok(s != NULL, "a store as a source"))
         return;
     test_source(s, 700, "stored");
+    test_called(s, "stored");
     tap_ok(!sy_source_poll(s), "no news");
     sy_store_add(store, SY_STORE_JOURNAL, 200, "note", "hello", NULL, 0, NULL);
     test_alarm_marks(dir);

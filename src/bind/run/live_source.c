@@ -151,9 +151,19 @@ struct lsy_live_source *lsy_live_source_new(struct sy_trainer *t, double flops_p
                                .marks = give_marks,
                                .ctx = l};
     l->source = sy_source_live(&live, NULL);
-    if (l->source)
-        sy_board_add(l->source, NULL);
     return l;
+}
+
+void lsy_live_source_call(struct lsy_live_source *l, enum sy_source_list list, const char *name)
+{
+    if (l && l->source)
+        sy_source_call(l->source, list, name);
+}
+
+void lsy_live_source_show(struct lsy_live_source *l)
+{
+    if (l && l->source)
+        sy_board_add(l->source, NULL);
 }
 
 void lsy_live_source_close(struct lsy_live_source *l)

@@ -3,15 +3,21 @@
 #ifndef SY_BIND_LIVE_SOURCE_H
 #define SY_BIND_LIVE_SOURCE_H
 
+#include "run/source.h"
+
 #include <stdint.h>
 
 struct lsy_live_source;
 struct sy_event;
 struct sy_trainer;
 
-/* From now on the trainer (borrowed until lsy_live_source_close) is on the board.  NULL without
- * memory: the run trains unseen. */
+/* Of the trainer (borrowed until lsy_live_source_close).  NULL without memory: the run trains
+ * unseen. */
 struct lsy_live_source *lsy_live_source_new(struct sy_trainer *t, double flops_per_token);
+/* The next name of a list, before it is shown.  NULL is fine, here and below. */
+void lsy_live_source_call(struct lsy_live_source *l, enum sy_source_list list, const char *name);
+/* From now on it is on the board. */
+void lsy_live_source_show(struct lsy_live_source *l);
 /* Off the board; nobody touches the trainer through it from now on.  NULL is fine. */
 void lsy_live_source_close(struct lsy_live_source *l);
 /* After the trainer's end, whose last events may still come here.  NULL is fine. */

@@ -141,13 +141,29 @@ static int l_trainer(lua_State *L)
     return 1;
 }
 
-/* run:start(aside): aside: not to be looked at (a replay) */
+/* A list of names at a place of the stack; none where it is no table. */
+static void call_list(lua_State *L, int arg, struct run *r, enum sy_source_list list)
+{
+    lua_Integer n = lua_istable(L, arg) ? luaL_len(L, arg) : 0;
+    for (lua_Integer i = 1; i <= n; i++) {
+        lua_geti(L, arg, i);
+        lsy_live_source_call(r->look, list, lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
+        lua_pop(L, 1);
+    }
+}
+
+/* run:start(aside, layers, sources): aside: not to be looked at (a replay); the names of its layers
+ * and of its data's sources, for those who look */
 static int run_start(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct run *r = check_run(L);
-    if (!lua_toboolean(L, 2) && !r->look) /* before its thread may speak of it */
+    if (!lua_toboolean(L, 2) && !r->look) { /* before its thread may speak of it */
         r->look = lsy_live_source_new(r->trainer, r->flops_per_token);
+        call_list(L, 3, r, SY_SOURCE_LAYERS);
+        call_list(L, 4, r, SY_SOURCE_DATA);
+        lsy_live_source_show(r->look);
+    }
     if (sy_trainer_start(r->trainer, &err))
         return lsy_raise(L, &err);
     sy_board_changed(); /* who looked between these two has seen a run that pauses */

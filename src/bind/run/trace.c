@@ -126,7 +126,7 @@ static int l_series_kinds(lua_State *L)
         lsy_set_text(L, "unit", row->unit);
         lsy_set_number(L, "least", row->least);
         lsy_set_number(L, "most", row->most);
-        lsy_set_boolean(L, "each", row->each);
+        lsy_set_boolean(L, "each", row->each != SY_EACH_NONE);
         lsy_set_boolean(L, "rare", row->rare);
         lsy_set_text(L, "help", row->help);
         lua_setfield(L, -2, row->name);
