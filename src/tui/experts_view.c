@@ -33,12 +33,6 @@ const char *sy_panel_heats(void)
     return names;
 }
 
-void sy_panel_heat(struct sy_panel *p, int heat)
-{
-    p->heat = (enum sy__heat)heat;
-    sy__show(p, SY__EXPERTS);
-}
-
 /* The series that shows it of a layer; *instead: one of the whole layer, of runs that have no
  * expert's; or -1. */
 static int series_of(const struct sy__layer *l, enum sy__heat heat, int *instead)
@@ -218,16 +212,23 @@ static struct figures figures_of(const struct sy__table *t)
     return f;
 }
 
-/* "L1–6 × 1–16", or with names "enc 2–dec 4 × 1–16". */
-static int rows_text(const struct sy__run *r, char *out, size_t size, int cols)
+/* "L1–6 × 1–16", or with names "enc 2–dec 4 × 1–16", in so many columns: without what there is no
+ * room for, for half a number is another one. */
+static int rows_text(const struct sy__run *r, char *out, size_t size, int cols, int room)
 {
     const struct sy__layer *first = &r->layers[0], *last = &r->layers[r->nlayers - 1];
-    if (sy_source_called(r->source, SY_SOURCE_LAYERS))
-        return snprintf(out, size, "  %s–%s × 1–%d", first->called, last->called, cols);
-    return snprintf(out, size, "  L%d–%d × 1–%d", first->what.layer, last->what.layer, cols);
+    bool called = sy_source_called(r->source, SY_SOURCE_LAYERS) > 0;
+    int n = called ? snprintf(out, size, "  %s–%s", first->called, last->called)
+                   : snprintf(out, size, "  L%d–%d", first->what.layer, last->what.layer);
+    char more[32];
+    snprintf(more, sizeof more, " × 1–%d", cols);
+    if (sy_text_width(out, strlen(out)) + sy_text_width(more, strlen(more)) <= room)
+        n += snprintf(out + n, size - (size_t)n, "%s", more);
+    return n;
 }
 
-static void table_title(const struct sy_panel *p, const struct sy__table *t, char *out, size_t size)
+static void table_title(const struct sy_panel *p, const struct sy__table *t, int room, char *out,
+                        size_t size)
 {
     const struct sy__run *r = sy__front(p);
     int n = snprintf(out, size, "experts");
@@ -240,7 +241,8 @@ static void table_title(const struct sy_panel *p, const struct sy__table *t, cha
     if (p->heat == SY__HEAT_SOURCE)
         n += snprintf(out + n, size - (size_t)n, " of %s", r->layers[t->layer].called);
     else if (p->heat == SY__HEAT_LOAD || p->cursor < 0) /* there is not room for all */
-        n += rows_text(r, out + n, size - (size_t)n, t->cols);
+        n += rows_text(r, out + n, size - (size_t)n, t->cols,
+                       room - sy_text_width(out, strlen(out)));
     if (p->cursor >= 0)
         snprintf(out + n, size - (size_t)n, " · step %lld",
                  (long long)(t->shown >= 0 ? t->shown : t->step));
@@ -401,7 +403,7 @@ void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy
     bool focus = p->pane_mode && slot == &p->slots[p->focus];
     bool ready = t->v && t->run == sy__front(p) && t->rows > 0;
     if (ready)
-        table_title(p, t, title, sizeof title);
+        table_title(p, t, slot->r.w - 4, title, sizeof title);
     struct sy_rect in = sy_frame(g, &p->look, slot->r, title, focus);
     if (!ready)
         return;

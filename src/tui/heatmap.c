@@ -86,17 +86,30 @@ static int16_t colour(const struct sy_heat *h, const struct sy_theme *look, cons
 #define LABEL_MOST 10
 #define LABEL_GAP 6 /* columns from one column's number to the next, at least */
 
+#define LABEL_FAIR 5 /* "enc 1" */
+
+/* What labels may have without that each entry of a row gets a column less. */
+static int spare_columns(const struct sy_heat *h, int room)
+{
+    int inside = room - LABEL_LEAST - 1, each = h->cols > 0 ? inside / h->cols : 0;
+    return each < 1 || each > 2 ? room : room - 1 - each * h->cols;
+}
+
 /* As wide as the widest, but at most a quarter of the room. */
 static int label_columns_of(const struct sy_heat *h, int room)
 {
     char text[32];
     int widest = LABEL_LEAST, most = room / 4 < LABEL_MOST ? room / 4 : LABEL_MOST;
+    int spare = spare_columns(h, room);
+    spare = spare < LABEL_FAIR ? LABEL_FAIR : spare;
+    most = most > spare ? spare : most;
     for (int row = 0; row < h->rows; row++) {
         h->row_label(h->ctx, row, text);
         int n = sy_text_width(text, strlen(text));
         widest = n > widest ? n : widest;
     }
-    return widest > most && most > LABEL_LEAST ? most : widest > most ? LABEL_LEAST : widest;
+    most = most < LABEL_LEAST ? LABEL_LEAST : most;
+    return widest < most ? widest : most;
 }
 
 struct sy_rect sy_heat_inside(const struct sy_heat *h, struct sy_rect r)

@@ -57,24 +57,17 @@ int sy__loss_pages(const struct sy__run *r)
     return pages;
 }
 
+const char *sy__losses_name(int losses)
+{
+    return losses ? apart[losses - 1].name : WHOLE;
+}
+
 int sy__loss_first_page(const struct sy__run *r, int losses)
 {
     int page = losses > 0, first;
     for (int k = 0; k < losses - 1; k++)
         page += (find_parts(r, apart[k].kind, &first) + SY__LOSS_PARTS - 1) / SY__LOSS_PARTS;
     return !losses || find_parts(r, apart[losses - 1].kind, &first) ? page : -1;
-}
-
-int sy_panel_losses(struct sy_panel *p, int losses, struct sy_err *err)
-{
-    const struct sy__run *r = sy__front(p);
-    int page = r ? sy__loss_first_page(r, losses) : -1;
-    if (page < 0)
-        return sy_err_set(err, SY_E_STATE, "losses: '%s' has no %s apart",
-                          r ? r->status.name : "no run", apart[losses > 0 ? losses - 1 : 0].name);
-    p->losses = page;
-    sy__show(p, SY__LOSS);
-    return 0;
 }
 
 static bool is_alone(const struct sy_panel *p)

@@ -273,11 +273,32 @@ static void envelope(struct sy_panel *p, int by)
     p->cloud = !p->cloud;
 }
 
-void sy__show(struct sy_panel *p, enum sy__view view)
+/* In place of another view, where it is not shown. */
+static void show_view(struct sy_panel *p, enum sy__view view)
 {
     if (!sy__shows(p, view))
         choose_view(p, (int)view);
     p->dirty = true;
+}
+
+void sy_panel_heat(struct sy_panel *p, int heat)
+{
+    p->heat = (enum sy__heat)heat;
+    show_view(p, SY__EXPERTS);
+}
+
+int sy_panel_losses(struct sy_panel *p, int losses, struct sy_err *err)
+{
+    const struct sy__run *r = sy__front(p);
+    int page = r ? sy__loss_first_page(r, losses) : -1;
+    if (!r)
+        return sy_err_set(err, SY_E_STATE, "losses: there is no run");
+    if (page < 0)
+        return sy_err_set(err, SY_E_STATE, "losses: '%s' has no %s apart", r->status.name,
+                          sy__losses_name(losses));
+    p->losses = page;
+    show_view(p, SY__LOSS);
+    return 0;
 }
 
 static void heat_mode(struct sy_panel *p, int by)

@@ -122,9 +122,6 @@ static inline struct sy__run *sy__front(const struct sy_panel *p)
 void sy__layout(struct sy_panel *p);
 bool sy__shows(const struct sy_panel *p, enum sy__view view);
 
-/* panel_actions.c */
-void sy__show(struct sy_panel *p, enum sy__view view); /* in place of another, where it is not */
-
 /* views.c */
 void sy__want(struct sy_panel *p);       /* feeds of all that is shown */
 bool sy__views_read(struct sy_panel *p); /* heatmaps' rows; true: changed */
@@ -141,6 +138,7 @@ struct sy__loss_page {
 int sy__loss_pages(const struct sy__run *r);
 /* The first page of sy_panel_find_losses's number; -1: the run has none. */
 int sy__loss_first_page(const struct sy__run *r, int losses);
+const char *sy__losses_name(int losses);
 int sy__loss_page_number(const struct sy_panel *p);
 struct sy__loss_page sy__loss_page(const struct sy_panel *p);
 int sy__loss_title(const struct sy__loss_page *page, char *out, size_t size); /* its bytes */

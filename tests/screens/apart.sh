@@ -39,7 +39,7 @@ sees "experts · sources of enc 1" "e: sources by experts"
 sees "digits" "called by their names"
 press Down
 sees "sources of dec 1" "of the layer that is chosen"
-press Escape
+press q
 enter ':losses objectives'
 sees "loss by objective" ":losses"
 enter ':losses languages'
