@@ -86,9 +86,17 @@ static int valid_of(const struct sy__run *r, int series, enum sy_series_kind kin
     return fits ? found : -1;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct sy__part *x = a, *y = b;
+    return strcmp(x->called, y->called);
+}
+
+/* Objectives by name: their series come in another order from a run than from its store. */
 static void take_parts(struct sy__run *r, int count, enum sy_series_kind kind,
                        enum sy_series_kind valid)
 {
+    int first = r->nparts;
     for (int i = 0; i < count; i++) {
         if (sy_source_what(r->source, i).kind != kind)
             continue;
@@ -100,6 +108,8 @@ static void take_parts(struct sy__run *r, int count, enum sy_series_kind kind,
             call_part(r, &r->parts[r->nparts++], sy_series_row(kind)->each);
         }
     }
+    if (sy_series_row(kind)->each == SY_EACH_NONE && r->nparts > first)
+        qsort(r->parts + first, (size_t)(r->nparts - first), sizeof *r->parts, by_name);
 }
 
 bool sy__run_series(struct sy__run *r)

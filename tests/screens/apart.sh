@@ -26,7 +26,7 @@ sees "yard>" "the prompt"
 enter 'two()'
 sees "stacks DONE" "two runs"
 sees "loss by objective" "objectives have curves of their own"
-sees "span" "with names"
+sees "b prefix" "with names, in their order"
 sees "enc 1" "layers are called as their stack has them"
 sees "dropped" "drops are there"
 press F6 a
@@ -57,7 +57,7 @@ sees "status=0 same" "leaving"
 
 start 120 40 "$program watch stacks --runs $dir/runs"
 sees "stacks DONE" "watch, from the disk"
-sees "loss by objective" "objectives"
+sees "b prefix" "objectives, in the same order"
 sees "enc 1" "layers"
 press a
 sees "letters" "sources"
