@@ -215,10 +215,13 @@ static void draw_outside(const struct area *a, const struct sy_plot_line *l,
     }
 }
 
+#define POINTS_APART 3 /* columns, of several curves: else their points hide the curves */
+
 static void draw_points(const struct area *a, const struct sy_plot_line *l)
 {
     if (!l->valid)
         return;
+    int apart = a->p->n > 1 ? POINTS_APART : 1;
     struct sy_pen pen =
         a->p->n > 1 ? sy_theme_curve(a->look, l->colour) : sy_theme_pen(a->look, SY_ROLE_VALID);
     int64_t i = sy_pyramid_find(l->valid, sy_x_to_step(&l->x, a->p->x0)), last = -1;
@@ -228,7 +231,7 @@ static void draw_points(const struct area *a, const struct sy_plot_line *l)
         double y = sy__range_at(&a->y, (double)sy_pyramid_value(l->valid, i));
         if (at < 0)
             break;
-        if (at == last || !(y >= 0 && y <= 1)) /* one a column: the first */
+        if ((last >= 0 && at - last < apart) || !(y >= 0 && y <= 1)) /* of several the first */
             continue;
         int row = (int)floor((1 - y) * a->r.h);
         sy_grid_put(a->g, a->r.x + at, a->r.y + (row < a->r.h ? row : a->r.h - 1),

@@ -173,7 +173,7 @@ static int bar_text(const struct sy_panel *p, struct sy_grid *g, int x, const ch
 
 #define PANE_HINTS(LEAVE)                                                                          \
     {"←→ cursor  + - zoom  < > pan  0 fit  f follow  y log  s smooth  a losses  e experts  "       \
-     "Tab next  ? keys  " LEAVE,                                                                             \
+     "Tab next  ? keys  " LEAVE,                                                                   \
      "←→ cursor  + - zoom  0 fit  f follow  y log  Tab next  ? keys  " LEAVE,                      \
      "←→ cursor  + - zoom  Tab next  ? keys  " LEAVE, "? keys  " LEAVE, ""}
 
