@@ -93,8 +93,8 @@ static void enter_line(const char *line)
     if (!strcmp(name, "q") || !strcmp(name, "quit"))
         sy_workbench_leave();
     else if (!sy_workbench_knows(name))
-        sy_workbench_say(SY_ROLE_TEXT, "there are :q :watch RUN :overlay RUN ... :filter TEXT "
-                                       ":losses :heat :dump FILE :theme :split");
+        sy_workbench_say(SY_ROLE_TEXT, "there are :q :watch :overlay :filter :losses :heat :dump "
+                                       ":theme :split");
     else {
         sy_workbench_command(name, args, reply, sizeof reply);
         if (*reply)
