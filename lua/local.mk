@@ -36,6 +36,7 @@ lua_sources += %D%/model/objective.lua
 lua_sources += %D%/model/routing.lua
 lua_sources += %D%/model/capacity.lua
 lua_sources += %D%/model/upcycle.lua
+lua_sources += %D%/model/copy.lua
 lua_sources += %D%/model/config.lua
 lua_sources += %D%/model/routing_context.lua
 lua_sources += %D%/model/feed_forward.lua

@@ -149,7 +149,8 @@ docs.entries = {
 
   {"model:upcycle", "m:upcycle{experts=8, top_k=2, router=, balance=, capacity=, ...} -> m2, off",
    "Of a dense model (model.dense) one of model.moe whose every expert is the dense layer, with a "
-    .. "router from scratch; m stays as it is. Options are those of model.moe: experts, top_k, "
+    .. "router from scratch; of a dense model.encdec one with mixtures where moe_every, moe_first "
+    .. "or moe_layers says; m stays as it is. Options are those of model.moe: experts, top_k, "
     .. "router, balance, capacity, normalize, scale, expert_dropout, dense_layers (which stay "
     .. "dense) and seed (of the routers). off is the largest difference of their logits on a few "
     .. "tokens: 0 where a token has gates that are 1 together and exact (hash, uniform), a "
@@ -159,6 +160,14 @@ docs.entries = {
     .. "2022.",
    "model.dense{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64, ffn_dim = 32}"
     .. ":upcycle{experts = 4, top_k = 2}"},
+
+  {"model:copy_from", "m:copy_from(source) -> {copied=, kept=, left=, numbers=}",
+   "Copies all parameters and states of another model that have the name and the shape of one of "
+    .. "m, and says which these were: of a mixture into a dense model all that is no expert's and "
+    .. "no router's; into a model that differs in options alone (dropout) everything. kept: names "
+    .. "of m that stay as they are; left: of the source. Errors: nothing fits; m belongs to a run.",
+   "model.dense{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64, ffn_dim = 32}"
+    .. ":copy_from(model.moe{layers = 1, dim = 32, heads = 2, context = 16, vocab = 64})"},
 
   -- ---- training ----
   {"train", "train(m, d, {steps=1000, batch=16, lr=1e-3, ...}) -> r",

@@ -539,6 +539,9 @@ function Model:upcycle(given)
   end)
 end
 
+--- m:copy_from(source) -> {copied=, kept=, left=}: all that has its name and shape in another model
+function Model:copy_from(source) return require("switchyard.model.copy").from(self, source) end
+
 --- model.load(path) -> m
 function model.load(path, ...)
   if select("#", ...) > 0 then error("model.load: takes a path alone; it has no options", 2) end

@@ -14,25 +14,28 @@ local options = require "switchyard.core.options"
 local upcycle = {}
 
 -- Dense families, the family that each becomes, and what an option there is called here.
-local FAMILIES = {dense = {to = "moe", same = {expert_dim = "ffn_dim"}}}
+local TOLD = "experts top_k router balance capacity normalize expert_dropout seed "
+local FAMILIES = {
+  dense = {to = "moe", same = {expert_dim = "ffn_dim"}, told = TOLD .. "scale dense_layers"},
+  encdec = {to = "encdec", same = {expert_dim = "ffn_dim"},
+            told = TOLD .. "moe_every moe_first moe_layers"},
+}
 
 -- What would take from the new model what it is to have, or add to it.
 local REFUSED = {
   shared_experts = "it adds to the output, which would no longer be the dense model's",
   expert_dim = "an expert is as wide as the dense layer (ffn_dim)",
 }
-local TOLD = "experts top_k router balance capacity normalize scale expert_dropout dense_layers "
-  .. "seed"
 
 local PROBE = 16 -- tokens on which both are compared
 
 local function fail(...) error("upcycle: " .. string.format(...), 0) end
 
-local function check_given(given)
+local function check_given(given, told)
   if nn.description() then fail("not inside a model's function") end
   if type(given) ~= "table" then fail("takes a table {experts = n, ...}, got %s", type(given)) end
   local names = {}
-  for name in TOLD:gmatch "%S+" do
+  for name in told:gmatch "%S+" do
     names[#names + 1] = name
     names[name] = true
   end
@@ -47,8 +50,8 @@ local function config_of(m, family, rows, given)
   local cfg = {}
   for _, row in ipairs(rows) do
     local name = row[1]
-    local from = family.same[name] or name
-    if given[name] ~= nil then cfg[name] = given[name] else cfg[name] = m.cfg[from] end
+    local from = family.same[name] or row.needs ~= "experts" and name or nil
+    if given[name] ~= nil then cfg[name] = given[name] elseif from then cfg[name] = m.cfg[from] end
   end
   local assumed = rawequal(m.tokenizer, m._assumed)
   if m.tokenizer and not assumed then cfg.vocab = m.tokenizer end
@@ -74,19 +77,23 @@ local function copy_parameters(m, new)
   return stacked
 end
 
--- Logits as a text is written: whatever is dropped in evaluation.
+-- Logits as a text is written, whatever is dropped in evaluation; an encoder reads the same ids.
 local function logits_of(m, ids)
-  local p = m:_logits_program(#ids, true)
-  engine.put(p.tokens, ids)
-  m:_write_inputs(p.d)
-  m:_quietly(function() p.run:run() end)
-  return engine.clone(p.d.logits)
+  local d = {mode = "eval", as_written = true, given = {inputs = true, input_documents = true},
+             input_context = m:_inputs() and #ids}
+  m:_record(d, 1, #ids, function() d.logits = m.logits_of(d.result) end)
+  local program = engine.program(d.graph, {d.logits})
+  engine.put(d.fields.tokens, ids)
+  if d.fields.inputs then engine.put(d.fields.inputs, ids) end
+  m:_write_inputs(d)
+  m:_quietly(function() program:run() end)
+  return engine.clone(d.logits)
 end
 
 -- The largest difference of logits, and the largest of them, on a few tokens.
 local function compare(m, new)
-  local ids = {}
-  for i = 1, math.min(PROBE, m.cfg.context) do ids[i] = i * 7919 % m.cfg.vocab end
+  local ids, n = {}, math.min(PROBE, m.cfg.context, m:_inputs() or PROBE)
+  for i = 1, n do ids[i] = i * 7919 % m.cfg.vocab end
   local a, b = logits_of(m, ids), logits_of(new, ids)
   return (a - b):abs():max():item(), a:abs():max():item()
 end
@@ -108,15 +115,19 @@ end
 --- upcycle.make(m, given, define) -> the new model, and by how much its logits are off.
 -- define(name) -> family {rows=}, function(config) -> model
 function upcycle.make(m, given, define)
-  check_given(given or {})
   local family = FAMILIES[m.family]
-  if not family then
-    fail("model.%s is none that is dense through and through; it takes model.dense", m.family)
+  given = given or {}
+  check_given(given, family and family.told or TOLD)
+  if not family or m.cfg.experts then
+    fail("model.%s is none that is dense through and through; it takes model.dense, or "
+      .. "model.encdec without experts", m.family)
   end
+  if m._encodes and given.experts == nil then fail("experts is not given") end
   local to, new_model = define(family.to)
-  local new = new_model(config_of(m, family, to.rows, given or {}))
+  local new = new_model(config_of(m, family, to.rows, given))
   m:_quietly(function()
     if copy_parameters(m, new) > 0 then return end
+    if m._encodes then fail("moe_every and its like leave no layer with experts") end
     fail("dense_layers is %d: no layer of %d has experts", new.cfg.dense_layers, new.cfg.layers)
   end)
   new._fresh = false

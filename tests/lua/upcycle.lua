@@ -124,10 +124,34 @@ do
   ok(text:find "identical through step 4", "replayed from what it began with", text)
 end
 
+-- ---- an encoder and a decoder ----
+
+do
+  local tok = tokenizer.bytes {sentinels = 20}
+  local text = data.string(("the quick brown fox jumps over a lazy dog and "):rep(400),
+    {tokenizer = tok, val = 0.1})
+  local dense = model.encdec {layers = 2, decoder_layers = 2, dim = 16, heads = 2,
+                              input_context = 40, vocab = tok, version = "1.0"}
+  local up, off = dense:upcycle {experts = 4, router = "softmax", top_k = 2, moe_every = 1}
+  is(up.family .. up.cfg.experts, "encdec4", "upcycled")
+  ok(off < 1e-4, "begins as the dense one, to a rounding", off)
+  ok(up.params["encoder.layers.0.mlp.experts.up_proj.weight"][3]:hash()
+    == dense.params["encoder.layers.0.mlp.up_proj.weight"]:hash(), "each expert is the dense layer")
+  up = dense:upcycle {experts = 2, router = "switch"}
+  is(up.cfg.top_k, 1, "by the router's preference")
+  is(up.cfg.capacity.eval, 2, "capacity, too")
+  is(train(up, text, {objective = "span", steps = 4, batch = 4, eval_every = 0, save = false})
+    :wait().state, "done", "and learns")
+  t.refuses(function() up:upcycle {experts = 2} end, "a mixture", "none that is dense")
+  t.refuses(function() dense:upcycle {} end, "no experts", "experts is not given")
+  t.refuses(function() dense:upcycle {experts = 2, moe_layers = {}} end, "no layer", "no layer")
+end
+
 -- ---- refused ----
 
 local function refused(line, f) says(f, line) end
-refused("upcycle: model.moe is none that is dense through and through; it takes model.dense",
+refused("upcycle: model.moe is none that is dense through and through; it takes model.dense, or "
+  .. "model.encdec without experts",
   function() own.moe():upcycle {experts = 4} end)
 refused("upcycle: shared_experts: it adds to the output, which would no longer be the dense "
   .. "model's",
