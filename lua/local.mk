@@ -85,6 +85,7 @@ lua_sources += %D%/run/resume.lua
 lua_sources += %D%/run/rewind.lua
 lua_sources += %D%/run/run.lua
 lua_sources += %D%/run/series.lua
+lua_sources += %D%/run/teacher.lua
 lua_sources += %D%/run/train.lua
 lua_sources += %D%/run/stored.lua
 lua_sources += %D%/run/surgery.lua

@@ -46,6 +46,7 @@ script_tests += %D%/lua/capacity.lua
 script_tests += %D%/lua/routers_own_ops.lua
 script_tests += %D%/lua/padding.lua
 script_tests += %D%/lua/upcycle.lua
+script_tests += %D%/lua/distill.lua
 script_tests += %D%/lua/copy_from.lua
 script_tests += %D%/lua/routers.lua
 script_tests += %D%/lua/routers_balance.lua

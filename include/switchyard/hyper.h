@@ -66,6 +66,8 @@ enum sy_bears {
       "so many steps in a row that are not finite end the run")                                    \
     X(auto_rewind, true, 0, 1, 0, NEXT, NONE,                                                      \
       "instead of ending there: go back and leave out the data around it")                         \
+    X(distill, false, 0, 1, 0.25, NEXT, STEPS,                                                     \
+      "share of the loss that is the cross entropy to the teacher's probabilities")                \
     X(seed, true, 0, 9007199254740992.0, 1, NEVER, STEPS,                                          \
       "of data order and random operations")                                                       \
     SY_HYPER_EXTRA(X)

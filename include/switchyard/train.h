@@ -44,6 +44,8 @@ struct sy_phase {
     struct sy_tensor *field[SY_FIELD_COUNT];
     /* inputs of these names, i32 scalars, or NULL: steps count from 1, micro-batches from 0 */
     struct sy_tensor *step, *micro;
+    /* inputs named hyper.NAME, f32 scalars, or NULL: hyper-parameters that the graph reads */
+    struct sy_tensor *hyper[SY_HYPER_COUNT];
     struct sy_tensor *loss;   /* scalar f32: cross entropy in nats a token; shared */
     struct sy_tensor *losses; /* (B*T) f32: of each target, times its weight; or NULL; shared */
 };
@@ -51,6 +53,8 @@ struct sy_phase {
 void sy_phase_find_fields(struct sy_phase *phase);
 /* The step that is computed, or in an evaluation the steps done, and the micro-batch of it. */
 void sy_phase_number(struct sy_phase *phase, int64_t step, int64_t micro);
+/* The values of the hyper-parameters that its graph reads. */
+void sy_phase_hyper(struct sy_phase *phase, const struct sy_hyper *h);
 /* Where the sampler puts them; the scale is 1. */
 struct sy_batch sy_phase_batch(const struct sy_phase *phase);
 /* Tokens of a row that its encoder reads (S); 0: it has none. */

@@ -198,10 +198,17 @@ docs.entries = {
     .. "models: ordinary text came to 26 deviations and 1.7 nats, a text learned by heart to 0.6 "
     .. "nats, a document of noise in a batch of 2 to 34 and 1.9; fewer than 128 tokens a step "
     .. "make it less sure. A gradient norm is a reason from 1,000 times clip on: below, clipping "
-    .. "sees to it. What an optimizer counts as its updates is without what was skipped. Errors: "
-    .. "an unknown option, a value out of range, text shorter than a window, a vocabulary smaller "
-    .. "than the data's, data of another tokenizer than the model's, a model that another run "
-    .. "trains, a name that exists on disk. Sources: " .. optimizer_sources(),
+    .. "sees to it. What an optimizer counts as its updates is without what was skipped. teacher: "
+    .. "the loss is (1 - distill) times what it would be without, and distill times the square of "
+    .. "distill_temperature (t) times the mean cross entropy from softmax(teacher's logits / t) to "
+    .. "softmax(m's logits / t), which is the series distill_loss; r.loss and r.val_loss stay what "
+    .. "they are. The teacher is copied when the run begins and kept in its directory, teacher/; "
+    .. "it is evaluated in each step, which has a third of its FLOPs more, and m's logits are held "
+    .. "whole. r.distill may change; r.teacher is the copy. Errors: an unknown option, a "
+    .. "value out of range, text shorter than a window, a vocabulary smaller than the data's, data "
+    .. "of another tokenizer than the model's, a teacher of another vocabulary, tokenizer or "
+    .. "shorter context, a model that another run trains, a name that "
+    .. "exists on disk. Sources: " .. optimizer_sources(),
    "r:stop():wait()\ntrain(m, d, {steps = 2, batch = 2, eval_every = 0}):wait()",
    options = "train"},
   {"train.resume", "train.resume(name, {steps=, force=, code=, data=, paused=}) -> r",

@@ -22,6 +22,9 @@ local rows = {
     .. "one is drawn from.", "model.moe", "topk"},
   {"switch", "A mixture whose tokens go to one expert each (top_k = 1), the gate being its "
     .. "probability. Source: Fedus et al. 2021.", "model.moe", "switch transformer", "top-1"},
+  {"distillation", "Training a model on what another says beside the text: the cross entropy to "
+    .. "the probabilities that the teacher gives. Sources: Hinton et al. 2015; of mixtures into "
+    .. "dense models Fedus et al. 2021.", "train", "teacher", "student", "distill"},
   {"dispatch", "Sorting the tokens by the expert that they go to, so that each expert computes its "
     .. "own in one product.", "tensor:moe_dispatch"},
   {"load", "The share of the tokens that an expert gets; r.layers[l].load gives it over a fair "

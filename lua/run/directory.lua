@@ -7,6 +7,7 @@
 --                       has them)
 --   tokenizer.json      of the model
 --   data-tokenizer.json where the data has another
+--   teacher/            the model that it learns from, where it has one  (lua/run/teacher.lua)
 --   data.txt            a text from memory; data-N.txt: part N of a mix
 --   code/               the scripts and modules that had run
 --
@@ -21,6 +22,7 @@ local engine = require "switchyard.engine"
 local json = require "switchyard.core.json"
 local words = require "switchyard.core.words"
 local model = require "switchyard.model.model"
+local teacher = require "switchyard.run.teacher"
 local directory = {}
 
 local CODE_MOST = 1 << 20 -- bytes of a source
@@ -195,7 +197,8 @@ function directory.config(m, d, o, initial, code)
     script = code[1] and code[1].file or nil,
     defined = defined_by_users(m),
     bf16 = o.precision == "bf16" and engine.bf16 or nil,
-    flops_per_token = m:count(o.context).flops_per_token, -- for charts by FLOPs
+    flops_per_token = teacher.flops(m, o), -- for charts by FLOPs
+    teacher = teacher.config(o.teacher),
     sources = #d.sources > 1 and table.move(d.sources, 1, #d.sources, 1, {}) or nil,
     layers = #m._labels > 0 and m._labels or nil, -- what people call them: "enc 1"
     train = given, data = data_config(d), tokenizer = tokenizers(m, d),
@@ -231,6 +234,7 @@ local function write_files(r, path, config, code, begin)
       return engine.file_write(path .. "/" .. file, text)
     end)
   end
+  if ok then ok, why = teacher.save(r._o.teacher, path) end
   if ok then ok, why = write_code(path, code) end
   if ok and begin and (not r._fresh or r.step > 0) then
     ok, why = r._h:checkpoint_to(path, "start")

@@ -15,6 +15,7 @@ local directory = lazy "switchyard.run.directory"
 local live = require "switchyard.model.live"
 local surgery = require "switchyard.run.surgery"
 local Run = require("switchyard.run.run").Run
+local teacher = require "switchyard.run.teacher"
 local train = require "switchyard.run.train"
 
 local SLICE = 0.3 -- seconds of steps between two looks at progress
@@ -284,6 +285,7 @@ local function make(what, path, config, name, given)
   local m = directory.model(what, path, config, given.code)
   local d = given.data or directory.data(what, path, config)
   local o = train.read_options(m, read_options(config, name))
+  o.teacher = teacher.stored(what, path, config)
   if (config.rules or 1) > engine.rules then
     error(("%s: run '%s' was made by rules %d, this program knows 1 to %d"):format(what, name,
       config.rules, engine.rules), 0)

@@ -18,6 +18,7 @@ local options = require "switchyard.core.options"
 local directory = lazy "switchyard.run.directory"
 local series = require "switchyard.run.series"
 local surgery = require "switchyard.run.surgery"
+local teacher = require "switchyard.run.teacher"
 local why = lazy "switchyard.run.why"
 local Model = require("switchyard.model.model")._Model
 
@@ -40,9 +41,12 @@ end
 local function trace(m, kind, params, data, o, across)
   local loss, total, losses
   local function result(d)
+    local taught = o.teacher and d.mode == "train"
     tell_apart(d)
+    if taught then d.result = Model.logits_of(d.result) end
     loss, losses, total = Model.loss_of(d)
     total = total or loss
+    if taught then total = teacher.mixed(d, o, total) end
     for _, aux in ipairs(d.aux) do total = total + aux end
     d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute, losses)
   end
@@ -76,6 +80,7 @@ local function make_plan(m, params, data, o, by)
     said[#said + 1] = counting(phases, o)
   end
   phases.eval = trace(m, "eval", params, data, o, across)
+  if o.teacher then said[#said + 1] = teacher.text(m, o) end
   local plan, bytes = engine.plan(phases, o, m.cfg.top_k or 0)
   return plan, bytes, said
 end
@@ -158,7 +163,7 @@ function Run._make(m, d, o)
   local plan, arena, beside = make_plan(m, params, d, o, by)
   local r = setmetatable({}, Run)
   local function dispatch(step) Run._dispatch(r, step) end
-  local handle = engine.trainer(o.name, params, plan, d, o, m:count(o.context).flops_per_token,
+  local handle = engine.trainer(o.name, params, plan, d, o, teacher.flops(m, o),
     o.precision == "bf16", dispatch, by)
   for k, v in pairs {_h = handle, _m = m, _o = o, _d = d, _arena = arena, _hooks = {}, samples = {},
                      _beside = beside, _fresh = m._fresh or false, _by = by or false} do
@@ -418,7 +423,8 @@ end
 -- Fields that are read only; those of the status may be nil for want of a value.
 local fields = {}
 for name in ("state step tokens loss val_loss current_lr grad_norm tok_s mfu eta load_max_mean "
-  .. "dead skipped error name dir model layers samples precision recompute optimizer objective")
+  .. "dead skipped error name dir model layers samples precision recompute optimizer objective "
+  .. "teacher distill_temperature")
   :gmatch "%S+" do
   fields[name] = true
 end
@@ -475,6 +481,13 @@ local function check_alone(r, name)
   while rawget(r, "_busy") or queue[1] ~= me do sleep(0.02) end
 end
 
+-- Fields that are options, fixed for the run.
+local OF_OPTIONS = {}
+for name in ("name precision recompute optimizer objective teacher distill_temperature")
+  :gmatch "%S+" do
+  OF_OPTIONS[name] = true
+end
+
 --- Does a live run have a field of this name, whatever its model?
 function Run.knows(name)
   return fields[name] or ALONE[name] or live.of_run(name)
@@ -484,10 +497,7 @@ function Run.__index(r, name)
   if ALONE[name] then check_alone(r, name) end
   if methods[name] then return methods[name] end
   if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
-  if name == "name" or name == "precision" or name == "recompute" or name == "optimizer"
-    or name == "objective" then
-    return r._o[name]
-  end
+  if OF_OPTIONS[name] then return r._o[name] end
   if name == "layers" then return surgery.layers(r) end
   if name == "dir" then return r._h:dir() end
   if name == "model" then return r._m end
@@ -514,7 +524,8 @@ end
 local function replan(r, after)
   local m, h = r._m, r._h
   m:_quietly(function()
-    local o = {precision = r._o.precision, recompute = r._o.recompute}
+    local o = {}
+    for name, v in pairs(r._o) do o[name] = v end
     for _, p in ipairs(engine.hyper()) do
       if p.live == enum.live.PLAN then o[p.name] = h:get(p.name) end
     end
@@ -523,10 +534,11 @@ local function replan(r, after)
     if o.context > m.cfg.context then
       error(("train: context is %d, more than the model's %d"):format(o.context, m.cfg.context), 0)
     end
+    if o.teacher then teacher.check_lengths(o.teacher, m, o.context) end
     if o.context < 1 then error("train: context is 0, must be at least 1", 0) end
     m._programs = {}
     local plan, _, beside = make_plan(m, h, r._d, o, by)
-    h:replan(plan, m:count(o.context).flops_per_token)
+    h:replan(plan, teacher.flops(m, o))
     for i, line in ipairs(beside) do
       if line ~= r._beside[i] then engine.event(r.name, "note", line) end
     end
@@ -656,6 +668,9 @@ end
 local function set_hyper(r, name, value)
   local old = r._h:get(name)
   if name == "steps" then check_steps(r, value) end
+  if name == "distill" and value ~= old and not r._o.teacher then
+    error("train: distill has no effect: the run has no teacher", 0)
+  end
   local effect = r._h:effect(name, value)
   if r._h:set(name, value) == enum.live.PLAN then
     set_shape(r, function() r._h:set(name, old) end)
@@ -672,7 +687,7 @@ local function refuse(r, name)
       .. "another; train(m, d, {optimizer = ...}) begins a run with another")
       :format(r._o.optimizer), 0)
   end
-  if r._o[name] ~= nil then
+  if r._o[name] ~= nil or OF_OPTIONS[name] then
     error(("run: %s is fixed for the run: train(m, d, {%s = ...}) begins one with another")
       :format(name, name), 0)
   end

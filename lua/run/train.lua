@@ -13,6 +13,7 @@ local lazy = require "switchyard.core.lazy"
 local directory = lazy "switchyard.run.directory"
 local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
+local teacher = require "switchyard.run.teacher"
 local Run = require("switchyard.run.run").Run
 
 -- ---- options ----
@@ -67,6 +68,10 @@ local ROWS = {
   {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
   objective.row("next", "what is learned, by name, {name, OPTION = value} or shares of the rows, "
     .. "{next = 0.5, fim = 0.5}; fixed for the run. "),
+  {"teacher", "any", nil, help = "a model whose probabilities are learned as well, by the share "
+    .. "distill; it is copied, and kept with the run"},
+  {"distill_temperature", "number", 1, 0.01, 100,
+   help = "by which both models' logits are divided for it; its loss is times the square"},
   {"sampling", "string", samplings[1], choices = samplings,
    help = "windows of text: " .. one_of(sampling_help)},
 }
@@ -170,6 +175,7 @@ local function start(m, d, given)
     error(("train: the data has token ids up to %d, the model's vocab is %d"):format(d.vocab - 1,
       m.cfg.vocab), 0)
   end
+  o.teacher = teacher.take(m, o, given, tok)
   o.name, o.rules = o.name or fresh_name(), engine.rules
   Run._check_name("train", o.name, not o.save)
   local prefix = m.cfg.prefix

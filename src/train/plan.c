@@ -20,6 +20,8 @@ void sy_phase_drop(struct sy_phase *p)
     sy_program_free(p->program);
     for (int f = 0; f < SY_FIELD_COUNT; f++)
         sy_tensor_unref(p->field[f]);
+    for (int i = 0; i < SY_HYPER_COUNT; i++)
+        sy_tensor_unref(p->hyper[i]);
     sy_tensor_unref(p->step);
     sy_tensor_unref(p->micro);
     sy_tensor_unref(p->loss);
@@ -27,16 +29,27 @@ void sy_phase_drop(struct sy_phase *p)
     sy_graph_free(p->graph);
 }
 
-static struct sy_tensor *find_number(const struct sy_graph *g, const char *name)
+static struct sy_tensor *find_number(const struct sy_graph *g, const char *name,
+                                     enum sy_dtype dtype)
 {
     struct sy_tensor *x = sy_graph_find_input(g, name);
-    return x && x->dtype == SY_I32 && !x->ndim ? sy_tensor_ref(x) : NULL;
+    return x && x->dtype == dtype && !x->ndim ? sy_tensor_ref(x) : NULL;
+}
+
+static void find_hyper(struct sy_phase *p)
+{
+    char name[64];
+    for (int i = 0; i < SY_HYPER_COUNT; i++) {
+        snprintf(name, sizeof name, "hyper.%s", sy_hyper_spec((enum sy_hyper_id)i)->name);
+        p->hyper[i] = find_number(p->graph, name, SY_F32);
+    }
 }
 
 void sy_phase_find_fields(struct sy_phase *p)
 {
-    p->step = find_number(p->graph, "step");
-    p->micro = find_number(p->graph, "micro");
+    p->step = find_number(p->graph, "step", SY_I32);
+    p->micro = find_number(p->graph, "micro", SY_I32);
+    find_hyper(p);
     for (int f = 0; f < SY_FIELD_COUNT; f++) {
         const struct sy_field_spec *spec = sy_field_spec((enum sy_field)f);
         struct sy_tensor *x = sy_graph_find_input(p->graph, spec->name);
@@ -54,6 +67,13 @@ void sy_phase_number(struct sy_phase *p, int64_t step, int64_t micro)
 {
     put_number(p->step, step);
     put_number(p->micro, micro);
+}
+
+void sy_phase_hyper(struct sy_phase *p, const struct sy_hyper *h)
+{
+    for (int i = 0; i < SY_HYPER_COUNT; i++)
+        if (p->hyper[i])
+            *(float *)sy_data(p->hyper[i]) = (float)h->v[i];
 }
 
 struct sy_batch sy_phase_batch(const struct sy_phase *p)

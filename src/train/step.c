@@ -161,6 +161,7 @@ static int run_phase(struct sy_trainer *t, struct doing *d, struct sy_phase *p, 
     double sampled = sy_now();
     d->going.at = a;
     sy_phase_number(p, d->step, a);
+    sy_phase_hyper(p, &t->hyper);
     int rc = sy_program_run_until(p->program, seed, draws_of(d->step, a), sy__poll, &d->going, err);
     if (rc)
         return rc > 0 ? SY__GIVEN_UP : sy_err_prefix(err, "step %lld", (long long)d->step);

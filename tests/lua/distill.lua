@@ -1,0 +1,269 @@
+-- Distillation: the loss and its gradient in double, distill = 0, live changes, resume, rewind,
+-- fork, replay, and what is refused.  TAP.
+
+local engine = require "switchyard.engine"
+local teacher = require "switchyard.run.teacher"
+local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local ok, is, near, refuses = t.ok, t.is, t.near, t.refuses
+
+local d = data.synthetic {domains = 4, tokens = 20000, seed = 1}
+local V = d.vocab
+local SHAPE = {layers = 2, dim = 16, heads = 2, context = 16, vocab = V}
+
+local function with(...)
+  local o = {}
+  for _, more in ipairs {...} do
+    for k, v in pairs(more) do o[k] = v end
+  end
+  return o
+end
+
+local function student(more) return model.dense(with(SHAPE, {ffn_dim = 24, seed = 3}, more)) end
+local function mixture(more)
+  return model.moe(with(SHAPE, {experts = 4, top_k = 1, expert_dim = 24, router = "switch"}, more))
+end
+
+local TRAIN = {steps = 12, batch = 4, lr = 5e-3, warmup = 2, eval_every = 6, eval_batches = 1,
+               checkpoint_every = 5, save = false}
+local function run(m, more)
+  local o = with(TRAIN, more)
+  local r = train(m, d, o)
+  if not o.paused then r:wait() end
+  return r
+end
+
+local m = mixture()
+run(m, {steps = 60, lr = 1e-2}):close()
+
+-- ---- the loss, in double ----
+
+-- Of rows of logits a (what learns) and b: the mean cross entropy, and its gradient in a.
+local function reference(a, b, T)
+  local sum, grad = 0, {}
+  for i = 1, #a do
+    local function softmax(z)
+      local most, all, p = -math.huge, 0, {}
+      for v = 1, #z do most = math.max(most, z[v] / T) end
+      for v = 1, #z do p[v] = math.exp(z[v] / T - most) all = all + p[v] end
+      for v = 1, #z do p[v] = p[v] / all end
+      return p
+    end
+    local p, q = softmax(b[i]), softmax(a[i])
+    grad[i] = {}
+    for v = 1, #p do
+      sum = sum - p[v] * math.log(q[v])
+      grad[i][v] = (q[v] - p[v]) / T / #a
+    end
+  end
+  return sum / #a, grad
+end
+
+for _, T in ipairs {1, 2.5} do
+  local a, b = tensor.rand(3, 5, {seed = 1}) * 6 - 3, tensor.rand(3, 5, {seed = 2}) * 6 - 3
+  local x = a:clone():grad(true)
+  local loss = teacher.cross_entropy(x, b, T):mean()
+  loss:backward()
+  local want, grad = reference(a:table(), b:table(), T)
+  near(loss:item(), want, 1e-5, ("temperature %g: the loss"):format(T))
+  local worst, got = 0, x.grad:table()
+  for i = 1, 3 do
+    for v = 1, 5 do worst = math.max(worst, math.abs(got[i][v] - grad[i][v])) end
+  end
+  ok(worst < 1e-6, ("temperature %g: its gradient"):format(T), worst)
+  ok(tensor.gradcheck(function(z) return teacher.cross_entropy(z, b:cast "f64", T) end, {a}) < 1e-6,
+    "... by differences")
+end
+
+-- One step of plain gradient descent moves the parameters by lr times the gradient of
+-- (1 - distill) hard + distill t^2 soft: that of the parts is known from distill = 0 and 1.
+local function moved(more)
+  local s = student()
+  local before = s.params["lm_head.weight"]:detach():clone()
+  run(s, with({steps = 1, optimizer = "sgd", momentum = 0, lr = 1, warmup = 0, clip = 0,
+               schedule = "constant", weight_decay = 0}, more)):close()
+  return s.params["lm_head.weight"]:detach() - before
+end
+do
+  local hard, soft = moved {teacher = m, distill = 0}, moved {teacher = m, distill = 1}
+  local half = moved {teacher = m, distill = 0.25}
+  ok((half - hard * 0.75 - soft * 0.25):abs():max():item() < 1e-6, "shares of the two losses")
+  ok((hard - soft):abs():max():item() > 1e-4, "which are two")
+  ok((moved {} - hard):abs():max():item() == 0, "distill = 0 is the data's alone")
+end
+ok(moved({teacher = student(), distill = 1}):abs():max():item() < 1e-6,
+  "of a model like itself nothing is learned")
+do -- what a step shows is the reference's, of the logits of both
+  local s, sum, T = student(), 0, 2
+  for row = 0, 1 do
+    local ids = d:ids(16 * row + 1, 16)
+    sum = sum + reference(s:logits(ids):table(), m:logits(ids):table(), T) / 2
+  end
+  local r = run(s, {teacher = m, distill_temperature = T, steps = 1, batch = 2,
+                    sampling = "sequential"})
+  near(r:history("distill_loss")[1][2]:item(), sum, 1e-4, "distill_loss is that of both's logits")
+  is(r.distill_temperature, 2, "the temperature is a field")
+end
+
+-- ---- the series, and what is shown ----
+
+do
+  local r = run(student(), {teacher = m, distill = 0.25})
+  is(r:history("distill_loss").shape[1], 12, "distill_loss is a series")
+  near(r:eval(1), r.model:loss(d, {batches = 1}), 1e-5, "the validation loss is the cross entropy")
+  is(r.distill, 0.25, "r.distill")
+  is(r.teacher.family, "moe", "r.teacher")
+  ok(not rawequal(r.teacher, m), "is a copy")
+end
+
+-- ---- bits ----
+
+local function bits(more) return run(student(), more):hash() end
+local plain = bits()
+is(bits {teacher = m, distill = 0}, plain, "distill = 0: the bits of no teacher")
+for what, o in pairs {
+  bf16 = {precision = "bf16"}, smoothed = {label_smoothing = 0.1, z_loss = 1e-3},
+  accumulated = {accumulate = 2}, adafactor = {optimizer = "adafactor"},
+} do
+  is(bits(with(o, {teacher = m, distill = 0})), bits(o), "... " .. what)
+end
+local want = bits {teacher = m, distill = 0.25}
+ok(want ~= plain, "distill = 0.25 is something else")
+is(bits {teacher = m}, want, "and the default")
+is(bits {teacher = m, recompute = true}, want, "recomputed")
+is(bits {teacher = m, eval_every = 0}, want, "evaluations change nothing")
+ok(bits {teacher = m, precision = "bf16"} ~= want, "bf16")
+do
+  local one = run(student(), {teacher = m, batch = 8, steps = 4, lr = 1e-3, sampling = "epoch"})
+  local two = run(student(), {teacher = m, batch = 4, accumulate = 2, steps = 4, lr = 1e-3,
+                              sampling = "epoch"})
+  near(one:history("distill_loss")[4][2]:item(), two:history("distill_loss")[4][2]:item(), 1e-4,
+    "two micro-batches are one batch")
+end
+do -- dropout's draws stay where they are
+  local s = {dropout = 0.2}
+  is(run(student(s), {teacher = m, distill = 0}):hash(), run(student(s)):hash(), "with dropout too")
+end
+
+-- Label smoothing and z loss hold after a new plan.
+do
+  local o = {label_smoothing = 0.2, z_loss = 1e-3, steps = 8}
+  local r = run(student(), with(o, {paused = true}))
+  every(r, 1, function(self) if self.step == 4 then self.batch = 4 end end)
+  r:resume():wait()
+  local whole = run(student(), o)
+  is(r:hash(), whole:hash(), "batch = 4 again, planned anew")
+  local changed = run(student(), with(o, {paused = true, batch = 2}))
+  every(changed, 1, function(self) if self.step == 1 then self.batch = 4 end end)
+  changed:resume():wait()
+  local without = run(student(), {steps = 8, batch = 2, paused = true})
+  every(without, 1, function(self) if self.step == 1 then self.batch = 4 end end)
+  without:resume():wait()
+  ok(changed:hash() ~= without:hash(), "smoothing")
+end
+
+do -- series grow at 64 rows and at 128
+  local r, at = run(student(), {teacher = m, steps = 125, paused = true, eval_every = 0}), {}
+  every(r, 10, function(self) at[self.step] = tensor.memory().allocations end)
+  r:resume():wait()
+  is(at[120] - at[70], 0, "50 steps allocate nothing")
+end
+
+-- ---- stored runs ----
+
+do
+  local late = mixture {seed = 5}
+  run(late, {steps = 20}):close()
+  local live = {steps = 14}
+  local r = run(student(), with(live, {teacher = late, save = true, name = "taught",
+                                       paused = true}))
+  local changes = {}
+  every(r, 1, function(self)
+    if self.step == 4 and not changes[4] then changes[4] = true self.distill = 0.6 end
+  end)
+  r:resume():wait()
+  local last = r:hash()
+  local journal = r:journal()
+  ok(journal[#journal].kind == "set" and journal[#journal].key == "distill", "r.distill: journal")
+  run(late, {steps = 5}):close() -- the original learns on: the copy does not
+  local again = tostring(replay "taught")
+  ok(again:find "identical through step 14", "replayed", again)
+  r:rewind(7)
+  r:resume():wait()
+  is(r:hash(), last, "rewound")
+  local f = r:fork {step = 9, name = "taught-fork"}
+  f:wait()
+  is(f:hash(), last, "forked")
+  f:close()
+  local dir = r.dir
+  r:close()
+  r = train.resume("taught", {steps = 20})
+  r:wait()
+  is(r.distill, 0.6, "resumed")
+  ok(r:history("distill_loss").shape[1] >= 19, "and taught")
+  is(r.teacher.family, "moe", "by its own teacher")
+  r:close()
+  local other = mixture {seed = 6}
+  os.execute(("rm -rf '%s/teacher'"):format(dir))
+  refuses(function() train.resume("taught", {steps = 21}) end, "without its teacher", "teacher")
+  assert(other:save(dir .. "/teacher"))
+  refuses(function() train.resume("taught", {steps = 21}) end, "with another", "changed", "hash")
+end
+
+-- ---- encoder-decoders ----
+
+local tok = tokenizer.bytes {sentinels = 20}
+local text = data.string(("the quick brown fox jumps over a lazy dog and "):rep(400),
+  {tokenizer = tok, val = 0.1})
+local PAIR = {layers = 2, decoder_layers = 2, dim = 16, heads = 2, input_context = 40, vocab = tok,
+              version = "1.0"}
+local SPAN = with(TRAIN, {objective = "span", steps = 8, optimizer = "adafactor", lr = 1e-2})
+local function switch(more)
+  return model.encdec(with(PAIR, {experts = 4, router = "switch", init = {"truncated", 0.1}}, more))
+end
+
+do
+  local big, small = switch(), model.encdec(PAIR)
+  train(big, text, SPAN):wait():close()
+  small:copy_from(big)
+  local r = train(small, text, with(SPAN, {teacher = big, distill = 0.25}))
+  r:wait()
+  is(r.state, "done", "a mixture teaches a dense model of two stacks")
+  ok(r:history("distill_loss")[8][2]:item() > 0, "by spans")
+end
+
+-- ---- refused ----
+
+local function fails(more, what, ...)
+  refuses(function() run(student(), more) end, what, ...)
+end
+fails({distill = 0.5}, "no teacher", "distill has no effect without a teacher")
+fails({distill_temperature = 2}, "a temperature without", "distill_temperature has no effect")
+fails({teacher = 5}, "no model", "teacher must be a model, got number")
+fails({teacher = m, distill = 1.5}, "a share", "distill", "1.5")
+fails({teacher = mixture {vocab = V + 1}}, "another vocab", tostring(V), tostring(V + 1))
+fails({teacher = mixture {context = 8}}, "a short one", "context is 16", "teacher's 8")
+fails({teacher = switch {vocab = V}}, "an encoder", "has an encoder")
+do
+  local theirs = tokenizer.bytes {sentinels = 20, fim = true}
+  local other = model.encdec(with(PAIR, {vocab = theirs}))
+  refuses(function() train(model.encdec(PAIR), text, with(SPAN, {teacher = other})) end,
+    "another vocabulary", "vocab is " .. theirs.size, tostring(tok.size))
+  local function with_special(name) return tokenizer.bytes {sentinels = 20, special = {name}} end
+  local a, b = with_special "<a>", with_special "<b>"
+  refuses(function()
+    train(model.encdec(with(PAIR, {vocab = a})), data.string(("a fox "):rep(2000), {tokenizer = a}),
+      with(SPAN, {teacher = model.encdec(with(PAIR, {vocab = b}))}))
+  end, "another tokenizer of as many ids", a.hash, b.hash)
+  refuses(function()
+    train(model.encdec(with(PAIR, {input_context = 60})), text,
+      with(SPAN, {teacher = switch {context = 40}}))
+  end, "longer inputs", "input_context is 60", "40")
+end
+do
+  local r = run(student(), {paused = true})
+  refuses(function() r.distill = 0.5 end, "a run without", "distill has no effect")
+  refuses(function() r.teacher = m end, "while it runs", "fixed for the run")
+  r:close()
+end
+
+t.done()
