@@ -32,6 +32,7 @@ for path in "$srcdir"/examples/*.lua; do
     demo) set -- text.txt 1 && wrong="text.txt x" ;;
     shakespeare) set -- text.txt both 4 && wrong="text.txt moe x" ;;
     synthetic | router) set -- 8 && wrong=x ;;
+    switch) set -- text.txt 4 && wrong="text.txt x" ;;
     own_model) set -- text.txt 4 && wrong="text.txt x" ;;
     *)
         : > out
