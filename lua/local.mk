@@ -75,6 +75,7 @@ lua_sources += %D%/balance/bias.lua
 lua_sources += %D%/balance/z.lua
 lua_sources += %D%/data/score.lua
 lua_sources += %D%/model/translate.lua
+lua_sources += %D%/model/accuracy.lua
 lua_sources += %D%/run/compare.lua
 lua_sources += %D%/run/directory.lua
 lua_sources += %D%/run/fork.lua

@@ -263,6 +263,7 @@ script_tests += %D%/lua/pairs.lua
 EXTRA_DIST += %D%/lua/mo.lua
 script_tests += %D%/lua/score.lua
 script_tests += %D%/lua/translate.lua
+script_tests += %D%/lua/translate_encdec.lua
 unit_tests += %D%/unit/test_pairs
 %C%_unit_test_pairs_SOURCES = %D%/unit/test_pairs.c %D%/unit/data_folder.c %D%/unit/data_folder.h
 script_tests += %D%/lua/mix.lua

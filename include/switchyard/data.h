@@ -134,6 +134,7 @@ struct sy_corpus *sy_corpus_mix(const struct sy_mix_part *parts, int n, struct s
 int sy_corpus_mix_parts(const struct sy_corpus *c);           /* how many; 0: it is no mix */
 double sy_corpus_mix_share(const struct sy_corpus *c, int i); /* of part i, from 0, of 1 */
 const struct sy_corpus *sy_corpus_mix_part(const struct sy_corpus *c, int i); /* borrowed */
+int32_t sy_corpus_mix_source(const struct sy_corpus *c, int i); /* its first source in the mix */
 /* Shares of sum 1.  Errors: RANGE. */
 int sy_mix_shares(const double *given, int n, double *shares, struct sy_err *err);
 

@@ -126,9 +126,11 @@ docs.entries = {
    'model.dense{layers = 1, dim = 16, heads = 2, ffn_dim = 16,\n'
    .. '  vocab = tokenizer.bytes{fim = true}}:fill("To ___ or not to ___", {tokens = 3})',
    options = "model:fill"},
-  {"model:translate", 'm:translate(text, {from="de", to="en", tokens=200, beam=1}) -> text',
-   "What a model that was trained on pairs (data.pairs, data.catalogues) writes for a text, or a "
-    .. "list of them: the likeliest token each time, or a beam search by a model with an encoder. "
+  {"model:translate",
+   'm:translate(text or list, {from="de", to="en", tokens=200, beam=1, ...}) -> text or list',
+   "What a model that was trained on pairs (data.pairs, data.catalogues) writes for a text, or for "
+    .. "each of a list: the likeliest token each time, or a beam search by a model with an "
+    .. "encoder. Such a model writes for several texts of a list at once, each as it would alone. "
     .. "from and to are languages of the pairs; where a side has one, it need not be named.",
    nil, options = "model:translate"},
   {"model:logits", "m:logits(text or ids) -> tensor (T,V)",
@@ -147,6 +149,12 @@ docs.entries = {
     .. "computed at once. Errors: a text of fewer than 2 tokens.",
    'm:loss(d, {batches = 2}), m:loss{1, 2, 3}', options = "model:loss"},
 
+  {"model:accuracy",
+   "m:accuracy(dataset, {batches=20, batch=16, context=, objective=}) -> share, {source = share}",
+   "Share of the targets in the windows that m:loss takes that are the likeliest token of the "
+    .. "model, given all that is before them; of data of several sources (data.pairs, data.mix) "
+    .. "also of each.",
+   "m:accuracy(d, {batches = 2})", options = "model:loss"},
   {"model:upcycle", "m:upcycle{experts=8, top_k=2, router=, balance=, capacity=, ...} -> m2, off",
    "Of a dense model (model.dense) one of model.moe whose every expert is the dense layer, with a "
     .. "router from scratch; of a dense model.encdec one with mixtures where moe_every, moe_first "

@@ -17,7 +17,9 @@ local function candidates(live, logits, width)
   local all = {}
   for row, sequence in ipairs(live) do
     for j = 1, n do
-      all[#all + 1] = {row = row, id = index[row][j] - 1, score = sequence.score + values[row][j]}
+      local p = values[row][j]
+      all[#all + 1] = {row = row, id = index[row][j] - 1,
+                       score = p == p and sequence.score + p or -math.huge} -- no number is last
     end
   end
   table.sort(all, function(a, b)

@@ -9,9 +9,11 @@ local model = require "switchyard.model.model"
 
 local function decoder(cfg, feed_forward)
   local attention = {heads = cfg.heads, kv_heads = cfg.kv_heads, head_dim = cfg.head_dim,
-                     theta = cfg.theta, qk_norm = cfg.qk_norm, documents = cfg.documents}
-  return function(ids)
-    attention.mask = cfg.prefix and "prefix" or "causal" -- training may choose it (objective)
+                     theta = cfg.theta, qk_norm = cfg.qk_norm}
+  return function(ids, batch)
+    -- training may choose them
+    attention.mask, attention.documents = cfg.prefix and "prefix" or "causal", cfg.documents
+    if cfg.documents and nn._pads() then nn.padding(batch.documents) end
     local C = cfg.dim
     local embed = nn.param("model.embed_tokens.weight", {cfg.vocab, C})
     local x = nn.embedding(ids, embed)
@@ -38,7 +40,8 @@ local common = {
   {"vocab", "vocab", 256, help = "a tokenizer, or the number of ids (V); then the tokenizer is "
     .. "that of the data that trains it"},
   {"theta", "number", 10000, 1, 1e12, help = "base of RoPE"},
-  {"documents", "boolean", false, help = "attention stays within a document of the data"},
+  {"documents", "boolean", nil, help = "attention stays within a document of the data; default: "
+    .. "what training chooses, true with data of pairs, of which a row holds several"},
   {"prefix", "boolean", nil, help = "attention lets all tokens see the prefix of a row, and in "
     .. "generation the prompt, whole; default: what training chooses, true with objective "
     .. "\"prefix\" or \"span\""},

@@ -52,9 +52,18 @@ local function mixtures_of(cfg)
   for l = 1, all do
     local at = l <= cfg.layers and l or l - cfg.layers
     local first = cfg.moe_first or cfg.moe_every
-    where[l] = at >= first and (at - first) % cfg.moe_every == 0
+    where[l] = at >= first and (at - first) % cfg.moe_every == 0 or nil
   end
   return where
+end
+
+-- Experts that no layer has would be silence.
+local function check_mixtures(cfg, where)
+  if not cfg.experts or next(where) then return end
+  error(("model.encdec: experts is %d, and no layer has a mixture: there are %d and %d layers, "
+    .. "moe_every is %d%s"):format(cfg.experts, cfg.layers, cfg.decoder_layers, cfg.moe_every,
+    cfg.moe_layers and ", moe_layers names none" or cfg.moe_first and
+    ", moe_first " .. cfg.moe_first or ""), 0)
 end
 
 local function complete(cfg)
@@ -63,6 +72,7 @@ local function complete(cfg)
     if cfg[name] == nil then cfg[name] = form[name] end
   end
   forms.check("model.encdec", cfg)
+  cfg.decoder_layers = cfg.decoder_layers or cfg.layers
   cfg.context = cfg.context or targets_for(cfg.input_context)
   cfg.ffn_dim = cfg.ffn_dim or 4 * cfg.dim
   cfg.expert_dim = cfg.experts and (cfg.expert_dim or cfg.ffn_dim) or nil
@@ -140,6 +150,7 @@ local function feed_forward_of(cfg)
   experts.normalize = cfg.normalize
   for name, value in pairs(cfg.experts and cfg.balance or {}) do experts[name] = value end
   local where = mixtures_of(cfg)
+  check_mixtures(cfg, where)
   local dense = {activation = cfg.activation, gated = cfg.gated, dropout = cfg.dropout}
   return function(h, l)
     experts.top_k, experts.capacity = cfg.top_k, cfg.capacity -- may change while a run is live
@@ -174,9 +185,11 @@ end, (function()
     live.row("top_k", 1),
     {"expert_dim", "integer", nil, 1, 1 << 22, help = "width of an expert (F); default: ffn_dim"},
     {"shared_experts", "integer", 0, 0, 64, help = "experts that every token uses"},
-    {"moe_every", "integer", 2, 1, 1024, help = "of each stack's layers so many have one mixture"},
-    {"moe_first", "integer", nil, 1, 1024, help = "a stack's first layer with a mixture; default: "
-      .. "moe_every. 1 is the first of each pair, as GShard has it"},
+    {"moe_every", "integer", 2, 1, 1024, without = "moe_layers",
+     help = "of each stack's layers so many have one mixture"},
+    {"moe_first", "integer", nil, 1, 1024, without = "moe_layers",
+     help = "a stack's first layer with a mixture; default: moe_every. 1 is the first of each "
+       .. "pair, as GShard has it"},
     {"moe_layers", "table", nil, help = "instead of both: numbers of the layers with a mixture, "
       .. "from 1 through both stacks, the encoder's first"},
     {"router", "any", "softmax", help = "a name that routers() lists, or {name, option = value}"},
@@ -190,7 +203,7 @@ end, (function()
   }
   local rows = {
     {"layers", "integer", 4, 1, 1024, help = "blocks of the encoder"},
-    {"decoder_layers", "integer", 4, 1, 1024, help = "blocks of the decoder"},
+    {"decoder_layers", "integer", nil, 1, 1024, help = "blocks of the decoder; default: layers"},
     {"dim", "integer", 128, 1, 1 << 20, help = "model width (C)"},
     {"heads", "integer", 4, 1, 1 << 16, help = "query heads (H)"},
     {"kv_heads", "integer", nil, 1, 1 << 16, help = "key-value heads; default: heads"},
@@ -210,10 +223,11 @@ end, (function()
     {"position", "string", "relative", choices = {"relative", "rope", "sinusoidal"},
      help = "relative: T5's bias by distance, one table a stack; rope; sinusoidal: added to the "
        .. "embeddings"},
-    {"buckets", "integer", 32, 4, 1 << 16, help = "of relative positions"},
-    {"distance", "integer", 128, 2, 1 << 24, help = "from which on relative positions are one "
-      .. "bucket"},
-    {"theta", "number", 10000, 1, 1e12, help = "base of RoPE"},
+    {"buckets", "integer", 32, 4, 1 << 16, only = {"position", "relative"},
+     help = "of relative positions"},
+    {"distance", "integer", 128, 2, 1 << 24, only = {"position", "relative"},
+     help = "from which on relative positions are one bucket"},
+    {"theta", "number", 10000, 1, 1e12, only = {"position", "rope"}, help = "base of RoPE"},
     {"attention_scale", "number", nil, 1e-6, 1e6, help = "of scores; default: 1, the "
       .. "1/sqrt(D) being in q's initial values"},
     {"dropout", "number", 0, 0, 0.99, help = "share zeroed in training of embeddings, weights of "

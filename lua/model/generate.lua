@@ -252,10 +252,7 @@ local function answer(m, prompt, o)
   local found = m:_decode(inputs, {
     tokens = o.tokens, temperature = o.temperature, top_k = o.top_k, top_p = o.top_p, stop = stop,
     seed = o.seed, beam = o.beam, length_penalty = o.length_penalty,
-    show = show and function(ids)
-      show(ids)
-      engine.breathe(true)
-    end or nil})[1]
+    show = show or nil})[1]
   local text = m.tokenizer and m.tokenizer:decode(found.ids) or engine.list(found.ids)
   if o.stream then engine.write((show and "" or text_of(m, found.ids)) .. "\n") end
   return text

@@ -3,6 +3,7 @@
 -- build(cfg) returns forward(ids (B,T) i32), which returns nn.head(x, w) or logits (B*T, V).  It is
 -- run once to make the parameters, and again whenever a program of another shape or mode is wanted.
 
+local accuracy = require "switchyard.model.accuracy"
 local engine = require "switchyard.engine"
 local definition = require "switchyard.core.definition"
 local fields = require "switchyard.core.fields"
@@ -431,11 +432,15 @@ local function text_loss(m, ids)
   return sum / n
 end
 
+-- What is to be predicted of a data set (engine.objectives).
+local function objectives_of(m, what, d, o)
+  return objective.handle(o.objective and objective.read(what, o.objective) or m._objective
+    or "next", m:_agreed_tokenizer(what, d))
+end
+
 -- Mean over the evaluation's windows of a data set, as r:eval takes them.
-local function data_loss(m, d, o, tok)
-  local T = o.context or m.cfg.context
-  local by = objective.handle(o.objective and objective.read("loss", o.objective) or m._objective
-    or "next", tok)
+local function data_loss(m, d, o)
+  local T, by = o.context or m.cfg.context, objectives_of(m, "loss", d, o)
   local p = loss_program(m, o.batch, T, d, by)
   m:_write_inputs(p.d)
   local n = engine.eval_windows(d, T, o.batches, m:_inputs(), by)
@@ -462,11 +467,19 @@ model._loss_rows = {
 function Model:loss(x, given)
   local o = options.read("loss", given, model._loss_rows)
   return self:_quietly(function()
-    if engine.is_data(x) then
-      return data_loss(self, x, o, self:_agreed_tokenizer("loss", x))
-    end
+    if engine.is_data(x) then return data_loss(self, x, o) end
     if o.objective then error("loss: objective has no effect on a text: it is read as it is", 0) end
     return text_loss(self, self:_ids("loss", x))
+  end)
+end
+
+--- m:accuracy(dataset, {batches=20, batch=16, context=, objective=}) -> share of the targets that
+-- are the likeliest token, {source = share}
+function Model:accuracy(d, given)
+  local o = options.read("accuracy", given, model._loss_rows)
+  if not engine.is_data(d) then error("accuracy: takes a data set, got " .. type(d), 0) end
+  return self:_quietly(function()
+    return accuracy.of(self, d, o, objectives_of(self, "accuracy", d, o))
   end)
 end
 
@@ -556,6 +569,7 @@ local generate = require "switchyard.model.generate"
 Model.generate, Model._one_by_one = generate.generate, generate.one_by_one
 Model.fill = require("switchyard.model.fill").fill
 Model.translate = require("switchyard.model.translate").translate
-Model._decode = require("switchyard.model.sequence").decode
+local sequence = require "switchyard.model.sequence"
+Model._decode, Model._decode_all = sequence.decode, sequence.decode_all
 model._Model, model._Class = Model, Class
 return fields.only(model, "model", "model")

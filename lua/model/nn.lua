@@ -142,6 +142,12 @@ function nn.padding(documents)
   description("padding").padding = documents and documents:view(-1):lt(0) or nil
 end
 
+--- Is there padding in rows of the data that is trained on or evaluated: has it pairs?
+function nn._pads()
+  local data = description("pads").data
+  return data ~= nil and engine.languages(data) ~= nil
+end
+
 --- nn.scope(name, f, ...): names of parameters made in f begin with "name."; returns f's results
 function nn.scope(name, f, ...)
   local path = description("scope").path

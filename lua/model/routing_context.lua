@@ -88,18 +88,19 @@ function methods:bias()
   return self._bias
 end
 
-function methods:ids()
-  local ids = nn.description().batch.tokens:view(-1)
-  if ids.shape[1] == self.N then return ids end
-  fail("it goes by token ids, and the layer has %d tokens where the model was given %d ids",
-    self.N, ids.shape[1])
+-- A field of the batch that the layer's tokens have: of an encoder's layer that of the inputs.
+local function field_of(self, name, of_inputs, what)
+  local d = nn.description()
+  local values = d.batch[d.side == "input" and of_inputs or name]
+  if values.size == self.N then return values end
+  fail("it goes by %s, and the layer has %d tokens where the model was given %d ids", what, self.N,
+    values.size)
 end
 
+function methods:ids() return field_of(self, "tokens", "inputs", "token ids"):view(-1) end
+
 function methods:documents()
-  local documents = nn.description().batch.documents
-  if documents.size == self.N then return documents end
-  fail("it goes by documents, and the layer has %d tokens where the model was given %d ids",
-    self.N, documents.size)
+  return field_of(self, "documents", "input_documents", "documents")
 end
 
 function methods:padding() return nn.description().padding end

@@ -1,13 +1,15 @@
--- m:_decode: what a model of an encoder and a decoder writes for a row of inputs.  m:generate,
--- m:fill and m:translate are made of it.
+-- m:_decode: what a model of an encoder and a decoder writes for a text that the encoder reads;
+-- m:_decode_all: for many.  m:generate, m:fill and m:translate are made of it.
 --
 --  1. The first program reads the inputs and the start token: what nn.memory makes, and the keys
 --     and values of it, are copied into every further program (recall, remember).  So the encoder
 --     runs once, and a step costs one token of the decoder.
 --  2. Inputs are padded to a multiple of ROUND, so that a few programs serve all lengths: padding
 --     is of document -1, which nobody sees, and changes no bit.
---  3. Rows of the further programs are sequences of a beam.  Their keys and values stand in caches
---     (rows, T, G, D), which are put in another order when the beam is.
+--  3. Rows of the further programs are sequences of a beam, or of texts of one padded length.
+--     Their keys and values stand in caches (rows, T, G, D), which are put in another order when
+--     the beam is.
+--  4. Rows know nothing of each other: a text gets the bits that it gets alone.
 
 local beam = require "switchyard.model.beam"
 local engine = require "switchyard.engine"
@@ -16,6 +18,7 @@ local options = require "switchyard.core.options"
 local sequence = {}
 local ROUND = 16
 local KEPT = 12 -- programs
+local TOGETHER = 16 -- texts
 
 -- ---- programs ----
 
@@ -51,19 +54,20 @@ local function compiled(m, d, rows, outputs)
           fields = d.fields, positions = d.positions, len = d.graph:input("len", "i32", {rows})}
 end
 
-local GIVEN = {inputs = true, input_documents = true, input_sources = true}
+local GIVEN = {inputs = true, input_documents = true, input_sources = true, sources = true}
 
--- Reads S inputs and one token.  outputs: logits, then what is remembered, in its order.
-local function first_program(m, S)
+-- Reads S inputs and one token of each row.  outputs: logits, then what is remembered, in its
+-- order.
+local function first_program(m, S, rows)
   local d, kept = {mode = "decode", input_context = S, given = GIVEN}, {}
-  local caches = attending(m, d, 1)
+  local caches = attending(m, d, rows)
   function d.keep(memory) kept[#kept + 1] = memory end
   function d.remember(make)
     local k, v = make()
     kept[#kept + 1], kept[#kept + 2] = k, v
     return k, v
   end
-  local p = compiled(m, d, 1, kept)
+  local p = compiled(m, d, rows, kept)
   p.caches = caches
   return p
 end
@@ -104,22 +108,22 @@ local function take(m)
   return own and own.count <= KEPT and own or {count = 0}, m._programs
 end
 
--- ---- one row of inputs ----
+-- ---- rows of inputs ----
 
-local function put_inputs(p, inputs, S, source)
-  local ids, documents, n = {}, {}, #inputs
-  for i = 1, S do
-    ids[i], documents[i] = inputs[i] or 0, i <= n and 0 or -1
-  end
-  if p.fields.inputs then
-    for row = 1, p.fields.inputs.shape[1] do engine.put(p.fields.inputs[row], ids) end
-  end
-  if p.fields.input_documents then
-    for row = 1, p.fields.input_documents.shape[1] do
-      engine.put(p.fields.input_documents[row], documents)
+-- Row `row` of each program is text `row`, or the only one.
+local function put_inputs(p, texts, S, source)
+  local f = p.fields
+  for row = 1, p.logits.shape[1] do
+    local inputs, ids, documents = texts[row] or texts[1], {}, {}
+    for i = 1, S do
+      ids[i], documents[i] = inputs[i] or 0, inputs[i] and 0 or -1
     end
+    if f.inputs then engine.put(f.inputs[row], ids) end
+    if f.input_documents then engine.put(f.input_documents[row], documents) end
   end
-  if p.fields.input_sources then p.fields.input_sources:fill(source or 0) end
+  for _, name in ipairs {"input_sources", "sources"} do
+    if f[name] then f[name]:fill(source) end
+  end
 end
 
 -- Token i (from 1) of every row.
@@ -140,11 +144,13 @@ local function each_cache(p, f)
   end
 end
 
--- All that the first program made, in every row of p.
-local function hand_over(first, p, rows)
+-- All that the first program made, in the rows of p: row by row, or its one row in every one.
+local function hand_over(first, p)
+  local rows, own = p.logits.shape[1], first.logits.shape[1]
   for row = 1, rows do
-    for i, t in ipairs(p.recalled) do engine.copy(t[row], first.outputs[i + 1][1]) end
-    each_cache(p, function(t, i, name) engine.copy(t[row], first.caches[i][name][1]) end)
+    local from = own == rows and row or 1
+    for i, t in ipairs(p.recalled) do engine.copy(t[row], first.outputs[i + 1][from]) end
+    each_cache(p, function(t, i, name) engine.copy(t[row], first.caches[i][name][from]) end)
   end
 end
 
@@ -160,21 +166,34 @@ local function reorder(p, rows)
   each_cache(p, function(t) engine.copy(t, t:index_select(index)) end)
 end
 
--- Opens a row of inputs for `rows` sequences: its first logits (1,V), and step(ids, order) ->
--- logits (rows,V) after sequence order[i] went on with ids[i].
-local function open(m, own, inputs, o, rows)
-  local S = math.min(math.ceil(#inputs / ROUND) * ROUND, m.cfg.input_context)
-  local first = kept(own, S, function() return first_program(m, S) end)
-  m:_write_inputs(first.d)
-  put_inputs(first, inputs, S, o.source)
-  local logits = run(m, first, {o.start}, 1, o.seed)
+local function padded_length(m, inputs)
+  return math.min(math.ceil(#inputs / ROUND) * ROUND, m.cfg.input_context)
+end
+
+-- Opens as many texts as there are rows, of one padded length, or one for all rows: their first
+-- logits, and step(ids, order) -> logits (rows,V) after sequence order[i] (i where none is given)
+-- went on with ids[i].
+local function open(m, own, texts, o, rows)
+  local S = padded_length(m, texts[1])
+  local function begin(p)
+    m:_write_inputs(p.d)
+    put_inputs(p, texts, S, o.source)
+  end
+  local first = kept(own, ("first.%d.%d"):format(S, #texts), function()
+    return first_program(m, S, #texts)
+  end)
+  begin(first)
+  local start = {}
+  for row = 1, rows do start[row] = o.start end
+  local logits = run(m, first, table.move(start, 1, #texts, 1, {}), 1, o.seed)
   local p, at = nil, 1
   local function step(ids, order)
     if not p then
-      p = kept(own, S .. "." .. rows, function() return next_program(m, S, rows, first) end)
-      m:_write_inputs(p.d)
-      put_inputs(p, inputs, S, o.source)
-      hand_over(first, p, rows)
+      p = kept(own, ("%d.%d.%d"):format(S, #texts, rows), function()
+        return next_program(m, S, rows, first)
+      end)
+      begin(p)
+      hand_over(first, p)
     elseif order then
       reorder(p, order)
     end
@@ -192,19 +211,80 @@ local function known_of(m, logits)
   return known and known < logits.shape[2] and logits:narrow(2, 1, known):contiguous() or logits
 end
 
--- One sequence, drawn token by token.
-local function draw(m, logits, step, o)
-  local ids, score = {}, 0
-  logits = known_of(m, logits)
-  for n = 1, o.tokens do
-    local id = engine.draw(logits, 1, o.temperature, o.top_k, o.top_p, o.seed, n)
-    score = score + logits[1]:log_softmax()[id + 1]:item()
-    if id == o.stop then break end
-    ids[n] = id
-    if o.show then o.show(ids) end
-    if n < o.tokens then logits = known_of(m, step {id}) end
+-- Token n of each of those that are not over, {[row] = id}; nil: all are.
+local function draw_tokens(found, over, logits, o, n)
+  local p, ids = logits:log_softmax(-1), {}
+  for row, one in ipairs(found) do
+    local id = not over[row] and
+      engine.draw(logits, row, o.temperature, o.top_k, o.top_p, o.seed, n)
+    if id then one.score = one.score + p[{row, id + 1}]:item() end
+    over[row] = not id or id == o.stop
+    if not over[row] then one.ids[n], ids[row] = id, id end
   end
-  return {{ids = ids, score = score}}
+  return next(ids) and ids
+end
+
+-- A sequence of each of `rows` texts, drawn token by token.
+local function draw(m, logits, step, o, rows)
+  local found, over = {}, {}
+  for row = 1, rows do found[row] = {ids = {}, score = 0} end
+  for n = 1, o.tokens do
+    local ids = draw_tokens(found, over, known_of(m, logits), o, n)
+    if not ids then break end
+    if o.show then o.show(found[1].ids) end
+    engine.breathe(o.show ~= nil)
+    if n < o.tokens then logits = step(ids) end
+  end
+  return found
+end
+
+local function search(m, logits, step, o)
+  return beam.search({width = o.beam, tokens = o.tokens, penalty = o.length_penalty,
+    stop = o.stop or nil}, known_of(m, logits), function(ids, rows)
+    engine.breathe(false)
+    return known_of(m, step(ids, rows))
+  end)
+end
+
+-- What is found for each of the texts: lists, best first.
+local function decode_together(m, texts, o)
+  if o.tokens == 0 then
+    local none = {}
+    for i = 1, #texts do none[i] = {{ids = {}, score = 0}} end
+    return none
+  end
+  local own, programs = take(m)
+  local rows = o.beam > 1 and o.beam or #texts
+  local logits, step = open(m, own, texts, o, rows)
+  local found = {}
+  if o.beam > 1 then found[1] = search(m, logits, step, o)
+  else
+    for i, one in ipairs(draw(m, logits, step, o, rows)) do found[i] = {one} end
+  end
+  programs.sequences = own -- lost after an error
+  return found
+end
+
+-- Numbers of texts that are decoded together: those of one padded length, at most TOGETHER, of a
+-- beam one.  For few programs a group has a power of two: the last one is filled up with its last.
+local function groups_of(m, texts, o)
+  local groups, open_one = {}, {}
+  local most = o.beam > 1 and 1 or TOGETHER
+  for i, inputs in ipairs(texts) do
+    local S = padded_length(m, inputs)
+    local group = open_one[S]
+    if not group or #group == most then
+      group = {}
+      groups[#groups + 1], open_one[S] = group, group
+    end
+    group[#group + 1] = i
+  end
+  for _, group in ipairs(groups) do
+    local rows = 1
+    while rows < #group do rows = 2 * rows end
+    for k = #group + 1, rows do group[k] = group[k - 1] end
+  end
+  return groups
 end
 
 -- ---- for others ----
@@ -225,20 +305,47 @@ local DECODE = {
 --- Whether a model has an encoder, whose inputs are given to _decode.
 function sequence.has_encoder(m) return m.cfg.input_context ~= nil end
 
---- The token that a decoder begins with: the tokenizer's padding, else 0.
+--- The token that a decoder begins with: the tokenizer's padding; without one the end-of-text of a
+-- model that was trained on pairs (src/data/pairs/pair_corpus.c), else 0.
 function sequence.start_of(m)
-  return m.tokenizer and m.tokenizer:special "<pad>" or 0
+  local tok = m.tokenizer
+  return tok and (tok:special "<pad>" or m._languages and tok.eot) or 0
 end
 
-local function check(m, inputs, o)
+local function check_inputs(m, inputs)
+  inputs = m:_ids("decode", inputs)
   if #inputs == 0 then error("decode: no inputs given", 0) end
   if #inputs > m.cfg.input_context then
     error(("decode: the inputs are %d tokens, the model's encoder reads at most %d (input_context)")
       :format(#inputs, m.cfg.input_context), 0)
   end
+  return inputs
+end
+
+local function read(m, given)
+  local o = options.read("decode", given, DECODE)
   if o.beam > 1 and o.temperature > 0 then
     error("decode: temperature has no effect with a beam: its sequences are searched, not drawn", 0)
   end
+  o.tokens = math.min(o.tokens or m.cfg.context, m.cfg.context)
+  o.start = o.start or sequence.start_of(m)
+  if o.stop == nil then o.stop = m.tokenizer and m.tokenizer.eot end
+  return o
+end
+
+--- m:_decode_all(list of inputs, options of _decode) -> for each what _decode gives: the same bits,
+-- several at once.
+function sequence.decode_all(m, list, given)
+  local o, texts, found = read(m, given), {}, {}
+  for i = 1, engine.length("decode", list) do texts[i] = check_inputs(m, list[i]) end
+  m:_quietly(function()
+    for _, group in ipairs(groups_of(m, texts, o)) do
+      local rows = {}
+      for k, i in ipairs(group) do rows[k] = texts[i] end
+      for k, one in ipairs(decode_together(m, rows, o)) do found[group[k]] = one end
+    end
+  end)
+  return found
 end
 
 --- m:_decode(inputs, {beam=1, length_penalty=0.6, tokens=, temperature=0, top_k=0, top_p=1, seed=1,
@@ -246,28 +353,7 @@ end
 -- for token ids that the encoder reads, without `stop` (default: the tokenizer's end-of-text;
 -- false: none).  score: log p, of a beam divided by its length penalty.
 function sequence.decode(m, inputs, given)
-  local o = options.read("decode", given, DECODE)
-  inputs = m:_ids("decode", inputs)
-  check(m, inputs, o)
-  o.tokens = math.min(o.tokens or m.cfg.context, m.cfg.context)
-  o.start = o.start or sequence.start_of(m)
-  if o.stop == nil then o.stop = m.tokenizer and m.tokenizer.eot end
-  return m:_quietly(function()
-    local own, programs = take(m)
-    local logits, step = open(m, own, inputs, o, o.beam)
-    local found
-    if o.tokens == 0 then
-      found = {{ids = {}, score = 0}}
-    elseif o.beam == 1 then
-      found = draw(m, logits, step, o)
-    else
-      found = beam.search({width = o.beam, tokens = o.tokens, penalty = o.length_penalty,
-        stop = o.stop or nil}, known_of(m, logits),
-        function(ids, rows) return known_of(m, step(ids, rows)) end)
-    end
-    programs.sequences = own -- lost after an error
-    return found
-  end)
+  return sequence.decode_all(m, {inputs or {}}, given)[1]
 end
 
 return sequence

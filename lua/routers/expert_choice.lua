@@ -40,7 +40,7 @@ return {
   capacity = "each expert takes its own number of tokens (factor)",
   route = function(ctx)
     local p = ctx:logits():softmax(-1)
-    local micro = ctx.options.scope == "micro" and ctx.mode ~= "eval"
+    local micro = ctx.options.scope == "micro" and ctx.mode == "train"
     local groups = micro and 1 or ctx.B
     local n = ctx.N // groups
     local each = math.min(n, math.ceil(ctx.options.factor * n * ctx.K / ctx.E))

@@ -148,12 +148,17 @@ local function unread(v, name, reader)
   return ("; %s = assert(%s(path)) says why a file cannot be read"):format(name, reader)
 end
 
--- A model that leaves it open sees the first part of a row whole, where an objective gives one.
-local function choose_prefix(m, by)
-  local gives = objective.has(by, "prefix") or objective.has(by, "span")
-  if gives and not m._encodes and m.cfg.prefix == nil and m:_has_option "prefix" then
-    m.cfg.prefix = true
+-- What a model leaves open: it sees the first part of a row whole, where an objective gives one, and
+-- keeps the pairs of a row apart.  Returns what takes it back.
+local function choose(m, d, by)
+  local prefix, documents = m.cfg.prefix, m.cfg.documents
+  local function is_open(name)
+    return not m._encodes and m.cfg[name] == nil and m:_has_option(name)
   end
+  local gives_prefix = objective.has(by, "prefix") or objective.has(by, "span")
+  if gives_prefix and is_open "prefix" then m.cfg.prefix = true end
+  if engine.languages(d) and is_open "documents" then m.cfg.documents = true end
+  return function() m.cfg.prefix, m.cfg.documents = prefix, documents end
 end
 
 local function start(m, d, given)
@@ -178,11 +183,10 @@ local function start(m, d, given)
   o.teacher = teacher.take(m, o, given, tok)
   o.name, o.rules = o.name or fresh_name(), engine.rules
   Run._check_name("train", o.name, not o.save)
-  local prefix = m.cfg.prefix
-  choose_prefix(m, o.objective)
+  local take_back = choose(m, d, o.objective)
   local made, r = pcall(Run._make, m, d, o)
   if not made then
-    m.cfg.prefix = prefix
+    take_back()
     error(r, 0)
   end
   m.tokenizer, m._assumed = tok, nil

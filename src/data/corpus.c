@@ -262,6 +262,11 @@ const struct sy_corpus *sy_corpus_mix_part(const struct sy_corpus *c, int i)
     return c->mix.part[i].corpus;
 }
 
+int32_t sy_corpus_mix_source(const struct sy_corpus *c, int i)
+{
+    return c->mix.part[i].source;
+}
+
 double sy_corpus_mix_share(const struct sy_corpus *c, int i)
 {
     return c->mix.part[i].share;

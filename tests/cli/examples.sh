@@ -14,6 +14,36 @@ while [ $i -lt 400 ]; do
     i=$((i + 1))
 done > text.txt
 
+# Message catalogues of two languages: locale/LANGUAGE/LC_MESSAGES/few.mo.
+catalogues()
+{
+    mkdir -p locale/de/LC_MESSAGES locale/fr/LC_MESSAGES
+    "$SWITCHYARD" -E -e "local mo = dofile '$srcdir/tests/lua/mo.lua'
+        local words = {
+            en = {{'open', 'close', 'copy', 'save', 'print'}, {'file', 'page', 'table', 'list'},
+                  {'here', 'there', 'again', 'now', 'later', 'twice'}},
+            de = {{'öffne', 'schließe', 'kopiere', 'sichere', 'drucke'},
+                  {'Datei', 'Seite', 'Tabelle', 'Liste'},
+                  {'hier', 'dort', 'wieder', 'nun', 'später', 'zweimal'}},
+            fr = {{'ouvrir', 'fermer', 'copier', 'garder', 'imprimer'},
+                  {'fichier', 'page', 'tableau', 'liste'},
+                  {'ici', 'là', 'encore', 'maintenant', 'après', 'deux fois'}}}
+        for _, language in ipairs{'de', 'fr'} do
+          local messages, of, en = {}, words[language], words.en
+          for i, a in ipairs(en[1]) do
+            for j, b in ipairs(en[2]) do
+              for k, c in ipairs(en[3]) do
+                messages[#messages + 1] = {a .. ' the ' .. b .. ' ' .. c,
+                                           of[1][i] .. ' ' .. of[2][j] .. ' ' .. of[3][k]}
+              end
+            end
+          end
+          local f = assert(io.open('locale/' .. language .. '/LC_MESSAGES/few.mo', 'wb'))
+          f:write(mo(messages))
+          f:close()
+        end"
+}
+
 report() # report STATUS WHAT
 {
     count=$((count + 1))
@@ -34,6 +64,7 @@ for path in "$srcdir"/examples/*.lua; do
     synthetic | router) set -- 8 && wrong=x ;;
     switch) set -- text.txt 4 && wrong="text.txt x" ;;
     own_model) set -- text.txt 4 && wrong="text.txt x" ;;
+    gshard) catalogues && set -- 3 de,fr locale && wrong=x ;;
     *)
         : > out
         report 1 "$name: no line in tests/cli/examples.sh says how to run it"
@@ -47,5 +78,9 @@ for path in "$srcdir"/examples/*.lua; do
         grep -q 'must be a\|^usage: ' out && ! grep -q 'a checkpoint in' out
     report $? "$name: x is no number, which is said before anything is trained"
 done
+
+"$SWITCHYARD" -E "$srcdir/examples/gshard.lua" 3 de,fr nowhere > out 2>&1 < /dev/null
+[ $? -eq 1 ] && grep -q 'apt-get install' out
+report $? "gshard: without catalogues it says what to install, and ends with 1"
 echo "1..$count"
 [ "$failed" -eq 0 ]

@@ -219,6 +219,11 @@ do
   local sums = run:history("loss.by_source"):narrow(1, 6, 6)
   ok(sums.shape[2] == 4 and sums:max():item() > 0, "with the losses of each", sums)
   is(type(m:translate("eins", {from = "de"})), "string", "it translates by the pairs' languages")
+  local italian = assert(data.pairs(tap.write(folder .. "/it.tsv", "uno\tone\ndue\ttwo"),
+    {from = "it", to = "en", val = 0, tokenizer = tok}))
+  local l = engine.languages(data.mix{{text, 1, name = "text"}, {p, 1}, {italian, 1, name = "it"}})
+  is(table.concat(l.sources, " ") .. ": " .. table.concat(l.numbers, " "), "de fr it: 1 2 3",
+    "of all pairs, by their numbers among the sources")
   ok(replay("both").identical, "and is replayed")
 end
 

@@ -156,25 +156,56 @@ static int make_catalogues(lua_State *L)
 
 /* ---- for the embedded library ---- */
 
-/* engine.languages(d) -> {tag=, targets=, other=, start=, sources={name, ...}} of pairs, or of the
- * first pairs of a mix, or nil */
+/* The sources of c, which count from `first` on: appended to the lists at -2 (names) and -1
+ * (numbers). */
+static void add_languages(lua_State *L, const struct sy_corpus *c, int32_t first)
+{
+    for (int32_t i = 0; i < sy_corpus_sources(c); i++) {
+        lua_Integer at = (lua_Integer)lua_rawlen(L, -1) + 1;
+        lua_pushstring(L, sy_corpus_source(c, i));
+        lua_rawseti(L, -3, at);
+        lua_pushinteger(L, first + i);
+        lua_rawseti(L, -2, at);
+    }
+}
+
+static bool translate_alike(const struct sy_languages *a, const struct sy_languages *b)
+{
+    return a->sources_are_targets == b->sources_are_targets && !strcmp(a->tag, b->tag) &&
+           !strcmp(a->other, b->other) && a->start == b->start;
+}
+
+/* Those of a data set of pairs; of a mix those of its first pairs and of the others that are put
+ * before a model in the same way.  false: there are none. */
+static bool gather_languages(lua_State *L, const struct sy_corpus *in, struct sy_languages *out)
+{
+    int parts = sy_corpus_mix_parts(in);
+    bool found = false;
+    for (int i = 0; i < (parts ? parts : 1); i++) {
+        const struct sy_corpus *c = parts ? sy_corpus_mix_part(in, i) : in;
+        if (!sy_corpus_pair_count(c))
+            continue;
+        struct sy_languages l = sy_corpus_languages(c);
+        *out = found ? *out : l;
+        found = true;
+        if (translate_alike(out, &l))
+            add_languages(L, c, parts ? sy_corpus_mix_source(in, i) : 0);
+    }
+    return found;
+}
+
+/* engine.languages(d) -> {tag=, targets=, other=, start=, sources={name, ...}, numbers={of the
+ * sources among all of the data's, from 0}}, or nil: there are no pairs in it */
 static int l_languages(lua_State *L)
 {
+    struct sy_languages l;
     const struct sy_corpus *c = lsy_check_corpus(L, 1);
-    for (int i = 0, n = sy_corpus_mix_parts(c); i < n; i++)
-        if (sy_corpus_pair_count(sy_corpus_mix_part(c, i))) {
-            c = sy_corpus_mix_part(c, i);
-            break;
-        }
-    if (!sy_corpus_pair_count(c))
-        return 0;
-    struct sy_languages l = sy_corpus_languages(c);
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 6);
     lua_createtable(L, sy_corpus_sources(c), 0);
-    for (int32_t i = 0; i < sy_corpus_sources(c); i++) {
-        lua_pushstring(L, sy_corpus_source(c, i));
-        lua_rawseti(L, -2, i + 1);
-    }
+    lua_createtable(L, sy_corpus_sources(c), 0);
+    if (!gather_languages(L, c, &l))
+        return 0;
+    lua_setfield(L, -3, "numbers");
     lua_setfield(L, -2, "sources");
     lsy_set_text(L, "tag", l.tag);
     lsy_set_boolean(L, "targets", l.sources_are_targets);

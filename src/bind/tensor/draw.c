@@ -22,14 +22,23 @@ static int larger_logit(const void *a, const void *b)
     return x->logit < y->logit ? 1 : x->logit > y->logit ? -1 : x->id - y->id;
 }
 
+/* Ties go to the lower id. */
+static int32_t likeliest(const struct choice *c, int64_t n)
+{
+    int64_t best = 0;
+    for (int64_t i = 1; i < n; i++)
+        best = c[i].logit > c[best].logit ? i : best;
+    return c[best].id;
+}
+
 /* Draw from softmax(logits / temperature) cut to the top_k likeliest and to the smallest set of
  * mass top_p.  Sources: Fan et al. 2018 (top-k); Holtzman et al. 2020 (nucleus). */
 static int32_t draw_token(struct choice *c, int64_t n, double temperature, int64_t top_k,
                           double top_p, double u)
 {
-    qsort(c, (size_t)n, sizeof *c, larger_logit);
     if (temperature <= 0)
-        return c[0].id;
+        return likeliest(c, n);
+    qsort(c, (size_t)n, sizeof *c, larger_logit);
     n = top_k > 0 && top_k < n ? top_k : n;
     double sum = 0, kept = 0, best = (double)c[0].logit;
     for (int64_t i = 0; i < n; i++)
