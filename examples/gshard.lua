@@ -1,8 +1,7 @@
--- Many languages into English, as GShard did it: an encoder-decoder whose first layer of
--- each pair is a mixture of experts, two a token, the second now and then.  The sentences are those
--- that programs are translated with (message catalogues, /usr/share/locale).  Beside it a dense
--- model of equal FLOPs, the text as it is (copy), and the translation of the most similar text of the
--- training part (nearest).
+-- Many languages into English, as GShard did it: an encoder-decoder whose first layer of each pair
+-- is a mixture of experts, two a token, the second now and then.  The sentences are those that
+-- programs are translated with (message catalogues, /usr/share/locale).  Beside it a dense model of
+-- equal FLOPs, the translation of the most similar text of the training part, and a copy.
 --
 --     switchyard examples/gshard.lua [STEPS [LANGUAGES [FOLDER [HELP]]]]
 --
@@ -53,8 +52,8 @@ print(("%.3g and %.3g FLOPs a token of a step (mixture, dense)"):format(m:count(
 local function learn(what, model)
   return train(model, d, {
     steps = steps, batch = 32, lr = 3e-3, min_lr = 1e-4, warmup = steps // 10,
-    label_smoothing = 0.1, z_loss = 1e-4, precision = "bf16", sampling = "epoch", eval_every = math.max(1, steps // 4),
-    eval_batches = 5, seed = 1,
+    label_smoothing = 0.1, z_loss = 1e-4, precision = "bf16", sampling = "epoch", seed = 1,
+    eval_every = math.max(1, steps // 4), eval_batches = 5,
     name = ("gshard-%s-%d"):format(what, steps) .. os.date "-%d%H%M%S"}):wait() -- runs are kept
 end
 

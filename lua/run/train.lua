@@ -148,8 +148,8 @@ local function unread(v, name, reader)
   return ("; %s = assert(%s(path)) says why a file cannot be read"):format(name, reader)
 end
 
--- What a model leaves open: it sees the first part of a row whole, where an objective gives one, and
--- keeps the pairs of a row apart.  Returns what takes it back.
+-- What a model leaves open: it sees the first part of a row whole, where an objective gives one,
+-- and keeps the pairs of a row apart.  Returns what takes it back.
 local function choose(m, d, by)
   local prefix, documents = m.cfg.prefix, m.cfg.documents
   local function is_open(name)
