@@ -11,7 +11,7 @@
 --
 -- Lepikhin et al. 2021.  Theirs: 100 languages, 128 experts and more a layer, width 1,024.
 
-local steps = assert(math.tointeger(tonumber(arg[1] or 1500)), "STEPS must be a whole number")
+local steps = assert(math.tointeger(tonumber(arg[1] or 3000)), "STEPS must be a whole number")
 local folder, help = arg[3] or "/usr/share/locale", arg[4]
 local languages = {}
 for name in (arg[2] or "de,es,fr,it,ja,ru,sv,uk"):gmatch "[^,]+" do
@@ -51,8 +51,9 @@ print(("%.3g and %.3g FLOPs a token of a step (mixture, dense)"):format(m:count(
 
 local function learn(what, model)
   return train(model, d, {
-    steps = steps, batch = 32, lr = 3e-3, min_lr = 1e-4, warmup = steps // 10,
-    label_smoothing = 0.1, z_loss = 1e-4, precision = "bf16", sampling = "epoch", seed = 1,
+    steps = steps, batch = 16, optimizer = "adafactor", lr = 3e-2, min_lr = 1e-3, weight_decay = 0,
+    warmup = math.min(100, steps // 10), precision = "bf16", sampling = "epoch", seed = 1,
+    label_smoothing = 0.1, z_loss = 1e-4,
     eval_every = math.max(1, steps // 4), eval_batches = 5,
     name = ("gshard-%s-%d"):format(what, steps) .. os.date "-%d%H%M%S"}):wait() -- runs are kept
 end
