@@ -39,7 +39,7 @@ print(d.reading)
 
 local function make(more)
   local o = {layers = 4, decoder_layers = 4, dim = 128, heads = 4, input_context = 96, context = 64,
-             vocab = d.tokenizer, version = "1.0", init = {"uniform", 1}}
+             vocab = d.tokenizer, version = "1.0", tie = false, init = {"uniform", 1}}
   for k, v in pairs(more) do o[k] = v end
   return model.encdec(o)
 end
