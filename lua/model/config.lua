@@ -77,18 +77,22 @@ local function let_through(given)
   return cfg
 end
 
--- What has no effect is refused where it is given: needs = the option without which it has none,
--- without = the one beside which it has none, only = {option, value} that it is of.
+--- config.no_effect(row, cfg, given) -> why the option of that row would have none, or nil.
+-- needs = the option without which it has none, without = the one beside which it has none,
+-- only = {option, value} that it is of.
+function config.no_effect(row, cfg, given)
+  local only = row.only
+  return row.needs and not cfg[row.needs] and "without " .. row.needs
+    or row.without and given[row.without] ~= nil and "beside " .. row.without
+    or only and cfg[only[1]] ~= only[2] and ("with %s = '%s'"):format(only[1],
+      tostring(cfg[only[1]])) or nil
+end
+
+-- What has no effect is refused where it is given.
 local function check_needs(what, rows, cfg, given)
   for _, row in ipairs(rows) do
-    local name, only = row[1], row.only
-    if given[name] ~= nil then
-      local why = row.needs and not cfg[row.needs] and "without " .. row.needs
-        or row.without and given[row.without] ~= nil and "beside " .. row.without
-        or only and cfg[only[1]] ~= only[2] and ("with %s = '%s'"):format(only[1],
-          tostring(cfg[only[1]]))
-      if why then error(("%s: %s has no effect %s"):format(what, name, why), 0) end
-    end
+    local why = given[row[1]] ~= nil and config.no_effect(row, cfg, given)
+    if why then error(("%s: %s has no effect %s"):format(what, row[1], why), 0) end
   end
 end
 

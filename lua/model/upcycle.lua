@@ -7,6 +7,7 @@
 --     where it has one gate of 1, to a rounding where several sum to 1.  Elsewhere (a gate is a
 --     score that is not made to sum to 1) it does not.  Which it is, is measured and told.
 
+local config = require "switchyard.model.config"
 local engine = require "switchyard.engine"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
@@ -50,7 +51,7 @@ local function config_of(m, family, rows, given)
   local cfg = {}
   for _, row in ipairs(rows) do
     local name = row[1]
-    local from = family.same[name] or row.needs ~= "experts" and name or nil
+    local from = family.same[name] or not config.no_effect(row, m.cfg, given) and name
     if given[name] ~= nil then cfg[name] = given[name] elseif from then cfg[name] = m.cfg[from] end
   end
   local assumed = rawequal(m.tokenizer, m._assumed)
