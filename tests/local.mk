@@ -45,6 +45,7 @@ script_tests += %D%/lua/forms.lua
 script_tests += %D%/lua/capacity.lua
 script_tests += %D%/lua/routers_own_ops.lua
 script_tests += %D%/lua/padding.lua
+script_tests += %D%/lua/routers_numbers.lua
 script_tests += %D%/lua/upcycle.lua
 script_tests += %D%/lua/distill.lua
 script_tests += %D%/lua/copy_from.lua
@@ -53,6 +54,7 @@ script_tests += %D%/lua/routers_balance.lua
 script_tests += %D%/lua/routers_refused.lua
 script_tests += %D%/lua/routers_runs.lua
 EXTRA_DIST += %D%/lua/own_routers.lua
+EXTRA_DIST += %D%/lua/identity_cases.lua
 EXTRA_DIST += %D%/fixtures %D%/fixtures/0.1/code/make.lua \
     %D%/fixtures/format-1/code/old.lua %D%/fixtures/format-2/code/old.lua
 EXTRA_DIST += %D%/peers/parity.py

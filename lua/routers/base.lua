@@ -20,7 +20,8 @@ return {
   gives = "",
   model = {top_k = 1},
   capacity = "each expert takes its share of the tokens",
-  except = {one = "its gate is the sigmoid of the logit"},
+  except = {one = "its gate is the sigmoid of the logit",
+            step = "in training a token's expert goes by the others of its micro-batch"},
   check = function(_, K)
     if K == 1 then return nil end
     return ("top_k is %d, it sends each token to one expert: top_k = 1"):format(K)

@@ -9,20 +9,14 @@
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local engine = require "switchyard.engine"
 local nn = require "switchyard.model.nn"
-local routing = require "switchyard.model.routing"
 local hand = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/by_hand.lua")
+local cases = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/identity_cases.lua")
 local ok, is = t.ok, t.is
 
 local d = data.synthetic {domains = 4, tokens = 20000, seed = 1}
-local E, C, F, T = 4, 16, 8, 16
+local E, C, F, T = cases.E, 16, 8, 16
+local with, scatter = cases.with, cases.scatter
 local worker, fast = arg[1] == "worker", os.getenv "SY_TEST_FAST"
-
-local function with(base, more)
-  local out = {}
-  for k, v in pairs(base) do out[k] = v end
-  for k, v in pairs(more or {}) do out[k] = v end
-  return out
-end
 
 local DENSE = {layers = fast and 1 or 2, dim = C, heads = 2, context = T, vocab = d.vocab}
 local MOE = with(DENSE, {experts = E, expert_dim = F})
@@ -30,70 +24,22 @@ local SHORT = {steps = fast and 2 or 3, batch = 2, lr = 5e-3, warmup = 1, eval_e
                save = false}
 local IDS = {1, 5, 2, 7, 3, 3, 9, 4}
 
--- ---- each router as it is tried ----
-
--- What a router cannot do without.
-local NEEDED = {
-  forced = function(experts) return {experts = experts == 1 and "1" or "2,3 3,1 4,2 1,4"} end,
-}
-
--- Options that draw at random in training, as they are where what is drawn would differ.
-local QUIET = {jitter = 0, noise = false, policy = "all"}
-
-local function options_of(router, quiet, experts)
-  local o = {router.name}
-  if not router.causal then o.allow_leak = true end
-  local needed = NEEDED[router.name]
-  for name, v in pairs(needed and needed(experts or E) or {}) do o[name] = v end
-  for _, row in ipairs(quiet and router.rows or {}) do
-    if QUIET[row[1]] ~= nil then o[row[1]] = QUIET[row[1]] end
-  end
-  return o
-end
-
--- Coefficients of 0 for all rules that the router has by itself.
-local function silent(router)
-  local o = {}
-  for _, row in ipairs(routing.balance_rows(router)) do
-    if type(row[3]) == "number" and (not row[4] or row[4] <= 0) then o[row[1]] = 0 end
-  end
-  return o
-end
-
--- K: two experts a token, or one where the router takes one.
-local function case_of(name)
-  local router = nn.routers[name]
-  local case = {name = name, router = router, except = router.except or {}}
-  function case.moe(more, quiet)
-    local o = with({top_k = case.K, capacity = false, activation = "silu", expert_bias = false},
-      more)
-    return model.moe(with(MOE, with({router = options_of(router, quiet, o.experts)}, o)))
-  end
-  for _, K in ipairs {2, 1} do
-    case.K = K
-    local good, why = pcall(case.moe)
-    if good then return case end
-    case.why = case.why or why
-  end
-  case.K = nil
-  return case
-end
-
--- Routing weights of the model far from 0 and all of them different.
-local function scatter(m)
-  for i, info in ipairs(m._info) do
-    if info.name:find("mlp.", 1, true) and not info.name:find("experts.", 1, true) then
-      engine.copy(m.params[i], tensor.randn(m.params[i].shape, {seed = i}) * 0.5)
-    end
-  end
-  return m
-end
-
 local function through(m, more)
   local r = train(m, d, with(SHORT, more)):wait()
   local bits = r:hash() .. " " .. r:history("loss"):hash()
   r:close()
   return bits
+end
+
+-- Not so yet; these are to go.
+local LATER = {relu = "step", zero_experts = "step", deepseek_v3 = "disabled",
+               quantile = "disabled", sigmoid = "disabled"}
+
+-- What is not so is tried, not believed.
+local function holds(case, word, what, good, note)
+  local not_so = case.except[word]
+  if not not_so then return ok(good, what, note) end
+  ok(not good, what .. ": not so, " .. not_so, note)
 end
 
 -- ---- one expert is the dense layer ----
@@ -133,8 +79,8 @@ model.define("one_less_dense", function(cfg)
     return nn.layer(1, function()
       cfg.case.router.route = function(ctx) seen = route(ctx) return seen end
       local o = {experts = 1, top_k = 1, expert_dim = F, capacity = false, activation = "silu",
-                 expert_bias = false, router = options_of(cfg.case.router, true, 1)}
-      local y = nn.scope("mlp", nn.moe, x, with(o, silent(cfg.case.router)))
+                 expert_bias = false, router = cases.options_of(cfg.case.router, true, 1)}
+      local y = nn.scope("mlp", nn.moe, x, with(o, cases.silent(cfg.case.router)))
       cfg.case.router.route = route
       return y - dense(x)
     end)
@@ -148,7 +94,7 @@ end
 
 local function try_one(case)
   local what = case.name .. ": one expert is the dense layer"
-  local good, one = pcall(case.moe, {experts = 1, top_k = 1, balance = silent(case.router)})
+  local good, one = pcall(case.make, {experts = 1, top_k = 1, balance = cases.silent(case.router)})
   if not good then return ok(case.except.one, what, one) end
   local dense = model.dense(with(DENSE, {ffn_dim = F}))
   scatter(from_dense(one, dense))
@@ -179,28 +125,24 @@ local function reordered(b, a, order)
 end
 
 local function try_order(case)
-  local what = case.name .. ": experts in another order change nothing"
-  local a = scatter(case.moe())
-  local b = reordered(case.moe(), a, {3, 1, 4, 2})
+  local a = scatter(case.make())
+  local b = reordered(case.make(), a, {3, 1, 4, 2})
   local x, y = a:logits(IDS), b:logits(IDS)
-  if case.except.order then
-    return ok(x:hash() ~= y:hash(), what .. ": not so, " .. case.except.order)
-  end
   local off = (x - y):abs():max():item() -- a softmax's sum is rounded in the experts' order
-  ok(off <= 1e-6 * x:abs():max():item(), what, off)
+  holds(case, "order", case.name .. ": experts in another order change nothing",
+    off <= 1e-6 * x:abs():max():item(), off)
 end
 
 -- ---- one token after another ----
 
 local function try_decode(case)
   local what = case.name .. ": one token after another is the whole sequence"
-  local m = scatter(case.moe())
-  if case.except.decode then return ok(true, what .. ": not so, " .. case.except.decode) end
+  local m = scatter(case.make())
   if not case.router.causal then
     return t.raises(function() m:generate(IDS, {tokens = 1}) end, "cannot write one token after",
       what .. ": refused")
   end
-  is(m:_one_by_one(IDS):hash(), m:logits(IDS):hash(), what)
+  holds(case, "decode", what, m:_one_by_one(IDS):hash() == m:logits(IDS):hash())
   local before = m:logits({1, 5, 2, 7}):hash()
   is(m:logits({1, 5, 2, 7, 9, 9}):narrow(1, 1, 4):contiguous():hash(), before,
     case.name .. ": sees no later token")
@@ -212,49 +154,75 @@ local SGD = {steps = 2, context = 8, optimizer = "sgd", momentum = 0, nesterov =
              warmup = 0, schedule = "constant", weight_decay = 0, clip = 0, sampling = "epoch",
              eval_every = 0, save = false}
 
+-- Coefficients that are seen in two steps.
+local LOUD = {aux = 0.02, scope = "step"}
+
 -- Parameters and states after two steps, and the loss on the way.
-local function after(case, batch, accumulate)
-  local m = scatter(case.moe({balance = {scope = "step"}}, true))
+local function after(case, batch, accumulate, more)
+  local balance = {}
+  for name, v in pairs(LOUD) do
+    balance[name] = cases.has_coefficient(case.router, name) and v or nil
+  end
+  local m = scatter(case.make(with({balance = balance}, more), true))
   local r = train(m, d, with(SGD, {batch = batch, accumulate = accumulate})):wait()
   local loss = r:history("loss"):narrow(2, 2, 1)
   r:close()
   return m, loss
 end
 
-local function try_step(case)
-  local what = case.name .. ": eight micro-batches are one batch"
-  local has_scope = false
-  for _, row in ipairs(routing.balance_rows(case.router)) do
-    has_scope = has_scope or row[1] == "scope"
-  end
-  if not has_scope then return end
-  if case.except.step then return ok(true, what .. ": not so, " .. case.except.step) end
-  local a, loss = after(case, 64, 1)
-  local b, same = after(case, 8, 8)
-  local off = (loss - same):abs():max():item()
-  ok(off < 1e-6 * loss:abs():max():item(), what .. ": the loss", off)
+-- How far two models' parameters are apart.
+local function apart(a, b)
   local worst = 0
   for i in ipairs(a._info) do
     worst = math.max(worst, (a.params[i]:detach() - b.params[i]:detach()):abs():max():item())
   end
-  ok(worst < 1e-6, what .. ": the parameters", worst)
+  return worst
+end
+
+local function same_states(a, b)
   for name, state in pairs(a.states) do
-    is(b.states[name]:hash(), state:hash(), what .. ": " .. name)
+    if b.states[name]:hash() ~= state:hash() then return false, name end
   end
+  return true
+end
+
+-- What it is not so of is off by more than what a sum in another order is.
+local ROUNDING = 1e-6
+
+local function compare_steps(case, what, more)
+  local a, loss = after(case, 64, 1, more)
+  local b, same = after(case, 8, 8, more)
+  local off = (loss - same):abs():max():item() / loss:abs():max():item()
+  local worst, states, name = apart(a, b), same_states(a, b)
+  if case.except.step then
+    return holds(case, "step", what, off < ROUNDING and worst < ROUNDING and states, worst)
+  end
+  ok(off < ROUNDING, what .. ": the loss", off)
+  ok(worst < ROUNDING, what .. ": the parameters", worst)
+  ok(states, what .. ": states", name)
+end
+
+local function try_step(case)
+  if LATER[case.name] == "step" then return t.skip(case.name .. ": micro-batches", "later") end
+  compare_steps(case, case.name .. ": eight micro-batches are one batch")
+  local own = (case.router.model or {}).capacity
+  if not own then return end
+  compare_steps(case, case.name .. ": eight micro-batches are one batch, with places for few",
+    {capacity = with(own, {group = 64})})
 end
 
 -- ---- by hand ----
 
 local function route_by_hand(case, m, x, given)
   local r = hand.route(case.router, m, x, {E = E, K = case.K, ids = IDS, params = given,
-                                           options = options_of(case.router)})
+                                           options = cases.options_of(case.router)})
   case.form = r.chosen and "chosen" or "experts"
   return r
 end
 
 local function try_gradients(case)
   local what = case.name .. ": gradients are those of finite differences"
-  local m, names = scatter(case.moe()), {}
+  local m, names = scatter(case.make()), {}
   local inputs = {tensor.randn({5, C}, {dtype = "f64", seed = 11})}
   for _, info in ipairs(m._info) do
     if info.layer == 1 and info.name:find("mlp.", 1, true) and not info.frozen
@@ -271,15 +239,14 @@ local function try_gradients(case)
     if r.scores then y = y:cat(r.scores, 2) end
     return r.plus and y:cat(r.plus, 2) or y
   end, inputs)
-  if case.except.gradient then return ok(true, what .. ": not so, " .. case.except.gradient) end
   local none = case.router.gives == "" and tostring(off):find "nothing here wants a gradient"
-  ok(none or good and off < 1e-6, what, off)
+  holds(case, "gradient", what, none or good and off < 1e-6, off)
 end
 
 local function try_ties(case)
   local what = case.name .. ": of equal scores the lower expert's"
   if case.form == "chosen" then return end
-  local m = case.moe()
+  local m = case.make()
   for _, info in ipairs(m._info) do
     if info.name:find("mlp.", 1, true) then m.params[info.name]:detach():fill(0) end
   end
@@ -288,21 +255,19 @@ local function try_ties(case)
   local want = {}
   for k = 1, r.experts.shape[2] do want[k] = k end
   local got = r.experts[5]:contiguous():table()
-  if case.except.ties then
-    return ok(true, what .. ": not so, " .. case.except.ties)
-  end
-  is(table.concat(got, " "), table.concat(want, " "), what)
+  holds(case, "ties", what, table.concat(got, " ") == table.concat(want, " "),
+    table.concat(got, " "))
 end
 
 -- ---- the same bits ----
 
 local function try_bits(case)
-  local what, whole = case.name .. ": the same bits: ", through(case.moe())
-  is(through(case.moe(), {recompute = true}), whole, what .. "computed again")
+  local what, whole = case.name .. ": the same bits: ", through(case.make())
+  is(through(case.make(), {recompute = true}), whole, what .. "computed again")
   local threads = tensor.threads()
   for _, n in ipairs(fast and {} or {1, 3}) do
     tensor.threads(n)
-    is(through(case.moe()), whole, what .. "threads " .. n)
+    is(through(case.make()), whole, what .. "threads " .. n)
   end
   tensor.threads(threads)
   return whole
@@ -312,7 +277,7 @@ local function try_timeline(case)
   local what, name = case.name .. ": the same bits: ", "identity-" .. case.name
   local o = with(SHORT, {steps = 4, checkpoint_every = 2, name = name, save = true, paused = true,
                          schedule = "constant"})
-  local r = train(case.moe(), d, o)
+  local r = train(case.make(), d, o)
   r:steps(3):wait()
   local third = r:hash()
   r:steps(1):wait()
@@ -331,7 +296,7 @@ end
 
 local function try_disabled(case)
   local what = case.name .. ": a disabled expert"
-  local r = train(case.moe({layers = 1}), d, with(SHORT, {paused = true}))
+  local r = train(case.make({layers = 1}), d, with(SHORT, {paused = true}))
   r.layers[1].experts[3]:disable()
   r:steps(1):wait()
   is(r.layers[1].load[3], 0, what .. " has no token")
@@ -344,23 +309,37 @@ local function try_disabled(case)
   r:close()
 end
 
--- ---- all ----
-
-local cases = {}
-for _, r in ipairs(routers()) do
-  local router = nn.routers[r.name]
-  if not (router.except or {}).alone then cases[#cases + 1] = case_of(r.name) end
+-- What balances goes on while it is off, for many steps.
+local function try_long_disabled(case)
+  if LATER[case.name] == "disabled" then return t.skip(case.name .. ": off for long", "later") end
+  local what, off = case.name .. ": an expert that is off for 40 steps", 40
+  local gamma = cases.has_coefficient(case.router, "gamma") and 0.02 or nil
+  local r = train(scatter(case.make({layers = 1, balance = {gamma = gamma}})), d, {steps = off + 1,
+    batch = 8, lr = 1e-3, warmup = 0, eval_every = 0, save = false, paused = true})
+  r.layers[1].experts[3]:disable()
+  r:steps(off):wait()
+  is(r:history("load.1"):narrow(2, 4, 1):max():item(), 0.0, what .. " has no token in any")
+  r.layers[1].experts[3]:enable()
+  r:steps(1):wait()
+  local most = E / (case.router.varies and 1 or case.K)
+  ok(r.layers[1].load[3] < 0.8 * most, what .. " does not get all of them then",
+    r.layers[1].load[3] .. " of " .. most)
+  r:close()
 end
 
+-- ---- all ----
+
+local list = cases.all(model.moe, MOE)
+
 if worker then
-  for _, case in ipairs(cases) do
-    if case.K then print("bits " .. case.name .. " " .. through(case.moe())) end
+  for _, case in ipairs(list) do
+    if case.K then print("bits " .. case.name .. " " .. through(case.make())) end
   end
   return
 end
 
 local bits = {}
-for _, case in ipairs(cases) do
+for _, case in ipairs(list) do
   if ok(case.K, case.name .. ": can be tried", case.why) then
     try_gradients(case) -- first: it finds the form
     try_ties(case)
@@ -369,6 +348,7 @@ for _, case in ipairs(cases) do
     try_decode(case)
     try_step(case)
     try_disabled(case)
+    try_long_disabled(case)
     bits[case.name] = try_bits(case)
     try_timeline(case)
   end
@@ -382,7 +362,7 @@ for _, set in ipairs(fast and {{"ref", 1}} or {{"avx2", 3}, {"ref", 1}, {"avx512
     t.skip("on " .. cpu, text:match "[^\n]*")
     goto next
   end
-  for _, case in ipairs(cases) do
+  for _, case in ipairs(list) do
     local got = ("\n" .. text):match("\nbits " .. case.name .. " ([^\n]*)")
     is(got, bits[case.name], ("%s: the same bits: on %s with %d threads"):format(case.name, cpu,
       threads))
