@@ -4,9 +4,10 @@
  *  1. Rows of a batch hold several whole pairs; which stand together depends on the corpus, the
  *     part and the lengths of a row alone (src/data/pairs/packing.c).  A window of the sampler is a
  *     row.
- *  2. Pairs are held out for validation by one of their texts, the key: in catalogues the English
- *     one, over all languages, else the target.  Keys with the same letters are on the same side,
- *     whatever their digits, case, spaces and punctuation.
+ *  2. Pairs are held out for validation by one of their texts, the key: the one on the side that
+ *     has one language, over all languages of the other; of two languages the target, in
+ *     catalogues the English one.  Keys with the same letters (of any alphabet) are on the same
+ *     side, whatever their digits, case, spaces and punctuation.
  *  3. A pair that is there twice is taken once; one of equal texts, or with an empty one, is left
  *     out.  What was left out is counted and stands in sy_corpus_reading. */
 #ifndef SWITCHYARD_PAIRS_H
@@ -40,8 +41,9 @@ struct sy_corpus *sy_corpus_pairs(const char *const *paths, int count, const cha
 
 /* FOLDER/LANGUAGE/LC_MESSAGES: the translations in message catalogues (.mo), whose messages are
  * English: one of from and to is "en" alone.  folder NULL: /usr/share/locale; languages as folders
- * are named: "de", "pt_BR".  A file that is no catalogue is left out and counted.
- * Errors: NOTFOUND says which languages are there, or what to install; the rest as above. */
+ * are named: "de", "pt_BR"; a file that is linked into two of them is read for both.  What is no
+ * catalogue, or damaged, is left out as a whole and counted.  Errors: NOTFOUND says which languages
+ * are there, or what to install; NAME (a language that is named twice); the rest as above. */
 struct sy_corpus *sy_corpus_catalogues(const char *folder, const char *const *from, int from_count,
                                        const char *const *to, int to_count,
                                        const struct sy_pair_options *options, struct sy_err *err);

@@ -4,7 +4,7 @@ sy_libs += libdata.a
 libdata_a_SOURCES = %D%/batch.c %D%/corpus.c %D%/corpus_int.h %D%/document_reader.c \
     %D%/documents_int.h %D%/find_files.c %D%/sampler.c %D%/synthetic.c %D%/text_corpus.c \
     %D%/word_map.c %D%/word_map_int.h
-libdata_a_SOURCES += %D%/row.c %D%/row_int.h
+libdata_a_SOURCES += %D%/row.c %D%/row_int.h %D%/text_int.h
 libdata_a_SOURCES += %D%/objectives/fim.c %D%/objectives/mixture.c %D%/objectives/next.c \
     %D%/objectives/objective_int.h %D%/objectives/prefix.c %D%/objectives/span.c
 libdata_a_SOURCES += %D%/formats/compressed.c %D%/formats/json_text.c %D%/formats/text.c \

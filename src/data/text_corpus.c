@@ -68,7 +68,7 @@ static int encode_some(struct builder *b, const struct sy__batch *batch, int64_t
     if (why.code != SY_E_FORMAT)
         return sy_err_set(err, why.code, "%s", why.msg);
     const struct sy__document *doc = &batch->doc[first + place.text];
-    const char *start = batch->text.data + doc->start, *at = text[place.text].text + place.at;
+    const char *start = batch->text.data + doc->start, *at = text[place.text].s + place.at;
     int64_t line = doc->line > 0 ? doc->line : 1;
     for (const char *p = start; doc->line <= 0 && p < at; p++)
         line += *p == '\n';

@@ -54,6 +54,9 @@ fails("a line of other columns",
 fails("too many columns", function() return data.pairs(write("bad.tsv", "a\tb\tc\td\n")) end,
   "line 1 has 4 columns", "2 (input, target) or 3")
 fails("no columns", function() return data.pairs(write("bad.tsv", "text\n")) end, "has 1 columns")
+fails("a language without a name", function()
+  return data.pairs(write("bad.tsv", "de\tDatei\tFile\n\tHaus\thouse\n")) end, "bad.tsv: line 2",
+  "no language")
 fails("no text", function() return data.pairs(write("bad.tsv", "a\t\xff\n")) end, "line 1",
   "byte 3 is no UTF-8")
 fails("a zero byte", function() return data.pairs(write("bad.tsv", "a\tb\na\0\tb\n")) end, "line 2",
@@ -119,15 +122,68 @@ catalogue("de", "one", messages)
 catalogue("de", "two", messages)
 ok(from_german().reading:find("6 there twice", 1, true), "another file with the same: once",
   from_german().reading)
-for what, bytes in pairs{text = "no catalogue at all, but some text", short = "\xde\x12\x04\x95",
-                         charset = mo(messages, {charset = "KLINGON-1"}),
-                         revision = mo(messages, {revision = 5 << 16}),
-                         cut = mo(messages):sub(1, -20)} do
-  catalogue("de", "two", bytes)
-  local again = from_german()
-  is(listed(again), want, "a file that is no catalogue (" .. what .. ") is left out")
-  ok(again.reading:find("1 files that are no catalogues", 1, true), "and counted", again.reading)
+-- A catalogue of n messages that have all but the same bytes; laid apart where that is asked for.
+local function overlapping(n, apart)
+  local text = ("what.all.of.them.say"):rep(50)
+  local list, at = {}, 28 + 16 * n
+  local function of(side, i) return (side == 1 and text or text:upper()):sub(i) end
+  local tables, strings = {}, {}
+  for side = 1, 2 do
+    if not apart then strings[side] = of(side, 1) .. "\0" end
+    for i = 1, n do
+      local s = of(side, i)
+      tables[#tables + 1] = ("<I4I4"):pack(#s, apart and at or at + i - 1)
+      if apart then
+        strings[#strings + 1] = s .. "\0"
+        at = at + #s + 1
+      end
+    end
+    if not apart then at = at + #text + 1 end
+  end
+  return ("<I4I4I4I4I4I4I4"):pack(0x950412de, 0, n, 28, 28 + 8 * n, 0, 28 + 16 * n)
+    .. table.concat(tables) .. table.concat(strings)
 end
+-- The last of its translations is at another place.
+local function displaced(bytes)
+  local n = ("<I4"):unpack(bytes, 9)
+  local at = 28 + 16 * n - 4
+  return bytes:sub(1, at) .. ("<I4"):pack(0x7fffffff) .. bytes:sub(at + 5)
+end
+local DAMAGED, FOREIGN = "1 files that are damaged or no catalogues",
+  "1 files of a character set or revision that is not known"
+local extra = {{"A message of its own", "Eine eigene"}, {"Z", "Zett"}}
+for what, bad in pairs{
+  text = {"no catalogue at all, but some text", DAMAGED}, short = {"\xde\x12\x04\x95", DAMAGED},
+  cut = {mo(extra):sub(1, -20), DAMAGED}, displaced = {displaced(mo(extra)), DAMAGED},
+  overlapping = {overlapping(200), DAMAGED},
+  charset = {mo(extra, {charset = "KLINGON-1"}), FOREIGN},
+  ["options of iconv"] = {mo(extra, {charset = "ISO-8859-1//IGNORE"}), FOREIGN},
+  revision = {mo(extra, {revision = 5 << 16}), FOREIGN}} do
+  catalogue("de", "two", bad[1])
+  local again = from_german()
+  is(listed(again), want, "nothing is taken of a file that is no catalogue (" .. what .. ")")
+  ok(again.reading:find(bad[2], 1, true), "and counted by the reason (" .. what .. ")",
+    again.reading)
+end
+catalogue("de", "two", overlapping(200, true))
+is(from_german().pairs, d.pairs + 200, "the same messages laid apart are taken")
+for _, charset in ipairs{"CP1258", "TCVN5712-1"} do
+  catalogue("de", "two", mo({{"open a file", "mo tep tin na"}, {"x", "na"}}, {charset = charset}))
+  local again = from_german()
+  if not again.reading:find(FOREIGN, 1, true) then -- this system's iconv has it
+    ok(listed(again):find("mo tep tin na > open a file", 1, true),
+      "a letter that waits for its mark is not lost (" .. charset .. ")", listed(again))
+  end
+end
+catalogue("de", "two", mo(extra))
+assert(os.execute(("cd '%s' && rm one.mo && ln -s two.mo one.mo && mkdir -p ../../at && "
+  .. "ln -s ../de/LC_MESSAGES ../../at/LC_MESSAGES"):format(place .. "/de/LC_MESSAGES")))
+d = assert(data.catalogues{from = {"de", "at"}, to = "en", path = place, val = 0})
+is(listed(d), "at: Eine eigene > A message of its own; at: Zett > Z; "
+  .. "de: Eine eigene > A message of its own; de: Zett > Z",
+  "a file that is two languages' is read for both")
+os.execute(("rm -r '%s/at' '%s/de/LC_MESSAGES/one.mo'"):format(place, place))
+catalogue("de", "one", messages)
 os.remove(place .. "/de/LC_MESSAGES/two.mo")
 catalogue("ru", "one", {{"%d file found\0%d files found", "%d a\0%d b\0%d c"}})
 catalogue("ja", "one", {{"%d file found\0%d files found", "%d d"}})
@@ -152,6 +208,8 @@ fails("a folder without catalogues", function()
 fails("no folder", function()
   return data.catalogues{from = "de", to = "en", path = folder .. "/none"} end, "apt-get install")
 fails("no language", function() return data.catalogues{to = "en", path = place} end, "from")
+fails("a language named twice", function()
+  return data.catalogues{from = {"de", "ru", "de"}, to = "en", path = place} end, "'de'", "twice")
 fails("a path for a language", function()
   return data.catalogues{from = "../locale/de", to = "en", path = place} end,
   "has no catalogues of")
@@ -209,6 +267,41 @@ is(d.train.pairs + d.val.pairs, d.pairs, "every pair is on one side")
 ok(assert(data.pairs(two, {val = .0001})).val.pairs == 1, "at least one is held out")
 fails("all are held out", function() return data.pairs(write("one.tsv", "a\tb\n"), {val = .1}) end,
   "val = 0.1", "all 1 pairs")
+
+-- From one language into several: by the one language's texts, and fewest words are of them.
+lines = {}
+for i = 1, 100 do
+  local w = string.char(97 + i % 26, 97 + i // 26)
+  lines[#lines + 1] = ("de\tthe %s file\tDatei %s\nfr\tthe %s file\tfichier %s"):format(w, w, w, w)
+end
+local into = write("into.tsv", table.concat(lines, "\n"))
+d = assert(data.pairs(into, {from = "en", val = .3, words = 3}))
+is(d.pairs, 200, "words are counted on the side that has one language")
+local seen, torn = {}, 0
+for i = 1, d.train.pairs do seen[d.train:pair(i).input:gsub("<2..> ", "")] = true end
+for i = 1, d.val.pairs do
+  torn = torn + (seen[d.val:pair(i).input:gsub("<2..> ", "")] and 1 or 0)
+end
+is(torn, 0, "and no text of it is on both sides")
+
+-- Letters of any alphabet.
+lines = {}
+for i = 0, 59 do
+  local w = utf8.char(0x3b1 + i % 17, 0x434 + i // 3)
+  lines[#lines + 1] = ("%d\tÜBER %s…\n%d a\tüber %s... 7"):format(i, w, i, w)
+end
+d = assert(data.pairs(write("alike.tsv", table.concat(lines, "\n")), {val = .4}))
+local both = {}
+for side, part in ipairs{d.train, d.val} do
+  for i = 1, part.pairs do
+    local key = part:pair(i).target:gsub("[%d%s%.]", ""):gsub("…", ""):gsub("Ü", "ü"):lower()
+    both[key] = both[key] or {}
+    both[key][side] = true
+  end
+end
+torn = 0
+for _, parts in pairs(both) do torn = torn + (parts[1] and parts[2] and 1 or 0) end
+is(torn, 0, "letters are told by Unicode: case and punctuation of any alphabet do not matter")
 
 -- ---- tokenizers ----
 

@@ -6,8 +6,9 @@
  *     table: N times (length, offset); offset + length has a zero byte, which is not counted
  *     message: [context \4] text [\0 plural];  translation: form [\0 form]...
  *
- *  1. The file is hostile: every length and offset is checked against its size before it is used,
- *     and nothing is allocated by what it says.
+ *  1. The file is hostile: all lengths and offsets are checked before any message is given, so that
+ *     of a damaged file nothing is taken.  Strings of a table may not overlap, as none of msgfmt's
+ *     do: their lengths together are at most the file's, and so is what is made of them.
  *  2. The translation of the empty message is the head, whose charset all translations have; where
  *     it says none, or msginit's CHARSET, they must be UTF-8.
  *  Source: GNU gettext's manual, "The Format of GNU MO Files". */
@@ -15,7 +16,9 @@
 
 #include "base/str.h"
 #include "base/utf8.h"
+#include "data/text_int.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <iconv.h>
 #include <stdbool.h>
@@ -25,11 +28,6 @@
 #define MAGIC 0x950412deu
 #define HEAD 28
 #define CHARSET_MOST 40
-
-struct text {
-    const char *s;
-    size_t n;
-};
 
 struct reader {
     const unsigned char *bytes;
@@ -59,17 +57,30 @@ static int bad_string(const struct reader *r, const char *what, uint32_t i, cons
                       (unsigned long long)value);
 }
 
-static int string_at(const struct reader *r, uint32_t table, uint32_t i, const char *what,
-                     struct text *out)
+static struct sy__text string_at(const struct reader *r, uint32_t table, uint32_t i)
 {
-    uint64_t length = number_at(r, table + 8 * (size_t)i);
-    uint64_t offset = number_at(r, table + 8 * (size_t)i + 4);
-    if (offset + length >= r->n)
-        return bad_string(r, what, i, "ends outside of the file, at byte", offset + length);
-    if (r->bytes[offset + length])
-        return bad_string(r, what, i, "has no zero byte at its end, at byte", offset + length);
-    *out = (struct text){(const char *)r->bytes + offset, (size_t)length};
-    return 0;
+    size_t at = table + 8 * (size_t)i;
+    return (struct sy__text){(const char *)r->bytes + number_at(r, at + 4), number_at(r, at)};
+}
+
+/* Of one table, what: "message" or "translation". */
+static int check_strings(const struct reader *r, uint32_t table, const char *what)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < r->count; i++) {
+        uint64_t length = number_at(r, table + 8 * (size_t)i);
+        uint64_t end = number_at(r, table + 8 * (size_t)i + 4) + length;
+        sum += length;
+        if (end >= r->n)
+            return bad_string(r, what, i, "ends outside of the file, at byte", end);
+        if (r->bytes[end])
+            return bad_string(r, what, i, "has no zero byte at its end, at byte", end);
+    }
+    if (sum <= r->n)
+        return 0;
+    return sy_err_set(r->err, SY_E_FORMAT,
+                      "%s: %ss overlap: they have %llu bytes together, the file %zu", r->name, what,
+                      (unsigned long long)sum, r->n);
 }
 
 static int read_head(struct reader *r)
@@ -96,13 +107,16 @@ static int read_head(struct reader *r)
         return sy_err_set(r->err, SY_E_FORMAT,
                           "%s: tables of %u messages at %u and %u end outside of its %zu bytes",
                           r->name, r->count, r->messages, r->translations, r->n);
-    return 0;
+    return check_strings(r, r->messages, "message") ||
+                   check_strings(r, r->translations, "translation")
+               ? -1
+               : 0;
 }
 
 /* ---- the character set ---- */
 
-/* The name behind "charset=" in the head; "": none. */
-static void find_charset(struct text head, char out[CHARSET_MOST + 1])
+/* The name behind "charset=" in the head, which may be cut; "": none. */
+static void find_charset(struct sy__text head, char out[CHARSET_MOST + 1])
 {
     static const char key[] = "charset=";
     const char *at = memmem(head.s, head.n, key, sizeof key - 1), *end = head.s + head.n;
@@ -122,20 +136,24 @@ static bool is_utf8(const char *charset)
     return false;
 }
 
+/* A name and nothing else: iconv obeys what stands behind a slash. */
+static bool is_name(const char *charset)
+{
+    for (; *charset; charset++)
+        if (!isalnum((unsigned char)*charset) && !strchr("._:-()+", *charset))
+            return false;
+    return true;
+}
+
 static int open_charset(struct reader *r)
 {
     char charset[CHARSET_MOST + 1] = "";
-    struct text message, head;
-    for (uint32_t i = 0; i < r->count && !*charset; i++) {
-        if (string_at(r, r->messages, i, "message", &message) ||
-            string_at(r, r->translations, i, "translation", &head))
-            return -1;
-        if (!message.n)
-            find_charset(head, charset);
-    }
+    for (uint32_t i = 0; i < r->count && !*charset; i++)
+        if (!string_at(r, r->messages, i).n)
+            find_charset(string_at(r, r->translations, i), charset);
     if (is_utf8(charset))
         return 0;
-    r->convert = iconv_open("UTF-8", charset);
+    r->convert = is_name(charset) ? iconv_open("UTF-8", charset) : (iconv_t)-1;
     if (r->convert == (iconv_t)-1)
         return sy_err_set(r->err, SY_E_UNSUPPORTED,
                           "%s: its character set '%s' is not known to this system's iconv", r->name,
@@ -143,27 +161,37 @@ static int open_charset(struct reader *r)
     return 0;
 }
 
-/* Append s to out as UTF-8; false: it is not in the character set. */
-static bool convert(struct reader *r, struct text s, struct sy_str *out)
+/* A step of iconv, appended to out; s NULL: what it has held back.  true: there is no more to do,
+ * or *bad. */
+static bool convert_some(struct reader *r, struct sy__text *s, struct sy_str *out, bool *bad)
 {
-    char room[512], *from = (char *)(uintptr_t)s.s;
-    size_t left = s.n, before = out->len;
+    char room[512], *from = s ? (char *)(uintptr_t)s->s : NULL, *to = room;
+    size_t left = s ? s->n : 0, free = sizeof room;
+    bool stopped = iconv(r->convert, s ? &from : NULL, s ? &left : NULL, &to, &free) == (size_t)-1;
+    sy_str_add(out, room, sizeof room - free);
+    *bad = stopped && (errno != E2BIG || free == sizeof room);
+    if (s)
+        *s = (struct sy__text){from, left};
+    return !stopped || *bad;
+}
+
+/* Append s to out as UTF-8; false: it is not in the character set.  Where marks stand behind their
+ * letter (CP1258) iconv holds the last letter back until it is told that no more comes. */
+static bool convert(struct reader *r, struct sy__text s, struct sy_str *out)
+{
+    size_t before = out->len;
+    bool bad = false;
     iconv(r->convert, NULL, NULL, NULL, NULL);
-    while (left) {
-        char *to = room;
-        size_t free = sizeof room;
-        bool stopped = iconv(r->convert, &from, &left, &to, &free) == (size_t)-1;
-        sy_str_add(out, room, sizeof room - free);
-        if (stopped && (errno != E2BIG || free == sizeof room)) {
-            out->len = before;
-            return false;
-        }
-    }
-    return true;
+    while (!convert_some(r, &s, out, &bad) && !out->failed)
+        ;
+    while (!bad && !convert_some(r, NULL, out, &bad) && !out->failed)
+        ;
+    out->len = bad ? before : out->len;
+    return !bad;
 }
 
 /* s as UTF-8, in place or in `room`; false: it is none. */
-static bool as_utf8(struct reader *r, struct text *s, struct sy_str *room)
+static bool as_utf8(struct reader *r, struct sy__text *s, struct sy_str *room)
 {
     if (r->convert == (iconv_t)-1)
         return sy_utf8_valid(s->s, s->n) == s->n;
@@ -171,34 +199,34 @@ static bool as_utf8(struct reader *r, struct text *s, struct sy_str *room)
     sy_str_puts(room, "");
     if (!convert(r, *s, room))
         return false;
-    *s = (struct text){room->data ? room->data : "", room->len};
+    *s = (struct sy__text){room->data ? room->data : "", room->len};
     return sy_utf8_valid(s->s, s->n) == s->n;
 }
 
 /* ---- messages ---- */
 
-static struct text without_context(struct text message)
+static struct sy__text without_context(struct sy__text message)
 {
     const char *end = message.n ? memchr(message.s, 4, message.n) : NULL;
     size_t n = end ? (size_t)(end + 1 - message.s) : 0;
-    return (struct text){message.s + n, message.n - n};
+    return (struct sy__text){message.s + n, message.n - n};
 }
 
 /* The form at *rest, which moves behind it; false: there is none. */
-static bool next_form(struct text *rest, bool *more, struct text *form)
+static bool next_form(struct sy__text *rest, bool *more, struct sy__text *form)
 {
     if (!*more)
         return false;
     const char *end = rest->n ? memchr(rest->s, 0, rest->n) : NULL;
     size_t n = end ? (size_t)(end - rest->s) : rest->n;
-    *form = (struct text){rest->s, n};
+    *form = (struct sy__text){rest->s, n};
     *more = end != NULL;
-    *rest = (struct text){rest->s + n + *more, rest->n - n - *more};
+    *rest = (struct sy__text){rest->s + n + *more, rest->n - n - *more};
     return true;
 }
 
-static int give_text(struct reader *r, struct text message, struct text meaning, sy__message_fn fn,
-                void *ctx, int64_t *bad)
+static int give_text(struct reader *r, struct sy__text message, struct sy__text meaning,
+                     sy__message_fn fn, void *ctx, int64_t *bad)
 {
     if (!message.n || !meaning.n)
         return 0;
@@ -215,13 +243,11 @@ static int give_text(struct reader *r, struct text message, struct text meaning,
 
 static int give_message(struct reader *r, uint32_t i, sy__message_fn fn, void *ctx, int64_t *bad)
 {
-    struct text message, meaning, one, many, form, first = {"", 0}, last = {"", 0};
+    struct sy__text one, many, form, first = {"", 0}, last = {"", 0};
+    struct sy__text message = without_context(string_at(r, r->messages, i)),
+                meaning = string_at(r, r->translations, i);
     bool more = true, forms_left = true;
     int forms = 0;
-    if (string_at(r, r->messages, i, "message", &message) ||
-        string_at(r, r->translations, i, "translation", &meaning))
-        return -1;
-    message = without_context(message);
     if (!message.n)
         return 0;
     next_form(&message, &more, &one);

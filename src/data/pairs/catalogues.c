@@ -19,11 +19,6 @@
 #define PAGE_MOST ((size_t)16 << 20)
 #define NAMES_MOST 300 /* bytes of a message that names of languages may have */
 
-static int no_memory(struct sy_err *err)
-{
-    return sy_err_set(err, SY_E_MEMORY, "data.catalogues: out of memory");
-}
-
 /* ---- which languages are there ---- */
 
 /* 1 or 0; -1: no memory. */
@@ -84,7 +79,6 @@ static int fail_missing(const char *folder, const char *language, struct sy_err 
 
 struct reading {
     struct sy__pair_making *m;
-    const struct sy_progress *progress;
     const char *folder, *help, *const *language; /* help NULL: none is read */
     int languages;
     int32_t source, file;
@@ -103,33 +97,28 @@ static int take_message(void *ctx, const char *message, size_t n, const char *tr
     return sy__pair_add(&r->m->list, &p, err);
 }
 
-/* The language whose folder the path is in, by its number. */
-static int language_of(const struct reading *r, const char *path)
+/* A file that is no catalogue is counted, by the reason, and what ends all is handed on. */
+static int leave_out(struct sy__pair_list *l, const struct sy_err *why, struct sy_err *err)
 {
-    size_t n = strlen(r->folder);
-    for (int i = 0; i < r->languages; i++) {
-        const char *name = path + n + 1;
-        size_t k = strlen(r->language[i]);
-        if (!strncmp(name, r->language[i], k) && name[k] == '/')
-            return i;
-    }
-    return -1;
+    if (why->code == SY_E_MEMORY || why->code == SY_E_CANCELLED)
+        return sy_err_set(err, why->code, "%s", why->msg);
+    l->damaged += why->code == SY_E_FORMAT;
+    l->foreign += why->code == SY_E_UNSUPPORTED;
+    l->unread += why->code != SY_E_FORMAT && why->code != SY_E_UNSUPPORTED;
+    return 0;
 }
 
-static int read_catalogue(struct reading *r, const char *path, struct sy_err *err)
+static int read_catalogue(struct reading *r, const char *path, size_t folder, struct sy_err *err)
 {
     struct sy_str bytes = SY_STR_INIT;
     struct sy_err why = SY_ERR_INIT;
-    const char *name = r->language[language_of(r, path)];
-    r->source = sy__pair_source(&r->m->list, name, strlen(name), err);
-    int rc = r->source < 0 ? -1 : 0;
-    if (!rc && (sy_file_read(path, CATALOGUE_MOST, &bytes, &why) ||
-                sy__catalogue_read(bytes.data ? bytes.data : "", bytes.len, path, take_message, r,
-                                   &r->m->list.bad, &why))) {
-        bool left = why.code != SY_E_MEMORY && why.code != SY_E_RANGE;
-        r->m->list.files_left += left;
-        rc = left ? 0 : sy_err_set(err, why.code, "%s", why.msg);
-    }
+    struct sy__pair_list *l = &r->m->list;
+    (void)folder;
+    int rc = sy_file_read(path, CATALOGUE_MOST, &bytes, &why) ||
+                     sy__catalogue_read(bytes.data ? bytes.data : "", bytes.len, path, take_message,
+                                        r, &l->bad, &why)
+                 ? leave_out(l, &why, err)
+                 : 0;
     sy_str_free(&bytes);
     return rc;
 }
@@ -189,7 +178,7 @@ static int read_pages(struct reading *r, const char *path, size_t folder, struct
     struct sy_str name = SY_STR_INIT;
     help_folder(&name, r->help, ENGLISH);
     sy_str_puts(&name, path + folder);
-    int rc = name.failed ? no_memory(err) : 0;
+    int rc = name.failed ? sy__no_pair_memory(err) : 0;
     if (!rc)
         rc = read_page(&english, name.data, err) || read_page(&other, path, err) ||
                      add_elements(r, &english, &other, err)
@@ -201,85 +190,103 @@ static int read_pages(struct reading *r, const char *path, size_t folder, struct
     return rc;
 }
 
-static int find_pages(struct reading *r, const char *language, struct sy_str *folder,
-                      struct sy_err *err)
+/* ---- folders ---- */
+
+static int fail_pages(const char *path, const char *english, struct sy_err *err)
 {
-    struct sy_str english = SY_STR_INIT;
-    help_folder(&english, r->help, ENGLISH);
-    help_folder(folder, r->help, language);
-    const char *path = folder->data;
+    return sy_err_set(err, SY_E_NOTFOUND,
+                      "data.catalogues: there are no help pages in %s, or none in %s: apt-get "
+                      "install --no-install-recommends libreoffice-help-en-us "
+                      "libreoffice-help-LANGUAGE",
+                      path, english);
+}
+
+static int check_pages(const struct reading *r, const char *language, struct sy_err *err)
+{
+    struct sy_str folder = SY_STR_INIT, english = SY_STR_INIT;
     struct stat st;
-    int rc = folder->failed || english.failed ? no_memory(err) : 0;
-    if (!rc && (strchr(language, '/') || stat(path, &st) || stat(english.data, &st)))
-        rc = sy_err_set(err, SY_E_NOTFOUND,
-                        "data.catalogues: there are no help pages in %s, or none in %s: apt-get "
-                        "install --no-install-recommends libreoffice-help-en-us "
-                        "libreoffice-help-LANGUAGE",
-                        path, english.data);
-    if (!rc)
-        rc = sy__files_find(&r->m->files, &path, 1, err);
+    help_folder(&english, r->help, ENGLISH);
+    help_folder(&folder, r->help, language);
+    int rc = folder.failed || english.failed ? sy__no_pair_memory(err)
+             : stat(folder.data, &st) || stat(english.data, &st)
+                 ? fail_pages(folder.data, english.data, err)
+                 : 0;
+    sy_str_free(&folder);
     sy_str_free(&english);
     return rc;
 }
 
-static int read_help(struct reading *r, const char *language, struct sy_err *err)
+/* All of them, before anything is read. */
+static int check_folders(const struct reading *r, struct sy_err *err)
 {
-    struct sy_str folder = SY_STR_INIT;
-    int64_t first = r->m->files.count;
-    r->source = sy__pair_source(&r->m->list, language, strlen(language), err);
-    int rc = r->source < 0 ? -1 : find_pages(r, language, &folder, err);
-    for (int64_t i = first; i < r->m->files.count && !rc; i++) {
-        r->file = (int32_t)i;
-        rc = sy__progress(r->progress, READ_SHARE, "data", err) ||
-                     read_pages(r, r->m->files.file[i].path, folder.len, err)
-                 ? -1
-                 : 0;
+    for (int i = 0; i < r->languages; i++) {
+        const char *name = r->language[i];
+        int there = strchr(name, '/') ? 0 : has_catalogues(r->folder, name);
+        if (there <= 0)
+            return there ? sy__no_pair_memory(err) : fail_missing(r->folder, name, err);
+        for (int k = 0; k < i; k++)
+            if (!strcmp(name, r->language[k]))
+                return sy_err_set(err, SY_E_NAME, "data.catalogues: '%s' is named twice", name);
     }
-    sy_str_free(&folder);
+    for (int i = 0; r->help && i < r->languages; i++)
+        if (check_pages(r, r->language[i], err))
+            return -1;
+    return 0;
+}
+
+/* The files of a folder, of which some may be of other languages as well: links, by which they are
+ * pairs of both.  It is the work from..to. */
+static int read_folder(struct reading *r, const char *path,
+                       int (*read)(struct reading *, const char *, size_t, struct sy_err *),
+                       double from, double to, struct sy_err *err)
+{
+    struct sy__files *f = &r->m->files;
+    struct sy__pair_list *l = &r->m->list;
+    int64_t first = f->count;
+    sy__words_clear(&f->seen);
+    if (sy__files_find(f, &path, 1, err))
+        return -1;
+    for (int64_t i = first; i < f->count; i++) {
+        r->file = (int32_t)i;
+        l->done = from + (to - from) * (double)(i - first) / (double)(f->count - first);
+        if (sy__progress(l->progress, l->done, "data", err) ||
+            read(r, f->file[i].path, strlen(path), err))
+            return -1;
+    }
+    return 0;
+}
+
+/* Catalogues of the language, or its pages of help. */
+static int read_language(struct reading *r, int i, bool help, struct sy_err *err)
+{
+    struct sy_str path = SY_STR_INIT;
+    const char *name = r->language[i];
+    double part = READ_SHARE / (r->languages * (r->help ? 2 : 1));
+    double from = part * (i + (help ? r->languages : 0));
+    if (help)
+        help_folder(&path, r->help, name);
+    else
+        sy_str_printf(&path, "%s/%s/LC_MESSAGES", r->folder, name);
+    int rc = path.failed ? sy__no_pair_memory(err) : 0;
+    if (!rc) {
+        r->source = sy__pair_source(&r->m->list, name, strlen(name), err);
+        rc = r->source < 0 ? -1
+                           : read_folder(r, path.data, help ? read_pages : read_catalogue, from,
+                                         from + part, err);
+    }
+    sy_str_free(&path);
     return rc;
 }
 
 static int read_all(struct reading *r, struct sy_err *err)
 {
-    const struct sy__files *f = &r->m->files;
-    int64_t n = f->count;
-    for (int64_t i = 0; i < n; i++) {
-        r->file = (int32_t)i;
-        if (sy__progress(r->progress, READ_SHARE * (double)i / (double)n, "data", err) ||
-            read_catalogue(r, f->file[i].path, err))
-            return -1;
-    }
-    for (int i = 0; r->help && i < r->languages; i++)
-        if (read_help(r, r->language[i], err))
-            return -1;
+    if (check_folders(r, err))
+        return -1;
+    for (int help = 0; help <= (r->help != NULL); help++)
+        for (int i = 0; i < r->languages; i++)
+            if (read_language(r, i, help, err))
+                return -1;
     return 0;
-}
-
-/* Folders of the languages, in their order. */
-static int find_catalogues(struct reading *r, struct sy_err *err)
-{
-    int rc = 0;
-    struct sy_str *path = sy_calloc((size_t)r->languages + 1, sizeof *path);
-    const char **paths = sy_calloc((size_t)r->languages + 1, sizeof *paths);
-    for (int i = 0; path && paths && i < r->languages && !rc; i++) {
-        int there =
-            strchr(r->language[i], '/') ? 0 : has_catalogues(r->folder, r->language[i]);
-        if (there <= 0)
-            rc = there ? no_memory(err) : fail_missing(r->folder, r->language[i], err);
-        sy_str_printf(&path[i], "%s/%s/LC_MESSAGES", r->folder, r->language[i]);
-        paths[i] = path[i].data;
-        if (path[i].failed)
-            rc = no_memory(err);
-    }
-    if (!path || !paths)
-        rc = no_memory(err);
-    else if (!rc)
-        rc = sy__files_find(&r->m->files, paths, r->languages, err);
-    for (int i = 0; path && i < r->languages; i++)
-        sy_str_free(&path[i]);
-    sy_free(path);
-    sy_free(paths);
-    return rc;
 }
 
 static int check_languages(const char *const *from, int n_from, const char *const *to, int n_to,
@@ -305,13 +312,12 @@ struct sy_corpus *sy_corpus_catalogues(const char *folder, const char *const *fr
     if (check_languages(from, from_count, to, to_count, err))
         return NULL;
     m.sources_are_targets = from_count == 1 && !strcmp(from[0], ENGLISH);
-    m.list.key_is_input = m.sources_are_targets;
-    m.list.words = options->words;
-    struct reading r = {.m = &m, .progress = options->progress, .folder = folder ? folder : FOLDER,
+    m.list.progress = options->progress;
+    struct reading r = {.m = &m, .folder = folder ? folder : FOLDER,
                         .help = options->help,
                         .language = m.sources_are_targets ? to : from,
                         .languages = m.sources_are_targets ? to_count : from_count};
-    if (!find_catalogues(&r, err) && !read_all(&r, err))
+    if (!read_all(&r, err))
         return sy__pair_corpus(&m, options, err);
     sy__pair_list_free(&m.list);
     sy__files_free(&m.files);

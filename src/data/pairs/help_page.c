@@ -10,19 +10,11 @@
 #include "base/grow.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "data/pairs/pair_list_int.h"
+#include "data/text_int.h"
 
 #include <string.h>
 #include <strings.h>
-
-struct text {
-    const char *s;
-    size_t n;
-};
-
-static int no_memory(struct sy_err *err)
-{
-    return sy_err_set(err, SY_E_MEMORY, "data: out of memory for a page");
-}
 
 /* ---- text of an element ---- */
 
@@ -32,7 +24,7 @@ static const struct {
              {"nbsp;", " "}};
 
 /* Number of a character, "#233;" or "#xe9;"; how many bytes it took; 0: it is none. */
-static size_t read_number(struct text s, uint32_t *c)
+static size_t read_number(struct sy__text s, uint32_t *c)
 {
     bool hex = s.n > 1 && (s.s[1] | 32) == 'x';
     size_t i = hex ? 2 : 1, first = i;
@@ -50,7 +42,7 @@ static size_t read_number(struct text s, uint32_t *c)
 }
 
 /* Behind an ampersand: append the character; how many bytes it took, 0: it is none. */
-static size_t put_character(struct sy_str *out, struct text s)
+static size_t put_character(struct sy_str *out, struct sy__text s)
 {
     uint32_t c;
     char utf8[4];
@@ -73,7 +65,7 @@ static void put_space(struct sy_str *out, size_t from)
         sy_str_add(out, " ", 1);
 }
 
-static void put_text(struct sy_str *out, struct text s)
+static void put_text(struct sy_str *out, struct sy__text s)
 {
     size_t from = out->len;
     for (size_t i = 0; i < s.n;) {
@@ -83,11 +75,12 @@ static void put_text(struct sy_str *out, struct text s)
             if (s.n - i > 3 && !strncasecmp(s.s + i, "<br", 3))
                 put_space(out, from);
             i = end ? (size_t)(end - s.s) + 1 : s.n;
-        } else if (c == ' ' || (c >= '\t' && c <= '\r')) {
+        } else if (sy__is_space(c)) {
             put_space(out, from);
             i++;
         } else {
-            size_t k = c == '&' ? put_character(out, (struct text){s.s + i + 1, s.n - i - 1}) : 0;
+            struct sy__text rest = {s.s + i + 1, s.n - i - 1};
+            size_t k = c == '&' ? put_character(out, rest) : 0;
             if (!k)
                 sy_str_add(out, &c, 1);
             i += 1 + k;
@@ -98,7 +91,7 @@ static void put_text(struct sy_str *out, struct text s)
 /* ---- elements ---- */
 
 /* 1 to 6 of a heading, 0 of a paragraph, -1: another tag. */
-static int kind_of(struct text tag)
+static int kind_of(struct sy__text tag)
 {
     if (tag.n > 2 && (tag.s[0] | 32) == 'p' && tag.s[1] == ' ')
         return 0;
@@ -108,37 +101,37 @@ static int kind_of(struct text tag)
 }
 
 /* The id of a tag that begins with one of the help's; none: n 0. */
-static struct text id_of(struct text tag)
+static struct sy__text id_of(struct sy__text tag)
 {
     static const char key[] = " id=\"";
     const char *at = memmem(tag.s, tag.n, key, sizeof key - 1);
     if (!at)
-        return (struct text){tag.s, 0};
+        return (struct sy__text){tag.s, 0};
     at += sizeof key - 1;
     size_t left = tag.n - (size_t)(at - tag.s);
     const char *end = memchr(at, '"', left);
     size_t n = end ? (size_t)(end - at) : 0;
     bool ours = (n > 6 && !memcmp(at, "par_id", 6)) || (n > 5 && !memcmp(at, "hd_id", 5));
-    return (struct text){at, ours ? n : 0};
+    return (struct sy__text){at, ours ? n : 0};
 }
 
-static int add_element(struct sy__help_page *p, struct text id, struct text inner,
+static int add_element(struct sy__help_page *p, struct sy__text id, struct sy__text inner,
                        struct sy_err *err)
 {
     int64_t *number = sy__words_at(&p->ids, id.s, id.n);
     if (!number || SY_GROW(p->element, p->cap, p->n + 1))
-        return no_memory(err);
+        return sy__no_pair_memory(err);
     if (*number)
         return 0;
     size_t at = p->text.len;
     put_text(&p->text, inner);
     p->element[p->n++] = (struct sy__help_element){at, p->text.len - at};
     *number = p->n;
-    return p->text.failed ? no_memory(err) : 0;
+    return p->text.failed ? sy__no_pair_memory(err) : 0;
 }
 
 /* What is before "</p>" or "</h1>", or the rest. */
-static size_t inner_length(struct text rest, int kind)
+static size_t inner_length(struct sy__text rest, int kind)
 {
     char close[6] = "</p>";
     if (kind)
@@ -157,14 +150,14 @@ int sy__help_page_read(struct sy__help_page *p, const char *html, size_t n, stru
         const char *close = memchr(at, '>', (size_t)(end - at));
         if (!close)
             return 0;
-        struct text tag = {at + 1, (size_t)(close - at - 1)}, id = {at, 0};
+        struct sy__text tag = {at + 1, (size_t)(close - at - 1)}, id = {at, 0};
         int kind = kind_of(tag);
         at = close + 1;
         if (kind >= 0)
             id = id_of(tag);
         if (!id.n)
             continue;
-        struct text rest = {at, (size_t)(end - at)};
+        struct sy__text rest = {at, (size_t)(end - at)};
         rest.n = inner_length(rest, kind);
         if (add_element(p, id, rest, err))
             return -1;

@@ -8,17 +8,13 @@
  *     in a list that only grows: readers need no lock. */
 #include "base/mem.h"
 #include "base/rng.h"
+#include "data/pairs/pair_list_int.h"
 #include "data/row_int.h"
 
 #include <string.h>
 
 #define OPEN 64
 #define STREAM_PACKING 64 /* of SY_RNG_DATA: none of the sampler's */
-
-static int no_memory(struct sy_err *err)
-{
-    return sy_err_set(err, SY_E_MEMORY, "data: out of memory for rows of pairs");
-}
 
 /* ---- what a pair takes ---- */
 
@@ -127,7 +123,7 @@ static int sort_rows(struct packer *p, struct sy_err *err)
     k->start = sy_calloc((size_t)k->sum.rows + 2, sizeof *k->start);
     k->pair = sy_calloc((size_t)k->sum.pairs + 1, sizeof *k->pair);
     if (!k->start || !k->pair)
-        return no_memory(err);
+        return sy__no_pair_memory(err);
     for (int64_t i = 0; i < p->count; i++) /* start[row + 2] counts, start[row + 1] is then where */
         if (p->row[i] >= 0)
             k->start[p->row[i] + 2]++;
@@ -160,7 +156,7 @@ static int pack(struct packer *p, struct sy_err *err)
     p->order = sy_calloc((size_t)p->count + 1, sizeof *p->order);
     p->row = sy_calloc((size_t)p->count + 1, sizeof *p->row);
     if (!p->order || !p->row)
-        return no_memory(err);
+        return sy__no_pair_memory(err);
     shuffle(p->order, p->count);
     place_all(p);
     return p->k->sum.rows ? sort_rows(p, err) : fail_longer(p, err);
@@ -174,7 +170,7 @@ static struct sy__packing *make_rows(const struct sy__pairs *pairs, enum sy_spli
                        .first = val ? pairs->train : 0,
                        .count = val ? pairs->count - pairs->train : pairs->train};
     if (!p.k) {
-        no_memory(err);
+        sy__no_pair_memory(err);
         return NULL;
     }
     p.k->split = split;

@@ -15,11 +15,6 @@
 #define GROUP 16384     /* pairs that are encoded at once */
 #define TRAIN_SHARE 0.5 /* of the work that is left, when a tokenizer is trained */
 
-static int no_memory(struct sy_err *err)
-{
-    return sy_err_set(err, SY_E_MEMORY, "data: out of memory for pairs");
-}
-
 /* ---- progress of a part of the work ---- */
 
 struct part {
@@ -51,7 +46,7 @@ static int make_tag(struct sy_str *out, const char *pattern, const char *from, c
         } else
             sy_str_add(out, p, 1);
     }
-    return out->failed ? no_memory(err) : 0;
+    return out->failed ? sy__no_pair_memory(err) : 0;
 }
 
 struct tags {
@@ -74,13 +69,13 @@ static int make_tags(struct tags *t, const struct sy__pair_making *m, const char
     t->n = m->list.sources;
     t->tag = sy_calloc((size_t)t->n + 1, sizeof *t->tag);
     if (!t->tag)
-        return no_memory(err);
+        return sy__no_pair_memory(err);
     for (int32_t i = 0; i < t->n && !rc; i++) {
         const char *name = m->list.source[i];
         rc = make_tag(&s, pattern, m->sources_are_targets ? m->other : name,
                       m->sources_are_targets ? name : m->other, err);
         if (!rc && !(t->tag[i] = sy_strdup(s.data)))
-            rc = no_memory(err);
+            rc = sy__no_pair_memory(err);
     }
     sy_str_free(&s);
     return rc;
@@ -100,7 +95,7 @@ static int join_texts(const struct sy__pair_list *l, struct sy_str *out, struct 
         sy_str_add(out, l->text.data + p->at + p->input, p->target);
         sy_str_add(out, "\n", 1);
     }
-    return out->failed ? no_memory(err) : 0;
+    return out->failed ? sy__no_pair_memory(err) : 0;
 }
 
 /* Names of special tokens: what of the tags is no space, each once.  Owned, as a block; the names
@@ -139,11 +134,11 @@ static struct sy_tokenizer *train_tokenizer(const struct sy__pair_making *m, con
                                  .special = {.pad = true, .names = names}};
     struct sy_tokenizer *tok = NULL;
     if (!names)
-        no_memory(err);
+        sy__no_pair_memory(err);
     else if (!join_texts(&m->list, &text, err)) {
         bpe.special.count = special_names(t, &room, names);
         if (room.failed)
-            no_memory(err);
+            sy__no_pair_memory(err);
         else
             tok = sy_bpe_train_text(text.data ? text.data : "", text.len, &bpe, err);
     }
@@ -191,7 +186,7 @@ static int begin_builder(struct builder *b, struct sy_err *err)
     b->end = sy_calloc((size_t)2 * GROUP, sizeof *b->end);
     b->group = sy_calloc(GROUP, sizeof *b->group);
     b->c->pairs.pair = sy_calloc((size_t)b->list->n + 1, sizeof *b->c->pairs.pair);
-    return b->text && b->end && b->group && b->c->pairs.pair ? 0 : no_memory(err);
+    return b->text && b->end && b->group && b->c->pairs.pair ? 0 : sy__no_pair_memory(err);
 }
 
 static void end_builder(struct builder *b)
@@ -241,7 +236,7 @@ static int tag_inputs(struct builder *b, struct sy_err *err)
         sy_str_add(&b->inputs, l->text.data + p->at, p->input);
     }
     if (b->inputs.failed)
-        return no_memory(err);
+        return sy__no_pair_memory(err);
     for (int64_t i = 0; i < b->grouped; i++) {
         const struct sy__pair_text *p = &l->pair[b->group[i]];
         size_t n = strlen(b->tags->tag[p->source]) + p->input;
@@ -330,7 +325,7 @@ static int describe(struct sy_corpus *c, struct sy__pair_making *m, const char *
     c->pairs.sources_are_targets = m->sources_are_targets;
     c->pairs.cut = cut;
     c->pairs.start = pad >= 0 ? pad : sy_tokenizer_eot(c->tokenizer);
-    return c->pairs.tag && c->pairs.other && !c->reading.failed ? 0 : no_memory(err);
+    return c->pairs.tag && c->pairs.other && !c->reading.failed ? 0 : sy__no_pair_memory(err);
 }
 
 static struct sy_corpus *make_corpus(struct sy__pair_making *m, const struct tags *tags,
@@ -366,6 +361,7 @@ struct sy_corpus *sy__pair_corpus(struct sy__pair_making *m, const struct sy_pai
     struct sy_corpus *c = NULL;
     const char *tag = o->tag ? o->tag : m->sources_are_targets && m->list.sources > 1
                           ? "<2{to}> " : "";
+    sy__pair_keys(&m->list, m->sources_are_targets, o->words);
     if (!m->list.n) {
         struct sy_str text = SY_STR_INIT;
         sy__pair_tell(&m->list, &text);

@@ -6,14 +6,10 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "data/text_int.h"
 #include "data/pairs/pair_corpus_int.h"
 
 #include <string.h>
-
-struct text {
-    const char *s;
-    size_t n;
-};
 
 struct lines { /* what is left of a file */
     const struct sy__file *file;
@@ -37,12 +33,12 @@ static int open_lines(const struct sy__pair_reading *r, int64_t file, struct sy_
 }
 
 /* 1 and the next line; 0: there is none; -1: it is no text. */
-static int next_line(struct lines *l, struct text *out, struct sy_err *err)
+static int next_line(struct lines *l, struct sy__text *out, struct sy_err *err)
 {
     if (l->at == l->end)
         return 0;
     const char *nl = memchr(l->at, '\n', (size_t)(l->end - l->at)), *stop = nl ? nl : l->end;
-    *out = (struct text){l->at, (size_t)(stop - l->at)};
+    *out = (struct sy__text){l->at, (size_t)(stop - l->at)};
     l->at = nl ? nl + 1 : l->end;
     l->line++;
     if (nl && out->n && out->s[out->n - 1] == '\r')
@@ -67,7 +63,8 @@ static int64_t count_lines(struct lines l)
 
 static int tell_progress(const struct sy__pair_reading *r, double done, struct sy_err *err)
 {
-    return sy__progress(r->progress, r->share * done, "data", err);
+    r->list->done = r->share * done;
+    return sy__progress(r->list->progress, r->list->done, "data", err);
 }
 
 /* ---- tables ---- */
@@ -75,16 +72,16 @@ static int tell_progress(const struct sy__pair_reading *r, double done, struct s
 #define COLUMNS 3
 
 /* How many columns the line has, of which the first COLUMNS are kept. */
-static int split(struct text line, struct text column[COLUMNS])
+static int split(struct sy__text line, struct sy__text column[COLUMNS])
 {
     int n = 0;
     for (bool more = true; more; n++) {
         const char *tab = line.n ? memchr(line.s, '\t', line.n) : NULL;
         size_t k = tab ? (size_t)(tab - line.s) : line.n;
         if (n < COLUMNS)
-            column[n] = (struct text){line.s, k};
+            column[n] = (struct sy__text){line.s, k};
         more = tab != NULL;
-        line = (struct text){line.s + k + more, line.n - k - more};
+        line = (struct sy__text){line.s + k + more, line.n - k - more};
     }
     return n;
 }
@@ -102,9 +99,12 @@ static int bad_columns(const struct lines *l, int n, int want, struct sy_err *er
 }
 
 static int add_row(const struct sy__pair_reading *r, const struct lines *l, int64_t file,
-                   const struct text *column, int n, const char *source, struct sy_err *err)
+                   const struct sy__text *column, int n, const char *source, struct sy_err *err)
 {
-    struct text language = n == 3 ? column[0] : (struct text){source, strlen(source)};
+    struct sy__text language = n == 3 ? column[0] : (struct sy__text){source, strlen(source)};
+    if (!language.n)
+        return sy_err_set(err, SY_E_FORMAT, "data: %s: line %lld names no language before its tab",
+                          l->file->path, (long long)l->line);
     int32_t number = sy__pair_source(r->list, language.s, language.n, err);
     if (number < 0)
         return -1;
@@ -117,7 +117,7 @@ static int add_row(const struct sy__pair_reading *r, const struct lines *l, int6
 static int read_table(const struct sy__pair_reading *r, int64_t file, struct lines *l, int *want,
                       const char *source, struct sy_err *err)
 {
-    struct text line, column[COLUMNS];
+    struct sy__text line, column[COLUMNS];
     int more;
     while ((more = next_line(l, &line, err)) > 0) {
         if (!line.n) /* a blank line, at the end as a rule */
@@ -153,7 +153,7 @@ int sy__pairs_read_tables(const struct sy__pair_reading *r, const char *source, 
 static int add_line(const struct sy__pair_reading *r, struct lines side[2], int32_t source,
                     struct sy_err *err)
 {
-    struct text a, b;
+    struct sy__text a, b;
     int more = next_line(&side[0], &a, err);
     if (more <= 0)
         return more;
@@ -238,8 +238,8 @@ struct sy_corpus *sy_corpus_pairs(const char *const *paths, int count, const cha
                                   const char *to, const struct sy_pair_options *o,
                                   struct sy_err *err)
 {
-    struct sy__pair_making m = {.done = READ_SHARE, .list.words = o->words};
-    const struct sy__pair_reading r = {&m.list, &m.files, o->unpack_max, o->progress, READ_SHARE};
+    struct sy__pair_making m = {.done = READ_SHARE, .list.progress = o->progress};
+    const struct sy__pair_reading r = {&m.list, &m.files, o->unpack_max, READ_SHARE};
     bool aligned = are_aligned(paths, count), given[2] = {from != NULL, to != NULL};
     struct names n = {from, to, {SY_STR_INIT, SY_STR_INIT}};
     struct sy_corpus *c = NULL;

@@ -9,7 +9,6 @@ struct sy__pair_reading {
     struct sy__pair_list *list;
     const struct sy__files *files;
     int64_t unpack_max;
-    const struct sy_progress *progress;
     double share; /* of the whole work, for progress */
 };
 

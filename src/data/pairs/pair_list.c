@@ -5,10 +5,16 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/sanitize.h"
+#include "base/utf8.h"
+#include "data/documents_int.h"
+#include "data/text_int.h"
 
 #include <string.h>
+#include <utf8proc.h>
 
-static int no_memory(struct sy_err *err)
+#define LOOK 1024 /* pairs between two looks at whether to go on */
+
+int sy__no_pair_memory(struct sy_err *err)
 {
     return sy_err_set(err, SY_E_MEMORY, "data: out of memory for pairs");
 }
@@ -17,58 +23,73 @@ int32_t sy__pair_source(struct sy__pair_list *l, const char *name, size_t n, str
 {
     int64_t *number = sy__words_at(&l->known, name, n);
     if (!number || SY_GROW(l->source, l->sources_cap, l->sources + 1))
-        return no_memory(err);
+        return sy__no_pair_memory(err);
     if (*number)
         return (int32_t)(*number - 1);
     if (l->sources == SY__SOURCES_MOST)
         return sy_err_set(err, SY_E_RANGE, "data: over %d languages", SY__SOURCES_MOST);
     if (!(l->source[l->sources] = sy_strndup(name, n)))
-        return no_memory(err);
+        return sy__no_pair_memory(err);
     *number = ++l->sources;
     return l->sources - 1;
 }
 
 /* ---- keys ---- */
 
-static bool is_space(char c)
+static bool is_letter(uint32_t code) /* or a mark upon one */
 {
-    return c == ' ' || (c >= '\t' && c <= '\r');
+    utf8proc_category_t of = utf8proc_category((utf8proc_int32_t)code);
+    return of >= UTF8PROC_CATEGORY_LU && of <= UTF8PROC_CATEGORY_ME;
 }
 
-static bool is_letter(unsigned char c) /* or of no ASCII character */
-{
-    return c >= 128 || (unsigned char)((c | 32) - 'a') < 26;
-}
-
-/* The letters of a text alone: no digits, spaces and signs of ASCII, and its capitals as small
- * letters.  A text without any is what it is. */
-static uint64_t key_of(const char *s, size_t n)
+/* The letters of a text alone, small: no digits, spaces and signs.  A text without any is what it
+ * is. */
+static uint64_t key_of(struct sy__text t)
 {
     struct sy_hash h;
     char room[256];
-    size_t kept = 0, all = 0;
+    size_t kept = 0;
+    bool none = true;
+    uint32_t code = 0;
     sy_hash_init(&h);
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (!is_letter(c))
+    for (int i = 0, k; (k = sy_utf8_decode(t.s + i, t.n - (size_t)i, &code)) > 0; i += k) {
+        if (!is_letter(code))
             continue;
-        room[kept++] = (char)(c < 128 ? c | 32 : c);
-        all++;
-        if (kept == sizeof room) {
+        code = (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
+        kept += (size_t)sy_utf8_encode(code, room + kept);
+        none = false;
+        if (kept > sizeof room - 4) {
             sy_hash_update(&h, room, kept);
             kept = 0;
         }
     }
     sy_hash_update(&h, room, kept);
-    return all ? sy_hash_final(&h) : sy_hash_bytes(s, n);
+    return none ? sy_hash_bytes(t.s, t.n) : sy_hash_final(&h);
 }
 
-static int words_of(const char *s, size_t n)
+static int words_of(struct sy__text t)
 {
     int words = 0;
-    for (size_t i = 0; i < n; i++)
-        words += !is_space(s[i]) && (!i || is_space(s[i - 1]));
+    for (size_t i = 0; i < t.n; i++)
+        words += !sy__is_space(t.s[i]) && (!i || sy__is_space(t.s[i - 1]));
     return words;
+}
+
+void sy__pair_keys(struct sy__pair_list *l, bool inputs, int words)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < l->n; i++) {
+        struct sy__pair_text p = l->pair[i];
+        const char *s = l->text.data + p.at;
+        struct sy__text key = inputs ? (struct sy__text){s, p.input}
+                                     : (struct sy__text){s + p.input, p.target};
+        if (words > 1 && words_of(key) < words)
+            continue;
+        p.key = key_of(key);
+        l->pair[kept++] = p;
+    }
+    l->few += l->n - kept;
+    l->n = kept;
 }
 
 /* ---- adding ---- */
@@ -76,9 +97,9 @@ static int words_of(const char *s, size_t n)
 /* White space at the ends is no text: catalogues carry newlines, and tables spaces. */
 static void trim_spaces(const char **s, size_t *n)
 {
-    while (*n && is_space((*s)[*n - 1]))
+    while (*n && sy__is_space((*s)[*n - 1]))
         --*n;
-    while (*n && is_space(**s))
+    while (*n && sy__is_space(**s))
         ++*s, --*n;
 }
 
@@ -97,7 +118,7 @@ static int seen_before(struct sy__pair_list *l, const struct sy__new_pair *p, st
     id[1] = sy_hash_final(&h);
     int64_t *seen = sy__words_at(&l->seen, (const char *)id, sizeof id);
     if (!seen)
-        return no_memory(err);
+        return sy__no_pair_memory(err);
     int was = *seen != 0;
     *seen = 1;
     return was;
@@ -106,16 +127,12 @@ static int seen_before(struct sy__pair_list *l, const struct sy__new_pair *p, st
 /* Counts why it is no pair; false: it is one. */
 static bool is_none(struct sy__pair_list *l, const struct sy__new_pair *p)
 {
-    const char *key = l->key_is_input ? p->input : p->target;
-    size_t n = l->key_is_input ? p->input_n : p->target_n;
     if (!p->input_n || !p->target_n)
         l->empty++;
     else if (p->input_n == p->target_n && !memcmp(p->input, p->target, p->input_n))
         l->equal++;
     else if (p->input_n > SY__TEXT_MOST || p->target_n > SY__TEXT_MOST)
         l->bad++;
-    else if (l->words > 1 && words_of(key, n) < l->words)
-        l->few++;
     else
         return false;
     return true;
@@ -124,6 +141,8 @@ static bool is_none(struct sy__pair_list *l, const struct sy__new_pair *p)
 int sy__pair_add(struct sy__pair_list *l, const struct sy__new_pair *given, struct sy_err *err)
 {
     struct sy__new_pair p = *given;
+    if (++l->offered % LOOK == 0 && sy__progress(l->progress, l->done, "data", err))
+        return -1;
     trim_spaces(&p.input, &p.input_n);
     trim_spaces(&p.target, &p.target_n);
     if (is_none(l, &p))
@@ -134,14 +153,13 @@ int sy__pair_add(struct sy__pair_list *l, const struct sy__new_pair *given, stru
         return seen < 0 ? -1 : 0;
     }
     if (SY_GROW(l->pair, l->cap, l->n + 1) || l->n == INT32_MAX)
-        return no_memory(err);
+        return sy__no_pair_memory(err);
     l->pair[l->n++] = (struct sy__pair_text){
         .at = l->text.len, .input = (uint32_t)p.input_n, .target = (uint32_t)p.target_n,
-        .source = p.source, .file = p.file, .line = p.line,
-        .key = l->key_is_input ? key_of(p.input, p.input_n) : key_of(p.target, p.target_n)};
+        .source = p.source, .file = p.file, .line = p.line};
     sy_str_add(&l->text, p.input, p.input_n);
     sy_str_add(&l->text, p.target, p.target_n);
-    return l->text.failed ? no_memory(err) : 0;
+    return l->text.failed ? sy__no_pair_memory(err) : 0;
 }
 
 /* ---- holding out ---- */
@@ -213,7 +231,9 @@ void sy__pair_tell(const struct sy__pair_list *l, struct sy_str *out)
     tell_one(out, &sep, l->few, "of too few words");
     tell_one(out, &sep, l->empty, "empty");
     tell_one(out, &sep, l->bad, "over 1 MB or not in their character set");
-    tell_one(out, &sep, l->files_left, "files that are no catalogues");
+    tell_one(out, &sep, l->damaged, "files that are damaged or no catalogues");
+    tell_one(out, &sep, l->foreign, "files of a character set or revision that is not known");
+    tell_one(out, &sep, l->unread, "files that cannot be read");
 }
 
 void sy__pair_list_free(struct sy__pair_list *l)

@@ -110,7 +110,7 @@ static int count_piece(struct count_task *t, struct sy__splitter *split, struct 
     const char *word;
     size_t len;
     int more;
-    sy__splitter_start(split, piece.text, piece.n);
+    sy__splitter_start(split, piece.s, piece.n);
     while ((more = sy__splitter_next(split, &word, &len, &t->err)) > 0)
         if (count_word(&t->words, word, len, 1))
             return no_memory(&t->err);

@@ -494,7 +494,7 @@ static void encode_task(void *ctx, int64_t i)
     struct sy__encoder *e = borrow_encoder(job->set, &err);
     size_t at = 0;
     if (e) {
-        sy__encode(e, job->piece[i].text, job->piece[i].n, &job->ids[i], &err);
+        sy__encode(e, job->piece[i].s, job->piece[i].n, &job->ids[i], &err);
         at = e->at;
         give_back(job->set, e);
     }
@@ -517,7 +517,7 @@ static int64_t cut_texts(const struct sy_tokenizer *tok, const struct sy__text *
 {
     int64_t pieces = 0;
     for (int64_t i = 0; i < count; i++) {
-        const char *p = texts[i].text;
+        const char *p = texts[i].s;
         size_t left = texts[i].n;
         do {
             size_t n = sy__tokenizer_cut(tok, p, left, CHUNK);
@@ -579,7 +579,7 @@ int sy__encode_many(struct sy__encoders *set, const struct sy__text *texts, int6
         rc = encode_pieces(&job, pieces, of, out, ends, err);
         if (job.failed && place)
             *place = (struct sy__place){
-                of[job.bad], (size_t)(piece[job.bad].text - texts[of[job.bad]].text) + job.at};
+                of[job.bad], (size_t)(piece[job.bad].s - texts[of[job.bad]].s) + job.at};
     } else {
         rc = no_memory(err);
     }

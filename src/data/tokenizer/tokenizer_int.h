@@ -6,6 +6,7 @@
 #include "data/tokenizer/added_tokens_int.h"
 #include "data/tokenizer/normalizer_int.h"
 #include "data/tokenizer/pretokenizer_int.h"
+#include "data/text_int.h"
 #include "data/word_map_int.h"
 #include "switchyard/tokenizer.h"
 
@@ -123,10 +124,6 @@ int sy__encode(struct sy__encoder *e, const char *text, size_t n, struct sy__ids
 
 /* Encode texts[0..count) by the pool's threads; out[i] gets the ids of text i.  Long texts are cut
  * into pieces at safe places, so the ids are those of one encoder for each text as a whole. */
-struct sy__text {
-    const char *text;
-    size_t n;
-};
 struct sy__place { /* where encoding failed: byte `at` of texts[text] */
     int64_t text;
     size_t at;
