@@ -5,6 +5,7 @@ local enum = require "switchyard.core.enum"
 local lazy = require "switchyard.core.lazy"
 
 local objective = lazy "switchyard.model.objective"
+local teacher = lazy "switchyard.run.teacher"
 
 local card = {}
 
@@ -197,10 +198,10 @@ local function source_line(h, sources)
     more > 0 and (", and %d more (r:history %q)"):format(more, name) or ""))
 end
 
---- Text of a run from its status, and its loss as a sparkline.  by: its objective; sources: names
--- of its data's.
-function card.run(name, h, by, sources)
-  local s = h:status()
+--- Text of a run from its status, and its loss as a sparkline.  o: its options; sources: names of
+-- its data's.
+function card.run(name, h, o, sources)
+  local s, by = h:status(), o.objective
   local head, now = ("run %s: %s, step %d/%d"):format(name, s.state, s.step, s.steps), {}
   if s.state == enum.state.RUNNING and s.eta and s.eta > 0 then
     head = head .. ", eta " .. engine.duration(s.eta)
@@ -222,6 +223,7 @@ function card.run(name, h, by, sources)
   end
   if by and by ~= "next" then out[#out + 1] = objective_line(h, by) end
   out[#out + 1] = source_line(h, sources or {})
+  if o.teacher then out[#out + 1] = teacher.line(o.teacher, h) end
   out[#out + 1] = ("  optimizer  %s, %s of state"):format(h:optimizer(),
     engine.bytes(h:state_bytes()))
   for _, line in ipairs(alarm_lines(h)) do out[#out + 1] = line end

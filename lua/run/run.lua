@@ -728,7 +728,7 @@ end
 
 function Run.__tostring(r)
   if runs.by_name[r.name] ~= r then return ("run %s: closed"):format(r.name) end
-  return card.run(r.name, r._h, r._o.objective, r._d.sources)
+  return card.run(r.name, r._h, r._o, r._d.sources)
 end
 
 Run.__name = "run"

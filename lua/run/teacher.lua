@@ -51,6 +51,23 @@ local function check_lengths(t, m, context)
   if S and S > its then fail("input_context is %d, more than the teacher's %d", S, its) end
 end
 
+-- What a model's options say of what a token sees, and how it is said to people.
+local SEES = {prefix = "a prefix whole", documents = "its own document alone"}
+
+-- The teacher says what it thinks of a target from what it sees: that must be what the model sees.
+-- After `prefix` and `documents` of the model have been chosen (lua/run/train.lua).
+local function check_sight(t, m)
+  if m._encodes then return end
+  for _, name in ipairs {"prefix", "documents"} do
+    local its, own = t.cfg[name] == true, m.cfg[name] == true
+    if its ~= own then
+      fail("%s sees %s, %s does not: %s is %s of the teacher, %s of the model",
+        its and "the teacher" or "the model", SEES[name], its and "the model" or "the teacher",
+        name, its, own)
+    end
+  end
+end
+
 -- ---- the copy ----
 
 -- Of all that it computes with.
@@ -177,7 +194,7 @@ function teacher.mixed(d, o, hard)
   return hard * (1 - share) + soft * (share * t ^ 2)
 end
 
-teacher.check_lengths = check_lengths
+teacher.check_lengths, teacher.check_sight = check_lengths, check_sight
 
 -- ---- what it costs ----
 
@@ -185,6 +202,14 @@ teacher.check_lengths = check_lengths
 function teacher.flops(m, o)
   local own = m:count(o.context).flops_per_token
   return o.teacher and own + o.teacher:count(o.context).flops_per_token / 3 or own
+end
+
+--- For people, of a run: who teaches it, what share, and the newest loss.
+function teacher.line(t, h)
+  local loss = h:last "distill_loss"
+  return ("  teacher  model.%s, %.2f M parameters, hash %s; distill %g%s"):format(t.family,
+    t:count().total / 1e6, t._hash, h:get "distill",
+    loss and (", loss %.3f"):format(type(loss) == "table" and loss[1] or loss) or "")
 end
 
 --- For people, before the first step.

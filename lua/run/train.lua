@@ -184,7 +184,10 @@ local function start(m, d, given)
   o.name, o.rules = o.name or fresh_name(), engine.rules
   Run._check_name("train", o.name, not o.save)
   local take_back = choose(m, d, o.objective)
-  local made, r = pcall(Run._make, m, d, o)
+  local made, r = pcall(function()
+    if o.teacher then teacher.check_sight(o.teacher, m) end
+    return Run._make(m, d, o)
+  end)
   if not made then
     take_back()
     error(r, 0)

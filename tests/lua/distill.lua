@@ -113,6 +113,11 @@ do
   is(r.distill, 0.25, "r.distill")
   is(r.teacher.family, "moe", "r.teacher")
   ok(not rawequal(r.teacher, m), "is a copy")
+  local shown = ("teacher  model.moe, %.2f M parameters, hash %%x+; distill 0.25, loss %.3f\n"):format(
+    m:count().total / 1e6, r:history("distill_loss")[12][2]:item())
+  ok(tostring(r):find(shown), "print(r) names the teacher", tostring(r))
+  r:close()
+  ok(not tostring(run(student())):find "teacher", "of which a run without one says nothing")
 end
 
 -- ---- bits ----
@@ -258,6 +263,30 @@ do
     train(model.encdec(with(PAIR, {input_context = 60})), text,
       with(SPAN, {teacher = switch {context = 40}}))
   end, "longer inputs", "input_context is 60", "40")
+end
+do -- what both see of a row
+  local function decoder(more) return model.dense(with(SHAPE, {vocab = tok}, more)) end
+  local function learns(s, by, teaches)
+    return train(s, text, with(TRAIN, {objective = by, teacher = teaches, steps = 4})):wait()
+  end
+  local causal, whole = decoder(), decoder()
+  learns(causal, "next"):close()
+  learns(whole, "prefix"):close()
+  for _, by in ipairs {"prefix", "span"} do
+    local s = decoder()
+    refuses(function() learns(s, by, causal) end, "a teacher that does not see a prefix: " .. by,
+      "the model sees a prefix whole, the teacher does not",
+      "prefix is false of the teacher, true of the model")
+    is(s.cfg.prefix, nil, "and the model is what it was")
+    local r = learns(s, by, whole)
+    is(r.state, "done", "one that does")
+    r:close()
+    learns(decoder {prefix = false}, by, causal):close()
+  end
+  refuses(function() learns(decoder {prefix = false}, "prefix", whole) end, "the other way round",
+    "the teacher sees a prefix whole, the model does not")
+  refuses(function() learns(decoder {documents = true}, "next", causal) end, "documents",
+    "the model sees its own document alone, the teacher does not")
 end
 do
   local r = run(student(), {paused = true})
