@@ -69,7 +69,9 @@ enum sy_series_each { SY_EACH_NONE, SY_EACH_EXPERT, SY_EACH_SOURCE, SY_EACH_SOUR
     X(REROUTED, "rerouted", "share", 0, 1, LINE, NONE, false,                                      \
       "assignments that another expert took, as its own was full")                                 \
     X(EXPERTS_PER_TOKEN, "experts_per_token", "", 0, INFINITY, LINE, NONE, false,                  \
-      "that a token got, mean; where it varies")
+      "that a token got, mean; where it varies")                                                   \
+    X(DISTILL_LOSS, "distill_loss", "nats", 0, INFINITY, LINE, NONE, false,                        \
+      "cross entropy from a teacher's probabilities to the model's, of a training batch")
 
 enum sy_series_kind {
 #define X(id, name, unit, least, most, draw, each, rare, help) SY_SERIES_##id,

@@ -432,10 +432,11 @@ function nn._input_of_all(name, default)
   return input_of(d, name, value or default)
 end
 
---- A scalar that is of no layer, whoever puts it out.
-function nn._observe_of_all(name, x)
+--- A scalar that is of no layer, whoever puts it out.  kind: a name of series.h.
+function nn._observe_of_all(name, x, kind)
   local d = description("observe")
-  if d.mode == "train" and d.kind ~= "count" then d.graph:observe(name, x, "value", 0, "") end
+  if d.mode ~= "train" or d.kind == "count" then return end
+  d.graph:observe(name, x, kind or "value", 0, "")
 end
 
 --- nn.loss(name, value): add a scalar to the training loss (never to the evaluation's); observed as

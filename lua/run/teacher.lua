@@ -189,7 +189,7 @@ end
 function teacher.mixed(d, o, hard)
   local t = o.distill_temperature
   local soft = mean(d, teacher.cross_entropy(Model.logits_of(d.result), logits_of(o.teacher, d), t))
-  nn._observe_of_all("distill_loss", soft)
+  nn._observe_of_all("distill_loss", soft, "distill_loss")
   local share = d.graph:input("hyper.distill", "f32", {})
   return hard * (1 - share) + soft * (share * t ^ 2)
 end

@@ -1,7 +1,9 @@
 /* Losses apart: the curves that the chart of the loss has beside that of the whole.  They come by
  * pages, for more than a page's nobody tells apart:
  *
- *      0  the whole   1  objectives   2  sources 1-7   3  sources 8-14   ...   those that there are
+ *      0  the whole   1  objectives   2  sources 1-7   3  sources 8-14   ...   a teacher's
+ *
+ * those that there are.
  *
  * Where several runs are drawn, the curves are theirs, and each is a whole. */
 #include "tui/panel_int.h"
@@ -16,8 +18,10 @@ static const struct {
     const char *name;
     enum sy_series_kind kind;
     const char *title;
-} apart[] = {{"objectives", SY_SERIES_PART_LOSS, "by objective"},
-             {"sources", SY_SERIES_SOURCE_LOSS, "by source"}};
+    int least; /* parts: one objective is the whole, a teacher is something else */
+} apart[] = {{"objectives", SY_SERIES_PART_LOSS, "by objective", 2},
+             {"sources", SY_SERIES_SOURCE_LOSS, "by source", 2},
+             {"teacher", SY_SERIES_DISTILL_LOSS, "and the teacher's", 1}};
 #define APART ((int)(sizeof apart / sizeof *apart))
 #define WHOLE "all"
 
@@ -37,23 +41,23 @@ const char *sy_panel_losses_names(void)
     return names;
 }
 
-/* Where the parts of a kind begin; how many there are. */
-static int find_parts(const struct sy__run *r, enum sy_series_kind kind, int *first)
+/* Where the parts of a row of `apart` begin; how many there are. */
+static int find_parts(const struct sy__run *r, int row, int *first)
 {
-    int n = 0;
+    int n = *first = 0;
     for (int i = r->nparts - 1; i >= 0; i--)
-        if (r->parts[i].kind == kind) {
+        if (r->parts[i].kind == apart[row].kind) {
             *first = i;
             n++;
         }
-    return n < 2 ? 0 : n; /* one part is the whole */
+    return n < apart[row].least ? 0 : n;
 }
 
 int sy__loss_pages(const struct sy__run *r)
 {
     int pages = 1, first;
     for (int k = 0; k < APART; k++)
-        pages += (find_parts(r, apart[k].kind, &first) + SY__LOSS_PARTS - 1) / SY__LOSS_PARTS;
+        pages += (find_parts(r, k, &first) + SY__LOSS_PARTS - 1) / SY__LOSS_PARTS;
     return pages;
 }
 
@@ -66,8 +70,8 @@ int sy__loss_first_page(const struct sy__run *r, int losses)
 {
     int page = losses > 0, first;
     for (int k = 0; k < losses - 1; k++)
-        page += (find_parts(r, apart[k].kind, &first) + SY__LOSS_PARTS - 1) / SY__LOSS_PARTS;
-    return !losses || find_parts(r, apart[losses - 1].kind, &first) ? page : -1;
+        page += (find_parts(r, k, &first) + SY__LOSS_PARTS - 1) / SY__LOSS_PARTS;
+    return !losses || find_parts(r, losses - 1, &first) ? page : -1;
 }
 
 static bool is_alone(const struct sy_panel *p)
@@ -89,7 +93,7 @@ struct sy__loss_page sy__loss_page(const struct sy_panel *p)
     struct sy__loss_page page = {0};
     int number = sy__loss_page_number(p), first;
     for (int k = 0; k < APART && number > 0; k++) {
-        int n = find_parts(sy__front(p), apart[k].kind, &first);
+        int n = find_parts(sy__front(p), k, &first);
         int pages = (n + SY__LOSS_PARTS - 1) / SY__LOSS_PARTS;
         if (number <= pages) {
             int from = (number - 1) * SY__LOSS_PARTS, left = n - from;

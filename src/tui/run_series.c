@@ -121,6 +121,7 @@ bool sy__run_series(struct sy__run *r)
     r->nparts = 0;
     take_parts(r, count, SY_SERIES_PART_LOSS, SY_SERIES_PART_VAL_LOSS);
     take_parts(r, count, SY_SERIES_SOURCE_LOSS, SY_SERIES_SOURCE_VAL_LOSS);
+    take_parts(r, count, SY_SERIES_DISTILL_LOSS, SY_SERIES_COUNT); /* none of evaluations */
     r->looked = count;
     return true;
 }

@@ -113,8 +113,8 @@ do
   is(r.distill, 0.25, "r.distill")
   is(r.teacher.family, "moe", "r.teacher")
   ok(not rawequal(r.teacher, m), "is a copy")
-  local shown = ("teacher  model.moe, %.2f M parameters, hash %%x+; distill 0.25, loss %.3f\n"):format(
-    m:count().total / 1e6, r:history("distill_loss")[12][2]:item())
+  local shown = ("teacher  model.moe, %.2f M parameters, hash %%x+; distill 0.25, loss %.3f\n")
+    :format(m:count().total / 1e6, r:history("distill_loss")[12][2]:item())
   ok(tostring(r):find(shown), "print(r) names the teacher", tostring(r))
   r:close()
   ok(not tostring(run(student())):find "teacher", "of which a run without one says nothing")

@@ -43,7 +43,7 @@ press q
 enter ':losses objectives'
 sees "loss by objective" ":losses"
 enter ':losses languages'
-sees "losses: there are all, objectives, sources" "others are not known"
+sees "losses: there are all, objectives, sources, teacher" "others are not known"
 enter 'heat "load"'
 sees "enc 1–dec 1 × 1–4" "the function"
 enter 'print(r)'

@@ -62,6 +62,8 @@ static void put_parts(struct fake_run *f, int64_t step, double loss)
         put_kind(f, "loss.by_source", SY_SERIES_SOURCE_LOSS, 0, f->sources, step, v);
     if (f->sources && step % 100 == 0)
         put_kind(f, "val_loss.by_source", SY_SERIES_SOURCE_VAL_LOSS, 0, f->sources, step, v);
+    if (f->taught)
+        put_kind(f, "distill_loss", SY_SERIES_DISTILL_LOSS, 0, 1, step, &span);
     if (f->objectives)
         put_kind(f, "loss.next", SY_SERIES_PART_LOSS, 0, 1, step, &next);
     if (f->objectives && step >= 200 && step % 3 == 0)

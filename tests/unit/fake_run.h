@@ -14,6 +14,7 @@ struct fake_run {
     double capacity;     /* 0: dropless */
     bool early;          /* as before there was dropped.N: a layer's drop.N only */
     bool objectives;     /* two, with losses apart */
+    bool taught;         /* by another model */
     int sources;         /* of its data, at most 20; 0: they have one */
     bool stacks;         /* layers are of an encoder and a decoder */
     bool varies;         /* the number of experts a token; and some are rerouted */

@@ -603,6 +603,23 @@ static void losses_apart(void)
     close_stage(&stage);
 }
 
+/* What a teacher says is no part of the loss: it has a page though it is alone. */
+static void teacher_apart(void)
+{
+    stage.run[0].taught = true;
+    open_stage(&stage, 120, 40, fine, 1);
+    struct sy__loss_page page = sy__loss_page(stage.panel);
+    tap_is_int(sy__loss_pages(sy__front(stage.panel)), 2, "the whole, and a teacher's");
+    tap_ok(page.n == 1 && !strcmp(page.parts[0].called, "distill_loss") && page.parts[0].valid < 0,
+           "which has no evaluation");
+    char title[64];
+    sy__loss_title(&page, title, sizeof title);
+    tap_is_str(title, "loss and the teacher's", "the title");
+    tap_is_int(sy__loss_first_page(sy__front(stage.panel), sy_panel_find_losses("teacher")), 1,
+               ":losses teacher");
+    close_stage(&stage);
+}
+
 /* The largest of the sources that have a target. */
 static void largest_of_sources(void)
 {
@@ -923,6 +940,7 @@ int main(void)
     not_smoothed();
     early_drops();
     losses_apart();
+    teacher_apart();
     largest_of_sources();
     sources_by_experts();
     keys();

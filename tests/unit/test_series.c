@@ -43,7 +43,8 @@ static const struct {
              {"source_load", "of a fair share", SY_DRAW_HEAT, SY_EACH_SOURCE_EXPERT, true, 0,
               NO_LIMIT},
              {"rerouted", "share", SY_DRAW_LINE, SY_EACH_NONE, false, 0, 1},
-             {"experts_per_token", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT}};
+             {"experts_per_token", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"distill_loss", "nats", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT}};
 
 static void test_kinds(void)
 {
