@@ -14,7 +14,7 @@
 --
 -- Lepikhin et al. 2021.  Theirs: 100 languages, 128 experts and more a layer, width 1,024.
 
-local steps = assert(math.tointeger(tonumber(arg[1] or 3000)), "STEPS must be a whole number")
+local steps = assert(math.tointeger(tonumber(arg[1] or 6000)), "STEPS must be a whole number")
 local folder, help = arg[3] or "/usr/share/locale", arg[4]
 local languages = {}
 for name in (arg[2] or "de,es,fr,it,ja,ru,sv,uk"):gmatch "[^,]+" do
@@ -47,14 +47,14 @@ end
 -- Where two experts work a token a mixture is twice as wide as a dense layer.
 local WIDTH = 384
 m = make{ffn_dim = WIDTH, experts = 8, top_k = 2, expert_dim = WIDTH, moe_every = 2, moe_first = 1,
-         router = "gshard", balance = {aux = 0.01}, capacity = {train = 1, least = 4, group = 512}}
+         router = "gshard", balance = {aux = 0.01}, capacity = {train = 1, least = 4, group = 256}}
 dense = make{ffn_dim = WIDTH * 3 // 2}
 print(("%.3g and %.3g FLOPs a token of a step (mixture, dense)"):format(m:count().flops_per_token,
   dense:count().flops_per_token))
 
 local function learn(what, model)
   return train(model, d, {
-    steps = steps, batch = 16, optimizer = "adafactor", lr = 3e-2, min_lr = 1e-3, weight_decay = 0,
+    steps = steps, batch = 8, optimizer = "adafactor", lr = 3e-2, min_lr = 1e-3, weight_decay = 0,
     warmup = math.min(100, steps // 10), precision = "bf16", sampling = "epoch", seed = 1,
     label_smoothing = 0.1, z_loss = 1e-4,
     eval_every = math.max(1, steps // 4), eval_batches = 5,
