@@ -33,6 +33,7 @@ lua_sources += %D%/model/beam.lua
 lua_sources += %D%/model/encdec.lua
 lua_sources += %D%/model/sequence.lua
 lua_sources += %D%/model/objective.lua
+lua_sources += %D%/model/routers.lua
 lua_sources += %D%/model/routing.lua
 lua_sources += %D%/model/capacity.lua
 lua_sources += %D%/model/upcycle.lua

@@ -1,6 +1,11 @@
 -- Run once when the program starts: the globals that are written in Lua.
 -- What is found here is public; the modules behind it are `require "switchyard.NAME"`.
 
+-- The function of a module that is read when it is first called.
+local function late(module, name)
+  return function(...) return require("switchyard." .. module)[name](...) end
+end
+
 help = require "switchyard.help.help"
 
 -- a[i][j] of a matrix is a number; a number answers item() as a tensor of one element does.
@@ -9,23 +14,21 @@ debug.setmetatable(0, {__index = {item = function(x) return x end}})
 tensor.gradcheck = require("switchyard.tensor.gradcheck")
 require("switchyard.tensor.compose").open()
 
-local score = require "switchyard.data.score"
-data.bleu, data.chrf = score.bleu, score.chrf
+data.bleu, data.chrf = late("data.score", "bleu"), late("data.score", "chrf")
 
 nn = require "switchyard.model.nn"
 model = require "switchyard.model.model"
 require "switchyard.model.decoder"
 require "switchyard.model.encdec"
-routers = require("switchyard.model.routing").list
+routers = late("model.routing", "list")
 
 local run = require "switchyard.run.run"
 local start = require "switchyard.run.train"
-local resume = require "switchyard.run.resume"
 require "switchyard.run.fork"
 local stored = require "switchyard.run.stored"
-train = setmetatable({resume = resume.resume}, {__call = start.train})
-every, runs, compare, replay = run.every, stored.runs, require("switchyard.run.compare").compare,
-  require("switchyard.run.replay").replay
+train = setmetatable({resume = late("run.resume", "resume")}, {__call = start.train})
+every, runs = run.every, stored.runs
+compare, replay = late("run.compare", "compare"), late("run.replay", "replay")
 
 local function is(class) return function(v) return getmetatable(v) == class end end
 local guard, Expert = require("switchyard.core.method").guard,

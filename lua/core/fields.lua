@@ -117,6 +117,12 @@ function fields.only(t, what, kind, closed)
   return setmetatable(t, meta)
 end
 
+--- f, a function __index without effect, is one of these.
+function fields.quiet(f)
+  quiet[f] = true
+  return f
+end
+
 --- Whether a function __index is one of these.
 function fields.is_quiet(index) return quiet[index] == true end
 

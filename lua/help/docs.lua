@@ -684,7 +684,7 @@ end
 local function routing_docs(list)
   local routing = require "switchyard.model.routing"
   for _, name in ipairs(routing.names()) do
-    list[#list + 1] = router_doc(routing.routers[name], routing)
+    list[#list + 1] = router_doc(require("switchyard.model.nn").routers[name], routing)
   end
   for _, rule in ipairs(routing.all_rules()) do list[#list + 1] = rule_doc(rule) end
 end

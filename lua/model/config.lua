@@ -2,8 +2,9 @@
 -- options, and what these must be beside each other.
 
 local forms = require "switchyard.model.feed_forward"
+local lazy = require "switchyard.core.lazy"
 local options = require "switchyard.core.options"
-local routing = require "switchyard.model.routing"
+local routing = lazy "switchyard.model.routing"
 
 local config = {}
 

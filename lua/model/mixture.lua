@@ -23,13 +23,14 @@
 --  3. Padding (nn.padding) chooses nothing: it has no place, and is in no load and no mean.
 
 local capacity = require "switchyard.model.capacity"
-local fields = require "switchyard.core.fields"
 local forms = require "switchyard.model.feed_forward"
 local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
 local context = require "switchyard.model.routing_context"
 local routing = require "switchyard.model.routing"
+
+local mixture = {}
 
 -- ---- what a router returns ----
 
@@ -368,7 +369,7 @@ end
 -- capacity=, shared_experts=0, activation="silu", gated=true, expert_bias=, expert_dropout=}):
 -- route every token to K of E experts.  Dropless unless
 -- capacity (a factor of N*K/E) is given.  Observes what ?run:history lists.
-function nn.moe(x, given)
+function mixture.moe(x, given)
   local d = nn.description() or error("moe: only inside a model's function (see model.define)", 2)
   local o, router, own, coefficients = read(given, d.model._stored)
   meet("router", router)
@@ -395,7 +396,7 @@ end
 --- nn.normalize_gates(gates (N,K)) -> gates that sum to 1 over a token's experts.  One gate alone
 -- stays as it is: divided by itself it would be 1 whatever the logits are, and the router would
 -- learn nothing of the loss.  least: added to the sum, where it may be 0.
-function nn.normalize_gates(gates, least)
+function mixture.normalize_gates(gates, least)
   if gates.shape[#gates.shape] == 1 then return gates end
   local sum = gates:sum(-1, true)
   return gates / (least and sum + least or sum)
@@ -411,9 +412,9 @@ local function update_of(ctx, r)
   end or r.update
 end
 
--- A router called as a function, as before there were objects: (logits (N,E), K, options) -> gates,
--- experts, scores, update.
-function routing.Router.__call(router, logits, K, given)
+--- A router called as a function, as before there were objects:
+-- (logits (N,E), K, options) -> gates, experts, scores, update.
+function mixture.call(router, logits, K, given)
   given = given or {}
   local own = {}
   for _, row in ipairs(router.rows) do
@@ -429,27 +430,4 @@ function routing.Router.__call(router, logits, K, given)
   return r.gates, r.experts, r.scores, update_of(ctx, r)
 end
 
-nn.routers, nn.balances = routing.routers, routing.rules
-
-local function add(what, into, name, spec, form)
-  if type(name) ~= "string" or type(spec) ~= "table" then
-    error(("%s: takes a name and a table with %s"):format(what, form), 0)
-  end
-  routing.set(into, name, spec)
-end
-
---- nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, model=, causal=, leak=,
--- capacity=, check=, except=, route=function(ctx)}): a router of one's own, in the form of
--- lua/routers/
-function nn.router(name, spec)
-  return options.call(add, "nn.router", nn.routers, name, spec, "route = function(ctx)")
-end
-
---- nn.balance(name, {doc=, source=, needs=, rows=, loss=function(ctx, routing),
--- update=function(ctx, load)}): a balance rule of one's own, in the form of lua/balance/
-function nn.balance(name, spec)
-  return options.call(add, "nn.balance", nn.balances, name, spec, "loss or update")
-end
-
-routing.load()
-return nn
+return mixture

@@ -3,18 +3,21 @@
 -- build(cfg) returns forward(ids (B,T) i32), which returns nn.head(x, w) or logits (B*T, V).  It is
 -- run once to make the parameters, and again whenever a program of another shape or mode is wanted.
 
-local accuracy = require "switchyard.model.accuracy"
 local engine = require "switchyard.engine"
 local definition = require "switchyard.core.definition"
 local fields = require "switchyard.core.fields"
+local lazy = require "switchyard.core.lazy"
 local live = require "switchyard.model.live"
 local config = require "switchyard.model.config"
 local nn = require "switchyard.model.nn"
 local objective = require "switchyard.model.objective"
+local accuracy = lazy "switchyard.model.accuracy"
+local generate = lazy "switchyard.model.generate"
+local sequence = lazy "switchyard.model.sequence"
 local options = require "switchyard.core.options"
 local words = require "switchyard.core.words"
 require "switchyard.model.attention"
-require "switchyard.model.mixture"
+require "switchyard.model.routers"
 
 local model = {}
 local families = {} -- name -> {build=, rows=}
@@ -565,11 +568,16 @@ function model.load(path, ...)
   end)
 end
 
-local generate = require "switchyard.model.generate"
-Model.generate, Model._one_by_one = generate.generate, generate.one_by_one
-Model.fill = require("switchyard.model.fill").fill
-Model.translate = require("switchyard.model.translate").translate
-local sequence = require "switchyard.model.sequence"
-Model._decode, Model._decode_all = sequence.decode, sequence.decode_all
+-- ---- texts that it writes ----
+
+function Model:generate(...) return generate.generate(self, ...) end
+function Model:fill(...) return require("switchyard.model.fill").fill(self, ...) end
+function Model:translate(...)
+  return require("switchyard.model.translate").translate(self, ...)
+end
+function Model:_one_by_one(...) return generate.one_by_one(self, ...) end
+function Model:_decode(...) return sequence.decode(self, ...) end
+function Model:_decode_all(...) return sequence.decode_all(self, ...) end
+
 model._Model, model._Class = Model, Class
 return fields.only(model, "model", "model")

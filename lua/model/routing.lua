@@ -15,22 +15,25 @@
 --     It is in force where its first row has a value: a default, the router's, or what balance=
 --     says.  A default holds for models of before as well, so a new rule has none: what stored runs
 --     compute must not change.
---  3. A function in nn.routers, as before there were objects, is made one once, when it is set:
---     f(logits, K, options) -> gates, experts, scores, update.
+--  3. A function in nn.routers (routers.lua), as before there were objects, is made one once, when
+--     it is set: f(logits, K, options) -> gates, experts, scores, update.
 --  4. An option that would do nothing is refused with the reason.
---  5. The program's own stay what they are.  A user's may be defined again: that is how one edits
---     it at the prompt.
 
 local capacity = require "switchyard.model.capacity"
 local engine = require "switchyard.engine"
 local coefficient = require "switchyard.model.coefficient"
 local definition = require "switchyard.core.definition"
 local fields = require "switchyard.core.fields"
+local lazy = require "switchyard.core.lazy"
+local mixture = lazy "switchyard.model.mixture"
+local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
+local routers = require "switchyard.model.routers"
 local words = require "switchyard.core.words"
 
 local routing = {}
 local Router = {__name = "router"}
+function Router.__call(...) return mixture.call(...) end
 
 local SPEC = {
   {"name", "string"}, {"rule", "string", ""}, {"doc", "string", ""}, {"source", "string", ""},
@@ -78,33 +81,6 @@ local function row_of(rows, name)
 end
 
 -- ---- the two kinds ----
-
-local registries = {} -- of each: {kind=, adds=, make=, objects=, built_in=}
-
---- Make an object of a registry from a value; nil takes it away.
-function routing.set(into, name, value)
-  local it = registries[into]
-  words.check_name(it.kind, name)
-  local what = ("%s '%s'"):format(it.kind, name)
-  if it.built_in[name] then
-    fail(what, "it is built in; one of your own has another name: %s(\"my_%s\", {...})", it.adds,
-      name)
-  end
-  it.objects[name] = value ~= nil and it.make(what, name, value) or nil
-end
-
-local function set_by_user(...) return options.call(routing.set, ...) end
-
--- A table that makes an object of what is set in it; pairs sees the objects.  adds: what adds one.
-local function registry(kind, adds, make)
-  local objects = {}
-  local into = setmetatable({}, {
-    __index = objects, __newindex = set_by_user,
-    __pairs = function() return next, objects, nil end,
-  })
-  registries[into] = {kind = kind, adds = adds, make = make, objects = objects, built_in = {}}
-  return into
-end
 
 local function check_words(what, field, text)
   for word in text:gmatch "%S+" do
@@ -190,7 +166,8 @@ local function of_table(what, name, value)
   return spec
 end
 
-local function make_router(what, name, value)
+--- The router of this name that a value says, for nn.routers.
+function routing.make_router(what, name, value)
   if getmetatable(value) == Router then return value end
   if type(value) == "function" then return setmetatable(of_function(name, value), Router) end
   if type(value) == "table" then return setmetatable(of_table(what, name, value), Router) end
@@ -200,17 +177,19 @@ end
 local BESIDE = "experts top_k expert_dim router capacity shared_experts normalize scale activation "
   .. "gated expert_bias expert_dropout"
 
--- Names that no coefficient can have: options of nn.moe, and other rules' coefficients.
-local function taken_names(but)
+-- Names that no coefficient can have: options of nn.moe, and the coefficients of `rules`.
+local function taken_names(rules, but)
   local taken = {}
   for name in BESIDE:gmatch "%S+" do taken[name] = true end
-  for _, rule in ipairs(routing.all_rules()) do
-    for _, row in ipairs(rule.name ~= but and rule.rows or {}) do taken[row[1]] = true end
+  for name, rule in pairs(rules) do
+    for _, row in ipairs(name ~= but and rule.rows or {}) do taken[row[1]] = true end
   end
   return taken
 end
 
-local function make_rule(what, name, value)
+--- The balance rule of this name that a table says, for nn.balances.  before: of one of the
+-- program's own those that were read before it.
+function routing.make_rule(what, name, value, before)
   local rule = options.read(what, value, RULE)
   if not rule.loss and not rule.update then
     fail(what, "loss = function(ctx, routing) or update = function(ctx, load) is missing")
@@ -218,31 +197,18 @@ local function make_rule(what, name, value)
   rule.definition = definition.of(rule)
   rule.name, rule.rows = name, rule.rows or {}
   check_words(what, "needs", rule.needs)
-  check_rows(what, rule.rows, taken_names(name))
+  check_rows(what, rule.rows, taken_names(before or nn.balances, name))
   if #rule.rows == 0 then fail(what, "rows are missing: the first is what turns it on") end
   return rule
 end
 
-routing.routers = registry("router", "nn.router", make_router)
-routing.rules = registry("balance rule", "nn.balance", make_rule)
-
---- Objects of the files of lua/routers/ and lua/balance/.
-function routing.load()
-  for prefix, into in pairs {["routers."] = routing.routers, ["balance."] = routing.rules} do
-    for _, module in ipairs(engine.modules(prefix)) do
-      local spec = require("switchyard." .. module)
-      routing.set(into, spec.name, spec)
-      registries[into].built_in[spec.name] = true
-    end
-  end
-end
-
-function routing.names() return sorted(routing.routers) end
+--- Names of the routers.
+function routing.names() return routers.names(nn.routers) end
 
 --- The balance rules in order of their names.
 function routing.all_rules()
   local list = {}
-  for i, name in ipairs(sorted(routing.rules)) do list[i] = routing.rules[name] end
+  for i, name in ipairs(routers.names(nn.balances)) do list[i] = nn.balances[name] end
   return list
 end
 
@@ -303,7 +269,7 @@ function routing.find(what, given)
   if type(name) ~= "string" then
     fail(what, "router must be a name or {name, option = value}, got %s", type(given))
   end
-  return routing.routers[name] or options.unknown(what, "router", name, routing.names())
+  return nn.routers[name] or options.unknown(what, "router", name, routing.names())
 end
 
 -- beside: options of the model that routers may have as well (normalize, scale).
@@ -519,7 +485,7 @@ end
 function routing.list()
   local list = {}
   for i, name in ipairs(routing.names()) do
-    local r = routing.routers[name]
+    local r = nn.routers[name]
     list[i] = {name = name, rule = r.rule,
                defaults = defaults(routing.all_rows(r), routing.of_model(r)),
                paper = r.paper, causal = r.causal, source = r.source}
@@ -527,5 +493,4 @@ function routing.list()
   return setmetatable(list, {__tostring = text_of})
 end
 
-routing.Router = Router
 return routing

@@ -140,9 +140,8 @@ function Recorder:save(path)
   return tensor.save(path, all)
 end
 
---- nn.record(r) -> recorder: which experts r's tokens choose, from its next step on; r's model has
--- router "record".  recorder:save(path) writes them.
-function nn.record(r)
+--- nn.record(r), in mixture.lua
+function trace.record(r)
   local m, of = r._m, nil
   local cfg = m.cfg.router
   if type(cfg) == "table" and cfg.name == "record" then of = cfg.of end

@@ -15,7 +15,7 @@ local directory = lazy "switchyard.run.directory"
 local live = require "switchyard.model.live"
 local surgery = require "switchyard.run.surgery"
 local Run = require("switchyard.run.run").Run
-local teacher = require "switchyard.run.teacher"
+local teacher = lazy "switchyard.run.teacher"
 local train = require "switchyard.run.train"
 
 local SLICE = 0.3 -- seconds of steps between two looks at progress

@@ -13,7 +13,7 @@ local lazy = require "switchyard.core.lazy"
 local directory = lazy "switchyard.run.directory"
 local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
-local teacher = require "switchyard.run.teacher"
+local teacher = lazy "switchyard.run.teacher"
 local Run = require("switchyard.run.run").Run
 
 -- ---- options ----
