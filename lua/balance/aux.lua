@@ -12,7 +12,7 @@ end
 -- A micro-batch's part of what the whole step has: f is the step's, and the mean of the parts,
 -- which is learned from, has the step's P.
 local function of_step(ctx, routing)
-  return (ctx:load "whole" * routing.importance):sum() * ctx.E
+  return (ctx:load "step" * routing.importance):sum() * ctx.E
 end
 
 local function of_micro_batch(ctx, routing)

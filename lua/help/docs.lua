@@ -520,18 +520,21 @@ docs.entries = {
     .. "(balance); Zoph et al. 2022 (z)."},
   {"nn.record", "nn.record(r) -> recorder",
    "Takes down which experts the tokens of run r choose, from its next step on, each micro-batch "
-    .. "of each layer; r's model has router = {\"record\", of = \"softmax\"}. recorder:save(path), "
-    .. "path ending in .safetensors, writes them: about, i32 (version, E, K, tokens and "
-    .. "micro-batches of a step, first step); router, its name and options in u8; routing.L, f16 "
-    .. "(steps * micro-batches, tokens * K), experts from 1. router = {\"replay\", path = path} "
-    .. "forces them in another run. Errors: the model has another router; a step that is missing."},
+    .. "of each layer; r's model has router = {\"record\", \"softmax\"}. They are kept in memory, "
+    .. "and "
+    .. "tostring(recorder) says how much it is. recorder:save(path), path ending in .safetensors, "
+    .. "writes them and ends the recording: about, i32 (version, E, K, micro-batches of a step, "
+    .. "first step); router, its name and options in u8; routing.L, f16 (steps * micro-batches, "
+    .. "tokens * K), experts from 1, negative where the router left it out. router = {\"replay\", "
+    .. "path} forces them in another run. Errors: the model has another router; a step that is "
+    .. "missing; mixtures of several kinds."},
   {"nn.padding", "nn.padding(documents)",
    "Tokens whose document (B,T) is negative are padding: no mixture from here on routes them, and "
     .. "they are in no load, mean or drop rate. nil: none is. A slot's number (capacity) goes by "
     .. "all tokens. A router sees which they are by ctx:padding() (N) bool."},
   {"nn.router",
    "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, model=, causal=, "
-    .. "leak=, varies=, capacity=, check=, except=, route=function(ctx)})",
+    .. "leak=, varies=, capacity=, check=, positional=, like=, except=, route=function(ctx)})",
    "A router of one's own, in the form of the program's (lua/routers/): router = \"name\" or "
     .. "{\"name\", option = value} uses it then, and routers(), ?name and completion know it. rows "
     .. "are its options, {name, type, default, least, most, help = text}; gives says what balance "
@@ -540,17 +543,24 @@ docs.entries = {
     .. "expert_bias; causal = false with leak, a text, refuses to generate, and to train for the "
     .. "next token unless allow_leak; varies = true, a token may have any number of experts, whose "
     .. "mean is then the series experts_per_token.L; capacity, a text, says why it has none; "
-    .. "check(E, K, options) returns what is wrong, or nil; paper has its paper's defaults as the "
+    .. "check(E, K, options) returns what is wrong, or nil; positional, the option that {\"name\", "
+    .. "value} means; like(options), of one that stands for another, that one; paper has its "
+    .. "paper's defaults as the "
     .. "paper counts; except = {one=, order=, ties=, decode=, step=, gradient=, alone=}, texts, "
     .. "says why what holds of "
     .. "other routers does not of this one.\nroute is recorded once for each layer, shape and "
     .. "mode: what it computes must be operations on what ctx gives. ctx.x (N,C), the layer's "
     .. "input; ctx.E, K, N, B, T, mode, layer; ctx.options; ctx:logits{x=, w=, b=, init=, extra=} "
     .. "(N,E + extra), f32, -inf of a disabled expert; ctx:choose(scores), a token's K largest and "
-    .. "whose they are, of equal ones the lower; ctx:mask() (E), which is added there; ctx:bias() "
+    .. "whose they are, of equal ones the lower; ctx:take(experts), K of a token that another rule "
+    .. "chose: a recorded trace is forced where one of the two is asked; ctx:weight(), w of the "
+    .. "logits; ctx:mask() (E), which is added there; ctx:bias() "
     .. "(E); ctx:ids() (N); ctx:documents() (B,T); ctx:padding() (N), true of padding, or nil; "
-    .. "ctx:mean(x), over the tokens that are none; ctx:setting(name), an option that r.name sets "
-    .. "while it runs. nn.param, nn.state, nn.update, nn.step_sum, nn.loss, nn.observe and draws "
+    .. "ctx:mean(x), over the tokens that are none; ctx:sequence_means(x (N,E)) (B,E), the same of "
+    .. "each sequence; ctx:setting(name), an option that r.name sets while it runs; "
+    .. "ctx:option(name), one that stays, a text or a flag; ctx:balanced(f, g), of a router that "
+    .. "balances in training: experts (N,M) of f(groups) there, of g() while a text is written. "
+    .. "nn.param, nn.state, nn.update, nn.step_sum, nn.loss, nn.observe and draws "
     .. "(tensor.rand and its like, anew in each step) work inside.\nIt returns {experts = (N,M) "
     .. "i32 from 1, gates = (N,M), scores = (N,E) whose rows sum to 1}, with fewer = true where "
     .. "experts has zeros, which are none; or {chosen = (N,E) bool, gates = (N,E), slots = n}, "
@@ -572,12 +582,17 @@ docs.entries = {
     .. "update=function(ctx, load)})",
    "A balance rule of one's own, in the form of the program's (lua/balance/). Its rows' names are "
     .. "fields of balance= in model.moe and of nn.moe. It goes with every router that gives what "
-    .. "it needs (logits, scores or bias), and is in force where its first row has a value: a "
+    .. "it needs (logits, scores, bias or chance), and is in force where its first row has a "
+    .. "value: a "
     .. "default, the router's, or one in balance=. loss adds to the training loss (nn.loss) from "
     .. "ctx, as in ?nn.router, and routing: load (E), the shares of the assignments before any "
     .. "drop, importance (E), the mean scores, experts, gates, scores, logits. update(ctx, load) "
-    .. "is given the loads of the whole step. ctx:load(scope) is \"micro\" (E), \"sequence\" "
-    .. "(B,E), or \"step\" (E): of the step's micro-batches so far. Errors: as nn.router.",
+    .. "is given the loads of the whole step. ctx:scope() is what balance={scope=} says: micro, "
+    .. "sequence or step. ctx:load(scope) is \"micro\" (E), \"sequence\" (B,E), \"step\" (E), of "
+    .. "the "
+    .. "whole step (with accumulate over 1 a forward pass more counts it before), or \"so_far\" "
+    .. "(E), of the step's micro-batches up to this one; ctx:whole(name, x) is the sum of x over "
+    .. "the whole step, likewise. Errors: as nn.router.",
    "nn.balance(\"even\", {\n"
     .. "  rows = {{\"even\", \"number\", nil, 0, 1, help = \"weight\"}},\n"
     .. "  loss = function(ctx, routing)\n"

@@ -89,8 +89,8 @@ local function add(what, into, name, spec, form)
 end
 
 --- nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, model=, causal=, leak=,
--- capacity=, check=, except=, route=function(ctx)}): a router of one's own, in the form of
--- lua/routers/
+-- capacity=, check=, positional=, like=, except=, route=function(ctx)}): a router of one's own, in
+-- the form of lua/routers/
 function nn.router(name, spec)
   return options.call(add, "nn.router", nn.routers, name, spec, "route = function(ctx)")
 end

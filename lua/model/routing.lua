@@ -8,7 +8,9 @@
 --     true: the weight of its logits is never learned; varies = true: a token may have any number
 --     of experts, whose mean is to be seen (series experts_per_token); capacity, a text that says
 --     why it has none; paper, its paper's defaults in the paper's convention; check(E, K,
---     options), which returns what is wrong, or nil; except, what tests/lua/identities.lua finds of
+--     options), which returns what is wrong, or nil; positional, which of its options is meant by
+--     {name, value}; like(options), of one that stands for another, the one whose place it takes;
+--     except, what tests/lua/identities.lua finds of
 --     every router and not of it (EXCEPT), and why not.
 --  2. A balance rule is a table: name, doc, source, rows, needs (one of what routers give), and
 --     loss(ctx, routing) or update(ctx, load) or both.  Its rows' names are the fields of balance=.
@@ -20,7 +22,6 @@
 --  4. An option that would do nothing is refused with the reason.
 
 local capacity = require "switchyard.model.capacity"
-local engine = require "switchyard.engine"
 local coefficient = require "switchyard.model.coefficient"
 local definition = require "switchyard.core.definition"
 local fields = require "switchyard.core.fields"
@@ -41,7 +42,8 @@ local SPEC = {
   {"balance", "table"}, {"model", "table"}, {"causal", "boolean", true},
   {"leak", "string", "it sees later tokens"},
   {"capacity", "string"}, {"check", "function"}, {"except", "table"}, {"route", "function"},
-  {"frozen", "boolean", false}, {"varies", "boolean"},
+  {"frozen", "boolean", false}, {"varies", "boolean"}, {"positional", "string"},
+  {"like", "function"},
 }
 local EXCEPT = {
   one = "one expert alone is the dense layer", order = "experts in another order change nothing",
@@ -263,21 +265,45 @@ function routing.preferred(what, rows, given)
   return all
 end
 
+-- What router = {name, option = value} says of its options.
+local function own_of(what, router, given)
+  local o, place = {}, router.positional
+  for k, v in pairs(type(given) == "table" and given or {}) do
+    if k == 2 and place then
+      if given[place] ~= nil then fail(what, "%s is given twice", place) end
+      k = place
+    end
+    if k ~= 1 and k ~= "name" then o[k] = v end
+  end
+  return o
+end
+
+local LIKE = {"gives", "balance", "model", "frozen", "varies", "capacity"}
+
+-- A router that stands for another, which it is like.
+local function standing(what, router, given)
+  local o, copy = options.read(what, own_of(what, router, given), router.rows), {}
+  local good, other = pcall(router.like, o)
+  if not good then fail(what, "%s", tostring(other)) end
+  for name, v in pairs(router) do copy[name] = v end
+  for _, name in ipairs(LIKE) do copy[name] = other[name] end
+  return setmetatable(copy, Router)
+end
+
 --- The router that router= names; raises where there is none.
 function routing.find(what, given)
   local name = routing.name_of(given)
   if type(name) ~= "string" then
     fail(what, "router must be a name or {name, option = value}, got %s", type(given))
   end
-  return nn.routers[name] or options.unknown(what, "router", name, routing.names())
+  local router = nn.routers[name] or options.unknown(what, "router", name, routing.names())
+  if not router.like then return router end
+  return standing(("%s: router '%s'"):format(what, name), router, given)
 end
 
 -- beside: options of the model that routers may have as well (normalize, scale).
 local function given_options(what, router, given, beside)
-  local o = {}
-  for k, v in pairs(type(given) == "table" and given or {}) do
-    if k ~= 1 and k ~= "name" then o[k] = v end
-  end
+  local o = own_of(what, router, given)
   for _, row in ipairs(router.rows) do
     local name = row[1]
     local v = beside[name]

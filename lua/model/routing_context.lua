@@ -11,6 +11,9 @@
 --                        stays so with frozen = true; extra: rows for choices that are none of the
 --                        E
 --   ctx:choose(scores) -> values, experts (N,K): the K largest of a token, of equal ones the lower
+--   ctx:take(experts) -> experts (N,K): the same of those that another rule than the K largest has
+--                        chosen.  What is asked for by neither cannot be recorded and forced
+--                        (routing_trace.lua); of routers of any number of experts nothing can
 --   ctx:weight()         w of the first ctx:logits
 --   ctx:mask() (E)       0, and -inf of a disabled expert
 --   ctx:bias() (E)       the state that chooses and does not weigh; the balance rule bias moves it
@@ -22,9 +25,10 @@
 --   ctx:balanced(f, g)   of a router with the row routing.BALANCED_EVAL: experts (N,M) by f(groups)
 --                        in training, g() while a text is written, in evaluation as r.balanced_eval
 --   ctx:load(scope)      in a balance rule: the experts' shares of the assignments before any drop;
---                        "micro" (E), "sequence" (B,E), "step" (E): of its micro-batches so far,
---                        "whole" (E): of all of them, known before the first is learned from
---   ctx:whole(name, x)   in a balance rule: the sum of x over all of them, likewise; x must not
+--                        "micro" (E), "sequence" (B,E), "step" (E), of the whole step, known
+--                        before its first micro-batch is learned from, "so_far" (E), of the step's
+--                        micro-batches up to this one
+--   ctx:whole(name, x)   in a balance rule: the sum of x over the whole step, likewise; x must not
 --                        depend on it
 --
 --  1. Inputs, states and parameters come into being in the order in which they are asked for: the
@@ -70,7 +74,21 @@ function methods:logits(given)
   return raw + (o.extra > 0 and mask:pad(1, 0, o.extra) or mask)
 end
 
-function methods:choose(scores) return scores:topk(self.K, -1) end
+function methods:choose(scores)
+  self._choices = scores.shape[2]
+  if self._forced then
+    self._chosen = self._forced
+    return scores:gather(-1, self._forced), self._forced
+  end
+  local values, experts = scores:topk(self.K, -1)
+  self._chosen = experts
+  return values, experts
+end
+
+function methods:take(experts)
+  self._choices, self._chosen = self.E, self._forced or experts
+  return self._chosen
+end
 
 function methods:weight()
   return self._weight or fail("ctx:weight: it is known when ctx:logits was called")
@@ -191,7 +209,7 @@ function methods:balanced(even, plain)
   if self.mode == "eval" then
     return by_evaluation:gt(0.5):where(even(self.B), plain())
   end
-  local experts, others = even(1), plain()
+  local experts, others = self:take(even(1)), plain()
   local same = experts:view(self.N, -1, 1):eq(others:view(self.N, 1, -1)):cast("f32"):sum(-1)
   nn.observe("agreement", self:mean(same:mean(-1)))
   return experts
@@ -248,10 +266,10 @@ function methods:load(scope)
   local r = self._routing
   check_rule(self, "load")
   if scope == nil or scope == "micro" then return r.load end
-  if scope == "step" then return load_so_far(r) end
-  if scope == "whole" then return load_of_all(self) end
+  if scope == "step" then return load_of_all(self) end
+  if scope == "so_far" then return load_so_far(r) end
   if scope ~= "sequence" then
-    options.unknown("ctx:load", "scope", scope, {"micro", "sequence", "step", "whole"})
+    options.unknown("ctx:load", "scope", scope, {"micro", "sequence", "so_far", "step"})
   end
   return (r.experts:moe_load({experts = self.E, groups = self.B}):view(self.B, self.E))
 end

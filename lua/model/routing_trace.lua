@@ -2,15 +2,19 @@
 -- and forced again by router "replay".
 --
 -- The file is a .safetensors of
---     about      i32 (6): version 1, E, K, N tokens of a micro-batch, M micro-batches of a step,
---                the number of the first step
+--     about      i32 (5): version 1, E, K, M micro-batches of a step, the number of the first step
 --     router     u8: the router whose choices they are, as "NAME option=value ..."
---     routing.L  f16 (steps * M, N * K): the experts, from 1; a row a micro-batch, in their order.
---                L is the layer's number, and of further mixtures their name behind it: 2.memory.
---                f16 has whole numbers up to 2048, and is read where it lies in the file
+--     routing.L  f16 (steps * M, N * K): the experts, from 1, and negative those that the router
+--                chose and left out; a row a micro-batch of N tokens, in their order.  L is the
+--                layer's number, and of further mixtures their name behind it: 2.memory.  f16 has
+--                whole numbers up to 2048, and is read where it lies in the file
 --
 --  1. Rows are of successive steps from the first one; one that is missing (a rewind, a hook that
 --     came late) is refused when it is recorded.
+--  2. What is recorded is what ctx:choose or ctx:take gave, so that gates and losses come of the
+--     same choices when these are forced, and what became of it.
+--  3. A trace that is written again is read again: each program that is recorded has the file as it
+--     was then.
 
 local engine = require "switchyard.engine"
 local nn = require "switchyard.model.nn"
@@ -51,51 +55,77 @@ function trace.parse(text)
   return name, o
 end
 
---- Route by the router that a text says; afterwards ctx is that router's.
-function trace.route_by(text, ctx)
+--- The router that a text says, and its options.
+local function named(text)
   local name, o = trace.parse(text)
   local router = routing.find("of", name)
-  ctx.options = routing.options("of", router, o, {})
-  ctx._router = router
-  return router.route(ctx)
+  if router.like then fail("router '%s' stands for another itself", name) end
+  return router, routing.options("of", router, o, {})
+end
+
+--- The router that a text says, as what stands for it takes it: frozen too, where that is said.
+function trace.stands_for(text)
+  local router, own = named(text)
+  return setmetatable({frozen = router.frozen or rawget(own, "frozen")}, {__index = router})
+end
+
+--- Route by the router that a text says; afterwards ctx is that router's.
+function trace.route_by(text, ctx)
+  local router, own = named(text)
+  ctx.options, ctx._router = own, router
+  nn.description().model:_add_definition(("router '%s'"):format(router.name), router.definition)
+  local r, learns = router.route(ctx), ctx.mode == "train" or ctx.mode == "build"
+  if learns and not (ctx._chosen and r.experts and r.experts.shape[2] == ctx.K) then
+    fail("router '%s' does not give each token K experts that ctx:choose or ctx:take says: its "
+      .. "choices cannot be recorded", router.name)
+  end
+  return r
 end
 
 --- What is wrong with the router that a text says, or nil.
 function trace.wrong_router(text, E, K)
   local good, why = pcall(function()
-    local name, o = trace.parse(text)
-    local router = routing.find("of", name)
-    if not router.causal then fail("router '%s' sees later tokens", name) end
-    routing.check("of", router, {experts = E, top_k = K}, routing.options("of", router, o, {}))
+    local router, own = named(text)
+    if not router.causal then fail("router '%s' sees later tokens", router.name) end
+    routing.check("of", router, {experts = E, top_k = K}, own)
   end)
   return not good and tostring(why) or nil
 end
 
 -- ---- recording ----
 
---- Keep the choices (N,K) of all micro-batches of a step, in their order: m._recorded has them when
--- the step is done.
-function trace.keep(ctx, experts)
+-- (1, N*K) f32 as (M, N*K), in the micro-batch's row, with 0 in the others.
+local function in_its_row(row, M)
+  if M == 1 then return row end
+  local numbers = {}
+  for i = 1, M do numbers[i] = {i - 1} end
+  return tensor(numbers):eq(trace.micro_batch():view(1, 1)):where(row, tensor.zeros(1))
+end
+
+--- Keep the choices of all micro-batches of a step, in their order: m._recorded has them when the
+-- step is done.
+function trace.keep(ctx, r, of)
   local d, M = nn.description(), nn.micro_batches()
-  if d.mode ~= "train" or d.kind == "count" then return end
-  local place, row = trace.place(), experts:cast("f32"):view(1, -1)
-  if M > 1 then
-    local numbers = {}
-    for i = 1, M do numbers[i] = {i - 1} end
-    row = tensor(numbers):eq(trace.micro_batch():view(1, 1)):cast("f32"):matmul(row)
+  if (ctx._choices or 0) > MOST then
+    fail("there are %d choices, a trace has at most %d", ctx._choices, MOST)
   end
+  if d.mode ~= "train" or d.kind == "count" then return end
+  local place, chosen = trace.place(), ctx._chosen:cast "f32"
+  if r.fewer then chosen = r.experts:gt(0):where(chosen, chosen * -1) end
+  local row = in_its_row(chosen:view(1, -1), M)
   local kept = d.carried[place] or tensor.zeros(row.shape)
   d.carried[place] = kept
   d.graph:carry(kept, d.kind == "add" and kept + row or row)
   d.model._recorded = d.model._recorded or {}
-  d.model._recorded[place] = kept
+  d.model._recorded[place] = {kept = kept, E = ctx.E, K = ctx.K, of = of}
 end
 
 local Recorder = {__name = "routing recorder"}
 Recorder.__index = Recorder
 
 function Recorder.__tostring(self)
-  return ("routing of %s: %d steps from %d"):format(self.run.name, self.steps, self.first or 0)
+  return ("routing of %s: %d steps from %d, %s"):format(self.run.name, self.steps, self.first or 0,
+    engine.bytes(self.bytes))
 end
 
 local function take(self)
@@ -106,15 +136,15 @@ local function take(self)
       self.first + self.steps - 1, self.first), 0)
   end
   self.steps = self.steps + 1
-  local a = self.about
-  for place, kept in pairs(self.run._m._recorded) do
-    local rows = self.rows[place] or {}
+  for place, now in pairs(self.run._m._recorded) do
+    local rows, kept = self.rows[place] or {}, now.kept:cast "f16"
     self.rows[place] = rows
-    if kept.shape[1] ~= a.M or kept.shape[2] ~= a.N * a.K then
+    local before = rows[1] or kept
+    if kept.shape[1] ~= before.shape[1] or kept.shape[2] ~= before.shape[2] then
       error(("record: a step is of %d x %d choices now; it was of %d x %d"):format(kept.shape[1],
-        kept.shape[2], a.M, a.N * a.K), 0)
+        kept.shape[2], before.shape[1], before.shape[2]), 0)
     end
-    rows[#rows + 1] = kept:cast "f16"
+    rows[#rows + 1], self.bytes = kept, self.bytes + 2 * kept.size
   end
 end
 
@@ -128,45 +158,59 @@ local function joined(rows)
   return all:cast "f16"
 end
 
---- recorder:save(path) -> true; nil, message, code
+--- recorder:save(path) -> true, and the recording is over; nil, message, code
 function Recorder:save(path)
   if self.steps == 0 then error("record: no step has been recorded", 2) end
-  local bytes, a = {self.of:byte(1, -1)}, self.about
+  local a = self.about
   local all = {
-    about = tensor({VERSION, a.E, a.K, a.N, a.M, self.first}, {dtype = "i32"}),
-    router = tensor(bytes, {dtype = "u8"}),
+    about = tensor({VERSION, a.E, a.K, self.M, self.first}, {dtype = "i32"}),
+    router = tensor({a.of:byte(1, -1)}, {dtype = "u8"}),
   }
   for place, rows in pairs(self.rows) do all[place] = joined(rows) end
-  return tensor.save(path, all)
+  local ok, why, code = tensor.save(path, all)
+  if ok then self.hook:remove() end
+  return ok, why, code
 end
 
---- nn.record(r), in mixture.lua
+-- What all mixtures of a model that is trained have in common: {E=, K=, of=}, and the bytes of a
+-- step.
+local function common(recorded)
+  local first, bytes = nil, 0
+  for place, now in pairs(recorded) do
+    first = first or now
+    bytes = bytes + 2 * now.kept.size
+    if now.E ~= first.E or now.K ~= first.K or now.of ~= first.of then
+      fail("record: %s has %d of %d experts by %s, another mixture %d of %d by %s: a trace has one "
+        .. "kind", place, now.K, now.E, now.of, first.K, first.E, first.of)
+    end
+  end
+  return first, bytes
+end
+
+--- nn.record(r), in routers.lua
 function trace.record(r)
-  local m, of = r._m, nil
-  local cfg = m.cfg.router
-  if type(cfg) == "table" and cfg.name == "record" then of = cfg.of end
-  if cfg == "record" then of = nn.routers.record.rows[1][3] end
-  if not of then error("record: the model's router is not \"record\"", 0) end
-  local self = setmetatable({run = r, of = of, steps = 0, rows = {}}, Recorder)
-  local M, N = r.accumulate, r.batch * r.context
-  self.about = {E = m.cfg.experts, K = m.cfg.top_k, N = N, M = M}
+  local m = type(r) == "table" and rawget(r, "_m")
+  if not m then fail("record: takes a run, got %s", type(r)) end
+  if not m._recorded then fail("record: the model's router is not \"record\"") end
+  local about, bytes = common(m._recorded)
+  local self = setmetatable({run = r, about = about, M = r.accumulate, steps = 0, bytes = 0,
+                             rows = {}}, Recorder)
   self.hook = every(r, 1, function() take(self) end)
+  engine.event(r.name, "note", ("recording: %s a step are kept in memory until recorder:save")
+    :format(engine.bytes(bytes)))
   return self
 end
 
 -- ---- reading ----
 
-local open = {} -- by path: what was read, while somebody uses it
-setmetatable(open, {__mode = "v"})
-
 local function check_rows(path, f)
   local a = f.about
   for name, rows in pairs(f.tensors) do
     if name:find "^routing%." then
-      local good = #rows.shape == 2 and rows.shape[2] == a.N * a.K and rows.shape[1] % a.M == 0
+      local good = #rows.shape == 2 and rows.shape[2] % a.K == 0 and rows.shape[1] % a.M == 0
       if not good then
-        fail("'%s' is no routing trace: %s is (%s); N*K is %d, M %d", path, name,
-          table.concat(rows.shape, ", "), a.N * a.K, a.M)
+        fail("'%s' is no routing trace: %s is (%s); K is %d, M %d", path, name,
+          table.concat(rows.shape, ", "), a.K, a.M)
       end
       f.steps = rows.shape[1] // a.M
     end
@@ -180,10 +224,9 @@ end
 
 --- The trace of a file: {about=, of=, tensors=, steps=}; raises where it is none.
 function trace.read(path)
-  if open[path] then return open[path] end
   local tensors, why = tensor.load(path, {mapped = true})
   if not tensors then fail("%s", why) end
-  if type(tensors) ~= "table" or not is_list(tensors.about, "i32", 6)
+  if type(tensors) ~= "table" or not is_list(tensors.about, "i32", 5)
     or not is_list(tensors.router, "u8", 1) then
     fail("'%s' is no routing trace: about or router is missing", path)
   end
@@ -193,10 +236,17 @@ function trace.read(path)
   end
   local of = string.char(table.unpack(tensors.router:table()))
   local f = {tensors = tensors, of = of,
-             about = {E = a[2], K = a[3], N = a[4], M = a[5], first = a[6]}}
+             about = {E = a[2], K = a[3], M = a[4], first = a[5]}}
   check_rows(path, f)
-  open[path] = f
   return f
+end
+
+--- The same for the program that is recorded, all of whose layers have one.
+function trace.of(path)
+  local d = nn.description()
+  d.traces = d.traces or {}
+  d.traces[path] = d.traces[path] or trace.read(path)
+  return d.traces[path]
 end
 
 --- What does not fit a model of E experts and K a token, or nil.
@@ -207,20 +257,21 @@ function trace.misfit(f, E, K)
   if E > MOST then return ("experts is %d, a trace has at most %d"):format(E, MOST) end
 end
 
---- Experts (N,K) i32 of the micro-batch that is computed.
+--- Choices (N,K) f32 of the micro-batch that is computed, negative where they were left out.
 function trace.rows(f, ctx)
   local place, a, M = trace.place(), f.about, nn.micro_batches()
-  if a.N ~= ctx.N then
-    fail("a micro-batch has %d tokens (%d x %d), the trace's %d", ctx.N, ctx.B, ctx.T, a.N)
+  local rows = f.tensors[place] or fail("the trace has no %s", place)
+  if rows.shape[2] ~= ctx.N * ctx.K then
+    fail("a micro-batch has %d tokens (%d x %d), the trace's %d", ctx.N, ctx.B, ctx.T,
+      rows.shape[2] // ctx.K)
   end
   if a.M ~= M then fail("accumulate is %d, the trace's %d", M, a.M) end
-  local rows = f.tensors[place] or fail("the trace has no %s", place)
   local steps = nn.description().steps
   if steps and steps > a.first + f.steps - 1 then
     fail("steps is %d, the trace ends at step %d", steps, a.first + f.steps - 1)
   end
   local at = (nn.step() - a.first) * M + trace.micro_batch()
-  return rows:embedding(at:view(1):cast "i32"):view(ctx.N, ctx.K):cast "i32"
+  return rows:embedding(at:view(1):cast "i32"):view(ctx.N, ctx.K):cast "f32"
 end
 
 return trace

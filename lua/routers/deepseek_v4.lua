@@ -36,7 +36,7 @@ return {
   route = function(ctx)
     local s = score(ctx:logits())
     local hashed, bias, experts = (ctx.layer or math.huge) <= ctx.options.hash_layers, nil, nil
-    if hashed then experts = by_token(ctx)
+    if hashed then experts = ctx:take(by_token(ctx))
     else
       bias = ctx:bias()
       experts = select(2, ctx:choose(s + bias + ctx:mask()))

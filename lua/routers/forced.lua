@@ -33,6 +33,7 @@ return {
   doc = "Experts that are said: experts = \"1,2\" for every token; \"1,2 3,4\" by the token's "
     .. "place in the sequence, over and over. The gates are those that softmax gives to them, made "
     .. "to sum to 1 (normalize=false or K = 1: not), and are learned.",
+  positional = "experts",
   rows = {routing.NORMALIZE, {"experts", "string", "",
     help = "K numbers from 1 with commas between; several with spaces between: by place"}},
   except = {order = "they are said", ties = "they are said"},
@@ -41,7 +42,7 @@ return {
     local list = tensor(read(ctx.options.experts, ctx.E, ctx.K), {dtype = "f32"})
     local places = nn.description().positions % list.shape[1]
     local row = list:embedding(places):view(1, ctx.T, ctx.K):expand({ctx.B, ctx.T, ctx.K})
-    local experts = row:contiguous():view(ctx.N, ctx.K):cast "i32"
+    local experts = ctx:take(row:contiguous():view(ctx.N, ctx.K):cast "i32")
     local p = ctx:logits():softmax(-1)
     local gates = p:gather(-1, experts)
     if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end

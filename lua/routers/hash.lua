@@ -16,6 +16,6 @@ return {
   route = function(ctx)
     local V, seed = nn.description().model.cfg.vocab, ctx.options.seed + (ctx.layer or 0)
     local experts = token_table(V, ctx.E, ctx.K, seed):embedding(ctx:ids()):cast "i32"
-    return {experts = experts, gates = tensor.full({ctx.N, ctx.K}, 1 / ctx.K)}
+    return {experts = ctx:take(experts), gates = tensor.full({ctx.N, ctx.K}, 1 / ctx.K)}
   end,
 }

@@ -50,7 +50,7 @@ return {
   route = function(ctx)
     local s = SCORES[ctx.options.score](ctx:logits())
     local beta = nn.state("gate.beta", tensor.zeros(ctx.E))
-    local _, experts = (s - beta + ctx:mask()):topk(ctx.K, -1)
+    local _, experts = ctx:choose(s - beta + ctx:mask())
     local gates = s:gather(-1, experts)
     if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
     gates = gates * (ctx.options.scale or 1)

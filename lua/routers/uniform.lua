@@ -11,6 +11,6 @@ return {
             step = "they are by lot"},
   route = function(ctx)
     local _, experts = tensor.rand({ctx.N, ctx.E}):topk(ctx.K, -1)
-    return {experts = experts, gates = tensor.full({ctx.N, ctx.K}, 1 / ctx.K)}
+    return {experts = ctx:take(experts), gates = tensor.full({ctx.N, ctx.K}, 1 / ctx.K)}
   end,
 }

@@ -93,7 +93,7 @@ return {
   route = function(ctx)
     local o, extra = ctx.options, count(ctx.options)
     local p = chained_logits(ctx, extra):softmax(-1)
-    local gates, choices = p:topk(ctx.K, -1)
+    local gates, choices = ctx:choose(p)
     if ctx.mode == "train" or ctx.mode == "build" then balance_choices(ctx, choices, p) end
     if o.normalize then gates = nn.normalize_gates(gates) end
     gates = gates * o.scale

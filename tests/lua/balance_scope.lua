@@ -38,7 +38,7 @@ nn.balance("seen", { -- what it is given, bit for bit
   needs = "scores", rows = {{"seen", "number", nil, 0, 1}},
   update = function(ctx)
     local f = nn.state("f", tensor.zeros(ctx.E))
-    nn.update(f, ctx:load "whole")
+    nn.update(f, ctx:load "step")
   end,
 })
 
@@ -93,7 +93,7 @@ nn.router("shaken", {
 nn.balance("told", {
   needs = "scores", rows = {{"told", "number", nil, 0, 1}},
   loss = function(ctx, routing)
-    nn.observe("f", ctx:load "whole")
+    nn.observe("f", ctx:load "step")
     nn.observe("mine", routing.load)
   end,
 })
@@ -230,8 +230,8 @@ nn.balance("early", {
   loss = function(ctx) ctx:load "never" end,
 })
 says(function() moe {balance = {early = 1}} end,
-  "moe: balance rule 'early': ctx:load: unknown scope 'never'; there are: micro, sequence, step, "
-    .. "whole")
+  "moe: balance rule 'early': ctx:load: unknown scope 'never'; there are: micro, sequence, so_far, "
+    .. "step")
 nn.router("forward", {
   route = function(ctx)
     ctx:whole("x", ctx.x:sum())

@@ -52,17 +52,92 @@ local function recorded(of, model_more, run_more)
   return path, bits
 end
 
+-- Recording changes nothing, and the replayed run is the recorded one.  plain: the router itself.
+local function tries(of, plain, model_more, run_more)
+  local path, bits = recorded(of, model_more, run_more)
+  is(through(moe(plain, model_more), run_more), bits, of .. ": recording changes nothing")
+  is(through(moe({"replay", path}, model_more), run_more), bits,
+    of .. ": the replayed run is the recorded one")
+  return path
+end
+
 for _, case in ipairs {
-  {of = "softmax"}, {of = "softmax", run = {accumulate = 3}},
-  {of = "sigmoid scale=2", run = {accumulate = 2, recompute = true}},
-  {of = "switch jitter=0.1", model = {top_k = 1}},
-  {of = "deepseek_v3 groups=2 keep=1", model = {balance = {gamma = 0.01, aux = 0.001}}},
+  {of = "softmax", router = "softmax", run = {accumulate = 3}},
+  {of = "sigmoid scale=2", router = {"sigmoid", scale = 2},
+   run = {accumulate = 2, recompute = true}},
+  {of = "switch jitter=0.1", router = {"switch", jitter = 0.1}, model = {top_k = 1}},
+  {of = "deepseek_v3 groups=2 keep=1", router = {"deepseek_v3", groups = 2, keep = 1},
+   model = {balance = {gamma = 0.01, aux = 0.001, scope = "step"}}, run = {accumulate = 2}},
+  {of = "gshard policy=all", router = {"gshard", policy = "all"}},
+  {of = "softmax frozen=true", router = {"softmax", frozen = true}},
 } do
-  local path, bits = recorded(case.of, case.model, case.run)
-  is(through(moe({"record", of = case.of}, case.model), case.run), bits,
-    case.of .. ": recording changes nothing")
-  is(through(moe({"replay", path = path}, case.model), case.run), bits,
-    case.of .. ": the replayed run is the recorded one")
+  tries(case.of, case.router, case.model, case.run)
+end
+
+-- Every router that gives a token K experts; the others are refused when recording is asked for.
+local NEEDED = {forced = {" experts=2,3", {"forced", "2,3"}, {" experts=2", {"forced", "2"}}}}
+local ANY_NUMBER = {expert_choice = true, expert_threshold = true, relu = true, top_p = true}
+local STANDS = {record = true, replay = true}
+for _, listed in ipairs(routers()) do
+  local name = listed.name
+  local needed = NEEDED[name] or {"", name}
+  local more = {activation = "silu", expert_bias = false,
+                top_k = (nn.routers[name].model or {}).top_k or 2}
+  if ANY_NUMBER[name] then
+    t.refuses(function() moe({"record", of = name}, more) end, name .. " cannot be recorded",
+      "record", listed.causal and "does not give each token K experts" or "sees later tokens")
+  elseif not STANDS[name] then
+    tries(name .. needed[1], needed[2], more)
+  end
+end
+
+do -- an encoder-decoder, whose stacks have other numbers of tokens
+  local tok, words = tokenizer.bytes {sentinels = 20}, {}
+  for i = 1, 400 do words[i] = ("%d"):format(i * i % 97) end
+  local text = data.string(table.concat(words, " "), {tokenizer = tok, val = 0.1})
+  local function bits(router, path)
+    local m = model.encdec {layers = 2, dim = 16, heads = 2, input_context = 40, vocab = tok,
+                            experts = 4, top_k = 2, router = router}
+    local r = train(m, text, with(RUN, {objective = "span", eval_every = 0}))
+    local recorder = path and nn.record(r)
+    r:resume():wait()
+    if path then ok(recorder:save(path), "encdec: recorded", tostring(recorder)) end
+    local all = bits_of(r)
+    r:close()
+    return all
+  end
+  local path = folder .. "/encdec.safetensors"
+  local recorded_bits = bits("record", path)
+  is(bits {"replay", path}, recorded_bits, "encdec: the replayed run is the recorded one")
+end
+
+do -- a trace that is written again is read again
+  local path = recorded "softmax"
+  local m = moe {"replay", path}
+  local other = recorded("softmax", {experts = 8})
+  assert(os.execute(("mv '%s' '%s'"):format(other, path)))
+  t.refuses(function() moe {"replay", path} end, "it is another", "experts is 4, the trace's 8")
+  is(type(through(moe({"replay", path}, {experts = 8}))), "string", "... and is replayed")
+  t.refuses(function() train(m, d, RUN) end, "a model of before", "trace")
+end
+
+do -- a recording ends when it is saved, and says what it takes
+  local r = train(moe {"record", "softmax"}, d, RUN)
+  local recorder = nn.record(r)
+  r:steps(2):wait()
+  local path = folder .. "/ends.safetensors"
+  ok(tostring(recorder):find("2 steps from 1, 512 B", 1, true), "how large it is",
+    tostring(recorder))
+  assert(recorder:save(path))
+  is(#hooks(r), 0, "its hook is gone")
+  r:resume():wait()
+  ok(tostring(recorder):find("2 steps", 1, true), "and it is over", tostring(recorder))
+  r:close()
+end
+
+for _, precision in ipairs {"fp32", "bf16"} do -- more experts than bf16 has whole numbers
+  local more = {experts = 600, layers = 1}
+  tries("softmax", "softmax", more, {accumulate = 2, precision = precision})
 end
 
 do -- it forces: weights of the router that were changed would choose otherwise
@@ -99,6 +174,8 @@ do
   t.refuses(function() moe {"replay", path = folder .. "/none.safetensors"} end, "no file",
     "none.safetensors")
   t.refuses(function() moe "replay" end, "no path", "path is missing")
+  t.refuses(function() moe {"replay", path, path = path} end, "two paths", "path is given twice")
+  t.refuses(function() moe {"switch", 3} end, "a value without a name", "unknown option '2'")
   t.refuses(function() train(moe(replay), d, with(RUN, {batch = 3})) end, "another batch",
     "a micro-batch has 48 tokens (3 x 16), the trace's 32")
   t.refuses(function() train(moe(replay), d, with(RUN, {accumulate = 2})) end,

@@ -22,13 +22,13 @@ nn.balance("probe", {
   loss = function(ctx, routing)
     nn.observe("micro", ctx:load "micro")
     nn.observe("sequence", ctx:load("sequence"):view(-1))
-    nn.observe("step", ctx:load "step")
+    nn.observe("step", ctx:load "so_far")
     local mean = routing.scores:view(ctx.B, ctx.T, ctx.E):mean(2)
     nn.loss("probe", (ctx:load "sequence" * mean):sum(), ctx:setting "probe")
   end,
   update = function(ctx)
     local loads = nn.state("loads", tensor.zeros(ctx.E))
-    nn.update(loads, loads + ctx:load "step")
+    nn.update(loads, loads + ctx:load "so_far")
   end,
 })
 is(bits(moe()), before, "a rule without a default is in force nowhere until it is asked for")
