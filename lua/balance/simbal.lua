@@ -8,6 +8,7 @@ return {
     .. "angles to each other. It sees no token, so it is the same for any batch.",
   source = "Omi et al. 2025 (2506.14038)",
   needs = "logits",
+  of_weight = true,
   rows = {{"simbal", "number", nil, 0, 1e6, help = "weight of the loss of the router's weights"}},
   loss = function(ctx)
     local w, one = ctx:weight(), {}

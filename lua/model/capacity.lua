@@ -8,6 +8,7 @@
 --  3. Shares of the balance losses are before any drop; dropped tokens' output is 0.
 --  4. A number stands for {train = number}, and that is what r.capacity sets and shows.
 
+local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
 
 local capacity = {}
@@ -41,8 +42,8 @@ local function check_effects(what, o, given)
     fail(what, "group = %d has no effect without train: in evaluation a sequence is a group",
       o.group)
   end
-  if o.allow_leak and o.drop ~= "probability" then
-    fail(what, "allow_leak has no effect with drop = '%s'", o.drop)
+  if o.allow_leak and o.drop == "position" then
+    fail(what, "allow_leak has no effect with drop = 'position'")
   end
 end
 
@@ -127,30 +128,51 @@ function capacity.now(given, ctx)
   }
 end
 
---- Raise where what is dropped shows a token of later ones.
-function capacity.check_leak(given, mode, causal)
+-- Why a token's place tells of later ones.
+local LEAKS = {
+  probability = "serves the most certain tokens first",
+  random = "serves the tokens by lot",
+  reroute = "sends a token without a place where the others have left one",
+}
+
+--- Raise where what is dropped shows a token of later ones; said once, where it is so of second
+-- choices alone.
+function capacity.check_leak(given, mode, causal, K)
   local o = capacity.read("moe", given)
-  if not o or mode ~= "train" or not causal or o.drop ~= "probability" or o.allow_leak then
-    return
+  if not o or not o.train or mode ~= "train" or not causal or o.allow_leak then return end
+  if LEAKS[o.drop] then
+    error(("train: capacity: drop = '%s' %s, so whether a token has its expert tells of later "
+      .. "tokens: it cannot train for the next token; capacity = {..., allow_leak = true} does it "
+      .. "all the same"):format(o.drop, LEAKS[o.drop]), 0)
   end
-  error("train: capacity: drop = 'probability' serves the most certain tokens first, so whether a "
-    .. "token has its expert tells of later tokens: it cannot train for the next token; "
-    .. "capacity = {..., allow_leak = true} does it all the same", 0)
+  if K > 1 then
+    nn._remark(("capacity: first choices have places before second ones, so with top_k = %d "
+      .. "whether a token has its second expert tells of later tokens, as it does in the papers")
+      :format(K))
+  end
 end
 
-local function wrong(ctx, text)
-  error(("moe: capacity: drop = 'reroute' %s, and router '%s' %s"):format(text[1],
-    ctx._router.name, text[2]), 0)
+local function wrong(ctx, drop, wants, has)
+  error(("moe: capacity: drop = '%s' %s, and router '%s' %s"):format(drop, wants, ctx._router.name,
+    has), 0)
+end
+
+--- Raise if a drop rule cannot go by what a router gives.
+function capacity.check_form(given, ctx, r)
+  local o = capacity.read("moe", given)
+  local drop = o and o.drop
+  if drop == "reroute" then
+    if not r.scores then wrong(ctx, drop, "goes by scores", "gives none") end
+    if r.chosen then
+      wrong(ctx, drop, "is of K experts a token", "says of each expert whether it is chosen")
+    end
+  elseif drop == "probability" and not r.scores and not ctx._raw then
+    wrong(ctx, drop, "serves the largest gate first", "gives all the same")
+  end
 end
 
 -- Scores by which a choice goes on; -inf of a disabled expert.
-local function open_scores(ctx, r)
-  if not r.scores then wrong(ctx, {"goes by scores", "gives none"}) end
-  if r.chosen then
-    wrong(ctx, {"is of K experts a token", "says of each expert whether it is chosen"})
-  end
-  return r.scores + ctx:mask()
-end
+local function open_scores(ctx, r) return r.scores + ctx:mask() end
 
 local function priority(ctx, r, drop)
   if drop == "random" then return tensor.rand(ctx.N) end

@@ -107,9 +107,9 @@ function coefficient.tensor(row, value)
   local name, d = row[1], nn.description()
   if type(value) == "number" then return nn.input(name, value, row[4], row[5]) end
   d.coefficients = d.coefficients or {}
+  local height = nn.input(name, value.value, row[4], row[5])
+  local numbers = nn._input_of_all(coefficient.input(name), coefficient.numbers(value))
   if not d.coefficients[name] then
-    local height = nn.input(name, value.value, row[4], row[5])
-    local numbers = nn._input_of_all(coefficient.input(name), coefficient.numbers(value))
     d.coefficients[name] = coefficient.at(nn.step(), height, numbers)
     nn._observe_of_all(name, d.coefficients[name])
   end

@@ -22,6 +22,13 @@ local function router_of(router, own, has)
   return out or router.name
 end
 
+-- Whether the gates of a token sum to 1; nil: the router does not say.
+local function normalize_of(router, beside, own)
+  local fixed = not router.any and not routing.has_option(router, "normalize")
+  if fixed then return router.normalized end
+  return beside.normalize ~= false and rawget(own, "normalize") ~= false
+end
+
 -- router = "name" or {"name", option = value}, and balance = {...} as they are kept in cfg; has:
 -- which of normalize and scale are the model's own options beside router.
 local function check_routing(what, cfg, has, stored)
@@ -30,12 +37,10 @@ local function check_routing(what, cfg, has, stored)
   routing.check_beside(what, router, beside, stored)
   local own = routing.options(what, router, cfg.router, beside)
   if cfg.router then cfg.router = router_of(router, own, has) end
-  if has.normalize then
-    cfg.normalize = beside.normalize ~= false and rawget(own, "normalize") ~= false
-  end
+  if has.normalize then cfg.normalize = normalize_of(router, beside, own) end
   if has.scale then cfg.scale = beside.scale or rawget(own, "scale") or 1 end
   if type(cfg.balance) == "table" then
-    cfg.balance = routing.balance(what, router, cfg.balance, stored)
+    cfg.balance = routing.balance(what, router, cfg.balance, stored, own)
   end
   if cfg.experts and cfg.top_k then routing.check(what, router, cfg, own) end
 end
@@ -97,16 +102,21 @@ local function check_needs(what, rows, cfg, given)
   end
 end
 
---- config.read(what, rows or nil, given, stored) -> the configuration.  stored: given is that of a
--- model that was saved, perhaps by an older version.
+--- config.read(what, rows or nil, given, stored) -> the configuration, and the coefficients that
+-- were given, by name.  stored: given is that of a model that was saved, perhaps by an older
+-- version.
 function config.read(what, rows, given, stored)
   if rows and not stored then given = routing.preferred(what, rows, given) end
   local cfg = rows and options.read(what, given, rows) or let_through(given)
   if rows and not stored then check_needs(what, rows, cfg, given or {}) end
   check_attention(what, cfg, type(given) == "table" and given or {})
+  local asked = {}
+  for name, v in pairs(not stored and type(cfg.balance) == "table" and cfg.balance or {}) do
+    asked[name] = v
+  end
   check_experts(what, cfg, rows, stored)
   if rows then forms.check(what, cfg) end
-  return cfg
+  return cfg, asked
 end
 
 return config

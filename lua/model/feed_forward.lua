@@ -43,9 +43,9 @@ local FFN = {
    help = "share of what is between the projections zeroed in training"},
 }
 
---- Raise if a form is none: {activation=, gated=}.
+--- Raise if a form is none: {activation=, gated=}; gated = nil: it is not known yet.
 function forms.check(what, o)
-  if o.activation == "swiglu_oai" and not o.gated then
+  if o.activation == "swiglu_oai" and o.gated == false then
     error(what .. ": activation = 'swiglu_oai' is a gated form: it needs gated = true", 0)
   end
 end

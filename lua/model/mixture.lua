@@ -236,7 +236,10 @@ local function observe_drops(ctx, r, pos)
 end
 
 local function run_rule(rule, name, ...)
-  if rule[name] then routing.run(called("balance rule", rule), rule[name], ...) end
+  if not rule[name] then return end
+  routing.run(called("balance rule", rule), rule[name], ...)
+  local unmet = nn.description().unmet -- of what the model was given; nil but when it is made
+  if unmet then unmet[rule.rows[1][1]] = nil end
 end
 
 -- What losses see: r, or r with the assignments that the router counts.
@@ -287,10 +290,10 @@ local function rows(given)
   return list
 end
 
-local function coefficients_of(router, o, stored)
+local function coefficients_of(router, o, stored, own)
   local given = {}
   for _, row in ipairs(routing.every_balance_row()) do given[row[1]] = o[row[1]] end
-  local coefficients = routing.balance("moe", router, given, stored)
+  local coefficients = routing.balance("moe", router, given, stored, own)
   for _, row in ipairs(routing.every_balance_row()) do
     if o[row[1]] == nil then o[row[1]] = coefficients[row[1]] or row[3] end
   end
@@ -310,7 +313,7 @@ local function read(given, stored)
   forms.check("moe", o)
   routing.check_beside("moe", router, o, stored)
   local own = routing.options("moe", router, o.router, o)
-  local coefficients = coefficients_of(router, o, stored)
+  local coefficients = coefficients_of(router, o, stored, own)
   routing.check("moe", router, o, own)
   if o.normalize == nil then o.normalize = rawget(own, "normalize") ~= false end
   o.scale = o.scale or rawget(own, "scale") or 1
@@ -337,6 +340,7 @@ end
 
 -- Which choices have a place: r.placed (N,M), with r.placed_gates.
 local function place(ctx, r)
+  capacity.check_form(ctx._given.capacity, ctx, r)
   local now = not nn.description().as_written and capacity.now(ctx._given.capacity, ctx) or nil
   r.places, r.placed, r.placed_gates = now, r.experts, r.gates
   if not now or now.plain then return end
@@ -375,7 +379,7 @@ function mixture.moe(x, given)
   meet("router", router)
   local causal = d.stack ~= "encoder"
   routing.check_leak(d.mode, router, own, causal)
-  capacity.check_leak(o.capacity, d.mode, causal)
+  capacity.check_leak(o.capacity, d.mode, causal, o.top_k)
   local ctx = context_of(d, x, o, router, own, coefficients)
   check_padding(d, ctx.N)
   d.mixture = {name = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path),

@@ -15,6 +15,7 @@ local accuracy = lazy "switchyard.model.accuracy"
 local generate = lazy "switchyard.model.generate"
 local sequence = lazy "switchyard.model.sequence"
 local options = require "switchyard.core.options"
+local routing = lazy "switchyard.model.routing"
 local words = require "switchyard.core.words"
 require "switchyard.model.attention"
 require "switchyard.model.routers"
@@ -75,10 +76,23 @@ function model._family(name) return families[name] end
 -- otherwise.
 local BYTES = 256
 
+-- A coefficient that was given and that no layer has gone by would be silence.
+local function check_met(m, unmet)
+  local list = {}
+  for name, v in pairs(unmet) do
+    list[#list + 1] = ("%s = %s"):format(name, type(v) == "table" and "{...}" or tostring(v))
+  end
+  if #list == 0 then return end
+  table.sort(list)
+  error(("model.%s: balance: %s has no effect: no layer's mixture goes by it (router '%s', %d "
+    .. "layers)"):format(m.family, table.concat(list, ", "), routing.name_of(m.cfg.router or "?"),
+    m._layer_count), 0)
+end
+
 -- stored: given is the configuration of a model that was saved, perhaps by an older version
 function Model.new(name, given, stored)
   local family = families[name]
-  local cfg = config.read("model." .. name, family.rows, given, stored)
+  local cfg, asked = config.read("model." .. name, family.rows, given, stored)
   local m = fields.object(Class, {
     family = name, cfg = cfg, tokenizer = cfg.vocab_tokenizer,
     params = fields.only({}, "params", "parameter", true),
@@ -86,7 +100,7 @@ function Model.new(name, given, stored)
     inputs = fields.only({}, "inputs", "input", true), layers = {},
   })
   m._info, m._state_names, m._input_names, m._ranges, m._moe, m._programs = {}, {}, {}, {}, {}, {}
-  m._labels = {}
+  m._labels, m._given = {}, {}
   m._stored = stored
   m._definitions = {["model." .. name] = family.definition}
   cfg.vocab_tokenizer = nil
@@ -100,7 +114,7 @@ function Model.new(name, given, stored)
     error(("model.%s: its function must return a function of the token ids, not a %s"):format(name,
       type(m._forward)), 0)
   end
-  local d = {mode = "build", fills = {}, bytes = 0}
+  local d = {mode = "build", fills = {}, bytes = 0, unmet = asked}
   local ok, why = pcall(m._record, m, d, 1, math.min(cfg.context, 4))
   if d.short then
     m.params, d.fills = {}, {}
@@ -111,6 +125,7 @@ function Model.new(name, given, stored)
       machine / 1e9), 0)
   end
   if not ok then error(why, 0) end
+  check_met(m, d.unmet)
   m._encodes = nn._encodes(d)
   for _, fill in ipairs(d.fills) do engine.fill(table.unpack(fill)) end
   m._fresh = true -- its values are what the seed gives

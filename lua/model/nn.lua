@@ -86,10 +86,23 @@ function nn._batch(d, B, T, S)
   end})
 end
 
+-- What is of no layer has one value, whichever of them asks for it.
+local function check_same(d, name, default)
+  if d.mode ~= "build" then return end
+  d.defaults = d.defaults or {}
+  local before = d.defaults[name]
+  d.defaults[name] = before or default
+  if before == nil or before == default then return end
+  error(("input: '%s' is %s in one mixture or layer and %s in another; it has one value in the "
+    .. "whole model"):format(name, tostring(before), tostring(default)), 0)
+end
+
 --- Of what layers have in common: t is collected under this name, and when the model's function has
--- returned, f(list of all) runs once, outside of all layers and scopes.
-function nn._of_all_layers(name, t, f)
+-- returned, f(list of all) runs once, outside of all layers and scopes.  by: the options that f
+-- goes by, a text: they are the same of all.
+function nn._of_all_layers(name, t, f, by)
   local d = description("of_all_layers")
+  check_same(d, name, by)
   local of = d.of_all[name]
   if not of then
     of = {f = f}
@@ -412,7 +425,7 @@ end
 -- appended.  least, most: what it may be set to, elements of a tensor too.
 function nn.input(name, default, least, most)
   local d = description("input")
-  if type(default) ~= "number" then name = placed(d, name) end
+  if type(default) ~= "number" then name = placed(d, name) else check_same(d, name, default) end
   local value = d.model.inputs[name]
   if not value then
     value = type(default) == "number" and tensor(default) or default
@@ -420,6 +433,7 @@ function nn.input(name, default, least, most)
     local range = (least or most) and {name, "number", nil, least, most} or nil
     if range then options.check_range("input", default, range) end
     d.model:_add_input(name, value, range)
+    d.model._given[name] = default
   end
   return input_of(d, name, value)
 end
@@ -427,6 +441,7 @@ end
 --- A tensor that is an input of all layers, of which each may ask for it.
 function nn._input_of_all(name, default)
   local d = description("input")
+  check_same(d, name, table.concat(default:table(), ", "))
   local value = d.model.inputs[name]
   if not value then d.model:_add_input(name, default) end
   return input_of(d, name, value or default)

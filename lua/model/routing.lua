@@ -9,14 +9,15 @@
 --     of experts, whose mean is to be seen (series experts_per_token); capacity, a text that says
 --     why it has none; paper, its paper's defaults in the paper's convention; check(E, K,
 --     options), which returns what is wrong, or nil; positional, which of its options is meant by
---     {name, value}; like(options), of one that stands for another, the one whose place it takes;
---     except, what tests/lua/identities.lua finds of
---     every router and not of it (EXCEPT), and why not.
---  2. A balance rule is a table: name, doc, source, rows, needs (one of what routers give), and
---     loss(ctx, routing) or update(ctx, load) or both.  Its rows' names are the fields of balance=.
---     It is in force where its first row has a value: a default, the router's, or what balance=
---     says.  A default holds for models of before as well, so a new rule has none: what stored runs
---     compute must not change.
+--     {name, value}; normalized: without an option normalize, do its gates sum to 1;
+--     like(options), of one that stands for another, the one whose place it takes; except, what
+--     tests/lua/identities.lua finds of every router and not of it (EXCEPT), and why not.
+--  2. A balance rule is a table: name, doc, source, rows, needs (one of what routers give),
+--     of_weight (its loss moves the weight of the logits alone), and loss(ctx, routing) or
+--     update(ctx, load) or both.  Its rows' names are the fields of balance=.  It is in force where
+--     its first row has a value: a default, the router's, or what balance= says.  A default holds
+--     for models of before as well, so a new rule has none: what stored runs compute must not
+--     change.
 --  3. A function in nn.routers (routers.lua), as before there were objects, is made one once, when
 --     it is set: f(logits, K, options) -> gates, experts, scores, update.
 --  4. An option that would do nothing is refused with the reason.
@@ -43,7 +44,7 @@ local SPEC = {
   {"leak", "string", "it sees later tokens"},
   {"capacity", "string"}, {"check", "function"}, {"except", "table"}, {"route", "function"},
   {"frozen", "boolean", false}, {"varies", "boolean"}, {"positional", "string"},
-  {"like", "function"},
+  {"like", "function"}, {"normalized", "boolean"},
 }
 local EXCEPT = {
   one = "one expert alone is the dense layer", order = "experts in another order change nothing",
@@ -54,7 +55,8 @@ local EXCEPT = {
 }
 local RULE = {
   {"name", "string"}, {"doc", "string", ""}, {"source", "string", ""}, {"rows", "table"},
-  {"needs", "string", "scores"}, {"loss", "function"}, {"update", "function"},
+  {"needs", "string", "scores"}, {"of_weight", "boolean"}, {"loss", "function"},
+  {"update", "function"},
 }
 local GIVEN = {"logits", "scores", "bias", "chance"}
 -- options of models that a router has defaults of
@@ -278,7 +280,7 @@ local function own_of(what, router, given)
   return o
 end
 
-local LIKE = {"gives", "balance", "model", "frozen", "varies", "capacity"}
+local LIKE = {"gives", "balance", "model", "frozen", "varies", "capacity", "normalized"}
 
 -- A router that stands for another, which it is like.
 local function standing(what, router, given)
@@ -315,19 +317,19 @@ local function given_options(what, router, given, beside)
   return o
 end
 
--- What the model has beside the router, where it changes nothing.
-local NEUTRAL = {normalize = true, scale = 1}
-
 local function beside_of(o) return {normalize = o.normalize, scale = o.scale} end
+
+function routing.has_option(router, name) return row_of(router.rows, name) ~= nil end
 
 --- Raise, or of a stored model leave out, what the model has beside a router that has no such
 -- option.
 function routing.check_beside(what, router, o, stored)
   if router.any then return end
-  for name, neutral in pairs(NEUTRAL) do
+  local as_it_is = {normalize = router.normalized, scale = 1}
+  for _, name in ipairs {"normalize", "scale"} do
     local known = row_of(router.rows, name)
     if not known and stored then o[name] = nil end
-    if not known and o[name] ~= nil and o[name] ~= neutral then
+    if not known and o[name] ~= nil and o[name] ~= as_it_is[name] then
       fail(what, "%s has no effect with router '%s'", name, router.name)
     end
   end
@@ -407,6 +409,9 @@ function routing.balance_rows(router)
   return rows
 end
 
+--- Is there a balance rule with this coefficient?
+function routing.is_coefficient(name) return row_of(routing.every_balance_row(), name) ~= nil end
+
 --- Rows of all rules.
 function routing.every_balance_row()
   local rows = {}
@@ -426,7 +431,7 @@ end
 
 --- Coefficients of the balance rules that have an effect.  stored: of a model made before, where
 -- the others are left out; elsewhere they are refused.
-function routing.balance(what, router, given, stored)
+function routing.balance(what, router, given, stored, own)
   local kept, rows = {}, routing.balance_rows(router)
   check_own_defaults(router, rows)
   for name, v in pairs(given or {}) do kept[name] = v end
@@ -435,6 +440,13 @@ function routing.balance(what, router, given, stored)
     if kept[name] ~= nil and not row_of(rows, name) then
       if not stored then fail(what, "%s has no effect with router '%s'", name, router.name) end
       kept[name] = nil
+    end
+  end
+  local frozen = router.frozen or own and rawget(own, "frozen")
+  for _, rule in ipairs(routing.all_rules()) do
+    local name = rule.rows[1][1]
+    if frozen and rule.of_weight and kept[name] ~= nil and not stored then
+      fail(what, "%s has no effect: the weight of router '%s' is frozen", name, router.name)
     end
   end
   return read_numbers(what .. ": balance", kept, rows, function(row) return row[2] == "number" end)
@@ -495,14 +507,16 @@ end
 
 -- "switch        softmax, the largest" and under it the rest, set in.
 local function text_of(list)
-  local lines = {}
+  local lines, width = {}, 14
+  for _, r in ipairs(list) do width = math.max(width, #r.name) end
+  local indent = (" "):rep(width + 1)
   for _, r in ipairs(list) do
     local more = {r.causal and "causal" or "sees later tokens"}
     if r.defaults ~= "" then more[#more + 1] = r.defaults end
     if r.source ~= "" then more[#more + 1] = r.source end
-    lines[#lines + 1] = ("%-14s %s"):format(r.name, r.rule)
-    lines[#lines + 1] = (" "):rep(15) .. table.concat(more, "; ")
-    if r.paper ~= "" then lines[#lines + 1] = (" "):rep(15) .. "in the paper: " .. r.paper end
+    lines[#lines + 1] = r.name .. indent:sub(#r.name + 1) .. r.rule
+    lines[#lines + 1] = indent .. table.concat(more, "; ")
+    if r.paper ~= "" then lines[#lines + 1] = indent .. "in the paper: " .. r.paper end
   end
   return table.concat(lines, "\n")
 end

@@ -28,8 +28,12 @@ local variation = {of = of}
 
 --- variation.by_scope(ctx, name, x (E)) -> scalar; name: of what, for the step's sum
 function variation.by_scope(ctx, name, x)
-  local n = nn.micro_batches()
-  if n == 1 or ctx:scope() ~= "step" then return of(x) end
+  local n, scope = nn.micro_batches(), ctx:scope()
+  if scope == "sequence" and ctx:option(name) ~= 0 then
+    error(("scope = 'sequence' has no effect on %s, which is of a micro-batch or a step")
+      :format(name), 0)
+  end
+  if n == 1 or scope ~= "step" then return of(x) end
   local X = ctx:whole(name, x)
   return of(X) + (gradient(X) * (x * n - X)):sum()
 end

@@ -26,6 +26,7 @@ return {
     if K == 1 then return nil end
     return ("top_k is %d, it sends each token to one expert: top_k = 1"):format(K)
   end,
+  normalized = false,
   route = function(ctx)
     local w = nn.param("gate.weight", {ctx.E, ctx.x.shape[2]}, {"orthogonal", 0.1},
       {role = "router"})

@@ -10,8 +10,7 @@ local function score(logits) return logits:maximum(-80):softplus():sqrt() end
 
 local function by_token(ctx)
   local V = nn.description().model.cfg.vocab
-  local seed = ctx.options.seed + ctx.layer
-  return token_table(V, ctx.E, ctx.K, seed):embedding(ctx:ids()):cast "i32"
+  return token_table(V, ctx.E, ctx.K, ctx.options.seed, ctx.layer):embedding(ctx:ids()):cast "i32"
 end
 
 return {

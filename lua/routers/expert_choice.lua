@@ -38,6 +38,7 @@ return {
   leak = "an expert's tokens are its best of a whole sequence, so a later token takes an earlier "
     .. "one's place",
   capacity = "each expert takes its own number of tokens (factor)",
+  normalized = false,
   route = function(ctx)
     local p = ctx:logits():softmax(-1)
     local micro = ctx.options.scope == "micro" and ctx.mode == "train"

@@ -53,6 +53,7 @@ return {
   varies = true,
   gives = "logits", balance = {z = 0},
   except = {one = "its gate is the score", step = "a step's cutoff is the mean of its batches'"},
+  normalized = false,
   route = function(ctx)
     local logits = ctx:logits()
     local sum = nn.state("gate.cutoff", tensor.zeros(ctx.E))

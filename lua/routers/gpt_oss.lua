@@ -14,6 +14,7 @@ return {
   check = function(E, K)
     if K == 1 and E > 1 then return "top_k is 1; a softmax over one is 1 whatever its logit is" end
   end,
+  normalized = true,
   route = function(ctx)
     local b = nn.param("gate.bias", {ctx.E}, "zeros", {role = "bias"})
     local logits = ctx:logits {b = b}

@@ -46,6 +46,7 @@ return {
   check = function(_, K)
     if K ~= 2 then return ("top_k is %d; it sends a token to two experts"):format(K) end
   end,
+  normalized = true,
   route = function(ctx)
     local init = {"uniform", math.sqrt(3 / ctx.x.shape[2])}
     local policy = ctx.mode == "train" and ctx.options.policy or "all"

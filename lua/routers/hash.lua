@@ -13,9 +13,11 @@ return {
   rows = {{"seed", "integer", 1, 0, 1 << 53, help = "of the table of token ids"}},
   gives = "",
   except = {order = "they are by token id", ties = "they are by token id"},
+  normalized = true,
   route = function(ctx)
-    local V, seed = nn.description().model.cfg.vocab, ctx.options.seed + (ctx.layer or 0)
-    local experts = token_table(V, ctx.E, ctx.K, seed):embedding(ctx:ids()):cast "i32"
+    local V, seed = nn.description().model.cfg.vocab, ctx.options.seed
+    local rows = token_table(V, ctx.E, ctx.K, seed, ctx.layer or 0)
+    local experts = rows:embedding(ctx:ids()):cast "i32"
     return {experts = ctx:take(experts), gates = tensor.full({ctx.N, ctx.K}, 1 / ctx.K)}
   end,
 }

@@ -13,6 +13,7 @@ return {
   check = function(_, K)
     if K ~= 1 then return ("top_k is %d; it sends a token to one expert"):format(K) end
   end,
+  normalized = false,
   route = function(ctx)
     local logits = ctx:logits()
     local largest, experts = ctx:choose(logits)

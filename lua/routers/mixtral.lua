@@ -13,6 +13,7 @@ return {
   check = function(E, K)
     if K == 1 and E > 1 then return "top_k is 1; a softmax over one is 1 whatever its logit is" end
   end,
+  normalized = true,
   route = function(ctx)
     local logits = ctx:logits()
     local values, experts = ctx:choose(logits)

@@ -26,6 +26,7 @@ return {
   check = function(E, K)
     if K == 1 and E > 1 then return "top_k is 1; a softmax over one is 1 whatever its logit is" end
   end,
+  normalized = true,
   route = function(ctx)
     local size, role = {ctx.E, ctx.x.shape[2]}, {role = "router"}
     local clean = ctx:logits {init = "zeros"}

@@ -7,6 +7,7 @@ return {
   paper = "aux 0.01 and z 0.001; 8 of 64 experts",
   source = "Muennighoff et al. 2024",
   balance = {aux = 0.01, z = 1e-3},
+  normalized = false,
   route = function(ctx)
     local p = ctx:logits():softmax(-1)
     local gates, experts = ctx:choose(p)

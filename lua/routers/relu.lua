@@ -42,6 +42,7 @@ return {
   varies = true,
   gives = "logits", balance = {z = 0},
   except = {one = "its gate is the logit"},
+  normalized = false,
   route = function(ctx)
     local gates = ctx:_without_padding(ctx:logits():relu())
     local chosen = gates:gt(0)
@@ -50,7 +51,8 @@ return {
     local l1 = (gates:sum(1) / n * (count / (n * ctx.K))):sum() * ctx.E
     nn.loss("l1", l1, lambda:view {})
     nn.observe("active", count:sum() / n)
-    nn._of_all_layers("relu", count:sum():view(1) - n * ctx.K, steer(ctx.options.rate))
+    nn._of_all_layers("relu", count:sum():view(1) - n * ctx.K, steer(ctx.options.rate),
+      "rate = " .. ctx.options.rate)
     return {chosen = chosen, gates = gates}
   end,
 }

@@ -23,6 +23,7 @@ return {
   balance = {z = 0},
   except = {one = "for K = 1 its gate is the sigmoid of the logit",
             step = "in training a token's experts go by the others of its micro-batch"},
+  normalized = false,
   route = function(ctx)
     local logits = ctx:logits()
     local experts = ctx:balanced(function(groups)

@@ -11,6 +11,7 @@ return {
   source = "Zoph et al. 2022",
   model = {top_k = 2, capacity = {train = 0.625, eval = 1, least = 4}},
   balance = {aux = 0.02, z = 1e-3},
+  normalized = false,
   route = function(ctx)
     local p = ctx:logits():softmax(-1)
     local gates, experts = ctx:choose(p)

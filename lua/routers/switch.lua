@@ -24,6 +24,7 @@ return {
   check = function(_, K)
     if K ~= 1 then return ("top_k is %d; it sends a token to one expert"):format(K) end
   end,
+  normalized = false,
   route = function(ctx)
     local init = {"truncated", math.sqrt(0.1 / ctx.x.shape[2])}
     local p = ctx:logits {x = jittered(ctx), init = init}:softmax(-1)

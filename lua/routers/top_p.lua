@@ -66,7 +66,8 @@ return {
     local count, n = taken:cast("f32"):sum(), ctx:_tokens()
     nn.observe("active", count / n)
     nn._of_all_layers("top_p", {over = count:view(1) - n * ctx.K, n = n, start = start},
-      steer(ctx.options))
+      steer(ctx.options), ("start = %g, kp = %g, ki = %g"):format(start, ctx.options.kp,
+      ctx.options.ki))
     -- where one alone is usual it would be 1 whatever its logit is
     if ctx.options.normalize ~= false and ctx.K > 1 then gates = nn.normalize_gates(gates) end
     return {experts = taken:where(experts, none), gates = gates, scores = p, fewer = true}

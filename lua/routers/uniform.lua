@@ -9,6 +9,7 @@ return {
   gives = "",
   except = {order = "they are by lot", ties = "they are by lot", decode = "they are by lot",
             step = "they are by lot"},
+  normalized = true,
   route = function(ctx)
     local _, experts = tensor.rand({ctx.N, ctx.E}):topk(ctx.K, -1)
     return {experts = ctx:take(experts), gates = tensor.full({ctx.N, ctx.K}, 1 / ctx.K)}

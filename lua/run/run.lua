@@ -15,6 +15,7 @@ local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
+local routing = lazy "switchyard.model.routing"
 local directory = lazy "switchyard.run.directory"
 local series = require "switchyard.run.series"
 local surgery = require "switchyard.run.surgery"
@@ -436,6 +437,24 @@ local function model_inputs(r, name)
   return r._m.inputs[name]
 end
 
+local function single(x) return tensor(x):item() end
+
+-- v, which was kept in single precision, as it was given, or as the decimal that it is of.
+local function as_given(v, given)
+  if type(given) == "number" and single(given) == single(v) then return given end
+  local short = tonumber(("%.7g"):format(v))
+  return short and single(short) == single(v) and short or v
+end
+
+local function mix_of(r)
+  local shares, given, sum = r._h:mix(), rawget(r, "_given_mix") or {}, 0
+  for _, share in ipairs(given) do sum = sum + share end
+  for i, share in ipairs(shares or {}) do
+    shares[i] = as_given(share, given[i] and given[i] / sum)
+  end
+  return shares
+end
+
 --- Names of what a live run may change by r.NAME = x.
 function Run._settable(r)
   local names = table.move(r._m._input_names, 1, #r._m._input_names, 2, {"schedule"})
@@ -512,9 +531,9 @@ function Run.__index(r, name)
     return r._h:status()[name]
   end
   if live.is(name) then return live.shown(name, r._m.cfg[name]) end
-  if name == "mix" then return r._h:mix() end
+  if name == "mix" then return mix_of(r) end
   local input = model_inputs(r, name)
-  if input then return input.size == 1 and input:item() or input end
+  if input then return input.size == 1 and as_given(input:item(), r._m._given[name]) or input end
   local _, why = pcall(options.unknown, "run", "field", name, field_names(r, true))
   error(why, 2)
 end
@@ -646,8 +665,10 @@ local function set_coefficient(r, name, value)
   local range = r._m._ranges[name] or {name, "number"}
   local o = coefficient.read("train", {name, "number", r._m.inputs[name]:item(), range[4],
                                        range[5]}, value)
-  set_input(r, name, o.value)
-  set_input(r, numbers, coefficient.numbers(o))
+  r._m:_quietly(function() -- no step has the one and not the other
+    set_input(r, name, o.value)
+    set_input(r, numbers, coefficient.numbers(o))
+  end)
 end
 
 function set_input(r, name, value)
@@ -662,6 +683,7 @@ function set_input(r, name, value)
   end
   if range then options.check_range("train", value, range) end
   engine.copy(input, fresh)
+  r._m._given[name] = value
   r._h:set_input(name, fresh)
 end
 
@@ -680,6 +702,14 @@ local function set_hyper(r, name, value)
   if name == "context" or name == "eval_every" then say_no_validation(r) end
 end
 
+-- A coefficient of a balance rule that no mixture of the model goes by.
+local function refuse_coefficient(r, name)
+  if not routing.is_coefficient(name) then return end
+  local router = routing.name_of(r._m.cfg.router)
+  if not router then error(("train: %s has no effect: no mixture has it"):format(name), 0) end
+  error(("train: %s has no effect with router '%s'"):format(name, router), 0)
+end
+
 -- Raise for a name that is no hyper-parameter.
 local function refuse(r, name)
   if name == "optimizer" then
@@ -692,6 +722,7 @@ local function refuse(r, name)
       :format(name, name), 0)
   end
   if fields[name] or methods[name] then error(("run: %s cannot be set"):format(name), 0) end
+  refuse_coefficient(r, name)
   options.unknown("train", "field", name, field_names(r))
 end
 
@@ -709,6 +740,7 @@ local function set_mix(r, value)
   end
   r._h:apply{kind = enum.entry.MIX, values = tensor(value):cast "f32",
              text = "mix = {" .. table.concat(text, ", ") .. "}"}
+  rawset(r, "_given_mix", value)
 end
 
 local function set(r, name, value)

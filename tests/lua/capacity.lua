@@ -214,6 +214,13 @@ do -- by probability: those with the largest scores
   for i = 1, 32 do want = want .. (i * 7 % 32 < 8 and "1" or "0") end
   is(pattern(r, 1), want, "probability: the largest scores are kept")
   r:close()
+  for drop, why in pairs {random = "serves the tokens by lot", reroute = "sends a token without a "
+                            .. "place where the others have left one"} do
+    says(function() run(seen {router = "certain", capacity = {train = 1, drop = drop}}) end,
+      ("train: capacity: drop = '%s' %s, so whether a token has its expert tells of later tokens: "
+      .. "it cannot train for the next token; capacity = {..., allow_leak = true} does it all the "
+      .. "same"):format(drop, why))
+  end
   says(function() run(seen {router = "certain", capacity = {train = 1, drop = "probability"}}) end,
     "train: capacity: drop = 'probability' serves the most certain tokens first, so whether a "
     .. "token has its expert tells of later tokens: it cannot train for the next token; capacity "
@@ -221,7 +228,7 @@ do -- by probability: those with the largest scores
 end
 
 do -- at random
-  local capacity = {train = 1, drop = "random"}
+  local capacity = {train = 1, drop = "random", allow_leak = true}
   local a = run(seen {router = "to_first", capacity = capacity})
   local b = run(seen {router = "to_first", capacity = capacity})
   local one, two = pattern(a, 1), pattern(a, 2)
@@ -251,23 +258,25 @@ own.same("reroute", "softmax", {dense = function(p)
                                   scores = s}
   local taken = (kept - 1):view(-1):maximum(0):one_hot {n = E} * kept:gt(0):cast "f32"
   return own.only(taken:gt(0), s)
-end}, {K = 1, capacity = {train = 1, eval = 1, drop = "reroute", group = 16},
+end}, {K = 1, capacity = {train = 1, eval = 1, drop = "reroute", group = 16,
+                             allow_leak = true},
        coefficients = {aux = 0, z = 0}})
 
 do
-  local r = run(seen {router = "to_first", capacity = {train = 1, drop = "reroute"}})
+  local rerouted = {train = 1, drop = "reroute", allow_leak = true}
+  local r = run(seen {router = "to_first", capacity = rerouted})
   is(values(r, "drop.1"):max():item(), 0, "reroute: four times eight places for 32 tokens")
   is(values(r, "rerouted.1"):max():item(), 0.75, "of which three quarters went on")
   is(values(r, "load.1")[1][1]:item(), E, "the load is before that")
   r:close()
-  local m = seen {router = "to_first", capacity = {train = 1, drop = "reroute"}}
+  local m = seen {router = "to_first", capacity = rerouted}
   m.inputs["mask.1"]:fill(0)
   engine.put(m.inputs["mask.1"], {0, -math.huge, 0, 0})
   r = run(m)
   t.near(values(r, "drop.1")[1]:item(), 0.25, 1e-6, "not to a disabled expert")
   r:close()
   t.refuses(function()
-    run(seen {router = "threshold", capacity = {train = 1, drop = "reroute"}})
+    seen {router = "threshold", capacity = {train = 1, drop = "reroute"}}
   end, "any number of experts", "moe: capacity: drop = 'reroute' is of K experts a token, and "
     .. "router 'threshold' says of each expert whether it is chosen")
   t.refuses(function()
@@ -279,7 +288,7 @@ do
         return nn.linear((x + y):view(-1, C), nn.param("head", {V, C}))
       end
     end)
-    run(model.unscored {vocab = V, context = 16})
+    model.unscored {vocab = V, context = 16}
   end, "no scores", "moe: capacity: drop = 'reroute' goes by scores, and router 'by_id' gives none")
 end
 
@@ -315,7 +324,8 @@ do
   t.write(path, [[
     local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
     m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
-      top_k = 2, expert_dim = 16, capacity = {train = 1, eval = 1.5, drop = "random", group = 16}}
+      top_k = 2, expert_dim = 16, capacity = {train = 1, eval = 1.5, drop = "random", group = 16,
+      allow_leak = true}}
     r = train(m, d, {steps = 9, batch = 2, name = "capacity", eval_every = 3, checkpoint_every = 2,
       paused = true, accumulate = 2})
     r:steps(3):wait()
@@ -356,7 +366,7 @@ do -- threads and kernel sets: the same bits (tests/lua/exact.lua has the plain 
     for _, drop in ipairs{"position", "probability", "random", "reroute"} do
       local m = model.moe{layers = 1, dim = 32, heads = 2, context = 32, vocab = d.vocab,
         experts = 8, top_k = 2, expert_dim = 16, capacity = {train = 0.7, drop = drop, group = 64,
-        allow_leak = drop == "probability" or nil}}
+        allow_leak = drop ~= "position" or nil}}
       local r = train(m, d, {steps = 3, batch = 4, save = false, eval_every = 0}):wait()
       print("bits", drop, r:hash())
       r:close()

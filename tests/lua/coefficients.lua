@@ -162,8 +162,8 @@ do
   end
   for _, scope in ipairs {"micro", "sequence", "step"} do
     local without = losses {aux = 0, z = 0}
-    local with_, aux = losses {aux = 1000, z = 1000, sequence = 1000, cv2 = 1000, simbal = 1000,
-                                  scope = scope}
+    local with_, aux = losses {aux = 1000, z = 1000, sequence = 1000, simbal = 1000,
+                               cv2 = scope ~= "sequence" and 1000 or nil, scope = scope}
     is(with_, without, "losses with and without those of balance: " .. scope)
     ok(aux > 0.5, "... which are reported beside", aux)
   end
@@ -212,6 +212,97 @@ do -- live
   ok(weight(0) ~= one, "... and unfreeze")
   r:close()
   is(replay "frozen".identical, true, "replayed")
+end
+
+do -- of a router's own loss
+  local function hash(aux_all)
+    return own.bits(moe {router = {"zero_experts", aux_all = aux_all}, balance = {z = 0}})
+  end
+  ok(hash(0) ~= hash(1), "aux_all is a loss")
+  is(hash({1, last = 9}), hash(1), "... that goes by the steps as well")
+  local m = moe {router = {"zero_experts", aux_all = {1, last = 2}, tau = {0.5, warmup = 2}}}
+  local r = train(m, d, RUN):wait()
+  is(table.concat(series(r, "aux_all"), " "):match "^%S+ %S+ %S+", "1.0 1.0 0.0", "a series")
+  is(table.concat(series(r, "tau"), " "):match "^%S+ %S+ %S+", "0.25 0.5 0.5", "and its other one")
+  r:close()
+end
+
+do -- read back as they were given
+  local m = moe {balance = {aux = 0.7, z = {0.3, warmup = 9}}}
+  local r = train(m, d, with(RUN, {name = "given", paused = true}))
+  is(r.aux, 0.7, "r.aux is what balance says")
+  is(r.z, 0.3, "... the height of one that goes by the steps")
+  r.aux = 1 / 3
+  is(r.aux, 1 / 3, "... and what was set")
+  r:steps(3):wait()
+  r.z = {0.2, warmup = 3}
+  is(r.z, 0.2, "a table")
+  r:resume():wait()
+  r:rewind(1)
+  is(r.aux, 1 / 3, "of then")
+  r:close()
+end
+
+do -- both halves of a table are set between the same two steps
+  local m = moe {balance = {aux = {0.5, warmup = 4}}}
+  local r = train(m, d, {steps = 100000, batch = 1, warmup = 1, eval_every = 0, save = false})
+  for i = 1, 40 do r.aux = {0.001 * i, warmup = i} end
+  r:stop():wait()
+  local steps, apart = {}, 0
+  for _, e in ipairs(r:journal()) do
+    if e.text:find "^aux" then steps[#steps + 1] = e.step end
+  end
+  for i = 1, #steps - 1, 2 do apart = apart + (steps[i] ~= steps[i + 1] and 1 or 0) end
+  is(#steps, 80, "a table is two entries")
+  is(apart, 0, "of one step")
+  r:close()
+end
+
+do -- what a router does not go by
+  local r = train(moe {router = "quantile"}, d, with(RUN, {name = "quantile", paused = true}))
+  own.says(function() r.aux = 0.1 end, "train: aux has no effect with router 'quantile'")
+  own.says(function() r.gamma = 0.1 end, "train: gamma has no effect with router 'quantile'")
+  r:close()
+  r = train(model.dense {layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab}, d,
+    with(RUN, {name = "dense", paused = true}))
+  own.says(function() r.aux = 0.1 end, "train: aux has no effect: no mixture has it")
+  r:close()
+end
+
+do -- one name, one value
+  local function two(first, second)
+    model.define("two_mixtures", function(cfg)
+      return function(ids)
+        local x = nn.embedding(ids, nn.param("embed", {cfg.vocab, 16}))
+        for l, given in ipairs {first, second} do
+          local o = with({experts = 4, top_k = 2, expert_dim = 8}, given)
+          x = x + nn.layer(l, nn.moe, x, o)
+        end
+        return nn.head(x, nn.param("head", {cfg.vocab, 16}))
+      end
+    end)
+    return model.two_mixtures {vocab = d.vocab, context = 16}
+  end
+  ok(two({aux = 0.1}, {aux = 0.1}), "two mixtures of one coefficient")
+  own.says(function() two({aux = 0.1}, {aux = 0.2}) end,
+    "moe: balance rule 'aux': input: 'aux' is 0.1 in one mixture "
+    .. "or layer and 0.2 in another; it has one value in the whole model")
+  t.refuses(function() two({aux = {0.1, warmup = 1}}, {aux = {0.1, warmup = 2}}) end,
+    "two schedules", "input: 'aux.schedule' is", "it has one value in the whole model")
+  t.refuses(function() two({router = {"relu", rate = 1.1}}, {router = {"relu", rate = 1.2}}) end,
+    "two rates", "'relu' is rate = 1.1 in one mixture or layer and rate = 1.2 in another")
+end
+
+do -- what is said of second choices, once
+  local r = train(moe {capacity = 1}, d, with(RUN, {name = "second", paused = true}))
+  local said = table.concat(r._beside, "; ")
+  ok(said:find("first choices have places before second ones, so with top_k = 2", 1, true),
+    "of capacity with two experts a token", said)
+  is(#r._beside, 1, "once")
+  r:close()
+  r = train(moe {capacity = 1, top_k = 1}, d, with(RUN, {name = "first", paused = true}))
+  is(#r._beside, 0, "with one nothing is said")
+  r:close()
 end
 
 t.done()

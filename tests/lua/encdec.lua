@@ -405,6 +405,12 @@ refuses(function() model.encdec {experts = 4, top_k = 5} end, "K over E", "top_k
 refuses(function() model.encdec {experts = 4, moe_layers = {9}} end, "a layer that is not there",
   "layer 9", "1 to 8")
 refuses(function() model.encdec {init = {"zeros", 1}} end, "another init", "init must be")
+refuses(function() model.encdec {version = "1.0", activation = "swiglu_oai"} end,
+  "a gated form without a gate", "it needs gated = true")
+for _, o in ipairs {{router = "gpt_oss", top_k = 2}, {activation = "swiglu_oai"}} do
+  o.experts, o.dim, o.heads, o.vocab, o.layers, o.input_context = 4, 16, 2, 64, 2, 16
+  is(model.encdec(o).cfg.activation, "swiglu_oai", "a gated form, which version 1.1 has")
+end
 refuses(function() model.encdec {version = "2"} end, "another version", "unknown version")
 refuses(function() model.encdec {distance = 8} end, "a distance of too few", "more than the 8")
 

@@ -229,6 +229,8 @@ end
 
 -- ---- what is refused ----
 
+r.mix = {0.7, 0.3}
+ok(r.mix[1] == 0.7 and r.mix[2] == 0.3, "shares are read back as they were given", r.mix[1])
 refuses(function() r.mix = {1} end, "too few shares", "list of 2", "of 1")
 refuses(function() r.mix = 3 end, "a number", "list of 2", "a number")
 refuses(function() r.mix = {1, -1} end, "a negative share", "mix[2]", "-1")

@@ -78,7 +78,7 @@ end
 
 for _, drop in ipairs {"position", "probability", "random", "reroute"} do
   same("drop = " .. drop, {K = 2, router = "softmax", capacity = {
-    train = 0.5, drop = drop, group = 16, allow_leak = drop == "probability" or nil}})
+    train = 0.5, drop = drop, group = 16, allow_leak = drop ~= "position" or nil}})
 end
 for _, coefficients in ipairs {{aux = 0.1, scope = "sequence"}, {sequence = 0.1}, {cv2 = 0.1},
                                {simbal = 0.1}} do

@@ -199,7 +199,7 @@ end
 
 -- Losses by name of what a router makes of logits, by the functions of the balance rules.
 local function losses(name, logits, more)
-  local out, kept, rules = {}, nn.loss, routing.rules
+  local out, kept, rules = {}, nn.loss, nn.balances
   local m = own.moe {layers = 1, router = name, top_k = 2, experts = logits.shape[2]}
   nn.loss = function(what, v) out[what] = v:item() end
   local good, r = pcall(hand.route, nn.routers[name], m, tensor.zeros({logits.shape[1], own.C},

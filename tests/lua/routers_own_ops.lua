@@ -323,7 +323,8 @@ for _, router in ipairs {"base", "sinkhorn", "expert_choice", "zero_experts"} do
                      router = router == "expert_choice" and {router, allow_leak = true} or router})
 end
 for _, drop in ipairs {"position", "random", "reroute"} do
-  allocates(drop, {capacity = {train = 0.7, eval = 1, drop = drop, group = 16}})
+  allocates(drop, {capacity = {train = 0.7, eval = 1, drop = drop, group = 16,
+                            allow_leak = drop ~= "position" or nil}})
 end
 allocates("bias-and-dropout", {expert_bias = true, expert_dropout = 0.2, activation = "relu"})
 

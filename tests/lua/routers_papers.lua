@@ -355,7 +355,7 @@ end
 
 do
   local token_table = require "switchyard.model.token_table"
-  local rows, counts, twice = token_table(1000, 8, 3, 1):table(), {}, 0
+  local rows, counts, twice = token_table(1000, 8, 3, 1, 1):table(), {}, 0
   for _, row in ipairs(rows) do
     local seen = {}
     for _, e in ipairs(row) do
@@ -367,10 +367,12 @@ do
   local least, most = math.huge, 0
   for e = 1, 8 do least, most = math.min(least, counts[e]), math.max(most, counts[e]) end
   ok(#counts == 8 and least > 300 and most < 450, "... and are spread over all", most)
-  is(token_table(1000, 8, 3, 1):hash(), tensor(rows, {dtype = "f32"}):hash(), "by seed, the same")
-  ok(token_table(1000, 8, 3, 2):hash() ~= token_table(1000, 8, 3, 1):hash(), "another by another")
-  is(table.concat(token_table(4, 4, 2, 1)[1]:table(), " "),
-    table.concat(token_table(9, 4, 2, 1)[1]:table(), " "), "a larger vocabulary changes no id's")
+  local function hash(seed, layer) return token_table(1000, 8, 3, seed, layer):hash() end
+  is(hash(1, 1), tensor(rows, {dtype = "f32"}):hash(), "by seed, the same")
+  ok(hash(2, 1) ~= hash(1, 1), "another by another")
+  ok(hash(1, 2) ~= hash(2, 1), "layer 2 of a seed is not layer 1 of the next")
+  is(table.concat(token_table(4, 4, 2, 1, 1)[1]:table(), " "),
+    table.concat(token_table(9, 4, 2, 1, 1)[1]:table(), " "), "a larger vocabulary changes no id's")
 end
 
 do -- deepseek_v4's first layers: experts by the id, weights by the context
@@ -555,8 +557,40 @@ says({router = "softmax", balance = {cv2_load = 0.1}},
   "model.moe: cv2_load has no effect with router 'softmax'")
 says({router = "switch", balance = {gamma = 0.1}},
   "model.moe: gamma has no effect with router 'switch'")
-says({router = "switch", normalize = true, scale = 2}, "model.moe: scale has no effect with router "
-  .. "'switch'")
+says({router = "switch", scale = 2}, "model.moe: scale has no effect with router 'switch'")
+for _, listed in ipairs(routers()) do -- what the gates of a router do by themselves may be said
+  local router = nn.routers[listed.name]
+  local free = listed.name == "record" or listed.name == "replay"
+  for _, row in ipairs(router.rows) do free = free or row[1] == "normalize" end
+  if not free then
+    local K = router.model and router.model.top_k or 2
+    local o = {router = router.causal and router.name or {router.name, allow_leak = true},
+               top_k = K, experts = 4}
+    for _, normalize in ipairs {true, false} do
+      o.normalize = normalize
+      local line = ("model.moe: normalize has no effect with router '%s'"):format(router.name)
+      if normalize == router.normalized then
+        is(moe(o).cfg.normalize, normalize, router.name .. ": it is so")
+      else
+        says(o, line)
+      end
+    end
+  end
+end
+says({router = "deepseek_v4", layers = 2, balance = {gamma = 0.1}}, "model.moe: balance: gamma = "
+  .. "0.1 has no effect: no layer's mixture goes by it (router 'deepseek_v4', 2 layers)")
+ok(moe {router = {"deepseek_v4", hash_layers = 1}, layers = 2, balance = {gamma = 0.1}},
+  "... and has one where a layer has a bias")
+says({router = {"softmax", frozen = true}, balance = {simbal = 1}}, "model.moe: simbal has no "
+  .. "effect: the weight of router 'softmax' is frozen")
+says({router = "noisy_topk", balance = {scope = "sequence"}}, "moe: balance rule 'cv2': scope = "
+  .. "'sequence' has no effect on cv2, which is of a micro-batch or a step")
+ok(moe {router = {"deepseek_v3", groups = 2, keep = 1}, balance = {scope = "step"}},
+  "deepseek_v3 with scope = step")
+says({router = "hash", capacity = {train = 1, drop = "probability"}}, "moe: capacity: drop = "
+  .. "'probability' serves the largest gate first, and router 'hash' gives all the same")
+says({router = "relu", capacity = {train = 1, drop = "reroute"}}, "moe: capacity: drop = 'reroute' "
+  .. "goes by scores, and router 'relu' gives none")
 
 do -- live: refused with the values, and the run goes on as if nothing had been said
   local function bits(f)

@@ -44,10 +44,15 @@ do -- routers()
   local function prints(part)
     ok(text:find(part, 1, true), "printed: " .. part:match "%S+", text)
   end
-  prints("\nsoftmax        softmax over the E logits, the K largest\n"
-    .. "               causal; normalize=true aux=0.01 z=0.001; Lepikhin")
-  prints("\npublished      as they say\n               causal; aux=0.01 z=0.001; Someone 2020\n"
-    .. "               in the paper: aux 0.04 of a sum of K\n")
+  local longest = ("expert_threshold"):len() -- what is beside the names stands in one column
+  local function row(name, text)
+    return ("\n%s %s"):format((name .. (" "):rep(longest)):sub(1, longest), text)
+  end
+  prints(row("softmax", "softmax over the E logits, the K largest")
+    .. row("", "causal; normalize=true aux=0.01 z=0.001; Lepikhin"))
+  prints(row("published", "as they say") .. row("", "causal; aux=0.01 z=0.001; Someone 2020")
+    .. row("", "in the paper: aux 0.04 of a sum of K\n"))
+  prints(row("expert_threshold", "the experts whose logit"))
   prints "sees later tokens; factor=1 allow_leak=false"
 end
 nn.routers.published = nil
