@@ -154,8 +154,9 @@ local SGD = {steps = 2, context = 8, optimizer = "sgd", momentum = 0, nesterov =
              warmup = 0, schedule = "constant", weight_decay = 0, clip = 0, sampling = "epoch",
              eval_every = 0, save = false}
 
--- Coefficients that are seen in two steps.
+-- Coefficients that are seen in two steps, and layers that have one that goes by them.
 local LOUD = {aux = 0.02, scope = "step"}
+local LAYERS = {deepseek_v4 = 4}
 
 -- Parameters and states after two steps, and the loss on the way.
 local function after(case, batch, accumulate, more)
@@ -163,7 +164,8 @@ local function after(case, batch, accumulate, more)
   for name, v in pairs(LOUD) do
     balance[name] = cases.has_coefficient(case.router, name) and v or nil
   end
-  local m = scatter(case.make(with({balance = balance}, more), true))
+  local given = {balance = balance, layers = LAYERS[case.name]}
+  local m = scatter(case.make(with(given, more), true))
   local r = train(m, d, with(SGD, {batch = batch, accumulate = accumulate})):wait()
   local loss = r:history("loss"):narrow(2, 2, 1)
   r:close()
@@ -313,7 +315,8 @@ end
 local function try_long_disabled(case)
   if LATER[case.name] == "disabled" then return t.skip(case.name .. ": off for long", "later") end
   local what, off = case.name .. ": an expert that is off for 40 steps", 40
-  local gamma = cases.has_coefficient(case.router, "gamma") and 0.02 or nil
+  local has = not LAYERS[case.name] and cases.has_coefficient(case.router, "gamma")
+  local gamma = has and 0.02 or nil
   local r = train(scatter(case.make({layers = 1, balance = {gamma = gamma}})), d, {steps = off + 1,
     batch = 8, lr = 1e-3, warmup = 0, eval_every = 0, save = false, paused = true})
   r.layers[1].experts[3]:disable()

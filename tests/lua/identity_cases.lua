@@ -58,6 +58,7 @@ end
 -- or one where the router takes one.
 function cases.of(name, family, base)
   local router = nn.routers[name]
+  if router.like and not (router.except or {}).alone then router = routing.find("case", name) end
   local case = {name = name, router = router, except = router.except or {}}
   function case.make(more, quiet)
     local o = with({top_k = case.K, capacity = false, activation = "silu", expert_bias = false},

@@ -48,9 +48,9 @@ local DEFAULTS = {
               z = of(0)},
   qwen3 = {normalize = of(true), aux = of(1e-3), scope = of "step", z = of(0)},
   random = {normalize = ours(true)},
-  record = {of = ours "softmax", aux = ours(0.01), gamma = ours(1e-3), z = ours(1e-3)},
+  record = {of = ours "softmax"}, -- all else is the router's that it stands for
   relu = {l1 = of(1e-8), rate = of(1.2), z = of(0)},
-  replay = {path = ours "", aux = ours(0.01), gamma = ours(1e-3), z = ours(1e-3)},
+  replay = {path = ours ""},
   sigmoid = {normalize = ours(true), scale = ours(1), aux = ours(0.01), gamma = of(1e-3),
              z = ours(1e-3)},
   sinkhorn = {tolerance = of(1e-4), balanced_eval = ours(0), z = of(0)},
