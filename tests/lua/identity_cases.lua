@@ -88,7 +88,7 @@ end
 --- Routing weights of the model far from 0 and all of them different.
 function cases.scatter(m)
   for i, info in ipairs(m._info) do
-    if info.name:find("mlp.", 1, true) and not info.name:find("experts.", 1, true) then
+    if info.name:find("mlp.", 1, true) and not info.name:find("_proj", 1, true) then
       engine.copy(m.params[i], tensor.randn(m.params[i].shape, {seed = i}) * 0.5)
     end
   end

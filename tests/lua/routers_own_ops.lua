@@ -318,10 +318,6 @@ local function allocates(what, more)
   is(at[150] - at[70], 0, what .. ": 80 steps with 4 evaluations: allocations")
   r:close()
 end
-for _, router in ipairs {"base", "sinkhorn", "expert_choice", "zero_experts"} do
-  allocates(router, {top_k = router == "base" and 1 or 2,
-                     router = router == "expert_choice" and {router, allow_leak = true} or router})
-end
 for _, drop in ipairs {"position", "random", "reroute"} do
   allocates(drop, {capacity = {train = 0.7, eval = 1, drop = drop, group = 16,
                             allow_leak = drop ~= "position" or nil}})

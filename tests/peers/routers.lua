@@ -1,7 +1,8 @@
 -- Mixtures of ours against tests/peers/routers.py, the algorithms of Mesh TensorFlow and flaxformer
--- (Switch), Lingvo (GShard), DeepSeek-V3 and quantile balancing written in PyTorch: what one step
--- of plain gradient descent makes of every parameter, with capacity and drops, balance losses and
--- bias.  Skips where $PYTHON (default python3) has no torch and numpy.  TAP.
+-- (Switch), Lingvo (GShard), expert choice, DeepSeek-V3 and quantile balancing written in PyTorch:
+-- what one step of plain gradient descent makes of every parameter, with capacity, groups, drops
+-- and rerouting, balance losses and bias.  Skips where $PYTHON (default python3) has no torch and
+-- numpy.  TAP.
 
 local engine = require "switchyard.engine"
 
@@ -77,6 +78,21 @@ case("gshard", {"gshard", policy = "all"}, "rule=gshard aux=0.5",
   {experts = 4, top_k = 2, aux = 0.5})
 case("gshard-drops", {"gshard", policy = "all"}, "rule=gshard aux=0.5 factor=1.5",
   {experts = 4, top_k = 2, aux = 0.5, slots = 0.75}) -- there of N/E, here of N*K/E
+-- What the sources round in three ways (int, round, ceil) is up here: 15 places of 14.4.
+case("switch-groups", {"switch", jitter = 0}, "rule=switch aux=0.5 factor=0.9 groups=4",
+  {experts = 4, top_k = 1, aux = 0.5, slots = {train = 0.9, group = 16}})
+case("switch-up", {"switch", jitter = 0}, "rule=switch aux=0.5 factor=0.9",
+  {experts = 4, top_k = 1, aux = 0.5, slots = 0.9})
+case("switch-least", {"switch", jitter = 0}, "rule=switch aux=0.5 factor=0.5 groups=4 least=4",
+  {experts = 4, top_k = 1, aux = 0.5, slots = {train = 0.5, group = 16, least = 4}})
+case("switch-reroute", {"switch", jitter = 0}, "rule=switch aux=0.5 factor=0.9 reroute=4",
+  {experts = 4, top_k = 1, aux = 0.5, slots = {train = 0.9, drop = "reroute"}})
+case("gshard-groups", {"gshard", policy = "all"}, "rule=gshard aux=0.5 factor=1.3 groups=4",
+  {experts = 4, top_k = 2, aux = 0.5, slots = {train = 0.65, group = 16}})
+case("expert-choice", {"expert_choice", allow_leak = true, factor = 0.9},
+  "rule=choice factor=0.9 groups=4", {experts = 4, top_k = 2})
+case("expert-choice-micro", {"expert_choice", allow_leak = true, scope = "micro", factor = 0.7},
+  "rule=choice factor=0.7", {experts = 4, top_k = 2})
 case("st-moe", "st_moe", "rule=st_moe aux=0.5 z=0.1", {experts = 4, top_k = 2, aux = 1, z = 0.1})
 local V3 = {experts = 8, top_k = 3, gamma = 0.25, sequence = 0.5}
 case("deepseek", "deepseek_v3",
@@ -84,8 +100,11 @@ case("deepseek", "deepseek_v3",
 case("deepseek-groups", {"deepseek_v3", groups = 4, keep = 2, scale = 1.5},
   "rule=deepseek groups=4 keep=2 scale=1.5 gamma=0.25 sequence=0.5 rows=4", V3)
 case("quantile", "quantile", "rule=quantile", {experts = 8, top_k = 3})
-t.ok(drops["switch-drops"] > 0.05 and drops["gshard-drops"] > 0.1, "something is dropped",
-  drops["switch-drops"] .. " " .. drops["gshard-drops"])
+for name, least in pairs {["switch-drops"] = 0.05, ["gshard-drops"] = 0.1, ["switch-groups"] = 0.1,
+                          ["switch-up"] = 0.1, ["switch-least"] = 0.1, ["switch-reroute"] = 0.02,
+                          ["gshard-groups"] = 0.1} do
+  t.ok(drops[name] > least, name .. ": something is dropped", drops[name])
+end
 
 local text, status = t.output(("'%s' '%s/tests/peers/routers.py' '%s'"):format(peers.python, srcdir,
   t.write(folder .. "/cases", table.concat(lines, "\n") .. "\n")))
@@ -95,6 +114,6 @@ for name, what, off in text:gmatch "([%w-]+) (%S+) off (%S+)" do
   seen = seen + 1
   t.ok(tonumber(off) < 1e-3, name .. ": " .. what, off) -- of the largest change of this parameter
 end
-t.ok(seen == 5 * 6 + 3 * 7, "every parameter was compared", text)
+t.ok(seen == 12 * 6 + 3 * 7, "every parameter was compared", text)
 os.execute("rm -rf '" .. folder .. "'")
 t.done()

@@ -8,9 +8,13 @@ what one step of gradient descent of rate 1 made of it.  Printed is, for each pa
 step is from the one here, as a share of the largest change: "name parameter off X".
 
 switch    Mesh TensorFlow and flaxformer: softmax, argmax, gate = probability; places by an exclusive
-          running count over the group; kept if the place is under the capacity; aux E sum f P
+          running count over the group; kept if the place is under the capacity; aux E sum f P.
+          reroute=R (no token left behind, appendix B): those without a place ask their next best
+          expert, R times, and have its probability as their gate
 gshard    Lingvo: the two largest; gates over their sum first; places of the second choices begin at
           the number of kept first ones; aux of first choices
+choice    Zhou et al. 2022: of each expert the largest of softmax over the group's tokens, of equal
+          ones (the same id) the earlier
 st_moe    flaxformer: the two largest, gates as they are; f sums to K, so aux is twice that of f / K
 deepseek  DeepSeek-V3: sigmoid, groups by the sum of their two best score + bias, -inf elsewhere;
           gates over their sum times scale; bias += gamma * sign(mean - load), less its mean; the
@@ -18,6 +22,7 @@ deepseek  DeepSeek-V3: sigmoid, groups by the sum of their two best score + bias
 quantile  Su, Megatron-LM: the largest of softmax - beta; beta of the next step the quantile over
           tokens of what is left of an expert's score above a token's (K+1)-th, less its mean
 """
+import math
 import sys
 
 import numpy as np
@@ -42,8 +47,29 @@ def combine(p, x, weights):
 
 
 def places(mask, start=0):
-    """Exclusive running count down the tokens: the place of each choice at its expert."""
-    return (torch.cumsum(mask, 0) - mask + start) * mask
+    """Exclusive running count down a group's tokens: the place of each choice at its expert."""
+    return (torch.cumsum(mask, -2) - mask + start) * mask
+
+
+def slots(o, n):
+    """factor * n / experts is rounded up, as by Megatron-LM; mesh cuts it, flaxformer rounds it."""
+    return max(o.get("least", 1), math.ceil(o["factor"] * n / o["experts"] * (1 - 1e-12)))
+
+
+def grouped(o, x):
+    """(N,E) as (groups, n, E)."""
+    return x.view(o.get("groups", 1), -1, x.shape[-1])
+
+
+def rerouted(prob, capacity, rounds):
+    """Which expert takes each token (N,E), by asking one after another."""
+    order = torch.sort(prob, dim=-1, descending=True, stable=True).indices
+    mask = torch.zeros_like(prob)
+    for k in range(rounds + 1):
+        for n in range(prob.shape[0]):
+            if k < prob.shape[1] and mask[n].sum() == 0 and mask[:, order[n, k]].sum() < capacity:
+                mask[n, order[n, k]] = 1
+    return mask
 
 
 def switch(p, x, o):
@@ -52,9 +78,11 @@ def switch(p, x, o):
     gate, index = prob.max(-1)
     mask = F.one_hot(index, E).double()
     loss = o["aux"] * E * (mask.mean(0) * prob.mean(0)).sum()
+    if "reroute" in o:
+        return combine(p, x, rerouted(prob.detach(), slots(o, N), o["reroute"]) * prob), loss
     if "factor" in o:
-        capacity = int(round(o["factor"] * N / E))
-        mask = mask * (places(mask) < capacity)
+        mask = grouped(o, mask)
+        mask = (mask * (places(mask) < slots(o, mask.shape[1]))).view(N, E)
     return combine(p, x, mask * gate[:, None]), loss
 
 
@@ -69,10 +97,22 @@ def gshard(p, x, o):
     g1, g2 = g1 / both, g2 / both
     loss = o["aux"] * E * (m1.mean(0) * prob.mean(0)).sum()
     if "factor" in o:
-        capacity = int(o["factor"] * N / E)
+        m1, m2 = grouped(o, m1), grouped(o, m2)
+        capacity = slots(o, m1.shape[1])
         m1 = m1 * (places(m1) < capacity)
-        m2 = m2 * (places(m2, m1.sum(0, keepdim=True)) < capacity)
+        m2 = m2 * (places(m2, m1.sum(-2, keepdim=True)) < capacity)
+        m1, m2 = m1.view(N, E), m2.view(N, E)
     return combine(p, x, m1 * g1[:, None] + m2 * g2[:, None]), loss
+
+
+def choice(p, x, o):
+    E, K = o["experts"], o["top_k"]
+    prob = torch.softmax(x @ p[AT + "gate.weight"].T, -1)
+    group = grouped(o, prob)
+    each = math.ceil(o["factor"] * group.shape[1] * K / E * (1 - 1e-12))
+    order = torch.sort(group.detach(), dim=1, descending=True, stable=True).indices
+    taken = torch.zeros_like(group).scatter(1, order[:, :each], 1.0).view(-1, E)
+    return combine(p, x, taken * prob), torch.zeros(())
 
 
 def st_moe(p, x, o):
@@ -123,8 +163,8 @@ def quantile(p, x, o):
     return combine(p, x, (hot * gates[..., None]).sum(1)), torch.zeros(())
 
 
-RULES = {"switch": switch, "gshard": gshard, "st_moe": st_moe, "deepseek": deepseek,
-         "quantile": quantile}
+RULES = {"switch": switch, "gshard": gshard, "choice": choice, "st_moe": st_moe,
+         "deepseek": deepseek, "quantile": quantile}
 
 
 def load(folder, name):
