@@ -64,7 +64,8 @@ int64_t sy_phase_inputs(const struct sy_phase *phase);
  * the gradients, and accumulate - 1 of `add`, which adds to them (absent when accumulate is 1).
  * `eval` has no auxiliary losses and no dropout.  `count` (absent unless a loss goes by what all
  * micro-batches of a step come to) is run over them before `begin` is: forward alone, with the same
- * draws, as far as what is counted needs. */
+ * draws, as far as what is counted needs; and not where all that goes by it is weighed by
+ * coefficients that are 0. */
 enum sy_phase_kind { SY_PHASE_BEGIN, SY_PHASE_ADD, SY_PHASE_EVAL, SY_PHASE_COUNT, SY_PHASES };
 
 struct sy_plan {
@@ -76,6 +77,10 @@ struct sy_plan {
     /* what it was traced with: values of the other rows that are PLAN */
     double traced[SY_HYPER_COUNT];
     int64_t top_k; /* experts a token uses; 0: unknown, or no experts */
+    /* coefficients, inputs of `begin`, without which nothing is counted; none: it always is; owned,
+     * each shared */
+    struct sy_tensor **weights;
+    int nweights;
 };
 /* By its kind; one that is absent has no graph and no program. */
 static inline struct sy_phase *sy_plan_phase(struct sy_plan *plan, enum sy_phase_kind kind)

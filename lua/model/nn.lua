@@ -366,9 +366,12 @@ end
 --- The sum of x over all micro-batches of the step, which is known before the first of them is
 -- learned from: x of a balance rule (ctx:load, ctx:whole), on which no token's way depends.  Where
 -- there are several, a phase of the plan counts it before ("count", include/switchyard/train.h).
-function nn._step_total(name, x)
+-- weight: the input, a coefficient, without which nothing goes by it: where it is 0 it may be what
+-- it was before.
+function nn._step_total(name, x, weight)
   local d = description("step_total")
   if nn.micro_batches() == 1 then return x end
+  if d.counted_for then d.counted_for[weight or 1] = true end
   local key = full_name(name)
   local total = d.totals[key]
   if not total then

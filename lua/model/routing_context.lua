@@ -234,13 +234,16 @@ end
 
 -- As fractions they have the bits of those of one large batch: a quotient of whole numbers is
 -- rounded once.
+local function shares(counts) return counts / counts:sum():maximum(tensor.ones(1)) end
+
+local function total_counts(r, weight)
+  return nn._step_total(r.sum or "load", (r.load * r.count):round(), weight)
+end
+
 local function load_of_all(self)
   local r = self._routing
   if nn.micro_batches() == 1 then return r.load end
-  if not r.all then
-    local counts = self:whole(r.sum or "load", (r.load * r.count):round())
-    r.all = counts / counts:sum():maximum(tensor.ones(1))
-  end
+  r.all = r.all or shares(total_counts(r))
   return r.all
 end
 
@@ -262,6 +265,23 @@ end
 function methods:whole(name, x)
   check_rule(self, "whole")
   return nn._step_total(name, x)
+end
+
+--- f(known), which goes by a whole step, where the coefficient `name` is not 0; elsewhere, where
+-- the step need not be counted for it, x.  known(total): nothing of a total of before is in it.
+function methods:_where_weighed(name, x, f)
+  self:setting(name)
+  local off = nn.description().inputs[name]:eq(0)
+  return off:where(x, f(function(total) return off:where(tensor.zeros(1), total) end))
+end
+
+--- ctx:load "step" of a loss that the coefficient `name` weighs.
+function methods:_load_for(name)
+  local r = self._routing
+  if nn.micro_batches() == 1 then return r.load end
+  return self:_where_weighed(name, r.load, function(known)
+    return shares(known(total_counts(r, name)))
+  end)
 end
 
 function methods:load(scope)

@@ -34,8 +34,10 @@ function variation.by_scope(ctx, name, x)
       :format(name), 0)
   end
   if n == 1 or scope ~= "step" then return of(x) end
-  local X = ctx:whole(name, x)
-  return of(X) + (gradient(X) * (x * n - X)):sum()
+  return ctx:_where_weighed(name, of(x), function(known)
+    local X = known(nn._step_total(name, x, name))
+    return of(X) + (gradient(X) * (x * n - X)):sum()
+  end)
 end
 
 return variation

@@ -37,7 +37,8 @@ end
 
 -- kind: "begin" (the first micro-batch of a step), "add" (the others), "eval", or "count" (before
 -- them all).  across: what phases have in common: carried, tensors that gather over micro-batches,
--- by name; totals: what is known of all of them before; remarks: what is to be said; by:
+-- by name; totals: what is known of all of them before, counted_for: the coefficients that need it,
+-- and 1: it is needed always; remarks: what is to be said; by:
 -- engine.objectives, or nil.
 local function trace(m, kind, params, data, o, across)
   local loss, total, losses
@@ -55,7 +56,8 @@ local function trace(m, kind, params, data, o, across)
     kind = kind, data = data, objectives = across.by,
     shaping = {smooth = o.label_smoothing or 0, z = o.z_loss or 0},
     accumulate = o.accumulate, steps = o.steps,
-    carried = across.carried, totals = across.totals, remarks = across.remarks},
+    carried = across.carried, totals = across.totals, remarks = across.remarks,
+    counted_for = across.counted_for},
     o.batch, o.context, result)
   return d.phase
 end
@@ -70,19 +72,39 @@ local function counting(phases, o)
     .. "micro-batches before a step, %.0f%% more FLOPs"):format(o.accumulate, 100 * share)
 end
 
+-- Names of coefficients, where all of which are 0 nothing is counted; nil: it always is.
+local function weights_of(counted_for)
+  local names = {}
+  for name in pairs(counted_for) do
+    if name == 1 then return nil end
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+local function is_counted(m, weights)
+  local any = not weights
+  for _, name in ipairs(weights or {}) do any = any or m.inputs[name]:item() ~= 0 end
+  return any
+end
+
 --- Trace and plan: the plan, the bytes of its arena, and lines of what it does beside.
 local function make_plan(m, params, data, o, by)
-  local across = {carried = {}, totals = {}, remarks = {}, by = by}
+  local across = {carried = {}, totals = {}, remarks = {}, by = by, counted_for = {}}
   local phases = {begin = trace(m, "begin", params, data, o, across)}
   if o.accumulate > 1 then phases.add = trace(m, "add", params, data, o, across) end
-  local said = across.remarks
+  local said, weights = across.remarks, weights_of(across.counted_for)
+  m._weights, m._counting, m._totals = {}, nil, across.totals
   if next(across.totals) then
     phases.count = trace(m, "count", params, data, o, across)
-    said[#said + 1] = counting(phases, o)
+    m._counting = counting(phases, o)
+    if is_counted(m, weights) then said[#said + 1] = m._counting
+    else for _, name in ipairs(weights) do m._weights[name] = true end end
   end
   phases.eval = trace(m, "eval", params, data, o, across)
   if o.teacher then said[#said + 1] = teacher.text(m, o) end
-  local plan, bytes = engine.plan(phases, o, m.cfg.top_k or 0)
+  local plan, bytes = engine.plan(phases, o, m.cfg.top_k or 0, weights)
   return plan, bytes, said
 end
 
@@ -671,6 +693,13 @@ local function set_coefficient(r, name, value)
   end)
 end
 
+-- A coefficient that was 0 may make each step dearer.
+local function tell_counting(r, name, value)
+  if not r._m._weights[name] or value == 0 then return end
+  r._m._weights = {}
+  engine.event(r.name, "note", r._m._counting)
+end
+
 function set_input(r, name, value)
   if type(value) == "table" and r._m.inputs[name].size == 1 then
     return set_coefficient(r, name, value)
@@ -684,6 +713,7 @@ function set_input(r, name, value)
   if range then options.check_range("train", value, range) end
   engine.copy(input, fresh)
   r._m._given[name] = value
+  tell_counting(r, name, value)
   r._h:set_input(name, fresh)
 end
 

@@ -98,6 +98,9 @@ void sy_plan_free(struct sy_plan *plan)
         return;
     for (int i = 0; i < SY_PHASES; i++)
         sy_phase_drop(sy_plan_phase(plan, (enum sy_phase_kind)i));
+    for (int i = 0; i < plan->nweights; i++)
+        sy_tensor_unref(plan->weights[i]);
+    sy_free(plan->weights);
     sy_free(plan->arena);
     sy_free(plan);
 }

@@ -170,6 +170,15 @@ static int run_phase(struct sy_trainer *t, struct doing *d, struct sy_phase *p, 
     return 0;
 }
 
+/* Does something go by what all micro-batches come to? */
+static bool is_counted(const struct sy_plan *plan)
+{
+    bool any = plan->nweights == 0;
+    for (int i = 0; i < plan->nweights; i++)
+        any |= sy_tensor_get(plan->weights[i], 0) != 0;
+    return plan->count.program && any;
+}
+
 /* Forward and backward over all micro-batches; gradients are then sums over them.  0, -1 or
  * SY__GIVEN_UP. */
 static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_err *err)
@@ -179,7 +188,7 @@ static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_er
     memset(t->sums, 0, (size_t)t->sum_count * sizeof *t->sums);
     sy__parts_begin(t);
     d->tally = sy_sampler_tally(&t->sampler, &t->place, 0, plan->batch * plan->accumulate);
-    for (int64_t a = 0; plan->count.program && a < plan->accumulate && !rc; a++)
+    for (int64_t a = 0; is_counted(plan) && a < plan->accumulate && !rc; a++)
         rc = run_phase(t, d, &plan->count, a, err);
     for (int64_t a = 0; a < plan->accumulate; a++) {
         struct sy_phase *p = a ? &plan->add : &plan->begin;

@@ -240,4 +240,66 @@ nn.router("forward", {
 says(function() moe {router = "forward"} end,
   "moe: router 'forward': ctx:whole: it is known when tokens are routed: in a balance rule")
 
+-- ---- a coefficient that is 0 costs nothing ----
+
+do
+  -- A step; what was counted before it, as a number.
+  local function counted(r)
+    for _, total in pairs(r._m._totals) do total:fill(0) end
+    r:steps(1):wait()
+    local sum = 0
+    for _, total in pairs(r._m._totals) do sum = sum + total:sum():item() end
+    return sum
+  end
+  local function model_of(balance)
+    return moe {layers = 1, router = {"deepseek_v3", groups = 2, keep = 1}, balance = balance}
+  end
+  local o = with(STEP, {steps = 8, batch = 2, accumulate = 4, paused = true})
+  local r, micro = train(model_of {scope = "step"}, d, o), train(model_of {}, d, o)
+  is(#r._beside, 0, "aux = 0: nothing is said of a pass more", r._beside[1])
+  counted(micro)
+  is(counted(r), 0, "... and there is none")
+  is(r:hash(), micro:hash(), "... the run is that of micro-batches")
+  is(r:history("balance.1"):hash(), micro:history("balance.1"):hash(), "... as is its series")
+  r.aux = 0.5
+  is(counted(r), 4 * 2 * 16 * 2, "r.aux = 0.5: the step's choices are counted")
+  r.aux = 0
+  is(counted(r), 0, "r.aux = 0: they are not")
+  r.aux = 0.5
+  r:steps(2):wait()
+  local hash = r:hash()
+  r:close()
+  micro:close()
+  -- the same from the beginning, in one go
+  local again = train(model_of {scope = "step"}, d, o)
+  again:steps(1):wait()
+  again.aux = 0.5
+  again:steps(1):wait()
+  again.aux = 0
+  again:steps(1):wait()
+  again.aux = 0.5
+  again:steps(2):wait()
+  is(again:hash(), hash, "the same bits again")
+  again:close()
+  again = train(model_of {scope = "step"}, d, with(o, {save = true, name = "weighed",
+                                                       checkpoint_every = 2}))
+  again:steps(3):wait()
+  again.aux = 0.5
+  again:resume():wait()
+  hash = again:hash()
+  again:rewind(2)
+  is(again.aux, 0, "a rewind to where it was 0")
+  again:steps(1):wait()
+  again.aux = 0.5
+  again:resume():wait()
+  is(again:hash(), hash, "... gives the same bits behind it")
+  again:close()
+  is(replay "weighed".identical, true, "replayed")
+  r = train(model_of {scope = "step", cv2 = 0}, d, o)
+  is(counted(r), 0, "cv2 = 0 likewise")
+  r.cv2 = 0.5
+  ok(counted(r) > 0, "... and where it is not")
+  r:close()
+end
+
 t.done()

@@ -245,13 +245,33 @@ static void read_plan(lua_State *L, struct sy_plan *plan)
     plan->accumulate = sy_to_int64(plan->traced[SY_HYPER_accumulate]);
 }
 
-/* engine.plan({begin=, add= (or nil), eval=, count= (or nil)}, options, top_k or 0) -> plan, arena
- * bytes.  options: hyper-parameters that a change of traces again. */
+/* Inputs of `begin` by their names, a list (argument 4) or nil, into plan->weights. */
+static int read_weights(lua_State *L, struct sy_plan *plan, struct sy_err *err)
+{
+    const int n = lua_isnoneornil(L, 4) ? 0 : (int)luaL_len(L, 4);
+    plan->weights = sy_calloc((size_t)n + 1, sizeof(struct sy_tensor *));
+    if (!plan->weights)
+        return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+    for (int i = 1; i <= n; i++) {
+        lua_geti(L, 4, i);
+        const char *name = luaL_checkstring(L, -1);
+        struct sy_tensor *x = sy_graph_find_input(plan->begin.graph, name);
+        if (!x)
+            return sy_err_set(err, SY_E_STATE, "train: no input '%s'", name);
+        plan->weights[plan->nweights++] = sy_tensor_ref(x);
+        lua_pop(L, 1);
+    }
+    return 0;
+}
+
+/* engine.plan({begin=, add= (or nil), eval=, count= (or nil)}, options, top_k or 0, weights or nil)
+ * -> plan, arena bytes.  options: hyper-parameters that a change of traces again; weights: names of
+ * inputs, where all of which are 0 nothing is counted. */
 static int l_plan(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     size_t most = 0;
-    lua_settop(L, 3);
+    lua_settop(L, 4);
     for (int i = 0; i < SY_PHASES; i++)
         if (lua_getfield(L, 1, phase_names[i]) != LUA_TNIL) {
             struct sy_phase *p = lsy_check_handle(L, -1, META_PHASE);
@@ -267,10 +287,10 @@ static int l_plan(lua_State *L)
     read_plan(L, plan);
     plan->top_k = luaL_optinteger(L, 3, 0);
     for (int i = 0; i < SY_PHASES; i++)
-        move_phase(L, 4 + i, sy_plan_phase(plan, (enum sy_phase_kind)i));
+        move_phase(L, 5 + i, sy_plan_phase(plan, (enum sy_phase_kind)i));
     plan->inputs = sy_phase_inputs(&plan->begin);
-    lua_pushvalue(L, 4 + SY_PHASES); /* the plan: behind the arguments and the phases */
-    if (sy_plan_attach(plan, &err))
+    lua_pushvalue(L, 5 + SY_PHASES); /* the plan: behind the arguments and the phases */
+    if (read_weights(L, plan, &err) || sy_plan_attach(plan, &err))
         return lsy_raise(L, &err);
     lua_pushinteger(L, (lua_Integer)plan->arena_bytes);
     return 2;
