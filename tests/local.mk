@@ -108,7 +108,8 @@ script_tests += %D%/cli/fifo.sh
 script_tests += %D%/cli/runs.sh %D%/cli/kill.sh %D%/cli/resume.sh %D%/lua/rewind.lua
 script_tests += %D%/lua/disk.lua
 script_tests += %D%/lua/schedule.lua
-EXTRA_DIST += %D%/cli/lib.sh %D%/cli/prompt.pty %D%/cli/live.pty %D%/cli/jobs.pty %D%/cli/jobs.lua
+EXTRA_DIST += %D%/cli/lib.sh %D%/cli/catalogues.sh %D%/cli/prompt.pty %D%/cli/live.pty
+EXTRA_DIST += %D%/cli/jobs.pty %D%/cli/jobs.lua
 # A person at a terminal, for cli/*.pty.
 check_PROGRAMS += %D%/cli/pty
 tests_cli_pty_SOURCES = %D%/cli/pty.c

@@ -4,6 +4,8 @@
 # the time.
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"
+# shellcheck source=tests/cli/catalogues.sh
+. "${srcdir:-.}/tests/cli/catalogues.sh"
 
 for i in 1 2 3 4 5 6 7 8; do cat "$srcdir/README.md"; done > "$folder/input.txt"
 awk '/^Eight lines/ { on = 1; next } on && /^A session/ { exit }
@@ -22,6 +24,16 @@ told()
          d && /ROMEO:/ { e = 1 } END { exit !e }' "$1" || { sed 's/^/# /' "$1"; return 1; }
 }
 
+# experts FILE: the blocks of the section on experts and objectives, smaller, as one script
+experts()
+{
+    awk '/^## Which experts/ { on = 1; next } on && /^## / { exit } on && /^    / { print substr($0, 5) }' \
+        "$srcdir/README.md" |
+        sed -e 's/dim = 128/dim = 16, heads = 2/; s/layers = 4/layers = 2/; s/steps = 3000/steps = 3/' \
+            -e 's/vocab = 4096/vocab = 400/; s/to = "en", tok/to = "en", path = "locale", tok/' \
+            -e 's/model.moe{/&layers = 1, dim = 16, heads = 2, /' > "$1"
+}
+
 cd "$folder" || exit 99
 timeout 120 "$SWITCHYARD" -E --runs "$folder/script" lines.lua > script.out 2>&1
 told script.out
@@ -29,4 +41,11 @@ report $? "as a script"
 timeout 120 "$SWITCHYARD" -E --runs "$folder/typed" -i < lines.lua > typed.out 2>&1
 told typed.out
 report $? "typed"
+
+experts experts.lua
+[ "$(grep -c 'm:fill\|m:translate\|switch\|deepseek' experts.lua)" -eq 5 ]
+report $? "lines of the section on experts"
+catalogues
+timeout 120 "$SWITCHYARD" -E experts.lua > out 2>&1 && grep -q '^To .* or not to ' out
+report $? "they run, and blanks are filled"
 finish
