@@ -121,7 +121,8 @@ struct sy_train_config {
     struct sy_objectives *objectives; /* likewise; NULL: next-token prediction */
     enum sy_sample_mode sampling;
     bool by_step;                  /* it began before windows were counted, and keeps its order */
-    double flops_per_token;        /* of the model: 6 a weight plus attention; for MFU */
+    double flops_per_token;        /* of the model: 6 a weight plus attention; for MFU; 0: not
+                                    * known */
     double peak;                   /* FLOP/s measured on this machine (sy_cpu_peak); 0: no
                                     * MFU.  A step that is faster shows that others kept the
                                     * machine busy then: it is measured again */

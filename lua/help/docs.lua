@@ -100,9 +100,12 @@ docs.entries = {
    .. '  end\n'
    .. 'end)\n'
    .. 'model.bigram{vocab = 64}'},
-  {"model:count", "m:count() -> {total=, active=, flops_per_token=}",
+  {"model:count", "m:count() -> {total=, active=, flops_per_token=, varies=}",
    "Parameters in all, those that one token uses, and the model FLOPs of a training step a token: "
-    .. "6 for each multiply-add weight it uses, plus causal attention at half.",
+    .. "6 for each multiply-add weight it uses, plus causal attention at half. Of an encoder and a "
+    .. "decoder it is the mean over the tokens of both sides, as tokens are counted everywhere. "
+    .. "varies = true: these are of top_k experts, and its router gives a token more or fewer "
+    .. "(zero_experts, relu, top_p ...); runs of it have no mfu and no axis of FLOPs.",
    "m:count().active"},
   {"model:generate",
    "m:generate(prompt, {tokens=200, temperature=0.8, top_k=40, top_p=1, seed=1, stream=false, "
@@ -254,7 +257,8 @@ docs.entries = {
     .. "r.current_lr  r.eta  r.name",
    "A run. state: running, paused, done, stopped or failed (then r.error says why). loss and "
     .. "val_loss are nats a token without auxiliary losses; tok_s tokens a second; mfu the share "
-    .. "of the FMA peak measured on this machine; eta seconds. val_loss is nil before the first "
+    .. "of the FMA peak measured on this machine, nil where the number of experts a token varies; "
+    .. "eta seconds. val_loss is nil before the first "
     .. "evaluation. These can be set, r.lr = x: " .. settable() .. "; and the inputs of the "
     .. "model (m.inputs), of a mixture r.aux, r.z. All else can only be read; "
     .. "steps can only be set: r:steps(n) does n more.",

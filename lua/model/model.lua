@@ -189,6 +189,9 @@ function Model:_place(layer, mixture)
   return layer .. (mixture and mixture ~= "" and "." .. mixture or "")
 end
 
+--- The number of experts that a token gets varies: what a step computes is not known before.
+function Model:_vary() self._varies = true end
+
 --- A mixture of a layer is met.  Returns its name: nil of the first, whose series and inputs have
 -- the layer's number alone.
 function Model:_add_mixture(layer, E, K, path)
@@ -509,36 +512,42 @@ local function product(shape)
   return n
 end
 
---- How often a parameter is used for a token of the context: 1, or S/T of what is in an encoder,
--- and reads S tokens of a row.
+-- Tokens of a row that are counted as such, of T of the decoder: those that it is given.
+local function tokens_of_row(m, T) return T + (m:_inputs() or 0) end
+
+--- How often a parameter is used for a token that is counted: 1; of an encoder and a decoder the
+-- share of the tokens that its side has, S/(S+T) of what reads the S inputs of a row.
 function Model:_uses(info, context)
-  if info.side ~= "input" then return 1 end
-  return self.cfg.input_context / (context or self.cfg.context)
+  local T = context or self.cfg.context
+  return (info.side == "input" and self.cfg.input_context or T) / tokens_of_row(self, T)
 end
 
--- Multiply-adds of attention a token of the context, forward and backward: causal at half.
+-- Multiply-adds of attention in a row of T tokens, forward and backward: causal at half.
 local function attention_flops(m, T)
   local S, w = m.cfg.input_context or 0, m._widths
-  return 6.0 * T * (w.context or 0) + 12.0 * S * (w.memory or 0) + 12.0 * S * S / T * (w.input or 0)
+  return 6.0 * T * T * (w.context or 0) + 12.0 * S * T * (w.memory or 0)
+    + 12.0 * S * S * (w.input or 0)
 end
 
---- m:count() -> {total=, active=, flops_per_token=}: parameters, those that one token uses, and
--- model FLOPs of a training step a token: 6 for each multiply-add weight it uses, plus causal
--- attention at half.  Of an encoder and a decoder, a token is one of the decoder's, with its share
--- of the encoder's work.
+--- m:count() -> {total=, active=, flops_per_token=, varies=}: parameters, those that one token
+-- uses, and model FLOPs of a training step a token: 6 for each multiply-add weight it uses, plus
+-- causal attention at half.  Of an encoder and a decoder it is the mean over the tokens of both
+-- sides of a full row, as tokens are counted everywhere.  varies: a token gets top_k experts
+-- nominally, and may get more or fewer; then FLOPs of a run are not known.
 function Model:count(context)
-  local total, active, weights = 0, 0, 0
+  local total, active, weights, T = 0, 0, 0, context or self.cfg.context
   for i, p in ipairs(self.params) do
     local info = self._info[i]
     local n = product(p.shape)
     local used = info.experts > 0 and n // info.experts * info.active or n
     total, active = total + n, active + used
     if #p.shape >= 2 and (not info.lookup or self.cfg.tie) then
-      weights = weights + used * self:_uses(info, context)
+      weights = weights + used * self:_uses(info, T)
     end
   end
-  return {total = total, active = active,
-          flops_per_token = 6.0 * weights + attention_flops(self, context or self.cfg.context)}
+  local beside = attention_flops(self, T) / tokens_of_row(self, T)
+  return {total = total, active = active, flops_per_token = 6.0 * weights + beside,
+          varies = self._varies}
 end
 
 function Model:_make_layers()

@@ -403,10 +403,11 @@ table.sort(kind_names)
 -- "value".
 function nn.observe(name, x, o)
   local d = description("observe")
-  if d.mode ~= "train" or d.kind == "count" then return end
   local kind = options.read("observe", o, {{"kind", "string"}}).kind or KINDS[name] and
     name or "value"
   if not KINDS[kind] then options.unknown("observe", "kind", kind, kind_names) end
+  if kind == "experts_per_token" then d.model:_vary() end
+  if d.mode ~= "train" or d.kind == "count" then return end
   local mixture = d.mixture or {}
   d.graph:observe(placed(d, name), x, kind, d.layer, mixture.name,
     kind == "load" and mixture.mask or nil)

@@ -99,8 +99,9 @@ function card.model(m)
     rest = rest - child.flops
   end
   if rest > 0 then lines[#lines + 1] = {"  attention of tokens", "", "", "", human(rest)} end
-  local out = {("model.%s: %s parameters, %s active a token, %sFLOP a token and step")
-    :format(m.family, human(c.total), human(c.active), human(c.flops_per_token) .. " ")}
+  local out = {("model.%s: %s parameters, %s active a token, %sFLOP a token and step%s")
+    :format(m.family, human(c.total), human(c.active), human(c.flops_per_token) .. " ",
+      c.varies and " (with top_k experts; their number varies)" or "")}
   local widths = {0, 0, 0, 0, 0}
   for _, l in ipairs(lines) do
     for c = 1, 5 do widths[c] = math.max(widths[c], #l[c]) end

@@ -197,7 +197,7 @@ function directory.config(m, d, o, initial, code)
     script = code[1] and code[1].file or nil,
     defined = defined_by_users(m),
     bf16 = o.precision == "bf16" and engine.bf16 or nil,
-    flops_per_token = teacher.flops(m, o), -- for charts by FLOPs
+    flops_per_token = teacher.flops(m, o), -- for charts by FLOPs; 0: not known
     teacher = teacher.config(o.teacher),
     sources = #d.sources > 1 and table.move(d.sources, 1, #d.sources, 1, {}) or nil,
     layers = #m._labels > 0 and m._labels or nil, -- what people call them: "enc 1"

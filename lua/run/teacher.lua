@@ -198,10 +198,12 @@ teacher.check_lengths, teacher.check_sight = check_lengths, check_sight
 
 -- ---- what it costs ----
 
---- Model FLOPs of a step a token: of what learns, and of the teacher's forward pass.
+--- Model FLOPs of a step a token: of what learns, and of the teacher's forward pass.  0: not known,
+-- as the number of experts that a token gets varies.
 function teacher.flops(m, o)
-  local own = m:count(o.context).flops_per_token
-  return o.teacher and own + o.teacher:count(o.context).flops_per_token / 3 or own
+  local own, its = m:count(o.context), o.teacher and o.teacher:count(o.context)
+  if own.varies or its and its.varies then return 0 end
+  return own.flops_per_token + (its and its.flops_per_token / 3 or 0)
 end
 
 --- For people, of a run: who teaches it, what share, and the newest loss.

@@ -383,7 +383,8 @@ static void note_speed(struct sy_trainer *t, struct sy_status *s, double tokens,
     double each = t->pace.seconds / t->pace.weight;
     s->tok_s = tokens / each;
     s->tokens += trained ? (int64_t)tokens : 0;
-    s->mfu = t->c.peak > 0 ? s->tok_s * t->c.flops_per_token / t->c.peak : (double)NAN;
+    double flops = t->c.flops_per_token;
+    s->mfu = t->c.peak > 0 && flops > 0 ? s->tok_s * flops / t->c.peak : (double)NAN;
     s->eta = (double)(s->steps - s->step) * each;
 }
 

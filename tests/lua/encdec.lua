@@ -393,9 +393,10 @@ do
   is(n:count().total, total, "parameters")
   local of_input = 3 * (attention + ffn) + 2 * 2 * C * C
   local of_output = 2 * (attention + ffn + 2 * C * C) + L * C
-  local scores = 12 * (3 * C * 40 * 40 / 20 + 2 * C * 40) + 6 * 2 * C * 20
-  near(n:count().flops_per_token, 6 * (of_output + of_input * 40 / 20) + scores, 1,
-    "model FLOPs of a token")
+  local scores = 12 * (3 * C * 40 * 40 + 2 * C * 40 * 20) + 6 * 2 * C * 20 * 20
+  near(n:count().flops_per_token * (40 + 20),
+    6 * (20 * of_output + 40 * of_input) + scores, 1,
+    "model FLOPs of a row, by the tokens of both sides")
 end
 
 refuses(function() model.encdec {router = "softmax"} end, "a router without experts",

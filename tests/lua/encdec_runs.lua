@@ -95,6 +95,34 @@ do
   near(two.val_loss, one.val_loss, 1e-4, "and lead to the same")
 end
 
+-- ---- FLOPs ----
+
+-- A run's FLOPs (mfu, the charts' axis) are its tokens, of both sides, times those of a token: of a
+-- full batch what its weights need, by hand.
+do
+  local m, C, S = make {}, 16, 40
+  local T = m.cfg.context
+  local r = run(m, {steps = 2})
+  local F = m.cfg.ffn_dim
+  local layer = 4 * C * C + 3 * C * F
+  local inputs = 2 * layer + 2 * 2 * C * C -- keys and values of attention to the memory, too
+  local outputs = 2 * (layer + 2 * C * C) + m.cfg.vocab * C
+  local scores = 12 * 2 * C * (S * S + S * T) + 6 * 2 * C * T * T
+  local row = 6 * (inputs * S + outputs * T) + scores
+  near(r.tokens * m:count().flops_per_token / (2 * 4 * row), 1, 1e-6,
+    "FLOPs of two steps, by hand")
+  near(r:history("tokens"):table()[1][2], 4 * (S + T), 0, "tokens of a full batch")
+end
+
+for name, options in pairs {zero_experts = {}, relu = {}, softmax = {}} do
+  local m = model.moe {layers = 1, dim = 16, heads = 2, context = 8, vocab = tok, experts = 4,
+    expert_dim = 8, router = {name, table.unpack(options)}}
+  local r = run(m, {objective = "next", steps = 2})
+  local known = name == "softmax"
+  is(r.mfu ~= nil, known, "mfu of router " .. name)
+  is(m:count().varies, not known or nil, "varies of " .. name)
+end
+
 -- ---- on disk ----
 
 do
