@@ -153,7 +153,8 @@ local function feed_forward_of(cfg)
   check_mixtures(cfg, where)
   local dense = {activation = cfg.activation, gated = cfg.gated, dropout = cfg.dropout}
   return function(h, l)
-    experts.top_k, experts.capacity = cfg.top_k, cfg.capacity -- may change while a run is live
+    -- they may change while a run is live; nil would be the router's own
+    experts.top_k, experts.capacity = cfg.top_k, cfg.capacity or false
     if where[l] then return nn.moe(h, experts) end
     return nn.ffn(h, cfg.ffn_dim, dense)
   end

@@ -85,6 +85,16 @@ do
   ok(r:hash() ~= want, "r.top_k changes it while it runs")
 end
 
+do -- a router's own capacity does not come back
+  local r = run(make(with(MIX, {router = "switch", top_k = 1, capacity = 0.25})), {paused = true})
+  r:steps(3):wait()
+  ok(r:history "drop.1":table()[3][2] > 0, "a capacity drops tokens")
+  r.capacity = nil
+  r:steps(3):wait()
+  is(r:history "drop.1".shape[1], 3, "r.capacity = nil: none is dropped from then on")
+  r:stop()
+end
+
 is(run(make {}, {objective = {span = 0.5, prefix = 0.5}}).state, "done", "spans and prefixes")
 
 -- Accumulated micro-batches are one batch: dense, without dropout.
