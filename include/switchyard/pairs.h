@@ -62,7 +62,6 @@ struct sy_languages {
     const char *tag; /* borrowed; "": none */
     bool sources_are_targets; /* the sources (sy_corpus_source) are languages translated into */
     const char *other; /* the one language of the other side; borrowed */
-    int32_t start;     /* id that a decoder begins with */
 };
 /* Of a corpus of pairs. */
 struct sy_languages sy_corpus_languages(const struct sy_corpus *c);

@@ -100,6 +100,9 @@ char *sy_tokenizer_decode_on(const struct sy_tokenizer *tok, const int32_t *ids,
 
 int32_t sy_tokenizer_size(const struct sy_tokenizer *tok); /* V */
 int32_t sy_tokenizer_eot(const struct sy_tokenizer *tok);  /* end-of-text, or -1 */
+/* What a decoder begins with, and what rows are padded with: <pad>; without one the end-of-text;
+ * without that, and of no tokenizer (NULL), 0. */
+int32_t sy_tokenizer_start(const struct sy_tokenizer *tok);
 int32_t sy_tokenizer_bos(const struct sy_tokenizer *tok);  /* as known from a file, or -1 */
 /* The special token of this name, or -1; any of the file's.  Those of fim, <pad> and <|endoftext|>
  * are also found under the names that other families have for them. */

@@ -305,12 +305,8 @@ local DECODE = {
 --- Whether a model has an encoder, whose inputs are given to _decode.
 function sequence.has_encoder(m) return m.cfg.input_context ~= nil end
 
---- The token that a decoder begins with: the tokenizer's padding; without one the end-of-text of a
--- model that was trained on pairs (src/data/pairs/pair_corpus.c), else 0.
-function sequence.start_of(m)
-  local tok = m.tokenizer
-  return tok and (tok:special "<pad>" or m._languages and tok.eot) or 0
-end
+--- The token that a decoder begins with, as in training.
+function sequence.start_of(m) return m.tokenizer and m.tokenizer.start or 0 end
 
 local function check_inputs(m, inputs)
   inputs = m:_ids("decode", inputs)

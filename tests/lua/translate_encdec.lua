@@ -105,6 +105,24 @@ do
   learn(n, b)
   is(n:translate("zwei", {from = "de"}), "two", "then a decoder begins with the end-of-text")
   is(n:generate("<de> zwei", {temperature = 0}), "two", "in m:generate, too")
+  -- and where it learns of text
+  local page = model._family "encdec"
+  model.define("starting", function(cfg)
+    local forward = page.build(cfg)
+    return function(tokens, batch)
+      nn.observe("first", tokens:narrow(2, 1, 1):cast("f32"):mean())
+      return forward(tokens, batch)
+    end
+  end, page.rows)
+  local c = data.string(table.concat(lines, "\n"):rep(20), {tokenizer = bare, val = 0})
+  local m = model.starting {layers = 1, dim = 16, heads = 2, vocab = bare, context = 16,
+    input_context = 16}
+  local r = train(m, c, {objective = "prefix", steps = 1, batch = 4, eval_every = 0, save = false})
+  is(r:wait():history("first")[1][2]:item(), bare.eot + 0.0, "and in rows of an objective")
+  is(bare.start, bare.eot, "tok.start says so")
+  is(tokenizer.bytes {pad = true}.start, tokenizer.bytes {pad = true}:special "<pad>",
+    "with padding it is that")
+  is(tokenizer.bytes().start, 0, "else 0")
 end
 
 -- ---- what reads the language ----

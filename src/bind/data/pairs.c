@@ -172,7 +172,7 @@ static void add_languages(lua_State *L, const struct sy_corpus *c, int32_t first
 static bool translate_alike(const struct sy_languages *a, const struct sy_languages *b)
 {
     return a->sources_are_targets == b->sources_are_targets && !strcmp(a->tag, b->tag) &&
-           !strcmp(a->other, b->other) && a->start == b->start;
+           !strcmp(a->other, b->other);
 }
 
 /* Those of a data set of pairs; of a mix those of its first pairs and of the others that are put
@@ -194,7 +194,7 @@ static bool gather_languages(lua_State *L, const struct sy_corpus *in, struct sy
     return found;
 }
 
-/* engine.languages(d) -> {tag=, targets=, other=, start=, sources={name, ...}, numbers={of the
+/* engine.languages(d) -> {tag=, targets=, other=, sources={name, ...}, numbers={of the
  * sources among all of the data's, from 0}}, or nil: there are no pairs in it */
 static int l_languages(lua_State *L)
 {
@@ -210,7 +210,6 @@ static int l_languages(lua_State *L)
     lsy_set_text(L, "tag", l.tag);
     lsy_set_boolean(L, "targets", l.sources_are_targets);
     lsy_set_text(L, "other", l.other);
-    lsy_set_integer(L, "start", l.start);
     return 1;
 }
 

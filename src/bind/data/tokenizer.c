@@ -321,8 +321,9 @@ static int push_id(lua_State *L, int32_t id)
 /* tok.size and other fields, or a method; upvalue 1: methods. */
 static int get_field(lua_State *L)
 {
-    static const char *const fields[] = {"size",   "kind",   "eot",  "bos",   "pattern", "hash",
-                                         "encode", "decode", "save", "token", "special", NULL};
+    static const char *const fields[] = {"size", "kind",   "eot",    "bos",  "start", "pattern",
+                                         "hash", "encode", "decode", "save", "token", "special",
+                                         NULL};
     char hex[17];
     struct sy_tokenizer *t = lsy_check_tokenizer(L, 1);
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
@@ -339,6 +340,8 @@ static int get_field(lua_State *L)
         return push_id(L, sy_tokenizer_eot(t));
     else if (!strcmp(name, "bos"))
         return push_id(L, sy_tokenizer_bos(t));
+    else if (!strcmp(name, "start"))
+        return push_id(L, sy_tokenizer_start(t));
     else if (lua_getfield(L, lua_upvalueindex(1), name) == LUA_TNIL)
         return lsy_unknown(L, "tokenizer", "field", name, fields);
     return 1;
@@ -355,8 +358,9 @@ static const luaL_Reg methods[] = {{"encode", encode_text},
 static const luaL_Reg functions[] = {
     {"bytes", make_bytes}, {"train_bpe", make_bpe}, {"load", load_tokenizer}, {NULL, NULL}};
 static const struct lsy_doc docs[] = {
-    {"tokenizer", "tok.size  tok.kind  tok.eot  tok.hash",
-     "Text to token ids and back. Ids start at 0; decode(encode(s)) is s for any bytes, unless a "
+    {"tokenizer", "tok.size  tok.kind  tok.eot  tok.start  tok.hash",
+     "Text to token ids and back. start: what a decoder begins with where it is trained on pairs or "
+     "spans, <pad>, else the end-of-text, else 0. Ids start at 0; decode(encode(s)) is s for any bytes, unless a "
      "file's normalizer changes the text. Tokenizers are equal (==) when they give equal ids.",
      "tok = tokenizer.bytes()\ntok:decode(tok:encode(\"To be\"))"},
     {"tokenizer.bytes", "tokenizer.bytes{sentinels=, fim=, pad=, special=} -> tok",

@@ -44,7 +44,7 @@ static int find_specials(const struct sy_tokenizer *tok, struct sy__specials *id
                          struct sy_err *err)
 {
     *ids = (struct sy__specials){.eot = tok ? sy_tokenizer_eot(tok) : -1,
-                                 .pad = special(tok, "<pad>"),
+                                 .pad = sy_tokenizer_start(tok),
                                  .fim_prefix = special(tok, "<|fim_prefix|>"),
                                  .fim_middle = special(tok, "<|fim_middle|>"),
                                  .fim_suffix = special(tok, "<|fim_suffix|>")};
@@ -206,7 +206,7 @@ void sy__objectives_lay(const struct sy_objectives *o, struct sy__row *r)
             i++;
     }
     const struct sy__part *p = part_at(o, i);
-    r->pad = o && o->ids.pad >= 0 ? o->ids.pad : 0;
+    r->pad = o ? o->ids.pad : 0;
     sy__row_prefix(r, 0);
     sy__row_objective(r, p->id);
     p->of->lay(p, r);

@@ -313,7 +313,6 @@ static uint64_t hash_pairs(const struct sy__pair_list *l, const struct tags *t)
 static int describe(struct sy_corpus *c, struct sy__pair_making *m, const char *tag, bool cut,
                     struct sy_err *err)
 {
-    int32_t pad = sy_tokenizer_special(c->tokenizer, "<pad>");
     c->files = m->files;
     m->files = (struct sy__files){0};
     c->source = m->list.source;
@@ -324,7 +323,7 @@ static int describe(struct sy_corpus *c, struct sy__pair_making *m, const char *
     c->pairs.other = sy_strdup(m->other);
     c->pairs.sources_are_targets = m->sources_are_targets;
     c->pairs.cut = cut;
-    c->pairs.start = pad >= 0 ? pad : sy_tokenizer_eot(c->tokenizer);
+    c->pairs.start = sy_tokenizer_start(c->tokenizer);
     return c->pairs.tag && c->pairs.other && !c->reading.failed ? 0 : sy__no_pair_memory(err);
 }
 

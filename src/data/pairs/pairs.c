@@ -42,7 +42,7 @@ struct sy_languages sy_corpus_languages(const struct sy_corpus *c)
 {
     const struct sy__pairs *p = &c->pairs;
     return (struct sy_languages){p->tag ? p->tag : "", p->sources_are_targets,
-                                 p->other ? p->other : "", p->start};
+                                 p->other ? p->other : ""};
 }
 
 int32_t sy_corpus_sources(const struct sy_corpus *c)

@@ -13,7 +13,7 @@ struct sy__pairs {         /* of a corpus; count 0: it is of text */
     int64_t count, train;
     char *tag, *other; /* owned; struct sy_languages */
     bool sources_are_targets, cut;
-    int32_t start; /* id: <pad>, or end-of-text where there is none */
+    int32_t start; /* sy_tokenizer_start */
     _Atomic(struct sy__packing *) packings; /* packing.c: each made when it is first asked for */
 };
 void sy__pairs_free(struct sy__pairs *p);

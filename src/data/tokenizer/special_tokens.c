@@ -199,3 +199,10 @@ int32_t sy_tokenizer_special(const struct sy_tokenizer *tok, const char *name)
                 id = find_name(tok, others[i][k]);
     return id;
 }
+
+int32_t sy_tokenizer_start(const struct sy_tokenizer *tok)
+{
+    int32_t pad = tok ? sy_tokenizer_special(tok, "<pad>") : -1;
+    int32_t eot = tok ? sy_tokenizer_eot(tok) : -1;
+    return pad >= 0 ? pad : eot >= 0 ? eot : 0;
+}
