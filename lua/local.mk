@@ -32,6 +32,7 @@ lua_sources += %D%/model/attention.lua
 lua_sources += %D%/model/beam.lua
 lua_sources += %D%/model/encdec.lua
 lua_sources += %D%/model/sequence.lua
+lua_sources += %D%/model/token_by_token.lua
 lua_sources += %D%/model/objective.lua
 lua_sources += %D%/model/routers.lua
 lua_sources += %D%/model/routing.lua

@@ -95,13 +95,13 @@ local function form_of(m, s, by)
   local learned = m._objective or "next"
   local span, fim = objective.has(learned, "span"), objective.has(learned, "fim")
   if not can_span(s) and not can_fim(s) then error(NONE, 0) end
-  by = by or m._encodes and "span" or fim and "fim" or span and "span"
+  by = by or m:_inputs() and "span" or fim and "fim" or span and "span"
   if not by and can_span(s) and can_fim(s) then
     error("fill: the model was not trained to fill blanks, as far as is known: by = \"span\" or "
       .. "by = \"fim\" says how it is to be asked", 0)
   end
   by = by or can_fim(s) and "fim" or "span"
-  if by == "fim" and m._encodes then
+  if by == "fim" and m:_inputs() then
     error("fill: by = \"fim\" is for models without an encoder", 0)
   end
   if not (by == "span" and can_span or can_fim)(s) then
@@ -207,7 +207,7 @@ local function fill(m, text, given)
   local by = form_of(m, s, o.by)
   local pieces = encoded(m, words)
   if by == "span" then check_blanks(pieces, s) end
-  local way = by == "fim" and fill_middles or m._encodes and fill_by_encoder or fill_spans
+  local way = by == "fim" and fill_middles or m:_inputs() and fill_by_encoder or fill_spans
   local found, out = way(m, pieces, s, o), {words[1]}
   for i, ids in ipairs(found) do
     found[i] = m.tokenizer:decode(ids)

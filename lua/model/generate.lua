@@ -2,13 +2,13 @@
 --
 --   1. Tokens are read and written by the same function of the model as any other pass, in mode
 --      "decode": nn.attention sees the tokens before through the cache, everything else sees the
---      tokens at hand alone.  A model that looks at others in a way of its own would write garbage,
---      so each generation begins with a comparison (check_decodes).
+--      tokens at hand alone (token_by_token.lua).
 --   2. Experts drop no token here, as in evaluation (nn.moe).
 
 local engine = require "switchyard.engine"
 local options = require "switchyard.core.options"
 local sequence = require "switchyard.model.sequence"
+local token_by_token = require "switchyard.model.token_by_token"
 local PREFILL = 32 -- tokens of a program that reads a prompt
 
 -- Keys and values of one layer's tokens, (1,S,G,D) each.
@@ -76,8 +76,6 @@ end
 
 -- ---- is it the same model? ----
 
-local PROBE, TOLERANCE = 3, 1e-5 -- tokens; of the largest logit.  Ours differ by nothing.
-
 local function logits_of_whole(m, ids, seed, draw)
   local p = m:_logits_program(#ids, true)
   engine.put(p.tokens, ids)
@@ -86,27 +84,11 @@ local function logits_of_whole(m, ids, seed, draw)
   return engine.clone(p.d.logits)
 end
 
-local function difference(a, b) return (a - b):abs():max():item() end
-
--- Tokens one by one must get the logits that they get in a whole text; looked at once while no step
--- changes the model.  What draws at random when it is evaluated has no such logits.
 local function check_decodes(m, own, seed)
-  local step = m._run and m._run:status().step or 0
-  if own.checked == step then return end
-  local ids = {}
-  for i = 1, math.min(PROBE, m.cfg.context) do ids[i] = i * 7919 % m.cfg.vocab end
-  local whole = logits_of_whole(m, ids, seed, 0)
-  local most = TOLERANCE * whole:abs():max():item()
-  for i = 1, #ids do
-    local p = feed(m, own, ids, i, i - 1, seed, i)
-    local off = difference(p.logits:view(-1), whole[i])
-    if off > most and difference(whole, logits_of_whole(m, ids, seed, 1)) == 0 then
-      error(("generate: model.%s looks at other tokens by itself: token %d alone, after those "
-        .. "before it, gets other logits than in a whole text (off by %.3g). Only nn.attention "
-        .. "keeps what a token needs of others"):format(m.family, i, off), 0)
-    end
-  end
-  own.checked = step
+  local ids = token_by_token.probe(m, m.cfg.context)
+  token_by_token.check("generate", m, own, function(draw)
+    return logits_of_whole(m, ids, seed, draw)
+  end, function(i) return feed(m, own, ids, i, i - 1, seed, i).logits:view(-1) end)
 end
 
 -- Longest prefix of s that ends with a whole UTF-8 character (or all, if it is not UTF-8).
@@ -260,7 +242,7 @@ end
 
 local function read(m, given)
   local o = options.read("generate", given, rows)
-  if o.beam > 1 and not sequence.has_encoder(m) then
+  if o.beam > 1 and not m:_inputs() then
     error(("generate: a beam goes with a model that has an encoder; model.%s has none")
       :format(m.family), 0)
   end
@@ -276,7 +258,7 @@ end
 -- without; ids, where the model has no tokenizer
 local function generate(self, prompt, given)
   local o = read(self, given)
-  if sequence.has_encoder(self) then return answer(self, prompt, o) end
+  if self:_inputs() then return answer(self, prompt, o) end
   local given_ids = self:_ids("generate", prompt)
   local ids = given_ids
   if #ids == 0 then ids = {10 % self.cfg.vocab} end

@@ -14,6 +14,7 @@
 local beam = require "switchyard.model.beam"
 local engine = require "switchyard.engine"
 local options = require "switchyard.core.options"
+local token_by_token = require "switchyard.model.token_by_token"
 
 local sequence = {}
 local ROUND = 16
@@ -50,8 +51,9 @@ local function compiled(m, d, rows, outputs)
   local logits
   m:_record(d, rows, 1, function() logits = m.logits_of(d.result) end)
   table.insert(outputs, 1, logits)
-  return {run = engine.program(d.graph, outputs), d = d, logits = logits, outputs = outputs,
-          fields = d.fields, positions = d.positions, len = d.graph:input("len", "i32", {rows})}
+  return {run = engine.program(d.graph, outputs), d = d, rows = rows, logits = logits,
+          outputs = outputs, fields = d.fields, positions = d.positions,
+          len = d.graph:input("len", "i32", {rows})}
 end
 
 local GIVEN = {inputs = true, input_documents = true, input_sources = true, sources = true}
@@ -113,7 +115,7 @@ end
 -- Row `row` of each program is text `row`, or the only one.
 local function put_inputs(p, texts, S, source)
   local f = p.fields
-  for row = 1, p.logits.shape[1] do
+  for row = 1, p.rows do
     local inputs, ids, documents = texts[row] or texts[1], {}, {}
     for i = 1, S do
       ids[i], documents[i] = inputs[i] or 0, inputs[i] and 0 or -1
@@ -128,7 +130,7 @@ end
 
 -- Token i (from 1) of every row.
 local function run(m, p, tokens, i, seed)
-  local rows, len = p.logits.shape[1], {}
+  local rows, len = p.rows, {}
   for row = 1, rows do len[row] = i end
   engine.put(p.fields.tokens, tokens)
   engine.put(p.positions, {i - 1})
@@ -146,7 +148,7 @@ end
 
 -- All that the first program made, in the rows of p: row by row, or its one row in every one.
 local function hand_over(first, p)
-  local rows, own = p.logits.shape[1], first.logits.shape[1]
+  local rows, own = p.rows, first.rows
   for row = 1, rows do
     local from = own == rows and row or 1
     for i, t in ipairs(p.recalled) do engine.copy(t[row], first.outputs[i + 1][from]) end
@@ -156,7 +158,7 @@ end
 
 -- Row i is what row rows[i] was.
 local function reorder(p, rows)
-  local same, n, all = true, p.logits.shape[1], {}
+  local same, n, all = true, p.rows, {}
   for i = 1, n do
     all[i] = rows[i] or 1
     same = same and all[i] == i
@@ -203,6 +205,36 @@ local function open(m, own, texts, o, rows)
     return run(m, p, tokens, at, o.seed)
   end
   return logits, step
+end
+
+-- Logits of T tokens of one row, that reads S inputs.
+local function whole_program(m, S, T)
+  return m:_program(("whole.%d.%d"):format(S, T), function()
+    local d = {mode = "eval", as_written = true, input_context = S, given = GIVEN}
+    m:_record(d, 1, T, function() d.logits = m.logits_of(d.result) end)
+    return {run = engine.program(d.graph, {d.logits}), d = d, rows = 1, logits = d.logits,
+            fields = d.fields}
+  end, true)
+end
+
+local function check_decodes(m, own, o)
+  local ids, inputs = token_by_token.probe(m, m.cfg.context), token_by_token.probe(m, m:_inputs())
+  local function whole(draw)
+    local S = padded_length(m, inputs)
+    local p = whole_program(m, S, #ids)
+    m:_write_inputs(p.d)
+    put_inputs(p, {inputs}, S, o.source)
+    engine.put(p.fields.tokens, ids)
+    p.run:run(o.seed, draw)
+    return engine.clone(p.logits)
+  end
+  local step
+  token_by_token.check("decode", m, own, whole, function(i)
+    if step then return step({ids[i]}):view(-1) end
+    local logits
+    logits, step = open(m, own, {inputs}, {start = ids[1], seed = o.seed, source = o.source}, 1)
+    return logits:view(-1)
+  end)
 end
 
 -- Ids that the tokenizer has; the vocab may be larger.
@@ -254,6 +286,7 @@ local function decode_together(m, texts, o)
     return none
   end
   local own, programs = take(m)
+  check_decodes(m, own, o)
   local rows = o.beam > 1 and o.beam or #texts
   local logits, step = open(m, own, texts, o, rows)
   local found = {}
@@ -301,9 +334,6 @@ local DECODE = {
   {"start", "integer", nil, 0}, {"stop", "any"}, {"source", "integer", 0, 0}, {"show", "any"},
   sequence.rows[1], sequence.rows[2],
 }
-
---- Whether a model has an encoder, whose inputs are given to _decode.
-function sequence.has_encoder(m) return m.cfg.input_context ~= nil end
 
 --- The token that a decoder begins with, as in training.
 function sequence.start_of(m) return m.tokenizer and m.tokenizer.start or 0 end

@@ -123,12 +123,12 @@ function upcycle.make(m, given, define)
     fail("model.%s is none that is dense through and through; it takes model.dense, or "
       .. "model.encdec without experts", m.family)
   end
-  if m._encodes and given.experts == nil then fail("experts is not given") end
+  if m:_inputs() and given.experts == nil then fail("experts is not given") end
   local to, new_model = define(family.to)
   local new = new_model(config_of(m, family, to.rows, given))
   m:_quietly(function()
     if copy_parameters(m, new) > 0 then return end
-    if m._encodes then fail("moe_every and its like leave no layer with experts") end
+    if m:_inputs() then fail("moe_every and its like leave no layer with experts") end
     fail("dense_layers is %d: no layer of %d has experts", new.cfg.dense_layers, new.cfg.layers)
   end)
   new._fresh = false

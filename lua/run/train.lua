@@ -153,7 +153,7 @@ end
 local function choose(m, d, by)
   local prefix, documents = m.cfg.prefix, m.cfg.documents
   local function is_open(name)
-    return not m._encodes and m.cfg[name] == nil and m:_has_option(name)
+    return not m:_inputs() and m.cfg[name] == nil and m:_has_option(name)
   end
   local gives_prefix = objective.has(by, "prefix") or objective.has(by, "span")
   if gives_prefix and is_open "prefix" then m.cfg.prefix = true end

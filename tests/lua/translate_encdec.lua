@@ -149,6 +149,34 @@ do
   os.remove(path .. ".tsv")
 end
 
+-- ---- what looks at other tokens by itself ----
+
+do
+  local function define(name, mix)
+    model.define(name, function(cfg)
+      return function(tokens, batch)
+        local x = nn.embedding(tokens, nn.param("tokens", {cfg.vocab, cfg.dim}))
+        local memory = nn.memory(function()
+          return nn.embedding(batch.inputs, nn.param("inputs", {cfg.vocab, cfg.dim}))
+        end)
+        x = mix(x) + nn.attention(x, {heads = 2, memory = memory, documents = batch.documents,
+                                      memory_documents = batch.input_documents})
+        return nn.head(x, nn.param("head", {cfg.vocab, cfg.dim}))
+      end
+    end)
+    return model[name] {dim = 16, heads = 2, vocab = d.tokenizer, context = 8, input_context = 20}
+  end
+  local looks = define("looks", function(x) return x + x:mean(2, true) end)
+  refuses(function() looks:_decode({1, 2, 3}) end, "a model that looks at others by itself",
+    "model.looks looks at other tokens by itself")
+  refuses(function() looks:generate("ab") end, "in m:generate", "by itself")
+  local draws = define("draws", function(x) return x + 0.1 * tensor.randn(x.shape) end)
+  ok(#draws:_decode({1, 2, 3}, {tokens = 4})[1].ids <= 4, "one that draws at random is written with")
+  local none = model.encdec {layers = 1, dim = 16, heads = 2, vocab = 40, context = 2,
+                             input_context = 2}
+  ok(#none:_decode({1, 2}, {})[1].ids <= 2, "little context, little to compare")
+end
+
 -- ---- routers by token ids ----
 
 do
