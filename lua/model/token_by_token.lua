@@ -1,5 +1,5 @@
--- Does a model write what it says of whole texts?  In mode "decode" its function sees one token at a
--- time, and those before through nn.attention alone: a model that looks at others in a way of its
+-- Does a model write what it says of whole texts?  In mode "decode" its function sees one token at
+-- a time, and those before through nn.attention alone: a model that looks at others in a way of its
 -- own would write garbage.  So the first generation at each step compares.
 
 local PROBE, TOLERANCE = 3, 1e-5 -- tokens; of the largest logit.  Ours differ by nothing.

@@ -171,7 +171,7 @@ do
     "model.looks looks at other tokens by itself")
   refuses(function() looks:generate("ab") end, "in m:generate", "by itself")
   local draws = define("draws", function(x) return x + 0.1 * tensor.randn(x.shape) end)
-  ok(#draws:_decode({1, 2, 3}, {tokens = 4})[1].ids <= 4, "one that draws at random is written with")
+  ok(#draws:_decode({1, 2, 3}, {tokens = 4})[1].ids <= 4, "one that draws at random")
   local none = model.encdec {layers = 1, dim = 16, heads = 2, vocab = 40, context = 2,
                              input_context = 2}
   ok(#none:_decode({1, 2}, {})[1].ids <= 2, "little context, little to compare")

@@ -359,9 +359,10 @@ static const luaL_Reg functions[] = {
     {"bytes", make_bytes}, {"train_bpe", make_bpe}, {"load", load_tokenizer}, {NULL, NULL}};
 static const struct lsy_doc docs[] = {
     {"tokenizer", "tok.size  tok.kind  tok.eot  tok.start  tok.hash",
-     "Text to token ids and back. start: what a decoder begins with where it is trained on pairs or "
-     "spans, <pad>, else the end-of-text, else 0. Ids start at 0; decode(encode(s)) is s for any bytes, unless a "
-     "file's normalizer changes the text. Tokenizers are equal (==) when they give equal ids.",
+     "Text to token ids and back. Ids start at 0; decode(encode(s)) is s for any bytes, unless a "
+     "file's normalizer changes the text. Tokenizers are equal (==) when they give equal ids. "
+     "start: what a decoder begins with that is trained on pairs or spans: <pad>, else the "
+     "end-of-text, else 0.",
      "tok = tokenizer.bytes()\ntok:decode(tok:encode(\"To be\"))"},
     {"tokenizer.bytes", "tokenizer.bytes{sentinels=, fim=, pad=, special=} -> tok",
      "One id a byte: 256 ids. Behind them the special tokens that are asked for: sentinels = 100 "
