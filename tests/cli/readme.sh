@@ -27,9 +27,11 @@ told()
 # experts FILE: the blocks of the section on experts and objectives, smaller, as one script
 experts()
 {
-    awk '/^## Which experts/ { on = 1; next } on && /^## / { exit } on && /^    / { print substr($0, 5) }' \
-        "$srcdir/README.md" |
-        sed -e 's/dim = 128/dim = 16, heads = 2/; s/layers = 4/layers = 2/; s/steps = 3000/steps = 3/' \
+    awk '/^## Which experts/ { on = 1; next }
+        on && /^## / { exit }
+        on && /^    / { print substr($0, 5) }' "$srcdir/README.md" |
+        sed -e 's/dim = 128/dim = 16, heads = 2/; s/layers = 4/layers = 2/' \
+            -e 's/steps = 3000/steps = 3/' \
             -e 's/vocab = 4096/vocab = 400/; s/to = "en", tok/to = "en", path = "locale", tok/' \
             -e 's/model.moe{/&layers = 1, dim = 16, heads = 2, /' > "$1"
 }
