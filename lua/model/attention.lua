@@ -29,21 +29,38 @@ function nn.rope(x, theta)
   return x:rope(d.positions, theta)
 end
 
---- nn.sinusoids(x (B,T,C), base = 10000) -> (1,T,C): sines in the first half of the width, cosines
--- in the other, of the positions of x's tokens.  Vaswani et al. 2017, section 3.5
-function nn.sinusoids(x, base)
+local function places(n)
+  local list = {}
+  for i = 1, n do list[i] = i - 1 end
+  return tensor(list):view(1, n)
+end
+
+-- Places (B,T) of tokens within the document that they are of, f32, each from 0: those of the row
+-- less that where its run of equal documents begins.
+local function places_within(documents)
+  local B, T = table.unpack(documents.shape)
+  local before = documents:narrow(2, 1, T - 1)
+  local run = documents:narrow(2, 2, T - 1):ne(before):cast("f32"):pad(2, 1, 0):cumsum(2)
+  local id = (run + places(B):view(B, 1) * T):cast("i32"):view(-1)
+  local length = id:bincount(B * T):view(B, T)
+  local first = (length:cumsum(2) - length):view(-1, 1):embedding(id)
+  return places(T) - first:view(B, T)
+end
+
+--- nn.sinusoids(x (B,T,C), base = 10000, documents (B,T) i32 or nil) -> (1,T,C): sines in the first
+-- half of the width, cosines in the other, of the positions of x's tokens; with documents (B,T,C),
+-- of their positions in the document, so that what a row holds beside it changes nothing.  Vaswani
+-- et al. 2017, section 3.5
+function nn.sinusoids(x, base, documents)
   local d, T, C = description("sinusoids"), x.shape[2], x.shape[3]
   if C % 2 ~= 0 then error("sinusoids: the width must be even: it is " .. C, 2) end
   local waves = {}
   for i = 1, C // 2 do waves[i] = (base or 10000) ^ (-2 * (i - 1) / C) end
-  local at = not d.side and d.positions
-  if not at then
-    local places = {}
-    for t = 1, T do places[t] = t - 1 end
-    at = tensor(places, {dtype = "i32"})
-  end
-  local angles = at:cast("f32"):view(T, 1) * tensor(waves):view(1, C // 2)
-  return angles:sin():cat(angles:cos(), 2):view(1, T, C)
+  local at
+  if decodes(d) and not d.side then at = d.positions:cast "f32"
+  else at = documents and T > 1 and places_within(documents) or places(T) end
+  local angles = at:view(-1, T, 1) * tensor(waves):view(1, 1, C // 2)
+  return angles:sin():cat(angles:cos(), 3)
 end
 
 -- The bucket, from 0, of a key so far from its query (key - query).  In logarithms equal borders

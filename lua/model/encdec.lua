@@ -129,7 +129,7 @@ local function stack(cfg, name, first, n, x, feed_forward, side, memory)
     attention.bias = nn.scope(name, nn.relative_bias, x, {heads = cfg.heads,
       buckets = cfg.buckets, distance = cfg.distance, both = attention.mask == "full"})
   elseif cfg.position == "sinusoidal" then
-    x = x + nn.sinusoids(x)
+    x = x + nn.sinusoids(x, nil, side.documents)
   end
   nn.padding(side.documents or nil)
   x = nn.dropout(x, cfg.dropout)

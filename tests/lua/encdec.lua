@@ -368,6 +368,58 @@ do
   ok(same, "a decoder with a bias writes what the whole text says")
 end
 
+-- ---- where a pair stands in its row ----
+
+-- Logits of what is put into the fields of one row.
+local function of_row(m, fields)
+  local o = {mode = "eval", input_context = 16, given = {inputs = true, input_documents = true,
+    documents = true}}
+  m:_record(o, 1, 16, function(r) r.logits = m.logits_of(r.result) end)
+  for name, values in pairs(fields) do
+    if o.fields[name] then engine.put(o.fields[name], values) end
+  end
+  local p = engine.program(o.graph, {o.logits})
+  m:_write_inputs(o)
+  p:run()
+  return engine.clone(o.logits)
+end
+
+do
+  local row = {inputs = {}, tokens = {}, documents = {}}
+  for i = 1, 16 do
+    row.inputs[i], row.tokens[i] = (i - 1) % 8 * 3, (i - 1) % 8 * 2 + 1
+    row.documents[i] = (i - 1) // 8
+  end
+  row.input_documents = row.documents
+  for _, position in ipairs {"relative", "rope", "sinusoidal"} do
+    local l = of_row(model.encdec {layers = 1, decoder_layers = 1, dim = 16, heads = 2,
+      input_context = 16, context = 16, vocab = V, position = position, init = {"normal", 4}}, row)
+    near((l:narrow(1, 1, 8) - l:narrow(1, 9, 8)):abs():max():item(), 0,
+      1e-5 * l:abs():max():item(), position .. ": a pair is the same as the second of its row")
+  end
+end
+
+do -- sines as they are defined
+  model.define("waves", function(cfg)
+    return function(tokens, batch)
+      nn.embedding(tokens, nn.param("w", {cfg.vocab, 6}))
+      local x = tensor.zeros(1, tokens.shape[2], 6)
+      return nn.sinusoids(x, 100, batch.documents):view(-1, 6)
+    end
+  end)
+  local m = model.waves {vocab = V, context = 16, input_context = 16}
+  local l, worst = of_row(m, {documents = {3, 3, 3, 7, 7, 7, 7, 2,
+    -1, -1, 0, 0, 0, 0, 0, 0}}), 0
+  for i, place in ipairs {0, 1, 2, 0, 1, 2, 3, 0, 0, 1, 0, 1, 2, 3, 4, 5} do
+    for c = 1, 6 do
+      local angle = place / 100 ^ (2 * ((c - 1) % 3) / 6)
+      local want = c <= 3 and math.sin(angle) or math.cos(angle)
+      worst = math.max(worst, math.abs(l[{i, c}]:item() - want))
+    end
+  end
+  near(worst, 0, 1e-6, "sines and cosines of the places within documents")
+end
+
 -- ---- layers and counts ----
 
 do
