@@ -9,6 +9,7 @@
 -- Raffel et al. 2020 (version 1.0); Shazeer 2020 and t5.1.1 (version 1.1); Fedus et al. 2022;
 -- Lepikhin et al. 2021.
 
+local engine = require "switchyard.engine"
 local forms = require "switchyard.model.feed_forward"
 local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
@@ -17,23 +18,6 @@ local model = require "switchyard.model.model"
 local EPS = 1e-6 -- of T5's RMSNorm
 
 -- ---- what is not given ----
-
--- Tokens of T5's targets for S tokens of its inputs: 15% are noise, in spans of 3 on average, each
--- stands for one sentinel, and both end with the end-of-text.
-local function targets_for(S)
-  local function round(x) -- halves to even, as NumPy
-    local low = math.floor(x)
-    return x - low > 0.5 and low + 1 or x - low < 0.5 and low or low + low % 2
-  end
-  local function lengths(n)
-    local noise = math.min(math.max(round(n * 0.15), 1), n - 1)
-    local spans = math.max(round(noise / 3), 1)
-    return n - noise + spans + 1, noise + spans + 1
-  end
-  local n = 2
-  while lengths(n + 1) <= S do n = n + 1 end
-  return select(2, lengths(n))
-end
 
 local VERSIONS = {["1.0"] = {activation = "relu", gated = false, tie = true},
                   ["1.1"] = {activation = "gelu_tanh", gated = true, tie = false}}
@@ -73,9 +57,10 @@ local function complete(cfg)
   end
   forms.check("model.encdec", cfg)
   cfg.decoder_layers = cfg.decoder_layers or cfg.layers
-  cfg.context = cfg.context or targets_for(cfg.input_context)
+  cfg.context = cfg.context or select(3, engine.span_lengths(cfg.input_context, 0.15, 3))
   cfg.ffn_dim = cfg.ffn_dim or 4 * cfg.dim
   cfg.expert_dim = cfg.experts and (cfg.expert_dim or cfg.ffn_dim) or nil
+  cfg.expert_dropout = cfg.experts and (cfg.expert_dropout or cfg.dropout) or nil
   if not cfg.experts then cfg.top_k = nil end
 end
 
@@ -199,8 +184,8 @@ end, (function()
     live.row "capacity",
     {"normalize", "boolean", nil, help = "of routers that have it; default: the router's"},
     {"expert_bias", "boolean", false, help = "experts' projections have biases"},
-    {"expert_dropout", "number", 0, 0, 0.99, help = "share of what is between an expert's "
-      .. "projections zeroed in training (Switch: 0.4 in fine-tuning)"},
+    {"expert_dropout", "number", nil, 0, 0.99, help = "share of what is between an expert's "
+      .. "projections zeroed in training; default: dropout (Switch: 0.4 in fine-tuning)"},
   }
   local rows = {
     {"layers", "integer", 4, 1, 1024, help = "blocks of the encoder"},

@@ -105,6 +105,14 @@ do
   near(two.val_loss, one.val_loss, 1e-4, "and lead to the same")
 end
 
+-- One rate for all, experts too, unless they have their own.
+do
+  is(make(MIX).cfg.expert_dropout, 0.1, "expert_dropout is by default the rate of all")
+  ok(run(make(with(MIX, {expert_dropout = 0})), {steps = 2}):hash() ~=
+    run(make(MIX), {steps = 2}):hash(), "and has an effect")
+  is(make {dropout = 0.1}.cfg.expert_dropout, nil, "there is none without experts")
+end
+
 -- ---- FLOPs ----
 
 -- A run's FLOPs (mfu, the charts' axis) are its tokens, of both sides, times those of a token: of a

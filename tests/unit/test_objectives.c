@@ -58,6 +58,7 @@ static void lengths(void)
                "%lld tokens of input: %lld, %lld, %lld", (long long)want[i][1], (long long)n.raw,
                (long long)n.inputs, (long long)n.targets);
     }
+    tap_is_int(sy_span_lengths(0.9, 1000, 64).inputs, 64, "much noise: inputs are used up");
     tap_is_int(sy_span_lengths(0.15, 3, 1).raw, 0, "no window fits one token");
 }
 

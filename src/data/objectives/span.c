@@ -73,7 +73,7 @@ static struct sy_span_lengths longest(const double *option, int64_t T, int64_t S
 struct sy_span_lengths sy_span_lengths(double density, double mean, int64_t inputs)
 {
     const double option[SY_OBJECTIVE_OPTIONS] = {density, mean};
-    return longest(option, inputs * 8, inputs);
+    return longest(option, inputs * 16, inputs); /* a density of 0.9 makes ten times as many */
 }
 
 /* ---- drawing ---- */
