@@ -59,6 +59,7 @@ local function config_text(m, family)
                   single_gate = "score", transformers = reason, languages = m._languages}
   if not m.tokenizer then f.switchyard.tokenizer = false end
   if m._objective and m._objective ~= "next" then f.switchyard.objective = m._objective end
+  if next(m._chosen) then f.switchyard.chosen = m._chosen end
   if m._reads_step then f.switchyard.steps = m:_steps() end
   return json.text(f) .. "\n", reason
 end
@@ -193,6 +194,7 @@ function file.load(path, make)
     fine, m._objective = pcall(objective.read, "model.load", ours.objective)
     if not fine then return malformed(path, "%s", m._objective) end
   end
+  m:_were_chosen(ours.chosen)
   m.tokenizer, m._steps_done = nil, ours.steps
   if ours.tokenizer ~= false then
     m.tokenizer, why, code = tokenizer.load(path .. "/tokenizer.json")

@@ -101,6 +101,7 @@ function Model.new(name, given, stored)
   })
   m._info, m._state_names, m._input_names, m._ranges, m._moe, m._programs = {}, {}, {}, {}, {}, {}
   m._labels, m._given = {}, {}
+  m._chosen = {} -- options that training chose (lua/run/train.lua)
   m._stored = stored
   m._definitions = {["model." .. name] = family.definition}
   cfg.vocab_tokenizer = nil
@@ -187,6 +188,13 @@ end
 --- What series and inputs of a layer's mixture have behind their names: 2, or 2.memory.
 function Model:_place(layer, mixture)
   return layer .. (mixture and mixture ~= "" and "." .. mixture or "")
+end
+
+--- Options that training chose, {name = true}, of a file.
+function Model:_were_chosen(stored)
+  for _, name in ipairs {"prefix", "documents"} do
+    self._chosen[name] = type(stored) == "table" and stored[name] == true or nil
+  end
 end
 
 --- The number of experts that a token gets varies: what a step computes is not known before.

@@ -193,7 +193,8 @@ function directory.config(m, d, o, initial, code)
     -- others
     order = 2,
     model = {family = m.family, config = fine and cfg or nil,
-             why = not fine and tostring(cfg) or nil, code = family_file(m, code)},
+             why = not fine and tostring(cfg) or nil,
+             chosen = next(m._chosen) and m._chosen or nil, code = family_file(m, code)},
     script = code[1] and code[1].file or nil,
     defined = defined_by_users(m),
     bf16 = o.precision == "bf16" and engine.bf16 or nil,
@@ -416,6 +417,7 @@ function directory.model(what, path, config, code)
         config.script) or ""), 0)
   end
   m.tokenizer = load_tokenizer(what, path, config.tokenizer.model)
+  m:_were_chosen(config.model.chosen)
   return m
 end
 

@@ -148,17 +148,22 @@ local function unread(v, name, reader)
   return ("; %s = assert(%s(path)) says why a file cannot be read"):format(name, reader)
 end
 
--- What a model leaves open: it sees the first part of a row whole, where an objective gives one,
--- and keeps the pairs of a row apart.  Returns what takes it back.
+-- What a model leaves open, or an earlier training chose for it: it sees the first part of a row
+-- whole, where an objective gives one, and keeps the pairs of a row apart.  Returns what takes it
+-- back.
 local function choose(m, d, by)
-  local prefix, documents = m.cfg.prefix, m.cfg.documents
-  local function is_open(name)
-    return not m:_inputs() and m.cfg[name] == nil and m:_has_option(name)
+  local before = {}
+  local function set(name, wanted)
+    local is_open = m.cfg[name] == nil or m._chosen[name]
+    if m:_inputs() or not is_open or not m:_has_option(name) then return end
+    before[name] = {m.cfg[name], m._chosen[name]}
+    m.cfg[name], m._chosen[name] = wanted or nil, wanted or nil
   end
-  local gives_prefix = objective.has(by, "prefix") or objective.has(by, "span")
-  if gives_prefix and is_open "prefix" then m.cfg.prefix = true end
-  if engine.languages(d) and is_open "documents" then m.cfg.documents = true end
-  return function() m.cfg.prefix, m.cfg.documents = prefix, documents end
+  set("prefix", objective.has(by, "prefix") or objective.has(by, "span"))
+  set("documents", engine.languages(d) ~= nil)
+  return function()
+    for name, was in pairs(before) do m.cfg[name], m._chosen[name] = was[1], was[2] end
+  end
 end
 
 local function start(m, d, given)

@@ -112,6 +112,21 @@ do
   t.is(list[1], by_whole(causal, ids_of("the ", S0, " fox", EOT, S0), 4), "which fills as well")
 end
 
+-- What one training chose another chooses anew, of a model that was saved between, too.
+do
+  local m = trained "prefix"
+  local path = os.tmpname()
+  os.remove(path)
+  assert(m:save(path))
+  local n = assert(model.load(path))
+  os.execute("rm -rf '" .. path .. "'")
+  for name, one in pairs {["the same"] = m, ["one that was loaded"] = n} do
+    t.is(one.cfg.prefix, true, name .. ": prefix is seen whole")
+    train(one, d, {steps = 1, batch = 4, eval_every = 0, save = false}):wait()
+    t.is(one.cfg.prefix, nil, name .. ": no longer when it learns next tokens")
+  end
+end
+
 -- ---- a prefix that is seen whole ----
 
 do
