@@ -90,6 +90,11 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 static void put_text(const struct sy__row *r, enum sy__side side, int64_t i, int64_t token,
                      int64_t n)
 {
@@ -170,6 +175,32 @@ void sy__row_answer(struct sy__row *r, int32_t begin, int64_t from, int64_t n)
     r->out += n;
     r->closed = true;
 }
+
+/* ---- documents of the text ---- */
+
+void sy__row_documents(struct sy__row *r, int64_t at)
+{
+    r->documents = true;
+    if (!r->blind)
+        r->document = (int32_t)sy_corpus_document_at(r->corpus, r->start + at);
+}
+
+void sy__row_document(const struct sy__row *r, int64_t at, int64_t n, int64_t *first, int64_t *end)
+{
+    const struct sy_corpus *c = r->corpus;
+    int64_t d = sy_corpus_document_at(c, r->start + at);
+    *first = c->docs ? most(c->doc[d].first - r->start, 0) : 0;
+    *end = d + 1 < c->docs ? least(c->doc[d + 1].first - r->start, n) : n;
+}
+
+int32_t sy__row_token(const struct sy__row *r, int64_t at)
+{
+    int32_t id;
+    sy__corpus_copy(r->corpus, r->start + at, 1, &id);
+    return id;
+}
+
+/* ---- what is one for the row ---- */
 
 void sy__row_prefix(struct sy__row *r, int32_t tokens)
 {

@@ -42,6 +42,14 @@ enum sy__side { SY__OUTPUT, SY__INPUT };
 void sy__row_text(struct sy__row *r, enum sy__side side, int64_t from, int64_t n);
 /* A token that is not in the text; it weighs 1. */
 void sy__row_id(struct sy__row *r, enum sy__side side, int32_t id);
+/* What follows has the numbers of its documents: text its own, tokens that are not in it that of the
+ * document of the window's token `at`. */
+void sy__row_documents(struct sy__row *r, int64_t at);
+/* Where the document of the window's token `at` begins in the window, and where it ends at most n
+ * tokens from the window's beginning. */
+void sy__row_document(const struct sy__row *r, int64_t at, int64_t n, int64_t *first, int64_t *end);
+/* The id of the window's token `at`. */
+int32_t sy__row_token(const struct sy__row *r, int64_t at);
 /* n tokens of the corpus that are given and do not count; then n that answer, each the target of
  * the one before it: `begin`, x1 .. x(n-1) with the targets x1 .. xn. */
 void sy__row_prompt(struct sy__row *r, int64_t from, int64_t n);

@@ -8,7 +8,9 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EOT = 256, PAD, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX, V = 361, S0 = V - 1 };
 enum { TEXT = 40000, MOST = 1200, TEXTS = 1000 };
@@ -94,7 +96,7 @@ static void draw(const struct sy_sampler *s, uint64_t number, struct row *r)
                                 [SY_FIELD_OBJECTIVES] = &r->objective},
                          .scale = 1};
     sy_sampler_batch(s, &p, 0, &b);
-    sy_corpus_read(corpus, sy_sampler_start(s, &p, 0), sy_sampler_window(s) + 1, r->text, NULL);
+    sy_corpus_read(s->corpus, sy_sampler_start(s, &p, 0), sy_sampler_window(s) + 1, r->text, NULL);
 }
 
 /* Tokens x0 .. xn of the output: those read, and the last one's target. */
@@ -320,6 +322,149 @@ static void middles(double rate, double spm)
     sy_objectives_unref(o);
 }
 
+/* ---- documents ---- */
+
+/* 2,000 documents of 3 to 60 letters, each with an end-of-text. */
+static struct sy_corpus *many_documents(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    const struct sy_rng rng = {9, SY_RNG_USER, 0};
+    char path[] = "objectives-XXXXXX.jsonl";
+    int fd = mkstemps(path, 6);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    for (uint64_t i = 0; f && i < 2000; i++) {
+        fputs("{\"text\": \"", f);
+        for (uint64_t k = 3 + sy_rng_below(&rng, i, 58); k > 0; k--)
+            fputc('a' + (int)sy_rng_below(&rng, i << 8 | k, 26), f);
+        fputs("\"}\n", f);
+    }
+    const char *paths[] = {path};
+    struct sy_corpus *c = NULL;
+    if (f && !fclose(f))
+        c = sy_corpus_text(paths, 1, &(struct sy_text_options){.tokenizer = tok}, &err);
+    if (!c)
+        tap_note("%s", err.msg);
+    unlink(path);
+    return c;
+}
+
+static struct sy_sampler sampler_of_many(struct sy_corpus *c, const struct sy_objectives *o)
+{
+    struct sy_sampler s = sampler_of(o, 60, 0);
+    s.corpus = c;
+    return s;
+}
+
+static int32_t document_at(const struct sy_sampler *s, uint64_t number, int64_t at)
+{
+    struct sy_place p = {.windows = number};
+    return (int32_t)sy_corpus_document_at(s->corpus, sy_sampler_start(s, &p, 0) + at);
+}
+
+/* Tokens of a row that is cut, in the order of the text, with their places in x: n of them. */
+static int64_t in_order(const int32_t *x, int64_t n, int64_t *place)
+{
+    int64_t pre = find(x, n, FIM_PREFIX), suf = find(x, n, FIM_SUFFIX), m = 0;
+    int64_t mid = find(x, n, FIM_MIDDLE), end = mid + find(x + mid, n - mid, EOT);
+    for (int64_t i = 0; i < pre; i++)
+        place[m++] = i;
+    for (int64_t i = pre + 1; i < suf; i++)
+        place[m++] = i;
+    for (int64_t i = mid + 1; i < end; i++)
+        place[m++] = i;
+    for (int64_t i = suf + 1; i < mid; i++)
+        place[m++] = i;
+    for (int64_t i = end; i < n; i++) /* the end-of-text is the document's own */
+        place[m++] = i;
+    return m;
+}
+
+/* PSM: one document is cut, the others stay; all tokens have the numbers of their documents. */
+static void cut_documents(struct sy_corpus *c)
+{
+    struct sy_objective_part p = part(SY_OBJECTIVE_FIM, 1);
+    p.option[0] = 1;
+    p.option[1] = 0;
+    struct sy_objectives *o = make(&p, 1);
+    struct sy_sampler s = sampler_of_many(c, o);
+    static struct row r;
+    int64_t bad = 0, wrong = 0, several = 0, place[MOST];
+    int32_t x[MOST + 1];
+    for (uint64_t i = 0; i < TEXTS; i++) {
+        draw(&s, i, &r);
+        int64_t n = output_of(&r, x), m = in_order(x, n, place), at = 0;
+        bad += n != 61;
+        for (int64_t k = 0; k < m && place[k] < 60; k++) {
+            bool added = x[place[k]] == EOT && r.text[at] != EOT; /* of a document that goes on */
+            bad += !added && x[place[k]] != r.text[at];
+            wrong += r.documents[place[k]] != document_at(&s, i, added ? at - 1 : at);
+            at += !added;
+        }
+        for (int64_t k = 0; k < 60; k++)
+            wrong += x[k] >= FIM_PREFIX && k > 0 && x[k - 1] < 256 && x[k] != FIM_PREFIX &&
+                     r.documents[k] != r.documents[k - 1];
+        several += r.documents[0] != r.documents[59];
+    }
+    tap_is_int(bad, 0, "fim: one document is cut, the text is as it was");
+    tap_is_int(wrong, 0, "fim: numbers of documents");
+    tap_ok(several > TEXTS / 2, "%d rows hold several documents", (int)several);
+    sy_objectives_unref(o);
+}
+
+/* Kept tokens and noise, in the order of the text, have the numbers of their documents, a sentinel
+ * that of its first token. */
+static void spans_of_documents(struct sy_corpus *c)
+{
+    struct sy_objectives *o = make((struct sy_objective_part[]){part(SY_OBJECTIVE_SPAN, 1)}, 1);
+    struct sy_sampler s = sampler_of_many(c, o);
+    static struct row r;
+    int32_t x[MOST + 1];
+    int64_t wrong = 0;
+    for (uint64_t i = 0; i < TEXTS; i++) {
+        draw(&s, i, &r);
+        int64_t n = output_of(&r, x), k = r.prefix, at = 0;
+        for (int64_t j = 0; j < r.prefix - 1; j++) {
+            wrong += r.documents[j] != document_at(&s, i, at);
+            if (x[j] <= EOT) {
+                at++;
+                continue;
+            }
+            wrong += k >= n || x[k] != x[j] || r.documents[k] != r.documents[j];
+            for (k++; k < n - 1 && x[k] <= EOT; k++)
+                wrong += r.documents[k] != document_at(&s, i, at++);
+        }
+    }
+    tap_is_int(wrong, 0, "span: numbers of documents");
+    sy_objectives_unref(o);
+}
+
+static void prefixes_of_documents(struct sy_corpus *c)
+{
+    struct sy_objectives *o = make((struct sy_objective_part[]){part(SY_OBJECTIVE_PREFIX, 1)}, 1);
+    struct sy_sampler s = sampler_of_many(c, o);
+    static struct row r;
+    int64_t wrong = 0;
+    for (uint64_t i = 0; i < TEXTS; i++) {
+        draw(&s, i, &r);
+        for (int64_t k = 0; k < 60; k++)
+            wrong += r.documents[k] != document_at(&s, i, k);
+    }
+    tap_is_int(wrong, 0, "prefix: numbers of documents");
+    sy_objectives_unref(o);
+}
+
+static void documents(void)
+{
+    struct sy_corpus *c = many_documents();
+    tap_ok(c != NULL, "a corpus of many documents");
+    if (!c)
+        return;
+    cut_documents(c);
+    spans_of_documents(c);
+    prefixes_of_documents(c);
+    sy_corpus_unref(c);
+}
+
 /* ---- mixtures ---- */
 
 static void mixtures(void)
@@ -452,6 +597,7 @@ int main(void)
     middles(1, 0);
     middles(1, 1);
     middles(0, 0.5);
+    documents();
     mixtures();
     tallies();
     refused();

@@ -21,7 +21,7 @@ static int64_t window_of_next(const struct sy__part *p, int64_t T, int64_t S)
 static void lay_next(const struct sy__part *p, struct sy__row *r)
 {
     (void)p;
-    r->documents = true;
+    sy__row_documents(r, 0);
     sy__row_text(r, SY__OUTPUT, 0, r->context + 1);
 }
 

@@ -39,6 +39,7 @@ static void lay_prefix(const struct sy__part *p, struct sy__row *r)
         return;
     }
     int64_t T = r->context, k = 1 + (int64_t)sy_rng_below(&r->rng, 0, (uint64_t)T);
+    sy__row_documents(r, 0);
     r->counts = false;
     sy__row_text(r, SY__OUTPUT, 0, k);
     sy__row_prefix(r, (int32_t)k);

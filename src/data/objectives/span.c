@@ -7,6 +7,8 @@
  *
  * An encoder reads inputs, and the decoder writes targets, beginning from padding.  A model of one
  * stack reads both in one row; only the targets count, and `prefix` is the length of the inputs.
+ * There tokens have the numbers of their documents, a sentinel that of what it stands for; what an
+ * encoder reads is one document.
  *
  * Of L tokens round(L density) are noise, in round(noise / mean) spans; noise and kept tokens are
  * cut into so many parts, none empty, all compositions being equally likely.
@@ -128,6 +130,8 @@ static void write_side(const struct sy__part *p, struct sy__row *r, enum sy__sid
         int64_t keep = next_part(&kept), lost = next_part(&gone);
         if (!noise)
             sy__row_text(r, side, at, keep);
+        if (r->documents)
+            sy__row_documents(r, at + keep);
         sy__row_id(r, side, p->ids->sentinel[i]);
         if (noise)
             sy__row_text(r, side, at + keep, lost);
@@ -144,6 +148,7 @@ static void lay_span(const struct sy__part *p, struct sy__row *r)
         write_side(p, r, SY__OUTPUT, true);
         return;
     }
+    sy__row_documents(r, 0);
     r->counts = false;
     write_side(p, r, SY__OUTPUT, false);
     sy__row_prefix(r, (int32_t)r->out);
