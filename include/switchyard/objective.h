@@ -71,6 +71,8 @@ int sy_objectives_check(const struct sy_objectives *o, int64_t context, int64_t 
 int64_t sy_objectives_window(const struct sy_objectives *o, int64_t context, int64_t inputs);
 /* All targets count, and no token is padding. */
 bool sy_objectives_even(const struct sy_objectives *o);
+/* Rows of a model of one stack may end in padding; NULL: none does. */
+bool sy_objectives_pads(const struct sy_objectives *o);
 struct sy_span_lengths {
     int64_t raw, inputs, targets;
 };

@@ -13,7 +13,7 @@ local function decoder(cfg, feed_forward)
   return function(ids, batch)
     -- training may choose them
     attention.mask, attention.documents = cfg.prefix and "prefix" or "causal", cfg.documents
-    if cfg.documents and nn._pads() then nn.padding(batch.documents) end
+    if nn._pads() then nn.padding(batch.documents) end
     local C = cfg.dim
     local embed = nn.param("model.embed_tokens.weight", {cfg.vocab, C})
     local x = nn.embedding(ids, embed)

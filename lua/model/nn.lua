@@ -155,10 +155,12 @@ function nn.padding(documents)
   description("padding").padding = documents and documents:view(-1):lt(0) or nil
 end
 
---- Is there padding in rows of the data that is trained on or evaluated: has it pairs?
+--- Is there padding in rows of the data that is trained on or evaluated: are they pairs, or an
+-- objective's that fills no row to its end?
 function nn._pads()
-  local data = description("pads").data
-  return data ~= nil and engine.languages(data) ~= nil
+  local d = description "pads"
+  return d.data ~= nil and
+    (engine.languages(d.data) ~= nil or d.objectives ~= nil and d.objectives:pads())
 end
 
 --- nn.scope(name, f, ...): names of parameters made in f begin with "name."; returns f's results

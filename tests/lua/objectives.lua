@@ -128,6 +128,24 @@ for _, by in ipairs{"span", "prefix", MIXED} do
   t.is(four.tokens, one.tokens, "and as many tokens, none of them padding")
 end
 t.ok(run("span", {steps = 1}).tokens <= 4 * 32, "padding is no token")
+do -- and no mixture routes it
+  nn.router("pads", {rule = "padding", doc = "what is padding", route = function(ctx)
+    local padding = ctx:padding()
+    nn.observe("padded", padding and padding:cast("f32"):sum() or ctx.x:sum() * 0)
+    local p = ctx:logits():softmax(-1)
+    local gates, experts = p:topk(ctx.K)
+    return {gates = gates, experts = experts, scores = p}
+  end})
+  for by, some in pairs {span = true, prefix = false, next = false} do
+    local r = run(by, {steps = 3, eval_every = 0}, make {router = "pads", context = 35})
+    local padded, before = r:history "padded.1":table(), 0
+    for _, row in ipairs(r:history "tokens":table()) do
+      t.is(padded[row[1]][2], 4 * 35 - (row[2] - before), by .. ": padding of step " .. row[1])
+      before = row[2]
+    end
+    t.is(before < 3 * 4 * 35, some, by .. ": is there any?")
+  end
+end
 
 -- ---- a model with an encoder ----
 

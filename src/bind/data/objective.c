@@ -121,7 +121,15 @@ static int l_span_lengths(lua_State *L)
     return 3;
 }
 
-static const luaL_Reg methods[] = {{"count", objectives_count}, {NULL, NULL}};
+/* objectives:pads(): may rows of a model of one stack end in padding? */
+static int objectives_pads(lua_State *L)
+{
+    lua_pushboolean(L, sy_objectives_pads(lsy_check_handle(L, 1, META_OBJECTIVES)));
+    return 1;
+}
+
+static const luaL_Reg methods[] = {
+    {"count", objectives_count}, {"pads", objectives_pads}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"objectives", l_objectives},
                                      {"objective_rows", l_rows},
                                      {"span_lengths", l_span_lengths},

@@ -197,6 +197,14 @@ bool sy_objectives_even(const struct sy_objectives *o)
     return even;
 }
 
+bool sy_objectives_pads(const struct sy_objectives *o)
+{
+    bool pads = false;
+    for (int i = 0; i < sy_objectives_count(o); i++)
+        pads = pads || part_at(o, i)->of->pads;
+    return pads;
+}
+
 void sy__objectives_lay(const struct sy_objectives *o, struct sy__row *r)
 {
     int i = 0;

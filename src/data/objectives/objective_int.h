@@ -24,6 +24,7 @@ struct sy__part {
 
 struct sy__objective {
     struct sy_objective_spec spec;
+    bool pads; /* rows of a model of one stack may end in padding */
     bool even; /* all T targets count */
     /* Special tokens that the tokenizer lacks: how to get them, or NULL; NULL: it needs none. */
     const char *(*lacks)(const struct sy__specials *ids);

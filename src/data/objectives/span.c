@@ -196,6 +196,7 @@ const struct sy__objective sy__objective_span = {
              .option = {{"density", 0.01, 0.9, 0.15, "share of the tokens that is left out"},
                         {"mean", 1, 1000, 3, "tokens of a span, on average"}}},
     .lacks = lacks_sentinels,
+    .pads = true,
     .check = check_span,
     .window = window_of_span,
     .lay = lay_span,
