@@ -475,7 +475,8 @@ docs.entries = {
    "Rotary position embedding of x (B,T,H,D), halves rotated. Source: Su et al. 2021."},
   {"nn.sinusoids", "nn.sinusoids(x, base=10000, documents) -> (1,T,C) or (B,T,C)",
    "Sines (first half of the width) and cosines of the positions of x (B,T,C), to be added to it; "
-    .. "with documents (B,T), of the positions in the document, each from 0. Source: Vaswani et al. 2017."},
+    .. "with documents (B,T), of the positions in the document, each from 0. Source: "
+    .. "Vaswani et al. 2017."},
   {"nn.relative_bias",
    "nn.relative_bias(x, {heads=, buckets=32, distance=128, both=false}) -> (H,2R-1)",
    "What is added to the scores of attention over x (B,T,C), its bias=, by how far the key is from "

@@ -42,8 +42,8 @@ enum sy__side { SY__OUTPUT, SY__INPUT };
 void sy__row_text(struct sy__row *r, enum sy__side side, int64_t from, int64_t n);
 /* A token that is not in the text; it weighs 1. */
 void sy__row_id(struct sy__row *r, enum sy__side side, int32_t id);
-/* What follows has the numbers of its documents: text its own, tokens that are not in it that of the
- * document of the window's token `at`. */
+/* What follows has the numbers of its documents: text its own, tokens that are not in it that of
+ * the document of the window's token `at`. */
 void sy__row_documents(struct sy__row *r, int64_t at);
 /* Where the document of the window's token `at` begins in the window, and where it ends at most n
  * tokens from the window's beginning. */

@@ -6,8 +6,8 @@
  *
  * Of the documents in the window one is cut, drawn by its length; what stands before and after it
  * stays text, and the end-of-text that the document has in the data is the row's.  All tokens
- * count.  Other rows are next-token prediction.  Both cuts are uniform over all places, so that each
- * part may be empty.
+ * count.  Other rows are next-token prediction.  Both cuts are uniform over all places, so that
+ * each part may be empty.
  *
  * Source: Bavarian et al. 2022, "Efficient training of language models to fill in the middle", 3
  * and 4.4: the cuts, within documents; SPM joined with PSM's tokens as here; half of the rows
