@@ -1,22 +1,33 @@
 -- Balance without a loss: after each step the bias of an expert that got less than its share of the
--- step's tokens grows, that of one that got more shrinks.  f: loads as shares, 1 / E each where
--- they are even.
+-- step's tokens grows, that of one that got more shrinks.  load: shares of the assignments, the
+-- same of all enabled experts where they are even.  A disabled one misses nothing: its bias stands.
 
 local nn = require "switchyard.model.nn"
 
-local function missing(ctx, load) return load * -1 + 1 / ctx.E end
-
--- How far each bias moves, as a multiple of gamma.
+-- How far each bias moves, as a multiple of gamma; missing (E): a fair share less the load; on (E):
+-- 1 of the enabled, or nil: all are.
 local KINDS = {}
 
-function KINDS.sign(ctx, load) return missing(ctx, load):sign() end
+function KINDS.sign(_, missing) return missing:sign() end
 
-function KINDS.proportional(ctx, load) return missing(ctx, load) end
+function KINDS.proportional(_, missing) return missing end
 
 -- Smooth where sign jumps, and no larger; it sums to 0.
-function KINDS.tanh(ctx, load)
-  local step = (missing(ctx, load) * ctx.E):tanh()
-  return step - step:mean()
+function KINDS.tanh(ctx, missing, on)
+  if not on then
+    local step = (missing * ctx.E):tanh()
+    return step - step:mean()
+  end
+  local count = on:sum()
+  local step = (missing * count):tanh()
+  return (step - step:sum() / count) * on
+end
+
+local function move(ctx, load)
+  local kind = KINDS[ctx:option "kind" or "sign"]
+  if ctx:_as_before() then return kind(ctx, load * -1 + 1 / ctx.E) end
+  local on = ctx:mask():eq(0):cast "f32"
+  return kind(ctx, on / on:sum() - load, on)
 end
 
 -- The moving average of steps, where it is asked for.
@@ -32,7 +43,8 @@ end
 return {
   name = "bias",
   doc = "After each step an expert's bias, which chooses and does not weigh, moves by gamma * "
-    .. "sign(mean load - load), over all micro-batches of the step. kind is how far: sign; "
+    .. "sign(mean load - load), over all micro-batches of the step and the enabled experts; that "
+    .. "of a disabled one stands still. kind is how far: sign; "
     .. "proportional, the difference of the shares itself (LongCat's mu is gamma); tanh of the "
     .. "difference over the mean, less its mean over the experts, smoothed by momentum (SMEBU, "
     .. "whose constants are not published: 0.9 is ours). recentre: the biases' mean is taken off "
@@ -49,7 +61,7 @@ return {
   },
   update = function(ctx, load)
     local bias = ctx:bias()
-    local step = smoothed(ctx, KINDS[ctx:option "kind" or "sign"](ctx, load))
+    local step = smoothed(ctx, move(ctx, load))
     local now = bias + step * ctx:setting "gamma"
     if ctx:option "recentre" then now = now - now:mean() end
     nn.update(bias, now)

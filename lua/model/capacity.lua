@@ -74,6 +74,9 @@ function capacity.text(given, equals)
   return name .. "{" .. table.concat(parts, " ") .. "}"
 end
 
+--- x, a product of which rounding may have made a little more than it is, as whole places.
+function capacity.up(x) return math.ceil(x * (1 - 1e-12)) end
+
 -- ---- while it runs ----
 
 --- What r.capacity shows of it.
@@ -105,7 +108,7 @@ end
 -- ---- in a layer ----
 
 local function slots_of(o, factor, n, K, E)
-  return math.max(o.least or 1, math.ceil(factor * n * K / E))
+  return math.max(o.least or 1, capacity.up(factor * n * K / E))
 end
 
 local function train_group(o, ctx)

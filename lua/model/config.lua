@@ -102,12 +102,25 @@ local function check_needs(what, rows, cfg, given)
   end
 end
 
+-- What a model notes of itself and nobody gives it: by which rules it was made, where those of
+-- before are another computation.
+local MARKS = {"sigmoid_mask"}
+
+local function read_rows(what, rows, given, stored)
+  local plain, marks = {}, {}
+  for k, v in pairs(stored and given or {}) do plain[k] = v end
+  for _, name in ipairs(MARKS) do marks[name], plain[name] = plain[name], nil end
+  local cfg = options.read(what, stored and plain or given, rows)
+  for name, v in pairs(marks) do cfg[name] = v end
+  return cfg
+end
+
 --- config.read(what, rows or nil, given, stored) -> the configuration, and the coefficients that
 -- were given, by name.  stored: given is that of a model that was saved, perhaps by an older
 -- version.
 function config.read(what, rows, given, stored)
   if rows and not stored then given = routing.preferred(what, rows, given) end
-  local cfg = rows and options.read(what, given, rows) or let_through(given)
+  local cfg = rows and read_rows(what, rows, given, stored) or let_through(given)
   if rows and not stored then check_needs(what, rows, cfg, given or {}) end
   check_attention(what, cfg, type(given) == "table" and given or {})
   local asked = {}

@@ -19,7 +19,8 @@
 --  1. Inputs, losses and series come in the order that they had: the hashes that guard stored runs
 --     are of the operations in their order.
 --  2. A disabled expert gets no token: its logits are -inf, and what a router chose without looking
---     at these is taken out (without_disabled).
+--     at these is taken out (without_disabled).  A stored model of before, whose router sigmoid
+--     did not look, is as it was (ctx:_as_before).
 --  3. Padding (nn.padding) chooses nothing: it has no place, and is in no load and no mean.
 
 local capacity = require "switchyard.model.capacity"

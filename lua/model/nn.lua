@@ -381,8 +381,9 @@ function nn._step_total(name, x, weight)
     d.totals[key] = total
   end
   if d.kind == "count" then
-    d.micro = d.micro or d.graph:input("micro", "i32", {}):gt(0):cast("f32")
-    d.graph:carry(total, total * d.micro + x)
+    -- Chosen, not multiplied: a step whose numbers are not finite leaves nothing in the next.
+    d.behind = d.behind or d.graph:input("micro", "i32", {}):gt(0)
+    d.graph:carry(total, d.behind:where(total, tensor.zeros(1)) + x)
   end
   return total
 end

@@ -101,6 +101,16 @@ function methods:mask()
   return mixture.mask
 end
 
+-- In a model of before the router sigmoid looked at a disabled expert's bias, which grew: what such
+-- a model computes stays as it was.  cfg.sigmoid_mask: what new ones note.
+function methods:_as_before()
+  local d = nn.description()
+  local m = d and d.mixture and d.model
+  if self._router.name ~= "sigmoid" or not m then return self._router.name == "sigmoid" end
+  if d.mode == "build" and not m._stored then m.cfg.sigmoid_mask = true end
+  return not m.cfg.sigmoid_mask
+end
+
 function methods:bias()
   self._bias = nn.state("gate.e_score_correction_bias", tensor.zeros(self.E))
   return self._bias

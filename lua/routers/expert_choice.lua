@@ -2,6 +2,7 @@
 -- of experts.  In our convention an expert takes factor * K/E of the tokens: the paper's capacity
 -- factor c is factor * K.
 
+local capacity = require "switchyard.model.capacity"
 local nn = require "switchyard.model.nn"
 
 local SCOPES = {"sequence", "micro"}
@@ -15,6 +16,21 @@ local function every_expert(ctx)
   if not padding then return all:contiguous() end
   local none = tensor.zeros({ctx.N, ctx.E}, {dtype = "i32"})
   return padding:view(ctx.N, 1):where(none, all)
+end
+
+-- Places of an expert in a group of n tokens.
+local function places_of(ctx, n)
+  return math.min(n, capacity.up(ctx.options.factor * n * ctx.K / ctx.E))
+end
+
+-- Of each group (groups) i32, by its tokens that are no padding: what those beside it would hold
+-- gives it no place.  nil: where none is.
+local function places_by_group(ctx, groups)
+  local padding, n, list = ctx:padding(), ctx.N // groups, {}
+  if not padding then return nil end
+  for i = 0, n do list[i + 1] = places_of(ctx, i) end
+  local real = padding:logical_not():view(groups, n):cast("f32"):sum(2)
+  return tensor(list):view(n + 1, 1):embedding(real:cast "i32"):view(groups):cast "i32"
 end
 
 return {
@@ -43,10 +59,10 @@ return {
     local p = ctx:logits():softmax(-1)
     local micro = ctx.options.scope == "micro" and ctx.mode == "train"
     local groups = micro and 1 or ctx.B
-    local n = ctx.N // groups
-    local each = math.min(n, math.ceil(ctx.options.factor * n * ctx.K / ctx.E))
+    local each = places_of(ctx, ctx.N // groups)
     local taken = every_expert(ctx):moe_admit({
-      priority = p:cast "f32", experts = ctx.E, capacity = each, groups = groups}):gt(0)
+      priority = p:cast "f32", places = places_by_group(ctx, groups), experts = ctx.E,
+      capacity = each, groups = groups}):gt(0)
     nn.observe("no_expert", 1 - ctx:mean(taken:cast("f32"):max(-1)))
     return {chosen = taken, gates = p, scores = p, slots = each * ctx.E * groups}
   end,

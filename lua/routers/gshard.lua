@@ -8,7 +8,7 @@ local function sampled(ctx, logits, p)
   local _, first = p:topk(1, -1)
   local noise = ((tensor.rand(logits.shape) + 1e-20):log() * -1 + 1e-20):log()
   local is_first = (first - 1):one_hot({n = ctx.E}):view(ctx.N, ctx.E):gt(0)
-  local others = is_first:where(tensor.full({1}, -math.huge), logits:detach() - noise)
+  local others = is_first:where(tensor.full({1}, -math.huge), logits - noise)
   local _, second = others:topk(1, -1)
   local experts = ctx:take(first:cat(second, 2))
   return p:gather(-1, experts), experts

@@ -23,14 +23,15 @@ return {
   gives = "logits scores chance",
   balance = {aux = 0, z = 0, cv2 = 0.1, cv2_load = 0.1},
   except = {step = "each draws its own noise"},
-  check = function(E, K)
+  check = function(E, K, o)
+    if o.frozen then return "frozen = true: its weights begin at 0, where all experts are equal" end
     if K == 1 and E > 1 then return "top_k is 1; a softmax over one is 1 whatever its logit is" end
   end,
   normalized = true,
   route = function(ctx)
     local size, role = {ctx.E, ctx.x.shape[2]}, {role = "router"}
     local clean = ctx:logits {init = "zeros"}
-    local spread = ctx:logits {w = nn.param("noise.weight", size, "zeros", role)}
+    local spread = ctx:logits {w = nn.param("gate.noise.weight", size, "zeros", role)}
     spread = spread:maximum(-30):softplus() -- -inf of a disabled one: nothing to divide by
     local noisy = clean
     if ctx.mode == "train" then noisy = clean + tensor.randn(clean.shape) * spread end

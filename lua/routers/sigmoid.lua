@@ -15,7 +15,7 @@ return {
   route = function(ctx)
     local s = ctx:logits():sigmoid()
     local bias = ctx:bias()
-    local _, experts = ctx:choose(s + bias)
+    local _, experts = ctx:choose(ctx:_as_before() and s + bias or s + bias + ctx:mask())
     local gates = s:gather(-1, experts)
     if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
     gates = gates * (ctx.options.scale or 1)

@@ -77,6 +77,11 @@ local function router_key(x) return x._moe.path .. ".gate." end
 local function freeze_router(x, kind)
   local m, key = x.run._m, router_key(x)
   for _, info in ipairs(m._info) do
+    if info.role == "router" and info.layer == x.layer and info.mixture == x._moe.name
+      and info.name:sub(1, #key) ~= key then
+      error(("%s: the router's parameter '%s' would go on learning: what is to be frozen with it "
+        .. "is named gate.NAME"):format(kind, info.name), 3)
+    end
     if info.frozen and info.name:sub(1, #key) == key then
       error(("%s: the model's router is frozen for good (router = {..., frozen = true})")
         :format(kind), 3)

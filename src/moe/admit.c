@@ -1,7 +1,8 @@
 /* Admission: which of the tokens' choices find a place when experts have so many each, and where
  * those go that find none.
  *
- *  1. Groups of consecutive tokens are apart: each has `capacity` places of every expert.
+ *  1. Groups of consecutive tokens are apart: each has `capacity` places of every expert, or as
+ *     many as `places` says of it where that is less (of which tokens are padding).
  *  2. First choices of all tokens are served before second ones; among these the token with the
  *     larger priority (NaN is as infinity), the earlier of equal ones; without priority the earlier
  *     (Lepikhin et al. 2020, algorithm 1; Riquelme et al. 2021, section 4: the largest score).
@@ -16,7 +17,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { EXPERT, PRIORITY, SCORES };
+enum { EXPERT, PRIORITY, SCORES, PLACES };
 enum { EXPERTS, CAPACITY, GROUPS, ROUNDS };
 
 static int range_error(struct sy_infer *x, const char *name, int64_t is, int64_t least)
@@ -42,7 +43,12 @@ static int want_numbers(struct sy_infer *x)
 static int want_beside(struct sy_infer *x)
 {
     const int64_t n = x->in[EXPERT]->shape[0], e = x->attrs->i[EXPERTS];
-    const struct sy_tensor *priority = x->in[PRIORITY], *scores = x->in[SCORES];
+    const struct sy_tensor *priority = x->in[PRIORITY], *scores = x->in[SCORES],
+                           *places = x->in[PLACES];
+    if (places && (sy__want_dtype(x, PLACES, SY_I32) || sy__want_ndim(x, PLACES, 1)))
+        return -1;
+    if (places && places->shape[0] != x->attrs->i[GROUPS])
+        return sy__shape_error(x, "places must be (groups)");
     if (priority && sy__want_dtype(x, PRIORITY, SY_F32))
         return -1;
     if (scores && (sy__want_dtype(x, SCORES, SY_F32) || sy__want_ndim(x, SCORES, 2)))
@@ -191,6 +197,7 @@ int sy__run_moe_admit(const struct sy_run *x)
 {
     const struct sy_tensor *expert = x->in[EXPERT], *priority = x->in[PRIORITY],
                            *scores = x->in[SCORES];
+    const int32_t *places = x->in[PLACES] ? sy_data(x->in[PLACES]) : NULL;
     const int64_t *a = x->attrs->i;
     if (sy__check_experts(x, "moe_admit", expert, a[EXPERTS]))
         return -1;
@@ -209,6 +216,8 @@ int sy__run_moe_admit(const struct sy_run *x)
     g.asked = (int32_t *)(g.spare + g.n);
     g.count = g.asked + g.n * g.k;
     for (int64_t i = 0; i < a[GROUPS]; i++) {
+        if (places)
+            g.capacity = places[i] < a[CAPACITY] ? places[i] : a[CAPACITY];
         admit_group(&g);
         g.expert += g.n * g.k;
         g.kept += g.n * g.k;

@@ -221,6 +221,29 @@ do
   recomputed:close()
 end
 
+-- A step whose numbers are not finite leaves nothing in those after it.
+do
+  local m = moe {balance = {cv2 = 0.1, aux = 0.1, scope = "step"}}
+  local r = train(m, d, {steps = 14, batch = 2, accumulate = 2, warmup = 0, eval_every = 0,
+    checkpoint_every = 1, keep = 20, name = "scope-not-finite", paused = true, clip = 0,
+    schedule = "constant", optimizer = "sgd", momentum = 0, weight_decay = 0})
+  r:steps(3):wait()
+  local third = r:hash()
+  r:steps(2):wait()
+  local fifth = r:hash()
+  r:rewind(3)
+  r.lr = 1e6
+  r:steps(4):wait()
+  local n = r:history "skipped"
+  ok(n[n.shape[1]][2]:item() > 0, "steps that are not finite are skipped", tostring(n))
+  r:rewind(3)
+  is(r:hash(), third, "rewound behind them")
+  r:steps(2):wait()
+  is(r:hash(), fifth, "... it computes what it did before them")
+  r:stop():wait()
+  r:close()
+end
+
 -- ---- refusals ----
 
 says(function() moe {balance = {scope = "batch"}} end,

@@ -129,7 +129,18 @@ do
     priority = tensor {0, 0 / 0, 9}}
   is(table.concat(odd:view(-1):table(), " "), "0 1 0", "NaN is as infinity")
 end
+do -- places of each group, never more than capacity
+  local x, o = i32(choices(12, 2, 3, 7)), {experts = 3, capacity = 3, groups = 3}
+  local kept = x:moe_admit(with(o, {places = i32 {2, 0, 9}}))
+  for g, places in ipairs {2, 0, 3} do
+    local alone = x:narrow(1, g * 4 - 3, 4):contiguous()
+    local want = places == 0 and alone * 0 or alone:moe_admit {experts = 3, capacity = places}
+    is(kept:narrow(1, g * 4 - 3, 4):contiguous():hash(), want:hash(),
+      ("a group of %d places an expert"):format(places))
+  end
+end
 for line, f in pairs {
+  ["moe_admit: places must be (groups)"] = {places = i32 {1, 2}},
   ["moe_admit: capacity is 0, must be at least 1"] = {capacity = 0},
   ["moe_admit: rounds is -1, must be at least 0"] = {rounds = -1},
   ["moe_admit: 3 groups do not divide the tokens"] = {groups = 3},

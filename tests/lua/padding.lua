@@ -76,6 +76,49 @@ for _, r in ipairs(routers()) do
   ::next::
 end
 
+-- ---- as without it ----
+
+-- Tokens of id 0 are padding.
+model.define("beside", function(cfg)
+  return function(ids)
+    local x = nn.embedding(ids, nn.param("embed", {V, C}, 1.0))
+    nn.padding(ids:eq(0):cast "i32" * -1)
+    local y = nn.layer(1, function()
+      return nn.scope("mlp", nn.moe, x, {experts = E, top_k = cfg.K, expert_dim = 8,
+        router = cfg.router, capacity = cfg.capacity})
+    end)
+    return nn.linear(y:view(-1, C), nn.param("head", {V, C}, 0.2))
+  end
+end)
+
+-- Eight tokens alone and the same before 24 of padding.
+local function beside(name, K, o)
+  local m = model.beside {vocab = V, context = 32, K = K, router = o, capacity = false}
+  local ids = {1, 2, 3, 4, 5, 6, 7, 8}
+  local alone = m:logits(ids)
+  for i = 9, 32 do ids[i] = 0 end
+  is(m:logits(ids):narrow(1, 1, 8):contiguous():hash(), alone:hash(),
+    name .. ": padding beside a text changes none of its bits")
+end
+
+local BY_LOT = {uniform = "by lot", record = "it is the router it says"}
+for _, r in ipairs(routers()) do
+  local spec = nn.routers[r.name]
+  if spec.except and spec.except.alone or BY_LOT[r.name] then goto next end
+  if r.name == "own_choice" then goto next end
+  for _, K in ipairs {2, 1} do
+    local o = {r.name, allow_leak = not r.causal or nil, experts = r.name == "forced"
+      and (K == 2 and "1,3" or "2") or nil, balanced_eval = (r.name == "base"
+      or r.name == "sinkhorn") and 1 or nil}
+    if pcall(model.beside, {vocab = V, context = 32, K = K, router = o, capacity = false}) then
+      beside(r.name, K, o)
+      break
+    end
+  end
+  ::next::
+end
+beside("expert_choice, factor 1.7", 2, {"expert_choice", factor = 1.7, allow_leak = true})
+
 for _, drop in ipairs {"position", "probability", "random", "reroute"} do
   same("drop = " .. drop, {K = 2, router = "softmax", capacity = {
     train = 0.5, drop = drop, group = 16, allow_leak = drop ~= "position" or nil}})

@@ -307,6 +307,68 @@ do
   r:close()
 end
 
+-- ---- every choice and flag of every router trains ----
+
+local function trains(name, option, value)
+  local o = {name, allow_leak = not nn.routers[name].causal or nil, [option] = value}
+  local good, why
+  for _, K in ipairs {2, 1} do
+    if name == "forced" then o.experts = K == 2 and "1,3" or "2" end
+    local m
+    good, m = pcall(moe, {router = o, top_k = K})
+    why = m
+    if good then
+      good, why = pcall(own.bits, m)
+      break
+    end
+  end
+  -- what it refuses, it says of the option
+  ok(good or tostring(why):find(option, 1, true), ("%s, %s = %s"):format(name, option, value), why)
+end
+for _, r in ipairs(routers()) do
+  local spec = nn.routers[r.name]
+  for _, row in ipairs(spec.except and spec.except.alone and {} or spec.rows) do
+    local values = row.choices or row[2] == "boolean" and {true, false} or {}
+    for _, value in ipairs(values) do
+      if row[1] ~= "allow_leak" then trains(r.name, row[1], value) end
+    end
+  end
+end
+says(function() moe {router = {"noisy_topk", frozen = true}} end,
+  "model.moe: router 'noisy_topk': frozen = true: its weights begin at 0, where all experts are "
+    .. "equal")
+
+-- ---- a router that is frozen is all of it ----
+
+do
+  local r = train(moe {router = "noisy_topk"}, d, with(own.TRAIN, {paused = true}))
+  local m = r.model
+  r.layers[1].router:freeze()
+  local function of_gate(l)
+    local out = {}
+    for name, p in pairs(m.params) do
+      if type(name) == "string" and name:find("layers." .. l - 1 .. ".mlp.gate", 1, true) then
+        out[#out + 1] = name .. " " .. p:hash()
+      end
+    end
+    table.sort(out)
+    return table.concat(out, "\n"), #out
+  end
+  local before, n = of_gate(1)
+  local other = of_gate(2)
+  r:resume():wait()
+  is(n, 2, "noisy_topk has two matrices")
+  is(of_gate(1), before, "... and both stand still when the router is frozen")
+  ok(of_gate(2) ~= other, "... where another layer's learn")
+  r:close()
+  r = train(moe {router = "two_towers"}, d, with(own.TRAIN, {paused = true}))
+  says(function() r.layers[1].router:freeze() end, "freeze: the router's parameter "
+    .. "'model.layers.0.mlp.spread.weight' would go on learning: what is to be frozen with it is "
+    .. "named gate.NAME", "a router's parameter of another name")
+  r:stop():wait()
+  r:close()
+end
+
 -- ---- no allocation in the loop ----
 
 local function allocates(what, more)

@@ -305,7 +305,8 @@ do -- noisy_topk: importance and load
   local x = tensor.randn({3, C}, {seed = 6, dtype = "f64"}) * 0.2
   local r = hand.route(nn.routers.noisy_topk, m, x, {E = 4, K = 2})
   local clean = logits_of(x:table(), values(m, "weight"))
-  local spread = logits_of(x:table(), m.params["model.layers.0.mlp.noise.weight"]:detach():table())
+  local of_noise = m.params["model.layers.0.mlp.gate.noise.weight"]
+  local spread = logits_of(x:table(), of_noise:detach():table())
   local off, chance = 0, r.chance:table()
   for n, row in ipairs(clean) do
     for e, v in ipairs(row) do

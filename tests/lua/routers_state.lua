@@ -466,6 +466,69 @@ local function signs(row)
   return map(row, function(x) return x < 1 and 1 or x > 1 and -1 or 0 end)
 end
 
+-- ---- a disabled expert ----
+
+-- A bias stands while its expert is off, the others share evenly, and it comes back as one of them.
+for _, router in ipairs {"sigmoid", "deepseek_v3", {"deepseek_v4", hash_layers = 0}} do
+  for _, kind in ipairs {"sign", "proportional", "tanh"} do
+    local what = ("%s, %s: "):format(router[1] or router, kind)
+    local m = moe {layers = 1, router = router,
+                   balance = {gamma = kind == "proportional" and 0.4 or 0.05, kind = kind}}
+    local r = train(m, own.data, {steps = 100, batch = 16, lr = 1e-30, warmup = 0, weight_decay = 0,
+                                  eval_every = 0, save = false, paused = true})
+    r.layers[1].experts[2]:disable()
+    r:steps(60):wait()
+    local mean, got = {0, 0, 0, 0}, 0
+    for i, row in ipairs(series(r, "load.1")) do
+      got = got + row[2]
+      for e = 1, 4 do mean[e] = mean[e] + (i > 20 and row[e] / 40 or 0) end
+    end
+    is(got, 0.0, what .. "a disabled expert has no token")
+    near(mean, {4 / 3, 0, 4 / 3, 4 / 3}, what .. "the others have even shares", 0.4)
+    local b = state(m, BIAS)
+    local most = math.max(b[1], b[3], b[4])
+    ok(b[2] <= most + 0.3, what .. "its bias does not grow", text(b))
+    r.layers[1].experts[2]:enable()
+    r:resume():wait()
+    local again = 0
+    for i, row in ipairs(series(r, "load.1")) do again = again + (i > 60 and row[2] / 40 or 0) end
+    near({again}, {1}, what .. "enabled it has its share", 0.3)
+    r:close()
+  end
+end
+
+do -- a model that was saved before computes what it did: its disabled expert has score + bias
+  local path = os.tmpname()
+  os.remove(path)
+  assert(moe {layers = 1, router = "sigmoid"}:save(path))
+  local f = assert(io.open(path .. "/config.json"))
+  local config, n = f:read "a":gsub('%s*"sigmoid_mask":%s*true,?', "")
+  f:close()
+  is(n, 1, "a model notes that its sigmoid router looks at the mask")
+  f = assert(io.open(path .. "/config.json", "w"))
+  f:write((config:gsub(",%s*}", "}")))
+  f:close()
+  local before = assert(model.load(path))
+  is(before.cfg.sigmoid_mask, nil, "... which one of before does not")
+  local function run_of(m, off)
+    local r = train(m, own.data, {steps = 30, batch = 4, eval_every = 0, save = false,
+                                  paused = true})
+    r.gamma = 0.2
+    if off then r.layers[1].experts[1]:disable() end
+    r:resume():wait()
+    local got, hash = 0, r:hash()
+    for _, row in ipairs(series(r, "load.1")) do got = got + row[1] end
+    r:close()
+    return got, hash
+  end
+  local _, as_it_was = run_of(before)
+  local _, now = run_of(moe {layers = 1, router = "sigmoid"})
+  is(as_it_was, now, "where none is disabled both are the same")
+  ok(run_of(assert(model.load(path)), true) > 0, "of before: as it was")
+  is(run_of(moe {layers = 1, router = "sigmoid"}, true), 0.0, "new: a disabled expert has no token")
+  os.execute("rm -r " .. path)
+end
+
 local plain, l = biased({gamma = 0.01}, 5)
 near(plain, reference(l, 0.01, 0, signs), "bias: sign is the default")
 local sign = biased({gamma = 0.01, kind = "sign"}, 5)
