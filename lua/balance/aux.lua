@@ -10,9 +10,9 @@ local function of_sequences(ctx, routing)
 end
 
 -- A micro-batch's part of what the whole step has: f is the step's, and the mean of the parts,
--- which is learned from, has the step's P.
+-- which is learned from, has the step's P: a part with more tokens counts more.
 local function of_step(ctx, routing)
-  return (ctx:_load_for "aux" * routing.importance):sum() * ctx.E
+  return (ctx:_load_for "aux" * ctx:weighed(routing.importance)):sum() * ctx.E
 end
 
 local function of_micro_batch(ctx, routing)

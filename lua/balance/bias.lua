@@ -26,7 +26,7 @@ end
 local function move(ctx, load)
   local kind = KINDS[ctx:option "kind" or "sign"]
   if ctx:_as_before() then return kind(ctx, load * -1 + 1 / ctx.E) end
-  local on = ctx:mask():eq(0):cast "f32"
+  local on = ctx:enabled()
   return kind(ctx, on / on:sum() - load, on)
 end
 

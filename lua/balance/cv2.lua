@@ -12,7 +12,8 @@ return {
   needs = "scores",
   rows = {{"cv2", "number", nil, 0, 1e6, help = "weight of the importance loss"}},
   loss = function(ctx, routing)
-    local all = (routing.experts + 1):scatter_add(routing.taken_gates, {dim = 2, n = ctx.E + 1})
+    local r = routing.own or routing -- whatever aux counts, these are the gates
+    local all = (r.experts + 1):scatter_add(r.taken_gates, {dim = 2, n = ctx.E + 1})
     local sums = all:narrow(2, 2, ctx.E):sum(1)
     nn.loss("cv2", variation.by_scope(ctx, "cv2", sums), ctx:setting "cv2")
   end,

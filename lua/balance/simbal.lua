@@ -15,6 +15,6 @@ return {
     local E = w.shape[1]
     for e = 1, E do one[e] = e - 1 end
     local unit = tensor(one, {dtype = "i32"}):one_hot({n = E})
-    nn.loss("simbal", (w:matmul(w:permute({2, 1})) - unit):abs():sum(), ctx:setting "simbal")
+    nn.loss("simbal", (ctx:linear(w, w) - unit):abs():sum(), ctx:setting "simbal")
   end,
 }

@@ -9,6 +9,6 @@ return {
   needs = "logits",
   rows = {{"z", "number", 0.001, 0, 1e6, help = "weight of the router z-loss"}},
   loss = function(ctx, routing)
-    nn.loss("z", ctx:mean(routing.logits:logsumexp(-1):square()), ctx:setting "z")
+    nn.loss("z", ctx:weighed(ctx:mean(routing.logits:logsumexp(-1):square())), ctx:setting "z")
   end,
 }

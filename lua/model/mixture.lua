@@ -11,6 +11,7 @@
 --   scores (N,E), rows sum to 1: for balance rules and the series gate.L
 --   gate_on = "input": the gate multiplies what the expert is given, not what it makes (M = 1)
 --   plus (N,C): added to the output          update(load (E)): after a step, its loads
+--   loss(): a loss of its own, among the balance rules', where ctx:whole is known
 --   counted (N,M) i32: what balance losses take for the assignments, where it is not experts
 --   chance (N,E): the probability that another draw of its noise would choose an expert
 --   gives: what it gives in this layer, where that is less than the router's
@@ -38,6 +39,7 @@ local mixture = {}
 local RESULT = {
   experts = true, chosen = true, gates = true, scores = true, slots = true, fewer = true,
   gate_on = true, plus = true, update = true, counted = true, chance = true, gives = true,
+  loss = true,
 }
 
 local function called(kind, of) return ("moe: %s '%s'"):format(kind, of.name) end
@@ -243,12 +245,12 @@ local function run_rule(rule, name, ...)
   if unmet then unmet[rule.rows[1][1]] = nil end
 end
 
--- What losses see: r, or r with the assignments that the router counts.
+-- What losses see: r, or r with the assignments that the router counts; own: r itself.
 local function counted(ctx, r)
   if not r.counted then return r end
   local load = r.counted:moe_load({experts = ctx.E})
   local count = ctx:padding() and r.counted:gt(0):cast("f32"):sum() or ctx.N * r.counted.shape[2]
-  return setmetatable({experts = r.counted, load = load, count = count, sum = "counted"},
+  return setmetatable({experts = r.counted, load = load, count = count, sum = "counted", own = r},
     {__index = r})
 end
 
@@ -263,6 +265,7 @@ local function balance(ctx, r)
   end
   ctx._routing = counted(ctx, r)
   for _, rule in ipairs(rules) do run_rule(rule, "loss", ctx, ctx._routing) end
+  if r.loss then routing.run(called("router", ctx._router), r.loss) end
   ctx._routing = r
   for _, rule in ipairs(rules) do
     if rule.update and (rule.needs ~= "bias" or ctx._bias) then

@@ -23,7 +23,7 @@ function nn.describe(d, f, ...)
   local before = now
   now = d
   d.path, d.aux, d.layer, d.mixture, d.padding, d.of_all = {}, {}, nil, nil, nil, {}
-  d.stacks, d.side, d.initializer = {}, nil, nil
+  d.stacks, d.side, d.initializer, d.handed = {}, nil, nil, {}
   local ok, a, b = xpcall(f, function(e)
     return type(e) == "string" and e or debug.traceback(tostring(e))
   end, ...)
@@ -97,11 +97,11 @@ local function check_same(d, name, default)
     .. "whole model"):format(name, tostring(before), tostring(default)), 0)
 end
 
---- Of what layers have in common: t is collected under this name, and when the model's function has
--- returned, f(list of all) runs once, outside of all layers and scopes.  by: the options that f
--- goes by, a text: they are the same of all.
-function nn._of_all_layers(name, t, f, by)
-  local d = description("of_all_layers")
+--- nn.of_layers(name, t, f, by): of what layers have in common: t is collected under this name, and
+-- when the model's function has returned, f(list of all) runs once, outside of all layers and
+-- scopes.  by: the options that f goes by, a text: they are the same of all.
+function nn.of_layers(name, t, f, by)
+  local d = description("of_layers")
   check_same(d, name, by)
   local of = d.of_all[name]
   if not of then
@@ -117,9 +117,9 @@ function nn._finish(d)
   for _, of in ipairs(d.of_all) do of.f(of) end
 end
 
---- A state of the whole model, whichever layer asks for it.
-function nn._state_of_all(name, t)
-  local d = description("state")
+--- nn.model_state(name, t): as nn.state, of the whole model, whichever layer asks for it.
+function nn.model_state(name, t)
+  local d = description("model_state")
   local path = d.path
   d.path = {}
   local state = nn.state(name, t)
@@ -127,8 +127,8 @@ function nn._state_of_all(name, t)
   return state
 end
 
---- What is to be said, once, before the model is trained.
-function nn._remark(text)
+--- nn.remark(text): what is to be said, once, before the model is trained.
+function nn.remark(text)
   local d = description("remark")
   if not d.remarks or d.remarks[text] then return end
   d.remarks[text], d.remarks[#d.remarks + 1] = true, text

@@ -6,7 +6,8 @@
 --     it (logits, scores, bias, chance); balance, its own defaults of their coefficients; model,
 --     its own defaults of the model's options; causal = false with leak, why not; frozen =
 --     true: the weight of its logits is never learned; varies = true: a token may have any number
---     of experts, whose mean is to be seen (series experts_per_token); capacity, a text that says
+--     of experts, whose mean is to be seen (series experts_per_token); scoped = true: a loss of its
+--     own goes by balance = {scope =}; capacity, a text that says
 --     why it has none; paper, its paper's defaults in the paper's convention; check(E, K,
 --     options), which returns what is wrong, or nil; positional, which of its options is meant by
 --     {name, value}; normalized: without an option normalize, do its gates sum to 1;
@@ -43,8 +44,8 @@ local SPEC = {
   {"balance", "table"}, {"model", "table"}, {"causal", "boolean", true},
   {"leak", "string", "it sees later tokens"},
   {"capacity", "string"}, {"check", "function"}, {"except", "table"}, {"route", "function"},
-  {"frozen", "boolean", false}, {"varies", "boolean"}, {"positional", "string"},
-  {"like", "function"}, {"normalized", "boolean"},
+  {"frozen", "boolean", false}, {"varies", "boolean"}, {"scoped", "boolean"},
+  {"positional", "string"}, {"like", "function"}, {"normalized", "boolean"},
 }
 local EXCEPT = {
   one = "one expert alone is the dense layer", order = "experts in another order change nothing",
@@ -389,6 +390,12 @@ end
 
 local function fits(rule, router) return routing.gives(router, rule.needs) end
 
+-- Rows of a rule that have an effect with a router.
+local function rows_with(rule, router)
+  if fits(rule, router) then return rule.rows end
+  return router.scoped and {row_of(rule.rows, "scope")} or {}
+end
+
 --- Whether a rule does something to a model with these coefficients.
 function routing.in_force(rule, router, coefficients)
   return fits(rule, router) and coefficients[rule.rows[1][1]] ~= nil
@@ -398,7 +405,7 @@ end
 function routing.balance_rows(router)
   local rows = {}
   for _, rule in ipairs(routing.all_rules()) do
-    for _, row in ipairs(fits(rule, router) and rule.rows or {}) do
+    for _, row in ipairs(rows_with(rule, router)) do
       local own = {help = row.help, choices = row.choices}
       table.move(row, 1, 5, 1, own)
       local preferred = router.balance and router.balance[row[1]]

@@ -6,22 +6,33 @@
 --   ctx.options          the router's own, by name   ctx:setting(name)    one of them, or of the
 --                        balance rules', as a scalar that r.NAME changes while it runs, and that
 --                        may go by the steps (lua/model/coefficient.lua)
---   ctx:logits{x=, w=, b=, init=, extra=} -> (N, E + extra) f32: x w^T + b + mask; x: default
---                        ctx.x; w: default the parameter gate.weight, which begins as init, and
---                        stays so with frozen = true; extra: rows for choices that are none of the
---                        E
+--   ctx:logits{x=, w=, b=, init=, extra=, plus=} -> (N, E + extra) f32: x w^T + b + mask; x:
+--                        default ctx.x; w: default the parameter gate.weight, which begins as init,
+--                        and stays so with frozen = true; extra: rows for choices that are none of
+--                        the E; plus: a function, whose result (N, E + extra) is added
+--   ctx:linear(x, w, b)  as nn.linear, in fp32
 --   ctx:choose(scores) -> values, experts (N,K): the K largest of a token, of equal ones the lower
 --   ctx:take(experts) -> experts (N,K): the same of those that another rule than the K largest has
 --                        chosen.  What is asked for by neither cannot be recorded and forced
 --                        (routing_trace.lua); of routers of any number of experts nothing can
 --   ctx:weight()         w of the first ctx:logits
---   ctx:mask() (E)       0, and -inf of a disabled expert
+--   ctx:mask() (E)       0, and -inf of a disabled expert; ctx:enabled() (E): 1, and 0 of it
 --   ctx:bias() (E)       the state that chooses and does not weigh; the balance rule bias moves it
 --   ctx:ids() (N) i32    token ids, from 0           ctx:documents() (B,T) i32: which document
 --   ctx:option(name)     the same of a text or a flag, which stays what it is
 --   ctx:scope()          what balance losses are of: "micro", "sequence" or "step"
 --   ctx:padding() (N) bool of tokens that are padding, or nil where there are none
 --   ctx:mean(x (N,...))  over the tokens that are no padding; ctx:sequence_means(x (N,E)) (B,E)
+--   ctx:count()          how many these are: ctx.N, or a tensor (1) where there may be padding;
+--                        ctx:count("step"), in a balance rule: of the whole step
+--   ctx:weighed(mean)    with scope = "step" a mean over this micro-batch's tokens, times these
+--                        over a micro-batch's mean number of them: what it adds to the step's
+--   ctx:without_padding(x (N,...))  x with 0 for padding
+--   ctx:cutoffs(x (N,E), next)  of each column the value that a fair share of the tokens are at or
+--                        over (K to each token, evenly to the enabled experts), or with next the
+--                        one after it: (E), -inf where there are not so many
+--   ctx:handed(name, x)  what the layer before in this stack handed on under this name, or nil; x:
+--                        what this one does
 --   ctx:balanced(f, g)   of a router with the row routing.BALANCED_EVAL: experts (N,M) by f(groups)
 --                        in training, g() while a text is written, in evaluation as r.balanced_eval
 --   ctx:load(scope)      in a balance rule: the experts' shares of the assignments before any drop;
@@ -57,7 +68,10 @@ end
 
 local LOGITS = {
   {"x", "any"}, {"w", "any"}, {"b", "any"}, {"init", "any"}, {"extra", "integer", 0, 0, 1 << 20},
+  {"plus", "any"},
 }
+
+function methods:linear(x, w, b) return in_fp32(nn.linear, x, w, b) end
 
 function methods:logits(given)
   local o = options.read("ctx:logits", given, LOGITS)
@@ -68,7 +82,8 @@ function methods:logits(given)
   local x = o.x or self.x
   local w = o.w or nn.param("gate.weight", {self.E + o.extra, x.shape[2]}, o.init,
     {role = "router"})
-  local raw = in_fp32(nn.linear, x, w, o.b)
+  local raw = self:linear(x, w, o.b)
+  if o.plus then raw = raw + o.plus() end
   self._raw, self._weight = self._raw or raw, self._weight or w
   local mask = self:mask()
   return raw + (o.extra > 0 and mask:pad(1, 0, o.extra) or mask)
@@ -110,6 +125,16 @@ function methods:_as_before()
   if d.mode == "build" and not m._stored then m.cfg.sigmoid_mask = true end
   return not m.cfg.sigmoid_mask
 end
+
+function methods:handed(name, x)
+  local d = nn.description()
+  local key = name .. "." .. (d.stack or "")
+  local before = d.handed[key]
+  if x then d.handed[key] = x end
+  return before
+end
+
+function methods:enabled() return self:mask():eq(0):cast "f32" end
 
 function methods:bias()
   self._bias = nn.state("gate.e_score_correction_bias", tensor.zeros(self.E))
@@ -180,29 +205,34 @@ end
 
 -- ---- tokens that are no padding ----
 
---- Their number: N, or where there may be padding a tensor (1).
-function methods:_tokens()
-  local padding = nn.description().padding
-  return padding and padding:logical_not():cast("f32"):sum():view(1) or self.N
+function methods:count(scope)
+  if scope ~= nil and scope ~= "micro" and scope ~= "step" then
+    options.unknown("ctx:count", "scope", scope, {"micro", "step"})
+  end
+  local padding, whole = nn.description().padding, scope == "step"
+  if not padding then return whole and self.N * nn.micro_batches() or self.N end
+  local n = padding:logical_not():cast("f32"):sum():view(1)
+  return whole and self:whole("tokens", n) or n
 end
 
---- x (N,...) with 0 for padding.
-function methods:_without_padding(x)
+function methods:weighed(mean)
+  local n = nn.micro_batches()
+  if not self:padding() or n == 1 or self:scope() ~= "step" then return mean end
+  return mean * (self:count() * n / self:count("step"):maximum(1)):view {}
+end
+
+function methods:without_padding(x)
   local padding = nn.description().padding
   if not padding then return x end
   return padding:view(self.N, 1):where(tensor.zeros(1), x)
 end
 
---- Of each column of x (N,E) the one that K/E of the tokens are at or over, or with `next` the one
--- after it: (E), -inf where there are not so many.
-function methods:_cutoffs(x, next)
-  local padding, more = nn.description().padding, next and 1 or 0
-  if not padding then
-    return x:kth(math.max(1, self.N * self.K // self.E + more), 1):view(self.E)
-  end
-  local at = (self:_tokens() * self.K / self.E):floor() + (more - 1) -- from 0
-  local sorted = padding:view(self.N, 1):where(tensor.full(1, -math.huge), x):sort(1, true)
-  return sorted:embedding(at:clamp(0, self.N - 1):cast "i32"):view(self.E)
+function methods:cutoffs(x, next)
+  local padding = nn.description().padding
+  if padding then x = padding:view(self.N, 1):where(tensor.full(1, -math.huge), x) end
+  local rank = (self:count() * self.K / self:enabled():sum():view(1)):floor()
+  if next then rank = rank + 1 end
+  return x:kth({k = 1, dim = 1, rank = rank:cast "i32"}):view(self.E)
 end
 
 function methods:sequence_means(x)

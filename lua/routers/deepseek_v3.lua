@@ -3,12 +3,15 @@
 local nn = require "switchyard.model.nn"
 local routing = require "switchyard.model.routing"
 
--- choice (N,E), -inf outside of a token's best groups.  A group's score is the sum of its two best.
+-- choice (N,E), -inf outside of a token's best groups.  A group's score is the sum of its two best,
+-- of which a disabled one counts 0: what is left of its group can be chosen.
 local function within_groups(ctx, choice)
   local G, N, E = ctx.options.groups, ctx.N, ctx.E
   if G == 1 then return choice end
   local each = choice:view(N, G, E // G)
-  local _, best = each:topk(2, -1):sum(-1):topk(ctx.options.keep, -1)
+  local two = each:topk(2, -1)
+  two = two:gt(-math.huge):where(two, tensor.zeros(1))
+  local _, best = two:sum(-1):topk(ctx.options.keep, -1)
   local kept = (best - 1):one_hot({n = G}):sum(2):gt(0):view(N, G, 1)
   return kept:where(each, tensor.full({1}, -math.huge)):view(N, E)
 end

@@ -17,19 +17,21 @@ local function of_state(sum, weight) return sum / weight:clamp(1e-30) end
 
 -- Of a batch: (E)
 local function of_batch(ctx, logits)
-  return ctx:_cutoffs(logits):clamp(LEAST)
+  return ctx:cutoffs(logits):clamp(LEAST)
 end
 
 local function say(ctx)
-  nn._remark(("router expert_threshold: in training, steps 1 to %d choose among a whole batch, "
+  nn.remark(("router expert_threshold: in training, steps 1 to %d choose among a whole batch, "
     .. "where a later token may take an earlier one's place; evaluation, generation and all "
     .. "later steps go by cutoffs, which see no other token"):format(ctx.options.warmup))
 end
 
+-- Of a disabled expert, or of padding alone, there is nothing to learn.
 local function learn(ctx, sum, weight, batch)
-  local decay = ctx.options.decay
-  local mean = nn.step_sum("cutoff", batch) / nn.micro_batches()
-  local known = mean:gt(LEAST * 0.5) -- of a disabled expert there is nothing to learn
+  local decay, is = ctx.options.decay, batch:gt(LEAST * 0.5)
+  local count = nn.step_sum("cutoffs", is:cast "f32")
+  local mean = nn.step_sum("cutoff", is:where(batch, tensor.zeros(1))) / count:maximum(1)
+  local known = count:gt(0)
   nn.update(sum, known:where(sum * decay + mean * (1 - decay), sum * decay
     + of_state(sum, weight) * (1 - decay)))
   nn.update(weight, weight * decay + (1 - decay))
@@ -69,7 +71,7 @@ return {
       end
     end
     local chosen = logits:ge(cutoff:clamp(LEAST))
-    nn.observe("active", ctx:_without_padding(chosen:cast "f32"):sum() / ctx:_tokens())
+    nn.observe("active", ctx:mean(chosen:cast("f32"):sum(-1)))
     local gates = chosen:where(logits:sigmoid(), tensor.zeros(logits.shape, {dtype = logits.dtype}))
     return {chosen = chosen, gates = gates, update = update}
   end,

@@ -16,18 +16,21 @@ local SCORES = {}
 function SCORES.softmax(logits) return logits:softmax(-1) end
 function SCORES.sigmoid(logits) return logits:sigmoid() end
 
--- beta of a batch, with its mean.
+-- beta of a batch, with its mean.  Where there is no (K+1)-th or no token that is no padding, it
+-- stays what it was.
 local function quantiles(ctx, s, beta)
-  local alpha = (s - beta):topk(ctx.K + 1, -1):narrow(2, ctx.K + 1, 1)
-  local found = ctx:_cutoffs(s - alpha, true)
-  return found:gt(-1e30):where(found, beta) -- padding alone tells nothing
+  local alpha = (s - beta + ctx:mask()):topk(ctx.K + 1, -1):narrow(2, ctx.K + 1, 1)
+  local found = ctx:cutoffs(s - alpha, true)
+  return found:abs():lt(1e30):where(found, beta)
 end
 
+-- The mean is that of the enabled experts; a disabled one has no quantile.
 local function update(ctx, s, beta)
   local mean = nn.step_sum("beta", quantiles(ctx, s, beta)) / nn.micro_batches()
-  local keep = ctx.options.ema
-  local now = mean - mean:mean()
-  nn.update(beta, keep == 0 and now or beta * keep + now * (1 - keep))
+  local keep, on = ctx.options.ema, ctx:enabled()
+  local now = mean - (mean * on):sum() / on:sum()
+  if keep > 0 then now = beta * keep + now * (1 - keep) end
+  nn.update(beta, on:gt(0):where(now, beta))
 end
 
 return {

@@ -8,21 +8,44 @@
 --  1. It begins dense: the first hundreds of steps cost E/K times what they do later, and memory is
 --     for all N * E.
 --  2. lambda is one for all layers, a state; what it is steered by are whole numbers, so it is the
---     same however a step is cut.
+--     same however a step is cut.  It stays within LEAST and MOST: from 0 or infinity it could not
+--     come back.
+--  3. With scope = "step" means and counts are those of the whole step.
 
 local nn = require "switchyard.model.nn"
 
+local LEAST, MOST = 1e-20, 1e10
+
 -- layers: of each how many experts are chosen over what is wanted.
-local function steer(rate)
+local function steer(o)
   return function(layers)
+    local rate = o.rate
     local over = layers[1]
     for i = 2, #layers do over = over + layers[i] end
-    local lambda = nn._state_of_all("relu.lambda", tensor.zeros(1))
+    local lambda = nn.model_state("relu.lambda", tensor.zeros(1))
     local more = nn.step_sum("relu.over", over):gt(0)
     local factor = more:where(tensor.full(1, rate), tensor.full(1, 1 / rate))
-    nn.update(lambda, lambda * factor)
-    nn._observe_of_all("lambda", lambda)
+    if o.l1 > 0 then nn.update(lambda, (lambda * factor):clamp(LEAST, MOST)) end
+    nn.observe("lambda", lambda)
   end
+end
+
+-- The loss, by what the means are of.
+local LOSS = {}
+
+function LOSS.micro(ctx, gates, chosen)
+  return (ctx:mean(gates) * ctx:mean(chosen)):sum() * (ctx.E / ctx.K)
+end
+
+function LOSS.sequence(ctx, gates, chosen)
+  local each = ctx:sequence_means(gates) * ctx:sequence_means(chosen)
+  return each:sum() * (ctx.E / (ctx.B * ctx.K))
+end
+
+-- A micro-batch's part, of which the mean is the whole step's.
+function LOSS.step(ctx, gates, chosen)
+  local share = ctx:whole("l1.count", chosen:sum(1)) / ctx:count "step"
+  return (ctx:weighed(ctx:mean(gates)) * share):sum() * (ctx.E / ctx.K)
 end
 
 return {
@@ -40,19 +63,22 @@ return {
     {"rate", "number", 1.2, 1.000001, 10, help = "factor of lambda's change a step"},
   },
   varies = true,
-  gives = "logits", balance = {z = 0},
+  gives = "logits", scoped = true, balance = {z = 0},
   except = {one = "its gate is the logit"},
   normalized = false,
+  check = function(_, _, o)
+    if o.frozen then return "frozen = true: nothing could bring it to K experts a token" end
+  end,
   route = function(ctx)
-    local gates = ctx:_without_padding(ctx:logits():relu())
+    local gates = ctx:without_padding(ctx:logits():relu())
+    local lambda = nn.model_state("relu.lambda", tensor.full(1, ctx.options.l1))
     local chosen = gates:gt(0)
-    local count, n = chosen:cast("f32"):sum(1), ctx:_tokens()
-    local lambda = nn._state_of_all("relu.lambda", tensor.full(1, ctx.options.l1))
-    local l1 = (gates:sum(1) / n * (count / (n * ctx.K))):sum() * ctx.E
-    nn.loss("l1", l1, lambda:view {})
-    nn.observe("active", count:sum() / n)
-    nn._of_all_layers("relu", count:sum():view(1) - n * ctx.K, steer(ctx.options.rate),
-      "rate = " .. ctx.options.rate)
-    return {chosen = chosen, gates = gates}
+    local ones = chosen:cast "f32"
+    nn.observe("active", ctx:mean(ones:sum(-1)))
+    nn.of_layers("relu", ones:sum():view(1) - ctx:count() * ctx.K, steer(ctx.options),
+      ("l1 = %g, rate = %g"):format(ctx.options.l1, ctx.options.rate))
+    return {chosen = chosen, gates = gates, loss = function()
+      nn.loss("l1", LOSS[ctx:scope()](ctx, gates, ones), lambda:view {})
+    end}
   end,
 }

@@ -15,17 +15,17 @@ local routing = require "switchyard.model.routing"
 
 local function steer(o)
   return function(layers)
-    local over = layers[1].over
-    for i = 2, #layers do over = over + layers[i].over end
-    local threshold = nn._state_of_all("top_p.threshold", tensor.zeros(1))
-    local sum = nn._state_of_all("top_p.sum", tensor.zeros(1))
-    local tokens, n = layers[1].n, nn.micro_batches()
-    local all = type(tokens) == "number" and tokens * n or nn.step_sum("top_p.tokens", tokens)
-    local e = nn.step_sum("top_p.over", over) / (all * -#layers)
+    local over, tokens = layers[1].over, layers[1].n
+    for i = 2, #layers do over, tokens = over + layers[i].over, tokens + layers[i].n end
+    local threshold = nn.model_state("top_p.threshold", tensor.zeros(1))
+    local sum = nn.model_state("top_p.sum", tensor.zeros(1))
+    local all = type(tokens) == "number" and tokens * nn.micro_batches()
+      or nn.step_sum("top_p.tokens", tokens)
+    local e = nn.step_sum("top_p.over", over) / (all * -1)
     local sums = sum + e
     nn.update(sum, sums)
     nn.update(threshold, (sums * o.ki + e * o.kp + layers[1].start):clamp(1e-6, 1))
-    nn._observe_of_all("threshold", threshold)
+    nn.observe("threshold", threshold)
   end
 end
 
@@ -56,16 +56,16 @@ return {
     ctx:logits()
     local p = (normalised(ctx, ctx._raw) + ctx:mask()):softmax(-1)
     local start = ctx.options.start or ctx.K / ctx.E
-    local threshold = nn._state_of_all("top_p.threshold", tensor.full(1, start))
-    nn._state_of_all("top_p.sum", tensor.zeros(1))
+    local threshold = nn.model_state("top_p.threshold", tensor.full(1, start))
+    nn.model_state("top_p.sum", tensor.zeros(1))
     local gates, experts = p:topk(ctx.E, -1)
     local before = gates:cumsum(-1) - gates
-    local taken = ctx:_without_padding(before:lt(threshold):cast "f32"):gt(0)
+    local taken = ctx:without_padding(before:lt(threshold):cast "f32"):gt(0)
     gates = taken:where(gates, tensor.zeros(gates.shape, {dtype = gates.dtype}))
     local none = tensor.zeros(experts.shape, {dtype = "i32"})
-    local count, n = taken:cast("f32"):sum(), ctx:_tokens()
-    nn.observe("active", count / n)
-    nn._of_all_layers("top_p", {over = count:view(1) - n * ctx.K, n = n, start = start},
+    local each, n = taken:cast("f32"):sum(-1), ctx:count()
+    nn.observe("active", ctx:mean(each))
+    nn.of_layers("top_p", {over = each:sum():view(1) - n * ctx.K, n = n, start = start},
       steer(ctx.options), ("start = %g, kp = %g, ki = %g"):format(start, ctx.options.kp,
       ctx.options.ki))
     -- where one alone is usual it would be 1 whatever its logit is

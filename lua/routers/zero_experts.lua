@@ -13,14 +13,16 @@ local function count(o) return o.zero + o.copy + o.constant end
 
 -- (E + extra) logits with what those of the layer before add; (N, E + extra).
 local function chained_logits(ctx, extra)
-  local logits, d = ctx:logits {extra = extra}, nn.description()
-  local before = d.chained_logits
-  if ctx.options.residual and before and before.shape[1] == ctx.N
-    and before.shape[2] == ctx.E + extra then
-    local w = nn.param("gate.residual", {ctx.E + extra, ctx.E + extra}, "zeros", {role = "router"})
-    logits = logits + nn.linear(before, w) + ctx:mask():pad(1, 0, extra)
+  local n = ctx.E + extra
+  local before = ctx:handed "logits"
+  local function residual()
+    local w = nn.param("gate.residual", {n, n}, "zeros", {role = "router"})
+    return ctx:linear(before, w)
   end
-  d.chained_logits = logits:maximum(-1e4) -- -inf of a disabled expert would make products NaN
+  local fits = ctx.options.residual and before and before.shape[1] == ctx.N and before.shape[2] == n
+  local logits = ctx:logits {extra = extra, plus = fits and residual or nil}
+  -- -inf of a disabled expert would make products NaN
+  ctx:handed("logits", logits:maximum(-1e4))
   return logits
 end
 
@@ -49,7 +51,24 @@ local function added(ctx, choices, gates)
   return sum
 end
 
--- The load-balancing loss over all choices; those that cost nothing count tau of an expert's.
+-- The load-balancing loss over all n choices, by what it is of: f their shares of the assignments,
+-- P the means of p (N,n).
+local LOSS = {}
+
+function LOSS.micro(ctx, choices, p, n) return choices:moe_load({experts = n}) * ctx:mean(p) end
+
+function LOSS.sequence(ctx, choices, p, n)
+  local f = choices:moe_load({experts = n, groups = ctx.B}):view(ctx.B, n)
+  return (f * ctx:sequence_means(p)):mean(1)
+end
+
+function LOSS.step(ctx, choices, p, n)
+  local count = (choices:moe_load({experts = n}) * choices:gt(0):cast("f32"):sum()):round()
+  local all = ctx:whole("choices", count)
+  return all / all:sum():maximum(1) * ctx:weighed(ctx:mean(p))
+end
+
+-- Those that cost nothing count tau of an expert's.
 local function balance_choices(ctx, choices, p)
   local n, padding = p.shape[2], ctx:padding()
   if padding then
@@ -57,8 +76,8 @@ local function balance_choices(ctx, choices, p)
   end
   local weight = tensor.ones(ctx.E):pad(1, 0, n - ctx.E)
   weight = weight + (1 - weight) * ctx:setting "tau"
-  local f = choices:moe_load({experts = n})
-  nn.loss("balance", (weight * f * ctx:mean(p)):sum() * n, ctx:setting "aux_all")
+  local each = LOSS[ctx:scope()](ctx, choices, p, n)
+  nn.loss("balance", (weight * each):sum() * n, ctx:setting "aux_all")
 end
 
 return {
@@ -83,7 +102,7 @@ return {
     {"tau", "number", 0.75, 0, 1e3, scheduled = true,
      help = "weight of what costs nothing in it"},
   },
-  gives = "logits",
+  gives = "logits", scoped = true,
   balance = {z = 0},
   except = {
     one = "there are choices beside it",
@@ -96,13 +115,13 @@ return {
     local o, extra = ctx.options, count(ctx.options)
     local p = chained_logits(ctx, extra):softmax(-1)
     local gates, choices = ctx:choose(p)
-    if ctx.mode == "train" or ctx.mode == "build" then balance_choices(ctx, choices, p) end
     if o.normalize then gates = nn.normalize_gates(gates) end
     gates = gates * o.scale
     local real = choices:le(ctx.E)
     nn.observe("computed", ctx:mean(real:cast("f32"):sum(-1)), {kind = "experts_per_token"})
     return {experts = real:where(choices, tensor.zeros(choices.shape, {dtype = "i32"})),
             gates = real:where(gates, tensor.zeros(gates.shape)), fewer = true,
-            plus = added(ctx, choices, gates)}
+            plus = added(ctx, choices, gates),
+            loss = function() balance_choices(ctx, choices, p) end}
   end,
 }

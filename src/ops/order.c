@@ -206,12 +206,20 @@ static void kth_rows(void *ctx, int64_t rows, const void *const *in, void *const
     }
 }
 
+/* Which is asked for, from 1, of n. */
+static int64_t rank_of(const struct sy_run *x, int64_t n)
+{
+    if (!x->in[1])
+        return x->attrs->i[0];
+    const int64_t rank = *(const int32_t *)sy_data(x->in[1]);
+    return rank < 1 ? 1 : rank > n ? n : rank;
+}
+
 int sy__run_kth(const struct sy_run *x)
 {
     const struct sy_tensor *t = x->in[0];
     struct sy__lines l = sy__lines_of(t->ndim, t->shape, x->attrs->i[1]);
-    struct order_ctx c = {
-        .dtype = t->dtype, .n = l.n, .keep = x->attrs->i[0], .descending = true};
+    struct order_ctx c = {.dtype = t->dtype, .n = l.n, .keep = rank_of(x, l.n), .descending = true};
     struct sy__line_work w = {
         .l = l,
         .nin = 1,
@@ -265,7 +273,14 @@ static int infer_k(struct sy_infer *x, int64_t keep)
 }
 
 int sy__infer_topk(struct sy_infer *x) { return infer_k(x, 0); }
-int sy__infer_kth(struct sy_infer *x) { return infer_k(x, 1); }
+int sy__infer_kth(struct sy_infer *x)
+{
+    if (x->in[1] && (sy__want_dtype(x, 1, SY_I32) || sy__want_ndim(x, 1, 1)))
+        return -1;
+    if (x->in[1] && x->in[1]->shape[0] != 1)
+        return sy__shape_error(x, "rank must be (1)");
+    return infer_k(x, 1);
+}
 
 int sy__run_sort(const struct sy_run *x)
 {

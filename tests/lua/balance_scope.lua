@@ -221,6 +221,55 @@ do
   recomputed:close()
 end
 
+-- ---- losses of routers themselves, and micro-batches with more and less padding ----
+
+local function of_parts(what, make, least)
+  local function run(batch, accumulate)
+    local m = make()
+    local r = train(m, d, with(STEP, {batch = batch, accumulate = accumulate})):wait()
+    return m, r
+  end
+  local whole, a = run(64, 1)
+  local worst = 0
+  for _, cut in ipairs {{8, 8}, {1, 64}} do
+    local parts, b = run(cut[1], cut[2])
+    worst = math.max(worst, off(whole, parts))
+    b:close()
+  end
+  a:close()
+  ok(worst < (least or 2e-5), what .. ": micro-batches are one batch", worst)
+end
+
+for _, router in ipairs {{"relu", l1 = 0.5}, {"zero_experts", aux_all = 2}} do
+  for _, scope in ipairs {"step", "sequence"} do
+    of_parts(("%s, %s"):format(router[1], scope), function()
+      return moe {seed = 3, router = router, balance = {scope = scope}}
+    end)
+  end
+end
+
+-- Two ids in three are padding, so that rows differ in how many tokens they have.
+model.define("holes", function(cfg)
+  return function(ids)
+    local x = nn.embedding(ids, nn.param("embed", {own.V, own.C}, 1.0))
+    nn.padding((ids % 3):gt(0):cast "i32" * -1)
+    local y = nn.layer(1, function()
+      return nn.scope("mlp", nn.moe, x, with({experts = E, top_k = 2, expert_dim = 8,
+        router = cfg.router}, cfg.rules))
+    end)
+    return nn.head(x + y, nn.param("head", {own.V, own.C}, 0.2))
+  end
+end)
+for router, rules in pairs {softmax = {aux = 5, z = 1, cv2 = 1}, relu = {},
+                            zero_experts = {}, sigmoid = {aux = 5, z = 1}} do
+  of_parts("padding, " .. router, function()
+    local own_loss = router == "relu" and {l1 = 0.5} or router == "zero_experts" and {aux_all = 2}
+    return model.holes {vocab = own.V, context = 16, seed = 3,
+                        router = with(own_loss or {}, {name = router}),
+                        rules = with(rules, {scope = "step"})}
+  end)
+end
+
 -- A step whose numbers are not finite leaves nothing in those after it.
 do
   local m = moe {balance = {cv2 = 0.1, aux = 0.1, scope = "step"}}

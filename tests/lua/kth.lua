@@ -33,6 +33,18 @@ is((odd:kth(11)):item(), -math.huge, "at the end -infinity")
 agrees(odd:view(1, 11), "zeros, denormals, infinities, NaN")
 agrees(odd:cast("f64"):view(11, 1), "... of f64")
 
+do -- a rank that is computed
+  local y = tensor.randn(9, 5, {seed = 8})
+  for rank, k in pairs {[1] = 1, [4] = 4, [9] = 9, [0] = 1, [12] = 9} do
+    local v, i = y:kth {k = 2, dim = 1, rank = tensor({rank}, {dtype = "i32"})}
+    local w, j = y:kth(k, 1)
+    ok(v:hash() == w:hash() and i:hash() == j:hash(), "rank " .. rank)
+  end
+  t.raises(function() y:kth {k = 1, rank = tensor({1, 2}, {dtype = "i32"})} end,
+    "kth: rank must be (1)")
+  t.raises(function() y:kth {k = 1, rank = tensor(1)} end, "kth: ")
+end
+
 local off = tensor.gradcheck(function(x) return (x:kth(3, 1)) end,
   {tensor.randn({7, 4}, {seed = 5, dtype = "f64"})})
 ok(off < 1e-6, "its gradient", off)

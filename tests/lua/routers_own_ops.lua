@@ -338,6 +338,44 @@ says(function() moe {router = {"noisy_topk", frozen = true}} end,
   "model.moe: router 'noisy_topk': frozen = true: its weights begin at 0, where all experts are "
     .. "equal")
 
+-- ---- logits that go on ----
+
+do -- within a stack
+  local m = model.encdec {layers = 2, decoder_layers = 2, dim = 16, heads = 2, vocab = d.vocab,
+    experts = 4, top_k = 2, expert_dim = 8, moe_layers = {1, 2, 3, 4},
+    context = 8, input_context = 8, router = "zero_experts", position = "rope"}
+  local names = {}
+  for _, info in ipairs(m._info) do
+    if info.name:find "gate.residual" then names[#names + 1] = info.name end
+  end
+  is(table.concat(names, " "), "encoder.layers.1.mlp.gate.residual "
+    .. "decoder.layers.1.mlp.gate.residual", "a decoder's logits do not go on from the encoder's")
+end
+
+-- Each product of a router is in fp32, whatever the run's precision; all of them go through
+-- nn.linear.
+do
+  local engine, before, low = require "switchyard.engine", nn.linear, {}
+  nn.linear = function(x, w, b)
+    local precision = engine.precision "fp32"
+    engine.precision(precision)
+    if w.shape[1] == 8 and precision ~= "fp32" then low[#low + 1] = precision end
+    return before(x, w, b)
+  end
+  local r = train(moe {router = "zero_experts"}, d, with(own.TRAIN, {precision = "bf16"})):wait()
+  nn.linear = before
+  is(#low, 0, "zero_experts: logits and what goes on of them are in fp32")
+  r:close()
+end
+
+do -- gshard counts first choices, and importance is of all gates
+  local r = train(moe {router = {"gshard", policy = "all"}, balance = {cv2 = 0.1}}, d,
+    own.TRAIN):wait()
+  local gate, cv2 = r:history "cv2.1", nil
+  ok(gate[1][2]:item() < 1, "gshard with cv2 trains", gate[1][2]:item())
+  r:close()
+end
+
 -- ---- a router that is frozen is all of it ----
 
 do

@@ -27,6 +27,10 @@ model.define("given", function(cfg)
     local E, C = cfg.experts, cfg.experts
     local x = nn.embedding(ids, nn.param("embed", {256, C}))
     if cfg.padded then nn.description().padding = ids:view(-1):gt(31 + cfg.padded) end
+    if cfg.micro then -- all of this micro-batch is
+      local at = nn.step_sum("at", tensor.ones(1))
+      nn.description().padding = (ids:view(-1):cast "f32" * 0 + at):eq(cfg.micro)
+    end
     x = nn.layer(1, function()
       return nn.scope("mlp", nn.moe, x, with({experts = E, top_k = cfg.top_k, expert_dim = 4,
         router = cfg.router}, cfg.rules))
@@ -336,6 +340,22 @@ do -- through its phases
   ok(math.abs(mean - 1) < 0.05, "relu: K experts a token in the mean", mean)
   r:close()
 end
+do -- lambda comes back, however long it fell
+  local m = moe {experts = 8, top_k = 6, router = {"relu", rate = 10}}
+  local r = train(m, own.data, {steps = 180, batch = 2, lr = 1e-4, eval_every = 0, save = false,
+                                paused = true})
+  r:steps(60):wait()
+  r.top_k = 1
+  r:resume():wait()
+  local lambda = series(r, "lambda")
+  ok(lambda[60] > 0 and lambda[60] < 1e-15, "relu: lambda falls while there are too few",
+    lambda[60])
+  ok(lambda[180] > 1e-6 and lambda[180] < 1e11, "... and grows where there are too many",
+    lambda[180])
+  r:close()
+end
+says(function() moe {router = {"relu", frozen = true}} end,
+  "model.moe: router 'relu': frozen = true: nothing could bring it to K experts a token")
 says(function() moe {router = "relu", balance = {aux = 0.1}} end,
   "model.moe: aux has no effect with router 'relu'")
 
@@ -388,8 +408,10 @@ do
   local logits = random_logits(T, E, 33)
   local real = table.move(logits, 1, n, 1, {})
   local function padded(router, o)
-    local m, d = given(logits, {top_k = K, router = router, padded = n})
-    local r = run(m, d, with({steps = 1, accumulate = 2}, o))
+    local micro = o and o.micro
+    local m, d = given(logits, {top_k = K, router = router, padded = not micro and n or nil,
+                                micro = micro})
+    local r = run(m, d, {steps = 1, accumulate = o and o.accumulate or 2})
     return m, r
   end
   local m, r = padded("quantile")
@@ -401,6 +423,13 @@ do
   near(state(m, CUT), want, "padding: expert_threshold")
   near({series(r, "active.1")[1]}, {(n * K // E) * E / n}, "padding: experts a token")
   r:close()
+  do -- the second micro-batch is padding alone
+    local batch_of = {}
+    for e = 1, E do batch_of[e] = 0.5 * kth(column(logits, e), T * K // E) end
+    m, r = padded({"expert_threshold", decay = 0.5}, {accumulate = 3, micro = 2})
+    near(state(m, CUT), batch_of, "padding: expert_threshold, of a micro-batch without a token")
+    r:close()
+  end
   local count, heavy, l1 = 0, {}, 0
   for e = 1, E do
     local c, sum = 0, 0
@@ -495,6 +524,34 @@ for _, router in ipairs {"sigmoid", "deepseek_v3", {"deepseek_v4", hash_layers =
     near({again}, {1}, what .. "enabled it has its share", 0.3)
     r:close()
   end
+end
+
+do -- quantile: the others have even shares, by their own quantiles
+  local m = moe {layers = 1, router = "quantile"}
+  local r = train(m, own.data, {steps = 100, batch = 32, lr = 1e-30, warmup = 0, weight_decay = 0,
+                                eval_every = 0, save = false, paused = true})
+  r.layers[1].experts[2]:disable()
+  r:resume():wait()
+  local mean = {0, 0, 0, 0}
+  for i, row in ipairs(series(r, "load.1")) do
+    for e = 1, 4 do mean[e] = mean[e] + (i > 20 and row[e] / 80 or 0) end
+  end
+  near(mean, {4 / 3, 0, 4 / 3, 4 / 3}, "quantile: one of four is off", 0.06)
+  r:close()
+end
+
+do -- deepseek_v3: one of a group of two is off, the other is not
+  local m = moe {layers = 1, experts = 8, router = {"deepseek_v3", groups = 4, keep = 2}}
+  local r = train(m, own.data, {steps = 40, batch = 16, lr = 1e-30, warmup = 0, weight_decay = 0,
+                                eval_every = 0, save = false, paused = true})
+  r.gamma = 0.05
+  r.layers[1].experts[1]:disable()
+  r:resume():wait()
+  local first, second = 0, 0
+  for _, row in ipairs(series(r, "load.1")) do first, second = first + row[1], second + row[2] end
+  is(first, 0.0, "deepseek_v3: a disabled expert has no token")
+  ok(second > 4, "deepseek_v3: ... and the other of its group has some", second)
+  r:close()
 end
 
 do -- a model that was saved before computes what it did: its disabled expert has score + bias
