@@ -37,6 +37,7 @@ lua_sources += %D%/model/objective.lua
 lua_sources += %D%/model/routers.lua
 lua_sources += %D%/model/routing.lua
 lua_sources += %D%/model/capacity.lua
+lua_sources += %D%/model/choice.lua
 lua_sources += %D%/model/upcycle.lua
 lua_sources += %D%/model/copy.lua
 lua_sources += %D%/model/config.lua

@@ -13,13 +13,10 @@ return {
   rows = {{"sequence", "number", nil, 0, 1e6,
            help = "weight of the balance loss within sequences; the paper's is 1e-4"}},
   loss = function(ctx, routing)
-    local P, padding = ctx:sequence_means(routing.scores), ctx:padding()
+    local P = ctx:sequence_means(routing.scores)
     local _, largest = routing.scores:topk(ctx.K, -1)
-    if padding then
-      local none = tensor.zeros(largest.shape, {dtype = "i32"})
-      largest = padding:view(ctx.N, 1):where(none, largest)
-    end
-    local f = largest:moe_load({experts = ctx.E, groups = ctx.B}):view(ctx.B, ctx.E)
+    local f = ctx:without_padding(largest):moe_load({experts = ctx.E, groups = ctx.B})
+    f = f:view(ctx.B, ctx.E)
     nn.loss("sequence", (f * P):sum() * (ctx.E / ctx.B), ctx:setting "sequence")
   end,
 }

@@ -126,10 +126,7 @@ local function none(shape) return tensor.zeros(shape, {dtype = "i32"}) end
 
 -- chosen (N,E) as experts (N,E): their numbers, 0 for none.
 local function numbered(ctx, chosen)
-  local numbers = {}
-  for e = 1, ctx.E do numbers[e] = e end
-  local number = tensor(numbers, {dtype = "i32"}):view(1, ctx.E):expand({ctx.N, ctx.E})
-  return chosen:where(number, none {ctx.N, ctx.E})
+  return chosen:where(ctx:numbers(), none {ctx.N, ctx.E})
 end
 
 -- Without disabled experts, where the router did not choose by logits that are -inf there.

@@ -19,6 +19,7 @@
 --   ctx:mask() (E)       0, and -inf of a disabled expert; ctx:enabled() (E): 1, and 0 of it
 --   ctx:bias() (E)       the state that chooses and does not weigh; the balance rule bias moves it
 --   ctx:ids() (N) i32    token ids, from 0           ctx:documents() (B,T) i32: which document
+--   ctx:positions() (T)  i32: places in the sequence, from 0
 --   ctx:option(name)     the same of a text or a flag, which stays what it is
 --   ctx:scope()          what balance losses are of: "micro", "sequence" or "step"
 --   ctx:padding() (N) bool of tokens that are padding, or nil where there are none
@@ -27,7 +28,8 @@
 --                        ctx:count("step"), in a balance rule: of the whole step
 --   ctx:weighed(mean)    with scope = "step" a mean over this micro-batch's tokens, times these
 --                        over a micro-batch's mean number of them: what it adds to the step's
---   ctx:without_padding(x (N,...))  x with 0 for padding
+--   ctx:without_padding(x (N,M), value)  x with value (0) for padding
+--   ctx:numbers() (N,E) i32: the experts' numbers, for each token
 --   ctx:cutoffs(x (N,E), next)  of each column the value that a fair share of the tokens are at or
 --                        over (K to each token, evenly to the enabled experts), or with next the
 --                        one after it: (E), -inf where there are not so many
@@ -134,6 +136,12 @@ function methods:handed(name, x)
   return before
 end
 
+function methods:numbers()
+  local numbers = {}
+  for e = 1, self.E do numbers[e] = e end
+  return tensor(numbers, {dtype = "i32"}):view(1, self.E):expand({self.N, self.E})
+end
+
 function methods:enabled() return self:mask():eq(0):cast "f32" end
 
 function methods:bias()
@@ -154,6 +162,14 @@ function methods:ids() return field_of(self, "tokens", "inputs", "token ids"):vi
 
 function methods:documents()
   return field_of(self, "documents", "input_documents", "documents")
+end
+
+function methods:positions()
+  local d = nn.description()
+  if not d.side then return d.positions end
+  local from_0 = {}
+  for i = 1, self.T do from_0[i] = i - 1 end
+  return tensor(from_0, {dtype = "i32"})
 end
 
 function methods:padding() return nn.description().padding end
@@ -221,15 +237,14 @@ function methods:weighed(mean)
   return mean * (self:count() * n / self:count("step"):maximum(1)):view {}
 end
 
-function methods:without_padding(x)
+function methods:without_padding(x, value)
   local padding = nn.description().padding
   if not padding then return x end
-  return padding:view(self.N, 1):where(tensor.zeros(1), x)
+  return padding:view(self.N, 1):where(tensor.full({1}, value or 0, {dtype = x.dtype}), x)
 end
 
 function methods:cutoffs(x, next)
-  local padding = nn.description().padding
-  if padding then x = padding:view(self.N, 1):where(tensor.full(1, -math.huge), x) end
+  x = self:without_padding(x, -math.huge)
   local rank = (self:count() * self.K / self:enabled():sum():view(1)):floor()
   if next then rank = rank + 1 end
   return x:kth({k = 1, dim = 1, rank = rank:cast "i32"}):view(self.E)

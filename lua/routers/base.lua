@@ -3,7 +3,7 @@
 -- (1 - s) * x with s = sigmoid(logit), which is x + s * FFN(norm x): what a block makes of the
 -- gate.
 
-local nn = require "switchyard.model.nn"
+local choice = require "switchyard.model.choice"
 local routing = require "switchyard.model.routing"
 
 return {
@@ -28,17 +28,13 @@ return {
   end,
   normalized = false,
   route = function(ctx)
-    local w = nn.param("gate.weight", {ctx.E, ctx.x.shape[2]}, {"orthogonal", 0.1},
-      {role = "router"})
-    local logits = ctx:logits {w = w}
+    local logits = ctx:logits {init = {"orthogonal", 0.1}}
     local experts = ctx:balanced(function(groups)
-      local padding, open = ctx:padding(), logits
-      if padding then open = padding:view(ctx.N, 1):where(-math.huge, logits) end
-      -- padding, which has none, is taken out later
+      local open = ctx:without_padding(logits, -math.huge) -- which has none is taken out later
       return (open:cast("f32"):moe_assign({groups = groups}):maximum(1))
     end, function() return select(2, logits:topk(1, -1)) end)
     local s = logits:sigmoid()
     return {experts = experts, gates = s:gather(-1, experts),
-            scores = s / (s:sum(-1, true) + 1e-20)}
+            scores = choice.shares(s)}
   end,
 }

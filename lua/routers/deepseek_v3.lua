@@ -1,6 +1,6 @@
 -- Sigmoid scores; a bias that no gradient moves chooses, within the best groups of experts.
 
-local nn = require "switchyard.model.nn"
+local choice = require "switchyard.model.choice"
 local routing = require "switchyard.model.routing"
 
 -- choice (N,E), -inf outside of a token's best groups.  A group's score is the sum of its two best,
@@ -56,10 +56,8 @@ return {
     local s = ctx:logits():sigmoid()
     local bias = ctx:bias()
     local _, experts = ctx:choose(within_groups(ctx, s + bias + ctx:mask()))
-    local gates = s:gather(-1, experts)
-    if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
-    nn.observe("bias", bias:max() - bias:min())
-    return {gates = gates * ctx.options.scale, experts = experts,
-            scores = s / (s:sum(-1, true) + 1e-20), fewer = ctx.options.groups > 1 or nil}
+    local r = choice.weighed(ctx, s, experts, bias)
+    r.fewer = ctx.options.groups > 1 or nil
+    return r
   end,
 }

@@ -1,6 +1,7 @@
 -- Scores sqrt(softplus(logit)); a bias that no gradient moves chooses.  In the first layers a table
 -- over token ids chooses instead, and the scores still weigh.
 
+local choice = require "switchyard.model.choice"
 local nn = require "switchyard.model.nn"
 local routing = require "switchyard.model.routing"
 local token_table = require "switchyard.model.token_table"
@@ -34,17 +35,13 @@ return {
             ties = "the first layers' are by token id"},
   route = function(ctx)
     local s = score(ctx:logits())
-    local hashed, bias, experts = (ctx.layer or math.huge) <= ctx.options.hash_layers, nil, nil
-    if hashed then experts = ctx:take(by_token(ctx))
-    else
-      bias = ctx:bias()
-      experts = select(2, ctx:choose(s + bias + ctx:mask()))
-      nn.observe("bias", bias:max() - bias:min())
+    if (ctx.layer or math.huge) <= ctx.options.hash_layers then
+      local r = choice.weighed(ctx, s, ctx:take(by_token(ctx)))
+      r.fewer, r.gives = true, "logits"
+      return r
     end
-    local gates = s:gather(-1, experts)
-    if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
-    return {gates = gates * ctx.options.scale, experts = experts,
-            scores = s / (s:sum(-1, true) + 1e-20), fewer = hashed or nil,
-            gives = hashed and "logits" or nil}
+    local bias = ctx:bias()
+    local _, experts = ctx:choose(s + bias + ctx:mask())
+    return choice.weighed(ctx, s, experts, bias)
   end,
 }

@@ -7,17 +7,6 @@ local nn = require "switchyard.model.nn"
 
 local SCOPES = {"sequence", "micro"}
 
--- Every expert's number for every token, 0 for padding: (N,E).
-local function every_expert(ctx)
-  local numbers = {}
-  for e = 1, ctx.E do numbers[e] = e end
-  local all = tensor(numbers, {dtype = "i32"}):view(1, ctx.E):expand({ctx.N, ctx.E})
-  local padding = ctx:padding()
-  if not padding then return all:contiguous() end
-  local none = tensor.zeros({ctx.N, ctx.E}, {dtype = "i32"})
-  return padding:view(ctx.N, 1):where(none, all)
-end
-
 -- Places of an expert in a group of n tokens.
 local function places_of(ctx, n)
   return math.min(n, capacity.up(ctx.options.factor * n * ctx.K / ctx.E))
@@ -60,7 +49,7 @@ return {
     local micro = ctx.options.scope == "micro" and ctx.mode == "train"
     local groups = micro and 1 or ctx.B
     local each = places_of(ctx, ctx.N // groups)
-    local taken = every_expert(ctx):moe_admit({
+    local taken = ctx:without_padding(ctx:numbers()):moe_admit({
       priority = p:cast "f32", places = places_by_group(ctx, groups), experts = ctx.E,
       capacity = each, groups = groups}):gt(0)
     nn.observe("no_expert", 1 - ctx:mean(taken:cast("f32"):max(-1)))

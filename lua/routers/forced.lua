@@ -40,7 +40,7 @@ return {
   check = function(E, K, o) return select(2, read(o.experts, E, K)) end,
   route = function(ctx)
     local list = tensor(read(ctx.options.experts, ctx.E, ctx.K), {dtype = "f32"})
-    local places = nn.description().positions % list.shape[1]
+    local places = ctx:positions() % list.shape[1]
     local row = list:embedding(places):view(1, ctx.T, ctx.K):expand({ctx.B, ctx.T, ctx.K})
     local experts = ctx:take(row:contiguous():view(ctx.N, ctx.K):cast "i32")
     local p = ctx:logits():softmax(-1)

@@ -1,5 +1,6 @@
 -- The K largest of logits with an ordinary, learned bias; softmax over the K.
 
+local choice = require "switchyard.model.choice"
 local nn = require "switchyard.model.nn"
 
 return {
@@ -11,14 +12,10 @@ return {
   paper = "4 of 32 or 128 experts; what balanced them is not published",
   source = "gpt-oss, OpenAI 2025",
   model = {activation = "swiglu_oai", expert_bias = true},
-  check = function(E, K)
-    if K == 1 and E > 1 then return "top_k is 1; a softmax over one is 1 whatever its logit is" end
-  end,
   normalized = true,
+  check = choice.check_chosen,
   route = function(ctx)
     local b = nn.param("gate.bias", {ctx.E}, "zeros", {role = "bias"})
-    local logits = ctx:logits {b = b}
-    local values, experts = ctx:choose(logits)
-    return {gates = values:softmax(-1), experts = experts, scores = logits:softmax(-1)}
+    return choice.softmax_of_chosen(ctx, ctx:logits {b = b})
   end,
 }

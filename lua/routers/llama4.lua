@@ -1,5 +1,7 @@
 -- One expert a token; the sigmoid of its logit multiplies what the expert is given.
 
+local choice = require "switchyard.model.choice"
+
 return {
   name = "llama4",
   rule = "the largest logit; its sigmoid multiplies the expert's input",
@@ -19,6 +21,6 @@ return {
     local largest, experts = ctx:choose(logits)
     local s = logits:sigmoid()
     return {gates = largest:sigmoid(), experts = experts, gate_on = "input",
-            scores = s / (s:sum(-1, true) + 1e-20)}
+            scores = choice.shares(s)}
   end,
 }

@@ -1,5 +1,7 @@
 -- Softmax over the K largest logits.
 
+local choice = require "switchyard.model.choice"
+
 return {
   name = "mixtral",
   rule = "the K largest logits, softmax over them",
@@ -10,13 +12,7 @@ return {
   source = "Jiang et al. 2024",
   model = {top_k = 2},
   balance = {aux = 0.002, z = 0},
-  check = function(E, K)
-    if K == 1 and E > 1 then return "top_k is 1; a softmax over one is 1 whatever its logit is" end
-  end,
   normalized = true,
-  route = function(ctx)
-    local logits = ctx:logits()
-    local values, experts = ctx:choose(logits)
-    return {gates = values:softmax(-1), experts = experts, scores = logits:softmax(-1)}
-  end,
+  check = choice.check_chosen,
+  route = function(ctx) return choice.softmax_of_chosen(ctx, ctx:logits()) end,
 }

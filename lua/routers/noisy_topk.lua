@@ -1,5 +1,6 @@
 -- The K largest of noisy logits; how much noise is learned as well.
 
+local choice = require "switchyard.model.choice"
 local nn = require "switchyard.model.nn"
 
 -- The probability that the expert is among the K if its noise were drawn anew and the others'
@@ -25,7 +26,7 @@ return {
   except = {step = "each draws its own noise"},
   check = function(E, K, o)
     if o.frozen then return "frozen = true: its weights begin at 0, where all experts are equal" end
-    if K == 1 and E > 1 then return "top_k is 1; a softmax over one is 1 whatever its logit is" end
+    return choice.check_chosen(E, K)
   end,
   normalized = true,
   route = function(ctx)
@@ -35,8 +36,8 @@ return {
     spread = spread:maximum(-30):softplus() -- -inf of a disabled one: nothing to divide by
     local noisy = clean
     if ctx.mode == "train" then noisy = clean + tensor.randn(clean.shape) * spread end
-    local values, experts = ctx:choose(noisy)
-    return {gates = values:softmax(-1), experts = experts, scores = clean:softmax(-1),
-            chance = chance(ctx, clean, noisy, spread)}
+    local r = choice.softmax_of_chosen(ctx, clean, noisy)
+    r.chance = chance(ctx, clean, noisy, spread)
+    return r
   end,
 }

@@ -1,5 +1,7 @@
 -- Softmax, the K largest, gates as they are; many small experts.
 
+local choice = require "switchyard.model.choice"
+
 return {
   name = "olmoe",
   rule = "softmax over the E logits, the K largest; gates are not made to sum to 1",
@@ -8,9 +10,5 @@ return {
   source = "Muennighoff et al. 2024",
   balance = {aux = 0.01, z = 1e-3},
   normalized = false,
-  route = function(ctx)
-    local p = ctx:logits():softmax(-1)
-    local gates, experts = ctx:choose(p)
-    return {gates = gates, experts = experts, scores = p}
-  end,
+  route = function(ctx) return choice.likeliest(ctx) end,
 }

@@ -9,6 +9,7 @@
 --  2. Tokens that define a quantile lie on the border when the same batch is routed again: ties go
 --     to the lower expert, on every machine.
 
+local choice = require "switchyard.model.choice"
 local nn = require "switchyard.model.nn"
 local routing = require "switchyard.model.routing"
 
@@ -54,13 +55,10 @@ return {
     local s = SCORES[ctx.options.score](ctx:logits())
     local beta = nn.state("gate.beta", tensor.zeros(ctx.E))
     local _, experts = ctx:choose(s - beta + ctx:mask())
-    local gates = s:gather(-1, experts)
-    if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
-    gates = gates * (ctx.options.scale or 1)
-    nn.observe("bias", beta:max() - beta:min())
-    local scores = s / (s:sum(-1, true) + 1e-20)
-    return {gates = gates, experts = experts, scores = scores, update = function()
+    local r = choice.weighed(ctx, s, experts, beta)
+    function r.update()
       if ctx.K < ctx.E then update(ctx, s, beta) end
-    end}
+    end
+    return r
   end,
 }

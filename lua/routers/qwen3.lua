@@ -1,6 +1,6 @@
 -- Softmax, the K largest made to sum to 1; even over the whole step.
 
-local nn = require "switchyard.model.nn"
+local choice = require "switchyard.model.choice"
 local routing = require "switchyard.model.routing"
 
 return {
@@ -12,10 +12,5 @@ return {
   source = "Qwen3, 2025; Qiu et al. 2025 (2501.11873)",
   rows = {routing.NORMALIZE},
   balance = {aux = 1e-3, scope = "step", z = 0},
-  route = function(ctx)
-    local p = ctx:logits():softmax(-1)
-    local gates, experts = ctx:choose(p)
-    if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates) end
-    return {gates = gates, experts = experts, scores = p}
-  end,
+  route = choice.normalized,
 }

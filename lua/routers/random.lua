@@ -1,6 +1,6 @@
 -- Softmax over the logits of weights that are drawn once and never learned.
 
-local nn = require "switchyard.model.nn"
+local choice = require "switchyard.model.choice"
 local routing = require "switchyard.model.routing"
 
 return {
@@ -14,10 +14,5 @@ return {
   rows = {routing.NORMALIZE},
   frozen = true,
   gives = "",
-  route = function(ctx)
-    local p = ctx:logits():softmax(-1)
-    local gates, experts = ctx:choose(p)
-    if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates) end
-    return {gates = gates, experts = experts, scores = p}
-  end,
+  route = choice.normalized,
 }

@@ -1,6 +1,6 @@
 -- Sigmoid scores; a bias that no gradient moves chooses, the scores weigh.
 
-local nn = require "switchyard.model.nn"
+local choice = require "switchyard.model.choice"
 local routing = require "switchyard.model.routing"
 
 return {
@@ -16,11 +16,7 @@ return {
     local s = ctx:logits():sigmoid()
     local bias = ctx:bias()
     local _, experts = ctx:choose(ctx:_as_before() and s + bias or s + bias + ctx:mask())
-    local gates = s:gather(-1, experts)
-    if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
-    gates = gates * (ctx.options.scale or 1)
-    -- Here and not in ctx:bias(): stored runs go by the hash of the operations in their order.
-    nn.observe("bias", bias:max() - bias:min())
-    return {gates = gates, experts = experts, scores = s / (s:sum(-1, true) + 1e-20)}
+    -- The spread of the bias is put out there and not in ctx:bias(): stored runs go by the order.
+    return choice.weighed(ctx, s, experts, bias)
   end,
 }

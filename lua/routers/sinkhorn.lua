@@ -35,8 +35,7 @@ return {
   route = function(ctx)
     local logits = ctx:logits()
     local experts = ctx:balanced(function(groups)
-      local c, padding = (logits - logits:max(-1, true)):exp(), ctx:padding()
-      if padding then c = padding:view(ctx.N, 1):where(0.0, c) end
+      local c = ctx:without_padding((logits - logits:max(-1, true)):exp())
       local plan = c:cast("f32"):moe_sinkhorn({groups = groups, tolerance = ctx.options.tolerance})
       nn.observe("uneven", uneven(ctx, plan))
       return select(2, plan:topk(ctx.K, -1))

@@ -1,6 +1,6 @@
 -- Softmax over all experts, the K largest.
 
-local nn = require "switchyard.model.nn"
+local choice = require "switchyard.model.choice"
 local routing = require "switchyard.model.routing"
 
 return {
@@ -11,10 +11,5 @@ return {
   source = "Lepikhin et al. 2020; OLMoE, Muennighoff et al. 2024",
   rows = {routing.NORMALIZE},
   gives = "logits scores",
-  route = function(ctx)
-    local p = ctx:logits():softmax(-1)
-    local gates, experts = ctx:choose(p)
-    if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates) end
-    return {gates = gates, experts = experts, scores = p}
-  end,
+  route = choice.normalized,
 }

@@ -1,5 +1,7 @@
 -- Softmax, the K largest, gates as they are, and a z-loss that keeps the logits small.
 
+local choice = require "switchyard.model.choice"
+
 return {
   name = "st_moe",
   rule = "softmax over the E logits, the K largest; gates are not made to sum to 1",
@@ -12,9 +14,5 @@ return {
   model = {top_k = 2, capacity = {train = 0.625, eval = 1, least = 4}},
   balance = {aux = 0.02, z = 1e-3},
   normalized = false,
-  route = function(ctx)
-    local p = ctx:logits():softmax(-1)
-    local gates, experts = ctx:choose(p)
-    return {gates = gates, experts = experts, scores = p}
-  end,
+  route = function(ctx) return choice.likeliest(ctx) end,
 }

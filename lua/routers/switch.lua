@@ -1,5 +1,7 @@
 -- One expert a token; its gate is the probability itself, so that the router learns of the loss.
 
+local choice = require "switchyard.model.choice"
+
 -- In training alone, and for the router alone: the expert sees x itself.
 local function jittered(ctx)
   local j = ctx.options.jitter
@@ -27,8 +29,6 @@ return {
   normalized = false,
   route = function(ctx)
     local init = {"truncated", math.sqrt(0.1 / ctx.x.shape[2])}
-    local p = ctx:logits {x = jittered(ctx), init = init}:softmax(-1)
-    local gates, experts = ctx:choose(p)
-    return {gates = gates, experts = experts, scores = p}
+    return choice.likeliest(ctx, ctx:logits {x = jittered(ctx), init = init})
   end,
 }

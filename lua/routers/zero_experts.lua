@@ -70,10 +70,8 @@ end
 
 -- Those that cost nothing count tau of an expert's.
 local function balance_choices(ctx, choices, p)
-  local n, padding = p.shape[2], ctx:padding()
-  if padding then
-    choices = padding:view(ctx.N, 1):where(tensor.zeros(choices.shape, {dtype = "i32"}), choices)
-  end
+  local n = p.shape[2]
+  choices = ctx:without_padding(choices)
   local weight = tensor.ones(ctx.E):pad(1, 0, n - ctx.E)
   weight = weight + (1 - weight) * ctx:setting "tau"
   local each = LOSS[ctx:scope()](ctx, choices, p, n)

@@ -154,7 +154,7 @@ do
     local before, loss = nn.loss, nil
     nn.loss = function(_, x) loss = x:item() end
     nn.balances.sequence.loss({E = 4, K = 2, B = B, T = 6 // B, setting = function() end,
-      sequence_means = means_of(B), padding = function() end}, {scores = p})
+      sequence_means = means_of(B), without_padding = function(_, x) return x end}, {scores = p})
     nn.loss = before
     return loss
   end

@@ -352,6 +352,22 @@ do -- within a stack
     .. "decoder.layers.1.mlp.gate.residual", "a decoder's logits do not go on from the encoder's")
 end
 
+do -- forced by the place in each stack's own sequence
+  local path, tok = os.tmpname(), tokenizer.bytes {sentinels = 100}
+  local f = assert(io.open(path, "w"))
+  f:write(("To be or not to be, that is the question. "):rep(200))
+  f:close()
+  local text = assert(data.text(path, {tokenizer = tok}))
+  os.remove(path)
+  local m = model.encdec {layers = 1, decoder_layers = 1, dim = 16, heads = 2, vocab = tok,
+    experts = 4, top_k = 2, expert_dim = 8, moe_layers = {1, 2}, context = 16, input_context = 64,
+    router = {"forced", experts = "1,3 2,4"}}
+  local r = train(m, text, {steps = 2, batch = 2, eval_every = 0, save = false,
+                            objective = "span"}):wait()
+  is(r.state, "done", "forced goes by the places of the encoder's own sequence")
+  r:close()
+end
+
 -- Each product of a router is in fp32, whatever the run's precision; all of them go through
 -- nn.linear.
 do

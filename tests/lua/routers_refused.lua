@@ -149,7 +149,8 @@ asks(": ctx.options has no 'sise': it is not in its rows",
   function(ctx) return ctx.options.sise end)
 returning = function(ctx) return ctx:logits {weight = 1} end
 says(function() moe {router = "returns"} end,
-  "moe: router 'returns': ctx:logits: unknown option 'weight'; there are: x, w, b, init, extra")
+  "moe: router 'returns': ctx:logits: unknown option 'weight'; there are: x, w, b, init, extra, "
+    .. "plus")
 returning = function(ctx) ctx.K = 3 end
 t.refuses(function() moe {router = "returns"} end, "ctx is read only",
   "moe: router 'returns': ctx: K cannot be set")
