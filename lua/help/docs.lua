@@ -538,9 +538,20 @@ docs.entries = {
    "Tokens whose document (B,T) is negative are padding: no mixture from here on routes them, and "
     .. "they are in no load, mean or drop rate. nil: none is. A slot's number (capacity) goes by "
     .. "all tokens. A router sees which they are by ctx:padding() (N) bool."},
+  {"nn.model_state", "nn.model_state(name, t) -> tensor",
+   "As nn.state, but one of the whole model, whichever layer asks for it: a threshold that all "
+    .. "layers go by. Read it where tokens are routed, and update it in what nn.of_layers runs."},
+  {"nn.of_layers", "nn.of_layers(name, t, f)",
+   "What layers have in common: t, anything, is collected under the name from each layer that "
+    .. "calls it, and when the model's function has returned, f(list) runs once, outside of all "
+    .. "layers: nn.update, nn.step_sum and nn.observe there are of the model. As router top_p "
+    .. "steers one threshold by the counts of all layers."},
+  {"nn.remark", "nn.remark(text)",
+   "A line that is said once, before the model is trained: what one is to know of it."},
   {"nn.router",
    "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, model=, causal=, "
     .. "leak=, varies=, capacity=, check=, positional=, like=, except=, route=function(ctx)})",
+    .. "leak=, varies=, scoped=, capacity=, check=, except=, route=function(ctx)})",
    "A router of one's own, in the form of the program's (lua/routers/): router = \"name\" or "
     .. "{\"name\", option = value} uses it then, and routers(), ?name and completion know it. rows "
     .. "are its options, {name, type, default, least, most, help = text}; gives says what balance "
@@ -552,6 +563,9 @@ docs.entries = {
     .. "check(E, K, options) returns what is wrong, or nil; positional, the option that {\"name\", "
     .. "value} means; like(options), of one that stands for another, that one; paper has its "
     .. "paper's defaults as the "
+    .. "mean is then the series experts_per_token.L; scoped = true, a loss of its own goes by "
+    .. "balance = {scope =}; capacity, a text, says why it has none; "
+    .. "check(E, K, options) returns what is wrong, or nil; paper has its paper's defaults as the "
     .. "paper counts; except = {one=, order=, ties=, decode=, step=, gradient=, alone=}, texts, "
     .. "says why what holds of "
     .. "other routers does not of this one.\nroute is recorded once for each layer, shape and "
@@ -567,12 +581,27 @@ docs.entries = {
     .. "ctx:option(name), one that stays, a text or a flag; ctx:balanced(f, g), of a router that "
     .. "balances in training: experts (N,M) of f(groups) there, of g() while a text is written. "
     .. "nn.param, nn.state, nn.update, nn.step_sum, nn.loss, nn.observe and draws "
+    .. "input; ctx.E, K, N, B, T, mode, layer; ctx.options; ctx:logits{x=, w=, b=, init=, extra=, "
+    .. "plus=} (N,E + extra), f32, -inf of a disabled expert (plus: a function whose result is "
+    .. "added), w of which is ctx:weight(); ctx:linear(x, w, b), in f32; ctx:choose(scores), a "
+    .. "token's K largest and whose they are, of equal ones the lower; ctx:mask() (E), which is "
+    .. "added there, and ctx:enabled() (E), 1, or 0 of a disabled expert; ctx:bias() (E); "
+    .. "ctx:numbers() (N,E), the experts' numbers; ctx:ids() (N); ctx:documents() (B,T); "
+    .. "ctx:positions() (T); ctx:padding() (N), true of padding, or nil; ctx:count(), how many are "
+    .. "none, ctx:mean(x) over these, ctx:sequence_means(x) (B,...) and ctx:without_padding(x, 0); "
+    .. "ctx:cutoffs(x (N,E), next) (E), what a fair share of the tokens are at or over, or the "
+    .. "value after it; ctx:handed(name, x), what the layer before handed on; ctx:balanced(f, g), "
+    .. "experts by f(groups) in training and by g() in evaluation; ctx:setting(name), an option "
+    .. "that r.name sets while it runs, ctx:option(name), a text or flag. nn.param, nn.state, "
+    .. "nn.update, nn.step_sum, nn.loss, nn.observe and draws "
     .. "(tensor.rand and its like, anew in each step) work inside.\nIt returns {experts = (N,M) "
     .. "i32 from 1, gates = (N,M), scores = (N,E) whose rows sum to 1}, with fewer = true where "
     .. "experts has zeros, which are none; or {chosen = (N,E) bool, gates = (N,E), slots = n}, "
     .. "where at most n are chosen in all (memory is for so many; N*E without it). And gate_on = "
     .. "\"input\", for one expert a token: the gate multiplies what it is given; plus = (N,C), "
-    .. "added to the output; update = function(load), after a step; counted = (N,M), what balance "
+    .. "added to the output; update = function(load), after a step; loss = function(), which adds "
+    .. "its own loss (nn.loss) where what ?nn.balance lists is known; counted = (N,M), what "
+    .. "balance "
     .. "losses take for the experts where that is others; chance = (N,E), of being chosen by "
     .. "another draw; gives, in a layer that gives less. examples/router.lua adds one. It may be "
     .. "defined again under its name. Errors: the name of one of the program's; a name that is "
@@ -599,6 +628,12 @@ docs.entries = {
     .. "whole step (with accumulate over 1 a forward pass more counts it before), or \"so_far\" "
     .. "(E), of the step's micro-batches up to this one; ctx:whole(name, x) is the sum of x over "
     .. "the whole step, likewise. Errors: as nn.router.",
+    .. "is given the loads of the whole step. ctx:scope() is what balance = {scope =} says: micro, "
+    .. "sequence or step. ctx:load(name) is \"micro\" (E), \"sequence\" (B,E), \"whole\" (E): of "
+    .. "all micro-batches of the step, known before the first is learned from, or \"step\" (E): of "
+    .. "those so far, for updates. ctx:whole(name, x) is the sum of x over all of them, "
+    .. "ctx:count(\"whole\") their tokens, ctx:weighed(mean) what a mean over this one's tokens "
+    .. "adds to the step's. Errors: as nn.router.",
    "nn.balance(\"even\", {\n"
     .. "  rows = {{\"even\", \"number\", nil, 0, 1, help = \"weight\"}},\n"
     .. "  loss = function(ctx, routing)\n"

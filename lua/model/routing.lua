@@ -141,7 +141,7 @@ local LEAK = {"allow_leak", "boolean", false,
               help = "train for the next token although it sees later ones"}
 
 local FROZEN = {"frozen", "boolean", nil,
-                help = "the weight of its logits stays as it was drawn: a control"}
+                help = "what gives its logits stays as it was drawn: a control"}
 
 -- Of rows that may be those of another router, without what every router has.
 local function own_rows(rows)

@@ -15,7 +15,8 @@ return {
   normalized = true,
   check = choice.check_chosen,
   route = function(ctx)
-    local b = nn.param("gate.bias", {ctx.E}, "zeros", {role = "bias"})
+    local b = nn.param("gate.bias", {ctx.E}, "zeros",
+      {role = "bias", frozen = ctx.options.frozen == true})
     return choice.softmax_of_chosen(ctx, ctx:logits {b = b})
   end,
 }
