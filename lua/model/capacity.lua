@@ -149,7 +149,7 @@ function capacity.check_leak(given, mode, causal, K)
       .. "all the same"):format(o.drop, LEAKS[o.drop]), 0)
   end
   if K > 1 then
-    nn._remark(("capacity: first choices have places before second ones, so with top_k = %d "
+    nn.remark(("capacity: first choices have places before second ones, so with top_k = %d "
       .. "whether a token has its second expert tells of later tokens, as it does in the papers")
       :format(K))
   end

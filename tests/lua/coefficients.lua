@@ -290,7 +290,8 @@ do -- one name, one value
   t.refuses(function() two({aux = {0.1, warmup = 1}}, {aux = {0.1, warmup = 2}}) end,
     "two schedules", "input: 'aux.schedule' is", "it has one value in the whole model")
   t.refuses(function() two({router = {"relu", rate = 1.1}}, {router = {"relu", rate = 1.2}}) end,
-    "two rates", "'relu' is rate = 1.1 in one mixture or layer and rate = 1.2 in another")
+    "two rates", "'relu' is l1 = 1e-08, rate = 1.1 in one mixture or layer and l1 = 1e-08, "
+      .. "rate = 1.2 in another")
 end
 
 do -- what is said of second choices, once
