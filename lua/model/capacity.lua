@@ -1,7 +1,8 @@
 -- How many places an expert has, and which tokens get them: capacity = a number, or a table of the
 -- rows below.  N tokens of a group, K choices a token, E experts.
 --
---  1. An expert has ceil(factor * N*K/E) places of each group, at least `least`.  Papers
+--  1. An expert has ceil(factor * N*K/E) places of each group, at least `least`, and of whole
+--     multiples of `multiple` (Lingvo's GShard: of 4) the next.  Papers
 --     that count N/E a factor (mesh-TensorFlow, flaxformer, Lingvo) have capacity.per_choice(c, K).
 --  2. In training a group is `group` tokens, or those of the micro-batch.  In evaluation it is a
 --     sequence: what a text gives does not depend on those beside it.  Generation drops nothing.
@@ -19,12 +20,13 @@ local DROPS = {"position", "probability", "random", "reroute"}
 local ROWS = {
   {"train", "number", nil, 0.01, 1e6}, {"eval", "number", nil, 0.01, 1e6},
   {"drop", "string", "position", choices = DROPS}, {"group", "integer", nil, 1, 1 << 30},
-  {"least", "integer", nil, 1, 1 << 30}, {"allow_leak", "boolean", false},
+  {"least", "integer", nil, 1, 1 << 30},
+  {"multiple", "integer", nil, 1, 1 << 20}, {"allow_leak", "boolean", false},
 }
 
 --- The option's help.
 capacity.HELP = "slots of an expert in training as a factor of N*K/E, or {train=, eval=, drop=, "
-  .. "group=, least=}: see ?nn.moe; default: the router's, or dropless"
+  .. "group=, least=, multiple=}: see ?nn.moe; default: the router's, or dropless"
 
 local function fail(what, ...) error(what .. ": capacity: " .. string.format(...), 0) end
 
@@ -33,7 +35,7 @@ function capacity.per_choice(c, K) return c / K end
 
 local function check_effects(what, o, given)
   if not o.train and not o.eval then
-    for _, name in ipairs {"drop", "group", "least", "allow_leak"} do
+    for _, name in ipairs {"drop", "group", "least", "multiple", "allow_leak"} do
       if given[name] ~= nil then fail(what, "%s has no effect without train or eval", name) end
     end
     fail(what, "neither train nor eval is given; without a capacity it is nil")
@@ -108,7 +110,8 @@ end
 -- ---- in a layer ----
 
 local function slots_of(o, factor, n, K, E)
-  return math.max(o.least or 1, capacity.up(factor * n * K / E))
+  local slots, multiple = math.max(o.least or 1, capacity.up(factor * n * K / E)), o.multiple or 1
+  return (slots + multiple - 1) // multiple * multiple
 end
 
 local function train_group(o, ctx)
@@ -116,6 +119,12 @@ local function train_group(o, ctx)
   if ctx.N % n == 0 then return n end
   error(("moe: capacity: group is %d; it must divide the %d tokens of a micro-batch (%d x %d)")
     :format(n, ctx.N, ctx.B, ctx.T), 0)
+end
+
+--- How many groups of tokens are apart in training.
+function capacity.groups(given, ctx)
+  local o = ctx.mode == "train" and capacity.read("moe", given)
+  return o and o.train and ctx.N // train_group(o, ctx) or 1
 end
 
 --- What holds of a layer now: {slots=, group=, plain=, drop=}, or nil: nothing is dropped.  plain:

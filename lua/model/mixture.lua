@@ -295,6 +295,12 @@ local function coefficients_of(router, o, stored, own)
   local given = {}
   for _, row in ipairs(routing.every_balance_row()) do given[row[1]] = o[row[1]] end
   local coefficients = routing.balance("moe", router, given, stored, own)
+  for name, v in pairs(router.of_mean or {}) do
+    if coefficients[name] == nil then
+      coefficients[name] = v
+      nn.description().model:_take_mean(name, v)
+    end
+  end
   for _, row in ipairs(routing.every_balance_row()) do
     if o[row[1]] == nil then o[row[1]] = coefficients[row[1]] or row[3] end
   end

@@ -100,7 +100,7 @@ function Model.new(name, given, stored)
     inputs = fields.only({}, "inputs", "input", true), layers = {},
   })
   m._info, m._state_names, m._input_names, m._ranges, m._moe, m._programs = {}, {}, {}, {}, {}, {}
-  m._labels, m._given = {}, {}
+  m._labels, m._given, m._means = {}, {}, {}
   m._chosen = {} -- options that training chose (lua/run/train.lua)
   m._stored = stored
   m._definitions = {["model." .. name] = family.definition}
@@ -131,6 +131,7 @@ function Model.new(name, given, stored)
   for _, fill in ipairs(d.fills) do engine.fill(table.unpack(fill)) end
   m._fresh = true -- its values are what the seed gives
   m:_make_layers()
+  m:_put_means()
   return m
 end
 
@@ -144,6 +145,18 @@ function Model:_add_param(key, t, o)
                 frozen = o.frozen or nil}
   self._info[#self.params], self._info[key] = info, info
   return t
+end
+
+--- A coefficient's default is that of a mean over the layers: of a sum it is v by their number,
+-- which is known when all are met.
+function Model:_take_mean(name, v) self._means[name] = v end
+
+function Model:_put_means()
+  local count = 0
+  for _, list in pairs(self._moe) do count = count + #list end
+  for name, v in pairs(self._means) do
+    if self.inputs[name] then engine.put(self.inputs[name], {v / count}) end
+  end
 end
 
 function Model:_add_state(key, t)

@@ -7,10 +7,11 @@
 --     its own defaults of the model's options; causal = false with leak, why not; frozen =
 --     true: the weight of its logits is never learned; varies = true: a token may have any number
 --     of experts, whose mean is to be seen (series experts_per_token); scoped = true: a loss of its
---     own goes by balance = {scope =}; capacity, a text that says
---     why it has none; paper, its paper's defaults in the paper's convention; check(E, K,
---     options), which returns what is wrong, or nil; positional, which of its options is meant by
---     {name, value}; normalized: without an option normalize, do its gates sum to 1;
+--     own goes by balance = {scope =}; of_mean, defaults of coefficients of a mean over the layers,
+--     which is what of a sum they are divided by the number of layers with experts; capacity, a
+--     text that says why it has none; paper, its paper's defaults in the paper's convention;
+--     check(E, K, options), which returns what is wrong, or nil; positional, which of its options
+--     is meant by {name, value}; normalized: without an option normalize, do its gates sum to 1;
 --     like(options), of one that stands for another, the one whose place it takes; except, what
 --     tests/lua/identities.lua finds of every router and not of it (EXCEPT), and why not.
 --  2. A balance rule is a table: name, doc, source, rows, needs (one of what routers give),
@@ -45,6 +46,7 @@ local SPEC = {
   {"leak", "string", "it sees later tokens"},
   {"capacity", "string"}, {"check", "function"}, {"except", "table"}, {"route", "function"},
   {"frozen", "boolean", false}, {"varies", "boolean"}, {"scoped", "boolean"},
+  {"of_mean", "table"},
   {"positional", "string"}, {"like", "function"}, {"normalized", "boolean"},
 }
 local EXCEPT = {
@@ -281,7 +283,8 @@ local function own_of(what, router, given)
   return o
 end
 
-local LIKE = {"gives", "balance", "model", "frozen", "varies", "capacity", "normalized"}
+local LIKE = {"gives", "balance", "of_mean", "model", "frozen", "varies", "scoped", "capacity",
+              "normalized"}
 
 -- A router that stands for another, which it is like.
 local function standing(what, router, given)
@@ -410,6 +413,12 @@ function routing.balance_rows(router)
       table.move(row, 1, 5, 1, own)
       local preferred = router.balance and router.balance[row[1]]
       if preferred ~= nil then own[3] = preferred end
+      own.of_mean = router.of_mean and router.of_mean[row[1]]
+      if own.of_mean then
+        own[3] = nil
+        own.help = ("%s; default: %s by the number of layers with experts"):format(row.help,
+          options.number(own.of_mean))
+      end
       rows[#rows + 1] = own
     end
   end
@@ -507,6 +516,8 @@ local function defaults(rows, more)
     if v ~= nil then
       v = type(v) == "number" and options.number(v) or tostring(v)
       out[#out + 1] = ("%s=%s"):format(row[1], v)
+    elseif row.of_mean then
+      out[#out + 1] = ("%s=%s/layers"):format(row[1], options.number(row.of_mean))
     end
   end
   return table.concat(table.move(more, 1, #more, #out + 1, out), " ")

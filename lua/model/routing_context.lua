@@ -21,9 +21,11 @@
 --   ctx:ids() (N) i32    token ids, from 0           ctx:documents() (B,T) i32: which document
 --   ctx:positions() (T)  i32: places in the sequence, from 0
 --   ctx:option(name)     the same of a text or a flag, which stays what it is
---   ctx:scope()          what balance losses are of: "micro", "sequence" or "step"
+--   ctx:scope()          what balance losses are of: "micro", "sequence", "group" or "step"
+--   ctx:groups()         how many groups of tokens a capacity keeps apart in training, else 1
 --   ctx:padding() (N) bool of tokens that are padding, or nil where there are none
---   ctx:mean(x (N,...))  over the tokens that are no padding; ctx:sequence_means(x (N,E)) (B,E)
+--   ctx:mean(x (N,...))  over the tokens that are no padding; ctx:sequence_means(x (N,E)) (B,E),
+--                        or with a second argument of so many groups in place of the B sequences
 --   ctx:count()          how many these are: ctx.N, or a tensor (1) where there may be padding;
 --                        ctx:count("step"), in a balance rule: of the whole step
 --   ctx:weighed(mean)    with scope = "step" a mean over this micro-batch's tokens, times these
@@ -49,6 +51,7 @@
 --  2. The router is in fp32 whatever the precision of the experts (Fedus et al. 2021, section 2.4).
 --  3. The logits of the first call are those that balance rules see.
 
+local capacity = require "switchyard.model.capacity"
 local engine = require "switchyard.engine"
 local coefficient = require "switchyard.model.coefficient"
 local fields = require "switchyard.core.fields"
@@ -210,6 +213,8 @@ function methods:scope()
   return has and self:option "scope" or "micro"
 end
 
+function methods:groups() return capacity.groups(self._given.capacity, self) end
+
 function methods:setting(name)
   local value, row = value_of(self, "setting", name)
   if type(value) ~= "number" and type(value) ~= "table" then
@@ -250,11 +255,13 @@ function methods:cutoffs(x, next)
   return x:kth({k = 1, dim = 1, rank = rank:cast "i32"}):view(self.E)
 end
 
-function methods:sequence_means(x)
-  local padding, whole = self:padding(), x:view(self.B, self.T, -1)
+function methods:sequence_means(x, groups)
+  local B = groups or self.B
+  local T = self.N // B
+  local padding, whole = self:padding(), x:view(B, T, -1)
   if not padding then return whole:mean(2) end
-  local of_token = padding:view(self.B, self.T, 1)
-  local count = (self.T - of_token:cast("f32"):sum(2)):maximum(1)
+  local of_token = padding:view(B, T, 1)
+  local count = (T - of_token:cast("f32"):sum(2)):maximum(1)
   return of_token:where(tensor.zeros(whole.shape), whole):sum(2) / count
 end
 

@@ -41,7 +41,8 @@ return {
     .. "groups, the experts lie in so many groups in their order, and a token chooses within the "
     .. "keep best, by the sum of a group's two largest score + bias.",
   paper = "8 groups, keep 4, 8 of 256 experts and a shared one, the first 3 layers dense; gamma "
-    .. "0.001, 0 at the end; sequence loss 0.0001 (f and P of each sequence, sums 1 here as there)",
+    .. "0.001, 0 at the end; sequence loss 0.0001, of f that sum to E there, without "
+    .. "the factor E here: the same",
   source = "DeepSeek-V3, 2024; GLM-4.5 (groups 1), Kimi K2 (groups 1, scale 2.827)",
   rows = {
     routing.NORMALIZE, {"scale", "number", 2.5, 0, 1e3, help = "factor on the gates"},

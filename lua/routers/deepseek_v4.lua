@@ -22,7 +22,7 @@ return {
     .. "In the first hash_layers layers a token's experts are those of its id, by a table that is "
     .. "drawn by seed; their gates are learned all the same, and there is no bias.",
   paper = "scale 1.5, 6 of 256 experts and a shared one, 3 layers by token id, no groups; gamma "
-    .. "0.001",
+    .. "0.001, no sequence loss",
   source = "DeepSeek-V4 as in transformers, 2026; Roller et al. 2021 (by token id)",
   rows = {
     routing.NORMALIZE, {"scale", "number", 1.5, 0, 1e3, help = "factor on the gates"},

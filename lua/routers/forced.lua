@@ -34,6 +34,7 @@ return {
     .. "place in the sequence, over and over. The gates are those that softmax gives to them, made "
     .. "to sum to 1 (normalize=false or K = 1: not), and are learned.",
   positional = "experts",
+  balance = {aux = 0, z = 0},
   rows = {routing.NORMALIZE, {"experts", "string", "",
     help = "K numbers from 1 with commas between; several with spaces between: by place"}},
   except = {order = "they are said", ties = "they are said"},

@@ -9,7 +9,7 @@ return {
   doc = "The K largest logits, which have an ordinary bias (gate.bias), and a softmax over these "
     .. "alone. For K = 1 that is 1, and the router would not learn. Experts are those of its "
     .. "paper where nothing else is said: activation = \"swiglu_oai\", expert_bias = true.",
-  paper = "4 of 32 or 128 experts; what balanced them is not published",
+  paper = "4 of 32 or 128 experts; what balanced them is not published: aux and z are ours",
   source = "gpt-oss, OpenAI 2025",
   model = {activation = "swiglu_oai", expert_bias = true},
   normalized = true,

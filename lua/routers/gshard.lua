@@ -31,8 +31,9 @@ return {
     .. "over a draw from 0 to threshold; all: always; sampling: always, and drawn from the others "
     .. "by their probabilities. Elsewhere it is the second largest, and kept. The loss aux counts "
     .. "first choices alone. A capacity serves all first choices before the second ones.",
-  paper = "aux 0.01 of first choices, shares sum to 1; no z-loss; capacity 2 N/E in a group, which "
-    .. "is 1 here; second kept where 2 g2 > a draw from 0 to 1 (threshold 0.5; mesh-TF 0.2)",
+  paper = "aux 0.01 of each group's first choices, shares sum to 1; no z-loss; capacity 2 N/E in a "
+    .. "group, which is 1 here (Lingvo: a multiple of 4); second kept where 2 g2 > a draw from 0 "
+    .. "to 1 (threshold 0.5; mesh-TF 0.2)",
   source = "Lepikhin et al. 2020",
   rows = {
     {"policy", "string", "random", choices = {"all", "random", "sampling"},
@@ -41,7 +42,7 @@ return {
   },
   varies = true,
   model = {top_k = 2, capacity = {train = 1, eval = 1, least = 4}},
-  balance = {aux = 0.01, z = 0},
+  balance = {aux = 0.01, z = 0, scope = "group"},
   except = {one = "it takes two experts"},
   check = function(_, K)
     if K ~= 2 then return ("top_k is %d; it sends a token to two experts"):format(K) end

@@ -8,7 +8,8 @@ return {
   doc = "One expert a token, that of the largest logit; the sigmoid of this logit multiplies what "
     .. "the expert is given, not what it makes. Made for a shared expert beside it "
     .. "(shared_experts = 1).",
-  paper = "1 of 16 or 128 experts and a shared one; what balanced them is not published",
+  paper = "1 of 16 or 128 experts and a shared one; what balanced them is not published: aux "
+    .. "and z are ours",
   source = "Llama 4, Meta 2025",
   model = {top_k = 1},
   except = {one = "its gate is the score"},

@@ -37,10 +37,14 @@ function LOSS.micro(ctx, gates, chosen)
   return (ctx:mean(gates) * ctx:mean(chosen)):sum() * (ctx.E / ctx.K)
 end
 
-function LOSS.sequence(ctx, gates, chosen)
-  local each = ctx:sequence_means(gates) * ctx:sequence_means(chosen)
-  return each:sum() * (ctx.E / (ctx.B * ctx.K))
+local function of_parts(ctx, gates, chosen, n)
+  local each = ctx:sequence_means(gates, n) * ctx:sequence_means(chosen, n)
+  return each:sum() * (ctx.E / (n * ctx.K))
 end
+
+function LOSS.sequence(ctx, gates, chosen) return of_parts(ctx, gates, chosen, ctx.B) end
+
+function LOSS.group(ctx, gates, chosen) return of_parts(ctx, gates, chosen, ctx:groups()) end
 
 -- A micro-batch's part, of which the mean is the whole step's.
 function LOSS.step(ctx, gates, chosen)

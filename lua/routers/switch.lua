@@ -16,13 +16,13 @@ return {
     .. "training the router's input is multiplied by uniform draws from 1 - jitter to 1 + jitter; "
     .. "the expert sees x itself. The weights begin as a truncated normal of deviation "
     .. "sqrt(0.1 / dim).",
-  paper = "aux 0.01, shares sum to 1, layers added (T5X averages them); no z-loss; capacity 1.25 "
-    .. "in training and 2.0 in evaluation, of N/E, at least 4, in groups of 1024 tokens (mesh): "
-    .. "for one expert a token the same here, of a micro-batch",
+  paper = "aux 0.01 of each group, shares sum to 1, layers added (T5X averages them); no z-loss; "
+    .. "capacity 1.25 in training and 2.0 in evaluation, of N/E, at least 4, in groups of 1024 "
+    .. "tokens (mesh): for one expert a token the same here, of a micro-batch",
   source = "Fedus et al. 2021",
   rows = {{"jitter", "number", 0.01, 0, 0.99, help = "of the router's input; 0: none"}},
   model = {top_k = 1, capacity = {train = 1.25, eval = 2, least = 4}},
-  balance = {aux = 0.01, z = 0},
+  balance = {aux = 0.01, z = 0, scope = "group"},
   check = function(_, K)
     if K ~= 1 then return ("top_k is %d; it sends a token to one expert"):format(K) end
   end,

@@ -57,10 +57,14 @@ local LOSS = {}
 
 function LOSS.micro(ctx, choices, p, n) return choices:moe_load({experts = n}) * ctx:mean(p) end
 
-function LOSS.sequence(ctx, choices, p, n)
-  local f = choices:moe_load({experts = n, groups = ctx.B}):view(ctx.B, n)
-  return (f * ctx:sequence_means(p)):mean(1)
+local function of_parts(ctx, choices, p, n, parts)
+  local f = choices:moe_load({experts = n, groups = parts}):view(parts, n)
+  return (f * ctx:sequence_means(p, parts)):mean(1)
 end
+
+function LOSS.sequence(ctx, choices, p, n) return of_parts(ctx, choices, p, n, ctx.B) end
+
+function LOSS.group(ctx, choices, p, n) return of_parts(ctx, choices, p, n, ctx:groups()) end
 
 function LOSS.step(ctx, choices, p, n)
   local count = (choices:moe_load({experts = n}) * choices:gt(0):cast("f32"):sum()):round()
@@ -87,7 +91,8 @@ return {
     .. "The loss balance is over all choices. With copy alone and scale = 6 it is as LongCat-Flash "
     .. "has it, but for its bias.",
   source = "MoE++, Jin et al. 2024; LongCat-Flash, 2025",
-  paper = "zero 1, copy 1, constant 2, loss 0.01 with tau 0.75 of f summing to K; here f sums to 1",
+  paper = "zero 1, copy 1, constant 2; loss 0.01 with tau 0.75 of f that sum to K = 2, which is "
+    .. "0.02 here (times the number of choices, as in other losses; the paper writes none)",
   rows = {
     {"zero", "integer", 1, 0, 4096, help = "experts that give nothing"},
     {"copy", "integer", 1, 0, 4096, help = "experts that give what they are given"},
@@ -95,7 +100,7 @@ return {
     {"residual", "boolean", true, help = "logits go on from one layer to the next"},
     {"normalize", "boolean", false, help = "the K gates of a token sum to 1"},
     {"scale", "number", 1, 0, 1e3, help = "factor on the gates"},
-    {"aux_all", "number", 0.01, 0, 1e6, scheduled = true,
+    {"aux_all", "number", 0.02, 0, 1e6, scheduled = true,
      help = "weight of the loss that balances all choices"},
     {"tau", "number", 0.75, 0, 1e3, scheduled = true,
      help = "weight of what costs nothing in it"},

@@ -167,6 +167,25 @@ do
   ok(math.abs(sequence(1) - expected(1, 6)) < 1e-6, "... of one sequence")
 end
 
+-- ---- groups of a capacity: of sequences they are the sequences ----
+
+for _, router in ipairs {"softmax", "relu", "zero_experts"} do
+  local function hash(scope, group)
+    local m, r = trained({router = router, capacity = router ~= "relu" and
+      {train = 9, group = group} or nil, balance = {aux = router == "softmax" and 5 or nil,
+      scope = scope}}, 4, 2)
+    local h = r:hash()
+    r:close()
+    return h
+  end
+  local of_sequences = hash("sequence", 16)
+  if router ~= "relu" then
+    is(hash("group", 16), of_sequences, router .. ": groups of a sequence are as sequences")
+    ok(hash("group", 32) ~= of_sequences, router .. ": ... and larger ones are not")
+  end
+  is(hash("group"), hash("micro"), router .. ": without groups it is the micro-batch")
+end
+
 -- ---- the cost is said, and what it costs is nothing without accumulate ----
 
 local function lines_of(code)
@@ -296,7 +315,7 @@ end
 -- ---- refusals ----
 
 says(function() moe {balance = {scope = "batch"}} end,
-  "model.moe: balance: unknown scope 'batch'; there are: micro, sequence, step")
+  "model.moe: balance: unknown scope 'batch'; there are: micro, sequence, group, step")
 nn.balance("early", {
   needs = "scores", rows = {{"early", "number", nil, 0, 1}},
   loss = function(ctx) ctx:load "never" end,

@@ -193,6 +193,8 @@ for _, case in ipairs {
   {{train = 1, least = 4}, ("1"):rep(8) .. ("0"):rep(24)}, -- of 32 tokens: 8
   {{train = 0.1, least = 4}, ("1"):rep(4) .. ("0"):rep(28)},
   {{train = 1, group = 8}, ("11000000"):rep(4)},
+  {{train = 1, group = 8, multiple = 3}, ("11100000"):rep(4)},
+  {{train = 1, group = 8, least = 4, multiple = 3}, ("11111100"):rep(4)},
   {{train = 1, group = 8, least = 4}, ("11110000"):rep(4)},
   {{train = 1, group = 16}, ("1111" .. ("0"):rep(12)):rep(2)},
   {1, ("1"):rep(8) .. ("0"):rep(24)},

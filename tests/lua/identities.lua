@@ -31,10 +31,6 @@ local function through(m, more)
   return bits
 end
 
--- Not so yet; these are to go.
-local LATER = {relu = "step", zero_experts = "step", deepseek_v3 = "disabled",
-               quantile = "disabled", sigmoid = "disabled"}
-
 -- What is not so is tried, not believed.
 local function holds(case, word, what, good, note)
   local not_so = case.except[word]
@@ -205,7 +201,6 @@ local function compare_steps(case, what, more)
 end
 
 local function try_step(case)
-  if LATER[case.name] == "step" then return t.skip(case.name .. ": micro-batches", "later") end
   compare_steps(case, case.name .. ": eight micro-batches are one batch")
   local own = (case.router.model or {}).capacity
   if not own then return end
@@ -313,7 +308,6 @@ end
 
 -- What balances goes on while it is off, for many steps.
 local function try_long_disabled(case)
-  if LATER[case.name] == "disabled" then return t.skip(case.name .. ": off for long", "later") end
   local what, off = case.name .. ": an expert that is off for 40 steps", 40
   local has = not LAYERS[case.name] and cases.has_coefficient(case.router, "gamma")
   local gamma = has and 0.02 or nil

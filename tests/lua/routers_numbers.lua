@@ -20,6 +20,9 @@ local function of(paper, factor)
   return paper * (factor or 1)
 end
 
+-- Of a mean over the layers there: of a sum, which ours is, by their number.
+local function mean(paper, factor) return options.number(of(paper, factor)) .. "/layers" end
+
 -- No paper has it, or it says nothing of it.
 local function ours(v) return v end
 
@@ -34,16 +37,17 @@ local DEFAULTS = {
   expert_choice = {factor = of(2, K2), scope = ours "sequence", allow_leak = ours(false),
                    z = ours(0)},
   expert_threshold = {decay = of(0.99), warmup = of(4000), z = of(0)},
-  forced = {normalize = ours(true), experts = ours "", aux = ours(0.01), z = ours(1e-3)},
+  forced = {normalize = ours(true), experts = ours "", aux = ours(0), z = ours(0)},
   gpt_oss = {aux = ours(0.01), z = ours(1e-3), activation = of "swiglu_oai",
              expert_bias = of(true)},
   gshard = {policy = of "random", threshold = of(1, 1 / 2), aux = of(0.01), z = of(0),
-            top_k = of(2), capacity = {train = of(2, K2), eval = of(2, K2), least = of(4)}},
+            scope = of "group", top_k = of(2),
+            capacity = {train = of(2, K2), eval = of(2, K2), least = of(4)}},
   hash = {seed = ours(1)},
   llama4 = {aux = ours(0.01), z = ours(1e-3), top_k = of(1)},
-  mixtral = {aux = of(0.001, 2), z = of(0), top_k = of(2)}, -- there f sums to K
+  mixtral = {aux = mean(0.001, 2), z = of(0), top_k = of(2)}, -- there f sums to K
   noisy_topk = {aux = of(0), z = of(0), cv2 = of(0.1), cv2_load = of(0.1)},
-  olmoe = {aux = of(0.01), z = of(1e-3)},
+  olmoe = {aux = mean(0.01), z = of(1e-3)},
   quantile = {score = of "softmax", normalize = ours(true), scale = ours(1), ema = of(0),
               z = of(0)},
   qwen3 = {normalize = of(true), aux = of(1e-3), scope = of "step", z = of(0)},
@@ -57,13 +61,13 @@ local DEFAULTS = {
   softmax = {normalize = ours(true), aux = ours(0.01), z = ours(1e-3)},
   st_moe = {aux = of(0.01, 2), z = of(1e-3), top_k = of(2), -- there f sums to K
             capacity = {train = of(1.25, K2), eval = of(2, K2), least = ours(4)}},
-  switch = {jitter = of(0.01), aux = of(0.01), z = of(0), top_k = of(1),
+  switch = {jitter = of(0.01), aux = of(0.01), z = of(0), scope = of "group", top_k = of(1),
             capacity = {train = of(1.25), eval = of(2), least = of(4)}},
   top_p = {normalize = ours(true), kp = ours(0.02), ki = ours(0.005), aux = ours(0.01),
            z = ours(1e-3)},
   uniform = {},
   zero_experts = {zero = of(1), copy = of(1), constant = of(2), residual = of(true),
-                  normalize = of(false), scale = ours(1), aux_all = of(0.01), tau = of(0.75),
+                  normalize = of(false), scale = ours(1), aux_all = of(0.01, 2), tau = of(0.75),
                   z = of(0)},
 }
 
@@ -94,6 +98,21 @@ for _, r in ipairs(routers()) do
   if built_in[r.name] and ok(DEFAULTS[r.name], r.name .. ": its defaults are in the table") then
     is(sorted_words(r.defaults), words_of(DEFAULTS[r.name]), r.name .. ": its defaults")
   end
+end
+
+do -- by the number of layers with experts, unless it is given
+  local function aux(more)
+    local r = train(own.moe(more), d, with(own.TRAIN, {paused = true}))
+    local v = r.aux
+    r:stop():wait()
+    r:close()
+    return v
+  end
+  near(aux {router = "olmoe", layers = 4}, 0.01 / 4, 1e-9, "olmoe: aux by four layers")
+  near(aux {router = "olmoe", layers = 4, dense_layers = 2}, 0.01 / 2, 1e-9, "... by two of four")
+  near(aux {router = "olmoe", balance = {z = 0}}, 0.01 / 2, 1e-9, "... beside another coefficient")
+  near(aux {router = {"record", of = "mixtral"}}, 0.001 * 2 / 2, 1e-9, "... of what is recorded")
+  near(aux {router = "olmoe", balance = {aux = 0.03}}, 0.03, 1e-9, "what is given is the sum's")
 end
 
 -- ---- what parameters begin with ----
