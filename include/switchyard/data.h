@@ -209,13 +209,19 @@ struct sy_place {
 int sy_sampler_check(const struct sy_sampler *s, struct sy_err *err);
 /* What follows needs a sampler that has passed it, and allocates nothing. */
 
-/* Tokens by which one window follows another: T of next-token prediction. */
-int64_t sy_sampler_window(const struct sy_sampler *s);
 /* Windows that do not overlap; one epoch of SY_SAMPLE_EPOCH and SY_SAMPLE_SEQUENTIAL. */
 int64_t sy_sampler_windows(const struct sy_sampler *s);
 /* First token of the window of row `row`, counted from the place over all micro-batches of a
  * step. */
 int64_t sy_sampler_start(const struct sy_sampler *s, const struct sy_place *p, int64_t row);
+struct sy_stretch { /* tokens of the corpus that a row shows: its window, or one of its pairs */
+    int64_t row, first, tokens;
+    bool pair;
+};
+/* Those of rows first .. first + rows - 1 from the place, row by row: how many there are, of which
+ * the first `most` are put into out. */
+int64_t sy_sampler_stretches(const struct sy_sampler *s, const struct sy_place *p, int64_t first,
+                             int64_t rows, struct sy_stretch *out, int64_t most);
 /* Rows first .. first + B - 1 from the place, into the fields that the batch has (batch.h); the
  * corpus must have them (sy_field_missing). */
 void sy_sampler_batch(const struct sy_sampler *s, const struct sy_place *p, int64_t first,

@@ -270,13 +270,15 @@ int sy_trainer_spikes(struct sy_trainer *t, struct sy_spike *out, int n);
  * is); and the states before the step.  false: that step is not among them. */
 bool sy_trainer_spike_detail(struct sy_trainer *t, int64_t step, float *losses, float *states);
 
-struct sy_row { /* a sequence of a step */
-    int64_t micro, row, start; /* start: first token in the corpus */
+struct sy_draw { /* how a step draws its rows: 0 .. rows-1 from the place (data.h) */
+    struct sy_sampler sampler; /* its batch is a micro-batch's; it borrows share */
+    struct sy_place place;
+    int64_t rows;
+    double share[SY_MIX_MOST];
 };
-/* Sequences first .. first+n-1 of a step, past or to come, by the run's journal.  Returns how
- * many there are of them; *context gets their length. */
-int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64_t n,
-                        struct sy_row *out, int64_t *context);
+/* Of a step, past or to come, by the run's journal; out must stay where it is.  -1: the corpus is
+ * too short for what the journal says, there is no such step, or no memory.  Any thread. */
+int sy_trainer_draw(struct sy_trainer *t, int64_t step, struct sy_draw *out);
 /* Shares of the parts of a mix of data, of the steps that come; how many; 0: it is no mix. */
 int sy_trainer_mix(struct sy_trainer *t, double shares[SY_MIX_MOST]);
 /* Windows that were, or would be, drawn before a step, by the run's journal; -1: its windows are

@@ -148,10 +148,13 @@ end
 
 -- ---- sequences ----
 
-local function excerpt(r, start, context)
-  local n = math.min(context, EXCERPT)
-  local ids = r._h:row_ids(start, n)
-  local tok = r._d.tokenizer
+-- The beginning of a row: of its window, or of its pairs one after the other.
+local function excerpt(r, row)
+  local ids, tok = {}, r._d.tokenizer
+  for _, s in ipairs(row.pairs or {row}) do
+    local n = math.min(s.tokens, EXCERPT - #ids)
+    if n > 0 then table.move(r._h:row_ids(s.start, n), 1, n, #ids + 1, ids) end
+  end
   local text = tok and tok:decode(ids) or table.concat(ids, " ")
   text = engine.clean(text:gsub("[\r\n\t]+", " "))
   if utf8.len(text) and utf8.len(text) > EXCERPT then
@@ -163,11 +166,10 @@ end
 local function sequences(r, step, losses)
   local list = r._h:rows(step)
   for i, s in ipairs(list) do
-    s.text = excerpt(r, s.start, list.context)
+    s.text = excerpt(r, s)
     s.loss = losses and losses[i]
     if s.loss and s.loss < 0 then s.loss = nil end -- not measured
   end
-  list.context = nil
   if losses then -- NaN first, then falling
     table.sort(list, function(a, b)
       local x, y = a.loss, b.loss
@@ -251,6 +253,7 @@ local function sequence_line(s)
   if s.line then from = from .. ":" .. s.line end
   if s.domain then from = from .. " domain " .. s.domain end
   local loss = s.loss and ("loss %-8s"):format(number(s.loss)) or ""
+  if s.pairs and #s.pairs > 1 then from = ("%s and %d pairs more,"):format(from, #s.pairs - 1) end
   return ("    %s%s token %d: %s"):format(loss, engine.clean(from), s.start, s.text)
 end
 

@@ -26,5 +26,6 @@ libdata_a_SOURCES += %D%/pairs/packing.c %D%/pairs/pairs.c %D%/pairs/pairs_int.h
 libdata_a_SOURCES += %D%/pairs/pair_corpus_int.h %D%/pairs/pair_files.c %D%/pairs/pair_files_int.h
 libdata_a_SOURCES += %D%/pairs/pair_list.c %D%/pairs/pair_list_int.h
 pkginclude_HEADERS += include/switchyard/pairs.h
-libdata_a_SOURCES += %D%/mix.c %D%/mix_int.h
+libdata_a_SOURCES += %D%/mix.c %D%/mix_int.h %D%/mix_rows.c
+libdata_a_SOURCES += %D%/windows.c %D%/windows_int.h
 libdata_a_SOURCES += %D%/pairs/help_page.c %D%/pairs/help_page_int.h

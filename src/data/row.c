@@ -30,7 +30,7 @@ static void number_documents(const struct sy__row *r, int32_t *to, int64_t token
     for (int64_t i = 0; i < n; i++) {
         while (d + 1 < c->docs && c->doc[d + 1].first <= token + i)
             d++;
-        to[i] = (int32_t)d;
+        to[i] = (int32_t)(r->first_document + d);
     }
 }
 

@@ -19,6 +19,7 @@
 struct sy__row {
     const struct sy_corpus *corpus;
     int64_t start;           /* first token of its window */
+    int64_t first_document;  /* of a mix: what the corpus's first one is there */
     struct sy_rng rng;       /* of this row */
     int64_t context, inputs; /* T; S, 0: there is no encoder */
     int32_t pad;             /* token id of padding */

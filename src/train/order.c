@@ -5,9 +5,12 @@
  *  2. A step draws batch * accumulate windows whatever comes of it: those of a step that is skipped
  *     or left out are gone, for they are what made it stand out.
  *  3. t->place is that of the next step.  It is a function of the journal, which has every change
- *     of a shape: the places of past steps are derived from it again.
+ *     of a shape: the places of past steps are derived from it again, by a copy of what matters, so
+ *     that the trainer does not wait meanwhile.
  *  4. Runs from before windows were counted (by_step) go on by their own rule: step N begins at
  *     window N * accumulate * batch, by what accumulate and batch are now. */
+#include "base/mem.h"
+#include "base/number.h"
 #include "train/trainer_int.h"
 
 #include <string.h>
@@ -112,7 +115,7 @@ void sy__order_plan(struct sy_trainer *t)
 /* ---- of any step ---- */
 
 /* BATCH, CONTEXT, ACCUMULATE, or -1: the entry changes none of them. */
-enum { BATCH, CONTEXT, ACCUMULATE };
+enum { BATCH, CONTEXT, ACCUMULATE, SHAPES };
 static int shape_of(const struct sy_journal_entry *e)
 {
     int id = e->kind == SY_ENTRY_SET ? sy_hyper_find(e->key) : -1;
@@ -123,58 +126,97 @@ static int shape_of(const struct sy_journal_entry *e)
     return e->value >= 1 && e->value < 1e9 ? which : -1;
 }
 
-/* How `step` draws; the lock is held.  shares: room for those of a mix, which s borrows.  -1: the
- * corpus is too short for what the journal says. */
-static int derive_draw(const struct sy_trainer *t, int64_t step, struct sy_sampler *s,
-                       struct sy_place *p, int64_t *accumulate, double shares[SY_MIX_MOST])
+/* An entry that decides how the steps after it draw. */
+struct change {
+    int64_t step;
+    int which; /* BATCH ..; -1: the shares of a mix */
+    int64_t value;
+    double share[SY_MIX_MOST];
+};
+
+/* false: it decides nothing of it. */
+static bool change_of(const struct sy_trainer *t, const struct sy_journal_entry *e,
+                      struct change *out)
 {
-    int64_t shape[3] = {t->shape[0], t->shape[1], t->shape[2]}, done = 0;
-    *s = t->sampler;
-    *p = (struct sy_place){0};
-    first_shares(t, shares);
-    s->share = sy_corpus_mix_parts(t->c.corpus) ? shares : NULL;
-    for (int i = 0; i < t->njournal && t->journal[i].step < step; i++) {
-        const struct sy_journal_entry *e = &t->journal[i];
-        int which = shape_of(e);
-        bool mixed = e->kind == SY_ENTRY_MIX && !sy__mix_check(t, e, NULL);
-        if (which < 0 && !mixed)
-            continue;
-        s->context = shape[CONTEXT];
-        if (sy_sampler_check(s, NULL))
-            return -1;
-        sy_place_advance(s, p,
-                         (uint64_t)(e->step - done) * (uint64_t)(shape[BATCH] * shape[ACCUMULATE]));
-        done = e->step;
-        if (mixed) {
-            put_shares(e, shares);
-            continue;
-        }
-        if (which == CONTEXT && (int64_t)e->value != shape[CONTEXT])
-            sy_place_turn(s, p);
-        shape[which] = (int64_t)e->value;
-    }
-    sy_place_advance(s, p,
-                     (uint64_t)(step - 1 - done) * (uint64_t)(shape[BATCH] * shape[ACCUMULATE]));
-    s->batch = shape[BATCH];
-    s->context = shape[CONTEXT];
-    *accumulate = shape[ACCUMULATE];
-    if (t->c.by_step)
-        *p = of_step(step, shape[BATCH], shape[ACCUMULATE]);
-    return sy_sampler_check(s, NULL);
+    int which = shape_of(e);
+    if (which < 0 && (e->kind != SY_ENTRY_MIX || sy__mix_check(t, e, NULL)))
+        return false;
+    *out = (struct change){.step = e->step, .which = which, .value = sy_to_int64(e->value)};
+    if (which < 0)
+        put_shares(e, out->share);
+    return true;
+}
+
+/* A walk through a run's steps, from change to change. */
+struct walk {
+    int64_t shape[SHAPES]; /* of the step at hand */
+    int64_t done;          /* steps behind it */
+    struct sy_draw *draw;
+};
+
+/* The lock is held. */
+static struct walk begin_walk(const struct sy_trainer *t, struct sy_draw *d)
+{
+    *d = (struct sy_draw){.sampler = t->sampler};
+    first_shares(t, d->share);
+    d->sampler.share = sy_corpus_mix_parts(t->c.corpus) ? d->share : NULL;
+    return (struct walk){{t->shape[0], t->shape[1], t->shape[2]}, 0, d};
+}
+
+/* -1: the corpus is too short. */
+static int pass_steps(struct walk *w, int64_t upto)
+{
+    struct sy_draw *d = w->draw;
+    d->sampler.context = w->shape[CONTEXT];
+    if (sy_sampler_check(&d->sampler, NULL))
+        return -1;
+    sy_place_advance(&d->sampler, &d->place,
+                     (uint64_t)(upto - w->done) *
+                         (uint64_t)(w->shape[BATCH] * w->shape[ACCUMULATE]));
+    w->done = upto;
+    return 0;
+}
+
+static int pass_change(struct walk *w, const struct change *c)
+{
+    if (pass_steps(w, c->step))
+        return -1;
+    if (c->which == CONTEXT && c->value != w->shape[CONTEXT])
+        sy_place_turn(&w->draw->sampler, &w->draw->place);
+    if (c->which >= 0)
+        w->shape[c->which] = c->value;
+    else
+        memcpy(w->draw->share, c->share, sizeof c->share);
+    return 0;
+}
+
+/* At `step`, which is drawn by the shape of now. */
+static int end_walk(struct walk *w, int64_t step)
+{
+    struct sy_draw *d = w->draw;
+    if (pass_steps(w, step - 1))
+        return -1;
+    d->sampler.batch = w->shape[BATCH];
+    d->rows = w->shape[BATCH] * w->shape[ACCUMULATE];
+    return 0;
 }
 
 /* Of a mix the shares, and the places of its parts, which checkpoints do not have: the journal has
  * all that they are made of. */
 static void load_mix(struct sy_trainer *t)
 {
-    struct sy_sampler s;
-    struct sy_place p;
-    int64_t accumulate;
-    double shares[SY_MIX_MOST] = {0};
-    int rc = derive_draw(t, t->status.step + 1, &s, &p, &accumulate, shares);
-    memcpy(t->mix, shares, sizeof t->mix);
+    struct sy_draw d;
+    struct walk w = begin_walk(t, &d);
+    struct change c;
+    int rc = 0;
+    for (int i = 0; i < t->njournal && !rc; i++)
+        if (t->journal[i].step <= t->status.step && change_of(t, &t->journal[i], &c))
+            rc = pass_change(&w, &c);
     if (!rc)
-        memcpy(t->place.part, p.part, sizeof p.part);
+        rc = end_walk(&w, t->status.step + 1);
+    memcpy(t->mix, d.share, sizeof t->mix);
+    if (!rc)
+        memcpy(t->place.part, d.place.part, sizeof d.place.part);
 }
 
 void sy__order_load(struct sy_trainer *t, const struct sy_place *place, bool by_step)
@@ -187,35 +229,40 @@ void sy__order_load(struct sy_trainer *t, const struct sy_place *place, bool by_
         set_by_step(t);
 }
 
-int64_t sy_trainer_windows(struct sy_trainer *t, int64_t step)
+/* Those before `step`, owned; the lock is held.  NULL: no memory. */
+static struct change *copy_changes(const struct sy_trainer *t, int64_t step, int *n)
 {
-    struct sy_sampler s;
-    struct sy_place p;
-    int64_t accumulate;
-    double shares[SY_MIX_MOST];
-    pthread_mutex_lock(&t->lock);
-    int rc = step < 1 || t->c.by_step ? -1 : derive_draw(t, step, &s, &p, &accumulate, shares);
-    pthread_mutex_unlock(&t->lock);
-    return rc ? -1 : (int64_t)p.windows;
+    struct change *list, c;
+    *n = 0;
+    for (int i = 0; i < t->njournal; i++)
+        *n += t->journal[i].step < step && change_of(t, &t->journal[i], &c);
+    list = sy_calloc((size_t)*n + 1, sizeof *list);
+    for (int i = 0, k = 0; list && k < *n; i++)
+        k += t->journal[i].step < step && change_of(t, &t->journal[i], &list[k]);
+    return list;
 }
 
-int64_t sy_trainer_rows(struct sy_trainer *t, int64_t step, int64_t first, int64_t n,
-                        struct sy_row *out, int64_t *context)
+int sy_trainer_draw(struct sy_trainer *t, int64_t step, struct sy_draw *out)
 {
-    struct sy_sampler s;
-    struct sy_place p;
-    int64_t accumulate;
-    double shares[SY_MIX_MOST];
+    int n, rc = 0;
     pthread_mutex_lock(&t->lock);
-    int rc = step < 1 || first < 0 ? -1 : derive_draw(t, step, &s, &p, &accumulate, shares);
+    struct walk w = begin_walk(t, out);
+    struct change *list = step < 1 ? NULL : copy_changes(t, step, &n);
     pthread_mutex_unlock(&t->lock);
-    if (rc)
-        return 0;
-    int64_t rows = s.batch * accumulate;
-    *context = sy_sampler_window(&s);
-    n = n < rows - first ? n : rows - first;
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (struct sy_row){(first + i) / s.batch, (first + i) % s.batch,
-                                 sy_sampler_start(&s, &p, first + i)};
-    return n < 0 ? 0 : n;
+    if (!list)
+        return -1;
+    for (int i = 0; i < n && !rc; i++)
+        rc = pass_change(&w, &list[i]);
+    if (!rc)
+        rc = end_walk(&w, step);
+    sy_free(list);
+    if (t->c.by_step)
+        out->place = of_step(step, w.shape[BATCH], w.shape[ACCUMULATE]);
+    return rc;
+}
+
+int64_t sy_trainer_windows(struct sy_trainer *t, int64_t step)
+{
+    struct sy_draw d;
+    return t->c.by_step || sy_trainer_draw(t, step, &d) ? -1 : (int64_t)d.place.windows;
 }

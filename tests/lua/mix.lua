@@ -218,7 +218,44 @@ do
   is(run.state, "done", "a run on both")
   local sums = run:history("loss.by_source"):narrow(1, 6, 6)
   ok(sums.shape[2] == 4 and sums:max():item() > 0, "with the losses of each", sums)
+  -- What r:why tells of its rows is what the batches had.
+  local f = {}
+  for _, name in ipairs{"tokens", "documents"} do
+    f[name] = tensor.zeros({8, 16}, {dtype = "i32"})
+  end
+  local texts, several, other, numbers, shown = 0, 0, 0, 0, false
+  for step = 1, 12 do
+    engine.batch(both, run.seed, run._h:windows(step), f)
+    local rows, docs = f.tokens:table(), f.documents:table()
+    local why = run:why(step)
+    shown = shown or tostring(why):find "pairs more, token %d+: [^\n]*<|endoftext|>"
+    for i, row in ipairs(why.sequences) do
+      local ids = {}
+      for _, s in ipairs(row.pairs or {row}) do
+        local list = run._h:row_ids(s.start, s.tokens)
+        table.move(list, 1, row.pairs and #list - 1 or #list, #ids + 1, ids)
+      end
+      if table.concat(ids, " ") ~= table.concat(rows[i], " ", 1, #ids) then other = other + 1 end
+      if not row.pairs and docs[i][1] + 1 ~= row.document then numbers = numbers + 1 end
+      texts = texts + (row.pairs and 0 or 1)
+      several = several + (row.pairs and #row.pairs > 1 and row.documents == #row.pairs and 1 or 0)
+    end
+  end
+  ok(texts > 9 and several > 9 and texts + several < 97, "r:why of each step, rows of both",
+    texts .. " of text, " .. several .. " of several pairs")
+  is(other, 0, "what it tells of is what was drawn")
+  ok(shown, "and shown", run:why(12))
   is(type(m:translate("eins", {from = "de"})), "string", "it translates by the pairs' languages")
+  local swapped = data.mix{{p, 1}, {text, 1, name = "text"}}
+  for windows = 0, 9 do
+    engine.batch(swapped, 1, windows, f)
+    for i, docs in ipairs(f.documents:table()) do
+      if f.tokens[{i, 1}]:item() == 97 + (f.tokens[{i, 2}]:item() - 98) % 4 and docs[1] ~= 3 then
+        numbers = numbers + 1
+      end
+    end
+  end
+  is(numbers, 0, "documents are numbered through all parts, as d:document does")
   local italian = assert(data.pairs(tap.write(folder .. "/it.tsv", "uno\tone\ndue\ttwo"),
     {from = "it", to = "en", val = 0, tokenizer = tok}))
   local l = engine.languages(data.mix{{text, 1, name = "text"}, {p, 1}, {italian, 1, name = "it"}})

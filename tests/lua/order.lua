@@ -35,7 +35,7 @@ local function seen(r, first, last)
   for step = first, last do
     local rows = r._h:rows(step)
     for _, row in ipairs(rows) do
-      for i = row.start, row.start + rows.context - 1 do times[i] = (times[i] or 0) + 1 end
+      for i = row.start, row.start + row.tokens - 1 do times[i] = (times[i] or 0) + 1 end
     end
   end
   return times
@@ -134,7 +134,7 @@ local function truth(r, what)
   for _, row in ipairs(history) do
     local step = math.tointeger(row[1])
     local list, sum = r._h:rows(step), 0
-    for _, s in ipairs(list) do sum = sum + m:loss(r._h:row_ids(s.start, list.context + 1)) end
+    for _, s in ipairs(list) do sum = sum + m:loss(r._h:row_ids(s.start, s.tokens + 1)) end
     worst = math.max(worst, math.abs(row[2] - sum / #list))
   end
   ok(worst < 2e-5, what, ("%d steps, off by %.3g"):format(#history, worst))

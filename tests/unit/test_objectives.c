@@ -80,6 +80,11 @@ static struct sy_sampler sampler_of(const struct sy_objectives *o, int64_t T, in
                                .objectives = o};
 }
 
+static int64_t window_of(const struct sy_sampler *s)
+{
+    return sy_objectives_window(s->objectives, s->context, s->inputs);
+}
+
 static void draw(const struct sy_sampler *s, uint64_t number, struct row *r)
 {
     struct sy_place p = {.windows = number};
@@ -96,7 +101,7 @@ static void draw(const struct sy_sampler *s, uint64_t number, struct row *r)
                                 [SY_FIELD_OBJECTIVES] = &r->objective},
                          .scale = 1};
     sy_sampler_batch(s, &p, 0, &b);
-    sy_corpus_read(s->corpus, sy_sampler_start(s, &p, 0), sy_sampler_window(s) + 1, r->text, NULL);
+    sy_corpus_read(s->corpus, sy_sampler_start(s, &p, 0), window_of(s) + 1, r->text, NULL);
 }
 
 /* Tokens x0 .. xn of the output: those read, and the last one's target. */
@@ -160,7 +165,7 @@ static void spans_of_encoder(int64_t S)
     struct spans sum = {0};
     static struct row r;
     int32_t in[MOST], out[MOST];
-    tap_is_int(sy_sampler_window(&s), n.raw, "the window is T5's");
+    tap_is_int(window_of(&s), n.raw, "the window is T5's");
     for (uint64_t i = 0; i < TEXTS; i++) {
         draw(&s, i, &r);
         int64_t a = input_of(&r, in), b = 0;
@@ -479,7 +484,7 @@ static void mixtures(void)
                sy_objectives_part(o, 0).objective == SY_OBJECTIVE_NEXT &&
                sy_objectives_part(o, 0).share == 0.5,
            "parts by rising objective, their shares 1 together");
-    tap_is_int(sy_sampler_window(&s), 60, "windows are as long as the longest needs them");
+    tap_is_int(window_of(&s), 60, "windows are as long as the longest needs them");
     for (int64_t i = 0; i < n; i++) {
         draw(&s, (uint64_t)i, &r);
         count[r.objective & 3]++;

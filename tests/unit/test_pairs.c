@@ -1,6 +1,6 @@
 /* Pairs of texts with each allocation failing in turn: reading tables, aligned files and
- * catalogues, training a tokenizer on them, packing them into rows.  What they are like otherwise:
- * tests/lua/pairs.lua. */
+ * catalogues, training a tokenizer on them, packing them into rows.  Evaluations allocate nothing.
+ * What they are like otherwise: tests/lua/pairs.lua. */
 #include "base/mem.h"
 #include "base/str.h"
 #include "switchyard/pairs.h"
@@ -94,6 +94,33 @@ static void fail_each(enum source source)
            names[source], (int)n, failed, wrong);
 }
 
+/* A mix whose pairs have no validation row: nothing is made for its evaluations, row by row. */
+static void test_evaluation(void)
+{
+    static const char text[] = "some text that is long enough for more than one window of it";
+    struct sy_text_options o = {.tokenizer = NULL, .val = .5};
+    struct sy_corpus *pairs = read_pairs(ALIGNED, NULL);
+    o.tokenizer = sy_corpus_tokenizer(pairs);
+    struct sy_corpus *one = sy_corpus_string(text, sizeof text - 1, &o, NULL);
+    const struct sy_mix_part parts[] = {{one, 1, "text"}, {pairs, 1, "pairs"}};
+    struct sy_corpus *mix = sy_corpus_mix(parts, 2, NULL);
+    const struct sy_sampler s = {.corpus = mix, .split = SY_SPLIT_VAL, .batch = 2, .context = 4};
+    int32_t tokens[8];
+    struct sy_batch b = {.at = {[SY_FIELD_TOKENS] = tokens}, .scale = 1};
+    int rc = sy_sampler_check(&s, NULL);
+    uint64_t before = sy_mem_count();
+    int64_t n = sy_eval_windows(&s, 1);
+    sy_eval_tally(&s, 0, n);
+    for (int64_t i = 0; i < n; i += 2)
+        sy_eval_batch(&s, i, n, &b);
+    tap_ok(!rc && n > 4 && sy_mem_count() == before,
+           "an evaluation of %d windows without any of the pairs': %d allocations", (int)n,
+           (int)(sy_mem_count() - before));
+    sy_corpus_unref(mix);
+    sy_corpus_unref(one);
+    sy_corpus_unref(pairs);
+}
+
 int main(void)
 {
     if (!make_folder())
@@ -105,6 +132,7 @@ int main(void)
     put_help();
     for (int s = 0; s < SOURCES; s++)
         fail_each((enum source)s);
+    test_evaluation();
     remove_folder();
     return tap_done();
 }

@@ -234,9 +234,9 @@ static void test_detail(void)
 {
     struct plot p = {.bad = {90}, .nbad = 1, .value = 60};
     struct sy_spike s[4];
-    struct sy_row rows[64];
+    struct sy_stretch rows[8];
+    struct sy_draw draw;
     float losses[64], states[64];
-    int64_t context;
     struct sy_trainer *t = make(&p, 2);
     tiny_run_to(t, 89);
     struct sy_tensor *state = sy_trainer_params(t)->states[0];
@@ -255,13 +255,14 @@ static void test_detail(void)
            "sequences: %.3f on average, %.3f with dropout", mean, s[0].loss);
     tap_ok(s[0].values == sy_tensor_count(state) && states[3] == was, "states as they were");
     tap_ok(!sy_trainer_spike_detail(t, 89, losses, states), "not of other steps");
-    tap_ok(sy_trainer_rows(t, 90, 0, 64, rows, &context) == 8 && context == 8 &&
-               rows[5].micro == 1 && rows[5].row == 1,
+    tap_ok(!sy_trainer_draw(t, 90, &draw) && draw.rows == 8 && draw.sampler.batch == 4 &&
+               sy_sampler_stretches(&draw.sampler, &draw.place, 0, 8, rows, 8) == 8 &&
+               rows[5].row == 5 && rows[5].tokens == 8 && !rows[5].pair,
            "its sequences");
     struct sy_sampler sampler = {
         .corpus = sy_trainer_corpus(t), .batch = 4, .context = 8, .seed = 1};
     struct sy_place place = {.windows = 89 * 8};
-    tap_ok(rows[5].start == sy_sampler_start(&sampler, &place, 5), "are those of the sampler");
+    tap_ok(rows[5].first == sy_sampler_start(&sampler, &place, 5), "are those of the sampler");
     sy_trainer_free(t);
 }
 

@@ -1,9 +1,10 @@
 /* What is known of a run's steps, for lua/run/why.lua: sequences, spikes, alarms.  Layer bind/run;
  * methods of a run's handle.
  *
- *   run:rows(step) -> list of {micro=, row=, start=, document=, documents=, source=, line=,
- *                     domain=}, all counted from 1 but start (a token's place in the data);
- *                     context= their length
+ *   run:rows(step) -> list of {micro=, row=, start=, tokens=, document=, documents=, source=,
+ *                     line=, domain=, pairs=}, all counted from 1 but start (a token's place in
+ *                     the data, with tokens behind it); of pairs these are the first one's, and
+ *                     pairs = list of {start=, tokens=, document=...} of all
  *   run:windows(step) -> windows of the data that were drawn before the step; nil: they are not
  *                     counted
  *   run:rows_until(series, step, n) -> list of the last n rows up to step, {step, value...} each;
@@ -37,11 +38,14 @@
 #define UNTIL_ROWS 256 /* at a time */
 #define SPIKES_MOST 64
 
-static void set_document(lua_State *L, const struct sy_corpus *c, int64_t start, int64_t context)
+/* Where a stretch is, into the table at -1. */
+static void set_stretch(lua_State *L, const struct sy_corpus *c, const struct sy_stretch *s)
 {
     struct sy_document d;
-    int64_t first = sy_corpus_document_at(c, start),
-            last = sy_corpus_document_at(c, start + context - 1);
+    int64_t first = sy_corpus_document_at(c, s->first),
+            last = sy_corpus_document_at(c, s->first + s->tokens - 1);
+    lsy_set_integer(L, "start", s->first);
+    lsy_set_integer(L, "tokens", s->tokens);
     if (first < 0 || sy_corpus_document(c, first, &d, NULL))
         return;
     lsy_set_integer(L, "document", first + 1);
@@ -54,22 +58,45 @@ static void set_document(lua_State *L, const struct sy_corpus *c, int64_t start,
         lsy_set_integer(L, "domain", d.domain + 1);
 }
 
+/* The row of stretches s[0 .. n); of pairs, whose stretches are one each, with a list of them. */
+static void push_row(lua_State *L, const struct sy_corpus *c, int64_t batch,
+                     const struct sy_stretch *s, int64_t n)
+{
+    lua_createtable(L, 0, 10);
+    lsy_set_integer(L, "micro", s->row / batch + 1);
+    lsy_set_integer(L, "row", s->row % batch + 1);
+    set_stretch(L, c, s);
+    if (!s->pair)
+        return;
+    lua_createtable(L, (int)n, 0);
+    for (int64_t i = 0; i < n; i++) {
+        lua_createtable(L, 0, 6);
+        set_stretch(L, c, &s[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "pairs");
+    lsy_set_integer(L, "documents", n);
+}
+
 static int run_rows(lua_State *L)
 {
     struct sy_trainer *t = lsy_check_trainer(L, 1);
-    int64_t step = luaL_checkinteger(L, 2), context, i = 0;
-    struct sy_row row;
+    struct sy_draw *d = lua_newuserdatauv(L, sizeof *d, 0);
+    const struct sy_corpus *c = sy_trainer_corpus(t);
     lua_newtable(L);
-    for (; i < ROWS_MOST && sy_trainer_rows(t, step, i, 1, &row, &context) == 1; i++) {
-        lua_createtable(L, 0, 8);
-        lsy_set_integer(L, "micro", row.micro + 1);
-        lsy_set_integer(L, "row", row.row + 1);
-        lsy_set_integer(L, "start", row.start);
-        set_document(L, sy_trainer_corpus(t), row.start, context);
-        lua_rawseti(L, -2, i + 1);
+    if (sy_trainer_draw(t, luaL_checkinteger(L, 2), d))
+        return 1;
+    int64_t rows = d->rows < ROWS_MOST ? d->rows : ROWS_MOST;
+    int64_t n = sy_sampler_stretches(&d->sampler, &d->place, 0, rows, NULL, 0);
+    struct sy_stretch *s = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *s, 0);
+    sy_sampler_stretches(&d->sampler, &d->place, 0, rows, s, n);
+    lua_pushvalue(L, -2);
+    for (int64_t i = 0, k; i < n; i = k) {
+        for (k = i + 1; k < n && s[k].row == s[i].row;)
+            k++;
+        push_row(L, c, d->sampler.batch, &s[i], k - i);
+        lua_rawseti(L, -2, s[i].row + 1);
     }
-    if (i)
-        lsy_set_integer(L, "context", context);
     return 1;
 }
 

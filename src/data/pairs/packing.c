@@ -135,20 +135,19 @@ static int sort_rows(struct packer *p, struct sy_err *err)
     return 0;
 }
 
-static int fail_longer(const struct packer *p, struct sy_err *err)
+static int fail_longer(const struct sy__packing *k, struct sy_err *err)
 {
-    const struct sy__packing *k = p->k;
     const char *part = k->split == SY_SPLIT_VAL ? "validation" : "training";
-    if (!p->count)
+    if (!k->sum.left)
         return sy_err_set(err, SY_E_RANGE, "data: there are no %s pairs", part);
     if (!k->inputs)
         return sy_err_set(err, SY_E_RANGE,
                           "data: all %lld %s pairs are longer than context %lld, input and target "
                           "together",
-                          (long long)p->count, part, (long long)k->context);
+                          (long long)k->sum.left, part, (long long)k->context);
     return sy_err_set(err, SY_E_RANGE,
                       "data: all %lld %s pairs are longer than input_context %lld or context %lld",
-                      (long long)p->count, part, (long long)k->inputs, (long long)k->context);
+                      (long long)k->sum.left, part, (long long)k->inputs, (long long)k->context);
 }
 
 static int pack(struct packer *p, struct sy_err *err)
@@ -159,7 +158,7 @@ static int pack(struct packer *p, struct sy_err *err)
         return sy__no_pair_memory(err);
     shuffle(p->order, p->count);
     place_all(p);
-    return p->k->sum.rows ? sort_rows(p, err) : fail_longer(p, err);
+    return sort_rows(p, err);
 }
 
 static struct sy__packing *make_rows(const struct sy__pairs *pairs, enum sy_split split,
@@ -185,10 +184,10 @@ static struct sy__packing *make_rows(const struct sy__pairs *pairs, enum sy_spli
     return NULL;
 }
 
-const struct sy__packing *sy__packing_of(const struct sy_corpus *c, enum sy_split split,
-                                         int64_t inputs, int64_t context, struct sy_err *err)
+/* That was made, of rows or of none. */
+static const struct sy__packing *keep_packing(struct sy__pairs *pairs, enum sy_split split,
+                                              int64_t inputs, int64_t context, struct sy_err *err)
 {
-    struct sy__pairs *pairs = (struct sy__pairs *)(uintptr_t)&c->pairs; /* no value of it changes */
     struct sy__packing *head = atomic_load_explicit(&pairs->packings, memory_order_acquire);
     for (const struct sy__packing *p = head; p; p = p->next)
         if (p->split == split && p->inputs == inputs && p->context == context)
@@ -201,6 +200,17 @@ const struct sy__packing *sy__packing_of(const struct sy_corpus *c, enum sy_spli
     while (!atomic_compare_exchange_weak_explicit(&pairs->packings, &head, made,
                                                   memory_order_release, memory_order_acquire));
     return made;
+}
+
+const struct sy__packing *sy__packing_of(const struct sy_corpus *c, enum sy_split split,
+                                         int64_t inputs, int64_t context, struct sy_err *err)
+{
+    struct sy__pairs *pairs = (struct sy__pairs *)(uintptr_t)&c->pairs; /* no value of it changes */
+    const struct sy__packing *p = keep_packing(pairs, split, inputs, context, err);
+    if (!p || p->sum.rows)
+        return p;
+    fail_longer(p, err);
+    return NULL;
 }
 
 int sy_corpus_packing(const struct sy_corpus *c, enum sy_split split, int64_t inputs,
