@@ -142,33 +142,46 @@ local function say_size(r)
   for _, line in ipairs(beside) do engine.line(("%s: %s"):format(r.name, line)) end
 end
 
+-- {data=, name= (of a mix), options= (it was made with)} of each part of a mix, or of the one.
+local function parts_of(d)
+  local spec, out = engine.data_spec(d) or {}, {}
+  if spec.kind ~= "mix" then return {{data = d, options = spec.options}} end
+  for i, part in ipairs(spec.parts) do
+    out[i] = {data = part.data, name = ("'%s': "):format(part.name),
+              options = (engine.data_spec(part.data) or {}).options}
+  end
+  return out
+end
+
 -- How pairs stand in rows, and what is longer than one.
 local function say_packing(r)
   local S, T = r._m:_inputs() or 0, r._h:get "context"
-  local p = engine.packing(r._d, false, S, T)
-  if not p then return end
-  local line = ("%s: %d pairs in %d rows of %s tokens, %d%% of them padding"):format(r.name,
-    p.pairs, p.rows, S > 0 and S .. " and " .. T or T,
-    math.floor(100 * (1 - (p.input_tokens + p.target_tokens) / (p.rows * (S + T)))))
-  if p.left > 0 then line = ("%s; %d longer ones are left out"):format(line, p.left) end
-  if p.cut > 0 then line = ("%s; %d longer ones are cut"):format(line, p.cut) end
-  engine.line(line)
+  for _, part in ipairs(parts_of(r._d)) do
+    local fits, p = pcall(engine.packing, part.data, false, S, T)
+    if fits and p then -- else it is refused elsewhere, or text
+      local line = ("%s: %s%d pairs in %d rows of %s tokens, %d%% of them padding"):format(r.name,
+        part.name or "", p.pairs, p.rows, S > 0 and S .. " and " .. T or T,
+        math.floor(100 * (1 - (p.input_tokens + p.target_tokens) / (p.rows * (S + T)))))
+      if p.left > 0 then line = ("%s; %d longer ones are left out"):format(line, p.left) end
+      if p.cut > 0 then line = ("%s; %d longer ones are cut"):format(line, p.cut) end
+      engine.line(line)
+    end
+  end
 end
 
--- r.val_loss stays nil where the validation part has no window, which is said unless it was wanted
--- so.
+-- r.val_loss stays nil, or a part of a mix is not in it, where the validation part has no window,
+-- which is said unless it was wanted so.
 local function say_no_validation(r)
-  local options, n, context = (engine.data_spec(r._d) or {}).options, r._d.val.tokens,
-    r._h:get "context"
-  if r._h:get "eval_every" == 0 or options and options.val == 0 then return end
-  if r._d.pairs > 0 then
-    local fits, why = pcall(engine.packing, r._d, true, r._m:_inputs() or 0, context)
-    if not fits then engine.line(("%s: no validation: %s"):format(r.name, why)) end
-    return
+  if r._h:get "eval_every" == 0 then return end
+  for _, part in ipairs(parts_of(r._d)) do
+    local by = part.data.pairs == 0 and r._by or nil
+    local fits, why = pcall(engine.eval_windows, part.data, r._h:get "context", 1, r._m:_inputs(),
+      by)
+    if not fits and not (part.options and part.options.val == 0) then
+      engine.line(("%s: no validation: %s%s"):format(r.name, part.name or "",
+        why:gsub("^[^\n]-:%d+: ", ""):gsub("^data: ", "")))
+    end
   end
-  if n > context then return end
-  engine.line(("%s: no validation: %d validation tokens are fewer than context %d + 1")
-    :format(r.name, n, context))
 end
 
 local function tensors_of(m, o)
@@ -729,6 +742,7 @@ local function set_hyper(r, name, value)
   end
   if value == old then return end
   tell_set(r, name, value, effect)
+  if name == "context" then say_packing(r) end
   if name == "context" or name == "eval_every" then say_no_validation(r) end
 end
 
@@ -768,9 +782,10 @@ local function set_mix(r, value)
     options.check("train", "mix[" .. i .. "]", share, {"mix", "number", nil, 0, 1e9})
     text[i] = options.number(share)
   end
-  r._h:apply{kind = enum.entry.MIX, values = tensor(value):cast "f32",
-             text = "mix = {" .. table.concat(text, ", ") .. "}"}
+  local list = "{" .. table.concat(text, ", ") .. "}"
+  r._h:apply{kind = enum.entry.MIX, values = tensor(value):cast "f32", text = "mix = " .. list}
   rawset(r, "_given_mix", value)
+  tell_set(r, "mix", list, enum.effect.RATE)
 end
 
 local function set(r, name, value)

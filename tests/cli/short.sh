@@ -40,6 +40,37 @@ lua "$begin r = try(data.string(text), {context = 8, paused = true, eval_every =
     "context and eval_every are set later"
 lines 1 "$none" "it is said then"
 
+
+# Of objectives whose windows are longer than the context, and of the parts of a mix.
+cat >> "$folder/lib.lua" << 'LUA'
+tok = tokenizer.bytes{pad = true, sentinels = 20}
+function string(n, val) return data.string(("to be "):rep(n), {tokenizer = tok, val = val}) end
+local f = assert(io.open(arg[1], "w"))
+for i = 1, 40 do f:write(("wort %s\tword %s\n"):format(("x"):rep(i), ("y"):rep(i))) end
+f:close()
+words = assert(data.pairs(arg[1], {val = 0, tokenizer = tok}))
+dense = model.dense{layers = 1, dim = 16, heads = 2, context = 64, ffn_dim = 16, vocab = tok}
+function go(m, d, more)
+  local o = {steps = 1, batch = 2, save = false, name = "short"}
+  for k, v in pairs(more or {}) do o[k] = v end
+  return train(m, d, o)
+end
+LUA
+begin="arg = {'$folder/p.tsv'} dofile '$folder/lib.lua'"
+lua "$begin r = go(model.encdec{layers = 1, dim = 16, heads = 2, input_context = 128, vocab = tok}, string(340, 0.05), {objective = 'span'}) r:wait() assert(r.val_loss == nil)" \
+    "102 tokens for validation, where a window of spans is 141"
+lines 1 "^$none: 102 validation tokens are fewer than a window of the objective's, 141 + 1\$" "it is said"
+lua "$begin go(dense, data.mix{{string(99, 0.5), 1}, {string(60, 0.1), 1, name = 'few'}, {string(60, 0), 1, name = 'wanted'}}):wait()" \
+    "a mix of which a part has too few"
+lines 1 "^$none: 'few': 36 validation tokens are fewer than context 64 + 1\$" "it is said of that part"
+lines 1 "$none" "and of no other"
+lua "$begin go(dense, words):wait()" "pairs that are too long"
+lines 1 "^short: 26 pairs in .* 14 longer ones are left out\$" "how many is said"
+lua "$begin go(dense, data.mix{{string(60, 0), 1}, {words, 1, name = 'de'}}):wait()" "the same in a mix"
+lines 1 "^short: 'de': 26 pairs in .* 14 longer ones are left out\$" "is said of that part"
+lua "$begin r = go(dense, words, {paused = true}) r.context = 32 r:resume() r:wait()" "a shorter context"
+lines 1 "^short: 10 pairs in .* 30 longer ones are left out\$" "says how many are left out by now"
+
 lua "print(tokenizer.train_bpe('$folder/text', {vocab = 100000}))" \
     "a tokenizer of a text with few words"
 size=$(sed -n 's/^tokenizer: bpe, \([0-9]*\) ids$/\1/p' "$folder/out")

@@ -264,6 +264,19 @@ do
   ok(replay("both").identical, "and is replayed")
 end
 
+-- ---- what is said ----
+
+local late_script = tap.write(folder .. "/late.lua", [[
+local a = data.string(("abcd"):rep(300), {val = 0})
+local m = model.dense{layers = 1, dim = 16, heads = 2, context = 4, ffn_dim = 16, vocab = 256}
+local r = train(m, data.mix{{a, 1}, {a, 1, name = "b"}}, {steps = 2, save = false}):wait()
+r.mix = {0.7, 0.3}
+print(table.concat(r.mix, " "))]])
+local said = tap.child(late_script)
+ok(said:find("mix = {0.7, 0.3} has no effect yet: the run is done at step 2", 1, true),
+  "shares behind the end have no effect yet, which is said", said)
+ok(said:find("\n0.7 0.3\n", 1, true), "and are read as they were set", said)
+
 -- ---- what is refused ----
 
 r.mix = {0.7, 0.3}
