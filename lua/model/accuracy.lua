@@ -35,8 +35,9 @@ function accuracy.of(m, data, o, by)
   local p = program(m, o.batch, T, data, by)
   m:_write_inputs(p.d)
   local n, at = engine.eval_windows(data, T, o.batches, m:_inputs(), by), 0
+  local whole = engine.eval_tally(data, T, n, m:_inputs(), by)
   while at < n do
-    at = at + engine.eval_batch(data, at, n, p.d.fields, by)
+    at = at + engine.eval_batch(data, at, n, p.d.fields, by, whole)
     p.run:run()
     add(all, p.all)
     add(right, p.right)

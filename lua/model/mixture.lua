@@ -189,12 +189,18 @@ local function observe_health(ctx, r)
   end
 end
 
+local SOURCE_LOADS = 16384 -- values of a row of the store, 64 kB; f32 counts to 2^24
+
 -- Of data of several sources: which experts the tokens of each got, of a fair share of its own;
 -- (S*E), all experts of the first source, and so on.  A source without tokens has 0.
 local function observe_sources(ctx, r)
   local d = nn.description()
   local S = d.data and #d.data.sources or 0
   if S < 2 or d.kind == "count" then return end
+  if S * ctx.E > SOURCE_LOADS then
+    return nn._remark(("source_load is not kept: %d sources x %d experts are over %d values")
+      :format(S, ctx.E, SOURCE_LOADS))
+  end
   local E, source = ctx.E, d.batch[d.side == "input" and "input_sources" or "sources"]:view(-1, 1)
   local chosen = r.experts:cast "f32" -- 1 to E; 0, and what is beyond: none of them
   local none = tensor.full(1, S * E)

@@ -486,9 +486,9 @@ local function data_loss(m, d, o)
   local p = loss_program(m, o.batch, T, d, by)
   m:_write_inputs(p.d)
   local n = engine.eval_windows(d, T, o.batches, m:_inputs(), by)
-  local sum, at = 0, 0
+  local sum, at, whole = 0, 0, engine.eval_tally(d, T, n, m:_inputs(), by)
   while at < n do
-    local rows, share = engine.eval_batch(d, at, n, p.fields, by)
+    local rows, share = engine.eval_batch(d, at, n, p.fields, by, whole)
     p.run:run()
     sum, at = sum + p.d.loss:item() * share, at + rows
   end

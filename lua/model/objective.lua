@@ -102,6 +102,8 @@ for i, name in ipairs(names) do place[name] = i end
 -- whose shares are 1 together
 function objective.read(what, given)
   local list, sum = parts_of(what, given), 0
+  -- In one order, so that the sum is the same to the last bit in every process.
+  table.sort(list, function(a, b) return place[a.name] < place[b.name] end)
   for _, o in ipairs(list) do
     if o.share == 0 then
       error(("%s: objective '%s': its share is 0: leave it out"):format(what, o.name), 0)
@@ -109,7 +111,6 @@ function objective.read(what, given)
     sum = sum + o.share
   end
   for _, o in ipairs(list) do o.share = #list > 1 and o.share / sum or 1 end
-  table.sort(list, function(a, b) return place[a.name] < place[b.name] end)
   return is_plain(list) and list[1].name or list
 end
 

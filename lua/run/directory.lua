@@ -473,13 +473,20 @@ local function from_files(c, o)
   return d, why
 end
 
--- Languages: the paths are the source of pairs, and an option of catalogues.
+-- Languages: the paths are the source of pairs, and an option of catalogues.  From the folder of
+-- then, else as they were given.
 local LANGUAGES = {
-  pairs = function(c, o) return engine.data_pairs(absolute(c.cwd, c.source), o) end,
+  pairs = function(c, o)
+    local d, why = engine.data_pairs(absolute(c.cwd, c.source), o)
+    return d or engine.data_pairs(c.source, o), why
+  end,
   catalogues = function(c, o)
-    o.path = o.path and absolute(c.cwd, o.path)
-    if type(o.help) == "string" then o.help = absolute(c.cwd, o.help) end
-    return engine.data_catalogues(o)
+    local from = {}
+    for k, v in pairs(o) do from[k] = v end
+    from.path = o.path and absolute(c.cwd, o.path)
+    if type(o.help) == "string" then from.help = absolute(c.cwd, o.help) end
+    local d, why = engine.data_catalogues(from)
+    return d or engine.data_catalogues(o), why
   end,
 }
 

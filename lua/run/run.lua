@@ -770,7 +770,7 @@ local function refuse(r, name)
   options.unknown("train", "field", name, field_names(r))
 end
 
--- Shares of a mix of data: a list, or some by their names.
+-- Shares of a mix of data: a list, one a data set.
 local function set_mix(r, value)
   local now, text = r._h:mix(), {}
   if not now then error("train: mix has no effect: the data is no mix (data.mix)", 0) end

@@ -52,8 +52,10 @@ void sy_corpus_unref(struct sy_corpus *c)
     sy_free(c->doc);
     sy_free(c->entropy);
     sy__pairs_free(&c->pairs);
-    for (int i = 0; i < c->mix.n; i++)
+    for (int i = 0; i < c->mix.n; i++) {
         sy_corpus_unref(c->mix.part[i].corpus);
+        sy_free(c->mix.part[i].name);
+    }
     for (int32_t i = 0; i < c->sources; i++)
         sy_free(c->source[i]);
     sy_free(c->source);

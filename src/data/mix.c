@@ -97,6 +97,11 @@ static int add_sources(struct sy_corpus *c, size_t *room, const struct sy_mix_pa
                        struct sy_err *err)
 {
     int32_t own = sy_corpus_sources(part->corpus);
+    if (own < 2 && has_source(c, part->name))
+        return sy_err_set(err, SY_E_NAME,
+                          "data.mix: '%s' is a language of an earlier data set: give this one "
+                          "another name",
+                          part->name);
     if (own < 2)
         return add_source(c, room, part->name, err);
     for (int32_t i = 0; i < own; i++) {
@@ -119,10 +124,13 @@ static int add_part(struct sy_corpus *c, const struct sy_mix_part *given, double
                     size_t *room, struct sy_err *err)
 {
     int32_t source = c->sources;
+    char *name = sy_strdup(given->name);
+    if (!name)
+        return no_memory(err);
+    c->mix.part[c->mix.n++] = (struct sy__mix_part){sy_corpus_ref(given->corpus), name, share,
+                                                    source, c->tokens, c->docs};
     if (add_sources(c, room, given, err))
         return -1;
-    c->mix.part[c->mix.n++] = (struct sy__mix_part){sy_corpus_ref(given->corpus), share, source,
-                                                    c->tokens, c->docs};
     c->tokens += given->corpus->tokens;
     c->train += given->corpus->train;
     c->docs += given->corpus->docs;

@@ -6,6 +6,7 @@
 
 struct sy__mix_part {
     struct sy_corpus *corpus; /* counted */
+    char *name;               /* owned */
     double share;             /* of the rows; of all parts together 1 is made */
     int32_t source;           /* number of its first source in the mix */
     int64_t token, document;  /* what of the mix its first one is */

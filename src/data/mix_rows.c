@@ -114,8 +114,8 @@ static int check_mix(const struct sy_sampler *s, struct sy_err *err)
         if (!sy__window_check(&part, &why))
             fit++;
         else
-            sy_err_set(&first, why.code, "data.mix: '%s': %s",
-                       s->corpus->source[s->corpus->mix.part[i].source], why.msg);
+            sy_err_set(&first, why.code, "data.mix: '%s': %s", s->corpus->mix.part[i].name,
+                       why.msg);
     }
     if (fit == parts_of(s) || (fit && s->split == SY_SPLIT_VAL))
         return 0;

@@ -23,7 +23,8 @@ static size_t row_bytes(const struct sy_sampler *s, enum sy_field f)
     return (size_t)sy_field_values(f, s->context, s->inputs) * SY_FIELD_BYTES;
 }
 
-/* Rows first .. first+n-1 of b, over and over, into all rows of the phase. */
+/* Rows first .. first+n-1 of b, over and over, into all rows of the phase; those that are left
+ * where n does not divide B count nothing. */
 static void copy_rows(const struct sy_phase *p, const struct sy_batch *b, int64_t first, int64_t n,
                       const struct sy_sampler *s)
 {
@@ -33,6 +34,9 @@ static void copy_rows(const struct sy_phase *p, const struct sy_batch *b, int64_
              to.at[f] && r < (size_t)s->batch; r++)
             memcpy((char *)to.at[f] + r * row,
                    (const char *)b->at[f] + ((size_t)first + r % (size_t)n) * row, row);
+    int64_t count = s->batch / n * n * s->context;
+    for (int64_t i = count; to.at[SY_FIELD_TARGETS] && i < s->batch * s->context; i++)
+        ((int32_t *)to.at[SY_FIELD_TARGETS])[i] = -1;
     if (to.at[SY_FIELD_WEIGHTS])
         sy_weights_average(to.at[SY_FIELD_WEIGHTS], to.at[SY_FIELD_TARGETS], s->batch * s->context);
 }
@@ -47,6 +51,17 @@ static double mean_loss(struct sy__going *g, const struct sy_batch *b, int64_t f
     if (sy_program_run_until(p->program, t->sampler.seed, (uint64_t)g->step, sy__poll, g, NULL))
         return (double)NAN;
     return sy_tensor_get(p->loss, 0);
+}
+
+/* What the mean over rows first .. first+n-1 of b is made of: the weights of their targets. */
+static double weight_of(const struct sy_batch *b, int64_t first, int64_t n, int64_t context)
+{
+    const int32_t *targets = b->at[SY_FIELD_TARGETS];
+    const float *weights = b->at[SY_FIELD_WEIGHTS];
+    double sum = 0;
+    for (int64_t i = first * context; i < (first + n) * context; i++)
+        sum += targets && targets[i] < 0 ? 0 : weights ? (double)weights[i] : 1;
+    return sum;
 }
 
 static void draw_batch(struct sy_trainer *t, int64_t micro, const struct sy_batch *b)
@@ -83,7 +98,8 @@ static int64_t worst_micro(struct sy__going *g, const struct sy_batch *b, double
     return worst;
 }
 
-/* By halves: the one that is worse than the whole has it.  log2(B) + 2 passes instead of B. */
+/* By halves: the one that is worse than the whole, a mean over targets, has it.  log2(B) + 2 passes
+ * instead of B. */
 static void find_worst(struct sy__going *g, const struct sy_batch *b, float *losses)
 {
     const struct sy_trainer *t = g->t;
@@ -93,9 +109,11 @@ static void find_worst(struct sy__going *g, const struct sy_batch *b, float *los
         int64_t half = n / 2;
         double l = mean_loss(g, b, first, half);
         bool here = isfinite(mean) ? !(l < mean) : !isfinite(l);
-        mean = here             ? l
-               : isfinite(mean) ? (mean * (double)n - l * (double)half) / (double)(n - half)
-                                : mean;
+        double all = weight_of(b, first, n, t->sampler.context),
+               in_half = weight_of(b, first, half, t->sampler.context);
+        mean = here                                 ? l
+               : isfinite(mean) && all > in_half ? (mean * all - l * in_half) / (all - in_half)
+                                                 : mean;
         first += here ? 0 : half;
         n = here ? half : n - half;
     }

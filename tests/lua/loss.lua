@@ -85,8 +85,9 @@ local function windows_by_hand(m, d, C, batches, documents)
   local n, sum = engine.eval_windows(d, C, batches), 0
   local x, y, doc = tensor.zeros(1, C, {dtype = "i32"}), tensor.zeros(1, C, {dtype = "i32"}),
     tensor.zeros(1, C, {dtype = "i32"})
+  local whole = engine.eval_tally(d, C, n)
   for i = 0, n - 1 do
-    engine.eval_batch(d, i, i + 1, {tokens = x, targets = y, documents = doc})
+    engine.eval_batch(d, i, i + 1, {tokens = x, targets = y, documents = doc}, nil, whole)
     local ids, of = x:view(-1):table(), doc:view(-1):table()
     ids[C + 1] = y[1][C]:item()
     local first = 1

@@ -37,6 +37,12 @@ refuses(function() data.mix{{1, 1}} end, "no data set", "item 1", "number")
 refuses(function() data.mix{{a, 1, name = "x"}, {b, 1, name = "x"}} end, "one name twice", "'x'")
 refuses(function() data.mix{{d, 1}, {b, 1}} end, "a mix of a mix", "is a mix itself")
 refuses(function() data.mix{} end, "nothing", "they are 0")
+refuses(function() data.mix{{a, 1}, {b.val, 1}} end, "a part of a data set", "item 2",
+  "validation part")
+refuses(function()
+  train(model.dense{layers = 1, dim = 16, heads = 2, context = 4, ffn_dim = 16, vocab = 256},
+    a.train, {steps = 1})
+end, "training on a part of a data set", "training part", "give the data set")
 refuses(function() d.val:sample(3) end, "one text for validation", "ask its data sets")
 
 -- ---- rows ----
@@ -264,6 +270,21 @@ do
   ok(replay("both").identical, "and is replayed")
 end
 
+-- More sources x experts than a row of the store can bear.
+do
+  local lines = {}
+  for i = 1, 300 do lines[i] = ("l%d\ta %d\tb %d"):format(i, i, i) end
+  local p = assert(data.pairs(tap.write(folder .. "/many.tsv", table.concat(lines, "\n")),
+    {to = "en", val = 0}))
+  local m = model.moe{layers = 1, dim = 8, heads = 1, context = 16, expert_dim = 8, experts = 64,
+                      top_k = 1, vocab = p.tokenizer}
+  local run = train(m, p, {steps = 2, batch = 4, eval_every = 0, save = false}):wait()
+  local beside = table.concat(run._beside, "\n")
+  ok(beside:find("source_load is not kept: 300 sources x 64 experts are over 16384", 1, true),
+    "experts by source are not kept of very many, which is said", beside)
+  ok(not pcall(run.history, run, "source_load.1") and run:history "load.1", "and nothing else")
+end
+
 -- ---- what is said ----
 
 local late_script = tap.write(folder .. "/late.lua", [[
@@ -290,6 +311,19 @@ refuses(function() plain.mix = {1} end, "of a run of one data set", "no mix")
 refuses(function()
   train(make(), data.mix{{a, 1}, {data.string "ab", 1, name = "short"}}, {steps = 1, name = "x"})
 end, "a part that is too short", "'short'", "context 4")
+do
+  local tok = tokenizer.bytes{pad = true}
+  local path = tap.write(folder .. "/long.tsv", "de\teins\tone and more\nfr\tun\tone")
+  local p = assert(data.pairs(path, {to = "en", val = 0, tokenizer = tok}))
+  local text = data.string(("abcd"):rep(90), {tokenizer = tok})
+  refuses(function() data.mix{{p, 1, name = "words"}, {text, 1, name = "fr"}} end,
+    "the name of a language", "'fr'", "language")
+  is(table.concat(data.mix{{text, 1, name = "fr"}, {p, 1, name = "words"}}.sources, " "),
+    "fr de words/fr", "which is told apart where it comes later")
+  local m = model.dense{layers = 1, dim = 16, heads = 2, context = 4, ffn_dim = 16, vocab = tok}
+  refuses(function() train(m, data.mix{{text, 1}, {p, 1, name = "words"}}, {steps = 1}) end,
+    "pairs that are too long are named as the part", "'words'", "context 4")
+end
 
 os.execute("rm -r '" .. folder .. "'")
 tap.done()

@@ -316,6 +316,17 @@ fails("too small", function() return data.pairs(many, {tokenizer = {vocab = 257}
   "258")
 fails("no tokenizer", function() return data.pairs(many, {tokenizer = 7}) end, "tokenizer")
 
+local spelt = write("spelt.tsv", "a <pad> b\tx y\nc d\tx<|endoftext|>y\n<extra_id_0>\te\nf g\th i")
+d = assert(data.pairs(spelt, {val = 0, tokenizer = tokenizer.bytes{pad = true, sentinels = 3}}))
+is(listed(d), "from: f g > h i", "texts that spell special tokens are no pairs")
+ok(d.reading:find("1 pairs, 0 held out: from 1; left out: 3 that spell a special token", 1, true),
+  "and counted", d.reading)
+d = assert(data.pairs(spelt, {val = 0, tokenizer = tokenizer.bytes{pad = true}, tag = "<pad>"}))
+is(d.pairs, 2, "those of the tag are no fault, nor what no token is")
+fails("nothing but special tokens", function()
+  return data.pairs(write("bad.tsv", "<pad>\ta"), {val = 0}) end, "no pairs were found",
+  "1 that spell")
+
 -- ---- rows ----
 
 local function fields(B, S, T)
@@ -374,8 +385,9 @@ local all = engine.eval_windows(d, T, 1 << 30, S)
 is(all, packing.rows, "a window is a row")
 local count, targets = {}, 0
 local f = fields(B, S, T)
+local whole = engine.eval_tally(d, T, all, S)
 for first = 0, all - 1, B do
-  engine.eval_batch(d, first, all, f)
+  engine.eval_batch(d, first, all, f, nil, whole)
   local t = {}
   for name, x in pairs(f) do t[name] = x:table() end
   for b = 1, math.min(B, all - first) do
@@ -456,6 +468,33 @@ ok(packing.cut > 0, "and counted")
 refuses(function() engine.packing(d, false, 4, 64) end, "none fits", "all", "input_context 4")
 refuses(function() engine.packing(assert(data.pairs(two, {val = 0})), true, 64, 64) end,
   "there are none", "no validation pairs")
+
+-- ---- going on from another folder ----
+
+-- The folder of then is looked in first; where it is gone, the path as it was given.
+do
+  local place = folder .. "/then"
+  assert(os.execute(("mkdir -p '%s/cat/de/LC_MESSAGES'"):format(place)))
+  tap.write(place .. "/words.tsv", table.concat(lines, "\n"))
+  tap.write(place .. "/cat/de/LC_MESSAGES/x.mo", mo(messages))
+  tap.write(folder .. "/go.lua", [[
+local d = arg[1] == "pairs" and assert(data.pairs("words.tsv", {val = 0}))
+  or assert(data.catalogues{from = "de", to = "en", path = "cat", val = 0})
+local m = model.dense{layers = 1, dim = 8, heads = 1, context = 64, ffn_dim = 8,
+                      vocab = d.tokenizer}
+local o = {steps = 2, batch = 2, eval_every = 0, name = arg[1]}
+print((arg[2] and train.resume(arg[1], {steps = 4}) or train(m, d, o)):wait().step)]])
+  local function go(kind, where, more)
+    return tap.child(("%s/go.lua %s %s"):format(folder, kind, more or ""),
+      {runs = folder .. "/runs", environment = ("cd '%s' &&"):format(where)})
+  end
+  for _, kind in ipairs{"pairs", "catalogues"} do go(kind, place) end
+  assert(os.execute(("mv '%s' '%s/now'"):format(place, folder)))
+  for _, kind in ipairs{"pairs", "catalogues"} do
+    local said = go(kind, folder .. "/now", "again")
+    ok(said:find("\n4\n", 1, true), kind .. " are found where they are now", said)
+  end
+end
 
 os.execute("rm -r '" .. folder .. "'")
 tap.done()

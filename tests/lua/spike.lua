@@ -65,6 +65,39 @@ local function small(seed, more, of)
   return train(m, of or d, o)
 end
 
+-- The worst of many sequences is found by halves, also where some have far more targets.
+do
+  local function text(n)
+    local list = {}
+    for i = 1, n do list[i] = words[draw(8) + 1] end
+    return table.concat(list)
+  end
+  local lines = {}
+  for i = 1, 600 do
+    if i % 199 == 60 then
+      local odd = {}
+      for k = 1, 30 do odd[k] = utf8.char(0x400 + draw(200)) end
+      lines[i] = i .. "\t#" .. table.concat(odd)
+    elseif i % 2 == 0 then lines[i] = ("%s %d\t%d"):format(text(4), i, i % 10)
+    else lines[i] = ("%d\t%s"):format(i, text(5)) end
+  end
+  local path = t.write(os.tmpname(), table.concat(lines, "\n"))
+  local pairs_of = assert(data.pairs(path, {val = 0}))
+  local m = model.dense{layers = 2, dim = 32, heads = 2, context = 64, ffn_dim = 64,
+                        vocab = pairs_of.tokenizer, seed = 3}
+  local run = train(m, pairs_of, {steps = 300, batch = 16, lr = 3e-3, eval_every = 0, seed = 5,
+                                  skip_sigma = 4, save = false}):wait()
+  local marks, right = run:history "skipped", 0
+  for i = 1, marks.shape[1] do
+    local w = run:why(math.tointeger(marks[i][1]:item()))
+    right = right + (w.sequences[1].loss and w.sequences[1].text:find("#", 1, true) and 1 or 0)
+  end
+  ok(marks.shape[1] > 4 and right == marks.shape[1], "the worst of 16 rows of uneven pairs",
+    right .. " of " .. marks.shape[1])
+  run:close()
+  os.remove(path)
+end
+
 local r = small(3):wait()
 local marks, skipped = r:history "skipped", {}
 for i = 1, marks.shape[1] do skipped[i] = marks[i][1]:item() end

@@ -130,10 +130,27 @@ static int l_eval_windows(lua_State *L)
     return 1;
 }
 
-/* engine.eval_batch(corpus, first, end, {field = tensor}, objectives or nil): windows first ..
- * end-1, from 0, of an evaluation of `end`, as far as there are rows; surplus rows have targets -1.
- * -> how many windows it has filled, and how many the loss of these stands for
- * (sy_tally_windows) */
+/* engine.eval_tally(corpus, T, n, S or nil, objectives or nil) -> what n windows hold, for
+ * eval_batch of each part of them */
+static int l_eval_tally(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1), .batch = 1, .split = SY_SPLIT_VAL,
+                           .context = luaL_checkinteger(L, 2),
+                           .inputs = luaL_optinteger(L, 4, 0),
+                           .objectives = lsy_objectives(L, 5)};
+    int64_t n = lsy_check_int(L, 3, "batch", "windows", 1, INT64_MAX);
+    if (sy_sampler_check(&s, &err))
+        return lsy_raise(L, &err);
+    struct sy_tally *whole = lua_newuserdatauv(L, sizeof *whole, 0);
+    *whole = sy_eval_tally(&s, 0, n);
+    return 1;
+}
+
+/* engine.eval_batch(corpus, first, end, {field = tensor}, objectives or nil, whole): windows first
+ * .. end-1, from 0, of an evaluation of `end`, of eval_tally, as far as there are rows; surplus
+ * rows have targets -1.  -> how many windows it has filled, and how many the loss of these stands
+ * for (sy_tally_windows) */
 static int l_eval_batch(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -146,12 +163,14 @@ static int l_eval_batch(lua_State *L)
     if (sy_sampler_check(&s, &err))
         return lsy_raise(L, &err);
     int64_t rows = end - first < s.batch ? end - first : s.batch;
-    const struct sy_tally whole = sy_eval_tally(&s, 0, end),
+    const struct sy_tally *whole = lua_touserdata(L, 6),
                           part = sy_eval_tally(&s, first, first + rows);
-    b.scale = sy_tally_scale(&whole, &whole, 1);
+    if (!whole || lua_rawlen(L, 6) != sizeof *whole)
+        return lsy_error(L, "batch: what all windows hold is wanted (eval_tally)");
+    b.scale = sy_tally_scale(whole, whole, 1);
     sy_eval_batch(&s, first, end, &b);
     lua_pushinteger(L, rows);
-    lua_pushnumber(L, sy_tally_windows(&part, &whole, end));
+    lua_pushnumber(L, sy_tally_windows(&part, whole, end));
     return 2;
 }
 
@@ -160,8 +179,9 @@ static int l_eval_batch(lua_State *L)
 static int l_check_batch(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct sy_sampler s = {.corpus = lsy_check_corpus(L, 1), .batch = luaL_checkinteger(L, 2),
-                           .context = luaL_checkinteger(L, 3), .split = SY_SPLIT_TRAIN,
+    struct sy_sampler s = {.corpus = lsy_check_whole_corpus(L, 1, "train"),
+                           .batch = luaL_checkinteger(L, 2), .context = luaL_checkinteger(L, 3),
+                           .split = SY_SPLIT_TRAIN,
                            .inputs = luaL_optinteger(L, 4, 0),
                            .objectives = lsy_objectives(L, 5)};
     if (sy_sampler_check(&s, &err))
@@ -172,6 +192,7 @@ static int l_check_batch(lua_State *L)
 static const luaL_Reg functions[] = {{"batch", l_batch}, {"fields", l_fields},
                                      {"field_missing", l_field_missing},
                                      {"eval_batch", l_eval_batch},
+                                     {"eval_tally", l_eval_tally},
                                      {"eval_windows", l_eval_windows},
                                      {"is_data", l_is_data},
                                      {"check_batch", l_check_batch},

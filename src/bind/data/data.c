@@ -38,6 +38,16 @@ static struct lsy_data *check_data(lua_State *L, int arg)
 
 struct sy_corpus *lsy_check_corpus(lua_State *L, int arg) { return check_data(L, arg)->corpus; }
 
+struct sy_corpus *lsy_check_whole_corpus(lua_State *L, int arg, const char *what)
+{
+    struct lsy_data *d = check_data(L, arg);
+    if (d->part)
+        lsy_error(L, "%s: this is the %s part of a data set: give the data set, both parts of it "
+                     "are used",
+                  what, d->part == 1 ? "training" : "validation");
+    return d->corpus;
+}
+
 static int gc(lua_State *L)
 {
     struct lsy_data *d = luaL_checkudata(L, 1, META);

@@ -21,6 +21,8 @@ struct lsy_data *lsy_new_data(lua_State *L);
 /* Borrowed from the userdata at arg; raise when it is something else (with the failure that made it
  * nil, if there was one). */
 struct sy_corpus *lsy_check_corpus(lua_State *L, int arg);
+/* The same, but not of a part (d.train, d.val), of which all would be taken. */
+struct sy_corpus *lsy_check_whole_corpus(lua_State *L, int arg, const char *what);
 struct sy_tokenizer *lsy_check_tokenizer(lua_State *L, int arg);
 struct sy_tokenizer *lsy_test_tokenizer(lua_State *L, int arg); /* or NULL */
 /* Of engine.objectives, borrowed; NULL for nil: next-token prediction. */

@@ -23,7 +23,8 @@ static struct sy_mix_part check_part(lua_State *L, int i, char room[16])
     if (!luaL_testudata(L, -1, LSY_DATA_META))
         lsy_error(L, "data.mix: item %d must be {data set, share}: the first is a %s", i,
                   luaL_typename(L, -1));
-    p.corpus = lsy_check_corpus(L, -1);
+    const char *what = lua_pushfstring(L, "data.mix: item %d", i);
+    p.corpus = lsy_check_whole_corpus(L, -2, what);
     if (lua_geti(L, item, 2) != LUA_TNUMBER)
         lsy_error(L, "data.mix: the share of item %d must be a number: it is a %s", i,
                   luaL_typename(L, -1));

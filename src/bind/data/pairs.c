@@ -244,15 +244,15 @@ static const struct lsy_doc docs[] = {
      "data.pairs(path, {from=, to=, tokenizer=, val=, tag=, long=, words=, unpack_max=}) -> d",
      "Pairs of texts to be translated: tables with tabs (input, target; or language, input, "
      "target: the input's language, or with from= alone the target's), or two files whose lines "
-     "belong together, {\"a.de\", \"a.en\"}. from and to name the languages. tokenizer is one with "
-     "an end-of-text, {vocab = 8192} to train one on the pairs, or bytes. val is the share that is "
-     "held out, 0.1 unless given, by the texts of the side that has one language (of two the "
-     "targets): equal ones, and those that differ in digits, case, spaces and punctuation alone, "
-     "are on the same side. tag stands before each input, "
-     "{from} and {to} being languages: a text, or one id where it is a special token. Several "
-     "whole pairs stand in a row of a batch; what is longer than a row is left out, or cut with "
-     "long = \"cut\". words: fewest words of a text that is held out by. unpack_max is as for "
-     "data.text. d.pairs, d.sources, d:pair(i).",
+     "belong together, {\"a.de\", \"a.en\"}. from and to name the languages. tokenizer is one "
+     "with an end-of-text, {vocab = 8192} to train one on the pairs, or bytes. val is the share "
+     "that is held out, 0.1 unless given, by the texts of the side that has one language (of two "
+     "the targets): equal ones, and those that differ in digits, case, spaces and punctuation "
+     "alone, are on the same side. Texts that spell a special token of the tokenizer are left "
+     "out. tag stands before each input, {from} and {to} being languages: a text, or one id "
+     "where it is a special token. Several whole pairs stand in a row of a batch; what is longer "
+     "than a row is left out, or cut with long = \"cut\". words: fewest words of a text that is "
+     "held out by. unpack_max is as for data.text. d.pairs, d.sources, d:pair(i).",
      NULL},
     {"data.catalogues",
      "data.catalogues{from=, to=, path=, help=, tokenizer=, val=, tag=, long=, words=} -> d",

@@ -2,6 +2,7 @@
  *
  *     ids of a pair   [tag] input <|endoftext|>  target <|endoftext|>
  *
+ * A pair of texts that spell a special token of the tokenizer is left out and counted.
  * The pairs for training come first, each part in the order in which it was read. */
 #include "data/pairs/pair_corpus_int.h"
 
@@ -168,8 +169,9 @@ static struct sy_tokenizer *find_tokenizer(const struct sy__pair_making *m, cons
 
 struct builder {
     struct sy_corpus *c;
-    const struct sy__pair_list *list;
+    struct sy__pair_list *list;
     const struct tags *tags;
+    int64_t *in_tag; /* owned: special tokens of each source's tag */
     struct sy__encoders *encoders;
     struct part part;
     struct sy_str inputs;   /* tags with inputs, of a group */
@@ -180,13 +182,38 @@ struct builder {
     int64_t done;
 };
 
+/* Special tokens among the ids that the group has from `from` to before `to`. */
+static int64_t count_specials(const struct builder *b, int64_t from, int64_t to)
+{
+    int64_t n = 0;
+    for (int64_t i = from; i < to; i++)
+        n += b->c->tokenizer->special[b->ids.data[i]];
+    return n;
+}
+
+static int count_tags(struct builder *b, struct sy_err *err)
+{
+    struct sy__place place = {0};
+    for (int32_t i = 0; i < b->tags->n; i++) {
+        const struct sy__text tag = {b->tags->tag[i], strlen(b->tags->tag[i])};
+        b->ids.len = 0;
+        if (sy__encode_many(b->encoders, &tag, 1, &b->ids, NULL, &place, err))
+            return -1;
+        b->in_tag[i] = count_specials(b, 0, b->ids.len);
+    }
+    return 0;
+}
+
 static int begin_builder(struct builder *b, struct sy_err *err)
 {
     b->text = sy_calloc((size_t)2 * GROUP, sizeof *b->text);
     b->end = sy_calloc((size_t)2 * GROUP, sizeof *b->end);
     b->group = sy_calloc(GROUP, sizeof *b->group);
+    b->in_tag = sy_calloc((size_t)b->tags->n + 1, sizeof *b->in_tag);
     b->c->pairs.pair = sy_calloc((size_t)b->list->n + 1, sizeof *b->c->pairs.pair);
-    return b->text && b->end && b->group && b->c->pairs.pair ? 0 : sy__no_pair_memory(err);
+    return b->text && b->end && b->group && b->in_tag && b->c->pairs.pair
+               ? count_tags(b, err)
+               : sy__no_pair_memory(err);
 }
 
 static void end_builder(struct builder *b)
@@ -196,6 +223,7 @@ static void end_builder(struct builder *b)
     sy_free(b->text);
     sy_free(b->end);
     sy_free(b->group);
+    sy_free(b->in_tag);
     sy_free(b->ids.data);
 }
 
@@ -211,9 +239,14 @@ static int append_side(struct builder *b, int64_t from, int64_t to, struct sy_er
 
 static int append_pair(struct builder *b, int64_t i, struct sy_err *err)
 {
-    const struct sy__pair_text *p = &b->list->pair[b->group[i]];
+    struct sy__pair_text *p = &b->list->pair[b->group[i]];
     int64_t from = i ? b->end[2 * i - 1] : 0, middle = b->end[2 * i], to = b->end[2 * i + 1];
     struct sy__pairs *pairs = &b->c->pairs;
+    if (count_specials(b, from, to) > b->in_tag[p->source]) {
+        p->left = true; /* an end of text, say, in the middle of a target */
+        b->list->special++;
+        return 0;
+    }
     pairs->pair[pairs->count++] =
         (struct sy_pair){b->c->tokens, (int32_t)(middle - from + 1), (int32_t)(to - middle + 1),
                           p->source};
@@ -279,12 +312,23 @@ static int encode_part(struct builder *b, bool held, struct sy_err *err)
     return encode_group(b, err);
 }
 
+static int fail_empty(const struct sy__pair_list *l, struct sy_err *err)
+{
+    struct sy_str text = SY_STR_INIT;
+    sy__pair_tell(l, &text);
+    sy_err_set(err, SY_E_FORMAT, "data: no pairs were found: %s", text.data ? text.data : "");
+    sy_str_free(&text);
+    return -1;
+}
+
 static int encode_all(struct builder *b, struct sy_err *err)
 {
     if (begin_builder(b, err) || encode_part(b, false, err))
         return -1;
     b->c->pairs.train = b->c->pairs.count;
     int64_t train = b->c->tokens;
+    if (!train)
+        return fail_empty(b->list, err);
     if (encode_part(b, true, err) || sy__corpus_finish(b->c, 0, err))
         return -1;
     b->c->train = train;
@@ -361,12 +405,9 @@ struct sy_corpus *sy__pair_corpus(struct sy__pair_making *m, const struct sy_pai
     const char *tag = o->tag ? o->tag : m->sources_are_targets && m->list.sources > 1
                           ? "<2{to}> " : "";
     sy__pair_keys(&m->list, m->sources_are_targets, o->words);
-    if (!m->list.n) {
-        struct sy_str text = SY_STR_INIT;
-        sy__pair_tell(&m->list, &text);
-        sy_err_set(err, SY_E_FORMAT, "data: no pairs were found: %s", text.data ? text.data : "");
-        sy_str_free(&text);
-    } else if (!sy__check_val(o->val, err) && !sy__pair_hold(&m->list, o->val, err) &&
+    if (!m->list.n)
+        fail_empty(&m->list, err);
+    else if (!sy__check_val(o->val, err) && !sy__pair_hold(&m->list, o->val, err) &&
                !make_tags(&tags, m, tag, err))
         c = make_corpus(m, &tags, tag, o, err);
     free_tags(&tags);

@@ -218,11 +218,12 @@ void sy__pair_tell(const struct sy__pair_list *l, struct sy_str *out)
     const char *sep = "; left out: ";
     int64_t *count = sy_calloc((size_t)l->sources + 1, sizeof *count), held = 0;
     for (int64_t i = 0; i < l->n; i++) {
-        held += l->pair[i].held;
+        held += l->pair[i].held && !l->pair[i].left;
         if (count)
-            count[l->pair[i].source]++;
+            count[l->pair[i].source] += !l->pair[i].left;
     }
-    sy_str_printf(out, "%lld pairs, %lld held out", (long long)l->n, (long long)held);
+    sy_str_printf(out, "%lld pairs, %lld held out", (long long)(l->n - l->special),
+                  (long long)held);
     if (count)
         tell_sources(l, count, out);
     sy_free(count);
@@ -230,6 +231,7 @@ void sy__pair_tell(const struct sy__pair_list *l, struct sy_str *out)
     tell_one(out, &sep, l->equal, "equal to their source");
     tell_one(out, &sep, l->few, "of too few words");
     tell_one(out, &sep, l->empty, "empty");
+    tell_one(out, &sep, l->special, "that spell a special token of the tokenizer");
     tell_one(out, &sep, l->bad, "over 1 MB or not in their character set");
     tell_one(out, &sep, l->damaged, "files that are damaged or no catalogues");
     tell_one(out, &sep, l->foreign, "files of a character set or revision that is not known");

@@ -27,6 +27,7 @@ struct sy__pair_text {
     int64_t line;
     uint64_t key; /* hash of what it is held out by; of sy__pair_keys */
     bool held;
+    bool left; /* out, as it was encoded: it spells a special token */
 };
 
 struct sy__pair_list {
@@ -39,7 +40,7 @@ struct sy__pair_list {
     char **source;           /* owned names */
     int32_t sources;
     size_t sources_cap;
-    int64_t twice, equal, empty, few, bad;  /* left out, why */
+    int64_t twice, equal, empty, few, bad, special; /* left out, why */
     int64_t damaged, foreign, unread;       /* files that were */
     const struct sy_progress *progress;     /* NULL: nobody watches */
     double done;                            /* of the work, for it */
