@@ -338,23 +338,23 @@ docs.entries = {
     .. "values, as gate.L); rerouted.L, share that another expert took "
     .. "(drop = \"reroute\"); experts_per_token.L, their mean, where the router has no fixed "
     .. "number (top_p, relu, expert_threshold ...); source_load.L, of data with several sources "
-    .. "the load of each source (S*E values, as gate.L); bias.L, from the smallest to the largest "
-    .. "bias (sigmoid router); balance.L and z.L, the auxiliary losses without their weights; "
-    .. "grad_norm.L of all its "
-    .. "parameters, grad_norm.router.L, grad_norm.experts.L (E values, as gate.L). "
-    .. "grad_norm.embed_tokens and the like: outside of layers. skipped: see r:why. Errors: an "
-    .. "unknown series.", 'r:history "loss"'},
+    .. "the load of each source (S*E values, at most 16384, as gate.L); bias.L, from the smallest "
+    .. "to the largest bias (sigmoid router); balance.L and z.L, the auxiliary losses without "
+    .. "their weights; grad_norm.L of all its parameters, grad_norm.router.L, grad_norm.experts.L "
+    .. "(E values, as gate.L). grad_norm.embed_tokens and the like: outside of layers. skipped: "
+    .. "see r:why. Errors: an unknown series.", 'r:history "loss"'},
   {"run:why", "r:why(step) -> table, printed as a card",
    "What is known of a step (default: the newest that stood out): its loss and gradient norm "
     .. "against the 128 steps before (mean is what was usual: the median of the last 32; a "
     .. "deviation is the median change of a step), the layers and experts with the largest "
-    .. "gradients, the routers, the sequences with their documents and texts, and what the "
-    .. "journal says of the 50 steps before. Where a step stood out, the loss of each sequence "
-    .. "alone (of more than 8 that of the worst). Which sequences a step saw is not known any "
-    .. "more when the data was exchanged later (train.resume with force). Skipped are single "
-    .. "steps: the step counts, nothing is learned from it, and it is in the journal and in the "
-    .. "series skipped (1 loss, 2 gradient norm, 3 not finite, 4 left out by a journal). For 64 "
-    .. "steps after a change of the run only what is not finite is skipped.", "r:why(1)"},
+    .. "gradients, the routers, the sequences with their documents and texts (of pairs all "
+    .. "that stand in one), and what the journal says of the 50 steps before. Where a step stood "
+    .. "out, the loss of each sequence alone (of more than 8 that of the worst). Which sequences "
+    .. "a step saw is not known any more when the data was exchanged later (train.resume with "
+    .. "force). Skipped are single steps: the step counts, nothing is learned from it, and it is "
+    .. "in the journal and in the series skipped (1 loss, 2 gradient norm, 3 not finite, 4 left "
+    .. "out by a journal). For 64 steps after a change of the run only what is not finite is "
+    .. "skipped.", "r:why(1)"},
   {"run:alarms", "r:alarms() -> list of {name=, condition=, on=, step=, text=}",
    "The alarms there are, and what each said last. An alarm is told once an episode, and once in "
     .. "1,000 steps.", "r:alarms()"},

@@ -152,12 +152,6 @@ static int entropy_of(lua_State *L)
     return 1;
 }
 
-static void set_integer(lua_State *L, const char *name, int64_t v)
-{
-    lua_pushinteger(L, (lua_Integer)v);
-    lua_setfield(L, -2, name);
-}
-
 /* d:document(i) -> {source=, line=, first=, tokens=, domain=}, counted from 1 */
 static int document(lua_State *L)
 {
@@ -169,12 +163,12 @@ static int document(lua_State *L)
         return lsy_raise(L, &err);
     lua_createtable(L, 0, 5);
     lsy_set_text(L, "source", doc.source);
-    set_integer(L, "first", doc.first + 1);
-    set_integer(L, "tokens", doc.tokens);
+    lsy_set_integer(L, "first", doc.first + 1);
+    lsy_set_integer(L, "tokens", doc.tokens);
     if (doc.line)
-        set_integer(L, "line", doc.line);
+        lsy_set_integer(L, "line", doc.line);
     if (doc.domain >= 0)
-        set_integer(L, "domain", doc.domain + 1);
+        lsy_set_integer(L, "domain", doc.domain + 1);
     return 1;
 }
 

@@ -154,6 +154,15 @@ static const char *const *val_paths(lua_State *L, const char *what, int *count)
     return lua_isnil(L, 3) ? NULL : lsy_check_paths(L, 3, what, count);
 }
 
+struct lsy_data *lsy_begin_corpus(lua_State *L, const char *kind, int source, int val, int options,
+                                  struct lsy_watch *watch, const char *doing)
+{
+    struct lsy_data *d = lsy_new_data(L);
+    lsy_remember_source(L, kind, source, val, options);
+    lsy_watch_begin(watch, doing);
+    return d;
+}
+
 int lsy_deliver_corpus(lua_State *L, struct lsy_data *d, struct sy_corpus *c, const char *what,
                        struct lsy_watch *watch, const struct sy_err *err)
 {
@@ -185,9 +194,7 @@ static int make_text(lua_State *L)
                                 .val_count = val_count,
                                 .read = lsy_reading(&o.reading),
                                 .progress = &watch.progress};
-    struct lsy_data *d = lsy_new_data(L);
-    lsy_remember_source(L, "text", 1, val ? 3 : 0, 2);
-    lsy_watch_begin(&watch, "reading text");
+    struct lsy_data *d = lsy_begin_corpus(L, "text", 1, val ? 3 : 0, 2, &watch, "reading text");
     return lsy_deliver_corpus(L, d, sy_corpus_text(paths, count, &t, &err), "data.text", &watch,
                               &err);
 }
@@ -206,9 +213,7 @@ static int make_shards(lua_State *L)
                                  .val_count = val_count, .weights = o.weights,
                                  .format = (enum sy_shard_format)o.format,
                                  .progress = &watch.progress};
-    struct lsy_data *d = lsy_new_data(L);
-    lsy_remember_source(L, "shards", 1, val ? 3 : 0, 2);
-    lsy_watch_begin(&watch, "reading shards");
+    struct lsy_data *d = lsy_begin_corpus(L, "shards", 1, val ? 3 : 0, 2, &watch, "reading shards");
     return lsy_deliver_corpus(L, d, sy_corpus_shards(paths, count, &s, &err), "data.shards", &watch,
                               &err);
 }
@@ -228,9 +233,7 @@ static int make_string(lua_State *L)
                                 .val = o.val,
                                 .progress = &watch.progress};
     const char *text = luaL_checklstring(L, 1, &n);
-    struct lsy_data *d = lsy_new_data(L);
-    lsy_remember_source(L, "string", 1, 0, 2);
-    lsy_watch_begin(&watch, "reading text");
+    struct lsy_data *d = lsy_begin_corpus(L, "string", 1, 0, 2, &watch, "reading text");
     return lsy_deliver_corpus(L, d, sy_corpus_string(text, n, &t, &err), "data.string", &watch,
                               &err);
 }
@@ -247,9 +250,7 @@ static int make_synthetic(lua_State *L)
         .domains = (int)o.domains, .tokens = o.tokens, .states = (int)o.states,
         .branch = (int)o.branch, .order = (int)o.order, .document = (int)o.document, .val = o.val,
         .seed = (uint64_t)o.seed};
-    struct lsy_data *d = lsy_new_data(L);
-    lsy_remember_source(L, "synthetic", 0, 0, 1);
-    lsy_watch_begin(&watch, "writing text");
+    struct lsy_data *d = lsy_begin_corpus(L, "synthetic", 0, 0, 1, &watch, "writing text");
     return lsy_deliver_corpus(L, d, sy_corpus_synthetic(&s, &err), "data.synthetic", &watch, &err);
 }
 
@@ -289,8 +290,7 @@ static const struct lsy_doc docs[] = {
      NULL},
 };
 
-/* The same for the embedded library, which has read the files before: it says nothing. */
-static void set_quiet(lua_State *L, const char *name, lua_CFunction f)
+void lsy_set_quiet(lua_State *L, const char *name, lua_CFunction f)
 {
     lua_pushboolean(L, 1);
     lua_pushcclosure(L, f, 1);
@@ -304,7 +304,7 @@ void lsy_open_data_make(lua_State *L)
     LSY_DOCS(L, docs);
     lsy_push_engine(L);
     lsy_set(L, "data_spec", data_spec);
-    set_quiet(L, "data_text", make_text);
-    set_quiet(L, "data_shards", make_shards);
+    lsy_set_quiet(L, "data_text", make_text);
+    lsy_set_quiet(L, "data_shards", make_shards);
     lua_pop(L, 1);
 }

@@ -89,9 +89,7 @@ static int make_pairs(lua_State *L)
     const char *from = check_name(L, o.from, "data.pairs", "from");
     const char *to = check_name(L, o.to, "data.pairs", "to");
     struct sy_pair_options p = pair_options(L, &o, "data.pairs: tokenizer", &watch);
-    struct lsy_data *d = lsy_new_data(L);
-    lsy_remember_source(L, "pairs", 1, 0, 2);
-    lsy_watch_begin(&watch, "reading pairs");
+    struct lsy_data *d = lsy_begin_corpus(L, "pairs", 1, 0, 2, &watch, "reading pairs");
     return lsy_deliver_corpus(L, d, sy_corpus_pairs(paths, count, from, to, &p, &err),
                               "data.pairs", &watch, &err);
 }
@@ -146,9 +144,7 @@ static int make_catalogues(lua_State *L)
     const char *const *to = check_languages(L, o.to, "to", &to_count);
     struct sy_pair_options p = pair_options(L, &o, "data.catalogues: tokenizer", &watch);
     p.help = check_help(L, o.help);
-    struct lsy_data *d = lsy_new_data(L);
-    lsy_remember_source(L, "catalogues", 0, 0, 1);
-    lsy_watch_begin(&watch, "reading catalogues");
+    struct lsy_data *d = lsy_begin_corpus(L, "catalogues", 0, 0, 1, &watch, "reading catalogues");
     return lsy_deliver_corpus(
         L, d, sy_corpus_catalogues(o.path, from, from_count, to, to_count, &p, &err),
         "data.catalogues", &watch, &err);
@@ -266,13 +262,6 @@ static const struct lsy_doc docs[] = {
      NULL},
 };
 
-static void set_quiet(lua_State *L, const char *name, lua_CFunction f)
-{
-    lua_pushboolean(L, 1);
-    lua_pushcclosure(L, f, 1);
-    lua_setfield(L, -2, name);
-}
-
 void lsy_open_pairs(lua_State *L)
 {
     lua_getglobal(L, "data");
@@ -281,7 +270,7 @@ void lsy_open_pairs(lua_State *L)
     LSY_DOCS(L, docs);
     lsy_add_functions(L, engine_functions);
     lsy_push_engine(L);
-    set_quiet(L, "data_pairs", make_pairs);
-    set_quiet(L, "data_catalogues", make_catalogues);
+    lsy_set_quiet(L, "data_pairs", make_pairs);
+    lsy_set_quiet(L, "data_catalogues", make_catalogues);
     lua_pop(L, 1);
 }
