@@ -1,4 +1,4 @@
-/* Mixes of corpora: making them (data.h).  How rows are drawn from one: sampler.c. */
+/* Mixes of corpora: making them (data.h).  How rows are drawn from one: mix_rows.c. */
 #include "data/corpus_int.h"
 
 #include "base/grow.h"

@@ -1,4 +1,4 @@
-/* Corpora from folders of message catalogues, and from files of pairs (pairs.h). */
+/* Corpora from folders of message catalogues and of help (pairs.h). */
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/utf8.h"
