@@ -27,7 +27,7 @@ local TEXTS = 40 -- of each language are translated
 
 -- Held out are English texts: what is asked for below was seen in no language.
 local why
-d, why = data.catalogues{from = languages, to = "en", path = folder, help = help, words = 3,
+d, why = data.catalogues{from = languages, to = "en", path = folder, help = help, min_words = 3,
                          val = 0.05, tokenizer = {vocab = 4096}}
 if not d then
   io.stderr:write(why, "\n")

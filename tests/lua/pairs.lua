@@ -194,7 +194,7 @@ d = assert(data.catalogues{from = "en", to = {"ru", "ja"}, path = place, val = 0
 is(listed(d), "ja: <2ja> %d files found > %d d; ru: <2ru> %d files found > %d c",
   "from English the tag says into which")
 is(d.tokenizer:special "<2ja>", nil, "which is text for a tokenizer of bytes")
-d = from_german{words = 3}
+d = from_german{min_words = 3}
 is(d.pairs, 4, "only texts of so many words")
 fails("a language that is not there", function()
   return data.catalogues{from = {"de", "xx"}, to = "en", path = place} end, "'xx'",
@@ -275,7 +275,7 @@ for i = 1, 100 do
   lines[#lines + 1] = ("de\tthe %s file\tDatei %s\nfr\tthe %s file\tfichier %s"):format(w, w, w, w)
 end
 local into = write("into.tsv", table.concat(lines, "\n"))
-d = assert(data.pairs(into, {from = "en", val = .3, words = 3}))
+d = assert(data.pairs(into, {from = "en", val = .3, min_words = 3}))
 is(d.pairs, 200, "words are counted on the side that has one language")
 local seen, torn = {}, 0
 for i = 1, d.train.pairs do seen[d.train:pair(i).input:gsub("<2..> ", "")] = true end
@@ -461,7 +461,7 @@ ok(found, "in one sequence the target alone counts", text .. " | " .. answer)
 packing = engine.packing(d, false, 11, 64)
 ok(packing.left > 0 and packing.left + packing.pairs == d.train.pairs,
   "longer ones are left out", packing.left .. " of " .. d.train.pairs)
-local cut = assert(data.pairs(many, {to = "en", val = .5, long = "cut"}))
+local cut = assert(data.pairs(many, {to = "en", val = .5, truncate = true}))
 packing = engine.packing(cut, false, 11, 64)
 is(packing.pairs .. " " .. packing.left, d.train.pairs .. " 0", "or cut")
 ok(packing.cut > 0, "and counted")

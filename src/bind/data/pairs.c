@@ -19,21 +19,16 @@ struct options {
     const char *tag, *path;
     int help; /* stack index */
     double val;
-    int long_; /* index into longs */
-    int64_t words, unpack_max;
+    bool truncate;
+    int64_t min_words, unpack_max;
 };
-
-static const char *const longs[] = {"leave", "cut", NULL};
 
 #define OPT(n, k, lo, hi)                                                                          \
     {.name = #n, .kind = k, .at = offsetof(struct options, n), .min = lo, .max = hi}
 #define COMMON                                                                                     \
     OPT(tokenizer, LSY_VALUE, 0, 0), OPT(from, LSY_VALUE, 0, 0), OPT(to, LSY_VALUE, 0, 0),         \
-        OPT(tag, LSY_STRING, 0, 0), OPT(val, LSY_REAL, 0, 0.999), OPT(words, LSY_INT, 0, 1000),    \
-    {                                                                                              \
-        .name = "long", .kind = LSY_CHOICE, .at = offsetof(struct options, long_),                 \
-        .choices = longs                                                                           \
-    }
+        OPT(tag, LSY_STRING, 0, 0), OPT(val, LSY_REAL, 0, 0.999),                                  \
+        OPT(min_words, LSY_INT, 0, 1000), OPT(truncate, LSY_BOOL, 0, 0)
 
 static const struct lsy_option pair_rows[] = {COMMON, OPT(unpack_max, LSY_INT, 1, 9.2e18)};
 static const struct lsy_option catalogue_rows[] = {COMMON, OPT(path, LSY_STRING, 0, 0),
@@ -57,8 +52,8 @@ static void check_tokenizer(lua_State *L, int arg, const char *what, struct sy_p
 static struct sy_pair_options pair_options(lua_State *L, const struct options *o, const char *what,
                                            struct lsy_watch *watch)
 {
-    struct sy_pair_options p = {.val = o->val, .tag = o->tag, .cut = o->long_ != 0,
-                                .words = (int)o->words, .unpack_max = o->unpack_max,
+    struct sy_pair_options p = {.val = o->val, .tag = o->tag, .cut = o->truncate,
+                                .words = (int)o->min_words, .unpack_max = o->unpack_max,
                                 .progress = &watch->progress};
     check_tokenizer(L, o->tokenizer, what, &p);
     return p;
@@ -237,7 +232,8 @@ static const luaL_Reg engine_functions[] = {
     {"languages", l_languages}, {"packing", l_packing}, {NULL, NULL}};
 static const struct lsy_doc docs[] = {
     {"data.pairs",
-     "data.pairs(path, {from=, to=, tokenizer=, val=, tag=, long=, words=, unpack_max=}) -> d",
+     "data.pairs(path, {from=, to=, tokenizer=, val=, tag=, truncate=, min_words=, "
+     "unpack_max=}) -> d",
      "Pairs of texts to be translated: tables with tabs (input, target; or language, input, "
      "target: the input's language, or with from= alone the target's), or two files whose lines "
      "belong together, {\"a.de\", \"a.en\"}. from and to name the languages. tokenizer is one "
@@ -247,17 +243,18 @@ static const struct lsy_doc docs[] = {
      "alone, are on the same side. Texts that spell a special token of the tokenizer are left "
      "out. tag stands before each input, {from} and {to} being languages: a text, or one id "
      "where it is a special token. Several whole pairs stand in a row of a batch; what is longer "
-     "than a row is left out, or cut with long = \"cut\". words: fewest words of a text that is "
-     "held out by. unpack_max is as for data.text. d.pairs, d.sources, d:pair(i).",
+     "than a row is left out, or cut with truncate = true. min_words: fewest words of a text that "
+     "is held out by. unpack_max is as for data.text. d.pairs, d.sources, d:pair(i).",
      NULL},
     {"data.catalogues",
-     "data.catalogues{from=, to=, path=, help=, tokenizer=, val=, tag=, long=, words=} -> d",
+     "data.catalogues{from=, to=, path=, help=, tokenizer=, val=, tag=, truncate=, "
+     "min_words=} -> d",
      "Pairs from the message catalogues (.mo) that programs are translated with: from = {\"de\", "
      "\"fr\"}, to = \"en\", or from \"en\" to others, whose tag is then \"<2{to}> \" unless given. "
      "path is /usr/share/locale unless given, a folder of LANGUAGE/LC_MESSAGES. "
      "help = true reads the pages of LibreOffice's help, too (packages libreoffice-help-LANGUAGE "
      "and -en-us; or a folder like /usr/share/libreoffice/help): whole sentences. val is the share "
-     "of the English texts that is held out, over all languages; words the fewest words of the "
+     "of the English texts that is held out, over all languages; min_words the fewest words of the "
      "English text. The rest is as for data.pairs.",
      NULL},
 };
