@@ -253,7 +253,7 @@ local function sequence_line(s)
   if s.line then from = from .. ":" .. s.line end
   if s.domain then from = from .. " domain " .. s.domain end
   local loss = s.loss and ("loss %-8s"):format(number(s.loss)) or ""
-  if s.pairs and #s.pairs > 1 then from = ("%s and %d pairs more,"):format(from, #s.pairs - 1) end
+  if s.pairs and #s.pairs > 1 then from = ("%s and %d more,"):format(from, #s.pairs - 1) end
   return ("    %s%s token %d: %s"):format(loss, engine.clean(from), s.start, s.text)
 end
 

@@ -234,7 +234,7 @@ do
     engine.batch(both, run.seed, run._h:windows(step), f)
     local rows, docs = f.tokens:table(), f.documents:table()
     local why = run:why(step)
-    shown = shown or tostring(why):find "pairs more, token %d+: [^\n]*<|endoftext|>"
+    shown = shown or tostring(why):find "and %d+ more, token %d+: [^\n]*<|endoftext|>"
     for i, row in ipairs(why.sequences) do
       local ids = {}
       for _, s in ipairs(row.pairs or {row}) do
