@@ -23,6 +23,12 @@ static void set_weights(const struct sy__row *r, int64_t i, int64_t n, double va
 
 /* ---- what stands beside the tokens ---- */
 
+/* The number of the document that the corpus's token is of. */
+static int64_t document_at(const struct sy__row *r, int64_t token)
+{
+    return r->first_document + sy_corpus_document_at(r->corpus, token);
+}
+
 static void number_documents(const struct sy__row *r, int32_t *to, int64_t token, int64_t n)
 {
     const struct sy_corpus *c = r->corpus;
@@ -182,7 +188,7 @@ void sy__row_documents(struct sy__row *r, int64_t at)
 {
     r->documents = true;
     if (!r->blind)
-        r->document = (int32_t)sy_corpus_document_at(r->corpus, r->start + at);
+        r->document = (int32_t)document_at(r, r->start + at);
 }
 
 void sy__row_document(const struct sy__row *r, int64_t at, int64_t n, int64_t *first, int64_t *end)

@@ -262,6 +262,25 @@ do
     end
   end
   is(numbers, 0, "documents are numbered through all parts, as d:document does")
+  local fim = tokenizer.bytes{pad = true, fim = true}
+  local letters = assert(data.pairs(pairs_path, {to = "en", val = 0, tokenizer = fim}))
+  local objectives = engine.objectives({{name = "fim", share = 1, rate = 1}}, fim)
+  local mixed = data.mix{{letters, 1}, {data.string(("abcd"):rep(90), {tokenizer = fim}), 1,
+                                        name = "text"}}
+  local wrong, specials = 0, 0
+  for windows = 0, 9 do
+    engine.batch(mixed, 1, windows, f, objectives)
+    local rows = f.tokens:table()
+    for i, docs in ipairs(f.documents:table()) do
+      for k, id in ipairs(rows[i]) do
+        local special = id == fim:special "<|fim_prefix|>" or id == fim:special "<|fim_suffix|>"
+          or id == fim:special "<|fim_middle|>"
+        specials = specials + (special and 1 or 0)
+        wrong = wrong + (special and docs[k] ~= 3 and 1 or 0)
+      end
+    end
+  end
+  ok(specials > 20 and wrong == 0, "of what is between the texts, too", wrong)
   local italian = assert(data.pairs(tap.write(folder .. "/it.tsv", "uno\tone\ndue\ttwo"),
     {from = "it", to = "en", val = 0, tokenizer = tok}))
   local l = engine.languages(data.mix{{text, 1, name = "text"}, {p, 1}, {italian, 1, name = "it"}})
