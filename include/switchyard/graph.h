@@ -36,6 +36,9 @@ struct sy_tensor *sy_graph_find_input(const struct sy_graph *g, const char *name
  * (not contiguous f32, over 4096 numbers, or several of a kind that has one). */
 int sy_graph_observe(struct sy_graph *g, const char *name, const struct sy_series_what *what,
                      struct sy_tensor *x, struct sy_tensor *mask, struct sy_err *err);
+/* What is computed for the newest of these alone is not of the program's identity
+ * (sy_program_fingerprint). */
+void sy_graph_observe_aside(struct sy_graph *g);
 /* At the end of every step (sy_program_update_states): state's bytes = value's (same dtype and
  * shape). */
 int sy_graph_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,

@@ -412,6 +412,8 @@ function nn.observe(name, x, o)
   if kind == "experts_per_token" then d.model:_vary() end
   if d.mode ~= "train" or d.kind == "count" then return end
   local mixture = d.mixture or {}
+  d.observed = d.observed or {}
+  d.observed[placed(d, name)] = true
   d.graph:observe(placed(d, name), x, kind, d.layer, mixture.name,
     kind == "load" and mixture.mask or nil)
 end

@@ -35,6 +35,13 @@ local function tell_apart(d)
   if #d.data.sources > 1 then d.apart = d.batch.sources end
 end
 
+-- What is minimized, where it is more than the loss; for people: aside.
+local function observe_total(d, loss, total)
+  if d.mode ~= "train" or d.kind == "count" or rawequal(loss, total) then return end
+  if d.observed and d.observed.total_loss then return end -- the model's own
+  d.graph:observe("total_loss", total, "value", 0, "", nil, true)
+end
+
 -- kind: "begin" (the first micro-batch of a step), "add" (the others), "eval", or "count" (before
 -- them all).  across: what phases have in common: carried, tensors that gather over micro-batches,
 -- by name; totals: what is known of all of them before, counted_for: the coefficients that need it,
@@ -50,6 +57,7 @@ local function trace(m, kind, params, data, o, across)
     total = total or loss
     if taught then total = teacher.mixed(d, o, total) end
     for _, aux in ipairs(d.aux) do total = total + aux end
+    observe_total(d, loss, total)
     d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute, losses)
   end
   local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision,

@@ -10,7 +10,8 @@
  *     version 1    the distance alone, 0 for every leaf
  *
  * and of what goes out (outputs, gradients, states) the same.  Inputs and outputs that an operation
- * got later (ops.def: +) do not count where they are absent.  So version 2 tells two programs
+ * got later (ops.def: +) do not count where they are absent, and instructions for what is observed
+ * aside never do: nothing else reads them.  So version 2 tells two programs
  * apart that differ only in which of two leaves of one shape, or of two outputs of one operation,
  * is read where.  Version 1 is what runs made before it carry.
  */
@@ -32,18 +33,24 @@ static void add_number(struct reading *r, int64_t number)
     sy_hash_update(&r->hash, &number, sizeof number);
 }
 
+static bool is_aside(const struct sy__instr *x) { return x->node && x->node->aside; }
+
 /* ---- who wrote it ---- */
 
 /* The nearest instruction before `at` that writes x's storage, as distance, and which of its
  * outputs does; 0: a leaf. */
 static int64_t distance(const struct sy_program *p, int at, const struct sy_tensor *x, int *output)
 {
+    int64_t back = 0;
     for (int i = at - 1; i >= 0; i--) {
         const struct sy__instr *y = &p->instrs[i];
+        if (is_aside(y))
+            continue;
+        back++;
         for (int j = 0; y->node && j < y->run.nout; j++)
             if (y->out[j] && y->out[j]->storage == x->storage) {
                 *output = j;
-                return at - i;
+                return back;
             }
     }
     return 0;
@@ -142,6 +149,8 @@ uint64_t sy_program_fingerprint(const struct sy_program *p, int version, sy_leaf
     sy_hash_init(&r.hash);
     for (int i = 0; i < p->ninstrs; i++) {
         const struct sy__instr *x = &p->instrs[i];
+        if (is_aside(x))
+            continue;
         add_number(&r, x->kind);
         if (x->node) {
             add_node(&r, i);

@@ -140,7 +140,8 @@ int sy__observed_copy(struct sy__observed *to, const struct sy__observed *from, 
 {
     *to = (struct sy__observed){{sy_strdup(from->x.name), sy_tensor_ref(from->x.tensor)},
                                 from->what,
-                                from->mask ? sy_tensor_ref(from->mask) : NULL};
+                                from->mask ? sy_tensor_ref(from->mask) : NULL,
+                                from->aside};
     return to->x.name ? 0 : sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
 }
 
@@ -171,9 +172,11 @@ int sy_graph_observe(struct sy_graph *g, const char *name, const struct sy_serie
     if (!(label = sy_strdup(name)))
         return sy_err_set(err, SY_E_MEMORY, "trace: out of memory");
     g->observes[g->nobserves++] = (struct sy__observed){
-        {label, sy_tensor_ref(x)}, *what, mask ? sy_tensor_ref(mask) : NULL};
+        {label, sy_tensor_ref(x)}, *what, mask ? sy_tensor_ref(mask) : NULL, false};
     return 0;
 }
+
+void sy_graph_observe_aside(struct sy_graph *g) { g->observes[g->nobserves - 1].aside = true; }
 
 static int add_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
                       bool carried, struct sy_err *err)

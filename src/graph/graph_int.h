@@ -15,6 +15,7 @@ struct sy__observed {
     struct sy__named x;
     struct sy_series_what what;
     struct sy_tensor *mask; /* shared, or NULL */
+    bool aside;
 };
 
 struct sy__update {

@@ -75,7 +75,7 @@ static int mark_roots(struct sy_program *p, const struct sy_graph *g,
     for (int i = 0; i < spec->noutputs && !rc; i++)
         rc = mark_wanted(p, spec->outputs[i], err);
     for (int i = 0; i < g->nobserves && !rc; i++)
-        rc = mark_wanted(p, g->observes[i].x.tensor, err);
+        rc = g->observes[i].aside ? 0 : mark_wanted(p, g->observes[i].x.tensor, err);
     for (int i = 0; i < g->nupdates && !rc; i++)
         rc = mark_wanted(p, g->updates[i].value, err);
     return rc;
@@ -83,9 +83,7 @@ static int mark_roots(struct sy_program *p, const struct sy_graph *g,
 
 static bool runs(const struct sy_node *n) { return !(n->op->flags & SY_OP_VIEW); }
 
-/* node->mark: 1 when needed.  `first` doubles as "somebody reads this" (0) until lifetimes. */
-static int mark_needed(struct sy_program *p, struct sy_graph *g, const struct sy_program_spec *spec,
-                       struct sy_err *err)
+static int mark_grads(struct sy_program *p, const struct sy_program_spec *spec, struct sy_err *err)
 {
     for (int i = 0; i < spec->ngrads; i++)
         if (spec->grads[i]) {
@@ -94,6 +92,12 @@ static int mark_needed(struct sy_program *p, struct sy_graph *g, const struct sy
                 return -1;
             b->first = 0;
         }
+    return 0;
+}
+
+/* node->mark: 1 when needed.  `first` doubles as "somebody reads this" (0) until lifetimes. */
+static int mark_needed(struct sy_program *p, struct sy_graph *g, struct sy_err *err)
+{
     for (int i = g->nnodes - 1; i >= 0; i--) {
         struct sy_node *n = g->nodes[i];
         n->mark = 0;
@@ -112,6 +116,18 @@ static int mark_needed(struct sy_program *p, struct sy_graph *g, const struct sy
         }
     }
     return 0;
+}
+
+/* node->aside: needed only for what is observed aside. */
+static int mark_aside(struct sy_program *p, struct sy_graph *g, struct sy_err *err)
+{
+    for (int i = 0; i < g->nnodes; i++)
+        g->nodes[i]->aside = !g->nodes[i]->mark;
+    int any = 0, rc = 0;
+    for (int i = 0; i < g->nobserves && !rc; i++)
+        if (g->observes[i].aside && ++any)
+            rc = mark_wanted(p, g->observes[i].x.tensor, err);
+    return rc || !any ? rc : mark_needed(p, g, err);
 }
 
 /* ---- instructions ---- */
@@ -394,8 +410,8 @@ struct sy_program *sy_program_new(struct sy_graph *g, const struct sy_program_sp
     for (int i = 0; i < g->nnodes; i++) /* forget what an earlier plan of this graph noted */
         for (int j = 0; j < g->nodes[i]->nout; j++)
             g->nodes[i]->out[j]->storage->plan = -1;
-    if (copy_lists(p, g, spec, err) || mark_roots(p, g, spec, err) ||
-        mark_needed(p, g, spec, err))
+    if (copy_lists(p, g, spec, err) || mark_roots(p, g, spec, err) || mark_grads(p, spec, err) ||
+        mark_needed(p, g, err) || mark_aside(p, g, err))
         goto fail;
     pin_grads(p, spec);
     if (make_instrs(p, g, spec, err) || set_lifetimes(p, err))

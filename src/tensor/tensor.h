@@ -67,6 +67,7 @@ struct sy_node {
     int8_t reuse[SY_MAX_OUT];
     uint8_t always;                     /* bit i: output i is needed even if nobody reads it */
     int32_t mark;                       /* scratch of graph algorithms */
+    bool aside;                         /* needed only for what is observed aside (a plan) */
     int32_t segment;                    /* of the trace: layers that may be recomputed; 0: none */
     int32_t draw;                       /* number of this random operation in its trace, from 1 */
 };

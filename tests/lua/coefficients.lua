@@ -306,4 +306,35 @@ do -- what is said of second choices, once
   r:close()
 end
 
+do -- what is minimized is a series beside the loss
+  local function total_of(m, run_more)
+    local o = with({steps = 3, batch = 2, eval_every = 0, save = false}, run_more)
+    local r = train(m, d, o):wait()
+    local total, loss = series(r, "total_loss"), series(r, "loss")
+    return total, loss, r
+  end
+  local balance = {aux = 0.5, z = {0.25, warmup = 3}}
+  for _, more in ipairs {{}, {accumulate = 2}, {recompute = true}, {precision = "bf16"}} do
+    local total, loss, r = total_of(moe {balance = balance}, more)
+    local z, worst = series(r, "z"), 0
+    for i = 1, 3 do
+      local sum = loss[i]
+      for l = 1, 2 do
+        sum = sum + 0.5 * series(r, "balance." .. l)[i] + z[i] * series(r, "z." .. l)[i]
+      end
+      worst = math.max(worst, math.abs(sum - total[i]))
+    end
+    ok(#total == 3 and worst < 1e-5, "total_loss is the loss and the others by their weights",
+      ("%g"):format(worst))
+    r:close()
+  end
+  local total, loss, r = total_of(moe {balance = {aux = 0, z = 0}}, {z_loss = 1e-2})
+  ok(total[3] > loss[3], "with z_loss")
+  r:close()
+  local dense = model.dense {layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab}
+  r = train(dense, d, {steps = 2, batch = 2, eval_every = 0, save = false}):wait()
+  for _, name in ipairs(r:series()) do ok(name ~= "total_loss", "none where it is the loss") end
+  r:close()
+end
+
 t.done()

@@ -1,6 +1,7 @@
 /* A program's fingerprint: the same for the same description made again, another as soon as two
  * leaves of one shape (parameters, states, inputs, constants), two outputs of one operation or two
- * results change places.  Of version 1, which runs of before carry, the value stays what it was. */
+ * results change places; what is observed aside is none of it.  Of version 1, which runs of before
+ * carry, the value stays what it was. */
 #include "unit/tap.h"
 
 #include "ops/build.h"
@@ -14,11 +15,13 @@
 #define LEAVES 6 /* two parameters, two states, two constants; two inputs are the graph's */
 
 enum change {
-    NONE, PARAMETERS, STATES, INPUTS, CONSTANTS, A_VALUE, OUTPUTS, UPDATED, RESULT, CHANGES
+    NONE, PARAMETERS, STATES, INPUTS, CONSTANTS, A_VALUE, OUTPUTS, UPDATED, RESULT, SEEN, CHANGES,
+    ASIDE = CHANGES
 };
-static const char *const says[CHANGES] = {"nothing", "two parameters", "two states", "two inputs",
-                                          "two constants", "a constant's value", "two outputs",
-                                          "what two states are set to", "which result is the loss"};
+static const char *const says[CHANGES + 1] = {
+    "nothing", "two parameters", "two states", "two inputs", "two constants", "a constant's value",
+    "two outputs", "what two states are set to", "which result is the loss", "what is observed",
+    "what is observed aside"};
 
 struct leaves {
     struct sy_tensor *list[LEAVES];
@@ -59,6 +62,18 @@ static void pick(bool swapped, struct sy_tensor *x, struct sy_tensor *y, struct 
     *b = swapped ? x : y;
 }
 
+/* One more sum, in the midst of the program, which nothing else reads. */
+static void observe_more(struct sy_graph *g, struct sy_tensor *x, enum change c,
+                         struct sy_err *err)
+{
+    if (c != SEEN && c != ASIDE)
+        return;
+    struct sy_tensor *sum = sy_b_sum(sy_b_sum(sy_b_neg(x), 1, false), 0, false);
+    sy_graph_observe(g, "more", &(struct sy_series_what){.kind = SY_SERIES_VALUE}, sum, NULL, err);
+    if (c == ASIDE)
+        sy_graph_observe_aside(g);
+}
+
 /* x = tanh(in1 w1 + s1 + c1) w2 + s2 + c2 + in2 = q r; the sums of q - r and of x, one of them as
  * the loss. */
 static struct sy_tensor *describe(struct sy_graph *g, const struct leaves *l, enum change c,
@@ -75,6 +90,7 @@ static struct sy_tensor *describe(struct sy_graph *g, const struct leaves *l, en
     pick(c == INPUTS, x, y, &in[0], &in[1]);
     x = sy_b_apply(SY_OP_MATMUL_, NULL, 2, in[0], w[0]);
     x = sy_b_apply(SY_OP_TANH_, NULL, 1, sy_b_add(sy_b_add(x, s[0]), k[0]));
+    observe_more(g, x, c, err);
     x = sy_b_apply(SY_OP_MATMUL_, NULL, 2, x, w[1]);
     x = sy_b_add(sy_b_add(sy_b_add(x, s[1]), k[1]), in[1]);
     sy_graph_update(g, t[2], c == UPDATED ? x : sy_b_neg(x), err);
@@ -156,6 +172,9 @@ int main(void)
         *value -= i == A_VALUE;
     }
     tap_ok(fingerprint(&l, NONE, SY_FINGERPRINT_VERSION) == want, "and the same again");
+    for (int version = 1; version <= SY_FINGERPRINT_VERSION; version++)
+        tap_ok(fingerprint(&l, ASIDE, version) == fingerprint(&l, NONE, version),
+               "the same: what is observed aside, version %d", version);
     tap_ok(fingerprint(&l, NONE, 1) == UINT64_C(0x312409fcafad1cb6),
            "version 1 is what it was: %llx", (unsigned long long)fingerprint(&l, NONE, 1));
     uint64_t scaled = of_scale(127);

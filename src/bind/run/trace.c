@@ -94,7 +94,7 @@ static int graph_input(lua_State *L)
     return 1;
 }
 
-/* graph:observe(name, x, kind, layer, mixture, mask) */
+/* graph:observe(name, x, kind, layer, mixture, mask, aside): see sy_graph_observe_aside */
 static int graph_observe(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -113,6 +113,8 @@ static int graph_observe(lua_State *L)
     strcpy(what.mixture, mixture);
     if (sy_graph_observe(g, name, &what, x, mask, &err))
         return lsy_raise(L, &err);
+    if (lua_toboolean(L, 8))
+        sy_graph_observe_aside(g);
     return 0;
 }
 
