@@ -83,6 +83,7 @@ lua_sources += %D%/run/compare.lua
 lua_sources += %D%/run/directory.lua
 lua_sources += %D%/run/fork.lua
 lua_sources += %D%/run/hooks.lua
+lua_sources += %D%/run/inputs.lua
 lua_sources += %D%/run/reconstruct.lua
 lua_sources += %D%/run/replay.lua
 lua_sources += %D%/run/resume.lua

@@ -9,13 +9,12 @@ local enum = require "switchyard.core.enum"
 local lazy = require "switchyard.core.lazy"
 local card = lazy "switchyard.prompt.card"
 local generate = lazy "switchyard.model.generate"
-local coefficient = lazy "switchyard.model.coefficient"
 local hooks = require "switchyard.run.hooks"
+local inputs = lazy "switchyard.run.inputs"
 local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
-local routing = lazy "switchyard.model.routing"
 local directory = lazy "switchyard.run.directory"
 local series = require "switchyard.run.series"
 local surgery = require "switchyard.run.surgery"
@@ -80,35 +79,17 @@ local function counting(phases, o)
     .. "micro-batches before a step, %.0f%% more FLOPs"):format(o.accumulate, 100 * share)
 end
 
--- Names of coefficients, where all of which are 0 nothing is counted; nil: it always is.
-local function weights_of(counted_for)
-  local names = {}
-  for name in pairs(counted_for) do
-    if name == 1 then return nil end
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
-
-local function is_counted(m, weights)
-  local any = not weights
-  for _, name in ipairs(weights or {}) do any = any or m.inputs[name]:item() ~= 0 end
-  return any
-end
-
 --- Trace and plan: the plan, the bytes of its arena, and lines of what it does beside.
 local function make_plan(m, params, data, o, by)
   local across = {carried = {}, totals = {}, remarks = {}, by = by, counted_for = {}}
   local phases = {begin = trace(m, "begin", params, data, o, across)}
   if o.accumulate > 1 then phases.add = trace(m, "add", params, data, o, across) end
-  local said, weights = across.remarks, weights_of(across.counted_for)
-  m._weights, m._counting, m._totals = {}, nil, across.totals
+  local said, weights = across.remarks, nil
+  m._weights, m._totals = {}, across.totals
   if next(across.totals) then
+    weights = inputs.weights(across.counted_for)
     phases.count = trace(m, "count", params, data, o, across)
-    m._counting = counting(phases, o)
-    if is_counted(m, weights) then said[#said + 1] = m._counting
-    else for _, name in ipairs(weights) do m._weights[name] = true end end
+    said[#said + 1] = inputs.counts(m, weights, counting(phases, o))
   end
   phases.eval = trace(m, "eval", params, data, o, across)
   if o.teacher then said[#said + 1] = teacher.text(m, o) end
@@ -480,24 +461,6 @@ local function model_inputs(r, name)
   return r._m.inputs[name]
 end
 
-local function single(x) return tensor(x):item() end
-
--- v, which was kept in single precision, as it was given, or as the decimal that it is of.
-local function as_given(v, given)
-  if type(given) == "number" and single(given) == single(v) then return given end
-  local short = tonumber(("%.7g"):format(v))
-  return short and single(short) == single(v) and short or v
-end
-
-local function mix_of(r)
-  local shares, given, sum = r._h:mix(), rawget(r, "_given_mix") or {}, 0
-  for _, share in ipairs(given) do sum = sum + share end
-  for i, share in ipairs(shares or {}) do
-    shares[i] = as_given(share, given[i] and given[i] / sum)
-  end
-  return shares
-end
-
 --- Names of what a live run may change by r.NAME = x.
 function Run._settable(r)
   local names = table.move(r._m._input_names, 1, #r._m._input_names, 2, {"schedule"})
@@ -574,9 +537,8 @@ function Run.__index(r, name)
     return r._h:status()[name]
   end
   if live.is(name) then return live.shown(name, r._m.cfg[name]) end
-  if name == "mix" then return mix_of(r) end
-  local input = model_inputs(r, name)
-  if input then return input.size == 1 and as_given(input:item(), r._m._given[name]) or input end
+  if name == "mix" then return inputs.mix(r, rawget(r, "_given_mix")) end
+  if model_inputs(r, name) then return inputs.shown(r, name) end
   local _, why = pcall(options.unknown, "run", "field", name, field_names(r, true))
   error(why, 2)
 end
@@ -696,48 +658,6 @@ local function set_live(r, name, value)
   end)
 end
 
-local set_input
-
--- r.aux = {0.02, warmup = 100}: of a coefficient that was given as such a table.
-local function set_coefficient(r, name, value)
-  local numbers = coefficient.input(name)
-  if not r._m.inputs[numbers] then
-    error(("train: %s goes by no schedule in this model, it takes a number; one that is made with "
-      .. "balance = {%s = {%.6g}} takes both"):format(name, name, r._m.inputs[name]:item()), 0)
-  end
-  local range = r._m._ranges[name] or {name, "number"}
-  local o = coefficient.read("train", {name, "number", r._m.inputs[name]:item(), range[4],
-                                       range[5]}, value)
-  r._m:_quietly(function() -- no step has the one and not the other
-    set_input(r, name, o.value)
-    set_input(r, numbers, coefficient.numbers(o))
-  end)
-end
-
--- A coefficient that was 0 may make each step dearer.
-local function tell_counting(r, name, value)
-  if not r._m._weights[name] or value == 0 then return end
-  r._m._weights = {}
-  engine.event(r.name, "note", r._m._counting)
-end
-
-function set_input(r, name, value)
-  if type(value) == "table" and r._m.inputs[name].size == 1 then
-    return set_coefficient(r, name, value)
-  end
-  local input, range = r._m.inputs[name], r._m._ranges[name]
-  local fresh = type(value) == "number" and tensor.full(value) or value
-  if type(fresh) ~= "userdata" or fresh.size ~= input.size then
-    error(("train: %s takes %s"):format(name, input.size == 1 and "a number" or input.size
-      .. " numbers"), 0)
-  end
-  if range then options.check_range("train", value, range) end
-  engine.copy(input, fresh)
-  r._m._given[name] = value
-  tell_counting(r, name, value)
-  r._h:set_input(name, fresh)
-end
-
 local function set_hyper(r, name, value)
   local old = r._h:get(name)
   if name == "steps" then check_steps(r, value) end
@@ -754,14 +674,6 @@ local function set_hyper(r, name, value)
   if name == "context" or name == "eval_every" then say_no_validation(r) end
 end
 
--- A coefficient of a balance rule that no mixture of the model goes by.
-local function refuse_coefficient(r, name)
-  if not routing.is_coefficient(name) then return end
-  local router = routing.name_of(r._m.cfg.router)
-  if not router then error(("train: %s has no effect: no mixture has it"):format(name), 0) end
-  error(("train: %s has no effect with router '%s'"):format(name, router), 0)
-end
-
 -- Raise for a name that is no hyper-parameter.
 local function refuse(r, name)
   if name == "optimizer" then
@@ -774,7 +686,7 @@ local function refuse(r, name)
       :format(name, name), 0)
   end
   if fields[name] or methods[name] then error(("run: %s cannot be set"):format(name), 0) end
-  refuse_coefficient(r, name)
+  inputs.refuse(r, name)
   options.unknown("train", "field", name, field_names(r))
 end
 
@@ -799,7 +711,7 @@ end
 local function set(r, name, value)
   if name == "mix" then return set_mix(r, value) end
   if live.is(name) then return set_live(r, name, value) end
-  if model_inputs(r, name) then return set_input(r, name, value) end
+  if model_inputs(r, name) then return inputs.set(r, name, value) end
   if r._h:get(name) == nil then refuse(r, name) end
   set_hyper(r, name, value)
 end
