@@ -17,17 +17,33 @@ local r = train(m, d, {steps = 1500, batch = 4, eval_every = 300, eval_batches =
 r.lr = 2e-3 -- before the first step, so that a run that is killed early has it, too
 r:resume()
 END
+# Two texts and pairs by shares that change, half of the rows as spans: a part keeps its own place.
+cat > "$folder/mix.lua" <<'END'
+local tok = tokenizer.bytes{sentinels = 20, pad = true}
+local path = arg[0]:gsub("mix.lua$", "pairs.tsv")
+local function text(words) return data.string(words:rep(200), {tokenizer = tok}) end
+local f = io.open(path, "w")
+for i = 1, 60 do
+  local w = string.char(97 + i % 26, 97 + i // 26)
+  f:write(("de\tdie %s datei\tthe %s file\n"):format(w, w))
+end
+f:close()
+local d = data.mix{{text "the quick brown fox ", 2, name = "fox"},
+  {text "jumps over the lazy dog ", 1, name = "dog"},
+  {assert(data.pairs(path, {to = "en", tokenizer = tok})), 1, name = "pairs"}}
+local m = model.moe{layers = 1, dim = 16, heads = 2, context = 64, experts = 4, top_k = 2,
+  expert_dim = 16, vocab = tok}
+local r = train(m, d, {steps = 300, batch = 4, objective = {span = 1, next = 1}, eval_every = 60,
+  eval_batches = 1, checkpoint_every = 10, name = arg[1], sampling = "epoch", paused = true})
+r.mix = {1, 1, 2} -- before the first step, so that a run that is killed early has it, too
+r:resume()
+END
 cat > "$folder/hash.lua" <<'END'
 local engine = require "switchyard.engine"
 local path = assert(engine.find_checkpoint(engine.runs_dir() .. "/" .. arg[1]))
 local image = assert(engine.read_checkpoint(path))
 print(image.step, image.hash)
 END
-
-"$SWITCHYARD" --runs "$folder/runs" "$folder/train.lua" whole > "$folder/out" 2>&1
-ok "[ $? -eq 0 ]" 'a run that is never killed'
-want=$("$SWITCHYARD" --runs "$folder/runs" "$folder/hash.lua" whole)
-ok '[ "${want%	*}" = 1500 ]' "its last checkpoint: $want"
 
 # killed SECONDS COMMAND...: kill -9 after some time; 0 when it was still running
 killed()
@@ -49,34 +65,45 @@ random() # a fraction of a second in $delay: 0.03 to 0.33
     delay=$(printf '0.%02d' $((3 + seed / 65536 % 30)))
 }
 
-round=0
-kills=0
-while [ $round -lt $rounds ]; do
-    round=$((round + 1))
-    rm -rf "$folder/runs/once"
-    random
-    killed "0.$((3 + round % 3))" "$folder/train.lua" once && kills=$((kills + 1))
-    if ! "$SWITCHYARD" --runs "$folder/runs" -e 'runs "once"' 2> /dev/null; then
-        echo "# round $round: killed before the run was there" # where its name is free
-        "$SWITCHYARD" --runs "$folder/runs" "$folder/train.lua" once > "$folder/out" 2>&1
-    elif ! "$SWITCHYARD" --runs "$folder/runs" -e 'quit(#runs("once"):journal() > 0)'; then
-        echo "# round $round: killed before the learning rate was set" # another run than ours
+# survives SCRIPT STEPS ROUNDS: killed and resumed it comes to the bits of one that never was
+survives()
+{
+    script=$folder/$1.lua
+    "$SWITCHYARD" --runs "$folder/runs" "$script" "whole-$1" > "$folder/out" 2>&1
+    ok "[ $? -eq 0 ]" "$1: a run that is never killed"
+    want=$("$SWITCHYARD" --runs "$folder/runs" "$folder/hash.lua" "whole-$1")
+    ok "[ '${want%	*}' = $2 ]" "$1: its last checkpoint: $want"
+    round=0
+    kills=0
+    while [ $round -lt "$3" ]; do
+        round=$((round + 1))
         rm -rf "$folder/runs/once"
-        "$SWITCHYARD" --runs "$folder/runs" "$folder/train.lua" once > "$folder/out" 2>&1
-    fi
-    for again in 1 2 3; do
         random
-        killed "$delay" resume once && kills=$((kills + 1))
+        killed "0.$((3 + round % 3))" "$script" once && kills=$((kills + 1))
+        if ! "$SWITCHYARD" --runs "$folder/runs" -e 'runs "once"' 2> /dev/null; then
+            echo "# round $round: killed before the run was there" # where its name is free
+            "$SWITCHYARD" --runs "$folder/runs" "$script" once > "$folder/out" 2>&1
+        elif ! "$SWITCHYARD" --runs "$folder/runs" -e 'quit(#runs("once"):journal() > 0)'; then
+            echo "# round $round: killed before the first change" # another run than ours
+            rm -rf "$folder/runs/once"
+            "$SWITCHYARD" --runs "$folder/runs" "$script" once > "$folder/out" 2>&1
+        fi
+        for again in 1 2 3; do
+            random
+            killed "$delay" resume once && kills=$((kills + 1))
+        done
+        "$SWITCHYARD" --runs "$folder/runs" resume once > "$folder/out" 2>&1
+        code=$?
+        got=$("$SWITCHYARD" --runs "$folder/runs" "$folder/hash.lua" once)
+        ok '[ $code -eq 0 ] && [ "$got" = "$want" ]' "$1: round $round: $got"
     done
-    "$SWITCHYARD" --runs "$folder/runs" resume once > "$folder/out" 2>&1
-    code=$?
-    got=$("$SWITCHYARD" --runs "$folder/runs" "$folder/hash.lua" once)
-    ok '[ $code -eq 0 ] && [ "$got" = "$want" ]' "round $round: $got"
-done
-ok '[ $kills -gt 0 ]' "$kills kills"
-"$SWITCHYARD" --runs "$folder/runs" replay once > "$folder/out" 2>&1
-ok '[ "$(tail -n 1 "$folder/out")" = "identical through step 1500" ]' \
-    "replay of the one that was killed: $(tail -n 1 "$folder/out")"
+    ok '[ $kills -gt 0 ]' "$1: $kills kills"
+    "$SWITCHYARD" --runs "$folder/runs" replay once > "$folder/out" 2>&1
+    ok '[ "$(tail -n 1 "$folder/out")" = "identical through step '"$2"'" ]' \
+        "$1: replay of the one that was killed: $(tail -n 1 "$folder/out")"
+}
+survives train 1500 $rounds
+survives mix 300 $((rounds / 3 + 1))
 
 # ---- killed among changes, rewinds and forks: whatever is left replays ----
 
