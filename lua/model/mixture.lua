@@ -207,8 +207,13 @@ local function observe_sources(ctx, r)
   local key = chosen:le(E):where(source:cast "f32" * E + chosen - 1, none)
   key = chosen:gt(0):where(key, none)
   local count = key:cast "i32":bincount(S * E + 1):narrow(1, 1, S * E):view(S, E)
-  local of_source = count:sum(2, true):maximum(tensor.ones(1))
-  nn.observe("source_load", (count * E / of_source):view(S * E))
+  local function shares(n) -- 0 of a source without tokens
+    return (n * E / n:sum(2, true):maximum(tensor.ones(1))):view(S * E)
+  end
+  -- A step's value is the mean of its micro-batches', of which one may have no token of a source:
+  -- each gives what it changes of the shares of all so far, so that the mean is the step's share.
+  local n, all = nn.micro_batches(), nn.step_sum("source_load", count)
+  nn.observe("source_load", n == 1 and shares(all) or (shares(all) - shares(all - count)) * n)
 end
 
 -- Of all assignments, and of each expert's own.

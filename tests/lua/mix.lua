@@ -210,6 +210,48 @@ is(go("random", {sampling = "random", steps = 3}):wait().state, "done", "drawn a
 local plain = train(make(), a, {steps = 3, batch = 4, eval_every = 0, name = "plain"}):wait()
 ok(not pcall(plain.history, plain, "loss.by_source"), "data of one source has none of these")
 
+do -- by hand: a model that stands still, whose experts go by the token id
+  local token_table = require "switchyard.model.token_table"
+  local easy = data.string(("ab"):rep(600), {val = 0.2})
+  local letters = {}
+  for i = 1, 1200 do letters[i] = string.char(97 + (i * i * 7 + i) % 26) end
+  local hard = data.string(table.concat(letters), {val = 0.2})
+  local both = data.mix{{easy, 2, name = "easy"}, {hard, 1, name = "hard"}}
+  local m = model.moe{layers = 1, dim = 16, heads = 2, context = 4, expert_dim = 16, experts = 4,
+                      top_k = 2, vocab = 256, router = "hash"}
+  train(m, easy, {steps = 60, batch = 8, lr = 1e-2, eval_every = 0, save = false}):wait():close()
+  local run = train(m, both, {steps = 1, batch = 6, accumulate = 3, seed = 3, lr = 1e-30, warmup = 0,
+                              weight_decay = 0, eval_every = 1, eval_batches = 100, save = false})
+  run:wait()
+  local experts, sums, count = token_table(256, 4, 2, 1, 1), {0, 0}, {0, 0}
+  local loads = {{0, 0, 0, 0}, {0, 0, 0, 0}}
+  local rows = {targets = tensor.zeros({18, 4}, {dtype = "i32"})}
+  for k, v in pairs(fields(18, 4)) do rows[k] = v end
+  engine.batch(both, 3, 0, rows)
+  for i = 1, 18 do
+    local s, ids, targets = rows.sources[i][1] + 1, rows.tokens[i]:table(), rows.targets[i]:table()
+    local logits = m:logits(ids):log_softmax(-1)
+    for at, id in ipairs(ids) do
+      sums[s], count[s] = sums[s] - logits[at][targets[at] + 1]:item(), count[s] + 1
+      for _, e in ipairs(experts[id + 1]:table()) do
+        loads[s][e] = loads[s][e] + 1
+      end
+    end
+  end
+  ok(count[1] > 0 and count[2] > 0, "rows of both", count[1])
+  local by_hand, load_of = run:history("loss.by_source")[1], run:history("source_load.1")[1]
+  local validation = run:history("val_loss.by_source")[1]
+  for s, part in ipairs{easy, hard} do
+    near(by_hand[s + 1]:item(), sums[s] / count[s], 1e-5, "loss by source, by hand: " .. s)
+    near(validation[s + 1]:item(), m:loss(part), 1e-5, "... of evaluations, alone: " .. s)
+    for e = 1, 4 do
+      near(load_of[1 + (s - 1) * 4 + e]:item(), loads[s][e] * 4 / (2 * count[s]), 1e-5,
+        ("... assignments of source %d to expert %d"):format(s, e))
+    end
+  end
+  ok(validation[3]:item() > validation[2]:item() + 1, "... which are apart", validation)
+end
+
 -- ---- pairs among text ----
 
 do

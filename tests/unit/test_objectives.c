@@ -584,6 +584,71 @@ static void refused(void)
     sy_tokenizer_unref(bare);
 }
 
+/* ---- where texts are parted ---- */
+
+/* Counts of places that are drawn evenly: none is five deviations off. */
+static void even(const int64_t *count, int places, const char *what)
+{
+    int64_t all = 0, worst = 0;
+    for (int i = 0; i < places; i++)
+        all += count[i];
+    const double fair = (double)all / places;
+    for (int i = 0; i < places; i++)
+        worst = llabs(count[i] - (int64_t)fair) > llabs(count[worst] - (int64_t)fair) ? i : worst;
+    tap_ok(fabs((double)count[worst] - fair) < 5 * sqrt(fair), "%s: %d places of %.0f, %d is %d",
+           what, places, fair, (int)worst, (int)count[worst]);
+}
+
+static void spread_of_splits(void)
+{
+    struct sy_objectives *o = make((struct sy_objective_part[]){part(SY_OBJECTIVE_PREFIX, 1)}, 1);
+    static struct row r;
+    int32_t y[MOST];
+    int64_t one[40] = {0}, two[22] = {0};
+    struct sy_sampler s = sampler_of(o, 40, 0), sides = sampler_of(o, 30, 24);
+    for (uint64_t i = 0; i < 20 * TEXTS; i++) {
+        draw(&s, i, &r);
+        one[r.prefix - 1]++;
+        draw(&sides, i, &r);
+        two[input_of(&r, y) - 2]++; /* and the end-of-text; at least one token */
+    }
+    even(one, 40, "prefix: splits");
+    even(two, 22, "prefix: splits between an encoder and a decoder");
+    sy_objectives_unref(o);
+}
+
+/* Both cuts are uniform: of raw tokens a part of the three is s long with the chance
+ * 2 (raw + 1 - s) / (raw + 1)^2, but for s = 0 and ties. */
+static void spread_of_cuts(void)
+{
+    struct sy_objective_part p = part(SY_OBJECTIVE_FIM, 1);
+    p.option[0] = 1;
+    p.option[1] = 0;
+    struct sy_objectives *o = make(&p, 1);
+    struct sy_sampler s = sampler_of(o, 50, 0);
+    static struct row r;
+    int32_t x[MOST + 1];
+    enum { RAW = 47, N = 20 * TEXTS };
+    int64_t ends[2][RAW + 1] = {{0}}, both[RAW + 1] = {0};
+    for (uint64_t i = 0; i < N; i++) {
+        draw(&s, i, &r);
+        int64_t n = output_of(&r, x), suf = find(x, n, FIM_SUFFIX), mid = find(x, n, FIM_MIDDLE);
+        int64_t from = suf - 1, to = RAW - (mid - suf - 1);
+        ends[0][from]++;
+        ends[1][to]++;
+    }
+    for (int i = 0; i <= RAW; i++)
+        both[i] = ends[0][i] + ends[1][i];
+    even(both, RAW + 1, "fim: cuts");
+    /* the first of two cuts is before the middle in three of four rows */
+    int64_t before = 0;
+    for (int i = 0; i <= RAW / 2; i++)
+        before += ends[0][i];
+    tap_ok(llabs(before - N * 3 / 4) < 5 * sqrt(N * 3.0 / 16), "fim: cuts know nothing of each "
+           "other: %d of %d", (int)before, (int)N);
+    sy_objectives_unref(o);
+}
+
 int main(void)
 {
     struct sy_err err = SY_ERR_INIT;
@@ -606,6 +671,8 @@ int main(void)
     mixtures();
     tallies();
     refused();
+    spread_of_splits();
+    spread_of_cuts();
     sy_corpus_unref(corpus);
     sy_tokenizer_unref(tok);
     return tap_done();
