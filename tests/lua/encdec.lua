@@ -185,7 +185,7 @@ for _, version in ipairs {"1.0", "1.1"} do
   is(table.concat(unmoved, " "), "", "version " .. version .. ": all learn, the tables too")
 end
 
--- ---- the same bits: recompute, threads are of tests/isa; dropout is a function of the seed ----
+-- ---- the same bits (of threads: encdec_numbers.lua); dropout is a function of the seed ----
 
 do
   local function hash(o, run)

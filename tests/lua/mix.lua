@@ -220,8 +220,9 @@ do -- by hand: a model that stands still, whose experts go by the token id
   local m = model.moe{layers = 1, dim = 16, heads = 2, context = 4, expert_dim = 16, experts = 4,
                       top_k = 2, vocab = 256, router = "hash"}
   train(m, easy, {steps = 60, batch = 8, lr = 1e-2, eval_every = 0, save = false}):wait():close()
-  local run = train(m, both, {steps = 1, batch = 6, accumulate = 3, seed = 3, lr = 1e-30, warmup = 0,
-                              weight_decay = 0, eval_every = 1, eval_batches = 100, save = false})
+  local run = train(m, both, {steps = 1, batch = 6, accumulate = 3, seed = 3, lr = 1e-30,
+                              warmup = 0, weight_decay = 0, eval_every = 1, eval_batches = 100,
+                              save = false})
   run:wait()
   local experts, sums, count = token_table(256, 4, 2, 1, 1), {0, 0}, {0, 0}
   local loads = {{0, 0, 0, 0}, {0, 0, 0, 0}}
