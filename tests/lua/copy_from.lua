@@ -2,6 +2,7 @@
 -- refused.  TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local engine = require "switchyard.engine"
 local ok, is, refuses = t.ok, t.is, t.refuses
 
 local function with(more)
@@ -34,9 +35,11 @@ end
 do -- a model of other options alone: parameters and states
   local m, n = mixture(), mixture {experts = 4, top_k = 1, expert_dim = 24, router = "deepseek_v3",
                                    seed = 9}
+  for _, state in pairs(m.states) do engine.copy(state, tensor {0.9, -0.5, 0, -0.4}) end
   local report = n:copy_from(m)
   is(#report.kept + #report.left, 0, "everything")
   is(n:logits({1, 2, 3}):hash(), m:logits({1, 2, 3}):hash(), "equal models")
+  for name, state in pairs(m.states) do is(n.states[name]:hash(), state:hash(), name) end
 end
 
 do

@@ -104,6 +104,54 @@ do -- what a step shows is the reference's, of the logits of both
   is(r.distill_temperature, 2, "the temperature is a field")
 end
 
+do -- temperature^2: with w' = w - lr t^2 g the loss falls by |w' - w|^2 / (lr t^2)
+  local T, lr, s, rows = 2, 0.02, student(), {}
+  local function loss()
+    local sum = 0
+    for i, ids in ipairs(rows) do
+      sum = sum + reference(s:logits(ids):table(), m:logits(ids):table(), T) / #rows
+    end
+    return sum
+  end
+  for row = 0, 1 do rows[row + 1] = d:ids(16 * row + 1, 16) end
+  local first, before, far = loss(), {}, 0
+  for i, p in ipairs(s.params) do before[i] = p:detach():clone() end
+  run(s, {teacher = m, distill = 1, distill_temperature = T, steps = 1, batch = 2, lr = lr,
+          optimizer = "sgd", momentum = 0, nesterov = false, warmup = 0, clip = 0,
+          weight_decay = 0, schedule = "constant", sampling = "sequential"}):close()
+  for i, p in ipairs(s.params) do
+    far = far + (p:detach() - before[i]):cast("f64"):square():sum():item()
+  end
+  near((first - loss()) * lr * T ^ 2 / far, 1, 0.1, "soft losses count temperature^2")
+end
+
+do -- targets of a step count alike, however many its micro-batches have
+  local tok, path = tokenizer.bytes {pad = true}, os.tmpname()
+  local f = assert(io.open(path, "w"))
+  for i = 1, 40 do
+    local w = string.char(97 + i % 26, 97 + i // 26)
+    f:write(("de\tdie %s\tthe %s\n"):format(w, ("so " .. w .. " "):rep(1 + i % 5)))
+  end
+  f:close()
+  local p = assert(data.pairs(path, {to = "en", val = 0.1, tokenizer = tok}))
+  local shape = with(SHAPE, {vocab = tok, context = 48, layers = 1})
+  local t = model.moe(with(shape, {experts = 2, top_k = 1, expert_dim = 16, seed = 5,
+                                  documents = true}))
+  local function after(batch, accumulate)
+    local s = model.dense(with(shape, {ffn_dim = 16}))
+    train(s, p, {teacher = t, distill = 1, steps = 2, batch = batch, accumulate = accumulate,
+      optimizer = "sgd", momentum = 0, nesterov = false, lr = 1, warmup = 0, clip = 0,
+      weight_decay = 0, schedule = "constant", eval_every = 0, save = false}):wait():close()
+    return s
+  end
+  local a, b, worst = after(8, 1), after(1, 8), 0
+  for i, x in ipairs(a.params) do
+    worst = math.max(worst, (x:detach() - b.params[i]:detach()):abs():max():item())
+  end
+  ok(worst < 1e-6, "eight micro-batches of pairs are one batch", worst)
+  os.remove(path)
+end
+
 -- ---- the series, and what is shown ----
 
 do

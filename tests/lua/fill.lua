@@ -127,6 +127,59 @@ do
   end
 end
 
+-- ---- weights that are far apart, so that all that is read matters ----
+
+-- Scores of attention and experts' weights far from 0; special tokens are not written.
+local function stirred(by, seed)
+  local m = trained(by, nil, 1)
+  for i, info in ipairs(m._info) do
+    local p = m.params[i]
+    if #p.shape > 1 then
+      local times = info.name:find "embed" and 1 or 0.4
+      engine.copy(p, tensor.randn(p.shape, {seed = seed + i}) * times)
+    end
+  end
+  m.params["lm_head.weight"]:detach():narrow(1, 257, tok.size - 256):fill(0)
+  return m
+end
+
+do
+  local m = stirred({"fim", rate = 1}, 20)
+  local _, list = m:fill("a ___ b ____ c", {tokens = 5})
+  local first = by_whole(m, ids_of(PRE, "a ", SUF, " b ", MID), 5)
+  t.is(list[2], by_whole(m, ids_of(PRE, "a " .. first .. " b ", SUF, " c", MID), 5),
+    "fim: the second stands behind the first's filling")
+  t.ok(first ~= "" and list[2] ~= by_whole(m, ids_of(PRE, "a  b ", SUF, " c", MID), 5),
+    "... which it goes by", list[2])
+end
+do
+  local m = stirred("span", 2)
+  local ids = ids_of("the ", S0, " fox ", S1, " over", EOT)
+  local k, _, list = #ids, m:fill("the ___ fox ___ over", {tokens = 5})
+  ids[#ids + 1] = S0
+  local first = by_whole(m, ids, 5, k)
+  local other = table.move(ids, 1, #ids, 1, {})
+  ids[#ids + 1], other[#other + 1] = S1, S0
+  local second = by_whole(m, ids, 5, k)
+  t.is(table.concat(list, "|"), first .. "|" .. second, "span: each behind its own sentinel")
+  t.ok(second ~= by_whole(m, other, 5, k), "... which it goes by", second)
+end
+
+do -- of what an encoder's decoder writes
+  local m = model.encdec{layers = 1, decoder_layers = 1, dim = 16, heads = 2, input_context = 40,
+                         context = 24, vocab = tok}
+  local asked
+  rawset(m, "_decode", function(_, inputs)
+    asked = inputs
+    return {{ids = ids_of("x", S0, "abcde", S1, "f", special "<extra_id_2>", "g", EOT)}}
+  end)
+  local got, list = m:fill("1 ___ 2 ___ 3", {tokens = 3})
+  t.is(table.concat(asked, " "), table.concat(ids_of("1 ", S0, " 2 ", S1, " 3", EOT), " "),
+    "an encoder reads a sentinel in place of each blank")
+  t.is(got, "1 abc 2 f 3", "what stands behind each is its filling, of so many tokens")
+  t.is(#list, 2, "and nothing else is")
+end
+
 -- ---- a prefix that is seen whole ----
 
 do
