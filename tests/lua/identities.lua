@@ -144,6 +144,27 @@ local function try_decode(case)
     case.name .. ": sees no later token")
 end
 
+-- ---- texts beside a text ----
+
+-- Evaluated at once and one after another; with places for few, and evaluated as in training, too.
+local function try_beside(case)
+  local function compare(beside, more)
+    local m = scatter(case.make(more))
+    local one = m:loss(d, {batch = 1, batches = 1, context = 8})
+    local all = m:loss(d, {batch = 8, batches = 1, context = 8})
+    holds(case, "decode", case.name .. ": evaluation sees no text beside a text" .. beside,
+      math.abs(one - all) < 1e-6 * one, ("%.9g %.9g"):format(one, all))
+  end
+  compare ""
+  local own = (case.router.model or {}).capacity
+  if own then compare(", with its places", {capacity = own}) end
+  for _, row in ipairs(case.router.rows) do
+    if row[1] == "balanced_eval" then
+      compare(", balanced", {router = with(cases.options_of(case.router), {balanced_eval = 1})})
+    end
+  end
+end
+
 -- ---- micro-batches of a step ----
 
 local SGD = {steps = 2, context = 8, optimizer = "sgd", momentum = 0, nesterov = false, lr = 0.1,
@@ -343,6 +364,7 @@ for _, case in ipairs(list) do
     try_one(case)
     try_order(case)
     try_decode(case)
+    try_beside(case)
     try_step(case)
     try_disabled(case)
     try_long_disabled(case)

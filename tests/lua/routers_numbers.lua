@@ -253,6 +253,25 @@ do
     "cv2_load: variance / mean^2 of the sums of chances")
 end
 
+-- ---- the bias that chooses ----
+
+-- Its mean and its largest value after ten steps.
+local function bias_after(balance)
+  local m = own.moe {layers = 1, router = "deepseek_v3", top_k = 1, balance = balance}
+  local w = m.params["model.layers.0.mlp.gate.weight"]
+  engine.copy(w, tensor.randn(w.shape, {seed = 2}))
+  train(m, d, {steps = 10, batch = 2, warmup = 0, eval_every = 0, save = false}):wait():close()
+  local b = m.states["model.layers.0.mlp.gate.e_score_correction_bias"]
+  return b:mean():item(), b:abs():max():item()
+end
+
+do
+  local mean, most = bias_after {gamma = 0.1}
+  ok(math.abs(mean) < 1e-6 and most > 0.09, "deepseek_v3: its bias keeps the mean 0", mean)
+  mean = bias_after {gamma = 0.1, recentre = false}
+  ok(math.abs(mean) > 1e-3, "... which it would leave", mean)
+end
+
 -- ---- zero_experts: logits go on from layer to layer ----
 
 -- How far the second layer's gates are from those of x w + (the logits of the first) w'.
