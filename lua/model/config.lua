@@ -22,6 +22,15 @@ local function router_of(router, own, has)
   return out or router.name
 end
 
+--- What router = NAME or {NAME, option = value} is kept as, and the router, for a model that has no
+-- options beside it; checked beside o, {experts=, top_k=, capacity=}.
+function config.router(what, given, o)
+  local router = routing.find(what, given)
+  local own = routing.options(what, router, given, {})
+  routing.check(what, router, o, own)
+  return router_of(router, own, {}), router
+end
+
 -- Whether the gates of a token sum to 1; nil: the router does not say.
 local function normalize_of(router, beside, own)
   local fixed = not router.any and not routing.has_option(router, "normalize")

@@ -9,11 +9,14 @@
 -- Raffel et al. 2020 (version 1.0); Shazeer 2020 and t5.1.1 (version 1.1); Fedus et al. 2022;
 -- Lepikhin et al. 2021.
 
+local config = require "switchyard.model.config"
 local engine = require "switchyard.engine"
 local forms = require "switchyard.model.feed_forward"
+local lazy = require "switchyard.core.lazy"
 local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local model = require "switchyard.model.model"
+local routing = lazy "switchyard.model.routing"
 
 local EPS = 1e-6 -- of T5's RMSNorm
 
@@ -126,22 +129,52 @@ local function stack(cfg, name, first, n, x, feed_forward, side, memory)
   return nn.dropout(nn.scope(name, norm, "norm", x), cfg.dropout)
 end
 
+-- Options of nn.moe; balance: names of the coefficients that are the router's, or nil: all.
+local function mixture(cfg, router, normalize, balance)
+  local o = {experts = cfg.experts, expert_dim = cfg.expert_dim, router = router,
+             shared_experts = cfg.shared_experts, normalize = normalize}
+  for _, row in ipairs(forms.expert_rows) do o[row[1]] = cfg[row[1]] end
+  for name, value in pairs(cfg.experts and cfg.balance or {}) do
+    if not balance or balance[name] then o[name] = value end
+  end
+  return o
+end
+
+-- The same of the encoder, and whether r.capacity is not its capacity; where it has none of its own
+-- they are the decoder's.
+local function mixture_of_encoder(cfg, where)
+  local router, capacity, has = cfg.encoder_router, cfg.encoder_capacity, false
+  local o = mixture(cfg, cfg.router, cfg.normalize)
+  if router == nil and capacity == nil then return o, false end
+  for l = 1, cfg.layers do has = has or where[l] end
+  if not has then
+    error(("model.encdec: %s has no effect: no layer of the encoder has a mixture"):format(
+      router == nil and "encoder_capacity" or "encoder_router"), 0)
+  end
+  if router ~= nil then
+    local found, names = nil, {}
+    cfg.encoder_router, found = config.router("model.encdec: encoder_router", router,
+      {experts = cfg.experts, top_k = cfg.top_k, capacity = capacity})
+    for _, row in ipairs(routing.balance_rows(found)) do names[row[1]] = true end
+    o = mixture(cfg, cfg.encoder_router, nil, names)
+  end
+  o.capacity = capacity
+  return o, true
+end
+
 local function feed_forward_of(cfg)
-  local experts = {
-    experts = cfg.experts, expert_dim = cfg.expert_dim, router = cfg.router,
-    shared_experts = cfg.shared_experts,
-  }
-  for _, row in ipairs(forms.expert_rows) do experts[row[1]] = cfg[row[1]] end
-  experts.normalize = cfg.normalize
-  for name, value in pairs(cfg.experts and cfg.balance or {}) do experts[name] = value end
   local where = mixtures_of(cfg)
   check_mixtures(cfg, where)
+  local of_encoder, own_capacity = mixture_of_encoder(cfg, where)
+  local of_decoder = mixture(cfg, cfg.router, cfg.normalize)
   local dense = {activation = cfg.activation, gated = cfg.gated, dropout = cfg.dropout}
   return function(h, l)
+    if not where[l] then return nn.ffn(h, cfg.ffn_dim, dense) end
     -- they may change while a run is live; nil would be the router's own
-    experts.top_k, experts.capacity = cfg.top_k, cfg.capacity or false
-    if where[l] then return nn.moe(h, experts) end
-    return nn.ffn(h, cfg.ffn_dim, dense)
+    local o = l <= cfg.layers and of_encoder or of_decoder
+    o.top_k = cfg.top_k
+    if o == of_decoder or not own_capacity then o.capacity = cfg.capacity or false end
+    return nn.moe(h, o)
   end
 end
 
@@ -182,6 +215,11 @@ end, (function()
     {"balance", "table", {}, help = "coefficients of the balance rules that go with the router: "
       .. "aux=, z=, gamma="},
     live.row "capacity",
+    {"encoder_router", "any", nil, help = "the router of the encoder's mixtures, where it is "
+      .. "another; expert_choice, say, which a decoder cannot have. Of balance= it has what is "
+      .. "among its coefficients"},
+    {"encoder_capacity", "any", nil, help = "likewise their capacity, which r.capacity then leaves "
+      .. "as it is; false: none. Default: that of router, or the encoder_router's own"},
     {"normalize", "boolean", nil, help = "of routers that have it; default: the router's"},
     {"expert_bias", "boolean", false, help = "experts' projections have biases"},
     {"expert_dropout", "number", nil, 0, 0.99, help = "share of what is between an expert's "

@@ -19,7 +19,7 @@ local TOLD = "experts top_k router balance capacity normalize expert_dropout see
 local FAMILIES = {
   dense = {to = "moe", same = {expert_dim = "ffn_dim"}, told = TOLD .. "scale dense_layers"},
   encdec = {to = "encdec", same = {expert_dim = "ffn_dim"},
-            told = TOLD .. "moe_every moe_first moe_layers"},
+            told = TOLD .. "moe_every moe_first moe_layers encoder_router encoder_capacity"},
 }
 
 -- What would take from the new model what it is to have, or add to it.

@@ -164,6 +164,39 @@ is(run(make {experts = 4, moe_layers = {1, 2}, router = "expert_choice"}).state,
 refuses(function() run(make {experts = 4, moe_layers = {3}, router = "expert_choice"}) end,
   "expert choice in the decoder", "expert_choice")
 
+-- ---- another router in the encoder ----
+
+do
+  local o = with(MIX, {router = "gshard", top_k = 2, balance = {aux = 0.02},
+    encoder_router = {"expert_choice", scope = "micro"}, encoder_capacity = false})
+  o.capacity = {train = 1, group = 4 * 10} -- tokens of the decoder; the encoder has 40 a row
+  local m = make(o)
+  is(m.cfg.encoder_router.name .. " " .. m.cfg.router, "expert_choice gshard", "it is kept")
+  is(m.cfg.context, 10, "groups divide the decoder's tokens")
+  local r = run(m, {save = true, name = "two-routers", paused = true})
+  r:steps(8):wait()
+  near(r.layers[1].load:max():item(), 1, 1e-6, "experts of the encoder choose, all as much")
+  ok(r.layers[3].load:max():item() > 1, "those of the decoder are chosen")
+  ok(pcall(r.history, r, "drop.3") and not pcall(r.history, r, "drop.1"),
+    "a capacity in the decoder alone")
+  r.capacity = 2
+  r:steps(1):wait()
+  ok(not pcall(r.history, r, "drop.1"), "r.capacity leaves the encoder's as it is")
+  r:resume():wait()
+  local want_hash = r:hash()
+  r:close()
+  ok(replay "two-routers", "replayed")
+  ok(m:_decode("the fox", {tokens = 4})[1], "it writes")
+  is(run(make(with(MIX, {encoder_router = "softmax"})), {steps = 2}):hash(),
+    run(make(MIX), {steps = 2}):hash(), "the same router by its name")
+end
+refuses(function() make {experts = 4, moe_layers = {3}, encoder_router = "expert_choice"} end,
+  "no mixture in the encoder", "encoder_router has no effect: no layer of the encoder")
+refuses(function() make {experts = 4, encoder_router = "expert_choice", encoder_capacity = 2} end,
+  "a capacity that the encoder's router has not", "capacity has no effect")
+refuses(function() make {experts = 4, encoder_router = "nobody"} end, "no such router", "nobody")
+refuses(function() make {encoder_router = "switch"} end, "without experts", "without experts")
+
 -- ---- refused ----
 
 refuses(function() run(make {}, {objective = "next"}) end, "what the objective does not make",
