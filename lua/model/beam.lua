@@ -62,14 +62,14 @@ function beam.search(o, logits, step)
   end
   for n = 1, o.tokens do
     local on, ids, rows = {}, {}, {}
-    for rank, c in ipairs(candidates(live, logits, o.width)) do
-      if #on == o.width then break end
+    local best = candidates(live, logits, o.width)
+    for rank = 1, math.min(2 * o.width, #best) do -- of a live one one ends: enough go on
+      local c = best[rank]
       local sequence = live[c.row]
-      if c.id ~= o.stop then
+      if c.id == o.stop then finish(sequence.ids, c.score, n)
+      elseif #on < o.width then
         on[#on + 1] = {ids = longer(sequence, c.id), score = c.score}
         ids[#on], rows[#on] = c.id, c.row
-      elseif rank <= 2 * o.width then
-        finish(sequence.ids, c.score, n)
       end
     end
     keep_best(finished, o.width)

@@ -70,7 +70,7 @@ end
 -- ---- what parameters begin with ----
 
 -- {form, s}: a deviation of sqrt(s / fan in).  T5 has no 1/sqrt(D) in attention: q is smaller for
--- it.  The embedding's deviation is sqrt(s).
+-- it.  The embedding's deviation is sqrt(s).  What asks for a form of its own has it: routers.
 local DEVIATION = {normal = 1, truncated = 1 / 0.87962566, uniform = math.sqrt(3)}
 
 local function initializer(cfg)
@@ -81,7 +81,7 @@ local function initializer(cfg)
   end
   local head = cfg.attention_scale and 1 or cfg.head_dim or cfg.dim // cfg.heads
   return function(name, shape, init)
-    if init == "ones" or init == "zeros" then return init end
+    if init and type(init) ~= "number" then return init end
     local inputs = shape[#shape]
     if name:find "shared%.weight$" then inputs = 1
     elseif name:find "relative_attention_bias" then inputs = cfg.dim

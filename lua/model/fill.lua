@@ -179,16 +179,33 @@ end
 
 -- ---- models with an encoder ----
 
+-- The sentinels, a token behind each, and the end.
+local function check_decoder(m, blanks)
+  if 2 * blanks + 1 <= m.cfg.context then return end
+  error(("fill: %d blanks are %d tokens at least: the decoder's context of %d has no room for them")
+    :format(blanks, 2 * blanks + 1, m.cfg.context), 0)
+end
+
+local function say_open(blanks, told)
+  if told == blanks then return end
+  engine.event("fill", "note", ("the model ended after %d of %d blanks; the others are empty")
+    :format(told, blanks))
+end
+
 local function fill_by_encoder(m, pieces, s, o)
+  check_decoder(m, #pieces - 1)
   local inputs = with_sentinels(pieces, s)
-  local found, at, place = {}, nil, {}
+  local found, at, place, told = {}, nil, {}, 0
   for i = 1, #pieces - 1 do found[i], place[s.sentinel[i]] = {}, i end
   local ids = m:_decode(inputs, {temperature = o.temperature, top_k = o.top_k, top_p = o.top_p,
     seed = o.seed, tokens = math.min(m.cfg.context, #pieces * (o.tokens + 1))})[1].ids
   for _, id in ipairs(ids) do
-    if s.ends[id] then at = place[id]
+    if s.ends[id] then
+      at = place[id]
+      told = at and math.max(told, at) or told
     elseif at and #found[at] < o.tokens then found[at][#found[at] + 1] = id end
   end
+  say_open(#pieces - 1, told)
   return found
 end
 
@@ -199,18 +216,34 @@ local function check_blanks(pieces, s)
   error(("fill: %d blanks, the tokenizer has %d sentinels"):format(#pieces - 1, #s.sentinel), 0)
 end
 
+-- A model of words has spaces at the beginning of tokens, and learns of texts that are cut between
+-- tokens: a space before a blank is the filling's.  Pieces without it.
+local function without_spaces(m, words)
+  if not m.tokenizer or m.tokenizer.kind == "bytes" then return words end
+  local list = {}
+  for i, text in ipairs(words) do list[i] = i < #words and text:gsub(" $", "") or text end
+  return list
+end
+
+-- What the text has in place of a blank; space: of the two the text's stays.
+local function text_of(m, ids, space)
+  local text = m.tokenizer:decode(ids, {continued = true})
+  return space and text:gsub("^ ", "") or text
+end
+
 --- m:fill(text, {blank=, by=, tokens=40, temperature=0, top_k=40, top_p=1, seed=1}) -> the text
 -- with its blanks filled, and the list of what fills them
 local function fill(m, text, given)
   local o = options.read("fill", given, rows)
   local words, s = pieces_of(text, o.blank), specials_of(m)
   local by = form_of(m, s, o.by)
-  local pieces = encoded(m, words)
+  local cut = without_spaces(m, words)
+  local pieces = encoded(m, cut)
   if by == "span" then check_blanks(pieces, s) end
   local way = by == "fim" and fill_middles or m:_inputs() and fill_by_encoder or fill_spans
   local found, out = way(m, pieces, s, o), {words[1]}
   for i, ids in ipairs(found) do
-    found[i] = m.tokenizer:decode(ids)
+    found[i] = text_of(m, ids, cut[i] ~= words[i])
     out[#out + 1] = found[i] .. words[i + 1]
   end
   return table.concat(out), found

@@ -326,6 +326,13 @@ do
   end
   is(table.concat(search(1)[1].ids, " "), "0 0", "a width of one is greedy")
   is(table.concat(search(2)[1].ids, " "), "1 0", "of two it looks further")
+  -- of a width of 1 the two best are looked at: the second best ends, and is found
+  local found = beam.search({width = 1, tokens = 2, penalty = 0, stop = 2},
+    tensor {{math.log(0.5), math.log(0.1), math.log(0.4)}}, function()
+      return tensor {{math.log(0.4), math.log(0.3), math.log(0.3)}}
+    end)
+  is(#found[1].ids, 0, "what ends among the best 2 width is finished")
+  near(found[1].score, math.log(0.4), 1e-6, "with its score")
 end
 
 -- ---- generate ----
@@ -418,6 +425,16 @@ do -- sines as they are defined
     end
   end
   near(worst, 0, 1e-6, "sines and cosines of the places within documents")
+end
+
+-- ---- what parameters begin with ----
+
+do -- a router's own form stands: orthogonal rows of 0.1
+  local w = model.encdec({layers = 1, dim = 16, heads = 2, input_context = 16, context = 16,
+    experts = 4, moe_first = 1, router = "base", top_k = 1, vocab = V})
+    .params["encoder.layers.0.mlp.gate.weight"]
+  local off = (w:matmul(w:permute({2, 1}):contiguous()) * 100 - tensor.eye(4)):abs():max():item()
+  near(off, 0, 1e-4, "base's router begins orthogonal")
 end
 
 -- ---- layers and counts ----

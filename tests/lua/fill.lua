@@ -213,6 +213,42 @@ do
   t.ok(loss(true) ~= loss(false), "and losses go by it")
 end
 
+-- ---- tokens of words ----
+
+do -- " quick" is one token: the space before a blank is the filling's
+  local path = t.write(os.tmpname(), text)
+  local words = assert(tokenizer.train_bpe(path, {vocab = 480, fim = true, sentinels = 20}))
+  os.remove(path)
+  t.is(#words:encode " quick", 1, "words have the space at their beginning")
+  local m = model.dense {layers = 1, dim = 32, heads = 2, context = 32, vocab = words}
+  train(m, data.string(text, {tokenizer = words, val = 0}), {
+    objective = {"span", mean = 1, density = 0.1}, steps = 100, batch = 8, lr = 1e-2, save = false,
+    eval_every = 0}):wait()
+  local got, list = m:fill("over the lazy dog and runs away. the quick brown ___ jumps over the "
+    .. "___ dog")
+  t.ok(#list[1] > 0 and not table.concat(list, "|"):find "%f[^\0|] ", "no filling begins with one",
+    table.concat(list, "|"))
+  t.ok(not got:find "  ", "one space on each side", got)
+  t.is((m:fill("brown [] jumps", {blank = "[]", tokens = 3})):sub(1, 6), "brown ",
+    "the text's own stays as it is")
+end
+
+-- ---- models with an encoder ----
+
+do
+  local m = model.encdec {layers = 1, dim = 16, heads = 2, input_context = 40, context = 6,
+                          vocab = tok}
+  t.refuses(function() m:fill "a___b___c___d" end, "a decoder without room",
+    "3 blanks are 7 tokens at least: the decoder's context of 6 has no room for them")
+  local child = io.popen(("'%s' -E --plain -e '%s' 2>&1"):format(os.getenv "SWITCHYARD", [[
+    local m = model.encdec {layers = 1, dim = 16, heads = 2, input_context = 40, context = 6,
+      vocab = tokenizer.bytes {sentinels = 20}}
+    print(m:fill("a___b___c", {tokens = 2}))]]))
+  local said = child:read "a"
+  child:close()
+  t.ok(said:find "the model ended after 0 of 2 blanks; the others are empty", "it says so", said)
+end
+
 -- ---- on disk ----
 
 do
