@@ -98,8 +98,9 @@ struct sy_series_what {
     int layer;                     /* from 1; 0: of no layer */
     char mixture[SY_MIXTURE_NAME]; /* of the layer's mixtures; "": the first, or of none */
 };
-/* "layer 2", "layer 2 memory", "the mixture" (of no layer). */
-void sy_series_place(const struct sy_series_what *what, char *out, size_t n);
+/* "layer 2", "layer 2 memory", "the mixture" (of no layer); of a layer that has a name (NULL or "":
+ * none) "dec 1", "dec 1 memory". */
+void sy_series_place(const struct sy_series_what *what, const char *name, char *out, size_t n);
 /* Of one layer's one mixture? */
 bool sy_series_same_place(const struct sy_series_what *a, const struct sy_series_what *b);
 /* What a series of this name is where nothing says it: stores before version 4 had names alone. */

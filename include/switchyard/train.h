@@ -149,6 +149,9 @@ struct sy_trainer *sy_trainer_new(const struct sy_train_config *config, struct s
 /* Start its thread: it trains, or stands if sy_trainer_pause was called before.  Errors: STATE (it
  * was started already), IO (the system gives no thread). */
 int sy_trainer_start(struct sy_trainer *t, struct sy_err *err);
+/* The name of the layer after those that were named ("dec 1"; "": none), for alarms; before it
+ * starts.  Errors: MEMORY. */
+int sy_trainer_call_layer(struct sy_trainer *t, const char *name, struct sy_err *err);
 void sy_trainer_free(struct sy_trainer *t); /* stops and joins first */
 
 void sy_trainer_status(struct sy_trainer *t, struct sy_status *out); /* a copy; any thread */

@@ -19,8 +19,13 @@ local Expert = fields.class("expert", methods, "run layer number", function(_, n
 end)
 surgery.Expert = Expert
 
+-- "layer 2", "dec 1 memory"
+local function place_of(r, layer, moe)
+  return engine.place(layer, moe.name, r._m._labels[layer])
+end
+
 local function called(e)
-  return ("%s expert %d"):format(engine.place(e.layer, e._moe.name), e.number)
+  return ("%s expert %d"):format(place_of(e.run, e.layer, e._moe), e.number)
 end
 
 local function set_mask(e, off)
@@ -88,7 +93,7 @@ local function freeze_router(x, kind)
     end
   end
   x.run._h:apply{kind = kind, key = key, value = kind == "freeze" and 1 or 0,
-                 text = ("%s router"):format(engine.place(x.layer, x._moe.name))}
+                 text = ("%s router"):format(place_of(x.run, x.layer, x._moe))}
   return x
 end
 
@@ -161,7 +166,7 @@ local function experts_of(r, l, moe)
     out._moe = moe
     return out
   end
-  local what = ("%s: %s"):format(r.name, engine.place(l, moe.name))
+  local what = ("%s: %s"):format(r.name, place_of(r, l, moe))
   return fields.numbered(what, "expert", moe.experts, expert,
     "r.layers[l].experts[e]:disable() takes one out")
 end

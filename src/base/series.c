@@ -21,12 +21,15 @@ int sy_series_find(const char *name)
     return SY_FIND_NAME(rows, name);
 }
 
-void sy_series_place(const struct sy_series_what *what, char *out, size_t n)
+void sy_series_place(const struct sy_series_what *what, const char *name, char *out, size_t n)
 {
-    if (what->layer)
-        snprintf(out, n, "layer %d%s%s", what->layer, *what->mixture ? " " : "", what->mixture);
-    else
+    const char *space = *what->mixture ? " " : "";
+    if (!what->layer)
         snprintf(out, n, "the mixture");
+    else if (name && *name)
+        snprintf(out, n, "%s%s%s", name, space, what->mixture);
+    else
+        snprintf(out, n, "layer %d%s%s", what->layer, space, what->mixture);
 }
 
 bool sy_series_same_place(const struct sy_series_what *a, const struct sy_series_what *b)

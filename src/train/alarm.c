@@ -130,10 +130,31 @@ int sy__alarm_loads(struct sy_trainer *t, struct sy_err *err)
     return 0;
 }
 
+int sy_trainer_call_layer(struct sy_trainer *t, const char *name, struct sy_err *err)
+{
+    char **list = sy_realloc(t->layer, (size_t)(t->layers + 1) * sizeof *list);
+    if (list)
+        t->layer = list;
+    if (!list || !(list[t->layers] = sy_strdup(name)))
+        return sy_err_set(err, SY_E_MEMORY, "train: out of memory for names of layers");
+    t->layers++;
+    return 0;
+}
+
+void sy__alarms_free(struct sy_trainer *t)
+{
+    for (int i = 0; i < t->layers; i++)
+        sy_free(t->layer[i]);
+    sy_free(t->layer);
+    sy_free(t->alarms.loads);
+}
+
 /* Where the i-th observation is of. */
 static const char *place_of(const struct sy_trainer *t, int i, char place[64])
 {
-    sy_series_place(&t->observed[i].what, place, 64);
+    int layer = t->observed[i].what.layer;
+    const char *name = layer > 0 && layer <= t->layers ? t->layer[layer - 1] : NULL;
+    sy_series_place(&t->observed[i].what, name, place, 64);
     return place;
 }
 

@@ -103,7 +103,7 @@ void sy_trainer_free(struct sy_trainer *t)
     sy__norms_free(t);
     sy__sources_free(t);
     sy__spikes_free(t);
-    sy_free(t->alarms.loads);
+    sy__alarms_free(t);
     sy_free(t->skips);
     sy_free(t->name);
     pthread_cond_destroy(&t->changed);

@@ -166,6 +166,8 @@ struct sy_trainer {
     struct sy__part_loss parts[SY_OBJECTIVE_COUNT];
     struct sy__source_losses sources;
     struct sy__alarms alarms;
+    char **layer; /* what people call the layers; "": by the number */
+    int layers;
     /* the trainer thread's own, or the holder's; quiet_until: the lock guards it */
     struct sy_window window;
 
@@ -279,6 +281,7 @@ void sy__alarms_reset(struct sy_trainer *t); /* another state of the run; the lo
 /* Of the i-th load that is observed: one that someone disabled is not dead. */
 bool sy__expert_enabled(const struct sy_trainer *t, int i, int expert);
 int sy__alarm_loads(struct sy_trainer *t, struct sy_err *err); /* room for those of a new plan */
+void sy__alarms_free(struct sy_trainer *t);
 
 /* why.c.  What is seen of a step that stands out; before anything is changed by it.  false: the
  * step was given up. */

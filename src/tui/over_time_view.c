@@ -125,14 +125,12 @@ static void label_experts(const struct sy_panel *p, const struct sy_heat *h, str
 /* "layer 2"; with a name "dec 1". */
 static void layer_place(const struct sy__run *r, int layer, char *out, size_t size)
 {
-    struct sy_series_what first = {SY_SERIES_LOAD, 1, ""};
-    bool any = r && r->nlayers;
-    char name[32];
-    sy_series_place(any ? &r->layers[layer].what : &first, out, size);
-    if (any && sy_source_name(r->source, SY_SOURCE_LAYERS, r->layers[layer].what.layer, name,
-                              sizeof name))
-        snprintf(out, size, "%s%s%s", name, *r->layers[layer].what.mixture ? " " : "",
-                 r->layers[layer].what.mixture);
+    static const struct sy_series_what first = {SY_SERIES_LOAD, 1, ""};
+    const struct sy_series_what *what = r && r->nlayers ? &r->layers[layer].what : &first;
+    char name[32] = "";
+    if (what != &first)
+        sy_source_name(r->source, SY_SOURCE_LAYERS, what->layer, name, sizeof name);
+    sy_series_place(what, name, out, size);
 }
 
 void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g)

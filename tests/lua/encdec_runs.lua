@@ -113,6 +113,30 @@ do
   is(make {dropout = 0.1}.cfg.expert_dropout, nil, "there is none without experts")
 end
 
+-- ---- what layers are called ----
+
+do
+  nn.router("stuck", {rule = "ever the same", doc = "the first experts", route = function(ctx)
+    local p = (ctx:logits():clamp({lo = 0, hi = 0}) + tensor {3, 2, 1, 0}):softmax(-1)
+    local gates, experts = p:topk(ctx.K)
+    return {gates = gates, experts = experts, scores = p}
+  end})
+  local r = run(model.encdec {layers = 1, decoder_layers = 1, dim = 8, heads = 2, experts = 4,
+    top_k = 1, input_context = 16, vocab = tok, moe_layers = {2}, router = "stuck"},
+    {steps = 130, batch = 1, eval_every = 0})
+  local said = {}
+  for _, a in ipairs(r:alarms()) do said[a.name] = a.text end
+  ok(said["dead experts"]:find("(dec 1: 2 3 4)", 1, true), "an alarm names the layer",
+    said["dead experts"])
+  ok(said["router collapse"]:find("dec 1: 1 of 4", 1, true), "another one",
+    said["router collapse"])
+  r = run(make(MIX), {paused = true})
+  r.layers[3].experts[2]:disable()
+  local journal = r:journal()
+  is(journal[#journal].text, "dec 1 expert 2 disabled", "the journal, too")
+  r:stop()
+end
+
 -- ---- FLOPs ----
 
 -- A run's FLOPs (mfu, the charts' axis) are its tokens, of both sides, times those of a token: of a

@@ -123,7 +123,7 @@ static void test_places(void)
     static const char *const texts[] = {"the mixture", "layer 2", "layer 2 memory", "layer 3"};
     for (int i = 0; i < 4; i++) {
         char text[64];
-        sy_series_place(list[i], text, sizeof text);
+        sy_series_place(list[i], NULL, text, sizeof text);
         tap_is_str(text, texts[i], "a place as text");
         int same = 0;
         for (int k = 0; k < 4; k++)

@@ -152,6 +152,18 @@ static void call_list(lua_State *L, int arg, struct run *r, enum sy_source_list 
     }
 }
 
+static void call_layers(lua_State *L, int arg, struct run *r)
+{
+    struct sy_err err = SY_ERR_INIT;
+    lua_Integer n = lua_istable(L, arg) ? luaL_len(L, arg) : 0;
+    for (lua_Integer i = 1; i <= n; i++) {
+        lua_geti(L, arg, i);
+        if (sy_trainer_call_layer(r->trainer, lua_isstring(L, -1) ? lua_tostring(L, -1) : "", &err))
+            lsy_raise(L, &err);
+        lua_pop(L, 1);
+    }
+}
+
 /* run:start(aside, layers, sources): aside: not to be looked at (a replay); the names of its layers
  * and of its data's sources, for those who look */
 static int run_start(lua_State *L)
@@ -164,6 +176,7 @@ static int run_start(lua_State *L)
         call_list(L, 4, r, SY_SOURCE_DATA);
         lsy_live_source_show(r->look);
     }
+    call_layers(L, 3, r);
     if (sy_trainer_start(r->trainer, &err))
         return lsy_raise(L, &err);
     sy_board_changed(); /* who looked between these two has seen a run that pauses */

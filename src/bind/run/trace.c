@@ -136,13 +136,13 @@ static int l_series_kinds(lua_State *L)
     return 1;
 }
 
-/* engine.place(layer[, mixture]) -> "layer 2 memory" */
+/* engine.place(layer[, mixture, name of the layer]) -> "layer 2 memory" or "dec 1 memory" */
 static int l_place(lua_State *L)
 {
     char text[64];
     struct sy_series_what what = {.layer = (int)luaL_checkinteger(L, 1)};
     snprintf(what.mixture, sizeof what.mixture, "%s", luaL_optstring(L, 2, ""));
-    sy_series_place(&what, text, sizeof text);
+    sy_series_place(&what, luaL_optstring(L, 3, ""), text, sizeof text);
     lua_pushstring(L, text);
     return 1;
 }
