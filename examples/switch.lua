@@ -13,7 +13,7 @@
 
 local USAGE = "usage: switchyard examples/switch.lua [TEXT] [STEPS]\n"
   .. "  TEXT   a file, a folder or a pattern; default: the licences of what Debian has installed\n"
-  .. "  STEPS  of the two models that are compared; default: 5000, 10 minutes on 2 quiet cores\n"
+  .. "  STEPS  of the two models that are compared; default: 10000, 10 minutes on 2 quiet cores\n"
 
 -- ---- options ----
 
@@ -28,13 +28,13 @@ if arg[1] == "--help" or arg[1] == "-h" then
   io.write(USAGE)
   quit(0)
 end
-local path, STEPS = arg[1] or copyrights(), math.tointeger(tonumber(arg[2] or 5000))
+local path, STEPS = arg[1] or copyrights(), math.tointeger(tonumber(arg[2] or 10000))
 if not STEPS or STEPS < 2 then
   io.stderr:write(USAGE)
   quit(2)
 end
 -- Steps of students, and of what goes on from a trained model.
-local SOME, FEW = math.max(1, STEPS // 4), math.max(1, STEPS // 10)
+local SOME, FEW = math.max(1, STEPS // 4), math.max(1, STEPS // 20)
 local began = os.time()
 
 local function heading(text)
@@ -98,7 +98,7 @@ local K = 1000
 local function rate(step) return 1 / math.sqrt(math.max(step, K)) end
 
 local PRETRAIN = {objective = "span", optimizer = "adafactor", schedule = "constant", warmup = 0,
-                  lr = rate(0), batch = 16, z_loss = 1e-4, precision = "bf16", eval_every = 0,
+                  lr = rate(0), batch = 8, z_loss = 1e-4, precision = "bf16", eval_every = 0,
                   checkpoint_every = 0, save = false}
 
 -- A run that is over must have come to its end.
@@ -132,7 +132,7 @@ end
 
 -- ---- blanks in text that no model has seen ----
 
-local BLANKS, WIDTH = 120, 160 -- passages and their bytes
+local BLANKS, WIDTH = 200, 160 -- passages at most, and their bytes
 
 local learned = {} -- paragraphs of the training text
 for p in tok:decode(d:ids(1, d.train.tokens)):gmatch "[^\n]+" do learned[p] = true end

@@ -123,7 +123,8 @@ docs.entries = {
    "The text with its blanks filled (___ marks one), and the list of what fills them, by a model "
     .. "that was trained with objective \"span\" (all blanks at once: an encoder-decoder, or a "
     .. "model of one stack) or \"fim\" (one after the other, each by what stands before it and "
-    .. "behind it up to the next). A filling ends where the model writes a special token. Errors: "
+    .. "behind it up to the next). A filling ends where the model writes a special token. A space "
+    .. "before a blank belongs to it where the tokenizer's words begin with one. Errors: "
     .. "a text without a blank; a tokenizer without the special tokens; a text that fills the "
     .. "model's context. Source: Raffel et al. 2020; Bavarian et al. 2022.",
    'model.dense{layers = 1, dim = 16, heads = 2, ffn_dim = 16,\n'

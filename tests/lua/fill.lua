@@ -63,6 +63,27 @@ local function ids_of(...)
   return ids
 end
 
+-- ---- the space before a blank ----
+
+-- Words of most tokenizers begin with their space: "the ___ fox" is "the", a blank, " fox".
+do
+  local path = os.tmpname()
+  assert(io.open(path, "w")):write(text):close()
+  local words = assert(tokenizer.train_bpe(path, {vocab = 400, sentinels = 20, fim = true}))
+  os.remove(path)
+  local own = data.string(text, {tokenizer = words, val = 0.1})
+  for _, by in ipairs {"span", "fim"} do
+    local m = make(nil, words)
+    train(m, own, {objective = by, steps = 60, batch = 8, lr = 1e-2, warmup = 5, save = false,
+                   eval_every = 0}):wait()
+    local got, list = m:fill("the ___ fox jumps over the ___ dog", {tokens = 4})
+    local same, bare = m:fill("the___ fox jumps over the___ dog", {tokens = 4})
+    t.is(got, same, by .. ": a blank takes the space before it along")
+    t.is(list[1], (bare[1]:gsub("^ ", "")), "what fills it is told without")
+    t.is(#got, #"the fox jumps over the dog" + #bare[1] + #bare[2], "and no space is lost")
+  end
+end
+
 -- ---- fim ----
 
 do
