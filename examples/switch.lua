@@ -13,7 +13,7 @@
 
 local USAGE = "usage: switchyard examples/switch.lua [TEXT] [STEPS]\n"
   .. "  TEXT   a file, a folder or a pattern; default: the licences of what Debian has installed\n"
-  .. "  STEPS  of the two models that are compared; default: 10000, 10 minutes on 2 quiet cores\n"
+  .. "  STEPS  of the two models compared; default: 10000, about 10 minutes on 2 quiet cores\n"
 
 -- ---- options ----
 
@@ -308,9 +308,9 @@ local upcycled = dense:upcycle {experts = SWITCH.experts, moe_every = SWITCH.moe
 measure_once("T5, upcycled", upcycled, FEW, nil, STEPS)
 measure_once("T5, as many steps more", dense, FEW, nil, STEPS)
 
--- ---- 4. fine-tuning on a little text, where a mixture learns by heart ----
+-- ---- 4. fine-tuning on a little text, with more dropout of the experts ----
 
-heading "fine-tuning to continue a little text, which it learns by heart"
+heading "fine-tuning to continue a little text"
 local last = math.min(12000, d.tokens) -- tokens, of which half are learned
 local little = data.string(tok:decode(d:ids(d.tokens - last + 1, last)),
   {tokenizer = tok, val = 0.5})
