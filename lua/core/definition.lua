@@ -35,6 +35,9 @@ local function add_plain(parts, v)
   end
 end
 
+--- {[i] = true}: those of engine.chunks, what was typed, in which something was defined.
+definition.chunks = {}
+
 --- What an object {route=, rows=, ...} is defined by: a hash, TYPED, or nil of the program's own.
 function definition.of(spec)
   local parts, names = {}, {}
@@ -45,6 +48,7 @@ function definition.of(spec)
   for _, name in ipairs(names) do
     local info = debug.getinfo(spec[name], "S")
     local users = fields.is_users(info)
+    if users and #engine.chunks > 0 then definition.chunks[#engine.chunks] = true end
     local text = users and lines_of(info)
     if users and not text then return definition.TYPED end
     if text then parts[#parts + 1] = ("%s = %s"):format(name, text) end

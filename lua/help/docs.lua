@@ -229,11 +229,12 @@ docs.entries = {
     .. "path of its directory. What was changed after that checkpoint is changed again at its "
     .. "step. Data, tokenizer, program or kernels that are not as they were are named in an "
     .. "error; force goes on all the same and writes that into the journal. code = true runs the "
-    .. "stored script up to its first train(), for a model that it defines; data gives the data "
-    .. "set where it cannot be read again. steps = n is r.steps = n (see train). What the run had "
-    .. "done by the rules of an older program stays so, and what comes is by those of now; the "
-    .. "journal says where. Errors: a run that is open, here or in another process (which is "
-    .. "named); a checkpoint in its directory that is another run's.", nil,
+    .. "stored script up to its first train(), and what was typed behind that and defines "
+    .. "something; data gives the data set where it cannot be read again. steps = n is "
+    .. "r.steps = n (see train). What the run had done by the rules of an older program stays so, "
+    .. "and what comes is by those of now; the journal says where. Errors: a run that is open, "
+    .. "here or in another process (which is named); a checkpoint in its directory that is "
+    .. "another run's.", nil,
    options = "train.resume"},
   {"replay", "replay(name, {step=, code=, data=}) -> {identical=, step=, difference=, text=}",
    "Repeat a run from its beginning with the entries of its journal, in memory, and compare "

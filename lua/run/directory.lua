@@ -18,6 +18,7 @@
 -- Training needs none of it: where the directory cannot be made, an alarm says so and the run goes
 -- on without.
 
+local definition = require "switchyard.core.definition"
 local engine = require "switchyard.engine"
 local json = require "switchyard.core.json"
 local words = require "switchyard.core.words"
@@ -99,6 +100,11 @@ local function sources(m)
   if #engine.chunks > 0 then
     list[#list + 1] = {path = "session.lua", text = table.concat(engine.chunks, "\n") .. "\n"}
   end
+  for i, text in ipairs(engine.chunks) do -- each alone: they run whatever was trained before them
+    if definition.chunks[i] then
+      list[#list + 1] = {path = ("definition-%d.lua"):format(i), text = text, definition = true}
+    end
+  end
   local used = {}
   for i, s in ipairs(list) do
     local base = s.path:match "[^/]*$":gsub("[^%w._-]", "_")
@@ -115,7 +121,18 @@ local function family_file(m, code)
   for _, s in ipairs(code) do
     if source == "@" .. s.path then return s.file end
   end
-  return #code > 0 and code[#code].path == "session.lua" and "session.lua" or nil
+  for _, s in ipairs(code) do
+    if s.path == "session.lua" then return s.file end
+  end
+end
+
+-- Files of what was typed and defines something, or nil.
+local function definitions_in(code)
+  local list = {}
+  for _, s in ipairs(code) do
+    if s.definition then list[#list + 1] = s.file end
+  end
+  return #list > 0 and list or nil
 end
 
 -- ---- what goes into run.sqlite ----
@@ -196,6 +213,7 @@ function directory.config(m, d, o, initial, code)
              why = not fine and tostring(cfg) or nil,
              chosen = next(m._chosen) and m._chosen or nil, code = family_file(m, code)},
     script = code[1] and code[1].file or nil,
+    definitions = definitions_in(code),
     defined = defined_by_users(m),
     bf16 = o.precision == "bf16" and engine.bf16 or nil,
     flops_per_token = teacher.flops(m, o), -- for charts by FLOPs; 0: not known
@@ -370,10 +388,8 @@ local function beside(file, f, ...)
   return f(...)
 end
 
--- Run a stored script up to its first train(): it defines the model's family, or its router, on the
--- way.
-local function run_code(what, path, config)
-  local name = config.model.code or config.script
+-- Run a file of code/ up to its first train(): true, or false and an error.
+local function run_file(what, path, config, name)
   if not tostring(name):match "^[%w._-]+$" then
     error(("%s: a strange name of a script: %s"):format(what, tostring(name)), 0)
   end
@@ -391,7 +407,16 @@ local function run_code(what, path, config)
   local ok, e = words.unchecked(beside, directory.output, pcall, f,
     table.unpack(config.args or {}))
   package.path = before
-  if not ok and e ~= stop and not model._family(config.model.family) then
+  return ok or e == stop, e
+end
+
+-- Run a stored script up to its first train(), and what was typed behind that and defines
+-- something: the model's family, or its router, is defined on the way.
+local function run_code(what, path, config)
+  local fine, e = run_file(what, path, config, config.model.code or config.script)
+  local definitions = type(config.definitions) == "table" and config.definitions or {}
+  for _, name in ipairs(definitions) do run_file(what, path, config, name) end
+  if not fine and not model._family(config.model.family) then
     error(("%s: %s"):format(what, tostring(e)), 0)
   end
 end
@@ -412,9 +437,11 @@ function directory.model(what, path, config, code)
   end
   local ok, m = pcall(model._Model.new, family, config.model.config, true)
   if not ok then
-    error(("%s: %s%s"):format(what, tostring(m), not code and config.script and
-      ("; {code = true} (--code) runs %s/code/%s up to its first train() before"):format(path,
-        config.script) or ""), 0)
+    local script = config.script and ("%s/code/%s"):format(path, config.script)
+    error(("%s: %s%s"):format(what, tostring(m), script and (code
+      and "; what %s defines before its first train() was looked at"
+      or "; {code = true} (--code) runs %s up to its first train() before"):format(script)
+      or ""), 0)
   end
   m.tokenizer = load_tokenizer(what, path, config.tokenizer.model)
   m:_were_chosen(config.model.chosen)

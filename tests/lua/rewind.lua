@@ -556,6 +556,49 @@ do -- a router of one's own
     "and found in the stored script")
 end
 
+do -- a router that was typed behind another training
+  local path = folder .. "/typed.txt"
+  local f = assert(io.open(path, "w"))
+  f:write [[
+    d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+    function small(router)
+      return model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
+        top_k = 2, expert_dim = 16, router = router}
+    end
+    r = train(small "softmax", d, {steps = 3, batch = 2, save = false, eval_every = 0}):wait()
+    nn.router("late", {gives = "", route = function(ctx)
+      local gates, experts = ctx:logits():sigmoid():topk(ctx.K, -1)
+      return {gates = gates, experts = experts}
+    end})
+    r = train(small "late", d, {steps = 6, batch = 2, name = "typed_late", eval_every = 0}):wait()
+]]
+  f:close()
+  child(("-i < '%s'"):format(path))
+  local out = child "replay typed_late --code"
+  t.ok(out:find "identical through step 6\n$", "a router typed behind a train(): " .. out)
+
+  path = folder .. "/late.lua"
+  f = assert(io.open(path, "w"))
+  f:write [[
+    local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+    local function small(router)
+      return model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
+        top_k = 2, expert_dim = 16, router = router}
+    end
+    train(small "softmax", d, {steps = 3, batch = 2, save = false, eval_every = 0}):wait()
+    nn.router("too_late", {gives = "", route = function(ctx)
+      local gates, experts = ctx:logits():sigmoid():topk(ctx.K, -1)
+      return {gates = gates, experts = experts}
+    end})
+    train(small "too_late", d, {steps = 6, batch = 2, name = "too_late", eval_every = 0}):wait()
+  ]]
+  f:close()
+  child(("'%s'"):format(path))
+  out = child "replay too_late --code"
+  t.ok(out:find "unknown router 'too_late'" and out:find "late.lua defines before its first train",
+    "in a script it is told where it was looked for: " .. out)
+end
+
 do -- nothing kept
   local r = run("unsaved", {save = false})
   t.is(tostring(r.dir) .. r.state .. #runs(), "nildone" .. #runs(), "save = false: no directory")
