@@ -531,7 +531,8 @@ docs.entries = {
     .. "best experts, four times, and its gate goes by that one's score. All but position show "
     .. "later tokens, and are refused for next-token training unless allow_leak = true stands "
     .. "beside them; position shows them by second choices alone, which is said where top_k is "
-    .. "over 1. r.capacity = x sets train while it runs; false is none. "
+    .. "over 1. A number is train, and leaves what else the router's own capacity has; "
+    .. "r.capacity = x sets it while it runs; false is none. "
     .. "The router computes in fp32. "
     .. "Observes what ?run:history lists. Source: Shazeer et al. 2017; Fedus et al. 2021 "
     .. "(balance); Zoph et al. 2022 (z)."},

@@ -7,7 +7,8 @@
 --  2. In training a group is `group` tokens, or those of the micro-batch.  In evaluation it is a
 --     sequence: what a text gives does not depend on those beside it.  Generation drops nothing.
 --  3. Shares of the balance losses are before any drop; dropped tokens' output is 0.
---  4. A number stands for {train = number}, and that is what r.capacity sets and shows.
+--  4. A number stands for {train = number}, and that is what r.capacity sets and shows; what else
+--     the router's own capacity has stays.
 
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
@@ -96,6 +97,12 @@ function capacity.after(given, v)
   if v == nil and not out.eval then return nil end
   if v == nil then out.group = nil end
   return out
+end
+
+--- What a model's capacity is of which a number may be given, beside its router's own.
+function capacity.of_number(own, given)
+  if type(given) ~= "number" or type(own) ~= "table" then return given end
+  return capacity.after(own, given)
 end
 
 --- Are two the same?

@@ -45,9 +45,10 @@ function live.row(name, default)
   return row
 end
 
---- As the journal has a value, which is a double: as the option has it.
+--- As the journal has a value, which is a double: as the option has it.  false is none.
 function live.value(name, v)
   local row = rows[name]
+  if row and row.optional and v == false then return nil end
   return row and row[2] == "integer" and math.tointeger(v) or v
 end
 
@@ -76,7 +77,7 @@ function live.check(what, name, value, cfg, most)
   local row = live.row(name)
   row[2] = rows[name][2]
   if not cfg.experts then error(("%s: %s: this model has no experts"):format(what, name), 0) end
-  if value == nil and row.optional then return end
+  if not value and row.optional then return end
   row[5] = most or row[5]
   options.check(what, name, value, row)
 end

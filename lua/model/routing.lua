@@ -265,7 +265,9 @@ function routing.preferred(what, rows, given)
   local all = {}
   for name, v in pairs(given) do all[name] = v end
   for _, row in ipairs(rows) do
-    if all[row[1]] == nil then all[row[1]] = router.model[row[1]] end
+    local name = row[1]
+    if all[name] == nil then all[name] = router.model[name] end
+    if name == "capacity" then all[name] = capacity.of_number(router.model[name], all[name]) end
   end
   return all
 end

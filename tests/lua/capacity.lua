@@ -406,10 +406,15 @@ nn.router("bounded", {
 do
   local m = moe {router = "bounded"}
   is(m.cfg.capacity.train .. " " .. m.cfg.capacity.eval, "1.25 2", "a router has its own capacity")
-  is(moe({router = "bounded", capacity = 3}).cfg.capacity, 3, "or what is given")
+  local given = moe({router = "bounded", capacity = 3}).cfg.capacity
+  is(("%g %g %d"):format(given.train, given.eval, given.least), "3 2 4",
+    "or the number that is given, and the rest its own")
+  is(moe({router = "bounded", capacity = {train = 3}}).cfg.capacity.eval, nil, "or a table")
   is(moe({router = "bounded", capacity = false}).cfg.capacity, false, "or none")
   local r = train(m, d, with(own.TRAIN, {paused = true}))
   is(r.capacity, 1.25, "its factor")
+  r.capacity = false
+  is(r.capacity, nil, "false is none")
   r.capacity = nil
   r:resume():wait()
   is(r.capacity, nil, "none from now on")
