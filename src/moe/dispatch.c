@@ -51,10 +51,10 @@ int sy__check_experts(const struct sy_run *x, const char *op, const struct sy_te
     const int32_t *e = sy_data(expert);
     int64_t nk = sy_tensor_count(expert), k = expert->shape[1];
     for (int64_t i = 0; i < nk; i++)
-        if (e[i] >= experts)
+        if (e[i] < -1 || e[i] >= experts) /* counted from 1, as in Lua, where none is 0 */
             return sy_err_set(x->err, SY_E_RANGE,
-                              "%s: expert %d of token %lld is out of range: there are %lld experts",
-                              op, e[i], (long long)(i / k), (long long)experts);
+                              "%s: expert %lld of token %lld is outside 1 to %lld (0: none)", op,
+                              (long long)e[i] + 1, (long long)(i / k + 1), (long long)experts);
     return 0;
 }
 

@@ -139,13 +139,19 @@ do -- places of each group, never more than capacity
       ("a group of %d places an expert"):format(places))
   end
 end
+for _, e in ipairs {-1, 6} do
+  t.raises(function() i32 {{1}, {e}}:moe_dispatch {experts = 5} end,
+    ("moe_dispatch: expert %d of token 2 is outside 1 to 5 (0: none)"):format(e),
+    ("expert %d is none"):format(e))
+  t.raises(function() i32 {{1}, {e}}:moe_load {experts = 5} end, "moe_load: expert", "nor counted")
+end
 for line, f in pairs {
   ["moe_admit: places must be (groups)"] = {places = i32 {1, 2}},
   ["moe_admit: capacity is 0, must be at least 1"] = {capacity = 0},
   ["moe_admit: rounds is -1, must be at least 0"] = {rounds = -1},
   ["moe_admit: 3 groups do not divide the tokens"] = {groups = 3},
   ["moe_admit: rounds go by scores, and there are none"] = {rounds = 1},
-  ["moe_admit: expert 4 of token 1 is out of range: there are 4 experts"] = {experts = 4},
+  ["moe_admit: expert 5 of token 2 is outside 1 to 4 (0: none)"] = {experts = 4},
   ["moe_admit: priority must be (N) or (N, K) as expert"] = {priority = tensor.ones(5)},
   ["moe_admit: scores must be (N, E)"] = {scores = tensor.ones(4, 4)},
 } do
