@@ -31,12 +31,13 @@ every, runs = run.every, stored.runs
 compare, replay = late("run.compare", "compare"), late("run.replay", "replay")
 
 local function is(class) return function(v) return getmetatable(v) == class end end
-local guard, Expert = require("switchyard.core.method").guard,
-  require("switchyard.run.surgery").Expert
+local guard, surgery = require("switchyard.core.method").guard,
+  require "switchyard.run.surgery"
 guard(run.Run.methods, "a run", "r", is(run.Run))
 guard(stored.Stored.methods, "a stored run", "s", is(stored.Stored))
 guard(model._Model, "a model", "m", is(model._Class))
-guard(Expert.methods, "an expert", "x", is(Expert))
+guard(surgery.Expert.methods, "an expert", "x", is(surgery.Expert))
+guard(surgery.Router.methods, "a router", "x", is(surgery.Router))
 
 local only = require("switchyard.core.fields").only
 for name, t in pairs {tensor = tensor, nn = nn, data = data, tokenizer = tokenizer,

@@ -101,6 +101,15 @@ function coefficient.at(step, height, numbers)
   return step:le(number(6)):where(now, zero())
 end
 
+--- What a live run is to be told of it, whose next step is this one; nil: it is its height.
+function coefficient.outlook(name, step, height, numbers)
+  local function at(n) return coefficient.at(tensor(n), height, numbers):item() end
+  local next, last = at(step), at(MOST)
+  if next == height:item() then return nil end
+  return next == last and ("%s is %.6g from now on: its schedule is over"):format(name, next)
+    or ("%s is %.6g in step %d: its schedule counts from the run's first"):format(name, next, step)
+end
+
 --- The scalar that a row's value is in the program that is recorded: value is a number or what
 -- coefficient.read gave.
 function coefficient.tensor(row, value)

@@ -87,7 +87,23 @@ local function set_coefficient(r, name, value)
   end)
 end
 
+-- Where a coefficient's schedule makes it another than what r.NAME shows, a line says so.
+local function tell_outlook(r, name)
+  local numbers = r._m.inputs[coefficient.input(name)]
+  if not numbers or rawget(r, "_in_hook") then return end
+  local text = r._m:_quietly(function()
+    return coefficient.outlook(name, r.step + 1, r._m.inputs[name], numbers)
+  end)
+  if text then engine.event(r.name, "note", text) end
+end
+
 --- r.NAME = value of an input.
+function inputs.assign(r, name, value)
+  inputs.set(r, name, value)
+  tell_outlook(r, name)
+end
+
+--- The same, without a word.
 function inputs.set(r, name, value)
   local m = r._m
   local input, range = m.inputs[name], m._ranges[name]

@@ -711,7 +711,7 @@ end
 local function set(r, name, value)
   if name == "mix" then return set_mix(r, value) end
   if live.is(name) then return set_live(r, name, value) end
-  if model_inputs(r, name) then return inputs.set(r, name, value) end
+  if model_inputs(r, name) then return inputs.assign(r, name, value) end
   if r._h:get(name) == nil then refuse(r, name) end
   set_hyper(r, name, value)
 end

@@ -76,6 +76,7 @@ function methods:unfreeze() return freeze(self, "unfreeze") end
 
 local router_methods = {}
 local Router = fields.class("router", router_methods, "run layer")
+surgery.Router = Router
 
 local function router_key(x) return x._moe.path .. ".gate." end
 

@@ -243,6 +243,26 @@ do -- read back as they were given
   r:close()
 end
 
+do -- what r.aux shows is not what a schedule makes of it: a line says so
+  local m = moe {balance = {aux = {0.01}}}
+  local r = train(m, d, with(RUN, {name = "outlook", paused = true}))
+  r:steps(4):wait()
+  local engine, told = require "switchyard.engine", nil
+  local event = engine.event
+  engine.event = function(_, _, text) told = text end
+  for said, value in pairs {["aux is 0 from now on: its schedule is over"] = {0.1, steps = 3},
+                            ["aux is 0.05 in step 5: its schedule counts from the run's first"] =
+                              {0.1, warmup = 10}} do
+    r.aux = value
+    is(told, said, "r.aux = {...}: " .. said)
+  end
+  told = nil
+  r.aux = {0.2}
+  is(told, nil, "nothing where it is what it shows")
+  engine.event = event
+  r:close()
+end
+
 do -- both halves of a table are set between the same two steps
   local m = moe {balance = {aux = {0.5, warmup = 4}}}
   local r = train(m, d, {steps = 100000, batch = 1, warmup = 1, eval_every = 0, save = false})

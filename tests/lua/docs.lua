@@ -288,7 +288,9 @@ for _, case in ipairs {{function() local x = past.history "loss" return x end,
                        {function() local x = m.generate "a" return x end,
                          "generate: takes a model first"},
                        {function() local x = r.layers[1].experts[1].disable() return x end,
-                        "disable: takes an expert first: write x:disable(...)"}} do
+                        "disable: takes an expert first: write x:disable(...)"},
+                       {function() local x = r.layers[1].router.freeze() return x end,
+                        "freeze: takes a router first: write x:freeze(...)"}} do
   tap.refuses(case[1], case[2], "tests/lua/docs.lua:", case[2])
 end
 
