@@ -77,10 +77,10 @@ do
     train(m, own, {objective = by, steps = 60, batch = 8, lr = 1e-2, warmup = 5, save = false,
                    eval_every = 0}):wait()
     local got, list = m:fill("the ___ fox jumps over the ___ dog", {tokens = 4})
-    local same, bare = m:fill("the___ fox jumps over the___ dog", {tokens = 4})
-    t.is(got, same, by .. ": a blank takes the space before it along")
-    t.is(list[1], (bare[1]:gsub("^ ", "")), "what fills it is told without")
-    t.is(#got, #"the fox jumps over the dog" + #bare[1] + #bare[2], "and no space is lost")
+    local _, bare = m:fill("the___ fox jumps over the___ dog", {tokens = 4})
+    t.is(list[1], (bare[1]:gsub("^ ", "")), by .. ": a blank takes the space before it along")
+    t.is(got, ("the %s fox jumps over the %s dog"):format(list[1], list[2]),
+      "and the text around it stays what it was")
   end
 end
 
