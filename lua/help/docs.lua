@@ -342,16 +342,10 @@ docs.entries = {
     .. "number (top_p, relu, expert_threshold ...); source_load.L, of data with several sources "
     .. "the load of each source (S*E values, at most 16384, as gate.L); bias.L, from the smallest "
     .. "to the largest bias (sigmoid router); balance.L and z.L, the auxiliary losses without "
-    .. "their weights; grad_norm.L of all its parameters, grad_norm.router.L, grad_norm.experts.L "
-    .. "(E values, as gate.L). grad_norm.embed_tokens and the like: outside of layers. skipped: "
-    .. "see r:why. Errors: an unknown series.", 'r:history "loss"'},
-    .. "the load of each source (S*E values, as gate.L); bias.L, from the smallest to the largest "
-    .. "bias (sigmoid router); balance.L and z.L, the auxiliary losses without their weights; "
-    .. "total_loss, what is minimized: loss and these by their weights (and label_smoothing, "
-    .. "z_loss, distill); grad_norm.L of all its "
-    .. "parameters, grad_norm.router.L, grad_norm.experts.L (E values, as gate.L). "
-    .. "grad_norm.embed_tokens and the like: outside of layers. skipped: see r:why. Errors: an "
-    .. "unknown series.", 'r:history "loss"'},
+    .. "their weights; total_loss, what is minimized: loss and these by their weights (and "
+    .. "label_smoothing, z_loss, distill); grad_norm.L of all its parameters, grad_norm.router.L, "
+    .. "grad_norm.experts.L (E values, as gate.L). grad_norm.embed_tokens and the like: outside "
+    .. "of layers. skipped: see r:why. Errors: an unknown series.", 'r:history "loss"'},
   {"run:why", "r:why(step) -> table, printed as a card",
    "What is known of a step (default: the newest that stood out): its loss and gradient norm "
     .. "against the 128 steps before (mean is what was usual: the median of the last 32; a "
