@@ -82,14 +82,37 @@ local function balance_choices(ctx, choices, p)
   nn.loss("balance", (weight * each):sum() * n, ctx:setting "aux_all")
 end
 
+-- K of the choices of p (N,n), and their gates; and with a bias its update.
+local function chosen(ctx, p, extra)
+  if not ctx.options.real then return ctx:choose(p) end
+  local bias = nn.state("gate.bias", tensor.zeros(ctx.E))
+  local _, choices = ctx:choose(p + (bias + ctx:mask()):pad(1, 0, extra))
+  return p:gather(-1, choices), choices, bias
+end
+
+-- After a step: of each of the E what it misses of its part of the choices that are to compute.
+local function steer(ctx, bias, experts)
+  local load = experts:moe_load({experts = ctx.E}) -- shares of those that compute
+  local count = nn.step_sum("real", (load * experts:gt(0):cast("f32"):sum()):round())
+  local n = ctx:count()
+  local all = type(n) == "number" and n * nn.micro_batches()
+    or nn.step_sum("real.tokens", n):maximum(1)
+  local on = ctx:enabled()
+  local missing = on * (ctx.options.real / ctx.K) / on:sum() - count / (all * ctx.K)
+  nn.observe("bias", bias:max() - bias:min())
+  nn.update(bias, bias + missing * on * ctx:setting "mu")
+end
+
 return {
   name = "zero_experts",
   rule = "softmax over the E experts and more that cost nothing, the K largest",
   doc = "Softmax over E + zero + copy + constant choices, the K largest: a zero expert adds "
     .. "nothing, a copy the token itself, a constant one a learned vector mixed with the token; "
     .. "none of these costs a product. Series computed: experts that compute a token, on average. "
-    .. "The loss balance is over all choices. With copy alone and scale = 6 it is as LongCat-Flash "
-    .. "has it, but for its bias.",
+    .. "The loss balance is over all choices. With real, a bias of the E, which chooses and "
+    .. "does not weigh, moves by mu * (real / (K E) - the expert's share of all choices) after "
+    .. "each step, so that so many compute a token in the mean, evenly; with copy alone, scale = 6 and "
+    .. "aux_all = 0 it is LongCat-Flash's.",
   source = "MoE++, Jin et al. 2024; LongCat-Flash, 2025",
   paper = "zero 1, copy 1, constant 2; loss 0.01 with tau 0.75 of f that sum to K = 2, which is "
     .. "0.02 here (times the number of choices, as in other losses; the paper writes none)",
@@ -104,6 +127,9 @@ return {
      help = "weight of the loss that balances all choices"},
     {"tau", "number", 0.75, 0, 1e3, scheduled = true,
      help = "weight of what costs nothing in it"},
+    {"real", "number", nil, 0, 64,
+     help = "experts that are to compute a token, on average; default: any, and no bias"},
+    {"mu", "number", 0.01, 0, 1, scheduled = true, help = "speed of the bias"},
   },
   gives = "logits", scoped = true,
   balance = {z = 0},
@@ -111,18 +137,22 @@ return {
     one = "there are choices beside it",
     order = "its weights have rows beyond the E, which stay where they are",
   },
-  check = function(_, _, o)
+  check = function(_, K, o)
     if count(o) == 0 then return "zero, copy and constant are 0: that is router 'softmax'" end
+    if o.real and o.real > K then return ("real is %g of top_k = %d"):format(o.real, K) end
+    if not o.real and o.mu ~= 0.01 then return "mu has no effect without real" end
   end,
   route = function(ctx)
     local o, extra = ctx.options, count(ctx.options)
     local p = chained_logits(ctx, extra):softmax(-1)
-    local gates, choices = ctx:choose(p)
+    local gates, choices, bias = chosen(ctx, p, extra)
     if o.normalize then gates = nn.normalize_gates(gates) end
     gates = gates * o.scale
     local real = choices:le(ctx.E)
     nn.observe("computed", ctx:mean(real:cast("f32"):sum(-1)), {kind = "experts_per_token"})
-    return {experts = real:where(choices, tensor.zeros(choices.shape, {dtype = "i32"})),
+    local experts = real:where(choices, tensor.zeros(choices.shape, {dtype = "i32"}))
+    return {experts = experts,
+            update = bias and function() steer(ctx, bias, ctx:without_padding(experts)) end,
             gates = real:where(gates, tensor.zeros(gates.shape)), fewer = true,
             plus = added(ctx, choices, gates),
             loss = function() balance_choices(ctx, choices, p) end}

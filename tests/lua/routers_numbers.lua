@@ -68,7 +68,7 @@ local DEFAULTS = {
   uniform = {},
   zero_experts = {zero = of(1), copy = of(1), constant = of(2), residual = of(true),
                   normalize = of(false), scale = ours(1), aux_all = of(0.01, 2), tau = of(0.75),
-                  z = of(0)},
+                  mu = ours(0.01), z = of(0)},
 }
 
 local function words_of(list)

@@ -540,6 +540,31 @@ do -- quantile: the others have even shares, by their own quantiles
   r:close()
 end
 
+do -- zero_experts: so many compute a token, evenly, whatever the loss
+  local function last(real, accumulate)
+    local m = moe {layers = 1, top_k = 3, router = {"zero_experts", copy = 4, zero = 0,
+      constant = 0, real = real, mu = 0.5, aux_all = 0}}
+    local r = train(m, own.data, with(own.STILL, {steps = 150, batch = 16,
+                                                  accumulate = accumulate})):wait()
+    local computed, load, n = series(r, "computed.1"), {0, 0, 0, 0}, 0
+    for i, row in ipairs(series(r, "load.1")) do
+      if i > 50 then
+        n = n + computed[i] / 100
+        for e = 1, 4 do load[e] = load[e] + row[e] / 100 end
+      end
+    end
+    r:close()
+    return n, load
+  end
+  for accumulate, real in pairs {[1] = 1, [2] = 2.5} do
+    local n, load = last(real, accumulate)
+    near({n}, {real}, ("zero_experts: %g of three compute"):format(real), 0.06)
+    near(load, {1, 1, 1, 1}, "... evenly", 0.2)
+  end
+  says(function() moe {top_k = 2, router = {"zero_experts", real = 3}} end,
+    "model.moe: router 'zero_experts': real is 3 of top_k = 2")
+end
+
 do -- deepseek_v3: one of a group of two is off, the other is not
   local m = moe {layers = 1, experts = 8, router = {"deepseek_v3", groups = 4, keep = 2}}
   local r = train(m, own.data, {steps = 40, batch = 16, lr = 1e-30, warmup = 0, weight_decay = 0,
