@@ -556,13 +556,14 @@ docs.entries = {
    "A line that is said once, before the model is trained: what one is to know of it."},
   {"nn.router",
    "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, model=, causal=, "
-    .. "leak=, varies=, scoped=, capacity=, check=, positional=, like=, except=, "
+    .. "leak=, varies=, scoped=, of_mean=, capacity=, check=, positional=, like=, except=, "
     .. "route=function(ctx)})",
    "A router of one's own, in the form of the program's (lua/routers/): router = \"name\" or "
     .. "{\"name\", option = value} uses it then, and routers(), ?name and completion know it. rows "
     .. "are its options, {name, type, default, least, most, help = text}; gives says what balance "
     .. "rules may ask of it (\"logits scores\", and bias where it calls ctx:bias()); balance has "
-    .. "its own defaults of their coefficients, model of top_k, capacity, activation and "
+    .. "its own defaults of their coefficients, of_mean such as are divided by the number of "
+    .. "layers with experts, model of top_k, capacity, activation and "
     .. "expert_bias; causal = false with leak, a text, refuses to generate, and to train for the "
     .. "next token unless allow_leak; varies = true, a token may have any number of experts, whose "
     .. "mean is then the series experts_per_token.L; scoped = true, a loss of its own goes by "
