@@ -16,9 +16,14 @@ local LATER = {["gshard: policy = sampling"] = true,
 
 -- ---- options ----
 
-local function learns(what, case, more)
+-- option: of which the router may say, by its name, that this value cannot be.
+local function learns(what, case, more, option)
   if LATER[what] then return t.skip(what, "later") end
-  local good, why = pcall(function()
+  local good, why = pcall(case.make, more)
+  if not good and option and tostring(why):find(option .. " = ", 1, true) then
+    return ok(true, what .. ": refused, with its name")
+  end
+  good, why = pcall(function()
     local m = case.make(more)
     local r = train(m, d, {steps = 2, batch = 2, accumulate = 2, warmup = 0, eval_every = 1,
                            eval_batches = 1, save = false}):wait()
@@ -46,7 +51,8 @@ local function try_options(case)
     for _, row in ipairs(case.router.rows) do
       for _, v in ipairs(values(row)) do
         learns(("%s: %s = %s%s"):format(case.name, row[1], v, beside), case,
-          {capacity = capacity, router = with(cases.options_of(case.router), {[row[1]] = v})})
+          {capacity = capacity, router = with(cases.options_of(case.router), {[row[1]] = v})},
+          row[1])
       end
     end
   end
