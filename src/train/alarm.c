@@ -10,6 +10,7 @@
  *     others find (sy_trainer_set_alarm, any thread): a store that cannot be written, which
  *     src/bind/run/store.c tells, and what Lua raises.
  *  2. Alarms change nothing of the run, and are not part of its state. */
+#include "base/grow.h"
 #include "base/mem.h"
 #include "base/reals.h"
 #include "run/metrics.h"
@@ -132,10 +133,8 @@ int sy__alarm_loads(struct sy_trainer *t, struct sy_err *err)
 
 int sy_trainer_call_layer(struct sy_trainer *t, const char *name, struct sy_err *err)
 {
-    char **list = sy_realloc(t->layer, (size_t)(t->layers + 1) * sizeof *list);
-    if (list)
-        t->layer = list;
-    if (!list || !(list[t->layers] = sy_strdup(name)))
+    if (SY_GROW(t->layer, t->layer_room, t->layers + 1) ||
+        !(t->layer[t->layers] = sy_strdup(name)))
         return sy_err_set(err, SY_E_MEMORY, "train: out of memory for names of layers");
     t->layers++;
     return 0;

@@ -167,6 +167,7 @@ struct sy_trainer {
     struct sy__source_losses sources;
     struct sy__alarms alarms;
     char **layer; /* what people call the layers; "": by the number */
+    size_t layer_room;
     int layers;
     /* the trainer thread's own, or the holder's; quiet_until: the lock guards it */
     struct sy_window window;
