@@ -55,10 +55,10 @@ end
 -- rows[i] went on with ids[i].
 function beam.search(o, logits, step)
   local live, finished, number = {{ids = {}, score = 0}}, {}, 0
-  local function finish(ids, score, length)
+  local function finish(ids, score, length, ended)
     number = number + 1
     finished[#finished + 1] = {ids = ids, score = normalized(score, length, o.penalty),
-                               number = number}
+                               number = number, ended = ended}
   end
   for n = 1, o.tokens do
     local on, ids, rows = {}, {}, {}
@@ -66,7 +66,7 @@ function beam.search(o, logits, step)
     for rank = 1, math.min(2 * o.width, #best) do -- of a live one one ends: enough go on
       local c = best[rank]
       local sequence = live[c.row]
-      if c.id == o.stop then finish(sequence.ids, c.score, n)
+      if c.id == o.stop then finish(sequence.ids, c.score, n, true)
       elseif #on < o.width then
         on[#on + 1] = {ids = longer(sequence, c.id), score = c.score}
         ids[#on], rows[#on] = c.id, c.row

@@ -250,7 +250,7 @@ local function draw_tokens(found, over, logits, o, n)
     local id = not over[row] and
       engine.draw(logits, row, o.temperature, o.top_k, o.top_p, o.seed, n)
     if id then one.score = one.score + p[{row, id + 1}]:item() end
-    over[row] = not id or id == o.stop
+    over[row], one.ended = not id or id == o.stop, id and id == o.stop or one.ended
     if not over[row] then one.ids[n], ids[row] = id, id end
   end
   return next(ids) and ids
@@ -377,7 +377,7 @@ end
 --- m:_decode(inputs, {beam=1, length_penalty=0.6, tokens=, temperature=0, top_k=0, top_p=1, seed=1,
 -- start=, stop=, source=, show=}) -> list of {ids=, score=}, best first: what the decoder writes
 -- for token ids that the encoder reads, without `stop` (default: the tokenizer's end-of-text;
--- false: none).  score: log p, of a beam divided by its length penalty.
+-- false: none); ended: it wrote that.  score: log p, of a beam divided by its length penalty.
 function sequence.decode(m, inputs, given)
   return sequence.decode_all(m, {inputs or {}}, given)[1]
 end

@@ -79,6 +79,15 @@ local function by_decoder(m, texts, tag, o)
   return out
 end
 
+-- What the decoder's context has cut, not o.tokens.
+local function say_cut(m, found, o)
+  local cut = 0
+  for _, sequences in ipairs(found) do cut = cut + (sequences[1].ended and 0 or 1) end
+  if cut == 0 or o.tokens < m.cfg.context then return end
+  engine.event("translate", "note", ("%d of %d texts are cut: the decoder writes at most %d tokens "
+    .. "(context)"):format(cut, #found, m.cfg.context))
+end
+
 -- Several at once, but for those of nothing.
 local function by_encoder(m, texts, tag, o, source)
   local all, of, out = {}, {}, {}
@@ -89,6 +98,7 @@ local function by_encoder(m, texts, tag, o, source)
   end
   local found = m:_decode_all(all, {tokens = o.tokens, beam = o.beam, source = source,
     length_penalty = o.length_penalty})
+  say_cut(m, found, o)
   for k, sequences in ipairs(found) do out[of[k]] = m.tokenizer:decode(sequences[1].ids) end
   return out
 end

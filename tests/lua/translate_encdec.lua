@@ -93,6 +93,25 @@ end
 same_as_alone("beams", make(d), table.move(texts, 1, 5, 1, {}), {tokens = 6, beam = 3})
 is(#m:_decode_all({}, {}), 0, "of nothing")
 
+-- ---- what is cut ----
+
+do
+  local child = io.popen(("'%s' -E --plain -e '%s' 2>&1"):format(os.getenv "SWITCHYARD", ([[
+    local d = assert(data.pairs("%s", {to = "en", val = 0}))
+    local m = model.encdec {layers = 1, dim = 16, heads = 2, vocab = d.tokenizer, context = 20,
+      input_context = 20}
+    train(m, d, {steps = 1, batch = 1, eval_every = 0, save = false}):wait()
+    m.cfg.context = 2
+    print(#m:translate({"eins", "zwei"}, {from = "de"}))
+    print(#m:translate("eins", {from = "de", tokens = 1}))
+    print(#m:translate("eins", {from = "de", beam = 2}))]]):format(path)))
+  local said = child:read "a"
+  child:close()
+  ok(said:find "of 2 texts are cut: the decoder writes at most 2 tokens", "it says so", said)
+  ok(said:find "1 of 1 texts are cut", "of a beam, too", said)
+  is(select(2, said:gsub("are cut", "")), 2, "not where o.tokens cuts")
+end
+
 -- ---- what a decoder begins with ----
 
 do
