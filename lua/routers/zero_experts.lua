@@ -111,8 +111,8 @@ return {
     .. "none of these costs a product. Series computed: experts that compute a token, on average. "
     .. "The loss balance is over all choices. With real, a bias of the E, which chooses and "
     .. "does not weigh, moves by mu * (real / (K E) - the expert's share of all choices) after "
-    .. "each step, so that so many compute a token in the mean, evenly; with copy alone, scale = 6 and "
-    .. "aux_all = 0 it is LongCat-Flash's.",
+    .. "each step, so that so many compute a token in the mean, evenly; with copy alone, scale = "
+    .. "6 and aux_all = 0 it is LongCat-Flash's.",
   source = "MoE++, Jin et al. 2024; LongCat-Flash, 2025",
   paper = "zero 1, copy 1, constant 2; loss 0.01 with tau 0.75 of f that sum to K = 2, which is "
     .. "0.02 here (times the number of choices, as in other losses; the paper writes none)",

@@ -268,6 +268,19 @@ ok(assert(data.pairs(two, {val = .0001})).val.pairs == 1, "at least one is held 
 fails("all are held out", function() return data.pairs(write("one.tsv", "a\tb\n"), {val = .1}) end,
   "val = 0.1", "all 1 pairs")
 
+-- A language whose texts differ in digits alone may be held out whole.
+do
+  lines = {}
+  for i = 1, 20 do
+    lines[i] = ("de\tdas Haus %d\tthe house %d"):format(i, i)
+    lines[20 + i] = ("fr\tla maison %d\tthe big house %d"):format(i, i)
+  end
+  local d = assert(data.pairs(write("digits.tsv", table.concat(lines, "\n"))))
+  local whole = d.val:pair(1).source
+  is(d.reading:match "^[^,]+, [^,]+, [^,]+", ("40 pairs: de 20, fr 20; held out: 20, all of %s")
+    :format(whole), "which is said")
+end
+
 -- From one language into several: by the one language's texts, and fewest words are of them.
 lines = {}
 for i = 1, 100 do
@@ -319,7 +332,7 @@ fails("no tokenizer", function() return data.pairs(many, {tokenizer = 7}) end, "
 local spelt = write("spelt.tsv", "a <pad> b\tx y\nc d\tx<|endoftext|>y\n<extra_id_0>\te\nf g\th i")
 d = assert(data.pairs(spelt, {val = 0, tokenizer = tokenizer.bytes{pad = true, sentinels = 3}}))
 is(listed(d), "from: f g > h i", "texts that spell special tokens are no pairs")
-ok(d.reading:find("1 pairs, 0 held out: from 1; left out: 3 that spell a special token", 1, true),
+ok(d.reading:find("1 pairs: from 1; held out: 0; left out: 3 that spell a special token", 1, true),
   "and counted", d.reading)
 d = assert(data.pairs(spelt, {val = 0, tokenizer = tokenizer.bytes{pad = true}, tag = "<pad>"}))
 is(d.pairs, 2, "those of the tag are no fault, nor what no token is")

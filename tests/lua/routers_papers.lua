@@ -489,7 +489,7 @@ end
 is(capacity_of {router = "switch"}, "1.25 2 4", "switch: its paper's capacity")
 is(capacity_of {router = "gshard"}, "1 1 4", "gshard: 2 N/E, which is 1 of N*K/E")
 is(capacity_of {router = "st_moe"}, "0.625 1 4", "st_moe: 1.25 N/E, which is 0.625 of N*K/E")
-is(capacity_of {router = "switch", capacity = 3}, "3", "what is said holds")
+is(capacity_of {router = "switch", capacity = 3}, "3 2 4", "what is said holds")
 is(tostring(moe({router = "switch", capacity = false}).cfg.capacity or nil), "nil",
   "... and that there is none")
 is(moe({router = "gpt_oss"}).cfg.activation, "swiglu_oai", "gpt_oss: its experts")

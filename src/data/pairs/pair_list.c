@@ -213,20 +213,38 @@ static void tell_sources(const struct sy__pair_list *l, const int64_t *count, st
         sy_str_printf(out, " and %d more", (int)l->sources - 16);
 }
 
+/* Languages of which all that there is was held out. */
+static void tell_untrained(const struct sy__pair_list *l, const int64_t *count,
+                           const int64_t *held, struct sy_str *out)
+{
+    for (int32_t i = 0; i < l->sources; i++)
+        if (count[i] && held[i] == count[i]) {
+            sy_str_puts(out, ", all of ");
+            sy_utf8_line(out, l->source[i], strlen(l->source[i]));
+        }
+}
+
 void sy__pair_tell(const struct sy__pair_list *l, struct sy_str *out)
 {
     const char *sep = "; left out: ";
-    int64_t *count = sy_calloc((size_t)l->sources + 1, sizeof *count), held = 0;
+    int64_t *count = sy_calloc((size_t)l->sources + 1, sizeof *count);
+    int64_t *held = sy_calloc((size_t)l->sources + 1, sizeof *held), all = 0;
     for (int64_t i = 0; i < l->n; i++) {
-        held += l->pair[i].held && !l->pair[i].left;
-        if (count)
-            count[l->pair[i].source] += !l->pair[i].left;
+        const struct sy__pair_text *p = &l->pair[i];
+        all += p->held && !p->left;
+        if (count && held) {
+            count[p->source] += !p->left;
+            held[p->source] += p->held && !p->left;
+        }
     }
-    sy_str_printf(out, "%lld pairs, %lld held out", (long long)(l->n - l->special),
-                  (long long)held);
+    sy_str_printf(out, "%lld pairs", (long long)(l->n - l->special));
     if (count)
         tell_sources(l, count, out);
+    sy_str_printf(out, "; held out: %lld", (long long)all);
+    if (count && held)
+        tell_untrained(l, count, held, out);
     sy_free(count);
+    sy_free(held);
     tell_one(out, &sep, l->twice, "there twice");
     tell_one(out, &sep, l->equal, "equal to their source");
     tell_one(out, &sep, l->few, "of too few words");
