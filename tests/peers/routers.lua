@@ -22,7 +22,7 @@ model.define("between", function(cfg)
     local y = nn.layer(1, function()
       return nn.scope("mlp", nn.moe, x, {experts = cfg.experts, top_k = cfg.top_k, expert_dim = F,
         router = cfg.rule, capacity = cfg.slots or false, aux = cfg.aux, z = cfg.z,
-        gamma = cfg.gamma, sequence = cfg.sequence})
+        gamma = cfg.gamma, sequence = cfg.sequence, scope = cfg.scope})
     end)
     return nn.linear((x + y):view(-1, C), nn.param("head", {cfg.vocab, C}, 0.5))
   end
@@ -80,15 +80,16 @@ case("gshard-drops", {"gshard", policy = "all"}, "rule=gshard aux=0.5 factor=1.5
   {experts = 4, top_k = 2, aux = 0.5, slots = 0.75}) -- there of N/E, here of N*K/E
 -- What the sources round in three ways (int, round, ceil) is up here: 15 places of 14.4.
 case("switch-groups", {"switch", jitter = 0}, "rule=switch aux=0.5 factor=0.9 groups=4",
-  {experts = 4, top_k = 1, aux = 0.5, slots = {train = 0.9, group = 16}})
+  {experts = 4, top_k = 1, aux = 0.5, scope = "micro", slots = {train = 0.9, group = 16}})
 case("switch-up", {"switch", jitter = 0}, "rule=switch aux=0.5 factor=0.9",
   {experts = 4, top_k = 1, aux = 0.5, slots = 0.9})
 case("switch-least", {"switch", jitter = 0}, "rule=switch aux=0.5 factor=0.5 groups=4 least=4",
-  {experts = 4, top_k = 1, aux = 0.5, slots = {train = 0.5, group = 16, least = 4}})
+  {experts = 4, top_k = 1, aux = 0.5, scope = "micro",
+   slots = {train = 0.5, group = 16, least = 4}})
 case("switch-reroute", {"switch", jitter = 0}, "rule=switch aux=0.5 factor=0.9 reroute=4",
-  {experts = 4, top_k = 1, aux = 0.5, slots = {train = 0.9, drop = "reroute"}})
+  {experts = 4, top_k = 1, aux = 0.5, slots = {train = 0.9, drop = "reroute", allow_leak = true}})
 case("gshard-groups", {"gshard", policy = "all"}, "rule=gshard aux=0.5 factor=1.3 groups=4",
-  {experts = 4, top_k = 2, aux = 0.5, slots = {train = 0.65, group = 16}})
+  {experts = 4, top_k = 2, aux = 0.5, scope = "micro", slots = {train = 0.65, group = 16}})
 case("expert-choice", {"expert_choice", allow_leak = true, factor = 0.9},
   "rule=choice factor=0.9 groups=4", {experts = 4, top_k = 2})
 case("expert-choice-micro", {"expert_choice", allow_leak = true, scope = "micro", factor = 0.7},
