@@ -198,7 +198,7 @@ local function observe_sources(ctx, r)
   local S = d.data and #d.data.sources or 0
   if S < 2 or d.kind == "count" then return end
   if S * ctx.E > SOURCE_LOADS then
-    return nn._remark(("source_load is not kept: %d sources x %d experts are over %d values")
+    return nn.remark(("source_load is not kept: %d sources x %d experts are over %d values")
       :format(S, ctx.E, SOURCE_LOADS))
   end
   local E, source = ctx.E, d.batch[d.side == "input" and "input_sources" or "sources"]:view(-1, 1)

@@ -20,13 +20,6 @@ local MOE = with(DENSE, {experts = cases.E, expert_dim = 8})
 local INPUTS, PADS = {}, 5
 for i = 1, 11 do INPUTS[i] = i * i * 5 % 250 end
 
--- Not so yet; these are to go.
-local LATER = {relu = "step", zero_experts = "step decode", expert_choice = "decode padding",
-               forced = "all"}
-local function later(case, what)
-  return LATER[case.name] and LATER[case.name]:find(what, 1, true)
-end
-
 -- What sees later tokens stands in the encoder alone.
 local function family(o)
   local see = o.router.allow_leak
@@ -127,13 +120,12 @@ local function try_again(case)
 end
 
 for _, case in ipairs(cases.all(family, MOE)) do
-  if later(case, "all") then t.skip(case.name, "later")
-  elseif ok(case.K, case.name .. ": can be tried", case.why) then
+  if ok(case.K, case.name .. ": can be tried", case.why) then
     local m = scatter(case.make())
-    if not later(case, "decode") then try_decode(case, m) end
-    if not later(case, "padding") then try_padding(case, m) end
+    try_decode(case, m)
+    try_padding(case, m)
     try_one(case)
-    if not later(case, "step") then try_step(case) end
+    try_step(case)
     try_again(case)
   end
 end

@@ -10,15 +10,10 @@ local d = data.synthetic {domains = 4, tokens = 20000, seed = 1}
 local BASE = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = cases.E,
               expert_dim = 8}
 
--- Not so yet; these are to go.
-local LATER = {["gshard: policy = sampling"] = true,
-               ["gshard: policy = sampling, its capacity"] = true}
-
 -- ---- options ----
 
 -- option: of which the router may say, by its name, that this value cannot be.
 local function learns(what, case, more, option)
-  if LATER[what] then return t.skip(what, "later") end
   local good, why = pcall(case.make, more)
   if not good and option and tostring(why):find(option .. " = ", 1, true) then
     return ok(true, what .. ": refused, with its name")

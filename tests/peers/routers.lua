@@ -81,6 +81,11 @@ case("gshard-drops", {"gshard", policy = "all"}, "rule=gshard aux=0.5 factor=1.5
 -- What the sources round in three ways (int, round, ceil) is up here: 15 places of 14.4.
 case("switch-groups", {"switch", jitter = 0}, "rule=switch aux=0.5 factor=0.9 groups=4",
   {experts = 4, top_k = 1, aux = 0.5, scope = "micro", slots = {train = 0.9, group = 16}})
+case("switch-even-groups", {"switch", jitter = 0}, "rule=switch aux=0.5 factor=0.9 groups=4 even=1",
+  {experts = 4, top_k = 1, aux = 0.5, scope = "group", slots = {train = 0.9, group = 16}})
+case("gshard-even-groups", {"gshard", policy = "all"},
+  "rule=gshard aux=0.5 factor=1.3 groups=4 even=1",
+  {experts = 4, top_k = 2, aux = 0.5, scope = "group", slots = {train = 0.65, group = 16}})
 case("switch-up", {"switch", jitter = 0}, "rule=switch aux=0.5 factor=0.9",
   {experts = 4, top_k = 1, aux = 0.5, slots = 0.9})
 case("switch-least", {"switch", jitter = 0}, "rule=switch aux=0.5 factor=0.5 groups=4 least=4",
@@ -115,6 +120,6 @@ for name, what, off in text:gmatch "([%w-]+) (%S+) off (%S+)" do
   seen = seen + 1
   t.ok(tonumber(off) < 1e-3, name .. ": " .. what, off) -- of the largest change of this parameter
 end
-t.ok(seen == 12 * 6 + 3 * 7, "every parameter was compared", text)
+t.ok(seen == 14 * 6 + 3 * 7, "every parameter was compared", text)
 os.execute("rm -rf '" .. folder .. "'")
 t.done()

@@ -61,6 +61,13 @@ def grouped(o, x):
     return x.view(o.get("groups", 1), -1, x.shape[-1])
 
 
+def balance(o, mask, prob):
+    """E sum f P; even=1: of each group, and their mean."""
+    if "even" in o:
+        mask, prob = grouped(o, mask), grouped(o, prob)
+    return o["aux"] * o["experts"] * (mask.mean(-2) * prob.mean(-2)).sum(-1).mean()
+
+
 def rerouted(prob, capacity, rounds):
     """Which expert takes each token (N,E), by asking one after another."""
     order = torch.sort(prob, dim=-1, descending=True, stable=True).indices
@@ -77,7 +84,7 @@ def switch(p, x, o):
     prob = torch.softmax(x @ p[AT + "gate.weight"].T, -1)
     gate, index = prob.max(-1)
     mask = F.one_hot(index, E).double()
-    loss = o["aux"] * E * (mask.mean(0) * prob.mean(0)).sum()
+    loss = balance(o, mask, prob)
     if "reroute" in o:
         return combine(p, x, rerouted(prob.detach(), slots(o, N), o["reroute"]) * prob), loss
     if "factor" in o:
@@ -95,7 +102,7 @@ def gshard(p, x, o):
     g1, g2 = (prob * m1).sum(-1), (prob * m2).sum(-1)
     both = g1 + g2 + 1e-9
     g1, g2 = g1 / both, g2 / both
-    loss = o["aux"] * E * (m1.mean(0) * prob.mean(0)).sum()
+    loss = balance(o, m1, prob)
     if "factor" in o:
         m1, m2 = grouped(o, m1), grouped(o, m2)
         capacity = slots(o, m1.shape[1])
