@@ -400,7 +400,8 @@ function mixture.moe(x, given)
   capacity.check_leak(o.capacity, d.mode, causal, o.top_k)
   local ctx = context_of(d, x, o, router, own, coefficients)
   check_padding(d, ctx.N)
-  d.mixture = {name = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path),
+  local reach = router.reach and function(on) return router.reach(on, own) end
+  d.mixture = {name = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path, reach),
                frozen = router.frozen or rawget(own, "frozen") == true}
   local r = route(ctx)
   place(ctx, r)

@@ -10,10 +10,12 @@
 --     own goes by balance = {scope =}; of_mean, defaults of coefficients of a mean over the layers,
 --     which is what of a sum they are divided by the number of layers with experts; capacity, a
 --     text that says why it has none; paper, its paper's defaults in the paper's convention;
---     check(E, K, options), which returns what is wrong, or nil; positional, which of its options
---     is meant by {name, value}; normalized: without an option normalize, do its gates sum to 1;
---     like(options), of one that stands for another, the one whose place it takes; except, what
---     tests/lua/identities.lua finds of every router and not of it (EXCEPT), and why not.
+--     check(E, K, options), which returns what is wrong, or nil; reach(on, options), among how many
+--     of the experts that are enabled (on, a list) a token chooses at the least; positional, which
+--     of its options is meant by {name, value}; normalized: without an option normalize, do its
+--     gates sum to 1; like(options), of one that stands for another, the one whose place it takes;
+--     except, what tests/lua/identities.lua finds of every router and not of it (EXCEPT), and why
+--     not.
 --  2. A balance rule is a table: name, doc, source, rows, needs (one of what routers give),
 --     of_weight (its loss moves the weight of the logits alone), and loss(ctx, routing) or
 --     update(ctx, load) or both.  Its rows' names are the fields of balance=.  It is in force where
@@ -48,6 +50,7 @@ local SPEC = {
   {"frozen", "boolean", false}, {"varies", "boolean"}, {"scoped", "boolean"},
   {"of_mean", "table"},
   {"positional", "string"}, {"like", "function"}, {"normalized", "boolean"},
+  {"reach", "function"},
 }
 local EXCEPT = {
   one = "one expert alone is the dense layer", order = "experts in another order change nothing",

@@ -33,6 +33,18 @@ local function check(E, K, o)
   end
 end
 
+-- Of a token whose groups are those with the fewest.
+local function reach(on, o)
+  local each, list, n = #on // o.groups, {}, 0
+  for e, enabled in ipairs(on) do
+    local g = (e - 1) // each + 1
+    list[g] = (list[g] or 0) + (enabled and 1 or 0)
+  end
+  table.sort(list)
+  for i = 1, math.min(o.keep, #list) do n = n + list[i] end
+  return n
+end
+
 return {
   name = "deepseek_v3",
   rule = "sigmoid; the K largest of score + bias within the best groups of experts",
@@ -52,7 +64,7 @@ return {
   gives = "logits scores bias",
   balance = {aux = 0, z = 0, gamma = 1e-3, recentre = true, sequence = 1e-4},
   except = {one = "its gate is the score times scale"},
-  check = check,
+  check = check, reach = reach,
   route = function(ctx)
     local s = ctx:logits():sigmoid()
     local bias = ctx:bias()

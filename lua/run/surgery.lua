@@ -28,6 +28,16 @@ local function called(e)
   return ("%s expert %d"):format(place_of(e.run, e.layer, e._moe), e.number)
 end
 
+-- How many enabled experts a token of a mixture can choose among, at the least.
+local function reach(moe, values)
+  local on, n = {}, 0
+  for e, v in ipairs(values) do
+    on[e] = v == 0
+    n = n + (v == 0 and 1 or 0)
+  end
+  return moe.reach and moe.reach(on) or n
+end
+
 local function set_mask(e, off)
   local name = "mask." .. e._moe.place
   local mask = e.run._m.inputs[name]
@@ -35,12 +45,10 @@ local function set_mask(e, off)
   local values = mask:table()
   if (values[e.number] ~= 0) == off then return end -- as it is
   values[e.number] = off and -math.huge or 0
-  local enabled = 0
-  for i = 1, E do enabled = enabled + (values[i] == 0 and 1 or 0) end
-  local K = e._moe.top_k
+  local enabled, K = reach(e._moe, values), e._moe.top_k
   if enabled < K then
-    error(("disable: %d of %d experts would remain in layer %d, a token needs %d"):format(enabled,
-      E, e.layer, K), 3)
+    error(("disable: %d of %d experts would remain in layer %d%s, a token needs %d"):format(enabled,
+      E, e.layer, e._moe.reach and " for a token whose groups have the fewest" or "", K), 3)
   end
   local fresh = tensor(values)
   e.run._m:_quietly(function()
@@ -200,16 +208,12 @@ function surgery.layers(r)
     "the layers are the model's")
 end
 
---- Experts of the layer that has the fewest enabled.
+--- Experts that a token can choose among where the fewest are enabled.
 function surgery.fewest_enabled(r)
   local fewest = math.huge
   for _, list in pairs(r._m._moe) do
     for _, moe in ipairs(list) do
-      local n = 0
-      for _, v in ipairs(r._m.inputs["mask." .. moe.place]:table()) do
-        n = n + (v == 0 and 1 or 0)
-      end
-      fewest = math.min(fewest, n)
+      fewest = math.min(fewest, reach(moe, r._m.inputs["mask." .. moe.place]:table()))
     end
   end
   return fewest
