@@ -41,8 +41,8 @@ for shape in ${1:-D1 D2}; do
             -v variant="${variant:--}" -v theirs="$(median step_s "$theirs")" 'BEGIN {
                 printf "%-3s %-4s %8.1f %7.1f %4.0f%%  %-22s %8s %5s\n", shape, precision,
                     1e3 * ours, gflops, 100 * share, variant,
-                    theirs > 0 ? sprintf("%.1f", 1e3 * theirs) : "-",
-                    theirs > 0 ? sprintf("%.2f", theirs / ours) : "-"
+                    (theirs > 0) ? sprintf("%.1f", 1e3 * theirs) : "-",
+                    (theirs > 0) ? sprintf("%.2f", theirs / ours) : "-"
             }'
     done
 done
