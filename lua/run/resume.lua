@@ -23,7 +23,8 @@ local rows = {
   {"force", "boolean", false,
    help = "go on although data, tokenizer or program changed; the journal says so"},
   {"code", "boolean", false,
-   help = "run the stored script up to its first train(), for a model that is defined there"},
+   help = "run the stored script up to its first train(), and what was typed behind that and "
+     .. "defines something"},
   {"data", "any", nil, help = "the data set, where it cannot be read again"},
   {"paused", "boolean", false, help = "wait for r:resume()"},
 }

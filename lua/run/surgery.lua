@@ -213,7 +213,10 @@ function surgery.fewest_enabled(r)
   local fewest = math.huge
   for _, list in pairs(r._m._moe) do
     for _, moe in ipairs(list) do
-      fewest = math.min(fewest, reach(moe, r._m.inputs["mask." .. moe.place]:table()))
+      local values, off = r._m.inputs["mask." .. moe.place]:table(), false
+      for _, v in ipairs(values) do off = off or v ~= 0 end
+      -- where all are enabled the router says it better
+      fewest = math.min(fewest, off and reach(moe, values) or #values)
     end
   end
   return fewest

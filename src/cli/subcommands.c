@@ -423,8 +423,8 @@ const struct sy_command sy_commands[] = {
      "  --steps N        steps of the whole run from now on\n"
      "  --force          go on although data, tokenizer or program changed; the\n"
      "                   journal says so\n"
-     "  --code           run the stored script up to its first train(), for a model\n"
-     "                   that it defines",
+     "  --code           run the stored script up to its first train(), and what was\n"
+     "                   typed behind that and defines something",
      NULL},
     {"replay", "RUN [--step N]", "repeat a run from the start and compare every step",
      "  --step N         the last to compare\n"

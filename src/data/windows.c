@@ -19,7 +19,6 @@
 
 #define ROUNDS 6
 
-/* Rows of pairs are their windows: places are then numbers of rows, a window is one of them. */
 const struct sy__packing *sy__window_rows(const struct sy_sampler *s)
 {
     return s->corpus->pairs.count

@@ -1,6 +1,7 @@
 /* Recording: the list of nodes that one run of a description applied. */
 #include "graph/graph_int.h"
 
+#include "base/assert.h"
 #include "base/grow.h"
 #include "base/mem.h"
 
@@ -176,7 +177,11 @@ int sy_graph_observe(struct sy_graph *g, const char *name, const struct sy_serie
     return 0;
 }
 
-void sy_graph_observe_aside(struct sy_graph *g) { g->observes[g->nobserves - 1].aside = true; }
+void sy_graph_observe_aside(struct sy_graph *g)
+{
+    SY_ASSERT(g->nobserves);
+    g->observes[g->nobserves - 1].aside = true;
+}
 
 static int add_update(struct sy_graph *g, struct sy_tensor *state, struct sy_tensor *value,
                       bool carried, struct sy_err *err)

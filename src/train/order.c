@@ -163,12 +163,12 @@ static struct walk begin_walk(const struct sy_trainer *t, struct sy_draw *d)
     return (struct walk){{t->shape[0], t->shape[1], t->shape[2]}, 0, d};
 }
 
-/* -1: the corpus is too short. */
+/* -1: the corpus is too short, or the steps fall (of a file that somebody wrote). */
 static int pass_steps(struct walk *w, int64_t upto)
 {
     struct sy_draw *d = w->draw;
     d->sampler.context = w->shape[CONTEXT];
-    if (sy_sampler_check(&d->sampler, NULL))
+    if (upto < w->done || sy_sampler_check(&d->sampler, NULL))
         return -1;
     sy_place_advance(&d->sampler, &d->place,
                      (uint64_t)(upto - w->done) *

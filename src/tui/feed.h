@@ -51,7 +51,7 @@ struct sy__layer {
     char called[32];                 /* "enc 1", else "L1"; of a second mixture "enc 1m", "L1m" */
 };
 
-/* A curve beside that of the loss: an objective's, or a source's. */
+/* A curve beside that of the loss: an objective's, a source's, or the teacher's. */
 struct sy__part {
     enum sy_series_kind kind;
     int series, valid, column; /* valid: of evaluations, or -1 */

@@ -123,7 +123,7 @@ bool sy_panel_action(struct sy_panel *p, enum sy_action a, struct sy_request *re
 /* Charts of all series whose names contain the text, in place of the panels; "" or NULL: panels. */
 int sy_panel_filter(struct sy_panel *p, const char *text, struct sy_err *err);
 /* What the table of experts shows (load, gate ...), and which losses are apart (all, objectives,
- * sources), by name: its number, or -1; all names, for people, borrowed for ever. */
+ * sources, teacher), by name: its number, or -1; all names, for people, borrowed for ever. */
 int sy_panel_find_heat(const char *name);
 const char *sy_panel_heats(void);
 void sy_panel_heat(struct sy_panel *p, int heat);

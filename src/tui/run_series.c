@@ -1,5 +1,6 @@
 /* What of a run's series the panel has views of: layers with their loads, and losses apart, of
- * objectives and of sources.  See feed.h.  Series are told by their kinds; their names are shown.
+ * objectives, sources and a teacher.  See feed.h.  Series are told by their kinds; their names are
+ * shown.
  */
 #include "tui/feed.h"
 

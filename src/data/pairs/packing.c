@@ -184,8 +184,8 @@ static struct sy__packing *make_rows(const struct sy__pairs *pairs, enum sy_spli
     return NULL;
 }
 
-/* That was made, of rows or of none. */
-static const struct sy__packing *keep_packing(struct sy__pairs *pairs, enum sy_split split,
+/* Made when it is first asked for; it may have no rows. */
+static const struct sy__packing *find_or_make(struct sy__pairs *pairs, enum sy_split split,
                                               int64_t inputs, int64_t context, struct sy_err *err)
 {
     struct sy__packing *head = atomic_load_explicit(&pairs->packings, memory_order_acquire);
@@ -206,7 +206,7 @@ const struct sy__packing *sy__packing_of(const struct sy_corpus *c, enum sy_spli
                                          int64_t inputs, int64_t context, struct sy_err *err)
 {
     struct sy__pairs *pairs = (struct sy__pairs *)(uintptr_t)&c->pairs; /* no value of it changes */
-    const struct sy__packing *p = keep_packing(pairs, split, inputs, context, err);
+    const struct sy__packing *p = find_or_make(pairs, split, inputs, context, err);
     if (!p || p->sum.rows)
         return p;
     fail_longer(p, err);
