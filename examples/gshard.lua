@@ -47,7 +47,7 @@ end
 -- Where two experts work a token a mixture is twice as wide as a dense layer.
 local WIDTH = 384
 m = make{ffn_dim = WIDTH, experts = 8, top_k = 2, expert_dim = WIDTH, moe_every = 2, moe_first = 1,
-         router = "gshard", balance = {aux = 0.01, scope = "micro"},
+         router = "gshard", balance = {aux = 0.01},
          capacity = {train = 1, least = 4, group = 256}}
 dense = make{ffn_dim = WIDTH * 3 // 2}
 print(("%.3g and %.3g FLOPs a token of a step (mixture, dense)"):format(m:count().flops_per_token,

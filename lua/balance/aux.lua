@@ -34,8 +34,9 @@ return {
   doc = "The load-balancing loss E * sum of f_e P_e: f the experts' shares of the assignments, "
     .. "before any drop, P the mean scores; both sum to 1. Layers are added. scope says of what: "
     .. "of each micro-batch, of each sequence, of each group that capacity keeps apart, or of the "
-    .. "whole step, exactly as of one large batch; with accumulate over 1, and while aux is not 0, "
-    .. "that takes a forward pass more, up to the last router, whose cost is said.",
+    .. "whole step, exactly as of one large batch; with accumulate over 1, and while aux is not 0 "
+    .. "or rows have padding, that takes a forward pass more, up to the last router, whose cost "
+    .. "is said.",
   source = "Fedus et al. 2021; scopes: DeepSeek-V3, 2024 (sequence), Qiu et al. 2025 (step)",
   needs = "scores",
   rows = {

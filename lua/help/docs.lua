@@ -620,8 +620,9 @@ docs.entries = {
     .. "before any drop, importance (E), the mean scores, experts, gates, scores, logits. "
     .. "update(ctx, load) "
     .. "is given the loads of the whole step. ctx:scope() is what balance={scope=} says: micro, "
-    .. "sequence or step. ctx:load(scope) is \"micro\" (E), \"sequence\" (B,E), \"step\" (E), of "
-    .. "the whole step (with accumulate over 1 a forward pass more counts it before), or "
+    .. "sequence, group or step. ctx:load(scope) is \"micro\" (E), \"sequence\" (B,E), "
+    .. "\"group\" (groups,E), those that capacity keeps apart, \"step\" (E), of the whole step "
+    .. "(with accumulate over 1 a forward pass more counts it before), or "
     .. "\"so_far\" (E), of the step's micro-batches up to this one; ctx:whole(name, x) is the sum "
     .. "of x over the whole step, likewise, ctx:count(\"step\") its tokens, ctx:weighed(mean) what "
     .. "a mean over this micro-batch's tokens adds to the step's. Errors: as nn.router.",

@@ -2,6 +2,7 @@
 -- windows that m:loss takes, of all and of each source of the data.
 
 local engine = require "switchyard.engine"
+local nn = require "switchyard.model.nn"
 local accuracy = {}
 
 -- How often each of n numbers occurs where targets count.
@@ -12,7 +13,8 @@ end
 -- (S) each: targets of each source, and those of them that are right.
 local function program(m, B, T, data, by)
   local S = math.max(#data.sources, 1)
-  return m:_program(("accuracy.%d.%d.%d"):format(S, B, T), function()
+  local padded = nn._pads_of(data, by) and ".padded" or ""
+  return m:_program(("accuracy.%d.%d.%d%s"):format(S, B, T, padded), function()
     local all, right
     local d = m:_record({mode = "eval", data = data, objectives = by}, B, T, function(d)
       local targets = d.batch.targets:view(-1)

@@ -428,6 +428,7 @@ end
 local function loss_program(m, B, T, data, by)
   local weighted = data and not engine.field_missing(data, "weights", by)
   local kind = not data and "text" or weighted and "weighted" or "data"
+  if nn._pads_of(data, by) then kind = kind .. ".padded" end
   return m:_program(("loss.%s.%d.%d"):format(kind, B, T), function()
     local d = m:_record({mode = "eval", data = data, objectives = by}, B, T, function(d)
       d.loss = Model.loss_of(d)

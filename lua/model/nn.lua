@@ -155,12 +155,17 @@ function nn.padding(documents)
   description("padding").padding = documents and documents:view(-1):lt(0) or nil
 end
 
---- Is there padding in rows of the data that is trained on or evaluated: are they pairs, or an
--- objective's that fills no row to its end?
+--- Is there padding in rows of a data set (or nil) by these objectives (or nil): are they pairs,
+-- or an objective's that fills no row to its end?
+function nn._pads_of(data, objectives)
+  return data ~= nil and
+    (engine.languages(data) ~= nil or objectives ~= nil and objectives:pads()) or false
+end
+
+--- The same of the data that is trained on or evaluated.
 function nn._pads()
   local d = description "pads"
-  return d.data ~= nil and
-    (engine.languages(d.data) ~= nil or d.objectives ~= nil and d.objectives:pads())
+  return nn._pads_of(d.data, d.objectives)
 end
 
 --- nn.scope(name, f, ...): names of parameters made in f begin with "name."; returns f's results

@@ -352,10 +352,11 @@ function methods:load(scope)
   if scope == nil or scope == "micro" then return r.load end
   if scope == "step" then return load_of_all(self) end
   if scope == "so_far" then return load_so_far(r) end
-  if scope ~= "sequence" then
-    options.unknown("ctx:load", "scope", scope, {"micro", "sequence", "so_far", "step"})
+  if scope ~= "sequence" and scope ~= "group" then
+    options.unknown("ctx:load", "scope", scope, {"micro", "sequence", "group", "so_far", "step"})
   end
-  return (r.experts:moe_load({experts = self.E, groups = self.B}):view(self.B, self.E))
+  local n = scope == "group" and self:groups() or self.B
+  return (r.experts:moe_load({experts = self.E, groups = n}):view(n, self.E))
 end
 
 --- A context of these values.

@@ -21,7 +21,7 @@ local nn = require "switchyard.model.nn"
 local routing = require "switchyard.model.routing"
 
 local trace = {}
-local VERSION, MOST = 1, 2048
+local VERSION, MOST = 2, 2048
 
 local function fail(...) error(string.format(...), 0) end
 

@@ -29,9 +29,10 @@ local variation = {of = of}
 --- variation.by_scope(ctx, name, x (E)) -> scalar; name: of what, for the step's sum
 function variation.by_scope(ctx, name, x)
   local n, scope = nn.micro_batches(), ctx:scope()
-  if scope == "sequence" and ctx:option(name) ~= 0 then
-    error(("scope = 'sequence' has no effect on %s, which is of a micro-batch or a step")
-      :format(name), 0)
+  local apart = scope == "sequence" or scope == "group" and ctx:groups() > 1
+  if apart and ctx:option(name) ~= 0 then
+    error(("scope = '%s' has no effect on %s, which is of a micro-batch or a step")
+      :format(scope, name), 0)
   end
   if n == 1 or scope ~= "step" then return of(x) end
   return ctx:_where_weighed(name, of(x), function(known)

@@ -321,8 +321,8 @@ nn.balance("early", {
   loss = function(ctx) ctx:load "never" end,
 })
 says(function() moe {balance = {early = 1}} end,
-  "moe: balance rule 'early': ctx:load: unknown scope 'never'; there are: micro, sequence, so_far, "
-    .. "step")
+  "moe: balance rule 'early': ctx:load: unknown scope 'never'; there are: micro, sequence, "
+    .. "group, so_far, step")
 nn.router("forward", {
   route = function(ctx)
     ctx:whole("x", ctx.x:sum())

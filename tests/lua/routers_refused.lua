@@ -164,8 +164,8 @@ nn.balance("far", {
   rows = {{"far", "number"}}, loss = function(ctx) ctx:load "world" end,
 })
 says(function() moe {balance = {far = 1}} end,
-  "moe: balance rule 'far': ctx:load: unknown scope 'world'; there are: micro, sequence, so_far, "
-    .. "step")
+  "moe: balance rule 'far': ctx:load: unknown scope 'world'; there are: micro, sequence, "
+    .. "group, so_far, step")
 nn.balances.far = nil
 
 do -- mistakes in what users write: the line of their file, which router or rule, and what
