@@ -4,6 +4,7 @@
 catalogues()
 {
     mkdir -p locale/de/LC_MESSAGES locale/fr/LC_MESSAGES
+    # shellcheck disable=SC2154  # whoever runs the tests sets srcdir
     "$SWITCHYARD" -E -e "local mo = dofile '$srcdir/tests/lua/mo.lua'
         local words = {
             en = {{'open', 'close', 'copy', 'save', 'print'}, {'file', 'page', 'table', 'list'},

@@ -14,7 +14,7 @@ while [ $i -lt 400 ]; do
     i=$((i + 1))
 done > text.txt
 
-# shellcheck source=tests/cli/catalogues.sh
+# shellcheck source=tests/cli/catalogues.sh disable=SC2154  # whoever runs the tests sets srcdir
 . "$srcdir/tests/cli/catalogues.sh"
 
 report() # report STATUS WHAT
@@ -27,7 +27,6 @@ report() # report STATUS WHAT
 }
 
 count=0 failed=0
-# shellcheck disable=SC2154  # whoever runs the tests sets srcdir
 for path in "$srcdir"/examples/*.lua; do
     name=$(basename "$path" .lua)
     wrong=
