@@ -59,18 +59,24 @@ killed()
 }
 
 seed=$$
-random() # a fraction of a second in $delay: 0.03 to 0.33
+now() { echo $(($(date +%s%N) / 1000000)); } # in milliseconds
+# random FROM TO: so many percent of $took, the milliseconds of a whole run, as seconds in $delay:
+# a fast machine is killed in the middle, too
+random()
 {
     seed=$(((seed * 1103515245 + 12345) % 2147483648))
-    delay=$(printf '0.%02d' $((3 + seed / 65536 % 30)))
+    delay=$((took * ($1 + seed / 65536 % ($2 - $1)) / 100))
+    delay=$(printf '%d.%03d' $((delay / 1000)) $((delay % 1000)))
 }
 
 # survives SCRIPT STEPS ROUNDS: killed and resumed it comes to the bits of one that never was
 survives()
 {
     script=$folder/$1.lua
+    took=$(now)
     "$SWITCHYARD" --runs "$folder/runs" "$script" "whole-$1" > "$folder/out" 2>&1
     ok "[ $? -eq 0 ]" "$1: a run that is never killed"
+    took=$(($(now) - took))
     want=$("$SWITCHYARD" --runs "$folder/runs" "$folder/hash.lua" "whole-$1")
     ok "[ '${want%	*}' = $2 ]" "$1: its last checkpoint: $want"
     round=0
@@ -78,8 +84,8 @@ survives()
     while [ $round -lt "$3" ]; do
         round=$((round + 1))
         rm -rf "$folder/runs/once"
-        random
-        killed "0.$((3 + round % 3))" "$script" once && kills=$((kills + 1))
+        random 20 60
+        killed "$delay" "$script" once && kills=$((kills + 1))
         if ! "$SWITCHYARD" --runs "$folder/runs" -e 'runs "once"' 2> /dev/null; then
             echo "# round $round: killed before the run was there" # where its name is free
             "$SWITCHYARD" --runs "$folder/runs" "$script" once > "$folder/out" 2>&1
@@ -89,7 +95,7 @@ survives()
             "$SWITCHYARD" --runs "$folder/runs" "$script" once > "$folder/out" 2>&1
         fi
         for again in 1 2 3; do
-            random
+            random 5 35
             killed "$delay" resume once && kills=$((kills + 1))
         done
         "$SWITCHYARD" --runs "$folder/runs" resume once > "$folder/out" 2>&1
@@ -131,8 +137,9 @@ END
 round=0
 while [ $round -lt $((rounds / 2)) ]; do
     round=$((round + 1))
-    random
-    killed "1.${delay#0.}" "$folder/wild.lua" "wild$round" $seed
+    took=1000
+    random 100 133
+    killed "$delay" "$folder/wild.lua" "wild$round" $seed
     # before it was there
     "$SWITCHYARD" --runs "$folder/runs" -e "runs 'wild$round'" 2> /dev/null || continue
     "$SWITCHYARD" --runs "$folder/runs" -e "

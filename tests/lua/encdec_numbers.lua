@@ -19,20 +19,18 @@ end
 local tok = tokenizer.bytes {sentinels = 20, pad = true}
 local text = data.string(("the quick brown fox jumps over "):rep(200), {tokenizer = tok, val = 0.1})
 
-local function pairs_of(folder)
-  local path = folder .. "/encdec-numbers.tsv"
-  local f = assert(io.open(path, "w"))
+local function small_pairs()
+  local lines = {}
   for i = 1, 60 do
     local w = string.char(97 + i % 26, 97 + i // 26)
-    f:write(("de\tdie %s datei\tthe %s file\nfr\tle fichier %s\tthe file %s\n"):format(w, w, w, w))
+    lines[i] = ("de\tdie %s datei\tthe %s file\nfr\tle fichier %s\tthe file %s\n"):format(w, w, w,
+      w)
   end
-  f:close()
+  local path = t.write(t.scratch "encdec-numbers.tsv", table.concat(lines))
   return assert(data.pairs(path, {to = "en", val = 0.1, tokenizer = tok}))
 end
 
-local folder = os.getenv "SWITCHYARD_RUNS" or "."
-os.execute(("mkdir -p '%s'"):format(folder))
-local translations = pairs_of(folder)
+local translations = small_pairs()
 local both = data.mix {{text, 1, name = "text"}, {translations, 1, name = "pairs"}}
 
 local SMALL = {layers = 2, decoder_layers = 2, dim = 16, heads = 2, input_context = 64,

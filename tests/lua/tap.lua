@@ -61,6 +61,11 @@ end
 
 t.program = os.getenv "SWITCHYARD" or "./switchyard"
 
+--- The path of a file of that name in this test's own folder, which is removed afterwards.
+function t.scratch(name)
+  return (os.getenv "SWITCHYARD_RUNS" or "./runs"):match "^(.*)/" .. "/" .. name
+end
+
 --- The bytes of a file.
 function t.read(path)
   local f <close> = assert(io.open(path, "rb"))
