@@ -63,7 +63,19 @@ void sy__journal_put(struct sy_str *s, const void *from)
     sy_str_puts(s, "]");
 }
 
-static void read_entry(struct sy__reader r, const struct sy_json *j, int64_t last,
+/* Entries are in the order of their steps, up to that of the checkpoint. */
+static void check_step(struct sy_err *err, int64_t step, int64_t before, int64_t last)
+{
+    if (step > last)
+        sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: 'step' of the journal is %" PRId64
+                   ", that of the checkpoint %" PRId64, step, last);
+    else if (step < before)
+        sy_err_set(err, SY_E_FORMAT, "checkpoint: state.json: 'step' of the journal is %" PRId64
+                   " behind an entry of step %" PRId64, step, before);
+}
+
+/* before: step of the one before it. */
+static void read_entry(struct sy__reader r, const struct sy_json *j, int64_t before, int64_t last,
                        struct sy_journal_entry *e)
 {
     memset(e, 0, sizeof *e);
@@ -73,9 +85,7 @@ static void read_entry(struct sy__reader r, const struct sy_json *j, int64_t las
         return;
     }
     sy__fields_read(&r, &entry_fields, e);
-    if (e->step > last)
-        sy_err_set(r.err, SY_E_FORMAT, "checkpoint: state.json: 'step' of the journal is %" PRId64
-                   ", that of the checkpoint %" PRId64, e->step, last);
+    check_step(r.err, e->step, before, last);
     sy_entry_renew(e);
 }
 
@@ -86,13 +96,16 @@ void sy__journal_read(const struct sy__reader *r, const struct sy__field *field,
     struct sy_image *image = to;
     const struct sy_json *list = sy__json_field(r, field->name, SY_JSON_ARRAY);
     size_t room = 0;
+    int64_t before = 0;
     for (const struct sy_json *j = list ? list->first : NULL; j && r->err->code == SY_E_OK;
          j = j->next) {
         if (SY_GROW(image->journal, room, image->njournal + 1)) {
             sy_err_set(r->err, SY_E_MEMORY, "checkpoint: out of memory");
             return;
         }
-        read_entry(*r, j, image->status.step, &image->journal[image->njournal]);
+        struct sy_journal_entry *e = &image->journal[image->njournal];
+        read_entry(*r, j, before, image->status.step, e);
+        before = e->step;
         image->njournal += r->err->code == SY_E_OK;
     }
 }

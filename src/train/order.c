@@ -5,10 +5,12 @@
  *  2. A step draws batch * accumulate windows whatever comes of it: those of a step that is skipped
  *     or left out are gone, for they are what made it stand out.
  *  3. t->place is that of the next step.  It is a function of the journal, which has every change
- *     of a shape: the places of past steps are derived from it again, by a copy of what matters, so
- *     that the trainer does not wait meanwhile.
+ *     of a shape: the places of past steps are derived from it again.  That takes long (a draw for
+ *     each row of a mix; pairs packed for each context), so it is done without the lock: from a
+ *     copy of what matters, or from a checkpoint's journal before it is the run's.
  *  4. Runs from before windows were counted (by_step) go on by their own rule: step N begins at
  *     window N * accumulate * batch, by what accumulate and batch are now. */
+#include "base/assert.h"
 #include "base/mem.h"
 #include "base/number.h"
 #include "train/trainer_int.h"
@@ -154,7 +156,7 @@ struct walk {
     struct sy_draw *draw;
 };
 
-/* The lock is held. */
+/* Nobody changes the sampler meanwhile: the lock is held, or the trainer is. */
 static struct walk begin_walk(const struct sy_trainer *t, struct sy_draw *d)
 {
     *d = (struct sy_draw){.sampler = t->sampler};
@@ -163,12 +165,13 @@ static struct walk begin_walk(const struct sy_trainer *t, struct sy_draw *d)
     return (struct walk){{t->shape[0], t->shape[1], t->shape[2]}, 0, d};
 }
 
-/* -1: the corpus is too short, or the steps fall (of a file that somebody wrote). */
-static int pass_steps(struct walk *w, int64_t upto)
+/* -1: the corpus is too short for the steps, or there is no memory for its rows. */
+static int pass_steps(struct walk *w, int64_t upto, struct sy_err *err)
 {
     struct sy_draw *d = w->draw;
     d->sampler.context = w->shape[CONTEXT];
-    if (upto < w->done || sy_sampler_check(&d->sampler, NULL))
+    SY_ASSERT(upto >= w->done); /* a journal's steps do not fall */
+    if (sy_sampler_check(&d->sampler, err))
         return -1;
     sy_place_advance(&d->sampler, &d->place,
                      (uint64_t)(upto - w->done) *
@@ -177,9 +180,9 @@ static int pass_steps(struct walk *w, int64_t upto)
     return 0;
 }
 
-static int pass_change(struct walk *w, const struct change *c)
+static int pass_change(struct walk *w, const struct change *c, struct sy_err *err)
 {
-    if (pass_steps(w, c->step))
+    if (pass_steps(w, c->step, err))
         return -1;
     if (c->which == CONTEXT && c->value != w->shape[CONTEXT])
         sy_place_turn(&w->draw->sampler, &w->draw->place);
@@ -191,10 +194,10 @@ static int pass_change(struct walk *w, const struct change *c)
 }
 
 /* At `step`, which is drawn by the shape of now. */
-static int end_walk(struct walk *w, int64_t step)
+static int end_walk(struct walk *w, int64_t step, struct sy_err *err)
 {
     struct sy_draw *d = w->draw;
-    if (pass_steps(w, step - 1))
+    if (pass_steps(w, step - 1, err))
         return -1;
     d->sampler.batch = w->shape[BATCH];
     d->rows = w->shape[BATCH] * w->shape[ACCUMULATE];
@@ -203,30 +206,41 @@ static int end_walk(struct walk *w, int64_t step)
 
 /* Of a mix the shares, and the places of its parts, which checkpoints do not have: the journal has
  * all that they are made of. */
-static void load_mix(struct sy_trainer *t)
+static int derive_mix(const struct sy_trainer *t, const struct sy_image *image,
+                      struct sy__order *out, struct sy_err *err)
 {
     struct sy_draw d;
     struct walk w = begin_walk(t, &d);
     struct change c;
     int rc = 0;
-    for (int i = 0; i < t->njournal && !rc; i++)
-        if (t->journal[i].step <= t->status.step && change_of(t, &t->journal[i], &c))
-            rc = pass_change(&w, &c);
-    if (!rc)
-        rc = end_walk(&w, t->status.step + 1);
-    memcpy(t->mix, d.share, sizeof t->mix);
-    if (!rc)
-        memcpy(t->place.part, d.place.part, sizeof d.place.part);
+    for (int i = 0; i < image->njournal && !rc; i++)
+        if (change_of(t, &image->journal[i], &c))
+            rc = pass_change(&w, &c, err);
+    if (rc || end_walk(&w, image->status.step + 1, err))
+        return -1;
+    memcpy(out->mix, d.share, sizeof out->mix);
+    memcpy(out->place.part, d.place.part, sizeof out->place.part);
+    return 0;
 }
 
-void sy__order_load(struct sy_trainer *t, const struct sy_place *place, bool by_step)
+int sy__order_derive(const struct sy_trainer *t, const struct sy_image *image,
+                     struct sy__order *out, struct sy_err *err)
 {
-    t->c.by_step = by_step;
-    t->place = *place;
-    if (sy_corpus_mix_parts(t->c.corpus))
-        load_mix(t);
-    if (by_step)
-        set_by_step(t);
+    const struct sy_plan *plan = t->c.plan;
+    *out = (struct sy__order){.place = image->place, .by_step = image->by_step};
+    if (sy_corpus_mix_parts(t->c.corpus) && derive_mix(t, image, out, err))
+        return sy_err_prefix(err, "checkpoint: the places in the data at step %lld",
+                             (long long)image->status.step);
+    if (out->by_step)
+        out->place = of_step(image->status.step + 1, plan->batch, plan->accumulate);
+    return 0;
+}
+
+void sy__order_put(struct sy_trainer *t, const struct sy__order *o)
+{
+    t->c.by_step = o->by_step;
+    t->place = o->place;
+    memcpy(t->mix, o->mix, sizeof t->mix);
 }
 
 /* Those before `step`, owned; the lock is held.  NULL: no memory. */
@@ -252,9 +266,9 @@ int sy_trainer_draw(struct sy_trainer *t, int64_t step, struct sy_draw *out)
     if (!list)
         return -1;
     for (int i = 0; i < n && !rc; i++)
-        rc = pass_change(&w, &list[i]);
+        rc = pass_change(&w, &list[i], NULL);
     if (!rc)
-        rc = end_walk(&w, step);
+        rc = end_walk(&w, step, NULL);
     sy_free(list);
     if (t->c.by_step)
         out->place = of_step(step, w.shape[BATCH], w.shape[ACCUMULATE]);

@@ -1,7 +1,7 @@
 /* Loading a checkpoint into a trainer.
  *
  *     verify all files -> parse state.json -> compare with this trainer -> read everything into
- *     memory of its own -> change the trainer, which cannot fail
+ *     memory of its own, derive what is not in it -> change the trainer, which cannot fail
  *
  * so that a damaged file, a full memory or a wrong run leaves the trainer as it was. */
 #include "base/hash.h"
@@ -35,6 +35,7 @@ struct loading {
     struct target *targets;
     int ntargets;
     char *block; /* bytes of targets */
+    struct sy__order order; /* where the run is in its data */
     struct difference {
         const char *what; /* the key of its entry in the journal */
         char text[112];
@@ -386,7 +387,7 @@ static void put_status(struct loading *l)
     t->rewind.first = t->rewind.last = 0;
     t->status = l->image->status;
     t->status.state = SY_RUN_PAUSED;
-    sy__order_load(t, &l->image->place, l->image->by_step);
+    sy__order_put(t, &l->order);
     sy__alarms_reset(t);
     t->hyper = t->wanted = l->image->hyper;
     sy__set_wish(t, SY__PAUSE);
@@ -419,7 +420,8 @@ int sy_trainer_load(struct sy_trainer *t, const char *path, bool force, struct s
     sy__saver_join(t); /* its buffer is ours now */
     l.image = sy_checkpoint_read(path, err);
     int rc =
-        l.image && !compare_image(&l, force, err) && !resolve_frozen(&l, err) && !read_all(&l, err)
+        l.image && !compare_image(&l, force, err) && !resolve_frozen(&l, err) &&
+                !read_all(&l, err) && !sy__order_derive(t, l.image, &l.order, err)
             ? 0
             : -1;
     if (!rc)

@@ -242,11 +242,20 @@ int sy__step_observe(struct sy_trainer *t, struct sy_err *err); /* those of a ne
 void sy__put(struct sy_trainer *t, enum sy__series s, int64_t step, double v);
 
 /* order.c: where the run is in its data, t->sampler and t->place.  At its beginning; after a step;
- * when the plan was exchanged; when a checkpoint was loaded. */
+ * when the plan was exchanged. */
 void sy__order_begin(struct sy_trainer *t);
 void sy__order_done(struct sy_trainer *t);
 void sy__order_plan(struct sy_trainer *t);
-void sy__order_load(struct sy_trainer *t, const struct sy_place *place, bool by_step);
+/* When a checkpoint is loaded: out of its journal, which takes long, without the lock (the trainer
+ * is held); then it is so, with the lock.  Errors: RANGE, MEMORY. */
+struct sy__order {
+    struct sy_place place;
+    double mix[SY_MIX_MOST];
+    bool by_step;
+};
+int sy__order_derive(const struct sy_trainer *t, const struct sy_image *image,
+                     struct sy__order *out, struct sy_err *err);
+void sy__order_put(struct sy_trainer *t, const struct sy__order *o);
 /* Shares of a mix of data, of an entry of the journal: can they be?  And from now on. */
 int sy__mix_check(const struct sy_trainer *t, const struct sy_journal_entry *e, struct sy_err *err);
 void sy__mix_apply(struct sy_trainer *t, const struct sy_journal_entry *e);

@@ -170,6 +170,9 @@ static void test_types(const char *json)
     }
 }
 
+#define ENTRY_11                                                                                   \
+    "{\"step\":11,\"kind\":\"note\",\"key\":\"\",\"value\":0,\"expert\":-1,\"n\":0,\"text\":\"\"}"
+
 static void test_ranges(const char *json)
 {
     static const struct {
@@ -195,6 +198,8 @@ static void test_ranges(const char *json)
         {"\"momentum\":0.999999", "\"momentum\":null", "momentum is nan"},
         {"\"planned\":1234", "\"planned\":-1", "'planned' is -1"},
         {"\"step\":10", "\"step\":12", "'step' of the journal is 12"},
+        {"\"journal\":[", "\"journal\":[" ENTRY_11 ",",
+         "'step' of the journal is 10 behind an entry of step 11"},
         {"\"kind\":\"set\"", "\"kind\":\"sat\"", "kind 'sat'"},
         {"\"expert\":-1", "\"expert\":-2", "'expert' is -2"},
         {"\"frozen\":[]", "\"frozen\":[[\"w\"]]", "'frozen'"},

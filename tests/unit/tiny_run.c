@@ -155,7 +155,8 @@ struct sy_trainer *tiny_trainer(const struct tiny_options *o, struct sy_err *err
     struct sy_train_config c = {.name = "tiny", .on_event = o->on_event, .on_step = o->on_step,
                                 .ctx = o->ctx};
     set_hyper(&c.hyper, o);
-    c.corpus = sy_corpus_synthetic(&text, err);
+    c.sampling = o->sampling;
+    c.corpus = o->corpus ? sy_corpus_ref(o->corpus) : sy_corpus_synthetic(&text, err);
     c.params = c.corpus ? make_params(o, err) : NULL;
     c.plan = c.params ? make_plan(c.params, o, err) : NULL;
     struct sy_trainer *t = c.plan ? sy_trainer_new(&c, err) : NULL;

@@ -10,6 +10,8 @@ struct tiny_options {
     uint64_t seed, data_seed;
     const char *optimizer; /* NULL: the default */
     double dropout; /* 0: a tenth */
+    struct sy_corpus *corpus; /* borrowed; NULL: a text of its own */
+    enum sy_sample_mode sampling;
     bool swapped;   /* the embedding's matrix and the head's, of one shape, change places */
     void (*on_event)(void *ctx, const struct sy_event *e);
     void (*on_step)(void *ctx, const struct sy_status *s, bool evaluated);
