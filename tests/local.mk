@@ -178,7 +178,8 @@ script_tests += %D%/lua/optimizers.lua
 %C%_unit_test_store_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=ZSTD_decompress
 unit_tests += %D%/unit/test_tokenizer
 unit_tests += %D%/unit/test_train %D%/unit/test_trainer %D%/unit/test_spike %D%/unit/test_alarm
-unit_tests += %D%/unit/test_order
+unit_tests += %D%/unit/test_launch %D%/unit/test_order
+%C%_unit_test_launch_CPPFLAGS = $(AM_CPPFLAGS) $(LUA_CFLAGS)
 %C%_unit_test_order_SOURCES = %D%/unit/test_order.c %D%/unit/data_folder.c %D%/unit/data_folder.h \
     %D%/unit/tiny_run.c %D%/unit/tiny_run.h
 %C%_unit_test_order_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sy_sampler_check \

@@ -137,11 +137,14 @@ void lsy_live_source_set_flops(struct lsy_live_source *l, double flops_per_token
         atomic_store(&l->flops_per_token, flops_per_token);
 }
 
-struct lsy_live_source *lsy_live_source_new(struct sy_trainer *t, double flops_per_token)
+struct lsy_live_source *lsy_live_source_new(struct sy_trainer *t, double flops_per_token,
+                                            struct sy_err *err)
 {
     struct lsy_live_source *l = sy_calloc(1, sizeof *l);
-    if (!l)
+    if (!l) {
+        sy_err_set(err, SY_E_MEMORY, "train: out of memory for the screen");
         return NULL;
+    }
     l->trainer = t;
     atomic_store(&l->flops_per_token, flops_per_token);
     pthread_mutex_init(&l->lock, NULL);
@@ -150,20 +153,24 @@ struct lsy_live_source *lsy_live_source_new(struct sy_trainer *t, double flops_p
                                .status = give_status,
                                .marks = give_marks,
                                .ctx = l};
-    l->source = sy_source_live(&live, NULL);
-    return l;
+    l->source = sy_source_live(&live, err);
+    if (l->source)
+        return l;
+    lsy_live_source_free(l);
+    return NULL;
 }
 
-void lsy_live_source_call(struct lsy_live_source *l, enum sy_source_list list, const char *name)
+int lsy_live_source_call(struct lsy_live_source *l, enum sy_source_list list, const char *name,
+                         struct sy_err *err)
 {
-    if (l && l->source)
-        sy_source_call(l->source, list, name);
+    return sy_source_call(l->source, list, name)
+               ? sy_err_set(err, SY_E_MEMORY, "train: out of memory for the name '%s'", name)
+               : 0;
 }
 
-void lsy_live_source_show(struct lsy_live_source *l)
+int lsy_live_source_show(struct lsy_live_source *l, struct sy_err *err)
 {
-    if (l && l->source)
-        sy_board_add(l->source, NULL);
+    return sy_board_add(l->source, err);
 }
 
 void lsy_live_source_close(struct lsy_live_source *l)

@@ -97,14 +97,10 @@ static enum sy_sample_mode check_sampling(lua_State *L, int arg)
     return (enum sy_sample_mode)lsy_error(L, "train: unknown sampling '%s'", name);
 }
 
-/* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function,
- * objectives or nil) -> run, running */
-static int l_trainer(lua_State *L)
+/* Of the arguments of engine.trainer. */
+static struct sy_train_config check_config(lua_State *L)
 {
-    struct sy_err err = SY_ERR_INIT;
     struct sy_train_config c = {.name = luaL_checkstring(L, 1)};
-    if (lsy_state(L)->closing) /* whoever came here otherwise than by train and train.resume */
-        return lsy_error(L, "train: the program is ending");
     c.corpus = lsy_check_corpus(L, 4);
     c.objectives = lsy_objectives(L, 9);
     lsy_read_hyper(L, 5, &c.hyper);
@@ -117,15 +113,26 @@ static int l_trainer(lua_State *L)
     c.peak = sy_cpu_peak(c.bf16);
     c.params = lsy_check_handle(L, 2, META_PARAMS);
     c.plan = lsy_check_handle(L, 3, META_PLAN);
+    c.on_step = lsy_event_step;
+    c.on_event = lsy_event_event;
+    c.on_change = lsy_event_change;
+    c.on_journal = lsy_event_journal;
+    return c;
+}
+
+/* engine.trainer(name, params, plan, corpus, options, flops_per_token, bf16, hook function,
+ * objectives or nil) -> run, running */
+static int l_trainer(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    if (lsy_state(L)->closing) /* whoever came here otherwise than by train and train.resume */
+        return lsy_error(L, "train: the program is ending");
+    struct sy_train_config c = check_config(L);
     struct run *r = lua_newuserdatauv(L, sizeof *r, 1);
     memset(r, 0, sizeof *r);
     luaL_setmetatable(L, META_RUN);
     lua_pushvalue(L, 8);
     lua_setiuservalue(L, -2, 1);
-    c.on_step = lsy_event_step;
-    c.on_event = lsy_event_event;
-    c.on_change = lsy_event_change;
-    c.on_journal = lsy_event_journal;
     c.ctx = r;
     struct sy_trainer *t = sy_trainer_new(&c, &err);
     if (!t)
@@ -141,44 +148,71 @@ static int l_trainer(lua_State *L)
     return 1;
 }
 
-/* A list of names at a place of the stack; none where it is no table. */
-static void call_list(lua_State *L, int arg, struct run *r, enum sy_source_list list)
+/* Name i, from 1, of the list at `arg`: the list keeps it; "" where it is no text. */
+static const char *name_in(lua_State *L, int arg, lua_Integer i)
 {
-    lua_Integer n = lua_istable(L, arg) ? luaL_len(L, arg) : 0;
-    for (lua_Integer i = 1; i <= n; i++) {
-        lua_geti(L, arg, i);
-        lsy_live_source_call(r->look, list, lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
-        lua_pop(L, 1);
-    }
+    bool text = lua_rawgeti(L, arg, i) == LUA_TSTRING;
+    const char *name = text ? lua_tostring(L, -1) : "";
+    lua_pop(L, 1);
+    return name;
 }
 
-static void call_layers(lua_State *L, int arg, struct run *r)
+/* How many there are; none where it is no table. */
+static lua_Integer names_in(lua_State *L, int arg)
 {
-    struct sy_err err = SY_ERR_INIT;
-    lua_Integer n = lua_istable(L, arg) ? luaL_len(L, arg) : 0;
-    for (lua_Integer i = 1; i <= n; i++) {
-        lua_geti(L, arg, i);
-        if (sy_trainer_call_layer(r->trainer, lua_isstring(L, -1) ? lua_tostring(L, -1) : "", &err))
-            lsy_raise(L, &err);
-        lua_pop(L, 1);
-    }
+    return lua_istable(L, arg) ? (lua_Integer)lua_rawlen(L, arg) : 0;
+}
+
+static int call_list(lua_State *L, int arg, struct lsy_live_source *look,
+                     enum sy_source_list list, struct sy_err *err)
+{
+    lua_Integer n = names_in(L, arg);
+    for (lua_Integer i = 1; i <= n; i++)
+        if (lsy_live_source_call(look, list, name_in(L, arg, i), err))
+            return -1;
+    return 0;
+}
+
+static int call_layers(lua_State *L, int arg, struct sy_trainer *t, struct sy_err *err)
+{
+    lua_Integer n = names_in(L, arg);
+    for (lua_Integer i = 1; i <= n; i++)
+        if (sy_trainer_call_layer(t, name_in(L, arg, i), err))
+            return -1;
+    return 0;
+}
+
+/* With the names at 3 and 4 on the board, before the run's thread may speak of it. */
+static int show_run(lua_State *L, struct run *r, struct sy_err *err)
+{
+    r->look = lsy_live_source_new(r->trainer, r->flops_per_token, err);
+    return r->look && !call_list(L, 3, r->look, SY_SOURCE_LAYERS, err) &&
+                   !call_list(L, 4, r->look, SY_SOURCE_DATA, err) &&
+                   !lsy_live_source_show(r->look, err)
+               ? 0
+               : -1;
+}
+
+static void hide_run(struct run *r)
+{
+    lsy_live_source_close(r->look);
+    lsy_live_source_free(r->look);
+    r->look = NULL;
 }
 
 /* run:start(aside, layers, sources): aside: not to be looked at (a replay); the names of its layers
- * and of its data's sources, for those who look */
+ * and of its data's sources, for those who look.  Of a run that cannot start nothing is seen. */
 static int run_start(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct run *r = check_run(L);
-    if (!lua_toboolean(L, 2) && !r->look) { /* before its thread may speak of it */
-        r->look = lsy_live_source_new(r->trainer, r->flops_per_token);
-        call_list(L, 3, r, SY_SOURCE_LAYERS);
-        call_list(L, 4, r, SY_SOURCE_DATA);
-        lsy_live_source_show(r->look);
-    }
-    call_layers(L, 3, r);
-    if (sy_trainer_start(r->trainer, &err))
+    bool shown = !lua_toboolean(L, 2) && !r->look;
+    if (call_layers(L, 3, r->trainer, &err) || (shown && show_run(L, r, &err)) ||
+        sy_trainer_start(r->trainer, &err)) {
+        if (shown)
+            hide_run(r);
         return lsy_raise(L, &err);
+    }
     sy_board_changed(); /* who looked between these two has seen a run that pauses */
     return 0;
 }
