@@ -47,8 +47,9 @@ local function set_mask(e, off)
   values[e.number] = off and -math.huge or 0
   local enabled, K = reach(e._moe, values), e._moe.top_k
   if enabled < K then
-    error(("disable: %d of %d experts would remain in layer %d%s, a token needs %d"):format(enabled,
-      E, e.layer, e._moe.reach and " for a token whose groups have the fewest" or "", K), 3)
+    error(("disable: %d of %d experts would remain in %s%s, a token needs %d"):format(enabled, E,
+      place_of(e.run, e.layer, e._moe),
+      e._moe.reach and " for a token whose groups have the fewest" or "", K), 3)
   end
   local fresh = tensor(values)
   e.run._m:_quietly(function()
@@ -111,7 +112,7 @@ function router_methods:freeze() return freeze_router(self, "freeze") end
 function router_methods:unfreeze() return freeze_router(self, "unfreeze") end
 
 function Router.__tostring(x)
-  return ("router of layer %d of run %s"):format(x.layer, x.run.name)
+  return ("router of %s of run %s"):format(place_of(x.run, x.layer, x._moe), x.run.name)
 end
 
 local function router_of(r, l, moe)

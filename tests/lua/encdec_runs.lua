@@ -134,6 +134,10 @@ do
   r.layers[3].experts[2]:disable()
   local journal = r:journal()
   is(journal[#journal].text, "dec 1 expert 2 disabled", "the journal, too")
+  r.layers[3].experts[4]:disable()
+  refuses(function() r.layers[3].experts[1]:disable() end, "what is refused, too",
+    "disable: 1 of 4 experts would remain in dec 1, a token needs 2")
+  is(tostring(r.layers[3].router), "router of dec 1 of run " .. r.name, "and its router")
   r:stop()
 end
 
