@@ -73,38 +73,47 @@ for name in ("_G coroutine debug io math os package string table utf8 switchyard
   STANDARD[name] = true
 end
 
--- Files of what is running and of what was required: list of {path=, text=}.
-local function sources(m)
-  local list, seen = {}, {}
-  local function add(path)
-    if not path or seen[path] then return end
-    seen[path] = true
-    local text = engine.file_read(path)
-    if text and #text <= CODE_MOST then list[#list + 1] = {path = path, text = text} end
-  end
+-- Paths of what is running: the sources of the functions on the stack, from the innermost.
+local function running()
+  local paths = {}
   for level = 2, 200 do
     local info = debug.getinfo(level, "S")
     if not info then break end
-    if info.source:sub(1, 1) == "@" then add(info.source:sub(2)) end
+    if info.source:sub(1, 1) == "@" then paths[#paths + 1] = info.source:sub(2) end
   end
-  local build = debug.getinfo(model._family(m.family).build, "S").source
-  if build:sub(1, 1) == "@" then add(build:sub(2)) end
-  local names = {}
+  return paths
+end
+
+-- Paths of modules that were required and are not ours or Lua's, by their names.
+local function required()
+  local names, paths = {}, {}
   for name in pairs(package.loaded) do
     if type(name) == "string" and not STANDARD[name] and not name:find "^switchyard%." then
       names[#names + 1] = name
     end
   end
   table.sort(names)
-  for _, name in ipairs(names) do add((package.searchpath(name, package.path))) end
+  for _, name in ipairs(names) do paths[#paths + 1] = package.searchpath(name, package.path) end
+  return paths
+end
+
+-- What was typed: as one session, and each chunk that defines something alone, for these run
+-- whatever was trained before them.
+local function typed()
+  local list = {}
   if #engine.chunks > 0 then
-    list[#list + 1] = {path = "session.lua", text = table.concat(engine.chunks, "\n") .. "\n"}
+    list[1] = {path = "session.lua", text = table.concat(engine.chunks, "\n") .. "\n"}
   end
-  for i, text in ipairs(engine.chunks) do -- each alone: they run whatever was trained before them
+  for i, text in ipairs(engine.chunks) do
     if definition.chunks[i] then
       list[#list + 1] = {path = ("definition-%d.lua"):format(i), text = text, definition = true}
     end
   end
+  return list
+end
+
+-- Each gets a file of its own in code/.
+local function name_files(list)
   local used = {}
   for i, s in ipairs(list) do
     local base = s.path:match "[^/]*$":gsub("[^%w._-]", "_")
@@ -114,9 +123,27 @@ local function sources(m)
   return list
 end
 
+-- Where the model's family was defined, as debug.getinfo has it: "@PATH" of a file.
+local function source_of(m) return debug.getinfo(model._family(m.family).build, "S").source end
+
+-- Files of what is running and of what was required, and what was typed: list of {path=, text=,
+-- file=}.
+local function sources(m)
+  local paths, list, seen = running(), {}, {}
+  paths[#paths + 1] = source_of(m):match "^@(.*)"
+  for _, path in ipairs(required()) do paths[#paths + 1] = path end
+  for _, path in ipairs(paths) do
+    local text = not seen[path] and engine.file_read(path)
+    if text and #text <= CODE_MOST then list[#list + 1] = {path = path, text = text} end
+    seen[path] = true
+  end
+  for _, s in ipairs(typed()) do list[#list + 1] = s end
+  return name_files(list)
+end
+
 -- File of code/ that defines the model's family, or nil: it is one of ours, or was typed.
 local function family_file(m, code)
-  local source = debug.getinfo(model._family(m.family).build, "S").source
+  local source = source_of(m)
   if source:find "^=switchyard:" then return nil end
   for _, s in ipairs(code) do
     if source == "@" .. s.path then return s.file end
@@ -189,29 +216,40 @@ local function defined_by_users(m)
   return next(list) and list or nil
 end
 
---- The configuration of a run as a table of plain values.  initial: hash of the state it begins
--- with.
-function directory.config(m, d, o, initial, code)
+-- Options of train() that are plain values.
+local function plain_options(o)
   local given = {}
   for k, v in pairs(o) do
     local plain = type(v) ~= "table" or k == "objective"
     if k ~= "name" and k ~= "paused" and k ~= "rules" and plain then given[k] = v end
   end
+  return given
+end
+
+-- What the script was called with, or nil.
+local function script_arguments()
+  if type(arg) ~= "table" then return nil end
+  local args = {}
+  for i, a in ipairs(arg) do args[i] = tostring(a) end
+  return args
+end
+
+local function model_config(m, code)
   local fine, cfg = pcall(json.plain, m.cfg, "config", "model")
-  local args
-  if type(arg) == "table" then
-    args = {}
-    for i, a in ipairs(arg) do args[i] = tostring(a) end
-  end
+  return {family = m.family, config = fine and cfg or nil, why = not fine and tostring(cfg) or nil,
+          chosen = next(m._chosen) and m._chosen or nil, code = family_file(m, code)}
+end
+
+--- The configuration of a run as a table of plain values.  initial: hash of the state it begins
+-- with.
+function directory.config(m, d, o, initial, code)
   return {
     format = 1, version = engine.version, exact = engine.exact, rules = o.rules, initial = initial,
-    args = args,
+    args = script_arguments(),
     -- windows are counted; nil: they are numbered by step (src/train/order.c), and evaluations saw
     -- others
     order = 2,
-    model = {family = m.family, config = fine and cfg or nil,
-             why = not fine and tostring(cfg) or nil,
-             chosen = next(m._chosen) and m._chosen or nil, code = family_file(m, code)},
+    model = model_config(m, code),
     script = code[1] and code[1].file or nil,
     definitions = definitions_in(code),
     defined = defined_by_users(m),
@@ -220,7 +258,7 @@ function directory.config(m, d, o, initial, code)
     teacher = teacher.config(o.teacher),
     sources = #d.sources > 1 and table.move(d.sources, 1, #d.sources, 1, {}) or nil,
     layers = #m._labels > 0 and m._labels or nil, -- what people call them: "enc 1"
-    train = given, data = data_config(d), tokenizer = tokenizers(m, d),
+    train = plain_options(o), data = data_config(d), tokenizer = tokenizers(m, d),
   }
 end
 
@@ -265,30 +303,41 @@ end
 -- What is to be in the directory goes to its path(), which is another when it has been filled.
 function directory.claim(name) return engine.store_claim(name, engine.runs_dir()) end
 
+-- All of the directory but what follows from its store; nil, why, code.
+local function fill_directory(r, store, config, code, more)
+  local d, text = r._d, json.text(config)
+  r._h:set_config(text, config.id) -- start/ has it, too
+  local ok, why = write_files(r, store:path(), config, code, not more.parent)
+  if not ok then return nil, why, "IO" end
+  return store:fill{config = text, steps = r._h:get "steps", data = d.hash,
+                    tokenizer = d.tokenizer and d.tokenizer.hash or nil,
+                    parent = more.parent, parent_step = more.parent_step}
+end
+
+-- What r writes goes to the store and its directory from now on: true, or nil, why, code.
+local function attach(r, store)
+  local ok, why, kind = store:attach(r._h)
+  if not ok then return nil, why, kind end
+  ok, why = r._h:set_dir(store:path(), r._o.keep, r._o.keep_every)
+  if not ok then return nil, why, "IO" end
+  return true
+end
+
 --- The directory of a new run r, which has not started: true; or nil and why there is none, code
 -- STATE when the name is taken.  more: parent=, parent_step=, config=, store= (claimed) of a fork.
 -- The lock comes first, so that two who want a name do not write each other's files; what makes it
 -- a run comes last: who is killed before has none, and may begin again.
 function directory.create(r, more)
   more = more or {}
-  local name, m, d, o = r._o.name, r._m, r._d, r._o
-  local code = sources(m)
-  local config = more.config or directory.config(m, d, o, r._h:hash(), code)
+  local code = sources(r._m)
+  local config = more.config or directory.config(r._m, r._d, r._o, r._h:hash(), code)
   local journal = not more.parent and r._h:journal() or {}
   if not more.parent and r.step > 0 then config.begins = r.step end -- it had no directory until now
-  local tok, store, ok, why, kind = d.tokenizer, more.store, nil, nil, nil
-  if not store then store, why, kind = directory.claim(name) end
+  local store, ok, why, kind = more.store, nil, nil, nil
+  if not store then store, why, kind = directory.claim(r._o.name) end
   if not store then return nil, why, kind end
   config.id = store:id()
-  local text = json.text(config)
-  r._h:set_config(text, config.id) -- start/ has it, too
-  ok, why = write_files(r, store:path(), config, code, not more.parent)
-  kind = "IO"
-  if ok then
-    ok, why, kind = store:fill{config = text, steps = r._h:get "steps",
-      tokenizer = tok and tok.hash or nil,
-      data = d.hash, parent = more.parent, parent_step = more.parent_step}
-  end
+  ok, why, kind = fill_directory(r, store, config, code, more)
   if not ok then
     store:close() -- and with it what has no name yet
     return nil, why, kind
@@ -297,11 +346,7 @@ function directory.create(r, more)
   rawset(r, "_store", store)
   rawset(r, "_config", config)
   for _, e in ipairs(journal) do store:add_entry(e) end
-  ok, why, kind = store:attach(r._h)
-  if not ok then return nil, why, kind end
-  ok, why = r._h:set_dir(store:path(), o.keep, o.keep_every)
-  if not ok then return nil, why, "IO" end
-  return true
+  return attach(r, store)
 end
 
 -- All of r's directory in another; what the store has is copied from the files that are still open.
