@@ -51,6 +51,13 @@ is(d.pairs .. d.sources[1], "4from", "several tables; languages without names")
 fails("a line of other columns",
   function() return data.pairs(write("bad.tsv", "a\tb\na\tb\tc\n")) end,
   "bad.tsv: line 2 has 3 columns", "2")
+do
+  local lines = {}
+  for i = 1, 4097 do lines[i] = ("l%d\ta%d\tb%d"):format(i, i, i) end
+  fails("a language too many", function()
+    return data.pairs(write("bad.tsv", table.concat(lines, "\n"))) end, "at most 4096 languages",
+    "'l4097'")
+end
 fails("too many columns", function() return data.pairs(write("bad.tsv", "a\tb\tc\td\n")) end,
   "line 1 has 4 columns", "2 (input, target) or 3")
 fails("no columns", function() return data.pairs(write("bad.tsv", "text\n")) end, "has 1 columns")
@@ -64,9 +71,10 @@ fails("a zero byte", function() return data.pairs(write("bad.tsv", "a\tb\na\0\tb
 fails("both languages beside a column of them",
   function() return data.pairs(three, {from = "de", to = "en"}) end, "column of languages", "'de'")
 fails("nothing", function() return data.pairs(write("bad.tsv", "a\ta\nb\t \n")) end,
-  "no pairs were found", "1 equal to their source", "1 empty")
+  "no pairs are left to train on", "1 equal to their source", "1 empty")
 fails("no file", function() return data.pairs(folder .. "/none.tsv") end, "none.tsv")
-fails("an empty file", function() return data.pairs(write("bad.tsv", "")) end, "no pairs")
+fails("an empty file", function() return data.pairs(write("bad.tsv", "")) end,
+  "no pairs were found: 0 pairs")
 
 -- ---- aligned files ----
 
@@ -235,6 +243,20 @@ is(listed(d), "pt_BR: <ê > <é; pt_BR: Abrir o arquivo > Open the file; "
 fails("no pages", function()
   return data.catalogues{from = "de", to = "en", path = place, help = folder .. "/help"} end,
   "no help pages in", "help/de/text", "apt-get install", "libreoffice-help-en-us")
+do -- pages that are too large, or no files
+  local path = folder .. "/help/%s/text/swriter/%s.html"
+  local f = assert(io.open(path:format("pt-BR", "huge"), "w"))
+  f:seek("set", 17 << 20)
+  f:write "x"
+  f:close()
+  page("pt-BR", "folder", '<p id="par_id9">uma pasta</p>')
+  page("de", "folder", '<p id="par_id9">ein Ordner</p>')
+  assert(os.execute("mkdir '" .. path:format("en-US", "folder") .. "'"))
+  local d = assert(data.catalogues{from = {"pt_BR", "de"}, to = "en", path = place, val = 0,
+                                   help = folder .. "/help"})
+  ok(d.reading:find("2 files that cannot be read", 1, true), "pages that cannot be read are counted"
+    .. ", each once", d.reading)
+end
 fails("no folder of pages", function()
   return data.catalogues{from = "de", to = "en", path = place, help = 3} end, "true or a folder")
 
@@ -336,8 +358,21 @@ ok(d.reading:find("1 pairs: from 1; held out: 0; left out: 3 that spell a specia
   "and counted", d.reading)
 d = assert(data.pairs(spelt, {val = 0, tokenizer = tokenizer.bytes{pad = true}, tag = "<pad>"}))
 is(d.pairs, 2, "those of the tag are no fault, nor what no token is")
+do -- what is left of two is the one that is held out
+  local function said(text)
+    local fine, why = pcall(function()
+      return assert(data.pairs(write("last.tsv", text),
+        {val = .0001, tokenizer = tokenizer.bytes{pad = true}}))
+    end)
+    return fine and "" or why
+  end
+  local first, second = said "<pad>\tx\nb\ty\n", said "a\tx\n<pad>\ty\n"
+  ok((first == "") ~= (second == "") and (first .. second):find("no pairs are left to train on: "
+    .. "1 pairs: from 1; held out: 1, all of from; left out: 1 that spell", 1, true),
+    "none to train on beside one that is held out", first .. second)
+end
 fails("nothing but special tokens", function()
-  return data.pairs(write("bad.tsv", "<pad>\ta"), {val = 0}) end, "no pairs were found",
+  return data.pairs(write("bad.tsv", "<pad>\ta"), {val = 0}) end, "no pairs are left to train on",
   "1 that spell")
 
 -- ---- rows ----

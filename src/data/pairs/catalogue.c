@@ -18,7 +18,6 @@
 #include "base/utf8.h"
 #include "data/text_int.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <iconv.h>
 #include <stdbool.h>
@@ -83,7 +82,7 @@ static int check_strings(const struct reader *r, uint32_t table, const char *wha
                       (unsigned long long)sum, r->n);
 }
 
-static int read_head(struct reader *r)
+static int check_magic(struct reader *r)
 {
     if (r->n < HEAD)
         return sy_err_set(r->err, SY_E_FORMAT, "%s: no message catalogue: it has %zu bytes",
@@ -99,6 +98,11 @@ static int read_head(struct reader *r)
         return sy_err_set(r->err, SY_E_UNSUPPORTED,
                           "%s: revision %u.%u of message catalogues is not known", r->name,
                           revision >> 16, revision & 0xffff);
+    return 0;
+}
+
+static int check_tables(struct reader *r)
+{
     r->count = number_at(r, 8);
     r->messages = number_at(r, 12);
     r->translations = number_at(r, 16);
@@ -136,13 +140,11 @@ static bool is_utf8(const char *charset)
     return false;
 }
 
-/* A name and nothing else: iconv obeys what stands behind a slash. */
+/* A name and nothing else, in any locale: iconv obeys what stands behind a slash. */
 static bool is_name(const char *charset)
 {
-    for (; *charset; charset++)
-        if (!isalnum((unsigned char)*charset) && !strchr("._:-()+", *charset))
-            return false;
-    return true;
+    return !charset[strspn(charset, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                    "0123456789._:-()+")];
 }
 
 static int open_charset(struct reader *r)
@@ -269,7 +271,7 @@ int sy__catalogue_read(const char *bytes, size_t n, const char *name, sy__messag
 {
     struct reader r = {.bytes = (const unsigned char *)bytes, .n = n, .name = name,
                        .convert = (iconv_t)-1, .err = err};
-    int rc = read_head(&r) || open_charset(&r) ? -1 : 0;
+    int rc = check_magic(&r) || check_tables(&r) || open_charset(&r) ? -1 : 0;
     for (uint32_t i = 0; i < r.count && !rc; i++)
         rc = give_message(&r, i, fn, ctx, bad);
     if (r.convert != (iconv_t)-1)

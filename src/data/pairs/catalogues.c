@@ -82,6 +82,7 @@ struct reading {
     const char *folder, *help, *const *language; /* help NULL: none is read */
     int languages;
     int32_t source, file;
+    struct sy__words unread; /* paths of pages */
 };
 
 static int take_message(void *ctx, const char *message, size_t n, const char *translation,
@@ -133,16 +134,32 @@ static void help_folder(struct sy_str *out, const char *help, const char *langua
         out->data[i] = out->data[i] == '_' ? '-' : out->data[i];
 }
 
-/* The page's text; nothing where it cannot be read. */
-static int read_page(struct sy__help_page *page, const char *path, struct sy_err *err)
+/* A page that cannot be read is counted once, however many languages have one of its name. */
+static int count_unread(struct reading *r, const char *path, struct sy_err *err)
+{
+    int64_t *known = sy__words_at(&r->unread, path, strlen(path));
+    if (!known)
+        return sy__no_pair_memory(err);
+    r->m->list.unread += !*known;
+    *known = 1;
+    return 0;
+}
+
+/* The page's text; nothing where it cannot be read.  must: it was found in a folder. */
+static int read_page(struct reading *r, struct sy__help_page *page, const char *path, bool must,
+                     struct sy_err *err)
 {
     struct sy_str html = SY_STR_INIT;
     struct sy_err why = SY_ERR_INIT;
-    int rc = sy_file_read(path, PAGE_MOST, &html, &why);
+    bool unread = sy_file_read(path, PAGE_MOST, &html, &why) != 0;
+    int rc = 0;
     if (why.code == SY_E_MEMORY)
-        sy_err_set(err, why.code, "%s", why.msg);
-    rc = rc ? (why.code == SY_E_MEMORY ? -1 : sy__help_page_read(page, "", 0, err))
-            : sy__help_page_read(page, html.data ? html.data : "", html.len, err);
+        rc = sy_err_set(err, why.code, "%s", why.msg);
+    else if (unread && (must || why.code != SY_E_NOTFOUND))
+        rc = count_unread(r, path, err);
+    if (!rc)
+        rc = sy__help_page_read(page, unread || !html.data ? "" : html.data,
+                                unread ? 0 : html.len, err);
     sy_str_free(&html);
     return rc;
 }
@@ -180,7 +197,8 @@ static int read_pages(struct reading *r, const char *path, size_t folder, struct
     sy_str_puts(&name, path + folder);
     int rc = name.failed ? sy__no_pair_memory(err) : 0;
     if (!rc)
-        rc = read_page(&english, name.data, err) || read_page(&other, path, err) ||
+        rc = read_page(r, &english, name.data, false, err) ||
+                     read_page(r, &other, path, true, err) ||
                      add_elements(r, &english, &other, err)
                  ? -1
                  : 0;
@@ -294,7 +312,9 @@ static int check_languages(const char *const *from, int n_from, const char *cons
 {
     bool in = n_from == 1 && !strcmp(from[0], ENGLISH), out = n_to == 1 && !strcmp(to[0], ENGLISH);
     if (n_from < 1 || n_to < 1)
-        return sy_err_set(err, SY_E_RANGE, "data.catalogues: from and to must name languages");
+        return sy_err_set(err, SY_E_RANGE,
+                          "data.catalogues: from and to must name languages: they name %d and %d",
+                          n_from, n_to);
     if (in == out)
         return sy_err_set(err, SY_E_RANGE,
                           "data.catalogues: messages are English: one of from and to must be 'en' "
@@ -317,7 +337,9 @@ struct sy_corpus *sy_corpus_catalogues(const char *folder, const char *const *fr
                         .help = options->help,
                         .language = m.sources_are_targets ? to : from,
                         .languages = m.sources_are_targets ? to_count : from_count};
-    if (!read_all(&r, err))
+    int rc = read_all(&r, err);
+    sy__words_free(&r.unread);
+    if (!rc)
         return sy__pair_corpus(&m, options, err);
     sy__pair_list_free(&m.list);
     sy__files_free(&m.files);

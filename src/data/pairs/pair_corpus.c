@@ -99,27 +99,38 @@ static int join_texts(const struct sy__pair_list *l, struct sy_str *out, struct 
     return out->failed ? sy__no_pair_memory(err) : 0;
 }
 
-/* Names of special tokens: what of the tags is no space, each once.  Owned, as a block; the names
- * are written over the tags' copies. */
+/* The tags without the spaces behind them, one after the other, each with a zero byte: a name would
+ * move while `room` grows. */
+static void trim_tags(const struct tags *t, struct sy_str *room)
+{
+    for (int32_t i = 0; i < t->n; i++) {
+        size_t n = strlen(t->tag[i]);
+        while (n && t->tag[i][n - 1] == ' ')
+            n--;
+        sy_str_add(room, t->tag[i], n);
+        sy_str_add(room, "", 1);
+    }
+}
+
+static bool is_among(const char *name, const char **names, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        if (!strcmp(names[i], name))
+            return true;
+    return false;
+}
+
+/* Names of special tokens, in `room`: the trimmed tags, each once; -1: no memory. */
 static int32_t special_names(const struct tags *t, struct sy_str *room, const char **names)
 {
     int32_t n = 0;
-    for (int32_t i = 0; i < t->n; i++) { /* where each begins, for room moves as it grows */
-        const char *s = t->tag[i];
-        size_t k = strlen(s);
-        while (k && s[k - 1] == ' ')
-            k--;
-        sy_str_add(room, s, k);
-        sy_str_add(room, "", 1);
-    }
+    trim_tags(t, room);
+    if (room->failed)
+        return -1;
     const char *at = room->data;
-    for (int32_t i = 0; i < t->n && !room->failed; i++, at += strlen(at) + 1) {
-        bool again = !*at;
-        for (int32_t j = 0; j < n && !again; j++)
-            again = !strcmp(names[j], at);
-        if (!again)
+    for (int32_t i = 0; i < t->n; i++, at += strlen(at) + 1)
+        if (*at && !is_among(at, names, n))
             names[n++] = at;
-    }
     return n;
 }
 
@@ -138,7 +149,7 @@ static struct sy_tokenizer *train_tokenizer(const struct sy__pair_making *m, con
         sy__no_pair_memory(err);
     else if (!join_texts(&m->list, &text, err)) {
         bpe.special.count = special_names(t, &room, names);
-        if (room.failed)
+        if (bpe.special.count < 0)
             sy__no_pair_memory(err);
         else
             tok = sy_bpe_train_text(text.data ? text.data : "", text.len, &bpe, err);
@@ -316,7 +327,8 @@ static int fail_empty(const struct sy__pair_list *l, struct sy_err *err)
 {
     struct sy_str text = SY_STR_INIT;
     sy__pair_tell(l, &text);
-    sy_err_set(err, SY_E_FORMAT, "data: no pairs were found: %s", text.data ? text.data : "");
+    sy_err_set(err, SY_E_FORMAT, "data: no pairs %s: %s",
+               l->offered ? "are left to train on" : "were found", text.data ? text.data : "");
     sy_str_free(&text);
     return -1;
 }

@@ -195,16 +195,28 @@ static bool are_aligned(const char *const *paths, int count)
     return count == 2 && !sy__named(paths[0], ".tsv") && !sy__named(paths[1], ".tsv");
 }
 
-/* What a file's name ends with, "de" of "news.de.gz"; or `otherwise`.  In a copy in `room`. */
-static const char *ending_of(const char *path, struct sy_str *room, const char *otherwise)
+/* What a file's name ends with, "de" of "news.de.gz", in a copy in `room`; NULL: with nothing, or
+ * room->failed. */
+static const char *ending_of(const char *path, struct sy_str *room)
 {
     sy_str_puts(room, path);
     if (room->failed)
-        return otherwise;
+        return NULL;
     if (sy__ends_with(room->data, ".gz") || sy__ends_with(room->data, ".zst"))
         *strrchr(room->data, '.') = 0;
     const char *dot = strrchr(room->data, '.'), *slash = strrchr(room->data, '/');
-    return dot && (!slash || dot > slash) && dot[1] ? dot + 1 : otherwise;
+    return dot && (!slash || dot > slash) && dot[1] ? dot + 1 : NULL;
+}
+
+/* A language that was not given is called as its file ends (NULL: it has none), or else so. */
+static int name_language(const char **name, const char *path, const char *otherwise,
+                         struct sy_str *room, struct sy_err *err)
+{
+    if (*name)
+        return 0;
+    const char *ending = path ? ending_of(path, room) : NULL;
+    *name = ending ? ending : otherwise;
+    return room->failed ? sy__no_pair_memory(err) : 0;
 }
 
 struct names { /* of languages */
@@ -243,12 +255,10 @@ struct sy_corpus *sy_corpus_pairs(const char *const *paths, int count, const cha
     bool aligned = are_aligned(paths, count), given[2] = {from != NULL, to != NULL};
     struct names n = {from, to, {SY_STR_INIT, SY_STR_INIT}};
     struct sy_corpus *c = NULL;
-    if (!from)
-        n.from = aligned ? ending_of(paths[0], &n.room[0], "from") : "from";
-    if (!to)
-        n.to = aligned ? ending_of(paths[1], &n.room[1], "to") : "to";
+    int rc = name_language(&n.from, aligned ? paths[0] : NULL, "from", &n.room[0], err) ||
+             name_language(&n.to, aligned ? paths[1] : NULL, "to", &n.room[1], err);
     m.other = n.to;
-    if (!sy__files_find(&m.files, paths, count, err) &&
+    if (!rc && !sy__files_find(&m.files, paths, count, err) &&
         !read_any(&m, &r, aligned, &n, given, err))
         c = sy__pair_corpus(&m, o, err);
     else {

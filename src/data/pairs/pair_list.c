@@ -19,6 +19,16 @@ int sy__no_pair_memory(struct sy_err *err)
     return sy_err_set(err, SY_E_MEMORY, "data: out of memory for pairs");
 }
 
+static int fail_sources(const char *name, size_t n, struct sy_err *err)
+{
+    struct sy_str clean = SY_STR_INIT;
+    sy_utf8_line(&clean, name, n);
+    sy_err_set(err, SY_E_RANGE, "data: at most %d languages: '%s' is one more", SY__SOURCES_MOST,
+               clean.data ? clean.data : "");
+    sy_str_free(&clean);
+    return -1;
+}
+
 int32_t sy__pair_source(struct sy__pair_list *l, const char *name, size_t n, struct sy_err *err)
 {
     int64_t *number = sy__words_at(&l->known, name, n);
@@ -27,7 +37,7 @@ int32_t sy__pair_source(struct sy__pair_list *l, const char *name, size_t n, str
     if (*number)
         return (int32_t)(*number - 1);
     if (l->sources == SY__SOURCES_MOST)
-        return sy_err_set(err, SY_E_RANGE, "data: over %d languages", SY__SOURCES_MOST);
+        return fail_sources(name, n, err);
     if (!(l->source[l->sources] = sy_strndup(name, n)))
         return sy__no_pair_memory(err);
     *number = ++l->sources;
@@ -199,14 +209,34 @@ static void tell_one(struct sy_str *out, const char **sep, int64_t n, const char
         *sep = ", ";
 }
 
-/* The languages with most pairs; counts[sources] */
-static void tell_sources(const struct sy__pair_list *l, const int64_t *count, struct sy_str *out)
+struct counts { /* of pairs that were not left out */
+    int64_t *all, *held; /* owned, [sources]; NULL: no memory */
+    int64_t held_sum;
+};
+
+static struct counts count_pairs(const struct sy__pair_list *l)
+{
+    struct counts c = {.all = sy_calloc((size_t)l->sources + 1, sizeof *c.all),
+                       .held = sy_calloc((size_t)l->sources + 1, sizeof *c.held)};
+    for (int64_t i = 0; i < l->n; i++) {
+        const struct sy__pair_text *p = &l->pair[i];
+        c.held_sum += p->held && !p->left;
+        if (c.all && c.held) {
+            c.all[p->source] += !p->left;
+            c.held[p->source] += p->held && !p->left;
+        }
+    }
+    return c;
+}
+
+/* Each language's pairs, as far as the line has room. */
+static void tell_sources(const struct sy__pair_list *l, const struct counts *c, struct sy_str *out)
 {
     const char *sep = ": ";
     for (int32_t i = 0; i < l->sources && i < 16; i++) {
         sy_str_puts(out, sep);
         sy_utf8_line(out, l->source[i], strlen(l->source[i]));
-        sy_str_printf(out, " %lld", (long long)count[i]);
+        sy_str_printf(out, " %lld", (long long)c->all[i]);
         sep = ", ";
     }
     if (l->sources > 16)
@@ -214,37 +244,19 @@ static void tell_sources(const struct sy__pair_list *l, const int64_t *count, st
 }
 
 /* Languages of which all that there is was held out. */
-static void tell_untrained(const struct sy__pair_list *l, const int64_t *count,
-                           const int64_t *held, struct sy_str *out)
+static void tell_untrained(const struct sy__pair_list *l, const struct counts *c,
+                           struct sy_str *out)
 {
     for (int32_t i = 0; i < l->sources; i++)
-        if (count[i] && held[i] == count[i]) {
+        if (c->all[i] && c->held[i] == c->all[i]) {
             sy_str_puts(out, ", all of ");
             sy_utf8_line(out, l->source[i], strlen(l->source[i]));
         }
 }
 
-void sy__pair_tell(const struct sy__pair_list *l, struct sy_str *out)
+static void tell_left(const struct sy__pair_list *l, struct sy_str *out)
 {
     const char *sep = "; left out: ";
-    int64_t *count = sy_calloc((size_t)l->sources + 1, sizeof *count);
-    int64_t *held = sy_calloc((size_t)l->sources + 1, sizeof *held), all = 0;
-    for (int64_t i = 0; i < l->n; i++) {
-        const struct sy__pair_text *p = &l->pair[i];
-        all += p->held && !p->left;
-        if (count && held) {
-            count[p->source] += !p->left;
-            held[p->source] += p->held && !p->left;
-        }
-    }
-    sy_str_printf(out, "%lld pairs", (long long)(l->n - l->special));
-    if (count)
-        tell_sources(l, count, out);
-    sy_str_printf(out, "; held out: %lld", (long long)all);
-    if (count && held)
-        tell_untrained(l, count, held, out);
-    sy_free(count);
-    sy_free(held);
     tell_one(out, &sep, l->twice, "there twice");
     tell_one(out, &sep, l->equal, "equal to their source");
     tell_one(out, &sep, l->few, "of too few words");
@@ -254,6 +266,23 @@ void sy__pair_tell(const struct sy__pair_list *l, struct sy_str *out)
     tell_one(out, &sep, l->damaged, "files that are damaged or no catalogues");
     tell_one(out, &sep, l->foreign, "files of a character set or revision that is not known");
     tell_one(out, &sep, l->unread, "files that cannot be read");
+}
+
+void sy__pair_tell(const struct sy__pair_list *l, struct sy_str *out)
+{
+    struct counts c = count_pairs(l);
+    bool by_source = c.all && c.held;
+    if (!by_source)
+        out->failed = true;
+    sy_str_printf(out, "%lld pairs", (long long)(l->n - l->special));
+    if (by_source)
+        tell_sources(l, &c, out);
+    sy_str_printf(out, "; held out: %lld", (long long)c.held_sum);
+    if (by_source)
+        tell_untrained(l, &c, out);
+    tell_left(l, out);
+    sy_free(c.all);
+    sy_free(c.held);
 }
 
 void sy__pair_list_free(struct sy__pair_list *l)
