@@ -71,7 +71,9 @@ enum sy_series_each { SY_EACH_NONE, SY_EACH_EXPERT, SY_EACH_SOURCE, SY_EACH_SOUR
     X(EXPERTS_PER_TOKEN, "experts_per_token", "", 0, INFINITY, LINE, NONE, false,                  \
       "that a token got, mean; where it varies")                                                   \
     X(DISTILL_LOSS, "distill_loss", "nats", 0, INFINITY, LINE, NONE, false,                        \
-      "cross entropy from a teacher's probabilities to the model's, of a training batch")
+      "cross entropy from a teacher's probabilities to the model's, of a training batch")          \
+    X(DISABLED, "disabled", "", 0, 1, HEAT, EXPERT, false,                                         \
+      "1 of each expert that someone disabled; rows at steps where there is one")
 
 enum sy_series_kind {
 #define X(id, name, unit, least, most, draw, each, rare, help) SY_SERIES_##id,
@@ -101,6 +103,13 @@ struct sy_series_what {
 /* "layer 2", "layer 2 memory", "the mixture" (of no layer); of a layer that has a name (NULL or "":
  * none) "dec 1", "dec 1 memory". */
 void sy_series_place(const struct sy_series_what *what, const char *name, char *out, size_t n);
+/* Is an expert with this load dead, that is at or under `least`, 0 of a single step?  One that
+ * someone disabled is not: it has no token because it was told so.  The trainer, the panel and the
+ * alarm all ask here. */
+static inline bool sy_expert_dead(double load, double least, bool disabled)
+{
+    return !disabled && load <= least;
+}
 /* Of one layer's one mixture? */
 bool sy_series_same_place(const struct sy_series_what *a, const struct sy_series_what *b);
 /* What a series of this name is where nothing says it: stores before version 4 had names alone. */

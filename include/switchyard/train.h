@@ -105,7 +105,8 @@ struct sy_status {
     double tok_s, mfu, eta; /* smoothed over some steps; seconds */
     int64_t tokens;         /* trained on so far */
     double load_max_mean;   /* over all layers at this step; NaN without experts */
-    int64_t dead;           /* experts without a token at this step, all layers */
+    int64_t dead;           /* enabled experts without a token at this step, all layers */
+    int64_t disabled;       /* experts that someone disabled, all layers */
     int64_t val_step;       /* step of val_loss */
     int64_t skipped;        /* steps that the spike rule skipped */
     uint32_t alarms;        /* bit i: alarm i is on (enum sy_alarm) */

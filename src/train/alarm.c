@@ -182,7 +182,8 @@ static int dead_of(const struct sy_trainer *t, int i, char *text, size_t room)
     char place[64];
     int dead = 0;
     for (int e = 0; e < o->width; e++)
-        if (t->alarms.loads[o->first + e] < DEAD * WINDOW && sy__expert_enabled(t, i, e)) {
+        if (sy_expert_dead(t->alarms.loads[o->first + e], DEAD * WINDOW,
+                           !sy__expert_enabled(t, i, e))) {
             if (!dead)
                 add_text(text, room, "%s%s:", *text ? ", " : "", place_of(t, i, place));
             if (dead++ < 8)

@@ -53,6 +53,7 @@ int sy__step_observe(struct sy_trainer *t, struct sy_err *err)
         list[i].first = total;
         list[i].what = *sy_program_observe_what(p, i);
         list[i].series = sy_metrics_declare(t->metrics, name, list[i].width, &list[i].what, err);
+        list[i].disabled = -1;
         rc = list[i].series < 0 ? -1 : 0;
         total += list[i].width;
     }
@@ -338,17 +339,19 @@ static int update_params(struct sy_trainer *t, struct doing *d)
 
 /* ---- the record ---- */
 
-/* Largest load over the mean, and experts without a token, from the observed loads. */
+/* Largest load over the mean, dead and disabled experts, from the observed loads. */
 static void judge_loads(const struct sy_trainer *t, struct sy_status *s)
 {
     int n = sy_program_observes(t->c.plan->begin.program);
     s->load_max_mean = (double)NAN;
-    s->dead = 0;
+    s->dead = s->disabled = 0;
     for (int i = 0; i < n; i++) {
         const struct sy__observed *o = &t->observed[i];
         for (int j = 0; j < o->width && o->what.kind == SY_SERIES_LOAD; j++) {
             double load = (double)t->sums[o->first + j];
-            s->dead += load <= 0 && sy__expert_enabled(t, i, j);
+            bool disabled = !sy__expert_enabled(t, i, j);
+            s->dead += sy_expert_dead(load, 0, disabled);
+            s->disabled += disabled;
             if (!(load <= s->load_max_mean))
                 s->load_max_mean = load;
         }
@@ -397,6 +400,38 @@ static void put_times(struct sy_trainer *t, const struct doing *d, double tokens
     sy__put(t, TOKENS, d->step, tokens);
 }
 
+/* The series disabled.L beside load.L, made when it has its first row. */
+static int disabled_series(struct sy_trainer *t, int i)
+{
+    struct sy__observed *o = &t->observed[i];
+    struct sy_series_what what = o->what;
+    const char *dot = strchr(sy_metrics_name(t->metrics, o->series), '.');
+    char name[96];
+    snprintf(name, sizeof name, "disabled%s", dot ? dot : "");
+    what.kind = SY_SERIES_DISABLED;
+    if (o->disabled < 0)
+        o->disabled = sy_metrics_declare(t->metrics, name, o->width, &what, NULL);
+    return o->disabled;
+}
+
+/* Which experts of the i-th load someone disabled, where there are any; before the load's own row,
+ * so that who reads that finds this. */
+static void put_disabled(struct sy_trainer *t, int i, int64_t step)
+{
+    const struct sy__observed *o = &t->observed[i];
+    int e = 0;
+    while (e < o->width && sy__expert_enabled(t, i, e))
+        e++;
+    if (e == o->width)
+        return;
+    float *off = disabled_series(t, i) < 0 ? NULL : sy_alloc((size_t)o->width * sizeof *off);
+    for (e = 0; off && e < o->width; e++)
+        off[e] = sy__expert_enabled(t, i, e) ? 0 : 1;
+    if (off)
+        sy_metrics_add(t->metrics, o->disabled, step, off);
+    sy_free(off);
+}
+
 /* Series hold finite values only; where they have none "skipped" says why. */
 static void put_values(struct sy_trainer *t, const struct doing *d, bool skipped)
 {
@@ -413,10 +448,13 @@ static void put_values(struct sy_trainer *t, const struct doing *d, bool skipped
     sy__put(t, GRAD_NORM, d->step, d->norm);
     bool rare = sy__rare_step(d->step, d->verdict != SY_SKIP_NONE);
     sy__norms_put(t, d->step, rare);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        if (t->observed[i].what.kind == SY_SERIES_LOAD)
+            put_disabled(t, i, d->step);
         if (rare || !sy_series_row(t->observed[i].what.kind)->rare)
             sy_metrics_add(t->metrics, t->observed[i].series, d->step,
                            t->sums + t->observed[i].first);
+    }
 }
 
 static void record_step(struct sy_trainer *t, const struct doing *d, bool skipped)

@@ -19,6 +19,7 @@ enum sy__series {
 struct sy__observed {
     int series, width, first; /* first: place in sums */
     struct sy_series_what what;
+    int disabled; /* of a load: the series of which experts are; -1: none were yet */
 };
 
 /* Series of a kind that is rare (switchyard/series.h) get a row at the first step, at every 10th,

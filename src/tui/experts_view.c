@@ -97,6 +97,12 @@ static void fill_sources(struct sy__table *t, const struct sy__run *r, int64_t s
     }
 }
 
+/* Of what is 0 of a dead expert, and of one that someone disabled. */
+static bool marks_experts(enum sy__heat mode)
+{
+    return mode == SY__HEAT_LOAD || mode == SY__HEAT_GATE;
+}
+
 static void fill_table(struct sy_panel *p, const struct sy__run *r, int64_t step)
 {
     struct sy__table *t = &p->table;
@@ -112,6 +118,8 @@ static void fill_table(struct sy_panel *p, const struct sy__run *r, int64_t step
             found = read_row(r, instead, step, row, t->cols);
             t->whole |= found != -2;
         }
+        if (marks_experts(t->mode))
+            sy__mark_disabled(r, &r->layers[i], found, row);
         t->missing &= found == -2;
         t->shown = found > t->shown ? found : t->shown;
         if (t->mode != SY__HEAT_CHANGE)
@@ -176,7 +184,7 @@ bool sy__table_read(struct sy_panel *p)
 }
 
 struct figures {
-    int dead, over;
+    int dead, disabled, over;
     double most, entropy, largest;
     int row, col; /* of most */
 };
@@ -190,12 +198,14 @@ static struct figures figures_of(const struct sy__table *t)
         const float *row = t->v + (size_t)i * (size_t)t->cols;
         double sum = 0, h = 0;
         for (int k = 0; k < t->cols; k++)
-            sum += isnan(row[k]) ? 0 : (double)row[k];
+            sum += row[k] > 0 ? (double)row[k] : 0;
         for (int k = 0; k < t->cols; k++) {
             double v = (double)row[k], share = v / sum;
-            if (isnan(v))
+            bool disabled = marks_experts(t->mode) && v < 0;
+            f.disabled += disabled;
+            if (isnan(v) || disabled)
                 continue;
-            f.dead += v <= 0;
+            f.dead += sy_expert_dead(v, 0, disabled);
             f.over += v > 2;
             if (v > f.most) {
                 f.most = v;
@@ -278,6 +288,8 @@ static int load_foot(const struct sy_panel *p, const struct figures *f, int room
     char text[128];
     for (int parts = 3; parts > 0; parts--) {
         int n = snprintf(text, sizeof text, " dead %d ", f->dead);
+        if (f->disabled)
+            n += snprintf(text + n, sizeof text - (size_t)n, "· disabled %d ", f->disabled);
         if (parts > 1)
             n += snprintf(text + n, sizeof text - (size_t)n, "· max/mean %.1f ", f->most);
         if (parts > 2)
@@ -377,7 +389,7 @@ static struct sy_heat heat_of(const struct sy_panel *p, double largest)
                             .cols = t->cols,
                             .hi = top,
                             .diverging = t->mode == SY__HEAT_CHANGE,
-                            .dead = load || gate,
+                            .dead = marks_experts(t->mode),
                             .over = load || gate,
                             .limit = top,
                             .row_label = source ? source_name : label_row,

@@ -253,11 +253,37 @@ static void add_member(struct sums *s, const struct sy__feed *f, int64_t n, int 
         for (int k = 0; k < width; k++) {
             sum += (double)row[k];
             most = row[k] > most || isnan(row[k]) ? row[k] : most;
-            zeros += row[k] <= 0 ? 1.0f : 0.0f;
+            zeros += sy_expert_dead((double)row[k], 0, false) ? 1.0f : 0.0f;
         }
         s->sum[i] = sum;
         s->first[i] = f->reduce == SY__FIRST ? row[0] : most;
         s->second[i] = zeros;
+    }
+}
+
+/* The series of which experts of a member's layer were disabled; or -1. */
+static int disabled_of(const struct sy__run *r, int series)
+{
+    for (int i = 0; i < r->nlayers; i++)
+        if (r->layers[i].series == series)
+            return r->layers[i].disabled;
+    return -1;
+}
+
+/* Those are not dead, at whose steps its rows are some of a member's; `other` and `values` are used
+ * up. */
+static void leave_out_disabled(struct sy__run *r, const struct sy__feed *f, struct sums *s,
+                               int64_t n, int member)
+{
+    int id = f->reduce == SY__LOAD ? disabled_of(r, member) : -1, width = -1;
+    if (id < 0 || (width = sy_source_width(r->source, id)) != sy_source_width(r->source, member))
+        return;
+    int64_t got = sy_source_after(r->source, id, f->last, n, s->other, s->values), i = 0;
+    for (int64_t k = 0; k < got; k++) {
+        while (i < n && s->steps[i] < s->other[k])
+            i++;
+        for (int e = 0; e < width && i < n && s->steps[i] == s->other[k]; e++)
+            s->second[i] -= s->values[k * width + e] > 0 ? 1.0f : 0.0f;
     }
 }
 
@@ -281,6 +307,7 @@ static int64_t read_rows(struct sy__run *r, struct sy__feed *f, struct sums *s, 
         if (!n)
             return 0;
         add_member(s, f, n, width, m == 0);
+        leave_out_disabled(r, f, s, n, f->members[m]);
         total += width;
     }
     for (int64_t i = 0; i < n && f->reduce == SY__SUM; i++)

@@ -18,7 +18,7 @@ enum sy__reduce {
     SY__TOP,     /* the largest of those that are numbers, in rows that have any */
     SY__SUM,     /* over all series of a kind and their columns, of each step */
     SY__MEAN,
-    SY__LOAD /* largest, and how many are 0 */
+    SY__LOAD /* largest, and how many are dead */
 };
 
 /* What a feed is of. */
@@ -47,7 +47,7 @@ struct sy__feed {
 struct sy__layer {
     struct sy_series_what what;
     int series, width;               /* of its loads */
-    int gate, dropped, drop, source; /* numbers of series, or -1 */
+    int gate, dropped, drop, source, disabled; /* numbers of series, or -1 */
     char called[32];                 /* "enc 1", else "L1"; of a second mixture "enc 1m", "L1m" */
 };
 
@@ -85,6 +85,10 @@ void sy__run_free(struct sy__run *r);
 bool sy__run_look(struct sy__run *r, double now);
 /* Layers and parts anew, when there are other series than before.  true: there are. */
 bool sy__run_series(struct sy__run *r);
+/* Of the layer's loads or probabilities at a step: SY_HEAT_DISABLED in place of what an expert has
+ * that was disabled then. */
+void sy__mark_disabled(const struct sy__run *r, const struct sy__layer *l, int64_t step,
+                       float *row);
 /* The feed, made when it is new, and wanted from now on until sy__run_unwant; NULL without memory.
  */
 struct sy__feed *sy__feed(struct sy__run *r, struct sy__of of, double decay);

@@ -1,6 +1,7 @@
 /* See heatmap.h. */
 #include "tui/heatmap.h"
 
+#include "switchyard/series.h"
 #include "tui/frame.h"
 
 #include <math.h>
@@ -42,14 +43,14 @@ static void entries_at(const struct side *s, int pixel, int *first, int *end)
 }
 
 struct tile {
-    bool any, dead, over;
+    bool any, dead, over, disabled;
     double v;
 };
 
 static struct tile tile_at(const struct sy_heat *h, const struct side *rows,
                            const struct side *cols, int px, int py)
 {
-    struct tile t = {false, false, false, (double)NAN};
+    struct tile t = {false, false, false, false, (double)NAN};
     int r0, r1, c0, c1;
     if (px >= cols->pixels || py >= rows->pixels)
         return t;
@@ -60,8 +61,11 @@ static struct tile tile_at(const struct sy_heat *h, const struct side *rows,
             double v = (double)h->v[(size_t)r * (size_t)h->cols + (size_t)c];
             if (isnan(v))
                 continue;
+            bool disabled = h->dead && v < 0;
             t.any = true;
-            t.dead |= h->dead && v <= 0;
+            t.disabled |= disabled;
+            t.dead |= h->dead && sy_expert_dead(v, 0, disabled);
+            v = disabled ? 0 : v;
             t.over |= h->over && v > h->limit;
             if (isnan(t.v) || (h->diverging ? fabs(v) > fabs(t.v) : v > t.v))
                 t.v = v;
@@ -168,17 +172,28 @@ static bool is_middle(const struct side *s, int pixel)
     return s->group > 1 || pixel % s->size == (s->size - 1) / 2;
 }
 
-static void put_sign(const struct sy_theme *look, struct sy_grid *g, int x, int y, bool dead,
-                     struct sy_pen pen)
+static bool has_sign(const struct tile *t)
+{
+    return t->dead || t->over || t->disabled;
+}
+
+static void put_sign(const struct sy_theme *look, struct sy_grid *g, int x, int y,
+                     const struct tile *t, struct sy_pen pen)
 {
     int bg = pen.bg >= 0 ? pen.bg : pen.fg;
-    struct sy_pen sign = sy_theme_pen(look, dead ? SY_ROLE_BAD : SY_ROLE_VALUE);
+    struct sy_pen sign = sy_theme_pen(look, t->dead   ? SY_ROLE_BAD
+                                            : t->over ? SY_ROLE_VALUE
+                                                      : SY_ROLE_DIM);
     if (look->colours == 256) {
         sign.bg = (int16_t)bg;
-        sign.fg = dead ? 203 : 16; /* black before the bright end of the ramp */
+        sign.fg = t->dead ? 203 : t->over ? 16 : 250; /* black before the bright end of the ramp */
         sign.attr = SY_BOLD;
     }
-    sy_grid_put(g, x, y, dead ? sy_glyph(look, SY_GLYPH_DEAD) : '!', sign);
+    sy_grid_put(g, x, y,
+                t->dead   ? sy_glyph(look, SY_GLYPH_DEAD)
+                : t->over ? '!'
+                          : sy_glyph(look, SY_GLYPH_DASH),
+                sign);
 }
 
 static void put_half_blocks(const struct sy_heat *h, const struct sy_theme *look, struct sy_grid *g,
@@ -199,11 +214,11 @@ static void put_half_blocks(const struct sy_heat *h, const struct sy_theme *look
         sy_grid_put(g, x, y, ' ', (struct sy_pen){-1, pen.fg, 0});
     bool at = is_middle(cols, i);
     bool sign_top = at && is_middle(rows, 2 * j), sign_low = at && is_middle(rows, 2 * j + 1);
-    const struct tile *t = sign_top && (top.dead || top.over)   ? &top
-                           : sign_low && (low.dead || low.over) ? &low
-                                                                : NULL;
+    const struct tile *t = sign_top && has_sign(&top)   ? &top
+                           : sign_low && has_sign(&low) ? &low
+                                                        : NULL;
     if (t)
-        put_sign(look, g, x, y, t->dead, (struct sy_pen){-1, t == &top ? pen.fg : pen.bg, 0});
+        put_sign(look, g, x, y, t, (struct sy_pen){-1, t == &top ? pen.fg : pen.bg, 0});
 }
 
 static void put_ramp(const struct sy_heat *h, const struct sy_theme *look, struct sy_grid *g,
@@ -221,8 +236,8 @@ static void put_ramp(const struct sy_heat *h, const struct sy_theme *look, struc
     if (h->diverging && !look->colours && fabs(v) > 0.06) /* down and up by other signs */
         ch = v < 0 ? (v < -0.5 ? 'V' : 'v') : (v > 0.5 ? 'A' : '^');
     sy_grid_put(g, in.x + i, in.y + j, (uint32_t)ch, pen);
-    if ((t.dead || t.over) && is_middle(cols, i) && is_middle(rows, j))
-        put_sign(look, g, in.x + i, in.y + j, t.dead, pen);
+    if (has_sign(&t) && is_middle(cols, i) && is_middle(rows, j))
+        put_sign(look, g, in.x + i, in.y + j, &t, pen);
 }
 
 static void put_row_label(const struct sy_heat *h, const struct sy_theme *look, struct sy_grid *g,

@@ -1,7 +1,8 @@
 /* Heatmaps: a table of values as coloured cells, or characters of a ramp.  Layer tui; pure.
  *
  *  1. With 256 colours a cell shows two rows (a half block); without, one.
- *  2. What colours say, characters say too: dead entries have a cross, overloaded ones a '!'.
+ *  2. What colours say, characters say too: dead entries have a cross, overloaded ones a '!',
+ *     disabled ones a dash.
  *  3. Where there are more entries than room, neighbours share a cell, which shows the largest (of
  *     a change: the one that changed most; a dead one among them keeps its cross). */
 #ifndef SY_TUI_HEATMAP_H
@@ -9,12 +10,14 @@
 
 #include "tui/grid.h"
 
+#define SY_HEAT_DISABLED (-1.0f) /* an expert that someone disabled */
+
 struct sy_heat {
-    const float *v; /* [rows][cols]; NaN: not known */
+    const float *v; /* [rows][cols]; NaN: not known; where `dead`: SY_HEAT_DISABLED */
     int rows, cols;
     double lo, hi;   /* the ramp's ends */
     bool diverging;  /* around 0: -hi .. hi */
-    bool dead, over; /* mark 0 as dead; what is over `limit` */
+    bool dead, over; /* mark 0 as dead, and what is disabled; what is over `limit` */
     double limit;
     /* NULL: rows have none */
     void (*row_label)(const void *ctx, int row, char out[32]);

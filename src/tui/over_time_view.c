@@ -77,6 +77,7 @@ bool sy__times_read(struct sy_panel *p, const struct sy__slot *slot)
             continue;
         int64_t found = sy_source_at(r->source, r->layers[layer].series, last,
                                      t->v + (size_t)at * (size_t)t->width);
+        sy__mark_disabled(r, &r->layers[layer], found, t->v + (size_t)at * (size_t)t->width);
         t->bucket[at] = found >= bucket * stride ? bucket : -1;
         t->found[at] = newest;
         news = true;

@@ -5,6 +5,8 @@
 #include "tui/feed.h"
 
 #include "base/grow.h"
+#include "base/mem.h"
+#include "tui/heatmap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,7 @@ static void take_part(struct sy__run *r, int series, const struct sy_series_what
                     : kind == SY_SERIES_DROPPED     ? &l->dropped
                     : kind == SY_SERIES_DROP        ? &l->drop
                     : kind == SY_SERIES_SOURCE_LOAD ? &l->source
+                    : kind == SY_SERIES_DISABLED    ? &l->disabled
                                                     : NULL;
         if (!part)
             return;
@@ -52,7 +55,8 @@ static void take_layers(struct sy__run *r, int count)
         struct sy_series_what what = sy_source_what(r->source, i);
         if (what.kind != SY_SERIES_LOAD || !what.layer)
             continue;
-        list[n++] = (struct sy__layer){what, i, sy_source_width(r->source, i), -1, -1, -1, -1, ""};
+        int width = sy_source_width(r->source, i);
+        list[n++] = (struct sy__layer){what, i, width, -1, -1, -1, -1, -1, ""};
         call_layer(r, &list[n - 1]);
         r->experts = list[n - 1].width > r->experts ? list[n - 1].width : r->experts;
     }
@@ -62,6 +66,19 @@ static void take_layers(struct sy__run *r, int count)
         struct sy_series_what what = sy_source_what(r->source, i);
         take_part(r, i, &what);
     }
+}
+
+/* The trainer writes which experts are disabled before their loads, at the same steps. */
+void sy__mark_disabled(const struct sy__run *r, const struct sy__layer *l, int64_t step, float *row)
+{
+    if (l->disabled < 0 || step < 0 || sy_source_width(r->source, l->disabled) != l->width)
+        return;
+    float *off = sy_alloc((size_t)l->width * sizeof *off);
+    if (off && sy_source_at(r->source, l->disabled, step, off) == step)
+        for (int e = 0; e < l->width; e++)
+            if (off[e] > 0)
+                row[e] = SY_HEAT_DISABLED;
+    sy_free(off);
 }
 
 /* An objective is called as its series, "loss.span", without what it is of; a source has a name of

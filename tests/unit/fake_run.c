@@ -111,6 +111,11 @@ static void put_layer(struct fake_run *f, int layer, int64_t step)
         load[e] = (float)((double)load[e] * f->experts / sum);
     for (int e = 0; e < f->experts; e++)
         gate[e] = (float)((double)gate[e] / gates);
+    if (f->disabled && layer == 1 && step >= 800) {
+        float off[256] = {0};
+        off[5] = 1;
+        put_kind(f, "disabled.1", SY_SERIES_DISABLED, 1, f->experts, step, off);
+    }
     snprintf(name, sizeof name, "load.%d", layer);
     put(f, name, f->experts, step, load);
     snprintf(name, sizeof name, "gate.%d", layer);

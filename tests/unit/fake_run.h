@@ -17,6 +17,7 @@ struct fake_run {
     bool taught;         /* by another model */
     int sources;         /* of its data, at most 20; 0: they have one */
     bool stacks;         /* layers are of an encoder and a decoder */
+    bool disabled;       /* what dies at step 800 was disabled then */
     bool varies;         /* the number of experts a token; and some are rerouted */
     uint32_t seed;
     enum sy_run_state state;

@@ -534,6 +534,27 @@ static void no_row_yet(void)
     close_stage(&stage);
 }
 
+/* One that someone disabled is not dead, neither in the table nor in the strip. */
+static void disabled_expert(void)
+{
+    struct sy_str text = SY_STR_INIT;
+    stage.run[0].disabled = true;
+    open_stage(&stage, 200, 60, fine, 1);
+    draw(&stage);
+    sy_grid_write(&stage.grid, SY_DUMP_TEXT, &text);
+    tap_ok(text.data && strstr(text.data, " dead 0 · disabled 1 · max/mean"),
+           "a disabled expert is counted as that");
+    const struct sy__run *r = sy__front(stage.panel);
+    const struct sy__table *t = &stage.panel->table;
+    tap_ok(t->v && t->v[5] < 0 && t->v[4] >= 0, "and is marked in the table");
+    const struct sy_pyramid *dead = sy__feed_rows(
+        sy__find_feed(r, sy__of_kind(SY_SERIES_LOAD, SY__LOAD)), 1);
+    tap_ok(dead && sy_pyramid_query(dead, 0, sy_pyramid_rows(dead)).max <= 0,
+           "no step has a dead one");
+    sy_str_free(&text);
+    close_stage(&stage);
+}
+
 /* What is a mean already ends where its last value is. */
 static void not_smoothed(void)
 {
@@ -937,6 +958,7 @@ int main(void)
     messages();
     rare_rows();
     no_row_yet();
+    disabled_expert();
     not_smoothed();
     early_drops();
     losses_apart();

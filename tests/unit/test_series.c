@@ -44,7 +44,8 @@ static const struct {
               NO_LIMIT},
              {"rerouted", "share", SY_DRAW_LINE, SY_EACH_NONE, false, 0, 1},
              {"experts_per_token", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
-             {"distill_loss", "nats", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT}};
+             {"distill_loss", "nats", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"disabled", "", SY_DRAW_HEAT, SY_EACH_EXPERT, false, 0, 1}};
 
 static void test_kinds(void)
 {
