@@ -4,7 +4,8 @@
 --
 -- A router's route(ctx) is given what lua/model/routing_context.lua lists, and nn.param, nn.state,
 -- nn.update, nn.step_sum, nn.loss, nn.observe, tensor.rand and its like.  It returns a table:
---   experts (N,M) i32 from 1, 0: none, with gates (N,M): any M.  fewer = true: there may be zeros
+--   experts (N,M) i32 from 1, no two of a token the same, with gates (N,M): any M.  fewer = true:
+--       there may be zeros, which are none
 --   or chosen (N,E) bool with gates (N,E): any number a token, or the tokens that each expert took;
 --       slots = n: at most n are chosen in all; memory is for so many, and N*E without it.  The
 --       products are of what is chosen, never of N*E
@@ -120,6 +121,15 @@ local function check_given(ctx, r)
   end
 end
 
+-- What a user's router gives is looked at at every step; the program's own are tried by tests.
+-- Functions of before there were objects are as they were: hashes guard their stored runs.
+local function check_choices(ctx, r)
+  local router = ctx._router
+  if not router.definition or router.any or not r.experts then return end
+  r.experts = r.experts:moe_check({experts = ctx.E, fewer = r.fewer or false,
+                                   layer = ctx.layer or 0})
+end
+
 -- ---- assignments ----
 
 local function none(shape) return tensor.zeros(shape, {dtype = "i32"}) end
@@ -157,6 +167,7 @@ local function route(ctx)
   check_shapes(ctx, r)
   check_gate(ctx, r)
   check_given(ctx, r)
+  check_choices(ctx, r)
   r.varies = router.varies and (r.fewer or r.chosen)
   without_disabled(ctx, r)
   without_padding(ctx, r)

@@ -5,4 +5,5 @@ libmoe_a_SOURCES = %D%/moe_int.h %D%/experts_int.h %D%/dispatch.c %D%/load.c %D%
     %D%/experts_f64.c %D%/combine.c
 libmoe_a_SOURCES += %D%/admit.c
 libmoe_a_SOURCES += %D%/assign.c
+libmoe_a_SOURCES += %D%/check.c
 libmoe_a_SOURCES += %D%/sinkhorn.c
