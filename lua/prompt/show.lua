@@ -50,6 +50,13 @@ local function number_text(v)
   return ("%.7g"):format(v)
 end
 
+-- Of what is to be cut (cut = true in its metatable) each line as far as there is room.
+local function cut_lines(s)
+  local lines = {}
+  for line in s:gmatch "[^\n]+" do lines[#lines + 1] = clip(line, width() + 4) end
+  return table.concat(lines, "\n")
+end
+
 local function brief(v, depth, seen)
   if type(v) == "function" then return "function" end
   if type(v) == "string" then
@@ -267,7 +274,8 @@ function show.text(v)
     if names and (#v > 1 or line:find "\n") then return show.columns(v, names) end
     return line
   end
-  return text(v, 0, {})
+  local whole = text(v, 0, {})
+  return type(v) == "table" and meta and rawget(meta, "cut") and cut_lines(whole) or whole
 end
 
 --- Print values, one line each unless all are short.

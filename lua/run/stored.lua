@@ -197,8 +197,10 @@ local function all_runs()
   for i, info in ipairs(stored_ones) do
     lines[#lines + 1] = listed_stored(info, differs[#Run.list + i])
   end
-  return setmetatable(list,
-    {__tostring = function() return #lines > 1 and table.concat(lines, "\n") or "no runs yet" end})
+  return setmetatable(list, {
+    __tostring = function() return #lines > 1 and table.concat(lines, "\n") or "no runs yet" end,
+    cut = true,
+  })
 end
 
 local function is_in(list, name)
@@ -206,7 +208,8 @@ local function is_in(list, name)
   return false
 end
 
---- runs() -> live runs, then those on disk, printed by columns;  runs "name" -> one of them
+--- runs() -> live runs, then those on disk, printed by columns (the prompt cuts long lines);
+-- runs "name" -> one of them
 function stored.runs(name)
   if name == nil then return all_runs() end
   local live = type(name) == "string" and Run._live(name)

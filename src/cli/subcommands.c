@@ -13,12 +13,14 @@
 #include "run/config_diff.h"
 #include "run/runs_table.h"
 #include "run/store.h"
+#include "tui/grid.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 __attribute__((format(printf, 1, 0))) static int fail_usage(const char *fmt, const char *what)
@@ -106,7 +108,28 @@ static void print_field(const char *text)
 
 /* ---- runs ---- */
 
-static void print_runs_json(const struct sy_runs *runs)
+/* What tells run i from most others, into out. */
+static void put_difference(struct sy_str *out, const struct sy_differences *d, int i,
+                           const char *before)
+{
+    char *text = sy_difference_of(d, i);
+    if (text && *text) {
+        sy_str_puts(out, before);
+        sy_utf8_line(out, text, strlen(text));
+    }
+    sy_free(text);
+}
+
+static void print_options(const struct sy_differences *d, int i)
+{
+    struct sy_str text = SY_STR_INIT;
+    put_difference(&text, d, i, "");
+    fputs(",\"options\":", stdout);
+    print_quoted(text.data ? text.data : "");
+    sy_str_free(&text);
+}
+
+static void print_runs_json(const struct sy_runs *runs, const struct sy_differences *d)
 {
     for (int i = 0; i < runs->count; i++) {
         const struct sy_store_info *r = &runs->list[i];
@@ -127,6 +150,7 @@ static void print_runs_json(const struct sy_runs *runs)
             fputs(",\"error\":", stdout);
             print_quoted(r->error.msg);
         }
+        print_options(d, i);
         fputs(",\"spark\":[", stdout);
         for (int k = 0; k < r->sparks; k++) {
             fputs(k ? "," : "", stdout);
@@ -136,55 +160,79 @@ static void print_runs_json(const struct sy_runs *runs)
     }
 }
 
-/* What tells the run from most others, behind its line. */
-static void print_difference(const struct sy_differences *d, int i)
+/* Columns of the terminal that standard output is, by COLUMNS or its own; 0: it is none. */
+static int terminal_columns(void)
 {
-    char *text = sy_difference_of(d, i);
-    if (text && *text) {
-        fputs("  ", stdout);
-        sy_tell_text(text);
-    }
-    sy_free(text);
+    struct winsize size;
+    const char *given = getenv("COLUMNS");
+    int columns = given ? atoi(given) : 0;
+    if (!isatty(STDOUT_FILENO))
+        return 0;
+    if (columns > 0)
+        return columns;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) ? 0 : size.ws_col;
 }
 
-static void print_named(const struct sy_store_info *r, const char *name,
-                        const struct sy_differences *d, int i)
+/* A line, cut to so many columns; 0: whole. */
+static void print_cut(const struct sy_str *line, int columns)
+{
+    const char *text = line->data && !line->failed ? line->data : "";
+    size_t n = strlen(text);
+    if (columns < 2 || sy_text_width(text, n) <= columns) {
+        puts(text);
+        return;
+    }
+    printf("%.*s…\n", (int)sy_text_fit(text, n, columns - 1), text);
+}
+
+static void put_run(struct sy_str *out, const struct sy_store_info *r, const char *name,
+                    const struct sy_differences *d, int i)
 {
     double values[sizeof r->spark / sizeof *r->spark];
-    struct sy_str spark = SY_STR_INIT, row = SY_STR_INIT;
+    struct sy_str spark = SY_STR_INIT;
     if (r->error.code) {
-        printf("%-16s %-8s ", name, sy_run_state_name(r->status.state));
-        sy_tell_text(r->error.msg);
-        puts("");
+        sy_str_printf(out, "%-16s %-8s ", name, sy_run_state_name(r->status.state));
+        sy_utf8_line(out, r->error.msg, strlen(r->error.msg));
         return;
     }
     for (int k = 0; k < r->sparks; k++)
         values[k] = (double)r->spark[k];
     sy_sparkline(&spark, values, r->sparks, SY_RUNS_CELLS);
-    sy_runs_row(&row,
+    sy_runs_row(out,
                 &(struct sy_runs_row){name, sy_run_state_name(r->status.state), r->status.step,
                                       r->status.steps, r->status.loss, r->status.val_loss,
                                       (double)r->bytes, spark.data ? spark.data : ""});
-    fputs(row.data ? row.data : "", stdout);
-    print_difference(d, i);
-    puts("");
-    sy_str_free(&row);
+    put_difference(out, d, i, "  ");
     sy_str_free(&spark);
 }
 
-static void print_run(const struct sy_store_info *r, const struct sy_differences *d, int i)
+static void print_run(const struct sy_store_info *r, const struct sy_differences *d, int i,
+                      int columns)
 {
-    struct sy_str name = SY_STR_INIT;
+    struct sy_str name = SY_STR_INIT, line = SY_STR_INIT;
     sy_utf8_line(&name, r->name, strlen(r->name));
-    print_named(r, name.data ? name.data : "", d, i);
+    put_run(&line, r, name.data ? name.data : "", d, i);
+    print_cut(&line, columns);
+    sy_str_free(&line);
     sy_str_free(&name);
 }
 
-static int print_table(const struct sy_runs *runs)
+static void print_table(const struct sy_runs *runs, const struct sy_differences *d)
+{
+    struct sy_str head = SY_STR_INIT;
+    int columns = terminal_columns();
+    sy_runs_head(&head);
+    print_cut(&head, columns);
+    sy_str_free(&head);
+    for (int i = 0; i < runs->count; i++)
+        print_run(&runs->list[i], d, i, columns);
+}
+
+static int print_runs(const struct sy_runs *runs, enum format format)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_differences d;
-    const char **configs = sy_calloc((size_t)runs->count, sizeof *configs);
+    const char **configs = sy_calloc((size_t)runs->count + 1, sizeof *configs);
     for (int i = 0; i < runs->count && configs; i++)
         configs[i] = runs->list[i].config;
     if (!configs || sy_config_diff(configs, runs->count, &d, &err)) {
@@ -192,12 +240,10 @@ static int print_table(const struct sy_runs *runs)
         sy_err_set(&err, SY_E_MEMORY, "runs: out of memory");
         return fail_error(&err);
     }
-    struct sy_str head = SY_STR_INIT;
-    sy_runs_head(&head);
-    puts(head.data ? head.data : "");
-    sy_str_free(&head);
-    for (int i = 0; i < runs->count; i++)
-        print_run(&runs->list[i], &d, i);
+    if (format == JSON)
+        print_runs_json(runs, &d);
+    else
+        print_table(runs, &d);
     sy_differences_free(&d);
     sy_free(configs);
     return 0;
@@ -216,14 +262,14 @@ static int command_runs(int argc, char **argv, bool json)
         return fail_usage("runs: takes no argument: '%s'", w.list[0]);
     if (sy_runs_list(sy_runs_dir(), &runs, &err))
         return fail_error(&err);
-    if (w.format == JSON)
-        print_runs_json(&runs);
-    else if (!runs.count) {
+    if (!runs.count && w.format == JSON) {
+        /* no line */
+    } else if (!runs.count) {
         fputs(access(sy_runs_dir(), F_OK) ? "no runs: there is no folder " : "no runs in ", stdout);
         sy_tell_text(sy_runs_dir());
         puts("");
     } else
-        status = print_table(&runs);
+        status = print_runs(&runs, w.format);
     sy_runs_free(&runs);
     return status;
 }

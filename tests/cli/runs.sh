@@ -63,6 +63,14 @@ has '^empty .*new .*0/0 '
   if line:find "^run " or line:find "^first " then assert(utf8.len(line) <= 80, line) end
 end' 2> "$folder/err"
 report $? "80 columns hold a run and what its options do not add"
+printf '< size  loss…\nexit 0\n' > "$folder/scenario" # 72 of the head's 80 columns
+export COLUMNS=72
+"${builddir:-.}/tests/cli/pty" "$folder/scenario" "$SWITCHYARD" --runs "$folder/runs" runs \
+    > "$folder/out" 2> "$folder/err"
+report $? "on a terminal lines are cut to its width"
+run 0 --runs "$folder/runs" runs
+has 'loss, options$'
+unset COLUMNS
 run 0 --runs "$folder/runs" generate memory "5 7 9" --tokens 2
 has '^5 7 9 [0-9]* [0-9]* $'
 run 0 --runs "$folder/runs" generate memory --tokens 2
@@ -71,6 +79,7 @@ run 1 --runs "$folder/runs" generate memory "to be"
 says 'generate: the model has no tokenizer'
 run 0 runs --runs "$folder/runs" --json
 has '^{"name":"first","state":"done","step":30,"steps":30,.*"spark":\[[0-9.,]*\]}$'
+has '^{"name":"memory",.*"options":"[^"]*","spark"'
 "$SWITCHYARD" -e 'for line in io.lines "'"$folder/out"'" do assert(line:match "^{.*}$") end' \
     > "$folder/out2" 2> "$folder/err"
 report $? "one object a line"

@@ -3,7 +3,7 @@
 
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is = tap.ok, tap.is
-local show = require "switchyard.prompt.show"
+local engine, show = require "switchyard.engine", require "switchyard.prompt.show"
 
 -- Every line fits, in characters.
 local function fits(text, name)
@@ -96,6 +96,12 @@ is(select(2, pcall(string.rep, x.shape)),
   "bad argument #1 to 'string.rep' (string expected, got table)", "for an error as well")
 is(tostring(tokenizer.bytes():encode "hi"), "{104, 105}", "ids of a text")
 is(tostring(tensor.eye(2):table()), "{{1.0, 0.0}, {0.0, 1.0}}", "a tensor's table")
+local wide = setmetatable({}, {cut = true, __tostring = function()
+  return "short\n" .. ("w"):rep(500)
+end})
+is(show.text(wide), "short\n" .. ("w"):rep(engine.columns() - 1) .. "…",
+  "a table of one line a row is cut at the prompt")
+is(#tostring(wide), 506, "and whole elsewhere")
 r:note "a note"
 r.layers[1].experts[2]:freeze()
 is(tostring(r:journal()),
