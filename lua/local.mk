@@ -99,6 +99,7 @@ lua_sources += %D%/prompt/card.lua
 lua_sources += %D%/prompt/commands.lua
 lua_sources += %D%/prompt/complete.lua
 lua_sources += %D%/prompt/hint.lua
+lua_sources += %D%/prompt/router_table.lua
 lua_sources += %D%/prompt/show.lua
 lua_sources += %D%/help/docs.lua
 lua_sources += %D%/help/foreign.lua

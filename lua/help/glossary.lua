@@ -18,10 +18,16 @@ local rows = {
   {"logits",
    "Scores before a softmax: of the next token (m:logits), or of the experts in a router.",
     "model:logits"},
-  {"top-k", "Experts a token (K) in a mixture; in m:generate the number of likeliest tokens that "
-    .. "one is drawn from.", "model.moe", "topk"},
+  {"top-k", "Experts a token (K) in a mixture, which most routers choose by its K largest scores "
+    .. "(softmax, mixtral, noisy_topk ...: routers() lists them); in m:generate the number of "
+    .. "likeliest tokens that one is drawn from.", "routers", "topk"},
+  {"top-2", "Two experts a token: router = \"gshard\" (the second now and then, a capacity), "
+    .. "\"st_moe\" (gates as they are) or \"mixtral\" (softmax over the two); of any router with "
+    .. "K of one's own top_k = 2.", "nn.routers.gshard", "top2", "top two", "top-2 gating",
+    "top2 gating"},
   {"switch", "A mixture whose tokens go to one expert each (top_k = 1), the gate being its "
-    .. "probability. Source: Fedus et al. 2021.", "model.moe", "switch transformer", "top-1"},
+    .. "probability. Source: Fedus et al. 2021.", "nn.routers.switch",
+    "switch transformer", "top-1", "top1"},
   {"distillation", "Training a model on what another says beside the text: the cross entropy to "
     .. "the probabilities that the teacher gives. Sources: Hinton et al. 2015; of mixtures into "
     .. "dense models Fedus et al. 2021.", "train", "teacher", "student", "distill"},
@@ -33,6 +39,20 @@ local rows = {
     .. "probability): 1 when all get the same. It is added to the training loss with the weight "
     .. "aux (0.01), never to an evaluation's. Source: Fedus et al. 2021.",
     "nn.moe", "auxiliary loss", "aux loss", "balance loss", "aux"},
+  {"auxiliary-loss-free balancing", "Loads kept even by a bias that chooses experts and does not "
+    .. "weigh them; after each step it goes up where an expert had too few tokens (balance = "
+    .. "{gamma = x}). Routers deepseek_v3, deepseek_v4 and sigmoid have it; quantile needs neither "
+    .. "loss nor speed. Source: Wang et al. 2024.", "nn.balances.bias", "aux free",
+    "auxiliary loss free", "aux loss free", "aux-loss-free balancing", "loss free",
+    "loss-free balancing", "expert bias"},
+  {"load balancing", "What keeps an expert from getting all tokens or none: a balance rule "
+    .. "(balance = {aux = x}, {gamma = x} ...), a capacity, or a router that is even by itself "
+    .. "(expert_choice, base, sinkhorn, quantile).", "nn.balances", "balancing", "balance rule",
+    "load balance"},
+  {"jitter", "Noise on the router's input in training, which sends tokens that lie between two "
+    .. "experts now to the one and now to the other: an option of router \"switch\"; noisy_topk "
+    .. "learns how much noise there is on the logits. Source: Fedus et al. 2021.",
+    "nn.routers.switch", "router jitter", "input jitter", "jitter noise", "router jitter noise"},
   {"z-loss", "The mean square of the log of the sum of the exponentials of a router's logits: it "
     .. "keeps them small. Its weight is z (0.001). Source: Zoph et al. 2022.",
     "nn.moe", "router z-loss", "z"},

@@ -82,8 +82,43 @@ local function has_word(text, word)
   return ("." .. text .. "."):find("[^%w_]" .. word .. "[^%w_]") ~= nil
 end
 
+-- Letters and digits alone: "Noisy top-k" and noisy_topk are one.
+local function bare(name) return (name:lower():gsub("[^%w]", "")) end
+
+-- How often each two neighbouring characters stand in a word, and how many there are.
+local function neighbours(word)
+  local count, n = {}, 0
+  word = bare(word)
+  for i = 1, #word - 1 do
+    local two = word:sub(i, i + 1)
+    count[two], n = (count[two] or 0) + 1, n + 1
+  end
+  return count, n
+end
+
+local ALIKE, MOST_ALIKE = 0.55, 5
+
+-- Of words the few with which a name has most neighbours in common, as a share of both (Dice).
+local function alike(name, names)
+  local mine, n = neighbours(name)
+  local likeness, found = {}, {}
+  for _, word in ipairs(names) do
+    local its, m = neighbours(word)
+    local common = 0
+    for two, k in next, its do common = common + math.min(k, mine[two] or 0) end
+    if 2 * common >= ALIKE * (n + m) and common > 0 and not likeness[word] then
+      likeness[word], found[#found + 1] = 2 * common / (n + m), word
+    end
+  end
+  table.sort(found, function(a, b)
+    if likeness[a] ~= likeness[b] then return likeness[a] > likeness[b] end
+    return a < b
+  end)
+  return table.move(found, 1, MOST_ALIKE, 1, {})
+end
+
 -- Names that what was asked may have meant: misspelt ones, those that it is a part of, those whose
--- texts have the word.
+-- texts have the word; where there is none, those that are most like it.
 local function near(name, list)
   local hits, words, of, known = {}, {}, {}, {}
   local function hit(n)
@@ -98,13 +133,14 @@ local function near(name, list)
   for _, term in ipairs(glossary) do candidate(term.name, term.name) end
   hit(of[engine.nearest(name, words)])
   local plain = name:lower()
-  if not plain:find "^[%w_]+$" or #plain < 3 then return hits end
-  for _, e in ipairs(list) do
-    if #plain > 3 and e.name:lower():find(plain, 1, true) then hit(e.name) end
+  local is_word = plain:find "^[%w_]+$" and #plain > 2
+  for _, e in ipairs(is_word and #plain > 3 and list or {}) do
+    if e.name:lower():find(plain, 1, true) then hit(e.name) end
   end
-  for _, e in ipairs(list) do
+  for _, e in ipairs(is_word and list or {}) do
     if has_word(e.text:lower(), plain) then hit(e.name) end
   end
+  for _, word in ipairs(#hits == 0 and alike(name, words) or {}) do hit(of[word]) end
   return hits
 end
 
@@ -247,12 +283,12 @@ local function entry_text(e)
   return table.concat(out, "\n")
 end
 
--- Of one word: the entry of the router or balance rule of that name, but `entry`.
-local function routing_entries(word, list, entry)
-  local out = {}
+-- The entries of the routers and balance rules of that name, however it is written, but `entry`.
+local function routing_entries(name, list, entry)
+  local out, asked = {}, bare(name)
   for _, e in ipairs(list) do
-    local named = e.name == "nn.routers." .. word or e.name == "nn.balances." .. word
-    if named and not rawequal(e, entry) then out[#out + 1] = entry_text(e) end
+    local of = e.name:match "^nn%.routers%.([%w_]+)$" or e.name:match "^nn%.balances%.([%w_]+)$"
+    if of and bare(of) == asked and not rawequal(e, entry) then out[#out + 1] = entry_text(e) end
   end
   return out
 end
@@ -280,9 +316,7 @@ local function other_meanings(name, list, entry)
   end
   for _, text in ipairs(namesakes(name, list, entry)) do out[#out + 1] = text end
   out[#out + 1] = term_entry(name)
-  for _, text in ipairs(word and routing_entries(word, list, entry) or {}) do
-    out[#out + 1] = text
-  end
+  for _, text in ipairs(routing_entries(word or name, list, entry)) do out[#out + 1] = text end
   return out
 end
 

@@ -33,7 +33,7 @@ end
 
 -- Whether the gates of a token sum to 1; nil: the router does not say.
 local function normalize_of(router, beside, own)
-  local fixed = not router.any and not routing.has_option(router, "normalize")
+  local fixed = not router.any and not routing.option(router, "normalize")
   if fixed then return router.normalized end
   return beside.normalize ~= false and rawget(own, "normalize") ~= false
 end

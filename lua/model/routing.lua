@@ -34,6 +34,7 @@ local lazy = require "switchyard.core.lazy"
 local mixture = lazy "switchyard.model.mixture"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
+local router_table = lazy "switchyard.prompt.router_table"
 local routers = require "switchyard.model.routers"
 local words = require "switchyard.core.words"
 
@@ -328,7 +329,8 @@ end
 
 local function beside_of(o) return {normalize = o.normalize, scale = o.scale} end
 
-function routing.has_option(router, name) return row_of(router.rows, name) ~= nil end
+--- The row of a router's option, or nil.
+function routing.option(router, name) return row_of(router.rows, name) end
 
 --- Raise, or of a stored model leave out, what the model has beside a router that has no such
 -- option.
@@ -430,6 +432,9 @@ function routing.balance_rows(router)
   return rows
 end
 
+--- The row of what balance= takes with a router, or nil.
+function routing.balance_row(router, name) return row_of(routing.balance_rows(router), name) end
+
 --- Is there a balance rule with this coefficient?
 function routing.is_coefficient(name) return row_of(routing.every_balance_row(), name) ~= nil end
 
@@ -514,6 +519,17 @@ function routing.of_model(router)
   return out
 end
 
+-- Coefficients of balance rules that are not 0, and of what they are where that is no micro-batch.
+local function of_balance(router)
+  local rows = {}
+  for _, row in ipairs(routing.balance_rows(router)) do
+    local told = row.of_mean or row[1] == "scope" and row[3] and row[3] ~= "micro" or
+      type(row[3]) == "number" and row[3] ~= 0
+    if told then rows[#rows + 1] = row end
+  end
+  return rows
+end
+
 local function defaults(rows, more)
   local out = {}
   for _, row in ipairs(rows) do
@@ -528,32 +544,19 @@ local function defaults(rows, more)
   return table.concat(table.move(more, 1, #more, #out + 1, out), " ")
 end
 
--- "switch        softmax, the largest" and under it the rest, set in.
-local function text_of(list)
-  local lines, width = {}, 14
-  for _, r in ipairs(list) do width = math.max(width, #r.name) end
-  local indent = (" "):rep(width + 1)
-  for _, r in ipairs(list) do
-    local more = {r.causal and "causal" or "sees later tokens"}
-    if r.defaults ~= "" then more[#more + 1] = r.defaults end
-    if r.source ~= "" then more[#more + 1] = r.source end
-    lines[#lines + 1] = r.name .. indent:sub(#r.name + 1) .. r.rule
-    lines[#lines + 1] = indent .. table.concat(more, "; ")
-    if r.paper ~= "" then lines[#lines + 1] = indent .. "in the paper: " .. r.paper end
-  end
-  return table.concat(lines, "\n")
-end
-
---- routers() -> list of {name=, rule=, defaults=, paper=, causal=, source=}, which prints itself
+--- routers() -> list of {name=, rule=, defaults=, paper=, causal=, source=, top_k=, varies=,
+-- balance=}, which prints itself
 function routing.list()
   local list = {}
   for i, name in ipairs(routing.names()) do
     local r = nn.routers[name]
     list[i] = {name = name, rule = r.rule,
                defaults = defaults(routing.all_rows(r), routing.of_model(r)),
-               paper = r.paper, causal = r.causal, source = r.source}
+               paper = r.paper, causal = r.causal, source = r.source,
+               top_k = r.model and r.model.top_k, varies = r.varies or false,
+               balance = defaults(of_balance(r), {})}
   end
-  return setmetatable(list, {__tostring = text_of})
+  return setmetatable(list, {__tostring = router_table.text})
 end
 
 return routing

@@ -425,9 +425,11 @@ do
   r:resume():wait()
   is(r.capacity, nil, "none from now on")
   r:close()
-  local list = tostring(routers())
-  ok(list:find("capacity={train=1.25 eval=2 least=4}", 1, true), "routers() has it", list)
-  ok(list:find("in the paper: capacity 2.5 and 4 of N/E", 1, true), "and as the paper counts")
+  local bounded = {}
+  for _, r in ipairs(routers()) do if r.name == "bounded" then bounded = r end end
+  ok(bounded.defaults:find("capacity={train=1.25 eval=2 least=4}", 1, true), "routers() has it",
+    bounded.defaults)
+  ok(bounded.paper:find("capacity 2.5 and 4 of N/E", 1, true), "and as the paper counts")
   local x = seen {router = "bounded", K = 2}
   r = run(x)
   ok(values(r, "drop.1"):max():item() >= 0 and #r:history("drop.1"):table() == 4,

@@ -177,6 +177,21 @@ ok(not help.text("x"), "?x is no option of whatever has an x = in its signature"
 for _, row in ipairs(help.options "train") do shows(row[1], "an option of train") end
 for _, row in ipairs(help.options "model.moe") do shows(row[1], "an option of ") end
 
+-- What papers and others call routers and balance rules leads to them.
+for asked, name in pairs {top2 = "nn.routers.gshard", ["top-2"] = "nn.routers.gshard",
+                          topk = "routers", top1 = "nn.routers.switch",
+                          ["aux loss"] = "nn.moe", ["aux-free"] = "nn.balances.bias",
+                          ["load balancing"] = "nn.balances", ["z loss"] = "nn.moe",
+                          ["capacity factor"] = "nn.moe",
+                          ["router jitter"] = "nn.routers.switch"} do
+  shows(asked, "a term", "See ?" .. name .. ".")
+end
+for asked, name in pairs {["noisy top-k"] = "noisy_topk", ["Expert Choice"] = "expert_choice",
+                          ["DeepSeek-V3"] = "deepseek_v3", top_p = "top_p", ["GPT-OSS"] = "gpt_oss",
+                          ["ST-MoE"] = "st_moe"} do
+  shows(asked, ('router = "%s"'):format(name))
+end
+
 local glossary = require "switchyard.help.glossary"
 for _, term in ipairs(glossary) do
   ok(not term.see or help.entry(term.see), term.name .. " leads to an entry", term.see)
@@ -190,6 +205,8 @@ local function near(asked) return table.concat(select(2, help.text(asked)) or {}
 ok(near "stpes" == "steps" and near "capcity" == "capacity", "a misspelt option",
   near "stpes" .. ", " .. near "capcity")
 ok(near "trian":find "^train", "a misspelt function", near "trian")
+ok(near "expret choise":find "expert_choice" and near "top3":find "top",
+  "what is written another way", near "expret choise" .. ", " .. near "top3")
 ok(near "foo" == "" and near "xyzzy" == "", "nothing is near to what is not", near "foo")
 ok(not near("lrx"):find "contiguous", "a part of a word in a text is not near", near "lrx")
 

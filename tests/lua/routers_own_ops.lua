@@ -442,11 +442,16 @@ allocates("bias-and-dropout", {expert_bias = true, expert_dropout = 0.2, activat
 
 -- ---- told ----
 
-local text = tostring(routers())
-for _, part in ipairs {"\nbase ", "\nsinkhorn ", "\nexpert_choice ", "\nzero_experts ",
-                       "in the paper: capacity factor c = 2", "factor=1 scope=sequence",
-                       "zero=1 copy=1 constant=2", "tolerance=0.0001 balanced_eval=0 z=0"} do
-  ok(text:find(part, 1, true), "routers(): " .. part:gsub("\n", ""), text)
+local of_name = {}
+for _, r in ipairs(routers()) do of_name[r.name] = r end
+local function told(name, field, part)
+  ok(of_name[name] and of_name[name][field]:find(part, 1, true), ("routers(): %s of %s has %s")
+    :format(field, name, part), of_name[name] and of_name[name][field])
 end
+told("base", "paper", "orthogonal with gain 0.1")
+told("expert_choice", "paper", "capacity factor c = 2")
+told("expert_choice", "defaults", "factor=1 scope=sequence")
+told("zero_experts", "defaults", "zero=1 copy=1 constant=2")
+told("sinkhorn", "defaults", "tolerance=0.0001 balanced_eval=0 z=0")
 
 t.done()

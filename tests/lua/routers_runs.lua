@@ -40,20 +40,22 @@ do -- routers()
   is(by_name.softmax.rule, "softmax over the E logits, the K largest", "their rule")
   ok(by_name.softmax.causal and not by_name.own_choice.causal, "whether they are causal")
   is(by_name.published.paper, "aux 0.04 of a sum of K", "the paper's defaults")
-  local text = "\n" .. tostring(list)
-  local function prints(part)
-    ok(text:find(part, 1, true), "printed: " .. part:match "%S+", text)
+  is(by_name.gshard.top_k, 2, "experts a token, where the router says it")
+  is(by_name.softmax.top_k, nil, "... and where the model does")
+  ok(by_name.gshard.varies and not by_name.softmax.varies, "whether their number varies")
+  is(by_name.gshard.balance, "aux=0.01 scope=group", "the balance rules that are in force")
+  local text = "\n" .. tostring(list) .. "\n"
+  local function prints(pattern)
+    ok(text:find(pattern), "printed: " .. pattern:match "%w+", text)
   end
-  local longest = ("expert_threshold"):len() -- what is beside the names stands in one column
-  local function row(name, text)
-    return ("\n%s %s"):format((name .. (" "):rep(longest)):sub(1, longest), text)
-  end
-  prints(row("softmax", "softmax over the E logits, the K largest")
-    .. row("", "causal; normalize=true aux=0.01 z=0.001; Lepikhin"))
-  prints(row("published", "as they say") .. row("", "causal; aux=0.01 z=0.001; Someone 2020")
-    .. row("", "in the paper: aux 0.04 of a sum of K\n"))
-  prints(row("expert_threshold", "the experts whose logit"))
-  prints "sees later tokens; factor=1 allow_leak=false"
+  prints "^\nrouter +experts +future +balance +paper\n"
+  prints "\ngshard +2%* +no +aux=0.01 scope=group +Lepikhin et al. 2020\n    the two largest"
+  prints "\nsoftmax +top_k +no +aux=0.01 z=0.001 +Lepikhin[^\n]*\n    softmax over the E logits"
+  prints "\npublished +top_k +no +aux=0.01 z=0.001 +Someone 2020\n    as they say\n"
+  prints "\nown_choice +top_k%*? +yes "
+  local widest = 0
+  for line in text:gmatch "[^\n]+" do widest = math.max(widest, utf8.len(line)) end
+  ok(widest <= 80, "in 80 columns", widest)
 end
 nn.routers.published = nil
 
