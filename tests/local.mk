@@ -270,6 +270,7 @@ EXTRA_DIST += %D%/peers/routers.py
 script_tests += %D%/lua/replay.lua
 script_tests += %D%/lua/balance_scope.lua
 script_tests += %D%/lua/coefficients.lua
+script_tests += %D%/lua/told.lua
 script_tests += %D%/lua/kth.lua
 script_tests += %D%/lua/routers_state.lua
 script_tests += %D%/lua/pairs.lua

@@ -135,7 +135,8 @@ docs.entries = {
    "What a model that was trained on pairs (data.pairs, data.catalogues) writes for a text, or for "
     .. "each of a list: the likeliest token each time, or a beam search by a model with an "
     .. "encoder. Such a model writes for several texts of a list at once, each as it would alone. "
-    .. "from and to are languages of the pairs; where a side has one, it need not be named.",
+    .. "from and to are languages of the pairs, which need not be named where a side has one, or "
+    .. "where neither a tag nor the model tells several apart.",
    nil, options = "model:translate"},
   {"model:logits", "m:logits(text or ids) -> tensor (T,V)",
    "Scores of the next token after each token, f32: row t is about the token after the t-th. "
@@ -255,14 +256,18 @@ docs.entries = {
     .. "learning rate, tokens a second, share of the machine's peak (mfu); and the options that "
     .. "they were started with, where they differ.", "compare{r}"},
   {"run",
-   "r.step  r.state  r.loss  r.val_loss  r.tok_s  r.mfu  r.tokens  r.grad_norm  "
-    .. "r.current_lr  r.eta  r.name",
+   "r.step  r.state  r.loss  r.total_loss  r.val_loss  r.tok_s  r.mfu  r.tokens  r.grad_norm  "
+    .. "r.current_lr  r.eta  r.dead  r.disabled  r.name",
    "A run. state: running, paused, done, stopped or failed (then r.error says why). loss and "
     .. "val_loss are nats a token without auxiliary losses; tok_s tokens a second; mfu the share "
     .. "of the FMA peak measured on this machine, nil where the number of experts a token varies; "
-    .. "eta seconds. val_loss is nil before the first "
+    .. "eta seconds. total_loss is what is minimized, the loss with what is added to it. dead "
+    .. "counts the enabled experts of all layers without a token at the last step, disabled those "
+    .. "that someone disabled. val_loss is nil before the first "
     .. "evaluation. These can be set, r.lr = x: " .. settable() .. "; and the inputs of the "
-    .. "model (m.inputs), of a mixture r.aux, r.z. All else can only be read; "
+    .. "model (m.inputs), of a mixture r.aux, r.z and what else its router and balance rules read "
+    .. "anew at each step. What the program is made with (scope, jitter, policy ...) is fixed for "
+    .. "the run, which r.scope says. All else can only be read; "
     .. "steps can only be set: r:steps(n) does n more.",
    "r.step, r.state"},
   {"run.layers", "r.layers[l].load -> tensor (E)    r.layers[l].experts[e]",
@@ -333,7 +338,8 @@ docs.entries = {
    "A stored series as f64: loss, val_loss, lr, tok_s, grad_norm, load.2 ... (see r:series()). "
     .. "load.2 has the E values of layer 2 behind the step, load.2.5 that of its expert 5. The "
     .. "health of layer L, from 1, at each step: load.L, tokens of each expert, of a fair share "
-    .. "(E values); entropy.L of the loads, in nats; gate.L, mean probability of each expert (E "
+    .. "(E values); disabled.L, 1 of each expert that someone disabled (E values, at steps where "
+    .. "there is one); entropy.L of the loads, in nats; gate.L, mean probability of each expert (E "
     .. "values, at step 1, every 10th and where a step stood out); gate_entropy.L, mean entropy "
     .. "of a token's probabilities; confidence.L, mean of a token's largest gate; drop.L, share "
     .. "of assignments without a slot (capacity); dropped.L, the same of each expert's own (E "
@@ -592,8 +598,10 @@ docs.entries = {
     .. "ctx:option(name), one that stays, a text or a flag. nn.param, nn.state, nn.update, "
     .. "nn.step_sum, nn.loss, nn.observe and draws "
     .. "(tensor.rand and its like, anew in each step) work inside.\nIt returns {experts = (N,M) "
-    .. "i32 from 1, gates = (N,M), scores = (N,E) whose rows sum to 1}, with fewer = true where "
-    .. "experts has zeros, which are none; or {chosen = (N,E) bool, gates = (N,E), slots = n}, "
+    .. "i32 from 1, no two of a token the same, gates = (N,M), scores = (N,E) whose rows sum to "
+    .. "1}, with fewer = true where experts has zeros, which are none (both are looked at at every "
+    .. "step, and refused with layer, token and expert); or {chosen = (N,E) bool, gates = (N,E), "
+    .. "slots = n}, "
     .. "where at most n are chosen in all (memory is for so many; N*E without it). And gate_on = "
     .. "\"input\", for one expert a token: the gate multiplies what it is given; plus = (N,C), "
     .. "added to the output; update = function(load), after a step; loss = function(), which adds "
@@ -657,9 +665,12 @@ docs.entries = {
     .. "step last. Then r.NAME takes both, the series NAME has what it is at each step, and so may "
     .. "an option of a router whose row has scheduled = true."},
   {"routers", "routers() -> list",
-   "The routers, each with name, rule, defaults (its options' and those of the balance rules that "
-    .. "go with it, in our convention: shares sum to 1), paper (those of its paper in the paper's "
-    .. "convention, where they differ), causal and source. ?name tells of one.", "routers()"},
+   "The routers as a table of name, experts a token, whether it sees later tokens, balance, paper "
+    .. "and what it does; of each the fields name, rule, defaults (its options' and those of the "
+    .. "balance rules that go with it, in our convention: shares sum to 1), paper (those of its "
+    .. "paper in the paper's convention, where they differ), causal, source, top_k (its own "
+    .. "default, or nil), varies (whether a token may have another number) and balance. ?name "
+    .. "tells of one.", "routers()"},
   {"nn.normalize_gates", "nn.normalize_gates(gates) -> gates",
    "Gates (N,K) that sum to 1 over the K experts of a token. One gate alone (K = 1) stays as it "
     .. "is: divided by itself it would be 1 whatever the logits are, and no gradient of the loss "

@@ -2,7 +2,9 @@
 -- windows that m:loss takes, of all and of each source of the data.
 
 local engine = require "switchyard.engine"
+local lazy = require "switchyard.core.lazy"
 local nn = require "switchyard.model.nn"
+local show = lazy "switchyard.prompt.show"
 local accuracy = {}
 
 -- How often each of n numbers occurs where targets count.
@@ -31,6 +33,15 @@ local function add(sum, counts)
   for i, n in ipairs(counts:table()) do sum[i] = (sum[i] or 0) + n end
 end
 
+-- What print shows of {source = share}: a row a source.
+local Shares = {__tostring = function(of)
+  local names, rows = {}, {}
+  for name in next, of do names[#names + 1] = name end
+  table.sort(names)
+  for i, name in ipairs(names) do rows[i] = {source = name, accuracy = of[name]} end
+  return #rows == 0 and "{}" or show.columns(rows, {"source", "accuracy"})
+end}
+
 --- accuracy.of(m, data set, {batches=, batch=, context=}, objectives) -> share, {source = share}
 function accuracy.of(m, data, o, by)
   local T, all, right = o.context or m.cfg.context, {}, {}
@@ -49,7 +60,7 @@ function accuracy.of(m, data, o, by)
     targets, hits = targets + all[i], hits + right[i]
     if data.sources[i] and all[i] > 0 then of[data.sources[i]] = right[i] / all[i] end
   end
-  return hits / targets, of
+  return hits / targets, setmetatable(of, Shares)
 end
 
 return accuracy

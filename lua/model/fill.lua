@@ -246,7 +246,7 @@ local function fill(m, text, given)
     found[i] = text_of(m, ids, cut[i] ~= words[i])
     out[#out + 1] = found[i] .. words[i + 1]
   end
-  return table.concat(out), found
+  return table.concat(out), engine.list(found)
 end
 
 return {fill = fill, rows = rows}

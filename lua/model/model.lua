@@ -128,6 +128,7 @@ function Model.new(name, given, stored)
   if not ok then error(why, 0) end
   check_met(m, d.unmet)
   m._encodes = nn._encodes(d)
+  m._reads_sources = d.fields.sources ~= nil or d.fields.input_sources ~= nil
   for _, fill in ipairs(d.fills) do engine.fill(table.unpack(fill)) end
   m._fresh = true -- its values are what the seed gives
   m:_make_layers()

@@ -267,12 +267,21 @@ end
 
 -- ---- routers that balance in training and may not in evaluation ----
 
+-- Said once, before a run begins.
+local function say_balanced(self)
+  nn.remark(("router %s: in training a token's experts go by all tokens of its micro-batch%s; in "
+    .. "generation, and in evaluation unless balanced_eval is 1, by its own logits alone; series "
+    .. "agreement: the share that is the same by both"):format(self._router.name,
+    nn.description().stack == "encoder" and "" or ", later ones too"))
+end
+
 function methods:balanced(even, plain)
   local by_evaluation = self:setting "balanced_eval"
   if self.mode == "decode" or nn.description().as_written then return plain() end
   if self.mode == "eval" then
     return by_evaluation:gt(0.5):where(even(self.B), plain())
   end
+  if self.mode == "train" then say_balanced(self) end
   local experts, others = self:take(even(1)), plain()
   local same = experts:view(self.N, -1, 1):eq(others:view(self.N, 1, -1)):cast("f32"):sum(-1)
   nn.observe("agreement", self:mean(same:mean(-1)))

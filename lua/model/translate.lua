@@ -15,7 +15,8 @@ local sequence = require "switchyard.model.sequence"
 local translate = {}
 
 local ROWS = {
-  {"from", "string", nil, help = "language of the text; not needed where there is one"},
+  {"from", "string", nil, help = "language of the text; not needed where there is one, or where "
+    .. "neither tag nor model say which"},
   {"to", "string", nil, help = "language to translate into; likewise"},
   {"tokens", "integer", 200, 1, 1 << 24, help = "tokens to write, at most"},
   {"beam", "integer", 1, 1, 64, help = "width of a beam search, of a model with an encoder; 1: "
@@ -26,9 +27,17 @@ translate.rows = ROWS
 
 local function fail(text, ...) error("translate: " .. text:format(...), 0) end
 
+-- Does it matter which of several languages is meant?  It does where they are not all of one name
+-- and the tag says which, or what the model reads.
+local function is_open(l, side, reads)
+  local same = true
+  for _, name in ipairs(l.sources) do same = same and name == l.sources[1] end
+  return not same and (reads or l.tag:find("{" .. side .. "}", 1, true) ~= nil)
+end
+
 -- Number of the language from 1, on the side that has several.
-local function find_language(l, side, name)
-  if not name and #l.sources == 1 then return 1 end
+local function find_language(l, side, name, reads)
+  if not name and not is_open(l, side, reads) then return 1 end
   for i, known in ipairs(l.sources) do
     if known == name then return i end
   end
@@ -39,9 +48,10 @@ local function find_language(l, side, name)
 end
 
 -- Languages of a tag, {from=, to=}, and the number of the one among several, from 0.
-local function read_languages(l, o)
+-- reads: whether the model reads which it is.
+local function read_languages(l, o, reads)
   local many, one = l.targets and "to" or "from", l.targets and "from" or "to"
-  local i = find_language(l, many, o[many])
+  local i = find_language(l, many, o[many], reads)
   if o[one] and o[one] ~= l.other then
     fail("%s is '%s': the model was trained on %s alone", one, o[one], l.other)
   end
@@ -119,7 +129,7 @@ end
 local function run(m, text, given)
   local o = options.read("translate", given, ROWS)
   check(m, o, given)
-  local languages, source = read_languages(m._languages, o)
+  local languages, source = read_languages(m._languages, o, m._reads_sources)
   local tag = m._languages.tag:gsub("{(%a+)}", languages)
   local is_list = type(text) == "table"
   if is_list then engine.length("translate", text) else check_text(text) end

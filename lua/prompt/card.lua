@@ -220,7 +220,8 @@ function card.run(name, h, o, sources)
   if s.error then out[#out + 1] = "  " .. engine.clean(s.error) end
   if #now > 0 then out[#out + 1] = "  " .. table.concat(now, "   ") end
   if s.load_max_mean then
-    out[#out + 1] = ("  experts  load max/mean %.2f, dead %d"):format(s.load_max_mean, s.dead)
+    out[#out + 1] = ("  experts  load max/mean %.2f, dead %d%s"):format(s.load_max_mean, s.dead,
+      s.disabled > 0 and (", disabled %d"):format(s.disabled) or "")
   end
   if by and by ~= "next" then out[#out + 1] = objective_line(h, by) end
   out[#out + 1] = source_line(h, sources or {})

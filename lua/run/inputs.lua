@@ -7,6 +7,7 @@
 
 local coefficient = require "switchyard.model.coefficient"
 local engine = require "switchyard.engine"
+local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
 local routing = require "switchyard.model.routing"
 
@@ -119,8 +120,35 @@ function inputs.set(r, name, value)
   r._h:set_input(name, fresh)
 end
 
---- Raise for a coefficient of a balance rule that no mixture of the model goes by.
+-- What an option of the model's router, or of its balance rules, is, where the program was traced
+-- with it: the row, the value, and how it is given.
+local function traced(r, name)
+  local cfg = r._m.cfg
+  local router = cfg.router and nn.routers[routing.name_of(cfg.router)]
+  if not router then return nil end
+  local row = routing.option(router, name)
+  if row then
+    local own = routing.options("train", router, cfg.router, cfg)
+    return row, rawget(own, name), ('router = {"%s", %s = ...}'):format(router.name, name)
+  end
+  row = routing.balance_row(router, name)
+  if not row or row[2] == "number" then return nil end
+  return row, (cfg.balance or {})[name] or row[3], ("balance = {%s = ...}"):format(name)
+end
+
+--- Why r.NAME is no field although the model's router has an option of that name; or nil.
+function inputs.fixed(r, name)
+  local row, value, how = traced(r, name)
+  if not row then return nil end
+  return ("%s is fixed for the run%s: its program was made with it; a model with %s has another")
+    :format(name, value ~= nil and (" (%s)"):format(tostring(value)) or "", how)
+end
+
+--- Raise for what a router or balance rule has that cannot be set: an option that is fixed, a
+-- coefficient that no mixture of the model goes by.
 function inputs.refuse(r, name)
+  local fixed = inputs.fixed(r, name)
+  if fixed then fail("%s", fixed) end
   if not routing.is_coefficient(name) then return end
   local router = routing.name_of(r._m.cfg.router)
   if not router then fail("%s has no effect: no mixture has it", name) end

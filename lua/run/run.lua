@@ -447,8 +447,9 @@ end
 
 -- Fields that are read only; those of the status may be nil for want of a value.
 local fields = {}
-for name in ("state step tokens loss val_loss current_lr grad_norm tok_s mfu eta load_max_mean "
-  .. "dead skipped error name dir model layers samples precision recompute optimizer objective "
+for name in ("state step tokens loss total_loss val_loss current_lr grad_norm tok_s mfu eta "
+  .. "load_max_mean dead disabled skipped error name dir model layers samples precision "
+  .. "recompute optimizer objective "
   .. "teacher distill_temperature")
   :gmatch "%S+" do
   fields[name] = true
@@ -459,6 +460,13 @@ end
 
 local function model_inputs(r, name)
   return r._m.inputs[name]
+end
+
+-- A field of the status; what is minimized is the loss where nothing is added to it.
+local function status_of(r, name)
+  local row = name == "total_loss" and r._h:last(name)
+  if row then return row[1] end
+  return r._h:status()[name == "total_loss" and "loss" or name]
 end
 
 --- Names of what a live run may change by r.NAME = x.
@@ -534,11 +542,13 @@ function Run.__index(r, name)
         .. "the same in all steps: what changes from step to step is an nn.input, which r.NAME = "
         .. "value sets"):format(name), 2)
     end
-    return r._h:status()[name]
+    return status_of(r, name)
   end
   if live.is(name) then return live.shown(name, r._m.cfg[name]) end
   if name == "mix" then return inputs.mix(r, rawget(r, "_given_mix")) end
   if model_inputs(r, name) then return inputs.shown(r, name) end
+  local fixed = inputs.fixed(r, name)
+  if fixed then error("run: " .. fixed, 2) end
   local _, why = pcall(options.unknown, "run", "field", name, field_names(r, true))
   error(why, 2)
 end

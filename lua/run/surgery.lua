@@ -60,16 +60,27 @@ local function set_mask(e, off)
   engine.copy(mask, fresh)
 end
 
+local FROZEN = {all = "frozen", some = "partly frozen", none = "learns"}
+
+-- How many of these parameters learn, as a word; nil: there are none.  Of a run that is closed
+-- nobody knows.
+local function frozen_of(r, key, expert)
+  local open, frozen = pcall(r._h.frozen, r._h, key, expert)
+  return not open and "closed" or FROZEN[frozen]
+end
+
+local function prefix(e) return e._moe.path .. ".experts." end
+
 function Expert.__tostring(e)
   local off = e.run._m.inputs["mask." .. e._moe.place]:table()[e.number] ~= 0
-  return ("%s of run %s: %s"):format(called(e), e.run.name, off and "disabled" or "enabled")
+  local frozen = frozen_of(e.run, prefix(e), e.number - 1) or FROZEN.none
+  return ("%s of run %s: %s%s"):format(called(e), e.run.name, off and "disabled" or "enabled",
+    frozen ~= FROZEN.none and ", " .. frozen or "")
 end
 
 --- expert:disable(): no token is sent to it from the next step on;  expert:enable() undoes it
 function methods:disable() set_mask(self, true) return self end
 function methods:enable() set_mask(self, false) return self end
-
-local function prefix(e) return e._moe.path .. ".experts." end
 
 local function freeze(e, kind)
   e.run._h:apply{kind = kind, key = prefix(e), expert = e.number,
@@ -89,6 +100,8 @@ surgery.Router = Router
 
 local function router_key(x) return x._moe.path .. ".gate." end
 
+local function router_called(x) return ("%s router"):format(place_of(x.run, x.layer, x._moe)) end
+
 local function freeze_router(x, kind)
   local m, key = x.run._m, router_key(x)
   for _, info in ipairs(m._info) do
@@ -103,7 +116,7 @@ local function freeze_router(x, kind)
     end
   end
   x.run._h:apply{kind = kind, key = key, value = kind == "freeze" and 1 or 0,
-                 text = ("%s router"):format(place_of(x.run, x.layer, x._moe))}
+                 text = router_called(x)}
   return x
 end
 
@@ -112,7 +125,8 @@ function router_methods:freeze() return freeze_router(self, "freeze") end
 function router_methods:unfreeze() return freeze_router(self, "unfreeze") end
 
 function Router.__tostring(x)
-  return ("router of %s of run %s"):format(place_of(x.run, x.layer, x._moe), x.run.name)
+  return ("router of %s of run %s: %s"):format(place_of(x.run, x.layer, x._moe), x.run.name,
+    frozen_of(x.run, router_key(x), -1) or "has no parameters")
 end
 
 local function router_of(r, l, moe)

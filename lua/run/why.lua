@@ -77,9 +77,9 @@ local function norm_entries(r, name, width, step)
   return out
 end
 
--- Loads of the experts of a mixture at a step; nil: unknown.
-local function loads_at(r, step, layer, mixture)
-  local name = r._h:series_of(enum.series.LOAD, layer, mixture)
+-- Loads of the experts of a mixture at a step; nil: unknown.  kind: likewise of another series.
+local function loads_at(r, step, layer, mixture, kind)
+  local name = r._h:series_of(kind or enum.series.LOAD, layer, mixture)
   local row = name and (r._h:rows_until(name, step, 1) or {})[1]
   return row and row[1] == step and table.move(row, 2, #row, 1, {}) or nil
 end
@@ -135,6 +135,7 @@ local function routers(r, step, states)
       local entropy = r._h:series_of(enum.series.ENTROPY, l, moe.name)
       out[#out + 1] = {layer = l, number = i, mixture = moe.name,
                        load = loads_at(r, step, l, moe.name),
+                       disabled = loads_at(r, step, l, moe.name, enum.series.DISABLED),
                        entropy = entropy and value_at(r, entropy, step),
                        bias = values[moe.path .. ".gate.e_score_correction_bias"]}
     end
@@ -231,13 +232,14 @@ end
 local function router_line(x)
   local parts = {}
   if x.load then
-    local most, dead = 0, 0
+    local most, dead, disabled = 0, 0, 0
     for e, v in ipairs(x.load) do
+      local off = x.disabled and x.disabled[e] > 0
       if v > (x.load[most] or -1) then most = e end
-      if v <= 0 then dead = dead + 1 end
+      if off then disabled = disabled + 1 elseif v <= 0 then dead = dead + 1 end
     end
-    parts[1] = ("expert %d has %.2f of a fair share, %d have nothing"):format(most,
-      x.load[most], dead)
+    parts[1] = ("expert %d has %.2f of a fair share, %d have nothing%s"):format(most,
+      x.load[most], dead, disabled > 0 and (", %d are disabled"):format(disabled) or "")
   end
   if x.entropy then parts[#parts + 1] = ("entropy %.3f"):format(x.entropy) end
   if x.bias then

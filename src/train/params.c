@@ -284,12 +284,28 @@ void sy_params_forget(struct sy_params *ps, int param, int64_t expert)
     }
 }
 
+static bool is_of(const struct sy_params *ps, const struct sy_chunk *c, const char *prefix,
+                  int expert)
+{
+    return (expert < 0 || c->expert == expert) &&
+           !strncmp(ps->list[c->param].name, prefix, strlen(prefix));
+}
+
 void sy_params_freeze(struct sy_params *ps, const char *prefix, int expert, bool frozen)
 {
-    for (int i = 0; i < ps->nchunks; i++) {
-        struct sy_chunk *c = &ps->chunks[i];
-        if ((expert < 0 || c->expert == expert) &&
-            !strncmp(ps->list[c->param].name, prefix, strlen(prefix)))
-            c->frozen = frozen;
-    }
+    for (int i = 0; i < ps->nchunks; i++)
+        if (is_of(ps, &ps->chunks[i], prefix, expert))
+            ps->chunks[i].frozen = frozen;
+}
+
+int sy_params_frozen(const struct sy_params *ps, const char *prefix, int expert, int *frozen)
+{
+    int n = 0;
+    *frozen = 0;
+    for (int i = 0; i < ps->nchunks; i++)
+        if (is_of(ps, &ps->chunks[i], prefix, expert)) {
+            n++;
+            *frozen += ps->chunks[i].frozen;
+        }
+    return n;
 }

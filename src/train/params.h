@@ -135,5 +135,7 @@ uint64_t sy_params_hash(const struct sy_params *ps);
 /* Freeze or release one expert (from 0), or all of it (-1), of the parameters whose name starts
  * with prefix. */
 void sy_params_freeze(struct sy_params *ps, const char *prefix, int expert, bool frozen);
+/* How many chunks there are of these, and how many of them are frozen. */
+int sy_params_frozen(const struct sy_params *ps, const char *prefix, int expert, int *frozen);
 
 #endif

@@ -263,12 +263,13 @@ static int run_status(lua_State *L)
 {
     struct sy_status s;
     sy_trainer_status(check_run(L)->trainer, &s);
-    lua_createtable(L, 0, 16);
+    lua_createtable(L, 0, 17);
     lsy_set_text(L, "state", sy_run_state_name(s.state));
     lsy_set_integer(L, "step", s.step);
     lsy_set_integer(L, "steps", s.steps);
     lsy_set_integer(L, "tokens", s.tokens);
     lsy_set_integer(L, "dead", s.dead);
+    lsy_set_integer(L, "disabled", s.disabled);
     lsy_set_integer(L, "skipped", s.skipped);
     lsy_set_number(L, "loss", s.loss);
     lsy_set_number(L, "val_loss", s.val_loss);
@@ -407,11 +408,16 @@ static int run_replan(lua_State *L)
     return 0;
 }
 
-static int run_freeze(lua_State *L)
+/* run:frozen(prefix, expert) -> "all", "none" or "some" of these parameters; nothing: there are
+ * none */
+static int run_frozen(lua_State *L)
 {
-    sy_params_freeze(sy_trainer_params(check_run(L)->trainer), luaL_checkstring(L, 2),
-                     (int)luaL_checkinteger(L, 3), lua_toboolean(L, 4));
-    return 0;
+    int frozen, n = sy_params_frozen(sy_trainer_params(check_run(L)->trainer),
+                                     luaL_checkstring(L, 2), (int)luaL_checkinteger(L, 3), &frozen);
+    if (!n)
+        return 0;
+    lua_pushstring(L, !frozen ? "none" : frozen < n ? "some" : "all");
+    return 1;
 }
 
 static int find_param(const struct sy_params *ps, const char *name)
@@ -542,7 +548,7 @@ static const luaL_Reg run_methods[] = {
     {"pause", run_pause},           {"resume", run_resume},       {"stop", run_stop},
     {"steps", run_steps},           {"wait", run_wait},           {"hold", run_hold},
     {"release", run_release},       {"eval", run_eval},           {"hash", run_hash},
-    {"replan", run_replan},         {"freeze", run_freeze},       {"note", run_note},
+    {"replan", run_replan},         {"frozen", run_frozen},       {"note", run_note},
     {"every", run_every},           {"repeating", run_repeating}, {"in_hook", run_in_hook},
     {"settle", run_settle},         {"profile", run_profile},     {"forget", run_forget},
     {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
