@@ -29,23 +29,32 @@ static int refuse_choice(const struct sy_run *x, int64_t token, const char *what
                       what);
 }
 
-int sy__run_moe_check(const struct sy_run *x)
+/* last: of each expert 1 + the token that had it last. */
+static int check_token(const struct sy_run *x, int64_t token, const int32_t *expert, int64_t k,
+                       int64_t *last)
 {
-    const int32_t *expert = sy_data(x->in[0]);
-    const int64_t nk = sy_tensor_count(x->in[0]), k = x->in[0]->shape[1], *a = x->attrs->i;
-    int64_t *last = x->scratch; /* of each expert: 1 + the token that had it last */
-    memset(last, 0, (size_t)a[EXPERTS] * sizeof *last);
-    for (int64_t i = 0; i < nk; i++) {
-        int64_t e = expert[i], token = i / k;
-        if (e < -1 || e >= a[EXPERTS])
+    for (int64_t j = 0; j < k; j++) {
+        int64_t e = expert[j];
+        if (e < -1 || e >= x->attrs->i[EXPERTS])
             return refuse_choice(x, token, "is none of the layer's", e);
-        if (e < 0 && !a[FEWER])
+        if (e < 0 && !x->attrs->i[FEWER])
             return refuse_choice(x, token, "is none, which goes with fewer = true", e);
         if (e >= 0 && last[e] == token + 1)
             return refuse_choice(x, token, "is there twice", e);
         if (e >= 0)
             last[e] = token + 1;
     }
+    return 0;
+}
+
+int sy__run_moe_check(const struct sy_run *x)
+{
+    const int32_t *expert = sy_data(x->in[0]);
+    const int64_t n = x->in[0]->shape[0], k = x->in[0]->shape[1];
+    memset(x->scratch, 0, (size_t)x->attrs->i[EXPERTS] * sizeof(int64_t));
+    for (int64_t i = 0; i < n; i++)
+        if (check_token(x, i, expert + i * k, k, x->scratch))
+            return -1;
     memcpy(sy_data(x->out[0]), expert, sy_tensor_bytes(x->in[0]));
     return 0;
 }
