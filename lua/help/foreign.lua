@@ -167,6 +167,8 @@ local OPTIONS = read [[
   shared_experts <- n_shared_experts num_shared_experts
   top_k       <- num_experts_per_tok experts_per_token k moe_top_k num_experts_per_token
   capacity    <- capacity_factor expert_capacity
+  gshard      <- top2 top_2 top2gating top2_gating
+  switch      <- top1 top_1 switch_transformer
   vocab       <- vocab_size n_vocab
   tie         <- tie_word_embeddings tied weight_tying
   theta       <- rope_theta rope_base

@@ -57,6 +57,7 @@ end
 for _, name in ipairs {"dim", "keep", "correction", "dtype", "tokens", "temperature", "val"} do
   ours[#ours + 1] = name
 end
+table.move({"gshard", "switch"}, 1, 2, #ours + 1, ours) -- routers
 for name in pairs(upvalue(foreign.option, "OPTIONS")) do
   if not foreign.option(name, ours) then listed[#listed + 1] = name end
 end

@@ -109,6 +109,9 @@ do
     "?run says it", text)
 end
 
+refuses(function() moe {router = "top2"} end, "what papers call a router leads to it",
+  "unknown router 'top2' (did you mean 'gshard'?)")
+
 -- ---- before it trains ----
 
 for name, K in pairs {base = 1, sinkhorn = 2} do
