@@ -137,7 +137,8 @@ do
   r.layers[3].experts[4]:disable()
   refuses(function() r.layers[3].experts[1]:disable() end, "what is refused, too",
     "disable: 1 of 4 experts would remain in dec 1, a token needs 2")
-  is(tostring(r.layers[3].router), "router of dec 1 of run " .. r.name, "and its router")
+  is(tostring(r.layers[3].router), "router of dec 1 of run " .. r.name .. ": learns",
+    "and its router")
   r:stop()
 end
 
