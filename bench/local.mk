@@ -1,6 +1,7 @@
 # Benchmarks, built by `make bench`:  EXTRA_PROGRAMS += %D%/name   (its source is name.c; the engine
 # is linked by default).  Scripts:  EXTRA_DIST += %D%/name.sh
 EXTRA_DIST += %D%/peers/moe_torch.py %D%/peers/nanogpt.py
+EXTRA_DIST += %D%/peers/torch_peer.py
 EXTRA_DIST += %D%/peers/encdec_torch.py %D%/encdec.lua %D%/encdec.sh
 EXTRA_PROGRAMS += %D%/gemm
 %C%_gemm_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)

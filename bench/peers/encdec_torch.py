@@ -16,14 +16,9 @@ AdamW(fused=True), betas (0.9, 0.95), weight decay 0.1 on parameters of two and 
 GFLOP/s are model FLOPs by the formula of m:count() but for the router.  Exit status as of
 moe_torch.py: 0; 77 where torch is missing; 1 when the variant does not run.
 """
-import argparse
-import json
 import math
-import os
-import resource
-import subprocess
-import sys
-import time
+
+import torch_peer
 
 #         L  M  C    H  B   E  F     S    T    V
 SHAPES = {
@@ -33,7 +28,7 @@ SHAPES = {
 BUCKETS, FAR = 32, 128
 
 
-def flops_per_step(shape):
+def flops(shape):
     L, M, C, _, B, _, F, S, T, V = SHAPES[shape]
     ffn = 3 * C * F
     inputs = L * (4 * C * C + ffn) + M * 2 * C * C
@@ -42,51 +37,9 @@ def flops_per_step(shape):
     return B * (6 * inputs * S + 6 * outputs * T + scores)
 
 
-def parse():
-    p = argparse.ArgumentParser(description="PyTorch peer of an encoder-decoder's training step")
-    p.add_argument("--shape", choices=SHAPES, default="D1")
-    p.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    p.add_argument("--variant", default="best")
-    p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--seconds", type=float, default=10)
-    p.add_argument("--try-seconds", type=float, default=3)
-    p.add_argument("--json", action="store_true")
-    return p.parse_args()
-
-
-# -- every variant in turn ------------------------------------------------------------------------
-
 def variants(shape):
     experts = ["dense"] if SHAPES[shape][5] == 1 else ["sorted", "grouped"]
     return [f"{a}-{e}{c}" for a in ("sdpa", "plain") for e in experts for c in ("", "+compile")]
-
-
-def run_child(a, variant, seconds):
-    cmd = [sys.executable, os.path.abspath(__file__), "--shape", a.shape, "--precision",
-           a.precision, "--variant", variant, "--threads", str(a.threads), "--seconds",
-           str(seconds), "--json"]
-    r = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if r.returncode != 0:
-        tail = r.stderr.strip().splitlines()
-        return None, tail[-1] if tail else f"exit status {r.returncode}"
-    return json.loads(r.stdout.strip().splitlines()[-1]), None
-
-
-def best(a):
-    tried = {}
-    for name in variants(a.shape):
-        result, why = run_child(a, name, a.try_seconds)
-        tried[name] = round(result["gflops"], 1) if result else None
-        said = f"{result['gflops']:7.1f} GFLOP/s" if result else f"does not run: {why}"
-        print(f"  {name:22s} {said}", file=sys.stderr, flush=True)
-    working = {k: v for k, v in tried.items() if v is not None}
-    if not working:
-        sys.exit("encdec_torch: no variant runs")
-    result, why = run_child(a, max(working, key=working.get), a.seconds)
-    if result is None:
-        sys.exit(f"encdec_torch: {why}")
-    result["tried"] = tried
-    return result
 
 
 # -- one variant ----------------------------------------------------------------------------------
@@ -114,10 +67,7 @@ def build(a, name):
     L, M, C, H, B, E, FF, S, T, V = SHAPES[a.shape]
     D = C // H
     how, experts = name.split("-")
-    low = torch.bfloat16 if a.precision == "bf16" else None
-    grouped_mm = getattr(F, "grouped_mm", None) or getattr(torch, "_grouped_mm", None)
-    if name not in [v for v in variants(a.shape) if "+" not in v]:
-        sys.exit(f"encdec_torch: variant {name!r} does not apply to {a.shape}")
+    low = torch_peer.low_precision(a)
 
     def weight(*shape, std=None):
         return nn.Parameter(torch.randn(*shape) * (std or shape[-1] ** -0.5))
@@ -173,28 +123,16 @@ def build(a, name):
             with torch.autocast("cpu", enabled=False):
                 prob = F.linear(x.float(), self.router).softmax(-1)
                 gate, expert = prob.max(-1)
-                count = torch.zeros(E, dtype=torch.int64).scatter_add_(
-                    0, expert, torch.ones_like(expert))
+                count = torch_peer.counts(expert, E)
                 aux = 0.01 * E * (count / x.shape[0] * prob.mean(0)).sum()
             if low is not None:
                 x = x.to(low)
             order = expert.argsort(stable=True)
-            y = products(self, x[order], count) * gate[order, None]
+            y = products(x[order], count, self.w1, self.w2, gated, low) * gate[order, None]
             return torch.zeros_like(y).index_copy(0, order, y).view(shape), aux
 
-    def by_slices(m, rows, count):
-        w1, w2 = (m.w1, m.w2) if low is None else (m.w1.to(low), m.w2.to(low))
-        w1, w2 = w1.unbind(0), w2.unbind(0)
-        parts = rows.split(count.tolist())
-        return torch.cat([F.linear(gated(F.linear(r, w1[e])), w2[e]) for e, r in enumerate(parts)])
-
-    def grouped(m, rows, count):
-        ends = count.cumsum(0).to(torch.int32)
-        w1, w2 = (m.w1, m.w2) if low is None else (m.w1.to(low), m.w2.to(low))
-        h = gated(grouped_mm(rows, w1.transpose(1, 2), offs=ends))
-        return grouped_mm(h, w2.transpose(1, 2), offs=ends)
-
-    products = grouped if experts == "grouped" else torch.compiler.disable(by_slices)
+    products = (torch_peer.grouped if experts == "grouped"
+                else torch.compiler.disable(torch_peer.by_slices))
 
     class Block(nn.Module):
         def __init__(self, decoder, sparse):
@@ -245,66 +183,19 @@ def build(a, name):
     return Model()
 
 
-def measure(a):
+def batches(a):
     import torch
-    torch.set_num_threads(a.threads)
-    torch.manual_seed(1)
     _, _, _, _, B, _, _, S, T, V = SHAPES[a.shape]
-    name, _, compiled = a.variant.partition("+")
-    model = build(a, name)
-    params = list(model.parameters())
-    groups = [{"params": [p for p in params if p.dim() > 1], "weight_decay": 0.1},
-              {"params": [p for p in params if p.dim() < 2], "weight_decay": 0.0}]
-    opt = torch.optim.AdamW(groups, lr=3e-4, betas=(0.9, 0.95), fused=True)
-    if compiled:
-        model = torch.compile(model)
-    gen = torch.Generator().manual_seed(1)
 
-    def step():
+    def batch(gen):
         inputs = torch.randint(V, (B, S), generator=gen)
         text = torch.randint(V, (B, T + 1), generator=gen)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=a.precision == "bf16"):
-            total, ce = model(inputs, text[:, :-1].contiguous(), text[:, 1:].contiguous())
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(params, 1.0)
-        opt.step()
-        opt.zero_grad(set_to_none=True)
-        return ce.item()
+        return inputs, text[:, :-1].contiguous(), text[:, 1:].contiguous()
 
-    for _ in range(3):
-        loss = step()
-    times, begin = [], time.monotonic()
-    while len(times) < 3 or time.monotonic() - begin < a.seconds:
-        t0 = time.monotonic()
-        loss = step()
-        times.append(time.monotonic() - t0)
-    if not math.isfinite(loss):
-        sys.exit("encdec_torch: loss is not finite")
-    seconds = sorted(times)[len(times) // 2]
-    return {"peer": "torch " + torch.__version__, "shape": a.shape, "precision": a.precision,
-            "variant": a.variant, "threads": a.threads, "params": sum(p.numel() for p in params),
-            "gflops": flops_per_step(a.shape) / seconds / 1e9, "tok_s": B * T / seconds,
-            "step_s": seconds, "fastest_step_s": min(times), "steps": len(times),
-            "rss_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
-            "loss_last": loss}
-
-
-def main():
-    a = parse()
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(a.threads)
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        print("encdec_torch: skipped: PyTorch is not installed", file=sys.stderr)
-        sys.exit(77)
-    r = best(a) if a.variant == "best" else measure(a)
-    if a.json:
-        print(json.dumps(r))
-        return
-    print(f"{r['peer']}  {r['shape']} {r['precision']}  {r['variant']}  {r['gflops']:.1f} GFLOP/s  "
-          f"{r['tok_s']:.0f} tok/s  step {r['step_s'] * 1e3:.1f} ms  "
-          f"peak RSS {r['rss_gb']:.2f} GB  loss {r['loss_last']:.3f}")
+    return batch
 
 
 if __name__ == "__main__":
-    main()
+    torch_peer.run(torch_peer.Peer(
+        __file__, "encdec_torch", SHAPES, lambda shape: (SHAPES[shape][4], SHAPES[shape][8]),
+        variants, build, batches, flops), "PyTorch peer of an encoder-decoder's training step")

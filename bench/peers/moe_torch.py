@@ -28,14 +28,9 @@ of the whole process, compiler's children excluded.
 
 Exit status: 0; 77 where torch is missing (skip); 1 when the variant does not run.
 """
-import argparse
-import json
-import math
 import os
-import resource
-import subprocess
-import sys
-import time
+
+import torch_peer
 
 #         L  C    H  B   E   K  F     T
 SHAPES = {
@@ -50,56 +45,14 @@ V = 256
 CANDIDATES = ["loop", "sorted", "grouped", "padded", "sorted+compile", "grouped+compile"]
 
 
-def flops_per_token(shape):
-    L, C, _, _, _, K, F, T = SHAPES[shape]
+def flops(shape):
+    L, C, _, B, _, K, F, T = SHAPES[shape]
     weights = L * (4 * C * C + K * 3 * C * F) + V * C
-    return 6 * weights + 6 * L * T * C
+    return B * T * (6 * weights + 6 * L * T * C)
 
 
-def parse():
-    p = argparse.ArgumentParser(description="PyTorch peer of a Switchyard training step")
-    p.add_argument("--shape", choices=SHAPES, default="R1")
-    p.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    p.add_argument("--variant", default="best")
-    p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--seconds", type=float, default=10)
-    p.add_argument("--try-seconds", type=float, default=3)
-    p.add_argument("--text", help="file whose bytes are trained on (default: the common licenses)")
-    p.add_argument("--json", action="store_true")
-    return p.parse_args()
-
-
-# -- every variant in turn ------------------------------------------------------------------------
-
-def run_child(a, variant, seconds):
-    """One variant in its own process, so that peak RSS and compile state are its own."""
-    cmd = [sys.executable, os.path.abspath(__file__), "--shape", a.shape, "--precision",
-           a.precision, "--variant", variant, "--threads", str(a.threads), "--seconds",
-           str(seconds), "--json"] + (["--text", a.text] if a.text else [])
-    r = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if r.returncode != 0:
-        tail = r.stderr.strip().splitlines()
-        return None, tail[-1] if tail else f"exit status {r.returncode}"
-    return json.loads(r.stdout.strip().splitlines()[-1]), None
-
-
-def best(a):
-    names = ["dense", "dense+compile"] if SHAPES[a.shape][4] == 1 else CANDIDATES
-    tried = {}
-    for name in names:
-        result, why = run_child(a, name, a.try_seconds)
-        tried[name] = round(result["gflops"], 1) if result else None
-        said = (f"{result['gflops']:7.1f} GFLOP/s  rss {result['rss_gb']:.2f} GB" if result
-                else f"does not run: {why}")
-        print(f"  {name:16s} {said}", file=sys.stderr, flush=True)
-    working = {k: v for k, v in tried.items() if v is not None}
-    if not working:
-        sys.exit("moe_torch: no variant runs")
-    result, why = run_child(a, max(working, key=working.get), a.seconds)
-    if result is None:
-        sys.exit(f"moe_torch: {why}")
-    result["tried"] = tried
-    return result
+def variants(shape):
+    return ["dense", "dense+compile"] if SHAPES[shape][4] == 1 else CANDIDATES
 
 
 # -- one variant ----------------------------------------------------------------------------------
@@ -111,8 +64,7 @@ def build(a, name):
     from torch import nn
     L, C, H, B, E, K, FF, T = SHAPES[a.shape]
     D = C // H
-    low = torch.bfloat16 if a.precision == "bf16" else None
-    grouped_mm = getattr(F, "grouped_mm", None) or getattr(torch, "_grouped_mm", None)
+    low = torch_peer.low_precision(a)
 
     class RMSNorm(nn.Module):
         def __init__(self):
@@ -166,8 +118,7 @@ def build(a, name):
                 gate, expert = prob.topk(K, -1)
                 if K > 1:
                     gate = gate / gate.sum(-1, keepdim=True)
-                count = torch.zeros(E, dtype=torch.int64).scatter_add_(
-                    0, expert.view(-1), torch.ones_like(expert.view(-1)))
+                count = torch_peer.counts(expert, E)
                 share = count.to(prob.dtype) / (x.shape[0] * K)
                 aux = 0.01 * E * (share * prob.mean(0)).sum()
                 aux = aux + 0.001 * logits.logsumexp(-1).square().mean()
@@ -192,21 +143,11 @@ def build(a, name):
         back[order] = torch.arange(order.numel())
         return (y[back].view(-1, K, C) * gate[..., None]).sum(1)
 
-    def by_slices(m, x, gate, expert, count):
-        order, rows = dispatch(x, expert)
-        parts = rows.split(count.tolist())
-        w1, w2 = m.w1.unbind(0), m.w2.unbind(0)  # one gradient stack, not E slices added up
-        if low is not None:  # one cast of the whole block
-            w1, w2 = m.w1.to(low).unbind(0), m.w2.to(low).unbind(0)
-        y = torch.cat([F.linear(swiglu(F.linear(r, w1[e])), w2[e]) for e, r in enumerate(parts)])
-        return combine(y, order, gate)
-
-    def grouped(m, x, gate, expert, count):
-        order, rows = dispatch(x, expert)
-        ends = count.cumsum(0).to(torch.int32)
-        w1, w2 = (m.w1, m.w2) if low is None else (m.w1.to(low), m.w2.to(low))
-        h = swiglu(grouped_mm(rows, w1.transpose(1, 2), offs=ends))
-        return combine(grouped_mm(h, w2.transpose(1, 2), offs=ends), order, gate)
+    def sorted_by(products):
+        def run(m, x, gate, expert, count):
+            order, rows = dispatch(x, expert)
+            return combine(products(rows, count, m.w1, m.w2, swiglu, low), order, gate)
+        return run
 
     def padded(m, x, gate, expert, count):
         order = expert.view(-1).argsort(stable=True)
@@ -218,11 +159,10 @@ def build(a, name):
         y = torch.bmm(h, m.w2.transpose(1, 2))[sorted_expert, place]
         return combine(y, order, gate)
 
-    experts = {"loop": loop, "sorted": by_slices, "grouped": grouped, "padded": padded}
+    experts = {"loop": loop, "sorted": sorted_by(torch_peer.by_slices),
+               "grouped": sorted_by(torch_peer.grouped), "padded": padded}
     for uneven in ("loop", "sorted"):
         experts[uneven] = torch.compiler.disable(experts[uneven])
-    if E > 1 and name not in experts or E == 1 and name != "dense":
-        sys.exit(f"moe_torch: variant {name!r} does not apply to {a.shape}")
 
     class Block(nn.Module):
         def __init__(self):
@@ -270,73 +210,26 @@ def corpus(path):
     return text or os.urandom(1 << 20)
 
 
-def measure(a):
+def batches(a):
+    """Windows of the text, and the bytes that follow."""
     import torch
-    torch.set_num_threads(a.threads)
-    torch.manual_seed(1)
     _, _, _, B, _, _, _, T = SHAPES[a.shape]
-    name, _, compiled = a.variant.partition("+")
-    model = build(a, name)
-    params = list(model.parameters())
-    groups = [{"params": [p for p in params if p.dim() > 1], "weight_decay": 0.1},
-              {"params": [p for p in params if p.dim() < 2], "weight_decay": 0.0}]
-    opt = torch.optim.AdamW(groups, lr=3e-4, betas=(0.9, 0.95), fused=True)
-    if compiled:
-        torch._dynamo.config.capture_scalar_outputs = name == "padded"
-        model = torch.compile(model)
     data = torch.frombuffer(bytearray(corpus(a.text)), dtype=torch.uint8).long()
-    gen = torch.Generator().manual_seed(1)
 
-    def step():
+    def batch(gen):
         at = torch.randint(len(data) - T - 1, (B,), generator=gen)
         win = torch.stack([data[i:i + T + 1] for i in at.tolist()])
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=a.precision == "bf16"):
-            total, ce = model(win[:, :-1].contiguous(), win[:, 1:].contiguous())
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(params, 1.0)
-        opt.step()
-        opt.zero_grad(set_to_none=True)
-        return ce.item()
+        return win[:, :-1].contiguous(), win[:, 1:].contiguous()
 
-    t0 = time.monotonic()
-    first = step()
-    start = time.monotonic() - t0
-    for _ in range(2):
-        step()
-    times, loss, begin = [], first, time.monotonic()
-    while len(times) < 3 or time.monotonic() - begin < a.seconds:
-        t0 = time.monotonic()
-        loss = step()
-        times.append(time.monotonic() - t0)
-    if not math.isfinite(loss):
-        sys.exit("moe_torch: loss is not finite")
-    seconds = sorted(times)[len(times) // 2]
-    return {"peer": "torch " + torch.__version__, "shape": a.shape, "precision": a.precision,
-            "variant": a.variant, "threads": a.threads, "params": sum(p.numel() for p in params),
-            "gflops": B * T * flops_per_token(a.shape) / seconds / 1e9, "tok_s": B * T / seconds,
-            "gflops_fastest_step": B * T * flops_per_token(a.shape) / min(times) / 1e9,
-            "step_s": seconds, "steps": len(times), "first_step_s": start,
-            "rss_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
-            "loss_first": first, "loss_last": loss}
+    return batch
 
 
-def main():
-    a = parse()
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(a.threads)
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        print("moe_torch: skipped: PyTorch is not installed (pip install torch)", file=sys.stderr)
-        sys.exit(77)
-    r = best(a) if a.variant == "best" else measure(a)
-    if a.json:
-        print(json.dumps(r))
-        return
-    print(f"{r['peer']}  {r['shape']} {r['precision']}  {r['variant']}  {r['gflops']:.1f} GFLOP/s  "
-          f"{r['tok_s']:.0f} tok/s  step {r['step_s'] * 1e3:.1f} ms  "
-          f"peak RSS {r['rss_gb']:.2f} GB  "
-          f"loss {r['loss_first']:.3f} -> {r['loss_last']:.3f} in {r['steps']} steps")
+def options(p):
+    p.add_argument("--text", help="file whose bytes are trained on (default: the common licenses)")
 
 
 if __name__ == "__main__":
-    main()
+    torch_peer.run(torch_peer.Peer(
+        __file__, "moe_torch", SHAPES, lambda shape: (SHAPES[shape][3], SHAPES[shape][7]), variants,
+        build, batches, flops, options, lambda a: ["--text", a.text] if a.text else []),
+        "PyTorch peer of a training step")
