@@ -1,12 +1,13 @@
-/* Blocked attention, forward and backward: against the definition in double precision for every
- * mask, length, sharing of heads, with bias and dropped weights; every kernel set against ref and
- * 1, 2 and 3 threads against each other, bit by bit; bf16 within its rounding.
+/* Blocked attention, forward and backward: against that of f64 tensors, which is the definition,
+ * for every mask, length, sharing of heads, with bias and dropped weights; every kernel set against
+ * ref and 1, 2 and 3 threads against each other, bit by bit; bf16 within its rounding.
  */
 #include "cpu/attention.h"
 #include "cpu/cpu.h"
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "ops/attention_f64.h"
 #include "unit/tap.h"
 
 #include <math.h>
@@ -119,105 +120,67 @@ static void run(struct data *c, float *out)
     sy_attention_backward(a);
 }
 
-/* -- the definition ---------------------------------------------------------------------------- */
+/* -- the definition, in double ----------------------------------------------------------------- */
 
-static bool visible(const struct sy_attn *a, int64_t b, int64_t t, int64_t s)
+/* Rows of n numbers that lie ld apart, one after the other. */
+static double *close_up(const float *x, int64_t rows, int64_t ld, int64_t n)
 {
-    const int32_t *doc_k = a->doc_k ? a->doc_k : a->doc;
-    const int64_t len = a->len ? a->len[b] : a->s;
-    if (s >= len || (a->doc && a->doc[b * a->t + t] != doc_k[b * a->s + s]))
-        return false;
-    return a->mask == SY_ATTN_FULL || s <= t + len - a->t ||
-           (a->mask == SY_ATTN_PREFIX && s < a->prefix[b]);
+    double *y = calloc((size_t)(rows * n), sizeof *y);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < n; i++)
+            y[r * n + i] = (double)x[r * ld + i];
+    return y;
 }
 
-static double dot(const float *a, const float *b, int64_t n)
+/* Back to where the kernels have them. */
+static void lay_apart(double *to, double *from, int64_t rows, int64_t ld, int64_t n)
 {
-    double s = 0;
-    for (int64_t i = 0; i < n; i++)
-        s += (double)a[i] * (double)b[i];
-    return s;
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(to + r * ld, from + r * n, (size_t)n * sizeof *to);
+    free(from);
 }
 
-/* Element of bias of a key: by its distance from the query. */
-static int64_t bias_at(const struct sy_attn *a, int64_t b, int64_t t, int64_t h, int64_t s)
-{
-    const int64_t len = a->len ? a->len[b] : a->s;
-    const int64_t distance = s - (a->mask == SY_ATTN_FULL ? t : t + len - a->t);
-    return h * (2 * a->reach - 1) + a->reach - 1 + distance;
-}
+static double *zeroes(int64_t n) { return calloc((size_t)n, sizeof(double)); }
 
-/* What a weight is multiplied by: the words of Philox as kern/map.c lays them out. */
-static double kept(const struct sy_attn *a, int64_t b, int64_t t, int64_t h, int64_t s)
-{
-    if (!(a->rate > 0))
-        return 1;
-    const uint64_t wide = (uint64_t)(a->s + 63) / 64 * 64;
-    const uint64_t e = (uint64_t)((b * a->h + h) * a->t + t) * wide + (uint64_t)s, in = e % 64;
-    const uint32_t counter[4] = {(uint32_t)(e / 64 * 16 + in % 16), a->drop.purpose,
-                                 (uint32_t)a->drop.step, (uint32_t)(a->drop.step >> 32)};
-    const uint32_t key[2] = {(uint32_t)a->drop.seed, (uint32_t)(a->drop.seed >> 32)};
-    uint32_t word[4];
-    sy_philox(counter, key, word);
-    return word[in / 16] < (uint32_t)((double)a->rate * 0x1p32) ? 0 : 1 / (1 - (double)a->rate);
-}
-
-static void define_row(const struct data *c, double *out, double *p, int64_t b, int64_t t,
-                       int64_t h)
-{
-    const struct sy_attn *a = &c->a;
-    const int64_t d = a->d, kv = h / (a->h / a->g) * d, tok = b * a->t + t;
-    const float *q = a->q + tok * a->ldq + h * d, *d_o = a->d_o + tok * a->ldo + h * d;
-    double top = -(double)INFINITY, sum = 0, delta = 0;
-    for (int64_t s = 0; s < a->s; s++) {
-        p[s] = -(double)INFINITY;
-        if (visible(a, b, t, s))
-            p[s] = (double)a->scale * dot(q, a->k + (b * a->s + s) * a->ldk + kv, d) +
-                   (a->bias ? (double)a->bias[bias_at(a, b, t, h, s)] : 0);
-        top = fmax(top, p[s]);
-    }
-    out[c->at[LSE] + (size_t)((b * a->h + h) * a->t + t)] = -(double)INFINITY;
-    if (isinf(top))
-        return;
-    for (int64_t s = 0; s < a->s; s++)
-        sum += p[s] = exp(p[s] - top);
-    out[c->at[LSE] + (size_t)((b * a->h + h) * a->t + t)] = top + log(sum);
-    double *o = out + c->at[O] + tok * a->ldo + h * d;
-    for (int64_t s = 0; s < a->s; s++) {
-        p[s] /= sum;
-        const float *v = a->v + (b * a->s + s) * a->ldv + kv;
-        const double by = kept(a, b, t, h, s);
-        delta += p[s] * by * dot(v, d_o, d);
-        for (int64_t i = 0; i < d; i++)
-            o[i] += p[s] * by * (double)v[i];
-    }
-    for (int64_t s = 0; s < a->s; s++) {
-        const int64_t key = b * a->s + s;
-        const double by = kept(a, b, t, h, s);
-        const double dx = p[s] * (by * dot(a->v + key * a->ldv + kv, d_o, d) - delta);
-        const double ds = dx * (double)a->scale;
-        if (a->bias && p[s] > 0)
-            out[c->at[DBIAS] + (size_t)(b * a->h * (2 * a->reach - 1) + bias_at(a, b, t, h, s))] +=
-                dx;
-        for (int64_t i = 0; i < d; i++) {
-            out[c->at[DQ] + (size_t)(tok * a->lddq + h * d + i)] +=
-                ds * (double)a->k[key * a->ldk + kv + i];
-            out[c->at[DK] + (size_t)(key * a->lddk + kv + i)] += ds * (double)q[i];
-            out[c->at[DV] + (size_t)(key * a->lddv + kv + i)] += p[s] * by * (double)d_o[i];
-        }
-    }
-}
-
+/* All parts as run() leaves them, but that the gradient of bias is one, of all of B. */
 static double *define(const struct data *c)
 {
     const struct sy_attn *a = &c->a;
-    double *out = calloc(c->outs, sizeof *out), *p = calloc((size_t)a->s + 1, sizeof *p);
-    for (int64_t b = 0; b < a->b; b++)
-        for (int64_t h = 0; h < a->h; h++)
-            for (int64_t t = 0; t < a->t; t++)
-                define_row(c, out, p, b, t, h);
-    free(p);
+    const int64_t nt = a->b * a->t, ns = a->b * a->s, cq = a->h * a->d, ck = a->g * a->d;
+    double *out = calloc(c->outs, sizeof *out), *q = close_up(a->q, nt, a->ldq, cq);
+    double *k = close_up(a->k, ns, a->ldk, ck), *v = close_up(a->v, ns, a->ldv, ck);
+    double *d_o = close_up(a->d_o, nt, a->ldo, cq);
+    double *bias = a->bias ? close_up(a->bias, a->h, 2 * a->reach - 1, 2 * a->reach - 1) : NULL;
+    double *o = zeroes(nt * cq), *dq = zeroes(nt * cq), *dk = zeroes(ns * ck),
+           *dv = zeroes(ns * ck), *lse = out + c->at[LSE];
+    const struct sy__attention_f64 m = {
+        .a = *a, .scale = (double)a->scale, .bias = bias, .q = q, .k = k, .v = v, .d_o = d_o,
+        .o_in = o, .lse_in = lse, .o = o, .lse = lse, .dq = dq, .dk = dk, .dv = dv,
+        .dbias = bias ? out + c->at[DBIAS] : NULL};
+    if (!sy__attention_f64(&m) || !sy__attention_backward_f64(&m))
+        tap_ok(false, "memory for a row");
+    lay_apart(out + c->at[O], o, nt, a->ldo, cq);
+    lay_apart(out + c->at[DQ], dq, nt, a->lddq, cq);
+    lay_apart(out + c->at[DK], dk, ns, a->lddk, ck);
+    lay_apart(out + c->at[DV], dv, ns, a->lddv, ck);
+    free(q), free(k), free(v), free(d_o), free(bias);
     return out;
+}
+
+/* Number j of a part, from its beginning; the gradient of bias is one of each row of B. */
+static double number(const struct data *c, const float *got, int part, size_t j)
+{
+    const size_t times = part == DBIAS ? (size_t)c->a.b : 1, wide = c->size[part] / times;
+    double sum = 0;
+    for (size_t b = 0; b < times; b++)
+        sum += (double)got[c->at[part] + b * wide + j];
+    return sum;
+}
+
+static double off(double got, double want)
+{
+    const double d = fabs(want - got);
+    return got == want ? 0 : isnan(d) ? (double)INFINITY : d;
 }
 
 /* Largest difference of each part, relative to the part's largest element, or to `least`. */
@@ -226,18 +189,13 @@ static double worst(const struct data *c, const float *got, const double *want, 
     double bad = 0;
     for (int i = 0; i < PARTS; i++) {
         double top = least, diff = 0;
-        for (size_t j = c->at[i]; j < c->at[i] + c->size[i]; j++) {
-            if (isinf(want[j]) || isinf(got[j])) {
-                diff = want[j] == (double)got[j] ? diff : (double)INFINITY;
-                continue;
-            }
-            top = fmax(top, fabs(want[j]));
-            diff = fabs(want[j] - (double)got[j]) > diff || isnan(got[j])
-                       ? fabs(want[j] - (double)got[j])
-                       : diff;
+        const size_t n = c->size[i] / (i == DBIAS ? (size_t)c->a.b : 1);
+        for (size_t j = 0; j < n; j++) {
+            const double w = want[c->at[i] + j];
+            top = isinf(w) ? top : fmax(top, fabs(w));
+            diff = fmax(diff, off(number(c, got, i, j), w));
         }
-        if (!(diff / top <= bad))
-            bad = diff / top;
+        bad = fmax(bad, diff / top);
     }
     return bad;
 }
