@@ -89,10 +89,8 @@ local function check_met(m, unmet)
     m._layer_count), 0)
 end
 
--- stored: given is the configuration of a model that was saved, perhaps by an older version
-function Model.new(name, given, stored)
-  local family = families[name]
-  local cfg, asked = config.read("model." .. name, family.rows, given, stored)
+-- A model whose function has not run yet: without parameters, layers and values.
+local function empty(name, family, cfg)
   local m = fields.object(Class, {
     family = name, cfg = cfg, tokenizer = cfg.vocab_tokenizer,
     params = fields.only({}, "params", "parameter", true),
@@ -102,7 +100,6 @@ function Model.new(name, given, stored)
   m._info, m._state_names, m._input_names, m._ranges, m._moe, m._programs = {}, {}, {}, {}, {}, {}
   m._labels, m._given, m._means = {}, {}, {}
   m._chosen = {} -- options that training chose (lua/run/train.lua)
-  m._stored = stored
   m._definitions = {["model." .. name] = family.definition}
   cfg.vocab_tokenizer = nil
   if not m.tokenizer and cfg.vocab == BYTES then
@@ -115,18 +112,34 @@ function Model.new(name, given, stored)
     error(("model.%s: its function must return a function of the token ids, not a %s"):format(name,
       type(m._forward)), 0)
   end
+  return m
+end
+
+-- Its function runs once, and all that it names is the model's.  asked: coefficients that were
+-- given.  Returns the description, whose fills are the values of parameters.
+local function built(m, asked)
   local d = {mode = "build", fills = {}, bytes = 0, unmet = asked}
-  local ok, why = pcall(m._record, m, d, 1, math.min(cfg.context, 4))
+  local ok, why = pcall(m._record, m, d, 1, math.min(m.cfg.context, 4))
   if d.short then
     m.params, d.fills = {}, {}
     collectgarbage()
     local machine = tensor.memory().machine
     error(("model.%s: out of memory: its parameters are %s%d bytes (%.3g GB), the machine has %d "
-      .. "(%.3g GB)"):format(name, ok and "" or "at least ", d.bytes, d.bytes / 1e9, machine,
+      .. "(%.3g GB)"):format(m.family, ok and "" or "at least ", d.bytes, d.bytes / 1e9, machine,
       machine / 1e9), 0)
   end
   if not ok then error(why, 0) end
   check_met(m, d.unmet)
+  return d
+end
+
+-- stored: given is the configuration of a model that was saved, perhaps by an older version
+function Model.new(name, given, stored)
+  local family = families[name]
+  local cfg, asked = config.read("model." .. name, family.rows, given, stored)
+  local m = empty(name, family, cfg)
+  m._stored = stored
+  local d = built(m, asked)
   m._encodes = nn._encodes(d)
   m._reads_sources = d.fields.sources ~= nil or d.fields.input_sources ~= nil
   for _, fill in ipairs(d.fills) do engine.fill(table.unpack(fill)) end

@@ -172,37 +172,48 @@ local function padded_length(m, inputs)
   return math.min(math.ceil(#inputs / ROUND) * ROUND, m.cfg.input_context)
 end
 
+-- ids[row] of each row; `start` where a row has none, for it is over.
+local function tokens_of(ids, rows, start)
+  local tokens = {}
+  for row = 1, rows do tokens[row] = ids[row] or start end
+  return tokens
+end
+
+local function begin(m, p, texts, S, o)
+  m:_write_inputs(p.d)
+  put_inputs(p, texts, S, o.source)
+end
+
+-- The program that reads the texts, and its logits of the first token.
+local function open_first(m, own, texts, S, o)
+  local p = kept(own, ("first.%d.%d"):format(S, #texts), function()
+    return first_program(m, S, #texts)
+  end)
+  begin(m, p, texts, S, o)
+  return p, run(m, p, tokens_of({}, #texts, o.start), 1, o.seed)
+end
+
+-- The program of all tokens behind that, with what the first one has made.
+local function open_next(m, own, texts, S, o, rows, first)
+  local p = kept(own, ("%d.%d.%d"):format(S, #texts, rows), function()
+    return next_program(m, S, rows, first)
+  end)
+  begin(m, p, texts, S, o)
+  hand_over(first, p)
+  return p
+end
+
 -- Opens as many texts as there are rows, of one padded length, or one for all rows: their first
 -- logits, and step(ids, order) -> logits (rows,V) after sequence order[i] (i where none is given)
 -- went on with ids[i].
 local function open(m, own, texts, o, rows)
-  local S = padded_length(m, texts[1])
-  local function begin(p)
-    m:_write_inputs(p.d)
-    put_inputs(p, texts, S, o.source)
-  end
-  local first = kept(own, ("first.%d.%d"):format(S, #texts), function()
-    return first_program(m, S, #texts)
-  end)
-  begin(first)
-  local start = {}
-  for row = 1, rows do start[row] = o.start end
-  local logits = run(m, first, table.move(start, 1, #texts, 1, {}), 1, o.seed)
-  local p, at = nil, 1
+  local S, p, at = padded_length(m, texts[1]), nil, 1
+  local first, logits = open_first(m, own, texts, S, o)
   local function step(ids, order)
-    if not p then
-      p = kept(own, ("%d.%d.%d"):format(S, #texts, rows), function()
-        return next_program(m, S, rows, first)
-      end)
-      begin(p)
-      hand_over(first, p)
-    elseif order then
-      reorder(p, order)
-    end
+    if not p then p = open_next(m, own, texts, S, o, rows, first)
+    elseif order then reorder(p, order) end
     at = at + 1
-    local tokens = {}
-    for row = 1, rows do tokens[row] = ids[row] or o.start end
-    return run(m, p, tokens, at, o.seed)
+    return run(m, p, tokens_of(ids, rows, o.start), at, o.seed)
   end
   return logits, step
 end

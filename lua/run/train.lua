@@ -166,8 +166,7 @@ local function choose(m, d, by)
   end
 end
 
-local function start(m, d, given)
-  engine.check_alive "train"
+local function check_arguments(m, d)
   if type(m) ~= "table" or not m._forward then
     error("train: argument 1 must be a model, got " .. type(m) .. unread(m, "m", "model.load"), 0)
   end
@@ -175,19 +174,27 @@ local function start(m, d, given)
     error("train: argument 2 must be a dataset (see data.text), got " .. type(d)
       .. unread(d, "d", "data.text"), 0)
   end
-  local o = read_options(m, given)
+end
+
+local function check_free(m)
   if m._run and engine.is_owned(m._run:status().state) then
     error("train: this model is being trained by run '" .. m._run_name
       .. "'; stop it first (r:stop())", 0)
   end
+end
+
+-- The tokenizer of both, if there is one.
+local function check_ids(m, d)
   local tok = m:_agreed_tokenizer("train", d)
   if d.vocab > m.cfg.vocab then
     error(("train: the data has token ids up to %d, the model's vocab is %d"):format(d.vocab - 1,
       m.cfg.vocab), 0)
   end
-  o.teacher = teacher.take(m, o, given, tok)
-  o.name, o.rules = o.name or fresh_name(), engine.rules
-  Run._check_name("train", o.name, not o.save)
+  return tok
+end
+
+-- The run, before its first step; the model is as it was where there can be none.
+local function make(m, d, o)
   local take_back = choose(m, d, o.objective)
   local made, r = pcall(function()
     if o.teacher then teacher.check_sight(o.teacher, m) end
@@ -197,13 +204,30 @@ local function start(m, d, given)
     take_back()
     error(r, 0)
   end
-  m.tokenizer, m._assumed = tok, nil
-  if o.save then Run._make_directory(r, "train") end
+  return r
+end
+
+local function launch(r, o)
   local ok, why = pcall(function()
     if not o.save then r._h:pack_rows() end
     Run._launch(r)
   end)
   if not ok then Run._give_back(r) error(why, 0) end
+end
+
+local function start(m, d, given)
+  engine.check_alive "train"
+  check_arguments(m, d)
+  local o = read_options(m, given)
+  check_free(m)
+  local tok = check_ids(m, d)
+  o.teacher = teacher.take(m, o, given, tok)
+  o.name, o.rules = o.name or fresh_name(), engine.rules
+  Run._check_name("train", o.name, not o.save)
+  local r = make(m, d, o)
+  m.tokenizer, m._assumed = tok, nil
+  if o.save then Run._make_directory(r, "train") end
+  launch(r, o)
   say_ignored(r, given)
   return r
 end
