@@ -9,7 +9,6 @@
 command -v mkfifo > /dev/null && command -v timeout > /dev/null ||
     { echo "1..0 # SKIP no mkfifo or no timeout"; exit 0; }
 runs=$SWITCHYARD_RUNS
-LIMIT=${LIMIT:-60} # seconds: only there to end a hang
 cat > "$folder/make.lua" << 'LUA'
 d = data.string(("to be or not "):rep(200))
 m = model.moe{vocab = 256, context = 16, dim = 16, layers = 1, heads = 2, experts = 2, top_k = 1,

@@ -6,6 +6,8 @@
 #                           their ends
 #   report STATUS WHAT      a case: good when the status is 0
 #   ok CONDITION WHAT       a case: the condition is shell
+#   comes FILE PATTERN      until the file has such a line: true when it has come
+#   until_true COMMAND...   until that is true: when it has become true
 #   skip WHY                a case that cannot be tried here
 #   in_front COMMAND...     the command, in place of the shell and open to SIGINT: what a shell
 #                           starts in the background ignores it.  For use with &, when can_front
@@ -19,6 +21,10 @@ SWITCHYARD_RUNS=$folder/runs
 export SWITCHYARD_RUNS
 n=0
 failed=0
+
+# shellcheck source=tests/until.sh
+. "${srcdir:-.}/tests/until.sh"
+comes() { until_true grep -q -e "$2" "$1" 2> /dev/null; }
 
 report()
 {

@@ -6,7 +6,8 @@ dir=$(mktemp -d) || exit 99
 trap 'rm -rf "$dir"' EXIT
 HOME=$dir XDG_STATE_HOME=$dir/state INPUTRC=/dev/null
 SWITCHYARD_SCREEN=plain
-export HOME XDG_STATE_HOME INPUTRC SWITCHYARD_SCREEN
+GO=$dir/go
+export HOME XDG_STATE_HOME INPUTRC SWITCHYARD_SCREEN GO
 srcdir=${srcdir:-.}
 export srcdir
 status=0

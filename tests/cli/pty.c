@@ -8,7 +8,10 @@
  *     ~ text        type the text without Enter, whether a prompt stands there or not
  *     ^ C           press Ctrl with a letter
  *     < text        wait until the text appears
+ *     until C text  press Ctrl with the letter, again each second, until the text appears
  *     quiet MS text fail when the text appears within that time
+ *     rest MS       let so much time go by, for keys of which nothing on the screen tells
+ *     go            what waits for $GO, a file, goes on: it is to remove it
  *     exit N        wait for the end of the program, with this status
  *
  *  1. Only what came after the last key counts, and of a line that was entered not its echo: so no
@@ -158,6 +161,36 @@ static void expect_exit(int wanted)
     report(code == wanted, text, now_ms() - begin);
 }
 
+static void press(char letter)
+{
+    forget(false);
+    typing = false;
+    (void)!write(terminal, (char[]){(char)(letter & 31)}, 1);
+}
+
+static void rest(int ms)
+{
+    for (double begin = now_ms(); now_ms() - begin < ms;)
+        drain(10);
+}
+
+static bool press_until(char letter, const char *text)
+{
+    for (double begin = now_ms(); now_ms() - begin < LIMIT_MS;) {
+        press(letter);
+        if (wait_for(text, 1000))
+            return true;
+    }
+    return false;
+}
+
+static void go(void)
+{
+    FILE *f = fopen(getenv("GO"), "w");
+    if (!f || fclose(f))
+        report(false, "go", 0);
+}
+
 static void obey(char *line)
 {
     double begin = now_ms();
@@ -167,10 +200,13 @@ static void obey(char *line)
         type(line[1] ? line + 2 : "", true);
     } else if (line[0] == '~')
         type(line + 2, false);
-    else if (line[0] == '^') {
-        forget(false);
-        typing = false;
-        (void)!write(terminal, (char[]){(char)(line[2] & 31)}, 1);
+    else if (line[0] == '^')
+        press(line[2]);
+    else if (!strcmp(line, "go"))
+        go();
+    else if (!strncmp(line, "until ", 6)) {
+        bool ok = press_until(line[6], line + 8);
+        report(ok, line, now_ms() - begin);
     } else if (line[0] == '<') {
         bool ok = wait_for(line + 2, LIMIT_MS);
         report(ok, line + 2, now_ms() - begin);
@@ -179,7 +215,9 @@ static void obey(char *line)
             continue;
         bool came = wait_for(line + at, ms);
         report(!came, line, now_ms() - begin);
-    } else if (sscanf(line, "exit %d", &ms) == 1)
+    } else if (sscanf(line, "rest %d", &ms) == 1)
+        rest(ms);
+    else if (sscanf(line, "exit %d", &ms) == 1)
         expect_exit(ms);
     else if (*line && *line != '#')
         report(false, line, 0);

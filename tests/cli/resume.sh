@@ -107,11 +107,9 @@ ok 'grep -q "^{\"event\":\"sample\",\"run\":\"told\",\"text\":\"sample at step 4
 
 # ---- a live run belongs to its process ----
 
-"$SWITCHYARD" "$folder/train.lua" live 100000000 > "$folder/live" 2>&1 &
+"$SWITCHYARD" "$folder/train.lua" live 1000000000 > "$folder/live" 2>&1 &
 pid=$!
-tries=0
-while ! grep -q '^step' "$folder/live" && [ $tries -lt 600 ]; do sleep 0.05; tries=$((tries + 1));
-    done
+comes "$folder/live" '^step'
 wrong 1 "run 'live' is being written by process $pid" resume live
 kill -s TERM $pid
 wait $pid
@@ -293,9 +291,7 @@ if can_front; then
     in_front "$SWITCHYARD" -i "$folder/rewind.lua" < "$folder/lines" > "$folder/out" \
         2> "$folder/err" &
     pid=$!
-    tries=0
-    while ! grep -q '^begun' "$folder/out" && [ $tries -lt 600 ]; do sleep 0.05;
-        tries=$((tries + 1)); done
+    comes "$folder/out" '^begun'
     kill -s INT $pid
     wait $pid
     ok 'grep -q "^after	true	30	done	2	1	30" "$folder/out"' \

@@ -13,7 +13,13 @@ local m = model.moe{layers = 2, dim = 32, heads = 2, context = 32, experts = 4, 
 r = train(m, d, {steps = steps, batch = 8, lr = lr, eval_every = 10, eval_batches = 1,
   name = "a-run", clip = 0, warmup = 0})
 if arg[3] == "wait" then r:wait() end
-if arg[3] == "hook" then every(r, 1, function() while true do end end) end
+if arg[3] == "hook" then
+  every(r, 1, function()
+    print "in the hook"
+    io.stdout:flush()
+    while true do end
+  end)
+end
 END
 
 run()
@@ -46,24 +52,18 @@ ok '[ $code -eq 1 ]' 'a wrong option: status 1'
 
 # ---- signals ----
 
-# interrupted SIGNAL ARGS...: start, wait for a line of progress, send, wait; sets code and taken
-# (ms)
+# interrupted SIGNAL LINE ARGS...: start, wait for the line, send, wait; sets code and taken (ms)
 interrupted()
 {
-    signal=$1
-    shift
+    signal=$1 line=$2
+    shift 2
     front=
     [ "$signal" != INT ] || front=in_front
     : > "$folder/out"
     rm -rf "$SWITCHYARD_RUNS"
     $front "$SWITCHYARD" "$@" > "$folder/out" 2> "$folder/err" &
     pid=$!
-    tries=0
-    while [ ! -s "$folder/out" ] && [ $tries -lt 200 ]; do
-        sleep 0.05
-        tries=$((tries + 1))
-    done
-    sleep 0.3
+    comes "$folder/out" "$line"
     before=$(date +%s%N)
     kill -s "$signal" "$pid"
     wait "$pid"
@@ -73,7 +73,9 @@ interrupted()
 
 if can_front; then
     for how in exit wait hook; do
-        interrupted INT "$folder/train.lua" 1000000 1e-3 $how
+        line='^step '
+        [ $how != hook ] || line='^in the hook$'
+        interrupted INT "$line" "$folder/train.lua" 1000000000 1e-3 $how
         ok '[ $code -eq 130 ]' "SIGINT ($how): status 130"
         echo "# status $code after $taken ms"
         ok 'whole "$folder/out" && whole "$folder/err"' "SIGINT ($how): whole lines"
@@ -81,7 +83,7 @@ if can_front; then
 else
     skip "no perl to undo an ignored SIGINT"
 fi
-interrupted TERM "$folder/train.lua" 1000000
+interrupted TERM '^step ' "$folder/train.lua" 1000000000
 ok '[ $code -eq 143 ]' 'SIGTERM: status 143'
 echo "# status $code after $taken ms"
 ok 'whole "$folder/out"' 'SIGTERM: whole lines'
@@ -235,23 +237,18 @@ cat > "$folder/stopped.lua" <<'END'
 local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
 local m = model.moe{layers = 2, dim = 64, heads = 2, context = 64, vocab = d.vocab, experts = 4,
   expert_dim = 64}
-train(m, d, {steps = 1000000, batch = 4, save = false, eval_every = 0})
+train(m, d, {steps = 1000000000, batch = 4, save = false, eval_every = 0})
 END
-# steps N: until the run has done so many
-steps()
-{
-    tries=0
-    while [ "$(grep -c '"loss"' "$folder/out")" -lt "$1" ] && [ $tries -lt 600 ]; do sleep 0.1;
-        tries=$((tries + 1)); done
-}
+has_steps() { [ "$(grep -c '"loss"' "$folder/out")" -ge "$1" ]; }
+: > "$folder/out"
 "$SWITCHYARD" --json "$folder/stopped.lua" > "$folder/out" 2> "$folder/err" &
 pid=$!
-steps 30
+until_true has_steps 30
 kill -STOP $pid
 sleep 4
 before=$(grep -c '"loss"' "$folder/out")
 kill -CONT $pid
-steps $((before + 20))
+until_true has_steps $((before + 20))
 kill -TERM $pid
 wait $pid
 sed -n 's/.*"tok_s":\([0-9]*\).*/\1/p' "$folder/out" | sed -n "11,$((before + 20))p" |

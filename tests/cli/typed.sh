@@ -40,7 +40,7 @@ expect "no run" "pause: there is no run yet" ':pause'
 expect "no screen" "dump: needs the workbench" ':dump x'
 expect "variables" "answer       42" 'answer = 42' ':who'
 expect ":pause and :resume" "paused running" "$model" "$text" "$train" \
-    'r.steps = 10000000; r:resume();' ':pause' 'r:wait(); s = r.state' ':resume typed' \
+    'r.steps = 1000000000; r:resume();' ':pause' 'r:wait(); s = r.state' ':resume typed' \
     'print(s .. " " .. r.state)'
 expect ":mark" "a mark of mine" "$model" "$text" "$train" ':mark a mark of mine' 'r:wait();' \
     'for _, e in ipairs(r:journal()) do print(e.text) end'

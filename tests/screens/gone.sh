@@ -65,19 +65,21 @@ fi
 
 # the kernel and the shell both tell of it
 run_in twice ""
-enter 'os.execute("sleep 2") -- saving has to wait'
+enter "os.execute 'until rm $dir/go; do sleep 0.05; done 2> /dev/null' -- saving has to wait"
 sees "has to wait"
 kill -HUP "$pid"
 until_true has "saving runs"
 kill -HUP "$pid"
+go
 sees "status=129 same" "twice: a second SIGHUP is no hurry"
+rm -f "$dir/go"
 is_saved twice
 
 # what runs is ended, whatever it is, and the run saved; a job needs a moment to become one
-it_runs() # NAME; what was typed tells by a file, for alarms scroll
+it_runs() # NAME [WHAT]; what was typed tells by a file, for alarms scroll
 {
     until_true test -e "$dir/begun"
-    report $? "$1: it runs"
+    report $? "$1: ${2:-it} runs"
     rm -f "$dir/begun"
 }
 ends_in() # NAME SIGNAL STATUS LINES
@@ -117,9 +119,9 @@ ends_in_plain plain-job HUP 129 "sleep(0.5) begun() $stubborn"
 ends_in_plain plain-idle TERM 143 "begun()"
 
 # a hook holds up who leaves
-leaves_with() # NAME KIND; a person, at a hook that does not end
+leaves_with() # NAME KIND; a person, at a hook that does not end; it begins when the prompt is back
 {
-    echo "every(r, 1, function() begun() $hog end)" > "$dir/hook.lua"
+    echo "every(r, 1, function() if $held then begun() $hog end end) begun()" > "$dir/hook.lua"
     if [ "$2" = plain ]; then
         start 80 24 "SWITCHYARD_SCREEN=plain $program -E --runs $dir/runs -i"
         until_true has "yard>"
@@ -129,9 +131,11 @@ leaves_with() # NAME KIND; a person, at a hook that does not end
         run_in "$1" ""
         enter "dofile '$dir/hook.lua'"
     fi
-    it_runs "$1"
+    it_runs "$1" "what sets it"
     # an end of input that comes before Readline has the terminal again is nobody's
     [ "$2" = plain ] && until_true at_column 6
+    go
+    it_runs "$1"
     press C-d
     sees "[y/N]" "$1: leaving asks"
     type 'y'
@@ -189,7 +193,7 @@ report $? "hooked: the hook was called at $called, the end is $saved"
 
 # who asks twice has no time
 run_in hurried ""
-enter 'os.execute("sleep 30") -- saving has to wait'
+enter 'os.execute("sleep 1000") -- saving has to wait'
 sees "has to wait"
 kill -TERM "$pid"
 until_true has "saving runs"

@@ -41,10 +41,12 @@ press Down
 sees 'yard> 1 +' "Down: what was typed"
 press Up Enter
 sees 'yard> 1 + 1' "what was changed in a line of before is not kept"
-type 'sleep(0.15) print("sl".."ept")'
+type "repeat until $held print('sl'..'ept')"
 press Enter C-r
 type 'answer'
-sees "slept" "a chunk ends while a line is looked for"
+sees "(reverse-i-search)" "a line is looked for while a chunk runs"
+go
+sees "slept" "which ends meanwhile"
 sees "(reverse-i-search)" "and the search still shows its prompt"
 press C-g
 press C-r
@@ -294,10 +296,11 @@ sees "s, C-c interrupts" "what runs is seen, and how it ends"
 press C-c
 sees "interrupted" "it ends a loop"
 lacks "C-c interrupts" "and the sign with it"
-enter 'for i = 1, 3e8 do end'
+enter "repeat until $held"
 sees "C-c interrupts"
 press C-x a
 lacks "F1 help" "the plain screen, asked for while something runs"
+go
 sees "yard>"
 press C-x a
 sees "F1 help" "and back, when it is over"
@@ -393,8 +396,10 @@ until_true painted '38;5;24m'
 report $? ":theme auto: light again"
 
 # a chunk of the command line that goes on when the screen is left, and quits
-start 80 24 "$program -E -i -e 't = os.time() repeat until os.time() > t + 3 quit(3)'"
+start 80 24 "$program -E -i -e 'repeat until $held quit(3)'"
 sees "running for"
 press C-x a
+lacks "F1 help"
+go
 sees "status=3 same" "a script quits on the plain screen as well"
 finish

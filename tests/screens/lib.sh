@@ -7,6 +7,7 @@
 #                                  takes
 #   lacks TEXT WHAT                until it has it no more
 #   cursor X,Y WHAT                until the cursor stands there
+#   go                             what waits for $held, a condition of Lua, goes on, once
 #
 # Nothing is asserted after a sleep: every case waits for a condition, and LIMIT is only there to
 # end a hang.  The program's own status and the modes of the terminal are told by the shell:
@@ -14,6 +15,8 @@
 # shellcheck shell=sh disable=SC2034
 set -u
 LIMIT=${SY_SCREEN_LIMIT:-60}
+# shellcheck source=tests/until.sh
+. "${srcdir:-.}/tests/until.sh"
 for tool in tmux ps pgrep; do
     command -v "$tool" > /dev/null && continue
     echo "1..0 # SKIP $tool is not installed"
@@ -92,21 +95,15 @@ press() { tm send-keys -t "$terminal" "$@"; }
 enter() { type "$1" && press Enter; }
 screen() { tm capture-pane -t "$terminal" -p 2> /dev/null; }
 
-until_true() # COMMAND...: within LIMIT
-{
-    end=$(($(date +%s) + LIMIT))
-    until "$@"; do
-        [ "$(date +%s)" -lt "$end" ] || return 1
-        sleep 0.03
-    done
-}
-
 has() { screen | grep -qF -e "$1"; }
 has_not() { ! has "$1"; }
 cursor_is() { [ "$(tm display-message -t "$terminal" -p '#{cursor_x},#{cursor_y}' 2> /dev/null)" = \
     "$1" ]; }
 sees() { until_true has "$1"; report $? "${2:-$1}"; }
 lacks() { until_true has_not "$1"; report $? "${2:-without: $1}"; }
+# shellcheck disable=SC2016 # Lua's
+held='os.remove(os.getenv "HOME" .. "/go")'
+go() { : > "$dir/go"; }
 cursor() { until_true cursor_is "$1"; report $? "${2:-cursor at $1}"; }
 is() { [ "$1" = "$2" ]; report $? "$3"; }
 

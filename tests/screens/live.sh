@@ -11,8 +11,9 @@ d = data.synthetic{tokens = 1e5}
 m = model.moe{layers = 2, dim = 16, heads = 2, experts = 4, expert_dim = 16, context = 16,
   vocab = 256}
 r = train(m, d, {steps = 1000000000, batch = 1, name = "live", eval_every = 50, eval_batches = 1,
-  checkpoint_every = 100})
+  checkpoint_every = 100, paused = true})
 every(r, 10, function(r) if r.step % 20000 == 200 then print("hook at " .. r.step) end end)
+r:resume()
 END
 start 120 40 "$program -E --runs $dir/runs -i $dir/run.lua"
 sees "RUN" "it trains"
