@@ -102,6 +102,7 @@ script_tests += %D%/lua/tensor.lua %D%/lua/state.lua %D%/lua/names.lua
 script_tests += %D%/lua/foreign.lua %D%/lua/compose.lua
 script_tests += %D%/lua/order.lua %D%/lua/loss.lua
 EXTRA_DIST += %D%/lua/tap.lua %D%/scratch.sh
+EXTRA_DIST += %D%/lua/small.lua %D%/until.sh
 script_tests += %D%/cli/options.sh %D%/cli/fifty.sh %D%/cli/prompt.sh %D%/cli/typed.sh
 script_tests += %D%/cli/train.sh
 script_tests += %D%/lua/hostile.lua %D%/cli/escapes.sh %D%/cli/limits.sh %D%/cli/streams.sh

@@ -7,6 +7,8 @@
 #   growing arrays     are SY_GROW's (base/grow.h).  A corpus's ids grow by half, for they may be
 #                      most of the memory, and are cut to what they are; a series' chunk of rows
 #                      grows to its size
+#   cases of tests     come in one order: tables of them are walked through by t.sorted
+#   files of tests     lie in the test's own folder (t.scratch, tests/scratch.sh)
 #   states of runs     are compared by the enum (switchyard/run_state.h, lua/core/enum.lua), never
 #                      by the text that is for people
 # shellcheck disable=SC2016 # the $s in quotes are awk's
@@ -46,5 +48,10 @@ states=$(sed -n 's/^ *X([A-Z]*, "\([a-z]*\)".*/\1/p' "$src/include/switchyard/ru
 say "states of runs are no texts: ${states:?}" "$(cd "$src" &&
     grep -rnE 'strn?cmp\(.*"('"$states"')"|[~=]= *"('"$states"')"' src lua |
     grep -v -e "strcmp(term, " -e "k ~= .paused" | sed 's/^/#   /')"
+say "cases of tests come in one order" "$(cd "$src" &&
+    grep -rnE 'in pairs ?(\{|\((CASES|cases)\))' tests --include='*.lua' |
+    sed 's/^/#   /')"
+say "files of tests lie in their own folder" "$(cd "$src" &&
+    grep -rn 'os\.tmpname()' tests --include='*.lua' | grep -v '"os.tmpname"' | sed 's/^/#   /')"
 echo "1..$n"
 exit $status

@@ -1,8 +1,8 @@
 -- Over what balance losses are even: micro-batches, sequences, the whole step.  TAP.
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
-local t, d, moe, with = own.t, own.data, own.moe, own.with
-local ok, is, says = t.ok, t.is, own.says
+local t, d, moe, with = own.t, own.data, own.moe, own.t.with
+local ok, is, says, series = t.ok, t.is, own.says, t.series
 local E = own.E
 
 -- Rows come in order, so that 64 x 1, 8 x 8 and 1 x 64 are of the same sequences; the gradient
@@ -17,17 +17,11 @@ local function trained(model_options, batch, accumulate, more)
   return m, r
 end
 
-local function series(r, name)
-  local out = {}
-  for i, row in ipairs(r:history(name):table()) do out[i] = row[2] end
-  return out
-end
-
 local function off(a, b) -- the largest difference, as a share of the largest value
   local worst = 0
   for i, p in ipairs(a.params) do
     local scale = math.max(p:detach():abs():max():item(), 1e-3)
-    worst = math.max(worst, own.furthest(p, b.params[i]) / scale)
+    worst = math.max(worst, t.furthest(p, b.params[i]) / scale)
   end
   return worst
 end
@@ -44,7 +38,7 @@ nn.balance("seen", { -- what it is given, bit for bit
 
 local function state_f(m) return m.states["model.layers.1.mlp.f"]:hash() end
 
-for router, more in pairs {softmax = {}, sigmoid = {gamma = 1e-3}} do
+for router, more in t.sorted {softmax = {}, sigmoid = {gamma = 1e-3}} do
   local balance = with({aux = 2, z = 0.05, cv2 = 0.3, seen = 1}, more)
   for _, scope in ipairs {"step", "sequence"} do
     local o = {router = router, balance = with(balance, {scope = scope})}
@@ -101,8 +95,8 @@ do
   local _, r = trained({router = "shaken", dropout = 0.3, balance = {told = 1, scope = "step"}}, 4,
     4, {steps = 5})
   local f, mine = r:history "f.2", r:history "mine.2"
-  ok(own.furthest(f, mine) < 1e-6, "the loads that are counted are those of the step",
-    ("%g"):format(own.furthest(f, mine)))
+  ok(t.furthest(f, mine) < 1e-6, "the loads that are counted are those of the step",
+    ("%g"):format(t.furthest(f, mine)))
   r:close()
 end
 
@@ -279,8 +273,8 @@ model.define("holes", function(cfg)
     return nn.head(x + y, nn.param("head", {own.V, own.C}, 0.2))
   end
 end)
-for router, rules in pairs {softmax = {aux = 5, z = 1, cv2 = 1}, relu = {},
-                            zero_experts = {}, sigmoid = {aux = 5, z = 1}} do
+for router, rules in t.sorted {softmax = {aux = 5, z = 1, cv2 = 1}, relu = {},
+                               zero_experts = {}, sigmoid = {aux = 5, z = 1}} do
   of_parts("padding, " .. router, function()
     local own_loss = router == "relu" and {l1 = 0.5} or router == "zero_experts" and {aux_all = 2}
     return model.holes {vocab = own.V, context = 16, seed = 3,

@@ -4,9 +4,7 @@
 local tap = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local ok, is = tap.ok, tap.is
 local engine = require "switchyard.engine"
-local folder = os.tmpname()
-os.remove(folder)
-os.execute("mkdir -p " .. folder)
+local folder = tap.folder "files"
 
 local N, V, B, T = 600, 11, 4, 6
 local ids, weights = {}, {}
@@ -41,14 +39,8 @@ local function make(fields)
 end
 
 local function short(m, data, o)
-  o = o or {}
-  for k, v in pairs{steps = 3, batch = B, context = T, save = false, eval_every = 0, seed = 5,
-                    lr = 0.1, warmup = 0} do
-    if o[k] == nil then o[k] = v end
-  end
-  local r = train(m, data, o)
-  r:wait()
-  return r
+  return train(m, data, tap.with({steps = 3, batch = B, context = T, save = false, eval_every = 0,
+    seed = 5, lr = 0.1, warmup = 0}, o)):wait()
 end
 
 ok(failure(make, {"targetz"}):find "unknown field 'targetz'.-did you mean 'targets'",
@@ -155,7 +147,7 @@ end
 local f, again = fields(), fields()
 engine.batch(d, 5, 8, f)
 engine.batch(d, 5, 8, again)
-for name, of in pairs(f) do ok(of:equal(again[name]), name .. ": pure") end
+for name, of in tap.sorted(f) do ok(of:equal(again[name]), name .. ": pure") end
 ok(math.abs(f.weights:mean():item() - 1) < 1e-6, "weights average 1")
 local _, rest = pcall(engine.batch, plain, 5, 8, f)
 ok(tostring(rest):find("the data has no loss weights", 1, true), tostring(rest))
@@ -226,5 +218,4 @@ ok(math.abs(got * 3 - (logits:cross_entropy(masked)):item() * 2) < 1e-6,
   "a weight of 0 is no target, but counts among them")
 why = failure(function() return logits:weighted_cross_entropy(t, tensor{1, 1, 1, 1}:grad(true)) end)
 ok(why:find("no gradient flows to weights", 1, true), why)
-os.execute("rm -rf " .. folder)
 tap.done()

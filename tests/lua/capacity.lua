@@ -3,7 +3,7 @@
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
 local t, d, moe, says = own.t, own.data, own.moe, own.says
-local ok, is, with, C, E, V = t.ok, t.is, own.with, own.C, own.E, own.V
+local ok, is, with, C, E, V, values = t.ok, t.is, t.with, own.C, own.E, own.V, t.values
 local engine = require "switchyard.engine"
 
 -- ---- the operation, beside a plain reference ----
@@ -145,7 +145,7 @@ for _, e in ipairs {-1, 6} do
     ("expert %d is none"):format(e))
   t.raises(function() i32 {{1}, {e}}:moe_load {experts = 5} end, "moe_load: expert", "nor counted")
 end
-for line, f in pairs {
+for line, f in t.sorted {
   ["moe_admit: places must be (groups)"] = {places = i32 {1, 2}},
   ["moe_admit: capacity is 0, must be at least 1"] = {capacity = 0},
   ["moe_admit: rounds is -1, must be at least 0"] = {rounds = -1},
@@ -184,10 +184,7 @@ model.define("seen", function(cfg)
 end)
 local function seen(more) return model.seen(with({vocab = V, context = 16}, more)) end
 local function run(m, more) return train(m, d, with(own.TRAIN, more)):wait() end
-local function values(r, name)
-  local rows = r:history(name)
-  return rows:narrow(2, 2, rows.shape[2] - 1)
-end
+
 -- Which of the N tokens have an output: "11110000".
 local function pattern(r, step)
   local s = ""
@@ -233,8 +230,10 @@ do -- by probability: those with the largest scores
   for i = 1, 32 do want = want .. (i * 7 % 32 < 8 and "1" or "0") end
   is(pattern(r, 1), want, "probability: the largest scores are kept")
   r:close()
-  for drop, why in pairs {random = "serves the tokens by lot", reroute = "sends a token without a "
-                            .. "place where the others have left one"} do
+  for drop, why in t.sorted {
+    random = "serves the tokens by lot",
+    reroute = "sends a token without a place where the others have left one",
+  } do
     says(function() run(seen {router = "certain", capacity = {train = 1, drop = drop}}) end,
       ("train: capacity: drop = '%s' %s, so whether a token has its expert tells of later tokens: "
       .. "it cannot train for the next token; capacity = {..., allow_leak = true} does it all the "
@@ -317,8 +316,8 @@ do
   local ids = {}
   for i = 1, 16 do ids[i] = i end
   local m, free = seen {router = "to_first", capacity = {eval = 1}}, seen {router = "to_first"}
-  ok(own.furthest(m:logits(ids):narrow(1, 1, 4), free:logits(ids):narrow(1, 1, 4)) == 0
-    and own.furthest(m:logits(ids), free:logits(ids)) > 0, "eval: the first four have places")
+  ok(t.furthest(m:logits(ids):narrow(1, 1, 4), free:logits(ids):narrow(1, 1, 4)) == 0
+    and t.furthest(m:logits(ids), free:logits(ids)) > 0, "eval: the first four have places")
   local a, b = run(m), run(free)
   is(a:hash(), b:hash(), "and training drops nothing")
   a:close()

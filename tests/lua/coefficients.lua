@@ -1,14 +1,8 @@
 -- Coefficients that go by the steps, and routers that do not learn.  TAP.
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
-local t, d, moe, with = own.t, own.data, own.moe, own.with
-local ok, is, says = t.ok, t.is, own.says
-
-local function series(r, name)
-  local out = {}
-  for i, row in ipairs(r:history(name):table()) do out[i] = row[2] end
-  return out
-end
+local t, d, moe, with = own.t, own.data, own.moe, own.t.with
+local ok, is, says, series = t.ok, t.is, own.says, t.series
 
 -- ---- the same as the learning rate's schedules ----
 
@@ -81,15 +75,13 @@ do
   r:close()
   is(replay "coefficient".identical, true, "replay")
   local m = model_of()
-  local folder = os.tmpname()
-  os.remove(folder)
+  local folder = t.scratch "model"
   assert(m:save(folder))
   local back = assert(model.load(folder))
   local f = assert(io.open(folder .. "/config.json"))
   ok(f:read("a"):find '"router_aux_loss_coef": *0%.5', "for others as a number")
   f:close()
   is(back.cfg.balance.aux.warmup, 4, "a model on disk has it")
-  os.execute("rm -r '" .. folder .. "'")
 end
 
 do -- resume
@@ -250,8 +242,8 @@ do -- what r.aux shows is not what a schedule makes of it: a line says so
   local engine, told = require "switchyard.engine", nil
   local event = engine.event
   engine.event = function(_, _, text) told = text end
-  for said, value in pairs {["aux is 0 from now on: its schedule is over"] = {0.1, steps = 3},
-                            ["aux is 0.05 in step 5: its schedule counts from the run's first"] =
+  for said, value in t.sorted {["aux is 0 from now on: its schedule is over"] = {0.1, steps = 3},
+                               ["aux is 0.05 in step 5: its schedule counts from the run's first"] =
                               {0.1, warmup = 10}} do
     r.aux = value
     is(told, said, "r.aux = {...}: " .. said)
@@ -265,7 +257,8 @@ end
 
 do -- both halves of a table are set between the same two steps
   local m = moe {balance = {aux = {0.5, warmup = 4}}}
-  local r = train(m, d, {steps = 100000, batch = 1, warmup = 1, eval_every = 0, save = false})
+  local r = train(m, d, {steps = 1000000000, batch = 1, warmup = 1, eval_every = 0,
+                      save = false})
   for i = 1, 40 do r.aux = {0.001 * i, warmup = i} end
   r:stop():wait()
   local steps, apart = {}, 0

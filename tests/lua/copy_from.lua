@@ -6,11 +6,9 @@ local engine = require "switchyard.engine"
 local ok, is, refuses = t.ok, t.is, t.refuses
 
 local function with(more)
-  local o = {layers = 2, dim = 16, heads = 2, context = 16, vocab = 64}
-  for k, v in pairs(more) do o[k] = v end
-  return o
+  return t.with({layers = 2, dim = 16, heads = 2, context = 16, vocab = 64}, more)
 end
-local function dense(more) return model.dense(with(more or {})) end
+local function dense(more) return model.dense(with(more)) end
 local function mixture(more)
   return model.moe(with(more or {experts = 4, top_k = 1, expert_dim = 24, router = "deepseek_v3"}))
 end
@@ -39,7 +37,7 @@ do -- a model of other options alone: parameters and states
   local report = n:copy_from(m)
   is(#report.kept + #report.left, 0, "everything")
   is(n:logits({1, 2, 3}):hash(), m:logits({1, 2, 3}):hash(), "equal models")
-  for name, state in pairs(m.states) do is(n.states[name]:hash(), state:hash(), name) end
+  for name, state in t.sorted(m.states) do is(n.states[name]:hash(), state:hash(), name) end
 end
 
 do

@@ -3,9 +3,8 @@
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is, refuses = tap.ok, tap.is, tap.refuses
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir -p '" .. folder .. "/sub'"))
+local folder = tap.folder "files"
+tap.folder "files/sub"
 local function write(name, text) return tap.write(folder .. "/" .. name, text) end
 
 -- ---- tokenizers ----
@@ -245,5 +244,4 @@ for _, name in ipairs {"data.text", "data.string", "data.synthetic", "data.shard
   end
 end
 
-os.execute("rm -rf '" .. folder .. "'")
 tap.done()

@@ -4,22 +4,18 @@
 -- go to the folder that tests/scratch.sh made.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local engine = require "switchyard.engine"
 local folder = engine.runs_dir()
 
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
-local function make()
-  return model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab,
-    experts = 4, top_k = 2, expert_dim = 16}
-end
+local function make() return small.moe {vocab = d.vocab} end
 
 -- A run, paused at `step` of 40.
 local function run(name, step, m, more)
-  local o = {steps = 40, batch = 2, lr = 3e-3, warmup = 2, eval_every = 10, eval_batches = 1,
-             checkpoint_every = 10, name = name, paused = true}
-  for k, v in pairs(more or {}) do o[k] = v end
-  local r = train(m or make(), d, o)
+  local r = train(m or make(), d, t.with({steps = 40, batch = 2, lr = 3e-3, warmup = 2,
+    eval_every = 10, eval_batches = 1, checkpoint_every = 10, name = name, paused = true}, more))
   if step > 0 then r:steps(step):wait() end
   return r
 end
@@ -51,10 +47,7 @@ end
 
 -- Flush until nothing is wrong, as its thread does each second.
 local function until_fine(r)
-  for _ = 1, 500 do
-    if r._store:flush() and alarm(r) == "" then return true end
-    sleep(0.01)
-  end
+  return t.poll(function() return r._store:flush() and alarm(r) == "" end)
 end
 
 -- ---- identity ----
@@ -259,13 +252,12 @@ local function unmended(name, act, alarm)
     r._store:flush()
     os.execute(%q)
     r:steps(5):wait()
-    for _ = 1, 1000 do
-      if tostring(r:alarms()):find(%q, 1, true) then print("SEEN") break end
-      sleep(0.02)
-    end
+    local function seen() return tostring(r:alarms()):find(%q, 1, true) end
+    if dofile(%q).poll(seen) then print("SEEN") end
     r:steps(15):wait()
     print("SAVED", r:checkpoint())
-  ]]):format(name, (act:gsub("RUNS", folder)), alarm))
+  ]]):format(name, (act:gsub("RUNS", folder)), alarm,
+    (os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua"))
   return child(folder .. "/" .. name .. ".lua")
 end
 
@@ -359,10 +351,8 @@ do -- one that began with another's state, which is not known any more
   r:close()
   r = run("second", 5, m)
   sh "until rm -rf RUNS/second; do :; done"
-  for _ = 1, 1000 do
-    if get "second/lock" then break end -- its thread finds out, though the run stands still
-    sleep(0.01)
-  end
+  -- its thread finds out, though the run stands still
+  t.poll(function() return get "second/lock" end)
   t.ok(until_fine(r), "made anew, too")
   local h = r:hash()
   r:close()

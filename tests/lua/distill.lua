@@ -4,19 +4,12 @@
 local engine = require "switchyard.engine"
 local teacher = require "switchyard.run.teacher"
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
-local ok, is, near, refuses = t.ok, t.is, t.near, t.refuses
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
+local ok, is, near, refuses, with = t.ok, t.is, t.near, t.refuses, t.with
 
 local d = data.synthetic {domains = 4, tokens = 20000, seed = 1}
 local V = d.vocab
 local SHAPE = {layers = 2, dim = 16, heads = 2, context = 16, vocab = V}
-
-local function with(...)
-  local o = {}
-  for _, more in ipairs {...} do
-    for k, v in pairs(more) do o[k] = v end
-  end
-  return o
-end
 
 local function student(more) return model.dense(with(SHAPE, {ffn_dim = 24, seed = 3}, more)) end
 local function mixture(more)
@@ -25,12 +18,7 @@ end
 
 local TRAIN = {steps = 12, batch = 4, lr = 5e-3, warmup = 2, eval_every = 6, eval_batches = 1,
                checkpoint_every = 5, save = false}
-local function run(m, more)
-  local o = with(TRAIN, more)
-  local r = train(m, d, o)
-  if not o.paused then r:wait() end
-  return r
-end
+local function run(m, more, f) return small.run(m, d, with(TRAIN, more), f) end
 
 local m = mixture()
 run(m, {steps = 60, lr = 1e-2}):close()
@@ -126,30 +114,24 @@ do -- temperature^2: with w' = w - lr t^2 g the loss falls by |w' - w|^2 / (lr t
 end
 
 do -- targets of a step count alike, however many its micro-batches have
-  local tok, path = tokenizer.bytes {pad = true}, os.tmpname()
-  local f = assert(io.open(path, "w"))
-  for i = 1, 40 do
-    local w = string.char(97 + i % 26, 97 + i // 26)
-    f:write(("de\tdie %s\tthe %s\n"):format(w, ("so " .. w .. " "):rep(1 + i % 5)))
-  end
-  f:close()
-  local p = assert(data.pairs(path, {to = "en", val = 0.1, tokenizer = tok}))
+  local tok, line = tokenizer.bytes {pad = true}, ""
+  for i = 1, 5 do line = line .. ("de\tdie %%w %d\tthe %s\n"):format(i, ("so %w "):rep(i)) end
+  local p = assert(data.pairs(small.pair_file("distill.tsv", 8, line),
+    {to = "en", val = 0.1, tokenizer = tok}))
   local shape = with(SHAPE, {vocab = tok, context = 48, layers = 1})
-  local t = model.moe(with(shape, {experts = 2, top_k = 1, expert_dim = 16, seed = 5,
-                                  documents = true}))
+  local taught_by = model.moe(with(shape, {experts = 2, top_k = 1, expert_dim = 16, seed = 5,
+                                           documents = true}))
   local function after(batch, accumulate)
     local s = model.dense(with(shape, {ffn_dim = 16}))
-    train(s, p, {teacher = t, distill = 1, steps = 2, batch = batch, accumulate = accumulate,
-      optimizer = "sgd", momentum = 0, nesterov = false, lr = 1, warmup = 0, clip = 0,
-      weight_decay = 0, schedule = "constant", eval_every = 0, save = false}):wait():close()
+    train(s, p, {teacher = taught_by, distill = 1, steps = 2, batch = batch,
+      accumulate = accumulate, optimizer = "sgd", momentum = 0, nesterov = false, lr = 1,
+      warmup = 0, clip = 0, weight_decay = 0, schedule = "constant", eval_every = 0,
+      save = false}):wait():close()
     return s
   end
   local a, b, worst = after(8, 1), after(1, 8), 0
-  for i, x in ipairs(a.params) do
-    worst = math.max(worst, (x:detach() - b.params[i]:detach()):abs():max():item())
-  end
+  for i, x in ipairs(a.params) do worst = math.max(worst, t.furthest(x, b.params[i])) end
   ok(worst < 1e-6, "eight micro-batches of pairs are one batch", worst)
-  os.remove(path)
 end
 
 -- ---- the series, and what is shown ----
@@ -173,7 +155,7 @@ end
 local function bits(more) return run(student(), more):hash() end
 local plain = bits()
 is(bits {teacher = m, distill = 0}, plain, "distill = 0: the bits of no teacher")
-for what, o in pairs {
+for what, o in t.sorted {
   bf16 = {precision = "bf16"}, smoothed = {label_smoothing = 0.1, z_loss = 1e-3},
   accumulated = {accumulate = 2}, adafactor = {optimizer = "adafactor"},
 } do
@@ -200,17 +182,14 @@ end
 -- Label smoothing and z loss hold after a new plan.
 do
   local o = {label_smoothing = 0.2, z_loss = 1e-3, steps = 8}
-  local r = run(student(), with(o, {paused = true}))
-  every(r, 1, function(self) if self.step == 4 then self.batch = 4 end end)
-  r:resume():wait()
+  local function batch_4_at(at)
+    return function(r, step) if step == at then r.batch = 4 end end
+  end
+  local r = run(student(), o, batch_4_at(4))
   local whole = run(student(), o)
   is(r:hash(), whole:hash(), "batch = 4 again, planned anew")
-  local changed = run(student(), with(o, {paused = true, batch = 2}))
-  every(changed, 1, function(self) if self.step == 1 then self.batch = 4 end end)
-  changed:resume():wait()
-  local without = run(student(), {steps = 8, batch = 2, paused = true})
-  every(without, 1, function(self) if self.step == 1 then self.batch = 4 end end)
-  without:resume():wait()
+  local changed = run(student(), with(o, {batch = 2}), batch_4_at(1))
+  local without = run(student(), {steps = 8, batch = 2}, batch_4_at(1))
   ok(changed:hash() ~= without:hash(), "smoothing")
 end
 
@@ -227,13 +206,11 @@ do
   local late = mixture {seed = 5}
   run(late, {steps = 20}):close()
   local live = {steps = 14}
-  local r = run(student(), with(live, {teacher = late, save = true, name = "taught",
-                                       paused = true}))
-  local changes = {}
-  every(r, 1, function(self)
-    if self.step == 4 and not changes[4] then changes[4] = true self.distill = 0.6 end
-  end)
-  r:resume():wait()
+  local changed
+  local r = run(student(), with(live, {teacher = late, save = true, name = "taught"}),
+    function(self, step)
+      if step == 4 and not changed then changed, self.distill = true, 0.6 end
+    end)
   local last = r:hash()
   local journal = r:journal()
   ok(journal[#journal].kind == "set" and journal[#journal].key == "distill", "r.distill: journal")
@@ -265,8 +242,7 @@ end
 -- ---- encoder-decoders ----
 
 local tok = tokenizer.bytes {sentinels = 20}
-local text = data.string(("the quick brown fox jumps over a lazy dog and "):rep(400),
-  {tokenizer = tok, val = 0.1})
+local text = small.words(4000, tok)
 local PAIR = {layers = 2, decoder_layers = 2, dim = 16, heads = 2, input_context = 40, vocab = tok,
               version = "1.0"}
 local SPAN = with(TRAIN, {objective = "span", steps = 8, optimizer = "adafactor", lr = 1e-2})

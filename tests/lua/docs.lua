@@ -13,7 +13,7 @@ local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.voc
                     top_k = 2, expert_dim = 16}
 
 local function fresh_run()
-  return train(m, d, {steps = 1000000, batch = 1, eval_every = 0, checkpoint_every = 0}):wait(2)
+  return train(m, d, {steps = 1000000000, batch = 1, eval_every = 0, checkpoint_every = 0}):wait(2)
 end
 
 local r = fresh_run()
@@ -105,7 +105,7 @@ for _, name in ipairs {"tensor", "tokenizer", "data", "model", "nn"} do
   check_functions(_G[name], {name .. ".", name .. ":"})
 end
 check_functions(nn.routers, {"nn.routers."})
-for kind, v in pairs(kinds) do
+for kind, v in tap.sorted(kinds) do
   local meta = debug.getmetatable(v)
   local methods = rawget(meta, "methods") or rawget(meta, "__index")
   ok(type(methods) == "table", kind .. ": its methods are a table", type(methods))
@@ -130,8 +130,8 @@ end
 -- ---- found by what a user types ----
 
 _G.mine = m
-for asked, first in pairs {["mine:loss"] = "m:loss(", ["tensor.add"] = "a:add(", sum = "x:sum(",
-                           ["nn.moe"] = "nn.moe("} do
+for asked, first in tap.sorted {["mine:loss"] = "m:loss(", ["tensor.add"] = "a:add(",
+                                sum = "x:sum(", ["nn.moe"] = "nn.moe("} do
   local text = help.text(asked)
   ok(text and text:find(first, 1, true) == 1 or text and asked == "sum", "?" .. asked, text)
 end
@@ -237,10 +237,11 @@ local function printed(value)
   env.print = before
   return fine and table.concat(lines, "\n") or tostring(why)
 end
-for value, first in pairs {[train] = "train(m, d", [r] = "r.step ", [m] = "m.params",
-                           [tensor.ones] = "tensor.ones(n", [r.wait] = "r:wait(step)",
-                           [tensor.ones(2)] = "a[i]", [nn.moe] = "nn.moe(x",
-                           [tensor.einsum] = "tensor.einsum("} do
+for _, case in ipairs {{train, "train(m, d"}, {r, "r.step "}, {m, "m.params"},
+                       {tensor.ones, "tensor.ones(n"}, {r.wait, "r:wait(step)"},
+                       {tensor.ones(2), "a[i]"}, {nn.moe, "nn.moe(x"},
+                       {tensor.einsum, "tensor.einsum("}} do
+  local value, first = table.unpack(case)
   ok(printed(value):find(first, 1, true) == 1, "help of a value: " .. first,
     printed(value):sub(1, 200))
 end
@@ -288,7 +289,7 @@ model.moe{layers = 1, dim = 16, heads = 2, context = 8, vocab = 16, experts = 4,
           expert_dim = 16, router = "probe", capacity = 1}
 nn.routers.probe = nil
 local text = help.text "nn.routers"
-for name in pairs(given) do
+for name in tap.sorted(given) do
   ok(text:find("%f[%w_]" .. name .. "%f[^%w_]"), "?nn.routers names the option " .. name, text)
 end
 

@@ -30,16 +30,12 @@ end)
 local names = 0
 local function start(more)
   names = names + 1
-  local o = {steps = 12, batch = 2, eval_every = 0, checkpoint_every = 4, name = "draws-" .. names}
-  for k, v in pairs(more or {}) do o[k] = v end
-  return train(model.noisy{vocab = d.vocab, dim = 16, layers = 1, context = 16}, d, o)
+  local m = model.noisy{vocab = d.vocab, dim = 16, layers = 1, context = 16}
+  return train(m, d, t.with({steps = 12, batch = 2, eval_every = 0, checkpoint_every = 4,
+                             name = "draws-" .. names}, more))
 end
 
-local function values(r, name)
-  local h, list = r:history(name .. ".1"), {}
-  for i = 1, h.shape[1] do list[i] = h[i][2]:item() end
-  return list
-end
+local function values(r, name) return t.series(r, name .. ".1") end
 
 local function different(list)
   local seen, n = {}, 0
@@ -100,7 +96,7 @@ local random = math.random
 t.refuses(body(function() return random(3) end), "also under another name", "math.random")
 ok(pcall(math.random), "... and itself again afterwards")
 local moment = os.time
-for what, f in pairs {
+for what, f in t.sorted {
   ["math.randomseed"] = function() math.randomseed() end, ["os.time"] = function() moment() end,
   ["os.clock"] = function() os.clock() end, ["os.date"] = function() os.date() end,
   ["os.tmpname"] = function() os.tmpname() end, ["os.execute"] = function() os.execute "true" end,

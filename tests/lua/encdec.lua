@@ -3,17 +3,11 @@
 -- sequences, counts of two stacks, refusals.  TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local ok, is, near, refuses = t.ok, t.is, t.near, t.refuses
+local with, furthest = t.with, t.furthest
 local engine = require "switchyard.engine"
 local beam = require "switchyard.model.beam"
-
-local function with(...)
-  local o = {}
-  for _, more in ipairs {...} do
-    for k, v in pairs(more) do o[k] = v end
-  end
-  return o
-end
 
 -- ---- buckets of relative positions: golden values ----
 
@@ -33,7 +27,7 @@ end
 
 -- ---- lengths ----
 
-for S, T in pairs {[32] = 8, [64] = 14, [128] = 29, [256] = 58, [512] = 114} do
+for S, T in t.sorted {[32] = 8, [64] = 14, [128] = 29, [256] = 58, [512] = 114} do
   is(model.encdec({dim = 8, heads = 2, layers = 1, decoder_layers = 1, input_context = S})
     .cfg.context, T, ("spans of %d inputs: %d targets"):format(S, T))
 end
@@ -153,7 +147,6 @@ model.define("plain", function(cfg)
   end
 end, page.rows)
 
-local function furthest(a, b) return (a:detach() - b:detach()):abs():max():item() end
 
 local SGD = {steps = 3, batch = B, optimizer = "sgd", momentum = 0, nesterov = false,
              weight_decay = 0, lr = 0.05, warmup = 0, schedule = "constant", clip = 0,
@@ -233,16 +226,7 @@ end
 
 -- Logits of the decoder's whole text, for inputs as they are.
 local function whole(m, tokens)
-  local given = {inputs = true, input_documents = true}
-  local o = {mode = "eval", input_context = #inputs, given = given}
-  m:_record(o, 1, #tokens, function(r) r.logits = m.logits_of(r.result) end)
-  local p = engine.program(o.graph, {o.logits})
-  engine.put(o.fields.tokens, tokens)
-  engine.put(o.fields.inputs, inputs)
-  o.fields.input_documents:fill(0)
-  m:_write_inputs(o)
-  p:run()
-  return engine.clone(o.logits)
+  return small.logits(m, {tokens = tokens, inputs = inputs})
 end
 
 local function score_of(m, written)
@@ -252,7 +236,7 @@ local function score_of(m, written)
   return sum
 end
 
-for name, o in pairs(CASES) do
+for name, o in t.sorted(CASES) do
   local m = make(o)
   local found = m:_decode(inputs, {tokens = 12, temperature = 1, seed = 3})[1]
   is(#found.ids, 12, name .. ": so many tokens")
@@ -377,20 +361,6 @@ end
 
 -- ---- where a pair stands in its row ----
 
--- Logits of what is put into the fields of one row.
-local function of_row(m, fields)
-  local o = {mode = "eval", input_context = 16, given = {inputs = true, input_documents = true,
-    documents = true}}
-  m:_record(o, 1, 16, function(r) r.logits = m.logits_of(r.result) end)
-  for name, values in pairs(fields) do
-    if o.fields[name] then engine.put(o.fields[name], values) end
-  end
-  local p = engine.program(o.graph, {o.logits})
-  m:_write_inputs(o)
-  p:run()
-  return engine.clone(o.logits)
-end
-
 do
   local row = {inputs = {}, tokens = {}, documents = {}}
   for i = 1, 16 do
@@ -399,7 +369,7 @@ do
   end
   row.input_documents = row.documents
   for _, position in ipairs {"relative", "rope", "sinusoidal"} do
-    local l = of_row(model.encdec {layers = 1, decoder_layers = 1, dim = 16, heads = 2,
+    local l = small.logits(model.encdec {layers = 1, decoder_layers = 1, dim = 16, heads = 2,
       input_context = 16, context = 16, vocab = V, position = position, init = {"normal", 4}}, row)
     near((l:narrow(1, 1, 8) - l:narrow(1, 9, 8)):abs():max():item(), 0,
       1e-5 * l:abs():max():item(), position .. ": a pair is the same as the second of its row")
@@ -415,8 +385,10 @@ do -- sines as they are defined
     end
   end)
   local m = model.waves {vocab = V, context = 16, input_context = 16}
-  local l, worst = of_row(m, {documents = {3, 3, 3, 7, 7, 7, 7, 2,
-    -1, -1, 0, 0, 0, 0, 0, 0}}), 0
+  local ids, worst = {}, 0
+  for i = 1, 16 do ids[i] = 0 end
+  local l = small.logits(m, {tokens = ids, inputs = ids, documents = {3, 3, 3, 7, 7, 7, 7, 2,
+    -1, -1, 0, 0, 0, 0, 0, 0}})
   for i, place in ipairs {0, 1, 2, 0, 1, 2, 3, 0, 0, 1, 0, 1, 2, 3, 4, 5} do
     for c = 1, 6 do
       local angle = place / 100 ^ (2 * ((c - 1) % 3) / 6)

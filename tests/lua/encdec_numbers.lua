@@ -4,33 +4,17 @@
 -- hashes that are compared.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
-local ok, is, near = t.ok, t.is, t.near
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
+local ok, is, near, with = t.ok, t.is, t.near, t.with
 local nn = require "switchyard.model.nn"
-
-local function with(base, more)
-  local out = {}
-  for k, v in pairs(base) do out[k] = v end
-  for k, v in pairs(more or {}) do out[k] = v end
-  return out
-end
 
 -- ---- data and models that learn ----
 
 local tok = tokenizer.bytes {sentinels = 20, pad = true}
-local text = data.string(("the quick brown fox jumps over "):rep(200), {tokenizer = tok, val = 0.1})
-
-local function small_pairs()
-  local lines = {}
-  for i = 1, 60 do
-    local w = string.char(97 + i % 26, 97 + i // 26)
-    lines[i] = ("de\tdie %s datei\tthe %s file\nfr\tle fichier %s\tthe file %s\n"):format(w, w, w,
-      w)
-  end
-  local path = t.write(t.scratch "encdec-numbers.tsv", table.concat(lines))
-  return assert(data.pairs(path, {to = "en", val = 0.1, tokenizer = tok}))
-end
-
-local translations = small_pairs()
+local text = small.words(1200, tok)
+local translations = assert(data.pairs(small.pair_file("encdec-numbers.tsv", 60,
+  "de\tdie %w datei\tthe %w file\nfr\tle fichier %w\tthe file %w\n"),
+  {to = "en", val = 0.1, tokenizer = tok}))
 local both = data.mix {{text, 1, name = "text"}, {translations, 1, name = "pairs"}}
 
 local SMALL = {layers = 2, decoder_layers = 2, dim = 16, heads = 2, input_context = 64,

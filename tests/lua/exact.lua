@@ -17,10 +17,9 @@ end
 local names = 0
 local function options(more)
   names = names + 1
-  local o = {steps = 50, batch = 3, accumulate = 2, lr = 2e-3, warmup = 5, eval_every = 20,
-             eval_batches = 2, name = arg[1] ~= "worker" and "exact-" .. names or nil}
-  for k, v in pairs(more or {}) do o[k] = v end
-  return o
+  local name = arg[1] ~= "worker" and "exact-" .. names or nil
+  return tap.with({steps = 50, batch = 3, accumulate = 2, lr = 2e-3, warmup = 5, eval_every = 20,
+                   eval_batches = 2, name = name}, more)
 end
 
 -- Paused before the first step, with a hook that is called at one step; calls[run] counts.
@@ -133,7 +132,7 @@ local first = changed(10, "lr", 5e-3)
 ok(first ~= alone.softmax, "r.lr = x changes the run")
 is(changed(10, "lr", 5e-3), first, "the same change at the same step: the same hash")
 ok(changed(11, "lr", 5e-3) ~= first, "at another step: another hash")
-for what, case in pairs {["another batch"] = {"batch", 5}, ["an input"] = {"aux", 0.5}} do
+for what, case in tap.sorted {["another batch"] = {"batch", 5}, ["an input"] = {"aux", 0.5}} do
   local other = changed(10, table.unpack(case))
   ok(other ~= alone.softmax, what .. " from a step on: another hash")
   is(changed(10, table.unpack(case)), other, what .. " from a step on: the same hash again")

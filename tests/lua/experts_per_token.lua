@@ -29,8 +29,8 @@ for _, router in ipairs {"relu", "top_p", "expert_threshold", "gshard"} do
     router .. ": of each step, of E at most")
 end
 is(of_kind(run "zero_experts"), "computed.1", "zero_experts: those that compute")
-for name, router in pairs {softmax = "softmax", expert_choice = {"expert_choice",
-                           allow_leak = true}, groups = {"deepseek_v3", groups = 2, keep = 1}} do
+for name, router in t.sorted {softmax = "softmax", expert_choice = {"expert_choice",
+                              allow_leak = true}, groups = {"deepseek_v3", groups = 2, keep = 1}} do
   is(of_kind(run(router)), "", name .. ": where it is always the same there is none")
 end
 

@@ -7,9 +7,9 @@ local is, ok, refuses = t.is, t.ok, t.refuses
 local tok, d = tokenizer.bytes(), data.synthetic{tokens = 1e4}
 local m = model.moe{layers = 1, dim = 16, heads = 1, experts = 2, top_k = 2, expert_dim = 16,
                     context = 8, vocab = 256}
-local r = train(m, d, {steps = 4, batch = 2, save = false})
+local r = train(m, d, {steps = 4, batch = 2, save = false, paused = true})
 local hook = every(r, 100, function() end)
-r:wait()
+r:resume():wait()
 local layer, expert = r.layers[1], r.layers[1].experts[1]
 local before = r:hash()
 
@@ -58,10 +58,10 @@ refused("t.eot = 5", "tokenizer: eot cannot be set")
 refused("return t.eott", "'eot'")
 refused("d.vocab = 5", "data: vocab cannot be set")
 refused("return d.vocb", "'vocab'")
-for text, near in pairs {["nn.liner()"] = "linear", ["tensor.zeroes(2)"] = "zeros",
-                         ["data.txt 'a'"] = "text",
-                         ["return tokenizer.byts"] = "bytes", ["return model.mo"] = "moe",
-                         ["train.resme 'a'"] = "resume"} do
+for text, near in t.sorted {["nn.liner()"] = "linear", ["tensor.zeroes(2)"] = "zeros",
+                            ["data.txt 'a'"] = "text",
+                            ["return tokenizer.byts"] = "bytes", ["return model.mo"] = "moe",
+                            ["train.resme 'a'"] = "resume"} do
   refused(text, "unknown", "'" .. near .. "'")
 end
 
@@ -69,8 +69,8 @@ is(r:hash(), before, "and nothing changed")
 is(m.layers[1].moe.top_k .. m.layers[1].moe.experts[2].number .. m.family, "22moe",
   "what is there is read")
 ok(m._foo == nil and layer._foo == nil, "private names are nil")
-for what, library in pairs {tensor = tensor, nn = nn, data = data, tokenizer = tokenizer,
-                            model = model, train = train} do
+for what, library in t.sorted {tensor = tensor, nn = nn, data = data, tokenizer = tokenizer,
+                               model = model, train = train} do
   local n = 0
   for name, f in pairs(library) do n = n + (type(name) == "string" and f ~= nil and 1 or 0) end
   ok(n > 0 and rawget(library, "foo") == nil, what .. ": pairs and rawget are as in Lua")

@@ -3,9 +3,7 @@
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, refuses = tap.ok, tap.refuses
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir '" .. folder .. "'"))
+local folder = tap.folder "files"
 local function at(name) return folder .. "/" .. name end
 local function bytes_of(name) return tap.read(at(name)) end
 
@@ -79,7 +77,7 @@ local many = {["w.b"] = tensor.arange(5), ["w.a"] = a:transpose(1, 2),
 ok(tensor.save(at "m.safetensors", many, {format = "pt"}) == true, "several")
 local back = tensor.load(at "m.safetensors")
 local n = 0
-for name, t in pairs(back) do
+for name, t in tap.sorted(back) do
   n = n + 1
   ok(t:equal(many[name]) and t.dtype == many[name].dtype, "comes back: " .. name)
 end
@@ -134,5 +132,4 @@ for _, name in ipairs {"a.npy", "m.safetensors"} do
   end
 end
 
-os.execute("rm -rf '" .. folder .. "'")
 tap.done()

@@ -10,10 +10,8 @@ local text = ("the quick brown fox jumps over the lazy dog and runs away. "):rep
 local d = data.string(text, {tokenizer = tok, val = 0.1})
 
 local function make(more, with)
-  local o = {layers = 2, dim = 32, heads = 2, context = 64, vocab = with or tok, experts = 4,
-             top_k = 2, expert_dim = 32}
-  for k, v in pairs(more or {}) do o[k] = v end
-  return model.moe(o)
+  return model.moe(t.with({layers = 2, dim = 32, heads = 2, context = 64, vocab = with or tok,
+                           experts = 4, top_k = 2, expert_dim = 32}, more))
 end
 
 local function trained(by, more, steps)
@@ -67,10 +65,8 @@ end
 
 -- Words of most tokenizers begin with their space: "the ___ fox" is "the", a blank, " fox".
 do
-  local path = os.tmpname()
-  assert(io.open(path, "w")):write(text):close()
+  local path = t.write(t.scratch "text", text)
   local words = assert(tokenizer.train_bpe(path, {vocab = 400, sentinels = 20, fim = true}))
-  os.remove(path)
   local own = data.string(text, {tokenizer = words, val = 0.1})
   for _, by in ipairs {"span", "fim"} do
     local m = make(nil, words)
@@ -136,12 +132,10 @@ end
 -- What one training chose another chooses anew, of a model that was saved between, too.
 do
   local m = trained "prefix"
-  local path = os.tmpname()
-  os.remove(path)
+  local path = t.scratch "prefix"
   assert(m:save(path))
   local n = assert(model.load(path))
-  os.execute("rm -rf '" .. path .. "'")
-  for name, one in pairs {["the same"] = m, ["one that was loaded"] = n} do
+  for name, one in t.sorted {["the same"] = m, ["one that was loaded"] = n} do
     t.is(one.cfg.prefix, true, name .. ": prefix is seen whole")
     train(one, d, {steps = 1, batch = 4, eval_every = 0, save = false}):wait()
     t.is(one.cfg.prefix, nil, name .. ": no longer when it learns next tokens")
@@ -237,9 +231,8 @@ end
 -- ---- tokens of words ----
 
 do -- " quick" is one token: the space before a blank is the filling's
-  local path = t.write(os.tmpname(), text)
+  local path = t.write(t.scratch "text", text)
   local words = assert(tokenizer.train_bpe(path, {vocab = 480, fim = true, sentinels = 20}))
-  os.remove(path)
   t.is(#words:encode " quick", 1, "words have the space at their beginning")
   local m = model.dense {layers = 1, dim = 32, heads = 2, context = 32, vocab = words}
   train(m, data.string(text, {tokenizer = words, val = 0}), {
@@ -273,15 +266,13 @@ end
 -- ---- on disk ----
 
 do
-  local folder = os.tmpname()
-  os.remove(folder)
+  local folder = t.scratch "fim"
   local m = trained({"fim", rate = 1}, nil, 3)
   local want = m:fill("the ___ fox", {tokens = 4})
   t.ok(m:save(folder), "saved")
   local again = assert(model.load(folder))
   t.is((again:fill("the ___ fox", {tokens = 4})), want, "a model knows how to fill")
   t.near(again:loss(d, {batches = 1}), m:loss(d, {batches = 1}), 1e-6, "and its objective")
-  os.execute("rm -rf '" .. folder .. "'")
 end
 
 -- ---- what is refused ----

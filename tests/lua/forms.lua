@@ -3,7 +3,7 @@
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
 local t, d, moe, says = own.t, own.data, own.moe, own.says
-local ok, is, with, C, E, V = t.ok, t.is, own.with, own.C, own.E, own.V
+local ok, is, with, C, E, V, values = t.ok, t.is, t.with, own.C, own.E, own.V, t.values
 local engine = require "switchyard.engine"
 local F = 8
 
@@ -25,8 +25,8 @@ local function moments(w)
   return x:mean():item(), math.sqrt(x:square():mean():item()), x:abs():max():item()
 end
 
-for form, golden in pairs {truncated = "8da0", uniform = "d806", orthogonal = "59fe",
-                           normal = "80ee"} do
+for form, golden in t.sorted {truncated = "8da0", uniform = "d806", orthogonal = "59fe",
+                              normal = "80ee"} do
   local w = drawn {form, 0.5}
   ok(w:hash() == drawn({form, 0.5}):hash(), form .. ": a function of seed and name")
   ok(w:hash() ~= drawn({form, 0.5}, nil, 4):hash(), form .. ": of the seed")
@@ -48,7 +48,7 @@ do
     for i = 1, #shape == 3 and shape[1] or 1 do
       local q = #shape == 3 and w[i] or w
       if q.shape[1] > q.shape[2] then q = q:permute({2, 1}):contiguous() end
-      local off = own.furthest(q:linear(q), tensor.eye(q.shape[1]) * gain)
+      local off = t.furthest(q:linear(q), tensor.eye(q.shape[1]) * gain)
       ok(off < 1e-8, ("orthogonal (%s)"):format(table.concat(shape, ", ")), off)
     end
   end
@@ -76,11 +76,6 @@ local function losses(m, more)
 end
 
 -- Without the steps' numbers.
-local function values(r, name)
-  local rows = r:history(name)
-  return rows:narrow(2, 2, rows.shape[2] - 1)
-end
-
 local function randomly(m) -- biases, too
   for i, p in ipairs(m.params) do
     if m._info[i].name:find "bias" then engine.copy(p, tensor.randn(p.shape, {seed = i}) * 0.5) end
@@ -101,7 +96,7 @@ local function furthest_of(dense, one)
   local worst = 0
   for i, info in ipairs(dense._info) do
     local p = one.params[info.name:gsub("mlp%.(%w+_proj)", "mlp.experts.%1")]
-    worst = math.max(worst, own.furthest(p, dense.params[i]:view(table.unpack(p.shape))))
+    worst = math.max(worst, t.furthest(p, dense.params[i]:view(table.unpack(p.shape))))
   end
   return worst
 end
@@ -186,14 +181,14 @@ for _, gated in ipairs {true, false} do
   end
   local what = gated and "swiglu_oai with biases" or "relu with biases"
   local most = a:logits(ids):abs():max():item()
-  ok(own.furthest(a:logits(ids), b:logits(ids)) < 1e-4 * most, what .. ": logits")
+  ok(t.furthest(a:logits(ids), b:logits(ids)) < 1e-4 * most, what .. ": logits")
   local SGD = {optimizer = "sgd", momentum = 0, nesterov = false, weight_decay = 0, lr = 1e-4,
                warmup = 0, schedule = "constant", steps = 2}
   losses(a, SGD)
   losses(b, SGD)
   local worst = 0
   for i, info in ipairs(a._info) do
-    worst = math.max(worst, own.furthest(a.params[i], b.params[info.name]))
+    worst = math.max(worst, t.furthest(a.params[i], b.params[info.name]))
   end
   ok(worst < 1e-4, what .. ": gradients", worst)
 end
@@ -279,7 +274,7 @@ for _, way in ipairs {"experts", "chosen"} do
   local r = train(m, d, own.TRAIN):wait()
   for _, name in ipairs {"load", "gate", "z", "confidence", "gate_entropy"} do
     local got = values(r, name .. ".1") -- gate.1 is not of every step
-    local off = own.furthest(got, values(r, "want_" .. name .. ".1"):narrow(1, 1, got.shape[1]))
+    local off = t.furthest(got, values(r, "want_" .. name .. ".1"):narrow(1, 1, got.shape[1]))
     ok(off < 1e-5, way .. ": " .. name .. " is of what is no padding", off)
   end
   is(values(r, "of_padding"):max():item(), 0, way .. ": padding adds nothing")

@@ -116,7 +116,7 @@ local function cut(text)
   return text:sub(1, 8 + n) .. text:sub(9 + n, 8 + n + (#text - 8 - n) // 2)
 end
 
-for what, change in pairs {["a NaN"] = with_nan, ["half of the tensors"] = cut} do
+for what, change in t.sorted {["a NaN"] = with_nan, ["half of the tensors"] = cut} do
   for _, file in ipairs {"model.safetensors", "optimizer.safetensors"} do
     local name = ("forged-%s-%s"):format(file:match "^%a", what:match "^%a")
     run(name)

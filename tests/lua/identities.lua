@@ -15,7 +15,7 @@ local ok, is = t.ok, t.is
 
 local d = data.synthetic {domains = 4, tokens = 20000, seed = 1}
 local E, C, F, T = cases.E, 16, 8, 16
-local with, scatter = cases.with, cases.scatter
+local with, scatter = t.with, cases.scatter
 local worker, fast = arg[1] == "worker", os.getenv "SY_TEST_FAST"
 
 local DENSE = {layers = fast and 1 or 2, dim = C, heads = 2, context = T, vocab = d.vocab}

@@ -4,15 +4,13 @@
 -- routers(); what is not so a router's file says (except).  TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local cases = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/identity_cases.lua")
 local engine = require "switchyard.engine"
-local ok, is, with, scatter = t.ok, t.is, cases.with, cases.scatter
+local ok, is, with, scatter = t.ok, t.is, t.with, cases.scatter
 
 local tok = tokenizer.bytes {sentinels = 8}
-local words = {"the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and"}
-local text = {}
-for i = 1, 2000 do text[i] = words[i * i % 7 + i % 4 + 1] end
-local d = data.string(table.concat(text, " "), {tokenizer = tok, val = 0.1})
+local d = small.words(2000, tok)
 
 local DENSE = {layers = 2, decoder_layers = 2, dim = 16, heads = 2, ffn_dim = 8, vocab = tok,
                input_context = 16, context = 16, seed = 3} -- equal: no length tells the sides
@@ -32,15 +30,7 @@ end
 local function whole(m, tokens, pads)
   local S, ids, documents = #INPUTS + (pads or 0), {}, {}
   for i = 1, S do ids[i], documents[i] = INPUTS[i] or i % 7, INPUTS[i] and 0 or -1 end
-  local o = {mode = "eval", input_context = S, given = {inputs = true, input_documents = true}}
-  m:_record(o, 1, #tokens, function(r) r.logits = m.logits_of(r.result) end)
-  local p = engine.program(o.graph, {o.logits})
-  engine.put(o.fields.tokens, tokens)
-  engine.put(o.fields.inputs, ids)
-  engine.put(o.fields.input_documents, documents)
-  m:_write_inputs(o)
-  p:run()
-  return engine.clone(o.logits)
+  return small.logits(m, {tokens = tokens, inputs = ids, input_documents = documents})
 end
 
 local TOKENS = {0, 7, 3, 3, 9, 120, 64, 2}
@@ -95,8 +85,7 @@ local function try_step(case)
   local a, b, worst = after(case, 16, 1), after(case, 4, 4), 0
   for i in ipairs(a._info) do
     local x = a.params[i]:detach()
-    local off = (x - b.params[i]:detach()):abs():max():item()
-    worst = math.max(worst, off / math.max(x:abs():max():item(), 0.1))
+    worst = math.max(worst, t.furthest(x, b.params[i]) / math.max(x:abs():max():item(), 0.1))
   end
   local states = true
   for name, state in pairs(a.states) do

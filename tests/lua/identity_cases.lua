@@ -4,17 +4,9 @@
 local engine = require "switchyard.engine"
 local nn = require "switchyard.model.nn"
 local routing = require "switchyard.model.routing"
+local with = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua").with
 local cases = {E = 4}
 local E = cases.E
-
---- base with the fields of more
-function cases.with(base, more)
-  local out = {}
-  for k, v in pairs(base) do out[k] = v end
-  for k, v in pairs(more or {}) do out[k] = v end
-  return out
-end
-local with = cases.with
 
 -- What a router cannot do without.
 local NEEDED = {

@@ -16,15 +16,13 @@ local d = data.string(text, {val = 0.2})
 local function make(more, kind)
   local o = {layers = 2, dim = 16, heads = 2, context = T, vocab = 256, seed = 2}
   if not kind then o.experts, o.top_k, o.expert_dim = 4, 2, 16 end
-  for k, v in pairs(more or {}) do o[k] = v end
-  return model[kind or "moe"](o)
+  return model[kind or "moe"](t.with(o, more))
 end
 
 -- A run of a few steps, paused at its end.
 local function run(m, given, of)
-  local o = {steps = 30, batch = 4, lr = 3e-3, eval_every = 0, save = false}
-  for k, v in pairs(given or {}) do o[k] = v end
-  return train(m, of or d, o):wait()
+  return train(m, of or d, t.with({steps = 30, batch = 4, lr = 3e-3, eval_every = 0,
+                                   save = false}, given)):wait()
 end
 
 -- Sum of -log softmax of the targets that follow the last `count` of ids[first..last], which stand
@@ -131,12 +129,7 @@ do
   for i = 1, 300 do
     many[i] = ('{"text": "%s"}\n'):format(text:sub(i * 13, i * 13 + i % 17 + 3):gsub("\n", " "))
   end
-  local name = os.tmpname()
-  os.rename(name, name .. ".jsonl")
-  local f <close> = io.open(name .. ".jsonl", "w")
-  f:write(table.concat(many)):flush()
-  local docs = data.text(name .. ".jsonl", {val = 0.3})
-  os.remove(name .. ".jsonl")
+  local docs = data.text(t.write(t.scratch "many.jsonl", table.concat(many)), {val = 0.3})
   local apart = make({documents = true}, "dense")
   local r = run(apart, {steps = 150, lr = 1e-2}, docs)
   local want = windows_by_hand(apart, docs, T, 1000, true)
@@ -193,11 +186,7 @@ model.define("chain", function(cfg)
   return function(ids) return nn.embedding(ids, nn.param("w", {cfg.vocab, cfg.vocab}, "zeros")) end
 end)
 do
-  local name = os.tmpname()
-  local f <close> = io.open(name, "w")
-  f:write(text):flush()
-  local tok = tokenizer.train_bpe(name, {vocab = 300})
-  os.remove(name)
+  local tok = tokenizer.train_bpe(t.write(t.scratch "text", text), {vocab = 300})
   ok(tok.eot, "a tokenizer with an end-of-text")
   local m = model.chain{vocab = tok, context = T}
   for _, pair in ipairs{{97, 98}, {98, 99}, {99, tok.eot}, {tok.eot, 100}, {100, 97}} do
@@ -221,9 +210,7 @@ local function page(name, look)
     end
   end)
   return function(more)
-    local o = {vocab = 256, dim = 16, context = T}
-    for k, v in pairs(more or {}) do o[k] = v end
-    return model[name](o)
+    return model[name](t.with({vocab = 256, dim = 16, context = T}, more))
   end
 end
 local function heads(x, name, C)

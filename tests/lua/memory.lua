@@ -8,14 +8,12 @@ local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is = tap.ok, tap.is
 
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
+local LIVE = 1000000000 -- steps of a run that no machine ends meanwhile
 
 local function make(more)
-  local o = {layers = 2, dim = 16, heads = 2, kv_heads = 1, context = 16, vocab = d.vocab,
-             experts = 4, top_k = 2,
-             expert_dim = 16, shared_experts = 1, router = "sigmoid", capacity = 1.25,
-             dropout = 0.1}
-  for k, v in pairs(more or {}) do o[k] = v end
-  return model.moe(o)
+  return model.moe(tap.with({layers = 2, dim = 16, heads = 2, kv_heads = 1, context = 16,
+    vocab = d.vocab, experts = 4, top_k = 2, expert_dim = 16, shared_experts = 1,
+    router = "sigmoid", capacity = 1.25, dropout = 0.1}, more))
 end
 
 local function resident() -- KB, or nil: not known
@@ -54,7 +52,7 @@ every(r, 10, function(self)
   local _, _, allocations = memory()
   at[self.step] = allocations
 end)
-r:resume():wait(201)
+r:steps(201):wait()
 is(at[150] - at[70], 0, "80 steps with 4 evaluations: allocations")
 -- KB: of the process, or nil; of what the engine holds.  At a border, so both are of one moment
 local function sizes()
@@ -64,19 +62,16 @@ end
 -- Until another process finds the steps on the disk: what the store takes at its first flush is
 -- then taken.
 local function written(step)
-  for _ = 1, 600 do
+  return tap.poll(function()
     local last = tap.child("log loop loss", {runs = r.dir:match "(.*)/"}):match "(%d+)%s+%S+%s*$"
-    if tonumber(last) == step then return true end
-    sleep(0.05)
-  end
+    return tonumber(last) == step
+  end)
 end
-r:wait(700)
-r:pause():wait()
+r:steps(499):wait()
 ok(written(r.step), "the store has what was trained")
 local small, held = sizes()
 local from = r.step
-r:resume():wait(1700)
-r:pause():wait()
+r:steps(1000):wait()
 ok(written(r.step), "and again")
 local large, holds = sizes()
 local series = 0 -- KB that these rows take; a chunk of 1,024 may be begun
@@ -116,7 +111,7 @@ local live1 = memory()
 is(live1 - live0, 0, "models and runs: all bytes come back")
 
 -- closed in the middle, with a hook under way
-local run = train(make(), d, {steps = 100000, batch = 4, name = "middle", paused = true})
+local run = train(make(), d, {steps = LIVE, batch = 4, name = "middle", paused = true})
 every(run, 1, function() end)
 run:resume():wait(5)
 run:close()
@@ -174,7 +169,7 @@ refused("an enormous context", function()
   train(wide, data.string(("abc "):rep(1 << 20), {val = 0}),
     {batch = 100000, context = 1 << 20, name = "huge"})
 end)
-r = train(fits, d, {steps = 100000, batch = 4, eval_every = 0, name = "lives"})
+r = train(fits, d, {steps = LIVE, batch = 4, eval_every = 0, name = "lives"})
 r:wait(5) -- threads have their scratch then
 r:pause():wait() -- its series would grow meanwhile
 r:events() -- the store has written once, and has its buffers

@@ -6,9 +6,7 @@ local engine = require "switchyard.engine"
 local tap = dofile(srcdir .. "/tests/lua/tap.lua")
 local ok, is, near, refuses = tap.ok, tap.is, tap.near, tap.refuses
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir -p '" .. folder .. "'"))
+local folder = tap.folder "files"
 
 -- Texts of 300 and 200 windows of 4 tokens.
 local function texts()
@@ -80,11 +78,9 @@ local function make()
                    top_k = 2, vocab = 256}
 end
 local function go(name, o)
-  local given = {steps = 40, batch = 4, accumulate = 2, eval_every = 0, name = name, seed = 3,
-                 lr = 1e-3, warmup = 2, schedule = "constant", sampling = "epoch",
-                 checkpoint_every = 10}
-  for k, v in pairs(o or {}) do given[k] = v end
-  return train(make(), d, given)
+  return train(make(), d, tap.with({steps = 40, batch = 4, accumulate = 2, eval_every = 0,
+    name = name, seed = 3, lr = 1e-3, warmup = 2, schedule = "constant", sampling = "epoch",
+    checkpoint_every = 10}, o))
 end
 local r = go("mixed", {paused = true})
 is(table.concat(r.mix, " "), "0.7 0.3", "a run shows its shares")
@@ -387,5 +383,4 @@ do
     "pairs that are too long are named as the part", "'words'", "context 4")
 end
 
-os.execute("rm -r '" .. folder .. "'")
 tap.done()

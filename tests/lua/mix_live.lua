@@ -3,6 +3,7 @@
 -- "half" as argument: the run up to a step, in a process of its own; "rest" goes on with it.  TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local ok, is = t.ok, t.is
 
 local tok = tokenizer.bytes {sentinels = 20, pad = true}
@@ -14,12 +15,8 @@ local function texts()
 end
 
 local function with_pairs()
-  local lines = {}
-  for i = 1, 40 do
-    local w = string.char(97 + i % 26, 97 + i // 26)
-    lines[i] = ("de\tdie %s\tthe %s\nfr\tle %s la\tthe %s there\n"):format(w, w, w, w)
-  end
-  local path = t.write(t.scratch "mix-live.tsv", table.concat(lines))
+  local path = small.pair_file("mix-live.tsv", 40,
+    "de\tdie %w\tthe %w\nfr\tle %w la\tthe %w there\n")
   local a = data.string(("abcd"):rep(300) .. "a", {val = 0.2, tokenizer = tok})
   return data.mix {{a, 7, name = "text"},
                    {assert(data.pairs(path, {to = "en", val = 0.2, tokenizer = tok})), 3,

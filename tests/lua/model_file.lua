@@ -10,9 +10,7 @@ local function fails(name, code, text, none, why, got)
     tostring(why) .. " " .. tostring(got))
 end
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir '" .. folder .. "'"))
+local folder = tap.folder "files"
 local function at(name) return folder .. "/" .. name end
 local function read(name) return tap.read(at(name)) end
 local function write(name, text) tap.write(at(name), text) end
@@ -30,15 +28,12 @@ local function stir(m)
 end
 
 local small = {layers = 2, dim = 16, heads = 4, kv_heads = 2, context = 16, vocab = 300}
-local function with(extra)
-  for k, v in pairs(small) do extra[k] = extra[k] or v end
-  return extra
-end
+local function with(extra) return tap.with(small, extra) end
 
 -- ---- there and back ----
 
 local ids = {1, 2, 3, 200, 255}
-for name, m in pairs {
+for name, m in tap.sorted {
   softmax = model.moe(with {vocab = 256, experts = 4, expert_dim = 8, balance = {aux = 0.5},
     qk_norm = true}),
   sigmoid = model.moe(with {vocab = 256, experts = 4, expert_dim = 8, router = "sigmoid",
@@ -167,7 +162,7 @@ function nn.routers.mine(...) return nn.routers.softmax(...) end
 ours_alone("a router of one's own", moe {qk_norm = true, router = "mine"},
   "router = 'mine'", "softmax")
 
-for name, m in pairs {
+for name, m in tap.sorted {
   llama = model.dense(with {ffn_dim = 24}),
   qwen3 = model.dense(with {ffn_dim = 24, qk_norm = true}),
   qwen3_moe = moe {qk_norm = true, tie = true, dense_layers = 1, normalize = false},
@@ -274,5 +269,4 @@ end)
 ours_alone("model.dense made anew", model.dense {vocab = 20, layers = 1},
   "model.dense is a model of one's own")
 
-os.execute("rm -rf '" .. folder .. "'")
 tap.done()

@@ -13,13 +13,14 @@ local ok, is = tap.ok, tap.is
 local d = data.synthetic{tokens = 1e4}
 local m = model.moe{layers = 1, dim = 16, heads = 1, experts = 2, expert_dim = 16, context = 8,
                     vocab = 256}
-local r = train(m, d, {steps = 20, batch = 2, checkpoint_every = 10, name = "names"})
+local r = train(m, d, {steps = 20, batch = 2, checkpoint_every = 10, name = "names",
+                    paused = true})
 every(r, 7, function() end)
 
 for name in pairs(own) do users[name] = 0 end
 users.r, users.m = r, m
 
-r:wait()
+r:resume():wait()
 is(r.state, "done", "a run")
 is(#m:generate({7}, {tokens = 3, temperature = 0}) > 0, true, "ids")
 ok(m:loss{1, 2, 3, 4, 5, 6, 7, 8, 9} > 0, "a loss")

@@ -46,7 +46,7 @@ end
 
 -- ---- a checkpoint ----
 
-for name, case in pairs {
+for name, case in t.sorted {
   field = {function(text) return '{"frobnicate":1,' .. text:sub(2) end,
            "step 12: checkpoint: state.json: unknown field 'frobnicate': a newer program made it"},
   format = {function(text) return (text:gsub('"format":%d+', '"format":99', 1)) end,
@@ -69,7 +69,7 @@ end
 
 -- ---- an entry of the journal ----
 
-for name, case in pairs {
+for name, case in t.sorted {
   set = {{kind = "set", key = "frobnicate", value = 3}, "no hyper-parameter 'frobnicate': step 8"},
   range = {{kind = "set", key = "lr", value = -1}, "step 8: train: lr is -1, must be from"},
   schedules = {{kind = "schedule", key = "spiral"}, "no schedule 'spiral': step 8"},

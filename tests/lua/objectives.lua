@@ -2,29 +2,21 @@
 -- leads to the same bits, what is refused.  What rows hold: tests/unit/test_objectives.c.  TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local engine = require "switchyard.engine"
 local objective = require "switchyard.model.objective"
 
 local tok = tokenizer.bytes{sentinels = 100, fim = true}
-local words, text = {"the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and"}, {}
-for i = 1, 4000 do text[i] = words[i * i % 7 + i % 4 + 1] end
-local d = data.string(table.concat(text, " "), {tokenizer = tok, val = 0.1})
+local d = small.words(4000, tok)
 local MIXED = {next = 1, span = 1, prefix = 1, fim = 1}
 
 local function make(more)
-  local o = {layers = 2, dim = 16, heads = 2, context = 32, vocab = tok, experts = 4, top_k = 2,
-             expert_dim = 16}
-  for k, v in pairs(more or {}) do o[k] = v end
-  return model.moe(o)
+  return small.moe(t.with({layers = 2, context = 32, vocab = tok}, more))
 end
 
 local function run(by, more, m, on)
-  local o = {objective = by, steps = 12, batch = 4, lr = 3e-3, warmup = 2, eval_every = 6,
-             eval_batches = 2, checkpoint_every = 5, save = false}
-  for k, v in pairs(more or {}) do o[k] = v end
-  local r = train(m or make(), on or d, o)
-  if not o.paused then r:wait() end
-  return r
+  return small.run(m or make(), on or d, t.with({objective = by, steps = 12, batch = 4, lr = 3e-3,
+    warmup = 2, eval_every = 6, eval_batches = 2, checkpoint_every = 5, save = false}, more))
 end
 
 if arg[1] == "worker" then
@@ -63,7 +55,7 @@ do -- losses apart: two runs of one row a step, told by which objective has a va
   local r = run(MIXED, {batch = 1, steps = 20, eval_every = 20, eval_batches = 1})
   local loss, at, seen = r:history "loss", {}, 0
   for i = 1, loss.shape[1] do at[loss[i][1]:item()] = loss[i][2]:item() end
-  for name in pairs(MIXED) do
+  for name in t.sorted(MIXED) do
     local h = r:history("loss." .. name)
     for i = 1, h.shape[1] do
       seen = seen + 1
@@ -73,7 +65,7 @@ do -- losses apart: two runs of one row a step, told by which objective has a va
   t.is(seen, 20, "each step is of one")
   -- an evaluation: the parts, by how many targets they have, are the whole
   local most, least = 0, 99
-  for name in pairs(MIXED) do
+  for name in t.sorted(MIXED) do
     local v, step = last(r, "val_loss." .. name)
     t.is(step, 20, name .. " of the evaluation")
     most, least = math.max(most, v), math.min(least, v)
@@ -119,7 +111,7 @@ for _, by in ipairs{"span", "prefix", MIXED} do
   t.near(four.loss, one.loss, 2e-5, "accumulated: the loss")
   t.near(four.grad_norm, one.grad_norm, 1e-4, "accumulated: the gradient")
   if type(by) == "table" then
-    for name in pairs(by) do
+    for name in t.sorted(by) do
       local a, step = last(one, "loss." .. name)
       local b, also = last(four, "loss." .. name)
       t.ok(step == also and math.abs(a - b) < 2e-5, "accumulated: the loss of " .. name)
@@ -136,7 +128,7 @@ do -- and no mixture routes it
     local gates, experts = p:topk(ctx.K)
     return {gates = gates, experts = experts, scores = p}
   end})
-  for by, some in pairs {span = true, prefix = false, next = false} do
+  for by, some in t.sorted {span = true, prefix = false, next = false} do
     local r = run(by, {steps = 3, eval_every = 0}, make {router = "pads", context = 35})
     local padded, before = r:history "padded.1":table(), 0
     for _, row in ipairs(r:history "tokens":table()) do
@@ -241,7 +233,7 @@ refuses(function() run{"span", density = 2} end, "a value", "density must be fro
 refuses(function() run{next = 0, fim = 1} end, "a share of 0", "'next': its share is 0")
 refuses(function() run{} end, "none", "none is named")
 refuses(function() run(7) end, "a number", "objective must be a name or a table, got number")
-local plain = data.string(table.concat(text, " "), {val = 0.1})
+local plain = small.words(4000)
 refuses(function() run("span", nil, make{vocab = 256}, plain) end, "no sentinels",
   "the tokenizer has no sentinels", "tokenizer.bytes{sentinels = 100}")
 refuses(function() run("fim", nil, make{vocab = 256}, plain) end, "no tokens of fim",

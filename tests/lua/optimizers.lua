@@ -3,6 +3,7 @@
 -- effect.  TAP.  With "worker" and a name: print the hash of a run.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local engine = require "switchyard.engine"
 
 local d = data.synthetic{domains = 2, tokens = 20000, seed = 1}
@@ -16,12 +17,8 @@ end
 local LR = {adamw = 3e-3, muon = 3e-3, sgd = 0.1, adafactor = 0.03}
 
 local function run(optimizer, more, f)
-  local o = {steps = 12, batch = 2, accumulate = 2, lr = LR[optimizer], warmup = 2, eval_every = 0,
-             checkpoint_every = 5, keep = 4, paused = true, optimizer = optimizer}
-  for k, v in pairs(more or {}) do o[k] = v end
-  local r = train(make(), d, o)
-  if f then every(r, 1, function(self) f(self, self.step) end) end
-  return r:resume():wait()
+  return small.run(make(), d, t.with({steps = 12, batch = 2, accumulate = 2, lr = LR[optimizer],
+    warmup = 2, eval_every = 0, checkpoint_every = 5, keep = 4, optimizer = optimizer}, more), f)
 end
 
 if arg[1] == "worker" then
@@ -140,7 +137,7 @@ do
   local told = {}
   local line = engine.event
   engine.event = function(_, _, text) told[#told + 1] = text end
-  r = run("sgd", {save = false, steps = 3, paused = true}, function(self, step)
+  r = run("sgd", {save = false, steps = 3}, function(self, step)
     if step == 1 then self.beta2 = 0.5 end
     if step == 2 then self.momentum = 0.9 end
   end)

@@ -2,6 +2,7 @@
 -- meanwhile, and r:why tells which they were.  TAP.  Runs go to the folder that tests/scratch.sh
 -- made.
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local ok, is = t.ok, t.is
 local engine = require "switchyard.engine"
 local directory = require "switchyard.run.directory"
@@ -14,19 +15,13 @@ local d = data.string(table.concat(letters) .. "~", {val = 0})
 -- The counts of a text's windows are its embedding's alone: the loss of a step says which they
 -- were.
 local function make(more)
-  local o = {layers = 1, dim = 16, heads = 2, context = 64, vocab = 256, ffn_dim = 16}
-  for k, v in pairs(more or {}) do o[k] = v end
-  return model.dense(o)
+  return model.dense(t.with({layers = 1, dim = 16, heads = 2, context = 64, vocab = 256,
+                             ffn_dim = 16}, more))
 end
 
--- A run to its end, with f(r, step) after every step.
 local function run(given, f, m, text)
-  local o = {steps = 12, batch = 4, context = T, eval_every = 0, lr = 1e-4, weight_decay = 0,
-             save = false, paused = true}
-  for k, v in pairs(given) do o[k] = v end
-  local r = train(m or make(), text or d, o)
-  if f then every(r, 1, function(self) f(self, self.step) end) end
-  return r:resume():wait()
+  return small.run(m or make(), text or d, t.with({steps = 12, batch = 4, context = T,
+    eval_every = 0, lr = 1e-4, weight_decay = 0, save = false}, given), f)
 end
 
 -- Times that each token of the text was an input, over the steps first .. last.
@@ -186,11 +181,8 @@ end
 -- ---- other data: what was seen before cannot be told ----
 
 do
-  local name = os.tmpname()
-  local function write(text)
-    local f <close> = io.open(name, "w")
-    f:write(text)
-  end
+  local name = t.scratch "text"
+  local function write(text) t.write(name, text) end
   write(("to be or not to be "):rep(60))
   local r = run({sampling = "sequential", steps = 6, save = true, name = "data"}, nil, nil,
     data.text(name, {val = 0}))

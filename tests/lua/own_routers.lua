@@ -9,14 +9,7 @@ local d = own.data
 local V, C, E, F = d.vocab, 16, 4, 8
 own.V, own.C, own.E = V, C, E
 
---- base with the fields of more
-function own.with(base, more)
-  local out = {}
-  for k, v in pairs(base) do out[k] = v end
-  for k, v in pairs(more or {}) do out[k] = v end
-  return out
-end
-local with = own.with
+local with, furthest = t.with, t.furthest
 
 own.DENSE = {layers = 2, dim = C, heads = 2, context = 16, vocab = V}
 local MOE = with(own.DENSE, {experts = E, top_k = 2, expert_dim = F})
@@ -42,8 +35,6 @@ function own.says(f, line, what)
   local said = good and "no error" or tostring(why):gsub("^[^\n]-tests/lua/[%w_]+.lua:%d+: ", "")
   t.is(said, line, what or line)
 end
-
-function own.furthest(a, b) return (a:detach() - b:detach()):abs():max():item() end
 
 local function none(x) return tensor.zeros(x.shape, {dtype = "i32"}) end
 
@@ -237,7 +228,7 @@ local SGD = {steps = 3, batch = 2, optimizer = "sgd", momentum = 0, nesterov = f
 local function logits_of(a, b)
   local ids = {}
   for i = 1, 16 do ids[i] = (i * 7) % V end
-  return own.furthest(a:logits(ids), b:logits(ids))
+  return furthest(a:logits(ids), b:logits(ids))
 end
 
 --- What a router computes is what plain says: logits, and what three steps of plain gradient
@@ -250,8 +241,8 @@ function own.same(what, router, plain, more)
   local ra, rb = train(a, d, SGD):wait(), train(b, d, SGD):wait()
   local worst, unmoved = 0, {}
   for i, info in ipairs(a._info) do
-    local moved = own.furthest(a.params[i], before[i])
-    local apart = own.furthest(a.params[i], b.params[info.name])
+    local moved = furthest(a.params[i], before[i])
+    local apart = furthest(a.params[i], b.params[info.name])
     worst = math.max(worst, apart / math.max(moved, 1e-6))
     if moved < 1e-6 then unmoved[#unmoved + 1] = info.name end
   end

@@ -4,7 +4,7 @@
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
 local t, d = own.t, own.data
-local ok, is, with, C, E, V = t.ok, t.is, own.with, own.C, own.E, own.V
+local ok, is, with, C, E, V = t.ok, t.is, t.with, own.C, own.E, own.V
 
 -- Every third token is padding and holds cfg.noise times something; no target is behind padding.
 model.define("holding", function(cfg)

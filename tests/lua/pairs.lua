@@ -7,9 +7,7 @@ local tap = dofile(srcdir .. "/tests/lua/tap.lua")
 local mo = dofile(srcdir .. "/tests/lua/mo.lua")
 local ok, is, refuses = tap.ok, tap.is, tap.refuses
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir -p '" .. folder .. "'"))
+local folder = tap.folder "files"
 local function write(name, text) return tap.write(folder .. "/" .. name, text) end
 local function fails(what, f, ...)
   local arguments = table.pack(...)
@@ -108,9 +106,7 @@ local want = "de: %d Datei gefunden > %d file found; de: %d Dateien gefunden > %
   .. "de: Leerzeichen > spaces; de: versteckt > hidden"
 catalogue("de", "one", messages)
 local function from_german(more)
-  local o = {from = "de", to = "en", path = place, val = 0}
-  for k, v in pairs(more or {}) do o[k] = v end
-  return assert(data.catalogues(o))
+  return assert(data.catalogues(tap.with({from = "de", to = "en", path = place, val = 0}, more)))
 end
 d = from_german()
 is(listed(d), want, "messages, contexts, plurals, printf conversions")
@@ -160,7 +156,7 @@ end
 local DAMAGED, FOREIGN = "1 files that are damaged or no catalogues",
   "1 files of a character set or revision that is not known"
 local extra = {{"A message of its own", "Eine eigene"}, {"Z", "Zett"}}
-for what, bad in pairs{
+for what, bad in tap.sorted{
   text = {"no catalogue at all, but some text", DAMAGED}, short = {"\xde\x12\x04\x95", DAMAGED},
   cut = {mo(extra):sub(1, -20), DAMAGED}, displaced = {displaced(mo(extra)), DAMAGED},
   overlapping = {overlapping(200), DAMAGED},
@@ -271,7 +267,7 @@ end
 local many = write("many.tsv", table.concat(lines, "\n"))
 d = assert(data.pairs(many, {to = "en", val = .2}))
 local side, wrong = {}, 0
-for part, v in pairs{train = d.train, val = d.val} do
+for part, v in tap.sorted{train = d.train, val = d.val} do
   for i = 1, v.pairs do
     local key = v:pair(i).target:gsub("[^%a]", ""):lower()
     if side[key] and side[key] ~= part then wrong = wrong + 1 end
@@ -544,5 +540,4 @@ print((arg[2] and train.resume(arg[1], {steps = 4}) or train(m, d, o)):wait().st
   end
 end
 
-os.execute("rm -r '" .. folder .. "'")
 tap.done()

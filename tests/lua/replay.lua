@@ -2,8 +2,9 @@
 -- fit is refused.  TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local engine = require "switchyard.engine"
-local ok, is = t.ok, t.is
+local ok, is, with = t.ok, t.is, t.with
 local folder = engine.runs_dir()
 assert(os.execute(("mkdir -p '%s'"):format(folder)))
 
@@ -13,14 +14,7 @@ local MODEL = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, e
 local RUN = {steps = 4, batch = 2, lr = 1e-2, warmup = 1, eval_every = 2, eval_batches = 1,
              save = false, paused = true}
 
-local function with(base, more)
-  local out = {}
-  for k, v in pairs(base) do out[k] = v end
-  for k, v in pairs(more or {}) do out[k] = v end
-  return out
-end
-
-local function moe(router, more) return model.moe(with(with(MODEL, more), {router = router})) end
+local function moe(router, more) return model.moe(with(MODEL, more, {router = router})) end
 
 -- The bits of losses, evaluations and parameters.
 local function bits_of(r)
@@ -92,9 +86,8 @@ for _, listed in ipairs(routers()) do
 end
 
 do -- an encoder-decoder, whose stacks have other numbers of tokens
-  local tok, words = tokenizer.bytes {sentinels = 20}, {}
-  for i = 1, 400 do words[i] = ("%d"):format(i * i % 97) end
-  local text = data.string(table.concat(words, " "), {tokenizer = tok, val = 0.1})
+  local tok = tokenizer.bytes {sentinels = 20}
+  local text = small.words(400, tok)
   local function bits(router, path)
     local m = model.encdec {layers = 2, dim = 16, heads = 2, input_context = 40, vocab = tok,
                             experts = 4, top_k = 2, router = router}

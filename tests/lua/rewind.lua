@@ -3,6 +3,7 @@
 -- tests/scratch.sh made.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local engine = require "switchyard.engine"
 local Run = require("switchyard.run.run").Run
 local folder = engine.runs_dir()
@@ -10,21 +11,12 @@ local folder = engine.runs_dir()
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
 local function make(more)
-  local o = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
-             expert_dim = 16, router = "sigmoid"}
-  for k, v in pairs(more or {}) do o[k] = v end
-  return model.moe(o)
+  return small.moe(t.with({layers = 2, vocab = d.vocab, router = "sigmoid"}, more))
 end
 
--- A run to its end (or paused before its first step), with f(r, step) after every step.
 local function run(name, more, f, m)
-  local o = {steps = 30, batch = 2, lr = 3e-3, warmup = 2, eval_every = 10, eval_batches = 1,
-             checkpoint_every = 7, name = name, paused = true}
-  for k, v in pairs(more or {}) do o[k] = v end
-  local r = train(m or make(), d, o)
-  if f then every(r, 1, function(self) f(self, self.step) end) end
-  if not (more and more.paused) then r:resume():wait() end
-  return r
+  return small.run(m or make(), d, t.with({steps = 30, batch = 2, lr = 3e-3, warmup = 2,
+    eval_every = 10, eval_batches = 1, checkpoint_every = 7, name = name}, more), f)
 end
 
 local function child(arguments, environment)

@@ -3,7 +3,7 @@
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
 local t, d, moe, bits, same, only = own.t, own.data, own.moe, own.bits, own.same, own.only
-local ok, is, with, V, C, E = t.ok, t.is, own.with, own.V, own.C, own.E
+local ok, is, with, V, C, E = t.ok, t.is, t.with, own.V, own.C, own.E
 local engine = require "switchyard.engine"
 
 -- ---- one's own is as the program's ----
@@ -60,7 +60,7 @@ for _, router in ipairs {"softmax", "sigmoid", "soft", "sig", "threshold"} do
   end
   local ids = {1, 2, 3, 4, 5}
   if router == "threshold" then -- summed in another order
-    ok(own.furthest(a:logits(ids), b:logits(ids)) < 1e-6, router .. ": experts in another order")
+    ok(t.furthest(a:logits(ids), b:logits(ids)) < 1e-6, router .. ": experts in another order")
   else
     is(a:logits(ids):hash(), b:logits(ids):hash(), router .. ": experts in another order")
   end

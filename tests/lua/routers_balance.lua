@@ -3,7 +3,7 @@
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
 local t, d, moe, bits, same, only = own.t, own.data, own.moe, own.bits, own.same, own.only
-local ok, is, with, E, STILL = t.ok, t.is, own.with, own.E, own.STILL
+local ok, is, with, E, STILL = t.ok, t.is, t.with, own.E, own.STILL
 
 local function run(m, more) return train(m, d, with(STILL, more)):wait() end
 local function series(r, name) return r:history(name):table() end -- rows of step, values
@@ -104,7 +104,7 @@ do -- a rule that moves the bias in proportion, where the program's stands still
   local load, want = series(r, "load.1")[1], {}
   for e = 1, E do want[e] = (1 / E - load[1 + e] / E) * 0.5 end
   local bias = m.states["model.layers.0.mlp.gate.e_score_correction_bias"]
-  ok(own.furthest(bias, tensor(want)) < 1e-6 and bias:abs():max():item() > 0,
+  ok(t.furthest(bias, tensor(want)) < 1e-6 and bias:abs():max():item() > 0,
     "a rule of one's own moves the bias", tostring(bias))
   r:close()
   nn.balances.even = nil
@@ -141,7 +141,7 @@ do
     for e = 1, E do sums[e] = sums[e] + load[i][1 + e] / E end
     running = running * 0.9 + now[i][2] * 0.1
   end
-  ok(own.furthest(seen, tensor(sums)) < 1e-6, "update(load) is given the loads of each step")
+  ok(t.furthest(seen, tensor(sums)) < 1e-6, "update(load) is given the loads of each step")
   t.near(mean:table()[1], running, 1e-4, "a state is updated after each step")
   is((counted(2, 2)):hash(), seen:hash(), "update(load) of two micro-batches has the bits of one")
 end

@@ -8,7 +8,7 @@ local capacity = require "switchyard.model.capacity"
 local engine = require "switchyard.engine"
 local options = require "switchyard.core.options"
 local routing = require "switchyard.model.routing"
-local t, d, with = own.t, own.data, own.with
+local t, d, with = own.t, own.data, own.t.with
 local ok, is, near = t.ok, t.is, t.near
 
 -- ---- defaults ----
@@ -154,7 +154,7 @@ local function begins(name, m)
   end
 end
 
-for name in pairs(built_in) do
+for name in t.sorted(built_in) do
   if not (nn.routers[name].except or {}).alone then
     local m, why = made(name, {layers = 1, dim = WIDE, experts = MANY, expert_dim = 1})
     if ok(m, name .. ": can be made", why) then begins(name, m) end
@@ -350,9 +350,9 @@ local function after(router, name, value, live)
   return hash
 end
 
-for name, router in pairs {aux = "softmax", z = "softmax", cv2 = "softmax", simbal = "softmax",
-                           sequence = "deepseek_v3", gamma = "deepseek_v3",
-                           cv2_load = "noisy_topk"} do
+for name, router in t.sorted {aux = "softmax", z = "softmax", cv2 = "softmax", simbal = "softmax",
+                              sequence = "deepseek_v3", gamma = "deepseek_v3",
+                              cv2_load = "noisy_topk"} do
   local once = after(router, name, {0.5, last = 1})
   is(once, after(router, name, 0.5, 0.0), name .. ": it is what the schedule says, step by step")
   ok(once ~= after(router, name, 0.5), "... which is not what it was all along")

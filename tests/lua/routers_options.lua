@@ -4,7 +4,7 @@
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local cases = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/identity_cases.lua")
-local ok, is, with = t.ok, t.is, cases.with
+local ok, is, with = t.ok, t.is, t.with
 
 local d = data.synthetic {domains = 4, tokens = 20000, seed = 1}
 local BASE = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = cases.E,

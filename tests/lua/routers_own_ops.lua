@@ -3,14 +3,9 @@
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
 local t, d, moe, says = own.t, own.data, own.moe, own.says
-local ok, is, with, C, E, V = t.ok, t.is, own.with, own.C, own.E, own.V
+local ok, is, with, C, E, V, values = t.ok, t.is, t.with, own.C, own.E, own.V, t.values
 local engine = require "switchyard.engine"
 local QUIET = {coefficients = {z = 0}}
-
-local function values(r, name)
-  local rows = r:history(name)
-  return rows:narrow(2, 2, rows.shape[2] - 1)
-end
 
 -- ---- the best even assignment, beside all that there are ----
 
@@ -70,11 +65,11 @@ t.raises(function() tensor.ones(5, 2):moe_assign {groups = 2} end,
 do
   local plan = tensor {{2, 0}, {2, 0}, {1, 0}, {0, 0}}:exp():moe_sinkhorn()
   local want = tensor {{.16859, .08141}, {.16859, .08141}, {.1081, .1419}, {.05473, .19528}}
-  ok(own.furthest(plan, want) < 1e-5, "moe_sinkhorn: golden values", plan)
+  ok(t.furthest(plan, want) < 1e-5, "moe_sinkhorn: golden values", plan)
   local c = tensor.randn(96, 8, {seed = 2}):exp()
   plan = c:moe_sinkhorn {tolerance = 1e-9}
-  ok(own.furthest(plan:sum(-1), tensor.full(96, 1 / 96)) < 1e-7, "rows weigh 1/N")
-  ok(own.furthest(plan:sum(1), tensor.full(8, 1 / 8)) < 1e-6, "columns 1/E")
+  ok(t.furthest(plan:sum(-1), tensor.full(96, 1 / 96)) < 1e-7, "rows weigh 1/N")
+  ok(t.furthest(plan:sum(1), tensor.full(8, 1 / 8)) < 1e-6, "columns 1/E")
   local padded = c:narrow(1, 1, 90):contiguous()
   local with_zeros = padded:pad(1, 0, 6):moe_sinkhorn()
   is(with_zeros:narrow(1, 1, 90):contiguous():hash(), padded:moe_sinkhorn():hash(),
@@ -114,7 +109,7 @@ do
   for i = 1, 16 do ids[i] = i * 5 % V end
   local before = m:logits(ids):narrow(1, 1, 15)
   ids[16] = (ids[16] + 11) % V
-  ok(own.furthest(m:logits(ids):narrow(1, 1, 15), before) > 0,
+  ok(t.furthest(m:logits(ids):narrow(1, 1, 15), before) > 0,
     "expert_choice: a later token changes what earlier ones get")
   t.refuses(function() train(m, d, own.TRAIN) end, "so it is refused",
     "train: router 'expert_choice' cannot train for the next token: an expert's tokens are its "
@@ -135,7 +130,7 @@ end}, {K = 1})
 do
   local m = moe {router = "base", top_k = 1}
   local w = m.params["model.layers.0.mlp.gate.weight"]
-  ok(own.furthest(w:linear(w), tensor.eye(E) * 0.01) < 1e-6, "base: orthogonal, gain 0.1")
+  ok(t.furthest(w:linear(w), tensor.eye(E) * 0.01) < 1e-6, "base: orthogonal, gain 0.1")
   local r = train(m, d, with(own.TRAIN, {eval_every = 2, steps = 6})):wait()
   is(values(r, "load.1"):max():item(), 1, "base: loads are even in training")
   local agreement = values(r, "agreement.1")
@@ -251,9 +246,9 @@ do -- logits go on from layer to layer
   is(chained:logits(ids):hash(), apart:logits(ids):hash(), "which begins as nothing")
   local before = tensor.randn(w.shape, {seed = 5}) * 30
   engine.copy(w, before)
-  ok(own.furthest(chained:logits(ids), apart:logits(ids)) > 0, "and has an effect")
+  ok(t.furthest(chained:logits(ids), apart:logits(ids)) > 0, "and has an effect")
   local r = train(chained, d, own.TRAIN):wait()
-  ok(own.furthest(w, before) > 0, "it learns")
+  ok(t.furthest(w, before) > 0, "it learns")
   r:close()
 end
 t.refuses(function() moe {router = {"zero_experts", zero = 0, copy = 0, constant = 0}} end, "none",
@@ -275,7 +270,7 @@ model.define("padded_by", function(cfg)
     return nn.linear((x + y):view(-1, C), nn.param("head", {V, C}, 0.2))
   end
 end)
-for router, K in pairs {base = 1, sinkhorn = 2, expert_choice = 2, zero_experts = 2} do
+for router, K in t.sorted {base = 1, sinkhorn = 2, expert_choice = 2, zero_experts = 2} do
   local m = model.padded_by {vocab = V, context = 16, K = K,
     router = router == "expert_choice" and {router, allow_leak = true} or router}
   local r = train(m, d, own.TRAIN):wait()
@@ -353,12 +348,9 @@ do -- within a stack
 end
 
 do -- forced by the place in each stack's own sequence
-  local path, tok = os.tmpname(), tokenizer.bytes {sentinels = 100}
-  local f = assert(io.open(path, "w"))
-  f:write(("To be or not to be, that is the question. "):rep(200))
-  f:close()
-  local text = assert(data.text(path, {tokenizer = tok}))
-  os.remove(path)
+  local tok = tokenizer.bytes {sentinels = 100}
+  local text = data.string(("To be or not to be, that is the question. "):rep(200),
+    {tokenizer = tok})
   local m = model.encdec {layers = 1, decoder_layers = 1, dim = 16, heads = 2, vocab = tok,
     experts = 4, top_k = 2, expert_dim = 8, moe_layers = {1, 2}, context = 16, input_context = 64,
     router = {"forced", experts = "1,3 2,4"}}

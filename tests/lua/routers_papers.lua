@@ -7,18 +7,11 @@ local hand = dofile(srcdir .. "/tests/lua/by_hand.lua")
 local engine = require "switchyard.engine"
 local nn = require "switchyard.model.nn"
 local routing = require "switchyard.model.routing"
-local ok, is, near = t.ok, t.is, t.near
+local ok, is, near, with = t.ok, t.is, t.near, t.with
 
 local d = data.synthetic {domains = 4, tokens = 20000, seed = 1}
 local C, V = 16, d.vocab
 local SMALL = {layers = 1, dim = C, heads = 2, context = 16, vocab = V, expert_dim = 8}
-
-local function with(base, more)
-  local out = {}
-  for k, v in pairs(base) do out[k] = v end
-  for k, v in pairs(more or {}) do out[k] = v end
-  return out
-end
 
 local function moe(more) return model.moe(with(SMALL, more)) end
 

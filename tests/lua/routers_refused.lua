@@ -2,7 +2,7 @@
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
 local t, d, moe, says = own.t, own.data, own.moe, own.says
-local ok, with = t.ok, own.with
+local ok, with = t.ok, t.with
 local function nothing() end
 
 -- ---- options of a model ----
@@ -72,7 +72,7 @@ do
   ok(m:loss(d, {batches = 1}) > 0, "a router that sees later tokens can be evaluated")
   local before = m:logits(ids):narrow(1, 1, 7)
   ids[8] = 20
-  ok(own.furthest(m:logits(ids):narrow(1, 1, 7), before) > 0, "it does see them")
+  ok(t.furthest(m:logits(ids):narrow(1, 1, 7), before) > 0, "it does see them")
   says(function() train(m, d, own.TRAIN) end, "train: router 'own_choice' cannot train for the "
     .. "next token: " .. leak .. "; router = {\"own_choice\", allow_leak = true} does it all "
     .. "the same")

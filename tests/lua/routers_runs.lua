@@ -3,7 +3,7 @@
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
 local t, d, moe = own.t, own.data, own.moe
-local ok, is, with = t.ok, t.is, own.with
+local ok, is, with = t.ok, t.is, t.with
 local engine = require "switchyard.engine"
 local help = require "switchyard.help.help"
 local folder, child = engine.runs_dir(), t.child
@@ -160,8 +160,8 @@ end
 
 -- ---- unknown names, where few are known ----
 
-for name, line in pairs {sofmax = "unknown router 'sofmax' (did you mean 'softmax'?)",
-                         qqq = "unknown router 'qqq'; there are: "} do
+for name, line in t.sorted {sofmax = "unknown router 'sofmax' (did you mean 'softmax'?)",
+                            qqq = "unknown router 'qqq'; there are: "} do
   local text = child(("-e 'model.moe{router = \"%s\"}'"):format(name))
   ok(text:find(line, 1, true), line, text)
 end
@@ -231,7 +231,7 @@ do
   ok(m:save(folder .. "/kept-model"), "a model of one's own router is saved")
   local n, why = model.load(folder .. "/kept-model")
   ok(n, "and read", why)
-  for name, want in pairs {cutoff = 0.45, aux = 0.25, kept = 0.75} do
+  for name, want in t.sorted {cutoff = 0.45, aux = 0.25, kept = 0.75} do
     t.near(n.inputs[name]:item(), want, 1e-6, name .. ": what was set while it ran")
   end
   local name = "model.layers.0.mlp.mean_load"

@@ -2,23 +2,17 @@
 -- quantile, expert_threshold, relu, top_p, and the kinds of the rule bias.  TAP.
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
-local t, moe, with = own.t, own.moe, own.with
-local ok, is, says = t.ok, t.is, own.says
+local t, moe, with = own.t, own.moe, own.t.with
+local ok, is, says, series = t.ok, t.is, own.says, t.series
 local engine = require "switchyard.engine"
 
 -- ---- a layer whose logits are given ----
 
 -- A text in which any T bytes in a row are the same T bytes: every batch has the same tokens.
 local function round(T)
-  local path = os.tmpname()
   local bytes = {}
   for i = 1, T do bytes[i] = string.char(31 + i) end
-  local f = assert(io.open(path, "w"))
-  f:write((table.concat(bytes):rep(40)))
-  f:close()
-  local d = assert(data.text(path, {tokenizer = tokenizer.bytes(), val = 0}))
-  os.remove(path)
-  return d
+  return data.string(table.concat(bytes):rep(40), {tokenizer = tokenizer.bytes(), val = 0})
 end
 
 -- The logits of byte 31 + i are logits[i]; nothing of it learns but states.
@@ -55,14 +49,6 @@ local function run(m, d, o)
 end
 
 local function state(m, name) return m.states[name]:view(-1):table() end
-
-local function series(r, name)
-  local out = {}
-  for i, row in ipairs(r:history(name):table()) do
-    out[i] = #row == 2 and row[2] or table.move(row, 2, #row, 1, {})
-  end
-  return out
-end
 
 local function close(a, b, least)
   for i = 1, math.max(#a, #b) do
@@ -556,7 +542,7 @@ do -- zero_experts: so many compute a token, evenly, whatever the loss
     r:close()
     return n, load
   end
-  for accumulate, real in pairs {[1] = 1, [2] = 2.5} do
+  for accumulate, real in t.sorted {[1] = 1, [2] = 2.5} do
     local n, load = last(real, accumulate)
     near({n}, {real}, ("zero_experts: %g of three compute"):format(real), 0.06)
     near(load, {1, 1, 1, 1}, "... evenly", 0.2)
@@ -580,16 +566,11 @@ do -- deepseek_v3: one of a group of two is off, the other is not
 end
 
 do -- a model that was saved before computes what it did: its disabled expert has score + bias
-  local path = os.tmpname()
-  os.remove(path)
+  local path = t.scratch "model"
   assert(moe {layers = 1, router = "sigmoid"}:save(path))
-  local f = assert(io.open(path .. "/config.json"))
-  local config, n = f:read "a":gsub('%s*"sigmoid_mask":%s*true,?', "")
-  f:close()
+  local config, n = t.read(path .. "/config.json"):gsub('%s*"sigmoid_mask":%s*true,?', "")
   is(n, 1, "a model notes that its sigmoid router looks at the mask")
-  f = assert(io.open(path .. "/config.json", "w"))
-  f:write((config:gsub(",%s*}", "}")))
-  f:close()
+  t.write(path .. "/config.json", (config:gsub(",%s*}", "}")))
   local before = assert(model.load(path))
   is(before.cfg.sigmoid_mask, nil, "... which one of before does not")
   local function run_of(m, off)
@@ -608,7 +589,6 @@ do -- a model that was saved before computes what it did: its disabled expert ha
   is(as_it_was, now, "where none is disabled both are the same")
   ok(run_of(assert(model.load(path)), true) > 0, "of before: as it was")
   is(run_of(moe {layers = 1, router = "sigmoid"}, true), 0.0, "new: a disabled expert has no token")
-  os.execute("rm -r " .. path)
 end
 
 local plain, l = biased({gamma = 0.01}, 5)

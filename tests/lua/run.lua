@@ -4,6 +4,7 @@
 local engine = require "switchyard.engine"
 local nn = require "switchyard.model.nn"
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local ok, is, refuses = tap.ok, tap.is, tap.refuses
 
 local function near(got, want, rel, name)
@@ -13,34 +14,29 @@ end
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
 local function make(more)
-  local o = {layers = 2, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4, top_k = 2,
-             expert_dim = 16}
-  for k, v in pairs(more or {}) do o[k] = v end
-  return model.moe(o)
+  return small.moe(tap.with({layers = 2, vocab = d.vocab}, more))
 end
 
 local names = 0
 local function start(m, more, hook, interval)
   names = names + 1
-  local o = {steps = 20, batch = 4, lr = 1e-3, eval_every = 0, warmup = 2, name = "run-" .. names}
-  for k, v in pairs(more or {}) do o[k] = v end
-  o.paused = true -- so that the hook is there before the first step
-  local r = train(m, d, o)
+  local r = train(m, d, tap.with({steps = 20, batch = 4, lr = 1e-3, eval_every = 0, warmup = 2,
+    name = "run-" .. names}, more, {paused = true})) -- the hook is there before the first step
   if hook then every(r, interval or 1, hook) end
   return r:resume()
 end
 
 -- A run that is paused after step n of many
 local function paused(m, n, more)
-  local o = {steps = 1000}
-  for k, v in pairs(more or {}) do o[k] = v end
-  return start(m, o, function(r) if r.step == n then r:pause() end end):wait()
+  return start(m, tap.with({steps = 1000}, more), function(r)
+    if r.step == n then r:pause() end
+  end):wait()
 end
 
 -- ---- states ----
 
 do
-  local r = paused(make(), 3)
+  local r = paused(make(), 3, {steps = 1000000000}) -- it is met alive below
   is(r.state, "paused", "pause: the state")
   is(r.step, 3, "pause: at the step")
   is(r:steps(2):wait().step, 5, "steps(2): two more")
@@ -126,10 +122,10 @@ do
   alert("loss > 1e9", r)
   is(#hooks(r), 0, "alerts are not among them")
   alert("off", r)
-  for condition, near in pairs {["loss < 3 and val_loos > 2"] = "val_loss",
-                                ["loss < 1e9 or stepp > 3"] = "step",
-                                ["loss > 1e9 and (step > 3 or math.abs(los) > 2)"] = "loss",
-                                ["loss < 1e9 or foo"] = "foo"} do
+  for condition, near in tap.sorted {["loss < 3 and val_loos > 2"] = "val_loss",
+                                     ["loss < 1e9 or stepp > 3"] = "step",
+                                     ["loss > 1e9 and (step > 3 or math.abs(los) > 2)"] = "loss",
+                                     ["loss < 1e9 or foo"] = "foo"} do
     refuses(function() alert(condition, r) end, "alert: " .. condition, "alert: ",
       "unknown field", near)
   end
@@ -374,7 +370,7 @@ do
   for i, info in ipairs(m._info) do -- parameters that begin otherwise
     if info.experts > 0 and info.name:find("layers.0.", 1, true) then
       local was, x = info.init, m.params[i]
-      for init, value in pairs {zeros = 0, ones = 1} do
+      for init, value in tap.sorted {zeros = 0, ones = 1} do
         info.init = init
         r.layers[1].experts[2]:reset()
         local y = x[2]:contiguous():view(-1)
@@ -678,13 +674,10 @@ do
   local disk = assert(engine.store_open(r.name))
   -- sooner than the minute after which a store looks without being told
   local function is_there(step)
-    for _ = 1, 1000 do
+    return tap.poll(function()
       local info, loss = disk:info(), disk:series().loss
-      if info.state == "paused" and info.step == step and loss and loss.step == step then
-        return true
-      end
-      sleep(0.03)
-    end
+      return info.state == "paused" and info.step == step and loss and loss.step == step
+    end)
   end
   ok(is_there(2), "a pause is on the disk soon, with its rows")
   r:steps(3):wait()
@@ -757,7 +750,7 @@ do
     refuses(function() model.roles{context = 8, init = init} end, "nn.param: init = " ..
       tostring(init), "init of 'h' must be a number", "it is " .. tostring(init))
   end
-  for init, want in pairs{zeros = 0, ones = 1, [0.5] = "another"} do
+  for init, want in tap.sorted{zeros = 0, ones = 1, [0.5] = "another"} do
     local h = model.roles{context = 8, vocab = 16, init = init}.params.h
     ok(h:min():item() == h:max():item() == (want ~= "another") and
       (want == "another" or h:max():item() == want), "nn.param: init = " .. tostring(init))

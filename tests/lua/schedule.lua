@@ -2,19 +2,16 @@
 -- the run says so, and all of it is exact over resume, rewind, fork and replay.  Runs by older
 -- rules keep them for what they had done.
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local engine = require "switchyard.engine"
 local folder = engine.runs_dir()
 local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
 
 local function run(name, more, change)
-  local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 4,
-                      top_k = 2, expert_dim = 16}
-  local o = {steps = 40, batch = 2, lr = 1e-3, eval_every = 0, checkpoint_every = 15, name = name,
-             paused = true}
-  for k, v in pairs(more or {}) do o[k] = v end
-  local r = train(m, d, o)
-  if change then every(r, 1, function() if change[r.step] then r.steps = change[r.step] end end) end
-  return r:resume():wait()
+  return small.run(small.moe {vocab = d.vocab}, d, t.with({steps = 40, batch = 2, lr = 1e-3,
+    eval_every = 0, checkpoint_every = 15, name = name}, more), change and function(r, step)
+      if change[step] then r.steps = change[step] end
+    end)
 end
 
 -- Rates by step, and whether they rise anywhere behind the warm-up of 4 steps.

@@ -4,9 +4,7 @@
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is, refuses = tap.ok, tap.is, tap.refuses
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir -p '" .. folder .. "'"))
+local folder = tap.folder "files"
 local path = tap.write(folder .. "/text",
   ("to be or not to be, that is the question\n"):rep(50))
 
@@ -78,9 +76,10 @@ end
 
 -- Other families' names.
 local text = tap.read(folder .. "/tokenizer.json")
-for ours, theirs in pairs{["<|fim_prefix|>"] = "<fim_prefix>", ["<pad>"] = "[PAD]",
-                          ["<|fim_suffix|>"] = "<｜fim▁hole｜>", ["<|fim_middle|>"] = "▁<MID>",
-                          ["<|endoftext|>"] = "</s>"} do
+for ours, theirs in tap.sorted{
+  ["<|fim_prefix|>"] = "<fim_prefix>", ["<|fim_suffix|>"] = "<｜fim▁hole｜>",
+  ["<|fim_middle|>"] = "▁<MID>", ["<pad>"] = "[PAD]", ["<|endoftext|>"] = "</s>",
+} do
   local from, to = text:find('"' .. ours .. '"', 1, true)
   tap.write(folder .. "/theirs.json", text:sub(1, from) .. theirs .. text:sub(to))
   local other = assert(tokenizer.load(folder .. "/theirs.json"))
@@ -124,5 +123,4 @@ end
 fails("no room among vocab", {vocab = 300, sentinels = 100}, "300", "358", "102 special tokens")
 fails("a name that merges give", {vocab = 280, special = {"to"}}, "'to'", "token of the text")
 
-os.execute("rm -r '" .. folder .. "'")
 tap.done()

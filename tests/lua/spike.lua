@@ -50,19 +50,14 @@ end
 for i = 1, 4000 do drawn[i] = words[draw(#words) + 1] end
 for i = 1, 300 do noise[i] = string.char(128 + draw(127)) end
 drawn, noise = table.concat(drawn), table.concat(noise)
-local poisoned = os.tmpname()
-local f = io.open(poisoned, "wb")
-f:write(drawn:sub(1, 9000) .. noise .. drawn:sub(9001))
-f:close()
+local poisoned = t.write(t.scratch "poisoned", drawn:sub(1, 9000) .. noise .. drawn:sub(9001))
 local d = data.text(poisoned, {val = 0.1})
 
 local function small(seed, more, of)
   local m = model.moe{layers = 2, dim = 32, heads = 2, context = 32, vocab = 256, experts = 4,
                       top_k = 2, expert_dim = 32, router = "sigmoid", seed = seed}
-  local o = {steps = 320, batch = 2, context = 32, lr = 3e-3, eval_every = 0, seed = 5,
-             checkpoint_every = 50}
-  for k, v in pairs(more or {}) do o[k] = v end
-  return train(m, of or d, o)
+  return train(m, of or d, t.with({steps = 320, batch = 2, context = 32, lr = 3e-3, eval_every = 0,
+                                   seed = 5, checkpoint_every = 50}, more))
 end
 
 -- The worst of many sequences is found by halves, also where some have far more targets.
@@ -81,7 +76,7 @@ do
     elseif i % 2 == 0 then lines[i] = ("%s %d\t%d"):format(text(4), i, i % 10)
     else lines[i] = ("%d\t%s"):format(i, text(5)) end
   end
-  local path = t.write(os.tmpname(), table.concat(lines, "\n"))
+  local path = t.write(t.scratch "uneven.tsv", table.concat(lines, "\n"))
   local pairs_of = assert(data.pairs(path, {val = 0}))
   local m = model.dense{layers = 2, dim = 32, heads = 2, context = 64, ffn_dim = 64,
                         vocab = pairs_of.tokenizer, seed = 3}
@@ -95,7 +90,6 @@ do
   ok(marks.shape[1] > 4 and right == marks.shape[1], "the worst of 16 rows of uneven pairs",
     right .. " of " .. marks.shape[1])
   run:close()
-  os.remove(path)
 end
 
 local r = small(3):wait()
@@ -252,9 +246,8 @@ end
 local function diverges(lr, steps, more)
   local d1 = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = 256, experts = 4,
                        top_k = 2, expert_dim = 16}
-  local o = {steps = steps, batch = 2, lr = lr, eval_every = 0, warmup = 10}
-  for k, v in pairs(more or {}) do o[k] = v end
-  local run = train(d1, verse, o):wait()
+  local run = train(d1, verse, t.with({steps = steps, batch = 2, lr = lr, eval_every = 0,
+                                       warmup = 10}, more)):wait()
   for _, a in ipairs(run:alarms()) do
     if a.name == "divergence" then return run, a end
   end
@@ -282,7 +275,7 @@ r:close()
 
 -- Weights of which no finite loss comes: more than r.z and r.aux may be.
 local function overflow(run)
-  for name, v in pairs {z = 1e30, aux = 1e38} do run._h:set_input(name, tensor.full(v)) end
+  for name, v in t.sorted {z = 1e30, aux = 1e38} do run._h:set_input(name, tensor.full(v)) end
 end
 
 r = small(4, {auto_rewind = true, max_skips = 3, checkpoint_every = 20, paused = true})
@@ -339,6 +332,5 @@ is(stored, ("alarm: step %d: rewind: %s"):format(alarm.step or -1, text),
   "... that is stored, with its name and step")
 is(r.state, "failed", "and the run ends")
 r:close()
-os.remove(poisoned)
 
 t.done()

@@ -12,13 +12,9 @@ ok(load(string.dump(function() end)) == nil, "load refuses binary chunks")
 is(load "return 1 + 1"(), 2, "load takes text")
 is(load(function() return nil end)(), nil, "load takes a function")
 is(load("return x", "name", "bt", {x = 5})(), 5, "load with an environment")
-local path = os.tmpname()
-local f = io.open(path, "wb")
-f:write(string.dump(function() return 1 end))
-f:close()
+local path = t.write(t.scratch "chunk", string.dump(function() return 1 end))
 ok(loadfile(path) == nil, "loadfile refuses binary chunks")
 ok(not pcall(dofile, path), "dofile refuses binary chunks")
-os.remove(path)
 
 -- modules
 local all = require "switchyard"

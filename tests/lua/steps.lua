@@ -57,20 +57,15 @@ for _, accumulate in ipairs {1, 3} do
     ("%g"):format(evaluated(6)))
   r:close()
   is(m:logits {0, 1}[1][1]:item(), 6, "also when the run was closed")
-  local folder = os.tmpname()
-  os.remove(folder)
+  local folder = t.scratch "model"
   assert(m:save(folder))
   is(assert(model.load(folder)):logits {0, 1}[1][1]:item(), 6, "and in another program")
-  os.execute("rm -r '" .. folder .. "'")
 end
 
 -- ---- the same however one comes there ----
 
 local function run(name, more)
-  local o = {name = name}
-  for k, v in pairs(TRAIN) do o[k] = v end
-  for k, v in pairs(more or {}) do o[k] = v end
-  return train(clock(), d, o)
+  return train(clock(), d, t.with({name = name}, TRAIN, more))
 end
 
 do

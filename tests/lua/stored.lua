@@ -170,18 +170,15 @@ t.refuses(function() return q:view(64, 2, 48):narrow(3, 1, 32):index_select(tens
   end, "no rows with gaps", "index_select: rows of q8_0 must be whole")
 t.refuses(function() return x:matmul(q:view(96, 8, 8)[{{}, {}, 1}]) end,
   "neither rows nor columns", "neither rows nor columns of b lie in order, which is q8_0")
-t.refuses(function() q:save(os.tmpname() .. ".safetensors") end, "no place in safetensors",
+t.refuses(function() q:save(t.scratch "never.safetensors") end, "no place in safetensors",
   "tensor: the format has no type for q8_0: convert to f32")
 local saved, why = q:save "never.npy"
 ok(not saved and why:find "q8_0 has no .npy type: convert to f32$", "nor in .npy", why)
 for _, ending in ipairs{".npy", ".safetensors"} do
-  local path = os.tmpname()
-  os.remove(path)
-  path = path .. ending
+  local path = t.scratch("half" .. ending)
   local half = w:cast "f16"
   ok(half:save(path), "f16 into " .. ending)
   ok(tensor.load(path):equal(half), "and back, as f32")
-  os.remove(path)
 end
 
 -- ---- training beside a stored weight ----

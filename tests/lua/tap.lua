@@ -57,6 +57,57 @@ function t.globals_of(f)
   end
 end
 
+-- ---- tables, tensors, runs, time ----
+
+--- A table with the fields of all these, of a later one before those of one before it.
+function t.with(...)
+  local out = {}
+  for i = 1, select("#", ...) do
+    for k, v in pairs((select(i, ...)) or {}) do out[k] = v end
+  end
+  return out
+end
+
+--- pairs(list) in the order of its keys' texts: a test does the same in the same order each time.
+function t.sorted(list)
+  local keys, i = {}, 0
+  for key in pairs(list) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  return function()
+    i = i + 1
+    return keys[i], list[keys[i]]
+  end
+end
+
+--- The largest difference of two tensors' elements.
+function t.furthest(a, b) return (a:detach() - b:detach()):abs():max():item() end
+
+--- A run's series: for each row its value, or the list of its values.
+function t.series(r, name)
+  local out = {}
+  for i, row in ipairs(r:history(name):table()) do
+    out[i] = #row == 2 and row[2] or table.move(row, 2, #row, 1, {})
+  end
+  return out
+end
+
+--- The same as a tensor (rows, values).
+function t.values(r, name)
+  local rows = r:history(name)
+  return rows:narrow(2, 2, rows.shape[2] - 1)
+end
+
+--- What f returns as soon as it is true; for what another thread or process brings about, however
+-- slow the machine is: the limit is there to end a hang.
+function t.poll(f)
+  local limit = os.time() + 120
+  repeat
+    local good = f()
+    if good then return good end
+    sleep(0.02)
+  until os.time() > limit
+end
+
 -- ---- files and other processes ----
 
 t.program = os.getenv "SWITCHYARD" or "./switchyard"
@@ -64,6 +115,13 @@ t.program = os.getenv "SWITCHYARD" or "./switchyard"
 --- The path of a file of that name in this test's own folder, which is removed afterwards.
 function t.scratch(name)
   return (os.getenv "SWITCHYARD_RUNS" or "./runs"):match "^(.*)/" .. "/" .. name
+end
+
+--- A new folder there.
+function t.folder(name)
+  local path = t.scratch(name)
+  assert(os.execute("mkdir -p '" .. path .. "'"))
+  return path
 end
 
 --- The bytes of a file.

@@ -7,9 +7,7 @@ local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is, refuses = tap.ok, tap.is, tap.refuses
 
 local place = os.getenv "srcdir" .. "/tests/tokenizers/"
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir -p '" .. folder .. "'"))
+local folder = tap.folder "files"
 
 local read = tap.read
 local function write(name, text) return tap.write(folder .. "/" .. name, text) end
@@ -133,8 +131,8 @@ lines = write("bad.jsonl", '{"text": "one"}\n{"text": "' .. bad .. '"}\n')
 none, why, code = data.text(lines, {tokenizer = slow})
 ok(none == nil and why:find("bad.jsonl: line 2: ", 1, true), "in JSON lines: theirs", why)
 
-for regex, what in pairs {["\\\\bx"] = "\\b", ["(?<n>x)"] = "group", ["[a[b]]"] = "class",
-                          ["x{1,2}+"] = "{n,m}+"} do
+for regex, what in tap.sorted {["\\\\bx"] = "\\b", ["(?<n>x)"] = "group", ["[a[b]]"] = "class",
+                               ["x{1,2}+"] = "{n,m}+"} do
   none, why, code = with_pattern(regex)
   ok(none == nil and code == "UNSUPPORTED" and why:find(what, 1, true) and why:find("pattern.json",
     1, true), "a pattern that PCRE2 reads otherwise: " .. regex, why)
@@ -157,5 +155,4 @@ refused('"type":"Fuse"', '"type":"CTC"', "decoder CTC")
 refused('"type":"TemplateProcessing"', '"type":"Other"', "post-processor Other")
 refused('"unk_token":"<unk>"', '"unk_token":"[UNK]"', "unk_token", "[UNK]")
 
-os.execute("rm -rf '" .. folder .. "'")
 tap.done()

@@ -3,22 +3,13 @@
 
 local srcdir = os.getenv "srcdir"
 local tap = dofile(srcdir .. "/tests/lua/tap.lua")
+local small = dofile(srcdir .. "/tests/lua/small.lua")
 local mo = dofile(srcdir .. "/tests/lua/mo.lua")
 local ok, is, refuses = tap.ok, tap.is, tap.refuses
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir -p '" .. folder .. "'"))
+local folder = tap.folder "files"
 
-local german = {"null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"}
-local french = {"zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf"}
-local english = {"zero", "one", "two", "three", "four", "five", "six!", "seven", "eight", "nine"}
-local lines = {}
-for i = 1, 10 do
-  lines[#lines + 1] = ("de\t%s\t%s"):format(german[i], english[i])
-  lines[#lines + 1] = ("fr\t%s\t%s"):format(french[i], english[i])
-end
-local path = tap.write(folder .. "/numbers.tsv", table.concat(lines, "\n"))
+local path = tap.write(folder .. "/numbers.tsv", small.numbers())
 
 local script = tap.write(folder .. "/go.lua", ([[
 local d = assert(data.pairs(%q, {to = "en", val = 0.1, tag = "<{from}>"}))
@@ -128,7 +119,7 @@ local place = folder .. "/locale/de/LC_MESSAGES"
 assert(os.execute("mkdir -p '" .. place .. "'"))
 local function catalogue(more)
   local messages = {}
-  for i = 1, 10 do messages[i] = {english[i], german[i] .. (more or "")} end
+  for i = 1, 10 do messages[i] = {small.english[i], small.german[i] .. (more or "")} end
   tap.write(place .. "/numbers.mo", mo(messages))
 end
 catalogue()
@@ -162,5 +153,4 @@ catalogue " und mehr"
 again = tap.child(script2 .. " again 9")
 ok(again:find("the data changed: hash", 1, true), "not when the catalogues are others", again)
 
-os.execute("rm -r '" .. folder .. "'")
 tap.done()

@@ -2,27 +2,11 @@
 -- m:accuracy by language; models of one stack keep the pairs of a row apart.  TAP.
 
 local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
-local ok, is, near, refuses = t.ok, t.is, t.near, t.refuses
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
+local ok, is, near, refuses, with = t.ok, t.is, t.near, t.refuses, t.with
 local engine = require "switchyard.engine"
 
-local path = os.tmpname()
-local german = {"null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"}
-local french = {"zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf"}
-local english = {"zero", "one", "two", "three", "four", "five", "six!", "seven", "eight", "nine"}
-local lines = {}
-for i = 1, 10 do
-  lines[#lines + 1] = ("de\t%s\t%s"):format(german[i], english[i])
-  lines[#lines + 1] = ("fr\t%s\t%s"):format(french[i], english[i])
-end
-t.write(path, table.concat(lines, "\n"))
-
-local function with(...)
-  local o = {}
-  for _, more in ipairs {...} do
-    for k, v in pairs(more) do o[k] = v end
-  end
-  return o
-end
+local path = t.write(t.scratch "numbers.tsv", small.numbers())
 
 local function make(d, more)
   return model.encdec(with({layers = 2, dim = 32, heads = 2, input_context = 32, context = 16,
@@ -85,7 +69,7 @@ local CASES = {
   ["expert choice in the encoder"] = {experts = 4, top_k = 2, moe_layers = {1, 2},
     router = {"expert_choice", scope = "micro"}},
 }
-for name, o in pairs(CASES) do
+for name, o in t.sorted(CASES) do
   local n = make(d, o)
   same_as_alone(name, n, texts, {tokens = 8})
   same_as_alone(name .. ", drawn", n, texts, {tokens = 8, temperature = 1, seed = 5})
@@ -96,7 +80,7 @@ is(#m:_decode_all({}, {}), 0, "of nothing")
 -- ---- what is cut ----
 
 do
-  local child = io.popen(("'%s' -E --plain -e '%s' 2>&1"):format(os.getenv "SWITCHYARD", ([[
+  local said = t.child(("--plain -e '%s'"):format(([[
     local d = assert(data.pairs("%s", {to = "en", val = 0}))
     local m = model.encdec {layers = 1, dim = 16, heads = 2, vocab = d.tokenizer, context = 20,
       input_context = 20}
@@ -105,8 +89,6 @@ do
     print(#m:translate({"eins", "zwei"}, {from = "de"}))
     print(#m:translate("eins", {from = "de", tokens = 1}))
     print(#m:translate("eins", {from = "de", beam = 2}))]]):format(path)))
-  local said = child:read "a"
-  child:close()
   ok(said:find "of 2 texts are cut: the decoder writes at most 2 tokens", "it says so", said)
   ok(said:find "1 of 1 texts are cut", "of a beam, too", said)
   is(select(2, said:gsub("are cut", "")), 2, "not where o.tokens cuts")
@@ -115,9 +97,8 @@ end
 -- ---- what a decoder begins with ----
 
 do
-  local text = t.write(path .. ".txt", table.concat(lines, "\n"):rep(3))
+  local text = t.write(t.scratch "numbers.txt", small.numbers():rep(3))
   local bare = assert(tokenizer.train_bpe(text, {vocab = 270}))
-  os.remove(path .. ".txt")
   is(bare:special "<pad>", nil, "a tokenizer without padding")
   local b = assert(data.pairs(path, {to = "en", val = 0, tokenizer = bare, tag = "<{from}> "}))
   local n = make(b)
@@ -133,7 +114,7 @@ do
       return forward(tokens, batch)
     end
   end, page.rows)
-  local c = data.string(table.concat(lines, "\n"):rep(20), {tokenizer = bare, val = 0})
+  local c = data.string(small.numbers():rep(20), {tokenizer = bare, val = 0})
   local m = model.starting {layers = 1, dim = 16, heads = 2, vocab = bare, context = 16,
     input_context = 16}
   local r = train(m, c, {objective = "prefix", steps = 1, batch = 4, eval_every = 0, save = false})
@@ -159,13 +140,12 @@ do
       return nn.head(x, nn.param("head", {cfg.vocab, cfg.dim}))
     end
   end)
-  local p = assert(data.pairs(t.write(path .. ".tsv", "de\tab\tx\nde\tcd\tx\nfr\tab\ty\nfr\tcd\ty"),
-    {to = "en", val = 0}))
+  local told = t.write(t.scratch "told.tsv", "de\tab\tx\nde\tcd\tx\nfr\tab\ty\nfr\tcd\ty")
+  local p = assert(data.pairs(told, {to = "en", val = 0}))
   local n = model.told {dim = 16, heads = 2, vocab = p.tokenizer, context = 8, input_context = 16}
   learn(n, p)
   is(n:translate("ab", {from = "de"}) .. n:translate("ab", {from = "fr"}), "xy",
     "the decoder is told the language")
-  os.remove(path .. ".tsv")
 end
 
 -- ---- what looks at other tokens by itself ----
@@ -222,16 +202,7 @@ end
 
 -- Likeliest ids after each of the tokens.
 local function likeliest(m, inputs, tokens)
-  local o = {mode = "eval", input_context = #inputs,
-             given = {inputs = true, input_documents = true}}
-  m:_record(o, 1, #tokens, function(x) x.logits = m.logits_of(x.result) end)
-  local p = engine.program(o.graph, {o.logits})
-  engine.put(o.fields.tokens, tokens)
-  engine.put(o.fields.inputs, inputs)
-  o.fields.input_documents:fill(0)
-  m:_write_inputs(o)
-  p:run()
-  return (o.logits:argmax(-1) - 1):table()
+  return (small.logits(m, {tokens = tokens, inputs = inputs}):argmax(-1) - 1):table()
 end
 
 do
@@ -308,5 +279,4 @@ refuses(function() make(d, {theta = 500}) end, "RoPE's base without RoPE",
 refuses(function() make(d, {position = "rope", buckets = 8}) end, "buckets with RoPE",
   "buckets has no effect with position = 'rope'")
 
-os.remove(path)
 t.done()

@@ -3,8 +3,9 @@
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
 local t, d, says = own.t, own.data, own.says
-local ok, is, with, E = t.ok, t.is, own.with, own.E
+local ok, is, with, E = t.ok, t.is, t.with, own.E
 local engine = require "switchyard.engine"
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local cases = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/identity_cases.lua")
 local hand = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/by_hand.lua")
 
@@ -42,7 +43,7 @@ local function begun(case)
   local o = {experts = E, top_k = case.K, router = cases.options_of(case.router),
              capacity = false}
   local n, off = m:upcycle(o)
-  return own.furthest(n:logits(ids), before), off, n
+  return t.furthest(n:logits(ids), before), off, n
 end
 
 -- How far a token's gates are from summing to 1, and what is added beside them, in weights as they
@@ -145,8 +146,7 @@ end
 
 do
   local tok = tokenizer.bytes {sentinels = 20}
-  local text = data.string(("the quick brown fox jumps over a lazy dog and "):rep(400),
-    {tokenizer = tok, val = 0.1})
+  local text = small.words(4000, tok)
   local dense = model.encdec {layers = 2, decoder_layers = 2, dim = 16, heads = 2,
                               input_context = 40, vocab = tok, version = "1.0"}
   local up, off = dense:upcycle {experts = 4, router = "softmax", top_k = 2, moe_every = 1}

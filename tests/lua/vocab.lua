@@ -4,14 +4,9 @@
 local tap = dofile(os.getenv "srcdir" .. "/tests/lua/tap.lua")
 local ok, is, refuses = tap.ok, tap.is, tap.refuses
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir -p '" .. folder .. "'"))
+local folder = tap.folder "files"
 local text = ("the quick brown fox jumps over the lazy dog; "):rep(60)
-do
-  local f <close> = assert(io.open(folder .. "/text", "w"))
-  f:write(text)
-end
+tap.write(folder .. "/text", text)
 local bpe = assert(tokenizer.train_bpe(folder .. "/text", {vocab = 280}))
 local bytes = tokenizer.bytes()
 
@@ -19,18 +14,16 @@ local function make(vocab)
   return model.dense{layers = 1, dim = 16, heads = 2, context = 16, ffn_dim = 16, vocab = vocab}
 end
 local function run(m, d, more)
-  local o = {steps = 2, batch = 2, eval_every = 0}
-  for k, v in pairs(more or {}) do o[k] = v end
-  return train(m, d, o):wait()
+  return train(m, d, tap.with({steps = 2, batch = 2, eval_every = 0}, more)):wait()
 end
 
 -- ---- a number and no data ----
 
 local none = make(280)
 is(none.tokenizer, nil, "vocab is a number: no tokenizer")
-for name, f in pairs {loss = function() none:loss "the dog" end,
-                      logits = function() none:logits "the dog" end,
-                      generate = function() none:generate "the dog" end} do
+for name, f in tap.sorted {loss = function() none:loss "the dog" end,
+                           logits = function() none:logits "the dog" end,
+                           generate = function() none:generate "the dog" end} do
   refuses(f, name .. " of a text is refused", name .. ": the model has no tokenizer", "280",
     "vocab = tok")
 end
@@ -65,9 +58,9 @@ ok(pcall(wide.generate, wide, "the", {tokens = 200, temperature = 100, top_k = 0
 
 -- ---- two that differ ----
 
-for name, case in pairs {["bpe, data in bytes"] = {make(bpe), data.text(folder .. "/text")},
-                         ["bytes, data in bpe"] = {make(bytes), d},
-                         ["learned, data in bytes"] = {wide, data.text(folder .. "/text")}} do
+for name, case in tap.sorted {["bpe, data in bytes"] = {make(bpe), data.text(folder .. "/text")},
+                              ["bytes, data in bpe"] = {make(bytes), d},
+                              ["learned, data in bytes"] = {wide, data.text(folder .. "/text")}} do
   refuses(function() run(case[1], case[2]) end, name .. ": refused", "train: the data's tokenizer",
     "is not the model's",
     case[1].tokenizer.hash, case[2].tokenizer.hash, "tokenizer = m.tokenizer")
@@ -98,5 +91,4 @@ for _, vocab in ipairs {chains.vocab, 256} do
   is(r.state .. " " .. tostring(r.model.tokenizer), "done nil", "a run goes on without")
 end
 
-os.execute("rm -r '" .. folder .. "'")
 tap.done()

@@ -25,11 +25,8 @@ end
 
 local exact = {}
 local function case(name, make, cfg, tok)
-  for k, v in pairs {layers = 2, dim = 32, heads = 4, kv_heads = 2, context = 64,
-                     vocab = tok or bpe} do
-    if cfg[k] == nil then cfg[k] = v end
-  end
-  local m = make(cfg)
+  local m = make(tap.with({layers = 2, dim = 32, heads = 4, kv_heads = 2, context = 64,
+                           vocab = tok or bpe}, cfg))
   peers.stir(m)
   local saved, why = m:save(folder .. "/" .. name)
   assert(saved, why)

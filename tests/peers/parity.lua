@@ -69,10 +69,7 @@ end
 
 local d = data.synthetic {domains = 4, tokens = 40000, states = 16, branch = 3, seed = 9}
 local common = {layers = 2, dim = 32, heads = 4, kv_heads = 2, context = 32, vocab = d.vocab}
-local function with(extra)
-  for k, v in pairs(common) do extra[k] = extra[k] or v end
-  return extra
-end
+local function with(extra) return tap.with(common, extra) end
 
 local cases = {
   {"dense", model.dense, {ffn_dim = 48}, 0},

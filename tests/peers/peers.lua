@@ -2,6 +2,7 @@
 -- .. "/tests/peers/peers.lua")
 
 local engine = require "switchyard.engine"
+local t = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
 local peers = {python = os.getenv "PYTHON" or "python3"}
 
 --- The test is skipped where one of these modules is missing.
@@ -18,12 +19,7 @@ function peers.needs(...)
 end
 
 --- A new folder.
-function peers.folder()
-  local folder = os.tmpname()
-  os.remove(folder)
-  assert(os.execute("mkdir '" .. folder .. "'"))
-  return folder
-end
+function peers.folder() return t.folder "files" end
 
 --- Weights large enough that every part of the model matters; fresh ones are nearly a bigram table.
 function peers.stir(m)
