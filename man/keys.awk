@@ -20,8 +20,8 @@ BEGIN {
     n = split($0, part, "\"")
     split(part[1], head, /[(, ]+/)
     shown = part[6]
-    gsub(/←/, "\\(<-", shown); gsub(/→/, "\\(->", shown)
-    gsub(/↑/, "\\(ua", shown); gsub(/↓/, "\\(da", shown)
+    gsub(/←/, "Left", shown); gsub(/→/, "Right", shown) # a terminal may have no arrows
+    gsub(/↑/, "Up", shown); gsub(/↓/, "Down", shown)
     shown = (shown ~ /^[-.'0]/ ? "\\&" : "") shown
     row[head[3]] = row[head[3]] ".It " shown "\n" part[8] "\n.Pq " part[2] "\n"
 }

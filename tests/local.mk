@@ -62,7 +62,7 @@ EXTRA_DIST += %D%/fixtures %D%/fixtures/0.1/code/make.lua \
     %D%/fixtures/format-1/code/old.lua %D%/fixtures/format-2/code/old.lua
 EXTRA_DIST += %D%/peers/parity.py
 EXTRA_DIST += %D%/peers/peers.lua
-script_tests += %D%/lists.sh
+script_tests += %D%/lists.sh %D%/keys_page.sh
 script_tests += %D%/symbols.sh
 script_tests += %D%/lua/docs.lua %D%/lua/show.lua %D%/lua/complete.lua %D%/cli/examples.sh
 script_tests += %D%/lua/data.lua %D%/lua/files.lua %D%/lua/model_file.lua
